@@ -1,0 +1,128 @@
+// Package reconciler is the one place where every served kind gets its
+// manners: suspend, reconcile requests, finalizers, the Ready, Reconciling and
+// Stalled conditions, observedGeneration, events, and the single status patch.
+//
+// A controller implements [Controller]: it looks at the world, acts, and writes
+// what it found into the object's status in memory. The runner does the rest:
+//
+//	get -> deleted? -> Finalize, drop finalizer
+//	    -> suspended? -> stop
+//	    -> Controller.Reconcile -> conditions -> patch once, if changed -> events
+//
+// Conditions follow kstatus: Ready is True, False or Unknown; Reconciling and
+// Stalled are present only while they are true. A plain error is retried with
+// backoff, an error wrapped by [Waiting] is retried after a fixed delay, and
+// reconcile.TerminalError marks the object Stalled until someone changes it.
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Object is what every served kind is: a Kubernetes object with conditions.
+type Object interface {
+	client.Object
+	GetConditions() []metav1.Condition
+	SetConditions([]metav1.Condition)
+}
+
+// Kind tells the runner how to see the common fields of one kind.
+type Kind[T Object] struct {
+	// New returns an empty object to decode into.
+	New func() T
+	// Suspended reports spec.suspend.
+	Suspended func(T) bool
+	// Observed returns pointers into the status.
+	Observed func(T) Observed
+	// Finalizer names the finalizer the object needs now, or "". Nil means
+	// [DefaultFinalizer] when the controller is a [Finalizer], else none.
+	Finalizer func(T) string
+}
+
+// Observed points at the status fields that the runner keeps. A nil pointer
+// means that the kind has no such field.
+type Observed struct {
+	Generation *int64
+	HandledAt  *string
+}
+
+// DefaultFinalizer is the finalizer of every Flux kind. It is removed from
+// deleted objects even when the controller has nothing to clean up, so that an
+// object that another installation created can be deleted.
+const DefaultFinalizer = "finalizers.fluxcd.io"
+
+// Controller reconciles one kind.
+type Controller[T Object] interface {
+	// Reconcile observes, acts, and writes what it found into obj's status, in
+	// memory only.
+	Reconcile(ctx context.Context, obj T) (Result, error)
+	// Reason maps an error of Reconcile to the Ready condition's reason.
+	Reason(err error) string
+}
+
+// Finalizer is implemented by controllers that clean up before an object goes.
+// Finalize is repeated until it returns nil.
+type Finalizer[T Object] interface {
+	Finalize(ctx context.Context, obj T) error
+}
+
+// Result is what a reconcile without error came to.
+type Result struct {
+	// Reason and Message are those of the Ready condition.
+	Reason, Message string
+	// Progressing leaves Ready Unknown and Reconciling True: the work goes on
+	// outside the worker, and a watch or After brings the object back.
+	Progressing bool
+	// After is the safety-net requeue; zero means none.
+	After time.Duration
+	// Events are emitted once the status patch has succeeded. They replace the
+	// event that the runner emits by itself when Ready turns or stays True.
+	Events []Event
+}
+
+// Event is a Kubernetes event on the reconciled object; Metadata becomes its
+// annotations.
+type Event struct {
+	Type, Reason, Message string
+	Metadata              map[string]string
+}
+
+// Options are shared by all controllers of one process.
+type Options struct {
+	// Concurrent is the number of objects of the kind reconciled at once.
+	Concurrent int
+	// Clock is the time that controllers see.
+	Clock clock.PassiveClock
+	// Recorder receives the events; see [NewRecorder].
+	Recorder Recorder
+}
+
+// waiting is an error that neither backs off nor needs a person.
+type waiting struct {
+	error
+	after time.Duration
+}
+
+func (w waiting) Unwrap() error { return w.error }
+
+// Waiting marks err as a state that time or a watch resolves: the object is
+// Ready=False with the reason of err and comes back after the given delay, or
+// as soon as a watch says so.
+func Waiting(err error, after time.Duration) error {
+	return waiting{error: err, after: after}
+}
+
+// waitingFor returns the delay of an error that [Waiting] marked.
+func waitingFor(err error) (time.Duration, bool) {
+	var w waiting
+	if errors.As(err, &w) {
+		return w.after, true
+	}
+	return 0, false
+}

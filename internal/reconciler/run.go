@@ -1,0 +1,114 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+)
+
+// runner is the reconcile.Reconciler around one Controller.
+type runner[T Object] struct {
+	client client.Client
+	live   client.Reader
+	kind   Kind[T]
+	ctrl   Controller[T]
+	opts   Options
+}
+
+func newRunner[T Object](mgr ctrl.Manager, kind Kind[T], c Controller[T], opts Options) *runner[T] {
+	return &runner[T]{client: mgr.GetClient(), live: mgr.GetAPIReader(), kind: kind, ctrl: c, opts: opts}
+}
+
+// Reconcile implements reconcile.Reconciler.
+func (r *runner[T]) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	obj := r.kind.New()
+	if err := r.client.Get(ctx, req.NamespacedName, obj); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if !obj.GetDeletionTimestamp().IsZero() {
+		return reconcile.Result{}, r.finalize(ctx, obj)
+	}
+	if r.kind.Suspended(obj) {
+		log.FromContext(ctx).V(1).Info("reconciliation is suspended")
+		return reconcile.Result{}, nil
+	}
+	if err := r.ensureFinalizer(ctx, obj); err != nil {
+		return r.afterConflict(ctx, err)
+	}
+	before := obj.DeepCopyObject().(T)
+	result, err := r.ctrl.Reconcile(ctx, obj)
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return reconcile.Result{}, nil // shutting down says nothing about the object
+	}
+	return r.record(ctx, before, obj, outcome{result, err})
+}
+
+// finalizerOf returns the finalizer that obj needs now, or "".
+func (r *runner[T]) finalizerOf(obj T) string {
+	if r.kind.Finalizer != nil {
+		return r.kind.Finalizer(obj)
+	}
+	if _, ok := r.ctrl.(Finalizer[T]); ok {
+		return DefaultFinalizer
+	}
+	return ""
+}
+
+// ensureFinalizer adds the finalizer before anything exists that it protects.
+func (r *runner[T]) ensureFinalizer(ctx context.Context, obj T) error {
+	name := r.finalizerOf(obj)
+	if name == "" || controllerutil.ContainsFinalizer(obj, name) {
+		return nil
+	}
+	before := obj.DeepCopyObject().(T)
+	controllerutil.AddFinalizer(obj, name)
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.client.Patch(ctx, obj, patch); err != nil {
+		return fmt.Errorf("adding finalizer to %s: %w", client.ObjectKeyFromObject(obj), err)
+	}
+	return nil
+}
+
+// finalize lets the controller clean up, then drops its finalizer.
+func (r *runner[T]) finalize(ctx context.Context, obj T) error {
+	held := slices.DeleteFunc([]string{DefaultFinalizer, r.finalizerOf(obj)}, func(name string) bool {
+		return name == "" || !controllerutil.ContainsFinalizer(obj, name)
+	})
+	if len(held) == 0 {
+		return nil
+	}
+	if f, ok := r.ctrl.(Finalizer[T]); ok {
+		if err := f.Finalize(ctx, obj); err != nil {
+			r.emit(obj, Event{Type: corev1.EventTypeWarning, Reason: r.ctrl.Reason(err), Message: err.Error()})
+			return fmt.Errorf("finalizing %s: %w", client.ObjectKeyFromObject(obj), err)
+		}
+	}
+	before := obj.DeepCopyObject().(T)
+	for _, name := range held {
+		controllerutil.RemoveFinalizer(obj, name)
+	}
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	return client.IgnoreNotFound(r.client.Patch(ctx, obj, patch))
+}
+
+// afterConflict retries quietly when somebody else wrote the object first: the
+// cache was stale, and the next look will see the new version.
+func (r *runner[T]) afterConflict(ctx context.Context, err error) (reconcile.Result, error) {
+	switch {
+	case apierrors.IsNotFound(err):
+		return reconcile.Result{}, nil
+	case apierrors.IsConflict(err):
+		log.FromContext(ctx).V(1).Info("object changed while it was reconciled; looking again")
+		return reconcile.Result{RequeueAfter: minRetryDelay}, nil
+	}
+	return reconcile.Result{}, err
+}

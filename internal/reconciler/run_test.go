@@ -1,0 +1,288 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/google/go-cmp/cmp"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+)
+
+type events []Event
+
+func (e *events) Event(_ client.Object, event Event) { *e = append(*e, event) }
+
+// scripted is a controller that does what a test case says.
+type scripted struct {
+	reconcile func(*kustomizev1.Kustomization) (Result, error)
+}
+
+func (s scripted) Reconcile(_ context.Context, k *kustomizev1.Kustomization) (Result, error) {
+	return s.reconcile(k)
+}
+func (scripted) Reason(error) string { return "Because" }
+
+// cleaning is a scripted controller that also finalizes.
+type cleaning struct {
+	scripted
+	finalize func() error
+}
+
+func (c cleaning) Finalize(context.Context, *kustomizev1.Kustomization) error { return c.finalize() }
+
+func kind() Kind[*kustomizev1.Kustomization] {
+	return Kind[*kustomizev1.Kustomization]{
+		New:       func() *kustomizev1.Kustomization { return &kustomizev1.Kustomization{} },
+		Suspended: func(k *kustomizev1.Kustomization) bool { return k.Spec.Suspend },
+		Observed: func(k *kustomizev1.Kustomization) Observed {
+			return Observed{Generation: &k.Status.ObservedGeneration, HandledAt: &k.Status.LastHandledReconcileAt}
+		},
+	}
+}
+
+func app() *kustomizev1.Kustomization {
+	return &kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{
+		Name: "app", Namespace: "test", Generation: 3,
+		Annotations: map[string]string{meta.ReconcileRequestAnnotation: "now"},
+	}}
+}
+
+type bench struct {
+	client  client.Client
+	runner  *runner[*kustomizev1.Kustomization]
+	events  *events
+	patches int
+}
+
+// newBench puts obj behind a runner around c; onPatch sees each status patch
+// before it is carried out.
+func newBench(t *testing.T, c Controller[*kustomizev1.Kustomization], obj *kustomizev1.Kustomization, onPatch func(client.Client)) *bench {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := kustomizev1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{events: &events{}}
+	b.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(obj).WithStatusSubresource(obj).
+		WithInterceptorFuncs(interceptor.Funcs{SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
+			b.patches++
+			if onPatch != nil && b.patches == 1 {
+				onPatch(c)
+			}
+			return c.SubResource(sub).Patch(ctx, o, p, opts...)
+		}}).Build()
+	clk := clocktesting.NewFakePassiveClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	b.runner = &runner[*kustomizev1.Kustomization]{
+		client: b.client, live: b.client, kind: kind(), ctrl: c,
+		opts: Options{Clock: clk, Recorder: b.events},
+	}
+	return b
+}
+
+func (b *bench) reconcile() (reconcile.Result, error) {
+	return b.runner.Reconcile(context.Background(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(app())})
+}
+
+func (b *bench) get(t *testing.T) *kustomizev1.Kustomization {
+	t.Helper()
+	obj := &kustomizev1.Kustomization{}
+	if err := b.client.Get(context.Background(), client.ObjectKeyFromObject(app()), obj); err != nil {
+		t.Fatal(err)
+	}
+	return obj
+}
+
+func TestOutcomeBecomesConditions(t *testing.T) {
+	tests := map[string]struct {
+		result     Result
+		err        error
+		want       map[string]string
+		wantAfter  time.Duration
+		wantErr    bool
+		wantEvents int
+	}{
+		"success is Ready and comes back after its interval": {
+			result: Result{Reason: "Done", Message: "all good", After: time.Minute},
+			want:   map[string]string{"Ready": "True/Done/all good"}, wantAfter: time.Minute, wantEvents: 1,
+		},
+		"progress releases the worker and leaves Ready unknown": {
+			result: Result{Reason: "Progressing", Message: "waiting for pods", Progressing: true},
+			want: map[string]string{
+				"Ready": "Unknown/Progressing/waiting for pods", "Reconciling": "True/Progressing/waiting for pods"},
+		},
+		"a plain error is retried": {
+			err: errors.New("registry is down"),
+			want: map[string]string{
+				"Ready": "False/Because/registry is down", "Reconciling": "True/ProgressingWithRetry/registry is down"},
+			wantErr: true, wantEvents: 1,
+		},
+		"a terminal error stalls and speaks plainly": {
+			err:     reconcile.TerminalError(errors.New("spec.path is wrong")),
+			want:    map[string]string{"Ready": "False/Because/spec.path is wrong", "Stalled": "True/Because/spec.path is wrong"},
+			wantErr: true, wantEvents: 1,
+		},
+		"waiting comes back without backing off": {
+			err: Waiting(errors.New("dependency is not ready"), time.Hour),
+			want: map[string]string{"Ready": "False/Because/dependency is not ready",
+				"Reconciling": "True/ProgressingWithRetry/dependency is not ready"},
+			wantAfter: time.Hour, wantEvents: 1,
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, scripted{func(*kustomizev1.Kustomization) (Result, error) { return tc.result, tc.err }}, app(), nil)
+			got, err := b.reconcile()
+			if (err != nil) != tc.wantErr || got.RequeueAfter != tc.wantAfter {
+				t.Fatalf("got %v, %v", got, err)
+			}
+			obj := b.get(t)
+			conditions := map[string]string{}
+			for _, c := range obj.Status.Conditions {
+				conditions[c.Type] = string(c.Status) + "/" + c.Reason + "/" + c.Message
+				if c.ObservedGeneration != 3 {
+					t.Errorf("%s observed generation %d", c.Type, c.ObservedGeneration)
+				}
+			}
+			if diff := cmp.Diff(tc.want, conditions); diff != "" {
+				t.Error(diff)
+			}
+			if obj.Status.ObservedGeneration != 3 || obj.Status.LastHandledReconcileAt != "now" {
+				t.Errorf("status %+v", obj.Status)
+			}
+			if len(*b.events) != tc.wantEvents {
+				t.Errorf("events %v", *b.events)
+			}
+		})
+	}
+}
+
+func TestAnUnchangedOutcomeWritesNothing(t *testing.T) {
+	b := newBench(t, scripted{func(*kustomizev1.Kustomization) (Result, error) {
+		return Result{Reason: "Done", Message: "all good"}, nil
+	}}, app(), nil)
+	for range 3 {
+		if _, err := b.reconcile(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b.patches != 1 || len(*b.events) != 1 {
+		t.Errorf("%d patches, %d events", b.patches, len(*b.events))
+	}
+}
+
+func TestASuspendedObjectIsLeftAlone(t *testing.T) {
+	obj := app()
+	obj.Spec.Suspend = true
+	b := newBench(t, scripted{func(*kustomizev1.Kustomization) (Result, error) {
+		t.Error("reconciled")
+		return Result{}, nil
+	}}, obj, nil)
+	if _, err := b.reconcile(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAStatusSurvivesAMetadataChangeDuringTheRun(t *testing.T) {
+	pushed := func(k *kustomizev1.Kustomization) (Result, error) {
+		k.Status.LastAppliedRevision = "main@sha1:abc"
+		return Result{Reason: "Done"}, nil
+	}
+	b := newBench(t, scripted{pushed}, app(), func(c client.Client) {
+		other := app()
+		if err := c.Get(context.Background(), client.ObjectKeyFromObject(other), other); err != nil {
+			t.Fatal(err)
+		}
+		other.Labels = map[string]string{"touched": "yes"}
+		if err := c.Update(context.Background(), other); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if _, err := b.reconcile(); err != nil {
+		t.Fatal(err)
+	}
+	got := b.get(t)
+	if got.Status.LastAppliedRevision != "main@sha1:abc" || got.Labels["touched"] != "yes" {
+		t.Errorf("got %+v %v", got.Status, got.Labels)
+	}
+	if !apimeta.IsStatusConditionTrue(got.Status.Conditions, meta.ReadyCondition) {
+		t.Error("not Ready")
+	}
+}
+
+func TestAStaleCacheDoesNotOverwriteANewerStatus(t *testing.T) {
+	b := newBench(t, scripted{func(k *kustomizev1.Kustomization) (Result, error) {
+		k.Status.LastAppliedRevision = "old"
+		return Result{Reason: "Done"}, nil
+	}}, app(), func(c client.Client) {
+		other := app()
+		if err := c.Get(context.Background(), client.ObjectKeyFromObject(other), other); err != nil {
+			t.Fatal(err)
+		}
+		other.Status.LastAppliedRevision = "new"
+		if err := c.Status().Update(context.Background(), other); err != nil {
+			t.Fatal(err)
+		}
+	})
+	got, err := b.reconcile()
+	if err != nil || got.RequeueAfter == 0 {
+		t.Fatalf("got %v, %v", got, err)
+	}
+	if rev := b.get(t).Status.LastAppliedRevision; rev != "new" {
+		t.Errorf("revision %q", rev)
+	}
+}
+
+func TestFinalizerHoldsTheObjectUntilItIsClean(t *testing.T) {
+	clean := errors.New("still dirty")
+	b := newBench(t, cleaning{
+		scripted{func(*kustomizev1.Kustomization) (Result, error) { return Result{Reason: "Done"}, nil }},
+		func() error { return clean },
+	}, app(), nil)
+	if _, err := b.reconcile(); err != nil {
+		t.Fatal(err)
+	}
+	obj := b.get(t)
+	if diff := cmp.Diff([]string{DefaultFinalizer}, obj.Finalizers); diff != "" {
+		t.Fatal(diff)
+	}
+	if err := b.client.Delete(context.Background(), obj); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.reconcile(); !errors.Is(err, clean) {
+		t.Fatalf("got %v", err)
+	}
+	b.get(t)
+	clean = nil
+	if _, err := b.reconcile(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.client.Get(context.Background(), client.ObjectKeyFromObject(obj), obj); client.IgnoreNotFound(err) != nil || err == nil {
+		t.Fatalf("still there: %v", err)
+	}
+}
+
+func TestAForeignFinalizerOfFluxIsReleased(t *testing.T) {
+	obj := app()
+	obj.Finalizers = []string{DefaultFinalizer}
+	b := newBench(t, scripted{func(*kustomizev1.Kustomization) (Result, error) { return Result{}, nil }}, obj, nil)
+	if err := b.client.Delete(context.Background(), app()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.reconcile(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.client.Get(context.Background(), client.ObjectKeyFromObject(obj), obj); err == nil {
+		t.Fatal("still there")
+	}
+}

@@ -1,0 +1,57 @@
+package reconciler
+
+import (
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+)
+
+// Retry delays of a failing object: fast enough that a blip costs no release
+// time, slow enough that a broken object costs nothing.
+const (
+	minRetryDelay = 250 * time.Millisecond
+	maxRetryDelay = 5 * time.Minute
+)
+
+// Watch adds a source to a controller.
+type Watch func(*builder.Builder) *builder.Builder
+
+// Setup registers ctrl with mgr under the given name. The object's own changes
+// of spec and of the reconcile request annotation start it; its status does
+// not. Everything else that may start it comes as watches.
+func Setup[T Object](mgr ctrl.Manager, name string, kind Kind[T], c Controller[T], opts Options, watches ...Watch) error {
+	r := newRunner(mgr, kind, c, opts)
+	b := ctrl.NewControllerManagedBy(mgr).
+		Named(name).
+		For(kind.New(), builder.WithPredicates(predicate.Or(
+			predicate.GenerationChangedPredicate{}, Requested()))).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: max(opts.Concurrent, 1),
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
+				minRetryDelay, maxRetryDelay),
+		})
+	for _, watch := range watches {
+		b = watch(b)
+	}
+	return b.Complete(r)
+}
+
+// Requested passes updates that carry a new reconcile request, which is how
+// `flux reconcile` and Sluice's own hints ask for a run.
+func Requested() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		if e.ObjectOld == nil || e.ObjectNew == nil {
+			return false
+		}
+		before := e.ObjectOld.GetAnnotations()[meta.ReconcileRequestAnnotation]
+		after := e.ObjectNew.GetAnnotations()[meta.ReconcileRequestAnnotation]
+		return after != "" && before != after
+	}}
+}
