@@ -1,0 +1,81 @@
+# Sluice. `make help` lists the targets; `make check` is exactly what CI runs.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Tools and the playground's binaries are built once, into a cache outside the tree.
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice
+GOLANGCI_VERSION := v2.13.2
+GOVULNCHECK_VERSION := v1.9.0
+GOLANGCI := $(CACHE)/tools/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
+GOVULNCHECK := $(CACHE)/tools/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+NODE ?= simulated
+
+.PHONY: help
+help: ## Show this help
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/sluice
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/sluice ./cmd/sluice
+
+.PHONY: playground
+playground: ## Build bin/playground and the control plane it runs (slow once, then cached)
+	go build -C test/playground -trimpath -o ../../bin/playground .
+	bin/playground build
+
+.PHONY: demo
+demo: build playground ## Show a good and a bad release from push to verdict (NODE=real, KEEP=1)
+	go run ./test/demo -node $(NODE) $(if $(KEEP),-keep)
+
+.PHONY: generate
+generate: ## Generate deepcopy functions and CRDs
+	hack/generate.sh
+
+.PHONY: verify
+verify: generate ## Fail if anything generated is not committed
+	@git diff --exit-code -- api config || { echo "generated files differ: commit what 'make generate' wrote" >&2; exit 1; }
+
+.PHONY: vet
+vet: ## Run go vet
+	go vet ./...
+	go -C test/playground vet ./...
+
+$(GOLANGCI):
+	GOBIN=$(dir $@) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+$(GOVULNCHECK):
+	GOBIN=$(dir $@) go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+
+.PHONY: lint
+lint: $(GOLANGCI) ## Run golangci-lint with the limits of .golangci.yml
+	$(GOLANGCI) run ./...
+
+.PHONY: vuln
+vuln: $(GOVULNCHECK) ## Look for known vulnerabilities in what is reachable
+	hack/vuln.sh $(GOVULNCHECK)
+
+.PHONY: arch
+arch: ## Check who imports whom
+	go test -count=1 ./test/arch
+
+.PHONY: test
+test: build playground ## Unit, controller and end-to-end tests on simulated nodes (TESTFLAGS=-race)
+	hack/with-playground.sh go test -count=1 -timeout 20m $(TESTFLAGS) ./...
+
+.PHONY: e2e-real
+e2e-real: build playground ## The chain with real pods on a real node (root, Linux)
+	hack/real-node-packages.sh
+	go run ./test/demo -node real
+
+.PHONY: bench
+bench: build playground ## Measure the chain and write docs/benchmarks.md
+	hack/with-playground.sh go run ./test/bench
+
+.PHONY: check
+check: verify vet lint vuln arch ## Exactly what CI runs
+	$(MAKE) test TESTFLAGS=-race
+	$(MAKE) e2e-real

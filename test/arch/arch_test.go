@@ -1,0 +1,182 @@
+// Package arch holds the tree to its shape: imports point downwards only, never
+// sideways inside a row, and the pure packages import nothing that does I/O.
+//
+//	cmd/sluice
+//	controllers/*
+//	scan writeback source apply notify canary/{router,metric,workload}
+//	policy writeback/edit apply/inventory canary canary/judge        (pure)
+//	api/*  internal/*
+//
+// The imports are read with go/parser: asking the go command instead can be
+// answered from its test cache, which then passes over a real violation.
+package arch
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/sluice-cd/sluice/"
+
+// row places a package; a package may import only rows below its own, and
+// itself. The longest prefix wins.
+var rows = []struct {
+	prefix string
+	row    int
+	pure   bool
+}{
+	{"cmd/", 5, false},
+	{"controllers/", 4, false},
+	{"scan", 3, false},
+	{"writeback", 3, false},
+	{"source", 3, false},
+	{"apply", 3, false},
+	{"notify", 3, false},
+	{"canary/router", 3, false},
+	{"canary/metric", 3, false},
+	{"canary/workload", 3, false},
+	{"policy", 2, true},
+	{"writeback/edit", 2, true},
+	{"apply/inventory", 2, true},
+	{"canary", 2, true},
+	{"canary/judge", 2, true},
+	{"api/", 1, false},
+	{"internal/", 1, false},
+}
+
+// impure are imports that a pure package may not have.
+var impure = []string{
+	"os", "net", "net/http", "io/fs", "context", "log", "log/slog", "sync",
+	"sigs.k8s.io/controller-runtime", "k8s.io/client-go", "k8s.io/utils/clock",
+	"github.com/go-git/go-git", "github.com/go-logr",
+}
+
+func TestImportsPointDownwards(t *testing.T) {
+	for file, imports := range sources(t) {
+		dir := filepath.ToSlash(filepath.Dir(file))
+		at, ok := place(dir)
+		if !ok {
+			if !strings.HasPrefix(dir, "test") && !strings.HasPrefix(dir, "hack") {
+				t.Errorf("%s: no row for this package: give it one in test/arch", file)
+			}
+			continue
+		}
+		for _, path := range imports {
+			if local, ok := strings.CutPrefix(path, module); ok {
+				checkLocal(t, file, dir, at, local)
+			} else if rows[at].pure {
+				checkPure(t, file, path)
+			}
+		}
+	}
+}
+
+func checkLocal(t *testing.T, file, dir string, at int, local string) {
+	t.Helper()
+	if strings.HasPrefix(local, "test/") {
+		t.Errorf("%s imports %s: only tests may import test/", file, local)
+		return
+	}
+	to, ok := place(local)
+	switch {
+	case !ok:
+		t.Errorf("%s imports %s, which has no row", file, local)
+	case rows[to].row < rows[at].row, rows[at].row == 1 && rows[to].row == 1:
+	case unit(dir) == unit(local):
+	default:
+		t.Errorf("%s imports %s: imports point downwards only", file, local)
+	}
+}
+
+func checkPure(t *testing.T, file, path string) {
+	t.Helper()
+	for _, bad := range impure {
+		if path == bad || strings.HasPrefix(path, bad+"/") {
+			t.Errorf("%s is pure and imports %s", file, path)
+		}
+	}
+}
+
+// unit is the piece inside which packages may import one another: a controller,
+// or an I/O leaf with its subpackages.
+func unit(dir string) string {
+	at, ok := place(dir)
+	if !ok {
+		return dir
+	}
+	prefix := rows[at].prefix
+	if !strings.HasSuffix(prefix, "/") {
+		return prefix
+	}
+	name, _, _ := strings.Cut(strings.TrimPrefix(dir, prefix), "/")
+	return prefix + name
+}
+
+// place returns the index of the most specific row of a package directory.
+func place(dir string) (int, bool) {
+	best := -1
+	for i, r := range rows {
+		match := dir == r.prefix || strings.HasPrefix(dir+"/", strings.TrimSuffix(r.prefix, "/")+"/")
+		if match && (best < 0 || len(r.prefix) > len(rows[best].prefix)) {
+			best = i
+		}
+	}
+	return best, best >= 0
+}
+
+// sources returns the imports of every Go file that is not a test, by path from
+// the module's root.
+func sources(t *testing.T) map[string][]string {
+	t.Helper()
+	root := filepath.Join("..", "..")
+	found := map[string][]string{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, _ := filepath.Rel(root, path)
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && name != "." || name == filepath.Join("test", "playground")) {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range parsed.Imports {
+			found[name] = append(found[name], strings.Trim(spec.Path.Value, `"`))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found) == 0 {
+		t.Fatal("no sources found")
+	}
+	return found
+}
+
+func TestEveryPackageTeaches(t *testing.T) {
+	documented := map[string]bool{}
+	root := filepath.Join("..", "..")
+	for file := range sources(t) {
+		dir := filepath.Dir(file)
+		parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, file), nil, parser.ParseComments|parser.PackageClauseOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		documented[dir] = documented[dir] || parsed.Doc != nil
+	}
+	for dir, ok := range documented {
+		if !ok {
+			t.Errorf("%s has no package comment", dir)
+		}
+	}
+}
