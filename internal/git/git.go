@@ -1,0 +1,97 @@
+// Package git keeps bare mirrors of remote repositories and does the few things
+// that a continuous delivery needs of Git, at a cost that follows the change:
+//
+//	Resolve   what the remote says a ref is now         one round trip
+//	Fetch     the objects that the mirror lacks          the delta
+//	Tree      a commit's files, read from the mirror     what is looked at
+//	Write     changed files as a new commit              what changed
+//	Push      the new commit, if the ref did not move    what changed
+//
+// There is one mirror per URL and credential, shared by all who use it, so that
+// what one has fetched or pushed the others already have. There is no checkout
+// and no history: a mirror is shallow, and knows each commit's files only.
+//
+// Errors never contain credentials. Those that callers branch on are sentinels:
+// [ErrUnauthorized], [ErrRefNotFound], [ErrNonFastForward] and the rest.
+package git
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+
+	"github.com/go-git/go-git/v5/plumbing/object"
+)
+
+// What may go wrong with a remote, for callers to branch on.
+var (
+	// ErrUnauthorized means that the remote refuses the credentials.
+	ErrUnauthorized = errors.New("the remote refuses the credentials")
+	// ErrRepositoryNotFound means that the remote has no such repository, or
+	// hides it from these credentials.
+	ErrRepositoryNotFound = errors.New("repository not found")
+	// ErrRefNotFound means that the remote has no such ref or commit.
+	ErrRefNotFound = errors.New("ref not found")
+	// ErrNonFastForward means that the ref moved since it was resolved. Resolve
+	// again, make the change on the new head, and push again.
+	ErrNonFastForward = errors.New("the remote ref has moved")
+	// ErrRejected means that the remote's own rules refuse the push.
+	ErrRejected = errors.New("the remote rejected the push")
+	// ErrUnreachable means that the remote did not answer, or not in time.
+	ErrUnreachable = errors.New("the remote cannot be reached")
+	// ErrUnsupportedURL means that the URL's scheme is none that is spoken here.
+	ErrUnsupportedURL = errors.New("unsupported repository URL")
+	// ErrMissing means that the mirror does not have the object. Fetch it.
+	ErrMissing = errors.New("object is not in the mirror")
+)
+
+// Auth is how to prove oneself to a remote. The zero value is anonymous.
+type Auth struct {
+	// Username and Password are sent as basic auth.
+	Username, Password string
+	// BearerToken is sent as such, and wins over basic auth.
+	BearerToken string
+	// CA holds the PEM certificates to trust instead of the system's.
+	CA []byte
+}
+
+// Remote is a repository as seen with one credential.
+type Remote struct {
+	URL  string
+	Auth Auth
+}
+
+// ID is the identity of a remote: equal for equal URL and credential, and safe
+// to show.
+func (r Remote) ID() string {
+	h := sha256.New()
+	for _, part := range [][]byte{
+		[]byte(r.URL), []byte(r.Auth.Username), []byte(r.Auth.Password),
+		[]byte(r.Auth.BearerToken), r.Auth.CA,
+	} {
+		fmt.Fprintf(h, "%d:", len(part)) // so that no two remotes run together
+		h.Write(part)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:32]
+}
+
+// String is the remote's URL without credentials.
+func (r Remote) String() string {
+	u, err := url.Parse(r.URL)
+	if err != nil {
+		return "(malformed URL)"
+	}
+	u.User = nil
+	return u.String()
+}
+
+// Signature names who made a commit, and when.
+type Signature = object.Signature
+
+// CommitInfo is what a commit says besides its files.
+type CommitInfo struct {
+	Author, Committer Signature
+	Message           string
+}
