@@ -1,0 +1,165 @@
+package v1beta1
+
+// CanaryAnalysis says how the next version is tried, and what decides. Exactly
+// one of iterations, stepWeight and stepWeights says how.
+//
+// +kubebuilder:validation:XValidation:rule="[has(self.iterations), has(self.stepWeight), has(self.stepWeights)].filter(is_set, is_set).size() == 1",message="exactly one of iterations, stepWeight and stepWeights is required"
+type CanaryAnalysis struct {
+	// Interval between two checks, such as `30s` or `1m`. At least 10s.
+	// +kubebuilder:validation:Pattern=`^[0-9]+(m|s)`
+	// +required
+	Interval string `json:"interval"`
+
+	// Iterations is the number of checks of a blue/green or A/B release.
+	// +optional
+	Iterations int `json:"iterations,omitempty"`
+
+	// Mirror sends copies of the users' requests to the canary.
+	// +optional
+	Mirror bool `json:"mirror,omitempty"`
+
+	// MirrorWeight is the percentage of requests to copy.
+	// +optional
+	MirrorWeight int `json:"mirrorWeight,omitempty"`
+
+	// MaxWeight is the percentage of traffic at which the canary is promoted.
+	// Defaults to 100.
+	// +optional
+	MaxWeight int `json:"maxWeight,omitempty"`
+
+	// StepWeight is added to the canary's percentage after each good check.
+	// +optional
+	StepWeight int `json:"stepWeight,omitempty"`
+
+	// StepWeights are the canary's percentages, one after the other.
+	// +optional
+	StepWeights []int `json:"stepWeights,omitempty"`
+
+	// StepWeightPromotion moves traffic back to the promoted primary in steps of
+	// this percentage. Without it, traffic moves at once.
+	// +optional
+	StepWeightPromotion int `json:"stepWeightPromotion,omitempty"`
+
+	// Threshold is the number of failed checks that roll the release back.
+	// +required
+	Threshold int `json:"threshold"`
+
+	// PrimaryReadyThreshold is the percentage of pods that makes the primary
+	// ready. Defaults to 100.
+	// +optional
+	PrimaryReadyThreshold *int `json:"primaryReadyThreshold,omitempty"`
+
+	// CanaryReadyThreshold is the percentage of pods that makes the canary ready.
+	// Defaults to 100.
+	// +optional
+	CanaryReadyThreshold *int `json:"canaryReadyThreshold,omitempty"`
+
+	// Alerts to send.
+	// +optional
+	Alerts []CanaryAlert `json:"alerts,omitempty"`
+
+	// Metrics to check. All must be in their range.
+	// +optional
+	Metrics []CanaryMetric `json:"metrics,omitempty"`
+
+	// Webhooks to call.
+	// +optional
+	Webhooks []CanaryWebhook `json:"webhooks,omitempty"`
+
+	// Match selects the users who get the canary in an A/B release.
+	// +optional
+	Match []HTTPMatchRequest `json:"match,omitempty"`
+
+	// SessionAffinity keeps a user on the version first seen.
+	// +optional
+	SessionAffinity *SessionAffinity `json:"sessionAffinity,omitempty"`
+}
+
+// CanaryMetric is a measurement that a check makes.
+type CanaryMetric struct {
+	// Name of the metric: `request-success-rate`, `request-duration`, or any with
+	// a template.
+	// +required
+	Name string `json:"name"`
+
+	// Interval is the window that is measured. Defaults to 1m for the built-in
+	// metrics.
+	// +kubebuilder:validation:Pattern=`^[0-9]+(m|s)`
+	// +optional
+	Interval string `json:"interval,omitempty"`
+
+	// Threshold is the minimum of request-success-rate, and the maximum of any
+	// other metric. Deprecated: use thresholdRange, which comes first.
+	// +optional
+	Threshold float64 `json:"threshold,omitempty"`
+
+	// ThresholdRange is the range of good values.
+	// +optional
+	ThresholdRange *CanaryThresholdRange `json:"thresholdRange,omitempty"`
+
+	// Query is a PromQL query. Deprecated: use templateRef.
+	// +optional
+	Query string `json:"query,omitempty"`
+
+	// TemplateRef names the MetricTemplate to measure with.
+	// +optional
+	TemplateRef *CrossNamespaceObjectReference `json:"templateRef,omitempty"`
+
+	// TemplateVariables are what `variables` returns in the template.
+	// +optional
+	TemplateVariables map[string]string `json:"templateVariables,omitempty"`
+}
+
+// CanaryThresholdRange is a range of good values. Both ends belong to it; an end
+// that is not set does not limit.
+type CanaryThresholdRange struct {
+	// Min is the lowest good value.
+	// +optional
+	Min *float64 `json:"min,omitempty"`
+
+	// Max is the highest good value.
+	// +optional
+	Max *float64 `json:"max,omitempty"`
+}
+
+// SessionAffinity keeps a user on the version first seen, with a cookie.
+type SessionAffinity struct {
+	// CookieName is the name of the cookie.
+	// +required
+	CookieName string `json:"cookieName,omitempty"`
+
+	// Domain of the cookie.
+	// +optional
+	Domain string `json:"domain,omitempty"`
+
+	// HTTPOnly hides the cookie from scripts.
+	// +optional
+	HTTPOnly bool `json:"httpOnly,omitempty"`
+
+	// MaxAge of the cookie in seconds. Defaults to a day.
+	// +kubebuilder:default=86400
+	// +optional
+	MaxAge int `json:"maxAge,omitempty"`
+
+	// Partitioned stores the cookie per top-level site.
+	// +optional
+	Partitioned bool `json:"partitioned,omitempty"`
+
+	// Path of the cookie.
+	// +optional
+	Path string `json:"path,omitempty"`
+
+	// SameSite attribute of the cookie.
+	// +kubebuilder:validation:Enum=Strict;Lax;None
+	// +optional
+	SameSite string `json:"sameSite,omitempty"`
+
+	// Secure limits the cookie to HTTPS.
+	// +optional
+	Secure bool `json:"secure,omitempty"`
+
+	// PrimaryCookieName is the name of the cookie for users who stay on the
+	// primary.
+	// +optional
+	PrimaryCookieName string `json:"primaryCookieName,omitempty"`
+}

@@ -1,0 +1,111 @@
+package v1beta1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// CanaryKind is the kind of [Canary].
+const CanaryKind = "Canary"
+
+// CanarySpec says what to release, how its traffic is routed and what decides.
+type CanarySpec struct {
+	// Provider names what routes the traffic. Defaults to the controller's
+	// setting.
+	// +kubebuilder:validation:Enum=apisix;appmesh;appmesh:v1beta2;contour;gatewayapi:v1;gatewayapi:v1beta1;gloo;istio;knative;kubernetes;kuma;linkerd;nginx;osm;skipper;smi:v1alpha1;smi:v1alpha2;smi:v1alpha3;traefik
+	// +optional
+	Provider string `json:"provider,omitempty"`
+
+	// MetricsServer is the address of the Prometheus server that the built-in
+	// metrics are read from. Defaults to the controller's setting.
+	// +optional
+	MetricsServer string `json:"metricsServer,omitempty"`
+
+	// TargetRef names the workload to release.
+	// +kubebuilder:validation:XValidation:rule="has(self.apiVersion) && has(self.kind) && self.kind in ['DaemonSet', 'Deployment', 'Service']",message="apiVersion and kind are required, and kind is DaemonSet, Deployment or Service"
+	// +required
+	TargetRef LocalObjectReference `json:"targetRef"`
+
+	// AutoscalerRef names the autoscaler of the workload.
+	// +optional
+	AutoscalerRef *AutoscalerReference `json:"autoscalerRef,omitempty"`
+
+	// IngressRef names the Ingress to route with, for providers that use one.
+	// +kubebuilder:validation:XValidation:rule="has(self.apiVersion) && has(self.kind) && self.kind == 'Ingress'",message="apiVersion and kind are required, and kind is Ingress"
+	// +optional
+	IngressRef *LocalObjectReference `json:"ingressRef,omitempty"`
+
+	// RouteRef names the ApisixRoute to route with.
+	// +kubebuilder:validation:XValidation:rule="has(self.apiVersion) && has(self.kind) && self.kind == 'ApisixRoute'",message="apiVersion and kind are required, and kind is ApisixRoute"
+	// +optional
+	RouteRef *LocalObjectReference `json:"routeRef,omitempty"`
+
+	// UpstreamRef names the Gloo Upstream whose settings are copied.
+	// +kubebuilder:validation:XValidation:rule="has(self.apiVersion) && has(self.kind) && self.kind == 'Upstream'",message="apiVersion and kind are required, and kind is Upstream"
+	// +optional
+	UpstreamRef *CrossNamespaceObjectReference `json:"upstreamRef,omitempty"`
+
+	// Service describes the Services and the route to make.
+	// +optional
+	Service CanaryService `json:"service"`
+
+	// Analysis says how the next version is tried, and what decides.
+	// +required
+	Analysis *CanaryAnalysis `json:"analysis,omitempty"`
+
+	// ProgressDeadlineSeconds is how long a workload may take to become ready.
+	// Defaults to 600.
+	// +optional
+	ProgressDeadlineSeconds *int32 `json:"progressDeadlineSeconds,omitempty"`
+
+	// SkipAnalysis promotes the next version as soon as it is ready.
+	// +optional
+	SkipAnalysis bool `json:"skipAnalysis,omitempty"`
+
+	// RevertOnDeletion gives the workload its replicas and its Service back when
+	// the Canary is deleted.
+	// +optional
+	RevertOnDeletion bool `json:"revertOnDeletion,omitempty"`
+
+	// Suspend stops everything where it is, also in the middle of an analysis.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+}
+
+// Canary releases the versions of one workload step by step.
+//
+// +kubebuilder:storageversion
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:categories=all
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Weight",type=string,JSONPath=`.status.canaryWeight`
+// +kubebuilder:printcolumn:name="Suspended",type=boolean,JSONPath=`.spec.suspend`,priority=1
+// +kubebuilder:printcolumn:name="FailedChecks",type=string,JSONPath=`.status.failedChecks`,priority=1
+// +kubebuilder:printcolumn:name="Interval",type=string,JSONPath=`.spec.analysis.interval`,priority=1
+// +kubebuilder:printcolumn:name="Mirror",type=boolean,JSONPath=`.spec.analysis.mirror`,priority=1
+// +kubebuilder:printcolumn:name="StepWeight",type=string,JSONPath=`.spec.analysis.stepWeight`,priority=1
+// +kubebuilder:printcolumn:name="StepWeights",type=string,JSONPath=`.spec.analysis.stepWeights`,priority=1
+// +kubebuilder:printcolumn:name="MaxWeight",type=string,JSONPath=`.spec.analysis.maxWeight`,priority=1
+// +kubebuilder:printcolumn:name="LastTransitionTime",type=string,JSONPath=`.status.lastTransitionTime`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,priority=1
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
+// +kubebuilder:metadata:labels="app.kubernetes.io/part-of=flux"
+// +kubebuilder:metadata:annotations="helm.sh/resource-policy=keep"
+type Canary struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +required
+	Spec CanarySpec `json:"spec"`
+	// +optional
+	Status CanaryStatus `json:"status,omitempty"`
+}
+
+// CanaryList is a list of Canaries.
+//
+// +kubebuilder:object:root=true
+type CanaryList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata"`
+	Items           []Canary `json:"items"`
+}

@@ -1,0 +1,125 @@
+package v1beta1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// CanaryConditionType is the type of a condition.
+type CanaryConditionType string
+
+// PromotedType is the condition of the last release: Unknown while it is under
+// way, True when it was promoted, False when it was rolled back. Its reason is
+// the phase.
+const PromotedType CanaryConditionType = "Promoted"
+
+// CanaryCondition is a condition in Flagger's form. It differs from
+// [metav1.Condition] by lastUpdateTime, and by fields that may be missing.
+type CanaryCondition struct {
+	// Type of the condition.
+	// +required
+	Type CanaryConditionType `json:"type"`
+
+	// Status of the condition: True, False or Unknown.
+	// +required
+	Status metav1.ConditionStatus `json:"status"`
+
+	// LastUpdateTime is when the condition was last written.
+	// +optional
+	LastUpdateTime metav1.Time `json:"lastUpdateTime,omitzero"`
+
+	// LastTransitionTime is when the status last changed.
+	// +optional
+	LastTransitionTime metav1.Time `json:"lastTransitionTime,omitzero"`
+
+	// Reason is one word for machines.
+	// +required
+	Reason string `json:"reason,omitempty"`
+
+	// Message is a sentence for people.
+	// +optional
+	Message string `json:"message,omitempty"`
+
+	// ObservedGeneration is the generation that the condition is about. Sluice
+	// extension.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+}
+
+// GetConditions returns the conditions in Kubernetes' form.
+func (in *Canary) GetConditions() []metav1.Condition {
+	return toMeta(in.Status.Conditions)
+}
+
+// SetConditions replaces the conditions. A condition that did not change keeps
+// its lastUpdateTime.
+func (in *Canary) SetConditions(conditions []metav1.Condition) {
+	in.Status.Conditions = fromMeta(in.Status.Conditions, conditions)
+}
+
+// GetConditions returns the conditions in Kubernetes' form.
+func (in *MetricTemplate) GetConditions() []metav1.Condition {
+	return toMeta(in.Status.Conditions)
+}
+
+// SetConditions replaces the conditions. A condition that did not change keeps
+// its lastUpdateTime.
+func (in *MetricTemplate) SetConditions(conditions []metav1.Condition) {
+	in.Status.Conditions = fromMeta(in.Status.Conditions, conditions)
+}
+
+// GetConditions returns the conditions in Kubernetes' form.
+func (in *AlertProvider) GetConditions() []metav1.Condition {
+	return toMeta(in.Status.Conditions)
+}
+
+// SetConditions replaces the conditions. A condition that did not change keeps
+// its lastUpdateTime.
+func (in *AlertProvider) SetConditions(conditions []metav1.Condition) {
+	in.Status.Conditions = fromMeta(in.Status.Conditions, conditions)
+}
+
+func toMeta(from []CanaryCondition) []metav1.Condition {
+	if from == nil {
+		return nil
+	}
+	to := make([]metav1.Condition, 0, len(from))
+	for _, c := range from {
+		to = append(to, metav1.Condition{
+			Type:               string(c.Type),
+			Status:             c.Status,
+			ObservedGeneration: c.ObservedGeneration,
+			LastTransitionTime: c.LastTransitionTime,
+			Reason:             c.Reason,
+			Message:            c.Message,
+		})
+	}
+	return to
+}
+
+// fromMeta turns conditions into Flagger's form. Theirs has no update time, so
+// it is taken from the old condition of the type, and moves up to the transition
+// time when that is later.
+func fromMeta(old []CanaryCondition, from []metav1.Condition) []CanaryCondition {
+	if from == nil {
+		return nil
+	}
+	updated := make(map[CanaryConditionType]metav1.Time, len(old))
+	for _, c := range old {
+		updated[c.Type] = c.LastUpdateTime
+	}
+	to := make([]CanaryCondition, 0, len(from))
+	for _, c := range from {
+		next := CanaryCondition{
+			Type:               CanaryConditionType(c.Type),
+			Status:             c.Status,
+			LastUpdateTime:     updated[CanaryConditionType(c.Type)],
+			LastTransitionTime: c.LastTransitionTime,
+			Reason:             c.Reason,
+			Message:            c.Message,
+			ObservedGeneration: c.ObservedGeneration,
+		}
+		if next.LastUpdateTime.Before(&c.LastTransitionTime) {
+			next.LastUpdateTime = c.LastTransitionTime
+		}
+		to = append(to, next)
+	}
+	return to
+}

@@ -1,0 +1,117 @@
+package v1beta1
+
+import (
+	"fmt"
+	"time"
+)
+
+// Defaults of fields that are not set.
+const (
+	// DefaultProgressDeadline is how long a workload may take to become ready.
+	DefaultProgressDeadline = 600 * time.Second
+	// DefaultAnalysisInterval is the time between two checks.
+	DefaultAnalysisInterval = 60 * time.Second
+	// MinAnalysisInterval is the shortest time between two checks; a shorter one
+	// is raised to it.
+	MinAnalysisInterval = 10 * time.Second
+	// DefaultReadyThreshold is the percentage of pods that makes a workload ready.
+	DefaultReadyThreshold = 100
+	// DefaultMaxWeight is the percentage of traffic at which a canary is promoted.
+	DefaultMaxWeight = 100
+	// DefaultMetricInterval is the window that built-in metrics measure.
+	DefaultMetricInterval = "1m"
+)
+
+// Strategy is the way a release gets its traffic.
+type Strategy string
+
+const (
+	// StrategyCanary moves traffic step by step.
+	StrategyCanary Strategy = "canary"
+	// StrategyBlueGreen checks the canary without users, and switches.
+	StrategyBlueGreen Strategy = "blue-green"
+	// StrategyABTesting sends chosen users to the canary.
+	StrategyABTesting Strategy = "ab-testing"
+)
+
+// DeploymentStrategy returns the strategy that the analysis amounts to.
+func (in *Canary) DeploymentStrategy() Strategy {
+	a := in.Spec.Analysis
+	switch {
+	case a == nil || a.Iterations == 0:
+		return StrategyCanary
+	case len(a.Match) > 0:
+		return StrategyABTesting
+	default:
+		return StrategyBlueGreen
+	}
+}
+
+// ServiceNames returns the names of the three Services.
+func (in *Canary) ServiceNames() (apex, primary, canary string) {
+	apex = in.Spec.Service.Name
+	if apex == "" {
+		apex = in.Spec.TargetRef.Name
+	}
+	return apex, apex + "-primary", apex + "-canary"
+}
+
+// ProgressDeadline returns how long a workload may take to become ready.
+func (in *Canary) ProgressDeadline() time.Duration {
+	if in.Spec.ProgressDeadlineSeconds == nil {
+		return DefaultProgressDeadline
+	}
+	return time.Duration(*in.Spec.ProgressDeadlineSeconds) * time.Second
+}
+
+// SkipAnalysis reports whether a ready canary is promoted unmeasured.
+func (in *Canary) SkipAnalysis() bool {
+	return in.Spec.SkipAnalysis || in.Spec.Analysis == nil
+}
+
+// GetInterval returns the time between two checks, at least
+// [MinAnalysisInterval]. The schema's pattern has no end, so `1mx` gets here.
+func (in *CanaryAnalysis) GetInterval() (time.Duration, error) {
+	if in == nil || in.Interval == "" {
+		return DefaultAnalysisInterval, nil
+	}
+	interval, err := time.ParseDuration(in.Interval)
+	if err != nil {
+		return 0, fmt.Errorf("parsing spec.analysis.interval: %w", err)
+	}
+	return max(interval, MinAnalysisInterval), nil
+}
+
+// GetThreshold returns the number of failed checks that roll back, at least one.
+func (in *CanaryAnalysis) GetThreshold() int {
+	if in == nil {
+		return 1
+	}
+	return max(in.Threshold, 1)
+}
+
+// GetMaxWeight returns the percentage of traffic at which a canary is promoted.
+func (in *CanaryAnalysis) GetMaxWeight() int {
+	if in == nil || in.MaxWeight == 0 {
+		return DefaultMaxWeight
+	}
+	return in.MaxWeight
+}
+
+// GetPrimaryReadyThreshold returns the percentage of pods that makes the primary
+// ready.
+func (in *CanaryAnalysis) GetPrimaryReadyThreshold() int {
+	if in == nil || in.PrimaryReadyThreshold == nil {
+		return DefaultReadyThreshold
+	}
+	return *in.PrimaryReadyThreshold
+}
+
+// GetCanaryReadyThreshold returns the percentage of pods that makes the canary
+// ready.
+func (in *CanaryAnalysis) GetCanaryReadyThreshold() int {
+	if in == nil || in.CanaryReadyThreshold == nil {
+		return DefaultReadyThreshold
+	}
+	return *in.CanaryReadyThreshold
+}

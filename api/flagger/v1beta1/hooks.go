@@ -1,0 +1,110 @@
+package v1beta1
+
+// HookType says when a webhook is called, and what its answer decides.
+//
+// +kubebuilder:validation:Enum="";confirm-rollout;pre-rollout;rollout;confirm-promotion;post-rollout;event;rollback;confirm-traffic-increase
+type HookType string
+
+const (
+	// RolloutHook is called by each check; a failure fails the check.
+	RolloutHook HookType = "rollout"
+	// PreRolloutHook is called before the canary gets traffic; a failure fails
+	// the check.
+	PreRolloutHook HookType = "pre-rollout"
+	// PostRolloutHook is called when the release has succeeded or failed.
+	PostRolloutHook HookType = "post-rollout"
+	// ConfirmRolloutHook holds the release before it starts.
+	ConfirmRolloutHook HookType = "confirm-rollout"
+	// ConfirmPromotionHook holds the release before the promotion.
+	ConfirmPromotionHook HookType = "confirm-promotion"
+	// ConfirmTrafficIncreaseHook holds the release before each step.
+	ConfirmTrafficIncreaseHook HookType = "confirm-traffic-increase"
+	// EventHook is told every event.
+	EventHook HookType = "event"
+	// RollbackHook rolls the release back when it succeeds.
+	RollbackHook HookType = "rollback"
+)
+
+// CanaryWebhook is an address that takes part in the analysis. It is sent a
+// [CanaryWebhookPayload]; any status up to 202 is a success.
+type CanaryWebhook struct {
+	// Type of the webhook. Defaults to rollout.
+	// +optional
+	Type HookType `json:"type"`
+
+	// Name of the webhook.
+	// +required
+	Name string `json:"name"`
+
+	// URL to send to.
+	// +required
+	URL string `json:"url"`
+
+	// MuteAlert sends no alerts about this webhook.
+	// +optional
+	MuteAlert bool `json:"muteAlert"`
+
+	// Timeout of the request. Defaults to 10s.
+	// +kubebuilder:validation:Pattern=`^[0-9]+(m|s)`
+	// +optional
+	Timeout string `json:"timeout,omitempty"`
+
+	// Metadata to send along.
+	// +optional
+	Metadata map[string]string `json:"metadata,omitzero"`
+
+	// Retries of a failed request.
+	// +optional
+	Retries int `json:"retries,omitempty"`
+
+	// DisableTLS accepts any certificate.
+	// +optional
+	DisableTLS bool `json:"disableTLS,omitempty"`
+}
+
+// CanaryWebhookPayload is the body of a request to a webhook.
+type CanaryWebhookPayload struct {
+	// Name of the Canary.
+	Name string `json:"name"`
+
+	// Namespace of the Canary.
+	Namespace string `json:"namespace"`
+
+	// Phase of the Canary.
+	Phase CanaryPhase `json:"phase"`
+
+	// Checksum identifies the version that is being released.
+	Checksum string `json:"checksum"`
+
+	// Metadata of the webhook.
+	Metadata map[string]string `json:"metadata,omitempty"`
+}
+
+// AlertSeverity is how bad the news must be to be sent.
+//
+// +kubebuilder:validation:Enum="";info;warn;error
+type AlertSeverity string
+
+const (
+	// SeverityInfo sends everything.
+	SeverityInfo AlertSeverity = "info"
+	// SeverityWarn sends warnings and errors.
+	SeverityWarn AlertSeverity = "warn"
+	// SeverityError sends errors.
+	SeverityError AlertSeverity = "error"
+)
+
+// CanaryAlert sends news of a Canary to an AlertProvider.
+type CanaryAlert struct {
+	// Name of the alert.
+	// +required
+	Name string `json:"name"`
+
+	// Severity to send from. Defaults to info.
+	// +optional
+	Severity AlertSeverity `json:"severity,omitempty"`
+
+	// ProviderRef names the AlertProvider.
+	// +required
+	ProviderRef CrossNamespaceObjectReference `json:"providerRef"`
+}

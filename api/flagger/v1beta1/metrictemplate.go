@@ -1,0 +1,81 @@
+package v1beta1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// MetricTemplateKind is the kind of [MetricTemplate].
+const MetricTemplateKind = "MetricTemplate"
+
+// MetricTemplateSpec says where to ask, and what.
+type MetricTemplateSpec struct {
+	// Provider says where to ask.
+	// +required
+	Provider MetricTemplateProvider `json:"provider,omitempty"`
+
+	// Query is a Go template of the query. It may call name, namespace, target,
+	// service, ingress, route, interval and variables.
+	// +required
+	Query string `json:"query,omitempty"`
+}
+
+// MetricTemplateProvider is a metrics server.
+type MetricTemplateProvider struct {
+	// Type of the server.
+	// +kubebuilder:validation:Enum=prometheus;influxdb;datadog;externalmetrics;stackdriver;cloudwatch;newrelic;graphite;dynatrace;keptn;splunk
+	// +required
+	Type string `json:"type,omitempty"`
+
+	// Address of the server.
+	// +optional
+	Address string `json:"address,omitempty"`
+
+	// Headers to send.
+	// +optional
+	Headers map[string][]string `json:"headers,omitempty"`
+
+	// SecretRef names the Secret with the credentials.
+	// +optional
+	SecretRef *SecretReference `json:"secretRef,omitempty"`
+
+	// Region of the server.
+	// +optional
+	Region string `json:"region,omitempty"`
+
+	// InsecureSkipVerify accepts any certificate.
+	// +optional
+	InsecureSkipVerify bool `json:"insecureSkipVerify,omitempty"`
+}
+
+// MetricTemplateStatus has only conditions.
+type MetricTemplateStatus struct {
+	// Conditions of the object.
+	// +optional
+	Conditions []CanaryCondition `json:"conditions,omitempty"`
+}
+
+// MetricTemplate is a query that Canaries share.
+//
+// +kubebuilder:storageversion
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:categories=all
+// +kubebuilder:printcolumn:name="Provider",type=string,JSONPath=`.spec.provider.type`
+// +kubebuilder:metadata:labels="app.kubernetes.io/part-of=flux"
+// +kubebuilder:metadata:annotations="helm.sh/resource-policy=keep"
+type MetricTemplate struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +required
+	Spec MetricTemplateSpec `json:"spec"`
+	// +optional
+	Status MetricTemplateStatus `json:"status,omitempty"`
+}
+
+// MetricTemplateList is a list of MetricTemplates.
+//
+// +kubebuilder:object:root=true
+type MetricTemplateList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata"`
+	Items           []MetricTemplate `json:"items"`
+}

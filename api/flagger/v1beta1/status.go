@@ -1,0 +1,98 @@
+package v1beta1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// CanaryPhase is where a Canary stands.
+//
+// +kubebuilder:validation:Enum="";Initializing;Initialized;Waiting;Progressing;WaitingPromotion;Promoting;Finalising;Succeeded;Failed;Terminating;Terminated
+type CanaryPhase string
+
+const (
+	// CanaryPhaseInitializing: the primary is being made.
+	CanaryPhaseInitializing CanaryPhase = "Initializing"
+	// CanaryPhaseInitialized: the primary serves, and the target is scaled to zero.
+	CanaryPhaseInitialized CanaryPhase = "Initialized"
+	// CanaryPhaseWaiting: a webhook holds the release before it starts.
+	CanaryPhaseWaiting CanaryPhase = "Waiting"
+	// CanaryPhaseProgressing: the analysis is under way.
+	CanaryPhaseProgressing CanaryPhase = "Progressing"
+	// CanaryPhaseWaitingPromotion: a webhook holds the release before promotion.
+	CanaryPhaseWaitingPromotion CanaryPhase = "WaitingPromotion"
+	// CanaryPhasePromoting: the primary gets the new version.
+	CanaryPhasePromoting CanaryPhase = "Promoting"
+	// CanaryPhaseFinalising: traffic is back on the primary, and the canary is to
+	// be scaled to zero.
+	CanaryPhaseFinalising CanaryPhase = "Finalising"
+	// CanaryPhaseSucceeded: the new version was promoted.
+	CanaryPhaseSucceeded CanaryPhase = "Succeeded"
+	// CanaryPhaseFailed: the new version was rolled back.
+	CanaryPhaseFailed CanaryPhase = "Failed"
+	// CanaryPhaseTerminating: the Canary is deleted, and its target restored.
+	CanaryPhaseTerminating CanaryPhase = "Terminating"
+	// CanaryPhaseTerminated: the target is restored.
+	CanaryPhaseTerminated CanaryPhase = "Terminated"
+)
+
+// CanaryStatus is where a Canary stands. It is also the memory of the state
+// machine: the next step is computed from it.
+type CanaryStatus struct {
+	// Phase of the Canary.
+	// +optional
+	Phase CanaryPhase `json:"phase"`
+
+	// FailedChecks of the current analysis.
+	// +optional
+	FailedChecks int `json:"failedChecks"`
+
+	// CanaryWeight is the canary's percentage of the traffic.
+	// +optional
+	CanaryWeight int `json:"canaryWeight"`
+
+	// Iterations of the current analysis.
+	// +optional
+	Iterations int `json:"iterations"`
+
+	// PreviousSessionAffinityCookie is the cookie of the release before.
+	// +optional
+	PreviousSessionAffinityCookie string `json:"previousSessionAffinityCookie,omitempty"`
+
+	// SessionAffinityCookie of the current release.
+	// +optional
+	SessionAffinityCookie string `json:"sessionAffinityCookie,omitempty"`
+
+	// PrimarySessionAffinityCookie is the primary's cookie of the current release.
+	// +optional
+	PrimarySessionAffinityCookie string `json:"primarySessionAffinityCookie,omitempty"`
+
+	// TrackedConfigs maps the ConfigMaps and Secrets of the target, as
+	// kind/name, to a digest of their content.
+	// +optional
+	TrackedConfigs map[string]string `json:"trackedConfigs,omitzero"`
+
+	// LastAppliedSpec identifies the version that was last taken up.
+	// +optional
+	LastAppliedSpec string `json:"lastAppliedSpec,omitempty"`
+
+	// LastPromotedSpec identifies the version that the primary runs.
+	// +optional
+	LastPromotedSpec string `json:"lastPromotedSpec,omitempty"`
+
+	// LastTransitionTime is when the status last changed.
+	// +optional
+	LastTransitionTime metav1.Time `json:"lastTransitionTime,omitzero"`
+
+	// Conditions of the Canary: Promoted as Flagger has it, and Ready,
+	// Reconciling and Stalled as every other kind.
+	// +optional
+	Conditions []CanaryCondition `json:"conditions,omitempty"`
+
+	// ObservedGeneration is the generation of the spec that was reconciled last.
+	// Sluice extension.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// LastHandledReconcileAt is the value of the reconcile request annotation that
+	// was handled last. Sluice extension.
+	// +optional
+	LastHandledReconcileAt string `json:"lastHandledReconcileAt,omitempty"`
+}

@@ -1,0 +1,61 @@
+package v1
+
+// ImageFinalizer is the finalizer that Flux puts on all three kinds. An object
+// that an existing Flux installation created carries it.
+const ImageFinalizer = "finalizers.fluxcd.io"
+
+// Reasons of the Ready and Stalled conditions of ImageRepository and
+// ImagePolicy. The shared reasons (Succeeded, Progressing, Failed,
+// AccessDenied, ...) are those of github.com/fluxcd/pkg/apis/meta.
+const (
+	// ImageURLInvalidReason: spec.image is not a repository name, for example
+	// because it has a scheme or a tag. Terminal.
+	ImageURLInvalidReason = "ImageURLInvalid"
+
+	// DependencyNotReadyReason: the ImageRepository that a policy refers to does
+	// not exist yet or was never scanned.
+	DependencyNotReadyReason = "DependencyNotReady"
+
+	// AuthenticationFailedReason: a Secret is missing or lacks the keys that are
+	// needed, or the registry refused the credentials.
+	AuthenticationFailedReason = "AuthenticationFailed"
+
+	// ReadOperationFailedReason: the registry or the tag snapshot could not be
+	// read.
+	ReadOperationFailedReason = "ReadOperationFailed"
+
+	// IntervalNotConfiguredReason: digestReflectionPolicy is Always and
+	// spec.interval is not set. Terminal.
+	IntervalNotConfiguredReason = "IntervalNotConfigured"
+
+	// InvalidPolicyReason: spec.policy names no policy, or one whose range or
+	// pattern cannot be parsed. Terminal.
+	InvalidPolicyReason = "InvalidPolicy"
+)
+
+// Reasons of the Ready and Stalled conditions of ImageUpdateAutomation.
+const (
+	// InvalidUpdateStrategyReason: spec.update.strategy is not Setters. Terminal.
+	InvalidUpdateStrategyReason = "InvalidUpdateStrategy"
+
+	// InvalidSourceConfigReason: spec.git is missing or names no branch to push
+	// to, or spec.sourceRef is not a GitRepository. Terminal.
+	InvalidSourceConfigReason = "InvalidSourceConfiguration"
+
+	// SourceManagerFailedReason: the GitRepository or its credentials could not
+	// be read.
+	SourceManagerFailedReason = "SourceManagerFailed"
+
+	// GitOperationFailedReason: fetching, committing or pushing failed.
+	GitOperationFailedReason = "GitOperationFailed"
+
+	// UpdateFailedReason: the files of the repository could not be edited.
+	UpdateFailedReason = "UpdateFailed"
+
+	// InvalidPolicySelectorReason: spec.policySelector cannot be parsed. Terminal.
+	InvalidPolicySelectorReason = "InvalidPolicySelector"
+
+	// RemovedTemplateFieldReason: the commit message template uses a field that
+	// the API no longer has (.Updated, .Changed.ImageResult). Terminal.
+	RemovedTemplateFieldReason = "RemovedTemplateField"
+)

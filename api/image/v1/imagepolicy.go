@@ -1,0 +1,201 @@
+package v1
+
+import (
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ImagePolicyKind is the kind of [ImagePolicy].
+const ImagePolicyKind = "ImagePolicy"
+
+// defaultDigestInterval is how often a digest is looked up again for an object
+// stored before the schema demanded an interval.
+const defaultDigestInterval = 10 * time.Minute
+
+// ImagePolicySpec says how to choose one tag of an image repository.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.interval) || (has(self.digestReflectionPolicy) && self.digestReflectionPolicy == 'Always')", message="spec.interval is only accepted when spec.digestReflectionPolicy is set to 'Always'"
+// +kubebuilder:validation:XValidation:rule="has(self.interval) || !has(self.digestReflectionPolicy) || self.digestReflectionPolicy != 'Always'", message="spec.interval must be set when spec.digestReflectionPolicy is set to 'Always'"
+type ImagePolicySpec struct {
+	// ImageRepositoryRef names the ImageRepository whose tags are considered. One
+	// of another namespace must allow it in its spec.accessFrom.
+	// +required
+	ImageRepositoryRef meta.NamespacedObjectReference `json:"imageRepositoryRef"`
+
+	// Policy orders the tags and picks the first.
+	// +required
+	Policy ImagePolicyChoice `json:"policy"`
+
+	// FilterTags narrows the tags down before the policy sees them.
+	// +optional
+	FilterTags *TagFilter `json:"filterTags,omitempty"`
+
+	// DigestReflectionPolicy says whether status.latestRef carries the digest of
+	// the chosen tag: `Never`; `IfNotPresent`, looked up once for each choice; or
+	// `Always`, looked up again after every interval.
+	// +kubebuilder:default:=Never
+	// +optional
+	DigestReflectionPolicy ReflectionPolicy `json:"digestReflectionPolicy,omitempty"`
+
+	// Interval is the time between two look-ups of the digest. Required with
+	// digestReflectionPolicy `Always`, refused with the others.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +optional
+	Interval *metav1.Duration `json:"interval,omitempty"`
+
+	// Suspend stops further choices; the last one stays.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+}
+
+// ReflectionPolicy says when a value of the registry is copied to the status.
+//
+// +kubebuilder:validation:Enum=Always;IfNotPresent;Never
+type ReflectionPolicy string
+
+const (
+	// ReflectAlways keeps the value equal to that of the registry.
+	ReflectAlways ReflectionPolicy = "Always"
+	// ReflectIfNotPresent copies the value once for each choice.
+	ReflectIfNotPresent ReflectionPolicy = "IfNotPresent"
+	// ReflectNever leaves the value empty.
+	ReflectNever ReflectionPolicy = "Never"
+)
+
+// ImagePolicyChoice holds the one policy to apply. With several, semver comes
+// before alphabetical, and alphabetical before numerical, as in Flux.
+type ImagePolicyChoice struct {
+	// SemVer picks the highest semantic version in a range.
+	// +optional
+	SemVer *SemVerPolicy `json:"semver,omitempty"`
+
+	// Alphabetical picks the last or the first tag in alphabetical order.
+	// +optional
+	Alphabetical *AlphabeticalPolicy `json:"alphabetical,omitempty"`
+
+	// Numerical picks the highest or the lowest number.
+	// +optional
+	Numerical *NumericalPolicy `json:"numerical,omitempty"`
+}
+
+// SemVerPolicy picks the highest semantic version in a range.
+type SemVerPolicy struct {
+	// Range of versions, such as `>=1.2.0 <2.0.0` or `1.x`.
+	// +required
+	Range string `json:"range"`
+}
+
+// AlphabeticalPolicy picks by alphabetical order.
+type AlphabeticalPolicy struct {
+	// Order in which the last tag wins: `asc` picks Z of the letters, `desc` A.
+	// +kubebuilder:default:="asc"
+	// +kubebuilder:validation:Enum=asc;desc
+	// +optional
+	Order string `json:"order,omitempty"`
+}
+
+// NumericalPolicy picks by number.
+type NumericalPolicy struct {
+	// Order in which the last tag wins: `asc` picks 9 of the digits, `desc` 0.
+	// +kubebuilder:default:="asc"
+	// +kubebuilder:validation:Enum=asc;desc
+	// +optional
+	Order string `json:"order,omitempty"`
+}
+
+// TagFilter narrows tags down, and may say which part of them to compare.
+type TagFilter struct {
+	// Pattern is a regular expression (RE2) that a tag must match.
+	// +optional
+	Pattern string `json:"pattern"`
+
+	// Extract builds the text to compare from the groups of the pattern, such as
+	// `$ts`. The whole tag is compared when it is empty.
+	// +optional
+	Extract string `json:"extract"`
+}
+
+// ImagePolicyStatus is the choice made last.
+type ImagePolicyStatus struct {
+	// LatestRef is the image that was chosen last. It stays when a later
+	// reconcile finds no match.
+	// +optional
+	LatestRef *ImageRef `json:"latestRef,omitempty"`
+
+	// ObservedPreviousRef is the choice before latestRef.
+	// +optional
+	ObservedPreviousRef *ImageRef `json:"observedPreviousRef,omitempty"`
+
+	// ObservedGeneration is the generation of the spec that was reconciled last.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// Conditions of the object; see the reasons of this package.
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// ReconcileRequestStatus records the last reconcile request that was handled.
+	meta.ReconcileRequestStatus `json:",inline"`
+}
+
+// ImagePolicy chooses one tag of an ImageRepository.
+//
+// +kubebuilder:storageversion
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=imgpol;imagepol,categories=all;fluxcd;fluxcd-images
+// +kubebuilder:printcolumn:name="Image",type=string,JSONPath=`.status.latestRef.name`
+// +kubebuilder:printcolumn:name="Tag",type=string,JSONPath=`.status.latestRef.tag`
+// +kubebuilder:printcolumn:name="Ready",type="string",JSONPath=".status.conditions[?(@.type==\"Ready\")].status"
+// +kubebuilder:printcolumn:name="Status",type="string",JSONPath=".status.conditions[?(@.type==\"Ready\")].message"
+// +kubebuilder:printcolumn:name="Age",type="date",JSONPath=".metadata.creationTimestamp"
+// +kubebuilder:metadata:labels="app.kubernetes.io/part-of=flux"
+// +kubebuilder:metadata:annotations="kustomize.toolkit.fluxcd.io/substitute=disabled"
+type ImagePolicy struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec ImagePolicySpec `json:"spec,omitempty"`
+	// +kubebuilder:default={"observedGeneration":-1}
+	Status ImagePolicyStatus `json:"status,omitempty"`
+}
+
+// ImagePolicyList is a list of ImagePolicies.
+//
+// +kubebuilder:object:root=true
+type ImagePolicyList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ImagePolicy `json:"items"`
+}
+
+// GetDigestReflectionPolicy returns the policy, [ReflectNever] by default.
+func (in *ImagePolicy) GetDigestReflectionPolicy() ReflectionPolicy {
+	if in.Spec.DigestReflectionPolicy == "" {
+		return ReflectNever
+	}
+	return in.Spec.DigestReflectionPolicy
+}
+
+// GetInterval returns the time between two look-ups of the digest, zero when
+// there are none.
+func (in *ImagePolicy) GetInterval() time.Duration {
+	if in.GetDigestReflectionPolicy() != ReflectAlways {
+		return 0
+	}
+	if in.Spec.Interval == nil || in.Spec.Interval.Duration == 0 {
+		return defaultDigestInterval
+	}
+	return in.Spec.Interval.Duration
+}
+
+// GetConditions returns the conditions of the object.
+func (in *ImagePolicy) GetConditions() []metav1.Condition { return in.Status.Conditions }
+
+// SetConditions replaces the conditions of the object.
+func (in *ImagePolicy) SetConditions(conditions []metav1.Condition) {
+	in.Status.Conditions = conditions
+}

@@ -1,0 +1,172 @@
+package v1
+
+import (
+	"github.com/fluxcd/pkg/apis/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ImageUpdateAutomationKind is the kind of [ImageUpdateAutomation].
+const ImageUpdateAutomationKind = "ImageUpdateAutomation"
+
+// ImageUpdateAutomationSpec says which repository to write the chosen images
+// into, and how.
+type ImageUpdateAutomationSpec struct {
+	// SourceRef names the GitRepository to write to; it has the address and the
+	// credentials.
+	// +required
+	SourceRef CrossNamespaceSourceReference `json:"sourceRef"`
+
+	// GitSpec says what to read, how to commit and where to push. The schema
+	// leaves it optional as Flux does; without it the object is stalled.
+	// +optional
+	GitSpec *GitSpec `json:"git,omitempty"`
+
+	// Interval is the longest time between two runs. A change of a policy runs it
+	// at once.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +required
+	Interval metav1.Duration `json:"interval"`
+
+	// PolicySelector selects the ImagePolicies of the namespace to write. All of
+	// them by default.
+	// +optional
+	PolicySelector *metav1.LabelSelector `json:"policySelector,omitempty"`
+
+	// Update says how files are edited, and which.
+	// +kubebuilder:default={"strategy":"Setters"}
+	// +optional
+	Update *UpdateStrategy `json:"update,omitempty"`
+
+	// Suspend stops further runs.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+}
+
+// CrossNamespaceSourceReference names a source, perhaps in another namespace.
+type CrossNamespaceSourceReference struct {
+	// APIVersion of the source.
+	// +optional
+	APIVersion string `json:"apiVersion,omitempty"`
+
+	// Kind of the source.
+	// +kubebuilder:validation:Enum=GitRepository
+	// +kubebuilder:default=GitRepository
+	// +required
+	Kind string `json:"kind"`
+
+	// Name of the source.
+	// +required
+	Name string `json:"name"`
+
+	// Namespace of the source. Defaults to that of the automation.
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
+}
+
+// String returns Kind/namespace/name, without the namespace if it has none.
+func (in *CrossNamespaceSourceReference) String() string {
+	if in.Namespace == "" {
+		return in.Kind + "/" + in.Name
+	}
+	return in.Kind + "/" + in.Namespace + "/" + in.Name
+}
+
+// UpdateStrategyName names a way to edit files.
+//
+// +kubebuilder:validation:Enum=Setters
+type UpdateStrategyName string
+
+// UpdateStrategySetters edits the values that are marked with a comment such as
+// `# {"$imagepolicy": "namespace:name"}`.
+const UpdateStrategySetters UpdateStrategyName = "Setters"
+
+// UpdateStrategy says how files are edited, and which.
+type UpdateStrategy struct {
+	// Strategy to edit with.
+	// +kubebuilder:default=Setters
+	// +optional
+	Strategy UpdateStrategyName `json:"strategy,omitempty"`
+
+	// Path of the directory below which files are edited. Defaults to the root of
+	// the repository.
+	// +optional
+	Path string `json:"path,omitempty"`
+}
+
+// ImageUpdateAutomationStatus is what the last run did.
+type ImageUpdateAutomationStatus struct {
+	// LastAutomationRunTime is when a run was last completed, with or without a
+	// commit.
+	// +optional
+	LastAutomationRunTime *metav1.Time `json:"lastAutomationRunTime,omitempty"`
+
+	// LastPushCommit is the SHA of the last commit that was pushed.
+	// +optional
+	LastPushCommit string `json:"lastPushCommit,omitempty"`
+
+	// LastPushTime is when it was pushed.
+	// +optional
+	LastPushTime *metav1.Time `json:"lastPushTime,omitempty"`
+
+	// ObservedGeneration is the generation of the spec that was reconciled last.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// Conditions of the object; see the reasons of this package.
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// ObservedPolicies are the choices that the last run wrote or found written.
+	// +optional
+	ObservedPolicies ObservedPolicies `json:"observedPolicies,omitempty"`
+
+	// ObservedSourceRevision is the revision that the last run left in Git, as
+	// branch@sha1:commit.
+	// +optional
+	ObservedSourceRevision string `json:"observedSourceRevision,omitempty"`
+
+	// ReconcileRequestStatus records the last reconcile request that was handled.
+	meta.ReconcileRequestStatus `json:",inline"`
+}
+
+// ObservedPolicies maps the name of a policy to its choice.
+type ObservedPolicies map[string]ImageRef
+
+// ImageUpdateAutomation writes the choices of ImagePolicies into Git.
+//
+// +kubebuilder:storageversion
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=iua;imgupd;imgauto,categories=all;fluxcd;fluxcd-images
+// +kubebuilder:printcolumn:name="Ready",type="string",JSONPath=".status.conditions[?(@.type==\"Ready\")].status"
+// +kubebuilder:printcolumn:name="Status",type="string",JSONPath=".status.conditions[?(@.type==\"Ready\")].message"
+// +kubebuilder:printcolumn:name="Last run",type="string",JSONPath=".status.lastAutomationRunTime",priority=1
+// +kubebuilder:printcolumn:name="Age",type="date",JSONPath=".metadata.creationTimestamp"
+// +kubebuilder:metadata:labels="app.kubernetes.io/part-of=flux"
+// +kubebuilder:metadata:annotations="kustomize.toolkit.fluxcd.io/substitute=disabled"
+type ImageUpdateAutomation struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec ImageUpdateAutomationSpec `json:"spec,omitempty"`
+	// +kubebuilder:default={"observedGeneration":-1}
+	Status ImageUpdateAutomationStatus `json:"status,omitempty"`
+}
+
+// ImageUpdateAutomationList is a list of ImageUpdateAutomations.
+//
+// +kubebuilder:object:root=true
+type ImageUpdateAutomationList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ImageUpdateAutomation `json:"items"`
+}
+
+// GetConditions returns the conditions of the object.
+func (in *ImageUpdateAutomation) GetConditions() []metav1.Condition { return in.Status.Conditions }
+
+// SetConditions replaces the conditions of the object.
+func (in *ImageUpdateAutomation) SetConditions(conditions []metav1.Condition) {
+	in.Status.Conditions = conditions
+}
