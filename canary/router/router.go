@@ -1,0 +1,78 @@
+// Package router shifts traffic between the two copies of a workload.
+//
+// A canary runs a workload twice, behind two Services: `<apex>-primary`, the
+// version that users trust, and `<apex>-canary`, the one under analysis. How
+// much traffic each of them gets is written in the route objects of whatever
+// proxy stands in front, and a [Router] is how the analysis reads and writes it:
+//
+//	users -> Gateway -> HTTPRoute <apex> -+- weight 80 -> <apex>-primary
+//	                                      +- weight 20 -> <apex>-canary
+//
+// The weights in the route objects are the only truth about where users go, so
+// nothing here keeps state: a router reads them back from the cluster, and every
+// write is absolute, so that repeating it after a crash changes nothing.
+// Routers are chosen by spec.provider from one table, see [New].
+package router
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// Router reads and writes the traffic weights of one canary.
+type Router interface {
+	// Reconcile creates or repairs the route objects, and leaves live weights as
+	// they are. Routes that it creates send everything to the primary.
+	Reconcile(ctx context.Context, c *flaggerv1.Canary) error
+	// Weights returns what the route objects say now; see [ErrNotAccepted].
+	Weights(ctx context.Context, c *flaggerv1.Canary) (Weights, error)
+	// SetWeights makes the route objects say w. It is absolute and idempotent.
+	SetWeights(ctx context.Context, c *flaggerv1.Canary, w Weights) error
+	// Finalize leaves routes that outlive the canary pointing at the apex Service.
+	Finalize(ctx context.Context, c *flaggerv1.Canary) error
+	// Supports returns a terminal error that names the first field of the
+	// canary that this router cannot honour.
+	Supports(c *flaggerv1.Canary) error
+}
+
+// Weights are percentages that add up to 100. With Mirror, the canary also gets
+// a copy of requests whose answers are thrown away.
+type Weights struct {
+	Primary, Canary int
+	Mirror          bool
+}
+
+// Stable sends every user to the primary.
+var stable = Weights{Primary: 100}
+
+// Deps are what routers work with.
+type Deps struct {
+	// Client reads and writes route objects. A cached one may return weights
+	// that are a moment old; writes are guarded by the resource version.
+	Client client.Client
+}
+
+var table = map[string]func(Deps) Router{
+	"kubernetes":    func(Deps) Router { return services{} },
+	"gatewayapi:v1": func(d Deps) Router { return gatewayAPI{client: d.Client} },
+}
+
+// Names returns the providers that [New] accepts, sorted.
+func Names() []string { return slices.Sorted(maps.Keys(table)) }
+
+// New returns the router of a spec.provider. An unknown name is a terminal error.
+func New(name string, deps Deps) (Router, error) {
+	build, ok := table[name]
+	if !ok {
+		return nil, reconcile.TerminalError(fmt.Errorf("spec.provider: %q is not served, only %s are", name, strings.Join(Names(), ", ")))
+	}
+	return build(deps), nil
+}

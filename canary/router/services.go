@@ -1,0 +1,35 @@
+package router
+
+import (
+	"context"
+	"slices"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// services is the provider `kubernetes`. A Service cannot split traffic, so
+// there are no route objects: the apex Service selects the primary throughout,
+// the canary is tested behind its own Service, and promotion replaces the
+// primary's pods. Only blue/green analyses fit that.
+type services struct{}
+
+// Reconcile does nothing: the Services are the workload's business.
+func (services) Reconcile(context.Context, *flaggerv1.Canary) error { return nil }
+
+// Weights always finds every user on the primary.
+func (services) Weights(context.Context, *flaggerv1.Canary) (Weights, error) { return stable, nil }
+
+// SetWeights does nothing: there is nothing that could carry a weight.
+func (services) SetWeights(context.Context, *flaggerv1.Canary, Weights) error { return nil }
+
+// Finalize does nothing.
+func (services) Finalize(context.Context, *flaggerv1.Canary) error { return nil }
+
+// Supports refuses what would need a router.
+func (services) Supports(c *flaggerv1.Canary) error {
+	return refuse("kubernetes", slices.Concat(
+		shiftingFields(c.Spec.Analysis),
+		routingFields(&c.Spec.Service),
+		foreignFields(c),
+	))
+}
