@@ -1,0 +1,112 @@
+package edit
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+)
+
+// ErrMissingPart means that a marker asks for a part that the policy's image
+// does not have, such as the digest of an image chosen without one. Writing an
+// empty value, or only the other fields of the policy, would deploy something
+// that no one chose.
+var ErrMissingPart = errors.New("the policy's image does not have this part")
+
+// Change is a value that was replaced, and the setter that did it.
+type Change struct {
+	OldValue, NewValue, Setter string
+}
+
+// Outcome is what came of one marker: a change when Old and New differ, a Reason
+// when it was skipped, neither when it was up to date.
+type Outcome struct {
+	Line     int
+	Setter   Setter
+	Object   Object
+	Old, New string
+	Skip     Reason
+}
+
+// Changed tells whether the field gets a new value.
+func (o Outcome) Changed() bool { return o.Skip == "" && o.Old != o.New }
+
+// Change is the outcome as a commit message shows it.
+func (o Outcome) Change() Change {
+	return Change{OldValue: o.Old, NewValue: o.New, Setter: o.Setter.String()}
+}
+
+// Plan says what Apply would do with the markers of a file.
+func Plan(markers []Marker, images Images) []Outcome {
+	outcomes := make([]Outcome, 0, len(markers))
+	for _, m := range markers {
+		outcomes = append(outcomes, decide(m, images))
+	}
+	return outcomes
+}
+
+func decide(m Marker, images Images) Outcome {
+	o := Outcome{Line: m.Line, Setter: m.Setter, Object: m.Object, Old: m.Value, New: m.Value, Skip: m.Skip}
+	if o.Skip != "" {
+		return o
+	}
+	if m.Setter.Namespace != images.Namespace {
+		o.Skip = OtherNamespace
+		return o
+	}
+	image, ok := images.ByPolicy[m.Setter.Policy]
+	if !ok {
+		o.Skip = UnknownPolicy
+		return o
+	}
+	value := image.part(m.Setter.Part)
+	if value == "" || !canQuote(value) {
+		o.Skip = MissingPart
+		return o
+	}
+	o.New = value
+	return o
+}
+
+// Apply sets every marked field to its image. The content is returned as it is
+// when nothing changes, and with an error that wraps [ErrMissingPart] when an
+// image lacks what a marker asks for: then no field is changed.
+func Apply(content []byte, images Images) ([]byte, []Outcome, error) {
+	markers := Scan(content)
+	outcomes := Plan(markers, images)
+	for _, o := range outcomes {
+		if o.Skip == MissingPart {
+			return content, outcomes, fmt.Errorf("line %d: setting %s: %w", o.Line, o.Setter, ErrMissingPart)
+		}
+	}
+	edited := splice(content, markers, outcomes)
+	if !bytes.Equal(edited, content) && !onlyMarked(content, edited, outcomes) {
+		for i := range outcomes {
+			if outcomes[i].Changed() {
+				outcomes[i].New, outcomes[i].Skip = outcomes[i].Old, Unsupported
+			}
+		}
+		return content, outcomes, nil
+	}
+	return edited, outcomes, nil
+}
+
+// splice replaces the bytes of the changed scalars. Markers are in the order of
+// the file, one a line, so their spans never overlap.
+func splice(content []byte, markers []Marker, outcomes []Outcome) []byte {
+	var edited bytes.Buffer
+	done := 0
+	for i, o := range outcomes {
+		if !o.Changed() {
+			continue
+		}
+		at := markers[i].span
+		edited.Write(content[done:at.start])
+		edited.WriteString(quote(o.New, at.style))
+		done = at.end
+	}
+	if done == 0 {
+		return content
+	}
+	edited.Write(content[done:])
+	return edited.Bytes()
+}

@@ -1,0 +1,85 @@
+package edit_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluice-cd/sluice/writeback/edit"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// chosen are the images of all golden cases.
+var chosen = edit.Images{Namespace: "apps", ByPolicy: map[string]edit.Image{
+	"app":    {Name: "ghcr.io/acme/app", Tag: "2.0.0"},
+	"pinned": {Name: "ghcr.io/acme/app", Tag: "2.0.0", Digest: "sha256:feed"},
+	"number": {Name: "localhost:5000/n", Tag: "11"},
+}}
+
+// TestGolden edits testdata/<case>/in.yaml and compares the file with want.yaml
+// and what is said about its markers with report.txt.
+func TestGolden(t *testing.T) {
+	cases, err := filepath.Glob("testdata/*/in.yaml")
+	if err != nil || len(cases) == 0 {
+		t.Fatalf("no golden cases: %v", err)
+	}
+	for _, in := range cases {
+		dir := filepath.Dir(in)
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			content, err := os.ReadFile(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			edited, outcomes, err := edit.Apply(content, chosen)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, filepath.Join(dir, "want.yaml"), edited)
+			golden(t, filepath.Join(dir, "report.txt"), report(outcomes))
+			again, _, err := edit.Apply(edited, chosen)
+			if err != nil || !bytes.Equal(again, edited) {
+				t.Errorf("a second run changes the file again (error %v):\n%s", err, cmp.Diff(string(edited), string(again)))
+			}
+		})
+	}
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(name, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", name, diff)
+	}
+}
+
+func report(outcomes []edit.Outcome) []byte {
+	var b bytes.Buffer
+	for _, o := range outcomes {
+		object := strings.TrimSpace(o.Object.Kind + " " + o.Object.Name)
+		switch {
+		case o.Changed():
+			fmt.Fprintf(&b, "%d: %s: %q -> %q [%s]\n", o.Line, o.Setter, o.Old, o.New, object)
+		case o.Skip != "":
+			fmt.Fprintf(&b, "%d: skipped: %s\n", o.Line, o.Skip)
+		default:
+			fmt.Fprintf(&b, "%d: %s: up to date [%s]\n", o.Line, o.Setter, object)
+		}
+	}
+	return b.Bytes()
+}

@@ -1,0 +1,202 @@
+package edit
+
+import "bytes"
+
+// style is how a scalar is quoted.
+type style int
+
+const (
+	plain style = iota
+	single
+	double
+)
+
+// field is a line of the shape "key: value" or "- value", both with a comment.
+// All positions are bytes of the line.
+type field struct {
+	property   int // of the anchor or tag in front of the value; else equal to start
+	start, end int // of the value, quotes included
+	style      style
+}
+
+// readField finds the value on a line whose comment starts at comment. Only one
+// reading of the line may be possible; any doubt is a Reason.
+func readField(text []byte, comment int) (field, Reason) {
+	i, skip := skipKey(text, comment)
+	if skip != "" {
+		return field{}, skip
+	}
+	f := field{property: i}
+	f.start, skip = skipProperties(text, i)
+	if skip != "" {
+		return field{}, skip
+	}
+	if f.start >= comment {
+		return field{}, NoValue
+	}
+	if skip = unreadable(text[f.start:comment]); skip != "" {
+		return field{}, skip
+	}
+	f.style, f.end = scanScalar(text, f.start, comment)
+	if f.end < 0 {
+		return field{}, Multiline
+	}
+	if rest := bytes.Trim(text[f.end:comment], " \t"); len(rest) > 0 && string(rest) != "," {
+		return field{}, Flow
+	}
+	return f, ""
+}
+
+// skipKey returns where the value starts: behind the dashes and the key.
+func skipKey(text []byte, comment int) (int, Reason) {
+	i := skipBlanks(text, 0)
+	if i == comment {
+		return 0, OwnLine
+	}
+	if i == 0 && (startsDocument(text) || text[0] == '%') {
+		return 0, Unsupported
+	}
+	for i < comment && text[i] == '-' && endsWord(text, i+1) {
+		i = skipBlanks(text, i+1)
+	}
+	switch {
+	case i >= comment:
+		return 0, NoValue
+	case bytes.HasPrefix(text[i:], []byte("{{")):
+		return 0, Template
+	case text[i] == '{' || text[i] == '[':
+		return 0, Flow
+	case text[i] == '?' && endsWord(text, i+1):
+		return 0, Unsupported
+	}
+	if end := keyEnd(text, i, comment); end >= 0 {
+		i = skipBlanks(text, end+1)
+	}
+	return i, ""
+}
+
+// keyEnd is the position of the colon behind a key that starts at i, or -1 when
+// the line has no key.
+func keyEnd(text []byte, i, comment int) int {
+	if text[i] == '"' || text[i] == '\'' {
+		_, end := scanScalar(text, i, comment)
+		if end < 0 {
+			return -1
+		}
+		if end = skipBlanks(text, end); end < comment && text[end] == ':' && endsWord(text, end+1) {
+			return end
+		}
+		return -1
+	}
+	for ; i < comment; i++ {
+		if text[i] == ':' && endsWord(text, i+1) {
+			return i
+		}
+	}
+	return -1
+}
+
+// skipProperties skips an anchor and a "!!str" in front of a value.
+func skipProperties(text []byte, i int) (int, Reason) {
+	for i < len(text) && (text[i] == '&' || text[i] == '!') {
+		end := i
+		for !endsWord(text, end) {
+			end++
+		}
+		if text[i] == '!' && string(text[i:end]) != "!!str" {
+			return 0, Tagged
+		}
+		i = skipBlanks(text, end)
+	}
+	return i, ""
+}
+
+// unreadable recognises values that are not a scalar on this line.
+func unreadable(value []byte) Reason {
+	switch value[0] {
+	case '|', '>':
+		return BlockScalar
+	case '*':
+		return Alias
+	case '[', ']', '}', ',':
+		return Flow
+	case '{':
+		if bytes.HasPrefix(value, []byte("{{")) {
+			return Template
+		}
+		return Flow
+	case '@', '`', '%', '#':
+		return Unsupported
+	}
+	if bytes.Contains(value, []byte("{{")) || bytes.Contains(value, []byte("}}")) {
+		return Template
+	}
+	return ""
+}
+
+// scanScalar returns the style of the scalar at start and where it ends; -1 when
+// it does not end before limit.
+func scanScalar(text []byte, start, limit int) (style, int) {
+	switch text[start] {
+	case '"':
+		for i := start + 1; i < limit; i++ {
+			switch text[i] {
+			case '\\':
+				i++
+			case '"':
+				return double, i + 1
+			}
+		}
+		return double, -1
+	case '\'':
+		for i := start + 1; i < limit; i++ {
+			if text[i] != '\'' {
+				continue
+			}
+			if i+1 < limit && text[i+1] == '\'' {
+				i++
+				continue
+			}
+			return single, i + 1
+		}
+		return single, -1
+	}
+	return plain, start + len(bytes.TrimRight(text[start:limit], " \t"))
+}
+
+// commentStart finds the comment of a line: the first "#" behind a blank that
+// no quotes enclose. Quotes count only where a scalar can start, as in YAML.
+func commentStart(text []byte) int {
+	startable := true // whether a quoted scalar can start here
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		if c == '#' && (i == 0 || isBlank(text[i-1])) {
+			return i
+		}
+		if startable && (c == '"' || c == '\'') {
+			_, end := scanScalar(text, i, len(text))
+			if end < 0 {
+				return -1
+			}
+			i = end - 1
+			startable = false
+			continue
+		}
+		startable = isBlank(c) && (startable || opens(text, i)) || bytes.IndexByte([]byte("[{,"), c) >= 0
+	}
+	return -1
+}
+
+// opens tells whether the token that ends before i lets a value follow it.
+func opens(text []byte, i int) bool {
+	before := bytes.TrimRight(text[:i], " \t")
+	if len(before) == 0 {
+		return true
+	}
+	switch before[len(before)-1] {
+	case ':', '-', '?', ',', '[', '{':
+		return true
+	}
+	last := before[bytes.LastIndexAny(before, " \t")+1:]
+	return last[0] == '&' || last[0] == '!'
+}
