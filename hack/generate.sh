@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Generates deepcopy functions for our API types and CRDs for every served kind.
+# Running it twice changes nothing; `make verify` fails if running it once does.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+version=v0.23.0
+tools=${XDG_CACHE_HOME:-$HOME/.cache}/sluice/tools/controller-gen-$version
+controller_gen=$tools/controller-gen
+[ -x "$controller_gen" ] ||
+	GOBIN=$tools go install "sigs.k8s.io/controller-tools/cmd/controller-gen@$version"
+
+out=config/crd
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+# Thresholds of canary metrics are float64 in Flagger's wire format, which
+# controller-gen accepts only when told that the danger is known.
+"$controller_gen" object paths=./api/...
+"$controller_gen" crd:allowDangerousTypes=true paths=./api/... output:dir="$tmp"
+
+# Imported kinds come without descriptions, and only those that have a
+# controller: a CRD without one accepts objects that nothing will ever act on.
+imported() {
+	"$controller_gen" crd:maxDescLen=0 paths="$1" output:dir="$tmp/imported"
+	shift
+	for file; do
+		# Flux's clients find what belongs to Flux by this label.
+		sed '0,/^  name: /s//  labels:\n    app.kubernetes.io\/part-of: flux\n  name: /' \
+			"$tmp/imported/$file" >"$tmp/$file"
+	done
+}
+imported github.com/fluxcd/source-controller/api/v1 source.toolkit.fluxcd.io_gitrepositories.yaml
+imported github.com/fluxcd/kustomize-controller/api/v1 kustomize.toolkit.fluxcd.io_kustomizations.yaml
+rm -r "$tmp/imported"
+
+{
+	echo "apiVersion: kustomize.config.k8s.io/v1beta1"
+	echo "kind: Kustomization"
+	echo "resources:"
+	for file in "$tmp"/*.yaml; do
+		echo "- ${file##*/}"
+	done | LC_ALL=C sort
+} >"$tmp/kustomization.yaml"
+
+# Only what differs is touched, so that a reader never sees a half-empty folder.
+mkdir -p "$out"
+for file in "$tmp"/*.yaml; do
+	cmp -s "$file" "$out/${file##*/}" || cp "$file" "$out"
+done
+for file in "$out"/*.yaml; do
+	[ -e "$tmp/${file##*/}" ] || rm "$file"
+done
