@@ -38,7 +38,7 @@ rm -r "$tmp/imported"
 	echo "apiVersion: kustomize.config.k8s.io/v1beta1"
 	echo "kind: Kustomization"
 	echo "resources:"
-	for file in "$tmp"/*.yaml; do
+	for file in "$tmp"/*_*.yaml; do
 		echo "- ${file##*/}"
 	done | LC_ALL=C sort
 } >"$tmp/kustomization.yaml"

@@ -5,7 +5,8 @@ package v1beta1
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.iterations), has(self.stepWeight), has(self.stepWeights)].filter(is_set, is_set).size() == 1",message="exactly one of iterations, stepWeight and stepWeights is required"
 type CanaryAnalysis struct {
-	// Interval between two checks, such as `30s` or `1m`. At least 10s.
+	// Interval between two checks, such as `30s` or `1m`. Less than 10s is raised
+	// to 10s.
 	// +kubebuilder:validation:Pattern=`^[0-9]+(m|s)`
 	// +required
 	Interval string `json:"interval"`

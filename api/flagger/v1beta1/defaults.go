@@ -11,8 +11,8 @@ const (
 	DefaultProgressDeadline = 600 * time.Second
 	// DefaultAnalysisInterval is the time between two checks.
 	DefaultAnalysisInterval = 60 * time.Second
-	// MinAnalysisInterval is the shortest time between two checks; a shorter one
-	// is raised to it.
+	// MinAnalysisInterval is the shortest time between two checks that Flagger
+	// allows; the controller raises a shorter one to it, unless told otherwise.
 	MinAnalysisInterval = 10 * time.Second
 	// DefaultReadyThreshold is the percentage of pods that makes a workload ready.
 	DefaultReadyThreshold = 100
@@ -69,8 +69,8 @@ func (in *Canary) SkipAnalysis() bool {
 	return in.Spec.SkipAnalysis || in.Spec.Analysis == nil
 }
 
-// GetInterval returns the time between two checks, at least
-// [MinAnalysisInterval]. The schema's pattern has no end, so `1mx` gets here.
+// GetInterval returns the time between two checks as it is written. The schema's
+// pattern has no end, so `1mx` gets here, and is an error.
 func (in *CanaryAnalysis) GetInterval() (time.Duration, error) {
 	if in == nil || in.Interval == "" {
 		return DefaultAnalysisInterval, nil
@@ -79,7 +79,7 @@ func (in *CanaryAnalysis) GetInterval() (time.Duration, error) {
 	if err != nil {
 		return 0, fmt.Errorf("parsing spec.analysis.interval: %w", err)
 	}
-	return max(interval, MinAnalysisInterval), nil
+	return interval, nil
 }
 
 // GetThreshold returns the number of failed checks that roll back, at least one.
