@@ -1,0 +1,67 @@
+package v1beta1
+
+import (
+	"testing"
+	"time"
+)
+
+func TestStrategyFollowsFromTheAnalysis(t *testing.T) {
+	tests := map[string]struct {
+		analysis *CanaryAnalysis
+		want     Strategy
+	}{
+		"no analysis is a canary":               {nil, StrategyCanary},
+		"steps are a canary":                    {&CanaryAnalysis{StepWeight: 10}, StrategyCanary},
+		"iterations are blue/green":             {&CanaryAnalysis{Iterations: 5}, StrategyBlueGreen},
+		"iterations with a match are A/B":       {&CanaryAnalysis{Iterations: 5, Match: []HTTPMatchRequest{{}}}, StrategyABTesting},
+		"a match without iterations is ignored": {&CanaryAnalysis{StepWeight: 5, Match: []HTTPMatchRequest{{}}}, StrategyCanary},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := &Canary{Spec: CanarySpec{Analysis: tc.analysis}}
+			if got := c.DeploymentStrategy(); got != tc.want {
+				t.Errorf("strategy is %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestIntervalIsReadAsWritten(t *testing.T) {
+	tests := map[string]struct {
+		analysis *CanaryAnalysis
+		want     time.Duration
+		wantErr  bool
+	}{
+		"no analysis gives the default":           {nil, DefaultAnalysisInterval, false},
+		"no interval gives the default":           {&CanaryAnalysis{}, DefaultAnalysisInterval, false},
+		"a short interval is not raised here":     {&CanaryAnalysis{Interval: "2s"}, 2 * time.Second, false},
+		"what the open pattern let in is refused": {&CanaryAnalysis{Interval: "1mx"}, 0, true},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := tc.analysis.GetInterval()
+			if got != tc.want || (err != nil) != tc.wantErr {
+				t.Errorf("interval is %s, %v; want %s, error %t", got, err, tc.want, tc.wantErr)
+			}
+		})
+	}
+}
+
+func TestDefaultsOfAnEmptyCanary(t *testing.T) {
+	c := &Canary{Spec: CanarySpec{TargetRef: LocalObjectReference{Name: "app"}}}
+	apex, primary, canary := c.ServiceNames()
+	if apex != "app" || primary != "app-primary" || canary != "app-canary" {
+		t.Errorf("services are %s, %s, %s", apex, primary, canary)
+	}
+	if !c.SkipAnalysis() {
+		t.Error("a Canary without analysis must skip it")
+	}
+	if got := c.ProgressDeadline(); got != 10*time.Minute {
+		t.Errorf("progress deadline is %s, want 10m", got)
+	}
+	a := c.Spec.Analysis
+	got := [4]int{a.GetThreshold(), a.GetMaxWeight(), a.GetPrimaryReadyThreshold(), a.GetCanaryReadyThreshold()}
+	if want := [4]int{1, 100, 100, 100}; got != want {
+		t.Errorf("threshold, max weight and ready thresholds are %v, want %v", got, want)
+	}
+}
