@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/test/harness"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// patience bounds every wait of the benchmarks.
+const patience = 3 * time.Minute
+
+// releaseCase is one repository to release into.
+type releaseCase struct {
+	dir, name       string
+	files, releases int
+}
+
+// releaseResult holds the medians over the releases.
+type releaseResult struct {
+	toCommit, toApplied, cpu time.Duration
+}
+
+func measureReleases(ctx context.Context, p *harness.Playground, c releaseCase) (releaseResult, error) {
+	repo, err := seedRelease(ctx, p, c)
+	if err != nil {
+		return releaseResult{}, err
+	}
+	sluice, err := p.StartController(ctx, c.dir, "--canary-min-interval", "1s")
+	if err != nil {
+		return releaseResult{}, err
+	}
+	defer sluice.Stop()
+	v := valuesOf(p, c.name, repo)
+	for _, t := range [][]byte{render(sourceManifests, v), render(releaseManifests, v)} {
+		if err := p.Apply(ctx, t); err != nil {
+			return releaseResult{}, err
+		}
+	}
+	m := releaseMeter{p: p, repo: repo, name: c.name, sluice: sluice}
+	if err := m.awaitApplied(ctx); err != nil {
+		return releaseResult{}, err
+	}
+	var all []releaseResult
+	for i := range c.releases {
+		r, err := m.release(ctx, fmt.Sprintf("1.%d.0", i+1))
+		if err != nil {
+			return releaseResult{}, fmt.Errorf("%w\nlast lines of the controller's log:\n%s", err, sluice.Tail(3000))
+		}
+		fmt.Printf("    %d files: push to commit %v, commit to applied %v, %v CPU\n", c.files, r.toCommit, r.toApplied, r.cpu)
+		all = append(all, r)
+	}
+	return releaseResult{
+		toCommit:  median(all, func(r releaseResult) time.Duration { return r.toCommit }),
+		toApplied: median(all, func(r releaseResult) time.Duration { return r.toApplied }),
+		cpu:       median(all, func(r releaseResult) time.Duration { return r.cpu }),
+	}, nil
+}
+
+// seedRelease fills a repository: one marked manifest, and files beside it.
+func seedRelease(ctx context.Context, p *harness.Playground, c releaseCase) (*harness.Repo, error) {
+	if _, err := p.PushImage(ctx, c.name, "1.0.0", nil); err != nil {
+		return nil, err
+	}
+	repo, err := p.NewRepo(ctx, c.name, c.dir)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{
+		"deploy/config.yaml": fmt.Appendf(nil, "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: app\ndata:\n  image: %s/%s:1.0.0 # {\"$imagepolicy\": \"%s:app\"}\n",
+			p.Registry, c.name, c.name),
+	}
+	for i := range c.files - 1 {
+		files[fmt.Sprintf("other/%02d/%05d.yaml", i%100, i)] = fmt.Appendf(nil,
+			"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: other-%d\ndata:\n  text: |\n%s", i, strings.Repeat("    some text of a usual manifest\n", 60))
+	}
+	_, err = repo.Commit(ctx, "Seed", files)
+	return repo, err
+}
+
+// releaseMeter makes releases and times their hops.
+type releaseMeter struct {
+	p      *harness.Playground
+	repo   *harness.Repo
+	name   string
+	sluice *harness.Controller
+}
+
+func (m *releaseMeter) release(ctx context.Context, tag string) (releaseResult, error) {
+	before, err := m.repo.Head(ctx)
+	if err != nil {
+		return releaseResult{}, err
+	}
+	if _, err := m.p.PushImage(ctx, m.name, tag, nil); err != nil {
+		return releaseResult{}, err
+	}
+	cpu, err := m.sluice.CPU()
+	if err != nil {
+		return releaseResult{}, err
+	}
+	var r releaseResult
+	start := time.Now()
+	if err := request(ctx, m.p, &imagev1.ImageRepository{}, m.name, "app"); err != nil {
+		return r, err
+	}
+	if _, err := harness.Eventually(ctx, "the commit of "+tag, patience, func(ctx context.Context) (bool, string) {
+		head, err := m.repo.Head(ctx)
+		return err == nil && head != before, head
+	}); err != nil {
+		return r, err
+	}
+	r.toCommit = time.Since(start)
+	if err := m.awaitApplied(ctx); err != nil {
+		return r, err
+	}
+	r.toApplied = time.Since(start) - r.toCommit
+	used, err := m.sluice.CPU()
+	r.cpu = used - cpu
+	return r, err
+}
+
+// awaitApplied waits until the Kustomization has applied the branch's head.
+func (m *releaseMeter) awaitApplied(ctx context.Context) error {
+	head, err := m.repo.Head(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = harness.Eventually(ctx, "applying "+head, patience, func(ctx context.Context) (bool, string) {
+		var k kustomizev1.Kustomization
+		if err := m.p.Client.Get(ctx, client.ObjectKey{Namespace: m.name, Name: "app"}, &k); err != nil {
+			return false, err.Error()
+		}
+		return ready(&k, head), describe(&k)
+	})
+	return err
+}
+
+// request asks for a reconcile of one object now, as `flux reconcile` does.
+func request(ctx context.Context, p *harness.Playground, obj client.Object, namespace, name string) error {
+	obj.SetNamespace(namespace)
+	obj.SetName(name)
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, time.Now().Format(time.RFC3339Nano))
+	return p.Client.Patch(ctx, obj, client.RawPatch("application/merge-patch+json", patch))
+}
+
+func median(all []releaseResult, of func(releaseResult) time.Duration) time.Duration {
+	values := make([]time.Duration, 0, len(all))
+	for _, r := range all {
+		values = append(values, of(r))
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}

@@ -1,0 +1,108 @@
+// Package harness is what the end-to-end tests, the demo and the benchmarks
+// share to drive a real chain on a playground: the installed API, repositories
+// on the playground's Git server, images in its registry, and the real
+// `sluice controller` as a process that can be killed.
+//
+//	playground (control plane, registry, Git server, Prometheus)
+//	    ^            ^             ^
+//	    |            |             |
+//	 Install     PushImage     NewRepo, Repo.Commit
+//	    ^
+//	 StartController -> *Controller (Kill, Stop, CPU, Restart)
+//
+// It holds no assertions: callers wait on what they expect with [Eventually].
+package harness
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// Playground is a running playground as its env file describes it.
+type Playground struct {
+	Config     *rest.Config
+	Client     client.WithWatch
+	Kubeconfig string
+	Registry   string // host:port, plain HTTP
+	Prometheus string // URL
+	Targets    string // folder of Prometheus file_sd target files
+	GitURL     string // base URL; repositories are GitURL/name.git
+	GitRoot    string // folder of the bare repositories
+	GitUser    string
+	GitPass    string
+}
+
+// FromEnv reads the playground that `.playground/env` put into the environment.
+// The error of a missing variable says how to get one.
+func FromEnv() (*Playground, error) {
+	p := &Playground{}
+	for name, to := range map[string]*string{
+		"KUBECONFIG": &p.Kubeconfig, "SLUICE_REGISTRY": &p.Registry, "SLUICE_PROMETHEUS": &p.Prometheus,
+		"SLUICE_PROMETHEUS_TARGETS": &p.Targets, "SLUICE_GIT_URL": &p.GitURL, "SLUICE_GIT_ROOT": &p.GitRoot,
+		"SLUICE_GIT_USERNAME": &p.GitUser, "SLUICE_GIT_PASSWORD": &p.GitPass,
+	} {
+		if *to = os.Getenv(name); *to == "" {
+			return nil, fmt.Errorf("%s is not set: run `bin/playground up` and source .playground/env, or use hack/with-playground.sh", name)
+		}
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", p.Kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", p.Kubeconfig, err)
+	}
+	config.QPS, config.Burst = -1, 0
+	p.Config = config
+	scheme, err := Scheme()
+	if err != nil {
+		return nil, err
+	}
+	p.Client, err = client.NewWithWatch(config, client.Options{Scheme: scheme})
+	return p, err
+}
+
+// Scheme knows every kind that the chain touches.
+func Scheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{
+		clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, imagev1.AddToScheme, flaggerv1.AddToScheme,
+		sourcev1.AddToScheme, kustomizev1.AddToScheme, gatewayv1.Install,
+	} {
+		if err := add(scheme); err != nil {
+			return nil, err
+		}
+	}
+	return scheme, nil
+}
+
+// pollEvery is how often [Eventually] looks.
+const pollEvery = 20 * time.Millisecond
+
+// Eventually calls check until it returns true, and returns the time that took.
+// The error of a timeout says what was waited for and what was last seen.
+func Eventually(ctx context.Context, what string, timeout time.Duration, check func(context.Context) (bool, string)) (time.Duration, error) {
+	start, seen := time.Now(), ""
+	err := wait.PollUntilContextTimeout(ctx, pollEvery, timeout, true, func(ctx context.Context) (bool, error) {
+		var ok bool
+		ok, seen = check(ctx)
+		return ok, nil
+	})
+	if err != nil {
+		return time.Since(start), fmt.Errorf("%s did not happen within %s; last seen: %s", what, timeout, seen)
+	}
+	return time.Since(start), nil
+}

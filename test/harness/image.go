@@ -1,0 +1,40 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+// PushImage pushes an image without layers whose config carries the labels, and
+// returns its digest.
+func (p *Playground) PushImage(ctx context.Context, repository, tag string, labels map[string]string) (string, error) {
+	config := v1.Config{Labels: map[string]string{"tag": tag}}
+	for k, v := range labels {
+		config.Labels[k] = v
+	}
+	img, err := mutate.Config(empty.Image, config)
+	if err != nil {
+		return "", err
+	}
+	return p.Push(ctx, repository, tag, img)
+}
+
+// Push pushes img as repository:tag to the playground's registry and returns
+// its digest.
+func (p *Playground) Push(ctx context.Context, repository, tag string, img v1.Image) (string, error) {
+	ref, err := name.NewTag(fmt.Sprintf("%s/%s:%s", p.Registry, repository, tag), name.Insecure)
+	if err != nil {
+		return "", err
+	}
+	if err := remote.Write(ref, img, remote.WithContext(ctx)); err != nil {
+		return "", fmt.Errorf("pushing %s: %w", ref, err)
+	}
+	digest, err := img.Digest()
+	return digest.String(), err
+}
