@@ -1,0 +1,152 @@
+package build
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	apikustomize "github.com/fluxcd/pkg/apis/kustomize"
+	"sigs.k8s.io/kustomize/api/konfig"
+	kustypes "sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/yaml"
+)
+
+// generate returns the kustomization.yaml to build at dir, and its path: the
+// one that is there, or one that lists every manifest below dir, with the
+// fields of spec laid over it. The rules are upstream's, because the same
+// Kustomization must give the same objects.
+func generate(o *overlay, dir string, spec Spec) (name string, content []byte, err error) {
+	kus := kustypes.Kustomization{TypeMeta: kustypes.TypeMeta{
+		APIVersion: kustypes.KustomizationVersion, Kind: kustypes.KustomizationKind,
+	}}
+	name = kustomizationIn(o, dir)
+	if name != "" {
+		err = existing(o, name, &kus)
+	} else {
+		name = path.Join(dir, konfig.DefaultKustomizationFileName())
+		err = collect(o, dir, &kus)
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	if err := lay(o, dir, spec, &kus); err != nil {
+		return "", nil, err
+	}
+	content, err = yaml.Marshal(kus)
+	return name, content, err
+}
+
+// kustomizationIn returns the path of dir's kustomization file, or "".
+func kustomizationIn(o *overlay, dir string) string {
+	for _, base := range konfig.RecognizedKustomizationFileNames() {
+		if name := path.Join(dir, base); o.Exists(name) && !o.IsDir(name) {
+			return name
+		}
+	}
+	return ""
+}
+
+func existing(o *overlay, name string, kus *kustypes.Kustomization) error {
+	data, err := o.content(name)
+	if err != nil {
+		return err
+	}
+	if err := yaml.Unmarshal(data, kus); err != nil {
+		return fmt.Errorf("decoding %s: %w", name, err)
+	}
+	if len(kus.Resources) == 0 {
+		// Kustomize refuses a kustomization that asks for nothing.
+		kus.BuildMetadata = []string{kustypes.OriginAnnotations}
+	}
+	return nil
+}
+
+// collect lists the manifests below dir; a directory with a kustomization file
+// of its own is taken as a whole.
+func collect(o *overlay, dir string, kus *kustypes.Kustomization) error {
+	err := o.Walk(dir, func(name string, info fs.FileInfo, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case name == dir:
+			return nil
+		case info.IsDir():
+			if kustomizationIn(o, name) == "" {
+				return nil
+			}
+			kus.Resources = append(kus.Resources, "."+strings.TrimPrefix(name, dir))
+			return fs.SkipDir
+		}
+		if ext := path.Ext(name); ext == ".yaml" || ext == ".yml" {
+			kus.Resources = append(kus.Resources, "."+strings.TrimPrefix(name, dir))
+		}
+		return nil
+	})
+	if err == nil && len(kus.Resources) == 0 {
+		kus.Namespace = "_placeholder" // an empty kustomization would be refused
+	}
+	return err
+}
+
+// lay puts the Kustomization's own fields over the kustomization file.
+func lay(o *overlay, dir string, spec Spec, kus *kustypes.Kustomization) error {
+	if spec.TargetNamespace != "" {
+		kus.Namespace = spec.TargetNamespace
+	}
+	if spec.NamePrefix != "" {
+		kus.NamePrefix = spec.NamePrefix
+	}
+	if spec.NameSuffix != "" {
+		kus.NameSuffix = spec.NameSuffix
+	}
+	if len(spec.BuildMetadata) > 0 {
+		kus.BuildMetadata = spec.BuildMetadata
+	}
+	for _, p := range spec.Patches {
+		kus.Patches = append(kus.Patches, kustypes.Patch{Patch: p.Patch, Target: selector(p.Target)})
+	}
+	for _, image := range spec.Images {
+		kus.Images = override(kus.Images, image)
+	}
+	for _, component := range spec.Components {
+		if isRemote(component) || path.IsAbs(component) {
+			return fmt.Errorf("component %q: %w", component, ErrRemote)
+		}
+		if spec.IgnoreMissingComponents && !o.Exists(path.Join(dir, component)) {
+			continue
+		}
+		kus.Components = append(kus.Components, component)
+	}
+	return nil
+}
+
+func selector(s *apikustomize.Selector) *kustypes.Selector {
+	if s == nil {
+		return nil
+	}
+	out := &kustypes.Selector{LabelSelector: s.LabelSelector, AnnotationSelector: s.AnnotationSelector}
+	out.Group, out.Version, out.Kind = s.Group, s.Version, s.Kind
+	out.Name, out.Namespace = s.Name, s.Namespace
+	return out
+}
+
+// override merges an image of the spec into the kustomization's. Tag and digest
+// together choose the version, so setting one clears the other: a digest that
+// stayed beside a new tag would silently win.
+func override(images []kustypes.Image, with apikustomize.Image) []kustypes.Image {
+	i := slices.IndexFunc(images, func(image kustypes.Image) bool { return image.Name == with.Name })
+	if i < 0 {
+		return append(images, kustypes.Image{
+			Name: with.Name, NewName: with.NewName, NewTag: with.NewTag, Digest: with.Digest,
+		})
+	}
+	if with.NewName != "" {
+		images[i].NewName = with.NewName
+	}
+	if with.NewTag != "" || with.Digest != "" {
+		images[i].NewTag, images[i].Digest = with.NewTag, with.Digest
+	}
+	return images
+}

@@ -1,0 +1,80 @@
+package build
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"slices"
+
+	"github.com/sluice-cd/sluice/internal/tree"
+)
+
+// Reads is what a build found in its tree, by path: what kind of thing was
+// there where it only looked, the content hash where it read or listed.
+type Reads map[string]string
+
+// What a path can answer to a build that only looks whether it is there.
+const (
+	absent = "absent"
+	isFile = "file"
+	isDir  = "dir"
+)
+
+// AnsweredBy reports whether t gives the answers that were recorded, in which
+// case a build from t would come to the same objects. The first path that
+// answers differently is returned beside false.
+func (r Reads) AnsweredBy(t tree.Tree) (changed string, same bool, err error) {
+	for _, name := range slices.Sorted(maps.Keys(r)) {
+		e, err := look(t, name)
+		if err != nil {
+			return name, false, err
+		}
+		was := r[name]
+		if is := kindOf(e); was != is && was != hashOf(e) {
+			return name, false, nil
+		}
+	}
+	return "", true, nil
+}
+
+// probe notes that the build saw what kind of thing is at name.
+func (r Reads) probe(name string, e tree.Entry) {
+	if _, known := r[name]; !known {
+		r[name] = kindOf(e)
+	}
+}
+
+// read notes that the build depends on all that is at name.
+func (r Reads) read(name string, e tree.Entry) { r[name] = hashOf(e) }
+
+// look returns the entry at name, the zero entry when there is none. Symlinks
+// and submodules count as absent: upstream's artifacts do not carry them.
+func look(t tree.Tree, name string) (tree.Entry, error) {
+	e, err := t.Stat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, tree.ErrNotDir), errors.Is(err, fs.ErrInvalid):
+		return tree.Entry{}, nil
+	case err != nil:
+		return tree.Entry{}, err
+	case e.Mode == tree.Dir, e.Mode.IsFile():
+		return e, nil
+	}
+	return tree.Entry{}, nil
+}
+
+func kindOf(e tree.Entry) string {
+	switch {
+	case e.Mode == tree.Dir:
+		return isDir
+	case e.Mode.IsFile():
+		return isFile
+	}
+	return absent
+}
+
+func hashOf(e tree.Entry) string {
+	if kindOf(e) == absent {
+		return absent
+	}
+	return kindOf(e) + ":" + e.Hash
+}

@@ -1,0 +1,52 @@
+package build
+
+import (
+	"sync"
+
+	"sigs.k8s.io/kustomize/kyaml/openapi"
+)
+
+// schemaGuard keeps kustomize's global OpenAPI schema constant for everyone who
+// shares it. Parsing it takes longer than twenty builds, so it is done once.
+type schemaGuard struct {
+	mu     sync.RWMutex
+	parsed bool
+}
+
+// schema is a package variable because what it guards is one, in another module.
+var schema schemaGuard
+
+// shared runs f beside other builds, with the built-in schema loaded.
+func (g *schemaGuard) shared(f func()) {
+	g.mu.RLock()
+	for !g.parsed {
+		g.mu.RUnlock()
+		g.parse()
+		g.mu.RLock()
+	}
+	defer g.mu.RUnlock()
+	f()
+}
+
+func (g *schemaGuard) parse() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.parsed {
+		_ = openapi.Schema()
+		g.parsed = true
+	}
+}
+
+// alone runs f, which may change the schema, while nobody else builds. It
+// starts from the built-in schema and leaves nothing of f's behind.
+func (g *schemaGuard) alone(f func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	defer func() {
+		openapi.ResetOpenAPI()
+		g.parsed = false
+	}()
+	openapi.ResetOpenAPI()
+	_ = openapi.Schema()
+	f()
+}
