@@ -57,6 +57,7 @@ type span struct {
 	style      style
 	column     int // of the scalar or its anchor: runes from 1, as the parser counts
 	inFlow     bool
+	certain    bool // understood without a document around the line
 }
 
 // readComment says what a comment that follows a value means. It is not a

@@ -1,6 +1,9 @@
 package edit
 
-import "bytes"
+import (
+	"bytes"
+	"regexp"
+)
 
 // style is how a scalar is quoted.
 type style int
@@ -17,17 +20,21 @@ type field struct {
 	property   int // of the anchor or tag in front of the value; else equal to start
 	start, end int // of the value, quotes included
 	style      style
+	// certain means that the line needs no document around it to be understood:
+	// an ordinary key or a dash, and no properties in front of the value.
+	certain bool
 }
 
 // readField finds the value on a line whose comment starts at comment. Only one
 // reading of the line may be possible; any doubt is a Reason.
 func readField(text []byte, comment int) (field, Reason) {
-	i, skip := skipKey(text, comment)
+	i, certain, skip := skipKey(text, comment)
 	if skip != "" {
 		return field{}, skip
 	}
 	f := field{property: i}
 	f.start, skip = skipProperties(text, i)
+	f.certain = certain && f.start == i
 	if skip != "" {
 		return field{}, skip
 	}
@@ -47,32 +54,36 @@ func readField(text []byte, comment int) (field, Reason) {
 	return f, ""
 }
 
-// skipKey returns where the value starts: behind the dashes and the key.
-func skipKey(text []byte, comment int) (int, Reason) {
-	i := skipBlanks(text, 0)
+// ordinaryKey is a key that means the same in any surroundings.
+var ordinaryKey = regexp.MustCompile(`^([A-Za-z0-9_./-]+|"[^"\\]*"|'[^']*')[ \t]*$`)
+
+// skipKey returns where the value starts, behind the dashes and the key, and
+// whether these can be understood without a document around them.
+func skipKey(text []byte, comment int) (i int, certain bool, skip Reason) {
+	i = skipBlanks(text, 0)
 	if i == comment {
-		return 0, OwnLine
+		return 0, false, OwnLine
 	}
 	if i == 0 && (startsDocument(text) || text[0] == '%') {
-		return 0, Unsupported
+		return 0, false, Unsupported
 	}
 	for i < comment && text[i] == '-' && endsWord(text, i+1) {
-		i = skipBlanks(text, i+1)
+		i, certain = skipBlanks(text, i+1), true
 	}
 	switch {
 	case i >= comment:
-		return 0, NoValue
+		return 0, false, NoValue
 	case bytes.HasPrefix(text[i:], []byte("{{")):
-		return 0, Template
+		return 0, false, Template
 	case text[i] == '{' || text[i] == '[':
-		return 0, Flow
+		return 0, false, Flow
 	case text[i] == '?' && endsWord(text, i+1):
-		return 0, Unsupported
+		return 0, false, Unsupported
 	}
 	if end := keyEnd(text, i, comment); end >= 0 {
-		i = skipBlanks(text, end+1)
+		return skipBlanks(text, end+1), ordinaryKey.Match(text[i:end]), ""
 	}
-	return i, ""
+	return i, certain, ""
 }
 
 // keyEnd is the position of the colon behind a key that starts at i, or -1 when

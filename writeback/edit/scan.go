@@ -83,7 +83,7 @@ func scanLine(l line) (Marker, bool) {
 	start := l.start + shift
 	m.span = span{
 		start: start + f.start, end: start + f.end, style: f.style,
-		column: utf8.RuneCount(text[:f.property]) + 1,
+		column: utf8.RuneCount(text[:f.property]) + 1, certain: f.certain,
 	}
 	m.Value = unquote(text[f.start:f.end], f.style)
 	return m, true
@@ -114,11 +114,14 @@ func settle(m *Marker, nodes map[position]located) {
 	}
 }
 
-// distrust skips what is ambiguous when there is no parser to ask: whether a
-// comma belongs to the value, and a colon that would make it a mapping.
+// distrust skips what is ambiguous when there is no parser to ask: an unusual
+// key, a comma that may not belong to the value, a colon that may make it a key.
 func distrust(m *Marker) {
-	if m.Skip == "" && m.span.style == plain && (strings.HasSuffix(m.Value, ",") ||
-		strings.HasSuffix(m.Value, ":") || strings.Contains(m.Value, ": ")) {
+	if m.Skip != "" {
+		return
+	}
+	if !m.span.certain || (m.span.style == plain && (strings.HasSuffix(m.Value, ",") ||
+		strings.HasSuffix(m.Value, ":") || strings.Contains(m.Value, ": "))) {
 		m.Skip = Unsupported
 	}
 }
