@@ -2,61 +2,152 @@ package git
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"k8s.io/utils/clock"
-
-	"github.com/sluice-cd/sluice/internal/tree"
 )
 
-// Mirrors is the set of all mirrors below one directory.
-type Mirrors struct {
-	dir   string
-	clock clock.PassiveClock
-}
-
-// NewMirrors returns the mirrors kept below dir, which is made when needed.
-func NewMirrors(dir string, clk clock.PassiveClock) *Mirrors {
-	return &Mirrors{dir: dir, clock: clk}
-}
-
-var errSkeleton = errors.New("internal/git is being built")
-
-// Get returns the mirror of a remote, which it opens but does not fetch.
-func (m *Mirrors) Get(ctx context.Context, remote Remote) (*Mirror, error) { return nil, errSkeleton }
-
 // Mirror is a bare, shallow copy of a remote repository. It is safe for
-// concurrent use.
-type Mirror struct{}
+// concurrent use: reading and asking the remote never wait for a fetch.
+//
+// On disk it is a directory of generations. A generation takes one small pack
+// with each fetch and each commit written; when it has many, or is found to be
+// damaged, the next fetch starts a new one. The one before stays until then, so
+// that a commit that is being made on it can be finished and pushed.
+type Mirror struct {
+	remote Remote
+	dir    string
+	conn   *connection
+	trees  *treeCache
+	// busy is held by whoever adds objects. A channel, since a waiting caller's
+	// context may end.
+	busy chan struct{}
 
-// Resolve asks the remote what a ref is now: a branch, a tag (peeled to its
-// commit) or a full ref name. A commit id is returned as it is, unasked.
-func (m *Mirror) Resolve(ctx context.Context, ref string) (plumbing.Hash, error) {
-	return plumbing.ZeroHash, errSkeleton
+	mu     sync.RWMutex
+	stores []*store // newest first
+	last   int      // number of the newest generation
 }
 
-// Fetch makes sure that the mirror has the commit that ref resolved to.
-func (m *Mirror) Fetch(ctx context.Context, ref string, want plumbing.Hash) error { return errSkeleton }
+// keptStores is how many generations a mirror has at most.
+const keptStores = 2
+
+// openMirror takes up what an earlier process left in dir, and removes what
+// cannot be used.
+func openMirror(dir string, remote Remote, conn *connection, trees *treeCache) (*Mirror, error) {
+	m := &Mirror{remote: remote, dir: dir, conn: conn, trees: trees, busy: make(chan struct{}, 1)}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making mirror: %w", err)
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "[0-9]*"))
+	if err != nil {
+		return nil, fmt.Errorf("opening mirror: %w", err)
+	}
+	for i := len(names) - 1; i >= 0; i-- { // Glob sorts; names have equal length
+		s, err := openStore(names[i])
+		if err != nil || len(m.stores) > 0 {
+			if err := os.RemoveAll(names[i]); err != nil {
+				return nil, fmt.Errorf("removing old mirror: %w", err)
+			}
+			continue
+		}
+		m.stores = []*store{s}
+		_, _ = fmt.Sscanf(filepath.Base(names[i]), "%d", &m.last)
+	}
+	return m, nil
+}
+
+// acquire waits until the caller alone may add objects.
+func (m *Mirror) acquire(ctx context.Context) (release func(), err error) {
+	select {
+	case m.busy <- struct{}{}:
+		return func() { <-m.busy }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for the mirror of %s: %w", m.remote, ctx.Err())
+	}
+}
+
+// Remote is what the mirror is of.
+func (m *Mirror) Remote() Remote { return m.remote }
+
+// Resolve asks the remote what a ref is now: HEAD, a branch, a tag (peeled to
+// its commit), or a full ref name. A commit id is returned as it is, unasked.
+// One round trip.
+func (m *Mirror) Resolve(ctx context.Context, ref string) (plumbing.Hash, error) {
+	if plumbing.IsHash(ref) {
+		return plumbing.NewHash(ref), nil
+	}
+	refs, err := m.Refs(ctx)
+	if err != nil {
+		return plumbing.ZeroHash, err
+	}
+	candidates := []string{"refs/heads/" + ref, "refs/tags/" + ref}
+	if ref == "HEAD" || strings.HasPrefix(ref, "refs/") {
+		candidates = []string{ref}
+	}
+	for _, name := range candidates {
+		if h, ok := refs[name]; ok {
+			return h, nil
+		}
+	}
+	return plumbing.ZeroHash, fmt.Errorf("resolving %q at %s: %w", ref, m.remote, ErrRefNotFound)
+}
+
+// Refs asks the remote for all its refs: full name, or HEAD, to commit. Tags
+// are peeled. An empty repository has none.
+func (m *Mirror) Refs(ctx context.Context) (map[string]plumbing.Hash, error) {
+	return m.conn.refs(ctx)
+}
 
 // Has reports whether the mirror has a commit with all its files.
-func (m *Mirror) Has(h plumbing.Hash) bool { return false }
+func (m *Mirror) Has(h plumbing.Hash) bool { return m.storeOf(h) != nil }
 
-// Tree returns the files of a commit that the mirror has.
-func (m *Mirror) Tree(commit plumbing.Hash) (*CommitTree, error) { return nil, errSkeleton }
-
-// Write makes a commit on base with the given files changed: path to content,
-// nil to delete. Modes of existing files are kept.
-func (m *Mirror) Write(ctx context.Context, base plumbing.Hash, changes map[string][]byte, commit CommitInfo) (plumbing.Hash, error) {
-	return plumbing.ZeroHash, errSkeleton
+// storeOf returns the newest generation that has the commit, or nil.
+func (m *Mirror) storeOf(commit plumbing.Hash) *store {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for _, s := range m.stores {
+		if s.has(commit) {
+			return s
+		}
+	}
+	return nil
 }
 
-// Push moves ref at the remote from old to new, a commit that Write made; zero
-// old makes the branch. It fails with ErrNonFastForward when the ref is not at
-// old any more.
-func (m *Mirror) Push(ctx context.Context, ref string, old, new plumbing.Hash) error { //nolint:revive // old and new are the protocol's words
-	return errSkeleton
+// Tree returns the files of a commit that the mirror has; ErrMissing when it
+// has not. The tree stays readable for as long as it is held.
+func (m *Mirror) Tree(commit plumbing.Hash) (*CommitTree, error) {
+	s := m.storeOf(commit)
+	if s == nil {
+		return nil, fmt.Errorf("%w: commit %s of %s", ErrMissing, commit, m.remote)
+	}
+	return newCommitTree(s, m.trees, commit)
 }
 
-// CommitTree is the tree of files of one commit.
-type CommitTree struct{ tree.Tree }
+// current is the newest generation, or nil when there is none to trust.
+func (m *Mirror) current() *store {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if len(m.stores) == 0 || !m.stores[0].sound() {
+		return nil
+	}
+	return m.stores[0]
+}
+
+// replace makes s the newest generation and forgets those before the last.
+func (m *Mirror) replace(s *store) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stores = append([]*store{s}, m.stores...)
+	for len(m.stores) > keptStores {
+		oldest := m.stores[len(m.stores)-1]
+		m.stores = m.stores[:len(m.stores)-1]
+		if err := os.RemoveAll(oldest.dir); err != nil {
+			return fmt.Errorf("removing old mirror: %w", err)
+		}
+	}
+	return nil
+}

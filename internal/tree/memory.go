@@ -196,14 +196,19 @@ func BlobHash(data []byte) string {
 // TreeHash returns the Git object id of a directory with the given entries, in
 // any order.
 func TreeHash(entries []Entry) string {
+	return objectHash("tree", EncodeDir(entries))
+}
+
+// EncodeDir returns the content of the Git tree object of a directory with the
+// given entries, in any order.
+func EncodeDir(entries []Entry) []byte {
 	sorted := slices.SortedFunc(slices.Values(entries), compareInGit)
 	var data []byte
 	for _, e := range sorted {
 		data = fmt.Appendf(data, "%o %s\x00", uint32(e.Mode), e.Name)
-		id, _ := hex.DecodeString(e.Hash)
-		data = append(data, id...)
+		data, _ = hex.AppendDecode(data, []byte(e.Hash))
 	}
-	return objectHash("tree", data)
+	return data
 }
 
 // compareInGit orders entries as tree objects hold them: a directory sorts as

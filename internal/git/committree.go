@@ -1,0 +1,191 @@
+package git
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
+
+	"github.com/sluice-cd/sluice/internal/tree"
+)
+
+// CommitTree is the files of one commit in a mirror. Directories are decoded
+// once per process, whichever commit they are seen in.
+type CommitTree struct {
+	store  *store
+	trees  *treeCache
+	commit *object.Commit
+}
+
+var _ tree.Tree = (*CommitTree)(nil)
+
+func newCommitTree(s *store, trees *treeCache, commit plumbing.Hash) (*CommitTree, error) {
+	c, err := s.commit(commit)
+	if err != nil {
+		return nil, err
+	}
+	return &CommitTree{store: s, trees: trees, commit: c}, nil
+}
+
+// commit reads a commit object.
+func (s *store) commit(h plumbing.Hash) (*object.Commit, error) {
+	raw, err := s.read(h)
+	if err != nil {
+		return nil, fmt.Errorf("reading commit %s: %w", h, err)
+	}
+	encoded := &plumbing.MemoryObject{}
+	encoded.SetType(raw.Type)
+	_, _ = encoded.Write(raw.Data) // into memory
+	c := &object.Commit{}
+	if err := c.Decode(encoded); err != nil {
+		return nil, fmt.Errorf("reading commit %s: %w", h, err)
+	}
+	return c, nil
+}
+
+// Commit is the id of the commit.
+func (t *CommitTree) Commit() plumbing.Hash { return t.commit.Hash }
+
+// Parents are the ids of the commits that it was made on; the mirror need not
+// have them.
+func (t *CommitTree) Parents() []plumbing.Hash { return slices.Clone(t.commit.ParentHashes) }
+
+// Info is what the commit says.
+func (t *CommitTree) Info() CommitInfo {
+	return CommitInfo{Author: t.commit.Author, Committer: t.commit.Committer, Message: t.commit.Message}
+}
+
+// dir returns the entries of a tree object, which callers must not change.
+func (t *CommitTree) dir(hash string) ([]tree.Entry, error) {
+	if entries, ok := t.trees.get(hash); ok {
+		return entries, nil
+	}
+	raw, err := t.store.read(plumbing.NewHash(hash))
+	if err != nil {
+		return nil, fmt.Errorf("reading directory: %w", err)
+	}
+	entries, err := parseTree(raw.Data)
+	if err != nil {
+		return nil, fmt.Errorf("reading directory %s: %w", hash, err)
+	}
+	t.trees.put(hash, entries)
+	return entries, nil
+}
+
+// find returns what is at a path; false when nothing is.
+func (t *CommitTree) find(name string) (tree.Entry, bool, error) {
+	parts, err := tree.Split(name)
+	at := tree.Entry{Name: ".", Mode: tree.Dir, Hash: t.commit.TreeHash.String()}
+	for _, part := range parts {
+		if at.Mode != tree.Dir {
+			return tree.Entry{}, false, nil
+		}
+		entries, err := t.dir(at.Hash)
+		if err != nil {
+			return tree.Entry{}, false, err
+		}
+		i, ok := slices.BinarySearchFunc(entries, part, func(e tree.Entry, name string) int {
+			return strings.Compare(e.Name, name)
+		})
+		if !ok {
+			return tree.Entry{}, false, nil
+		}
+		at = entries[i]
+	}
+	return at, err == nil, err
+}
+
+// Hash implements [tree.Tree].
+func (t *CommitTree) Hash(name string) (string, error) {
+	e, _, err := t.find(name)
+	return e.Hash, err
+}
+
+// Stat implements [tree.Tree].
+func (t *CommitTree) Stat(name string) (tree.Entry, error) {
+	e, ok, err := t.find(name)
+	if err == nil && !ok {
+		err = &fs.PathError{Op: "open", Path: path.Clean(name), Err: fs.ErrNotExist}
+	}
+	return e, err
+}
+
+// ReadDir implements [tree.Tree].
+func (t *CommitTree) ReadDir(name string) ([]tree.Entry, error) {
+	e, err := t.Stat(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case e.Mode != tree.Dir:
+		return nil, &fs.PathError{Op: "readdir", Path: name, Err: tree.ErrNotDir}
+	}
+	entries, err := t.dir(e.Hash)
+	return slices.Clone(entries), err
+}
+
+// ReadFile implements [tree.Tree]. A submodule has no content.
+func (t *CommitTree) ReadFile(name string) ([]byte, error) {
+	e, err := t.Stat(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case e.Mode == tree.Dir || e.Mode == tree.Submodule:
+		return nil, &fs.PathError{Op: "read", Path: name, Err: tree.ErrIsDir}
+	}
+	return t.ReadBlob(e.Hash)
+}
+
+// ReadBlob returns the content of a file whose hash a directory named.
+func (t *CommitTree) ReadBlob(hash string) ([]byte, error) {
+	raw, err := t.store.read(plumbing.NewHash(hash))
+	if err != nil {
+		return nil, fmt.Errorf("reading file: %w", err)
+	}
+	return raw.Data, nil
+}
+
+var errTree = errors.New("malformed tree object")
+
+// parseTree decodes a tree object: mode, space, name, NUL, 20 bytes of id, for
+// each entry. The result is sorted by name, which Git's own order is not quite.
+func parseTree(data []byte) ([]tree.Entry, error) {
+	var entries []tree.Entry
+	for len(data) > 0 {
+		head, rest, ok := bytes.Cut(data, []byte{0})
+		if !ok || len(rest) < len(plumbing.Hash{}) {
+			return nil, errTree
+		}
+		mode, name, ok := strings.Cut(string(head), " ")
+		if !ok || name == "" || name == "." || name == ".." || strings.Contains(name, "/") {
+			return nil, errTree
+		}
+		bits, err := strconv.ParseUint(mode, 8, 32)
+		if err != nil {
+			return nil, errTree
+		}
+		id := rest[:len(plumbing.Hash{})]
+		entries = append(entries, tree.Entry{Name: name, Mode: canonical(tree.Mode(bits)), Hash: hex.EncodeToString(id)})
+		data = rest[len(id):]
+	}
+	slices.SortFunc(entries, func(a, b tree.Entry) int { return strings.Compare(a.Name, b.Name) })
+	return entries, nil
+}
+
+// canonical maps the modes that old versions of Git wrote to those of today.
+func canonical(mode tree.Mode) tree.Mode {
+	switch {
+	case mode == tree.Dir, mode == tree.Symlink, mode == tree.Submodule:
+		return mode
+	case mode&0o100 != 0:
+		return tree.Executable
+	}
+	return tree.File
+}

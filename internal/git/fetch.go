@@ -1,0 +1,80 @@
+package git
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/sluice-cd/sluice/internal/git/pack"
+)
+
+// maxPacks is when a generation is full. Finding an object costs a look into
+// each pack, and starting anew costs a fetch of all files.
+const maxPacks = 48
+
+// Fetch makes sure that the mirror has a commit, which is what ref resolved to.
+// It asks nothing when the mirror has it already. ErrRefNotFound means that the
+// remote does not hand it out: it went away since it was resolved.
+func (m *Mirror) Fetch(ctx context.Context, ref string, want plumbing.Hash) error {
+	release, err := m.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	s := m.current()
+	if s == nil {
+		return m.renew(ctx, ref, want)
+	}
+	tips, packs := s.snapshot()
+	switch {
+	case packs >= maxPacks:
+		return m.renew(ctx, ref, want)
+	case m.Has(want):
+		return nil
+	}
+	err = m.fetchInto(ctx, s, want, tips)
+	if errors.Is(err, pack.ErrMalformed) || errors.Is(err, pack.ErrCorrupt) {
+		return m.renew(ctx, ref, want) // what is here and what came do not fit
+	}
+	if err != nil {
+		return fmt.Errorf("fetching %s (%s) from %s: %w", ref, want, m.remote, err)
+	}
+	return nil
+}
+
+// renew starts a generation with nothing but the wanted commit.
+func (m *Mirror) renew(ctx context.Context, ref string, want plumbing.Hash) error {
+	m.last++
+	dir := filepath.Join(m.dir, fmt.Sprintf("%08d", m.last))
+	s, err := createStore(dir)
+	if err == nil {
+		err = m.fetchInto(ctx, s, want, nil)
+	}
+	if err != nil {
+		return errors.Join(
+			fmt.Errorf("fetching %s (%s) from %s: %w", ref, want, m.remote, err), os.RemoveAll(dir))
+	}
+	return m.replace(s)
+}
+
+// fetchInto adds a commit to a store that has the given tips.
+func (m *Mirror) fetchInto(ctx context.Context, s *store, want plumbing.Hash, tips []plumbing.Hash) (err error) {
+	stream, err := m.conn.fetch(ctx, want, tips)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stream.Close()) }()
+	received, err := pack.Receive(filepath.Join(s.dir, packDir), stream, s.read)
+	if err != nil {
+		return err
+	}
+	s.add(received)
+	if !s.complete(want) {
+		return fmt.Errorf("%w: the remote did not send commit %s", pack.ErrMalformed, want)
+	}
+	return s.addTip(want)
+}

@@ -1,0 +1,132 @@
+package git
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+)
+
+// Mirrors is the set of all mirrors below one directory, which one process has
+// to itself. It is safe for concurrent use.
+type Mirrors struct {
+	dir   string
+	clock clock.PassiveClock
+	trees *treeCache
+
+	mu      sync.Mutex
+	open    map[string]*use
+	clients map[string]*http.Client
+	swept   time.Time
+}
+
+// use is an open mirror and when it was last asked for.
+type use struct {
+	mirror *Mirror
+	at     time.Time
+}
+
+// A mirror that nobody asked for in this time is removed: its repository or its
+// credential is not in use any more, and fetching it again is cheap enough for
+// the rest.
+const (
+	idleAfter  = 48 * time.Hour
+	sweepEvery = time.Hour
+)
+
+// NewMirrors returns the mirrors kept below dir, which is made when needed. What
+// is there from an earlier process is used again.
+func NewMirrors(dir string, clk clock.PassiveClock) *Mirrors {
+	return &Mirrors{
+		dir: dir, clock: clk, trees: newTreeCache(maxCachedEntries),
+		open: map[string]*use{}, clients: map[string]*http.Client{},
+	}
+}
+
+// Get returns the mirror of a remote. It asks the remote nothing: Resolve and
+// Fetch do. A URL that cannot be used gives ErrUnsupportedURL.
+func (m *Mirrors) Get(_ context.Context, remote Remote) (*Mirror, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.clock.Now()
+	if err := m.sweep(now); err != nil {
+		return nil, err
+	}
+	id := remote.ID()
+	if u, ok := m.open[id]; ok {
+		u.at = now
+		return u.mirror, nil
+	}
+	conn, err := m.dial(remote)
+	if err != nil {
+		return nil, fmt.Errorf("opening mirror of %s: %w", remote, err)
+	}
+	mirror, err := openMirror(filepath.Join(m.dir, id), remote, conn, m.trees)
+	if err != nil {
+		return nil, err
+	}
+	m.open[id] = &use{mirror: mirror, at: now}
+	return mirror, nil
+}
+
+// sweep removes the mirrors that nobody uses, and those that an earlier process
+// left and nobody asked this one for.
+func (m *Mirrors) sweep(now time.Time) error {
+	if m.swept.IsZero() {
+		m.swept = now // a fresh process has not been asked for anything yet
+	}
+	if now.Sub(m.swept) < sweepEvery {
+		return nil
+	}
+	m.swept = now
+	for id, u := range m.open {
+		if now.Sub(u.at) > idleAfter {
+			delete(m.open, id)
+		}
+	}
+	dirs, err := os.ReadDir(m.dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("looking for idle mirrors: %w", err)
+	}
+	for _, dir := range dirs {
+		if _, inUse := m.open[dir.Name()]; inUse {
+			continue
+		}
+		info, err := dir.Info()
+		if err == nil && now.Sub(info.ModTime()) > idleAfter {
+			err = os.RemoveAll(filepath.Join(m.dir, dir.Name()))
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("removing idle mirror: %w", err)
+		}
+	}
+	return nil
+}
+
+// httpClient returns the client that trusts the given certificates. Those who
+// trust the same share its connections.
+func (m *Mirrors) httpClient(ca []byte) (*http.Client, error) {
+	if client, ok := m.clients[string(ca)]; ok {
+		return client, nil
+	}
+	base := http.DefaultTransport.(*http.Transport).Clone()
+	base.MaxIdleConnsPerHost = 8
+	if len(ca) > 0 {
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(ca) {
+			return nil, errors.New("the CA holds no PEM certificate")
+		}
+		base.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	}
+	client := &http.Client{Transport: base}
+	m.clients[string(ca)] = client
+	return client, nil
+}

@@ -1,0 +1,248 @@
+// Package pack stores Git objects in pack files: read in place by many at once,
+// and written in one piece.
+//
+//	header | object object object ... | checksum        pack-<checksum>.pack
+//	id -> offset of the object, sorted by id            pack-<checksum>.idx
+//
+// An object is its type, its size and its deflated content, or a delta against
+// an object before it or named by id. A server that knows what the receiver has
+// may send a thin pack, whose deltas lean on objects that are not in it: only
+// thin packs keep a fetch into a shallow mirror as small as the change, because
+// without them a server asked for one commit sends all of its files. [Receive]
+// completes a thin pack with those objects, so that each pack stands alone.
+//
+// A pack counts once its index is in place, and that is renamed into place last:
+// a half-written one leaves only temporary files behind.
+package pack
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha1" //nolint:gosec // Git's object ids are SHA-1
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
+	"github.com/go-git/go-git/v5/plumbing/format/packfile"
+	"github.com/klauspost/compress/zlib"
+)
+
+var (
+	// ErrCorrupt means that what is stored is not what was written.
+	ErrCorrupt = errors.New("corrupt pack")
+	// ErrNotFound means that the pack does not hold the object.
+	ErrNotFound = errors.New("object not found")
+)
+
+const (
+	// maxObject bounds one object, so that a forged size cannot exhaust memory.
+	maxObject = 512 << 20
+	// maxDepth is the longest chain of deltas that Git itself writes.
+	maxDepth = 4095
+
+	headerSize  = 12
+	trailerSize = sha1.Size
+)
+
+// Object is one Git object.
+type Object struct {
+	Type plumbing.ObjectType
+	Data []byte
+}
+
+// Hash returns the object's id.
+func (o Object) Hash() plumbing.Hash {
+	return plumbing.ComputeHash(o.Type, o.Data)
+}
+
+// Pack is one pack file. It is safe for concurrent use.
+type Pack struct {
+	path  string
+	file  *os.File
+	index *idxfile.MemoryIndex
+}
+
+// Open opens the pack at path, which ends in .pack, with the index beside it.
+func Open(path string) (*Pack, error) {
+	index, err := readIndex(indexPath(path))
+	if err != nil {
+		return nil, fmt.Errorf("opening index of %s: %w: %w", path, ErrCorrupt, err)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("opening pack: %w: %w", ErrCorrupt, err)
+	}
+	p := &Pack{path: path, file: file, index: index}
+	if err := p.matchesIndex(); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return p, nil
+}
+
+func indexPath(path string) string { return strings.TrimSuffix(path, ".pack") + ".idx" }
+
+func readIndex(path string) (*idxfile.MemoryIndex, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	index := idxfile.NewMemoryIndex()
+	return index, idxfile.NewDecoder(bytes.NewReader(data)).Decode(index)
+}
+
+// matchesIndex tells a whole pack from one cut short, by its trailer.
+func (p *Pack) matchesIndex() error {
+	info, err := p.file.Stat()
+	if err != nil {
+		return err
+	}
+	var trailer [trailerSize]byte
+	if _, err := p.file.ReadAt(trailer[:], info.Size()-trailerSize); err != nil || trailer != p.index.PackfileChecksum {
+		return fmt.Errorf("%w: %s does not match its index", ErrCorrupt, p.path)
+	}
+	return nil
+}
+
+// Path is where the pack file lies.
+func (p *Pack) Path() string { return p.path }
+
+// Close releases the file. Readers must be done.
+func (p *Pack) Close() error { return p.file.Close() }
+
+// Has reports whether the pack holds the object.
+func (p *Pack) Has(h plumbing.Hash) bool {
+	_, err := p.index.FindOffset(h)
+	return err == nil
+}
+
+// Read returns an object, after checking that it is the one that was asked for.
+func (p *Pack) Read(h plumbing.Hash) (Object, error) {
+	offset, err := p.index.FindOffset(h)
+	if err != nil {
+		return Object{}, fmt.Errorf("%w: %s", ErrNotFound, h)
+	}
+	object, err := p.readAt(offset, 0)
+	if err != nil {
+		return Object{}, fmt.Errorf("reading object %s: %w: %w", h, ErrCorrupt, err)
+	}
+	if object.Hash() != h {
+		return Object{}, fmt.Errorf("reading object %s: %w: content differs", h, ErrCorrupt)
+	}
+	return object, nil
+}
+
+// readAt reads the object at an offset and applies the deltas it stands on.
+func (p *Pack) readAt(offset int64, depth int) (Object, error) {
+	if depth > maxDepth {
+		return Object{}, errors.New("chain of deltas is too long")
+	}
+	head, data, err := inflateAt(p.file, offset)
+	if err != nil {
+		return Object{}, err
+	}
+	if !head.isDelta() {
+		return Object{Type: head.kind, Data: data}, nil
+	}
+	from := head.baseOffset
+	if head.kind == plumbing.REFDeltaObject {
+		if from, err = p.index.FindOffset(head.baseHash); err != nil {
+			return Object{}, fmt.Errorf("base %s of delta: %w", head.baseHash, err)
+		}
+	}
+	base, err := p.readAt(from, depth+1)
+	if err != nil {
+		return Object{}, err
+	}
+	return applyDelta(base, data)
+}
+
+func applyDelta(base Object, delta []byte) (Object, error) {
+	data, err := packfile.PatchDelta(base.Data, delta)
+	if err != nil {
+		return Object{}, fmt.Errorf("applying delta: %w", err)
+	}
+	return Object{Type: base.Type, Data: data}, nil
+}
+
+// Readers of deflated content are large; packs hold many small objects.
+var (
+	buffers   = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4096) }}
+	inflators = sync.Pool{New: func() any { return new(io.ReadCloser) }}
+)
+
+// inflateAt reads one object's header and content, deltas unapplied.
+func inflateAt(file io.ReaderAt, offset int64) (header, []byte, error) {
+	r := buffers.Get().(*bufio.Reader)
+	defer buffers.Put(r)
+	r.Reset(io.NewSectionReader(file, offset, 1<<62-offset))
+	head, err := readHeader(r, offset)
+	if err != nil {
+		return head, nil, err
+	}
+	data, err := inflate(r, head.size)
+	return head, data, err
+}
+
+// inflate reads deflated content of a known size, and no byte behind it.
+func inflate(r *bufio.Reader, size int64) ([]byte, error) {
+	slot := inflators.Get().(*io.ReadCloser)
+	defer inflators.Put(slot)
+	if err := resetInflator(slot, r); err != nil {
+		return nil, err
+	}
+	if size > maxObject {
+		return nil, fmt.Errorf("object of %d bytes is too large", size)
+	}
+	// Grown as it is filled: the size is the word of whoever sent the pack.
+	content := bytes.NewBuffer(make([]byte, 0, min(size, 1<<20)+bytes.MinRead))
+	if _, err := content.ReadFrom(io.LimitReader(*slot, size+1)); err != nil {
+		return nil, err
+	}
+	if int64(content.Len()) != size {
+		return nil, fmt.Errorf("object has not the %d bytes it claims", size)
+	}
+	return content.Bytes(), nil
+}
+
+func resetInflator(slot *io.ReadCloser, r io.Reader) (err error) {
+	if *slot == nil {
+		*slot, err = zlib.NewReader(r)
+		return err
+	}
+	return (*slot).(zlib.Resetter).Reset(r, nil)
+}
+
+// Raw reads the whole pack file, in the form that a push sends.
+func (p *Pack) Raw() io.Reader { return io.NewSectionReader(p.file, 0, 1<<62) }
+
+// Len is the number of objects.
+func (p *Pack) Len() int {
+	n, _ := p.index.Count()
+	return int(n)
+}
+
+// All reads all objects, in no particular order.
+func (p *Pack) All() iter.Seq2[Object, error] {
+	return func(yield func(Object, error) bool) {
+		entries, err := p.index.Entries()
+		for err == nil {
+			var e *idxfile.Entry
+			if e, err = entries.Next(); errors.Is(err, io.EOF) {
+				return
+			}
+			var object Object
+			if err == nil {
+				object, err = p.Read(e.Hash)
+			}
+			if !yield(object, err) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,195 @@
+package pack
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha1" //nolint:gosec // packs end in a SHA-1
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
+)
+
+// ErrMalformed means that what was received is no whole, sound pack.
+var ErrMalformed = errors.New("malformed pack")
+
+// maxPack bounds what is taken from a remote.
+const maxPack = 8 << 30
+
+// Receive stores the pack that r streams in dir. Objects that its deltas lean on
+// without having them are looked up with base and added to it. A pack without
+// objects, which is what a server sends when nothing is new, gives nil.
+func Receive(dir string, r io.Reader, base func(plumbing.Hash) (Object, error)) (_ *Pack, err error) {
+	file, err := os.CreateTemp(dir, "tmp_pack_")
+	if err != nil {
+		return nil, fmt.Errorf("receiving pack: %w", err)
+	}
+	defer discardOnError(file, &err)
+	size, err := io.Copy(file, io.LimitReader(r, maxPack))
+	if err != nil {
+		return nil, fmt.Errorf("receiving pack: %w", err)
+	}
+	x := &indexer{
+		file: file, end: size - trailerSize, external: base,
+		byOffset: map[int64]int{}, byHash: map[plumbing.Hash]int{},
+		onOffset: map[int64][]int{}, onHash: map[plumbing.Hash][]int{},
+	}
+	index, err := x.run()
+	if err != nil {
+		return nil, fmt.Errorf("receiving pack: %w: %w", ErrMalformed, err)
+	}
+	if index == nil {
+		return nil, errors.Join(file.Close(), os.Remove(file.Name()))
+	}
+	return install(dir, file, index)
+}
+
+// indexer finds out which objects a pack holds, where.
+type indexer struct {
+	file     *os.File
+	end      int64 // of the objects; the trailer follows
+	sum      plumbing.Hash
+	external func(plumbing.Hash) (Object, error)
+
+	entries  []entry
+	byOffset map[int64]int
+	byHash   map[plumbing.Hash]int
+	// Deltas by the base they lean on.
+	onOffset map[int64][]int
+	onHash   map[plumbing.Hash][]int
+}
+
+// entry is one object in the pack; its hash is zero until its base is known.
+type entry struct {
+	offset int64
+	crc    uint32
+	hash   plumbing.Hash
+}
+
+func (x *indexer) run() (*idxfile.MemoryIndex, error) {
+	if err := x.checkSum(); err != nil {
+		return nil, err
+	}
+	if err := x.scan(); err != nil || len(x.entries) == 0 {
+		return nil, err
+	}
+	for i := range x.entries {
+		if err := x.resolveOn(i); err != nil {
+			return nil, err
+		}
+	}
+	if err := x.complete(); err != nil {
+		return nil, err
+	}
+	return x.index()
+}
+
+// checkSum compares the trailer with the content.
+func (x *indexer) checkSum() error {
+	if x.end < headerSize {
+		return io.ErrUnexpectedEOF
+	}
+	sum := sha1.New() //nolint:gosec // packs end in a SHA-1
+	if _, err := io.Copy(sum, io.NewSectionReader(x.file, 0, x.end)); err != nil {
+		return err
+	}
+	if _, err := x.file.ReadAt(x.sum[:], x.end); err != nil {
+		return err
+	}
+	if !bytes.Equal(sum.Sum(nil), x.sum[:]) {
+		return errors.New("checksum differs")
+	}
+	return nil
+}
+
+// scan reads all objects once, front to back.
+func (x *indexer) scan() error {
+	section := io.NewSectionReader(x.file, 0, x.end)
+	r := bufio.NewReaderSize(section, 64<<10)
+	var head [headerSize]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return err
+	}
+	if string(head[:4]) != "PACK" || binary.BigEndian.Uint32(head[4:]) != 2 {
+		return errors.New("no version 2 pack")
+	}
+	position := func() int64 {
+		read, _ := section.Seek(0, io.SeekCurrent)
+		return read - int64(r.Buffered())
+	}
+	for range binary.BigEndian.Uint32(head[8:]) {
+		if err := x.scanObject(r, position()); err != nil {
+			return fmt.Errorf("object %d: %w", len(x.entries), err)
+		}
+	}
+	if position() != x.end {
+		return errors.New("data behind the last object")
+	}
+	return x.addChecksums()
+}
+
+func (x *indexer) scanObject(r *bufio.Reader, offset int64) error {
+	head, err := readHeader(r, offset)
+	if err != nil {
+		return err
+	}
+	data, err := inflate(r, head.size)
+	if err != nil {
+		return err
+	}
+	i := len(x.entries)
+	x.entries = append(x.entries, entry{offset: offset})
+	x.byOffset[offset] = i
+	switch head.kind {
+	case plumbing.OFSDeltaObject:
+		x.onOffset[head.baseOffset] = append(x.onOffset[head.baseOffset], i)
+	case plumbing.REFDeltaObject:
+		x.onHash[head.baseHash] = append(x.onHash[head.baseHash], i)
+	default:
+		x.name(i, Object{Type: head.kind, Data: data})
+	}
+	return nil
+}
+
+// addChecksums computes the checksums that the index keeps of each raw entry.
+func (x *indexer) addChecksums() error {
+	for i := range x.entries {
+		end := x.end
+		if i+1 < len(x.entries) {
+			end = x.entries[i+1].offset
+		}
+		sum := crc32.NewIEEE()
+		offset := x.entries[i].offset
+		if _, err := io.Copy(sum, io.NewSectionReader(x.file, offset, end-offset)); err != nil {
+			return err
+		}
+		x.entries[i].crc = sum.Sum32()
+	}
+	return nil
+}
+
+func (x *indexer) name(i int, o Object) {
+	x.entries[i].hash = o.Hash()
+	x.byHash[x.entries[i].hash] = i
+}
+
+// index lists the entries for readers.
+func (x *indexer) index() (*idxfile.MemoryIndex, error) {
+	var w idxfile.Writer
+	_ = w.OnHeader(uint32(len(x.entries)))
+	for _, e := range x.entries {
+		if e.hash.IsZero() {
+			return nil, errors.New("a delta's base is missing")
+		}
+		w.Add(e.hash, uint64(e.offset), e.crc)
+	}
+	if err := w.OnFooter(x.sum); err != nil {
+		return nil, err
+	}
+	return w.Index()
+}

@@ -1,0 +1,56 @@
+package git
+
+import (
+	"container/list"
+	"sync"
+
+	"github.com/sluice-cd/sluice/internal/tree"
+)
+
+// maxCachedEntries bounds the decoded directories that are kept: some 60 MiB.
+const maxCachedEntries = 400_000
+
+// treeCache keeps decoded directories by hash, the least used going first. The
+// hash says all, so one cache serves all mirrors.
+type treeCache struct {
+	mu    sync.Mutex
+	limit int
+	size  int
+	order *list.List // of *cachedTree, most recently used in front
+	byID  map[string]*list.Element
+}
+
+type cachedTree struct {
+	hash    string
+	entries []tree.Entry
+}
+
+func newTreeCache(limit int) *treeCache {
+	return &treeCache{limit: limit, order: list.New(), byID: map[string]*list.Element{}}
+}
+
+func (c *treeCache) get(hash string) ([]tree.Entry, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, ok := c.byID[hash]
+	if !ok {
+		return nil, false
+	}
+	c.order.MoveToFront(at)
+	return at.Value.(*cachedTree).entries, true
+}
+
+func (c *treeCache) put(hash string, entries []tree.Entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.byID[hash]; ok {
+		return
+	}
+	c.byID[hash] = c.order.PushFront(&cachedTree{hash: hash, entries: entries})
+	c.size += len(entries) + 1
+	for c.size > c.limit && c.order.Len() > 1 {
+		last := c.order.Remove(c.order.Back()).(*cachedTree)
+		delete(c.byID, last.hash)
+		c.size -= len(last.entries) + 1
+	}
+}
