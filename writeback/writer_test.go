@@ -1,0 +1,284 @@
+package writeback_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/utils/clock"
+
+	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/test/fake/gitserver"
+	"github.com/sluice-cd/sluice/writeback"
+	"github.com/sluice-cd/sluice/writeback/edit"
+)
+
+const marked = "image: app:1 # {\"$imagepolicy\": \"apps:app\"}\n"
+
+func newWriter(t *testing.T) *writeback.Writer {
+	t.Helper()
+	return writeback.NewWriter(git.NewMirrors(t.TempDir(), clock.RealClock{}), clock.RealClock{})
+}
+
+// request asks for app:<tag> on main.
+func request(repo *gitserver.Repo, tag string) writeback.Request {
+	return writeback.Request{
+		Remote: git.Remote{URL: repo.URL}, Checkout: "main", Push: "main",
+		Images: edit.Images{Namespace: "apps", ByPolicy: map[string]edit.Image{"app": {Name: "app", Tag: tag}}},
+		Author: git.Signature{Name: "bot", Email: "bot@example.com"},
+		Message: func(c writeback.Changed) (string, error) {
+			return "Set " + strings.Join(c.Files(), " "), nil
+		},
+	}
+}
+
+func TestRunCommitsExactlyTheMarkedLines(t *testing.T) {
+	repo := gitserver.New(t).Repo("app")
+	base := repo.Commit("main", gitserver.Files{
+		"apps/a.yaml": "# keep\n\n" + marked, "apps/b.yml": marked, "apps/Kustomization": marked,
+		"apps/c.txt": marked, "100755 apps/run.yaml": marked, "120000 apps/link.yaml": "a.yaml",
+		".hidden/d.yaml": marked, "e.yaml": "kind: None\n",
+	})
+	w := newWriter(t)
+
+	result, err := w.Run(t.Context(), request(repo, "2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if head := repo.Head("main"); head != result.Commit.String() || result.Source != result.Commit {
+		t.Errorf("main is at %s, the run says commit %s, source %s", head, result.Commit, result.Source)
+	}
+	if parent := repo.Head("main^"); parent != base {
+		t.Errorf("the parent is %s, want %s", parent, base)
+	}
+	want := ".hidden/d.yaml\napps/Kustomization\napps/a.yaml\napps/b.yml\napps/run.yaml"
+	if diff := cmp.Diff(want, repo.Git("diff", "--name-only", base, "main")); diff != "" {
+		t.Errorf("changed files (-want +got):\n%s", diff)
+	}
+	if stat := repo.Git("diff", "--shortstat", base, "main"); stat != " 5 files changed, 5 insertions(+), 5 deletions(-)" {
+		t.Errorf("changed %s", stat)
+	}
+	if mode := repo.Git("ls-tree", "main", "apps/run.yaml"); !strings.HasPrefix(mode, "100755") {
+		t.Errorf("the executable became %s", mode)
+	}
+	who := repo.Git("log", "-1", "--format=%an <%ae>, %cn <%ce>: %B", "main")
+	if diff := cmp.Diff("bot <bot@example.com>, bot <bot@example.com>: Set "+strings.ReplaceAll(want, "\n", " "), strings.TrimSpace(who)); diff != "" {
+		t.Errorf("commit (-want +got):\n%s", diff)
+	}
+
+	again, err := w.Run(t.Context(), request(repo, "2"))
+	if err != nil || !again.Commit.IsZero() || again.Source != result.Commit {
+		t.Errorf("a second run committed %s on %s, error %v", again.Commit, again.Source, err)
+	}
+	afterCrash, err := newWriter(t).Run(t.Context(), request(repo, "2"))
+	if err != nil || !afterCrash.Commit.IsZero() {
+		t.Errorf("a run of a new process committed %s, error %v", afterCrash.Commit, err)
+	}
+}
+
+func TestRunHonoursThePath(t *testing.T) {
+	tests := map[string]struct {
+		path, want string
+		wantErr    bool
+	}{
+		"a directory":            {path: "./apps/", want: "apps/a.yaml"},
+		"a nested directory":     {path: "infra/x", want: "infra/x/c.yaml"},
+		"a file":                 {path: "infra/b.yaml", want: "infra/b.yaml"},
+		"everything":             {path: "", want: "apps/a.yaml\ninfra/b.yaml\ninfra/x/c.yaml"},
+		"what is not there":      {path: "none", wantErr: true},
+		"a symlink":              {path: "link", wantErr: true},
+		"outside the repository": {path: "../apps", wantErr: true},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			repo := gitserver.New(t).Repo("app")
+			base := repo.Commit("main", gitserver.Files{
+				"apps/a.yaml": marked, "infra/b.yaml": marked, "infra/x/c.yaml": marked, "120000 link": "apps"})
+			req := request(repo, "2")
+			req.Path = tc.path
+			_, err := newWriter(t).Run(t.Context(), req)
+			if (err != nil) != tc.wantErr {
+				t.Fatalf("error %v, want one: %v", err, tc.wantErr)
+			}
+			if diff := cmp.Diff(tc.want, repo.Git("diff", "--name-only", base, "main")); diff != "" {
+				t.Errorf("changed files (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestRunPushesToAnotherBranch(t *testing.T) {
+	repo := gitserver.New(t).Repo("app")
+	base := repo.Commit("main", gitserver.Files{"a.yaml": marked})
+	w := newWriter(t)
+	req := request(repo, "2")
+	req.Push = "updates/app"
+
+	made, err := w.Run(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if parent := repo.Head("updates/app^"); parent != base || made.Source.String() != base {
+		t.Errorf("the branch starts at %s, source %s, want %s", parent, made.Source, base)
+	}
+	moved := repo.Commit("main", gitserver.Files{"b.yaml": marked})
+	req.Images.ByPolicy["app"] = edit.Image{Name: "app", Tag: "3"}
+	extended, err := w.Run(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if parent := repo.Head("updates/app^"); parent != made.Commit.String() || extended.Source.String() != moved {
+		t.Errorf("the branch was extended on %s (source %s), want %s (source %s)", parent, extended.Source, made.Commit, moved)
+	}
+	if repo.Head("main") != moved {
+		t.Error("main was pushed to")
+	}
+}
+
+func TestRunHoldsAPolicyThatLacksADigest(t *testing.T) {
+	repo := gitserver.New(t).Repo("app")
+	repo.Commit("main", gitserver.Files{
+		"a.yaml": "newTag: v1 # {\"$imagepolicy\": \"apps:app:tag\"}\ndigest: sha256:1 # {\"$imagepolicy\": \"apps:app:digest\"}\n",
+		"b.yaml": "image: other:1 # {\"$imagepolicy\": \"apps:other\"}\n",
+	})
+	before := repo.File("main", "a.yaml")
+	req := request(repo, "2")
+	req.Images.ByPolicy["other"] = edit.Image{Name: "other", Tag: "2"}
+
+	result, err := newWriter(t).Run(t.Context(), req)
+
+	if err != nil || result.Held == nil || !strings.Contains(result.Held.Error(), "a.yaml:2: apps:app:digest") {
+		t.Fatalf("held %v, error %v", result.Held, err)
+	}
+	if after := repo.File("main", "a.yaml"); after != before {
+		t.Errorf("half of the reference was written: %s", after)
+	}
+	if got := repo.File("main", "b.yaml"); !strings.HasPrefix(got, "image: other:2 ") {
+		t.Errorf("the other policy was not written: %s", got)
+	}
+}
+
+func TestRunReportsNearMisses(t *testing.T) {
+	repo := gitserver.New(t).Repo("app")
+	repo.Commit("main", gitserver.Files{"a.yaml": marked + "b: c # {'$imagepolicy': 'apps:app'}\n" +
+		"d: e # {\"$imagepolicy\": \"others:app\"}\nf: g # {\"$imagepolicy\": \"apps:nobody\"}\n"})
+	result, err := newWriter(t).Run(t.Context(), request(repo, "1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"a.yaml:2: " + string(edit.SingleQuotes)}
+	if diff := cmp.Diff(want, result.Report.NearMisses()); diff != "" {
+		t.Errorf("near misses (-want +got):\n%s", diff)
+	}
+}
+
+func TestRunRetriesWhenItLosesTheRace(t *testing.T) {
+	server := gitserver.New(t)
+	repo := server.Repo("app")
+	repo.Commit("main", gitserver.Files{"a.yaml": marked})
+	var once sync.Once
+	var rival string
+	server.Intercept(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/git-receive-pack") && r.Method == http.MethodPost {
+				once.Do(func() { rival = repo.Commit("main", gitserver.Files{"b.yaml": marked}) })
+			}
+			next.ServeHTTP(rw, r)
+		})
+	})
+
+	result, err := newWriter(t).Run(t.Context(), request(repo, "2"))
+
+	if err != nil || result.Conflicts != 1 {
+		t.Fatalf("%d conflicts, error %v", result.Conflicts, err)
+	}
+	if parent := repo.Head("main^"); parent != rival {
+		t.Errorf("the commit is on %s, want the rival's %s", parent, rival)
+	}
+	if got := repo.File("main", "b.yaml"); !strings.HasPrefix(got, "image: app:2 ") {
+		t.Errorf("the new head was not edited anew: %s", got)
+	}
+}
+
+func TestRunGivesUpWhenItLosesEveryRace(t *testing.T) {
+	server := gitserver.New(t)
+	repo := server.Repo("app")
+	repo.Commit("main", gitserver.Files{"a.yaml": marked})
+	server.Intercept(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/git-receive-pack") && r.Method == http.MethodPost {
+				repo.Commit("main", gitserver.Files{"b.yaml": marked})
+			}
+			next.ServeHTTP(rw, r)
+		})
+	})
+	result, err := newWriter(t).Run(t.Context(), request(repo, "2"))
+	if !errors.Is(err, git.ErrNonFastForward) || result.Conflicts != 10 || !result.Commit.IsZero() {
+		t.Errorf("%d conflicts, commit %s, error %v", result.Conflicts, result.Commit, err)
+	}
+}
+
+// TestWritersRace lets five processes write twenty commits each to one branch,
+// every writer to its own file.
+func TestWritersRace(t *testing.T) {
+	const writers, commits = 5, 20
+	repo := gitserver.New(t).Repo("app")
+	files := gitserver.Files{}
+	for i := range writers {
+		files[fmt.Sprintf("%d.yaml", i)] = fmt.Sprintf("image: app:0 # {\"$imagepolicy\": \"apps:p%d\"}\n", i)
+	}
+	repo.Commit("main", files)
+
+	var group sync.WaitGroup
+	for i := range writers {
+		w := newWriter(t)
+		group.Go(func() {
+			for n := 1; n <= commits; n++ {
+				if err := release(t.Context(), w, repo, i, n); err != nil {
+					t.Errorf("writer %d: %v", i, err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+
+	if count := repo.Git("rev-list", "--count", "main"); count != fmt.Sprint(1+writers*commits) {
+		t.Errorf("%s commits, want %d", count, 1+writers*commits)
+	}
+	log := repo.Git("log", "--format=%s", "main")
+	for i := range writers {
+		for n := 1; n <= commits; n++ {
+			if got := strings.Count(log+"\n", fmt.Sprintf("p%d to %d\n", i, n)); got != 1 {
+				t.Errorf("writer %d's commit %d is there %d times", i, n, got)
+			}
+		}
+		if got := repo.File("main", fmt.Sprintf("%d.yaml", i)); !strings.HasPrefix(got, fmt.Sprintf("image: app:%d ", commits)) {
+			t.Errorf("writer %d's file ends as %s", i, got)
+		}
+	}
+}
+
+// release makes commit n of writer i, again for as long as it loses races, as a
+// controller would.
+func release(ctx context.Context, w *writeback.Writer, repo *gitserver.Repo, i, n int) error {
+	req := request(repo, "")
+	req.Images.ByPolicy = map[string]edit.Image{fmt.Sprintf("p%d", i): {Name: "app", Tag: fmt.Sprint(n)}}
+	req.Message = func(writeback.Changed) (string, error) { return fmt.Sprintf("p%d to %d", i, n), nil }
+	for {
+		result, err := w.Run(ctx, req)
+		if errors.Is(err, git.ErrNonFastForward) {
+			continue
+		}
+		if err == nil && result.Commit.IsZero() {
+			return fmt.Errorf("commit %d was not made", n)
+		}
+		return err
+	}
+}
