@@ -10,7 +10,7 @@ controller_gen=$tools/controller-gen
 [ -x "$controller_gen" ] ||
 	GOBIN=$tools go install "sigs.k8s.io/controller-tools/cmd/controller-gen@$version"
 
-out=config/crd
+out=config/crd/bases
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
@@ -34,15 +34,6 @@ imported github.com/fluxcd/source-controller/api/v1 source.toolkit.fluxcd.io_git
 imported github.com/fluxcd/kustomize-controller/api/v1 kustomize.toolkit.fluxcd.io_kustomizations.yaml
 rm -r "$tmp/imported"
 
-{
-	echo "apiVersion: kustomize.config.k8s.io/v1beta1"
-	echo "kind: Kustomization"
-	echo "resources:"
-	for file in "$tmp"/*_*.yaml; do
-		echo "- ${file##*/}"
-	done | LC_ALL=C sort
-} >"$tmp/kustomization.yaml"
-
 # Only what differs is touched, so that a reader never sees a half-empty folder.
 mkdir -p "$out"
 for file in "$tmp"/*.yaml; do
@@ -51,3 +42,12 @@ done
 for file in "$out"/*.yaml; do
 	[ -e "$tmp/${file##*/}" ] || rm "$file"
 done
+{
+	echo "apiVersion: kustomize.config.k8s.io/v1beta1"
+	echo "kind: Kustomization"
+	echo "resources:"
+	for file in "$out"/*.yaml; do
+		echo "- bases/${file##*/}"
+	done | LC_ALL=C sort
+} >"$tmp/kustomization.yaml"
+cmp -s "$tmp/kustomization.yaml" config/crd/kustomization.yaml || cp "$tmp/kustomization.yaml" config/crd

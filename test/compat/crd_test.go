@@ -58,7 +58,7 @@ var crds = map[string]facts{
 }
 
 func TestCRDsShowClientsWhatTheyLookFor(t *testing.T) {
-	files, err := filepath.Glob("../../config/crd/*_*.yaml")
+	files, err := filepath.Glob("../../config/crd/bases/*.yaml")
 	if err != nil || len(files) != len(crds) {
 		t.Fatalf("found %d CRDs (%v), want %d", len(files), err, len(crds))
 	}
