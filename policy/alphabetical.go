@@ -1,0 +1,72 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+)
+
+// letters picks the last text in bytewise order, or the first. Different texts
+// never tie.
+type letters struct{ order order }
+
+func compileAlphabetical(choice imagev1.ImagePolicyChoice) (rule, error) {
+	if choice.Alphabetical == nil {
+		return nil, nil
+	}
+	o, err := parseOrder(choice.Alphabetical.Order)
+	if err != nil {
+		return nil, err
+	}
+	return letters{order: o}, nil
+}
+
+func (r letters) String() string { return "alphabetical " + r.order.String() }
+
+func (r letters) contest() contest { return &extremeText{order: r.order} }
+
+type extremeText struct {
+	order order
+	best  string
+	any   bool
+}
+
+func (c *extremeText) offer(text string) verdict {
+	if c.any {
+		switch sign := strings.Compare(text, c.best) * int(c.order); {
+		case sign == 0:
+			return equals
+		case sign < 0:
+			return trails
+		}
+	}
+	c.best, c.any = text, true
+	return leads
+}
+
+// order is the direction of a rule: the sign of the comparison that wins.
+type order int
+
+const (
+	ascending  order = 1  // the last wins
+	descending order = -1 // the first wins
+)
+
+// parseOrder reads spec.policy.*.order, in any case; empty is ascending.
+func parseOrder(s string) (order, error) {
+	switch strings.ToLower(s) {
+	case "", "asc":
+		return ascending, nil
+	case "desc":
+		return descending, nil
+	}
+	return 0, fmt.Errorf("unknown order %q, must be asc or desc", s)
+}
+
+func (o order) String() string {
+	if o == descending {
+		return "desc"
+	}
+	return "asc"
+}

@@ -1,0 +1,111 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+)
+
+// verdict is what became of one tag.
+type verdict int8
+
+const (
+	// leads: the text is better than every one before.
+	leads verdict = iota
+	// trails: a better text was seen before.
+	trails
+	// equals: the text is the best so far, again.
+	equals
+	// The rest are the reasons to drop a tag, in the order they are reported.
+	notMatching
+	notVersion
+	outOfRange
+	notNumber
+	verdicts
+)
+
+// reasons of dropped tags, as the end of a sentence that starts with a count.
+var reasons = [verdicts]string{
+	notMatching: "not matching spec.filterTags.pattern",
+	notVersion:  "not a semantic version",
+	outOfRange:  "outside the range",
+	notNumber:   "not a number",
+}
+
+// Decision is the tag that a policy chose, and the evidence.
+type Decision struct {
+	// Tag is the chosen tag, or empty when none qualifies.
+	Tag string
+	// Text is what was compared: the tag, or what filterTags.extract made of it.
+	Text string
+	// Rule names the rule that chose: semver 1.x.
+	Rule string
+	// Total is the number of tags considered.
+	Total int
+
+	dropped [verdicts]Drop
+}
+
+// Drop counts the tags that one rule dropped.
+type Drop struct {
+	// Reason ends a sentence that starts with the count.
+	Reason string
+	Count  int
+	// Example is the first tag that was dropped for this reason.
+	Example string
+}
+
+func (d *Decision) drop(v verdict, tag string) {
+	seen := &d.dropped[v]
+	if seen.Count == 0 {
+		seen.Reason, seen.Example = reasons[v], tag
+	}
+	seen.Count++
+}
+
+// Dropped lists the reasons that dropped at least one tag, in the order in
+// which a tag meets them.
+func (d Decision) Dropped() []Drop {
+	var found []Drop
+	for _, seen := range d.dropped {
+		if seen.Count > 0 {
+			found = append(found, seen)
+		}
+	}
+	return found
+}
+
+// Qualified is the number of tags that the rule could choose from.
+func (d Decision) Qualified() int {
+	n := d.Total
+	for _, seen := range d.dropped {
+		n -= seen.Count
+	}
+	return n
+}
+
+// Why explains the choice in one line:
+//
+//	first of 3 by semver 1.x; 2 tags dropped: 1 not a semantic version (latest), 1 outside the range (2.0.0)
+func (d Decision) Why() string {
+	var b strings.Builder
+	if d.Tag == "" {
+		fmt.Fprintf(&b, "none of %d tags qualifies for %s", d.Total, d.Rule)
+	} else {
+		fmt.Fprintf(&b, "first of %d by %s", d.Qualified(), d.Rule)
+	}
+	dropped := d.Dropped()
+	if len(dropped) == 0 {
+		return b.String()
+	}
+	if d.Tag != "" {
+		fmt.Fprintf(&b, "; %d tags dropped", d.Total-d.Qualified())
+	}
+	for i, seen := range dropped {
+		separator := ", "
+		if i == 0 {
+			separator = ": "
+		}
+		fmt.Fprintf(&b, "%s%d %s (%s)", separator, seen.Count, seen.Reason, seen.Example)
+	}
+	return b.String()
+}
