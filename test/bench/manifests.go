@@ -129,5 +129,5 @@ func render(t *template.Template, v values) []byte {
 }
 
 func valuesOf(p *harness.Playground, name string, repo *harness.Repo) values {
-	return values{Name: name, URL: repo.URL, User: p.GitUser, Pass: p.GitPass, Image: fmt.Sprintf("%s/%s", p.Registry, name)}
+	return values{Name: name, URL: repo.URL, User: p.GitUsername, Pass: p.GitPassword, Image: fmt.Sprintf("%s/%s", p.Registry, name)}
 }

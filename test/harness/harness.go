@@ -21,6 +21,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/test/env"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -28,51 +29,32 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
-// Playground is a running playground as its env file describes it.
+// Playground is a running playground with a client of its API server.
 type Playground struct {
-	Config     *rest.Config
-	Client     client.WithWatch
-	Kubeconfig string
-	Registry   string // host:port, plain HTTP
-	Prometheus string // URL
-	Targets    string // folder of Prometheus file_sd target files
-	GitURL     string // base URL; repositories are GitURL/name.git
-	GitRoot    string // folder of the bare repositories
-	GitUser    string
-	GitPass    string
+	env.Playground
+	Client client.WithWatch
 }
 
-// FromEnv reads the playground that `.playground/env` put into the environment.
-// The error of a missing variable says how to get one.
+// FromEnv finds the running playground; the error says how to get one.
 func FromEnv() (*Playground, error) {
-	p := &Playground{}
-	for name, to := range map[string]*string{
-		"KUBECONFIG": &p.Kubeconfig, "SLUICE_REGISTRY": &p.Registry, "SLUICE_PROMETHEUS": &p.Prometheus,
-		"SLUICE_PROMETHEUS_TARGETS": &p.Targets, "SLUICE_GIT_URL": &p.GitURL, "SLUICE_GIT_ROOT": &p.GitRoot,
-		"SLUICE_GIT_USERNAME": &p.GitUser, "SLUICE_GIT_PASSWORD": &p.GitPass,
-	} {
-		if *to = os.Getenv(name); *to == "" {
-			return nil, fmt.Errorf("%s is not set: run `bin/playground up` and source .playground/env, or use hack/with-playground.sh", name)
-		}
-	}
-	config, err := clientcmd.BuildConfigFromFlags("", p.Kubeconfig)
+	dir, err := os.Getwd()
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", p.Kubeconfig, err)
+		return nil, err
 	}
-	config.QPS, config.Burst = -1, 0
-	p.Config = config
+	found, err := env.Find(dir)
+	if err != nil {
+		return nil, err
+	}
 	scheme, err := Scheme()
 	if err != nil {
 		return nil, err
 	}
-	p.Client, err = client.NewWithWatch(config, client.Options{Scheme: scheme})
-	return p, err
+	c, err := client.NewWithWatch(found.REST, client.Options{Scheme: scheme})
+	return &Playground{Playground: found, Client: c}, err
 }
 
 // Scheme knows every kind that the chain touches.
