@@ -16,10 +16,18 @@ import (
 // spec.service.match says less.
 func serviceMatches(c *flaggerv1.Canary) ([]gatewayv1.HTTPRouteMatch, error) {
 	matches, err := renderMatches("spec.service.match", c.Spec.Service.Match)
-	if err != nil || len(matches) > 0 {
-		return matches, err
+	if err != nil {
+		return nil, err
 	}
-	return []gatewayv1.HTTPRouteMatch{{Path: pathMatch(gatewayv1.PathMatchPathPrefix, "/")}}, nil
+	if len(matches) == 0 {
+		matches = make([]gatewayv1.HTTPRouteMatch, 1)
+	}
+	for i := range matches {
+		if matches[i].Path == nil {
+			matches[i].Path = pathMatch(gatewayv1.PathMatchPathPrefix, "/")
+		}
+	}
+	return matches, nil
 }
 
 // analysisMatches are the requests of an A/B test.
@@ -103,9 +111,6 @@ func renderMatch(r *flaggerv1.HTTPMatchRequest) (gatewayv1.HTTPRouteMatch, error
 		match.QueryParams = append(match.QueryParams, gatewayv1.HTTPQueryParamMatch{
 			Type: ptr.To(gatewayv1.QueryParamMatchType(kind)), Name: gatewayv1.HTTPHeaderName(name), Value: value,
 		})
-	}
-	if match.Path == nil {
-		match.Path = pathMatch(gatewayv1.PathMatchPathPrefix, "/")
 	}
 	return match, nil
 }

@@ -1,0 +1,275 @@
+package metric_test
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/metric"
+)
+
+var update = flag.Bool("update", false, "rewrite the goldens")
+
+// server answers every query with one value and remembers what it was asked.
+type server struct {
+	*httptest.Server
+	mu    sync.Mutex
+	asked []*http.Request
+	value string
+}
+
+func newServer(t *testing.T, value string) *server {
+	s := &server{value: value}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.asked = append(s.asked, r)
+		_ = json.NewEncoder(w).Encode(map[string]any{"status": "success", "data": map[string]any{
+			"resultType": "vector", "result": []any{map[string]any{"metric": map[string]string{}, "value": []any{1, s.value}}},
+		}})
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *server) last(t *testing.T) *http.Request {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.asked) == 0 {
+		t.Fatal("nothing was asked")
+	}
+	return s.asked[len(s.asked)-1]
+}
+
+func TestBuiltinQueries(t *testing.T) {
+	cases := map[string]struct {
+		metric, provider, answer string
+		want                     float64
+	}{
+		"success rate is in percent":           {metric.RequestSuccessRate, "kubernetes", "99.25", 99.25},
+		"duration is in whole milliseconds":    {metric.RequestDuration, "gatewayapi:v1", "0.5009", 500},
+		"the controller's provider has checks": {metric.RequestSuccessRate, "", "100", 100},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			prom := newServer(t, tc.answer)
+			c := canary()
+			c.Spec.Provider = tc.provider
+			got, err := checker(t, prom.URL+"/prom").Check(t.Context(), c, flaggerv1.CanaryMetric{Name: tc.metric, Interval: "30s"})
+			if err != nil || got != tc.want {
+				t.Fatalf("want %v, got %v, %v", tc.want, got, err)
+			}
+			req := prom.last(t)
+			if req.URL.Path != "/prom/api/v1/query" {
+				t.Errorf("asked %s", req.URL.Path)
+			}
+			golden(t, filepath.Join("testdata", tc.metric+".promql"), req.URL.Query().Get("query")+"\n")
+		})
+	}
+}
+
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got, -update rewrites):\n%s", path, diff)
+	}
+}
+
+func TestInlineQueryAsksTheCanarysOwnServer(t *testing.T) {
+	prom := newServer(t, "7")
+	c := canary()
+	c.Spec.MetricsServer = prom.URL
+	c.Spec.Service.Name, c.Spec.IngressRef = "web", &flaggerv1.LocalObjectReference{Name: "edge"}
+	m := flaggerv1.CanaryMetric{
+		Name:              "queue",
+		Query:             `{{ name }} {{ namespace }} {{ target }} {{ service }} {{ ingress }} {{ route }} {{ interval }} {{ variables.topic }}`,
+		TemplateVariables: map[string]string{"topic": "orders"},
+	}
+	got, err := checker(t, "http://127.0.0.1:1").Check(t.Context(), c, m)
+	if err != nil || got != 7 {
+		t.Fatalf("got %v, %v", got, err)
+	}
+	if diff := cmp.Diff("app staging podinfo web edge podinfo 1m orders", prom.last(t).URL.Query().Get("query")); diff != "" {
+		t.Errorf("query (-want +got):\n%s", diff)
+	}
+}
+
+func TestTemplateInAnotherNamespace(t *testing.T) {
+	prom := newServer(t, "3")
+	tmpl := template(prom.URL)
+	tmpl.Spec.Provider.SecretRef = &flaggerv1.SecretReference{Name: "login"}
+	tmpl.Spec.Provider.Headers = map[string][]string{"X-Scope-OrgID": {"1"}}
+	cases := map[string]struct {
+		secret map[string]string
+		want   string
+	}{
+		"a token is a bearer token":              {map[string]string{"token": "t0ken", "username": "u", "password": "p"}, "Bearer t0ken"},
+		"a username and password are basic auth": {map[string]string{"username": "u", "password": "p"}, "Basic dTpw"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "login"}, Data: map[string][]byte{}}
+			for k, v := range tc.secret {
+				secret.Data[k] = []byte(v)
+			}
+			k := checker(t, "", tmpl, secret)
+			for range 3 {
+				if got, err := k.Check(t.Context(), canary(), byTemplate()); err != nil || got != 3 {
+					t.Fatalf("got %v, %v", got, err)
+				}
+			}
+			req := prom.last(t)
+			if diff := cmp.Diff([]string{tc.want}, req.Header.Values("Authorization")); diff != "" {
+				t.Errorf("authorization (-want +got):\n%s", diff)
+			}
+			if req.Header.Get("X-Scope-OrgID") != "1" {
+				t.Errorf("headers are %v", req.Header)
+			}
+			if query := req.URL.Query().Get("query"); query != `errors{ns="staging"}[5m]` {
+				t.Errorf("query is %s", query)
+			}
+		})
+	}
+}
+
+func TestTemplateTrustsOnlyWhenTold(t *testing.T) {
+	prom := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"data":{"resultType":"scalar","result":[1,"1"]}}`)
+	}))
+	t.Cleanup(prom.Close)
+	prom.Config.ErrorLog = nil
+	tmpl := template(prom.URL)
+	if _, err := checker(t, "", tmpl).Check(t.Context(), canary(), byTemplate()); err == nil {
+		t.Error("trusted a certificate that nobody signed")
+	}
+	tmpl.Spec.Provider.InsecureSkipVerify = true
+	if _, err := checker(t, "", tmpl).Check(t.Context(), canary(), byTemplate()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestErrorsThatOnlyAnEditRepairs(t *testing.T) {
+	cases := map[string]struct {
+		metric flaggerv1.CanaryMetric
+		edit   func(*flaggerv1.Canary, *flaggerv1.MetricTemplate)
+		want   string
+	}{
+		"a provider without builtin checks": {
+			flaggerv1.CanaryMetric{Name: metric.RequestDuration},
+			func(c *flaggerv1.Canary, _ *flaggerv1.MetricTemplate) { c.Spec.Provider = "istio" }, "spec.provider:",
+		},
+		"a name that means nothing": {flaggerv1.CanaryMetric{Name: "cpu"}, nil, "spec.analysis.metrics[cpu]:"},
+		"a builtin name on a query": {flaggerv1.CanaryMetric{Name: metric.RequestDuration, Query: "1"}, nil, "spec.analysis.metrics[request-duration].name:"},
+		"a query beside a template": {
+			flaggerv1.CanaryMetric{Name: "x", Query: "1", TemplateRef: byTemplate().TemplateRef}, nil, "spec.analysis.metrics[x].query:",
+		},
+		"a variable that is missing": {flaggerv1.CanaryMetric{Name: "x", Query: "{{ variables.y }}"}, nil, "spec.analysis.metrics[x].query:"},
+		"a query that is no template": {
+			byTemplate(), func(_ *flaggerv1.Canary, m *flaggerv1.MetricTemplate) { m.Spec.Query = "{{" }, "MetricTemplate monitoring/errors: spec.query:",
+		},
+		"a provider that is not served": {
+			byTemplate(), func(_ *flaggerv1.Canary, m *flaggerv1.MetricTemplate) { m.Spec.Provider.Type = "datadog" }, "spec.provider.type:",
+		},
+		"an address that is no URL": {
+			byTemplate(), func(_ *flaggerv1.Canary, m *flaggerv1.MetricTemplate) { m.Spec.Provider.Address = "prometheus:9090" }, "spec.provider.address:",
+		},
+		"a region that Prometheus has not": {
+			byTemplate(), func(_ *flaggerv1.Canary, m *flaggerv1.MetricTemplate) { m.Spec.Provider.Region = "eu" }, "spec.provider.region:",
+		},
+		"a reference to something else": {
+			flaggerv1.CanaryMetric{Name: "x", TemplateRef: &flaggerv1.CrossNamespaceObjectReference{Kind: "Secret", Name: "x"}}, nil, "spec.analysis.metrics[x].templateRef.kind:",
+		},
+		"a metrics server that is no URL": {
+			flaggerv1.CanaryMetric{Name: metric.RequestDuration},
+			func(c *flaggerv1.Canary, _ *flaggerv1.MetricTemplate) { c.Spec.MetricsServer = "prometheus" }, "spec.metricsServer:",
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			c, tmpl := canary(), template("http://127.0.0.1:1")
+			if tc.edit != nil {
+				tc.edit(c, tmpl)
+			}
+			_, err := checker(t, "http://127.0.0.1:1", tmpl).Check(t.Context(), c, tc.metric)
+			if !errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("want a terminal error about %s, got %v", tc.want, err)
+			}
+		})
+	}
+}
+
+func TestAMissingSecretIsWorthAnotherTry(t *testing.T) {
+	tmpl := template("http://127.0.0.1:1")
+	tmpl.Spec.Provider.SecretRef = &flaggerv1.SecretReference{Name: "login"}
+	_, err := checker(t, "", tmpl).Check(t.Context(), canary(), byTemplate())
+	if err == nil || errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), "secretRef") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func canary() *flaggerv1.Canary {
+	return &flaggerv1.Canary{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "staging", Name: "app"},
+		Spec: flaggerv1.CanarySpec{
+			Provider:  "kubernetes",
+			TargetRef: flaggerv1.LocalObjectReference{Kind: "Deployment", Name: "podinfo"},
+		},
+	}
+}
+
+func byTemplate() flaggerv1.CanaryMetric {
+	return flaggerv1.CanaryMetric{
+		Name: "errors", Interval: "5m",
+		TemplateRef: &flaggerv1.CrossNamespaceObjectReference{Name: "errors", Namespace: "monitoring"},
+	}
+}
+
+func template(address string) *flaggerv1.MetricTemplate {
+	return &flaggerv1.MetricTemplate{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "errors"},
+		Spec: flaggerv1.MetricTemplateSpec{
+			Provider: flaggerv1.MetricTemplateProvider{Type: "prometheus", Address: address},
+			Query:    `errors{ns="{{ namespace }}"}[{{ interval }}]`,
+		},
+	}
+}
+
+func checker(t *testing.T, address string, objs ...client.Object) *metric.Checker {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{flaggerv1.AddToScheme, corev1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objs...).Build()
+	return metric.NewChecker(c, address, clock.RealClock{})
+}

@@ -1,0 +1,218 @@
+package router_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+	"sigs.k8s.io/yaml"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/router"
+)
+
+const provider = "gatewayapi:v1"
+
+// TestRouteGoldens renders the canary of testdata/<case>/in.yaml.
+func TestRouteGoldens(t *testing.T) {
+	dirs, err := filepath.Glob("testdata/*/in.yaml")
+	if err != nil || len(dirs) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, in := range dirs {
+		t.Run(filepath.Base(filepath.Dir(in)), func(t *testing.T) {
+			c := &flaggerv1.Canary{}
+			data, err := os.ReadFile(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := yaml.UnmarshalStrict(data, c); err != nil {
+				t.Fatal(err)
+			}
+			cluster := clusterWith(t)
+			r := gateway(t, cluster)
+			if err := r.Supports(c); err != nil {
+				t.Fatal(err)
+			}
+			if err := r.SetWeights(t.Context(), c, router.Weights{Primary: 70, Canary: 30, Mirror: c.Spec.Analysis.Mirror}); err != nil {
+				t.Fatal(err)
+			}
+			route := routeOf(t, cluster)
+			route.ResourceVersion, route.TypeMeta = "", metav1.TypeMeta{}
+			got, err := yaml.Marshal(route)
+			if err != nil {
+				t.Fatal(err)
+			}
+			compare(t, filepath.Join(filepath.Dir(in), "want.yaml"), got)
+		})
+	}
+}
+
+func compare(t *testing.T, path string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (-want +got, -update rewrites):\n%s", path, diff)
+	}
+}
+
+func TestEditingTheServiceMidAnalysisMovesNobody(t *testing.T) {
+	cluster := clusterWith(t)
+	r, c := gateway(t, cluster), canaryFor(provider)
+	must(t, r.Reconcile(t.Context(), c))
+	must(t, r.SetWeights(t.Context(), c, router.Weights{Primary: 70, Canary: 30}))
+	c.Spec.Service.Timeout, c.Spec.Service.Hosts = "15s", []string{"app.example.com"}
+	must(t, r.Reconcile(t.Context(), c))
+	wantWeights(t, r, c, router.Weights{Primary: 70, Canary: 30})
+	spec := routeOf(t, cluster).Spec
+	if got := spec.Rules[0].Timeouts; got == nil || ptr.Deref(got.Request, "") != "15s" || len(spec.Hostnames) != 1 {
+		t.Errorf("the edit was lost: %+v", spec)
+	}
+}
+
+func TestRouteKeepsWhatOthersWrote(t *testing.T) {
+	cluster := clusterWith(t)
+	r, c := gateway(t, cluster), canaryFor(provider)
+	must(t, r.Reconcile(t.Context(), c))
+	route := routeOf(t, cluster)
+	route.Annotations["cloud.example.com/address"] = "192.0.2.1"
+	route.Labels = map[string]string{"team": "web"}
+	route.Spec.Rules[0].Name = ptr.To(gatewayv1.SectionName("main"))
+	docs := gatewayv1.HTTPRouteRule{BackendRefs: []gatewayv1.HTTPBackendRef{{BackendRef: gatewayv1.BackendRef{
+		BackendObjectReference: gatewayv1.BackendObjectReference{Name: "docs"},
+	}}}}
+	route.Spec.Rules = append([]gatewayv1.HTTPRouteRule{docs}, route.Spec.Rules...)
+	must(t, cluster.Update(t.Context(), route))
+
+	must(t, r.SetWeights(t.Context(), c, router.Weights{Primary: 70, Canary: 30}))
+	got := routeOf(t, cluster)
+	if got.Annotations["cloud.example.com/address"] == "" || got.Labels["team"] == "" {
+		t.Errorf("metadata was lost: %v %v", got.Annotations, got.Labels)
+	}
+	if len(got.Spec.Rules) != 2 || got.Spec.Rules[1].BackendRefs[0].Name != "docs" {
+		t.Errorf("the rule for docs was lost: %+v", got.Spec.Rules)
+	}
+	if ptr.Deref(got.Spec.Rules[0].Name, "") != "main" {
+		t.Error("the rule's name was lost")
+	}
+}
+
+func TestAnUnchangedRouteIsNotWritten(t *testing.T) {
+	cluster := clusterWith(t)
+	c := canaryFor(provider)
+	must(t, gateway(t, cluster).Reconcile(t.Context(), c))
+	readonly := interceptor.NewClient(cluster, interceptor.Funcs{
+		Patch: func(context.Context, client.WithWatch, client.Object, client.Patch, ...client.PatchOption) error {
+			return errors.New("written for nothing")
+		},
+	})
+	r := gateway(t, readonly)
+	must(t, r.Reconcile(t.Context(), c))
+	must(t, r.SetWeights(t.Context(), c, router.Weights{Primary: 100}))
+}
+
+func TestAConcurrentEditIsAConflict(t *testing.T) {
+	cluster := clusterWith(t)
+	c := canaryFor(provider)
+	must(t, gateway(t, cluster).Reconcile(t.Context(), c))
+	racing := interceptor.NewClient(cluster, interceptor.Funcs{
+		Get: func(ctx context.Context, w client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+			if err := w.Get(ctx, key, obj, opts...); err != nil {
+				return err
+			}
+			other := routeOf(t, cluster)
+			other.Annotations["edited"] = "in between"
+			return cluster.Update(ctx, other)
+		},
+	})
+	if err := gateway(t, racing).SetWeights(t.Context(), c, router.Weights{Primary: 70, Canary: 30}); err == nil {
+		t.Fatal("a lost update went unnoticed")
+	}
+	wantWeights(t, gateway(t, cluster), c, router.Weights{Primary: 100})
+}
+
+func TestWeightsWaitForTheGateway(t *testing.T) {
+	cases := map[string]struct {
+		status     metav1.ConditionStatus
+		generation int64
+		wantErr    bool
+	}{
+		"an accepted route can be trusted":             {metav1.ConditionTrue, 3, false},
+		"a refused route says nothing":                 {metav1.ConditionFalse, 3, true},
+		"a route accepted before its last change, too": {metav1.ConditionTrue, 2, true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			cluster := clusterWith(t)
+			r, c := gateway(t, cluster), canaryFor(provider)
+			must(t, r.Reconcile(t.Context(), c))
+			route := routeOf(t, cluster)
+			route.Generation = 3
+			must(t, cluster.Update(t.Context(), route))
+			route.Status.Parents = []gatewayv1.RouteParentStatus{{
+				ParentRef: route.Spec.ParentRefs[0],
+				Conditions: []metav1.Condition{{
+					Type: string(gatewayv1.RouteConditionAccepted), Status: tc.status, ObservedGeneration: tc.generation,
+					Reason: "Test", LastTransitionTime: metav1.Now(),
+				}},
+			}}
+			must(t, cluster.Status().Update(t.Context(), route))
+			_, err := r.Weights(t.Context(), c)
+			if got := errors.Is(err, router.ErrNotAccepted); got != tc.wantErr {
+				t.Errorf("want ErrNotAccepted %t, got %v", tc.wantErr, err)
+			}
+		})
+	}
+}
+
+func TestFinalizeReleasesARouteThatWasThereBefore(t *testing.T) {
+	theirs := &gatewayv1.HTTPRoute{ObjectMeta: metav1.ObjectMeta{Namespace: "staging", Name: "app"}}
+	cluster := clusterWith(t, theirs)
+	r, c := gateway(t, cluster), canaryFor(provider)
+	must(t, r.Reconcile(t.Context(), c))
+	must(t, r.Finalize(t.Context(), c))
+	route := routeOf(t, cluster)
+	refs := route.Spec.Rules[0].BackendRefs
+	if len(route.Spec.Rules) != 1 || len(refs) != 1 || refs[0].Name != "app" || len(route.Annotations) != 0 {
+		t.Errorf("want the apex Service alone, got %+v", route)
+	}
+}
+
+func gateway(t *testing.T, c client.Client) router.Router {
+	t.Helper()
+	r, err := router.New(provider, router.Deps{Client: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func routeOf(t *testing.T, c client.Client) *gatewayv1.HTTPRoute {
+	t.Helper()
+	route := &gatewayv1.HTTPRoute{}
+	must(t, c.Get(t.Context(), client.ObjectKey{Namespace: "staging", Name: "app"}, route))
+	return route
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
