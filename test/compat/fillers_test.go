@@ -29,7 +29,7 @@ var fillers = []any{
 		*p = intstr.FromInt32(c.Int31())
 	},
 	func(f *metav1.FieldsV1, _ randfill.Continue) {
-		f.Raw = []byte(`{"f:spec":{}}`)
+		f.SetRawString(`{"f:spec":{}}`)
 	},
 	// A header has values: one that is null is none.
 	func(values *[]string, c randfill.Continue) {
@@ -48,6 +48,6 @@ var fillers = []any{
 	// prunes it, so that no object can have it.
 	func(spec *flaggerup.CanarySpec, c randfill.Continue) {
 		c.FillNoCustom(spec)
-		spec.CanaryAnalysis = nil
+		spec.CanaryAnalysis = nil //nolint:staticcheck // the deprecated field is what this is about
 	},
 }

@@ -8,28 +8,28 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 type CanaryPhase string
 
 const (
-	// CanaryPhaseInitializing: the primary is being made.
+	// CanaryPhaseInitializing means: the primary is being made.
 	CanaryPhaseInitializing CanaryPhase = "Initializing"
-	// CanaryPhaseInitialized: the primary serves, and the target is scaled to zero.
+	// CanaryPhaseInitialized means: the primary serves, and the target is scaled to zero.
 	CanaryPhaseInitialized CanaryPhase = "Initialized"
-	// CanaryPhaseWaiting: a webhook holds the release before it starts.
+	// CanaryPhaseWaiting means: a webhook holds the release before it starts.
 	CanaryPhaseWaiting CanaryPhase = "Waiting"
-	// CanaryPhaseProgressing: the analysis is under way.
+	// CanaryPhaseProgressing means: the analysis is under way.
 	CanaryPhaseProgressing CanaryPhase = "Progressing"
-	// CanaryPhaseWaitingPromotion: a webhook holds the release before promotion.
+	// CanaryPhaseWaitingPromotion means: a webhook holds the release before promotion.
 	CanaryPhaseWaitingPromotion CanaryPhase = "WaitingPromotion"
-	// CanaryPhasePromoting: the primary gets the new version.
+	// CanaryPhasePromoting means: the primary gets the new version.
 	CanaryPhasePromoting CanaryPhase = "Promoting"
-	// CanaryPhaseFinalising: traffic is back on the primary, and the canary is to
+	// CanaryPhaseFinalising means: traffic is back on the primary, and the canary is to
 	// be scaled to zero.
 	CanaryPhaseFinalising CanaryPhase = "Finalising"
-	// CanaryPhaseSucceeded: the new version was promoted.
+	// CanaryPhaseSucceeded means: the new version was promoted.
 	CanaryPhaseSucceeded CanaryPhase = "Succeeded"
-	// CanaryPhaseFailed: the new version was rolled back.
+	// CanaryPhaseFailed means: the new version was rolled back.
 	CanaryPhaseFailed CanaryPhase = "Failed"
-	// CanaryPhaseTerminating: the Canary is deleted, and its target restored.
+	// CanaryPhaseTerminating means: the Canary is deleted, and its target restored.
 	CanaryPhaseTerminating CanaryPhase = "Terminating"
-	// CanaryPhaseTerminated: the target is restored.
+	// CanaryPhaseTerminated means: the target is restored.
 	CanaryPhaseTerminated CanaryPhase = "Terminated"
 )
 

@@ -8,54 +8,54 @@ const ImageFinalizer = "finalizers.fluxcd.io"
 // ImagePolicy. The shared reasons (Succeeded, Progressing, Failed,
 // AccessDenied, ...) are those of github.com/fluxcd/pkg/apis/meta.
 const (
-	// ImageURLInvalidReason: spec.image is not a repository name, for example
+	// ImageURLInvalidReason means: spec.image is not a repository name, for example
 	// because it has a scheme or a tag. Terminal.
 	ImageURLInvalidReason = "ImageURLInvalid"
 
-	// DependencyNotReadyReason: the ImageRepository that a policy refers to does
+	// DependencyNotReadyReason means: the ImageRepository that a policy refers to does
 	// not exist yet or was never scanned.
 	DependencyNotReadyReason = "DependencyNotReady"
 
-	// AuthenticationFailedReason: a Secret is missing or lacks the keys that are
+	// AuthenticationFailedReason means: a Secret is missing or lacks the keys that are
 	// needed, or the registry refused the credentials.
 	AuthenticationFailedReason = "AuthenticationFailed"
 
-	// ReadOperationFailedReason: the registry or the tag snapshot could not be
+	// ReadOperationFailedReason means: the registry or the tag snapshot could not be
 	// read.
 	ReadOperationFailedReason = "ReadOperationFailed"
 
-	// IntervalNotConfiguredReason: digestReflectionPolicy is Always and
+	// IntervalNotConfiguredReason means: digestReflectionPolicy is Always and
 	// spec.interval is not set. Terminal.
 	IntervalNotConfiguredReason = "IntervalNotConfigured"
 
-	// InvalidPolicyReason: spec.policy names no policy, or one whose range or
+	// InvalidPolicyReason means: spec.policy names no policy, or one whose range or
 	// pattern cannot be parsed. Terminal.
 	InvalidPolicyReason = "InvalidPolicy"
 )
 
 // Reasons of the Ready and Stalled conditions of ImageUpdateAutomation.
 const (
-	// InvalidUpdateStrategyReason: spec.update.strategy is not Setters. Terminal.
+	// InvalidUpdateStrategyReason means: spec.update.strategy is not Setters. Terminal.
 	InvalidUpdateStrategyReason = "InvalidUpdateStrategy"
 
-	// InvalidSourceConfigReason: spec.git is missing or names no branch to push
+	// InvalidSourceConfigReason means: spec.git is missing or names no branch to push
 	// to, or spec.sourceRef is not a GitRepository. Terminal.
 	InvalidSourceConfigReason = "InvalidSourceConfiguration"
 
-	// SourceManagerFailedReason: the GitRepository or its credentials could not
+	// SourceManagerFailedReason means: the GitRepository or its credentials could not
 	// be read.
 	SourceManagerFailedReason = "SourceManagerFailed"
 
-	// GitOperationFailedReason: fetching, committing or pushing failed.
+	// GitOperationFailedReason means: fetching, committing or pushing failed.
 	GitOperationFailedReason = "GitOperationFailed"
 
-	// UpdateFailedReason: the files of the repository could not be edited.
+	// UpdateFailedReason means: the files of the repository could not be edited.
 	UpdateFailedReason = "UpdateFailed"
 
-	// InvalidPolicySelectorReason: spec.policySelector cannot be parsed. Terminal.
+	// InvalidPolicySelectorReason means: spec.policySelector cannot be parsed. Terminal.
 	InvalidPolicySelectorReason = "InvalidPolicySelector"
 
-	// RemovedTemplateFieldReason: the commit message template uses a field that
+	// RemovedTemplateFieldReason means: the commit message template uses a field that
 	// the API no longer has (.Updated, .Changed.ImageResult). Terminal.
 	RemovedTemplateFieldReason = "RemovedTemplateField"
 )
