@@ -29,7 +29,8 @@ type GitCheckoutSpec struct {
 }
 
 // GitReference names a commit in one of several ways. It has the fields of
-// GitRepository's spec.ref. With several, commit comes before name, name before
+// GitRepository's spec.ref, in the same order, so that one converts to the other
+// and a new field there fails the build here. With several, commit comes before name, name before
 // semver, semver before tag, and tag before branch.
 type GitReference struct {
 	// Branch to follow.

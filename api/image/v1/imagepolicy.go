@@ -65,8 +65,8 @@ const (
 	ReflectNever ReflectionPolicy = "Never"
 )
 
-// ImagePolicyChoice holds the one policy to apply. With several, semver comes
-// before alphabetical, and alphabetical before numerical, as in Flux.
+// ImagePolicyChoice holds the one policy to apply. The schema accepts none and
+// several, as Flux's does; the object is then stalled.
 type ImagePolicyChoice struct {
 	// SemVer picks the highest semantic version in a range.
 	// +optional

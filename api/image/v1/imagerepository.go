@@ -26,7 +26,8 @@ type ImageRepositorySpec struct {
 	// +required
 	Interval metav1.Duration `json:"interval,omitempty"`
 
-	// Timeout of one scan. Defaults to the interval, and is at least one second.
+	// Timeout of one scan. Defaults to the interval, but to no more than a minute;
+	// at least one second.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m))+$"
 	// +optional
@@ -162,7 +163,8 @@ type ImageRepositoryList struct {
 	Items           []ImageRepository `json:"items"`
 }
 
-// GetTimeout returns the timeout of one scan, never less than a second.
+// GetTimeout returns the timeout of one scan as Flux defines it: the interval by
+// default, never less than a second.
 func (in *ImageRepository) GetTimeout() time.Duration {
 	timeout := in.Spec.Interval.Duration
 	if in.Spec.Timeout != nil {
