@@ -1,0 +1,197 @@
+package canary
+
+import (
+	"fmt"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// analyse goes through the stages. What comes first matters: whatever ends the
+// analysis is looked at before whatever moves it on.
+func (t *turn) analyse() {
+	switch {
+	case !t.restorePrimary():
+	case t.promotionBegun():
+		t.enter(flaggerv1.CanaryPhasePromoting)
+		t.promote()
+	case !t.Target.Exists:
+		t.land()
+		t.step.Problem = t.missingTarget()
+	case t.Target.Revision == t.State.Promoted:
+		t.revert()
+	case !t.pinned():
+		t.restart()
+	case t.Target.Stuck:
+		t.warn("Rolling back %s.%s progress deadline exceeded %s", t.Canary, t.Namespace, t.targetNotReady())
+		t.rollback()
+	case t.State.Weight > 0 && !t.Target.Serves():
+		t.withdraw()
+	case !t.Target.Ready:
+		t.await()
+	case t.Plan.Skip:
+		t.give()
+	case !t.State.Started():
+		t.say("Starting canary analysis for %s.%s", t.Names.Target, t.Namespace)
+		t.stage(0)
+	default:
+		t.check()
+	}
+}
+
+// promotionBegun recognises a promotion whose status was lost in a crash: the
+// primary has the revision under analysis, and only a good analysis does that.
+func (t *turn) promotionBegun() bool {
+	return t.State.Applied != "" && t.Primary.Revision == t.State.Applied && t.State.Applied != t.State.Promoted
+}
+
+// revert ends an analysis because Git went back to what users have.
+func (t *turn) revert() {
+	if !t.land() {
+		t.wait("Revision reverted, %s", t.primaryNotReady())
+		return
+	}
+	t.do(StopTarget{})
+	t.enter(flaggerv1.CanaryPhaseInitialized)
+	t.State.Applied = t.State.Promoted
+	t.State.FailedChecks, t.State.Iterations = 0, 0
+	t.step.Verdict = VerdictReverted
+	t.say("Revision reverted! Ending analysis of %s.%s without promotion", t.Names.Target, t.Namespace)
+	t.message("Revision reverted to the promoted one, analysis ended without promotion.")
+}
+
+// restart begins again with another revision. The canary's pods are being
+// replaced by ones that nobody looked at, so users leave them at once.
+func (t *turn) restart() {
+	t.land()
+	t.say("New revision detected! Restarting analysis for %s.%s", t.Names.Target, t.Namespace)
+	t.pin()
+}
+
+// withdraw takes users off a canary that has no pods left, which is a failed
+// check. If it recovers, it starts from the first stage.
+func (t *turn) withdraw() {
+	t.land()
+	t.State.Iterations = 0
+	t.warn("Halt %s.%s advancement canary has no available pods", t.Canary, t.Namespace)
+	t.fail()
+}
+
+// await waits for the canary's pods, and asks for them again if somebody else
+// scaled them away.
+func (t *turn) await() {
+	if t.Target.Replicas == 0 {
+		t.do(StartTarget{})
+	}
+	t.wait("%s", t.targetNotReady())
+}
+
+// check waits until the stage has lasted long enough, and then judges it.
+func (t *turn) check() {
+	if t.RoutePending {
+		t.wait("%s; waiting for the route to be accepted", t.progress())
+		return
+	}
+	if left := t.left(); left > 0 {
+		t.message("%s", t.progress())
+		t.step.After = left
+		return
+	}
+	if t.step.due = true; len(t.Measured) != len(t.Plan.Metrics) {
+		t.message("%s", t.progress())
+		t.step.After = soon
+		return
+	}
+	good := true
+	for i, m := range t.Measured {
+		if failure := t.failure(t.Plan.Metrics[i], m); failure != "" {
+			t.warn("%s", failure)
+			good = false
+		}
+	}
+	if !good {
+		t.fail()
+		return
+	}
+	t.advance()
+}
+
+// fail counts a failed check, and rolls back at once when it is one too many.
+func (t *turn) fail() {
+	t.State.FailedChecks++
+	t.State.At = t.now
+	if t.State.FailedChecks >= t.Plan.Threshold {
+		t.warn("Rolling back %s.%s failed checks threshold reached %d", t.Canary, t.Namespace, t.State.FailedChecks)
+		t.rollback()
+		return
+	}
+	t.wait("%s, %d of %d checks failed", t.progress(), t.State.FailedChecks, t.Plan.Threshold)
+}
+
+// advance enters the next stage, or promotes after the last.
+func (t *turn) advance() {
+	next := t.Plan.position(t.State) + 1
+	if next < len(t.Plan.Stages) {
+		t.stage(next)
+		return
+	}
+	t.give()
+}
+
+// stage enters a stage of the plan. While the primary is unfit no user is moved:
+// not to the canary, because there would be no way back, and not to the primary.
+func (t *turn) stage(i int) {
+	stage := t.Plan.Stages[i]
+	carrying := t.State.Weight == 100 && !t.Primary.Ready
+	if !t.Primary.Ready && !carrying && stage.Weight > 0 {
+		t.wait("%s; holding, %s", t.progress(), t.primaryNotReady())
+		return
+	}
+	t.State.At = t.now
+	if stage.Iteration > 0 {
+		t.State.Iterations = stage.Iteration
+	}
+	if carrying {
+		stage.Weight = 100
+	}
+	t.route(stage.weights())
+	t.announce(stage)
+	t.wait("%s", t.progress())
+}
+
+// announce tells of a stage as Flagger does, and what made it possible.
+func (t *turn) announce(stage Stage) {
+	measured := values(t.Measured)
+	last := len(t.Plan.Stages) - 1
+	switch {
+	case stage.Iteration == 0:
+		t.say("Advance %s.%s canary weight %d%s", t.Canary, t.Namespace, stage.Weight, measured)
+	case stage.Mirror && last >= 0 && t.Plan.Stages[last].Iteration == 0:
+		t.say("Mirroring traffic to %s.%s", t.Canary, t.Namespace)
+	case t.switching(stage):
+		t.say("Routing all traffic to canary%s", measured)
+	default:
+		t.say("Advance %s.%s canary iteration %d/%d%s", t.Canary, t.Namespace, stage.Iteration, t.iterations(), measured)
+	}
+}
+
+// switching reports whether a stage is the one that follows the iterations of a
+// blue/green release.
+func (t *turn) switching(stage Stage) bool { return stage.Iteration > t.iterations() }
+
+// iterations is the number of stages that Flagger counts.
+func (t *turn) iterations() int {
+	n := 0
+	for i, stage := range t.Plan.Stages {
+		blueGreenEnd := i > 0 && stage.Weight > 0 && t.Plan.Stages[i-1].Weight == 0
+		if stage.Iteration > 0 && !blueGreenEnd {
+			n++
+		}
+	}
+	return n
+}
+
+// progress says how far the analysis is.
+func (t *turn) progress() string {
+	at := t.Plan.position(t.State) + 1
+	return fmt.Sprintf("Canary analysis at weight %d, stage %d of %d", t.State.Weight, at, len(t.Plan.Stages))
+}

@@ -1,0 +1,188 @@
+package canary
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// soon is how long after a step that another one follows at once.
+const soon = time.Millisecond
+
+// Due returns the metrics to measure before [Decide]: those of the plan when a
+// check is due, none otherwise.
+func Due(s Seen, now time.Time) []Metric {
+	s.Measured = nil
+	if step, err := Decide(s, now); err != nil || !step.due {
+		return nil
+	}
+	return s.Plan.Metrics
+}
+
+// Decide computes the next step. It fails only on a phase that it does not know.
+func Decide(s Seen, now time.Time) (Step, error) {
+	s.State = adopt(s)
+	t := &turn{Seen: s, now: now, was: s.State}
+	switch s.State.Phase {
+	case "", flaggerv1.CanaryPhaseInitializing:
+		t.initialize()
+		return t.finish(), nil
+	case flaggerv1.CanaryPhaseInitialized, flaggerv1.CanaryPhaseSucceeded, flaggerv1.CanaryPhaseWaiting:
+		t.rest()
+	case flaggerv1.CanaryPhaseFailed:
+		t.fallen()
+	case flaggerv1.CanaryPhaseProgressing, flaggerv1.CanaryPhaseWaitingPromotion:
+		t.analyse()
+	case flaggerv1.CanaryPhasePromoting:
+		t.promote()
+	case flaggerv1.CanaryPhaseFinalising:
+		t.finalise()
+	default:
+		return Step{}, fmt.Errorf("status.phase: %q is unknown", s.State.Phase)
+	}
+	t.upkeep()
+	return t.finish(), nil
+}
+
+// analysing reports whether a phase is one of an analysis.
+func analysing(phase flaggerv1.CanaryPhase) bool {
+	return phase == flaggerv1.CanaryPhaseProgressing || phase == flaggerv1.CanaryPhaseWaitingPromotion
+}
+
+// adopt makes sense of a status that Flagger wrote, whose hashes cannot be
+// compared with ours. Taking over must not release anything by itself: if the
+// primary already is what Git says, or Git's version is known to have failed,
+// there is nothing to do. Otherwise the analysis starts over.
+func adopt(s Seen) State {
+	state := s.State
+	if state.Applied == "" || ours(state.Applied) || !s.Target.Exists {
+		return state
+	}
+	same := s.Primary.Exists && s.Primary.Revision == s.Target.Revision
+	moving := state.Phase == flaggerv1.CanaryPhasePromoting || state.Phase == flaggerv1.CanaryPhaseFinalising
+	switch {
+	case same && moving:
+		state.Applied = s.Target.Revision
+	case same:
+		state.Applied, state.Promoted = s.Target.Revision, s.Target.Revision
+	case state.Phase == flaggerv1.CanaryPhaseFailed:
+		state.Applied = s.Target.Revision
+	case moving:
+		state.Phase, state.Applied = flaggerv1.CanaryPhaseProgressing, ""
+	default:
+		state.Applied = ""
+	}
+	return state
+}
+
+// turn is one run of Decide: what was seen, and the step as it takes shape.
+// Its embedded State is the next one.
+type turn struct {
+	Seen
+	now  time.Time
+	was  State
+	step Step
+}
+
+func (t *turn) finish() Step {
+	t.step.State = t.State
+	return t.step
+}
+
+func (t *turn) do(actions ...Action) { t.step.Actions = append(t.step.Actions, actions...) }
+
+func (t *turn) say(format string, args ...any) {
+	t.step.Events = append(t.step.Events, Event{Message: fmt.Sprintf(format, args...)})
+}
+
+func (t *turn) warn(format string, args ...any) {
+	t.step.Events = append(t.step.Events, Event{Warning: true, Message: fmt.Sprintf(format, args...)})
+}
+
+// message says where things stand.
+func (t *turn) message(format string, args ...any) { t.step.Message = fmt.Sprintf(format, args...) }
+
+// enter moves to another phase.
+func (t *turn) enter(phase flaggerv1.CanaryPhase) {
+	t.State.Phase, t.State.At = phase, t.now
+}
+
+// wait comes back when a watch says so, or after an interval.
+func (t *turn) wait(format string, args ...any) {
+	t.message(format, args...)
+	t.step.After = max(t.Plan.Interval, time.Second)
+}
+
+// left is how long the current stage still lasts.
+func (t *turn) left() time.Duration { return t.State.At.Add(t.Plan.Interval).Sub(t.now) }
+
+// route sends the canary its percentage of the users.
+func (t *turn) route(w Weights) {
+	t.State.Weight = w.Canary
+	if t.Plan.Routed {
+		t.do(SetWeights{w})
+	}
+}
+
+// land sends every user to the primary, unless only the canary can answer.
+func (t *turn) land() bool {
+	if t.occupied() && !t.Primary.Serves() && t.Target.Serves() {
+		return false
+	}
+	t.route(Stable)
+	return true
+}
+
+// occupied reports whether there are users on the canary: those of the state, or
+// those whom a step sent there that was lost before it was recorded.
+func (t *turn) occupied() bool {
+	return t.Plan.Routed && (t.State.Weight > 0 || t.Weights.Canary > 0)
+}
+
+// pinned reports whether the target is the revision under analysis.
+func (t *turn) pinned() bool {
+	return t.Target.Exists && t.State.Applied != "" && t.Target.Revision == t.State.Applied
+}
+
+// have reports whether a revision can be given to the primary.
+func (t *turn) have(revision string) bool {
+	return revision != "" && (t.Saved[revision] || t.Target.Exists && t.Target.Revision == revision)
+}
+
+// prune forgets revisions that neither the recorded state nor the next one knows:
+// the next one may be lost in a crash.
+func (t *turn) prune() {
+	keep := []string{t.was.Applied, t.was.Promoted, t.State.Applied, t.State.Promoted}
+	for revision, saved := range t.Saved {
+		if saved && !slices.Contains(keep, revision) {
+			slices.Sort(keep)
+			t.do(Prune{slices.Compact(keep)})
+			return
+		}
+	}
+}
+
+// upkeep puts back what somebody changed: Services, routes and weights. It comes
+// last, so that it upholds what the step decided, and its Services come first.
+func (t *turn) upkeep() {
+	t.step.Actions = append([]Action{EnsureServices{}, EnsureApex{}, EnsureRoute{}}, t.step.Actions...)
+	t.prune()
+	if !t.Plan.Routed || t.RoutePending {
+		return
+	}
+	for _, a := range t.step.Actions {
+		if _, ok := a.(SetWeights); ok {
+			return
+		}
+	}
+	wanted := t.Plan.weights(t.State)
+	switch {
+	case wanted == t.Weights:
+	case wanted.Canary > t.Weights.Canary && !(t.pinned() && t.Target.Serves()):
+	case wanted.Canary < t.Weights.Canary && !t.Primary.Serves() && t.Target.Serves():
+	default:
+		t.do(SetWeights{wanted})
+	}
+}

@@ -1,0 +1,186 @@
+package canary
+
+import (
+	"testing"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// TestKnownDefects has one case for each way in which Flagger 1.44 was seen to
+// lose a revision, to promote what nobody measured, or to take an application
+// down. They are numbered as in the notes about it.
+func TestKnownDefects(t *testing.T) {
+	progressing, failed := flaggerv1.CanaryPhaseProgressing, flaggerv1.CanaryPhaseFailed
+	for name, tc := range map[string]transition{
+		"1: a revision that arrives with the last check is not promoted": {
+			seen:      because(at(progressing, 50), func(s *Seen) { s.Target = running(v3) }),
+			wantPhase: progressing, wantApplied: v3, wantPromoted: v1,
+			wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v3}", "StartTarget{}"},
+			wantSaid:    "New revision detected! Restarting analysis for podinfo.test",
+		},
+		"1: a revision that arrives during the promotion loses its users, and the pinned one goes on": {
+			seen:      because(at(flaggerv1.CanaryPhasePromoting, 50), func(s *Seen) { s.Target, s.Primary = rolling(v3), rolling(v2) }),
+			wantPhase: flaggerv1.CanaryPhasePromoting, wantApplied: v2, wantPromoted: v1,
+			wantActions: []string{"SetWeights{{100 0 false}}"},
+		},
+		"1: the pinned revision is promoted from its snapshot": {
+			seen:      because(at(flaggerv1.CanaryPhasePromoting, 0), func(s *Seen) { s.Target = rolling(v3) }),
+			wantPhase: flaggerv1.CanaryPhasePromoting, wantApplied: v2, wantPromoted: v1,
+			wantActions: []string{"SetWeights{{100 0 false}}", "SetPrimary{v2}"}[1:],
+		},
+		"2: a fix after a failed promotion is analysed on the healthy canary": {
+			seen: because(at(failed, 100), func(s *Seen) {
+				s.Target, s.Primary, s.State.Promoted, s.Saved = running(v3), stuck(v2), "flagger", nil
+			}), wantPhase: progressing, wantWeight: 100, wantApplied: v3, wantPromoted: "flagger",
+			wantActions: []string{"Snapshot{v3}", "StartTarget{}"},
+			wantSaid:    "New revision detected! Scaling up podinfo.test",
+		},
+		"2: a fix that fails leaves users on the only pods that answer": {
+			seen: because(at(progressing, 100), func(s *Seen) {
+				s.Primary = Workload{Exists: true, Revision: v1, Replicas: 2, Stuck: true, Why: "broken"}
+				s.State.FailedChecks, s.Measured[0].Value = 1, 10
+			}), wantPhase: failed, wantWeight: 100, wantFailed: 2, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
+			wantSaid: "Halt podinfo.test advancement success rate 10.00% < 99%\n" +
+				"Rolling back podinfo.test failed checks threshold reached 2\nCanary failed! Scaling down podinfo.test",
+		},
+		"3: a revision pushed while the primary is unfit is not forgotten": {
+			seen: because(at(failed, 0), func(s *Seen) {
+				s.Target, s.Primary = stopped(v3), rolling(v1)
+			}), wantPhase: failed, wantApplied: v2, wantPromoted: v1,
+		},
+		"4: a revert in Git ends the analysis without promoting": {
+			seen:      because(at(progressing, 40), func(s *Seen) { s.Target = running(v1) }),
+			wantPhase: flaggerv1.CanaryPhaseInitialized, wantApplied: v1, wantPromoted: v1, wantVerdict: VerdictReverted,
+			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
+			wantSaid:    "Revision reverted! Ending analysis of podinfo.test without promotion",
+		},
+		"4: a revert after a failure stays failed, and the same revision can be tried again": {
+			seen:      because(at(failed, 0), func(s *Seen) { s.Target = stopped(v1) }),
+			wantPhase: failed, wantApplied: v1, wantPromoted: v1,
+		},
+		"6: weights that an edit reset come back": {
+			seen: because(at(progressing, 40), func(s *Seen) {
+				s.Weights, s.State.At = Stable, noon
+			}), wantPhase: progressing, wantWeight: 40, wantApplied: v2, wantPromoted: v1,
+			wantActions: []string{"SetWeights{{60 40 false}}"},
+		},
+		"13: a primary that was scaled to zero is not fit to fall back on": {
+			seen:      because(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *Seen) {
+				s.State.Applied, s.Primary, s.Saved = v1, stopped(v1), nil
+			}),
+			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v1, wantPromoted: v1,
+		},
+		"13: a gate that Flagger waits at keeps its weight": {
+			seen: because(at(flaggerv1.CanaryPhaseWaitingPromotion, 50), func(s *Seen) { s.State.At = noon }), wantPhase: flaggerv1.CanaryPhaseWaitingPromotion,
+			wantWeight: 50, wantApplied: v2, wantPromoted: v1,
+		},
+		"snapshots that nobody needs any more go": {
+			seen:      because(at(failed, 0), func(s *Seen) { s.Saved = map[string]bool{v1: true, v2: true, v3: true} }),
+			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantActions: []string{"Prune{[v1 v2]}"},
+		},
+		"a missing primary gets what was promoted, not what failed": {
+			seen:      because(at(failed, 0), func(s *Seen) { s.Primary = Workload{} }),
+			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantActions: []string{"SetPrimary{v1}"},
+			wantSaid: "podinfo-primary.test is missing, restoring it",
+		},
+	} {
+		t.Run(name, tc.run)
+	}
+}
+
+func TestTakingOverFromFlagger(t *testing.T) {
+	flagger := func(phase flaggerv1.CanaryPhase, primary Workload) Seen {
+		return because(at(phase, 0), func(s *Seen) {
+			s.State.Applied, s.State.Promoted, s.Primary, s.Saved = "5b8f9c7d", "5b8f9c7d", primary, nil
+		})
+	}
+	for name, tc := range map[string]transition{
+		"a primary that is what Git says needs no analysis": {
+			seen:      flagger(flaggerv1.CanaryPhaseSucceeded, running(v2)),
+			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v2, wantPromoted: v2, wantActions: []string{"Snapshot{v2}"},
+		},
+		"what failed stays failed": {
+			seen:      flagger(flaggerv1.CanaryPhaseFailed, running("")),
+			wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: "5b8f9c7d",
+		},
+		"a revision that nobody noticed is analysed": {
+			seen:      flagger(flaggerv1.CanaryPhaseSucceeded, running("")),
+			wantPhase: flaggerv1.CanaryPhaseProgressing, wantApplied: v2, wantPromoted: "5b8f9c7d",
+			wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v2}", "StartTarget{}"},
+			wantSaid:    "New revision detected! Scaling up podinfo.test",
+		},
+		"an analysis starts over": {
+			seen:      because(flagger(flaggerv1.CanaryPhaseProgressing, running("")), func(s *Seen) { s.State.Weight = 40 }),
+			wantPhase: flaggerv1.CanaryPhaseProgressing, wantApplied: v2, wantPromoted: "5b8f9c7d",
+			wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v2}", "StartTarget{}"},
+			wantSaid:    "New revision detected! Restarting analysis for podinfo.test",
+		},
+		"a promotion goes on": {
+			seen:      flagger(flaggerv1.CanaryPhasePromoting, running(v2)),
+			wantPhase: flaggerv1.CanaryPhaseFinalising, wantApplied: v2, wantPromoted: "5b8f9c7d",
+			wantActions: []string{"SetWeights{{100 0 false}}"}, wantSaid: "Routing all traffic to primary",
+		},
+	} {
+		t.Run(name, tc.run)
+	}
+}
+
+func TestBlueGreenAndMirror(t *testing.T) {
+	progressing := flaggerv1.CanaryPhaseProgressing
+	plan := func(routed bool, a flaggerv1.CanaryAnalysis) Plan {
+		p := Plan{Routed: routed}
+		if err := p.setStages(&a); err != nil {
+			t.Fatal(err)
+		}
+		p.Threshold = 1
+		return p
+	}
+	run := func(p Plan, weight, iterations int) Seen {
+		return because(at(progressing, weight), func(s *Seen) {
+			s.Plan, s.State.Iterations, s.Measured = p, iterations, nil
+			s.Weights = p.weights(s.State)
+		})
+	}
+	services := plan(false, flaggerv1.CanaryAnalysis{Iterations: 2})
+	routed := plan(true, flaggerv1.CanaryAnalysis{Iterations: 2})
+	mirror := plan(true, flaggerv1.CanaryAnalysis{StepWeight: 50, MaxWeight: 60, Mirror: true})
+	chosen := plan(true, flaggerv1.CanaryAnalysis{Iterations: 1, Match: make([]flaggerv1.HTTPMatchRequest, 1)})
+	for name, tc := range map[string]transition{
+		"without a router iterations move nobody": {
+			seen: run(services, 0, 0), wantPhase: progressing, wantApplied: v2, wantPromoted: v1,
+			wantSaid: "Starting canary analysis for podinfo.test\nAdvance podinfo.test canary iteration 1/2",
+		},
+		"without a router the last iteration promotes": {
+			seen: run(services, 0, 2), wantPhase: flaggerv1.CanaryPhasePromoting, wantApplied: v2, wantPromoted: v1,
+			wantActions: []string{"SetPrimary{v2}"}, wantSaid: "Copying podinfo.test template spec to podinfo-primary.test",
+		},
+		"with a router the last iteration switches": {
+			seen: run(routed, 0, 2), wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
+			wantActions: []string{"SetWeights{{0 100 false}}"}, wantSaid: "Routing all traffic to canary",
+		},
+		"with a router what was switched is promoted": {
+			seen: run(routed, 100, 3), wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
+			wantActions: []string{"SetPrimary{v2}"}, wantSaid: "Copying podinfo.test template spec to podinfo-primary.test",
+		},
+		"mirroring comes before the first weight": {
+			seen: run(mirror, 0, 0), wantPhase: progressing, wantApplied: v2, wantPromoted: v1,
+			wantActions: []string{"SetWeights{{100 0 true}}"},
+			wantSaid:    "Starting canary analysis for podinfo.test\nMirroring traffic to podinfo.test",
+		},
+		"the first weight ends mirroring": {
+			seen: run(mirror, 0, 1), wantPhase: progressing, wantWeight: 50, wantApplied: v2, wantPromoted: v1,
+			wantActions: []string{"SetWeights{{50 50 false}}"}, wantSaid: "Advance podinfo.test canary weight 50",
+		},
+		"weights stop at the maximum": {
+			seen: run(mirror, 50, 1), wantPhase: progressing, wantWeight: 60, wantApplied: v2, wantPromoted: v1,
+			wantActions: []string{"SetWeights{{40 60 false}}"}, wantSaid: "Advance podinfo.test canary weight 60",
+		},
+		"an A/B test sends all chosen users to the canary": {
+			seen: run(chosen, 0, 0), wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
+			wantActions: []string{"SetWeights{{0 100 false}}"},
+			wantSaid:    "Starting canary analysis for podinfo.test\nAdvance podinfo.test canary iteration 1/1",
+		},
+	} {
+		t.Run(name, tc.run)
+	}
+}

@@ -1,0 +1,29 @@
+// Package canary decides, step by step, whether a new version of a workload
+// replaces the one that users trust. It is pure: a look at the world goes in
+// ([Seen]), and what to do about it comes out ([Step]).
+//
+// Every version is a revision: a digest of the pod template and of the
+// configuration it reads. The target is what Git says, the primary is what
+// users get, and a revision moves from one to the other like this:
+//
+//	Initializing --primary ready--> Initialized <---reverted in Git---+
+//	                                    |                             |
+//	                                new revision                      |
+//	                                    v                             |
+//	     +---another revision---> Progressing ------------------------+
+//	     +-----(from step 0)---------+  | \
+//	                                    |  +--too many failed checks---> Failed
+//	                            all stages good                            ^
+//	                                    v                                  |
+//	                                Promoting --primary never ready--------+
+//	                                    |
+//	                              primary ready
+//	                                    v
+//	                                Finalising --drained--> Succeeded
+//
+// Three rules hold in every state. Users are never sent to pods that cannot
+// answer while others can. What is promoted is exactly what was measured: the
+// revision is pinned when the analysis starts, and anything else starts it over.
+// Actions are absolute, so that a crash before the status is written repeats
+// them harmlessly.
+package canary

@@ -1,0 +1,106 @@
+package canary
+
+import (
+	"fmt"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// rollback gives up the revision under analysis. Users leave it now, not at the
+// next check.
+func (t *turn) rollback() {
+	if t.land() {
+		t.do(StopTarget{})
+	}
+	t.warn("Canary failed! Scaling down %s.%s", t.Canary, t.Namespace)
+	t.lose()
+}
+
+// breakOff gives up a promotion because the primary does not start. As long as
+// the canary is healthy it serves, while the primary gets its old revision back.
+func (t *turn) breakOff() {
+	t.warn("Promotion of %s.%s failed, primary not ready: %s", t.Names.Target, t.Namespace, t.Primary.Why)
+	if t.Plan.Routed && t.pinned() && t.Target.Ready {
+		t.route(split(100))
+	} else if t.land() {
+		t.do(StopTarget{})
+	}
+	if t.have(t.State.Promoted) {
+		t.do(SetPrimary{t.State.Promoted})
+	}
+	t.lose()
+}
+
+func (t *turn) lose() {
+	t.enter(flaggerv1.CanaryPhaseFailed)
+	t.State.Iterations = 0
+	t.step.Verdict = VerdictFailed
+	t.step.After = soon
+	t.messageFailed()
+}
+
+func (t *turn) messageFailed() {
+	t.message("Canary analysis failed, %s scaled to zero.", t.Kind)
+	if t.State.Weight > 0 {
+		t.message("Canary failed, traffic stays on it: %s", t.primaryNotReady())
+	}
+}
+
+// fallen brings users back to the last healthy primary, and waits for a new
+// revision. A failed revision stays failed; going back to the promoted one is
+// noted, so that the failed one can be tried again later.
+func (t *turn) fallen() {
+	if !t.restorePrimary() {
+		return
+	}
+	if t.occupied() && !t.Target.Serves() {
+		t.land()
+	}
+	t.messageFailed()
+	if t.promotionBegun() && t.have(t.State.Promoted) {
+		t.do(SetPrimary{t.State.Promoted})
+		t.wait("Promotion failed, restoring %s-primary.%s", t.Names.Target, t.Namespace)
+		return
+	}
+	if t.fresh() {
+		t.begin()
+		return
+	}
+	if t.State.Weight > 0 {
+		t.comeBack()
+		return
+	}
+	if t.Target.Exists && t.Target.Revision == t.State.Promoted {
+		t.State.Applied = t.State.Promoted
+		t.message("Revision reverted to the promoted one.")
+	}
+}
+
+// comeBack ends the time in which users were on the canary because the primary
+// did not start.
+func (t *turn) comeBack() {
+	if !t.Primary.Ready && t.Target.Serves() {
+		t.wait("Canary failed, traffic stays on it: %s", t.primaryNotReady())
+		return
+	}
+	if t.promotionBegun() {
+		t.State.Promoted = t.State.Applied // it started after all, and users have it
+	}
+	t.route(Stable)
+	t.do(StopTarget{})
+	t.State.At = t.now
+	t.warn("Canary failed! Scaling down %s.%s", t.Canary, t.Namespace)
+	t.messageFailed()
+}
+
+func (n Names) missingTarget() string {
+	return fmt.Sprintf("%s %s.%s not found", n.Kind, n.Target, n.Namespace)
+}
+
+func (t *turn) primaryNotReady() string {
+	return fmt.Sprintf("%s-primary.%s not ready: %s", t.Names.Target, t.Namespace, t.Primary.Why)
+}
+
+func (t *turn) targetNotReady() string {
+	return fmt.Sprintf("canary deployment %s.%s not ready: %s", t.Names.Target, t.Namespace, t.Target.Why)
+}

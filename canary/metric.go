@@ -1,0 +1,108 @@
+package canary
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// The built-in metrics, which have a unit.
+const (
+	successRate = "request-success-rate" // percent
+	duration    = "request-duration"     // milliseconds
+)
+
+// Metric is a number with a range of good values; both ends belong to it.
+type Metric struct {
+	Name     string
+	Min, Max *float64
+}
+
+// newMetric reads the thresholds. The deprecated threshold is a minimum for the
+// success rate and a maximum for anything else; a range comes first.
+func newMetric(m flaggerv1.CanaryMetric) Metric {
+	switch {
+	case m.ThresholdRange != nil:
+		return Metric{Name: m.Name, Min: m.ThresholdRange.Min, Max: m.ThresholdRange.Max}
+	case m.Name == successRate:
+		return Metric{Name: m.Name, Min: &m.Threshold}
+	default:
+		return Metric{Name: m.Name, Max: &m.Threshold}
+	}
+}
+
+// Measurement is the value of a metric, or why there is none.
+type Measurement struct {
+	Name  string
+	Value float64
+	// NoValues means that the query is fine and has no answer.
+	NoValues bool
+	// Err is any other reason for having no value.
+	Err string
+}
+
+// String is the value with its unit.
+func (m Measurement) String() string {
+	switch {
+	case m.NoValues:
+		return "no values"
+	case m.Err != "":
+		return "failed"
+	case m.Name == successRate:
+		return fmt.Sprintf("%.2f%%", m.Value)
+	case m.Name == duration:
+		return milliseconds(m.Value).String()
+	default:
+		return fmt.Sprintf("%.2f", m.Value)
+	}
+}
+
+func milliseconds(v float64) time.Duration { return time.Duration(v * float64(time.Millisecond)) }
+
+// values lists measurements for people.
+func values(measured []Measurement) string {
+	if len(measured) == 0 {
+		return ""
+	}
+	parts := make([]string, 0, len(measured))
+	for _, m := range measured {
+		parts = append(parts, m.Name+" "+m.String())
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}
+
+// failure says in Flagger's words why a measurement fails the check; empty is
+// good. Written so that a NaN fails.
+func (n Names) failure(metric Metric, m Measurement) string {
+	builtin := metric.Name == successRate || metric.Name == duration
+	switch {
+	case m.NoValues && builtin:
+		return fmt.Sprintf("Halt advancement no values found for %s metric %s probably %s.%s is not receiving traffic",
+			n.Provider, m.Name, n.Target, n.Namespace)
+	case m.NoValues:
+		return fmt.Sprintf("Halt advancement no values found for custom metric: %s", m.Name)
+	case m.Err != "" && builtin:
+		return "Prometheus query failed: " + m.Err
+	case m.Err != "":
+		return fmt.Sprintf("Metric query failed for %s: %s", m.Name, m.Err)
+	case metric.Min != nil && !(m.Value >= *metric.Min):
+		return n.outside(m, "<", *metric.Min)
+	case metric.Max != nil && !(m.Value <= *metric.Max):
+		return n.outside(m, ">", *metric.Max)
+	default:
+		return ""
+	}
+}
+
+func (n Names) outside(m Measurement, sign string, bound float64) string {
+	name, limit := m.Name, fmt.Sprintf("%v", bound)
+	switch m.Name {
+	case successRate:
+		name, limit = "success rate", fmt.Sprintf("%v%%", bound)
+	case duration:
+		name, limit = "request duration", milliseconds(bound).String()
+	}
+	return fmt.Sprintf("Halt %s.%s advancement %s %s %s %s", n.Canary, n.Namespace, name, m, sign, limit)
+}

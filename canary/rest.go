@@ -1,0 +1,126 @@
+package canary
+
+import flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+
+// initialize makes the primary out of the target, and moves the users over once
+// it is ready. Until then the target keeps serving: a primary that does not
+// start must not take the application down, and is replaced by a fix.
+func (t *turn) initialize() {
+	if t.State.Phase == "" {
+		t.enter(flaggerv1.CanaryPhaseInitializing)
+	}
+	switch {
+	case !t.Primary.Exists && !t.Target.Exists:
+		t.step.Problem = t.missingTarget()
+	case !t.Primary.Exists || !t.Primary.Ready && t.Target.Exists && t.Primary.Revision != t.Target.Revision:
+		t.do(EnsureServices{}, Snapshot{t.Target.Revision}, SetPrimary{t.Target.Revision})
+		t.wait("Creating %s-primary.%s", t.Names.Target, t.Namespace)
+	case t.Primary.Stuck:
+		t.step.Problem = t.primaryNotReady()
+	case !t.Primary.Ready:
+		t.do(EnsureServices{})
+		t.wait("%s", t.primaryNotReady())
+	default:
+		t.do(EnsureServices{}, EnsureApex{}, EnsureRoute{})
+		t.route(Stable)
+		t.do(StopTarget{})
+		t.enter(flaggerv1.CanaryPhaseInitialized)
+		t.State.Applied, t.State.Promoted = t.Primary.Revision, t.Primary.Revision
+		t.State.FailedChecks, t.State.Iterations = 0, 0
+		t.say("Initialization done! %s.%s", t.Canary, t.Namespace)
+		t.message("%s initialization completed.", t.Kind)
+		if t.fresh() {
+			t.step.After = soon
+		}
+	}
+}
+
+// rest waits for a new revision.
+func (t *turn) rest() {
+	if !t.restorePrimary() {
+		return
+	}
+	if t.State.Weight > 0 {
+		t.land()
+	}
+	if t.fresh() {
+		t.begin()
+		return
+	}
+	if t.Target.Exists && t.Target.Revision == t.State.Promoted {
+		t.State.Applied = t.State.Promoted
+		if !t.Saved[t.State.Promoted] {
+			t.do(Snapshot{t.State.Promoted})
+		}
+	}
+	if t.State.Phase == flaggerv1.CanaryPhaseWaiting {
+		t.enter(flaggerv1.CanaryPhaseInitialized) // what Flagger waited for is gone
+	}
+	switch {
+	case !t.Target.Exists:
+		t.step.Problem = t.missingTarget()
+	case t.State.Phase == flaggerv1.CanaryPhaseInitialized:
+		t.message("%s initialization completed.", t.Kind)
+	default:
+		t.message("Canary analysis completed successfully, promotion finished.")
+	}
+}
+
+// fresh reports whether the target is a revision that was neither analysed nor
+// promoted.
+func (t *turn) fresh() bool {
+	return t.Target.Exists && t.Target.Revision != t.State.Applied && t.Target.Revision != t.State.Promoted
+}
+
+// begin starts an analysis once the primary is fit to fall back on. The new
+// revision is remembered only then, so that none gets lost. If users are on the
+// canary because a promotion failed, a fix is analysed where they are.
+func (t *turn) begin() {
+	carrying := t.Plan.Routed && t.State.Weight == 100
+	switch {
+	case t.Primary.Ready:
+		t.land()
+	case !carrying:
+		t.wait("New revision detected, %s", t.primaryNotReady())
+		return
+	}
+	t.say("New revision detected! Scaling up %s.%s", t.Names.Target, t.Namespace)
+	for _, note := range t.Plan.Notes {
+		t.warn("%s", note)
+	}
+	t.pin()
+}
+
+// pin makes the target's revision the one under analysis.
+func (t *turn) pin() {
+	t.enter(flaggerv1.CanaryPhaseProgressing)
+	t.State.Applied = t.Target.Revision
+	t.State.FailedChecks, t.State.Iterations = 0, 0
+	t.do(Snapshot{t.Target.Revision}, StartTarget{})
+	t.wait("New revision detected, progressing canary analysis.")
+}
+
+// restorePrimary brings a missing primary back with what it was last given, and
+// reports whether there is one. What the target happens to be may have failed.
+func (t *turn) restorePrimary() bool {
+	if t.Primary.Exists {
+		return true
+	}
+	revision := t.State.Promoted
+	promoting := t.State.Phase == flaggerv1.CanaryPhasePromoting || t.State.Phase == flaggerv1.CanaryPhaseFinalising
+	if promoting && t.have(t.State.Applied) {
+		revision = t.State.Applied
+	}
+	switch {
+	case t.have(revision):
+		t.do(SetPrimary{revision})
+		t.warn("%s-primary.%s is missing, restoring it", t.Names.Target, t.Namespace)
+		t.wait("Restoring %s-primary.%s", t.Names.Target, t.Namespace)
+	case t.Target.Exists:
+		t.enter(flaggerv1.CanaryPhaseInitializing)
+		t.step.After = soon
+	default:
+		t.step.Problem = t.missingTarget()
+	}
+	return false
+}

@@ -1,0 +1,92 @@
+package canary
+
+import (
+	"strings"
+	"time"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// Seen is one look at the world.
+type Seen struct {
+	Names
+	Plan  Plan
+	State State
+
+	// Target is what Git says; Primary is what users get.
+	Target, Primary Workload
+
+	// Weights are those in the route objects. RoutePending means that the proxy
+	// has not taken them up yet, so that they say nothing about where users go.
+	Weights      Weights
+	RoutePending bool
+
+	// Saved holds the revisions that can be given to the primary although the
+	// target has moved on.
+	Saved map[string]bool
+
+	// Measured has one entry for each metric of the plan, in its order, when
+	// [Due] asked for them.
+	Measured []Measurement
+}
+
+// Names are the names that messages are about.
+type Names struct {
+	Namespace, Canary, Target, Kind, Provider string
+}
+
+// Workload is one of the two copies.
+type Workload struct {
+	Exists bool
+	// Revision is what its pod template and configuration amount to; empty when
+	// that is unknown.
+	Revision string
+	// Replicas is the number of pods asked for, Available of those that serve.
+	Replicas, Available int32
+	// Ready means that a rollout is complete. Otherwise Why says what is missing,
+	// and Stuck that waiting longer is pointless.
+	Ready, Stuck bool
+	Why          string
+}
+
+// Serves reports whether there is a pod that could answer a request.
+func (w Workload) Serves() bool { return w.Exists && w.Available > 0 }
+
+// State is what one step leaves for the next: the part of the Canary's status
+// that belongs to the machine.
+type State struct {
+	Phase        flaggerv1.CanaryPhase
+	FailedChecks int
+	// Weight is the canary's percentage of the users.
+	Weight int
+	// Iterations is the stage of an analysis that does not move users step by
+	// step.
+	Iterations int
+	// Applied is the revision under analysis, or the last one that was.
+	// Promoted is the one that the primary was last given for good.
+	Applied, Promoted string
+	// At is when the last check was made or the phase was entered.
+	At time.Time
+}
+
+// Started reports whether the analysis has left its starting point.
+func (s State) Started() bool { return s.Weight > 0 || s.Iterations > 0 }
+
+// Weights are percentages that add up to 100. With Mirror, the canary also gets
+// a copy of the requests, and its answers are thrown away.
+type Weights struct {
+	Primary, Canary int
+	Mirror          bool
+}
+
+// Stable sends every user to the primary.
+var Stable = Weights{Primary: 100}
+
+// split gives the canary its percentage and the primary the rest.
+func split(canary int) Weights { return Weights{Primary: 100 - canary, Canary: canary} }
+
+// DigestPrefix starts every revision of ours. Flagger's hashes have none, which
+// is how a status that Flagger wrote is told from one of our own.
+const DigestPrefix = "sha256:"
+
+func ours(revision string) bool { return strings.HasPrefix(revision, DigestPrefix) }
