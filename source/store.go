@@ -1,0 +1,223 @@
+package source
+
+import (
+	"bufio"
+	"cmp"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/opencontainers/go-digest"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+)
+
+const (
+	// maxArchive bounds an archive that is read into memory.
+	maxArchive = 256 << 20
+	// keptArtifacts is how many artifacts of a source stay: consumers may still
+	// be downloading the one before.
+	keptArtifacts = 2
+
+	archiveSuffix = ".tar.gz"
+	indexSuffix   = ".members.json"
+	temporary     = ".tmp-*"
+)
+
+// Key is the source that artifacts belong to.
+type Key struct {
+	Kind, Namespace, Name string
+}
+
+// dir is where the source's artifacts lie, and the start of their URL path.
+func (k Key) dir() string { return path.Join(strings.ToLower(k.Kind), k.Namespace, k.Name) }
+
+// Store keeps artifacts in a directory and serves them. It is safe for
+// concurrent use, by one writer for each source.
+type Store struct {
+	root    string
+	address string
+	clock   clock.PassiveClock
+
+	mu    sync.Mutex
+	views map[Key][]published // newest first
+	sound map[string]string   // path -> digest that the file was seen to have
+}
+
+// published is a view by the digest of its artifact.
+type published struct {
+	digest string
+	view   *View
+}
+
+// NewStore keeps artifacts below root. The address is how consumers reach the
+// store's HTTP handler: host, or host:port, or a URL.
+func NewStore(root, address string, clk clock.PassiveClock) *Store {
+	return &Store{root: root, address: address, clock: clk, views: map[Key][]published{}, sound: map[string]string{}}
+}
+
+// URL is where consumers find the artifact at a path.
+func (s *Store) URL(path string) string {
+	base := s.address
+	if !strings.Contains(base, "://") {
+		base = "http://" + base
+	}
+	return strings.TrimSuffix(base, "/") + "/" + path
+}
+
+// Latest is the newest view of a source in this process, or nil.
+func (s *Store) Latest(key Key) *View {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if views := s.views[key]; len(views) > 0 {
+		return views[0].view
+	}
+	return nil
+}
+
+// Put stores a view as the artifact of a source, under a file name that is
+// usually the commit. Equal views give equal bytes.
+func (s *Store) Put(key Key, name, revision string, v *View) (*meta.Artifact, error) {
+	at := path.Join(key.dir(), name+archiveSuffix)
+	dir := filepath.Join(s.root, filepath.FromSlash(key.dir()))
+	if !filepath.IsLocal(filepath.FromSlash(at)) || strings.ContainsAny(name, `/\`) {
+		return nil, fmt.Errorf("storing artifact: %q is no file name", name)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("storing artifact: %w", err)
+	}
+	from := s.previous(dir)
+	if from != nil {
+		defer from.file.Close()
+	}
+	sum, size, err := s.write(filepath.Join(s.root, filepath.FromSlash(at)), v, from)
+	if err != nil {
+		return nil, fmt.Errorf("storing artifact: %w", err)
+	}
+	artifact := &meta.Artifact{
+		Digest: sum.String(), Path: at, URL: s.URL(at), Revision: revision,
+		LastUpdateTime: metav1.NewTime(s.clock.Now()), Size: &size,
+	}
+	s.mu.Lock()
+	s.sound[at] = artifact.Digest
+	s.mu.Unlock()
+	s.Publish(key, artifact, v)
+	return artifact, s.collect(dir)
+}
+
+// write makes an archive and its index, each in place at once.
+func (s *Store) write(target string, v *View, from *previous) (sum digest.Digest, size int64, err error) {
+	file, err := os.CreateTemp(filepath.Dir(target), temporary)
+	if err != nil {
+		return "", 0, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, file.Close(), os.Remove(file.Name()))
+		}
+	}()
+	hash := sha256.New()
+	buffered := bufio.NewWriterSize(file, 256<<10)
+	members, err := writeArchive(io.MultiWriter(buffered, hash), v, from)
+	if err != nil {
+		return "", 0, err
+	}
+	if err := buffered.Flush(); err != nil {
+		return "", 0, err
+	}
+	index, err := json.Marshal(members)
+	if err != nil {
+		return "", 0, err
+	}
+	// The old index goes first: it must not describe the new file.
+	if err := os.Remove(indexOf(target)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", 0, err
+	}
+	if err := os.Rename(file.Name(), target); err != nil {
+		return "", 0, err
+	}
+	last := members[len(members)-1]
+	sum = digest.NewDigest(digest.SHA256, hash)
+	return sum, last.Offset + last.Length, errors.Join(os.WriteFile(indexOf(target), index, 0o600), file.Close())
+}
+
+func indexOf(archive string) string { return strings.TrimSuffix(archive, archiveSuffix) + indexSuffix }
+
+// previous opens the newest archive to copy from; nil when there is none. An
+// index that does not fit is found out by the checksums of its members.
+func (s *Store) previous(dir string) *previous {
+	for _, archive := range archives(dir) {
+		data, err := os.ReadFile(indexOf(archive))
+		if err != nil {
+			continue
+		}
+		var members []member
+		if json.Unmarshal(data, &members) != nil {
+			continue
+		}
+		file, err := os.Open(archive)
+		if err != nil {
+			continue
+		}
+		p := &previous{file: file, members: make(map[string]member, len(members))}
+		for _, m := range members {
+			p.members[m.Key] = m
+		}
+		return p
+	}
+	return nil
+}
+
+// archives lists the archives in a directory, newest first.
+func archives(dir string) []string {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	var infos []fs.FileInfo
+	for _, e := range entries {
+		info, err := e.Info()
+		if err == nil && info.Mode().IsRegular() && strings.HasSuffix(e.Name(), archiveSuffix) {
+			infos = append(infos, info)
+		}
+	}
+	slices.SortFunc(infos, func(a, b fs.FileInfo) int {
+		return cmp.Or(b.ModTime().Compare(a.ModTime()), strings.Compare(a.Name(), b.Name()))
+	})
+	paths := make([]string, 0, len(infos))
+	for _, info := range infos {
+		paths = append(paths, filepath.Join(dir, info.Name()))
+	}
+	return paths
+}
+
+// collect removes all but the newest artifacts, and what a killed process left
+// half-written.
+func (s *Store) collect(dir string) error {
+	var errs []error
+	for i, archive := range archives(dir) {
+		if i >= keptArtifacts {
+			errs = append(errs, os.Remove(indexOf(archive)), os.Remove(archive))
+		}
+	}
+	left, _ := filepath.Glob(filepath.Join(dir, temporary))
+	for _, file := range left {
+		errs = append(errs, os.Remove(file))
+	}
+	for _, err := range errs {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("removing old artifact: %w", err)
+		}
+	}
+	return nil
+}

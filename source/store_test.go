@@ -1,0 +1,255 @@
+package source_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/google/go-cmp/cmp"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/sluice-cd/sluice/internal/tree"
+	"github.com/sluice-cd/sluice/source"
+)
+
+var (
+	now = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	key = source.Key{Kind: "GitRepository", Namespace: "apps", Name: "podinfo"}
+)
+
+// serve starts a store behind a real HTTP server.
+func serve(t testing.TB, dir string) (*source.Store, string) {
+	t.Helper()
+	var store *source.Store
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { store.ServeHTTP(w, r) }))
+	t.Cleanup(server.Close)
+	store = source.NewStore(dir, strings.TrimPrefix(server.URL, "http://"), clocktesting.NewFakePassiveClock(now))
+	return store, server.URL
+}
+
+func put(t testing.TB, s *source.Store, name string, v *source.View) *meta.Artifact {
+	t.Helper()
+	a, err := s.Put(key, name, "main@sha1:"+name, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func get(t testing.TB, url string) (int, []byte) {
+	t.Helper()
+	res, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, data
+}
+
+// many is enough files for a good number of members.
+func many() map[string]string {
+	files := map[string]string{"run.sh": "#!/bin/sh\n"}
+	for i := range 500 {
+		files[fmt.Sprintf("apps/%02d/%03d.yaml", i/50, i)] = fmt.Sprintf("n: %d\n", i)
+	}
+	return files
+}
+
+func TestArtifactIsWhatItsStatusSays(t *testing.T) {
+	store, url := serve(t, t.TempDir())
+	files := many()
+	files[strings.Repeat("long/", 60)+"name.yaml"] = "deep\n"
+	v := viewOf(t, files, nil, nil)
+	a := put(t, store, "c1", v)
+	if want := url + "/gitrepository/apps/podinfo/c1.tar.gz"; a.URL != want {
+		t.Errorf("URL is %s, want %s", a.URL, want)
+	}
+	if a.Path != "gitrepository/apps/podinfo/c1.tar.gz" || a.Revision != "main@sha1:c1" || !a.LastUpdateTime.Time.Equal(now) {
+		t.Errorf("artifact is %+v", a)
+	}
+	for _, name := range []string{a.URL, url + "/gitrepository/apps/podinfo/latest.tar.gz"} {
+		status, data := get(t, name)
+		if status != http.StatusOK || int64(len(data)) != *a.Size {
+			t.Errorf("%s: status %d, %d bytes, want %d", name, status, len(data), *a.Size)
+		}
+	}
+	t.Run("an opener elsewhere reads the same tree", func(t *testing.T) {
+		got, err := source.NewOpener(nil).Open(t.Context(), a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(files, contentsOf(t, got)); diff != "" {
+			t.Error(diff)
+		}
+		if e, err := got.Stat("run.sh"); err != nil || e.Mode != tree.Executable {
+			t.Errorf("run.sh is %+v, %v", e, err)
+		}
+		for _, path := range []string{"", "apps/03", "run.sh"} {
+			want, _ := v.Hash(path)
+			if hash, _ := got.Hash(path); hash != want {
+				t.Errorf("hash of %q is %s, in the view %s", path, hash, want)
+			}
+		}
+	})
+	t.Run("an opener here reads the view itself", func(t *testing.T) {
+		if got, err := source.NewOpener(store).Open(t.Context(), a); err != nil || got != tree.Tree(v) {
+			t.Errorf("got %T, %v", got, err)
+		}
+	})
+	t.Run("the tools of the field can read it", func(t *testing.T) {
+		dir := t.TempDir()
+		_, data := get(t, a.URL)
+		file := filepath.Join(dir, "a.tar.gz")
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range [][]string{{"gzip", "-t", file}, {"tar", "-xzf", file, "-C", dir}} {
+			if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+				t.Errorf("%v: %v: %s", args, err, out)
+			}
+		}
+		if data, err := os.ReadFile(filepath.Join(dir, "apps/07/353.yaml")); err != nil || string(data) != "n: 353\n" {
+			t.Errorf("unpacked %q, %v", data, err)
+		}
+		if info, err := os.Stat(filepath.Join(dir, "run.sh")); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("run.sh has mode %v, %v", info.Mode(), err)
+		}
+	})
+}
+
+func TestNextArtifactIsSplicedAndStillTheSameBytes(t *testing.T) {
+	store, _ := serve(t, t.TempDir())
+	first := viewOf(t, many(), nil, nil)
+	put(t, store, "c1", first)
+	changes := map[string]func(files map[string]string){
+		"a changed file": func(files map[string]string) { files["apps/03/160.yaml"] = "changed\n" },
+		"an added file":  func(files map[string]string) { files["apps/03/160a.yaml"] = "added\n" },
+		"a removed file": func(files map[string]string) { delete(files, "apps/03/160.yaml") },
+		"a new mode":     func(files map[string]string) { files["apps/03/160.yaml"] = "#!/bin/sh\n" },
+		"nothing":        func(map[string]string) {},
+	}
+	for name, change := range changes {
+		t.Run(name, func(t *testing.T) {
+			files := many()
+			change(files)
+			from := treeOf(t, files)
+			v, err := source.NewView(from, nil, first)
+			if err != nil {
+				t.Fatal(err)
+			}
+			from.reads = 0
+			spliced := put(t, store, "c2", v)
+			if from.reads > 150 {
+				t.Errorf("%d files of 501 were read", from.reads)
+			}
+			fresh, _ := serve(t, t.TempDir())
+			if whole := put(t, fresh, "c2", viewOf(t, files, nil, nil)); whole.Digest != spliced.Digest || *whole.Size != *spliced.Size {
+				t.Errorf("spliced %s (%d), whole %s (%d)", spliced.Digest, *spliced.Size, whole.Digest, *whole.Size)
+			}
+		})
+	}
+}
+
+func TestDamagedArtifactIsNotedAndNotCopied(t *testing.T) {
+	dir := t.TempDir()
+	store, _ := serve(t, dir)
+	a := put(t, store, "c1", viewOf(t, many(), nil, nil))
+	path := filepath.Join(dir, filepath.FromSlash(a.Path))
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(data); i += 100 {
+		data[i] ^= 0xff
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	next, _ := serve(t, dir) // a new process
+	if next.Holds(a) {
+		t.Error("the damage was not seen")
+	}
+	if _, err := source.NewOpener(next).Open(t.Context(), a); err == nil {
+		t.Error("opened a damaged artifact")
+	}
+	if again := put(t, next, "c1", viewOf(t, many(), nil, nil)); again.Digest != a.Digest || !next.Holds(a) {
+		t.Errorf("made again it is %s, want %s", again.Digest, a.Digest)
+	}
+}
+
+func TestStoreKeepsTwoAndRemovesAll(t *testing.T) {
+	dir := t.TempDir()
+	store, url := serve(t, dir)
+	var made []*meta.Artifact
+	for i := range 4 {
+		a := put(t, store, fmt.Sprintf("c%d", i), viewOf(t, map[string]string{"f": fmt.Sprint(i)}, nil, nil))
+		at := filepath.Join(dir, filepath.FromSlash(a.Path))
+		if err := os.Chtimes(at, now, now.Add(time.Duration(i)*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		made = append(made, a)
+	}
+	for i, a := range made {
+		if got, want := store.Holds(a), i >= 2; got != want {
+			t.Errorf("holds c%d: %v, want %v", i, got, want)
+		}
+	}
+	if _, err := source.NewOpener(nil).Open(t.Context(), made[0]); !errors.Is(err, source.ErrArtifactMissing) {
+		t.Errorf("opening an old artifact: %v, want ErrArtifactMissing", err)
+	}
+	for _, path := range []string{
+		"", "/", "/gitrepository/", "/gitrepository/apps/podinfo/", "/gitrepository/apps/podinfo/c3.members.json",
+		"/../store_test.go", "/gitrepository/apps/none/latest.tar.gz", "/gitrepository/apps/podinfo/.tar.gz",
+	} {
+		if status, _ := get(t, url+path); status != http.StatusNotFound {
+			t.Errorf("GET %s: status %d, want 404", path, status)
+		}
+	}
+	if res, err := http.Post(made[3].URL, "text/plain", nil); err != nil || res.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("POST: %v, %v", res.Status, err)
+	}
+	if err := store.Remove(key); err != nil {
+		t.Fatal(err)
+	}
+	if store.Holds(made[3]) || store.Published(made[3].Digest) != nil {
+		t.Error("artifacts survive their source")
+	}
+}
+
+func TestOpenerRefuses(t *testing.T) {
+	store, url := serve(t, t.TempDir())
+	a := put(t, store, "c1", viewOf(t, map[string]string{"f": "1"}, nil, nil))
+	other := put(t, store, "c2", viewOf(t, map[string]string{"f": "2"}, nil, nil))
+	opener := source.NewOpener(nil)
+	swapped := a.DeepCopy()
+	swapped.URL = other.URL
+	if _, err := opener.Open(t.Context(), swapped); !errors.Is(err, source.ErrDigestMismatch) {
+		t.Errorf("another artifact behind the URL: %v, want ErrDigestMismatch", err)
+	}
+	for name, spoil := range map[string]func(a *meta.Artifact){
+		"no digest":       func(a *meta.Artifact) { a.Digest = "" },
+		"an odd digest":   func(a *meta.Artifact) { a.Digest = "md5:00" },
+		"no such server":  func(a *meta.Artifact) { a.URL = "http://127.0.0.1:1/x.tar.gz" },
+		"no such archive": func(a *meta.Artifact) { a.URL = url + "/x.tar.gz" },
+		"a malformed URL": func(a *meta.Artifact) { a.URL = "http://%zz" },
+	} {
+		bad := a.DeepCopy()
+		spoil(bad)
+		if got, err := opener.Open(t.Context(), bad); err == nil {
+			t.Errorf("%s: opened %v", name, got)
+		}
+	}
+}
