@@ -1,0 +1,105 @@
+package scan
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+)
+
+// Target is what an ImageRepository asks to list, checked and compiled.
+type Target struct {
+	// Repository is where the tags are; its String is the canonical image name.
+	Repository name.Repository
+	// Timeout bounds one call.
+	Timeout time.Duration
+
+	exclude []*regexp.Regexp
+	source  string
+}
+
+// maxDefaultTimeout bounds the timeout of an ImageRepository that sets none.
+// Flux waits for a whole interval, so that a few registries that hang stop all
+// scanning for hours; who needs longer can say so in spec.timeout.
+const maxDefaultTimeout = time.Minute
+
+// NewTarget reads the image, the exclusion list and the timeout of repo. The
+// errors are [ErrInvalidReference] and [ErrInvalidExclusion].
+func NewTarget(repo *imagev1.ImageRepository) (Target, error) {
+	repository, err := parseRepository(&repo.Spec)
+	if err != nil {
+		return Target{}, err
+	}
+	t := Target{Repository: repository, Timeout: repo.GetTimeout()}
+	if repo.Spec.Timeout == nil {
+		t.Timeout = min(t.Timeout, maxDefaultTimeout)
+	}
+	exclusions := repo.GetExclusionList()
+	for _, pattern := range exclusions {
+		compiled, err := regexp.Compile(pattern)
+		if err != nil {
+			return Target{}, fmt.Errorf("%w: spec.exclusionList %q: %w", ErrInvalidExclusion, pattern, err)
+		}
+		t.exclude = append(t.exclude, compiled)
+	}
+	t.source = strings.Join(append([]string{repository.Scheme(), repository.String()}, exclusions...), "\n")
+	return t, nil
+}
+
+// parseRepository reads spec.image, which names a repository and nothing else.
+func parseRepository(spec *imagev1.ImageRepositorySpec) (name.Repository, error) {
+	image := spec.Image
+	if scheme, _, ok := strings.Cut(image, "://"); ok {
+		return name.Repository{}, fmt.Errorf("%w: spec.image %q should not include a URL scheme; remove '%s://'", ErrInvalidReference, image, scheme)
+	}
+	path := image[strings.LastIndex(image, "/")+1:]
+	if at := strings.IndexAny(path, ":@"); at >= 0 {
+		return name.Repository{}, fmt.Errorf("%w: spec.image %q should not include a tag or a digest; remove '%s'", ErrInvalidReference, image, path[at:])
+	}
+	var opts []name.Option
+	if spec.Insecure {
+		opts = append(opts, name.Insecure)
+	}
+	repository, err := name.NewRepository(image, opts...)
+	if err != nil {
+		return name.Repository{}, fmt.Errorf("%w: spec.image: %w", ErrInvalidReference, err)
+	}
+	return repository, nil
+}
+
+// excludes reports whether tag is treated as if the registry did not have it.
+// That includes what the distribution specification does not allow as a tag: it
+// would end in files and commit messages.
+func (t Target) excludes(tag string) bool {
+	if !wellFormed(tag) {
+		return true
+	}
+	for _, pattern := range t.exclude {
+		if pattern.MatchString(tag) {
+			return true
+		}
+	}
+	return false
+}
+
+// maxTagLength is that of the distribution specification.
+const maxTagLength = 128
+
+// wellFormed reports whether tag is [A-Za-z0-9_][A-Za-z0-9_.-]{0,127}.
+func wellFormed(tag string) bool {
+	if tag == "" || len(tag) > maxTagLength || tag[0] == '.' || tag[0] == '-' {
+		return false
+	}
+	for i := range len(tag) {
+		c := tag[i]
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !letter && c != '_' && c != '.' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
