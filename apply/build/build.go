@@ -17,6 +17,8 @@
 package build
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"path"
@@ -68,6 +70,8 @@ type Result struct {
 	Objects []*unstructured.Unstructured
 	// Reads is what the build depended on in the tree.
 	Reads Reads
+	// Digest identifies the objects, as algorithm:hex.
+	Digest string
 }
 
 // Build builds the objects of spec from t.
@@ -86,11 +90,12 @@ func Build(t tree.Tree, spec Spec) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kustomize build failed: %w", readable(err))
 	}
-	objects, err := convert(resources, spec.Substitution)
+	result, err := convert(resources, spec.Substitution)
 	if err != nil {
 		return nil, err
 	}
-	return &Result{Objects: objects, Reads: overlay.reads}, nil
+	result.Reads = overlay.reads
+	return result, nil
 }
 
 // run builds in parallel with others, or alone if a kustomization.yaml on the
@@ -130,42 +135,44 @@ func kustomize(overlay *overlay, dir string) (resources resmap.ResMap, err error
 }
 
 // convert makes API objects of kustomize's resources.
-func convert(resources resmap.ResMap, sub *Substitution) ([]*unstructured.Unstructured, error) {
-	objects := make([]*unstructured.Unstructured, 0, resources.Size())
+func convert(resources resmap.ResMap, sub *Substitution) (*Result, error) {
+	result := &Result{Objects: make([]*unstructured.Unstructured, 0, resources.Size())}
+	digest := sha256.New()
 	for _, res := range resources.Resources() {
 		if res.GetName() == "" || res.GetKind() == "" || res.GetApiVersion() == "" {
 			return nil, fmt.Errorf("decoding %s: an object needs apiVersion, kind and name", res.CurId())
 		}
-		obj, err := object(res, sub)
+		obj, data, err := object(res, sub)
 		if err != nil {
 			return nil, fmt.Errorf("%s/%s: %w", res.GetKind(), res.GetName(), err)
 		}
 		if obj.IsList() {
 			return nil, fmt.Errorf("%s/%s: a list cannot be named", res.GetKind(), res.GetName())
 		}
-		objects = append(objects, obj)
+		result.Objects = append(result.Objects, obj)
+		digest.Write(data)
 	}
-	return objects, nil
+	result.Digest = "sha256:" + hex.EncodeToString(digest.Sum(nil))
+	return result, nil
 }
 
-func object(res *resource.Resource, sub *Substitution) (*unstructured.Unstructured, error) {
-	data, err := res.MarshalJSON()
-	if err != nil {
-		return nil, err
+func object(res *resource.Resource, sub *Substitution) (obj *unstructured.Unstructured, data []byte, err error) {
+	if data, err = res.MarshalJSON(); err != nil {
+		return nil, nil, err
 	}
 	if sub.appliesTo(res) {
 		if data, err = sub.replace(data); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	obj := &unstructured.Unstructured{}
+	obj = &unstructured.Unstructured{}
 	if err := obj.UnmarshalJSON(data); err != nil {
-		return nil, sub.mask(err)
+		return nil, nil, sub.mask(err)
 	}
 	if _, encrypted := obj.Object["sops"]; encrypted && obj.GetKind() == "Secret" {
-		return nil, ErrEncrypted
+		return nil, nil, ErrEncrypted
 	}
-	return obj, nil
+	return obj, data, nil
 }
 
 // readable takes the overlay's mount point out of an error's text, so that

@@ -82,7 +82,8 @@ type Result struct {
 	// After is the safety-net requeue; zero means none.
 	After time.Duration
 	// Events are emitted once the status patch has succeeded. They replace the
-	// event that the runner emits by itself when Ready turns or stays True.
+	// event that the runner emits by itself when Ready turns or stays True: an
+	// empty slice that is not nil keeps quiet.
 	Events []Event
 }
 

@@ -181,7 +181,7 @@ func (r *runner[T]) announce(before, obj T, out outcome) {
 	switch {
 	case is.Status == metav1.ConditionFalse:
 		r.emit(obj, Event{Type: corev1.EventTypeWarning, Reason: is.Reason, Message: is.Message})
-	case is.Status == metav1.ConditionTrue && len(out.result.Events) == 0:
+	case is.Status == metav1.ConditionTrue && out.result.Events == nil:
 		r.emit(obj, Event{Type: corev1.EventTypeNormal, Reason: is.Reason, Message: is.Message})
 	}
 }

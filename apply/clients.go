@@ -1,0 +1,152 @@
+package apply
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+
+	"github.com/sluice-cd/sluice/apply/watch"
+)
+
+// Identity is who applies: a service account, or, when zero, the controller.
+type Identity struct {
+	Namespace, ServiceAccount string
+}
+
+// user is the name that the API server knows the identity by.
+func (i Identity) user() string {
+	return "system:serviceaccount:" + i.Namespace + ":" + i.ServiceAccount
+}
+
+// Clients pools one API client per identity. Discovery is the same for all of
+// them, and is shared.
+type Clients struct {
+	config *rest.Config
+	mapper meta.RESTMapper
+
+	mu   sync.Mutex
+	pool map[Identity]*client
+}
+
+// NewClients returns a pool for the cluster of config.
+func NewClients(config *rest.Config, mapper meta.RESTMapper) *Clients {
+	config = rest.CopyConfig(config)
+	// The API server paces its clients better than a fixed rate here would.
+	config.QPS, config.RateLimiter = -1, nil
+	config.ContentType, config.AcceptContentTypes = "application/json", "application/json"
+	config.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
+	return &Clients{config: config, mapper: mapper, pool: map[Identity]*client{}}
+}
+
+// identity returns the pooled client of an identity.
+func (c *Clients) identity(id Identity) (*client, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if pooled := c.pool[id]; pooled != nil {
+		return pooled, nil
+	}
+	config := rest.CopyConfig(c.config)
+	if id != (Identity{}) {
+		config.Impersonate = rest.ImpersonationConfig{UserName: id.user()}
+	}
+	made, err := rest.UnversionedRESTClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("making a client for %s: %w", id.user(), err)
+	}
+	c.pool[id] = &client{rest: made, mapper: c.mapper}
+	return c.pool[id], nil
+}
+
+// client speaks to the API server as one identity. It works on bytes and
+// unstructured objects, and tells a creation from an update by the HTTP status,
+// which typed clients hide.
+type client struct {
+	rest   rest.Interface
+	mapper meta.RESTMapper
+}
+
+// endpoint is where one object lives.
+type endpoint struct {
+	mapping *meta.RESTMapping
+	key     types.NamespacedName
+}
+
+func (e endpoint) segments() []string {
+	gv := e.mapping.GroupVersionKind.GroupVersion()
+	path := []string{"apis", gv.Group, gv.Version}
+	if gv.Group == "" {
+		path = []string{"api", gv.Version}
+	}
+	if e.mapping.Scope.Name() == meta.RESTScopeNameNamespace {
+		path = append(path, "namespaces", e.key.Namespace)
+	}
+	return append(path, e.mapping.Resource.Resource, e.key.Name)
+}
+
+// apply sends a server-side apply and returns what the API server made of it.
+func (c *client) apply(ctx context.Context, at endpoint, payload []byte) (obj *unstructured.Unstructured, created bool, err error) {
+	var code int
+	data, err := c.rest.Patch(types.ApplyPatchType).AbsPath(at.segments()...).
+		Param("fieldManager", watch.Manager).Param("force", "true").
+		Body(payload).Do(ctx).StatusCode(&code).Raw()
+	if err != nil {
+		return nil, false, err
+	}
+	obj, err = decode(data)
+	return obj, code == http.StatusCreated, err
+}
+
+// patch sends a JSON patch.
+func (c *client) patch(ctx context.Context, at endpoint, operations any) (*unstructured.Unstructured, error) {
+	body, err := json.Marshal(operations)
+	if err != nil {
+		return nil, err
+	}
+	data, err := c.rest.Patch(types.JSONPatchType).AbsPath(at.segments()...).
+		Param("fieldManager", watch.Manager).Body(body).Do(ctx).Raw()
+	if err != nil {
+		return nil, err
+	}
+	return decode(data)
+}
+
+// get reads an object.
+func (c *client) get(ctx context.Context, at endpoint) (*unstructured.Unstructured, error) {
+	data, err := c.rest.Get().AbsPath(at.segments()...).Do(ctx).Raw()
+	if err != nil {
+		return nil, err
+	}
+	return decode(data)
+}
+
+// delete removes exactly the object that was looked at, and what it owns in the
+// background.
+func (c *client) delete(ctx context.Context, at endpoint, uid types.UID) error {
+	background := metav1.DeletePropagationBackground
+	body, err := json.Marshal(metav1.DeleteOptions{
+		TypeMeta:          metav1.TypeMeta{APIVersion: "v1", Kind: "DeleteOptions"},
+		PropagationPolicy: &background,
+		Preconditions:     &metav1.Preconditions{UID: &uid},
+	})
+	if err != nil {
+		return err
+	}
+	return c.rest.Delete().AbsPath(at.segments()...).Body(body).Do(ctx).Error()
+}
+
+func decode(data []byte) (*unstructured.Unstructured, error) {
+	obj := &unstructured.Unstructured{}
+	if err := obj.UnmarshalJSON(data); err != nil {
+		return nil, fmt.Errorf("decoding the API server's answer: %w", err)
+	}
+	return obj, nil
+}

@@ -1,0 +1,84 @@
+package apply
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ErrImmutable marks the refusal to change a field that cannot be changed.
+var ErrImmutable = errors.New("immutable field")
+
+// immutable are the phrases by which API servers, admission webhooks and CEL
+// rules say that a field cannot be changed. Not every invalid object is one:
+// deleting for the sake of a typo would be an outage.
+var immutable = []string{
+	"is immutable", "immutable field", "may not change once set", "may not be changed", "cannot be changed",
+	"updates to statefulset spec for fields other than",
+}
+
+func isImmutable(err error) bool {
+	if err == nil {
+		return false
+	}
+	text := strings.ToLower(err.Error())
+	for _, phrase := range immutable {
+		if strings.Contains(text, phrase) {
+			return true
+		}
+	}
+	return false
+}
+
+// explain says what is wrong with which object, and what would help.
+func (p *pass) explain(o *object, err error) error {
+	subject := o.id.Subject()
+	if o.id.Kind == "Secret" && o.id.Group == "" {
+		err = discreet(err)
+	}
+	switch {
+	case isImmutable(err):
+		return fmt.Errorf("%s apply failed, %w: %w; set spec.force, or annotate the object with %s: %s, to recreate it",
+			subject, ErrImmutable, err, keyForce, enabled)
+	case apierrors.IsForbidden(err) && p.req.Identity != Identity{}:
+		return fmt.Errorf("%s apply failed as %s: %w", subject, p.req.Identity.user(), err)
+	}
+	return fmt.Errorf("%s apply failed: %w", subject, err)
+}
+
+// discreet is an error about a Secret without the API server's words, which may
+// quote its values: only the reason, and the fields it is about.
+func discreet(err error) error {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return err
+	}
+	s := status.Status()
+	about := []string{string(s.Reason)}
+	if s.Details != nil {
+		for _, cause := range s.Details.Causes {
+			if cause.Type != metav1.CauseTypeUnexpectedServerResponse {
+				about = append(about, cause.Field+": "+string(cause.Type))
+			}
+		}
+	}
+	hidden := discreetError{text: strings.Join(about, ", "), status: s}
+	if isImmutable(err) {
+		hidden.text += ": a field is immutable"
+	}
+	return hidden
+}
+
+// discreetError keeps the machine-readable part of an API error.
+type discreetError struct {
+	text   string
+	status metav1.Status
+}
+
+func (e discreetError) Error() string { return e.text + " (details hidden: it is a Secret)" }
+
+// Status implements apierrors.APIStatus.
+func (e discreetError) Status() metav1.Status { return e.status }

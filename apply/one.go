@@ -1,0 +1,168 @@
+package apply
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/fluxcd/pkg/ssa"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/sluice-cd/sluice/apply/watch"
+)
+
+// one brings one object into the cluster.
+func (p *pass) one(ctx context.Context, o *object) (*applied, error) {
+	was := p.mem.applied[o.id]
+	next := &applied{gvk: o.GroupVersionKind(), digest: o.digest}
+	_, ttl, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", "ttlSecondsAfterFinished")
+	next.expires = ttl && o.GetKind() == "Job"
+	next.present = wants(o.GetLabels(), o.GetAnnotations(), keySSA, "IfNotPresent")
+
+	live, err := p.live(ctx, o, was)
+	switch {
+	case err != nil:
+		return nil, p.explain(o, err)
+	case excluded(o.GetLabels(), o.GetAnnotations()),
+		live != nil && excluded(live.Labels, live.Annotations),
+		live != nil && next.present:
+		next.action, next.seen = Skipped, live
+		return next, nil
+	case was != nil && was.digest == o.digest && p.engine.driftOf(o.id, was) == Steady:
+		kept := *was
+		kept.action = Unchanged
+		return &kept, nil
+	}
+	if err := p.send(ctx, o, live, next); err != nil {
+		return nil, p.explain(o, err)
+	}
+	return next, nil
+}
+
+// live is the object as it is before this apply, nil when it is not there. The
+// informers know the objects that carry an owner's label; any other is read, in
+// case its annotations ask to be left alone.
+func (p *pass) live(ctx context.Context, o *object, was *applied) (*watch.Observed, error) {
+	seen, sight := p.engine.watches.Look(o.GroupVersionKind(), o.id, was.version())
+	switch {
+	case sight == watch.Seen:
+		return seen, nil
+	case sight == watch.Behind && was != nil:
+		return was.seen, nil
+	case was != nil && was.seen != nil && sight == watch.Missing:
+		return nil, nil // it was labelled, so it is gone
+	}
+	u, err := p.client.get(ctx, o.at)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return watch.Observe(u), nil
+}
+
+// send applies the object, and once more if somebody else's claims on its
+// fields had to be cleared first.
+func (p *pass) send(ctx context.Context, o *object, live *watch.Observed, next *applied) error {
+	got, created, err := p.client.apply(ctx, o.at, o.payload)
+	if isImmutable(err) && live != nil && p.mayRecreate(o, live) {
+		if err := p.remove(ctx, o, live); err != nil {
+			return err
+		}
+		got, created, err = p.client.apply(ctx, o.at, o.payload)
+	}
+	if err != nil {
+		return err
+	}
+	if got, err = p.takeOver(ctx, o, got); err != nil {
+		return err
+	}
+	next.seen = watch.Observe(got)
+	switch {
+	case created:
+		next.action = Created
+	case live != nil && live.ResourceVersion == next.seen.ResourceVersion:
+		next.action = Unchanged
+	default:
+		next.action = Configured
+	}
+	return nil
+}
+
+// rivals are field managers whose fields become ours: those of people who used
+// kubectl, and our own from before server-side apply. Fields that they set and
+// the source does not have would otherwise stay for ever.
+var rivals = []ssa.FieldManager{
+	{Name: "kubectl", OperationType: metav1.ManagedFieldsOperationApply},
+	{Name: "kubectl", OperationType: metav1.ManagedFieldsOperationUpdate},
+	{Name: "before-first-apply", OperationType: metav1.ManagedFieldsOperationUpdate},
+	{Name: watch.Manager, OperationType: metav1.ManagedFieldsOperationUpdate},
+}
+
+// leftovers are annotations and labels of those who managed the object before.
+var (
+	leftoverAnnotations = []string{
+		"kubectl.kubernetes.io/last-applied-configuration",
+		group + "/checksum", "fluxcd.io/sync-checksum",
+	}
+	leftoverLabels = []string{"fluxcd.io/sync-gc-mark"}
+)
+
+// takeOver looks at what the API server answered for traces of former managers,
+// and clears them. Objects that have none, nearly all, cost no call.
+func (p *pass) takeOver(ctx context.Context, o *object, got *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	if wants(o.GetLabels(), o.GetAnnotations(), keySSA, "Merge") ||
+		wants(got.GetLabels(), got.GetAnnotations(), keySSA, "Merge") {
+		return got, nil
+	}
+	operations := append(
+		ssa.PatchRemoveAnnotations(got, leftoverAnnotations),
+		ssa.PatchRemoveLabels(got, leftoverLabels)...)
+	fields, err := ssa.PatchReplaceFieldsManagers(got, rivals, watch.Manager)
+	if err != nil {
+		return nil, fmt.Errorf("reading managed fields: %w", err)
+	}
+	if operations = append(operations, fields...); len(operations) == 0 {
+		return got, nil
+	}
+	if _, err := p.client.patch(ctx, o.at, operations); err != nil {
+		return nil, fmt.Errorf("taking over managed fields: %w", err)
+	}
+	got, _, err = p.client.apply(ctx, o.at, o.payload)
+	return got, err
+}
+
+func (p *pass) mayRecreate(o *object, live *watch.Observed) bool {
+	return p.req.Recreate == RecreateAll ||
+		wants(o.GetLabels(), o.GetAnnotations(), keyForce, enabled) ||
+		wants(live.Labels, live.Annotations, keyForce, enabled)
+}
+
+// How long, and how often, to look whether a deleted object is gone. It is rare
+// and asked for, so a worker may be held.
+const (
+	goneTimeout  = time.Minute
+	goneInterval = 200 * time.Millisecond
+)
+
+// remove deletes the object and waits until it is gone.
+func (p *pass) remove(ctx context.Context, o *object, live *watch.Observed) error {
+	if err := p.client.delete(ctx, o.at, live.UID); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("deleting it in order to recreate it: %w", err)
+	}
+	err := wait.PollUntilContextTimeout(ctx, goneInterval, goneTimeout, true, func(ctx context.Context) (bool, error) {
+		_, err := p.client.get(ctx, o.at)
+		if apierrors.IsNotFound(err) {
+			return true, nil
+		}
+		return false, err
+	})
+	if err != nil {
+		return fmt.Errorf("waiting until it is deleted in order to recreate it: %w", err)
+	}
+	return nil
+}

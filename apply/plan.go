@@ -1,0 +1,147 @@
+package apply
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/fluxcd/pkg/ssa"
+	"github.com/fluxcd/pkg/ssa/normalize"
+	ssautil "github.com/fluxcd/pkg/ssa/utils"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-cd/sluice/apply/inventory"
+	"github.com/sluice-cd/sluice/apply/watch"
+)
+
+// Labels and annotations by which objects say how they want to be treated.
+const (
+	group          = "kustomize.toolkit.fluxcd.io"
+	labelName      = watch.OwnerLabel
+	labelNamespace = group + "/namespace"
+	keyReconcile   = group + "/reconcile"
+	keySSA         = group + "/ssa"
+	keyForce       = group + "/force"
+	keyPrune       = group + "/prune"
+	disabled       = "disabled"
+	enabled        = "enabled"
+)
+
+// object is one object to apply.
+type object struct {
+	*unstructured.Unstructured
+	id      inventory.ID
+	at      endpoint
+	payload []byte
+	digest  [sha256.Size]byte
+}
+
+// wave is a group of objects that do not need one another, after everything
+// that they do need.
+type wave struct {
+	objects []*object
+	// gate holds later waves back until these objects are established.
+	gate bool
+}
+
+// The waves, in order.
+const (
+	definitions   = iota // CRDs, Namespaces, ClusterRoles
+	classes              // StorageClass, IngressClass, ...
+	configuration        // what workloads fail to start without
+	workloads
+	webhooks // which would otherwise meet the objects that serve them
+	waves
+)
+
+// configurationKinds are the kinds that upstream applies before workloads.
+var configurationKinds = map[string]bool{
+	"ClusterRoleBinding": true, "ResourceQuota": true, "ServiceAccount": true, "Role": true, "RoleBinding": true,
+	"ConfigMap": true, "Secret": true, "LimitRange": true, "PersistentVolume": true, "PersistentVolumeClaim": true,
+}
+
+func waveOf(u *unstructured.Unstructured) int {
+	switch {
+	case ssautil.IsClusterDefinition(u):
+		return definitions
+	case ssautil.IsClassDefinition(u):
+		return classes
+	case configurationKinds[u.GetKind()]:
+		return configuration
+	case u.GetKind() == "MutatingWebhookConfiguration", u.GetKind() == "ValidatingWebhookConfiguration":
+		return webhooks
+	}
+	return workloads
+}
+
+// plan prepares the objects and sorts them into waves.
+func plan(req Request) ([]wave, error) {
+	if err := normalize.UnstructuredList(req.Objects); err != nil {
+		return nil, err
+	}
+	ssautil.SetCommonMetadata(req.Objects, req.Labels, req.Annotations)
+	ssautil.SetCommonMetadata(req.Objects, ownerLabels(req.Owner), nil)
+	sort.Sort(ssa.SortableUnstructureds(req.Objects))
+	var planned [waves]wave
+	for _, u := range req.Objects {
+		ssautil.RemoveCABundleFromCRD(u)
+		i := waveOf(u)
+		planned[i].objects = append(planned[i].objects, &object{Unstructured: u})
+		planned[i].gate = i <= classes
+	}
+	var used []wave
+	for _, w := range planned {
+		if len(w.objects) > 0 {
+			used = append(used, w)
+		}
+	}
+	return used, nil
+}
+
+func ownerLabels(owner Owner) map[string]string {
+	return map[string]string{labelName: owner.Name, labelNamespace: owner.Namespace}
+}
+
+// resolve finds out where the wave's objects live, and encodes them. It is done
+// wave by wave, for a definition may be what makes a later kind known.
+func (p *pass) resolve(wave wave) error {
+	for _, o := range wave.objects {
+		gvk := o.GroupVersionKind()
+		mapping, err := p.client.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+		if err != nil {
+			return fmt.Errorf("%s: %w", idOf(o.Unstructured).Subject(), err)
+		}
+		switch {
+		case mapping.Scope.Name() != meta.RESTScopeNameNamespace:
+			o.SetNamespace("") // kustomize sets it where it does not know the kind
+		case o.GetNamespace() == "":
+			return fmt.Errorf("%s namespace not specified", idOf(o.Unstructured).Subject())
+		}
+		o.id = idOf(o.Unstructured)
+		o.at = endpoint{mapping: mapping, key: types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}}
+		if o.payload, err = json.Marshal(o.Object); err != nil {
+			return fmt.Errorf("encoding %s: %w", o.id.Subject(), err)
+		}
+		o.digest = sha256.Sum256(o.payload)
+	}
+	return nil
+}
+
+func idOf(u *unstructured.Unstructured) inventory.ID {
+	gvk := u.GroupVersionKind()
+	return inventory.ID{Namespace: u.GetNamespace(), Name: u.GetName(), Group: gvk.Group, Kind: gvk.Kind}
+}
+
+// wants reports whether a label or an annotation asks for something.
+func wants(labels, annotations map[string]string, key, value string) bool {
+	return strings.EqualFold(labels[key], value) || strings.EqualFold(annotations[key], value)
+}
+
+// excluded reports whether an object asks to be left alone.
+func excluded(labels, annotations map[string]string) bool {
+	return wants(labels, annotations, keyReconcile, disabled) || wants(labels, annotations, keySSA, "Ignore")
+}

@@ -1,0 +1,174 @@
+package kustomization
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/sluice-cd/sluice/apply"
+	"github.com/sluice-cd/sluice/apply/build"
+	"github.com/sluice-cd/sluice/apply/inventory"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+)
+
+// bring builds, applies and prunes. It returns a health when the apply cannot
+// go on before definitions are established.
+func (p *pass) bring(ctx context.Context) (waiting *apply.Health, err error) {
+	if p.state.built != nil {
+		p.state.since, p.state.verdict = p.now, "" // what comes now has its own time
+	}
+	p.state.built = nil
+	result, variables, err := p.build(ctx)
+	if err != nil {
+		return nil, err
+	}
+	outcome, err := p.apply(ctx, result)
+	before, err := p.record(outcome, err)
+	if err != nil {
+		return nil, retrying(p.k, because(meta.ReconciliationFailedReason, err))
+	}
+	if !outcome.Waiting.Healthy() {
+		return p.gate(outcome.Waiting)
+	}
+	if err := p.prune(ctx, before, outcome.Entries()); err != nil {
+		return nil, retrying(p.k, because(meta.PruneFailedReason, err))
+	}
+	p.state.built = &built{
+		generation: p.k.Generation, reads: result.Reads, variables: variables, digest: result.Digest,
+	}
+	return nil, nil
+}
+
+// build builds the objects from the artifact.
+func (p *pass) build(ctx context.Context) (result *build.Result, variables string, err error) {
+	if err := p.open(ctx); err != nil {
+		return nil, "", retrying(p.k, err)
+	}
+	sub, err := p.r.substitution(ctx, p.k)
+	if err != nil {
+		return nil, "", retrying(p.k, because(meta.BuildFailedReason, err))
+	}
+	result, err = build.Build(p.opened, specOf(p.k, sub))
+	switch {
+	case errors.Is(err, build.ErrPathNotFound):
+		return nil, "", later(p.k, because(meta.ArtifactFailedReason, err))
+	case err != nil: // the same commit will fail the same way
+		return nil, "", later(p.k, because(meta.BuildFailedReason, err))
+	}
+	return result, digestOf(sub), nil
+}
+
+func (p *pass) apply(ctx context.Context, result *build.Result) (*apply.Outcome, error) {
+	req := apply.Request{
+		Owner: keyOf(p.k), Identity: p.r.identity(p.k), Objects: result.Objects, Others: p.others(),
+	}
+	if p.k.Spec.Force {
+		req.Recreate = apply.RecreateAll
+	}
+	if common := p.k.Spec.CommonMetadata; common != nil {
+		req.Labels, req.Annotations = common.Labels, common.Annotations
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.k.GetTimeout())
+	defer cancel()
+	return p.r.engine.Apply(ctx, req)
+}
+
+// record notes in the status and the events what an apply did, also when it
+// stopped half way: the inventory never loses an object that may be there.
+func (p *pass) record(outcome *apply.Outcome, failed error) (before []inventory.Entry, err error) {
+	before, err = entriesOf(p.k)
+	if err != nil {
+		return nil, err
+	}
+	p.setInventory(inventory.Union(before, outcome.Entries()))
+	changed := apply.Log(outcome.Changes)
+	if failed != nil && changed != "" {
+		return before, fmt.Errorf("%w\n%s", failed, changed)
+	}
+	if changed != "" {
+		p.tell(meta.ProgressingReason, changed)
+	}
+	return before, failed
+}
+
+// gate decides about definitions that are not established yet.
+func (p *pass) gate(h apply.Health) (*apply.Health, error) {
+	switch {
+	case len(h.Failed) > 0:
+		err := fmt.Errorf("failed early due to stalled resources: %s", list(h.Failed))
+		return nil, retrying(p.k, because(meta.ReconciliationFailedReason, err))
+	case !p.now.Before(p.state.since.Add(p.k.GetTimeout())):
+		err := fmt.Errorf("timeout waiting for: %s", list(h.Pending))
+		return nil, retrying(p.k, because(meta.ReconciliationFailedReason, err))
+	}
+	return &h, nil
+}
+
+// prune deletes what left the inventory, and settles the new one.
+func (p *pass) prune(ctx context.Context, before, after []inventory.Entry) error {
+	stale := inventory.Diff(before, after)
+	if !p.k.Spec.Prune || len(stale) == 0 {
+		p.setInventory(after)
+		return nil
+	}
+	changes, left, err := p.r.engine.Prune(ctx, keyOf(p.k), p.r.identity(p.k), stale)
+	p.setInventory(append(after, left...))
+	if pruned := apply.Log(changes); pruned != "" {
+		log.FromContext(ctx).Info("pruned", "objects", strings.Split(pruned, "\n"), "revision", p.artifact.Revision)
+		p.tell(meta.ProgressingReason, pruned)
+	}
+	return err
+}
+
+// tell adds an event about the revision.
+func (p *pass) tell(reason, message string) {
+	p.events = append(p.events, reconciler.Event{
+		Type: corev1.EventTypeNormal, Reason: reason, Message: message, Metadata: p.about(),
+	})
+}
+
+// about is the metadata by which upstream's notifications know the revision.
+func (p *pass) about() map[string]string {
+	group := kustomizev1.GroupVersion.Group
+	about := map[string]string{group + "/revision": p.artifact.Revision}
+	if origin := p.artifact.Metadata[originRevision]; origin != "" {
+		about[group+"/originRevision"] = origin
+	}
+	return about
+}
+
+// originRevision is the artifact's metadata that names the commit it was made of.
+const originRevision = "org.opencontainers.image.revision"
+
+// entriesOf reads the inventory in the status.
+func entriesOf(k *kustomizev1.Kustomization) ([]inventory.Entry, error) {
+	if k.Status.Inventory == nil {
+		return nil, nil
+	}
+	entries := make([]inventory.Entry, 0, len(k.Status.Inventory.Entries))
+	for _, ref := range k.Status.Inventory.Entries {
+		id, err := inventory.Parse(ref.ID)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, inventory.Entry{ID: id, Version: ref.Version})
+	}
+	return entries, nil
+}
+
+func (p *pass) setInventory(entries []inventory.Entry) {
+	refs := make([]kustomizev1.ResourceRef, 0, len(entries))
+	for _, e := range entries {
+		refs = append(refs, kustomizev1.ResourceRef{ID: e.String(), Version: e.Version})
+	}
+	p.k.Status.Inventory = &kustomizev1.ResourceInventory{Entries: refs}
+}
+
+// list is how messages enumerate objects.
+func list(objects []string) string { return "[" + strings.Join(objects, ", ") + "]" }

@@ -1,0 +1,37 @@
+package kustomization
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+)
+
+// errUnsupported marks a field that the API accepts and this controller does
+// not honour. Ignoring it would apply something other than what was asked for.
+var errUnsupported = errors.New("field is not supported")
+
+// refuse names the fields of k that cannot be honoured.
+func refuse(k *kustomizev1.Kustomization) error {
+	var fields []string
+	add := func(unsupported bool, field string) {
+		if unsupported {
+			fields = append(fields, field)
+		}
+	}
+	add(k.Spec.Decryption != nil, "spec.decryption")
+	add(k.Spec.KubeConfig != nil, "spec.kubeConfig")
+	add(len(k.Spec.HealthCheckExprs) > 0, "spec.healthCheckExprs")
+	add(len(k.Spec.Ignore) > 0, "spec.ignore")
+	for i, dep := range k.Spec.DependsOn {
+		add(dep.ReadyExpr != "", fmt.Sprintf("spec.dependsOn[%d].readyExpr", i))
+	}
+	if _, ok := sourceOf(k.Spec.SourceRef.Kind); !ok {
+		fields = append(fields, fmt.Sprintf("spec.sourceRef.kind (%s)", k.Spec.SourceRef.Kind))
+	}
+	if len(fields) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", errUnsupported, strings.Join(fields, ", "))
+}

@@ -1,0 +1,119 @@
+package kustomization
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/apply"
+	"github.com/sluice-cd/sluice/apply/build"
+)
+
+// specOf is the part of k's spec that decides what is built.
+func specOf(k *kustomizev1.Kustomization, sub *build.Substitution) build.Spec {
+	spec := build.Spec{
+		Path: k.Spec.Path, TargetNamespace: k.Spec.TargetNamespace,
+		NamePrefix: k.Spec.NamePrefix, NameSuffix: k.Spec.NameSuffix,
+		Patches: k.Spec.Patches, Images: k.Spec.Images,
+		Components: k.Spec.Components, IgnoreMissingComponents: k.Spec.IgnoreMissingComponents,
+		Substitution: sub,
+	}
+	for _, option := range k.Spec.BuildMetadata {
+		spec.BuildMetadata = append(spec.BuildMetadata, string(option))
+	}
+	return spec
+}
+
+// substitution reads the values of spec.postBuild; nil when there is none.
+func (r *Reconciler) substitution(ctx context.Context, k *kustomizev1.Kustomization) (*build.Substitution, error) {
+	post := k.Spec.PostBuild
+	if post == nil {
+		return nil, nil
+	}
+	sub := &build.Substitution{
+		Values: map[string]string{},
+		Always: k.GetSubstituteStrategy() == kustomizev1.SubstituteStrategyAlways,
+	}
+	for _, ref := range post.SubstituteFrom {
+		if err := r.valuesFrom(ctx, k.Namespace, ref, sub); err != nil {
+			return nil, fmt.Errorf("substitute from '%s/%s': %w", ref.Kind, ref.Name, err)
+		}
+	}
+	maps.Copy(sub.Values, post.Substitute)
+	return sub, nil
+}
+
+// valuesFrom adds the data of a ConfigMap or Secret, read from the API server:
+// keeping all of them in memory for this would be a poor trade.
+func (r *Reconciler) valuesFrom(ctx context.Context, namespace string, ref kustomizev1.SubstituteReference, sub *build.Substitution) error {
+	key := types.NamespacedName{Namespace: namespace, Name: ref.Name}
+	read := func(obj client.Object) error {
+		err := r.live.Get(ctx, key, obj)
+		if ref.Optional && apierrors.IsNotFound(err) {
+			return nil
+		}
+		return err
+	}
+	switch ref.Kind {
+	case "ConfigMap":
+		var cm corev1.ConfigMap
+		if err := read(&cm); err != nil {
+			return err
+		}
+		maps.Copy(sub.Values, cm.Data)
+	case "Secret":
+		var secret corev1.Secret
+		if err := read(&secret); err != nil {
+			return err
+		}
+		for name, value := range secret.Data {
+			sub.Values[name] = string(value)
+			sub.Secret = append(sub.Secret, string(value))
+		}
+	default:
+		return fmt.Errorf("kind must be ConfigMap or Secret: %w", errUnsupported)
+	}
+	return nil
+}
+
+// digestOf identifies the values of a substitution.
+func digestOf(sub *build.Substitution) string {
+	if sub == nil {
+		return ""
+	}
+	data, err := json.Marshal(sub.Values) // keys are sorted
+	if err != nil {
+		return err.Error() // strings do not fail to encode; if they did, no digest would match
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// others are the objects of spec.healthChecks.
+func (p *pass) others() []apply.Reference {
+	if p.k.Spec.Wait {
+		return nil // spec.wait covers what is applied, and healthChecks are ignored
+	}
+	refs := make([]apply.Reference, 0, len(p.k.Spec.HealthChecks))
+	for _, check := range p.k.Spec.HealthChecks {
+		version := check.APIVersion
+		if version == "" {
+			version = "apps/v1"
+		}
+		refs = append(refs, apply.Reference{
+			GroupVersionKind: schema.FromAPIVersionAndKind(version, check.Kind),
+			Namespace:        check.Namespace, Name: check.Name,
+		})
+	}
+	return refs
+}
