@@ -1,0 +1,129 @@
+package chain
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"github.com/sluice-cd/sluice/test/harness"
+)
+
+// images makes the image of a release and pushes it.
+type images interface {
+	push(ctx context.Context, repository string, r Release) error
+}
+
+// labelled images are for simulated nodes: nobody runs them, and their labels
+// say how their pods would behave.
+type labelled struct {
+	playground *harness.Playground
+}
+
+func (l labelled) push(ctx context.Context, repository string, r Release) error {
+	_, err := l.playground.PushImage(ctx, repository, r.Tag, r.Traits.Labels())
+	return err
+}
+
+// podinfo is what runs on real nodes.
+const podinfo = "github.com/stefanprodan/podinfo"
+
+// podinfoVersion is a release with its Go 1 module path.
+const podinfoVersion = "v1.8.1-0.20250910200901-e86405a8674e"
+
+// built images contain podinfo, built from source.
+type built struct {
+	playground *harness.Playground
+	dir        string
+	binary     []byte
+}
+
+func (b *built) push(ctx context.Context, repository string, r Release) error {
+	if err := b.build(ctx); err != nil {
+		return err
+	}
+	layer, err := b.layer()
+	if err != nil {
+		return err
+	}
+	img, err := mutate.AppendLayers(empty.Image, layer)
+	if err != nil {
+		return err
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		return err
+	}
+	config = config.DeepCopy()
+	config.OS, config.Architecture = "linux", runtime.GOARCH
+	config.Config = v1.Config{
+		Entrypoint: []string{"/podinfo", "--level=error"}, WorkingDir: "/", User: "65532:65532",
+		Labels: map[string]string{"org.opencontainers.image.version": r.Tag},
+	}
+	if r.Traits.ErrorRate > 0 {
+		config.Config.Entrypoint = append(config.Config.Entrypoint, "--random-error=true")
+	}
+	if img, err = mutate.ConfigFile(img, config); err != nil {
+		return err
+	}
+	_, err = b.playground.Push(ctx, repository, r.Tag, img)
+	return err
+}
+
+// build compiles podinfo once, in a module of its own so that its dependencies
+// are not ours.
+func (b *built) build(ctx context.Context) error {
+	if b.binary != nil {
+		return nil
+	}
+	module, err := os.MkdirTemp(b.dir, "podinfo-")
+	if err != nil {
+		return err
+	}
+	output := filepath.Join(module, "podinfo")
+	for _, args := range [][]string{
+		{"mod", "init", "podinfo.example.com"},
+		{"get", podinfo + "/cmd/podinfo@" + podinfoVersion},
+		{"build", "-trimpath", "-ldflags", "-s -w", "-o", output, podinfo + "/cmd/podinfo"},
+	} {
+		cmd := exec.CommandContext(ctx, "go", args...)
+		cmd.Dir = module
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=mod", "GOOS=linux")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("building podinfo: go %v: %w: %s", args, err, out)
+		}
+	}
+	b.binary, err = os.ReadFile(output)
+	return err
+}
+
+// layer holds the binary alone: it is static.
+func (b *built) layer() (v1.Layer, error) {
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	for _, header := range []tar.Header{
+		{Name: "data/", Typeflag: tar.TypeDir, Mode: 0o777},
+		{Name: "tmp/", Typeflag: tar.TypeDir, Mode: 0o777},
+		{Name: "podinfo", Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(b.binary))},
+	} {
+		if err := w.WriteHeader(&header); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := w.Write(b.binary); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return tarball.LayerFromReader(&archive)
+}

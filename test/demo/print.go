@@ -1,0 +1,175 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sluice-cd/sluice/test/chain"
+	"github.com/sluice-cd/sluice/test/harness"
+)
+
+// printer writes the timeline. Times are since the push of the release.
+type printer struct {
+	mu    sync.Mutex
+	out   io.Writer
+	style style
+
+	tag       string
+	start     time.Time // of the release
+	last      time.Time // of the entry before
+	hops      []hop
+	summaries []string
+}
+
+// hop is how long one step of the current release took.
+type hop struct {
+	name chain.Hop
+	took time.Duration
+}
+
+func newPrinter(out *os.File) *printer {
+	return &printer{out: out, style: styleFor(out)}
+}
+
+func (p *printer) printf(format string, args ...any) { fmt.Fprintf(p.out, format, args...) }
+
+func (p *printer) title(node string) {
+	p.printf("\n%s\n", p.style.bold("Sluice, from push to verdict"))
+	if node == "real" {
+		p.printf("%s\n\n", p.style.dim("Real pods of podinfo; real requests, through a small gateway that obeys the HTTPRoute."))
+		return
+	}
+	p.printf("%s\n", p.style.dim("SIMULATED nodes and traffic: no container runs, and a simulator plays users and app by"))
+	p.printf("%s\n\n", p.style.dim("the labels of the images. API server, registry, Git, Prometheus and Sluice are real."))
+}
+
+// progress is where the playground's launcher tells what it does.
+func (p *printer) progress() io.Writer { return indenter{p} }
+
+func (p *printer) done(what string, took time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.printf("  %s %-44s %s\n", p.style.green("✓"), what, p.style.dim(seconds(took)))
+}
+
+func (p *printer) begin(r chain.Release, node string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	kind := "a good release"
+	if r.Traits.ErrorRate > 0 {
+		kind = fmt.Sprintf("a bad release: %.0f%% of its requests fail", r.Traits.ErrorRate*100)
+		if node == "real" {
+			kind = "a bad release: about a third of its requests fail"
+		}
+	}
+	p.tag, p.start, p.hops = r.Tag, time.Now(), nil
+	p.last = p.start
+	p.printf("\n%s %s\n", p.style.bold(r.Tag), p.style.dim("· "+kind))
+}
+
+func (p *printer) pushed(image string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.start = time.Now()
+	p.last = p.start
+	p.line(p.start, "pushed", image)
+}
+
+// entry prints one line of the timeline. Before the first release the chain
+// only starts up, which [printer.done] tells shortly.
+func (p *printer) entry(e chain.Entry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.tag == "" {
+		return
+	}
+	text := e.Text
+	switch {
+	case e.Warning:
+		text = p.style.red(text)
+	case e.Hop == chain.Verdict:
+		text = p.style.green(text)
+	}
+	if e.Weight >= 0 {
+		text = p.style.bar(e.Weight) + " " + text
+	}
+	p.hops = append(p.hops, hop{e.Hop, e.At.Sub(p.last)})
+	p.line(e.At, string(e.Hop), text)
+	for _, detail := range e.Detail {
+		p.printf("                              %s\n", p.style.diff(detail))
+	}
+}
+
+func (p *printer) line(at time.Time, what, text string) {
+	since := fmt.Sprintf("%8s", "+"+seconds(at.Sub(p.last))) // padded first: colours have a length, too
+	p.printf("  %8s %s  %s  %s\n", seconds(at.Sub(p.start)), p.style.dim(since), p.style.bold(fmt.Sprintf("%-9s", what)), text)
+	p.last = at
+}
+
+// end sums up the release: the time of each hop, and of the analysis as a whole.
+func (p *printer) end(r chain.Release, outcome chain.Outcome) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	total := time.Duration(0)
+	var names []chain.Hop
+	took := map[chain.Hop]time.Duration{}
+	for _, h := range p.hops {
+		if h.name == chain.Verdict {
+			h.name = chain.Analysed
+		}
+		if _, ok := took[h.name]; !ok {
+			names = append(names, h.name)
+		}
+		took[h.name] += h.took
+		total += h.took
+	}
+	var parts []string
+	for _, name := range names {
+		parts = append(parts, fmt.Sprintf("%s %s", name, seconds(took[name])))
+	}
+	mark := p.style.green("✓ " + string(outcome))
+	if outcome == chain.RolledBack {
+		mark = p.style.red("✗ " + string(outcome))
+	}
+	p.summaries = append(p.summaries, fmt.Sprintf("%s  %s after %s  %s", p.style.bold(r.Tag), mark, seconds(total), p.style.dim(strings.Join(parts, ", "))))
+}
+
+func (p *printer) summary(primary string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.printf("\n")
+	for _, summary := range p.summaries {
+		p.printf("  %s\n", summary)
+	}
+	p.printf("  The primary runs %s; the bad release never touched it.\n\n", p.style.bold(primary))
+}
+
+func (p *printer) controllerLog(c *harness.Controller) {
+	const enough = 4000
+	if c != nil {
+		p.printf("\n%s\n%s\n", p.style.dim("the end of "+c.Log()), c.Tail(enough))
+	}
+}
+
+// lookAround says how to see for oneself.
+func (p *printer) lookAround(s *stage) {
+	n := s.chain.Namespace
+	p.printf("Everything keeps running until Ctrl-C. In another terminal:\n\n")
+	for _, command := range []string{
+		"source " + s.dir + "/.playground/env",
+		"kubectl -n " + n + " get canary,httproute,deployment,imagepolicy,kustomization",
+		"kubectl -n " + n + " describe canary " + chain.App,
+		"git -C " + s.chain.Repo.Bare + " log -p",
+		"tail -f " + s.controller.Log(),
+		"open " + s.chain.Prometheus + "/graph   # http_request_duration_seconds_count",
+	} {
+		p.printf("  %s\n", command)
+	}
+	p.printf("\n")
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", d.Seconds()) }

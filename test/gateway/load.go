@@ -1,0 +1,59 @@
+package gateway
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"time"
+)
+
+// Load is a steady stream of requests.
+type Load struct {
+	URL  string
+	Host string // of the Host header
+	Rate int    // requests per second
+	// Parallel bounds how many requests may be waiting for their answer; more are
+	// not sent, as impatient users would not wait either.
+	Parallel int
+}
+
+// Run sends requests until ctx ends. Answers of any status are fine: the
+// gateway counts them.
+func (l Load) Run(ctx context.Context) {
+	slots := make(chan struct{}, l.Parallel)
+	httpClient := &http.Client{
+		Timeout:   5 * time.Second,
+		Transport: &http.Transport{MaxIdleConnsPerHost: l.Parallel},
+	}
+	ticker := time.NewTicker(time.Second / time.Duration(l.Rate))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		select {
+		case slots <- struct{}{}:
+			go func() {
+				defer func() { <-slots }()
+				l.send(ctx, httpClient)
+			}()
+		default:
+		}
+	}
+}
+
+func (l Load) send(ctx context.Context, httpClient *http.Client) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.URL, nil)
+	if err != nil {
+		return
+	}
+	req.Host = l.Host
+	resp, err := httpClient.Do(req)
+	if err != nil {
+		return
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
+}
