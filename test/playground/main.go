@@ -20,7 +20,7 @@ import (
 // sources are what the programs are built from. They are in the launcher, so
 // that it works without its checkout and the cache can tell versions apart.
 //
-//go:embed go.mod go.sum kube/*.go programs/*.mod programs/*.sum
+//go:embed go.mod go.sum kube/*.go node/*.go pause/*.go programs/*.mod programs/*.sum
 var sources embed.FS
 
 func main() {

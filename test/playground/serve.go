@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluice-cd/sluice/test/playground/internal/forward"
 	"github.com/sluice-cd/sluice/test/playground/internal/gitserver"
 	"github.com/sluice-cd/sluice/test/playground/internal/registry"
 )
@@ -18,7 +19,7 @@ import (
 // newServe is what up starts in the background; nobody types it.
 func newServe() *cobra.Command {
 	cmd := &cobra.Command{Use: "serve", Short: "Run one of the playground's own servers", Hidden: true}
-	cmd.AddCommand(newServeRegistry(), newServeGit())
+	cmd.AddCommand(newServeRegistry(), newServeGit(), newServeForward())
 	return cmd
 }
 
@@ -56,6 +57,18 @@ func newServeGit() *cobra.Command {
 	}
 	serveFlags(cmd, &address, &root)
 	cmd.Flags().StringVar(&username, "username", "", "who may read and write; the password is in PLAYGROUND_GIT_PASSWORD")
+	return cmd
+}
+
+func newServeForward() *cobra.Command {
+	var address, target string
+	cmd := &cobra.Command{
+		Use:  "forward",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return forward.Serve(cmd.Context(), address, target) },
+	}
+	cmd.Flags().StringVar(&address, "address", "", "host:port to listen on")
+	cmd.Flags().StringVar(&target, "to", "", "host:port to relay connections to")
 	return cmd
 }
 

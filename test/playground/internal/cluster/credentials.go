@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sluice-cd/sluice/test/playground/internal/pki"
+	"github.com/sluice-cd/sluice/test/playground/internal/realnode"
 )
 
 type user struct {
@@ -22,6 +23,8 @@ var users = map[string]user{
 	"controller-manager": {"system:kube-controller-manager", nil},
 	"scheduler":          {"system:kube-scheduler", nil},
 	"kwok":               {"playground-kwok", []string{"system:masters"}},
+	"kubelet":            {"system:node:" + realnode.Name, []string{"system:nodes"}},
+	"kube-proxy":         {"system:kube-proxy", nil},
 }
 
 // WriteCredentials makes keys, certificates and kubeconfigs, unless they are

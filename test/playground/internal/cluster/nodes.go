@@ -82,3 +82,22 @@ func (a *API) Usable(ctx context.Context) error {
 	}
 	return err
 }
+
+// PublishAPIServer says where pods find the API server: the endpoint of the
+// Service "kubernetes".
+func (a *API) PublishAPIServer(ctx context.Context, ip string, port int) error {
+	return a.Create(ctx, "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", object{
+		"apiVersion": "discovery.k8s.io/v1",
+		"kind":       "EndpointSlice",
+		"metadata": object{
+			"name": "kubernetes",
+			"labels": object{
+				"kubernetes.io/service-name":             "kubernetes",
+				"endpointslice.kubernetes.io/managed-by": "playground.sluice.dev",
+			},
+		},
+		"addressType": "IPv4",
+		"endpoints":   []object{{"addresses": []string{ip}, "conditions": object{"ready": true}}},
+		"ports":       []object{{"name": "https", "port": port, "protocol": "TCP"}},
+	})
+}

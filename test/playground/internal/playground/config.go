@@ -54,6 +54,7 @@ func (p *Playground) writeEnv() error {
 	port := p.state.Ports
 	vars := [][2]string{
 		{"KUBECONFIG", p.layout().Kubeconfig()},
+		{"KUBECACHEDIR", filepath.Join(p.dir, "data", "kubectl")}, // or kubectl leaves its cache in the user's home
 		{"SLUICE_KUBECTL", p.kubectl()},
 		{"SLUICE_NODE", string(p.state.Node)},
 		{"SLUICE_REGISTRY", address(port["registry"])},

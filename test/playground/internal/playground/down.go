@@ -72,7 +72,15 @@ func (p *Playground) stop(ctx context.Context, data Data) error {
 			first = append(first, name)
 		}
 	}
-	return errors.Join(p.stopAll(ctx, first, patience), p.stopAll(ctx, last, patience))
+	err := errors.Join(p.stopAll(ctx, first, patience), p.stopAll(ctx, last, patience))
+	if err != nil || p.state.Host == nil {
+		return err
+	}
+	if err := p.host().Cleanup(ctx); err != nil {
+		return fmt.Errorf("cleaning up after the real node: %w", err)
+	}
+	p.state.Host = nil
+	return nil
 }
 
 func (p *Playground) stopAll(ctx context.Context, names []string, patience time.Duration) error {

@@ -24,6 +24,7 @@ import (
 
 	"github.com/sluice-cd/sluice/test/playground/internal/cluster"
 	"github.com/sluice-cd/sluice/test/playground/internal/program"
+	"github.com/sluice-cd/sluice/test/playground/internal/realnode"
 )
 
 // Node is the kind of nodes that a playground has.
@@ -57,7 +58,7 @@ type Playground struct {
 
 // programs are the paths of what was built.
 type programs struct {
-	kube, kwok, prometheus string
+	kube, kwok, prometheus, node, pause string
 }
 
 // New prepares to work on the playground in dir.
@@ -75,17 +76,27 @@ func New(dir string, cache *program.Cache, progress *Progress) (*Playground, err
 
 // Build makes sure that every program for this kind of node is in the cache.
 func (p *Playground) Build(ctx context.Context, node Node) error {
-	var err error
-	if p.programs.kube, err = p.cache.Ensure(ctx, program.Kube); err != nil {
-		return err
+	type target struct {
+		program program.Program
+		path    *string
 	}
-	if p.programs.prometheus, err = p.cache.Ensure(ctx, program.Prometheus); err != nil {
-		return err
+	targets := []target{{program.Kube, &p.programs.kube}, {program.Prometheus, &p.programs.prometheus}}
+	switch node {
+	case Simulated:
+		targets = append(targets, target{program.Kwok, &p.programs.kwok})
+	case Real:
+		if err := realnode.Check(); err != nil { // before minutes of building
+			return err
+		}
+		targets = append(targets, target{program.Node, &p.programs.node}, target{program.Pause, &p.programs.pause})
 	}
-	if node == Simulated {
-		p.programs.kwok, err = p.cache.Ensure(ctx, program.Kwok)
+	for _, t := range targets {
+		var err error
+		if *t.path, err = p.cache.Ensure(ctx, t.program); err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // Up returns when all is ready.
@@ -99,7 +110,7 @@ func (p *Playground) Up(ctx context.Context, node Node) error {
 	}
 	defer unlock()
 	started := time.Now()
-	if err := p.prepare(node); err != nil {
+	if err := p.prepare(ctx, node); err != nil {
 		return fmt.Errorf("preparing %s: %w", p.dir, err)
 	}
 	services, err := p.services()
@@ -125,7 +136,7 @@ func (p *Playground) Up(ctx context.Context, node Node) error {
 }
 
 // prepare makes or finds the folder with its state, ports and files.
-func (p *Playground) prepare(node Node) error {
+func (p *Playground) prepare(ctx context.Context, node Node) error {
 	var err error
 	p.state, err = readState(p.dir)
 	switch {
@@ -148,7 +159,13 @@ func (p *Playground) prepare(node Node) error {
 	if err := p.layout().WriteCredentials(time.Now()); err != nil {
 		return fmt.Errorf("writing credentials: %w", err)
 	}
-	return p.writeConfig()
+	if err := p.writeConfig(); err != nil {
+		return fmt.Errorf("writing configuration: %w", err)
+	}
+	if node == Real {
+		return p.prepareHost(ctx)
+	}
+	return nil
 }
 
 // populate waits until the cluster can run pods.
@@ -160,13 +177,20 @@ func (p *Playground) populate(ctx context.Context) error {
 	if err := await(ctx, startTimeout, api.Usable, nil); err != nil {
 		return fmt.Errorf("the controller manager is slow: %w", err)
 	}
-	if p.state.Node != Simulated {
+	nodes := cluster.SimulatedNodes
+	switch p.state.Node {
+	case None:
 		return nil
+	case Simulated:
+		err = api.CreateSimulatedNodes(ctx)
+	case Real:
+		nodes = []string{realnode.Name}
+		err = api.PublishAPIServer(ctx, p.host().Gateway(), p.state.Ports["kube-apiserver"])
 	}
-	if err := api.CreateSimulatedNodes(ctx); err != nil {
+	if err != nil {
 		return err
 	}
-	ready := func(ctx context.Context) error { return api.NodesReady(ctx, cluster.SimulatedNodes...) }
+	ready := func(ctx context.Context) error { return api.NodesReady(ctx, nodes...) }
 	if err := await(ctx, startTimeout, ready, nil); err != nil {
 		return fmt.Errorf("nodes do not become ready: %w", err)
 	}

@@ -18,7 +18,7 @@ type service struct {
 	needs []string // names of services that must be ready before it starts
 	args  []string
 	env   []string
-	port  int                             // the one it is known by, for messages
+	port  int                             // on loopback, which must be free before it starts; 0 = none
 	ready func(ctx context.Context) error // nil when it does its work
 }
 
@@ -59,7 +59,7 @@ func (p *Playground) ensure(ctx context.Context, s service) (outcome, error) {
 }
 
 func (p *Playground) start(ctx context.Context, s service) error {
-	if err := portFree(s.port); err != nil {
+	if err := portFree(s.port); s.port != 0 && err != nil {
 		return fmt.Errorf("%s cannot have its port: %w%s\n"+
 			"end that program, or run \"down\" and then \"up\" for other ports", s.name, err, holder(s.port))
 	}

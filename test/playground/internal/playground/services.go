@@ -16,6 +16,7 @@ import (
 var portNames = []string{
 	"etcd", "etcd-peer", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok",
 	"registry", "git", "prometheus",
+	"kubelet", "kubelet-health", "kube-proxy-health", "kube-proxy-metrics",
 }
 
 // gitUser is who may read and write every repository.
@@ -28,8 +29,11 @@ func (p *Playground) services() ([]service, error) {
 		return nil, fmt.Errorf("reading credentials: %w", err)
 	}
 	services := append(p.controlPlane(api), p.registry(), p.git(), p.prometheus())
-	if p.state.Node == Simulated {
+	switch p.state.Node {
+	case Simulated:
 		services = append(services, p.kwok())
+	case Real:
+		services = append(services, p.realNode()...)
 	}
 	return services, nil
 }

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/sluice-cd/sluice/test/playground/internal/process"
+	"github.com/sluice-cd/sluice/test/playground/internal/realnode"
 )
 
 // state is what a playground must remember between two runs of the launcher.
@@ -20,6 +21,7 @@ type state struct {
 	Password  string                      `json:"password"`
 	Ports     map[string]int              `json:"ports"`
 	Processes map[string]process.Identity `json:"processes"`
+	Host      *realnode.Host              `json:"host,omitempty"` // of a real node
 
 	mu   sync.Mutex
 	path string

@@ -51,6 +51,18 @@ var Kube = Program{
 	LDFlags: stamp, Takes: "about 8 minutes",
 }
 
+// Node is kubelet and kube-proxy in one.
+var Node = Program{
+	Name: "node", Version: kubernetes, Package: "./node", Module: "go", Sources: []string{"node"},
+	LDFlags: stamp, Takes: "about a minute",
+}
+
+// Pause is what sandboxes of a real node's pods run.
+var Pause = Program{
+	Name: "pause", Version: "1", Package: "./pause", Module: "go", Sources: []string{"pause"},
+	LDFlags: "-s -w", Env: []string{"CGO_ENABLED=0"}, Takes: "a second",
+}
+
 // Kwok simulates nodes.
 var Kwok = Program{
 	Name: "kwok", Version: "v0.8.0", Package: "sigs.k8s.io/kwok/cmd/kwok", Module: "programs/kwok",
