@@ -1,0 +1,162 @@
+// Package gitrepository reconciles source.toolkit.fluxcd.io GitRepositories: it
+// keeps the artifact in a source's status at what its ref is now.
+//
+//	resolve the ref (one round trip) -> as in status? done
+//	   -> fetch the delta into the mirror -> archive -> status.artifact, event
+//
+// The mirror is shared with those who write to the repository, so a commit that
+// was pushed from here is here already; the hint that comes with the push makes
+// its artifact appear at once. What the API accepts and this controller does not
+// do (signatures, submodules, includes and the like) is refused by name.
+package gitrepository
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-cd/sluice/internal/bus"
+	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/source"
+)
+
+// Reconciler reconciles GitRepositories.
+type Reconciler struct {
+	// Client reads the Secrets that sources name, and Clock dates what is done;
+	// unless set, they are those of the manager.
+	Client client.Reader
+	Clock  clock.PassiveClock
+	// Mirrors are shared with the writers of the same repositories.
+	Mirrors *git.Mirrors
+	// Store keeps and serves the artifacts.
+	Store *source.Store
+	// Hints tell of commits that were pushed from this process.
+	Hints *bus.Hints
+}
+
+const (
+	defaultTimeout = 60 * time.Second
+	defaultBranch  = "master"
+	// jitter spreads the sources that were made at once over their interval.
+	jitter = 0.05
+)
+
+// SetupWithManager registers the controller.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
+	if r.Client == nil {
+		r.Client = mgr.GetClient()
+	}
+	if r.Clock == nil {
+		r.Clock = opts.Clock
+	}
+	kind := reconciler.Kind[*sourcev1.GitRepository]{
+		New:       func() *sourcev1.GitRepository { return &sourcev1.GitRepository{} },
+		Suspended: func(obj *sourcev1.GitRepository) bool { return obj.Spec.Suspend },
+		Observed: func(obj *sourcev1.GitRepository) reconciler.Observed {
+			return reconciler.Observed{
+				Generation: &obj.Status.ObservedGeneration, HandledAt: &obj.Status.LastHandledReconcileAt,
+			}
+		},
+	}
+	hints := func(b *builder.Builder) *builder.Builder {
+		return b.WatchesRawSource(r.Hints.Source(sourcev1.GitRepositoryKind))
+	}
+	return reconciler.Setup(mgr, "gitrepository", kind, r, opts, hints)
+}
+
+// Reconcile implements [reconciler.Controller].
+func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.GitRepository) (reconciler.Result, error) {
+	if err := refuse(obj); err != nil {
+		return reconciler.Result{}, reconcile.TerminalError(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeoutOf(obj))
+	defer cancel()
+	seen, err := r.observe(ctx, obj)
+	if err != nil {
+		return reconciler.Result{}, r.fail(obj, err)
+	}
+	r.settle(obj, sourcev1.FetchFailedCondition)
+	result := reconciler.Result{
+		Reason:  meta.SucceededReason,
+		Message: fmt.Sprintf("stored artifact for revision '%s'", seen.revision),
+		After:   spread(obj.Spec.Interval.Duration),
+	}
+	current, err := r.isCurrent(obj, seen)
+	if err == nil && !current {
+		result.Events, err = r.publish(ctx, obj, seen)
+	}
+	if err != nil {
+		return reconciler.Result{}, r.fail(obj, err)
+	}
+	r.settle(obj, sourcev1.StorageOperationFailedCondition)
+	r.succeed(obj, result.Message)
+	return result, nil
+}
+
+// isCurrent reports whether the artifact in status is what publishing would
+// make. Then there is nothing to write, and consumers are let into the mirror if
+// this process has not done so yet.
+func (r *Reconciler) isCurrent(obj *sourcev1.GitRepository, seen observed) (bool, error) {
+	artifact := obj.Status.Artifact
+	if !artifact.HasRevision(seen.revision) || !ptr.Equal(obj.Spec.Ignore, obj.Status.ObservedIgnore) || !r.Store.Holds(artifact) {
+		return false, nil
+	}
+	artifact.URL = r.Store.URL(artifact.Path) // the store's address may be another than before
+	if r.Store.Published(artifact.Digest) != nil || !seen.mirror.Has(seen.commit) {
+		return true, nil
+	}
+	_, view, err := r.view(obj, seen)
+	if err != nil {
+		return false, err
+	}
+	r.Store.Publish(keyOf(obj), artifact, view)
+	return true, nil
+}
+
+// Finalize implements [reconciler.Finalizer].
+func (r *Reconciler) Finalize(_ context.Context, obj *sourcev1.GitRepository) error {
+	r.Hints.Forget(sourcev1.GitRepositoryKind, client.ObjectKeyFromObject(obj))
+	return r.Store.Remove(keyOf(obj))
+}
+
+// Reason implements [reconciler.Controller].
+func (r *Reconciler) Reason(err error) string {
+	var f failure
+	if errors.As(err, &f) {
+		return f.reason
+	}
+	return meta.FailedReason
+}
+
+func keyOf(obj *sourcev1.GitRepository) source.Key {
+	return source.Key{Kind: sourcev1.GitRepositoryKind, Namespace: obj.Namespace, Name: obj.Name}
+}
+
+func secretKey(obj *sourcev1.GitRepository) types.NamespacedName {
+	return types.NamespacedName{Namespace: obj.Namespace, Name: obj.Spec.SecretRef.Name}
+}
+
+func timeoutOf(obj *sourcev1.GitRepository) time.Duration {
+	if obj.Spec.Timeout != nil && obj.Spec.Timeout.Duration > 0 {
+		return obj.Spec.Timeout.Duration
+	}
+	return defaultTimeout
+}
+
+// spread returns the interval, give or take its jitter.
+func spread(interval time.Duration) time.Duration {
+	return time.Duration(float64(interval) * (1 - jitter + 2*jitter*rand.Float64()))
+}

@@ -1,0 +1,383 @@
+package gitrepository_test
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-cd/sluice/controllers/gitrepository"
+	"github.com/sluice-cd/sluice/internal/bus"
+	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/tree"
+	"github.com/sluice-cd/sluice/source"
+	"github.com/sluice-cd/sluice/test/fake/gitserver"
+)
+
+type files = gitserver.Files
+
+// fixture is a reconciler of one GitRepository against a real Git server.
+type fixture struct {
+	*testing.T
+	*gitrepository.Reconciler
+	server *gitserver.Server
+	repo   *gitserver.Repo
+	obj    *sourcev1.GitRepository
+	clock  *clocktesting.FakeClock
+	dir    string
+}
+
+func setup(t *testing.T, opts ...gitserver.Option) *fixture {
+	t.Helper()
+	server := gitserver.New(t, opts...)
+	f := &fixture{
+		T: t, server: server, repo: server.Repo("app"), dir: t.TempDir(),
+		clock: clocktesting.NewFakeClock(time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)),
+	}
+	f.repo.Commit("main", files{"deploy/app.yaml": "n: 1\n", "logo.png": "x"})
+	f.obj = &sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app", Generation: 1}}
+	f.obj.Spec.URL = f.repo.URL
+	f.obj.Spec.Interval.Duration = time.Minute
+	f.obj.Spec.Reference = &sourcev1.GitRepositoryRef{Branch: "main"}
+	f.restart()
+	return f
+}
+
+// restart is what a new process begins with.
+func (f *fixture) restart() {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "creds"}}
+	secret.Data = map[string][]byte{"username": []byte("user"), "password": []byte("secret")}
+	f.Reconciler = &gitrepository.Reconciler{
+		Client: fake.NewClientBuilder().WithObjects(secret).Build(), Clock: f.clock,
+		Mirrors: git.NewMirrors(filepath.Join(f.dir, "mirrors"), f.clock),
+		Store:   source.NewStore(filepath.Join(f.dir, "artifacts"), "store.example.com", f.clock),
+		Hints:   bus.New(),
+	}
+}
+
+func (f *fixture) reconcile() (reconciler.Result, error) {
+	f.Helper()
+	return f.Reconcile(f.Context(), f.obj)
+}
+
+func (f *fixture) must() reconciler.Result {
+	f.Helper()
+	result, err := f.reconcile()
+	if err != nil {
+		f.Fatal(err)
+	}
+	return result
+}
+
+// contents reads the files of the artifact in status.
+func (f *fixture) contents() map[string]string {
+	f.Helper()
+	t, err := source.NewOpener(f.Store).Open(f.Context(), f.obj.Status.Artifact)
+	if err != nil {
+		f.Fatal(err)
+	}
+	all := map[string]string{}
+	err = tree.Walk(t, "", func(path string, _ tree.Entry) error {
+		data, err := t.ReadFile(path)
+		all[path] = string(data)
+		return err
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	return all
+}
+
+func TestArtifactFollowsTheBranch(t *testing.T) {
+	f := setup(t)
+	first := f.repo.Head("main")
+	result := f.must()
+	revision := "main@sha1:" + first
+	if result.Reason != meta.SucceededReason || result.Message != "stored artifact for revision '"+revision+"'" {
+		t.Errorf("result is %+v", result)
+	}
+	if result.After < 57*time.Second || result.After > 63*time.Second {
+		t.Errorf("comes back after %s, want a minute and at most 5%% off", result.After)
+	}
+	a := f.obj.Status.Artifact
+	if a.Revision != revision || a.URL != "http://store.example.com/gitrepository/apps/app/"+first+".tar.gz" || !f.Store.Holds(a) {
+		t.Errorf("artifact is %+v", a)
+	}
+	want := []reconciler.Event{{
+		Type: corev1.EventTypeNormal, Reason: "NewArtifact", Message: "stored artifact for commit '" + f.repo.Git("log", "-1", "--format=%s", "main") + "'",
+		Metadata: map[string]string{"source.toolkit.fluxcd.io/revision": revision, "source.toolkit.fluxcd.io/digest": a.Digest},
+	}}
+	if diff := cmp.Diff(want, result.Events); diff != "" {
+		t.Error(diff)
+	}
+	condition := apimeta.FindStatusCondition(f.obj.Status.Conditions, sourcev1.ArtifactInStorageCondition)
+	if condition == nil || condition.Status != metav1.ConditionTrue || condition.Message != result.Message || condition.ObservedGeneration != 1 {
+		t.Errorf("condition is %+v", condition)
+	}
+
+	t.Run("an unchanged revision changes nothing and costs one request", func(t *testing.T) {
+		before, requests := f.obj.DeepCopy(), f.server.Requests()
+		f.clock.Step(time.Hour)
+		if result := f.must(); len(result.Events) != 0 {
+			t.Errorf("events: %v", result.Events)
+		}
+		if diff := cmp.Diff(before, f.obj); diff != "" {
+			t.Error(diff)
+		}
+		if cost := f.server.Requests() - requests; cost != 1 {
+			t.Errorf("it cost %d requests", cost)
+		}
+	})
+	t.Run("a new commit makes a new artifact", func(t *testing.T) {
+		f.repo.Commit("main", files{"deploy/app.yaml": "n: 2\n"})
+		if result := f.must(); len(result.Events) != 1 {
+			t.Errorf("events: %v", result.Events)
+		}
+		if diff := cmp.Diff(map[string]string{"deploy/app.yaml": "n: 2\n"}, f.contents()); diff != "" {
+			t.Error(diff)
+		}
+	})
+	t.Run("other ignore rules make a new artifact of the same commit", func(t *testing.T) {
+		all := "!*"
+		f.obj.Spec.Ignore = &all
+		digest := f.obj.Status.Artifact.Digest
+		if result := f.must(); len(result.Events) != 1 || f.obj.Status.Artifact.Digest == digest || *f.obj.Status.ObservedIgnore != all {
+			t.Errorf("events %v, status %+v", result.Events, f.obj.Status)
+		}
+		if _, ok := f.contents()["logo.png"]; !ok {
+			t.Error("the file that is not ignored any more is missing")
+		}
+	})
+	t.Run("a commit that was pushed from here is taken up with one look", func(t *testing.T) {
+		m, err := f.Mirrors.Get(t.Context(), git.Remote{URL: f.repo.URL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, _ := m.Resolve(t.Context(), "main")
+		made, err := m.Write(t.Context(), head, map[string][]byte{"deploy/app.yaml": []byte("n: 3\n")}, git.CommitInfo{Message: "bump"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Push(t.Context(), "main", head, made); err != nil {
+			t.Fatal(err)
+		}
+		requests := f.server.Requests()
+		f.must()
+		if cost := f.server.Requests() - requests; cost != 1 || f.obj.Status.Artifact.Revision != "main@sha1:"+made.String() {
+			t.Errorf("revision %s after %d requests", f.obj.Status.Artifact.Revision, cost)
+		}
+	})
+}
+
+func TestRestart(t *testing.T) {
+	f := setup(t)
+	f.must()
+	before := f.obj.DeepCopy()
+	f.clock.Step(time.Hour)
+
+	t.Run("with all in place nothing is made again", func(t *testing.T) {
+		f.restart()
+		f.must()
+		if diff := cmp.Diff(before, f.obj); diff != "" {
+			t.Error(diff)
+		}
+		if f.Store.Published(f.obj.Status.Artifact.Digest) == nil {
+			t.Error("consumers are not let into the mirror")
+		}
+	})
+	t.Run("a lost artifact is made again, with the same bytes", func(t *testing.T) {
+		if err := os.RemoveAll(filepath.Join(f.dir, "artifacts")); err != nil {
+			t.Fatal(err)
+		}
+		f.restart()
+		requests := f.server.Requests()
+		if result := f.must(); len(result.Events) != 0 {
+			t.Errorf("events: %v", result.Events)
+		}
+		if diff := cmp.Diff(before, f.obj); diff != "" {
+			t.Error(diff)
+		}
+		if cost := f.server.Requests() - requests; cost != 1 || !f.Store.Holds(f.obj.Status.Artifact) {
+			t.Errorf("it cost %d requests; in the store: %v", cost, f.Store.Holds(f.obj.Status.Artifact))
+		}
+	})
+	t.Run("a lost disk is fetched and made again", func(t *testing.T) {
+		for _, dir := range []string{"artifacts", "mirrors"} {
+			if err := os.RemoveAll(filepath.Join(f.dir, dir)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.restart()
+		f.must()
+		if diff := cmp.Diff(before, f.obj); diff != "" {
+			t.Error(diff)
+		}
+	})
+	t.Run("deletion leaves no artifact", func(t *testing.T) {
+		if err := f.Finalize(t.Context(), f.obj); err != nil {
+			t.Fatal(err)
+		}
+		if f.Store.Holds(f.obj.Status.Artifact) {
+			t.Error("the artifact is still there")
+		}
+	})
+}
+
+func TestRefs(t *testing.T) {
+	f := setup(t)
+	first := f.repo.Head("main")
+	for _, tag := range []string{"v1.0.0", "v1.2.0", "1.10.0", "2.0.0-rc.1", "nightly"} {
+		f.repo.Git("-c", "user.name=t", "-c", "user.email=t@example.com", "tag", "-a", "-m", "x", tag, first)
+	}
+	f.repo.Git("update-ref", "refs/pull/7/head", first)
+	second := f.repo.Commit("main", files{"deploy/app.yaml": "n: 2\n"})
+	f.repo.Git("branch", "master", second)
+	tests := map[string]struct {
+		ref  *sourcev1.GitRepositoryRef
+		want string
+	}{
+		"nothing means master":            {nil, "master@sha1:" + second},
+		"a branch":                        {&sourcev1.GitRepositoryRef{Branch: "main"}, "main@sha1:" + second},
+		"a tag before a branch":           {&sourcev1.GitRepositoryRef{Tag: "v1.0.0", Branch: "main"}, "v1.0.0@sha1:" + first},
+		"semver before a tag":             {&sourcev1.GitRepositoryRef{SemVer: ">=1.0.0", Tag: "nightly"}, "1.10.0@sha1:" + first},
+		"a prerelease if it is asked for": {&sourcev1.GitRepositoryRef{SemVer: ">=1.0.0-0"}, "2.0.0-rc.1@sha1:" + first},
+		"a name before semver":            {&sourcev1.GitRepositoryRef{Name: "refs/pull/7/head", SemVer: "*"}, "refs/pull/7/head@sha1:" + first},
+		"a commit before all":             {&sourcev1.GitRepositoryRef{Commit: first, Name: "refs/heads/main"}, "sha1:" + first},
+		"a commit of a branch":            {&sourcev1.GitRepositoryRef{Commit: first, Branch: "main"}, "main@sha1:" + first},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			f.obj.Spec.Reference = tc.ref
+			f.must()
+			if got := f.obj.Status.Artifact.Revision; got != tc.want {
+				t.Errorf("revision is %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestFailures(t *testing.T) {
+	tests := map[string]struct {
+		server    []gitserver.Option
+		spoil     func(f *fixture)
+		reason    string
+		says      string
+		terminal  bool
+		condition string
+	}{
+		"no such branch": {
+			spoil:  func(f *fixture) { f.obj.Spec.Reference.Branch = "none" },
+			reason: sourcev1.GitOperationFailedReason, says: "refs/heads/none", condition: sourcev1.FetchFailedCondition,
+		},
+		"no version in range": {
+			spoil:  func(f *fixture) { f.obj.Spec.Reference.SemVer = ">1" },
+			reason: sourcev1.GitOperationFailedReason, says: "no match found for semver: >1", condition: sourcev1.FetchFailedCondition,
+		},
+		"an empty repository": {
+			spoil:  func(f *fixture) { f.obj.Spec.URL = f.server.Repo("empty").URL },
+			reason: "EmptyGitRepository", says: "git repository is empty", condition: sourcev1.FetchFailedCondition,
+		},
+		"no such Secret": {
+			spoil:  func(f *fixture) { f.obj.Spec.SecretRef = &meta.LocalObjectReference{Name: "none"} },
+			reason: sourcev1.AuthenticationFailedReason, says: "failed to get secret 'apps/none'", condition: sourcev1.FetchFailedCondition,
+		},
+		"refused credentials": {
+			server: []gitserver.Option{gitserver.WithBasicAuth("user", "other")},
+			spoil:  func(f *fixture) { f.obj.Spec.SecretRef = &meta.LocalObjectReference{Name: "creds"} },
+			reason: sourcev1.AuthenticationFailedReason, says: "refuses the credentials", condition: sourcev1.FetchFailedCondition,
+		},
+		"a server that hangs": {
+			spoil: func(f *fixture) {
+				f.obj.Spec.Timeout = &metav1.Duration{Duration: 50 * time.Millisecond}
+				f.server.Intercept(func(http.Handler) http.Handler {
+					return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+				})
+			},
+			reason: sourcev1.GitOperationFailedReason, says: "cannot be reached", condition: sourcev1.FetchFailedCondition,
+		},
+		"a store that cannot be written": {
+			spoil: func(f *fixture) {
+				if err := os.WriteFile(filepath.Join(f.dir, "artifacts"), nil, 0o600); err != nil {
+					f.Fatal(err)
+				}
+			},
+			reason: sourcev1.ArchiveOperationFailedReason, says: "unable to archive", condition: sourcev1.StorageOperationFailedCondition,
+		},
+		"a scheme that is not spoken": {
+			spoil:  func(f *fixture) { f.obj.Spec.URL = "ftp://git@example.com/app" },
+			reason: sourcev1.URLInvalidReason, says: "ftp", terminal: true, condition: sourcev1.FetchFailedCondition,
+		},
+		"a range that is none": {
+			spoil:  func(f *fixture) { f.obj.Spec.Reference.SemVer = "one" },
+			reason: sourcev1.GitOperationFailedReason, says: "spec.ref: semver", terminal: true, condition: sourcev1.FetchFailedCondition,
+		},
+		"a short commit": {
+			spoil:  func(f *fixture) { f.obj.Spec.Reference.Commit = "abc" },
+			reason: sourcev1.GitOperationFailedReason, says: "spec.ref: commit", terminal: true, condition: sourcev1.FetchFailedCondition,
+		},
+		"fields that are not honoured": {
+			spoil: func(f *fixture) {
+				f.obj.Spec.RecurseSubmodules = true
+				f.obj.Spec.Verification = &sourcev1.GitRepositoryVerification{}
+				f.obj.Spec.Provider = "azure"
+				f.obj.Spec.ProxySecretRef = &meta.LocalObjectReference{Name: "x"}
+				f.obj.Spec.Include = []sourcev1.GitRepositoryInclude{{}}
+				f.obj.Spec.SparseCheckout = []string{"x"}
+			},
+			reason: "UnsupportedField", terminal: true,
+			says: "spec.provider (azure), spec.verify, spec.proxySecretRef, spec.recurseSubmodules, spec.include, spec.sparseCheckout",
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			f := setup(t, tc.server...)
+			good := f.obj.Spec.DeepCopy()
+			tc.spoil(f)
+			_, err := f.reconcile()
+			if err == nil || f.Reason(err) != tc.reason || !strings.Contains(err.Error(), tc.says) {
+				t.Fatalf("error %v with reason %q", err, f.Reason(err))
+			}
+			if got := errors.Is(err, reconcile.TerminalError(nil)); got != tc.terminal {
+				t.Errorf("terminal: %v, want %v", got, tc.terminal)
+			}
+			if tc.condition == "" {
+				return
+			}
+			c := apimeta.FindStatusCondition(f.obj.Status.Conditions, tc.condition)
+			if c == nil || c.Status != metav1.ConditionTrue || c.Reason != tc.reason || !strings.Contains(c.Message, tc.says) {
+				t.Errorf("condition is %+v", c)
+			}
+			if len(tc.server) > 0 || tc.condition == sourcev1.StorageOperationFailedCondition || good.Timeout != f.obj.Spec.Timeout {
+				return
+			}
+			f.obj.Spec = *good
+			f.must()
+			if c := apimeta.FindStatusCondition(f.obj.Status.Conditions, tc.condition); c != nil {
+				t.Errorf("after recovery: %+v", c)
+			}
+		})
+	}
+}
+
+func TestSecret(t *testing.T) {
+	f := setup(t, gitserver.WithBasicAuth("user", "secret"))
+	f.obj.Spec.SecretRef = &meta.LocalObjectReference{Name: "creds"}
+	f.must()
+	if f.obj.Status.Artifact == nil {
+		t.Error("no artifact")
+	}
+}

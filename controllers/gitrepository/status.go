@@ -1,0 +1,78 @@
+package gitrepository
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// failure is an error with the condition that tells of it and its reason.
+type failure struct {
+	error
+	condition, reason string
+}
+
+func (f failure) Unwrap() error { return f.error }
+
+func fetchFailed(reason string, err error) error {
+	return failure{err, sourcev1.FetchFailedCondition, reason}
+}
+
+func storageFailed(err error) error {
+	return failure{err, sourcev1.StorageOperationFailedCondition, sourcev1.ArchiveOperationFailedReason}
+}
+
+// fail records an error in the condition that it belongs to.
+func (r *Reconciler) fail(obj *sourcev1.GitRepository, err error) error {
+	var f failure
+	if errors.As(err, &f) && f.condition != "" {
+		r.set(obj, f.condition, f.reason, f.Error())
+	}
+	return err
+}
+
+// settle takes back a condition of something that failed before.
+func (r *Reconciler) settle(obj *sourcev1.GitRepository, condition string) {
+	apimeta.RemoveStatusCondition(&obj.Status.Conditions, condition)
+}
+
+func (r *Reconciler) succeed(obj *sourcev1.GitRepository, message string) {
+	r.set(obj, sourcev1.ArtifactInStorageCondition, meta.SucceededReason, message)
+}
+
+func (r *Reconciler) set(obj *sourcev1.GitRepository, condition, reason, message string) {
+	apimeta.SetStatusCondition(&obj.Status.Conditions, metav1.Condition{
+		Type: condition, Status: metav1.ConditionTrue, Reason: reason, Message: message,
+		ObservedGeneration: obj.Generation, LastTransitionTime: metav1.NewTime(r.Clock.Now()),
+	})
+}
+
+// refuse names the fields that would have to be ignored.
+func refuse(obj *sourcev1.GitRepository) error {
+	var fields []string
+	for _, f := range []struct {
+		used bool
+		name string
+	}{
+		{obj.Spec.Provider != "" && obj.Spec.Provider != sourcev1.GitProviderGeneric, "spec.provider (" + obj.Spec.Provider + ")"},
+		{obj.Spec.ServiceAccountName != "", "spec.serviceAccountName"},
+		{obj.Spec.Verification != nil, "spec.verify"},
+		{obj.Spec.ProxySecretRef != nil, "spec.proxySecretRef"},
+		{obj.Spec.RecurseSubmodules, "spec.recurseSubmodules"},
+		{len(obj.Spec.Include) > 0, "spec.include"},
+		{len(obj.Spec.SparseCheckout) > 0, "spec.sparseCheckout"},
+	} {
+		if f.used {
+			fields = append(fields, f.name)
+		}
+	}
+	if len(fields) == 0 {
+		return nil
+	}
+	return failure{fmt.Errorf("field is not supported: %s", strings.Join(fields, ", ")), "", "UnsupportedField"}
+}
