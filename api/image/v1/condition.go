@@ -12,6 +12,14 @@ const (
 	// because it has a scheme or a tag. Terminal.
 	ImageURLInvalidReason = "ImageURLInvalid"
 
+	// InvalidExclusionListReason means: an entry of spec.exclusionList is not a
+	// regular expression. Terminal. Sluice extension.
+	InvalidExclusionListReason = "InvalidExclusionList"
+
+	// UnsupportedProviderReason means: spec.provider names a cloud whose workload
+	// identity cannot be used. Terminal. Sluice extension.
+	UnsupportedProviderReason = "UnsupportedProvider"
+
 	// DependencyNotReadyReason means: the ImageRepository that a policy refers to does
 	// not exist yet or was never scanned.
 	DependencyNotReadyReason = "DependencyNotReady"
