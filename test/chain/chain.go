@@ -60,7 +60,8 @@ type Chain struct {
 type Release struct {
 	Tag string
 	// Traits are how its pods behave; default is healthy. Real pods know only
-	// good and bad: any error rate makes a third of the requests fail.
+	// good and bad: with any error rate a third of their answers are errors, and
+	// a third of those are of status 500.
 	Traits traffic.Traits
 }
 
@@ -72,7 +73,7 @@ func Setup(ctx context.Context, p *harness.Playground, work string, o Options) (
 	}
 	c := &Chain{Playground: p, Namespace: o.Namespace, images: labelled{p}}
 	if p.Node == "real" {
-		c.images = &built{playground: p, dir: work}
+		c.images = &built{playground: p}
 	}
 	if err := p.Install(ctx); err != nil {
 		return nil, err

@@ -43,7 +43,6 @@ const podinfoVersion = "v1.8.1-0.20250910200901-e86405a8674e"
 // built images contain podinfo, built from source.
 type built struct {
 	playground *harness.Playground
-	dir        string
 	binary     []byte
 }
 
@@ -79,21 +78,44 @@ func (b *built) push(ctx context.Context, repository string, r Release) error {
 	return err
 }
 
-// build compiles podinfo once, in a module of its own so that its dependencies
-// are not ours.
+// build reads podinfo from the cache, and compiles it when it is not there.
 func (b *built) build(ctx context.Context) error {
 	if b.binary != nil {
 		return nil
 	}
-	module, err := os.MkdirTemp(b.dir, "podinfo-")
+	cache, err := os.UserCacheDir()
 	if err != nil {
 		return err
 	}
-	output := filepath.Join(module, "podinfo")
+	file := filepath.Join(cache, "sluice", "podinfo-"+podinfoVersion+"-"+runtime.GOARCH)
+	if b.binary, err = os.ReadFile(file); err == nil {
+		return nil
+	}
+	if err := compile(ctx, file); err != nil {
+		return err
+	}
+	b.binary, err = os.ReadFile(file)
+	return err
+}
+
+// compile builds podinfo in a module of its own, so that its dependencies are
+// not ours, and renames it into place. Go 1.24 and later, which the module asks
+// for by being new, ignore podinfo's seeding of its errors by the second: they
+// are spread evenly.
+func compile(ctx context.Context, file string) error {
+	module, err := os.MkdirTemp("", "podinfo-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(module)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	partial := fmt.Sprintf("%s.%d", file, os.Getpid())
 	for _, args := range [][]string{
 		{"mod", "init", "podinfo.example.com"},
 		{"get", podinfo + "/cmd/podinfo@" + podinfoVersion},
-		{"build", "-trimpath", "-ldflags", "-s -w", "-o", output, podinfo + "/cmd/podinfo"},
+		{"build", "-trimpath", "-ldflags", "-s -w", "-o", partial, podinfo + "/cmd/podinfo"},
 	} {
 		cmd := exec.CommandContext(ctx, "go", args...)
 		cmd.Dir = module
@@ -102,8 +124,7 @@ func (b *built) build(ctx context.Context) error {
 			return fmt.Errorf("building podinfo: go %v: %w: %s", args, err, out)
 		}
 	}
-	b.binary, err = os.ReadFile(output)
-	return err
+	return os.Rename(partial, file)
 }
 
 // layer holds the binary alone: it is static.

@@ -17,6 +17,7 @@ type printer struct {
 	mu    sync.Mutex
 	out   io.Writer
 	style style
+	now   func() time.Time
 
 	tag       string
 	start     time.Time // of the release
@@ -32,7 +33,7 @@ type hop struct {
 }
 
 func newPrinter(out *os.File) *printer {
-	return &printer{out: out, style: styleFor(out)}
+	return &printer{out: out, style: styleFor(out), now: time.Now}
 }
 
 func (p *printer) printf(format string, args ...any) { fmt.Fprintf(p.out, format, args...) }
@@ -61,20 +62,19 @@ func (p *printer) begin(r chain.Release, node string) {
 	defer p.mu.Unlock()
 	kind := "a good release"
 	if r.Traits.ErrorRate > 0 {
-		kind = fmt.Sprintf("a bad release: %.0f%% of its requests fail", r.Traits.ErrorRate*100)
+		kind = fmt.Sprintf("a bad release: %.0f%% of its answers are errors", r.Traits.ErrorRate*100)
 		if node == "real" {
-			kind = "a bad release: about a third of its requests fail"
+			kind = "a bad release: a third of its answers are errors"
 		}
 	}
-	p.tag, p.start, p.hops = r.Tag, time.Now(), nil
-	p.last = p.start
+	p.tag, p.hops = r.Tag, nil
 	p.printf("\n%s %s\n", p.style.bold(r.Tag), p.style.dim("· "+kind))
 }
 
 func (p *printer) pushed(image string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.start = time.Now()
+	p.start = p.now()
 	p.last = p.start
 	p.line(p.start, "pushed", image)
 }

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluice-cd/sluice/test/chain"
+	"github.com/sluice-cd/sluice/test/traffic"
+)
+
+var update = flag.Bool("update", false, "rewrite the goldens")
+
+func TestTimeline(t *testing.T) {
+	for name, colours := range map[string]bool{"plain": false, "terminal": true} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			start := time.Unix(1000, 0)
+			p := &printer{out: &out, style: style{colours: colours}, now: func() time.Time { return start }}
+			p.title("simulated")
+			p.entry(chain.Entry{At: start, Hop: chain.Fetched, Text: "before the first release"})
+			p.done("a playground is up", 7300*time.Millisecond)
+			p.begin(chain.Release{Tag: "1.1.0"}, "simulated")
+			p.pushed("registry/app:1.1.0")
+			at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+			p.entry(chain.Entry{At: at(1200), Hop: chain.Seen, Text: "1.1.0", Weight: -1})
+			p.entry(chain.Entry{At: at(1500), Hop: chain.Committed, Text: "0123456789", Weight: -1, Detail: []string{"+++ b/app.yaml", "@@ -1 +1 @@", "-old", "+new"}})
+			p.entry(chain.Entry{At: at(12500), Hop: chain.Analysed, Text: "Advance canary weight 40", Weight: 40})
+			p.entry(chain.Entry{At: at(42500), Hop: chain.Verdict, Text: "Promotion completed!", Weight: -1})
+			p.end(chain.Release{Tag: "1.1.0"}, chain.Promoted)
+			p.begin(chain.Release{Tag: "1.2.0", Traits: traffic.Traits{ErrorRate: 0.3}}, "simulated")
+			p.pushed("registry/app:1.2.0")
+			p.entry(chain.Entry{At: at(10000), Hop: chain.Analysed, Text: "Halt advancement", Weight: -1, Warning: true})
+			p.end(chain.Release{Tag: "1.2.0"}, chain.RolledBack)
+			p.summary("registry/app:1.1.0")
+			golden(t, filepath.Join("testdata", name+".txt"), out.Bytes())
+		})
+	}
+}
+
+func golden(t *testing.T, path string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (-want +got, -update rewrites):\n%s", path, diff)
+	}
+}
