@@ -75,21 +75,17 @@ func packOf(chain []draft) (io.Reader, error) {
 	if len(chain) == 1 {
 		return chain[0].pack.Raw(), nil
 	}
-	total := 0
+	var objects []pack.Object
 	for _, d := range chain {
-		total += d.pack.Len()
+		for object, err := range d.pack.All() {
+			if err != nil {
+				return nil, err
+			}
+			objects = append(objects, object)
+		}
 	}
 	var merged bytes.Buffer
-	err := pack.Encode(&merged, total, func(yield func(pack.Object, error) bool) {
-		for _, d := range chain {
-			for object, err := range d.pack.All() {
-				if !yield(object, err) {
-					return
-				}
-			}
-		}
-	})
-	return &merged, err
+	return &merged, pack.Encode(&merged, objects)
 }
 
 // push sends one command with the objects it needs.

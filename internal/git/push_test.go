@@ -39,11 +39,11 @@ func TestWriteAndPush(t *testing.T) {
 	})
 	m := open(t, t.TempDir(), git.Remote{URL: repo.URL})
 	base, made := write(t, m, "main", map[string][]byte{
-		"a/b/c.yaml": []byte("c: 2\n"), "run.sh": []byte("#!/bin/bash\n"), "new/dir/f": []byte("f\n"), "gone/only.yaml": nil,
+		"a/b/c.yaml": []byte("c: 2\n"), "run.sh": []byte("#!/bin/bash\n"), "new/dir/f": []byte("f\n"), "new/same": []byte("f\n"), "gone/only.yaml": nil,
 	}, "a change\n")
 	want := map[string]string{
 		"100644 a/b/c.yaml": "c: 2\n", "100644 a/b/d.yaml": "d: 1\n", "100644 a/e.yaml": "e: 1\n",
-		"100755 run.sh": "#!/bin/bash\n", "120000 link": "a/e.yaml", "100644 a.txt": "sorts before a/\n", "100644 new/dir/f": "f\n",
+		"100755 run.sh": "#!/bin/bash\n", "120000 link": "a/e.yaml", "100644 a.txt": "sorts before a/\n", "100644 new/dir/f": "f\n", "100644 new/same": "f\n",
 	}
 	local, err := m.Tree(made)
 	if err != nil {

@@ -221,12 +221,6 @@ func resetInflator(slot *io.ReadCloser, r io.Reader) (err error) {
 // Raw reads the whole pack file, in the form that a push sends.
 func (p *Pack) Raw() io.Reader { return io.NewSectionReader(p.file, 0, 1<<62) }
 
-// Len is the number of objects.
-func (p *Pack) Len() int {
-	n, _ := p.index.Count()
-	return int(n)
-}
-
 // All reads all objects, in no particular order.
 func (p *Pack) All() iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"iter"
 	"os"
 	"path/filepath"
 
@@ -24,35 +23,37 @@ func Write(dir string, objects []Object) (_ *Pack, err error) {
 		return nil, fmt.Errorf("writing pack: %w", err)
 	}
 	defer discardOnError(file, &err)
-	index, err := encode(file, len(objects), func(yield func(Object, error) bool) {
-		for _, object := range objects {
-			if !yield(object, nil) {
-				return
-			}
-		}
-	})
+	index, err := encode(file, objects)
 	if err != nil {
 		return nil, fmt.Errorf("writing pack: %w", err)
 	}
 	return install(dir, file, index)
 }
 
-// Encode writes a pack of n objects to w, all in full.
-func Encode(w io.Writer, n int, objects iter.Seq2[Object, error]) error {
-	_, err := encode(w, n, objects)
+// Encode writes a pack of objects to w, all in full.
+func Encode(w io.Writer, objects []Object) error {
+	_, err := encode(w, objects)
 	return err
 }
 
-func encode(w io.Writer, n int, objects iter.Seq2[Object, error]) (*idxfile.MemoryIndex, error) {
+// encode writes each object once: Git takes a pack that has one twice for
+// damaged.
+func encode(w io.Writer, objects []Object) (*idxfile.MemoryIndex, error) {
+	distinct := make(map[plumbing.Hash]Object, len(objects))
+	var order []plumbing.Hash
+	for _, o := range objects {
+		hash := o.Hash()
+		if _, seen := distinct[hash]; !seen {
+			distinct[hash] = o
+			order = append(order, hash)
+		}
+	}
 	e := newEncoder(w)
-	if err := e.header(n); err != nil {
+	if err := e.header(len(order)); err != nil {
 		return nil, err
 	}
-	for object, err := range objects {
-		if err != nil {
-			return nil, err
-		}
-		if err := e.object(object); err != nil {
+	for _, hash := range order {
+		if err := e.object(hash, distinct[hash]); err != nil {
 			return nil, err
 		}
 	}
@@ -92,12 +93,12 @@ func packHeader(n int) []byte {
 	return binary.BigEndian.AppendUint32(head, uint32(n))
 }
 
-func (e *encoder) object(o Object) error {
+func (e *encoder) object(hash plumbing.Hash, o Object) error {
 	raw, err := e.deflate(o)
 	if err != nil {
 		return err
 	}
-	e.index.Add(o.Hash(), uint64(e.pos), crc32.ChecksumIEEE(raw))
+	e.index.Add(hash, uint64(e.pos), crc32.ChecksumIEEE(raw))
 	return e.write(raw)
 }
 
