@@ -8,8 +8,9 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
-// soon is how long after a step that another one follows at once.
-const soon = time.Millisecond
+// soon is how long after a step that another one follows at once: long enough for
+// the recorded status to be seen.
+const soon = 50 * time.Millisecond
 
 // Due returns the metrics to measure before [Decide]: those of the plan when a
 // check is due, none otherwise.

@@ -65,7 +65,7 @@ func TestKnownDefects(t *testing.T) {
 			wantActions: []string{"SetWeights{{60 40 false}}"},
 		},
 		"13: a primary that was scaled to zero is not fit to fall back on": {
-			seen:      because(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *Seen) {
+			seen: because(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *Seen) {
 				s.State.Applied, s.Primary, s.Saved = v1, stopped(v1), nil
 			}),
 			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v1, wantPromoted: v1,

@@ -11,6 +11,8 @@ import (
 func (t *turn) rollback() {
 	if t.land() {
 		t.do(StopTarget{})
+	} else {
+		t.step.After = soon
 	}
 	t.warn("Canary failed! Scaling down %s.%s", t.Canary, t.Namespace)
 	t.lose()
@@ -29,13 +31,13 @@ func (t *turn) breakOff() {
 		t.do(SetPrimary{t.State.Promoted})
 	}
 	t.lose()
+	t.step.After = soon
 }
 
 func (t *turn) lose() {
 	t.enter(flaggerv1.CanaryPhaseFailed)
 	t.State.Iterations = 0
 	t.step.Verdict = VerdictFailed
-	t.step.After = soon
 	t.messageFailed()
 }
 

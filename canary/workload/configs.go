@@ -1,0 +1,169 @@
+package workload
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+)
+
+// optOut is the annotation by which a ConfigMap or Secret is left out.
+const optOut = "flagger.app/config-tracking"
+
+// trackedSecrets are the types of Secrets that configure an application. Others,
+// such as those for registries, belong to the platform.
+var trackedSecrets = []corev1.SecretType{
+	corev1.SecretTypeOpaque, corev1.SecretTypeBasicAuth, corev1.SecretTypeSSHAuth, corev1.SecretTypeTLS,
+}
+
+// readConfigs reads what the target's pod template refers to, sorted by name. An
+// optional config that does not exist is none.
+func (p *Pair) readConfigs(ctx context.Context) ([]Config, error) {
+	if p.kit.opts.IgnoreConfigs {
+		return nil, nil
+	}
+	required := map[string]bool{}
+	byKey := map[string]ref{}
+	for _, r := range refs(dict(dict(p.target.spec(), "template"), "spec")) {
+		key := configKey(r.kind, r.name())
+		byKey[key] = r
+		required[key] = required[key] || !r.optional()
+	}
+	p.Configs = slices.Sorted(maps.Keys(byKey))
+	var configs []Config
+	for key, r := range byKey {
+		config, err := p.readConfig(ctx, r.kind, r.name())
+		switch {
+		case apierrors.IsNotFound(err) && !required[key]:
+		case err != nil:
+			return nil, err
+		case config != nil:
+			configs = append(configs, *config)
+		}
+	}
+	slices.SortFunc(configs, func(a, b Config) int { return strings.Compare(a.key(), b.key()) })
+	var err error
+	p.names.configs, err = p.primaryNames(ctx, configs)
+	return configs, err
+}
+
+// readConfig returns nil for a config that is not to be tracked.
+func (p *Pair) readConfig(ctx context.Context, kind, name string) (*Config, error) {
+	live := configObject(kind, p.canary.Namespace, name)
+	if err := p.kit.live.Get(ctx, client.ObjectKeyFromObject(live), live); err != nil {
+		return nil, fmt.Errorf("reading %s %s.%s: %w", strings.ToLower(kind), name, p.canary.Namespace, err)
+	}
+	if strings.HasPrefix(live.GetAnnotations()[optOut], "disable") {
+		return nil, nil
+	}
+	if kind == kindSecret {
+		secretType, _ := live.Object["type"].(string)
+		if !slices.Contains(trackedSecrets, corev1.SecretType(secretType)) {
+			return nil, nil
+		}
+	}
+	return configOf(live)
+}
+
+func configOf(live *unstructured.Unstructured) (*Config, error) {
+	c := &Config{Kind: live.GetKind(), Name: live.GetName(), Labels: live.GetLabels(), Content: map[string]any{}}
+	for _, field := range []string{"data", "binaryData", "type"} {
+		if value, ok := live.Object[field]; ok {
+			c.Content[field] = value
+		}
+	}
+	var err error
+	c.Checksum, err = checksum(c.Content)
+	return c, err
+}
+
+func configObject(kind, namespace, name string) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
+	u.SetNamespace(namespace)
+	u.SetName(name)
+	return u
+}
+
+// primaryNames chooses the names of the primary's copies: `<name>-primary`, or
+// one of its own if another canary has promoted that copy of a shared config:
+// what one canary measured must not reach the primary of another.
+func (p *Pair) primaryNames(ctx context.Context, configs []Config) (map[string]string, error) {
+	names := map[string]string{}
+	for _, c := range configs {
+		name := c.Name + primarySuffix
+		held := &metav1.PartialObjectMetadata{}
+		held.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(c.Kind))
+		err := p.kit.live.Get(ctx, client.ObjectKey{Namespace: p.canary.Namespace, Name: name}, held)
+		if client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("reading %s %s.%s: %w", strings.ToLower(c.Kind), name, p.canary.Namespace, err)
+		}
+		if owner := metav1.GetControllerOf(held); err == nil && owner != nil && owner.UID != p.canary.UID {
+			name = fmt.Sprintf("%s-%s%s", c.Name, p.canary.Name, primarySuffix)
+		}
+		names[c.key()] = name
+	}
+	return names, nil
+}
+
+// copyConfigs gives the primary the configuration of a revision.
+func (p *Pair) copyConfigs(ctx context.Context, r *Revision) error {
+	names, err := p.primaryNames(ctx, r.Configs)
+	if err != nil {
+		return err
+	}
+	p.names.configs = names
+	for _, c := range r.Configs {
+		copied := configObject(c.Kind, p.canary.Namespace, names[c.key()])
+		_, err := controllerutil.CreateOrPatch(ctx, p.kit.live, copied, func() error {
+			fill(copied, c)
+			copied.SetLabels(merge(copied.GetLabels(), included(c.Labels, p.kit.opts.IncludeLabelPrefix)))
+			return p.claim(copied)
+		})
+		if err != nil {
+			return fmt.Errorf("copying %s to %s.%s: %w", c.key(), copied.GetName(), p.canary.Namespace, err)
+		}
+	}
+	return nil
+}
+
+// fill replaces the content of a copy.
+func fill(copied *unstructured.Unstructured, c Config) {
+	for _, field := range []string{"data", "binaryData"} {
+		delete(copied.Object, field)
+	}
+	for field, value := range runtime.DeepCopyJSON(c.Content) {
+		copied.Object[field] = value
+	}
+}
+
+// claim makes the canary the controller of an object that has none.
+func (p *Pair) claim(object client.Object) error {
+	if metav1.GetControllerOf(object) != nil {
+		return nil
+	}
+	object.SetOwnerReferences(append(object.GetOwnerReferences(), p.owned()))
+	return nil
+}
+
+func merge(a, b map[string]string) map[string]string {
+	if len(b) == 0 {
+		return a
+	}
+	out := map[string]string{}
+	for _, m := range []map[string]string{a, b} {
+		for key, value := range m {
+			out[key] = value
+		}
+	}
+	return out
+}

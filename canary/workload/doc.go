@@ -1,0 +1,19 @@
+// Package workload keeps the two copies of a Deployment that a canary release
+// needs, and the Services in front of them:
+//
+//	Deployment <target>          what Git says; the canary, or scaled to zero
+//	Deployment <target>-primary  what users get; written by Sluice alone
+//	ConfigMap, Secret <x>-primary  the configuration that the primary reads
+//	Service <apex>, <apex>-primary -> primary, <apex>-canary -> target
+//
+// A revision of the target is its pod template together with the content of the
+// ConfigMaps and Secrets that the template reads. Its digest is taken over the
+// JSON that the API server returns, not over Go structs, so that it survives
+// upgrades of Sluice and covers fields that this version has never heard of. For
+// the same reason templates are carried as JSON from the target to the primary.
+//
+// Revisions are kept as snapshots (a ControllerRevision, and a copy of each
+// ConfigMap and Secret), so that a revision can be promoted, or restored, after
+// the target has moved on. Reads are live: a stale cache would promote what was,
+// and judge what no longer is.
+package workload

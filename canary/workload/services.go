@@ -1,0 +1,181 @@
+package workload
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// handsOff keeps Flux from putting back what Git says about an object.
+var handsOff = map[string]string{
+	"kustomize.toolkit.fluxcd.io/reconcile": "disabled",
+	"helm.toolkit.fluxcd.io/driftDetection": "disabled",
+}
+
+// service is one of the three Services of a canary.
+type service struct {
+	name, selects string
+	metadata      *flaggerv1.CustomMetadata
+}
+
+// EnsureServices makes the Services of the primary and of the canary.
+func (p *Pair) EnsureServices(ctx context.Context) error {
+	_, primary, canary := p.canary.ServiceNames()
+	spec := &p.canary.Spec.Service
+	if err := p.ensureService(ctx, service{canary, p.names.value, spec.Canary}); err != nil {
+		return err
+	}
+	return p.ensureService(ctx, service{primary, p.names.primaryValue(), spec.Primary})
+}
+
+// EnsureApex makes the Service that users call select the primary. If it was
+// there before, it keeps everything else.
+func (p *Pair) EnsureApex(ctx context.Context) error {
+	apex, _, _ := p.canary.ServiceNames()
+	return p.ensureService(ctx, service{apex, p.names.primaryValue(), p.canary.Spec.Service.Apex})
+}
+
+func (p *Pair) ensureService(ctx context.Context, s service) error {
+	if p.names.label == "" {
+		return nil // neither copy exists: there is nothing to select
+	}
+	live := &corev1.Service{}
+	err := p.kit.cached.Get(ctx, client.ObjectKey{Namespace: p.canary.Namespace, Name: s.name}, live)
+	if apierrors.IsNotFound(err) {
+		return p.createService(ctx, s)
+	}
+	if err != nil {
+		return fmt.Errorf("reading service %s.%s: %w", s.name, p.canary.Namespace, err)
+	}
+	wanted := live.DeepCopy()
+	p.writeService(wanted, s)
+	if metav1.IsControlledBy(live, p.canary) {
+		p.writeMetadata(wanted, s)
+	} else {
+		wanted.Annotations = merge(wanted.Annotations, handsOff)
+	}
+	if equality.Semantic.DeepEqual(live, wanted) {
+		return nil
+	}
+	if err := p.kit.live.Patch(ctx, wanted, client.MergeFrom(live)); err != nil {
+		return fmt.Errorf("writing service %s.%s: %w", s.name, p.canary.Namespace, err)
+	}
+	return nil
+}
+
+func (p *Pair) createService(ctx context.Context, s service) error {
+	created := &corev1.Service{ObjectMeta: metav1.ObjectMeta{
+		Name: s.name, Namespace: p.canary.Namespace, OwnerReferences: []metav1.OwnerReference{p.owned()},
+	}}
+	if p.canary.Spec.Service.Headless {
+		created.Spec.ClusterIP = corev1.ClusterIPNone
+	}
+	created.Spec.Type = corev1.ServiceTypeClusterIP
+	if d := p.canary.Spec.Service.TrafficDistribution; d != "" {
+		created.Spec.TrafficDistribution = &d
+	}
+	p.writeService(created, s)
+	p.writeMetadata(created, s)
+	if err := p.kit.live.Create(ctx, created); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("creating service %s.%s: %w", s.name, p.canary.Namespace, err)
+	}
+	return nil
+}
+
+// writeService writes selector and ports. A node port that was given stays.
+func (p *Pair) writeService(svc *corev1.Service, s service) {
+	svc.Spec.Selector = map[string]string{p.names.label: s.selects}
+	ports := p.ports()
+	for i := range ports {
+		for _, had := range svc.Spec.Ports {
+			if had.Name == ports[i].Name {
+				ports[i].NodePort = had.NodePort
+			}
+		}
+	}
+	if !equality.Semantic.DeepEqual(byPort(ports), byPort(svc.Spec.Ports)) {
+		svc.Spec.Ports = ports
+	}
+}
+
+func byPort(ports []corev1.ServicePort) []corev1.ServicePort {
+	return slices.SortedFunc(slices.Values(ports), func(a, b corev1.ServicePort) int { return int(a.Port) - int(b.Port) })
+}
+
+// writeMetadata replaces labels and annotations, but for those that the canary
+// says are not to be managed.
+func (p *Pair) writeMetadata(svc *corev1.Service, s service) {
+	labels, annotations := map[string]string{p.names.label: s.name}, maps.Clone(handsOff)
+	if s.metadata != nil {
+		labels = merge(s.metadata.Labels, labels)
+		annotations = merge(s.metadata.Annotations, annotations)
+	}
+	if u := p.canary.Spec.Service.UnmanagedMetadata; u != nil {
+		keep(labels, svc.Labels, u.Labels)
+		keep(annotations, svc.Annotations, u.Annotations)
+	}
+	svc.Labels, svc.Annotations = labels, annotations
+}
+
+// keep takes over the values that keys have now, and no others.
+func keep(wanted, live map[string]string, keys []string) {
+	for _, key := range keys {
+		if value, ok := live[key]; ok {
+			wanted[key] = value
+		}
+	}
+}
+
+// ports are the canary's port and, if asked for, all others of the containers.
+func (p *Pair) ports() []corev1.ServicePort {
+	s := p.canary.Spec.Service
+	main := corev1.ServicePort{Name: s.PortName, Protocol: corev1.ProtocolTCP, Port: s.Port, TargetPort: intstr.FromInt32(s.Port)}
+	if main.Name == "" {
+		main.Name = "http"
+	}
+	if s.TargetPort != (intstr.IntOrString{}) {
+		main.TargetPort = s.TargetPort
+	}
+	if s.AppProtocol != "" {
+		main.AppProtocol = &s.AppProtocol
+	}
+	ports := []corev1.ServicePort{main}
+	if s.PortDiscovery && p.target != nil {
+		ports = append(ports, p.discovered(main)...)
+	}
+	return ports
+}
+
+// discovered are the ports of the target's containers, sidecars of meshes aside.
+func (p *Pair) discovered(main corev1.ServicePort) []corev1.ServicePort {
+	var found []corev1.ServicePort
+	for _, container := range p.target.Spec.Template.Spec.Containers {
+		if container.Name == "istio-proxy" || container.Name == "envoy" {
+			continue
+		}
+		for i, port := range container.Ports {
+			if port.ContainerPort == main.TargetPort.IntVal || port.Name != "" && port.Name == main.TargetPort.StrVal {
+				continue
+			}
+			name := port.Name
+			if name == "" {
+				name = fmt.Sprintf("tcp-%s-%d", container.Name, i)
+			}
+			found = append(found, corev1.ServicePort{Name: name, Protocol: corev1.ProtocolTCP,
+				Port: port.ContainerPort, TargetPort: intstr.FromInt32(port.ContainerPort)})
+		}
+	}
+	slices.SortFunc(found, func(a, b corev1.ServicePort) int { return strings.Compare(a.Name, b.Name) })
+	return slices.CompactFunc(found, func(a, b corev1.ServicePort) bool { return a.Name == b.Name })
+}

@@ -1,0 +1,45 @@
+package canary
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/router"
+)
+
+// perform carries out the actions in order. All are absolute, so that the first
+// error ends it and the next reconcile repeats it.
+func (r *Reconciler) perform(ctx context.Context, l *look, actions []canary.Action) error {
+	for _, action := range actions {
+		if err := l.perform(ctx, action); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *look) perform(ctx context.Context, action canary.Action) error {
+	switch a := action.(type) {
+	case canary.EnsureServices:
+		return l.pair.EnsureServices(ctx)
+	case canary.EnsureApex:
+		return l.pair.EnsureApex(ctx)
+	case canary.EnsureRoute:
+		return l.router.Reconcile(ctx, l.canary)
+	case canary.SetWeights:
+		return l.router.SetWeights(ctx, l.canary, router.Weights(a.Weights))
+	case canary.Snapshot:
+		return l.pair.Save(ctx, a.Revision)
+	case canary.SetPrimary:
+		return l.pair.SetPrimary(ctx, a.Revision)
+	case canary.StartTarget:
+		return l.pair.StartTarget(ctx)
+	case canary.StopTarget:
+		return l.pair.StopTarget(ctx)
+	case canary.Prune:
+		return l.pair.Prune(ctx, a.Keep)
+	default:
+		return fmt.Errorf("performing %T: unknown action", action)
+	}
+}

@@ -1,0 +1,99 @@
+package canary
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/util/retry"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/metric"
+	"github.com/sluice-cd/sluice/canary/workload"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+)
+
+// Reconciler serves Canaries.
+type Reconciler struct {
+	// Provider routes the traffic of canaries that name none.
+	Provider string
+	// MetricsServer is the URL of the Prometheus of canaries that name none.
+	MetricsServer string
+	// MinInterval is the shortest time between two checks; zero is
+	// [flaggerv1.MinAnalysisInterval].
+	MinInterval time.Duration
+	// Workload are the settings for copies of workloads.
+	Workload workload.Options
+	// Version is told in flagger_info.
+	Version string
+	// Registry gets the metrics; nil is controller-runtime's.
+	Registry prometheus.Registerer
+
+	live     client.Client
+	clock    clock.PassiveClock
+	recorder reconciler.Recorder
+	kit      *workload.Kit
+	checker  *metric.Checker
+	metrics  *metrics
+	watched  watchlist
+	ticks    ticks
+}
+
+// reasons of the Ready condition; while all is well it is the phase.
+const (
+	reasonInvalid = "InvalidSpec"
+	reasonFailed  = "ReconciliationFailed"
+	reasonWaiting = "NotReady"
+)
+
+// errFailed is the verdict on a revision, which only another revision changes.
+type errFailed struct{ message string }
+
+func (e errFailed) Error() string { return e.message }
+
+// errWaiting is a state that keeps a canary from working, and that others mend.
+type errWaiting struct{ message string }
+
+func (e errWaiting) Error() string { return e.message }
+
+// Reconcile implements [reconciler.Controller].
+func (r *Reconciler) Reconcile(ctx context.Context, c *flaggerv1.Canary) (reconciler.Result, error) {
+	now := r.clock.Now()
+	look, err := r.observe(ctx, c, now)
+	if err != nil {
+		return reconciler.Result{}, err
+	}
+	step, err := canary.Decide(look.seen, now)
+	if err != nil {
+		return reconciler.Result{}, reconcile.TerminalError(err)
+	}
+	// A gateway that writes the status of its route at the same moment is no
+	// reason to report a failure.
+	if err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		return r.perform(ctx, look, step.Actions)
+	}); err != nil {
+		return reconciler.Result{}, err
+	}
+	return r.record(ctx, look, step)
+}
+
+// Reason implements [reconciler.Controller].
+func (r *Reconciler) Reason(err error) string {
+	var failed errFailed
+	var waiting errWaiting
+	switch {
+	case errors.As(err, &failed):
+		return string(flaggerv1.CanaryPhaseFailed)
+	case errors.As(err, &waiting):
+		return reasonWaiting
+	case errors.Is(err, reconcile.TerminalError(nil)):
+		return reasonInvalid
+	default:
+		return reasonFailed
+	}
+}

@@ -1,0 +1,137 @@
+package canary
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+)
+
+// reasonSynced is the reason of every event, as Flagger has it.
+const reasonSynced = "Synced"
+
+// record writes the next state into the status, in memory, and says how it stands.
+func (r *Reconciler) record(ctx context.Context, l *look, step canary.Step) (reconciler.Result, error) {
+	c, state := l.canary, step.State
+	c.Status.Phase = state.Phase
+	c.Status.FailedChecks = state.FailedChecks
+	c.Status.CanaryWeight = state.Weight
+	c.Status.Iterations = state.Iterations
+	c.Status.LastAppliedSpec = state.Applied
+	c.Status.LastPromotedSpec = state.Promoted
+	if !state.At.Equal(l.seen.State.At) {
+		c.Status.LastTransitionTime = metav1.NewTime(state.At)
+		r.ticks.note(c.UID, state.At)
+	}
+	if l.pair.Revision != nil {
+		c.Status.TrackedConfigs = l.pair.Revision.TrackedConfigs()
+	}
+	r.setPromoted(c)
+	r.metrics.stands(c)
+	r.metrics.step(c, l, step)
+	result := reconciler.Result{Reason: string(state.Phase), Message: step.Message, After: step.After}
+	for _, e := range step.Events {
+		log.FromContext(ctx).Info("canary event", "phase", state.Phase, "weight", state.Weight, "event", e.Message)
+		result.Events = append(result.Events, eventOf(e))
+	}
+	return verdict(result, l, step)
+}
+
+func eventOf(e canary.Event) reconciler.Event {
+	kind := corev1.EventTypeNormal
+	if e.Warning {
+		kind = corev1.EventTypeWarning
+	}
+	return reconciler.Event{Type: kind, Reason: reasonSynced, Message: e.Message}
+}
+
+// verdict says whether the canary is Ready, on its way, or stalled. A failed
+// revision is stalled until Git has another one; when Git is back at what users
+// have, all is well again.
+func verdict(result reconciler.Result, l *look, step canary.Step) (reconciler.Result, error) {
+	reverted := l.seen.Target.Exists && l.seen.Target.Revision == step.State.Promoted
+	switch {
+	case step.Problem != "":
+		return result, reconciler.Waiting(errWaiting{step.Problem}, max(l.seen.Plan.Interval, flaggerv1.MinAnalysisInterval))
+	case step.State.Phase == flaggerv1.CanaryPhaseFailed && step.After == 0 && !reverted:
+		return result, reconcile.TerminalError(errFailed{step.Message})
+	case step.State.Phase == flaggerv1.CanaryPhaseFailed && step.After == 0:
+	case step.State.Phase == flaggerv1.CanaryPhaseInitialized, step.State.Phase == flaggerv1.CanaryPhaseSucceeded:
+	default:
+		result.Progressing = true
+	}
+	return result, nil
+}
+
+// promoted is what Flagger's condition says in each phase.
+var promoted = map[flaggerv1.CanaryPhase]struct {
+	status  metav1.ConditionStatus
+	message string
+}{
+	flaggerv1.CanaryPhaseInitializing:     {metav1.ConditionUnknown, "New Deployment detected, starting initialization."},
+	flaggerv1.CanaryPhaseInitialized:      {metav1.ConditionTrue, "Deployment initialization completed."},
+	flaggerv1.CanaryPhaseWaiting:          {metav1.ConditionUnknown, "Waiting for approval."},
+	flaggerv1.CanaryPhaseProgressing:      {metav1.ConditionUnknown, "New revision detected, progressing canary analysis."},
+	flaggerv1.CanaryPhaseWaitingPromotion: {metav1.ConditionUnknown, "Waiting for approval."},
+	flaggerv1.CanaryPhasePromoting:        {metav1.ConditionUnknown, "Canary analysis completed, starting primary rolling update."},
+	flaggerv1.CanaryPhaseFinalising:       {metav1.ConditionUnknown, "Canary analysis completed, routing all traffic to primary."},
+	flaggerv1.CanaryPhaseSucceeded:        {metav1.ConditionTrue, "Canary analysis completed successfully, promotion finished."},
+	flaggerv1.CanaryPhaseFailed:           {metav1.ConditionFalse, "Canary analysis failed, Deployment scaled to zero."},
+	flaggerv1.CanaryPhaseTerminating:      {metav1.ConditionUnknown, "Canary deleted, restoring the Deployment."},
+}
+
+// setPromoted writes Flagger's condition, whose reason is the phase.
+func (r *Reconciler) setPromoted(c *flaggerv1.Canary) {
+	says := promoted[c.Status.Phase]
+	conditions := c.GetConditions()
+	apimeta.SetStatusCondition(&conditions, metav1.Condition{
+		Type: string(flaggerv1.PromotedType), Status: says.status,
+		Reason: string(c.Status.Phase), Message: says.message,
+		ObservedGeneration: c.Generation, LastTransitionTime: metav1.NewTime(r.clock.Now()),
+	})
+	c.SetConditions(conditions)
+}
+
+// ticks remembers the times of the last transitions precisely. The status has
+// whole seconds, which would cut a stage of one second to nothing; after a
+// restart that is all there is.
+type ticks struct {
+	mu sync.Mutex
+	at map[types.UID]time.Time
+}
+
+func (t *ticks) note(uid types.UID, at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.at == nil {
+		t.at = map[types.UID]time.Time{}
+	}
+	t.at[uid] = at
+}
+
+// precise returns the time of the last transition of c.
+func (t *ticks) precise(c *flaggerv1.Canary) time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	recorded := c.Status.LastTransitionTime.Time
+	if at, ok := t.at[c.UID]; ok && at.Unix() == recorded.Unix() {
+		return at
+	}
+	return recorded
+}
+
+func (t *ticks) forget(uid types.UID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.at, uid)
+}
