@@ -25,8 +25,10 @@ func NewStore() *Store {
 func (s *Store) Get(key types.NamespacedName, target Target) (*Snapshot, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	snapshot, ok := s.snapshots[key]
-	return snapshot, ok && snapshot.source == target.source
+	if snapshot, ok := s.snapshots[key]; ok && snapshot.source == target.source {
+		return snapshot, true
+	}
+	return nil, false
 }
 
 // Put replaces the snapshot of key.

@@ -1,0 +1,67 @@
+// Package imagepolicy reconciles ImagePolicy: it chooses one of the tags that
+// the ImageRepository's last scan found.
+//
+//	scan, spec, request, --> repository --> tags --> policy.Select --> digest --> status
+//	accessFrom, labels       may I read it?
+//
+// A policy that found a tag is Ready, and status.latestRef is its choice. When
+// none qualifies, or when it may not read the tags, it is not Ready and latestRef
+// keeps the last choice, which then counts for nothing.
+//
+// Tags live in memory. After a restart a policy whose choice was made for its
+// present spec stays as it is until the first scan has brought the tags back;
+// any other waits for that scan without being Ready. Nothing is polled: each
+// arrival of tags, each change of the repository and of the namespace's labels
+// brings the policy back.
+package imagepolicy
+
+import (
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/scan"
+)
+
+// +kubebuilder:rbac:groups=image.toolkit.fluxcd.io,resources=imagepolicies,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=image.toolkit.fluxcd.io,resources=imagepolicies/status,verbs=get;patch
+// +kubebuilder:rbac:groups=image.toolkit.fluxcd.io,resources=imagerepositories,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=secrets;serviceaccounts,verbs=get
+// +kubebuilder:rbac:groups="",resources=events,verbs=create;patch
+
+// Reconciler chooses tags.
+type Reconciler struct {
+	// Client reads ImageRepositories, ImagePolicies and Namespaces from a cache
+	// that has the index that SetupWithManager makes.
+	Client client.Client
+	// Secrets reads Secrets and ServiceAccounts; it should not cache them.
+	Secrets  client.Reader
+	Registry *scan.Client
+	Store    *scan.Store
+	Clock    clock.PassiveClock
+	// NoCrossNamespaceRefs forbids ImageRepositories of other namespaces, whatever
+	// their accessFrom says.
+	NoCrossNamespaceRefs bool
+}
+
+// SetupWithManager registers the controller.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
+	if err := index(mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
+	return reconciler.Setup(mgr, "imagepolicy", kind, r, opts, r.watchRepositories, r.watchNamespaces, r.watchTags)
+}
+
+var kind = reconciler.Kind[*imagev1.ImagePolicy]{
+	New:       func() *imagev1.ImagePolicy { return &imagev1.ImagePolicy{} },
+	Suspended: func(p *imagev1.ImagePolicy) bool { return p.Spec.Suspend },
+	Observed: func(p *imagev1.ImagePolicy) reconciler.Observed {
+		return reconciler.Observed{
+			Generation: &p.Status.ObservedGeneration,
+			HandledAt:  &p.Status.LastHandledReconcileAt,
+		}
+	},
+}

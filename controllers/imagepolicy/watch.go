@@ -1,0 +1,109 @@
+package imagepolicy
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	srcs "sigs.k8s.io/controller-runtime/pkg/source"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+)
+
+// byRepository indexes policies by the repository they refer to.
+const byRepository = "spec.imageRepositoryRef"
+
+func index(indexer client.FieldIndexer) error {
+	ctx := context.TODO() //nolint:forbidigo // SetupWithManager has no context, and nothing here waits
+	return indexer.IndexField(ctx, &imagev1.ImagePolicy{}, byRepository, indexOf)
+}
+
+func indexOf(obj client.Object) []string {
+	p, ok := obj.(*imagev1.ImagePolicy)
+	if !ok {
+		return nil
+	}
+	return []string{repositoryKey(p).String()}
+}
+
+// policiesOf are the policies that refer to a repository.
+func (r *Reconciler) policiesOf(ctx context.Context, key types.NamespacedName) []reconcile.Request {
+	return r.requests(ctx, func(*imagev1.ImagePolicy) bool { return true }, client.MatchingFields{byRepository: key.String()})
+}
+
+func (r *Reconciler) requests(ctx context.Context, wanted func(*imagev1.ImagePolicy) bool, opts ...client.ListOption) []reconcile.Request {
+	var list imagev1.ImagePolicyList
+	if err := r.Client.List(ctx, &list, append(opts, client.UnsafeDisableDeepCopy)...); err != nil {
+		log.FromContext(ctx).Error(err, "listing policies that a change concerns")
+		return nil
+	}
+	var found []reconcile.Request
+	for i := range list.Items {
+		if wanted(&list.Items[i]) {
+			found = append(found, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+		}
+	}
+	return found
+}
+
+// watchRepositories brings policies back when their repository was edited, came
+// or went, or when a scan found other tags.
+func (r *Reconciler) watchRepositories(b *builder.Builder) *builder.Builder {
+	toPolicies := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, obj client.Object) []reconcile.Request {
+		return r.policiesOf(ctx, client.ObjectKeyFromObject(obj))
+	})
+	return b.Watches(&imagev1.ImageRepository{}, toPolicies, builder.WithPredicates(
+		predicate.Or(predicate.GenerationChangedPredicate{}, scanned())))
+}
+
+// scanned passes updates after which the set of tags, or the reason why there is
+// none, is another.
+func scanned() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*imagev1.ImageRepository)
+		after, also := e.ObjectNew.(*imagev1.ImageRepository)
+		return ok && also && (revision(before) != revision(after) ||
+			!equality.Semantic.DeepEqual(before.Status.Conditions, after.Status.Conditions))
+	}}
+}
+
+func revision(repo *imagev1.ImageRepository) string {
+	if repo.Status.LastScanResult == nil {
+		return ""
+	}
+	return repo.Status.CanonicalImageName + "@" + repo.Status.LastScanResult.Revision
+}
+
+// watchNamespaces brings policies back that refer to other namespaces when the
+// labels of their own change, which is what spec.accessFrom selects.
+func (r *Reconciler) watchNamespaces(b *builder.Builder) *builder.Builder {
+	toPolicies := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, obj client.Object) []reconcile.Request {
+		return r.requests(ctx, foreign, client.InNamespace(obj.GetName()))
+	})
+	return b.Watches(&corev1.Namespace{}, toPolicies, builder.WithPredicates(predicate.LabelChangedPredicate{}))
+}
+
+func foreign(p *imagev1.ImagePolicy) bool { return repositoryKey(p).Namespace != p.Namespace }
+
+// watchTags brings policies back when the tags they wait for are in memory. That
+// needs a source of its own: after a restart a scan that finds nothing new changes
+// no status.
+func (r *Reconciler) watchTags(b *builder.Builder) *builder.Builder {
+	return b.WatchesRawSource(srcs.Func(func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+		r.Store.OnArrival(func(key types.NamespacedName) {
+			for _, request := range r.policiesOf(ctx, key) {
+				queue.Add(request)
+			}
+		})
+		return nil
+	}))
+}

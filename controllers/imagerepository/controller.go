@@ -1,0 +1,73 @@
+// Package imagerepository reconciles ImageRepository: it asks a registry for
+// the tags of an image, keeps them for policies, and sums them up in status.
+//
+//	interval, spec, request --> due? --> scan.Client.Tags --> scan.Store --> status
+//
+// The registry is asked when the interval has passed, when a person or a webhook
+// requests it, when the spec was edited, when the last attempt failed, and when
+// the tags are not in memory, as after a restart.
+//
+// A scan that finds nothing new writes nothing, with one exception. Clients show
+// status.lastScanResult.scanTime as LAST SCAN, and one that stands still looks
+// like a controller that does, so it is brought up to date when it is ten minutes
+// old. Until then it may be earlier than the last scan.
+//
+// spec.accessFrom is honoured by the policies that refer to the repository.
+package imagerepository
+
+import (
+	"context"
+
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/scan"
+)
+
+// +kubebuilder:rbac:groups=image.toolkit.fluxcd.io,resources=imagerepositories,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=image.toolkit.fluxcd.io,resources=imagerepositories/status,verbs=get;patch
+// +kubebuilder:rbac:groups="",resources=secrets;serviceaccounts,verbs=get
+// +kubebuilder:rbac:groups="",resources=events,verbs=create;patch
+
+// Reconciler scans registries.
+type Reconciler struct {
+	// Secrets reads Secrets and ServiceAccounts; it should not cache them.
+	Secrets  client.Reader
+	Registry *scan.Client
+	Store    *scan.Store
+	Clock    clock.PassiveClock
+}
+
+// SetupWithManager registers the controller.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
+	return reconciler.Setup(mgr, "imagerepository", kind, r, opts, r.forgetDeleted)
+}
+
+var kind = reconciler.Kind[*imagev1.ImageRepository]{
+	New:       func() *imagev1.ImageRepository { return &imagev1.ImageRepository{} },
+	Suspended: func(repo *imagev1.ImageRepository) bool { return repo.Spec.Suspend },
+	Observed: func(repo *imagev1.ImageRepository) reconciler.Observed {
+		return reconciler.Observed{
+			Generation: &repo.Status.ObservedGeneration,
+			HandledAt:  &repo.Status.LastHandledReconcileAt,
+		}
+	},
+}
+
+// forgetDeleted drops the tags of deleted repositories. A finalizer could do the
+// same, at the price of a write for every repository there is.
+func (r *Reconciler) forgetDeleted(b *builder.Builder) *builder.Builder {
+	return b.Watches(&imagev1.ImageRepository{}, handler.Funcs{
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			r.Store.Delete(client.ObjectKeyFromObject(e.Object))
+		},
+	})
+}
