@@ -22,6 +22,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
 	"github.com/sluice-cd/sluice/test/chain"
 	"github.com/sluice-cd/sluice/test/traffic"
 )
@@ -36,6 +39,7 @@ func main() {
 	node := flag.String("node", "simulated", "simulated or real")
 	keep := flag.Bool("keep", false, "leave everything running until Ctrl-C")
 	flag.Parse()
+	log.SetLogger(logr.Discard()) // what is worth telling is in the timeline
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	s := &stage{node: *node, keep: *keep, out: newPrinter(os.Stdout)}

@@ -67,16 +67,15 @@ func (p *printer) begin(r chain.Release, node string) {
 			kind = "a bad release: a third of its answers are errors"
 		}
 	}
-	p.tag, p.hops = r.Tag, nil
+	p.tag, p.hops, p.start = r.Tag, nil, p.now()
+	p.last = p.start
 	p.printf("\n%s %s\n", p.style.bold(r.Tag), p.style.dim("· "+kind))
 }
 
 func (p *printer) pushed(image string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.start = p.now()
-	p.last = p.start
-	p.line(p.start, "pushed", image)
+	p.line(p.now(), "pushed", image)
 }
 
 // entry prints one line of the timeline. Before the first release the chain
@@ -100,7 +99,7 @@ func (p *printer) entry(e chain.Entry) {
 	p.hops = append(p.hops, hop{e.Hop, e.At.Sub(p.last)})
 	p.line(e.At, string(e.Hop), text)
 	for _, detail := range e.Detail {
-		p.printf("                              %s\n", p.style.diff(detail))
+		p.printf("%32s%s\n", "", p.style.diff(detail))
 	}
 }
 
