@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.uber.org/zap/zapcore"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+)
+
+// groups are the sets of kinds that --controllers names.
+var groups = []string{"image", "source", "kustomize", "canary"}
+
+// flags are the settings of `sluice controller`.
+type flags struct {
+	kubeconfig  string
+	controllers []string
+	concurrent  int
+	qps         float32
+	burst       int
+	logLevel    string
+
+	metricsAddr, healthAddr     string
+	leaderElect                 bool
+	namespace                   string
+	watchNamespace              string
+	noCrossNamespace            bool
+	storagePath                 string
+	storageAddr, storageAdvAddr string
+	meshProvider, metricsServer string
+	selectorLabels              []string
+	canaryMinInterval           time.Duration
+}
+
+func (f *flags) register(set *pflag.FlagSet) {
+	set.StringVar(&f.kubeconfig, "kubeconfig", "", "path of a kubeconfig; default: KUBECONFIG, or the pod's service account")
+	set.StringSliceVar(&f.controllers, "controllers", groups, "which groups of kinds to serve: "+strings.Join(groups, ", "))
+	set.IntVar(&f.concurrent, "concurrent", 10, "objects of one kind reconciled at once")
+	set.Float32Var(&f.qps, "kube-api-qps", 500, "requests per second to the API server")
+	set.IntVar(&f.burst, "kube-api-burst", 1000, "burst of requests to the API server")
+	set.StringVar(&f.logLevel, "log-level", "info", "debug, info or error")
+	set.StringVar(&f.metricsAddr, "metrics-addr", ":8080", "where Prometheus metrics are served; 0 disables them")
+	set.StringVar(&f.healthAddr, "health-addr", ":9440", "where /healthz and /readyz are served; 0 disables them")
+	set.BoolVar(&f.leaderElect, "enable-leader-election", false, "run the controllers only while holding the lease")
+	set.StringVar(&f.namespace, "namespace", env("RUNTIME_NAMESPACE", "sluice-system"), "namespace of the lease")
+	set.StringVar(&f.watchNamespace, "watch-namespace", "", "serve only this namespace; default: all")
+	set.BoolVar(&f.noCrossNamespace, "no-cross-namespace-refs", false, "refuse references to sources in other namespaces")
+	set.StringVar(&f.storagePath, "storage-path", "/data", "folder of Git mirrors and artifacts; a cache, rebuilt when lost")
+	set.StringVar(&f.storageAddr, "storage-addr", ":9090", "where artifacts are served")
+	set.StringVar(&f.storageAdvAddr, "storage-adv-addr", "", "host[:port] that artifact URLs name; default: the address listened on")
+	set.StringVar(&f.metricsServer, "metrics-server", "http://prometheus:9090", "Prometheus that canary analysis asks")
+	set.StringVar(&f.meshProvider, "mesh-provider", "kubernetes", "router of canaries that name no provider")
+	set.StringSliceVar(&f.selectorLabels, "selector-labels", []string{"app", "name", "app.kubernetes.io/name"}, "labels by which a canary's target may select its pods")
+	set.DurationVar(&f.canaryMinInterval, "canary-min-interval", 10*time.Second, "shortest analysis interval; a shorter one is raised to it")
+}
+
+func env(name, fallback string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return fallback
+}
+
+// validate refuses what would only fail later, in a worse place.
+func (f *flags) validate() error {
+	for _, name := range f.controllers {
+		if !slices.Contains(groups, name) {
+			return fmt.Errorf("--controllers: unknown group %q; known: %s", name, strings.Join(groups, ", "))
+		}
+	}
+	if len(f.controllers) == 0 {
+		return fmt.Errorf("--controllers: name at least one of %s", strings.Join(groups, ", "))
+	}
+	if f.concurrent < 1 {
+		return fmt.Errorf("--concurrent: must be at least 1, is %d", f.concurrent)
+	}
+	return nil
+}
+
+// serves reports whether --controllers names the group.
+func (f *flags) serves(group string) bool { return slices.Contains(f.controllers, group) }
+
+func controllerCommand() *cobra.Command {
+	var f flags
+	cmd := &cobra.Command{
+		Use:   "controller",
+		Short: "Run the controllers",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.validate(); err != nil {
+				return err
+			}
+			if err := setLogger(f.logLevel); err != nil {
+				return err
+			}
+			config, err := restConfig(&f)
+			if err != nil {
+				return err
+			}
+			return run(cmd.Context(), config, &f)
+		},
+	}
+	f.register(cmd.Flags())
+	return cmd
+}
+
+// restConfig finds the cluster: the flag, then KUBECONFIG, then the pod.
+func restConfig(f *flags) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = f.kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("finding the cluster (--kubeconfig, KUBECONFIG or a service account): %w", err)
+	}
+	config.QPS, config.Burst = f.qps, f.burst
+	config.UserAgent = "sluice/" + version
+	return config, nil
+}
+
+// setLogger writes JSON lines with the keys that `flux logs` reads.
+func setLogger(level string) error {
+	parsed, err := zapcore.ParseLevel(level)
+	if err != nil {
+		return fmt.Errorf("--log-level: %w", err)
+	}
+	ctrl.SetLogger(zap.New(zap.JSONEncoder(func(c *zapcore.EncoderConfig) {
+		c.TimeKey, c.LevelKey, c.MessageKey = "ts", "level", "msg"
+		c.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+		c.StacktraceKey = zapcore.OmitKey
+	}), zap.Level(parsed)))
+	return nil
+}

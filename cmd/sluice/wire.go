@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/sluice-cd/sluice/canary/workload"
+	"github.com/sluice-cd/sluice/controllers/canary"
+	"github.com/sluice-cd/sluice/controllers/gitrepository"
+	"github.com/sluice-cd/sluice/controllers/imagepolicy"
+	"github.com/sluice-cd/sluice/controllers/imagerepository"
+	"github.com/sluice-cd/sluice/controllers/imageupdateautomation"
+	"github.com/sluice-cd/sluice/controllers/kustomization"
+	"github.com/sluice-cd/sluice/internal/bus"
+	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/scan"
+	"github.com/sluice-cd/sluice/source"
+	"github.com/sluice-cd/sluice/writeback"
+)
+
+// wiring gives every controller what it needs. Mirrors, hints and the artifact
+// store are shared, so that a pushed commit is fetched and applied at once; a
+// group that runs elsewhere is found through the API instead.
+type wiring struct {
+	mgr     ctrl.Manager
+	flags   *flags
+	clock   clock.Clock
+	options reconciler.Options
+
+	mirrors *git.Mirrors
+	hints   *bus.Hints
+	store   *source.Store
+}
+
+// all sets up the groups that the flags name.
+func (w *wiring) all() error {
+	w.mirrors = git.NewMirrors(filepath.Join(w.flags.storagePath, "mirrors"), w.clock)
+	w.hints = bus.New()
+	for _, group := range []struct {
+		name  string
+		setup func() error
+	}{
+		{"image", w.image}, {"source", w.source}, {"kustomize", w.kustomize}, {"canary", w.canary},
+	} {
+		if !w.flags.serves(group.name) {
+			continue
+		}
+		if err := group.setup(); err != nil {
+			return fmt.Errorf("setting up group %s: %w", group.name, err)
+		}
+	}
+	return nil
+}
+
+func (w *wiring) image() error {
+	scanned, err := scan.NewMetrics(metrics.Registry)
+	if err != nil {
+		return err
+	}
+	client, registry, tags := w.mgr.GetClient(), scan.NewClient(w.clock, scanned), scan.NewStore()
+	repositories := &imagerepository.Reconciler{Secrets: client, Registry: registry, Store: tags, Clock: w.clock}
+	policies := &imagepolicy.Reconciler{
+		Client: client, Secrets: client, Registry: registry, Store: tags, Clock: w.clock,
+		NoCrossNamespaceRefs: w.flags.noCrossNamespace,
+	}
+	automations := &imageupdateautomation.Reconciler{
+		Client: client, Writer: writeback.NewWriter(w.mirrors, w.clock), Hints: w.hints, Clock: w.clock,
+		NoCrossNamespaceRefs: w.flags.noCrossNamespace,
+	}
+	return errors.Join(
+		repositories.SetupWithManager(w.mgr, w.options),
+		policies.SetupWithManager(w.mgr, w.options),
+		automations.SetupWithManager(w.mgr, w.options),
+	)
+}
+
+func (w *wiring) source() error {
+	listener, err := net.Listen("tcp", w.flags.storageAddr)
+	if err != nil {
+		return fmt.Errorf("--storage-addr: %w", err)
+	}
+	address := w.flags.storageAdvAddr
+	if address == "" {
+		address = listener.Addr().String()
+	}
+	w.store = source.NewStore(filepath.Join(w.flags.storagePath, "artifacts"), address, w.clock)
+	if err := w.mgr.Add(&artifactServer{listener: listener, handler: w.store}); err != nil {
+		return err
+	}
+	repositories := &gitrepository.Reconciler{Mirrors: w.mirrors, Store: w.store, Hints: w.hints}
+	return repositories.SetupWithManager(w.mgr, w.options)
+}
+
+func (w *wiring) kustomize() error {
+	kustomizations := &kustomization.Reconciler{
+		Opener: source.NewOpener(w.store), NoCrossNamespaceRefs: w.flags.noCrossNamespace,
+	}
+	return kustomizations.SetupWithManager(w.mgr, w.options)
+}
+
+func (w *wiring) canary() error {
+	canaries := &canary.Reconciler{
+		Provider: w.flags.meshProvider, MetricsServer: w.flags.metricsServer, MinInterval: w.flags.canaryMinInterval,
+		Workload: workload.Options{SelectorLabels: w.flags.selectorLabels}, Version: version,
+	}
+	return canaries.SetupWithManager(w.mgr, w.options)
+}
+
+// artifactServer serves artifacts to other controllers and clients.
+type artifactServer struct {
+	listener net.Listener
+	handler  http.Handler
+}
+
+// headerTimeout bounds how long a client may take to say what it wants.
+const headerTimeout = 10 * time.Second
+
+// NeedLeaderElection says that every replica serves what it has.
+func (*artifactServer) NeedLeaderElection() bool { return false }
+
+// Start serves until ctx ends.
+func (s *artifactServer) Start(ctx context.Context) error {
+	server := &http.Server{Handler: s.handler, ReadHeaderTimeout: headerTimeout}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,152 @@
+// Package crash kills the controller at random points of releases and demands
+// that every release ends exactly as it would have without.
+package crash
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluice-cd/sluice/test/chain"
+	"github.com/sluice-cd/sluice/test/harness"
+	"github.com/sluice-cd/sluice/test/traffic"
+)
+
+var (
+	kills = flag.Int("kills", 50, "how often the controller is killed")
+	seed  = flag.Uint64("seed", 0, "of the random delays; 0 takes the time")
+)
+
+// maxDelay is the longest time between a start and the next kill: longer than
+// most hops of a release, so that kills land in all of them.
+const maxDelay = 2500 * time.Millisecond
+
+// broken is a release that fails its analysis.
+var broken = traffic.Traits{ErrorRate: 0.5, Latency: traffic.Healthy.Latency}
+
+func TestReleasesEndAsIfTheControllerHadNotBeenKilled(t *testing.T) {
+	p, err := harness.FromEnv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *seed == 0 {
+		*seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("-seed %d", *seed)
+	work := t.TempDir()
+	c, err := chain.Setup(t.Context(), p, work, chain.Options{Namespace: "crash", Interval: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	users(t, c)
+	sluice, err := p.StartController(t.Context(), work, "--canary-min-interval", "1s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(sluice.Stop)
+	if err := c.Ready(t.Context()); err != nil {
+		t.Fatalf("%v\n%s", err, sluice.Tail(4000))
+	}
+	k := killer{sluice: sluice, random: rand.New(rand.NewPCG(*seed, 1)), left: *kills}
+	want := []string{"Begin with " + chain.First}
+	trusted := chain.First
+	for minor := 1; k.left > 0; minor++ {
+		tag := fmt.Sprintf("1.%d.0", minor)
+		release, expected := chain.Release{Tag: tag}, chain.Promoted
+		if minor%3 == 0 {
+			release.Traits, expected = broken, chain.RolledBack
+		}
+		outcome := k.during(t, c, release)
+		if outcome != expected {
+			t.Fatalf("%s was %s, want %s\n%s", tag, outcome, expected, sluice.Tail(4000))
+		}
+		if expected == chain.Promoted {
+			trusted = tag
+		}
+		want = append(want, "Release "+c.Image()+":"+tag)
+		check(t, c, want, trusted)
+		t.Logf("%s %s, %d kills left", tag, outcome, k.left)
+	}
+}
+
+// users sends traffic for as long as the test runs.
+func users(t *testing.T, c *chain.Chain) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.Traffic(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Log(err)
+		}
+	})
+}
+
+// killer kills and restarts the controller while a release is under way.
+type killer struct {
+	sluice *harness.Controller
+	random *rand.Rand
+	left   int
+}
+
+func (k *killer) during(t *testing.T, c *chain.Chain, r chain.Release) chain.Outcome {
+	t.Helper()
+	if err := c.Release(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	type verdict struct {
+		outcome chain.Outcome
+		err     error
+	}
+	ended := make(chan verdict, 1)
+	go func() {
+		outcome, err := c.Verdict(t.Context(), r.Tag)
+		ended <- verdict{outcome, err}
+	}()
+	for {
+		next := make(<-chan time.Time)
+		if k.left > 0 {
+			next = time.After(time.Duration(k.random.Int64N(int64(maxDelay))))
+		}
+		select {
+		case v := <-ended:
+			if v.err != nil {
+				t.Fatalf("%v\n%s", v.err, k.sluice.Tail(4000))
+			}
+			return v.outcome
+		case <-next:
+			k.left--
+			k.sluice.Kill()
+			if err := k.sluice.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// check compares history and cluster with what they would be without a kill.
+func check(t *testing.T, c *chain.Chain, wantOldestFirst []string, trusted string) {
+	t.Helper()
+	log, err := c.Repo.Log(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Reverse(log)
+	if diff := cmp.Diff(wantOldestFirst, log); diff != "" {
+		t.Fatalf("commits differ (-want +got):\n%s", diff)
+	}
+	primary, err := c.Primary(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := primary.Spec.Template.Spec.Containers[0].Image, c.Image()+":"+trusted; got != want {
+		t.Fatalf("the primary runs %s, want %s", got, want)
+	}
+}
