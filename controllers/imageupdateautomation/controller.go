@@ -1,0 +1,91 @@
+// Package imageupdateautomation reconciles ImageUpdateAutomation: it writes what
+// the image policies of its namespace chose into a Git branch.
+//
+//	ImagePolicy chose anew ----.
+//	GitRepository moved -------+--> observe --> writeback.Writer --> status, hint
+//	interval, spec, request ---'                                     to the source
+//
+// A policy counts when its spec.policySelector matches and when it is Ready for
+// its current spec: a choice made by a spec that was changed since, or by a
+// policy that failed since, is not written. A run that finds nothing to write
+// costs one round trip to the Git server.
+//
+// The GitRepository gives the URL, the credentials and the timeout, and may be
+// in another namespace unless that is forbidden for the whole process. Fields
+// that are not honoured (signingKey, push.refspec, push.options, and refs that
+// are no branches) are refused by name.
+package imageupdateautomation
+
+import (
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/writeback"
+)
+
+// +kubebuilder:rbac:groups=image.toolkit.fluxcd.io,resources=imageupdateautomations,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=image.toolkit.fluxcd.io,resources=imageupdateautomations/status,verbs=get;patch
+// +kubebuilder:rbac:groups=image.toolkit.fluxcd.io,resources=imagepolicies,verbs=get;list;watch
+// +kubebuilder:rbac:groups=source.toolkit.fluxcd.io,resources=gitrepositories,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get
+// +kubebuilder:rbac:groups="",resources=events,verbs=create;patch
+
+// Hints tells a source that a commit is there to fetch.
+type Hints interface {
+	Publish(kind string, key types.NamespacedName, commit string)
+}
+
+// Reconciler writes chosen images to Git.
+type Reconciler struct {
+	// Client should cache what is listed, and may leave Secrets out.
+	Client client.Client
+	Writer *writeback.Writer
+	Hints  Hints
+	Clock  clock.PassiveClock
+	// NoCrossNamespaceRefs forbids a GitRepository of another namespace. Without
+	// it, whoever may create an automation may push with any GitRepository's
+	// credentials, as in Flux.
+	NoCrossNamespaceRefs bool
+
+	pushes  pushes
+	choices choices
+}
+
+// kind is how the runner sees an automation.
+func kind() reconciler.Kind[*imagev1.ImageUpdateAutomation] {
+	return reconciler.Kind[*imagev1.ImageUpdateAutomation]{
+		New:       func() *imagev1.ImageUpdateAutomation { return &imagev1.ImageUpdateAutomation{} },
+		Suspended: func(a *imagev1.ImageUpdateAutomation) bool { return a.Spec.Suspend },
+		Observed: func(a *imagev1.ImageUpdateAutomation) reconciler.Observed {
+			return reconciler.Observed{
+				Generation: &a.Status.ObservedGeneration, HandledAt: &a.Status.LastHandledReconcileAt,
+			}
+		},
+	}
+}
+
+// SetupWithManager registers the controller, its watches and its metrics.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
+	if err := registerMetrics(metrics.Registry); err != nil {
+		return err
+	}
+	return reconciler.Setup(mgr, "imageupdateautomation", kind(), r, opts,
+		func(b *builder.Builder) *builder.Builder {
+			return b.Watches(&imagev1.ImagePolicy{},
+				handler.EnqueueRequestsFromMapFunc(r.automationsOfPolicy),
+				builder.WithPredicates(policyChanged()))
+		},
+		func(b *builder.Builder) *builder.Builder {
+			return b.Watches(&sourcev1.GitRepository{},
+				handler.EnqueueRequestsFromMapFunc(r.automationsOfSource),
+				builder.WithPredicates(sourceChanged()))
+		})
+}

@@ -1,0 +1,47 @@
+package imageupdateautomation
+
+import (
+	"errors"
+	"fmt"
+
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/writeback"
+	"github.com/sluice-cd/sluice/writeback/edit"
+)
+
+// fault is an error that knows its condition reason.
+type fault struct {
+	error
+	reason string
+}
+
+func (f fault) Unwrap() error { return f.error }
+
+// refuse is an error that only a person can resolve: Stalled, no retry.
+func refuse(reason, format string, args ...any) error {
+	return reconcile.TerminalError(fault{fmt.Errorf(format, args...), reason})
+}
+
+// Reason implements reconciler.Controller.
+func (r *Reconciler) Reason(err error) string {
+	var f fault
+	switch {
+	case errors.As(err, &f):
+		return f.reason
+	case errors.Is(err, writeback.ErrUpdate), errors.Is(err, edit.ErrMissingPart):
+		return imagev1.UpdateFailedReason
+	}
+	return imagev1.GitOperationFailedReason
+}
+
+// refuseRemoved makes the use of a removed template field terminal.
+func refuseRemoved(err error) error {
+	if isRemoved(err) {
+		return refuse(imagev1.RemovedTemplateFieldReason, "%w", err)
+	}
+	return err
+}
+
+func isRemoved(err error) bool { return errors.Is(err, writeback.ErrRemovedField) }

@@ -1,0 +1,114 @@
+package imageupdateautomation
+
+import (
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/test/fake/gitserver"
+	"github.com/sluice-cd/sluice/writeback"
+)
+
+const markedFile = "image: app:1 # {\"$imagepolicy\": \"apps:app\"}\n"
+
+// hint is one call of Publish.
+type hint struct {
+	kind   string
+	key    types.NamespacedName
+	commit string
+}
+
+type hints []hint
+
+func (h *hints) Publish(kind string, key types.NamespacedName, commit string) {
+	*h = append(*h, hint{kind, key, commit})
+}
+
+// fixture is a reconciler with a Git server and the objects of the API server.
+type fixture struct {
+	*Reconciler
+	repo  *gitserver.Repo
+	hints *hints
+}
+
+// newFixture serves a repository with one marked file on branch main.
+func newFixture(t *testing.T, objects ...client.Object) fixture {
+	t.Helper()
+	repo := gitserver.New(t, gitserver.WithBasicAuth("user", "secret")).Repo("app")
+	repo.Commit("main", gitserver.Files{"a.yaml": markedFile})
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, imagev1.AddToScheme, sourcev1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, o := range objects {
+		if source, ok := o.(*sourcev1.GitRepository); ok && source.Spec.URL == "" {
+			source.Spec.URL = repo.URL
+		}
+	}
+	f := fixture{repo: repo, hints: &hints{}}
+	f.Reconciler = &Reconciler{
+		Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(),
+		Writer: writeback.NewWriter(git.NewMirrors(t.TempDir(), clock.RealClock{}), clock.RealClock{}),
+		Hints:  f.hints, Clock: clock.RealClock{},
+	}
+	return f
+}
+
+func credentials() *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "git"},
+		Data: map[string][]byte{"username": []byte("user"), "password": []byte("secret")}}
+}
+
+func source(changes ...func(*sourcev1.GitRepository)) *sourcev1.GitRepository {
+	repo := &sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app", Generation: 1},
+		Spec: sourcev1.GitRepositorySpec{
+			SecretRef: &meta.LocalObjectReference{Name: "git"},
+			Reference: &sourcev1.GitRepositoryRef{Branch: "main"},
+		}}
+	for _, change := range changes {
+		change(repo)
+	}
+	return repo
+}
+
+// policy is Ready for its current generation with app:<tag>.
+func policy(tag string, changes ...func(*imagev1.ImagePolicy)) *imagev1.ImagePolicy {
+	p := &imagev1.ImagePolicy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app", Generation: 2, Labels: map[string]string{"app": "app"}},
+		Status: imagev1.ImagePolicyStatus{
+			LatestRef:  &imagev1.ImageRef{Name: "app", Tag: tag},
+			Conditions: []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue, ObservedGeneration: 2}},
+		}}
+	for _, change := range changes {
+		change(p)
+	}
+	return p
+}
+
+func automation(changes ...func(*imagev1.ImageUpdateAutomation)) *imagev1.ImageUpdateAutomation {
+	a := &imagev1.ImageUpdateAutomation{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "auto", UID: "1"},
+		Spec: imagev1.ImageUpdateAutomationSpec{
+			SourceRef: imagev1.CrossNamespaceSourceReference{Kind: "GitRepository", Name: "app"},
+			Interval:  metav1.Duration{Duration: 30 * time.Minute},
+			GitSpec: &imagev1.GitSpec{Commit: imagev1.CommitSpec{
+				Author: imagev1.CommitUser{Name: "bot", Email: "bot@example.com"}}},
+		}}
+	for _, change := range changes {
+		change(a)
+	}
+	return a
+}

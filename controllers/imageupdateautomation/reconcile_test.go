@@ -1,0 +1,232 @@
+package imageupdateautomation
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/acl"
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+)
+
+func TestReconcilePushesWhatThePolicyChose(t *testing.T) {
+	f := newFixture(t, credentials(), source(), policy("2"))
+	a := automation(func(a *imagev1.ImageUpdateAutomation) {
+		a.Spec.GitSpec.Commit.MessageTemplate = "{{ .AutomationObject }} {{ .Values.why }}:" +
+			"{{ range .Changed.Changes }} {{ .OldValue | upper }} -> {{ .NewValue }}{{ end }}"
+		a.Spec.GitSpec.Commit.MessageTemplateValues = map[string]string{"why": "because"}
+	})
+
+	result, err := f.Reconcile(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	head := f.repo.Head("main")
+	want := reconciler.Result{
+		Reason: "Succeeded", Message: "repository up-to-date", After: 30 * time.Minute,
+		Events: []reconciler.Event{{
+			Type: corev1.EventTypeNormal, Reason: "Succeeded",
+			Message:  "pushed commit '" + head[:7] + "' to branch 'main'\napps/auto because: APP:1 -> app:2",
+			Metadata: map[string]string{"image.toolkit.fluxcd.io/revision": "main@sha1:" + head},
+		}},
+	}
+	if diff := cmp.Diff(want, result); diff != "" {
+		t.Errorf("result (-want +got):\n%s", diff)
+	}
+	status := a.Status
+	if status.LastPushCommit != head || status.LastPushTime == nil || status.LastAutomationRunTime == nil ||
+		status.ObservedSourceRevision != "main@sha1:"+head {
+		t.Errorf("status %+v does not tell of commit %s", status, head)
+	}
+	if diff := cmp.Diff(imagev1.ObservedPolicies{"app": {Name: "app", Tag: "2"}}, status.ObservedPolicies); diff != "" {
+		t.Errorf("observed policies (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]hint{{"GitRepository", types.NamespacedName{Namespace: "apps", Name: "app"}, head}},
+		[]hint(*f.hints), cmp.AllowUnexported(hint{})); diff != "" {
+		t.Errorf("hints (-want +got):\n%s", diff)
+	}
+	if got := f.repo.File("main", "a.yaml"); got != strings.Replace(markedFile, "app:1", "app:2", 1) {
+		t.Errorf("the file is %s", got)
+	}
+
+	again, err := f.Reconcile(t.Context(), a)
+	if err != nil || len(again.Events) > 0 || f.repo.Head("main") != head {
+		t.Errorf("a second run: events %v, error %v, head %s", again.Events, err, f.repo.Head("main"))
+	}
+}
+
+func TestReconcileTellsAPushWhoseStatusWasLost(t *testing.T) {
+	f := newFixture(t, credentials(), source(), policy("2"))
+	first, err := f.Reconcile(t.Context(), automation())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := automation() // as the API server has it when the patch failed
+	second, err := f.Reconcile(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(first.Events, second.Events); diff != "" || a.Status.LastPushCommit != f.repo.Head("main") {
+		t.Errorf("lastPushCommit %q, events (-first +second):\n%s", a.Status.LastPushCommit, diff)
+	}
+	if count := f.repo.Git("rev-list", "--count", "main"); count != "2" {
+		t.Errorf("%s commits, want 2", count)
+	}
+}
+
+func TestReconcileKeepsThePushWhenAPolicyIsHeld(t *testing.T) {
+	other := policy("2", func(p *imagev1.ImagePolicy) { p.Name = "other" })
+	f := newFixture(t, credentials(), source(), policy("2"), other)
+	f.repo.Commit("main", map[string]string{"b.yaml": "digest: x # {\"$imagepolicy\": \"apps:other:digest\"}\n"})
+	a := automation()
+
+	result, err := f.Reconcile(t.Context(), a)
+
+	if f.Reason(err) != imagev1.UpdateFailedReason || !strings.Contains(err.Error(), "b.yaml:1: apps:other:digest") {
+		t.Errorf("error %v with reason %s", err, f.Reason(err))
+	}
+	if head := f.repo.Head("main"); a.Status.LastPushCommit != head || len(result.Events) != 1 {
+		t.Errorf("lastPushCommit %q, events %v; head is %s", a.Status.LastPushCommit, result.Events, head)
+	}
+}
+
+func TestReconcileAppliesOnlyPoliciesThatCount(t *testing.T) {
+	tests := map[string]struct {
+		policy  func(*imagev1.ImagePolicy)
+		selects *metav1.LabelSelector
+		want    string
+	}{
+		"a ready one counts":               {func(*imagev1.ImagePolicy) {}, nil, "app:2"},
+		"one that failed since does not":   {func(p *imagev1.ImagePolicy) { p.Status.Conditions[0].Status = metav1.ConditionFalse }, nil, "app:1"},
+		"one with another spec does not":   {func(p *imagev1.ImagePolicy) { p.Generation++ }, nil, "app:1"},
+		"a suspended one keeps its choice": {func(p *imagev1.ImagePolicy) { p.Generation++; p.Spec.Suspend = true }, nil, "app:2"},
+		"one without a choice does not":    {func(p *imagev1.ImagePolicy) { p.Status.LatestRef = nil }, nil, "app:1"},
+		"one of another namespace never":   {func(p *imagev1.ImagePolicy) { p.Namespace = "others" }, nil, "app:1"},
+		"a selected one counts":            {func(*imagev1.ImagePolicy) {}, &metav1.LabelSelector{MatchLabels: map[string]string{"app": "app"}}, "app:2"},
+		"one that is not selected never":   {func(*imagev1.ImagePolicy) {}, &metav1.LabelSelector{MatchLabels: map[string]string{"app": "x"}}, "app:1"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, credentials(), source(), policy("2", tc.policy))
+			a := automation(func(a *imagev1.ImageUpdateAutomation) { a.Spec.PolicySelector = tc.selects })
+			if _, err := f.Reconcile(t.Context(), a); err != nil {
+				t.Fatal(err)
+			}
+			if got := f.repo.File("main", "a.yaml"); !strings.HasPrefix(got, "image: "+tc.want+" ") {
+				t.Errorf("the file is %s", got)
+			}
+		})
+	}
+}
+
+func TestReconcilePushesToAnotherBranchWithoutAHint(t *testing.T) {
+	f := newFixture(t, credentials(), source(), policy("2"))
+	base := f.repo.Head("main")
+	a := automation(func(a *imagev1.ImageUpdateAutomation) {
+		a.Spec.GitSpec.Checkout = &imagev1.GitCheckoutSpec{Reference: imagev1.GitReference{Name: "refs/heads/main"}}
+		a.Spec.GitSpec.Push = &imagev1.PushSpec{Branch: "updates"}
+	})
+	if _, err := f.Reconcile(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	if f.repo.Head("updates^") != base || f.repo.Head("main") != base {
+		t.Error("the commit is not on a new branch that starts at main")
+	}
+	if len(*f.hints) != 0 || a.Status.ObservedSourceRevision != "main@sha1:"+base || a.Status.LastPushCommit != f.repo.Head("updates") {
+		t.Errorf("hints %v, status %+v", *f.hints, a.Status)
+	}
+}
+
+func TestReconcileRefusesAndFails(t *testing.T) {
+	type auto = imagev1.ImageUpdateAutomation
+	type repo = sourcev1.GitRepository
+	tests := map[string]struct {
+		auto     func(*auto)
+		repo     func(*repo)
+		terminal bool
+		reason   string
+		says     string
+	}{
+		"another kind of source":  {auto: func(a *auto) { a.Spec.SourceRef.Kind = "Bucket" }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "'Bucket' not supported"},
+		"another group of source": {auto: func(a *auto) { a.Spec.SourceRef.APIVersion = "example.com/v1" }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.sourceRef"},
+		"no git":                  {auto: func(a *auto) { a.Spec.GitSpec = nil }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git"},
+		"another strategy":        {auto: func(a *auto) { a.Spec.Update = &imagev1.UpdateStrategy{Strategy: "Magic"} }, terminal: true, reason: imagev1.InvalidUpdateStrategyReason, says: `"Magic"`},
+		"signing":                 {auto: func(a *auto) { a.Spec.GitSpec.Commit.SigningKey = &imagev1.SigningKey{} }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.commit.signingKey"},
+		"a refspec":               {auto: func(a *auto) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Refspec: "a:b"} }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.push.refspec"},
+		"push options":            {auto: func(a *auto) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Options: map[string]string{"a": "b"}} }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.push.options"},
+		"a tag to start from": {auto: func(a *auto) {
+			a.Spec.GitSpec.Checkout = &imagev1.GitCheckoutSpec{Reference: imagev1.GitReference{Tag: "v1"}}
+		}, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.checkout.ref: 'tag'"},
+		"a semver of the source": {repo: func(r *repo) { r.Spec.Reference.SemVer = "*" }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "'semver'"},
+		"a selector that is none": {auto: func(a *auto) {
+			a.Spec.PolicySelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "?"}}}
+		}, terminal: true, reason: imagev1.InvalidPolicySelectorReason, says: "spec.policySelector"},
+		"a removed template field": {auto: func(a *auto) { a.Spec.GitSpec.Commit.MessageTemplate = "{{ range .Updated.Images }}{{ end }}" }, terminal: true, reason: imagev1.RemovedTemplateFieldReason, says: "'.Updated'"},
+		"another removed field": {auto: func(a *auto) {
+			a.Spec.GitSpec.Commit.MessageTemplate = "{{ range .Changed.Changes }}{{ $.Changed.ImageResult }}{{ end }}"
+		}, terminal: true, reason: imagev1.RemovedTemplateFieldReason, says: "'.Changed.ImageResult'"},
+		"a template that is none":     {auto: func(a *auto) { a.Spec.GitSpec.Commit.MessageTemplate = "{{" }, terminal: true, reason: imagev1.GitOperationFailedReason, says: "spec.git.commit.messageTemplate"},
+		"a template with environment": {auto: func(a *auto) { a.Spec.GitSpec.Commit.MessageTemplate = `{{ env "HOME" }}` }, terminal: true, reason: imagev1.GitOperationFailedReason, says: `"env" not defined`},
+		"a provider of identity":      {repo: func(r *repo) { r.Spec.Provider = "github" }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.provider"},
+		"a proxy":                     {repo: func(r *repo) { r.Spec.ProxySecretRef = &meta.LocalObjectReference{Name: "p"} }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.proxySecretRef"},
+		"another transport":           {repo: func(r *repo) { r.Spec.URL = "ssh://git@example.com/app" }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.url"},
+		"a source that is not there":  {auto: func(a *auto) { a.Spec.SourceRef.Name = "none" }, reason: imagev1.SourceManagerFailedReason, says: "GitRepository apps/none"},
+		"a secret that is not there":  {repo: func(r *repo) { r.Spec.SecretRef.Name = "none" }, reason: imagev1.SourceManagerFailedReason, says: "secret apps/none"},
+		"refused credentials":         {repo: func(r *repo) { r.Spec.SecretRef = nil }, reason: imagev1.GitOperationFailedReason},
+		"a branch that is not there":  {repo: func(r *repo) { r.Spec.Reference.Branch = "none" }, reason: imagev1.GitOperationFailedReason, says: "none"},
+		"a path that is not there":    {auto: func(a *auto) { a.Spec.Update = &imagev1.UpdateStrategy{Path: "none"} }, reason: imagev1.UpdateFailedReason, says: "none"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			repo, a := source(), automation()
+			if tc.repo != nil {
+				tc.repo(repo)
+			}
+			if tc.auto != nil {
+				tc.auto(a)
+			}
+			f := newFixture(t, credentials(), repo, policy("2"))
+			_, err := f.Reconcile(t.Context(), a)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if got := f.Reason(err); got != tc.reason || !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("reason %s with %v; want %s with %q", got, err, tc.reason, tc.says)
+			}
+			if got := errors.Is(err, reconcile.TerminalError(nil)); got != tc.terminal {
+				t.Errorf("terminal: %v, want %v", got, tc.terminal)
+			}
+			if count := f.repo.Git("rev-list", "--count", "main"); count != "1" {
+				t.Error("something was committed")
+			}
+		})
+	}
+}
+
+func TestReconcileAcrossNamespaces(t *testing.T) {
+	source, secret := source(), credentials()
+	source.Namespace, secret.Namespace = "flux-system", "flux-system"
+	f := newFixture(t, secret, source, policy("2"))
+	a := automation(func(a *imagev1.ImageUpdateAutomation) { a.Spec.SourceRef.Namespace = "flux-system" })
+
+	f.NoCrossNamespaceRefs = true
+	_, err := f.Reconcile(t.Context(), a)
+	if !errors.Is(err, reconcile.TerminalError(nil)) || f.Reason(err) != acl.AccessDeniedReason {
+		t.Errorf("forbidden: error %v with reason %s", err, f.Reason(err))
+	}
+	f.NoCrossNamespaceRefs = false
+	if _, err := f.Reconcile(t.Context(), a); err != nil || a.Status.LastPushCommit == "" {
+		t.Errorf("allowed: error %v, pushed %q", err, a.Status.LastPushCommit)
+	}
+}

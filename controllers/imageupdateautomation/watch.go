@@ -1,0 +1,110 @@
+package imageupdateautomation
+
+import (
+	"context"
+	"maps"
+
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+)
+
+// sourceKey names the GitRepository of an automation.
+func sourceKey(a *imagev1.ImageUpdateAutomation) types.NamespacedName {
+	key := types.NamespacedName{Namespace: a.Spec.SourceRef.Namespace, Name: a.Spec.SourceRef.Name}
+	if key.Namespace == "" {
+		key.Namespace = a.Namespace
+	}
+	return key
+}
+
+// automationsOfPolicy are the automations that select a policy.
+func (r *Reconciler) automationsOfPolicy(ctx context.Context, obj client.Object) []reconcile.Request {
+	policy := obj.(*imagev1.ImagePolicy)
+	r.choices.note(policy, r.Clock.Now())
+	var list imagev1.ImageUpdateAutomationList
+	if err := r.Client.List(ctx, &list, client.InNamespace(policy.Namespace)); err != nil {
+		log.FromContext(ctx).Error(err, "listing the automations of a policy", "policy", policy.Name)
+		return nil
+	}
+	return requests(list.Items, func(a *imagev1.ImageUpdateAutomation) bool {
+		selector, err := selectorOf(a)
+		return err == nil && selector.Matches(labels.Set(policy.Labels))
+	})
+}
+
+// automationsOfSource are the automations of a GitRepository, except those that
+// have seen its revision already: for the most part, the one that pushed it.
+func (r *Reconciler) automationsOfSource(ctx context.Context, obj client.Object) []reconcile.Request {
+	repo := obj.(*sourcev1.GitRepository)
+	var list imagev1.ImageUpdateAutomationList
+	if err := r.Client.List(ctx, &list); err != nil {
+		log.FromContext(ctx).Error(err, "listing the automations of a GitRepository", "repository", repo.Name)
+		return nil
+	}
+	key := client.ObjectKeyFromObject(repo)
+	settled := repo.Generation == repo.Status.ObservedGeneration && revisionOf(repo) != ""
+	return requests(list.Items, func(a *imagev1.ImageUpdateAutomation) bool {
+		return sourceKey(a) == key && (!settled || revisionOf(repo) != a.Status.ObservedSourceRevision)
+	})
+}
+
+func requests(items []imagev1.ImageUpdateAutomation, wanted func(*imagev1.ImageUpdateAutomation) bool) []reconcile.Request {
+	var found []reconcile.Request
+	for i := range items {
+		if wanted(&items[i]) {
+			found = append(found, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&items[i])})
+		}
+	}
+	return found
+}
+
+// policyChanged passes updates that change what a policy contributes: its
+// choice, whether the choice counts, or which automations select it.
+func policyChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*imagev1.ImagePolicy)
+		after, also := e.ObjectNew.(*imagev1.ImagePolicy)
+		if !ok || !also {
+			return false
+		}
+		was, had := choiceOf(before)
+		is, has := choiceOf(after)
+		return had != has || was != is || !maps.Equal(before.Labels, after.Labels)
+	}}
+}
+
+// sourceChanged passes updates of a GitRepository's spec, and new revisions,
+// which may have brought new markers.
+func sourceChanged() predicate.Predicate {
+	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.Funcs{
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			before, ok := e.ObjectOld.(*sourcev1.GitRepository)
+			after, also := e.ObjectNew.(*sourcev1.GitRepository)
+			return ok && also && revisionOf(before) != revisionOf(after)
+		},
+	})
+}
+
+func revisionOf(repo *sourcev1.GitRepository) string {
+	if repo.Status.Artifact == nil {
+		return ""
+	}
+	return repo.Status.Artifact.Revision
+}
+
+// selectorOf is the selector of an automation's policies; all, if it has none.
+func selectorOf(a *imagev1.ImageUpdateAutomation) (labels.Selector, error) {
+	if a.Spec.PolicySelector == nil {
+		return labels.Everything(), nil
+	}
+	return metav1.LabelSelectorAsSelector(a.Spec.PolicySelector)
+}
