@@ -1,0 +1,275 @@
+package canary
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	canaryctrl "github.com/sluice-cd/sluice/controllers/canary"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/test/harness"
+)
+
+// patience is how long a canary may take to get where a test wants it.
+const patience = 60 * time.Second
+
+// canaryWorld is a namespace with an application, its canary, and a controller
+// that serves it with measurements that the test makes up.
+type canaryWorld struct {
+	t         *testing.T
+	c         client.Client
+	namespace string
+	rate      atomic.Value // float64: the success rate that is measured
+	requests  *atomic.Int64
+	stop      func()
+	start     func()
+}
+
+type eventLog struct {
+	mu   sync.Mutex
+	said []string
+}
+
+func (l *eventLog) Event(_ client.Object, e reconciler.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.said = append(l.said, e.Message)
+}
+
+func (l *eventLog) has(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, said := range l.said {
+		if strings.Contains(said, text) {
+			return true
+		}
+	}
+	return false
+}
+
+// newCanaryWorld starts a controller for a namespace of its own.
+func newCanaryWorld(t *testing.T, log *eventLog) *canaryWorld {
+	t.Helper()
+	pg, err := harness.FromEnv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	installed(t, pg)
+	w := &canaryWorld{t: t, c: pg.Client, requests: &atomic.Int64{}}
+	w.rate.Store(100.0)
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "canary-"}}
+	w.create(ns)
+	w.namespace = ns.Name
+	t.Cleanup(func() { _ = pg.Client.Delete(context.Background(), ns) })
+	prom := httptest.NewServer(http.HandlerFunc(w.prometheus))
+	t.Cleanup(prom.Close)
+	counted := rest.CopyConfig(pg.REST)
+	counted.Wrap(func(next http.RoundTripper) http.RoundTripper { return counter{next, w.requests} })
+	w.start = func() { w.stop = w.run(counted, prom.URL, log) }
+	w.start()
+	t.Cleanup(func() { w.stop() })
+	return w
+}
+
+var installOnce sync.Once
+
+func installed(t *testing.T, pg *harness.Playground) {
+	t.Helper()
+	installOnce.Do(func() {
+		if err := pg.Install(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// counter counts requests that are not watches.
+type counter struct {
+	next  http.RoundTripper
+	count *atomic.Int64
+}
+
+func (c counter) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Query().Get("watch") == "" {
+		c.count.Add(1)
+	}
+	return c.next.RoundTrip(r)
+}
+
+// prometheus answers every query with the rate.
+func (w *canaryWorld) prometheus(out http.ResponseWriter, _ *http.Request) {
+	out.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(out, fmt.Sprintf(
+		`{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"%v"]}]}}`, w.rate.Load()))
+}
+
+// run starts a manager and returns what stops it.
+func (w *canaryWorld) run(cfg *rest.Config, prom string, log *eventLog) func() {
+	w.t.Helper()
+	scheme, err := harness.Scheme()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	opts := ctrl.Options{Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"}, Controller: config.Controller{SkipNameValidation: ptr.To(true)}}
+	opts.Cache.DefaultNamespaces = map[string]cache.Config{w.namespace: {}}
+	mgr, err := ctrl.NewManager(cfg, opts)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r := &canaryctrl.Reconciler{MetricsServer: prom, MinInterval: time.Millisecond, Registry: prometheus.NewRegistry()}
+	if err := r.SetupWithManager(mgr, reconciler.Options{Concurrent: 2, Clock: clock.RealClock{}, Recorder: log}); err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := mgr.Start(ctx); err != nil {
+			w.t.Error(err)
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+func (w *canaryWorld) create(objects ...client.Object) {
+	w.t.Helper()
+	for _, o := range objects {
+		if o.GetNamespace() == "" {
+			o.SetNamespace(w.namespace)
+		}
+		if err := w.c.Create(context.Background(), o); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// app is the Deployment as Git has it, without replicas.
+func app(image string) *appsv1.Deployment {
+	labels := map[string]string{"app": "podinfo"}
+	return &appsv1.Deployment{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
+		ObjectMeta: metav1.ObjectMeta{Name: "podinfo"},
+		Spec: appsv1.DeploymentSpec{
+			Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "podinfo", Image: image,
+					EnvFrom: []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{
+						LocalObjectReference: corev1.LocalObjectReference{Name: "podinfo"}}}}}}},
+			},
+		},
+	}
+}
+
+// apply is what a Kustomization does with the manifest.
+func (w *canaryWorld) apply(image string) {
+	w.t.Helper()
+	d := app(image)
+	d.Namespace = w.namespace
+	//nolint:staticcheck // applying a typed object as Flux does, by patch
+	if err := w.c.Patch(context.Background(), d, client.Apply, client.ForceOwnership, client.FieldOwner("kustomize-controller")); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// podinfo makes the application, its configuration and its canary, and waits
+// until the canary has taken over.
+func (w *canaryWorld) podinfo(edit func(*flaggerv1.Canary)) *flaggerv1.Canary {
+	w.t.Helper()
+	w.create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "podinfo"}, BinaryData: map[string][]byte{"blob": {0xff}}})
+	w.apply("podinfo:1")
+	c := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Name: "podinfo"}}
+	c.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "podinfo"}
+	c.Spec.Provider = "gatewayapi:v1"
+	c.Spec.Service.Port = 9898
+	c.Spec.Service.GatewayRefs = []gatewayv1.ParentReference{{Name: "gateway"}}
+	c.Spec.Analysis = &flaggerv1.CanaryAnalysis{Interval: "1s", Threshold: 2, StepWeight: 30, MaxWeight: 60,
+		Metrics: []flaggerv1.CanaryMetric{{Name: "request-success-rate", Interval: "1m",
+			ThresholdRange: &flaggerv1.CanaryThresholdRange{Min: ptr.To(99.0)}}}}
+	if edit != nil {
+		edit(c)
+	}
+	w.create(c)
+	w.until("initialized", func() bool { return w.canary().Status.Phase == flaggerv1.CanaryPhaseInitialized })
+	w.until("scaled down", func() bool { return w.replicas("podinfo") == 0 })
+	return c
+}
+
+// until waits for a condition.
+func (w *canaryWorld) until(what string, ok func() bool) {
+	w.t.Helper()
+	_, err := harness.Eventually(context.Background(), what, patience, func(context.Context) (bool, string) {
+		return ok(), fmt.Sprintf("%+v", w.canary().Status)
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *canaryWorld) get(name string, object client.Object) bool {
+	w.t.Helper()
+	err := w.c.Get(context.Background(), client.ObjectKey{Namespace: w.namespace, Name: name}, object)
+	if client.IgnoreNotFound(err) != nil {
+		w.t.Fatal(err)
+	}
+	return err == nil
+}
+
+func (w *canaryWorld) canary() *flaggerv1.Canary {
+	c := &flaggerv1.Canary{}
+	w.get("podinfo", c)
+	return c
+}
+
+func (w *canaryWorld) deployment(name string) *appsv1.Deployment {
+	d := &appsv1.Deployment{}
+	w.get(name, d)
+	return d
+}
+
+func (w *canaryWorld) replicas(name string) int32 {
+	return ptr.Deref(w.deployment(name).Spec.Replicas, -1)
+}
+
+func (w *canaryWorld) image(name string) string {
+	d := w.deployment(name)
+	if len(d.Spec.Template.Spec.Containers) == 0 {
+		return ""
+	}
+	return d.Spec.Template.Spec.Containers[0].Image
+}
+
+// weight is the canary's in the HTTPRoute.
+func (w *canaryWorld) weight() int32 {
+	route := &gatewayv1.HTTPRoute{}
+	if !w.get("podinfo", route) {
+		return -1
+	}
+	return ptr.Deref(route.Spec.Rules[0].BackendRefs[1].Weight, -1)
+}
+
+func (w *canaryWorld) phase(phase flaggerv1.CanaryPhase) {
+	w.t.Helper()
+	w.until(string(phase), func() bool { return w.canary().Status.Phase == phase })
+}
