@@ -25,6 +25,7 @@ type service struct {
 const (
 	startTimeout = 90 * time.Second       // on a machine that compiles something else meanwhile
 	aliveTimeout = 10 * time.Second       // for a process that should have been ready before
+	portTimeout  = 3 * time.Second        // a killed process keeps its ports until its last thread is gone
 	askEvery     = 100 * time.Millisecond // between two questions for readiness
 	tailLines    = 15
 )
@@ -59,7 +60,8 @@ func (p *Playground) ensure(ctx context.Context, s service) (outcome, error) {
 }
 
 func (p *Playground) start(ctx context.Context, s service) error {
-	if err := portFree(s.port); s.port != 0 && err != nil {
+	free := func(context.Context) error { return portFree(s.port) }
+	if err := await(ctx, portTimeout, free, nil); s.port != 0 && err != nil {
 		return fmt.Errorf("%s cannot have its port: %w%s\n"+
 			"end that program, or run \"down\" and then \"up\" for other ports", s.name, err, holder(s.port))
 	}
