@@ -154,11 +154,23 @@ func (n *narrator) chosen(policy *imagev1.ImagePolicy) (Entry, bool) {
 	if latest == nil || !n.news(Chosen, latest.Tag) {
 		return Entry{}, false
 	}
-	entry := Entry{Hop: Chosen, Text: latest.Tag, Weight: -1}
+	entry := Entry{Hop: Chosen, Text: latest.Tag + " by " + rule(policy.Spec.Policy), Weight: -1}
 	if ready := meta.FindStatusCondition(policy.Status.Conditions, "Ready"); ready != nil {
 		entry.Detail = []string{ready.Message}
 	}
 	return entry, true
+}
+
+// rule is how a policy chooses.
+func rule(choice imagev1.ImagePolicyChoice) string {
+	switch {
+	case choice.SemVer != nil:
+		return "semver " + choice.SemVer.Range
+	case choice.Numerical != nil:
+		return "numerical order"
+	default:
+		return "alphabetical order"
+	}
 }
 
 // committed shows the changed lines of the commit, which is the whole diff: a

@@ -23,6 +23,7 @@ func TestNarratorTellsOnlyNews(t *testing.T) {
 	}
 	chosen := func(tag string) client.Object {
 		p := &imagev1.ImagePolicy{}
+		p.Spec.Policy.SemVer = &imagev1.SemVerPolicy{Range: "1.x"}
 		p.Status.LatestRef = &imagev1.ImageRef{Tag: tag}
 		p.Status.Conditions = []metav1.Condition{{Type: "Ready", Message: "highest in range"}}
 		return p
@@ -44,7 +45,7 @@ func TestNarratorTellsOnlyNews(t *testing.T) {
 		"a first scan tells all tags":        {nil, scanned("1.1.0", "1.0.0"), &Entry{Hop: Seen, Text: "1.1.0, 1.0.0, one of 2 tags of registry/app", Weight: -1}},
 		"a scan tells only new tags":         {[]client.Object{scanned("1.0.0")}, scanned("1.1.0", "1.0.0"), &Entry{Hop: Seen, Text: "1.1.0, one of 2 tags of registry/app", Weight: -1}},
 		"a scan without new tags is no news": {[]client.Object{scanned("1.0.0")}, scanned("1.0.0"), nil},
-		"a choice comes with its reason":     {[]client.Object{chosen("1.0.0")}, chosen("1.1.0"), &Entry{Hop: Chosen, Text: "1.1.0", Detail: []string{"highest in range"}, Weight: -1}},
+		"a choice comes with its reason":     {[]client.Object{chosen("1.0.0")}, chosen("1.1.0"), &Entry{Hop: Chosen, Text: "1.1.0 by semver 1.x", Detail: []string{"highest in range"}, Weight: -1}},
 		"a policy without choice is no news": {nil, &imagev1.ImagePolicy{}, nil},
 		"a commit is shortened":              {nil, fetched, &Entry{Hop: Fetched, Text: "main@sha1:0123456789", Weight: -1}},
 		"the same revision is no news":       {[]client.Object{applied}, applied, nil},

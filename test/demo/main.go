@@ -43,7 +43,14 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	s := &stage{node: *node, keep: *keep, out: newPrinter(os.Stdout)}
-	if err := s.run(ctx); err != nil {
+	err := s.run(ctx)
+	if ctx.Err() != nil {
+		err = errors.New("interrupted")
+		if s.played {
+			return // Ctrl-C is how -keep ends
+		}
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
@@ -56,6 +63,7 @@ func (s *stage) run(ctx context.Context) (err error) {
 		return err
 	}
 	err = s.play(ctx)
+	s.played = err == nil
 	if err != nil && ctx.Err() == nil {
 		s.out.controllerLog(s.controller)
 	}

@@ -78,12 +78,12 @@ func (p *printer) pushed(image string) {
 	p.line(p.now(), "pushed", image)
 }
 
-// entry prints one line of the timeline. Before the first release the chain
-// only starts up, which [printer.done] tells shortly.
+// entry prints one line of the timeline, which begins when the tag is seen and
+// ends with the verdict. What comes before and after is about other versions.
 func (p *printer) entry(e chain.Entry) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.tag == "" {
+	if p.tag == "" || len(p.hops) == 0 && e.Hop != chain.Seen {
 		return
 	}
 	text := e.Text
@@ -113,6 +113,7 @@ func (p *printer) line(at time.Time, what, text string) {
 func (p *printer) end(r chain.Release, outcome chain.Outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.tag = ""
 	total := time.Duration(0)
 	var names []chain.Hop
 	took := map[chain.Hop]time.Duration{}

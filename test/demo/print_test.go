@@ -28,6 +28,7 @@ func TestTimeline(t *testing.T) {
 			p.begin(chain.Release{Tag: "1.1.0"}, "simulated")
 			p.pushed("registry/app:1.1.0")
 			at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+			p.entry(chain.Entry{At: at(100), Hop: chain.Analysed, Text: "a late word about the release before", Weight: -1})
 			p.entry(chain.Entry{At: at(1200), Hop: chain.Seen, Text: "1.1.0", Weight: -1})
 			p.entry(chain.Entry{At: at(1500), Hop: chain.Committed, Text: "0123456789", Weight: -1, Detail: []string{"+++ b/app.yaml", "@@ -1 +1 @@", "-old", "+new"}})
 			p.entry(chain.Entry{At: at(12500), Hop: chain.Analysed, Text: "Advance canary weight 40", Weight: 40})
@@ -35,6 +36,7 @@ func TestTimeline(t *testing.T) {
 			p.end(chain.Release{Tag: "1.1.0"}, chain.Promoted)
 			p.begin(chain.Release{Tag: "1.2.0", Traits: traffic.Traits{ErrorRate: 0.3}}, "simulated")
 			p.pushed("registry/app:1.2.0")
+			p.entry(chain.Entry{At: at(900), Hop: chain.Seen, Text: "1.2.0", Weight: -1})
 			p.entry(chain.Entry{At: at(10000), Hop: chain.Analysed, Text: "Halt advancement", Weight: -1, Warning: true})
 			p.end(chain.Release{Tag: "1.2.0"}, chain.RolledBack)
 			p.summary("registry/app:1.1.0")

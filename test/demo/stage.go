@@ -24,6 +24,8 @@ type stage struct {
 	keep bool
 	out  *printer
 
+	played bool // both releases ended as they should
+
 	root, dir  string // of the checkout; of everything that the demo writes
 	chain      *chain.Chain
 	controller *harness.Controller
