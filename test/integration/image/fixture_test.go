@@ -1,0 +1,252 @@
+// Package image tests the way from a registry to a chosen tag against a real API
+// server.
+package image
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/acl"
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/go-logr/logr"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/controllers/imagepolicy"
+	"github.com/sluice-cd/sluice/controllers/imagerepository"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/scan"
+	"github.com/sluice-cd/sluice/test/env"
+	"github.com/sluice-cd/sluice/test/harness"
+)
+
+// patience bounds every wait; it is only ever spent by a test that fails.
+const patience = 30 * time.Second
+
+// fixture is a namespace of a playground, and a registry.
+type fixture struct {
+	*harness.Playground
+	t     *testing.T
+	ns    string
+	host  string
+	scans atomic.Int64
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	ctrl.SetLogger(logr.Discard()) // conditions tell
+	env.Require(t)
+	pg, err := harness.FromEnv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{Playground: pg, t: t}
+	f.must(pg.Install(t.Context()))
+	f.ns = f.namespace(nil)
+	images := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		images.ServeHTTP(w, r)
+		if strings.HasSuffix(r.URL.Path, "/tags/list") {
+			f.scans.Add(1)
+		}
+	}))
+	t.Cleanup(server.Close)
+	f.host = strings.TrimPrefix(server.URL, "http://")
+	return f
+}
+
+func (f *fixture) must(err error) {
+	f.t.Helper()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *fixture) namespace(labels map[string]string) string {
+	f.t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "image-", Labels: labels}}
+	f.must(f.Client.Create(f.t.Context(), ns))
+	f.t.Cleanup(func() { _ = f.Client.Delete(context.Background(), ns) })
+	return ns.Name
+}
+
+// start runs the controllers for the namespaces, with no tags in memory, and
+// returns what stops them.
+func (f *fixture) start(namespaces ...string) (stop func()) {
+	f.t.Helper()
+	scheme, err := harness.Scheme()
+	f.must(err)
+	skip := true
+	opts := ctrl.Options{
+		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"},
+		Controller: config.Controller{SkipNameValidation: &skip},
+		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{}},
+	}
+	for _, ns := range namespaces {
+		opts.Cache.DefaultNamespaces[ns] = cache.Config{}
+	}
+	mgr, err := ctrl.NewManager(f.REST, opts)
+	f.must(err)
+	recorder, err := reconciler.NewRecorder(f.REST, scheme)
+	f.must(err)
+	f.must(mgr.Add(recorder))
+	f.must(f.setup(mgr, reconciler.Options{Concurrent: 2, Clock: clock.RealClock{}, Recorder: recorder}))
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- mgr.Start(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			f.t.Errorf("manager: %v", err)
+		}
+	}
+	f.t.Cleanup(stop)
+	return stop
+}
+
+func (f *fixture) setup(mgr ctrl.Manager, opts reconciler.Options) error {
+	metrics, err := scan.NewMetrics(prometheus.NewRegistry())
+	if err != nil {
+		return err
+	}
+	client, store := scan.NewClient(opts.Clock, metrics), scan.NewStore()
+	repositories := &imagerepository.Reconciler{Secrets: mgr.GetAPIReader(), Registry: client, Store: store, Clock: opts.Clock}
+	if err := repositories.SetupWithManager(mgr, opts); err != nil {
+		return err
+	}
+	policies := &imagepolicy.Reconciler{Client: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Registry: client, Store: store, Clock: opts.Clock}
+	return policies.SetupWithManager(mgr, opts)
+}
+
+func (f *fixture) push(tags ...string) {
+	f.t.Helper()
+	for _, tag := range tags {
+		ref, err := name.NewTag(f.host + "/app:" + tag)
+		f.must(err)
+		f.must(remote.Write(ref, empty.Image))
+	}
+}
+
+// repository makes the ImageRepository app.
+func (f *fixture) repository(interval time.Duration) *imagev1.ImageRepository {
+	f.t.Helper()
+	repo := &imagev1.ImageRepository{
+		ObjectMeta: metav1.ObjectMeta{Namespace: f.ns, Name: "app"},
+		Spec:       imagev1.ImageRepositorySpec{Image: f.host + "/app", Interval: metav1.Duration{Duration: interval}},
+	}
+	f.must(f.Client.Create(f.t.Context(), repo))
+	return repo
+}
+
+// policy makes an ImagePolicy app by semver in a namespace.
+func (f *fixture) policy(namespace, constraint string) *imagev1.ImagePolicy {
+	f.t.Helper()
+	p := &imagev1.ImagePolicy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "app"},
+		Spec: imagev1.ImagePolicySpec{
+			ImageRepositoryRef: meta.NamespacedObjectReference{Namespace: f.ns, Name: "app"},
+			Policy:             imagev1.ImagePolicyChoice{SemVer: &imagev1.SemVerPolicy{Range: constraint}},
+		},
+	}
+	f.must(f.Client.Create(f.t.Context(), p))
+	return p
+}
+
+// edit changes the present state of obj and updates it.
+func (f *fixture) edit(obj client.Object, change func()) {
+	f.t.Helper()
+	f.must(f.Client.Get(f.t.Context(), client.ObjectKeyFromObject(obj), obj))
+	before := obj.DeepCopyObject().(client.Object)
+	change()
+	f.must(f.Client.Patch(f.t.Context(), obj, client.MergeFrom(before)))
+}
+
+// request asks for a reconcile as `flux reconcile` does, and waits until it is
+// handled.
+func (f *fixture) request(repo *imagev1.ImageRepository) {
+	f.t.Helper()
+	at := fmt.Sprint(time.Now().UnixNano())
+	f.edit(repo, func() { repo.Annotations = map[string]string{meta.ReconcileRequestAnnotation: at} })
+	f.eventually(repo, "the request was handled", func() bool { return repo.Status.LastHandledReconcileAt == at })
+}
+
+// eventually waits until check is true of obj's present state.
+func (f *fixture) eventually(obj reconciler.Object, what string, check func() bool) {
+	f.t.Helper()
+	_, err := harness.Eventually(f.t.Context(), what, patience, func(ctx context.Context) (bool, string) {
+		if err := f.Client.Get(ctx, client.ObjectKeyFromObject(obj), obj); err != nil {
+			return false, err.Error()
+		}
+		return check(), fmt.Sprintf("%v", obj.GetConditions())
+	})
+	f.must(err)
+}
+
+// chosen waits until the policy is Ready with the tag.
+func (f *fixture) chosen(p *imagev1.ImagePolicy, tag string) {
+	f.t.Helper()
+	f.eventually(p, "tag "+tag+" was chosen", func() bool {
+		return apimeta.IsStatusConditionTrue(p.Status.Conditions, meta.ReadyCondition) &&
+			p.Status.ObservedGeneration == p.Generation && p.Status.LatestRef.Tag == tag
+	})
+}
+
+// failing waits until obj is not Ready for the reason.
+func (f *fixture) failing(obj reconciler.Object, reason string) {
+	f.t.Helper()
+	f.eventually(obj, "Ready=False for "+reason, func() bool {
+		ready := apimeta.FindStatusCondition(obj.GetConditions(), meta.ReadyCondition)
+		return ready != nil && ready.Status == metav1.ConditionFalse && ready.Reason == reason
+	})
+}
+
+// told waits for an event with the text.
+func (f *fixture) told(text string) {
+	f.t.Helper()
+	_, err := harness.Eventually(f.t.Context(), "an event tells "+text, patience, func(ctx context.Context) (bool, string) {
+		var events corev1.EventList
+		if err := f.Client.List(ctx, &events, client.InNamespace(f.ns)); err != nil {
+			return false, err.Error()
+		}
+		for _, e := range events.Items {
+			if strings.Contains(e.Message, text) {
+				return true, ""
+			}
+		}
+		return false, fmt.Sprintf("%d others", len(events.Items))
+	})
+	f.must(err)
+}
+
+func key(obj client.Object) client.ObjectKey { return client.ObjectKeyFromObject(obj) }
+
+// everybody lets policies of any namespace in.
+func everybody() *acl.AccessFrom {
+	return &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{}}}
+}
