@@ -1,0 +1,143 @@
+package canary
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+func object(provider string, edit func(*flaggerv1.CanarySpec)) *flaggerv1.Canary {
+	c := &flaggerv1.Canary{}
+	c.Spec.Provider = provider
+	c.Spec.TargetRef.Kind = "Deployment"
+	c.Spec.Analysis = &flaggerv1.CanaryAnalysis{Interval: "1m", Threshold: 5}
+	edit(&c.Spec)
+	return c
+}
+
+func TestStages(t *testing.T) {
+	for name, tc := range map[string]struct {
+		analysis flaggerv1.CanaryAnalysis
+		provider string
+		want     []Stage
+	}{
+		"step weights rise by the same": {flaggerv1.CanaryAnalysis{StepWeight: 20, MaxWeight: 60}, "gatewayapi:v1", []Stage{{Weight: 20}, {Weight: 40}, {Weight: 60}}},
+		"the last step is the maximum":  {flaggerv1.CanaryAnalysis{StepWeight: 20, MaxWeight: 50}, "gatewayapi:v1", []Stage{{Weight: 20}, {Weight: 40}, {Weight: 50}}},
+		"without a maximum it is all":   {flaggerv1.CanaryAnalysis{StepWeight: 60}, "gatewayapi:v1", []Stage{{Weight: 60}, {Weight: 100}}},
+		"weights can be listed":         {flaggerv1.CanaryAnalysis{StepWeights: []int{1, 10, 80}}, "gatewayapi:v1", []Stage{{Weight: 1}, {Weight: 10}, {Weight: 80}}},
+		"blue/green switches at the end": {flaggerv1.CanaryAnalysis{Iterations: 2}, "gatewayapi:v1",
+			[]Stage{{Iteration: 1}, {Iteration: 2}, {Iteration: 3, Weight: 100}}},
+		"blue/green can mirror": {flaggerv1.CanaryAnalysis{Iterations: 1, Mirror: true}, "gatewayapi:v1",
+			[]Stage{{Iteration: 1, Mirror: true}, {Iteration: 2, Weight: 100}}},
+		"blue/green without a router only counts": {flaggerv1.CanaryAnalysis{Iterations: 2}, "kubernetes", []Stage{{Iteration: 1}, {Iteration: 2}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plan, err := NewPlan(object(tc.provider, func(s *flaggerv1.CanarySpec) { s.Analysis = &tc.analysis }), Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, plan.Stages); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestWhatCannotBeHonouredIsRefusedByName(t *testing.T) {
+	for field, edit := range map[string]func(*flaggerv1.CanarySpec){
+		"spec.targetRef.kind":           func(s *flaggerv1.CanarySpec) { s.TargetRef.Kind = "DaemonSet" },
+		"spec.autoscalerRef":            func(s *flaggerv1.CanarySpec) { s.AutoscalerRef = &flaggerv1.AutoscalerReference{} },
+		"spec.ingressRef":               func(s *flaggerv1.CanarySpec) { s.IngressRef = &flaggerv1.LocalObjectReference{} },
+		"spec.routeRef":                 func(s *flaggerv1.CanarySpec) { s.RouteRef = &flaggerv1.LocalObjectReference{} },
+		"spec.analysis.webhooks":        func(s *flaggerv1.CanarySpec) { s.Analysis.Webhooks = make([]flaggerv1.CanaryWebhook, 1) },
+		"spec.analysis.alerts":          func(s *flaggerv1.CanarySpec) { s.Analysis.Alerts = make([]flaggerv1.CanaryAlert, 1) },
+		"spec.analysis.sessionAffinity": func(s *flaggerv1.CanarySpec) { s.Analysis.SessionAffinity = &flaggerv1.SessionAffinity{} },
+		"spec.analysis.interval":        func(s *flaggerv1.CanarySpec) { s.Analysis.Interval = "1mx" },
+		"spec.analysis.stepWeights":     func(s *flaggerv1.CanarySpec) { s.Analysis.StepWeights = []int{20, 10} },
+		"spec.analysis.maxWeight":       func(s *flaggerv1.CanarySpec) { s.Analysis.StepWeight, s.Analysis.MaxWeight = 10, -1 },
+		"spec.analysis":                 func(*flaggerv1.CanarySpec) {},
+		"spec.analysis.stepWeight": func(s *flaggerv1.CanarySpec) {
+			s.Provider, s.Analysis.StepWeight = "kubernetes", 10
+		},
+	} {
+		t.Run(field, func(t *testing.T) {
+			_, err := NewPlan(object("gatewayapi:v1", edit), Limits{})
+			var refused *Refused
+			if !errors.As(err, &refused) || refused.Field != field {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestAShortIntervalIsRaisedAndSaidSo(t *testing.T) {
+	c := object("kubernetes", func(s *flaggerv1.CanarySpec) { s.Analysis.Interval, s.Analysis.Iterations = "1s", 1 })
+	plan, err := NewPlan(c, Limits{MinInterval: 10 * time.Second})
+	if err != nil || plan.Interval != 10*time.Second || len(plan.Notes) != 1 {
+		t.Errorf("got %v, %v, %v", plan.Interval, plan.Notes, err)
+	}
+}
+
+func TestThresholds(t *testing.T) {
+	low, high := 90.0, 500.0
+	for name, tc := range map[string]struct {
+		metric flaggerv1.CanaryMetric
+		got    Measurement
+		want   string
+	}{
+		"a success rate may not be less":  {flaggerv1.CanaryMetric{Name: successRate, Threshold: 99}, Measurement{Value: 98.5}, "Halt podinfo.test advancement success rate 98.50% < 99%"},
+		"a success rate may be equal":     {flaggerv1.CanaryMetric{Name: successRate, Threshold: 99}, Measurement{Value: 99}, ""},
+		"a duration may not be more":      {flaggerv1.CanaryMetric{Name: duration, Threshold: 500}, Measurement{Value: 610}, "Halt podinfo.test advancement request duration 610ms > 500ms"},
+		"anything else may not be more":   {flaggerv1.CanaryMetric{Name: "lag", Threshold: 5}, Measurement{Value: 5.5}, "Halt podinfo.test advancement lag 5.50 > 5"},
+		"a range comes before threshold":  {flaggerv1.CanaryMetric{Name: "lag", Threshold: 5, ThresholdRange: &flaggerv1.CanaryThresholdRange{Max: &high}}, Measurement{Value: 50}, ""},
+		"a range has a lower end":         {flaggerv1.CanaryMetric{Name: "lag", ThresholdRange: &flaggerv1.CanaryThresholdRange{Min: &low}}, Measurement{Value: 50}, "Halt podinfo.test advancement lag 50.00 < 90"},
+		"an error fails the check":        {flaggerv1.CanaryMetric{Name: "lag"}, Measurement{Err: "no route"}, "Metric query failed for lag: no route"},
+		"no values fail a custom check":   {flaggerv1.CanaryMetric{Name: "lag"}, Measurement{NoValues: true}, "Halt advancement no values found for custom metric: lag"},
+		"a broken server fails the check": {flaggerv1.CanaryMetric{Name: duration}, Measurement{Err: "timeout"}, "Prometheus query failed: timeout"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc.got.Name = tc.metric.Name
+			if got := names.failure(newMetric(tc.metric), tc.got); got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+// FuzzStages holds every plan to what an analysis relies on: it ends, and never
+// gives the canary more than was allowed.
+func FuzzStages(f *testing.F) {
+	f.Add("1m", 10, 50, 0, 0)
+	f.Add("10s", 0, 0, 5, 0)
+	f.Add("1h1m", 0, 0, 0, 30)
+	f.Fuzz(func(t *testing.T, interval string, step, highest, iterations, listed int) {
+		c := object("gatewayapi:v1", func(s *flaggerv1.CanarySpec) {
+			s.Analysis.Interval, s.Analysis.StepWeight, s.Analysis.MaxWeight = interval, step, highest
+			s.Analysis.Iterations = min(iterations, 1000)
+			if listed != 0 {
+				s.Analysis.StepWeights = []int{listed}
+			}
+		})
+		plan, err := NewPlan(c, Limits{MinInterval: time.Second})
+		if err != nil {
+			return
+		}
+		if plan.Interval < time.Second || len(plan.Stages) == 0 {
+			t.Fatalf("plan %+v", plan)
+		}
+		state := State{}
+		for i, stage := range plan.Stages {
+			if stage.Weight < 0 || stage.Weight > 100 || iterations <= 0 && listed == 0 && highest > 0 && stage.Weight > highest {
+				t.Fatalf("stage %+v of %+v", stage, c.Spec.Analysis)
+			}
+			state.Weight, state.Iterations = stage.Weight, max(state.Iterations, stage.Iteration)
+			if got := plan.position(state); got != i {
+				t.Fatalf("stage %d is taken for %d", i, got)
+			}
+		}
+	})
+}

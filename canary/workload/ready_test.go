@@ -1,0 +1,52 @@
+package workload
+
+import (
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+)
+
+func TestReadiness(t *testing.T) {
+	unavailable := func(since time.Duration) appsv1.DeploymentCondition {
+		return appsv1.DeploymentCondition{Type: appsv1.DeploymentAvailable, Status: corev1.ConditionFalse,
+			Reason: "MinimumReplicasUnavailable", LastUpdateTime: metav1.NewTime(noon.Add(-since))}
+	}
+	for name, tc := range map[string]struct {
+		replicas   int32
+		generation int64
+		status     appsv1.DeploymentStatus
+		threshold  int
+		wantReady  bool
+		wantStuck  bool
+	}{
+		"all pods are there":        {replicas: 4, status: appsv1.DeploymentStatus{Replicas: 4, UpdatedReplicas: 4, AvailableReplicas: 4}, wantReady: true},
+		"one is missing":            {replicas: 4, status: appsv1.DeploymentStatus{Replicas: 4, UpdatedReplicas: 4, AvailableReplicas: 3}},
+		"enough for the threshold":  {replicas: 4, threshold: 75, status: appsv1.DeploymentStatus{Replicas: 4, UpdatedReplicas: 4, AvailableReplicas: 3}, wantReady: true},
+		"none is never enough":      {replicas: 1, threshold: 50, status: appsv1.DeploymentStatus{Replicas: 1, UpdatedReplicas: 1}},
+		"an old pod is still there": {replicas: 4, status: appsv1.DeploymentStatus{Replicas: 5, UpdatedReplicas: 4, AvailableReplicas: 5}},
+		"a rollout that has begun":  {replicas: 4, status: appsv1.DeploymentStatus{Replicas: 4, UpdatedReplicas: 1, AvailableReplicas: 4}},
+		"a change nobody has seen":  {replicas: 1, generation: 2, status: appsv1.DeploymentStatus{Replicas: 1, UpdatedReplicas: 1, AvailableReplicas: 1}},
+		"scaled to zero":            {replicas: 0, status: appsv1.DeploymentStatus{}},
+		"past Kubernetes' deadline": {replicas: 1, wantStuck: true, status: appsv1.DeploymentStatus{Conditions: []appsv1.DeploymentCondition{
+			{Type: appsv1.DeploymentProgressing, Reason: "ProgressDeadlineExceeded"}}}},
+		"unavailable for a while": {replicas: 1, status: appsv1.DeploymentStatus{Replicas: 1, UpdatedReplicas: 1,
+			Conditions: []appsv1.DeploymentCondition{unavailable(time.Minute)}}},
+		"unavailable for too long": {replicas: 1, wantStuck: true, status: appsv1.DeploymentStatus{Replicas: 1, UpdatedReplicas: 1,
+			Conditions: []appsv1.DeploymentCondition{unavailable(time.Hour)}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Generation: tc.generation}, Spec: appsv1.DeploymentSpec{Replicas: ptr.To(tc.replicas)}, Status: tc.status}
+			if tc.threshold == 0 {
+				tc.threshold = 100
+			}
+			got := describe(d, patience{threshold: tc.threshold, deadline: 10 * time.Minute, now: noon})
+			if got.Ready != tc.wantReady || got.Stuck != tc.wantStuck || (got.Why == "") != got.Ready {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}

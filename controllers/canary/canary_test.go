@@ -1,0 +1,116 @@
+package canary
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary"
+)
+
+func podinfo() *flaggerv1.Canary {
+	c := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Name: "podinfo", Namespace: "test", UID: "uid-1"}}
+	c.Spec.TargetRef.Name = "podinfo"
+	c.Spec.Analysis = &flaggerv1.CanaryAnalysis{StepWeight: 10}
+	return c
+}
+
+// series are all series of a registry, as name and number of them.
+func series(t *testing.T, registry *prometheus.Registry) map[string]int {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int{}
+	for _, f := range families {
+		got[f.GetName()] = len(f.GetMetric())
+	}
+	return got
+}
+
+func TestSeriesGoWithTheirCanary(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	m, err := newMetrics(registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := podinfo()
+	m.stands(c)
+	m.stands(c)
+	m.measured(c, "request-success-rate", 99)
+	l := &look{seen: canary.Seen{Measured: make([]canary.Measurement, 1)}, took: time.Second}
+	m.step(c, l, canary.Step{Verdict: canary.VerdictPromoted})
+	m.step(c, l, canary.Step{Verdict: canary.VerdictFailed})
+	want := map[string]int{"flagger_canary_total": 1, "flagger_canary_status": 1, "flagger_canary_weight": 2, "flagger_canary_metric_analysis": 1,
+		"flagger_canary_duration_seconds": 1, "flagger_canary_successes_total": 1, "flagger_canary_failures_total": 1}
+	if diff := cmp.Diff(want, series(t, registry)); diff != "" {
+		t.Error(diff)
+	}
+	m.forget(client.ObjectKeyFromObject(c))
+	if diff := cmp.Diff(map[string]int{"flagger_canary_total": 1}, series(t, registry)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWatchlist(t *testing.T) {
+	var w watchlist
+	key := types.NamespacedName{Namespace: "test", Name: "podinfo"}
+	w.set(key, dependencies(podinfo(), []string{"configmap/env"}))
+	for _, thing := range []string{"deployment/podinfo", "deployment/podinfo-primary", "service/podinfo-canary", "httproute/podinfo", "configmap/env"} {
+		if diff := cmp.Diff([]reconcile.Request{{NamespacedName: key}}, w.who("test", thing)); diff != "" {
+			t.Errorf("%s: %s", thing, diff)
+		}
+	}
+	w.set(key, dependencies(podinfo(), []string{"secret/env"}))
+	if got := w.who("test", "configmap/env"); len(got) != 0 {
+		t.Errorf("still there: %v", got)
+	}
+	if got := w.who("other", "secret/env"); len(got) != 0 {
+		t.Errorf("of another namespace: %v", got)
+	}
+	w.forget(key)
+	if len(w.by)+len(w.needs) != 0 {
+		t.Errorf("left behind: %v %v", w.by, w.needs)
+	}
+}
+
+func TestTicksArePreciseWhileTheyAreRemembered(t *testing.T) {
+	var memory ticks
+	c := podinfo()
+	at := time.Date(2026, 1, 2, 12, 0, 0, 900_000_000, time.UTC)
+	c.Status.LastTransitionTime = metav1.NewTime(at.Truncate(time.Second))
+	if got := memory.precise(c); !got.Equal(at.Truncate(time.Second)) {
+		t.Errorf("got %v", got)
+	}
+	memory.note(c.UID, at)
+	if got := memory.precise(c); !got.Equal(at) {
+		t.Errorf("got %v", got)
+	}
+	c.Status.LastTransitionTime = metav1.NewTime(at.Add(time.Minute))
+	if got := memory.precise(c); got.Equal(at) {
+		t.Error("remembers what was never recorded")
+	}
+}
+
+func TestReasons(t *testing.T) {
+	var r Reconciler
+	for want, err := range map[string]error{
+		"Failed":               reconcile.TerminalError(errFailed{"rolled back"}),
+		"InvalidSpec":          reconcile.TerminalError(errors.New("spec.provider")),
+		"NotReady":             errWaiting{"no target"},
+		"ReconciliationFailed": errors.New("timeout"),
+	} {
+		if got := r.Reason(err); got != want {
+			t.Errorf("%v: %s", err, got)
+		}
+	}
+}
