@@ -41,14 +41,17 @@ type CanaryStatus struct {
 	Phase CanaryPhase `json:"phase"`
 
 	// FailedChecks of the current analysis.
+	// +kubebuilder:default=0
 	// +optional
 	FailedChecks int `json:"failedChecks"`
 
 	// CanaryWeight is the canary's percentage of the traffic.
+	// +kubebuilder:default=0
 	// +optional
 	CanaryWeight int `json:"canaryWeight"`
 
 	// Iterations of the current analysis.
+	// +kubebuilder:default=0
 	// +optional
 	Iterations int `json:"iterations"`
 
