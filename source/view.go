@@ -112,30 +112,34 @@ func (b *builder) list(at string) (places []place, linked bool, err error) {
 const maxLinks = 40
 
 // follow returns what a symlink leads to; a zero Mode when that is nothing, or
-// outside of the tree.
+// outside of the tree. Directories on the way may be symlinks themselves.
 func (b *builder) follow(link place) (place, error) {
-	for range maxLinks {
-		target, err := b.files.ReadBlob(link.Hash)
+	found := place{at: path.Dir(link.at)}
+	todo := []string{path.Base(link.at)}
+	for links := 0; len(todo) > 0; {
+		next := path.Join(found.at, todo[0])
+		todo = todo[1:]
+		e, err := b.files.Stat(next)
+		if err != nil {
+			return place{}, nil //nolint:nilerr // a link to nothing, or out of the tree, is left out
+		}
+		if e.Mode != tree.Symlink {
+			found = place{Entry: e, at: next}
+			continue
+		}
+		target, err := b.files.ReadBlob(e.Hash)
 		if err != nil {
 			return place{}, err
 		}
-		at := path.Join(path.Dir(link.at), string(target))
-		if path.IsAbs(string(target)) || at == ".." || strings.HasPrefix(at, "../") {
+		if links++; links > maxLinks || path.IsAbs(string(target)) {
 			return place{}, nil
 		}
-		if at == "." {
-			at = "" // as the root is called from the start
-		}
-		e, err := b.files.Stat(at)
-		if err != nil {
-			return place{}, nil //nolint:nilerr // a link to nothing is left out
-		}
-		link = place{Entry: e, at: at}
-		if e.Mode != tree.Symlink {
-			return link, nil
-		}
+		todo = append(strings.Split(string(target), "/"), todo...)
 	}
-	return place{}, nil
+	if found.at == "." {
+		found.at = "" // as the root is called from the start
+	}
+	return found, nil
 }
 
 // dir makes the node of a directory that shows at name.

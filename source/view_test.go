@@ -112,9 +112,9 @@ func TestView(t *testing.T) {
 		"symlinks become what they point at": {
 			files: map[string]string{
 				"base/a.yaml": "a", "file": link + "base/a.yaml", "dir": link + "base", "chain": link + "file",
-				"sub/up": link + "../base/a.yaml",
+				"sub/up": link + "../base/a.yaml", "through": link + "dir/../base/./a.yaml", "within": link + "dir/a.yaml",
 			},
-			want: []string{"base/a.yaml", "chain", "dir/a.yaml", "file", "sub/up"},
+			want: []string{"base/a.yaml", "chain", "dir/a.yaml", "file", "sub/up", "through", "within"},
 		},
 		"symlinks to nothing, to the outside and around in circles are left out": {
 			files: map[string]string{
