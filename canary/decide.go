@@ -147,6 +147,10 @@ func (t *turn) pinned() bool {
 	return t.Target.Exists && t.State.Applied != "" && t.Target.Revision == t.State.Applied
 }
 
+// trusted reports whether the canary may have users: its pods answer, and they
+// are what is under analysis.
+func (t *turn) trusted() bool { return t.pinned() && t.Target.Serves() }
+
 // have reports whether a revision can be given to the primary.
 func (t *turn) have(revision string) bool {
 	return revision != "" && (t.Saved[revision] || t.Target.Exists && t.Target.Revision == revision)
@@ -181,7 +185,7 @@ func (t *turn) upkeep() {
 	wanted := t.Plan.weights(t.State)
 	switch {
 	case wanted == t.Weights:
-	case wanted.Canary > t.Weights.Canary && !(t.pinned() && t.Target.Serves()):
+	case wanted.Canary > t.Weights.Canary && !t.trusted():
 	case wanted.Canary < t.Weights.Canary && !t.Primary.Serves() && t.Target.Serves():
 	default:
 		t.do(SetWeights{wanted})

@@ -18,7 +18,7 @@ func (t *turn) promote() {
 	if !t.restorePrimary() {
 		return
 	}
-	if t.State.Weight > 0 && !(t.pinned() && t.Target.Serves()) {
+	if t.State.Weight > 0 && !t.trusted() {
 		t.land() // nobody measured what the canary is now
 	}
 	switch {

@@ -115,7 +115,7 @@ func withoutNulls(v any) any {
 // checksum is Flagger's for what Flagger sees. It never sees binaryData, whose
 // changes would go unnoticed.
 func checksum(content map[string]any) (string, error) {
-	var seen any = content["data"]
+	seen := content["data"]
 	if binary, ok := content["binaryData"].(map[string]any); ok && len(binary) > 0 {
 		seen = map[string]any{"data": content["data"], "binaryData": binary}
 	}
