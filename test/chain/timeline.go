@@ -90,7 +90,7 @@ func (c *Chain) narrate(ctx context.Context, changes <-chan client.Object, entri
 		case <-ctx.Done():
 			return
 		case obj := <-changes:
-			if entry, ok := n.entry(ctx, obj); ok {
+			for _, entry := range n.tell(ctx, obj) {
 				entry.At = time.Now()
 				entries <- entry
 			}
@@ -114,51 +114,53 @@ func (n *narrator) news(hop Hop, value string) bool {
 	return true
 }
 
-func (n *narrator) entry(ctx context.Context, obj client.Object) (Entry, bool) {
+// tell returns the news that a state of an object contains.
+func (n *narrator) tell(ctx context.Context, obj client.Object) []Entry {
 	switch obj := obj.(type) {
 	case *imagev1.ImageRepository:
 		return n.scanned(obj)
 	case *imagev1.ImagePolicy:
 		return n.chosen(obj)
 	case *imagev1.ImageUpdateAutomation:
-		return n.committed(ctx, obj)
+		return n.committed(ctx, obj.Status.LastPushCommit)
 	case *sourcev1.GitRepository:
-		if artifact := obj.Status.Artifact; artifact != nil && n.news(Fetched, artifact.Revision) {
-			return Entry{Hop: Fetched, Text: short(artifact.Revision), Weight: -1}, true
-		}
+		return n.fetched(ctx, obj)
 	case *kustomizev1.Kustomization:
 		if revision := obj.Status.LastAppliedRevision; n.news(Applied, revision) {
-			return Entry{Hop: Applied, Text: short(revision), Weight: -1}, true
+			return []Entry{{Hop: Applied, Text: short(revision), Weight: -1}}
 		}
 	case *corev1.Event:
 		return n.happened(obj)
 	}
-	return Entry{}, false
+	return nil
 }
 
-func (n *narrator) scanned(repository *imagev1.ImageRepository) (Entry, bool) {
+func (n *narrator) scanned(repository *imagev1.ImageRepository) []Entry {
 	scan := repository.Status.LastScanResult
 	if scan == nil {
-		return Entry{}, false
+		return nil
 	}
 	fresh := slices.DeleteFunc(slices.Clone(scan.LatestTags), func(tag string) bool { return n.told[tag] })
 	for _, tag := range fresh {
 		n.told[tag] = true
 	}
+	if len(fresh) == 0 {
+		return nil
+	}
 	text := fmt.Sprintf("%s, one of %d tags of %s", strings.Join(fresh, ", "), scan.TagCount, repository.Spec.Image)
-	return Entry{Hop: Seen, Text: text, Weight: -1}, len(fresh) > 0
+	return []Entry{{Hop: Seen, Text: text, Weight: -1}}
 }
 
-func (n *narrator) chosen(policy *imagev1.ImagePolicy) (Entry, bool) {
+func (n *narrator) chosen(policy *imagev1.ImagePolicy) []Entry {
 	latest := policy.Status.LatestRef
 	if latest == nil || !n.news(Chosen, latest.Tag) {
-		return Entry{}, false
+		return nil
 	}
 	entry := Entry{Hop: Chosen, Text: latest.Tag + " by " + rule(policy.Spec.Policy), Weight: -1}
 	if ready := meta.FindStatusCondition(policy.Status.Conditions, "Ready"); ready != nil {
 		entry.Detail = []string{ready.Message}
 	}
-	return entry, true
+	return []Entry{entry}
 }
 
 // rule is how a policy chooses.
@@ -173,40 +175,49 @@ func rule(choice imagev1.ImagePolicyChoice) string {
 	}
 }
 
-// committed shows the changed lines of the commit, which is the whole diff: a
+// committed shows the changed lines of a commit, which is the whole diff: a
 // write-back touches nothing else.
-func (n *narrator) committed(ctx context.Context, automation *imagev1.ImageUpdateAutomation) (Entry, bool) {
-	commit := automation.Status.LastPushCommit
+func (n *narrator) committed(ctx context.Context, commit string) []Entry {
 	if !n.news(Committed, commit) {
-		return Entry{}, false
+		return nil
 	}
 	entry := Entry{Hop: Committed, Text: short(commit), Weight: -1}
 	diff, err := n.chain.Repo.Diff(ctx, commit)
 	if err != nil {
 		entry.Detail = []string{err.Error()}
-		return entry, true
 	}
 	for line := range strings.Lines(diff) {
 		if !strings.HasPrefix(line, "diff ") && !strings.HasPrefix(line, "index ") && !strings.HasPrefix(line, "--- ") {
 			entry.Detail = append(entry.Detail, strings.TrimRight(line, "\n"))
 		}
 	}
-	return entry, true
+	return []Entry{entry}
+}
+
+// fetched may come before the status that tells of the commit: the source hears
+// of a push at once. The commit is told first all the same.
+func (n *narrator) fetched(ctx context.Context, source *sourcev1.GitRepository) []Entry {
+	artifact := source.Status.Artifact
+	if artifact == nil || !n.news(Fetched, artifact.Revision) {
+		return nil
+	}
+	commit := artifact.Revision[strings.LastIndex(artifact.Revision, ":")+1:]
+	return append(n.committed(ctx, commit), Entry{Hop: Fetched, Text: short(artifact.Revision), Weight: -1})
 }
 
 // happened tells the events of the canary as they are: each has the weight and
 // the measured values in its message.
-func (n *narrator) happened(event *corev1.Event) (Entry, bool) {
+func (n *narrator) happened(event *corev1.Event) []Entry {
 	key := fmt.Sprintf("%s/%d", event.UID, event.Count)
 	if event.InvolvedObject.Kind != flaggerv1.CanaryKind || n.told[key] {
-		return Entry{}, false
+		return nil
 	}
 	n.told[key] = true
 	entry := Entry{Hop: Analysed, Text: event.Message, Weight: weightIn(event.Message), Warning: event.Type == corev1.EventTypeWarning}
 	if strings.HasPrefix(event.Message, "Promotion completed!") || strings.HasPrefix(event.Message, "Canary failed!") {
 		entry.Hop = Verdict
 	}
-	return entry, true
+	return []Entry{entry}
 }
 
 // weightIn finds the canary's weight in a message.

@@ -12,6 +12,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/test/env"
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 func TestNarratorTellsOnlyNews(t *testing.T) {
@@ -28,10 +30,15 @@ func TestNarratorTellsOnlyNews(t *testing.T) {
 		p.Status.Conditions = []metav1.Condition{{Type: "Ready", Message: "highest in range"}}
 		return p
 	}
+	repo, commit := repository(t)
+	pushed := &imagev1.ImageUpdateAutomation{}
+	pushed.Status.LastPushCommit = commit
+	committed := Entry{Hop: Committed, Text: commit[:10], Weight: -1, Detail: []string{"+++ b/app.yaml", "@@ -1 +1 @@", "-image: app:1.0.0", "+image: app:1.1.0"}}
+	revision := "main@sha1:" + commit
 	fetched := &sourcev1.GitRepository{}
-	fetched.Status.Artifact = &fluxmeta.Artifact{Revision: "main@sha1:0123456789abcdef"}
+	fetched.Status.Artifact = &fluxmeta.Artifact{Revision: revision}
 	applied := &kustomizev1.Kustomization{}
-	applied.Status.LastAppliedRevision = "main@sha1:0123456789abcdef"
+	applied.Status.LastAppliedRevision = revision
 	event := func(kind, eventType, message string) client.Object {
 		e := &corev1.Event{Message: message, Type: eventType}
 		e.InvolvedObject.Kind = kind
@@ -40,36 +47,49 @@ func TestNarratorTellsOnlyNews(t *testing.T) {
 	cases := map[string]struct {
 		before []client.Object
 		now    client.Object
-		want   *Entry
+		want   []Entry
 	}{
-		"a first scan tells all tags":        {nil, scanned("1.1.0", "1.0.0"), &Entry{Hop: Seen, Text: "1.1.0, 1.0.0, one of 2 tags of registry/app", Weight: -1}},
-		"a scan tells only new tags":         {[]client.Object{scanned("1.0.0")}, scanned("1.1.0", "1.0.0"), &Entry{Hop: Seen, Text: "1.1.0, one of 2 tags of registry/app", Weight: -1}},
+		"a first scan tells all tags":        {nil, scanned("1.1.0", "1.0.0"), []Entry{{Hop: Seen, Text: "1.1.0, 1.0.0, one of 2 tags of registry/app", Weight: -1}}},
+		"a scan tells only new tags":         {[]client.Object{scanned("1.0.0")}, scanned("1.1.0", "1.0.0"), []Entry{{Hop: Seen, Text: "1.1.0, one of 2 tags of registry/app", Weight: -1}}},
 		"a scan without new tags is no news": {[]client.Object{scanned("1.0.0")}, scanned("1.0.0"), nil},
-		"a choice comes with its reason":     {[]client.Object{chosen("1.0.0")}, chosen("1.1.0"), &Entry{Hop: Chosen, Text: "1.1.0 by semver 1.x", Detail: []string{"highest in range"}, Weight: -1}},
+		"a choice comes with its reason":     {[]client.Object{chosen("1.0.0")}, chosen("1.1.0"), []Entry{{Hop: Chosen, Text: "1.1.0 by semver 1.x", Detail: []string{"highest in range"}, Weight: -1}}},
 		"a policy without choice is no news": {nil, &imagev1.ImagePolicy{}, nil},
-		"a commit is shortened":              {nil, fetched, &Entry{Hop: Fetched, Text: "main@sha1:0123456789", Weight: -1}},
+		"a commit is told with its diff":     {nil, pushed, []Entry{committed}},
+		"a fetch is told after its commit":   {[]client.Object{pushed}, fetched, []Entry{{Hop: Fetched, Text: revision[:20], Weight: -1}}},
+		"a fetch that overtakes tells both":  {nil, fetched, []Entry{committed, {Hop: Fetched, Text: revision[:20], Weight: -1}}},
+		"a commit is told once":              {[]client.Object{fetched}, pushed, nil},
 		"the same revision is no news":       {[]client.Object{applied}, applied, nil},
-		"a step has its weight":              {nil, event("Canary", "Normal", "Advance app.staging canary weight 40"), &Entry{Hop: Analysed, Text: "Advance app.staging canary weight 40", Weight: 40}},
-		"a warning is marked":                {nil, event("Canary", "Warning", "Halt"), &Entry{Hop: Analysed, Text: "Halt", Weight: -1, Warning: true}},
-		"the end is a verdict":               {nil, event("Canary", "Normal", "Promotion completed! Scaling down"), &Entry{Hop: Verdict, Text: "Promotion completed! Scaling down", Weight: -1}},
+		"a step has its weight":              {nil, event("Canary", "Normal", "Advance app.staging canary weight 40"), []Entry{{Hop: Analysed, Text: "Advance app.staging canary weight 40", Weight: 40}}},
+		"a warning is marked":                {nil, event("Canary", "Warning", "Halt"), []Entry{{Hop: Analysed, Text: "Halt", Weight: -1, Warning: true}}},
+		"the end is a verdict":               {nil, event("Canary", "Normal", "Promotion completed! Scaling down"), []Entry{{Hop: Verdict, Text: "Promotion completed! Scaling down", Weight: -1}}},
 		"other objects' events are no news":  {nil, event("Pod", "Normal", "Pulled"), nil},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			n := narrator{last: map[Hop]string{}, told: map[string]bool{}}
+			n := narrator{chain: &Chain{Repo: repo}, last: map[Hop]string{}, told: map[string]bool{}}
 			for _, obj := range tc.before {
-				n.entry(t.Context(), obj)
+				n.tell(t.Context(), obj)
 			}
-			got, ok := n.entry(t.Context(), tc.now)
-			if !ok {
-				if tc.want != nil {
-					t.Fatal("not told")
-				}
-				return
-			}
-			if diff := cmp.Diff(tc.want, &got); diff != "" {
-				t.Errorf("entry (-want +got):\n%s", diff)
+			if diff := cmp.Diff(tc.want, n.tell(t.Context(), tc.now)); diff != "" {
+				t.Errorf("entries (-want +got):\n%s", diff)
 			}
 		})
 	}
+}
+
+// repository has two commits, and returns the second.
+func repository(t *testing.T) (*harness.Repo, string) {
+	t.Helper()
+	p := &harness.Playground{Playground: env.Playground{GitRoot: t.TempDir()}}
+	repo, err := p.NewRepo(t.Context(), "app", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit := ""
+	for _, tag := range []string{"1.0.0", "1.1.0"} {
+		if commit, err = repo.Commit(t.Context(), tag, map[string][]byte{"app.yaml": []byte("image: app:" + tag + "\n")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return repo, commit
 }
