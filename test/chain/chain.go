@@ -17,6 +17,7 @@ package chain
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,6 +25,9 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -180,4 +184,15 @@ func (c *Chain) Primary(ctx context.Context) (*appsv1.Deployment, error) {
 	primary := &appsv1.Deployment{}
 	err := c.Client.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: App + "-primary"}, primary)
 	return primary, err
+}
+
+// Remove deletes the chain from the cluster and from the Git server. The
+// controller has to be running: some kinds are finalized.
+func (c *Chain) Remove(ctx context.Context) error {
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: c.Namespace}}
+	_, err := harness.Eventually(ctx, "deleting namespace "+c.Namespace, patience, func(ctx context.Context) (bool, string) {
+		err := c.Client.Delete(ctx, ns)
+		return apierrors.IsNotFound(err), fmt.Sprint(err)
+	})
+	return errors.Join(err, os.RemoveAll(c.Repo.Bare))
 }

@@ -1,0 +1,153 @@
+// Package e2e puts releases through the whole chain, from a push to the
+// registry to the verdict of the canary, with the real controller on a
+// playground, and looks at what they leave behind in Git and in the cluster.
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/sluice-cd/sluice/test/chain"
+	"github.com/sluice-cd/sluice/test/harness"
+	"github.com/sluice-cd/sluice/test/traffic"
+)
+
+func TestGoodReleasesArePromotedAndBadOnesRolledBack(t *testing.T) {
+	c := start(t)
+	for _, tc := range []struct {
+		release chain.Release
+		want    chain.Outcome
+		trusted string
+	}{
+		{chain.Release{Tag: "1.1.0"}, chain.Promoted, "1.1.0"},
+		{chain.Release{Tag: "1.2.0", Traits: traffic.Traits{ErrorRate: 0.5}}, chain.RolledBack, "1.1.0"},
+		{chain.Release{Tag: "1.2.1", Traits: traffic.Traits{Latency: 2 * time.Second}}, chain.RolledBack, "1.1.0"},
+		{chain.Release{Tag: "1.3.0"}, chain.Promoted, "1.3.0"},
+	} {
+		if c.Node == "real" && tc.release.Traits.Latency > 0 {
+			continue // real pods cannot be slow on demand
+		}
+		before := primary(t, c)
+		if err := c.Release(t.Context(), tc.release); err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.Verdict(t.Context(), tc.release.Tag)
+		if err != nil || got != tc.want {
+			t.Fatalf("%s was %q, want %q: %v", tc.release.Tag, got, tc.want, err)
+		}
+		after := primary(t, c)
+		if image := after.Spec.Template.Spec.Containers[0].Image; image != c.Image()+":"+tc.trusted {
+			t.Errorf("after %s users get %s", tc.release.Tag, image)
+		}
+		if tc.want == chain.RolledBack && after.Generation != before.Generation {
+			t.Errorf("%s was rolled back, and the primary was touched", tc.release.Tag)
+		}
+		everybodyOnThePrimary(t, c)
+		committedOnce(t, c, tc.release.Tag)
+	}
+}
+
+// start runs a chain, its users and the controller, and waits until the first
+// version serves.
+func start(t *testing.T) *chain.Chain {
+	t.Helper()
+	p, err := harness.FromEnv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	work := t.TempDir()
+	name := fmt.Sprintf("e2e-%d", time.Now().Unix()) // the registry remembers the tags of other runs
+	c, err := chain.Setup(t.Context(), p, work, chain.Options{Namespace: name, Interval: 4 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	users, leave := context.WithCancel(context.Background())
+	left := make(chan error, 1)
+	go func() { left <- c.Traffic(users) }()
+	t.Cleanup(func() {
+		leave()
+		if err := <-left; err != nil {
+			t.Error(err)
+		}
+	})
+	sluice, err := p.StartController(t.Context(), work, "--canary-min-interval", "4s", "--watch-namespace", c.Namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		sluice.Stop()
+		if t.Failed() {
+			t.Log(sluice.Tail(8000))
+		}
+	})
+	t.Cleanup(func() {
+		if err := c.Remove(context.Background()); err != nil { // while the controller runs, which finalizes
+			t.Error(err)
+		}
+	})
+	if err := c.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func primary(t *testing.T, c *chain.Chain) *appsv1.Deployment {
+	t.Helper()
+	d, err := c.Primary(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func everybodyOnThePrimary(t *testing.T, c *chain.Chain) {
+	t.Helper()
+	route := &gatewayv1.HTTPRoute{}
+	if err := c.Client.Get(t.Context(), client.ObjectKey{Namespace: c.Namespace, Name: chain.App}, route); err != nil {
+		t.Fatal(err)
+	}
+	weights := map[string]int32{}
+	for _, ref := range route.Spec.Rules[0].BackendRefs {
+		weights[string(ref.Name)] = *ref.Weight
+	}
+	if diff := cmp.Diff(map[string]int32{"podinfo-primary": 100, "podinfo-canary": 0}, weights); diff != "" {
+		t.Errorf("weights (-want +got):\n%s", diff)
+	}
+}
+
+// committedOnce demands one commit for the tag, with a diff of exactly one line.
+func committedOnce(t *testing.T, c *chain.Chain, tag string) {
+	t.Helper()
+	log, err := c.Repo.Log(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(strings.Join(log, "\n"), ":"+tag); n != 1 || !strings.Contains(log[0], ":"+tag) {
+		t.Errorf("want one commit for %s, the newest: %v", tag, log)
+	}
+	head, err := c.Repo.Head(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	diff, err := c.Repo.Diff(t.Context(), head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var changed []string
+	for line := range strings.Lines(diff) {
+		if strings.HasPrefix(line, "+ ") || strings.HasPrefix(line, "- ") {
+			changed = append(changed, strings.TrimSpace(line))
+		}
+	}
+	if len(changed) != 2 || !strings.Contains(changed[1], ":"+tag+" # {") {
+		t.Errorf("want one changed line, got:\n%s", diff)
+	}
+}
