@@ -95,13 +95,10 @@ func (e endpoint) segments() []string {
 // apply sends a server-side apply and returns what the API server made of it.
 func (c *client) apply(ctx context.Context, at endpoint, payload []byte) (obj *unstructured.Unstructured, created bool, err error) {
 	var code int
-	data, err := c.rest.Patch(types.ApplyPatchType).AbsPath(at.segments()...).
+	result := c.rest.Patch(types.ApplyPatchType).AbsPath(at.segments()...).
 		Param("fieldManager", watch.Manager).Param("force", "true").
-		Body(payload).Do(ctx).StatusCode(&code).Raw()
-	if err != nil {
-		return nil, false, err
-	}
-	obj, err = decode(data)
+		Body(payload).Do(ctx).StatusCode(&code)
+	obj, err = decode(result)
 	return obj, code == http.StatusCreated, err
 }
 
@@ -111,21 +108,13 @@ func (c *client) patch(ctx context.Context, at endpoint, operations any) (*unstr
 	if err != nil {
 		return nil, err
 	}
-	data, err := c.rest.Patch(types.JSONPatchType).AbsPath(at.segments()...).
-		Param("fieldManager", watch.Manager).Body(body).Do(ctx).Raw()
-	if err != nil {
-		return nil, err
-	}
-	return decode(data)
+	return decode(c.rest.Patch(types.JSONPatchType).AbsPath(at.segments()...).
+		Param("fieldManager", watch.Manager).Body(body).Do(ctx))
 }
 
 // get reads an object.
 func (c *client) get(ctx context.Context, at endpoint) (*unstructured.Unstructured, error) {
-	data, err := c.rest.Get().AbsPath(at.segments()...).Do(ctx).Raw()
-	if err != nil {
-		return nil, err
-	}
-	return decode(data)
+	return decode(c.rest.Get().AbsPath(at.segments()...).Do(ctx))
 }
 
 // delete removes exactly the object that was looked at, and what it owns in the
@@ -143,7 +132,16 @@ func (c *client) delete(ctx context.Context, at endpoint, uid types.UID) error {
 	return c.rest.Delete().AbsPath(at.segments()...).Body(body).Do(ctx).Error()
 }
 
-func decode(data []byte) (*unstructured.Unstructured, error) {
+// decode reads an answer. Only Error knows what the API server says is wrong;
+// Raw would return the bare HTTP status.
+func decode(result rest.Result) (*unstructured.Unstructured, error) {
+	if err := result.Error(); err != nil {
+		return nil, err
+	}
+	data, err := result.Raw()
+	if err != nil {
+		return nil, err
+	}
 	obj := &unstructured.Unstructured{}
 	if err := obj.UnmarshalJSON(data); err != nil {
 		return nil, fmt.Errorf("decoding the API server's answer: %w", err)

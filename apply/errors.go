@@ -58,6 +58,9 @@ func discreet(err error) error {
 	}
 	s := status.Status()
 	about := []string{string(s.Reason)}
+	if s.Reason == metav1.StatusReasonUnknown {
+		about[0] = fmt.Sprintf("the API server answered %d", s.Code)
+	}
 	if s.Details != nil {
 		for _, cause := range s.Details.Causes {
 			if cause.Type != metav1.CauseTypeUnexpectedServerResponse {

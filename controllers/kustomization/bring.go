@@ -163,6 +163,7 @@ func entriesOf(k *kustomizev1.Kustomization) ([]inventory.Entry, error) {
 }
 
 func (p *pass) setInventory(entries []inventory.Entry) {
+	p.state.owned = entries
 	refs := make([]kustomizev1.ResourceRef, 0, len(entries))
 	for _, e := range entries {
 		refs = append(refs, kustomizev1.ResourceRef{ID: e.String(), Version: e.Version})

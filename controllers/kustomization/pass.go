@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-cd/sluice/apply"
 	"github.com/sluice-cd/sluice/apply/build"
+	"github.com/sluice-cd/sluice/apply/inventory"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
 )
@@ -28,6 +29,9 @@ type state struct {
 	due time.Time
 	// verdict is the failed health check that stands until there is news.
 	verdict string
+	// owned is the inventory as of the last apply. It is told again with every
+	// result: the status write that should have told it may have failed.
+	owned []inventory.Entry
 }
 
 // built identifies a build.
@@ -92,6 +96,9 @@ func (p *pass) run(ctx context.Context) (reconciler.Result, error) {
 		return reconciler.Result{}, err
 	}
 	p.k.Status.LastAttemptedRevision = p.artifact.Revision
+	if p.state.owned != nil {
+		p.setInventory(p.state.owned)
+	}
 	if plan == all {
 		waiting, err := p.bring(ctx)
 		if err != nil || waiting != nil {

@@ -115,6 +115,9 @@ func (r *runner[T]) patchStatus(ctx context.Context, before, obj T) (bool, error
 	desired := obj.DeepCopyObject().(T)
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	err = r.client.Status().Patch(ctx, obj, patch)
+	if err == nil {
+		r.writes.wrote(obj)
+	}
 	if !apierrors.IsConflict(err) {
 		return err == nil, err
 	}
@@ -133,6 +136,7 @@ func (r *runner[T]) patchStatus(ctx context.Context, before, obj T) (bool, error
 	if err := r.client.Status().Patch(ctx, live, client.RawPatch(patch.Type(), data)); err != nil {
 		return false, err
 	}
+	r.writes.wrote(live)
 	return true, nil
 }
 

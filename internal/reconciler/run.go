@@ -22,6 +22,7 @@ type runner[T Object] struct {
 	kind   Kind[T]
 	ctrl   Controller[T]
 	opts   Options
+	writes versions
 }
 
 func newRunner[T Object](mgr ctrl.Manager, kind Kind[T], c Controller[T], opts Options) *runner[T] {
@@ -32,7 +33,11 @@ func newRunner[T Object](mgr ctrl.Manager, kind Kind[T], c Controller[T], opts O
 func (r *runner[T]) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	obj := r.kind.New()
 	if err := r.client.Get(ctx, req.NamespacedName, obj); err != nil {
+		r.writes.forget(req.NamespacedName)
 		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if r.writes.outrun(obj) {
+		return reconcile.Result{RequeueAfter: staleDelay}, nil
 	}
 	if !obj.GetDeletionTimestamp().IsZero() {
 		return reconcile.Result{}, r.finalize(ctx, obj)
@@ -75,6 +80,7 @@ func (r *runner[T]) ensureFinalizer(ctx context.Context, obj T) error {
 	if err := r.client.Patch(ctx, obj, patch); err != nil {
 		return fmt.Errorf("adding finalizer to %s: %w", client.ObjectKeyFromObject(obj), err)
 	}
+	r.writes.wrote(obj)
 	return nil
 }
 

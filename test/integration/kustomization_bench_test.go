@@ -1,0 +1,353 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/sluice-cd/sluice/controllers/kustomization"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/tree"
+	"github.com/sluice-cd/sluice/test/env"
+	"github.com/sluice-cd/sluice/test/harness"
+)
+
+// patience is how long the cluster may take for anything but a timeout.
+const patience = 20 * time.Second
+
+// shelf holds trees by the digest of their artifact.
+type shelf struct {
+	mu    sync.Mutex
+	trees map[string]tree.Tree
+}
+
+func (s *shelf) Open(_ context.Context, artifact *meta.Artifact) (tree.Tree, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.trees[artifact.Digest]; t != nil {
+		return t, nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+func (s *shelf) put(digest string, t tree.Tree) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trees[digest] = t
+}
+
+// calls remembers the requests that the controller made.
+type calls struct {
+	mu   sync.Mutex
+	made []string
+	next http.RoundTripper
+}
+
+func (c *calls) RoundTrip(req *http.Request) (*http.Response, error) {
+	if !strings.Contains(req.URL.RawQuery, "watch=") {
+		c.mu.Lock()
+		c.made = append(c.made, req.Method+" "+req.URL.Path)
+		c.mu.Unlock()
+	}
+	return c.next.RoundTrip(req)
+}
+
+// about returns the requests that concern a namespace, and forgets them.
+func (c *calls) about(namespace string) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var mine, others []string
+	for _, call := range c.made {
+		if strings.Contains(call, "/namespaces/"+namespace+"/") {
+			mine = append(mine, strings.ReplaceAll(call, "/namespaces/"+namespace+"/", " "))
+		} else {
+			others = append(others, call)
+		}
+	}
+	c.made = others
+	return mine
+}
+
+// cluster is a playground with the controller under test.
+type cluster struct {
+	client.Client
+	shelf *shelf
+	calls *calls
+}
+
+// startKustomization runs the controller against the playground until the test
+// is over.
+func startKustomization(t *testing.T) *cluster {
+	t.Helper()
+	ctrl.SetLogger(logr.Discard()) // conditions tell
+	scheme, err := harness.Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	env.Require(t)
+	pg, err := harness.FromEnv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pg.Install(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c := &cluster{Client: pg.Client, shelf: &shelf{trees: map[string]tree.Tree{}}, calls: &calls{}}
+	counted := rest.CopyConfig(pg.REST)
+	counted.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		c.calls.next = next
+		return c.calls
+	})
+	skip := true
+	mgr, err := ctrl.NewManager(counted, ctrl.Options{
+		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"},
+		Controller: config.Controller{SkipNameValidation: &skip},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorder, err := reconciler.NewRecorder(counted, scheme)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := mgr.Add(recorder); err != nil {
+		t.Fatal(err)
+	}
+	r := &kustomization.Reconciler{Opener: c.shelf}
+	if err := r.SetupWithManager(mgr, reconciler.Options{Concurrent: 8, Clock: clock.RealClock{}, Recorder: recorder}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- mgr.Start(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("manager: %v", err)
+		}
+	})
+	return c
+}
+
+// bench is a namespace with a source in it.
+type bench struct {
+	*cluster
+	t    *testing.T
+	ns   string
+	head int
+}
+
+func (c *cluster) bench(t *testing.T) *bench {
+	t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "ks-"}}
+	b := &bench{cluster: c, t: t}
+	b.must(c.Create(t.Context(), ns))
+	b.ns = ns.Name
+	b.must(c.Create(t.Context(), &sourcev1.GitRepository{
+		ObjectMeta: metav1.ObjectMeta{Namespace: b.ns, Name: "src"},
+		Spec:       sourcev1.GitRepositorySpec{URL: "https://example.com/src.git", Interval: metav1.Duration{Duration: time.Hour}},
+	}))
+	t.Cleanup(func() {
+		ctx := context.Background()
+		_ = c.DeleteAllOf(ctx, &kustomizev1.Kustomization{}, client.InNamespace(b.ns))
+		_ = c.Delete(ctx, ns)
+	})
+	return b
+}
+
+func (b *bench) must(err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// push makes files the source's next revision, which it returns.
+func (b *bench) push(files map[string]string) string {
+	b.t.Helper()
+	b.head++
+	made, err := tree.FromStrings(files)
+	b.must(err)
+	digest := fmt.Sprintf("sha256:%s-%d", b.ns, b.head)
+	b.shelf.put(digest, made)
+	src := &sourcev1.GitRepository{}
+	b.must(b.Get(b.t.Context(), client.ObjectKey{Namespace: b.ns, Name: "src"}, src))
+	before := src.DeepCopy()
+	src.Status.Artifact = &meta.Artifact{
+		Digest: digest, Path: "p", URL: "http://example.com/p", Revision: fmt.Sprintf("main@sha1:%d", b.head),
+		LastUpdateTime: metav1.Now(),
+	}
+	b.must(b.Status().Patch(b.t.Context(), src, client.MergeFrom(before)))
+	return src.Status.Artifact.Revision
+}
+
+// kustomization creates one that prunes and builds the path of its name.
+func (b *bench) kustomization(name string, change func(*kustomizev1.KustomizationSpec)) {
+	b.t.Helper()
+	k := &kustomizev1.Kustomization{
+		ObjectMeta: metav1.ObjectMeta{Namespace: b.ns, Name: name},
+		Spec: kustomizev1.KustomizationSpec{
+			Interval: metav1.Duration{Duration: time.Hour}, Path: "./" + name, Prune: true, TargetNamespace: b.ns,
+			SourceRef: kustomizev1.CrossNamespaceSourceReference{Kind: "GitRepository", Name: "src"},
+		},
+	}
+	if change != nil {
+		change(&k.Spec)
+	}
+	b.must(b.Create(b.t.Context(), k))
+}
+
+// change updates a Kustomization.
+func (b *bench) change(name string, change func(*kustomizev1.Kustomization)) {
+	b.t.Helper()
+	k := b.get(name)
+	before := k.DeepCopy()
+	change(k)
+	b.must(b.Patch(b.t.Context(), k, client.MergeFrom(before)))
+}
+
+func (b *bench) get(name string) *kustomizev1.Kustomization {
+	b.t.Helper()
+	k := &kustomizev1.Kustomization{}
+	b.must(b.Get(b.t.Context(), client.ObjectKey{Namespace: b.ns, Name: name}, k))
+	return k
+}
+
+// eventually waits until check returns no error.
+func (b *bench) eventually(patience time.Duration, check func(ctx context.Context) error) {
+	b.t.Helper()
+	var last error
+	err := wait.PollUntilContextTimeout(b.t.Context(), 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+		err := check(ctx)
+		if ctx.Err() == nil {
+			last = err
+		}
+		return err == nil, nil
+	})
+	if err != nil {
+		b.t.Fatalf("%v: %v", err, last)
+	}
+}
+
+// condition waits for a condition with a status, a reason, and a message that
+// contains the text.
+func (b *bench) condition(name, kind string, want metav1.Condition) *kustomizev1.Kustomization {
+	b.t.Helper()
+	k := &kustomizev1.Kustomization{}
+	b.eventually(patience+want.LastTransitionTime.Sub(time.Time{}), func(ctx context.Context) error {
+		if err := b.Get(ctx, client.ObjectKey{Namespace: b.ns, Name: name}, k); err != nil {
+			return err
+		}
+		got := apimeta.FindStatusCondition(k.Status.Conditions, kind)
+		if got == nil {
+			return fmt.Errorf("%s has no %s", name, kind)
+		}
+		if k.Status.ObservedGeneration != k.Generation || got.Status != want.Status ||
+			(want.Reason != "" && got.Reason != want.Reason) || !strings.Contains(got.Message, want.Message) {
+			return fmt.Errorf("%s is %s=%s %s: %s", name, kind, got.Status, got.Reason, got.Message)
+		}
+		return nil
+	})
+	return k
+}
+
+// ready waits until a Kustomization has applied a revision.
+func (b *bench) ready(name, revision string) *kustomizev1.Kustomization {
+	b.t.Helper()
+	return b.condition(name, meta.ReadyCondition, metav1.Condition{
+		Status: metav1.ConditionTrue, Reason: meta.ReconciliationSucceededReason, Message: "Applied revision: " + revision,
+	})
+}
+
+// failing waits until a Kustomization is not ready for a reason.
+func (b *bench) failing(name, reason, says string) *kustomizev1.Kustomization {
+	b.t.Helper()
+	return b.condition(name, meta.ReadyCondition, metav1.Condition{Status: metav1.ConditionFalse, Reason: reason, Message: says})
+}
+
+// object reads an object of the namespace; nil if it is not there.
+func (b *bench) object(apiVersion, kind, name string) *unstructured.Unstructured {
+	b.t.Helper()
+	u := &unstructured.Unstructured{}
+	u.SetAPIVersion(apiVersion)
+	u.SetKind(kind)
+	err := b.Get(b.t.Context(), client.ObjectKey{Namespace: b.ns, Name: name}, u)
+	if client.IgnoreNotFound(err) != nil {
+		b.t.Fatal(err)
+	}
+	if err != nil {
+		return nil
+	}
+	return u
+}
+
+// serverSideApply applies YAML as somebody.
+func (b *bench) serverSideApply(manager, text string) *unstructured.Unstructured {
+	b.t.Helper()
+	u := &unstructured.Unstructured{}
+	b.must(yaml.NewYAMLOrJSONDecoder(bytes.NewBufferString(text), 4096).Decode(u))
+	if u.GetKind() != "CustomResourceDefinition" {
+		u.SetNamespace(b.ns)
+	}
+	b.must(b.Apply(b.t.Context(), client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(manager), client.ForceOwnership))
+	return u
+}
+
+// gone waits until an object is not there.
+func (b *bench) gone(apiVersion, kind, name string) {
+	b.t.Helper()
+	b.eventually(patience, func(context.Context) error {
+		if b.object(apiVersion, kind, name) != nil {
+			return errors.New(kind + "/" + name + " is still there")
+		}
+		return nil
+	})
+}
+
+func configMap(name, value string) string {
+	return "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: " + name + "\ndata:\n  key: \"" + value + "\"\n"
+}
+
+func deployment(name string, replicas int, extra string) string {
+	return fmt.Sprintf(`apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: %[1]s
+spec:
+  replicas: %[2]d
+  %[3]s
+  selector:
+    matchLabels: {app: %[1]s}
+  template:
+    metadata:
+      labels: {app: %[1]s}
+    spec:
+      containers:
+      - name: app
+        image: example.com/app:1.0.0
+`, name, replicas, extra)
+}

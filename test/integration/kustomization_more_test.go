@@ -1,0 +1,189 @@
+package integration
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"strings"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// request asks for a reconcile, as `flux reconcile` does, and waits for it.
+func (b *bench) request(name, at string) *kustomizev1.Kustomization {
+	b.t.Helper()
+	b.change(name, func(k *kustomizev1.Kustomization) {
+		k.Annotations = map[string]string{meta.ReconcileRequestAnnotation: at}
+	})
+	b.eventually(patience, func(context.Context) error {
+		if b.get(name).Status.LastHandledReconcileAt != at {
+			return errors.New("the request is not handled")
+		}
+		return nil
+	})
+	return b.get(name)
+}
+
+func immutableField(b *bench) {
+	b.kustomization("app", nil)
+	text := deployment("d", 0, "")
+	b.ready("app", b.push(map[string]string{"app/d.yaml": text, "app/a.yaml": configMap("a", "1")}))
+	uid := b.object("apps/v1", "Deployment", "d").GetUID()
+
+	revision := b.push(map[string]string{"app/d.yaml": strings.ReplaceAll(text, "{app: d}", "{app: other}"), "app/a.yaml": configMap("a", "2")})
+	k := b.failing("app", meta.ReconciliationFailedReason, "Deployment/"+b.ns+"/d apply failed, immutable field")
+	if k.Status.LastAppliedRevision == revision || len(k.Status.Inventory.Entries) != 2 {
+		b.t.Errorf("after a failed apply: applied %s, inventory %v", k.Status.LastAppliedRevision, k.Status.Inventory.Entries)
+	}
+	b.change("app", func(k *kustomizev1.Kustomization) { k.Spec.Force = true })
+	b.ready("app", revision)
+	if b.object("apps/v1", "Deployment", "d").GetUID() == uid {
+		b.t.Error("the Deployment was not recreated")
+	}
+}
+
+func correctsDrift(b *bench) {
+	b.kustomization("app", nil)
+	b.ready("app", b.push(map[string]string{"app/a.yaml": configMap("a", "1"), "app/b.yaml": configMap("b", "1")}))
+	b.serverSideApply("somebody", configMap("a", "changed"))
+	b.must(b.Delete(b.t.Context(), b.object("v1", "ConfigMap", "b")))
+	b.calls.about(b.ns)
+	b.request("app", "first")
+	value, _, _ := unstructured.NestedString(b.object("v1", "ConfigMap", "a").Object, "data", "key")
+	if value != "1" {
+		b.t.Errorf("a changed field was left at %q", value)
+	}
+	if b.object("v1", "ConfigMap", "b") == nil {
+		b.t.Error("a deleted object was not brought back")
+	}
+	b.calls.about(b.ns)
+	b.request("app", "second")
+	if diff := cmp.Diff([]string{"PATCH /apis/kustomize.toolkit.fluxcd.io/v1 kustomizations/app/status"}, b.calls.about(b.ns)); diff != "" {
+		b.t.Errorf("calls of a request with nothing to do (-want +got):\n%s", diff)
+	}
+}
+
+func leavesAlone(b *bench) {
+	annotated := func(name, value, annotation string) string {
+		return strings.Replace(configMap(name, value), "name: "+name, "name: "+name+"\n  annotations: {kustomize.toolkit.fluxcd.io/"+annotation+"}", 1)
+	}
+	b.serverSideApply("somebody", annotated("live", "theirs", "reconcile: disabled"))
+	b.serverSideApply("somebody", configMap("present", "theirs"))
+	b.kustomization("app", nil)
+	b.ready("app", b.push(map[string]string{
+		"app/a.yaml": configMap("live", "ours"), "app/b.yaml": annotated("ignored", "ours", "ssa: Ignore"),
+		"app/c.yaml": annotated("present", "ours", "ssa: IfNotPresent"), "app/d.yaml": annotated("absent", "ours", "ssa: IfNotPresent"),
+	}))
+	got := map[string]string{}
+	for _, name := range []string{"live", "ignored", "present", "absent"} {
+		if u := b.object("v1", "ConfigMap", name); u != nil {
+			got[name], _, _ = unstructured.NestedString(u.Object, "data", "key")
+		}
+	}
+	if diff := cmp.Diff(map[string]string{"live": "theirs", "present": "theirs", "absent": "ours"}, got); diff != "" {
+		b.t.Errorf("values (-want +got):\n%s", diff)
+	}
+}
+
+func stalls(b *bench) {
+	b.push(map[string]string{"app/a.yaml": configMap("a", "1")})
+	b.kustomization("app", func(s *kustomizev1.KustomizationSpec) {
+		s.Decryption = &kustomizev1.Decryption{Provider: "sops"}
+	})
+	b.condition("app", meta.StalledCondition, metav1.Condition{Status: metav1.ConditionTrue, Message: "spec.decryption"})
+	b.change("app", func(k *kustomizev1.Kustomization) { k.Spec.Decryption = nil })
+	b.ready("app", "main@sha1:1")
+}
+
+func recoversFromBrokenBuild(b *bench) {
+	b.kustomization("app", nil)
+	good := map[string]string{"app/a.yaml": configMap("a", "1")}
+	b.ready("app", b.push(good))
+	b.push(map[string]string{"app/kustomization.yaml": "resources: [https://example.com/a.yaml]"})
+	b.failing("app", meta.BuildFailedReason, "remote bases and files are not allowed: https://example.com/a.yaml")
+	b.push(map[string]string{"other/a.yaml": ""})
+	b.failing("app", meta.ArtifactFailedReason, "kustomization path not found")
+	// A commit that would be refused half way leaves no doubt about the next.
+	b.push(map[string]string{"app/a.yaml": configMap("a", "2"), "app/z.yaml": "apiVersion: v1\nkind: Service\nmetadata: {name: z}\nspec: {ports: [{port: 99999}]}\n"})
+	b.failing("app", meta.ReconciliationFailedReason, "Service/"+b.ns+"/z apply failed")
+	b.ready("app", b.push(good))
+	if value, _, _ := unstructured.NestedString(b.object("v1", "ConfigMap", "a").Object, "data", "key"); value != "1" {
+		b.t.Errorf("the good commit is Ready, and the cluster has %q", value)
+	}
+}
+
+func finalizes(b *bench) {
+	files := map[string]string{"app/a.yaml": configMap("a", "1"), "keep/k.yaml": configMap("k", "1"), "gone/g.yaml": configMap("g", "1")}
+	revision := b.push(files)
+	b.kustomization("app", nil)
+	b.kustomization("keep", func(s *kustomizev1.KustomizationSpec) { s.Prune = false })
+	b.kustomization("gone", func(s *kustomizev1.KustomizationSpec) {
+		s.Prune, s.DeletionPolicy = false, kustomizev1.DeletionPolicyWaitForTermination
+	})
+	for _, name := range []string{"app", "keep", "gone"} {
+		b.ready(name, revision)
+		b.must(b.Delete(b.t.Context(), b.get(name)))
+	}
+	for _, name := range []string{"app", "keep", "gone"} {
+		b.gone("kustomize.toolkit.fluxcd.io/v1", "Kustomization", name)
+	}
+	b.gone("v1", "ConfigMap", "a")
+	b.gone("v1", "ConfigMap", "g")
+	if b.object("v1", "ConfigMap", "k") == nil {
+		b.t.Error("an object went although its Kustomization does not prune")
+	}
+}
+
+func substitutes(b *bench) {
+	b.must(b.Create(b.t.Context(), &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: b.ns, Name: "vars"}, Data: map[string]string{"who": "config", "what": "config"},
+	}))
+	b.kustomization("app", func(s *kustomizev1.KustomizationSpec) {
+		s.PostBuild = &kustomizev1.PostBuild{
+			Substitute:     map[string]string{"what": "inline"},
+			SubstituteFrom: []kustomizev1.SubstituteReference{{Kind: "ConfigMap", Name: "vars"}, {Kind: "Secret", Name: "none", Optional: true}},
+		}
+	})
+	b.ready("app", b.push(map[string]string{"app/a.yaml": configMap("a", "${who}-${what}-${more:=default}")}))
+	value := func() string {
+		got, _, _ := unstructured.NestedString(b.object("v1", "ConfigMap", "a").Object, "data", "key")
+		return got
+	}
+	if value() != "config-inline-default" {
+		b.t.Errorf("value = %q", value())
+	}
+	vars := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: b.ns, Name: "vars"}, Data: map[string]string{"who": "changed"}}
+	b.must(b.Update(b.t.Context(), vars))
+	b.request("app", "now")
+	if value() != "changed-inline-default" {
+		b.t.Errorf("value = %q after the config changed", value())
+	}
+}
+
+func hidesSecrets(b *bench) {
+	b.kustomization("app", nil)
+	secret := "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nimmutable: true\ndata: {password: %}\n"
+	encode := func(value string) string {
+		return strings.Replace(secret, "%", base64.StdEncoding.EncodeToString([]byte(value)), 1)
+	}
+	b.ready("app", b.push(map[string]string{"app/s.yaml": encode("hunter2")}))
+	b.push(map[string]string{"app/s.yaml": encode("hunter3")})
+	k := b.failing("app", meta.ReconciliationFailedReason, "Secret/"+b.ns+"/s apply failed, immutable field")
+	for _, c := range k.Status.Conditions {
+		if strings.Contains(c.Message, "hunter") || strings.Contains(c.Message, base64.StdEncoding.EncodeToString([]byte("hunter3"))) {
+			b.t.Errorf("%s tells a secret: %s", c.Type, c.Message)
+		}
+	}
+	b.push(map[string]string{"app/s.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: s2}\ndata: {password: not-base64-hunter4}\n"})
+	k = b.failing("app", meta.ReconciliationFailedReason, "Secret/"+b.ns+"/s2 apply failed")
+	for _, c := range k.Status.Conditions {
+		if strings.Contains(c.Message, "hunter4") {
+			b.t.Errorf("%s tells a secret: %s", c.Type, c.Message)
+		}
+	}
+}
