@@ -19,7 +19,7 @@ import (
 // newServe is what up starts in the background; nobody types it.
 func newServe() *cobra.Command {
 	cmd := &cobra.Command{Use: "serve", Short: "Run one of the playground's own servers", Hidden: true}
-	cmd.AddCommand(newServeRegistry(), newServeGit(), newServeForward())
+	cmd.AddCommand(newServeRegistry(), newServeGit(), newServeSSH(), newServeForward())
 	return cmd
 }
 
@@ -57,6 +57,30 @@ func newServeGit() *cobra.Command {
 	}
 	serveFlags(cmd, &address, &root)
 	cmd.Flags().StringVar(&username, "username", "", "who may read and write; the password is in PLAYGROUND_GIT_PASSWORD")
+	return cmd
+}
+
+func newServeSSH() *cobra.Command {
+	var address, root, host, client string
+	cmd := &cobra.Command{
+		Use:  "git-ssh",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			hostKey, err := gitserver.ReadKey(host)
+			if err != nil {
+				return err
+			}
+			clientKey, err := gitserver.ReadKey(client)
+			if err != nil {
+				return err
+			}
+			s := gitserver.SSH{Root: root, Host: hostKey, Client: clientKey.PublicKey(), Log: logger()}
+			return s.Serve(cmd.Context(), address)
+		},
+	}
+	serveFlags(cmd, &address, &root)
+	cmd.Flags().StringVar(&host, "host-key", "", "file of the server's private key")
+	cmd.Flags().StringVar(&client, "client-key", "", "file of the key of who may read and write")
 	return cmd
 }
 

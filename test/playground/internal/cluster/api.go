@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -56,10 +57,15 @@ func (a *API) Get(ctx context.Context, path string, out any) error {
 // Create posts an object; that it exists already is not an error.
 func (a *API) Create(ctx context.Context, path string, object any) error {
 	err := a.do(ctx, http.MethodPost, path, object, nil)
-	if status, ok := err.(*StatusError); ok && status.Code == http.StatusConflict {
+	if isStatus(err, http.StatusConflict) {
 		return nil
 	}
 	return err
+}
+
+func isStatus(err error, code int) bool {
+	var status *StatusError
+	return errors.As(err, &status) && status.Code == code
 }
 
 func (a *API) do(ctx context.Context, method, path string, in, out any) error {

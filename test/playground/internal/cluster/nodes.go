@@ -77,7 +77,7 @@ func (a *API) NodesReady(ctx context.Context, names ...string) error {
 // namespace: its service account, which the controller manager makes.
 func (a *API) Usable(ctx context.Context) error {
 	err := a.Get(ctx, "/api/v1/namespaces/default/serviceaccounts/default", nil)
-	if status, ok := err.(*StatusError); ok && status.Code == http.StatusNotFound {
+	if isStatus(err, http.StatusNotFound) {
 		return errors.New("the default service account is not there yet")
 	}
 	return err

@@ -1,10 +1,12 @@
-// Package gitserver serves a folder of bare Git repositories over HTTP.
+// Package gitserver serves a folder of bare Git repositories over HTTP and
+// SSH.
 //
-// The server proper is git's own http-backend(1), run as a CGI program for
-// each request: clients meet the real protocol, with shallow fetches, partial
-// clones and atomic pushes. This package adds what a CGI program leaves to its
-// web server: basic authentication (nobody gets in without, neither to read
-// nor to write), and a length for request bodies that have none.
+// The server proper is git itself: http-backend(1), run as a CGI program for
+// each request, or upload-pack(1) and receive-pack(1), run for each SSH
+// session. Clients meet the real protocol, with shallow fetches, partial
+// clones and atomic pushes. This package adds what git leaves to others: basic
+// authentication or a key (nobody gets in without, neither to read nor to
+// write), and a length for HTTP request bodies that have none.
 //
 // A repository that appears in the folder is served at once; nothing has to be
 // registered or configured in it.
@@ -84,6 +86,14 @@ func (s *Server) handler() *cgi.Handler {
 		"GIT_PROJECT_ROOT=" + s.Root,
 		"GIT_HTTP_EXPORT_ALL=1",
 		"REMOTE_USER=" + s.Username,
+	}
+	env = append(env, settingsEnv()...)
+	return &cgi.Handler{Path: s.backend, Dir: s.Root, Env: env, InheritEnv: []string{"PATH"}, Logger: s.Log, Stderr: s.Log.Writer()}
+}
+
+// settingsEnv hands the settings to git, in place of the machine's own.
+func settingsEnv() []string {
+	env := []string{
 		"GIT_CONFIG_NOSYSTEM=1",
 		"GIT_CONFIG_GLOBAL=" + os.DevNull,
 		fmt.Sprintf("GIT_CONFIG_COUNT=%d", len(settings)),
@@ -93,7 +103,7 @@ func (s *Server) handler() *cgi.Handler {
 			fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", i, setting[0]),
 			fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", i, setting[1]))
 	}
-	return &cgi.Handler{Path: s.backend, Dir: s.Root, Env: env, InheritEnv: []string{"PATH"}, Logger: s.Log, Stderr: s.Log.Writer()}
+	return env
 }
 
 // measure gives a chunked request a length, by way of a temporary file: CGI

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/sluice-cd/sluice/test/playground/internal/cluster"
+	"github.com/sluice-cd/sluice/test/playground/internal/gitserver"
 )
 
 // prometheusConfig scrapes itself and whatever files in the targets folder
@@ -31,8 +32,12 @@ func (p *Playground) writeConfig() error {
 		os.WriteFile(filepath.Join(p.dir, "config", "prometheus.yml"), []byte(prometheus), 0o644),
 		os.WriteFile(filepath.Join(p.dir, "config", "kwok.yaml"), cluster.Stages, 0o644),
 		p.linkKubectl(),
+		gitserver.WriteKeys(p.sshKey("host"), p.sshKey("client")),
+		gitserver.WriteKnownHosts(p.knownHosts(), p.sshKey("host"), address(p.state.Ports["git-ssh"])),
 	)
 }
+
+func (p *Playground) knownHosts() string { return filepath.Join(p.dir, "pki", "known_hosts") }
 
 // linkKubectl makes a kubectl of the kube binary, which looks at its name.
 func (p *Playground) linkKubectl() error {
@@ -63,6 +68,9 @@ func (p *Playground) writeEnv() error {
 		{"SLUICE_GIT_ROOT", p.gitDir()},
 		{"SLUICE_GIT_USERNAME", gitUser},
 		{"SLUICE_GIT_PASSWORD", p.state.Password},
+		{"SLUICE_GIT_SSH_URL", "ssh://git@" + address(port["git-ssh"])},
+		{"SLUICE_GIT_SSH_KEY", p.sshKey("client")},
+		{"SLUICE_GIT_SSH_KNOWN_HOSTS", p.knownHosts()},
 		{"SLUICE_PROMETHEUS", "http://" + address(port["prometheus"])},
 		{"SLUICE_PROMETHEUS_TARGETS", p.targetsDir()},
 		{"SLUICE_PLAYGROUND", p.dir},

@@ -2,12 +2,8 @@ package playground
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
-	"io"
-	"net/http"
 	"path/filepath"
-	"time"
 
 	"github.com/sluice-cd/sluice/test/playground/internal/cluster"
 )
@@ -15,7 +11,7 @@ import (
 // portNames are what a port is chosen for.
 var portNames = []string{
 	"etcd", "etcd-peer", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok",
-	"registry", "git", "prometheus",
+	"registry", "git", "git-ssh", "prometheus",
 	"kubelet", "kubelet-health", "kube-proxy-health", "kube-proxy-metrics",
 }
 
@@ -28,7 +24,7 @@ func (p *Playground) services() ([]service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading credentials: %w", err)
 	}
-	services := append(p.controlPlane(api), p.registry(), p.git(), p.prometheus())
+	services := append(p.controlPlane(api), p.registry(), p.git(), p.gitSSH(), p.prometheus())
 	switch p.state.Node {
 	case Simulated:
 		services = append(services, p.kwok())
@@ -91,6 +87,22 @@ func (p *Playground) git() service {
 	}
 }
 
+func (p *Playground) gitSSH() service {
+	at := address(p.state.Ports["git-ssh"])
+	return service{
+		name: "git-ssh", port: p.state.Ports["git-ssh"],
+		args: []string{
+			p.self, "serve", "git-ssh", "--address", at, "--root", p.gitDir(),
+			"--host-key", p.sshKey("host"), "--client-key", p.sshKey("client"),
+		},
+		ready: greets(at, "SSH-2.0"),
+	}
+}
+
+func (p *Playground) sshKey(whose string) string {
+	return filepath.Join(p.dir, "pki", "ssh-"+whose+".key")
+}
+
 func (p *Playground) prometheus() service {
 	at := address(p.state.Ports["prometheus"])
 	return service{
@@ -111,32 +123,3 @@ func (p *Playground) prometheus() service {
 func (p *Playground) registryDir() string { return filepath.Join(p.dir, "data", "registry") }
 
 func (p *Playground) gitDir() string { return filepath.Join(p.dir, "data", "git") }
-
-// prober does not check certificates: what it learns is only that somebody
-// answers on the port, and their authority is the playground's own.
-var prober = &http.Client{
-	Timeout:   3 * time.Second,
-	Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true},
-}
-
-// answers is ready when a GET of url is answered with anything but an error.
-// Not found is no error: it is what a server says to a question that it
-// understood.
-func answers(url string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		resp, err := prober.Do(req)
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		_, _ = io.Copy(io.Discard, resp.Body)
-		if resp.StatusCode >= 400 && resp.StatusCode != http.StatusNotFound {
-			return fmt.Errorf("%s answers %s", req.URL.Redacted(), resp.Status)
-		}
-		return nil
-	}
-}

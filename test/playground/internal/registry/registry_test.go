@@ -28,7 +28,14 @@ func serve(t *testing.T, dir string) *httptest.Server {
 	return s
 }
 
-func do(t *testing.T, method, url, body string) (*http.Response, string) {
+// answer is what a test looks at.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func do(t *testing.T, method, url, body string) answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
@@ -44,16 +51,16 @@ func do(t *testing.T, method, url, body string) (*http.Response, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp, string(data)
+	return answer{resp.StatusCode, resp.Header, string(data)}
 }
 
 func push(t *testing.T, s *httptest.Server, tag, body string) (digest string) {
 	t.Helper()
-	resp, answer := do(t, http.MethodPut, s.URL+"/v2/team/app/manifests/"+tag, body)
-	if resp.StatusCode != http.StatusCreated {
-		t.Fatalf("pushing %s: %s %s", tag, resp.Status, answer)
+	got := do(t, http.MethodPut, s.URL+"/v2/team/app/manifests/"+tag, body)
+	if got.status != http.StatusCreated {
+		t.Fatalf("pushing %s: %d %s", tag, got.status, got.body)
 	}
-	return resp.Header.Get("Docker-Content-Digest")
+	return got.header.Get("Docker-Content-Digest")
 }
 
 func TestARestartChangesNothing(t *testing.T) {
@@ -72,13 +79,12 @@ func TestARestartChangesNothing(t *testing.T) {
 		"manifests/v1":        `{"n":4}`,
 		"manifests/" + digest: `{"n":2}`,
 	} {
-		resp, got := do(t, http.MethodGet, second.URL+"/v2/team/app/"+path, "")
-		if got != want {
-			t.Errorf("%s: got %s %q, want %q", path, resp.Status, got, want)
+		if got := do(t, http.MethodGet, second.URL+"/v2/team/app/"+path, ""); got.body != want {
+			t.Errorf("%s: got %d %q, want %q", path, got.status, got.body, want)
 		}
 	}
-	resp, _ := do(t, http.MethodGet, second.URL+"/v2/team/app/manifests/v1", "")
-	if got := resp.Header.Get("Content-Type"); got != manifestType {
+	moved := do(t, http.MethodGet, second.URL+"/v2/team/app/manifests/v1", "")
+	if got := moved.header.Get("Content-Type"); got != manifestType {
 		t.Errorf("content type %q, want %q", got, manifestType)
 	}
 }
@@ -99,7 +105,8 @@ func TestAPushThatACrashCutIsDropped(t *testing.T) {
 	again := serve(t, dir)
 	push(t, again, "v2", `{"n":2}`)
 	again.Close()
-	if _, got := do(t, http.MethodGet, serve(t, dir).URL+"/v2/team/app/tags/list", ""); !strings.Contains(got, `["v1","v2"]`) {
+	got := do(t, http.MethodGet, serve(t, dir).URL+"/v2/team/app/tags/list", "").body
+	if !strings.Contains(got, `["v1","v2"]`) {
 		t.Errorf("tags after the crash: %s", got)
 	}
 }
@@ -107,9 +114,9 @@ func TestAPushThatACrashCutIsDropped(t *testing.T) {
 func TestARefusedPushIsNotRemembered(t *testing.T) {
 	dir := t.TempDir()
 	s := serve(t, dir)
-	resp, _ := do(t, http.MethodPut, s.URL+"/v2/team/app/manifests/v1", strings.Repeat("x", largest+1))
-	if resp.StatusCode < 400 {
-		t.Errorf("a manifest beyond the limit: %s", resp.Status)
+	got := do(t, http.MethodPut, s.URL+"/v2/team/app/manifests/v1", strings.Repeat("x", largest+1))
+	if got.status < 400 {
+		t.Errorf("a manifest beyond the limit: %d", got.status)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "manifests.jsonl")); err == nil {
 		t.Error("it was written down")
@@ -127,13 +134,13 @@ func TestAClientThatFollowsLinksSeesEveryTag(t *testing.T) {
 	var got []string
 	next := "/v2/team/app/tags/list?n=10"
 	for pages := 0; next != "" && pages < 10; pages++ {
-		resp, body := do(t, http.MethodGet, s.URL+next, "")
+		page := do(t, http.MethodGet, s.URL+next, "")
 		var list struct{ Tags []string }
-		if err := json.Unmarshal([]byte(body), &list); err != nil {
+		if err := json.Unmarshal([]byte(page.body), &list); err != nil {
 			t.Fatal(err)
 		}
 		got = append(got, list.Tags...)
-		next, _, _ = strings.Cut(strings.TrimPrefix(resp.Header.Get("Link"), "<"), ">")
+		next, _, _ = strings.Cut(strings.TrimPrefix(page.header.Get("Link"), "<"), ">")
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
