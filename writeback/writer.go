@@ -21,6 +21,9 @@ const (
 	maxPause    = 800 * time.Millisecond
 )
 
+// ErrUpdate means that the files could not be edited: Git is not to blame.
+var ErrUpdate = errors.New("updating files")
+
 // Request is one run: which images to write where.
 type Request struct {
 	Remote git.Remote
@@ -111,11 +114,11 @@ func (w *Writer) attempt(ctx context.Context, mirror *git.Mirror, req Request) (
 	}
 	marked, err := w.index.Marked(files, req.Path)
 	if err != nil {
-		return Result{}, err
+		return Result{}, fmt.Errorf("%w: %w", ErrUpdate, err)
 	}
 	p, err := newPlan(files, marked, req.Images)
 	if err != nil {
-		return Result{}, err
+		return Result{}, fmt.Errorf("%w: %w", ErrUpdate, err)
 	}
 	result := Result{Source: at.source, Report: p.report, Held: p.held}
 	if len(p.contents) == 0 {
