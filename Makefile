@@ -42,7 +42,7 @@ verify: generate ## Fail if anything generated is not committed
 .PHONY: vet
 vet: ## Run go vet
 	go vet ./...
-	go -C test/playground vet ./...
+	go -C test/playground vet . ./internal/... ./pause # ./... would analyse all of Kubernetes
 
 $(GOLANGCI):
 	GOBIN=$(dir $@) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
@@ -53,6 +53,7 @@ $(GOVULNCHECK):
 .PHONY: lint
 lint: $(GOLANGCI) ## Run golangci-lint with the limits of .golangci.yml
 	$(GOLANGCI) run ./...
+	cd test/playground && $(GOLANGCI) run --config ../../.golangci.yml . ./internal/... ./pause
 
 .PHONY: vuln
 vuln: $(GOVULNCHECK) ## Look for known vulnerabilities in what is reachable
@@ -64,11 +65,13 @@ arch: ## Check who imports whom
 
 .PHONY: test
 test: build playground ## Unit, controller and end-to-end tests on simulated nodes (TESTFLAGS=-race)
+	go -C test/playground test -count=1 $(TESTFLAGS) . ./internal/...
 	hack/with-playground.sh go test -count=1 -timeout 20m $(TESTFLAGS) ./...
 
 .PHONY: e2e-real
 e2e-real: build playground ## The chain with real pods on a real node (root, Linux)
 	hack/real-node-packages.sh
+	go -C test/playground test -count=1 -tags realnode -run RealNode .
 	go run ./test/demo -node real
 
 .PHONY: bench
