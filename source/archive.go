@@ -86,7 +86,7 @@ func isBorder(path string) bool {
 func keyOf(files []item) string {
 	h := sha256.New()
 	for _, f := range files {
-		fmt.Fprintf(h, "%o %s %s\x00", uint32(f.Mode), f.Hash, f.path)
+		_, _ = fmt.Fprintf(h, "%o %s %s\x00", uint32(f.Mode), f.Hash, f.path)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

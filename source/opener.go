@@ -62,7 +62,7 @@ func (o *Opener) read(ctx context.Context, artifact *meta.Artifact) ([]byte, err
 	}
 	if o.store != nil && o.store.Holds(artifact) {
 		if file, ok := o.store.open(artifact); ok {
-			defer file.Close()
+			defer func() { _ = file.Close() }()
 			return verified(file, expected)
 		}
 	}
@@ -78,7 +78,7 @@ func (o *Opener) download(ctx context.Context, url string, expected digest.Diges
 	if err != nil {
 		return nil, err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	switch response.StatusCode {
 	case http.StatusOK:
 		return verified(response.Body, expected)

@@ -34,7 +34,7 @@ func (b *builder) loadRules(ignore *string) (*rules, error) {
 	var patterns []gitignore.Pattern
 	key := sha256.New()
 	add := func(domain []string, content []byte) {
-		fmt.Fprintf(key, "%q %q\n", domain, content)
+		_, _ = fmt.Fprintf(key, "%q %q\n", domain, content)
 		patterns = append(patterns, sourceignore.ReadPatterns(bytes.NewReader(content), domain)...)
 	}
 	if err := b.findRules("", "", add); err != nil {

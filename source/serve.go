@@ -50,7 +50,7 @@ func (s *Store) Holds(artifact *meta.Artifact) bool {
 	if !ok {
 		return false
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	info, err := file.Stat()
 	if err != nil || artifact.Size != nil && info.Size() != *artifact.Size {
 		return false
@@ -119,7 +119,7 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	info, err := file.Stat()
 	if err != nil || !info.Mode().IsRegular() {
 		http.NotFound(w, r)

@@ -98,7 +98,7 @@ func (s *Store) Put(key Key, name, revision string, v *View) (*meta.Artifact, er
 	}
 	from := s.previous(dir)
 	if from != nil {
-		defer from.file.Close()
+		defer func() { _ = from.file.Close() }()
 	}
 	sum, size, err := s.write(filepath.Join(s.root, filepath.FromSlash(at)), v, from)
 	if err != nil {

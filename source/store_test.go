@@ -51,7 +51,7 @@ func get(t testing.TB, url string) (int, []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	data, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -218,8 +218,13 @@ func TestStoreKeepsTwoAndRemovesAll(t *testing.T) {
 			t.Errorf("GET %s: status %d, want 404", path, status)
 		}
 	}
-	if res, err := http.Post(made[3].URL, "text/plain", nil); err != nil || res.StatusCode != http.StatusMethodNotAllowed {
-		t.Errorf("POST: %v, %v", res.Status, err)
+	res, err := http.Post(made[3].URL, "text/plain", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if res.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("POST: %s", res.Status)
 	}
 	if err := store.Remove(key); err != nil {
 		t.Fatal(err)

@@ -172,7 +172,7 @@ func (b *builder) dir(name string, p place, known *node) (*node, error) {
 			n.entries = append(n.entries, tree.Entry{Name: child.Name, Mode: tree.Dir, Hash: below.hash})
 		}
 	}
-	n.hash = tree.TreeHash(n.entries)
+	n.hash = tree.DirHash(n.entries)
 	return n, nil
 }
 

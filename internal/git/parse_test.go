@@ -10,7 +10,7 @@ import (
 
 func FuzzParseTree(f *testing.F) {
 	f.Add(tree.EncodeDir([]tree.Entry{
-		{Name: "a.b", Mode: tree.File, Hash: tree.BlobHash(nil)}, {Name: "a", Mode: tree.Dir, Hash: tree.TreeHash(nil)},
+		{Name: "a.b", Mode: tree.File, Hash: tree.BlobHash(nil)}, {Name: "a", Mode: tree.Dir, Hash: tree.DirHash(nil)},
 	}))
 	f.Add([]byte("100664 old\x00" + string(make([]byte, 20))))
 	f.Add([]byte("40000 ..\x00" + string(make([]byte, 20))))

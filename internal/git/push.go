@@ -23,7 +23,7 @@ import (
 // The remote compares and swaps: ErrNonFastForward means that ref was not at
 // old. When it is at new already, as after a push whose answer was lost, Push
 // succeeds. ErrRejected means that rules at the remote refuse it.
-func (m *Mirror) Push(ctx context.Context, ref string, old, new plumbing.Hash) error { //nolint:revive // the protocol's own words
+func (m *Mirror) Push(ctx context.Context, ref string, old, new plumbing.Hash) error {
 	if !strings.HasPrefix(ref, "refs/") {
 		ref = "refs/heads/" + ref
 	}

@@ -151,7 +151,7 @@ func TestPushesThatDoNotFit(t *testing.T) {
 		if err := os.WriteFile(path, []byte(hook), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		defer os.Remove(path)
+		defer func() { _ = os.Remove(path) }()
 		head, made := write(t, m, "main", map[string][]byte{"f": []byte("no\n")}, "no")
 		err := m.Push(t.Context(), "main", head, made)
 		if !errors.Is(err, git.ErrRejected) || !strings.Contains(err.Error(), "only on weekdays") {

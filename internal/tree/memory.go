@@ -1,7 +1,7 @@
 package tree
 
 import (
-	"crypto/sha1" //nolint:gosec // Git's object ids are SHA-1
+	"crypto/sha1" // Git's object ids are SHA-1
 	"encoding/hex"
 	"fmt"
 	"io/fs"
@@ -109,7 +109,7 @@ func (n *node) seal() {
 			delete(n.children, name)
 		}
 	}
-	n.Hash = TreeHash(n.entries())
+	n.Hash = DirHash(n.entries())
 }
 
 // entries lists a directory sorted by name.
@@ -193,9 +193,9 @@ func BlobHash(data []byte) string {
 	return objectHash("blob", data)
 }
 
-// TreeHash returns the Git object id of a directory with the given entries, in
+// DirHash returns the Git object id of a directory with the given entries, in
 // any order.
-func TreeHash(entries []Entry) string {
+func DirHash(entries []Entry) string {
 	return objectHash("tree", EncodeDir(entries))
 }
 
@@ -224,8 +224,8 @@ func compareInGit(a, b Entry) int {
 }
 
 func objectHash(kind string, data []byte) string {
-	h := sha1.New() //nolint:gosec // Git's object ids are SHA-1
-	fmt.Fprintf(h, "%s %d\x00", kind, len(data))
+	h := sha1.New() // Git's object ids are SHA-1
+	_, _ = fmt.Fprintf(h, "%s %d\x00", kind, len(data))
 	h.Write(data)
 	return hex.EncodeToString(h.Sum(nil))
 }

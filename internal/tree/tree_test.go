@@ -39,10 +39,10 @@ func TestHashesAreGitsOwn(t *testing.T) {
 	for name, c := range files {
 		path := filepath.Join(dir, name)
 		_ = os.MkdirAll(filepath.Dir(path), 0o700)
-		switch {
-		case c.Mode == tree.Symlink:
+		switch c.Mode {
+		case tree.Symlink:
 			err = os.Symlink(string(c.Data), path)
-		case c.Mode == tree.Executable:
+		case tree.Executable:
 			err = os.WriteFile(path, c.Data, 0o700)
 		default:
 			err = os.WriteFile(path, c.Data, 0o600)

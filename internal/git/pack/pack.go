@@ -18,7 +18,7 @@ package pack
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha1" //nolint:gosec // Git's object ids are SHA-1
+	"crypto/sha1" // Git's object ids are SHA-1
 	"errors"
 	"fmt"
 	"io"

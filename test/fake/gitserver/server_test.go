@@ -45,7 +45,7 @@ func TestAuthAndFaults(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		res.Body.Close()
+		_ = res.Body.Close()
 		return res.StatusCode
 	}
 	if got := get("", ""); got != http.StatusUnauthorized {
