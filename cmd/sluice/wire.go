@@ -68,9 +68,13 @@ func (w *wiring) image() error {
 		return err
 	}
 	client, registry, tags := w.mgr.GetClient(), scan.NewClient(w.clock, scanned), scan.NewStore()
-	repositories := &imagerepository.Reconciler{Secrets: client, Registry: registry, Store: tags, Clock: w.clock}
+	if err := metrics.Registry.Register(tags); err != nil {
+		return err
+	}
+	secrets := w.mgr.GetAPIReader() // Secrets and ServiceAccounts are read one at a time
+	repositories := &imagerepository.Reconciler{Secrets: secrets, Registry: registry, Store: tags, Clock: w.clock}
 	policies := &imagepolicy.Reconciler{
-		Client: client, Secrets: client, Registry: registry, Store: tags, Clock: w.clock,
+		Client: client, Secrets: secrets, Registry: registry, Store: tags, Clock: w.clock,
 		NoCrossNamespaceRefs: w.flags.noCrossNamespace,
 	}
 	automations := &imageupdateautomation.Reconciler{
