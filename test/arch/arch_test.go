@@ -149,6 +149,7 @@ func sources(t *testing.T) map[string][]string {
 		if err != nil {
 			return err
 		}
+		found[name] = nil // a file without imports may still be the one with the package comment
 		for _, spec := range parsed.Imports {
 			found[name] = append(found[name], strings.Trim(spec.Path.Value, `"`))
 		}
