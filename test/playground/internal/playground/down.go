@@ -24,20 +24,16 @@ const grace = 20 * time.Second
 // Down ends every process and removes the folder. Where there is no
 // playground there is nothing to do, and that is no error.
 func (p *Playground) Down(ctx context.Context, data Data) error {
+	if _, err := readState(p.dir); errors.Is(err, errNone) { // do not make a folder to lock it
+		fmt.Fprintf(p.progress, "no playground in %s\n", p.dir)
+		return nil
+	}
 	unlock, err := lock(p.dir)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		os.Remove(p.dir + ".lock")
-		unlock()
-	}()
-	p.state, err = readState(p.dir)
-	if errors.Is(err, errNone) {
-		fmt.Fprintf(p.progress, "no playground in %s\n", p.dir)
-		return nil
-	}
-	if err != nil {
+	defer unlock()
+	if p.state, err = readState(p.dir); err != nil {
 		return err
 	}
 	if err := os.Remove(p.envFile()); err != nil && !errors.Is(err, os.ErrNotExist) {

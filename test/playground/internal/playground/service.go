@@ -27,7 +27,7 @@ const (
 	aliveTimeout = 10 * time.Second       // for a process that should have been ready before
 	portTimeout  = 3 * time.Second        // a killed process keeps its ports until its last thread is gone
 	askEvery     = 100 * time.Millisecond // between two questions for readiness
-	tailLines    = 15
+	tailLines    = 30
 )
 
 // outcome says what ensure found, for the progress report.
@@ -92,7 +92,7 @@ func (p *Playground) explain(s service, child *process.Child, err error) error {
 		err = fmt.Errorf("%s does not become ready: %w", s.name, err)
 	}
 	if free, statErr := freeSpace(p.dir); statErr == nil && free < 64<<20 {
-		err = fmt.Errorf("%w\nthe disk of %s is full: %d MiB are left", err, p.dir, free>>20)
+		err = fmt.Errorf("%w\nthe disk of %s is full, or nearly: %d MiB are left", err, p.dir, free>>20)
 	}
 	return fmt.Errorf("%w\nthe last lines of %s:\n%s", err, p.log(s.name), child.Tail(tailLines))
 }

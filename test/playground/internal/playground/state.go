@@ -93,16 +93,36 @@ func (s *state) saveLocked() error {
 	return os.Rename(tmp, s.path)
 }
 
-// lock lets only one launcher at a time work on a playground. The lock file
-// lies beside the folder, since down removes the folder.
+// lock lets only one launcher at a time work on a playground. Whoever waited
+// while down removed the folder, and with it the file that the lock is on, has
+// a lock on nothing and begins again.
 func lock(dir string) (unlock func(), err error) {
-	f, err := os.OpenFile(dir+".lock", os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("locking the playground: %w", err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+	for {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, fmt.Errorf("making the playground's folder: %w", err)
+		}
+		name := filepath.Join(dir, "lock")
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
+		if err != nil {
+			return nil, fmt.Errorf("locking the playground: %w", err)
+		}
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("locking the playground: %w", err)
+		}
+		if isFile(f, name) {
+			return func() { f.Close() }, nil
+		}
 		f.Close()
-		return nil, fmt.Errorf("locking the playground: %w", err)
 	}
-	return func() { f.Close() }, nil
+}
+
+// isFile reports whether f is still what name leads to.
+func isFile(f *os.File, name string) bool {
+	opened, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	found, err := os.Stat(name)
+	return err == nil && os.SameFile(opened, found)
 }

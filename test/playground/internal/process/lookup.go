@@ -20,7 +20,13 @@ type info struct {
 func lookup(pid int) (info, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err == nil {
-		return parseStat(stat)
+		i, err := parseStat(stat)
+		// A process is a zombie as soon as its first thread has ended. As long
+		// as others have not, it keeps its ports and its folder.
+		if threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid)); len(threads) > 1 {
+			i.zombie = false
+		}
+		return i, err
 	}
 	if _, noProc := os.Stat("/proc/self/stat"); noProc == nil || !errors.Is(err, fs.ErrNotExist) {
 		return info{}, err
