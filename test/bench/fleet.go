@@ -40,7 +40,7 @@ func measureFleet(ctx context.Context, p *harness.Playground, dir string, size i
 	if err != nil {
 		return r, err
 	}
-	sluice, err := p.StartController(ctx, dir, "--concurrent", "20")
+	sluice, err := p.StartController(ctx, dir, "--concurrent", "20", "--watch-namespace", fleetName)
 	if err != nil {
 		return r, err
 	}

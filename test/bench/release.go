@@ -34,7 +34,7 @@ func measureReleases(ctx context.Context, p *harness.Playground, c releaseCase) 
 	if err != nil {
 		return releaseResult{}, err
 	}
-	sluice, err := p.StartController(ctx, c.dir, "--canary-min-interval", "1s")
+	sluice, err := p.StartController(ctx, c.dir, "--watch-namespace", c.name)
 	if err != nil {
 		return releaseResult{}, err
 	}

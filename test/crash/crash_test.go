@@ -45,7 +45,7 @@ func TestReleasesEndAsIfTheControllerHadNotBeenKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	users(t, c)
-	sluice, err := p.StartController(t.Context(), work, "--canary-min-interval", "1s")
+	sluice, err := p.StartController(t.Context(), work, "--canary-min-interval", "1s", "--watch-namespace", c.Namespace)
 	if err != nil {
 		t.Fatal(err)
 	}
