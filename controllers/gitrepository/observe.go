@@ -30,7 +30,7 @@ func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.GitRepository) (
 	mirror, err := r.Mirrors.Get(ctx, git.Remote{URL: obj.Spec.URL, Auth: auth})
 	switch {
 	case errors.Is(err, git.ErrUnsupportedURL):
-		return observed{}, reconcile.TerminalError(fetchFailed(sourcev1.URLInvalidReason, err))
+		return observed{}, reconcile.TerminalError(fetchFailed(sourcev1.URLInvalidReason, fmt.Errorf("spec.url: %w", err)))
 	case err != nil:
 		return observed{}, fetchFailed(sourcev1.GitOperationFailedReason, err)
 	}

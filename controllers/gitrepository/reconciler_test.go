@@ -319,7 +319,7 @@ func TestFailures(t *testing.T) {
 		},
 		"a scheme that is not spoken": {
 			spoil:  func(f *fixture) { f.obj.Spec.URL = "ftp://git@example.com/app" },
-			reason: sourcev1.URLInvalidReason, says: "ftp", terminal: true, condition: sourcev1.FetchFailedCondition,
+			reason: sourcev1.URLInvalidReason, says: "spec.url: ", terminal: true, condition: sourcev1.FetchFailedCondition,
 		},
 		"a range that is none": {
 			spoil:  func(f *fixture) { f.obj.Spec.Reference.SemVer = "one" },
