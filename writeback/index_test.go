@@ -1,0 +1,80 @@
+package writeback
+
+import (
+	"errors"
+	"path"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluice-cd/sluice/internal/tree"
+)
+
+// guarded is a tree that may be read in a few places only.
+type guarded struct {
+	tree.Tree
+	allowed []string
+}
+
+var errForbidden = errors.New("read what did not change")
+
+func (g guarded) ReadDir(name string) ([]tree.Entry, error) {
+	if !slices.Contains(g.allowed, path.Clean(name)) {
+		return nil, errForbidden
+	}
+	return g.Tree.ReadDir(name)
+}
+
+func (g guarded) ReadFile(name string) ([]byte, error) {
+	if !slices.Contains(g.allowed, path.Clean(name)) {
+		return nil, errForbidden
+	}
+	return g.Tree.ReadFile(name)
+}
+
+func TestIndexReadsOnlyWhatChanged(t *testing.T) {
+	const marker = " # {\"$imagepolicy\": \"apps:app\"}\n"
+	files := func(changed string) tree.Tree {
+		files, err := tree.FromStrings(map[string]string{
+			"apps/a/deploy.yaml": "image: app:" + changed + marker,
+			"apps/a/other.yaml":  "a: b\n",
+			"apps/b/deploy.yaml": "image: app:1" + marker,
+			"infra/x/big.yaml":   "a: b\n",
+			"README.md":          "image: app:1" + marker,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return files
+	}
+	want := []string{"apps/a/deploy.yaml", "apps/b/deploy.yaml"}
+	index := NewIndex()
+	tests := []struct { // in this order: each builds on what the index has seen
+		name string
+		tree tree.Tree
+		root string
+	}{
+		{"everything is read once", files("1"), ""},
+		{"an unchanged tree is not read at all", guarded{files("1"), nil}, "."},
+		{"nor is a part of it", guarded{files("1"), nil}, "apps"},
+		{"a changed file is read, and the directories above it",
+			guarded{files("2"), []string{".", "apps", "apps/a", "apps/a/deploy.yaml"}}, ""},
+		{"going back reads nothing", guarded{files("1"), nil}, ""},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			marked, err := index.Marked(tc.tree, tc.root)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, f := range marked {
+				got = append(got, f.Path)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("marked files (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,74 @@
+package writeback
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-cd/sluice/writeback/edit"
+)
+
+// release is a commit that changes two objects in two files by two policies.
+func release() Changed {
+	var c Changed
+	outcome := func(kind, name, old, policy string) edit.Outcome {
+		return edit.Outcome{Old: old, New: "app:2", Setter: edit.Setter{Namespace: "apps", Policy: policy},
+			Object: edit.Object{APIVersion: "apps/v1", Kind: kind, Name: name}}
+	}
+	c.add("b.yaml", outcome("Deployment", "web", "app:1", "app"))
+	c.add("a.yaml", outcome("Deployment", "worker", "app:0", "app"))
+	c.add("a.yaml", outcome("CronJob", "nightly", "app:1", "app"))
+	c.add("a.yaml", outcome("Deployment", "web", "app:1", "side"))
+	return c
+}
+
+func TestMessage(t *testing.T) {
+	tests := map[string]struct {
+		template, want string
+		wantErr        error
+	}{
+		"none is the default": {template: "", want: "Update from image update automation"},
+		"the automation, a value and a sprig function": {
+			template: "{{ .AutomationObject }}: {{ .AutomationObject.Name | upper }} {{ .Values.cluster }}",
+			want:     "apps/auto: AUTO prod"},
+		"files in order": {
+			template: "{{ range $file, $_ := .Changed.FileChanges }}{{ $file }} {{ end }}",
+			want:     "a.yaml b.yaml "},
+		"objects in order, wherever they are": {
+			template: "{{ range $o, $changes := .Changed.Objects }}{{ $o.Kind }}/{{ $o.Name }}:" +
+				"{{ range $changes }} {{ .OldValue }}->{{ .NewValue }}{{ end }};{{ end }}",
+			want: "CronJob/nightly: app:1->app:2;Deployment/web: app:1->app:2 app:1->app:2;Deployment/worker: app:0->app:2;"},
+		"each change once, in order": {
+			template: "{{ range .Changed.Changes }}{{ .Setter }} {{ .OldValue }};{{ end }}",
+			want:     "apps:app app:1;apps:side app:1;apps:app app:0;"},
+		"a removed field":       {template: "{{ .Updated.Images }}", wantErr: ErrRemovedField},
+		"another removed field": {template: "{{ .Changed.ImageResult }}", wantErr: ErrRemovedField},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			message, err := ParseMessage(tc.template)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 20 { // map order would show
+				got, err := message.Render(MessageData{
+					AutomationObject: types.NamespacedName{Namespace: "apps", Name: "auto"},
+					Changed:          release(), Values: map[string]string{"cluster": "prod"},
+				})
+				if got != tc.want || !errors.Is(err, tc.wantErr) {
+					t.Fatalf("got %q, error %v; want %q, error %v", got, err, tc.want, tc.wantErr)
+				}
+			}
+		})
+	}
+}
+
+func TestMessageTemplatesAreHermetic(t *testing.T) {
+	for _, function := range []string{"env", "expandenv", "now", "randAlpha", "uuidv4", "getHostByName"} {
+		if _, err := ParseMessage("{{ " + function + " }}"); err == nil || !strings.Contains(err.Error(), "not defined") {
+			t.Errorf("%s is defined (error %v)", function, err)
+		}
+	}
+}
