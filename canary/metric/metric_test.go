@@ -162,7 +162,7 @@ func TestTemplateInAnotherNamespace(t *testing.T) {
 
 func TestTemplateTrustsOnlyWhenTold(t *testing.T) {
 	prom := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, `{"data":{"resultType":"scalar","result":[1,"1"]}}`)
+		_, _ = fmt.Fprint(w, `{"data":{"resultType":"scalar","result":[1,"1"]}}`)
 	}))
 	t.Cleanup(prom.Close)
 	prom.Config.ErrorLog = nil

@@ -157,7 +157,7 @@ func service(name string, port int32) gatewayv1.BackendObjectReference {
 		Group: ptr.To(gatewayv1.Group("")),
 		Kind:  ptr.To(gatewayv1.Kind("Service")),
 		Name:  gatewayv1.ObjectName(name),
-		Port:  ptr.To(gatewayv1.PortNumber(port)),
+		Port:  ptr.To(port),
 	}
 }
 

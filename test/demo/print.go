@@ -36,7 +36,7 @@ func newPrinter(out *os.File) *printer {
 	return &printer{out: out, style: styleFor(out), now: time.Now}
 }
 
-func (p *printer) printf(format string, args ...any) { fmt.Fprintf(p.out, format, args...) }
+func (p *printer) printf(format string, args ...any) { _, _ = fmt.Fprintf(p.out, format, args...) }
 
 func (p *printer) title(node string) {
 	p.printf("\n%s\n", p.style.bold("Sluice, from push to verdict"))

@@ -77,7 +77,7 @@ func get(t *testing.T, address, host string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	var body string
 	_, _ = fmt.Fscan(resp.Body, &body)
 	return fmt.Sprintf("%d %s", resp.StatusCode, body)
@@ -114,7 +114,7 @@ func cluster(t *testing.T, first string, firstWeight int32, second string, secon
 
 func endpoint(t *testing.T, name string) *discoveryv1.EndpointSlice {
 	t.Helper()
-	pod := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, name) }))
+	pod := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, name) }))
 	t.Cleanup(pod.Close)
 	host, port, err := net.SplitHostPort(pod.Listener.Addr().String())
 	if err != nil {
