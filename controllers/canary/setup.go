@@ -34,6 +34,7 @@ const defaultProvider = "kubernetes"
 // kind is how the runner sees Canaries. A finalizer that is there is ours to
 // release, also when spec.revertOnDeletion was unset since.
 var kind = reconciler.Kind[*flaggerv1.Canary]{
+	Name:      "canary",
 	New:       func() *flaggerv1.Canary { return &flaggerv1.Canary{} },
 	Suspended: func(c *flaggerv1.Canary) bool { return c.Spec.Suspend },
 	Observed: func(c *flaggerv1.Canary) reconciler.Observed {
@@ -62,7 +63,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	if err != nil {
 		return err
 	}
-	return reconciler.Setup(mgr, "canary", kind, r, opts, watches...)
+	return reconciler.Setup(mgr, kind, r, opts, watches...)
 }
 
 // prepare fills in defaults and builds what the reconciler works with.

@@ -63,6 +63,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		r.Clock = opts.Clock
 	}
 	kind := reconciler.Kind[*sourcev1.GitRepository]{
+		Name:      "gitrepository",
 		New:       func() *sourcev1.GitRepository { return &sourcev1.GitRepository{} },
 		Suspended: func(obj *sourcev1.GitRepository) bool { return obj.Spec.Suspend },
 		Observed: func(obj *sourcev1.GitRepository) reconciler.Observed {
@@ -74,7 +75,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	hints := func(b *builder.Builder) *builder.Builder {
 		return b.WatchesRawSource(r.Hints.Source(sourcev1.GitRepositoryKind))
 	}
-	return reconciler.Setup(mgr, "gitrepository", kind, r, opts, hints)
+	return reconciler.Setup(mgr, kind, r, opts, hints)
 }
 
 // Reconcile implements [reconciler.Controller].

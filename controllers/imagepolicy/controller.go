@@ -52,10 +52,11 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	if err := index(mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	return reconciler.Setup(mgr, "imagepolicy", kind, r, opts, r.watchRepositories, r.watchNamespaces, r.watchTags)
+	return reconciler.Setup(mgr, kind, r, opts, r.watchRepositories, r.watchNamespaces, r.watchTags)
 }
 
 var kind = reconciler.Kind[*imagev1.ImagePolicy]{
+	Name:      "imagepolicy",
 	New:       func() *imagev1.ImagePolicy { return &imagev1.ImagePolicy{} },
 	Suspended: func(p *imagev1.ImagePolicy) bool { return p.Spec.Suspend },
 	Observed: func(p *imagev1.ImagePolicy) reconciler.Observed {

@@ -48,10 +48,11 @@ type Reconciler struct {
 
 // SetupWithManager registers the controller.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
-	return reconciler.Setup(mgr, "imagerepository", kind, r, opts, r.forgetDeleted)
+	return reconciler.Setup(mgr, kind, r, opts, r.forgetDeleted)
 }
 
 var kind = reconciler.Kind[*imagev1.ImageRepository]{
+	Name:      "imagerepository",
 	New:       func() *imagev1.ImageRepository { return &imagev1.ImageRepository{} },
 	Suspended: func(repo *imagev1.ImageRepository) bool { return repo.Spec.Suspend },
 	Observed: func(repo *imagev1.ImageRepository) reconciler.Observed {

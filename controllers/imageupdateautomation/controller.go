@@ -62,6 +62,7 @@ type Reconciler struct {
 // kind is how the runner sees an automation.
 func kind() reconciler.Kind[*imagev1.ImageUpdateAutomation] {
 	return reconciler.Kind[*imagev1.ImageUpdateAutomation]{
+		Name:      "imageupdateautomation",
 		New:       func() *imagev1.ImageUpdateAutomation { return &imagev1.ImageUpdateAutomation{} },
 		Suspended: func(a *imagev1.ImageUpdateAutomation) bool { return a.Spec.Suspend },
 		Observed: func(a *imagev1.ImageUpdateAutomation) reconciler.Observed {
@@ -77,7 +78,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	if err := registerMetrics(metrics.Registry); err != nil {
 		return err
 	}
-	return reconciler.Setup(mgr, "imageupdateautomation", kind(), r, opts,
+	return reconciler.Setup(mgr, kind(), r, opts,
 		func(b *builder.Builder) *builder.Builder {
 			return b.Watches(&imagev1.ImagePolicy{},
 				handler.EnqueueRequestsFromMapFunc(r.automationsOfPolicy),

@@ -83,6 +83,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		return err
 	}
 	kind := reconciler.Kind[*kustomizev1.Kustomization]{
+		Name:      "kustomization",
 		New:       func() *kustomizev1.Kustomization { return &kustomizev1.Kustomization{} },
 		Suspended: func(k *kustomizev1.Kustomization) bool { return k.Spec.Suspend },
 		Observed: func(k *kustomizev1.Kustomization) reconciler.Observed {
@@ -91,7 +92,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 			}
 		},
 	}
-	return reconciler.Setup(mgr, "kustomization", kind, r, opts, r.watchSources, r.watchDependencies, r.watchHealth)
+	return reconciler.Setup(mgr, kind, r, opts, r.watchSources, r.watchDependencies, r.watchHealth)
 }
 
 // Reconcile implements reconciler.Controller.

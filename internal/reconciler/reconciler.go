@@ -34,6 +34,8 @@ type Object interface {
 
 // Kind tells the runner how to see the common fields of one kind.
 type Kind[T Object] struct {
+	// Name is the controller's, in logs and metrics.
+	Name string
 	// New returns an empty object to decode into.
 	New func() T
 	// Suspended reports spec.suspend.

@@ -23,13 +23,13 @@ const (
 // Watch adds a source to a controller.
 type Watch func(*builder.Builder) *builder.Builder
 
-// Setup registers ctrl with mgr under the given name. The object's own changes
+// Setup registers c with mgr under the kind's name. The object's own changes
 // of spec and of the reconcile request annotation start it; its status does
 // not. Everything else that may start it comes as watches.
-func Setup[T Object](mgr ctrl.Manager, name string, kind Kind[T], c Controller[T], opts Options, watches ...Watch) error {
+func Setup[T Object](mgr ctrl.Manager, kind Kind[T], c Controller[T], opts Options, watches ...Watch) error {
 	r := newRunner(mgr, kind, c, opts)
 	b := ctrl.NewControllerManagedBy(mgr).
-		Named(name).
+		Named(kind.Name).
 		For(kind.New(), builder.WithPredicates(predicate.Or(
 			predicate.GenerationChangedPredicate{}, Requested()))).
 		WithOptions(controller.Options{

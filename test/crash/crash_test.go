@@ -27,6 +27,10 @@ var (
 // most hops of a release, so that kills land in all of them.
 const maxDelay = 2500 * time.Millisecond
 
+// interval is that of the analysis. It is longer than the window of the metrics,
+// or the errors of a bad release would be held against the next one.
+const interval = 4 * time.Second
+
 // broken is a release that fails its analysis.
 var broken = traffic.Traits{ErrorRate: 0.5, Latency: traffic.Healthy.Latency}
 
@@ -40,12 +44,12 @@ func TestReleasesEndAsIfTheControllerHadNotBeenKilled(t *testing.T) {
 	}
 	t.Logf("-seed %d", *seed)
 	work := t.TempDir()
-	c, err := chain.Setup(t.Context(), p, work, chain.Options{Namespace: "crash", Interval: time.Second})
+	c, err := chain.Setup(t.Context(), p, work, chain.Options{Namespace: "crash", Interval: interval})
 	if err != nil {
 		t.Fatal(err)
 	}
 	users(t, c)
-	sluice, err := p.StartController(t.Context(), work, "--canary-min-interval", "1s", "--watch-namespace", c.Namespace)
+	sluice, err := p.StartController(t.Context(), work, "--canary-min-interval", interval.String(), "--watch-namespace", c.Namespace)
 	if err != nil {
 		t.Fatal(err)
 	}
