@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -211,10 +212,10 @@ func TestARateLimitIsNotRetried(t *testing.T) {
 }
 
 func TestABlipIsRetried(t *testing.T) {
-	var asked int
+	var asked atomic.Int64
 	healthy := newRegistry(t, "1")
 	host := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if asked++; asked == 1 {
+		if asked.Add(1) == 1 {
 			w.WriteHeader(http.StatusBadGateway)
 			return
 		}

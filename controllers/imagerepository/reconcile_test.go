@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,7 +37,7 @@ type fixture struct {
 	clock *clocktesting.FakePassiveClock
 	host  string
 	repo  *imagev1.ImageRepository
-	scans int
+	scans atomic.Int64
 }
 
 func newFixture(t *testing.T, tags ...string) *fixture {
@@ -45,7 +46,7 @@ func newFixture(t *testing.T, tags ...string) *fixture {
 	images := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/tags/list") {
-			f.scans++
+			f.scans.Add(1)
 		}
 		images.ServeHTTP(w, r)
 	}))
@@ -162,9 +163,9 @@ func TestTheRegistryIsAskedWhenItIsDue(t *testing.T) {
 			f := newFixture(t, "1")
 			f.mustReconcile(t)
 			tc.change(f)
-			before := f.scans
+			before := f.scans.Load()
 			got := f.mustReconcile(t)
-			if scanned := f.scans > before; scanned != tc.wantScan || got.After != tc.wantAfter {
+			if scanned := f.scans.Load() > before; scanned != tc.wantScan || got.After != tc.wantAfter {
 				t.Errorf("scanned: %v, next after %s", scanned, got.After)
 			}
 		})
@@ -187,8 +188,8 @@ func TestAScanThatFindsNothingNewWritesNothing(t *testing.T) {
 	if at := f.repo.Status.LastScanResult.ScanTime.Time; !at.Equal(f.clock.Now()) {
 		t.Errorf("after ten minutes the scan time is still %s", at)
 	}
-	if f.scans != 11 {
-		t.Errorf("%d scans", f.scans)
+	if n := f.scans.Load(); n != 11 {
+		t.Errorf("%d scans", n)
 	}
 	f.push(t, "2")
 	f.clock.SetTime(f.clock.Now().Add(time.Minute))
