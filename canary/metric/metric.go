@@ -78,6 +78,24 @@ func (k *Checker) Check(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.Ca
 	return plan.scale(value), nil
 }
 
+// Supports looks for metrics that only an edit can make measurable, so that a
+// release need not begin to find out. What may mend itself, such as a template
+// that is not there yet, is no error.
+func (k *Checker) Supports(ctx context.Context, c *flaggerv1.Canary) error {
+	for _, m := range c.Spec.Analysis.Metrics {
+		plan, err := k.plan(ctx, c, m)
+		if err == nil {
+			if _, err = render(plan.query, varsOf(c, m)); err != nil {
+				err = reconcile.TerminalError(fmt.Errorf("%s: %w", plan.field, err))
+			}
+		}
+		if errors.Is(err, reconcile.TerminalError(nil)) {
+			return err
+		}
+	}
+	return nil
+}
+
 // plan is how to measure one metric.
 type plan struct {
 	field  string // where the query was written, for errors

@@ -218,9 +218,13 @@ func TestErrorsThatOnlyAnEditRepairs(t *testing.T) {
 			if tc.edit != nil {
 				tc.edit(c, tmpl)
 			}
-			_, err := checker(t, "http://127.0.0.1:1", tmpl).Check(t.Context(), c, tc.metric)
-			if !errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("want a terminal error about %s, got %v", tc.want, err)
+			k := checker(t, "http://127.0.0.1:1", tmpl)
+			_, checked := k.Check(t.Context(), c, tc.metric)
+			c.Spec.Analysis = &flaggerv1.CanaryAnalysis{Metrics: []flaggerv1.CanaryMetric{tc.metric}}
+			for _, err := range []error{checked, k.Supports(t.Context(), c)} {
+				if !errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), tc.want) {
+					t.Errorf("want a terminal error about %s, got %v", tc.want, err)
+				}
 			}
 		})
 	}

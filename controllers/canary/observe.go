@@ -37,6 +37,9 @@ func (r *Reconciler) observe(ctx context.Context, c *flaggerv1.Canary, now time.
 	if err != nil {
 		return nil, err
 	}
+	if err := r.checkMetrics(ctx, c); err != nil {
+		return nil, err
+	}
 	if err := r.checkStatus(ctx, c); err != nil {
 		return nil, err
 	}
@@ -82,6 +85,21 @@ func (r *Reconciler) limits() canary.Limits {
 func (r *Reconciler) names(c *flaggerv1.Canary) canary.Names {
 	return canary.Names{Namespace: c.Namespace, Canary: c.Name, Target: c.Spec.TargetRef.Name,
 		Kind: c.Spec.TargetRef.Kind, Provider: canary.ProviderOf(c, r.limits())}
+}
+
+// checkMetrics keeps a release from beginning that could never be measured. One
+// that is under way is judged by its checks instead: a metric that was broken
+// meanwhile fails them, and users are taken off the canary.
+func (r *Reconciler) checkMetrics(ctx context.Context, c *flaggerv1.Canary) error {
+	switch c.Status.Phase {
+	case flaggerv1.CanaryPhaseProgressing, flaggerv1.CanaryPhaseWaitingPromotion,
+		flaggerv1.CanaryPhasePromoting, flaggerv1.CanaryPhaseFinalising:
+		return nil
+	}
+	if c.Spec.Analysis == nil || c.SkipAnalysis() {
+		return nil
+	}
+	return r.checker.Supports(ctx, c)
 }
 
 // checkStatus makes sure that the status is the last one written.

@@ -23,9 +23,16 @@ var (
 	seed  = flag.Uint64("seed", 0, "of the random delays; 0 takes the time")
 )
 
-// maxDelay is the longest time between a start and the next kill: longer than
-// most hops of a release, so that kills land in all of them.
-const maxDelay = 2500 * time.Millisecond
+// Delays between a start of the controller and the next kill. Half of them are
+// short: scan, commit, fetch and apply are over within that time. The others
+// reach into the analysis.
+const (
+	shortDelay = 400 * time.Millisecond
+	longDelay  = 3 * time.Second
+)
+
+// killsPerRelease spreads the kills over good and bad releases.
+const killsPerRelease = 6
 
 // interval is that of the analysis. It is longer than the window of the metrics,
 // or the errors of a bad release would be held against the next one.
@@ -114,10 +121,10 @@ func (k *killer) during(t *testing.T, c *chain.Chain, r chain.Release) chain.Out
 		outcome, err := c.Verdict(t.Context(), r.Tag)
 		ended <- verdict{outcome, err}
 	}()
-	for {
+	for killed := 0; ; killed++ {
 		next := make(<-chan time.Time)
-		if k.left > 0 {
-			next = time.After(time.Duration(k.random.Int64N(int64(maxDelay))))
+		if k.left > 0 && killed < killsPerRelease {
+			next = time.After(k.delay())
 		}
 		select {
 		case v := <-ended:
@@ -133,6 +140,14 @@ func (k *killer) during(t *testing.T, c *chain.Chain, r chain.Release) chain.Out
 			}
 		}
 	}
+}
+
+func (k *killer) delay() time.Duration {
+	longest := shortDelay
+	if k.random.IntN(2) == 0 {
+		longest = longDelay
+	}
+	return time.Duration(k.random.Int64N(int64(longest)))
 }
 
 // check compares history and cluster with what they would be without a kill.
