@@ -98,6 +98,9 @@ func (p *printer) entry(e chain.Entry) {
 	}
 	p.hops = append(p.hops, hop{e.Hop, e.At.Sub(p.last)})
 	p.line(e.At, string(e.Hop), text)
+	if e.Hop == chain.Verdict {
+		p.tag = ""
+	}
 	for _, detail := range e.Detail {
 		p.printf("%32s%s\n", "", p.style.diff(detail))
 	}
@@ -113,7 +116,6 @@ func (p *printer) line(at time.Time, what, text string) {
 func (p *printer) end(r chain.Release, outcome chain.Outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.tag = ""
 	total := time.Duration(0)
 	var names []chain.Hop
 	took := map[chain.Hop]time.Duration{}
@@ -161,8 +163,8 @@ func (p *printer) lookAround(s *stage) {
 	p.printf("Everything keeps running until Ctrl-C. In another terminal:\n\n")
 	for _, command := range []string{
 		"source " + s.dir + "/.playground/env",
-		"kubectl -n " + n + " get canary,httproute,deployment,imagepolicy,kustomization",
-		"kubectl -n " + n + " describe canary " + chain.App,
+		"$SLUICE_KUBECTL -n " + n + " get canary,httproute,deployment,imagepolicy,kustomization",
+		"$SLUICE_KUBECTL -n " + n + " describe canary " + chain.App,
 		"git -C " + s.chain.Repo.Bare + " log -p",
 		"tail -f " + s.controller.Log(),
 		"open " + s.chain.Prometheus + "/graph   # http_request_duration_seconds_count",

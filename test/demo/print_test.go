@@ -33,6 +33,7 @@ func TestTimeline(t *testing.T) {
 			p.entry(chain.Entry{At: at(1500), Hop: chain.Committed, Text: "0123456789", Weight: -1, Detail: []string{"+++ b/app.yaml", "@@ -1 +1 @@", "-old", "+new"}})
 			p.entry(chain.Entry{At: at(12500), Hop: chain.Analysed, Text: "Advance canary weight 40", Weight: 40})
 			p.entry(chain.Entry{At: at(42500), Hop: chain.Verdict, Text: "Promotion completed!", Weight: -1})
+			p.entry(chain.Entry{At: at(42600), Hop: chain.Analysed, Text: "an afterword", Weight: -1})
 			p.end(chain.Release{Tag: "1.1.0"}, chain.Promoted)
 			p.begin(chain.Release{Tag: "1.2.0", Traits: traffic.Traits{ErrorRate: 0.3}}, "simulated")
 			p.pushed("registry/app:1.2.0")
