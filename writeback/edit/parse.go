@@ -44,7 +44,7 @@ func parse(content []byte, lines []line) (map[position]located, error) {
 	}
 	w := walker{offset: lines[0].number - 1, found: map[position]located{}}
 	for _, document := range documents {
-		w.walk(document, Object{}, false)
+		w.walk(located{node: document})
 	}
 	return w.found, nil
 }
@@ -60,22 +60,22 @@ type walker struct {
 	found  map[position]located
 }
 
-func (w walker) walk(node *yaml.Node, object Object, inFlow bool) {
-	inFlow = inFlow || node.Style&yaml.FlowStyle != 0
-	switch node.Kind {
-	case yaml.DocumentNode, yaml.SequenceNode:
-		for _, child := range node.Content {
-			w.walk(child, object, inFlow)
-		}
-	case yaml.MappingNode:
-		if identity, ok := identify(node); ok {
-			object = identity
-		}
-		for i := 1; i < len(node.Content); i += 2 {
-			w.walk(node.Content[i], object, inFlow)
-		}
+// walk takes a node and what surrounds it.
+func (w walker) walk(at located) {
+	at.inFlow = at.inFlow || at.node.Style&yaml.FlowStyle != 0
+	step, first := 1, 0
+	switch at.node.Kind {
 	case yaml.ScalarNode:
-		w.found[position{node.Line + w.offset, node.Column}] = located{node, object, inFlow}
+		w.found[position{at.node.Line + w.offset, at.node.Column}] = at
+		return
+	case yaml.MappingNode:
+		step, first = 2, 1 // values only
+		if identity, ok := identify(at.node); ok {
+			at.object = identity
+		}
+	}
+	for i := first; i < len(at.node.Content); i += step {
+		w.walk(located{at.node.Content[i], at.object, at.inFlow})
 	}
 }
 

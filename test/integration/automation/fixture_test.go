@@ -1,0 +1,216 @@
+// Package automation tests the way from a chosen image to a pushed commit against
+// a real API server and a real Git server. The choices are written into the
+// policies' status, so that nothing but the automation itself is under test.
+package automation
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/controllers/imageupdateautomation"
+	"github.com/sluice-cd/sluice/internal/bus"
+	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/test/env"
+	"github.com/sluice-cd/sluice/test/fake/gitserver"
+	"github.com/sluice-cd/sluice/test/harness"
+	"github.com/sluice-cd/sluice/writeback"
+)
+
+// patience bounds every wait; it is only ever spent by a test that fails.
+const patience = 60 * time.Second
+
+// fixture is a namespace of a playground in which the controller runs, with a
+// GitRepository named app.
+type fixture struct {
+	*harness.Playground
+	t    *testing.T
+	ns   string
+	repo *gitserver.Repo
+	git  *sourcev1.GitRepository
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	ctrl.SetLogger(logr.Discard()) // conditions tell
+	env.Require(t)
+	pg, err := harness.FromEnv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{Playground: pg, t: t, repo: gitserver.New(t, gitserver.WithBasicAuth("user", "secret")).Repo("app")}
+	f.must(pg.Install(t.Context()))
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "automation-"}}
+	f.must(f.Client.Create(t.Context(), ns))
+	t.Cleanup(func() { _ = f.Client.Delete(context.Background(), ns) })
+	f.ns = ns.Name
+	f.repo.Commit("main", gitserver.Files{"a.yaml": f.marked("app", "1")})
+	f.must(f.Client.Create(t.Context(), &corev1.Secret{ObjectMeta: f.named("git"),
+		StringData: map[string]string{"username": "user", "password": "secret"}}))
+	f.git = &sourcev1.GitRepository{ObjectMeta: f.named("app"), Spec: sourcev1.GitRepositorySpec{
+		URL: f.repo.URL, Interval: metav1.Duration{Duration: time.Hour},
+		SecretRef: &meta.LocalObjectReference{Name: "git"},
+		Reference: &sourcev1.GitRepositoryRef{Branch: "main"},
+	}}
+	f.must(f.Client.Create(t.Context(), f.git))
+	f.start()
+	return f
+}
+
+func (f *fixture) must(err error) {
+	f.t.Helper()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *fixture) named(name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: f.ns, Name: name, Labels: map[string]string{"app": name}}
+}
+
+// marked is a file with a marker of a policy.
+func (f *fixture) marked(policy, tag string) string {
+	return fmt.Sprintf("image: app:%s # {\"$imagepolicy\": \"%s:%s\"}\n", tag, f.ns, policy)
+}
+
+// start runs the controller for the fixture's namespace.
+func (f *fixture) start() {
+	f.t.Helper()
+	scheme, err := harness.Scheme()
+	f.must(err)
+	skip := true
+	mgr, err := ctrl.NewManager(f.REST, ctrl.Options{
+		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"},
+		Controller: config.Controller{SkipNameValidation: &skip},
+		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{f.ns: {}}},
+		Client:     client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
+	})
+	f.must(err)
+	recorder, err := reconciler.NewRecorder(f.REST, scheme)
+	f.must(err)
+	f.must(mgr.Add(recorder))
+	automations := &imageupdateautomation.Reconciler{
+		Client: mgr.GetClient(), Hints: bus.New(), Clock: clock.RealClock{},
+		Writer: writeback.NewWriter(git.NewMirrors(f.t.TempDir(), clock.RealClock{}), clock.RealClock{}),
+	}
+	f.must(automations.SetupWithManager(mgr, reconciler.Options{Concurrent: 4, Clock: clock.RealClock{}, Recorder: recorder}))
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- mgr.Start(ctx) }()
+	f.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			f.t.Errorf("manager: %v", err)
+		}
+	})
+}
+
+// automation makes an automation of all policies, changed as the test likes. Its
+// interval is so long that nothing in a test happens because of it.
+func (f *fixture) automation(name string, changes ...func(*imagev1.ImageUpdateAutomation)) *imagev1.ImageUpdateAutomation {
+	f.t.Helper()
+	a := &imagev1.ImageUpdateAutomation{ObjectMeta: f.named(name), Spec: imagev1.ImageUpdateAutomationSpec{
+		SourceRef: imagev1.CrossNamespaceSourceReference{Kind: "GitRepository", Name: "app"},
+		Interval:  metav1.Duration{Duration: 24 * time.Hour},
+		GitSpec: &imagev1.GitSpec{Commit: imagev1.CommitSpec{
+			Author: imagev1.CommitUser{Name: "bot", Email: "bot@example.com"}, MessageTemplate: name}},
+	}}
+	for _, change := range changes {
+		change(a)
+	}
+	f.must(f.Client.Create(f.t.Context(), a))
+	return a
+}
+
+// policy makes a policy that has chosen nothing yet.
+func (f *fixture) policy(name string) *imagev1.ImagePolicy {
+	f.t.Helper()
+	p := &imagev1.ImagePolicy{ObjectMeta: f.named(name), Spec: imagev1.ImagePolicySpec{
+		ImageRepositoryRef: meta.NamespacedObjectReference{Name: "app"},
+		Policy:             imagev1.ImagePolicyChoice{Alphabetical: &imagev1.AlphabeticalPolicy{}},
+	}}
+	f.must(f.Client.Create(f.t.Context(), p))
+	return p
+}
+
+// choose writes a choice, as the policy's controller does.
+func (f *fixture) choose(p *imagev1.ImagePolicy, tag string) {
+	f.t.Helper()
+	before := p.DeepCopy()
+	p.Status.LatestRef = &imagev1.ImageRef{Name: "app", Tag: tag}
+	apimeta.SetStatusCondition(&p.Status.Conditions, metav1.Condition{
+		Type: meta.ReadyCondition, Status: metav1.ConditionTrue, Reason: "Succeeded", ObservedGeneration: p.Generation})
+	f.must(f.Client.Status().Patch(f.t.Context(), p, client.MergeFrom(before)))
+}
+
+// fetched writes the artifact of a commit, as the source's controller does.
+func (f *fixture) fetched(commit string) {
+	f.t.Helper()
+	f.must(f.Client.Get(f.t.Context(), client.ObjectKeyFromObject(f.git), f.git))
+	before := f.git.DeepCopy()
+	f.git.Status.ObservedGeneration = f.git.Generation
+	f.git.Status.Artifact = &meta.Artifact{
+		Revision: "main@sha1:" + commit, URL: "http://127.0.0.1/x", Path: "x",
+		Digest: "sha256:" + strings.Repeat("0", 64), LastUpdateTime: metav1.Now(),
+	}
+	f.must(f.Client.Status().Patch(f.t.Context(), f.git, client.MergeFrom(before)))
+}
+
+// edit changes the present state of an automation.
+func (f *fixture) edit(a *imagev1.ImageUpdateAutomation, change func()) {
+	f.t.Helper()
+	f.must(f.Client.Get(f.t.Context(), client.ObjectKeyFromObject(a), a))
+	before := a.DeepCopy()
+	change()
+	f.must(f.Client.Patch(f.t.Context(), a, client.MergeFrom(before)))
+}
+
+// eventually waits until check is true of the automation's present state.
+func (f *fixture) eventually(a *imagev1.ImageUpdateAutomation, what string, check func() bool) {
+	f.t.Helper()
+	_, err := harness.Eventually(f.t.Context(), what, patience, func(ctx context.Context) (bool, string) {
+		if err := f.Client.Get(ctx, client.ObjectKeyFromObject(a), a); err != nil {
+			return false, err.Error()
+		}
+		return check(), fmt.Sprintf("%+v", a.Status)
+	})
+	f.must(err)
+}
+
+// upToDate waits until the automation is Ready for its spec.
+func (f *fixture) upToDate(a *imagev1.ImageUpdateAutomation) {
+	f.t.Helper()
+	f.eventually(a, a.Name+" is Ready", func() bool {
+		ready := apimeta.FindStatusCondition(a.Status.Conditions, meta.ReadyCondition)
+		return ready != nil && ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == a.Generation &&
+			ready.Message == "repository up-to-date"
+	})
+}
+
+// written waits until a file has a tag on main, pushed and told by a.
+func (f *fixture) written(a *imagev1.ImageUpdateAutomation, file, policy, tag string) {
+	f.t.Helper()
+	f.eventually(a, file+" has tag "+tag, func() bool {
+		head := f.repo.Head("main")
+		return f.repo.File(head, file) == f.marked(policy, tag) && a.Status.LastPushCommit != "" &&
+			strings.Contains(f.repo.Git("rev-list", head), a.Status.LastPushCommit) &&
+			a.Status.ObservedPolicies[policy].Tag == tag
+	})
+}
