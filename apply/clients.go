@@ -92,11 +92,21 @@ func (e endpoint) segments() []string {
 	return append(path, e.mapping.Resource.Resource, e.key.Name)
 }
 
+// claim is what a server-side apply does about fields that others own with
+// other values.
+type claim string
+
+// yielding: it is refused as a conflict. forcing: it takes them over.
+const (
+	yielding claim = "false"
+	forcing  claim = "true"
+)
+
 // apply sends a server-side apply and returns what the API server made of it.
-func (c *client) apply(ctx context.Context, at endpoint, payload []byte) (obj *unstructured.Unstructured, created bool, err error) {
+func (c *client) apply(ctx context.Context, at endpoint, payload []byte, how claim) (obj *unstructured.Unstructured, created bool, err error) {
 	var code int
 	result := c.rest.Patch(types.ApplyPatchType).AbsPath(at.segments()...).
-		Param("fieldManager", watch.Manager).Param("force", "true").
+		Param("fieldManager", watch.Manager).Param("force", string(how)).
 		Body(payload).Do(ctx).StatusCode(&code)
 	obj, err = decode(result)
 	return obj, code == http.StatusCreated, err

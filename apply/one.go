@@ -22,7 +22,11 @@ func (p *pass) one(ctx context.Context, o *object) (*applied, error) {
 	next.expires = ttl && o.GetKind() == "Job"
 	next.present = wants(o.GetLabels(), o.GetAnnotations(), keySSA, "IfNotPresent")
 
-	live, err := p.live(ctx, o, was)
+	live, known, err := p.live(ctx, o, was)
+	if err == nil && !known && next.present {
+		live, err = p.read(ctx, o)
+		known = true
+	}
 	switch {
 	case err != nil:
 		return nil, p.explain(o, err)
@@ -36,25 +40,38 @@ func (p *pass) one(ctx context.Context, o *object) (*applied, error) {
 		kept.action = Unchanged
 		return &kept, nil
 	}
-	if err := p.send(ctx, o, live, next); err != nil {
+	if known {
+		err = p.send(ctx, o, live, next)
+	} else {
+		err = p.introduce(ctx, o, next)
+	}
+	if err != nil {
 		return nil, p.explain(o, err)
 	}
 	return next, nil
 }
 
 // live is the object as it is before this apply, nil when it is not there. The
-// informers know the objects that carry an owner's label; any other is read, in
-// case its annotations ask to be left alone.
-func (p *pass) live(ctx context.Context, o *object, was *applied) (*watch.Observed, error) {
+// informers know the objects that carry an owner's label; whether there is one
+// without it is not known.
+func (p *pass) live(ctx context.Context, o *object, was *applied) (live *watch.Observed, known bool, err error) {
 	seen, sight := p.engine.watches.Look(o.GroupVersionKind(), o.id, was.version())
 	switch {
 	case sight == watch.Seen:
-		return seen, nil
+		return seen, true, nil
 	case sight == watch.Behind && was != nil:
-		return was.seen, nil
+		return was.seen, true, nil
 	case was != nil && was.seen != nil && sight == watch.Missing:
-		return nil, nil // it was labelled, so it is gone
+		return nil, true, nil // it was labelled, so it is gone
+	case sight == watch.Missing:
+		return nil, false, nil
 	}
+	live, err = p.read(ctx, o)
+	return live, true, err
+}
+
+// read reads the object from the API server; nil when it is not there.
+func (p *pass) read(ctx context.Context, o *object) (*watch.Observed, error) {
 	u, err := p.client.get(ctx, o.at)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
@@ -65,32 +82,86 @@ func (p *pass) live(ctx context.Context, o *object, was *applied) (*watch.Observ
 	return watch.Observe(u), nil
 }
 
-// send applies the object, and once more if somebody else's claims on its
-// fields had to be cleared first.
-func (p *pass) send(ctx context.Context, o *object, live *watch.Observed, next *applied) error {
-	got, created, err := p.client.apply(ctx, o.at, o.payload)
-	if isImmutable(err) && live != nil && p.mayRecreate(o, live) {
-		if err := p.remove(ctx, o, live); err != nil {
+// introduce applies an object that is probably new. Somebody else may have made
+// it, and asked that it be left alone, so nothing is taken from anyone before
+// that is known; asking first would cost every new object a call.
+func (p *pass) introduce(ctx context.Context, o *object, next *applied) error {
+	got, created, err := p.client.apply(ctx, o.at, o.payload, yielding)
+	if apierrors.IsConflict(err) || isImmutable(err) {
+		live, err := p.read(ctx, o)
+		if err != nil {
 			return err
 		}
-		got, created, err = p.client.apply(ctx, o.at, o.payload)
+		if live != nil && excluded(live.Labels, live.Annotations) {
+			next.action, next.seen = Skipped, live
+			return nil
+		}
+		return p.send(ctx, o, live, next)
 	}
 	if err != nil {
 		return err
 	}
-	if got, err = p.takeOver(ctx, o, got); err != nil {
+	if !created && excluded(got.GetLabels(), got.GetAnnotations()) {
+		return p.withdraw(ctx, o, next)
+	}
+	return p.settle(ctx, o, got, next, actionOf(created))
+}
+
+// withdraw gives up everything that was just applied.
+func (p *pass) withdraw(ctx context.Context, o *object, next *applied) error {
+	bare := &unstructured.Unstructured{}
+	bare.SetGroupVersionKind(o.GroupVersionKind())
+	bare.SetNamespace(o.GetNamespace())
+	bare.SetName(o.GetName())
+	payload, err := bare.MarshalJSON()
+	if err != nil {
 		return err
 	}
-	next.seen = watch.Observe(got)
-	switch {
-	case created:
-		next.action = Created
-	case live != nil && live.ResourceVersion == next.seen.ResourceVersion:
+	got, _, err := p.client.apply(ctx, o.at, payload, forcing)
+	if err != nil {
+		return err
+	}
+	next.action, next.seen = Skipped, watch.Observe(got)
+	return nil
+}
+
+// send applies the object whoever owns its fields, and recreates it if it must
+// and may.
+func (p *pass) send(ctx context.Context, o *object, live *watch.Observed, next *applied) error {
+	got, created, err := p.client.apply(ctx, o.at, o.payload, forcing)
+	if isImmutable(err) && live != nil && p.mayRecreate(o, live) {
+		if err := p.remove(ctx, o, live); err != nil {
+			return err
+		}
+		got, created, err = p.client.apply(ctx, o.at, o.payload, forcing)
+	}
+	if err != nil {
+		return err
+	}
+	if err := p.settle(ctx, o, got, next, actionOf(created)); err != nil {
+		return err
+	}
+	if live != nil && live.ResourceVersion == next.seen.ResourceVersion {
 		next.action = Unchanged
-	default:
-		next.action = Configured
 	}
 	return nil
+}
+
+// settle clears other people's claims on what was applied, and notes the rest.
+func (p *pass) settle(ctx context.Context, o *object, got *unstructured.Unstructured, next *applied, did Action) error {
+	got, err := p.takeOver(ctx, o, got)
+	if err != nil {
+		return err
+	}
+	next.seen, next.action = watch.Observe(got), did
+	return nil
+}
+
+func actionOf(created bool) Action {
+	if created {
+		return Created
+	}
+	return Configured
 }
 
 // rivals are field managers whose fields become ours: those of people who used
@@ -132,7 +203,7 @@ func (p *pass) takeOver(ctx context.Context, o *object, got *unstructured.Unstru
 	if _, err := p.client.patch(ctx, o.at, operations); err != nil {
 		return nil, fmt.Errorf("taking over managed fields: %w", err)
 	}
-	got, _, err = p.client.apply(ctx, o.at, o.payload)
+	got, _, err = p.client.apply(ctx, o.at, o.payload, forcing)
 	return got, err
 }
 

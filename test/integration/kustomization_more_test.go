@@ -73,20 +73,28 @@ func leavesAlone(b *bench) {
 		return strings.Replace(configMap(name, value), "name: "+name, "name: "+name+"\n  annotations: {kustomize.toolkit.fluxcd.io/"+annotation+"}", 1)
 	}
 	b.serverSideApply("somebody", annotated("live", "theirs", "reconcile: disabled"))
+	b.serverSideApply("somebody", annotated("equal", "same", "ssa: Ignore"))
+	equal := b.object("v1", "ConfigMap", "equal")
 	b.serverSideApply("somebody", configMap("present", "theirs"))
+	b.serverSideApply("somebody", configMap("foreign", "theirs"))
 	b.kustomization("app", nil)
 	b.ready("app", b.push(map[string]string{
 		"app/a.yaml": configMap("live", "ours"), "app/b.yaml": annotated("ignored", "ours", "ssa: Ignore"),
+		"app/e.yaml": configMap("equal", "same"), "app/f.yaml": configMap("foreign", "ours"),
 		"app/c.yaml": annotated("present", "ours", "ssa: IfNotPresent"), "app/d.yaml": annotated("absent", "ours", "ssa: IfNotPresent"),
 	}))
 	got := map[string]string{}
-	for _, name := range []string{"live", "ignored", "present", "absent"} {
+	for _, name := range []string{"live", "ignored", "present", "absent", "foreign"} {
 		if u := b.object("v1", "ConfigMap", name); u != nil {
 			got[name], _, _ = unstructured.NestedString(u.Object, "data", "key")
 		}
 	}
-	if diff := cmp.Diff(map[string]string{"live": "theirs", "present": "theirs", "absent": "ours"}, got); diff != "" {
+	if diff := cmp.Diff(map[string]string{"live": "theirs", "present": "theirs", "absent": "ours", "foreign": "ours"}, got); diff != "" {
 		b.t.Errorf("values (-want +got):\n%s", diff)
+	}
+	left := b.object("v1", "ConfigMap", "equal")
+	if diff := cmp.Diff(equal.GetLabels(), left.GetLabels()); diff != "" || len(left.GetManagedFields()) != 1 {
+		b.t.Errorf("an object that asks to be ignored was touched (-want +got):\n%s%v", diff, left.GetManagedFields())
 	}
 }
 
