@@ -1,0 +1,145 @@
+package apply
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/sluice-cd/sluice/apply/inventory"
+)
+
+func unstructuredOf(apiVersion, kind, name string) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{Object: map[string]any{}}
+	u.SetAPIVersion(apiVersion)
+	u.SetKind(kind)
+	u.SetName(name)
+	return u
+}
+
+func TestPlan(t *testing.T) {
+	req := Request{
+		Owner: Owner{Namespace: "flux-system", Name: "apps"}, Labels: map[string]string{"team": "a"},
+		Objects: []*unstructured.Unstructured{
+			unstructuredOf("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "w"),
+			unstructuredOf("apps/v1", "Deployment", "d"),
+			unstructuredOf("example.com/v1", "Thing", "t"),
+			unstructuredOf("v1", "ConfigMap", "c"),
+			unstructuredOf("v1", "ServiceAccount", "s"),
+			unstructuredOf("networking.k8s.io/v1", "IngressClass", "i"),
+			unstructuredOf("v1", "Namespace", "n"),
+			unstructuredOf("apiextensions.k8s.io/v1", "CustomResourceDefinition", "things.example.com"),
+		},
+	}
+	waves, err := plan(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, w := range waves {
+		var kinds []string
+		for _, o := range w.objects {
+			kinds = append(kinds, o.GetKind())
+			want := map[string]string{"team": "a", labelName: "apps", labelNamespace: "flux-system"}
+			if diff := cmp.Diff(want, o.GetLabels()); diff != "" {
+				t.Errorf("labels of %s (-want +got):\n%s", o.GetKind(), diff)
+			}
+		}
+		if w.gate {
+			kinds = append(kinds, "established")
+		}
+		got = append(got, strings.Join(kinds, " "))
+	}
+	want := []string{
+		"CustomResourceDefinition Namespace established", "IngressClass established", "ServiceAccount ConfigMap",
+		"Deployment Thing", "ValidatingWebhookConfiguration",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("waves (-want +got):\n%s", diff)
+	}
+}
+
+func TestBackwards(t *testing.T) {
+	entry := func(group, kind string) inventory.Entry {
+		return inventory.Entry{ID: inventory.ID{Name: "x", Group: group, Kind: kind}, Version: "v1"}
+	}
+	var got []string
+	for _, e := range backwards([]inventory.Entry{entry("", "Namespace"), entry("apps", "Deployment"), entry("", "ConfigMap")}) {
+		got = append(got, e.Kind)
+	}
+	if diff := cmp.Diff([]string{"Deployment", "ConfigMap", "Namespace"}, got); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+}
+
+func invalid(message string) error {
+	return apierrors.NewInvalid(schema.GroupKind{Kind: "Secret"}, "s", field.ErrorList{
+		field.Invalid(field.NewPath("data", "password"), "hunter2", message),
+	})
+}
+
+func TestExplain(t *testing.T) {
+	config := &object{Unstructured: unstructuredOf("v1", "ConfigMap", "c"), id: inventory.ID{Namespace: "ns", Name: "c", Kind: "ConfigMap"}}
+	secret := &object{Unstructured: unstructuredOf("v1", "Secret", "s"), id: inventory.ID{Namespace: "ns", Name: "s", Kind: "Secret"}}
+	forbidden := apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "c", errors.New("no"))
+	tests := map[string]struct {
+		object *object
+		err    error
+		says   []string
+		hides  string
+		is     error
+	}{
+		"the object is named":                       {object: config, err: errors.New("broken"), says: []string{"ConfigMap/ns/c apply failed: broken"}},
+		"an immutable field comes with the way out": {object: config, err: invalid("field is immutable"), says: []string{"spec.force", "force: enabled"}, is: ErrImmutable},
+		"a refusal names who was refused":           {object: config, err: forbidden, says: []string{"system:serviceaccount:ns:deployer"}},
+		"a value of a Secret is hidden":             {object: secret, err: invalid("must be longer"), says: []string{"Secret/ns/s", "data.password", "Invalid"}, hides: "hunter2"},
+		"a Secret's immutable field is one too":     {object: secret, err: invalid("field is immutable"), is: ErrImmutable, hides: "hunter2"},
+		"a nameless failure keeps its code": {
+			object: secret, hides: "hunter2", says: []string{"500"},
+			err: &apierrors.StatusError{ErrStatus: metav1.Status{Code: 500, Message: "got hunter2"}},
+		},
+	}
+	p := &pass{req: Request{Identity: Identity{Namespace: "ns", ServiceAccount: "deployer"}}}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			err := p.explain(tc.object, tc.err)
+			for _, text := range tc.says {
+				if !strings.Contains(err.Error(), text) {
+					t.Errorf("%q does not say %q", err, text)
+				}
+			}
+			if tc.hides != "" && strings.Contains(err.Error(), tc.hides) {
+				t.Errorf("%q tells %q", err, tc.hides)
+			}
+			if tc.is != nil && !errors.Is(err, tc.is) {
+				t.Errorf("%q is not %q", err, tc.is)
+			}
+		})
+	}
+}
+
+func TestOnlyImmutableFieldsRecreate(t *testing.T) {
+	tests := map[string]struct {
+		err  error
+		want bool
+	}{
+		"no error":        {},
+		"an invalid port": {err: invalid("must be between 1 and 65535")},
+		"a selector":      {err: invalid("field is immutable"), want: true},
+		"a StatefulSet":   {err: errors.New("spec: Forbidden: updates to statefulset spec for fields other than 'replicas' are forbidden"), want: true},
+		"a CEL rule":      {err: errors.New("Invalid value: \"string\": Value is immutable"), want: true},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := isImmutable(tc.err); got != tc.want {
+				t.Errorf("isImmutable = %v, want %v", got, tc.want)
+			}
+		})
+	}
+}

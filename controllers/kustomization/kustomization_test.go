@@ -1,0 +1,184 @@
+package kustomization
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/acl"
+	apikustomize "github.com/fluxcd/pkg/apis/kustomize"
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+)
+
+func app(name string, dependsOn ...string) *kustomizev1.Kustomization {
+	k := &kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name}}
+	k.Spec.SourceRef = kustomizev1.CrossNamespaceSourceReference{Kind: sourcev1.GitRepositoryKind, Name: "src"}
+	for _, dep := range dependsOn {
+		k.Spec.DependsOn = append(k.Spec.DependsOn, kustomizev1.DependencyReference{Name: dep})
+	}
+	return k
+}
+
+// honoured are the fields of the spec that the controller acts on. A field that
+// a new version of the API brings belongs here or in refuse.
+var honoured = []string{
+	"CommonMetadata", "DependsOn", "Interval", "RetryInterval", "Path", "PostBuild", "Prune", "DeletionPolicy",
+	"HealthChecks", "NamePrefix", "NameSuffix", "Patches", "Images", "ServiceAccountName", "SourceRef", "Suspend",
+	"TargetNamespace", "Timeout", "Force", "Wait", "BuildMetadata", "Components", "IgnoreMissingComponents",
+}
+
+func TestEveryFieldIsHonouredOrRefused(t *testing.T) {
+	refused := map[string]func(*kustomizev1.KustomizationSpec){
+		"Decryption":       func(s *kustomizev1.KustomizationSpec) { s.Decryption = &kustomizev1.Decryption{} },
+		"KubeConfig":       func(s *kustomizev1.KustomizationSpec) { s.KubeConfig = &meta.KubeConfigReference{} },
+		"HealthCheckExprs": func(s *kustomizev1.KustomizationSpec) { s.HealthCheckExprs = make([]apikustomize.CustomHealthCheck, 1) },
+		"Ignore":           func(s *kustomizev1.KustomizationSpec) { s.Ignore = make([]kustomizev1.IgnoreRule, 1) },
+	}
+	for i := range reflect.TypeFor[kustomizev1.KustomizationSpec]().NumField() {
+		field := reflect.TypeFor[kustomizev1.KustomizationSpec]().Field(i)
+		set, isRefused := refused[field.Name]
+		if isRefused == slices.Contains(honoured, field.Name) {
+			t.Errorf("%s is not exactly one of honoured and refused", field.Name)
+		}
+		if !isRefused {
+			continue
+		}
+		k := app("a")
+		set(&k.Spec)
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if err := refuse(k); !errors.Is(err, errUnsupported) || !strings.Contains(err.Error(), "spec."+name) {
+			t.Errorf("refuse with %s = %v", name, err)
+		}
+	}
+}
+
+func TestRefuseNamesAllFields(t *testing.T) {
+	k := app("a", "b")
+	k.Spec.DependsOn[0].ReadyExpr = "true"
+	k.Spec.SourceRef.Kind = "Bucket"
+	err := refuse(k)
+	if want := "field is not supported: spec.dependsOn[0].readyExpr, spec.sourceRef.kind (Bucket)"; err == nil || err.Error() != want {
+		t.Errorf("refuse = %v, want %s", err, want)
+	}
+	if err := refuse(app("a")); err != nil {
+		t.Errorf("a plain Kustomization is refused: %v", err)
+	}
+}
+
+func reconcilerWith(t *testing.T, objects ...client.Object) *Reconciler {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{kustomizev1.AddToScheme, sourcev1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &Reconciler{
+		client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(),
+		clock:  clocktesting.NewFakePassiveClock(metav1.Now().Time),
+	}
+}
+
+func TestCycle(t *testing.T) {
+	tests := map[string]struct {
+		objects []client.Object
+		want    []string
+	}{
+		"a chain ends":              {objects: []client.Object{app("a", "b"), app("b", "c"), app("c")}},
+		"a diamond is no cycle":     {objects: []client.Object{app("a", "b", "c"), app("b", "d"), app("c", "d"), app("d")}},
+		"a missing one ends it":     {objects: []client.Object{app("a", "none")}},
+		"itself":                    {objects: []client.Object{app("a", "a")}, want: []string{"ns/a", "ns/a"}},
+		"by way of others":          {objects: []client.Object{app("a", "x", "b"), app("b", "c"), app("c", "a")}, want: []string{"ns/a", "ns/b", "ns/c", "ns/a"}},
+		"somebody else's is theirs": {objects: []client.Object{app("a", "b"), app("b", "c"), app("c", "b")}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := reconcilerWith(t, tc.objects...).cycle(t.Context(), keyOf(tc.objects[0]))
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("cycle (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestCrossNamespaceSources(t *testing.T) {
+	src := &sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "other", Name: "src"}}
+	src.Status.Artifact = &meta.Artifact{Revision: "main@sha1:1"}
+	k := app("a")
+	k.Spec.SourceRef.Namespace = "other"
+	r := reconcilerWith(t, src)
+	if artifact, err := r.artifact(t.Context(), k); err != nil || artifact.Revision != "main@sha1:1" {
+		t.Errorf("allowed: %v, %v", artifact, err)
+	}
+	r.NoCrossNamespaceRefs = true
+	_, err := r.artifact(t.Context(), k)
+	if !errors.Is(err, reconcile.TerminalError(nil)) || r.Reason(err) != acl.AccessDeniedReason {
+		t.Errorf("denied: %v, reason %s", err, r.Reason(err))
+	}
+}
+
+func TestArtifactChanged(t *testing.T) {
+	at := func(revision, digest string) client.Object {
+		src := &sourcev1.GitRepository{}
+		if revision != "" {
+			src.Status.Artifact = &meta.Artifact{Revision: revision, Digest: digest}
+		}
+		return src
+	}
+	tests := map[string]struct {
+		before, after client.Object
+		want          bool
+	}{
+		"the first artifact":                    {at("", ""), at("main@1", "d1"), true},
+		"a new revision":                        {at("main@1", "d1"), at("main@2", "d2"), true},
+		"new content at the same revision":      {at("main@1", "d1"), at("main@1", "d2"), true},
+		"the same":                              {at("main@1", "d1"), at("main@1", "d1"), false},
+		"an artifact that is gone":              {at("main@1", "d1"), at("", ""), false},
+		"an object that is no source, somehow?": {app("a"), app("a"), false},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := artifactChanged().Update(event.UpdateEvent{ObjectOld: tc.before, ObjectNew: tc.after}); got != tc.want {
+				t.Errorf("passes = %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestDeletionPolicy(t *testing.T) {
+	tests := map[string]struct {
+		policy  string
+		prune   bool
+		suspend bool
+		want    bool
+	}{
+		"mirrors prune by default":    {prune: true, want: true},
+		"mirrors its absence":         {},
+		"delete without prune":        {policy: kustomizev1.DeletionPolicyDelete, want: true},
+		"wait for termination":        {policy: kustomizev1.DeletionPolicyWaitForTermination, want: true},
+		"orphan with prune":           {policy: kustomizev1.DeletionPolicyOrphan, prune: true},
+		"a suspended one keeps all":   {policy: kustomizev1.DeletionPolicyDelete, suspend: true},
+		"an unknown one deletes none": {policy: "Whatever", prune: true},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			k := app("a")
+			k.Spec.DeletionPolicy, k.Spec.Prune, k.Spec.Suspend = tc.policy, tc.prune, tc.suspend
+			if got := deletes(k); got != tc.want {
+				t.Errorf("deletes = %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
