@@ -67,7 +67,7 @@ func (p *prometheus) Query(ctx context.Context, query string) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // nothing was written
+	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return 0, fmt.Errorf("reading the answer of %s: %w", p.endpoint.Host, err)
