@@ -64,17 +64,23 @@ func (s *shelf) put(digest string, t tree.Tree) {
 type calls struct {
 	mu   sync.Mutex
 	made []string
-	next http.RoundTripper
 }
 
-func (c *calls) RoundTrip(req *http.Request) (*http.Response, error) {
-	if !strings.Contains(req.URL.RawQuery, "watch=") {
-		c.mu.Lock()
-		c.made = append(c.made, req.Method+" "+req.URL.Path)
-		c.mu.Unlock()
-	}
-	return c.next.RoundTrip(req)
+// through counts what goes through one of the controller's clients.
+func (c *calls) through(next http.RoundTripper) http.RoundTripper {
+	return tripper(func(req *http.Request) (*http.Response, error) {
+		if !strings.Contains(req.URL.RawQuery, "watch=") {
+			c.mu.Lock()
+			c.made = append(c.made, req.Method+" "+req.URL.Path)
+			c.mu.Unlock()
+		}
+		return next.RoundTrip(req)
+	})
 }
+
+type tripper func(*http.Request) (*http.Response, error)
+
+func (t tripper) RoundTrip(req *http.Request) (*http.Response, error) { return t(req) }
 
 // about returns the requests that concern a namespace, and forgets them.
 func (c *calls) about(namespace string) []string {
@@ -118,10 +124,7 @@ func startKustomization(t *testing.T) *cluster {
 	}
 	c := &cluster{Client: pg.Client, shelf: &shelf{trees: map[string]tree.Tree{}}, calls: &calls{}}
 	counted := rest.CopyConfig(pg.REST)
-	counted.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		c.calls.next = next
-		return c.calls
-	})
+	counted.Wrap(c.calls.through)
 	skip := true
 	mgr, err := ctrl.NewManager(counted, ctrl.Options{
 		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"},

@@ -100,6 +100,19 @@ func (b *bench) told(text string) {
 	})
 }
 
+// never fails if an event with the text was told.
+func (b *bench) never(text string) {
+	b.t.Helper()
+	b.told("Reconciliation finished in ") // which comes last
+	var events corev1.EventList
+	b.must(b.List(b.t.Context(), &events, client.InNamespace(b.ns)))
+	for _, e := range events.Items {
+		if strings.Contains(e.Message, text) {
+			b.t.Errorf("told: %s", e.Message)
+		}
+	}
+}
+
 func costsNothing(b *bench) {
 	files := map[string]string{
 		"app/kustomization.yaml": "resources: [../base]", "base/a.yaml": configMap("a", "1"),
@@ -218,6 +231,7 @@ func definitionsFirst(b *bench) {
 	if n := len(k.Status.Inventory.Entries); n != 4 {
 		b.t.Errorf("inventory = %v", k.Status.Inventory.Entries)
 	}
+	b.never("no matches for kind")
 	b.ready("app", b.push(map[string]string{"app/d.yaml": configMap("d", "1")}))
 	b.gone("apiextensions.k8s.io/v1", "CustomResourceDefinition", "things."+strings.TrimSuffix(apiVersion, "/v1"))
 }
