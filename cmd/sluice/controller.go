@@ -82,6 +82,12 @@ func (f *flags) validate() error {
 	if f.concurrent < 1 {
 		return fmt.Errorf("--concurrent: must be at least 1, is %d", f.concurrent)
 	}
+	if f.canaryMinInterval <= 0 {
+		return fmt.Errorf("--canary-min-interval: must be positive, is %s", f.canaryMinInterval)
+	}
+	if _, err := zapcore.ParseLevel(f.logLevel); err != nil {
+		return fmt.Errorf("--log-level: %w", err)
+	}
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -77,6 +78,9 @@ func newManager(config *rest.Config, f *flags) (ctrl.Manager, error) {
 	}
 	if f.watchNamespace != "" {
 		options.Cache.DefaultNamespaces = map[string]cache.Config{f.watchNamespace: {}}
+		options.Cache.ByObject = map[client.Object]cache.ByObject{
+			&corev1.Namespace{}: {Field: fields.OneTermEqualSelector("metadata.name", f.watchNamespace)},
+		}
 	}
 	mgr, err := ctrl.NewManager(config, options)
 	if err != nil {

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+)
+
+func TestFlagsAreRefusedBeforeAnythingStarts(t *testing.T) {
+	tests := map[string]struct {
+		args []string
+		want string // part of the error; empty is none
+	}{
+		"the defaults are valid":          {nil, ""},
+		"some groups":                     {[]string{"--controllers", "image,canary"}, ""},
+		"a group that does not exist":     {[]string{"--controllers", "image,helm"}, `unknown group "helm"; known: image, source, kustomize, canary`},
+		"no group at all":                 {[]string{"--controllers", ""}, "name at least one of image"},
+		"a concurrency that does no work": {[]string{"--concurrent", "0"}, "--concurrent: must be at least 1"},
+		"a log level that does not exist": {[]string{"--log-level", "loud"}, "--log-level"},
+		"a minimum interval of nothing":   {[]string{"--canary-min-interval", "0s"}, "--canary-min-interval: must be positive"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			var f flags
+			set := pflag.NewFlagSet("controller", pflag.ContinueOnError)
+			f.register(set)
+			if err := set.Parse(tc.args); err != nil {
+				t.Fatal(err)
+			}
+			err := f.validate()
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestOnlyTheNamedGroupsAreServed(t *testing.T) {
+	f := flags{controllers: []string{"image", "canary"}}
+	for group, want := range map[string]bool{"image": true, "canary": true, "source": false, "kustomize": false} {
+		if f.serves(group) != want {
+			t.Errorf("%s: got %v", group, !want)
+		}
+	}
+}
