@@ -107,6 +107,9 @@ func (c *client) apply(ctx context.Context, at endpoint, payload []byte, how cla
 	var code int
 	result := c.rest.Patch(types.ApplyPatchType).AbsPath(at.segments()...).
 		Param("fieldManager", watch.Manager).Param("force", string(how)).
+		// An apply refuses unknown fields anyway; the API server need not decode
+		// the object a second time to warn of them.
+		Param("fieldValidation", "Ignore").
 		Body(payload).Do(ctx).StatusCode(&code)
 	obj, err = decode(result)
 	return obj, code == http.StatusCreated, err

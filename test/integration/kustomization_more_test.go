@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"strings"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -12,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // request asks for a reconcile, as `flux reconcile` does, and waits for it.
@@ -61,6 +63,17 @@ func correctsDrift(b *bench) {
 	if b.object("v1", "ConfigMap", "b") == nil {
 		b.t.Error("a deleted object was not brought back")
 	}
+	// Two passes had two events each, which are told late.
+	b.eventually(patience, func(ctx context.Context) error {
+		var events corev1.EventList
+		if err := b.List(ctx, &events, client.InNamespace(b.ns)); err != nil {
+			return err
+		}
+		if n := len(events.Items); n < 4 {
+			return fmt.Errorf("%d events", n)
+		}
+		return nil
+	})
 	b.calls.about(b.ns)
 	b.request("app", "second")
 	if diff := cmp.Diff([]string{"PATCH /apis/kustomize.toolkit.fluxcd.io/v1 kustomizations/app/status"}, b.calls.about(b.ns)); diff != "" {
@@ -119,6 +132,8 @@ func recoversFromBrokenBuild(b *bench) {
 	// A commit that would be refused half way leaves no doubt about the next.
 	b.push(map[string]string{"app/a.yaml": configMap("a", "2"), "app/z.yaml": "apiVersion: v1\nkind: Service\nmetadata: {name: z}\nspec: {ports: [{port: 99999}]}\n"})
 	b.failing("app", meta.ReconciliationFailedReason, "Service/"+b.ns+"/z apply failed")
+	b.push(map[string]string{"app/d.yaml": "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: r}\nspec: {url: https://example.com/r, interval: 1h, unknown: 1}\n"})
+	b.failing("app", meta.ReconciliationFailedReason, "field not declared in schema")
 	b.ready("app", b.push(good))
 	if value, _, _ := unstructured.NestedString(b.object("v1", "ConfigMap", "a").Object, "data", "key"); value != "1" {
 		b.t.Errorf("the good commit is Ready, and the cluster has %q", value)
