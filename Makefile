@@ -20,11 +20,11 @@ help: ## Show this help
 
 .PHONY: build
 build: ## Build bin/sluice
-	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/sluice ./cmd/sluice
+	go build -ldflags '$(LDFLAGS)' -o bin/sluice ./cmd/sluice
 
 .PHONY: playground
 playground: ## Build bin/playground and the control plane it runs (slow once, then cached)
-	go build -C test/playground -trimpath -o ../../bin/playground .
+	go build -C test/playground -o ../../bin/playground .
 	bin/playground build
 
 .PHONY: demo
