@@ -33,10 +33,12 @@ type flags struct {
 	namespace                   string
 	watchNamespace              string
 	noCrossNamespace            bool
+	defaultServiceAccount       string
 	storagePath                 string
 	storageAddr, storageAdvAddr string
 	meshProvider, metricsServer string
-	selectorLabels              []string
+	selectorLabels, labelPrefix []string
+	configTracking              bool
 	canaryMinInterval           time.Duration
 }
 
@@ -53,12 +55,15 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.namespace, "namespace", env("RUNTIME_NAMESPACE", "sluice-system"), "namespace of the lease")
 	set.StringVar(&f.watchNamespace, "watch-namespace", "", "serve only this namespace; default: all")
 	set.BoolVar(&f.noCrossNamespace, "no-cross-namespace-refs", false, "refuse references to sources in other namespaces")
+	set.StringVar(&f.defaultServiceAccount, "default-service-account", "", "applies for Kustomizations that name none; default: the controller itself")
 	set.StringVar(&f.storagePath, "storage-path", "/data", "folder of Git mirrors and artifacts; a cache, rebuilt when lost")
 	set.StringVar(&f.storageAddr, "storage-addr", ":9090", "where artifacts are served")
 	set.StringVar(&f.storageAdvAddr, "storage-adv-addr", "", "host[:port] that artifact URLs name; default: the address listened on")
 	set.StringVar(&f.metricsServer, "metrics-server", "http://prometheus:9090", "Prometheus that canary analysis asks")
 	set.StringVar(&f.meshProvider, "mesh-provider", "kubernetes", "router of canaries that name no provider")
 	set.StringSliceVar(&f.selectorLabels, "selector-labels", []string{"app", "name", "app.kubernetes.io/name"}, "labels by which a canary's target may select its pods")
+	set.StringSliceVar(&f.labelPrefix, "include-label-prefix", nil, "prefixes of labels and annotations that a canary's copies inherit; * is all")
+	set.BoolVar(&f.configTracking, "enable-config-tracking", true, "make ConfigMaps and Secrets part of a canary's revision")
 	set.DurationVar(&f.canaryMinInterval, "canary-min-interval", 10*time.Second, "shortest analysis interval; a shorter one is raised to it")
 }
 

@@ -108,6 +108,7 @@ func (w *wiring) source() error {
 func (w *wiring) kustomize() error {
 	kustomizations := &kustomization.Reconciler{
 		Opener: source.NewOpener(w.store), NoCrossNamespaceRefs: w.flags.noCrossNamespace,
+		DefaultServiceAccount: w.flags.defaultServiceAccount,
 	}
 	return kustomizations.SetupWithManager(w.mgr, w.options)
 }
@@ -115,7 +116,10 @@ func (w *wiring) kustomize() error {
 func (w *wiring) canary() error {
 	canaries := &canary.Reconciler{
 		Provider: w.flags.meshProvider, MetricsServer: w.flags.metricsServer, MinInterval: w.flags.canaryMinInterval,
-		Workload: workload.Options{SelectorLabels: w.flags.selectorLabels}, Version: version,
+		Version: version,
+		Workload: workload.Options{
+			SelectorLabels: w.flags.selectorLabels, IncludeLabelPrefix: w.flags.labelPrefix, IgnoreConfigs: !w.flags.configTracking,
+		},
 	}
 	return canaries.SetupWithManager(w.mgr, w.options)
 }
