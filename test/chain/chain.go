@@ -58,6 +58,9 @@ type Chain struct {
 	Repo      *harness.Repo
 
 	images images
+	// judged is the revision that the canary looked at last when a release was
+	// pushed: a verdict on it is not one on the release.
+	judged string
 }
 
 // Release is a version of the app.
@@ -112,6 +115,11 @@ func (c *Chain) Release(ctx context.Context, r Release) error {
 	if r.Traits == (traffic.Traits{}) {
 		r.Traits = traffic.Healthy
 	}
+	canary, err := c.canary(ctx)
+	if client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	c.judged = canary.Status.LastAppliedSpec
 	return c.images.push(ctx, c.repository(), r)
 }
 

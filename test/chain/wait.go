@@ -59,6 +59,9 @@ func (c *Chain) Verdict(ctx context.Context, tag string) (Outcome, error) {
 		if !runs(target, tag) {
 			return false, fmt.Sprintf("%s is not applied yet, the canary is %s", tag, canary.Status.Phase)
 		}
+		if canary.Status.LastAppliedSpec == c.judged {
+			return false, fmt.Sprintf("the canary has not taken up %s, it is %s", tag, canary.Status.Phase)
+		}
 		primary, err := c.Primary(ctx)
 		if err != nil {
 			return false, err.Error()

@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/test/chain"
 	"github.com/sluice-cd/sluice/test/harness"
@@ -75,7 +78,7 @@ func TestReleasesEndAsIfTheControllerHadNotBeenKilled(t *testing.T) {
 		}
 		outcome := k.during(t, c, release)
 		if outcome != expected {
-			t.Fatalf("%s was %s, want %s\n%s", tag, outcome, expected, sluice.Tail(4000))
+			t.Fatalf("%s was %s, want %s\n%s", tag, outcome, expected, told(t, c))
 		}
 		if expected == chain.Promoted {
 			trusted = tag
@@ -84,6 +87,23 @@ func TestReleasesEndAsIfTheControllerHadNotBeenKilled(t *testing.T) {
 		check(t, c, want, trusted)
 		t.Logf("%s %s, %d kills left", tag, outcome, k.left)
 	}
+}
+
+// told are the events of the canary, oldest first.
+func told(t *testing.T, c *chain.Chain) string {
+	t.Helper()
+	var events corev1.EventList
+	if err := c.Client.List(context.Background(), &events, client.InNamespace(c.Namespace)); err != nil {
+		return err.Error()
+	}
+	slices.SortFunc(events.Items, func(a, b corev1.Event) int { return a.FirstTimestamp.Compare(b.FirstTimestamp.Time) })
+	var all strings.Builder
+	for _, e := range events.Items {
+		if e.InvolvedObject.Kind == "Canary" {
+			fmt.Fprintf(&all, "%s %dx %s\n", e.FirstTimestamp.Format(time.TimeOnly), e.Count, e.Message)
+		}
+	}
+	return all.String()
 }
 
 // users sends traffic for as long as the test runs.
