@@ -9,7 +9,7 @@ import (
 )
 
 // Flux 2.9's figures for the same work on a 2-core machine (concurrency 20 for
-// Kustomizations, 10 for the rest), as the project's issue states them.
+// Kustomizations, 10 for the rest), measured before Sluice had a line of code.
 var flux = results{
 	small: releaseResult{toCommit: 200 * time.Millisecond, toApplied: 430 * time.Millisecond},
 	large: releaseResult{toCommit: 5 * time.Second, toApplied: 8800 * time.Millisecond, cpu: 12900 * time.Millisecond},
