@@ -37,7 +37,8 @@ generate: ## Generate deepcopy functions and CRDs
 
 .PHONY: verify
 verify: generate ## Fail if anything generated is not committed
-	@git diff --exit-code -- api config || { echo "generated files differ: commit what 'make generate' wrote" >&2; exit 1; }
+	@[ -z "$$(git status --porcelain -- api config)" ] || { git --no-pager diff -- api config; git status --short -- api config; \
+		echo "generated files differ: commit what 'make generate' wrote" >&2; exit 1; }
 
 .PHONY: vet
 vet: ## Run go vet

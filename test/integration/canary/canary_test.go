@@ -125,16 +125,11 @@ func TestCanaryAtRestCostsNoRequest(t *testing.T) {
 	w.podinfo(nil)
 	w.apply("podinfo:2")
 	w.phase(flaggerv1.CanaryPhaseSucceeded)
-	quiet := int64(-1)
-	w.until("quiet", func() bool { // the last pods go
-		was := quiet
-		quiet = w.requests.Load()
-		time.Sleep(2 * time.Second)
-		return was == quiet
-	})
+	w.quietFor(2 * time.Second) // the last pods go
+	before := w.requests.Load()
 	w.apply("podinfo:2") // what a Kustomization does every interval
-	time.Sleep(5 * time.Second)
-	if got := w.requests.Load() - quiet; got != 0 {
+	w.quietFor(5 * time.Second)
+	if got := w.requests.Load() - before; got != 0 {
 		t.Errorf("%d requests", got)
 	}
 	if w.replicas("podinfo") != 0 {

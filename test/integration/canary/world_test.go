@@ -227,6 +227,19 @@ func (w *canaryWorld) until(what string, ok func() bool) {
 	}
 }
 
+// quietFor waits until the controller has sent no request for the window. That
+// nothing happens can only be seen by looking for a while.
+func (w *canaryWorld) quietFor(window time.Duration) {
+	w.t.Helper()
+	last, since := w.requests.Load(), time.Now()
+	w.until("quiet", func() bool {
+		if now := w.requests.Load(); now != last {
+			last, since = now, time.Now()
+		}
+		return time.Since(since) >= window
+	})
+}
+
 func (w *canaryWorld) get(name string, object client.Object) bool {
 	w.t.Helper()
 	err := w.c.Get(context.Background(), client.ObjectKey{Namespace: w.namespace, Name: name}, object)
