@@ -270,7 +270,10 @@ func (b *bench) thingIs(apiVersion, status string) {
 
 func failsEarly(b *bench) {
 	b.kustomization("app", func(s *kustomizev1.KustomizationSpec) { s.Wait = true })
-	b.push(map[string]string{"app/d.yaml": deployment("d", 1, "progressDeadlineSeconds: 1")})
+	// Its pods never get Ready: otherwise a quick node could beat the deadline.
+	stuck := strings.Replace(deployment("d", 1, "progressDeadlineSeconds: 1"), "    metadata:\n      labels",
+		"    metadata:\n      annotations: {playground.sluice.dev/waiting: ImagePullBackOff}\n      labels", 1)
+	b.push(map[string]string{"app/d.yaml": stuck})
 	b.failing("app", meta.HealthCheckFailedReason, "failed early due to stalled resources: [Deployment/"+b.ns+"/d status: 'Failed'")
 	// A release that needs no node recovers it.
 	b.ready("app", b.push(map[string]string{"app/d.yaml": deployment("d", 0, "progressDeadlineSeconds: 1")}))
