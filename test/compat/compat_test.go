@@ -42,14 +42,32 @@ var kinds = map[string]struct {
 	"ImageRepository": {
 		upstream: func() any { return &imagereflv1.ImageRepository{} },
 		ours:     func() any { return &imagev1.ImageRepository{} },
+		extensions: [][]string{
+			{"spec", "maxTags"},
+		},
 	},
 	"ImagePolicy": {
 		upstream: func() any { return &imagereflv1.ImagePolicy{} },
 		ours:     func() any { return &imagev1.ImagePolicy{} },
+		extensions: [][]string{
+			{"spec", "minAge"},
+			{"spec", "reject"},
+			{"spec", "pin"},
+			{"spec", "platform"},
+			{"spec", "verify"},
+			{"status", "decision"},
+		},
 	},
 	"ImageUpdateAutomation": {
 		upstream: func() any { return &imageautov1.ImageUpdateAutomation{} },
 		ours:     func() any { return &imagev1.ImageUpdateAutomation{} },
+		extensions: [][]string{
+			{"spec", "git", "commit", "batch"},
+			{"spec", "git", "commit", "per"},
+			{"status", "markers"},
+			{"status", "held"},
+			{"status", "lastHandledResume"},
+		},
 	},
 	"Canary": {
 		upstream: func() any { return &flaggerup.Canary{} },

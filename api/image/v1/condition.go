@@ -39,7 +39,19 @@ const (
 	// InvalidPolicyReason means: spec.policy names no policy, or one whose range or
 	// pattern cannot be parsed. Terminal.
 	InvalidPolicyReason = "InvalidPolicy"
+
+	// ScanBudgetExceededReason means: the registry has more tags than a scan may
+	// list. Sluice extension.
+	ScanBudgetExceededReason = "ScanBudgetExceeded"
+
+	// VerificationErrorReason means: no tag qualifies, and signatures that are
+	// missing or wrong are among the reasons. Sluice extension.
+	VerificationErrorReason = "VerificationError"
 )
+
+// ScanBudgetCondition of an ImageRepository is True while a scan uses more than
+// four fifths of what it may. It is absent otherwise. Sluice extension.
+const ScanBudgetCondition = "ScanBudget"
 
 // Reasons of the Ready and Stalled conditions of ImageUpdateAutomation.
 const (

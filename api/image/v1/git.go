@@ -1,6 +1,9 @@
 package v1
 
-import "github.com/fluxcd/pkg/apis/meta"
+import (
+	"github.com/fluxcd/pkg/apis/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
 
 // GitSpec says where an automation reads from Git, and how it commits and
 // pushes.
@@ -72,7 +75,44 @@ type CommitSpec struct {
 	// MessageTemplateValues are .Values of the template.
 	// +optional
 	MessageTemplateValues map[string]string `json:"messageTemplateValues,omitempty"`
+
+	// Batch waits for more updates before it commits. There is no wait by default.
+	// Sluice extension.
+	// +optional
+	Batch *CommitBatch `json:"batch,omitempty"`
+
+	// Per says what goes into one commit: all updates of a run (`automation`, the
+	// default), or those of one policy (`policy`). Sluice extension.
+	// +kubebuilder:validation:Enum=automation;policy
+	// +optional
+	Per CommitPer `json:"per,omitempty"`
 }
+
+// CommitBatch says how long an update may wait for others. Sluice extension.
+type CommitBatch struct {
+	// Quiet is how long no further update must have come before all are committed.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +required
+	Quiet metav1.Duration `json:"quiet"`
+
+	// Max is the longest that an update waits, however many follow. Defaults to
+	// ten times quiet.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +optional
+	Max *metav1.Duration `json:"max,omitempty"`
+}
+
+// CommitPer says what goes into one commit. Sluice extension.
+type CommitPer string
+
+const (
+	// CommitPerAutomation puts all updates of a run into one commit.
+	CommitPerAutomation CommitPer = "automation"
+	// CommitPerPolicy makes one commit for each policy, in order of their names.
+	CommitPerPolicy CommitPer = "policy"
+)
 
 // CommitUser is a name and an email address.
 type CommitUser struct {

@@ -49,6 +49,116 @@ type ImagePolicySpec struct {
 	// Suspend stops further choices; the last one stays.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
+
+	// MinAge is how long a tag, with the digest it has now, must have been known
+	// before it can be chosen. The best tag that has matured wins. Time counts
+	// from when it was first seen in the registry: the creation time inside an
+	// image is whatever its publisher says. Sluice extension.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +optional
+	MinAge *metav1.Duration `json:"minAge,omitempty"`
+
+	// Reject lists tags and digests that are never chosen. Sluice extension.
+	// +kubebuilder:validation:MaxItems=100
+	// +optional
+	Reject []Rejection `json:"reject,omitempty"`
+
+	// Pin chooses one tag, whatever the policy would choose. Sluice extension.
+	// +optional
+	Pin *Pin `json:"pin,omitempty"`
+
+	// Platform, such as `linux/arm64` or `linux/arm/v7`, that an image must be
+	// made for to be chosen. Sluice extension.
+	// +kubebuilder:validation:Pattern="^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9]+)?$"
+	// +optional
+	Platform string `json:"platform,omitempty"`
+
+	// Verify demands a signature. An image without a valid one is not chosen, and
+	// status.latestRef carries the digest that was verified. Sluice extension.
+	// +optional
+	Verify *Verification `json:"verify,omitempty"`
+}
+
+// Rejection is a tag or a digest that is never chosen. Sluice extension.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.tag) != has(self.digest)",message="exactly one of tag and digest must be set"
+type Rejection struct {
+	// Tag to reject.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +optional
+	Tag string `json:"tag,omitempty"`
+
+	// Digest to reject, whatever tag points to it: `sha256:` and 64 hex digits.
+	// +kubebuilder:validation:Pattern="^sha256:[0-9a-f]{64}$"
+	// +optional
+	Digest string `json:"digest,omitempty"`
+
+	// Reason for people to read.
+	// +kubebuilder:validation:MaxLength=500
+	// +optional
+	Reason string `json:"reason,omitempty"`
+
+	// Until is when the rejection ends. It does not end by default.
+	// +optional
+	Until *metav1.Time `json:"until,omitempty"`
+}
+
+// Pin is a tag chosen by hand. Sluice extension.
+type Pin struct {
+	// Tag to choose. It must be one of the tags of the ImageRepository.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +required
+	Tag string `json:"tag"`
+
+	// Reason for people to read.
+	// +kubebuilder:validation:MaxLength=500
+	// +optional
+	Reason string `json:"reason,omitempty"`
+
+	// Until is when the pin ends and the policy chooses again. It does not end by
+	// default.
+	// +optional
+	Until *metav1.Time `json:"until,omitempty"`
+}
+
+// Verification says whose signature an image must carry. It has the fields of
+// OCIRepository's spec.verify. Sluice extension.
+type Verification struct {
+	// Provider is the technology the image was signed with.
+	// +kubebuilder:validation:Enum=cosign;notation
+	// +kubebuilder:default:=cosign
+	// +required
+	Provider string `json:"provider"`
+
+	// SecretRef names the Secret with what to trust: public keys (`*.pub`) for
+	// cosign, certificates (`*.crt`, `*.pem`) and `trustpolicy.json` for notation.
+	// Without it, cosign verifies keyless signatures.
+	// +optional
+	SecretRef *meta.LocalObjectReference `json:"secretRef,omitempty"`
+
+	// MatchOIDCIdentity lists who may have signed keyless; one match is enough.
+	// +optional
+	MatchOIDCIdentity []OIDCIdentityMatch `json:"matchOIDCIdentity,omitempty"`
+
+	// TrustedRootSecretRef names a Secret with `trusted_root.json`, for Sigstore
+	// infrastructure of one's own.
+	// +optional
+	TrustedRootSecretRef *meta.LocalObjectReference `json:"trustedRootSecretRef,omitempty"`
+}
+
+// OIDCIdentityMatch matches the identity in a signing certificate. Sluice
+// extension.
+type OIDCIdentityMatch struct {
+	// Issuer is a regular expression for the OIDC issuer.
+	// +required
+	Issuer string `json:"issuer"`
+
+	// Subject is a regular expression for the identity.
+	// +required
+	Subject string `json:"subject"`
 }
 
 // ReflectionPolicy says when a value of the registry is copied to the status.
@@ -65,8 +175,9 @@ const (
 	ReflectNever ReflectionPolicy = "Never"
 )
 
-// ImagePolicyChoice holds the one policy to apply. The schema accepts none and
-// several, as Flux's does; the object is then stalled.
+// ImagePolicyChoice holds the one policy to apply.
+//
+// +kubebuilder:validation:XValidation:rule="[has(self.semver), has(self.alphabetical), has(self.numerical)].filter(x, x).size() == 1",message="exactly one of semver, alphabetical and numerical must be set"
 type ImagePolicyChoice struct {
 	// SemVer picks the highest semantic version in a range.
 	// +optional
@@ -139,6 +250,75 @@ type ImagePolicyStatus struct {
 
 	// ReconcileRequestStatus records the last reconcile request that was handled.
 	meta.ReconcileRequestStatus `json:",inline"`
+
+	// Decision is the evidence of the last choice, in short; `sluice explain
+	// policy` tells the rest. Sluice extension.
+	// +optional
+	Decision *Decision `json:"decision,omitempty"`
+}
+
+// Decision says what became of the tags. Sluice extension.
+type Decision struct {
+	// Rule that orders the tags, such as `semver 1.x`, or `pin`.
+	// +required
+	Rule string `json:"rule"`
+
+	// Total is the number of tags considered.
+	// +required
+	Total int `json:"total"`
+
+	// Qualified is the number of tags that no rule dropped.
+	// +required
+	Qualified int `json:"qualified"`
+
+	// Dropped counts the tags that were dropped, by the first rule that did.
+	// +optional
+	Dropped []DroppedTags `json:"dropped,omitempty"`
+
+	// Candidates are the best five tags, best first, those included that were
+	// looked at and not chosen.
+	// +optional
+	Candidates []Candidate `json:"candidates,omitempty"`
+
+	// NextMaturity is when the next better tag will be old enough.
+	// +optional
+	NextMaturity *metav1.Time `json:"nextMaturity,omitempty"`
+}
+
+// DroppedTags counts the tags that one rule dropped. Sluice extension.
+type DroppedTags struct {
+	// Rule that dropped them, as the end of a sentence that starts with the count.
+	// +required
+	Rule string `json:"rule"`
+
+	// Count of tags.
+	// +required
+	Count int `json:"count"`
+
+	// Example is one of them.
+	// +optional
+	Example string `json:"example,omitempty"`
+}
+
+// Candidate is one of the best tags. Sluice extension.
+type Candidate struct {
+	// Tag that was looked at.
+	// +required
+	Tag string `json:"tag"`
+
+	// Digest that the tag points to, if it was looked up.
+	// +optional
+	Digest string `json:"digest,omitempty"`
+
+	// FirstSeen is when the tag was first seen with this digest, if that matters
+	// to the policy.
+	// +optional
+	FirstSeen *metav1.Time `json:"firstSeen,omitempty"`
+
+	// Dropped says why the tag was not chosen. It is empty for the chosen tag and
+	// those that come after it.
+	// +optional
+	Dropped string `json:"dropped,omitempty"`
 }
 
 // ImagePolicy chooses one tag of an ImageRepository.

@@ -80,6 +80,13 @@ type ImageRepositorySpec struct {
 	// Insecure allows plain HTTP.
 	// +optional
 	Insecure bool `json:"insecure,omitempty"`
+
+	// MaxTags is the most tags that one scan lists. A registry that has more makes
+	// the scan fail; one that has nearly as many is told of by the condition
+	// ScanBudget. Defaults to what the controller's flags say. Sluice extension.
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	MaxTags int `json:"maxTags,omitempty"`
 }
 
 // ScanResult summarises the last scan.

@@ -128,6 +128,85 @@ type ImageUpdateAutomationStatus struct {
 
 	// ReconcileRequestStatus records the last reconcile request that was handled.
 	meta.ReconcileRequestStatus `json:",inline"`
+
+	// Markers counts the markers of the files below spec.update.path; `sluice
+	// explain automation` lists them. Sluice extension.
+	// +optional
+	Markers *MarkerCounts `json:"markers,omitempty"`
+
+	// Held lists the updates that are not written because a person reverted them.
+	// A newer choice of the policy releases one, and so does `sluice resume
+	// automation`. Sluice extension.
+	// +optional
+	Held []HeldUpdate `json:"held,omitempty"`
+
+	// LastHandledResume is the value of the annotation sluice.dev/resumedAt that
+	// was handled last. Sluice extension.
+	// +optional
+	LastHandledResume string `json:"lastHandledResume,omitempty"`
+}
+
+// ResumeAnnotation on an automation releases what status.held lists. Its value is
+// any that was not used before, such as the time.
+const ResumeAnnotation = "sluice.dev/resumedAt"
+
+// MarkerCounts says what came of every marker. Sluice extension.
+type MarkerCounts struct {
+	// Total number of markers, near misses included.
+	// +required
+	Total int `json:"total"`
+
+	// Current is the number whose value is the policy's choice, after the run.
+	// +required
+	Current int `json:"current"`
+
+	// Held is the number that is not written for now: see status.held and the
+	// Ready condition.
+	// +optional
+	Held int `json:"held,omitempty"`
+
+	// Skipped counts the rest, by reason.
+	// +optional
+	Skipped []SkippedMarkers `json:"skipped,omitempty"`
+}
+
+// SkippedMarkers counts the markers that have no effect for one reason. Sluice
+// extension.
+type SkippedMarkers struct {
+	// Reason why they have no effect.
+	// +required
+	Reason string `json:"reason"`
+
+	// Count of markers.
+	// +required
+	Count int `json:"count"`
+
+	// Example is one of them, as file:line.
+	// +optional
+	Example string `json:"example,omitempty"`
+}
+
+// HeldUpdate is an update that was reverted by a person. Sluice extension.
+type HeldUpdate struct {
+	// Policy whose choice is held.
+	// +required
+	Policy string `json:"policy"`
+
+	// Ref is the choice that is not written again.
+	// +required
+	Ref ImageRef `json:"ref"`
+
+	// Reverted is the commit of the automation that was undone.
+	// +optional
+	Reverted string `json:"reverted,omitempty"`
+
+	// By is the commit that undid it, or the first one in which that was seen.
+	// +optional
+	By string `json:"by,omitempty"`
+
+	// Since is when that was seen.
+	// +required
+	Since metav1.Time `json:"since"`
 }
 
 // ObservedPolicies maps the name of a policy to its choice.
