@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +12,6 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -130,39 +127,16 @@ func (m *fleetMeter) push(ctx context.Context, v values, r *fleetResult) error {
 	return err
 }
 
-// awaitAll waits until every Kustomization is Ready at the commit. It watches:
-// listing a fleet again and again would keep the API server from serving it.
+// awaitAll waits until every Kustomization is Ready at the commit.
 func (m *fleetMeter) awaitAll(ctx context.Context, head string) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*patience)
-	defer cancel()
-	var list kustomizev1.KustomizationList
-	if err := m.p.Client.List(ctx, &list, client.InNamespace(fleetName)); err != nil {
-		return err
-	}
-	done := map[string]bool{}
-	for i := range list.Items {
-		done[list.Items[i].Name] = ready(&list.Items[i], head)
-	}
-	changes, err := m.p.Client.Watch(ctx, &kustomizev1.KustomizationList{}, client.InNamespace(fleetName),
-		&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.ResourceVersion}})
-	if err != nil {
-		return err
-	}
-	defer changes.Stop()
-	for last := ""; len(done) < m.size || slices.Contains(slices.Collect(maps.Values(done)), false); {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("the fleet is not at %s; last seen: %s", head, last)
-		case e, ok := <-changes.ResultChan():
-			if !ok {
-				return fmt.Errorf("the watch of the fleet ended; last seen: %s", last)
-			}
-			if k, isFleet := e.Object.(*kustomizev1.Kustomization); isFleet {
-				done[k.Name], last = ready(k, head), describe(k)
-			}
-		}
-	}
-	return nil
+	return crowd{
+		namespace: fleetName, size: m.size,
+		empty: func() client.ObjectList { return &kustomizev1.KustomizationList{} },
+		done: func(obj client.Object) bool {
+			k, ok := obj.(*kustomizev1.Kustomization)
+			return ok && ready(k, head)
+		},
+	}.await(ctx, m.p)
 }
 
 // ready reports whether the Kustomization is Ready at the commit.

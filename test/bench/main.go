@@ -2,7 +2,10 @@
 // to docs/benchmarks.md, beside Flux's figures for the same work.
 //
 //	release   an image is pushed -> its commit is on the Git server -> applied,
-//	          on repositories of 1 and of 10,001 YAML files
+//	          on repositories of 1 and of 10,001 YAML files, and with 100 of
+//	          10,001 files to change
+//	scan      300 repositories of 1,000 tags: first scan, and again unchanged
+//	policy    one choice from 100,000 tags
 //	fleet     200 Kustomizations of 4 objects on one GitRepository: until all
 //	          are Ready, then a push that changes one file of one of them
 //
@@ -28,10 +31,15 @@ func main() {
 	defer stop()
 	fleet := flag.Int("fleet", 200, "Kustomizations in the fleet")
 	files := flag.Int("files", 10001, "YAML files in the large repository")
+	marked := flag.Int("marked", 100, "files to change in the large repository")
 	releases := flag.Int("releases", 5, "releases measured per repository")
+	repositories := flag.Int("repositories", 300, "image repositories to scan")
+	tags := flag.Int("tags", 1000, "tags of each of them; one page at most")
 	out := flag.String("out", filepath.Join("docs", "benchmarks.md"), "where the results go")
 	flag.Parse()
-	if err := run(ctx, sizes{fleet: *fleet, files: *files, releases: *releases}, *out); err != nil {
+	if err := run(ctx, sizes{
+		fleet: *fleet, files: *files, marked: *marked, releases: *releases, repositories: *repositories, tags: *tags,
+	}, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
 		os.Exit(1)
@@ -39,12 +47,14 @@ func main() {
 }
 
 // sizes is how much work is measured.
-type sizes struct{ fleet, files, releases int }
+type sizes struct{ fleet, files, marked, releases, repositories, tags int }
 
 // results is everything that one run measured.
 type results struct {
-	small, large releaseResult
-	fleet        fleetResult
+	small, large, wide releaseResult
+	scan               scanResult
+	policy             policyResult
+	fleet              fleetResult
 }
 
 func run(ctx context.Context, size sizes, out string) error {
@@ -61,11 +71,23 @@ func run(ctx context.Context, size sizes, out string) error {
 		do   func(dir string) error
 	}{
 		{"release-1", func(dir string) (err error) {
-			r.small, err = measureReleases(ctx, p, releaseCase{dir: dir, name: "bench-small", files: 1, releases: size.releases})
+			r.small, err = measureReleases(ctx, p, releaseCase{dir: dir, name: "bench-small", files: 1, marked: 1, releases: size.releases})
 			return err
 		}},
 		{"release-many", func(dir string) (err error) {
-			r.large, err = measureReleases(ctx, p, releaseCase{dir: dir, name: "bench-large", files: size.files, releases: size.releases})
+			r.large, err = measureReleases(ctx, p, releaseCase{dir: dir, name: "bench-large", files: size.files, marked: 1, releases: size.releases})
+			return err
+		}},
+		{"release-wide", func(dir string) (err error) {
+			r.wide, err = measureReleases(ctx, p, releaseCase{dir: dir, name: "bench-wide", files: size.files, marked: size.marked, releases: size.releases})
+			return err
+		}},
+		{"scan", func(dir string) (err error) {
+			r.scan, err = measureScans(ctx, p, dir, size)
+			return err
+		}},
+		{"policy", func(string) (err error) {
+			r.policy, err = measurePolicy()
 			return err
 		}},
 		{"fleet", func(dir string) (err error) {

@@ -20,8 +20,9 @@ const patience = 3 * time.Minute
 
 // releaseCase is one repository to release into.
 type releaseCase struct {
-	dir, name       string
-	files, releases int
+	dir, name string
+	// files are in the repository; marked of them name the image.
+	files, marked, releases int
 }
 
 // releaseResult holds the medians over the releases.
@@ -55,7 +56,7 @@ func measureReleases(ctx context.Context, p *harness.Playground, c releaseCase) 
 		if err != nil {
 			return releaseResult{}, fmt.Errorf("%w\nlast lines of the controller's log:\n%s", err, sluice.Tail(3000))
 		}
-		fmt.Printf("    %d files: push to commit %v, commit to applied %v, %v CPU\n", c.files, r.toCommit, r.toApplied, r.cpu)
+		fmt.Printf("    %d files, %d changed: push to commit %v, commit to applied %v, %v CPU\n", c.files, c.marked, r.toCommit, r.toApplied, r.cpu)
 		all = append(all, r)
 	}
 	return releaseResult{
@@ -65,7 +66,8 @@ func measureReleases(ctx context.Context, p *harness.Playground, c releaseCase) 
 	}, nil
 }
 
-// seedRelease fills a repository: one marked manifest, and files beside it.
+// seedRelease fills a repository: marked manifests, and files beside them. The
+// first is what the Kustomization applies.
 func seedRelease(ctx context.Context, p *harness.Playground, c releaseCase) (*harness.Repo, error) {
 	if _, err := p.PushImage(ctx, c.name, "1.0.0", nil); err != nil {
 		return nil, err
@@ -74,16 +76,23 @@ func seedRelease(ctx context.Context, p *harness.Playground, c releaseCase) (*ha
 	if err != nil {
 		return nil, err
 	}
-	files := map[string][]byte{
-		"deploy/config.yaml": fmt.Appendf(nil, "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: app\ndata:\n  image: %s/%s:1.0.0 # {\"$imagepolicy\": \"%s:app\"}\n",
-			p.Registry, c.name, c.name),
-	}
+	image := fmt.Sprintf("  image: %s/%s:1.0.0 # {\"$imagepolicy\": \"%s:app\"}\n", p.Registry, c.name, c.name)
+	files := map[string][]byte{"deploy/config.yaml": []byte(configMap("app") + image)}
 	for i := range c.files - 1 {
-		files[fmt.Sprintf("other/%02d/%05d.yaml", i%100, i)] = fmt.Appendf(nil,
-			"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: other-%d\ndata:\n  text: |\n%s", i, strings.Repeat("    some text of a usual manifest\n", 60))
+		content := configMap(fmt.Sprintf("other-%d", i))
+		if i < c.marked-1 {
+			content += image
+		}
+		content += "  text: |\n" + strings.Repeat("    some text of a usual manifest\n", 60)
+		files[fmt.Sprintf("other/%02d/%05d.yaml", i%100, i)] = []byte(content)
 	}
 	_, err = repo.Commit(ctx, "Seed", files)
 	return repo, err
+}
+
+// configMap is the head of a manifest that data may follow.
+func configMap(name string) string {
+	return "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: " + name + "\ndata:\n"
 }
 
 // releaseMeter makes releases and times their hops.

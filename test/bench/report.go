@@ -11,9 +11,12 @@ import (
 // Flux 2.9's figures for the same work on a 2-core machine (concurrency 20 for
 // Kustomizations, 10 for the rest), measured before Sluice had a line of code.
 var flux = results{
-	small: releaseResult{toCommit: 200 * time.Millisecond, toApplied: 430 * time.Millisecond},
-	large: releaseResult{toCommit: 5 * time.Second, toApplied: 8800 * time.Millisecond, cpu: 12900 * time.Millisecond},
-	fleet: fleetResult{cold: 50 * time.Second, coldCPU: 39 * time.Second, applied: 12 * time.Second, revised: 58 * time.Second, pushCPU: 57 * time.Second},
+	small:  releaseResult{toCommit: 200 * time.Millisecond, toApplied: 430 * time.Millisecond},
+	large:  releaseResult{toCommit: 5 * time.Second, toApplied: 8800 * time.Millisecond, cpu: 12900 * time.Millisecond},
+	wide:   releaseResult{toCommit: 16 * time.Second}, // the commit alone
+	scan:   scanResult{coldCPU: 6300 * time.Millisecond, unchangedCPU: 2800 * time.Millisecond, rss: 172 << 20},
+	policy: policyResult{took: 82 * time.Millisecond, bytes: 25 << 20},
+	fleet:  fleetResult{cold: 50 * time.Second, coldCPU: 39 * time.Second, applied: 12 * time.Second, revised: 58 * time.Second, pushCPU: 57 * time.Second},
 }
 
 // write renders the results as a page.
@@ -23,7 +26,8 @@ func write(path string, r results, size sizes, at time.Time) error {
 
 Written by `+"`make bench`"+` on %s, on a machine with %d cores (%s), with %s.
 Flux's figures are those of Flux 2.9 (concurrency 20 for Kustomizations, 10 for the rest) on another 2-core machine: read
-the ratios as an order of magnitude. CPU is that of the controller process alone, user and system.
+the ratios as an order of magnitude. CPU is that of the controller process alone, user and system. Flux's figure for 100 changed files is its commit alone, after
+the clone; its memory for scans is that of the one controller that scans, ours is that of the whole image group.
 
 | What | Sluice | Flux 2.9 | ratio |
 |---|---|---|---|
@@ -35,13 +39,25 @@ the ratios as an order of magnitude. CPU is that of the controller process alone
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", what, seconds(ours), other, ratio)
 	}
-	release := func(files int, ours, theirs releaseResult) {
-		row(fmt.Sprintf("push to commit, %d files", files), ours.toCommit, theirs.toCommit)
-		row(fmt.Sprintf("commit to applied, %d files", files), ours.toApplied, theirs.toApplied)
-		row(fmt.Sprintf("CPU of a release, %d files", files), ours.cpu, theirs.cpu)
+	release := func(what string, ours, theirs releaseResult) {
+		row("push to commit, "+what, ours.toCommit, theirs.toCommit)
+		row("commit to applied, "+what, ours.toApplied, theirs.toApplied)
+		row("CPU of a release, "+what, ours.cpu, theirs.cpu)
 	}
-	release(1, r.small, flux.small)
-	release(size.files, r.large, flux.large)
+	memory := func(what string, ours, theirs int64) {
+		fmt.Fprintf(&b, "| %s | %.1f MiB | %.1f MiB | %.3f |\n", what, mebibytes(ours), mebibytes(theirs), float64(ours)/float64(theirs))
+	}
+	release("1 file", r.small, flux.small)
+	release(fmt.Sprintf("%d files", size.files), r.large, flux.large)
+	release(fmt.Sprintf("%d of %d files changed", size.marked, size.files), r.wide, flux.wide)
+	scans := fmt.Sprintf("%d image repositories of %d tags: ", size.repositories, size.tags)
+	row(scans+"first scan", r.scan.cold, flux.scan.cold)
+	row(scans+"CPU of the first scan", r.scan.coldCPU, flux.scan.coldCPU)
+	row(scans+"scan that finds nothing new", r.scan.unchanged, flux.scan.unchanged)
+	row(scans+"CPU of a scan that finds nothing new", r.scan.unchangedCPU, flux.scan.unchangedCPU)
+	memory(scans+"resident memory", r.scan.rss, flux.scan.rss)
+	row(fmt.Sprintf("policy over %d tags", policyTags), r.policy.took, flux.policy.took)
+	memory(fmt.Sprintf("policy over %d tags: allocated", policyTags), r.policy.bytes, flux.policy.bytes)
 	name := fmt.Sprintf("%d Kustomizations of 4 objects: ", size.fleet)
 	row(name+"until all are Ready", r.fleet.cold, flux.fleet.cold)
 	row(name+"CPU until all are Ready", r.fleet.coldCPU, flux.fleet.coldCPU)
@@ -53,7 +69,14 @@ the ratios as an order of magnitude. CPU is that of the controller process alone
 	return os.WriteFile(path, []byte(b.String()), 0o644)
 }
 
-func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
+func seconds(d time.Duration) string {
+	if d < 100*time.Millisecond {
+		return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
+	}
+	return fmt.Sprintf("%.2f s", d.Seconds())
+}
+
+func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
 
 // cpuModel names the processor as Linux does.
 func cpuModel() string {

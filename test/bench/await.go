@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/sluice-cd/sluice/test/harness"
+
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// crowd is all objects of one kind in a namespace, waited for as one. It
+// watches: listing a few hundred objects again and again would keep the API
+// server from serving the controllers that are measured.
+type crowd struct {
+	namespace string
+	size      int
+	empty     func() client.ObjectList
+	done      func(client.Object) bool
+}
+
+// await returns when size objects are done.
+func (c crowd) await(ctx context.Context, p *harness.Playground) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*patience)
+	defer cancel()
+	list := c.empty()
+	if err := p.Client.List(ctx, list, client.InNamespace(c.namespace)); err != nil {
+		return err
+	}
+	done, last := map[string]bool{}, ""
+	note := func(obj runtime.Object) error {
+		if o, ok := obj.(client.Object); ok {
+			done[o.GetName()] = c.done(o)
+			last = o.GetName()
+		}
+		return nil
+	}
+	if err := apimeta.EachListItem(list, note); err != nil {
+		return err
+	}
+	changes, err := p.Client.Watch(ctx, c.empty(), client.InNamespace(c.namespace),
+		&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.GetResourceVersion()}})
+	if err != nil {
+		return err
+	}
+	defer changes.Stop()
+	for len(done) < c.size || slices.Contains(slices.Collect(maps.Values(done)), false) {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d of %d objects in %s are done; changed last: %s", c.count(done), c.size, c.namespace, last)
+		case e, ok := <-changes.ResultChan():
+			if !ok {
+				return fmt.Errorf("the watch of %s ended; changed last: %s", c.namespace, last)
+			}
+			_ = note(e.Object) // never fails
+		}
+	}
+	return nil
+}
+
+func (c crowd) count(done map[string]bool) int {
+	n := 0
+	for _, is := range done {
+		if is {
+			n++
+		}
+	}
+	return n
+}
