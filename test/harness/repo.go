@@ -69,13 +69,31 @@ func (r *Repo) Commit(ctx context.Context, message string, files map[string][]by
 	for _, args := range [][]string{
 		{"-C", r.clone, "add", "-A"},
 		{"-C", r.clone, "commit", "-q", "-m", message},
-		{"-C", r.clone, "push", "-q", "origin", Branch},
 	} {
 		if _, err := git(ctx, args...); err != nil {
 			return "", err
 		}
 	}
+	if err := r.push(ctx); err != nil {
+		return "", err
+	}
 	return r.Head(ctx)
+}
+
+// pushAttempts is how many lost races a person puts up with.
+const pushAttempts = 10
+
+// push pushes the branch, on top of what others pushed meanwhile.
+func (r *Repo) push(ctx context.Context) error {
+	for attempt := 1; ; attempt++ {
+		_, err := git(ctx, "-C", r.clone, "push", "-q", "origin", Branch)
+		if err == nil || attempt == pushAttempts {
+			return err
+		}
+		if _, err := git(ctx, "-C", r.clone, "pull", "-q", "--rebase", "origin", Branch); err != nil {
+			return err
+		}
+	}
 }
 
 // Head is the commit that the server's branch points at; "" when there is none.
