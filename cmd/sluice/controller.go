@@ -52,7 +52,7 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.metricsAddr, "metrics-addr", ":8080", "where Prometheus metrics are served; 0 disables them")
 	set.StringVar(&f.healthAddr, "health-addr", ":9440", "where /healthz and /readyz are served; 0 disables them")
 	set.BoolVar(&f.leaderElect, "enable-leader-election", false, "run the controllers only while holding the lease")
-	set.StringVar(&f.namespace, "namespace", env("RUNTIME_NAMESPACE", "sluice-system"), "namespace of the lease")
+	set.StringVar(&f.namespace, "namespace", env("RUNTIME_NAMESPACE", "flux-system"), "namespace of the lease")
 	set.StringVar(&f.watchNamespace, "watch-namespace", "", "serve only this namespace; default: all")
 	set.BoolVar(&f.noCrossNamespace, "no-cross-namespace-refs", false, "refuse references to sources in other namespaces")
 	set.StringVar(&f.defaultServiceAccount, "default-service-account", "", "applies for Kustomizations that name none; default: the controller itself")

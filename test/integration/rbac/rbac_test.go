@@ -29,7 +29,7 @@ import (
 
 // Where the controllers run, and where the release does.
 const (
-	system    = "sluice-system"
+	system    = "flux-system"
 	namespace = "least"
 )
 
@@ -72,7 +72,7 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
 metadata: {name: least-watch}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: least-watch}
-subjects: [{kind: ServiceAccount, name: sluice, namespace: sluice-system}]
+subjects: [{kind: ServiceAccount, name: sluice, namespace: flux-system}]
 `
 
 func TestAReleaseNeedsNoMoreThanTheRoles(t *testing.T) {
