@@ -1,0 +1,74 @@
+package signature
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+)
+
+// maxShown bounds a message: conditions hold 32 KiB and are read by people.
+const (
+	maxShown  = 8
+	maxReason = 300
+)
+
+// findings are the signatures that were looked at and why each did not count.
+type findings struct {
+	found   []finding
+	outages []error // what could not be looked at
+	skipped int     // more than is looked at
+}
+
+type finding struct {
+	where  string
+	reason string
+}
+
+func (f *findings) add(where string, reason error) {
+	f.found = append(f.found, finding{where, shorten(reason.Error())})
+}
+
+// err is the verdict when nothing counted. It is ErrUnverified only if
+// everything could be looked at: what could not might have counted.
+func (f *findings) err(ref name.Digest) error {
+	if len(f.outages) > 0 {
+		return fmt.Errorf("looking for signatures of %s: %w", ref, errors.Join(f.outages...))
+	}
+	return fmt.Errorf("%w of %s: %s", ErrUnverified, ref, f)
+}
+
+func (f *findings) String() string {
+	if len(f.found) == 0 {
+		return "it carries none"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "of %d found none counts", len(f.found)+f.skipped)
+	for i, one := range f.found {
+		if i == maxShown {
+			fmt.Fprintf(&b, "; and %d like these", len(f.found)-i)
+			break
+		}
+		fmt.Fprintf(&b, "; %s: %s", one.where, one.reason)
+	}
+	if f.skipped > 0 {
+		fmt.Fprintf(&b, "; %d were not looked at", f.skipped)
+	}
+	return b.String()
+}
+
+// shorten makes one short line of a text that an attacker may have written.
+func shorten(text string) string {
+	line := strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, text)
+	line = strings.ToValidUTF8(line, "?")
+	if len(line) <= maxReason {
+		return line
+	}
+	return strings.ToValidUTF8(line[:maxReason], "") + "..."
+}
