@@ -2,8 +2,10 @@ package scan
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -20,6 +22,12 @@ type Access struct {
 	keychain keychain
 	tls      *tls.Config
 	proxy    *url.URL
+	route    string // digest over tls and proxy; empty when there are none
+}
+
+// Access reads how the registry of repo is reached. See [ReadAccess].
+func (c *Client) Access(ctx context.Context, reader client.Reader, repo *imagev1.ImageRepository) (Access, error) {
+	return ReadAccess(ctx, reader, repo)
 }
 
 // ReadAccess reads the Secrets and the ServiceAccount that repo names. All its
@@ -32,8 +40,9 @@ func ReadAccess(ctx context.Context, reader client.Reader, repo *imagev1.ImageRe
 	if a.keychain, err = s.keychain(ctx, &repo.Spec); err != nil {
 		return Access{}, fmt.Errorf("%w: %w", ErrCredentials, err)
 	}
+	var material string
 	if ref := repo.Spec.CertSecretRef; ref != nil {
-		if a.tls, err = s.tls(ctx, ref.Name); err != nil {
+		if a.tls, material, err = s.tls(ctx, ref.Name); err != nil {
 			return Access{}, fmt.Errorf("%w: spec.certSecretRef: %w", ErrCredentials, err)
 		}
 	}
@@ -41,24 +50,50 @@ func ReadAccess(ctx context.Context, reader client.Reader, repo *imagev1.ImageRe
 		if a.proxy, err = s.proxy(ctx, ref.Name); err != nil {
 			return Access{}, fmt.Errorf("%w: spec.proxySecretRef: %w", ErrCredentials, err)
 		}
+		material += "\n" + a.proxy.String()
+	}
+	if material != "" {
+		a.route = digest(material)
 	}
 	return a, nil
 }
 
-// connect returns the transport to use, and what to call after use. Connections
-// with their own TLS or proxy are not kept, since the Secret may change.
-func (a Access) connect(shared *http.Transport) (http.RoundTripper, func()) {
+// id says what a listing is of, and who may share it: whoever has the same
+// credentials for the image. The image is the canonical name; a registry that is
+// reached through a certificate authority or a proxy of the repository's own may
+// be another one of the same name, which must not tell the others how old a tag
+// is, and so is told apart.
+func (a Access) id(target Target) listingID {
+	image := target.Repository.String()
+	if a.route != "" {
+		image += "#" + a.route
+	}
+	return listingID{image: image, access: digest(image, target.Repository.Scheme(), a.keychain.secret(target.Repository))}
+}
+
+// digest is a SHA-256 over parts, in which no part runs into the next.
+func digest(parts ...string) string {
+	sum := sha256.New()
+	for _, part := range parts {
+		_, _ = fmt.Fprintf(sum, "%d:%s", len(part), part) // a hash never fails
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:16])
+}
+
+// connect returns the transport to use.
+func (a Access) connect(shared *http.Transport) http.RoundTripper {
 	if a.tls == nil && a.proxy == nil {
-		return shared, func() {}
+		return shared
 	}
 	own := shared.Clone()
+	own.DisableKeepAlives = true
 	if a.tls != nil {
 		own.TLSClientConfig = a.tls
 	}
 	if a.proxy != nil {
 		own.Proxy = http.ProxyURL(a.proxy)
 	}
-	return own, own.CloseIdleConnections
+	return own
 }
 
 // secrets reads Secrets of one namespace.
@@ -129,34 +164,47 @@ func (s secrets) dockerConfig(ctx context.Context, name string) (keychain, error
 // certificates to trust.
 const certAuthorityKey = "ca.crt"
 
-// tls trusts ca.crt beside the system's authorities, and presents tls.crt.
-func (s secrets) tls(ctx context.Context, name string) (*tls.Config, error) {
+// legacyKeys are what Secrets for Flux were made with before it took the names of
+// kubernetes.io/tls.
+var legacyKeys = map[string]string{
+	certAuthorityKey: "caFile", corev1.TLSCertKey: "certFile", corev1.TLSPrivateKeyKey: "keyFile",
+}
+
+// tls trusts ca.crt beside the system's authorities, and presents tls.crt. It also
+// returns what the configuration was made of, to be hashed.
+func (s secrets) tls(ctx context.Context, name string) (*tls.Config, string, error) {
 	data, err := s.get(ctx, name)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	ca, cert, key := data[certAuthorityKey], data[corev1.TLSCertKey], data[corev1.TLSPrivateKeyKey]
+	pick := func(key string) []byte {
+		if data[key] != nil {
+			return data[key]
+		}
+		return data[legacyKeys[key]]
+	}
+	ca, cert, key := pick(certAuthorityKey), pick(corev1.TLSCertKey), pick(corev1.TLSPrivateKeyKey)
 	if ca == nil && cert == nil || (cert == nil) != (key == nil) {
-		return nil, fmt.Errorf("Secret %s/%s needs %s, or %s with %s", s.namespace, name,
+		return nil, "", fmt.Errorf("Secret %s/%s needs %s, or %s with %s", s.namespace, name,
 			certAuthorityKey, corev1.TLSCertKey, corev1.TLSPrivateKeyKey)
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if ca != nil {
 		if config.RootCAs, err = x509.SystemCertPool(); err != nil {
-			return nil, fmt.Errorf("reading the system's certificates: %w", err)
+			return nil, "", fmt.Errorf("reading the system's certificates: %w", err)
 		}
 		if !config.RootCAs.AppendCertsFromPEM(ca) {
-			return nil, fmt.Errorf("%s of Secret %s/%s holds no certificate", certAuthorityKey, s.namespace, name)
+			return nil, "", fmt.Errorf("%s of Secret %s/%s holds no certificate", certAuthorityKey, s.namespace, name)
 		}
 	}
 	if cert != nil {
 		pair, err := tls.X509KeyPair(cert, key)
 		if err != nil {
-			return nil, fmt.Errorf("certificate of Secret %s/%s: %w", s.namespace, name, err)
+			return nil, "", fmt.Errorf("certificate of Secret %s/%s: %w", s.namespace, name, err)
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
-	return config, nil
+	return config, digest(string(ca), string(cert), string(key)), nil
 }
 
 // proxy reads address, username and password.

@@ -38,6 +38,12 @@ func dockerConfig(name, key, user, password string) *corev1.Secret {
 	})
 }
 
+func ref(name string) *meta.LocalObjectReference { return &meta.LocalObjectReference{Name: name} }
+
+func withSecrets(secrets ...client.Object) client.Reader {
+	return fake.NewClientBuilder().WithObjects(secrets...).Build()
+}
+
 // guarded asks for basic authentication as ann with the password pw.
 func guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -68,7 +74,6 @@ func TestReadAccess(t *testing.T) {
 		secret("empty", nil),
 		secret("noise", map[string]string{corev1.DockerConfigJsonKey: "{"}),
 	).Build()
-	ref := func(name string) *meta.LocalObjectReference { return &meta.LocalObjectReference{Name: name} }
 	tests := map[string]struct {
 		spec imagev1.ImageRepositorySpec
 		want error

@@ -78,9 +78,27 @@ func splitKey(key string) (host, prefix string) {
 	return host, prefix
 }
 
-// Resolve implements authn.Keychain: the entry with the longest path wins, then
-// a host without globs, then the one that comes first.
+// Resolve implements authn.Keychain.
 func (k keychain) Resolve(target authn.Resource) (authn.Authenticator, error) {
+	best := k.find(target)
+	if best == nil {
+		return authn.Anonymous, nil
+	}
+	return authn.FromConfig(best.auth), nil
+}
+
+// secret spells the credential for target, to be hashed; never to be shown.
+func (k keychain) secret(target authn.Resource) string {
+	best := k.find(target)
+	if best == nil {
+		return ""
+	}
+	return fmt.Sprintf("%q", []string{best.auth.Username, best.auth.Password, best.auth.Auth, best.auth.IdentityToken, best.auth.RegistryToken})
+}
+
+// find returns the credential for target, or nil: the entry with the longest path
+// wins, then a host without globs, then the one that comes first.
+func (k keychain) find(target authn.Resource) *credential {
 	host := target.RegistryStr()
 	repository := strings.TrimPrefix(target.String(), host)
 	var best *credential
@@ -90,10 +108,7 @@ func (k keychain) Resolve(target authn.Resource) (authn.Authenticator, error) {
 			best = c
 		}
 	}
-	if best == nil {
-		return authn.Anonymous, nil
-	}
-	return authn.FromConfig(best.auth), nil
+	return best
 }
 
 // weight orders matching credentials: the length of the path, and half a step

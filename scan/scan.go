@@ -72,15 +72,17 @@ func NewClient(clk clock.PassiveClock, metrics *Metrics) *Client {
 // Tags lists the tags of target that are not excluded.
 func (c *Client) Tags(ctx context.Context, target Target, access Access) (*Snapshot, error) {
 	start := c.clock.Now()
-	var tags []string
+	var tags heap
 	err := c.ask(ctx, target, access, func(ctx context.Context, puller *remote.Puller) error {
 		lister, err := puller.Lister(ctx, target.Repository)
 		for err == nil && lister.HasNext() {
 			var page *remote.Tags
 			if page, err = lister.Next(ctx); err == nil {
-				tags = append(tags, page.Tags...)
+				for _, tag := range page.Tags {
+					tags.add([]byte(tag))
+				}
 			}
-			if len(tags) > maxTags {
+			if tags.len() > maxTags {
 				return fmt.Errorf("%w: more than %d", ErrTooManyTags, maxTags)
 			}
 		}
@@ -90,39 +92,14 @@ func (c *Client) Tags(ctx context.Context, target Target, access Access) (*Snaps
 	if err != nil {
 		return nil, fmt.Errorf("listing tags of %s: %w", target.Repository, err)
 	}
-	return newSnapshot(target, tags, c.clock.Now()), nil
-}
-
-// Digest returns the digest of the manifest or index that tag points to now, as
-// algorithm:hex.
-func (c *Client) Digest(ctx context.Context, target Target, access Access, tag string) (string, error) {
-	ref := target.Repository.Tag(tag)
-	var digest string
-	err := c.ask(ctx, target, access, func(ctx context.Context, puller *remote.Puller) error {
-		head, err := puller.Head(ctx, ref)
-		if err == nil {
-			digest = head.Digest.String()
-		}
-		return err
-	})
-	if err != nil {
-		return "", fmt.Errorf("looking up the digest of %s: %w", ref, err)
-	}
-	return digest, nil
+	return newSnapshot(target, newListing(access.id(target), tags.set(nil), c.clock.Now()), nil), nil
 }
 
 // ask makes one call with a time limit, and says what its failure means.
 func (c *Client) ask(ctx context.Context, target Target, access Access, call func(context.Context, *remote.Puller) error) error {
 	limited, cancel := context.WithTimeout(ctx, target.Timeout)
 	defer cancel()
-	base, release := access.connect(c.shared)
-	defer release()
-	puller, err := remote.NewPuller(
-		remote.WithTransport(&counting{next: base, clock: c.clock, metrics: c.metrics}),
-		remote.WithAuthFromKeychain(access.keychain),
-		remote.WithRetryBackoff(retries),
-		remote.WithUserAgent("sluice"),
-	)
+	puller, err := remote.NewPuller(c.options(target, access)...)
 	if err != nil {
 		return err
 	}
@@ -131,6 +108,15 @@ func (c *Client) ask(ctx context.Context, target Target, access Access, call fun
 		return fmt.Errorf("%w: waited %s", ErrTimeout, target.Timeout)
 	}
 	return classify(err)
+}
+
+func (c *Client) options(_ Target, access Access) []remote.Option {
+	return []remote.Option{
+		remote.WithTransport(&counting{next: access.connect(c.shared), clock: c.clock, metrics: c.metrics}),
+		remote.WithAuthFromKeychain(access.keychain),
+		remote.WithRetryBackoff(retries),
+		remote.WithUserAgent("sluice"),
+	}
 }
 
 // classify adds the sentinel of a registry's refusal.

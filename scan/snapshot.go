@@ -2,61 +2,74 @@ package scan
 
 import (
 	"crypto/sha256"
-	"fmt"
+	"encoding/hex"
+	"io"
 	"iter"
-	"slices"
 	"strings"
 	"time"
 )
 
-// Snapshot is the set of tags of one target at one moment. It is immutable.
+// Snapshot is the set of tags of one target at one moment. It is immutable, and
+// shares the tags with all snapshots of the same listing: its own are the
+// exclusions, one bit a tag.
 type Snapshot struct {
 	source   string
 	revision string
-	at       time.Time
-
-	text string   // the tags in ascending order, end to end
-	ends []uint32 // where each of them ends in text
+	list     *listing
+	left     []uint64 // a bit for each tag that is left out; nil when none is
+	count    int
+	seen     *Sightings
 }
 
-// newSnapshot packs the tags that target does not exclude.
-func newSnapshot(target Target, tags []string, at time.Time) *Snapshot {
-	tags = slices.DeleteFunc(tags, target.excludes)
-	slices.Sort(tags)
-	tags = slices.Compact(tags)
+// newSnapshot leaves out what target excludes. When last has the same tags and
+// the same exclusions, nothing is looked at again.
+func newSnapshot(target Target, list *listing, last *Snapshot) *Snapshot {
+	if last != nil && last.source == target.source && last.list.tags == list.tags {
+		later := *last
+		later.list = list
+		return &later
+	}
+	s := &Snapshot{source: target.source, list: list, count: list.tags.len()}
 	sum := sha256.New()
-	s := &Snapshot{source: target.source, at: at, ends: make([]uint32, len(tags))}
-	var size int
-	for i, tag := range tags {
-		size += len(tag)
-		s.ends[i] = uint32(size)
-		_, _ = sum.Write([]byte(tag + "\n")) // a hash never fails
+	for i := range list.tags.len() {
+		tag := list.tags.at(i)
+		if target.excludes(tag) {
+			if s.left == nil {
+				s.left = make([]uint64, (list.tags.len()+63)/64)
+			}
+			s.left[i/64] |= 1 << (i % 64)
+			s.count--
+			continue
+		}
+		_, _ = io.WriteString(sum, tag) // a hash never fails
+		_, _ = sum.Write(separator)
 	}
-	var text strings.Builder
-	text.Grow(size)
-	for _, tag := range tags {
-		text.WriteString(tag)
-	}
-	s.text = text.String()
-	s.revision = fmt.Sprintf("sha256:%x", sum.Sum(nil))
+	s.revision = "sha256:" + hex.EncodeToString(sum.Sum(nil))
 	return s
 }
+
+var separator = []byte{'\n'}
 
 // Revision is a digest of the set of tags; it changes exactly when the set does.
 func (s *Snapshot) Revision() string { return s.revision }
 
 // Time is when the registry answered.
-func (s *Snapshot) Time() time.Time { return s.at }
+func (s *Snapshot) Time() time.Time { return s.list.at }
 
 // Len is the number of tags.
-func (s *Snapshot) Len() int { return len(s.ends) }
+func (s *Snapshot) Len() int { return s.count }
+
+// Image names what was listed, for [Store.Seen]: the canonical image name, and
+// something more when the registry was reached in a way of the repository's own,
+// since such a registry may be another one of the same name.
+func (s *Snapshot) Image() string { return s.list.id.image }
 
 // All yields the tags in ascending bytewise order. They share the snapshot's
 // memory: clone the ones to keep.
 func (s *Snapshot) All() iter.Seq[string] {
 	return func(yield func(string) bool) {
-		for i := range s.ends {
-			if !yield(s.tag(i)) {
+		for i := range s.list.tags.len() {
+			if !s.leaves(i) && !yield(s.list.tags.at(i)) {
 				return
 			}
 		}
@@ -66,16 +79,31 @@ func (s *Snapshot) All() iter.Seq[string] {
 // Last returns copies of the last n tags, in descending order.
 func (s *Snapshot) Last(n int) []string {
 	var last []string
-	for i := len(s.ends) - 1; i >= max(len(s.ends)-n, 0); i-- {
-		last = append(last, strings.Clone(s.tag(i)))
+	for i := s.list.tags.len() - 1; i >= 0 && len(last) < n; i-- {
+		if !s.leaves(i) {
+			last = append(last, strings.Clone(s.list.tags.at(i)))
+		}
 	}
 	return last
 }
 
-func (s *Snapshot) tag(i int) string {
-	var start uint32
-	if i > 0 {
-		start = s.ends[i-1]
+// FirstSeen is when a scan of the image first found tag, whatever it pointed to
+// then; a tag that was there at the very first scan counts from that one. It is
+// the zero time for a tag that is not in the snapshot.
+func (s *Snapshot) FirstSeen(tag string) time.Time {
+	i, ok := s.list.tags.find(tag)
+	if !ok || s.leaves(i) {
+		return time.Time{}
 	}
-	return s.text[start:s.ends[i]]
+	first := s.list.firstSeen(i)
+	if s.seen != nil {
+		if at, ok := s.seen.earliest(s.list.id.image, tag); ok && at.Before(first) {
+			return at
+		}
+	}
+	return first
+}
+
+func (s *Snapshot) leaves(i int) bool {
+	return s.left != nil && s.left[i/64]&(1<<(i%64)) != 0
 }

@@ -1,23 +1,59 @@
 package scan
 
 import (
+	"maps"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 )
 
-// Store keeps the last snapshot of each ImageRepository. Two repositories of one
-// image have a snapshot each: their exclusions and credentials may differ.
+// Store keeps the last snapshot of each ImageRepository, the listings that the
+// snapshots share, and the first-seen clock. With [InDir] it survives a restart;
+// what is lost only means a scan.
+//
+// Two repositories of one image have a snapshot each: their exclusions may
+// differ, and their credentials may see different tags.
 type Store struct {
+	clock clock.PassiveClock
+	disk  *disk
+	seen  *Sightings
+
 	mu        sync.RWMutex
 	snapshots map[types.NamespacedName]*Snapshot
+	listings  map[listingID]*listing
 	arrived   []func(types.NamespacedName)
 }
 
-// NewStore returns an empty store.
-func NewStore() *Store {
-	return &Store{snapshots: map[types.NamespacedName]*Snapshot{}}
+// StoreOption changes what [NewStore] makes.
+type StoreOption func(*Store)
+
+// InDir keeps a copy of the store in a directory. Errors of the disk are told to
+// failed and have no other effect.
+func InDir(dir string, failed func(error)) StoreOption {
+	return func(s *Store) { s.disk = &disk{dir: dir, failed: failed} }
+}
+
+// WithClock sets the clock of [Store.Seen].
+func WithClock(clk clock.PassiveClock) StoreOption {
+	return func(s *Store) { s.clock = clk }
+}
+
+// NewStore returns a store that is empty, or has what the directory has.
+func NewStore(options ...StoreOption) *Store {
+	s := &Store{
+		clock:     clock.RealClock{},
+		snapshots: map[types.NamespacedName]*Snapshot{},
+		listings:  map[listingID]*listing{},
+	}
+	for _, option := range options {
+		option(s)
+	}
+	s.seen = &Sightings{images: map[string]*album{}, disk: s.disk}
+	return s
 }
 
 // Get returns the last snapshot of key, if it is one of target: a snapshot taken
@@ -33,12 +69,17 @@ func (s *Store) Get(key types.NamespacedName, target Target) (*Snapshot, bool) {
 
 // Put replaces the snapshot of key.
 func (s *Store) Put(key types.NamespacedName, snapshot *Snapshot) {
+	own := *snapshot
+	own.seen = s.seen
+	if !own.list.kept {
+		own.list = s.keep(own.list)
+	}
 	s.mu.Lock()
 	before, had := s.snapshots[key]
-	s.snapshots[key] = snapshot
+	s.snapshots[key] = &own
 	arrived := s.arrived
 	s.mu.Unlock()
-	if had && before.source == snapshot.source {
+	if had && before.source == own.source {
 		return
 	}
 	for _, tell := range arrived {
@@ -60,6 +101,85 @@ func (s *Store) OnArrival(tell func(types.NamespacedName)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.arrived = append(s.arrived, tell)
+}
+
+// Seen returns when tag was first seen with digest, and remembers the present
+// time if that is now. The image is what [Snapshot.Image] says. The digest may be
+// empty, which makes it the sighting of a tag.
+func (s *Store) Seen(image, tag, digest string) time.Time {
+	return s.seen.first(image, sighting{tag, digest}, s.clock.Now().Unix())
+}
+
+// Restore notes that tag was seen with digest at a time that is known from
+// elsewhere, as from a status that outlived the directory. An earlier time stays.
+func (s *Store) Restore(image, tag, digest string, at time.Time) {
+	s.seen.first(image, sighting{tag, digest}, at.Unix())
+}
+
+// listing returns the last listing of id, from disk if need be, or nil.
+func (s *Store) listing(id listingID) *listing {
+	s.mu.RLock()
+	l := s.listings[id]
+	s.mu.RUnlock()
+	if l != nil {
+		return l
+	}
+	if l = s.disk.readListing(id); l == nil {
+		return nil
+	}
+	l.kept = true
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if newer := s.listings[id]; newer != nil {
+		return newer
+	}
+	s.listings[id] = l
+	return l
+}
+
+// keep makes fresh the listing of its image and credential. Its tags are as old
+// as any listing of the image knows them: a token that is renewed every hour
+// must not start the clock anew. When nothing changed nothing is written.
+func (s *Store) keep(fresh *listing) *listing {
+	last := s.listing(fresh.id)
+	if last != nil && last.tags == fresh.tags {
+		same := last.confirmed(fresh.at)
+		same.pages = fresh.pages
+		s.set(same)
+		if slices.Equal(last.pages, fresh.pages) {
+			s.disk.touch(same)
+		} else {
+			s.disk.writeListing(same)
+		}
+		return same
+	}
+	fresh.remember(s.siblings(fresh.id.image)...)
+	s.set(fresh)
+	s.disk.writeListing(fresh)
+	return fresh
+}
+
+func (s *Store) set(l *listing) {
+	l.kept = true
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listings[l.id] = l
+}
+
+// siblings are all listings of an image.
+func (s *Store) siblings(image string) []*listing {
+	for _, id := range s.disk.listingsOf(image) {
+		s.listing(id)
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var found []*listing
+	for l := range maps.Values(s.listings) {
+		if l.id.image == image {
+			found = append(found, l)
+		}
+	}
+	return found
 }
 
 var tagsDesc = prometheus.NewDesc("sluice_image_repository_tags",

@@ -72,34 +72,11 @@ func parseRepository(spec *imagev1.ImageRepositorySpec) (name.Repository, error)
 }
 
 // excludes reports whether tag is treated as if the registry did not have it.
-// That includes what the distribution specification does not allow as a tag: it
-// would end in files and commit messages.
 func (t Target) excludes(tag string) bool {
-	if !wellFormed(tag) {
-		return true
-	}
 	for _, pattern := range t.exclude {
 		if pattern.MatchString(tag) {
 			return true
 		}
 	}
 	return false
-}
-
-// maxTagLength is that of the distribution specification.
-const maxTagLength = 128
-
-// wellFormed reports whether tag is [A-Za-z0-9_][A-Za-z0-9_.-]{0,127}.
-func wellFormed(tag string) bool {
-	if tag == "" || len(tag) > maxTagLength || tag[0] == '.' || tag[0] == '-' {
-		return false
-	}
-	for i := range len(tag) {
-		c := tag[i]
-		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
-		if !letter && c != '_' && c != '.' && c != '-' {
-			return false
-		}
-	}
-	return true
 }

@@ -78,10 +78,19 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
+// packed is the set of tags that a registry sends.
+func packed(tags ...string) *tagset {
+	var h heap
+	for _, tag := range tags {
+		h.add([]byte(tag))
+	}
+	return h.set(nil)
+}
+
 func snap(t *testing.T, spec imagev1.ImageRepositorySpec, tags ...string) (Target, *Snapshot) {
 	t.Helper()
 	to := target(t, spec)
-	return to, newSnapshot(to, tags, time.Unix(0, 0))
+	return to, newSnapshot(to, newListing(Access{}.id(to), packed(tags...), time.Unix(0, 0)), nil)
 }
 
 func TestSnapshotIsTheSetOfTags(t *testing.T) {

@@ -99,7 +99,7 @@ func (r *Reconciler) digest(ctx context.Context, p *imagev1.ImagePolicy, from so
 	default:
 		return "", nil
 	}
-	access, err := scan.ReadAccess(ctx, r.Secrets, from.repo)
+	access, err := r.Registry.Access(ctx, r.Secrets, from.repo)
 	if err != nil {
 		return "", err
 	}

@@ -1,0 +1,95 @@
+package scan
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// listing is what a registry answered: all tags of one image, as one credential
+// sees them. Every ImageRepository that asks for both shares it. It is immutable.
+type listing struct {
+	id   listingID
+	at   time.Time // when the registry said so last
+	tags *tagset
+
+	// The first-seen clock: epochs are the distinct scans that found something
+	// new, in Unix seconds, and born says for each tag which one of them did. A
+	// nil born means that all tags are of the first.
+	epochs []int64
+	born   []uint32
+
+	// pages are what a registry that knows conditional requests is asked with.
+	pages []page
+
+	// kept says that a store has it.
+	kept bool
+}
+
+// listingID says what was listed, and by whom. See [Access.id].
+type listingID struct{ image, access string }
+
+// page remembers one answer of a registry, to ask whether it still holds.
+type page struct{ url, etag string }
+
+// newListing is the answer of a registry that is asked for the first time.
+func newListing(id listingID, tags *tagset, at time.Time) *listing {
+	return &listing{id: id, at: at, tags: tags, epochs: []int64{at.Unix()}}
+}
+
+// confirmed is the same listing at a later time.
+func (l *listing) confirmed(at time.Time) *listing {
+	later := *l
+	later.at = at
+	return &later
+}
+
+// firstSeen is when a scan first found the tag with index i.
+func (l *listing) firstSeen(i int) time.Time { return time.Unix(l.birth(i), 0) }
+
+func (l *listing) birth(i int) int64 {
+	if l.born == nil {
+		return l.epochs[0]
+	}
+	return l.epochs[l.born[i]]
+}
+
+// remember takes over from other listings of the image when their tags were first
+// seen. Tags that are in none of them are seen now.
+func (l *listing) remember(others ...*listing) {
+	births := make([]int64, l.tags.len())
+	for i := range births {
+		births[i] = l.birth(i)
+	}
+	for _, other := range others {
+		lower(births, l.tags, other)
+	}
+	l.epochs = slices.Compact(slices.Sorted(slices.Values(births)))
+	if len(l.epochs) < 2 {
+		l.born = nil
+		if len(l.epochs) == 0 {
+			l.epochs = []int64{l.at.Unix()}
+		}
+		return
+	}
+	l.born = make([]uint32, len(births))
+	for i, birth := range births {
+		at, _ := slices.BinarySearch(l.epochs, birth)
+		l.born[i] = uint32(at)
+	}
+}
+
+// lower walks two sorted sets side by side.
+func lower(births []int64, tags *tagset, other *listing) {
+	for i, j := 0, 0; i < tags.len() && j < other.tags.len(); {
+		switch strings.Compare(tags.at(i), other.tags.at(j)) {
+		case -1:
+			i++
+		case 1:
+			j++
+		default:
+			births[i] = min(births[i], other.birth(j))
+			i, j = i+1, j+1
+		}
+	}
+}

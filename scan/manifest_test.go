@@ -1,0 +1,131 @@
+package scan
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+)
+
+// made returns an image for a platform.
+func made(t *testing.T, os, arch, variant string) v1.Image {
+	t.Helper()
+	image, err := random.Image(16, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := image.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.OS, config.Architecture, config.Variant = os, arch, variant
+	if image, err = mutate.ConfigFile(image, config); err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
+func index(t *testing.T, platforms ...*v1.Platform) v1.ImageIndex {
+	t.Helper()
+	index := v1.ImageIndex(empty.Index)
+	for _, platform := range platforms {
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{
+			Add: made(t, "linux", "amd64", ""), Descriptor: v1.Descriptor{Platform: platform},
+		})
+	}
+	return index
+}
+
+func TestPlatforms(t *testing.T) {
+	artifact := mutate.ConfigMediaType(made(t, "linux", "amd64", ""), "application/vnd.cncf.helm.config.v1+json")
+	tests := map[string]struct {
+		pushed any
+		want   []string
+	}{
+		"an image says it in its configuration": {made(t, "linux", "arm64", ""), []string{"linux/arm64"}},
+		"a variant is a part of it":             {made(t, "linux", "arm", "v7"), []string{"linux/arm/v7"}},
+		"an index lists them": {
+			index(t, &v1.Platform{OS: "linux", Architecture: "arm64", Variant: "v8"}, &v1.Platform{OS: "linux", Architecture: "amd64"}),
+			[]string{"linux/amd64", "linux/arm64/v8"}},
+		"attestations in an index are none": {
+			index(t, &v1.Platform{OS: "linux", Architecture: "amd64"}, &v1.Platform{OS: "unknown", Architecture: "unknown"}),
+			[]string{"linux/amd64"}},
+		"a chart has none": {mutate.MediaType(artifact, types.OCIManifestSchema1), nil},
+	}
+	for title, tc := range tests {
+		t.Run(title, func(t *testing.T) {
+			spec := imagev1.ImageRepositorySpec{Image: serve(t, newRegistry(t)) + "/" + image}
+			digest := publish(t, spec.Image+":1", tc.pushed)
+			got, err := newClient(t).Platforms(context.Background(), target(t, spec), Access{}, digest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// publish pushes an image or an index and returns its digest.
+func publish(t *testing.T, image string, what any) string {
+	t.Helper()
+	ref, err := name.NewTag(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var hash v1.Hash
+	switch what := what.(type) {
+	case v1.Image:
+		err = remote.Write(ref, what)
+		hash, _ = what.Digest()
+	case v1.ImageIndex:
+		err = remote.WriteIndex(ref, what)
+		hash, _ = what.Digest()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hash.String()
+}
+
+func TestAnUnknownDigestHasNoPlatforms(t *testing.T) {
+	spec := imagev1.ImageRepositorySpec{Image: serve(t, newRegistry(t, "1")) + "/" + image}
+	hash, err := random.Image(16, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := hash.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = newClient(t).Platforms(context.Background(), target(t, spec), Access{}, digest.String())
+	if !errors.Is(err, ErrNotFound) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSignaturesAreFoundTheWayTagsAre(t *testing.T) {
+	host := serve(t, guarded(newRegistry(t, "1")))
+	reader := withSecrets(dockerConfig("good", host, "ann", "pw"))
+	spec := imagev1.ImageRepositorySpec{Image: host + "/" + image, SecretRef: ref("good")}
+	client := newClient(t)
+	access, err := client.Access(context.Background(), reader, repository(spec))
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := target(t, spec)
+	if _, err := remote.Head(to.Repository.Tag("1"), client.Remote(to, access)...); err != nil {
+		t.Error(err)
+	}
+}
