@@ -79,7 +79,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, c *flaggerv1.Canary) (reconc
 	}); err != nil {
 		return reconciler.Result{}, err
 	}
-	return r.record(ctx, look, step)
+	return r.record(look, step)
 }
 
 // Reason implements [reconciler.Controller].

@@ -1,7 +1,6 @@
 package canary
 
 import (
-	"context"
 	"sync"
 	"time"
 
@@ -9,7 +8,6 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -21,7 +19,7 @@ import (
 const reasonSynced = "Synced"
 
 // record writes the next state into the status, in memory, and says how it stands.
-func (r *Reconciler) record(ctx context.Context, l *look, step canary.Step) (reconciler.Result, error) {
+func (r *Reconciler) record(l *look, step canary.Step) (reconciler.Result, error) {
 	c, state := l.canary, step.State
 	c.Status.Phase = state.Phase
 	c.Status.FailedChecks = state.FailedChecks
@@ -41,7 +39,6 @@ func (r *Reconciler) record(ctx context.Context, l *look, step canary.Step) (rec
 	r.metrics.step(c, l, step)
 	result := reconciler.Result{Reason: string(state.Phase), Message: step.Message, After: step.After}
 	for _, e := range step.Events {
-		log.FromContext(ctx).Info("canary event", "phase", state.Phase, "weight", state.Weight, "event", e.Message)
 		result.Events = append(result.Events, eventOf(e))
 	}
 	return verdict(result, l, step)

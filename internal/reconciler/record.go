@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
@@ -38,7 +39,7 @@ func (r *runner[T]) record(ctx context.Context, before, obj T, out outcome) (rec
 		return r.afterConflict(ctx, err)
 	}
 	if changed {
-		r.announce(before, obj, out)
+		r.announce(ctx, before, obj, out)
 	}
 	if out.err == nil {
 		return reconcile.Result{RequeueAfter: out.result.After}, nil
@@ -173,9 +174,9 @@ func sameStatus(a, b client.Object) (bool, error) {
 }
 
 // announce emits the controller's own events, or one for a change of Ready.
-func (r *runner[T]) announce(before, obj T, out outcome) {
+func (r *runner[T]) announce(ctx context.Context, before, obj T, out outcome) {
 	for _, e := range out.result.Events {
-		r.emit(obj, e)
+		r.tell(ctx, obj, e)
 	}
 	was := apimeta.FindStatusCondition(before.GetConditions(), meta.ReadyCondition)
 	is := apimeta.FindStatusCondition(obj.GetConditions(), meta.ReadyCondition)
@@ -184,12 +185,24 @@ func (r *runner[T]) announce(before, obj T, out outcome) {
 	}
 	switch {
 	case is.Status == metav1.ConditionFalse:
-		r.emit(obj, Event{Type: corev1.EventTypeWarning, Reason: is.Reason, Message: is.Message})
+		e := Event{Type: corev1.EventTypeWarning, Reason: is.Reason, Message: is.Message}
+		if _, waits := waitingFor(out.err); waits {
+			r.tell(ctx, obj, e)
+			return
+		}
+		r.opts.Recorder.Event(obj, e) // controller-runtime logs the error that it gets
 	case is.Status == metav1.ConditionTrue && out.result.Events == nil:
-		r.emit(obj, Event{Type: corev1.EventTypeNormal, Reason: is.Reason, Message: is.Message})
+		r.tell(ctx, obj, Event{Type: corev1.EventTypeNormal, Reason: is.Reason, Message: is.Message})
 	}
 }
 
-func (r *runner[T]) emit(obj T, e Event) {
+// tell emits an event and logs it. `flux logs` prints nothing of a line but its
+// message, so the event's text is the message, as it is in Flux's own logs.
+func (r *runner[T]) tell(ctx context.Context, obj T, e Event) {
+	if logger := log.FromContext(ctx); e.Type == corev1.EventTypeWarning {
+		logger.Error(nil, e.Message, "reason", e.Reason)
+	} else {
+		logger.Info(e.Message, "reason", e.Reason)
+	}
 	r.opts.Recorder.Event(obj, e)
 }

@@ -94,7 +94,7 @@ func (r *runner[T]) finalize(ctx context.Context, obj T) error {
 	}
 	if f, ok := r.ctrl.(Finalizer[T]); ok {
 		if err := f.Finalize(ctx, obj); err != nil {
-			r.emit(obj, Event{Type: corev1.EventTypeWarning, Reason: r.ctrl.Reason(err), Message: err.Error()})
+			r.opts.Recorder.Event(obj, Event{Type: corev1.EventTypeWarning, Reason: r.ctrl.Reason(err), Message: err.Error()})
 			return fmt.Errorf("finalizing %s: %w", client.ObjectKeyFromObject(obj), err)
 		}
 	}
