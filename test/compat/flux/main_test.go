@@ -1,0 +1,151 @@
+// Package flux runs the Flux CLI, built from its own module and unmodified,
+// against a playground where Sluice serves instead of Flux's controllers.
+//
+//	flux binary --> kube-apiserver <-- sluice controller
+//	                     |
+//	                     '-- config/default, installed with kubectl
+//
+// Nothing here knows Sluice from inside: a command is run, and its exit code and
+// what it prints are judged. The commands of one test are a story in one
+// namespace, told as a list of [step]; stories run at once.
+//
+// The installation's pod runs on a simulated node and so runs nothing. The
+// controller is a process beside it, whose log a small kubelet serves as the
+// pod's; see kubelet_test.go.
+package flux
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/test/harness"
+)
+
+// world is what all stories share.
+type world struct {
+	*harness.Playground
+	cli    string // path of the flux binary
+	home   string // an empty home folder, so that nobody's configuration plays a part
+	sluice *harness.Controller
+}
+
+// the is the one world of this package, made by TestMain.
+var the *world
+
+func TestMain(m *testing.M) {
+	// The CLI looks every two seconds and sleeps in between: stories are told
+	// at once, however few processors there are.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code, err := setup(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(code)
+}
+
+func setup(m *testing.M) (int, error) {
+	ctx := context.Background()
+	playground, err := harness.FromEnv()
+	if err != nil {
+		return 0, err
+	}
+	work, err := os.MkdirTemp("", "sluice-flux-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(work)
+	the = &world{Playground: playground, home: work}
+	if the.cli, err = cli(ctx); err != nil {
+		return 0, err
+	}
+	if err := the.install(ctx); err != nil {
+		return 0, err
+	}
+	if the.sluice, err = the.StartController(ctx, work, "--canary-min-interval", "1s"); err != nil {
+		return 0, err
+	}
+	defer the.sluice.Stop()
+	watch, err := startWatch(ctx, the.Client)
+	if err != nil {
+		return 0, err
+	}
+	code := m.Run()
+	for _, broken := range watch.stop() {
+		fmt.Fprintln(os.Stderr, "--- FAIL:", broken)
+		code = 1
+	}
+	return code, nil
+}
+
+// cli builds the Flux CLI when it is not built yet, which takes minutes.
+func cli(ctx context.Context) (string, error) {
+	root, err := harness.Root()
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(root, "hack", "flux.sh"))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("building the Flux CLI: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// install does what the README says, with kubectl.
+func (w *world) install(ctx context.Context) error {
+	if err := w.Install(ctx); err != nil { // the Gateway API, which an installation expects
+		return err
+	}
+	root, err := harness.Root()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, w.Kubectl, "apply", "--server-side", "--force-conflicts", "-k", filepath.Join(root, "config", "default"))
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+w.Kubeconfig)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("kubectl apply -k config/default: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// namespace makes a namespace for one story and removes it afterwards.
+func (w *world) namespace(t *testing.T, name string) {
+	t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if err := w.Client.Create(t.Context(), ns); err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := client.IgnoreNotFound(w.Client.Delete(ctx, ns)); err != nil {
+			t.Error(err)
+		}
+		// The controller has to live until finalizers are gone.
+		_, err := harness.Eventually(ctx, "the deletion of namespace "+name, time.Minute, func(ctx context.Context) (bool, string) {
+			err := w.Client.Get(ctx, client.ObjectKeyFromObject(ns), ns)
+			return apierrors.IsNotFound(err), fmt.Sprint(ns.Status)
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
