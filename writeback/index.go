@@ -1,7 +1,9 @@
 package writeback
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"strings"
 
@@ -17,11 +19,39 @@ const (
 	maxTrees = 50_000
 )
 
+// maxFile is the largest file that is looked into for markers. Reading takes
+// many times a file's size, and nobody marks values in megabytes.
+const maxFile = 4 << 20
+
+// maxDepth bounds how deep directories may nest, for a tree of a few objects can
+// nest as deep as it likes.
+const maxDepth = 128
+
+// Why a file is left alone as a whole. A file that has no markers needs no reason.
+const (
+	// TooLarge files have markers, and are over 4 MiB.
+	TooLarge edit.Reason = "the file is larger than 4 MiB"
+	// TooDeep directories are below 128 others.
+	TooDeep edit.Reason = "the directory is nested more than 128 deep"
+	// UnsafePath is one that Git refuses to check out, or a path of no files.
+	UnsafePath edit.Reason = "the path has a name that Git does not check out"
+	// Unreadable files may not be read by whoever asks.
+	Unreadable edit.Reason = "there is no permission to read the file"
+)
+
+// Files are what an index looks at: a commit of a mirror, or a [Directory]. An
+// entry without a hash is read each time anew.
+type Files interface {
+	ReadDir(path string) ([]tree.Entry, error)
+	ReadFile(path string) ([]byte, error)
+	Stat(path string) (tree.Entry, error)
+}
+
 // Index remembers what was found in blobs and trees, by hash. It is safe for
 // concurrent use, and may be shared by all repositories.
 type Index struct {
-	blobs *lru.Cache // hash -> []edit.Marker
-	trees *lru.Cache // hash -> []tree.Entry that have markers, or have them below
+	blobs *lru.Cache // hash -> found
+	trees *lru.Cache // hash -> []tree.Entry that have something, or have it below
 }
 
 // NewIndex returns an empty index.
@@ -29,20 +59,28 @@ func NewIndex() *Index {
 	return &Index{blobs: lru.New(maxBlobs), trees: lru.New(maxTrees)}
 }
 
-// File is a file with markers.
+// File is a file with markers, or one that is left alone as a whole.
 type File struct {
-	Path    string
-	Markers []edit.Marker
+	Path string
+	found
 }
+
+// found is what a file has.
+type found struct {
+	Markers []edit.Marker
+	Skip    edit.Reason
+}
+
+func (f found) something() bool { return len(f.Markers) > 0 || f.Skip != "" }
 
 // Marked lists the files with markers at or below root, in order of the tree.
 // Hidden directories count, symlinks and submodules do not.
-func (x *Index) Marked(t tree.Tree, root string) ([]File, error) {
-	at, err := t.Stat(root)
+func (x *Index) Marked(files Files, root string) ([]File, error) {
+	at, err := files.Stat(root)
 	if err != nil {
 		return nil, fmt.Errorf("looking for markers in %q: %w", root, err)
 	}
-	w := walk{index: x, tree: t}
+	w := walk{index: x, files: files}
 	switch at.Mode {
 	case tree.Dir:
 		_, err = w.directory(path.Clean(root), at.Hash)
@@ -57,18 +95,20 @@ func (x *Index) Marked(t tree.Tree, root string) ([]File, error) {
 // walk is one traversal of a tree.
 type walk struct {
 	index *Index
-	tree  tree.Tree
+	files Files
 	found []File
 }
 
-// directory reports whether there are markers below dir.
+// directory reports whether there is something below dir.
 func (w *walk) directory(dir, hash string) (bool, error) {
-	entries, known := w.index.trees.Get(hash)
-	if known {
+	if strings.Count(dir, "/") >= maxDepth {
+		return w.skip(dir, TooDeep)
+	}
+	if entries, known := w.index.trees.Get(hash); known && hash != "" {
 		_, err := w.entries(dir, entries.([]tree.Entry))
 		return len(entries.([]tree.Entry)) > 0, err
 	}
-	all, err := w.tree.ReadDir(dir)
+	all, err := w.files.ReadDir(dir)
 	if err != nil {
 		return false, fmt.Errorf("reading directory %s: %w", dir, err)
 	}
@@ -76,22 +116,17 @@ func (w *walk) directory(dir, hash string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	w.index.trees.Add(hash, marked)
+	if hash != "" {
+		w.index.trees.Add(hash, marked)
+	}
 	return len(marked) > 0, nil
 }
 
-// entries visits the entries of dir and returns those with markers.
+// entries visits the entries of dir and returns those with something.
 func (w *walk) entries(dir string, entries []tree.Entry) ([]tree.Entry, error) {
 	var marked []tree.Entry
 	for _, e := range entries {
-		var has bool
-		var err error
-		switch {
-		case e.Mode == tree.Dir:
-			has, err = w.directory(path.Join(dir, e.Name), e.Hash)
-		case e.Mode.IsFile() && mayHoldMarkers(e.Name):
-			has, err = w.file(path.Join(dir, e.Name), e.Hash)
-		}
+		has, err := w.entry(path.Join(dir, e.Name), e)
 		if err != nil {
 			return nil, err
 		}
@@ -102,22 +137,61 @@ func (w *walk) entries(dir string, entries []tree.Entry) ([]tree.Entry, error) {
 	return marked, nil
 }
 
-// file reports whether the file has markers.
+func (w *walk) entry(name string, e tree.Entry) (bool, error) {
+	switch {
+	case e.Mode == tree.Dir && unsafe(e.Name), e.Mode.IsFile() && mayHoldMarkers(e.Name) && unsafe(e.Name):
+		return w.skip(name, UnsafePath)
+	case e.Mode == tree.Dir:
+		return w.directory(name, e.Hash)
+	case e.Mode.IsFile() && mayHoldMarkers(e.Name):
+		return w.file(name, e.Hash)
+	}
+	return false, nil
+}
+
+// file reports whether the file has something.
 func (w *walk) file(name, hash string) (bool, error) {
-	markers, known := w.index.blobs.Get(hash)
-	if !known {
-		content, err := w.tree.ReadFile(name)
+	var in found
+	if known, ok := w.index.blobs.Get(hash); ok && hash != "" {
+		in = known.(found)
+	} else {
+		content, err := w.files.ReadFile(name)
+		if errors.Is(err, fs.ErrPermission) {
+			return w.skip(name, Unreadable)
+		}
 		if err != nil {
 			return false, fmt.Errorf("reading file %s: %w", name, err)
 		}
-		markers = edit.Scan(content)
-		w.index.blobs.Add(hash, markers)
+		if in = look(content); hash != "" {
+			w.index.blobs.Add(hash, in)
+		}
 	}
-	if len(markers.([]edit.Marker)) == 0 {
-		return false, nil
+	if in.something() {
+		w.found = append(w.found, File{Path: name, found: in})
 	}
-	w.found = append(w.found, File{Path: name, Markers: markers.([]edit.Marker)})
+	return in.something(), nil
+}
+
+func (w *walk) skip(name string, why edit.Reason) (bool, error) {
+	w.found = append(w.found, File{Path: name, found: found{Skip: why}})
 	return true, nil
+}
+
+// look finds the markers of a file.
+func look(content []byte) found {
+	if len(content) <= maxFile {
+		return found{Markers: edit.Scan(content)}
+	}
+	if strings.Contains(string(content), "$imagepolicy") {
+		return found{Skip: TooLarge}
+	}
+	return found{}
+}
+
+// unsafe reports names that Git does not write to a disk, or that would mean
+// something else as part of a path.
+func unsafe(name string) bool {
+	return name == "" || name == "." || name == ".." || strings.EqualFold(name, ".git") || strings.ContainsAny(name, "/\x00\\")
 }
 
 func mayHoldMarkers(name string) bool {

@@ -2,39 +2,11 @@ package writeback
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
-	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/writeback/edit"
 )
-
-// FileReport says what came of each marker of a file.
-type FileReport struct {
-	Path     string
-	Outcomes []edit.Outcome
-}
-
-// Report says what came of every marker at or below the automation's path, in
-// order of file and line.
-type Report []FileReport
-
-// NearMisses are the comments that mean to be markers and the markers on
-// something that cannot be set. Someone should mend them.
-func (r Report) NearMisses() []string {
-	var misses []string
-	for _, file := range r {
-		for _, o := range file.Outcomes {
-			switch o.Skip {
-			case "", edit.UnknownPolicy, edit.OtherNamespace, edit.MissingPart:
-			default:
-				misses = append(misses, fmt.Sprintf("%s:%d: %s", file.Path, o.Line, o.Skip))
-			}
-		}
-	}
-	return misses
-}
 
 // HeldError means that a marker asks for a part of an image that the policy's
 // choice does not have: a digest, when the policy reflects none. None of the
@@ -43,58 +15,111 @@ type HeldError struct {
 	Where []string // "file:line: setter"
 }
 
-// Error names every place.
+// maxNamed is how many places an error names.
+const maxNamed = 10
+
+// Error names the places and what helps.
 func (e *HeldError) Error() string {
-	return fmt.Sprintf("%s: %s", edit.ErrMissingPart, strings.Join(e.Where, ", "))
+	named, more := e.Where, ""
+	if len(named) > maxNamed {
+		named, more = named[:maxNamed], fmt.Sprintf(" and %d more", len(e.Where)-maxNamed)
+	}
+	return fmt.Sprintf("%s: %s%s; for a digest, set spec.digestReflectionPolicy of the policy to IfNotPresent or Always",
+		edit.ErrMissingPart, strings.Join(named, ", "), more)
 }
 
 // Unwrap makes it an [edit.ErrMissingPart].
 func (e *HeldError) Unwrap() error { return edit.ErrMissingPart }
 
-// plan is what one commit should do.
-type plan struct {
-	contents map[string][]byte
-	changed  Changed
-	report   Report
-	held     *HeldError // nil unless a policy is held back
+// Planned is what a run would do.
+type Planned struct {
+	// Contents are the new contents of the files that change, by path.
+	Contents map[string][]byte
+	Changed  Changed
+	Report   Report
+	// Held is not nil when a marker asks for a part that an image lacks.
+	Held *HeldError
+}
+
+// Plan says what a run would do to the files at or below root, and does nothing.
+// It needs no Git and no cluster: files may be an [OpenDirectory] or any
+// [github.com/sluice-cd/sluice/internal/tree.Tree].
+//
+//	dir, err := writeback.OpenDirectory("./fleet")
+//	planned, err := writeback.Plan(dir, "apps", writeback.Policies{
+//		Namespace: "apps", Chosen: map[string]edit.Image{"app": {Name: "app", Tag: "2"}}})
+//	for _, line := range planned.Report.Lines() { ... }
+func Plan(files Files, root string, policies Policies) (Planned, error) {
+	marked, err := NewIndex().Marked(files, root)
+	if err != nil {
+		return Planned{}, err
+	}
+	return newPlan(files, marked, policies)
 }
 
 // newPlan edits the marked files that are out of date, and reads no others.
-func newPlan(t tree.Tree, files []File, images edit.Images) (plan, error) {
-	images, held := hold(files, images)
-	p := plan{contents: map[string][]byte{}, held: held}
-	for _, file := range files {
+func newPlan(files Files, marked []File, policies Policies) (Planned, error) {
+	lacking, held := missingParts(marked, policies.images())
+	p := Planned{Contents: map[string][]byte{}, Held: held}
+	images := policies.writable(lacking)
+	for _, file := range marked {
 		outcomes := edit.Plan(file.Markers, images)
 		if slices.ContainsFunc(outcomes, edit.Outcome.Changed) {
-			content, err := t.ReadFile(file.Path)
+			content, err := files.ReadFile(file.Path)
 			if err != nil {
-				return plan{}, fmt.Errorf("reading file %s: %w", file.Path, err)
+				return Planned{}, fmt.Errorf("reading file %s: %w", file.Path, err)
 			}
 			var edited []byte
 			if edited, outcomes, err = edit.Apply(content, images); err != nil {
-				return plan{}, fmt.Errorf("editing file %s: %w", file.Path, err)
+				return Planned{}, fmt.Errorf("editing file %s: %w", file.Path, err)
 			}
 			p.take(file.Path, edited, outcomes)
 		}
-		p.report = append(p.report, FileReport{Path: file.Path, Outcomes: outcomes})
+		explain(outcomes, edit.Plan(file.Markers, policies.images()), policies, lacking)
+		p.Report = append(p.Report, FileReport{Path: file.Path, Skip: file.Skip, Outcomes: outcomes})
 	}
 	return p, nil
 }
 
-func (p *plan) take(name string, edited []byte, outcomes []edit.Outcome) {
+func (p *Planned) take(name string, edited []byte, outcomes []edit.Outcome) {
 	for _, o := range outcomes {
 		if o.Changed() {
-			p.contents[name] = edited
-			p.changed.add(name, o)
+			p.Contents[name] = edited
+			p.Changed.add(name, o)
 		}
 	}
 }
 
-// hold takes out the policies whose image lacks a part that some marker wants.
-func hold(files []File, images edit.Images) (edit.Images, *HeldError) {
+// explain says why the markers of policies that are not written are left alone:
+// wished is what would come of them if all choices were written.
+func explain(outcomes, wished []edit.Outcome, policies Policies, lacking map[string]bool) {
+	for i, o := range outcomes {
+		if o.Skip != edit.UnknownPolicy {
+			continue
+		}
+		policy := o.Setter.Policy
+		switch why, known := policies.Absent[policy]; {
+		case wished[i].Skip != edit.UnknownPolicy && wished[i].Skip != "":
+			outcomes[i] = wished[i]
+		case lacking[policy]:
+			outcomes[i].Skip, outcomes[i].New = Incomplete, wished[i].New
+		case policies.Held[policy]:
+			outcomes[i] = wished[i]
+			if wished[i].Changed() {
+				outcomes[i].Skip = Reverted
+			}
+		case known:
+			outcomes[i].Skip = why
+		}
+	}
+}
+
+// missingParts are the policies whose image lacks a part that some marker wants,
+// and where.
+func missingParts(marked []File, images edit.Images) (map[string]bool, *HeldError) {
 	var held *HeldError
-	chosen := maps.Clone(images.ByPolicy)
-	for _, file := range files {
+	lacking := map[string]bool{}
+	for _, file := range marked {
 		for _, o := range edit.Plan(file.Markers, images) {
 			if o.Skip != edit.MissingPart {
 				continue
@@ -103,8 +128,8 @@ func hold(files []File, images edit.Images) (edit.Images, *HeldError) {
 				held = &HeldError{}
 			}
 			held.Where = append(held.Where, fmt.Sprintf("%s:%d: %s", file.Path, o.Line, o.Setter))
-			delete(chosen, o.Setter.Policy)
+			lacking[o.Setter.Policy] = true
 		}
 	}
-	return edit.Images{Namespace: images.Namespace, ByPolicy: chosen}, held
+	return lacking, held
 }

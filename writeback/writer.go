@@ -12,7 +12,6 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-cd/sluice/internal/git"
-	"github.com/sluice-cd/sluice/writeback/edit"
 )
 
 // Bounds of the race against other writers of the branch.
@@ -31,9 +30,9 @@ type Request struct {
 	// they differ and Push exists, it is extended; else it is made.
 	Checkout, Push string
 	// Path limits the run to a directory or a file; "" is everything.
-	Path   string
-	Images edit.Images
-	Author git.Signature // its time is set by the writer
+	Path     string
+	Policies Policies
+	Author   git.Signature // its time is set by the writer
 	// Message renders the commit message.
 	Message func(Changed) (string, error)
 }
@@ -116,39 +115,39 @@ func (w *Writer) attempt(ctx context.Context, mirror *git.Mirror, req Request) (
 	if err != nil {
 		return Result{}, fmt.Errorf("%w: %w", ErrUpdate, err)
 	}
-	p, err := newPlan(files, marked, req.Images)
+	p, err := newPlan(files, marked, req.Policies)
 	if err != nil {
 		return Result{}, fmt.Errorf("%w: %w", ErrUpdate, err)
 	}
-	result := Result{Source: at.source, Report: p.report, Held: p.held}
-	if len(p.contents) == 0 {
+	result := Result{Source: at.source, Report: p.Report, Held: p.Held}
+	if len(p.Contents) == 0 {
 		return result, nil
 	}
-	return w.commit(ctx, mirror, req, step{heads: at, plan: p, result: result})
+	return w.commit(ctx, mirror, req, step{heads: at, Planned: p, result: result})
 }
 
 // step is an attempt that has something to write.
 type step struct {
 	heads
-	plan
+	Planned
 	result Result
 }
 
 func (w *Writer) commit(ctx context.Context, mirror *git.Mirror, req Request, s step) (Result, error) {
-	message, err := req.Message(s.changed)
+	message, err := req.Message(s.Changed)
 	if err != nil {
 		return s.result, err
 	}
 	author := req.Author
 	author.When = w.clock.Now()
-	commit, err := mirror.Write(ctx, s.base, s.contents, git.CommitInfo{Author: author, Committer: author, Message: message})
+	commit, err := mirror.Write(ctx, s.base, s.Contents, git.CommitInfo{Author: author, Committer: author, Message: message})
 	if err != nil {
 		return s.result, fmt.Errorf("writing a commit on %s: %w", s.base, err)
 	}
-	if err := mirror.Push(ctx, refOf(req.Push), s.old, commit); err != nil {
+	if err := mirror.Push(ctx, nil, git.RefUpdate{Ref: refOf(req.Push), Old: s.old, New: commit}); err != nil {
 		return s.result, fmt.Errorf("pushing %s to branch %s: %w", commit.String()[:7], req.Push, err)
 	}
-	s.result.Commit, s.result.Message, s.result.Changed = commit, message, s.changed
+	s.result.Commit, s.result.Message, s.result.Changed = commit, message, s.Changed
 	if req.Push == req.Checkout {
 		s.result.Source = commit
 	}

@@ -29,8 +29,8 @@ func newWriter(t *testing.T) *writeback.Writer {
 func request(repo *gitserver.Repo, tag string) writeback.Request {
 	return writeback.Request{
 		Remote: git.Remote{URL: repo.URL}, Checkout: "main", Push: "main",
-		Images: edit.Images{Namespace: "apps", ByPolicy: map[string]edit.Image{"app": {Name: "app", Tag: tag}}},
-		Author: git.Signature{Name: "bot", Email: "bot@example.com"},
+		Policies: writeback.Policies{Namespace: "apps", Chosen: map[string]edit.Image{"app": {Name: "app", Tag: tag}}},
+		Author:   git.Signature{Name: "bot", Email: "bot@example.com"},
 		Message: func(c writeback.Changed) (string, error) {
 			return "Set " + strings.Join(c.Files(), " "), nil
 		},
@@ -128,7 +128,7 @@ func TestRunPushesToAnotherBranch(t *testing.T) {
 		t.Errorf("the branch starts at %s, source %s, want %s", parent, made.Source, base)
 	}
 	moved := repo.Commit("main", gitserver.Files{"b.yaml": marked})
-	req.Images.ByPolicy["app"] = edit.Image{Name: "app", Tag: "3"}
+	req.Policies.Chosen["app"] = edit.Image{Name: "app", Tag: "3"}
 	extended, err := w.Run(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +149,7 @@ func TestRunHoldsAPolicyThatLacksADigest(t *testing.T) {
 	})
 	before := repo.File("main", "a.yaml")
 	req := request(repo, "2")
-	req.Images.ByPolicy["other"] = edit.Image{Name: "other", Tag: "2"}
+	req.Policies.Chosen["other"] = edit.Image{Name: "other", Tag: "2"}
 
 	result, err := newWriter(t).Run(t.Context(), req)
 
@@ -269,7 +269,7 @@ func TestWritersRace(t *testing.T) {
 // controller would.
 func release(ctx context.Context, w *writeback.Writer, repo *gitserver.Repo, i, n int) error {
 	req := request(repo, "")
-	req.Images.ByPolicy = map[string]edit.Image{fmt.Sprintf("p%d", i): {Name: "app", Tag: fmt.Sprint(n)}}
+	req.Policies.Chosen = map[string]edit.Image{fmt.Sprintf("p%d", i): {Name: "app", Tag: fmt.Sprint(n)}}
 	req.Message = func(writeback.Changed) (string, error) { return fmt.Sprintf("p%d to %d", i, n), nil }
 	for {
 		result, err := w.Run(ctx, req)

@@ -59,7 +59,7 @@ func (r *Reconciler) observe(ctx context.Context, a *imagev1.ImageUpdateAutomati
 		chosen: chosen, timeout: defaultTimeout,
 		request: writeback.Request{
 			Remote: git.Remote{URL: repo.Spec.URL, Auth: auth}, Checkout: checkout, Push: push,
-			Images: imagesOf(a.Namespace, chosen), Message: message,
+			Policies: imagesOf(a.Namespace, chosen), Message: message,
 			Author: git.Signature{Name: author.Name, Email: author.Email},
 		},
 	}

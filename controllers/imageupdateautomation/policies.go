@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/writeback"
 	"github.com/sluice-cd/sluice/writeback/edit"
 )
 
@@ -48,10 +49,10 @@ func (r *Reconciler) observePolicies(ctx context.Context, a *imagev1.ImageUpdate
 }
 
 // imagesOf are the chosen images as the editor takes them.
-func imagesOf(namespace string, chosen imagev1.ObservedPolicies) edit.Images {
-	images := edit.Images{Namespace: namespace, ByPolicy: map[string]edit.Image{}}
+func imagesOf(namespace string, chosen imagev1.ObservedPolicies) writeback.Policies {
+	images := writeback.Policies{Namespace: namespace, Chosen: map[string]edit.Image{}}
 	for policy, ref := range chosen {
-		images.ByPolicy[policy] = edit.Image{Name: ref.Name, Tag: ref.Tag, Digest: ref.Digest}
+		images.Chosen[policy] = edit.Image{Name: ref.Name, Tag: ref.Tag, Digest: ref.Digest}
 	}
 	return images
 }

@@ -15,6 +15,10 @@
 // here) and after it (this scalar changed, nothing else did). Where it is not,
 // as in a Helm template, only lines that can be read in one way are edited.
 //
+// A literal block scalar that holds YAML, as a patch in a kustomization does, is
+// read like a file of its own. In a folded one a comment is text, so it is left
+// alone. What a parser costs is bounded: see [MaxSize] and [MaxDocument].
+//
 // Every marker is accounted for: it is set, it is up to date already, or there
 // is a Reason why it was left alone.
 package edit

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
@@ -80,11 +81,20 @@ func checkLines(t *testing.T, before, after []byte, outcomes []edit.Outcome) {
 		if !changed[i+1] {
 			t.Fatalf("line %d changed without a change: %q -> %q", i+1, old[i], edited[i])
 		}
-		tail := old[i][bytes.LastIndexByte(old[i][:bytes.Index(old[i], []byte("$imagepolicy"))], '#'):]
-		if !bytes.HasSuffix(edited[i], tail) {
+		if tail := markerComment(old[i]); !bytes.HasSuffix(edited[i], tail) {
 			t.Fatalf("line %d: the comment changed: %q -> %q", i+1, old[i], edited[i])
 		}
 	}
+}
+
+// markerComment is the comment of a line with a marker. Where the marker is on
+// the line above there is none.
+func markerComment(line []byte) []byte {
+	at := max(bytes.Index(line, []byte("$imagepolicy")), bytes.Index(line, []byte("$ref")))
+	if at < 0 {
+		return nil
+	}
+	return line[bytes.LastIndexByte(line[:at], '#'):]
 }
 
 // yamlLines splits as YAML 1.1 does, keeping the breaks.
@@ -111,13 +121,34 @@ func yamlLines(content []byte) [][]byte {
 }
 
 // checkMeaning reads both files in full, if the first can be read, and expects
-// the changed values and no other difference, in order.
+// the changed values and no other difference.
 func checkMeaning(t *testing.T, before, after []byte, outcomes []edit.Outcome) {
 	t.Helper()
 	was, err := scalars(before)
 	if err != nil {
 		return
 	}
+	changes := map[int]edit.Outcome{}
+	for _, o := range outcomes {
+		if o.Changed() {
+			changes[o.Line] = o
+		}
+	}
+	compareScalars(t, was, after, reading{changes: changes})
+	if len(changes) > 0 {
+		t.Fatalf("announced but not done: %+v", changes)
+	}
+}
+
+// reading is a comparison that starts behind a line; it takes out the changes
+// that it finds.
+type reading struct {
+	offset  int
+	changes map[int]edit.Outcome
+}
+
+func compareScalars(t *testing.T, was []*yaml.Node, after []byte, r reading) {
+	t.Helper()
 	is, err := scalars(after)
 	if err != nil {
 		t.Fatalf("not YAML any more: %v\n%q", err, after)
@@ -125,27 +156,45 @@ func checkMeaning(t *testing.T, before, after []byte, outcomes []edit.Outcome) {
 	if len(was) != len(is) {
 		t.Fatalf("%d scalars became %d", len(was), len(is))
 	}
-	var changes []edit.Outcome
-	for _, o := range outcomes {
-		if o.Changed() {
-			changes = append(changes, o)
+	for i := range was {
+		switch {
+		case was[i].Line != is[i].Line:
+			t.Fatalf("%q moved from line %d to %d", was[i].Value, was[i].Line, is[i].Line)
+		case was[i].Value == is[i].Value && was[i].ShortTag() == is[i].ShortTag():
+		case was[i].Style&is[i].Style&yaml.LiteralStyle != 0:
+			compareLiterals(t, was[i].Value, is[i].Value, reading{r.offset + was[i].Line, r.changes})
+		default:
+			o, ok := r.changes[r.offset+is[i].Line]
+			if !ok || o.New != is[i].Value || o.Old != was[i].Value || is[i].ShortTag() != "!!str" {
+				t.Fatalf("line %d: %q became %s %q, change %+v", r.offset+is[i].Line, was[i].Value, is[i].ShortTag(), is[i].Value, o)
+			}
+			delete(r.changes, r.offset+is[i].Line)
 		}
 	}
-	for i := range was {
-		if was[i].Line != is[i].Line {
-			t.Fatalf("%q moved from line %d to %d", was[i].Value, was[i].Line, is[i].Line)
-		}
-		if was[i].Value == is[i].Value && was[i].ShortTag() == is[i].ShortTag() {
+}
+
+// compareLiterals compares the texts of literal block scalars, as YAML if they
+// are that and by line if not.
+func compareLiterals(t *testing.T, before, after string, r reading) {
+	t.Helper()
+	old, edited := strings.Split(before, "\n"), strings.Split(after, "\n")
+	if len(old) != len(edited) {
+		t.Fatalf("a block of %d lines got %d", len(old), len(edited))
+	}
+	was, err := scalars([]byte(before))
+	if err == nil {
+		compareScalars(t, was, []byte(after), r)
+		return
+	}
+	for i := range old {
+		if old[i] == edited[i] {
 			continue
 		}
-		if len(changes) == 0 || changes[0].Line != is[i].Line || changes[0].New != is[i].Value ||
-			changes[0].Old != was[i].Value || is[i].ShortTag() != "!!str" {
-			t.Fatalf("line %d: %q became %s %q, outcomes %+v", is[i].Line, was[i].Value, is[i].ShortTag(), is[i].Value, outcomes)
+		o, ok := r.changes[r.offset+i+1]
+		if !ok || !strings.Contains(edited[i], o.New) {
+			t.Fatalf("line %d: %q became %q, change %+v", r.offset+i+1, old[i], edited[i], o)
 		}
-		changes = changes[1:]
-	}
-	if len(changes) > 0 {
-		t.Fatalf("announced but not done: %+v", changes)
+		delete(r.changes, r.offset+i+1)
 	}
 }
 

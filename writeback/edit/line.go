@@ -8,13 +8,40 @@ type line struct {
 	text          []byte
 }
 
-// splitLines splits where the YAML parser does, so that both count alike: at
-// LF, CRLF and CR, and at the Unicode breaks NEL, LS and PS.
-func splitLines(content []byte) []line {
-	var lines []line
-	for start := 0; start < len(content); {
+// document is where one YAML document of a file is, and the number of its first
+// line.
+type document struct{ first, start, end int }
+
+// splitDocuments divides a file at the "---" that start a document. Nothing can
+// hide one: not even a block scalar may contain it at the start of a line.
+func splitDocuments(content []byte) []document {
+	var documents []document
+	at := document{first: 1}
+	for start, number := 0, 1; start < len(content); number++ {
 		length, width := nextBreak(content[start:])
-		lines = append(lines, line{number: len(lines) + 1, start: start, text: content[start : start+length]})
+		if start > at.start && startsDocument(content[start:start+length]) {
+			documents = append(documents, at)
+			at = document{first: number, start: start}
+		}
+		start += length + width
+		at.end = start
+	}
+	if at.end > at.start {
+		documents = append(documents, at)
+	}
+	return documents
+}
+
+// text is the part of the file that the document covers.
+func (d document) text(content []byte) []byte { return content[d.start:d.end] }
+
+// lines splits where the YAML parser does, so that both count alike: at LF,
+// CRLF and CR, and at the Unicode breaks NEL, LS and PS.
+func (d document) lines(content []byte) []line {
+	var lines []line
+	for start := d.start; start < d.end; {
+		length, width := nextBreak(content[start:d.end])
+		lines = append(lines, line{number: d.first + len(lines), start: start, text: content[start : start+length]})
 		start += length + width
 	}
 	return lines
@@ -42,23 +69,6 @@ func nextBreak(b []byte) (length, width int) {
 		}
 	}
 	return len(b), 0
-}
-
-// splitDocuments groups lines at the "---" that start a document. Nothing can
-// hide one: not even a block scalar may contain it at the start of a line.
-func splitDocuments(lines []line) [][]line {
-	var documents [][]line
-	first := 0
-	for i, l := range lines {
-		if i > first && startsDocument(l.text) {
-			documents = append(documents, lines[first:i])
-			first = i
-		}
-	}
-	if first < len(lines) {
-		documents = append(documents, lines[first:])
-	}
-	return documents
 }
 
 func startsDocument(text []byte) bool {

@@ -3,10 +3,26 @@ package edit
 import (
 	"bytes"
 	"encoding/json"
+	"regexp"
+	"strings"
 )
 
-// key is the member of the JSON object that makes a comment a marker.
-const key = "$imagepolicy"
+// A comment is a marker by a member of its JSON object: the short form or, as
+// Flux also takes it, a reference to a setter's definition.
+const (
+	key       = "$imagepolicy"
+	longKey   = "$ref"
+	setterRef = "#/definitions/io.k8s.cli.setters."
+)
+
+// hints are in every marker and near miss; they are searched for before
+// anything else is looked at.
+var hints = [][]byte{[]byte("$image"), []byte("io.k8s.cli.setters.")}
+
+// mayMark tells whether there may be a marker in the text.
+func mayMark(text []byte) bool {
+	return bytes.Contains(text, hints[0]) || bytes.Contains(text, hints[1])
+}
 
 // Reason says why a marker was left alone. It completes the sentence "skipped:".
 type Reason string
@@ -21,15 +37,18 @@ const (
 	TextAround   Reason = "the marker shares its comment with other text"
 	NotJSON      Reason = "the marker is not a JSON object"
 	BadSetter    Reason = "the marker is not namespace:name[:tag|:name|:digest]"
+	Misspelt     Reason = "the key of the marker is not spelled $imagepolicy"
 	OwnLine      Reason = "the marker is on a line of its own, not behind a value"
 
 	NoValue     Reason = "there is no value in front of the marker"
-	BlockScalar Reason = "the value is a block scalar"
+	BlockScalar Reason = "the value is a block scalar: write it on the line of its key, or mark a line in it"
+	Folded      Reason = "the line is part of a folded block scalar, where a comment is text: use | instead of >"
 	Template    Reason = "the value is a template expression"
-	Flow        Reason = "the value is a flow collection, or one of several on its line"
+	Flow        Reason = "the flow collection has more than one value on the line, or none"
 	Alias       Reason = "the value is an alias: mark its anchor instead"
 	Tagged      Reason = "the value has an explicit type other than !!str"
 	Multiline   Reason = "the line is part of a block scalar or of a value that spans lines"
+	TooLarge    Reason = "the file has more than 8 MiB, or the YAML document more than 1 MiB"
 	Unsupported Reason = "the line is neither \"key: value\" nor \"- value\""
 )
 
@@ -60,16 +79,25 @@ type span struct {
 	certain    bool // understood without a document around the line
 }
 
+// misspelt is a key that someone took for the right one.
+var misspelt = regexp.MustCompile(`(?i)["']?\$image[-_]?polic(y|ies)["']?\s*:`)
+
 // readComment says what a comment that follows a value means. It is not a
 // marker, and no near miss either, when found is false.
 func readComment(comment []byte) (setter Setter, skip Reason, found bool) {
-	if !bytes.Contains(comment, []byte(key)) || !bytes.ContainsRune(comment, '{') {
+	short := bytes.Contains(comment, []byte(key))
+	if !bytes.ContainsRune(comment, '{') || !short && !bytes.Contains(comment, hints[1]) && !misspelt.Match(comment) {
 		return Setter{}, "", false
 	}
 	body := bytes.TrimSpace(bytes.TrimLeft(comment, "#"))
 	value, ok := jsonSetter(body)
-	if !ok {
+	switch {
+	case !ok && short:
 		return Setter{}, whyNotJSON(body), true
+	case !ok && bytes.Contains(comment, hints[1]):
+		return Setter{}, "", false // a setter of another tool
+	case !ok:
+		return Setter{}, Misspelt, true
 	}
 	setter, err := ParseSetter(value)
 	if err != nil {
@@ -78,13 +106,18 @@ func readComment(comment []byte) (setter Setter, skip Reason, found bool) {
 	return setter, "", true
 }
 
+// jsonSetter reads both forms of a marker.
 func jsonSetter(body []byte) (string, bool) {
 	var object map[string]any
 	if err := json.Unmarshal(body, &object); err != nil {
 		return "", false
 	}
-	value, ok := object[key].(string)
-	return value, ok
+	if value, ok := object[key].(string); ok {
+		return value, true
+	}
+	ref, _ := object[longKey].(string)
+	value, ok := strings.CutPrefix(ref, setterRef)
+	return value, ok && strings.Contains(value, ":")
 }
 
 func whyNotJSON(body []byte) Reason {

@@ -36,37 +36,42 @@ func decode(text []byte) ([]*yaml.Node, error) {
 	}
 }
 
-// parse indexes the values of a document by where they start. Keys are left out.
-func parse(content []byte, lines []line) (map[position]located, error) {
-	documents, err := decode(stretch(content, lines))
-	if err != nil {
-		return nil, err
-	}
-	w := walker{offset: lines[0].number - 1, found: map[position]located{}}
-	for _, document := range documents {
-		w.walk(located{node: document})
-	}
-	return w.found, nil
-}
-
-// stretch is the part of the content that the lines cover.
-func stretch(content []byte, lines []line) []byte {
-	last := lines[len(lines)-1]
-	return content[lines[0].start : last.start+len(last.text)]
-}
-
-type walker struct {
+// nodes are the values of a text on the lines that matter. Keys are left out.
+type nodes struct {
 	offset int
-	found  map[position]located
+	matter map[int]bool         // by number of the line
+	values map[position]located // by where they start
+	blocks map[int]located      // block scalars by the line that they start on
 }
 
-// walk takes a node and what surrounds it.
-func (w walker) walk(at located) {
+// parse finds the values on some lines of a text whose first line has the number
+// first.
+func parse(text []byte, first int, matter map[int]bool) (nodes, error) {
+	documents, err := decode(text)
+	if err != nil {
+		return nodes{}, err
+	}
+	found := nodes{offset: first - 1, matter: matter, values: map[position]located{}, blocks: map[int]located{}}
+	for _, document := range documents {
+		found.add(located{node: document})
+	}
+	return found, nil
+}
+
+// add takes a node and what surrounds it.
+func (n nodes) add(at located) {
 	at.inFlow = at.inFlow || at.node.Style&yaml.FlowStyle != 0
 	step, first := 1, 0
 	switch at.node.Kind {
 	case yaml.ScalarNode:
-		w.found[position{at.node.Line + w.offset, at.node.Column}] = at
+		number := at.node.Line + n.offset
+		if !n.matter[number] {
+			return
+		}
+		n.values[position{number, at.node.Column}] = at
+		if isBlock(at.node) {
+			n.blocks[number] = at
+		}
 		return
 	case yaml.MappingNode:
 		step, first = 2, 1 // values only
@@ -75,7 +80,7 @@ func (w walker) walk(at located) {
 		}
 	}
 	for i := first; i < len(at.node.Content); i += step {
-		w.walk(located{at.node.Content[i], at.object, at.inFlow})
+		n.add(located{at.node.Content[i], at.object, at.inFlow})
 	}
 }
 

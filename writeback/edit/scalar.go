@@ -41,6 +41,9 @@ func readField(text []byte, comment int) (field, Reason) {
 	if f.start >= comment {
 		return field{}, NoValue
 	}
+	if start, end, ok := soleValue(text, f.start, comment); ok {
+		f.start, f.property, comment, f.certain = start, start, end, false
+	}
 	if skip = unreadable(text[f.start:comment]); skip != "" {
 		return field{}, skip
 	}
@@ -52,6 +55,36 @@ func readField(text []byte, comment int) (field, Reason) {
 		return field{}, Flow
 	}
 	return f, ""
+}
+
+// soleValue finds the value of a flow collection on this line that has only one,
+// such as [app:1] or {tag: 1.0}. Anything in it that might be a second makes it
+// none.
+func soleValue(text []byte, start, limit int) (from, to int, ok bool) {
+	end := start + len(bytes.TrimRight(text[start:limit], " \t"))
+	if end > start && text[end-1] == ',' {
+		end = start + len(bytes.TrimRight(text[start:end-1], " \t"))
+	}
+	shut := map[byte]byte{'[': ']', '{': '}'}[text[start]]
+	if shut == 0 || end-start < 3 || text[end-1] != shut || text[start+1] == '{' {
+		return 0, 0, false
+	}
+	from, to = skipBlanks(text, start+1), end-1
+	if shut == '}' {
+		colon := keyEnd(text, from, to)
+		if colon < 0 || !ordinaryKey.Match(text[from:colon]) {
+			return 0, 0, false
+		}
+		from = skipBlanks(text, colon+1)
+	}
+	if from >= to {
+		return 0, 0, false
+	}
+	style, closed := scanScalar(text, from, to)
+	if style == plain && bytes.ContainsAny(text[from:to], "[]{},#\"'") || closed != from+len(bytes.TrimRight(text[from:to], " \t")) {
+		return 0, 0, false
+	}
+	return from, to, true
 }
 
 // ordinaryKey is a key that means the same in any surroundings.
@@ -76,7 +109,7 @@ func skipKey(text []byte, comment int) (i int, certain bool, skip Reason) {
 	case bytes.HasPrefix(text[i:], []byte("{{")):
 		return 0, false, Template
 	case text[i] == '{' || text[i] == '[':
-		return 0, false, Flow
+		return i, false, ""
 	case text[i] == '?' && endsWord(text, i+1):
 		return 0, false, Unsupported
 	}

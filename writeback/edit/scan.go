@@ -2,98 +2,182 @@ package edit
 
 import (
 	"bytes"
+	"cmp"
+	"slices"
 	"strings"
 	"unicode/utf8"
+)
 
-	"go.yaml.in/yaml/v3"
+// Bounds of what is read. A parsed document takes up to two hundred times its
+// size in memory, and a repository may be malicious. An object of Kubernetes
+// cannot have more than about a mebibyte.
+const (
+	// MaxSize is the size in bytes of the largest file that is edited.
+	MaxSize = 8 << 20
+	// MaxDocument is the size in bytes of the largest YAML document in it.
+	MaxDocument = 1 << 20
+	// maxDepth is how many block scalars may be around a marker.
+	maxDepth = 4
 )
 
 // byteOrderMark may start a file; the parser does not count it as a column.
 var byteOrderMark = []byte("\xEF\xBB\xBF")
 
 // Scan finds the markers of a file, in order. It depends on the content only,
-// so its result may be kept for as long as the content's hash.
+// so its result may be kept for as long as the content's hash. Of a file or a
+// document that is too large only the first marker is reported.
 func Scan(content []byte) []Marker {
-	if !bytes.Contains(content, []byte(key)) {
+	if !mayMark(content) {
 		return nil
 	}
+	if len(content) > MaxSize {
+		return tooLarge(content, document{first: 1, end: len(content)})
+	}
 	var markers []Marker
-	for _, document := range splitDocuments(splitLines(content)) {
-		markers = append(markers, scanDocument(content, document)...)
+	for _, d := range splitDocuments(content) {
+		switch text := d.text(content); {
+		case !mayMark(text):
+		case len(text) > MaxDocument:
+			markers = append(markers, tooLarge(content, d)...)
+		default:
+			markers = append(markers, scanDocument(d.lines(content), text)...)
+		}
 	}
 	return markers
 }
 
-// scanDocument reads the lines first and then asks the parser, if there is
-// anything to ask it about and it understands the document at all.
-func scanDocument(content []byte, lines []line) []Marker {
-	var markers []Marker
-	var block blockTracker
-	for _, l := range lines {
-		inside := block.next(l.text)
-		m, found := scanLine(l)
-		if !found {
-			continue
+// tooLarge reports the line of the first marker, found without keeping any.
+func tooLarge(content []byte, d document) []Marker {
+	number := d.first
+	for start := d.start; start < d.end; number++ {
+		length, width := nextBreak(content[start:d.end])
+		if mayMark(content[start : start+length]) {
+			return []Marker{{Line: number, Skip: TooLarge}}
 		}
-		if inside {
-			m.Skip = Multiline
-		}
-		markers = append(markers, m)
+		start += length + width
 	}
-	if len(markers) == 0 {
+	return nil
+}
+
+// scanDocument reads a document, block scalars included.
+func scanDocument(lines []line, text []byte) []Marker {
+	markers := scanLines(lines, text, 0)
+	slices.SortFunc(markers, func(a, b Marker) int { return cmp.Compare(a.Line, b.Line) })
+	return markers
+}
+
+// scanLines reads the lines first and then asks the parser, if there is
+// anything to ask it about and it understands the text at all.
+func scanLines(lines []line, text []byte, depth int) []Marker {
+	own, blocks := splitBlocks(lines)
+	markers, above := scanOwn(own)
+	matter := map[int]bool{}
+	for _, m := range markers {
+		matter[m.Line] = true
+		matter[above[m.Line].number] = true
+	}
+	for i := range blocks {
+		blocks[i].markers = blocks[i].scan(depth)
+		matter[blocks[i].header.number] = matter[blocks[i].header.number] || blocks[i].marked()
+	}
+	if len(markers) == 0 && !slices.ContainsFunc(blocks, block.marked) {
 		return nil
 	}
-	nodes, err := parse(content, lines)
+	nodes, err := parse(text, lines[0].number, matter)
 	for i := range markers {
 		if err != nil {
 			distrust(&markers[i])
 			continue
 		}
+		if next, ok := above[markers[i].Line]; ok {
+			adopt(&markers[i], next, nodes)
+		}
 		settle(&markers[i], nodes)
+	}
+	for _, b := range blocks {
+		markers = append(markers, b.settle(nodes, err)...)
 	}
 	return markers
 }
 
+// scanOwn reads the lines that are not in a block scalar. Of a marker on a line
+// of its own it also tells what line follows: that may be its value.
+func scanOwn(lines []line) (markers []Marker, above map[int]line) {
+	above = map[int]line{}
+	for i, l := range lines {
+		m, found := scanLine(l)
+		if !found {
+			continue
+		}
+		markers = append(markers, m)
+		if m.Skip == OwnLine && i+1 < len(lines) && lines[i+1].number == l.number+1 && !mayMark(lines[i+1].text) {
+			above[l.number] = lines[i+1]
+		}
+	}
+	return markers, above
+}
+
 // scanLine reads a line on its own.
 func scanLine(l line) (Marker, bool) {
-	if !bytes.Contains(l.text, []byte(key)) {
+	if !mayMark(l.text) {
 		return Marker{}, false
 	}
-	text, shift := l.text, 0
-	if l.start == 0 && bytes.HasPrefix(text, byteOrderMark) {
-		shift = len(byteOrderMark)
-		text = text[shift:]
-	}
-	comment := commentStart(text)
+	l = l.withoutMark()
+	comment := commentStart(l.text)
 	if comment < 0 {
 		return Marker{}, false
 	}
 	m := Marker{Line: l.number}
 	var found bool
-	if m.Setter, m.Skip, found = readComment(text[comment:]); !found {
+	if m.Setter, m.Skip, found = readComment(l.text[comment:]); !found {
 		return Marker{}, false
 	}
-	f, skip := readField(text, comment)
-	if skip != "" {
-		if m.Skip == "" {
-			m.Skip = skip
-		}
-		return m, true
+	if skip := m.read(l, comment); m.Skip == "" {
+		m.Skip = skip
 	}
-	start := l.start + shift
-	m.span = span{
-		start: start + f.start, end: start + f.end, style: f.style,
-		column: utf8.RuneCount(text[:f.property]) + 1, certain: f.certain,
-	}
-	m.Value = unquote(text[f.start:f.end], f.style)
 	return m, true
+}
+
+// read finds the value on a line whose comment starts at comment.
+func (m *Marker) read(l line, comment int) Reason {
+	f, skip := readField(l.text, comment)
+	if skip != "" {
+		return skip
+	}
+	m.span = span{
+		start: l.start + f.start, end: l.start + f.end, style: f.style,
+		column: utf8.RuneCount(l.text[:f.property]) + 1, certain: f.certain,
+	}
+	m.Value = unquote(l.text[f.start:f.end], f.style)
+	return ""
+}
+
+// adopt gives a marker on a line of its own the value on the next line, if the
+// parser says that the comment belongs to that value and to nothing else: it is
+// an item of a sequence, or on a line of its own as well.
+func adopt(m *Marker, next line, nodes nodes) {
+	comment := commentStart(next.text)
+	if comment < 0 {
+		comment = len(next.text)
+	}
+	found := Marker{Line: next.number, Setter: m.Setter}
+	if found.read(next, comment) != "" {
+		return
+	}
+	at, ok := nodes.values[position{found.Line, found.span.column}]
+	if !ok {
+		return
+	}
+	if setter, skip, is := readComment([]byte(at.node.HeadComment)); is && skip == "" && setter == m.Setter {
+		*m = found
+	}
 }
 
 // settle checks a marker's value against the node that the parser found there,
 // and learns what object it is in. The value of a scalar in a flow collection
 // may be followed by a comma that a line alone cannot tell from its text.
-func settle(m *Marker, nodes map[position]located) {
-	at, ok := nodes[position{m.Line, m.span.column}]
+func settle(m *Marker, nodes nodes) {
+	at, ok := nodes.values[position{m.Line, m.span.column}]
 	if ok {
 		m.Object = at.object
 	}
@@ -101,7 +185,7 @@ func settle(m *Marker, nodes map[position]located) {
 	case m.Skip != "":
 	case !ok:
 		m.Skip = Multiline
-	case at.node.Kind != yaml.ScalarNode || at.node.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
+	case isBlock(at.node):
 		m.Skip = Unsupported
 	case at.node.Value == m.Value:
 		m.span.inFlow = at.inFlow
@@ -126,39 +210,11 @@ func distrust(m *Marker) {
 	}
 }
 
-// blockTracker follows the lines of block scalars by indentation.
-type blockTracker struct {
-	inside bool
-	parent int // columns: content is indented more than this
-}
-
-// next takes the next line and tells whether it is content of a block scalar.
-func (b *blockTracker) next(text []byte) bool {
-	indent := len(text) - len(bytes.TrimLeft(text, " "))
-	if b.inside {
-		if indent > b.parent || len(bytes.TrimSpace(text)) == 0 {
-			return true
-		}
-		b.inside = false
+// withoutMark drops the byte order mark of the file's first line.
+func (l line) withoutMark() line {
+	if l.start == 0 && bytes.HasPrefix(l.text, byteOrderMark) {
+		l.start += len(byteOrderMark)
+		l.text = l.text[len(byteOrderMark):]
 	}
-	end := commentStart(text)
-	if end < 0 {
-		end = len(text)
-	}
-	words := bytes.Fields(text[:end])
-	if len(words) == 0 || !isBlockHeader(words[len(words)-1]) {
-		return false
-	}
-	b.inside, b.parent = true, indent
-	for i := indent; i < end && text[i] == '-' && endsWord(text, i+1); {
-		if i = skipBlanks(text, i+1); i < end && text[i] != '|' && text[i] != '>' {
-			b.parent = i
-		}
-	}
-	return false
-}
-
-// isBlockHeader recognises "|" and ">" with their indicators.
-func isBlockHeader(word []byte) bool {
-	return (word[0] == '|' || word[0] == '>') && len(bytes.Trim(word[1:], "+-123456789")) == 0
+	return l
 }

@@ -1,6 +1,10 @@
 package edit
 
-import "go.yaml.in/yaml/v3"
+import (
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
 
 // onlyMarked asks the parser whether the edit did what it should: in every
 // document that was valid, the changed fields read as their new values, as
@@ -12,39 +16,20 @@ func onlyMarked(before, after []byte, outcomes []Outcome) bool {
 			want[o.Line] = o.New
 		}
 	}
-	old, edited := splitDocuments(splitLines(before)), splitDocuments(splitLines(after))
+	old, edited := splitDocuments(before), splitDocuments(after)
 	if len(old) != len(edited) {
 		return false
 	}
 	for i := range old {
-		if !touches(old[i], want) {
+		if !mayMark(old[i].text(before)) || string(old[i].text(before)) == string(edited[i].text(after)) {
 			continue
 		}
-		was, err := decode(stretch(before, old[i]))
-		if err != nil {
-			continue
-		}
-		is, err := decode(stretch(after, edited[i]))
-		if err != nil || len(was) != len(is) {
+		c := comparison{offset: old[i].first - 1, want: want}
+		if !c.sameText(old[i].text(before), edited[i].text(after)) {
 			return false
-		}
-		c := comparison{offset: old[i][0].number - 1, want: want}
-		for j := range was {
-			if !c.same(was[j], is[j]) {
-				return false
-			}
 		}
 	}
 	return true
-}
-
-func touches(lines []line, want map[int]string) bool {
-	for _, l := range lines {
-		if _, ok := want[l.number]; ok {
-			return true
-		}
-	}
-	return false
 }
 
 // comparison walks two documents in step. On a line that should change, the one
@@ -52,6 +37,25 @@ func touches(lines []line, want map[int]string) bool {
 type comparison struct {
 	offset int
 	want   map[int]string
+}
+
+// sameText compares what the parser reads. A text that it could not read before
+// the edit tells nothing.
+func (c comparison) sameText(before, after []byte) bool {
+	was, err := decode(before)
+	if err != nil {
+		return true
+	}
+	is, err := decode(after)
+	if err != nil || len(was) != len(is) {
+		return false
+	}
+	for i := range was {
+		if !c.same(was[i], is[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 func (c comparison) same(was, is *yaml.Node) bool {
@@ -67,6 +71,25 @@ func (c comparison) same(was, is *yaml.Node) bool {
 	if was.Value == is.Value && was.ShortTag() == is.ShortTag() {
 		return true
 	}
+	if was.Style&is.Style&yaml.LiteralStyle != 0 && was.ShortTag() == is.ShortTag() {
+		return c.sameLiteral(was, is)
+	}
 	value, ok := c.want[was.Line+c.offset]
 	return ok && is.Value == value && is.ShortTag() == "!!str"
+}
+
+// sameLiteral compares literal block scalars: line by line, and as what they are
+// if they are YAML. The first line of the text follows that of its header.
+func (c comparison) sameLiteral(was, is *yaml.Node) bool {
+	inner := comparison{offset: c.offset + was.Line, want: c.want}
+	before, after := strings.Split(was.Value, "\n"), strings.Split(is.Value, "\n")
+	if len(before) != len(after) {
+		return false
+	}
+	for i := range before {
+		if _, ok := c.want[inner.offset+i+1]; before[i] != after[i] && !ok {
+			return false
+		}
+	}
+	return inner.sameText([]byte(was.Value), []byte(is.Value))
 }

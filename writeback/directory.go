@@ -1,0 +1,124 @@
+package writeback
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/sluice-cd/sluice/internal/tree"
+)
+
+// Directory is a local directory to plan on. It follows no symlinks and reads
+// nothing outside of the directory; what is neither a file nor a directory, and
+// Git's own .git, it does not have.
+type Directory struct{ root *os.Root }
+
+// OpenDirectory opens a local directory. Close it when it is no longer needed.
+func OpenDirectory(name string) (*Directory, error) {
+	root, err := os.OpenRoot(name)
+	if err != nil {
+		return nil, fmt.Errorf("opening directory %s: %w", name, err)
+	}
+	return &Directory{root: root}, nil
+}
+
+// Close lets go of the directory.
+func (d *Directory) Close() error { return d.root.Close() }
+
+// Stat implements [Files]. A path that runs through a symlink does not exist.
+func (d *Directory) Stat(name string) (tree.Entry, error) {
+	parts, err := tree.Split(name)
+	if err != nil {
+		return tree.Entry{}, err
+	}
+	at := tree.Entry{Name: ".", Mode: tree.Dir}
+	for i, part := range parts {
+		if at.Mode != tree.Dir {
+			return tree.Entry{}, &fs.PathError{Op: "open", Path: name, Err: tree.ErrNotDir}
+		}
+		info, err := d.root.Lstat(path.Join(parts[:i+1]...))
+		if err != nil {
+			return tree.Entry{}, err
+		}
+		at = tree.Entry{Name: part, Mode: modeOf(info.Mode())}
+	}
+	return at, nil
+}
+
+// ReadDir implements [Files].
+func (d *Directory) ReadDir(name string) ([]tree.Entry, error) {
+	if err := d.expect(name, tree.Dir); err != nil {
+		return nil, err
+	}
+	dir, err := d.root.Open(path.Clean(name))
+	if err != nil {
+		return nil, err
+	}
+	listed, err := dir.ReadDir(-1)
+	if err = errors.Join(err, dir.Close()); err != nil {
+		return nil, err
+	}
+	var entries []tree.Entry
+	for _, e := range listed {
+		if mode := modeOf(e.Type()); mode != 0 && e.Name() != ".git" {
+			entries = append(entries, tree.Entry{Name: e.Name(), Mode: mode})
+		}
+	}
+	slices.SortFunc(entries, func(a, b tree.Entry) int { return strings.Compare(a.Name, b.Name) })
+	return entries, nil
+}
+
+// ReadFile implements [Files].
+func (d *Directory) ReadFile(name string) ([]byte, error) {
+	if err := d.expect(name, tree.File); err != nil {
+		return nil, err
+	}
+	file, err := d.root.Open(path.Clean(name))
+	if err != nil {
+		return nil, err
+	}
+	content, err := io.ReadAll(io.LimitReader(file, maxRead))
+	return content, errors.Join(err, file.Close())
+}
+
+// maxRead bounds what of a file is read. It only has to be more than a file may
+// have to be edited.
+const maxRead = 8 * maxFile
+
+// WriteFile replaces the content of a file that is there, and keeps its mode.
+func (d *Directory) WriteFile(name string, content []byte) error {
+	if err := d.expect(name, tree.File); err != nil {
+		return err
+	}
+	file, err := d.root.OpenFile(path.Clean(name), os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(content)
+	return errors.Join(err, file.Close())
+}
+
+func (d *Directory) expect(name string, want tree.Mode) error {
+	at, err := d.Stat(name)
+	if err == nil && at.Mode != want {
+		err = &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	}
+	return err
+}
+
+func modeOf(mode fs.FileMode) tree.Mode {
+	switch {
+	case mode.IsDir():
+		return tree.Dir
+	case mode.IsRegular():
+		return tree.File
+	case mode&fs.ModeSymlink != 0:
+		return tree.Symlink
+	}
+	return 0
+}

@@ -1,0 +1,55 @@
+package writeback
+
+import (
+	"maps"
+
+	"github.com/sluice-cd/sluice/writeback/edit"
+)
+
+// Why a marker of a policy is left alone, besides what is wrong with the marker
+// itself; the reasons of [edit.Reason] are the others.
+const (
+	// NotReady policies may still show an older choice.
+	NotReady edit.Reason = "the policy is not ready"
+	// NotSelected policies are left out by the automation's selector.
+	NotSelected edit.Reason = "the policy is not selected by the automation"
+	// Reverted choices were written once and undone by someone else.
+	Reverted edit.Reason = "the update was reverted and is held"
+	// Incomplete policies have another field that asks for a part that the image
+	// lacks. Half an image reference is a wrong one.
+	Incomplete edit.Reason = "another marker of the policy asks for a part that its image does not have"
+)
+
+// Policies are what a plan knows of the policies of one namespace.
+type Policies struct {
+	Namespace string
+	// Chosen are the images to write, by policy.
+	Chosen map[string]edit.Image
+	// Absent are the policies that exist and are not written, and why:
+	// [NotReady] or [NotSelected]. A policy in neither map does not exist.
+	Absent map[string]edit.Reason
+	// Held are the policies of Chosen whose image was reverted.
+	Held map[string]bool
+}
+
+// only is the same with no other policy to write.
+func (p Policies) only(policy string) Policies {
+	chosen := map[string]edit.Image{}
+	if image, ok := p.Chosen[policy]; ok {
+		chosen[policy] = image
+	}
+	p.Chosen = chosen
+	return p
+}
+
+// images are the choices, as the editor takes them.
+func (p Policies) images() edit.Images {
+	return edit.Images{Namespace: p.Namespace, ByPolicy: p.Chosen}
+}
+
+// writable are the choices that are neither held nor lack a part.
+func (p Policies) writable(lacking map[string]bool) edit.Images {
+	chosen := maps.Clone(p.Chosen)
+	maps.DeleteFunc(chosen, func(policy string, _ edit.Image) bool { return p.Held[policy] || lacking[policy] })
+	return edit.Images{Namespace: p.Namespace, ByPolicy: chosen}
+}
