@@ -2,7 +2,6 @@ package signature
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/google/go-containerregistry/pkg/name"
 )
@@ -47,11 +46,7 @@ func (c *cosign) Verify(ctx context.Context, ref name.Digest) (Evidence, error) 
 			}
 			err = unreadable{err}
 		}
-		if isFinding(err) {
-			seen.add(s.where, err)
-			continue
-		}
-		seen.outages = append(seen.outages, fmt.Errorf("reading %s: %w", s.where, err))
+		seen.note(s.where, err)
 		if ctx.Err() != nil {
 			break
 		}

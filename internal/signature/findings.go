@@ -26,8 +26,14 @@ type finding struct {
 	reason string
 }
 
-func (f *findings) add(where string, reason error) {
-	f.found = append(f.found, finding{where, shorten(reason.Error())})
+// note files an error about a signature: as why it does not count, or as an
+// outage.
+func (f *findings) note(where string, err error) {
+	if isFinding(err) {
+		f.found = append(f.found, finding{where, shorten(err.Error())})
+		return
+	}
+	f.outages = append(f.outages, fmt.Errorf("reading %s: %w", where, err))
 }
 
 // err is the verdict when nothing counted. It is ErrUnverified only if

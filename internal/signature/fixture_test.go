@@ -2,8 +2,10 @@ package signature
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log"
 	"net/http"
@@ -15,6 +17,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/notaryproject/notation-go/verifier/trustpolicy"
 	"github.com/sigstore/cosign/v3/pkg/oci"
 	"github.com/sigstore/cosign/v3/pkg/oci/mutate"
 	ociremote "github.com/sigstore/cosign/v3/pkg/oci/remote"
@@ -200,4 +204,47 @@ func accept(ctx context.Context, t *testing.T, v Verifier, image name.Digest) Ev
 	evidence, err := v.Verify(ctx, image)
 	must(t, err)
 	return evidence
+}
+
+// copyReferrers makes the referrers of one image say that they are about
+// another one.
+func (h *host) copyReferrers(from, to name.Digest) {
+	h.t.Helper()
+	index, err := remote.Referrers(from, h.opts...)
+	must(h.t, err)
+	list, err := index.IndexManifest()
+	must(h.t, err)
+	subject, err := remote.Head(to, h.opts...)
+	must(h.t, err)
+	for _, desc := range list.Manifests {
+		got, err := remote.Get(from.Context().Digest(desc.Digest.String()), h.opts...)
+		must(h.t, err)
+		fields := map[string]any{}
+		must(h.t, json.Unmarshal(got.Manifest, &fields))
+		fields["subject"] = subject
+		h.put(to, fields)
+	}
+}
+
+// put adds a manifest to the repository of an image.
+func (h *host) put(image name.Digest, fields map[string]any) {
+	h.t.Helper()
+	data, err := json.Marshal(fields)
+	must(h.t, err)
+	m := rawManifest(data)
+	must(h.t, remote.Put(image.Context().Digest(m.digest()), m, h.opts...))
+}
+
+// rawManifest is an image manifest as it is.
+type rawManifest []byte
+
+func (m rawManifest) RawManifest() ([]byte, error)        { return m, nil }
+func (m rawManifest) MediaType() (types.MediaType, error) { return types.OCIManifestSchema1, nil }
+func (m rawManifest) digest() string                      { return fmt.Sprintf("sha256:%x", sha256.Sum256(m)) }
+
+func parsePolicy(t *testing.T, text []byte) *trustpolicy.Document {
+	t.Helper()
+	var policy trustpolicy.Document
+	must(t, json.Unmarshal(text, &policy))
+	return &policy
 }

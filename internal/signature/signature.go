@@ -17,9 +17,11 @@
 // [ErrUnverified].
 //
 // Everything that is read comes from the registry, which is not trusted: what is
-// looked at is bounded in number, size and time. Nothing else is contacted, but
-// for the public Sigstore root (see [PublicGood]), and only where neither keys
-// nor a root of one's own are given.
+// looked at is bounded in number, size and time. Nothing else is contacted, with
+// two exceptions: the public Sigstore root (see [PublicGood]), where neither keys
+// nor a root of one's own are given, and the servers that a certificate names for
+// its revocation, where notation's trust policy trusts the certificate and wants
+// that checked.
 package signature
 
 import (
@@ -111,7 +113,8 @@ const defaultTimeout = 30 * time.Second
 
 // providers has every technology. Each reads what it trusts from Secrets.
 var providers = map[string]func(context.Context, request) (Verifier, error){
-	"cosign": newCosign,
+	"cosign":   newCosign,
+	"notation": newNotation,
 }
 
 // request is what a provider is made from.
