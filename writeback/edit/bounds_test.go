@@ -1,0 +1,89 @@
+package edit_test
+
+import (
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/sluice-cd/sluice/writeback/edit"
+)
+
+const marked = "image: app:1 # {\"$imagepolicy\": \"apps:app\"}\n"
+
+// TestHostileFilesCostNoMoreThanTheirSize reads what a malicious repository may
+// hold, close to the bound, in seconds and in a bounded part of a small pod.
+func TestHostileFilesCostNoMoreThanTheirSize(t *testing.T) {
+	const size = edit.MaxDocument - 2*len(marked) - 64
+	bomb := "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
+	for i := range 100 {
+		name := string(rune('a'+i%26)) + string(rune('a'+i/26))
+		bomb += name + ": &" + name + " [*a0, *a0, *a0, *a0, *a0, *a0, *a0, *a0, *a0]\n"
+	}
+	tests := map[string]string{
+		"aliases of aliases":         bomb,
+		"flow nested deep":           "x: " + strings.Repeat("[", size/2) + "\n",
+		"dashes nested deep":         "x:\n" + strings.Repeat("- ", size/2) + "\n",
+		"many small values":          "x: [" + strings.Repeat("a,", size/2-4) + "a]\n",
+		"many keys":                  strings.Repeat("a:\n", size/3),
+		"a very long line":           "x: " + strings.Repeat("a", size) + "\n",
+		"many comments":              strings.Repeat("#\n", size/2),
+		"an unclosed quote":          "x: \"" + strings.Repeat("a\n ", size/3),
+		"many markers":               strings.Repeat(marked, size/len(marked)),
+		"blocks in blocks in blocks": nested(600),
+	}
+	for name, text := range tests {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			images := edit.Images{Namespace: "apps", ByPolicy: map[string]edit.Image{"app": {Name: "app", Tag: "2"}}}
+			_, outcomes, err := edit.Apply([]byte(text+marked), images)
+			runtime.ReadMemStats(&after)
+			if err != nil || len(outcomes) == 0 {
+				t.Errorf("%d outcomes, error %v", len(outcomes), err)
+			}
+			if spent := (after.TotalAlloc - before.TotalAlloc) >> 20; spent > 800 {
+				t.Errorf("%d bytes: allocated %d MiB in all", len(text), spent)
+			}
+		})
+	}
+}
+
+// nested is a literal in a literal and so on, with a marker in each.
+func nested(depth int) string {
+	var text strings.Builder
+	for i := range depth {
+		text.WriteString(strings.Repeat(" ", i) + marked)
+		text.WriteString(strings.Repeat(" ", i) + "a: |\n")
+	}
+	return text.String()
+}
+
+func TestWhatIsTooLargeIsLeftAlone(t *testing.T) {
+	images := edit.Images{Namespace: "apps", ByPolicy: map[string]edit.Image{"app": {Name: "app", Tag: "2"}}}
+	filler := strings.Repeat("# filler\n", edit.MaxDocument/9+1)
+	tests := map[string]struct {
+		content string
+		want    []edit.Outcome // line, skip and new value only
+	}{
+		"a large document beside a small one": {
+			marked + "---\n" + filler + marked + marked,
+			[]edit.Outcome{{Line: 1, New: "app:2"}, {Line: 2 + edit.MaxDocument/9 + 2, Skip: edit.TooLarge}},
+		},
+		"a large file": {
+			strings.Repeat("---\n"+filler, 8) + marked, []edit.Outcome{{Line: 8*(edit.MaxDocument/9+2) + 1, Skip: edit.TooLarge}},
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, outcomes, err := edit.Apply([]byte(tc.content), images)
+			if err != nil || len(outcomes) != len(tc.want) {
+				t.Fatalf("outcomes %+v, error %v", outcomes, err)
+			}
+			for i, o := range outcomes {
+				if o.Line != tc.want[i].Line || o.Skip != tc.want[i].Skip || o.New != tc.want[i].New {
+					t.Errorf("got %+v, want %+v", o, tc.want[i])
+				}
+			}
+		})
+	}
+}
