@@ -24,26 +24,13 @@ func compileAlphabetical(choice imagev1.ImagePolicyChoice) (rule, error) {
 
 func (r letters) String() string { return "alphabetical " + r.order.String() }
 
-func (r letters) contest() contest { return &extremeText{order: r.order} }
+func (r letters) contest(room int) contest { return newPodium[string](r, room) }
 
-type extremeText struct {
-	order order
-	best  string
-	any   bool
-}
+func (r letters) weigh(text string) (string, verdict) { return text, accepted }
 
-func (c *extremeText) offer(text string) verdict {
-	if c.any {
-		switch sign := strings.Compare(text, c.best) * int(c.order); {
-		case sign == 0:
-			return equals
-		case sign < 0:
-			return trails
-		}
-	}
-	c.best, c.any = text, true
-	return leads
-}
+func (r letters) compare(a, b string) int { return strings.Compare(a, b) * int(r.order) }
+
+func (r letters) tie(a, b string) int { return firstText(a, b) }
 
 // order is the direction of a rule: the sign of the comparison that wins.
 type order int

@@ -5,32 +5,6 @@ import (
 	"strings"
 )
 
-// verdict is what became of one tag.
-type verdict int8
-
-const (
-	// leads: the text is better than every one before.
-	leads verdict = iota
-	// trails: a better text was seen before.
-	trails
-	// equals: the text is the best so far, again.
-	equals
-	// The rest are the reasons to drop a tag, in the order they are reported.
-	notMatching
-	notVersion
-	outOfRange
-	notNumber
-	verdicts
-)
-
-// reasons of dropped tags, as the end of a sentence that starts with a count.
-var reasons = [verdicts]string{
-	notMatching: "not matching spec.filterTags.pattern",
-	notVersion:  "not a semantic version",
-	outOfRange:  "outside the range",
-	notNumber:   "not a number",
-}
-
 // Decision is the tag that a policy chose, and the evidence.
 type Decision struct {
 	// Tag is the chosen tag, or empty when none qualifies.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/Masterminds/semver/v3"
+	"github.com/google/go-cmp/cmp"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 )
@@ -36,20 +37,65 @@ func FuzzParseNumber(f *testing.F) {
 // FuzzParseVersion compares with what Flux's parser documents: three dotted
 // parts, read leniently.
 func FuzzParseVersion(f *testing.F) {
-	for _, s := range []string{"1.2.3", "v1.2.3", "1.2", "1.2-rc.3", "01.2.3", "1.2.3.4", "vv1.2.3", "1.2.3-rc.1+b.2", "v.1.2", "1.02.3-0a"} {
-		f.Add(s)
+	for _, s := range []string{"1.2.3", "v1.2.3", "1.2", "1.2-rc.3", "01.2.3", "1.2.3.4", "vv1.2.3", "1.2.3-rc.1+b.2", "v.1.2", "1.02.3-0a",
+		"1.2.3-", "1.2.3+", "1.2.3-01", "1.2.3-0.0", "18446744073709551615.0.0", "18446744073709551616.0.0", "1..2", "1.2.3-a..b", "1.2.-3"} {
+		f.Add(s, "1.2.3-rc.10")
 	}
-	f.Fuzz(func(t *testing.T, text string) {
-		got, err := parseVersion(text)
-		var want *semver.Version
-		if len(strings.SplitN(text, ".", 3)) == 3 {
-			want, _ = semver.NewVersion(text)
+	f.Fuzz(func(t *testing.T, text, other string) {
+		got, ok := parseVersion(text)
+		want := fluxVersion(text)
+		if ok != (want != nil) {
+			t.Fatalf("%q: got %v, %v, want %v", text, got, ok, want)
 		}
-		if (err == nil) != (want != nil) {
-			t.Fatalf("%q: got %v, %v, want %v", text, got, err, want)
+		rival, ok2 := parseVersion(other)
+		if !ok || !ok2 {
+			return
 		}
-		if want != nil && (got.Compare(want) != 0 || got.Metadata() != want.Metadata()) {
-			t.Errorf("%q is %v, want %v", text, got, want)
+		if got, want := got.compare(rival), want.Compare(fluxVersion(other)); got != want {
+			t.Errorf("%q against %q is %d, want %d", text, other, got, want)
+		}
+	})
+}
+
+func fluxVersion(text string) *semver.Version {
+	if len(strings.SplitN(text, ".", 3)) != 3 {
+		return nil
+	}
+	v, err := semver.NewVersion(text)
+	if err != nil {
+		return nil
+	}
+	return v
+}
+
+// FuzzRanges compares with the library that Flux reads constraints with.
+func FuzzRanges(f *testing.F) {
+	for _, operator := range []string{"", "=", "!=", ">", "<", ">=", "=>", "<=", "=<", "~", "~>", "^"} {
+		for _, bound := range []string{"*", "0", "1", "1.x", "1.2", "1.2.x", "1.2.3", "0.0.0", "0.0", "0.0.3", "0.2", "0.2.3", "v1.2.3-rc.1+b-c", "1-0", "1.2-0", "x-a"} {
+			f.Add(operator+bound, "1.2.3")
+		}
+	}
+	for _, s := range []string{"1.2 - 1.4", ">=1.0.0 <2.0.0-0 || ~3", "^1,!=1.2", "1.x.5", "x.1.2"} {
+		f.Add(s, "1.2.4-rc.1")
+	}
+	f.Fuzz(func(t *testing.T, constraint, text string) {
+		want, err := semver.NewConstraint(constraint)
+		got, err2 := Compile(bySemVer(constraint), nil)
+		if (err == nil) != (err2 == nil) {
+			t.Fatalf("%q: got %v, want %v", constraint, err2, err)
+		}
+		if err != nil {
+			return
+		}
+		for _, text := range []string{text, "0.0.0", "0.0.3", "0.0.4", "0.2.0", "0.2.4", "0.3.0", "1.0.0", "1.1.9", "1.2.0", "1.2.2",
+			"1.2.3", "1.2.4", "1.3.0", "2.0.0", "3.0.1", "0.0.0-a", "1.0.0-0", "1.2.0-rc.1", "1.2.3-rc.1", "1.2.3-rc.2", "2.0.0-rc.1"} {
+			v := fluxVersion(text)
+			if v == nil {
+				continue
+			}
+			if got, want := got.Select(slices.Values([]string{text})).Tag != "", want.Check(v); got != want {
+				t.Errorf("%q contains %q: %v, want %v", constraint, text, got, want)
+			}
 		}
 	})
 }
@@ -71,6 +117,9 @@ func FuzzSelect(f *testing.F) {
 			if backward := p.Select(reversed(tags)); backward.Tag != d.Tag || backward.Text != d.Text {
 				t.Fatalf("%s: %q forwards, %q backwards", p, d.Tag, backward.Tag)
 			}
+			if diff := cmp.Diff(sortedBySelect(p, tags), tagsOf(p.Rank(reversed(tags), 3))); diff != "" {
+				t.Fatal(p, diff)
+			}
 			for _, rival := range tags {
 				if d.Tag == "" {
 					break
@@ -91,4 +140,27 @@ func reversed(tags []string) func(func(string) bool) {
 			}
 		}
 	}
+}
+
+// sortedBySelect takes the best tag away three times.
+func sortedBySelect(p *Policy, tags []string) []string {
+	var best []string
+	left := slices.Clone(tags)
+	for range 3 {
+		first := p.Select(slices.Values(left)).Tag
+		if first == "" {
+			break
+		}
+		best = append(best, first)
+		left = slices.DeleteFunc(left, func(tag string) bool { return tag == first })
+	}
+	return best
+}
+
+func tagsOf(best []Ranked) []string {
+	var tags []string
+	for _, r := range best {
+		tags = append(tags, r.Tag)
+	}
+	return tags
 }

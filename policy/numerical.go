@@ -20,29 +20,16 @@ func compileNumerical(choice imagev1.ImagePolicyChoice) (rule, error) {
 
 func (r numbers) String() string { return "numerical " + r.order.String() }
 
-func (r numbers) contest() contest { return &extremeNumber{order: r.order} }
+func (r numbers) contest(room int) contest { return newPodium[number](r, room) }
 
-type extremeNumber struct {
-	order order
-	best  number
-	text  string
-	any   bool
-}
-
-func (c *extremeNumber) offer(text string) verdict {
-	if c.any && text == c.text {
-		return equals
-	}
+func (r numbers) weigh(text string) (number, verdict) {
 	n, ok := parseNumber(text)
 	if !ok {
-		return notNumber
+		return n, notNumber
 	}
-	if c.any {
-		sign := n.compare(c.best) * int(c.order)
-		if sign < 0 || sign == 0 && text > c.text {
-			return trails
-		}
-	}
-	c.best, c.text, c.any = n, text, true
-	return leads
+	return n, accepted
 }
+
+func (r numbers) compare(a, b number) int { return a.compare(b) * int(r.order) }
+
+func (r numbers) tie(a, b string) int { return firstText(a, b) }

@@ -1,7 +1,17 @@
 // Package policy chooses one tag of an image, and says why.
 //
-//	tags -> filterTags.pattern -> filterTags.extract -> rule -> Decision
-//	        drops tags            the text to compare   drops and orders texts
+//	tags -> filter -> rule -> reject -> Decision, best candidates
+//	        drops and drops   drops by    |
+//	        extracts  & orders tag        v  for who can look at registry and clock
+//	                                     minAge -> platform -> reject by digest -> verify -> choice
+//
+// A tag meets the gates in that order, which is the order of [Gates], and is
+// dropped by the first that does not hold. The gates of the first line know
+// nothing but tags, and see all of them. Those of the second, [LazyGates], cost
+// requests, so that they are asked of the best candidates only, best first, until
+// one passes. A pin takes the place of filter and rule, and makes minAge moot:
+// who pins knows what and when. What is rejected, does not fit the platform or is
+// not signed is not chosen by a pin either.
 //
 // A rule gives a total order, so that the choice depends on the set of tags and
 // on nothing else: not on the order in which the registry lists them, nor on
@@ -13,8 +23,8 @@
 // A tag that a rule cannot read is dropped and counted, never an error: one
 // stray "latest" must not stop releases. An invalid policy is [ErrInvalid].
 //
-// Everything here is pure. [Policy.Select] is one pass that keeps the best tag
-// so far; it sorts nothing and holds no list.
+// Everything here is pure. [Policy.Select] and [Policy.Rank] are one pass that
+// keeps the best tags so far; they hold no list. [Policy.Explain] does.
 package policy
 
 import (
@@ -22,6 +32,7 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+	"time"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 )
@@ -30,20 +41,6 @@ import (
 // holds: no rule or several, an unparsable range, pattern or order. Only an edit
 // of the policy helps.
 var ErrInvalid = errors.New("invalid policy")
-
-// rule is one kind of policy, compiled.
-type rule interface {
-	// contest starts one pass over texts.
-	contest() contest
-	// String names the rule and its argument as a person would: semver 1.x.
-	String() string
-}
-
-// contest is one pass over texts; it keeps the best so far.
-type contest interface {
-	// offer compares text with the best so far and keeps the better of them.
-	offer(text string) verdict
-}
 
 // rules are the kinds of policy by the name of their field in spec.policy. A
 // compile returns nil when the field is not set.
@@ -60,6 +57,7 @@ var rules = []struct {
 type Policy struct {
 	rule   rule
 	filter *filter
+	hand   byHand
 }
 
 // Compile prepares the rule and the filter of an ImagePolicy; filter may be nil.
@@ -74,6 +72,23 @@ func Compile(choice imagev1.ImagePolicyChoice, filterTags *imagev1.TagFilter) (*
 		return nil, err
 	}
 	return &Policy{rule: chosen, filter: f}, nil
+}
+
+// CompileSpec prepares all of spec that can be judged by tags alone, as it is in
+// force at a moment: pins and rejections end. [Policy.Until] says how long that
+// holds.
+func CompileSpec(spec *imagev1.ImagePolicySpec, now time.Time) (*Policy, error) {
+	p, err := Compile(spec.Policy, spec.FilterTags)
+	if err != nil {
+		return nil, err
+	}
+	if p.hand, err = compileByHand(spec, now); err != nil {
+		return nil, err
+	}
+	if pin := p.hand.pin; pin != nil {
+		p.rule, p.filter = pinned{tag: pin.Tag}, nil
+	}
+	return p, nil
 }
 
 func compileRule(choice imagev1.ImagePolicyChoice) (rule, error) {
@@ -104,24 +119,46 @@ func (p *Policy) String() string { return p.rule.String() }
 // Select chooses among tags. Order and repetitions of tags do not matter for
 // the choice; repetitions are counted. Decision.Tag may share memory with tags.
 func (p *Policy) Select(tags iter.Seq[string]) Decision {
+	_, d := p.Survey(tags, 1)
+	return d
+}
+
+// Rank returns the best n tags, best first, each once. They may share memory with
+// tags.
+func (p *Policy) Rank(tags iter.Seq[string], n int) []Ranked {
+	best, _ := p.Survey(tags, n)
+	return best
+}
+
+// Survey is [Policy.Rank] and [Policy.Select] in one pass.
+func (p *Policy) Survey(tags iter.Seq[string], n int) ([]Ranked, Decision) {
 	d := Decision{Rule: p.rule.String()}
-	c := p.rule.contest()
+	c := p.rule.contest(max(n, 1))
 	for tag := range tags {
 		d.Total++
-		text, ok := p.filter.text(tag)
-		if !ok {
-			d.drop(notMatching, tag)
-			continue
-		}
-		switch v := c.offer(text); v {
-		case leads:
-			d.Tag, d.Text = tag, text
-		case equals:
-			d.Tag = min(d.Tag, tag)
-		case trails:
-		default:
+		if v := p.judge(c, tag); v != accepted {
 			d.drop(v, tag)
 		}
 	}
-	return d
+	best := c.ranking()
+	if len(best) > 0 {
+		d.Tag, d.Text = best[0].Tag, best[0].Text
+	}
+	return best[:min(len(best), max(n, 0))], d
+}
+
+// judge leads one tag through the gates, and enters it into the contest.
+func (p *Policy) judge(c contest, tag string) verdict {
+	text, ok := p.filter.text(tag)
+	if !ok {
+		return notMatching
+	}
+	if v := c.read(text); v != accepted {
+		return v
+	}
+	if _, ok := p.hand.tags[tag]; ok {
+		return rejectedTag
+	}
+	c.enter(tag, text)
+	return accepted
 }

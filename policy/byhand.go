@@ -1,0 +1,123 @@
+package policy
+
+import (
+	"fmt"
+	"regexp"
+	"time"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+)
+
+// byHand is what people decided against the rule, as far as it is in force.
+type byHand struct {
+	pin     *imagev1.Pin
+	tags    map[string]imagev1.Rejection
+	digests map[string]imagev1.Rejection
+	until   time.Time
+}
+
+var (
+	isDigest   = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	isPlatform = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9]+)?$`)
+)
+
+// compileByHand checks what the schema checks too: an object may have been stored
+// before the schema was installed, or come from a file.
+func compileByHand(spec *imagev1.ImagePolicySpec, now time.Time) (byHand, error) {
+	h := byHand{tags: map[string]imagev1.Rejection{}, digests: map[string]imagev1.Rejection{}}
+	for i, r := range spec.Reject {
+		switch {
+		case (r.Tag == "") == (r.Digest == ""):
+			return h, fmt.Errorf("%w: spec.reject[%d] must set one of tag and digest", ErrInvalid, i)
+		case r.Digest != "" && !isDigest.MatchString(r.Digest):
+			return h, fmt.Errorf("%w: spec.reject[%d].digest %q must be sha256: and 64 hex digits", ErrInvalid, i, r.Digest)
+		}
+		if r.Until != nil && !h.pending(r.Until.Time, now) {
+			continue
+		}
+		for key, in := range map[string]map[string]imagev1.Rejection{r.Tag: h.tags, r.Digest: h.digests} {
+			if _, ok := in[key]; !ok && key != "" {
+				in[key] = r
+			}
+		}
+	}
+	if spec.Pin != nil {
+		if spec.Pin.Tag == "" {
+			return h, fmt.Errorf("%w: spec.pin.tag must be set", ErrInvalid)
+		}
+		if spec.Pin.Until == nil || h.pending(spec.Pin.Until.Time, now) {
+			h.pin = spec.Pin
+		}
+	}
+	if spec.MinAge != nil && spec.MinAge.Duration < 0 {
+		return h, fmt.Errorf("%w: spec.minAge must not be negative", ErrInvalid)
+	}
+	if spec.Platform != "" && !isPlatform.MatchString(spec.Platform) {
+		return h, fmt.Errorf("%w: spec.platform %q must be os/arch or os/arch/variant", ErrInvalid, spec.Platform)
+	}
+	return h, nil
+}
+
+// pending reports whether end is still to come, and keeps the first that is.
+func (h *byHand) pending(end, now time.Time) bool {
+	if !end.After(now) {
+		return false
+	}
+	if h.until.IsZero() || end.Before(h.until) {
+		h.until = end
+	}
+	return true
+}
+
+// Until is when the first pin or rejection in force ends, or the zero time. The
+// spec must be compiled again then.
+func (p *Policy) Until() time.Time { return p.hand.until }
+
+// Pin is the pin in force, or nil.
+func (p *Policy) Pin() *imagev1.Pin { return p.hand.pin }
+
+// RejectsTag returns the rejection in force of a tag.
+func (p *Policy) RejectsTag(tag string) (imagev1.Rejection, bool) {
+	r, ok := p.hand.tags[tag]
+	return r, ok
+}
+
+// RejectsDigest returns the rejection in force of a digest; it is what
+// [GateRejectDigest] asks.
+func (p *Policy) RejectsDigest(digest string) (imagev1.Rejection, bool) {
+	r, ok := p.hand.digests[digest]
+	return r, ok
+}
+
+// RejectsDigests reports whether a rejection of some digest is in force, without
+// which no digest needs to be looked up.
+func (p *Policy) RejectsDigests() bool { return len(p.hand.digests) > 0 }
+
+// Because tells of a rejection in one clause: rejected: CVE-2026-1 (until 2026-12-01T00:00:00Z).
+func Because(r imagev1.Rejection) string {
+	said := "rejected by spec.reject"
+	if r.Reason != "" {
+		said += ": " + r.Reason
+	}
+	if r.Until != nil {
+		said += " (until " + r.Until.UTC().Format(time.RFC3339) + ")"
+	}
+	return said
+}
+
+// pinned is the rule of a pin: no tag but one.
+type pinned struct{ tag string }
+
+func (r pinned) String() string { return "pin" }
+
+func (r pinned) contest(room int) contest { return newPodium[struct{}](r, room) }
+
+func (r pinned) weigh(text string) (struct{}, verdict) {
+	if text != r.tag {
+		return struct{}{}, notPinned
+	}
+	return struct{}{}, accepted
+}
+
+func (r pinned) compare(_, _ struct{}) int { return 0 }
+func (r pinned) tie(a, b string) int       { return firstText(a, b) }

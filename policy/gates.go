@@ -1,0 +1,58 @@
+package policy
+
+// Gate is a condition of an ImagePolicy that a tag must meet, named by its field.
+type Gate string
+
+// The gates.
+const (
+	GateFilter       Gate = "filterTags"
+	GateRule         Gate = "policy"
+	GatePin          Gate = "pin"
+	GateRejectTag    Gate = "reject.tag"
+	GateMinAge       Gate = "minAge"
+	GatePlatform     Gate = "platform"
+	GateRejectDigest Gate = "reject.digest"
+	GateVerify       Gate = "verify"
+)
+
+// Gates are all gates in the order in which a tag meets them. A pin stands in the
+// place of filter and rule.
+var Gates = append([]Gate{GateFilter, GateRule, GatePin, GateRejectTag}, LazyGates...)
+
+// LazyGates are those that need a clock or a registry, in their order: cheap ones
+// first. The digest of a tag is looked up before the first.
+var LazyGates = []Gate{GateMinAge, GatePlatform, GateRejectDigest, GateVerify}
+
+// verdict is what became of one tag.
+type verdict int8
+
+const (
+	accepted verdict = iota
+	// The rest are the reasons to drop a tag, in the order they are reported.
+	notMatching
+	notVersion
+	outOfRange
+	notNumber
+	notPinned
+	rejectedTag
+	verdicts
+)
+
+// reasons of dropped tags, as the end of a sentence that starts with a count.
+var reasons = [verdicts]string{
+	notMatching: "not matching spec.filterTags.pattern",
+	notVersion:  "not a semantic version",
+	outOfRange:  "outside the range",
+	notNumber:   "not a number",
+	notPinned:   "not pinned",
+	rejectedTag: "rejected by spec.reject",
+}
+
+var gateOf = [verdicts]Gate{
+	notMatching: GateFilter,
+	notVersion:  GateRule,
+	outOfRange:  GateRule,
+	notNumber:   GateRule,
+	notPinned:   GatePin,
+	rejectedTag: GateRejectTag,
+}

@@ -1,0 +1,163 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/Masterminds/semver/v3"
+)
+
+// ranges are the alternatives of a constraint, one of which must hold: 1.x || 3.x.
+//
+// The library that Flux uses says what a constraint means, and parses it. Its own
+// check of a version is not used, for it composes an error for every version that
+// is not in the range, which is nearly all of them; a fuzz test holds the two to
+// the same answers.
+type ranges []group
+
+// group holds when all its bounds do.
+type group struct {
+	bounds []bound
+	// pre: prereleases take part, because one of the bounds names one.
+	pre bool
+}
+
+// bound compares with one version, of which only the first parts may be given.
+type bound struct {
+	operator string
+	version  version
+	// given is the number of parts that were: 2 for 1.2 and 1.2.x, 0 for *.
+	given int
+}
+
+func (r ranges) contain(v version) bool {
+	for i := range r {
+		if r[i].contains(v) {
+			return true
+		}
+	}
+	return false
+}
+
+func (g *group) contains(v version) bool {
+	if v.pre != "" && !g.pre {
+		return false
+	}
+	for i := range g.bounds {
+		if !g.bounds[i].holds(v) {
+			return false
+		}
+	}
+	return true
+}
+
+// holds follows the library, some surprises included: ^* is 0.0.0, !=* is all
+// but that.
+func (b *bound) holds(v version) bool {
+	order := v.compare(b.version)
+	switch b.operator {
+	case "", "=":
+		if b.given == 3 {
+			return order == 0
+		}
+		return b.tilde(v)
+	case "!=":
+		return b.differs(v)
+	case ">":
+		if b.given == 1 || b.given == 2 {
+			return v.compareParts(b.version, b.given) > 0
+		}
+		return order > 0
+	case "<":
+		return order < 0
+	case ">=", "=>":
+		return order >= 0
+	case "<=", "=<":
+		if b.given == 3 {
+			return order <= 0
+		}
+		return v.compareParts(b.version, b.series()) <= 0
+	case "~", "~>":
+		return b.tilde(v)
+	}
+	return order >= 0 && v.compareParts(b.version, b.compatible()) == 0 // ^
+}
+
+// tilde holds for the same minor series, or major if nothing else was given, and
+// for all versions from 0.0.0 on.
+func (b *bound) tilde(v version) bool {
+	open := (b.given == 0 || b.given == 3) && b.version.compareParts(version{}, 3) == 0
+	return v.compare(b.version) >= 0 && (open || v.compareParts(b.version, b.series()) == 0)
+}
+
+func (b *bound) differs(v version) bool {
+	switch b.given {
+	case 1:
+		return v.major != b.version.major
+	case 2:
+		return v.compareParts(b.version, 2) != 0 || v.pre != b.version.pre
+	}
+	return v.compare(b.version) != 0
+}
+
+// series is the number of parts that name a series: 1 for 1.x, otherwise 2.
+func (b *bound) series() int {
+	if b.given == 1 {
+		return 1
+	}
+	return 2
+}
+
+// compatible is the number of parts that compatible versions have in common: up
+// to the first that is not zero.
+func (b *bound) compatible() int {
+	switch {
+	case b.version.major > 0 || b.given == 1:
+		return 1
+	case b.version.minor > 0 || b.given == 2:
+		return 2
+	}
+	return 3
+}
+
+// parseRanges takes the bounds from what the library has parsed, which it prints
+// as operators and versions with a space between them, and || between groups.
+func parseRanges(checked *semver.Constraints) (ranges, error) {
+	var r ranges
+	for alternative := range strings.SplitSeq(checked.String(), "||") {
+		var g group
+		for text := range strings.FieldsSeq(alternative) {
+			b, err := parseBound(text)
+			if err != nil {
+				return nil, err
+			}
+			g.bounds, g.pre = append(g.bounds, b), g.pre || b.version.pre != ""
+		}
+		r = append(r, g)
+	}
+	return r, nil
+}
+
+func parseBound(text string) (bound, error) {
+	at := strings.IndexFunc(text, func(c rune) bool { return !strings.ContainsRune("=!<>~^", c) })
+	if at < 0 {
+		return bound{}, fmt.Errorf("improper constraint: %q", text)
+	}
+	b := bound{operator: text[:at]}
+	numbers, _, _ := strings.Cut(strings.TrimPrefix(text[at:], "v"), "+")
+	numbers, pre, _ := strings.Cut(numbers, "-")
+	parts := strings.Split(numbers, ".")
+	for b.given < min(len(parts), 3) && !strings.Contains("x X *", parts[b.given]) {
+		b.given++
+	}
+	full := append(parts[:b.given:b.given], "0", "0", "0")[:3]
+	exact := strings.Join(full, ".")
+	if pre != "" {
+		exact += "-" + pre
+	}
+	var ok bool
+	if b.version, ok = parseVersion(exact); !ok {
+		return bound{}, fmt.Errorf("improper constraint: %q", text)
+	}
+	return b, nil
+}
