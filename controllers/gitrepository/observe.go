@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	"github.com/go-git/go-git/v5/plumbing"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -15,10 +14,8 @@ import (
 
 // observed is what the remote says now.
 type observed struct {
-	mirror   *git.Mirror
-	commit   plumbing.Hash
-	ref      string // what was resolved
-	revision string // as the artifact names it
+	mirror *git.Mirror
+	git.Selected
 }
 
 // observe asks the remote for the source's commit.
@@ -34,14 +31,22 @@ func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.GitRepository) (
 	case err != nil:
 		return observed{}, fetchFailed(sourcev1.GitOperationFailedReason, err)
 	}
-	seen, err := resolve(ctx, mirror, obj.Spec.Reference)
+	selected, err := mirror.Select(ctx, reference(obj))
 	switch {
-	case errors.Is(err, errInvalid):
-		return observed{}, reconcile.TerminalError(fetchFailed(sourcev1.GitOperationFailedReason, err))
+	case errors.Is(err, git.ErrInvalidReference):
+		return observed{}, reconcile.TerminalError(fetchFailed(sourcev1.GitOperationFailedReason, fmt.Errorf("spec.ref: %w", err)))
 	case err != nil:
 		return observed{}, fetchFailed(reasonOf(err), fmt.Errorf("failed to checkout and determine revision: %w", err))
 	}
-	return seen, nil
+	return observed{mirror: mirror, Selected: selected}, nil
+}
+
+// reference is spec.ref.
+func reference(obj *sourcev1.GitRepository) git.Reference {
+	if obj.Spec.Reference == nil {
+		return git.Reference{}
+	}
+	return git.Reference(*obj.Spec.Reference)
 }
 
 // auth reads the source's Secret.
@@ -65,7 +70,7 @@ func reasonOf(err error) string {
 	switch {
 	case errors.Is(err, git.ErrUnauthorized):
 		return sourcev1.AuthenticationFailedReason
-	case errors.Is(err, errEmpty):
+	case errors.Is(err, git.ErrEmptyRepository):
 		return "EmptyGitRepository"
 	}
 	return sourcev1.GitOperationFailedReason

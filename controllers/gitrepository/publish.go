@@ -16,14 +16,14 @@ import (
 // publish fetches what is missing of the commit, stores its artifact and puts it
 // into status.
 func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.GitRepository, seen observed) ([]reconciler.Event, error) {
-	if err := seen.mirror.Fetch(ctx, seen.ref, seen.commit); err != nil {
+	if err := seen.mirror.Fetch(ctx, seen.Ref, seen.Commit); err != nil {
 		return nil, fetchFailed(reasonOf(err), fmt.Errorf("failed to checkout and determine revision: %w", err))
 	}
 	files, view, err := r.view(obj, seen)
 	if err != nil {
 		return nil, err
 	}
-	artifact, err := r.Store.Put(keyOf(obj), seen.commit.String(), seen.revision, view)
+	artifact, err := r.Store.Put(keyOf(obj), seen.Commit.String(), seen.Revision(), view)
 	if err != nil {
 		return nil, storageFailed(fmt.Errorf("unable to archive artifact to storage: %w", err))
 	}
@@ -49,7 +49,7 @@ func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.GitRepository, s
 
 // view is what of the commit belongs into the artifact.
 func (r *Reconciler) view(obj *sourcev1.GitRepository, seen observed) (*git.CommitTree, *source.View, error) {
-	files, err := seen.mirror.Tree(seen.commit)
+	files, err := seen.mirror.Tree(seen.Commit)
 	if err != nil {
 		return nil, nil, storageFailed(err)
 	}

@@ -49,7 +49,6 @@ type Reconciler struct {
 
 const (
 	defaultTimeout = 60 * time.Second
-	defaultBranch  = "master"
 	// jitter spreads the sources that were made at once over their interval.
 	jitter = 0.05
 )
@@ -92,7 +91,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.GitRepository)
 	r.settle(obj, sourcev1.FetchFailedCondition)
 	result := reconciler.Result{
 		Reason:  meta.SucceededReason,
-		Message: fmt.Sprintf("stored artifact for revision '%s'", seen.revision),
+		Message: fmt.Sprintf("stored artifact for revision '%s'", seen.Revision()),
 		After:   spread(obj.Spec.Interval.Duration),
 	}
 	current, err := r.isCurrent(obj, seen)
@@ -112,11 +111,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.GitRepository)
 // this process has not done so yet.
 func (r *Reconciler) isCurrent(obj *sourcev1.GitRepository, seen observed) (bool, error) {
 	artifact := obj.Status.Artifact
-	if !artifact.HasRevision(seen.revision) || !ptr.Equal(obj.Spec.Ignore, obj.Status.ObservedIgnore) || !r.Store.Holds(artifact) {
+	if !artifact.HasRevision(seen.Revision()) || !ptr.Equal(obj.Spec.Ignore, obj.Status.ObservedIgnore) || !r.Store.Holds(artifact) {
 		return false, nil
 	}
 	artifact.URL = r.Store.URL(artifact.Path) // the store's address may be another than before
-	if r.Store.Published(artifact.Digest) != nil || !seen.mirror.Has(seen.commit) {
+	if r.Store.Published(artifact.Digest) != nil || !seen.mirror.Has(seen.Commit) {
 		return true, nil
 	}
 	_, view, err := r.view(obj, seen)

@@ -172,7 +172,7 @@ func TestArtifactFollowsTheBranch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := m.Push(t.Context(), "main", head, made); err != nil {
+		if err := m.Push(t.Context(), nil, git.RefUpdate{Ref: "main", Old: head, New: made}); err != nil {
 			t.Fatal(err)
 		}
 		requests := f.server.Requests()
@@ -323,11 +323,11 @@ func TestFailures(t *testing.T) {
 		},
 		"a range that is none": {
 			spoil:  func(f *fixture) { f.obj.Spec.Reference.SemVer = "one" },
-			reason: sourcev1.GitOperationFailedReason, says: "spec.ref: semver", terminal: true, condition: sourcev1.FetchFailedCondition,
+			reason: sourcev1.GitOperationFailedReason, says: "spec.ref: invalid reference: semver", terminal: true, condition: sourcev1.FetchFailedCondition,
 		},
 		"a short commit": {
 			spoil:  func(f *fixture) { f.obj.Spec.Reference.Commit = "abc" },
-			reason: sourcev1.GitOperationFailedReason, says: "spec.ref: commit", terminal: true, condition: sourcev1.FetchFailedCondition,
+			reason: sourcev1.GitOperationFailedReason, says: "spec.ref: invalid reference: commit", terminal: true, condition: sourcev1.FetchFailedCondition,
 		},
 		"fields that are not honoured": {
 			spoil: func(f *fixture) {

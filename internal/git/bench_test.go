@@ -57,7 +57,7 @@ func BenchmarkLargeRepository(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			if err := m.Push(b.Context(), "main", base, made); err != nil {
+			if err := m.Push(b.Context(), nil, git.RefUpdate{Ref: "main", Old: base, New: made}); err != nil {
 				b.Fatal(err)
 			}
 			base = made
@@ -76,7 +76,7 @@ func BenchmarkLargeRepository(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			if err := m.Push(b.Context(), "main", base, made); err != nil {
+			if err := m.Push(b.Context(), nil, git.RefUpdate{Ref: "main", Old: base, New: made}); err != nil {
 				b.Fatal(err)
 			}
 			base = made

@@ -43,6 +43,11 @@ var (
 	ErrUnreachable = errors.New("the remote cannot be reached")
 	// ErrUnsupportedURL means that the URL's scheme is none that is spoken here.
 	ErrUnsupportedURL = errors.New("unsupported repository URL")
+	// ErrEmptyRepository means that the remote has no commit at all.
+	ErrEmptyRepository = errors.New("git repository is empty")
+	// ErrInvalidReference means that a [Reference] cannot name a commit, whatever
+	// the remote has.
+	ErrInvalidReference = errors.New("invalid reference")
 	// ErrMissing means that the mirror does not have the object. Fetch it.
 	ErrMissing = errors.New("object is not in the mirror")
 )
@@ -94,4 +99,6 @@ type Signature = object.Signature
 type CommitInfo struct {
 	Author, Committer Signature
 	Message           string
+	// Signer signs the commit, if it is not nil.
+	Signer Signer
 }

@@ -52,7 +52,7 @@ func TestWriteAndPush(t *testing.T) {
 	if diff := cmp.Diff(want, contents(t, local)); diff != "" {
 		t.Errorf("before the push: %s", diff)
 	}
-	if err := m.Push(t.Context(), "main", base, made); err != nil {
+	if err := m.Push(t.Context(), nil, git.RefUpdate{Ref: "main", Old: base, New: made}); err != nil {
 		t.Fatal(err)
 	}
 	if got := repo.Head("main"); got != made.String() {
@@ -100,7 +100,7 @@ func TestWriteRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Push(t.Context(), "main", head, made); err != nil {
+	if err := m.Push(t.Context(), nil, git.RefUpdate{Ref: "main", Old: head, New: made}); err != nil {
 		t.Fatalf("pushing a chain of two: %v", err)
 	}
 	repo.Git("fsck", "--strict")
@@ -117,28 +117,28 @@ func TestPushesThatDoNotFit(t *testing.T) {
 	base, made := write(t, m, "main", map[string][]byte{"f": []byte("ours\n")}, "ours")
 
 	t.Run("a new branch", func(t *testing.T) {
-		if err := m.Push(t.Context(), "topic/x", plumbing.ZeroHash, made); err != nil {
+		if err := m.Push(t.Context(), nil, git.RefUpdate{Ref: "topic/x", Old: plumbing.ZeroHash, New: made}); err != nil {
 			t.Fatal(err)
 		}
 		if got := repo.Head("topic/x"); got != made.String() {
 			t.Errorf("topic/x is %s, want %s", got, made)
 		}
-		if err := m.Push(t.Context(), "copy", plumbing.ZeroHash, base); err != nil {
+		if err := m.Push(t.Context(), nil, git.RefUpdate{Ref: "copy", Old: plumbing.ZeroHash, New: base}); err != nil {
 			t.Errorf("a branch at a commit that the remote has: %v", err)
 		}
 		_, other := write(t, m, "main", map[string][]byte{"f": []byte("other\n")}, "other")
-		if err := m.Push(t.Context(), "topic/x", plumbing.ZeroHash, other); !errors.Is(err, git.ErrNonFastForward) {
+		if err := m.Push(t.Context(), nil, git.RefUpdate{Ref: "topic/x", Old: plumbing.ZeroHash, New: other}); !errors.Is(err, git.ErrNonFastForward) {
 			t.Errorf("over a branch that is there: %v, want ErrNonFastForward", err)
 		}
 	})
 	t.Run("the same push again", func(t *testing.T) {
-		if err := m.Push(t.Context(), "topic/x", plumbing.ZeroHash, made); err != nil {
+		if err := m.Push(t.Context(), nil, git.RefUpdate{Ref: "topic/x", Old: plumbing.ZeroHash, New: made}); err != nil {
 			t.Error(err)
 		}
 	})
 	t.Run("the ref has moved", func(t *testing.T) {
 		theirs := repo.Commit("main", files{"g": "theirs\n"})
-		if err := m.Push(t.Context(), "main", base, made); !errors.Is(err, git.ErrNonFastForward) {
+		if err := m.Push(t.Context(), nil, git.RefUpdate{Ref: "main", Old: base, New: made}); !errors.Is(err, git.ErrNonFastForward) {
 			t.Errorf("got %v, want ErrNonFastForward", err)
 		}
 		if got := repo.Head("main"); got != theirs {
@@ -153,7 +153,7 @@ func TestPushesThatDoNotFit(t *testing.T) {
 		}
 		defer func() { _ = os.Remove(path) }()
 		head, made := write(t, m, "main", map[string][]byte{"f": []byte("no\n")}, "no")
-		err := m.Push(t.Context(), "main", head, made)
+		err := m.Push(t.Context(), nil, git.RefUpdate{Ref: "main", Old: head, New: made})
 		if !errors.Is(err, git.ErrRejected) || !strings.Contains(err.Error(), "only on weekdays") {
 			t.Errorf("got %v, want ErrRejected and what the hook said", err)
 		}
@@ -171,12 +171,12 @@ func TestPushesThatDoNotFit(t *testing.T) {
 		})
 		defer undo()
 		head, made := write(t, m, "main", map[string][]byte{"f": []byte("late\n")}, "late")
-		if err := m.Push(t.Context(), "main", head, made); err != nil {
+		if err := m.Push(t.Context(), nil, git.RefUpdate{Ref: "main", Old: head, New: made}); err != nil {
 			t.Errorf("a push that arrived: %v", err)
 		}
 	})
 	t.Run("a commit that another process wrote", func(t *testing.T) {
-		err := m.Push(t.Context(), "main", base, plumbing.NewHash(strings.Repeat("2", 40)))
+		err := m.Push(t.Context(), nil, git.RefUpdate{Ref: "main", Old: base, New: plumbing.NewHash(strings.Repeat("2", 40))})
 		if !errors.Is(err, git.ErrMissing) {
 			t.Errorf("got %v, want ErrMissing", err)
 		}
@@ -207,7 +207,7 @@ func TestConcurrentWriters(t *testing.T) {
 			for i := range each {
 				for {
 					base, made := write(t, m, "main", map[string][]byte{fmt.Sprintf("w%d/%d", w, i): []byte("x\n")}, "x")
-					err := m.Push(t.Context(), "main", base, made)
+					err := m.Push(t.Context(), nil, git.RefUpdate{Ref: "main", Old: base, New: made})
 					if err == nil {
 						break
 					}
@@ -250,14 +250,14 @@ func TestKilledBeforeThePush(t *testing.T) {
 	if m.Has(made) || !m.Has(base) {
 		t.Errorf("has draft: %v, has base: %v", m.Has(made), m.Has(base))
 	}
-	if err := m.Push(t.Context(), "main", base, made); !errors.Is(err, git.ErrMissing) {
+	if err := m.Push(t.Context(), nil, git.RefUpdate{Ref: "main", Old: base, New: made}); !errors.Is(err, git.ErrMissing) {
 		t.Errorf("pushing the forgotten commit: %v, want ErrMissing", err)
 	}
 	again, err := m.Write(t.Context(), base, map[string][]byte{"f": []byte("2\n")}, info("x"))
 	if err != nil || again != made {
 		t.Fatalf("writing it again: %s, %v, want %s", again, err, made)
 	}
-	if err := m.Push(t.Context(), "main", base, again); err != nil {
+	if err := m.Push(t.Context(), nil, git.RefUpdate{Ref: "main", Old: base, New: again}); err != nil {
 		t.Fatal(err)
 	}
 	if got := repo.File("main", "f"); got != "2\n" {

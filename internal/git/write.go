@@ -1,6 +1,7 @@
 package git
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -188,19 +189,30 @@ func (w *writer) commit(root string, info CommitInfo) (plumbing.Hash, error) {
 		Author: info.Author, Committer: info.Committer, Message: info.Message,
 		TreeHash: plumbing.NewHash(root), ParentHashes: []plumbing.Hash{w.from.commit.Hash},
 	}
-	encoded := &plumbing.MemoryObject{}
-	if err := c.Encode(encoded); err != nil {
-		return plumbing.ZeroHash, err
+	data, err := encodeCommit(c)
+	if err == nil && info.Signer != nil {
+		var signature []byte
+		if signature, err = info.Signer.Sign(bytes.NewReader(data)); err == nil {
+			c.PGPSignature = string(signature) // the header is the same for all kinds
+			data, err = encodeCommit(c)
+		}
 	}
-	r, err := encoded.Reader()
-	if err != nil {
-		return plumbing.ZeroHash, err
-	}
-	data, err := io.ReadAll(r)
 	if err != nil {
 		return plumbing.ZeroHash, err
 	}
 	o := pack.Object{Type: plumbing.CommitObject, Data: data}
 	w.objects = append(w.objects, o)
 	return o.Hash(), nil
+}
+
+func encodeCommit(c *object.Commit) ([]byte, error) {
+	encoded := &plumbing.MemoryObject{}
+	if err := c.Encode(encoded); err != nil {
+		return nil, err
+	}
+	r, err := encoded.Reader()
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(r)
 }

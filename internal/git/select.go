@@ -1,0 +1,138 @@
+package git
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/Masterminds/semver/v3"
+	"github.com/go-git/go-git/v5/plumbing"
+)
+
+const (
+	branchPrefix  = "refs/heads/"
+	tagPrefix     = "refs/tags/"
+	defaultBranch = "master"
+)
+
+// Reference names a commit as GitRepository's spec.ref does. Of several fields,
+// commit comes before name, name before semver, semver before tag, and tag
+// before branch; none means the branch master.
+type Reference struct {
+	Branch, Tag, SemVer, Name, Commit string
+}
+
+// BranchName is the branch that the reference follows, "" when what it names
+// is none.
+func (r Reference) BranchName() string {
+	branch, named := strings.CutPrefix(r.Name, branchPrefix)
+	switch {
+	case r.Commit != "":
+		return ""
+	case named:
+		return branch
+	case r.Name != "", r.SemVer != "", r.Tag != "":
+		return ""
+	case r.Branch != "":
+		return r.Branch
+	}
+	return defaultBranch
+}
+
+// Selected is what a [Reference] is now.
+type Selected struct {
+	Commit plumbing.Hash
+	// Ref is what to fetch: the full name of a ref, or a commit.
+	Ref string
+	// Label is what revisions call it: a branch, a tag or a full name.
+	Label string
+}
+
+// Revision names the commit as artifacts and statuses do: main@sha1:abc.
+func (s Selected) Revision() string {
+	if s.Label == "" {
+		return "sha1:" + s.Commit.String()
+	}
+	return s.Label + "@sha1:" + s.Commit.String()
+}
+
+// Select asks the remote what a reference is now: one round trip, and none for
+// a commit, which is taken at its word. The errors that callers branch on are
+// ErrInvalidReference, ErrEmptyRepository and ErrRefNotFound.
+func (m *Mirror) Select(ctx context.Context, ref Reference) (Selected, error) {
+	if ref.Commit != "" {
+		if !plumbing.IsHash(ref.Commit) {
+			return Selected{}, fmt.Errorf("%w: commit %q is no full commit id", ErrInvalidReference, ref.Commit)
+		}
+		return Selected{Commit: plumbing.NewHash(ref.Commit), Ref: ref.Commit, Label: ref.Branch}, nil
+	}
+	refs, err := m.Refs(ctx)
+	if err != nil {
+		return Selected{}, err
+	}
+	if len(refs) == 0 {
+		return Selected{}, ErrEmptyRepository
+	}
+	return ref.among(refs, m.remote)
+}
+
+func (r Reference) among(refs map[string]plumbing.Hash, remote Remote) (Selected, error) {
+	full, label, err := r.choose(refs)
+	if err != nil {
+		return Selected{}, err
+	}
+	commit, ok := refs[full]
+	if !ok {
+		return Selected{}, fmt.Errorf("%w: %s of %s", ErrRefNotFound, full, remote)
+	}
+	return Selected{Commit: commit, Ref: full, Label: label}, nil
+}
+
+// choose returns the full name of the ref to follow, and what revisions call it.
+func (r Reference) choose(refs map[string]plumbing.Hash) (full, label string, err error) {
+	switch {
+	case r.Name != "":
+		return r.Name, r.Name, nil
+	case r.SemVer != "":
+		tag, err := highest(refs, r.SemVer)
+		return tagPrefix + tag, tag, err
+	case r.Tag != "":
+		return tagPrefix + r.Tag, r.Tag, nil
+	case r.Branch != "":
+		return branchPrefix + r.Branch, r.Branch, nil
+	}
+	return branchPrefix + defaultBranch, defaultBranch, nil
+}
+
+// highest returns the tag with the highest version in a range. Of tags with
+// equal versions (v1.0.0, 1.0.0, 1.0.0+build) it is the last by name.
+func highest(refs map[string]plumbing.Hash, expression string) (string, error) {
+	constraint, err := semver.NewConstraint(expression)
+	if err != nil {
+		return "", fmt.Errorf("%w: semver %q: %w", ErrInvalidReference, expression, err)
+	}
+	var best string
+	var version *semver.Version
+	for ref := range refs {
+		tag, isTag := strings.CutPrefix(ref, tagPrefix)
+		v, err := semver.StrictNewVersion(strings.TrimPrefix(tag, "v"))
+		if !isTag || err != nil || !constraint.Check(v) {
+			continue
+		}
+		if order := compare(v, version); order > 0 || order == 0 && tag > best {
+			best, version = tag, v
+		}
+	}
+	if version == nil {
+		return "", fmt.Errorf("%w: no match found for semver: %s", ErrRefNotFound, expression)
+	}
+	return best, nil
+}
+
+// compare orders versions; nil is before all.
+func compare(a, b *semver.Version) int {
+	if b == nil {
+		return 1
+	}
+	return a.Compare(b)
+}
