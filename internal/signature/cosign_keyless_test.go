@@ -1,0 +1,159 @@
+package signature
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+)
+
+var release = Identity{Issuer: `^https://token\.actions\.githubusercontent\.com$`, Subject: `^https://github\.com/team/app/.*@refs/heads/main$`}
+
+func TestKeylessSignaturesCountInEveryLayout(t *testing.T) {
+	s := newSigstore(t)
+	tests := map[string]func(*host, name.Digest){
+		"tag .sig":        func(h *host, image name.Digest) { h.tag(image, s.simple(image, identity)) },
+		"legacy referrer": func(h *host, image name.Digest) { h.refer(image, s.simple(image, identity)) },
+		"bundle": func(h *host, image name.Digest) {
+			h.store(image, s.bundle(statement(t, image, cosignSign), identity))
+		},
+		"bundle with Rekor 2": func(h *host, image name.Digest) {
+			h.store(image, s.bundleV2(statement(t, image, cosignSign), identity))
+		},
+		"provenance": func(h *host, image name.Digest) {
+			h.store(image, s.bundle(statement(t, image, "https://slsa.dev/provenance/v1"), identity))
+		},
+	}
+	for title, put := range tests {
+		t.Run(title, func(t *testing.T) {
+			h := newHost(t, true)
+			image := h.image()
+			put(h, image)
+			other := Identity{Issuer: "^https://accounts.example.com$", Subject: "ceo"}
+			v, err := keyless(t, s.trusted(whole), other, release)
+			must(t, err)
+			if got, want := accept(t.Context(), t, v, image).Signer, identity+" ("+issuer+")"; got != want {
+				t.Errorf("signed by %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestKeylessSignaturesThatDoNotCount(t *testing.T) {
+	s, foreign := newSigstore(t), newSigstore(t)
+	k := newKey(t, p256)
+	tests := map[string]struct {
+		put    func(*host, name.Digest)
+		change func(*rootParts)
+		want   string
+	}{
+		"one by somebody else, in a bundle": {
+			put: func(h *host, image name.Digest) {
+				h.store(image, s.bundle(statement(t, image, cosignSign), "mallory@example.com"))
+			},
+			want: "it is by mallory@example.com (" + issuer + "), whom matchOIDCIdentity does not name",
+		},
+		"one by somebody else, in the layout before": {
+			put:  func(h *host, image name.Digest) { h.tag(image, s.simple(image, "mallory@example.com")) },
+			want: "it is by mallory@example.com (" + issuer + "), whom matchOIDCIdentity does not name",
+		},
+		"one of another Sigstore, in a bundle": {
+			put: func(h *host, image name.Digest) {
+				h.store(image, foreign.bundle(statement(t, image, cosignSign), identity))
+			},
+			want: "not enough verified log entries",
+		},
+		"one of another Sigstore, in the layout before": {
+			put:  func(h *host, image name.Digest) { h.tag(image, foreign.simple(image, identity)) },
+			want: "not enough verified log entries",
+		},
+		"one without a published certificate, where the root has a log of those": {
+			put:    func(h *host, image name.Digest) { h.tag(image, s.simple(image, identity)) },
+			change: func(p *rootParts) { p.certificates = s.logs(s.CTLogs()) },
+			want:   "signed certificate timestamp",
+		},
+		"one with a payload for another image": {
+			put:  func(h *host, image name.Digest) { h.tag(image, s.simple(h.image(), identity)) },
+			want: "it is for another image",
+		},
+		"one with a statement about another image": {
+			put: func(h *host, image name.Digest) {
+				h.store(image, s.bundle(statement(t, h.image(), cosignSign), identity))
+			},
+			want: "does not match any digest in statement",
+		},
+		"a statement that is no signature": {
+			put: func(h *host, image name.Digest) {
+				h.store(image, s.bundle(statement(t, image, "https://cosign.sigstore.dev/attestation/vuln/v1"), identity))
+			},
+			want: "no signature but a statement of type",
+		},
+		"one by a key, in a bundle": {
+			put:  func(h *host, image name.Digest) { putBundle(h, image, k) },
+			want: "it was made with a key",
+		},
+		"one by a key, in the layout before": {
+			put:  func(h *host, image name.Digest) { putTag(h, image, k) },
+			want: "it was made with a key",
+		},
+	}
+	for title, tc := range tests {
+		t.Run(title, func(t *testing.T) {
+			h := newHost(t, true)
+			image := h.image()
+			tc.put(h, image)
+			if tc.change == nil {
+				tc.change = whole
+			}
+			v, err := keyless(t, s.trusted(tc.change), release)
+			must(t, err)
+			wantRefusal(t, v, image, tc.want)
+		})
+	}
+}
+
+func TestARootMayDoWithoutATransparencyLogIfItHasTimestamps(t *testing.T) {
+	s := newSigstore(t)
+	h := newHost(t, true)
+	image := h.image()
+	h.store(image, s.bundleV2(statement(t, image, cosignSign), identity))
+	v, err := keyless(t, s.trusted(func(p *rootParts) { p.signatures = nil }), release)
+	must(t, err)
+	accept(t.Context(), t, v, image)
+}
+
+func TestKeylessSpecsThatCannotBeUsedAreRefused(t *testing.T) {
+	s := newSigstore(t)
+	tests := map[string]struct {
+		change     func(*rootParts)
+		identities []Identity
+		terminal   bool
+		want       string
+	}{
+		"no identity":             {whole, nil, true, "matchOIDCIdentity must say whose count"},
+		"an empty subject":        {whole, []Identity{{Issuer: "x"}}, true, "matchOIDCIdentity[0] needs"},
+		"no regular expression":   {whole, []Identity{release, {Issuer: "x", Subject: "("}}, true, "matchOIDCIdentity[1]"},
+		"a root without any time": {func(p *rootParts) { p.signatures, p.timestamps = nil, nil }, []Identity{release}, false, "neither a transparency log nor"},
+	}
+	for title, tc := range tests {
+		t.Run(title, func(t *testing.T) {
+			_, err := keyless(t, s.trusted(tc.change), tc.identities...)
+			if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+			if got := errors.Is(err, reconcile.TerminalError(nil)); got != tc.terminal {
+				t.Errorf("terminal %v, want %v", got, tc.terminal)
+			}
+		})
+	}
+	_, err := keyless(t, []byte(`{"mediaType":"application/json"}`), release)
+	if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "parsing trusted_root.json") {
+		t.Errorf("a root of another type: %v", err)
+	}
+	_, err = New(t.Context(), reader(), namespace, Spec{Provider: "cosign", Identities: []Identity{release}}, Options{})
+	if !errors.Is(err, ErrConfig) {
+		t.Errorf("no public root: %v", err)
+	}
+}
