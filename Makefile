@@ -27,6 +27,10 @@ playground: ## Build bin/playground and the control plane it runs (slow once, th
 	go build -C test/playground -o ../../bin/playground .
 	bin/playground build
 
+.PHONY: flux-cli
+flux-cli: ## Build the Flux CLI that compatibility is tested with (slow once, then cached)
+	hack/flux.sh
+
 .PHONY: demo
 demo: build playground ## Show a good and a bad release from push to verdict (NODE=real, KEEP=1)
 	go run ./test/demo -node $(NODE) $(if $(KEEP),-keep)
@@ -35,9 +39,11 @@ demo: build playground ## Show a good and a bad release from push to verdict (NO
 generate: ## Generate deepcopy functions and CRDs
 	hack/generate.sh
 
+GENERATED := api config test/compat/takeover/testdata/upstream
+
 .PHONY: verify
 verify: generate ## Fail if anything generated is not committed
-	@[ -z "$$(git status --porcelain -- api config)" ] || { git --no-pager diff -- api config; git status --short -- api config; \
+	@[ -z "$$(git status --porcelain -- $(GENERATED))" ] || { git --no-pager diff -- $(GENERATED); git status --short -- $(GENERATED); \
 		echo "generated files differ: commit what 'make generate' wrote" >&2; exit 1; }
 
 .PHONY: vet
@@ -65,7 +71,7 @@ arch: ## Check who imports whom
 	go test -count=1 ./test/arch
 
 .PHONY: test
-test: build playground ## Unit, controller and end-to-end tests on simulated nodes (TESTFLAGS=-race)
+test: build playground flux-cli ## Unit, controller and end-to-end tests on simulated nodes (TESTFLAGS=-race)
 	go -C test/playground test -count=1 $(TESTFLAGS) . ./internal/...
 	go test -count=1 -run '^$$' $(TESTFLAGS) ./... >/dev/null # compile all before anything waits on a clock
 	hack/with-playground.sh hack/test.sh $(TESTFLAGS)

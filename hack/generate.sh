@@ -35,13 +35,22 @@ imported github.com/fluxcd/kustomize-controller/api/v1 kustomize.toolkit.fluxcd.
 rm -r "$tmp/imported"
 
 # Only what differs is touched, so that a reader never sees a half-empty folder.
-mkdir -p "$out"
-for file in "$tmp"/*.yaml; do
-	cmp -s "$file" "$out/${file##*/}" || cp "$file" "$out"
+publish() {
+	mkdir -p "$2"
+	for file in "$1"/*.yaml; do
+		cmp -s "$file" "$2/${file##*/}" || cp "$file" "$2"
+	done
+	for file in "$2"/*.yaml; do
+		[ -e "$1/${file##*/}" ] || rm "$file"
+	done
+}
+publish "$tmp" "$out"
+
+# The image kinds as Flux serves them, for the test that hands objects back.
+for module in image-reflector-controller image-automation-controller; do
+	"$controller_gen" crd:maxDescLen=0 "paths=github.com/fluxcd/$module/api/v1" output:dir="$tmp/upstream"
 done
-for file in "$out"/*.yaml; do
-	[ -e "$tmp/${file##*/}" ] || rm "$file"
-done
+publish "$tmp/upstream" test/compat/takeover/testdata/upstream
 {
 	echo "apiVersion: kustomize.config.k8s.io/v1beta1"
 	echo "kind: Kustomization"

@@ -112,6 +112,8 @@ func (r *runner[T]) afterConflict(ctx context.Context, err error) (reconcile.Res
 	switch {
 	case apierrors.IsNotFound(err):
 		return reconcile.Result{}, nil
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return reconcile.Result{}, nil // shutting down; whoever starts next does it again
 	case apierrors.IsConflict(err):
 		log.FromContext(ctx).V(1).Info("object changed while it was reconciled; looking again")
 		return reconcile.Result{RequeueAfter: minRetryDelay}, nil

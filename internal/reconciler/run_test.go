@@ -3,6 +3,7 @@ package reconciler
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -79,6 +80,9 @@ func newBench(t *testing.T, c Controller[*kustomizev1.Kustomization], obj *kusto
 			b.patches++
 			if onPatch != nil && b.patches == 1 {
 				onPatch(c)
+			}
+			if err := ctx.Err(); err != nil {
+				return fmt.Errorf("patching: %w", err) // as a real client would; the fake one does not look
 			}
 			return c.SubResource(sub).Patch(ctx, o, p, opts...)
 		}}).Build()
@@ -284,5 +288,15 @@ func TestAForeignFinalizerOfFluxIsReleased(t *testing.T) {
 	}
 	if err := b.client.Get(context.Background(), client.ObjectKeyFromObject(obj), obj); err == nil {
 		t.Fatal("still there")
+	}
+}
+
+func TestAShutdownWhileTheStatusIsWrittenIsNoError(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	c := scripted{func(*kustomizev1.Kustomization) (Result, error) { return Result{Reason: "Done"}, nil }}
+	b := newBench(t, c, app(), func(client.Client) { cancel() })
+	result, err := b.runner.Reconcile(ctx, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(app())})
+	if err != nil || result != (reconcile.Result{}) || len(*b.events) != 0 {
+		t.Errorf("got %v, %v and events %v, want silence", result, err, *b.events)
 	}
 }

@@ -7,7 +7,7 @@
 // back unharmed. The way back is tested with the fields that are not Sluice
 // extensions: what we write, upstream reads.
 //
-// The upstream modules are imported here and nowhere else.
+// The upstream modules are imported below this folder and nowhere else.
 package compat
 
 import (
