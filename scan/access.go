@@ -7,9 +7,9 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
-	"net/http"
 	"net/url"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -20,14 +20,10 @@ import (
 // Access is how a registry is reached. The zero Access is anonymous.
 type Access struct {
 	keychain keychain
+	cloud    *cloud // nil unless spec.provider names one
 	tls      *tls.Config
 	proxy    *url.URL
 	route    string // digest over tls and proxy; empty when there are none
-}
-
-// Access reads how the registry of repo is reached. See [ReadAccess].
-func (c *Client) Access(ctx context.Context, reader client.Reader, repo *imagev1.ImageRepository) (Access, error) {
-	return ReadAccess(ctx, reader, repo)
 }
 
 // ReadAccess reads the Secrets and the ServiceAccount that repo names. All its
@@ -64,11 +60,14 @@ func ReadAccess(ctx context.Context, reader client.Reader, repo *imagev1.ImageRe
 // be another one of the same name, which must not tell the others how old a tag
 // is, and so is told apart.
 func (a Access) id(target Target) listingID {
-	image := target.Repository.String()
+	image, secret := target.Repository.String(), a.keychain.secret(target.Repository)
+	if a.cloud != nil {
+		secret = a.cloud.key()
+	}
 	if a.route != "" {
 		image += "#" + a.route
 	}
-	return listingID{image: image, access: digest(image, target.Repository.Scheme(), a.keychain.secret(target.Repository))}
+	return listingID{image: image, access: digest(image, target.Repository.Scheme(), secret)}
 }
 
 // digest is a SHA-256 over parts, in which no part runs into the next.
@@ -80,20 +79,17 @@ func digest(parts ...string) string {
 	return hex.EncodeToString(sum.Sum(nil)[:16])
 }
 
-// connect returns the transport to use.
-func (a Access) connect(shared *http.Transport) http.RoundTripper {
-	if a.tls == nil && a.proxy == nil {
-		return shared
+// authenticator returns the credentials for target.
+func (a Access) authenticator(target Target) (authn.Authenticator, error) {
+	return a.Resolve(target.Repository)
+}
+
+// Resolve implements authn.Keychain.
+func (a Access) Resolve(image authn.Resource) (authn.Authenticator, error) {
+	if a.cloud != nil {
+		return a.cloud, nil
 	}
-	own := shared.Clone()
-	own.DisableKeepAlives = true
-	if a.tls != nil {
-		own.TLSClientConfig = a.tls
-	}
-	if a.proxy != nil {
-		own.Proxy = http.ProxyURL(a.proxy)
-	}
-	return own
+	return a.keychain.Resolve(image)
 }
 
 // secrets reads Secrets of one namespace.

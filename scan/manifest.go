@@ -17,7 +17,7 @@ import (
 func (c *Client) Digest(ctx context.Context, target Target, access Access, tag string) (string, error) {
 	ref := target.Repository.Tag(tag)
 	var digest string
-	err := c.ask(ctx, target, access, func(ctx context.Context, puller *remote.Puller) error {
+	err := c.pull(ctx, target, access, func(ctx context.Context, puller *remote.Puller) error {
 		head, err := puller.Head(ctx, ref)
 		if err == nil {
 			digest = head.Digest.String()
@@ -36,7 +36,7 @@ func (c *Client) Digest(ctx context.Context, target Target, access Access, tag s
 func (c *Client) Platforms(ctx context.Context, target Target, access Access, digest string) ([]string, error) {
 	ref := target.Repository.Digest(digest)
 	var found []string
-	err := c.ask(ctx, target, access, func(ctx context.Context, puller *remote.Puller) error {
+	err := c.pull(ctx, target, access, func(ctx context.Context, puller *remote.Puller) error {
 		desc, err := puller.Get(ctx, ref)
 		if err != nil {
 			return err
@@ -111,11 +111,4 @@ func platformName(os, arch, variant string) string {
 		name += "/" + variant
 	}
 	return name
-}
-
-// Remote returns the options with which go-containerregistry reaches the registry
-// of target as this client does: credentials, TLS, proxy, limits and metrics. The
-// caller adds its context, whose deadline bounds the call.
-func (c *Client) Remote(target Target, access Access) []remote.Option {
-	return c.options(target, access)
 }

@@ -59,6 +59,10 @@ func (s *Snapshot) Time() time.Time { return s.list.at }
 // Len is the number of tags.
 func (s *Snapshot) Len() int { return s.count }
 
+// Listed is the number of tags of the registry, those left out included: what
+// counts against the budget.
+func (s *Snapshot) Listed() int { return s.list.tags.len() }
+
 // Image names what was listed, for [Store.Seen]: the canonical image name, and
 // something more when the registry was reached in a way of the repository's own,
 // since such a registry may be another one of the same name.

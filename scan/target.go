@@ -18,7 +18,8 @@ type Target struct {
 	// Timeout bounds one call.
 	Timeout time.Duration
 
-	exclude []*regexp.Regexp
+	maxTags int // 0: the client's
+	exclude []func(string) bool
 	source  string
 }
 
@@ -34,7 +35,7 @@ func NewTarget(repo *imagev1.ImageRepository) (Target, error) {
 	if err != nil {
 		return Target{}, err
 	}
-	t := Target{Repository: repository, Timeout: repo.GetTimeout()}
+	t := Target{Repository: repository, Timeout: repo.GetTimeout(), maxTags: repo.Spec.MaxTags}
 	if repo.Spec.Timeout == nil {
 		t.Timeout = min(t.Timeout, maxDefaultTimeout)
 	}
@@ -44,7 +45,7 @@ func NewTarget(repo *imagev1.ImageRepository) (Target, error) {
 		if err != nil {
 			return Target{}, fmt.Errorf("%w: spec.exclusionList %q: %w", ErrInvalidExclusion, pattern, err)
 		}
-		t.exclude = append(t.exclude, compiled)
+		t.exclude = append(t.exclude, matcher(pattern, compiled))
 	}
 	t.source = strings.Join(append([]string{repository.Scheme(), repository.String()}, exclusions...), "\n")
 	return t, nil
@@ -71,10 +72,19 @@ func parseRepository(spec *imagev1.ImageRepositorySpec) (name.Repository, error)
 	return repository, nil
 }
 
+// matcher is compiled's, but for the default exclusion, which nearly every object
+// has: a look at the end of a tag costs a hundredth of the expression.
+func matcher(pattern string, compiled *regexp.Regexp) func(string) bool {
+	if pattern == `^.*\.sig$` {
+		return func(tag string) bool { return strings.HasSuffix(tag, ".sig") }
+	}
+	return compiled.MatchString
+}
+
 // excludes reports whether tag is treated as if the registry did not have it.
 func (t Target) excludes(tag string) bool {
-	for _, pattern := range t.exclude {
-		if pattern.MatchString(tag) {
+	for _, matches := range t.exclude {
+		if matches(tag) {
 			return true
 		}
 	}

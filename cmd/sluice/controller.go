@@ -14,6 +14,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/sluice-cd/sluice/scan"
 )
 
 // groups are the sets of kinds that --controllers names.
@@ -40,6 +42,8 @@ type flags struct {
 	selectorLabels, labelPrefix []string
 	configTracking              bool
 	canaryMinInterval           time.Duration
+	scanMaxTags                 int
+	identity                    identityFlags
 }
 
 func (f *flags) register(set *pflag.FlagSet) {
@@ -55,10 +59,12 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.namespace, "namespace", env("RUNTIME_NAMESPACE", "flux-system"), "namespace of the lease")
 	set.StringVar(&f.watchNamespace, "watch-namespace", "", "serve only this namespace; default: all")
 	set.BoolVar(&f.noCrossNamespace, "no-cross-namespace-refs", false, "refuse references to sources in other namespaces")
-	set.StringVar(&f.defaultServiceAccount, "default-service-account", "", "applies for Kustomizations that name none; default: the controller itself")
-	set.StringVar(&f.storagePath, "storage-path", "/data", "folder of Git mirrors and artifacts; a cache, rebuilt when lost")
+	set.StringVar(&f.defaultServiceAccount, "default-service-account", "", "applies for Kustomizations that name none, and with the feature ObjectLevelWorkloadIdentity stands for objects in clouds; default: the controller itself")
+	set.StringVar(&f.storagePath, "storage-path", "/data", "folder of Git mirrors, artifacts and tags; a cache, rebuilt when lost")
 	set.StringVar(&f.storageAddr, "storage-addr", ":9090", "where artifacts are served")
 	set.StringVar(&f.storageAdvAddr, "storage-adv-addr", "", "host[:port] that artifact URLs name; default: the address listened on")
+	set.IntVar(&f.scanMaxTags, "scan-max-tags", scan.DefaultMaxTags, "most tags that one scan of an ImageRepository lists, unless its spec.maxTags says otherwise")
+	f.identity.register(set)
 	set.StringVar(&f.metricsServer, "metrics-server", "http://prometheus:9090", "Prometheus that canary analysis asks")
 	set.StringVar(&f.meshProvider, "mesh-provider", "kubernetes", "router of canaries that name no provider")
 	set.StringSliceVar(&f.selectorLabels, "selector-labels", []string{"app", "name", "app.kubernetes.io/name"}, "labels by which a canary's target may select its pods")
@@ -90,10 +96,13 @@ func (f *flags) validate() error {
 	if f.canaryMinInterval <= 0 {
 		return fmt.Errorf("--canary-min-interval: must be positive, is %s", f.canaryMinInterval)
 	}
+	if f.scanMaxTags < 1 {
+		return fmt.Errorf("--scan-max-tags: must be at least 1, is %d", f.scanMaxTags)
+	}
 	if _, err := zapcore.ParseLevel(f.logLevel); err != nil {
 		return fmt.Errorf("--log-level: %w", err)
 	}
-	return nil
+	return f.identity.validate()
 }
 
 // serves reports whether --controllers names the group.

@@ -30,6 +30,7 @@ const lease = "sluice-controller"
 
 // run serves the groups that f names until ctx ends.
 func run(ctx context.Context, config *rest.Config, f *flags) error {
+	f.identity.apply(f.defaultServiceAccount)
 	mgr, err := newManager(config, f)
 	if err != nil {
 		return err

@@ -67,12 +67,19 @@ func (w *wiring) image() error {
 	if err != nil {
 		return err
 	}
-	client, registry, tags := w.mgr.GetClient(), scan.NewClient(w.clock, scanned), scan.NewStore()
-	if err := metrics.Registry.Register(tags); err != nil {
+	tokens, err := w.flags.identity.cache()
+	if err != nil {
+		return err
+	}
+	client := w.mgr.GetClient()
+	registry := scan.NewClient(w.clock, scanned, scan.WithMaxTags(w.flags.scanMaxTags),
+		scan.WithIdentity(scan.Identity{Client: client, Tokens: tokens}))
+	tags, err := w.tags()
+	if err != nil {
 		return err
 	}
 	secrets := w.mgr.GetAPIReader() // Secrets and ServiceAccounts are read one at a time
-	repositories := &imagerepository.Reconciler{Secrets: secrets, Registry: registry, Store: tags, Clock: w.clock}
+	repositories := &imagerepository.Reconciler{Secrets: secrets, Registry: registry, Scanner: scan.NewScanner(registry, tags), Clock: w.clock}
 	policies := &imagepolicy.Reconciler{
 		Client: client, Secrets: secrets, Registry: registry, Store: tags, Clock: w.clock,
 		NoCrossNamespaceRefs: w.flags.noCrossNamespace,
@@ -86,6 +93,15 @@ func (w *wiring) image() error {
 		policies.SetupWithManager(w.mgr, w.options),
 		automations.SetupWithManager(w.mgr, w.options),
 	)
+}
+
+// tags opens the store of tags, which survives a restart where the folder does.
+func (w *wiring) tags() (*scan.Store, error) {
+	logger := w.mgr.GetLogger().WithName("scan")
+	tags := scan.NewStore(scan.WithClock(w.clock), scan.InDir(filepath.Join(w.flags.storagePath, "tags"), func(err error) {
+		logger.Error(err, "tags are not kept for the next start")
+	}))
+	return tags, errors.Join(metrics.Registry.Register(tags), w.mgr.Add(tags))
 }
 
 func (w *wiring) source() error {

@@ -1,11 +1,22 @@
 // Package imagerepository reconciles ImageRepository: it asks a registry for
 // the tags of an image, keeps them for policies, and sums them up in status.
 //
-//	interval, spec, request --> due? --> scan.Client.Tags --> scan.Store --> status
+//	interval, spec, request --> due? --> scan.Scanner --> scan.Store --> status
+//	                                          |
+//	             pending <--------------------+   done: reconciled again
 //
 // The registry is asked when the interval has passed, when a person or a webhook
-// requests it, when the spec was edited, when the last attempt failed, and when
-// the tags are not in memory, as after a restart.
+// requests it, and when the last attempt failed. When the spec was edited, or the
+// tags are not in memory as after a restart, a listing that is younger than the
+// interval will do, be it from disk or from another ImageRepository of the same
+// image and credentials.
+//
+// A worker does not wait for a registry longer than a moment. An object that is
+// Ready stays so until its scan is done; one that is not, or whose scan was
+// requested, is Reconciling meanwhile.
+//
+// Intervals are shortened by up to a tenth, by a part that is each object's own, so
+// that objects that were made together do not scan together for ever.
 //
 // A scan that finds nothing new writes nothing, with one exception. Clients show
 // status.lastScanResult.scanTime as LAST SCAN, and one that stands still looks
@@ -18,6 +29,7 @@ package imagerepository
 import (
 	"context"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -26,6 +38,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -35,6 +48,7 @@ import (
 // +kubebuilder:rbac:groups=image.toolkit.fluxcd.io,resources=imagerepositories,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=image.toolkit.fluxcd.io,resources=imagerepositories/status,verbs=get;patch
 // +kubebuilder:rbac:groups="",resources=secrets;serviceaccounts,verbs=get
+// +kubebuilder:rbac:groups="",resources=serviceaccounts/token,verbs=create
 // +kubebuilder:rbac:groups="",resources=events,verbs=create;patch
 
 // Reconciler scans registries.
@@ -42,13 +56,14 @@ type Reconciler struct {
 	// Secrets reads Secrets and ServiceAccounts; it should not cache them.
 	Secrets  client.Reader
 	Registry *scan.Client
-	Store    *scan.Store
-	Clock    clock.PassiveClock
+	// Scanner is over Registry, and puts tags into the store of the policies.
+	Scanner *scan.Scanner
+	Clock   clock.PassiveClock
 }
 
 // SetupWithManager registers the controller.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
-	return reconciler.Setup(mgr, kind, r, opts, r.forgetDeleted)
+	return reconciler.Setup(mgr, kind, r, opts, r.forgetDeleted, r.watchScans)
 }
 
 var kind = reconciler.Kind[*imagev1.ImageRepository]{
@@ -68,7 +83,15 @@ var kind = reconciler.Kind[*imagev1.ImageRepository]{
 func (r *Reconciler) forgetDeleted(b *builder.Builder) *builder.Builder {
 	return b.Watches(&imagev1.ImageRepository{}, handler.Funcs{
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			r.Store.Delete(client.ObjectKeyFromObject(e.Object))
+			r.Scanner.Forget(client.ObjectKeyFromObject(e.Object))
 		},
 	})
+}
+
+// watchScans brings repositories back whose scan took longer than a moment.
+func (r *Reconciler) watchScans(b *builder.Builder) *builder.Builder {
+	return b.WatchesRawSource(source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+		r.Scanner.OnDone(func(key types.NamespacedName) { queue.Add(reconcile.Request{NamespacedName: key}) })
+		return nil
+	}))
 }

@@ -18,91 +18,82 @@ import (
 	"github.com/sluice-cd/sluice/scan"
 )
 
-// errProvider means that spec.provider names a cloud.
-var errProvider = errors.New("unsupported provider")
-
 // Reconcile implements reconciler.Controller.
 func (r *Reconciler) Reconcile(ctx context.Context, repo *imagev1.ImageRepository) (reconciler.Result, error) {
 	target, err := accept(repo)
 	if err != nil {
 		return reconciler.Result{}, reconcile.TerminalError(err)
 	}
-	key := client.ObjectKeyFromObject(repo)
-	tags, _ := r.Store.Get(key, target)
-	why, wait := due(repo, tags, r.Clock.Now())
-	if why != "" {
-		if tags, err = r.scan(ctx, repo, target); err != nil {
-			return reconciler.Result{}, retry(repo, err)
+	tags, _ := r.Scanner.Store().Get(client.ObjectKeyFromObject(repo), target)
+	plan := due(repo, tags, r.Clock.Now())
+	if plan.why != "" {
+		fresh, err := r.scan(ctx, repo, target, plan.within)
+		switch {
+		case errors.Is(err, scan.ErrPending):
+			return pending(repo, target, plan), nil
+		case err != nil:
+			return reconciler.Result{}, r.retry(repo, target, err)
 		}
-		r.Store.Put(key, tags)
-		log.FromContext(ctx).V(1).Info("scanned", "why", why, "tags", tags.Len(), "revision", tags.Revision())
+		tags = fresh
+		log.FromContext(ctx).V(1).Info("scanned", "why", plan.why, "tags", tags.Len(), "revision", tags.Revision())
 	}
 	record(repo, target, tags)
+	r.recordBudget(repo, target, tags.Listed())
 	return reconciler.Result{
 		Reason:  meta.SucceededReason,
 		Message: fmt.Sprintf("successful scan: found %d tags with checksum %s", tags.Len(), tags.Revision()),
-		After:   wait,
+		After:   plan.wait,
 	}, nil
 }
 
 // accept checks the spec: what it returns as an error only an edit can cure.
 func accept(repo *imagev1.ImageRepository) (scan.Target, error) {
-	if provider := repo.GetProvider(); provider != "generic" {
-		return scan.Target{}, fmt.Errorf("%w: spec.provider %q is not supported, only generic with credentials from Secrets is", errProvider, provider)
+	if err := scan.CheckGates(repo); err != nil {
+		return scan.Target{}, err
 	}
 	return scan.NewTarget(repo)
 }
 
-// minWait is the shortest remainder of an interval worth coming back for.
-const minWait = time.Second
-
-// due says why the registry must be asked now, or "", and when to come back.
-// last is nil when the tags are not in memory.
-func due(repo *imagev1.ImageRepository, last *scan.Snapshot, now time.Time) (why string, wait time.Duration) {
-	interval := repo.Spec.Interval.Duration
-	switch {
-	case last == nil:
-		return "tags are not in memory", interval
-	case repo.Generation != repo.Status.ObservedGeneration:
-		return "the spec changed", interval
-	case requested(repo):
-		return "a scan was requested", interval
-	case !apimeta.IsStatusConditionTrue(repo.Status.Conditions, meta.ReadyCondition):
-		return "the last scan did not succeed", interval
-	}
-	if wait = last.Time().Add(interval).Sub(now); wait < minWait {
-		return "the interval has passed", interval
-	}
-	return "", wait
-}
-
-// requested reports whether somebody asked for a scan since the last one.
-func requested(repo *imagev1.ImageRepository) bool {
-	at, ok := meta.ReconcileAnnotationValue(repo.Annotations)
-	return ok && at != repo.Status.LastHandledReconcileAt
-}
-
-func (r *Reconciler) scan(ctx context.Context, repo *imagev1.ImageRepository, target scan.Target) (*scan.Snapshot, error) {
-	access, err := scan.ReadAccess(ctx, r.Secrets, repo)
+func (r *Reconciler) scan(ctx context.Context, repo *imagev1.ImageRepository, target scan.Target, within time.Duration) (*scan.Snapshot, error) {
+	access, err := r.Registry.Access(ctx, r.Secrets, repo)
 	if err != nil {
 		return nil, err
 	}
-	return r.Registry.Tags(ctx, target, access)
+	return r.Scanner.Scan(ctx, scan.Ask{Key: client.ObjectKeyFromObject(repo), Target: target, Access: access, Within: within})
+}
+
+// pending is the result while a scan goes on. A rescan by interval, and one after
+// a restart, say nothing of it: what is known still counts.
+func pending(repo *imagev1.ImageRepository, target scan.Target, plan plan) reconciler.Result {
+	said := apimeta.FindStatusCondition(repo.Status.Conditions, meta.ReadyCondition)
+	if said != nil && said.Status == metav1.ConditionTrue && plan.within > 0 && repo.Generation == repo.Status.ObservedGeneration {
+		return reconciler.Result{Reason: said.Reason, Message: said.Message, After: plan.wait}
+	}
+	return reconciler.Result{
+		Reason: meta.ProgressingReason, Message: "scanning " + target.Repository.String() + ": " + plan.why,
+		Progressing: true, After: plan.wait,
+	}
 }
 
 // retry says when a failed scan is worth repeating, where that is not simply
-// soon: an image that was not pushed yet is looked for at the interval, and a
-// registry that limits requests is left alone for as long as it asks.
-func retry(repo *imagev1.ImageRepository, err error) error {
-	err = fmt.Errorf("scan failed: %w", err)
+// soon: what was not pushed yet, or has grown too long, is looked for at the
+// interval, and a registry that limits requests is left alone for as long as it
+// asks.
+func (r *Reconciler) retry(repo *imagev1.ImageRepository, target scan.Target, err error) error {
 	var limited *scan.RateLimited
-	switch {
+	switch failure := fmt.Errorf("scan failed: %w", err); {
 	case errors.As(err, &limited):
-		return reconciler.Waiting(err, limited.After)
+		return reconciler.Waiting(failure, limited.After)
+	case errors.Is(err, scan.ErrBudget):
+		most := r.Registry.MaxTags(target)
+		apimeta.RemoveStatusCondition(&repo.Status.Conditions, imagev1.ScanBudgetCondition)
+		return reconciler.Waiting(fmt.Errorf("%w; nothing of it is used: set spec.maxTags higher than %d, or remove old tags from the registry", failure, most),
+			repo.Spec.Interval.Duration)
 	case errors.Is(err, scan.ErrNotFound):
-		return reconciler.Waiting(err, repo.Spec.Interval.Duration)
+		return reconciler.Waiting(failure, repo.Spec.Interval.Duration)
+	default:
+		return failure
 	}
-	return err
 }
 
 // Bounds of what status repeats.
@@ -131,15 +122,31 @@ func record(repo *imagev1.ImageRepository, target scan.Target, tags *scan.Snapsh
 	status.ObservedExclusionList = repo.GetExclusionList()
 }
 
+// recordBudget warns of a list that has nearly as many tags as a scan may read.
+func (r *Reconciler) recordBudget(repo *imagev1.ImageRepository, target scan.Target, listed int) {
+	most := r.Registry.MaxTags(target)
+	if 5*listed <= 4*most {
+		apimeta.RemoveStatusCondition(&repo.Status.Conditions, imagev1.ScanBudgetCondition)
+		return
+	}
+	apimeta.SetStatusCondition(&repo.Status.Conditions, metav1.Condition{
+		Type: imagev1.ScanBudgetCondition, Status: metav1.ConditionTrue, Reason: imagev1.ScanBudgetNearlyUsedReason,
+		Message:            fmt.Sprintf("a scan lists %d of at most %d tags, and fails beyond that: set spec.maxTags higher, or remove old tags from the registry", listed, most),
+		ObservedGeneration: repo.Generation, LastTransitionTime: metav1.NewTime(r.Clock.Now()),
+	})
+}
+
 // Reason implements reconciler.Controller.
 func (r *Reconciler) Reason(err error) string {
 	switch {
-	case errors.Is(err, errProvider):
-		return imagev1.UnsupportedProviderReason
+	case errors.Is(err, scan.ErrFeatureGate):
+		return meta.FeatureGateDisabledReason
 	case errors.Is(err, scan.ErrInvalidReference):
 		return imagev1.ImageURLInvalidReason
 	case errors.Is(err, scan.ErrInvalidExclusion):
 		return imagev1.InvalidExclusionListReason
+	case errors.Is(err, scan.ErrBudget):
+		return imagev1.ScanBudgetExceededReason
 	case errors.Is(err, scan.ErrCredentials), errors.Is(err, scan.ErrUnauthorized):
 		return imagev1.AuthenticationFailedReason
 	}

@@ -57,9 +57,9 @@ func newFixture(t *testing.T, tags ...string) *fixture {
 		t.Fatal(err)
 	}
 	f.Reconciler = &Reconciler{
-		Secrets: fake.NewClientBuilder().Build(), Registry: scan.NewClient(f.clock, metrics),
-		Store: scan.NewStore(), Clock: f.clock,
+		Secrets: fake.NewClientBuilder().Build(), Registry: scan.NewClient(f.clock, metrics), Clock: f.clock,
 	}
+	f.restart(scan.NewStore())
 	f.repo = &imagev1.ImageRepository{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app", Generation: 1},
 		Spec: imagev1.ImageRepositorySpec{
@@ -70,10 +70,27 @@ func newFixture(t *testing.T, tags ...string) *fixture {
 	return f
 }
 
+// patience is longer than any registry here takes, unless the test is about that.
+const patience = time.Minute
+
+// restart forgets what is in memory.
+func (f *fixture) restart(store *scan.Store) {
+	f.Scanner = scan.NewScanner(f.Registry, store)
+	f.Scanner.SetPatience(patience)
+}
+
+// interval is the one of the fixture's object, which is a bit less than a minute.
+func (f *fixture) interval() time.Duration { return interval(f.repo) }
+
 func (f *fixture) push(t *testing.T, tags ...string) {
 	t.Helper()
+	f.pushTo(t, "/team/app", tags...)
+}
+
+func (f *fixture) pushTo(t *testing.T, image string, tags ...string) {
+	t.Helper()
 	for _, tag := range tags {
-		ref, err := name.NewTag(f.host + "/team/app:" + tag)
+		ref, err := name.NewTag(f.host + image + ":" + tag)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,7 +135,7 @@ func TestAScanIsSummedUp(t *testing.T) {
 	if diff := cmp.Diff(want, status.LastScanResult); diff != "" {
 		t.Error(diff)
 	}
-	if message := "successful scan: found 11 tags with checksum " + want.Revision; got.Message != message || got.After != time.Minute {
+	if message := "successful scan: found 11 tags with checksum " + want.Revision; got.Message != message || got.After != f.interval() {
 		t.Errorf("got %+v", got)
 	}
 	if status.CanonicalImageName != f.host+"/team/app" {
@@ -131,41 +148,41 @@ func TestAScanIsSummedUp(t *testing.T) {
 
 func TestTheRegistryIsAskedWhenItIsDue(t *testing.T) {
 	tests := map[string]struct {
-		change    func(*fixture)
-		wantScan  bool
-		wantAfter time.Duration
+		change   func(*fixture)
+		wantScan bool
+		earlier  time.Duration // before the interval is over the object comes back
 	}{
 		"within the interval nothing is asked": {
-			change:    func(f *fixture) { f.clock.SetTime(f.clock.Now().Add(20 * time.Second)) },
-			wantAfter: 40 * time.Second},
+			change:  func(f *fixture) { f.clock.SetTime(f.clock.Now().Add(20 * time.Second)) },
+			earlier: 20 * time.Second},
 		"when the interval has passed": {
-			change:   func(f *fixture) { f.clock.SetTime(f.clock.Now().Add(time.Minute)) },
-			wantScan: true, wantAfter: time.Minute},
+			change: func(f *fixture) { f.clock.SetTime(f.clock.Now().Add(time.Minute)) }, wantScan: true},
 		"on request": {
 			change: func(f *fixture) {
 				f.repo.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
-			}, wantScan: true, wantAfter: time.Minute},
-		"after a restart": {
-			change:   func(f *fixture) { f.Store = scan.NewStore() },
-			wantScan: true, wantAfter: time.Minute},
-		"after the exclusions were edited": {
-			change:   func(f *fixture) { f.repo.Spec.ExclusionList = []string{"x"} },
-			wantScan: true, wantAfter: time.Minute},
-		"after any other edit, which may be of credentials": {
-			change:   func(f *fixture) { f.repo.Generation++ },
-			wantScan: true, wantAfter: time.Minute},
+			}, wantScan: true},
+		"after a restart without a disk": {
+			change: func(f *fixture) { f.restart(scan.NewStore()) }, wantScan: true},
+		"not after the exclusions were edited": {
+			change: func(f *fixture) { f.repo.Spec.ExclusionList = []string{"x"}; f.repo.Generation++ }},
+		"not after an edit of anything but image and credentials": {
+			change: func(f *fixture) { f.repo.Generation++ }},
+		"after the image was edited": {
+			change: func(f *fixture) { f.repo.Spec.Image = strings.ToLower(f.host) + "/team/app2"; f.repo.Generation++ }, wantScan: true},
 		"after a failure": {
-			change:   func(f *fixture) { f.repo.Status.Conditions[0].Status = metav1.ConditionFalse },
-			wantScan: true, wantAfter: time.Minute},
+			change: func(f *fixture) { f.repo.Status.Conditions[0].Status = metav1.ConditionFalse }, wantScan: true},
+		"after the clock was set back": {
+			change: func(f *fixture) { f.clock.SetTime(f.clock.Now().Add(-time.Hour)) }, wantScan: true},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, "1")
+			f.pushTo(t, "/team/app2", "1")
 			f.mustReconcile(t)
 			tc.change(f)
 			before := f.scans.Load()
 			got := f.mustReconcile(t)
-			if scanned := f.scans.Load() > before; scanned != tc.wantScan || got.After != tc.wantAfter {
+			if scanned := f.scans.Load() > before; scanned != tc.wantScan || got.After != f.interval()-tc.earlier {
 				t.Errorf("scanned: %v, next after %s", scanned, got.After)
 			}
 		})
@@ -205,9 +222,9 @@ func TestASpecThatCannotBeHonouredIsRefused(t *testing.T) {
 		wantReason string
 		wantError  string
 	}{
-		"a cloud provider": {
-			func(s *imagev1.ImageRepositorySpec) { s.Provider = "aws" },
-			imagev1.UnsupportedProviderReason, `spec.provider "aws" is not supported`},
+		"a service account's identity in a cloud without the feature gate": {
+			func(s *imagev1.ImageRepositorySpec) { s.Provider, s.ServiceAccountName = "aws", "app" },
+			meta.FeatureGateDisabledReason, "please enable the ObjectLevelWorkloadIdentity feature gate"},
 		"a tag in the image": {
 			func(s *imagev1.ImageRepositorySpec) { s.Image = "ghcr.io/app:1" },
 			imagev1.ImageURLInvalidReason, "spec.image"},
@@ -272,7 +289,7 @@ func TestAFailedScanLeavesTheLastTags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := f.Store.Get(client.ObjectKeyFromObject(f.repo), target); !ok {
+	if _, ok := f.Scanner.Store().Get(client.ObjectKeyFromObject(f.repo), target); !ok {
 		t.Error("the tags are gone")
 	}
 }

@@ -16,10 +16,6 @@ const (
 	// regular expression. Terminal. Sluice extension.
 	InvalidExclusionListReason = "InvalidExclusionList"
 
-	// UnsupportedProviderReason means: spec.provider names a cloud whose workload
-	// identity cannot be used. Terminal. Sluice extension.
-	UnsupportedProviderReason = "UnsupportedProvider"
-
 	// DependencyNotReadyReason means: the ImageRepository that a policy refers to does
 	// not exist yet or was never scanned.
 	DependencyNotReadyReason = "DependencyNotReady"
@@ -44,8 +40,12 @@ const (
 	// list. Sluice extension.
 	ScanBudgetExceededReason = "ScanBudgetExceeded"
 
+	// ScanBudgetNearlyUsedReason is that of the condition ScanBudget. Sluice extension.
+	ScanBudgetNearlyUsedReason = "ScanBudgetNearlyUsed"
+
 	// VerificationErrorReason means: no tag qualifies, and signatures that are
-	// missing or wrong are among the reasons. Sluice extension.
+	// missing or wrong are among the reasons; or spec.verify or a Secret that it
+	// names cannot be used. Sluice extension.
 	VerificationErrorReason = "VerificationError"
 )
 

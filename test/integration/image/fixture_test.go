@@ -136,7 +136,7 @@ func (f *fixture) setup(mgr ctrl.Manager, opts reconciler.Options) error {
 		return err
 	}
 	client, store := scan.NewClient(opts.Clock, metrics), scan.NewStore()
-	repositories := &imagerepository.Reconciler{Secrets: mgr.GetAPIReader(), Registry: client, Store: store, Clock: opts.Clock}
+	repositories := &imagerepository.Reconciler{Secrets: mgr.GetAPIReader(), Registry: client, Scanner: scan.NewScanner(client, store), Clock: opts.Clock}
 	if err := repositories.SetupWithManager(mgr, opts); err != nil {
 		return err
 	}

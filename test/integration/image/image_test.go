@@ -160,14 +160,14 @@ func TestAFaultOfThePolicyStallsIt(t *testing.T) {
 	f.chosen(policy, "1.0.0")
 }
 
-func TestACloudProviderStallsTheRepository(t *testing.T) {
+func TestAServiceAccountInACloudNeedsAFeatureGate(t *testing.T) {
 	f := newFixture(t)
 	f.start(f.ns)
 	f.push("1.0.0")
 	repo := f.repository(time.Hour)
-	f.edit(repo, func() { repo.Spec.Provider = "gcp" })
-	f.failing(repo, imagev1.UnsupportedProviderReason)
-	f.edit(repo, func() { repo.Spec.Provider = "generic" })
+	f.edit(repo, func() { repo.Spec.Provider, repo.Spec.ServiceAccountName = "gcp", "app" })
+	f.failing(repo, meta.FeatureGateDisabledReason)
+	f.edit(repo, func() { repo.Spec.Provider, repo.Spec.ServiceAccountName = "generic", "" })
 	f.eventually(repo, "it is ready", func() bool {
 		return apimeta.IsStatusConditionTrue(repo.Status.Conditions, meta.ReadyCondition)
 	})

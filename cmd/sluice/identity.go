@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/fluxcd/pkg/auth"
+	"github.com/fluxcd/pkg/cache"
+	"github.com/spf13/pflag"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+)
+
+// identityFlags say whose identity is used towards clouds. They are spelled as in
+// Flux.
+type identityFlags struct {
+	gates  map[string]string
+	tokens cache.TokenFlags
+}
+
+// defaultTokens is how many tokens are kept at once.
+const defaultTokens = 100
+
+// gates are the features that --feature-gates knows, and what is their default.
+var gates = map[string]bool{auth.FeatureGateObjectLevelWorkloadIdentity: false}
+
+func (f *identityFlags) register(set *pflag.FlagSet) {
+	set.StringToStringVar(&f.gates, "feature-gates", nil,
+		"features to turn on or off, as Name=true; known: "+auth.FeatureGateObjectLevelWorkloadIdentity+" (lets objects use the cloud identity of their service account)")
+	f.tokens.BindFlags(set, defaultTokens)
+}
+
+func (f *identityFlags) validate() error {
+	for name, value := range f.gates {
+		if _, ok := gates[name]; !ok {
+			return fmt.Errorf("--feature-gates: unknown feature %q; known: %s", name, auth.FeatureGateObjectLevelWorkloadIdentity)
+		}
+		if _, err := strconv.ParseBool(value); err != nil {
+			return fmt.Errorf("--feature-gates: %s is true or false, not %q", name, value)
+		}
+	}
+	if f.tokens.MaxDuration < 0 || f.tokens.MaxDuration > cache.TokenMaxDuration {
+		return fmt.Errorf("--token-cache-max-duration: must be at most %s, is %s", cache.TokenMaxDuration.Round(time.Minute), f.tokens.MaxDuration)
+	}
+	return nil
+}
+
+// enabled reports whether a feature is on.
+func (f *identityFlags) enabled(name string) bool {
+	if on, err := strconv.ParseBool(f.gates[name]); err == nil {
+		return on
+	}
+	return gates[name]
+}
+
+// apply sets the process up. With the gate on, the default service account is also
+// that of objects that use a cloud's identity and name none; with the gate off it
+// is that of Kustomizations alone.
+func (f *identityFlags) apply(defaultServiceAccount string) {
+	if !f.enabled(auth.FeatureGateObjectLevelWorkloadIdentity) {
+		return
+	}
+	auth.EnableObjectLevelWorkloadIdentity()
+	if defaultServiceAccount != "" {
+		auth.SetDefaultServiceAccount(defaultServiceAccount)
+	}
+}
+
+// cache keeps tokens of clouds; it is nil when the flags turn it off.
+func (f *identityFlags) cache() (*cache.TokenCache, error) {
+	if f.tokens.MaxSize <= 0 {
+		return nil, nil
+	}
+	tokens, err := cache.NewTokenCache(f.tokens.MaxSize, cache.WithMaxDuration(f.tokens.MaxDuration),
+		cache.WithMetricsRegisterer(metrics.Registry), cache.WithMetricsPrefix("gotk_token_"))
+	if err != nil {
+		return nil, fmt.Errorf("--token-cache-max-size: %w", err)
+	}
+	return tokens, nil
+}

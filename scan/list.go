@@ -1,0 +1,145 @@
+package scan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// maxPages bounds one list, however few tags its pages have.
+const maxPages = 10_000
+
+// lister lists the tags of one image.
+type lister struct {
+	client *http.Client
+	host   *host
+	target Target
+	// budget is the most tags to list.
+	budget func() int
+}
+
+// list asks the registry for all tags. Of a registry that knows conditional
+// requests it asks whether the pages of last still hold: only when all of them do
+// the list is last's.
+func (l *lister) list(ctx context.Context, last *listing, into *heap) (pages []page, same bool, err error) {
+	if last != nil && len(last.pages) > 0 {
+		for i, known := range last.pages {
+			got, err := l.fetch(ctx, l.first(known.url), known.etag, into)
+			if err != nil {
+				return nil, false, err
+			}
+			if got.same {
+				continue
+			}
+			if i > 0 { // the tags of the pages before it are not at hand
+				break
+			}
+			pages, err = l.follow(ctx, got, into)
+			return pages, false, err
+		}
+		if into.len() == 0 {
+			return last.pages, true, nil
+		}
+		into.reset()
+	}
+	got, err := l.open(ctx, into)
+	if err != nil {
+		return nil, false, err
+	}
+	pages, err = l.follow(ctx, got, into)
+	return pages, false, err
+}
+
+// first is address, or that of the first page.
+func (l *lister) first(address string) string {
+	if address != "" {
+		return address
+	}
+	repository := l.target.Repository
+	at := url.URL{Scheme: repository.Scheme(), Host: repository.RegistryStr(), Path: "/v2/" + repository.RepositoryStr() + "/tags/list"}
+	if n := l.host.pageSize(); n > 0 {
+		at.RawQuery = "n=" + strconv.Itoa(n)
+	}
+	return at.String()
+}
+
+// open asks for the first page. A registry that refuses its size is asked for
+// half of it, and so on, and at last for whatever it likes; what it takes is
+// remembered of the host.
+func (l *lister) open(ctx context.Context, into *heap) (answer, error) {
+	size := l.host.pageSize()
+	got, err := l.fetch(ctx, l.first(""), "", into)
+	first := err
+	for n := size; refusesSize(err) && n > 0; {
+		if n /= 2; n < minPageSize {
+			n = 0
+		}
+		l.host.setPageSize(n)
+		got, err = l.fetch(ctx, l.first(""), "", into)
+	}
+	if err != nil && size > 0 && first != nil && refusesSize(first) {
+		l.host.setPageSize(size) // it was not the size
+		return answer{}, first
+	}
+	return got, err
+}
+
+// refusesSize reports whether a registry may mean the page size.
+func refusesSize(err error) bool {
+	var refused *transport.Error
+	if !errors.As(err, &refused) {
+		return false
+	}
+	switch refused.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return false
+	}
+	return refused.StatusCode >= 400 && refused.StatusCode < 500
+}
+
+// follow fetches the pages after got. The pages it returns are those to ask for
+// again; there are none when one of them has no etag, or when the last one is full,
+// since a tag that comes after it would change nothing but its link.
+func (l *lister) follow(ctx context.Context, got answer, into *heap) ([]page, error) {
+	address, pages := "", []page{}
+	visited := map[string]bool{}
+	for count := 1; ; count++ {
+		switch {
+		case into.len() > l.budget():
+			return nil, fmt.Errorf("%w: more than %d tags", ErrBudget, l.budget())
+		case count > maxPages:
+			return nil, fmt.Errorf("%w: more than %d pages", ErrBudget, maxPages)
+		case visited[got.next]:
+			return nil, fmt.Errorf("%w: its pages go round in a circle", errPage)
+		}
+		if got.etag == "" {
+			pages = nil
+		} else if pages != nil {
+			pages = append(pages, page{url: address, etag: got.etag})
+		}
+		if got.next == "" {
+			break
+		}
+		address = got.next
+		visited[address] = true
+		var err error
+		if got, err = l.fetch(ctx, address, "", into); err != nil {
+			return nil, err
+		}
+	}
+	if n := l.host.pageSize(); n > 0 && got.size >= n || len(pages) == 0 {
+		return nil, nil
+	}
+	return pages, nil
+}
+
+// maxBytes is as long as a page within the budget can be.
+func (l *lister) maxBytes() int64 {
+	const around, punctuation = 64 << 10, 8
+	return around + int64(l.budget())*(maxTagLength+punctuation)
+}

@@ -1,0 +1,167 @@
+package scan
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// errPage means that an answer is not a page of tags.
+var errPage = errors.New("the registry's answer is not a list of tags")
+
+// answer is one page of a list.
+type answer struct {
+	same bool   // 304: what it was
+	etag string // to ask whether it still is
+	next string // URL of the next page, or empty
+	size int    // tags on the page
+}
+
+// buffers hold the bodies of answers; a scan that finds nothing new leaves
+// nothing behind.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// maxPooled is the largest buffer that is kept for the next scan.
+const maxPooled = 1 << 20
+
+// fetch asks for the page at address, if it is not the one with the etag any
+// more, and adds its tags to into.
+func (l *lister) fetch(ctx context.Context, address, etag string, into *heap) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return answer{}, err
+	}
+	req.Header.Set("Accept", "application/json")
+	if etag != "" {
+		req.Header.Set("If-None-Match", etag)
+	}
+	resp, err := l.client.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	if etag != "" && resp.StatusCode == http.StatusNotModified {
+		return answer{same: true, etag: etag}, nil
+	}
+	if err := transport.CheckError(resp, http.StatusOK); err != nil {
+		return answer{}, err
+	}
+	before := into.len()
+	if err := l.read(resp.Body, into); err != nil {
+		return answer{}, err
+	}
+	next, err := nextPage(resp, address)
+	return answer{etag: resp.Header.Get("ETag"), next: next, size: into.len() - before}, err
+}
+
+// read decodes a body that is no longer than the budget allows.
+func (l *lister) read(body io.Reader, into *heap) error {
+	buffer := buffers.Get().(*bytes.Buffer)
+	defer func() {
+		if buffer.Cap() <= maxPooled {
+			buffers.Put(buffer)
+		}
+	}()
+	buffer.Reset()
+	limit := l.maxBytes()
+	if n, err := buffer.ReadFrom(io.LimitReader(body, limit+1)); err != nil {
+		return fmt.Errorf("reading the list of tags: %w", err)
+	} else if n > limit {
+		return fmt.Errorf("%w: a page of more than %d bytes", ErrBudget, limit)
+	}
+	return decodePage(buffer.Bytes(), into)
+}
+
+// decodePage adds the tags of a page to into.
+func decodePage(body []byte, into *heap) error {
+	decoded := struct {
+		Name *string `json:"name"`
+		Tags tagList `json:"tags"`
+	}{Tags: tagList{into: into}}
+	if err := json.Unmarshal(body, &decoded); err != nil {
+		return fmt.Errorf("%w: %w", errPage, err)
+	}
+	if decoded.Name == nil && !decoded.Tags.found {
+		return errPage
+	}
+	return nil
+}
+
+// tagList packs tags while they are decoded, without a string for each.
+type tagList struct {
+	into  *heap
+	found bool
+}
+
+// UnmarshalJSON implements json.Unmarshaler; data is valid JSON.
+func (t *tagList) UnmarshalJSON(data []byte) error {
+	t.found = true
+	if bytes.IndexByte(data, '\\') >= 0 || len(data) == 0 || data[0] != '[' {
+		return t.decode(data)
+	}
+	for rest := data[1:]; ; {
+		start := bytes.IndexByte(rest, '"')
+		if start < 0 {
+			return nil
+		}
+		if strings.Trim(string(rest[:start]), " \t\r\n,") != "" {
+			return t.decode(data) // something else than strings
+		}
+		rest = rest[start+1:]
+		end := bytes.IndexByte(rest, '"')
+		if end < 0 {
+			return nil
+		}
+		t.into.add(rest[:end])
+		rest = rest[end+1:]
+	}
+}
+
+// decode is the slow way, which takes escapes and refuses what is not a string.
+func (t *tagList) decode(data []byte) error {
+	var tags []string
+	if err := json.Unmarshal(data, &tags); err != nil {
+		return err
+	}
+	for _, tag := range tags {
+		t.into.add([]byte(tag))
+	}
+	return nil
+}
+
+// nextPage reads the Link header, `</v2/app/tags/list?last=x&n=9>; rel="next"`.
+// It must lead to the same registry: anything else would make the controller ask
+// whomever a registry names, with the credentials for it.
+func nextPage(resp *http.Response, address string) (string, error) {
+	link := resp.Header.Get("Link")
+	if link == "" {
+		return "", nil
+	}
+	start, end := strings.IndexByte(link, '<'), strings.IndexByte(link, '>')
+	if start != 0 || end < 0 {
+		return "", fmt.Errorf("%w: Link header %.100q", errPage, link)
+	}
+	to, err := url.Parse(link[1:end])
+	if err != nil || link[1:end] == "" {
+		return "", nil
+	}
+	from, err := url.Parse(address)
+	if err != nil {
+		return "", err
+	}
+	to = from.ResolveReference(to)
+	if to.Host != from.Host {
+		return "", fmt.Errorf("%w: its next page is on another host, %q", errPage, to.Host)
+	}
+	to.Scheme = from.Scheme
+	return to.String(), nil
+}

@@ -1,0 +1,233 @@
+package scan
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// How long what was found out about a registry is used again.
+const (
+	// pingLife is that of the answer to GET /v2/, which says how to authenticate.
+	pingLife = time.Hour
+	// sessionLife is that of a token whose registry does not say.
+	sessionLife = 5 * time.Minute
+	// expiryMargin keeps a token from expiring on the way.
+	expiryMargin = 10 * time.Second
+	// idleLife is that of connections that nobody uses.
+	idleLife = time.Hour
+)
+
+// sessions keep the ways to registries, so that a scan is one request and not
+// three: the connections, the answer to the ping, and the token.
+type sessions struct {
+	mu     sync.Mutex
+	routes map[string]*route
+	open   map[listingID]*session
+}
+
+// session is an authenticated transport for one image and credential.
+type session struct {
+	transport http.RoundTripper
+	until     time.Time
+}
+
+// route is a set of connections with one TLS configuration and one proxy.
+type route struct {
+	base   http.RoundTripper
+	shared *http.Transport
+	used   time.Time
+
+	mu    sync.Mutex
+	pings map[string]ping
+}
+
+type ping struct {
+	*transport.Challenge
+	until time.Time
+}
+
+// route returns the connections for access.
+func (c *Client) route(access Access) *route {
+	now := c.clock.Now()
+	s := &c.sessions
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.routes[access.route]
+	if !ok {
+		r = c.newRoute(access)
+		if s.routes == nil {
+			s.routes = map[string]*route{}
+		}
+		s.routes[access.route] = r
+		maps.DeleteFunc(s.routes, func(_ string, other *route) bool {
+			idle := other != r && now.Sub(other.used) > idleLife
+			if idle {
+				other.shared.CloseIdleConnections()
+			}
+			return idle
+		})
+	}
+	r.used = now
+	return r
+}
+
+func (c *Client) newRoute(access Access) *route {
+	shared := http.DefaultTransport.(*http.Transport).Clone()
+	shared.MaxIdleConnsPerHost = hostSlots
+	if access.tls != nil {
+		shared.TLSClientConfig = access.tls
+	}
+	if access.proxy != nil {
+		shared.Proxy = http.ProxyURL(access.proxy)
+	}
+	gated := &gate{next: shared, clock: c.clock, hosts: &c.hosts, metrics: c.metrics}
+	base := transport.NewRetry(gated, transport.WithRetryBackoff(retries), transport.WithRetryStatusCodes(
+		http.StatusRequestTimeout, http.StatusInternalServerError, http.StatusBadGateway,
+		http.StatusServiceUnavailable, http.StatusGatewayTimeout))
+	return &route{base: transport.NewUserAgent(base, "sluice"), shared: shared, pings: map[string]ping{}}
+}
+
+// ping asks how a registry wants to be asked, unless that is known.
+func (r *route) ping(ctx context.Context, registry name.Registry, now time.Time) (*transport.Challenge, error) {
+	key := registry.Scheme() + "://" + registry.RegistryStr()
+	r.mu.Lock()
+	known, ok := r.pings[key]
+	r.mu.Unlock()
+	if ok && now.Before(known.until) {
+		return known.Challenge, nil
+	}
+	challenge, err := transport.Ping(ctx, registry, r.base)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pings[key] = ping{challenge, now.Add(pingLife)}
+	return challenge, nil
+}
+
+// session returns a transport with which the image of target can be read.
+func (c *Client) session(ctx context.Context, target Target, access Access) (http.RoundTripper, error) {
+	id, now := access.id(target), c.clock.Now()
+	s := &c.sessions
+	s.mu.Lock()
+	known, ok := s.open[id]
+	s.mu.Unlock()
+	if ok && now.Before(known.until) {
+		return known.transport, nil
+	}
+	fresh, err := c.login(ctx, target, access)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil {
+		s.open = map[listingID]*session{}
+	}
+	maps.DeleteFunc(s.open, func(_ listingID, other *session) bool { return !now.Before(other.until) })
+	s.open[id] = fresh
+	return fresh.transport, nil
+}
+
+// login does what the registry's challenge asks for: nothing, a password with
+// each request, or a token that a server gives for it.
+func (c *Client) login(ctx context.Context, target Target, access Access) (*session, error) {
+	registry, now := target.Repository.Registry, c.clock.Now()
+	route := c.route(access)
+	challenge, err := route.ping(ctx, registry, now)
+	if err != nil {
+		return nil, err
+	}
+	auth, err := access.authenticator(target)
+	if err != nil {
+		return nil, err
+	}
+	base := &schemed{next: route.base, host: registry.RegistryStr(), scheme: "https"}
+	if challenge.Insecure {
+		base.scheme = "http"
+	}
+	life, token := pingLife, &transport.Token{}
+	if strings.EqualFold(challenge.Scheme, "bearer") {
+		if token, err = exchange(ctx, target, auth, base, challenge); err != nil {
+			return nil, err
+		}
+		life = sessionLife
+		if token.ExpiresIn > 0 {
+			life = time.Duration(token.ExpiresIn)*time.Second - expiryMargin
+		}
+	}
+	authenticated, err := transport.FromToken(registry, auth, base, challenge, token)
+	if err != nil {
+		return nil, err
+	}
+	return &session{transport: authenticated, until: now.Add(life)}, nil
+}
+
+func exchange(ctx context.Context, target Target, auth authn.Authenticator, base http.RoundTripper, challenge *transport.Challenge) (*transport.Token, error) {
+	config, err := authn.Authorization(ctx, auth)
+	if err != nil {
+		return nil, err
+	}
+	if config.RegistryToken != "" {
+		return &transport.Token{Token: config.RegistryToken}, nil
+	}
+	scopes := []string{target.Repository.Scope(transport.PullScope)}
+	token, err := transport.Exchange(ctx, target.Repository.Registry, auth, base, scopes, challenge)
+	if err != nil {
+		return nil, err
+	}
+	token.Token = cmp.Or(token.AccessToken, token.Token) // both names are in use
+	return token, nil
+}
+
+// logout forgets a session, and how to get one, after a refusal.
+func (c *Client) logout(target Target, access Access) {
+	route := c.route(access)
+	route.mu.Lock()
+	delete(route.pings, target.Repository.Scheme()+"://"+target.Repository.RegistryStr())
+	route.mu.Unlock()
+	c.sessions.mu.Lock()
+	defer c.sessions.mu.Unlock()
+	delete(c.sessions.open, access.id(target))
+}
+
+// schemed asks the registry over the scheme that it answered the ping on.
+type schemed struct {
+	next         http.RoundTripper
+	host, scheme string
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *schemed) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Host == t.host && req.URL.Scheme != t.scheme {
+		to := *req
+		to.URL = &url.URL{}
+		*to.URL = *req.URL
+		to.URL.Scheme = t.scheme
+		req = &to
+	}
+	return t.next.RoundTrip(req)
+}
+
+// Remote returns the options with which go-containerregistry reaches the registry
+// of target as this client does: credentials, TLS, proxy, limits and metrics. The
+// caller adds its context, whose deadline bounds the call.
+func (c *Client) Remote(target Target, access Access) []remote.Option {
+	return []remote.Option{
+		remote.WithTransport(c.route(access).base),
+		remote.WithAuthFromKeychain(access),
+		remote.WithRetryBackoff(remote.Backoff{Steps: 1}), // the transport retries
+	}
+}
