@@ -21,6 +21,7 @@ type Decision struct {
 
 // Drop counts the tags that one rule dropped.
 type Drop struct {
+	Gate Gate
 	// Reason ends a sentence that starts with the count.
 	Reason string
 	Count  int
@@ -28,10 +29,19 @@ type Drop struct {
 	Example string
 }
 
+// Drop counts a tag that a lazy gate dropped; see [LazyGates].
+func (d *Decision) Drop(g Gate, tag string) {
+	for v := notFound; v < verdicts; v++ {
+		if gateOf[v] == g {
+			d.drop(v, tag)
+		}
+	}
+}
+
 func (d *Decision) drop(v verdict, tag string) {
 	seen := &d.dropped[v]
 	if seen.Count == 0 {
-		seen.Reason, seen.Example = reasons[v], tag
+		seen.Gate, seen.Reason, seen.Example = gateOf[v], reasons[v], tag
 	}
 	seen.Count++
 }

@@ -9,6 +9,7 @@ const (
 	GateRule         Gate = "policy"
 	GatePin          Gate = "pin"
 	GateRejectTag    Gate = "reject.tag"
+	GateFound        Gate = "registry"
 	GateMinAge       Gate = "minAge"
 	GatePlatform     Gate = "platform"
 	GateRejectDigest Gate = "reject.digest"
@@ -20,8 +21,9 @@ const (
 var Gates = append([]Gate{GateFilter, GateRule, GatePin, GateRejectTag}, LazyGates...)
 
 // LazyGates are those that need a clock or a registry, in their order: cheap ones
-// first. The digest of a tag is looked up before the first.
-var LazyGates = []Gate{GateMinAge, GatePlatform, GateRejectDigest, GateVerify}
+// first. [GateFound] is met by whichever of them looks the digest up first: the
+// tag may have gone since the scan.
+var LazyGates = []Gate{GateFound, GateMinAge, GatePlatform, GateRejectDigest, GateVerify}
 
 // verdict is what became of one tag.
 type verdict int8
@@ -35,24 +37,39 @@ const (
 	notNumber
 	notPinned
 	rejectedTag
+	notFound
+	tooYoung
+	otherPlatform
+	rejectedDigest
+	unverified
 	verdicts
 )
 
 // reasons of dropped tags, as the end of a sentence that starts with a count.
 var reasons = [verdicts]string{
-	notMatching: "not matching spec.filterTags.pattern",
-	notVersion:  "not a semantic version",
-	outOfRange:  "outside the range",
-	notNumber:   "not a number",
-	notPinned:   "not pinned",
-	rejectedTag: "rejected by spec.reject",
+	notMatching:    "not matching spec.filterTags.pattern",
+	notVersion:     "not a semantic version",
+	outOfRange:     "outside the range",
+	notNumber:      "not a number",
+	notPinned:      "not pinned",
+	rejectedTag:    "rejected by spec.reject",
+	notFound:       "gone from the registry",
+	tooYoung:       "younger than spec.minAge",
+	otherPlatform:  "not made for spec.platform",
+	rejectedDigest: "rejected by their digest",
+	unverified:     "without a valid signature",
 }
 
 var gateOf = [verdicts]Gate{
-	notMatching: GateFilter,
-	notVersion:  GateRule,
-	outOfRange:  GateRule,
-	notNumber:   GateRule,
-	notPinned:   GatePin,
-	rejectedTag: GateRejectTag,
+	notMatching:    GateFilter,
+	notVersion:     GateRule,
+	outOfRange:     GateRule,
+	notNumber:      GateRule,
+	notPinned:      GatePin,
+	rejectedTag:    GateRejectTag,
+	notFound:       GateFound,
+	tooYoung:       GateMinAge,
+	otherPlatform:  GatePlatform,
+	rejectedDigest: GateRejectDigest,
+	unverified:     GateVerify,
 }

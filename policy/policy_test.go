@@ -187,15 +187,15 @@ func TestDecisionSaysWhy(t *testing.T) {
 			choice: bySemVer("1.x"), tags: "1.0.0 1.1.0 2.0.0 latest 3.0.0",
 			want: "first of 2 by semver 1.x; 3 tags dropped: 1 not a semantic version (latest), 2 outside the range (2.0.0)",
 			wantDropped: []Drop{
-				{Reason: "not a semantic version", Count: 1, Example: "latest"},
-				{Reason: "outside the range", Count: 2, Example: "2.0.0"},
+				{Gate: GateRule, Reason: "not a semantic version", Count: 1, Example: "latest"},
+				{Gate: GateRule, Reason: "outside the range", Count: 2, Example: "2.0.0"},
 			}},
 		"all were dropped": {
 			choice: byNumber(""), filter: filterBy("^m", ""), tags: "ma b c",
 			want: "none of 3 tags qualifies for numerical asc: 2 not matching spec.filterTags.pattern (b), 1 not a number (ma)",
 			wantDropped: []Drop{
-				{Reason: "not matching spec.filterTags.pattern", Count: 2, Example: "b"},
-				{Reason: "not a number", Count: 1, Example: "ma"},
+				{Gate: GateFilter, Reason: "not matching spec.filterTags.pattern", Count: 2, Example: "b"},
+				{Gate: GateRule, Reason: "not a number", Count: 1, Example: "ma"},
 			}},
 		"there were no tags": {
 			choice: byLetters("desc"),

@@ -1,8 +1,15 @@
 // Package imagepolicy reconciles ImagePolicy: it chooses one of the tags that
 // the ImageRepository's last scan found.
 //
-//	scan, spec, request, --> repository --> tags --> policy.Select --> digest --> status
-//	accessFrom, labels       may I read it?
+//	scan, spec, request, --> repository --> tags --> search --> status
+//	accessFrom, labels,      may I read it?          |
+//	pins that end                                    best candidate first: minAge, platform, digest, signature
+//
+// Tags alone decide which candidates there are, and in which order; package policy
+// does that. Gates that need the registry or the clock are asked of one candidate
+// after the other, until one passes all. The choice is the best tag that does, so
+// that a tag that is too young, or not signed yet, never keeps an older one from
+// being chosen. A search is bounded in each run, and goes on in the next.
 //
 // A policy that found a tag is Ready, and status.latestRef is its choice. When
 // none qualifies, or when it may not read the tags, it is not Ready and latestRef
@@ -12,16 +19,20 @@
 // present spec stays as it is until the first scan has brought the tags back;
 // any other waits for that scan without being Ready. Nothing is polled: each
 // arrival of tags, each change of the repository and of the namespace's labels
-// brings the policy back.
+// brings the policy back, and so does the moment when a tag is old enough or a pin
+// ends. Only missing signatures are looked for again and again, ever less often.
 package imagepolicy
 
 import (
+	"sync"
+
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/signature"
 	"github.com/sluice-cd/sluice/scan"
 )
 
@@ -42,9 +53,15 @@ type Reconciler struct {
 	Registry *scan.Client
 	Store    *scan.Store
 	Clock    clock.PassiveClock
+	// PublicGood is the root of keyless signatures; without one those of the public
+	// Sigstore are refused.
+	PublicGood *signature.PublicGood
 	// NoCrossNamespaceRefs forbids ImageRepositories of other namespaces, whatever
 	// their accessFrom says.
 	NoCrossNamespaceRefs bool
+
+	once sync.Once
+	mem  *memory
 }
 
 // SetupWithManager registers the controller.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/acl"
@@ -17,6 +16,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/signature"
 	"github.com/sluice-cd/sluice/policy"
 	"github.com/sluice-cd/sluice/scan"
 )
@@ -26,11 +26,13 @@ var (
 	errNotReady     = errors.New("dependency is not ready")
 	errNoInterval   = errors.New("spec.interval must be set when spec.digestReflectionPolicy is set to 'Always'")
 	errNoMatch      = errors.New("unable to determine latest tag")
+	errUnverified   = fmt.Errorf("%w", errNoMatch)
 )
 
 // Reconcile implements reconciler.Controller.
 func (r *Reconciler) Reconcile(ctx context.Context, p *imagev1.ImagePolicy) (reconciler.Result, error) {
-	compiled, err := accept(p)
+	now := r.Clock.Now()
+	compiled, err := accept(p, now)
 	if err != nil {
 		return reconciler.Result{}, reconcile.TerminalError(err)
 	}
@@ -46,19 +48,62 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *imagev1.ImagePolicy) (rec
 	if !ok {
 		return withoutTags(p, repo, target)
 	}
-	chosen := compiled.Select(tags.All())
-	if chosen.Tag == "" {
-		return reconciler.Result{}, reconciler.Waiting(fmt.Errorf("%w: %s", errNoMatch, chosen.Why()), 0)
+	s := &search{Reconciler: r, policy: p, compiled: compiled, from: source{repo, target}, tags: tags, now: now, left: lookUps}
+	return s.conclude(ctx)
+}
+
+// conclude searches, and turns what was found into a status.
+func (s *search) conclude(ctx context.Context) (reconciler.Result, error) {
+	s.resume()
+	s.restore()
+	ref := imagev1.ImageRef{}
+	err := s.run(ctx)
+	if err == nil && s.chosen != nil {
+		ref, err = s.ref(ctx)
 	}
-	ref := imagev1.ImageRef{Name: repo.Spec.Image, Tag: strings.Clone(chosen.Tag)}
-	if ref.Digest, err = r.digest(ctx, p, source{repo, target}, ref); err != nil {
-		return reconciler.Result{}, err
+	if err != nil {
+		s.suspend()
+		return reconciler.Result{}, patient(err)
 	}
-	return record(p, ref, chosen), nil
+	if s.bound {
+		s.suspend()
+	} else {
+		s.finish()
+	}
+	s.policy.Status.Decision = s.evidence()
+	switch {
+	case s.chosen != nil:
+		return s.record(ref), nil
+	case s.bound:
+		return s.unfinished(), nil
+	}
+	return reconciler.Result{}, reconciler.Waiting(s.noMatch(), s.again())
+}
+
+// patient waits as long as a registry asks for.
+func patient(err error) error {
+	var limited *scan.RateLimited
+	if errors.As(err, &limited) {
+		return reconciler.Waiting(err, limited.After)
+	}
+	return err
+}
+
+// unfinished is the outcome of a run that the bound ended. A choice that the
+// policy's present spec allows counts meanwhile.
+func (s *search) unfinished() reconciler.Result {
+	p := s.policy
+	if ready, ok := standing(p, s.from.repo, s.from.target); ok && s.qualifies(p.Status.LatestRef.Tag) {
+		return reconciler.Result{Reason: ready.Reason, Message: ready.Message, After: s.again()}
+	}
+	return reconciler.Result{
+		Progressing: true, Reason: meta.ProgressingReason, After: s.again(),
+		Message: fmt.Sprintf("looking at the candidates of %s: %d were dropped, %d are left", s.from.repo.Spec.Image, len(s.looked), s.unchecked()),
+	}
 }
 
 // accept checks the spec: what it returns as an error only an edit can cure.
-func accept(p *imagev1.ImagePolicy) (*policy.Policy, error) {
+func accept(p *imagev1.ImagePolicy, now time.Time) (*policy.Policy, error) {
 	switch p.Spec.DigestReflectionPolicy {
 	case "", imagev1.ReflectNever, imagev1.ReflectIfNotPresent:
 	case imagev1.ReflectAlways:
@@ -68,13 +113,13 @@ func accept(p *imagev1.ImagePolicy) (*policy.Policy, error) {
 	default:
 		return nil, fmt.Errorf("%w: unknown spec.digestReflectionPolicy %q", policy.ErrInvalid, p.Spec.DigestReflectionPolicy)
 	}
-	return policy.Compile(p.Spec.Policy, p.Spec.FilterTags)
+	return policy.CompileSpec(&p.Spec, now)
 }
 
 // withoutTags is the outcome while the tags are not in memory.
 func withoutTags(p *imagev1.ImagePolicy, repo *imagev1.ImageRepository, target scan.Target) (reconciler.Result, error) {
 	if ready, ok := standing(p, repo, target); ok {
-		return reconciler.Result{Reason: ready.Reason, Message: ready.Message, After: again(p)}, nil
+		return reconciler.Result{Reason: ready.Reason, Message: ready.Message, After: interval(p)}, nil
 	}
 	state := "was not scanned yet"
 	if repo.Spec.Suspend {
@@ -101,17 +146,18 @@ func standing(p *imagev1.ImagePolicy, repo *imagev1.ImageRepository, target scan
 
 // record writes the choice into the status, and tells of a new one with the
 // reasons for it.
-func record(p *imagev1.ImagePolicy, ref imagev1.ImageRef, why policy.Decision) reconciler.Result {
-	status := &p.Status
+func (s *search) record(ref imagev1.ImageRef) reconciler.Result {
+	status := &s.policy.Status
+	why := s.because()
 	changed := status.LatestRef == nil || *status.LatestRef != ref
 	if changed {
 		status.ObservedPreviousRef, status.LatestRef = status.LatestRef, &ref
 	}
-	result := reconciler.Result{Reason: meta.SucceededReason, Message: message(status), After: again(p)}
+	result := reconciler.Result{Reason: meta.SucceededReason, Message: message(status), After: s.again()}
 	if changed {
 		result.Events = []reconciler.Event{{
 			Type: corev1.EventTypeNormal, Reason: meta.SucceededReason,
-			Message: result.Message + "; " + why.Why(),
+			Message: result.Message + "; " + why,
 		}}
 	}
 	return result
@@ -130,9 +176,8 @@ func message(status *imagev1.ImagePolicyStatus) string {
 	return said
 }
 
-// again is when to look once more without being told to: only a digest can
-// change without a scan that says so.
-func again(p *imagev1.ImagePolicy) time.Duration {
+// interval is that of a digest that is reflected Always, or zero.
+func interval(p *imagev1.ImagePolicy) time.Duration {
 	if p.Spec.DigestReflectionPolicy == imagev1.ReflectAlways && p.Spec.Interval != nil {
 		return p.Spec.Interval.Duration
 	}
@@ -156,6 +201,8 @@ func (r *Reconciler) Reason(err error) string {
 		return imagev1.InvalidExclusionListReason
 	case errors.Is(err, scan.ErrCredentials), errors.Is(err, scan.ErrUnauthorized):
 		return imagev1.AuthenticationFailedReason
+	case errors.Is(err, errUnverified), errors.Is(err, signature.ErrConfig):
+		return imagev1.VerificationErrorReason
 	case errors.Is(err, errNoMatch):
 		return metav1.StatusFailure
 	}

@@ -171,6 +171,14 @@ func TestAChoiceIsTold(t *testing.T) {
 		LatestRef:           &imagev1.ImageRef{Name: f.host + "/app", Tag: "1.1.0"},
 		ObservedPreviousRef: &imagev1.ImageRef{Name: f.host + "/app", Tag: "1.0.0"},
 		Conditions:          f.policy.Status.Conditions,
+		Decision: &imagev1.Decision{
+			Rule: "semver 1.x", Total: 4, Qualified: 2,
+			Dropped: []imagev1.DroppedTags{
+				{Rule: "not a semantic version", Count: 1, Example: "latest"},
+				{Rule: "outside the range", Count: 1, Example: "2.0.0"},
+			},
+			Candidates: []imagev1.Candidate{{Tag: "1.1.0"}, {Tag: "1.0.0"}},
+		},
 	}
 	if diff := cmp.Diff(wantStatus, f.policy.Status); diff != "" {
 		t.Error(diff)

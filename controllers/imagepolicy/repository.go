@@ -2,7 +2,6 @@ package imagepolicy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/fluxcd/pkg/apis/acl"
@@ -84,29 +83,4 @@ func selects(from *acl.AccessFrom, having labels.Set) bool {
 
 func denied(key types.NamespacedName, why string) error {
 	return reconciler.Waiting(fmt.Errorf("%w: ImageRepository %s: %s", errAccessDenied, key, why), 0)
-}
-
-// digest returns the digest that the status of ref carries, or "". It is looked
-// up with the repository's credentials.
-func (r *Reconciler) digest(ctx context.Context, p *imagev1.ImagePolicy, from source, ref imagev1.ImageRef) (string, error) {
-	last := p.Status.LatestRef
-	switch p.Spec.DigestReflectionPolicy {
-	case imagev1.ReflectIfNotPresent:
-		if last != nil && last.Name == ref.Name && last.Tag == ref.Tag && last.Digest != "" {
-			return last.Digest, nil
-		}
-	case imagev1.ReflectAlways:
-	default:
-		return "", nil
-	}
-	access, err := r.Registry.Access(ctx, r.Secrets, from.repo)
-	if err != nil {
-		return "", err
-	}
-	digest, err := r.Registry.Digest(ctx, from.target, access, ref.Tag)
-	var limited *scan.RateLimited
-	if errors.As(err, &limited) {
-		return "", reconciler.Waiting(err, limited.After)
-	}
-	return digest, err
 }

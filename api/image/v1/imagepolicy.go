@@ -275,10 +275,15 @@ type Decision struct {
 	// +optional
 	Dropped []DroppedTags `json:"dropped,omitempty"`
 
-	// Candidates are the best five tags, best first, those included that were
-	// looked at and not chosen.
+	// Candidates are the best five tags and up to fifteen more that were looked at
+	// before one was chosen, best first.
 	// +optional
 	Candidates []Candidate `json:"candidates,omitempty"`
+
+	// Unchecked is the number of qualified tags that were not looked at because
+	// one run asks the registry only so often. The next run goes on with them.
+	// +optional
+	Unchecked int `json:"unchecked,omitempty"`
 
 	// NextMaturity is when the next better tag will be old enough.
 	// +optional
