@@ -16,11 +16,11 @@ func (x *indexer) resolveOn(i int) error {
 	if e.hash.IsZero() || !x.leanedOn(e) {
 		return nil
 	}
-	head, data, err := inflateAt(x.file, e.offset)
+	head, data, err := inflateAt(x.file, e.offset, x.limits)
 	if err != nil || head.isDelta() {
 		return err // a delta was, or will be, reached from its base
 	}
-	return x.descend(i, Object{Type: head.kind, Data: data}, 0)
+	return x.descend(i, Object{Type: head.kind, Data: data}, chain{})
 }
 
 func (x *indexer) leanedOn(e entry) bool {
@@ -28,14 +28,15 @@ func (x *indexer) leanedOn(e entry) bool {
 }
 
 // descend applies the deltas that lean on entry i, whose content is base.
-func (x *indexer) descend(i int, base Object, depth int) error {
-	if depth > maxDepth {
-		return errors.New("chain of deltas is too long")
+func (x *indexer) descend(i int, base Object, above chain) error {
+	below, err := above.then(base.Data, x.limits)
+	if err != nil {
+		return err
 	}
 	e := x.entries[i]
 	for _, children := range [][]int{x.onOffset[e.offset], x.onHash[e.hash]} {
 		for _, child := range children {
-			if err := x.resolve(child, base, depth); err != nil {
+			if err := x.resolve(child, base, below); err != nil {
 				return err
 			}
 		}
@@ -44,15 +45,18 @@ func (x *indexer) descend(i int, base Object, depth int) error {
 }
 
 // resolve names one delta and those that lean on it.
-func (x *indexer) resolve(i int, base Object, depth int) error {
+func (x *indexer) resolve(i int, base Object, above chain) error {
 	if !x.entries[i].hash.IsZero() {
 		return nil // an object packed twice: both copies lead here
 	}
-	_, delta, err := inflateAt(x.file, x.entries[i].offset)
+	_, delta, err := inflateAt(x.file, x.entries[i].offset, x.limits)
 	if err != nil {
 		return err
 	}
-	object, err := applyDelta(base, delta)
+	object, err := applyDelta(base, delta, x.limits)
+	if err == nil {
+		err = x.count(object.Data)
+	}
 	if err != nil {
 		return err
 	}
@@ -60,7 +64,7 @@ func (x *indexer) resolve(i int, base Object, depth int) error {
 	if !x.leanedOn(x.entries[i]) {
 		return nil
 	}
-	return x.descend(i, object, depth+1)
+	return x.descend(i, object, above)
 }
 
 // complete appends the objects that a thin pack leans on, as git index-pack
@@ -113,7 +117,7 @@ func (x *indexer) add(o Object) error {
 	x.entries = append(x.entries, entry{offset: x.end, crc: crc32.ChecksumIEEE(raw)})
 	x.end += int64(len(raw))
 	x.name(i, o)
-	return x.descend(i, o, 0)
+	return x.descend(i, o, chain{})
 }
 
 func (x *indexer) reseal() error {

@@ -41,11 +41,6 @@ var (
 )
 
 const (
-	// maxObject bounds one object, so that a forged size cannot exhaust memory.
-	maxObject = 512 << 20
-	// maxDepth is the longest chain of deltas that Git itself writes.
-	maxDepth = 4095
-
 	headerSize  = 12
 	trailerSize = sha1.Size
 )
@@ -127,7 +122,7 @@ func (p *Pack) Read(h plumbing.Hash) (Object, error) {
 	if err != nil {
 		return Object{}, fmt.Errorf("%w: %s", ErrNotFound, h)
 	}
-	object, err := p.readAt(offset, 0)
+	object, err := p.readAt(offset, chain{})
 	if err != nil {
 		return Object{}, fmt.Errorf("reading object %s: %w: %w", h, ErrCorrupt, err)
 	}
@@ -137,12 +132,24 @@ func (p *Pack) Read(h plumbing.Hash) (Object, error) {
 	return object, nil
 }
 
-// readAt reads the object at an offset and applies the deltas it stands on.
-func (p *Pack) readAt(offset int64, depth int) (Object, error) {
-	if depth > maxDepth {
-		return Object{}, errors.New("chain of deltas is too long")
+// chain is how far down a chain of deltas one is, and what is held meanwhile.
+type chain struct {
+	depth int
+	held  int64
+}
+
+// then is the chain with one more link, which holds data.
+func (c chain) then(data []byte, l limits) (chain, error) {
+	c = chain{depth: c.depth + 1, held: c.held + int64(len(data))}
+	if c.depth > maxDepth {
+		return c, fmt.Errorf("%w: a chain of more than %d deltas", ErrTooLarge, maxDepth)
 	}
-	head, data, err := inflateAt(p.file, offset)
+	return c, within(l.held, c.held, "a chain of deltas that holds %d bytes")
+}
+
+// readAt reads the object at an offset and applies the deltas it stands on.
+func (p *Pack) readAt(offset int64, above chain) (Object, error) {
+	head, data, err := inflateAt(p.file, offset, accepted)
 	if err != nil {
 		return Object{}, err
 	}
@@ -155,14 +162,25 @@ func (p *Pack) readAt(offset int64, depth int) (Object, error) {
 			return Object{}, fmt.Errorf("base %s of delta: %w", head.baseHash, err)
 		}
 	}
-	base, err := p.readAt(from, depth+1)
+	below, err := above.then(data, accepted)
 	if err != nil {
 		return Object{}, err
 	}
-	return applyDelta(base, data)
+	base, err := p.readAt(from, below)
+	if err != nil {
+		return Object{}, err
+	}
+	return applyDelta(base, data, accepted)
 }
 
-func applyDelta(base Object, delta []byte) (Object, error) {
+func applyDelta(base Object, delta []byte, l limits) (Object, error) {
+	size, err := deltaTarget(delta)
+	if err == nil {
+		err = within(l.object, size, "an object of %d bytes")
+	}
+	if err != nil {
+		return Object{}, err
+	}
 	data, err := packfile.PatchDelta(base.Data, delta)
 	if err != nil {
 		return Object{}, fmt.Errorf("applying delta: %w", err)
@@ -177,7 +195,7 @@ var (
 )
 
 // inflateAt reads one object's header and content, deltas unapplied.
-func inflateAt(file io.ReaderAt, offset int64) (header, []byte, error) {
+func inflateAt(file io.ReaderAt, offset int64, l limits) (header, []byte, error) {
 	r := buffers.Get().(*bufio.Reader)
 	defer buffers.Put(r)
 	r.Reset(io.NewSectionReader(file, offset, 1<<62-offset))
@@ -185,19 +203,19 @@ func inflateAt(file io.ReaderAt, offset int64) (header, []byte, error) {
 	if err != nil {
 		return head, nil, err
 	}
-	data, err := inflate(r, head.size)
+	data, err := inflate(r, head.size, l)
 	return head, data, err
 }
 
 // inflate reads deflated content of a known size, and no byte behind it.
-func inflate(r *bufio.Reader, size int64) ([]byte, error) {
+func inflate(r *bufio.Reader, size int64, l limits) ([]byte, error) {
+	if err := within(l.object, size, "an object of %d bytes"); err != nil {
+		return nil, err
+	}
 	slot := inflators.Get().(*io.ReadCloser)
 	defer inflators.Put(slot)
 	if err := resetInflator(slot, r); err != nil {
 		return nil, err
-	}
-	if size > maxObject {
-		return nil, fmt.Errorf("object of %d bytes is too large", size)
 	}
 	// Grown as it is filled: the size is the word of whoever sent the pack.
 	content := bytes.NewBuffer(make([]byte, 0, min(size, 1<<20)+bytes.MinRead))

@@ -18,28 +18,36 @@ import (
 // ErrMalformed means that what was received is no whole, sound pack.
 var ErrMalformed = errors.New("malformed pack")
 
-// maxPack bounds what is taken from a remote.
-const maxPack = 8 << 30
-
 // Receive stores the pack that r streams in dir. Objects that its deltas lean on
 // without having them are looked up with base and added to it. A pack without
-// objects, which is what a server sends when nothing is new, gives nil.
-func Receive(dir string, r io.Reader, base func(plumbing.Hash) (Object, error)) (_ *Pack, err error) {
+// objects, which is what a server sends when nothing is new, gives nil. A pack
+// that is damaged is [ErrMalformed], and one beyond the limits [ErrTooLarge].
+func Receive(dir string, r io.Reader, base func(plumbing.Hash) (Object, error)) (*Pack, error) {
+	return receive(dir, r, base, accepted)
+}
+
+func receive(dir string, r io.Reader, base func(plumbing.Hash) (Object, error), l limits) (_ *Pack, err error) {
 	file, err := os.CreateTemp(dir, "tmp_pack_")
 	if err != nil {
 		return nil, fmt.Errorf("receiving pack: %w", err)
 	}
 	defer discardOnError(file, &err)
-	size, err := io.Copy(file, io.LimitReader(r, maxPack))
+	size, err := io.Copy(file, io.LimitReader(r, l.pack+1))
+	if err == nil {
+		err = within(l.pack, size, "a pack of %d bytes or more")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("receiving pack: %w", err)
 	}
 	x := &indexer{
-		file: file, end: size - trailerSize, external: base,
+		file: file, limits: l, end: size - trailerSize, external: base,
 		byOffset: map[int64]int{}, byHash: map[plumbing.Hash]int{},
 		onOffset: map[int64][]int{}, onHash: map[plumbing.Hash][]int{},
 	}
 	index, err := x.run()
+	if errors.Is(err, ErrTooLarge) {
+		return nil, fmt.Errorf("receiving pack: %w", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("receiving pack: %w: %w", ErrMalformed, err)
 	}
@@ -52,6 +60,8 @@ func Receive(dir string, r io.Reader, base func(plumbing.Hash) (Object, error)) 
 // indexer finds out which objects a pack holds, where.
 type indexer struct {
 	file     *os.File
+	limits   limits
+	unpacked int64 // bytes of all objects so far
 	end      int64 // of the objects; the trailer follows
 	sum      plumbing.Hash
 	external func(plumbing.Hash) (Object, error)
@@ -122,7 +132,11 @@ func (x *indexer) scan() error {
 		read, _ := section.Seek(0, io.SeekCurrent)
 		return read - int64(r.Buffered())
 	}
-	for range binary.BigEndian.Uint32(head[8:]) {
+	objects := binary.BigEndian.Uint32(head[8:])
+	if err := within(x.limits.objects, int64(objects), "a pack of %d objects"); err != nil {
+		return err
+	}
+	for range objects {
 		if err := x.scanObject(r, position()); err != nil {
 			return fmt.Errorf("object %d: %w", len(x.entries), err)
 		}
@@ -138,7 +152,10 @@ func (x *indexer) scanObject(r *bufio.Reader, offset int64) error {
 	if err != nil {
 		return err
 	}
-	data, err := inflate(r, head.size)
+	data, err := inflate(r, head.size, x.limits)
+	if err == nil {
+		err = x.count(data)
+	}
 	if err != nil {
 		return err
 	}
@@ -154,6 +171,12 @@ func (x *indexer) scanObject(r *bufio.Reader, offset int64) error {
 		x.name(i, Object{Type: head.kind, Data: data})
 	}
 	return nil
+}
+
+// count adds up what comes out of the pack.
+func (x *indexer) count(data []byte) error {
+	x.unpacked += int64(len(data))
+	return within(x.limits.unpacked, x.unpacked, "a pack that unpacks to %d bytes or more")
 }
 
 // addChecksums computes the checksums that the index keeps of each raw entry.

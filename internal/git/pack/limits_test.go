@@ -1,0 +1,194 @@
+package pack
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/klauspost/compress/zlib"
+)
+
+// forged builds packs that no Git would write.
+type forged struct {
+	body    bytes.Buffer
+	objects int
+	last    int // offset of the last object
+}
+
+// entry adds an object whose header claims size.
+func (f *forged) entry(kind plumbing.ObjectType, size int, base, content []byte) {
+	f.last = f.body.Len()
+	f.objects++
+	f.body.Write(appendHeader(nil, kind, int64(size)))
+	f.body.Write(base)
+	w := zlib.NewWriter(&f.body)
+	_, _ = w.Write(content)
+	_ = w.Close()
+}
+
+func (f *forged) blob(content []byte) { f.entry(plumbing.BlobObject, len(content), nil, content) }
+
+// delta adds a delta on the object before it.
+func (f *forged) delta(content []byte) {
+	distance := f.body.Len() - f.last
+	base := []byte{byte(distance & 0x7f)}
+	for distance >>= 7; distance > 0; distance >>= 7 {
+		distance--
+		base = append([]byte{byte(distance&0x7f) | 0x80}, base...)
+	}
+	f.entry(plumbing.OFSDeltaObject, len(content), base, content)
+}
+
+// sealed is the pack, which claims to have the given number of objects.
+func (f *forged) sealed(objects int) []byte {
+	all := append(packHeader(objects), f.body.Bytes()...)
+	return Sealed(append(all, make([]byte, trailerSize)...))
+}
+
+func (f *forged) pack() []byte { return f.sealed(f.objects) }
+
+// copies is a delta that makes n copies of a base of the given size.
+func copies(base, n int) []byte {
+	delta := binary.AppendUvarint(nil, uint64(base))
+	delta = binary.AppendUvarint(delta, uint64(base*n))
+	for range n {
+		delta = append(delta, 0x80|0x10|0x20, byte(base), byte(base>>8)) // from 0, size in two bytes
+	}
+	return delta
+}
+
+var small = limits{pack: 64 << 10, objects: 100, object: 32 << 10, unpacked: 256 << 10, held: 128 << 10}
+
+func nothing(h plumbing.Hash) (Object, error) { return Object{}, fmt.Errorf("%w: %s", ErrNotFound, h) }
+
+func TestReceiveBoundsWhatARemoteSends(t *testing.T) {
+	tests := map[string]struct {
+		build func(f *forged) []byte
+		want  error
+		says  string
+	}{
+		"a pack as large as allowed": {
+			build: func(f *forged) []byte { f.blob(make([]byte, small.object)); return f.pack() },
+		},
+		"a pack of more bytes than allowed": {
+			build: func(f *forged) []byte { return bytes.Repeat([]byte("PACK"), int(small.pack)) },
+			want:  ErrTooLarge, says: "a pack of 65537 bytes or more, of which 65536 are allowed",
+		},
+		"a header that promises four billion objects": {
+			build: func(f *forged) []byte { f.blob(nil); return f.sealed(1<<32 - 1) },
+			want:  ErrTooLarge, says: "4294967295 objects",
+		},
+		"an object whose header claims a terabyte": {
+			build: func(f *forged) []byte {
+				f.entry(plumbing.BlobObject, 1<<40, nil, []byte("x"))
+				return f.pack()
+			},
+			want: ErrTooLarge, says: "an object of 1099511627776 bytes",
+		},
+		"an object that inflates to more than it claims": {
+			build: func(f *forged) []byte {
+				f.entry(plumbing.BlobObject, 10, nil, make([]byte, 1<<20))
+				return f.pack()
+			},
+			want: ErrMalformed,
+		},
+		"zeros that inflate a thousandfold, in many objects": {
+			build: func(f *forged) []byte {
+				for i := range 20 {
+					f.blob(append(make([]byte, 30<<10), byte(i)))
+				}
+				return f.pack()
+			},
+			want: ErrTooLarge, says: "a pack that unpacks to",
+		},
+		"a delta that makes a huge object of a small one": {
+			build: func(f *forged) []byte {
+				f.blob(make([]byte, 16<<10))
+				f.delta(copies(16<<10, 1000))
+				return f.pack()
+			},
+			want: ErrTooLarge, says: "an object of 16384000 bytes",
+		},
+		"a delta that claims more than it makes": {
+			build: func(f *forged) []byte {
+				f.blob([]byte("base"))
+				f.delta(append(binary.AppendUvarint([]byte{4}, 1<<62), 0x90, 4))
+				return f.pack()
+			},
+			want: ErrTooLarge,
+		},
+		"a chain of deltas, each large": {
+			build: func(f *forged) []byte {
+				f.blob(make([]byte, 30<<10))
+				for range 10 {
+					f.delta(copies(30<<10, 1))
+				}
+				return f.pack()
+			},
+			want: ErrTooLarge,
+		},
+		"many deltas on one base": {
+			build: func(f *forged) []byte {
+				f.blob(make([]byte, 16<<10))
+				base := f.last
+				for range 60 {
+					f.last = base
+					f.delta(copies(16<<10, 1))
+				}
+				return f.pack()
+			},
+			want: ErrTooLarge, says: "a pack that unpacks to",
+		},
+		"a delta on itself": {
+			build: func(f *forged) []byte {
+				f.entry(plumbing.OFSDeltaObject, 4, []byte{0}, []byte("none"))
+				return f.pack()
+			},
+			want: ErrMalformed,
+		},
+		"a delta cut short": {
+			build: func(f *forged) []byte {
+				f.blob([]byte("base"))
+				f.delta([]byte{4, 0x80})
+				return f.pack()
+			},
+			want: ErrMalformed,
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir, start := t.TempDir(), time.Now()
+			_, err := receive(dir, bytes.NewReader(tc.build(&forged{})), nothing, small)
+			if !errors.Is(err, tc.want) || err != nil && !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("error %v, want %v", err, tc.want)
+			}
+			if errors.Is(err, ErrTooLarge) && errors.Is(err, ErrMalformed) {
+				t.Error("a pack that is too large is fetched again as if it were damaged")
+			}
+			if took := time.Since(start); took > 10*time.Second {
+				t.Errorf("took %s", took)
+			}
+			if left, _ := os.ReadDir(dir); err != nil && len(left) != 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+}
+
+func TestAChainOfDeltasLongerThanGitWritesIsRefused(t *testing.T) {
+	f := &forged{}
+	f.blob([]byte("ab"))
+	for range maxDepth + 10 {
+		f.delta([]byte{2, 2, 0x90, 2})
+	}
+	_, err := Receive(t.TempDir(), bytes.NewReader(f.pack()), nothing)
+	if !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "a chain of more than 4095 deltas") {
+		t.Errorf("got %v, want ErrTooLarge", err)
+	}
+}
