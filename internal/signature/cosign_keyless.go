@@ -119,7 +119,7 @@ func (i identities) judge(s signed) (string, error) {
 	case errors.As(err, &other):
 		return "", fmt.Errorf("it is by %s, whom matchOIDCIdentity does not name", subject(summary))
 	case err != nil:
-		return "", err
+		return "", fmt.Errorf("it claims to be by %s: %w", subject(summary), err)
 	}
 	if err := s.claim(result); err != nil {
 		return "", fmt.Errorf("it is by %s but %w", subject(summary), err)

@@ -165,7 +165,7 @@ func TestOnlySoManySignaturesAreLookedAt(t *testing.T) {
 	}
 	h.tag(image, sigs...)
 	_, err := h.byKeys(map[string][]byte{"prod.pub": k.pub}).Verify(t.Context(), image)
-	if !errors.Is(err, ErrUnverified) || !strings.Contains(err.Error(), "of 67 found none counts") ||
+	if !errors.Is(err, ErrUnverified) || !strings.Contains(err.Error(), "none of the 67 found counts") ||
 		!strings.Contains(err.Error(), "and 56 like these; 3 were not looked at") || len(err.Error()) > 4096 {
 		t.Errorf("%d bytes: %v", len(err.Error()), err)
 	}

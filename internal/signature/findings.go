@@ -50,13 +50,19 @@ func (f *findings) String() string {
 		return "it carries none"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "of %d found none counts", len(f.found)+f.skipped)
+	if total := len(f.found) + f.skipped; total == 1 {
+		b.WriteString("the one found does not count")
+	} else {
+		fmt.Fprintf(&b, "none of the %d found counts", total)
+	}
+	separator := ": "
 	for i, one := range f.found {
 		if i == maxShown {
 			fmt.Fprintf(&b, "; and %d like these", len(f.found)-i)
 			break
 		}
-		fmt.Fprintf(&b, "; %s: %s", one.where, one.reason)
+		b.WriteString(separator + one.where + ": " + one.reason)
+		separator = "; "
 	}
 	if f.skipped > 0 {
 		fmt.Fprintf(&b, "; %d were not looked at", f.skipped)

@@ -78,9 +78,9 @@ func (p *PublicGood) Root(ctx context.Context) (root.TrustedMaterial, error) {
 
 func (p *PublicGood) fetch(ctx context.Context, now time.Time) {
 	options := p.options
-	var by fetcher.DefaultFetcher
+	by := fetcher.NewDefaultFetcher() // tries once; the zero value tries for a quarter of an hour
 	by.SetHTTPClient(&http.Client{Transport: bound{ctx}, Timeout: rootRequest})
-	options.Fetcher = &by
+	options.Fetcher = by
 	trusted, err := root.FetchTrustedRootWithOptions(&options)
 	if err != nil {
 		p.err, p.failed = err, now
