@@ -5,8 +5,10 @@ import (
 	"errors"
 	"io"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,7 +25,7 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/utils/clock"
+	testclock "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -36,6 +39,9 @@ import (
 // apps/app and an ImagePolicy of the same name.
 type fixture struct {
 	*Reconciler
+	clock  *testclock.FakePassiveClock
+	asked  atomic.Int64 // requests for manifests and blobs
+	broken atomic.Bool  // the registry answers nothing but 503
 	host   string
 	repo   *imagev1.ImageRepository
 	policy *imagev1.ImagePolicy
@@ -43,9 +49,20 @@ type fixture struct {
 
 func newFixture(t *testing.T, objects ...client.Object) *fixture {
 	t.Helper()
-	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	f := &fixture{clock: testclock.NewFakePassiveClock(time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC))}
+	images := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f.broken.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		if strings.Contains(r.URL.Path, "/manifests/") || strings.Contains(r.URL.Path, "/blobs/") {
+			f.asked.Add(1)
+		}
+		images.ServeHTTP(w, r)
+	}))
 	t.Cleanup(server.Close)
-	f := &fixture{host: strings.TrimPrefix(server.URL, "http://")}
+	f.host = strings.TrimPrefix(server.URL, "http://")
 	f.repo = &imagev1.ImageRepository{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"},
 		Spec:       imagev1.ImageRepositorySpec{Image: f.host + "/app", Interval: metav1.Duration{Duration: time.Minute}},
@@ -70,8 +87,8 @@ func newFixture(t *testing.T, objects ...client.Object) *fixture {
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithObjects(f.repo).
 		WithStatusSubresource(f.repo).WithIndex(&imagev1.ImagePolicy{}, byRepository, indexOf).Build()
 	f.Reconciler = &Reconciler{
-		Client: c, Secrets: c, Registry: scan.NewClient(clock.RealClock{}, metrics),
-		Store: scan.NewStore(), Clock: clock.RealClock{},
+		Client: c, Secrets: c, Registry: scan.NewClient(f.clock, metrics),
+		Store: scan.NewStore(scan.WithClock(f.clock)), Clock: f.clock,
 	}
 	return f
 }
@@ -81,25 +98,31 @@ func (f *fixture) push(t *testing.T, tags ...string) string {
 	t.Helper()
 	var digest string
 	for _, tag := range tags {
-		ref, err := name.NewTag(f.host + "/app:" + tag)
-		if err != nil {
-			t.Fatal(err)
-		}
 		image, err := random.Image(16, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := remote.Write(ref, image); err != nil {
-			t.Fatal(err)
-		}
-		hash, err := image.Digest()
-		if err != nil {
-			t.Fatal(err)
-		}
-		digest = hash.String()
+		digest = f.put(t, tag, image)
 	}
 	f.scan(t)
 	return digest
+}
+
+// put pushes an image and returns its digest.
+func (f *fixture) put(t *testing.T, tag string, image v1.Image) string {
+	t.Helper()
+	ref, err := name.NewTag(f.host + "/app:" + tag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(ref, image); err != nil {
+		t.Fatal(err)
+	}
+	hash, err := image.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hash.String()
 }
 
 func (f *fixture) scan(t *testing.T) {
@@ -108,7 +131,11 @@ func (f *fixture) scan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tags, err := f.Registry.Tags(context.Background(), target, scan.Access{})
+	access, err := f.Registry.Access(context.Background(), f.Secrets, f.repo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tags, err := f.Registry.Tags(context.Background(), target, access)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,7 +325,7 @@ func TestARestartChangesNothingUntilTheTagsAreBack(t *testing.T) {
 			f := newFixture(t)
 			f.push(t, "1.0.0")
 			f.mustReconcile(t)
-			f.Store = scan.NewStore()
+			f.Store = scan.NewStore(scan.WithClock(f.clock))
 			tc.meanwhile(f)
 			if err := f.Client.Update(context.Background(), f.repo); err != nil {
 				t.Fatal(err)
