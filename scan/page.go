@@ -108,19 +108,22 @@ func (t *tagList) UnmarshalJSON(data []byte) error {
 	if bytes.IndexByte(data, '\\') >= 0 || len(data) == 0 || data[0] != '[' {
 		return t.decode(data)
 	}
+	before := *t.into
 	for rest := data[1:]; ; {
 		start := bytes.IndexByte(rest, '"')
+		between := rest[:max(start, 0)]
+		if start < 0 {
+			between = bytes.TrimSuffix(rest, []byte("]"))
+		}
+		if len(bytes.Trim(between, " \t\r\n,")) > 0 { // something else than strings
+			*t.into = before
+			return t.decode(data)
+		}
 		if start < 0 {
 			return nil
 		}
-		if strings.Trim(string(rest[:start]), " \t\r\n,") != "" {
-			return t.decode(data) // something else than strings
-		}
 		rest = rest[start+1:]
-		end := bytes.IndexByte(rest, '"')
-		if end < 0 {
-			return nil
-		}
+		end := bytes.IndexByte(rest, '"') // there is one: the JSON is valid
 		t.into.add(rest[:end])
 		rest = rest[end+1:]
 	}
