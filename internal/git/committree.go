@@ -1,14 +1,10 @@
 package git
 
 import (
-	"bytes"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -32,7 +28,11 @@ func newCommitTree(s *store, trees *treeCache, commit plumbing.Hash) (*CommitTre
 	if err != nil {
 		return nil, err
 	}
-	return &CommitTree{store: s, trees: trees, commit: c}, nil
+	t := &CommitTree{store: s, trees: trees, commit: c}
+	if err := t.measure(); err != nil {
+		return nil, fmt.Errorf("reading the files of commit %s: %w", commit, err)
+	}
+	return t, nil
 }
 
 // commit reads a commit object.
@@ -150,33 +150,6 @@ func (t *CommitTree) ReadBlob(hash string) ([]byte, error) {
 		return nil, fmt.Errorf("reading file: %w", err)
 	}
 	return raw.Data, nil
-}
-
-var errTree = errors.New("malformed tree object")
-
-// parseTree decodes a tree object: mode, space, name, NUL, 20 bytes of id, for
-// each entry. The result is sorted by name, which Git's own order is not quite.
-func parseTree(data []byte) ([]tree.Entry, error) {
-	var entries []tree.Entry
-	for len(data) > 0 {
-		head, rest, ok := bytes.Cut(data, []byte{0})
-		if !ok || len(rest) < len(plumbing.Hash{}) {
-			return nil, errTree
-		}
-		mode, name, ok := strings.Cut(string(head), " ")
-		if !ok || name == "" || name == "." || name == ".." || strings.Contains(name, "/") {
-			return nil, errTree
-		}
-		bits, err := strconv.ParseUint(mode, 8, 32)
-		if err != nil {
-			return nil, errTree
-		}
-		id := rest[:len(plumbing.Hash{})]
-		entries = append(entries, tree.Entry{Name: name, Mode: canonical(tree.Mode(bits)), Hash: hex.EncodeToString(id)})
-		data = rest[len(id):]
-	}
-	slices.SortFunc(entries, func(a, b tree.Entry) int { return strings.Compare(a.Name, b.Name) })
-	return entries, nil
 }
 
 // canonical maps the modes that old versions of Git wrote to those of today.

@@ -1,6 +1,8 @@
 package git
 
 import (
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -27,6 +29,22 @@ func FuzzParseTree(f *testing.F) {
 			t.Error(diff)
 		}
 	})
+}
+
+func TestTreeObjectsThatGitDoesNotServe(t *testing.T) {
+	id := string(make([]byte, 20))
+	for name, tc := range map[string]struct{ data, says string }{
+		"cut short in an id":       {"100644 f\x00short", "cut short"},
+		"cut short in a name":      {"100644 f", "cut short"},
+		"without a name":           {"100644 \x00" + id, `"" cannot be the name`},
+		"without a mode":           {"f\x00" + id, "entry 0 has no mode"},
+		"with a mode of letters":   {"mode f\x00" + id, "entry 0 has no mode"},
+		"with a mode of many bits": {"77777777777777 f\x00" + id, "entry 0 has no mode"},
+	} {
+		if _, err := parseTree([]byte(tc.data)); !errors.Is(err, ErrTree) || !strings.Contains(err.Error(), tc.says) {
+			t.Errorf("%s: %v, want ErrTree that says %q", name, err, tc.says)
+		}
+	}
 }
 
 func TestTreeCacheForgetsTheLeastUsed(t *testing.T) {

@@ -23,6 +23,7 @@ type treeCache struct {
 type cachedTree struct {
 	hash    string
 	entries []tree.Entry
+	extent  *extent // nil until it is measured
 }
 
 func newTreeCache(limit int) *treeCache {
@@ -52,5 +53,25 @@ func (c *treeCache) put(hash string, entries []tree.Entry) {
 		last := c.order.Remove(c.order.Back()).(*cachedTree)
 		delete(c.byID, last.hash)
 		c.size -= len(last.entries) + 1
+	}
+}
+
+// extent returns what was measured of a directory.
+func (c *treeCache) extent(hash string) (extent, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, ok := c.byID[hash]
+	if !ok || at.Value.(*cachedTree).extent == nil {
+		return extent{}, false
+	}
+	return *at.Value.(*cachedTree).extent, true
+}
+
+// measured remembers what is below a directory that is kept.
+func (c *treeCache) measured(hash string, e extent) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if at, ok := c.byID[hash]; ok {
+		at.Value.(*cachedTree).extent = &e
 	}
 }
