@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/git/credential"
 )
 
 // observed is what the remote says now.
@@ -20,11 +21,16 @@ type observed struct {
 
 // observe asks the remote for the source's commit.
 func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.GitRepository) (observed, error) {
-	auth, err := r.auth(ctx, obj)
-	if err != nil {
+	remote, err := credential.Read(ctx, r.Client, obj, r.Credentials)
+	switch {
+	case errors.Is(err, credential.ErrFeatureGate):
+		return observed{}, reconcile.TerminalError(fetchFailed(meta.FeatureGateDisabledReason, err))
+	case errors.Is(err, credential.ErrProvider):
+		return observed{}, reconcile.TerminalError(fetchFailed(sourcev1.InvalidProviderConfigurationReason, err))
+	case err != nil:
 		return observed{}, fetchFailed(sourcev1.AuthenticationFailedReason, err)
 	}
-	mirror, err := r.Mirrors.Get(ctx, git.Remote{URL: obj.Spec.URL, Auth: auth})
+	mirror, err := r.Mirrors.Get(ctx, remote)
 	switch {
 	case errors.Is(err, git.ErrUnsupportedURL):
 		return observed{}, reconcile.TerminalError(fetchFailed(sourcev1.URLInvalidReason, fmt.Errorf("spec.url: %w", err)))
@@ -49,26 +55,10 @@ func reference(obj *sourcev1.GitRepository) git.Reference {
 	return git.Reference(*obj.Spec.Reference)
 }
 
-// auth reads the source's Secret.
-func (r *Reconciler) auth(ctx context.Context, obj *sourcev1.GitRepository) (git.Auth, error) {
-	if obj.Spec.SecretRef == nil {
-		return git.Auth{}, nil
-	}
-	var secret corev1.Secret
-	if err := r.Client.Get(ctx, secretKey(obj), &secret); err != nil {
-		return git.Auth{}, fmt.Errorf("failed to get secret '%s': %w", secretKey(obj), err)
-	}
-	auth, err := git.AuthFromSecret(&secret)
-	if err != nil {
-		return git.Auth{}, fmt.Errorf("failed to configure authentication options: %w", err)
-	}
-	return auth, nil
-}
-
 // reasonOf is the condition reason of an error of the remote.
 func reasonOf(err error) string {
 	switch {
-	case errors.Is(err, git.ErrUnauthorized):
+	case errors.Is(err, git.ErrUnauthorized), errors.Is(err, git.ErrHostKey):
 		return sourcev1.AuthenticationFailedReason
 	case errors.Is(err, git.ErrEmptyRepository):
 		return "EmptyGitRepository"

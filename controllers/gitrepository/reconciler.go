@@ -29,6 +29,7 @@ import (
 
 	"github.com/sluice-cd/sluice/internal/bus"
 	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/git/credential"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/source"
 )
@@ -39,6 +40,8 @@ type Reconciler struct {
 	// unless set, they are those of the manager.
 	Client client.Reader
 	Clock  clock.PassiveClock
+	// Credentials are what the identities of clouds need.
+	Credentials credential.Options
 	// Mirrors are shared with the writers of the same repositories.
 	Mirrors *git.Mirrors
 	// Store keeps and serves the artifacts.

@@ -329,17 +329,29 @@ func TestFailures(t *testing.T) {
 			spoil:  func(f *fixture) { f.obj.Spec.Reference.Commit = "abc" },
 			reason: sourcev1.GitOperationFailedReason, says: "spec.ref: invalid reference: commit", terminal: true, condition: sourcev1.FetchFailedCondition,
 		},
+		"a GitHub App without its data": {
+			spoil:  func(f *fixture) { f.obj.Spec.Provider = sourcev1.GitProviderGitHub },
+			reason: sourcev1.InvalidProviderConfigurationReason, says: "secretRef with github app data must be specified", terminal: true, condition: sourcev1.FetchFailedCondition,
+		},
+		"a service account without the feature gate": {
+			spoil: func(f *fixture) {
+				f.obj.Spec.Provider, f.obj.Spec.ServiceAccountName = sourcev1.GitProviderAzure, "team"
+			},
+			reason: meta.FeatureGateDisabledReason, says: "ObjectLevelWorkloadIdentity", terminal: true, condition: sourcev1.FetchFailedCondition,
+		},
+		"a proxy whose Secret is missing": {
+			spoil:  func(f *fixture) { f.obj.Spec.ProxySecretRef = &meta.LocalObjectReference{Name: "proxy"} },
+			reason: sourcev1.AuthenticationFailedReason, says: "spec.proxySecretRef: failed to get secret", condition: sourcev1.FetchFailedCondition,
+		},
 		"fields that are not honoured": {
 			spoil: func(f *fixture) {
 				f.obj.Spec.RecurseSubmodules = true
 				f.obj.Spec.Verification = &sourcev1.GitRepositoryVerification{}
-				f.obj.Spec.Provider = "azure"
-				f.obj.Spec.ProxySecretRef = &meta.LocalObjectReference{Name: "x"}
 				f.obj.Spec.Include = []sourcev1.GitRepositoryInclude{{}}
 				f.obj.Spec.SparseCheckout = []string{"x"}
 			},
 			reason: "UnsupportedField", terminal: true,
-			says: "spec.provider (azure), spec.verify, spec.proxySecretRef, spec.recurseSubmodules, spec.include, spec.sparseCheckout",
+			says: "spec.verify, spec.recurseSubmodules, spec.include, spec.sparseCheckout",
 		},
 	}
 	for name, tc := range tests {

@@ -59,10 +59,7 @@ func refuse(obj *sourcev1.GitRepository) error {
 		used bool
 		name string
 	}{
-		{obj.Spec.Provider != "" && obj.Spec.Provider != sourcev1.GitProviderGeneric, "spec.provider (" + obj.Spec.Provider + ")"},
-		{obj.Spec.ServiceAccountName != "", "spec.serviceAccountName"},
 		{obj.Spec.Verification != nil, "spec.verify"},
-		{obj.Spec.ProxySecretRef != nil, "spec.proxySecretRef"},
 		{obj.Spec.RecurseSubmodules, "spec.recurseSubmodules"},
 		{len(obj.Spec.Include) > 0, "spec.include"},
 		{len(obj.Spec.SparseCheckout) > 0, "spec.sparseCheckout"},

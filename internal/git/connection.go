@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"strings"
 	"sync"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -15,7 +14,6 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
 	"github.com/go-git/go-git/v5/plumbing/transport"
-	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 )
 
 // connection speaks Git's protocol (version 0) with one remote. What a server
@@ -23,11 +21,11 @@ import (
 // remembered, so that a fetch or a push costs one request each.
 type connection struct {
 	transport transport.Transport
-	auth      transport.AuthMethod
-	secrets   []string // never to be shown
+	auth      Auth
 
 	mu        sync.Mutex
 	endpoint  transport.Endpoint
+	token     Token // the last that was used
 	fetchCaps *capability.List
 	pushCaps  *capability.List
 }
@@ -38,43 +36,67 @@ func (m *Mirrors) dial(remote Remote) (*connection, error) {
 	if err != nil || u.Host == "" {
 		return nil, fmt.Errorf("%w: it has no host", ErrUnsupportedURL)
 	}
-	if u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("%w: scheme %q is none of http, https", ErrUnsupportedURL, u.Scheme)
+	dial, ok := schemes[u.Scheme]
+	if !ok {
+		return nil, fmt.Errorf("%w: scheme %q is none of http, https, ssh", ErrUnsupportedURL, u.Scheme)
 	}
-	auth := remote.Auth.orFrom(u.User)
-	u.User = nil
-	endpoint, err := transport.NewEndpoint(u.String())
+	return dial(m, remote.Auth, u)
+}
+
+// schemes are the transports by the scheme of the URL.
+var schemes = map[string]func(*Mirrors, Auth, *url.URL) (*connection, error){
+	"http": (*Mirrors).dialHTTP, "https": (*Mirrors).dialHTTP, "ssh": (*Mirrors).dialSSH,
+}
+
+// method is how HTTP requests prove themselves now. SSH does so by itself.
+func (c *connection) method(ctx context.Context) (transport.AuthMethod, error) {
+	token, err := c.auth.current(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnsupportedURL, err)
+		return nil, &remoteError{kind: ErrUnauthorized, text: c.redact(err.Error())}
 	}
-	// The library puts the path into requests as it is.
-	endpoint.Path = strings.TrimSuffix(u.EscapedPath(), "/")
-	client, err := m.httpClient(auth.CA)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.token = token
+	return token.method(), nil
+}
+
+// hidden lists what must never be shown.
+func (c *connection) hidden() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var hidden []string
+	for _, secret := range append(c.token.secrets(), c.auth.secrets()...) {
+		if secret != "" {
+			hidden = append(hidden, secret)
+		}
+	}
+	return hidden
+}
+
+// upload opens a session to read from the remote.
+func (c *connection) upload(ctx context.Context, at *transport.Endpoint) (transport.UploadPackSession, error) {
+	method, err := c.method(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &connection{
-		transport: githttp.NewClient(client), auth: auth.method(), secrets: auth.secrets(), endpoint: *endpoint,
-	}, nil
+	session, err := c.transport.NewUploadPackSession(at, method)
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	return session, nil
 }
 
-// orFrom takes the credentials of a URL when there are no others.
-func (a Auth) orFrom(user *url.Userinfo) Auth {
-	if user != nil && a.Username == "" && a.Password == "" && a.BearerToken == "" {
-		a.Username = user.Username()
-		a.Password, _ = user.Password()
+// receive opens a session to write to the remote.
+func (c *connection) receive(ctx context.Context, at *transport.Endpoint) (transport.ReceivePackSession, error) {
+	method, err := c.method(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return a
-}
-
-func (a Auth) method() transport.AuthMethod {
-	switch {
-	case a.BearerToken != "":
-		return &githttp.TokenAuth{Token: a.BearerToken}
-	case a.Username != "" || a.Password != "":
-		return &githttp.BasicAuth{Username: a.Username, Password: a.Password}
+	session, err := c.transport.NewReceivePackSession(at, method)
+	if err != nil {
+		return nil, c.explain(err)
 	}
-	return nil
+	return session, nil
 }
 
 // at is where the server was last seen, for a session to use as its own.
@@ -88,9 +110,9 @@ func (c *connection) at() *transport.Endpoint {
 // refs lists the remote's refs, tags peeled.
 func (c *connection) refs(ctx context.Context) (map[string]plumbing.Hash, error) {
 	endpoint := c.at()
-	session, err := c.transport.NewUploadPackSession(endpoint, c.auth)
+	session, err := c.upload(ctx, endpoint)
 	if err != nil {
-		return nil, c.explain(err)
+		return nil, err
 	}
 	defer func() { _ = session.Close() }()
 	advertised, err := session.AdvertisedReferencesContext(ctx)
@@ -137,9 +159,9 @@ func (c *connection) fetch(ctx context.Context, want plumbing.Hash, tips []plumb
 		return nil, ErrRefNotFound // an empty repository
 	}
 	request := fetchRequest(caps, want, tips)
-	session, err := c.transport.NewUploadPackSession(c.at(), c.auth)
+	session, err := c.upload(ctx, c.at())
 	if err != nil {
-		return nil, c.explain(err)
+		return nil, err
 	}
 	response, err := session.UploadPack(ctx, request)
 	if err != nil {

@@ -3,7 +3,6 @@ package git
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"io"
 	"net"
@@ -67,6 +66,8 @@ var errRemote = errors.New("the remote answered with an error")
 
 func kindOf(err error) error {
 	switch {
+	case errors.Is(err, ErrTooMuch):
+		return ErrTooMuch
 	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed):
 		return ErrUnauthorized
 	case errors.Is(err, transport.ErrRepositoryNotFound):
@@ -94,7 +95,7 @@ func isOutage(err error) bool {
 // redact makes a text fit to be shown: one bounded line without credentials,
 // which a server may well repeat.
 func (c *connection) redact(text string) string {
-	for _, secret := range c.secrets {
+	for _, secret := range c.hidden() {
 		text = strings.ReplaceAll(text, secret, "***")
 	}
 	text = string(bytes.ToValidUTF8([]byte(strings.Join(strings.Fields(text), " ")), nil))
@@ -102,19 +103,4 @@ func (c *connection) redact(text string) string {
 		text = strings.ToValidUTF8(text[:maxErrorText], "") + "..."
 	}
 	return text
-}
-
-// secrets lists the forms in which credentials could turn up in an answer.
-func (a Auth) secrets() []string {
-	var secrets []string
-	for _, s := range []string{
-		a.Password, a.BearerToken,
-		base64.StdEncoding.EncodeToString([]byte(a.Username + ":" + a.Password)),
-		url.QueryEscape(a.Password), url.PathEscape(a.Password),
-	} {
-		if s != "" && s != base64.StdEncoding.EncodeToString([]byte(":")) {
-			secrets = append(secrets, s)
-		}
-	}
-	return secrets
 }

@@ -16,11 +16,7 @@
 package git
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
-	"net/url"
 
 	"github.com/go-git/go-git/v5/plumbing/object"
 )
@@ -39,6 +35,9 @@ var (
 	ErrNonFastForward = errors.New("the remote ref has moved")
 	// ErrRejected means that the remote's own rules refuse the push.
 	ErrRejected = errors.New("the remote rejected the push")
+	// ErrHostKey means that an SSH server's key is not the one that is known, or
+	// that none is.
+	ErrHostKey = errors.New("the server's SSH host key is not accepted")
 	// ErrUnreachable means that the remote did not answer, or not in time.
 	ErrUnreachable = errors.New("the remote cannot be reached")
 	// ErrUnsupportedURL means that the URL's scheme is none that is spoken here.
@@ -51,46 +50,6 @@ var (
 	// ErrMissing means that the mirror does not have the object. Fetch it.
 	ErrMissing = errors.New("object is not in the mirror")
 )
-
-// Auth is how to prove oneself to a remote. The zero value is anonymous.
-type Auth struct {
-	// Username and Password are sent as basic auth.
-	Username, Password string
-	// BearerToken is sent as such, and wins over basic auth.
-	BearerToken string
-	// CA holds the PEM certificates to trust instead of the system's.
-	CA []byte
-}
-
-// Remote is a repository as seen with one credential.
-type Remote struct {
-	URL  string
-	Auth Auth
-}
-
-// ID is the identity of a remote: equal for equal URL and credential, and safe
-// to show.
-func (r Remote) ID() string {
-	h := sha256.New()
-	for _, part := range [][]byte{
-		[]byte(r.URL), []byte(r.Auth.Username), []byte(r.Auth.Password),
-		[]byte(r.Auth.BearerToken), r.Auth.CA,
-	} {
-		fmt.Fprintf(h, "%d:", len(part)) // so that no two remotes run together
-		h.Write(part)
-	}
-	return hex.EncodeToString(h.Sum(nil))[:32]
-}
-
-// String is the remote's URL without credentials.
-func (r Remote) String() string {
-	u, err := url.Parse(r.URL)
-	if err != nil {
-		return "(malformed URL)"
-	}
-	u.User = nil
-	return u.String()
-}
 
 // Signature names who made a commit, and when.
 type Signature = object.Signature

@@ -2,8 +2,6 @@ package git
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -26,6 +24,10 @@ type Mirrors struct {
 	open    map[string]*use
 	clients map[string]*http.Client
 	swept   time.Time
+
+	// SSHKeyExchanges and SSHHostKeys are the algorithms to offer to SSH servers;
+	// none means those that are considered safe. Set them before the first Get.
+	SSHKeyExchanges, SSHHostKeys []string
 }
 
 // use is an open mirror and when it was last asked for.
@@ -109,24 +111,4 @@ func (m *Mirrors) sweep(now time.Time) error {
 		}
 	}
 	return nil
-}
-
-// httpClient returns the client that trusts the given certificates. Those who
-// trust the same share its connections.
-func (m *Mirrors) httpClient(ca []byte) (*http.Client, error) {
-	if client, ok := m.clients[string(ca)]; ok {
-		return client, nil
-	}
-	base := http.DefaultTransport.(*http.Transport).Clone()
-	base.MaxIdleConnsPerHost = 8
-	if len(ca) > 0 {
-		roots := x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(ca) {
-			return nil, errors.New("the CA holds no PEM certificate")
-		}
-		base.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	}
-	client := &http.Client{Transport: base}
-	m.clients[string(ca)] = client
-	return client, nil
 }

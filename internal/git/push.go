@@ -140,9 +140,9 @@ func packOf(chain []draft) (io.Reader, error) {
 // push sends commands with the objects they need.
 func (c *connection) push(ctx context.Context, p push) error {
 	endpoint := c.at()
-	session, err := c.transport.NewReceivePackSession(endpoint, c.auth)
+	session, err := c.receive(ctx, endpoint)
 	if err != nil {
-		return c.explain(err)
+		return err
 	}
 	defer func() { _ = session.Close() }()
 	caps := c.known(&c.pushCaps)

@@ -62,17 +62,9 @@ func (s gpgSigner) Sign(message io.Reader) ([]byte, error) {
 
 // NewSSHSigner reads an SSH private key and decrypts it if it is encrypted.
 func NewSSHSigner(identity, passphrase []byte) (Signer, error) {
-	key, err := ssh.ParsePrivateKey(identity)
-	var encrypted *ssh.PassphraseMissingError
-	switch {
-	case errors.As(err, &encrypted) && len(passphrase) == 0:
-		return nil, fmt.Errorf("%w: the SSH key needs a password", ErrSigningKey)
-	case errors.As(err, &encrypted):
-		if key, err = ssh.ParsePrivateKeyWithPassphrase(identity, passphrase); err != nil {
-			return nil, fmt.Errorf("%w: the password does not fit the SSH key", ErrSigningKey)
-		}
-	case err != nil:
-		return nil, fmt.Errorf("%w: reading the SSH key: %w", ErrSigningKey, err)
+	key, err := parseIdentity(identity, passphrase)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSigningKey, err)
 	}
 	return sshSigner{key}, nil
 }

@@ -1,0 +1,58 @@
+package credential
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/sluice-cd/sluice/internal/git"
+)
+
+// fromSecret reads the Secret of a GitRepository. What belongs to transports that
+// the URL does not use is left alone, as in Flux, so that one Secret can serve
+// several.
+//
+//	username, password               basic auth
+//	bearerToken                      instead of them
+//	ca.crt (formerly caFile)         certificates to trust
+//	tls.crt, tls.key                 client certificate
+//	  (formerly certFile, keyFile)
+//	identity, known_hosts, password  SSH key, host keys, what encrypts the key
+func fromSecret(secret *corev1.Secret) (git.Auth, error) {
+	value := func(keys ...string) []byte {
+		for _, key := range keys {
+			if data := secret.Data[key]; len(data) > 0 {
+				return data
+			}
+		}
+		return nil
+	}
+	refuse := func(format string, args ...any) (git.Auth, error) {
+		return git.Auth{}, fmt.Errorf("secret '%s/%s': %s", secret.Namespace, secret.Name, fmt.Sprintf(format, args...))
+	}
+	a := git.Auth{
+		Username: string(value("username")), Password: string(value("password")),
+		BearerToken: strings.TrimSpace(string(value("bearerToken"))),
+		CA:          value("ca.crt", "caFile"),
+		Cert:        value("tls.crt", "certFile"), Key: value("tls.key", "keyFile"),
+		Identity: value("identity"), KnownHosts: value("known_hosts"),
+	}
+	switch {
+	case (a.Cert == nil) != (a.Key == nil):
+		return refuse("'tls.crt' and 'tls.key' are both needed for a client certificate")
+	case a.BearerToken != "" && a.Username != "":
+		return refuse("'bearerToken' and 'username' exclude one another")
+	case a.Identity != nil && a.KnownHosts == nil:
+		return refuse("'identity' requires 'known_hosts' to be set")
+	case a.Identity == nil && a.Username == "" && a.Password != "":
+		return refuse("'password' requires 'username' to be set")
+	}
+	if a.Identity != nil {
+		a.Passphrase = []byte(a.Password)
+	}
+	if a.Username == "" {
+		a.Password = ""
+	}
+	return a, nil
+}

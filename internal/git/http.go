@@ -1,0 +1,93 @@
+package git
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing/transport"
+	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
+)
+
+// dialHTTP prepares a connection over HTTP.
+func (m *Mirrors) dialHTTP(auth Auth, u *url.URL) (*connection, error) {
+	auth = auth.orFrom(u.User)
+	at := *u
+	at.User = nil
+	endpoint, err := transport.NewEndpoint(at.String())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnsupportedURL, err)
+	}
+	// The library puts the path into requests as it is.
+	endpoint.Path = strings.TrimSuffix(u.EscapedPath(), "/")
+	client, err := m.httpClient(auth)
+	if err != nil {
+		return nil, err
+	}
+	return &connection{transport: githttp.NewClient(client), auth: auth, endpoint: *endpoint}, nil
+}
+
+// httpClient returns the client for an Auth's certificates and proxy. Those who
+// have the same share its connections.
+func (m *Mirrors) httpClient(auth Auth) (*http.Client, error) {
+	key := Remote{Auth: Auth{CA: auth.CA, Cert: auth.Cert, Key: auth.Key, Proxy: auth.Proxy}}.ID()
+	if client, ok := m.clients[key]; ok {
+		return client, nil
+	}
+	base := http.DefaultTransport.(*http.Transport).Clone()
+	base.MaxIdleConnsPerHost = 8
+	config, err := auth.tls()
+	if err != nil {
+		return nil, err
+	}
+	base.TLSClientConfig = config
+	if auth.Proxy != "" {
+		proxy, err := auth.proxy()
+		if err != nil {
+			return nil, err
+		}
+		base.Proxy = http.ProxyURL(proxy)
+	}
+	client := &http.Client{Transport: bounded{base}}
+	m.clients[key] = client
+	return client, nil
+}
+
+// tls is nil when the defaults will do.
+func (a Auth) tls() (*tls.Config, error) {
+	if len(a.CA) == 0 && len(a.Cert) == 0 {
+		return nil, nil
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if len(a.CA) > 0 {
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(a.CA) {
+			return nil, errors.New("the CA holds no PEM certificate")
+		}
+	}
+	if len(a.Cert) > 0 {
+		pair, err := tls.X509KeyPair(a.Cert, a.Key)
+		if err != nil {
+			return nil, fmt.Errorf("reading the client certificate: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
+}
+
+// proxy is the proxy's URL. Errors do not quote it: it may hold a password.
+func (a Auth) proxy() (*url.URL, error) {
+	proxy, err := url.Parse(a.Proxy)
+	if err != nil || proxy.Host == "" {
+		return nil, errors.New("the proxy's address is not a URL")
+	}
+	switch proxy.Scheme {
+	case "http", "https", "socks5":
+		return proxy, nil
+	}
+	return nil, fmt.Errorf("the proxy's scheme %q is none of http, https, socks5", proxy.Scheme)
+}

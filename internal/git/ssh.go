@@ -1,0 +1,228 @@
+package git
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing/transport"
+	"github.com/skeema/knownhosts"
+	"golang.org/x/crypto/ssh"
+)
+
+const (
+	sshPort = "22"
+	sshUser = "git"
+	// sshIdle is how long an unused connection is kept. Resolve, fetch and push
+	// follow one another within that time, and each would else shake hands anew.
+	sshIdle = 30 * time.Second
+)
+
+// dialSSH prepares a connection over SSH.
+func (m *Mirrors) dialSSH(auth Auth, u *url.URL) (*connection, error) {
+	endpoint, err := transport.NewEndpoint(u.String())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnsupportedURL, err)
+	}
+	config, address, err := m.sshConfig(auth, u)
+	if err != nil {
+		return nil, err
+	}
+	t := &sshTransport{config: config, address: address, dial: dialer(auth)}
+	return &connection{transport: t, auth: auth, endpoint: *endpoint}, nil
+}
+
+// sshConfig is who we are, and which host keys are accepted: those that
+// known_hosts names and no others.
+func (m *Mirrors) sshConfig(auth Auth, u *url.URL) (*ssh.ClientConfig, string, error) {
+	if len(auth.Identity) == 0 || len(auth.KnownHosts) == 0 {
+		return nil, "", errors.New("an ssh:// URL needs a Secret with the keys 'identity' and 'known_hosts'")
+	}
+	key, err := parseIdentity(auth.Identity, auth.Passphrase)
+	if err != nil {
+		return nil, "", err
+	}
+	address := u.Host
+	if u.Port() == "" {
+		address = net.JoinHostPort(u.Hostname(), sshPort)
+	}
+	known, err := readKnownHosts(auth.KnownHosts)
+	if err != nil {
+		return nil, "", err
+	}
+	config := &ssh.ClientConfig{
+		User: sshUser, Auth: []ssh.AuthMethod{ssh.PublicKeys(key)},
+		HostKeyCallback: verifyHost(known), HostKeyAlgorithms: known.HostKeyAlgorithms(address),
+	}
+	if user := u.User.Username(); user != "" {
+		config.User = user
+	}
+	if len(m.SSHHostKeys) > 0 {
+		config.HostKeyAlgorithms = m.SSHHostKeys
+	}
+	config.KeyExchanges = m.SSHKeyExchanges
+	return config, address, nil
+}
+
+// parseIdentity reads a private key, encrypted or not.
+func parseIdentity(identity, passphrase []byte) (ssh.Signer, error) {
+	key, err := ssh.ParsePrivateKey(identity)
+	var encrypted *ssh.PassphraseMissingError
+	switch {
+	case errors.As(err, &encrypted) && len(passphrase) == 0:
+		return nil, errors.New("the SSH key needs a password")
+	case errors.As(err, &encrypted):
+		if key, err = ssh.ParsePrivateKeyWithPassphrase(identity, passphrase); err != nil {
+			return nil, errors.New("the password does not fit the SSH key")
+		}
+	case err != nil:
+		return nil, fmt.Errorf("reading the SSH key: %w", err)
+	}
+	return key, nil
+}
+
+// readKnownHosts parses known_hosts. The library reads files only.
+func readKnownHosts(data []byte) (*knownhosts.HostKeyDB, error) {
+	file, err := os.CreateTemp("", "known_hosts-")
+	if err != nil {
+		return nil, fmt.Errorf("reading known_hosts: %w", err)
+	}
+	defer os.Remove(file.Name())
+	_, err = file.Write(data)
+	if err = errors.Join(err, file.Close()); err != nil {
+		return nil, fmt.Errorf("reading known_hosts: %w", err)
+	}
+	known, err := knownhosts.NewDB(file.Name())
+	if err != nil { // it would name the temporary file
+		return nil, errors.New("reading known_hosts: a line is not 'host type key'")
+	}
+	return known, nil
+}
+
+// verifyHost words a refusal so that a person knows what to do.
+func verifyHost(known *knownhosts.HostKeyDB) ssh.HostKeyCallback {
+	check := known.HostKeyCallback()
+	return func(host string, remote net.Addr, key ssh.PublicKey) error {
+		err := check(host, remote, key)
+		shows := fmt.Sprintf("it shows %s %s", key.Type(), ssh.FingerprintSHA256(key))
+		switch {
+		case err == nil:
+			return nil
+		case knownhosts.IsHostKeyChanged(err):
+			return &remoteError{kind: ErrHostKey, text: fmt.Sprintf("%s; known_hosts has another key for %s", shows, host)}
+		case knownhosts.IsHostUnknown(err):
+			return &remoteError{kind: ErrHostKey, text: fmt.Sprintf("%s; known_hosts has no key for %s: add it if it is right", shows, host)}
+		}
+		return &remoteError{kind: ErrHostKey, text: shows}
+	}
+}
+
+// sshTransport opens sessions over one SSH connection, which is made when it is
+// needed and closed when it is idle.
+type sshTransport struct {
+	config  *ssh.ClientConfig
+	address string
+	dial    func(ctx context.Context, address string) (net.Conn, error)
+
+	mu     sync.Mutex
+	client *ssh.Client
+	users  int
+	idle   *time.Timer
+}
+
+// NewUploadPackSession implements transport.Transport. It connects later, when
+// there is a context.
+func (t *sshTransport) NewUploadPackSession(at *transport.Endpoint, _ transport.AuthMethod) (transport.UploadPackSession, error) {
+	return &sshSession{transport: t, service: transport.UploadPackServiceName, path: at.Path}, nil
+}
+
+// NewReceivePackSession implements transport.Transport.
+func (t *sshTransport) NewReceivePackSession(at *transport.Endpoint, _ transport.AuthMethod) (transport.ReceivePackSession, error) {
+	return &sshSession{transport: t, service: transport.ReceivePackServiceName, path: at.Path}, nil
+}
+
+// open starts a session, on the connection that is there or on a new one. The
+// caller calls release when it is over.
+func (t *sshTransport) open(ctx context.Context) (session *ssh.Session, release func(), err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.idle != nil {
+		t.idle.Stop()
+	}
+	if t.client != nil {
+		if session, err = t.client.NewSession(); err != nil {
+			_ = t.client.Close() // the server has closed it meanwhile
+			t.client = nil
+		}
+	}
+	if t.client == nil {
+		if t.client, err = t.connect(ctx); err != nil {
+			return nil, nil, err
+		}
+		if session, err = t.client.NewSession(); err != nil {
+			return nil, nil, err
+		}
+	}
+	t.users++
+	return session, sync.OnceFunc(func() {
+		_ = session.Close()
+		t.release()
+	}), nil
+}
+
+func (t *sshTransport) release() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.users--; t.users == 0 {
+		t.idle = time.AfterFunc(sshIdle, t.hangUp)
+	}
+}
+
+func (t *sshTransport) hangUp() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.users == 0 && t.client != nil {
+		_ = t.client.Close()
+		t.client = nil
+	}
+}
+
+// connect shakes hands, for as long as the context allows: a server that takes
+// the connection and says nothing must not hold its caller.
+func (t *sshTransport) connect(ctx context.Context) (*ssh.Client, error) {
+	conn, err := t.dial(ctx, t.address)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	client, channels, requests, err := ssh.NewClientConn(conn, t.address, t.config)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, handshakeError(ctx, err)
+	}
+	return ssh.NewClient(client, channels, requests), nil
+}
+
+// handshakeError tells a refusal from an outage. The library has no error types
+// for either.
+func handshakeError(ctx context.Context, err error) error {
+	var refused *remoteError
+	var network net.Error
+	switch {
+	case errors.As(err, &refused):
+		return refused
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.As(err, &network):
+		return err
+	}
+	return &remoteError{kind: ErrUnauthorized, text: err.Error()}
+}
