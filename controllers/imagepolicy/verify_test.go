@@ -1,0 +1,226 @@
+package imagepolicy
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+)
+
+// signer has a key of cosign's default kind.
+type signer struct{ *ecdsa.PrivateKey }
+
+func newSigner(t *testing.T) signer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer{key}
+}
+
+// secret trusts the key.
+func (s signer) secret(t *testing.T) *corev1.Secret {
+	t.Helper()
+	der, err := x509.MarshalPKIXPublicKey(&s.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "keys"},
+		Data:       map[string][]byte{"release.pub": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})},
+	}
+}
+
+// sign leaves a signature of the digest under the tag where cosign keeps it.
+func (s signer) sign(t *testing.T, f *fixture, digest string) {
+	t.Helper()
+	payload := fmt.Appendf(nil, `{"critical":{"identity":{"docker-reference":"%s/app"},"image":{"docker-manifest-digest":"%s"},"type":"cosign container image signature"},"optional":null}`, f.host, digest)
+	sum := sha256.Sum256(payload)
+	signature, err := ecdsa.SignASN1(rand.Reader, s.PrivateKey, sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := mutate.Append(empty.Image, mutate.Addendum{
+		Layer:       static.NewLayer(payload, "application/vnd.dev.cosign.simplesigning.v1+json"),
+		Annotations: map[string]string{"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(signature)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.put(t, strings.Replace(digest, ":", "-", 1)+".sig", image)
+}
+
+// verifying is a fixture whose policy trusts a key.
+func verifying(t *testing.T) (*fixture, signer) {
+	t.Helper()
+	key := newSigner(t)
+	f := newFixture(t, key.secret(t))
+	f.policy.Spec.Verify = &imagev1.Verification{Provider: "cosign", SecretRef: &meta.LocalObjectReference{Name: "keys"}}
+	return f, key
+}
+
+func TestOnlyWhatIsSignedIsChosen(t *testing.T) {
+	f, key := verifying(t)
+	signed := f.push(t, "1.0.0")
+	key.sign(t, f, signed)
+	forged := f.push(t, "1.1.0")
+	newSigner(t).sign(t, f, forged)
+	f.push(t, "1.2.0")
+	told, after := f.wantChoice(t, "1.0.0")
+	if got := f.policy.Status.LatestRef.Digest; got != signed {
+		t.Errorf("the digest is %q, want the verified one", got)
+	}
+	if after != shortRecheck || !strings.HasSuffix(told, "2 without a valid signature (1.2.0); signed by key release.pub") {
+		t.Errorf("told %q, comes back after %s", told, after)
+	}
+	for i, want := range []string{"no valid signature: it carries none", "no valid signature: the one found does not count: "} {
+		if got := f.policy.Status.Decision.Candidates[i].Dropped; !strings.HasPrefix(got, want) {
+			t.Errorf("candidate %d was dropped because %q", i, got)
+		}
+	}
+}
+
+// Signatures are made after the push, and the push may have been seen first.
+func TestASignatureThatComesLaterIsFound(t *testing.T) {
+	f, key := verifying(t)
+	digest := f.push(t, "1.0.0")
+	_, err := f.reconcile()
+	if err == nil || f.Reason(err) != imagev1.VerificationErrorReason || !strings.Contains(err.Error(), "1 without a valid signature (1.0.0)") {
+		t.Fatalf("got %v", err)
+	}
+	key.sign(t, f, digest)
+	if _, err := f.reconcile(); err == nil {
+		t.Error("verified again at once")
+	}
+	f.pass(shortRecheck)
+	if _, after := f.wantChoice(t, "1.0.0"); after != 0 {
+		t.Errorf("comes back after %s, and what is signed stays signed", after)
+	}
+}
+
+func TestAReconcileRequestLooksForSignaturesAtOnce(t *testing.T) {
+	f, key := verifying(t)
+	digest := f.push(t, "1.0.0")
+	_, _ = f.reconcile()
+	key.sign(t, f, digest)
+	f.policy.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
+	f.wantChoice(t, "1.0.0")
+}
+
+func TestLooksForSignaturesGetRarer(t *testing.T) {
+	v := verdict{}
+	var total time.Duration
+	for range 20 {
+		v = v.again(time.Time{}, "none")
+		total += v.delay
+	}
+	if v.delay != longRecheck || total < 10*time.Hour {
+		t.Errorf("every %s after %s", v.delay, total)
+	}
+}
+
+func TestWhatIsVerifiedIsNotVerifiedAgain(t *testing.T) {
+	f, key := verifying(t)
+	key.sign(t, f, f.push(t, "1.0.0"))
+	f.wantChoice(t, "1.0.0")
+	before := f.asked.Load()
+	f.wantChoice(t, "1.0.0")
+	if n := f.asked.Load() - before; n != 1 {
+		t.Errorf("%d requests, want one, for the digest", n)
+	}
+}
+
+func TestAKeyThatIsReplacedCountsNoMore(t *testing.T) {
+	f, key := verifying(t)
+	key.sign(t, f, f.push(t, "1.0.0"))
+	f.wantChoice(t, "1.0.0")
+	secret := newSigner(t).secret(t)
+	if err := f.Client.Update(t.Context(), secret); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.reconcile(); err == nil || f.Reason(err) != imagev1.VerificationErrorReason {
+		t.Errorf("got %v", err)
+	}
+	if f.policy.Status.LatestRef.Tag != "1.0.0" {
+		t.Error("the last choice is gone")
+	}
+}
+
+func TestATagThatIsMovedIsVerifiedAnew(t *testing.T) {
+	f, key := verifying(t)
+	key.sign(t, f, f.push(t, "1.0.0"))
+	key.sign(t, f, f.push(t, "1.1.0"))
+	f.wantChoice(t, "1.1.0")
+	f.push(t, "1.1.0")
+	told, _ := f.wantChoice(t, "1.0.0")
+	if !strings.HasSuffix(told, "; 1.1.0: no valid signature: it carries none") {
+		t.Errorf("told %q", told)
+	}
+}
+
+func TestAPinIsVerified(t *testing.T) {
+	f, key := verifying(t)
+	key.sign(t, f, f.push(t, "1.0.0"))
+	f.wantChoice(t, "1.0.0")
+	f.push(t, "hotfix")
+	f.policy.Spec.Pin = &imagev1.Pin{Tag: "hotfix"}
+	_, err := f.reconcile()
+	if want := "unable to determine latest tag: spec.pin.tag hotfix: no valid signature: it carries none"; err == nil || err.Error() != want {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWhatCannotBeVerifiedIsSaid(t *testing.T) {
+	tests := map[string]struct {
+		arrange      func(*fixture)
+		wantReason   string
+		wantMessage  string
+		wantTerminal bool
+	}{
+		"the Secret is missing": {
+			arrange:    func(f *fixture) { f.policy.Spec.Verify.SecretRef.Name = "gone" },
+			wantReason: imagev1.VerificationErrorReason, wantMessage: "Secret apps/gone"},
+		"keyless needs an identity": {
+			arrange:    func(f *fixture) { f.policy.Spec.Verify.SecretRef = nil },
+			wantReason: imagev1.VerificationErrorReason, wantMessage: "matchOIDCIdentity", wantTerminal: true},
+		"the provider is unknown": {
+			arrange:    func(f *fixture) { f.policy.Spec.Verify.Provider = "wax" },
+			wantReason: imagev1.VerificationErrorReason, wantMessage: `provider "wax" is unknown`, wantTerminal: true},
+		"the registry fails": {
+			arrange:    func(f *fixture) { f.broken.Store(true) },
+			wantReason: imagev1.ReadOperationFailedReason, wantMessage: "503"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			f, _ := verifying(t)
+			f.push(t, "1.0.0")
+			tc.arrange(f)
+			_, err := f.reconcile()
+			if err == nil || f.Reason(err) != tc.wantReason || !strings.Contains(err.Error(), tc.wantMessage) {
+				t.Errorf("got %v", err)
+			}
+			if terminal := errors.Is(err, reconcile.TerminalError(nil)); terminal != tc.wantTerminal {
+				t.Errorf("terminal: %v", terminal)
+			}
+		})
+	}
+}
