@@ -23,6 +23,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/bus"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/signature"
 	"github.com/sluice-cd/sluice/scan"
 	"github.com/sluice-cd/sluice/source"
 	"github.com/sluice-cd/sluice/writeback"
@@ -82,6 +83,7 @@ func (w *wiring) image() error {
 	repositories := &imagerepository.Reconciler{Secrets: secrets, Registry: registry, Scanner: scan.NewScanner(registry, tags), Clock: w.clock}
 	policies := &imagepolicy.Reconciler{
 		Client: client, Secrets: secrets, Registry: registry, Store: tags, Clock: w.clock,
+		PublicGood: signature.NewPublicGood(filepath.Join(w.flags.storagePath, "sigstore"), w.clock),
 		NoCrossNamespaceRefs: w.flags.noCrossNamespace,
 	}
 	automations := &imageupdateautomation.Reconciler{
