@@ -30,20 +30,21 @@ type flags struct {
 	burst       int
 	logLevel    string
 
-	metricsAddr, healthAddr     string
-	leaderElect                 bool
-	namespace                   string
-	watchNamespace              string
-	noCrossNamespace            bool
-	defaultServiceAccount       string
-	storagePath                 string
-	storageAddr, storageAdvAddr string
-	meshProvider, metricsServer string
-	selectorLabels, labelPrefix []string
-	configTracking              bool
-	canaryMinInterval           time.Duration
-	scanMaxTags                 int
-	identity                    identityFlags
+	metricsAddr, healthAddr      string
+	leaderElect                  bool
+	namespace                    string
+	watchNamespace               string
+	noCrossNamespace             bool
+	defaultServiceAccount        string
+	storagePath                  string
+	storageAddr, storageAdvAddr  string
+	meshProvider, metricsServer  string
+	selectorLabels, labelPrefix  []string
+	configTracking               bool
+	canaryMinInterval            time.Duration
+	scanMaxTags                  int
+	identity                     identityFlags
+	sshKeyExchanges, sshHostKeys []string
 }
 
 func (f *flags) register(set *pflag.FlagSet) {
@@ -65,6 +66,8 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.storageAdvAddr, "storage-adv-addr", "", "host[:port] that artifact URLs name; default: the address listened on")
 	set.IntVar(&f.scanMaxTags, "scan-max-tags", scan.DefaultMaxTags, "most tags that one scan of an ImageRepository lists, unless its spec.maxTags says otherwise")
 	f.identity.register(set)
+	set.StringSliceVar(&f.sshKeyExchanges, "ssh-kex-algos", nil, "key exchange algorithms to offer to SSH servers; default: those considered safe")
+	set.StringSliceVar(&f.sshHostKeys, "ssh-hostkey-algos", nil, "host key algorithms to accept of SSH servers; default: those that known_hosts has keys for")
 	set.StringVar(&f.metricsServer, "metrics-server", "http://prometheus:9090", "Prometheus that canary analysis asks")
 	set.StringVar(&f.meshProvider, "mesh-provider", "kubernetes", "router of canaries that name no provider")
 	set.StringSliceVar(&f.selectorLabels, "selector-labels", []string{"app", "name", "app.kubernetes.io/name"}, "labels by which a canary's target may select its pods")

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/fluxcd/pkg/cache"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -22,6 +23,7 @@ import (
 	"github.com/sluice-cd/sluice/controllers/kustomization"
 	"github.com/sluice-cd/sluice/internal/bus"
 	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/git/credential"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/signature"
 	"github.com/sluice-cd/sluice/scan"
@@ -41,11 +43,17 @@ type wiring struct {
 	mirrors *git.Mirrors
 	hints   *bus.Hints
 	store   *source.Store
+	tokens  *cache.TokenCache
 }
 
 // all sets up the groups that the flags name.
 func (w *wiring) all() error {
+	var err error
+	if w.tokens, err = w.flags.identity.cache(); err != nil {
+		return err
+	}
 	w.mirrors = git.NewMirrors(filepath.Join(w.flags.storagePath, "mirrors"), w.clock)
+	w.mirrors.SSHKeyExchanges, w.mirrors.SSHHostKeys = w.flags.sshKeyExchanges, w.flags.sshHostKeys
 	w.hints = bus.New()
 	for _, group := range []struct {
 		name  string
@@ -68,13 +76,9 @@ func (w *wiring) image() error {
 	if err != nil {
 		return err
 	}
-	tokens, err := w.flags.identity.cache()
-	if err != nil {
-		return err
-	}
 	client := w.mgr.GetClient()
 	registry := scan.NewClient(w.clock, scanned, scan.WithMaxTags(w.flags.scanMaxTags),
-		scan.WithIdentity(scan.Identity{Client: client, Tokens: tokens}))
+		scan.WithIdentity(scan.Identity{Client: client, Tokens: w.tokens}))
 	tags, err := w.tags()
 	if err != nil {
 		return err
@@ -88,13 +92,18 @@ func (w *wiring) image() error {
 	}
 	automations := &imageupdateautomation.Reconciler{
 		Client: client, Writer: writeback.NewWriter(w.mirrors, w.clock), Hints: w.hints, Clock: w.clock,
-		NoCrossNamespaceRefs: w.flags.noCrossNamespace,
+		NoCrossNamespaceRefs: w.flags.noCrossNamespace, Credentials: w.credentials(),
 	}
 	return errors.Join(
 		repositories.SetupWithManager(w.mgr, w.options),
 		policies.SetupWithManager(w.mgr, w.options),
 		automations.SetupWithManager(w.mgr, w.options),
 	)
+}
+
+// credentials are what Git needs of the identities of clouds.
+func (w *wiring) credentials() credential.Options {
+	return credential.Options{Client: w.mgr.GetClient(), Tokens: w.tokens}
 }
 
 // tags opens the store of tags, which survives a restart where the folder does.
@@ -119,7 +128,7 @@ func (w *wiring) source() error {
 	if err := w.mgr.Add(&artifactServer{listener: listener, handler: w.store}); err != nil {
 		return err
 	}
-	repositories := &gitrepository.Reconciler{Mirrors: w.mirrors, Store: w.store, Hints: w.hints}
+	repositories := &gitrepository.Reconciler{Mirrors: w.mirrors, Store: w.store, Hints: w.hints, Credentials: w.credentials()}
 	return repositories.SetupWithManager(w.mgr, w.options)
 }
 
