@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 )
 
 // Recorder emits Kubernetes events.
@@ -18,7 +19,19 @@ type Recorder interface {
 	Event(obj client.Object, e Event)
 }
 
-// component is the source that events name.
+// components are the sources that events name: the controllers whose kinds these
+// are, since that is what dashboards and alerts filter by. Every other kind's
+// source is [component].
+var components = map[string]string{
+	"GitRepository":         "source-controller",
+	"Kustomization":         "kustomize-controller",
+	"ImageRepository":       "image-reflector-controller",
+	"ImagePolicy":           "image-reflector-controller",
+	"ImageUpdateAutomation": "image-automation-controller",
+	"Receiver":              "notification-controller",
+	"Canary":                "flagger",
+}
+
 const component = "sluice"
 
 // Events allowed for one object before client-go's spam filter drops them, and
@@ -32,7 +45,8 @@ const (
 
 // EventSink writes events to the API server until its context ends.
 type EventSink struct {
-	recorder    record.EventRecorder
+	scheme      *runtime.Scheme
+	recorders   map[string]record.EventRecorder // by kind; "" is for all others
 	broadcaster record.EventBroadcaster
 	events      typedcorev1.EventInterface
 }
@@ -49,11 +63,16 @@ func NewRecorder(config *rest.Config, scheme *runtime.Scheme) (*EventSink, error
 		// Similar events are told one by one: each carries its own values.
 		MaxEvents: eventBurst,
 	})
-	return &EventSink{
-		recorder:    broadcaster.NewRecorder(scheme, corev1.EventSource{Component: component}),
-		broadcaster: broadcaster,
-		events:      clientset.CoreV1().Events(""),
-	}, nil
+	s := &EventSink{
+		scheme: scheme, broadcaster: broadcaster, events: clientset.CoreV1().Events(""),
+		recorders: map[string]record.EventRecorder{
+			"": broadcaster.NewRecorder(scheme, corev1.EventSource{Component: component}),
+		},
+	}
+	for kind, component := range components {
+		s.recorders[kind] = broadcaster.NewRecorder(scheme, corev1.EventSource{Component: component})
+	}
+	return s, nil
 }
 
 // Start implements manager.Runnable: it delivers events until ctx ends.
@@ -66,5 +85,9 @@ func (s *EventSink) Start(ctx context.Context) error {
 
 // Event implements [Recorder].
 func (s *EventSink) Event(obj client.Object, e Event) {
-	s.recorder.AnnotatedEventf(obj, e.Metadata, e.Type, e.Reason, "%s", e.Message)
+	recorder := s.recorders[""]
+	if gvk, err := apiutil.GVKForObject(obj, s.scheme); err == nil && s.recorders[gvk.Kind] != nil {
+		recorder = s.recorders[gvk.Kind]
+	}
+	recorder.AnnotatedEventf(obj, e.Metadata, e.Type, e.Reason, "%s", e.Message)
 }

@@ -136,30 +136,39 @@ func (s *story) judge(step step, said said) string {
 // squeeze makes one space of any white space.
 func squeeze(text string) string { return strings.Join(strings.Fields(text), " ") }
 
-// flux runs the CLI in the story's namespace. The command is split before it is
-// filled in: a value may have spaces.
+// flux runs the CLI in the story's namespace.
 func (s *story) flux(t *testing.T, within time.Duration, command string) said {
 	t.Helper()
+	return s.command(t, within, s.cli, s.args(command)...)
+}
+
+// args are a command's arguments. It is split before it is filled in: a value
+// may have spaces.
+func (s *story) args(command string) []string {
 	args := []string{"-n", s.namespace}
 	for _, arg := range strings.Fields(command) {
 		args = append(args, s.fill(arg))
 	}
-	return s.command(t, within, s.cli, args...)
+	return args
 }
 
-// command runs a program with the playground's kubeconfig and nothing of the
-// user's.
-func (w *world) command(t *testing.T, within time.Duration, name string, args ...string) said {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = []string{
+// environment has the playground's kubeconfig and nothing of the user's.
+func (w *world) environment() []string {
+	return []string{
 		"KUBECONFIG=" + w.Kubeconfig, "HOME=" + w.home, "PATH=" + os.Getenv("PATH"),
 		// `flux check` asks the world for a newer version of itself. Loopback
 		// is never asked through a proxy.
 		"HTTPS_PROXY=http://127.0.0.1:1",
 	}
+}
+
+// command runs a program and returns what it said.
+func (w *world) command(t *testing.T, within time.Duration, name string, args ...string) said {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = w.environment()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	start := time.Now()
