@@ -48,6 +48,17 @@ func (c Changed) Changes() []edit.Change {
 	return changes
 }
 
+// setters are the names of the policies that make the changes, sorted.
+func (c Changed) setters() []string {
+	policies := map[string]bool{}
+	for _, change := range c.Changes() {
+		if setter, err := edit.ParseSetter(change.Setter); err == nil {
+			policies[setter.Policy] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(policies))
+}
+
 // Objects are the changes by object, whatever file the object is in.
 func (c Changed) Objects() ObjectChanges {
 	objects := ObjectChanges{}

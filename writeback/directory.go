@@ -90,17 +90,37 @@ func (d *Directory) ReadFile(name string) ([]byte, error) {
 // have to be edited.
 const maxRead = 8 * maxFile
 
-// WriteFile replaces the content of a file that is there, and keeps its mode.
+// WriteFile replaces the content of a file that is there, and keeps its mode. Who
+// reads it meanwhile sees the old content or the new, and so does everyone after
+// a crash: the new one is written beside it and takes its name.
 func (d *Directory) WriteFile(name string, content []byte) error {
 	if err := d.expect(name, tree.File); err != nil {
 		return err
 	}
-	file, err := d.root.OpenFile(path.Clean(name), os.O_WRONLY|os.O_TRUNC, 0)
+	name = path.Clean(name)
+	info, err := d.root.Lstat(name)
+	if err != nil {
+		return err
+	}
+	beside := path.Join(path.Dir(name), fmt.Sprintf(".%s.%d.tmp", path.Base(name), os.Getpid()))
+	if err := d.create(beside, content, info.Mode().Perm()); err != nil {
+		return errors.Join(err, d.root.Remove(beside))
+	}
+	if err := d.root.Rename(beside, name); err != nil {
+		return errors.Join(err, d.root.Remove(beside))
+	}
+	return nil
+}
+
+// create writes a new file. The mode is set once more: the process may have a
+// mask.
+func (d *Directory) create(name string, content []byte, mode fs.FileMode) error {
+	file, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
 	if err != nil {
 		return err
 	}
 	_, err = file.Write(content)
-	return errors.Join(err, file.Close())
+	return errors.Join(err, file.Chmod(mode), file.Sync(), file.Close())
 }
 
 func (d *Directory) expect(name string, want tree.Mode) error {

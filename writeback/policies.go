@@ -53,3 +53,16 @@ func (p Policies) writable(lacking map[string]bool) edit.Images {
 	maps.DeleteFunc(chosen, func(policy string, _ edit.Image) bool { return p.Held[policy] || lacking[policy] })
 	return edit.Images{Namespace: p.Namespace, ByPolicy: chosen}
 }
+
+// hold is the same with more policies held.
+func (p Policies) hold(undone []Undone) Policies {
+	held := maps.Clone(p.Held)
+	if held == nil {
+		held = map[string]bool{}
+	}
+	for _, u := range undone {
+		held[u.Policy] = true
+	}
+	p.Held = held
+	return p
+}

@@ -1,9 +1,7 @@
 package writeback_test
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -28,7 +26,7 @@ func newWriter(t *testing.T) *writeback.Writer {
 // request asks for app:<tag> on main.
 func request(repo *gitserver.Repo, tag string) writeback.Request {
 	return writeback.Request{
-		Remote: git.Remote{URL: repo.URL}, Checkout: "main", Push: "main",
+		Remote: git.Remote{URL: repo.URL}, Checkout: git.Reference{Branch: "main"}, Push: "main",
 		Policies: writeback.Policies{Namespace: "apps", Chosen: map[string]edit.Image{"app": {Name: "app", Tag: tag}}},
 		Author:   git.Signature{Name: "bot", Email: "bot@example.com"},
 		Message: func(c writeback.Changed) (string, error) {
@@ -113,34 +111,6 @@ func TestRunHonoursThePath(t *testing.T) {
 	}
 }
 
-func TestRunPushesToAnotherBranch(t *testing.T) {
-	repo := gitserver.New(t).Repo("app")
-	base := repo.Commit("main", gitserver.Files{"a.yaml": marked})
-	w := newWriter(t)
-	req := request(repo, "2")
-	req.Push = "updates/app"
-
-	made, err := w.Run(t.Context(), req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if parent := repo.Head("updates/app^"); parent != base || made.Source.String() != base {
-		t.Errorf("the branch starts at %s, source %s, want %s", parent, made.Source, base)
-	}
-	moved := repo.Commit("main", gitserver.Files{"b.yaml": marked})
-	req.Policies.Chosen["app"] = edit.Image{Name: "app", Tag: "3"}
-	extended, err := w.Run(t.Context(), req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if parent := repo.Head("updates/app^"); parent != made.Commit.String() || extended.Source.String() != moved {
-		t.Errorf("the branch was extended on %s (source %s), want %s (source %s)", parent, extended.Source, made.Commit, moved)
-	}
-	if repo.Head("main") != moved {
-		t.Error("main was pushed to")
-	}
-}
-
 func TestRunHoldsAPolicyThatLacksADigest(t *testing.T) {
 	repo := gitserver.New(t).Repo("app")
 	repo.Commit("main", gitserver.Files{
@@ -221,64 +191,5 @@ func TestRunGivesUpWhenItLosesEveryRace(t *testing.T) {
 	result, err := newWriter(t).Run(t.Context(), request(repo, "2"))
 	if !errors.Is(err, git.ErrNonFastForward) || result.Conflicts != 10 || !result.Commit.IsZero() {
 		t.Errorf("%d conflicts, commit %s, error %v", result.Conflicts, result.Commit, err)
-	}
-}
-
-// TestWritersRace lets five processes write twenty commits each to one branch,
-// every writer to its own file.
-func TestWritersRace(t *testing.T) {
-	const writers, commits = 5, 20
-	repo := gitserver.New(t).Repo("app")
-	files := gitserver.Files{}
-	for i := range writers {
-		files[fmt.Sprintf("%d.yaml", i)] = fmt.Sprintf("image: app:0 # {\"$imagepolicy\": \"apps:p%d\"}\n", i)
-	}
-	repo.Commit("main", files)
-
-	var group sync.WaitGroup
-	for i := range writers {
-		w := newWriter(t)
-		group.Go(func() {
-			for n := 1; n <= commits; n++ {
-				if err := release(t.Context(), w, repo, i, n); err != nil {
-					t.Errorf("writer %d: %v", i, err)
-					return
-				}
-			}
-		})
-	}
-	group.Wait()
-
-	if count := repo.Git("rev-list", "--count", "main"); count != fmt.Sprint(1+writers*commits) {
-		t.Errorf("%s commits, want %d", count, 1+writers*commits)
-	}
-	log := repo.Git("log", "--format=%s", "main")
-	for i := range writers {
-		for n := 1; n <= commits; n++ {
-			if got := strings.Count(log+"\n", fmt.Sprintf("p%d to %d\n", i, n)); got != 1 {
-				t.Errorf("writer %d's commit %d is there %d times", i, n, got)
-			}
-		}
-		if got := repo.File("main", fmt.Sprintf("%d.yaml", i)); !strings.HasPrefix(got, fmt.Sprintf("image: app:%d ", commits)) {
-			t.Errorf("writer %d's file ends as %s", i, got)
-		}
-	}
-}
-
-// release makes commit n of writer i, again for as long as it loses races, as a
-// controller would.
-func release(ctx context.Context, w *writeback.Writer, repo *gitserver.Repo, i, n int) error {
-	req := request(repo, "")
-	req.Policies.Chosen = map[string]edit.Image{fmt.Sprintf("p%d", i): {Name: "app", Tag: fmt.Sprint(n)}}
-	req.Message = func(writeback.Changed) (string, error) { return fmt.Sprintf("p%d to %d", i, n), nil }
-	for {
-		result, err := w.Run(ctx, req)
-		if errors.Is(err, git.ErrNonFastForward) {
-			continue
-		}
-		if err == nil && result.Commit.IsZero() {
-			return fmt.Errorf("commit %d was not made", n)
-		}
-		return err
 	}
 }

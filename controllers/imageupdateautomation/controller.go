@@ -10,23 +10,34 @@
 // policy that failed since, is not written. A run that finds nothing to write
 // costs one round trip to the Git server.
 //
-// The GitRepository gives the URL, the credentials and the timeout, and may be
-// in another namespace unless that is forbidden for the whole process. Fields
-// that are not honoured (signingKey, push.refspec, push.options, and refs that
-// are no branches) are refused by name.
+// The GitRepository gives the URL, the credentials and the timeout. One of
+// another namespace has to name the automation's namespace in its annotation
+// sluice.dev/write-from, or whoever may create an automation could push with
+// anybody's credentials.
+//
+// What the status tells of the last run decides what to make of the branch now:
+// an update that was written and is gone was taken back by someone, and is held
+// until the policy chooses again or a person says so. Nothing of that is in
+// memory, which a restart would lose.
 package imageupdateautomation
 
 import (
+	"context"
+
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/git/credential"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/writeback"
 )
@@ -50,13 +61,18 @@ type Reconciler struct {
 	Writer *writeback.Writer
 	Hints  Hints
 	Clock  clock.PassiveClock
-	// NoCrossNamespaceRefs forbids a GitRepository of another namespace. Without
-	// it, whoever may create an automation may push with any GitRepository's
-	// credentials, as in Flux.
+	// Credentials are what the identities of clouds need.
+	Credentials credential.Options
+	// NoCrossNamespaceRefs forbids a GitRepository of another namespace, whatever
+	// it admits.
 	NoCrossNamespaceRefs bool
+	// AllowCrossNamespaceWrites lets every automation write with any GitRepository's
+	// credentials, as Flux does.
+	AllowCrossNamespaceWrites bool
 
 	pushes  pushes
 	choices choices
+	batches batches
 }
 
 // kind is how the runner sees an automation.
@@ -88,5 +104,19 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 			return b.Watches(&sourcev1.GitRepository{},
 				handler.EnqueueRequestsFromMapFunc(r.automationsOfSource),
 				builder.WithPredicates(sourceChanged()))
+		},
+		func(b *builder.Builder) *builder.Builder {
+			return b.Watches(&imagev1.ImageUpdateAutomation{}, &handler.EnqueueRequestForObject{},
+				builder.WithPredicates(resumeAsked()))
+		},
+		func(b *builder.Builder) *builder.Builder {
+			return b.Watches(&imagev1.ImageUpdateAutomation{}, handler.Funcs{DeleteFunc: r.gone})
 		})
+}
+
+// gone forgets an automation that was deleted.
+func (r *Reconciler) gone(_ context.Context, e event.DeleteEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	forgetMarkers(client.ObjectKeyFromObject(e.Object))
+	r.batches.forget(e.Object.GetUID())
+	r.pushes.forget(e.Object.GetUID())
 }

@@ -14,13 +14,13 @@ import (
 
 // push is a commit that was pushed for an automation.
 type push struct {
-	commit string
-	at     metav1.Time
-	event  reconciler.Event
+	commit, base string
+	at           metav1.Time
+	events       []reconciler.Event
 }
 
 func (p push) writeTo(status *imagev1.ImageUpdateAutomationStatus) {
-	status.LastPushCommit, status.LastPushTime = p.commit, &p.at
+	status.LastPushCommit, status.LastPushBase, status.LastPushTime = p.commit, p.base, &p.at
 }
 
 // pushes keeps each automation's push until its status is seen to have it: if
@@ -52,8 +52,15 @@ func (p *pushes) unrecorded(a *imagev1.ImageUpdateAutomation) (push, bool) {
 	return made, ok
 }
 
+func (p *pushes) forget(uid types.UID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.byUID, uid)
+}
+
 // choices remembers when each policy was first seen with its choice, to measure
-// how long the commit took. A choice older than the process has no time.
+// how long the commit took. Of a choice older than the process only a policy that
+// tells when it first saw the tag has a time.
 type choices struct {
 	mu       sync.Mutex
 	byPolicy map[types.NamespacedName]choice
@@ -76,23 +83,38 @@ func (c *choices) note(p *imagev1.ImagePolicy, now time.Time) {
 	switch {
 	case !ok || (had && known.ref == ref):
 	case !had:
-		c.byPolicy[key] = choice{ref: ref}
+		c.byPolicy[key] = choice{ref: ref, seen: firstSeen(p)}
 	default:
 		c.byPolicy[key] = choice{ref: ref, seen: now}
 	}
 }
 
-// observe measures the time from choice to commit, once for each choice.
-func (c *choices) observe(namespace string, change edit.Change, now time.Time) {
+// firstSeen is when a policy that has just been met first saw the tag that it
+// chose, zero if it does not tell. Where tags have to mature, that is no measure.
+func firstSeen(p *imagev1.ImagePolicy) time.Time {
+	if p.Spec.MinAge != nil || p.Status.Decision == nil {
+		return time.Time{}
+	}
+	for _, c := range p.Status.Decision.Candidates {
+		if c.Tag == p.Status.LatestRef.Tag && c.Dropped == "" && c.FirstSeen != nil {
+			return c.FirstSeen.Time
+		}
+	}
+	return time.Time{}
+}
+
+// observe measures the time from choice to commit, once for each choice. A choice
+// that the automation wrote before, and finds missing in a new place, is not news.
+func (c *choices) observe(a *imagev1.ImageUpdateAutomation, change edit.Change, now time.Time) {
 	setter, err := edit.ParseSetter(change.Setter)
-	if err != nil || setter.Namespace != namespace {
+	if err != nil || setter.Namespace != a.Namespace {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	key := types.NamespacedName{Namespace: namespace, Name: setter.Policy}
+	key := types.NamespacedName{Namespace: a.Namespace, Name: setter.Policy}
 	known, ok := c.byPolicy[key]
-	if !ok || known.seen.IsZero() {
+	if !ok || known.seen.IsZero() || a.Status.ObservedPolicies[setter.Policy] == known.ref {
 		return
 	}
 	commitDuration.Observe(now.Sub(known.seen).Seconds())

@@ -7,6 +7,7 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
@@ -29,30 +30,51 @@ func choiceOf(p *imagev1.ImagePolicy) (imagev1.ImageRef, bool) {
 	return *p.Status.LatestRef, true
 }
 
-// observePolicies lists what the selected policies of the namespace chose.
-func (r *Reconciler) observePolicies(ctx context.Context, a *imagev1.ImageUpdateAutomation) (imagev1.ObservedPolicies, error) {
+// PoliciesOf says which of the policies of an automation's namespace it writes,
+// and why not the others; what the status holds back is among the chosen. The
+// error is that of a selector that cannot be read.
+func PoliciesOf(a *imagev1.ImageUpdateAutomation, policies []imagev1.ImagePolicy) (writeback.Policies, error) {
 	selector, err := selectorOf(a)
 	if err != nil {
-		return nil, refuse(imagev1.InvalidPolicySelectorReason, "spec.policySelector: %w", err)
+		return writeback.Policies{}, err
 	}
-	var list imagev1.ImagePolicyList
-	if err := r.Client.List(ctx, &list, client.InNamespace(a.Namespace), client.MatchingLabelsSelector{Selector: selector}); err != nil {
-		return nil, fmt.Errorf("listing image policies: %w", err)
-	}
-	chosen := imagev1.ObservedPolicies{}
-	for i := range list.Items {
-		if ref, ok := choiceOf(&list.Items[i]); ok {
-			chosen[list.Items[i].Name] = ref
+	known := writeback.Policies{Namespace: a.Namespace, Chosen: map[string]edit.Image{}, Absent: map[string]edit.Reason{}}
+	for i := range policies {
+		p := &policies[i]
+		ref, ready := choiceOf(p)
+		switch {
+		case !selector.Matches(labels.Set(p.Labels)):
+			known.Absent[p.Name] = writeback.NotSelected
+		case !ready:
+			known.Absent[p.Name] = writeback.NotReady
+		default:
+			known.Chosen[p.Name] = imageOf(ref)
 		}
 	}
-	return chosen, nil
+	known.Held = heldPolicies(a, refsOf(known))
+	return known, nil
 }
 
-// imagesOf are the chosen images as the editor takes them.
-func imagesOf(namespace string, chosen imagev1.ObservedPolicies) writeback.Policies {
-	images := writeback.Policies{Namespace: namespace, Chosen: map[string]edit.Image{}}
-	for policy, ref := range chosen {
-		images.Chosen[policy] = edit.Image{Name: ref.Name, Tag: ref.Tag, Digest: ref.Digest}
+// observePolicies lists what the policies of the namespace chose.
+func (r *Reconciler) observePolicies(
+	ctx context.Context, a *imagev1.ImageUpdateAutomation,
+) (writeback.Policies, imagev1.ObservedPolicies, error) {
+	var list imagev1.ImagePolicyList
+	if err := r.Client.List(ctx, &list, client.InNamespace(a.Namespace)); err != nil {
+		return writeback.Policies{}, nil, fmt.Errorf("listing image policies: %w", err)
 	}
-	return images
+	policies, err := PoliciesOf(a, list.Items)
+	if err != nil {
+		return writeback.Policies{}, nil, refuse(imagev1.InvalidPolicySelectorReason, "spec.policySelector: %w", err)
+	}
+	return policies, refsOf(policies), nil
+}
+
+// refsOf are the chosen images as the status has them.
+func refsOf(policies writeback.Policies) imagev1.ObservedPolicies {
+	refs := imagev1.ObservedPolicies{}
+	for policy, image := range policies.Chosen {
+		refs[policy] = refOfImage(image)
+	}
+	return refs
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 
 	"github.com/fluxcd/pkg/apis/meta"
-	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -17,11 +15,9 @@ import (
 	"github.com/sluice-cd/sluice/writeback"
 )
 
-// readyMessage is the one that Flux's clients know.
+// readyMessage is the one that Flux's clients know. What follows it, if
+// anything, comes after a semicolon.
 const readyMessage = "repository up-to-date"
-
-// revisionAnnotation carries the pushed revision on the event of a push.
-const revisionAnnotation = "image.toolkit.fluxcd.io/revision"
 
 // Reconcile implements reconciler.Controller.
 func (r *Reconciler) Reconcile(ctx context.Context, a *imagev1.ImageUpdateAutomation) (reconciler.Result, error) {
@@ -30,73 +26,97 @@ func (r *Reconciler) Reconcile(ctx context.Context, a *imagev1.ImageUpdateAutoma
 	if err != nil {
 		return reconciler.Result{Events: events}, err
 	}
+	if wait := r.batches.wait(a, seen.chosen, r.Clock.Now()); wait > 0 {
+		return reconciler.Result{
+			Reason: meta.ProgressingReason, Message: "waiting for more updates to commit together",
+			Progressing: true, After: wait, Events: events,
+		}, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, seen.timeout)
 	defer cancel()
 	written, err := r.Writer.Run(ctx, seen.request)
 	pushConflicts.Add(float64(written.Conflicts))
-	if errors.Is(err, git.ErrUnsupportedURL) {
-		err = refuse(imagev1.InvalidSourceConfigReason, "GitRepository %s: spec.url: %w", sourceKey(a), err)
-	}
 	if err != nil {
-		return reconciler.Result{Events: events}, err
+		return reconciler.Result{Events: events}, refuseSource(a, err)
 	}
+	r.batches.forget(a.UID)
+	events = append(events, r.extends(a, seen, written)...)
 	if !written.Commit.IsZero() {
-		events = append(events, r.pushed(a, seen, written))
+		events = append(events, r.pushed(a, seen, written)...)
 	}
-	r.record(ctx, a, seen, written)
+	events = append(events, r.record(ctx, a, seen, written)...)
 	if written.Held != nil {
 		// The choice has to change, or the marker: both start a run.
 		return reconciler.Result{Events: events}, reconciler.Waiting(written.Held, a.Spec.Interval.Duration)
 	}
 	return reconciler.Result{
-		Reason: meta.SucceededReason, Message: readyMessage,
+		Reason: meta.SucceededReason, Message: readyMessage + remarks(a, seen, written),
 		After: a.Spec.Interval.Duration, Events: events,
 	}, nil
 }
 
-// pushed tells the source and remembers the push until the status has it.
-func (r *Reconciler) pushed(a *imagev1.ImageUpdateAutomation, seen run, written writeback.Result) reconciler.Event {
-	commit := written.Commit.String()
-	if seen.request.Push == seen.follows {
-		r.Hints.Publish(sourcev1.GitRepositoryKind, sourceKey(a), commit)
+// refuseSource makes errors terminal that only another GitRepository or another
+// spec resolves.
+func refuseSource(a *imagev1.ImageUpdateAutomation, err error) error {
+	switch {
+	case errors.Is(err, git.ErrUnsupportedURL):
+		return refuse(imagev1.InvalidSourceConfigReason, "GitRepository %s: spec.url: %w", sourceKey(a), err)
+	case errors.Is(err, git.ErrInvalidReference):
+		return refuse(imagev1.InvalidSourceConfigReason, "spec.git.checkout.ref: %w", err)
+	case errors.Is(err, writeback.ErrDiverged):
+		return fmt.Errorf("spec.git.push.refspec: %w; delete the destination, or set it to the push branch", err)
 	}
-	now := r.Clock.Now()
-	for _, change := range written.Changed.Changes() {
-		r.choices.observe(a.Namespace, change, now)
-	}
-	event := reconciler.Event{
-		Type: corev1.EventTypeNormal, Reason: meta.SucceededReason,
-		Message:  fmt.Sprintf("pushed commit '%s' to branch '%s'\n%s", commit[:7], seen.request.Push, written.Message),
-		Metadata: map[string]string{revisionAnnotation: revision(seen.request.Push, commit)},
-	}
-	p := push{commit: commit, at: metav1.NewTime(now), event: event}
-	r.pushes.remember(a.UID, p)
-	p.writeTo(&a.Status)
-	return event
+	return err
 }
 
-// restore brings back a push that the status does not have, because writing it
-// failed, and the event that was not told for the same reason.
-func (r *Reconciler) restore(a *imagev1.ImageUpdateAutomation) []reconciler.Event {
-	p, ok := r.pushes.unrecorded(a)
-	if !ok {
-		return nil
+// remarks tell what is not as it would be without other people.
+func remarks(a *imagev1.ImageUpdateAutomation, seen run, written writeback.Result) string {
+	text := ""
+	for _, held := range a.Status.Held {
+		text += fmt.Sprintf("; holding %s of policy '%s', which commit %s reverted", held.Ref.String(), held.Policy, short(held.By))
 	}
-	p.writeTo(&a.Status)
-	return []reconciler.Event{p.event}
+	if !written.Foreign.IsZero() {
+		text += fmt.Sprintf("; branch '%s' has commits of others and is not rebuilt", seen.request.Push)
+	}
+	return text
 }
 
 // record notes in the status what the run saw.
-func (r *Reconciler) record(ctx context.Context, a *imagev1.ImageUpdateAutomation, seen run, written writeback.Result) {
-	source := revision(seen.request.Checkout, written.Source.String())
+func (r *Reconciler) record(
+	ctx context.Context, a *imagev1.ImageUpdateAutomation, seen run, written writeback.Result,
+) []reconciler.Event {
+	source := git.Selected{Commit: written.Source, Label: written.Label}.Revision()
 	if misses := written.Report.NearMisses(); len(misses) > 0 && source != a.Status.ObservedSourceRevision {
-		log.FromContext(ctx).Info("some image policy markers have no effect", "revision", source, "markers", misses)
+		log.FromContext(ctx).Info("some image policy markers have no effect",
+			"revision", source, "count", len(misses), "markers", misses[:min(len(misses), maxLogged)])
 	}
 	now := metav1.NewTime(r.Clock.Now())
 	a.Status.LastAutomationRunTime = &now
 	a.Status.ObservedPolicies = seen.chosen
 	a.Status.ObservedSourceRevision = source
+	a.Status.LastHandledResume = seen.resume
+	a.Status.Held = append(stillHeld(a, seen, written.Report), newlyHeld(written.Undone, now)...)
+	if len(a.Status.Held) == 0 {
+		a.Status.Held = nil
+	}
+	a.Status.Markers = markerCounts(written.Report.Counts())
+	observeMarkers(a)
+	return heldEvents(a, written.Undone)
 }
 
-// revision is a commit as Flux's statuses write it.
-func revision(branch, commit string) string { return branch + "@sha1:" + commit }
+// maxLogged bounds how many markers one line of the log names.
+const maxLogged = 50
+
+// markerCounts are the counts as the status has them.
+func markerCounts(counts writeback.Counts) *imagev1.MarkerCounts {
+	status := &imagev1.MarkerCounts{Total: counts.Total, Current: counts.Current, Held: counts.Held}
+	for _, s := range counts.Skipped {
+		status.Skipped = append(status.Skipped, imagev1.SkippedMarkers{
+			Reason: string(s.Reason), Count: s.Count, Example: s.Example,
+		})
+	}
+	return status
+}
+
+// short is a commit as people write it.
+func short(commit string) string { return commit[:min(len(commit), 7)] }

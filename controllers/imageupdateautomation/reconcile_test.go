@@ -37,8 +37,11 @@ func TestReconcilePushesWhatThePolicyChose(t *testing.T) {
 		Reason: "Succeeded", Message: "repository up-to-date", After: 30 * time.Minute,
 		Events: []reconciler.Event{{
 			Type: corev1.EventTypeNormal, Reason: "Succeeded",
-			Message:  "pushed commit '" + head[:7] + "' to branch 'main'\napps/auto because: APP:1 -> app:2",
-			Metadata: map[string]string{"image.toolkit.fluxcd.io/revision": "main@sha1:" + head},
+			Message: "pushed commit '" + head[:7] + "' to branch 'main'\napps/auto because: APP:1 -> app:2",
+			Metadata: map[string]string{
+				"image.toolkit.fluxcd.io/revision": "main@sha1:" + head, "image.toolkit.fluxcd.io/commit": head,
+				"image.toolkit.fluxcd.io/policy": "app", "image.toolkit.fluxcd.io/old": "app:1", "image.toolkit.fluxcd.io/new": "app:2",
+			},
 		}},
 	}
 	if diff := cmp.Diff(want, result); diff != "" {
@@ -143,7 +146,7 @@ func TestReconcilePushesToAnotherBranchWithoutAHint(t *testing.T) {
 	if f.repo.Head("updates^") != base || f.repo.Head("main") != base {
 		t.Error("the commit is not on a new branch that starts at main")
 	}
-	if len(*f.hints) != 0 || a.Status.ObservedSourceRevision != "main@sha1:"+base || a.Status.LastPushCommit != f.repo.Head("updates") {
+	if len(*f.hints) != 0 || a.Status.ObservedSourceRevision != "refs/heads/main@sha1:"+base || a.Status.LastPushBase != base || a.Status.LastPushCommit != f.repo.Head("updates") {
 		t.Errorf("hints %v, status %+v", *f.hints, a.Status)
 	}
 }
@@ -162,13 +165,21 @@ func TestReconcileRefusesAndFails(t *testing.T) {
 		"another group of source": {auto: func(a *auto) { a.Spec.SourceRef.APIVersion = "example.com/v1" }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.sourceRef"},
 		"no git":                  {auto: func(a *auto) { a.Spec.GitSpec = nil }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git"},
 		"another strategy":        {auto: func(a *auto) { a.Spec.Update = &imagev1.UpdateStrategy{Strategy: "Magic"} }, terminal: true, reason: imagev1.InvalidUpdateStrategyReason, says: `"Magic"`},
-		"signing":                 {auto: func(a *auto) { a.Spec.GitSpec.Commit.SigningKey = &imagev1.SigningKey{} }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.commit.signingKey"},
-		"a refspec":               {auto: func(a *auto) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Refspec: "a:b"} }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.push.refspec"},
-		"push options":            {auto: func(a *auto) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Options: map[string]string{"a": "b"}} }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.push.options"},
+		"another kind of key":     {auto: func(a *auto) { a.Spec.GitSpec.Commit.SigningKey = &imagev1.SigningKey{Type: "x"} }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.commit.signingKey.type"},
+		"a key that is not there": {auto: func(a *auto) {
+			a.Spec.GitSpec.Commit.SigningKey = &imagev1.SigningKey{SecretRef: meta.LocalObjectReference{Name: "key"}}
+		}, reason: imagev1.SourceManagerFailedReason, says: "secret apps/key"},
+		"a Secret without a key": {auto: func(a *auto) {
+			a.Spec.GitSpec.Commit.SigningKey = &imagev1.SigningKey{Type: "ssh", SecretRef: meta.LocalObjectReference{Name: "git"}}
+		}, reason: imagev1.SourceManagerFailedReason, says: "no key 'identity'"},
+		"another grouping":                     {auto: func(a *auto) { a.Spec.GitSpec.Commit.Per = "file" }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.commit.per"},
+		"a refspec of another branch":          {auto: func(a *auto) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Refspec: "a:b"} }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.push.refspec: the source refs/heads/a"},
+		"a refspec that is none":               {auto: func(a *auto) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Refspec: "main"} }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.push.refspec"},
+		"push options that the server refuses": {auto: func(a *auto) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Options: map[string]string{"a": "b"}} }, reason: imagev1.GitOperationFailedReason, says: "does not accept push options"},
 		"a tag to start from": {auto: func(a *auto) {
 			a.Spec.GitSpec.Checkout = &imagev1.GitCheckoutSpec{Reference: imagev1.GitReference{Tag: "v1"}}
-		}, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.checkout.ref: 'tag'"},
-		"a semver of the source": {repo: func(r *repo) { r.Spec.Reference.SemVer = "*" }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "'semver'"},
+		}, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "push spec not provided"},
+		"a semver that is none": {repo: func(r *repo) { r.Spec.Reference.SemVer = "x y" }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "semver"},
 		"a selector that is none": {auto: func(a *auto) {
 			a.Spec.PolicySelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "?"}}}
 		}, terminal: true, reason: imagev1.InvalidPolicySelectorReason, says: "spec.policySelector"},
@@ -176,16 +187,16 @@ func TestReconcileRefusesAndFails(t *testing.T) {
 		"another removed field": {auto: func(a *auto) {
 			a.Spec.GitSpec.Commit.MessageTemplate = "{{ range .Changed.Changes }}{{ $.Changed.ImageResult }}{{ end }}"
 		}, terminal: true, reason: imagev1.RemovedTemplateFieldReason, says: "'.Changed.ImageResult'"},
-		"a template that is none":     {auto: func(a *auto) { a.Spec.GitSpec.Commit.MessageTemplate = "{{" }, terminal: true, reason: imagev1.GitOperationFailedReason, says: "spec.git.commit.messageTemplate"},
-		"a template with environment": {auto: func(a *auto) { a.Spec.GitSpec.Commit.MessageTemplate = `{{ env "HOME" }}` }, terminal: true, reason: imagev1.GitOperationFailedReason, says: `"env" not defined`},
-		"a provider of identity":      {repo: func(r *repo) { r.Spec.Provider = "github" }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.provider"},
-		"a proxy":                     {repo: func(r *repo) { r.Spec.ProxySecretRef = &meta.LocalObjectReference{Name: "p"} }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.proxySecretRef"},
-		"another transport":           {repo: func(r *repo) { r.Spec.URL = "ssh://git@example.com/app" }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.url"},
-		"a source that is not there":  {auto: func(a *auto) { a.Spec.SourceRef.Name = "none" }, reason: imagev1.SourceManagerFailedReason, says: "GitRepository apps/none"},
-		"a secret that is not there":  {repo: func(r *repo) { r.Spec.SecretRef.Name = "none" }, reason: imagev1.SourceManagerFailedReason, says: "secret apps/none"},
-		"refused credentials":         {repo: func(r *repo) { r.Spec.SecretRef = nil }, reason: imagev1.GitOperationFailedReason},
-		"a branch that is not there":  {repo: func(r *repo) { r.Spec.Reference.Branch = "none" }, reason: imagev1.GitOperationFailedReason, says: "none"},
-		"a path that is not there":    {auto: func(a *auto) { a.Spec.Update = &imagev1.UpdateStrategy{Path: "none"} }, reason: imagev1.UpdateFailedReason, says: "none"},
+		"a template that is none":        {auto: func(a *auto) { a.Spec.GitSpec.Commit.MessageTemplate = "{{" }, terminal: true, reason: imagev1.GitOperationFailedReason, says: "spec.git.commit.messageTemplate"},
+		"a template with environment":    {auto: func(a *auto) { a.Spec.GitSpec.Commit.MessageTemplate = `{{ env "HOME" }}` }, terminal: true, reason: imagev1.GitOperationFailedReason, says: `"env" not defined`},
+		"an identity without its Secret": {repo: func(r *repo) { r.Spec.Provider, r.Spec.SecretRef = "github", nil }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "github app data"},
+		"a proxy that is not there":      {repo: func(r *repo) { r.Spec.ProxySecretRef = &meta.LocalObjectReference{Name: "p"} }, reason: imagev1.SourceManagerFailedReason, says: "spec.proxySecretRef"},
+		"another transport":              {repo: func(r *repo) { r.Spec.URL = "ftp://example.com/app" }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.url"},
+		"a source that is not there":     {auto: func(a *auto) { a.Spec.SourceRef.Name = "none" }, reason: imagev1.SourceManagerFailedReason, says: "GitRepository apps/none"},
+		"a secret that is not there":     {repo: func(r *repo) { r.Spec.SecretRef.Name = "none" }, reason: imagev1.SourceManagerFailedReason, says: "secret 'apps/none'"},
+		"refused credentials":            {repo: func(r *repo) { r.Spec.SecretRef = nil }, reason: imagev1.GitOperationFailedReason},
+		"a branch that is not there":     {repo: func(r *repo) { r.Spec.Reference.Branch = "none" }, reason: imagev1.GitOperationFailedReason, says: "none"},
+		"a path that is not there":       {auto: func(a *auto) { a.Spec.Update = &imagev1.UpdateStrategy{Path: "none"} }, reason: imagev1.UpdateFailedReason, says: "none"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -215,18 +226,45 @@ func TestReconcileRefusesAndFails(t *testing.T) {
 }
 
 func TestReconcileAcrossNamespaces(t *testing.T) {
-	source, secret := source(), credentials()
-	source.Namespace, secret.Namespace = "flux-system", "flux-system"
-	f := newFixture(t, secret, source, policy("2"))
-	a := automation(func(a *imagev1.ImageUpdateAutomation) { a.Spec.SourceRef.Namespace = "flux-system" })
-
-	f.NoCrossNamespaceRefs = true
-	_, err := f.Reconcile(t.Context(), a)
-	if !errors.Is(err, reconcile.TerminalError(nil)) || f.Reason(err) != acl.AccessDeniedReason {
-		t.Errorf("forbidden: error %v with reason %s", err, f.Reason(err))
+	tests := map[string]struct {
+		annotation       string
+		forbid, allowAll bool
+		source           string
+		want             bool
+	}{
+		"is refused by default":                    {},
+		"is admitted by the annotation":            {annotation: "other, apps", want: true},
+		"is admitted with all others":              {annotation: "*", want: true},
+		"is not admitted by another name":          {annotation: "apps2,app"},
+		"is admitted for the process":              {allowAll: true, want: true},
+		"is forbidden for the process":             {annotation: "apps", allowAll: true, forbid: true},
+		"does not tell what is there and what not": {source: "none"},
 	}
-	f.NoCrossNamespaceRefs = false
-	if _, err := f.Reconcile(t.Context(), a); err != nil || a.Status.LastPushCommit == "" {
-		t.Errorf("allowed: error %v, pushed %q", err, a.Status.LastPushCommit)
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			source, secret := source(), credentials()
+			source.Namespace, secret.Namespace = "flux-system", "flux-system"
+			if tc.annotation != "" {
+				source.Annotations = map[string]string{imagev1.WriteFromAnnotation: tc.annotation}
+			}
+			f := newFixture(t, secret, source, policy("2"))
+			f.NoCrossNamespaceRefs, f.AllowCrossNamespaceWrites = tc.forbid, tc.allowAll
+			a := automation(func(a *imagev1.ImageUpdateAutomation) {
+				a.Spec.SourceRef.Namespace = "flux-system"
+				if tc.source != "" {
+					a.Spec.SourceRef.Name = tc.source
+				}
+			})
+			_, err := f.Reconcile(t.Context(), a)
+			if tc.want {
+				if err != nil || a.Status.LastPushCommit == "" {
+					t.Errorf("error %v, pushed %q", err, a.Status.LastPushCommit)
+				}
+				return
+			}
+			if !errors.Is(err, reconcile.TerminalError(nil)) || f.Reason(err) != acl.AccessDeniedReason {
+				t.Errorf("error %v with reason %s", err, f.Reason(err))
+			}
+		})
 	}
 }

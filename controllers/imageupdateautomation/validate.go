@@ -6,10 +6,9 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/writeback"
 )
-
-// defaultBranch is what a GitRepository without a ref means, as in Flux.
-const defaultBranch = "master"
 
 // validate refuses what no other object and no retry can make right.
 func validate(a *imagev1.ImageUpdateAutomation) error {
@@ -20,18 +19,19 @@ func validate(a *imagev1.ImageUpdateAutomation) error {
 		return refuse(imagev1.InvalidUpdateStrategyReason, "spec.update.strategy: %q is not supported, only %q",
 			u.Strategy, imagev1.UpdateStrategySetters)
 	}
-	if a.Spec.GitSpec.Commit.SigningKey != nil {
-		return refuse(imagev1.InvalidSourceConfigReason, "spec.git.commit.signingKey: signing commits is not supported")
-	}
-	if push := a.Spec.GitSpec.Push; push != nil {
-		if push.Refspec != "" {
-			return refuse(imagev1.InvalidSourceConfigReason, "spec.git.push.refspec: refspecs are not supported, only spec.git.push.branch")
-		}
-		if len(push.Options) > 0 {
-			return refuse(imagev1.InvalidSourceConfigReason, "spec.git.push.options: push options are not supported")
+	commit := a.Spec.GitSpec.Commit
+	if key := commit.SigningKey; key != nil {
+		switch key.Type {
+		case "", imagev1.SigningKeyTypeGPG, imagev1.SigningKeyTypeSSH:
+		default:
+			return refuse(imagev1.InvalidSourceConfigReason, "spec.git.commit.signingKey.type: %q is neither gpg nor ssh", key.Type)
 		}
 	}
-	return nil
+	switch commit.Per {
+	case "", imagev1.CommitPerAutomation, imagev1.CommitPerPolicy:
+		return nil
+	}
+	return refuse(imagev1.InvalidSourceConfigReason, "spec.git.commit.per: %q is neither automation nor policy", commit.Per)
 }
 
 func validateSource(a *imagev1.ImageUpdateAutomation) error {
@@ -42,56 +42,56 @@ func validateSource(a *imagev1.ImageUpdateAutomation) error {
 			ref.Kind, sourcev1.GitRepositoryKind, sourcev1.GroupVersion.Group)
 	}
 	if a.Spec.GitSpec == nil {
-		return refuse(imagev1.InvalidSourceConfigReason, "spec.git: source kind '%s' necessitates this field", ref.Kind)
+		return refuse(imagev1.InvalidSourceConfigReason, "source kind '%s' necessitates field .spec.git", ref.Kind)
 	}
 	return nil
 }
 
-// branches are the branch to start from and the one to push to.
-func branches(a *imagev1.ImageUpdateAutomation, repo *sourcev1.GitRepository) (checkout, push string, err error) {
+// places are where a run reads and writes.
+type places struct {
+	checkout git.Reference
+	push     string
+	refspec  writeback.Refspec
+}
+
+// placesOf reads the spec of an automation, and what it leaves to the
+// GitRepository.
+func placesOf(a *imagev1.ImageUpdateAutomation, repo *sourcev1.GitRepository) (places, error) {
+	at := places{checkout: referenceOf(repo)}
 	if c := a.Spec.GitSpec.Checkout; c != nil {
-		checkout, err = branchOf("spec.git.checkout.ref", c.Reference)
-	} else {
-		checkout, err = sourceBranch(repo)
+		at.checkout = git.Reference(c.Reference)
 	}
-	if err != nil {
-		return "", "", err
+	if at.push = at.checkout.BranchName(); at.push == "" {
+		at.push = at.checkout.Branch
 	}
-	push = checkout
-	if p := a.Spec.GitSpec.Push; p != nil && p.Branch != "" {
-		push = p.Branch
+	push := a.Spec.GitSpec.Push
+	if push != nil && push.Branch != "" {
+		at.push = push.Branch
 	}
-	return checkout, push, nil
+	if at.push == "" {
+		return places{}, refuse(imagev1.InvalidSourceConfigReason, "spec.git.push.branch: push spec not provided, and cannot be "+
+			"inferred from .spec.git.checkout.ref or GitRepository .spec.ref, which name no branch")
+	}
+	if push == nil || push.Refspec == "" {
+		return at, nil
+	}
+	var err error
+	if at.refspec, err = writeback.ParseRefspec(push.Refspec); err != nil {
+		return places{}, refuse(imagev1.InvalidSourceConfigReason, "spec.git.push.refspec: %w", err)
+	}
+	switch at.refspec.Source {
+	case "HEAD", refOf(at.push), refOf(at.checkout.BranchName()):
+		return at, nil
+	}
+	return places{}, refuse(imagev1.InvalidSourceConfigReason,
+		"spec.git.push.refspec: the source %s is neither HEAD, nor the push branch %s, nor the branch that is checked out",
+		at.refspec.Source, at.push)
 }
 
-// sourceBranch is the branch that the GitRepository follows.
-func sourceBranch(repo *sourcev1.GitRepository) (string, error) {
+// referenceOf is what a GitRepository follows.
+func referenceOf(repo *sourcev1.GitRepository) git.Reference {
 	if repo.Spec.Reference == nil {
-		return defaultBranch, nil
+		return git.Reference{}
 	}
-	return branchOf("spec.ref of the GitRepository", imagev1.GitReference(*repo.Spec.Reference))
-}
-
-// branchOf is the branch that a reference names. All else that it could name
-// stands still, or moves by rules that say nothing about where to push.
-func branchOf(field string, ref imagev1.GitReference) (string, error) {
-	refuseField := func(name string) error {
-		return refuse(imagev1.InvalidSourceConfigReason,
-			"%s: '%s' is not supported, only 'branch'; set spec.git.checkout.ref.branch", field, name)
-	}
-	switch branch, isBranch := strings.CutPrefix(ref.Name, "refs/heads/"); {
-	case ref.Commit != "":
-		return "", refuseField("commit")
-	case isBranch:
-		return branch, nil
-	case ref.Name != "":
-		return "", refuseField("name")
-	case ref.SemVer != "":
-		return "", refuseField("semver")
-	case ref.Tag != "":
-		return "", refuseField("tag")
-	case ref.Branch != "":
-		return ref.Branch, nil
-	}
-	return defaultBranch, nil
+	return git.Reference(*repo.Spec.Reference)
 }

@@ -4,7 +4,10 @@ import (
 	"context"
 	"maps"
 
+	"github.com/fluxcd/pkg/apis/acl"
+	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -53,8 +56,21 @@ func (r *Reconciler) automationsOfSource(ctx context.Context, obj client.Object)
 	key := client.ObjectKeyFromObject(repo)
 	settled := repo.Generation == repo.Status.ObservedGeneration && revisionOf(repo) != ""
 	return requests(list.Items, func(a *imagev1.ImageUpdateAutomation) bool {
-		return sourceKey(a) == key && (!settled || revisionOf(repo) != a.Status.ObservedSourceRevision)
+		return sourceKey(a) == key && (!settled || denied(a) || revisionOf(repo) != a.Status.ObservedSourceRevision)
 	})
+}
+
+// denied reports whether the automation waits for leave to write.
+func denied(a *imagev1.ImageUpdateAutomation) bool {
+	stalled := apimeta.FindStatusCondition(a.Status.Conditions, meta.StalledCondition)
+	return stalled != nil && stalled.Reason == acl.AccessDeniedReason
+}
+
+// resumeAsked passes automations whose resume annotation changes.
+func resumeAsked() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld.GetAnnotations()[imagev1.ResumeAnnotation] != e.ObjectNew.GetAnnotations()[imagev1.ResumeAnnotation]
+	}}
 }
 
 func requests(items []imagev1.ImageUpdateAutomation, wanted func(*imagev1.ImageUpdateAutomation) bool) []reconcile.Request {
@@ -82,14 +98,15 @@ func policyChanged() predicate.Predicate {
 	}}
 }
 
-// sourceChanged passes updates of a GitRepository's spec, and new revisions,
-// which may have brought new markers.
+// sourceChanged passes updates of a GitRepository's spec and of who may write, and
+// new revisions, which may have brought new markers.
 func sourceChanged() predicate.Predicate {
 	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.Funcs{
 		UpdateFunc: func(e event.UpdateEvent) bool {
 			before, ok := e.ObjectOld.(*sourcev1.GitRepository)
 			after, also := e.ObjectNew.(*sourcev1.GitRepository)
-			return ok && also && revisionOf(before) != revisionOf(after)
+			return ok && also && (revisionOf(before) != revisionOf(after) ||
+				before.Annotations[imagev1.WriteFromAnnotation] != after.Annotations[imagev1.WriteFromAnnotation])
 		},
 	})
 }

@@ -105,6 +105,13 @@ type ImageUpdateAutomationStatus struct {
 	// +optional
 	LastPushCommit string `json:"lastPushCommit,omitempty"`
 
+	// LastPushBase is the commit of the checkout that LastPushCommit was built on,
+	// if the push branch is another one and has nothing but commits of the
+	// automation: such a branch is built anew when the checkout moves. Sluice
+	// extension.
+	// +optional
+	LastPushBase string `json:"lastPushBase,omitempty"`
+
 	// LastPushTime is when it was pushed.
 	// +optional
 	LastPushTime *metav1.Time `json:"lastPushTime,omitempty"`
@@ -149,6 +156,20 @@ type ImageUpdateAutomationStatus struct {
 // ResumeAnnotation on an automation releases what status.held lists. Its value is
 // any that was not used before, such as the time.
 const ResumeAnnotation = "sluice.dev/resumedAt"
+
+// Reasons of events on an ImageUpdateAutomation. Sluice extension.
+const (
+	// UpdateHeldReason means: an update was reverted and is not written again.
+	UpdateHeldReason = "UpdateHeld"
+	// PushBranchExtendedReason means: the push branch has commits of others and is
+	// extended instead of built anew.
+	PushBranchExtendedReason = "PushBranchExtended"
+)
+
+// WriteFromAnnotation on a GitRepository names the namespaces, separated by
+// commas, whose automations may write with its credentials; `*` is all. Those of
+// its own namespace always may.
+const WriteFromAnnotation = "sluice.dev/write-from"
 
 // MarkerCounts says what came of every marker. Sluice extension.
 type MarkerCounts struct {

@@ -1,0 +1,96 @@
+package imageupdateautomation
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/go-git/go-git/v5/plumbing"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/writeback"
+)
+
+// resumed is the value of the annotation that releases what is held, and whether
+// it is new.
+func resumed(a *imagev1.ImageUpdateAutomation) (value string, isNew bool) {
+	value = a.Annotations[imagev1.ResumeAnnotation]
+	if value == "" {
+		return a.Status.LastHandledResume, false
+	}
+	return value, value != a.Status.LastHandledResume
+}
+
+// heldPolicies are the policies that still stand for the choice that is held.
+func heldPolicies(a *imagev1.ImageUpdateAutomation, chosen imagev1.ObservedPolicies) map[string]bool {
+	held := map[string]bool{}
+	if _, isNew := resumed(a); isNew {
+		return held
+	}
+	for _, h := range a.Status.Held {
+		if chosen[h.Policy] == h.Ref {
+			held[h.Policy] = true
+		}
+	}
+	return held
+}
+
+// stillHeld are the entries of the status that hold on: of policies that are not
+// ready now and may come back with the same choice, and of those that have a
+// marker that would be written. Where someone wrote the choice after all there is
+// nothing to hold.
+func stillHeld(a *imagev1.ImageUpdateAutomation, seen run, report writeback.Report) []imagev1.HeldUpdate {
+	withheld := map[string]bool{}
+	for _, line := range report.Lines() {
+		if line.Skip == string(writeback.Reverted) {
+			withheld[line.Policy] = true
+		}
+	}
+	var still []imagev1.HeldUpdate
+	for _, h := range a.Status.Held {
+		waits := seen.request.Policies.Absent[h.Policy] == writeback.NotReady && !seen.released
+		if waits || seen.held[h.Policy] && withheld[h.Policy] {
+			still = append(still, h)
+		}
+	}
+	return still
+}
+
+// newlyHeld are the entries for what was found undone.
+func newlyHeld(undone []writeback.Undone, now metav1.Time) []imagev1.HeldUpdate {
+	var held []imagev1.HeldUpdate
+	for _, u := range undone {
+		held = append(held, imagev1.HeldUpdate{
+			Policy: u.Policy, Ref: refOfImage(u.Image),
+			Reverted: nameOf(u.Reverted), By: nameOf(u.By), Since: now,
+		})
+	}
+	return held
+}
+
+func nameOf(commit plumbing.Hash) string {
+	if commit.IsZero() {
+		return ""
+	}
+	return commit.String()
+}
+
+// heldEvents tell once of each update that is held from now on.
+func heldEvents(a *imagev1.ImageUpdateAutomation, undone []writeback.Undone) []reconciler.Event {
+	var events []reconciler.Event
+	for _, u := range undone {
+		ref := refOfImage(u.Image)
+		events = append(events, reconciler.Event{
+			Type: corev1.EventTypeWarning, Reason: imagev1.UpdateHeldReason,
+			Message: fmt.Sprintf("commit '%s' reverted the update of policy '%s' to '%s': it is not written again until the policy "+
+				"chooses another image, or `sluice resume automation %s -n %s`",
+				short(u.By.String()), u.Policy, ref.String(), a.Name, a.Namespace),
+			Metadata: map[string]string{
+				commitAnnotation: u.By.String(), policyAnnotation: u.Policy, newAnnotation: ref.String(),
+			},
+		})
+	}
+	return events
+}

@@ -1,0 +1,104 @@
+package imageupdateautomation
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/go-git/go-git/v5/plumbing"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/writeback"
+	"github.com/sluice-cd/sluice/writeback/edit"
+)
+
+// Annotations of the event of a push. Where a commit has several changes the
+// values are lists, separated by commas, all in the same order.
+const (
+	annotationPrefix   = "image.toolkit.fluxcd.io/"
+	revisionAnnotation = annotationPrefix + "revision"
+	commitAnnotation   = annotationPrefix + "commit"
+	policyAnnotation   = annotationPrefix + "policy"
+	oldAnnotation      = annotationPrefix + "old"
+	newAnnotation      = annotationPrefix + "new"
+)
+
+// maxListed bounds how many changes an event's annotations list.
+const maxListed = 100
+
+// pushed tells the source and remembers the push until the status has it.
+func (r *Reconciler) pushed(a *imagev1.ImageUpdateAutomation, seen run, written writeback.Result) []reconciler.Event {
+	if seen.follows != "" && (seen.request.Push == seen.follows || seen.request.Refspec.Target == refOf(seen.follows)) {
+		r.Hints.Publish(sourcev1.GitRepositoryKind, sourceKey(a), written.Commit.String())
+	}
+	now := r.Clock.Now()
+	for _, change := range written.Changed.Changes() {
+		r.choices.observe(a, change, now)
+	}
+	p := push{commit: written.Commit.String(), at: metav1.NewTime(now)}
+	if !written.Base.IsZero() {
+		p.base = written.Base.String()
+	}
+	for _, commit := range written.Commits {
+		p.events = append(p.events, pushEvent(seen, commit))
+	}
+	r.pushes.remember(a.UID, p)
+	p.writeTo(&a.Status)
+	return p.events
+}
+
+func refOf(branch string) string { return plumbing.NewBranchReferenceName(branch).String() }
+
+func pushEvent(seen run, commit writeback.Commit) reconciler.Event {
+	where := fmt.Sprintf("branch '%s'", seen.request.Push)
+	if seen.refspec != "" {
+		where += fmt.Sprintf(" and refspecs '%s'", seen.refspec)
+	}
+	hash := commit.Hash.String()
+	var policies, olds, news []string
+	for _, change := range commit.Changed.Changes()[:min(maxListed, len(commit.Changed.Changes()))] {
+		setter, _ := edit.ParseSetter(change.Setter)
+		policies, olds, news = append(policies, setter.Policy), append(olds, change.OldValue), append(news, change.NewValue)
+	}
+	return reconciler.Event{
+		Type: corev1.EventTypeNormal, Reason: meta.SucceededReason,
+		Message: fmt.Sprintf("pushed commit '%s' to %s\n%s", short(hash), where, commit.Message),
+		Metadata: map[string]string{
+			revisionAnnotation: revision(seen.request.Push, hash), commitAnnotation: hash,
+			policyAnnotation: strings.Join(policies, ","),
+			oldAnnotation:    strings.Join(olds, ","), newAnnotation: strings.Join(news, ","),
+		},
+	}
+}
+
+// extends tells once that a push branch is not built anew because others commit
+// to it.
+func (r *Reconciler) extends(a *imagev1.ImageUpdateAutomation, seen run, written writeback.Result) []reconciler.Event {
+	if written.Foreign.IsZero() || written.Commit.IsZero() || a.Status.LastPushBase == "" {
+		return nil
+	}
+	return []reconciler.Event{{
+		Type: corev1.EventTypeNormal, Reason: imagev1.PushBranchExtendedReason,
+		Message: fmt.Sprintf("branch '%s' has commits of others up to '%s': it is extended from now on, not built anew on '%s'",
+			seen.request.Push, short(written.Foreign.String()), written.Label),
+		Metadata: map[string]string{revisionAnnotation: revision(seen.request.Push, written.Foreign.String())},
+	}}
+}
+
+// restore brings back a push that the status does not have, because writing it
+// failed, and the events that were not told for the same reason.
+func (r *Reconciler) restore(a *imagev1.ImageUpdateAutomation) []reconciler.Event {
+	p, ok := r.pushes.unrecorded(a)
+	if !ok {
+		return nil
+	}
+	p.writeTo(&a.Status)
+	return p.events
+}
+
+// revision is a commit as Flux's statuses write it.
+func revision(branch, commit string) string { return branch + "@sha1:" + commit }

@@ -1,0 +1,32 @@
+package imageupdateautomation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/git/credential"
+)
+
+// observeRemote reads the credentials, as the GitRepository's own controller does.
+func (r *Reconciler) observeRemote(ctx context.Context, repo *sourcev1.GitRepository) (git.Remote, error) {
+	remote, err := credential.Read(ctx, r.Client, repo, r.Credentials)
+	if err != nil {
+		err = fmt.Errorf("GitRepository %s: %w", client.ObjectKeyFromObject(repo), err)
+	}
+	switch {
+	case errors.Is(err, credential.ErrFeatureGate):
+		return git.Remote{}, refuse(meta.FeatureGateDisabledReason, "%w", err)
+	case errors.Is(err, credential.ErrProvider):
+		return git.Remote{}, refuse(imagev1.InvalidSourceConfigReason, "%w", err)
+	case err != nil:
+		return git.Remote{}, fault{err, imagev1.SourceManagerFailedReason}
+	}
+	return remote, nil
+}

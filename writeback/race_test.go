@@ -1,0 +1,133 @@
+package writeback_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/test/fake/gitserver"
+	"github.com/sluice-cd/sluice/writeback"
+	"github.com/sluice-cd/sluice/writeback/edit"
+)
+
+// raceCommits is how many commits each of five racing processes makes. Set
+// SLUICE_RACE_COMMITS=100 for the full five hundred.
+func raceCommits(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv("SLUICE_RACE_COMMITS")
+	if text == "" {
+		return 20
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("SLUICE_RACE_COMMITS is %q", text)
+	}
+	return n
+}
+
+// TestWritersRace lets five processes write to one branch, every writer to its
+// own file: no commit is lost and none is made twice.
+func TestWritersRace(t *testing.T) {
+	const writers = 5
+	commits := raceCommits(t)
+	repo := gitserver.New(t).Repo("app")
+	files := gitserver.Files{}
+	for i := range writers {
+		files[fmt.Sprintf("%d.yaml", i)] = fmt.Sprintf("image: app:0 # {\"$imagepolicy\": \"apps:p%d\"}\n", i)
+	}
+	repo.Commit("main", files)
+
+	var group sync.WaitGroup
+	for i := range writers {
+		w := newWriter(t)
+		group.Go(func() {
+			for n := 1; n <= commits; n++ {
+				if err := release(t.Context(), w, repo, i, n); err != nil {
+					t.Errorf("writer %d: %v", i, err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+
+	if count := repo.Git("rev-list", "--count", "main"); count != fmt.Sprint(1+writers*commits) {
+		t.Errorf("%s commits, want %d", count, 1+writers*commits)
+	}
+	log := repo.Git("log", "--format=%s", "main")
+	for i := range writers {
+		for n := 1; n <= commits; n++ {
+			if got := strings.Count(log+"\n", fmt.Sprintf("p%d to %d\n", i, n)); got != 1 {
+				t.Errorf("writer %d's commit %d is there %d times", i, n, got)
+			}
+		}
+		if got := repo.File("main", fmt.Sprintf("%d.yaml", i)); !strings.HasPrefix(got, fmt.Sprintf("image: app:%d ", commits)) {
+			t.Errorf("writer %d's file ends as %s", i, got)
+		}
+	}
+	repo.Git("fsck", "--strict")
+}
+
+// release makes commit n of writer i, again for as long as it loses races, as a
+// controller would.
+func release(ctx context.Context, w *writeback.Writer, repo *gitserver.Repo, i, n int) error {
+	req := request(repo, "")
+	req.Policies.Chosen = map[string]edit.Image{fmt.Sprintf("p%d", i): {Name: "app", Tag: fmt.Sprint(n)}}
+	req.Message = func(writeback.Changed) (string, error) { return fmt.Sprintf("p%d to %d", i, n), nil }
+	for {
+		result, err := w.Run(ctx, req)
+		if errors.Is(err, git.ErrNonFastForward) {
+			continue
+		}
+		if err == nil && result.Commit.IsZero() {
+			return fmt.Errorf("commit %d was not made", n)
+		}
+		return err
+	}
+}
+
+// TestRunsOfOneProcessShareWhatTheyAsk counts the round trips of runs that wait
+// for one another.
+func TestRunsOfOneProcessShareWhatTheyAsk(t *testing.T) {
+	const runs = 6
+	server := gitserver.New(t)
+	repo := server.Repo("app")
+	files := gitserver.Files{}
+	for i := range runs {
+		files[fmt.Sprintf("%d.yaml", i)] = fmt.Sprintf("image: app:0 # {\"$imagepolicy\": \"apps:p%d\"}\n", i)
+	}
+	repo.Commit("main", files)
+	w := newWriter(t)
+	if err := release(t.Context(), w, repo, 0, 1); err != nil { // asks what a first run asks
+		t.Fatal(err)
+	}
+	head := repo.Head("main")
+	before := server.Requests()
+	if err := release(t.Context(), w, repo, 0, 2); err != nil {
+		t.Fatal(err)
+	}
+	alone := server.Requests() - before
+	before = server.Requests()
+	var group sync.WaitGroup
+	for i := range runs {
+		group.Go(func() {
+			if err := release(t.Context(), w, repo, i, 3); err != nil {
+				t.Errorf("run %d: %v", i, err)
+			}
+		})
+	}
+	group.Wait()
+
+	if count := repo.Git("rev-list", "--count", head+"..main"); count != fmt.Sprint(1+runs) {
+		t.Errorf("%s commits, want %d", count, 1+runs)
+	}
+	if together := server.Requests() - before; together >= runs*alone || together < runs {
+		t.Errorf("%d runs cost %d requests, one alone %d", runs, together, alone)
+	}
+}

@@ -1,0 +1,46 @@
+package writeback
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
+)
+
+// Refspec is what is pushed besides the push branch, and where to: full names.
+type Refspec struct {
+	// Source is the push branch, HEAD, which is the same, or what was checked out.
+	Source string
+	Target string
+}
+
+// ParseRefspec reads "source:target". Names that are not full are those of
+// branches. Forcing, deleting, patterns and refs by several names are refused.
+func ParseRefspec(text string) (Refspec, error) {
+	source, target, ok := strings.Cut(text, ":")
+	switch {
+	case !ok || source == "" || target == "" || strings.Contains(target, ":"):
+		return Refspec{}, fmt.Errorf("%q is not source:destination", text)
+	case strings.HasPrefix(source, "+"):
+		return Refspec{}, fmt.Errorf("%q forces the push, which may lose commits", text)
+	case strings.Contains(text, "*"):
+		return Refspec{}, fmt.Errorf("%q is a pattern, and only single refs are pushed", text)
+	}
+	spec := Refspec{Source: full(source), Target: full(target)}
+	for _, name := range []string{spec.Source, spec.Target} {
+		if err := plumbing.ReferenceName(name).Validate(); err != nil {
+			return Refspec{}, fmt.Errorf("%q is not the name of a ref: %w", name, err)
+		}
+	}
+	if spec.Target == string(plumbing.HEAD) {
+		return Refspec{}, fmt.Errorf("%q: HEAD is no destination", text)
+	}
+	return spec, nil
+}
+
+func full(name string) string {
+	if name == string(plumbing.HEAD) || strings.HasPrefix(name, "refs/") {
+		return name
+	}
+	return refOf(name)
+}
