@@ -202,13 +202,18 @@ func TestARateLimitIsNotRetried(t *testing.T) {
 	if !errors.As(err, &limited) || limited.After != 7*time.Second || limited.Host != host {
 		t.Errorf("got %v", err)
 	}
-	var counted dto.Metric
-	if err := client.metrics.requests.WithLabelValues(host, "429").Write(&counted); err != nil {
-		t.Fatal(err)
-	}
-	if n := counted.GetCounter().GetValue(); n != 1 {
+	if n := value(t, client.metrics.requests.WithLabelValues(host, "429")); n != 1 {
 		t.Errorf("%v requests", n)
 	}
+}
+
+func value(t *testing.T, counter prometheus.Counter) float64 {
+	t.Helper()
+	var written dto.Metric
+	if err := counter.Write(&written); err != nil {
+		t.Fatal(err)
+	}
+	return written.GetCounter().GetValue()
 }
 
 func TestABlipIsRetried(t *testing.T) {

@@ -3,7 +3,6 @@ package scan
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"io"
 	"iter"
 	"strings"
 	"time"
@@ -30,7 +29,7 @@ func newSnapshot(target Target, list *listing, last *Snapshot) *Snapshot {
 		return &later
 	}
 	s := &Snapshot{source: target.source, list: list, count: list.tags.len()}
-	sum := sha256.New()
+	sum, block := sha256.New(), make([]byte, 0, hashBlock+maxTagLength+1)
 	for i := range list.tags.len() {
 		tag := list.tags.at(i)
 		if target.excludes(tag) {
@@ -41,14 +40,18 @@ func newSnapshot(target Target, list *listing, last *Snapshot) *Snapshot {
 			s.count--
 			continue
 		}
-		_, _ = io.WriteString(sum, tag) // a hash never fails
-		_, _ = sum.Write(separator)
+		if block = append(append(block, tag...), '\n'); len(block) > hashBlock {
+			_, _ = sum.Write(block) // a hash never fails
+			block = block[:0]
+		}
 	}
+	_, _ = sum.Write(block)
 	s.revision = "sha256:" + hex.EncodeToString(sum.Sum(nil))
 	return s
 }
 
-var separator = []byte{'\n'}
+// hashBlock is how much is hashed at once.
+const hashBlock = 4096
 
 // Revision is a digest of the set of tags; it changes exactly when the set does.
 func (s *Snapshot) Revision() string { return s.revision }
