@@ -112,7 +112,11 @@ func TestImageAutomation(t *testing.T) {
 			out:  []string{"kind: ImagePolicy", "pattern: main-(?P<n>.*)", "numerical: order: asc"},
 		},
 	}...))
+	s.kubectl(t, `patch imgrepo podinfo --type=merge -p {"spec":{"maxTags":500}}`)
 	s.tell(t, manage("image repository", "ImageRepository", "image repository", "✔ scan fetched 3 tags"))
+	if got := s.kubectl(t, "get imgrepo podinfo -o jsonpath={.spec.maxTags}"); got != "500" {
+		t.Errorf("a field that the CLI does not know is %q after suspending and resuming, want 500", got)
+	}
 	s.tell(t, manage("image policy", "ImagePolicy", "image policy", "✔ selected ref {image}:1.1.0"))
 	s.tell(t, manage("image update", "ImageUpdateAutomation", "image update automation", "✔ repository up-to-date"))
 	s.tell(t, []step{
