@@ -122,17 +122,17 @@ func verifyHost(known *knownhosts.HostKeyDB) ssh.HostKeyCallback {
 	}
 }
 
-// sshTransport opens sessions over one SSH connection, which is made when it is
-// needed and closed when it is idle.
+// sshTransport opens sessions at an SSH server. A connection serves one session
+// at a time: when a server falls silent, its connection is all there is to close,
+// and nobody else may be on it. One connection is kept for the next session.
 type sshTransport struct {
 	config  *ssh.ClientConfig
 	address string
 	dial    func(ctx context.Context, address string) (net.Conn, error)
 
 	mu     sync.Mutex
-	client *ssh.Client
-	users  int
-	idle   *time.Timer
+	kept   *ssh.Client
+	expiry *time.Timer
 }
 
 // NewUploadPackSession implements transport.Transport. It connects later, when
@@ -146,50 +146,65 @@ func (t *sshTransport) NewReceivePackSession(at *transport.Endpoint, _ transport
 	return &sshSession{transport: t, service: transport.ReceivePackServiceName, path: at.Path}, nil
 }
 
-// open starts a session, on the connection that is there or on a new one. The
-// caller calls release when it is over.
-func (t *sshTransport) open(ctx context.Context) (session *ssh.Session, release func(), err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.idle != nil {
-		t.idle.Stop()
-	}
-	if t.client != nil {
-		if session, err = t.client.NewSession(); err != nil {
-			_ = t.client.Close() // the server has closed it meanwhile
-			t.client = nil
+// open starts a session, on the connection that was kept or on a new one. The
+// caller gives the connection back, or closes it.
+func (t *sshTransport) open(ctx context.Context) (*ssh.Client, *ssh.Session, error) {
+	if client := t.take(); client != nil {
+		session, err := newSession(ctx, client)
+		if err == nil || ctx.Err() != nil {
+			return client, session, err
 		}
+		// the server has closed it meanwhile
 	}
-	if t.client == nil {
-		if t.client, err = t.connect(ctx); err != nil {
-			return nil, nil, err
-		}
-		if session, err = t.client.NewSession(); err != nil {
-			return nil, nil, err
-		}
+	client, err := t.connect(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
-	t.users++
-	return session, sync.OnceFunc(func() {
-		_ = session.Close()
-		t.release()
-	}), nil
+	session, err := newSession(ctx, client)
+	return client, session, err
 }
 
-func (t *sshTransport) release() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.users--; t.users == 0 {
-		t.idle = time.AfterFunc(sshIdle, t.hangUp)
+// newSession waits for the server no longer than the context, and closes the
+// connection if it does not give a session.
+func newSession(ctx context.Context, client *ssh.Client) (*ssh.Session, error) {
+	stop := context.AfterFunc(ctx, func() { _ = client.Close() })
+	session, err := client.NewSession()
+	if !stop() {
+		err = ctx.Err()
 	}
+	if err != nil {
+		_ = client.Close()
+		return nil, err
+	}
+	return session, nil
 }
 
-func (t *sshTransport) hangUp() {
+// take is the connection that was kept, or nil.
+func (t *sshTransport) take() *ssh.Client {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.users == 0 && t.client != nil {
-		_ = t.client.Close()
-		t.client = nil
+	client := t.kept
+	t.kept = nil
+	if t.expiry != nil {
+		t.expiry.Stop()
 	}
+	return client
+}
+
+// keep is for a connection whose session has ended well.
+func (t *sshTransport) keep(client *ssh.Client) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.kept != nil {
+		_ = client.Close()
+		return
+	}
+	t.kept = client
+	t.expiry = time.AfterFunc(sshIdle, func() {
+		if client := t.take(); client != nil {
+			_ = client.Close()
+		}
+	})
 }
 
 // connect shakes hands, for as long as the context allows: a server that takes

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
@@ -21,12 +22,13 @@ type sshSession struct {
 	service   string
 	path      string
 
+	client  *ssh.Client
 	session *ssh.Session
 	in      io.WriteCloser
 	out     io.Reader
 	said    limitedBuffer
-	release func()
-	stop    func() bool // the watch of the context
+	wait    func() error // the library's can be called once only
+	stop    func() bool  // the watch of the context
 	refs    *packp.AdvRefs
 }
 
@@ -35,25 +37,54 @@ var (
 	_ transport.ReceivePackSession = (*sshSession)(nil)
 )
 
-// start runs the command. It ends with the context.
-func (s *sshSession) start(ctx context.Context) (err error) {
+// start runs the command. When the context ends, so does the connection: a server
+// that has fallen silent would not answer to less.
+func (s *sshSession) start(ctx context.Context) error {
 	if s.session != nil {
 		return nil
 	}
-	if s.session, s.release, err = s.transport.open(ctx); err != nil {
+	client, session, err := s.transport.open(ctx)
+	if err != nil {
 		return err
 	}
-	s.session.Stderr = &s.said
-	if s.in, err = s.session.StdinPipe(); err != nil {
+	s.client, s.session, s.wait = client, session, sync.OnceValue(session.Wait)
+	s.stop = context.AfterFunc(ctx, func() { _ = client.Close() })
+	session.Stderr = &s.said
+	if s.in, err = session.StdinPipe(); err != nil {
 		return err
 	}
-	if s.out, err = s.session.StdoutPipe(); err != nil {
+	out, err := session.StdoutPipe()
+	if err != nil {
 		return err
 	}
-	session := s.session
-	s.stop = context.AfterFunc(ctx, func() { _ = session.Close() })
-	return s.session.Start(s.service + " " + shellQuote(s.path))
+	s.out = s.whole(ctx, &atMost{from: out, left: maxData})
+	return session.Start(s.service + " " + shellQuote(s.path))
 }
+
+// whole tells an end that the server meant from one that came upon it: a server
+// that is done says how its command went.
+func (s *sshSession) whole(ctx context.Context, out io.Reader) io.Reader {
+	return readerFunc(func(p []byte) (int, error) {
+		n, err := out.Read(p)
+		if !errors.Is(err, io.EOF) {
+			return n, err
+		}
+		var missing *ssh.ExitMissingError
+		switch ended := s.wait(); {
+		case ctx.Err() != nil:
+			return n, ctx.Err()
+		case errors.As(ended, &missing):
+			return n, io.ErrUnexpectedEOF
+		}
+		return n, err
+	})
+}
+
+// readerFunc is an io.Reader.
+type readerFunc func([]byte) (int, error)
+
+// Read implements io.Reader.
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // shellQuote makes one word of a path for the server's shell.
 func shellQuote(path string) string {
@@ -74,7 +105,7 @@ func (s *sshSession) AdvertisedReferencesContext(ctx context.Context) (*packp.Ad
 		return nil, err
 	}
 	refs := packp.NewAdvRefs()
-	err := refs.Decode(s.out)
+	err := refs.Decode(&atMost{from: s.out, left: maxRefs})
 	writing := s.service == transport.ReceivePackServiceName
 	switch {
 	case errors.Is(err, packp.ErrEmptyAdvRefs) && writing:
@@ -95,7 +126,7 @@ func (s *sshSession) failed(ctx context.Context, err error) error {
 		return ctx.Err()
 	}
 	var line *pktline.ErrorLine
-	_ = s.session.Wait() // standard error is complete then
+	_ = s.wait() // standard error is complete then
 	said := s.said.String()
 	if errors.As(err, &line) {
 		said = line.Text
@@ -148,18 +179,26 @@ func (s *sshSession) ReceivePack(ctx context.Context, req *packp.ReferenceUpdate
 }
 
 // Close implements io.Closer. A server that still waits for a request is told
-// that there is none.
+// that there is none. The connection is kept if the server ends the session in
+// good time, which one that was read to its end has done already.
 func (s *sshSession) Close() error {
 	if s.session == nil {
 		return nil
 	}
-	_, _ = s.in.Write(pktline.FlushPkt)
-	if s.stop != nil {
-		s.stop()
+	if s.in != nil {
+		_, _ = s.in.Write(pktline.FlushPkt)
 	}
-	s.release()
+	timer := time.AfterFunc(maxGoodbye, func() { _ = s.client.Close() })
+	_ = s.session.Close()
+	_ = s.wait()
+	if timer.Stop() && s.stop() {
+		s.transport.keep(s.client)
+	}
 	return nil
 }
+
+// maxGoodbye is how long a server may take to end a session.
+const maxGoodbye = 2 * time.Second
 
 // maxSaid bounds what is kept of a server's words.
 const maxSaid = 4 << 10

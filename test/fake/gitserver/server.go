@@ -32,6 +32,9 @@ type Server struct {
 	Root string
 	// CA is the PEM certificate to trust, for a server made WithTLS.
 	CA []byte
+	// Cert and Key are a PEM client certificate that a server made
+	// WithClientCertificates lets in.
+	Cert, Key []byte
 
 	tb       testing.TB
 	handler  atomic.Pointer[http.Handler]
@@ -43,7 +46,7 @@ type Option func(*config)
 
 type config struct {
 	user, password, token string
-	tls                   bool
+	tls, mutual           bool
 }
 
 // WithBasicAuth makes the server ask for this user and password.
@@ -61,6 +64,11 @@ func WithTLS() Option {
 	return func(c *config) { c.tls = true }
 }
 
+// WithClientCertificates serves HTTPS to those who show [Server.Cert].
+func WithClientCertificates() Option {
+	return func(c *config) { c.tls, c.mutual = true, true }
+}
+
 // New starts a server that stops when the test ends.
 func New(tb testing.TB, opts ...Option) *Server {
 	tb.Helper()
@@ -75,6 +83,9 @@ func New(tb testing.TB, opts ...Option) *Server {
 		s.requests.Add(1)
 		(*s.handler.Load()).ServeHTTP(w, r)
 	}))
+	if c.mutual {
+		front.TLS = s.mutual()
+	}
 	if c.tls {
 		front.StartTLS()
 		s.CA = certificatePEM(front)
