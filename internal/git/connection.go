@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strings"
 	"sync"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -26,6 +27,7 @@ type connection struct {
 	mu        sync.Mutex
 	endpoint  transport.Endpoint
 	token     Token // the last that was used
+	moved     bool  // to another origin, which credentials do not follow
 	fetchCaps *capability.List
 	pushCaps  *capability.List
 }
@@ -57,6 +59,9 @@ func (c *connection) method(ctx context.Context) (transport.AuthMethod, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.token = token
+	if c.moved {
+		return nil, nil
+	}
 	return token.method(), nil
 }
 
@@ -137,7 +142,32 @@ func (c *connection) refs(ctx context.Context) (map[string]plumbing.Hash, error)
 func (c *connection) learn(endpoint *transport.Endpoint, slot **capability.List, caps *capability.List) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.moved = c.moved || !sameOrigin(c.endpoint, *endpoint)
 	c.endpoint, *slot = *endpoint, caps
+}
+
+// sameOrigin reports whether a redirect stayed with the server that is trusted
+// with the credentials. A plain one may become encrypted.
+func sameOrigin(before, after transport.Endpoint) bool {
+	from, to := portOf(before), portOf(after)
+	upgraded := before.Protocol == "http" && after.Protocol == "https" && from == httpPort && to == httpsPort
+	return strings.EqualFold(before.Host, after.Host) && (upgraded || before.Protocol == after.Protocol && from == to)
+}
+
+const (
+	httpPort  = 80
+	httpsPort = 443
+)
+
+// portOf is the port of an HTTP endpoint, which need not say it.
+func portOf(e transport.Endpoint) int {
+	switch {
+	case e.Port != 0:
+		return e.Port
+	case e.Protocol == "https":
+		return httpsPort
+	}
+	return httpPort
 }
 
 func (c *connection) known(slot **capability.List) *capability.List {

@@ -149,3 +149,31 @@ func TestServersThatMisbehave(t *testing.T) {
 		})
 	}
 }
+
+func TestCredentialsDoNotFollowARedirectToAnotherServer(t *testing.T) {
+	here, there := gitserver.New(t), gitserver.New(t)
+	repo := there.Repo("app")
+	head := plumbing.NewHash(repo.Commit("main", files{"f": "1\n"}))
+	here.Intercept(func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, there.URL+r.URL.RequestURI(), http.StatusFound)
+		})
+	})
+	there.Intercept(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Authorization") != "" {
+				t.Errorf("%s %s has the credentials of another server", r.Method, r.URL.Path)
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	m := open(t, t.TempDir(), git.Remote{URL: here.URL + "/app.git", Auth: git.Auth{Username: "user", Password: "s3cr3t"}})
+	for range 2 {
+		if _, err := m.Resolve(t.Context(), "main"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.Fetch(t.Context(), "main", head); err != nil {
+		t.Error(err)
+	}
+}

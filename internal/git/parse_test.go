@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-git/go-git/v5/plumbing/transport"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluice-cd/sluice/internal/tree"
@@ -61,5 +62,33 @@ func TestTreeCacheForgetsTheLeastUsed(t *testing.T) {
 	_, last := c.get("c")
 	if !a || b || !last || c.size != 10 {
 		t.Errorf("a: %v, b: %v, c: %v, size %d", a, b, last, c.size)
+	}
+}
+
+func TestWhichRedirectsKeepTheCredentials(t *testing.T) {
+	for name, tc := range map[string]struct {
+		from, to string
+		want     bool
+	}{
+		"another path":            {"https://git.example.com/a", "https://git.example.com/b", true},
+		"the default port, named": {"https://git.example.com/a", "https://git.example.com:443/a", true},
+		"another spelling":        {"https://Git.example.com/a", "https://git.example.com/a", true},
+		"encrypted from now on":   {"http://git.example.com/a", "https://git.example.com/a", true},
+		"no longer encrypted":     {"https://git.example.com/a", "http://git.example.com/a", false},
+		"another host":            {"https://git.example.com/a", "https://evil.example.com/a", false},
+		"a subdomain":             {"https://example.com/a", "https://git.example.com/a", false},
+		"another port":            {"https://git.example.com/a", "https://git.example.com:8443/a", false},
+	} {
+		from, err := transport.NewEndpoint(tc.from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		to, err := transport.NewEndpoint(tc.to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := sameOrigin(*from, *to); got != tc.want {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
 	}
 }
