@@ -1,14 +1,25 @@
 // Command sluice watches container registries, chooses tags by policy, commits
 // the bump to Git, drives the apply that follows and lets a release through
-// only after canary analysis.
+// only after canary analysis. It also answers why.
 //
-//	sluice controller     run the controllers
-//	sluice version        print the version
+//	sluice controller           run the controllers
+//	sluice get                  list images and automations, from tag to commit
+//	sluice explain policy       say why a policy chose a tag, and why not another
+//	sluice explain automation   say what becomes of every marker
+//	sluice resume automation    release the updates that were reverted by a person
+//	sluice update               write images into a local directory, without a cluster
+//	sluice version              print the version
+//
+// Named kubectl-sluice or flux-sluice it is a plugin of those. Data goes to
+// standard output, everything else to standard error.
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -17,23 +28,62 @@ import (
 // version is stamped by the linker.
 var version = "dev"
 
+// errOutdated is what `sluice update --exit-code` ends with when there was
+// something to update. It is an answer, not a failure.
+var errOutdated = errors.New("files are not up to date")
+
+// Exit codes.
+const (
+	exitFailed   = 1
+	exitOutdated = 2
+)
+
 func main() {
-	if err := root().ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
+	cmd := root(displayName(os.Args[0]))
+	if strings.HasPrefix(filepath.Base(os.Args[0]), completionPrefix) {
+		cmd.SetArgs(append([]string{cobra.ShellCompRequestCmd}, os.Args[1:]...))
+	}
+	err := cmd.ExecuteContext(ctrl.SetupSignalHandler())
+	if errors.Is(err, errOutdated) {
+		os.Exit(exitOutdated)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "sluice:", err)
-		os.Exit(1)
+		os.Exit(exitFailed)
 	}
 }
 
-func root() *cobra.Command {
+// completionPrefix starts the name under which kubectl asks a plugin to complete
+// its arguments.
+const completionPrefix = "kubectl_complete-"
+
+// displayName is how usage lines call the program: as plugins are called by the
+// program that they extend.
+func displayName(path string) string {
+	base := strings.TrimSuffix(filepath.Base(path), ".exe")
+	for _, host := range []string{"kubectl", "flux"} {
+		if plugin, ok := strings.CutPrefix(base, host+"-"); ok {
+			return host + " " + plugin
+		}
+	}
+	return "sluice"
+}
+
+func root(name string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "sluice",
 		Short:         "Image automation, GitOps apply and canary analysis in one binary",
+		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: name},
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(controllerCommand(), versionCommand())
+	cmd.AddCommand(controllerCommand(), getCommand(), explainCommand(), resumeCommand(), updateCommand(), versionCommand())
 	return cmd
 }
+
+// showHelp is what a command does that only has others below it. Without it cobra
+// would take the name of one that does not exist for a call for help.
+func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 func versionCommand() *cobra.Command {
 	return &cobra.Command{

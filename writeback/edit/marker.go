@@ -48,7 +48,7 @@ const (
 	Alias       Reason = "the value is an alias: mark its anchor instead"
 	Tagged      Reason = "the value has an explicit type other than !!str"
 	Multiline   Reason = "the line is part of a block scalar or of a value that spans lines"
-	TooLarge    Reason = "the file has more than 8 MiB, or the YAML document more than 1 MiB"
+	TooLarge    Reason = "the file has more than 4 MiB, or the YAML document more than 1 MiB"
 	Unsupported Reason = "the line is neither \"key: value\" nor \"- value\""
 )
 

@@ -13,7 +13,7 @@ import (
 // cannot have more than about a mebibyte.
 const (
 	// MaxSize is the size in bytes of the largest file that is edited.
-	MaxSize = 8 << 20
+	MaxSize = 4 << 20
 	// MaxDocument is the size in bytes of the largest YAML document in it.
 	MaxDocument = 1 << 20
 	// maxDepth is how many block scalars may be around a marker.

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const tagList = "# from a registry\n1.0.0\n1.1.0\nlatest\n\n2.0.0-rc.1\r\nv1.2.0\n1.1.0\n"
+
+const policyFile = `apiVersion: image.toolkit.fluxcd.io/v1
+kind: ImageRepository
+metadata: {name: app}
+---
+apiVersion: v1
+kind: List
+items:
+- apiVersion: image.toolkit.fluxcd.io/v1
+  kind: ImagePolicy
+  metadata: {name: app, namespace: apps}
+  spec:
+    imageRepositoryRef: {name: app}
+    policy: {semver: {range: 1.x}}
+    reject:
+    - {tag: v1.2.0, reason: it leaks}
+  status:
+    latestRef: {name: ghcr.io/acme/app, tag: 1.0.0}
+    decision:
+      rule: semver 1.x
+      total: 4
+      qualified: 2
+      candidates:
+      - {tag: 1.1.0, digest: "sha256:feed", firstSeen: "2026-01-02T03:04:05Z", dropped: "minAge: 2h of 24h"}
+      - {tag: 1.0.0}
+- apiVersion: image.toolkit.fluxcd.io/v1
+  kind: ImagePolicy
+  metadata: {name: other, namespace: apps}
+  spec:
+    imageRepositoryRef: {name: app}
+    policy: {alphabetical: {order: asc}}
+`
+
+func TestExplainPolicyOffline(t *testing.T) {
+	tests := map[string]struct {
+		args []string
+		want string
+	}{
+		"flags alone are a policy": {[]string{"--range", "1.x"}, `
+TAG          RANK   DROPPED BY   WHY
+v1.2.0       1      -            first by semver 1.x
+1.1.0        2      -            -
+1.0.0        3      -            -
+latest       -      policy       not a semantic version
+2.0.0-rc.1   -      policy       outside the range
+`},
+		"a policy of a file, with what its status knows": {[]string{"app", "--file", "FILE"}, `
+TAG          RANK   DROPPED BY   WHY
+1.1.0        1      -            minAge: 2h of 24h
+1.0.0        2      -            chosen
+latest       -      policy       not a semantic version
+2.0.0-rc.1   -      policy       outside the range
+v1.2.0       -      reject.tag   rejected by spec.reject: it leaks
+`},
+		"another range for it, and wide": {[]string{"app", "--file", "FILE", "--range", ">=1.1.0-0", "-o", "wide"}, `
+TAG          RANK   DROPPED BY   WHY                                 COMPARED     FIRST SEEN             DIGEST
+2.0.0-rc.1   1      -            first by semver >=1.1.0-0           2.0.0-rc.1   -                      -
+1.1.0        2      -            minAge: 2h of 24h                   1.1.0        2026-01-02T03:04:05Z   sha256:feed
+1.0.0        -      policy       chosen                              1.0.0        -                      -
+latest       -      policy       not a semantic version              latest       -                      -
+v1.2.0       -      reject.tag   rejected by spec.reject: it leaks   v1.2.0       -                      -
+`},
+		"a filter, an order and a limit": {[]string{"--numerical", "--order", "desc", "--pattern", `^1\.(\d+)\.`, "--extract", "$1", "--limit", "1"}, `
+TAG      RANK   DROPPED BY   WHY
+1.0.0    1      -            first by numerical desc
+latest   -      filterTags   not matching spec.filterTags.pattern
+`},
+		"a pin and a rejection": {[]string{"--pin", "1.0.0", "--reject", "1.1.0", "--limit", "2"}, ``},
+		"the other policy of the file": {[]string{"other", "-f", "FILE", "--limit", "1"}, `
+TAG      RANK   DROPPED BY   WHY
+v1.2.0   1      -            first by alphabetical asc
+`},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := folder(t, map[string]string{"policies.yaml": policyFile})
+			args := []string{"explain", "policy", "--tags", "-"}
+			for _, arg := range tc.args {
+				args = append(args, strings.Replace(arg, "FILE", filepath.Join(dir, "policies.yaml"), 1))
+			}
+			if tc.want == "" {
+				r := invoke(t, tagList, args...)
+				if r.err == nil || !strings.Contains(r.err.Error(), "must set one of semver") {
+					t.Errorf("got %v", r.err)
+				}
+				return
+			}
+			r := must(t, tagList, args...)
+			same(t, "table", "\n"+r.out, tc.want)
+		})
+	}
+}
+
+func TestExplainPolicyForMachines(t *testing.T) {
+	r := must(t, tagList, "explain", "policy", "--tags", "-", "--range", "1.x", "-o", "json")
+	var got struct {
+		Rule             string
+		Total, Qualified int
+		Tags             []struct {
+			Tag, Gate, Why string
+			Rank           int
+		}
+	}
+	if err := json.Unmarshal([]byte(r.out), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Rule != "semver 1.x" || got.Total != 6 || len(got.Tags) != 5 || got.Tags[0].Tag != "v1.2.0" || got.Tags[0].Rank != 1 || got.Tags[3].Gate != "policy" {
+		t.Errorf("got %+v", got)
+	}
+	yaml := must(t, tagList, "explain", "policy", "--tags", "-", "--range", "1.x", "-o", "yaml")
+	if !strings.Contains(yaml.out, "\nrule: semver 1.x\n") {
+		t.Errorf("got %s", yaml.out)
+	}
+}
+
+func TestExplainPolicyReadsOnlyWhatItUnderstands(t *testing.T) {
+	tests := map[string]struct{ file, want string }{
+		"several policies and no name": {policyFile, "has several ImagePolicies: name one of them"},
+		"no policy":                    {"kind: Pod\n", "has no ImagePolicy of that name"},
+		"a field that does not exist":  {"kind: ImagePolicy\nspec: {polizy: {}}\n", `unknown field "polizy"`},
+		"no YAML":                      {"{", "--file: reading"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := folder(t, map[string]string{"p.yaml": tc.file})
+			r := invoke(t, tagList, "explain", "policy", "--tags", "-", "--file", filepath.Join(dir, "p.yaml"))
+			if r.err == nil || !strings.Contains(r.err.Error(), tc.want) {
+				t.Errorf("got %v, want %q", r.err, tc.want)
+			}
+		})
+	}
+}

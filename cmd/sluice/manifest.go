@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+)
+
+// maxManifest bounds a file of manifests.
+const maxManifest = 64 << 20
+
+// readFile reads a file, or standard input as "-".
+func readFile(cmd *cobra.Command, name string) ([]byte, error) {
+	in := cmd.InOrStdin()
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		in = file
+	}
+	content, err := io.ReadAll(io.LimitReader(in, maxManifest+1))
+	if err == nil && len(content) > maxManifest {
+		err = fmt.Errorf("%s has more than %d MiB", name, maxManifest>>20)
+	}
+	return content, err
+}
+
+// documents splits a file of manifests, and Lists in it.
+func documents(content []byte) ([][]byte, error) {
+	var found [][]byte
+	decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), 4096)
+	for {
+		var raw runtime.RawExtension
+		err := decoder.Decode(&raw)
+		if errors.Is(err, io.EOF) {
+			return found, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(raw.Raw) == 0 || string(raw.Raw) == "null" {
+			continue
+		}
+		items, err := itemsOf(raw.Raw)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, items...)
+	}
+}
+
+func itemsOf(document []byte) ([][]byte, error) {
+	var list struct {
+		metav1.TypeMeta `json:",inline"`
+		Items           []runtime.RawExtension `json:"items"`
+	}
+	if err := yaml.Unmarshal(document, &list); err != nil || list.Items == nil {
+		return [][]byte{document}, nil //nolint:nilerr // what is not a list is judged by the caller
+	}
+	var items [][]byte
+	for _, item := range list.Items {
+		items = append(items, item.Raw)
+	}
+	return items, nil
+}
+
+// isPolicy tells whether a document is an ImagePolicy, of whatever version.
+func isPolicy(document []byte) bool {
+	var is metav1.TypeMeta
+	return yaml.Unmarshal(document, &is) == nil && is.Kind == imagev1.ImagePolicyKind
+}
+
+// parsePolicy reads an ImagePolicy. A field that it does not have is an error:
+// judging by less than the file says would be a wrong answer.
+func parsePolicy(document []byte) (*imagev1.ImagePolicy, error) {
+	p := &imagev1.ImagePolicy{}
+	if err := yaml.UnmarshalStrict(document, p); err != nil {
+		return nil, fmt.Errorf("reading ImagePolicy: %w", err)
+	}
+	return p, nil
+}

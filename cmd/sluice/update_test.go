@@ -1,0 +1,157 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const (
+	fleetFile = `containers:
+  - image: ghcr.io/acme/app:1.0.0 # {"$imagepolicy": "apps:app"}
+  - image: "infra/proxy:1"   # {"$imagepolicy": "infra:proxy"}
+  - image: x:1 # {"$imagepolicy": "apps:failing"}
+  - image: x:1 # {'$imagepolicy': 'apps:app'}
+  - image: x:1 # {"$imagepolicy": "nowhere:app"}
+last: line`
+	wantFleet = `containers:
+  - image: ghcr.io/acme/app:2.0.0 # {"$imagepolicy": "apps:app"}
+  - image: "infra/proxy:2"   # {"$imagepolicy": "infra:proxy"}
+  - image: x:1 # {"$imagepolicy": "apps:failing"}
+  - image: x:1 # {'$imagepolicy': 'apps:app'}
+  - image: x:1 # {"$imagepolicy": "nowhere:app"}
+last: line`
+	chosenMap       = "apps:app: ghcr.io/acme/app:2.0.0\ninfra:proxy: infra/proxy:2\n"
+	chosenManifests = `apiVersion: v1
+kind: List
+items:
+- apiVersion: image.toolkit.fluxcd.io/v1
+  kind: ImagePolicy
+  metadata: {name: app, namespace: apps}
+  status:
+    latestRef: {name: ghcr.io/acme/app, tag: 2.0.0}
+    conditions: [{type: Ready, status: "True", reason: Succeeded, message: "", lastTransitionTime: null}]
+- apiVersion: image.toolkit.fluxcd.io/v1
+  kind: ImagePolicy
+  metadata: {name: failing, namespace: apps}
+  status:
+    latestRef: {name: x, tag: "9"}
+    conditions: [{type: Ready, status: "False", reason: Failure, message: "", lastTransitionTime: null}]
+---
+apiVersion: image.toolkit.fluxcd.io/v1
+kind: ImagePolicy
+metadata: {name: proxy, namespace: infra}
+status:
+  latestRef: {name: infra/proxy, tag: "2"}
+---
+kind: ConfigMap
+`
+)
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func TestUpdateWritesWhatPoliciesChose(t *testing.T) {
+	for name, policies := range map[string]string{"a map": chosenMap, "manifests": chosenManifests} {
+		t.Run(name, func(t *testing.T) {
+			dir := folder(t, map[string]string{"apps/a.yaml": fleetFile, "apps/b.txt": fleetFile})
+			file := filepath.Join(dir, "apps/a.yaml")
+			if err := os.Chmod(file, 0o640); err != nil {
+				t.Fatal(err)
+			}
+
+			r := must(t, policies, "update", "--dir", dir, "--policies", "-")
+
+			same(t, "file", read(t, file), wantFleet)
+			same(t, "another file", read(t, filepath.Join(dir, "apps/b.txt")), fleetFile)
+			info, err := os.Stat(file)
+			if err != nil || info.Mode().Perm() != 0o640 {
+				t.Errorf("mode is %v, error %v", info.Mode(), err)
+			}
+			if entries, _ := os.ReadDir(filepath.Join(dir, "apps")); len(entries) != 2 {
+				t.Errorf("something is left beside the files: %v", entries)
+			}
+			same(t, "standard output", r.out, ""+
+				"WHERE           MARKER        OLD                      NEW                      STATE     WHY\n"+
+				"apps/a.yaml:2   apps:app      ghcr.io/acme/app:1.0.0   ghcr.io/acme/app:2.0.0   updated   -\n"+
+				"apps/a.yaml:3   infra:proxy   infra/proxy:1            infra/proxy:2            updated   -\n")
+			for _, want := range []string{
+				"apps/a.yaml:5: skipped: the marker is not JSON", "apps/a.yaml:6: skipped: the file has no policies of this namespace",
+				"apps/a.yaml:4: skipped: ", "updated 2 of 5 markers in 1 files",
+			} {
+				if !strings.Contains(r.errs, want) {
+					t.Errorf("standard error lacks %q:\n%s", want, r.errs)
+				}
+			}
+			again := must(t, policies, "update", "--dir", dir, "--policies", "-", "--exit-code")
+			same(t, "standard output of a second run", again.out, "")
+		})
+	}
+}
+
+func TestUpdateOnlyShowsTheDiff(t *testing.T) {
+	dir := folder(t, map[string]string{"a.yaml": fleetFile})
+	r := must(t, chosenMap, "update", "--dir", dir, "--policies", "-", "--diff")
+	same(t, "file", read(t, filepath.Join(dir, "a.yaml")), fleetFile)
+	same(t, "diff", r.out, `--- a/a.yaml
++++ b/a.yaml
+@@ -1,6 +1,6 @@
+ containers:
+-  - image: ghcr.io/acme/app:1.0.0 # {"$imagepolicy": "apps:app"}
+-  - image: "infra/proxy:1"   # {"$imagepolicy": "infra:proxy"}
++  - image: ghcr.io/acme/app:2.0.0 # {"$imagepolicy": "apps:app"}
++  - image: "infra/proxy:2"   # {"$imagepolicy": "infra:proxy"}
+   - image: x:1 # {"$imagepolicy": "apps:failing"}
+   - image: x:1 # {'$imagepolicy': 'apps:app'}
+   - image: x:1 # {"$imagepolicy": "nowhere:app"}
+`)
+}
+
+func TestUpdateForCI(t *testing.T) {
+	dir := folder(t, map[string]string{"in/a.yaml": fleetFile, "out/a.yaml": fleetFile})
+	r := invoke(t, chosenMap, "update", "--dir", dir, "--path", "in", "--policies", "-", "--dry-run", "--exit-code", "-o", "json")
+	if !errors.Is(r.err, errOutdated) {
+		t.Errorf("got %v", r.err)
+	}
+	same(t, "file", read(t, filepath.Join(dir, "in/a.yaml")), fleetFile)
+	var got struct{ Markers []marker }
+	if err := json.Unmarshal([]byte(r.out), &got); err != nil || len(got.Markers) != 5 {
+		t.Fatalf("%v: %s", err, r.out)
+	}
+	if first := got.Markers[0]; first.File != "in/a.yaml" || first.Line != 2 || first.State != isOutdated || first.Wanted != "ghcr.io/acme/app:2.0.0" {
+		t.Errorf("got %+v", first)
+	}
+}
+
+func TestUpdateWritesTheRestAndFailsForAPartThatIsMissing(t *testing.T) {
+	dir := folder(t, map[string]string{"a.yaml": "a: 1 # {\"$imagepolicy\": \"apps:app:tag\"}\nd: x # {\"$imagepolicy\": \"infra:proxy:digest\"}\n"})
+	r := invoke(t, chosenMap, "update", "--dir", dir, "--policies", "-")
+	if r.err == nil || !strings.Contains(r.err.Error(), "a.yaml:2: infra:proxy:digest") {
+		t.Errorf("got %v", r.err)
+	}
+	same(t, "file", read(t, filepath.Join(dir, "a.yaml")), "a: 2.0.0 # {\"$imagepolicy\": \"apps:app:tag\"}\nd: x # {\"$imagepolicy\": \"infra:proxy:digest\"}\n")
+}
+
+func TestUpdateStaysInItsDirectory(t *testing.T) {
+	outside := folder(t, map[string]string{"a.yaml": fleetFile})
+	dir := folder(t, map[string]string{"b.yaml": "a: b\n"})
+	for name, target := range map[string]string{"link.yaml": filepath.Join(outside, "a.yaml"), "linked": outside} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(t, chosenMap, "update", "--dir", dir, "--policies", "-")
+	if r := invoke(t, chosenMap, "update", "--dir", dir, "--path", "../"+filepath.Base(outside), "--policies", "-"); r.err == nil {
+		t.Error("a path outside of the directory was accepted")
+	}
+	same(t, "file outside", read(t, filepath.Join(outside, "a.yaml")), fleetFile)
+}
