@@ -43,6 +43,22 @@ func TestMessage(t *testing.T) {
 		"each change once, in order": {
 			template: "{{ range .Changed.Changes }}{{ .Setter }} {{ .OldValue }};{{ end }}",
 			want:     "apps:app app:1;apps:side app:1;apps:app app:0;"},
+		"changes by file and object, as the documentation of Flux shows them": {
+			template: "{{ range $file, $objects := .Changed.FileChanges -}}\n- File: {{ $file }}\n{{- range $object, $changes := $objects }}\n" +
+				"  - {{ $object.Kind }}/{{ $object.Namespace }}/{{ $object.Name }}\n{{- range $_, $change := $changes }}\n" +
+				"    {{ $change.OldValue }} -> {{ $change.NewValue }}{{ end -}}\n{{ end -}}\n{{ end -}}\n",
+			want: "- File: a.yaml\n  - CronJob//nightly\n    app:1 -> app:2\n  - Deployment//web\n    app:1 -> app:2\n" +
+				"  - Deployment//worker\n    app:0 -> app:2- File: b.yaml\n  - Deployment//web\n    app:1 -> app:2"},
+		"kinds told apart, and setters where there are some": {
+			template: "{{ range $o, $_ := .Changed.Objects }}{{ if eq $o.Kind \"Deployment\" }}{{ $o.Kind | lower }}" +
+				"{{ else }}{{ $o.Kind }}{{ end }} {{ end }}{{ range .Changed.Changes }}{{ if .Setter }}{{ .NewValue }} ({{ .Setter }}) {{ end }}{{ end }}",
+			want: "CronJob deployment deployment app:2 (apps:app) app:2 (apps:side) app:2 (apps:app) "},
+		"a value by index, one that is missing, and a literal": {
+			template: `{{ index .Values "cluster" }} {{ .Values.none }} {{ "{{" }}`, want: "prod <no value> {{"},
+		"a change id, which Gerrit wants to stay the same": {
+			template: `{{ $id := printf "%s%s%s" (.Changed.FileChanges | toString) (.Changed.Objects | toString) (.Changed.Changes | toString) }}` +
+				`I{{ sha256sum $id | trunc 8 }}`,
+			want: "I3e7eb463"},
 		"a removed field":       {template: "{{ .Updated.Images }}", wantErr: ErrRemovedField},
 		"another removed field": {template: "{{ .Changed.ImageResult }}", wantErr: ErrRemovedField},
 	}

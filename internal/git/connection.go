@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
@@ -23,6 +24,7 @@ import (
 type connection struct {
 	transport transport.Transport
 	auth      Auth
+	fetched   *atomic.Int64 // counts the bytes of packs
 
 	mu        sync.Mutex
 	endpoint  transport.Endpoint
@@ -42,7 +44,12 @@ func (m *Mirrors) dial(remote Remote) (*connection, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: scheme %q is none of http, https, ssh", ErrUnsupportedURL, u.Scheme)
 	}
-	return dial(m, remote.Auth, u)
+	conn, err := dial(m, remote.Auth, u)
+	if err != nil {
+		return nil, err
+	}
+	conn.fetched = &m.fetched
+	return conn, nil
 }
 
 // schemes are the transports by the scheme of the URL.
@@ -232,6 +239,7 @@ type packStream struct {
 
 func (s *packStream) Read(p []byte) (int, error) {
 	n, err := s.content.Read(p)
+	s.conn.fetched.Add(int64(n))
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = s.conn.explain(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -24,6 +25,7 @@ type Mirrors struct {
 	open    map[string]*use
 	clients map[string]*http.Client
 	swept   time.Time
+	fetched atomic.Int64 // bytes of packs
 
 	// SSHKeyExchanges and SSHHostKeys are the algorithms to offer to SSH servers;
 	// none means those that are considered safe. Set them before the first Get.

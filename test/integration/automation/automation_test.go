@@ -57,7 +57,7 @@ func TestARefusedFieldStallsUntilItGoes(t *testing.T) {
 	f := newFixture(t)
 	f.choose(f.policy("app"), "2")
 	a := f.automation("auto", func(a *imagev1.ImageUpdateAutomation) {
-		a.Spec.GitSpec.Push = &imagev1.PushSpec{Refspec: "main:other"}
+		a.Spec.GitSpec.Push = &imagev1.PushSpec{Refspec: "feature:other"}
 	})
 	f.eventually(a, "the refspec is refused", func() bool {
 		stalled := apimeta.FindStatusCondition(a.Status.Conditions, meta.StalledCondition)

@@ -41,10 +41,11 @@ const patience = 60 * time.Second
 // GitRepository named app.
 type fixture struct {
 	*harness.Playground
-	t    *testing.T
-	ns   string
-	repo *gitserver.Repo
-	git  *sourcev1.GitRepository
+	t      *testing.T
+	ns     string
+	shared string // another namespace, empty
+	repo   *gitserver.Repo
+	git    *sourcev1.GitRepository
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -57,10 +58,7 @@ func newFixture(t *testing.T) *fixture {
 	}
 	f := &fixture{Playground: pg, t: t, repo: gitserver.New(t, gitserver.WithBasicAuth("user", "secret")).Repo("app")}
 	f.must(pg.Install(t.Context()))
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "automation-"}}
-	f.must(f.Client.Create(t.Context(), ns))
-	t.Cleanup(func() { _ = f.Client.Delete(context.Background(), ns) })
-	f.ns = ns.Name
+	f.ns, f.shared = f.namespace("automation-"), f.namespace("shared-")
 	f.repo.Commit("main", gitserver.Files{"a.yaml": f.marked("app", "1")})
 	f.must(f.Client.Create(t.Context(), &corev1.Secret{ObjectMeta: f.named("git"),
 		StringData: map[string]string{"username": "user", "password": "secret"}}))
@@ -72,6 +70,14 @@ func newFixture(t *testing.T) *fixture {
 	f.must(f.Client.Create(t.Context(), f.git))
 	f.start()
 	return f
+}
+
+func (f *fixture) namespace(prefix string) string {
+	f.t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: prefix}}
+	f.must(f.Client.Create(f.t.Context(), ns))
+	f.t.Cleanup(func() { _ = f.Client.Delete(context.Background(), ns) })
+	return ns.Name
 }
 
 func (f *fixture) must(err error) {
@@ -99,7 +105,7 @@ func (f *fixture) start() {
 	mgr, err := ctrl.NewManager(f.REST, ctrl.Options{
 		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: &skip},
-		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{f.ns: {}}},
+		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{f.ns: {}, f.shared: {}}},
 		Client:     client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
 	})
 	f.must(err)
@@ -201,6 +207,15 @@ func (f *fixture) upToDate(a *imagev1.ImageUpdateAutomation) {
 		ready := apimeta.FindStatusCondition(a.Status.Conditions, meta.ReadyCondition)
 		return ready != nil && ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == a.Generation &&
 			ready.Message == "repository up-to-date"
+	})
+}
+
+// stalled waits until the automation is Stalled for a reason, with a text.
+func (f *fixture) stalled(a *imagev1.ImageUpdateAutomation, reason, text string) {
+	f.t.Helper()
+	f.eventually(a, a.Name+" is stalled: "+text, func() bool {
+		stalled := apimeta.FindStatusCondition(a.Status.Conditions, meta.StalledCondition)
+		return stalled != nil && stalled.Status == metav1.ConditionTrue && stalled.Reason == reason && strings.Contains(stalled.Message, text)
 	})
 }
 
