@@ -35,6 +35,7 @@ type flags struct {
 	namespace                    string
 	watchNamespace               string
 	noCrossNamespace             bool
+	allowCrossNamespaceWrites    bool
 	defaultServiceAccount        string
 	storagePath                  string
 	storageAddr, storageAdvAddr  string
@@ -60,6 +61,7 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.namespace, "namespace", env("RUNTIME_NAMESPACE", "flux-system"), "namespace of the lease")
 	set.StringVar(&f.watchNamespace, "watch-namespace", "", "serve only this namespace; default: all")
 	set.BoolVar(&f.noCrossNamespace, "no-cross-namespace-refs", false, "refuse references to sources in other namespaces")
+	set.BoolVar(&f.allowCrossNamespaceWrites, "allow-cross-namespace-writes", false, "let every ImageUpdateAutomation write with the credentials of any GitRepository, as Flux does, without the annotation sluice.dev/write-from")
 	set.StringVar(&f.defaultServiceAccount, "default-service-account", "", "applies for Kustomizations that name none, and with the feature ObjectLevelWorkloadIdentity stands for objects in clouds; default: the controller itself")
 	set.StringVar(&f.storagePath, "storage-path", "/data", "folder of Git mirrors, artifacts and tags; a cache, rebuilt when lost")
 	set.StringVar(&f.storageAddr, "storage-addr", ":9090", "where artifacts are served")

@@ -54,6 +54,9 @@ func (w *wiring) all() error {
 	}
 	w.mirrors = git.NewMirrors(filepath.Join(w.flags.storagePath, "mirrors"), w.clock)
 	w.mirrors.SSHKeyExchanges, w.mirrors.SSHHostKeys = w.flags.sshKeyExchanges, w.flags.sshHostKeys
+	if err := metrics.Registry.Register(w.mirrors); err != nil {
+		return err
+	}
 	w.hints = bus.New()
 	for _, group := range []struct {
 		name  string
@@ -87,12 +90,13 @@ func (w *wiring) image() error {
 	repositories := &imagerepository.Reconciler{Secrets: secrets, Registry: registry, Scanner: scan.NewScanner(registry, tags), Clock: w.clock}
 	policies := &imagepolicy.Reconciler{
 		Client: client, Secrets: secrets, Registry: registry, Store: tags, Clock: w.clock,
-		PublicGood: signature.NewPublicGood(filepath.Join(w.flags.storagePath, "sigstore"), w.clock),
+		PublicGood:           signature.NewPublicGood(filepath.Join(w.flags.storagePath, "sigstore"), w.clock),
 		NoCrossNamespaceRefs: w.flags.noCrossNamespace,
 	}
 	automations := &imageupdateautomation.Reconciler{
 		Client: client, Writer: writeback.NewWriter(w.mirrors, w.clock), Hints: w.hints, Clock: w.clock,
-		NoCrossNamespaceRefs: w.flags.noCrossNamespace, Credentials: w.credentials(),
+		NoCrossNamespaceRefs: w.flags.noCrossNamespace, AllowCrossNamespaceWrites: w.flags.allowCrossNamespaceWrites,
+		Credentials: w.credentials(),
 	}
 	return errors.Join(
 		repositories.SetupWithManager(w.mgr, w.options),
