@@ -1,9 +1,12 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 )
@@ -26,27 +29,19 @@ var (
 func compileByHand(spec *imagev1.ImagePolicySpec, now time.Time) (byHand, error) {
 	h := byHand{tags: map[string]imagev1.Rejection{}, digests: map[string]imagev1.Rejection{}}
 	for i, r := range spec.Reject {
-		switch {
-		case (r.Tag == "") == (r.Digest == ""):
-			return h, fmt.Errorf("%w: spec.reject[%d] must set one of tag and digest", ErrInvalid, i)
-		case r.Digest != "" && !isDigest.MatchString(r.Digest):
-			return h, fmt.Errorf("%w: spec.reject[%d].digest %q must be sha256: and 64 hex digits", ErrInvalid, i, r.Digest)
+		if err := checkRejection(r); err != nil {
+			return h, fmt.Errorf("%w: spec.reject[%d]%w", ErrInvalid, i, err)
 		}
-		if r.Until != nil && !h.pending(r.Until.Time, now) {
-			continue
-		}
-		for key, in := range map[string]map[string]imagev1.Rejection{r.Tag: h.tags, r.Digest: h.digests} {
-			if _, ok := in[key]; !ok && key != "" {
-				in[key] = r
-			}
+		if h.inForce(r.Until, now) {
+			h.reject(r)
 		}
 	}
-	if spec.Pin != nil {
-		if spec.Pin.Tag == "" {
+	if pin := spec.Pin; pin != nil {
+		if pin.Tag == "" {
 			return h, fmt.Errorf("%w: spec.pin.tag must be set", ErrInvalid)
 		}
-		if spec.Pin.Until == nil || h.pending(spec.Pin.Until.Time, now) {
-			h.pin = spec.Pin
+		if h.inForce(pin.Until, now) {
+			h.pin = pin
 		}
 	}
 	if spec.MinAge != nil && spec.MinAge.Duration < 0 {
@@ -58,13 +53,39 @@ func compileByHand(spec *imagev1.ImagePolicySpec, now time.Time) (byHand, error)
 	return h, nil
 }
 
-// pending reports whether end is still to come, and keeps the first that is.
-func (h *byHand) pending(end, now time.Time) bool {
-	if !end.After(now) {
+// checkRejection returns an error that goes on where the name of the field ends.
+func checkRejection(r imagev1.Rejection) error {
+	if (r.Tag == "") == (r.Digest == "") {
+		return errors.New(" must set one of tag and digest")
+	}
+	if r.Digest != "" && !isDigest.MatchString(r.Digest) {
+		return fmt.Errorf(".digest %q must be sha256: and 64 hex digits", r.Digest)
+	}
+	return nil
+}
+
+// reject keeps the first rejection of each tag and digest, whose reason is told.
+func (h *byHand) reject(r imagev1.Rejection) {
+	in, key := h.tags, r.Tag
+	if r.Digest != "" {
+		in, key = h.digests, r.Digest
+	}
+	if _, ok := in[key]; !ok {
+		in[key] = r
+	}
+}
+
+// inForce reports whether end is still to come, and keeps the first that is. What
+// has none is in force for good.
+func (h *byHand) inForce(until *metav1.Time, now time.Time) bool {
+	if until == nil {
+		return true
+	}
+	if !until.After(now) {
 		return false
 	}
-	if h.until.IsZero() || end.Before(h.until) {
-		h.until = end
+	if h.until.IsZero() || until.Time.Before(h.until) {
+		h.until = until.Time
 	}
 	return true
 }

@@ -26,7 +26,7 @@ func parseVersion(text string) (version, bool) {
 	}
 	var v version
 	rest := strings.TrimPrefix(text, "v")
-	ok := true
+	var ok bool
 	if v.major, rest, ok = leadingNumber(rest); !ok {
 		return version{}, false
 	}
