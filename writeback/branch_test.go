@@ -92,6 +92,26 @@ func TestAPushBranchIsKeptOnItsBase(t *testing.T) {
 	}
 }
 
+func TestAProposalOfWhatIsNotWantedAnyMoreIsWithdrawn(t *testing.T) {
+	repo := gitserver.New(t).Repo("app")
+	base := repo.Commit("main", gitserver.Files{"a.yaml": marked})
+	w := newWriter(t)
+	req := request(repo, "2")
+	req.Push = "updates"
+	made := mustRun(t, w, &req)
+	choose(&req, "1") // 2 was rejected
+	if result := mustRun(t, w, &req); result.Withdrawn != made.Commit || repo.Head("updates") != base {
+		t.Errorf("withdrawn %s; the branch is at %s, want %s", result.Withdrawn, repo.Head("updates"), base)
+	}
+	if again := mustRun(t, w, &req); !again.Withdrawn.IsZero() {
+		t.Error("withdrawn again")
+	}
+	choose(&req, "3")
+	if mustRun(t, w, &req); repo.Head("updates^") != base || repo.Git("rev-list", "--count", base+"..updates") != "1" {
+		t.Error("the next proposal does not start at main")
+	}
+}
+
 func TestAPushBranchKeepsTheCommitsOfOthers(t *testing.T) {
 	repo := gitserver.New(t).Repo("app")
 	repo.Commit("main", gitserver.Files{"a.yaml": marked})

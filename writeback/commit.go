@@ -75,6 +75,17 @@ func (s *survey) push(ctx context.Context) ([]git.RefUpdate, error) {
 	return updates, nil
 }
 
+// pushBack sets the push branch to the checkout.
+func (s *survey) pushBack(ctx context.Context, visit *visit) error {
+	update := git.RefUpdate{Ref: refOf(s.req.Push), Old: s.old, New: s.source.Commit}
+	if err := s.mirror.Push(ctx, s.req.Options, update); err != nil {
+		return fmt.Errorf("setting branch %s to %s: %w", s.req.Push, s.source.Commit, err)
+	}
+	visit.moved([]git.RefUpdate{update})
+	s.result.Withdrawn = s.old
+	return nil
+}
+
 // also is what the refspec pushes besides. The mirror has no history to look a
 // destination up in, so that one which is neither new, nor among the commits
 // around the base, nor what was pushed last, might be replaced by its loss.

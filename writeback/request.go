@@ -94,7 +94,10 @@ type Result struct {
 	// branch is extended then and keeps what it has; else it would have been built
 	// anew on the checkout.
 	Foreign plumbing.Hash
-	Report  Report
+	// Withdrawn is what the push branch had when it proposed what is not wanted any
+	// more, and was set to the checkout; else zero.
+	Withdrawn plumbing.Hash
+	Report    Report
 	// Held is not nil when a policy was held back because its image lacks a part;
 	// the others were written.
 	Held *HeldError

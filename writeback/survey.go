@@ -20,6 +20,9 @@ import (
 //	another, only ours   the checkout          over what is there, unless that
 //	                                           is just what it would become
 //	another, not ours    its own tip           as it moved on
+//
+// Where nothing is to be written another branch is left alone, unless it proposes
+// what is not wanted any more: then it is set to the checkout.
 type survey struct {
 	*Writer
 	mirror *git.Mirror
@@ -30,6 +33,8 @@ type survey struct {
 	base    *git.CommitTree // what to edit and to commit on
 	old     plumbing.Hash   // the push branch, zero when it is to be made
 	planned Planned
+	// withdraws says that the push branch is to be set to the checkout.
+	withdraws bool
 
 	result Result
 }
@@ -48,11 +53,36 @@ func (s *survey) run(ctx context.Context, visit *visit) error {
 	if s.samePlace() {
 		return s.plan(ctx, s.req.Last.Source)
 	}
-	if err := s.plan(ctx, s.req.Last.Source); err != nil || len(s.planned.Contents) == 0 || s.old.IsZero() {
-		s.result.Base = s.source.Commit
-		return err // an update that is merged leaves its branch alone
+	s.result.Base = s.source.Commit
+	switch err := s.plan(ctx, s.req.Last.Source); {
+	case err != nil || s.old.IsZero():
+		return err
+	case len(s.planned.Contents) == 0:
+		return s.withdraw(ctx)
 	}
 	return s.rebase(ctx)
+}
+
+// withdraw finds out whether the push branch, if it is ours, has an image that no
+// policy stands for any more. One that was merged has the same as the checkout.
+func (s *survey) withdraw(ctx context.Context) error {
+	if s.old != s.req.Last.Push || s.req.Last.Base.IsZero() {
+		return nil
+	}
+	onto := s.base
+	if err := s.at(ctx, refOf(s.req.Push), s.old); err != nil {
+		return err
+	}
+	marked, err := s.index.Marked(s.base, s.req.Path)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUpdate, err)
+	}
+	proposed, err := newPlan(s.base, marked, s.req.Policies)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUpdate, err)
+	}
+	s.base, s.withdraws = onto, len(proposed.Contents) > 0
+	return nil
 }
 
 // look finds out where the refs are.
@@ -122,10 +152,10 @@ func (s *survey) rebase(ctx context.Context) error {
 	}
 	tip := s.base
 	if !s.ours(tip) {
-		s.result.Foreign = s.old
+		s.result.Foreign, s.result.Base = s.old, plumbing.ZeroHash
 		return s.plan(ctx, s.req.Last.Push)
 	}
-	s.base, s.result.Base = onto, s.source.Commit
+	s.base = onto
 	current := s.req.Last.Base == s.source.Commit || slices.Equal(tip.Parents(), []plumbing.Hash{s.source.Commit})
 	if !current {
 		return nil

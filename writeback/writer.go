@@ -92,7 +92,11 @@ func (w *Writer) Preview(ctx context.Context, req Request) (Result, error) {
 // attempt is one pass from the look at the remote to the push.
 func (w *Writer) attempt(ctx context.Context, mirror *git.Mirror, req Request, visit *visit) (Result, error) {
 	s := &survey{Writer: w, mirror: mirror, req: req}
-	if err := s.run(ctx, visit); err != nil || len(s.planned.Contents) == 0 {
+	err := s.run(ctx, visit)
+	if err == nil && s.withdraws {
+		err = s.pushBack(ctx, visit)
+	}
+	if err != nil || len(s.planned.Contents) == 0 {
 		return s.result, err
 	}
 	if err := s.commit(ctx); err != nil {

@@ -75,18 +75,29 @@ func pushEvent(seen run, commit writeback.Commit) reconciler.Event {
 	}
 }
 
-// extends tells once that a push branch is not built anew because others commit
-// to it.
-func (r *Reconciler) extends(a *imagev1.ImageUpdateAutomation, seen run, written writeback.Result) []reconciler.Event {
-	if written.Foreign.IsZero() || written.Commit.IsZero() || a.Status.LastPushBase == "" {
-		return nil
+// branchEvents tell once what became of a push branch that is not the checkout,
+// besides commits: that it is not built anew any more because others commit to it,
+// or that it was set back.
+func branchEvents(a *imagev1.ImageUpdateAutomation, seen run, written writeback.Result) []reconciler.Event {
+	event := func(reason, format string, args ...any) []reconciler.Event {
+		at := written.Source
+		if !written.Foreign.IsZero() {
+			at = written.Foreign
+		}
+		return []reconciler.Event{{
+			Type: corev1.EventTypeNormal, Reason: reason, Message: fmt.Sprintf(format, args...),
+			Metadata: map[string]string{revisionAnnotation: revision(seen.request.Push, at.String())},
+		}}
 	}
-	return []reconciler.Event{{
-		Type: corev1.EventTypeNormal, Reason: imagev1.PushBranchExtendedReason,
-		Message: fmt.Sprintf("branch '%s' has commits of others up to '%s': it is extended from now on, not built anew on '%s'",
-			seen.request.Push, short(written.Foreign.String()), written.Label),
-		Metadata: map[string]string{revisionAnnotation: revision(seen.request.Push, written.Foreign.String())},
-	}}
+	switch {
+	case !written.Withdrawn.IsZero():
+		return event(imagev1.ProposalWithdrawnReason, "branch '%s' had images that no policy stands for any more: it is '%s' again, and was '%s'",
+			seen.request.Push, short(written.Source.String()), short(written.Withdrawn.String()))
+	case !written.Foreign.IsZero() && !written.Commit.IsZero() && a.Status.LastPushBase != "":
+		return event(imagev1.PushBranchExtendedReason, "branch '%s' has commits of others up to '%s': it is extended from now on, not built anew on '%s'",
+			seen.request.Push, short(written.Foreign.String()), written.Label)
+	}
+	return nil
 }
 
 // restore brings back a push that the status does not have, because writing it

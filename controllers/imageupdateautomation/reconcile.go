@@ -40,7 +40,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, a *imagev1.ImageUpdateAutoma
 		return reconciler.Result{Events: events}, refuseSource(a, err)
 	}
 	r.batches.forget(a.UID)
-	events = append(events, r.extends(a, seen, written)...)
+	events = append(events, branchEvents(a, seen, written)...)
 	if !written.Commit.IsZero() {
 		events = append(events, r.pushed(a, seen, written)...)
 	}

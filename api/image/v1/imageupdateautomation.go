@@ -164,6 +164,9 @@ const (
 	// PushBranchExtendedReason means: the push branch has commits of others and is
 	// extended instead of built anew.
 	PushBranchExtendedReason = "PushBranchExtended"
+	// ProposalWithdrawnReason means: a push branch had images that no policy stands
+	// for any more, and was set to the checkout.
+	ProposalWithdrawnReason = "ProposalWithdrawn"
 )
 
 // WriteFromAnnotation on a GitRepository names the namespaces, separated by
