@@ -219,12 +219,12 @@ func TestATokenIsUsedForAsLongAsItLives(t *testing.T) {
 	open := newRegistry(t, "1")
 	var host string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.URL.Path == "/token":
+		switch r.URL.Path {
+		case "/token":
 			tokens.Add(1)
 			_, _ = io.WriteString(w, `{"access_token":"let-me-in","expires_in":300}`)
 			return
-		case r.URL.Path == "/v2/":
+		case "/v2/":
 			pings.Add(1)
 		}
 		if r.Header.Get("Authorization") == "Bearer let-me-in" {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/pem"
 	"errors"
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -201,7 +200,7 @@ func TestNoCredentialIsOnDisk(t *testing.T) {
 
 func TestWhatARegistrySendsIsCounted(t *testing.T) {
 	client := newClient(t)
-	host := serve(t, http.Handler(body(`{"tags":["1"]}`, nil)))
+	host := serve(t, body(`{"tags":["1"]}`, nil))
 	if _, err := client.Tags(context.Background(), target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image}), Access{}); err != nil {
 		t.Fatal(err)
 	}

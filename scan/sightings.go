@@ -36,17 +36,15 @@ func newAlbum() *album {
 	return &album{first: map[sighting]int64{}, earliest: map[string]int64{}}
 }
 
-// note records a sighting unless an earlier one is known, and reports whether it
-// did.
-func (a *album) note(what sighting, at int64) bool {
+// note records a sighting unless an earlier one is known.
+func (a *album) note(what sighting, at int64) {
 	if known, ok := a.first[what]; ok && known <= at {
-		return false
+		return
 	}
 	a.first[what] = at
 	if known, ok := a.earliest[what.tag]; !ok || at < known {
 		a.earliest[what.tag] = at
 	}
-	return true
 }
 
 // thin forgets the oldest half. What is looked at again counts as new.
