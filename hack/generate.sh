@@ -32,6 +32,7 @@ imported() {
 }
 imported github.com/fluxcd/source-controller/api/v1 source.toolkit.fluxcd.io_gitrepositories.yaml
 imported github.com/fluxcd/kustomize-controller/api/v1 kustomize.toolkit.fluxcd.io_kustomizations.yaml
+imported github.com/fluxcd/notification-controller/api/v1 notification.toolkit.fluxcd.io_receivers.yaml
 rm -r "$tmp/imported"
 
 # Only what differs is touched, so that a reader never sees a half-empty folder.

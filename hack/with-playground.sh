@@ -19,5 +19,5 @@ set -a
 # shellcheck disable=SC1091
 . "$dir/env"
 set +a
-export SLUICE_BIN="$PWD/bin/sluice"
+export SLUICE_BIN="${SLUICE_BIN:-$PWD/bin/sluice}"
 "$@"

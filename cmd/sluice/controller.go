@@ -19,7 +19,7 @@ import (
 )
 
 // groups are the sets of kinds that --controllers names.
-var groups = []string{"image", "source", "kustomize", "canary"}
+var groups = []string{"image", "source", "kustomize", "canary", "notification"}
 
 // flags are the settings of `sluice controller`.
 type flags struct {
@@ -46,6 +46,7 @@ type flags struct {
 	scanMaxTags                  int
 	identity                     identityFlags
 	sshKeyExchanges, sshHostKeys []string
+	receiverAddr                 string
 }
 
 func (f *flags) register(set *pflag.FlagSet) {
@@ -70,6 +71,7 @@ func (f *flags) register(set *pflag.FlagSet) {
 	f.identity.register(set)
 	set.StringSliceVar(&f.sshKeyExchanges, "ssh-kex-algos", nil, "key exchange algorithms to offer to SSH servers; default: those considered safe")
 	set.StringSliceVar(&f.sshHostKeys, "ssh-hostkey-algos", nil, "host key algorithms to accept of SSH servers; default: those that known_hosts has keys for")
+	set.StringVar(&f.receiverAddr, "receiverAddr", ":9292", "where webhooks are taken in")
 	set.StringVar(&f.metricsServer, "metrics-server", "http://prometheus:9090", "Prometheus that canary analysis asks")
 	set.StringVar(&f.meshProvider, "mesh-provider", "kubernetes", "router of canaries that name no provider")
 	set.StringSliceVar(&f.selectorLabels, "selector-labels", []string{"app", "name", "app.kubernetes.io/name"}, "labels by which a canary's target may select its pods")

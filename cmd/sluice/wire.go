@@ -21,11 +21,13 @@ import (
 	"github.com/sluice-cd/sluice/controllers/imagerepository"
 	"github.com/sluice-cd/sluice/controllers/imageupdateautomation"
 	"github.com/sluice-cd/sluice/controllers/kustomization"
+	"github.com/sluice-cd/sluice/controllers/receiver"
 	"github.com/sluice-cd/sluice/internal/bus"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/git/credential"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/signature"
+	"github.com/sluice-cd/sluice/notify"
 	"github.com/sluice-cd/sluice/scan"
 	"github.com/sluice-cd/sluice/source"
 	"github.com/sluice-cd/sluice/writeback"
@@ -62,7 +64,7 @@ func (w *wiring) all() error {
 		name  string
 		setup func() error
 	}{
-		{"image", w.image}, {"source", w.source}, {"kustomize", w.kustomize}, {"canary", w.canary},
+		{"image", w.image}, {"source", w.source}, {"kustomize", w.kustomize}, {"canary", w.canary}, {"notification", w.notification},
 	} {
 		if !w.flags.serves(group.name) {
 			continue
@@ -129,7 +131,7 @@ func (w *wiring) source() error {
 		address = listener.Addr().String()
 	}
 	w.store = source.NewStore(filepath.Join(w.flags.storagePath, "artifacts"), address, w.clock)
-	if err := w.mgr.Add(&artifactServer{listener: listener, handler: w.store}); err != nil {
+	if err := w.mgr.Add(&httpServer{listener: listener, handler: w.store}); err != nil {
 		return err
 	}
 	repositories := &gitrepository.Reconciler{Mirrors: w.mirrors, Store: w.store, Hints: w.hints, Credentials: w.credentials()}
@@ -155,21 +157,40 @@ func (w *wiring) canary() error {
 	return canaries.SetupWithManager(w.mgr, w.options)
 }
 
-// artifactServer serves artifacts to other controllers and clients.
-type artifactServer struct {
+func (w *wiring) notification() error {
+	hooks, err := notify.New(notify.Options{
+		Receivers: w.mgr.GetClient(), Reader: w.mgr.GetAPIReader(), Writer: w.mgr.GetClient(),
+		Clock: w.clock, Logger: w.mgr.GetLogger().WithName("webhooks"), NoCrossNamespaceRefs: w.flags.noCrossNamespace,
+	}, metrics.Registry)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", w.flags.receiverAddr)
+	if err != nil {
+		return fmt.Errorf("--receiverAddr: %w", err)
+	}
+	receivers := &receiver.Reconciler{Secrets: w.mgr.GetAPIReader()}
+	return errors.Join(w.mgr.Add(&httpServer{listener: listener, handler: hooks}), receivers.SetupWithManager(w.mgr, w.options))
+}
+
+// httpServer serves artifacts to other controllers and clients, or takes webhooks in.
+type httpServer struct {
 	listener net.Listener
 	handler  http.Handler
 }
 
-// headerTimeout bounds how long a client may take to say what it wants.
-const headerTimeout = 10 * time.Second
+// Bounds of how long a client may take to say what it wants.
+const (
+	headerTimeout = 10 * time.Second
+	readTimeout   = 30 * time.Second
+)
 
 // NeedLeaderElection says that every replica serves what it has.
-func (*artifactServer) NeedLeaderElection() bool { return false }
+func (*httpServer) NeedLeaderElection() bool { return false }
 
 // Start serves until ctx ends.
-func (s *artifactServer) Start(ctx context.Context) error {
-	server := &http.Server{Handler: s.handler, ReadHeaderTimeout: headerTimeout}
+func (s *httpServer) Start(ctx context.Context) error {
+	server := &http.Server{Handler: s.handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	if err := server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {

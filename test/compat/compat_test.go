@@ -64,6 +64,7 @@ var kinds = map[string]struct {
 		extensions: [][]string{
 			{"spec", "git", "commit", "batch"},
 			{"spec", "git", "commit", "per"},
+			{"status", "lastPushBase"},
 			{"status", "markers"},
 			{"status", "held"},
 			{"status", "lastHandledResume"},

@@ -44,6 +44,11 @@ var crds = map[string]facts{
 		Columns: []string{"Age", "Ready", "Status"},
 		Status:  `{"observedGeneration":-1}`,
 	},
+	"receivers.notification.toolkit.fluxcd.io": {
+		Categories: []string{"all", "fluxcd", "fluxcd-notifications"},
+		Columns:    []string{"Age", "Ready", "Status"},
+		Status:     `{"observedGeneration":-1}`,
+	},
 	// Flagger's CRDs have neither short names nor a status default. Ready and
 	// Message, at the end and only with -o wide, are ours.
 	"canaries.flagger.app": {

@@ -16,6 +16,9 @@ import (
 
 // Controller is a running `sluice controller` process.
 type Controller struct {
+	// Webhooks is the address that takes webhooks in.
+	Webhooks string
+
 	bin, log string
 	args     []string
 	health   string
@@ -39,12 +42,17 @@ func (p *Playground) StartController(ctx context.Context, dir string, args ...st
 	if err != nil {
 		return nil, err
 	}
+	webhooks, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
 	c := &Controller{
+		Webhooks: "http://" + webhooks,
 		bin: bin, log: filepath.Join(dir, "sluice.log"), health: health,
 		env: append(os.Environ(), "KUBECONFIG="+p.Kubeconfig),
 		args: append([]string{"controller",
 			"--storage-path", filepath.Join(dir, "data"), "--storage-addr", "127.0.0.1:0",
-			"--metrics-addr", "127.0.0.1:0", "--health-addr", health, "--metrics-server", p.Prometheus}, args...),
+			"--metrics-addr", "127.0.0.1:0", "--health-addr", health, "--receiverAddr", webhooks, "--metrics-server", p.Prometheus}, args...),
 	}
 	return c, c.Start(ctx)
 }

@@ -1,0 +1,120 @@
+// Package receiver reconciles notification.toolkit.fluxcd.io Receivers: it gives
+// each the path at which its webhooks arrive, and refuses what could never work.
+//
+//	spec, Secret --> notify.Check, token --> status.webhookPath, Ready
+//
+// The path is the hash of the token, the name and the namespace, as in Flux, so
+// that a sender that was set up for Flux reaches the same Receiver here. Requests
+// are answered by package notify, which finds Receivers by their path and checks
+// the token again each time.
+package receiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/notify"
+)
+
+// Reconciler reconciles Receivers.
+type Reconciler struct {
+	// Secrets reads Secrets; it should not cache them.
+	Secrets client.Reader
+}
+
+// SetupWithManager registers the controller, and the index that package notify
+// finds Receivers by.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
+	ctx := context.TODO() //nolint:forbidigo // SetupWithManager has no context, and nothing here waits
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &notificationv1.Receiver{}, notify.WebhookPathIndex, notify.IndexWebhookPath); err != nil {
+		return err
+	}
+	return reconciler.Setup(mgr, kind, r, opts)
+}
+
+var kind = reconciler.Kind[*notificationv1.Receiver]{
+	Name:      "receiver",
+	New:       func() *notificationv1.Receiver { return &notificationv1.Receiver{} },
+	Suspended: func(obj *notificationv1.Receiver) bool { return obj.Spec.Suspend },
+	Observed: func(obj *notificationv1.Receiver) reconciler.Observed {
+		return reconciler.Observed{
+			Generation: &obj.Status.ObservedGeneration, HandledAt: &obj.Status.LastHandledReconcileAt,
+		}
+	},
+}
+
+// retryToken is how soon a Secret that is not there is looked for again; it is not
+// watched.
+const retryToken = 10 * time.Second
+
+// Reasons that are ours alone.
+const (
+	// invalidSpecReason means: the spec can never work. Terminal.
+	invalidSpecReason = "InvalidReceiver"
+)
+
+var (
+	errInvalid = errors.New("invalid receiver")
+	errToken   = errors.New("no token")
+)
+
+// Reconcile implements [reconciler.Controller].
+func (r *Reconciler) Reconcile(ctx context.Context, obj *notificationv1.Receiver) (reconciler.Result, error) {
+	if err := notify.Check(obj); err != nil {
+		obj.Status.WebhookPath = ""
+		return reconciler.Result{}, reconcile.TerminalError(fmt.Errorf("%w: %w", errInvalid, err))
+	}
+	token, err := r.token(ctx, obj)
+	if err != nil {
+		obj.Status.WebhookPath = ""
+		return reconciler.Result{}, err
+	}
+	obj.Status.WebhookPath = obj.GetWebhookPath(token)
+	message := "Receiver initialized for path: " + obj.Status.WebhookPath
+	if idle := notify.Ineffective(obj); idle != "" {
+		message += "; " + idle
+	}
+	return reconciler.Result{Reason: meta.SucceededReason, Message: message, After: obj.GetInterval()}, nil
+}
+
+// token reads what the sender knows too. A receiver that trusts tokens of others
+// has none, and its path is public.
+func (r *Reconciler) token(ctx context.Context, obj *notificationv1.Receiver) (string, error) {
+	if obj.Spec.SecretRef == nil {
+		return "", nil
+	}
+	key := client.ObjectKey{Namespace: obj.Namespace, Name: obj.Spec.SecretRef.Name}
+	var secret corev1.Secret
+	err := r.Secrets.Get(ctx, key, &secret)
+	switch {
+	case apierrors.IsNotFound(err):
+		return "", reconciler.Waiting(fmt.Errorf("%w: unable to read token from secret '%s' error: %w", errToken, key, err), retryToken)
+	case err != nil:
+		return "", fmt.Errorf("%w: unable to read token from secret '%s' error: %w", errToken, key, err)
+	case len(secret.Data["token"]) == 0:
+		return "", reconciler.Waiting(fmt.Errorf("%w: invalid '%s' secret data: required field 'token'", errToken, key), retryToken)
+	}
+	return string(secret.Data["token"]), nil
+}
+
+// Reason implements [reconciler.Controller].
+func (r *Reconciler) Reason(err error) string {
+	switch {
+	case errors.Is(err, errInvalid):
+		return invalidSpecReason
+	case errors.Is(err, errToken):
+		return notificationv1.TokenNotFoundReason
+	}
+	return meta.FailedReason
+}

@@ -1,0 +1,438 @@
+package notify
+
+import (
+	"crypto/hmac"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
+	"hash"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+)
+
+const secretToken = "a long token"
+
+// post is one webhook request.
+type post struct {
+	header map[string]string
+	body   string
+}
+
+func (p post) with(key, value string) post {
+	header := maps.Clone(p.header)
+	if header == nil {
+		header = map[string]string{}
+	}
+	header[key] = value
+	return post{header, p.body}
+}
+
+func sign(function func() hash.Hash, body string) string {
+	mac := hmac.New(function, []byte(secretToken))
+	mac.Write([]byte(body))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// conformance is a genuine request of every type, and what must not pass for one.
+var conformance = map[string]struct {
+	genuine post
+	forged  map[string]post
+}{
+	notificationv1.GenericReceiver: {genuine: post{body: "anything"}},
+	notificationv1.GenericHMACReceiver: {
+		genuine: post{body: "x"}.with("X-Signature", "sha512="+sign(sha512.New, "x")),
+		forged: map[string]post{
+			"no signature":                 {body: "x"},
+			"the signature of another":     post{body: "y"}.with("X-Signature", "sha256="+sign(sha256.New, "x")),
+			"an unknown hash":              post{body: "x"}.with("X-Signature", "md5=00"),
+			"a signature that is not hex":  post{body: "x"}.with("X-Signature", "sha256=zz"),
+			"a signature without its name": post{body: "x"}.with("X-Signature", sign(sha256.New, "x")),
+		},
+	},
+	notificationv1.GitHubReceiver: {
+		genuine: post{body: "{}"}.with("X-Hub-Signature-256", "sha256="+sign(sha256.New, "{}")).with("X-GitHub-Event", "push"),
+		forged: map[string]post{
+			"a wrong signature beside a right old one": post{body: "{}"}.with("X-Hub-Signature-256", "sha256="+sign(sha256.New, "")).
+				with("X-Hub-Signature", "sha1="+sign(sha1.New, "{}")).with("X-GitHub-Event", "push"),
+			"another event": post{body: "{}"}.with("X-Hub-Signature-256", "sha256="+sign(sha256.New, "{}")).with("X-GitHub-Event", "star"),
+		},
+	},
+	notificationv1.GitLabReceiver: {
+		genuine: post{}.with("X-Gitlab-Token", secretToken).with("X-Gitlab-Event", "Push"),
+		forged: map[string]post{
+			"a wrong token": post{}.with("X-Gitlab-Token", secretToken+"!").with("X-Gitlab-Event", "push"),
+			"no token":      post{}.with("X-Gitlab-Event", "push"),
+		},
+	},
+	notificationv1.BitbucketReceiver: {
+		genuine: post{body: "b"}.with("X-Hub-Signature", "sha256="+sign(sha256.New, "b")).with("X-Event-Key", "push"),
+		forged:  map[string]post{"no signature": post{body: "b"}.with("X-Event-Key", "push")},
+	},
+	notificationv1.HarborReceiver: {
+		genuine: post{body: `{"type":"PUSH_ARTIFACT"}`}.with("Authorization", secretToken),
+		forged:  map[string]post{"a wrong token": post{}.with("Authorization", "Bearer "+secretToken)},
+	},
+	notificationv1.DockerHubReceiver: {
+		genuine: post{body: `{"push_data":{"tag":"1.0"},"repository":{"repo_name":"team/app"}}`},
+		forged:  map[string]post{"another body": {body: "push"}},
+	},
+	notificationv1.QuayReceiver: {
+		genuine: post{body: `{"docker_url":"quay.io/team/app","updated_tags":["1.0"]}`},
+		forged:  map[string]post{"another body": {body: "["}},
+	},
+	notificationv1.NexusReceiver: {
+		genuine: post{body: `{"repositoryName":"docker"}`}.with("X-Nexus-Webhook-Signature", sign(sha1.New, `{"repositoryName":"docker"}`)),
+		forged: map[string]post{
+			"no signature":       {body: `{"repositoryName":"docker"}`},
+			"another body":       post{body: "{"}.with("X-Nexus-Webhook-Signature", sign(sha1.New, "{")),
+			"a better signature": post{body: "{}"}.with("X-Nexus-Webhook-Signature", sign(sha256.New, "{}")),
+		},
+	},
+	notificationv1.ACRReceiver: {
+		genuine: post{body: `{"action":"push","target":{"repository":"app","tag":"1.0"},"request":{"host":"team.azurecr.io"}}`},
+		forged:  map[string]post{"another body": {body: ""}},
+	},
+	notificationv1.CDEventsReceiver: {
+		genuine: post{body: `{"context":{"id":"1","source":"ci","type":"push"}}`}.with("Ce-Type", "push"),
+		forged: map[string]post{
+			"no type":           {body: `{"context":{"id":"1","source":"ci","type":"push"}}`},
+			"two different":     post{body: `{"context":{"id":"1","source":"ci","type":"other"}}`}.with("Ce-Type", "push"),
+			"an unwanted event": post{body: `{"context":{"id":"1","source":"ci","type":"build"}}`}.with("Ce-Type", "build"),
+		},
+	},
+}
+
+// tokenTypes prove themselves by tokens of an issuer; see oidc_test.go.
+var tokenTypes = []string{notificationv1.GCRReceiver, notificationv1.GenericOIDCReceiver}
+
+func TestEveryTypeTakesGenuineRequestsOnly(t *testing.T) {
+	for kind := range senders {
+		if slices.Contains(tokenTypes, kind) {
+			continue
+		}
+		tc, ok := conformance[kind]
+		if !ok {
+			t.Errorf("no case for type %s", kind)
+		}
+		t.Run(kind, func(t *testing.T) {
+			w := newWorld(t, func(r *notificationv1.Receiver) {
+				r.Spec.Type = kind
+				if senders[kind].events {
+					r.Spec.Events = []string{"push"}
+				}
+			})
+			for name, forged := range tc.forged {
+				if code := w.post(forged); code != http.StatusBadRequest {
+					t.Errorf("%s: answered %d", name, code)
+				}
+			}
+			if w.requested() != "" {
+				t.Error("a forged request has an effect")
+			}
+			if code := w.post(tc.genuine); code != http.StatusOK {
+				t.Errorf("a genuine request: answered %d", code)
+			}
+			if got := w.requested(); got != "GitRepository/repo" {
+				t.Errorf("requested %q", got)
+			}
+		})
+	}
+}
+
+func TestWhatIsNotForAReceiver(t *testing.T) {
+	for name, tc := range map[string]struct {
+		edit func(*notificationv1.Receiver)
+		send func(w *world) int
+		want int
+	}{
+		"a path that nobody has": {
+			send: func(w *world) int { w.path += "0"; return w.post(post{}) }, want: http.StatusNotFound,
+		},
+		"another method": {
+			send: func(w *world) int { return w.do(http.MethodGet, post{}) }, want: http.StatusMethodNotAllowed,
+		},
+		"a suspended receiver": {
+			edit: func(r *notificationv1.Receiver) { r.Spec.Suspend = true },
+			send: func(w *world) int { return w.post(post{}) }, want: http.StatusServiceUnavailable,
+		},
+		"a receiver that is not ready": {
+			edit: func(r *notificationv1.Receiver) { r.Status.Conditions = nil },
+			send: func(w *world) int { return w.post(post{}) }, want: http.StatusServiceUnavailable,
+		},
+		"a body without end": {
+			send: func(w *world) int { return w.post(post{body: strings.Repeat("x", maxBody+1)}) }, want: http.StatusRequestEntityTooLarge,
+		},
+		"a target that is not there": {
+			edit: func(r *notificationv1.Receiver) { r.Spec.Resources[0].Name = "none" },
+			send: func(w *world) int { return w.post(post{}) }, want: http.StatusInternalServerError,
+		},
+		"more than anyone pushes": {
+			send: func(w *world) int {
+				for range burst {
+					w.post(post{})
+				}
+				return w.post(post{})
+			}, want: http.StatusTooManyRequests,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, tc.edit)
+			if got := tc.send(w); got != tc.want {
+				t.Errorf("answered %d, want %d", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestTargets(t *testing.T) {
+	all := func(r *notificationv1.Receiver, kind string) {
+		r.Spec.Resources = []notificationv1.ReceiverResource{{CrossNamespaceObjectReference: notificationv1.CrossNamespaceObjectReference{
+			Kind: kind, Name: "*", MatchLabels: map[string]string{"team": "a"},
+		}}}
+	}
+	hub := `{"repository":{"repo_name":"team/app"}}`
+	for name, tc := range map[string]struct {
+		edit func(*notificationv1.Receiver)
+		send post
+		want string
+	}{
+		"labels select": {
+			edit: func(r *notificationv1.Receiver) { all(r, "ImageRepository") },
+			want: "ImageRepository/app ImageRepository/other",
+		},
+		"of all images only the one that was pushed": {
+			edit: func(r *notificationv1.Receiver) { all(r, "ImageRepository"); r.Spec.Type = "dockerhub" },
+			send: post{body: hub}, want: "ImageRepository/app",
+		},
+		"an image that goes by another name here means all": {
+			edit: func(r *notificationv1.Receiver) { all(r, "ImageRepository"); r.Spec.Type = "dockerhub" },
+			send: post{body: `{"repository":{"repo_name":"mirror/app"}}`}, want: "ImageRepository/app ImageRepository/other",
+		},
+		"a filter for all resources": {
+			edit: func(r *notificationv1.Receiver) {
+				all(r, "ImageRepository")
+				r.Spec.ResourceFilter = `res.metadata.name == req.name`
+			},
+			send: post{body: `{"name":"other"}`}.with("Content-Type", "application/json; charset=utf-8"), want: "ImageRepository/other",
+		},
+		"and one for one of them": {
+			edit: func(r *notificationv1.Receiver) {
+				all(r, "ImageRepository")
+				r.Spec.Resources[0].Filter = `res.metadata.name.startsWith("o")`
+			},
+			want: "ImageRepository/other",
+		},
+		"a named object of another group": {
+			edit: func(r *notificationv1.Receiver) {
+				r.Spec.Resources[0].Kind, r.Spec.Resources[0].APIVersion, r.Spec.Resources[0].Name = "ConfigMap", "v1", "plain"
+			},
+			want: "ConfigMap/plain",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, tc.edit)
+			if code := w.post(tc.send); code != http.StatusOK {
+				t.Errorf("answered %d", code)
+			}
+			if got := w.requested(); got != tc.want {
+				t.Errorf("requested %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestTenantsCannotReachOthersWhenTheFlagSaysSo(t *testing.T) {
+	foreign := func(r *notificationv1.Receiver) { r.Spec.Resources[0].Namespace = "theirs" }
+	w := newWorld(t, foreign)
+	w.hooks.NoCrossNamespaceRefs = true
+	if code := w.post(post{}); code != http.StatusInternalServerError || w.requested() != "" {
+		t.Errorf("answered %d, requested %q", code, w.requested())
+	}
+	w = newWorld(t, foreign)
+	if code := w.post(post{}); code != http.StatusOK || w.requested() != "GitRepository/repo" {
+		t.Errorf("without the flag: answered %d, requested %q", code, w.requested())
+	}
+}
+
+func TestReceiversThatCannotWorkAreRefused(t *testing.T) {
+	for want, edit := range map[string]func(*notificationv1.Receiver){
+		`spec.type: "pigeon"`:        func(r *notificationv1.Receiver) { r.Spec.Type = "pigeon" },
+		"spec.secretRef":             func(r *notificationv1.Receiver) { r.Spec.SecretRef = nil },
+		"spec.resourceFilter":        func(r *notificationv1.Receiver) { r.Spec.ResourceFilter = "1 +" },
+		"spec.resources[0].filter":   func(r *notificationv1.Receiver) { r.Spec.Resources[0].Filter = `"text"` },
+		"apiVersion must be":         func(r *notificationv1.Receiver) { r.Spec.Resources[0].Kind = "Pod" },
+		"matchLabels must be":        func(r *notificationv1.Receiver) { r.Spec.Resources[0].Name = "*" },
+		"spec.oidcProviders: a":      func(r *notificationv1.Receiver) { r.Spec.OIDCProviders = make([]notificationv1.OIDCProvider, 1) },
+		"spec.oidcProviders: at":     func(r *notificationv1.Receiver) { r.Spec.Type, r.Spec.SecretRef = "generic-oidc", nil },
+		"type generic-oidc has none": func(r *notificationv1.Receiver) { r.Spec.Type = "generic-oidc" },
+	} {
+		r := newReceiver(edit)
+		if err := Check(r); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	if err := Check(newReceiver(nil)); err != nil {
+		t.Error(err)
+	}
+}
+
+func FuzzSendersSurviveAnyRequest(f *testing.F) {
+	f.Add("harbor", "Authorization", secretToken, `{"event_data":{"resources":[{"resource_url":"a/b:c@d"}]}}`)
+	f.Add("acr", "", "", `{"target":{"repository":"a"},"request":{"host":"b"}}`)
+	f.Add("gcr", "Authorization", "Bearer a.b.c", `{}`)
+	f.Fuzz(func(t *testing.T, kind, key, value, body string) {
+		from, ok := senders[kind]
+		if !ok || kind == notificationv1.GCRReceiver || kind == notificationv1.GenericOIDCReceiver {
+			return
+		}
+		header := http.Header{}
+		header.Set(key, value)
+		m := message{header: header, body: []byte(body), receiver: newReceiver(nil), secret: map[string][]byte{tokenKey: []byte(secretToken)}}
+		sent, err := from.verify(t.Context(), nil, m)
+		if err != nil && strings.Contains(err.Error(), secretToken) {
+			t.Errorf("the error tells the token: %v", err)
+		}
+		for _, image := range sent.images {
+			canonical(image)
+		}
+	})
+}
+
+// world is a receiver, what it may notify, and the handler.
+type world struct {
+	t     *testing.T
+	hooks *Hooks
+	path  string
+	api   client.Client
+	said  string // the last answer
+}
+
+func newReceiver(edit func(*notificationv1.Receiver)) *notificationv1.Receiver {
+	r := &notificationv1.Receiver{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ours", Name: "hook"},
+		Spec: notificationv1.ReceiverSpec{
+			Type: notificationv1.GenericReceiver, SecretRef: &meta.LocalObjectReference{Name: "token"},
+			Resources: []notificationv1.ReceiverResource{{CrossNamespaceObjectReference: notificationv1.CrossNamespaceObjectReference{Kind: "GitRepository", Name: "repo"}}},
+		},
+	}
+	r.Status.WebhookPath = r.GetWebhookPath(secretToken)
+	r.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue}}
+	if edit != nil {
+		edit(r)
+	}
+	return r
+}
+
+func newWorld(t *testing.T, edit func(*notificationv1.Receiver)) *world {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, notificationv1.AddToScheme, sourcev1.AddToScheme, imagev1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	receiver := newReceiver(edit)
+	named := func(namespace, name string) metav1.ObjectMeta {
+		return metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"team": "a"}}
+	}
+	objects := []client.Object{
+		receiver,
+		&corev1.Secret{ObjectMeta: named("ours", "token"), Data: map[string][]byte{tokenKey: []byte(secretToken), "email": []byte("push@example.com"), "audience": []byte("sluice")}},
+		&corev1.ConfigMap{ObjectMeta: named("ours", "plain")},
+		&sourcev1.GitRepository{ObjectMeta: named("ours", "repo")},
+		&sourcev1.GitRepository{ObjectMeta: named("theirs", "repo")},
+		&imagev1.ImageRepository{ObjectMeta: named("ours", "app"), Spec: imagev1.ImageRepositorySpec{Image: "team/app"}},
+		&imagev1.ImageRepository{ObjectMeta: named("ours", "other"), Spec: imagev1.ImageRepositorySpec{Image: "team/other"}},
+		&imagev1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "ours", Name: "unlabelled"}},
+	}
+	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
+		WithIndex(&notificationv1.Receiver{}, WebhookPathIndex, IndexWebhookPath).Build()
+	hooks, err := New(Options{Receivers: api, Reader: api, Writer: api, Clock: clocktesting.NewFakePassiveClock(time.Now()), Logger: logr.Discard()}, prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &world{t: t, hooks: hooks, path: receiver.Status.WebhookPath, api: api}
+}
+
+func (w *world) post(p post) int { return w.do(http.MethodPost, p) }
+
+func (w *world) do(method string, p post) int {
+	req := httptest.NewRequest(method, w.path, strings.NewReader(p.body))
+	for key, value := range p.header {
+		req.Header.Set(key, value)
+	}
+	answer := httptest.NewRecorder()
+	w.hooks.ServeHTTP(answer, req)
+	w.said = answer.Body.String()
+	if strings.Contains(answer.Body.String(), secretToken) {
+		w.t.Errorf("the answer tells the token: %s", answer.Body)
+	}
+	return answer.Code
+}
+
+// requested lists the objects that were asked to reconcile.
+func (w *world) requested() string {
+	w.t.Helper()
+	var found []string
+	for kind, list := range map[string]client.ObjectList{
+		"GitRepository": &sourcev1.GitRepositoryList{}, "ImageRepository": &imagev1.ImageRepositoryList{}, "ConfigMap": &corev1.ConfigMapList{},
+	} {
+		if err := w.api.List(w.t.Context(), list); err != nil {
+			w.t.Fatal(err)
+		}
+		for _, obj := range objectsOf(list) {
+			if _, ok := meta.ReconcileAnnotationValue(obj.GetAnnotations()); ok {
+				found = append(found, kind+"/"+obj.GetName())
+			}
+		}
+	}
+	slices.Sort(found)
+	return strings.Join(found, " ")
+}
+
+func objectsOf(list client.ObjectList) []client.Object {
+	var objects []client.Object
+	switch list := list.(type) {
+	case *sourcev1.GitRepositoryList:
+		for i := range list.Items {
+			objects = append(objects, &list.Items[i])
+		}
+	case *imagev1.ImageRepositoryList:
+		for i := range list.Items {
+			objects = append(objects, &list.Items[i])
+		}
+	case *corev1.ConfigMapList:
+		for i := range list.Items {
+			objects = append(objects, &list.Items[i])
+		}
+	}
+	return objects
+}
+
+func TestTheWebhookPathIsThatOfFlux(t *testing.T) {
+	sum := sha256.Sum256([]byte(secretToken + "hook" + "ours"))
+	if diff := cmp.Diff("/hook/"+hex.EncodeToString(sum[:]), newReceiver(nil).Status.WebhookPath); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -1,0 +1,129 @@
+package notify
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+	"github.com/go-jose/go-jose/v4"
+)
+
+// issuer is an OpenID provider on loopback, with one key.
+type issuer struct {
+	*httptest.Server
+	signer jose.Signer
+}
+
+func newIssuer(t *testing.T) *issuer {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: key, KeyID: "1"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := &issuer{signer: signer}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"issuer": i.URL, "jwks_uri": i.URL + "/keys", "authorization_endpoint": i.URL, "token_endpoint": i.URL,
+			"id_token_signing_alg_values_supported": []string{"RS256"},
+		})
+	})
+	mux.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "1", Algorithm: "RS256"}}})
+	})
+	i.Server = httptest.NewServer(mux)
+	t.Cleanup(i.Close)
+	return i
+}
+
+// token is a bearer token with the claims, valid but for what they change.
+func (i *issuer) token(t *testing.T, claims map[string]any) string {
+	t.Helper()
+	all := map[string]any{"iss": i.URL, "aud": "sluice", "exp": time.Now().Add(time.Minute).Unix(), "sub": "ci"}
+	for k, v := range claims {
+		all[k] = v
+	}
+	payload, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := i.signer.Sign(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := signed.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "Bearer " + raw
+}
+
+func TestTokensOfIssuersAreVerified(t *testing.T) {
+	trusted, stranger := newIssuer(t), newIssuer(t)
+	w := newWorld(t, func(r *notificationv1.Receiver) {
+		r.Spec.Type, r.Spec.SecretRef = notificationv1.GenericOIDCReceiver, nil
+		r.Spec.OIDCProviders = []notificationv1.OIDCProvider{{
+			IssuerURL: trusted.URL, Audience: "sluice",
+			Variables:   []notificationv1.OIDCVariable{{Name: "owner", Expression: `claims.repository.split("/")[0]`}, {Name: "mine", Expression: `vars.owner == "team"`}},
+			Validations: []notificationv1.OIDCValidation{{Expression: `vars.mine`, Message: "only the team may"}},
+		}}
+		r.Spec.ResourceFilter = `claims.repository == "team/app"`
+	})
+	ours := map[string]any{"repository": "team/app"}
+	for name, tc := range map[string]struct {
+		token string
+		want  int
+	}{
+		"no token":           {"", http.StatusBadRequest},
+		"no JWT":             {"Bearer x.y", http.StatusBadRequest},
+		"an unsigned token":  {"Bearer e30." + base64.RawURLEncoding.EncodeToString([]byte(`{"iss":"`+trusted.URL+`"}`)) + ".", http.StatusBadRequest},
+		"another issuer":     {stranger.token(t, ours), http.StatusBadRequest},
+		"a borrowed name":    {stranger.token(t, map[string]any{"iss": trusted.URL, "repository": "team/app"}), http.StatusBadRequest},
+		"another audience":   {trusted.token(t, map[string]any{"aud": "else", "repository": "team/app"}), http.StatusBadRequest},
+		"an expired token":   {trusted.token(t, map[string]any{"exp": 1, "repository": "team/app"}), http.StatusBadRequest},
+		"an unwanted claim":  {trusted.token(t, map[string]any{"repository": "else/app"}), http.StatusBadRequest},
+		"a claim is missing": {trusted.token(t, nil), http.StatusBadRequest},
+	} {
+		if got := w.post(post{}.with("Authorization", tc.token)); got != tc.want {
+			t.Errorf("%s: answered %d", name, got)
+		}
+	}
+	if w.requested() != "" {
+		t.Error("a forged token has an effect")
+	}
+	if code := w.post(post{}.with("Authorization", trusted.token(t, ours))); code != http.StatusOK || w.requested() != "GitRepository/repo" {
+		t.Errorf("answered %d (%s), requested %q", code, w.said, w.requested())
+	}
+}
+
+func TestPubSubProvesItselfByGooglesToken(t *testing.T) {
+	google := newIssuer(t)
+	w := newWorld(t, func(r *notificationv1.Receiver) { r.Spec.Type = notificationv1.GCRReceiver })
+	w.hooks.GoogleIssuer = google.URL
+	body := `{"message":{"data":"` + base64.StdEncoding.EncodeToString([]byte(`{"action":"INSERT","tag":"gcr.io/team/app:1.0"}`)) + `"}}`
+	send := func(claims map[string]any) int {
+		return w.post(post{body: body}.with("Authorization", google.token(t, claims)))
+	}
+	for name, claims := range map[string]map[string]any{
+		"another account":       {"email": "else@example.com", "email_verified": true},
+		"an unverified address": {"email": "push@example.com", "email_verified": false},
+		"another audience":      {"email": "push@example.com", "email_verified": true, "aud": "else"},
+	} {
+		if code := send(claims); code != http.StatusBadRequest {
+			t.Errorf("%s: answered %d", name, code)
+		}
+	}
+	if code := send(map[string]any{"email": "push@example.com", "email_verified": true}); code != http.StatusOK || w.requested() != "GitRepository/repo" {
+		t.Errorf("answered %d, requested %q", code, w.requested())
+	}
+}

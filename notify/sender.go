@@ -1,0 +1,124 @@
+package notify
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha1" //nolint:gosec // Nexus and old GitHub servers sign with it
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/subtle"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"net/http"
+	"strings"
+
+	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+)
+
+// message is one webhook request.
+type message struct {
+	header   http.Header
+	body     []byte
+	receiver *notificationv1.Receiver
+	secret   map[string][]byte // of spec.secretRef, empty without one
+}
+
+// token is what sender and receiver share.
+func (m message) token() []byte { return m.secret[tokenKey] }
+
+// tokenKey is where the Secret of a Receiver has the token.
+const tokenKey = "token"
+
+// notice is what a verified message tells.
+type notice struct {
+	// event is the sender's name of what happened, for spec.events.
+	event string
+	// images are the repositories that were pushed to, as far as they are told.
+	images []string
+	// claims are those of the OIDC token that verified the message.
+	claims map[string]any
+}
+
+// sender verifies the messages of one type of Receiver.
+type sender struct {
+	// verify returns an error that is safe to show to the sender.
+	verify func(context.Context, *Hooks, message) (notice, error)
+	// tokenless senders have no Secret.
+	tokenless bool
+	// events of the type are named and can be selected by spec.events.
+	events bool
+}
+
+// senders are the types of Receivers.
+var senders = map[string]sender{
+	notificationv1.GenericReceiver:     {verify: anything},
+	notificationv1.GenericHMACReceiver: {verify: signedBody("X-Signature")},
+	notificationv1.GenericOIDCReceiver: {verify: oidcToken, tokenless: true},
+	notificationv1.GitHubReceiver:      {verify: gitHub, events: true},
+	notificationv1.GitLabReceiver:      {verify: gitLab, events: true},
+	notificationv1.BitbucketReceiver:   {verify: bitbucket, events: true},
+	notificationv1.HarborReceiver:      {verify: harbor},
+	notificationv1.DockerHubReceiver:   {verify: dockerHub},
+	notificationv1.QuayReceiver:        {verify: quay},
+	notificationv1.GCRReceiver:         {verify: gcr},
+	notificationv1.NexusReceiver:       {verify: nexus},
+	notificationv1.ACRReceiver:         {verify: acr},
+	notificationv1.CDEventsReceiver:    {verify: cdEvent, events: true},
+}
+
+// errRefused is the kind of every error of a sender.
+var errRefused = errors.New("request refused")
+
+func refuse(format string, args ...any) (notice, error) {
+	return notice{}, fmt.Errorf("%w: %s", errRefused, fmt.Sprintf(format, args...))
+}
+
+// allowed reports whether spec.events lets the event in. All are, if it is empty.
+func allowed(receiver *notificationv1.Receiver, event string) bool {
+	for _, wanted := range receiver.Spec.Events {
+		if strings.EqualFold(wanted, event) {
+			return true
+		}
+	}
+	return len(receiver.Spec.Events) == 0
+}
+
+// same compares secrets in constant time.
+func same(a, b []byte) bool { return subtle.ConstantTimeCompare(a, b) == 1 }
+
+// hashes are the functions of signatures, by the prefix that names them.
+var hashes = map[string]func() hash.Hash{"sha1": sha1.New, "sha256": sha256.New, "sha512": sha512.New}
+
+// signed checks a signature such as sha256=<hex>, an HMAC of the body.
+func signed(signature string, m message) error {
+	name, digits, found := strings.Cut(signature, "=")
+	function, known := hashes[name]
+	if !found || !known {
+		return errors.New("the signature is missing, or is none of sha1=, sha256=, sha512=")
+	}
+	return hmacIs(function, digits, m)
+}
+
+func hmacIs(function func() hash.Hash, digits string, m message) error {
+	got, err := hex.DecodeString(digits)
+	if err != nil {
+		return errors.New("the signature is not hexadecimal")
+	}
+	mac := hmac.New(function, m.token())
+	mac.Write(m.body)
+	if !hmac.Equal(got, mac.Sum(nil)) {
+		return errors.New("the signature does not fit the body and the token")
+	}
+	return nil
+}
+
+// decode reads a JSON body. The decoder's error would repeat what was sent.
+func decode(m message, into any) error {
+	if json.Unmarshal(m.body, into) != nil {
+		return errors.New("the body is not the JSON that this type of receiver takes")
+	}
+	return nil
+}

@@ -1,0 +1,204 @@
+// Package receiver sends webhooks to a running controller.
+package receiver
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/test/env"
+	"github.com/sluice-cd/sluice/test/harness"
+)
+
+const (
+	namespace = "receiver"
+	token     = "a long token"
+	patience  = time.Minute
+)
+
+// objects are two images and the ways to be told of them. The intervals are long:
+// whatever is seen, a webhook brought it.
+const objects = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: receiver}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: webhook, namespace: receiver}
+stringData: {token: a long token}
+---
+apiVersion: image.toolkit.fluxcd.io/v1
+kind: ImageRepository
+metadata: {name: app, namespace: receiver, labels: {team: a}}
+spec: {image: REGISTRY/receiver-app, interval: 24h, insecure: true}
+---
+apiVersion: image.toolkit.fluxcd.io/v1
+kind: ImageRepository
+metadata: {name: other, namespace: receiver, labels: {team: a}}
+spec: {image: REGISTRY/receiver-other, interval: 24h, insecure: true}
+---
+apiVersion: notification.toolkit.fluxcd.io/v1
+kind: Receiver
+metadata: {name: plain, namespace: receiver}
+spec:
+  type: generic
+  secretRef: {name: webhook}
+  resources: [{kind: ImageRepository, name: app}]
+---
+apiVersion: notification.toolkit.fluxcd.io/v1
+kind: Receiver
+metadata: {name: harbor, namespace: receiver}
+spec:
+  type: harbor
+  secretRef: {name: webhook}
+  resources: [{kind: ImageRepository, name: "*", matchLabels: {team: a}}]
+---
+apiVersion: notification.toolkit.fluxcd.io/v1
+kind: Receiver
+metadata: {name: invalid, namespace: receiver}
+spec:
+  type: generic
+  secretRef: {name: webhook}
+  resourceFilter: "1 +"
+  resources: [{kind: ImageRepository, name: app}]
+---
+apiVersion: notification.toolkit.fluxcd.io/v1
+kind: Receiver
+metadata: {name: early, namespace: receiver}
+spec:
+  type: generic
+  secretRef: {name: later}
+  resources: [{kind: ImageRepository, name: app}]
+`
+
+func TestWebhooksStartScans(t *testing.T) {
+	env.Require(t)
+	p, err := harness.FromEnv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{Playground: p, t: t}
+	w.must(p.Install(t.Context()))
+	w.push("app", "1.0.0")
+	w.push("other", "1.0.0")
+	w.sluice, err = p.StartController(t.Context(), t.TempDir(), "--controllers", "image,notification", "--watch-namespace", namespace)
+	w.must(err)
+	t.Cleanup(w.sluice.Stop)
+	w.must(p.Apply(t.Context(), []byte(strings.ReplaceAll(objects, "REGISTRY", p.Registry))))
+	plain, harbor := w.ready("plain"), w.ready("harbor")
+	w.tags("app", 1)
+	w.tags("other", 1)
+
+	w.push("app", "1.1.0")
+	w.send(plain, "", nil, http.StatusOK)
+	w.tags("app", 2)
+
+	w.push("app", "1.2.0")
+	w.push("other", "1.1.0")
+	body := fmt.Sprintf(`{"type":"PUSH_ARTIFACT","event_data":{"resources":[{"resource_url":"%s/receiver-app:1.2.0"}]}}`, p.Registry)
+	w.send(harbor, body, http.Header{"Authorization": {"a wrong token"}}, http.StatusBadRequest)
+	w.send(harbor, body, http.Header{"Authorization": {token}}, http.StatusOK)
+	w.tags("app", 3)
+	if other := w.repository("other"); other.Annotations[meta.ReconcileRequestAnnotation] != "" {
+		t.Error("an image that was not pushed was scanned")
+	}
+
+	w.failing("invalid", meta.StalledCondition, "spec.resourceFilter")
+	w.failing("early", meta.ReadyCondition, "secrets \"later\" not found")
+	w.send("/hook/unknown", "", nil, http.StatusNotFound)
+}
+
+type world struct {
+	*harness.Playground
+	t      *testing.T
+	sluice *harness.Controller
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) push(app, tag string) {
+	w.t.Helper()
+	_, err := w.PushImage(w.t.Context(), "receiver-"+app, tag, nil)
+	w.must(err)
+}
+
+func (w *world) eventually(what string, check func(context.Context) (bool, string)) {
+	w.t.Helper()
+	if _, err := harness.Eventually(w.t.Context(), what, patience, check); err != nil {
+		w.t.Fatalf("%v\n%s", err, w.sluice.Tail(4000))
+	}
+}
+
+// ready waits for a receiver's webhook path. It counts once the handler sees the
+// receiver as Ready too, which is what a request finds out.
+func (w *world) ready(name string) (path string) {
+	w.t.Helper()
+	w.eventually("receiver "+name, func(ctx context.Context) (bool, string) {
+		var r notificationv1.Receiver
+		err := w.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &r)
+		path = r.Status.WebhookPath
+		return err == nil && path == r.GetWebhookPath(token) && apimeta.IsStatusConditionTrue(r.Status.Conditions, meta.ReadyCondition), fmt.Sprint(r.Status)
+	})
+	return path
+}
+
+func (w *world) failing(name, condition, message string) {
+	w.t.Helper()
+	want := map[string]metav1.ConditionStatus{meta.StalledCondition: metav1.ConditionTrue, meta.ReadyCondition: metav1.ConditionFalse}[condition]
+	w.eventually("receiver "+name+" to fail", func(ctx context.Context) (bool, string) {
+		var r notificationv1.Receiver
+		err := w.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &r)
+		found := apimeta.FindStatusCondition(r.Status.Conditions, condition)
+		return err == nil && found != nil && found.Status == want && strings.Contains(found.Message, message), fmt.Sprint(r.Status)
+	})
+}
+
+func (w *world) repository(name string) *imagev1.ImageRepository {
+	w.t.Helper()
+	repo := &imagev1.ImageRepository{}
+	w.must(w.Client.Get(w.t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, repo))
+	return repo
+}
+
+func (w *world) tags(name string, want int) {
+	w.t.Helper()
+	w.eventually(fmt.Sprintf("%d tags of %s", want, name), func(context.Context) (bool, string) {
+		repo := w.repository(name)
+		return repo.Status.LastScanResult != nil && repo.Status.LastScanResult.TagCount == want, fmt.Sprint(repo.Status)
+	})
+}
+
+// send posts a webhook. The cache of the controller may be a moment behind the
+// receiver's status; until then it answers that it is not there or not ready.
+func (w *world) send(path, body string, header http.Header, want int) {
+	w.t.Helper()
+	w.eventually(fmt.Sprintf("status %d", want), func(ctx context.Context) (bool, string) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.sluice.Webhooks+path, strings.NewReader(body))
+		if err != nil {
+			return false, err.Error()
+		}
+		req.Header = header.Clone()
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return false, err.Error()
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == want, resp.Status
+	})
+}
