@@ -164,3 +164,47 @@ func tagsOf(best []Ranked) []string {
 	}
 	return tags
 }
+
+// FuzzCut compares the short way through a filter with the long one.
+func FuzzCut(f *testing.F) {
+	f.Add(`^main-[a-f0-9]+-(?P<ts>[0-9]+)$`, "main-ff-12", "$ts")
+	f.Add(`^main-(?P<version>.*)$`, "main-1.2.3", "${version}")
+	f.Add(`^a(.+)b$`, "ab", "$1")
+	f.Add(`^a(.*)b$`, "a\nb", "$1")
+	f.Add(`^(.+?)b$`, "bbb", "$1")
+	f.Add(`^v?(\d+)(?:-rc)?$`, "v12-rc", "$1")
+	f.Add(`^a*(a*)a$`, "aaa", "$1")
+	f.Add(`^a*?(a*?)a?$`, "aaa", "$1")
+	f.Add(`^(a|ab)(?:c|bcd)$`, "abcd", "$1")
+	f.Add(`(?i)^A(b)C$`, "aBc", "${1}")
+	f.Add(`^(?i)A(b)(?-i)C$`, "aBC", "$1")
+	f.Add(`^a\b(.*)$`, "a-1", "$1")
+	f.Add(`(?s)^.(.*)$`, "a\n1", "$1")
+	f.Add(`(?U)^a+(a+)a*$`, "aaaa", "$1")
+	f.Add(`(?m)^a(.*)$`, "ab\nac", "$1")
+	f.Add(`^(?P<n>\xff?)$`, "\xff", "$n")
+	f.Fuzz(func(t *testing.T, pattern, tag, extract string) {
+		short, err := compileFilter(filterBy(pattern, extract))
+		if err != nil || short.cut == nil {
+			return
+		}
+		long := &filter{pattern: short.pattern, extract: extract}
+		got, ok := short.text(tag)
+		if want, wantOK := long.text(tag); got != want || ok != wantOK {
+			t.Errorf("%q of %q by %q: got %q, %v, want %q, %v", extract, tag, pattern, got, ok, want, wantOK)
+		}
+	})
+}
+
+func TestTheUsualFiltersAreCut(t *testing.T) {
+	for pattern, extract := range map[string]string{
+		`^main-[a-f0-9]+-(?P<ts>[0-9]+)$`: "$ts",
+		`^main-(?P<version>.*)$`:          "${version}",
+		`^v(.*)$`:                         "$1",
+	} {
+		f, err := compileFilter(filterBy(pattern, extract))
+		if err != nil || f.cut == nil {
+			t.Errorf("%s takes the long way: %v", pattern, err)
+		}
+	}
+}
