@@ -72,13 +72,14 @@ arch: ## Check who imports whom
 
 .PHONY: test
 test: build playground flux-cli ## Unit, controller and end-to-end tests on simulated nodes (TESTFLAGS=-race)
+	hack/packages.sh git openssh-client
 	go -C test/playground test -count=1 $(TESTFLAGS) . ./internal/...
 	go test -count=1 -run '^$$' $(TESTFLAGS) ./... >/dev/null # compile all before anything waits on a clock
 	hack/with-playground.sh hack/test.sh $(TESTFLAGS)
 
 .PHONY: e2e-real
 e2e-real: build playground ## The chain with real pods on a real node (root, Linux)
-	hack/real-node-packages.sh
+	hack/packages.sh containerd runc containernetworking-plugins iptables conntrack
 	go -C test/playground test -count=1 -tags realnode -run RealNode .
 	go run ./test/demo -node real
 

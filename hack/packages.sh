@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Installs what a real node needs, on Debian, when it is missing.
+# Installs the named Debian packages that are missing.
+#   hack/packages.sh git openssh-client
 set -euo pipefail
-packages=(containerd runc containernetworking-plugins iptables conntrack)
 missing=()
-for p in "${packages[@]}"; do
+for p; do
 	dpkg -s "$p" >/dev/null 2>&1 || missing+=("$p")
 done
 [ ${#missing[@]} -eq 0 ] && exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-	echo "a real node needs these packages: ${missing[*]}" >&2
+	echo "these packages are needed: ${missing[*]}" >&2
 	exit 1
 fi
 echo "installing ${missing[*]}"
