@@ -6,10 +6,10 @@
 //	             pending <--------------------+   done: reconciled again
 //
 // The registry is asked when the interval has passed, when a person or a webhook
-// requests it, and when the last attempt failed. When the spec was edited, or the
-// tags are not in memory as after a restart, a listing that is younger than the
-// interval will do, be it from disk or from another ImageRepository of the same
-// image and credentials.
+// requests it, when the object was edited or resumed, and when the last attempt
+// failed. For a new object, and when the tags are not in memory as after a
+// restart, a listing that is younger than the interval will do, be it from disk or
+// from another ImageRepository of the same image and credentials.
 //
 // A worker does not wait for a registry longer than a moment. An object that is
 // Ready stays so until its scan is done; one that is not, or whose scan was

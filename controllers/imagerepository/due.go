@@ -32,8 +32,9 @@ func due(repo *imagev1.ImageRepository, last *scan.Snapshot, now time.Time) plan
 	switch {
 	case requested(repo):
 		return plan{"a scan was requested", 0, interval}
-	case repo.Generation != repo.Status.ObservedGeneration:
-		return plan{"the spec changed", interval, interval}
+	case repo.Status.ObservedGeneration > 0 && repo.Generation != repo.Status.ObservedGeneration:
+		// Somebody edited or resumed the object, and waits for what that brings.
+		return plan{"the spec changed", 0, interval}
 	case failed(repo):
 		return plan{"the last scan did not succeed", 0, interval}
 	case last == nil:

@@ -163,10 +163,8 @@ func TestTheRegistryIsAskedWhenItIsDue(t *testing.T) {
 			}, wantScan: true},
 		"after a restart without a disk": {
 			change: func(f *fixture) { f.restart(scan.NewStore()) }, wantScan: true},
-		"not after the exclusions were edited": {
-			change: func(f *fixture) { f.repo.Spec.ExclusionList = []string{"x"}; f.repo.Generation++ }},
-		"not after an edit of anything but image and credentials": {
-			change: func(f *fixture) { f.repo.Generation++ }},
+		"after an edit, or after it was resumed": {
+			change: func(f *fixture) { f.repo.Generation++ }, wantScan: true},
 		"after the image was edited": {
 			change: func(f *fixture) { f.repo.Spec.Image = strings.ToLower(f.host) + "/team/app2"; f.repo.Generation++ }, wantScan: true},
 		"after a failure": {
