@@ -53,27 +53,24 @@ func documents(content []byte) ([][]byte, error) {
 		if len(raw.Raw) == 0 || string(raw.Raw) == "null" {
 			continue
 		}
-		items, err := itemsOf(raw.Raw)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, items...)
+		found = append(found, itemsOf(raw.Raw)...)
 	}
 }
 
-func itemsOf(document []byte) ([][]byte, error) {
+// itemsOf are the items of a List, or the document itself if it is none: what is
+// wrong with it is for the caller to say.
+func itemsOf(document []byte) [][]byte {
 	var list struct {
-		metav1.TypeMeta `json:",inline"`
-		Items           []runtime.RawExtension `json:"items"`
+		Items []runtime.RawExtension `json:"items"`
 	}
-	if err := yaml.Unmarshal(document, &list); err != nil || list.Items == nil {
-		return [][]byte{document}, nil //nolint:nilerr // what is not a list is judged by the caller
+	if yaml.Unmarshal(document, &list) != nil || list.Items == nil {
+		return [][]byte{document}
 	}
 	var items [][]byte
 	for _, item := range list.Items {
 		items = append(items, item.Raw)
 	}
-	return items, nil
+	return items
 }
 
 // isPolicy tells whether a document is an ImagePolicy, of whatever version.
