@@ -61,19 +61,31 @@ func (s Selected) Revision() string {
 // ErrInvalidReference, ErrEmptyRepository and ErrRefNotFound.
 func (m *Mirror) Select(ctx context.Context, ref Reference) (Selected, error) {
 	if ref.Commit != "" {
-		if !plumbing.IsHash(ref.Commit) {
-			return Selected{}, fmt.Errorf("%w: commit %q is no full commit id", ErrInvalidReference, ref.Commit)
-		}
-		return Selected{Commit: plumbing.NewHash(ref.Commit), Ref: ref.Commit, Label: ref.Branch}, nil
+		return ref.pinned()
 	}
 	refs, err := m.Refs(ctx)
 	if err != nil {
 		return Selected{}, err
 	}
-	if len(refs) == 0 {
+	return m.SelectFrom(refs, ref)
+}
+
+// SelectFrom is Select for those who have asked for the refs already.
+func (m *Mirror) SelectFrom(refs map[string]plumbing.Hash, ref Reference) (Selected, error) {
+	switch {
+	case ref.Commit != "":
+		return ref.pinned()
+	case len(refs) == 0:
 		return Selected{}, ErrEmptyRepository
 	}
 	return ref.among(refs, m.remote)
+}
+
+func (r Reference) pinned() (Selected, error) {
+	if !plumbing.IsHash(r.Commit) {
+		return Selected{}, fmt.Errorf("%w: commit %q is no full commit id", ErrInvalidReference, r.Commit)
+	}
+	return Selected{Commit: plumbing.NewHash(r.Commit), Ref: r.Commit, Label: r.Branch}, nil
 }
 
 func (r Reference) among(refs map[string]plumbing.Hash, remote Remote) (Selected, error) {
