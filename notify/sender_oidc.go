@@ -50,7 +50,7 @@ func (h *Hooks) googleToken(ctx context.Context, m message) error {
 	}
 	raw, ok := bearer(m)
 	if !ok {
-		return errors.New("Authorization has no bearer token") //nolint:staticcheck // it is the name of a header
+		return errors.New("Authorization has no bearer token")
 	}
 	claims, err := h.issuers.claims(ctx, h.GoogleIssuer, audience, raw)
 	if err != nil {

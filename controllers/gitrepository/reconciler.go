@@ -19,7 +19,6 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -146,10 +145,6 @@ func (r *Reconciler) Reason(err error) string {
 
 func keyOf(obj *sourcev1.GitRepository) source.Key {
 	return source.Key{Kind: sourcev1.GitRepositoryKind, Namespace: obj.Namespace, Name: obj.Name}
-}
-
-func secretKey(obj *sourcev1.GitRepository) types.NamespacedName {
-	return types.NamespacedName{Namespace: obj.Namespace, Name: obj.Spec.SecretRef.Name}
 }
 
 func timeoutOf(obj *sourcev1.GitRepository) time.Duration {

@@ -28,8 +28,8 @@ func fromSecret(secret *corev1.Secret) (git.Auth, error) {
 		}
 		return nil
 	}
-	refuse := func(format string, args ...any) (git.Auth, error) {
-		return git.Auth{}, fmt.Errorf("secret '%s/%s': %s", secret.Namespace, secret.Name, fmt.Sprintf(format, args...))
+	refuse := func(why string) (git.Auth, error) {
+		return git.Auth{}, fmt.Errorf("secret '%s/%s': %s", secret.Namespace, secret.Name, why)
 	}
 	a := git.Auth{
 		Username: string(value("username")), Password: string(value("password")),
