@@ -13,4 +13,7 @@
 // type of the Receiver; the types are one table ([senders]). Bodies are bounded,
 // tokens are compared in constant time, and what a request says is data: the
 // worst that a forged one could do is an early reconcile.
+//
+// A burst of requests is not lost: beyond what one Receiver may ask for in a
+// second they wait their turn, and only what would wait too long is refused.
 package notify

@@ -1,30 +1,31 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
-	"sync"
+	"time"
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Bounds of what one sender may cost.
 const (
-	maxBody   = 3 << 20 // bytes
-	perSecond = 5       // requests of one receiver
-	burst     = 30
+	// maxBody is the longest body in bytes, as in Flux.
+	maxBody = 3 << 20
+	// within is how long a request may be worked on. It goes on when the sender
+	// hangs up: some wait for a few seconds only.
+	within = 30 * time.Second
 )
 
 // WebhookPathIndex is the name of the index of Receivers by webhook path.
@@ -41,11 +42,10 @@ func IndexWebhookPath(obj client.Object) []string {
 // Hooks answers webhooks. It is an http.Handler.
 type Hooks struct {
 	Options
-	issuers issuers
-	total   *prometheus.CounterVec
-
-	mu     sync.Mutex
-	limits map[string]*rate.Limiter // by webhook path
+	issuers  *issuers
+	programs *programs
+	limits   *limits
+	total    *prometheus.CounterVec
 }
 
 // Options are what Hooks needs.
@@ -56,7 +56,7 @@ type Options struct {
 	Reader client.Reader
 	// Writer patches annotations.
 	Writer client.Writer
-	Clock  clock.PassiveClock
+	Clock  clock.Clock
 	Logger logr.Logger
 	// NoCrossNamespaceRefs forbids targets in other namespaces.
 	NoCrossNamespaceRefs bool
@@ -72,26 +72,29 @@ func New(opts Options, metrics prometheus.Registerer) (*Hooks, error) {
 		opts.GoogleIssuer = googleIssuer
 	}
 	h := &Hooks{
-		Options: opts, issuers: newIssuers(), limits: map[string]*rate.Limiter{},
+		Options: opts, issuers: newIssuers(opts.Clock), programs: newPrograms(), limits: newLimits(opts.Clock),
 		total: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sluice_webhooks_total",
-			Help: "Webhook requests by type of receiver and HTTP status of the answer.",
+			Help: "Webhook requests by type of receiver, empty for a path that none has, and HTTP status of the answer.",
 		}, []string{"type", "status"}),
 	}
 	return h, metrics.Register(h.total)
 }
 
 // ServeHTTP implements http.Handler. The answers are those of Flux: 404 for a path
-// that no receiver has, 503 for a receiver that is suspended or not ready, 400 for
-// a request that does not prove itself, 500 when an object could not be notified.
+// that no receiver has, 503 for a receiver that is suspended or not ready, 413 for
+// a body that is too long, 400 for a request that does not prove itself, 500 when
+// an object could not be notified; and 429 for more requests than are good.
 func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	receiver, err := h.receiver(r.Context(), r.URL.Path)
 	if err != nil {
 		h.Logger.Error(err, "looking for the receiver of a webhook")
+		h.count("", http.StatusInternalServerError)
 		w.WriteHeader(http.StatusInternalServerError)
 		return
 	}
 	if receiver == nil {
+		h.count("", http.StatusNotFound)
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
@@ -100,7 +103,7 @@ func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		log.Error(err, "handling a webhook", "status", status)
 	}
-	h.total.WithLabelValues(receiver.Spec.Type, strconv.Itoa(status)).Inc()
+	h.count(receiver.Spec.Type, status)
 	if errors.Is(err, errRefused) {
 		http.Error(w, err.Error(), status) // what the sender can mend
 		return
@@ -108,101 +111,90 @@ func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(status)
 }
 
-// receiver finds the Receiver with a path, nil when there is none.
+func (h *Hooks) count(kind string, status int) {
+	h.total.WithLabelValues(kind, strconv.Itoa(status)).Inc()
+}
+
+// receiver finds the Receiver with a path, nil when there is none. The parts of a
+// path's hash are joined without separators, so that somebody else can give a
+// Receiver the path of one that has no token; the oldest keeps it.
 func (h *Hooks) receiver(ctx context.Context, path string) (*notificationv1.Receiver, error) {
 	var list notificationv1.ReceiverList
-	if err := h.Receivers.List(ctx, &list, client.MatchingFields{WebhookPathIndex: path}, client.Limit(1)); err != nil {
+	if err := h.Receivers.List(ctx, &list, client.MatchingFields{WebhookPathIndex: path}); err != nil {
 		return nil, err
 	}
 	if len(list.Items) == 0 {
 		return nil, nil
 	}
-	return &list.Items[0], nil
+	oldest := slices.MinFunc(list.Items, func(a, b notificationv1.Receiver) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.UID, b.UID))
+	})
+	return &oldest, nil
 }
 
 func (h *Hooks) answer(w http.ResponseWriter, r *http.Request, receiver *notificationv1.Receiver, log logr.Logger) (int, error) {
 	switch {
-	case r.Method != http.MethodPost:
-		w.Header().Set("Allow", http.MethodPost)
-		return http.StatusMethodNotAllowed, nil
 	case receiver.Spec.Suspend:
 		return http.StatusServiceUnavailable, errors.New("the receiver is suspended")
 	case !apimeta.IsStatusConditionTrue(receiver.Status.Conditions, meta.ReadyCondition):
 		return http.StatusServiceUnavailable, errors.New("the receiver is not ready")
-	case !h.limit(receiver.Status.WebhookPath).AllowN(h.Clock.Now(), 1):
-		w.Header().Set("Retry-After", "1")
+	case !h.limits.wait(r.Context(), receiver.Status.WebhookPath):
+		w.Header().Set("Retry-After", strconv.Itoa(int(patience/time.Second)))
 		return http.StatusTooManyRequests, errors.New("too many requests")
 	}
-	m := message{header: r.Header, receiver: receiver}
-	var err error
-	if m.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
-		return http.StatusRequestEntityTooLarge, errors.New("the body is too long, or was cut off")
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLong *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLong):
+		return http.StatusRequestEntityTooLarge, errors.New("the body is too long")
+	case err != nil:
+		return http.StatusBadRequest, errors.New("the body was cut off")
 	}
-	if m.secret, err = h.secret(r.Context(), receiver); err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), within)
+	defer cancel()
+	return h.handle(ctx, message{header: r.Header, body: body, receiver: receiver}, log)
+}
+
+// handle verifies a message and does what it asks for.
+func (h *Hooks) handle(ctx context.Context, m message, log logr.Logger) (int, error) {
+	var err error
+	if m.secret, err = h.secret(ctx, m.receiver); err != nil {
 		return http.StatusInternalServerError, err
 	}
-	sent, facts, err := h.verify(r.Context(), m)
+	if m.receiver.GetWebhookPath(string(m.token())) != m.receiver.Status.WebhookPath {
+		return http.StatusNotFound, errors.New("the path is that of a token that the receiver's Secret has no more")
+	}
+	sent, err := h.verify(ctx, m)
 	if err != nil {
 		return http.StatusBadRequest, err
 	}
-	if err := h.notify(r.Context(), receiver, sent, facts, log); err != nil {
+	f, err := h.filters(m, sent)
+	switch {
+	case errors.Is(err, errRefused):
+		return http.StatusBadRequest, err
+	case err != nil:
+		return http.StatusInternalServerError, err
+	}
+	if err := h.notify(ctx, delivery{m.receiver, sent, f, log}); err != nil {
 		return http.StatusInternalServerError, err
 	}
 	return http.StatusOK, nil
 }
 
 // verify asks the receiver's type whether the message is genuine and wanted.
-func (h *Hooks) verify(ctx context.Context, m message) (notice, map[string]any, error) {
+func (h *Hooks) verify(ctx context.Context, m message) (notice, error) {
 	from, ok := senders[m.receiver.Spec.Type]
 	if !ok {
-		return notice{}, nil, errors.New("the receiver has no known type")
+		return notice{}, errors.New("the receiver has no known type")
 	}
 	sent, err := from.verify(ctx, h, m)
 	if err != nil {
-		return notice{}, nil, err
+		return notice{}, err
 	}
 	if from.events && !allowed(m.receiver, sent.event) {
-		_, err := refuse("the event '%.100s' is not in spec.events", sent.event)
-		return notice{}, nil, err
+		return refuse("the event '%.100s' is not in spec.events", sent.event)
 	}
-	facts, err := factsOf(m, sent)
-	return sent, facts, err
-}
-
-// notify asks for a reconcile of every object that the receiver names and that
-// its filters pass. One that cannot be asked does not stop the others.
-func (h *Hooks) notify(ctx context.Context, receiver *notificationv1.Receiver, sent notice, facts map[string]any, log logr.Logger) error {
-	all, err := newFilter(receiver.Spec.ResourceFilter)
-	if err != nil {
-		return err
-	}
-	var failed []error
-	for _, resource := range receiver.Spec.Resources {
-		own, err := newFilter(resource.Filter)
-		if err != nil {
-			failed = append(failed, err)
-			continue
-		}
-		objects, err := h.targets(ctx, receiver, resource, sent.images)
-		failed = append(failed, err)
-		for i := range objects {
-			failed = append(failed, h.notifyOne(ctx, &objects[i], []*filter{all, own}, facts, log))
-		}
-	}
-	return errors.Join(failed...)
-}
-
-func (h *Hooks) notifyOne(ctx context.Context, object *metav1.PartialObjectMetadata, filters []*filter, facts map[string]any, log logr.Logger) error {
-	for _, f := range filters {
-		if passes, err := f.passes(ctx, object, facts); err != nil || !passes {
-			return err
-		}
-	}
-	if err := h.request(ctx, object); err != nil {
-		return err
-	}
-	log.Info("requested a reconcile", "kind", object.Kind, "target", object.Namespace+"/"+object.Name)
-	return nil
+	return sent, nil
 }
 
 // secret reads what the receiver shares with its sender.
@@ -219,22 +211,4 @@ func (h *Hooks) secret(ctx context.Context, receiver *notificationv1.Receiver) (
 		return nil, errors.New("the receiver's Secret has no token any more")
 	}
 	return secret.Data, nil
-}
-
-// maxLimits bounds the memory of limits; paths of Receivers that are gone would
-// stay otherwise.
-const maxLimits = 10_000
-
-func (h *Hooks) limit(path string) *rate.Limiter {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	limit, ok := h.limits[path]
-	if !ok {
-		if len(h.limits) >= maxLimits {
-			clear(h.limits)
-		}
-		limit = rate.NewLimiter(perSecond, burst)
-		h.limits[path] = limit
-	}
-	return limit
 }

@@ -40,6 +40,8 @@ type notice struct {
 	images []string
 	// claims are those of the OIDC token that verified the message.
 	claims map[string]any
+	// body is the JSON that filters read, nil if it is that of the request.
+	body []byte
 }
 
 // sender verifies the messages of one type of Receiver.

@@ -1,6 +1,11 @@
 package notify
 
-import "context"
+import (
+	"context"
+	"encoding/json"
+	"mime"
+	"net/url"
+)
 
 // gitHub signs the body; new servers do so twice, and the better one counts.
 func gitHub(_ context.Context, _ *Hooks, m message) (notice, error) {
@@ -11,7 +16,49 @@ func gitHub(_ context.Context, _ *Hooks, m message) (notice, error) {
 	if err := signed(signature, m); err != nil {
 		return refuse("X-Hub-Signature: %v", err)
 	}
-	return notice{event: m.header.Get("X-GitHub-Event")}, nil
+	n := notice{event: m.header.Get("X-GitHub-Event"), body: formPayload(m)}
+	n.addPackage(m)
+	return n, nil
+}
+
+// formPayload is the JSON in a form, which is how GitHub sends it unless told
+// otherwise; nil if the body is no form.
+func formPayload(m message) []byte {
+	kind, _, err := mime.ParseMediaType(m.header.Get("Content-Type"))
+	if err != nil || kind != "application/x-www-form-urlencoded" {
+		return nil
+	}
+	form, err := url.ParseQuery(string(m.body))
+	if err != nil || !form.Has("payload") {
+		return nil
+	}
+	return []byte(form.Get("payload"))
+}
+
+// addPackage notes the image of GitHub's events package and registry_package,
+// which tell of pushes to ghcr.io.
+func (n *notice) addPackage(m message) {
+	if n.event != "package" && n.event != "registry_package" {
+		return
+	}
+	raw := m.body
+	if n.body != nil {
+		raw = n.body
+	}
+	type published struct {
+		Version struct {
+			URL string `json:"package_url"`
+		} `json:"package_version"`
+	}
+	var body struct {
+		Package  published `json:"package"`
+		Registry published `json:"registry_package"`
+	}
+	if json.Unmarshal(raw, &body) != nil {
+		return // the signature has proved it; images are a convenience
+	}
+	n.add(body.Package.Version.URL)
+	n.add(body.Registry.Version.URL)
 }
 
 // gitLab sends the token itself.

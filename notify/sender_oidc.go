@@ -7,11 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 
-	"github.com/coreos/go-oidc/v3/oidc"
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
-	"github.com/fluxcd/pkg/runtime/cel"
 )
 
 // oidcToken trusts a token of one of the issuers of spec.oidcProviders whose
@@ -34,7 +31,7 @@ func oidcToken(ctx context.Context, h *Hooks, m message) (notice, error) {
 		if err != nil {
 			return refuse("%v", err)
 		}
-		if err := validate(ctx, p, claims); err != nil {
+		if err := h.validate(ctx, p, claims); err != nil {
 			return refuse("%v", err)
 		}
 		return notice{claims: claims}, nil
@@ -83,102 +80,38 @@ func issuerOf(raw string) (string, error) {
 	return claims.Issuer, nil
 }
 
-// issuers keeps the keys of issuers, which the library renews when they rotate.
-type issuers struct {
-	mu    sync.Mutex
-	known map[string]*oidc.Provider
-}
-
-func newIssuers() issuers { return issuers{known: map[string]*oidc.Provider{}} }
-
-// claims verifies signature, expiry, issuer and audience.
-func (s *issuers) claims(ctx context.Context, issuer, audience, raw string) (map[string]any, error) {
-	provider, err := s.provider(ctx, issuer)
-	if err != nil {
-		return nil, fmt.Errorf("the keys of issuer %s cannot be read", issuer)
-	}
-	token, err := provider.Verifier(&oidc.Config{ClientID: audience}).Verify(ctx, raw)
-	if err != nil {
-		return nil, fmt.Errorf("the token is not valid: %w", err)
-	}
-	claims := map[string]any{}
-	if err := token.Claims(&claims); err != nil {
-		return nil, errors.New("the claims of the token cannot be read")
-	}
-	return claims, nil
-}
-
-func (s *issuers) provider(ctx context.Context, issuer string) (*oidc.Provider, error) {
-	s.mu.Lock()
-	provider := s.known[issuer]
-	s.mu.Unlock()
-	if provider != nil {
-		return provider, nil
-	}
-	// The provider keeps the context for the keys that it reads later.
-	provider, err := oidc.NewProvider(context.WithoutCancel(ctx), issuer)
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.known[issuer] = provider
-	return provider, nil
-}
-
-// rules are the compiled expressions of one issuer.
-type rules struct {
-	variables   []*cel.Expression
-	validations []*cel.Expression
-}
-
-// compile reads the expressions. A variable may use those before it; which ones
-// there are is known only when it is evaluated.
-func compile(p *notificationv1.OIDCProvider) (rules, error) {
-	var r rules
-	seen := map[string]bool{}
-	for _, v := range p.Variables {
-		expression, err := cel.NewExpression(v.Expression, cel.WithCompile(), cel.WithStructVariables("claims", "vars"))
-		if err != nil {
-			return r, fmt.Errorf("variable %s: %w", v.Name, err)
-		}
-		if seen[v.Name] {
-			return r, fmt.Errorf("variable %s is there twice", v.Name)
-		}
-		seen[v.Name] = true
-		r.variables = append(r.variables, expression)
-	}
-	for i, v := range p.Validations {
-		expression, err := condition(v.Expression, "claims", "vars")
-		if err != nil {
-			return r, fmt.Errorf("validation %d: %w", i, err)
-		}
-		r.validations = append(r.validations, expression)
-	}
-	if len(r.validations) == 0 {
-		return r, errors.New("at least one validation is required: anybody can get a token of a public issuer")
-	}
-	return r, nil
-}
-
-// validate evaluates the expressions. The message of the first that fails is told
-// to the sender, as its author intends.
-func validate(ctx context.Context, p *notificationv1.OIDCProvider, claims map[string]any) error {
-	r, err := compile(p)
-	if err != nil {
-		return errors.New("the receiver's OIDC provider is not valid")
-	}
+// validate evaluates the expressions. The messages of those that fail are told to
+// the sender, as their author intends.
+func (h *Hooks) validate(ctx context.Context, p *notificationv1.OIDCProvider, claims map[string]any) error {
 	vars := map[string]any{}
 	data := map[string]any{"claims": claims, "vars": vars}
-	for i, v := range p.Variables {
-		if vars[v.Name], err = r.variables[i].Evaluate(ctx, data); err != nil {
+	for _, v := range p.Variables {
+		program, err := h.programs.get(variable(v.Expression))
+		if err != nil {
+			return fmt.Errorf("variable %s is not valid", v.Name)
+		}
+		if vars[v.Name], err = program.Evaluate(ctx, data); err != nil {
 			return fmt.Errorf("variable %s cannot be evaluated", v.Name)
 		}
 	}
+	var failed []string
 	for i, v := range p.Validations {
-		if ok, err := r.validations[i].EvaluateBoolean(ctx, data); err != nil || !ok {
-			return errors.New(v.Message)
+		program, err := h.programs.get(validation(v.Expression))
+		if err != nil {
+			return fmt.Errorf("validation %d is not valid", i)
 		}
+		switch ok, err := program.EvaluateBoolean(ctx, data); {
+		case err != nil:
+			return fmt.Errorf("validation %d cannot be evaluated", i)
+		case !ok:
+			failed = append(failed, v.Message)
+		}
+	}
+	if len(p.Validations) == 0 {
+		return errors.New("the issuer of the token has no validations")
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("token validation failed: %s", strings.Join(failed, "; "))
 	}
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha1" //nolint:gosec // what Nexus signs with
 	"encoding/base64"
 	"encoding/json"
-	"strings"
 )
 
 // harbor sends the token as its Authorization header.
@@ -13,16 +12,18 @@ func harbor(_ context.Context, _ *Hooks, m message) (notice, error) {
 	if !same([]byte(m.header.Get("Authorization")), m.token()) {
 		return refuse("Authorization is not the token of the receiver")
 	}
+	type event struct {
+		Resources []struct {
+			ResourceURL string `json:"resource_url"`
+		} `json:"resources"`
+	}
 	var body struct {
-		EventData struct {
-			Resources []struct {
-				ResourceURL string `json:"resource_url"`
-			} `json:"resources"`
-		} `json:"event_data"`
+		EventData event `json:"event_data"`
+		Data      event `json:"data"` // in the format of CloudEvents
 	}
 	_ = decode(m, &body) // the token has proved it; images are a convenience
 	var n notice
-	for _, resource := range body.EventData.Resources {
+	for _, resource := range append(body.EventData.Resources, body.Data.Resources...) {
 		n.add(resource.ResourceURL)
 	}
 	return n, nil
@@ -31,11 +32,7 @@ func harbor(_ context.Context, _ *Hooks, m message) (notice, error) {
 // dockerHub signs nothing.
 func dockerHub(_ context.Context, _ *Hooks, m message) (notice, error) {
 	var body struct {
-		PushData struct {
-			Tag string `json:"tag"`
-		} `json:"push_data"`
 		Repository struct {
-			URL  string `json:"repo_url"`
 			Name string `json:"repo_name"`
 		} `json:"repository"`
 	}
@@ -50,8 +47,7 @@ func dockerHub(_ context.Context, _ *Hooks, m message) (notice, error) {
 // quay signs nothing.
 func quay(_ context.Context, _ *Hooks, m message) (notice, error) {
 	var body struct {
-		DockerURL   string   `json:"docker_url"`
-		UpdatedTags []string `json:"updated_tags"`
+		DockerURL string `json:"docker_url"`
 	}
 	if err := decode(m, &body); err != nil {
 		return refuse("%v", err)
@@ -61,24 +57,18 @@ func quay(_ context.Context, _ *Hooks, m message) (notice, error) {
 	return n, nil
 }
 
-// acr signs nothing. The host of the registry is in the request part.
+// acr signs nothing.
 func acr(_ context.Context, _ *Hooks, m message) (notice, error) {
 	var body struct {
 		Target struct {
 			Repository string `json:"repository"`
-			Tag        string `json:"tag"`
 		} `json:"target"`
-		Request struct {
-			Host string `json:"host"`
-		} `json:"request"`
 	}
 	if err := decode(m, &body); err != nil {
 		return refuse("%v", err)
 	}
 	var n notice
-	if body.Request.Host != "" && body.Target.Repository != "" {
-		n.add(body.Request.Host + "/" + body.Target.Repository)
-	}
+	n.add(body.Target.Repository)
 	return n, nil
 }
 
@@ -88,16 +78,24 @@ func nexus(_ context.Context, _ *Hooks, m message) (notice, error) {
 		return refuse("X-Nexus-Webhook-Signature: %v", err)
 	}
 	var body struct {
-		RepositoryName string `json:"repositoryName"`
+		Component struct {
+			Format string `json:"format"`
+			Name   string `json:"name"`
+		} `json:"component"`
 	}
 	if err := decode(m, &body); err != nil {
 		return refuse("%v", err)
 	}
-	return notice{}, nil
+	var n notice
+	if body.Component.Format == "docker" {
+		n.add(body.Component.Name)
+	}
+	return n, nil
 }
 
 // gcr is a push of Pub/Sub, which proves itself by an OIDC token of Google's for
-// the service account and the audience that the Secret names.
+// the service account and the audience that the Secret names. It wraps the event
+// of the registry.
 func gcr(ctx context.Context, h *Hooks, m message) (notice, error) {
 	if err := h.googleToken(ctx, m); err != nil {
 		return refuse("%v", err)
@@ -108,6 +106,7 @@ func gcr(ctx context.Context, h *Hooks, m message) (notice, error) {
 		} `json:"message"`
 	}
 	var pushed struct {
+		Action string `json:"action"`
 		Digest string `json:"digest"`
 		Tag    string `json:"tag"`
 	}
@@ -121,16 +120,6 @@ func gcr(ctx context.Context, h *Hooks, m message) (notice, error) {
 	var n notice
 	n.add(pushed.Tag)
 	n.add(pushed.Digest)
-	return n, nil
-}
-
-// add notes the repository of an image reference.
-func (n *notice) add(image string) {
-	image, _, _ = strings.Cut(image, "@")
-	if colon := strings.LastIndex(image, ":"); colon > strings.LastIndex(image, "/") {
-		image = image[:colon]
-	}
-	if image != "" {
-		n.images = append(n.images, image)
-	}
+	n.body, err = json.Marshal(pushed) // filters see the event, not its envelope
+	return n, err
 }

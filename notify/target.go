@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
-	"github.com/fluxcd/pkg/apis/meta"
-	"github.com/google/go-containerregistry/pkg/name"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,12 +21,12 @@ var kinds = map[string]schema.GroupVersion{
 	"HelmChart":             {Group: "source.toolkit.fluxcd.io", Version: "v1"},
 	"HelmRepository":        {Group: "source.toolkit.fluxcd.io", Version: "v1"},
 	"OCIRepository":         {Group: "source.toolkit.fluxcd.io", Version: "v1"},
+	"ArtifactGenerator":     {Group: "source.extensions.fluxcd.io", Version: "v1beta1"},
 	"ImageRepository":       {Group: "image.toolkit.fluxcd.io", Version: "v1"},
 	"ImagePolicy":           {Group: "image.toolkit.fluxcd.io", Version: "v1"},
 	"ImageUpdateAutomation": {Group: "image.toolkit.fluxcd.io", Version: "v1"},
 	"Kustomization":         {Group: "kustomize.toolkit.fluxcd.io", Version: "v1"},
 	"HelmRelease":           {Group: "helm.toolkit.fluxcd.io", Version: "v2"},
-	"Receiver":              {Group: "notification.toolkit.fluxcd.io", Version: "v1"},
 }
 
 func kindOf(resource notificationv1.ReceiverResource) (schema.GroupVersionKind, error) {
@@ -50,83 +47,49 @@ func kindOf(resource notificationv1.ReceiverResource) (schema.GroupVersionKind, 
 // errCrossNamespace means that the flags forbid what a Receiver asks for.
 var errCrossNamespace = errors.New("cross-namespace references have been blocked")
 
-// targets finds the objects that one entry of spec.resources means.
-func (h *Hooks) targets(ctx context.Context, receiver *notificationv1.Receiver, resource notificationv1.ReceiverResource, images []string) ([]metav1.PartialObjectMetadata, error) {
+// targets finds the objects that the i-th of spec.resources means.
+func (h *Hooks) targets(ctx context.Context, d delivery, i int) ([]metav1.PartialObjectMetadata, error) {
+	resource := d.receiver.Spec.Resources[i]
 	kind, err := kindOf(resource)
 	if err != nil {
 		return nil, err
 	}
-	namespace := resource.Namespace
-	if namespace == "" {
-		namespace = receiver.Namespace
+	key := client.ObjectKey{Namespace: resource.Namespace, Name: resource.Name}
+	if key.Namespace == "" {
+		key.Namespace = d.receiver.Namespace
 	}
-	if namespace != receiver.Namespace && h.NoCrossNamespaceRefs {
-		return nil, fmt.Errorf("can't access '%s/%s/%s', %w", resource.Kind, namespace, resource.Name, errCrossNamespace)
+	if key.Namespace != d.receiver.Namespace && h.NoCrossNamespaceRefs {
+		return nil, fmt.Errorf("can't access '%s/%s', %w", resource.Kind, key, errCrossNamespace)
 	}
-	if resource.Name != "*" {
-		one := metav1.PartialObjectMetadata{}
-		one.SetGroupVersionKind(kind)
-		if err := h.Reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: resource.Name}, &one); err != nil {
-			return nil, fmt.Errorf("reading %s '%s/%s': %w", resource.Kind, namespace, resource.Name, err)
+	if resource.Name == "*" {
+		return h.selected(ctx, kind, key.Namespace, d, resource.MatchLabels)
+	}
+	var one metav1.PartialObjectMetadata
+	one.SetGroupVersionKind(kind)
+	one.Namespace, one.Name = key.Namespace, key.Name
+	if d.filters.asks(i) {
+		if err := h.Reader.Get(ctx, key, &one); err != nil {
+			return nil, fmt.Errorf("reading %s '%s': %w", resource.Kind, key, err)
 		}
-		return []metav1.PartialObjectMetadata{one}, nil
+	}
+	return []metav1.PartialObjectMetadata{one}, nil
+}
+
+// selected lists the objects with the labels.
+func (h *Hooks) selected(ctx context.Context, kind schema.GroupVersionKind, namespace string, d delivery, labels client.MatchingLabels) ([]metav1.PartialObjectMetadata, error) {
+	if labels == nil {
+		return nil, errors.New("matchLabels must be set when the name is '*'")
 	}
 	var list metav1.PartialObjectMetadataList
 	list.SetGroupVersionKind(kind)
-	if err := h.Reader.List(ctx, &list, client.InNamespace(namespace), client.MatchingLabels(resource.MatchLabels)); err != nil {
-		return nil, fmt.Errorf("listing %s in '%s': %w", resource.Kind, namespace, err)
+	if err := h.Reader.List(ctx, &list, client.InNamespace(namespace), labels); err != nil {
+		return nil, fmt.Errorf("listing %s in '%s': %w", kind.Kind, namespace, err)
 	}
 	for i := range list.Items {
 		list.Items[i].SetGroupVersionKind(kind)
 	}
 	if kind.GroupKind() == (schema.GroupKind{Group: imagev1.GroupVersion.Group, Kind: imagev1.ImageRepositoryKind}) {
-		return h.ofImages(ctx, list.Items, client.InNamespace(namespace), images)
+		return h.ofImages(ctx, list.Items, client.InNamespace(namespace), d.notice.images)
 	}
 	return list.Items, nil
 }
-
-// ofImages keeps the ImageRepositories of the images that were pushed. When none
-// is theirs, the registry may go by another name here than it calls itself, and
-// all are kept.
-func (h *Hooks) ofImages(ctx context.Context, items []metav1.PartialObjectMetadata, in client.InNamespace, images []string) ([]metav1.PartialObjectMetadata, error) {
-	if len(images) == 0 || len(items) < 2 {
-		return items, nil
-	}
-	var list imagev1.ImageRepositoryList
-	if err := h.Reader.List(ctx, &list, in); err != nil {
-		return nil, fmt.Errorf("listing the images of %s in '%s': %w", imagev1.ImageRepositoryKind, string(in), err)
-	}
-	pushed := map[string]bool{}
-	for _, image := range images {
-		pushed[canonical(image)] = true
-	}
-	theirs := map[string]bool{}
-	for i := range list.Items {
-		theirs[list.Items[i].Name] = pushed[canonical(list.Items[i].Spec.Image)]
-	}
-	kept := slices.DeleteFunc(slices.Clone(items), func(o metav1.PartialObjectMetadata) bool { return !theirs[o.Name] })
-	if len(kept) == 0 {
-		return items, nil
-	}
-	return kept, nil
-}
-
-func canonical(image string) string {
-	repository, err := name.NewRepository(image)
-	if err != nil {
-		return image
-	}
-	return repository.String()
-}
-
-// request asks the object's controller for a reconcile now.
-func (h *Hooks) request(ctx context.Context, object *metav1.PartialObjectMetadata) error {
-	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, h.Clock.Now().Format(requestedAtFormat))
-	if err := h.Writer.Patch(ctx, object, client.RawPatch("application/merge-patch+json", patch)); err != nil {
-		return fmt.Errorf("annotating %s '%s/%s': %w", object.Kind, object.Namespace, object.Name, err)
-	}
-	return nil
-}
-
-// requestedAtFormat has more digits than two webhooks could share.
-const requestedAtFormat = "2006-01-02T15:04:05.999999999Z07:00"

@@ -169,7 +169,7 @@ func (w *wiring) notification() error {
 	if err != nil {
 		return fmt.Errorf("--receiverAddr: %w", err)
 	}
-	receivers := &receiver.Reconciler{Secrets: w.mgr.GetAPIReader()}
+	receivers := &receiver.Reconciler{Secrets: w.mgr.GetAPIReader(), NoCrossNamespaceRefs: w.flags.noCrossNamespace}
 	return errors.Join(w.mgr.Add(&httpServer{listener: listener, handler: hooks}), receivers.SetupWithManager(w.mgr, w.options))
 }
 

@@ -31,6 +31,9 @@ import (
 type Reconciler struct {
 	// Secrets reads Secrets; it should not cache them.
 	Secrets client.Reader
+	// NoCrossNamespaceRefs is the flag of the requests; a Receiver that it limits
+	// says so.
+	NoCrossNamespaceRefs bool
 }
 
 // SetupWithManager registers the controller, and the index that package notify
@@ -58,22 +61,13 @@ var kind = reconciler.Kind[*notificationv1.Receiver]{
 // watched.
 const retryToken = 10 * time.Second
 
-// Reasons that are ours alone.
-const (
-	// invalidSpecReason means: the spec can never work. Terminal.
-	invalidSpecReason = "InvalidReceiver"
-)
-
-var (
-	errInvalid = errors.New("invalid receiver")
-	errToken   = errors.New("no token")
-)
+var errToken = errors.New("no token")
 
 // Reconcile implements [reconciler.Controller].
 func (r *Reconciler) Reconcile(ctx context.Context, obj *notificationv1.Receiver) (reconciler.Result, error) {
 	if err := notify.Check(obj); err != nil {
 		obj.Status.WebhookPath = ""
-		return reconciler.Result{}, reconcile.TerminalError(fmt.Errorf("%w: %w", errInvalid, err))
+		return reconciler.Result{}, reconcile.TerminalError(err)
 	}
 	token, err := r.token(ctx, obj)
 	if err != nil {
@@ -82,10 +76,25 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *notificationv1.Receiver
 	}
 	obj.Status.WebhookPath = obj.GetWebhookPath(token)
 	message := "Receiver initialized for path: " + obj.Status.WebhookPath
-	if idle := notify.Ineffective(obj); idle != "" {
-		message += "; " + idle
+	for _, remark := range r.remarks(obj) {
+		message += "; " + remark
 	}
 	return reconciler.Result{Reason: meta.SucceededReason, Message: message, After: obj.GetInterval()}, nil
+}
+
+// remarks name what of the spec is without effect. Flux accepts it and serves the
+// rest, so that it is told and not refused.
+func (r *Reconciler) remarks(obj *notificationv1.Receiver) []string {
+	var remarks []string
+	if idle := notify.Ineffective(obj); idle != "" {
+		remarks = append(remarks, idle)
+	}
+	for i, resource := range obj.Spec.Resources {
+		if r.NoCrossNamespaceRefs && resource.Namespace != "" && resource.Namespace != obj.Namespace {
+			remarks = append(remarks, fmt.Sprintf("spec.resources[%d] is not notified: cross-namespace references have been blocked", i))
+		}
+	}
+	return remarks
 }
 
 // token reads what the sender knows too. A receiver that trusts tokens of others
@@ -111,8 +120,10 @@ func (r *Reconciler) token(ctx context.Context, obj *notificationv1.Receiver) (s
 // Reason implements [reconciler.Controller].
 func (r *Reconciler) Reason(err error) string {
 	switch {
-	case errors.Is(err, errInvalid):
-		return invalidSpecReason
+	case errors.Is(err, notify.ErrExpression):
+		return meta.InvalidCELExpressionReason
+	case errors.Is(err, notify.ErrInvalid):
+		return notificationv1.ValidationFailedReason
 	case errors.Is(err, errToken):
 		return notificationv1.TokenNotFoundReason
 	}

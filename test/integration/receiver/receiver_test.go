@@ -66,6 +66,15 @@ spec:
 ---
 apiVersion: notification.toolkit.fluxcd.io/v1
 kind: Receiver
+metadata: {name: hub, namespace: receiver}
+spec:
+  type: dockerhub
+  secretRef: {name: webhook}
+  resourceFilter: res.metadata.name == "other" || req.push_data.tag == "1.3.0"
+  resources: [{kind: ImageRepository, name: "*", matchLabels: {team: a}}]
+---
+apiVersion: notification.toolkit.fluxcd.io/v1
+kind: Receiver
 metadata: {name: invalid, namespace: receiver}
 spec:
   type: generic
@@ -114,10 +123,32 @@ func TestWebhooksStartScans(t *testing.T) {
 		t.Error("an image that was not pushed was scanned")
 	}
 
+	w.push("app", "1.3.0")
+	hub := w.ready("hub")
+	w.send(hub, "", nil, http.StatusBadRequest)
+	w.send(hub, `{"push_data":{"tag":"1.3.0"},"repository":{"repo_name":"receiver-app"}}`, http.Header{"Content-Type": {"application/json"}}, http.StatusOK)
+	w.tags("app", 4)
+	if other := w.repository("other"); other.Annotations[meta.ReconcileRequestAnnotation] != "" {
+		t.Error("an image that was not pushed was scanned")
+	}
+
 	w.failing("invalid", meta.StalledCondition, "spec.resourceFilter")
 	w.failing("early", meta.ReadyCondition, "secrets \"later\" not found")
 	w.send("/hook/unknown", "", nil, http.StatusNotFound)
+
+	w.must(p.Apply(t.Context(), []byte(strings.ReplaceAll(late, "TOKEN", token))))
+	w.send(w.ready("early"), "", nil, http.StatusOK)
+	w.must(p.Apply(t.Context(), []byte(strings.ReplaceAll(late, "TOKEN", "another token"))))
+	w.send(w.ready("early"), "", nil, http.StatusNotFound) // the path of the token that was replaced
 }
+
+// late is the Secret that the receiver "early" waits for.
+const late = `
+apiVersion: v1
+kind: Secret
+metadata: {name: later, namespace: receiver}
+stringData: {token: TOKEN}
+`
 
 type world struct {
 	*harness.Playground

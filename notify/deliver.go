@@ -1,0 +1,89 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// delivery is a verified message on its way to the objects that it is about.
+type delivery struct {
+	receiver *notificationv1.Receiver
+	notice   notice
+	filters  *filters
+	log      logr.Logger
+}
+
+// atOnce is how many objects are annotated at the same time for one request.
+const atOnce = 8
+
+// notify asks for a reconcile of every object that the receiver names and that
+// its filters pass. One that cannot be asked does not stop the others.
+func (h *Hooks) notify(ctx context.Context, d delivery) error {
+	var (
+		failures failures
+		workers  sync.WaitGroup
+		slots    = make(chan struct{}, atOnce)
+	)
+	for i := range d.receiver.Spec.Resources {
+		objects, err := h.targets(ctx, d, i)
+		failures.add(err)
+		for j := range objects {
+			slots <- struct{}{}
+			workers.Go(func() {
+				defer func() { <-slots }()
+				failures.add(h.notifyOne(ctx, d, i, &objects[j]))
+			})
+		}
+	}
+	workers.Wait()
+	return errors.Join(failures.errors...)
+}
+
+func (h *Hooks) notifyOne(ctx context.Context, d delivery, i int, object *metav1.PartialObjectMetadata) error {
+	passes, err := d.filters.pass(ctx, i, object)
+	if err != nil || !passes {
+		return err
+	}
+	if err := h.request(ctx, object); err != nil {
+		return err
+	}
+	d.log.Info("requested a reconcile", "kind", object.Kind, "target", object.Namespace+"/"+object.Name)
+	return nil
+}
+
+// request asks the object's controller for a reconcile now.
+func (h *Hooks) request(ctx context.Context, object *metav1.PartialObjectMetadata) error {
+	kind, name := object.Kind, client.ObjectKeyFromObject(object)
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, h.Clock.Now().Format(requestedAtFormat))
+	if err := h.Writer.Patch(ctx, object, client.RawPatch(types.MergePatchType, patch)); err != nil {
+		return fmt.Errorf("annotating %s '%s': %w", kind, name, err)
+	}
+	return nil
+}
+
+// requestedAtFormat has more digits than two webhooks could share.
+const requestedAtFormat = "2006-01-02T15:04:05.999999999Z07:00"
+
+// failures collects errors of several workers.
+type failures struct {
+	mu     sync.Mutex
+	errors []error
+}
+
+func (f *failures) add(err error) {
+	if err == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.errors = append(f.errors, err)
+}
