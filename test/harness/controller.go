@@ -48,7 +48,7 @@ func (p *Playground) StartController(ctx context.Context, dir string, args ...st
 	}
 	c := &Controller{
 		Webhooks: "http://" + webhooks,
-		bin: bin, log: filepath.Join(dir, "sluice.log"), health: health,
+		bin:      bin, log: filepath.Join(dir, "sluice.log"), health: health,
 		env: append(os.Environ(), "KUBECONFIG="+p.Kubeconfig),
 		args: append([]string{"controller",
 			"--storage-path", filepath.Join(dir, "data"), "--storage-addr", "127.0.0.1:0",
