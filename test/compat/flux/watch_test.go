@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -32,7 +33,7 @@ func startWatch(ctx context.Context, c client.WithWatch) (*statuses, error) {
 	s := &statuses{}
 	for _, list := range []client.ObjectList{
 		&imagev1.ImageRepositoryList{}, &imagev1.ImagePolicyList{}, &imagev1.ImageUpdateAutomationList{},
-		&sourcev1.GitRepositoryList{}, &kustomizev1.KustomizationList{},
+		&sourcev1.GitRepositoryList{}, &kustomizev1.KustomizationList{}, &notificationv1.ReceiverList{},
 	} {
 		w, err := c.Watch(ctx, list)
 		if err != nil {
@@ -81,6 +82,10 @@ func missing(object runtime.Object) string {
 	case *kustomizev1.Kustomization:
 		if o.Status.LastAppliedRevision == "" {
 			return "status.lastAppliedRevision"
+		}
+	case *notificationv1.Receiver:
+		if o.Status.WebhookPath == "" {
+			return "status.webhookPath"
 		}
 	}
 	return ""

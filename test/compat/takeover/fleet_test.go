@@ -14,6 +14,7 @@ import (
 	imageautov1 "github.com/fluxcd/image-automation-controller/api/v1"
 	imagereflv1 "github.com/fluxcd/image-reflector-controller/api/v1"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -51,6 +52,9 @@ var kinds = map[string]struct {
 	},
 	"ImageUpdateAutomation": {
 		upstream: func() client.Object { return &imageautov1.ImageUpdateAutomation{} }, manager: "image-automation-controller",
+	},
+	"Receiver": {
+		upstream: func() client.Object { return &notificationv1.Receiver{} }, manager: "notification-controller",
 	},
 }
 
@@ -101,6 +105,7 @@ func newUpstream(t *testing.T, p *harness.Playground) client.Client {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		imagereflv1.AddToScheme, imageautov1.AddToScheme, sourcev1.AddToScheme, kustomizev1.AddToScheme,
+		notificationv1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
@@ -155,7 +160,7 @@ func (f *fleet) populate(t *testing.T, deployment string) {
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "git", Namespace: namespace},
-		StringData: map[string]string{"username": f.GitUsername, "password": f.GitPassword},
+		StringData: map[string]string{"username": f.GitUsername, "password": f.GitPassword, "token": "letmein"},
 	}
 	for _, object := range []client.Object{ns, secret} {
 		if err := f.Client.Create(t.Context(), object); err != nil {

@@ -59,9 +59,9 @@ func (f *fleet) upstreamReadsEveryObject(t *testing.T) {
 
 // asUpstream reads an object into upstream's Go type.
 func (f *fleet) asUpstream(ctx context.Context, name string) (client.Object, error) {
-	for _, version := range []string{"source.toolkit.fluxcd.io/v1", "kustomize.toolkit.fluxcd.io/v1", "image.toolkit.fluxcd.io/v1"} {
+	for _, group := range []string{"source", "kustomize", "image", "notification"} {
 		live := &unstructured.Unstructured{}
-		live.SetAPIVersion(version)
+		live.SetAPIVersion(group + ".toolkit.fluxcd.io/v1")
 		live.SetKind(name)
 		err := f.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: app}, live)
 		if err == nil {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/google/go-cmp/cmp"
@@ -72,6 +73,7 @@ type sight struct {
 	Commits              []string
 	LatestRef            imagev1.ImageRef
 	Inventory            []string
+	WebhookPath          string
 }
 
 func (f *fleet) look(t *testing.T) sight {
@@ -82,6 +84,8 @@ func (f *fleet) look(t *testing.T) sight {
 	policy, kustomization := &imagev1.ImagePolicy{}, &kustomizev1.Kustomization{}
 	f.get(t, app, policy)
 	f.get(t, app, kustomization)
+	receiver := &notificationv1.Receiver{}
+	f.get(t, app, receiver)
 	log, err := f.repo.Log(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -90,6 +94,7 @@ func (f *fleet) look(t *testing.T) sight {
 		Deployment: fmt.Sprint(deployment.UID, deployment.Generation),
 		Settings:   fmt.Sprint(settings.UID, settings.ResourceVersion),
 		Commits:    log, LatestRef: *policy.Status.LatestRef, Inventory: inventory(kustomization),
+		WebhookPath: receiver.Status.WebhookPath,
 	}
 }
 
@@ -116,7 +121,7 @@ func (f *fleet) everyStatusMovesOn(t *testing.T) {
 	objects := map[string]conditioned{
 		"GitRepository": &sourcev1.GitRepository{}, "Kustomization": &kustomizev1.Kustomization{},
 		"ImageRepository": &imagev1.ImageRepository{}, "ImagePolicy": &imagev1.ImagePolicy{},
-		"ImageUpdateAutomation": &imagev1.ImageUpdateAutomation{},
+		"ImageUpdateAutomation": &imagev1.ImageUpdateAutomation{}, "Receiver": &notificationv1.Receiver{},
 	}
 	for kind, object := range objects {
 		f.get(t, app, object)
@@ -165,6 +170,8 @@ func handled(object client.Object) string {
 	case *imagev1.ImagePolicy:
 		return o.Status.LastHandledReconcileAt
 	case *imagev1.ImageUpdateAutomation:
+		return o.Status.LastHandledReconcileAt
+	case *notificationv1.Receiver:
 		return o.Status.LastHandledReconcileAt
 	}
 	return ""
