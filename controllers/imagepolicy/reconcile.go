@@ -155,10 +155,14 @@ func (s *search) record(ref imagev1.ImageRef) reconciler.Result {
 	}
 	result := reconciler.Result{Reason: meta.SucceededReason, Message: message(status), After: s.again()}
 	if changed {
-		result.Events = []reconciler.Event{{
-			Type: corev1.EventTypeNormal, Reason: meta.SucceededReason,
-			Message: result.Message + "; " + why,
-		}}
+		event := reconciler.Event{
+			Type: corev1.EventTypeNormal, Reason: meta.SucceededReason, Message: result.Message + "; " + why,
+			Metadata: map[string]string{imagev1.PolicyAnnotation: s.policy.Name, imagev1.NewAnnotation: ref.String()},
+		}
+		if previous := status.ObservedPreviousRef; previous != nil {
+			event.Metadata[imagev1.OldAnnotation] = previous.String()
+		}
+		result.Events = []reconciler.Event{event}
 	}
 	return result
 }

@@ -179,6 +179,7 @@ func TestAChoiceIsTold(t *testing.T) {
 			Type: corev1.EventTypeNormal, Reason: meta.SucceededReason,
 			Message: "Latest image tag for " + f.host + "/app resolved to 1.0.0; first of 1 by semver 1.x; " +
 				"2 tags dropped: 1 not a semantic version (latest), 1 outside the range (2.0.0)",
+			Metadata: map[string]string{imagev1.PolicyAnnotation: f.policy.Name, imagev1.NewAnnotation: f.host + "/app:1.0.0"},
 		}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

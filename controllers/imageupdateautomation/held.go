@@ -88,7 +88,7 @@ func heldEvents(a *imagev1.ImageUpdateAutomation, undone []writeback.Undone) []r
 				"chooses another image, or `sluice resume automation %s -n %s`",
 				short(u.By.String()), u.Policy, ref.String(), a.Name, a.Namespace),
 			Metadata: map[string]string{
-				commitAnnotation: u.By.String(), policyAnnotation: u.Policy, newAnnotation: ref.String(),
+				imagev1.CommitAnnotation: u.By.String(), imagev1.PolicyAnnotation: u.Policy, imagev1.NewAnnotation: ref.String(),
 			},
 		})
 	}

@@ -16,17 +16,6 @@ import (
 	"github.com/sluice-cd/sluice/writeback/edit"
 )
 
-// Annotations of the event of a push. Where a commit has several changes the
-// values are lists, separated by commas, all in the same order.
-const (
-	annotationPrefix   = "image.toolkit.fluxcd.io/"
-	revisionAnnotation = annotationPrefix + "revision"
-	commitAnnotation   = annotationPrefix + "commit"
-	policyAnnotation   = annotationPrefix + "policy"
-	oldAnnotation      = annotationPrefix + "old"
-	newAnnotation      = annotationPrefix + "new"
-)
-
 // maxListed bounds how many changes an event's annotations list.
 const maxListed = 100
 
@@ -68,9 +57,9 @@ func pushEvent(seen run, commit writeback.Commit) reconciler.Event {
 		Type: corev1.EventTypeNormal, Reason: meta.SucceededReason,
 		Message: fmt.Sprintf("pushed commit '%s' to %s\n%s", short(hash), where, commit.Message),
 		Metadata: map[string]string{
-			revisionAnnotation: revision(seen.request.Push, hash), commitAnnotation: hash,
-			policyAnnotation: strings.Join(policies, ","),
-			oldAnnotation:    strings.Join(olds, ","), newAnnotation: strings.Join(news, ","),
+			imagev1.RevisionAnnotation: revision(seen.request.Push, hash), imagev1.CommitAnnotation: hash,
+			imagev1.PolicyAnnotation: strings.Join(policies, ","),
+			imagev1.OldAnnotation:    strings.Join(olds, ","), imagev1.NewAnnotation: strings.Join(news, ","),
 		},
 	}
 }
@@ -86,7 +75,7 @@ func branchEvents(a *imagev1.ImageUpdateAutomation, seen run, written writeback.
 		}
 		return []reconciler.Event{{
 			Type: corev1.EventTypeNormal, Reason: reason, Message: fmt.Sprintf(format, args...),
-			Metadata: map[string]string{revisionAnnotation: revision(seen.request.Push, at.String())},
+			Metadata: map[string]string{imagev1.RevisionAnnotation: revision(seen.request.Push, at.String())},
 		}}
 	}
 	switch {

@@ -175,7 +175,7 @@ func TestOneCommitAndOneEventForEachPolicy(t *testing.T) {
 	for i, want := range []struct{ commit, policy string }{{"main^", "app"}, {"main", "other"}} {
 		commit, e := f.repo.Head(want.commit), result.Events[i]
 		message := "pushed commit '" + commit[:7] + "' to branch 'main' and refspecs 'HEAD:refs/heads/copy'\napps:" + want.policy
-		if e.Message != message || e.Metadata[commitAnnotation] != commit || e.Metadata[policyAnnotation] != want.policy {
+		if e.Message != message || e.Metadata[imagev1.CommitAnnotation] != commit || e.Metadata[imagev1.PolicyAnnotation] != want.policy {
 			t.Errorf("event %d is %+v, want %q", i, e, message)
 		}
 	}
