@@ -74,7 +74,7 @@ arch: ## Check who imports whom
 test: build playground flux-cli ## Unit, controller and end-to-end tests on simulated nodes (TESTFLAGS=-race)
 	hack/packages.sh git openssh-client
 	go -C test/playground test -count=1 $(TESTFLAGS) . ./internal/...
-	go test -count=1 -run '^$$' $(TESTFLAGS) ./... >/dev/null # compile all before anything waits on a clock
+	go test -exec true $(TESTFLAGS) ./... >/dev/null # compile all before anything waits on a clock
 	hack/with-playground.sh hack/test.sh $(TESTFLAGS)
 
 .PHONY: e2e-real
