@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
+	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/scan"
 )
 
@@ -23,17 +25,18 @@ var groups = []string{"image", "source", "kustomize", "canary", "notification"}
 
 // flags are the settings of `sluice controller`.
 type flags struct {
-	kubeconfig  string
-	controllers []string
-	concurrent  int
-	qps         float32
-	burst       int
-	logLevel    string
+	kubeconfig                        string
+	controllers                       []string
+	concurrent                        int
+	qps                               float32
+	burst                             int
+	logLevel, logEncoding, eventsAddr string
+	minRetryDelay, maxRetryDelay      time.Duration
 
 	metricsAddr, healthAddr      string
 	leaderElect                  bool
 	namespace                    string
-	watchNamespace               string
+	watch                        watchFlags
 	noCrossNamespace             bool
 	allowCrossNamespaceWrites    bool
 	defaultServiceAccount        string
@@ -56,11 +59,15 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.Float32Var(&f.qps, "kube-api-qps", 500, "requests per second to the API server")
 	set.IntVar(&f.burst, "kube-api-burst", 1000, "burst of requests to the API server")
 	set.StringVar(&f.logLevel, "log-level", "info", "debug, info or error")
+	set.StringVar(&f.logEncoding, "log-encoding", "json", "json, which `flux logs` reads, or console")
+	set.StringVar(&f.eventsAddr, "events-addr", "", "URL of the events endpoint of Flux's notification-controller, for Alerts; default: events go to Kubernetes alone")
+	set.DurationVar(&f.minRetryDelay, "min-retry-delay", reconciler.MinRetryDelay, "delay before the first retry of an object that failed")
+	set.DurationVar(&f.maxRetryDelay, "max-retry-delay", reconciler.MaxRetryDelay, "longest delay between retries")
 	set.StringVar(&f.metricsAddr, "metrics-addr", ":8080", "where Prometheus metrics are served; 0 disables them")
 	set.StringVar(&f.healthAddr, "health-addr", ":9440", "where /healthz and /readyz are served; 0 disables them")
 	set.BoolVar(&f.leaderElect, "enable-leader-election", false, "run the controllers only while holding the lease")
 	set.StringVar(&f.namespace, "namespace", env("RUNTIME_NAMESPACE", "flux-system"), "namespace of the lease")
-	set.StringVar(&f.watchNamespace, "watch-namespace", "", "serve only this namespace; default: all")
+	f.watch.register(set)
 	set.BoolVar(&f.noCrossNamespace, "no-cross-namespace-refs", false, "refuse references to sources in other namespaces")
 	set.BoolVar(&f.allowCrossNamespaceWrites, "allow-cross-namespace-writes", false, "let every ImageUpdateAutomation write with the credentials of any GitRepository, as Flux does, without the annotation sluice.dev/write-from")
 	set.StringVar(&f.defaultServiceAccount, "default-service-account", "", "applies for Kustomizations that name none, and with the feature ObjectLevelWorkloadIdentity stands for objects in clouds; default: the controller itself")
@@ -106,10 +113,16 @@ func (f *flags) validate() error {
 	if f.scanMaxTags < 1 {
 		return fmt.Errorf("--scan-max-tags: must be at least 1, is %d", f.scanMaxTags)
 	}
+	if _, err := logEncoder(f.logEncoding); err != nil {
+		return err
+	}
 	if _, err := zapcore.ParseLevel(f.logLevel); err != nil {
 		return fmt.Errorf("--log-level: %w", err)
 	}
-	return f.identity.validate()
+	if f.minRetryDelay <= 0 || f.maxRetryDelay < f.minRetryDelay {
+		return fmt.Errorf("--min-retry-delay must be positive and at most --max-retry-delay, they are %s and %s", f.minRetryDelay, f.maxRetryDelay)
+	}
+	return errors.Join(f.watch.validate(), f.identity.validate())
 }
 
 // serves reports whether --controllers names the group.
@@ -125,7 +138,7 @@ func controllerCommand() *cobra.Command {
 			if err := f.validate(); err != nil {
 				return err
 			}
-			if err := setLogger(f.logLevel); err != nil {
+			if err := setLogger(f.logLevel, f.logEncoding); err != nil {
 				return err
 			}
 			config, err := restConfig(&f)
@@ -152,16 +165,31 @@ func restConfig(f *flags) (*rest.Config, error) {
 	return config, nil
 }
 
-// setLogger writes JSON lines with the keys that `flux logs` reads.
-func setLogger(level string) error {
+// setLogger writes lines with the keys that `flux logs` reads.
+func setLogger(level, encoding string) error {
 	parsed, err := zapcore.ParseLevel(level)
 	if err != nil {
 		return fmt.Errorf("--log-level: %w", err)
 	}
-	ctrl.SetLogger(zap.New(zap.JSONEncoder(func(c *zapcore.EncoderConfig) {
+	encoder, err := logEncoder(encoding)
+	if err != nil {
+		return err
+	}
+	ctrl.SetLogger(zap.New(zap.Opts(encoder(func(c *zapcore.EncoderConfig) {
 		c.TimeKey, c.LevelKey, c.MessageKey = "ts", "level", "msg"
 		c.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 		c.StacktraceKey = zapcore.OmitKey
-	}), zap.Level(parsed)))
+	})), zap.Level(parsed)))
 	return nil
+}
+
+// logEncoder returns the encoder that --log-encoding names.
+func logEncoder(name string) (func(...zap.EncoderConfigOption) func(*zap.Options), error) {
+	switch name {
+	case "json":
+		return zap.JSONEncoder, nil
+	case "console":
+		return zap.ConsoleEncoder, nil
+	}
+	return nil, fmt.Errorf("--log-encoding: must be json or console, is %q", name)
 }

@@ -13,7 +13,6 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -40,11 +39,20 @@ func run(ctx context.Context, config *rest.Config, f *flags) error {
 	if err != nil {
 		return fmt.Errorf("making the event recorder: %w", err)
 	}
+	if f.eventsAddr != "" {
+		if events.Forward, err = reconciler.NewForwarder(f.eventsAddr, mgr.GetScheme(), clock.RealClock{}); err != nil {
+			return fmt.Errorf("--events-addr: %w", err)
+		}
+		if err := mgr.Add(events.Forward); err != nil {
+			return err
+		}
+	}
 	if err := mgr.Add(events); err != nil {
 		return err
 	}
 	w := wiring{mgr: mgr, flags: f, clock: clock.RealClock{}, options: reconciler.Options{
 		Concurrent: f.concurrent, Clock: clock.RealClock{}, Recorder: events,
+		MinRetryDelay: f.minRetryDelay, MaxRetryDelay: f.maxRetryDelay,
 	}}
 	if err := w.all(); err != nil {
 		return err
@@ -78,11 +86,8 @@ func newManager(config *rest.Config, f *flags) (ctrl.Manager, error) {
 			DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}},
 		}},
 	}
-	if f.watchNamespace != "" {
-		options.Cache.DefaultNamespaces = map[string]cache.Config{f.watchNamespace: {}}
-		options.Cache.ByObject = map[client.Object]cache.ByObject{
-			&corev1.Namespace{}: {Field: fields.OneTermEqualSelector("metadata.name", f.watchNamespace)},
-		}
+	if err := f.watch.restrict(&options.Cache, f.namespace); err != nil {
+		return nil, err
 	}
 	mgr, err := ctrl.NewManager(config, options)
 	if err != nil {

@@ -49,6 +49,9 @@ type EventSink struct {
 	recorders   map[string]record.EventRecorder // by kind; "" is for all others
 	broadcaster record.EventBroadcaster
 	events      typedcorev1.EventInterface
+
+	// Forward also sends events to a notification controller, if it is not nil.
+	Forward *Forwarder
 }
 
 // NewRecorder returns a recorder that writes core/v1 events, which is what
@@ -85,9 +88,12 @@ func (s *EventSink) Start(ctx context.Context) error {
 
 // Event implements [Recorder].
 func (s *EventSink) Event(obj client.Object, e Event) {
-	recorder := s.recorders[""]
+	recorder, name := s.recorders[""], component
 	if gvk, err := apiutil.GVKForObject(obj, s.scheme); err == nil && s.recorders[gvk.Kind] != nil {
-		recorder = s.recorders[gvk.Kind]
+		recorder, name = s.recorders[gvk.Kind], components[gvk.Kind]
 	}
 	recorder.AnnotatedEventf(obj, e.Metadata, e.Type, e.Reason, "%s", e.Message)
+	if s.Forward != nil {
+		s.Forward.forward(obj, name, e)
+	}
 }

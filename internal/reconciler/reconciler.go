@@ -104,6 +104,9 @@ type Options struct {
 	Clock clock.PassiveClock
 	// Recorder receives the events; see [NewRecorder].
 	Recorder Recorder
+	// MinRetryDelay and MaxRetryDelay bound the backoff of objects that fail; zero
+	// is the default.
+	MinRetryDelay, MaxRetryDelay time.Duration
 }
 
 // waiting is an error that neither backs off nor needs a person.

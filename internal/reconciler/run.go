@@ -116,7 +116,7 @@ func (r *runner[T]) afterConflict(ctx context.Context, err error) (reconcile.Res
 		return reconcile.Result{}, nil // shutting down; whoever starts next does it again
 	case apierrors.IsConflict(err):
 		log.FromContext(ctx).V(1).Info("object changed while it was reconciled; looking again")
-		return reconcile.Result{RequeueAfter: minRetryDelay}, nil
+		return reconcile.Result{RequeueAfter: MinRetryDelay}, nil
 	}
 	return reconcile.Result{}, err
 }

@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -13,11 +14,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// Retry delays of a failing object: fast enough that a blip costs no release
-// time, slow enough that a broken object costs nothing.
+// Default retry delays of a failing object: fast enough that a blip costs no
+// release time, slow enough that a broken object costs nothing.
 const (
-	minRetryDelay = 250 * time.Millisecond
-	maxRetryDelay = 5 * time.Minute
+	MinRetryDelay = 250 * time.Millisecond
+	MaxRetryDelay = 5 * time.Minute
 )
 
 // Watch adds a source to a controller.
@@ -35,7 +36,7 @@ func Setup[T Object](mgr ctrl.Manager, kind Kind[T], c Controller[T], opts Optio
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: max(opts.Concurrent, 1),
 			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
-				minRetryDelay, maxRetryDelay),
+				cmp.Or(opts.MinRetryDelay, MinRetryDelay), cmp.Or(opts.MaxRetryDelay, MaxRetryDelay)),
 		})
 	for _, watch := range watches {
 		b = watch(b)

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+)
+
+// watchFlags say which objects are served.
+type watchFlags struct {
+	allNamespaces bool
+	namespace     string
+	selector      string
+}
+
+func (f *watchFlags) register(set *pflag.FlagSet) {
+	set.BoolVar(&f.allNamespaces, "watch-all-namespaces", true, "serve all namespaces; false serves only the one of --namespace")
+	set.StringVar(&f.namespace, "watch-namespace", "", "serve only this namespace; default: all")
+	set.StringVar(&f.selector, "watch-label-selector", "", "serve only objects with these labels, such as sharding.fluxcd.io/key=shard1; what they refer to must have them too")
+}
+
+func (f *watchFlags) validate() error {
+	if _, err := labels.Parse(f.selector); err != nil {
+		return fmt.Errorf("--watch-label-selector: %w", err)
+	}
+	return nil
+}
+
+// served are the kinds that --watch-label-selector selects from.
+func served() []client.Object {
+	return []client.Object{
+		&imagev1.ImageRepository{}, &imagev1.ImagePolicy{}, &imagev1.ImageUpdateAutomation{}, &sourcev1.GitRepository{},
+		&kustomizev1.Kustomization{}, &notificationv1.Receiver{}, &flaggerv1.Canary{},
+	}
+}
+
+// restrict limits what the cache holds. Own is the namespace of the controller.
+func (f *watchFlags) restrict(options *cache.Options, own string) error {
+	options.ByObject = map[client.Object]cache.ByObject{}
+	namespace := f.namespace
+	if namespace == "" && !f.allNamespaces {
+		namespace = own
+	}
+	if namespace != "" {
+		options.DefaultNamespaces = map[string]cache.Config{namespace: {}}
+		options.ByObject[&corev1.Namespace{}] = cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", namespace)}
+	}
+	if f.selector == "" {
+		return nil
+	}
+	selector, err := labels.Parse(f.selector)
+	if err != nil {
+		return fmt.Errorf("--watch-label-selector: %w", err)
+	}
+	for _, kind := range served() {
+		options.ByObject[kind] = cache.ByObject{Label: selector}
+	}
+	return nil
+}

@@ -1,0 +1,75 @@
+package reconciler
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+)
+
+func TestEventsReachTheNotificationController(t *testing.T) {
+	got := make(chan eventv1.Event, 1)
+	var calls atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if calls.Add(1) == 1 {
+			w.WriteHeader(http.StatusServiceUnavailable) // it starts later than we do
+			return
+		}
+		var e eventv1.Event
+		if err := json.NewDecoder(r.Body).Decode(&e); err != nil {
+			t.Error(err)
+		}
+		got <- e
+	}))
+	defer server.Close()
+	scheme := runtime.NewScheme()
+	if err := imagev1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	f, err := NewForwarder(server.URL, scheme, clocktesting.NewFakePassiveClock(now))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.client.RetryWaitMin = time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- f.Start(ctx) }()
+	f.forward(&imagev1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "apps", Name: "app", Annotations: map[string]string{eventv1.Group + "/team": "a", "other": "b"},
+	}}, "image-reflector-controller", Event{
+		Type: corev1.EventTypeWarning, Reason: "Failed", Message: "it failed", Metadata: map[string]string{"policy": "app"},
+	})
+	want := eventv1.Event{
+		InvolvedObject: corev1.ObjectReference{Kind: "ImagePolicy", APIVersion: "image.toolkit.fluxcd.io/v1", Namespace: "apps", Name: "app"},
+		Severity:       eventv1.EventSeverityError, Timestamp: metav1.NewTime(now), Message: "it failed", Reason: "Failed",
+		Metadata:            map[string]string{eventv1.Group + "/team": "a", "policy": "app"},
+		ReportingController: "image-reflector-controller",
+	}
+	if diff := cmp.Diff(want, <-got, cmpopts.IgnoreFields(eventv1.Event{}, "ReportingInstance")); diff != "" {
+		t.Error(diff)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnAddressThatIsNoneIsRefused(t *testing.T) {
+	if _, err := NewForwarder("notification-controller", runtime.NewScheme(), clocktesting.NewFakePassiveClock(time.Time{})); err == nil {
+		t.Error("no error")
+	}
+}
