@@ -50,7 +50,6 @@ type AlertProviderStatus struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:categories=all
 // +kubebuilder:printcolumn:name="Type",type=string,JSONPath=`.spec.type`
-// +kubebuilder:metadata:labels="app.kubernetes.io/part-of=flux"
 // +kubebuilder:metadata:annotations="helm.sh/resource-policy=keep"
 type AlertProvider struct {
 	metav1.TypeMeta   `json:",inline"`

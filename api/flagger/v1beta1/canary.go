@@ -89,7 +89,6 @@ type CanarySpec struct {
 // +kubebuilder:printcolumn:name="LastTransitionTime",type=string,JSONPath=`.status.lastTransitionTime`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,priority=1
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
-// +kubebuilder:metadata:labels="app.kubernetes.io/part-of=flux"
 // +kubebuilder:metadata:annotations="helm.sh/resource-policy=keep"
 type Canary struct {
 	metav1.TypeMeta   `json:",inline"`

@@ -59,7 +59,6 @@ type MetricTemplateStatus struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:categories=all
 // +kubebuilder:printcolumn:name="Provider",type=string,JSONPath=`.spec.provider.type`
-// +kubebuilder:metadata:labels="app.kubernetes.io/part-of=flux"
 // +kubebuilder:metadata:annotations="helm.sh/resource-policy=keep"
 type MetricTemplate struct {
 	metav1.TypeMeta   `json:",inline"`
