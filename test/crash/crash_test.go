@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,15 +45,21 @@ const interval = 4 * time.Second
 // broken is a release that fails its analysis.
 var broken = traffic.Traits{ErrorRate: 0.5, Latency: traffic.Healthy.Latency}
 
+// chance is what every test draws its delays from.
+var chance = sync.OnceValue(func() uint64 {
+	if *seed == 0 {
+		return uint64(time.Now().UnixNano())
+	}
+	return *seed
+})
+
 func TestReleasesEndAsIfTheControllerHadNotBeenKilled(t *testing.T) {
+	t.Parallel() // each test has a namespace and a controller of its own
 	p, err := harness.FromEnv()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *seed == 0 {
-		*seed = uint64(time.Now().UnixNano())
-	}
-	t.Logf("-seed %d", *seed)
+	t.Logf("-seed %d", chance())
 	work := t.TempDir()
 	c, err := chain.Setup(t.Context(), p, work, chain.Options{Namespace: "crash", Interval: interval})
 	if err != nil {
@@ -67,7 +74,7 @@ func TestReleasesEndAsIfTheControllerHadNotBeenKilled(t *testing.T) {
 	if err := c.Ready(t.Context()); err != nil {
 		t.Fatalf("%v\n%s", err, sluice.Tail(4000))
 	}
-	k := killer{sluice: sluice, random: rand.New(rand.NewPCG(*seed, 1)), left: *kills}
+	k := killer{sluice: sluice, random: rand.New(rand.NewPCG(chance(), 1)), left: *kills}
 	want := []string{"Begin with " + chain.First}
 	trusted := chain.First
 	for minor := 1; k.left > 0; minor++ {

@@ -36,21 +36,19 @@ const writebackNamespace = "crash-writeback"
 // TestImagesAreCommittedOnceEachWhateverIsKilled has two automations write to
 // one branch while a person does too, and the controller dies all the time.
 func TestImagesAreCommittedOnceEachWhateverIsKilled(t *testing.T) {
+	t.Parallel()
 	p, err := harness.FromEnv()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *seed == 0 {
-		*seed = uint64(time.Now().UnixNano())
-	}
-	t.Logf("-seed %d", *seed)
+	t.Logf("-seed %d", chance())
 	w := newWriteback(t, p)
 	sluice, err := p.StartController(t.Context(), t.TempDir(), "--controllers", "image,source", "--watch-namespace", writebackNamespace)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(sluice.Stop)
-	random := rand.New(rand.NewPCG(*seed, 2))
+	random := rand.New(rand.NewPCG(chance(), 2))
 	for kill := range writebackKills {
 		switch random.IntN(3) {
 		case 0, 1:
