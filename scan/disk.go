@@ -126,10 +126,7 @@ func read(path string) ([]byte, time.Time, error) {
 
 // replace writes a file in one step, so that no reader finds half of it.
 func replace(path string, data []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	file, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	file, err := inFolder(path, func() (*os.File, error) { return os.CreateTemp(filepath.Dir(path), ".new-*") })
 	if err != nil {
 		return err
 	}
@@ -141,6 +138,19 @@ func replace(path string, data []byte) error {
 		_ = os.Remove(file.Name())
 	}
 	return err
+}
+
+// inFolder opens a file, and makes its folder only if it is not there: looking for
+// it before every write costs as much as the write.
+func inFolder(path string, open func() (*os.File, error)) (*os.File, error) {
+	file, err := open()
+	if !errors.Is(err, fs.ErrNotExist) {
+		return file, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	return open()
 }
 
 // A line of sightings is `<unix seconds> <tag> <digest> <checksum>`. A line that
@@ -193,10 +203,9 @@ func (d *disk) appendSighting(image string, what sighting, at int64) {
 }
 
 func (d *disk) append(path, line string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	file, err := inFolder(path, func() (*os.File, error) {
+		return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	})
 	if err != nil {
 		return err
 	}
