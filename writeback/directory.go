@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/sluice-cd/sluice/internal/tree"
+	"github.com/sluice-cd/sluice/writeback/edit"
 )
 
 // Directory is a local directory to plan on. It follows no symlinks and reads
@@ -88,7 +89,7 @@ func (d *Directory) ReadFile(name string) ([]byte, error) {
 
 // maxRead bounds what of a file is read. It only has to be more than a file may
 // have to be edited.
-const maxRead = 8 * maxFile
+const maxRead = 8 * edit.MaxSize
 
 // WriteFile replaces the content of a file that is there, and keeps its mode. Who
 // reads it meanwhile sees the old content or the new, and so does everyone after

@@ -19,18 +19,12 @@ const (
 	maxTrees = 50_000
 )
 
-// maxFile is the largest file that is looked into for markers. Reading takes
-// many times a file's size, and nobody marks values in megabytes.
-const maxFile = 4 << 20
-
 // maxDepth bounds how deep directories may nest, for a tree of a few objects can
 // nest as deep as it likes.
 const maxDepth = 128
 
 // Why a file is left alone as a whole. A file that has no markers needs no reason.
 const (
-	// TooLarge files have markers, and are over 4 MiB.
-	TooLarge edit.Reason = "the file is larger than 4 MiB"
 	// TooDeep directories are below 128 others.
 	TooDeep edit.Reason = "the directory is nested more than 128 deep"
 	// UnsafePath is one that Git refuses to check out, or a path of no files.
@@ -162,7 +156,8 @@ func (w *walk) file(name, hash string) (bool, error) {
 		if err != nil {
 			return false, fmt.Errorf("reading file %s: %w", name, err)
 		}
-		if in = look(content); hash != "" {
+		in = found{Markers: edit.Scan(content)}
+		if hash != "" {
 			w.index.blobs.Add(hash, in)
 		}
 	}
@@ -175,17 +170,6 @@ func (w *walk) file(name, hash string) (bool, error) {
 func (w *walk) skip(name string, why edit.Reason) (bool, error) {
 	w.found = append(w.found, File{Path: name, found: found{Skip: why}})
 	return true, nil
-}
-
-// look finds the markers of a file.
-func look(content []byte) found {
-	if len(content) <= maxFile {
-		return found{Markers: edit.Scan(content)}
-	}
-	if strings.Contains(string(content), "$imagepolicy") {
-		return found{Skip: TooLarge}
-	}
-	return found{}
 }
 
 // unsafe reports names that Git does not write to a disk, or that would mean

@@ -69,7 +69,7 @@ func TestPlanAccountsForEveryMarker(t *testing.T) {
 		line(9, "apps:nobody", "x:1", "", edit.UnknownPolicy),
 		line(10, "others:app", "x:1", "", edit.OtherNamespace),
 		line(11, "", "x:1", "", edit.SingleQuotes),
-		{File: "z/large.yaml", Skip: string(writeback.TooLarge)},
+		{File: "z/large.yaml", Line: 1, Skip: string(edit.TooLarge)},
 	}
 	if diff := cmp.Diff(want, planned.Report.Lines()); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
