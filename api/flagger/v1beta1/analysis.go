@@ -41,6 +41,11 @@ type CanaryAnalysis struct {
 	// +optional
 	StepWeightPromotion int `json:"stepWeightPromotion,omitempty"`
 
+	// Sampling says how often metrics are looked at between two checks, so that a
+	// decisive failure rolls back at once. Sluice extension.
+	// +optional
+	Sampling *CanarySampling `json:"sampling,omitempty"`
+
 	// Threshold is the number of failed checks that roll the release back.
 	// +required
 	Threshold int `json:"threshold"`
@@ -74,6 +79,26 @@ type CanaryAnalysis struct {
 	// SessionAffinity keeps a user on the version first seen.
 	// +optional
 	SessionAffinity *SessionAffinity `json:"sessionAffinity,omitempty"`
+}
+
+// CanarySampling is how metrics are looked at between two checks. A failure is
+// decisive when a metric was outside its range in so many samples in a row;
+// samples without a value do not count. Sluice extension.
+type CanarySampling struct {
+	// Interval between two samples, such as `2s`. Defaults to a sixth of the
+	// analysis interval, at least 1s and at most 10s.
+	// +kubebuilder:validation:Pattern=`^[0-9]+(m|s)`
+	// +optional
+	Interval string `json:"interval,omitempty"`
+
+	// Failures in a row that are decisive. Defaults to threshold, at least 3.
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	Failures int `json:"failures,omitempty"`
+
+	// Disabled takes no samples: only checks decide, as in Flagger.
+	// +optional
+	Disabled bool `json:"disabled,omitempty"`
 }
 
 // CanaryMetric is a measurement that a check makes.

@@ -20,8 +20,10 @@ type CanarySpec struct {
 	// +optional
 	MetricsServer string `json:"metricsServer,omitempty"`
 
-	// TargetRef names the workload to release.
-	// +kubebuilder:validation:XValidation:rule="has(self.apiVersion) && has(self.kind) && self.kind in ['DaemonSet', 'Deployment', 'Service']",message="apiVersion and kind are required, and kind is DaemonSet, Deployment or Service"
+	// TargetRef names the workload to release: a Deployment, a DaemonSet, a
+	// Service, a Knative Service (kind Service of serving.knative.dev/v1), or a
+	// StatefulSet (Sluice extension), which is released pod by pod.
+	// +kubebuilder:validation:XValidation:rule="has(self.apiVersion) && has(self.kind) && self.kind in ['DaemonSet', 'Deployment', 'Service', 'StatefulSet']",message="apiVersion and kind are required, and kind is DaemonSet, Deployment, Service or StatefulSet"
 	// +required
 	TargetRef LocalObjectReference `json:"targetRef"`
 
@@ -44,7 +46,16 @@ type CanarySpec struct {
 	// +optional
 	UpstreamRef *CrossNamespaceObjectReference `json:"upstreamRef,omitempty"`
 
-	// Service describes the Services and the route to make.
+	// HTTPRouteRef names an HTTPRoute of your own (Gateway API only). Its rules
+	// that send traffic to the apex Service, or to the primary's and the canary's,
+	// get their backends and weights from the Canary; everything else stays
+	// yours. Sluice extension.
+	// +optional
+	HTTPRouteRef *LocalObjectReference `json:"httpRouteRef,omitempty"`
+
+	// Service describes the Services and the route to make. Without it the target
+	// is a worker: it gets no Services and no users, and is judged by its metrics
+	// and webhooks alone (Sluice extension).
 	// +optional
 	Service CanaryService `json:"service"`
 

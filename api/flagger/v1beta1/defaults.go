@@ -90,6 +90,39 @@ func (in *CanaryAnalysis) GetThreshold() int {
 	return max(in.Threshold, 1)
 }
 
+// Bounds of the default of spec.analysis.sampling.
+const (
+	minSampleInterval  = time.Second
+	maxSampleInterval  = 10 * time.Second
+	samplesPerInterval = 6
+	minSampleFailures  = 3
+)
+
+// GetSampling returns the time between two samples, zero if none are taken, and
+// the failures in a row that are decisive. interval is that of the analysis.
+func (in *CanaryAnalysis) GetSampling(interval time.Duration) (every time.Duration, failures int, err error) {
+	every = min(max(interval/samplesPerInterval, minSampleInterval), maxSampleInterval)
+	failures = max(in.GetThreshold(), minSampleFailures)
+	if in == nil || in.Sampling == nil {
+		return every, failures, nil
+	}
+	if in.Sampling.Disabled {
+		return 0, 0, nil
+	}
+	if in.Sampling.Failures > 0 {
+		failures = in.Sampling.Failures
+	}
+	if in.Sampling.Interval != "" {
+		if every, err = time.ParseDuration(in.Sampling.Interval); err != nil || every <= 0 {
+			return 0, 0, fmt.Errorf("spec.analysis.sampling.interval: %q is not a duration", in.Sampling.Interval)
+		}
+	}
+	return every, failures, nil
+}
+
+// HasService reports whether there are users to route: a worker has none.
+func (in *Canary) HasService() bool { return in.Spec.Service.Port != 0 }
+
 // GetMaxWeight returns the percentage of traffic at which a canary is promoted.
 func (in *CanaryAnalysis) GetMaxWeight() int {
 	if in == nil || in.MaxWeight == 0 {

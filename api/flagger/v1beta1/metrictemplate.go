@@ -19,8 +19,9 @@ type MetricTemplateSpec struct {
 
 // MetricTemplateProvider is a metrics server.
 type MetricTemplateProvider struct {
-	// Type of the server.
-	// +kubebuilder:validation:Enum=prometheus;influxdb;datadog;externalmetrics;stackdriver;cloudwatch;newrelic;graphite;dynatrace;keptn;splunk
+	// Type of the server. `web` asks any URL that answers in JSON: the query is
+	// appended to the address (Sluice extension).
+	// +kubebuilder:validation:Enum=prometheus;influxdb;datadog;externalmetrics;stackdriver;cloudwatch;newrelic;graphite;dynatrace;keptn;splunk;web
 	// +required
 	Type string `json:"type,omitempty"`
 
@@ -35,6 +36,11 @@ type MetricTemplateProvider struct {
 	// SecretRef names the Secret with the credentials.
 	// +optional
 	SecretRef *SecretReference `json:"secretRef,omitempty"`
+
+	// JSONPath picks the number out of the answer of a web provider, such as
+	// `{.data.errorRate}`. Sluice extension.
+	// +optional
+	JSONPath string `json:"jsonPath,omitempty"`
 
 	// Region of the server.
 	// +optional

@@ -98,4 +98,19 @@ type CanaryStatus struct {
 	// was handled last. Sluice extension.
 	// +optional
 	LastHandledReconcileAt string `json:"lastHandledReconcileAt,omitempty"`
+
+	// Hold is what keeps a release from going on until a person lets it; absent
+	// when nothing does. Sluice extension.
+	// +optional
+	Hold *CanaryHold `json:"hold,omitempty"`
+
+	// LastCommand is the command that was carried out last. Sluice extension.
+	// +optional
+	LastCommand *CanaryCommand `json:"lastCommand,omitempty"`
+
+	// History has the last releases, the newest first; the first one may still be
+	// under way. Sluice extension.
+	// +kubebuilder:validation:MaxItems=5
+	// +optional
+	History []CanaryRelease `json:"history,omitempty"`
 }
