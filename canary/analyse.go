@@ -96,7 +96,8 @@ func (t *turn) check() {
 		t.step.After = left
 		return
 	}
-	if t.step.due = true; len(t.Measured) != len(t.Plan.Metrics) {
+	if len(t.Measured) != len(t.Plan.Metrics) {
+		t.step.due.Metrics = t.Plan.Metrics
 		t.message("%s", t.progress())
 		t.step.After = soon
 		return

@@ -12,14 +12,14 @@ import (
 // the recorded status to be seen.
 const soon = 50 * time.Millisecond
 
-// Due returns the metrics to measure before [Decide]: those of the plan when a
-// check is due, none otherwise.
-func Due(s Seen, now time.Time) []Metric {
-	s.Measured = nil
-	if step, err := Decide(s, now); err != nil || !step.due {
-		return nil
+// Due returns what to find out before [Decide]. It is asked again with the
+// answers, since one may lead to another question.
+func Due(s Seen, now time.Time) Questions {
+	step, err := Decide(s, now)
+	if err != nil {
+		return Questions{}
 	}
-	return s.Plan.Metrics
+	return step.due
 }
 
 // Decide computes the next step. It fails only on a phase that it does not know.

@@ -25,6 +25,16 @@ type Plan struct {
 	Skip bool
 	// Metrics are measured in every check.
 	Metrics []Metric
+	// Hooks has the types of the webhooks that there are.
+	Hooks map[flaggerv1.HookType]bool
+	// Gates are those that are closed until a person approves.
+	Gates []flaggerv1.HookType
+	// SampleEvery is the time between two samples of the metrics within a stage,
+	// zero for none; SampleFailures in a row are decisive.
+	SampleEvery    time.Duration
+	SampleFailures int
+	// Affinity asks for session cookies; nil is none.
+	Affinity *flaggerv1.SessionAffinity
 	// Notes are what the owner should know about how the spec was read.
 	Notes []string
 }

@@ -28,6 +28,25 @@ type Seen struct {
 	// Measured has one entry for each metric of the plan, in its order, when
 	// [Due] asked for them.
 	Measured []Measurement
+	// Answers are those of the webhooks that [Due] asked for, by type.
+	Answers map[flaggerv1.HookType]Answer
+
+	// Alarm says why samples taken since the last check are decisive: the metric
+	// and its values. Empty is no alarm.
+	Alarm string
+
+	// Command is what a person wants and was not carried out yet.
+	Command *flaggerv1.CanaryCommand
+}
+
+// Answer is what the webhooks of one type said, taken together.
+type Answer struct {
+	// OK means that all of them agreed.
+	OK bool
+	// Webhook is the name of the first that did not, and Why its answer.
+	Webhook, Why string
+	// Muted means that its owner wants no alert about it.
+	Muted bool
 }
 
 // Names are the names that messages are about.
@@ -67,6 +86,24 @@ type State struct {
 	Applied, Promoted string
 	// At is when the last check was made or the phase was entered.
 	At time.Time
+	// Hold is what keeps the release from going on; nil is nothing.
+	Hold *flaggerv1.CanaryHold
+	// LastCommand is the last command that was carried out.
+	LastCommand *flaggerv1.CanaryCommand
+	// Cookies keep users on the version that they saw first.
+	Cookies Cookies
+	// History has the last releases, the newest first. The first has no end while
+	// it is under way.
+	History []flaggerv1.CanaryRelease
+}
+
+// Cookies are `<name>=<value>`, with a value for each revision, so that a new
+// one is not bound by the sessions of the last. All are empty without session
+// affinity.
+type Cookies struct {
+	// Canary marks users of the revision under analysis, Previous those of the
+	// one before, and Primary those who stay on the primary.
+	Canary, Previous, Primary string
 }
 
 // Started reports whether the analysis has left its starting point.

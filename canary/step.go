@@ -1,6 +1,10 @@
 package canary
 
-import "time"
+import (
+	"time"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
 
 // Step is what one look at the world comes to.
 type Step struct {
@@ -19,8 +23,19 @@ type Step struct {
 	// Verdict is set by the step that ends an analysis.
 	Verdict Verdict
 
-	due bool
+	due Questions
 }
+
+// Questions are what has to be found out before a step can be taken.
+type Questions struct {
+	// Metrics to measure, all of the plan or none.
+	Metrics []Metric
+	// Hooks to call: all webhooks of these types.
+	Hooks []flaggerv1.HookType
+}
+
+// None reports whether there is nothing to find out.
+func (q Questions) None() bool { return len(q.Metrics) == 0 && len(q.Hooks) == 0 }
 
 // Verdict is how an analysis ended.
 type Verdict string
@@ -38,6 +53,8 @@ const (
 type Event struct {
 	Warning bool
 	Message string
+	// Alert is how bad the news is for chat rooms; empty tells them nothing.
+	Alert flaggerv1.AlertSeverity
 }
 
 // Action changes the world. All are absolute: they say what shall be, never by
@@ -64,6 +81,11 @@ type (
 	StopTarget struct{}
 	// Prune forgets the snapshots of all other revisions.
 	Prune struct{ Keep []string }
+	// EnsureScaler keeps the primary's autoscaler in step with the owner's, and
+	// the owner's from scaling a target that was scaled to zero.
+	EnsureScaler struct{}
+	// Notify calls the webhooks of a type whose answers decide nothing.
+	Notify struct{ Hook flaggerv1.HookType }
 )
 
 func (EnsureServices) action() {}
@@ -75,3 +97,5 @@ func (SetPrimary) action()     {}
 func (StartTarget) action()    {}
 func (StopTarget) action()     {}
 func (Prune) action()          {}
+func (EnsureScaler) action()   {}
+func (Notify) action()         {}

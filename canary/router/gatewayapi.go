@@ -67,6 +67,12 @@ func (g gatewayAPI) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 	return g.update(ctx, route, wanted)
 }
 
+// Objects are the one HTTPRoute.
+func (gatewayAPI) Objects(c *flaggerv1.Canary) []Object {
+	apex, _, _ := c.ServiceNames()
+	return []Object{{gatewayv1.SchemeGroupVersion.WithKind("HTTPRoute"), client.ObjectKey{Namespace: c.Namespace, Name: apex}}}
+}
+
 // Supports refuses what an HTTPRoute cannot say.
 func (gatewayAPI) Supports(c *flaggerv1.Canary) error {
 	if err := refuse("gatewayapi:v1", append(routeFields(c), foreignFields(c)...)); err != nil {

@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -41,6 +42,15 @@ type Router interface {
 	// Supports returns a terminal error that names the first field of the
 	// canary that this router cannot honour.
 	Supports(c *flaggerv1.Canary) error
+	// Objects are the route objects of the canary, whose changes concern it. They
+	// need not exist.
+	Objects(c *flaggerv1.Canary) []Object
+}
+
+// Object names a route object.
+type Object struct {
+	schema.GroupVersionKind
+	client.ObjectKey
 }
 
 // Weights are percentages that add up to 100. With Mirror, the canary also gets
@@ -58,6 +68,11 @@ type Deps struct {
 	// Client reads and writes route objects. A cached one may return weights
 	// that are a moment old; writes are guarded by the resource version.
 	Client client.Client
+	// IngressClass is that of Ingresses that are made; empty leaves it out.
+	IngressClass string
+	// IngressAnnotations is the prefix of the annotations of provider nginx; empty
+	// is nginx.ingress.kubernetes.io.
+	IngressAnnotations string
 }
 
 var table = map[string]func(Deps) Router{

@@ -25,6 +25,9 @@ func (services) SetWeights(context.Context, *flaggerv1.Canary, Weights) error { 
 // Finalize does nothing.
 func (services) Finalize(context.Context, *flaggerv1.Canary) error { return nil }
 
+// Objects are none.
+func (services) Objects(*flaggerv1.Canary) []Object { return nil }
+
 // Supports refuses what would need a router.
 func (services) Supports(c *flaggerv1.Canary) error {
 	return refuse("kubernetes", slices.Concat(

@@ -56,7 +56,7 @@ func (r *Reconciler) observe(ctx context.Context, c *flaggerv1.Canary, now time.
 	if err := l.readRoute(ctx); err != nil {
 		return nil, err
 	}
-	l.seen.Measured = r.measure(ctx, c, canary.Due(l.seen, now))
+	l.seen.Measured = r.measure(ctx, c, canary.Due(l.seen, now).Metrics)
 	l.took = r.clock.Since(now)
 	return l, nil
 }

@@ -3,7 +3,7 @@
 //
 //	cmd/sluice
 //	controllers/*
-//	scan writeback source apply notify canary/{router,metric,workload}
+//	scan writeback source apply notify canary/{router,metric,workload,hook}
 //	policy writeback/edit apply/inventory canary canary/judge        (pure)
 //	api/*  internal/*
 //
@@ -38,6 +38,7 @@ var rows = []struct {
 	{"notify", 3, false},
 	{"canary/router", 3, false},
 	{"canary/metric", 3, false},
+	{"canary/hook", 3, false},
 	{"canary/workload", 3, false},
 	{"policy", 2, true},
 	{"writeback/edit", 2, true},
