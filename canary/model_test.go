@@ -112,7 +112,7 @@ func (m *model) look() Seen {
 // reconcile runs one step; a kill leaves its later actions, or its status, undone.
 func (m *model) reconcile(mayKill bool) Step {
 	seen := m.look()
-	for _, metric := range Due(seen, m.now) {
+	for _, metric := range Due(seen, m.now).Metrics {
 		value := 100.0
 		if m.fate[m.target.revision].failsChecks {
 			value = 10
