@@ -1,0 +1,38 @@
+package canary
+
+import "fmt"
+
+// Samples counts for each metric of a plan how many samples in a row were outside
+// its range. A sample without a value says nothing, and neither counts nor ends a
+// run: a quiet minute is no evidence. The zero value has seen nothing.
+type Samples struct {
+	runs map[string]int
+}
+
+// Add counts one sample of each metric, and returns what is decisive about them:
+// a metric that was outside its range in [Plan.SampleFailures] samples in a row.
+func (s *Samples) Add(p Plan, measured []Measurement) (alarm string) {
+	if s.runs == nil {
+		s.runs = map[string]int{}
+	}
+	for i, m := range measured {
+		if i >= len(p.Metrics) || m.NoValues || m.Err != "" {
+			continue
+		}
+		metric, key := p.Metrics[i], fmt.Sprint(i, m.Name)
+		if metric.holds(m.Value) {
+			s.runs[key] = 0
+			continue
+		}
+		s.runs[key]++
+		if alarm == "" && s.runs[key] >= p.SampleFailures {
+			alarm = fmt.Sprintf("%s %s in %d samples in a row", m.Name, m, s.runs[key])
+		}
+	}
+	return alarm
+}
+
+// holds reports whether a value is good. Written so that a NaN is not.
+func (m Metric) holds(value float64) bool {
+	return (m.Min == nil || value >= *m.Min) && (m.Max == nil || value <= *m.Max)
+}

@@ -1,0 +1,35 @@
+package canary
+
+import (
+	"testing"
+
+	"k8s.io/utils/ptr"
+)
+
+func TestSamplesAreDecisiveInARow(t *testing.T) {
+	plan := Plan{SampleFailures: 3, Metrics: []Metric{{Name: successRate, Min: ptr.To(99.0)}, {Name: "errors", Max: ptr.To(1.0)}}}
+	good, bad := Measurement{Name: successRate, Value: 100}, Measurement{Name: successRate, Value: 50}
+	none, broken := Measurement{Name: successRate, NoValues: true}, Measurement{Name: successRate, Err: "timeout"}
+	for name, tc := range map[string]struct {
+		samples []Measurement
+		want    string
+	}{
+		"good ones":                        {[]Measurement{good, good, good, good}, ""},
+		"bad ones in a row":                {[]Measurement{good, bad, bad, bad}, "request-success-rate 50.00% in 3 samples in a row"},
+		"bad ones with a good one between": {[]Measurement{bad, bad, good, bad, bad}, ""},
+		"none between neither counts":      {[]Measurement{bad, none, bad, broken}, ""},
+		"none between nor ends the run":    {[]Measurement{bad, none, broken, bad, bad}, "request-success-rate 50.00% in 3 samples in a row"},
+		"nothing measured at all":          {[]Measurement{none, none, none, none}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var s Samples
+			alarm := ""
+			for _, m := range tc.samples {
+				alarm = s.Add(plan, []Measurement{m, {Name: "errors", Value: 0}})
+			}
+			if alarm != tc.want {
+				t.Errorf("got %q", alarm)
+			}
+		})
+	}
+}
