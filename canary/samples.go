@@ -1,6 +1,10 @@
 package canary
 
-import "fmt"
+import (
+	"fmt"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
 
 // Samples counts for each metric of a plan how many samples in a row were outside
 // its range. A sample without a value says nothing, and neither counts nor ends a
@@ -35,4 +39,11 @@ func (s *Samples) Add(p Plan, measured []Measurement) (alarm string) {
 // holds reports whether a value is good. Written so that a NaN is not.
 func (m Metric) holds(value float64) bool {
 	return (m.Min == nil || value >= *m.Min) && (m.Max == nil || value <= *m.Max)
+}
+
+// Sampled reports whether metrics are to be looked at between two checks: the
+// canary is being tried, on users or without them, and nobody paused it.
+func Sampled(s Seen) bool {
+	paused := s.State.Hold != nil && s.State.Hold.Kind == flaggerv1.HoldPause
+	return s.Plan.SampleEvery > 0 && len(s.Plan.Metrics) > 0 && analysing(s.State.Phase) && s.State.Started() && !paused
 }

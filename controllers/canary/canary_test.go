@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -47,15 +48,19 @@ func TestSeriesGoWithTheirCanary(t *testing.T) {
 	m.stands(c)
 	m.stands(c)
 	m.measured(c, "request-success-rate", 99)
-	l := &look{seen: canary.Seen{Measured: make([]canary.Measurement, 1)}, took: time.Second}
-	m.step(c, l, canary.Step{Verdict: canary.VerdictPromoted})
-	m.step(c, l, canary.Step{Verdict: canary.VerdictFailed})
+	m.checked(c, time.Second)
+	c.Status.Phase, c.Status.History = flaggerv1.CanaryPhaseProgressing, make([]flaggerv1.CanaryRelease, 1)
+	m.step(c, canary.Step{}, time.Now())
+	c.Status.Phase = flaggerv1.CanaryPhaseSucceeded
+	m.step(c, canary.Step{Verdict: canary.VerdictPromoted}, time.Now())
+	m.step(c, canary.Step{Verdict: canary.VerdictFailed}, time.Now())
 	want := map[string]int{"flagger_canary_total": 1, "flagger_canary_status": 1, "flagger_canary_weight": 2, "flagger_canary_metric_analysis": 1,
-		"flagger_canary_duration_seconds": 1, "flagger_canary_successes_total": 1, "flagger_canary_failures_total": 1}
+		"flagger_canary_duration_seconds": 1, "flagger_canary_successes_total": 1, "flagger_canary_failures_total": 1,
+		"sluice_canary_phase_duration_seconds": 1, "sluice_canary_verdict_duration_seconds": 2}
 	if diff := cmp.Diff(want, series(t, registry)); diff != "" {
 		t.Error(diff)
 	}
-	m.forget(client.ObjectKeyFromObject(c))
+	m.forget(client.ObjectKeyFromObject(c), c.UID)
 	if diff := cmp.Diff(map[string]int{"flagger_canary_total": 1}, series(t, registry)); diff != "" {
 		t.Error(diff)
 	}
@@ -64,17 +69,19 @@ func TestSeriesGoWithTheirCanary(t *testing.T) {
 func TestWatchlist(t *testing.T) {
 	var w watchlist
 	key := types.NamespacedName{Namespace: "test", Name: "podinfo"}
-	w.set(key, dependencies(podinfo(), []string{"configmap/env"}))
-	for _, thing := range []string{"deployment/podinfo", "deployment/podinfo-primary", "service/podinfo-canary", "httproute/podinfo", "configmap/env"} {
-		if diff := cmp.Diff([]reconcile.Request{{NamespacedName: key}}, w.who("test", thing)); diff != "" {
-			t.Errorf("%s: %s", thing, diff)
-		}
+	named := func(kind, namespace, name string) thing {
+		return thing{schema.GroupVersionKind{Version: "v1", Kind: kind}, types.NamespacedName{Namespace: namespace, Name: name}}
 	}
-	w.set(key, dependencies(podinfo(), []string{"secret/env"}))
-	if got := w.who("test", "configmap/env"); len(got) != 0 {
+	env, other := named("ConfigMap", "test", "env"), named("Secret", "test", "env")
+	w.set(key, []thing{env})
+	if diff := cmp.Diff([]types.NamespacedName{key}, w.who(env)); diff != "" {
+		t.Error(diff)
+	}
+	w.set(key, []thing{other})
+	if got := w.who(env); len(got) != 0 {
 		t.Errorf("still there: %v", got)
 	}
-	if got := w.who("other", "secret/env"); len(got) != 0 {
+	if got := w.who(named("Secret", "other", "env")); len(got) != 0 {
 		t.Errorf("of another namespace: %v", got)
 	}
 	w.forget(key)

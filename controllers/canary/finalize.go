@@ -24,13 +24,19 @@ func (r *Reconciler) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 	if err := r.terminating(ctx, c); err != nil {
 		return err
 	}
+	r.ease(c)
+	routes, routeErr := router.New(canary.ProviderOf(c, r.limits()), router.Deps{Client: r.live})
 	pair, err := r.kit.Look(ctx, c)
-	r.watched.set(client.ObjectKeyFromObject(c), dependencies(c, nil))
 	if errors.Is(err, reconcile.TerminalError(nil)) {
 		return nil // a target that could not be taken over needs nothing back
 	}
 	if err != nil {
 		return err
+	}
+	if routeErr == nil {
+		if err := r.feed.depend(ctx, client.ObjectKeyFromObject(c), dependencies(c, pair, routes)); err != nil {
+			return err
+		}
 	}
 	why, err := pair.RevertTarget(ctx)
 	if err != nil {
@@ -42,8 +48,7 @@ func (r *Reconciler) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 	if err := pair.RevertApex(ctx); err != nil {
 		return err
 	}
-	routes, err := router.New(canary.ProviderOf(c, r.limits()), router.Deps{Client: r.live})
-	if err != nil {
+	if routeErr != nil {
 		return nil // no such routes were ever made
 	}
 	return routes.Finalize(ctx, c)

@@ -3,6 +3,7 @@ package canary
 import (
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/types"
@@ -19,9 +20,23 @@ type metrics struct {
 	duration                              *prometheus.HistogramVec
 	successes, failures                   *prometheus.CounterVec
 
-	mu    sync.Mutex
-	known map[types.NamespacedName]string // the target of each canary
+	// Those of Sluice: seconds spent in each phase, and from the first look at a
+	// revision to the verdict on it.
+	inPhase, verdicts *prometheus.HistogramVec
+
+	mu     sync.Mutex
+	known  map[types.NamespacedName]string // the target of each canary
+	phases map[types.UID]phaseSince
 }
+
+// phaseSince is a phase, and when this process saw it first.
+type phaseSince struct {
+	phase flaggerv1.CanaryPhase
+	since time.Time
+}
+
+// releaseBuckets are seconds, from a quick verdict to a release that takes days.
+var releaseBuckets = []float64{1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600}
 
 func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
@@ -41,10 +56,15 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Help: "Seconds spent performing a check", Buckets: prometheus.DefBuckets}, []string{"name", "namespace"}),
 		successes: counter("canary_successes_total", "Number of promoted revisions"),
 		failures:  counter("canary_failures_total", "Number of revisions rolled back"),
-		known:     map[types.NamespacedName]string{},
+		inPhase: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sluice_canary_phase_duration_seconds",
+			Help: "Seconds spent in a phase", Buckets: releaseBuckets}, []string{"name", "namespace", "phase"}),
+		verdicts: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sluice_canary_verdict_duration_seconds",
+			Help: "Seconds from a new revision to the verdict on it", Buckets: releaseBuckets}, []string{"name", "namespace", "verdict"}),
+		known:  map[types.NamespacedName]string{},
+		phases: map[types.UID]phaseSince{},
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.info, m.total, m.status, m.weight, m.analysis, m.duration, m.successes, m.failures} {
+	for _, c := range []prometheus.Collector{m.info, m.total, m.status, m.weight, m.analysis, m.duration, m.successes, m.failures, m.inPhase, m.verdicts} {
 		errs = append(errs, registry.Register(c))
 	}
 	return m, errors.Join(errs...)
@@ -70,8 +90,14 @@ func (m *metrics) measured(c *flaggerv1.Canary, name string, value float64) {
 	m.analysis.WithLabelValues(c.Spec.TargetRef.Name, c.Namespace, name).Set(value)
 }
 
-// step counts verdicts and times checks.
-func (m *metrics) step(c *flaggerv1.Canary, l *look, step canary.Step) {
+// checked times a check.
+func (m *metrics) checked(c *flaggerv1.Canary, took time.Duration) {
+	m.duration.WithLabelValues(c.Spec.TargetRef.Name, c.Namespace).Observe(took.Seconds())
+}
+
+// step counts verdicts, and times them and the phases that end.
+func (m *metrics) step(c *flaggerv1.Canary, step canary.Step, now time.Time) {
+	m.phase(c, now)
 	target, strategy := c.Spec.TargetRef.Name, string(c.DeploymentStrategy())
 	switch step.Verdict {
 	case canary.VerdictPromoted:
@@ -81,9 +107,24 @@ func (m *metrics) step(c *flaggerv1.Canary, l *look, step canary.Step) {
 	case canary.VerdictFailed:
 		m.failures.WithLabelValues(target, c.Namespace, strategy, "completed").Inc()
 	}
-	if len(l.seen.Measured) > 0 {
-		m.duration.WithLabelValues(target, c.Namespace).Observe(l.took.Seconds())
+	if step.Verdict != canary.VerdictNone && len(c.Status.History) > 0 {
+		m.verdicts.WithLabelValues(target, c.Namespace, string(step.Verdict)).
+			Observe(now.Sub(c.Status.History[0].StartedAt.Time).Seconds())
 	}
+}
+
+// phase observes how long a phase lasted once another one begins.
+func (m *metrics) phase(c *flaggerv1.Canary, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	was, is := m.phases[c.UID], c.Status.Phase
+	if was.phase == is {
+		return
+	}
+	if was.phase != "" {
+		m.inPhase.WithLabelValues(c.Spec.TargetRef.Name, c.Namespace, string(was.phase)).Observe(now.Sub(was.since).Seconds())
+	}
+	m.phases[c.UID] = phaseSince{is, now}
 }
 
 // know counts a canary once.
@@ -100,9 +141,10 @@ func (m *metrics) know(c *flaggerv1.Canary) {
 }
 
 // forget drops the series of a canary that is gone.
-func (m *metrics) forget(key types.NamespacedName) {
+func (m *metrics) forget(key types.NamespacedName, uid types.UID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	delete(m.phases, uid)
 	target, ok := m.known[key]
 	if !ok {
 		return
@@ -116,7 +158,7 @@ func (m *metrics) drop(target, namespace string) {
 	of := prometheus.Labels{"name": target, "namespace": namespace}
 	for _, vec := range []interface {
 		DeletePartialMatch(prometheus.Labels) int
-	}{m.status, m.analysis, m.duration, m.successes, m.failures} {
+	}{m.status, m.analysis, m.duration, m.successes, m.failures, m.inPhase, m.verdicts} {
 		vec.DeletePartialMatch(of)
 	}
 	for _, workload := range []string{target, target + "-primary"} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -28,8 +29,12 @@ type look struct {
 	seen   canary.Seen
 	pair   *workload.Pair
 	router router.Router
-	took   time.Duration // by the measurements
+	// waits means that answers are still to come.
+	waits bool
 }
+
+// maxRounds bounds how often one answer may lead to another question.
+const maxRounds = 10
 
 // observe reads only. A check that is due is measured.
 func (r *Reconciler) observe(ctx context.Context, c *flaggerv1.Canary, now time.Time) (*look, error) {
@@ -44,7 +49,9 @@ func (r *Reconciler) observe(ctx context.Context, c *flaggerv1.Canary, now time.
 		return nil, err
 	}
 	pair, err := r.kit.Look(ctx, c)
-	r.watched.set(client.ObjectKeyFromObject(c), dependencies(c, pair.Configs))
+	if dependErr := r.feed.depend(ctx, client.ObjectKeyFromObject(c), dependencies(c, pair, routes)); dependErr != nil && err == nil {
+		err = dependErr
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -52,13 +59,45 @@ func (r *Reconciler) observe(ctx context.Context, c *flaggerv1.Canary, now time.
 	l.seen = canary.Seen{
 		Names: r.names(c), Plan: plan, State: r.state(c),
 		Target: pair.Target, Primary: pair.Primary, Saved: pair.Saved,
+		Command: r.command(c),
 	}
 	if err := l.readRoute(ctx); err != nil {
 		return nil, err
 	}
-	l.seen.Measured = r.measure(ctx, c, canary.Due(l.seen, now).Metrics)
-	l.took = r.clock.Since(now)
-	return l, nil
+	l.seen.Alarm = r.sampler.alarm(c, l.seen.State.Applied)
+	return l, r.enquire(l, now)
+}
+
+// enquire gets the answers that a decision needs, as far as they are there.
+func (r *Reconciler) enquire(l *look, now time.Time) error {
+	for range maxRounds {
+		q := canary.Due(l.seen, now)
+		if q.None() {
+			return nil
+		}
+		if !r.probe.ask(l.canary, &l.seen, q) {
+			l.waits = true
+			return nil
+		}
+	}
+	return fmt.Errorf("deciding on canary %s.%s: one question leads to another", l.canary.Name, l.canary.Namespace)
+}
+
+// command is what a person wants and was not carried out yet.
+func (r *Reconciler) command(c *flaggerv1.Canary) *flaggerv1.CanaryCommand {
+	value, ok := c.Annotations[flaggerv1.CommandAnnotation]
+	if !ok {
+		return nil
+	}
+	command, err := flaggerv1.ParseCommand(value)
+	if err != nil {
+		r.warnOnce(c, err)
+		return nil
+	}
+	if last := c.Status.LastCommand; last != nil && last.Same(command) {
+		return nil
+	}
+	return &command
 }
 
 // plan reads the spec; what cannot be honoured is a terminal error.
@@ -124,6 +163,14 @@ func (r *Reconciler) state(c *flaggerv1.Canary) canary.State {
 		Applied:      c.Status.LastAppliedSpec,
 		Promoted:     c.Status.LastPromotedSpec,
 		At:           r.ticks.precise(c),
+		Hold:         c.Status.Hold.DeepCopy(),
+		LastCommand:  c.Status.LastCommand.DeepCopy(),
+		Cookies: canary.Cookies{
+			Canary:   c.Status.SessionAffinityCookie,
+			Previous: c.Status.PreviousSessionAffinityCookie,
+			Primary:  c.Status.PrimarySessionAffinityCookie,
+		},
+		History: c.Status.DeepCopy().History,
 	}
 }
 
@@ -142,24 +189,32 @@ func (l *look) readRoute(ctx context.Context) error {
 	return nil
 }
 
-// measure measures what is due. A metric that cannot be measured fails its check,
-// whatever the reason: nobody knows whether the canary is any good.
+// measure measures what is due, all at once. A metric that cannot be measured
+// fails its check, whatever the reason: nobody knows whether the canary is any
+// good.
 func (r *Reconciler) measure(ctx context.Context, c *flaggerv1.Canary, due []canary.Metric) []canary.Measurement {
-	measured := make([]canary.Measurement, 0, len(due))
+	start := r.clock.Now()
+	measured := make([]canary.Measurement, len(due))
+	var all sync.WaitGroup
 	for i := range due {
-		spec := c.Spec.Analysis.Metrics[i]
-		m := canary.Measurement{Name: spec.Name}
-		value, err := r.checker.Check(ctx, c, spec)
-		switch {
-		case errors.Is(err, metric.ErrNoValues):
-			m.NoValues = true
-		case err != nil:
-			m.Err = err.Error()
-		default:
-			m.Value = value
-			r.metrics.measured(c, spec.Name, value)
-		}
-		measured = append(measured, m)
+		all.Go(func() { measured[i] = r.measureOne(ctx, c, c.Spec.Analysis.Metrics[i]) })
 	}
+	all.Wait()
+	r.metrics.checked(c, r.clock.Since(start))
 	return measured
+}
+
+func (r *Reconciler) measureOne(ctx context.Context, c *flaggerv1.Canary, spec flaggerv1.CanaryMetric) canary.Measurement {
+	m := canary.Measurement{Name: spec.Name}
+	value, err := r.checker.Check(ctx, c, spec)
+	switch {
+	case errors.Is(err, metric.ErrNoValues):
+		m.NoValues = true
+	case err != nil:
+		m.Err = err.Error()
+	default:
+		m.Value = value
+		r.metrics.measured(c, spec.Name, value)
+	}
+	return m
 }

@@ -31,6 +31,8 @@ type Reconciler struct {
 	Workload workload.Options
 	// Version is told in flagger_info.
 	Version string
+	// Clock ticks between samples; nil is the real one.
+	Clock clock.WithTicker
 	// Registry gets the metrics; nil is controller-runtime's.
 	Registry prometheus.Registerer
 
@@ -40,8 +42,11 @@ type Reconciler struct {
 	kit      *workload.Kit
 	checker  *metric.Checker
 	metrics  *metrics
-	watched  watchlist
+	feed     *feed
+	probe    *probe
+	sampler  *sampler
 	ticks    ticks
+	warnings warnings
 }
 
 // reasons of the Ready condition; while all is well it is the phase.
@@ -66,12 +71,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, c *flaggerv1.Canary) (reconc
 	now := r.clock.Now()
 	look, err := r.observe(ctx, c, now)
 	if err != nil {
+		r.ease(c)
 		return reconciler.Result{}, err
 	}
 	step, err := canary.Decide(look.seen, now)
 	if err != nil {
 		return reconciler.Result{}, reconcile.TerminalError(err)
 	}
+	remember(c, step.State.Cookies) // routers bind users by them
 	// A gateway that writes the status of its route at the same moment is no
 	// reason to report a failure.
 	if err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
@@ -80,6 +87,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, c *flaggerv1.Canary) (reconc
 		return reconciler.Result{}, err
 	}
 	return r.record(look, step)
+}
+
+// ease stops finding things out for a canary that needs nothing.
+func (r *Reconciler) ease(c *flaggerv1.Canary) {
+	r.probe.forget(c.UID)
+	r.sampler.forget(c.UID)
 }
 
 // Reason implements [reconciler.Controller].

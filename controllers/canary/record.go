@@ -1,6 +1,7 @@
 package canary
 
 import (
+	"strconv"
 	"sync"
 	"time"
 
@@ -27,6 +28,8 @@ func (r *Reconciler) record(l *look, step canary.Step) (reconciler.Result, error
 	c.Status.Iterations = state.Iterations
 	c.Status.LastAppliedSpec = state.Applied
 	c.Status.LastPromotedSpec = state.Promoted
+	c.Status.Hold, c.Status.LastCommand, c.Status.History = state.Hold, state.LastCommand, state.History
+	remember(c, state.Cookies)
 	if !state.At.Equal(l.seen.State.At) {
 		c.Status.LastTransitionTime = metav1.NewTime(state.At)
 		r.ticks.note(c.UID, state.At)
@@ -36,20 +39,56 @@ func (r *Reconciler) record(l *look, step canary.Step) (reconciler.Result, error
 	}
 	r.setPromoted(c)
 	r.metrics.stands(c)
-	r.metrics.step(c, l, step)
+	r.metrics.step(c, step, r.clock.Now())
 	result := reconciler.Result{Reason: string(state.Phase), Message: step.Message, After: step.After}
 	for _, e := range step.Events {
-		result.Events = append(result.Events, eventOf(e))
+		result.Events = append(result.Events, eventOf(c, e))
 	}
+	if l.waits {
+		result.After = answersTimeout
+	} else {
+		r.probe.forget(c.UID)
+	}
+	r.sample(l, step)
 	return verdict(result, l, step)
 }
 
-func eventOf(e canary.Event) reconciler.Event {
+// answersTimeout is when to look again although no answer came: each has a
+// timeout of its own, and comes with a wake-up.
+const answersTimeout = time.Minute
+
+// sample follows the metrics of a canary that is being tried on users.
+func (r *Reconciler) sample(l *look, step canary.Step) {
+	seen := l.seen
+	seen.State = step.State
+	if canary.Sampled(seen) {
+		r.sampler.follow(l.canary, seen)
+	} else {
+		r.sampler.forget(l.canary.UID)
+	}
+}
+
+// remember puts the cookies of sessions into the status, in memory.
+func remember(c *flaggerv1.Canary, cookies canary.Cookies) {
+	c.Status.SessionAffinityCookie = cookies.Canary
+	c.Status.PreviousSessionAffinityCookie = cookies.Previous
+	c.Status.PrimarySessionAffinityCookie = cookies.Primary
+}
+
+// eventOf is a sentence as an event, whose annotations say what it is about.
+func eventOf(c *flaggerv1.Canary, e canary.Event) reconciler.Event {
 	kind := corev1.EventTypeNormal
 	if e.Warning {
 		kind = corev1.EventTypeWarning
 	}
-	return reconciler.Event{Type: kind, Reason: reasonSynced, Message: e.Message}
+	metadata := map[string]string{
+		flaggerv1.EventRevision: c.Status.LastAppliedSpec,
+		flaggerv1.EventWeight:   strconv.Itoa(c.Status.CanaryWeight),
+	}
+	if e.Alert != "" {
+		metadata[flaggerv1.EventSeverity] = string(e.Alert)
+	}
+	return reconciler.Event{Type: kind, Reason: reasonSynced, Message: e.Message, Metadata: metadata}
 }
 
 // verdict says whether the canary is Ready, on its way, or stalled. A failed

@@ -4,11 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -17,7 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/metric"
@@ -59,11 +55,11 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	if err := r.prepare(live, mgr.GetClient(), opts); err != nil {
 		return err
 	}
-	watches, err := r.watches(mgr.GetRESTMapper())
-	if err != nil {
-		return err
-	}
-	return reconciler.Setup(mgr, kind, r, opts, watches...)
+	r.feed.cache = mgr.GetCache()
+	return reconciler.Setup(mgr, kind, r, opts,
+		func(b *builder.Builder) *builder.Builder { return b.WatchesRawSource(r.feed) },
+		func(b *builder.Builder) *builder.Builder { return b.Watches(&flaggerv1.Canary{}, r.bookkeeping()) },
+	)
 }
 
 // prepare fills in defaults and builds what the reconciler works with.
@@ -74,12 +70,18 @@ func (r *Reconciler) prepare(live, cached client.Client, opts reconciler.Options
 	if r.Provider == "" {
 		r.Provider = defaultProvider
 	}
+	if r.Clock == nil {
+		r.Clock = clock.RealClock{}
+	}
 	if r.Registry == nil {
 		r.Registry = ctrlmetrics.Registry
 	}
 	r.live, r.clock, r.recorder = live, opts.Clock, opts.Recorder
 	r.kit = workload.New(live, cached, r.clock, r.Workload)
 	r.checker = metric.NewChecker(live, r.MetricsServer, r.clock)
+	r.feed = &feed{}
+	r.probe = &probe{measure: r.measure, call: r.call, feed: r.feed}
+	r.sampler = &sampler{clock: r.Clock, measure: r.measure, feed: r.feed}
 	var err error
 	if r.metrics, err = newMetrics(r.Registry); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
@@ -88,36 +90,8 @@ func (r *Reconciler) prepare(live, cached client.Client, opts reconciler.Options
 	return nil
 }
 
-// watches are all that starts a reconcile besides the Canary's own spec. Routes
-// are watched only if their CRD is installed; without it no canary can use them.
-func (r *Reconciler) watches(mapper apimeta.RESTMapper) ([]reconciler.Watch, error) {
-	metadata := func(object client.Object, kind string) reconciler.Watch {
-		return func(b *builder.Builder) *builder.Builder { return b.WatchesMetadata(object, r.watched.of(kind)) }
-	}
-	watches := []reconciler.Watch{
-		metadata(&appsv1.Deployment{}, deployments),
-		metadata(&corev1.ConfigMap{}, configMaps),
-		metadata(&corev1.Secret{}, secrets),
-		func(b *builder.Builder) *builder.Builder {
-			return b.Watches(&corev1.Service{}, r.watched.of(services))
-		},
-		func(b *builder.Builder) *builder.Builder {
-			return b.Watches(&flaggerv1.Canary{}, r.bookkeeping())
-		},
-	}
-	_, err := mapper.RESTMapping(schema.GroupKind{Group: gatewayv1.GroupName, Kind: "HTTPRoute"}, "v1")
-	switch {
-	case err == nil:
-		return append(watches, metadata(&gatewayv1.HTTPRoute{}, routes)), nil
-	case apimeta.IsNoMatchError(err):
-		return watches, nil
-	default:
-		return nil, fmt.Errorf("looking for HTTPRoutes: %w", err)
-	}
-}
-
 // bookkeeping counts canaries, suspended ones too, and forgets those that go. It
-// starts no reconcile.
+// starts a reconcile for what people say by annotation.
 func (r *Reconciler) bookkeeping() handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	return handler.Funcs{
@@ -126,11 +100,24 @@ func (r *Reconciler) bookkeeping() handler.EventHandler {
 				r.metrics.stands(c)
 			}
 		},
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, _ queue) {
+			if c, ok := e.ObjectNew.(*flaggerv1.Canary); ok && c.Spec.Suspend {
+				r.ease(c)
+			}
+			for _, annotation := range []string{flaggerv1.CommandAnnotation, flaggerv1.GatesAnnotation} {
+				if e.ObjectOld.GetAnnotations()[annotation] != e.ObjectNew.GetAnnotations()[annotation] {
+					r.feed.wake(client.ObjectKeyFromObject(e.ObjectNew))
+				}
+			}
+		},
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ queue) {
-			key := client.ObjectKeyFromObject(e.Object)
-			r.metrics.forget(key)
-			r.watched.forget(key)
-			r.ticks.forget(e.Object.GetUID())
+			key, uid := client.ObjectKeyFromObject(e.Object), e.Object.GetUID()
+			r.metrics.forget(key, uid)
+			r.feed.watched.forget(key)
+			r.ticks.forget(uid)
+			r.probe.forget(uid)
+			r.sampler.forget(uid)
+			r.warnings.forget(uid)
 		},
 	}
 }

@@ -1,61 +1,47 @@
 package canary
 
 import (
-	"context"
+	"strings"
 	"sync"
 
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/router"
+	"github.com/sluice-cd/sluice/canary/workload"
 )
 
-// The kinds of things that a canary depends on.
-const (
-	deployments = "deployment/"
-	services    = "service/"
-	routes      = "httproute/"
-	configMaps  = "configmap/"
-	secrets     = "secret/"
-)
-
-// dependencies are the things whose changes concern a canary. The configs are
-// keyed as in status.trackedConfigs.
-func dependencies(c *flaggerv1.Canary, configs []string) []string {
-	target := c.Spec.TargetRef.Name
-	apex, primary, own := c.ServiceNames()
-	return append([]string{
-		deployments + target, deployments + target + "-primary",
-		services + apex, services + primary, services + own, routes + apex,
-	}, configs...)
+// thing is an object that a canary depends on, whether it exists or not.
+type thing struct {
+	schema.GroupVersionKind
+	client.ObjectKey
 }
 
 // watchlist knows which canaries depend on a thing. It is filled by reconciling,
 // which every canary is when the process starts.
 type watchlist struct {
 	mu    sync.Mutex
-	by    map[watchKey]map[types.NamespacedName]bool
-	needs map[types.NamespacedName][]string
+	by    map[thing]map[types.NamespacedName]bool
+	needs map[types.NamespacedName][]thing
 }
 
-type watchKey struct{ namespace, thing string }
-
 // set replaces what a canary depends on.
-func (w *watchlist) set(canary types.NamespacedName, things []string) {
+func (w *watchlist) set(canary types.NamespacedName, things []thing) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.by == nil {
-		w.by, w.needs = map[watchKey]map[types.NamespacedName]bool{}, map[types.NamespacedName][]string{}
+		w.by, w.needs = map[thing]map[types.NamespacedName]bool{}, map[types.NamespacedName][]thing{}
 	}
 	w.clear(canary)
-	for _, thing := range things {
-		key := watchKey{canary.Namespace, thing}
-		if w.by[key] == nil {
-			w.by[key] = map[types.NamespacedName]bool{}
+	for _, t := range things {
+		if w.by[t] == nil {
+			w.by[t] = map[types.NamespacedName]bool{}
 		}
-		w.by[key][canary] = true
+		w.by[t][canary] = true
 	}
 	w.needs[canary] = things
 }
@@ -67,30 +53,48 @@ func (w *watchlist) forget(canary types.NamespacedName) {
 }
 
 func (w *watchlist) clear(canary types.NamespacedName) {
-	for _, thing := range w.needs[canary] {
-		key := watchKey{canary.Namespace, thing}
-		delete(w.by[key], canary)
-		if len(w.by[key]) == 0 {
-			delete(w.by, key)
+	for _, t := range w.needs[canary] {
+		delete(w.by[t], canary)
+		if len(w.by[t]) == 0 {
+			delete(w.by, t)
 		}
 	}
 	delete(w.needs, canary)
 }
 
 // who returns the canaries that depend on a thing.
-func (w *watchlist) who(namespace, thing string) []reconcile.Request {
+func (w *watchlist) who(t thing) []types.NamespacedName {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var out []reconcile.Request
-	for canary := range w.by[watchKey{namespace, thing}] {
-		out = append(out, reconcile.Request{NamespacedName: canary})
+	out := make([]types.NamespacedName, 0, len(w.by[t]))
+	for canary := range w.by[t] {
+		out = append(out, canary)
 	}
 	return out
 }
 
-// of enqueues the canaries that depend on an object of a kind.
-func (w *watchlist) of(kind string) handler.EventHandler {
-	return handler.EnqueueRequestsFromMapFunc(func(_ context.Context, object client.Object) []reconcile.Request {
-		return w.who(object.GetNamespace(), kind+object.GetName())
-	})
+// dependencies are the things whose changes concern a canary.
+func dependencies(c *flaggerv1.Canary, pair *workload.Pair, routes router.Router) []thing {
+	apex, primary, own := c.ServiceNames()
+	var things []thing
+	add := func(kind schema.GroupVersionKind, name string) {
+		things = append(things, thing{kind, client.ObjectKey{Namespace: c.Namespace, Name: name}})
+	}
+	deployment := appsv1.SchemeGroupVersion.WithKind("Deployment")
+	add(deployment, c.Spec.TargetRef.Name)
+	add(deployment, c.Spec.TargetRef.Name+"-primary")
+	for _, name := range []string{apex, primary, own} {
+		add(corev1.SchemeGroupVersion.WithKind("Service"), name)
+	}
+	for _, config := range pair.Configs {
+		if name, ok := strings.CutPrefix(config, "configmap/"); ok {
+			add(corev1.SchemeGroupVersion.WithKind("ConfigMap"), name)
+		} else {
+			add(corev1.SchemeGroupVersion.WithKind("Secret"), strings.TrimPrefix(config, "secret/"))
+		}
+	}
+	for _, object := range routes.Objects(c) {
+		things = append(things, thing(object))
+	}
+	return things
 }

@@ -1,0 +1,113 @@
+package canary
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+)
+
+// errNotStarted means that a canary is looked at outside a running controller.
+var errNotStarted = errors.New("the controller does not run yet")
+
+// feed starts reconciles: when something changes that a canary depends on, and
+// when something that it asked for has been found out. Kinds are watched from the
+// first canary on that depends on one, so that a cluster pays for the proxies and
+// autoscalers that it uses, and may install their CRDs later.
+type feed struct {
+	cache   cache.Cache
+	watched watchlist
+
+	mu    sync.Mutex
+	ctx   context.Context
+	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
+	kinds map[schema.GroupVersionKind]bool
+}
+
+// Start implements source.Source.
+func (f *feed) Start(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ctx, f.queue, f.kinds = ctx, queue, map[schema.GroupVersionKind]bool{}
+	return nil
+}
+
+// wake starts a reconcile.
+func (f *feed) wake(canary types.NamespacedName) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.queue != nil {
+		f.queue.Add(reconcile.Request{NamespacedName: canary})
+	}
+}
+
+// depend notes what a canary depends on, and watches what was not watched yet. It
+// does not wait for a watch to come up: that delivers everything that there is.
+func (f *feed) depend(ctx context.Context, canary types.NamespacedName, on []thing) error {
+	f.watched.set(canary, on)
+	for _, t := range on {
+		if err := f.watch(ctx, t.GroupVersionKind); err != nil {
+			return fmt.Errorf("watching %s: %w", t.Kind, err)
+		}
+	}
+	return nil
+}
+
+func (f *feed) watch(ctx context.Context, kind schema.GroupVersionKind) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.queue == nil {
+		return errNotStarted
+	}
+	if f.kinds[kind] {
+		return nil
+	}
+	informer, err := f.cache.GetInformer(ctx, watchable(kind), cache.BlockUntilSynced(false))
+	if err != nil {
+		return err
+	}
+	if _, err := informer.AddEventHandler(f.handler(kind)); err != nil {
+		return err
+	}
+	f.kinds[kind] = true
+	return nil
+}
+
+// watchable is metadata for all kinds but Services, which the workload reads from
+// the same cache.
+func watchable(kind schema.GroupVersionKind) client.Object {
+	if kind == corev1.SchemeGroupVersion.WithKind("Service") {
+		return &corev1.Service{}
+	}
+	object := &metav1.PartialObjectMetadata{}
+	object.SetGroupVersionKind(kind)
+	return object
+}
+
+func (f *feed) handler(kind schema.GroupVersionKind) toolscache.ResourceEventHandler {
+	changed := func(object any) {
+		if gone, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
+			object = gone.Obj
+		}
+		if o, ok := object.(client.Object); ok {
+			for _, canary := range f.watched.who(thing{kind, client.ObjectKeyFromObject(o)}) {
+				f.wake(canary)
+			}
+		}
+	}
+	return toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    changed,
+		UpdateFunc: func(_, object any) { changed(object) },
+		DeleteFunc: changed,
+	}
+}

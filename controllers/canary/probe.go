@@ -1,0 +1,117 @@
+package canary
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary"
+)
+
+// probe finds out what a decision needs, in the background: a webhook that hangs
+// or a Prometheus that is slow holds up no worker and no other canary. When an
+// answer is there the canary is looked at again.
+type probe struct {
+	measure func(context.Context, *flaggerv1.Canary, []canary.Metric) []canary.Measurement
+	call    func(context.Context, *flaggerv1.Canary, flaggerv1.HookType) canary.Answer
+	feed    *feed
+
+	mu      sync.Mutex
+	running map[types.UID]*inquiry
+}
+
+// inquiry is what is being found out about one moment of a canary.
+type inquiry struct {
+	about    string
+	ctx      context.Context
+	cancel   context.CancelFunc
+	asked    map[string]bool
+	measured []canary.Measurement
+	answers  map[flaggerv1.HookType]canary.Answer
+}
+
+// metrics is the question about metrics; webhooks are asked by their type.
+const metricsQuestion = "metrics"
+
+// ask fills in what has been found out about this moment, starts to find out the
+// rest, and reports whether there is nothing left to wait for.
+func (p *probe) ask(c *flaggerv1.Canary, seen *canary.Seen, q canary.Questions) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	in := p.inquiry(c, seen)
+	if len(q.Metrics) > 0 {
+		p.once(in, metricsQuestion, c, func() func() {
+			measured := p.measure(in.ctx, c, q.Metrics)
+			return func() { in.measured = measured }
+		})
+	}
+	complete := len(q.Metrics) == 0 || in.measured != nil
+	for _, hook := range q.Hooks {
+		p.once(in, string(hook), c, func() func() {
+			answer := p.call(in.ctx, c, hook)
+			return func() { in.answers[hook] = answer }
+		})
+		_, answered := in.answers[hook]
+		complete = complete && answered
+	}
+	seen.Measured, seen.Answers = in.measured, maps.Clone(in.answers)
+	return complete
+}
+
+// inquiry is the one about this moment; what was asked about another is of no
+// use any more.
+func (p *probe) inquiry(c *flaggerv1.Canary, seen *canary.Seen) *inquiry {
+	s := seen.State
+	about := fmt.Sprint(c.Generation, s.Phase, s.Applied, seen.Target.Revision, s.Weight, s.Iterations, s.FailedChecks, s.At.UnixNano())
+	if in := p.running[c.UID]; in != nil && in.about == about {
+		return in
+	}
+	p.drop(c.UID)
+	in := &inquiry{about: about, asked: map[string]bool{}, answers: map[flaggerv1.HookType]canary.Answer{}}
+	in.ctx, in.cancel = context.WithCancel(p.feed.ctx)
+	if p.running == nil {
+		p.running = map[types.UID]*inquiry{}
+	}
+	p.running[c.UID] = in
+	return in
+}
+
+// once asks a question of an inquiry that was not asked yet. find runs without
+// the lock, and what it returns with it. The canary is a copy: the reconcile goes
+// on writing into its own.
+func (p *probe) once(in *inquiry, question string, c *flaggerv1.Canary, find func() func()) {
+	if in.asked[question] {
+		return
+	}
+	in.asked[question] = true
+	key := client.ObjectKeyFromObject(c)
+	go func() {
+		store := find()
+		if in.ctx.Err() != nil {
+			return
+		}
+		p.mu.Lock()
+		store()
+		p.mu.Unlock()
+		p.feed.wake(key)
+	}()
+}
+
+// forget drops what was found out, because it was used or is not needed.
+func (p *probe) forget(uid types.UID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.drop(uid)
+}
+
+func (p *probe) drop(uid types.UID) {
+	if in := p.running[uid]; in != nil {
+		in.cancel()
+		delete(p.running, uid)
+	}
+}

@@ -1,0 +1,107 @@
+package canary
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary"
+)
+
+// sampler looks at the metrics of canaries that have users between their checks.
+// It costs no call to the API server, and starts a reconcile only when what it
+// finds is decisive. What it knows is lost with the process, and no harm done:
+// the next check decides.
+type sampler struct {
+	clock   clock.WithTicker
+	measure func(context.Context, *flaggerv1.Canary, []canary.Metric) []canary.Measurement
+	feed    *feed
+
+	mu      sync.Mutex
+	running map[types.UID]*sampling
+}
+
+// sampling is one canary's revision being looked at.
+type sampling struct {
+	of      string
+	cancel  context.CancelFunc
+	samples canary.Samples
+	alarm   string
+}
+
+// follow begins or goes on to sample the revision under analysis.
+func (s *sampler) follow(c *flaggerv1.Canary, seen canary.Seen) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of := fmt.Sprint(c.Generation, seen.State.Applied)
+	if old := s.running[c.UID]; old != nil {
+		if old.of == of {
+			return
+		}
+		s.drop(c.UID)
+	}
+	this := &sampling{of: of}
+	var ctx context.Context
+	ctx, this.cancel = context.WithCancel(s.feed.ctx)
+	if s.running == nil {
+		s.running = map[types.UID]*sampling{}
+	}
+	s.running[c.UID] = this
+	go s.run(ctx, this, c.DeepCopy(), seen)
+}
+
+func (s *sampler) run(ctx context.Context, this *sampling, c *flaggerv1.Canary, seen canary.Seen) {
+	ticker := s.clock.NewTicker(seen.Plan.SampleEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C():
+		}
+		metrics := seen.Plan.Metrics
+		if len(metrics) == 0 {
+			continue
+		}
+		measured := s.measure(ctx, c, metrics)
+		if ctx.Err() != nil {
+			return
+		}
+		if alarm := this.samples.Add(seen.Plan, measured); alarm != "" {
+			s.mu.Lock()
+			this.alarm = alarm
+			s.mu.Unlock()
+			s.feed.wake(client.ObjectKeyFromObject(c))
+		}
+	}
+}
+
+// alarm says what was decisive about the revision under analysis; empty is
+// nothing.
+func (s *sampler) alarm(c *flaggerv1.Canary, applied string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if this := s.running[c.UID]; this != nil && this.of == fmt.Sprint(c.Generation, applied) {
+		return this.alarm
+	}
+	return ""
+}
+
+// forget ends the sampling of a canary.
+func (s *sampler) forget(uid types.UID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop(uid)
+}
+
+func (s *sampler) drop(uid types.UID) {
+	if this := s.running[uid]; this != nil {
+		this.cancel()
+		delete(s.running, uid)
+	}
+}
