@@ -75,7 +75,7 @@ func (gatewayAPI) Objects(c *flaggerv1.Canary) []Object {
 
 // Supports refuses what an HTTPRoute cannot say.
 func (gatewayAPI) Supports(c *flaggerv1.Canary) error {
-	if err := refuse("gatewayapi:v1", append(routeFields(c), foreignFields(c)...)); err != nil {
+	if err := refuse("gatewayapi:v1", c); err != nil {
 		return err
 	}
 	return checkRoute(c)

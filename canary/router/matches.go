@@ -144,3 +144,22 @@ func valueMatch(m flaggerv1.StringMatch) (kind, value string, ok bool) {
 		return "", "", false
 	}
 }
+
+// foreignMatch names a condition that only Istio can check.
+func foreignMatch(r *flaggerv1.HTTPMatchRequest) (string, bool) {
+	for _, u := range []use{
+		{field: "scheme", set: r.Scheme != nil},
+		{field: "authority", set: r.Authority != nil},
+		{field: "port", set: r.Port != 0},
+		{field: "sourceLabels", set: len(r.SourceLabels) > 0},
+		{field: "sourceNamespace", set: r.SourceNamespace != ""},
+		{field: "gateways", set: len(r.Gateways) > 0},
+		{field: "ignoreUriCase", set: r.IgnoreURICase},
+		{field: "withoutHeaders", set: len(r.WithoutHeaders) > 0},
+	} {
+		if u.set {
+			return u.field, true
+		}
+	}
+	return "", false
+}

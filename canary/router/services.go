@@ -2,7 +2,6 @@ package router
 
 import (
 	"context"
-	"slices"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
@@ -30,9 +29,5 @@ func (services) Objects(*flaggerv1.Canary) []Object { return nil }
 
 // Supports refuses what would need a router.
 func (services) Supports(c *flaggerv1.Canary) error {
-	return refuse("kubernetes", slices.Concat(
-		shiftingFields(c.Spec.Analysis),
-		routingFields(&c.Spec.Service),
-		foreignFields(c),
-	))
+	return refuse("kubernetes", c)
 }

@@ -2,120 +2,102 @@ package router
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
+	"strings"
 
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
-// use is a field of a canary, and whether the canary sets it.
+// use is a field that not every provider can honour, the providers that can,
+// without their versions and separated by spaces, and whether a canary sets it.
 type use struct {
-	field string
-	set   bool
+	field, by string
+	set       bool
 }
 
-// refuse returns a terminal error about the first field in use: a router that
-// ignored one would send users where their owner did not want them.
-func refuse(provider string, uses []use) error {
-	for _, u := range uses {
-		if u.set {
-			return reconcile.TerminalError(fmt.Errorf("%s: not supported by provider %s", u.field, provider))
+// refuse returns a terminal error about the first field that a canary sets and
+// its provider cannot honour: a router that ignored one would send users where
+// their owner did not want them.
+func refuse(provider string, c *flaggerv1.Canary) error {
+	family, _, _ := strings.Cut(provider, ":")
+	for _, u := range uses(c) {
+		can := strings.Fields(u.by)
+		if u.set && !slices.Contains(can, family) {
+			return terminal("%s: not supported by provider %s%s", u.field, provider, onlyBy(can))
 		}
 	}
 	return nil
 }
 
-// shiftingFields need something that splits or copies traffic.
-func shiftingFields(a *flaggerv1.CanaryAnalysis) []use {
+func onlyBy(providers []string) string {
+	if len(providers) == 0 {
+		return "; remove it"
+	}
+	return ", only by " + strings.Join(providers, ", ") + "; remove it"
+}
+
+// uses is the one list of what providers differ in. A field that is not here is
+// honoured by all of them, or has rules of its own in a provider's file.
+func uses(c *flaggerv1.Canary) []use {
+	return slices.Concat(refFields(c), analysisFields(c), routingFields(&c.Spec.Service), meshFields(&c.Spec.Service))
+}
+
+// refFields name objects of the owner's.
+func refFields(c *flaggerv1.Canary) []use {
+	return []use{
+		{"spec.httpRouteRef", "gatewayapi", c.Spec.HTTPRouteRef != nil},
+		{"spec.ingressRef", "", c.Spec.IngressRef != nil},
+		{"spec.routeRef", "", c.Spec.RouteRef != nil},
+		{"spec.upstreamRef", "", c.Spec.UpstreamRef != nil},
+	}
+}
+
+// analysisFields need a proxy that tells requests apart or copies them. Provider
+// kubernetes is not among those of spec.analysis.match, but no user ever reaches
+// the canary there: the match is ignored with a warning, as Flagger does.
+func analysisFields(c *flaggerv1.Canary) []use {
+	a := c.Spec.Analysis
 	if a == nil {
 		return nil
 	}
 	return []use{
-		{"spec.analysis.stepWeight", a.StepWeight != 0},
-		{"spec.analysis.stepWeights", len(a.StepWeights) > 0},
-		{"spec.analysis.stepWeightPromotion", a.StepWeightPromotion != 0},
-		{"spec.analysis.maxWeight", a.MaxWeight != 0},
-		{"spec.analysis.mirror", a.Mirror},
-		{"spec.analysis.mirrorWeight", a.MirrorWeight != 0},
-		{"spec.analysis.match", len(a.Match) > 0},
-		{"spec.analysis.sessionAffinity", a.SessionAffinity != nil},
+		{"spec.analysis.match", "gatewayapi istio kubernetes", len(a.Match) > 0},
+		{"spec.analysis.mirror", "gatewayapi istio", a.Mirror},
+		{"spec.analysis.mirrorWeight", "gatewayapi istio", a.MirrorWeight != 0},
+		{"spec.analysis.sessionAffinity", "gatewayapi istio", a.SessionAffinity != nil},
 	}
 }
 
 // routingFields need a proxy that reads requests.
 func routingFields(s *flaggerv1.CanaryService) []use {
 	return []use{
-		{"spec.service.gatewayRefs", len(s.GatewayRefs) > 0},
-		{"spec.service.hosts", len(s.Hosts) > 0},
-		{"spec.service.match", len(s.Match) > 0},
-		{"spec.service.rewrite", s.Rewrite != nil},
-		{"spec.service.headers", s.Headers != nil},
-		{"spec.service.mirror", len(s.Mirror) > 0},
-		{"spec.service.corsPolicy", s.CorsPolicy != nil},
-		{"spec.service.timeout", s.Timeout != ""},
-		{"spec.service.backendTimeout", s.BackendTimeout != ""},
+		{"spec.service.gatewayRefs", "gatewayapi", len(s.GatewayRefs) > 0},
+		{"spec.service.hosts", "gatewayapi istio", len(s.Hosts) > 0},
+		{"spec.service.match", "gatewayapi istio", len(s.Match) > 0},
+		{"spec.service.rewrite", "gatewayapi istio", s.Rewrite != nil},
+		{"spec.service.headers", "gatewayapi istio", s.Headers != nil},
+		{"spec.service.mirror", "gatewayapi", len(s.Mirror) > 0},
+		{"spec.service.corsPolicy", "gatewayapi istio", s.CorsPolicy != nil},
+		{"spec.service.timeout", "gatewayapi istio", s.Timeout != ""},
+		{"spec.service.backendTimeout", "gatewayapi", s.BackendTimeout != ""},
+		{"spec.service.retries", "istio", s.Retries != nil},
 	}
 }
 
-// foreignFields are for providers that are not served.
-func foreignFields(c *flaggerv1.Canary) []use {
-	s := &c.Spec.Service
+// meshFields are those of single meshes.
+func meshFields(s *flaggerv1.CanaryService) []use {
 	return []use{
-		{"spec.upstreamRef", c.Spec.UpstreamRef != nil},
-		{"spec.service.gateways", len(s.Gateways) > 0},
-		{"spec.service.delegation", s.Delegation},
-		{"spec.service.trafficPolicy", s.TrafficPolicy != nil},
-		{"spec.service.retries", s.Retries != nil},
-		{"spec.service.meshName", s.MeshName != ""},
-		{"spec.service.backends", len(s.Backends) > 0},
+		{"spec.service.gateways", "istio", len(s.Gateways) > 0},
+		{"spec.service.delegation", "istio", s.Delegation},
+		{"spec.service.trafficPolicy", "istio", s.TrafficPolicy != nil},
+		{"spec.service.meshName", "", s.MeshName != ""},
+		{"spec.service.backends", "", len(s.Backends) > 0},
 	}
 }
 
-// routeFields are those that an HTTPRoute has no words for.
-func routeFields(c *flaggerv1.Canary) []use {
-	a, cors := c.Spec.Analysis, c.Spec.Service.CorsPolicy
-	return []use{
-		{"spec.analysis.sessionAffinity", a != nil && a.SessionAffinity != nil},
-		{"spec.service.corsPolicy.allowOrigins", cors != nil && len(cors.AllowOrigins) > 0},
-	}
-}
-
-// gatewayDuration is the duration syntax of GEP-2257.
-var gatewayDuration = regexp.MustCompile(`^([0-9]{1,5}(h|m|s|ms)){1,4}$`)
-
-// checkRoute finds what would make the route invalid before the API server does,
-// and says which field of the canary it comes from.
-func checkRoute(c *flaggerv1.Canary) error {
-	s := &c.Spec.Service
-	if len(s.GatewayRefs) == 0 {
-		return reconcile.TerminalError(fmt.Errorf("spec.service.gatewayRefs: provider gatewayapi:v1 needs at least one Gateway"))
-	}
-	for field, value := range map[string]string{"timeout": s.Timeout, "backendTimeout": s.BackendTimeout} {
-		if value != "" && !gatewayDuration.MatchString(value) {
-			return reconcile.TerminalError(fmt.Errorf("spec.service.%s: %q is not a Gateway API duration such as 15s or 1m30s", field, value))
-		}
-	}
-	_, err := renderRules(c, stable)
-	return err
-}
-
-// foreignMatch names a condition that only Istio can check.
-func foreignMatch(r *flaggerv1.HTTPMatchRequest) (string, bool) {
-	uses := []use{
-		{"scheme", r.Scheme != nil},
-		{"authority", r.Authority != nil},
-		{"port", r.Port != 0},
-		{"sourceLabels", len(r.SourceLabels) > 0},
-		{"sourceNamespace", r.SourceNamespace != ""},
-		{"gateways", len(r.Gateways) > 0},
-		{"ignoreUriCase", r.IgnoreURICase},
-		{"withoutHeaders", len(r.WithoutHeaders) > 0},
-	}
-	i := slices.IndexFunc(uses, func(u use) bool { return u.set })
-	if i < 0 {
-		return "", false
-	}
-	return uses[i].field, true
+// terminal is an error about the canary's spec: only an edit of it helps.
+func terminal(format string, args ...any) error {
+	return reconcile.TerminalError(fmt.Errorf(format, args...))
 }
