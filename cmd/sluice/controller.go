@@ -42,10 +42,7 @@ type flags struct {
 	defaultServiceAccount        string
 	storagePath                  string
 	storageAddr, storageAdvAddr  string
-	meshProvider, metricsServer  string
-	selectorLabels, labelPrefix  []string
-	configTracking               bool
-	canaryMinInterval            time.Duration
+	rollout                      rolloutFlags
 	scanMaxTags                  int
 	identity                     identityFlags
 	sshKeyExchanges, sshHostKeys []string
@@ -79,12 +76,7 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.StringSliceVar(&f.sshKeyExchanges, "ssh-kex-algos", nil, "key exchange algorithms to offer to SSH servers; default: those considered safe")
 	set.StringSliceVar(&f.sshHostKeys, "ssh-hostkey-algos", nil, "host key algorithms to accept of SSH servers; default: those that known_hosts has keys for")
 	set.StringVar(&f.receiverAddr, "receiverAddr", ":9292", "where webhooks are taken in")
-	set.StringVar(&f.metricsServer, "metrics-server", "http://prometheus:9090", "Prometheus that canary analysis asks")
-	set.StringVar(&f.meshProvider, "mesh-provider", "kubernetes", "router of canaries that name no provider")
-	set.StringSliceVar(&f.selectorLabels, "selector-labels", []string{"app", "name", "app.kubernetes.io/name"}, "labels by which a canary's target may select its pods")
-	set.StringSliceVar(&f.labelPrefix, "include-label-prefix", nil, "prefixes of labels and annotations that a canary's copies inherit; * is all")
-	set.BoolVar(&f.configTracking, "enable-config-tracking", true, "make ConfigMaps and Secrets part of a canary's revision")
-	set.DurationVar(&f.canaryMinInterval, "canary-min-interval", 10*time.Second, "shortest analysis interval; a shorter one is raised to it")
+	f.rollout.register(set)
 }
 
 func env(name, fallback string) string {
@@ -107,9 +99,6 @@ func (f *flags) validate() error {
 	if f.concurrent < 1 {
 		return fmt.Errorf("--concurrent: must be at least 1, is %d", f.concurrent)
 	}
-	if f.canaryMinInterval <= 0 {
-		return fmt.Errorf("--canary-min-interval: must be positive, is %s", f.canaryMinInterval)
-	}
 	if f.scanMaxTags < 1 {
 		return fmt.Errorf("--scan-max-tags: must be at least 1, is %d", f.scanMaxTags)
 	}
@@ -122,7 +111,7 @@ func (f *flags) validate() error {
 	if f.minRetryDelay <= 0 || f.maxRetryDelay < f.minRetryDelay {
 		return fmt.Errorf("--min-retry-delay must be positive and at most --max-retry-delay, they are %s and %s", f.minRetryDelay, f.maxRetryDelay)
 	}
-	return errors.Join(f.watch.validate(), f.identity.validate())
+	return errors.Join(f.watch.validate(), f.identity.validate(), f.rollout.validate())
 }
 
 // serves reports whether --controllers names the group.

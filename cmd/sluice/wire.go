@@ -14,8 +14,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
-	"github.com/sluice-cd/sluice/canary/workload"
-	"github.com/sluice-cd/sluice/controllers/canary"
 	"github.com/sluice-cd/sluice/controllers/gitrepository"
 	"github.com/sluice-cd/sluice/controllers/imagepolicy"
 	"github.com/sluice-cd/sluice/controllers/imagerepository"
@@ -144,17 +142,6 @@ func (w *wiring) kustomize() error {
 		DefaultServiceAccount: w.flags.defaultServiceAccount,
 	}
 	return kustomizations.SetupWithManager(w.mgr, w.options)
-}
-
-func (w *wiring) canary() error {
-	canaries := &canary.Reconciler{
-		Provider: w.flags.meshProvider, MetricsServer: w.flags.metricsServer, MinInterval: w.flags.canaryMinInterval,
-		Version: version,
-		Workload: workload.Options{
-			SelectorLabels: w.flags.selectorLabels, IncludeLabelPrefix: w.flags.labelPrefix, IgnoreConfigs: !w.flags.configTracking,
-		},
-	}
-	return canaries.SetupWithManager(w.mgr, w.options)
 }
 
 func (w *wiring) notification() error {

@@ -10,8 +10,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
-	"github.com/sluice-cd/sluice/canary"
-	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
@@ -25,7 +23,7 @@ func (r *Reconciler) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 		return err
 	}
 	r.ease(c)
-	routes, routeErr := router.New(canary.ProviderOf(c, r.limits()), router.Deps{Client: r.live})
+	routes, routeErr := r.route(c)
 	pair, err := r.kit.Look(ctx, c)
 	if errors.Is(err, reconcile.TerminalError(nil)) {
 		return nil // a target that could not be taken over needs nothing back

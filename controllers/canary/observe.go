@@ -103,7 +103,7 @@ func (r *Reconciler) command(c *flaggerv1.Canary) *flaggerv1.CanaryCommand {
 // plan reads the spec; what cannot be honoured is a terminal error.
 func (r *Reconciler) plan(c *flaggerv1.Canary) (canary.Plan, router.Router, error) {
 	limits := r.limits()
-	routes, err := router.New(canary.ProviderOf(c, limits), router.Deps{Client: r.live})
+	routes, err := r.route(c)
 	if err != nil {
 		return canary.Plan{}, nil, err
 	}
@@ -115,6 +115,13 @@ func (r *Reconciler) plan(c *flaggerv1.Canary) (canary.Plan, router.Router, erro
 		return canary.Plan{}, nil, reconcile.TerminalError(err)
 	}
 	return plan, routes, nil
+}
+
+// route is what routes the users of a canary.
+func (r *Reconciler) route(c *flaggerv1.Canary) (router.Router, error) {
+	return router.New(canary.ProviderOf(c, r.limits()), router.Deps{
+		Client: r.live, IngressClass: r.IngressClass, IngressAnnotations: r.IngressAnnotations,
+	})
 }
 
 func (r *Reconciler) limits() canary.Limits {

@@ -29,6 +29,8 @@ type Reconciler struct {
 	MinInterval time.Duration
 	// Workload are the settings for copies of workloads.
 	Workload workload.Options
+	// IngressClass and IngressAnnotations are those of [router.Deps].
+	IngressClass, IngressAnnotations string
 	// Version is told in flagger_info.
 	Version string
 	// Clock ticks between samples; nil is the real one.
