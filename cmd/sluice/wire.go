@@ -37,7 +37,7 @@ import (
 type wiring struct {
 	mgr     ctrl.Manager
 	flags   *flags
-	clock   clock.Clock
+	clock   clock.WithTicker
 	options reconciler.Options
 
 	mirrors *git.Mirrors
