@@ -1,46 +1,94 @@
 package metric
 
 import (
-	_ "embed" // the queries are files of their own, to be read and tried out as such
+	"embed" // the queries are files of their own, to be read and tried out as such
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
-//go:embed queries/request-success-rate.promql
-var podSuccessRate string
+//go:embed queries
+var queries embed.FS
 
-//go:embed queries/request-duration.promql
-var podDuration string
-
-// builtin is a check with a query per provider: proxies disagree about the
-// names of their metrics.
-type builtin struct {
-	queries map[string]string
-	scale   func(float64) float64
+// dialect is how the proxies of one kind count requests.
+type dialect struct {
+	folder string // of queries, which has a file for each builtin check
+	// duration turns what the query returns into milliseconds.
+	duration func(float64) float64
+	// services means that the queries select by the Service or the route, so that
+	// they also see a canary that is a Service and has no pods of its own.
+	services bool
+	// words means that the proxy puts an underscore for whatever is no letter or
+	// digit in a name.
+	words bool
 }
 
-// builtins are the checks by name. The empty provider is the one that the
-// controller assumes, which is kubernetes.
-var builtins = map[string]builtin{
-	RequestSuccessRate: {
-		queries: map[string]string{"": podSuccessRate, "kubernetes": podSuccessRate, "gatewayapi:v1": podSuccessRate},
-		scale:   asIs,
-	},
-	RequestDuration: {
-		queries: map[string]string{"": podDuration, "kubernetes": podDuration, "gatewayapi:v1": podDuration},
-		scale:   wholeMilliseconds,
-	},
+// dialects are those of the router providers. Whoever speaks SMI is taken for
+// Istio, as Flagger does; a Linkerd behind it is recognised, see [Checker.proxy].
+var dialects = map[string]dialect{
+	"kubernetes":         {folder: "kubernetes", duration: fromSeconds},
+	"gatewayapi:v1":      {folder: "kubernetes", duration: fromSeconds},
+	"gatewayapi:v1beta1": {folder: "kubernetes", duration: fromSeconds},
+	"istio":              {folder: "istio", duration: math.Trunc},
+	"smi:v1alpha1":       {folder: "istio", duration: math.Trunc},
+	"smi:v1alpha2":       {folder: "istio", duration: math.Trunc},
+	"smi:v1alpha3":       {folder: "istio", duration: math.Trunc},
+	"linkerd":            {folder: "linkerd", duration: math.Trunc},
+	"osm":                {folder: "osm", duration: math.Trunc},
+	"nginx":              {folder: "nginx", duration: math.Trunc, services: true},
+	"traefik":            {folder: "traefik", duration: math.Trunc, services: true},
+	"contour":            {folder: "contour", duration: math.Trunc, services: true},
+	"gloo":               {folder: "gloo", duration: math.Trunc, services: true},
+	"kuma":               {folder: "kuma", duration: math.Trunc, services: true},
+	"apisix":             {folder: "apisix", duration: math.Trunc, services: true},
+	"skipper":            {folder: "skipper", duration: math.Trunc, services: true, words: true},
+	"knative":            {folder: "knative", duration: math.Trunc, services: true},
 }
 
-func (b builtin) query(provider string) (string, error) {
-	query, ok := b.queries[provider]
+// builtin adds the query of a builtin check to a plan. Nobody counts the requests
+// of a Service by the pods behind it; a mesh may, and Flagger takes it to be Istio.
+func (k *Checker) builtin(p *plan, c *flaggerv1.Canary, name string) error {
+	proxy := k.proxy(c)
+	d, ok := dialects[proxy]
 	if !ok {
-		known := slices.DeleteFunc(slices.Sorted(maps.Keys(b.queries)), func(name string) bool { return name == "" })
-		return "", reconcile.TerminalError(fmt.Errorf("spec.provider: no builtin checks for %q, only for %s", provider, strings.Join(known, ", ")))
+		return reconcile.TerminalError(fmt.Errorf("spec.provider: no builtin checks for %q, only for %s",
+			proxy, strings.Join(slices.Sorted(maps.Keys(dialects)), ", ")))
 	}
-	return query, nil
+	if c.Spec.TargetRef.Kind == "Service" && !isKnative(c) && !d.services && !strings.HasPrefix(proxy, "gatewayapi:") {
+		d = dialects["istio"]
+	}
+	query, err := queries.ReadFile("queries/" + d.folder + "/" + name + ".promql")
+	if err != nil {
+		return fmt.Errorf("reading the query of %s for %s: %w", name, proxy, err)
+	}
+	p.query, p.scale, p.words = string(query), asIs, d.words
+	if name == RequestDuration {
+		p.scale = d.duration
+	}
+	return nil
 }
+
+// proxy is the provider that has counted the requests of a canary. In a cluster
+// with Linkerd that is Linkerd, whoever splits the traffic.
+func (k *Checker) proxy(c *flaggerv1.Canary) string {
+	switch {
+	case c.Spec.Provider == "" && !c.HasService():
+		return "kubernetes" // it has no users, so that it needs no router
+	case c.Spec.Provider == "":
+		return k.provider
+	case strings.Contains(k.provider, "linkerd"):
+		return "linkerd"
+	default:
+		return c.Spec.Provider
+	}
+}
+
+// fromSeconds returns whole milliseconds, so that a threshold of 500 means what it
+// has always meant to Flagger: 500.9 ms pass.
+func fromSeconds(seconds float64) float64 { return math.Trunc(seconds * 1000) }

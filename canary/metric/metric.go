@@ -2,7 +2,7 @@
 // into one number.
 //
 // There are three kinds of entries. The builtin checks ask the questions that
-// every HTTP service has an answer to, about the canary's pods alone:
+// every HTTP service has an answer to, about the canary alone:
 //
 //	request-success-rate   percent of requests whose status is not 5xx
 //	request-duration       99th percentile, in milliseconds
@@ -11,7 +11,11 @@
 // where to send it; query is the same inline. Queries are Go templates, so that
 // one of them serves many canaries, see [vars]. Whether a number is good enough
 // is decided elsewhere; a query that has no answer is [ErrNoValues], which most
-// often means that the canary gets no traffic.
+// often means that the canary gets no traffic, and one with several answers is
+// [ErrManySeries].
+//
+//	Prepare   reads MetricTemplate, Secret and target     once per stage
+//	Measure   renders the query, asks, decodes            every few seconds
 package metric
 
 import (
@@ -19,7 +23,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
+	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -28,9 +34,14 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
-// ErrNoValues means that the query is fine and has no answer: an empty result,
-// or NaN, which is what a division by no requests gives.
-var ErrNoValues = errors.New("no values found")
+var (
+	// ErrNoValues means that the query is fine and has no answer: an empty result,
+	// or NaN, which is what a division by no requests gives.
+	ErrNoValues = errors.New("no values found")
+	// ErrManySeries means that a query returned several series, so that nothing
+	// says which of them is the value. Wrap it in sum() or the like.
+	ErrManySeries = errors.New("more than one series found")
+)
 
 // The builtin checks.
 const (
@@ -38,44 +49,75 @@ const (
 	RequestDuration    = "request-duration"
 )
 
-// source answers queries.
-type source interface {
-	Query(ctx context.Context, query string) (float64, error)
-}
-
 // Checker measures metrics of canaries.
 type Checker struct {
 	client        client.Client
 	metricsServer string
+	provider      string
+	sameNamespace bool
+	api           *rest.Config
 	clock         clock.PassiveClock
-	transports    transports
+	transports    *transports
 }
 
-// NewChecker returns a checker that reads MetricTemplates and their Secrets
-// through c, and sends queries that name no server of their own to the
-// Prometheus at the URL metricsServer. The clock times queries for the log.
-func NewChecker(c client.Client, metricsServer string, clk clock.PassiveClock) *Checker {
-	return &Checker{client: c, metricsServer: metricsServer, clock: clk, transports: newTransports()}
+// Option changes what a [Checker] assumes.
+type Option func(*Checker)
+
+// WithProvider names the router provider of canaries that name none, which the
+// queries of the builtin checks depend on. Without it that is kubernetes.
+func WithProvider(name string) Option {
+	return func(k *Checker) { k.provider = name }
 }
 
-// Check measures one metric of a canary. What only an edit can repair is a
-// terminal error that names the field; anything else is worth another try.
+// WithoutCrossNamespaceRefs refuses MetricTemplates of other namespaces.
+func WithoutCrossNamespaceRefs() Option {
+	return func(k *Checker) { k.sameNamespace = true }
+}
+
+// WithAPIServer lets the provider externalmetrics ask the API server itself.
+func WithAPIServer(cfg *rest.Config) Option {
+	return func(k *Checker) { k.api = cfg }
+}
+
+// NewChecker returns a checker that reads MetricTemplates, their Secrets and
+// targets through c, and sends queries that name no server of their own to the
+// Prometheus at the URL metricsServer. The clock says which time a query is about.
+func NewChecker(c client.Client, metricsServer string, clk clock.PassiveClock, options ...Option) *Checker {
+	k := &Checker{client: c, metricsServer: metricsServer, provider: "kubernetes", clock: clk, transports: newTransports()}
+	for _, option := range options {
+		option(k)
+	}
+	return k
+}
+
+// Measure measures one metric once. The window is the time that the query looks
+// back, in whole seconds; zero is the metric's own interval. It may be called at
+// any time, also by several goroutines at once.
+type Measure func(ctx context.Context, window time.Duration) (float64, error)
+
+// Prepare reads all that it takes to measure a metric of a canary, which is then
+// measured as it was at this moment: with the query, the Secret, the revision of a
+// Knative Service and the partition of a StatefulSet that there are now. What only
+// an edit can repair is a terminal error that names the field; anything else is
+// worth another try.
+func (k *Checker) Prepare(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.CanaryMetric) (Measure, error) {
+	p, err := k.plan(ctx, c, m)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := p.question(0, k.clock.Now()); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, window time.Duration) (float64, error) { return k.measure(ctx, p, window) }, nil
+}
+
+// Check prepares a metric and measures it once, over its own interval.
 func (k *Checker) Check(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.CanaryMetric) (float64, error) {
-	plan, err := k.plan(ctx, c, m)
+	measure, err := k.Prepare(ctx, c, m)
 	if err != nil {
 		return 0, err
 	}
-	query, err := render(plan.query, varsOf(c, m))
-	if err != nil {
-		return 0, reconcile.TerminalError(fmt.Errorf("%s: %w", plan.field, err))
-	}
-	start := k.clock.Now()
-	value, err := plan.source.Query(ctx, query)
-	log.FromContext(ctx).V(1).Info("measured metric", "metric", m.Name, "query", query, "value", value, "took", k.clock.Since(start).String())
-	if err != nil {
-		return 0, fmt.Errorf("measuring %s: %w", m.Name, err)
-	}
-	return plan.scale(value), nil
+	return measure(ctx, 0)
 }
 
 // Supports looks for metrics that only an edit can make measurable, so that a
@@ -83,66 +125,27 @@ func (k *Checker) Check(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.Ca
 // that is not there yet, is no error.
 func (k *Checker) Supports(ctx context.Context, c *flaggerv1.Canary) error {
 	for _, m := range c.Spec.Analysis.Metrics {
-		plan, err := k.plan(ctx, c, m)
-		if err == nil {
-			if _, err = render(plan.query, varsOf(c, m)); err != nil {
-				err = reconcile.TerminalError(fmt.Errorf("%s: %w", plan.field, err))
-			}
-		}
-		if errors.Is(err, reconcile.TerminalError(nil)) {
+		if _, err := k.Prepare(ctx, c, m); errors.Is(err, reconcile.TerminalError(nil)) {
 			return err
 		}
 	}
 	return nil
 }
 
-// plan is how to measure one metric.
-type plan struct {
-	field  string // where the query was written, for errors
-	query  string
-	source source
-	scale  func(float64) float64
-}
-
-func (k *Checker) plan(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.CanaryMetric) (plan, error) {
-	field := fmt.Sprintf("spec.analysis.metrics[%s]", m.Name)
-	builtin, isBuiltin := builtins[m.Name]
+func (k *Checker) measure(ctx context.Context, p plan, window time.Duration) (float64, error) {
+	start := k.clock.Now()
+	q, err := p.question(window, start)
+	if err != nil {
+		return 0, err
+	}
+	value, err := p.source.Query(ctx, q)
+	log.FromContext(ctx).V(1).Info("measured metric", "metric", p.metric, "query", q.text, "value", value, "took", k.clock.Since(start).String())
 	switch {
-	case isBuiltin && (m.TemplateRef != nil || m.Query != ""):
-		return plan{}, reconcile.TerminalError(fmt.Errorf("%s.name: it is that of a builtin check; a query of your own needs another", field))
-	case m.TemplateRef != nil && m.Query != "":
-		return plan{}, reconcile.TerminalError(fmt.Errorf("%s.query: cannot be combined with templateRef", field))
-	case m.TemplateRef != nil:
-		return k.template(ctx, c, field+".templateRef", m.TemplateRef)
-	case !isBuiltin && m.Query == "":
-		return plan{}, reconcile.TerminalError(fmt.Errorf("%s: it is no builtin check and has neither templateRef nor query", field))
+	case err != nil:
+		return 0, fmt.Errorf("measuring %s: %w", p.metric, p.secrets.scrub(err))
+	case math.IsNaN(value):
+		return 0, fmt.Errorf("measuring %s: %w", p.metric, ErrNoValues)
+	default:
+		return p.scale(value), nil
 	}
-	server, err := k.server(c)
-	if err != nil {
-		return plan{}, err
-	}
-	if !isBuiltin {
-		return plan{field: field + ".query", query: m.Query, source: server, scale: asIs}, nil
-	}
-	query, err := builtin.query(c.Spec.Provider)
-	return plan{field: field, query: query, source: server, scale: builtin.scale}, err
 }
-
-// server is the Prometheus of a canary: its own, or the controller's.
-func (k *Checker) server(c *flaggerv1.Canary) (source, error) {
-	address, field := k.metricsServer, "--metrics-server"
-	if c.Spec.MetricsServer != "" {
-		address, field = c.Spec.MetricsServer, "spec.metricsServer"
-	}
-	p, err := newPrometheus(address, k.transports.verifying)
-	if err != nil {
-		return nil, reconcile.TerminalError(fmt.Errorf("%s: %w", field, err))
-	}
-	return p, nil
-}
-
-func asIs(v float64) float64 { return v }
-
-// wholeMilliseconds drops the fraction, so that a threshold of 500 means what it
-// has always meant to Flagger: 500.9 ms pass.
-func wholeMilliseconds(seconds float64) float64 { return math.Trunc(seconds * 1000) }

@@ -3,17 +3,15 @@ package metric_test
 import (
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -25,8 +23,6 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/metric"
 )
-
-var update = flag.Bool("update", false, "rewrite the goldens")
 
 // server answers every query with one value and remembers what it was asked.
 type server struct {
@@ -58,49 +54,6 @@ func (s *server) last(t *testing.T) *http.Request {
 		t.Fatal("nothing was asked")
 	}
 	return s.asked[len(s.asked)-1]
-}
-
-func TestBuiltinQueries(t *testing.T) {
-	cases := map[string]struct {
-		metric, provider, answer string
-		want                     float64
-	}{
-		"success rate is in percent":           {metric.RequestSuccessRate, "kubernetes", "99.25", 99.25},
-		"duration is in whole milliseconds":    {metric.RequestDuration, "gatewayapi:v1", "0.5009", 500},
-		"the controller's provider has checks": {metric.RequestSuccessRate, "", "100", 100},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			prom := newServer(t, tc.answer)
-			c := canary()
-			c.Spec.Provider = tc.provider
-			got, err := checker(t, prom.URL+"/prom").Check(t.Context(), c, flaggerv1.CanaryMetric{Name: tc.metric, Interval: "30s"})
-			if err != nil || got != tc.want {
-				t.Fatalf("want %v, got %v, %v", tc.want, got, err)
-			}
-			req := prom.last(t)
-			if req.URL.Path != "/prom/api/v1/query" {
-				t.Errorf("asked %s", req.URL.Path)
-			}
-			golden(t, filepath.Join("testdata", tc.metric+".promql"), req.URL.Query().Get("query")+"\n")
-		})
-	}
-}
-
-func golden(t *testing.T, path, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got, -update rewrites):\n%s", path, diff)
-	}
 }
 
 func TestInlineQueryAsksTheCanarysOwnServer(t *testing.T) {
@@ -184,7 +137,7 @@ func TestErrorsThatOnlyAnEditRepairs(t *testing.T) {
 	}{
 		"a provider without builtin checks": {
 			flaggerv1.CanaryMetric{Name: metric.RequestDuration},
-			func(c *flaggerv1.Canary, _ *flaggerv1.MetricTemplate) { c.Spec.Provider = "istio" }, "spec.provider:",
+			func(c *flaggerv1.Canary, _ *flaggerv1.MetricTemplate) { c.Spec.Provider = "appmesh" }, "spec.provider:",
 		},
 		"a name that means nothing": {flaggerv1.CanaryMetric{Name: "cpu"}, nil, "spec.analysis.metrics[cpu]:"},
 		"a builtin name on a query": {flaggerv1.CanaryMetric{Name: metric.RequestDuration, Query: "1"}, nil, "spec.analysis.metrics[request-duration].name:"},
@@ -196,7 +149,7 @@ func TestErrorsThatOnlyAnEditRepairs(t *testing.T) {
 			byTemplate(), func(_ *flaggerv1.Canary, m *flaggerv1.MetricTemplate) { m.Spec.Query = "{{" }, "MetricTemplate monitoring/errors: spec.query:",
 		},
 		"a provider that is not served": {
-			byTemplate(), func(_ *flaggerv1.Canary, m *flaggerv1.MetricTemplate) { m.Spec.Provider.Type = "datadog" }, "spec.provider.type:",
+			byTemplate(), func(_ *flaggerv1.Canary, m *flaggerv1.MetricTemplate) { m.Spec.Provider.Type = "datalog" }, "spec.provider.type:",
 		},
 		"an address that is no URL": {
 			byTemplate(), func(_ *flaggerv1.Canary, m *flaggerv1.MetricTemplate) { m.Spec.Provider.Address = "prometheus:9090" }, "spec.provider.address:",
@@ -268,12 +221,17 @@ func template(address string) *flaggerv1.MetricTemplate {
 
 func checker(t *testing.T, address string, objs ...client.Object) *metric.Checker {
 	t.Helper()
+	return checkerWith(t, address, objs)
+}
+
+func checkerWith(t *testing.T, address string, objs []client.Object, options ...metric.Option) *metric.Checker {
+	t.Helper()
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{flaggerv1.AddToScheme, corev1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{flaggerv1.AddToScheme, corev1.AddToScheme, appsv1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}
 	}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objs...).Build()
-	return metric.NewChecker(c, address, clock.RealClock{})
+	return metric.NewChecker(c, address, clock.RealClock{}, options...)
 }

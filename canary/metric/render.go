@@ -2,6 +2,7 @@ package metric
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"text/template"
 
@@ -14,10 +15,13 @@ import (
 //	{{ service }} {{ ingress }} {{ route }}   default to the target's name
 //	{{ interval }}                            the metric's window
 //	{{ variables.anything }}                  the metric's templateVariables
+//	{{ pods }}                                matches the names of the canary's pods
+//
+// The route of a Knative Service is its newest revision.
 type vars struct {
 	name, namespace, target string
 	service, ingress, route string
-	interval                string
+	interval, pods          string
 	variables               map[string]string
 }
 
@@ -43,6 +47,17 @@ func varsOf(c *flaggerv1.Canary, m flaggerv1.CanaryMetric) vars {
 	return v
 }
 
+// words are the names as proxies write them who know only letters, digits and the
+// underscore.
+func (v vars) words() vars {
+	for _, name := range []*string{&v.name, &v.namespace, &v.target, &v.service, &v.ingress} {
+		*name = nonWord.ReplaceAllString(*name, "_")
+	}
+	return v
+}
+
+var nonWord = regexp.MustCompile(`\W`)
+
 // render fills in a query. A variable that was not given is an error: a query
 // with a hole in it measures something, and nobody knows what.
 func render(query string, v vars) (string, error) {
@@ -66,6 +81,7 @@ func (v vars) functions() template.FuncMap {
 		"ingress":   func() string { return v.ingress },
 		"route":     func() string { return v.route },
 		"interval":  func() string { return v.interval },
+		"pods":      func() string { return v.pods },
 		"variables": func() map[string]string { return v.variables },
 	}
 }

@@ -2,8 +2,11 @@ package metric
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net/http"
+	"maps"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,13 +16,18 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
-// connect returns the source of a MetricTemplate's provider. The field that
-// it names in an error is relative to spec.provider.
-type connect func(p flaggerv1.MetricTemplateProvider, credentials map[string][]byte, t transports) (source, error)
+// provider is a kind of server that answers queries.
+type provider struct {
+	// connect returns the source of a MetricTemplate, and asks nobody anything. The
+	// field that it names in an error is relative to spec.provider.
+	connect func(c *connection) (source, error)
+	// parse finds what is wrong with a query that is filled in; nil takes any text.
+	parse func(query string) error
+}
 
-// providers are the sources by spec.provider.type.
-var providers = map[string]connect{
-	"prometheus": connectPrometheus,
+// providers are the servers by spec.provider.type.
+var providers = map[string]provider{
+	"prometheus": {connect: connectPrometheus},
 }
 
 // template plans a measurement by a MetricTemplate, in the canary's namespace
@@ -32,28 +40,66 @@ func (k *Checker) template(ctx context.Context, c *flaggerv1.Canary, field strin
 	if ref.Namespace != "" {
 		key.Namespace = ref.Namespace
 	}
+	if k.sameNamespace && key.Namespace != c.Namespace {
+		return plan{}, reconcile.TerminalError(fmt.Errorf("%s.namespace: MetricTemplate %s is in another namespace, which --no-cross-namespace-refs forbids; copy it to %s",
+			field, key, c.Namespace))
+	}
 	tmpl := &flaggerv1.MetricTemplate{}
 	if err := k.client.Get(ctx, key, tmpl); err != nil {
+		if apierrors.IsNotFound(err) {
+			k.transports.forget(key)
+		}
 		return plan{}, fmt.Errorf("reading MetricTemplate %s: %w", key, err)
 	}
-	where := fmt.Sprintf("MetricTemplate %s: spec", key)
-	build, ok := providers[tmpl.Spec.Provider.Type]
+	return k.connect(ctx, tmpl)
+}
+
+// connect plans a measurement by a MetricTemplate that was read.
+func (k *Checker) connect(ctx context.Context, tmpl *flaggerv1.MetricTemplate) (plan, error) {
+	where := fmt.Sprintf("MetricTemplate %s/%s: spec", tmpl.Namespace, tmpl.Name)
+	kind, ok := providers[tmpl.Spec.Provider.Type]
 	if !ok {
-		return plan{}, reconcile.TerminalError(fmt.Errorf("%s.provider.type: %q is not served, only prometheus is", where, tmpl.Spec.Provider.Type))
+		return plan{}, reconcile.TerminalError(fmt.Errorf("%s.provider.type: %q is not served, only %s", where,
+			tmpl.Spec.Provider.Type, strings.Join(slices.Sorted(maps.Keys(providers)), ", ")))
 	}
-	credentials, err := k.credentials(ctx, tmpl)
+	secret, err := k.secret(ctx, tmpl)
 	if err != nil {
 		return plan{}, err
 	}
-	src, err := build(tmpl.Spec.Provider, credentials, k.transports)
-	if err != nil {
+	src, err := k.source(kind, tmpl, secret)
+	var waits incomplete
+	switch {
+	case errors.As(err, &waits):
+		return plan{}, fmt.Errorf("%s.provider.%w", where, err)
+	case err != nil:
 		return plan{}, reconcile.TerminalError(fmt.Errorf("%s.provider.%w", where, err))
 	}
-	return plan{field: where + ".query", query: tmpl.Spec.Query, source: src, scale: asIs}, nil
+	return plan{
+		field: where + ".query", query: tmpl.Spec.Query, parse: kind.parse, source: src, scale: asIs,
+		secrets: newSecrets(secret, tmpl.Spec.Provider.Address),
+	}, nil
 }
 
-// credentials are those of the Secret beside the template, nil without one.
-func (k *Checker) credentials(ctx context.Context, tmpl *flaggerv1.MetricTemplate) (map[string][]byte, error) {
+func (k *Checker) source(kind provider, tmpl *flaggerv1.MetricTemplate, secret map[string][]byte) (source, error) {
+	spec := tmpl.Spec.Provider
+	switch {
+	case spec.Region != "" && spec.Type != "cloudwatch":
+		return nil, fmt.Errorf("region: has no meaning for provider %s", spec.Type)
+	case spec.JSONPath != "" && spec.Type != "web":
+		return nil, fmt.Errorf("jsonPath: has no meaning for provider %s", spec.Type)
+	}
+	transport, err := k.transports.of(client.ObjectKeyFromObject(tmpl), trust{
+		insecure: spec.InsecureSkipVerify,
+		ca:       string(secret["ca.crt"]), cert: string(secret["tls.crt"]), key: string(secret["tls.key"]),
+	})
+	if err != nil {
+		return nil, incomplete{fmt.Errorf("secretRef: Secret %q: %w", spec.SecretRef.Name, err)}
+	}
+	return kind.connect(&connection{MetricTemplateProvider: spec, secret: secret, client: newClient(transport, queryTimeout), checker: k})
+}
+
+// secret is what is in the Secret beside the template, nil without one.
+func (k *Checker) secret(ctx context.Context, tmpl *flaggerv1.MetricTemplate) (map[string][]byte, error) {
 	ref := tmpl.Spec.Provider.SecretRef
 	if ref == nil {
 		return nil, nil
@@ -67,30 +113,4 @@ func (k *Checker) credentials(ctx context.Context, tmpl *flaggerv1.MetricTemplat
 		return nil, fmt.Errorf("reading the credentials of MetricTemplate %s/%s: %w", tmpl.Namespace, tmpl.Name, err)
 	}
 	return secret.Data, nil
-}
-
-// connectPrometheus takes a bearer token from the Secret's key token, or else
-// basic authentication from username and password.
-func connectPrometheus(p flaggerv1.MetricTemplateProvider, credentials map[string][]byte, t transports) (source, error) {
-	if p.Region != "" {
-		return nil, fmt.Errorf("region: not supported by provider prometheus")
-	}
-	transport := t.verifying
-	if p.InsecureSkipVerify {
-		transport = t.trusting
-	}
-	server, err := newPrometheus(p.Address, transport)
-	if err != nil {
-		return nil, fmt.Errorf("address: %w", err)
-	}
-	server.headers = http.Header(p.Headers)
-	if p.SecretRef == nil {
-		return server, nil
-	}
-	server.token = string(credentials["token"])
-	server.username, server.password = string(credentials["username"]), string(credentials["password"])
-	if server.token == "" && (server.username == "" || server.password == "") {
-		return nil, fmt.Errorf("secretRef: Secret %q has neither token nor username and password", p.SecretRef.Name)
-	}
-	return server, nil
 }

@@ -1,0 +1,144 @@
+package metric
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+const (
+	// queryTimeout keeps a slow server from holding up an analysis.
+	queryTimeout = 5 * time.Second
+	// maxAnswer is many times the size of an answer that could be used.
+	maxAnswer = 1 << 20
+	// maxRedirects is more than any server in its senses needs.
+	maxRedirects = 5
+)
+
+// newClient sends requests over a shared transport.
+func newClient(transport http.RoundTripper, timeout time.Duration) *http.Client {
+	return &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: leaveCredentials}
+}
+
+// leaveCredentials follows a redirect to another origin without any header that
+// was meant for the first. Go itself only knows about Authorization and cookies,
+// and half of the providers have a header of their own for the key.
+func leaveCredentials(req *http.Request, via []*http.Request) error {
+	if len(via) > maxRedirects {
+		return fmt.Errorf("stopped after %d redirects", maxRedirects)
+	}
+	if !sameOrigin(via[0].URL, req.URL) {
+		req.Header = http.Header{"Accept": {"application/json"}}
+	}
+	return nil
+}
+
+// sameOrigin also holds for a server that moves from http to https.
+func sameOrigin(from, to *url.URL) bool {
+	if from.Hostname() != to.Hostname() {
+		return false
+	}
+	if from.Scheme == to.Scheme {
+		return port(from) == port(to)
+	}
+	return from.Scheme == "http" && to.Scheme == "https" && port(from) == "80" && port(to) == "443"
+}
+
+func port(u *url.URL) string {
+	switch {
+	case u.Port() != "":
+		return u.Port()
+	case u.Scheme == "https":
+		return "443"
+	default:
+		return "80"
+	}
+}
+
+// ask sends a request and returns the body of a good answer. The URL is in no
+// error: it may hold a key.
+func ask(client *http.Client, req *http.Request) ([]byte, error) {
+	resp, err := client.Do(req)
+	if err != nil {
+		var wrapped *url.Error
+		if errors.As(err, &wrapped) {
+			err = wrapped.Err
+		}
+		return nil, fmt.Errorf("asking %s: %w", req.URL.Host, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("reading the answer of %s: %w", req.URL.Host, err)
+	case resp.StatusCode < 200 || resp.StatusCode > 299:
+		return nil, fmt.Errorf("the server answered %d: %s", resp.StatusCode, complaint(body))
+	case len(body) > maxAnswer:
+		return nil, fmt.Errorf("the answer of %s is larger than %d bytes", req.URL.Host, maxAnswer)
+	default:
+		return body, nil
+	}
+}
+
+// complaint is what the body of an answer says went wrong, whoever wrote it.
+func complaint(body []byte) string {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(body, &fields) == nil {
+		for _, key := range []string{"error", "errors", "message", "Message", "detail", "description"} {
+			if text := said(fields[key]); text != "" {
+				return excerpt(text)
+			}
+		}
+	}
+	return excerpt(string(body))
+}
+
+// said reads a message that is a text, an object with one, or a list of either.
+func said(raw json.RawMessage) string {
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return text
+	}
+	var object struct {
+		Message string `json:"message"`
+		Title   string `json:"title"`
+		Code    any    `json:"code"`
+	}
+	if json.Unmarshal(raw, &object) == nil {
+		switch {
+		case object.Message != "":
+			return object.Message
+		case object.Title != "":
+			return object.Title
+		case object.Code != nil:
+			return fmt.Sprint(object.Code)
+		}
+	}
+	var list []json.RawMessage
+	if json.Unmarshal(raw, &list) != nil {
+		return ""
+	}
+	var parts []string
+	for _, item := range list {
+		if text := said(item); text != "" {
+			parts = append(parts, text)
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// excerpt is the start of a text, on one line.
+func excerpt(text string) string {
+	const limit = 200
+	// Fields of more than could be used would copy a large page for nothing.
+	text = strings.Join(strings.Fields(text[:min(len(text), 4*limit)]), " ")
+	if len(text) > limit {
+		text = text[:limit] + "..."
+	}
+	return strings.ToValidUTF8(text, "")
+}

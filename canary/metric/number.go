@@ -1,0 +1,76 @@
+package metric
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// number reads a number as JSON has it: plain, or in quotes because JSON knows
+// neither NaN nor 64 bits. Null and NaN are no values.
+func number(raw json.RawMessage) (float64, error) {
+	text := strings.TrimSpace(string(raw))
+	if text == "" || text == "null" {
+		return 0, ErrNoValues
+	}
+	if text[0] == '"' {
+		if err := json.Unmarshal(raw, &text); err != nil {
+			return 0, fmt.Errorf("reading a number: %w", err)
+		}
+	}
+	return parseNumber(text)
+}
+
+// parseNumber takes what is too large for a float64 as infinity, which is outside
+// of every range, as it should be.
+func parseNumber(text string) (float64, error) {
+	value, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	switch {
+	case err != nil && !errors.Is(err, strconv.ErrRange):
+		return 0, fmt.Errorf("reading a number: %q is none", excerpt(text))
+	case math.IsNaN(value):
+		return 0, ErrNoValues
+	default:
+		return value, nil
+	}
+}
+
+// last is the last value of a series that is there. A series of none is not an
+// error here: it counts as no series.
+func last(series []json.RawMessage) (value float64, found bool, err error) {
+	for i := len(series) - 1; i >= 0; i-- {
+		value, err = number(series[i])
+		switch {
+		case err == nil:
+			return value, true, nil
+		case !errors.Is(err, ErrNoValues):
+			return 0, false, err
+		}
+	}
+	return 0, false, nil
+}
+
+// only is the value of the only series that has one.
+type only struct {
+	value float64
+	count int
+}
+
+func (o *only) add(value float64) {
+	o.value = value
+	o.count++
+}
+
+func (o *only) get() (float64, error) {
+	switch o.count {
+	case 0:
+		return 0, ErrNoValues
+	case 1:
+		return o.value, nil
+	default:
+		return 0, fmt.Errorf("%w: %d", ErrManySeries, o.count)
+	}
+}

@@ -1,0 +1,121 @@
+package metric
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// source answers queries, by any number of goroutines at once.
+type source interface {
+	Query(ctx context.Context, q question) (float64, error)
+}
+
+// question is a query filled in, and the time that it is about.
+type question struct {
+	text   string
+	now    time.Time
+	window time.Duration // before now, which the metric measures
+}
+
+// plan is how to measure one metric.
+type plan struct {
+	metric  string
+	field   string // where the query was written, for errors
+	query   string
+	parse   func(query string) error // nil takes any text
+	vars    vars
+	window  time.Duration
+	source  source
+	scale   func(float64) float64
+	secrets secrets
+	words   bool // see dialect
+}
+
+// question fills in the query. A query that cannot be filled in, or that its
+// provider could never understand, only an edit repairs.
+func (p plan) question(window time.Duration, now time.Time) (question, error) {
+	v := p.vars
+	if window <= 0 {
+		window = p.window
+	} else {
+		seconds := int64((window + time.Second - 1) / time.Second)
+		window, v.interval = time.Duration(seconds)*time.Second, fmt.Sprintf("%ds", seconds)
+	}
+	text, err := render(p.query, v)
+	if err == nil && p.parse != nil {
+		err = p.parse(text)
+	}
+	if err != nil {
+		return question{}, reconcile.TerminalError(fmt.Errorf("%s: %w", p.field, err))
+	}
+	return question{text: text, now: now, window: window}, nil
+}
+
+func (k *Checker) plan(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.CanaryMetric) (plan, error) {
+	field := fmt.Sprintf("spec.analysis.metrics[%s]", m.Name)
+	p, err := k.way(ctx, c, field, m)
+	if err != nil {
+		return plan{}, err
+	}
+	p.metric = m.Name
+	if p.vars, err = k.vars(ctx, c, m); err != nil {
+		return plan{}, err
+	}
+	p.window, err = time.ParseDuration(p.vars.interval)
+	if err != nil || p.window <= 0 {
+		return plan{}, reconcile.TerminalError(fmt.Errorf("%s.interval: %q is not a duration such as 30s or 1m", field, p.vars.interval))
+	}
+	if p.words {
+		p.vars = p.vars.words()
+	}
+	return p, nil
+}
+
+// way tells the kinds of metrics apart.
+func (k *Checker) way(ctx context.Context, c *flaggerv1.Canary, field string, m flaggerv1.CanaryMetric) (plan, error) {
+	isBuiltin := m.Name == RequestSuccessRate || m.Name == RequestDuration
+	switch {
+	case isBuiltin && (m.TemplateRef != nil || m.Query != ""):
+		return plan{}, reconcile.TerminalError(fmt.Errorf("%s.name: it is that of a builtin check; a query of your own needs another", field))
+	case m.TemplateRef != nil && m.Query != "":
+		return plan{}, reconcile.TerminalError(fmt.Errorf("%s.query: cannot be combined with templateRef", field))
+	case m.TemplateRef != nil:
+		return k.template(ctx, c, field+".templateRef", m.TemplateRef)
+	case !isBuiltin && m.Query == "":
+		return plan{}, reconcile.TerminalError(fmt.Errorf("%s: it is no builtin check and has neither templateRef nor query", field))
+	}
+	p, err := k.server(c)
+	if err != nil {
+		return plan{}, err
+	}
+	if !isBuiltin {
+		p.field, p.query, p.scale = field+".query", m.Query, asIs
+		return p, nil
+	}
+	p.field = field
+	return p, k.builtin(&p, c, m.Name)
+}
+
+// server is the Prometheus of a canary: its own, or the controller's.
+func (k *Checker) server(c *flaggerv1.Canary) (plan, error) {
+	address, field := k.metricsServer, "--metrics-server"
+	if c.Spec.MetricsServer != "" {
+		address, field = c.Spec.MetricsServer, "spec.metricsServer"
+	}
+	server, err := connectPrometheus(&connection{
+		MetricTemplateProvider: flaggerv1.MetricTemplateProvider{Type: "prometheus", Address: address},
+		client:                 newClient(k.transports.verifying, queryTimeout),
+		checker:                k,
+	})
+	if err != nil {
+		return plan{}, reconcile.TerminalError(fmt.Errorf("%s: %w", field, err))
+	}
+	return plan{source: server, secrets: newSecrets(nil, address)}, nil
+}
+
+func asIs(v float64) float64 { return v }

@@ -1,0 +1,83 @@
+package metric
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// knativeService is the kind whose name a Service of Kubernetes shares.
+var knativeService = schema.GroupVersionKind{Group: "serving.knative.dev", Version: "v1", Kind: "Service"}
+
+func isKnative(c *flaggerv1.Canary) bool {
+	return c.Spec.TargetRef.Kind == knativeService.Kind && strings.HasPrefix(c.Spec.TargetRef.APIVersion, knativeService.Group+"/")
+}
+
+// vars are what the queries of a metric may ask for. Some of it only the live
+// target knows.
+func (k *Checker) vars(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.CanaryMetric) (vars, error) {
+	v := varsOf(c, m)
+	key := client.ObjectKey{Namespace: c.Namespace, Name: c.Spec.TargetRef.Name}
+	var err error
+	switch {
+	case isKnative(c):
+		v.route, err = k.newestRevision(ctx, key)
+	case c.Spec.TargetRef.Kind == "StatefulSet":
+		v.pods, err = k.updatedPods(ctx, key)
+	case c.Spec.TargetRef.Kind == "DaemonSet":
+		// Flagger's pattern below asks for two suffixes. No pod of a DaemonSet has
+		// them, but for those of its primary: <target>-primary-x7k2p.
+		v.pods = key.Name + "-[0-9a-zA-Z]+"
+	default:
+		v.pods = key.Name + "-[0-9a-zA-Z]+(-[0-9a-zA-Z]+)"
+	}
+	return v, err
+}
+
+// newestRevision is what a Knative Service has made last of its template.
+func (k *Checker) newestRevision(ctx context.Context, key client.ObjectKey) (string, error) {
+	service := &unstructured.Unstructured{}
+	service.SetGroupVersionKind(knativeService)
+	if err := k.client.Get(ctx, key, service); err != nil {
+		return "", fmt.Errorf("reading Knative Service %s: %w", key, err)
+	}
+	name, _, err := unstructured.NestedString(service.Object, "status", "latestCreatedRevisionName")
+	if err != nil || name == "" {
+		return "", fmt.Errorf("reading Knative Service %s: it has no revision yet", key)
+	}
+	return name, nil
+}
+
+// updatedPods matches the pods of a StatefulSet that run its new revision: those
+// from the partition on. Both copies have the same name otherwise.
+func (k *Checker) updatedPods(ctx context.Context, key client.ObjectKey) (string, error) {
+	set := &appsv1.StatefulSet{}
+	if err := k.client.Get(ctx, key, set); err != nil {
+		return "", fmt.Errorf("reading StatefulSet %s: %w", key, err)
+	}
+	var first, partition, replicas int32 = 0, 0, 1
+	if set.Spec.Ordinals != nil {
+		first = set.Spec.Ordinals.Start
+	}
+	if update := set.Spec.UpdateStrategy.RollingUpdate; update != nil && update.Partition != nil {
+		partition = *update.Partition
+	}
+	if set.Spec.Replicas != nil {
+		replicas = *set.Spec.Replicas
+	}
+	var ordinals []string
+	for i := partition; i < replicas; i++ {
+		ordinals = append(ordinals, fmt.Sprint(first+i))
+	}
+	if len(ordinals) == 0 {
+		return key.Name + "-(none)", nil // no pod is called that, so that there are no values
+	}
+	return key.Name + "-(" + strings.Join(ordinals, "|") + ")", nil
+}

@@ -1,0 +1,117 @@
+package metric
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// trust is whom a connection trusts, and as whom it presents itself.
+type trust struct {
+	insecure      bool
+	ca, cert, key string
+}
+
+// transports keeps one transport for each trust, so that connections are shared
+// by all that may share them. The two that need no Secret live forever; the others
+// as long as a MetricTemplate uses them, so that a Secret that rotates leaves no
+// connections behind.
+type transports struct {
+	verifying, trusting *http.Transport
+
+	mu   sync.Mutex
+	own  map[trust]*http.Transport
+	used map[client.ObjectKey]trust // by which MetricTemplate
+}
+
+func newTransports() *transports {
+	verifying := http.DefaultTransport.(*http.Transport).Clone()
+	// A thousand canaries ask the same server, and at the same time.
+	verifying.MaxIdleConnsPerHost = 32
+	trusting := verifying.Clone()
+	trusting.TLSClientConfig = &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
+	return &transports{
+		verifying: verifying, trusting: trusting,
+		own: map[trust]*http.Transport{}, used: map[client.ObjectKey]trust{},
+	}
+}
+
+// of returns the transport of a MetricTemplate, and drops the one that it had
+// before if nobody else has it.
+func (t *transports) of(owner client.ObjectKey, wants trust) (*http.Transport, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.used[owner] != wants {
+		t.drop(owner)
+	}
+	switch {
+	case wants == trust{}:
+		return t.verifying, nil
+	case wants == trust{insecure: true}:
+		return t.trusting, nil
+	}
+	transport, ok := t.own[wants]
+	if !ok {
+		config, err := wants.config()
+		if err != nil {
+			return nil, err
+		}
+		transport = t.verifying.Clone()
+		transport.TLSClientConfig = config
+		t.own[wants] = transport
+	}
+	t.used[owner] = wants
+	return transport, nil
+}
+
+// forget drops the transport of a MetricTemplate that is gone.
+func (t *transports) forget(owner client.ObjectKey) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.drop(owner)
+}
+
+func (t *transports) drop(owner client.ObjectKey) {
+	had, ok := t.used[owner]
+	if !ok {
+		return
+	}
+	delete(t.used, owner)
+	for _, other := range t.used {
+		if other == had {
+			return
+		}
+	}
+	t.own[had].CloseIdleConnections()
+	delete(t.own, had)
+}
+
+// config trusts the authorities of the Secret beside those of the system: the
+// token of a service account comes with the authority of its cluster, which is not
+// that of every server the token is for.
+func (t trust) config() (*tls.Config, error) {
+	config := &tls.Config{InsecureSkipVerify: t.insecure, MinVersion: tls.VersionTLS12}
+	if t.ca != "" {
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool()
+		}
+		if !pool.AppendCertsFromPEM([]byte(t.ca)) {
+			return nil, fmt.Errorf("ca.crt holds no certificate")
+		}
+		config.RootCAs = pool
+	}
+	if t.cert == "" && t.key == "" {
+		return config, nil
+	}
+	pair, err := tls.X509KeyPair([]byte(t.cert), []byte(t.key))
+	if err != nil {
+		return nil, fmt.Errorf("tls.crt and tls.key are no pair: %w", err)
+	}
+	config.Certificates = []tls.Certificate{pair}
+	return config, nil
+}
