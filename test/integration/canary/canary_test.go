@@ -71,7 +71,7 @@ func TestCanaryRollsBackABadRelease(t *testing.T) {
 	w := newCanaryWorld(t, log)
 	w.podinfo(nil)
 	generation := w.deployment("podinfo-primary").Generation
-	w.rate.Store(69.17)
+	w.metrics.say("69.17")
 	w.apply("podinfo:bad")
 	w.phase(flaggerv1.CanaryPhaseFailed)
 	w.until("users on the primary", func() bool { return w.weight() == 0 && w.replicas("podinfo") == 0 })
@@ -85,7 +85,7 @@ func TestCanaryRollsBackABadRelease(t *testing.T) {
 	}
 	w.apply("podinfo:1")
 	w.until("ready again", func() bool { return apimeta.IsStatusConditionTrue(w.canary().GetConditions(), meta.ReadyCondition) })
-	w.rate.Store(100.0)
+	w.metrics.say("100")
 	w.apply("podinfo:bad")
 	w.phase(flaggerv1.CanaryPhaseSucceeded)
 }
@@ -126,10 +126,10 @@ func TestCanaryAtRestCostsNoRequest(t *testing.T) {
 	w.apply("podinfo:2")
 	w.phase(flaggerv1.CanaryPhaseSucceeded)
 	w.quietFor(2 * time.Second) // the last pods go
-	before := w.requests.Load()
+	before := w.wire.requests.Load()
 	w.apply("podinfo:2") // what a Kustomization does every interval
 	w.quietFor(5 * time.Second)
-	if got := w.requests.Load() - before; got != 0 {
+	if got := w.wire.requests.Load() - before; got != 0 {
 		t.Errorf("%d requests", got)
 	}
 	if w.replicas("podinfo") != 0 {

@@ -3,12 +3,8 @@ package canary
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,8 +37,8 @@ type canaryWorld struct {
 	t         *testing.T
 	c         client.Client
 	namespace string
-	rate      atomic.Value // float64: the success rate that is measured
-	requests  *atomic.Int64
+	metrics   *metricsServer
+	wire      *wire
 	stop      func()
 	start     func()
 }
@@ -77,17 +73,14 @@ func newCanaryWorld(t *testing.T, log *eventLog) *canaryWorld {
 		t.Fatal(err)
 	}
 	installed(t, pg)
-	w := &canaryWorld{t: t, c: pg.Client, requests: &atomic.Int64{}}
-	w.rate.Store(100.0)
+	w := &canaryWorld{t: t, c: pg.Client, wire: newWire(), metrics: newMetricsServer(t)}
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "canary-"}}
 	w.create(ns)
 	w.namespace = ns.Name
 	t.Cleanup(func() { _ = pg.Client.Delete(context.Background(), ns) })
-	prom := httptest.NewServer(http.HandlerFunc(w.prometheus))
-	t.Cleanup(prom.Close)
-	counted := rest.CopyConfig(pg.REST)
-	counted.Wrap(func(next http.RoundTripper) http.RoundTripper { return counter{next, w.requests} })
-	w.start = func() { w.stop = w.run(counted, prom.URL, log) }
+	wired := rest.CopyConfig(pg.REST)
+	wired.Wrap(w.wire.wrap)
+	w.start = func() { w.stop = w.run(wired, w.metrics.URL, log) }
 	w.start()
 	t.Cleanup(func() { w.stop() })
 	return w
@@ -102,26 +95,6 @@ func installed(t *testing.T, pg *harness.Playground) {
 			t.Fatal(err)
 		}
 	})
-}
-
-// counter counts requests that are not watches.
-type counter struct {
-	next  http.RoundTripper
-	count *atomic.Int64
-}
-
-func (c counter) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Query().Get("watch") == "" {
-		c.count.Add(1)
-	}
-	return c.next.RoundTrip(r)
-}
-
-// prometheus answers every query with the rate.
-func (w *canaryWorld) prometheus(out http.ResponseWriter, _ *http.Request) {
-	out.Header().Set("Content-Type", "application/json")
-	_, _ = io.WriteString(out, fmt.Sprintf(
-		`{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"%v"]}]}}`, w.rate.Load()))
 }
 
 // run starts a manager and returns what stops it.
@@ -231,9 +204,9 @@ func (w *canaryWorld) until(what string, ok func() bool) {
 // nothing happens can only be seen by looking for a while.
 func (w *canaryWorld) quietFor(window time.Duration) {
 	w.t.Helper()
-	last, since := w.requests.Load(), time.Now()
+	last, since := w.wire.requests.Load(), time.Now()
 	w.until("quiet", func() bool {
-		if now := w.requests.Load(); now != last {
+		if now := w.wire.requests.Load(); now != last {
 			last, since = now, time.Now()
 		}
 		return time.Since(since) >= window

@@ -1,0 +1,109 @@
+package canary
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// TestCanarySurvivesAKillAtEveryWrite cuts the controller off after each write of
+// a release in turn, and lets another one take over. Whatever was done and not
+// recorded, the release ends as it would have.
+func TestCanarySurvivesAKillAtEveryWrite(t *testing.T) {
+	const worlds = 3
+	for world := range worlds {
+		t.Run(fmt.Sprint(world), func(t *testing.T) {
+			t.Parallel()
+			w := newCanaryWorld(t, &eventLog{})
+			w.podinfo(func(c *flaggerv1.Canary) { c.Spec.Analysis.Interval = "200ms" })
+			for writes := world; ; writes += worlds {
+				image := fmt.Sprintf("podinfo:%d", 100+writes)
+				if !w.releaseAndKill(image, writes) {
+					t.Logf("a release is fewer than %d writes", writes)
+					return
+				}
+			}
+		})
+	}
+}
+
+// releaseAndKill reports whether the release lasted long enough to be killed.
+func (w *canaryWorld) releaseAndKill(image string, writes int) bool {
+	w.t.Helper()
+	cut := w.wire.cutAfter(writes)
+	w.apply(image)
+	done, killed := false, false
+	w.until("the kill or the end", func() bool {
+		select {
+		case <-cut:
+			killed = true
+		default:
+			done = w.canary().Status.Phase == flaggerv1.CanaryPhaseSucceeded && w.image("podinfo-primary") == image
+		}
+		return killed || done
+	})
+	if killed {
+		w.stop()
+		w.wire.mend()
+		w.start()
+	}
+	w.until("the promotion of "+image, func() bool {
+		return w.canary().Status.Phase == flaggerv1.CanaryPhaseSucceeded && w.image("podinfo-primary") == image
+	})
+	w.until("users on the primary", func() bool { return w.weight() == 0 && w.replicas("podinfo") == 0 })
+	w.wire.mend()
+	return killed
+}
+
+// TestCanaryIsNotPromotedByAPrometheusThatFails also shows that the reason is
+// told.
+func TestCanaryIsNotPromotedByAPrometheusThatFails(t *testing.T) {
+	for name, tc := range map[string]struct {
+		fault func(*metricsServer)
+		said  string
+	}{
+		"down":           {func(m *metricsServer) { m.refuse() }, "the server answered 503"},
+		"silent":         {func(m *metricsServer) { m.hang() }, "Prometheus query failed"},
+		"not a number":   {func(m *metricsServer) { m.say("NaN") }, "no values found"},
+		"empty":          {func(m *metricsServer) { m.say() }, "no values found"},
+		"several series": {func(m *metricsServer) { m.say("100", "100") }, "more than one series found"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			log := &eventLog{}
+			w := newCanaryWorld(t, log)
+			w.podinfo(nil)
+			tc.fault(w.metrics)
+			w.apply("podinfo:2")
+			w.phase(flaggerv1.CanaryPhaseFailed)
+			w.until("users on the primary", func() bool { return w.weight() == 0 && w.replicas("podinfo") == 0 })
+			if got := w.image("podinfo-primary"); got != "podinfo:1" {
+				t.Errorf("primary runs %s", got)
+			}
+			if !log.has(tc.said) {
+				t.Errorf("nobody said %q: %q", tc.said, log.said)
+			}
+		})
+	}
+}
+
+// TestCanaryOutlivesAnAPIServerThatIsAway keeps every request from the server for
+// a while in the middle of a release.
+func TestCanaryOutlivesAnAPIServerThatIsAway(t *testing.T) {
+	t.Parallel()
+	w := newCanaryWorld(t, &eventLog{})
+	w.podinfo(nil)
+	w.apply("podinfo:2")
+	w.until("first weight", func() bool { return w.weight() == 30 })
+	w.wire.cutAfter(0)
+	since := time.Now()
+	w.until("an outage of two intervals", func() bool { return time.Since(since) > 2*time.Second })
+	if got := w.weight(); got != 30 {
+		t.Errorf("weight moved to %d", got)
+	}
+	w.wire.mend()
+	w.phase(flaggerv1.CanaryPhaseSucceeded)
+	w.until("users on the primary", func() bool { return w.weight() == 0 && w.replicas("podinfo") == 0 })
+}
