@@ -1,13 +1,11 @@
 package router
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -86,12 +84,22 @@ func mirrorFilter(mirror gatewayv1.HTTPRequestMirrorFilter) gatewayv1.HTTPRouteF
 
 // mirrorTo copies requests to the canary: all of them, or the percentage that
 // spec.analysis.mirrorWeight asks for.
-func mirrorTo(canary string, c *flaggerv1.Canary) gatewayv1.HTTPRouteFilter {
-	mirror := &gatewayv1.HTTPRequestMirrorFilter{BackendRef: service(canary, c.Spec.Service.Port)}
+func mirrorTo(canary gatewayv1.BackendObjectReference, c *flaggerv1.Canary) (map[string]any, error) {
+	mirror := &gatewayv1.HTTPRequestMirrorFilter{BackendRef: canary}
 	if analysis := c.Spec.Analysis; analysis != nil && analysis.MirrorWeight > 0 {
 		mirror.Percent = ptr.To(int32(analysis.MirrorWeight))
 	}
-	return gatewayv1.HTTPRouteFilter{Type: gatewayv1.HTTPRouteFilterRequestMirror, RequestMirror: mirror}
+	return asJSON(&gatewayv1.HTTPRouteFilter{Type: gatewayv1.HTTPRouteFilterRequestMirror, RequestMirror: mirror})
+}
+
+// service refers to a Service as the API server would complete it.
+func service(name string, port int32) gatewayv1.BackendObjectReference {
+	return gatewayv1.BackendObjectReference{
+		Group: ptr.To(gatewayv1.Group("")),
+		Kind:  ptr.To(gatewayv1.Kind("Service")),
+		Name:  gatewayv1.ObjectName(name),
+		Port:  ptr.To(port),
+	}
 }
 
 func corsFilter(p *flaggerv1.CorsPolicy) (gatewayv1.HTTPRouteFilter, error) {
@@ -114,7 +122,7 @@ func corsFilter(p *flaggerv1.CorsPolicy) (gatewayv1.HTTPRouteFilter, error) {
 	if p.MaxAge != "" {
 		age, err := time.ParseDuration(p.MaxAge)
 		if err != nil || age < time.Second {
-			return gatewayv1.HTTPRouteFilter{}, reconcile.TerminalError(fmt.Errorf("spec.service.corsPolicy.maxAge: %q is not a duration of a second or more", p.MaxAge))
+			return gatewayv1.HTTPRouteFilter{}, terminal("spec.service.corsPolicy.maxAge: %q is not a duration of a second or more", p.MaxAge)
 		}
 		cors.MaxAge = int32(age / time.Second)
 	}

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -18,137 +20,154 @@ import (
 // written now, so that its weights say nothing about where users go.
 var ErrNotAccepted = errors.New("route not accepted")
 
-// gatewayAPI is the provider `gatewayapi:v1`: one HTTPRoute named like the apex
-// Service, whose backendRefs carry the weights. It owns the parents, the
-// hostnames, and those rules that send traffic to one of the canary's three
-// Services; rules for other backends, labels and annotations stay as they are.
+// The kinds of routes. A GRPCRoute has no version but v1.
+const (
+	kindHTTPRoute = "HTTPRoute"
+	kindGRPCRoute = "GRPCRoute"
+)
+
+// gatewayAPI is the provider `gatewayapi`: one HTTPRoute or GRPCRoute whose
+// backendRefs carry the weights. The versions v1 and v1beta1 are two views of the
+// same objects, so one implementation serves both.
+//
+// A route that is made is named like the apex Service. Its parents, hostnames and
+// the rules for the canary's three Services are the canary's; rules for other
+// backends, and metadata of others, stay as they are. Of a route that the owner
+// brings (spec.httpRouteRef) only backends are the canary's, see [renderOwn].
+//
+// Server-side apply of the weights alone is not possible: parentRefs, hostnames,
+// rules and backendRefs are atomic lists in the CRDs, so whoever applies one
+// weight owns every rule, and takes those of others away. So the live list is
+// read, edited as JSON, so that fields of a newer API survive, and patched with an
+// optimistic lock: a write of somebody else in between is a conflict, and the
+// whole is computed again from what they wrote.
 type gatewayAPI struct {
-	client client.Client
+	Deps
+	provider, version string
+}
+
+func newGatewayAPI(version string) func(Deps) Router {
+	return func(d Deps) Router { return gatewayAPI{d, "gatewayapi:" + version, version} }
 }
 
 // Reconcile rewrites the route from the spec around the weights it carries now:
 // editing spec.service in the middle of an analysis must not move a single user.
+// A route that sends nobody anywhere sends everybody to the primary.
 func (g gatewayAPI) Reconcile(ctx context.Context, c *flaggerv1.Canary) error {
-	return g.write(ctx, c, func(live *gatewayv1.HTTPRoute) Weights { return weightsOf(live, c) })
+	return g.render(ctx, c, func(live []rule) Weights {
+		if w := weightsOf(live, c); w.Primary+w.Canary > 0 {
+			return w
+		}
+		return stable
+	})
 }
 
 // SetWeights writes the whole route with the given weights, so that a route that
 // was deleted in between comes back right.
 func (g gatewayAPI) SetWeights(ctx context.Context, c *flaggerv1.Canary, w Weights) error {
-	return g.write(ctx, c, func(*gatewayv1.HTTPRoute) Weights { return w })
+	return g.render(ctx, c, func([]rule) Weights { return w })
 }
 
 // Weights fails with [ErrNotAccepted] while a Gateway that reports on the route
 // has not accepted its current generation. Gateways that report nothing are
 // taken at their word.
 func (g gatewayAPI) Weights(ctx context.Context, c *flaggerv1.Canary) (Weights, error) {
-	route, err := g.get(ctx, c)
+	route, err := g.read(ctx, g.object(c))
 	if err != nil {
 		return Weights{}, err
 	}
 	if parent, ok := refusedBy(route); ok {
-		return Weights{}, fmt.Errorf("%w: HTTPRoute %s by Gateway %s", ErrNotAccepted, client.ObjectKeyFromObject(route), parent)
+		return Weights{}, fmt.Errorf("%w: %s %s by Gateway %s", ErrNotAccepted, route.GetKind(), client.ObjectKeyFromObject(route), parent)
 	}
-	return weightsOf(route, c), nil
+	return weightsOf(rulesOf(route), c), nil
 }
 
 // Finalize does nothing for a route that the canary created, which goes with it.
 // One that was there before stays, and must not point at Services that go.
 func (g gatewayAPI) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
-	route, err := g.get(ctx, c)
-	if apierrors.IsNotFound(err) || err == nil && metav1.IsControlledBy(route, c) {
+	route, err := g.read(ctx, g.object(c))
+	if apierrors.IsNotFound(err) || apimeta.IsNoMatchError(err) || err == nil && metav1.IsControlledBy(route, c) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	wanted := route.DeepCopy()
-	releaseRoute(wanted, c)
-	return g.update(ctx, route, wanted)
+	return g.write(ctx, c, g.object(c), func(route *unstructured.Unstructured) error {
+		if c.Spec.HTTPRouteRef != nil {
+			return releaseOwn(route, c)
+		}
+		return releaseRoute(route, c)
+	})
 }
 
-// Objects are the one HTTPRoute.
-func (gatewayAPI) Objects(c *flaggerv1.Canary) []Object {
-	apex, _, _ := c.ServiceNames()
-	return []Object{{gatewayv1.SchemeGroupVersion.WithKind("HTTPRoute"), client.ObjectKey{Namespace: c.Namespace, Name: apex}}}
+// Objects are the one route.
+func (g gatewayAPI) Objects(c *flaggerv1.Canary) []Object { return []Object{g.object(c)} }
+
+// object names the route: the owner's, or the one that is made.
+func (g gatewayAPI) object(c *flaggerv1.Canary) Object {
+	name, _, _ := c.ServiceNames()
+	if ref := c.Spec.HTTPRouteRef; ref != nil {
+		name = ref.Name
+	}
+	return g.named(routeKind(c), c.Namespace, name)
 }
 
-// Supports refuses what an HTTPRoute cannot say.
-func (gatewayAPI) Supports(c *flaggerv1.Canary) error {
-	if err := refuse("gatewayapi:v1", c); err != nil {
-		return err
+func (g gatewayAPI) named(kind, namespace, name string) Object {
+	version := g.version
+	if kind == kindGRPCRoute {
+		version = gatewayv1.SchemeGroupVersion.Version
 	}
-	return checkRoute(c)
+	gvk := schema.GroupVersionKind{Group: gatewayv1.GroupName, Version: version, Kind: kind}
+	return Object{gvk, client.ObjectKey{Namespace: namespace, Name: name}}
 }
 
-func (g gatewayAPI) get(ctx context.Context, c *flaggerv1.Canary) (*gatewayv1.HTTPRoute, error) {
-	apex, _, _ := c.ServiceNames()
-	route := &gatewayv1.HTTPRoute{}
-	if err := g.client.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: apex}, route); err != nil {
-		return nil, fmt.Errorf("reading HTTPRoute %s/%s: %w", c.Namespace, apex, err)
+// routeKind is HTTPRoute unless the owner asks for a GRPCRoute. The application
+// protocol does not: Flagger makes HTTPRoutes for gRPC too, which also carry what
+// else comes to the port, and routes of both kinds for one host contend.
+func routeKind(c *flaggerv1.Canary) string {
+	kind := c.Spec.Service.RouteKind
+	if ref := c.Spec.HTTPRouteRef; ref != nil {
+		kind = ref.Kind
 	}
-	return route, nil
+	if kind == "" {
+		return kindHTTPRoute
+	}
+	return kind
 }
 
-func (g gatewayAPI) write(ctx context.Context, c *flaggerv1.Canary, weigh func(*gatewayv1.HTTPRoute) Weights) error {
-	live, err := g.get(ctx, c)
-	if apierrors.IsNotFound(err) {
-		return g.create(ctx, c, weigh(nil))
-	}
-	if err != nil {
-		return err
-	}
-	wanted := live.DeepCopy()
-	if err := renderRoute(wanted, c, weigh(live)); err != nil {
-		return err
-	}
-	return g.update(ctx, live, wanted)
-}
-
-func (g gatewayAPI) create(ctx context.Context, c *flaggerv1.Canary, w Weights) error {
-	apex, _, _ := c.ServiceNames()
-	route := &gatewayv1.HTTPRoute{}
-	route.Namespace, route.Name = c.Namespace, apex
-	route.OwnerReferences = []metav1.OwnerReference{
-		*metav1.NewControllerRef(c, flaggerv1.GroupVersion.WithKind(flaggerv1.CanaryKind)),
-	}
-	if err := renderRoute(route, c, w); err != nil {
-		return err
-	}
-	if err := g.client.Create(ctx, route); err != nil {
-		return fmt.Errorf("creating HTTPRoute %s: %w", client.ObjectKeyFromObject(route), err)
-	}
-	return nil
-}
-
-// update writes nothing when nothing changes, and fails with a conflict when
-// somebody else wrote in between.
-func (g gatewayAPI) update(ctx context.Context, live, wanted *gatewayv1.HTTPRoute) error {
-	if equality.Semantic.DeepEqual(live, wanted) {
-		return nil
-	}
-	patch := client.MergeFromWithOptions(live, client.MergeFromWithOptimisticLock{})
-	if err := g.client.Patch(ctx, wanted, patch); err != nil {
-		return fmt.Errorf("writing HTTPRoute %s: %w", client.ObjectKeyFromObject(wanted), err)
-	}
-	return nil
-}
-
-// refusedBy names a parent of the route that reports on it and has not accepted
-// its current generation.
-func refusedBy(route *gatewayv1.HTTPRoute) (string, bool) {
-	for _, want := range route.Spec.ParentRefs {
-		for _, parent := range route.Status.Parents {
-			if !equality.Semantic.DeepEqual(parent.ParentRef, want) {
-				continue
-			}
-			for _, condition := range parent.Conditions {
-				if condition.Type == string(gatewayv1.RouteConditionAccepted) &&
-					(condition.Status != metav1.ConditionTrue || condition.ObservedGeneration < route.Generation) {
-					return string(want.Name), true
-				}
+// render writes the route with the weights that weigh makes of its live rules.
+func (g gatewayAPI) render(ctx context.Context, c *flaggerv1.Canary, weigh func([]rule) Weights) error {
+	return g.write(ctx, c, g.object(c), func(route *unstructured.Unstructured) error {
+		w := weigh(rulesOf(route))
+		if c.Spec.HTTPRouteRef != nil {
+			return renderOwn(route, c, w)
+		}
+		if route.GetResourceVersion() == "" {
+			if err := g.alone(ctx, c); err != nil {
+				return err
 			}
 		}
+		return renderRoute(route, c, w)
+	})
+}
+
+// alone fails while a route of the other kind that was made before is there: of
+// two routes for one host, Gateways refuse the younger.
+func (g gatewayAPI) alone(ctx context.Context, c *flaggerv1.Canary) error {
+	other := kindGRPCRoute
+	if routeKind(c) == kindGRPCRoute {
+		other = kindHTTPRoute
 	}
-	return "", false
+	o := g.object(c)
+	before, err := g.read(ctx, g.named(other, o.Namespace, o.Name))
+	switch {
+	case apierrors.IsNotFound(err) || apimeta.IsNoMatchError(err):
+		return nil
+	case err != nil:
+		return err
+	case metav1.IsControlledBy(before, c):
+		return fmt.Errorf("%s %s was made for this Canary before; delete it to get a %s", other, o.ObjectKey, o.Kind)
+	default:
+		return nil
+	}
 }

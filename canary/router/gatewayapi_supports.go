@@ -3,30 +3,96 @@ package router
 import (
 	"regexp"
 
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
+
+// Supports refuses what a route cannot say, and what would make it invalid before
+// the API server does, with the field of the canary that it comes from.
+func (g gatewayAPI) Supports(c *flaggerv1.Canary) error {
+	if err := refuse(g.provider, c); err != nil {
+		return err
+	}
+	if err := checkSession(c); err != nil {
+		return err
+	}
+	if c.Spec.HTTPRouteRef != nil {
+		return g.checkOwn(c)
+	}
+	return g.checkMade(c)
+}
 
 // gatewayDuration is the duration syntax of GEP-2257.
 var gatewayDuration = regexp.MustCompile(`^([0-9]{1,5}(h|m|s|ms)){1,4}$`)
 
-// checkRoute finds what would make the route invalid before the API server does,
-// and says which field of the canary it comes from.
-func checkRoute(c *flaggerv1.Canary) error {
+// checkMade is about a route that is made from spec.service.
+func (g gatewayAPI) checkMade(c *flaggerv1.Canary) error {
 	s := &c.Spec.Service
 	if len(s.GatewayRefs) == 0 {
-		return terminal("spec.service.gatewayRefs: provider gatewayapi:v1 needs at least one Gateway")
+		return terminal("spec.service.gatewayRefs: provider %s needs at least one Gateway, or a route of your own in spec.httpRouteRef", g.provider)
+	}
+	switch s.RouteKind {
+	case "", kindHTTPRoute:
+	case kindGRPCRoute:
+		if err := checkGRPC(s); err != nil {
+			return err
+		}
+	default:
+		return terminal("spec.service.routeKind: %q is neither HTTPRoute nor GRPCRoute", s.RouteKind)
 	}
 	if cors := s.CorsPolicy; cors != nil && len(cors.AllowOrigins) > 0 {
-		return terminal("spec.service.corsPolicy.allowOrigins: not supported by provider gatewayapi:v1; use allowOrigin")
+		return terminal("spec.service.corsPolicy.allowOrigins: not supported by provider %s; use allowOrigin", g.provider)
 	}
-	if a := c.Spec.Analysis; a != nil && a.SessionAffinity != nil {
-		return terminal("spec.analysis.sessionAffinity: not supported by provider gatewayapi:v1")
+	if r := s.Rewrite; r != nil && r.Type != "" && r.Type != string(gatewayv1.PrefixMatchHTTPPathModifier) && r.Type != string(gatewayv1.FullPathHTTPPathModifier) {
+		return terminal("spec.service.rewrite.type: %q is neither ReplacePrefixMatch nor ReplaceFullPath", r.Type)
 	}
 	for field, value := range map[string]string{"timeout": s.Timeout, "backendTimeout": s.BackendTimeout} {
 		if value != "" && !gatewayDuration.MatchString(value) {
 			return terminal("spec.service.%s: %q is not a Gateway API duration such as 15s or 1m30s", field, value)
 		}
 	}
-	_, err := renderRules(c, stable)
+	base, err := baseRule(c)
+	if err != nil {
+		return err
+	}
+	_, err = spread(base, c, stable)
+	return err
+}
+
+// checkGRPC refuses what a GRPCRoute has no words for.
+func checkGRPC(s *flaggerv1.CanaryService) error {
+	for _, u := range []use{
+		{field: "timeout", set: s.Timeout != ""},
+		{field: "backendTimeout", set: s.BackendTimeout != ""},
+		{field: "rewrite", set: s.Rewrite != nil},
+		{field: "corsPolicy", set: s.CorsPolicy != nil},
+	} {
+		if u.set {
+			return terminal("spec.service.%s: a GRPCRoute has no such thing; remove it, or set routeKind to HTTPRoute, which carries gRPC too", u.field)
+		}
+	}
+	return nil
+}
+
+// checkOwn is about a route of the owner's: what it says, spec.service cannot.
+func (g gatewayAPI) checkOwn(c *flaggerv1.Canary) error {
+	const field = "spec.httpRouteRef"
+	ref, s := c.Spec.HTTPRouteRef, &c.Spec.Service
+	switch {
+	case ref.Kind != "" && ref.Kind != kindHTTPRoute && ref.Kind != kindGRPCRoute:
+		return terminal("%s.kind: %q is neither HTTPRoute nor GRPCRoute", field, ref.Kind)
+	case ref.APIVersion != "" && ref.APIVersion != gatewayv1.GroupName+"/v1" && ref.APIVersion != gatewayv1.GroupName+"/v1beta1":
+		return terminal("%s.apiVersion: %q is not one of %s", field, ref.APIVersion, gatewayv1.GroupName)
+	case c.Spec.Analysis != nil && c.Spec.Analysis.SessionAffinity != nil:
+		return terminal("spec.analysis.sessionAffinity: not supported with %s; remove one of the two", field)
+	}
+	uses := append(routingFields(s), use{field: "spec.service.routeKind", set: s.RouteKind != ""})
+	for _, u := range uses {
+		if u.set {
+			return terminal("%s: has no effect with %s; write it in that route", u.field, field)
+		}
+	}
+	_, err := analysisMatches(c)
 	return err
 }

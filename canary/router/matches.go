@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -15,7 +14,7 @@ import (
 // serviceMatches are the requests that the route is for: all of them, unless
 // spec.service.match says less.
 func serviceMatches(c *flaggerv1.Canary) ([]gatewayv1.HTTPRouteMatch, error) {
-	matches, err := renderMatches("spec.service.match", c.Spec.Service.Match)
+	matches, err := renderAll("spec.service.match", c.Spec.Service.Match, renderMatch)
 	if err != nil {
 		return nil, err
 	}
@@ -30,45 +29,39 @@ func serviceMatches(c *flaggerv1.Canary) ([]gatewayv1.HTTPRouteMatch, error) {
 	return matches, nil
 }
 
-// analysisMatches are the requests of an A/B test.
-func analysisMatches(c *flaggerv1.Canary) ([]gatewayv1.HTTPRouteMatch, error) {
+// analysisMatches are the requests of an A/B test, as JSON.
+func analysisMatches(c *flaggerv1.Canary) ([]map[string]any, error) {
 	if c.Spec.Analysis == nil {
 		return nil, nil
 	}
-	return renderMatches("spec.analysis.match", c.Spec.Analysis.Match)
-}
-
-// narrow returns the requests that fit one of each: every pair, in which the
-// A/B test's conditions replace those of the service.
-func narrow(everyone, chosen []gatewayv1.HTTPRouteMatch) []gatewayv1.HTTPRouteMatch {
-	var out []gatewayv1.HTTPRouteMatch
-	for _, a := range chosen {
-		for _, s := range everyone {
-			pair := *s.DeepCopy()
-			if len(a.Headers) > 0 {
-				pair.Headers = a.Headers
-			}
-			if len(a.QueryParams) > 0 {
-				pair.QueryParams = a.QueryParams
-			}
-			if a.Method != nil {
-				pair.Method = a.Method
-			}
-			if a.Path != nil {
-				pair.Path = a.Path
-			}
-			out = append(out, pair)
-		}
+	const field = "spec.analysis.match"
+	if routeKind(c) == kindGRPCRoute {
+		matches, err := renderAll(field, c.Spec.Analysis.Match, grpcMatch)
+		return allJSON(matches, err)
 	}
-	return out
+	matches, err := renderAll(field, c.Spec.Analysis.Match, renderMatch)
+	return allJSON(matches, err)
 }
 
-func renderMatches(field string, requests []flaggerv1.HTTPMatchRequest) ([]gatewayv1.HTTPRouteMatch, error) {
-	var out []gatewayv1.HTTPRouteMatch
-	for i, request := range requests {
-		match, err := renderMatch(&request)
+func allJSON[T any](items []T, err error) ([]map[string]any, error) {
+	var out []map[string]any
+	for i := range items {
+		item, err := asJSON(&items[i])
 		if err != nil {
-			return nil, reconcile.TerminalError(fmt.Errorf("%s[%d].%w", field, i, err))
+			return nil, err
+		}
+		out = append(out, item)
+	}
+	return out, err
+}
+
+// renderAll names the field of the first match that cannot be rendered.
+func renderAll[T any](field string, requests []flaggerv1.HTTPMatchRequest, render func(*flaggerv1.HTTPMatchRequest) (T, error)) ([]T, error) {
+	var out []T
+	for i := range requests {
+		match, err := render(&requests[i])
+		if err != nil {
+			return nil, terminal("%s[%d].%w", field, i, err)
 		}
 		out = append(out, match)
 	}
@@ -94,14 +87,9 @@ func renderMatch(r *flaggerv1.HTTPMatchRequest) (gatewayv1.HTTPRouteMatch, error
 		}
 		match.Method = ptr.To(gatewayv1.HTTPMethod(r.Method.Exact))
 	}
-	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
-		kind, value, ok := valueMatch(r.Headers[name])
-		if !ok {
-			return match, fmt.Errorf("headers[%s]: an HTTPRoute matches only exact or regex", name)
-		}
-		match.Headers = append(match.Headers, gatewayv1.HTTPHeaderMatch{
-			Type: ptr.To(gatewayv1.HeaderMatchType(kind)), Name: gatewayv1.HTTPHeaderName(name), Value: value,
-		})
+	var err error
+	if match.Headers, err = headerMatches(r, "an HTTPRoute"); err != nil {
+		return match, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.QueryParams)) {
 		kind, value, ok := valueMatch(r.QueryParams[name])
@@ -113,6 +101,20 @@ func renderMatch(r *flaggerv1.HTTPMatchRequest) (gatewayv1.HTTPRouteMatch, error
 		})
 	}
 	return match, nil
+}
+
+func headerMatches(r *flaggerv1.HTTPMatchRequest, who string) ([]gatewayv1.HTTPHeaderMatch, error) {
+	var out []gatewayv1.HTTPHeaderMatch
+	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
+		kind, value, ok := valueMatch(r.Headers[name])
+		if !ok {
+			return nil, fmt.Errorf("headers[%s]: %s matches only exact or regex", name, who)
+		}
+		out = append(out, gatewayv1.HTTPHeaderMatch{
+			Type: ptr.To(gatewayv1.HeaderMatchType(kind)), Name: gatewayv1.HTTPHeaderName(name), Value: value,
+		})
+	}
+	return out, nil
 }
 
 func renderPath(uri *flaggerv1.StringMatch) (*gatewayv1.HTTPPathMatch, error) {

@@ -76,8 +76,9 @@ type Deps struct {
 }
 
 var table = map[string]func(Deps) Router{
-	"kubernetes":    func(Deps) Router { return services{} },
-	"gatewayapi:v1": func(d Deps) Router { return gatewayAPI{client: d.Client} },
+	"gatewayapi:v1":      newGatewayAPI("v1"),
+	"gatewayapi:v1beta1": newGatewayAPI("v1beta1"),
+	"kubernetes":         func(Deps) Router { return services{} },
 }
 
 // Names returns the providers that [New] accepts, sorted.

@@ -19,8 +19,9 @@ import (
 
 // shifts tells, for every provider, whether it can move users at all.
 var shifts = map[string]bool{
-	"kubernetes":    false,
-	"gatewayapi:v1": true,
+	"kubernetes":         false,
+	"gatewayapi:v1":      true,
+	"gatewayapi:v1beta1": true,
 }
 
 func TestEveryRouterKeepsTheContract(t *testing.T) {

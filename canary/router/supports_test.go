@@ -22,16 +22,15 @@ func TestSupportsNamesTheFieldItCannotHonour(t *testing.T) {
 		edit     func(*flaggerv1.CanarySpec)
 		want     string
 	}{
-		"Services cannot mirror":           {"kubernetes", func(s *flaggerv1.CanarySpec) { s.Analysis.Mirror = true }, "spec.analysis.mirror"},
-		"Services have no hosts":           {"kubernetes", func(s *flaggerv1.CanarySpec) { s.Service.Hosts = []string{"a.example.com"} }, "spec.service.hosts"},
-		"Services belong to no Gateway":    {"kubernetes", func(s *flaggerv1.CanarySpec) { s.Service.GatewayRefs = make([]gatewayv1.ParentReference, 1) }, "spec.service.gatewayRefs"},
-		"a route needs a Gateway":          {provider, func(s *flaggerv1.CanarySpec) { s.Service.GatewayRefs = nil }, "spec.service.gatewayRefs"},
-		"a route knows no cookies of ours": {provider, func(s *flaggerv1.CanarySpec) { s.Analysis.SessionAffinity = &flaggerv1.SessionAffinity{} }, "spec.analysis.sessionAffinity"},
-		"a route's timeout has a syntax":   {provider, func(s *flaggerv1.CanarySpec) { s.Service.Timeout = "1.5s" }, "spec.service.timeout"},
-		"a route's backend timeout, too":   {provider, func(s *flaggerv1.CanarySpec) { s.Service.BackendTimeout = "soon" }, "spec.service.backendTimeout"},
-		"a route has no retries":           {provider, func(s *flaggerv1.CanarySpec) { s.Service.Retries = &flaggerv1.HTTPRetry{} }, "spec.service.retries"},
-		"Istio gateways are not Gateways":  {provider, func(s *flaggerv1.CanarySpec) { s.Service.Gateways = []string{"mesh"} }, "spec.service.gateways"},
-		"a traffic policy is Istio's":      {provider, func(s *flaggerv1.CanarySpec) { s.Service.TrafficPolicy = &runtime.RawExtension{} }, "spec.service.trafficPolicy"},
+		"Services cannot mirror":          {"kubernetes", func(s *flaggerv1.CanarySpec) { s.Analysis.Mirror = true }, "spec.analysis.mirror"},
+		"Services have no hosts":          {"kubernetes", func(s *flaggerv1.CanarySpec) { s.Service.Hosts = []string{"a.example.com"} }, "spec.service.hosts"},
+		"Services belong to no Gateway":   {"kubernetes", func(s *flaggerv1.CanarySpec) { s.Service.GatewayRefs = make([]gatewayv1.ParentReference, 1) }, "spec.service.gatewayRefs"},
+		"a route needs a Gateway":         {provider, func(s *flaggerv1.CanarySpec) { s.Service.GatewayRefs = nil }, "spec.service.gatewayRefs"},
+		"a route's timeout has a syntax":  {provider, func(s *flaggerv1.CanarySpec) { s.Service.Timeout = "1.5s" }, "spec.service.timeout"},
+		"a route's backend timeout, too":  {provider, func(s *flaggerv1.CanarySpec) { s.Service.BackendTimeout = "soon" }, "spec.service.backendTimeout"},
+		"a route has no retries":          {provider, func(s *flaggerv1.CanarySpec) { s.Service.Retries = &flaggerv1.HTTPRetry{} }, "spec.service.retries"},
+		"Istio gateways are not Gateways": {provider, func(s *flaggerv1.CanarySpec) { s.Service.Gateways = []string{"mesh"} }, "spec.service.gateways"},
+		"a traffic policy is Istio's":     {provider, func(s *flaggerv1.CanarySpec) { s.Service.TrafficPolicy = &runtime.RawExtension{} }, "spec.service.trafficPolicy"},
 		"a CORS origin is no pattern": {provider, func(s *flaggerv1.CanarySpec) {
 			s.Service.CorsPolicy = &flaggerv1.CorsPolicy{AllowOrigins: []*flaggerv1.StringMatch{{}}}
 		}, "spec.service.corsPolicy.allowOrigins"},

@@ -46,10 +46,11 @@ type CanarySpec struct {
 	// +optional
 	UpstreamRef *CrossNamespaceObjectReference `json:"upstreamRef,omitempty"`
 
-	// HTTPRouteRef names an HTTPRoute of your own (Gateway API only). Its rules
-	// that send traffic to the apex Service, or to the primary's and the canary's,
-	// get their backends and weights from the Canary; everything else stays
-	// yours. Sluice extension.
+	// HTTPRouteRef names an HTTPRoute, or a GRPCRoute, of your own (Gateway API
+	// only). Its rules that send traffic to the apex Service, or to the primary's
+	// and the canary's, get their backends and weights from the Canary; everything
+	// else stays yours. Sluice extension.
+	// +kubebuilder:validation:XValidation:rule="!has(self.kind) || self.kind in ['HTTPRoute', 'GRPCRoute']",message="kind is HTTPRoute or GRPCRoute"
 	// +optional
 	HTTPRouteRef *LocalObjectReference `json:"httpRouteRef,omitempty"`
 

@@ -60,6 +60,12 @@ type CanaryService struct {
 	// +optional
 	GatewayRefs []gatewayv1.ParentReference `json:"gatewayRefs,omitempty"`
 
+	// RouteKind is the kind of route to make (Gateway API only). Defaults to
+	// HTTPRoute, which carries gRPC too. Sluice extension.
+	// +kubebuilder:validation:Enum=HTTPRoute;GRPCRoute
+	// +optional
+	RouteKind string `json:"routeKind,omitempty"`
+
 	// Hosts that the route answers to. Defaults to the Service's name.
 	// +optional
 	Hosts []string `json:"hosts,omitempty"`

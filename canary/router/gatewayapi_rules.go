@@ -1,0 +1,250 @@
+package router
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// rule is a rule of a route as JSON. HTTPRoutes and GRPCRoutes have matches,
+// filters and backendRefs in common, which is all that weights need.
+type rule = map[string]any
+
+// rulesOf returns copies of a route's rules.
+func rulesOf(route *unstructured.Unstructured) []rule {
+	found, _, _ := unstructured.NestedSlice(route.Object, "spec", "rules")
+	return objects(found)
+}
+
+func setRules(route *unstructured.Unstructured, rules []rule) error {
+	return unstructured.SetNestedSlice(route.Object, anys(rules), "spec", "rules")
+}
+
+// list returns the objects of a list in an object.
+func list(in map[string]any, key string) []map[string]any {
+	found, _ := in[key].([]any)
+	return objects(found)
+}
+
+// setList sets a list, or removes the key: an empty list is not what the API
+// server hands back.
+func setList(in map[string]any, key string, items []map[string]any) {
+	if len(items) == 0 {
+		delete(in, key)
+		return
+	}
+	in[key] = anys(items)
+}
+
+func objects(items []any) []map[string]any {
+	var out []map[string]any
+	for _, item := range items {
+		if object, ok := item.(map[string]any); ok {
+			out = append(out, object)
+		}
+	}
+	return out
+}
+
+func anys(items []map[string]any) []any {
+	out := make([]any, len(items))
+	for i, item := range items {
+		out[i] = item
+	}
+	return out
+}
+
+// asJSON turns a typed part of a route into JSON.
+func asJSON(part any) (map[string]any, error) {
+	return runtime.DefaultUnstructuredConverter.ToUnstructured(part)
+}
+
+// without returns a copy of a rule that lacks some fields.
+func without(r rule, keys ...string) rule {
+	copied := runtime.DeepCopyJSON(r)
+	for _, key := range keys {
+		delete(copied, key)
+	}
+	return copied
+}
+
+// backends names the three Services of a canary among the backends of rules.
+type backends struct {
+	namespace             string
+	apex, primary, canary string
+}
+
+func backendsOf(c *flaggerv1.Canary) backends {
+	b := backends{namespace: c.Namespace}
+	b.apex, b.primary, b.canary = c.ServiceNames()
+	return b
+}
+
+// find returns the backend of a rule that is a Service.
+func (b backends) find(r rule, service string) map[string]any {
+	for _, ref := range list(r, "backendRefs") {
+		if b.is(ref, service) {
+			return ref
+		}
+	}
+	return nil
+}
+
+func (b backends) is(ref map[string]any, service string) bool {
+	text := func(key, otherwise string) string {
+		if value, ok := ref[key].(string); ok {
+			return value
+		}
+		return otherwise
+	}
+	return text("name", "") == service && text("group", "") == "" &&
+		text("kind", "Service") == "Service" && text("namespace", b.namespace) == b.namespace
+}
+
+// uses reports whether a rule sends traffic to any of the three.
+func (b backends) uses(r rule) bool {
+	return b.find(r, b.apex) != nil || b.find(r, b.primary) != nil || b.find(r, b.canary) != nil
+}
+
+// split tells the rules for the canary's three Services from the others.
+func (b backends) split(rules []rule) (ours, others []rule) {
+	for _, r := range rules {
+		if b.uses(r) {
+			ours = append(ours, r)
+		} else {
+			others = append(others, r)
+		}
+	}
+	return ours, others
+}
+
+// weightsOf reads the weights back from a route's rules. None at all means that
+// the route sends no user to either copy.
+func weightsOf(rules []rule, c *flaggerv1.Canary) Weights {
+	b := backendsOf(c)
+	ours, _ := b.split(rules)
+	if c.Spec.HTTPRouteRef != nil {
+		return b.mostOf(ours)
+	}
+	if r, ok := b.weighted(ours); ok {
+		return b.weights(r)
+	}
+	return b.mostOf(ours)
+}
+
+// weighted returns the rule that carries the weights: the last with both copies.
+// Before it come the rules of session cookies, behind it those who stay.
+func (b backends) weighted(ours []rule) (rule, bool) {
+	for _, r := range slices.Backward(ours) {
+		if b.find(r, b.primary) != nil && b.find(r, b.canary) != nil {
+			return r, true
+		}
+	}
+	return nil, false
+}
+
+// mostOf returns the weights of the rule that is kindest to the canary: somebody
+// who is not sent there by one rule may be by another.
+func (b backends) mostOf(ours []rule) Weights {
+	var most Weights
+	for _, r := range ours {
+		if w := b.weights(r); most.Primary == 0 && most.Canary == 0 || w.Canary > most.Canary {
+			most = w
+		}
+	}
+	return most
+}
+
+// weights reads one rule. The apex Service selects the primary.
+func (b backends) weights(r rule) Weights {
+	w := percent(weight(b.find(r, b.apex))+weight(b.find(r, b.primary)), weight(b.find(r, b.canary)))
+	for _, filter := range list(r, "filters") {
+		w.Mirror = w.Mirror || b.mirrors(filter)
+	}
+	return w
+}
+
+// mirrors reports whether a filter copies requests to the canary.
+func (b backends) mirrors(filter map[string]any) bool {
+	ref, _, _ := unstructured.NestedMap(filter, "requestMirror", "backendRef")
+	return ref != nil && b.is(ref, b.canary)
+}
+
+// percent makes weights that add up to 100 of any two: 1 and 1, say, which is how
+// people write halves. Two that add up to nothing stay nothing.
+func percent(primary, canary int64) Weights {
+	total := primary + canary
+	if total <= 0 {
+		return Weights{}
+	}
+	share := int(math.Round(100 * float64(canary) / float64(total)))
+	return Weights{Primary: 100 - share, Canary: share}
+}
+
+// weight is 1 where a backend has none, which is the API's default, and 0 for no
+// backend.
+func weight(ref map[string]any) int64 {
+	if ref == nil {
+		return 0
+	}
+	if w, ok := ref["weight"].(int64); ok {
+		return w
+	}
+	return 1
+}
+
+// backend is a reference to a Service with everything that the API server would
+// fill in, so that an unchanged canary renders an unchanged route.
+func backend(name string, port int32, weight int) map[string]any {
+	return map[string]any{"group": "", "kind": "Service", "name": name, "port": int64(port), "weight": int64(weight)}
+}
+
+// narrow returns the requests that fit one of each, every pair. join adds the
+// conditions of the chosen ones.
+func narrow(everyone, chosen []map[string]any, join func(into, from map[string]any)) []map[string]any {
+	if len(everyone) == 0 {
+		return chosen
+	}
+	var out []map[string]any
+	for _, from := range chosen {
+		for _, s := range everyone {
+			pair := runtime.DeepCopyJSON(s)
+			join(pair, runtime.DeepCopyJSON(from))
+			out = append(out, pair)
+		}
+	}
+	return out
+}
+
+// replace lets conditions take the place of those about the same part of the
+// request, as Flagger does for A/B tests.
+func replace(into, from map[string]any) { maps.Copy(into, from) }
+
+// combine adds conditions; only one about the very same header or parameter takes
+// the other's place.
+func combine(into, from map[string]any) {
+	for key, value := range from {
+		added, isList := value.([]any)
+		if !isList {
+			into[key] = value
+			continue
+		}
+		kept := slices.DeleteFunc(list(into, key), func(old map[string]any) bool {
+			return slices.ContainsFunc(objects(added), func(item map[string]any) bool { return sameName(item, old) })
+		})
+		into[key] = anys(append(kept, objects(added)...))
+	}
+}
+
+// sameName reports whether two conditions are about the same header or parameter.
+func sameName(a, b map[string]any) bool {
+	x, _ := a["name"].(string)
+	y, _ := b["name"].(string)
+	return strings.EqualFold(x, y)
+}

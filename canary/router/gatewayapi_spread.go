@@ -1,0 +1,108 @@
+package router
+
+import (
+	"k8s.io/apimachinery/pkg/runtime"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// spread makes the rules of a route out of the one for everybody, in the order in
+// which Flagger writes them: for an A/B test the chosen users come first, for
+// session affinity those with a cookie.
+func spread(base rule, c *flaggerv1.Canary, w Weights) ([]rule, error) {
+	weighted := runtime.DeepCopyJSON(base)
+	if w.Mirror {
+		_, _, canary := c.ServiceNames()
+		mirror, err := mirrorTo(service(canary, c.Spec.Service.Port), c)
+		if err != nil {
+			return nil, err
+		}
+		setList(weighted, "filters", append(list(weighted, "filters"), mirror))
+	}
+	setList(weighted, "backendRefs", shares(c, w.Primary, w.Canary))
+	chosen, err := analysisMatches(c)
+	if err != nil {
+		return nil, err
+	}
+	s, bound := sessionOf(c, w)
+	switch {
+	case len(chosen) > 0:
+		setList(weighted, "matches", narrow(list(base, "matches"), chosen, replace))
+		rest := without(base)
+		setList(rest, "backendRefs", shares(c, stable.Primary, stable.Canary)[:1])
+		return []rule{without(weighted, "name"), rest}, nil
+	case bound && w.Canary == 0:
+		return append(dropCookies(weighted, s), weighted), nil
+	case bound:
+		return append(stick(base, c, s), setCookies(weighted, s)), nil
+	default:
+		return []rule{weighted}, nil
+	}
+}
+
+// shares are the backends of both copies, the primary first.
+func shares(c *flaggerv1.Canary, ofPrimary, ofCanary int) []map[string]any {
+	_, primary, canary := c.ServiceNames()
+	port := c.Spec.Service.Port
+	return []map[string]any{backend(primary, port, ofPrimary), backend(canary, port, ofCanary)}
+}
+
+// stick returns the rules that keep users with a cookie where they are.
+func stick(base rule, c *flaggerv1.Canary, s session) []rule {
+	canary := withCookie(base, s.canary)
+	setList(canary, "backendRefs", shares(c, 0, 100))
+	if s.primary == "" {
+		return []rule{canary}
+	}
+	primary := withCookie(base, s.primary)
+	setList(primary, "backendRefs", shares(c, 100, 0))
+	return []rule{canary, primary}
+}
+
+// setCookies makes the answers of the copies set their cookie.
+func setCookies(weighted rule, s session) rule {
+	refs := list(weighted, "backendRefs")
+	if s.primary != "" {
+		setList(refs[0], "filters", addHeader(nil, setCookieHeader, s.setPrimary()))
+	}
+	setList(refs[1], "filters", addHeader(nil, setCookieHeader, s.setCanary()))
+	return weighted
+}
+
+// dropCookies returns the rules that tell users to forget a cookie.
+func dropCookies(weighted rule, s session) []rule {
+	var out []rule
+	for _, cookie := range s.stale {
+		r := withCookie(weighted, cookie)
+		setList(r, "filters", addHeader(list(r, "filters"), setCookieHeader, s.drop(cookie)))
+		out = append(out, r)
+	}
+	return out
+}
+
+// withCookie narrows a copy of a rule to requests that have a cookie.
+func withCookie(r rule, cookie string) rule {
+	condition := map[string]any{"headers": []any{map[string]any{
+		"type": string(gatewayv1.HeaderMatchRegularExpression), "name": cookieHeader, "value": cookieRegex(cookie),
+	}}}
+	narrowed := without(r, "name")
+	setList(narrowed, "matches", narrow(list(r, "matches"), []map[string]any{condition}, combine))
+	return narrowed
+}
+
+// addHeader adds a header to responses. A list of filters may have only one that
+// modifies them: the API server refuses a second.
+func addHeader(filters []map[string]any, name, value string) []map[string]any {
+	const kind, key = string(gatewayv1.HTTPRouteFilterResponseHeaderModifier), "responseHeaderModifier"
+	header := map[string]any{"name": name, "value": value}
+	for i, filter := range filters {
+		if modifier, ok := filter[key].(map[string]any); ok {
+			modifier = runtime.DeepCopyJSON(modifier)
+			setList(modifier, "add", append(list(modifier, "add"), header))
+			filters[i] = map[string]any{"type": kind, key: modifier}
+			return filters
+		}
+	}
+	return append(filters, map[string]any{"type": kind, key: map[string]any{"add": []any{header}}})
+}
