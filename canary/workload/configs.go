@@ -27,13 +27,13 @@ var trackedSecrets = []corev1.SecretType{
 
 // readConfigs reads what the target's pod template refers to, sorted by name. An
 // optional config that does not exist is none.
-func (p *Pair) readConfigs(ctx context.Context) ([]Config, error) {
+func (p *Pair) readConfigs(ctx context.Context, podSpec map[string]any) ([]Config, error) {
 	if p.kit.opts.IgnoreConfigs {
 		return nil, nil
 	}
 	required := map[string]bool{}
 	byKey := map[string]ref{}
-	for _, r := range refs(dict(dict(p.target.spec(), "template"), "spec")) {
+	for _, r := range refs(podSpec) {
 		key := configKey(r.kind, r.name())
 		byKey[key] = r
 		required[key] = required[key] || !r.optional()
@@ -51,9 +51,7 @@ func (p *Pair) readConfigs(ctx context.Context) ([]Config, error) {
 		}
 	}
 	slices.SortFunc(configs, func(a, b Config) int { return strings.Compare(a.key(), b.key()) })
-	var err error
-	p.names.configs, err = p.primaryNames(ctx, configs)
-	return configs, err
+	return configs, nil
 }
 
 // readConfig returns nil for a config that is not to be tracked.
@@ -144,15 +142,6 @@ func fill(copied *unstructured.Unstructured, c Config) {
 	for field, value := range runtime.DeepCopyJSON(c.Content) {
 		copied.Object[field] = value
 	}
-}
-
-// claim makes the canary the controller of an object that has none.
-func (p *Pair) claim(object client.Object) error {
-	if metav1.GetControllerOf(object) != nil {
-		return nil
-	}
-	object.SetOwnerReferences(append(object.GetOwnerReferences(), p.owned()))
-	return nil
 }
 
 func merge(a, b map[string]string) map[string]string {

@@ -31,6 +31,13 @@ type naming struct {
 
 func (n naming) primaryValue() string { return n.value + primarySuffix }
 
+// selector and primarySelector are those of the Services of the two copies.
+func (n naming) selector() map[string]string { return map[string]string{n.label: n.value} }
+
+func (n naming) primarySelector() map[string]string {
+	return map[string]string{n.label: n.primaryValue()}
+}
+
 // primaryTemplate turns the target's pod template into the primary's.
 func (n naming) primaryTemplate(r *Revision) map[string]any {
 	template := runtime.DeepCopyJSON(r.Template)

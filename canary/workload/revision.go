@@ -15,7 +15,7 @@ type Revision struct {
 	Digest string `json:"-"`
 	// Template is the pod template, as the API server returns it.
 	Template map[string]any `json:"template"`
-	// Rollout are the fields of the Deployment that say how to roll it out. They
+	// Rollout are the fields of the workload that say how to roll it out. They
 	// are promoted with the template, but a change of them is not a new version.
 	Rollout map[string]any `json:"rollout"`
 	// Configs are the ConfigMaps and Secrets that the template reads.
@@ -43,17 +43,14 @@ func configKey(kind, name string) string {
 	return "configmap/" + name
 }
 
-// rolloutFields are those of [Revision.Rollout].
-var rolloutFields = []string{"strategy", "minReadySeconds", "progressDeadlineSeconds", "revisionHistoryLimit"}
-
-// newRevision reads a revision off a Deployment's spec.
-func newRevision(spec map[string]any, configs []Config) (*Revision, error) {
+// newRevision reads a revision off a workload's spec.
+func newRevision(spec map[string]any, rollout []string, configs []Config) (*Revision, error) {
 	template, ok := spec["template"].(map[string]any)
 	if !ok {
 		return nil, fmt.Errorf("spec.template: missing")
 	}
 	r := &Revision{Template: template, Rollout: map[string]any{}, Configs: configs}
-	for _, field := range rolloutFields {
+	for _, field := range rollout {
 		if value, ok := spec[field]; ok {
 			r.Rollout[field] = value
 		}

@@ -25,27 +25,29 @@ var handsOff = map[string]string{
 
 // service is one of the three Services of a canary.
 type service struct {
-	name, selects string
-	metadata      *flaggerv1.CustomMetadata
+	name     string
+	selector map[string]string
+	metadata *flaggerv1.CustomMetadata
 }
 
-// EnsureServices makes the Services of the primary and of the canary.
-func (p *Pair) EnsureServices(ctx context.Context) error {
-	_, primary, canary := p.canary.ServiceNames()
-	spec := &p.canary.Spec.Service
-	if err := p.ensureService(ctx, service{canary, p.names.value, spec.Canary}); err != nil {
+// ensureServices implements [form].
+func (t *twin) ensureServices(ctx context.Context) error {
+	_, primary, canary := t.canary.ServiceNames()
+	spec := &t.canary.Spec.Service
+	if err := t.ensureService(ctx, service{canary, t.names.selector(), spec.Canary}); err != nil {
 		return err
 	}
-	return p.ensureService(ctx, service{primary, p.names.primaryValue(), spec.Primary})
+	return t.ensureService(ctx, service{primary, t.names.primarySelector(), spec.Primary})
 }
 
-// EnsureApex makes the Service that users call select the primary. If it was
-// there before, it keeps everything else.
-func (p *Pair) EnsureApex(ctx context.Context) error {
-	apex, _, _ := p.canary.ServiceNames()
-	return p.ensureService(ctx, service{apex, p.names.primaryValue(), p.canary.Spec.Service.Apex})
+// ensureApex implements [form].
+func (t *twin) ensureApex(ctx context.Context) error {
+	apex, _, _ := t.canary.ServiceNames()
+	return t.ensureService(ctx, service{apex, t.names.primarySelector(), t.canary.Spec.Service.Apex})
 }
 
+// ensureService makes a Service what it should be. One that others made keeps
+// what it does not share with the others.
 func (p *Pair) ensureService(ctx context.Context, s service) error {
 	if p.names.label == "" {
 		return nil // neither copy exists: there is nothing to select
@@ -95,7 +97,7 @@ func (p *Pair) createService(ctx context.Context, s service) error {
 
 // writeService writes selector and ports. A node port that was given stays.
 func (p *Pair) writeService(svc *corev1.Service, s service) {
-	svc.Spec.Selector = map[string]string{p.names.label: s.selects}
+	svc.Spec.Selector = s.selector
 	ports := p.ports()
 	for i := range ports {
 		for _, had := range svc.Spec.Ports {
@@ -151,7 +153,7 @@ func (p *Pair) ports() []corev1.ServicePort {
 		main.AppProtocol = &s.AppProtocol
 	}
 	ports := []corev1.ServicePort{main}
-	if s.PortDiscovery && p.target != nil {
+	if s.PortDiscovery {
 		ports = append(ports, p.discovered(main)...)
 	}
 	return ports
@@ -160,7 +162,7 @@ func (p *Pair) ports() []corev1.ServicePort {
 // discovered are the ports of the target's containers, sidecars of meshes aside.
 func (p *Pair) discovered(main corev1.ServicePort) []corev1.ServicePort {
 	var found []corev1.ServicePort
-	for _, container := range p.target.Spec.Template.Spec.Containers {
+	for _, container := range p.containers {
 		if container.Name == "istio-proxy" || container.Name == "envoy" {
 			continue
 		}

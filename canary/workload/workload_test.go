@@ -44,7 +44,7 @@ func newBench(t *testing.T, objects ...client.Object) *bench {
 	}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
 	canary := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Name: "podinfo", Namespace: "test", UID: types.UID("uid-1")}}
-	canary.Spec.TargetRef.Name = "podinfo"
+	canary.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "podinfo"}
 	canary.Spec.Service.Port = 80
 	return &bench{t: t, c: c, canary: canary, kit: New(c, c, clocktesting.NewFakePassiveClock(noon), Options{})}
 }
