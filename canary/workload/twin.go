@@ -45,6 +45,14 @@ type shape struct {
 }
 
 func (t *twin) look(ctx context.Context) error {
+	if _, err := t.scalerOf(); err != nil {
+		return err
+	}
+	if !t.counted {
+		if err := t.noScaler(t.kind.Kind + "s are not scaled"); err != nil {
+			return err
+		}
+	}
 	var err error
 	if t.target, err = t.kit.read(ctx, t.kind, t.key(t.canary.Spec.TargetRef.Name)); err != nil {
 		return err
@@ -98,8 +106,18 @@ func (t *twin) lookAtPrimary(ctx context.Context) error {
 	if t.Primary, err = t.describe(t.primary, t.kit.patience(t.canary, t.canary.Spec.Analysis.GetPrimaryReadyThreshold())); err != nil {
 		return err
 	}
+	if t.idle() {
+		t.Primary.Ready, t.Primary.Stuck, t.Primary.Why = true, false, ""
+	}
 	t.Primary.Revision, err = t.primaryRevision(ctx)
 	return err
+}
+
+// idle reports whether the primary has no pods because there is no work: KEDA
+// gives a worker that has nothing to do none.
+func (t *twin) idle() bool {
+	ref := t.canary.Spec.AutoscalerRef
+	return t.Primary.Exists && t.Primary.Replicas == 0 && !t.canary.HasService() && ref != nil && ref.Kind == scaledObjects.kind.Kind
 }
 
 // nameAfter takes the label that tells the two copies apart from the target, and
@@ -243,18 +261,30 @@ func withoutID(template map[string]any) any {
 	return out
 }
 
-// start implements [form]: as many pods as the primary has.
+// start implements [form]: as many pods as the primary has, or as its autoscaler
+// starts from.
 func (t *twin) start(ctx context.Context) error {
-	if t.target == nil || t.Target.Replicas > 0 {
+	if t.target == nil {
 		return nil
 	}
-	return t.give(ctx, max(t.Primary.Replicas, 1))
+	floor, err := t.release(ctx)
+	if err != nil || t.Target.Replicas > 0 {
+		return err
+	}
+	if floor == 0 {
+		floor = max(t.Primary.Replicas, 1)
+	}
+	return t.give(ctx, floor)
 }
 
-// stop implements [form].
+// stop implements [form]. The autoscaler is held back first, or it would give the
+// target new pods.
 func (t *twin) stop(ctx context.Context) error {
 	if t.target == nil || t.Target.Replicas == 0 {
 		return nil
+	}
+	if err := t.restrain(ctx); err != nil {
+		return err
 	}
 	return t.give(ctx, 0)
 }
@@ -264,11 +294,12 @@ func (t *twin) revert(ctx context.Context) (string, error) {
 	if t.target == nil {
 		return "", nil
 	}
-	wanted := max(t.Primary.Replicas, 1)
-	if t.primary == nil && t.Target.Replicas > 0 {
-		wanted = t.Target.Replicas
+	if _, err := t.release(ctx); err != nil {
+		return "", err
 	}
-	if t.Target.Replicas != wanted && (t.counted || t.Target.Replicas == 0) {
+	wanted := max(t.Primary.Replicas, 1)
+	exact := t.counted && t.canary.Spec.AutoscalerRef == nil && t.primary != nil
+	if t.Target.Replicas == 0 || exact && t.Target.Replicas != wanted {
 		return "scaling up", t.give(ctx, wanted)
 	}
 	return t.Target.Why, nil
@@ -284,5 +315,10 @@ func (t *twin) give(ctx context.Context, pods int32) error {
 // objects implements [form].
 func (t *twin) objects() []Object {
 	name := t.canary.Spec.TargetRef.Name
-	return append(t.services(), t.object(t.kind, name), t.object(t.kind, name+primarySuffix))
+	objects := append(t.services(), t.object(t.kind, name), t.object(t.kind, name+primarySuffix))
+	if s, err := t.scalerOf(); s != nil && err == nil {
+		scaler := t.canary.Spec.AutoscalerRef.Name
+		objects = append(objects, t.object(s.kind, scaler), t.object(s.kind, scaler+primarySuffix))
+	}
+	return objects
 }

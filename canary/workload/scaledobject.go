@@ -1,0 +1,63 @@
+package workload
+
+import (
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// pausedReplicas makes KEDA hold a workload at so many pods.
+const pausedReplicas = "autoscaling.keda.sh/paused-replicas"
+
+// scaledObjects are KEDA's. One would wake a stopped target as soon as there is
+// load, so that it is paused meanwhile. The copy is made of one that may be
+// paused, and must not be: it is what users depend on.
+var scaledObjects = &scaler{
+	kind:  schema.GroupVersionKind{Group: "keda.sh", Version: "v1alpha1", Kind: "ScaledObject"},
+	least: "minReplicaCount",
+	most:  "maxReplicaCount",
+	adapt: adaptScaledObject,
+	inherits: func(annotations map[string]string, _ []string) map[string]string {
+		return inherited(annotations)
+	},
+	drops: []string{pausedReplicas, "autoscaling.keda.sh/paused"},
+	pause: pausedReplicas,
+}
+
+// adaptScaledObject makes the copy ask about the primary. The HPA that KEDA makes
+// cannot have the name of the other one's.
+func adaptScaledObject(p *Pair, spec map[string]any) {
+	hpa := dict(dict(spec, "advanced"), "horizontalPodAutoscalerConfig")
+	if name, _ := hpa["name"].(string); name != "" {
+		hpa["name"] = name + primarySuffix
+	}
+	for _, trigger := range list(spec, "triggers") {
+		p.adaptTrigger(trigger)
+	}
+}
+
+// adaptTrigger changes what a trigger asks. Queries of the owner's for the
+// primary, by the names of triggers, leave all others as they are. Triggers
+// without a query measure what both copies share, such as a queue, or the copy's
+// own pods; but one that counts pods has to count the primary's.
+func (p *Pair) adaptTrigger(trigger map[string]any) {
+	name, _ := trigger["name"].(string)
+	metadata := child(trigger, "metadata")
+	queries := p.canary.Spec.AutoscalerRef.PrimaryScalerQueries
+	if query, ok := queries[name]; ok {
+		metadata["query"] = query
+	}
+	if query, ok := metadata["query"].(string); ok && queries == nil {
+		metadata["query"] = toPrimary(query, p.canary.Spec.TargetRef.Name)
+	}
+	if selector, ok := metadata["podSelector"].(string); ok && p.names.value != "" {
+		metadata["podSelector"] = toPrimary(selector, p.names.value)
+	}
+}
+
+// toPrimary replaces the name of the target, or of its canary, by the primary's
+// wherever it occurs in a text.
+func toPrimary(text, name string) string {
+	primary := name + primarySuffix
+	return strings.NewReplacer(name+"-canary", primary, primary, primary, name, primary).Replace(text)
+}

@@ -1,0 +1,188 @@
+package workload
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+)
+
+// scaler is one kind of autoscalers. The owner's scales the target; the primary
+// gets a copy, `<name>-primary`, that follows every change of it.
+type scaler struct {
+	kind schema.GroupVersionKind
+	// least and most are the fields of the spec that bound the pods.
+	least, most string
+	// adapt makes the copied spec fit the primary.
+	adapt func(p *Pair, spec map[string]any)
+	// inherits are the annotations of the owner's object that the copy has too.
+	inherits func(annotations map[string]string, prefixes []string) map[string]string
+	// drops are annotations that the copy never has.
+	drops []string
+	// pause is the annotation that keeps the owner's object from scaling a target
+	// that was stopped; empty if it does not do that by itself.
+	pause string
+}
+
+var scalers = map[string]*scaler{
+	"HorizontalPodAutoscaler": horizontal,
+	"ScaledObject":            scaledObjects,
+}
+
+// scalerOf is that of the canary; nil is none.
+func (p *Pair) scalerOf() (*scaler, error) {
+	ref := p.canary.Spec.AutoscalerRef
+	if ref == nil {
+		return nil, nil
+	}
+	s, ok := scalers[ref.Kind]
+	if !ok {
+		known := strings.Join(slices.Sorted(maps.Keys(scalers)), ", ")
+		return nil, reconcile.TerminalError(fmt.Errorf("spec.autoscalerRef.kind: %q is not served, only %s are", ref.Kind, known))
+	}
+	return s, nil
+}
+
+// noScaler refuses autoscalers of targets that cannot have one beside them.
+func (p *Pair) noScaler(why string) error {
+	if p.canary.Spec.AutoscalerRef == nil {
+		return nil
+	}
+	return reconcile.TerminalError(fmt.Errorf("spec.autoscalerRef: %s; remove it", why))
+}
+
+// EnsureScaler keeps the primary's autoscaler in step with the owner's, and the
+// owner's from scaling a target that was stopped. It writes only what differs.
+func (p *Pair) EnsureScaler(ctx context.Context) error {
+	s, err := p.scalerOf()
+	if s == nil || err != nil {
+		return err
+	}
+	theirs, err := p.theirScaler(ctx, s)
+	if err != nil {
+		return err
+	}
+	copied := p.copiedScaler(s)
+	if theirs == nil {
+		// Their mistake must not hold up a release, or its end, that works already.
+		if had, err := p.kit.read(ctx, s.kind, client.ObjectKeyFromObject(copied)); err != nil || had != nil {
+			return err
+		}
+		return fmt.Errorf("spec.autoscalerRef: %s %s.%s not found", s.kind.Kind, p.canary.Spec.AutoscalerRef.Name, p.canary.Namespace)
+	}
+	if _, err := controllerutil.CreateOrPatch(ctx, p.kit.live, copied, func() error {
+		p.writeScaler(s, copied, theirs)
+		return p.claim(copied)
+	}); err != nil {
+		return fmt.Errorf("writing %s: %w", title(copied), err)
+	}
+	if p.Target.Exists && p.Target.Replicas == 0 {
+		return p.pause(ctx, s, theirs)
+	}
+	return nil
+}
+
+func (p *Pair) theirScaler(ctx context.Context, s *scaler) (*unstructured.Unstructured, error) {
+	return p.kit.read(ctx, s.kind, p.key(p.canary.Spec.AutoscalerRef.Name))
+}
+
+func (p *Pair) copiedScaler(s *scaler) *unstructured.Unstructured {
+	return named(s.kind, p.key(p.canary.Spec.AutoscalerRef.Name+primarySuffix))
+}
+
+// writeScaler writes what the copy has of the owner's. What others put on it, as
+// KEDA does, stays.
+func (p *Pair) writeScaler(s *scaler, copied, theirs *unstructured.Unstructured) {
+	spec := runtime.DeepCopyJSON(dict(theirs.Object, "spec"))
+	child(spec, "scaleTargetRef")["name"] = p.canary.Spec.TargetRef.Name + primarySuffix
+	if bounds := p.canary.Spec.AutoscalerRef.PrimaryScalerReplicas; bounds != nil {
+		for field, value := range map[string]*int32{s.least: bounds.MinReplicas, s.most: bounds.MaxReplicas} {
+			if value != nil {
+				spec[field] = int64(*value)
+			}
+		}
+	}
+	s.adapt(p, spec)
+	copied.Object["spec"] = spec
+	copied.SetLabels(merge(copied.GetLabels(), inherited(theirs.GetLabels())))
+	annotations := merge(copied.GetAnnotations(), s.inherits(theirs.GetAnnotations(), p.kit.opts.IncludeLabelPrefix))
+	for _, key := range s.drops {
+		delete(annotations, key)
+	}
+	copied.SetAnnotations(annotations)
+}
+
+// bookkeeping are labels and annotations that say something about the very
+// object that has them.
+var bookkeeping = []string{"kubectl.kubernetes.io/last-applied-configuration", "scaledobject.keda.sh/name", toolkitMarker}
+
+// inherited are the labels or annotations that a copy has too.
+func inherited(from map[string]string) map[string]string {
+	out := map[string]string{}
+	for key, value := range from {
+		if !slices.ContainsFunc(bookkeeping, func(own string) bool { return strings.Contains(key, own) }) {
+			out[key] = value
+		}
+	}
+	return out
+}
+
+// pause keeps the owner's object from giving a stopped target pods.
+func (p *Pair) pause(ctx context.Context, s *scaler, theirs *unstructured.Unstructured) error {
+	if s.pause == "" || theirs == nil || theirs.GetAnnotations()[s.pause] == "0" {
+		return nil
+	}
+	return p.annotate(ctx, theirs, s.pause, `"0"`)
+}
+
+// resume lets the owner's object scale the target again.
+func (p *Pair) resume(ctx context.Context, s *scaler, theirs *unstructured.Unstructured) error {
+	if s.pause == "" || theirs == nil || theirs.GetAnnotations()[s.pause] != "0" {
+		return nil
+	}
+	return p.annotate(ctx, theirs, s.pause, "null")
+}
+
+func (p *Pair) annotate(ctx context.Context, u *unstructured.Unstructured, key, value string) error {
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%s}}}`, key, value)
+	if err := p.kit.live.Patch(ctx, u.DeepCopy(), client.RawPatch("application/merge-patch+json", patch)); err != nil {
+		return fmt.Errorf("annotating %s: %w", title(u), err)
+	}
+	return nil
+}
+
+// release lets an autoscaler act on the target again, and returns the number of
+// pods that it starts from; zero if there is no autoscaler.
+func (p *Pair) release(ctx context.Context) (int32, error) {
+	s, err := p.scalerOf()
+	if s == nil || err != nil {
+		return 0, err
+	}
+	theirs, err := p.theirScaler(ctx, s)
+	if err != nil || theirs == nil {
+		return 1, err
+	}
+	floor, _ := dict(theirs.Object, "spec")[s.least].(int64)
+	return max(int32(floor), 1), p.resume(ctx, s, theirs)
+}
+
+// restrain keeps an autoscaler from acting on the target.
+func (p *Pair) restrain(ctx context.Context) error {
+	s, err := p.scalerOf()
+	if s == nil || err != nil || s.pause == "" {
+		return err
+	}
+	theirs, err := p.theirScaler(ctx, s)
+	if err != nil {
+		return err
+	}
+	return p.pause(ctx, s, theirs)
+}

@@ -1,0 +1,274 @@
+package workload
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+func wantTerminal(t *testing.T, err error, about string) {
+	t.Helper()
+	if !errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), about) {
+		t.Errorf("want a terminal error about %s, got %v", about, err)
+	}
+}
+
+func hpa() *autoscalingv2.HorizontalPodAutoscaler {
+	return &autoscalingv2.HorizontalPodAutoscaler{
+		ObjectMeta: metav1.ObjectMeta{Name: "scale", Labels: map[string]string{"team": "a", "kustomize.toolkit.fluxcd.io/name": "apps"}},
+		Spec: autoscalingv2.HorizontalPodAutoscalerSpec{
+			ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "podinfo"},
+			MinReplicas:    ptr.To(int32(2)), MaxReplicas: 4,
+			Metrics: []autoscalingv2.MetricSpec{{Type: autoscalingv2.ResourceMetricSourceType, Resource: &autoscalingv2.ResourceMetricSource{
+				Name: "cpu", Target: autoscalingv2.MetricTarget{Type: autoscalingv2.UtilizationMetricType, AverageUtilization: ptr.To(int32(99))}}}},
+		},
+	}
+}
+
+func scaledObject() *unstructured.Unstructured {
+	u := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
+		"scaleTargetRef":  map[string]any{"name": "podinfo", "envSourceContainerName": "app"},
+		"pollingInterval": int64(10), "minReplicaCount": int64(3), "initialCooldownPeriod": int64(7),
+		"advanced": map[string]any{"horizontalPodAutoscalerConfig": map[string]any{"name": "podinfo"}},
+		"triggers": []any{
+			map[string]any{"type": "prometheus", "name": "load", "metadata": map[string]any{"query": `sum(rate(http{app="podinfo"}[2m]))`}},
+			map[string]any{"type": "kafka", "metadata": map[string]any{"topic": "podinfo"}},
+			map[string]any{"type": "kubernetes-workload", "metadata": map[string]any{"podSelector": "app=podinfo"}},
+		},
+	}}}
+	u.SetAPIVersion("keda.sh/v1alpha1")
+	u.SetKind("ScaledObject")
+	u.SetName("scale")
+	u.SetLabels(map[string]string{"scaledobject.keda.sh/name": "scale", "team": "a"})
+	u.SetAnnotations(map[string]string{"scaledobject.keda.sh/transfer-hpa-ownership": "true"})
+	return u
+}
+
+// scaled is a bench whose target has an autoscaler.
+func scaled(t *testing.T, theirs client.Object) *bench {
+	t.Helper()
+	b := newBench(t, append(world("podinfo:1"), theirs)...)
+	b.canary.Spec.AutoscalerRef = &flaggerv1.AutoscalerReference{Name: "scale", Kind: "HorizontalPodAutoscaler", APIVersion: "autoscaling/v2"}
+	if u, ok := theirs.(*unstructured.Unstructured); ok {
+		b.canary.Spec.AutoscalerRef.Kind, b.canary.Spec.AutoscalerRef.APIVersion = u.GetKind(), u.GetAPIVersion()
+	}
+	return b
+}
+
+func (b *bench) so(name string) *unstructured.Unstructured {
+	b.t.Helper()
+	u := named(scaledObjects.kind, client.ObjectKey{})
+	b.get(name, u)
+	return u
+}
+
+func TestThePrimaryGetsACopyOfTheHPAThatFollowsIt(t *testing.T) {
+	b := scaled(t, hpa())
+	b.must(b.look().EnsureScaler(t.Context()))
+	copied := &autoscalingv2.HorizontalPodAutoscaler{}
+	b.get("scale-primary", copied)
+	want := hpa().Spec
+	want.ScaleTargetRef.Name = "podinfo-primary"
+	if diff := cmp.Diff(want, copied.Spec); diff != "" || copied.Labels["team"] != "a" || len(copied.Labels) != 1 || !metav1.IsControlledBy(copied, b.canary) {
+		t.Errorf("%s %v", diff, copied.ObjectMeta)
+	}
+	first := copied.ResourceVersion
+	b.must(b.look().EnsureScaler(t.Context()))
+	b.get("scale-primary", copied)
+	if copied.ResourceVersion != first {
+		t.Error("written although it was in step")
+	}
+	theirs := &autoscalingv2.HorizontalPodAutoscaler{}
+	b.get("scale", theirs)
+	theirs.Spec.MaxReplicas, theirs.Labels["team"] = 9, "b"
+	theirs.Spec.Metrics[0].Resource.Target.AverageUtilization = ptr.To(int32(50))
+	b.must(b.c.Update(t.Context(), theirs))
+	b.canary.Spec.AutoscalerRef.PrimaryScalerReplicas = &flaggerv1.ScalerReplicas{MinReplicas: ptr.To(int32(5))}
+	b.must(b.look().EnsureScaler(t.Context()))
+	b.get("scale-primary", copied)
+	if *copied.Spec.MinReplicas != 5 || copied.Spec.MaxReplicas != 9 || copied.Labels["team"] != "b" ||
+		*copied.Spec.Metrics[0].Resource.Target.AverageUtilization != 50 {
+		t.Errorf("copy %+v %v", copied.Spec, copied.Labels)
+	}
+}
+
+func TestThePrimaryGetsACopyOfTheScaledObject(t *testing.T) {
+	paused := scaledObject()
+	paused.SetAnnotations(map[string]string{pausedReplicas: "0", "scaledobject.keda.sh/transfer-hpa-ownership": "true"})
+	for name, theirs := range map[string]*unstructured.Unstructured{"as it is": scaledObject(), "while it is paused": paused} {
+		t.Run(name, func(t *testing.T) {
+			b := scaled(t, theirs)
+			b.must(b.look().EnsureScaler(t.Context()))
+			copied := b.so("scale-primary")
+			triggers := list(dict(copied.Object, "spec"), "triggers")
+			got := []any{dict(copied.Object, "spec")["initialCooldownPeriod"], dict(dict(copied.Object, "spec"), "scaleTargetRef")["name"],
+				dict(dict(dict(copied.Object, "spec"), "advanced"), "horizontalPodAutoscalerConfig")["name"],
+				dict(triggers[0], "metadata")["query"], dict(triggers[1], "metadata")["topic"], dict(triggers[2], "metadata")["podSelector"]}
+			want := []any{int64(7), "podinfo-primary", "podinfo-primary", `sum(rate(http{app="podinfo-primary"}[2m]))`, "podinfo", "app=podinfo-primary"}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+			if diff := cmp.Diff(map[string]string{"scaledobject.keda.sh/transfer-hpa-ownership": "true"}, copied.GetAnnotations()); diff != "" {
+				t.Error(diff)
+			}
+			if diff := cmp.Diff(map[string]string{"team": "a"}, copied.GetLabels()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestAPausedPrimaryIsResumed(t *testing.T) {
+	b := scaled(t, scaledObject())
+	b.must(b.look().EnsureScaler(t.Context()))
+	copied := b.so("scale-primary")
+	copied.SetAnnotations(map[string]string{pausedReplicas: "0", "other": "x"})
+	b.must(b.c.Update(t.Context(), copied))
+	b.must(b.look().EnsureScaler(t.Context()))
+	if got := b.so("scale-primary").GetAnnotations(); got[pausedReplicas] != "" || got["other"] != "x" {
+		t.Errorf("annotations %v", got)
+	}
+}
+
+func TestQueriesOfThePrimarysScaledObject(t *testing.T) {
+	for name, tc := range map[string]struct {
+		query   string
+		queries map[string]string
+		want    string
+	}{
+		"the target":            {query: `{app="podinfo"}`, want: `{app="podinfo-primary"}`},
+		"the canary":            {query: `{app="podinfo-canary"}`, want: `{app="podinfo-primary"}`},
+		"both":                  {query: `{app="podinfo-canary",svc="podinfo"}`, want: `{app="podinfo-primary",svc="podinfo-primary"}`},
+		"the primary already":   {query: `{app="podinfo-primary"}`, want: `{app="podinfo-primary"}`},
+		"a query of the owner":  {query: `{app="podinfo"}`, queries: map[string]string{"load": "up"}, want: "up"},
+		"one of another's":      {query: `{app="podinfo"}`, queries: map[string]string{"other": "up"}, want: `{app="podinfo"}`},
+		"something else's name": {query: `{app="web"}`, want: `{app="web"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := scaled(t, scaledObject())
+			b.canary.Spec.AutoscalerRef.PrimaryScalerQueries = tc.queries
+			trigger := map[string]any{"name": "load", "metadata": map[string]any{"query": tc.query}}
+			b.look().adaptTrigger(trigger)
+			if got := dict(trigger, "metadata")["query"]; got != tc.want {
+				t.Errorf("got %v", got)
+			}
+		})
+	}
+}
+
+func TestAStoppedTargetIsNotScaled(t *testing.T) {
+	b := scaled(t, scaledObject())
+	b.must(b.look().StopTarget(t.Context()))
+	if got := b.so("scale").GetAnnotations()[pausedReplicas]; got != "0" {
+		t.Fatalf("paused at %q", got)
+	}
+	theirs := b.so("scale")
+	theirs.SetAnnotations(nil) // as a GitOps tool would
+	b.must(b.c.Update(t.Context(), theirs))
+	b.must(b.look().EnsureScaler(t.Context()))
+	if got := b.so("scale").GetAnnotations()[pausedReplicas]; got != "0" {
+		t.Fatalf("paused at %q after its owner applied it again", got)
+	}
+	b.must(b.look().StartTarget(t.Context()))
+	if _, paused := b.so("scale").GetAnnotations()[pausedReplicas]; paused {
+		t.Error("still paused")
+	}
+	if got := b.look().Target.Replicas; got != 3 {
+		t.Errorf("started with %d pods, not with the floor", got)
+	}
+}
+
+func TestADeletedCanaryResumesTheScaledObject(t *testing.T) {
+	b := scaled(t, scaledObject())
+	b.must(b.look().SetPrimary(t.Context(), b.look().Revision.Digest))
+	b.must(b.look().StopTarget(t.Context()))
+	if _, err := b.look().RevertTarget(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, paused := b.so("scale").GetAnnotations()[pausedReplicas]; paused || b.look().Target.Replicas != 3 {
+		t.Errorf("paused %v, %d pods", paused, b.look().Target.Replicas)
+	}
+}
+
+func TestPromotionLeavesTheAutoscalerItsPods(t *testing.T) {
+	b := scaled(t, hpa())
+	p := b.look()
+	b.must(p.SetPrimary(t.Context(), p.Revision.Digest))
+	primary := &appsv1.Deployment{}
+	b.get("podinfo-primary", primary)
+	if *primary.Spec.Replicas != 3 {
+		t.Errorf("a new primary has %d pods", *primary.Spec.Replicas)
+	}
+	primary.Spec.Replicas = ptr.To(int32(17))
+	b.must(b.c.Update(t.Context(), primary))
+	b.must(b.look().SetPrimary(t.Context(), p.Revision.Digest))
+	b.get("podinfo-primary", primary)
+	if *primary.Spec.Replicas != 17 {
+		t.Errorf("the autoscaler gave it 17 pods, promotion %d", *primary.Spec.Replicas)
+	}
+}
+
+func TestAMissingAutoscalerStopsOnlyWhatHasNotBegun(t *testing.T) {
+	b := scaled(t, hpa())
+	theirs := hpa()
+	theirs.Namespace = "test"
+	b.must(b.look().EnsureScaler(t.Context()))
+	b.must(b.c.Delete(t.Context(), theirs))
+	b.must(b.look().EnsureScaler(t.Context()))
+	b.canary.Spec.AutoscalerRef.Name = "other"
+	if err := b.look().EnsureScaler(t.Context()); err == nil || !strings.Contains(err.Error(), "spec.autoscalerRef") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAnIdleWorkerIsReady(t *testing.T) {
+	for name, tc := range map[string]struct {
+		port int32
+		want bool
+	}{"a worker": {0, true}, "a server": {80, false}} {
+		t.Run(name, func(t *testing.T) {
+			b := scaled(t, scaledObject())
+			b.canary.Spec.Service.Port = tc.port
+			b.must(b.look().SetPrimary(t.Context(), b.look().Revision.Digest))
+			primary := &appsv1.Deployment{}
+			b.get("podinfo-primary", primary)
+			primary.Spec.Replicas = ptr.To(int32(0))
+			b.must(b.c.Update(t.Context(), primary))
+			if got := b.look().Primary.Ready; got != tc.want {
+				t.Errorf("ready: %v", got)
+			}
+		})
+	}
+}
+
+func TestDaemonSetsHaveNoAutoscaler(t *testing.T) {
+	b := daemonBench(t, agent("podinfo:1"))
+	b.canary.Spec.AutoscalerRef = &flaggerv1.AutoscalerReference{Name: "x", Kind: "HorizontalPodAutoscaler"}
+	_, err := b.kit.Look(t.Context(), b.canary)
+	wantTerminal(t, err, "spec.autoscalerRef")
+}
+
+func TestAWorkerGetsNoServices(t *testing.T) {
+	b := newBench(t, world("podinfo:1")...)
+	b.canary.Spec.Service.Port = 0
+	p := b.look()
+	b.must(p.EnsureServices(t.Context()))
+	b.must(p.EnsureApex(t.Context()))
+	b.must(p.RevertApex(t.Context()))
+	for _, o := range p.Objects() {
+		if o.Kind == "Service" {
+			t.Errorf("depends on %v", o)
+		}
+	}
+}
