@@ -78,6 +78,7 @@ type Deps struct {
 var table = map[string]func(Deps) Router{
 	"gatewayapi:v1":      newGatewayAPI("v1"),
 	"gatewayapi:v1beta1": newGatewayAPI("v1beta1"),
+	"istio":              newIstio,
 	"kubernetes":         func(Deps) Router { return services{} },
 }
 

@@ -22,6 +22,7 @@ var shifts = map[string]bool{
 	"kubernetes":         false,
 	"gatewayapi:v1":      true,
 	"gatewayapi:v1beta1": true,
+	"istio":              true,
 }
 
 func TestEveryRouterKeepsTheContract(t *testing.T) {
@@ -58,11 +59,11 @@ func TestEveryRouterKeepsTheContract(t *testing.T) {
 }
 
 func TestUnknownProviderIsTerminal(t *testing.T) {
-	_, err := router.New("istio", router.Deps{})
+	_, err := router.New("smoke-signals", router.Deps{})
 	if !errors.Is(err, reconcile.TerminalError(nil)) {
 		t.Fatalf("want a terminal error, got %v", err)
 	}
-	for _, want := range append(router.Names(), "spec.provider", "istio") {
+	for _, want := range append(router.Names(), "spec.provider", "smoke-signals") {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not mention %s", err, want)
 		}
@@ -100,7 +101,7 @@ func canaryFor(provider string) *flaggerv1.Canary {
 			Analysis:  &flaggerv1.CanaryAnalysis{Interval: "10s", Threshold: 2, Iterations: 3},
 		},
 	}
-	if shifts[provider] {
+	if strings.HasPrefix(provider, "gatewayapi:") {
 		c.Spec.Service.GatewayRefs = []gatewayv1.ParentReference{{Name: "public"}}
 	}
 	return c

@@ -1,0 +1,74 @@
+package router
+
+import (
+	"maps"
+
+	"k8s.io/apimachinery/pkg/runtime"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// stickToHost returns the routes that keep users with a cookie where they are.
+func stickToHost(base rule, c *flaggerv1.Canary, s session) []rule {
+	canary := withMeshCookie(base, s.canary)
+	setList(canary, "route", destinations(c, 0, 100))
+	if s.primary == "" {
+		return []rule{canary}
+	}
+	primary := withMeshCookie(base, s.primary)
+	setList(primary, "route", destinations(c, 100, 0))
+	return []rule{canary, primary}
+}
+
+// setMeshCookies makes the answers of the copies set their cookie.
+func setMeshCookies(weighted rule, s session) rule {
+	to := list(weighted, "route")
+	if s.primary != "" {
+		addMeshHeader(to[0], s.setPrimary())
+	}
+	addMeshHeader(to[1], s.setCanary())
+	return weighted
+}
+
+// dropMeshCookies returns the routes that tell users to forget a cookie.
+func dropMeshCookies(weighted rule, s session) []rule {
+	var out []rule
+	for _, cookie := range s.stale {
+		r := withMeshCookie(weighted, cookie)
+		addMeshHeader(r, s.drop(cookie))
+		out = append(out, r)
+	}
+	return out
+}
+
+// withMeshCookie narrows a copy of a route to requests that have a cookie.
+func withMeshCookie(r rule, cookie string) rule {
+	condition := map[string]any{"headers": map[string]any{cookieHeader: map[string]any{"regex": cookieRegex(cookie)}}}
+	narrowed := without(r)
+	setList(narrowed, "match", narrow(list(r, "match"), []map[string]any{condition}, addConditions))
+	return narrowed
+}
+
+// addConditions adds headers to those of a match.
+func addConditions(into, from map[string]any) {
+	headers := child(into, "headers")
+	maps.Copy(headers, child(from, "headers"))
+	into["headers"] = headers
+}
+
+// addMeshHeader makes answers set a cookie, for a route or one of its destinations.
+func addMeshHeader(to map[string]any, cookie string) {
+	headers := child(to, "headers")
+	response := child(headers, "response")
+	add := child(response, "add")
+	add[setCookieHeader] = cookie
+	response["add"], headers["response"], to["headers"] = add, response, headers
+}
+
+// child returns a copy of an object in an object, empty if there is none.
+func child(in map[string]any, key string) map[string]any {
+	if found, ok := in[key].(map[string]any); ok && found != nil {
+		return runtime.DeepCopyJSON(found)
+	}
+	return map[string]any{}
+}
