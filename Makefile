@@ -27,9 +27,11 @@ playground: ## Build bin/playground and the control plane it runs (slow once, th
 	go build -C test/playground -o ../../bin/playground .
 	bin/playground build
 
-.PHONY: flux-cli
-flux-cli: ## Build the Flux CLI that compatibility is tested with (slow once, then cached)
-	hack/flux.sh
+.PHONY: upstream
+upstream: ## Build Flux's CLI, Flagger and its load tester, to test against (slow once, then cached)
+	hack/upstream.sh flux
+	hack/upstream.sh flagger
+	hack/upstream.sh loadtester
 
 .PHONY: demo
 demo: build playground ## Show a good and a bad release from push to verdict (NODE=real, KEEP=1)
@@ -71,7 +73,7 @@ arch: ## Check who imports whom
 	go test -count=1 ./test/arch
 
 .PHONY: test
-test: build playground flux-cli ## Unit, controller and end-to-end tests on simulated nodes (TESTFLAGS=-race)
+test: build playground upstream ## Unit, controller and end-to-end tests on simulated nodes (TESTFLAGS=-race)
 	hack/packages.sh git openssh-client
 	go -C test/playground test -count=1 $(TESTFLAGS) . ./internal/...
 	go test -exec true $(TESTFLAGS) ./... >/dev/null # compile all before anything waits on a clock

@@ -100,7 +100,7 @@ func cli(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(root, "hack", "flux.sh"))
+	cmd := exec.CommandContext(ctx, filepath.Join(root, "hack", "upstream.sh"), "flux")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {

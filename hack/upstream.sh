@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Builds a program of the field from its module, unmodified, once, and prints its
+# path: what Sluice is compatible with is tested against the real thing. Two that
+# build at once take turns.
+#   hack/upstream.sh flux | flagger | loadtester
+set -euo pipefail
+
+name=${1:-}
+case $name in
+flux)
+	module=github.com/fluxcd/flux2/v2 version=2.9.5 package=./cmd/flux
+	sum=h1:jwCccxvkD+2QnsjN+pl5QqM8KnFUwA8pIoQ1Lf0avkA=
+	flags="-s -w -X main.VERSION=$version"
+	;;
+flagger | loadtester)
+	module=github.com/fluxcd/flagger version=1.44.0 package=./cmd/$name
+	sum=h1:JAb2mE3AAO5Y/JkfHy6xbFDPDPk9lGvqXwmtztNbdhw=
+	flags="-s -w"
+	;;
+*)
+	echo "usage: $0 flux | flagger | loadtester" >&2
+	exit 2
+	;;
+esac
+
+dir=${XDG_CACHE_HOME:-$HOME/.cache}/sluice/tools/$name-$version
+if [ -x "$dir/$name" ]; then
+	echo "$dir/$name"
+	exit 0
+fi
+
+mkdir -p "$dir"
+exec 9>"$dir/lock"
+flock 9
+if [ -x "$dir/$name" ]; then
+	echo "$dir/$name"
+	exit 0
+fi
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+echo "$name $version: downloading" >&2
+cd "$tmp" # outside of our module, whose go.mod knows nothing of it
+GOWORK=off go mod download -json "$module@v$version" >download.json
+field() { sed -n 's/^\t"'"$1"'": "\(.*\)",\{0,1\}$/\1/p' download.json; }
+src=$(field Dir)
+if [ "$(field Sum)" != "$sum" ]; then
+	echo "$name $version: the module's checksum is $(field Sum), want $sum" >&2
+	exit 1
+fi
+
+# Go refuses to build in its module cache: the module is copied.
+cp -r "$src" "$tmp/src"
+chmod -R u+w "$tmp/src"
+if [ "$name" = flux ]; then
+	# The CLI embeds the manifests that `flux install` and `flux bootstrap` apply.
+	# They are made at release time and are not part of the module, so that it does
+	# not build without a stand-in.
+	mkdir "$tmp/src/cmd/flux/manifests"
+	echo '# not part of the module' >"$tmp/src/cmd/flux/manifests/none.yaml"
+fi
+
+# Flags as upstream's release has them. -v names each package as it is compiled.
+echo "$name $version: compiling, some minutes on two cores, then never again" >&2
+start=$SECONDS
+if ! (cd "$tmp/src" && CGO_ENABLED=0 GOWORK=off GOFLAGS='' go build -v -mod=readonly -buildvcs=false \
+	-ldflags "$flags" -o "$tmp/$name" "$package") 2>&1 | tee "$tmp/log" |
+	awk -v name="$name" 'NR % 100 == 0 { print name ": " NR " packages compiled"; fflush() }' >&2; then
+	tail -n 20 "$tmp/log" >&2
+	exit 1
+fi
+mv "$tmp/$name" "$dir/$name.new"
+mv "$dir/$name.new" "$dir/$name" # whoever sees it sees all of it
+echo "$name $version: built in $((SECONDS - start)) s" >&2
+echo "$dir/$name"
