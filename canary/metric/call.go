@@ -1,9 +1,11 @@
 package metric
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/url"
@@ -94,6 +96,11 @@ func complaint(body []byte) string {
 				return excerpt(text)
 			}
 		}
+	}
+	// AWS complains in XML.
+	if _, rest, ok := bytes.Cut(body, []byte("<Message>")); ok {
+		text, _, _ := bytes.Cut(rest, []byte("</Message>"))
+		return excerpt(html.UnescapeString(string(text)))
 	}
 	return excerpt(string(body))
 }

@@ -46,7 +46,11 @@ func parseAddress(address string) (*url.URL, error) {
 
 // at is a path under the base, with query parameters beside those of the base.
 func at(base *url.URL, path string, values url.Values) string {
-	u := base.JoinPath(path)
+	u := base
+	if path != "" { // joining nothing would take the last slash away
+		u = base.JoinPath(path)
+	}
+	u = &url.URL{Scheme: u.Scheme, User: u.User, Host: u.Host, Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}
 	all := u.Query()
 	for key, value := range values {
 		all[key] = value

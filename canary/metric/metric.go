@@ -58,6 +58,7 @@ type Checker struct {
 	api           *rest.Config
 	clock         clock.PassiveClock
 	transports    *transports
+	ambient       *ambient
 }
 
 // Option changes what a [Checker] assumes.
@@ -83,7 +84,7 @@ func WithAPIServer(cfg *rest.Config) Option {
 // targets through c, and sends queries that name no server of their own to the
 // Prometheus at the URL metricsServer. The clock says which time a query is about.
 func NewChecker(c client.Client, metricsServer string, clk clock.PassiveClock, options ...Option) *Checker {
-	k := &Checker{client: c, metricsServer: metricsServer, provider: "kubernetes", clock: clk, transports: newTransports()}
+	k := &Checker{client: c, metricsServer: metricsServer, provider: "kubernetes", clock: clk, transports: newTransports(), ambient: &ambient{}}
 	for _, option := range options {
 		option(k)
 	}

@@ -27,7 +27,26 @@ type provider struct {
 
 // providers are the servers by spec.provider.type.
 var providers = map[string]provider{
-	"prometheus": {connect: connectPrometheus},
+	"prometheus":      {connect: connectPrometheus},
+	"cloudwatch":      {connect: connectCloudWatch, parse: parsed(cloudWatchQuery)},
+	"datadog":         {connect: connectDatadog},
+	"dynatrace":       {connect: connectDynatrace},
+	"externalmetrics": {connect: connectExternalMetrics, parse: parsed(externalQuery)},
+	"graphite":        {connect: connectGraphite, parse: parsed(graphiteQuery)},
+	"influxdb":        {connect: connectInfluxDB},
+	"keptn":           {connect: connectKeptn},
+	"newrelic":        {connect: connectNewRelic},
+	"splunk":          {connect: connectSplunk},
+	"stackdriver":     {connect: connectStackdriver},
+	"web":             {connect: connectWeb, parse: parsed(webQuery)},
+}
+
+// parsed forgets what a parser returns.
+func parsed[T any](parse func(string) (T, error)) func(string) error {
+	return func(query string) error {
+		_, err := parse(query)
+		return err
+	}
 }
 
 // template plans a measurement by a MetricTemplate, in the canary's namespace

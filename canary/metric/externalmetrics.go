@@ -1,0 +1,147 @@
+package metric
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/client-go/rest"
+)
+
+// externalMetrics asks the external metrics API of Kubernetes: through the API
+// server, or an adapter that serves it.
+type externalMetrics struct {
+	*connection
+	base  *url.URL
+	login func(*http.Request)
+}
+
+// connectExternalMetrics never sends the controller's own token to an address.
+// Flagger does, to whatever address a MetricTemplate names.
+func connectExternalMetrics(c *connection) (source, error) {
+	token := c.key("token")
+	if c.SecretRef != nil && token == "" {
+		return nil, incomplete{fmt.Errorf("secretRef: Secret %q has no token", c.SecretRef.Name)}
+	}
+	if c.Address == "" {
+		return c.apiServer(token)
+	}
+	base, err := c.base("")
+	if err != nil {
+		return nil, err
+	}
+	login, err := c.login()
+	if err != nil {
+		return nil, err
+	}
+	return &externalMetrics{c, base, login}, nil
+}
+
+// apiServer asks as the controller, or as whoever the token is.
+func (c *connection) apiServer(token string) (source, error) {
+	api := c.checker.api
+	if api == nil {
+		return nil, errors.New("address: provider externalmetrics needs one here, because there is no API server to ask")
+	}
+	if c.InsecureSkipVerify {
+		return nil, errors.New("insecureSkipVerify: has no meaning without an address: the API server is verified as the controller does")
+	}
+	if token != "" {
+		api = rest.AnonymousClientConfig(api)
+		api.BearerToken = token
+	}
+	base, _, err := rest.DefaultServerUrlFor(api)
+	if err != nil {
+		return nil, fmt.Errorf("address: reading that of the API server: %w", err)
+	}
+	transport, err := rest.TransportFor(api)
+	if err != nil {
+		return nil, fmt.Errorf("address: connecting to the API server: %w", err)
+	}
+	c.client = newClient(transport, queryTimeout)
+	// This transport adds the token to whatever request it gets.
+	c.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &externalMetrics{c, base, func(*http.Request) {}}, nil
+}
+
+// external is what a query <namespace>/<metric>?labelSelector=<selector> names. The
+// namespace may be left out, which is default.
+type external struct {
+	namespace, metric, selector string
+}
+
+func externalQuery(query string) (external, error) {
+	path, options, _ := strings.Cut(query, "?")
+	namespace, metric, found := strings.Cut(path, "/")
+	if !found {
+		namespace, metric = "", path
+	}
+	if namespace == "" {
+		namespace = "default"
+	}
+	values, err := url.ParseQuery(options)
+	if err != nil {
+		return external{}, fmt.Errorf("it is not like namespace/metric?labelSelector=name%%3Dvalue: %w", err)
+	}
+	if metric, err = url.PathUnescape(metric); err != nil {
+		return external{}, fmt.Errorf("its metric %w", err)
+	}
+	switch {
+	case len(validation.IsDNS1123Label(namespace)) > 0:
+		return external{}, fmt.Errorf("%q is no namespace", namespace)
+	case metric == "" || metric == "." || metric == ".." || strings.Contains(metric, "/"):
+		return external{}, fmt.Errorf("%q is no metric: it is like namespace/metric?labelSelector=name%%3Dvalue", metric)
+	}
+	selector, err := labels.Parse(values.Get("labelSelector"))
+	if err != nil {
+		return external{}, fmt.Errorf("its labelSelector: %w", err)
+	}
+	return external{namespace, metric, selector.String()}, nil
+}
+
+func (e *externalMetrics) Query(ctx context.Context, q question) (float64, error) {
+	what, err := externalQuery(q.text)
+	if err != nil {
+		return 0, err
+	}
+	path := "apis/external.metrics.k8s.io/v1beta1/namespaces/" + what.namespace + "/" + url.PathEscape(what.metric)
+	values := url.Values{}
+	if what.selector != "" {
+		values.Set("labelSelector", what.selector)
+	}
+	body, err := e.get(ctx, at(e.base, path, values), e.login)
+	if err != nil {
+		return 0, err
+	}
+	return decodeExternalMetrics(body)
+}
+
+// decodeExternalMetrics reads a list of quantities, such as 1500m.
+func decodeExternalMetrics(body []byte) (float64, error) {
+	var list struct {
+		Kind  string `json:"kind"`
+		Items []struct {
+			Value *resource.Quantity `json:"value"`
+		} `json:"items"`
+	}
+	if err := json.Unmarshal(body, &list); err != nil {
+		return 0, fmt.Errorf("the server's answer is not from the external metrics API: %w", err)
+	}
+	if list.Kind != "ExternalMetricValueList" {
+		return 0, fmt.Errorf("the server's answer is not from the external metrics API: it is a %q", excerpt(list.Kind))
+	}
+	var result only
+	for _, item := range list.Items {
+		if item.Value != nil {
+			result.add(item.Value.AsApproximateFloat64())
+		}
+	}
+	return result.get()
+}

@@ -1,0 +1,84 @@
+package metric
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// graphite asks the render API of Graphite. The query is the query string of the
+// URL, such as target=...&from=-2min.
+type graphite struct {
+	*connection
+	base  *url.URL
+	login func(*http.Request)
+}
+
+func connectGraphite(c *connection) (source, error) {
+	base, err := c.base("")
+	if err != nil {
+		return nil, err
+	}
+	login, err := c.login()
+	if err != nil {
+		return nil, err
+	}
+	return &graphite{c, base, login}, nil
+}
+
+// graphiteQuery reads a query, which may be spread over lines.
+func graphiteQuery(query string) (url.Values, error) {
+	values, err := url.ParseQuery(strings.Join(strings.Fields(query), " "))
+	if err != nil {
+		return nil, fmt.Errorf("it is no query string of a URL: %w", err)
+	}
+	if len(values["target"]) == 0 {
+		return nil, fmt.Errorf("it has no target=")
+	}
+	values.Set("format", "json")
+	return values, nil
+}
+
+func (g *graphite) Query(ctx context.Context, q question) (float64, error) {
+	values, err := graphiteQuery(q.text)
+	if err != nil {
+		return 0, err
+	}
+	body, err := g.get(ctx, at(g.base, "render", values), g.login)
+	if err != nil {
+		return 0, err
+	}
+	return decodeGraphite(body)
+}
+
+// decodeGraphite reads series of [<value>, <unix time>], the newest last. A time
+// for which nothing has arrived yet has the value null.
+func decodeGraphite(body []byte) (float64, error) {
+	var answer []struct {
+		Points [][]json.RawMessage `json:"datapoints"`
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return 0, fmt.Errorf("the server's answer is not from Graphite: %w", err)
+	}
+	var result only
+	for _, series := range answer {
+		values := make([]json.RawMessage, 0, len(series.Points))
+		for _, point := range series.Points {
+			if len(point) != 2 {
+				return 0, fmt.Errorf("reading a point: it has %d parts, not a value and a time", len(point))
+			}
+			values = append(values, point[0])
+		}
+		value, found, err := last(values)
+		if err != nil {
+			return 0, err
+		}
+		if found {
+			result.add(value)
+		}
+	}
+	return result.get()
+}
