@@ -66,6 +66,8 @@ type Workload struct {
 	// and Stuck that waiting longer is pointless.
 	Ready, Stuck bool
 	Why          string
+	// Images are those of its containers, in their order.
+	Images []string
 }
 
 // Serves reports whether there is a pod that could answer a request.
