@@ -130,7 +130,7 @@ func weightsOf(rules []rule, c *flaggerv1.Canary) Weights {
 	b := backendsOf(c)
 	ours, _ := b.split(rules)
 	if c.Spec.HTTPRouteRef != nil {
-		return b.mostOf(ours)
+		return b.mostOf(slices.DeleteFunc(ours, func(r rule) bool { return !b.shared(r) }))
 	}
 	if r, ok := b.weighted(ours); ok {
 		return b.weights(r)

@@ -3,74 +3,18 @@ package router_test
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
-	"sigs.k8s.io/yaml"
 
-	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/router"
 )
 
 const provider = "gatewayapi:v1"
-
-// TestRouteGoldens renders the canary of testdata/<case>/in.yaml.
-func TestRouteGoldens(t *testing.T) {
-	dirs, err := filepath.Glob("testdata/*/in.yaml")
-	if err != nil || len(dirs) == 0 {
-		t.Fatalf("no cases: %v", err)
-	}
-	for _, in := range dirs {
-		t.Run(filepath.Base(filepath.Dir(in)), func(t *testing.T) {
-			c := &flaggerv1.Canary{}
-			data, err := os.ReadFile(in)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := yaml.UnmarshalStrict(data, c); err != nil {
-				t.Fatal(err)
-			}
-			cluster := clusterWith(t)
-			r := gateway(t, cluster)
-			if err := r.Supports(c); err != nil {
-				t.Fatal(err)
-			}
-			if err := r.SetWeights(t.Context(), c, router.Weights{Primary: 70, Canary: 30, Mirror: c.Spec.Analysis.Mirror}); err != nil {
-				t.Fatal(err)
-			}
-			route := routeOf(t, cluster)
-			route.ResourceVersion, route.TypeMeta = "", metav1.TypeMeta{}
-			got, err := yaml.Marshal(route)
-			if err != nil {
-				t.Fatal(err)
-			}
-			compare(t, filepath.Join(filepath.Dir(in), "want.yaml"), got)
-		})
-	}
-}
-
-func compare(t *testing.T, path string, got []byte) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got, -update rewrites):\n%s", path, diff)
-	}
-}
 
 func TestEditingTheServiceMidAnalysisMovesNobody(t *testing.T) {
 	cluster := clusterWith(t)

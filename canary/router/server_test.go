@@ -2,61 +2,62 @@ package router_test
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
-	"sigs.k8s.io/yaml"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
-	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
 // TestARealServerAgreesWithTheGoldens creates every golden on a real API server:
-// its schema must accept the route, and its defaults must not make the next
-// reconcile write it again.
+// its schema must accept the objects, and its defaults must not make the next
+// reconcile write them again.
 func TestARealServerAgreesWithTheGoldens(t *testing.T) {
 	p, err := harness.FromEnv()
 	if err != nil {
 		t.Fatal(err)
 	}
-	must(t, p.Install(t.Context()))
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "router-"}}
-	must(t, p.Client.Create(t.Context(), ns))
-	t.Cleanup(func() { _ = p.Client.Delete(context.Background(), ns) })
-	files, err := filepath.Glob("testdata/*/in.yaml")
+	crds, err := filepath.Glob("testdata/crds/*.yaml")
 	must(t, err)
-	for _, file := range files {
-		t.Run(filepath.Base(filepath.Dir(file)), func(t *testing.T) {
-			data, err := os.ReadFile(file)
-			must(t, err)
-			c := &flaggerv1.Canary{}
-			must(t, yaml.UnmarshalStrict(data, c))
-			name := filepath.Base(filepath.Dir(file))
-			c.Namespace, c.Name, c.UID, c.Spec.Service.Name = ns.Name, name, "", name
+	for _, file := range crds {
+		must(t, p.ApplyFile(t.Context(), file))
+	}
+	must(t, p.Install(t.Context())) // waits for all CRDs
+	for _, g := range goldens(t) {
+		t.Run(g.name, func(t *testing.T) {
+			ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "router-"}}
+			must(t, p.Client.Create(t.Context(), ns))
+			t.Cleanup(func() { _ = p.Client.Delete(context.Background(), ns) })
+			for _, object := range g.before {
+				object.SetNamespace(ns.Name)
+				must(t, p.Client.Create(t.Context(), object))
+			}
+			c, status := g.canary, g.canary.Status
+			c.Namespace, c.UID = ns.Name, ""
 			c.Spec.Suspend = true // not for a controller that may run here
 			must(t, p.Client.Create(t.Context(), c))
-			r, err := router.New(c.Spec.Provider, router.Deps{Client: p.Client})
-			must(t, err)
-			must(t, r.Reconcile(t.Context(), c))
-			w := router.Weights{Primary: 70, Canary: 30, Mirror: c.Spec.Analysis.Mirror}
-			must(t, r.SetWeights(t.Context(), c, w))
-			key, before, after := client.ObjectKeyFromObject(c), &gatewayv1.HTTPRoute{}, &gatewayv1.HTTPRoute{}
-			must(t, p.Client.Get(t.Context(), key, before))
-			rendered := before.DeepCopy()
-			must(t, r.Reconcile(t.Context(), c))
-			must(t, r.SetWeights(t.Context(), c, w))
-			must(t, p.Client.Get(t.Context(), key, after))
-			if diff := cmp.Diff(rendered.Spec, after.Spec); diff != "" || before.ResourceVersion != after.ResourceVersion {
+			c.Status = status
+			r := routerOf(t, c.Spec.Provider, p.Client)
+			write := func() (versions []string, specs []any) {
+				must(t, r.Reconcile(t.Context(), c))
+				must(t, r.SetWeights(t.Context(), c, g.weights()))
+				for _, o := range r.Objects(c) {
+					object := objectOf(t, p.Client, o)
+					spec, _, _ := unstructured.NestedFieldCopy(object.Object, "spec")
+					versions, specs = append(versions, object.GetResourceVersion()), append(specs, spec)
+				}
+				return versions, specs
+			}
+			before, rendered := write()
+			after, again := write()
+			if diff := cmp.Diff(rendered, again); diff != "" || !cmp.Equal(before, after) {
 				t.Errorf("written again (-before +after):\n%s", diff)
 			}
-			wantWeights(t, r, c, w)
+			wantWeights(t, r, c, g.weights())
 		})
 	}
 }

@@ -52,7 +52,7 @@ func (p *Playground) Install(ctx context.Context) error {
 	for _, pattern := range []string{
 		filepath.Join(root, "config", "crd", "bases", "*.yaml"),
 		filepath.Join(gateway, "*_gateways.yaml"), filepath.Join(gateway, "*_gatewayclasses.yaml"),
-		filepath.Join(gateway, "*_httproutes.yaml"),
+		filepath.Join(gateway, "*_httproutes.yaml"), filepath.Join(gateway, "*_grpcroutes.yaml"),
 	} {
 		found, err := filepath.Glob(pattern)
 		if err != nil || len(found) == 0 {

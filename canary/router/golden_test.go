@@ -1,0 +1,133 @@
+package router_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/router"
+)
+
+// golden is testdata/<name>: in.yaml has a Canary, and perhaps objects that are
+// there before it comes, want.yaml the route objects that it gets. A Canary with
+// a phase gets its status.canaryWeight, any other 30 percent.
+type golden struct {
+	name   string
+	canary *flaggerv1.Canary
+	before []*unstructured.Unstructured
+}
+
+func goldens(t *testing.T) []golden {
+	t.Helper()
+	files, err := filepath.Glob("testdata/*/in.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	var out []golden
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		must(t, err)
+		g := golden{name: filepath.Base(filepath.Dir(file)), canary: &flaggerv1.Canary{}}
+		reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
+		first, err := reader.Read()
+		must(t, err)
+		if err := yaml.UnmarshalStrict(first, g.canary); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		for {
+			doc, err := reader.Read()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			must(t, err)
+			object := &unstructured.Unstructured{}
+			must(t, yaml.Unmarshal(doc, object))
+			g.before = append(g.before, object)
+		}
+		out = append(out, g)
+	}
+	return out
+}
+
+// weights are those that a golden is rendered with.
+func (g golden) weights() router.Weights {
+	share := 30
+	if g.canary.Status.Phase != "" {
+		share = g.canary.Status.CanaryWeight
+	}
+	return router.Weights{Primary: 100 - share, Canary: share, Mirror: g.canary.Spec.Analysis.Mirror}
+}
+
+// path is that of the golden's route objects.
+func (g golden) path() string { return filepath.Join("testdata", g.name, "want.yaml") }
+
+func TestGoldens(t *testing.T) {
+	for _, g := range goldens(t) {
+		t.Run(g.name, func(t *testing.T) {
+			cluster := clusterWith(t)
+			for _, object := range g.before {
+				must(t, cluster.Create(t.Context(), object))
+			}
+			r := routerOf(t, g.canary.Spec.Provider, cluster)
+			must(t, r.Supports(g.canary))
+			must(t, r.Reconcile(t.Context(), g.canary))
+			must(t, r.SetWeights(t.Context(), g.canary, g.weights()))
+			var got bytes.Buffer
+			for i, o := range r.Objects(g.canary) {
+				object := objectOf(t, cluster, o)
+				object.SetResourceVersion("")
+				data, err := yaml.Marshal(object.Object)
+				must(t, err)
+				if i > 0 {
+					got.WriteString("---\n")
+				}
+				got.Write(data)
+			}
+			compare(t, g.path(), got.Bytes())
+			wantWeights(t, r, g.canary, g.weights())
+		})
+	}
+}
+
+func compare(t *testing.T, path string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (-want +got, -update rewrites):\n%s", path, diff)
+	}
+}
+
+// objectOf reads a route object as it is stored.
+func objectOf(t *testing.T, c client.Client, o router.Object) *unstructured.Unstructured {
+	t.Helper()
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(o.GroupVersionKind)
+	must(t, c.Get(t.Context(), o.ObjectKey, object))
+	return object
+}
+
+func routerOf(t *testing.T, provider string, c client.Client) router.Router {
+	t.Helper()
+	r, err := router.New(provider, router.Deps{Client: c})
+	must(t, err)
+	return r
+}
