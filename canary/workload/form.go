@@ -60,11 +60,21 @@ type form interface {
 	objects() []Object
 }
 
+// archive is a form whose revisions are kept by somebody else, so that there is no
+// need for snapshots.
+type archive interface {
+	// recall returns a revision that was seen.
+	recall(digest string) (*Revision, error)
+}
+
 // forms has every kind of targets, by kind, and by kind and group if the group
 // is not Kubernetes' own.
 var forms = map[string]func(*Pair) form{
 	"Deployment": func(p *Pair) form { return &twin{Pair: p, shape: deployments} },
 	"DaemonSet":  func(p *Pair) form { return &twin{Pair: p, shape: daemonSets} },
+	"Service":    func(p *Pair) form { return &facade{Pair: p} },
+
+	"Service." + knativeGroup: func(p *Pair) form { return &knative{Pair: p} },
 }
 
 // formOf chooses the form of a target. As in Flagger, the group counts only where

@@ -55,6 +55,17 @@ func refs(podSpec map[string]any) []ref {
 	return found
 }
 
+// imagesOf are those of the containers of a pod spec, in their order.
+func imagesOf(podSpec map[string]any) []string {
+	var images []string
+	for _, container := range list(podSpec, "containers") {
+		if image, ok := container["image"].(string); ok {
+			images = append(images, image)
+		}
+	}
+	return images
+}
+
 // dict is a field that is an object, or nil.
 func dict(m map[string]any, field string) map[string]any {
 	value, _ := m[field].(map[string]any)

@@ -29,7 +29,7 @@ const (
 // Save keeps the revision that was seen. The ControllerRevision comes last: it is
 // what says that the snapshot is complete.
 func (p *Pair) Save(ctx context.Context, digest string) error {
-	if p.Saved[digest] {
+	if _, kept := p.form.(archive); kept || p.Saved[digest] {
 		return nil
 	}
 	if p.Revision == nil || p.Revision.Digest != digest {
@@ -102,6 +102,9 @@ func (p *Pair) mine() []client.ListOption {
 // revision returns the revision that was seen, or a snapshot. A snapshot that
 // does not add up to its digest is an error: it was never measured.
 func (p *Pair) revision(ctx context.Context, digest string) (*Revision, error) {
+	if a, ok := p.form.(archive); ok {
+		return a.recall(digest)
+	}
 	if p.Revision != nil && p.Revision.Digest == digest {
 		return p.Revision, nil
 	}
@@ -159,6 +162,9 @@ func (p *Pair) loadConfig(ctx context.Context, digest string, i int, c *Config) 
 // Prune forgets all snapshots but those of the given revisions. The
 // ControllerRevision goes first, so that no half snapshot counts as one.
 func (p *Pair) Prune(ctx context.Context, keep []string) error {
+	if _, kept := p.form.(archive); kept {
+		return nil
+	}
 	for _, kind := range []schema.GroupVersionKind{
 		appsv1.SchemeGroupVersion.WithKind("ControllerRevisionList"),
 		corev1.SchemeGroupVersion.WithKind("ConfigMapList"),

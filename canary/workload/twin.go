@@ -91,7 +91,7 @@ func (t *twin) lookAtTarget(ctx context.Context) error {
 	if t.Target, err = t.describe(t.target, t.kit.patience(t.canary, t.canary.Spec.Analysis.GetCanaryReadyThreshold())); err != nil {
 		return err
 	}
-	t.Target.Revision = t.Revision.Digest
+	t.Target.Revision, t.Target.Images = t.Revision.Digest, imagesOf(podSpec(t.target))
 	return nil
 }
 
@@ -106,6 +106,7 @@ func (t *twin) lookAtPrimary(ctx context.Context) error {
 	if t.Primary, err = t.describe(t.primary, t.kit.patience(t.canary, t.canary.Spec.Analysis.GetPrimaryReadyThreshold())); err != nil {
 		return err
 	}
+	t.Primary.Images = imagesOf(podSpec(t.primary))
 	if t.idle() {
 		t.Primary.Ready, t.Primary.Stuck, t.Primary.Why = true, false, ""
 	}
