@@ -194,11 +194,12 @@ func destination(c *flaggerv1.Canary, host string, weight int) map[string]any {
 	return map[string]any{"destination": to, "weight": int64(weight)}
 }
 
-// releaseVirtualService sends everybody to the apex Service.
+// releaseVirtualService sends everybody to the apex Service, if they go to one of
+// the copies now.
 func releaseVirtualService(vs *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	apex, _, _ := c.ServiceNames()
-	routes := routesOf(vs, c)
-	if len(routes) == 0 || hostsOf(c).weightsOf(routes) == (Weights{}) {
+	routes, h := routesOf(vs, c), hostsOf(c)
+	if !slices.ContainsFunc(routes, func(r rule) bool { return h.has(r, h.primary) || h.has(r, h.canary) }) {
 		return nil
 	}
 	last := without(routes[len(routes)-1], "mirror", "mirrorPercentage")
