@@ -86,7 +86,7 @@ func (g gatewayAPI) Weights(ctx context.Context, c *flaggerv1.Canary) (Weights, 
 // One that was there before stays, and must not point at Services that go.
 func (g gatewayAPI) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 	route, err := g.read(ctx, g.object(c))
-	if apierrors.IsNotFound(err) || apimeta.IsNoMatchError(err) || err == nil && metav1.IsControlledBy(route, c) {
+	if apierrors.IsNotFound(err) || errors.Is(err, ErrNotInstalled) || err == nil && goesAnyway(route, c) {
 		return nil
 	}
 	if err != nil {

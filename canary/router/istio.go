@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -79,7 +78,7 @@ func (i istio) Weights(ctx context.Context, c *flaggerv1.Canary) (Weights, error
 // the canary created goes with it.
 func (i istio) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 	vs, err := i.read(ctx, virtualService(c))
-	if apierrors.IsNotFound(err) || apimeta.IsNoMatchError(err) || err == nil && metav1.IsControlledBy(vs, c) {
+	if apierrors.IsNotFound(err) || errors.Is(err, ErrNotInstalled) || err == nil && goesAnyway(vs, c) {
 		return nil
 	}
 	if err != nil {

@@ -2,25 +2,74 @@ package router
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
+// ErrNotInstalled means that the cluster does not know the kind of a route
+// object. It passes when somebody installs the proxy's CRDs.
+var ErrNotInstalled = errors.New("not installed")
+
+// products are who brings the CRDs of a group.
+var products = map[string]string{
+	"apisix.apache.org":         "the APISIX ingress controller",
+	"gateway.networking.k8s.io": "the Gateway API",
+	"gateway.solo.io":           "Gloo Edge",
+	"gloo.solo.io":              "Gloo Edge",
+	"kuma.io":                   "Kuma",
+	"networking.istio.io":       "Istio",
+	"projectcontour.io":         "Contour",
+	"serving.knative.dev":       "Knative Serving",
+	"split.smi-spec.io":         "the SMI traffic split (linkerd-smi, OSM)",
+	"traefik.io":                "Traefik",
+}
+
+// notInstalled is an [ErrNotInstalled] with what to do about it.
+type notInstalled struct {
+	kind    schema.GroupVersionKind
+	product string
+	cause   error
+}
+
+func (e notInstalled) Error() string {
+	return fmt.Sprintf("%s of %s is %s: install the CRDs of %s", e.kind.Kind, e.kind.GroupVersion(), ErrNotInstalled, e.product)
+}
+
+func (e notInstalled) Unwrap() []error { return []error{ErrNotInstalled, e.cause} }
+
+// explain tells a kind that the cluster does not know from an object that is not
+// there: to an API server whose CRD was deleted both are a 404.
+func explain(err error, kind schema.GroupVersionKind) error {
+	product, ok := products[kind.Group]
+	switch {
+	case ok && meta.IsNoMatchError(err):
+		return notInstalled{kind, product, err}
+	case ok && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) && apierrors.IsNotFound(err):
+		return notInstalled{kind, product, nil}
+	default:
+		return err
+	}
+}
+
 // read returns a route object as JSON: most proxies' Go types would drag in
 // their whole code, and drop fields that they do not know. A missing object is
-// a NotFound error.
+// a NotFound error, a missing kind is [ErrNotInstalled].
 func (d Deps) read(ctx context.Context, o Object) (*unstructured.Unstructured, error) {
 	live := &unstructured.Unstructured{}
 	live.SetGroupVersionKind(o.GroupVersionKind)
 	if err := d.Client.Get(ctx, o.ObjectKey, live); err != nil {
-		return nil, fmt.Errorf("reading %s %s: %w", o.Kind, o.ObjectKey, err)
+		return nil, fmt.Errorf("reading %s %s: %w", o.Kind, o, explain(err, o.GroupVersionKind))
 	}
 	return live, nil
 }
@@ -38,15 +87,22 @@ func (d Deps) write(ctx context.Context, c *flaggerv1.Canary, o Object, render f
 		return err
 	}
 	wanted := live.DeepCopy()
+	if err := claim(wanted, c); err != nil {
+		return err
+	}
 	if err := render(wanted); err != nil {
 		return err
 	}
+	return d.update(ctx, o, live, wanted)
+}
+
+func (d Deps) update(ctx context.Context, o Object, live, wanted *unstructured.Unstructured) error {
 	if equality.Semantic.DeepEqual(live.Object, wanted.Object) {
 		return nil
 	}
 	patch := client.MergeFromWithOptions(live, client.MergeFromWithOptimisticLock{})
 	if err := d.Client.Patch(ctx, wanted, patch); err != nil {
-		return fmt.Errorf("writing %s %s: %w", o.Kind, o.ObjectKey, err)
+		return fmt.Errorf("writing %s %s: %w", o.Kind, o, err)
 	}
 	return nil
 }
@@ -54,16 +110,60 @@ func (d Deps) write(ctx context.Context, c *flaggerv1.Canary, o Object, render f
 func (d Deps) create(ctx context.Context, c *flaggerv1.Canary, o Object, render func(*unstructured.Unstructured) error) error {
 	made := &unstructured.Unstructured{Object: map[string]any{}}
 	made.SetGroupVersionKind(o.GroupVersionKind)
-	made.SetNamespace(o.Namespace)
 	made.SetName(o.Name)
-	made.SetOwnerReferences([]metav1.OwnerReference{
-		*metav1.NewControllerRef(c, flaggerv1.GroupVersion.WithKind(flaggerv1.CanaryKind)),
-	})
+	if o.Namespace != "" { // an object of a namespace cannot own one of the cluster
+		made.SetNamespace(o.Namespace)
+		made.SetOwnerReferences([]metav1.OwnerReference{ownerRef(c)})
+	}
 	if err := render(made); err != nil {
 		return err
 	}
 	if err := d.Client.Create(ctx, made); err != nil {
-		return fmt.Errorf("creating %s %s: %w", o.Kind, o.ObjectKey, err)
+		return fmt.Errorf("creating %s %s: %w", o.Kind, o, explain(err, o.GroupVersionKind))
 	}
 	return nil
+}
+
+// claim refuses an object that another canary made: the two would overwrite each
+// other's weights for ever. One of an earlier canary of the same name is taken
+// over before the garbage collector gets it.
+func claim(o *unstructured.Unstructured, c *flaggerv1.Canary) error {
+	refs := o.GetOwnerReferences()
+	for i, ref := range refs {
+		if !isCanary(ref) || ref.UID == c.UID {
+			continue
+		}
+		if ref.Name != c.Name {
+			return terminal("%s %s/%s belongs to Canary %s already: give one of the two another spec.service.name or another route",
+				o.GetKind(), o.GetNamespace(), o.GetName(), ref.Name)
+		}
+		refs[i] = ownerRef(c)
+		o.SetOwnerReferences(refs)
+	}
+	return nil
+}
+
+// goesAnyway reports whether a canary that ends has nothing to give up: the object
+// is its own and goes with it, or another canary has it.
+func goesAnyway(o *unstructured.Unstructured, c *flaggerv1.Canary) bool {
+	return slices.ContainsFunc(o.GetOwnerReferences(), func(ref metav1.OwnerReference) bool {
+		return isCanary(ref) && (ref.UID == c.UID || ref.Name != c.Name)
+	})
+}
+
+func isCanary(ref metav1.OwnerReference) bool {
+	of, err := schema.ParseGroupVersion(ref.APIVersion)
+	return err == nil && of.Group == flaggerv1.GroupVersion.Group && ref.Kind == flaggerv1.CanaryKind
+}
+
+func ownerRef(c *flaggerv1.Canary) metav1.OwnerReference {
+	return *metav1.NewControllerRef(c, flaggerv1.GroupVersion.WithKind(flaggerv1.CanaryKind))
+}
+
+// String is the key as messages have it: objects of the cluster have no slash.
+func (o Object) String() string {
+	if o.Namespace == "" {
+		return o.Name
+	}
+	return o.ObjectKey.String()
 }

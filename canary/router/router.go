@@ -16,14 +16,12 @@ package router
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
@@ -68,7 +66,8 @@ type Deps struct {
 	// Client reads and writes route objects. A cached one may return weights
 	// that are a moment old; writes are guarded by the resource version.
 	Client client.Client
-	// IngressClass is that of Ingresses that are made; empty leaves it out.
+	// IngressClass is that of the HTTPProxies that provider contour makes; empty
+	// leaves it out. Copies of an Ingress have the class of the original.
 	IngressClass string
 	// IngressAnnotations is the prefix of the annotations of provider nginx; empty
 	// is nginx.ingress.kubernetes.io.
@@ -76,10 +75,28 @@ type Deps struct {
 }
 
 var table = map[string]func(Deps) Router{
+	"apisix":             func(d Deps) Router { return single{d, apisix{}} },
+	"contour":            newContour,
 	"gatewayapi:v1":      newGatewayAPI("v1"),
 	"gatewayapi:v1beta1": newGatewayAPI("v1beta1"),
+	"gloo":               newGloo,
 	"istio":              newIstio,
 	"kubernetes":         func(Deps) Router { return services{} },
+	"kuma":               newKuma,
+	"linkerd":            newSMI("linkerd", "v1alpha1"),
+	"nginx":              newNginx,
+	"osm":                newSMI("osm", "v1alpha2"),
+	"skipper":            func(d Deps) Router { return single{d, skipper{}} },
+	"smi:v1alpha1":       newSMI("smi:v1alpha1", "v1alpha1"),
+	"smi:v1alpha2":       newSMI("smi:v1alpha2", "v1alpha2"),
+	"smi:v1alpha3":       newSMI("smi:v1alpha3", "v1alpha3"),
+	"traefik":            func(d Deps) Router { return single{d, traefik{}} },
+}
+
+// ended are providers that a Canary may name, but whose product is no more.
+var ended = map[string]string{
+	"appmesh":         "AWS App Mesh ended in September 2026",
+	"appmesh:v1beta2": "AWS App Mesh ended in September 2026",
 }
 
 // Names returns the providers that [New] accepts, sorted.
@@ -87,9 +104,12 @@ func Names() []string { return slices.Sorted(maps.Keys(table)) }
 
 // New returns the router of a spec.provider. An unknown name is a terminal error.
 func New(name string, deps Deps) (Router, error) {
+	if why, ok := ended[name]; ok {
+		return nil, terminal("spec.provider: %s is not served, %s; move to one of %s", name, why, strings.Join(Names(), ", "))
+	}
 	build, ok := table[name]
 	if !ok {
-		return nil, reconcile.TerminalError(fmt.Errorf("spec.provider: %q is not served, only %s are", name, strings.Join(Names(), ", ")))
+		return nil, terminal("spec.provider: %q is not served, only %s are", name, strings.Join(Names(), ", "))
 	}
 	return build(deps), nil
 }

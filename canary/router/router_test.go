@@ -2,11 +2,14 @@ package router_test
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -17,64 +20,55 @@ import (
 	"github.com/sluice-cd/sluice/canary/router"
 )
 
-// shifts tells, for every provider, whether it can move users at all.
-var shifts = map[string]bool{
-	"kubernetes":         false,
-	"gatewayapi:v1":      true,
-	"gatewayapi:v1beta1": true,
-	"istio":              true,
-}
-
 func TestEveryRouterKeepsTheContract(t *testing.T) {
 	for _, name := range router.Names() {
 		t.Run(name, func(t *testing.T) {
-			moves, ok := shifts[name]
-			if !ok {
-				t.Fatalf("say in this test whether %s shifts traffic", name)
-			}
-			c := canaryFor(name)
-			r, err := router.New(name, router.Deps{Client: clusterWith(t)})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := r.Supports(c); err != nil {
+			if err := newTrial(t, name, clusterWith(t)).refusesNothingPlain(); err != nil {
 				t.Fatalf("refuses the plainest canary: %v", err)
 			}
-			if err := r.Finalize(t.Context(), c); err != nil {
-				t.Fatalf("finalizing what was never routed: %v", err)
+			if subjects[name].still {
+				movesNobody(newTrial(t, name, clusterWith(t)))
+				return
 			}
-			twice(t, "Reconcile", func() error { return r.Reconcile(t.Context(), c) })
-			wantWeights(t, r, c, router.Weights{Primary: 100})
-			for _, w := range []router.Weights{{Primary: 80, Canary: 20}, {Canary: 100}, {Primary: 100, Mirror: true}, {Primary: 100}} {
-				twice(t, "SetWeights", func() error { return r.SetWeights(t.Context(), c, w) })
-				twice(t, "Reconcile", func() error { return r.Reconcile(t.Context(), c) })
-				if !moves {
-					w = router.Weights{Primary: 100}
-				}
-				wantWeights(t, r, c, w)
+			for _, clause := range slices.Sorted(maps.Keys(contract)) {
+				t.Run(clause, func(t *testing.T) { contract[clause](newTrial(t, name, clusterWith(t))) })
 			}
-			twice(t, "Finalize", func() error { return r.Finalize(t.Context(), c) })
 		})
 	}
 }
 
+func (t *trial) refusesNothingPlain() error { return t.Supports(t.canary) }
+
+// movesNobody is the contract of a provider without routes.
+func movesNobody(t *trial) {
+	for _, w := range []router.Weights{{Primary: 80, Canary: 20}, {Canary: 100}, {Primary: 100}} {
+		t.set(w)
+		t.must(t.Reconcile(t.Context(), t.canary))
+		t.wants(router.Weights{Primary: 100})
+	}
+	t.must(t.Finalize(t.Context(), t.canary))
+	if objects := t.Objects(t.canary); len(objects) > 0 {
+		t.Errorf("has no routes, but names %v", objects)
+	}
+}
+
 func TestUnknownProviderIsTerminal(t *testing.T) {
-	_, err := router.New("smoke-signals", router.Deps{})
+	_, err := router.New("envoy", router.Deps{})
 	if !errors.Is(err, reconcile.TerminalError(nil)) {
 		t.Fatalf("want a terminal error, got %v", err)
 	}
-	for _, want := range append(router.Names(), "spec.provider", "smoke-signals") {
+	for _, want := range append(router.Names(), "spec.provider", "envoy") {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not mention %s", err, want)
 		}
 	}
 }
 
-func twice(t *testing.T, what string, do func() error) {
-	t.Helper()
-	for range 2 {
-		if err := do(); err != nil {
-			t.Fatalf("%s: %v", what, err)
+func TestAppMeshHasEnded(t *testing.T) {
+	for _, name := range []string{"appmesh", "appmesh:v1beta2"} {
+		_, err := router.New(name, router.Deps{})
+		if !errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), "ended") || !strings.Contains(err.Error(), "linkerd") {
+			t.Errorf("%s: want a terminal error with alternatives, got %v", name, err)
 		}
 	}
 }
@@ -90,27 +84,10 @@ func wantWeights(t *testing.T, r router.Router, c *flaggerv1.Canary, want router
 	}
 }
 
-// canaryFor returns the plainest canary that a provider can do.
-func canaryFor(provider string) *flaggerv1.Canary {
-	c := &flaggerv1.Canary{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "staging", Name: "app", UID: "canary-uid"},
-		Spec: flaggerv1.CanarySpec{
-			Provider:  provider,
-			TargetRef: flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "app"},
-			Service:   flaggerv1.CanaryService{Port: 9898},
-			Analysis:  &flaggerv1.CanaryAnalysis{Interval: "10s", Threshold: 2, Iterations: 3},
-		},
-	}
-	if strings.HasPrefix(provider, "gatewayapi:") {
-		c.Spec.Service.GatewayRefs = []gatewayv1.ParentReference{{Name: "public"}}
-	}
-	return c
-}
-
 func clusterWith(t *testing.T, objs ...client.Object) client.WithWatch {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{flaggerv1.AddToScheme, gatewayv1.Install} {
+	for _, add := range []func(*runtime.Scheme) error{flaggerv1.AddToScheme, gatewayv1.Install, corev1.AddToScheme, networkingv1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}

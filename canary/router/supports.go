@@ -48,9 +48,9 @@ func uses(c *flaggerv1.Canary) []use {
 func refFields(c *flaggerv1.Canary) []use {
 	return []use{
 		{"spec.httpRouteRef", "gatewayapi", c.Spec.HTTPRouteRef != nil},
-		{"spec.ingressRef", "", c.Spec.IngressRef != nil},
-		{"spec.routeRef", "", c.Spec.RouteRef != nil},
-		{"spec.upstreamRef", "", c.Spec.UpstreamRef != nil},
+		{"spec.ingressRef", "nginx skipper", c.Spec.IngressRef != nil},
+		{"spec.routeRef", "apisix", c.Spec.RouteRef != nil},
+		{"spec.upstreamRef", "gloo", c.Spec.UpstreamRef != nil},
 	}
 }
 
@@ -63,7 +63,7 @@ func analysisFields(c *flaggerv1.Canary) []use {
 		return nil
 	}
 	return []use{
-		{"spec.analysis.match", "gatewayapi istio kubernetes", len(a.Match) > 0},
+		{"spec.analysis.match", "contour gatewayapi gloo istio kubernetes nginx", len(a.Match) > 0},
 		{"spec.analysis.mirror", "gatewayapi istio", a.Mirror},
 		{"spec.analysis.mirrorWeight", "gatewayapi istio", a.MirrorWeight != 0},
 		{"spec.analysis.sessionAffinity", "gatewayapi istio", a.SessionAffinity != nil},
@@ -74,15 +74,15 @@ func analysisFields(c *flaggerv1.Canary) []use {
 func routingFields(s *flaggerv1.CanaryService) []use {
 	return []use{
 		{"spec.service.gatewayRefs", "gatewayapi", len(s.GatewayRefs) > 0},
-		{"spec.service.hosts", "gatewayapi istio", len(s.Hosts) > 0},
-		{"spec.service.match", "gatewayapi istio", len(s.Match) > 0},
+		{"spec.service.hosts", "gatewayapi istio linkerd osm smi", len(s.Hosts) > 0},
+		{"spec.service.match", "contour gatewayapi istio", len(s.Match) > 0},
 		{"spec.service.rewrite", "gatewayapi istio", s.Rewrite != nil},
 		{"spec.service.headers", "gatewayapi istio", s.Headers != nil},
 		{"spec.service.mirror", "gatewayapi", len(s.Mirror) > 0},
 		{"spec.service.corsPolicy", "gatewayapi istio", s.CorsPolicy != nil},
-		{"spec.service.timeout", "gatewayapi istio", s.Timeout != ""},
+		{"spec.service.timeout", "contour gatewayapi istio", s.Timeout != ""},
 		{"spec.service.backendTimeout", "gatewayapi", s.BackendTimeout != ""},
-		{"spec.service.retries", "istio", s.Retries != nil},
+		{"spec.service.retries", "contour istio", s.Retries != nil},
 	}
 }
 

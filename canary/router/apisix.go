@@ -1,0 +1,122 @@
+package router
+
+import (
+	"fmt"
+	"maps"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+var apisixRoute = schema.GroupVersionKind{Group: "apisix.apache.org", Version: "v2", Kind: "ApisixRoute"}
+
+// apisixPriority lets the copy of a rule win over the original. Its number is
+// Flagger's.
+const apisixPriority = 10000
+
+// apisix is the provider of that name. The ApisixRoute of spec.routeRef stays as
+// it is; a second one, `<route>-<apex>-canary`, has a copy of the rule for the
+// apex Service with both copies of the workload as weighted backends.
+type apisix struct{}
+
+var apisixBackend = named("serviceName")
+
+func (apisix) object(c *flaggerv1.Canary) Object {
+	apex, _, _ := c.ServiceNames()
+	return apisixObject(c, routeName(c)+"-"+apex+"-canary")
+}
+
+func (apisix) origin(c *flaggerv1.Canary) (Object, bool) { return apisixObject(c, routeName(c)), true }
+
+func apisixObject(c *flaggerv1.Canary, name string) Object {
+	return Object{apisixRoute, client.ObjectKey{Namespace: c.Namespace, Name: name}}
+}
+
+func routeName(c *flaggerv1.Canary) string {
+	if c.Spec.RouteRef == nil {
+		return ""
+	}
+	return c.Spec.RouteRef.Name
+}
+
+func (apisix) render(d draft, w Weights) error {
+	_, primary, canary := d.canary.ServiceNames()
+	rule, err := apisixRule(d)
+	if err != nil {
+		return err
+	}
+	backend := listAt(rule, "backends")[0]
+	put(rule, []entry{
+		apisixEntry(backend, primary, w.Primary),
+		apisixEntry(backend, canary, w.Canary),
+	}, "backends")
+	rule["priority"] = int64(apisixPriority)
+	spec, _ := d.from.Object["spec"].(entry)
+	spec = runtime.DeepCopyJSON(spec)
+	delete(spec, "stream") // a second route for the same port of the proxy
+	spec["http"] = []any{rule}
+	d.Object["spec"] = spec
+	annotations := d.from.GetAnnotations()
+	delete(annotations, "kubectl.kubernetes.io/last-applied-configuration")
+	d.SetLabels(merge(d.GetLabels(), d.from.GetLabels()))
+	d.SetAnnotations(merge(d.GetAnnotations(), annotations))
+	return nil
+}
+
+// apisixRule returns a copy of the rule for the apex Service.
+func apisixRule(d draft) (entry, error) {
+	apex, _, _ := d.canary.ServiceNames()
+	for _, rule := range listAt(d.from.Object, "spec", "http") {
+		backends := listAt(rule, "backends")
+		if lookup(backends, apisixBackend, apex) == nil {
+			continue
+		}
+		if len(backends) != 1 {
+			return nil, fmt.Errorf("spec.routeRef: rule %s of ApisixRoute %s has other backends than Service %s", textAt(rule, "name"), routeName(d.canary), apex)
+		}
+		return runtime.DeepCopyJSON(rule), nil
+	}
+	return nil, fmt.Errorf("spec.routeRef: no rule of ApisixRoute %s has Service %s as its backend", routeName(d.canary), apex)
+}
+
+func apisixEntry(like entry, service string, weight int) entry {
+	e := maps.Clone(like)
+	e["serviceName"], e["weight"] = service, int64(weight)
+	return e
+}
+
+func (apisix) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (Weights, error) {
+	_, primary, canary := c.ServiceNames()
+	for _, rule := range listAt(live.Object, "spec", "http") {
+		if w, ok := weightsIn(listAt(rule, "backends"), apisixBackend, primary, canary); ok {
+			return w, nil
+		}
+	}
+	return stable, nil
+}
+
+func (apisix) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error {
+	apex, primary, canary := c.ServiceNames()
+	for _, rule := range listAt(live.Object, "spec", "http") {
+		backends := listAt(rule, "backends")
+		if lookup(backends, apisixBackend, primary) != nil || lookup(backends, apisixBackend, canary) != nil {
+			put(rule, []entry{apisixEntry(keep(backends, apisixBackend, primary, canary), apex, stable.Primary)}, "backends")
+		}
+	}
+	return nil
+}
+
+// Supports refuses what a weighted ApisixRoute cannot do.
+func (apisix) Supports(c *flaggerv1.Canary) error {
+	if err := refuse("apisix", c); err != nil {
+		return err
+	}
+	if routeName(c) == "" {
+		return terminal("spec.routeRef: provider apisix needs the ApisixRoute that users come through; name it")
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+package router
+
+import (
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// entry is a part of an object in JSON, such as one of several weighted backends.
+type entry = map[string]any
+
+// at returns what is at a path, nil for nothing.
+func at(o entry, path ...string) any {
+	var value any = o
+	for _, key := range path {
+		parent, ok := value.(entry)
+		if !ok {
+			return nil
+		}
+		value = parent[key]
+	}
+	return value
+}
+
+// textAt returns the text at a path, empty for none.
+func textAt(o entry, path ...string) string {
+	text, _ := at(o, path...).(string)
+	return text
+}
+
+// listAt returns the objects of the list at a path.
+func listAt(o entry, path ...string) []entry {
+	items, _ := at(o, path...).([]any)
+	var out []entry
+	for _, item := range items {
+		if e, ok := item.(entry); ok {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// put sets what is at a path. Anything on the way that is no object becomes one.
+func put(o entry, value any, path ...string) {
+	last := len(path) - 1
+	for _, key := range path[:last] {
+		child, ok := o[key].(entry)
+		if !ok {
+			child = entry{}
+			o[key] = child
+		}
+		o = child
+	}
+	if list, ok := value.([]entry); ok {
+		value = anyList(list)
+	}
+	o[path[last]] = value
+}
+
+// putOrDrop sets a field, or removes it when there is nothing to say.
+func putOrDrop(o entry, value entry, key string) {
+	if value == nil {
+		delete(o, key)
+		return
+	}
+	o[key] = value
+}
+
+func anyList[T any](list []T) []any {
+	out := make([]any, 0, len(list))
+	for _, item := range list {
+		out = append(out, item)
+	}
+	return out
+}
+
+// naming says which backend an entry is for.
+type naming func(entry) string
+
+// named is a naming by what is at a path.
+func named(path ...string) naming { return func(e entry) string { return textAt(e, path...) } }
+
+// lookup returns the entry of a backend, nil if there is none.
+func lookup(list []entry, name naming, want string) entry {
+	i := slices.IndexFunc(list, func(e entry) bool { return name(e) == want })
+	if i < 0 {
+		return nil
+	}
+	return list[i]
+}
+
+// keep returns the live entry of a backend to change what is the canary's in it,
+// or else that of its sibling, which is called in the same way; or an empty one.
+func keep(list []entry, name naming, want, sibling string) entry {
+	e := lookup(list, name, want)
+	if e == nil {
+		e = lookup(list, name, sibling)
+	}
+	if e == nil {
+		return entry{}
+	}
+	return runtime.DeepCopyJSON(e)
+}
+
+// weightsIn returns the weights of two backends as percentages; ok is false unless
+// both are in the list. A backend without a weight gets nothing: Flagger leaves
+// out a weight of zero.
+func weightsIn(list []entry, name naming, primary, canary string) (w Weights, ok bool) {
+	p, c := lookup(list, name, primary), lookup(list, name, canary)
+	if p == nil || c == nil {
+		return Weights{}, false
+	}
+	return percentages(number(p["weight"]), number(c["weight"])), true
+}
+
+// percentages scales two weights to a total of 100. Without any there are none.
+func percentages(primary, canary int) Weights {
+	total := primary + canary
+	if total <= 0 || total == 100 {
+		return Weights{Primary: primary, Canary: canary}
+	}
+	share := (canary*100 + total/2) / total
+	return Weights{Primary: 100 - share, Canary: share}
+}
+
+// number reads a weight: some APIs write it as a quantity in a text.
+func number(value any) int {
+	switch n := value.(type) {
+	case int64:
+		return int(n)
+	case float64:
+		return int(n)
+	case string:
+		quantity, err := resource.ParseQuantity(n)
+		if err != nil {
+			return 0
+		}
+		return int(quantity.Value())
+	default:
+		return 0
+	}
+}

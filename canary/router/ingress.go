@@ -1,0 +1,91 @@
+package router
+
+import (
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// ingressCopy is what nginx and skipper have in common: beside the Ingress of
+// spec.ingressRef, which is never touched, there is a copy of it that is called
+// `<ingress>-canary` and carries the weights. The copy follows the original, also
+// in its annotations: another class or body size must hold for both.
+type ingressCopy struct{}
+
+var ingressBackend = named("backend", "service", "name")
+
+func (ingressCopy) object(c *flaggerv1.Canary) Object {
+	return ingressObject(c, ingressName(c)+"-canary")
+}
+
+func (ingressCopy) origin(c *flaggerv1.Canary) (Object, bool) {
+	return ingressObject(c, ingressName(c)), true
+}
+
+func ingressObject(c *flaggerv1.Canary, name string) Object {
+	return Object{networkingv1.SchemeGroupVersion.WithKind("Ingress"), client.ObjectKey{Namespace: c.Namespace, Name: name}}
+}
+
+func ingressName(c *flaggerv1.Canary) string {
+	if c.Spec.IngressRef == nil {
+		return ""
+	}
+	return c.Spec.IngressRef.Name
+}
+
+// needsIngress refuses a canary that does not say which Ingress its users use.
+func needsIngress(provider string, c *flaggerv1.Canary) error {
+	if ingressName(c) == "" {
+		return terminal("spec.ingressRef: provider %s needs the Ingress that users come through; name it", provider)
+	}
+	return nil
+}
+
+// copyOrigin starts the copy over from the original; mine says which annotations
+// are not the original's to give. What others added to the copy stays.
+func copyOrigin(d draft, mine func(key string) bool) {
+	d.SetLabels(merge(d.GetLabels(), d.from.GetLabels()))
+	annotations := map[string]string{}
+	for key, value := range d.GetAnnotations() {
+		if !mine(key) {
+			annotations[key] = value
+		}
+	}
+	for key, value := range d.from.GetAnnotations() {
+		if !mine(key) && !strings.HasPrefix(key, "kubectl.kubernetes.io/") {
+			annotations[key] = value
+		}
+	}
+	d.SetAnnotations(merge(annotations, handsOff))
+	spec, _ := d.from.Object["spec"].(entry)
+	d.Object["spec"] = runtime.DeepCopyJSON(spec)
+}
+
+// eachPath calls edit with the paths of every rule and keeps what it returns.
+func eachPath(o *unstructured.Unstructured, edit func([]entry) []entry) {
+	for _, rule := range listAt(o.Object, "spec", "rules") {
+		if paths := listAt(rule, "http", "paths"); len(paths) > 0 {
+			put(rule, edit(paths), "http", "paths")
+		}
+	}
+}
+
+// redirect sends the paths of one Service to another, and says how many.
+func redirect(o *unstructured.Unstructured, from, to string) int {
+	count := 0
+	eachPath(o, func(paths []entry) []entry {
+		for _, path := range paths {
+			if ingressBackend(path) == from {
+				put(path, to, "backend", "service", "name")
+				count++
+			}
+		}
+		return paths
+	})
+	return count
+}

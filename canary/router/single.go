@@ -1,0 +1,145 @@
+package router
+
+import (
+	"context"
+	"errors"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// single is a router whose weights are in one object. It reads, writes and gives
+// up the object; what is in it is the provider's business.
+type single struct {
+	Deps
+	shape
+}
+
+// shape is how a provider writes weights into its object.
+type shape interface {
+	// object names it.
+	object(c *flaggerv1.Canary) Object
+	// origin names an object of the owner's that it is a copy of, if any.
+	origin(c *flaggerv1.Canary) (Object, bool)
+	// render changes what is the canary's in a draft, so that it says w.
+	render(d draft, w Weights) error
+	// weights reads them back; an object that does not mention the canary is
+	// stable.
+	weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (Weights, error)
+	// release sends the users of both copies to the apex Service.
+	release(live *unstructured.Unstructured, c *flaggerv1.Canary) error
+	// Supports is that of [Router].
+	Supports(c *flaggerv1.Canary) error
+}
+
+// draft is an object on its way to be written.
+type draft struct {
+	*unstructured.Unstructured
+	canary *flaggerv1.Canary
+	// from is the object that this one is a copy of; nil for those that are none.
+	from *unstructured.Unstructured
+}
+
+// made reports whether the object is there already.
+func (d draft) made() bool { return d.GetResourceVersion() != "" }
+
+// Reconcile writes the object around the weights that it carries now.
+func (s single) Reconcile(ctx context.Context, c *flaggerv1.Canary) error {
+	return s.apply(ctx, c, func(d draft) (Weights, error) {
+		if !d.made() {
+			return stable, nil
+		}
+		return s.weights(d.Unstructured, c)
+	})
+}
+
+// SetWeights writes the whole object, so that one that was deleted in between
+// comes back right.
+func (s single) SetWeights(ctx context.Context, c *flaggerv1.Canary, w Weights) error {
+	return s.apply(ctx, c, func(draft) (Weights, error) { return w, nil })
+}
+
+func (s single) apply(ctx context.Context, c *flaggerv1.Canary, weigh func(draft) (Weights, error)) error {
+	var from *unstructured.Unstructured
+	if origin, ok := s.origin(c); ok {
+		read, err := s.read(ctx, origin)
+		if err != nil {
+			return err
+		}
+		from = read
+	}
+	return s.write(ctx, c, s.object(c), func(o *unstructured.Unstructured) error {
+		d := draft{Unstructured: o, canary: c, from: from}
+		w, err := weigh(d)
+		if err != nil {
+			return err
+		}
+		return s.render(d, w)
+	})
+}
+
+// Weights reads them from the live object.
+func (s single) Weights(ctx context.Context, c *flaggerv1.Canary) (Weights, error) {
+	live, err := s.read(ctx, s.object(c))
+	if err != nil {
+		return Weights{}, err
+	}
+	return s.weights(live, c)
+}
+
+// Finalize sends users to the apex Service also by an object that goes with the
+// canary: the garbage collector may well take the primary first.
+func (s single) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
+	return s.giveUp(ctx, c, s.object(c), s.release)
+}
+
+// giveUp changes an object for the last time. One that does not exist, or that
+// another canary has meanwhile, needs nothing.
+func (d Deps) giveUp(ctx context.Context, c *flaggerv1.Canary, o Object, release func(*unstructured.Unstructured, *flaggerv1.Canary) error) error {
+	live, err := d.read(ctx, o)
+	if apierrors.IsNotFound(err) || errors.Is(err, ErrNotInstalled) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	wanted := live.DeepCopy()
+	if claim(wanted, c) != nil {
+		return nil
+	}
+	if err := release(wanted, c); err != nil {
+		return err
+	}
+	annotations := wanted.GetAnnotations()
+	for key := range handsOff {
+		delete(annotations, key)
+	}
+	wanted.SetAnnotations(annotations)
+	return d.update(ctx, o, live, wanted)
+}
+
+// Objects are the object and what it is a copy of.
+func (s single) Objects(c *flaggerv1.Canary) []Object {
+	objects := []Object{s.object(c)}
+	if origin, ok := s.origin(c); ok {
+		objects = append(objects, origin)
+	}
+	return objects
+}
+
+// apexMetadata gives a generated object the labels and annotations that the
+// canary wants on it, and keeps Flux off.
+func apexMetadata(d draft) {
+	if apex := d.canary.Spec.Service.Apex; apex != nil {
+		d.SetLabels(merge(d.GetLabels(), apex.Labels))
+		d.SetAnnotations(merge(d.GetAnnotations(), apex.Annotations))
+	}
+	d.SetAnnotations(merge(d.GetAnnotations(), handsOff))
+}
+
+// alone is a shape that is no copy.
+type alone struct{}
+
+func (alone) origin(*flaggerv1.Canary) (Object, bool) { return Object{}, false }

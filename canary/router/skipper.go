@@ -1,0 +1,127 @@
+package router
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+const (
+	skipperWeights   = "zalando.org/backend-weights"
+	skipperPredicate = "zalando.org/skipper-predicate"
+	// skipperWins puts the routes of the copy before those of the original.
+	skipperWins = "Weight(100)"
+	// skipperOff makes the routes of the copy match nothing.
+	skipperOff = "False()"
+)
+
+// skipper is the provider of that name. The copy of the Ingress has each path of
+// the apex twice, once for either Service, and an annotation with their weights. It
+// takes precedence over the original while the canary has users; otherwise a
+// predicate turns it off, and the original routes by itself.
+type skipper struct{ ingressCopy }
+
+func (skipper) render(d draft, w Weights) error {
+	apex, primary, canary := d.canary.ServiceNames()
+	predicate := d.from.GetAnnotations()[skipperPredicate]
+	copyOrigin(d, skipperMine)
+	if redirect(d.Unstructured, apex, primary) == 0 {
+		return fmt.Errorf("spec.ingressRef: no rule of Ingress %s has Service %s as its backend", ingressName(d.canary), apex)
+	}
+	eachPath(d.Unstructured, func(paths []entry) []entry {
+		for _, path := range slices.Clone(paths) {
+			if ingressBackend(path) == primary {
+				paths = append(paths, skipperTwin(path, canary))
+			}
+		}
+		return paths
+	})
+	weights, err := json.Marshal(map[string]int{primary: w.Primary, canary: w.Canary})
+	if err != nil {
+		return fmt.Errorf("encoding weights: %w", err)
+	}
+	first := skipperOff
+	if w.Canary > 0 {
+		first = skipperWins
+	}
+	d.SetAnnotations(merge(d.GetAnnotations(), map[string]string{
+		skipperWeights: string(weights), skipperPredicate: withPredicate(predicate, first),
+	}))
+	return nil
+}
+
+// skipperTwin is the same path to another Service.
+func skipperTwin(path entry, to string) entry {
+	twin, service := maps.Clone(path), entry{}
+	if old, ok := at(path, "backend", "service").(entry); ok {
+		service = maps.Clone(old)
+	}
+	service["name"] = to
+	twin["backend"] = entry{"service": service}
+	return twin
+}
+
+func skipperMine(key string) bool { return key == skipperWeights || key == skipperPredicate }
+
+func (skipper) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (Weights, error) {
+	_, primary, canary := c.ServiceNames()
+	annotations := live.GetAnnotations()
+	if slices.Contains(predicates(annotations[skipperPredicate]), skipperOff) {
+		return stable, nil
+	}
+	weights := map[string]float64{}
+	if err := json.Unmarshal([]byte(annotations[skipperWeights]), &weights); err != nil {
+		return percentages(1, 1), nil // what Skipper makes of no weights
+	}
+	return percentages(int(weights[primary]), int(weights[canary])), nil
+}
+
+// release turns the copy off, and leaves nothing in it that could dangle.
+func (skipper) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error {
+	apex, primary, canary := c.ServiceNames()
+	redirect(live, primary, apex)
+	eachPath(live, func(paths []entry) []entry {
+		return slices.DeleteFunc(paths, func(path entry) bool { return ingressBackend(path) == canary })
+	})
+	annotations := live.GetAnnotations()
+	delete(annotations, skipperWeights)
+	live.SetAnnotations(merge(annotations, map[string]string{
+		skipperPredicate: withPredicate(annotations[skipperPredicate], skipperOff),
+	}))
+	return nil
+}
+
+// Supports refuses what the annotations cannot say.
+func (skipper) Supports(c *flaggerv1.Canary) error {
+	if err := refuse("skipper", c); err != nil {
+		return err
+	}
+	return needsIngress("skipper", c)
+}
+
+// withPredicate puts one of our two predicates before those of the owner.
+func withPredicate(raw, first string) string {
+	out := []string{first}
+	for _, predicate := range predicates(raw) {
+		if predicate != skipperWins && predicate != skipperOff {
+			out = append(out, predicate)
+		}
+	}
+	return strings.Join(out, " && ")
+}
+
+func predicates(raw string) []string {
+	var out []string
+	for _, predicate := range strings.Split(raw, "&&") {
+		if predicate = strings.TrimSpace(predicate); predicate != "" {
+			out = append(out, predicate)
+		}
+	}
+	return out
+}
