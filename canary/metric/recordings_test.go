@@ -13,7 +13,7 @@ import (
 )
 
 // recordings are the protocols by provider.
-func recordings(t *testing.T) map[string]recording {
+func recordings(t testing.TB) map[string]recording {
 	return map[string]recording{
 		"prometheus": {
 			secret: map[string]string{"token": "s3cret-token"},
@@ -252,7 +252,7 @@ var privateKey = sync.OnceValues(func() ([]byte, error) {
 	return x509.MarshalPKCS8PrivateKey(key)
 })
 
-func serviceAccount(t *testing.T) string {
+func serviceAccount(t testing.TB) string {
 	t.Helper()
 	der, err := privateKey()
 	if err != nil {

@@ -1,6 +1,7 @@
 package metric
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -58,6 +59,9 @@ func (v vars) words() vars {
 
 var nonWord = regexp.MustCompile(`\W`)
 
+// maxQuery is more than any server takes.
+const maxQuery = 64 << 10
+
 // render fills in a query. A variable that was not given is an error: a query
 // with a hole in it measures something, and nobody knows what.
 func render(query string, v vars) (string, error) {
@@ -65,11 +69,25 @@ func render(query string, v vars) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("parsing the query: %w", err)
 	}
-	out := &strings.Builder{}
+	// A few lines that call one another can keep a processor busy for years.
+	if len(tmpl.Templates()) > 1 {
+		return "", errors.New("parsing the query: it cannot define templates of its own")
+	}
+	out := &bounded{}
 	if err := tmpl.Execute(out, nil); err != nil {
 		return "", fmt.Errorf("filling in the query: %w", err)
 	}
 	return strings.TrimSpace(out.String()), nil
+}
+
+// bounded is a text that cannot grow without end.
+type bounded struct{ strings.Builder }
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > maxQuery {
+		return 0, fmt.Errorf("it is longer than %d bytes", maxQuery)
+	}
+	return b.Builder.Write(p)
 }
 
 func (v vars) functions() template.FuncMap {

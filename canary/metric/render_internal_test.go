@@ -5,6 +5,17 @@ import (
 	"testing"
 )
 
+func TestQueriesThatNeverEnd(t *testing.T) {
+	for _, query := range []string{
+		`{{ define "a" }}{{ if . }}{{ template "a" slice . 1 }}{{ template "a" slice . 1 }}{{ end }}{{ end }}{{ template "a" "` + strings.Repeat("x", 64) + `" }}`,
+		`{{ range 1000000000 }}x{{ end }}`,
+	} {
+		if out, err := render(query, vars{}); err == nil {
+			t.Errorf("%.40s: became %d bytes", query, len(out))
+		}
+	}
+}
+
 func FuzzRender(f *testing.F) {
 	f.Add(`sum(rate(x{ns="{{ namespace }}",q="{{ variables.q }}"}[{{ interval }}]))`)
 	f.Add(`{{ variables.missing }}`)
