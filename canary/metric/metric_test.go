@@ -1,6 +1,7 @@
 package metric_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
@@ -18,6 +20,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -160,6 +163,12 @@ func TestErrorsThatOnlyAnEditRepairs(t *testing.T) {
 		"a reference to something else": {
 			flaggerv1.CanaryMetric{Name: "x", TemplateRef: &flaggerv1.CrossNamespaceObjectReference{Kind: "Secret", Name: "x"}}, nil, "spec.analysis.metrics[x].templateRef.kind:",
 		},
+		"an interval that is no time": {
+			flaggerv1.CanaryMetric{Name: metric.RequestDuration, Interval: "1mx"}, nil, "spec.analysis.metrics[request-duration].interval:",
+		},
+		"Keptn, which is archived": {
+			byTemplate(), func(_ *flaggerv1.Canary, m *flaggerv1.MetricTemplate) { m.Spec.Provider.Type = "keptn" }, "spec.provider.type: keptn is not served",
+		},
 		"a metrics server that is no URL": {
 			flaggerv1.CanaryMetric{Name: metric.RequestDuration},
 			func(c *flaggerv1.Canary, _ *flaggerv1.MetricTemplate) { c.Spec.MetricsServer = "prometheus" }, "spec.metricsServer:",
@@ -189,6 +198,110 @@ func TestAMissingSecretIsWorthAnotherTry(t *testing.T) {
 	_, err := checker(t, "", tmpl).Check(t.Context(), canary(), byTemplate())
 	if err == nil || errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), "secretRef") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestAWindowReplacesTheInterval(t *testing.T) {
+	cases := map[string]struct {
+		window time.Duration
+		want   string
+	}{
+		"zero is the metric's own":       {0, "5m"},
+		"seconds are written as such":    {45 * time.Second, "45s"},
+		"minutes are written in seconds": {2 * time.Minute, "120s"},
+		"parts of a second are one more": {2500 * time.Millisecond, "3s"},
+		"the least is a second":          {time.Millisecond, "1s"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			prom := newServer(t, "1")
+			measure, err := checker(t, prom.URL).Prepare(t.Context(), canary(), flaggerv1.CanaryMetric{Name: "x", Interval: "5m", Query: "{{ interval }}"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := measure(t.Context(), tc.window); err != nil {
+				t.Fatal(err)
+			}
+			if got := prom.last(t).URL.Query().Get("query"); got != tc.want {
+				t.Errorf("want %s, got %s", tc.want, got)
+			}
+		})
+	}
+}
+
+// TestMeasuringReadsNothing: a stage is sampled every few seconds, and none of that
+// may reach the API server.
+func TestMeasuringReadsNothing(t *testing.T) {
+	prom := newServer(t, "3")
+	tmpl := template(prom.URL)
+	tmpl.Spec.Provider.SecretRef = &flaggerv1.SecretReference{Name: "login"}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "login"}, Data: map[string][]byte{"token": []byte("x")}}
+	reads := 0
+	c := interceptor.NewClient(fakeClient(t, tmpl, secret), interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+			reads++
+			return c.Get(ctx, key, obj, opts...)
+		},
+	})
+	measure, err := metric.NewChecker(c, "", clock.RealClock{}).Prepare(t.Context(), canary(), byTemplate())
+	if err != nil || reads != 2 {
+		t.Fatalf("%d reads, %v", reads, err)
+	}
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			if got, err := measure(t.Context(), time.Minute); err != nil || got != 3 {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
+	}
+	all.Wait()
+	if reads != 2 {
+		t.Errorf("measuring read %d objects", reads-2)
+	}
+}
+
+func TestTemplatesOfOtherNamespacesMayBeForbidden(t *testing.T) {
+	prom := newServer(t, "3")
+	objects := []client.Object{template(prom.URL)}
+	k := checkerWith(t, "", objects, metric.WithoutCrossNamespaceRefs())
+	_, err := k.Check(t.Context(), canary(), byTemplate())
+	if !errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), "templateRef.namespace: ") || !strings.Contains(err.Error(), "--no-cross-namespace-refs") {
+		t.Errorf("got %v", err)
+	}
+	c := canary()
+	c.Namespace = "monitoring"
+	if _, err := k.Check(t.Context(), c, byTemplate()); err != nil {
+		t.Errorf("its own namespace: %v", err)
+	}
+}
+
+func TestWhatMayMendItselfIsSupported(t *testing.T) {
+	c := canary()
+	c.Spec.Analysis = &flaggerv1.CanaryAnalysis{Metrics: []flaggerv1.CanaryMetric{byTemplate(), {Name: metric.RequestDuration}}}
+	if err := checker(t, "http://127.0.0.1:1").Supports(t.Context(), c); err != nil {
+		t.Errorf("the template may still come: %v", err)
+	}
+}
+
+func TestAddressesKeepTheirSecrets(t *testing.T) {
+	prom := newServer(t, "3")
+	address := strings.Replace(prom.URL, "http://", "http://grace:h1dden@", 1) + "/prom/?api_key=als0hidden"
+	k := checker(t, address)
+	query := flaggerv1.CanaryMetric{Name: "x", Query: "up"}
+	if _, err := k.Check(t.Context(), canary(), query); err != nil {
+		t.Fatal(err)
+	}
+	req := prom.last(t)
+	if user, password, _ := req.BasicAuth(); user != "grace" || password != "h1dden" || req.URL.Query().Get("api_key") != "als0hidden" || req.URL.Path != "/prom/api/v1/query" {
+		t.Errorf("asked %s", req.URL)
+	}
+	prom.Close()
+	for _, address := range []string{address, "http://grace:h1dden@[broken?api_key=als0hidden"} {
+		_, err := checker(t, address).Check(t.Context(), canary(), query)
+		if err == nil || strings.Contains(err.Error(), "hidden") || strings.Contains(err.Error(), "h1dden") {
+			t.Errorf("got %v", err)
+		}
 	}
 }
 
@@ -226,12 +339,16 @@ func checker(t *testing.T, address string, objs ...client.Object) *metric.Checke
 
 func checkerWith(t *testing.T, address string, objs []client.Object, options ...metric.Option) *metric.Checker {
 	t.Helper()
+	return metric.NewChecker(fakeClient(t, objs...), address, clock.RealClock{}, options...)
+}
+
+func fakeClient(t *testing.T, objs ...client.Object) client.WithWatch {
+	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{flaggerv1.AddToScheme, corev1.AddToScheme, appsv1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}
 	}
-	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objs...).Build()
-	return metric.NewChecker(c, address, clock.RealClock{}, options...)
+	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objs...).Build()
 }

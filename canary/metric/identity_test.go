@@ -1,0 +1,272 @@
+package metric
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"golang.org/x/oauth2"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// TestCloudWatchIsSigned computes the signature again, from what the server got.
+func TestCloudWatchIsSigned(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIAAMBIENT")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "ambient")
+	r := recordings(t)["cloudwatch"]
+	r.spec.Type = "cloudwatch"
+	for name, keys := range map[string][3]string{
+		"by the Secret":      {"AKIAEXAMPLE", "aws-s3cret", "session-s3cret"},
+		"by the environment": {"AKIAAMBIENT", "ambient", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, r)
+			if keys[0] == "AKIAAMBIENT" {
+				s.edit(t, func(m *flaggerv1.MetricTemplate) { m.Spec.Provider.SecretRef = nil })
+			}
+			var got, want string
+			s.handle(func(w http.ResponseWriter, req *http.Request) {
+				got = req.Header.Get("Authorization")
+				again := req.Clone(req.Context())
+				again.URL.Host = req.Host
+				for header := range again.Header {
+					if header != "Content-Type" {
+						again.Header.Del(header)
+					}
+				}
+				signer := credentials.NewStaticCredentialsProvider(keys[0], keys[1], keys[2])
+				identity, _ := signer.Retrieve(req.Context())
+				// The body was read by the stage; its digest is all that is signed.
+				_ = v4.NewSigner().SignHTTP(req.Context(), identity, again, digestOf(t, s), "monitoring", "eu-west-1", now)
+				want = again.Header.Get("Authorization")
+				_, _ = io.WriteString(w, r.value)
+			})
+			if _, err := s.check(t); err != nil {
+				t.Fatal(err)
+			}
+			if got != want || !strings.Contains(got, keys[0]+"/20231114/eu-west-1/monitoring/aws4_request") {
+				t.Errorf("want %s, got %s", want, got)
+			}
+		})
+	}
+}
+
+// TestRegionsOfCloudWatch: without an address the region says where to ask.
+func TestRegionsOfCloudWatch(t *testing.T) {
+	cases := map[string]struct{ region, want, wantErr string }{
+		"a region":           {"eu-west-1", "https://monitoring.eu-west-1.amazonaws.com", ""},
+		"a region of China":  {"cn-north-1", "https://monitoring.cn-north-1.amazonaws.com.cn", ""},
+		"none":               {"", "", "region: provider cloudwatch needs one"},
+		"one that is a host": {"evil.example/", "", "region:"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			c := &connection{MetricTemplateProvider: flaggerv1.MetricTemplateProvider{Type: "cloudwatch", Region: tc.region}}
+			src, err := connectCloudWatch(c)
+			if tc.wantErr != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.wantErr) {
+					t.Fatalf("got %v", err)
+				}
+				return
+			}
+			if err != nil || src.(*cloudwatch).base.String() != tc.want {
+				t.Fatalf("got %v, %v", src, err)
+			}
+		})
+	}
+}
+
+func TestGoogleWithoutASecretIsTheEnvironment(t *testing.T) {
+	issued := 0
+	google := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		issued++
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"access_token":"ambient-token","token_type":"Bearer","expires_in":3600}`)
+	}))
+	t.Cleanup(google.Close)
+	var file map[string]string
+	if err := json.Unmarshal([]byte(serviceAccount(t)), &file); err != nil {
+		t.Fatal(err)
+	}
+	file["token_uri"], file["project_id"] = google.URL, "ambient-project"
+	text, err := json.Marshal(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "key.json")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", path)
+	all := &ambient{}
+	for range 3 {
+		token, project, err := all.google.get(t.Context(), func(ctx context.Context) (*oauth2.Token, string, error) { return ambientGoogle(ctx) })
+		if err != nil || token != "ambient-token" || project != "ambient-project" {
+			t.Fatalf("got %s, %s, %v", token, project, err)
+		}
+	}
+	if issued != 1 {
+		t.Errorf("asked for %d tokens", issued)
+	}
+}
+
+func TestGoogleTokensGoToGoogleAlone(t *testing.T) {
+	cases := map[string]struct {
+		address  string
+		insecure bool
+		want     string
+	}{
+		"Google":                     {"", false, ""},
+		"another host of Google":     {"https://monitoring.mtls.googleapis.com", false, ""},
+		"somebody else":              {"https://attacker.example", false, "address: only Google"},
+		"one with a name like it":    {"https://evilgoogleapis.com", false, "address: only Google"},
+		"Google without encryption":  {"http://monitoring.googleapis.com", false, "address: only Google"},
+		"Google without a good look": {"", true, "insecureSkipVerify:"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			_, err := connectStackdriver(&connection{checker: testChecker(t), MetricTemplateProvider: flaggerv1.MetricTemplateProvider{
+				Type: "stackdriver", Address: tc.address, InsecureSkipVerify: tc.insecure,
+			}})
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("want %q, got %v", tc.want, err)
+			}
+		})
+	}
+}
+
+func TestGoogleRefusesToken(t *testing.T) {
+	r := recordings(t)["stackdriver"]
+	r.spec.Type = "stackdriver"
+	r.secret["serviceAccountKey"] = strings.Replace(r.secret["serviceAccountKey"], "/token", "/refuse", 1)
+	s := newStage(t, r)
+	s.answer(http.StatusBadRequest, `{"error":"invalid_grant","error_description":"Invalid JWT Signature."}`)
+	if _, err := s.check(t); err == nil || !strings.Contains(err.Error(), "getting a token from Google: the server answered 400: invalid_grant") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestAKeyThatNamesAFileIsRefused: other kinds of Google's credentials name a file
+// or a URL to read a token from, which would be the controller's to give away.
+func TestAKeyThatNamesAFileIsRefused(t *testing.T) {
+	r := recordings(t)["stackdriver"]
+	r.spec.Type = "stackdriver"
+	r.secret["serviceAccountKey"] = `{"type":"external_account","credential_source":{"file":"/var/run/secrets/kubernetes.io/serviceaccount/token"}}`
+	if _, err := newStage(t, r).check(t); err == nil || !strings.Contains(err.Error(), "not the JSON key of a service account") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestTheControllersTokenGoesToNoAddress: Flagger sends the token of its own
+// service account to whatever address a MetricTemplate names.
+func TestTheControllersTokenGoesToNoAddress(t *testing.T) {
+	r := recordings(t)["externalmetrics"]
+	r.spec.Type, r.secret = "externalmetrics", nil
+	s := newStage(t, r, "Authorization")
+	WithAPIServer(&rest.Config{Host: "https://kubernetes.example", BearerToken: "controller-token"})(s.checker)
+	if _, err := s.check(t); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(s.asked[0], "controller-token") {
+		t.Errorf("asked with the controller's token: %s", s.asked[0])
+	}
+}
+
+func TestExternalMetricsOfTheAPIServer(t *testing.T) {
+	r := recordings(t)["externalmetrics"]
+	r.spec.Type = "externalmetrics"
+	atServer := func(m *flaggerv1.MetricTemplate) { m.Spec.Provider.Address = "" }
+	t.Run("as the controller", func(t *testing.T) {
+		r := r
+		r.secret = nil
+		s := newStage(t, r, "Authorization")
+		s.edit(t, atServer)
+		WithAPIServer(&rest.Config{Host: s.URL, BearerToken: "controller-token"})(s.checker)
+		if got, err := s.check(t); err != nil || got != 42.5 || !strings.Contains(s.asked[0], "Bearer controller-token") {
+			t.Errorf("got %v, %v, asked %v", got, err, s.asked)
+		}
+	})
+	t.Run("as whoever the Secret is", func(t *testing.T) {
+		s := newStage(t, r, "Authorization")
+		s.edit(t, atServer)
+		WithAPIServer(&rest.Config{Host: s.URL, BearerToken: "controller-token", BearerTokenFile: "/does/not/exist"})(s.checker)
+		if got, err := s.check(t); err != nil || got != 42.5 || !strings.Contains(s.asked[0], "Bearer s3cret-token") {
+			t.Errorf("got %v, %v, asked %v", got, err, s.asked)
+		}
+	})
+	t.Run("a redirect is not followed with a token", func(t *testing.T) {
+		s := newStage(t, r)
+		s.edit(t, atServer)
+		WithAPIServer(&rest.Config{Host: s.URL})(s.checker)
+		s.handle(func(w http.ResponseWriter, req *http.Request) {
+			http.Redirect(w, req, "http://127.0.0.1:1/", http.StatusFound)
+		})
+		if _, err := s.check(t); err == nil || !strings.Contains(err.Error(), "answered 302") {
+			t.Errorf("got %v", err)
+		}
+	})
+	for name, tc := range map[string]struct {
+		edit func(*flaggerv1.MetricTemplate)
+		cfg  *rest.Config
+		want string
+	}{
+		"without an API server":       {atServer, nil, "spec.provider.address:"},
+		"the API server is not waved": {func(m *flaggerv1.MetricTemplate) { atServer(m); m.Spec.Provider.InsecureSkipVerify = true }, &rest.Config{}, "insecureSkipVerify:"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, r)
+			s.edit(t, tc.edit)
+			WithAPIServer(tc.cfg)(s.checker)
+			if _, err := s.check(t); !errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestWhereSignalFlowStreams(t *testing.T) {
+	for address, want := range map[string]string{
+		"https://api.us1.signalfx.com":    "https://stream.us1.signalfx.com",
+		"wss://stream.us1.signalfx.com":   "https://stream.us1.signalfx.com",
+		"ws://localhost:8080":             "http://localhost:8080",
+		"https://stream.capi.example":     "https://stream.capi.example",
+		"https://proxy.example/api/flows": "https://proxy.example/api/flows",
+	} {
+		src, err := connectSplunk(&connection{secret: map[string][]byte{"sf_token_key": []byte("x")}, MetricTemplateProvider: flaggerv1.MetricTemplateProvider{
+			Type: "splunk", Address: address, SecretRef: &flaggerv1.SecretReference{Name: "x"},
+		}})
+		if err != nil || src.(*splunk).base.String() != want {
+			t.Errorf("%s: got %v, %v", address, src, err)
+		}
+	}
+}
+
+// digestOf is that of the body that a stage was sent last, which is a form.
+func digestOf(t *testing.T, s *stage) string {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	form := url.Values{}
+	for _, line := range strings.Split(s.asked[len(s.asked)-1], "\n") {
+		if name, value, ok := strings.Cut(strings.TrimPrefix(line, "  "), "="); ok {
+			form.Add(name, value)
+		}
+	}
+	digest := sha256.Sum256([]byte(form.Encode()))
+	return hex.EncodeToString(digest[:])
+}
