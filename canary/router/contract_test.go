@@ -225,7 +225,7 @@ var contract = map[string]func(*trial){
 }
 
 // dangling is a Service that goes with its canary.
-var dangling = regexp.MustCompile("app(-[0-9]+)?-(primary|canary)([^a-z]|$)")
+var dangling = regexp.MustCompile("app(-[0-9]+(-router-[a-z0-9]+)?)?-(primary|canary)([^a-z]|$)")
 
 // asJSON is what an object says, without its name and owner.
 func asJSON(o *unstructured.Unstructured) string {

@@ -160,9 +160,10 @@ metadata:
   name: APP-ingress
   labels: {app: APP}
   annotations:
-    kubernetes.io/ingress.class: edge
+    example.com/body-size: 8m
     kubectl.kubernetes.io/last-applied-configuration: "{}"
 spec:
+  ingressClassName: edge
   rules:
   - host: APP.example.com
     http:

@@ -54,6 +54,7 @@ func FromEnv() (*Playground, error) {
 	if err != nil {
 		return nil, err
 	}
+	found.REST.QPS = -1 // tests wait for the server, not for a client's limit
 	c, err := client.NewWithWatch(found.REST, client.Options{Scheme: scheme})
 	return &Playground{Playground: found, Client: c}, err
 }
