@@ -1,0 +1,246 @@
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"k8s.io/utils/clock"
+)
+
+const (
+	// maxAnswer is how many bytes of an answer are read.
+	maxAnswer = 64 << 10
+	// maxQuote is how many bytes of an answer an error repeats: events end after
+	// 1,024 bytes.
+	maxQuote = 512
+	// maxRedirects is the limit of net/http.
+	maxRedirects = 10
+)
+
+// Client posts messages. It is safe for concurrent use.
+type Client struct {
+	clock               clock.Clock
+	verifying, trusting *http.Transport
+}
+
+// NewClient returns a client whose waits between two attempts are the clock's.
+func NewClient(c clock.Clock) *Client {
+	verifying := http.DefaultTransport.(*http.Transport).Clone()
+	trusting := verifying.Clone()
+	trusting.TLSClientConfig = &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
+	// Who turns verification off talks to something inside of the cluster, and
+	// Flagger takes no proxy there.
+	trusting.Proxy = nil
+	return &Client{clock: c, verifying: verifying, trusting: trusting}
+}
+
+// Message is something to post, and how.
+type Message struct {
+	URL string
+	// Body is JSON.
+	Body []byte
+	// Token is sent as a bearer token; empty is none.
+	Token string
+	// Proxy is the URL of a proxy; empty is that of the environment.
+	Proxy string
+	// DisableTLS accepts any certificate.
+	DisableTLS bool
+	// Timeout of one attempt.
+	Timeout time.Duration
+	// Retries after the first attempt.
+	Retries int
+	// Highest is the last status that is a success.
+	Highest int
+	// SecretPath means that the path of the URL is a secret, too.
+	SecretPath bool
+}
+
+// RefusedError is an answer that is no success.
+type RefusedError struct {
+	Status int
+	// Body is what the server said, cut and without secrets; it may be empty.
+	Body string
+}
+
+// Error is the body as it is, as Flagger has it, or else the status.
+func (e *RefusedError) Error() string {
+	if e.Body != "" {
+		return e.Body
+	}
+	return fmt.Sprintf("answered %d %s", e.Status, http.StatusText(e.Status))
+}
+
+// Post sends the message, again and again as [Message.Retries] allows, and returns
+// the beginning of the answer.
+func (c *Client) Post(ctx context.Context, m Message) ([]byte, error) {
+	target, err := ParseURL(m.URL)
+	if err != nil {
+		return nil, err
+	}
+	client, done, err := c.client(m)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	var answer []byte
+	err = c.Retry(ctx, m.Retries, func() error {
+		answer, err = post(ctx, client, target, m)
+		return err
+	})
+	return answer, err
+}
+
+// ParseURL reads the URL of a webhook. The error does not repeat it.
+func ParseURL(address string) (*url.URL, error) {
+	target, err := url.Parse(address)
+	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
+		return nil, errors.New("it is no URL such as https://host/path")
+	}
+	return target, nil
+}
+
+// ParseProxy reads the URL of a proxy. The error does not repeat it.
+func ParseProxy(address string) (*url.URL, error) {
+	proxy, err := url.Parse(address)
+	if err != nil || proxy.Host == "" {
+		return nil, errors.New("it is no URL such as http://host:port")
+	}
+	switch proxy.Scheme {
+	case "http", "https", "socks5", "socks5h":
+		return proxy, nil
+	}
+	return nil, errors.New("the scheme is none of http, https, socks5 and socks5h")
+}
+
+// client returns the client for a message, and what to call when it was sent.
+func (c *Client) client(m Message) (*http.Client, func(), error) {
+	client := &http.Client{Timeout: m.Timeout, Transport: c.verifying, CheckRedirect: checkRedirect}
+	if m.Proxy != "" {
+		proxy, err := ParseProxy(m.Proxy)
+		if err != nil {
+			return nil, nil, fmt.Errorf("proxy: %w", err)
+		}
+		transport := c.verifying.Clone()
+		transport.Proxy = http.ProxyURL(proxy)
+		client.Transport = transport
+		return client, transport.CloseIdleConnections, nil
+	}
+	if m.DisableTLS {
+		client.Transport = c.trusting
+	}
+	return client, func() {}, nil
+}
+
+var errElsewhere = errors.New("it redirects the message to another server")
+
+// checkRedirect takes the message to no other server than the one it is meant for.
+// A redirect that asks for a page only may lead anywhere; it tells nobody where it
+// came from, since that may be a secret.
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	if len(via) >= maxRedirects {
+		return errors.New("it redirects too often")
+	}
+	from := via[0].URL
+	if req.URL.Scheme == from.Scheme && req.URL.Host == from.Host {
+		return nil
+	}
+	if req.Body != nil {
+		return errElsewhere
+	}
+	req.Header.Del("Referer")
+	req.Header.Del("Authorization")
+	return nil
+}
+
+// post makes one attempt.
+func post(ctx context.Context, client *http.Client, target *url.URL, m Message) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), bytes.NewReader(m.Body))
+	if err != nil {
+		return nil, errors.New("making a request: it is no URL such as https://host/path")
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if m.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+m.Token)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, unreachable(ctx, target, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if resp.StatusCode <= m.Highest {
+		return body, nil
+	}
+	if err != nil {
+		body = nil // what arrived of it says nothing
+	}
+	refused := &RefusedError{Status: resp.StatusCode, Body: quote(m, target, body)}
+	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500 && resp.StatusCode != http.StatusNotImplemented {
+		return nil, &TemporaryError{Err: refused, After: retryAfter(resp)}
+	}
+	return nil, refused
+}
+
+// unreachable is why there was no answer. The client's error holds the URL, so
+// that only its cause is kept.
+func unreachable(ctx context.Context, target *url.URL, err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	timeout := wrapped != nil && wrapped.Timeout() && ctx.Err() == nil
+	if timeout {
+		err = errors.New("no answer in time")
+	}
+	reason := fmt.Errorf("posting to %s: %w", target.Host, err)
+	var certificate *tls.CertificateVerificationError
+	if errors.Is(err, errElsewhere) || errors.As(err, &certificate) || ctx.Err() != nil {
+		return reason
+	}
+	return &TemporaryError{Err: reason}
+}
+
+// quote is the part of an answer that an error repeats.
+func quote(m Message, target *url.URL, body []byte) string {
+	text := strings.TrimSpace(strings.ToValidUTF8(string(body), ""))
+	for _, secret := range m.secrets(target) {
+		text = strings.ReplaceAll(text, secret, "***")
+	}
+	if len(text) > maxQuote {
+		text = strings.ToValidUTF8(text[:maxQuote], "") + "..."
+	}
+	return text
+}
+
+// minSecret is the length below which hiding a text would tell more than it hides.
+const minSecret = 4
+
+// secrets are texts that a server may repeat and that nobody else should read.
+func (m Message) secrets(target *url.URL) []string {
+	candidates := []string{m.URL, m.Token}
+	if password, ok := target.User.Password(); ok {
+		candidates = append(candidates, password)
+	}
+	for _, values := range target.Query() {
+		candidates = append(candidates, values...)
+	}
+	if m.SecretPath {
+		candidates = append(candidates, target.Path)
+		candidates = append(candidates, strings.Split(target.Path, "/")...)
+	}
+	var found []string
+	for _, text := range candidates {
+		if len(text) >= minSecret {
+			found = append(found, text)
+		}
+	}
+	return found
+}

@@ -1,0 +1,262 @@
+package webhook_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/utils/clock"
+
+	"github.com/sluice-cd/sluice/internal/webhook"
+)
+
+// eager is a clock whose timers go off at once, and that remembers what for.
+type eager struct {
+	clock.RealClock
+	mu    sync.Mutex
+	waits []time.Duration
+}
+
+func (e *eager) NewTimer(d time.Duration) clock.Timer {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.waits = append(e.waits, d)
+	return e.RealClock.NewTimer(0)
+}
+
+// script answers with one handler after the other, the last again and again.
+func script(t *testing.T, steps ...http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	var mu sync.Mutex
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		step := steps[0]
+		if len(steps) > 1 {
+			steps = steps[1:]
+		}
+		mu.Unlock()
+		step(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+func answer(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+func TestPost(t *testing.T) {
+	busy := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "7")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}
+	cases := map[string]struct {
+		steps     []http.HandlerFunc
+		retries   int
+		wantErr   string
+		wantWaits []time.Duration
+	}{
+		"200 is a success":                              {steps: []http.HandlerFunc{answer(200, "")}},
+		"the highest good status is a success":          {steps: []http.HandlerFunc{answer(202, "")}},
+		"what is above is none":                         {steps: []http.HandlerFunc{answer(204, "")}, wantErr: "answered 204 No Content"},
+		"the answer is quoted, trimmed":                 {steps: []http.HandlerFunc{answer(403, "\n Forbidden \n")}, wantErr: "Forbidden"},
+		"a long answer is cut":                          {steps: []http.HandlerFunc{answer(403, strings.Repeat("x", 9999))}, wantErr: strings.Repeat("x", 512) + "..."},
+		"half a character is none":                      {steps: []http.HandlerFunc{answer(403, strings.Repeat("x", 511)+"ü")}, wantErr: strings.Repeat("x", 511) + "..."},
+		"the answer is quoted when all attempts failed": {steps: []http.HandlerFunc{answer(500, "command failed")}, retries: 1, wantErr: "command failed", wantWaits: []time.Duration{time.Second}},
+		"a server that is back is asked again": {
+			steps: []http.HandlerFunc{answer(503, ""), answer(500, ""), answer(200, "")}, retries: 5,
+			wantWaits: []time.Duration{time.Second, 2 * time.Second},
+		},
+		"a refusal is final":              {steps: []http.HandlerFunc{answer(403, "no")}, retries: 5, wantErr: "no"},
+		"not implemented is final":        {steps: []http.HandlerFunc{answer(501, "no")}, retries: 5, wantErr: "no"},
+		"a server says when to come back": {steps: []http.HandlerFunc{busy, answer(200, "")}, retries: 1, wantWaits: []time.Duration{7 * time.Second}},
+		"waits grow up to half a minute": {
+			steps: []http.HandlerFunc{answer(500, "no")}, retries: 7, wantErr: "no",
+			wantWaits: []time.Duration{1e9, 2e9, 4e9, 8e9, 16e9, 30e9, 30e9},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			server, tick := script(t, tc.steps...), &eager{}
+			_, err := webhook.NewClient(tick).Post(t.Context(), webhook.Message{
+				URL: server.URL, Body: []byte(`{}`), Timeout: 10 * time.Second, Retries: tc.retries, Highest: 202,
+			})
+			if diff := cmp.Diff(tc.wantErr, text(err)); diff != "" {
+				t.Error(diff)
+			}
+			if diff := cmp.Diff(tc.wantWaits, tick.waits); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func TestAServerThatIsGoneIsAskedAgain(t *testing.T) {
+	server, tick := script(t, answer(200, "")), &eager{}
+	address := server.URL
+	server.Close()
+	_, err := webhook.NewClient(tick).Post(t.Context(), webhook.Message{URL: address, Timeout: time.Second, Retries: 2, Highest: 202})
+	if len(tick.waits) != 2 || !strings.Contains(text(err), "connection refused") {
+		t.Errorf("waits %v, error %v", tick.waits, err)
+	}
+}
+
+func TestAServerThatHangsIsGivenUp(t *testing.T) {
+	server := script(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // the server sees a client hang up only then
+		<-r.Context().Done()
+	})
+	_, err := webhook.NewClient(&eager{}).Post(t.Context(), webhook.Message{URL: server.URL, Timeout: 20 * time.Millisecond, Highest: 202})
+	if want := "posting to " + strings.TrimPrefix(server.URL, "http://") + ": no answer in time"; text(err) != want {
+		t.Errorf("error %q, want %q", text(err), want)
+	}
+}
+
+func TestACancelledPostIsNotRepeated(t *testing.T) {
+	tick := &eager{}
+	ctx, cancel := context.WithCancel(t.Context())
+	server := script(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		cancel()
+		<-r.Context().Done()
+	})
+	_, err := webhook.NewClient(tick).Post(ctx, webhook.Message{URL: server.URL, Timeout: time.Minute, Retries: 3, Highest: 202})
+	if !errors.Is(err, context.Canceled) || len(tick.waits) != 0 {
+		t.Errorf("error %v, waits %v", err, tick.waits)
+	}
+}
+
+func TestRedirects(t *testing.T) {
+	var got *http.Request
+	var body string
+	elsewhere := script(t, func(_ http.ResponseWriter, r *http.Request) {
+		content, _ := io.ReadAll(r.Body)
+		got, body = r, string(content)
+	})
+	to := func(address string, status int) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, address, status) }
+	}
+	here := func(_ http.ResponseWriter, r *http.Request) { elsewhere.Config.Handler.ServeHTTP(nil, r) }
+	cases := map[string]struct {
+		steps    []http.HandlerFunc
+		wantErr  string
+		wantBody string
+		wantAuth bool
+	}{
+		"the message stays on the server":                      {steps: []http.HandlerFunc{to("/other", 307), here}, wantBody: "{}", wantAuth: true},
+		"the message goes to no other server":                  {steps: []http.HandlerFunc{to(elsewhere.URL, 308)}, wantErr: "redirects the message to another server"},
+		"a page elsewhere is looked at, without saying whence": {steps: []http.HandlerFunc{to(elsewhere.URL, 302)}},
+		"a circle ends": {steps: []http.HandlerFunc{to("/again", 302)}, wantErr: "redirects too often"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, body = nil, ""
+			server := script(t, tc.steps...)
+			address := strings.Replace(server.URL, "http://", "http://user:pass@", 1) + "/?key=secret"
+			_, err := webhook.NewClient(&eager{}).Post(t.Context(), webhook.Message{URL: address, Body: []byte("{}"), Timeout: time.Minute, Highest: 202})
+			switch {
+			case !strings.Contains(text(err), tc.wantErr) || (err == nil) != (tc.wantErr == ""):
+				t.Fatalf("error %v, want %q", err, tc.wantErr)
+			case err != nil && got != nil:
+				t.Fatal("the other server was asked")
+			case err != nil:
+				return
+			}
+			if body != tc.wantBody || (got.Header.Get("Authorization") != "") != tc.wantAuth {
+				t.Errorf("body %q, header %v", body, got.Header)
+			}
+			if got.Header.Get("Referer") != "" && !tc.wantAuth {
+				t.Errorf("the other server learns of %q", got.Header.Get("Referer"))
+			}
+		})
+	}
+}
+
+func TestErrorsHoldNoSecrets(t *testing.T) {
+	echo := func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(w, "who sends "+r.Header.Get("Authorization")+" to "+r.URL.RequestURI()+"?")
+	}
+	server := script(t, echo)
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	with := func(address string) string { return strings.Replace(address, "http://", "http://user:passw0rd@", 1) }
+	for name, m := range map[string]webhook.Message{
+		"in what the server repeats": {URL: server.URL + "/services/T0000/tellnobody?key=hidden", Token: "xoxb-secret", SecretPath: true},
+		"in an address that is gone": {URL: with(gone.URL) + "/services/T0000/tellnobody?key=hidden"},
+		"in an address that is none": {URL: "http://user:passw0rd@[::1/tellnobody"},
+		"in one of another scheme":   {URL: "ftp://user:passw0rd@host/tellnobody"},
+		"in a proxy that is none":    {URL: server.URL, Proxy: "gopher://user:passw0rd@proxy"},
+		"in a proxy that is gone":    {URL: server.URL, Proxy: with(gone.URL)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m.Timeout, m.Highest = time.Minute, 202
+			_, err := webhook.NewClient(&eager{}).Post(t.Context(), m)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, secret := range []string{"passw0rd", "tellnobody", "hidden", "xoxb"} {
+				if strings.Contains(err.Error(), secret) {
+					t.Errorf("%q in %q", secret, err)
+				}
+			}
+		})
+	}
+}
+
+func TestCertificates(t *testing.T) {
+	server := httptest.NewTLSServer(answer(200, ""))
+	defer server.Close()
+	tick := &eager{}
+	client := webhook.NewClient(tick)
+	_, err := client.Post(t.Context(), webhook.Message{URL: server.URL, Timeout: time.Minute, Retries: 3, Highest: 202})
+	if !strings.Contains(text(err), "certificate") || len(tick.waits) != 0 {
+		t.Errorf("error %v after waits %v", err, tick.waits)
+	}
+	if _, err := client.Post(t.Context(), webhook.Message{URL: server.URL, Timeout: time.Minute, Highest: 202, DisableTLS: true}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAProxyIsAsked(t *testing.T) {
+	var asked string
+	proxy := script(t, func(_ http.ResponseWriter, r *http.Request) { asked = r.URL.String() })
+	_, err := webhook.NewClient(&eager{}).Post(t.Context(), webhook.Message{
+		URL: "http://chat.example/hook", Proxy: proxy.URL, Timeout: time.Minute, Highest: 202,
+	})
+	if err != nil || asked != "http://chat.example/hook" {
+		t.Errorf("asked for %q: %v", asked, err)
+	}
+}
+
+func FuzzParseURL(f *testing.F) {
+	for _, seed := range []string{"https://host/path?x=y", "http://user:secret@host", "ftp://host", "http://[::1", "", "//host", "socks5://proxy:1080"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, address string) {
+		_, err := webhook.ParseURL(address)
+		_, proxyErr := webhook.ParseProxy(address)
+		for _, err := range []error{err, proxyErr} {
+			if err != nil && len(address) > 20 && strings.Contains(err.Error(), address) {
+				t.Errorf("%q is in its error", address)
+			}
+		}
+	})
+}
