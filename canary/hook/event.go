@@ -1,0 +1,57 @@
+package hook
+
+import (
+	"context"
+	"maps"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary"
+)
+
+// Keys of the metadata that tells an event. A webhook's own metadata does not
+// replace them.
+const (
+	eventMessage = "eventMessage"
+	eventType    = "eventType"
+	timestamp    = "timestamp" // milliseconds, as text
+)
+
+// globalName is the name of the webhook that [Options.EventWebhook] amounts to.
+const globalName = "events"
+
+// Event tells the event webhooks of a canary what happened, later and in order.
+// The message is made now: with the phase and the time of now.
+func (k *Caller) Event(c *flaggerv1.Canary, e canary.Event) {
+	receivers := hooks(c, flaggerv1.EventHook)
+	if len(receivers) == 0 && k.opts.EventWebhook != "" {
+		receivers = []flaggerv1.CanaryWebhook{{Name: globalName, URL: k.opts.EventWebhook}}
+	}
+	for _, w := range receivers {
+		log := k.opts.Log.WithValues("name", c.Name, "namespace", c.Namespace, "webhook", w.Name)
+		m, err := message(c, w, payload{phase: c.Status.Phase, metadata: k.eventMetadata(w, e)})
+		if err != nil {
+			log.Error(err, "telling an event to a webhook")
+			continue
+		}
+		k.put(c, string(flaggerv1.EventHook)+"/"+w.Name, func(ctx context.Context) {
+			if _, err := k.client.Post(ctx, m); err != nil {
+				log.Error(err, "telling an event to a webhook")
+			}
+		})
+	}
+}
+
+func (k *Caller) eventMetadata(w flaggerv1.CanaryWebhook, e canary.Event) map[string]string {
+	metadata := map[string]string{}
+	maps.Copy(metadata, w.Metadata)
+	metadata[eventMessage] = e.Message
+	metadata[eventType] = corev1.EventTypeNormal
+	if e.Warning {
+		metadata[eventType] = corev1.EventTypeWarning
+	}
+	metadata[timestamp] = strconv.FormatInt(k.opts.Clock.Now().UnixMilli(), 10)
+	return metadata
+}

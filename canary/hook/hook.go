@@ -1,0 +1,177 @@
+// Package hook calls the webhooks of a Canary: Flagger's protocol, so that its load
+// tester, and whatever else people have written for it, works unmodified.
+//
+//	POST {"name","namespace","phase","checksum","metadata"}  -->  a status up to 202 agrees
+//
+// Who calls and who waits depends on the type. The answers of gates, of checks and
+// of rollback hooks decide something: [Caller.Call] waits for them, which is for
+// the background, too. A post-rollout hook decides nothing any more
+// ([Caller.Notify]), and an event hook is only told ([Caller.Event]): these go
+// through a queue, in order for each canary, and hold up nobody.
+//
+// The URL of a webhook may have a password or a token in it. No error, event or
+// log line says more of it than the host.
+package hook
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/utils/clock"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/internal/webhook"
+)
+
+const (
+	// defaultTimeout of one attempt.
+	defaultTimeout = 10 * time.Second
+	// highest is the last status that agrees, as in Flagger: 204 does not.
+	highest = 202
+)
+
+// Options are what a Caller needs.
+type Options struct {
+	Clock clock.Clock
+	Log   logr.Logger
+	// EventWebhook is told the events of canaries that have no event hook; empty
+	// tells nobody.
+	EventWebhook string
+	// Told is called with what became of a hook that nobody waited for.
+	Told func(*flaggerv1.Canary, canary.Event)
+}
+
+// Caller calls webhooks. It is a manager.Runnable: without Start, nothing that
+// nobody waits for is sent.
+type Caller struct {
+	opts   Options
+	client *webhook.Client
+	outbox *webhook.Outbox
+}
+
+// New returns a Caller. The error names the setting that is wrong.
+func New(opts Options) (*Caller, error) {
+	if opts.EventWebhook != "" {
+		if _, err := webhook.ParseURL(opts.EventWebhook); err != nil {
+			return nil, fmt.Errorf("event-webhook: %w", err)
+		}
+	}
+	return &Caller{opts: opts, client: webhook.NewClient(opts.Clock), outbox: webhook.NewOutbox(opts.Clock)}, nil
+}
+
+// Start implements manager.Runnable.
+func (k *Caller) Start(ctx context.Context) error { return k.outbox.Start(ctx) }
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable.
+func (k *Caller) NeedLeaderElection() bool { return k.outbox.NeedLeaderElection() }
+
+// Call asks all webhooks of a type, in their order, until one does not agree. A
+// rollback hook agrees to a rollback, so that one of them is enough. The phase is
+// what the webhooks are told.
+func (k *Caller) Call(ctx context.Context, c *flaggerv1.Canary, hook flaggerv1.HookType, phase flaggerv1.CanaryPhase) canary.Answer {
+	answer := canary.Answer{OK: hook != flaggerv1.RollbackHook}
+	for _, w := range hooks(c, hook) {
+		err := k.post(ctx, c, w, payload{phase: phase, metadata: w.Metadata})
+		answer = canary.Answer{OK: err == nil, Webhook: w.Name, Muted: w.MuteAlert}
+		if err != nil {
+			answer.Why = err.Error()
+		}
+		if answer.OK == (hook == flaggerv1.RollbackHook) {
+			return answer
+		}
+	}
+	return answer
+}
+
+// hooks are the webhooks of a type.
+func hooks(c *flaggerv1.Canary, hook flaggerv1.HookType) []flaggerv1.CanaryWebhook {
+	if c.Spec.Analysis == nil {
+		return nil
+	}
+	var found []flaggerv1.CanaryWebhook
+	for _, w := range c.Spec.Analysis.Webhooks {
+		if cmp.Or(w.Type, flaggerv1.RolloutHook) == hook {
+			found = append(found, w)
+		}
+	}
+	return found
+}
+
+// payload is what differs from webhook to webhook.
+type payload struct {
+	phase    flaggerv1.CanaryPhase
+	metadata map[string]string
+}
+
+// post sends one message and waits for the answer.
+func (k *Caller) post(ctx context.Context, c *flaggerv1.Canary, w flaggerv1.CanaryWebhook, p payload) error {
+	m, err := message(c, w, p)
+	if err != nil {
+		return err
+	}
+	_, err = k.client.Post(ctx, m)
+	return err
+}
+
+func message(c *flaggerv1.Canary, w flaggerv1.CanaryWebhook, p payload) (webhook.Message, error) {
+	timeout := defaultTimeout
+	if len(w.Timeout) > 1 { // a single letter is no duration, and Flagger's default
+		var err error
+		if timeout, err = time.ParseDuration(w.Timeout); err != nil || timeout <= 0 {
+			return webhook.Message{}, fmt.Errorf("timeout: %q is not a duration", w.Timeout)
+		}
+	}
+	if _, err := webhook.ParseURL(w.URL); err != nil {
+		return webhook.Message{}, fmt.Errorf("url: %w", err)
+	}
+	body, err := json.Marshal(flaggerv1.CanaryWebhookPayload{
+		Name: c.Name, Namespace: c.Namespace, Phase: p.phase, Checksum: checksum(c), Metadata: p.metadata,
+	})
+	if err != nil {
+		return webhook.Message{}, fmt.Errorf("encoding the message: %w", err)
+	}
+	return webhook.Message{
+		URL: w.URL, Body: body, Timeout: timeout, Retries: w.Retries, Highest: highest, DisableTLS: w.DisableTLS,
+	}, nil
+}
+
+// Notify calls the webhooks of a type whose answers decide nothing, later. What
+// becomes of them is told to [Options.Told]; the first that fails is the last that
+// is called, as in Flagger.
+func (k *Caller) Notify(c *flaggerv1.Canary, hook flaggerv1.HookType, phase flaggerv1.CanaryPhase) {
+	all := hooks(c, hook)
+	if len(all) == 0 {
+		return
+	}
+	c = c.DeepCopy()
+	title := strings.ToUpper(string(hook[:1])) + string(hook[1:])
+	k.put(c, string(hook), func(ctx context.Context) {
+		for _, w := range all {
+			if err := k.post(ctx, c, w, payload{phase: phase, metadata: w.Metadata}); err != nil {
+				k.told(c, canary.Event{Warning: true, Message: fmt.Sprintf("%s hook %s failed %v", title, w.Name, err)})
+				return
+			}
+			k.told(c, canary.Event{Message: fmt.Sprintf("%s check %s passed", title, w.Name)})
+		}
+	})
+}
+
+func (k *Caller) told(c *flaggerv1.Canary, e canary.Event) {
+	if k.opts.Told != nil {
+		k.opts.Told(c, e)
+	}
+}
+
+// put queues a call. Each receiver of a canary has a queue of its own: one that
+// hangs keeps nothing from the others.
+func (k *Caller) put(c *flaggerv1.Canary, receiver string, deliver func(context.Context)) {
+	if !k.outbox.Put(string(c.UID)+"/"+receiver, deliver) {
+		k.opts.Log.Info("dropped a message to a webhook: too many are waiting", "name", c.Name, "namespace", c.Namespace, "webhook", receiver)
+	}
+}
