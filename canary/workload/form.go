@@ -70,9 +70,10 @@ type archive interface {
 // forms has every kind of targets, by kind, and by kind and group if the group
 // is not Kubernetes' own.
 var forms = map[string]func(*Pair) form{
-	"Deployment": func(p *Pair) form { return &twin{Pair: p, shape: deployments} },
-	"DaemonSet":  func(p *Pair) form { return &twin{Pair: p, shape: daemonSets} },
-	"Service":    func(p *Pair) form { return &facade{Pair: p} },
+	"Deployment":  func(p *Pair) form { return &twin{Pair: p, shape: deployments} },
+	"DaemonSet":   func(p *Pair) form { return &twin{Pair: p, shape: daemonSets} },
+	"Service":     func(p *Pair) form { return &facade{Pair: p} },
+	"StatefulSet": func(p *Pair) form { return &stateful{Pair: p} },
 
 	"Service." + knativeGroup: func(p *Pair) form { return &knative{Pair: p} },
 }

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/canary"
 )
@@ -34,6 +35,9 @@ type knative struct {
 func (n *knative) look(ctx context.Context) error {
 	if err := n.noScaler("Knative scales its Revisions by itself"); err != nil {
 		return err
+	}
+	if provider := n.canary.Spec.Provider; provider != "knative" {
+		return reconcile.TerminalError(fmt.Errorf("spec.provider: must be knative for a Knative Service, not %q", provider))
 	}
 	var err error
 	if n.target, err = n.kit.read(ctx, knativeService, n.key(n.canary.Spec.TargetRef.Name)); err != nil || n.target == nil {

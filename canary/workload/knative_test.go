@@ -18,6 +18,7 @@ func knativeBench(t *testing.T, latest string, revisions ...client.Object) *benc
 	svc.Object["status"] = map[string]any{"latestCreatedRevisionName": latest}
 	b := newBench(t, append(revisions, svc)...)
 	b.canary.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "serving.knative.dev/v1", Kind: "Service", Name: "podinfo"}
+	b.canary.Spec.Provider = "knative"
 	return b
 }
 

@@ -1,0 +1,117 @@
+package workload
+
+import (
+	"context"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/internal/partition"
+)
+
+// hopeless are the reasons for which a container waits that do not pass by
+// themselves.
+var hopeless = map[string]bool{
+	"CrashLoopBackOff": true, "ImagePullBackOff": true, "ErrImagePull": true, "ErrImageNeverPull": true, "InvalidImageName": true,
+	"CreateContainerConfigError": true, "CreateContainerError": true, "RunContainerError": true,
+}
+
+// maxReason bounds what is said about one pod.
+const maxReason = 200
+
+// pods are those that labels select, of whatever owner.
+func (p *Pair) pods(ctx context.Context, labels map[string]string) ([]corev1.Pod, error) {
+	found := &corev1.PodList{}
+	if err := p.kit.live.List(ctx, found, client.InNamespace(p.canary.Namespace), client.MatchingLabels(labels)); err != nil {
+		return nil, fmt.Errorf("listing pods of %s.%s: %w", p.canary.Spec.TargetRef.Name, p.canary.Namespace, err)
+	}
+	return found.Items, nil
+}
+
+// blame says which pod keeps a workload from becoming ready, and why, if there is
+// one that will not recover by itself: long before a deadline would. Pods of older
+// revisions are on their way out.
+func (p *Pair) blame(ctx context.Context, w *canary.Workload, labels map[string]string) error {
+	if w.Ready || w.Replicas == 0 || p.names.label == "" {
+		return nil
+	}
+	pods, err := p.pods(ctx, labels)
+	if err != nil {
+		return err
+	}
+	blameAny(w, newest(pods))
+	return nil
+}
+
+func blameAny(w *canary.Workload, pods []corev1.Pod) {
+	for i := range pods {
+		if trouble := troubleOf(&pods[i]); trouble != "" && !w.Ready {
+			w.Why = fmt.Sprintf("%s; pod %s: %s", w.Why, pods[i].Name, trouble)
+			return
+		}
+	}
+}
+
+// newest are the pods of the same template as the youngest.
+func newest(pods []corev1.Pod) []corev1.Pod {
+	var youngest *corev1.Pod
+	for i := range pods {
+		if youngest == nil || youngest.CreationTimestamp.Before(&pods[i].CreationTimestamp) {
+			youngest = &pods[i]
+		}
+	}
+	var out []corev1.Pod
+	for _, pod := range pods {
+		if templateOf(&pod) == templateOf(youngest) {
+			out = append(out, pod)
+		}
+	}
+	return out
+}
+
+func templateOf(pod *corev1.Pod) string {
+	return pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey] + pod.Labels[appsv1.ControllerRevisionHashLabelKey]
+}
+
+// troubleOf says what keeps a pod from becoming ready for good; empty is nothing.
+// Only messages that Kubernetes writes itself are repeated: those of registries
+// and runtimes may have tokens in them.
+func troubleOf(pod *corev1.Pod) string {
+	if partition.Ready(pod) || pod.DeletionTimestamp != nil {
+		return ""
+	}
+	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
+		for _, c := range statuses {
+			if waiting := c.State.Waiting; waiting != nil && hopeless[waiting.Reason] {
+				return fmt.Sprintf("container %s: %s%s", c.Name, waiting.Reason, detail(waiting, c.LastTerminationState.Terminated))
+			}
+		}
+	}
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
+			return "Unschedulable: " + shorten(c.Message)
+		}
+	}
+	return ""
+}
+
+func detail(waiting *corev1.ContainerStateWaiting, last *corev1.ContainerStateTerminated) string {
+	switch {
+	case waiting.Reason == "CreateContainerConfigError" && waiting.Message != "":
+		return ": " + shorten(waiting.Message)
+	case last != nil:
+		return fmt.Sprintf(" (%s, exit code %d)", last.Reason, last.ExitCode)
+	default:
+		return ""
+	}
+}
+
+func shorten(text string) string {
+	if runes := []rune(text); len(runes) > maxReason {
+		return string(runes[:maxReason]) + "..."
+	}
+	return text
+}

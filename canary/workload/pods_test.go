@@ -1,0 +1,61 @@
+package workload
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+)
+
+func waiting(reason, message string) corev1.PodStatus {
+	return corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "app",
+		State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}}}}
+}
+
+func TestWhyAPodDoesNotStart(t *testing.T) {
+	crashed := waiting("CrashLoopBackOff", "back-off 5m0s restarting")
+	crashed.ContainerStatuses[0].LastTerminationState.Terminated = &corev1.ContainerStateTerminated{Reason: "OOMKilled", ExitCode: 137}
+	initial := waiting("ErrImagePull", "get https://registry/?token=secret: denied")
+	initial.InitContainerStatuses, initial.ContainerStatuses = initial.ContainerStatuses, nil
+	for name, tc := range map[string]struct {
+		status corev1.PodStatus
+		want   string
+	}{
+		"it crashes":                   {crashed, "container app: CrashLoopBackOff (OOMKilled, exit code 137)"},
+		"no image, nor what was said":  {initial, "container app: ErrImagePull"},
+		"its configuration is missing": {waiting("CreateContainerConfigError", `secret "db" not found`), `container app: CreateContainerConfigError: secret "db" not found`},
+		"a long story":                 {waiting("CreateContainerConfigError", strings.Repeat("ä", 500)), "container app: CreateContainerConfigError: " + strings.Repeat("ä", 200) + "..."},
+		"it is just being made":        {waiting("ContainerCreating", ""), ""},
+		"no node has room": {corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse,
+			Reason: corev1.PodReasonUnschedulable, Message: "0/3 nodes are available"}}}, "Unschedulable: 0/3 nodes are available"},
+		"it works": {corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := troubleOf(&corev1.Pod{Status: tc.status}); got != tc.want {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}
+
+func TestATargetThatCrashesSaysSo(t *testing.T) {
+	old := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "podinfo-old", CreationTimestamp: metav1.NewTime(noon.Add(-time.Hour)),
+		Labels: map[string]string{"app": "podinfo", "pod-template-hash": "a"}}, Status: waiting("ImagePullBackOff", "")}
+	young := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "podinfo-new", CreationTimestamp: metav1.NewTime(noon),
+		Labels: map[string]string{"app": "podinfo", "pod-template-hash": "b"}}, Status: waiting("CrashLoopBackOff", "")}
+	b := newBench(t, append(world("podinfo:1"), old, young)...)
+	if got := b.look().Target.Why; !strings.Contains(got, "pod podinfo-new: container app: CrashLoopBackOff") || strings.Contains(got, "podinfo-old") {
+		t.Errorf("got %q", got)
+	}
+	d := &appsv1.Deployment{}
+	b.get("podinfo", d)
+	d.Spec.Replicas = ptr.To(int32(0))
+	b.must(b.c.Update(t.Context(), d))
+	if got := b.look().Target.Why; got != "deployment is scaled to zero" {
+		t.Errorf("got %q", got)
+	}
+}
