@@ -125,28 +125,26 @@ func (b backends) split(rules []rule) (ours, others []rule) {
 }
 
 // weightsOf reads the weights back from a route's rules. None at all means that
-// the route sends no user to either copy.
+// the route sends no user to either copy. Without an A/B test they are those of
+// the rule for everybody, also while the rules of one are still there: its users
+// chose the canary, the others did not.
 func weightsOf(rules []rule, c *flaggerv1.Canary) Weights {
 	b := backendsOf(c)
-	ours, _ := b.split(rules)
 	if c.Spec.HTTPRouteRef != nil {
-		return b.mostOf(slices.DeleteFunc(ours, func(r rule) bool { return !b.shared(r) }))
+		if !isABTest(c) {
+			rules = b.tidy(rules)
+		}
+		return b.mostOf(slices.DeleteFunc(slices.Clone(rules), func(r rule) bool { return !b.shared(r) }))
 	}
-	if r, ok := b.weighted(ours); ok {
-		return b.weights(r)
-	}
-	return b.mostOf(ours)
-}
-
-// weighted returns the rule that carries the weights: the last with both copies.
-// Before it come the rules of session cookies, behind it those who stay.
-func (b backends) weighted(ours []rule) (rule, bool) {
+	ours, _ := b.split(rules)
 	for _, r := range slices.Backward(ours) {
-		if b.find(r, b.primary) != nil && b.find(r, b.canary) != nil {
-			return r, true
+		both := b.find(r, b.primary) != nil && b.find(r, b.canary) != nil
+		one := b.find(r, b.primary) != nil || b.find(r, b.apex) != nil
+		if both || one && !isABTest(c) {
+			return b.weights(r)
 		}
 	}
-	return nil, false
+	return b.mostOf(ours)
 }
 
 // mostOf returns the weights of the rule that is kindest to the canary: somebody

@@ -53,7 +53,7 @@ func (i istio) Reconcile(ctx context.Context, c *flaggerv1.Canary) error {
 		}
 	}
 	return i.render(ctx, c, func(live []rule) Weights {
-		if w := hostsOf(c).weightsOf(live); w.Primary+w.Canary > 0 {
+		if w := hostsOf(c).weightsOf(live, c); w.Primary+w.Canary > 0 {
 			return w
 		}
 		return stable
@@ -71,7 +71,7 @@ func (i istio) Weights(ctx context.Context, c *flaggerv1.Canary) (Weights, error
 	if err != nil {
 		return Weights{}, err
 	}
-	return hostsOf(c).weightsOf(routesOf(vs, c)), nil
+	return hostsOf(c).weightsOf(routesOf(vs, c), c), nil
 }
 
 // Finalize gives a VirtualService that was there before its spec back. One that

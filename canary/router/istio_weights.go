@@ -15,23 +15,30 @@ func hostsOf(c *flaggerv1.Canary) hosts {
 	return hosts{c.Namespace, apex, primary, canary}
 }
 
-// weightsOf reads the weights back: those of the last route with both copies,
-// since the routes of session cookies come before it. None at all means that the
-// routes send no user to either copy.
-func (h hosts) weightsOf(routes []rule) Weights {
-	var other Weights
+// weightsOf reads the weights back: those of the last route, which is the one for
+// everybody, or for an A/B test the last with both copies. None at all means that
+// the route sends no user to either copy.
+func (h hosts) weightsOf(routes []rule, c *flaggerv1.Canary) Weights {
+	var most Weights
 	for _, r := range slices.Backward(routes) {
-		primary, canary := h.sum(r, h.apex)+h.sum(r, h.primary), h.sum(r, h.canary)
-		w := percent(primary, canary)
-		w.Mirror = h.mirrored(r)
-		switch {
-		case h.has(r, h.primary) && h.has(r, h.canary):
+		both := h.has(r, h.primary) && h.has(r, h.canary)
+		one := h.has(r, h.primary) || h.has(r, h.apex)
+		w := h.weights(r)
+		if both || one && !isABTest(c) {
 			return w
-		case w.Canary > other.Canary || other == (Weights{}):
-			other = w
+		}
+		if w.Canary > most.Canary || most == (Weights{}) {
+			most = w
 		}
 	}
-	return other
+	return most
+}
+
+// weights reads one route. The apex Service selects the primary.
+func (h hosts) weights(r rule) Weights {
+	w := percent(h.sum(r, h.apex)+h.sum(r, h.primary), h.sum(r, h.canary))
+	w.Mirror = h.mirrored(r)
+	return w
 }
 
 func (h hosts) mirrored(r rule) bool {

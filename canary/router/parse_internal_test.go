@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
@@ -15,8 +16,8 @@ func FuzzCookieRegex(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, cookie string) {
-		if strings.ContainsAny(cookie, "\n\r") || !strings.Contains(cookie, "=") {
-			t.Skip()
+		if !utf8.ValidString(cookie) || !strings.Contains(cookie, "=") {
+			t.Skip() // no JSON has that, and no status
 		}
 		expression, err := regexp.Compile("^(?s:" + cookieRegex(cookie) + ")$")
 		if err != nil {
@@ -26,7 +27,7 @@ func FuzzCookieRegex(f *testing.F) {
 			t.Errorf("%q is not found", cookie)
 		}
 		name, value, _ := strings.Cut(cookie, "=")
-		if value != "" && !strings.Contains(name, "=") && expression.MatchString(name+"=") && !strings.Contains(name, value) {
+		if value != "" && !strings.Contains(value, "=") && expression.MatchString(name+"=") && !strings.Contains(name, value) {
 			t.Errorf("%q is found without its value", cookie)
 		}
 	})
