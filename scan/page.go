@@ -83,6 +83,9 @@ func (l *lister) read(body io.Reader, into *heap) error {
 
 // decodePage adds the tags of a page to into.
 func decodePage(body []byte, into *heap) error {
+	if quickPage(body, into) {
+		return nil
+	}
 	decoded := struct {
 		Name *string `json:"name"`
 		Tags tagList `json:"tags"`
@@ -96,7 +99,7 @@ func decodePage(body []byte, into *heap) error {
 	return nil
 }
 
-// tagList packs tags while they are decoded, without a string for each.
+// tagList adds tags while they are decoded, without keeping a list of them.
 type tagList struct {
 	into  *heap
 	found bool
@@ -105,32 +108,6 @@ type tagList struct {
 // UnmarshalJSON implements json.Unmarshaler; data is valid JSON.
 func (t *tagList) UnmarshalJSON(data []byte) error {
 	t.found = true
-	if bytes.IndexByte(data, '\\') >= 0 || len(data) == 0 || data[0] != '[' {
-		return t.decode(data)
-	}
-	before := *t.into
-	for rest := data[1:]; ; {
-		start := bytes.IndexByte(rest, '"')
-		between := rest[:max(start, 0)]
-		if start < 0 {
-			between = bytes.TrimSuffix(rest, []byte("]"))
-		}
-		if len(bytes.Trim(between, " \t\r\n,")) > 0 { // something else than strings
-			*t.into = before
-			return t.decode(data)
-		}
-		if start < 0 {
-			return nil
-		}
-		rest = rest[start+1:]
-		end := bytes.IndexByte(rest, '"') // there is one: the JSON is valid
-		t.into.add(rest[:end])
-		rest = rest[end+1:]
-	}
-}
-
-// decode is the slow way, which takes escapes and refuses what is not a string.
-func (t *tagList) decode(data []byte) error {
 	var tags []string
 	if err := json.Unmarshal(data, &tags); err != nil {
 		return err

@@ -101,14 +101,21 @@ func (h *heap) sort() {
 // maxTagLength is that of the distribution specification.
 const maxTagLength = 128
 
+// inTags are the bytes that tags are made of.
+var inTags = func() (table [256]bool) {
+	for _, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-" {
+		table[c] = true
+	}
+	return table
+}()
+
 // wellFormed reports whether tag is [A-Za-z0-9_][A-Za-z0-9_.-]{0,127}.
 func wellFormed(tag []byte) bool {
 	if len(tag) == 0 || len(tag) > maxTagLength || tag[0] == '.' || tag[0] == '-' {
 		return false
 	}
 	for _, c := range tag {
-		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
-		if !letter && c != '_' && c != '.' && c != '-' {
+		if !inTags[c] {
 			return false
 		}
 	}
