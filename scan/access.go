@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/url"
+	"strconv"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	corev1 "k8s.io/api/core/v1"
@@ -60,7 +61,7 @@ func ReadAccess(ctx context.Context, reader client.Reader, repo *imagev1.ImageRe
 // be another one of the same name, which must not tell the others how old a tag
 // is, and so is told apart.
 func (a Access) id(target Target) listingID {
-	image, secret := target.Repository.String(), a.keychain.secret(target.Repository)
+	image, secret := target.canonical, a.keychain.secret(target.Repository)
 	if a.cloud != nil {
 		secret = a.cloud.key()
 	}
@@ -72,11 +73,13 @@ func (a Access) id(target Target) listingID {
 
 // digest is a SHA-256 over parts, in which no part runs into the next.
 func digest(parts ...string) string {
-	sum := sha256.New()
+	var framed []byte
 	for _, part := range parts {
-		_, _ = fmt.Fprintf(sum, "%d:%s", len(part), part) // a hash never fails
+		framed = append(strconv.AppendInt(framed, int64(len(part)), 10), ':')
+		framed = append(framed, part...)
 	}
-	return hex.EncodeToString(sum.Sum(nil)[:16])
+	sum := sha256.Sum256(framed)
+	return hex.EncodeToString(sum[:16])
 }
 
 // authenticator returns the credentials for target.

@@ -99,6 +99,9 @@ func (k keychain) secret(target authn.Resource) string {
 // find returns the credential for target, or nil: the entry with the longest path
 // wins, then a host without globs, then the one that comes first.
 func (k keychain) find(target authn.Resource) *credential {
+	if len(k) == 0 {
+		return nil
+	}
 	host := target.RegistryStr()
 	repository := strings.TrimPrefix(target.String(), host)
 	var best *credential

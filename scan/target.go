@@ -18,9 +18,10 @@ type Target struct {
 	// Timeout bounds one call.
 	Timeout time.Duration
 
-	maxTags int // 0: the client's
-	exclude []func(string) bool
-	source  string
+	maxTags   int // 0: the client's
+	exclude   []func(string) bool
+	canonical string
+	source    string
 }
 
 // maxDefaultTimeout bounds the timeout of an ImageRepository that sets none.
@@ -35,7 +36,7 @@ func NewTarget(repo *imagev1.ImageRepository) (Target, error) {
 	if err != nil {
 		return Target{}, err
 	}
-	t := Target{Repository: repository, Timeout: repo.GetTimeout(), maxTags: repo.Spec.MaxTags}
+	t := Target{Repository: repository, Timeout: repo.GetTimeout(), maxTags: repo.Spec.MaxTags, canonical: repository.String()}
 	if repo.Spec.Timeout == nil {
 		t.Timeout = min(t.Timeout, maxDefaultTimeout)
 	}
@@ -47,7 +48,7 @@ func NewTarget(repo *imagev1.ImageRepository) (Target, error) {
 		}
 		t.exclude = append(t.exclude, matcher(pattern, compiled))
 	}
-	t.source = strings.Join(append([]string{repository.Scheme(), repository.String()}, exclusions...), "\n")
+	t.source = strings.Join(append([]string{repository.Scheme(), t.canonical}, exclusions...), "\n")
 	return t, nil
 }
 
