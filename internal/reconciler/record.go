@@ -2,19 +2,13 @@ package reconciler
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
@@ -102,75 +96,6 @@ func (r *runner[T]) mark(obj T, out outcome) {
 // controller-runtime puts before it, which mean nothing to a user.
 func terminalMessage(err error) string {
 	return strings.Replace(err.Error(), "terminal error: ", "", 1)
-}
-
-// patchStatus sends the difference between before and obj, if there is one.
-// The optimistic lock keeps a stale cache from overwriting a newer status; when
-// only the spec or the metadata moved meanwhile the status is still true, and
-// is sent again on the new version so that no fact (a pushed commit) is lost.
-func (r *runner[T]) patchStatus(ctx context.Context, before, obj T) (bool, error) {
-	same, err := sameStatus(before, obj)
-	if err != nil || same {
-		return false, err
-	}
-	desired := obj.DeepCopyObject().(T)
-	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	err = r.client.Status().Patch(ctx, obj, patch)
-	if err == nil {
-		r.writes.wrote(obj)
-	}
-	if !apierrors.IsConflict(err) {
-		return err == nil, err
-	}
-	live := r.kind.New()
-	if err := r.live.Get(ctx, client.ObjectKeyFromObject(before), live); err != nil {
-		return false, err
-	}
-	if same, sameErr := sameStatus(before, live); sameErr != nil || !same {
-		return false, err
-	}
-	desired.SetResourceVersion(live.GetResourceVersion())
-	data, dataErr := statusPatch(before, desired)
-	if dataErr != nil {
-		return false, dataErr
-	}
-	if err := r.client.Status().Patch(ctx, live, client.RawPatch(patch.Type(), data)); err != nil {
-		return false, err
-	}
-	r.writes.wrote(live)
-	return true, nil
-}
-
-// statusPatch is the merge patch from before's status to desired's, locked to
-// desired's resource version.
-func statusPatch(before, desired client.Object) ([]byte, error) {
-	base := before.DeepCopyObject().(client.Object)
-	base.SetResourceVersion("")
-	data, err := client.MergeFrom(base).Data(desired)
-	if err != nil {
-		return nil, err
-	}
-	var patch map[string]any
-	if err := json.Unmarshal(data, &patch); err != nil {
-		return nil, err
-	}
-	return json.Marshal(map[string]any{
-		"metadata": map[string]any{"resourceVersion": desired.GetResourceVersion()},
-		"status":   patch["status"],
-	})
-}
-
-// sameStatus compares only what the API server keeps under status.
-func sameStatus(a, b client.Object) (bool, error) {
-	x, err := runtime.DefaultUnstructuredConverter.ToUnstructured(a)
-	if err != nil {
-		return false, fmt.Errorf("reading status of %s: %w", client.ObjectKeyFromObject(a), err)
-	}
-	y, err := runtime.DefaultUnstructuredConverter.ToUnstructured(b)
-	if err != nil {
-		return false, fmt.Errorf("reading status of %s: %w", client.ObjectKeyFromObject(b), err)
-	}
-	return equality.Semantic.DeepEqual(x["status"], y["status"]), nil
 }
 
 // announce emits the controller's own events, or one for a change of Ready.
