@@ -57,7 +57,9 @@ type EventSink struct {
 // NewRecorder returns a recorder that writes core/v1 events, which is what
 // `flux events` and `kubectl get events` list. Start it with the manager.
 func NewRecorder(config *rest.Config, scheme *runtime.Scheme) (*EventSink, error) {
-	clientset, err := kubernetes.NewForConfig(config)
+	binary := rest.CopyConfig(config) // what the API server answers is the event again, for nobody
+	binary.ContentType, binary.AcceptContentTypes = runtime.ContentTypeProtobuf, runtime.ContentTypeProtobuf+","+runtime.ContentTypeJSON
+	clientset, err := kubernetes.NewForConfig(binary)
 	if err != nil {
 		return nil, err
 	}
