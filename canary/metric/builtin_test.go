@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -168,6 +169,31 @@ func TestAStatefulSetIsMeasuredByItsUpdatedPods(t *testing.T) {
 				t.Errorf("want %s, got %s", tc.want, query)
 			}
 		})
+	}
+}
+
+// TestAStatefulSetIsFollowedFromStepToStep: one Measure samples a whole analysis.
+func TestAStatefulSetIsFollowedFromStepToStep(t *testing.T) {
+	prom := newServer(t, "1")
+	c := canary()
+	c.Spec.TargetRef.Kind = "StatefulSet"
+	set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: "staging", Name: "podinfo"}, Spec: rolling(5, 1000000, nil)}
+	api := fakeClient(t, set)
+	measure, err := metric.NewChecker(api, prom.URL, clock.RealClock{}).Prepare(t.Context(), c, flaggerv1.CanaryMetric{Name: "own", Query: "{{ pods }}"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for partition, want := range map[int32]string{4: "podinfo-(4)", 2: "podinfo-(2|3|4)"} {
+		set.Spec = rolling(5, partition, nil)
+		if err := api.Update(t.Context(), set); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := measure(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		if got := prom.last(t).URL.Query().Get("query"); got != want {
+			t.Errorf("want %s, got %s", want, got)
+		}
 	}
 }
 

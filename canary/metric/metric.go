@@ -97,16 +97,16 @@ func NewChecker(c client.Client, metricsServer string, clk clock.PassiveClock, o
 type Measure func(ctx context.Context, window time.Duration) (float64, error)
 
 // Prepare reads all that it takes to measure a metric of a canary, which is then
-// measured as it was at this moment: with the query, the Secret, the revision of a
-// Knative Service and the partition of a StatefulSet that there are now. What only
-// an edit can repair is a terminal error that names the field; anything else is
-// worth another try.
+// measured as it was at this moment: with the query, the Secret and the revision of
+// a Knative Service that there are now. Measuring reads nothing more, but for the
+// partition of a StatefulSet, which moves. What only an edit can repair is a
+// terminal error that names the field; anything else is worth another try.
 func (k *Checker) Prepare(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.CanaryMetric) (Measure, error) {
 	p, err := k.plan(ctx, c, m)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := p.question(0, k.clock.Now()); err != nil {
+	if _, err := p.question(ctx, 0, k.clock.Now()); err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context, window time.Duration) (float64, error) { return k.measure(ctx, p, window) }, nil
@@ -135,7 +135,7 @@ func (k *Checker) Supports(ctx context.Context, c *flaggerv1.Canary) error {
 
 func (k *Checker) measure(ctx context.Context, p plan, window time.Duration) (float64, error) {
 	start := k.clock.Now()
-	q, err := p.question(window, start)
+	q, err := p.question(ctx, window, start)
 	if err != nil {
 		return 0, err
 	}

@@ -3,8 +3,10 @@ package metric
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -24,11 +26,14 @@ type question struct {
 
 // plan is how to measure one metric.
 type plan struct {
-	metric  string
-	field   string // where the query was written, for errors
-	query   string
-	parse   func(query string) error // nil takes any text
-	vars    vars
+	metric string
+	field  string // where the query was written, for errors
+	query  string
+	parse  func(query string) error // nil takes any text
+	vars   vars
+	// pods matches the canary's pods at this moment; nil if vars has a pattern for
+	// all times. Those of a StatefulSet become more with each step.
+	pods    func(ctx context.Context) (string, error)
 	window  time.Duration
 	source  source
 	scale   func(float64) float64
@@ -38,8 +43,14 @@ type plan struct {
 
 // question fills in the query. A query that cannot be filled in, or that its
 // provider could never understand, only an edit repairs.
-func (p plan) question(window time.Duration, now time.Time) (question, error) {
+func (p plan) question(ctx context.Context, window time.Duration, now time.Time) (question, error) {
 	v := p.vars
+	if p.pods != nil && strings.Contains(p.query, "pods") {
+		var err error
+		if v.pods, err = p.pods(ctx); err != nil {
+			return question{}, err
+		}
+	}
 	if window <= 0 {
 		window = p.window
 	} else {
@@ -65,6 +76,10 @@ func (k *Checker) plan(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.Can
 	p.metric = m.Name
 	if p.vars, err = k.vars(ctx, c, m); err != nil {
 		return plan{}, err
+	}
+	if c.Spec.TargetRef.Kind == "StatefulSet" {
+		key := client.ObjectKey{Namespace: c.Namespace, Name: c.Spec.TargetRef.Name}
+		p.pods = func(ctx context.Context) (string, error) { return k.updatedPods(ctx, key) }
 	}
 	p.window, err = time.ParseDuration(p.vars.interval)
 	if err != nil || p.window <= 0 {

@@ -53,7 +53,7 @@ func connectStackdriver(c *connection) (source, error) {
 	if s.account == nil && c.InsecureSkipVerify {
 		return nil, errors.New("insecureSkipVerify: the controller's own token goes to nobody unverified; name a Secret with serviceAccountKey")
 	}
-	if s.account == nil && !(base.Scheme == "https" && strings.HasSuffix(base.Hostname(), ".googleapis.com")) {
+	if s.account == nil && (base.Scheme != "https" || !strings.HasSuffix(base.Hostname(), ".googleapis.com")) {
 		return nil, errors.New("address: only Google gets the controller's own token; without serviceAccountKey in a Secret the host must end in .googleapis.com, over https")
 	}
 	return s, nil

@@ -30,7 +30,7 @@ func (k *Checker) vars(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.Can
 	case isKnative(c):
 		v.route, err = k.newestRevision(ctx, key)
 	case c.Spec.TargetRef.Kind == "StatefulSet":
-		v.pods, err = k.updatedPods(ctx, key)
+		// see plan.pods
 	case c.Spec.TargetRef.Kind == "DaemonSet":
 		// Flagger's pattern below asks for two suffixes. No pod of a DaemonSet has
 		// them, but for those of its primary: <target>-primary-x7k2p.

@@ -48,10 +48,10 @@ func (t *transports) of(owner client.ObjectKey, wants trust) (*http.Transport, e
 	if t.used[owner] != wants {
 		t.drop(owner)
 	}
-	switch {
-	case wants == trust{}:
+	switch wants {
+	case trust{}:
 		return t.verifying, nil
-	case wants == trust{insecure: true}:
+	case trust{insecure: true}:
 		return t.trusting, nil
 	}
 	transport, ok := t.own[wants]
