@@ -1,0 +1,238 @@
+package alert
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr/funcr"
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+var update = flag.Bool("update", false, "rewrite testdata")
+
+// chat is a chat service that remembers what it was sent.
+type chat struct {
+	*httptest.Server
+	mu     sync.Mutex
+	got    []*http.Request
+	bodies []string
+	status []int // of the answers, the last again and again
+	says   string
+}
+
+func open(t *testing.T) *chat {
+	t.Helper()
+	c := &chat{status: []int{200}}
+	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.got, c.bodies = append(c.got, r), append(c.bodies, string(body))
+		w.WriteHeader(c.status[0])
+		if len(c.status) > 1 {
+			c.status = c.status[1:]
+		}
+		_, _ = io.WriteString(w, c.says)
+	}))
+	t.Cleanup(c.Close)
+	return c
+}
+
+// eager is a clock whose timers go off at once, but for the one at the end.
+type eager struct{ clock.RealClock }
+
+func (e eager) NewTimer(d time.Duration) clock.Timer {
+	if d == 5*time.Second {
+		d = time.Hour
+	} else {
+		d = 0
+	}
+	return e.RealClock.NewTimer(d)
+}
+
+// desk is a Notifier, and what it says of its failures.
+type desk struct {
+	*Notifier
+	failures []string
+	log      []string
+}
+
+func newDesk(t *testing.T, opts Options, objects ...client.Object) *desk {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{flaggerv1.AddToScheme, corev1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := &desk{}
+	if opts.Reader == nil {
+		opts.Reader = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
+	}
+	opts.Clock = eager{}
+	opts.Log = funcr.New(func(_, args string) { d.log = append(d.log, args) }, funcr.Options{})
+	opts.Failed = func(_ *flaggerv1.Canary, err error) { d.failures = append(d.failures, err.Error()) }
+	var err error
+	if d.Notifier, err = New(opts); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// deliver sends all that was put so far.
+func (d *desk) deliver(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := d.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func provider(spec flaggerv1.AlertProviderSpec) *flaggerv1.AlertProvider {
+	return &flaggerv1.AlertProvider{ObjectMeta: metav1.ObjectMeta{Name: "on-call", Namespace: "default"}, Spec: spec}
+}
+
+func secret(data map[string]string) *corev1.Secret {
+	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "room", Namespace: "default"}, Data: map[string][]byte{}}
+	for key, value := range data {
+		s.Data[key] = []byte(value)
+	}
+	return s
+}
+
+// podinfo is a canary with an alert for each severity that is given.
+func podinfo(severities ...flaggerv1.AlertSeverity) *flaggerv1.Canary {
+	value := 97.5
+	c := &flaggerv1.Canary{
+		ObjectMeta: metav1.ObjectMeta{Name: "podinfo", Namespace: "default", UID: "1"},
+		Spec: flaggerv1.CanarySpec{
+			TargetRef: flaggerv1.LocalObjectReference{Kind: "Deployment", Name: "podinfo"},
+			Analysis:  &flaggerv1.CanaryAnalysis{Threshold: 5, StepWeight: 10, MaxWeight: 50},
+		},
+		Status: flaggerv1.CanaryStatus{CanaryWeight: 20, History: []flaggerv1.CanaryRelease{{
+			Images: []string{"ghcr.io/stefanprodan/podinfo:6.0.1"},
+			Steps: []flaggerv1.CanaryStep{{Weight: 10}, {Weight: 20, Measured: []flaggerv1.CanaryMeasurement{
+				{Name: "request-success-rate", Value: &value}, {Name: "request-duration", Failure: "no values found"},
+			}}},
+		}}},
+	}
+	for _, severity := range severities {
+		c.Spec.Analysis.Alerts = append(c.Spec.Analysis.Alerts, flaggerv1.CanaryAlert{
+			Name: "alert", Severity: severity, ProviderRef: flaggerv1.CrossNamespaceObjectReference{Name: "on-call"},
+		})
+	}
+	return c
+}
+
+func TestEveryKindKeepsTheContract(t *testing.T) {
+	for name := range kinds {
+		t.Run(name, func(t *testing.T) {
+			t.Run("it writes what the service reads", func(t *testing.T) { testPayload(t, name) })
+			t.Run("it tries again when the service is away", func(t *testing.T) { testAway(t, name) })
+			t.Run("it takes a refusal, and repeats no secret", func(t *testing.T) { testRefusal(t, name) })
+			t.Run("it goes through a proxy", func(t *testing.T) { testProxy(t, name) })
+		})
+	}
+}
+
+func testPayload(t *testing.T, name string) {
+	for severity, says := range map[flaggerv1.AlertSeverity]string{
+		flaggerv1.SeverityInfo:  "Canary analysis completed successfully, promotion finished.",
+		flaggerv1.SeverityError: "Failed checks threshold reached: 97.5 < 99",
+	} {
+		service := open(t)
+		d := newDesk(t, Options{ClusterName: "prod"}, provider(flaggerv1.AlertProviderSpec{
+			Type: name, Channel: "releases", Username: "bot", Address: service.URL + "/room",
+		}))
+		d.Send(Alert{Canary: podinfo(""), Severity: severity, Message: says, Fields: []Field{{"Gate", "closed"}}})
+		d.deliver(t)
+		if len(d.failures) > 0 || len(service.bodies) != 1 {
+			t.Fatalf("%d messages, failures %v", len(service.bodies), d.failures)
+		}
+		golden(t, filepath.Join("testdata", name, string(severity)+".json"), service.bodies[0])
+		if got := service.got[0].Header.Get("Content-Type"); got != "application/json" {
+			t.Errorf("content type %q", got)
+		}
+	}
+}
+
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	var pretty bytes.Buffer
+	if err := json.Indent(&pretty, []byte(got), "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	pretty.WriteByte('\n')
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, pretty.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), pretty.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func testAway(t *testing.T, name string) {
+	service := open(t)
+	service.status = []int{503, 429, 200}
+	d := newDesk(t, Options{}, provider(flaggerv1.AlertProviderSpec{Type: name, Address: service.URL}))
+	d.Send(Alert{Canary: podinfo("info"), Message: "one"})
+	d.deliver(t)
+	if len(d.failures) > 0 || len(service.got) != 3 {
+		t.Errorf("%d attempts, failures %v", len(service.got), d.failures)
+	}
+}
+
+func testRefusal(t *testing.T, name string) {
+	service := open(t)
+	service.status, service.says = []int{403}, "no one may post to /services/T0000/tellnobody"
+	d := newDesk(t, Options{}, secret(map[string]string{"address": service.URL + "/services/T0000/tellnobody\n"}),
+		provider(flaggerv1.AlertProviderSpec{Type: name, SecretRef: &flaggerv1.SecretReference{Name: "room"}}))
+	d.Send(Alert{Canary: podinfo("info"), Message: "one"})
+	d.Send(Alert{Canary: podinfo("info"), Message: "two"})
+	d.deliver(t)
+	if len(service.got) != 2 || len(d.failures) != 1 || !strings.Contains(d.failures[0], "sending an alert to AlertProvider default/on-call: no one may post") {
+		t.Errorf("%d attempts, failures %v", len(service.got), d.failures)
+	}
+	if all := strings.Join(append(d.failures, d.log...), "\n"); strings.Contains(all, "tellnobody") || strings.Contains(all, "T0000") {
+		t.Errorf("a secret in %s", all)
+	}
+}
+
+func testProxy(t *testing.T, name string) {
+	proxy := open(t)
+	d := newDesk(t, Options{}, provider(flaggerv1.AlertProviderSpec{Type: name, Address: "http://chat.example/room", Proxy: proxy.URL}))
+	d.Send(Alert{Canary: podinfo("info"), Message: "one"})
+	d.deliver(t)
+	if len(proxy.got) != 1 || !strings.HasPrefix(proxy.got[0].URL.String(), "http://chat.example/room") {
+		t.Errorf("the proxy was asked %d times, failures %v", len(proxy.got), d.failures)
+	}
+}

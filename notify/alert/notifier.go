@@ -1,0 +1,207 @@
+package alert
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/internal/webhook"
+)
+
+const (
+	// timeout of one attempt, as in Flagger.
+	timeout = 5 * time.Second
+	// retries take half a minute, which is what it takes to restart a proxy.
+	retries = 4
+	// highest is the last status that is a success.
+	highest = 299
+)
+
+// Options are what a Notifier needs. Slack, Teams and ClusterName are Flagger's
+// flags.
+type Options struct {
+	// Reader reads AlertProviders and their Secrets, and should not cache them.
+	Reader client.Reader
+	Clock  clock.Clock
+	Log    logr.Logger
+	// ClusterName is told in each message; empty is not.
+	ClusterName string
+	// Slack or Teams is the room for canaries that have no alerts. Teams comes
+	// first if both have a URL.
+	Slack Slack
+	Teams Teams
+	// NoCrossNamespaceRefs forbids AlertProviders in other namespaces.
+	NoCrossNamespaceRefs bool
+	// Failed is called when an alert of a canary could not be delivered: once for
+	// each of its providers, until one is delivered again.
+	Failed func(*flaggerv1.Canary, error)
+}
+
+// Slack is --slack-url, --slack-token, --slack-proxy-url, --slack-user and
+// --slack-channel.
+type Slack struct{ URL, Token, Proxy, User, Channel string }
+
+// Teams is --msteams-url and --msteams-proxy-url.
+type Teams struct{ URL, Proxy string }
+
+// Alert is news of a canary.
+type Alert struct {
+	Canary   *flaggerv1.Canary
+	Severity flaggerv1.AlertSeverity
+	Message  string
+	// Fields are shown beside those that every message has: the target, how its
+	// traffic is routed, and the image, weight and measurements of the release.
+	Fields []Field
+}
+
+// Notifier sends alerts. It is a manager.Runnable: without Start, nothing is sent.
+type Notifier struct {
+	opts   Options
+	global *destination // nil is none
+	client *webhook.Client
+	outbox *webhook.Outbox
+
+	mu     sync.Mutex
+	failed map[types.UID]map[string]bool // by canary: destinations that failed last
+}
+
+// New returns a Notifier. The error names the flag that is wrong.
+func New(opts Options) (*Notifier, error) {
+	global, err := opts.global()
+	if err != nil {
+		return nil, err
+	}
+	return &Notifier{
+		opts: opts, global: global, client: webhook.NewClient(opts.Clock), outbox: webhook.NewOutbox(opts.Clock),
+		failed: map[types.UID]map[string]bool{},
+	}, nil
+}
+
+// Start implements manager.Runnable.
+func (n *Notifier) Start(ctx context.Context) error { return n.outbox.Start(ctx) }
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable.
+func (n *Notifier) NeedLeaderElection() bool { return n.outbox.NeedLeaderElection() }
+
+// Send delivers an alert later, to each of the canary's alerts that wants news so
+// bad, or else to the room of the flags.
+func (n *Notifier) Send(a Alert) {
+	c := a.Canary.DeepCopy()
+	a.Canary = c
+	about := news{subject: c.Name + "." + c.Namespace, text: a.Message, severity: a.Severity, fields: n.fields(a)}
+	if c.Spec.Analysis == nil || len(c.Spec.Analysis.Alerts) == 0 {
+		if n.global != nil {
+			n.put(c, *n.global, about)
+		}
+		return
+	}
+	for _, alert := range c.Spec.Analysis.Alerts {
+		if wants(alert.Severity, a.Severity) {
+			n.put(c, n.destination(c, alert), about)
+		}
+	}
+}
+
+// ranks orders severities. An alert without one wants everything, as documented.
+var ranks = map[flaggerv1.AlertSeverity]int{
+	"": 0, flaggerv1.SeverityInfo: 0, flaggerv1.SeverityWarn: 1, flaggerv1.SeverityError: 2,
+}
+
+// wants reports whether an alert with a severity wants news that are this bad.
+func wants(severity, news flaggerv1.AlertSeverity) bool {
+	return ranks[news] >= ranks[severity]
+}
+
+func (n *Notifier) put(c *flaggerv1.Canary, to destination, about news) {
+	deliver := func(ctx context.Context) { n.report(c, to, n.deliver(ctx, to, about)) }
+	if !n.outbox.Put(string(c.UID)+"/"+to.name, deliver) {
+		n.opts.Log.Info("dropped an alert: too many are waiting", "name", c.Name, "namespace", c.Namespace, "provider", to.name)
+	}
+}
+
+// deliver finds the room and posts, more than once if need be.
+func (n *Notifier) deliver(ctx context.Context, to destination, about news) error {
+	return n.client.Retry(ctx, retries, func() error {
+		k, r, err := to.resolve(ctx)
+		if err != nil {
+			return err
+		}
+		return n.post(ctx, k, r, about)
+	})
+}
+
+func (n *Notifier) post(ctx context.Context, k kind, r room, about news) error {
+	message, err := k.message(r, about)
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(message)
+	if err != nil {
+		return fmt.Errorf("encoding the message: %w", err)
+	}
+	answer, err := n.client.Post(ctx, webhook.Message{
+		URL: k.address(r), Body: body, Token: r.token, Proxy: r.proxy,
+		Timeout: timeout, Highest: highest, SecretPath: true,
+	})
+	if err != nil {
+		return err
+	}
+	return k.judge(r, answer)
+}
+
+// report tells of a failure that was not told yet.
+func (n *Notifier) report(c *flaggerv1.Canary, to destination, err error) {
+	n.mu.Lock()
+	known := n.failed[c.UID][to.name]
+	switch {
+	case err == nil:
+		delete(n.failed[c.UID], to.name)
+	case n.failed[c.UID] == nil:
+		n.failed[c.UID] = map[string]bool{to.name: true}
+	default:
+		n.failed[c.UID][to.name] = true
+	}
+	n.mu.Unlock()
+	if err == nil {
+		return
+	}
+	err = fmt.Errorf("sending an alert to %s: %w", to.name, err)
+	n.opts.Log.Error(err, "sending an alert", "name", c.Name, "namespace", c.Namespace)
+	if !known && n.opts.Failed != nil {
+		n.opts.Failed(c, err)
+	}
+}
+
+// Forget forgets a canary that is gone.
+func (n *Notifier) Forget(uid types.UID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.failed, uid)
+}
+
+// Check reports the first alert of a canary that could not be delivered, without
+// sending anything. The error names the object and the field.
+func (n *Notifier) Check(ctx context.Context, c *flaggerv1.Canary) error {
+	if c.Spec.Analysis == nil {
+		return nil
+	}
+	for _, alert := range c.Spec.Analysis.Alerts {
+		to := n.destination(c, alert)
+		if _, _, err := to.resolve(ctx); err != nil {
+			return fmt.Errorf("alert %s to %s: %w", alert.Name, to.name, err)
+		}
+	}
+	return nil
+}
+
+// trimmed is a value of a Secret without the line break that most files end in.
+func trimmed(value []byte) string { return strings.TrimSpace(string(value)) }
