@@ -87,8 +87,7 @@ func (g gatewayAPI) checkOwn(c *flaggerv1.Canary) error {
 	case c.Spec.Analysis != nil && c.Spec.Analysis.SessionAffinity != nil:
 		return terminal("spec.analysis.sessionAffinity: not supported with %s; remove one of the two", field)
 	}
-	uses := append(routingFields(s), use{field: "spec.service.routeKind", set: s.RouteKind != ""})
-	for _, u := range uses {
+	for _, u := range routingFields(s) {
 		if u.set {
 			return terminal("%s: has no effect with %s; write it in that route", u.field, field)
 		}

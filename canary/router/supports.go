@@ -74,6 +74,7 @@ func analysisFields(c *flaggerv1.Canary) []use {
 func routingFields(s *flaggerv1.CanaryService) []use {
 	return []use{
 		{"spec.service.gatewayRefs", "gatewayapi", len(s.GatewayRefs) > 0},
+		{"spec.service.routeKind", "gatewayapi", s.RouteKind != ""},
 		{"spec.service.hosts", "gatewayapi istio linkerd osm smi", len(s.Hosts) > 0},
 		{"spec.service.match", "contour gatewayapi istio", len(s.Match) > 0},
 		{"spec.service.rewrite", "gatewayapi istio", s.Rewrite != nil},
