@@ -3,6 +3,7 @@ package router_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -11,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/router"
 )
 
@@ -122,6 +124,67 @@ func TestWeightsWaitForTheGateway(t *testing.T) {
 				t.Errorf("want ErrNotAccepted %t, got %v", tc.wantErr, err)
 			}
 		})
+	}
+}
+
+func TestWeightsOfARouteThatWasEditedByHand(t *testing.T) {
+	cases := map[string]struct {
+		rules string
+		want  router.Weights
+	}{
+		"halves that add up to less":   {`[{backendRefs: [{name: app-primary, port: 80}, {name: app-canary, port: 80}]}]`, router.Weights{Primary: 50, Canary: 50}},
+		"thirds":                       {`[{backendRefs: [{name: app-primary, port: 80, weight: 2}, {name: app-canary, port: 80, weight: 1}]}]`, router.Weights{Primary: 67, Canary: 33}},
+		"the apex Service alone":       {`[{backendRefs: [{name: app, port: 80}]}]`, router.Weights{Primary: 100}},
+		"the canary alone":             {`[{backendRefs: [{name: app-canary, port: 80, weight: 7}]}]`, router.Weights{Canary: 100}},
+		"nobody":                       {`[{backendRefs: [{name: docs, port: 80}]}]`, router.Weights{}},
+		"weights of nothing":           {`[{backendRefs: [{name: app-primary, port: 80, weight: 0}, {name: app-canary, port: 80, weight: 0}]}]`, router.Weights{}},
+		"the same name elsewhere":      {`[{backendRefs: [{name: app-canary, namespace: other, port: 80}]}]`, router.Weights{}},
+		"a rule to look at the canary": {`[{backendRefs: [{name: app-primary, port: 80}]}, {backendRefs: [{name: app-canary, port: 80}]}]`, router.Weights{Primary: 100}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			cluster := ownCluster(t, "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {namespace: staging, name: app}, spec: {rules: "+tc.rules+"}}")
+			r, c := gateway(t, cluster), canaryFor(provider)
+			wantWeights(t, r, c, tc.want)
+			must(t, r.Reconcile(t.Context(), c)) // nobody may be left without an answer
+			if tc.want == (router.Weights{}) {
+				tc.want = router.Weights{Primary: 100}
+			}
+			wantWeights(t, r, c, tc.want)
+		})
+	}
+}
+
+func TestTwoKindsOfRoutesDoNotContend(t *testing.T) {
+	cluster := clusterWith(t)
+	r, c := gateway(t, cluster), canaryFor(provider)
+	must(t, r.Reconcile(t.Context(), c))
+	c.Spec.Service.RouteKind = "GRPCRoute"
+	err := r.Reconcile(t.Context(), c)
+	if err == nil || !strings.Contains(err.Error(), "HTTPRoute staging/app was made for this Canary before; delete it") {
+		t.Fatalf("want a word about the HTTPRoute, got %v", err)
+	}
+	must(t, cluster.Delete(t.Context(), routeOf(t, cluster)))
+	must(t, r.Reconcile(t.Context(), c))
+	wantWeights(t, r, c, router.Weights{Primary: 100})
+}
+
+func TestAGRPCRouteThatNobodyAccepted(t *testing.T) {
+	cluster, c := ownCluster(t, `
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {namespace: staging, name: calls, generation: 2}
+spec: {parentRefs: [{name: public}], rules: [{backendRefs: [{name: app, port: 80}]}]}
+status:
+  parents:
+  - parentRef: {name: other}
+    conditions: [{type: Accepted, status: "True", observedGeneration: 2}]
+  - parentRef: {name: public}
+    conditions: [{type: Accepted, status: "True", observedGeneration: 1}]
+`), ownCanary()
+	c.Spec.HTTPRouteRef = &flaggerv1.LocalObjectReference{Kind: "GRPCRoute", Name: "calls"}
+	if _, err := gateway(t, cluster).Weights(t.Context(), c); !errors.Is(err, router.ErrNotAccepted) {
+		t.Errorf("want ErrNotAccepted, got %v", err)
 	}
 }
 
