@@ -22,6 +22,9 @@ type subject struct {
 	still bool
 	// borrowed means that the route is the owner's: it is neither made nor deleted.
 	borrowed bool
+	// busy means that a controller of Kubernetes answers to every write, so that on
+	// a real server nobody can tell who wrote last.
+	busy bool
 	// existing is a route that was there before, and gets its spec back.
 	existing string
 	// mirrors means that requests can be copied.
@@ -107,6 +110,14 @@ var subjects = map[string]subject{
 		edit:     func(s *flaggerv1.CanaryService) { s.Timeout = "15s" },
 		product:  "Istio",
 	},
+	"knative": {
+		plain: func(s *flaggerv1.CanarySpec) {
+			s.TargetRef.APIVersion, s.TargetRef.Kind = "serving.knative.dev/v1", "Service"
+		},
+		given:    knativeService,
+		borrowed: true,
+		product:  "Knative Serving", crds: "knative.yaml",
+	},
 	"kubernetes": {still: true},
 	"kuma": {
 		edit: func(s *flaggerv1.CanaryService) {
@@ -118,6 +129,15 @@ var subjects = map[string]subject{
 	"linkerd":      smiSubject,
 	"nginx":        ingressSubject(insider),
 	"osm":          smiSubject,
+	"partition": {
+		plain: func(s *flaggerv1.CanarySpec) {
+			s.Provider, s.TargetRef.Kind = "", "StatefulSet"
+			s.Analysis.Iterations, s.Analysis.StepWeight = 0, 10
+		},
+		given:    statefulSet,
+		borrowed: true,
+		busy:     true,
+	},
 	"skipper":      ingressSubject(nil),
 	"smi:v1alpha1": smiSubject,
 	"smi:v1alpha2": smiSubject,
@@ -203,6 +223,27 @@ metadata: {namespace: NAMESPACE, name: APP}
 spec:
   hosts: [APP]
   http: [{route: [{destination: {host: APP}, weight: 100}]}]
+`
+
+const knativeService = `
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata:
+  namespace: NAMESPACE
+  name: APP
+  annotations: {flagger.app/primary-revision: APP-00001}
+spec: {template: {spec: {containers: [{image: app}]}}}
+`
+
+const statefulSet = `
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {namespace: NAMESPACE, name: APP}
+spec:
+  replicas: 5
+  selector: {matchLabels: {app: APP}}
+  template: {metadata: {labels: {app: APP}}, spec: {containers: [{name: app, image: app}]}}
+  updateStrategy: {type: RollingUpdate, rollingUpdate: {partition: 0}}
 `
 
 const services = `
