@@ -23,16 +23,22 @@ func (t *turn) analyse() {
 		t.restart()
 	case t.Target.Stuck:
 		t.warn("Rolling back %s.%s progress deadline exceeded %s", t.Canary, t.Namespace, t.targetNotReady())
-		t.rollback()
+		t.alert(flaggerv1.SeverityError)
+		t.rollback("progress deadline exceeded: " + t.targetNotReady())
 	case t.State.Weight > 0 && !t.Target.Serves():
 		t.withdraw()
 	case !t.Target.Ready:
 		t.await()
-	case t.Plan.Skip:
+	case t.Plan.Skip, t.commanded():
 		t.give()
+	case t.paused():
+		t.wait("%s", t.progress())
+	case t.Alarm != "" && t.State.Started():
+		t.warn("Rolling back %s.%s at once, %s", t.Canary, t.Namespace, t.Alarm)
+		t.alert(flaggerv1.SeverityError)
+		t.rollback(t.Alarm)
 	case !t.State.Started():
-		t.say("Starting canary analysis for %s.%s", t.Names.Target, t.Namespace)
-		t.stage(0)
+		t.start()
 	default:
 		t.check()
 	}
@@ -55,6 +61,8 @@ func (t *turn) revert() {
 	t.State.Applied = t.State.Promoted
 	t.State.FailedChecks, t.State.Iterations = 0, 0
 	t.step.Verdict = VerdictReverted
+	t.State.Hold = nil
+	t.close(flaggerv1.VerdictReverted, "Git went back to what users have")
 	t.say("Revision reverted! Ending analysis of %s.%s without promotion", t.Names.Target, t.Namespace)
 	t.message("Revision reverted to the promoted one, analysis ended without promotion.")
 }
@@ -85,57 +93,56 @@ func (t *turn) await() {
 	t.wait("%s", t.targetNotReady())
 }
 
-// check waits until the stage has lasted long enough, and then judges it.
-func (t *turn) check() {
-	if t.RoutePending {
-		t.wait("%s; waiting for the route to be accepted", t.progress())
-		return
-	}
-	if left := t.left(); left > 0 {
-		t.message("%s", t.progress())
-		t.step.After = left
-		return
-	}
-	if len(t.Measured) != len(t.Plan.Metrics) {
-		t.step.due.Metrics = t.Plan.Metrics
-		t.message("%s", t.progress())
-		t.step.After = soon
-		return
-	}
-	good := true
-	for i, m := range t.Measured {
-		if failure := t.failure(t.Plan.Metrics[i], m); failure != "" {
-			t.warn("%s", failure)
-			good = false
-		}
-	}
-	if !good {
-		t.fail()
-		return
-	}
-	t.advance()
-}
-
-// fail counts a failed check, and rolls back at once when it is one too many.
-func (t *turn) fail() {
-	t.State.FailedChecks++
-	t.State.At = t.now
-	if t.State.FailedChecks >= t.Plan.Threshold {
-		t.warn("Rolling back %s.%s failed checks threshold reached %d", t.Canary, t.Namespace, t.State.FailedChecks)
-		t.rollback()
-		return
-	}
-	t.wait("%s, %d of %d checks failed", t.progress(), t.State.FailedChecks, t.Plan.Threshold)
-}
-
-// advance enters the next stage, or promotes after the last.
+// advance enters the next stage, or promotes after the last, if nobody holds the
+// release where it is.
 func (t *turn) advance() {
 	next := t.Plan.position(t.State) + 1
+	for _, gate := range t.gatesBefore(next) {
+		if t.held() || !t.open(gate) {
+			t.stay(gate)
+			return
+		}
+	}
+	if t.held() {
+		t.stay("")
+		return
+	}
 	if next < len(t.Plan.Stages) {
 		t.stage(next)
 		return
 	}
 	t.give()
+}
+
+// gatesBefore are the gates between the current stage and the next one. Flagger
+// asks for more traffic in progressive releases only, and for the promotion both
+// before it sends all users of a blue/green release to the canary and after.
+func (t *turn) gatesBefore(next int) []flaggerv1.HookType {
+	last := next >= len(t.Plan.Stages)
+	switch {
+	case last && t.Plan.progressive() && !t.approved(flaggerv1.ConfirmPromotionHook) && t.State.Phase != flaggerv1.CanaryPhaseWaitingPromotion:
+		return []flaggerv1.HookType{flaggerv1.ConfirmTrafficIncreaseHook, flaggerv1.ConfirmPromotionHook}
+	case last, t.switching(t.Plan.Stages[next]):
+		return []flaggerv1.HookType{flaggerv1.ConfirmPromotionHook}
+	case t.Plan.progressive() && !t.Plan.Stages[next].Mirror:
+		return []flaggerv1.HookType{flaggerv1.ConfirmTrafficIncreaseHook}
+	default:
+		return nil
+	}
+}
+
+// stay remains in the stage; checks go on.
+func (t *turn) stay(gate flaggerv1.HookType) {
+	if !t.step.due.None() {
+		t.message("%s", t.progress())
+		t.step.After = soon
+		return
+	}
+	if gate == flaggerv1.ConfirmPromotionHook && !t.held() {
+		t.enter(flaggerv1.CanaryPhaseWaitingPromotion)
+	}
+	t.State.At = t.now
+	t.wait("%s", t.progress())
 }
 
 // stage enters a stage of the plan. While the primary is unfit no user is moved:
@@ -154,7 +161,14 @@ func (t *turn) stage(i int) {
 	if carrying {
 		stage.Weight = 100
 	}
+	if t.State.Hold != nil && t.State.Hold.Gate == flaggerv1.ConfirmTrafficIncreaseHook {
+		t.State.Hold = nil
+	}
+	if t.State.Phase == flaggerv1.CanaryPhaseWaitingPromotion {
+		t.enter(flaggerv1.CanaryPhaseProgressing)
+	}
 	t.route(stage.weights())
+	t.entered(stage)
 	t.announce(stage)
 	t.wait("%s", t.progress())
 }
@@ -194,5 +208,5 @@ func (t *turn) iterations() int {
 // progress says how far the analysis is.
 func (t *turn) progress() string {
 	at := t.Plan.position(t.State) + 1
-	return fmt.Sprintf("Canary analysis at weight %d, stage %d of %d", t.State.Weight, at, len(t.Plan.Stages))
+	return fmt.Sprintf("Canary analysis at weight %d, stage %d of %d%s", t.State.Weight, at, len(t.Plan.Stages), t.holding())
 }

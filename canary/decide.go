@@ -26,25 +26,48 @@ func Due(s Seen, now time.Time) Questions {
 func Decide(s Seen, now time.Time) (Step, error) {
 	s.State = adopt(s)
 	t := &turn{Seen: s, now: now, was: s.State}
-	switch s.State.Phase {
-	case "", flaggerv1.CanaryPhaseInitializing:
+	t.State.History = copyHistory(s.State.History)
+	t.obey()
+	switch {
+	case t.over:
+	case t.State.Phase == "" || t.State.Phase == flaggerv1.CanaryPhaseInitializing:
 		t.initialize()
 		return t.finish(), nil
-	case flaggerv1.CanaryPhaseInitialized, flaggerv1.CanaryPhaseSucceeded, flaggerv1.CanaryPhaseWaiting:
-		t.rest()
-	case flaggerv1.CanaryPhaseFailed:
-		t.fallen()
-	case flaggerv1.CanaryPhaseProgressing, flaggerv1.CanaryPhaseWaitingPromotion:
-		t.analyse()
-	case flaggerv1.CanaryPhasePromoting:
-		t.promote()
-	case flaggerv1.CanaryPhaseFinalising:
-		t.finalise()
 	default:
-		return Step{}, fmt.Errorf("status.phase: %q is unknown", s.State.Phase)
+		proceed, ok := phases[t.State.Phase]
+		if !ok {
+			return Step{}, fmt.Errorf("status.phase: %q is unknown", t.State.Phase)
+		}
+		proceed(t)
+	}
+	if !t.step.due.None() {
+		t = t.undecided(s)
 	}
 	t.upkeep()
 	return t.finish(), nil
+}
+
+// undecided changes nothing: what there is to do depends on answers that are not
+// there yet.
+func (t *turn) undecided(s Seen) *turn {
+	return &turn{Seen: s, now: t.now, was: t.was, step: Step{due: t.step.due, Message: t.step.Message, After: soon}}
+}
+
+// phases are what is done in each phase but the first.
+var phases = map[flaggerv1.CanaryPhase]func(*turn){
+	flaggerv1.CanaryPhaseInitialized:      (*turn).rest,
+	flaggerv1.CanaryPhaseSucceeded:        (*turn).rest,
+	flaggerv1.CanaryPhaseWaiting:          (*turn).rest,
+	flaggerv1.CanaryPhaseFailed:           (*turn).fallen,
+	flaggerv1.CanaryPhaseProgressing:      (*turn).analyse,
+	flaggerv1.CanaryPhaseWaitingPromotion: (*turn).analyse,
+	flaggerv1.CanaryPhasePromoting:        (*turn).promote,
+	flaggerv1.CanaryPhaseFinalising:       (*turn).finalise,
+}
+
+// promoting reports whether the primary is being given a revision.
+func promoting(phase flaggerv1.CanaryPhase) bool {
+	return phase == flaggerv1.CanaryPhasePromoting || phase == flaggerv1.CanaryPhaseFinalising
 }
 
 // analysing reports whether a phase is one of an analysis.
@@ -62,7 +85,7 @@ func adopt(s Seen) State {
 		return state
 	}
 	same := s.Primary.Exists && s.Primary.Revision == s.Target.Revision
-	moving := state.Phase == flaggerv1.CanaryPhasePromoting || state.Phase == flaggerv1.CanaryPhaseFinalising
+	moving := promoting(state.Phase)
 	switch {
 	case same && moving:
 		state.Applied = s.Target.Revision
@@ -85,6 +108,8 @@ type turn struct {
 	now  time.Time
 	was  State
 	step Step
+	// over means that a command has ended the release, and the phase has no say.
+	over bool
 }
 
 func (t *turn) finish() Step {
@@ -100,6 +125,11 @@ func (t *turn) say(format string, args ...any) {
 
 func (t *turn) warn(format string, args ...any) {
 	t.step.Events = append(t.step.Events, Event{Warning: true, Message: fmt.Sprintf(format, args...)})
+}
+
+// alert tells chat rooms of the last event, too.
+func (t *turn) alert(severity flaggerv1.AlertSeverity) {
+	t.step.Events[len(t.step.Events)-1].Alert = severity
 }
 
 // message says where things stand.
@@ -122,6 +152,7 @@ func (t *turn) left() time.Duration { return t.State.At.Add(t.Plan.Interval).Sub
 // route sends the canary its percentage of the users.
 func (t *turn) route(w Weights) {
 	t.State.Weight = w.Canary
+	t.bind(w.Canary)
 	if t.Plan.Routed {
 		t.do(SetWeights{w})
 	}
@@ -172,7 +203,14 @@ func (t *turn) prune() {
 // upkeep puts back what somebody changed: Services, routes and weights. It comes
 // last, so that it upholds what the step decided, and its Services come first.
 func (t *turn) upkeep() {
-	t.step.Actions = append([]Action{EnsureServices{}, EnsureApex{}, EnsureRoute{}}, t.step.Actions...)
+	kept := []Action{EnsureServices{}, EnsureApex{}, EnsureRoute{}}
+	if t.Plan.Worker {
+		kept = nil
+	}
+	if t.Plan.Scaled {
+		kept = append(kept, EnsureScaler{})
+	}
+	t.step.Actions = append(kept, t.step.Actions...)
 	t.prune()
 	if !t.Plan.Routed || t.RoutePending {
 		return

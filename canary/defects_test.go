@@ -76,7 +76,7 @@ func TestKnownDefects(t *testing.T) {
 		},
 		"snapshots that nobody needs any more go": {
 			seen:      because(at(failed, 0), func(s *Seen) { s.Saved = map[string]bool{v1: true, v2: true, v3: true} }),
-			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantActions: []string{"Prune{[v1 v2]}"},
+			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantActions: []string{"StopTarget{}", "Prune{[v1 v2]}"},
 		},
 		"a missing primary gets what was promoted, not what failed": {
 			seen:      because(at(failed, 0), func(s *Seen) { s.Primary = Workload{} }),
@@ -97,11 +97,11 @@ func TestTakingOverFromFlagger(t *testing.T) {
 	for name, tc := range map[string]transition{
 		"a primary that is what Git says needs no analysis": {
 			seen:      flagger(flaggerv1.CanaryPhaseSucceeded, running(v2)),
-			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v2, wantPromoted: v2, wantActions: []string{"Snapshot{v2}"},
+			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v2, wantPromoted: v2, wantActions: []string{"Snapshot{v2}", "StopTarget{}"},
 		},
 		"what failed stays failed": {
 			seen:      flagger(flaggerv1.CanaryPhaseFailed, running("")),
-			wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: "5b8f9c7d",
+			wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: "5b8f9c7d", wantActions: []string{"StopTarget{}"},
 		},
 		"a revision that nobody noticed is analysed": {
 			seen:      flagger(flaggerv1.CanaryPhaseSucceeded, running("")),

@@ -8,20 +8,21 @@ import (
 
 // rollback gives up the revision under analysis. Users leave it now, not at the
 // next check.
-func (t *turn) rollback() {
+func (t *turn) rollback(reason string) {
 	if t.land() {
 		t.do(StopTarget{})
 	} else {
 		t.step.After = soon
 	}
 	t.warn("Canary failed! Scaling down %s.%s", t.Canary, t.Namespace)
-	t.lose()
+	t.lose(reason)
 }
 
 // breakOff gives up a promotion because the primary does not start. As long as
 // the canary is healthy it serves, while the primary gets its old revision back.
 func (t *turn) breakOff() {
 	t.warn("Promotion of %s.%s failed, primary not ready: %s", t.Names.Target, t.Namespace, t.Primary.Why)
+	t.alert(flaggerv1.SeverityError)
 	if t.Plan.Routed && t.pinned() && t.Target.Ready {
 		t.route(split(100))
 	} else if t.land() {
@@ -30,15 +31,25 @@ func (t *turn) breakOff() {
 	if t.have(t.State.Promoted) {
 		t.do(SetPrimary{t.State.Promoted})
 	}
-	t.lose()
+	t.lose("promotion failed, primary not ready: " + t.Primary.Why)
 	t.step.After = soon
 }
 
-func (t *turn) lose() {
+func (t *turn) lose(reason string) {
+	t.close(flaggerv1.VerdictFailed, reason)
 	t.enter(flaggerv1.CanaryPhaseFailed)
 	t.State.Iterations = 0
+	t.State.Hold = nil
+	t.after()
 	t.step.Verdict = VerdictFailed
 	t.messageFailed()
+}
+
+// after tells webhooks how the release ended.
+func (t *turn) after() {
+	if t.Plan.Hooks[flaggerv1.PostRolloutHook] {
+		t.do(Notify{flaggerv1.PostRolloutHook})
+	}
 }
 
 func (t *turn) messageFailed() {
@@ -76,6 +87,7 @@ func (t *turn) fallen() {
 		t.State.Applied = t.State.Promoted
 		t.message("Revision reverted to the promoted one.")
 	}
+	t.idle()
 }
 
 // comeBack ends the time in which users were on the canary because the primary

@@ -1,6 +1,7 @@
 package canary
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -18,19 +19,30 @@ const (
 type Metric struct {
 	Name     string
 	Min, Max *float64
+	// Interval is the window that the owner wants to be measured.
+	Interval time.Duration
+	// Window is the one to measure now, if it has to be a shorter one.
+	Window time.Duration
 }
 
 // newMetric reads the thresholds. The deprecated threshold is a minimum for the
 // success rate and a maximum for anything else; a range comes first.
-func newMetric(m flaggerv1.CanaryMetric) Metric {
+func newMetric(m flaggerv1.CanaryMetric) (Metric, error) {
+	metric := Metric{Name: m.Name}
 	switch {
 	case m.ThresholdRange != nil:
-		return Metric{Name: m.Name, Min: m.ThresholdRange.Min, Max: m.ThresholdRange.Max}
+		metric.Min, metric.Max = m.ThresholdRange.Min, m.ThresholdRange.Max
 	case m.Name == successRate:
-		return Metric{Name: m.Name, Min: &m.Threshold}
+		metric.Min = &m.Threshold
 	default:
-		return Metric{Name: m.Name, Max: &m.Threshold}
+		metric.Max = &m.Threshold
 	}
+	interval := cmp.Or(m.Interval, flaggerv1.DefaultMetricInterval)
+	var err error
+	if metric.Interval, err = time.ParseDuration(interval); err != nil || metric.Interval <= 0 {
+		return Metric{}, &Refused{fmt.Sprintf("spec.analysis.metrics[%s].interval", m.Name), fmt.Sprintf("%q is not a duration", interval)}
+	}
+	return metric, nil
 }
 
 // Measurement is the value of a metric, or why there is none.

@@ -1,7 +1,11 @@
 package canary
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -12,6 +16,10 @@ type Plan struct {
 	// Routed means that users can be split between the two copies. Otherwise all
 	// of them are on the primary throughout.
 	Routed bool
+	// Worker means that there are no Services and no users at all.
+	Worker bool
+	// Scaled means that an autoscaler is to be kept in step.
+	Scaled bool
 	// Stages are gone through in order; each is left after one good check.
 	Stages []Stage
 	// Interval is the time that a stage lasts before its check.
@@ -69,36 +77,98 @@ type Limits struct {
 	Provider string
 }
 
-// unrouted is the provider whose users cannot be split.
-const unrouted = "kubernetes"
+const (
+	// unrouted is the provider whose users cannot be split.
+	unrouted = "kubernetes"
+	// Partition is the provider of StatefulSets: users are split as the pods are.
+	Partition   = "partition"
+	statefulSet = "StatefulSet"
+)
+
+// fallbackIterations are those of a progressive release that nothing can route, as
+// Flagger has them.
+const fallbackIterations = 10
 
 // NewPlan reads the spec. The error is a [*Refused].
 func NewPlan(c *flaggerv1.Canary, limits Limits) (Plan, error) {
 	if err := refuse(c); err != nil {
 		return Plan{}, err
 	}
-	p := Plan{Routed: ProviderOf(c, limits) != unrouted, Skip: c.SkipAnalysis(), Interval: limits.MinInterval}
+	provider := ProviderOf(c, limits)
+	p := Plan{Routed: provider != unrouted, Worker: !c.HasService(), Scaled: c.Spec.AutoscalerRef != nil,
+		Skip: c.SkipAnalysis(), Interval: limits.MinInterval}
+	if err := p.setGates(c.Annotations[flaggerv1.GatesAnnotation]); err != nil {
+		return Plan{}, err
+	}
 	a := c.Spec.Analysis
 	if a == nil {
 		return p, nil
 	}
 	p.Threshold = a.GetThreshold()
 	p.PromotionStep = a.StepWeightPromotion
+	p.Affinity = a.SessionAffinity
+	p.setHooks(a.Webhooks)
 	if err := p.setInterval(a.Interval, limits.MinInterval); err != nil {
 		return Plan{}, err
 	}
-	for _, m := range a.Metrics {
-		p.Metrics = append(p.Metrics, newMetric(m))
+	if err := p.setMetrics(a); err != nil {
+		return Plan{}, err
 	}
 	return p, p.setStages(a)
 }
 
-// ProviderOf names what routes the traffic of a canary.
+// ProviderOf names what routes the traffic of a canary. A worker has none, and a
+// StatefulSet is routed by the share of its pods.
 func ProviderOf(c *flaggerv1.Canary, limits Limits) string {
-	if c.Spec.Provider != "" {
+	switch {
+	case c.Spec.TargetRef.Kind == statefulSet && (c.Spec.Provider == "" || c.Spec.Provider == unrouted):
+		return Partition
+	case c.Spec.Provider != "":
 		return c.Spec.Provider
+	case !c.HasService():
+		return unrouted
+	default:
+		return limits.Provider
 	}
-	return limits.Provider
+}
+
+// setHooks notes which types of webhooks there are.
+func (p *Plan) setHooks(webhooks []flaggerv1.CanaryWebhook) {
+	p.Hooks = map[flaggerv1.HookType]bool{}
+	for _, w := range webhooks {
+		p.Hooks[cmp.Or(w.Type, flaggerv1.RolloutHook)] = true
+	}
+}
+
+// setGates reads the gates that are closed by annotation.
+func (p *Plan) setGates(annotation string) error {
+	for name := range strings.SplitSeq(annotation, ",") {
+		gate := flaggerv1.HookType(strings.TrimSpace(name))
+		if gate == "" {
+			continue
+		}
+		if _, ok := gates[gate]; !ok {
+			return &Refused{"annotation " + flaggerv1.GatesAnnotation,
+				fmt.Sprintf("%q is no gate; there are %v", gate, slices.Sorted(maps.Keys(gates)))}
+		}
+		p.Gates = append(p.Gates, gate)
+	}
+	return nil
+}
+
+func (p *Plan) setMetrics(a *flaggerv1.CanaryAnalysis) error {
+	for _, m := range a.Metrics {
+		metric, err := newMetric(m)
+		if err != nil {
+			return err
+		}
+		p.Metrics = append(p.Metrics, metric)
+	}
+	var err error
+	if p.SampleEvery, p.SampleFailures, err = a.GetSampling(p.Interval); err != nil {
+		return &Refused{"spec.analysis.sampling.interval", fmt.Sprintf("%q is not a duration", a.Sampling.Interval)}
+	}
+	return nil
 }
 
 func (p *Plan) setInterval(value string, least time.Duration) error {
@@ -118,11 +188,13 @@ func (p *Plan) setInterval(value string, least time.Duration) error {
 }
 
 // setStages lays out the analysis. Step weights stop at maxWeight, the most that
-// the owner is willing to risk.
+// the owner is willing to risk. What nothing can route is tried without users.
 func (p *Plan) setStages(a *flaggerv1.CanaryAnalysis) error {
 	switch {
+	case !p.Routed:
+		p.Stages = p.unrouted(a)
 	case a.Iterations > 0:
-		p.Stages = iterations(a, p.Routed)
+		p.Stages = iterations(a)
 	case len(a.StepWeights) > 0:
 		p.Stages = mirrored(a)
 		for i, w := range a.StepWeights {
@@ -146,24 +218,39 @@ func (p *Plan) setStages(a *flaggerv1.CanaryAnalysis) error {
 	default:
 		return &Refused{"spec.analysis", "one of iterations, stepWeight and stepWeights must be positive"}
 	}
-	if !p.Routed && a.Iterations <= 0 {
-		return &Refused{"spec.analysis.stepWeight", "provider kubernetes cannot split traffic; use iterations"}
-	}
 	return nil
 }
 
-// iterations are the stages of a blue/green or A/B release. Without a router
-// there is nothing to switch after the last blue/green iteration.
-func iterations(a *flaggerv1.CanaryAnalysis, routed bool) []Stage {
+// unrouted are the stages of a release that nothing routes: checks, and no users.
+// What Flagger reads otherwise it says, and so does the plan.
+func (p *Plan) unrouted(a *flaggerv1.CanaryAnalysis) []Stage {
+	if len(a.Match) > 0 {
+		p.Notes = append(p.Notes, "A/B testing is not supported when using the kubernetes provider")
+	}
+	count := a.Iterations
+	if count < 1 {
+		count = fallbackIterations
+		p.Notes = append(p.Notes, "Progressive traffic is not supported when using the kubernetes provider",
+			fmt.Sprintf("Setting canaryAnalysis.iterations: %d", count))
+	}
+	stages := make([]Stage, count)
+	for i := range stages {
+		stages[i] = Stage{Iteration: i + 1}
+	}
+	return stages
+}
+
+// iterations are the stages of a blue/green or A/B release.
+func iterations(a *flaggerv1.CanaryAnalysis) []Stage {
 	var stages []Stage
 	for i := 1; i <= a.Iterations; i++ {
-		stage := Stage{Iteration: i, Mirror: a.Mirror && routed}
+		stage := Stage{Iteration: i, Mirror: a.Mirror}
 		if len(a.Match) > 0 {
 			stage = Stage{Iteration: i, Weight: 100}
 		}
 		stages = append(stages, stage)
 	}
-	if routed && len(a.Match) == 0 {
+	if len(a.Match) == 0 {
 		stages = append(stages, Stage{Iteration: a.Iterations + 1, Weight: 100})
 	}
 	return stages
@@ -176,6 +263,11 @@ func mirrored(a *flaggerv1.CanaryAnalysis) []Stage {
 		return nil
 	}
 	return []Stage{{Mirror: true, Iteration: 1}}
+}
+
+// progressive reports whether users move step by step.
+func (p Plan) progressive() bool {
+	return len(p.Stages) > 0 && p.Stages[len(p.Stages)-1].Iteration == 0
 }
 
 // position returns the index of the stage that the state is in, or -1 before the

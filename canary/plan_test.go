@@ -2,6 +2,7 @@ package canary
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ func object(provider string, edit func(*flaggerv1.CanarySpec)) *flaggerv1.Canary
 	c := &flaggerv1.Canary{}
 	c.Spec.Provider = provider
 	c.Spec.TargetRef.Kind = "Deployment"
+	c.Spec.Service.Port = 80
 	c.Spec.Analysis = &flaggerv1.CanaryAnalysis{Interval: "1m", Threshold: 5}
 	edit(&c.Spec)
 	return c
@@ -49,26 +51,64 @@ func TestStages(t *testing.T) {
 
 func TestWhatCannotBeHonouredIsRefusedByName(t *testing.T) {
 	for field, edit := range map[string]func(*flaggerv1.CanarySpec){
-		"spec.targetRef.kind":           func(s *flaggerv1.CanarySpec) { s.TargetRef.Kind = "DaemonSet" },
-		"spec.autoscalerRef":            func(s *flaggerv1.CanarySpec) { s.AutoscalerRef = &flaggerv1.AutoscalerReference{} },
-		"spec.ingressRef":               func(s *flaggerv1.CanarySpec) { s.IngressRef = &flaggerv1.LocalObjectReference{} },
-		"spec.routeRef":                 func(s *flaggerv1.CanarySpec) { s.RouteRef = &flaggerv1.LocalObjectReference{} },
-		"spec.analysis.webhooks":        func(s *flaggerv1.CanarySpec) { s.Analysis.Webhooks = make([]flaggerv1.CanaryWebhook, 1) },
-		"spec.analysis.alerts":          func(s *flaggerv1.CanarySpec) { s.Analysis.Alerts = make([]flaggerv1.CanaryAlert, 1) },
-		"spec.analysis.sessionAffinity": func(s *flaggerv1.CanarySpec) { s.Analysis.SessionAffinity = &flaggerv1.SessionAffinity{} },
-		"spec.analysis.interval":        func(s *flaggerv1.CanarySpec) { s.Analysis.Interval = "1mx" },
-		"spec.analysis.stepWeights":     func(s *flaggerv1.CanarySpec) { s.Analysis.StepWeights = []int{20, 10} },
-		"spec.analysis.maxWeight":       func(s *flaggerv1.CanarySpec) { s.Analysis.StepWeight, s.Analysis.MaxWeight = 10, -1 },
-		"spec.analysis":                 func(*flaggerv1.CanarySpec) {},
-		"spec.analysis.stepWeight": func(s *flaggerv1.CanarySpec) {
-			s.Provider, s.Analysis.StepWeight = "kubernetes", 10
+		"spec.service.port": func(s *flaggerv1.CanarySpec) { s.Service.Port = 0 },
+		"spec.analysis.sampling.interval": func(s *flaggerv1.CanarySpec) {
+			s.Analysis.StepWeight, s.Analysis.Sampling = 10, &flaggerv1.CanarySampling{Interval: "1sx"}
 		},
+		"spec.analysis.metrics[lag].interval": func(s *flaggerv1.CanarySpec) {
+			s.Analysis.StepWeight, s.Analysis.Metrics = 10, []flaggerv1.CanaryMetric{{Name: "lag", Interval: "1mm"}}
+		},
+		"spec.analysis.interval":    func(s *flaggerv1.CanarySpec) { s.Analysis.Interval = "1mx" },
+		"spec.analysis.stepWeights": func(s *flaggerv1.CanarySpec) { s.Analysis.StepWeights = []int{20, 10} },
+		"spec.analysis.maxWeight":   func(s *flaggerv1.CanarySpec) { s.Analysis.StepWeight, s.Analysis.MaxWeight = 10, -1 },
+		"spec.analysis":             func(*flaggerv1.CanarySpec) {},
 	} {
 		t.Run(field, func(t *testing.T) {
 			_, err := NewPlan(object("gatewayapi:v1", edit), Limits{})
 			var refused *Refused
 			if !errors.As(err, &refused) || refused.Field != field {
 				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestAnUnknownGateIsRefused(t *testing.T) {
+	c := object("gatewayapi:v1", func(s *flaggerv1.CanarySpec) { s.Analysis.StepWeight = 10 })
+	c.Annotations = map[string]string{flaggerv1.GatesAnnotation: "confirm-rollout, confirm-everything"}
+	if _, err := NewPlan(c, Limits{}); err == nil || !strings.Contains(err.Error(), "confirm-everything") {
+		t.Errorf("got %v", err)
+	}
+	c.Annotations[flaggerv1.GatesAnnotation] = "confirm-rollout, confirm-promotion"
+	plan, err := NewPlan(c, Limits{})
+	if diff := cmp.Diff([]flaggerv1.HookType{flaggerv1.ConfirmRolloutHook, flaggerv1.ConfirmPromotionHook}, plan.Gates); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+}
+
+func TestWithoutARouterFlaggersFallbackIsSaid(t *testing.T) {
+	c := object("kubernetes", func(s *flaggerv1.CanarySpec) {
+		s.Analysis.StepWeight, s.Analysis.Match = 10, make([]flaggerv1.HTTPMatchRequest, 1)
+	})
+	plan, err := NewPlan(c, Limits{})
+	if err != nil || len(plan.Stages) != 10 || plan.Stages[9] != (Stage{Iteration: 10}) || len(plan.Notes) != 3 {
+		t.Errorf("got %+v, %v", plan, err)
+	}
+}
+
+func TestWhoRoutes(t *testing.T) {
+	for name, tc := range map[string]struct {
+		edit func(*flaggerv1.CanarySpec)
+		want string
+	}{
+		"the provider that is named":         {func(s *flaggerv1.CanarySpec) { s.Provider = "istio" }, "istio"},
+		"else the controller's":              {func(*flaggerv1.CanarySpec) {}, "gatewayapi:v1"},
+		"nobody for a worker":                {func(s *flaggerv1.CanarySpec) { s.Service.Port = 0 }, "kubernetes"},
+		"the StatefulSet's partition itself": {func(s *flaggerv1.CanarySpec) { s.TargetRef.Kind = "StatefulSet" }, Partition},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := ProviderOf(object("", tc.edit), Limits{Provider: "gatewayapi:v1"}); got != tc.want {
+				t.Errorf("got %s", got)
 			}
 		})
 	}
@@ -101,7 +141,11 @@ func TestThresholds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.got.Name = tc.metric.Name
-			if got := names.failure(newMetric(tc.metric), tc.got); got != tc.want {
+			metric, err := newMetric(tc.metric)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := names.failure(metric, tc.got); got != tc.want {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})

@@ -8,6 +8,7 @@ func (t *turn) give() {
 	t.say("Copying %s.%s template spec to %s-primary.%s%s",
 		t.Names.Target, t.Namespace, t.Names.Target, t.Namespace, values(t.Measured))
 	t.do(SetPrimary{t.State.Applied})
+	t.State.Hold = nil
 	t.enter(flaggerv1.CanaryPhasePromoting)
 	t.wait("Canary analysis completed, starting primary rolling update.")
 }
@@ -109,12 +110,17 @@ func (t *turn) succeed() {
 	t.enter(flaggerv1.CanaryPhaseSucceeded)
 	t.State.Promoted = t.State.Applied
 	t.State.Iterations = 0
+	t.after()
 	t.message("Canary analysis completed successfully, promotion finished.")
 	if t.Plan.Skip {
 		t.step.Verdict = VerdictSkipped
+		t.close(flaggerv1.VerdictSkipped, "the analysis was skipped")
 		t.say("Promotion completed! Canary analysis was skipped for %s.%s", t.Names.Target, t.Namespace)
+		t.alert(flaggerv1.SeverityInfo)
 		return
 	}
 	t.step.Verdict = VerdictPromoted
+	t.close(flaggerv1.VerdictPromoted, "all checks passed")
 	t.say("Promotion completed! Scaling down %s.%s", t.Names.Target, t.Namespace)
+	t.alert(flaggerv1.SeverityInfo)
 }

@@ -4,27 +4,11 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
-// refuse names the first field that no provider honours yet. To ignore one
-// would release what its owner meant to hold.
+// refuse names the first field that makes no sense beside another. What a router
+// or a target cannot do is theirs to refuse.
 func refuse(c *flaggerv1.Canary) error {
-	if kind := c.Spec.TargetRef.Kind; kind != "Deployment" {
-		return &Refused{"spec.targetRef.kind", "only Deployment is supported, not " + kind}
-	}
-	a := c.Spec.Analysis
-	for _, use := range []struct {
-		field string
-		set   bool
-	}{
-		{"spec.autoscalerRef", c.Spec.AutoscalerRef != nil},
-		{"spec.ingressRef", c.Spec.IngressRef != nil},
-		{"spec.routeRef", c.Spec.RouteRef != nil},
-		{"spec.analysis.webhooks", a != nil && len(a.Webhooks) > 0},
-		{"spec.analysis.alerts", a != nil && len(a.Alerts) > 0},
-		{"spec.analysis.sessionAffinity", a != nil && a.SessionAffinity != nil},
-	} {
-		if use.set {
-			return &Refused{use.field, "not supported yet"}
-		}
+	if !c.HasService() && c.Spec.Provider != "" && c.Spec.Provider != unrouted {
+		return &Refused{"spec.service.port", "provider " + c.Spec.Provider + " needs it to route users; a worker, which has none, needs no provider"}
 	}
 	return nil
 }

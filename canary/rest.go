@@ -13,25 +13,40 @@ func (t *turn) initialize() {
 	case !t.Primary.Exists && !t.Target.Exists:
 		t.step.Problem = t.missingTarget()
 	case !t.Primary.Exists || !t.Primary.Ready && t.Target.Exists && t.Primary.Revision != t.Target.Revision:
-		t.do(EnsureServices{}, Snapshot{t.Target.Revision}, SetPrimary{t.Target.Revision})
+		t.services()
+		t.do(Snapshot{t.Target.Revision}, SetPrimary{t.Target.Revision})
 		t.wait("Creating %s-primary.%s", t.Names.Target, t.Namespace)
 	case t.Primary.Stuck:
 		t.step.Problem = t.primaryNotReady()
 	case !t.Primary.Ready:
-		t.do(EnsureServices{})
+		t.services()
 		t.wait("%s", t.primaryNotReady())
 	default:
-		t.do(EnsureServices{}, EnsureApex{}, EnsureRoute{})
+		t.services()
+		if !t.Plan.Worker {
+			t.do(EnsureApex{}, EnsureRoute{})
+		}
+		if t.Plan.Scaled {
+			t.do(EnsureScaler{})
+		}
 		t.route(Stable)
 		t.do(StopTarget{})
 		t.enter(flaggerv1.CanaryPhaseInitialized)
 		t.State.Applied, t.State.Promoted = t.Primary.Revision, t.Primary.Revision
 		t.State.FailedChecks, t.State.Iterations = 0, 0
 		t.say("Initialization done! %s.%s", t.Canary, t.Namespace)
+		t.alert(flaggerv1.SeverityInfo)
 		t.message("%s initialization completed.", t.Kind)
 		if t.fresh() {
 			t.step.After = soon
 		}
+	}
+}
+
+// services makes the Services that the two copies are reached by.
+func (t *turn) services() {
+	if !t.Plan.Worker {
+		t.do(EnsureServices{})
 	}
 }
 
@@ -54,8 +69,10 @@ func (t *turn) rest() {
 		}
 	}
 	if t.State.Phase == flaggerv1.CanaryPhaseWaiting {
-		t.enter(flaggerv1.CanaryPhaseInitialized) // what Flagger waited for is gone
+		t.enter(flaggerv1.CanaryPhaseInitialized) // what it waited to release is gone
+		t.State.Hold = nil
 	}
+	t.idle()
 	switch {
 	case !t.Target.Exists:
 		t.step.Problem = t.missingTarget()
@@ -72,28 +89,78 @@ func (t *turn) fresh() bool {
 	return t.Target.Exists && t.Target.Revision != t.State.Applied && t.Target.Revision != t.State.Promoted
 }
 
-// begin starts an analysis once the primary is fit to fall back on. The new
-// revision is remembered only then, so that none gets lost. If users are on the
-// canary because a promotion failed, a fix is analysed where they are.
+// idle scales down a target that somebody scaled up although there is nothing to
+// try: applying a manifest with replicas does that, again and again.
+func (t *turn) idle() {
+	if t.pinned() && t.Target.Replicas > 0 && !t.occupied() && t.Primary.Serves() {
+		t.do(StopTarget{})
+	}
+}
+
+// begin starts an analysis once nobody objects and the primary is fit to fall back
+// on. The new revision is remembered only then, so that none gets lost. If users
+// are on the canary because a promotion failed, a fix is analysed where they are.
 func (t *turn) begin() {
 	carrying := t.Plan.Routed && t.State.Weight == 100
 	switch {
-	case t.Primary.Ready:
-		t.land()
-	case !carrying:
+	case !t.Primary.Ready && !carrying:
 		t.wait("New revision detected, %s", t.primaryNotReady())
 		return
+	case !t.Plan.Skip && !t.allowed():
+		return
+	case t.Primary.Ready:
+		t.land()
 	}
 	t.say("New revision detected! Scaling up %s.%s", t.Names.Target, t.Namespace)
+	t.alert(flaggerv1.SeverityInfo)
 	for _, note := range t.Plan.Notes {
 		t.warn("%s", note)
 	}
 	t.pin()
 }
 
+// allowed reports whether the first gate is open; otherwise the release waits,
+// and may be given up before it has begun. The gate is asked once an interval.
+func (t *turn) allowed() bool {
+	if t.State.Phase == flaggerv1.CanaryPhaseWaiting && !t.approved(flaggerv1.ConfirmRolloutHook) {
+		if left := t.left(); left > 0 || t.held() {
+			t.message("Waiting for approval%s", t.holding())
+			t.step.After = max(left, 0)
+			return false
+		}
+		if !t.answered(flaggerv1.RollbackHook) {
+			t.message("Waiting for approval%s", t.holding())
+			t.step.After = soon
+			return false
+		}
+		if t.wanted() {
+			t.begun()
+			t.State.Applied = t.Target.Revision
+			t.rollbackWanted()
+			return false
+		}
+	}
+	if t.open(flaggerv1.ConfirmRolloutHook) {
+		return true
+	}
+	if !t.step.due.None() {
+		t.message("New revision detected%s", t.holding())
+		t.step.After = soon
+		return false
+	}
+	if t.State.Phase != flaggerv1.CanaryPhaseFailed || t.State.Weight == 0 {
+		t.enter(flaggerv1.CanaryPhaseWaiting)
+	}
+	t.State.At = t.now
+	t.wait("Waiting for approval%s", t.holding())
+	return false
+}
+
 // pin makes the target's revision the one under analysis.
 func (t *turn) pin() {
+	t.begun()
 	t.enter(flaggerv1.CanaryPhaseProgressing)
+	t.State.Hold = nil // it was for another revision
 	t.State.Applied = t.Target.Revision
 	t.State.FailedChecks, t.State.Iterations = 0, 0
 	t.do(Snapshot{t.Target.Revision}, StartTarget{})
@@ -107,8 +174,7 @@ func (t *turn) restorePrimary() bool {
 		return true
 	}
 	revision := t.State.Promoted
-	promoting := t.State.Phase == flaggerv1.CanaryPhasePromoting || t.State.Phase == flaggerv1.CanaryPhaseFinalising
-	if promoting && t.have(t.State.Applied) {
+	if promoting(t.State.Phase) && t.have(t.State.Applied) {
 		revision = t.State.Applied
 	}
 	switch {

@@ -32,7 +32,7 @@ func (r *Reconciler) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 		return err
 	}
 	if routeErr == nil {
-		if err := r.feed.depend(ctx, client.ObjectKeyFromObject(c), dependencies(c, pair, routes)); err != nil {
+		if err := r.feed.depend(ctx, client.ObjectKeyFromObject(c), dependencies(pair, c, routes)); err != nil {
 			return err
 		}
 	}

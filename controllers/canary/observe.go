@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -14,7 +13,6 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
-	"github.com/sluice-cd/sluice/canary/metric"
 	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/canary/workload"
 )
@@ -31,6 +29,8 @@ type look struct {
 	router router.Router
 	// waits means that answers are still to come.
 	waits bool
+	// notify are the webhooks to call once the status has been written.
+	notify []flaggerv1.HookType
 }
 
 // maxRounds bounds how often one answer may lead to another question.
@@ -49,7 +49,7 @@ func (r *Reconciler) observe(ctx context.Context, c *flaggerv1.Canary, now time.
 		return nil, err
 	}
 	pair, err := r.kit.Look(ctx, c)
-	if dependErr := r.feed.depend(ctx, client.ObjectKeyFromObject(c), dependencies(c, pair, routes)); dependErr != nil && err == nil {
+	if dependErr := r.feed.depend(ctx, client.ObjectKeyFromObject(c), dependencies(pair, c, routes)); dependErr != nil && err == nil {
 		err = dependErr
 	}
 	if err != nil {
@@ -194,34 +194,4 @@ func (l *look) readRoute(ctx context.Context) error {
 	}
 	l.seen.Weights = canary.Weights(weights)
 	return nil
-}
-
-// measure measures what is due, all at once. A metric that cannot be measured
-// fails its check, whatever the reason: nobody knows whether the canary is any
-// good.
-func (r *Reconciler) measure(ctx context.Context, c *flaggerv1.Canary, due []canary.Metric) []canary.Measurement {
-	start := r.clock.Now()
-	measured := make([]canary.Measurement, len(due))
-	var all sync.WaitGroup
-	for i := range due {
-		all.Go(func() { measured[i] = r.measureOne(ctx, c, c.Spec.Analysis.Metrics[i]) })
-	}
-	all.Wait()
-	r.metrics.checked(c, r.clock.Since(start))
-	return measured
-}
-
-func (r *Reconciler) measureOne(ctx context.Context, c *flaggerv1.Canary, spec flaggerv1.CanaryMetric) canary.Measurement {
-	m := canary.Measurement{Name: spec.Name}
-	value, err := r.checker.Check(ctx, c, spec)
-	switch {
-	case errors.Is(err, metric.ErrNoValues):
-		m.NoValues = true
-	case err != nil:
-		m.Err = err.Error()
-	default:
-		m.Value = value
-		r.metrics.measured(c, spec.Name, value)
-	}
-	return m
 }

@@ -37,8 +37,11 @@ func (l *look) perform(ctx context.Context, action canary.Action) error {
 		return l.pair.StartTarget(ctx)
 	case canary.StopTarget:
 		return l.pair.StopTarget(ctx)
-	case canary.EnsureScaler, canary.Notify:
-		return fmt.Errorf("performing %T: not wired yet", action)
+	case canary.EnsureScaler:
+		return l.pair.EnsureScaler(ctx)
+	case canary.Notify:
+		l.notify = append(l.notify, a.Hook)
+		return nil
 	case canary.Prune:
 		return l.pair.Prune(ctx, a.Keep)
 	default:

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -17,9 +18,10 @@ import (
 // or a Prometheus that is slow holds up no worker and no other canary. When an
 // answer is there the canary is looked at again.
 type probe struct {
-	measure func(context.Context, *flaggerv1.Canary, []canary.Metric) []canary.Measurement
-	call    func(context.Context, *flaggerv1.Canary, flaggerv1.HookType) canary.Answer
-	feed    *feed
+	meter func(*flaggerv1.Canary) *meter
+	call  func(context.Context, *flaggerv1.Canary, flaggerv1.HookType) canary.Answer
+	clock clock.PassiveClock
+	feed  *feed
 
 	mu      sync.Mutex
 	running map[types.UID]*inquiry
@@ -45,15 +47,19 @@ func (p *probe) ask(c *flaggerv1.Canary, seen *canary.Seen, q canary.Questions) 
 	defer p.mu.Unlock()
 	in := p.inquiry(c, seen)
 	if len(q.Metrics) > 0 {
+		meter := p.meter(c.DeepCopy())
 		p.once(in, metricsQuestion, c, func() func() {
-			measured := p.measure(in.ctx, c, q.Metrics)
+			start := p.clock.Now()
+			measured := meter.measure(in.ctx, q.Metrics)
+			meter.metrics.checked(c, p.clock.Since(start))
 			return func() { in.measured = measured }
 		})
 	}
 	complete := len(q.Metrics) == 0 || in.measured != nil
 	for _, hook := range q.Hooks {
+		asking := c.DeepCopy()
 		p.once(in, string(hook), c, func() func() {
-			answer := p.call(in.ctx, c, hook)
+			answer := p.call(in.ctx, asking, hook)
 			return func() { in.answers[hook] = answer }
 		})
 		_, answered := in.answers[hook]
@@ -82,8 +88,8 @@ func (p *probe) inquiry(c *flaggerv1.Canary, seen *canary.Seen) *inquiry {
 }
 
 // once asks a question of an inquiry that was not asked yet. find runs without
-// the lock, and what it returns with it. The canary is a copy: the reconcile goes
-// on writing into its own.
+// the lock, and what it returns with it. It works on a copy of the canary: the
+// reconcile goes on writing into its own.
 func (p *probe) once(in *inquiry, question string, c *flaggerv1.Canary, find func() func()) {
 	if in.asked[question] {
 		return

@@ -18,9 +18,9 @@ import (
 // finds is decisive. What it knows is lost with the process, and no harm done:
 // the next check decides.
 type sampler struct {
-	clock   clock.WithTicker
-	measure func(context.Context, *flaggerv1.Canary, []canary.Metric) []canary.Measurement
-	feed    *feed
+	clock clock.WithTicker
+	meter func(*flaggerv1.Canary) *meter
+	feed  *feed
 
 	mu      sync.Mutex
 	running map[types.UID]*sampling
@@ -52,10 +52,10 @@ func (s *sampler) follow(c *flaggerv1.Canary, seen canary.Seen) {
 		s.running = map[types.UID]*sampling{}
 	}
 	s.running[c.UID] = this
-	go s.run(ctx, this, c.DeepCopy(), seen)
+	go s.run(ctx, this, s.meter(c.DeepCopy()), seen)
 }
 
-func (s *sampler) run(ctx context.Context, this *sampling, c *flaggerv1.Canary, seen canary.Seen) {
+func (s *sampler) run(ctx context.Context, this *sampling, m *meter, seen canary.Seen) {
 	ticker := s.clock.NewTicker(seen.Plan.SampleEvery)
 	defer ticker.Stop()
 	for {
@@ -64,11 +64,11 @@ func (s *sampler) run(ctx context.Context, this *sampling, c *flaggerv1.Canary, 
 			return
 		case <-ticker.C():
 		}
-		metrics := seen.Plan.Metrics
+		metrics := canary.SampleMetrics(seen, s.clock.Now())
 		if len(metrics) == 0 {
 			continue
 		}
-		measured := s.measure(ctx, c, metrics)
+		measured := m.measure(ctx, metrics)
 		if ctx.Err() != nil {
 			return
 		}
@@ -76,7 +76,7 @@ func (s *sampler) run(ctx context.Context, this *sampling, c *flaggerv1.Canary, 
 			s.mu.Lock()
 			this.alarm = alarm
 			s.mu.Unlock()
-			s.feed.wake(client.ObjectKeyFromObject(c))
+			s.feed.wake(client.ObjectKeyFromObject(m.canary))
 		}
 	}
 }

@@ -80,8 +80,8 @@ func (r *Reconciler) prepare(live, cached client.Client, opts reconciler.Options
 	r.kit = workload.New(live, cached, r.clock, r.Workload)
 	r.checker = metric.NewChecker(live, r.MetricsServer, r.clock)
 	r.feed = &feed{}
-	r.probe = &probe{measure: r.measure, call: r.call, feed: r.feed}
-	r.sampler = &sampler{clock: r.Clock, measure: r.measure, feed: r.feed}
+	r.probe = &probe{meter: r.meter, call: r.call, clock: r.clock, feed: r.feed}
+	r.sampler = &sampler{clock: r.Clock, meter: r.meter, feed: r.feed}
 	var err error
 	if r.metrics, err = newMetrics(r.Registry); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)

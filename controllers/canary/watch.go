@@ -1,11 +1,8 @@
 package canary
 
 import (
-	"strings"
 	"sync"
 
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -74,24 +71,10 @@ func (w *watchlist) who(t thing) []types.NamespacedName {
 }
 
 // dependencies are the things whose changes concern a canary.
-func dependencies(c *flaggerv1.Canary, pair *workload.Pair, routes router.Router) []thing {
-	apex, primary, own := c.ServiceNames()
+func dependencies(pair *workload.Pair, c *flaggerv1.Canary, routes router.Router) []thing {
 	var things []thing
-	add := func(kind schema.GroupVersionKind, name string) {
-		things = append(things, thing{kind, client.ObjectKey{Namespace: c.Namespace, Name: name}})
-	}
-	deployment := appsv1.SchemeGroupVersion.WithKind("Deployment")
-	add(deployment, c.Spec.TargetRef.Name)
-	add(deployment, c.Spec.TargetRef.Name+"-primary")
-	for _, name := range []string{apex, primary, own} {
-		add(corev1.SchemeGroupVersion.WithKind("Service"), name)
-	}
-	for _, config := range pair.Configs {
-		if name, ok := strings.CutPrefix(config, "configmap/"); ok {
-			add(corev1.SchemeGroupVersion.WithKind("ConfigMap"), name)
-		} else {
-			add(corev1.SchemeGroupVersion.WithKind("Secret"), strings.TrimPrefix(config, "secret/"))
-		}
+	for _, object := range pair.Objects() {
+		things = append(things, thing(object))
 	}
 	for _, object := range routes.Objects(c) {
 		things = append(things, thing(object))

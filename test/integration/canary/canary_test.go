@@ -2,6 +2,7 @@ package canary
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -175,13 +176,13 @@ func TestCanaryRefusesWhatItCannotDo(t *testing.T) {
 	w := newCanaryWorld(t, &eventLog{})
 	c := w.podinfo(nil)
 	w.get("podinfo", c)
-	c.Spec.Analysis.Webhooks = []flaggerv1.CanaryWebhook{{Name: "gate", URL: "http://localhost/"}}
+	c.Spec.Service.MeshName = "global"
 	if err := w.c.Update(context.Background(), c); err != nil {
 		t.Fatal(err)
 	}
 	w.until("stalled", func() bool {
 		stalled := apimeta.FindStatusCondition(w.canary().GetConditions(), meta.StalledCondition)
-		return stalled != nil && stalled.Message == "spec.analysis.webhooks: not supported yet"
+		return stalled != nil && strings.Contains(stalled.Message, "spec.service.meshName")
 	})
 }
 

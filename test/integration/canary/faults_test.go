@@ -1,9 +1,14 @@
 package canary
 
 import (
+	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
@@ -106,4 +111,84 @@ func TestCanaryOutlivesAnAPIServerThatIsAway(t *testing.T) {
 	w.wire.mend()
 	w.phase(flaggerv1.CanaryPhaseSucceeded)
 	w.until("users on the primary", func() bool { return w.weight() == 0 && w.replicas("podinfo") == 0 })
+}
+
+// TestCanaryRollsBackOnADecisiveFailureBetweenTwoChecks has an interval that no
+// test would wait for.
+func TestCanaryRollsBackOnADecisiveFailureBetweenTwoChecks(t *testing.T) {
+	t.Parallel()
+	log := &eventLog{}
+	w := newCanaryWorld(t, log)
+	w.podinfo(func(c *flaggerv1.Canary) {
+		c.Spec.Analysis.Interval = "1h"
+		c.Spec.Analysis.Sampling = &flaggerv1.CanarySampling{Interval: "100ms", Failures: 3}
+	})
+	w.metrics.say("12.5")
+	w.apply("podinfo:2")
+	w.phase(flaggerv1.CanaryPhaseFailed)
+	w.until("users on the primary", func() bool { return w.weight() == 0 && w.replicas("podinfo") == 0 })
+	reason := "request-success-rate 12.50% in 3 samples in a row"
+	if !log.has("Rolling back podinfo." + w.namespace + " at once, " + reason) {
+		t.Errorf("said %q", log.said)
+	}
+	history := w.canary().Status.History
+	if len(history) != 1 || history[0].Verdict != flaggerv1.VerdictFailed || history[0].Reason != reason || len(history[0].Steps) != 1 {
+		t.Errorf("history %+v", history)
+	}
+}
+
+// TestCanaryObeys gives each command where it means something.
+func TestCanaryObeys(t *testing.T) {
+	t.Parallel()
+	w := newCanaryWorld(t, &eventLog{})
+	w.podinfo(func(c *flaggerv1.Canary) {
+		c.Annotations = map[string]string{flaggerv1.GatesAnnotation: "confirm-rollout, confirm-promotion"}
+	})
+	w.apply("podinfo:2")
+	w.phase(flaggerv1.CanaryPhaseWaiting)
+	w.command(flaggerv1.CommandApprove)
+	w.until("first weight", func() bool { return w.weight() == 30 })
+	w.command(flaggerv1.CommandHalt)
+	if hold := w.canary().Status.Hold; hold == nil || hold.Kind != flaggerv1.HoldHalt || hold.By != "alice" {
+		t.Errorf("hold %+v", hold)
+	}
+	w.command(flaggerv1.CommandApprove)
+	w.phase(flaggerv1.CanaryPhaseWaitingPromotion)
+	w.command(flaggerv1.CommandAbort)
+	w.phase(flaggerv1.CanaryPhaseFailed)
+	w.until("users on the primary", func() bool { return w.weight() == 0 && w.replicas("podinfo") == 0 })
+	w.command(flaggerv1.CommandRetry)
+	w.phase(flaggerv1.CanaryPhaseWaiting)
+	w.command(flaggerv1.CommandPromote)
+	w.phase(flaggerv1.CanaryPhaseSucceeded)
+	if got := w.image("podinfo-primary"); got != "podinfo:2" {
+		t.Errorf("primary runs %s", got)
+	}
+	history := w.canary().Status.History
+	if len(history) != 2 || history[0].Verdict != flaggerv1.VerdictPromoted || history[0].By != "alice" ||
+		history[1].Verdict != flaggerv1.VerdictFailed || history[1].Reason != "aborted by alice" {
+		t.Errorf("history %+v", history)
+	}
+}
+
+// command gives a command and waits until it was carried out.
+func (w *canaryWorld) command(verb flaggerv1.CommandVerb) {
+	w.t.Helper()
+	c := w.canary()
+	before := c.DeepCopy()
+	command := flaggerv1.CanaryCommand{Verb: verb, At: metav1.NowMicro(), By: "alice"}
+	if c.Annotations == nil {
+		c.Annotations = map[string]string{}
+	}
+	c.Annotations[flaggerv1.CommandAnnotation] = command.String()
+	if err := w.c.Patch(context.Background(), c, client.MergeFrom(before)); err != nil {
+		w.t.Fatal(err)
+	}
+	w.until(string(verb), func() bool {
+		last := w.canary().Status.LastCommand
+		return last != nil && last.At.UTC().Format(metav1.RFC3339Micro) == command.At.UTC().Format(metav1.RFC3339Micro)
+	})
+	if outcome := w.canary().Status.LastCommand.Outcome; strings.HasPrefix(outcome, "refused") {
+		w.t.Errorf("%s: %s", verb, outcome)
+	}
 }

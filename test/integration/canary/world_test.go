@@ -178,6 +178,7 @@ func (w *canaryWorld) podinfo(edit func(*flaggerv1.Canary)) *flaggerv1.Canary {
 	c.Spec.Service.Port = 9898
 	c.Spec.Service.GatewayRefs = []gatewayv1.ParentReference{{Name: "gateway"}}
 	c.Spec.Analysis = &flaggerv1.CanaryAnalysis{Interval: "1s", Threshold: 2, StepWeight: 30, MaxWeight: 60,
+		Sampling: &flaggerv1.CanarySampling{Disabled: true},
 		Metrics: []flaggerv1.CanaryMetric{{Name: "request-success-rate", Interval: "1m",
 			ThresholdRange: &flaggerv1.CanaryThresholdRange{Min: ptr.To(99.0)}}}}
 	if edit != nil {

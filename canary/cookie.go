@@ -1,0 +1,31 @@
+package canary
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+)
+
+// cookieLength is that of Flagger's values.
+const cookieLength = 10
+
+// bind gives the users of the canary cookies, and lets them go when it has none
+// any more. A value belongs to a revision, and is the same however often a step
+// is repeated.
+func (t *turn) bind(weight int) {
+	switch affinity := t.Plan.Affinity; {
+	case affinity == nil:
+		t.State.Cookies = Cookies{}
+	case weight == 0 && t.State.Cookies.Canary != "":
+		t.State.Cookies = Cookies{Previous: t.State.Cookies.Canary}
+	case weight > 0 && t.State.Cookies.Canary == "":
+		t.State.Cookies.Canary = affinity.CookieName + "=" + cookieValue("canary", t.State.Applied)
+		if affinity.PrimaryCookieName != "" {
+			t.State.Cookies.Primary = affinity.PrimaryCookieName + "=" + cookieValue("primary", t.State.Applied)
+		}
+	}
+}
+
+func cookieValue(copy, revision string) string {
+	sum := sha256.Sum256([]byte(copy + " " + revision))
+	return hex.EncodeToString(sum[:])[:cookieLength]
+}
