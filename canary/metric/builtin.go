@@ -57,8 +57,12 @@ func (k *Checker) builtin(p *plan, c *flaggerv1.Canary, name string) error {
 	proxy := k.proxy(c)
 	d, ok := dialects[proxy]
 	if !ok {
-		return reconcile.TerminalError(fmt.Errorf("spec.provider: no builtin checks for %q, only for %s",
-			proxy, strings.Join(slices.Sorted(maps.Keys(dialects)), ", ")))
+		field := "spec.provider"
+		if c.Spec.Provider == "" {
+			field = "--mesh-provider"
+		}
+		return reconcile.TerminalError(fmt.Errorf("%s: no builtin checks for %q, only for %s", field, proxy,
+			strings.Join(slices.Sorted(maps.Keys(dialects)), ", ")))
 	}
 	if c.Spec.TargetRef.Kind == "Service" && !isKnative(c) && !d.services && !strings.HasPrefix(proxy, "gatewayapi:") {
 		d = dialects["istio"]

@@ -91,6 +91,10 @@ func NewChecker(c client.Client, metricsServer string, clk clock.PassiveClock, o
 	return k
 }
 
+// measureTimeout is for all that a measurement takes. Most of it is bounded by less;
+// clouds may have to be asked for an identity first, though.
+const measureTimeout = 20 * time.Second
+
 // Measure measures one metric once. The window is the time that the query looks
 // back, in whole seconds; zero is the metric's own interval. It may be called at
 // any time, also by several goroutines at once.
@@ -125,6 +129,9 @@ func (k *Checker) Check(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.Ca
 // release need not begin to find out. What may mend itself, such as a template
 // that is not there yet, is no error.
 func (k *Checker) Supports(ctx context.Context, c *flaggerv1.Canary) error {
+	if c.Spec.Analysis == nil {
+		return nil
+	}
 	for _, m := range c.Spec.Analysis.Metrics {
 		if _, err := k.Prepare(ctx, c, m); errors.Is(err, reconcile.TerminalError(nil)) {
 			return err
@@ -134,6 +141,8 @@ func (k *Checker) Supports(ctx context.Context, c *flaggerv1.Canary) error {
 }
 
 func (k *Checker) measure(ctx context.Context, p plan, window time.Duration) (float64, error) {
+	ctx, cancel := context.WithTimeout(ctx, measureTimeout)
+	defer cancel()
 	start := k.clock.Now()
 	q, err := p.question(ctx, window, start)
 	if err != nil {
