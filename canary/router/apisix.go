@@ -57,13 +57,14 @@ func (apisix) render(d draft, w Weights) error {
 	rule["priority"] = int64(apisixPriority)
 	spec, _ := d.from.Object["spec"].(entry)
 	spec = runtime.DeepCopyJSON(spec)
-	delete(spec, "stream") // a second route for the same port of the proxy
 	spec["http"] = []any{rule}
 	d.Object["spec"] = spec
 	annotations := d.from.GetAnnotations()
 	delete(annotations, "kubectl.kubernetes.io/last-applied-configuration")
-	d.SetLabels(merge(d.GetLabels(), d.from.GetLabels()))
-	d.SetAnnotations(merge(d.GetAnnotations(), annotations))
+	addLabels(d, d.from.GetLabels())
+	if len(annotations) > 0 {
+		d.SetAnnotations(merge(d.GetAnnotations(), annotations))
+	}
 	return nil
 }
 

@@ -49,7 +49,7 @@ func needsIngress(provider string, c *flaggerv1.Canary) error {
 // copyOrigin starts the copy over from the original; mine says which annotations
 // are not the original's to give. What others added to the copy stays.
 func copyOrigin(d draft, mine func(key string) bool) {
-	d.SetLabels(merge(d.GetLabels(), d.from.GetLabels()))
+	addLabels(d, d.from.GetLabels())
 	annotations := map[string]string{}
 	for key, value := range d.GetAnnotations() {
 		if !mine(key) {

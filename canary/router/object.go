@@ -21,6 +21,9 @@ import (
 // object. It passes when somebody installs the proxy's CRDs.
 var ErrNotInstalled = errors.New("not installed")
 
+// errTaken means that a route object is another canary's.
+var errTaken = errors.New("is taken by another")
+
 // products are who brings the CRDs of a group.
 var products = map[string]string{
 	"apisix.apache.org":         "the APISIX ingress controller",
@@ -134,8 +137,8 @@ func claim(o *unstructured.Unstructured, c *flaggerv1.Canary) error {
 			continue
 		}
 		if ref.Name != c.Name {
-			return terminal("%s %s/%s belongs to Canary %s already: give one of the two another spec.service.name or another route",
-				o.GetKind(), o.GetNamespace(), o.GetName(), ref.Name)
+			return terminal("%s %s/%s %w, Canary %s: give one of the two another spec.service.name or another route",
+				o.GetKind(), o.GetNamespace(), o.GetName(), errTaken, ref.Name)
 		}
 		refs[i] = ownerRef(c)
 		o.SetOwnerReferences(refs)

@@ -83,7 +83,7 @@ var table = map[string]func(Deps) Router{
 	"istio":              newIstio,
 	"knative":            newKnative,
 	"kubernetes":         func(Deps) Router { return services{} },
-	"kuma":               newKuma,
+	"kuma":               func(d Deps) Router { return single{d, kuma{}} },
 	"linkerd":            newSMI("linkerd", "v1alpha1"),
 	"nginx":              newNginx,
 	"osm":                newSMI("osm", "v1alpha2"),

@@ -106,10 +106,13 @@ func (d Deps) giveUp(ctx context.Context, c *flaggerv1.Canary, o Object, release
 		return err
 	}
 	wanted := live.DeepCopy()
-	if claim(wanted, c) != nil {
+	if err = claim(wanted, c); err == nil {
+		err = release(wanted, c)
+	}
+	if errors.Is(err, errTaken) {
 		return nil
 	}
-	if err := release(wanted, c); err != nil {
+	if err != nil {
 		return err
 	}
 	annotations := wanted.GetAnnotations()
@@ -133,10 +136,17 @@ func (s single) Objects(c *flaggerv1.Canary) []Object {
 // canary wants on it, and keeps Flux off.
 func apexMetadata(d draft) {
 	if apex := d.canary.Spec.Service.Apex; apex != nil {
-		d.SetLabels(merge(d.GetLabels(), apex.Labels))
+		addLabels(d, apex.Labels)
 		d.SetAnnotations(merge(d.GetAnnotations(), apex.Annotations))
 	}
 	d.SetAnnotations(merge(d.GetAnnotations(), handsOff))
+}
+
+// addLabels writes no empty map: the API server would not hand it back.
+func addLabels(d draft, labels map[string]string) {
+	if len(labels) > 0 {
+		d.SetLabels(merge(d.GetLabels(), labels))
+	}
 }
 
 // alone is a shape that is no copy.

@@ -126,9 +126,9 @@ var subjects = map[string]subject{
 		theirs:  at("ROUND_ROBIN", "spec", "conf", "loadBalancer", "kind"),
 		product: "Kuma", crds: "kuma.yaml",
 	},
-	"linkerd":      smiSubject,
-	"nginx":        ingressSubject(insider),
-	"osm":          smiSubject,
+	"linkerd": smiSubject,
+	"nginx":   ingressSubject(insider),
+	"osm":     smiSubject,
 	"partition": {
 		plain: func(s *flaggerv1.CanarySpec) {
 			s.Provider, s.TargetRef.Kind = "", "StatefulSet"
