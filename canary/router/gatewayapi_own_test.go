@@ -1,6 +1,7 @@
 package router_test
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -66,7 +67,6 @@ func ownCanary() *flaggerv1.Canary {
 }
 
 func TestAnOwnRouteComesBackAsItWas(t *testing.T) {
-	abTest := []flaggerv1.HTTPMatchRequest{{Headers: map[string]flaggerv1.StringMatch{"x-user": {Exact: "insider"}}}}
 	cases := map[string][]router.Weights{
 		"after steps":          {{Primary: 90, Canary: 10}, {Primary: 50, Canary: 50}},
 		"after a mirror":       {{Primary: 100, Mirror: true}},
@@ -78,7 +78,7 @@ func TestAnOwnRouteComesBackAsItWas(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cluster, c := ownCluster(t, website), ownCanary()
 			if strings.Contains(name, "A/B") {
-				c.Spec.Analysis.Match = abTest
+				c.Spec.Analysis.Match = insider
 			}
 			r := routerOf(t, provider, cluster)
 			must(t, r.Supports(c))
@@ -101,7 +101,7 @@ func TestAnOwnRouteComesBackAsItWas(t *testing.T) {
 func TestAnOwnRouteOfAnEndedABTestHasNoRuleTooMany(t *testing.T) {
 	cluster, c := ownCluster(t, website), ownCanary()
 	r := routerOf(t, provider, cluster)
-	c.Spec.Analysis.Match = []flaggerv1.HTTPMatchRequest{{Headers: map[string]flaggerv1.StringMatch{"x-user": {Exact: "insider"}}}}
+	c.Spec.Analysis.Match = insider
 	must(t, r.SetWeights(t.Context(), c, router.Weights{Canary: 100}))
 	if got := len(rulesIn(t, cluster, r, c)); got != 6 {
 		t.Fatalf("want a rule for the chosen users before each of two, got %d rules", got)
@@ -138,6 +138,35 @@ func TestOneRuleOfAnOwnRouteThatWasEditedFollowsTheOthers(t *testing.T) {
 	must(t, r.Reconcile(t.Context(), c))
 	if refs := rulesIn(t, cluster, r, c)[3].(map[string]any)["backendRefs"].([]any); len(refs) != 2 {
 		t.Errorf("want both copies, got %v", refs)
+	}
+}
+
+func TestTwoCanariesShareAnOwnRoute(t *testing.T) {
+	cluster := ownCluster(t, `
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {namespace: staging, name: website}
+spec:
+  rules:
+  - {matches: [{path: {type: PathPrefix, value: /app}}], backendRefs: [{name: app, port: 80}]}
+  - {matches: [{path: {type: PathPrefix, value: /shop}}], backendRefs: [{name: shop, port: 80}]}
+`)
+	app, shop := ownCanary(), ownCanary()
+	shop.Name, shop.UID, shop.Spec.TargetRef.Name, shop.Spec.Analysis.Match = "shop", "shop-uid", "shop", insider
+	r := routerOf(t, provider, cluster)
+	for _, w := range []router.Weights{{Primary: 90, Canary: 10}, {Primary: 50, Canary: 50}} {
+		must(t, r.SetWeights(t.Context(), app, w))
+		must(t, r.SetWeights(t.Context(), shop, router.Weights{Canary: 100}))
+		wantWeights(t, r, app, w)
+		wantWeights(t, r, shop, router.Weights{Canary: 100})
+	}
+	must(t, r.Finalize(t.Context(), app))
+	wantWeights(t, r, shop, router.Weights{Canary: 100})
+	must(t, r.Finalize(t.Context(), shop))
+	want := `[{"backendRefs":[{"name":"app","port":80}],"matches":[{"path":{"type":"PathPrefix","value":"/app"}}]},` +
+		`{"backendRefs":[{"name":"shop","port":80}],"matches":[{"path":{"type":"PathPrefix","value":"/shop"}}]}]`
+	if got, _ := json.Marshal(rulesIn(t, cluster, r, app)); string(got) != want {
+		t.Errorf("want the route as it was, got %s", got)
 	}
 }
 

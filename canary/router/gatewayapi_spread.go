@@ -28,7 +28,7 @@ func spread(base rule, c *flaggerv1.Canary, w Weights) ([]rule, error) {
 	s, bound := sessionOf(c, w)
 	switch {
 	case len(chosen) > 0:
-		setList(weighted, "matches", narrow(list(base, "matches"), chosen, replace))
+		setList(weighted, "matches", narrow(list(base, "matches"), chosen, combine))
 		rest := without(base)
 		setList(rest, "backendRefs", shares(c, stable.Primary, stable.Canary)[:1])
 		return []rule{without(weighted, "name"), rest}, nil

@@ -155,6 +155,20 @@ func TestWeightsOfARouteThatWasEditedByHand(t *testing.T) {
 	}
 }
 
+// TestAnABTestReachesItsUsersWhateverTheServiceMatches: of two rules that match,
+// Gateways take the one with more headers. Flagger drops those of the service.
+func TestAnABTestReachesItsUsersWhateverTheServiceMatches(t *testing.T) {
+	cluster := clusterWith(t)
+	r, c := gateway(t, cluster), canaryFor(provider)
+	c.Spec.Analysis.Match = insider
+	c.Spec.Service.Match = []flaggerv1.HTTPMatchRequest{{Headers: map[string]flaggerv1.StringMatch{"x-tenant": {Exact: "a"}, "x-region": {Exact: "eu"}}}}
+	must(t, r.SetWeights(t.Context(), c, router.Weights{Canary: 100}))
+	rules := routeOf(t, cluster).Spec.Rules
+	if chosen, all := rules[0].Matches[0].Headers, rules[1].Matches[0].Headers; len(chosen) != 3 || len(all) != 2 {
+		t.Errorf("want the chosen users' header beside the service's, got %v and %v", chosen, all)
+	}
+}
+
 func TestTwoKindsOfRoutesDoNotContend(t *testing.T) {
 	cluster := clusterWith(t)
 	r, c := gateway(t, cluster), canaryFor(provider)

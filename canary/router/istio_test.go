@@ -124,6 +124,19 @@ func TestDriftOfIstioObjectsIsUndone(t *testing.T) {
 	}
 }
 
+func TestDelegationTakesHostsAndGatewaysAway(t *testing.T) {
+	cluster, c := clusterWith(t), canaryFor("istio")
+	c.Spec.Service.Hosts, c.Spec.Service.Gateways = []string{"app.example.com"}, []string{"public"}
+	r := routerOf(t, "istio", cluster)
+	must(t, r.Reconcile(t.Context(), c))
+	c.Spec.Service.Hosts, c.Spec.Service.Gateways, c.Spec.Service.Delegation = nil, nil, true
+	must(t, r.Reconcile(t.Context(), c))
+	want := specOf(t, `{"hosts":[],"http":[{"route":[{"destination":{"host":"app-primary"},"weight":100},{"destination":{"host":"app-canary"},"weight":0}]}]}`)
+	if diff := cmp.Diff(want, virtualServiceOf(t, cluster, r).Object["spec"]); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestIstioWeightsAreReadAsTheyAre(t *testing.T) {
 	cases := map[string]struct {
 		protocol, http string
