@@ -74,8 +74,14 @@ var kinds = map[string]struct {
 		upstream: func() any { return &flaggerup.Canary{} },
 		ours:     func() any { return &flaggerv1.Canary{} },
 		extensions: [][]string{
+			{"spec", "analysis", "sampling"},
+			{"spec", "httpRouteRef"},
+			{"spec", "service", "routeKind"},
 			{"status", "observedGeneration"},
 			{"status", "lastHandledReconcileAt"},
+			{"status", "history"},
+			{"status", "hold"},
+			{"status", "lastCommand"},
 			{"status", "conditions", "*", "observedGeneration"},
 			// Newer Gateway API than the one that Flagger carries.
 			{"spec", "service", "mirror", "*", "percent"},
@@ -83,9 +89,12 @@ var kinds = map[string]struct {
 		},
 	},
 	"MetricTemplate": {
-		upstream:   func() any { return &flaggerup.MetricTemplate{} },
-		ours:       func() any { return &flaggerv1.MetricTemplate{} },
-		extensions: [][]string{{"status", "conditions", "*", "observedGeneration"}},
+		upstream: func() any { return &flaggerup.MetricTemplate{} },
+		ours:     func() any { return &flaggerv1.MetricTemplate{} },
+		extensions: [][]string{
+			{"spec", "provider", "jsonPath"},
+			{"status", "conditions", "*", "observedGeneration"},
+		},
 	},
 	"AlertProvider": {
 		upstream:   func() any { return &flaggerup.AlertProvider{} },
