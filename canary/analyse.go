@@ -2,6 +2,7 @@ package canary
 
 import (
 	"fmt"
+	"slices"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
@@ -12,6 +13,7 @@ func (t *turn) analyse() {
 	switch {
 	case !t.restorePrimary():
 	case t.promotionBegun():
+		t.State.Hold = nil
 		t.enter(flaggerv1.CanaryPhasePromoting)
 		t.promote()
 	case !t.Target.Exists:
@@ -25,6 +27,10 @@ func (t *turn) analyse() {
 		t.warn("Rolling back %s.%s progress deadline exceeded %s", t.Canary, t.Namespace, t.targetNotReady())
 		t.alert(flaggerv1.SeverityError)
 		t.rollback("progress deadline exceeded: " + t.targetNotReady())
+	case t.Alarm != "" && t.State.Started() && !t.paused() && !t.commanded():
+		t.warn("Rolling back %s.%s at once, %s", t.Canary, t.Namespace, t.Alarm)
+		t.alert(flaggerv1.SeverityError)
+		t.rollback(t.Alarm)
 	case t.State.Weight > 0 && !t.Target.Serves():
 		t.withdraw()
 	case !t.Target.Ready:
@@ -33,10 +39,6 @@ func (t *turn) analyse() {
 		t.give()
 	case t.paused():
 		t.wait("%s", t.progress())
-	case t.Alarm != "" && t.State.Started():
-		t.warn("Rolling back %s.%s at once, %s", t.Canary, t.Namespace, t.Alarm)
-		t.alert(flaggerv1.SeverityError)
-		t.rollback(t.Alarm)
 	case !t.State.Started():
 		t.start()
 	default:
@@ -62,7 +64,7 @@ func (t *turn) revert() {
 	t.State.FailedChecks, t.State.Iterations = 0, 0
 	t.step.Verdict = VerdictReverted
 	t.State.Hold = nil
-	t.close(flaggerv1.VerdictReverted, "Git went back to what users have")
+	t.close(flaggerv1.VerdictReverted, wentBack)
 	t.say("Revision reverted! Ending analysis of %s.%s without promotion", t.Names.Target, t.Namespace)
 	t.message("Revision reverted to the promoted one, analysis ended without promotion.")
 }
@@ -114,21 +116,30 @@ func (t *turn) advance() {
 	t.give()
 }
 
-// gatesBefore are the gates between the current stage and the next one. Flagger
-// asks for more traffic in progressive releases only, and for the promotion both
-// before it sends all users of a blue/green release to the canary and after.
+// gatesBefore are the gates between the current stage and the next one. The
+// promotion is asked for both before all users of a blue/green release are sent
+// to the canary and after.
 func (t *turn) gatesBefore(next int) []flaggerv1.HookType {
-	last := next >= len(t.Plan.Stages)
-	switch {
-	case last && t.Plan.progressive() && !t.approved(flaggerv1.ConfirmPromotionHook) && t.State.Phase != flaggerv1.CanaryPhaseWaitingPromotion:
-		return []flaggerv1.HookType{flaggerv1.ConfirmTrafficIncreaseHook, flaggerv1.ConfirmPromotionHook}
-	case last, t.switching(t.Plan.Stages[next]):
-		return []flaggerv1.HookType{flaggerv1.ConfirmPromotionHook}
-	case t.Plan.progressive() && !t.Plan.Stages[next].Mirror:
-		return []flaggerv1.HookType{flaggerv1.ConfirmTrafficIncreaseHook}
-	default:
-		return nil
+	var gates []flaggerv1.HookType
+	waits := t.approved(flaggerv1.ConfirmPromotionHook) || t.State.Phase == flaggerv1.CanaryPhaseWaitingPromotion
+	if !waits && t.increases(next) {
+		gates = append(gates, flaggerv1.ConfirmTrafficIncreaseHook)
 	}
+	if next >= len(t.Plan.Stages) || t.switching(t.Plan.Stages[next]) {
+		gates = append(gates, flaggerv1.ConfirmPromotionHook)
+	}
+	return gates
+}
+
+// increases reports whether going on to a stage is to be approved as an increase
+// of the canary's users. Flagger calls its webhooks in progressive releases only,
+// there for the promotion, too; a gate of our own is closed in every release.
+func (t *turn) increases(next int) bool {
+	last := next >= len(t.Plan.Stages)
+	if t.Plan.progressive() {
+		return last || !t.Plan.Stages[next].Mirror
+	}
+	return !last && t.Plan.Stages[next].Weight > t.State.Weight && slices.Contains(t.Plan.Gates, flaggerv1.ConfirmTrafficIncreaseHook)
 }
 
 // stay remains in the stage; checks go on.

@@ -13,13 +13,21 @@ func (t *turn) start() {
 		t.step.After = left
 		return
 	}
-	if !t.answered(flaggerv1.PreRolloutHook, flaggerv1.RollbackHook) {
+	if t.wanted() {
+		t.rollbackWanted()
+		return
+	}
+	due := []flaggerv1.HookType{flaggerv1.RollbackHook}
+	if !t.held() {
+		due = append(due, flaggerv1.PreRolloutHook)
+	}
+	if !t.answered(due...) {
 		t.message("%s", t.progress())
 		t.step.After = soon
 		return
 	}
-	if t.wanted() {
-		t.rollbackWanted()
+	if t.held() {
+		t.stay("")
 		return
 	}
 	if !waiting {
@@ -47,6 +55,10 @@ func (t *turn) check() {
 		t.step.After = left
 		return
 	}
+	if t.wanted() {
+		t.rollbackWanted() // however long the others take to answer
+		return
+	}
 	metrics := windowed(t.Seen, t.now)
 	if known := t.answered(flaggerv1.RolloutHook, flaggerv1.RollbackHook); !known || len(t.Measured) != len(metrics) {
 		if len(t.Measured) != len(metrics) {
@@ -54,10 +66,6 @@ func (t *turn) check() {
 		}
 		t.message("%s", t.progress())
 		t.step.After = soon
-		return
-	}
-	if t.wanted() {
-		t.rollbackWanted()
 		return
 	}
 	t.judge(metrics)

@@ -66,6 +66,8 @@ func (t *turn) approve() string {
 	switch {
 	case h == nil:
 		return "refused: nothing waits for an approval"
+	case t.openRelease() != nil && t.openRelease().Revision != t.Target.Revision:
+		return "refused: another revision has come"
 	case h.Kind != flaggerv1.HoldGate:
 		t.State.Hold = nil
 		return "the release goes on"
@@ -81,6 +83,9 @@ func (t *turn) hold(kind, by string) string {
 	if !t.underWay() {
 		return t.nothing()
 	}
+	if t.State.Phase == flaggerv1.CanaryPhaseWaiting {
+		t.begun() // it is this revision that is meant
+	}
 	t.State.Hold = &flaggerv1.CanaryHold{Kind: kind, By: by, Since: metav1.NewTime(t.now)}
 	return "the release is " + holdWords[kind]
 }
@@ -94,8 +99,8 @@ func (t *turn) abort(by string) {
 	}
 	t.warn("Rolling back %s.%s aborted by %s", t.Canary, t.Namespace, somebody(by))
 	t.alert(flaggerv1.SeverityError)
-	t.release().By = by
 	t.rollback("aborted by " + somebody(by))
+	t.State.History[0].By = by
 	t.over = true
 }
 

@@ -12,16 +12,27 @@ const cookieLength = 10
 // any more. A value belongs to a revision, and is the same however often a step
 // is repeated.
 func (t *turn) bind(weight int) {
-	switch affinity := t.Plan.Affinity; {
-	case affinity == nil:
+	affinity, had := t.Plan.Affinity, t.State.Cookies.Canary
+	if affinity == nil {
 		t.State.Cookies = Cookies{}
-	case weight == 0 && t.State.Cookies.Canary != "":
-		t.State.Cookies = Cookies{Previous: t.State.Cookies.Canary}
-	case weight > 0 && t.State.Cookies.Canary == "":
-		t.State.Cookies.Canary = affinity.CookieName + "=" + cookieValue("canary", t.State.Applied)
-		if affinity.PrimaryCookieName != "" {
-			t.State.Cookies.Primary = affinity.PrimaryCookieName + "=" + cookieValue("primary", t.State.Applied)
+		return
+	}
+	if weight == 0 {
+		if had != "" {
+			t.State.Cookies = Cookies{Previous: had}
 		}
+		return
+	}
+	cookie := affinity.CookieName + "=" + cookieValue("canary", t.State.Applied)
+	if cookie == had {
+		return
+	}
+	if had != "" {
+		t.State.Cookies.Previous = had
+	}
+	t.State.Cookies.Canary = cookie
+	if affinity.PrimaryCookieName != "" {
+		t.State.Cookies.Primary = affinity.PrimaryCookieName + "=" + cookieValue("primary", t.State.Applied)
 	}
 }
 

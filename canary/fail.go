@@ -2,6 +2,7 @@ package canary
 
 import (
 	"fmt"
+	"strings"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
@@ -79,6 +80,7 @@ func (t *turn) fallen() {
 		t.begin()
 		return
 	}
+	t.withdrawn()
 	if t.State.Weight > 0 {
 		t.comeBack()
 		return
@@ -116,5 +118,5 @@ func (t *turn) primaryNotReady() string {
 }
 
 func (t *turn) targetNotReady() string {
-	return fmt.Sprintf("canary deployment %s.%s not ready: %s", t.Names.Target, t.Namespace, t.Target.Why)
+	return fmt.Sprintf("canary %s %s.%s not ready: %s", strings.ToLower(t.Kind), t.Names.Target, t.Namespace, t.Target.Why)
 }

@@ -16,14 +16,15 @@ func (t *turn) openRelease() *flaggerv1.CanaryRelease {
 	return &t.State.History[0]
 }
 
-// begun opens a release for the target's revision. One that was open for another
-// revision ends; one that a crash left open for this one goes on.
+// begun opens a release for the target's revision. One that is open for this one
+// goes on; one that was open for another ends, with what a person said about it.
 func (t *turn) begun() {
 	if open := t.openRelease(); open != nil {
 		if open.Revision == t.Target.Revision {
 			return
 		}
 		t.close(flaggerv1.VerdictSuperseded, "another revision came")
+		t.State.Hold = nil
 	}
 	t.openFor(t.Target.Revision)
 }
@@ -46,14 +47,26 @@ func (t *turn) release() *flaggerv1.CanaryRelease {
 	return t.openRelease()
 }
 
-// close ends the release under way.
+// close ends the release under way. Whoever commanded its promotion decided only
+// if that came about.
 func (t *turn) close(verdict, reason string) {
 	release := t.release()
 	release.Verdict, release.EndedAt = verdict, metav1.NewTime(t.now)
-	if release.Reason == "" {
-		release.Reason = reason
+	if release.Reason != promotionCommanded || verdict != flaggerv1.VerdictPromoted {
+		release.Reason, release.By = reason, ""
 	}
 }
+
+// withdrawn ends a release that waited to begin, because its revision is gone.
+func (t *turn) withdrawn() {
+	t.State.Hold = nil
+	if t.openRelease() != nil {
+		t.close(flaggerv1.VerdictReverted, wentBack)
+	}
+}
+
+// wentBack is why a release ends without a verdict on its revision.
+const wentBack = "Git went back to what users have"
 
 // entered notes a stage.
 func (t *turn) entered(s Stage) {

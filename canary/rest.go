@@ -1,6 +1,10 @@
 package canary
 
-import flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
 
 // initialize makes the primary out of the target, and moves the users over once
 // it is ready. Until then the target keeps serving: a primary that does not
@@ -70,7 +74,7 @@ func (t *turn) rest() {
 	}
 	if t.State.Phase == flaggerv1.CanaryPhaseWaiting {
 		t.enter(flaggerv1.CanaryPhaseInitialized) // what it waited to release is gone
-		t.State.Hold = nil
+		t.withdrawn()
 	}
 	t.idle()
 	switch {
@@ -106,7 +110,7 @@ func (t *turn) begin() {
 	case !t.Primary.Ready && !carrying:
 		t.wait("New revision detected, %s", t.primaryNotReady())
 		return
-	case !t.Plan.Skip && !t.allowed():
+	case !t.allowed():
 		return
 	case t.Primary.Ready:
 		t.land()
@@ -122,6 +126,7 @@ func (t *turn) begin() {
 // allowed reports whether the first gate is open; otherwise the release waits,
 // and may be given up before it has begun. The gate is asked once an interval.
 func (t *turn) allowed() bool {
+	t.begun()
 	if t.State.Phase == flaggerv1.CanaryPhaseWaiting && !t.approved(flaggerv1.ConfirmRolloutHook) {
 		if left := t.left(); left > 0 || t.held() {
 			t.message("Waiting for approval%s", t.holding())
@@ -134,7 +139,6 @@ func (t *turn) allowed() bool {
 			return false
 		}
 		if t.wanted() {
-			t.begun()
 			t.State.Applied = t.Target.Revision
 			t.rollbackWanted()
 			return false
@@ -159,10 +163,12 @@ func (t *turn) allowed() bool {
 // pin makes the target's revision the one under analysis.
 func (t *turn) pin() {
 	t.begun()
+	t.release().StartedAt = metav1.NewTime(t.now)
 	t.enter(flaggerv1.CanaryPhaseProgressing)
 	t.State.Hold = nil // it was for another revision
 	t.State.Applied = t.Target.Revision
 	t.State.FailedChecks, t.State.Iterations = 0, 0
+	t.bind(t.State.Weight)
 	t.do(Snapshot{t.Target.Revision}, StartTarget{})
 	t.wait("New revision detected, progressing canary analysis.")
 }

@@ -1,0 +1,272 @@
+package canary
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// checkStep holds a step to what it was decided from, before it is performed.
+func (w *world) checkStep(seen Seen, step Step) {
+	if again, err := Decide(seen, w.now); err != nil || !reflect.DeepEqual(again, step) {
+		w.fatalf("decides otherwise when asked again: %+v", again)
+	}
+	w.checkCommand(seen, step)
+	w.checkHold(seen, step)
+	w.checkEnd(seen, step)
+	w.checkProgress(seen, step)
+	w.checkUpkeep(step)
+	w.checkHistory(seen, step)
+	w.checkCookies(step)
+}
+
+// checkCommand: each is carried out once, says so, and names who.
+func (w *world) checkCommand(seen Seen, step Step) {
+	last := step.State.LastCommand
+	if seen.Command != nil && seen.Command.Verb == flaggerv1.CommandPromote {
+		w.commanded[seen.Target.Revision] = true
+	}
+	if last == nil || seen.State.LastCommand != nil && last.Same(*seen.State.LastCommand) {
+		return
+	}
+	switch {
+	case seen.Command == nil || !last.Same(*seen.Command):
+		w.fatalf("carried out %v, which nobody wants", last)
+	case last.Outcome == "":
+		w.fatalf("%v has no outcome", last)
+	case !strings.Contains(said(step.Events), last.By):
+		w.fatalf("%v is nowhere told: %q", last, said(step.Events))
+	}
+}
+
+func holding(s State, kinds ...string) bool {
+	return s.Hold != nil && slices.Contains(kinds, s.Hold.Kind) && !s.Hold.Approved
+}
+
+// ended reports whether nothing is being released.
+func ended(phase flaggerv1.CanaryPhase) bool {
+	switch phase {
+	case flaggerv1.CanaryPhaseInitialized, flaggerv1.CanaryPhaseSucceeded, flaggerv1.CanaryPhaseFailed:
+		return true
+	}
+	return false
+}
+
+// checkHold: what holds a release does hold it.
+func (w *world) checkHold(seen Seen, step Step) {
+	fix := step.State.Phase == flaggerv1.CanaryPhaseFailed && seen.Target.Revision != step.State.Applied
+	if step.State.Hold != nil && !fix && (ended(step.State.Phase) || step.State.Phase == initial || step.State.Phase == flaggerv1.CanaryPhaseInitializing) {
+		w.fatalf("%s is held", step.State.Phase)
+	}
+	stopped := holding(seen.State, flaggerv1.HoldHalt, flaggerv1.HoldPause) && holding(step.State, flaggerv1.HoldHalt, flaggerv1.HoldPause)
+	if stopped && seen.Target.Revision == seen.State.Applied && step.State.Weight > seen.State.Weight {
+		w.fatalf("users are sent to the canary of a release that is halted")
+	}
+	if seen.Command == nil && w.heldFor == seen.Target.Revision && holding(seen.State, flaggerv1.HoldPause) && holding(step.State, flaggerv1.HoldPause) && !Due(seen, w.now).None() {
+		w.fatalf("asks %+v about a release that is paused", Due(seen, w.now))
+	}
+}
+
+// passed reports whether a gate was open in this look.
+func (w *world) passed(gate flaggerv1.HookType, seen Seen) bool {
+	held := seen.State.Hold
+	approved := held != nil && held.Kind == flaggerv1.HoldGate && held.Gate == gate && w.heldFor == seen.Target.Revision &&
+		(held.Approved || seen.Command != nil && seen.Command.Verb == flaggerv1.CommandApprove)
+	if approved || w.commanded[seen.Target.Revision] {
+		return true
+	}
+	// As in Flagger, webhooks are asked for more users only when they move step by
+	// step.
+	asked := w.plan.Hooks[gate] && (gate != flaggerv1.ConfirmTrafficIncreaseHook || w.plan.progressive())
+	return !slices.Contains(w.plan.Gates, gate) && (!asked || seen.Answers[gate].OK)
+}
+
+// good reports whether a check was made, and nothing spoke against the canary.
+func (w *world) good(seen Seen) bool {
+	if len(seen.Measured) != len(w.plan.Metrics) || w.plan.Hooks[flaggerv1.RolloutHook] && !seen.Answers[flaggerv1.RolloutHook].OK {
+		return false
+	}
+	for i, m := range seen.Measured {
+		if m.NoValues || m.Err != "" || !w.plan.Metrics[i].holds(m.Value) {
+			return false
+		}
+	}
+	return true
+}
+
+// checkProgress: a release goes on only where it may, and one stage at a time.
+func (w *world) checkProgress(seen Seen, step Step) {
+	was, next := seen.State, step.State
+	if (ended(was.Phase) || was.Phase == flaggerv1.CanaryPhaseWaiting) && next.Phase == flaggerv1.CanaryPhaseProgressing && !w.passed(flaggerv1.ConfirmRolloutHook, seen) {
+		w.fatalf("started without approval")
+	}
+	if next.Phase == flaggerv1.CanaryPhasePromoting && !promoting(was.Phase) {
+		w.checkPromotion(seen, next.Applied)
+	}
+	if !analysing(was.Phase) || seen.Target.Revision != was.Applied {
+		return
+	}
+	if !analysing(next.Phase) || w.plan.position(next) <= w.plan.position(was) && next.Weight <= was.Weight {
+		return
+	}
+	switch {
+	case w.plan.position(next) > w.plan.position(was)+1 && next.Weight < 100:
+		w.fatalf("skipped a stage")
+	case next.Weight > was.Weight && was.Phase != flaggerv1.CanaryPhaseWaitingPromotion && !w.passed(flaggerv1.ConfirmTrafficIncreaseHook, seen):
+		w.fatalf("users are sent to the canary without approval")
+	case !was.Started() && w.plan.Hooks[flaggerv1.PreRolloutHook] && !seen.Answers[flaggerv1.PreRolloutHook].OK:
+		w.fatalf("started before what has to come first")
+	case was.Started() && !w.good(seen):
+		w.fatalf("went on after a bad check: %v %v", seen.Measured, seen.Answers)
+	}
+}
+
+// checkPromotion: users get for good what passed every stage, or what a person
+// answers for.
+func (w *world) checkPromotion(seen Seen, applied string) {
+	switch {
+	case seen.Primary.Revision == applied: // it was promoted before, and that was lost
+	case w.plan.Skip, w.commanded[applied]:
+	case w.plan.position(seen.State) != len(w.plan.Stages)-1:
+		w.fatalf("promoted in stage %d", w.plan.position(seen.State))
+	case !w.good(seen):
+		w.fatalf("promoted after a bad check: %v %v", seen.Measured, seen.Answers)
+	case !w.passed(flaggerv1.ConfirmPromotionHook, seen):
+		w.fatalf("promoted without approval")
+	}
+	w.earned[applied] = true
+}
+
+// checkEnd: what is decisive ends the release in the same step, and its end is
+// told once.
+func (w *world) checkEnd(seen Seen, step Step) {
+	was := seen.State
+	stands := analysing(was.Phase) && seen.Primary.Exists && seen.Primary.Revision != was.Applied &&
+		seen.Target.Revision == was.Applied && was.Applied != was.Promoted
+	decisive := seen.Alarm != "" || seen.Answers[flaggerv1.RollbackHook].OK || seen.Command != nil && seen.Command.Verb == flaggerv1.CommandAbort
+	other := seen.Command != nil && (seen.Command.Verb == flaggerv1.CommandPromote || seen.Command.Verb == flaggerv1.CommandPause)
+	if stands && decisive && !other && !w.commanded[was.Applied] && !holding(was, flaggerv1.HoldPause) && step.State.Phase != flaggerv1.CanaryPhaseFailed {
+		w.fatalf("alarm %q, answers %v, command %v, and it goes on as %s", seen.Alarm, seen.Answers, seen.Command, step.State.Phase)
+	}
+	told := slices.Contains(step.Actions, Action(Notify{flaggerv1.PostRolloutHook}))
+	ends := step.Verdict == VerdictPromoted || step.Verdict == VerdictSkipped || step.Verdict == VerdictFailed
+	if want := ends && w.plan.Hooks[flaggerv1.PostRolloutHook]; told != want {
+		w.fatalf("verdict %q, but told is %v", step.Verdict, told)
+	}
+}
+
+// checkUpkeep: what somebody may have changed is put back each time.
+func (w *world) checkUpkeep(step Step) {
+	if step.State.Phase == flaggerv1.CanaryPhaseInitializing || step.State.Phase == initial {
+		return
+	}
+	if slices.Contains(step.Actions, Action(EnsureScaler{})) != w.plan.Scaled {
+		w.fatalf("nobody minds the autoscaler")
+	}
+}
+
+// checkHistory: the releases are there, the newest first, and only the first may
+// be under way.
+func (w *world) checkHistory(seen Seen, step Step) {
+	state := step.State
+	if len(state.History) > flaggerv1.MaxReleases {
+		w.fatalf("%d releases", len(state.History))
+	}
+	for i, r := range state.History {
+		open := r.Verdict == ""
+		switch {
+		case open != r.EndedAt.IsZero():
+			w.fatalf("release %+v has an end or a verdict only", r)
+		case open && (i > 0 || ended(state.Phase) && seen.Target.Revision == state.Applied):
+			w.fatalf("release %d is open in %s", i, state.Phase)
+		case len(r.Steps) > flaggerv1.MaxSteps:
+			w.fatalf("%d steps", len(r.Steps))
+		case i > 0 && state.History[i-1].StartedAt.Before(&r.StartedAt):
+			w.fatalf("release %d is older than the next", i-1)
+		case !open && r.Verdict != flaggerv1.VerdictPromoted && r.Reason == "":
+			w.fatalf("release %+v ended without a reason", r)
+		}
+	}
+	under := analysing(state.Phase) || state.Phase == flaggerv1.CanaryPhasePromoting || state.Phase == flaggerv1.CanaryPhaseFinalising
+	if under && (len(state.History) == 0 || state.History[0].Verdict != "" || state.History[0].Revision != state.Applied) {
+		w.fatalf("%s of %s is not in the history %+v", state.Phase, state.Applied, state.History)
+	}
+	if v := step.Verdict; v != VerdictNone && (len(state.History) == 0 || state.History[0].Verdict != string(v)) {
+		w.fatalf("%q is not in the history %+v", v, state.History)
+	}
+}
+
+// checkCookies: the sessions of one revision do not bind those of another.
+func (w *world) checkCookies(step Step) {
+	cookies, applied := step.State.Cookies, step.State.Applied
+	switch {
+	case w.plan.Affinity == nil && cookies != Cookies{}:
+		w.fatalf("cookies %+v without session affinity", cookies)
+	case w.plan.Affinity == nil:
+	case analysing(step.State.Phase) && step.State.Weight > 0 && cookies.Canary == "":
+		w.fatalf("users of the canary have no cookie")
+	case cookies.Canary != "" && w.cookies[cookies.Canary] != "" && w.cookies[cookies.Canary] != applied:
+		w.fatalf("%s has the cookie of %s", applied, w.cookies[cookies.Canary])
+	case cookies.Canary != "":
+		w.cookies[cookies.Canary] = applied
+	}
+}
+
+// checkWeights holds every change of weights to the promise: nobody is sent to
+// pods that cannot answer, nor to a revision that is not under analysis.
+func (w *world) checkWeights(to Weights, step Step) {
+	switch {
+	case to.Primary+to.Canary != 100 || to.Primary < 0 || to.Canary < 0:
+		w.fatalf("weights %v", to)
+	case !w.plan.Routed:
+		w.fatalf("weights %v, and nobody to route", to)
+	case to.Canary > w.weights.Canary && (!w.target.workload().Serves() || w.target.revision != step.State.Applied):
+		w.fatalf("users sent to a canary that cannot have them: %+v", w.target)
+	case to.Primary > w.weights.Primary && !w.primary.workload().Serves() && w.target.workload().Serves():
+		w.fatalf("users sent to a primary that cannot answer")
+	}
+}
+
+// checkRecorded holds the world to the promise after a step that nothing cut off.
+func (w *world) checkRecorded() {
+	if w.state.Phase == flaggerv1.CanaryPhaseInitialized {
+		w.earned[w.state.Promoted] = true // what the first primary is nobody measures
+	}
+	canaryDead, primaryServes := !w.target.workload().Serves(), w.primary.workload().Serves()
+	if w.plan.Routed && w.weights.Canary > 0 && canaryDead && primaryServes {
+		w.fatalf("users are left on a canary without pods: %v", w.weights)
+	}
+}
+
+// checkSettled: a quiet world comes to rest, with everybody on the last healthy
+// primary, and then nobody looks at it any more.
+func (w *world) checkSettled(calm int) {
+	revision, promoted := w.target.revision, w.state.Promoted
+	if promoted == "" && w.fate[revision].neverStarts || w.fate[revision].neverStartsAsPrimary {
+		return // there never was a healthy primary
+	}
+	switch {
+	case calm == 0:
+		w.fatalf("does not come to rest in %s", w.state.Phase)
+	case w.command != nil && (w.state.LastCommand == nil || !w.state.LastCommand.Same(*w.command)):
+		w.fatalf("%v was never carried out", w.command)
+	case w.weights != Stable || w.state.Weight != 0:
+		w.fatalf("users are left on the canary: %v", w.weights)
+	case !w.primary.workload().Ready || w.primary.revision != promoted:
+		w.fatalf("primary is not the last healthy one: %+v, promoted %s", w.primary, promoted)
+	case w.target.replicas != 0:
+		w.fatalf("the target was not scaled down")
+	case w.state.Phase == flaggerv1.CanaryPhaseSucceeded, w.state.Phase == flaggerv1.CanaryPhaseInitialized:
+		if revision != promoted {
+			w.fatalf("%s, but %s is not %s", w.state.Phase, promoted, revision)
+		}
+	case w.state.Phase == flaggerv1.CanaryPhaseFailed:
+		if revision != promoted && w.state.Applied != revision {
+			w.fatalf("%s was forgotten", revision)
+		}
+	default:
+		w.fatalf("did not settle: %s", w.state.Phase)
+	}
+}

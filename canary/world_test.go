@@ -1,0 +1,327 @@
+package canary
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// world is a small one in which releases happen, pods come and go, people and
+// webhooks say what they like, and the controller is killed between any two of
+// its writes. Every look, step and action is held to the promises of the package
+// as it happens.
+type world struct {
+	t      *testing.T
+	script []byte // choices of a fuzzer, before those of rng
+	rng    *rand.Rand
+	log    []func() string
+
+	plan            Plan
+	now             time.Time
+	state           State
+	target, primary pods
+	weights         Weights
+	saved           map[string]bool
+	fate            map[string]fate
+	revisions       int
+
+	// quiet is a world in which nothing surprising happens any more.
+	quiet   bool
+	command *flaggerv1.CanaryCommand // the annotation
+	given   int
+	inquiry inquiry
+
+	// earned are the revisions that users may have for good; commanded those that
+	// a person wanted promoted.
+	earned, commanded map[string]bool
+	heldFor           string            // the revision that was held last
+	cookies           map[string]string // of which revision
+}
+
+// fate is what becomes of a revision.
+type fate struct{ failsChecks, neverStarts, neverStartsAsPrimary bool }
+
+// pods are one copy of the workload.
+type pods struct {
+	exists              bool
+	revision            string
+	replicas, available int32
+	rolled              bool // the rollout is complete
+	age                 int  // looks since the last change
+}
+
+const patience = 6 // looks after which a rollout is stuck
+
+func newWorld(t *testing.T, plan Plan, seed uint64) *world {
+	w := &world{
+		t: t, rng: rand.New(rand.NewPCG(seed, 7)), plan: plan, now: noon, weights: Stable,
+		saved: map[string]bool{}, fate: map[string]fate{}, earned: map[string]bool{}, commanded: map[string]bool{}, cookies: map[string]string{},
+	}
+	w.push(fate{})
+	w.target.replicas, w.target.available, w.target.rolled = 2, 2, true
+	return w
+}
+
+// pick chooses one of n.
+func (w *world) pick(n int) int {
+	if len(w.script) > 0 {
+		choice := int(w.script[0])
+		w.script = w.script[1:]
+		return choice % n
+	}
+	return w.rng.IntN(n)
+}
+
+// rarely is true once in n times, and never in a quiet world.
+func (w *world) rarely(n int) bool { return !w.quiet && w.pick(n) == n-1 }
+
+func (w *world) logf(format string, args ...any) {
+	w.log = append(w.log, func() string { return fmt.Sprintf(format, args...) })
+}
+
+func (w *world) fatalf(format string, args ...any) {
+	w.t.Helper()
+	for _, line := range w.log[max(0, len(w.log)-40):] {
+		w.t.Log(line())
+	}
+	w.t.Fatalf("promise broken: "+format, args...)
+}
+
+// push is a commit that changes the target.
+func (w *world) push(f fate) {
+	w.revisions++
+	revision := fmt.Sprintf("%s%d", DigestPrefix, w.revisions)
+	w.fate[revision] = f
+	w.deploy(revision)
+}
+
+func (w *world) deploy(revision string) {
+	w.logf("git: %s %+v", revision, w.fate[revision])
+	w.target.exists, w.target.revision = true, revision
+	w.target.age, w.target.rolled = 0, w.target.replicas == 0
+}
+
+// order is what a person types.
+func (w *world) order(verb flaggerv1.CommandVerb) {
+	w.given++
+	w.command = &flaggerv1.CanaryCommand{Verb: verb, By: fmt.Sprintf("person-%d", w.given), At: metav1.NewMicroTime(w.now)}
+	w.logf("%s: %s", w.command.By, verb)
+}
+
+func (p pods) workload() Workload {
+	w := Workload{Exists: p.exists, Revision: p.revision, Replicas: p.replicas, Available: p.available, Images: []string{"app:" + p.revision}}
+	w.Ready = p.exists && p.rolled && p.replicas > 0 && p.available >= p.replicas
+	w.Stuck = p.exists && !w.Ready && p.replicas > 0 && p.age > patience
+	if !w.Ready {
+		w.Why = "not yet"
+	}
+	return w
+}
+
+// live lets time go by, and pods make progress.
+func (w *world) live(least time.Duration) {
+	w.now = w.now.Add(least)
+	for _, p := range []*pods{&w.target, &w.primary} {
+		p.age++
+		f := w.fate[p.revision]
+		stays := f.neverStarts || p == &w.primary && f.neverStartsAsPrimary
+		if p.exists && !stays && p.replicas > 0 && (w.pick(2) == 0 || p.age == patience) {
+			p.available, p.rolled = p.replicas, true
+		}
+	}
+}
+
+func (w *world) look() Seen {
+	s := Seen{Names: names, Plan: w.plan, State: w.state, Target: w.target.workload(), Primary: w.primary.workload(),
+		Weights: w.weights, Saved: maps.Clone(w.saved)}
+	if w.rarely(15) {
+		s.Weights, s.RoutePending = Weights{}, true
+	}
+	if w.command != nil && (w.state.LastCommand == nil || !w.state.LastCommand.Same(*w.command)) {
+		command := *w.command
+		s.Command = &command
+	}
+	if Sampled(s) && w.rarely(20) {
+		s.Alarm = "lag 7.00 in 3 samples in a row"
+	}
+	return s
+}
+
+// reconcile takes one step as the controller does. A kill leaves its later
+// actions, or its status, undone.
+func (w *world) reconcile() Step {
+	seen := w.look()
+	complete := w.ask(&seen)
+	step, err := Decide(seen, w.now)
+	if err != nil {
+		w.fatalf("%v", err)
+	}
+	w.log = append(w.log, func() string {
+		return fmt.Sprintf("%s -> %s/%d: %v %q %s", seen.State.Phase, step.State.Phase, step.State.Weight, brief(step.Actions), said(step.Events), step.Message)
+	})
+	w.checkStep(seen, step)
+	for _, action := range step.Actions {
+		if w.rarely(25) {
+			w.logf("killed")
+			w.inquiry = inquiry{}
+			return step
+		}
+		w.perform(seen, step, action)
+	}
+	if w.rarely(20) {
+		w.logf("killed before the status")
+		w.inquiry = inquiry{}
+		return step
+	}
+	if held := step.State.Hold; held != nil && (w.state.Hold == nil || w.state.Hold.Gate != held.Gate || w.state.Hold.Since != held.Since) {
+		w.heldFor = seen.Target.Revision
+	}
+	w.state = step.State
+	if complete {
+		w.inquiry = inquiry{}
+	}
+	w.checkRecorded()
+	return step
+}
+
+func (w *world) perform(seen Seen, step Step, action Action) {
+	switch a := action.(type) {
+	case SetWeights:
+		w.checkWeights(a.Weights, step)
+		w.weights = a.Weights
+	case Snapshot:
+		if a.Revision != seen.Target.Revision {
+			w.fatalf("snapshot of %s, but the target is %s", a.Revision, seen.Target.Revision)
+		}
+		w.saved[a.Revision] = true
+	case SetPrimary:
+		w.setPrimary(seen, a.Revision)
+	case StartTarget:
+		if w.target.replicas == 0 {
+			w.target.replicas, w.target.age, w.target.rolled = 2, 0, false
+		}
+	case StopTarget:
+		if w.weights.Canary > 0 {
+			w.fatalf("scaled down a canary that has users")
+		}
+		w.target.replicas, w.target.available, w.target.rolled, w.target.age = 0, 0, true, 0
+	case Prune:
+		kept := map[string]bool{}
+		for _, revision := range a.Keep {
+			kept[revision] = w.saved[revision]
+		}
+		w.saved = kept
+	}
+}
+
+func (w *world) setPrimary(seen Seen, revision string) {
+	if !w.saved[revision] && seen.Target.Revision != revision {
+		w.fatalf("primary gets %s, which nobody has", revision)
+	}
+	if w.state.Promoted != "" && !w.earned[revision] {
+		w.fatalf("primary gets %s, which did not earn it", revision)
+	}
+	if !w.primary.exists {
+		w.primary = pods{exists: true, replicas: 2}
+	}
+	if w.primary.revision != revision {
+		w.primary.revision, w.primary.rolled, w.primary.age = revision, false, 0
+	}
+}
+
+// inquiry is what is being found out about one moment, in the background: the
+// answers come some looks after the questions.
+type inquiry struct {
+	about    string
+	left     map[string]int
+	measured []Measurement
+	answers  map[flaggerv1.HookType]Answer
+}
+
+// ask puts the questions that are due, one leading to another, and reports
+// whether there is nothing left to wait for.
+func (w *world) ask(seen *Seen) bool {
+	s := seen.State
+	about := fmt.Sprint(s.Phase, s.Applied, seen.Target.Revision, s.Weight, s.Iterations, s.FailedChecks, s.At.UnixNano())
+	if w.inquiry.about != about {
+		w.inquiry = inquiry{about: about, left: map[string]int{}, answers: map[flaggerv1.HookType]Answer{}}
+	}
+	for range 10 {
+		q := Due(*seen, w.now)
+		if q.None() {
+			return true
+		}
+		if !w.answered(q) {
+			seen.Measured, seen.Answers = w.inquiry.measured, maps.Clone(w.inquiry.answers)
+			return false
+		}
+		seen.Measured, seen.Answers = w.inquiry.measured, maps.Clone(w.inquiry.answers)
+	}
+	w.fatalf("one question leads to another: %+v", Due(*seen, w.now))
+	return false
+}
+
+func (w *world) answered(q Questions) bool {
+	complete := true
+	if len(q.Metrics) > 0 && w.arrived("metrics") && w.inquiry.measured == nil {
+		w.inquiry.measured = w.measure(q.Metrics)
+	}
+	complete = complete && (len(q.Metrics) == 0 || w.inquiry.measured != nil)
+	for _, hook := range q.Hooks {
+		if !w.plan.Hooks[hook] {
+			w.fatalf("asked %s, of which there is none", hook)
+		}
+		if _, ok := w.inquiry.answers[hook]; !ok && w.arrived(string(hook)) {
+			w.inquiry.answers[hook] = w.answer(hook)
+		}
+		_, ok := w.inquiry.answers[hook]
+		complete = complete && ok
+	}
+	return complete
+}
+
+// arrived reports whether the answer to a question is there by now.
+func (w *world) arrived(question string) bool {
+	left, asked := w.inquiry.left[question]
+	if !asked {
+		left = w.pick(3)
+	}
+	w.inquiry.left[question] = left - 1
+	return left <= 0
+}
+
+func (w *world) measure(metrics []Metric) []Measurement {
+	measured := make([]Measurement, 0, len(metrics))
+	for _, metric := range metrics {
+		m := Measurement{Name: metric.Name, Value: 100}
+		switch {
+		case w.fate[w.target.revision].failsChecks:
+			m.Value = 10
+		case w.rarely(12):
+			m.NoValues = true
+		}
+		measured = append(measured, m)
+	}
+	return measured
+}
+
+// answer is what the webhooks of a type say. In a quiet world they agree.
+func (w *world) answer(hook flaggerv1.HookType) Answer {
+	unless := 8
+	switch hook {
+	case flaggerv1.RollbackHook:
+		return Answer{OK: w.rarely(15), Webhook: "rollback"}
+	case flaggerv1.ConfirmRolloutHook, flaggerv1.ConfirmTrafficIncreaseHook, flaggerv1.ConfirmPromotionHook:
+		unless = 2
+	}
+	if w.rarely(unless) {
+		return Answer{Webhook: "stern", Why: "no"}
+	}
+	return Answer{OK: true, Webhook: "kind"}
+}
