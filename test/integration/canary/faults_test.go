@@ -120,7 +120,7 @@ func TestCanaryRollsBackOnADecisiveFailureBetweenTwoChecks(t *testing.T) {
 	log := &eventLog{}
 	w := newCanaryWorld(t, log)
 	w.podinfo(func(c *flaggerv1.Canary) {
-		c.Spec.Analysis.Interval = "1h"
+		c.Spec.Analysis.Interval = "60m"
 		c.Spec.Analysis.Sampling = &flaggerv1.CanarySampling{Interval: "100ms", Failures: 3}
 	})
 	w.metrics.say("12.5")
