@@ -99,6 +99,10 @@ func TestWrongUsageIsRefusedWithTheRemedy(t *testing.T) {
 		"no policies flag":             {[]string{"update"}, `required flag(s) "policies" not set`},
 		"a name too many":              {[]string{"explain", "automation", "a", "b"}, "accepts 1 arg(s), received 2"},
 		"a command that is none":       {[]string{"explain", "everything"}, `unknown command "everything"`},
+		"one canary of everywhere":     {[]string{"canary", "get", "podinfo", "-A"}, "leave out -A"},
+		"a stream of YAML":             {[]string{"canary", "watch", "-o", "yaml"}, "use json"},
+		"the end of all releases":      {[]string{"canary", "watch", "--until-done"}, "needs the NAME"},
+		"a verb without a canary":      {[]string{"canary", "abort"}, "accepts 1 arg(s), received 0"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -22,7 +22,7 @@ func getCommand() *cobra.Command {
 		RunE:  showHelp,
 	}
 	cluster := addKube(cmd)
-	cmd.AddCommand(getImagesCommand(cluster), getAutomationsCommand(cluster))
+	cmd.AddCommand(getImagesCommand(cluster), getAutomationsCommand(cluster), getCanariesCommand(cluster))
 	return cmd
 }
 

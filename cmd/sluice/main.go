@@ -3,10 +3,11 @@
 // only after canary analysis. It also answers why.
 //
 //	sluice controller           run the controllers
-//	sluice get                  list images and automations, from tag to commit
+//	sluice get                  list images, automations and canaries
 //	sluice explain policy       say why a policy chose a tag, and why not another
 //	sluice explain automation   say what becomes of every marker
 //	sluice resume automation    release the updates that were reverted by a person
+//	sluice canary               see where releases stand, and decide about them
 //	sluice update               write images into a local directory, without a cluster
 //	sluice version              print the version
 //
@@ -77,7 +78,7 @@ func root(name string) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(controllerCommand(), getCommand(), explainCommand(), resumeCommand(), updateCommand(), versionCommand())
+	cmd.AddCommand(controllerCommand(), getCommand(), explainCommand(), resumeCommand(), canaryCommand(), updateCommand(), versionCommand())
 	return cmd
 }
 

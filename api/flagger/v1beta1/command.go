@@ -44,6 +44,9 @@ const (
 // CommandVerbs are all verbs, in the order in which help texts list them.
 var CommandVerbs = []CommandVerb{CommandApprove, CommandHalt, CommandPause, CommandAbort, CommandPromote, CommandRetry}
 
+// OutcomeRefused starts the outcome of a command that changed nothing.
+const OutcomeRefused = "refused: "
+
 // CanaryCommand is a command, by whom and when. Sluice extension.
 type CanaryCommand struct {
 	// Verb of the command.

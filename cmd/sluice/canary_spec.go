@@ -1,0 +1,171 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary"
+)
+
+// specRows say in plain words how a canary releases. Addresses of webhooks are
+// left out: people put tokens into them.
+func specRows(c *flaggerv1.Canary) [][]string {
+	plan := planOf(c)
+	rows := [][]string{{"users", routing(c)}}
+	add := func(name, value string) {
+		if value != "" {
+			rows = append(rows, []string{name, value})
+		}
+	}
+	add("strategy", strategy(c, plan))
+	a := c.Spec.Analysis
+	if a == nil {
+		return rows
+	}
+	add("sessions", sessions(a.SessionAffinity))
+	for i, m := range a.Metrics {
+		if i < len(plan.Metrics) {
+			add("metric", m.Name+": "+rangeOf(plan.Metrics[i])+measuredBy(c, m))
+		}
+	}
+	for _, h := range a.Webhooks {
+		add("webhook", h.Name+": "+hookWords[h.Type])
+	}
+	add("gates", c.Annotations[flaggerv1.GatesAnnotation])
+	if !plan.Skip {
+		add("roll back", rollback(a, plan))
+	}
+	add("promote", promotion(c, plan))
+	for _, alert := range a.Alerts {
+		add("alert", fmt.Sprintf("%s: from %s on, by AlertProvider %s", alert.Name,
+			cmp.Or(alert.Severity, flaggerv1.SeverityInfo), alert.ProviderRef.Name))
+	}
+	if ref := c.Spec.AutoscalerRef; ref != nil {
+		add("autoscaler", ref.Kind+" "+ref.Name)
+	}
+	return rows
+}
+
+// routing says how users are split.
+func routing(c *flaggerv1.Canary) string {
+	if !c.HasService() {
+		return "none: it is a worker, judged by its metrics and webhooks"
+	}
+	apex, primary, tried := c.ServiceNames()
+	return fmt.Sprintf("come by Service %s, to %s or %s; provider %s", apex, primary, tried,
+		cmp.Or(c.Spec.Provider, "as the controller's --mesh-provider says"))
+}
+
+func strategy(c *flaggerv1.Canary, plan canary.Plan) string {
+	a := c.Spec.Analysis
+	each := ", " + plan.Interval.String() + " each"
+	switch {
+	case plan.Skip:
+		return "promoted as soon as it is ready, unmeasured"
+	case a == nil || len(plan.Stages) == 0:
+		return ""
+	case c.DeploymentStrategy() == flaggerv1.StrategyABTesting:
+		return fmt.Sprintf("A/B: users whom analysis.match selects%s, for %d checks%s", matched(a.Match), a.Iterations, each)
+	case c.DeploymentStrategy() == flaggerv1.StrategyBlueGreen && a.Mirror:
+		return fmt.Sprintf("blue/green: %d checks with copies of the users' requests%s", a.Iterations, each)
+	case c.DeploymentStrategy() == flaggerv1.StrategyBlueGreen:
+		return fmt.Sprintf("blue/green: %d checks without users%s", a.Iterations, each)
+	case !c.HasService():
+		return fmt.Sprintf("%d checks%s", len(plan.Stages), each)
+	default:
+		return "canary: " + weights(plan.Stages) + " of the users" + each
+	}
+}
+
+// shownWeights is how many percentages are listed before some are left out.
+const shownWeights = 10
+
+func weights(stages []canary.Stage) string {
+	var all []string
+	for _, stage := range stages {
+		switch {
+		case stage.Mirror:
+			all = append(all, "copies of requests")
+		default:
+			all = append(all, strconv.Itoa(stage.Weight)+"%")
+		}
+	}
+	if n := len(all); n > shownWeights {
+		all = slices.Concat(all[:shownWeights-2], []string{"..."}, all[n-1:])
+	}
+	return strings.Join(all, ", ")
+}
+
+// matched names what the users of an A/B release are told by.
+func matched(rules []flaggerv1.HTTPMatchRequest) string {
+	names := map[string]bool{}
+	for _, rule := range rules {
+		for header := range rule.Headers {
+			names["header "+header] = true
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(slices.Sorted(maps.Keys(names)), ", ") + ")"
+}
+
+func sessions(s *flaggerv1.SessionAffinity) string {
+	if s == nil {
+		return ""
+	}
+	return fmt.Sprintf("users stay on the version that they saw first, by cookie %s for %s", s.CookieName, time.Duration(s.MaxAge)*time.Second)
+}
+
+// measuredBy says where a metric comes from.
+func measuredBy(c *flaggerv1.Canary, m flaggerv1.CanaryMetric) string {
+	over := ""
+	if m.Interval != "" {
+		over = " over " + m.Interval
+	}
+	switch ref := m.TemplateRef; {
+	case ref != nil:
+		return fmt.Sprintf("%s, by MetricTemplate %s/%s", over, cmp.Or(ref.Namespace, c.Namespace), ref.Name)
+	case m.Query != "":
+		return over + ", by a query of its own"
+	default:
+		return over
+	}
+}
+
+// hookWords say what a webhook of a type does.
+var hookWords = map[flaggerv1.HookType]string{
+	"":                                   "asked by each check, which it can fail",
+	flaggerv1.RolloutHook:                "asked by each check, which it can fail",
+	flaggerv1.PreRolloutHook:             "asked before users come, and can fail that",
+	flaggerv1.PostRolloutHook:            "told when a release has ended",
+	flaggerv1.ConfirmRolloutHook:         "holds a release before it starts",
+	flaggerv1.ConfirmPromotionHook:       "holds a release before it is promoted",
+	flaggerv1.ConfirmTrafficIncreaseHook: "holds a release before each step",
+	flaggerv1.EventHook:                  "told every event",
+	flaggerv1.RollbackHook:               "rolls a release back when it says so",
+}
+
+func rollback(a *flaggerv1.CanaryAnalysis, plan canary.Plan) string {
+	text := "after 1 failed check"
+	if n := a.GetThreshold(); n > 1 {
+		text = fmt.Sprintf("after %d failed checks", n)
+	}
+	if every, failures, err := a.GetSampling(plan.Interval); err == nil && every > 0 && len(a.Metrics) > 0 {
+		text += fmt.Sprintf(", or at once when a metric is bad in %d samples in a row, one every %s", failures, every)
+	}
+	return text
+}
+
+func promotion(c *flaggerv1.Canary, plan canary.Plan) string {
+	if !c.HasService() || plan.PromotionStep == 0 {
+		return ""
+	}
+	return fmt.Sprintf("users move to the promoted primary in steps of %d%%", plan.PromotionStep)
+}
