@@ -79,9 +79,12 @@ func (k *Checker) builtin(p *plan, c *flaggerv1.Canary, name string) error {
 }
 
 // proxy is the provider that has counted the requests of a canary. In a cluster
-// with Linkerd that is Linkerd, whoever splits the traffic.
+// with Linkerd that is Linkerd, whoever splits the traffic. A mesh counts a
+// StatefulSet as a whole; only its pods tell the revisions apart.
 func (k *Checker) proxy(c *flaggerv1.Canary) string {
 	switch {
+	case c.Spec.TargetRef.Kind == "StatefulSet":
+		return "kubernetes"
 	case c.Spec.Provider == "" && !c.HasService():
 		return "kubernetes" // it has no users, so that it needs no router
 	case c.Spec.Provider == "":

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/metric"
@@ -111,21 +113,24 @@ func TestWhoseProxyCounts(t *testing.T) {
 		fallback, provider string
 		port               int32
 		want               string
+		kind               string
 	}{
-		"a canary without a provider has the controller's":   {"istio", "", 80, "istio_requests_total"},
-		"a canary's own provider comes first":                {"istio", "nginx", 80, "nginx_ingress_controller_requests"},
-		"in a cluster with Linkerd it counts for all":        {"linkerd", "smi:v1alpha2", 80, "response_total"},
-		"Linkerd counts what the Gateway API splits":         {"linkerd", "gatewayapi:v1", 80, "response_total"},
-		"SMI without Linkerd is taken for Istio":             {"smi:v1alpha2", "", 80, "istio_requests_total"},
-		"a worker has no router, so that its pods count":     {"istio", "", 0, "http_request_duration_seconds_count"},
-		"a worker that names a mesh is counted by that mesh": {"kubernetes", "istio", 0, "istio_requests_total"},
+		"a canary without a provider has the controller's":   {"istio", "", 80, "istio_requests_total", "Deployment"},
+		"a canary's own provider comes first":                {"istio", "nginx", 80, "nginx_ingress_controller_requests", "Deployment"},
+		"in a cluster with Linkerd it counts for all":        {"linkerd", "smi:v1alpha2", 80, "response_total", "Deployment"},
+		"Linkerd counts what the Gateway API splits":         {"linkerd", "gatewayapi:v1", 80, "response_total", "Deployment"},
+		"SMI without Linkerd is taken for Istio":             {"smi:v1alpha2", "", 80, "istio_requests_total", "Deployment"},
+		"a worker has no router, so that its pods count":     {"istio", "", 0, "http_request_duration_seconds_count", "Deployment"},
+		"a worker that names a mesh is counted by that mesh": {"kubernetes", "istio", 0, "istio_requests_total", "Deployment"},
+		"the pods of a StatefulSet count for themselves":     {"istio", "", 80, "http_request_duration_seconds_count", "StatefulSet"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			prom := newServer(t, "1")
 			c := canary()
-			c.Spec.Provider, c.Spec.Service.Port = tc.provider, tc.port
-			k := checkerWith(t, prom.URL, nil, metric.WithProvider(tc.fallback))
+			c.Spec.Provider, c.Spec.Service.Port, c.Spec.TargetRef.Kind = tc.provider, tc.port, tc.kind
+			set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: "staging", Name: "podinfo"}, Spec: rolling(3, 2, nil)}
+			k := checkerWith(t, prom.URL, []client.Object{set}, metric.WithProvider(tc.fallback))
 			if _, err := k.Check(t.Context(), c, flaggerv1.CanaryMetric{Name: metric.RequestSuccessRate}); err != nil {
 				t.Fatal(err)
 			}
@@ -145,6 +150,32 @@ func TestADaemonSetIsNotMeasuredByItsPrimary(t *testing.T) {
 	query := ask(t, prom, checker(t, prom.URL), c, flaggerv1.CanaryMetric{Name: "own", Query: `up{pod=~"{{ pods }}"}`})
 	if want := `up{pod=~"podinfo-[0-9a-zA-Z]+"}`; query != want {
 		t.Errorf("want %s, got %s", want, query)
+	}
+}
+
+func TestPodsAreThoseOfTheCanary(t *testing.T) {
+	cases := map[string]struct {
+		kind, pod string
+		want      bool
+	}{
+		"a pod of a Deployment":                 {"Deployment", "podinfo-5d4f8c7b9d-x7k2p", true},
+		"a pod of the primary of a Deployment":  {"Deployment", "podinfo-primary-5d4f8c7b9d-x7k2p", false},
+		"a pod of another Deployment":           {"Deployment", "podinfo-worker-5d4f8c7b9d-x7k2p", false},
+		"a pod of a DaemonSet":                  {"DaemonSet", "podinfo-x7k2p", true},
+		"a pod of the primary of a DaemonSet":   {"DaemonSet", "podinfo-primary-x7k2p", false},
+		"a pod that only begins like the other": {"DaemonSet", "podinfo2-x7k2p", false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			prom := newServer(t, "1")
+			c := canary()
+			c.Spec.TargetRef.Kind = tc.kind
+			pattern := ask(t, prom, checker(t, prom.URL), c, flaggerv1.CanaryMetric{Name: "own", Query: "{{ pods }}"})
+			// Prometheus anchors its patterns.
+			if got := regexp.MustCompile("^(?:" + pattern + ")$").MatchString(tc.pod); got != tc.want {
+				t.Errorf("%s matches %s: %v", pattern, tc.pod, got)
+			}
+		})
 	}
 }
 

@@ -79,13 +79,21 @@ func ask(client *http.Client, req *http.Request) ([]byte, error) {
 	case err != nil:
 		return nil, fmt.Errorf("reading the answer of %s: %w", req.URL.Host, err)
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
-		return nil, fmt.Errorf("the server answered %d: %s", resp.StatusCode, complaint(body))
+		return nil, refused{resp.StatusCode, complaint(body)}
 	case len(body) > maxAnswer:
 		return nil, fmt.Errorf("the answer of %s is larger than %d bytes", req.URL.Host, maxAnswer)
 	default:
 		return body, nil
 	}
 }
+
+// refused is an answer that is no good.
+type refused struct {
+	status int
+	why    string
+}
+
+func (r refused) Error() string { return fmt.Sprintf("the server answered %d: %s", r.status, r.why) }
 
 // complaint is what the body of an answer says went wrong, whoever wrote it.
 func complaint(body []byte) string {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -15,6 +16,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+)
+
+// CloudWatch answers an account that asks a lot with errors, and expects it to ask
+// again: so do the SDKs of AWS, and Flagger with them.
+const (
+	cloudWatchAttempts = 4
+	cloudWatchPause    = 100 * time.Millisecond
 )
 
 // cloudwatch asks GetMetricData of Amazon CloudWatch in the AWS query protocol,
@@ -69,19 +77,39 @@ func (w *cloudwatch) Query(ctx context.Context, q question) (float64, error) {
 	form.Set("StartTime", q.now.Add(-lookback*q.window).UTC().Format(time.RFC3339))
 	form.Set("EndTime", q.now.UTC().Format(time.RFC3339))
 	body := form.Encode()
+	for attempt := 0; ; attempt++ {
+		answer, err := w.post(ctx, body, q.now)
+		if err == nil {
+			return decodeCloudWatch(answer)
+		}
+		if attempt+1 == cloudWatchAttempts || !throttled(err) {
+			return 0, err
+		}
+		select {
+		case <-ctx.Done():
+			return 0, err
+		case <-time.After(cloudWatchPause << attempt):
+		}
+	}
+}
+
+// throttled reports whether the same request may do better in a moment.
+func throttled(err error) bool {
+	var answer refused
+	return errors.As(err, &answer) && (answer.status == http.StatusTooManyRequests || answer.status >= 500 ||
+		strings.Contains(answer.why, "Rate exceeded") || strings.Contains(answer.why, "Throttling"))
+}
+
+func (w *cloudwatch) post(ctx context.Context, body string, now time.Time) ([]byte, error) {
 	req, err := w.request(ctx, http.MethodPost, at(w.base, "/", nil), strings.NewReader(body))
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
-	if err := w.sign(ctx, req, body, q.now); err != nil {
-		return 0, err
+	if err := w.sign(ctx, req, body, now); err != nil {
+		return nil, err
 	}
-	answer, err := ask(w.client, req)
-	if err != nil {
-		return 0, err
-	}
-	return decodeCloudWatch(answer)
+	return ask(w.client, req)
 }
 
 func (w *cloudwatch) sign(ctx context.Context, req *http.Request, body string, now time.Time) error {

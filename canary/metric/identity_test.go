@@ -66,6 +66,41 @@ func TestCloudWatchIsSigned(t *testing.T) {
 	}
 }
 
+func TestCloudWatchIsAskedAgain(t *testing.T) {
+	r := recordings(t)["cloudwatch"]
+	r.spec.Type = "cloudwatch"
+	cases := map[string]struct {
+		status int
+		body   string
+		want   int
+	}{
+		"when it is asked too often": {http.StatusBadRequest, `<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>`, 4},
+		"when it is not well":        {http.StatusServiceUnavailable, ``, 4},
+		"but not what is wrong":      {http.StatusForbidden, `<ErrorResponse><Error><Message>not authorized</Message></Error></ErrorResponse>`, 1},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, r)
+			s.answer(tc.status, tc.body)
+			if _, err := s.check(t); err == nil || len(s.asked) != tc.want {
+				t.Errorf("asked %d times, %v", len(s.asked), err)
+			}
+			s.handle(func(w http.ResponseWriter, _ *http.Request) {
+				if len(s.asked) == tc.want+1 {
+					w.WriteHeader(tc.status)
+					_, _ = io.WriteString(w, tc.body)
+					return
+				}
+				_, _ = io.WriteString(w, r.value)
+			})
+			got, err := s.check(t)
+			if recovers := tc.want > 1; recovers != (err == nil && got == 42.5) {
+				t.Errorf("after one failure: %v, %v", got, err)
+			}
+		})
+	}
+}
+
 // TestRegionsOfCloudWatch: without an address the region says where to ask.
 func TestRegionsOfCloudWatch(t *testing.T) {
 	cases := map[string]struct{ region, want, wantErr string }{
