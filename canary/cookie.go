@@ -11,29 +11,29 @@ const cookieLength = 10
 // bind gives the users of the canary cookies, and lets them go when it has none
 // any more. A value belongs to a revision, and is the same however often a step
 // is repeated.
-func (t *turn) bind(weight int) {
+func (t *turn) bind() {
 	affinity, had := t.Plan.Affinity, t.State.Cookies.Canary
-	if affinity == nil {
+	switch {
+	case affinity == nil:
 		t.State.Cookies = Cookies{}
 		return
-	}
-	if weight == 0 {
-		if had != "" {
-			t.State.Cookies = Cookies{Previous: had}
-		}
+	case t.State.Weight == 0 && had != "":
+		t.State.Cookies = Cookies{Previous: had}
+		return
+	case t.State.Weight == 0:
 		return
 	}
-	cookie := affinity.CookieName + "=" + cookieValue("canary", t.State.Applied)
-	if cookie == had {
-		return
+	cookies := Cookies{Canary: affinity.CookieName + "=" + cookieValue("canary", t.State.Applied), Previous: t.State.Cookies.Previous}
+	if had != "" && had != cookies.Canary {
+		cookies.Previous = had
 	}
-	if had != "" {
-		t.State.Cookies.Previous = had
+	if cookies.Previous == cookies.Canary {
+		cookies.Previous = "" // the revision is tried again
 	}
-	t.State.Cookies.Canary = cookie
 	if affinity.PrimaryCookieName != "" {
-		t.State.Cookies.Primary = affinity.PrimaryCookieName + "=" + cookieValue("primary", t.State.Applied)
+		cookies.Primary = affinity.PrimaryCookieName + "=" + cookieValue("primary", t.State.Applied)
 	}
+	t.State.Cookies = cookies
 }
 
 func cookieValue(copy, revision string) string {

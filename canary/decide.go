@@ -152,7 +152,6 @@ func (t *turn) left() time.Duration { return t.State.At.Add(t.Plan.Interval).Sub
 // route sends the canary its percentage of the users.
 func (t *turn) route(w Weights) {
 	t.State.Weight = w.Canary
-	t.bind(w.Canary)
 	if t.Plan.Routed {
 		t.do(SetWeights{w})
 	}
@@ -212,6 +211,7 @@ func (t *turn) upkeep() {
 	}
 	t.step.Actions = append(kept, t.step.Actions...)
 	t.prune()
+	t.bind()
 	if !t.Plan.Routed || t.RoutePending {
 		return
 	}
@@ -222,7 +222,7 @@ func (t *turn) upkeep() {
 	}
 	wanted := t.Plan.weights(t.State)
 	switch {
-	case wanted == t.Weights:
+	case wanted == t.Weights && t.State.Cookies == t.was.Cookies:
 	case wanted.Canary > t.Weights.Canary && !t.trusted():
 	case wanted.Canary < t.Weights.Canary && !t.Primary.Serves() && t.Target.Serves():
 	default:

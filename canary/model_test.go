@@ -2,6 +2,8 @@ package canary
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -91,7 +93,12 @@ func (w *world) disturb() {
 	case 9:
 		w.logf("weights changed by somebody else")
 		w.weights = Stable
-	case 10, 11, 12, 13:
+	case 10:
+		if len(w.edits) > 0 {
+			w.plan = w.edits[w.pick(len(w.edits))]
+			w.logf("spec: %d stages, hooks %v, gates %v", len(w.plan.Stages), w.plan.Hooks, w.plan.Gates)
+		}
+	case 11, 12, 13, 14:
 		w.order(flaggerv1.CommandVerbs[w.pick(len(flaggerv1.CommandVerbs))])
 	}
 }
@@ -153,14 +160,45 @@ func (w *world) history(looks int) {
 	}
 }
 
+// spread makes of a small number one whose bits are all over the place.
+func spread(n uint64) uint64 { return n * 2654435761 >> 5 }
+
+// edits are other plans for the users of a strategy: whoever routes them stays.
+func edits(t *testing.T, routed bool, what uint64) []Plan {
+	var plans []Plan
+	for i, name := range slices.Sorted(maps.Keys(strategies)) {
+		if plan := dressed(t, strategies[name], what+uint64(i)<<3); plan.Routed == routed && !plan.Worker {
+			plans = append(plans, plan)
+		}
+	}
+	return plans
+}
+
 func TestPromisesHoldInEveryHistory(t *testing.T) {
 	for name, strategy := range strategies {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(40) {
 				t.Run(fmt.Sprint(seed), func(t *testing.T) {
-					newWorld(t, dressed(t, strategy, seed*2654435761>>5), seed).history(150)
+					w := newWorld(t, dressed(t, strategy, spread(seed)), seed)
+					if seed%4 == 0 && !w.plan.Worker {
+						w.edits = edits(t, w.plan.Routed, spread(seed+1))
+					}
+					w.history(150)
 				})
 			}
 		})
 	}
+}
+
+// FuzzPromises lets a fuzzer choose what happens.
+func FuzzPromises(f *testing.F) {
+	all := slices.Sorted(maps.Keys(strategies))
+	for i := range all {
+		f.Add(uint8(i), spread(uint64(i)), []byte("a release, \x00\x01 and what people make of it"))
+	}
+	f.Fuzz(func(t *testing.T, strategy uint8, what uint64, script []byte) {
+		w := newWorld(t, dressed(t, strategies[all[int(strategy)%len(all)]], what), what)
+		w.script = script
+		w.history(40)
+	})
 }

@@ -168,7 +168,6 @@ func (t *turn) pin() {
 	t.State.Hold = nil // it was for another revision
 	t.State.Applied = t.Target.Revision
 	t.State.FailedChecks, t.State.Iterations = 0, 0
-	t.bind(t.State.Weight)
 	t.do(Snapshot{t.Target.Revision}, StartTarget{})
 	t.wait("New revision detected, progressing canary analysis.")
 }

@@ -23,6 +23,7 @@ type world struct {
 	log    []func() string
 
 	plan            Plan
+	edits           []Plan
 	now             time.Time
 	state           State
 	target, primary pods
