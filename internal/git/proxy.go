@@ -25,7 +25,11 @@ func dialer(auth Auth) func(ctx context.Context, address string) (net.Conn, erro
 			return nil, err
 		}
 		if via.Scheme != "socks5" {
-			return tunnel(ctx, via, address)
+			trust, err := auth.tls()
+			if err != nil {
+				return nil, err
+			}
+			return tunnel(ctx, via, address, trust)
 		}
 		socks, err := proxy.FromURL(via, &direct)
 		if err != nil {
@@ -36,14 +40,18 @@ func dialer(auth Auth) func(ctx context.Context, address string) (net.Conn, erro
 }
 
 // tunnel asks an HTTP proxy for a connection by CONNECT (RFC 9110, section
-// 9.3.6).
-func tunnel(ctx context.Context, via *url.URL, address string) (conn net.Conn, err error) {
+// 9.3.6). Trust is what the certificate of an https proxy is checked against, and
+// may be nil; HTTP treats its proxies alike.
+func tunnel(ctx context.Context, via *url.URL, address string, trust *tls.Config) (conn net.Conn, err error) {
 	host := via.Host
 	if via.Port() == "" {
 		host = net.JoinHostPort(via.Hostname(), map[string]string{"http": "80", "https": "443"}[via.Scheme])
 	}
 	if via.Scheme == "https" {
-		conn, err = (&tls.Dialer{Config: &tls.Config{MinVersion: tls.VersionTLS12}}).DialContext(ctx, "tcp", host)
+		if trust == nil {
+			trust = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
+		conn, err = (&tls.Dialer{Config: trust}).DialContext(ctx, "tcp", host)
 	} else {
 		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", host)
 	}

@@ -3,6 +3,8 @@ package git_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/pem"
 	"errors"
@@ -10,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -328,6 +331,74 @@ func TestHTTPThroughAProxy(t *testing.T) {
 			pull(t, open(t, t.TempDir(), git.Remote{URL: repo.URL, Auth: git.Auth{CA: server.CA, Proxy: through}}), "main")
 			if proxy.Requests() == before {
 				t.Error("it did not go through the proxy")
+			}
+		})
+	}
+}
+
+// ecdsaKey is a host key of another algorithm than those of [gitserver.NewKey].
+func ecdsaKey(t *testing.T) ssh.Signer {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer
+}
+
+func TestSSHAlgorithms(t *testing.T) {
+	const old = ssh.InsecureKeyExchangeDH1SHA1
+	tests := map[string]struct {
+		offered             []string // by the server; none means all that are safe
+		exchanges, hostKeys []string
+		known               []string // algorithms that known_hosts has keys of; none means both
+		refused             string
+	}{
+		"nothing is said, and both sides choose":          {},
+		"a server that offers only what is unsafe":        {offered: []string{old}, refused: "key exchange"},
+		"what is unsafe is offered on demand":             {offered: []string{old}, exchanges: []string{old}},
+		"only what the server does not have is offered":   {exchanges: []string{old}, refused: "key exchange"},
+		"the exchange that is named is used":              {offered: []string{ssh.KeyExchangeECDHP384}, exchanges: []string{ssh.KeyExchangeECDHP384}},
+		"the host key that is named is shown":             {hostKeys: []string{ssh.KeyAlgoECDSA256}, known: []string{ssh.KeyAlgoECDSA256}},
+		"the host key of known_hosts is asked for":        {known: []string{ssh.KeyAlgoECDSA256}},
+		"a host key that is named and not known":          {hostKeys: []string{ssh.KeyAlgoED25519}, known: []string{ssh.KeyAlgoECDSA256}, refused: "known_hosts has another key"},
+		"a host key that is named and the server has not": {hostKeys: []string{ssh.KeyAlgoRSASHA512}, refused: "host key"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			server, second := gitserver.NewSSH(t), ecdsaKey(t)
+			server.ShowAlso(second)
+			if len(tc.offered) > 0 {
+				server.KeyExchanges(tc.offered...)
+			}
+			repo := server.Repo("app")
+			head := repo.Commit("main", files{"f": "1\n"})
+			remote := overSSH(server, repo)
+			remote.Auth.KnownHosts = nil
+			for _, key := range []ssh.PublicKey{server.HostKey.PublicKey(), second.PublicKey()} {
+				if len(tc.known) == 0 || slices.Contains(tc.known, key.Type()) {
+					remote.Auth.KnownHosts = append(remote.Auth.KnownHosts, knownhosts.Line([]string{server.Address}, key)+"\n"...)
+				}
+			}
+			mirrors := git.NewMirrors(t.TempDir(), clock.RealClock{})
+			mirrors.SSHKeyExchanges, mirrors.SSHHostKeys = tc.exchanges, tc.hostKeys
+			m, err := mirrors.Get(t.Context(), remote)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := m.Resolve(t.Context(), "main")
+			if tc.refused != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.refused) {
+					t.Errorf("got %v, want an error about %q", err, tc.refused)
+				}
+				return
+			}
+			if err != nil || got.String() != head {
+				t.Errorf("got %s, %v", got, err)
 			}
 		})
 	}

@@ -2,7 +2,9 @@ package gitserver
 
 import (
 	"encoding/base64"
+	"encoding/pem"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,8 +16,10 @@ import (
 // Proxy is a forward proxy: CONNECT for what is encrypted, and requests by
 // absolute URL for what is not.
 type Proxy struct {
-	// URL is its address, with the user and password it asks for, if any.
+	// URL is its address, without the user and password it asks for.
 	URL string
+	// CA is what signed the certificate of a proxy that is reached over TLS.
+	CA []byte
 
 	requests atomic.Int64
 }
@@ -25,9 +29,29 @@ type Proxy struct {
 func NewProxy(tb testing.TB, user, password string) *Proxy {
 	tb.Helper()
 	p := &Proxy{}
+	server := httptest.NewServer(p.handler(user, password))
+	tb.Cleanup(server.Close)
+	p.URL = server.URL
+	return p
+}
+
+// NewTLSProxy is NewProxy of a proxy that is itself reached over TLS.
+func NewTLSProxy(tb testing.TB, user, password string) *Proxy {
+	tb.Helper()
+	p := &Proxy{}
+	server := httptest.NewUnstartedServer(p.handler(user, password))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of clients that do not trust it
+	server.StartTLS()
+	tb.Cleanup(server.Close)
+	p.URL = server.URL
+	p.CA = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	return p
+}
+
+func (p *Proxy) handler(user, password string) http.Handler {
 	want := "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 	forward := &httputil.ReverseProxy{Rewrite: func(*httputil.ProxyRequest) {}}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case user != "" && r.Header.Get("Proxy-Authorization") != want:
 			w.Header().Set("Proxy-Authenticate", "Basic")
@@ -39,10 +63,7 @@ func NewProxy(tb testing.TB, user, password string) *Proxy {
 			p.requests.Add(1)
 			forward.ServeHTTP(w, r)
 		}
-	}))
-	tb.Cleanup(server.Close)
-	p.URL = server.URL
-	return p
+	})
 }
 
 // Requests counts what went through so far.

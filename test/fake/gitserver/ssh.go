@@ -84,6 +84,14 @@ func NewSSH(tb testing.TB, authority ...ssh.Signer) *SSH {
 	return s
 }
 
+// KeyExchanges makes the server offer only these algorithms. Call it before the
+// first client comes.
+func (s *SSH) KeyExchanges(names ...string) { s.config.KeyExchanges = names }
+
+// ShowAlso gives the server one more host key, of another algorithm. Call it
+// before the first client comes.
+func (s *SSH) ShowAlso(key ssh.Signer) { s.config.AddHostKey(key) }
+
 // NewKey makes a key, and its private half as a file of OpenSSH.
 func NewKey(tb testing.TB) (signer ssh.Signer, file []byte) {
 	tb.Helper()
