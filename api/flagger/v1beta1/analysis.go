@@ -4,6 +4,7 @@ package v1beta1
 // one of iterations, stepWeight and stepWeights says how.
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.iterations), has(self.stepWeight), has(self.stepWeights)].filter(is_set, is_set).size() == 1",message="exactly one of iterations, stepWeight and stepWeights is required"
+// +kubebuilder:validation:XValidation:rule="!has(self.stepWeights) || self.stepWeights.isSorted() && self.stepWeights.all(w, w >= 1 && w <= 100 && self.stepWeights.exists_one(x, x == w))",message="stepWeights must rise, from 1 to at most 100"
 type CanaryAnalysis struct {
 	// Interval between two checks, such as `30s` or `1m`. Less than 10s is raised
 	// to 10s.
@@ -20,6 +21,8 @@ type CanaryAnalysis struct {
 	Mirror bool `json:"mirror,omitempty"`
 
 	// MirrorWeight is the percentage of requests to copy.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
 	// +optional
 	MirrorWeight int `json:"mirrorWeight,omitempty"`
 
@@ -33,6 +36,7 @@ type CanaryAnalysis struct {
 	StepWeight int `json:"stepWeight,omitempty"`
 
 	// StepWeights are the canary's percentages, one after the other.
+	// +kubebuilder:validation:MaxItems=100
 	// +optional
 	StepWeights []int `json:"stepWeights,omitempty"`
 

@@ -72,7 +72,7 @@ func TestTheAPIServerEnforcesTheRules(t *testing.T) {
 		},
 		"a target of another kind is refused": {
 			object: canaryHead + `
-  targetRef: {apiVersion: apps/v1, kind: StatefulSet, name: x}
+  targetRef: {apiVersion: apps/v1, kind: ReplicaSet, name: x}
   analysis: {interval: 1m, threshold: 1, iterations: 10}`,
 			refused: "spec.targetRef",
 		},
