@@ -2,6 +2,7 @@ package workload
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -54,16 +55,72 @@ func (p *Pair) readConfigs(ctx context.Context, podSpec map[string]any) ([]Confi
 	return configs, nil
 }
 
-// readConfig returns nil for a config that is not to be tracked.
+// readConfig returns nil for a config that is not to be tracked. One that has not
+// changed since it was read is not read again.
 func (p *Pair) readConfig(ctx context.Context, kind, name string) (*Config, error) {
+	key := configKey(kind, name)
+	if before, ok := p.known.configs[key]; ok {
+		now, err := p.version(ctx, corev1.SchemeGroupVersion.WithKind(kind), name)
+		if err != nil {
+			return nil, err
+		}
+		if now == before.version {
+			return before.config, before.missing
+		}
+	}
 	live := configObject(kind, p.canary.Namespace, name)
 	if err := p.kit.live.Get(ctx, client.ObjectKeyFromObject(live), live); err != nil {
+		if apierrors.IsNotFound(err) {
+			p.known.configs[key] = known{missing: err}
+		}
 		return nil, fmt.Errorf("reading %s %s.%s: %w", strings.ToLower(kind), name, p.canary.Namespace, err)
 	}
+	config, err := trackedConfig(live)
+	if err != nil {
+		return nil, err
+	}
+	p.known.configs[key] = known{version: live.GetResourceVersion(), config: config.bare()}
+	return config, nil
+}
+
+// bare is a config without its content: Secrets are not kept in memory.
+func (c *Config) bare() *Config {
+	if c == nil {
+		return nil
+	}
+	return &Config{Kind: c.Kind, Name: c.Name, Checksum: c.Checksum, Labels: c.Labels}
+}
+
+// fetch reads the content of configs that was not read with the revision. It must
+// be the same still.
+func (p *Pair) fetch(ctx context.Context, r *Revision) error {
+	for i := range r.Configs {
+		c := &r.Configs[i]
+		if c.Content != nil {
+			continue
+		}
+		live := configObject(c.Kind, p.canary.Namespace, c.Name)
+		if err := p.kit.live.Get(ctx, client.ObjectKeyFromObject(live), live); err != nil {
+			return fmt.Errorf("reading %s: %w", c.key(), err)
+		}
+		now, err := configOf(live)
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", c.key(), err)
+		}
+		if now.Checksum != c.Checksum {
+			p.expect(-1)
+			return fmt.Errorf("reading %s: it has just changed", c.key())
+		}
+		c.Content = now.Content
+	}
+	return nil
+}
+
+func trackedConfig(live *unstructured.Unstructured) (*Config, error) {
 	if strings.HasPrefix(live.GetAnnotations()[optOut], "disable") {
 		return nil, nil
 	}
-	if kind == kindSecret {
+	if live.GetKind() == kindSecret {
 		secretType, _ := live.Object["type"].(string)
 		if !slices.Contains(trackedSecrets, corev1.SecretType(secretType)) {
 			return nil, nil
@@ -113,26 +170,57 @@ func (p *Pair) primaryNames(ctx context.Context, configs []Config) (map[string]s
 	return names, nil
 }
 
+// flaggerNames are those that Flagger gives to the copies, shared or not.
+func flaggerNames(configs []Config) map[string]string {
+	names := map[string]string{}
+	for _, c := range configs {
+		names[c.key()] = c.Name + primarySuffix
+	}
+	return names
+}
+
 // copyConfigs gives the primary the configuration of a revision.
 func (p *Pair) copyConfigs(ctx context.Context, r *Revision) error {
+	if err := p.fetch(ctx, r); err != nil {
+		return err
+	}
 	names, err := p.primaryNames(ctx, r.Configs)
 	if err != nil {
 		return err
 	}
 	p.names.configs = names
 	for _, c := range r.Configs {
-		copied := configObject(c.Kind, p.canary.Namespace, names[c.key()])
-		_, err := controllerutil.CreateOrPatch(ctx, p.kit.live, copied, func() error {
-			fill(copied, c)
-			copied.SetLabels(merge(copied.GetLabels(), included(c.Labels, p.kit.opts.IncludeLabelPrefix)))
-			return p.claim(copied)
-		})
-		if err != nil {
-			return fmt.Errorf("copying %s to %s.%s: %w", c.key(), copied.GetName(), p.canary.Namespace, err)
+		if err := p.copyConfig(ctx, c, names[c.key()]); err != nil {
+			return fmt.Errorf("copying %s to %s.%s: %w", c.key(), names[c.key()], p.canary.Namespace, err)
 		}
 	}
 	return nil
 }
+
+func (p *Pair) copyConfig(ctx context.Context, c Config, name string) error {
+	copied := configObject(c.Kind, p.canary.Namespace, name)
+	_, err := controllerutil.CreateOrPatch(ctx, p.kit.live, copied, func() error {
+		if owner := metav1.GetControllerOf(copied); owner != nil && owner.UID != p.canary.UID {
+			return fmt.Errorf("%s %s has made it meanwhile", owner.Kind, owner.Name)
+		}
+		if before, ok := copied.Object["type"]; ok && before != c.Content["type"] {
+			return errRetyped
+		}
+		fill(copied, c)
+		copied.SetLabels(merge(copied.GetLabels(), included(c.Labels, p.kit.opts.IncludeLabelPrefix)))
+		return p.claim(copied)
+	})
+	if !errors.Is(err, errRetyped) {
+		return err
+	}
+	if err := p.kit.live.Delete(ctx, copied); client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	return p.copyConfig(ctx, c, name)
+}
+
+// errRetyped means that a Secret has another type now, which cannot be changed.
+var errRetyped = errors.New("the type has changed")
 
 // fill replaces the content of a copy.
 func fill(copied *unstructured.Unstructured, c Config) {

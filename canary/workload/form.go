@@ -34,6 +34,7 @@ type Pair struct {
 	canary *flaggerv1.Canary
 	form   form
 	names  naming
+	known  *remembered
 	// containers are the target's.
 	containers []corev1.Container
 }

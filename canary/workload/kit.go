@@ -31,15 +31,19 @@ var DefaultSelectorLabels = []string{"app", "name", "app.kubernetes.io/name"}
 
 // Kit works on the workloads of canaries.
 type Kit struct {
-	// live reads from the API server, cached from informers. Services are the
-	// only thing for which a moment's delay does no harm.
-	live, cached client.Client
-	clock        clock.PassiveClock
-	opts         Options
+	// live reads from the API server, cached from informers: Services, for which
+	// a moment's delay does no harm, and whether anything has changed.
+	live   client.Client
+	cached client.Reader
+	clock  clock.PassiveClock
+	opts   Options
+	memory memory
 }
 
-// New returns a kit. The live client must not read from a cache.
-func New(live, cached client.Client, clk clock.PassiveClock, opts Options) *Kit {
+// New returns a kit. The live client must not read from a cache, and the cached
+// reader must, for metadata of all kinds: one that reads Secrets live would cost a
+// call for each at every look.
+func New(live client.Client, cached client.Reader, clk clock.PassiveClock, opts Options) *Kit {
 	if len(opts.SelectorLabels) == 0 {
 		opts.SelectorLabels = DefaultSelectorLabels
 	}

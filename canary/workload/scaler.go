@@ -66,6 +66,10 @@ func (p *Pair) EnsureScaler(ctx context.Context) error {
 	if s == nil || err != nil {
 		return err
 	}
+	state, err := p.scalerState(ctx, s)
+	if known := p.kit.memory.about(p.canary.UID); err != nil || known.scaler == state {
+		return err
+	}
 	theirs, err := p.theirScaler(ctx, s)
 	if err != nil {
 		return err
@@ -78,16 +82,36 @@ func (p *Pair) EnsureScaler(ctx context.Context) error {
 		}
 		return fmt.Errorf("spec.autoscalerRef: %s %s.%s not found", s.kind.Kind, p.canary.Spec.AutoscalerRef.Name, p.canary.Namespace)
 	}
-	if _, err := controllerutil.CreateOrPatch(ctx, p.kit.live, copied, func() error {
+	written, err := controllerutil.CreateOrPatch(ctx, p.kit.live, copied, func() error {
 		p.writeScaler(s, copied, theirs)
 		return p.claim(copied)
-	}); err != nil {
+	})
+	if err != nil {
 		return fmt.Errorf("writing %s: %w", title(copied), err)
 	}
-	if p.Target.Exists && p.Target.Replicas == 0 {
-		return p.pause(ctx, s, theirs)
+	if p.stopped() {
+		if err := p.pause(ctx, s, theirs); err != nil {
+			return err
+		}
+	}
+	if written == controllerutil.OperationResultNone {
+		p.kit.memory.about(p.canary.UID).scaler = state
 	}
 	return nil
+}
+
+// stopped reports whether the target is not to have pods.
+func (p *Pair) stopped() bool { return p.Target.Exists && p.Target.Replicas == 0 }
+
+// scalerState is all that being in step depends on, as the informers have it.
+func (p *Pair) scalerState(ctx context.Context, s *scaler) (string, error) {
+	name := p.canary.Spec.AutoscalerRef.Name
+	theirs, err := p.version(ctx, s.kind, name)
+	if err != nil {
+		return "", err
+	}
+	copied, err := p.version(ctx, s.kind, name+primarySuffix)
+	return fmt.Sprintf("%d %s %s %s %v", p.canary.Generation, p.canary.Spec.TargetRef.Name, theirs, copied, p.stopped()), err
 }
 
 func (p *Pair) theirScaler(ctx context.Context, s *scaler) (*unstructured.Unstructured, error) {

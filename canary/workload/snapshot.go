@@ -35,6 +35,9 @@ func (p *Pair) Save(ctx context.Context, digest string) error {
 	if p.Revision == nil || p.Revision.Digest != digest {
 		return fmt.Errorf("saving revision %s of %s: it is not the target's", digest, p.canary.Name)
 	}
+	if err := p.fetch(ctx, p.Revision); err != nil {
+		return err
+	}
 	for i, c := range p.Revision.Configs {
 		copied := configObject(c.Kind, p.canary.Namespace, p.configName(digest, i))
 		fill(copied, c)
@@ -55,6 +58,7 @@ func (p *Pair) Save(ctx context.Context, digest string) error {
 		return err
 	}
 	p.Saved[digest] = true
+	p.remember(p.Saved)
 	return nil
 }
 
@@ -82,8 +86,12 @@ func (p *Pair) configName(digest string, i int) string {
 	return fmt.Sprintf("%s-config-%d", p.snapshotName(digest), i)
 }
 
-// snapshots lists what is kept for the canary.
+// snapshots lists what is kept for the canary. Nobody else makes or deletes any,
+// so that once is enough.
 func (p *Pair) snapshots(ctx context.Context) (map[string]bool, error) {
+	if saved := p.savedBefore(); saved != nil {
+		return saved, nil
+	}
 	kept := &appsv1.ControllerRevisionList{}
 	if err := p.kit.live.List(ctx, kept, p.mine()...); err != nil {
 		return nil, fmt.Errorf("listing snapshots of %s.%s: %w", p.canary.Name, p.canary.Namespace, err)
@@ -92,6 +100,7 @@ func (p *Pair) snapshots(ctx context.Context) (map[string]bool, error) {
 	for _, r := range kept.Items {
 		saved[r.Annotations[revisionAnnotation]] = true
 	}
+	p.remember(saved)
 	return saved, nil
 }
 
@@ -111,6 +120,7 @@ func (p *Pair) revision(ctx context.Context, digest string) (*Revision, error) {
 	kept := &appsv1.ControllerRevision{}
 	key := client.ObjectKey{Namespace: p.canary.Namespace, Name: p.snapshotName(digest)}
 	if err := p.kit.live.Get(ctx, key, kept); err != nil {
+		p.remember(nil) // somebody has deleted it after all
 		return nil, fmt.Errorf("reading snapshot of revision %s: %w", digest, err)
 	}
 	r, err := decode(kept.Data.Raw)
@@ -165,6 +175,7 @@ func (p *Pair) Prune(ctx context.Context, keep []string) error {
 	if _, kept := p.form.(archive); kept {
 		return nil
 	}
+	p.remember(nil)
 	for _, kind := range []schema.GroupVersionKind{
 		appsv1.SchemeGroupVersion.WithKind("ControllerRevisionList"),
 		corev1.SchemeGroupVersion.WithKind("ConfigMapList"),

@@ -75,6 +75,7 @@ func (t *twin) lookAtTarget(ctx context.Context) error {
 	if err := t.nameAfter(t.target); err != nil {
 		return err
 	}
+	t.expect(t.target.GetGeneration())
 	configs, err := t.readConfigs(ctx, podSpec(t.target))
 	if err != nil {
 		return err

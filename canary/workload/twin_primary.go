@@ -82,10 +82,7 @@ func (t *twin) primaryRevision(ctx context.Context) (string, error) {
 }
 
 func (t *twin) sameAsPrimary(ctx context.Context, template map[string]any) (bool, error) {
-	var err error
-	if t.names.configs, err = t.primaryNames(ctx, t.Revision.Configs); err != nil {
-		return false, err
-	}
+	t.names.configs = flaggerNames(t.Revision.Configs)
 	wanted := withoutID(t.names.primaryTemplate(t.Revision))
 	if !reflect.DeepEqual(wanted, withoutID(template)) {
 		return false, nil

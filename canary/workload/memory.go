@@ -1,0 +1,91 @@
+package workload
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// memory is what a look need not read again, because the informers say that it
+// has not changed, or because nobody else writes it. What is remembered is what
+// was read: a revision and the content that it is promoted with always agree.
+type memory struct {
+	mu sync.Mutex
+	of map[types.UID]*remembered
+}
+
+// remembered is about one canary, whose looks follow one another.
+type remembered struct {
+	// generation is the target's. With another one everything is read again: what
+	// is applied together with a template may not have reached the informers.
+	generation int64
+	configs    map[string]known
+	saved      map[string]bool
+	// scaler is when the autoscalers were in step.
+	scaler string
+}
+
+// known is a config as it was with a resource version; without one it is missing.
+type known struct {
+	version string
+	config  *Config
+	missing error
+}
+
+func (m *memory) about(uid types.UID) *remembered {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.of == nil {
+		m.of = map[types.UID]*remembered{}
+	}
+	if m.of[uid] == nil {
+		m.of[uid] = &remembered{configs: map[string]known{}}
+	}
+	return m.of[uid]
+}
+
+// Forget drops what is remembered about a canary that is gone.
+func (k *Kit) Forget(uid types.UID) {
+	k.memory.mu.Lock()
+	defer k.memory.mu.Unlock()
+	delete(k.memory.of, uid)
+}
+
+// expect forgets configs that were read with another generation of the target.
+func (p *Pair) expect(generation int64) {
+	p.known = p.kit.memory.about(p.canary.UID)
+	if p.known.generation != generation {
+		p.known.generation, p.known.configs = generation, map[string]known{}
+	}
+}
+
+// version is the resource version that the informers have seen last; empty if
+// there is no such object.
+func (p *Pair) version(ctx context.Context, kind schema.GroupVersionKind, name string) (string, error) {
+	seen := &metav1.PartialObjectMetadata{}
+	seen.SetGroupVersionKind(kind)
+	err := p.kit.cached.Get(ctx, p.key(name), seen)
+	if apierrors.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("looking for %s %s.%s: %w", kind.Kind, name, p.canary.Namespace, err)
+	}
+	return seen.ResourceVersion, nil
+}
+
+// savedBefore are the snapshots that are known of; nil if they were never listed.
+func (p *Pair) savedBefore() map[string]bool {
+	return maps.Clone(p.kit.memory.about(p.canary.UID).saved)
+}
+
+// remember notes which snapshots there are; nil is that nobody knows.
+func (p *Pair) remember(saved map[string]bool) {
+	p.kit.memory.about(p.canary.UID).saved = maps.Clone(saved)
+}
