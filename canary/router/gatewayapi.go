@@ -115,7 +115,7 @@ func (g gatewayAPI) object(c *flaggerv1.Canary) Object {
 func (g gatewayAPI) named(kind, namespace, name string) Object {
 	version := g.version
 	if kind == kindGRPCRoute {
-		version = gatewayv1.SchemeGroupVersion.Version
+		version = gatewayv1.GroupVersion.Version
 	}
 	gvk := schema.GroupVersionKind{Group: gatewayv1.GroupName, Version: version, Kind: kind}
 	return Object{gvk, client.ObjectKey{Namespace: namespace, Name: name}}

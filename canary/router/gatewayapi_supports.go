@@ -41,6 +41,19 @@ func (g gatewayAPI) checkMade(c *flaggerv1.Canary) error {
 	default:
 		return terminal("spec.service.routeKind: %q is neither HTTPRoute nor GRPCRoute", s.RouteKind)
 	}
+	if err := g.checkFilters(s); err != nil {
+		return err
+	}
+	base, err := baseRule(c)
+	if err != nil {
+		return err
+	}
+	_, err = spread(base, c, stable)
+	return err
+}
+
+// checkFilters is about what happens to a request on its way.
+func (g gatewayAPI) checkFilters(s *flaggerv1.CanaryService) error {
 	if cors := s.CorsPolicy; cors != nil && len(cors.AllowOrigins) > 0 {
 		return terminal("spec.service.corsPolicy.allowOrigins: not supported by provider %s; use allowOrigin", g.provider)
 	}
@@ -52,12 +65,7 @@ func (g gatewayAPI) checkMade(c *flaggerv1.Canary) error {
 			return terminal("spec.service.%s: %q is not a Gateway API duration such as 15s or 1m30s", field, value)
 		}
 	}
-	base, err := baseRule(c)
-	if err != nil {
-		return err
-	}
-	_, err = spread(base, c, stable)
-	return err
+	return nil
 }
 
 // checkGRPC refuses what a GRPCRoute has no words for.
