@@ -81,6 +81,28 @@ func said(events []Event) string {
 	return strings.Join(out, "\n")
 }
 
+func asked(q Questions) string {
+	var out []string
+	for _, m := range q.Metrics {
+		out = append(out, m.Name)
+	}
+	for _, hook := range q.Hooks {
+		out = append(out, string(hook))
+	}
+	return strings.Join(out, " ")
+}
+
+func held(h *flaggerv1.CanaryHold) string {
+	switch {
+	case h == nil:
+		return ""
+	case h.Approved:
+		return fmt.Sprintf("%s %s approved", h.Kind, h.Gate)
+	default:
+		return strings.Join(strings.Fields(fmt.Sprintf("%s %s by %s", h.Kind, h.Gate, h.By)), " ")
+	}
+}
+
 type transition struct {
 	seen         Seen
 	wantPhase    flaggerv1.CanaryPhase
@@ -92,6 +114,8 @@ type transition struct {
 	wantSaid     string
 	wantProblem  string
 	wantVerdict  Verdict
+	wantDue      string // what is asked, in its order
+	wantHold     string
 }
 
 func (tc transition) run(t *testing.T) {
@@ -102,7 +126,8 @@ func (tc transition) run(t *testing.T) {
 	}
 	got := transition{wantPhase: step.State.Phase, wantWeight: step.State.Weight, wantFailed: step.State.FailedChecks,
 		wantApplied: step.State.Applied, wantPromoted: step.State.Promoted,
-		wantActions: brief(step.Actions), wantSaid: said(step.Events), wantProblem: step.Problem, wantVerdict: step.Verdict}
+		wantActions: brief(step.Actions), wantSaid: said(step.Events), wantProblem: step.Problem, wantVerdict: step.Verdict,
+		wantDue: asked(step.due), wantHold: held(step.State.Hold)}
 	tc.seen = Seen{}
 	if diff := cmp.Diff(tc, got, cmp.AllowUnexported(transition{})); diff != "" {
 		t.Error(diff)
