@@ -14,9 +14,10 @@ import (
 // connection is what a provider is reached with.
 type connection struct {
 	flaggerv1.MetricTemplateProvider
-	secret  map[string][]byte
-	client  *http.Client
-	checker *Checker
+	namespace string // of the template
+	secret    map[string][]byte
+	client    *http.Client
+	checker   *Checker
 }
 
 // incomplete is what is wrong with a Secret. It is worth another try: who writes

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
 // externalMetrics asks the external metrics API of Kubernetes: through the API
@@ -21,6 +22,8 @@ type externalMetrics struct {
 	*connection
 	base  *url.URL
 	login func(*http.Request)
+	// own is the only namespace to ask about; empty is any.
+	own string
 }
 
 // connectExternalMetrics never sends the controller's own token to an address.
@@ -41,7 +44,7 @@ func connectExternalMetrics(c *connection) (source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &externalMetrics{c, base, login}, nil
+	return &externalMetrics{connection: c, base: base, login: login}, nil
 }
 
 // apiServer asks as the controller, or as whoever the token is.
@@ -68,7 +71,11 @@ func (c *connection) apiServer(token string) (source, error) {
 	c.client = newClient(transport, queryTimeout)
 	// This transport adds the token to whatever request it gets.
 	c.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &externalMetrics{c, base, func(*http.Request) {}}, nil
+	own := ""
+	if token == "" && c.checker.sameNamespace {
+		own = c.namespace
+	}
+	return &externalMetrics{connection: c, base: base, login: func(*http.Request) {}, own: own}, nil
 }
 
 // external is what a query <namespace>/<metric>?labelSelector=<selector> names. The
@@ -110,6 +117,10 @@ func (e *externalMetrics) Query(ctx context.Context, q question) (float64, error
 	what, err := externalQuery(q.text)
 	if err != nil {
 		return 0, err
+	}
+	if e.own != "" && what.namespace != e.own {
+		return 0, reconcile.TerminalError(fmt.Errorf("spec.query: the metric is of namespace %s, which --no-cross-namespace-refs forbids to ask about as the controller; "+
+			"name a Secret with a token in spec.provider.secretRef", what.namespace))
 	}
 	path := "apis/external.metrics.k8s.io/v1beta1/namespaces/" + what.namespace + "/" + url.PathEscape(what.metric)
 	values := url.Values{}

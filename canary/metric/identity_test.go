@@ -244,6 +244,21 @@ func TestExternalMetricsOfTheAPIServer(t *testing.T) {
 			t.Errorf("got %v, %v, asked %v", got, err, s.asked)
 		}
 	})
+	t.Run("of its own namespace alone, if told so", func(t *testing.T) {
+		r := r
+		r.secret = nil
+		for query, forbidden := range map[string]bool{"staging/queue": false, "queue": true, "kube-system/queue": true} {
+			r.query = query
+			s := newStage(t, r)
+			s.edit(t, atServer)
+			WithAPIServer(&rest.Config{Host: s.URL})(s.checker)
+			WithoutCrossNamespaceRefs()(s.checker)
+			_, err := s.check(t)
+			if got := errors.Is(err, reconcile.TerminalError(nil)); got != forbidden || forbidden && len(s.asked) > 0 {
+				t.Errorf("%s: %v", query, err)
+			}
+		}
+	})
 	t.Run("a redirect is not followed with a token", func(t *testing.T) {
 		s := newStage(t, r)
 		s.edit(t, atServer)

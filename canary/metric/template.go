@@ -114,7 +114,10 @@ func (k *Checker) source(kind provider, tmpl *flaggerv1.MetricTemplate, secret m
 	if err != nil {
 		return nil, incomplete{fmt.Errorf("secretRef: Secret %q: %w", spec.SecretRef.Name, err)}
 	}
-	return kind.connect(&connection{MetricTemplateProvider: spec, secret: secret, client: newClient(transport, queryTimeout), checker: k})
+	return kind.connect(&connection{
+		MetricTemplateProvider: spec, namespace: tmpl.Namespace, secret: secret,
+		client: newClient(transport, queryTimeout), checker: k,
+	})
 }
 
 // secret is what is in the Secret beside the template, nil without one.
