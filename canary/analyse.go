@@ -31,7 +31,7 @@ func (t *turn) analyse() {
 		t.warn("Rolling back %s.%s at once, %s", t.Canary, t.Namespace, t.Alarm)
 		t.alert(flaggerv1.SeverityError)
 		t.rollback(t.Alarm)
-	case t.State.Weight > 0 && !t.Target.Serves():
+	case t.State.Weight > 0 && !t.Target.Serves() && !t.Plan.InPlace:
 		t.withdraw()
 	case !t.Target.Ready:
 		t.await()

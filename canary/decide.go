@@ -179,7 +179,7 @@ func (t *turn) pinned() bool {
 
 // trusted reports whether the canary may have users: its pods answer, and they
 // are what is under analysis.
-func (t *turn) trusted() bool { return t.pinned() && t.Target.Serves() }
+func (t *turn) trusted() bool { return t.pinned() && (t.Target.Serves() || t.Plan.InPlace) }
 
 // have reports whether a revision can be given to the primary.
 func (t *turn) have(revision string) bool {

@@ -18,6 +18,9 @@ type Plan struct {
 	Routed bool
 	// Worker means that there are no Services and no users at all.
 	Worker bool
+	// InPlace means that the canary gets its pods by its weight, and not before:
+	// there is nobody to send users to until they are there, and nobody does.
+	InPlace bool
 	// Scaled means that an autoscaler is to be kept in step.
 	Scaled bool
 	// Stages are gone through in order; each is left after one good check.
@@ -81,7 +84,9 @@ const (
 	// unrouted is the provider whose users cannot be split.
 	unrouted = "kubernetes"
 	// Partition is the provider of StatefulSets: users are split as the pods are.
-	Partition   = "partition"
+	Partition = "partition"
+	// knative routes what is its own Service: a Canary of one has no spec.service.
+	knative     = "knative"
 	statefulSet = "StatefulSet"
 )
 
@@ -95,7 +100,7 @@ func NewPlan(c *flaggerv1.Canary, limits Limits) (Plan, error) {
 		return Plan{}, err
 	}
 	provider := ProviderOf(c, limits)
-	p := Plan{Routed: provider != unrouted, Worker: !c.HasService(), Scaled: c.Spec.AutoscalerRef != nil,
+	p := Plan{Routed: provider != unrouted, Worker: !c.HasService() && provider == unrouted, InPlace: provider == Partition, Scaled: c.Spec.AutoscalerRef != nil,
 		Skip: c.SkipAnalysis(), Interval: limits.MinInterval}
 	if err := p.setGates(c.Annotations[flaggerv1.GatesAnnotation]); err != nil {
 		return Plan{}, err

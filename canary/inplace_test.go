@@ -1,0 +1,70 @@
+package canary
+
+import (
+	"testing"
+	"time"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// TestPodsThatFollowTheirWeightAreNoFailure: a StatefulSet has no pods of the new
+// revision before the first weight, and for a moment none after it.
+func TestPodsThatFollowTheirWeightAreNoFailure(t *testing.T) {
+	for name, tc := range map[string]struct {
+		inPlace    bool
+		wantFailed int
+		wantWeight int
+	}{
+		"pods follow the weight": {true, 0, 20},
+		"pods come first":        {false, 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *Seen) {
+				s.Plan.InPlace = tc.inPlace
+				s.Target = Workload{Exists: true, Revision: v2, Replicas: 1, Why: "0 of 1 pods are available"}
+			})
+			step, err := Decide(s, noon)
+			if err != nil || step.State.FailedChecks != tc.wantFailed || step.State.Weight != tc.wantWeight {
+				t.Errorf("%+v, %v", step.State, err)
+			}
+		})
+	}
+}
+
+func TestAWeightThatWasResetIsSetAgainWithoutPods(t *testing.T) {
+	s := because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *Seen) {
+		s.Plan.InPlace, s.Weights = true, Stable
+		s.Target = Workload{Exists: true, Revision: v2, Ready: true}
+		s.State.At = noon.Add(-time.Second)
+	})
+	step, err := Decide(s, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range step.Actions {
+		if set, ok := a.(SetWeights); ok && set.Canary == 20 {
+			return
+		}
+	}
+	t.Errorf("actions %v", step.Actions)
+}
+
+func TestWhoHasNoServicesIsNoWorkerIfSomethingRoutesIt(t *testing.T) {
+	for name, tc := range map[string]struct {
+		kind, provider string
+		want           Plan
+	}{
+		"a worker":               {"Deployment", "", Plan{Worker: true}},
+		"a Knative Service":      {"Service", "knative", Plan{Routed: true}},
+		"a StatefulSet's worker": {"StatefulSet", "", Plan{Routed: true, InPlace: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := &flaggerv1.Canary{Spec: flaggerv1.CanarySpec{Provider: tc.provider,
+				TargetRef: flaggerv1.LocalObjectReference{Kind: tc.kind}, Analysis: &flaggerv1.CanaryAnalysis{StepWeight: 20, Threshold: 1}}}
+			p, err := NewPlan(c, Limits{Provider: "istio"})
+			if err != nil || p.Worker != tc.want.Worker || p.Routed != tc.want.Routed || p.InPlace != tc.want.InPlace {
+				t.Errorf("%+v, %v", p, err)
+			}
+		})
+	}
+}
