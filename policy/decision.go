@@ -72,17 +72,26 @@ func (d Decision) Qualified() int {
 //	first of 3 by semver 1.x; 2 tags dropped: 1 not a semantic version (latest), 1 outside the range (2.0.0)
 func (d Decision) Why() string {
 	var b strings.Builder
-	if d.Tag == "" {
-		fmt.Fprintf(&b, "none of %d tags qualifies for %s", d.Total, d.Rule)
-	} else {
+	switch {
+	case d.Tag != "":
 		fmt.Fprintf(&b, "first of %d by %s", d.Qualified(), d.Rule)
+	case d.Total == 0:
+		fmt.Fprintf(&b, "there are no tags to choose from by %s", d.Rule)
+	case d.Total == 1:
+		fmt.Fprintf(&b, "the only tag does not qualify for %s", d.Rule)
+	default:
+		fmt.Fprintf(&b, "none of %d tags qualifies for %s", d.Total, d.Rule)
 	}
 	dropped := d.Dropped()
 	if len(dropped) == 0 {
 		return b.String()
 	}
 	if d.Tag != "" {
-		fmt.Fprintf(&b, "; %d tags dropped", d.Total-d.Qualified())
+		n, tags := d.Total-d.Qualified(), "tags"
+		if n == 1 {
+			tags = "tag"
+		}
+		fmt.Fprintf(&b, "; %d %s dropped", n, tags)
 	}
 	for i, seen := range dropped {
 		separator := ", "

@@ -190,6 +190,14 @@ func TestDecisionSaysWhy(t *testing.T) {
 				{Gate: GateRule, Reason: "not a semantic version", Count: 1, Example: "latest"},
 				{Gate: GateRule, Reason: "outside the range", Count: 2, Example: "2.0.0"},
 			}},
+		"one was dropped": {
+			choice: bySemVer("1.x"), tags: "1.0.0 latest",
+			want:        "first of 1 by semver 1.x; 1 tag dropped: 1 not a semantic version (latest)",
+			wantDropped: []Drop{{Gate: GateRule, Reason: "not a semantic version", Count: 1, Example: "latest"}}},
+		"the only one was dropped": {
+			choice: bySemVer("1.x"), tags: "latest",
+			want:        "the only tag does not qualify for semver 1.x: 1 not a semantic version (latest)",
+			wantDropped: []Drop{{Gate: GateRule, Reason: "not a semantic version", Count: 1, Example: "latest"}}},
 		"all were dropped": {
 			choice: byNumber(""), filter: filterBy("^m", ""), tags: "ma b c",
 			want: "none of 3 tags qualifies for numerical asc: 2 not matching spec.filterTags.pattern (b), 1 not a number (ma)",
@@ -199,7 +207,7 @@ func TestDecisionSaysWhy(t *testing.T) {
 			}},
 		"there were no tags": {
 			choice: byLetters("desc"),
-			want:   "none of 0 tags qualifies for alphabetical desc"},
+			want:   "there are no tags to choose from by alphabetical desc"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -87,7 +87,7 @@ func TestNothingIsChosenWhileEverythingIsYoung(t *testing.T) {
 	f.policy.Spec.MinAge = &metav1.Duration{Duration: day}
 	f.push(t, "1.0.0")
 	_, err := f.reconcile()
-	want := "unable to determine latest tag: none of 1 tags qualifies for semver 1.x: 1 younger than spec.minAge (1.0.0)"
+	want := "unable to determine latest tag: the only tag does not qualify for semver 1.x: 1 younger than spec.minAge (1.0.0)"
 	if err == nil || err.Error() != want || f.Reason(err) != "Failure" {
 		t.Errorf("got %v", err)
 	}

@@ -24,7 +24,7 @@ func TestAPushBecomesAChoice(t *testing.T) {
 	f.push("1.0.0", "1.0.0.sig", "2.0.0")
 	repo, policy := f.repository(time.Hour), f.policy(f.ns, "1.x")
 	f.chosen(policy, "1.0.0")
-	f.told("resolved to 1.0.0; first of 1 by semver 1.x; 1 tags dropped: 1 outside the range (2.0.0)")
+	f.told("resolved to 1.0.0; first of 1 by semver 1.x; 1 tag dropped: 1 outside the range (2.0.0)")
 	f.push("1.1.0")
 	f.request(repo)
 	f.chosen(policy, "1.1.0")
