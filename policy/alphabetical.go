@@ -28,7 +28,7 @@ func (r letters) contest(room int) contest { return newPodium[string](r, room) }
 
 func (r letters) weigh(text string) (string, verdict) { return text, accepted }
 
-func (r letters) compare(a, b string) int { return strings.Compare(a, b) * int(r.order) }
+func (r letters) compare(a, b *string) int { return strings.Compare(*a, *b) * int(r.order) }
 
 func (r letters) tie(a, b string) int { return firstText(a, b) }
 

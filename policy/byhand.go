@@ -140,5 +140,5 @@ func (r pinned) weigh(text string) (struct{}, verdict) {
 	return struct{}{}, accepted
 }
 
-func (r pinned) compare(_, _ struct{}) int { return 0 }
-func (r pinned) tie(a, b string) int       { return firstText(a, b) }
+func (r pinned) compare(_, _ *struct{}) int { return 0 }
+func (r pinned) tie(a, b string) int        { return firstText(a, b) }

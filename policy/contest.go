@@ -37,8 +37,8 @@ type scale[W any] interface {
 	// weigh reads text.
 	weigh(text string) (W, verdict)
 	// compare is positive if the first is better, and zero if both are of texts
-	// that weigh the same.
-	compare(a, b W) int
+	// that weigh the same. It changes neither: pointers only spare it the copies.
+	compare(a, b *W) int
 	// tie compares different texts that weigh the same.
 	tie(a, b string) int
 }
@@ -69,24 +69,28 @@ func (p *podium[W]) read(text string) verdict {
 }
 
 func (p *podium[W]) enter(tag, text string) {
-	e := entry[W]{weight: p.last, text: text, tag: tag}
-	full := len(p.kept) == p.room
-	if full && p.compare(&e, &p.kept[0]) <= 0 || p.room != everyTag && p.has(&e) {
+	if len(p.kept) < p.room {
+		if p.room == everyTag || !p.has(tag) {
+			p.kept = append(p.kept, entry[W]{weight: p.last, text: text, tag: tag})
+			p.rise(len(p.kept) - 1)
+		}
 		return
 	}
-	if full {
-		p.kept[0] = e
+	worst := &p.kept[0]
+	order := p.scale.compare(&p.last, &worst.weight)
+	if order == 0 {
+		order = p.settle(text, tag, worst)
+	}
+	if order > 0 && !p.has(tag) {
+		worst.weight, worst.text, worst.tag = p.last, text, tag
 		p.sink(0)
-		return
 	}
-	p.kept = append(p.kept, e)
-	p.rise(len(p.kept) - 1)
 }
 
 // has finds a repetition.
-func (p *podium[W]) has(e *entry[W]) bool {
+func (p *podium[W]) has(tag string) bool {
 	for i := range p.kept {
-		if p.kept[i].tag == e.tag {
+		if p.kept[i].tag == tag {
 			return true
 		}
 	}
@@ -95,13 +99,18 @@ func (p *podium[W]) has(e *entry[W]) bool {
 
 // compare is a total order of tags; it is zero for the same tag only.
 func (p *podium[W]) compare(a, b *entry[W]) int {
-	if order := p.scale.compare(a.weight, b.weight); order != 0 {
+	if order := p.scale.compare(&a.weight, &b.weight); order != 0 {
 		return order
 	}
-	if a.text != b.text {
-		return p.scale.tie(a.text, b.text)
+	return p.settle(a.text, a.tag, b)
+}
+
+// settle compares with a rival of the same weight.
+func (p *podium[W]) settle(text, tag string, rival *entry[W]) int {
+	if text != rival.text {
+		return p.scale.tie(text, rival.text)
 	}
-	return cmp.Compare(b.tag, a.tag)
+	return cmp.Compare(rival.tag, tag)
 }
 
 func (p *podium[W]) sink(i int) {

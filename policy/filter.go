@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"slices"
+	"strconv"
 	"strings"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
@@ -14,8 +15,9 @@ import (
 type filter struct {
 	pattern *regexp.Regexp
 	extract string
-	// cut does the same without allocating, where the pattern allows it.
-	cut *cut
+	// walk and cut do the same without allocating, where the pattern allows it.
+	walk *walk
+	cut  *cut
 }
 
 func compileFilter(spec *imagev1.TagFilter) (*filter, error) {
@@ -26,18 +28,29 @@ func compileFilter(spec *imagev1.TagFilter) (*filter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: spec.filterTags.pattern %q: %w", ErrInvalid, spec.Pattern, err)
 	}
-	return &filter{pattern: pattern, extract: spec.Extract, cut: compileCut(spec, pattern)}, nil
+	return &filter{
+		pattern: pattern, extract: spec.Extract,
+		walk: compileWalk(spec.Pattern, spec.Extract), cut: compileCut(spec, pattern),
+	}, nil
 }
 
 // text returns what the rule compares of tag. The extract template follows
 // regexp.Regexp.Expand: a group that does not exist or did not take part in the
 // match is empty.
 func (f *filter) text(tag string) (string, bool) {
-	switch {
-	case f == nil:
+	if f == nil {
 		return tag, true
-	case f.extract == "":
-		return tag, f.pattern.MatchString(tag)
+	}
+	if f.walk != nil {
+		if text, ok, known := f.walk.text(tag); known {
+			return text, ok
+		}
+	}
+	if f.extract == "" {
+		if !f.pattern.MatchString(tag) {
+			return "", false
+		}
+		return tag, true
 	}
 	if f.cut != nil {
 		if text, ok := f.cut.text(tag); ok {
@@ -130,11 +143,17 @@ func plain(parts []*syntax.Regexp) (string, bool) {
 
 // takes reports whether the template is the group and nothing else.
 func takes(template string, group *syntax.Regexp) bool {
-	switch template {
-	case "$1", "${1}":
-		return true
+	name, ok := strings.CutPrefix(template, "$")
+	if inner, braced := strings.CutPrefix(name, "{"); braced {
+		name, ok = strings.CutSuffix(inner, "}")
 	}
-	return group.Name != "" && (template == "$"+group.Name || template == "${"+group.Name+"}")
+	switch {
+	case !ok || name == "":
+		return false
+	case onlyDigits(name): // even if a group has such a name
+		return name == strconv.Itoa(group.Cap)
+	}
+	return name == group.Name
 }
 
 // looksAround reports whether some part depends on what is beside it.

@@ -28,7 +28,7 @@ func FuzzParseNumber(f *testing.F) {
 		if !ok || !ok2 {
 			t.Fatalf("%q or %q is a number here and not to math/big", a, b)
 		}
-		if got, want := x.compare(y), exactX.Cmp(exactY); got != want {
+		if got, want := x.compare(&y), exactX.Cmp(exactY); got != want {
 			t.Errorf("%q against %q is %d, want %d", a, b, got, want)
 		}
 	})
@@ -51,7 +51,7 @@ func FuzzParseVersion(f *testing.F) {
 		if !ok || !ok2 {
 			return
 		}
-		if got, want := got.compare(rival), want.Compare(fluxVersion(other)); got != want {
+		if got, want := got.compare(&rival), want.Compare(fluxVersion(other)); got != want {
 			t.Errorf("%q against %q is %d, want %d", text, other, got, want)
 		}
 	})
@@ -165,8 +165,15 @@ func tagsOf(best []Ranked) []string {
 	return tags
 }
 
-// FuzzCut compares the short way through a filter with the long one.
+// FuzzCut compares the short ways through a filter with the long one.
 func FuzzCut(f *testing.F) {
+	f.Add(`^v?(?P<a>\d{1,3})\.(?P<b>\d+)(?P<c>-rc)$`, "v12.3-rc", "$b")
+	f.Add(`^v?(\d+)\.x?()$`, "v12.", "$2")
+	f.Add(`^()[^-]+-(?i:K)s$`, "a\u212a-Ks", "$1")
+	f.Add(`^(?P<2>a+)b$`, "aab", "$2")
+	f.Add(`^[a-z]+$`, "abc", "")
+	f.Add(`^[a-z]{2,}b?$`, "abc", "")
+	f.Add(`^.{3}-(.*?)$`, "\u00e4aa-1", "$1")
 	f.Add(`^main-[a-f0-9]+-(?P<ts>[0-9]+)$`, "main-ff-12", "$ts")
 	f.Add(`^main-(?P<version>.*)$`, "main-1.2.3", "${version}")
 	f.Add(`^a(.+)b$`, "ab", "$1")
@@ -185,13 +192,16 @@ func FuzzCut(f *testing.F) {
 	f.Add(`^(?P<n>\xff?)$`, "\xff", "$n")
 	f.Fuzz(func(t *testing.T, pattern, tag, extract string) {
 		short, err := compileFilter(filterBy(pattern, extract))
-		if err != nil || short.cut == nil {
+		if err != nil {
 			return
 		}
 		long := &filter{pattern: short.pattern, extract: extract}
-		got, ok := short.text(tag)
-		if want, wantOK := long.text(tag); got != want || ok != wantOK {
-			t.Errorf("%q of %q by %q: got %q, %v, want %q, %v", extract, tag, pattern, got, ok, want, wantOK)
+		want, wantOK := long.text(tag)
+		for _, way := range []*filter{short, {pattern: short.pattern, extract: extract, cut: short.cut}} {
+			got, ok := way.text(tag)
+			if ok != wantOK || ok && got != want {
+				t.Errorf("%q of %q by %q: got %q, %v, want %q, %v", extract, tag, pattern, got, ok, want, wantOK)
+			}
 		}
 	})
 }
@@ -203,7 +213,7 @@ func TestTheUsualFiltersAreCut(t *testing.T) {
 		`^v(.*)$`:                         "$1",
 	} {
 		f, err := compileFilter(filterBy(pattern, extract))
-		if err != nil || f.cut == nil {
+		if err != nil || f.cut == nil || f.walk == nil {
 			t.Errorf("%s takes the long way: %v", pattern, err)
 		}
 	}

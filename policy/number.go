@@ -26,6 +26,10 @@ const maxExponent = 1 << 30
 // no hexadecimal and no rounding: timestamps of 17 digits stay apart.
 func parseNumber(text string) (number, bool) {
 	var n number
+	if text != "" && onlyDigits(text) {
+		n.lead = text
+		return n.normal(), true
+	}
 	if text != "" && (text[0] == '+' || text[0] == '-') {
 		n.negative, text = text[0] == '-', text[1:]
 	}
@@ -73,7 +77,7 @@ func (n number) normal() number {
 }
 
 // compare returns -1, 0 or 1 as n is less than, equal to or greater than m.
-func (n number) compare(m number) int {
+func (n *number) compare(m *number) int {
 	if n.sign() != m.sign() || n.sign() == 0 {
 		return cmp.Compare(n.sign(), m.sign())
 	}
@@ -83,7 +87,7 @@ func (n number) compare(m number) int {
 	return n.sign() * n.compareDigits(m)
 }
 
-func (n number) sign() int {
+func (n *number) sign() int {
 	switch {
 	case n.lead == "" && n.tail == "":
 		return 0
@@ -95,7 +99,10 @@ func (n number) sign() int {
 
 // compareDigits compares the digits after the common point; a missing digit
 // sorts before every other, which is right because the last is never zero.
-func (n number) compareDigits(m number) int {
+func (n *number) compareDigits(m *number) int {
+	if n.tail == "" && m.tail == "" {
+		return strings.Compare(n.lead, m.lead)
+	}
 	for i := range max(n.length(), m.length()) {
 		if order := cmp.Compare(n.digit(i), m.digit(i)); order != 0 {
 			return order
@@ -104,9 +111,9 @@ func (n number) compareDigits(m number) int {
 	return 0
 }
 
-func (n number) length() int { return len(n.lead) + len(n.tail) }
+func (n *number) length() int { return len(n.lead) + len(n.tail) }
 
-func (n number) digit(i int) byte {
+func (n *number) digit(i int) byte {
 	switch {
 	case i < len(n.lead):
 		return n.lead[i]

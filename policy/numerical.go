@@ -30,6 +30,6 @@ func (r numbers) weigh(text string) (number, verdict) {
 	return n, accepted
 }
 
-func (r numbers) compare(a, b number) int { return a.compare(b) * int(r.order) }
+func (r numbers) compare(a, b *number) int { return a.compare(b) * int(r.order) }
 
 func (r numbers) tie(a, b string) int { return firstText(a, b) }

@@ -30,7 +30,7 @@ type bound struct {
 	given int
 }
 
-func (r ranges) contain(v version) bool {
+func (r ranges) contain(v *version) bool {
 	for i := range r {
 		if r[i].contains(v) {
 			return true
@@ -39,7 +39,7 @@ func (r ranges) contain(v version) bool {
 	return false
 }
 
-func (g *group) contains(v version) bool {
+func (g *group) contains(v *version) bool {
 	if v.pre != "" && !g.pre {
 		return false
 	}
@@ -53,8 +53,8 @@ func (g *group) contains(v version) bool {
 
 // holds follows the library, some surprises included: ^* is 0.0.0, !=* is all
 // but that.
-func (b *bound) holds(v version) bool {
-	order := v.compare(b.version)
+func (b *bound) holds(v *version) bool {
+	order := v.compare(&b.version)
 	switch b.operator {
 	case "", "=":
 		if b.given == 3 {
@@ -65,7 +65,7 @@ func (b *bound) holds(v version) bool {
 		return b.differs(v)
 	case ">":
 		if b.given == 1 || b.given == 2 {
-			return v.compareParts(b.version, b.given) > 0
+			return v.compareParts(&b.version, b.given) > 0
 		}
 		return order > 0
 	case "<":
@@ -76,28 +76,28 @@ func (b *bound) holds(v version) bool {
 		if b.given == 3 {
 			return order <= 0
 		}
-		return v.compareParts(b.version, b.series()) <= 0
+		return v.compareParts(&b.version, b.series()) <= 0
 	case "~", "~>":
 		return b.tilde(v)
 	}
-	return order >= 0 && v.compareParts(b.version, b.compatible()) == 0 // ^
+	return order >= 0 && v.compareParts(&b.version, b.compatible()) == 0 // ^
 }
 
 // tilde holds for the same minor series, or major if nothing else was given, and
 // for all versions from 0.0.0 on.
-func (b *bound) tilde(v version) bool {
-	open := (b.given == 0 || b.given == 3) && b.version.compareParts(version{}, 3) == 0
-	return v.compare(b.version) >= 0 && (open || v.compareParts(b.version, b.series()) == 0)
+func (b *bound) tilde(v *version) bool {
+	open := (b.given == 0 || b.given == 3) && b.version.compareParts(&version{}, 3) == 0
+	return v.compare(&b.version) >= 0 && (open || v.compareParts(&b.version, b.series()) == 0)
 }
 
-func (b *bound) differs(v version) bool {
+func (b *bound) differs(v *version) bool {
 	switch b.given {
 	case 1:
 		return v.major != b.version.major
 	case 2:
-		return v.compareParts(b.version, 2) != 0 || v.pre != b.version.pre
+		return v.compareParts(&b.version, 2) != 0 || v.pre != b.version.pre
 	}
-	return v.compare(b.version) != 0
+	return v.compare(&b.version) != 0
 }
 
 // series is the number of parts that name a series: 1 for 1.x, otherwise 2.

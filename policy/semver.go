@@ -38,12 +38,12 @@ func (r versions) weigh(text string) (version, verdict) {
 	switch {
 	case !ok:
 		return v, notVersion
-	case !r.within.contain(v):
+	case !r.within.contain(&v):
 		return v, outOfRange
 	}
 	return v, accepted
 }
 
-func (r versions) compare(a, b version) int { return a.compare(b) }
+func (r versions) compare(a, b *version) int { return a.compare(b) }
 
 func (r versions) tie(a, b string) int { return lastText(a, b) }

@@ -21,6 +21,9 @@ const maxVersion = 256
 // a leading v and leading zeros allowed (v2025.02.03-rc.1). The dots may be
 // anywhere, even in the prerelease: 1.2-rc.3 is read as 1.2.0-rc.3.
 func parseVersion(text string) (version, bool) {
+	if v, ok := plainVersion(text); ok {
+		return v, true
+	}
 	if len(text) > maxVersion || strings.Count(text, ".") < 2 {
 		return version{}, false
 	}
@@ -48,6 +51,36 @@ func parseVersion(text string) (version, bool) {
 	v.pre = rest[1:]
 	return v, rest[0] == '-' && identifiers(v.pre, preIdentifier)
 }
+
+// plainVersion reads what most versions are, three numbers of a few digits with
+// perhaps a v before them, in one pass. Of everything else it knows nothing.
+func plainVersion(text string) (version, bool) {
+	i := 0
+	if len(text) > 0 && text[0] == 'v' {
+		i = 1
+	}
+	var parts [3]uint64
+	for part := range parts {
+		start, n := i, uint64(0)
+		for ; i < len(text) && text[i]-'0' <= 9; i++ {
+			n = n*10 + uint64(text[i]-'0')
+		}
+		if digits := i - start; digits == 0 || digits > safeDigits {
+			return version{}, false
+		}
+		parts[part] = n
+		if part < 2 {
+			if i == len(text) || text[i] != '.' {
+				return version{}, false
+			}
+			i++
+		}
+	}
+	return version{major: parts[0], minor: parts[1], patch: parts[2]}, i == len(text)
+}
+
+// safeDigits is how many digits are always a machine word.
+const safeDigits = 19
 
 // leadingNumber reads the digits that s starts with.
 func leadingNumber(s string) (n uint64, rest string, ok bool) {
@@ -90,7 +123,7 @@ func preIdentifier(s string) bool {
 }
 
 // compare orders versions by the rules of semver.org.
-func (v version) compare(w version) int {
+func (v *version) compare(w *version) int {
 	if order := v.compareParts(w, 3); order != 0 {
 		return order
 	}
@@ -106,7 +139,7 @@ func (v version) compare(w version) int {
 }
 
 // compareParts compares the first n of major, minor and patch.
-func (v version) compareParts(w version, n int) int {
+func (v *version) compareParts(w *version, n int) int {
 	order := cmp.Compare(v.major, w.major)
 	if order == 0 && n > 1 {
 		order = cmp.Compare(v.minor, w.minor)
