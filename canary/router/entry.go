@@ -114,11 +114,15 @@ func weightsIn(list []entry, name naming, primary, canary string) (w Weights, ok
 	return percentages(number(p["weight"]), number(c["weight"])), true
 }
 
+// maxShare keeps the arithmetic of weights that somebody wrote within bounds.
+const maxShare = 1 << 20
+
 // percentages scales two weights to a total of 100. Without any there are none.
 func percentages(primary, canary int) Weights {
+	primary, canary = min(max(primary, 0), maxShare), min(max(canary, 0), maxShare)
 	total := primary + canary
-	if total <= 0 || total == 100 {
-		return Weights{Primary: primary, Canary: canary}
+	if total == 0 {
+		return Weights{}
 	}
 	share := (canary*100 + total/2) / total
 	return Weights{Primary: 100 - share, Canary: share}
@@ -130,7 +134,7 @@ func number(value any) int {
 	case int64:
 		return int(n)
 	case float64:
-		return int(n)
+		return int(min(max(n, 0), maxShare))
 	case string:
 		quantity, err := resource.ParseQuantity(n)
 		if err != nil {

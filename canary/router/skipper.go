@@ -75,11 +75,11 @@ func (skipper) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (We
 	if slices.Contains(predicates(annotations[skipperPredicate]), skipperOff) {
 		return stable, nil
 	}
-	weights := map[string]float64{}
+	weights := map[string]any{}
 	if err := json.Unmarshal([]byte(annotations[skipperWeights]), &weights); err != nil {
 		return percentages(1, 1), nil // what Skipper makes of no weights
 	}
-	return percentages(int(weights[primary]), int(weights[canary])), nil
+	return percentages(number(weights[primary]), number(weights[canary])), nil
 }
 
 // release turns the copy off, and leaves nothing in it that could dangle.
