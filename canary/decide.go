@@ -166,10 +166,11 @@ func (t *turn) land() bool {
 	return true
 }
 
-// occupied reports whether there are users on the canary: those of the state, or
-// those whom a step sent there that was lost before it was recorded.
+// occupied reports whether there may be users on the canary: those of the state,
+// or those whom a step sent there that was lost before it was recorded. A route
+// that nobody took up does not tell.
 func (t *turn) occupied() bool {
-	return t.Plan.Routed && (t.State.Weight > 0 || t.Weights.Canary > 0)
+	return t.Plan.Routed && (t.State.Weight > 0 || t.Weights.Canary > 0 || t.RoutePending)
 }
 
 // pinned reports whether the target is the revision under analysis.

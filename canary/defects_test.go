@@ -184,3 +184,20 @@ func TestBlueGreenAndMirror(t *testing.T) {
 		t.Run(name, tc.run)
 	}
 }
+
+// TestUsersWhomALostStepMovedAreNotSentToADeadPrimary: the step was cut off before
+// its status was written, and the route cannot be read just now.
+func TestUsersWhomALostStepMovedAreNotSentToADeadPrimary(t *testing.T) {
+	s := at(flaggerv1.CanaryPhaseProgressing, 0)
+	s.Weights, s.RoutePending = Weights{}, true
+	s.Target, s.Primary = rolling(v3), Workload{Exists: true, Revision: v1, Replicas: 2, Why: "gone"}
+	step, err := Decide(s, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, action := range step.Actions {
+		if to, ok := action.(SetWeights); ok {
+			t.Errorf("users get %v", to)
+		}
+	}
+}
