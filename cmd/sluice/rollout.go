@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-cd/sluice/canary/workload"
 	"github.com/sluice-cd/sluice/controllers/canary"
+	"github.com/sluice-cd/sluice/notify/alert"
 )
 
 // rolloutFlags are the settings of canaries, by Flagger's names.
@@ -17,6 +18,8 @@ type rolloutFlags struct {
 	configTracking                   bool
 	minInterval                      time.Duration
 	ingressClass, ingressAnnotations string
+	alerts                           alert.Options
+	eventWebhook                     string
 }
 
 func (f *rolloutFlags) register(set *pflag.FlagSet) {
@@ -28,6 +31,33 @@ func (f *rolloutFlags) register(set *pflag.FlagSet) {
 	set.DurationVar(&f.minInterval, "canary-min-interval", 10*time.Second, "shortest analysis interval; a shorter one is raised to it")
 	set.StringVar(&f.ingressClass, "ingress-class", "", "class that route objects for ingress controllers are annotated with")
 	set.StringVar(&f.ingressAnnotations, "ingress-annotations-prefix", "nginx.ingress.kubernetes.io", "prefix of the annotations by which NGINX is told of canaries")
+	f.registerRooms(set)
+}
+
+// registerRooms are the flags of those who hear of canaries that name nobody
+// themselves. What is secret is better given in the environment.
+func (f *rolloutFlags) registerRooms(set *pflag.FlagSet) {
+	a := &f.alerts
+	set.StringVar(&a.ClusterName, "cluster-name", "", "name of the cluster in alerts")
+	set.StringVar(&a.Slack.URL, "slack-url", "", "Slack webhook for canaries without alerts of their own (SLACK_URL)")
+	set.StringVar(&a.Slack.Token, "slack-token", "", "token of a Slack bot (SLACK_TOKEN)")
+	set.StringVar(&a.Slack.Proxy, "slack-proxy-url", "", "proxy to Slack (SLACK_PROXY_URL)")
+	set.StringVar(&a.Slack.User, "slack-user", "flagger", "name to write to Slack as")
+	set.StringVar(&a.Slack.Channel, "slack-channel", "", "Slack channel to write to")
+	set.StringVar(&a.Teams.URL, "msteams-url", "", "Microsoft Teams webhook for canaries without alerts of their own (MSTEAMS_URL)")
+	set.StringVar(&a.Teams.Proxy, "msteams-proxy-url", "", "proxy to Microsoft Teams (MSTEAMS_PROXY_URL)")
+	set.StringVar(&f.eventWebhook, "event-webhook", "", "webhook that is told the events of canaries without an event hook (EVENT_WEBHOOK_URL)")
+}
+
+// fromEnvironment overrides flags by the variables that Flagger reads. They are no
+// defaults of the flags: --help would print them.
+func (f *rolloutFlags) fromEnvironment() {
+	for name, setting := range map[string]*string{
+		"SLACK_URL": &f.alerts.Slack.URL, "SLACK_TOKEN": &f.alerts.Slack.Token, "SLACK_PROXY_URL": &f.alerts.Slack.Proxy,
+		"MSTEAMS_URL": &f.alerts.Teams.URL, "MSTEAMS_PROXY_URL": &f.alerts.Teams.Proxy, "EVENT_WEBHOOK_URL": &f.eventWebhook,
+	} {
+		*setting = env(name, *setting)
+	}
 }
 
 func (f *rolloutFlags) validate() error {
@@ -39,12 +69,14 @@ func (f *rolloutFlags) validate() error {
 
 func (w *wiring) canary() error {
 	f := &w.flags.rollout
+	f.fromEnvironment()
 	canaries := &canary.Reconciler{
 		Provider: f.meshProvider, MetricsServer: f.metricsServer, MinInterval: f.minInterval, Version: version, Clock: w.clock,
 		Workload: workload.Options{
 			SelectorLabels: f.selectorLabels, IncludeLabelPrefix: f.labelPrefix, IgnoreConfigs: !f.configTracking,
 		},
 		IngressClass: f.ingressClass, IngressAnnotations: f.ingressAnnotations,
+		Alerts: f.alerts, EventWebhook: f.eventWebhook, NoCrossNamespaceRefs: w.flags.noCrossNamespace,
 	}
 	return canaries.SetupWithManager(w.mgr, w.options)
 }

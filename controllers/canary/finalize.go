@@ -64,7 +64,7 @@ func (r *Reconciler) terminating(ctx context.Context, c *flaggerv1.Canary) error
 	if err := r.live.Status().Patch(ctx, c, client.MergeFrom(before)); err != nil {
 		return fmt.Errorf("recording termination: %w", err)
 	}
-	r.recorder.Event(c, reconciler.Event{Type: corev1.EventTypeNormal, Reason: reasonSynced,
+	r.teller.Event(c, reconciler.Event{Type: corev1.EventTypeNormal, Reason: reasonSynced,
 		Message: fmt.Sprintf("Terminating canary %s.%s", c.Name, c.Namespace)})
 	return nil
 }

@@ -29,8 +29,8 @@ type look struct {
 	router router.Router
 	// waits means that answers are still to come.
 	waits bool
-	// notify are the webhooks to call once the status has been written.
-	notify []flaggerv1.HookType
+	// next is the phase that the step leads to.
+	next flaggerv1.CanaryPhase
 }
 
 // maxRounds bounds how often one answer may lead to another question.
@@ -144,6 +144,9 @@ func (r *Reconciler) checkMetrics(ctx context.Context, c *flaggerv1.Canary) erro
 	}
 	if c.Spec.Analysis == nil || c.SkipAnalysis() {
 		return nil
+	}
+	if err := r.teller.alerts.Check(ctx, c); err != nil {
+		r.warnOnce(c, err) // nobody will hear of it, which is no reason not to release
 	}
 	return r.checker.Supports(ctx, c)
 }

@@ -12,6 +12,10 @@ import (
 // error ends it and the next reconcile repeats it.
 func (r *Reconciler) perform(ctx context.Context, l *look, actions []canary.Action) error {
 	for _, action := range actions {
+		if n, ok := action.(canary.Notify); ok {
+			r.teller.hooks.Notify(l.canary, n.Hook, l.next)
+			continue
+		}
 		if err := l.perform(ctx, action); err != nil {
 			return err
 		}
@@ -39,9 +43,6 @@ func (l *look) perform(ctx context.Context, action canary.Action) error {
 		return l.pair.StopTarget(ctx)
 	case canary.EnsureScaler:
 		return l.pair.EnsureScaler(ctx)
-	case canary.Notify:
-		l.notify = append(l.notify, a.Hook)
-		return nil
 	case canary.Prune:
 		return l.pair.Prune(ctx, a.Keep)
 	default:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/clock"
@@ -16,6 +17,7 @@ import (
 	"github.com/sluice-cd/sluice/canary/metric"
 	"github.com/sluice-cd/sluice/canary/workload"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/notify/alert"
 )
 
 // Reconciler serves Canaries.
@@ -31,6 +33,16 @@ type Reconciler struct {
 	Workload workload.Options
 	// IngressClass and IngressAnnotations are those of [router.Deps].
 	IngressClass, IngressAnnotations string
+	// Alerts are the settings of chat rooms, by Flagger's flags. Reader, Clock, Log,
+	// Failed and NoCrossNamespaceRefs are filled in.
+	Alerts alert.Options
+	// EventWebhook is told the events of canaries that have no event hook.
+	EventWebhook string
+	// NoCrossNamespaceRefs refuses MetricTemplates and AlertProviders of other
+	// namespaces.
+	NoCrossNamespaceRefs bool
+	// Log is told what nobody waits for.
+	Log logr.Logger
 	// Version is told in flagger_info.
 	Version string
 	// Clock ticks between samples; nil is the real one.
@@ -40,7 +52,7 @@ type Reconciler struct {
 
 	live     client.Client
 	clock    clock.PassiveClock
-	recorder reconciler.Recorder
+	teller   *teller
 	kit      *workload.Kit
 	checker  *metric.Checker
 	metrics  *metrics
@@ -56,6 +68,7 @@ const (
 	reasonInvalid = "InvalidSpec"
 	reasonFailed  = "ReconciliationFailed"
 	reasonWaiting = "NotReady"
+	reasonAlert   = "AlertFailed" // of an event only
 )
 
 // errFailed is the verdict on a revision, which only another revision changes.
@@ -80,6 +93,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, c *flaggerv1.Canary) (reconc
 	if err != nil {
 		return reconciler.Result{}, reconcile.TerminalError(err)
 	}
+	look.next = step.State.Phase
 	remember(c, step.State.Cookies) // routers bind users by them
 	// A gateway that writes the status of its route at the same moment is no
 	// reason to report a failure.

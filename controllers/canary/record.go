@@ -2,6 +2,7 @@ package canary
 
 import (
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -109,7 +110,8 @@ func verdict(result reconciler.Result, l *look, step canary.Step) (reconciler.Re
 	return result, nil
 }
 
-// promoted is what Flagger's condition says in each phase.
+// promoted is what Flagger's condition says in each phase of a Deployment; other
+// kinds put their name there.
 var promoted = map[flaggerv1.CanaryPhase]struct {
 	status  metav1.ConditionStatus
 	message string
@@ -132,7 +134,7 @@ func (r *Reconciler) setPromoted(c *flaggerv1.Canary) {
 	conditions := c.GetConditions()
 	apimeta.SetStatusCondition(&conditions, metav1.Condition{
 		Type: string(flaggerv1.PromotedType), Status: says.status,
-		Reason: string(c.Status.Phase), Message: says.message,
+		Reason: string(c.Status.Phase), Message: strings.ReplaceAll(says.message, "Deployment", c.Spec.TargetRef.Kind),
 		ObservedGeneration: c.Generation, LastTransitionTime: metav1.NewTime(r.clock.Now()),
 	})
 	c.SetConditions(conditions)

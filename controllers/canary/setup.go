@@ -1,9 +1,12 @@
 package canary
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -52,42 +55,50 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	if err != nil {
 		return fmt.Errorf("connecting to the API server: %w", err)
 	}
-	if err := r.prepare(live, mgr.GetClient(), opts); err != nil {
+	r.Log = mgr.GetLogger().WithName(kind.Name)
+	if err := r.prepare(live, mgr, opts); err != nil {
 		return err
 	}
-	r.feed.cache = mgr.GetCache()
-	return reconciler.Setup(mgr, kind, r, opts,
+	opts.Recorder = r.teller
+	return errors.Join(mgr.Add(r.teller.hooks), mgr.Add(r.teller.alerts), reconciler.Setup(mgr, kind, r, opts,
 		func(b *builder.Builder) *builder.Builder { return b.WatchesRawSource(r.feed) },
 		func(b *builder.Builder) *builder.Builder { return b.Watches(&flaggerv1.Canary{}, r.bookkeeping()) },
-	)
+	))
 }
 
 // prepare fills in defaults and builds what the reconciler works with.
-func (r *Reconciler) prepare(live, cached client.Client, opts reconciler.Options) error {
-	if r.MinInterval == 0 {
-		r.MinInterval = flaggerv1.MinAnalysisInterval
-	}
-	if r.Provider == "" {
-		r.Provider = defaultProvider
-	}
+func (r *Reconciler) prepare(live client.Client, mgr ctrl.Manager, opts reconciler.Options) error {
+	r.MinInterval = cmp.Or(r.MinInterval, flaggerv1.MinAnalysisInterval)
+	r.Provider = cmp.Or(r.Provider, defaultProvider)
 	if r.Clock == nil {
 		r.Clock = clock.RealClock{}
 	}
 	if r.Registry == nil {
 		r.Registry = ctrlmetrics.Registry
 	}
-	r.live, r.clock, r.recorder = live, opts.Clock, opts.Recorder
-	r.kit = workload.New(live, cached, r.clock, r.Workload)
-	r.checker = metric.NewChecker(live, r.MetricsServer, r.clock)
-	r.feed = &feed{}
+	r.live, r.clock = live, opts.Clock
+	r.kit = workload.New(live, mgr.GetCache(), r.clock, r.Workload)
+	r.checker = metric.NewChecker(live, r.MetricsServer, r.clock, r.measuring(mgr.GetConfig())...)
+	r.feed = &feed{cache: mgr.GetCache()}
 	r.probe = &probe{meter: r.meter, call: r.call, clock: r.clock, feed: r.feed}
 	r.sampler = &sampler{clock: r.Clock, meter: r.meter, feed: r.feed}
 	var err error
+	if r.teller, err = r.newTeller(opts.Recorder); err != nil {
+		return err
+	}
 	if r.metrics, err = newMetrics(r.Registry); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	r.metrics.info.WithLabelValues(r.Version, r.Provider).Set(1)
 	return nil
+}
+
+func (r *Reconciler) measuring(config *rest.Config) []metric.Option {
+	options := []metric.Option{metric.WithProvider(r.Provider), metric.WithAPIServer(config)}
+	if r.NoCrossNamespaceRefs {
+		options = append(options, metric.WithoutCrossNamespaceRefs())
+	}
+	return options
 }
 
 // bookkeeping counts canaries, suspended ones too, and forgets those that go. It
@@ -117,7 +128,9 @@ func (r *Reconciler) bookkeeping() handler.EventHandler {
 			r.ticks.forget(uid)
 			r.probe.forget(uid)
 			r.sampler.forget(uid)
+			r.kit.Forget(uid)
 			r.warnings.forget(uid)
+			r.teller.alerts.Forget(uid)
 		},
 	}
 }
