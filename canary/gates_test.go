@@ -59,7 +59,9 @@ func closed(s Seen, gate flaggerv1.HookType) Seen {
 
 // arriving is a new revision that nobody has taken up.
 func arriving(phase flaggerv1.CanaryPhase) Seen {
-	return because(at(phase, 0), func(s *Seen) { s.State.Applied, s.Target, s.Measured, s.Saved = v1, stopped(v2), nil, map[string]bool{v1: true} })
+	return because(at(phase, 0), func(s *Seen) {
+		s.State.Applied, s.Target, s.Measured, s.Saved = v1, stopped(v2), nil, map[string]bool{v1: true}
+	})
 }
 
 // TestTheFirstGate has what happens before a release begins.

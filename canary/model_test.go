@@ -106,8 +106,9 @@ func (w *world) disturb() {
 // settle lets the world run without disturbance until nothing happens any more.
 // Whatever is held waits for a person, who approves.
 func (w *world) settle() {
+	was := w.quiet
 	w.quiet = true
-	defer func() { w.quiet = false }()
+	defer func() { w.quiet = was }()
 	held, calm := 0, 0
 	for looks := 0; looks < 1000 && calm < 2*patience; looks++ {
 		step := w.reconcile()

@@ -97,10 +97,12 @@ func (w *world) fatalf(format string, args ...any) {
 // push is a commit that changes the target.
 func (w *world) push(f fate) {
 	w.revisions++
-	revision := fmt.Sprintf("%s%d", DigestPrefix, w.revisions)
-	w.fate[revision] = f
-	w.deploy(revision)
+	w.fate[revision(w.revisions)] = f
+	w.deploy(revision(w.revisions))
 }
+
+// revision is the n-th that was pushed.
+func revision(n int) string { return fmt.Sprint(DigestPrefix, n) }
 
 func (w *world) deploy(revision string) {
 	w.logf("git: %s %+v", revision, w.fate[revision])

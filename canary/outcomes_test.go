@@ -1,0 +1,187 @@
+package canary
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// quietWorld has v1 as its primary, and releases step by step: 20, 40, 50.
+func quietWorld(t *testing.T, what uint64) *world {
+	w := newWorld(t, dressed(t, strategies["progressive"], what), 1)
+	w.settle()
+	w.quiet = true
+	return w
+}
+
+// until lets the world run until something is true.
+func (w *world) until(what string, reached func() bool) {
+	w.t.Helper()
+	for range 300 {
+		if reached() {
+			return
+		}
+		step := w.reconcile()
+		w.live(max(step.After, time.Second))
+	}
+	w.fatalf("never %s", what)
+}
+
+func (w *world) weight(weight int) func() bool {
+	return func() bool { return w.state.Weight == weight }
+}
+
+func (w *world) phase(phase flaggerv1.CanaryPhase) func() bool {
+	return func() bool { return w.state.Phase == phase }
+}
+
+// wantEnds holds the verdicts of the last releases, the newest first, to what
+// they should be, and the primary to the revision that it should have.
+func (w *world) wantEnds(primary int, verdicts ...string) {
+	w.t.Helper()
+	var got []string
+	for _, release := range w.state.History {
+		got = append(got, release.Verdict)
+	}
+	if diff := cmp.Diff(verdicts, got); diff != "" {
+		w.fatalf("verdicts %s", diff)
+	}
+	if want := revision(primary); w.primary.revision != want {
+		w.fatalf("the primary has %s, not %s", w.primary.revision, want)
+	}
+}
+
+func TestARevertDuringTheAnalysisEndsItAndTheRevertedRevisionCanComeBack(t *testing.T) {
+	w := quietWorld(t, 2)
+	w.push(fate{})
+	w.until("at 40", w.weight(40))
+	w.deploy(revision(1))
+	w.settle()
+	w.wantEnds(1, flaggerv1.VerdictReverted)
+	w.deploy(revision(2))
+	w.settle()
+	w.wantEnds(2, flaggerv1.VerdictPromoted, flaggerv1.VerdictReverted)
+}
+
+func TestAFixAfterAFailureIsReleased(t *testing.T) {
+	w := quietWorld(t, 2)
+	w.release(fate{failsChecks: true}, flaggerv1.CanaryPhaseFailed)
+	w.release(fate{}, flaggerv1.CanaryPhaseSucceeded)
+	w.wantEnds(3, flaggerv1.VerdictPromoted, flaggerv1.VerdictFailed)
+}
+
+func TestARevertAfterAFailureStaysFailedAndTheSameRevisionCanBeTriedAgain(t *testing.T) {
+	w := quietWorld(t, 2)
+	w.release(fate{failsChecks: true}, flaggerv1.CanaryPhaseFailed)
+	w.deploy(revision(1))
+	w.settle()
+	if w.state.Phase != flaggerv1.CanaryPhaseFailed {
+		t.Errorf("phase %s", w.state.Phase)
+	}
+	w.fate[revision(2)] = fate{}
+	w.deploy(revision(2))
+	w.settle()
+	w.wantEnds(2, flaggerv1.VerdictPromoted, flaggerv1.VerdictFailed)
+}
+
+func TestAFixAfterAFailedPromotionIsReleasedAndNobodyNotices(t *testing.T) {
+	w := quietWorld(t, 2)
+	w.push(fate{neverStartsAsPrimary: true})
+	w.until("failed", w.phase(flaggerv1.CanaryPhaseFailed))
+	if w.weights.Canary != 100 {
+		t.Fatalf("users are at %v while the primary does not start", w.weights)
+	}
+	w.push(fate{})
+	w.settle()
+	w.wantEnds(3, flaggerv1.VerdictPromoted, flaggerv1.VerdictFailed)
+}
+
+func TestAFailedPromotionIsTakenBack(t *testing.T) {
+	w := quietWorld(t, 2)
+	w.push(fate{neverStartsAsPrimary: true})
+	w.settle()
+	if w.until("back", w.weight(0)); w.state.Phase != flaggerv1.CanaryPhaseFailed || w.weights != Stable {
+		t.Errorf("%s with %v", w.state.Phase, w.weights)
+	}
+	w.wantEnds(1, flaggerv1.VerdictFailed)
+}
+
+func TestARevisionThatNobodyAnalysedIsNeverPromoted(t *testing.T) {
+	for name, when := range map[string]func(*world){
+		"pushed with the last check":       func(w *world) { w.until("at 50", w.weight(50)) },
+		"pushed during the promotion":      func(w *world) { w.until("promoting", w.phase(flaggerv1.CanaryPhasePromoting)) },
+		"pushed while users go back":       func(w *world) { w.until("finalising", w.phase(flaggerv1.CanaryPhaseFinalising)) },
+		"pushed while its pods are coming": func(w *world) { w.until("progressing", w.phase(flaggerv1.CanaryPhaseProgressing)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := quietWorld(t, 2)
+			w.push(fate{})
+			when(w)
+			w.push(fate{failsChecks: true})
+			w.settle()
+			if w.primary.revision == revision(3) || w.state.Phase != flaggerv1.CanaryPhaseFailed {
+				t.Errorf("%s with %s", w.state.Phase, w.primary.revision)
+			}
+		})
+	}
+}
+
+func TestAnEditInMidAnalysisMovesNobodyAndHoldsFromTheNextStep(t *testing.T) {
+	w := quietWorld(t, 2)
+	w.push(fate{})
+	w.until("at 40", w.weight(40))
+	w.plan = dressed(t, strategies["listed"], 2)
+	w.reconcile()
+	if w.weights.Canary != 40 {
+		t.Errorf("the edit moved users to %v", w.weights)
+	}
+	w.until("at 100", w.weight(100))
+	w.settle()
+	w.wantEnds(2, flaggerv1.VerdictPromoted)
+}
+
+// TestFailedChecksAddUp: three of them, however many good ones are in between, as
+// in Flagger.
+func TestFailedChecksAddUp(t *testing.T) {
+	w := quietWorld(t, 2)
+	w.push(fate{})
+	w.until("at 20", w.weight(20))
+	for i, weight := range []int{20, 40} {
+		w.fate[revision(2)] = fate{failsChecks: true}
+		w.until("a failed check", func() bool { return w.state.FailedChecks == i+1 })
+		if w.state.Weight != weight {
+			t.Fatalf("a failed check moved users to %v", w.weights)
+		}
+		w.fate[revision(2)] = fate{}
+		w.until("the next stage", func() bool { return w.state.Weight > weight })
+	}
+	w.fate[revision(2)] = fate{failsChecks: true}
+	w.until("failed", w.phase(flaggerv1.CanaryPhaseFailed))
+	if w.state.FailedChecks != 3 || w.weights != Stable {
+		t.Errorf("%d failed checks, %v", w.state.FailedChecks, w.weights)
+	}
+}
+
+// TestAnIdleCanaryNeedsNothing: no timer, no question, and nothing to be written
+// but what upkeep looks at.
+func TestAnIdleCanaryNeedsNothing(t *testing.T) {
+	for name, strategy := range strategies {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, dressed(t, strategy, 0x1ffc), 1)
+			w.settle()
+			w.release(fate{}, flaggerv1.CanaryPhaseSucceeded)
+			w.quiet = true
+			seen := w.look()
+			step, err := Decide(seen, w.now.Add(time.Hour))
+			if err != nil || step.After != 0 || len(brief(step.Actions)) > 0 || !step.due.None() || len(step.Events) > 0 {
+				t.Errorf("after %s: %v, %q, %v", step.After, brief(step.Actions), said(step.Events), err)
+			}
+			if diff := cmp.Diff(seen.State, step.State); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
