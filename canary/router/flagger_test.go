@@ -58,6 +58,17 @@ var better = map[string]func(o *unstructured.Unstructured){
 			_ = unstructured.SetNestedSlice(o.Object, routes[:1], "spec", "routes")
 		}
 	},
+	// Users who were not chosen have a route with a weight: in Flagger it has that
+	// of the primary among the chosen ones, which comes to 0.
+	"istio-ab": func(o *unstructured.Unstructured) {
+		routes, ok, _ := unstructured.NestedSlice(o.Object, "spec", "http")
+		if !ok {
+			return
+		}
+		chosen, rest := routes[0].(map[string]any)["route"].([]any), routes[1].(map[string]any)["route"].([]any)
+		rest[0].(map[string]any)["weight"] = chosen[0].(map[string]any)["weight"]
+		_ = unstructured.SetNestedSlice(o.Object, routes, "spec", "http")
+	},
 	// Flux keeps its hands off the copy from the beginning.
 	"skipper": func(o *unstructured.Unstructured) {
 		annotations := o.GetAnnotations()
