@@ -27,10 +27,24 @@ func (t *turn) analyse() {
 		t.warn("Rolling back %s.%s progress deadline exceeded %s", t.Canary, t.Namespace, t.targetNotReady())
 		t.alert(flaggerv1.SeverityError)
 		t.rollback("progress deadline exceeded: " + t.targetNotReady())
-	case t.Alarm != "" && t.State.Started() && !t.paused() && !t.commanded():
+	case t.alarmed():
 		t.warn("Rolling back %s.%s at once, %s", t.Canary, t.Namespace, t.Alarm)
 		t.alert(flaggerv1.SeverityError)
 		t.rollback(t.Alarm)
+	default:
+		t.try()
+	}
+}
+
+// alarmed reports whether samples are decisive. It does not matter whether all
+// pods are ready: errors often come with pods that are not.
+func (t *turn) alarmed() bool {
+	return t.Alarm != "" && t.State.Started() && !t.paused() && !t.commanded()
+}
+
+// try goes on with a canary that nothing speaks against so far.
+func (t *turn) try() {
+	switch {
 	case t.State.Weight > 0 && !t.Target.Serves() && !t.Plan.InPlace:
 		t.withdraw()
 	case !t.Target.Ready:
