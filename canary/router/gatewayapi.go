@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -161,7 +160,7 @@ func (g gatewayAPI) alone(ctx context.Context, c *flaggerv1.Canary) error {
 	o := g.object(c)
 	before, err := g.read(ctx, g.named(other, o.Namespace, o.Name))
 	switch {
-	case apierrors.IsNotFound(err) || apimeta.IsNoMatchError(err):
+	case apierrors.IsNotFound(err) || errors.Is(err, ErrNotInstalled):
 		return nil
 	case err != nil:
 		return err

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"regexp"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -14,7 +15,7 @@ func (g gatewayAPI) Supports(c *flaggerv1.Canary) error {
 	if err := refuse(g.provider, c); err != nil {
 		return err
 	}
-	if err := checkSession(c); err != nil {
+	if err := cmp.Or(checkMirror(c), checkSession(c)); err != nil {
 		return err
 	}
 	if c.Spec.HTTPRouteRef != nil {

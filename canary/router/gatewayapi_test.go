@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -181,6 +182,18 @@ func TestTwoKindsOfRoutesDoNotContend(t *testing.T) {
 	must(t, cluster.Delete(t.Context(), routeOf(t, cluster)))
 	must(t, r.Reconcile(t.Context(), c))
 	wantWeights(t, r, c, router.Weights{Primary: 100})
+}
+
+func TestHTTPRoutesNeedNoGRPCRoutes(t *testing.T) {
+	old := interceptor.NewClient(clusterWith(t), interceptor.Funcs{
+		Get: func(ctx context.Context, w client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			if kind := o.GetObjectKind().GroupVersionKind(); kind.Kind == "GRPCRoute" {
+				return &meta.NoKindMatchError{GroupKind: kind.GroupKind()}
+			}
+			return w.Get(ctx, key, o, opts...)
+		},
+	})
+	must(t, gateway(t, old).Reconcile(t.Context(), canaryFor(provider)))
 }
 
 func TestAGRPCRouteThatNobodyAccepted(t *testing.T) {

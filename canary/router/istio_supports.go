@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,7 +16,7 @@ func (i istio) Supports(c *flaggerv1.Canary) error {
 	if err := refuse("istio", c); err != nil {
 		return err
 	}
-	if err := checkSession(c); err != nil {
+	if err := cmp.Or(checkMirror(c), checkSession(c)); err != nil {
 		return err
 	}
 	switch {

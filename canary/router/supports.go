@@ -70,6 +70,14 @@ func analysisFields(c *flaggerv1.Canary) []use {
 	}
 }
 
+// checkMirror refuses a share of requests that there is not.
+func checkMirror(c *flaggerv1.Canary) error {
+	if a := c.Spec.Analysis; a != nil && (a.MirrorWeight < 0 || a.MirrorWeight > 100) {
+		return terminal("spec.analysis.mirrorWeight: %d is not a percentage", a.MirrorWeight)
+	}
+	return nil
+}
+
 // routingFields need a proxy that reads requests.
 func routingFields(s *flaggerv1.CanaryService) []use {
 	return []use{

@@ -41,6 +41,8 @@ func TestRoutesNameTheFieldTheyCannotHonour(t *testing.T) {
 			s.Analysis.SessionAffinity = &flaggerv1.SessionAffinity{CookieName: "a"}
 			s.Service.Headers = &flaggerv1.Headers{Response: &flaggerv1.HeaderOperations{Add: map[string]string{"set-cookie": "x"}}}
 		}, "spec.service.headers.response.add[Set-Cookie]"},
+		"a share is a percentage":            {provider, func(s *flaggerv1.CanarySpec) { s.Analysis.MirrorWeight = 101 }, "spec.analysis.mirrorWeight"},
+		"a share is a percentage with Istio": {"istio", func(s *flaggerv1.CanarySpec) { s.Analysis.MirrorWeight = -1 }, "spec.analysis.mirrorWeight"},
 		"a path is rewritten in two ways": {provider, func(s *flaggerv1.CanarySpec) {
 			s.Service.Rewrite = &flaggerv1.HTTPRewrite{URI: "/", Type: "Regex"}
 		}, "spec.service.rewrite.type"},
