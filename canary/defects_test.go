@@ -64,6 +64,16 @@ func TestKnownDefects(t *testing.T) {
 			}), wantPhase: progressing, wantWeight: 40, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{60 40 false}}"},
 		},
+		"9: a rollout that is never ready is told": {
+			seen:      because(at(progressing, 0), func(s *Seen) { s.Target = stuck(v2) }),
+			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
+			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
+			wantSaid:    "Rolling back podinfo.test progress deadline exceeded canary deployment podinfo.test not ready: rolling\nCanary failed! Scaling down podinfo.test",
+		},
+		"10: a rollback webhook is heard before the release begins": {
+			seen:      closed(with(arriving(waiting), confirmRollout, rollback), confirmRollout),
+			wantPhase: waiting, wantApplied: v1, wantPromoted: v1, wantDue: "rollback", wantHold: "gate confirm-rollout by gate",
+		},
 		"13: a primary that was scaled to zero is not fit to fall back on": {
 			seen: because(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *Seen) {
 				s.State.Applied, s.Primary, s.Saved = v1, stopped(v1), nil

@@ -8,18 +8,23 @@
 //
 //	Initializing --primary ready--> Initialized <---reverted in Git---+
 //	                                    |                             |
-//	                                new revision                      |
-//	                                    v                             |
-//	     +---another revision---> Progressing ------------------------+
-//	     +-----(from step 0)---------+  | \
-//	                                    |  +--too many failed checks---> Failed
-//	                            all stages good                            ^
-//	                                    v                                  |
-//	                                Promoting --primary never ready--------+
+//	                              new revision --gate--> Waiting -----+
+//	                                    v                   |         |
+//	     +---another revision---> Progressing <--approved---+         |
+//	     +-----(from step 0)---------+  | | <--gate--> WaitingPromotion
+//	                                    | |
+//	                                    | +--checks, samples, abort--> Failed
+//	                            all stages good                          ^
+//	                                    v                                |
+//	                                Promoting --primary never ready------+
 //	                                    |
 //	                              primary ready
 //	                                    v
 //	                                Finalising --drained--> Succeeded
+//
+// Webhooks, gates and people hold a release, and State.Hold says which of them.
+// What they said was about one revision: another one clears every hold and every
+// approval, and starts over.
 //
 // Three rules hold in every state. Users are never sent to pods that cannot
 // answer while others can. What is promoted is exactly what was measured: the

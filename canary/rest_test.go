@@ -1,0 +1,105 @@
+package canary
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// TestAtRest has what happens while nothing is released.
+func TestAtRest(t *testing.T) {
+	succeeded, failed := flaggerv1.CanaryPhaseSucceeded, flaggerv1.CanaryPhaseFailed
+	resting := func(edit func(*Seen)) Seen {
+		return because(at(succeeded, 0), func(s *Seen) {
+			s.State.Promoted, s.Target, s.Primary, s.Saved, s.Measured = v2, stopped(v2), running(v2), map[string]bool{v2: true}, nil
+			edit(s)
+		})
+	}
+	for name, tc := range map[string]transition{
+		"nothing happens": {seen: resting(func(*Seen) {}), wantPhase: succeeded, wantApplied: v2, wantPromoted: v2},
+		"a target that somebody scaled up is scaled down again": {
+			seen:      resting(func(s *Seen) { s.Target = running(v2) }),
+			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2, wantActions: []string{"StopTarget{}"},
+		},
+		"but not while the primary has no pods": {
+			seen:      resting(func(s *Seen) { s.Target, s.Primary = running(v2), Workload{Exists: true, Revision: v2, Replicas: 2} }),
+			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2,
+		},
+		"and not while nobody knows where users go": {
+			seen:      resting(func(s *Seen) { s.Target, s.Weights, s.RoutePending = running(v2), Weights{}, true }),
+			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2,
+		},
+		"a target that failed and was scaled up is scaled down again": {
+			seen:      because(at(failed, 0), func(s *Seen) { s.Measured = nil }),
+			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantActions: []string{"StopTarget{}"},
+		},
+		"weights that somebody changed come back": {
+			seen:      resting(func(s *Seen) { s.Weights = split(30) }),
+			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2, wantActions: []string{"SetWeights{{100 0 false}}"},
+		},
+		"a missing target is a problem": {
+			seen:      resting(func(s *Seen) { s.Target = Workload{} }),
+			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2, wantProblem: "Deployment podinfo.test not found",
+		},
+		"a missing primary comes back with what was promoted": {
+			seen:      resting(func(s *Seen) { s.Primary = Workload{} }),
+			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2, wantActions: []string{"SetPrimary{v2}"},
+			wantSaid: "podinfo-primary.test is missing, restoring it",
+		},
+		"a revision that comes while the primary is unfit waits, and is not forgotten": {
+			seen:      resting(func(s *Seen) { s.Target, s.Primary = stopped(v3), rolling(v2) }),
+			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2,
+		},
+	} {
+		t.Run(name, tc.run)
+	}
+}
+
+// TestUpkeep has what every step of a running canary puts back, and in which order.
+func TestUpkeep(t *testing.T) {
+	for name, tc := range map[string]struct {
+		plan Plan
+		want string
+	}{
+		"users":                    {Plan{Routed: true}, "EnsureServices EnsureApex EnsureRoute"},
+		"users whom nobody routes": {Plan{}, "EnsureServices EnsureApex EnsureRoute"},
+		"an autoscaler":            {Plan{Routed: true, Scaled: true}, "EnsureServices EnsureApex EnsureRoute EnsureScaler"},
+		"a worker":                 {Plan{Worker: true}, ""},
+		"a worker that scales":     {Plan{Worker: true, Scaled: true}, "EnsureScaler"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, phase := range []flaggerv1.CanaryPhase{flaggerv1.CanaryPhaseSucceeded, flaggerv1.CanaryPhaseFailed, flaggerv1.CanaryPhaseProgressing, flaggerv1.CanaryPhasePromoting} {
+				s := because(at(phase, 0), func(s *Seen) { s.Plan, s.Target = tc.plan, stopped(v2) })
+				step, err := Decide(s, noon)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var got []string
+				for _, a := range step.Actions {
+					if name := strings.TrimPrefix(fmt.Sprintf("%T", a), "canary."); strings.HasPrefix(name, "Ensure") {
+						got = append(got, name)
+					}
+				}
+				if strings.Join(got, " ") != tc.want {
+					t.Errorf("%s: %v", phase, got)
+				}
+			}
+		})
+	}
+}
+
+func TestAWorkerHasNoServicesFromTheStart(t *testing.T) {
+	w := newWorld(t, dressed(t, strategies["worker"], 2), 1)
+	for range 30 {
+		step := w.reconcile()
+		for _, a := range step.Actions {
+			switch a.(type) {
+			case EnsureServices, EnsureApex, EnsureRoute, SetWeights:
+				t.Fatalf("%s: %T", w.state.Phase, a)
+			}
+		}
+		w.live(max(step.After, 1))
+	}
+}
