@@ -91,3 +91,9 @@ func TestKnativeIsForKnativeServicesOnly(t *testing.T) {
 	tr := newTrial(t, "knative", clusterWith(t))
 	wantTerminal(t, tr.Supports(c), "spec.targetRef")
 }
+
+func TestKubernetesCannotKeepUsersFromWhatAServiceLeadsTo(t *testing.T) {
+	c := canaryFor("kubernetes")
+	c.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "v1", Kind: "Service", Name: "app"}
+	wantTerminal(t, newTrial(t, "kubernetes", clusterWith(t)).Supports(c), "spec.provider")
+}

@@ -27,7 +27,11 @@ func (services) Finalize(context.Context, *flaggerv1.Canary) error { return nil 
 // Objects are none.
 func (services) Objects(*flaggerv1.Canary) []Object { return nil }
 
-// Supports refuses what would need a router.
+// Supports refuses what would need a router. Whoever calls a Service that is a
+// target gets the new version at once, unless something routes around it.
 func (services) Supports(c *flaggerv1.Canary) error {
+	if c.Spec.TargetRef.Kind == "Service" {
+		return terminal("spec.provider: kubernetes cannot keep users of a Service from what it leads to; name a provider that routes")
+	}
 	return refuse("kubernetes", c)
 }
