@@ -77,7 +77,7 @@ test: build playground upstream ## Unit, controller and end-to-end tests on simu
 	hack/packages.sh git openssh-client
 	go -C test/playground test -count=1 $(TESTFLAGS) . ./internal/...
 	go test -exec true $(TESTFLAGS) ./... >/dev/null # compile all before anything waits on a clock
-	hack/with-playground.sh hack/test.sh $(TESTFLAGS)
+	hack/test.sh $(TESTFLAGS)
 
 .PHONY: e2e-real
 e2e-real: build playground ## The chain with real pods on a real node (root, Linux)

@@ -1,9 +1,34 @@
 #!/usr/bin/env bash
-# Runs all tests against the playground of the environment; arguments go to
-# go test. Tests below test/ start controllers of their own, so those packages
-# take turns: two controllers on one object would fight.
+# Runs all tests against playgrounds; arguments go to go test. Tests below test/
+# start controllers of their own, and two of those on one object would fight: each
+# package has a playground to itself while it runs. Most of them wait more than
+# they work, so two streams of them run side by side.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+if [ "${1:-}" = --stream ]; then # with the list of packages, inside a playground
+	list=$2
+	shift 2
+	status=0
+	while package=$(flock "$list.lock" sed -i -e '1w /dev/stdout' -e '1d' "$list") && [ -n "$package" ]; do
+		go test -count=1 -timeout 25m "$@" "$package" || status=1
+	done
+	exit $status
+fi
+
 mapfile -t units < <(go list ./... | grep -v '^github.com/sluice-cd/sluice/test/')
-go test -count=1 -timeout 10m "$@" "${units[@]}"
-go test -count=1 -timeout 25m -p 1 "$@" ./test/...
+hack/with-playground.sh go test -count=1 -timeout 10m "$@" "${units[@]}"
+
+list=$(mktemp)
+trap 'rm -f "$list" "$list.lock"' EXIT
+go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./test/... | grep . >"$list"
+streams=()
+for _ in 1 2; do
+	hack/with-playground.sh hack/test.sh --stream "$list" "$@" &
+	streams+=($!)
+done
+status=0
+for stream in "${streams[@]}"; do
+	wait "$stream" || status=1
+done
+exit $status
