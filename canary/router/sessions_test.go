@@ -23,8 +23,8 @@ func TestUsersStayWithWhatTheySaw(t *testing.T) {
 		t.Run(provider, func(t *testing.T) {
 			c := stickyCanary(provider)
 			c.Spec.Service.Match = []flaggerv1.HTTPMatchRequest{{URI: &flaggerv1.StringMatch{Prefix: "/shop"}}}
-			// A page below the path that it is about: cookies without one would stay there.
-			c.Spec.Analysis.SessionAffinity.Domain, c.Spec.Analysis.SessionAffinity.Path = "", "/shop"
+			// The cookie is for all paths, and is to be dropped by an answer for one.
+			c.Spec.Analysis.SessionAffinity.Domain, c.Spec.Analysis.SessionAffinity.Path = "", "/"
 			cluster := clusterWith(t)
 			r := routerOf(t, provider, cluster)
 			set := func(canary int, status flaggerv1.CanaryStatus) {
