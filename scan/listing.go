@@ -57,6 +57,9 @@ func (l *listing) birth(i int) int64 {
 // remember takes over from other listings of the image when their tags were first
 // seen. Tags that are in none of them are seen now.
 func (l *listing) remember(others ...*listing) {
+	if len(others) == 0 {
+		return // all are of its own scan
+	}
 	births := make([]int64, l.tags.len())
 	for i := range births {
 		births[i] = l.birth(i)
