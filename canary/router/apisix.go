@@ -30,7 +30,7 @@ func (apisix) object(c *flaggerv1.Canary) Object {
 	return apisixObject(c, routeName(c)+"-"+apex+"-canary")
 }
 
-func (apisix) origin(c *flaggerv1.Canary) (Object, bool) { return apisixObject(c, routeName(c)), true }
+func (apisix) origin(c *flaggerv1.Canary) Object { return apisixObject(c, routeName(c)) }
 
 func apisixObject(c *flaggerv1.Canary, name string) Object {
 	return Object{apisixRoute, client.ObjectKey{Namespace: c.Namespace, Name: name}}
@@ -68,6 +68,21 @@ func (apisix) render(d draft, w Weights) error {
 	return nil
 }
 
+func (apisix) reweigh(o *unstructured.Unstructured, c *flaggerv1.Canary, w Weights) error {
+	_, primary, canary := c.ServiceNames()
+	for _, rule := range listAt(o.Object, "spec", "http") {
+		for _, backend := range listAt(rule, "backends") {
+			switch apisixBackend(backend) {
+			case primary:
+				backend["weight"] = int64(w.Primary)
+			case canary:
+				backend["weight"] = int64(w.Canary)
+			}
+		}
+	}
+	return nil
+}
+
 // apisixRule returns a copy of the rule for the apex Service.
 func apisixRule(d draft) (entry, error) {
 	apex, _, _ := d.canary.ServiceNames()
@@ -77,11 +92,11 @@ func apisixRule(d draft) (entry, error) {
 			continue
 		}
 		if len(backends) != 1 {
-			return nil, fmt.Errorf("spec.routeRef: rule %s of ApisixRoute %s has other backends than Service %s", textAt(rule, "name"), routeName(d.canary), apex)
+			return nil, fmt.Errorf("spec.routeRef: %w: rule %s of ApisixRoute %s has other backends than Service %s", errOrigin, textAt(rule, "name"), routeName(d.canary), apex)
 		}
 		return runtime.DeepCopyJSON(rule), nil
 	}
-	return nil, fmt.Errorf("spec.routeRef: no rule of ApisixRoute %s has Service %s as its backend", routeName(d.canary), apex)
+	return nil, fmt.Errorf("spec.routeRef: %w: no rule of ApisixRoute %s has Service %s as its backend", errOrigin, routeName(d.canary), apex)
 }
 
 func apisixEntry(like entry, service string, weight int) entry {

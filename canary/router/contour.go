@@ -29,7 +29,6 @@ const (
 // which a root HTTPProxy of the owner's includes. Of its routes, those that send
 // traffic to one of the three Services are the canary's.
 type contour struct {
-	alone
 	// class is that of the HTTPProxy; empty leaves it alone.
 	class string
 }

@@ -57,7 +57,7 @@ func newServerTrial(t *testing.T, p *harness.Playground, name, namespace, app st
 		app += "-" + namespace
 	}
 	tr := newTrial(t, name, p.Client, namespace, app)
-	tr.canary.UID = ""
+	tr.canary.UID, tr.collected = "", true
 	tr.canary.Spec.Suspend = true // not for a controller that may run here
 	must(t, p.Client.Create(t.Context(), tr.canary))
 	t.Cleanup(func() {

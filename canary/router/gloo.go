@@ -42,12 +42,10 @@ func (g gloo) Reconcile(ctx context.Context, c *flaggerv1.Canary) error {
 	return g.single.Reconcile(ctx, c)
 }
 
-// SetWeights writes everything.
+// SetWeights writes everything, and the weights also when the Upstreams cannot be
+// written: users have to be taken off a bad canary.
 func (g gloo) SetWeights(ctx context.Context, c *flaggerv1.Canary, w Weights) error {
-	if err := g.writeUpstreams(ctx, c); err != nil {
-		return err
-	}
-	return g.single.SetWeights(ctx, c, w)
+	return errors.Join(g.writeUpstreams(ctx, c), g.single.SetWeights(ctx, c, w))
 }
 
 func (g gloo) writeUpstreams(ctx context.Context, c *flaggerv1.Canary) error {

@@ -13,7 +13,7 @@ import (
 )
 
 // glooShape is what is in a RouteTable.
-type glooShape struct{ alone }
+type glooShape struct{}
 
 var glooBackend = named("destination", "upstream", "name")
 

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"fmt"
 	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -23,9 +24,7 @@ func (ingressCopy) object(c *flaggerv1.Canary) Object {
 	return ingressObject(c, ingressName(c)+"-canary")
 }
 
-func (ingressCopy) origin(c *flaggerv1.Canary) (Object, bool) {
-	return ingressObject(c, ingressName(c)), true
-}
+func (ingressCopy) origin(c *flaggerv1.Canary) Object { return ingressObject(c, ingressName(c)) }
 
 func ingressObject(c *flaggerv1.Canary, name string) Object {
 	return Object{networkingv1.SchemeGroupVersion.WithKind("Ingress"), client.ObjectKey{Namespace: c.Namespace, Name: name}}
@@ -73,6 +72,11 @@ func eachPath(o *unstructured.Unstructured, edit func([]entry) []entry) {
 			put(rule, edit(paths), "http", "paths")
 		}
 	}
+}
+
+// notInIngress is an error that the owner of the Ingress may yet mend.
+func notInIngress(c *flaggerv1.Canary, service string) error {
+	return fmt.Errorf("spec.ingressRef: %w: no rule of Ingress %s has Service %s as its backend", errOrigin, ingressName(c), service)
 }
 
 // redirect sends the paths of one Service to another, and says how many.

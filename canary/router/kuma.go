@@ -26,7 +26,7 @@ const (
 // another namespace is refused, instead of shared. No canary can own a route
 // either, so it outlives its own; all it does then is to send the apex Service's
 // requests to the apex Service, and whoever needs the name may have it.
-type kuma struct{ alone }
+type kuma struct{}
 
 var kumaBackend = named("destination", kumaService)
 

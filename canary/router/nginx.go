@@ -38,20 +38,28 @@ func (n nginx) render(d draft, w Weights) error {
 	apex, _, canary := d.canary.ServiceNames()
 	copyOrigin(d, n.mine)
 	if redirect(d.Unstructured, apex, canary) == 0 {
-		return fmt.Errorf("spec.ingressRef: no rule of Ingress %s has Service %s as its backend", ingressName(d.canary), apex)
+		return notInIngress(d.canary, apex)
 	}
-	annotations := map[string]string{n.canary: "true", n.canary + "-weight": strconv.Itoa(w.Canary)}
-	if match, err := nginxMatch(d.canary); err != nil {
+	return n.reweigh(d.Unstructured, d.canary, w)
+}
+
+func (n nginx) reweigh(o *unstructured.Unstructured, c *flaggerv1.Canary, w Weights) error {
+	match, err := nginxMatch(c)
+	if err != nil {
 		return err
-	} else if len(match) > 0 {
-		annotations[n.canary+"-weight"] = "0"
-		if w.Canary > 0 {
-			for suffix, value := range match {
-				annotations[n.canary+suffix] = value
-			}
+	}
+	annotations := o.GetAnnotations()
+	maps.DeleteFunc(annotations, func(key, _ string) bool { return n.mine(key) })
+	ours := map[string]string{n.canary: "true", n.canary + "-weight": strconv.Itoa(w.Canary)}
+	if len(match) > 0 {
+		ours[n.canary+"-weight"] = "0"
+	}
+	if w.Canary > 0 {
+		for suffix, value := range match {
+			ours[n.canary+suffix] = value
 		}
 	}
-	d.SetAnnotations(merge(d.GetAnnotations(), annotations))
+	o.SetAnnotations(merge(annotations, ours))
 	return nil
 }
 

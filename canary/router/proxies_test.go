@@ -179,6 +179,47 @@ func TestTheOriginalMustLeadToTheApexService(t *testing.T) {
 	}
 }
 
+// TestUsersAreTakenOffTheCanaryWhateverBecameOfTheOriginal: a rollback must not
+// wait for somebody to mend an Ingress.
+func TestUsersAreTakenOffTheCanaryWhateverBecameOfTheOriginal(t *testing.T) {
+	spoil := map[string]func(*trial, *unstructured.Unstructured) error{
+		"it was deleted": func(t *trial, o *unstructured.Unstructured) error { return t.cluster.Delete(t.Context(), o) },
+		"it leads elsewhere": func(t *trial, o *unstructured.Unstructured) error {
+			o.Object["spec"] = map[string]any{}
+			return t.cluster.Update(t.Context(), o)
+		},
+	}
+	for _, provider := range []string{"apisix", "nginx", "skipper"} {
+		for what, spoil := range spoil {
+			t.Run(provider+" "+what, func(t *testing.T) {
+				tr := newTrial(t, provider, clusterWith(t))
+				tr.start(router.Weights{Primary: 70, Canary: 30})
+				for key, o := range tr.all() {
+					if tr.given[key] {
+						must(t, spoil(tr, o))
+					}
+				}
+				tr.set(router.Weights{Primary: 100})
+				tr.wants(router.Weights{Primary: 100})
+				tr.deleteMade()
+				if err := tr.SetWeights(t.Context(), tr.canary, router.Weights{Canary: 100}); err == nil {
+					t.Error("a copy of nothing was made")
+				}
+			})
+		}
+	}
+}
+
+func TestGlooTakesUsersOffWithoutItsSettings(t *testing.T) {
+	tr := newTrial(t, "gloo", clusterWith(t))
+	tr.start(router.Weights{Primary: 70, Canary: 30})
+	tr.canary.Spec.UpstreamRef = &flaggerv1.CrossNamespaceObjectReference{Name: "gone"}
+	if err := tr.SetWeights(t.Context(), tr.canary, router.Weights{Primary: 100}); err == nil || !strings.Contains(err.Error(), "spec.upstreamRef") {
+		t.Errorf("want an error about the missing settings, got %v", err)
+	}
+	tr.wants(router.Weights{Primary: 100})
+}
+
 func TestSkipperPutsItsPredicateFirst(t *testing.T) {
 	const theirs = `Host(/^app\.example\.com$/) && Method("GET")`
 	cases := map[string]struct{ raw, wantOn, wantOff string }{

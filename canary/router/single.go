@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -21,8 +22,6 @@ type single struct {
 type shape interface {
 	// object names it.
 	object(c *flaggerv1.Canary) Object
-	// origin names an object of the owner's that it is a copy of, if any.
-	origin(c *flaggerv1.Canary) (Object, bool)
 	// render changes what is the canary's in a draft, so that it says w.
 	render(d draft, w Weights) error
 	// weights reads them back; an object that does not mention the canary is
@@ -32,6 +31,14 @@ type shape interface {
 	release(live *unstructured.Unstructured, c *flaggerv1.Canary) error
 	// Supports is that of [Router].
 	Supports(c *flaggerv1.Canary) error
+}
+
+// copied is a shape that is made from an object of the owner's.
+type copied interface {
+	// origin names that object.
+	origin(c *flaggerv1.Canary) Object
+	// reweigh changes nothing but the weights of a copy that is there.
+	reweigh(live *unstructured.Unstructured, c *flaggerv1.Canary, w Weights) error
 }
 
 // draft is an object on its way to be written.
@@ -56,15 +63,33 @@ func (s single) Reconcile(ctx context.Context, c *flaggerv1.Canary) error {
 }
 
 // SetWeights writes the whole object, so that one that was deleted in between
-// comes back right.
+// comes back right. A copy whose original is gone, or leads elsewhere now, gets
+// its weights all the same: users have to be taken off a bad canary whatever
+// became of the rest.
 func (s single) SetWeights(ctx context.Context, c *flaggerv1.Canary, w Weights) error {
-	return s.apply(ctx, c, func(draft) (Weights, error) { return w, nil })
+	whole := s.apply(ctx, c, func(draft) (Weights, error) { return w, nil })
+	shape, ok := s.shape.(copied)
+	if whole == nil || !ok || !errors.Is(whole, errOrigin) {
+		return whole
+	}
+	return s.write(ctx, c, s.object(c), func(o *unstructured.Unstructured) error {
+		if o.GetResourceVersion() == "" {
+			return whole
+		}
+		return shape.reweigh(o, c, w)
+	})
 }
+
+// errOrigin means that there is nothing to copy.
+var errOrigin = errors.New("nothing to copy")
 
 func (s single) apply(ctx context.Context, c *flaggerv1.Canary, weigh func(draft) (Weights, error)) error {
 	var from *unstructured.Unstructured
-	if origin, ok := s.origin(c); ok {
-		read, err := s.read(ctx, origin)
+	if shape, ok := s.shape.(copied); ok {
+		read, err := s.read(ctx, shape.origin(c))
+		if apierrors.IsNotFound(err) {
+			return fmt.Errorf("%w: %w", errOrigin, err)
+		}
 		if err != nil {
 			return err
 		}
@@ -126,8 +151,8 @@ func (d Deps) giveUp(ctx context.Context, c *flaggerv1.Canary, o Object, release
 // Objects are the object and what it is a copy of.
 func (s single) Objects(c *flaggerv1.Canary) []Object {
 	objects := []Object{s.object(c)}
-	if origin, ok := s.origin(c); ok {
-		objects = append(objects, origin)
+	if shape, ok := s.shape.(copied); ok {
+		objects = append(objects, shape.origin(c))
 	}
 	return objects
 }
@@ -148,8 +173,3 @@ func addLabels(d draft, labels map[string]string) {
 		d.SetLabels(merge(d.GetLabels(), labels))
 	}
 }
-
-// alone is a shape that is no copy.
-type alone struct{}
-
-func (alone) origin(*flaggerv1.Canary) (Object, bool) { return Object{}, false }

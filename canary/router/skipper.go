@@ -27,12 +27,11 @@ const (
 // predicate turns it off, and the original routes by itself.
 type skipper struct{ ingressCopy }
 
-func (skipper) render(d draft, w Weights) error {
+func (s skipper) render(d draft, w Weights) error {
 	apex, primary, canary := d.canary.ServiceNames()
-	predicate := d.from.GetAnnotations()[skipperPredicate]
 	copyOrigin(d, skipperMine)
 	if redirect(d.Unstructured, apex, primary) == 0 {
-		return fmt.Errorf("spec.ingressRef: no rule of Ingress %s has Service %s as its backend", ingressName(d.canary), apex)
+		return notInIngress(d.canary, apex)
 	}
 	eachPath(d.Unstructured, func(paths []entry) []entry {
 		for _, path := range slices.Clone(paths) {
@@ -42,6 +41,13 @@ func (skipper) render(d draft, w Weights) error {
 		}
 		return paths
 	})
+	predicate := d.from.GetAnnotations()[skipperPredicate]
+	d.SetAnnotations(merge(d.GetAnnotations(), map[string]string{skipperPredicate: predicate}))
+	return s.reweigh(d.Unstructured, d.canary, w)
+}
+
+func (skipper) reweigh(o *unstructured.Unstructured, c *flaggerv1.Canary, w Weights) error {
+	_, primary, canary := c.ServiceNames()
 	weights, err := json.Marshal(map[string]int{primary: w.Primary, canary: w.Canary})
 	if err != nil {
 		return fmt.Errorf("encoding weights: %w", err)
@@ -50,8 +56,8 @@ func (skipper) render(d draft, w Weights) error {
 	if w.Canary > 0 {
 		first = skipperWins
 	}
-	d.SetAnnotations(merge(d.GetAnnotations(), map[string]string{
-		skipperWeights: string(weights), skipperPredicate: withPredicate(predicate, first),
+	o.SetAnnotations(merge(o.GetAnnotations(), map[string]string{
+		skipperWeights: string(weights), skipperPredicate: withPredicate(o.GetAnnotations()[skipperPredicate], first),
 	}))
 	return nil
 }

@@ -14,10 +14,7 @@ import (
 // with the name of the apex, whose weights hold for requests to the root Service.
 // Which version of it is served depends on the mesh: Linkerd's extension knows
 // v1alpha1, Open Service Mesh v1alpha2.
-type smi struct {
-	alone
-	provider, version string
-}
+type smi struct{ provider, version string }
 
 func newSMI(provider, version string) func(Deps) Router {
 	return func(d Deps) Router { return single{d, smi{provider: provider, version: version}} }

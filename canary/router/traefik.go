@@ -14,7 +14,7 @@ var traefikService = schema.GroupVersionKind{Group: "traefik.io", Version: "v1al
 // of the apex, which an IngressRoute of the owner's refers to. A TraefikService
 // sees no request, so that there is nothing to match with. The canary is left out
 // while it has no weight, as Flagger does.
-type traefik struct{ alone }
+type traefik struct{}
 
 var traefikBackend = named("name")
 
