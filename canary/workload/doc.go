@@ -1,10 +1,16 @@
-// Package workload keeps the two copies of a Deployment that a canary release
-// needs, and the Services in front of them:
+// Package workload keeps the two copies of a workload that a canary release needs,
+// and the Services and autoscalers that go with them. For a Deployment:
 //
 //	Deployment <target>          what Git says; the canary, or scaled to zero
 //	Deployment <target>-primary  what users get; written by Sluice alone
 //	ConfigMap, Secret <x>-primary  the configuration that the primary reads
 //	Service <apex>, <apex>-primary -> primary, <apex>-canary -> target
+//	HPA or ScaledObject <y>-primary  the owner's, for the primary
+//
+// Each kind of targets is a form, in a file of its own: twins have a second copy
+// like this, a Service is a facade, and of a StatefulSet or a Knative Service
+// nothing is made, because what they consist of already is of either revision. A
+// [Pair] is one look at both copies, and the face of all forms.
 //
 // A revision of the target is its pod template together with the content of the
 // ConfigMaps and Secrets that the template reads. Its digest is taken over the
@@ -14,6 +20,7 @@
 //
 // Revisions are kept as snapshots (a ControllerRevision, and a copy of each
 // ConfigMap and Secret), so that a revision can be promoted, or restored, after
-// the target has moved on. Reads are live: a stale cache would promote what was,
-// and judge what no longer is.
+// the target has moved on. Workloads are read live: a stale cache would promote
+// what was, and judge what no longer is. What else the informers have not seen
+// change is remembered, and is checked again when it is promoted.
 package workload

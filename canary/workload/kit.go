@@ -62,11 +62,6 @@ func (k *Kit) Look(ctx context.Context, c *flaggerv1.Canary) (*Pair, error) {
 	return p, p.form.look(ctx)
 }
 
-// patience is when the copies of a canary count as ready, and as stuck.
-func (k *Kit) patience(c *flaggerv1.Canary, threshold int) patience {
-	return patience{threshold: threshold, deadline: c.ProgressDeadline(), since: c.Status.LastTransitionTime.Time, now: k.clock.Now()}
-}
-
 // read returns a live object as JSON; nil means that there is none, or that it is
 // on its way out.
 func (k *Kit) read(ctx context.Context, kind schema.GroupVersionKind, key client.ObjectKey) (*unstructured.Unstructured, error) {

@@ -111,8 +111,9 @@ func (n *knative) lookAtTarget() error {
 	if err != nil {
 		return err
 	}
-	n.Target, n.Revision = n.describe(latest), &Revision{Digest: digest, Template: latest.Object}
+	n.Target, n.Revision = n.describe(latest, n.patience(target)), &Revision{Digest: digest, Template: latest.Object}
 	n.Target.Revision = digest
+	n.wait(target, n.Target)
 	return nil
 }
 
@@ -126,7 +127,8 @@ func (n *knative) lookAtPrimary() error {
 	if !ok {
 		return nil
 	}
-	n.Primary = n.describe(live)
+	n.Primary = n.describe(live, n.patience(primary))
+	n.wait(primary, n.Primary)
 	var err error
 	n.Primary.Revision, err = digestOfRevision(live)
 	return err
@@ -134,7 +136,7 @@ func (n *knative) lookAtPrimary() error {
 
 // describe says how a Revision stands. A ready one serves even while it has no
 // pods: its first request gives it some.
-func (n *knative) describe(u *unstructured.Unstructured) canary.Workload {
+func (n *knative) describe(u *unstructured.Unstructured, p patience) canary.Workload {
 	w := canary.Workload{Exists: true, Replicas: 1, Images: imagesOf(dict(u.Object, "spec"))}
 	w.Why = fmt.Sprintf("knative revision %s is not ready", u.GetName())
 	for _, c := range list(dict(u.Object, "status"), "conditions") {
@@ -151,7 +153,7 @@ func (n *knative) describe(u *unstructured.Unstructured) canary.Workload {
 			}
 		}
 	}
-	w.Stuck = n.kit.patience(n.canary, 0).over()
+	w.Stuck = p.over()
 	return w
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,6 +30,10 @@ type remembered struct {
 	saved      map[string]bool
 	// scaler is when the autoscalers were in step.
 	scaler string
+	// waits is since when the copies lack something.
+	waits map[half]time.Time
+	// pods is how many the primary had last.
+	pods int32
 }
 
 // known is a config as it was with a resource version; without one it is missing.
@@ -45,7 +50,7 @@ func (m *memory) about(uid types.UID) *remembered {
 		m.of = map[types.UID]*remembered{}
 	}
 	if m.of[uid] == nil {
-		m.of[uid] = &remembered{configs: map[string]known{}}
+		m.of[uid] = &remembered{configs: map[string]known{}, waits: map[half]time.Time{}}
 	}
 	return m.of[uid]
 }

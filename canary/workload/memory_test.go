@@ -3,12 +3,14 @@ package workload
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -194,5 +196,44 @@ func TestASecretOfAnotherTypeIsCopiedAnew(t *testing.T) {
 	b.get("cert-primary", s)
 	if s.Type != corev1.SecretTypeOpaque || s.Immutable != nil {
 		t.Errorf("copied %+v", s)
+	}
+}
+
+// TestAPodThatRestartsLateHasItsTime: the deadline counts from when it was missed,
+// not from the beginning of a stage that may last for hours.
+func TestAPodThatRestartsLateHasItsTime(t *testing.T) {
+	d := agent("podinfo:1")
+	d.Status.NumberAvailable = 1
+	b := daemonBench(t, d)
+	b.canary.Status.LastTransitionTime = metav1.NewTime(noon.Add(-time.Hour))
+	clk := clocktesting.NewFakePassiveClock(noon)
+	b.kit.clock = clk
+	for _, tc := range []struct {
+		after time.Duration
+		want  bool
+	}{{0, false}, {9 * time.Minute, false}, {11 * time.Minute, true}} {
+		clk.SetTime(noon.Add(tc.after))
+		if got := b.look().Target; got.Stuck != tc.want || got.Ready {
+			t.Errorf("after %s: %+v", tc.after, got)
+		}
+	}
+	b.canary.Status.LastTransitionTime = metav1.NewTime(noon.Add(11 * time.Minute)) // another revision, say
+	if b.look().Target.Stuck {
+		t.Error("stuck at the beginning")
+	}
+}
+
+func TestAPrimaryThatIsRestoredHasThePodsThatItHad(t *testing.T) {
+	b := newBench(t, world("podinfo:1")...)
+	p := b.look()
+	b.must(p.SetPrimary(t.Context(), p.Revision.Digest))
+	b.must(p.StopTarget(t.Context()))
+	b.look()
+	lost := &appsv1.Deployment{}
+	b.get("podinfo-primary", lost)
+	b.must(b.c.Delete(t.Context(), lost))
+	b.must(b.look().SetPrimary(t.Context(), p.Revision.Digest))
+	if got := b.look().Primary.Replicas; got != 3 {
+		t.Errorf("restored with %d pods", got)
 	}
 }

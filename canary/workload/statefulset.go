@@ -124,7 +124,7 @@ func (s *stateful) isUpdate(revision string) bool {
 // lookAtTarget finds the target ready without a pod as long as it may have none:
 // there is nothing to wait for before the first weight.
 func (s *stateful) lookAtTarget() {
-	p := s.kit.patience(s.canary, s.canary.Spec.Analysis.GetCanaryReadyThreshold())
+	p := s.patience(target)
 	w := canary.Workload{Exists: true, Revision: s.Revision.Digest, Images: imagesOf(podSpec(s.live))}
 	if !s.set.Settled() {
 		w.Why = "waiting for rollout to finish: observed statefulset generation less than desired generation"
@@ -136,12 +136,13 @@ func (s *stateful) lookAtTarget() {
 		w.Why = missingPods(w, s.set.Status.UpdatedReplicas, p)
 	}
 	s.Target = s.judged(w, p)
+	s.wait(target, s.Target)
 }
 
 // lookAtPrimary takes all pods for the primary from promotion on: the revision is
 // the one that it will have, and it is ready once all pods do.
 func (s *stateful) lookAtPrimary(ctx context.Context) error {
-	p := s.kit.patience(s.canary, s.canary.Spec.Analysis.GetPrimaryReadyThreshold())
+	p := s.patience(primary)
 	w := canary.Workload{Exists: true, Replicas: s.set.Pods(), Available: s.set.Status.AvailableReplicas,
 		Revision: s.Revision.Digest, Images: imagesOf(podSpec(s.live))}
 	switch {
@@ -159,6 +160,7 @@ func (s *stateful) lookAtPrimary(ctx context.Context) error {
 		w.Why = missingPods(w, s.set.Status.CurrentReplicas, p)
 	}
 	s.Primary = s.judged(w, p)
+	s.wait(primary, s.Primary)
 	if s.set.Settled() && !s.set.Behind() || s.set.Released() {
 		return nil
 	}

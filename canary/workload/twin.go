@@ -85,9 +85,10 @@ func (t *twin) lookAtTarget(ctx context.Context) error {
 	if t.Revision, err = newRevision(spec, t.rollout, configs); err != nil {
 		return fmt.Errorf("%s: %w", title(t.target), err)
 	}
-	if t.Target, err = t.describe(t.target, t.kit.patience(t.canary, t.canary.Spec.Analysis.GetCanaryReadyThreshold())); err != nil {
+	if t.Target, err = t.describe(t.target, t.patience(target)); err != nil {
 		return err
 	}
+	t.wait(target, t.Target)
 	t.Target.Revision, t.Target.Images = t.Revision.Digest, imagesOf(podSpec(t.target))
 	return t.blame(ctx, &t.Target, t.names.selector())
 }
@@ -100,12 +101,16 @@ func (t *twin) lookAtPrimary(ctx context.Context) error {
 		t.names = namingOf(t.primary, t.canary.Spec.TargetRef.Name, t.kit.opts.SelectorLabels)
 	}
 	var err error
-	if t.Primary, err = t.describe(t.primary, t.kit.patience(t.canary, t.canary.Spec.Analysis.GetPrimaryReadyThreshold())); err != nil {
+	if t.Primary, err = t.describe(t.primary, t.patience(primary)); err != nil {
 		return err
 	}
 	t.Primary.Images = imagesOf(podSpec(t.primary))
 	if t.idle() {
 		t.Primary.Ready, t.Primary.Stuck, t.Primary.Why = true, false, ""
+	}
+	t.wait(primary, t.Primary)
+	if t.Primary.Replicas > 0 {
+		t.kit.memory.about(t.canary.UID).pods = t.Primary.Replicas
 	}
 	if t.Primary.Revision, err = t.primaryRevision(ctx); err != nil {
 		return err

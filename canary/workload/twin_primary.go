@@ -36,7 +36,7 @@ func (t *twin) writePrimary(primary *unstructured.Unstructured, r *Revision) {
 	spec := child(primary.Object, "spec")
 	if _, ok := spec["selector"]; !ok {
 		spec["selector"] = map[string]any{"matchLabels": map[string]any{t.names.label: t.names.primaryValue()}}
-		t.count(spec, max(t.Target.Replicas, 1))
+		t.count(spec, max(t.Target.Replicas, t.kit.memory.about(t.canary.UID).pods, 1))
 	} else if t.canary.Spec.AutoscalerRef == nil && t.Revision != nil && r.Digest == t.Revision.Digest && t.Target.Replicas > 0 {
 		t.count(spec, t.Target.Replicas)
 	}
