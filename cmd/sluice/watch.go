@@ -47,7 +47,10 @@ func served() []client.Object {
 
 // restrict limits what the cache holds. Own is the namespace of the controller.
 func (f *watchFlags) restrict(options *cache.Options, own string) error {
-	options.ByObject = map[client.Object]cache.ByObject{}
+	options.ByObject = map[client.Object]cache.ByObject{
+		// Nothing refers to the releases of Helm, which may be thousands.
+		&corev1.Secret{}: {Field: fields.OneTermNotEqualSelector("type", "helm.sh/release.v1")},
+	}
 	namespace := f.namespace
 	if namespace == "" && !f.allNamespaces {
 		namespace = own

@@ -76,7 +76,24 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	hints := func(b *builder.Builder) *builder.Builder {
 		return b.WatchesRawSource(r.Hints.Source(sourcev1.GitRepositoryKind))
 	}
-	return reconciler.Setup(mgr, kind, r, opts, hints)
+	secrets, err := reconciler.Secrets[*sourcev1.GitRepository]{
+		List: func() client.ObjectList { return &sourcev1.GitRepositoryList{} }, Of: secretsOf,
+	}.Watch(mgr, kind.New())
+	if err != nil {
+		return err
+	}
+	return reconciler.Setup(mgr, kind, r, opts, hints, secrets)
+}
+
+// secretsOf are the Secrets that a source is reached with.
+func secretsOf(obj *sourcev1.GitRepository) []string {
+	var names []string
+	for _, ref := range []*meta.LocalObjectReference{obj.Spec.SecretRef, obj.Spec.ProxySecretRef} {
+		if ref != nil {
+			names = append(names, ref.Name)
+		}
+	}
+	return names
 }
 
 // Reconcile implements [reconciler.Controller].

@@ -43,7 +43,19 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	if err := mgr.GetFieldIndexer().IndexField(ctx, &notificationv1.Receiver{}, notify.WebhookPathIndex, notify.IndexWebhookPath); err != nil {
 		return err
 	}
-	return reconciler.Setup(mgr, kind, r, opts)
+	tokens, err := reconciler.Secrets[*notificationv1.Receiver]{
+		List: func() client.ObjectList { return &notificationv1.ReceiverList{} },
+		Of: func(obj *notificationv1.Receiver) []string {
+			if obj.Spec.SecretRef == nil {
+				return nil
+			}
+			return []string{obj.Spec.SecretRef.Name}
+		},
+	}.Watch(mgr, kind.New())
+	if err != nil {
+		return err
+	}
+	return reconciler.Setup(mgr, kind, r, opts, tokens)
 }
 
 var kind = reconciler.Kind[*notificationv1.Receiver]{
@@ -57,9 +69,9 @@ var kind = reconciler.Kind[*notificationv1.Receiver]{
 	},
 }
 
-// retryToken is how soon a Secret that is not there is looked for again; it is not
-// watched.
-const retryToken = 10 * time.Second
+// retryToken is how soon a Secret that is not there is looked for again. It is
+// watched, too; this is the safety net.
+const retryToken = time.Minute
 
 var errToken = errors.New("no token")
 

@@ -91,6 +91,28 @@ spec:
   resources: [{kind: ImageRepository, name: app}]
 `
 
+// newToken takes the place of the one in objects.
+const newToken = `
+apiVersion: v1
+kind: Secret
+metadata: {name: webhook, namespace: receiver}
+stringData: {token: another token}
+`
+
+// rotated sees to it that a new token makes a new path long before the Receiver's
+// interval has passed, and that nothing is let in by the old one.
+func (w *world) rotated(name, before string) {
+	w.t.Helper()
+	w.must(w.Apply(w.t.Context(), []byte(newToken)))
+	var r notificationv1.Receiver
+	w.eventually("the path of the new token", func(ctx context.Context) (bool, string) {
+		err := w.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &r)
+		return err == nil && r.Status.WebhookPath == r.GetWebhookPath("another token"), fmt.Sprint(r.Status)
+	})
+	w.send(before, "", nil, http.StatusNotFound)
+	w.send(r.Status.WebhookPath, "", nil, http.StatusOK)
+}
+
 func TestWebhooksStartScans(t *testing.T) {
 	env.Require(t)
 	p, err := harness.FromEnv()
@@ -138,6 +160,7 @@ func TestWebhooksStartScans(t *testing.T) {
 
 	w.must(p.Apply(t.Context(), []byte(strings.ReplaceAll(late, "TOKEN", token))))
 	w.send(w.ready("early"), "", nil, http.StatusOK)
+	w.rotated("plain", plain)
 	w.must(p.Apply(t.Context(), []byte(strings.ReplaceAll(late, "TOKEN", "another token"))))
 	w.send(w.ready("early"), "", nil, http.StatusNotFound) // the path of the token that was replaced
 }
