@@ -3,15 +3,17 @@
 //
 //	release   an image is pushed -> its commit is on the Git server -> applied,
 //	          on repositories of 1 and of 10,001 YAML files, and with 100 of
-//	          10,001 files to change
+//	          10,001 files to change; and once more told by a webhook
 //	scan      300 repositories of 1,000 tags: first scan, and again unchanged,
 //	          when the interval has passed and when somebody asks for it
 //	policy    one choice from 100,000 tags
 //	fleet     200 Kustomizations of 4 objects on one GitRepository: until all
 //	          are Ready, then a push that changes one file of one of them
+//	canary    100 Canaries at rest, then all releasing at once, by us and by
+//	          Flagger's own binary on the same control plane; 1,000 at rest
 //
-// The registry push is announced with a reconcile request, as a webhook
-// would: what is measured is the chain, not the interval of a poll.
+// The registry push is announced with a reconcile request, or by a webhook to a
+// Receiver: what is measured is the chain, not the interval of a poll.
 package main
 
 import (
@@ -37,11 +39,14 @@ func main() {
 	releases := flag.Int("releases", 5, "releases measured per repository")
 	repositories := flag.Int("repositories", 300, "image repositories to scan")
 	tags := flag.Int("tags", 1000, "tags of each of them; one page at most")
+	resting := flag.Int("resting", 1000, "canaries at rest")
+	canaries := flag.Int("canaries", 100, "canaries that release at once")
 	out := flag.String("out", filepath.Join("docs", "benchmarks.md"), "where the results go")
 	only := flag.String("only", "", "run only the steps whose names start so, such as scan, and write nothing")
 	flag.Parse()
 	if err := run(ctx, sizes{
 		fleet: *fleet, files: *files, marked: *marked, releases: *releases, repositories: *repositories, tags: *tags,
+		resting: *resting, canaries: *canaries,
 	}, *out, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
@@ -50,14 +55,16 @@ func main() {
 }
 
 // sizes is how much work is measured.
-type sizes struct{ fleet, files, marked, releases, repositories, tags int }
+type sizes struct{ fleet, files, marked, releases, repositories, tags, resting, canaries int }
 
 // results is everything that one run measured.
 type results struct {
-	small, large, wide releaseResult
-	scan               scanResult
-	policy             policyResult
-	fleet              fleetResult
+	small, hooked, large, wide releaseResult
+	scan                       scanResult
+	policy                     policyResult
+	fleet                      fleetResult
+	// Canaries: as many of ours as of Flagger's, and many of ours at rest.
+	ours, theirs, resting canaryResult
 }
 
 func run(ctx context.Context, size sizes, out, only string) error {
@@ -75,6 +82,10 @@ func run(ctx context.Context, size sizes, out, only string) error {
 	}{
 		{"release-1", func(dir string) (err error) {
 			r.small, err = measureReleases(ctx, p, releaseCase{dir: dir, name: "bench-small", files: 1, marked: 1, releases: size.releases})
+			return err
+		}},
+		{"release-webhook", func(dir string) (err error) {
+			r.hooked, err = measureReleases(ctx, p, releaseCase{dir: dir, name: "bench-hook", files: 1, marked: 1, releases: size.releases, webhook: true})
 			return err
 		}},
 		{"release-many", func(dir string) (err error) {
@@ -95,6 +106,18 @@ func run(ctx context.Context, size sizes, out, only string) error {
 		}},
 		{"fleet", func(dir string) (err error) {
 			r.fleet, err = measureFleet(ctx, p, dir, size.fleet)
+			return err
+		}},
+		{"canary-release", func(dir string) (err error) {
+			r.ours, err = measureCanaries(ctx, p, canaryCase{namespace: "bench-canaries", size: size.canaries, release: true}, dir)
+			return err
+		}},
+		{"canary-flagger", func(dir string) (err error) {
+			r.theirs, err = measureCanaries(ctx, p, canaryCase{namespace: "bench-flagger", size: size.canaries, release: true, flagger: true}, dir)
+			return err
+		}},
+		{"canary-rest", func(dir string) (err error) {
+			r.resting, err = measureCanaries(ctx, p, canaryCase{namespace: "bench-resting", size: size.resting}, dir)
 			return err
 		}},
 	} {

@@ -68,6 +68,22 @@ spec:
   sourceRef: {kind: GitRepository, name: repo}
 `))
 
+// hookManifests let a registry tell of its pushes.
+var hookManifests = template.Must(template.New("hook").Parse(`
+apiVersion: v1
+kind: Secret
+metadata: {name: hook, namespace: {{.Name}}}
+stringData: {token: bench}
+---
+apiVersion: notification.toolkit.fluxcd.io/v1
+kind: Receiver
+metadata: {name: hook, namespace: {{.Name}}}
+spec:
+  type: generic
+  secretRef: {name: hook}
+  resources: [{kind: ImageRepository, name: app}]
+`))
+
 // fleetManifests is one Kustomization of the fleet.
 var fleetManifests = template.Must(template.New("fleet").Parse(`
 apiVersion: kustomize.toolkit.fluxcd.io/v1

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/sluice-cd/sluice/test/harness"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -23,6 +26,8 @@ type releaseCase struct {
 	dir, name string
 	// files are in the repository; marked of them name the image.
 	files, marked, releases int
+	// webhook: the registry tells a Receiver, instead of a person asking for a scan.
+	webhook bool
 }
 
 // releaseResult holds the medians over the releases.
@@ -41,12 +46,15 @@ func measureReleases(ctx context.Context, p *harness.Playground, c releaseCase) 
 	}
 	defer sluice.Stop()
 	v := valuesOf(p, c.name, repo)
-	for _, t := range [][]byte{render(sourceManifests, v), render(releaseManifests, v)} {
+	for _, t := range [][]byte{render(sourceManifests, v), render(releaseManifests, v), render(hookManifests, v)} {
 		if err := p.Apply(ctx, t); err != nil {
 			return releaseResult{}, err
 		}
 	}
-	m := releaseMeter{p: p, repo: repo, name: c.name, sluice: sluice}
+	m := releaseMeter{p: p, repo: repo, name: c.name, sluice: sluice, announce: (*releaseMeter).request}
+	if c.webhook {
+		m.announce = (*releaseMeter).hook
+	}
 	if err := m.awaitApplied(ctx); err != nil {
 		return releaseResult{}, err
 	}
@@ -101,6 +109,33 @@ type releaseMeter struct {
 	repo   *harness.Repo
 	name   string
 	sluice *harness.Controller
+	// announce says that an image was pushed.
+	announce func(*releaseMeter, context.Context) error
+}
+
+// request asks for a scan, as `flux reconcile` does.
+func (m *releaseMeter) request(ctx context.Context) error {
+	return request(ctx, m.p, &imagev1.ImageRepository{}, m.name, "app")
+}
+
+// hook tells the Receiver, as a registry does.
+func (m *releaseMeter) hook(ctx context.Context) error {
+	var receiver notificationv1.Receiver
+	if err := m.p.Client.Get(ctx, client.ObjectKey{Namespace: m.name, Name: "hook"}, &receiver); err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.sluice.Webhooks+receiver.Status.WebhookPath, http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("the webhook answers %s", resp.Status)
+	}
+	return errors.Join(err, resp.Body.Close())
 }
 
 func (m *releaseMeter) release(ctx context.Context, tag string) (releaseResult, error) {
@@ -117,7 +152,7 @@ func (m *releaseMeter) release(ctx context.Context, tag string) (releaseResult, 
 	}
 	var r releaseResult
 	start := time.Now()
-	if err := request(ctx, m.p, &imagev1.ImageRepository{}, m.name, "app"); err != nil {
+	if err := m.announce(m, ctx); err != nil {
 		return r, err
 	}
 	if _, err := harness.Eventually(ctx, "the commit of "+tag, patience, func(ctx context.Context) (bool, string) {

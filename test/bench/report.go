@@ -48,6 +48,7 @@ the clone; its memory for scans is that of the one controller that scans, ours i
 		fmt.Fprintf(&b, "| %s | %.1f MiB | %.1f MiB | %.3f |\n", what, mebibytes(ours), mebibytes(theirs), float64(ours)/float64(theirs))
 	}
 	release("1 file", r.small, flux.small)
+	release("1 file, told by a webhook", r.hooked, flux.hooked)
 	release(fmt.Sprintf("%d files", size.files), r.large, flux.large)
 	release(fmt.Sprintf("%d of %d files changed", size.marked, size.files), r.wide, flux.wide)
 	scans := fmt.Sprintf("%d image repositories of %d tags: ", size.repositories, size.tags)
@@ -66,6 +67,7 @@ the clone; its memory for scans is that of the one controller that scans, ours i
 	row(name+"one file changed, until all show the revision", r.fleet.revised, flux.fleet.revised)
 	row(name+"one file changed, CPU", r.fleet.pushCPU, flux.fleet.pushCPU)
 	fmt.Fprintf(&b, "\nReleases are medians of %d. Resident memory after the fleet: %d MiB.\n", size.releases, r.fleet.rss>>20)
+	canaryReport(&b, r)
 	fmt.Print(b.String())
 	return os.WriteFile(path, []byte(b.String()), 0o644)
 }
