@@ -9,12 +9,12 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
-// gates are the types of webhooks that hold a release without failing it, with
-// what is told when they do.
-var gates = map[flaggerv1.HookType]struct{ event, alert string }{
-	flaggerv1.ConfirmRolloutHook:         {"waiting for approval", "Canary is waiting for approval."},
-	flaggerv1.ConfirmTrafficIncreaseHook: {"waiting for traffic increase approval", "Canary traffic increase is waiting for approval."},
-	flaggerv1.ConfirmPromotionHook:       {"waiting for promotion approval", "Canary promotion is waiting for approval."},
+// gates are the types of webhooks that hold a release without failing it, and what
+// it then does.
+var gates = map[flaggerv1.HookType]string{
+	flaggerv1.ConfirmRolloutHook:         "waiting for approval",
+	flaggerv1.ConfirmTrafficIncreaseHook: "waiting for traffic increase approval",
+	flaggerv1.ConfirmPromotionHook:       "waiting for promotion approval",
 }
 
 // answered reports whether the webhooks of all these types have been called, and
@@ -77,7 +77,7 @@ func (t *turn) shut(gate flaggerv1.HookType, by string, answer Answer) {
 		return
 	}
 	t.State.Hold = &flaggerv1.CanaryHold{Kind: flaggerv1.HoldGate, Gate: gate, By: by, Since: metav1.NewTime(t.now)}
-	t.warn("Halt %s.%s advancement %s %s", t.Canary, t.Namespace, gates[gate].event, by)
+	t.warn("Halt %s.%s advancement %s %s", t.Canary, t.Namespace, gates[gate], by)
 	if !answer.Muted {
 		t.alert(flaggerv1.SeverityWarn)
 	}
@@ -110,7 +110,7 @@ func (t *turn) holding() string {
 	case h.Kind == flaggerv1.HoldGate && h.Approved:
 		return fmt.Sprintf("; %s approved", h.Gate)
 	case h.Kind == flaggerv1.HoldGate:
-		return fmt.Sprintf("; %s by %s, or `sluice canary approve %s`", gates[h.Gate].event, h.By, t.Canary)
+		return fmt.Sprintf("; %s by %s, or `sluice canary approve %s`", gates[h.Gate], h.By, t.Canary)
 	default:
 		return fmt.Sprintf("; %s by %s until `sluice canary approve %s`", holdWords[h.Kind], somebody(h.By), t.Canary)
 	}
