@@ -9,8 +9,6 @@
 //	policy    one choice from 100,000 tags
 //	fleet     200 Kustomizations of 4 objects on one GitRepository: until all
 //	          are Ready, then a push that changes one file of one of them
-//	canary    100 Canaries at rest, then all releasing at once, by us and by
-//	          Flagger's own binary on the same control plane; 1,000 at rest
 //
 // The registry push is announced with a reconcile request, or by a webhook to a
 // Receiver: what is measured is the chain, not the interval of a poll.
@@ -39,14 +37,11 @@ func main() {
 	releases := flag.Int("releases", 5, "releases measured per repository")
 	repositories := flag.Int("repositories", 300, "image repositories to scan")
 	tags := flag.Int("tags", 1000, "tags of each of them; one page at most")
-	resting := flag.Int("resting", 1000, "canaries at rest")
-	canaries := flag.Int("canaries", 100, "canaries that release at once")
 	out := flag.String("out", filepath.Join("docs", "benchmarks.md"), "where the results go")
 	only := flag.String("only", "", "run only the steps whose names start so, such as scan, and write nothing")
 	flag.Parse()
 	if err := run(ctx, sizes{
 		fleet: *fleet, files: *files, marked: *marked, releases: *releases, repositories: *repositories, tags: *tags,
-		resting: *resting, canaries: *canaries,
 	}, *out, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
@@ -55,7 +50,7 @@ func main() {
 }
 
 // sizes is how much work is measured.
-type sizes struct{ fleet, files, marked, releases, repositories, tags, resting, canaries int }
+type sizes struct{ fleet, files, marked, releases, repositories, tags int }
 
 // results is everything that one run measured.
 type results struct {
@@ -63,8 +58,6 @@ type results struct {
 	scan                       scanResult
 	policy                     policyResult
 	fleet                      fleetResult
-	// Canaries: as many of ours as of Flagger's, and many of ours at rest.
-	ours, theirs, resting canaryResult
 }
 
 func run(ctx context.Context, size sizes, out, only string) error {
@@ -106,18 +99,6 @@ func run(ctx context.Context, size sizes, out, only string) error {
 		}},
 		{"fleet", func(dir string) (err error) {
 			r.fleet, err = measureFleet(ctx, p, dir, size.fleet)
-			return err
-		}},
-		{"canary-release", func(dir string) (err error) {
-			r.ours, err = measureCanaries(ctx, p, canaryCase{namespace: "bench-canaries", size: size.canaries, release: true}, dir)
-			return err
-		}},
-		{"canary-flagger", func(dir string) (err error) {
-			r.theirs, err = measureCanaries(ctx, p, canaryCase{namespace: "bench-flagger", size: size.canaries, release: true, flagger: true}, dir)
-			return err
-		}},
-		{"canary-rest", func(dir string) (err error) {
-			r.resting, err = measureCanaries(ctx, p, canaryCase{namespace: "bench-resting", size: size.resting}, dir)
 			return err
 		}},
 	} {

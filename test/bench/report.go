@@ -67,7 +67,6 @@ the clone; its memory for scans is that of the one controller that scans, ours i
 	row(name+"one file changed, until all show the revision", r.fleet.revised, flux.fleet.revised)
 	row(name+"one file changed, CPU", r.fleet.pushCPU, flux.fleet.pushCPU)
 	fmt.Fprintf(&b, "\nReleases are medians of %d. Resident memory after the fleet: %d MiB.\n", size.releases, r.fleet.rss>>20)
-	canaryReport(&b, r)
 	fmt.Print(b.String())
 	return os.WriteFile(path, []byte(b.String()), 0o644)
 }
