@@ -72,7 +72,9 @@ func (t *turn) revert() {
 		t.wait("Revision reverted, %s", t.primaryNotReady())
 		return
 	}
-	t.do(StopTarget{})
+	if !t.Plan.InPlace { // its pods may have to go back to what is the target now
+		t.do(StopTarget{})
+	}
 	t.enter(flaggerv1.CanaryPhaseInitialized)
 	t.State.Applied = t.State.Promoted
 	t.State.FailedChecks, t.State.Iterations = 0, 0

@@ -67,6 +67,7 @@ func (t *turn) fallen() {
 	if !t.restorePrimary() {
 		return
 	}
+	t.acknowledge()
 	if t.occupied() && !t.Target.Serves() {
 		t.land()
 	}

@@ -68,3 +68,40 @@ func TestWhoHasNoServicesIsNoWorkerIfSomethingRoutesIt(t *testing.T) {
 		})
 	}
 }
+
+// TestARevertWhilePodsArePromotedTakesThemBack: pods that have the new revision
+// get what is the template again, and nothing stops that.
+func TestARevertWhilePodsArePromotedTakesThemBack(t *testing.T) {
+	s := because(at(flaggerv1.CanaryPhasePromoting, 0), func(s *Seen) {
+		s.Plan.InPlace, s.Saved = true, nil
+		s.Target, s.Primary = rolling(v1), running(v2)
+	})
+	for _, phase := range []flaggerv1.CanaryPhase{flaggerv1.CanaryPhaseInitialized, flaggerv1.CanaryPhaseInitialized} {
+		step, err := Decide(s, noon)
+		if err != nil || step.State.Phase != phase {
+			t.Fatalf("%s, %v", step.State.Phase, err)
+		}
+		for _, a := range step.Actions {
+			if _, stop := a.(StopTarget); stop {
+				t.Errorf("actions %v", step.Actions)
+			}
+		}
+		s.State = step.State
+	}
+}
+
+// TestWhatAllPodsHaveIsWhatUsersHave: another template came before pods had gone
+// back to the last one, which nobody has any more.
+func TestWhatAllPodsHaveIsWhatUsersHave(t *testing.T) {
+	for _, phase := range []flaggerv1.CanaryPhase{flaggerv1.CanaryPhaseInitialized, flaggerv1.CanaryPhaseFailed} {
+		s := because(at(phase, 0), func(s *Seen) {
+			s.Plan.InPlace, s.Saved = true, nil
+			s.State.Applied, s.State.Promoted = v1, v1
+			s.Target, s.Primary = Workload{Exists: true, Revision: v3, Ready: true}, running(v2)
+		})
+		step, err := Decide(s, noon)
+		if err != nil || step.State.Promoted != v2 || step.State.Applied != v3 || step.State.Phase != flaggerv1.CanaryPhaseProgressing {
+			t.Errorf("%s: %+v, %v", phase, step.State, err)
+		}
+	}
+}

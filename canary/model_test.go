@@ -61,7 +61,12 @@ func dressed(t *testing.T, strategy func(*flaggerv1.Canary), what uint64) Plan {
 
 // disturb is what other people do.
 func (w *world) disturb() {
-	switch w.pick(40) {
+	choice := w.pick(40)
+	if w.set != nil && choice >= 5 && choice < 10 {
+		w.set.disturb(w)
+		return
+	}
+	switch choice {
 	case 0:
 		w.push(fate{})
 	case 1:

@@ -234,6 +234,9 @@ func (w *world) checkRecorded() {
 	if w.state.Phase == flaggerv1.CanaryPhaseInitialized {
 		w.earned[w.state.Promoted] = true // what the first primary is nobody measures
 	}
+	if w.set != nil {
+		return
+	}
 	canaryDead, primaryServes := !w.target.workload().Serves(), w.primary.workload().Serves()
 	if w.plan.Routed && w.weights.Canary > 0 && canaryDead && primaryServes {
 		w.fatalf("users are left on a canary without pods: %v", w.weights)
@@ -247,16 +250,19 @@ func (w *world) checkSettled(calm int) {
 	if promoted == "" && w.fate[revision].neverStarts || w.fate[revision].neverStartsAsPrimary {
 		return // there never was a healthy primary
 	}
+	if w.set != nil {
+		w.set.checkSettled(w)
+	}
 	switch {
 	case calm == 0:
 		w.fatalf("does not come to rest in %s", w.state.Phase)
 	case w.command != nil && (w.state.LastCommand == nil || !w.state.LastCommand.Same(*w.command)):
 		w.fatalf("%v was never carried out", w.command)
-	case w.weights != Stable || w.state.Weight != 0:
+	case w.set == nil && w.weights != Stable || w.state.Weight != 0:
 		w.fatalf("users are left on the canary: %v", w.weights)
-	case !w.primary.workload().Ready || w.primary.revision != promoted:
+	case w.set == nil && !w.primary.workload().Ready || w.primary.revision != promoted:
 		w.fatalf("primary is not the last healthy one: %+v, promoted %s", w.primary, promoted)
-	case w.target.replicas != 0:
+	case w.set == nil && w.target.replicas != 0:
 		w.fatalf("the target was not scaled down")
 	case w.state.Phase == flaggerv1.CanaryPhaseSucceeded, w.state.Phase == flaggerv1.CanaryPhaseInitialized:
 		if revision != promoted {

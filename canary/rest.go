@@ -59,6 +59,7 @@ func (t *turn) rest() {
 	if !t.restorePrimary() {
 		return
 	}
+	t.acknowledge()
 	if t.State.Weight > 0 {
 		t.land()
 	}
@@ -87,6 +88,14 @@ func (t *turn) rest() {
 	}
 }
 
+// acknowledge notes what all pods have that are their own primary. They went back
+// to a template that was replaced before they got there, and nothing else has it.
+func (t *turn) acknowledge() {
+	if t.Plan.InPlace && t.Primary.Ready && t.Primary.Revision != "" {
+		t.State.Promoted = t.Primary.Revision
+	}
+}
+
 // fresh reports whether the target is a revision that was neither analysed nor
 // promoted.
 func (t *turn) fresh() bool {
@@ -96,7 +105,7 @@ func (t *turn) fresh() bool {
 // idle scales down a target that somebody scaled up although there is nothing to
 // try: applying a manifest with replicas does that, again and again.
 func (t *turn) idle() {
-	if t.pinned() && t.Target.Replicas > 0 && !t.occupied() && t.Primary.Serves() {
+	if !t.Plan.InPlace && t.pinned() && t.Target.Replicas > 0 && !t.occupied() && t.Primary.Serves() {
 		t.do(StopTarget{})
 	}
 }

@@ -27,6 +27,7 @@ type world struct {
 	now             time.Time
 	state           State
 	target, primary pods
+	set             *set // both copies, if they are one
 	weights         Weights
 	saved           map[string]bool
 	fate            map[string]fate
@@ -106,6 +107,9 @@ func revision(n int) string { return fmt.Sprint(DigestPrefix, n) }
 
 func (w *world) deploy(revision string) {
 	w.logf("git: %s %+v", revision, w.fate[revision])
+	if w.set != nil {
+		w.set.template, w.set.age = revision, 0
+	}
 	w.target.exists, w.target.revision = true, revision
 	w.target.age, w.target.rolled = 0, w.target.replicas == 0
 }
@@ -130,6 +134,11 @@ func (p pods) workload() Workload {
 // live lets time go by, and pods make progress.
 func (w *world) live(least time.Duration) {
 	w.now = w.now.Add(least)
+	if w.set != nil {
+		w.set.live(w)
+		w.primary.revision = w.set.current
+		return
+	}
 	for _, p := range []*pods{&w.target, &w.primary} {
 		p.age++
 		f := w.fate[p.revision]
@@ -143,6 +152,9 @@ func (w *world) live(least time.Duration) {
 func (w *world) look() Seen {
 	s := Seen{Names: names, Plan: w.plan, State: w.state, Target: w.target.workload(), Primary: w.primary.workload(),
 		Weights: w.weights, Saved: maps.Clone(w.saved)}
+	if w.set != nil {
+		w.set.see(&s)
+	}
 	if w.rarely(15) {
 		s.Weights, s.RoutePending = Weights{}, true
 	}
@@ -194,6 +206,10 @@ func (w *world) reconcile() Step {
 }
 
 func (w *world) perform(seen Seen, step Step, action Action) {
+	if w.set != nil {
+		w.set.perform(w, step, action)
+		return
+	}
 	switch a := action.(type) {
 	case SetWeights:
 		w.checkWeights(a.Weights, step)

@@ -1,0 +1,249 @@
+package canary
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// set is a StatefulSet that is released in place: its one set of pods is both
+// copies, and a partition says which pods have the new template. Its rules are
+// those of package partition and of Kubernetes.
+type set struct {
+	pods              []setPod
+	template, current string
+	weight            int
+	released          string
+	partition         int
+	age               int
+}
+
+type setPod struct {
+	revision string
+	ready    bool
+}
+
+// setHeld is the partition at rest.
+const setHeld = 1000
+
+func newSet(revision string) *set {
+	s := &set{template: revision, current: revision}
+	for range 4 {
+		s.pods = append(s.pods, setPod{revision, true})
+	}
+	return s
+}
+
+func (s *set) behind() bool { return s.template != s.current }
+
+func (s *set) reach() int { return max(len(s.pods)-s.partition, 0) }
+
+// settle writes the partition that follows from what is wanted.
+func (s *set) settle() {
+	n := len(s.pods)
+	was := s.partition
+	switch {
+	case s.released == s.template && s.behind():
+		s.partition = 0
+	case s.released == s.template || s.weight == 0:
+		s.partition = setHeld
+	default:
+		s.partition = n - max(min(max((n*s.weight+99)/100, 1), n-1), 0)
+	}
+	if was != s.partition {
+		s.age = 0
+	}
+}
+
+// takeBack deletes a pod that has what it should not.
+func (s *set) takeBack() {
+	for i := range s.pods {
+		if i < s.partition && s.pods[i].revision != s.current {
+			s.pods[i] = setPod{s.current, false}
+			return
+		}
+	}
+}
+
+// live replaces one pod after the other, from the last, each when all are ready.
+func (s *set) live(w *world) {
+	s.age++
+	whole := true
+	for i := len(s.pods) - 1; i >= 0; i-- {
+		p := &s.pods[i]
+		if !p.ready && !w.fate[p.revision].neverStarts && (w.pick(2) == 0 || s.age == patience) {
+			p.ready, s.age = true, 0
+		}
+		whole = whole && p.ready && p.revision == s.template
+		if i >= s.partition && p.revision != s.template {
+			*p, s.age = setPod{s.template, false}, 0
+		}
+		if !p.ready {
+			whole = false
+			break
+		}
+	}
+	if whole && s.behind() {
+		if s.current = s.template; w.state.Promoted != "" && !w.earned[s.current] {
+			w.fatalf("all pods have %s, which did not earn it", s.current)
+		}
+	}
+}
+
+// count returns how many pods have a revision, and how many of them are ready.
+func (s *set) count(revision string) (have, ready int32) {
+	for _, p := range s.pods {
+		if p.revision == revision {
+			have++
+			if p.ready {
+				ready++
+			}
+		}
+	}
+	return have, ready
+}
+
+func (s *set) judged(w Workload, have int32) Workload {
+	switch {
+	case have != w.Replicas:
+		w.Why = fmt.Sprintf("%d of %d pods have the revision", have, w.Replicas)
+	case w.Available < w.Replicas:
+		w.Why = fmt.Sprintf("%d of %d pods are available", w.Available, w.Replicas)
+	}
+	w.Ready = w.Why == ""
+	w.Stuck = !w.Ready && s.age > patience
+	return w
+}
+
+func (s *set) target() Workload {
+	w := Workload{Exists: true, Revision: s.template}
+	if !s.behind() {
+		return s.judged(w, 0)
+	}
+	have, ready := s.count(s.template)
+	w.Replicas, w.Available = int32(s.reach()), ready
+	return s.judged(w, have)
+}
+
+func (s *set) primary() Workload {
+	n := int32(len(s.pods))
+	have, ready := s.count(s.current)
+	w := Workload{Exists: true, Revision: s.current, Replicas: n, Available: ready}
+	if s.behind() && s.released == s.template {
+		_, fresh := s.count(s.template)
+		w.Revision, w.Available = s.template, ready+fresh
+		w.Why = "rolling out"
+		w.Stuck = s.age > patience
+		return w
+	}
+	if s.behind() {
+		w.Replicas -= int32(s.reach())
+	}
+	return s.judged(w, have)
+}
+
+// followed reports whether exactly those pods have the template that should.
+func (s *set) followed() bool {
+	have, _ := s.count(s.template)
+	return !s.behind() || int(have) == s.reach()
+}
+
+func (s *set) see(seen *Seen) {
+	seen.Target, seen.Primary, seen.Saved = s.target(), s.primary(), map[string]bool{}
+	seen.Weights = split(s.weight)
+	if !s.followed() {
+		seen.Weights, seen.RoutePending = Weights{}, true
+	}
+}
+
+func (s *set) perform(w *world, step Step, action Action) {
+	switch a := action.(type) {
+	case EnsureRoute:
+		s.settle()
+		s.takeBack()
+	case SetWeights:
+		if a.Canary > s.weight && s.template != step.State.Applied {
+			w.fatalf("pods are given %s, which nobody looks at", s.template)
+		}
+		s.weight = a.Canary
+		s.settle()
+		s.takeBack()
+	case SetPrimary:
+		if a.Revision != s.template {
+			w.fatalf("promotes %s, which the StatefulSet does not have", a.Revision)
+		}
+		if w.state.Promoted != "" && !w.earned[a.Revision] {
+			w.fatalf("primary gets %s, which did not earn it", a.Revision)
+		}
+		s.released = a.Revision
+		s.settle()
+	case StopTarget:
+		if s.released == s.template && s.behind() {
+			s.released = ""
+			s.settle()
+		}
+	}
+}
+
+// disturb is what happens to pods.
+func (s *set) disturb(w *world) {
+	switch w.pick(30) {
+	case 0:
+		w.logf("a pod fails")
+		s.pods[w.pick(len(s.pods))].ready = false
+	case 1:
+		w.logf("weight changed by somebody else")
+		s.weight = 0
+		s.settle()
+	}
+}
+
+func (s *set) checkSettled(w *world) {
+	have, ready := s.count(w.state.Promoted)
+	if s.weight != 0 || s.current != w.state.Promoted || int(have) != len(s.pods) || have != ready {
+		w.fatalf("pods are %+v, promoted %s", s.pods, w.state.Promoted)
+	}
+}
+
+func TestPromisesHoldInPlace(t *testing.T) {
+	for _, name := range []string{"progressive", "listed", "skip"} {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(40) {
+				t.Run(fmt.Sprint(seed), func(t *testing.T) {
+					plan := dressed(t, func(c *flaggerv1.Canary) {
+						strategies[name](c)
+						c.Spec.TargetRef.Kind, c.Spec.Provider = statefulSet, ""
+						c.Spec.Analysis.SessionAffinity = nil
+					}, spread(seed))
+					w := newWorld(t, plan, seed)
+					w.set = newSet(w.target.revision)
+					w.history(150)
+				})
+			}
+		})
+	}
+}
+
+func TestAStatefulSetIsReleasedStepByStep(t *testing.T) {
+	plan := dressed(t, func(c *flaggerv1.Canary) {
+		strategies["progressive"](c)
+		c.Spec.TargetRef.Kind, c.Spec.Provider = statefulSet, ""
+	}, 2)
+	w := newWorld(t, plan, 1)
+	w.set, w.quiet = newSet(w.target.revision), true
+	w.settle()
+	w.push(fate{})
+	var reached []int32
+	for range 300 {
+		step := w.reconcile()
+		w.live(max(step.After, time.Second))
+		if have, _ := w.set.count(revision(2)); len(reached) == 0 || have != reached[len(reached)-1] {
+			reached = append(reached, have)
+		}
+	}
+	if w.state.Phase != flaggerv1.CanaryPhaseSucceeded || fmt.Sprint(reached) != "[0 1 2 3 4]" {
+		t.Errorf("%s after %v", w.state.Phase, reached)
+	}
+}
