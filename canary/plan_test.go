@@ -185,3 +185,50 @@ func FuzzStages(f *testing.F) {
 		}
 	})
 }
+
+func TestWebhooksAndGatesOfAPlan(t *testing.T) {
+	c := object("istio", func(s *flaggerv1.CanarySpec) {
+		s.Analysis.StepWeight = 50
+		s.Analysis.Webhooks = []flaggerv1.CanaryWebhook{{Name: "load"}, {Name: "gate", Type: confirmPromotion}}
+	})
+	c.Annotations = map[string]string{flaggerv1.GatesAnnotation: " confirm-rollout,confirm-promotion "}
+	plan, err := NewPlan(c, Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[flaggerv1.HookType]bool{rollout: true, confirmPromotion: true}, plan.Hooks); diff != "" {
+		t.Errorf("a webhook without a type is called by each check: %s", diff)
+	}
+	if diff := cmp.Diff([]flaggerv1.HookType{confirmRollout, confirmPromotion}, plan.Gates); diff != "" {
+		t.Error(diff)
+	}
+	c.Annotations[flaggerv1.GatesAnnotation] = "confirm-rolout"
+	var refused *Refused
+	if _, err := NewPlan(c, Limits{}); !errors.As(err, &refused) || refused.Field != "annotation "+flaggerv1.GatesAnnotation {
+		t.Errorf("a gate that does not exist: %v", err)
+	}
+}
+
+// TestWhatNothingRoutesIsTriedWithoutUsers: Flagger takes such manifests, and so
+// does the plan, which says how they were read.
+func TestWhatNothingRoutesIsTriedWithoutUsers(t *testing.T) {
+	for name, edit := range map[string]func(*flaggerv1.CanarySpec){
+		"weights":     func(s *flaggerv1.CanarySpec) { s.Analysis.StepWeight = 10 },
+		"listed ones": func(s *flaggerv1.CanarySpec) { s.Analysis.StepWeights = []int{10, 20} },
+		"chosen users": func(s *flaggerv1.CanarySpec) {
+			s.Analysis.Iterations, s.Analysis.Match = 10, make([]flaggerv1.HTTPMatchRequest, 1)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plan, err := NewPlan(object("kubernetes", edit), Limits{})
+			if err != nil || len(plan.Stages) != 10 || len(plan.Notes) == 0 {
+				t.Fatalf("got %+v, %v", plan, err)
+			}
+			for _, stage := range plan.Stages {
+				if stage.Weight > 0 || stage.Mirror {
+					t.Errorf("stage %+v", stage)
+				}
+			}
+		})
+	}
+}
