@@ -70,15 +70,17 @@ func (apisix) render(d draft, w Weights) error {
 
 func (apisix) reweigh(o *unstructured.Unstructured, c *flaggerv1.Canary, w Weights) error {
 	_, primary, canary := c.ServiceNames()
+	weights, found := map[string]int{primary: w.Primary, canary: w.Canary}, 0
 	for _, rule := range listAt(o.Object, "spec", "http") {
 		for _, backend := range listAt(rule, "backends") {
-			switch apisixBackend(backend) {
-			case primary:
-				backend["weight"] = int64(w.Primary)
-			case canary:
-				backend["weight"] = int64(w.Canary)
+			if weight, ours := weights[apisixBackend(backend)]; ours {
+				backend["weight"] = int64(weight)
+				found++
 			}
 		}
+	}
+	if found == 0 && w.Canary > 0 {
+		return fmt.Errorf("%w: ApisixRoute %s leads to neither copy", errOrigin, o.GetName())
 	}
 	return nil
 }

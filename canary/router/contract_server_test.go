@@ -36,6 +36,9 @@ func TestARealServerKeepsEveryRouterToTheContract(t *testing.T) {
 	}
 	must(t, p.Install(t.Context())) // waits for all of them
 	for _, name := range router.Names() {
+		if name == "linkerd" || name == "osm" {
+			continue // are smi:v1alpha1 and smi:v1alpha2
+		}
 		t.Run(name, func(t *testing.T) {
 			namespace := newNamespace(t, p)
 			for i, clause := range slices.Sorted(maps.Keys(contract)) {
