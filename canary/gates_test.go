@@ -133,6 +133,13 @@ func TestTheFirstGate(t *testing.T) {
 			wantPhase: flaggerv1.CanaryPhaseFailed, wantWeight: 100, wantApplied: v2, wantPromoted: v1, wantHold: "gate confirm-rollout by gate",
 			wantSaid: "Halt podinfo.test advancement waiting for approval gate",
 		},
+		"and is not asked for at every look": {
+			seen: closed(because(with(arriving(flaggerv1.CanaryPhaseFailed), confirmRollout), func(s *Seen) {
+				s.State.Weight, s.Weights, s.State.Applied, s.Target, s.Primary = 100, split(100), v2, running(v3), stuck(v1)
+				s.State.At, s.State.History = noon, []flaggerv1.CanaryRelease{{Revision: v3}}
+			}), confirmRollout),
+			wantPhase: flaggerv1.CanaryPhaseFailed, wantWeight: 100, wantApplied: v2, wantPromoted: v1, wantHold: "gate confirm-rollout by gate",
+		},
 	} {
 		t.Run(name, tc.run)
 	}

@@ -183,7 +183,7 @@ func edits(t *testing.T, routed bool, what uint64) []Plan {
 func TestPromisesHoldInEveryHistory(t *testing.T) {
 	for name, strategy := range strategies {
 		t.Run(name, func(t *testing.T) {
-			for seed := range uint64(40) {
+			for seed := range uint64(20) {
 				t.Run(fmt.Sprint(seed), func(t *testing.T) {
 					w := newWorld(t, dressed(t, strategy, spread(seed)), seed)
 					if seed%4 == 0 && !w.plan.Worker {

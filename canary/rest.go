@@ -132,26 +132,12 @@ func (t *turn) begin() {
 	t.pin()
 }
 
-// allowed reports whether the first gate is open; otherwise the release waits,
-// and may be given up before it has begun. The gate is asked once an interval.
+// allowed reports whether the first gate is open; otherwise the release waits, and
+// may be given up before it has begun.
 func (t *turn) allowed() bool {
 	t.begun()
-	if t.State.Phase == flaggerv1.CanaryPhaseWaiting && !t.approved(flaggerv1.ConfirmRolloutHook) {
-		if left := t.left(); left > 0 || t.held() {
-			t.message("Waiting for approval%s", t.holding())
-			t.step.After = max(left, 0)
-			return false
-		}
-		if !t.answered(flaggerv1.RollbackHook) {
-			t.message("Waiting for approval%s", t.holding())
-			t.step.After = soon
-			return false
-		}
-		if t.wanted() {
-			t.State.Applied = t.Target.Revision
-			t.rollbackWanted()
-			return false
-		}
+	if t.State.Hold != nil && !t.approved(flaggerv1.ConfirmRolloutHook) && t.lingers() {
+		return false
 	}
 	if t.open(flaggerv1.ConfirmRolloutHook) {
 		return true
@@ -167,6 +153,26 @@ func (t *turn) allowed() bool {
 	t.State.At = t.now
 	t.wait("Waiting for approval%s", t.holding())
 	return false
+}
+
+// lingers reports whether a release that was held before is not to be asked about
+// yet: the gate is asked once an interval, and after those who may want it gone.
+func (t *turn) lingers() bool {
+	t.message("Waiting for approval%s", t.holding())
+	switch left := t.left(); {
+	case left > 0 || t.held():
+		t.step.After = max(left, 0)
+	case t.State.Phase != flaggerv1.CanaryPhaseWaiting:
+		return false // users are on a canary that failed, and nothing is there to take back
+	case !t.answered(flaggerv1.RollbackHook):
+		t.step.After = soon
+	case t.wanted():
+		t.State.Applied = t.Target.Revision
+		t.rollbackWanted()
+	default:
+		return false
+	}
+	return true
 }
 
 // pin makes the target's revision the one under analysis.

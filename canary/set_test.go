@@ -210,7 +210,7 @@ func (s *set) checkSettled(w *world) {
 func TestPromisesHoldInPlace(t *testing.T) {
 	for _, name := range []string{"progressive", "listed", "skip"} {
 		t.Run(name, func(t *testing.T) {
-			for seed := range uint64(40) {
+			for seed := range uint64(15) {
 				t.Run(fmt.Sprint(seed), func(t *testing.T) {
 					plan := dressed(t, func(c *flaggerv1.Canary) {
 						strategies[name](c)
