@@ -83,7 +83,7 @@ test: build playground upstream ## Unit, controller and end-to-end tests on simu
 e2e-real: build playground ## The chain with real pods on a real node (root, Linux)
 	hack/packages.sh containerd runc containernetworking-plugins iptables conntrack
 	go -C test/playground test -count=1 -tags realnode -run RealNode .
-	go run ./test/demo -node real
+	hack/with-playground.sh --node real go test -count=1 -v -run Releases ./test/e2e
 
 .PHONY: bench
 bench: build playground ## Measure the chain and write docs/benchmarks.md

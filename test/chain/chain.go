@@ -28,6 +28,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -42,6 +43,9 @@ const App = "podinfo"
 // First is the version that a chain starts with.
 const First = "1.0.0"
 
+// Slow is what the analysis of the sample calls too slow.
+const Slow = 500 * time.Millisecond
+
 // Options vary a chain; the zero value is that of the demo.
 type Options struct {
 	// Namespace is where all of it lives, and the name of its repositories;
@@ -49,6 +53,8 @@ type Options struct {
 	Namespace string
 	// Interval is that of the analysis; default is the manifest's.
 	Interval time.Duration
+	// Deadline is how long pods may take to become ready; default is the manifest's.
+	Deadline time.Duration
 }
 
 // Chain is a chain that is set up.
@@ -56,6 +62,8 @@ type Chain struct {
 	*harness.Playground
 	Namespace string
 	Repo      *harness.Repo
+	// Ledger counts what users got since it was opened.
+	Ledger traffic.Ledger
 
 	images images
 	// judged is the revision that the canary looked at last when a release was
@@ -70,6 +78,8 @@ type Release struct {
 	// good and bad: with any error rate a third of their answers are errors, and
 	// a third of those are of status 500.
 	Traits traffic.Traits
+	// Crashes makes real pods end as soon as they start. Simulated ones never do.
+	Crashes bool
 }
 
 // Setup installs the kinds, makes the Git repository, pushes the first image and
@@ -78,7 +88,7 @@ func Setup(ctx context.Context, p *harness.Playground, work string, o Options) (
 	if o.Namespace == "" {
 		o.Namespace = "staging"
 	}
-	c := &Chain{Playground: p, Namespace: o.Namespace, images: labelled{p}}
+	c := &Chain{Playground: p, Namespace: o.Namespace, images: labelled{p}, Ledger: traffic.Ledger{Slow: Slow}}
 	if p.Node == "real" {
 		c.images = &built{playground: p}
 	}
@@ -95,7 +105,7 @@ func Setup(ctx context.Context, p *harness.Playground, work string, o Options) (
 	if c.Repo, err = p.NewRepo(ctx, c.Namespace, work); err != nil {
 		return nil, err
 	}
-	if err := c.seed(ctx, filepath.Join(samples, "repository"), o.Interval); err != nil {
+	if err := c.seed(ctx, filepath.Join(samples, "repository"), o); err != nil {
 		return nil, err
 	}
 	manifests, err := c.read(filepath.Join(samples, "chain.yaml"))
@@ -124,7 +134,7 @@ func (c *Chain) Release(ctx context.Context, r Release) error {
 }
 
 // seed commits the sample repository.
-func (c *Chain) seed(ctx context.Context, dir string, interval time.Duration) error {
+func (c *Chain) seed(ctx context.Context, dir string, o Options) error {
 	files := map[string][]byte{}
 	paths, err := filepath.Glob(filepath.Join(dir, "*", "*.yaml"))
 	if err != nil || len(paths) == 0 {
@@ -140,7 +150,7 @@ func (c *Chain) seed(ctx context.Context, dir string, interval time.Duration) er
 		}
 	}
 	canary := filepath.Join(App, "canary.yaml")
-	if files[canary], err = c.tune(files[canary], interval); err != nil {
+	if files[canary], err = c.tune(files[canary], o); err != nil {
 		return err
 	}
 	_, err = c.Repo.Commit(ctx, "Begin with "+First, files)
@@ -148,17 +158,22 @@ func (c *Chain) seed(ctx context.Context, dir string, interval time.Duration) er
 }
 
 // tune makes the analysis of a test as short as the test wants it.
-func (c *Chain) tune(manifest []byte, interval time.Duration) ([]byte, error) {
-	if interval == 0 {
+func (c *Chain) tune(manifest []byte, o Options) ([]byte, error) {
+	if o.Interval == 0 && o.Deadline == 0 {
 		return manifest, nil
 	}
 	canary := &flaggerv1.Canary{}
 	if err := yaml.UnmarshalStrict(manifest, canary); err != nil {
 		return nil, err
 	}
-	canary.Spec.Analysis.Interval = interval.String()
-	for i := range canary.Spec.Analysis.Metrics {
-		canary.Spec.Analysis.Metrics[i].Interval = max(interval, 3*time.Second).String() // rate() needs two scrapes
+	if o.Deadline > 0 {
+		canary.Spec.ProgressDeadlineSeconds = ptr.To(int32(o.Deadline.Seconds()))
+	}
+	if o.Interval > 0 {
+		canary.Spec.Analysis.Interval = o.Interval.String()
+		for i := range canary.Spec.Analysis.Metrics {
+			canary.Spec.Analysis.Metrics[i].Interval = max(o.Interval, 3*time.Second).String() // rate() needs two scrapes
+		}
 	}
 	return yaml.Marshal(canary)
 }

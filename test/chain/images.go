@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/sluice-cd/sluice/test/harness"
+	"github.com/sluice-cd/sluice/test/traffic"
 )
 
 // images makes the image of a release and pushes it.
@@ -71,6 +72,13 @@ func (b *built) push(ctx context.Context, repository string, r Release) error {
 	}
 	if r.Traits.ErrorRate > 0 {
 		config.Config.Entrypoint = append(config.Config.Entrypoint, "--random-error=true")
+	}
+	if delay := r.Traits.Latency.Milliseconds(); delay > traffic.Healthy.Latency.Milliseconds() {
+		config.Config.Entrypoint = append(config.Config.Entrypoint, "--random-delay=true", "--random-delay-unit=ms",
+			fmt.Sprintf("--random-delay-min=%d", delay), fmt.Sprintf("--random-delay-max=%d", delay+delay/10+1))
+	}
+	if r.Crashes {
+		config.Config.Entrypoint = append(config.Config.Entrypoint, "--no-such-flag")
 	}
 	if img, err = mutate.ConfigFile(img, config); err != nil {
 		return err

@@ -108,6 +108,7 @@ func (c *Chain) Traffic(ctx context.Context) error {
 		return err
 	}
 	metrics, failed := traffic.NewMetrics(), make(chan error, 2)
+	metrics.Ledger = &c.Ledger
 	go func() { failed <- metrics.Serve(ctx, c.PrometheusTargets, "traffic-"+c.Namespace) }()
 	if c.Node != "real" {
 		users := &traffic.Simulator{Reader: reader, Metrics: metrics, Rate: requestsPerSecond}

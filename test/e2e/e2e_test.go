@@ -10,9 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/sluice-cd/sluice/test/chain"
@@ -29,13 +31,15 @@ func TestGoodReleasesArePromotedAndBadOnesRolledBack(t *testing.T) {
 	}{
 		{chain.Release{Tag: "1.1.0"}, chain.Promoted, "1.1.0"},
 		{chain.Release{Tag: "1.2.0", Traits: traffic.Traits{ErrorRate: 0.5}}, chain.RolledBack, "1.1.0"},
-		{chain.Release{Tag: "1.2.1", Traits: traffic.Traits{Latency: 2 * time.Second}}, chain.RolledBack, "1.1.0"},
+		{chain.Release{Tag: "1.2.1", Traits: traffic.Traits{Latency: 700 * time.Millisecond}}, chain.RolledBack, "1.1.0"},
+		{chain.Release{Tag: "1.2.2", Crashes: true}, chain.RolledBack, "1.1.0"},
 		{chain.Release{Tag: "1.3.0"}, chain.Promoted, "1.3.0"},
 	} {
-		if c.Node == "real" && tc.release.Traits.Latency > 0 {
-			continue // real pods cannot be slow on demand
+		if c.Node != "real" && tc.release.Crashes {
+			continue // simulated pods never do
 		}
 		before := primary(t, c)
+		c.Ledger.Open()
 		if err := c.Release(t.Context(), tc.release); err != nil {
 			t.Fatal(err)
 		}
@@ -43,6 +47,7 @@ func TestGoodReleasesArePromotedAndBadOnesRolledBack(t *testing.T) {
 		if err != nil || got != tc.want {
 			t.Fatalf("%s was %q, want %q: %v", tc.release.Tag, got, tc.want, err)
 		}
+		harm(t, c.Ledger.Open(), tc.release, tc.want)
 		after := primary(t, c)
 		if image := after.Spec.Template.Spec.Containers[0].Image; image != c.Image()+":"+tc.trusted {
 			t.Errorf("after %s users get %s", tc.release.Tag, image)
@@ -55,17 +60,48 @@ func TestGoodReleasesArePromotedAndBadOnesRolledBack(t *testing.T) {
 	}
 }
 
+// analysis is what the sample's Canary says, but for the interval.
+var analysis = traffic.TickRules{Interval: interval, Threshold: 2, StepWeight: 20, MaxWeight: 60}
+
+const (
+	// interval is that of the analysis in these tests.
+	interval = 4 * time.Second
+	// deadline is how long pods that crash are given.
+	deadline = 20 * time.Second
+)
+
+// harm compares how many requests of users failed with how many would have, had
+// Flagger decided. A good release does none: what fails of it are requests that
+// meet a pod just as it ends.
+func harm(t *testing.T, got traffic.Account, r chain.Release, outcome chain.Outcome) {
+	t.Helper()
+	theirs := analysis.Replay(got, func(failing float64) bool { return failing <= 0.01 })
+	t.Logf("%s was %s: %d of %d requests failed (%.2f%%) in %s; by Flagger's rules %.0f of the canary's would have",
+		r.Tag, outcome, got.Failed, got.Requests, 100*got.Share(), got.Took.Round(time.Second), theirs)
+	switch {
+	case got.Requests == 0:
+		t.Errorf("%s: there were no users", r.Tag)
+	case outcome == chain.Promoted && got.Share() > 0.01:
+		t.Errorf("%s: %.2f%% of the requests failed during a good release", r.Tag, 100*got.Share())
+	case r.Crashes && got.Canary > 0:
+		t.Errorf("%s: %d requests went to pods that crash", r.Tag, got.Canary)
+	case outcome == chain.RolledBack && !r.Crashes && (got.CanaryFailed == 0 || float64(got.CanaryFailed) >= theirs):
+		t.Errorf("%s: %d requests failed, and Flagger would have let %.0f", r.Tag, got.CanaryFailed, theirs)
+	}
+}
+
 // start runs a chain, its users and the controller, and waits until the first
 // version serves.
 func start(t *testing.T) *chain.Chain {
 	t.Helper()
+	log.SetLogger(logr.Discard()) // what is worth telling is in the log of the controller
 	p, err := harness.FromEnv()
 	if err != nil {
 		t.Fatal(err)
 	}
 	work := t.TempDir()
 	name := fmt.Sprintf("e2e-%d", time.Now().Unix()) // the registry remembers the tags of other runs
-	c, err := chain.Setup(t.Context(), p, work, chain.Options{Namespace: name, Interval: 4 * time.Second})
+	c, err := chain.Setup(t.Context(), p, work, chain.Options{Namespace: name, Interval: interval, Deadline: deadline})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +114,7 @@ func start(t *testing.T) *chain.Chain {
 			t.Error(err)
 		}
 	})
-	sluice, err := p.StartController(t.Context(), work, "--canary-min-interval", "4s", "--watch-namespace", c.Namespace)
+	sluice, err := p.StartController(t.Context(), work, "--canary-min-interval", interval.String(), "--watch-namespace", c.Namespace)
 	if err != nil {
 		t.Fatal(err)
 	}

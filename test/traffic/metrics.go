@@ -19,6 +19,9 @@ import (
 // Metrics are the request counts of a gateway, by pod and status, named and
 // labelled as the builtin checks of a canary expect.
 type Metrics struct {
+	// Ledger counts the same requests, if it is not nil.
+	Ledger *Ledger
+
 	registry *prometheus.Registry
 	seconds  *prometheus.HistogramVec
 	unserved *prometheus.CounterVec
@@ -45,11 +48,17 @@ func NewMetrics() *Metrics {
 // Answered counts one request that a pod answered.
 func (m *Metrics) Answered(namespace, pod string, status int, took time.Duration) {
 	m.seconds.WithLabelValues(namespace, pod, strconv.Itoa(status)).Observe(took.Seconds())
+	if m.Ledger != nil {
+		m.Ledger.answered(pod, status, took)
+	}
 }
 
 // Unserved counts one request that no pod could answer.
 func (m *Metrics) Unserved(namespace, route string) {
 	m.unserved.WithLabelValues(namespace, route).Inc()
+	if m.Ledger != nil {
+		m.Ledger.unserved()
+	}
 }
 
 // Appeared starts the series of a pod at zero: the first failure of a pod is a

@@ -1,0 +1,109 @@
+package harness
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Process is a program that runs in the background, and ends with this one.
+type Process struct {
+	bin, log  string
+	args, env []string
+	cmd       *exec.Cmd
+	exited    chan struct{}
+}
+
+// NewProcess describes a program; its output goes to the file log.
+func NewProcess(bin, log string, args ...string) *Process {
+	return &Process{bin: bin, log: log, args: args, env: os.Environ()}
+}
+
+// Launch starts the program, again after it has ended.
+func (p *Process) Launch() error {
+	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command(p.bin, p.args...) // outlives every ctx: Stop ends it in order
+	cmd.Stdout, cmd.Stderr, cmd.Env = log, log, p.env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("starting %s: %w", p.bin, err)
+	}
+	exited := make(chan struct{})
+	p.cmd, p.exited = cmd, exited
+	go func() { _ = cmd.Wait(); close(exited) }()
+	return nil
+}
+
+// Kill ends the process as a crash would, with SIGKILL.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.exited
+}
+
+// Stop ends the process in order.
+func (p *Process) Stop() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.exited:
+	case <-time.After(20 * time.Second):
+		p.Kill()
+	}
+}
+
+// Log is the path of the process's log.
+func (p *Process) Log() string { return p.log }
+
+// Tail is the last n bytes of the process's log.
+func (p *Process) Tail(n int) string {
+	data, err := os.ReadFile(p.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(data[max(0, len(data)-n):])
+}
+
+// ticksPerSecond is the unit of /proc/PID/stat; Linux fixes it for user space.
+const ticksPerSecond = 100
+
+// CPU is the processor time that the process has used, user and system.
+func (p *Process) CPU() (time.Duration, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(data), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0, errors.New("unexpected /proc stat line")
+	}
+	user, err := strconv.Atoi(fields[11])
+	if err != nil {
+		return 0, err
+	}
+	system, err := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * time.Second / ticksPerSecond, err
+}
+
+// RSS is the process's resident memory in bytes.
+func (p *Process) RSS() (int64, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(data)) {
+		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kib, err := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
+			return kib * 1024, err
+		}
+	}
+	return 0, errors.New("no VmRSS")
+}
