@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/sluice-cd/sluice/test/harness"
 
@@ -20,13 +22,14 @@ import (
 type crowd struct {
 	namespace string
 	size      int
+	patience  time.Duration // default: twice that of all
 	empty     func() client.ObjectList
 	done      func(client.Object) bool
 }
 
 // await returns when size objects are done.
 func (c crowd) await(ctx context.Context, p *harness.Playground) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*patience)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.patience, 2*patience))
 	defer cancel()
 	list := c.empty()
 	if err := p.Client.List(ctx, list, client.InNamespace(c.namespace)); err != nil {

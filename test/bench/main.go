@@ -9,6 +9,8 @@
 //	policy    one choice from 100,000 tags
 //	fleet     200 Kustomizations of 4 objects on one GitRepository: until all
 //	          are Ready, then a push that changes one file of one of them
+//	canary    100 Canaries at rest, then all releasing at once, by us and by
+//	          Flagger's own binary on the same control plane; 1,000 at rest
 //
 // The registry push is announced with a reconcile request, or by a webhook to a
 // Receiver: what is measured is the chain, not the interval of a poll.
@@ -37,11 +39,14 @@ func main() {
 	releases := flag.Int("releases", 5, "releases measured per repository")
 	repositories := flag.Int("repositories", 300, "image repositories to scan")
 	tags := flag.Int("tags", 1000, "tags of each of them; one page at most")
+	resting := flag.Int("resting", 1000, "canaries at rest")
+	canaries := flag.Int("canaries", 100, "canaries that release at once")
 	out := flag.String("out", filepath.Join("docs", "benchmarks.md"), "where the results go")
 	only := flag.String("only", "", "run only the steps whose names start so, such as scan, and write nothing")
 	flag.Parse()
 	if err := run(ctx, sizes{
 		fleet: *fleet, files: *files, marked: *marked, releases: *releases, repositories: *repositories, tags: *tags,
+		resting: *resting, canaries: *canaries,
 	}, *out, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
@@ -50,7 +55,7 @@ func main() {
 }
 
 // sizes is how much work is measured.
-type sizes struct{ fleet, files, marked, releases, repositories, tags int }
+type sizes struct{ fleet, files, marked, releases, repositories, tags, resting, canaries int }
 
 // results is everything that one run measured.
 type results struct {
@@ -58,6 +63,8 @@ type results struct {
 	scan                       scanResult
 	policy                     policyResult
 	fleet                      fleetResult
+	// Canaries: as many of ours as of Flagger's, and many of ours at rest.
+	ours, theirs, resting canaryResult
 }
 
 func run(ctx context.Context, size sizes, out, only string) error {
@@ -69,10 +76,30 @@ func run(ctx context.Context, size sizes, out, only string) error {
 		return err
 	}
 	var r results
-	for _, step := range []struct {
-		name string
-		do   func(dir string) error
-	}{
+	for _, step := range append(chainSteps(ctx, p, size, &r), crowdSteps(ctx, p, size, &r)...) {
+		if !strings.HasPrefix(step.name, only) {
+			continue
+		}
+		fmt.Println("==>", step.name)
+		if err := inTempDir(step.do); err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
+	}
+	if only != "" {
+		return show(r)
+	}
+	return write(out, r, size, time.Now())
+}
+
+// step is one measurement, in a folder of its own.
+type step struct {
+	name string
+	do   func(dir string) error
+}
+
+// chainSteps measure the way of an image from the registry to the cluster.
+func chainSteps(ctx context.Context, p *harness.Playground, size sizes, r *results) []step {
+	return []step{
 		{"release-1", func(dir string) (err error) {
 			r.small, err = measureReleases(ctx, p, releaseCase{dir: dir, name: "bench-small", files: 1, marked: 1, releases: size.releases})
 			return err
@@ -101,19 +128,7 @@ func run(ctx context.Context, size sizes, out, only string) error {
 			r.fleet, err = measureFleet(ctx, p, dir, size.fleet)
 			return err
 		}},
-	} {
-		if !strings.HasPrefix(step.name, only) {
-			continue
-		}
-		fmt.Println("==>", step.name)
-		if err := inTempDir(step.do); err != nil {
-			return fmt.Errorf("%s: %w", step.name, err)
-		}
 	}
-	if only != "" {
-		return nil
-	}
-	return write(out, r, size, time.Now())
 }
 
 // inTempDir gives a step a folder that goes away with it.
