@@ -23,6 +23,10 @@ func (t *turn) analyse() {
 		t.revert()
 	case !t.pinned():
 		t.restart()
+	case t.misfit():
+		t.say("Strategy edited! Restarting analysis for %s.%s", t.Names.Target, t.Namespace)
+		t.land()
+		t.pin()
 	case t.Target.Stuck:
 		t.warn("Rolling back %s.%s progress deadline exceeded %s", t.Canary, t.Namespace, t.targetNotReady())
 		t.alert(flaggerv1.SeverityError)
@@ -58,6 +62,22 @@ func (t *turn) try() {
 	default:
 		t.check()
 	}
+}
+
+// misfit reports whether the users of an A/B or blue/green release are on a canary
+// whose strategy was edited meanwhile. Its weight was for chosen users, or came
+// after checks that the new strategy would not count: under the new one it would
+// be for everybody. A router that finds a route of another strategy reads no weight.
+func (t *turn) misfit() bool {
+	open := t.openRelease()
+	if t.State.Weight == 0 || t.Weights.Canary > 0 || t.RoutePending || !analysing(t.State.Phase) || open == nil || len(open.Steps) == 0 {
+		return false
+	}
+	if last := open.Steps[len(open.Steps)-1]; last.Iteration == 0 || last.Weight == 0 {
+		return false
+	}
+	at := t.Plan.position(t.State)
+	return t.Plan.progressive() || at >= 0 && t.Plan.Stages[at].Weight < t.State.Weight
 }
 
 // promotionBegun recognises a promotion whose status was lost in a crash: the

@@ -47,6 +47,9 @@ func (t *turn) start() {
 // check waits until the stage has lasted long enough, and then judges it.
 func (t *turn) check() {
 	if t.RoutePending {
+		if t.Plan.InPlace {
+			t.State.At = t.now // the stage begins once its pods have rolled
+		}
 		t.wait("%s; waiting for the route to be accepted", t.progress())
 		return
 	}

@@ -200,18 +200,23 @@ func (t *turn) prune() {
 	}
 }
 
-// upkeep puts back what somebody changed: Services, routes and weights. It comes
-// last, so that it upholds what the step decided, and its Services come first.
+// upkeep puts back what somebody changed. It comes last, so that it upholds what
+// the step decided, and its Services come first.
 func (t *turn) upkeep() {
 	kept := []Action{EnsureServices{}, EnsureApex{}, EnsureRoute{}}
 	if t.Plan.Worker {
 		kept = nil
 	}
-	if t.Plan.Scaled {
-		kept = append(kept, EnsureScaler{})
-	}
 	t.step.Actions = append(kept, t.step.Actions...)
+	t.uphold()
+	if t.Plan.Scaled {
+		t.do(EnsureScaler{}) // whatever is wrong with it must not keep users from leaving
+	}
 	t.prune()
+}
+
+// uphold puts back weights that somebody changed.
+func (t *turn) uphold() {
 	t.bind()
 	if !t.Plan.Routed || t.RoutePending {
 		return

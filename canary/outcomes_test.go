@@ -185,3 +185,37 @@ func TestAnIdleCanaryNeedsNothing(t *testing.T) {
 		})
 	}
 }
+
+// TestAnEditedStrategyGivesNobodyTheCanary: an A/B release of chosen users is
+// edited, and without its match the weight of 100 would be for everybody.
+func TestAnEditedStrategyGivesNobodyTheCanary(t *testing.T) {
+	blueGreen := []Stage{{Iteration: 1}, {Iteration: 2}, {Iteration: 3}, {Iteration: 4, Weight: 100}}
+	for name, tc := range map[string]struct {
+		stages []Stage
+		edit   func(*Seen)
+	}{
+		"into steps":                               {[]Stage{{Weight: 20}, {Weight: 50}}, func(*Seen) {}},
+		"into steps up to everybody":               {[]Stage{{Weight: 50}, {Weight: 100}}, func(*Seen) {}},
+		"into blue/green":                          {blueGreen, func(*Seen) {}},
+		"into steps, while the primary is unready": {[]Stage{{Weight: 20}, {Weight: 50}}, func(s *Seen) { s.Primary = rolling(v1) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := at(flaggerv1.CanaryPhaseProgressing, 100)
+			s.Plan.Stages, s.State.Iterations, s.Weights = tc.stages, 2, Stable
+			s.State.History = []flaggerv1.CanaryRelease{{Revision: v2, Steps: []flaggerv1.CanaryStep{{Weight: 100, Iteration: 2}}}}
+			tc.edit(&s)
+			step, err := Decide(s, noon)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, a := range step.Actions {
+				if w, ok := a.(SetWeights); ok && w.Canary > 0 {
+					t.Errorf("users are sent to the canary: %v", w)
+				}
+			}
+			if step.State.Weight != 0 || step.State.Iterations != 0 {
+				t.Errorf("the analysis does not start over: %+v", step.State)
+			}
+		})
+	}
+}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -87,6 +88,26 @@ func TestWatchlist(t *testing.T) {
 	w.forget(key)
 	if len(w.by)+len(w.needs) != 0 {
 		t.Errorf("left behind: %v %v", w.by, w.needs)
+	}
+}
+
+func TestTheStatusOfAnAutoscalerWakesNobody(t *testing.T) {
+	hpa := &autoscalingv2.HorizontalPodAutoscaler{ObjectMeta: metav1.ObjectMeta{Name: "podinfo", ResourceVersion: "1"}}
+	busy, wider := hpa.DeepCopy(), hpa.DeepCopy()
+	busy.ResourceVersion, busy.Status.DesiredReplicas = "2", 5
+	wider.ResourceVersion, wider.Spec.MaxReplicas = "2", 9
+	deployment := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{Kind: "Deployment"}}
+	for name, tc := range map[string]struct {
+		before, after any
+		want          bool
+	}{
+		"its status":                 {hpa, busy, true},
+		"its spec":                   {hpa, wider, false},
+		"the status of a Deployment": {deployment, deployment.DeepCopy(), false},
+	} {
+		if got := onlyStatus(tc.before, tc.after); got != tc.want {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }
 

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -83,11 +86,17 @@ func (f *feed) watch(ctx context.Context, kind schema.GroupVersionKind) error {
 	return nil
 }
 
-// watchable is metadata for all kinds but Services, which the workload reads from
-// the same cache.
+// whole are the kinds that more is needed of than metadata: Services are read from
+// the same cache by the workload, and autoscalers write their status every few
+// seconds, which only their spec tells from a change.
+var whole = map[schema.GroupVersionKind]func() client.Object{
+	corev1.SchemeGroupVersion.WithKind("Service"):                        func() client.Object { return &corev1.Service{} },
+	autoscalingv2.SchemeGroupVersion.WithKind("HorizontalPodAutoscaler"): func() client.Object { return &autoscalingv2.HorizontalPodAutoscaler{} },
+}
+
 func watchable(kind schema.GroupVersionKind) client.Object {
-	if kind == corev1.SchemeGroupVersion.WithKind("Service") {
-		return &corev1.Service{}
+	if object, ok := whole[kind]; ok {
+		return object()
 	}
 	object := &metav1.PartialObjectMetadata{}
 	object.SetGroupVersionKind(kind)
@@ -106,8 +115,32 @@ func (f *feed) handler(kind schema.GroupVersionKind) toolscache.ResourceEventHan
 		}
 	}
 	return toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    changed,
-		UpdateFunc: func(_, object any) { changed(object) },
+		AddFunc: changed,
+		UpdateFunc: func(before, object any) {
+			if !onlyStatus(before, object) {
+				changed(object)
+			}
+		},
 		DeleteFunc: changed,
 	}
+}
+
+// onlyStatus reports whether an update of an autoscaler changed nothing but its
+// status, which is no business of a canary. Of any other kind it is.
+func onlyStatus(before, after any) bool {
+	switch old := before.(type) {
+	case *autoscalingv2.HorizontalPodAutoscaler:
+		current, ok := after.(*autoscalingv2.HorizontalPodAutoscaler)
+		return ok && sameMetadata(old, current) && equality.Semantic.DeepEqual(old.Spec, current.Spec)
+	case *metav1.PartialObjectMetadata:
+		current, ok := after.(*metav1.PartialObjectMetadata)
+		return ok && old.Kind == "ScaledObject" && sameMetadata(old, current) && old.Generation == current.Generation
+	default:
+		return false
+	}
+}
+
+func sameMetadata(a, b client.Object) bool {
+	return maps.Equal(a.GetLabels(), b.GetLabels()) && maps.Equal(a.GetAnnotations(), b.GetAnnotations()) &&
+		a.GetUID() == b.GetUID() && a.GetDeletionTimestamp().Equal(b.GetDeletionTimestamp())
 }
