@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -242,5 +243,7 @@ func (m Message) secrets(target *url.URL) []string {
 			found = append(found, text)
 		}
 	}
+	// The longest first: one secret may be part of another.
+	slices.SortFunc(found, func(a, b string) int { return len(b) - len(a) })
 	return found
 }

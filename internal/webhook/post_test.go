@@ -199,12 +199,13 @@ func TestErrorsHoldNoSecrets(t *testing.T) {
 	gone.Close()
 	with := func(address string) string { return strings.Replace(address, "http://", "http://user:passw0rd@", 1) }
 	for name, m := range map[string]webhook.Message{
-		"in what the server repeats": {URL: server.URL + "/services/T0000/tellnobody?key=hidden", Token: "xoxb-secret", SecretPath: true},
-		"in an address that is gone": {URL: with(gone.URL) + "/services/T0000/tellnobody?key=hidden"},
-		"in an address that is none": {URL: "http://user:passw0rd@[::1/tellnobody"},
-		"in one of another scheme":   {URL: "ftp://user:passw0rd@host/tellnobody"},
-		"in a proxy that is none":    {URL: server.URL, Proxy: "gopher://user:passw0rd@proxy"},
-		"in a proxy that is gone":    {URL: server.URL, Proxy: with(gone.URL)},
+		"in what the server repeats":     {URL: server.URL + "/services/T0000/tellnobody?key=hidden", Token: "xoxb-secret", SecretPath: true},
+		"in one that is part of another": {URL: server.URL + "/services?a=hide&key=hidden"},
+		"in an address that is gone":     {URL: with(gone.URL) + "/services/T0000/tellnobody?key=hidden"},
+		"in an address that is none":     {URL: "http://user:passw0rd@[::1/tellnobody"},
+		"in one of another scheme":       {URL: "ftp://user:passw0rd@host/tellnobody"},
+		"in a proxy that is none":        {URL: server.URL, Proxy: "gopher://user:passw0rd@proxy"},
+		"in a proxy that is gone":        {URL: server.URL, Proxy: with(gone.URL)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m.Timeout, m.Highest = time.Minute, 202
