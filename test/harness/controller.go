@@ -22,13 +22,9 @@ type Controller struct {
 // StartController starts bin/sluice (or $SLUICE_BIN) against the playground,
 // with its state and log under dir, and returns once it is ready.
 func (p *Playground) StartController(ctx context.Context, dir string, args ...string) (*Controller, error) {
-	bin := os.Getenv("SLUICE_BIN")
-	if bin == "" {
-		root, err := Root()
-		if err != nil {
-			return nil, err
-		}
-		bin = filepath.Join(root, "bin", "sluice")
+	bin, err := Binary()
+	if err != nil {
+		return nil, err
 	}
 	health, err := freeAddr()
 	if err != nil {
@@ -46,6 +42,15 @@ func (p *Playground) StartController(ctx context.Context, dir string, args ...st
 	}
 	c.env = append(c.env, "KUBECONFIG="+p.Kubeconfig)
 	return c, c.Start(ctx)
+}
+
+// Binary is the program under test: $SLUICE_BIN, or what make build made.
+func Binary() (string, error) {
+	if bin := os.Getenv("SLUICE_BIN"); bin != "" {
+		return bin, nil
+	}
+	root, err := Root()
+	return filepath.Join(root, "bin", "sluice"), err
 }
 
 // Start starts the process, again after a [Process.Kill], and waits for /readyz.
