@@ -62,6 +62,11 @@ func TestCommands(t *testing.T) {
 		"a halted release is not promoted": {
 			seen: heldBy(at(progressing, 50), flaggerv1.HoldHalt), wantPhase: progressing, wantWeight: 50, wantApplied: v2, wantPromoted: v1, wantHold: "halt by bob",
 		},
+		"a halted release that counts does not count on": {
+			seen: heldBy(because(at(progressing, 0), func(s *Seen) {
+				s.Plan.Stages, s.State.Iterations = []Stage{{Iteration: 1}, {Iteration: 2}}, 1
+			}), flaggerv1.HoldHalt), wantPhase: progressing, wantApplied: v2, wantPromoted: v1, wantHold: "halt by bob",
+		},
 		"a halted release is still checked": {
 			seen:      because(heldBy(at(progressing, 20), flaggerv1.HoldHalt), func(s *Seen) { s.Measured = nil }),
 			wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1, wantHold: "halt by bob", wantDue: successRate,

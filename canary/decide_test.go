@@ -262,6 +262,10 @@ func TestPromotion(t *testing.T) {
 			seen: promoting(50, running(v2)), wantPhase: flaggerv1.CanaryPhaseFinalising, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}"}, wantSaid: "Routing all traffic to primary",
 		},
+		"users leave a canary that lost its pods for what there is of the primary": {
+			seen: because(promoting(50, rolling(v2)), func(s *Seen) { s.Target.Available, s.Target.Ready = 0, false }), wantPhase: flaggerv1.CanaryPhasePromoting,
+			wantApplied: v2, wantPromoted: v1, wantActions: []string{"SetWeights{{100 0 false}}"},
+		},
 		"users can come back step by step": {
 			seen:      because(promoting(50, running(v2)), func(s *Seen) { s.Plan.PromotionStep = 20 }),
 			wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 30, wantApplied: v2, wantPromoted: v1,

@@ -61,8 +61,13 @@ func (w *world) checkHold(seen Seen, step Step) {
 		w.fatalf("%s is held", step.State.Phase)
 	}
 	stopped := holding(seen.State, flaggerv1.HoldHalt, flaggerv1.HoldPause) && holding(step.State, flaggerv1.HoldHalt, flaggerv1.HoldPause)
-	if stopped && seen.Target.Revision == seen.State.Applied && step.State.Weight > seen.State.Weight {
-		w.fatalf("users are sent to the canary of a release that is halted")
+	further := step.State.Weight > seen.State.Weight || w.plan.position(step.State) > w.plan.position(seen.State)
+	if stopped && seen.Target.Revision == seen.State.Applied && analysing(step.State.Phase) && further {
+		w.fatalf("a release that is halted goes on")
+	}
+	if holding(seen.State, flaggerv1.HoldHalt, flaggerv1.HoldPause) && seen.Command == nil && step.State.Phase == flaggerv1.CanaryPhasePromoting &&
+		seen.Primary.Revision != seen.State.Applied && !w.plan.Skip {
+		w.fatalf("a release that is halted is promoted")
 	}
 	if seen.Command == nil && w.heldFor == seen.Target.Revision && holding(seen.State, flaggerv1.HoldPause) && holding(step.State, flaggerv1.HoldPause) && !Due(seen, w.now).None() {
 		w.fatalf("asks %+v about a release that is paused", Due(seen, w.now))
@@ -104,6 +109,12 @@ func (w *world) checkProgress(seen Seen, step Step) {
 	}
 	if next.Phase == flaggerv1.CanaryPhasePromoting && !promoting(was.Phase) {
 		w.checkPromotion(seen, next.Applied)
+	}
+	switch fresh := next.Applied != was.Applied && analysing(next.Phase); {
+	case fresh && next.Weight > 0 && seen.Primary.Ready:
+		w.fatalf("users are left on pods that nobody looked at")
+	case fresh && next.Applied == was.Promoted:
+		w.fatalf("analyses what users have")
 	}
 	if !analysing(was.Phase) || seen.Target.Revision != was.Applied {
 		return

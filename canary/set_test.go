@@ -218,7 +218,7 @@ func TestPromisesHoldInPlace(t *testing.T) {
 						c.Spec.Analysis.SessionAffinity = nil
 					}, spread(seed))
 					w := newWorld(t, plan, seed)
-					w.set = newSet(w.target.revision)
+					w.set, w.peace = newSet(w.target.revision), 40+80*int(seed%2)
 					w.history(150)
 				})
 			}

@@ -33,7 +33,8 @@ type world struct {
 	fate            map[string]fate
 	revisions       int
 
-	// quiet is a world in which nothing surprising happens any more.
+	// peace is how seldom something happens. quiet is a world in which nothing surprising happens any more.
+	peace   int
 	quiet   bool
 	command *flaggerv1.CanaryCommand // the annotation
 	given   int
@@ -63,7 +64,7 @@ const patience = 6 // looks after which a rollout is stuck
 func newWorld(t *testing.T, plan Plan, seed uint64) *world {
 	w := &world{
 		t: t, rng: rand.New(rand.NewPCG(seed, 7)), plan: plan, now: noon, weights: Stable,
-		saved: map[string]bool{}, fate: map[string]fate{}, earned: map[string]bool{}, commanded: map[string]bool{}, cookies: map[string]string{},
+		peace: 40, saved: map[string]bool{}, fate: map[string]fate{}, earned: map[string]bool{}, commanded: map[string]bool{}, cookies: map[string]string{},
 	}
 	w.push(fate{})
 	w.target.replicas, w.target.available, w.target.rolled = 2, 2, true
