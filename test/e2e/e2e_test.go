@@ -13,6 +13,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -47,6 +48,7 @@ func TestGoodReleasesArePromotedAndBadOnesRolledBack(t *testing.T) {
 		if err != nil || got != tc.want {
 			t.Fatalf("%s was %q, want %q: %v", tc.release.Tag, got, tc.want, err)
 		}
+		answered(t, c)
 		harm(t, c.Ledger.Open(), tc.release, tc.want)
 		after := primary(t, c)
 		if image := after.Spec.Template.Spec.Containers[0].Image; image != c.Image()+":"+tc.trusted {
@@ -87,6 +89,19 @@ func harm(t *testing.T, got traffic.Account, r chain.Release, outcome chain.Outc
 		t.Errorf("%s: %d requests went to pods that crash", r.Tag, got.Canary)
 	case outcome == chain.RolledBack && !r.Crashes && (got.CanaryFailed == 0 || float64(got.CanaryFailed) >= theirs):
 		t.Errorf("%s: %d requests failed, and Flagger would have let %.0f", r.Tag, got.CanaryFailed, theirs)
+	}
+}
+
+// answered waits until the canary's pods are gone, and with them the last of the
+// requests that they got: a slow one would count for the release that follows.
+func answered(t *testing.T, c *chain.Chain) {
+	t.Helper()
+	if _, err := harness.Eventually(t.Context(), "the end of the canary's pods", time.Minute, func(ctx context.Context) (bool, string) {
+		var pods corev1.PodList
+		err := c.Client.List(ctx, &pods, client.InNamespace(c.Namespace), client.MatchingLabels{"app": chain.App})
+		return err == nil && len(pods.Items) == 0, fmt.Sprint(len(pods.Items), err)
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 
