@@ -21,6 +21,8 @@ type Metric struct {
 	Min, Max *float64
 	// Interval is the window that the owner wants to be measured.
 	Interval time.Duration
+	// Decisive is the number of samples in a row outside the range that decide.
+	Decisive int
 	// Window is the one to measure now, if it has to be a shorter one.
 	Window time.Duration
 }

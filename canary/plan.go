@@ -41,9 +41,8 @@ type Plan struct {
 	// Gates are those that are closed until a person approves.
 	Gates []flaggerv1.HookType
 	// SampleEvery is the time between two samples of the metrics within a stage,
-	// zero for none; SampleFailures in a row are decisive.
-	SampleEvery    time.Duration
-	SampleFailures int
+	// zero for none.
+	SampleEvery time.Duration
 	// Affinity asks for session cookies; nil is none.
 	Affinity *flaggerv1.SessionAffinity
 	// Notes are what the owner should know about how the spec was read.
@@ -167,11 +166,10 @@ func (p *Plan) setMetrics(a *flaggerv1.CanaryAnalysis) error {
 		if err != nil {
 			return err
 		}
+		if p.SampleEvery, metric.Decisive, err = a.GetSampling(p.Interval, metric.Interval); err != nil {
+			return &Refused{"spec.analysis.sampling.interval", fmt.Sprintf("%q is not a duration", a.Sampling.Interval)}
+		}
 		p.Metrics = append(p.Metrics, metric)
-	}
-	var err error
-	if p.SampleEvery, p.SampleFailures, err = a.GetSampling(p.Interval); err != nil {
-		return &Refused{"spec.analysis.sampling.interval", fmt.Sprintf("%q is not a duration", a.Sampling.Interval)}
 	}
 	return nil
 }

@@ -54,6 +54,7 @@ func TestWhatCannotBeHonouredIsRefusedByName(t *testing.T) {
 		"spec.service.port": func(s *flaggerv1.CanarySpec) { s.Service.Port = 0 },
 		"spec.analysis.sampling.interval": func(s *flaggerv1.CanarySpec) {
 			s.Analysis.StepWeight, s.Analysis.Sampling = 10, &flaggerv1.CanarySampling{Interval: "1sx"}
+			s.Analysis.Metrics = []flaggerv1.CanaryMetric{{Name: "lag"}}
 		},
 		"spec.analysis.metrics[lag].interval": func(s *flaggerv1.CanarySpec) {
 			s.Analysis.StepWeight, s.Analysis.Metrics = 10, []flaggerv1.CanaryMetric{{Name: "lag", Interval: "1mm"}}
@@ -228,6 +229,33 @@ func TestWhatNothingRoutesIsTriedWithoutUsers(t *testing.T) {
 				if stage.Weight > 0 || stage.Mirror {
 					t.Errorf("stage %+v", stage)
 				}
+			}
+		})
+	}
+}
+
+func TestSamplesDecideWhenTheyOutlastTheWindow(t *testing.T) {
+	for name, tc := range map[string]struct {
+		interval, window string
+		threshold        int
+		sampling         *flaggerv1.CanarySampling
+		every            time.Duration
+		decisive         int
+	}{
+		"a window of a minute":            {"1m", "", 2, nil, 10 * time.Second, 7},
+		"a high threshold":                {"1m", "", 12, nil, 10 * time.Second, 12},
+		"a short window":                  {"12s", "4s", 1, nil, 2 * time.Second, 3},
+		"what the owner says":             {"1m", "1m", 5, &flaggerv1.CanarySampling{Interval: "2s", Failures: 2}, 2 * time.Second, 2},
+		"an interval of the owner's only": {"1m", "1m", 5, &flaggerv1.CanarySampling{Interval: "5s"}, 5 * time.Second, 13},
+		"none at all":                     {"1m", "1m", 5, &flaggerv1.CanarySampling{Disabled: true}, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plan, err := NewPlan(object("gatewayapi:v1", func(s *flaggerv1.CanarySpec) {
+				s.Analysis = &flaggerv1.CanaryAnalysis{Interval: tc.interval, Threshold: tc.threshold, StepWeight: 10, Sampling: tc.sampling,
+					Metrics: []flaggerv1.CanaryMetric{{Name: "lag", Interval: tc.window}}}
+			}), Limits{})
+			if err != nil || plan.SampleEvery != tc.every || plan.Metrics[0].Decisive != tc.decisive {
+				t.Errorf("got %v, %d, %v", plan.SampleEvery, plan.Metrics[0].Decisive, err)
 			}
 		})
 	}

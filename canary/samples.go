@@ -14,7 +14,7 @@ type Samples struct {
 }
 
 // Add counts one sample of each metric, and returns what is decisive about them:
-// a metric that was outside its range in [Plan.SampleFailures] samples in a row.
+// a metric that was outside its range in [Metric.Decisive] samples in a row.
 func (s *Samples) Add(p Plan, measured []Measurement) (alarm string) {
 	if s.runs == nil {
 		s.runs = map[string]int{}
@@ -29,7 +29,7 @@ func (s *Samples) Add(p Plan, measured []Measurement) (alarm string) {
 			continue
 		}
 		s.runs[key]++
-		if alarm == "" && s.runs[key] >= p.SampleFailures {
+		if alarm == "" && s.runs[key] >= metric.Decisive {
 			alarm = fmt.Sprintf("%s %s in %d samples in a row", m.Name, m, s.runs[key])
 		}
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 func TestSamplesAreDecisiveInARow(t *testing.T) {
-	plan := Plan{SampleFailures: 3, Metrics: []Metric{{Name: successRate, Min: ptr.To(99.0)}, {Name: "errors", Max: ptr.To(1.0)}}}
+	plan := Plan{Metrics: []Metric{{Name: successRate, Min: ptr.To(99.0), Decisive: 3}, {Name: "errors", Max: ptr.To(1.0), Decisive: 3}}}
 	good, bad := Measurement{Name: successRate, Value: 100}, Measurement{Name: successRate, Value: 50}
 	none, broken := Measurement{Name: successRate, NoValues: true}, Measurement{Name: successRate, Err: "timeout"}
 	for name, tc := range map[string]struct {

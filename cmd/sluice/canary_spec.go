@@ -157,8 +157,9 @@ func rollback(a *flaggerv1.CanaryAnalysis, plan canary.Plan) string {
 	if n := a.GetThreshold(); n > 1 {
 		text = fmt.Sprintf("after %d failed checks", n)
 	}
-	if every, failures, err := a.GetSampling(plan.Interval); err == nil && every > 0 && len(a.Metrics) > 0 {
-		text += fmt.Sprintf(", or at once when a metric is bad in %d samples in a row, one every %s", failures, every)
+	if plan.SampleEvery > 0 && len(plan.Metrics) > 0 {
+		fewest := slices.MinFunc(plan.Metrics, func(a, b canary.Metric) int { return a.Decisive - b.Decisive }).Decisive
+		text += fmt.Sprintf(", or at once when a metric is bad in %d samples in a row, one every %s", fewest, plan.SampleEvery)
 	}
 	return text
 }

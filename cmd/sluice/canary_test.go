@@ -239,7 +239,7 @@ func TestSpecInPlainWords(t *testing.T) {
 			"strategy canary: 20%, 40%, 60% of the users, 30s each",
 			"metric request-success-rate: at least 99.00% over 1m",
 			"metric queue: 1.00 to 5.00, by MetricTemplate apps/depth",
-			"roll back after 3 failed checks, or at once when a metric is bad in 3 samples in a row, one every 5s",
+			"roll back after 3 failed checks, or at once when a metric is bad in 13 samples in a row, one every 5s",
 		}},
 		"many steps": {func(c *flaggerv1.Canary) { c.Spec.Analysis.StepWeight = 5 }, []string{
 			"strategy canary: 5%, 10%, 15%, 20%, 25%, 30%, 35%, 40%, ..., 60% of the users, 30s each"}},

@@ -95,7 +95,8 @@ type CanarySampling struct {
 	// +optional
 	Interval string `json:"interval,omitempty"`
 
-	// Failures in a row that are decisive. Defaults to threshold, at least 3.
+	// Failures in a row that are decisive. Defaults to threshold, to at least 3,
+	// and to at least as many as outlast the metric's window.
 	// +kubebuilder:validation:Minimum=1
 	// +optional
 	Failures int `json:"failures,omitempty"`

@@ -99,10 +99,17 @@ const (
 )
 
 // GetSampling returns the time between two samples, zero if none are taken, and
-// the failures in a row that are decisive. interval is that of the analysis.
-func (in *CanaryAnalysis) GetSampling(interval time.Duration) (every time.Duration, failures int, err error) {
+// the failures in a row that are decisive for a metric of the given window. By
+// default a run of failures outlasts the window: within it, all samples may see
+// the same few errors. interval is that of the analysis.
+func (in *CanaryAnalysis) GetSampling(interval, window time.Duration) (every time.Duration, failures int, err error) {
 	every = min(max(interval/samplesPerInterval, minSampleInterval), maxSampleInterval)
-	failures = max(in.GetThreshold(), minSampleFailures)
+	if in != nil && in.Sampling != nil && in.Sampling.Interval != "" {
+		if every, err = time.ParseDuration(in.Sampling.Interval); err != nil || every <= 0 {
+			return 0, 0, fmt.Errorf("spec.analysis.sampling.interval: %q is not a duration", in.Sampling.Interval)
+		}
+	}
+	failures = max(in.GetThreshold(), minSampleFailures, int(window/every)+1)
 	if in == nil || in.Sampling == nil {
 		return every, failures, nil
 	}
@@ -111,11 +118,6 @@ func (in *CanaryAnalysis) GetSampling(interval time.Duration) (every time.Durati
 	}
 	if in.Sampling.Failures > 0 {
 		failures = in.Sampling.Failures
-	}
-	if in.Sampling.Interval != "" {
-		if every, err = time.ParseDuration(in.Sampling.Interval); err != nil || every <= 0 {
-			return 0, 0, fmt.Errorf("spec.analysis.sampling.interval: %q is not a duration", in.Sampling.Interval)
-		}
 	}
 	return every, failures, nil
 }
