@@ -40,7 +40,7 @@ type SSH struct {
 	budget      atomic.Int64 // bytes that may be sent before the server freezes
 	done        chan struct{}
 
-	mu   sync.Mutex
+	mu   sync.Mutex // guards config and open
 	open []net.Conn
 }
 
@@ -86,11 +86,19 @@ func NewSSH(tb testing.TB, authority ...ssh.Signer) *SSH {
 
 // KeyExchanges makes the server offer only these algorithms. Call it before the
 // first client comes.
-func (s *SSH) KeyExchanges(names ...string) { s.config.KeyExchanges = names }
+func (s *SSH) KeyExchanges(names ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.config.KeyExchanges = names
+}
 
 // ShowAlso gives the server one more host key, of another algorithm. Call it
 // before the first client comes.
-func (s *SSH) ShowAlso(key ssh.Signer) { s.config.AddHostKey(key) }
+func (s *SSH) ShowAlso(key ssh.Signer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.config.AddHostKey(key)
+}
 
 // NewKey makes a key, and its private half as a file of OpenSSH.
 func NewKey(tb testing.TB) (signer ssh.Signer, file []byte) {
@@ -201,7 +209,10 @@ func (f *freezer) Close() error {
 // serve runs the sessions of one client.
 func (s *SSH) serve(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
-	_, channels, requests, err := ssh.NewServerConn(conn, s.config)
+	s.mu.Lock()
+	config := *s.config
+	s.mu.Unlock()
+	_, channels, requests, err := ssh.NewServerConn(conn, &config)
 	if err != nil {
 		return
 	}
