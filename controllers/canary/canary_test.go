@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -62,8 +63,32 @@ func TestSeriesGoWithTheirCanary(t *testing.T) {
 		t.Error(diff)
 	}
 	m.forget(client.ObjectKeyFromObject(c), c.UID)
+	// What was under way when the canary went comes to its end, too.
+	m.measured(c, "request-success-rate", 99)
+	m.checked(c, time.Second)
+	m.step(c, canary.Step{Verdict: canary.VerdictPromoted}, time.Now())
 	if diff := cmp.Diff(map[string]int{"flagger_canary_total": 1}, series(t, registry)); diff != "" {
 		t.Error(diff)
+	}
+	if len(m.phases)+len(m.known) != 0 {
+		t.Errorf("left behind: %v %v", m.phases, m.known)
+	}
+}
+
+// Dashboards for Flagger divide nothing: a duration of 500 ms is 0.5 there.
+func TestTheSeriesOfARequestDurationIsInSeconds(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	m, err := newMetrics(registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := podinfo()
+	m.stands(c)
+	for name, want := range map[string]float64{"request-duration": 0.5, "request-success-rate": 500, "lag": 500} {
+		m.measured(c, name, 500)
+		if got := testutil.ToFloat64(m.analysis.WithLabelValues("podinfo", "test", name)); got != want {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/metric"
 )
 
 // metrics are those of Flagger, by name and labels: dashboards and alerts go on
@@ -70,7 +71,8 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	return m, errors.Join(errs...)
 }
 
-// stands tells how a canary stands.
+// stands tells how a canary stands. It follows the events about the object, which
+// come in order: nothing is told of a canary after its end.
 func (m *metrics) stands(c *flaggerv1.Canary) {
 	m.know(c)
 	status := 1.0
@@ -86,20 +88,41 @@ func (m *metrics) stands(c *flaggerv1.Canary) {
 	m.weight.WithLabelValues(target, c.Namespace).Set(float64(c.Status.CanaryWeight))
 }
 
+// measured notes a value. That of request-duration is in milliseconds everywhere
+// but here: Flagger's series, and every dashboard of it, is in seconds.
 func (m *metrics) measured(c *flaggerv1.Canary, name string, value float64) {
-	m.analysis.WithLabelValues(c.Spec.TargetRef.Name, c.Namespace, name).Set(value)
+	if name == metric.RequestDuration {
+		value /= float64(time.Second / time.Millisecond)
+	}
+	m.ofKnown(c, func() { m.analysis.WithLabelValues(c.Spec.TargetRef.Name, c.Namespace, name).Set(value) })
 }
 
 // checked times a check.
 func (m *metrics) checked(c *flaggerv1.Canary, took time.Duration) {
-	m.duration.WithLabelValues(c.Spec.TargetRef.Name, c.Namespace).Observe(took.Seconds())
+	m.ofKnown(c, func() { m.duration.WithLabelValues(c.Spec.TargetRef.Name, c.Namespace).Observe(took.Seconds()) })
+}
+
+// ofKnown writes a series of a canary that is still there: an answer that comes
+// after its end would bring the series back, for good.
+func (m *metrics) ofKnown(c *flaggerv1.Canary, write func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.known[client.ObjectKeyFromObject(c)] == c.Spec.TargetRef.Name {
+		write()
+	}
 }
 
 // step counts verdicts, and times them and the phases that end.
 func (m *metrics) step(c *flaggerv1.Canary, step canary.Step, now time.Time) {
-	m.phase(c, now)
+	m.ofKnown(c, func() {
+		m.phase(c, now)
+		m.verdict(c, step.Verdict, now)
+	})
+}
+
+func (m *metrics) verdict(c *flaggerv1.Canary, verdict canary.Verdict, now time.Time) {
 	target, strategy := c.Spec.TargetRef.Name, string(c.DeploymentStrategy())
-	switch step.Verdict {
+	switch verdict {
 	case canary.VerdictPromoted:
 		m.successes.WithLabelValues(target, c.Namespace, strategy, "completed").Inc()
 	case canary.VerdictSkipped:
@@ -107,16 +130,14 @@ func (m *metrics) step(c *flaggerv1.Canary, step canary.Step, now time.Time) {
 	case canary.VerdictFailed:
 		m.failures.WithLabelValues(target, c.Namespace, strategy, "completed").Inc()
 	}
-	if step.Verdict != canary.VerdictNone && len(c.Status.History) > 0 {
-		m.verdicts.WithLabelValues(target, c.Namespace, string(step.Verdict)).
+	if verdict != canary.VerdictNone && len(c.Status.History) > 0 {
+		m.verdicts.WithLabelValues(target, c.Namespace, string(verdict)).
 			Observe(now.Sub(c.Status.History[0].StartedAt.Time).Seconds())
 	}
 }
 
 // phase observes how long a phase lasted once another one begins.
 func (m *metrics) phase(c *flaggerv1.Canary, now time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	was, is := m.phases[c.UID], c.Status.Phase
 	if was.phase == is {
 		return

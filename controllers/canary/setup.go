@@ -101,6 +101,14 @@ func (r *Reconciler) measuring(config *rest.Config) []metric.Option {
 	return options
 }
 
+// follow takes in what an update of a canary says by itself.
+func (r *Reconciler) follow(c *flaggerv1.Canary) {
+	r.metrics.stands(c)
+	if c.Spec.Suspend {
+		r.ease(c)
+	}
+}
+
 // bookkeeping counts canaries, suspended ones too, and forgets those that go. It
 // starts a reconcile for what people say by annotation.
 func (r *Reconciler) bookkeeping() handler.EventHandler {
@@ -112,8 +120,8 @@ func (r *Reconciler) bookkeeping() handler.EventHandler {
 			}
 		},
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, _ queue) {
-			if c, ok := e.ObjectNew.(*flaggerv1.Canary); ok && c.Spec.Suspend {
-				r.ease(c)
+			if c, ok := e.ObjectNew.(*flaggerv1.Canary); ok {
+				r.follow(c)
 			}
 			for _, annotation := range []string{flaggerv1.CommandAnnotation, flaggerv1.GatesAnnotation} {
 				if e.ObjectOld.GetAnnotations()[annotation] != e.ObjectNew.GetAnnotations()[annotation] {
