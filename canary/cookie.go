@@ -3,6 +3,7 @@ package canary
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 )
 
 // cookieLength is that of Flagger's values.
@@ -23,7 +24,7 @@ func (t *turn) bind() {
 	case t.State.Weight == 0:
 		return
 	}
-	cookies := Cookies{Canary: affinity.CookieName + "=" + cookieValue("canary", t.State.Applied), Previous: t.State.Cookies.Previous}
+	cookies := Cookies{Canary: t.cookie(affinity.CookieName, had, "canary"), Previous: t.State.Cookies.Previous}
 	if had != "" && had != cookies.Canary {
 		cookies.Previous = had
 	}
@@ -31,9 +32,18 @@ func (t *turn) bind() {
 		cookies.Previous = "" // the revision is tried again
 	}
 	if affinity.PrimaryCookieName != "" {
-		cookies.Primary = affinity.PrimaryCookieName + "=" + cookieValue("primary", t.State.Applied)
+		cookies.Primary = t.cookie(affinity.PrimaryCookieName, t.State.Cookies.Primary, "primary")
 	}
 	t.State.Cookies = cookies
+}
+
+// cookie is that of one copy for the revision under analysis. One that its users
+// have already stays what it is, also if Flagger chose it.
+func (t *turn) cookie(name, had, copy string) string {
+	if t.was.Applied == t.State.Applied && strings.HasPrefix(had, name+"=") {
+		return had
+	}
+	return name + "=" + cookieValue(copy, t.State.Applied)
 }
 
 func cookieValue(copy, revision string) string {

@@ -75,32 +75,6 @@ func analysing(phase flaggerv1.CanaryPhase) bool {
 	return phase == flaggerv1.CanaryPhaseProgressing || phase == flaggerv1.CanaryPhaseWaitingPromotion
 }
 
-// adopt makes sense of a status that Flagger wrote, whose hashes cannot be
-// compared with ours. Taking over must not release anything by itself: if the
-// primary already is what Git says, or Git's version is known to have failed,
-// there is nothing to do. Otherwise the analysis starts over.
-func adopt(s Seen) State {
-	state := s.State
-	if state.Applied == "" || ours(state.Applied) || !s.Target.Exists {
-		return state
-	}
-	same := s.Primary.Exists && s.Primary.Revision == s.Target.Revision
-	moving := promoting(state.Phase)
-	switch {
-	case same && moving:
-		state.Applied = s.Target.Revision
-	case same:
-		state.Applied, state.Promoted = s.Target.Revision, s.Target.Revision
-	case state.Phase == flaggerv1.CanaryPhaseFailed:
-		state.Applied = s.Target.Revision
-	case moving:
-		state.Phase, state.Applied = flaggerv1.CanaryPhaseProgressing, ""
-	default:
-		state.Applied = ""
-	}
-	return state
-}
-
 // turn is one run of Decide: what was seen, and the step as it takes shape.
 // Its embedded State is the next one.
 type turn struct {
@@ -206,6 +180,9 @@ func (t *turn) upkeep() {
 	kept := []Action{EnsureServices{}, EnsureApex{}, EnsureRoute{}}
 	if t.Plan.Worker {
 		kept = nil
+	}
+	if t.adopted() {
+		kept = append(kept, Snapshot{t.State.Applied})
 	}
 	t.step.Actions = append(kept, t.step.Actions...)
 	t.uphold()

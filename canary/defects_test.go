@@ -98,43 +98,6 @@ func TestKnownDefects(t *testing.T) {
 	}
 }
 
-func TestTakingOverFromFlagger(t *testing.T) {
-	flagger := func(phase flaggerv1.CanaryPhase, primary Workload) Seen {
-		return because(at(phase, 0), func(s *Seen) {
-			s.State.Applied, s.State.Promoted, s.Primary, s.Saved = "5b8f9c7d", "5b8f9c7d", primary, nil
-		})
-	}
-	for name, tc := range map[string]transition{
-		"a primary that is what Git says needs no analysis": {
-			seen:      flagger(flaggerv1.CanaryPhaseSucceeded, running(v2)),
-			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v2, wantPromoted: v2, wantActions: []string{"Snapshot{v2}", "StopTarget{}"},
-		},
-		"what failed stays failed": {
-			seen:      flagger(flaggerv1.CanaryPhaseFailed, running("")),
-			wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: "5b8f9c7d", wantActions: []string{"StopTarget{}"},
-		},
-		"a revision that nobody noticed is analysed": {
-			seen:      flagger(flaggerv1.CanaryPhaseSucceeded, running("")),
-			wantPhase: flaggerv1.CanaryPhaseProgressing, wantApplied: v2, wantPromoted: "5b8f9c7d",
-			wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v2}", "StartTarget{}"},
-			wantSaid:    "New revision detected! Scaling up podinfo.test",
-		},
-		"an analysis starts over": {
-			seen:      because(flagger(flaggerv1.CanaryPhaseProgressing, running("")), func(s *Seen) { s.State.Weight = 40 }),
-			wantPhase: flaggerv1.CanaryPhaseProgressing, wantApplied: v2, wantPromoted: "5b8f9c7d",
-			wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v2}", "StartTarget{}"},
-			wantSaid:    "New revision detected! Restarting analysis for podinfo.test",
-		},
-		"a promotion goes on": {
-			seen:      flagger(flaggerv1.CanaryPhasePromoting, running(v2)),
-			wantPhase: flaggerv1.CanaryPhaseFinalising, wantApplied: v2, wantPromoted: "5b8f9c7d",
-			wantActions: []string{"SetWeights{{100 0 false}}"}, wantSaid: "Routing all traffic to primary",
-		},
-	} {
-		t.Run(name, tc.run)
-	}
-}
-
 func TestBlueGreenAndMirror(t *testing.T) {
 	progressing := flaggerv1.CanaryPhaseProgressing
 	plan := func(routed bool, a flaggerv1.CanaryAnalysis) Plan {

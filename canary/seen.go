@@ -37,6 +37,10 @@ type Seen struct {
 
 	// Command is what a person wants and was not carried out yet.
 	Command *flaggerv1.CanaryCommand
+
+	// Recognised means that the target is, with its configuration, what Flagger
+	// took up last and recorded in the status.
+	Recognised bool
 }
 
 // Answer is what the webhooks of one type said, taken together.
@@ -60,6 +64,9 @@ type Workload struct {
 	// Revision is what its pod template and configuration amount to; empty when
 	// that is unknown.
 	Revision string
+	// Alias is what Flagger calls the target's template; empty if it has no name for
+	// such. It leaves out configuration.
+	Alias string
 	// Replicas is the number of pods asked for, Available of those that serve.
 	Replicas, Available int32
 	// Ready means that a rollout is complete. Otherwise Why says what is missing,
@@ -128,4 +135,5 @@ func split(canary int) Weights { return Weights{Primary: 100 - canary, Canary: c
 // is how a status that Flagger wrote is told from one of our own.
 const DigestPrefix = "sha256:"
 
-func ours(revision string) bool { return strings.HasPrefix(revision, DigestPrefix) }
+// Ours reports whether a revision is named by us, and not by Flagger.
+func Ours(revision string) bool { return strings.HasPrefix(revision, DigestPrefix) }

@@ -88,7 +88,7 @@ func (c *Config) bare() *Config {
 	if c == nil {
 		return nil
 	}
-	return &Config{Kind: c.Kind, Name: c.Name, Checksum: c.Checksum, Labels: c.Labels}
+	return &Config{Kind: c.Kind, Name: c.Name, Checksum: c.Checksum, Tracked: c.Tracked, Labels: c.Labels}
 }
 
 // fetch reads the content of configs that was not read with the revision. It must
@@ -137,7 +137,10 @@ func configOf(live *unstructured.Unstructured) (*Config, error) {
 		}
 	}
 	var err error
-	c.Checksum, err = checksum(c.Content)
+	if c.Checksum, err = checksum(c.Content); err != nil {
+		return nil, err
+	}
+	c.Tracked, err = checksumOfData(c.Content["data"])
 	return c, err
 }
 

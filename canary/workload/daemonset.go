@@ -22,6 +22,7 @@ var daemonSets = shape{
 	describe: describeDaemonSet,
 	check:    rollsDaemonSet,
 	strip:    stripNowhere,
+	alias:    nodesAlias,
 	run: func(pods int32) string {
 		selector := "null"
 		if pods == 0 {

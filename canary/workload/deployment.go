@@ -24,6 +24,7 @@ var deployments = shape{
 	},
 	check:   func(*unstructured.Unstructured) error { return nil },
 	strip:   func(map[string]any) {},
+	alias:   templateAlias,
 	counted: true,
 	run:     func(pods int32) string { return fmt.Sprintf(`{"spec":{"replicas":%d}}`, pods) },
 }

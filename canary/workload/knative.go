@@ -112,7 +112,7 @@ func (n *knative) lookAtTarget() error {
 		return err
 	}
 	n.Target, n.Revision = n.describe(latest, n.patience(target)), &Revision{Digest: digest, Template: latest.Object}
-	n.Target.Revision = digest
+	n.Target.Revision, n.Target.Alias = digest, revisionAlias(name)
 	n.wait(target, n.Target)
 	return nil
 }

@@ -24,10 +24,12 @@ type Revision struct {
 
 // Config is the content of one ConfigMap or Secret.
 type Config struct {
-	Kind     string            `json:"kind"`
-	Name     string            `json:"name"`
-	Checksum string            `json:"checksum"`
-	Labels   map[string]string `json:"labels,omitempty"`
+	Kind     string `json:"kind"`
+	Name     string `json:"name"`
+	Checksum string `json:"checksum"`
+	// Tracked is Flagger's checksum, which covers what Flagger sees.
+	Tracked string            `json:"-"`
+	Labels  map[string]string `json:"labels,omitempty"`
 	// Content has the fields data, binaryData and type. It is never stored with
 	// the template: Secrets stay Secrets.
 	Content map[string]any `json:"-"`
@@ -112,25 +114,28 @@ func withoutNulls(v any) any {
 // checksum is Flagger's for what Flagger sees. It never sees binaryData, whose
 // changes would go unnoticed.
 func checksum(content map[string]any) (string, error) {
-	seen := content["data"]
 	if binary, ok := content["binaryData"].(map[string]any); ok && len(binary) > 0 {
-		seen = map[string]any{"data": content["data"], "binaryData": binary}
+		return checksumOfData(map[string]any{"data": content["data"], "binaryData": binary})
 	}
-	sum, err := hash(seen)
+	return checksumOfData(content["data"])
+}
+
+func checksumOfData(data any) (string, error) {
+	sum, err := hash(data)
 	if err != nil {
 		return "", err
 	}
 	return sum[:16], nil
 }
 
-// TrackedConfigs is status.trackedConfigs for this revision.
+// TrackedConfigs is status.trackedConfigs for this revision, as Flagger has it.
 func (r *Revision) TrackedConfigs() map[string]string {
 	if len(r.Configs) == 0 {
 		return nil
 	}
 	tracked := make(map[string]string, len(r.Configs))
 	for _, c := range r.Configs {
-		tracked[c.key()] = c.Checksum
+		tracked[c.key()] = c.Tracked
 	}
 	return tracked
 }

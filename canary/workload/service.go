@@ -54,6 +54,9 @@ func (f *facade) look(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", title(f.target), err)
 		}
 		f.Target.Revision = f.Revision.Digest
+		if f.Target.Alias, err = aliasOf(dict(f.target.Object, "spec"), &corev1.ServiceSpec{}); err != nil {
+			return fmt.Errorf("%s: %w", title(f.target), err)
+		}
 	}
 	if f.primary != nil {
 		f.Primary = there

@@ -34,6 +34,8 @@ type shape struct {
 	check func(*unstructured.Unstructured) error
 	// strip removes from a pod template what stopping the target leaves in it.
 	strip func(template map[string]any)
+	// alias is what Flagger calls a pod template.
+	alias func(template map[string]any) (string, error)
 	// counted means that spec.replicas says how many pods there are.
 	counted bool
 	// run is the merge patch that gives the target so many pods.
@@ -90,6 +92,9 @@ func (t *twin) lookAtTarget(ctx context.Context) error {
 	}
 	t.wait(target, t.Target)
 	t.Target.Revision, t.Target.Images = t.Revision.Digest, imagesOf(podSpec(t.target))
+	if t.Target.Alias, err = t.alias(t.Revision.Template); err != nil {
+		return fmt.Errorf("%s: %w", title(t.target), err)
+	}
 	return t.blame(ctx, &t.Target, t.names.selector())
 }
 

@@ -74,10 +74,10 @@ func nowRows(cmd *cobra.Command, c *flaggerv1.Canary) [][]string {
 	if s.FailedChecks > 0 {
 		rows = append(rows, []string{"checks", fmt.Sprintf("%d failed of the %d that roll back", s.FailedChecks, s.Threshold)})
 	}
-	if c.Status.LastPromotedSpec != "" {
-		rows = append(rows, []string{"promoted", "revision " + shortRevision(c.Status.LastPromotedSpec)})
+	if promoted := c.Status.Promoted(); promoted != "" {
+		rows = append(rows, []string{"promoted", "revision " + shortRevision(promoted)})
 	}
-	if applied := c.Status.LastAppliedSpec; applied != "" && applied != c.Status.LastPromotedSpec {
+	if applied := c.Status.Applied(); applied != "" && applied != c.Status.Promoted() {
 		rows = append(rows, []string{"tried", "revision " + shortRevision(applied)})
 	}
 	if hint := s.hint(cmd.Root().CommandPath()); hint != "" {

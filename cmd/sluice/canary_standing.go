@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"strconv"
@@ -66,10 +67,7 @@ func standingOf(c *flaggerv1.Canary) standing {
 // revisionOf is the revision that a Canary is about: the one that is tried or
 // failed, or else the one that users have.
 func revisionOf(c *flaggerv1.Canary) string {
-	if c.Status.LastAppliedSpec != "" {
-		return c.Status.LastAppliedSpec
-	}
-	return c.Status.LastPromotedSpec
+	return cmp.Or(c.Status.Applied(), c.Status.Promoted())
 }
 
 // planOf reads the spec as the controller does. What is the controller's setting

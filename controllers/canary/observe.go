@@ -59,7 +59,7 @@ func (r *Reconciler) observe(ctx context.Context, c *flaggerv1.Canary, now time.
 	l.seen = canary.Seen{
 		Names: r.names(c), Plan: plan, State: r.state(c),
 		Target: pair.Target, Primary: pair.Primary, Saved: pair.Saved,
-		Command: r.command(c),
+		Command: r.command(c), Recognised: recognised(c, pair),
 	}
 	if err := l.readRoute(ctx); err != nil {
 		return nil, err
@@ -170,8 +170,8 @@ func (r *Reconciler) state(c *flaggerv1.Canary) canary.State {
 		FailedChecks: c.Status.FailedChecks,
 		Weight:       c.Status.CanaryWeight,
 		Iterations:   c.Status.Iterations,
-		Applied:      c.Status.LastAppliedSpec,
-		Promoted:     c.Status.LastPromotedSpec,
+		Applied:      c.Status.Applied(),
+		Promoted:     c.Status.Promoted(),
 		At:           r.ticks.precise(c),
 		Hold:         c.Status.Hold.DeepCopy(),
 		LastCommand:  c.Status.LastCommand.DeepCopy(),

@@ -27,8 +27,7 @@ func (r *Reconciler) record(l *look, step canary.Step) (reconciler.Result, error
 	c.Status.FailedChecks = state.FailedChecks
 	c.Status.CanaryWeight = state.Weight
 	c.Status.Iterations = state.Iterations
-	c.Status.LastAppliedSpec = state.Applied
-	c.Status.LastPromotedSpec = state.Promoted
+	l.nameRevisions(state)
 	c.Status.Hold, c.Status.LastCommand, c.Status.History = state.Hold, state.LastCommand, state.History
 	remember(c, state.Cookies)
 	if !state.At.Equal(l.seen.State.At) {
@@ -82,7 +81,7 @@ func eventOf(c *flaggerv1.Canary, e canary.Event) reconciler.Event {
 		kind = corev1.EventTypeWarning
 	}
 	metadata := map[string]string{
-		flaggerv1.EventRevision: c.Status.LastAppliedSpec,
+		flaggerv1.EventRevision: c.Status.Applied(),
 		flaggerv1.EventWeight:   strconv.Itoa(c.Status.CanaryWeight),
 	}
 	if e.Alert != "" {

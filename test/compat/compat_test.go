@@ -80,6 +80,8 @@ var kinds = map[string]struct {
 			{"status", "observedGeneration"},
 			{"status", "lastHandledReconcileAt"},
 			{"status", "history"},
+			{"status", "appliedRevision"},
+			{"status", "promotedRevision"},
 			{"status", "hold"},
 			{"status", "lastCommand"},
 			{"status", "conditions", "*", "observedGeneration"},

@@ -1,6 +1,10 @@
 package v1beta1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	"cmp"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
 
 // CanaryPhase is where a Canary stands.
 //
@@ -72,11 +76,12 @@ type CanaryStatus struct {
 	// +optional
 	TrackedConfigs map[string]string `json:"trackedConfigs,omitzero"`
 
-	// LastAppliedSpec identifies the version that was last taken up.
+	// LastAppliedSpec is what Flagger 1.44 calls the version that was last taken up:
+	// handed back to it, a Canary at rest stays at rest.
 	// +optional
 	LastAppliedSpec string `json:"lastAppliedSpec,omitempty"`
 
-	// LastPromotedSpec identifies the version that the primary runs.
+	// LastPromotedSpec is what Flagger 1.44 calls the version that the primary runs.
 	// +optional
 	LastPromotedSpec string `json:"lastPromotedSpec,omitempty"`
 
@@ -99,6 +104,16 @@ type CanaryStatus struct {
 	// +optional
 	LastHandledReconcileAt string `json:"lastHandledReconcileAt,omitempty"`
 
+	// AppliedRevision is the digest of the version that was last taken up: of its
+	// template and its configuration. Sluice extension.
+	// +optional
+	AppliedRevision string `json:"appliedRevision,omitempty"`
+
+	// PromotedRevision is the digest of the version that the primary runs; absent
+	// while only Flagger knows. Sluice extension.
+	// +optional
+	PromotedRevision string `json:"promotedRevision,omitempty"`
+
 	// Hold is what keeps a release from going on until a person lets it; absent
 	// when nothing does. Sluice extension.
 	// +optional
@@ -114,3 +129,10 @@ type CanaryStatus struct {
 	// +optional
 	History []CanaryRelease `json:"history,omitempty"`
 }
+
+// Applied is the revision that was last taken up: its digest or, while only Flagger
+// has seen it, Flagger's name for it.
+func (s *CanaryStatus) Applied() string { return cmp.Or(s.AppliedRevision, s.LastAppliedSpec) }
+
+// Promoted is the revision that the primary runs, named like that of [Applied].
+func (s *CanaryStatus) Promoted() string { return cmp.Or(s.PromotedRevision, s.LastPromotedSpec) }
