@@ -229,6 +229,8 @@ func (t *turn) announce(stage Stage) {
 		t.say("Advance %s.%s canary weight %d%s", t.Canary, t.Namespace, stage.Weight, measured)
 	case stage.Mirror && last >= 0 && t.Plan.Stages[last].Iteration == 0:
 		t.say("Mirroring traffic to %s.%s", t.Canary, t.Namespace)
+	case t.switching(stage) && t.Plan.Stages[0].Mirror:
+		t.say("Stop traffic mirroring and route all traffic to canary%s", measured)
 	case t.switching(stage):
 		t.say("Routing all traffic to canary%s", measured)
 	default:

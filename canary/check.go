@@ -38,8 +38,8 @@ func (t *turn) start() {
 		t.fail()
 		return
 	}
-	if t.Plan.Hooks[flaggerv1.PreRolloutHook] && !waiting {
-		t.say("Pre-rollout check passed")
+	if t.State.Hold == nil {
+		t.passed(flaggerv1.PreRolloutHook)
 	}
 	t.advance()
 }
@@ -111,6 +111,7 @@ func (t *turn) waved() bool { return t.State.Hold != nil && t.State.Hold.Approve
 
 // rollbackWanted rolls back because a webhook says so.
 func (t *turn) rollbackWanted() {
+	t.warn("Rollback check %s passed", t.Answers[flaggerv1.RollbackHook].Webhook)
 	t.warn("Rolling back %s.%s manual webhook invoked", t.Canary, t.Namespace)
 	t.alert(flaggerv1.SeverityWarn)
 	t.rollback("rollback webhook " + t.Answers[flaggerv1.RollbackHook].Webhook)

@@ -116,6 +116,7 @@ func TestBlueGreenAndMirror(t *testing.T) {
 	}
 	services := plan(false, flaggerv1.CanaryAnalysis{Iterations: 2})
 	routed := plan(true, flaggerv1.CanaryAnalysis{Iterations: 2})
+	copied := plan(true, flaggerv1.CanaryAnalysis{Iterations: 2, Mirror: true})
 	mirror := plan(true, flaggerv1.CanaryAnalysis{StepWeight: 50, MaxWeight: 60, Mirror: true})
 	chosen := plan(true, flaggerv1.CanaryAnalysis{Iterations: 1, Match: make([]flaggerv1.HTTPMatchRequest, 1)})
 	for name, tc := range map[string]transition{
@@ -130,6 +131,10 @@ func TestBlueGreenAndMirror(t *testing.T) {
 		"with a router the last iteration switches": {
 			seen: run(routed, 0, 2), wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{0 100 false}}"}, wantSaid: "Routing all traffic to canary",
+		},
+		"the end of mirroring is told": {
+			seen: run(copied, 0, 2), wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
+			wantActions: []string{"SetWeights{{0 100 false}}"}, wantSaid: "Stop traffic mirroring and route all traffic to canary",
 		},
 		"with a router what was switched is promoted": {
 			seen: run(routed, 100, 3), wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 100, wantApplied: v2, wantPromoted: v1,

@@ -3,6 +3,7 @@ package canary
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -57,11 +58,17 @@ func (t *turn) open(gate flaggerv1.HookType) bool {
 		t.shut(gate, answer.Webhook, answer)
 		return false
 	}
-	if t.Plan.Hooks[gate] {
-		t.say("Confirm-%s check passed", gate[len("confirm-"):])
-	}
+	t.passed(gate)
 	t.pass(gate)
 	return true
+}
+
+// passed tells which webhooks of a type have agreed.
+func (t *turn) passed(hook flaggerv1.HookType) {
+	title := strings.ToUpper(string(hook[:1])) + string(hook[1:])
+	for _, name := range t.Answers[hook].Agreed {
+		t.say("%s check %s passed", title, name)
+	}
 }
 
 // approved reports whether a person has opened the gate.

@@ -23,7 +23,7 @@ const (
 )
 
 var (
-	yes = Answer{OK: true}
+	yes = Answer{OK: true, Webhook: "gate", Agreed: []string{"gate"}}
 	no  = Answer{Webhook: "gate", Why: "403 Forbidden"}
 )
 
@@ -79,7 +79,7 @@ func TestTheFirstGate(t *testing.T) {
 		"a release that nobody objects to begins": {
 			seen: says(arriving(flaggerv1.CanaryPhaseSucceeded), confirmRollout, yes), wantPhase: flaggerv1.CanaryPhaseProgressing,
 			wantApplied: v2, wantPromoted: v1, wantActions: begins,
-			wantSaid: "Confirm-rollout check passed\nNew revision detected! Scaling up podinfo.test",
+			wantSaid: "Confirm-rollout check gate passed\nNew revision detected! Scaling up podinfo.test",
 		},
 		"one that somebody objects to waits, and no pod starts": {
 			seen: says(arriving(flaggerv1.CanaryPhaseSucceeded), confirmRollout, no), wantPhase: waiting,
@@ -110,12 +110,29 @@ func TestTheFirstGate(t *testing.T) {
 		"a gate that opens lets the release begin": {
 			seen: closed(says(arriving(waiting), confirmRollout, yes), confirmRollout), wantPhase: flaggerv1.CanaryPhaseProgressing,
 			wantApplied: v2, wantPromoted: v1, wantActions: begins,
-			wantSaid: "Confirm-rollout check passed\nNew revision detected! Scaling up podinfo.test",
+			wantSaid: "Confirm-rollout check gate passed\nNew revision detected! Scaling up podinfo.test",
 		},
 		"a release that waits can be rolled back": {
 			seen: closed(says(with(arriving(waiting), confirmRollout), rollback, yes), confirmRollout), wantPhase: flaggerv1.CanaryPhaseFailed,
 			wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed, wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
-			wantSaid: "Rolling back podinfo.test manual webhook invoked\nCanary failed! Scaling down podinfo.test",
+			wantSaid: "Rollback check gate passed\nRolling back podinfo.test manual webhook invoked\nCanary failed! Scaling down podinfo.test",
+		},
+		"also while a person has halted it": {
+			seen: heldBy(says(with(arriving(waiting), confirmRollout), rollback, yes), flaggerv1.HoldHalt), wantPhase: flaggerv1.CanaryPhaseFailed,
+			wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed, wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
+			wantSaid: "Rollback check gate passed\nRolling back podinfo.test manual webhook invoked\nCanary failed! Scaling down podinfo.test",
+		},
+		"one that is halted is asked about each interval": {
+			seen: heldBy(with(arriving(waiting), confirmRollout, rollback), flaggerv1.HoldHalt), wantPhase: waiting,
+			wantApplied: v1, wantPromoted: v1, wantHold: "halt by bob", wantDue: "rollback",
+		},
+		"and goes on waiting when nobody wants it back": {
+			seen: heldBy(says(with(arriving(waiting), confirmRollout), rollback, no), flaggerv1.HoldHalt), wantPhase: waiting,
+			wantApplied: v1, wantPromoted: v1, wantHold: "halt by bob",
+		},
+		"one that is paused is not": {
+			seen: heldBy(with(arriving(waiting), confirmRollout, rollback), flaggerv1.HoldPause), wantPhase: waiting,
+			wantApplied: v1, wantPromoted: v1, wantHold: "pause by bob",
 		},
 		"a gate by annotation needs no webhook": {
 			seen: gated(arriving(flaggerv1.CanaryPhaseSucceeded)), wantPhase: waiting,
@@ -161,7 +178,7 @@ func TestWebhooksInAnalysis(t *testing.T) {
 		"a canary that passes gets its first users": {
 			seen: says(first, preRollout, yes), wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{80 20 false}}"},
-			wantSaid:    "Starting canary analysis for podinfo.test\nPre-rollout check passed\nAdvance podinfo.test canary weight 20",
+			wantSaid:    "Starting canary analysis for podinfo.test\nPre-rollout check gate passed\nAdvance podinfo.test canary weight 20",
 		},
 		"one that does not has failed a check, and no user sees it": {
 			seen: says(first, preRollout, no), wantPhase: progressing, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
@@ -187,12 +204,12 @@ func TestWebhooksInAnalysis(t *testing.T) {
 		"a rollback webhook rolls back": {
 			seen: says(at(progressing, 20), rollback, yes), wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1,
 			wantVerdict: VerdictFailed, wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
-			wantSaid: "Rolling back podinfo.test manual webhook invoked\nCanary failed! Scaling down podinfo.test",
+			wantSaid: "Rollback check gate passed\nRolling back podinfo.test manual webhook invoked\nCanary failed! Scaling down podinfo.test",
 		},
 		"a rollback webhook is not kept waiting by slow metrics": {
 			seen: fresh(says(at(progressing, 20), rollback, yes)), wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1,
 			wantVerdict: VerdictFailed, wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
-			wantSaid: "Rolling back podinfo.test manual webhook invoked\nCanary failed! Scaling down podinfo.test",
+			wantSaid: "Rollback check gate passed\nRolling back podinfo.test manual webhook invoked\nCanary failed! Scaling down podinfo.test",
 		},
 		"more users are asked for after a good check": {
 			seen: with(at(progressing, 20), confirmTraffic), wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1,
@@ -235,7 +252,7 @@ func TestWebhooksInAnalysis(t *testing.T) {
 		"a promotion that is allowed begins": {
 			seen: closed(says(at(waitingPromotion, 50), confirmPromotion, yes), confirmPromotion), wantPhase: flaggerv1.CanaryPhasePromoting,
 			wantWeight: 50, wantApplied: v2, wantPromoted: v1, wantActions: []string{"SetPrimary{v2}"},
-			wantSaid: "Confirm-promotion check passed\nCopying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
+			wantSaid: "Confirm-promotion check gate passed\nCopying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
 		},
 		"post-rollout is told of a success": {
 			seen:      with(because(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *Seen) { s.Primary = running(v2) }), postRollout),

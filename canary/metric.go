@@ -23,6 +23,8 @@ type Metric struct {
 	Interval time.Duration
 	// Decisive is the number of samples in a row outside the range that decide.
 	Decisive int
+	// Inline means that its query is written in the canary.
+	Inline bool
 	// Window is the one to measure now, if it has to be a shorter one.
 	Window time.Duration
 }
@@ -30,7 +32,7 @@ type Metric struct {
 // newMetric reads the thresholds. The deprecated threshold is a minimum for the
 // success rate and a maximum for anything else; a range comes first.
 func newMetric(m flaggerv1.CanaryMetric) (Metric, error) {
-	metric := Metric{Name: m.Name}
+	metric := Metric{Name: m.Name, Inline: m.Query != ""}
 	switch {
 	case m.ThresholdRange != nil:
 		metric.Min, metric.Max = m.ThresholdRange.Min, m.ThresholdRange.Max
@@ -95,10 +97,14 @@ func (n Names) failure(metric Metric, m Measurement) string {
 	case m.NoValues && builtin:
 		return fmt.Sprintf("Halt advancement no values found for %s metric %s probably %s.%s is not receiving traffic",
 			n.Provider, m.Name, n.Target, n.Namespace)
+	case m.NoValues && metric.Inline:
+		return fmt.Sprintf("Halt advancement no values found for metric: %s", m.Name)
 	case m.NoValues:
 		return fmt.Sprintf("Halt advancement no values found for custom metric: %s", m.Name)
 	case m.Err != "" && builtin:
 		return "Prometheus query failed: " + m.Err
+	case m.Err != "" && metric.Inline:
+		return fmt.Sprintf("Prometheus query failed for %s: %s", m.Name, m.Err)
 	case m.Err != "":
 		return fmt.Sprintf("Metric query failed for %s: %s", m.Name, m.Err)
 	case metric.Min != nil && !(m.Value >= *metric.Min):

@@ -197,6 +197,9 @@ func (p *Plan) setStages(a *flaggerv1.CanaryAnalysis) error {
 	case !p.Routed:
 		p.Stages = p.unrouted(a)
 	case a.Iterations > 0:
+		if a.Mirror && len(a.Match) > 0 {
+			p.Notes = append(p.Notes, "spec.analysis.mirror: has no meaning in an A/B release, whose users are chosen; nothing is mirrored")
+		}
 		p.Stages = iterations(a)
 	case len(a.StepWeights) > 0:
 		p.Stages = mirrored(a)

@@ -97,6 +97,15 @@ func TestWithoutARouterFlaggersFallbackIsSaid(t *testing.T) {
 	}
 }
 
+func TestNothingIsMirroredForChosenUsersAndThatIsSaid(t *testing.T) {
+	plan, err := NewPlan(object("istio", func(s *flaggerv1.CanarySpec) {
+		s.Analysis.Iterations, s.Analysis.Match, s.Analysis.Mirror = 1, make([]flaggerv1.HTTPMatchRequest, 1), true
+	}), Limits{})
+	if err != nil || len(plan.Notes) != 1 || plan.Stages[0].Mirror {
+		t.Errorf("got %+v, %v", plan, err)
+	}
+}
+
 func TestWhoRoutes(t *testing.T) {
 	for name, tc := range map[string]struct {
 		edit func(*flaggerv1.CanarySpec)
@@ -138,6 +147,8 @@ func TestThresholds(t *testing.T) {
 		"a range has a lower end":         {flaggerv1.CanaryMetric{Name: "lag", ThresholdRange: &flaggerv1.CanaryThresholdRange{Min: &low}}, Measurement{Value: 50}, "Halt podinfo.test advancement lag 50.00 < 90"},
 		"an error fails the check":        {flaggerv1.CanaryMetric{Name: "lag"}, Measurement{Err: "no route"}, "Metric query failed for lag: no route"},
 		"no values fail a custom check":   {flaggerv1.CanaryMetric{Name: "lag"}, Measurement{NoValues: true}, "Halt advancement no values found for custom metric: lag"},
+		"no values of an inline query":    {flaggerv1.CanaryMetric{Name: "lag", Query: "lag"}, Measurement{NoValues: true}, "Halt advancement no values found for metric: lag"},
+		"a failed inline query":           {flaggerv1.CanaryMetric{Name: "lag", Query: "lag"}, Measurement{Err: "no route"}, "Prometheus query failed for lag: no route"},
 		"a broken server fails the check": {flaggerv1.CanaryMetric{Name: duration}, Measurement{Err: "timeout"}, "Prometheus query failed: timeout"},
 	} {
 		t.Run(name, func(t *testing.T) {

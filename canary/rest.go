@@ -157,18 +157,24 @@ func (t *turn) allowed() bool {
 
 // lingers reports whether a release that was held before is not to be asked about
 // yet: the gate is asked once an interval, and after those who may want it gone.
+// A halt keeps the gate from being asked, and not those.
 func (t *turn) lingers() bool {
 	t.message("Waiting for approval%s", t.holding())
+	recallable := t.State.Phase == flaggerv1.CanaryPhaseWaiting
 	switch left := t.left(); {
-	case left > 0 || t.held():
-		t.step.After = max(left, 0)
-	case t.State.Phase != flaggerv1.CanaryPhaseWaiting:
+	case t.paused(), t.held() && !(recallable && t.Plan.Hooks[flaggerv1.RollbackHook]):
+	case left > 0:
+		t.step.After = left
+	case !recallable:
 		return false // users are on a canary that failed, and nothing is there to take back
 	case !t.answered(flaggerv1.RollbackHook):
 		t.step.After = soon
 	case t.wanted():
 		t.State.Applied = t.Target.Revision
 		t.rollbackWanted()
+	case t.held():
+		t.State.At = t.now
+		t.step.After = t.Plan.Interval
 	default:
 		return false
 	}

@@ -51,6 +51,9 @@ type Answer struct {
 	Webhook, Why string
 	// Muted means that its owner wants no alert about it.
 	Muted bool
+	// Agreed are the names of those that agreed, in the order in which they were
+	// asked.
+	Agreed []string
 }
 
 // Names are the names that messages are about.

@@ -78,9 +78,11 @@ func (k *Caller) Call(ctx context.Context, c *flaggerv1.Canary, hook flaggerv1.H
 	answer := canary.Answer{OK: hook != flaggerv1.RollbackHook}
 	for _, w := range hooks(c, hook) {
 		err := k.post(ctx, c, w, payload{phase: phase, metadata: w.Metadata})
-		answer = canary.Answer{OK: err == nil, Webhook: w.Name, Muted: w.MuteAlert}
+		answer = canary.Answer{OK: err == nil, Webhook: w.Name, Muted: w.MuteAlert, Agreed: answer.Agreed}
 		if err != nil {
 			answer.Why = err.Error()
+		} else {
+			answer.Agreed = append(answer.Agreed, w.Name)
 		}
 		if answer.OK == (hook == flaggerv1.RollbackHook) {
 			return answer

@@ -16,13 +16,21 @@ import (
 // Finalize implements [reconciler.Finalizer]: users go back to the target, once
 // it has its pods again. Without spec.revertOnDeletion it lets go at once.
 func (r *Reconciler) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
-	if !c.Spec.RevertOnDeletion {
+	if !c.Spec.RevertOnDeletion || c.Status.Phase == flaggerv1.CanaryPhaseTerminated {
 		return nil
 	}
-	if err := r.terminating(ctx, c); err != nil {
+	if err := r.end(ctx, c, flaggerv1.CanaryPhaseTerminating); err != nil {
 		return err
 	}
 	r.ease(c)
+	if err := r.revert(ctx, c); err != nil {
+		return err
+	}
+	return r.end(ctx, c, flaggerv1.CanaryPhaseTerminated)
+}
+
+// revert gives back what the canary took.
+func (r *Reconciler) revert(ctx context.Context, c *flaggerv1.Canary) error {
 	routes, routeErr := r.route(c)
 	pair, err := r.kit.Look(ctx, c)
 	if errors.Is(err, reconcile.TerminalError(nil)) {
@@ -52,19 +60,18 @@ func (r *Reconciler) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 	return routes.Finalize(ctx, c)
 }
 
-// terminating shows that the canary is on its way out. The runner writes no
-// status for objects that go.
-func (r *Reconciler) terminating(ctx context.Context, c *flaggerv1.Canary) error {
-	if c.Status.Phase == flaggerv1.CanaryPhaseTerminating {
+// end shows how far a canary is that goes. The runner writes no status for such.
+func (r *Reconciler) end(ctx context.Context, c *flaggerv1.Canary, phase flaggerv1.CanaryPhase) error {
+	if c.Status.Phase == phase {
 		return nil
 	}
 	before := c.DeepCopy()
-	c.Status.Phase = flaggerv1.CanaryPhaseTerminating
+	c.Status.Phase = phase
 	r.setPromoted(c)
 	if err := r.live.Status().Patch(ctx, c, client.MergeFrom(before)); err != nil {
 		return fmt.Errorf("recording termination: %w", err)
 	}
 	r.teller.Event(c, reconciler.Event{Type: corev1.EventTypeNormal, Reason: reasonSynced,
-		Message: fmt.Sprintf("Terminating canary %s.%s", c.Name, c.Namespace)})
+		Message: fmt.Sprintf("%s canary %s.%s", phase, c.Name, c.Namespace)})
 	return nil
 }

@@ -124,6 +124,7 @@ var promoted = map[flaggerv1.CanaryPhase]struct {
 	flaggerv1.CanaryPhaseSucceeded:        {metav1.ConditionTrue, "Canary analysis completed successfully, promotion finished."},
 	flaggerv1.CanaryPhaseFailed:           {metav1.ConditionFalse, "Canary analysis failed, Deployment scaled to zero."},
 	flaggerv1.CanaryPhaseTerminating:      {metav1.ConditionUnknown, "Canary deleted, restoring the Deployment."},
+	flaggerv1.CanaryPhaseTerminated:       {metav1.ConditionUnknown, "Canary deleted, the Deployment is restored."},
 }
 
 // setPromoted writes Flagger's condition, whose reason is the phase.

@@ -14,7 +14,9 @@ const (
 const (
 	// VerdictPromoted means that users have the revision.
 	VerdictPromoted = "promoted"
-	// VerdictSkipped means that users have the revision, unmeasured.
+	// VerdictSkipped means that users have the revision, unmeasured, because
+	// spec.skipAnalysis says so. One that a person promoted unmeasured is promoted,
+	// and has their name.
 	VerdictSkipped = "skipped"
 	// VerdictFailed means that the revision was rolled back.
 	VerdictFailed = "failed"
