@@ -24,12 +24,14 @@ var ErrNotInstalled = errors.New("not installed")
 // errTaken means that a route object is another canary's.
 var errTaken = errors.New("is taken by another")
 
-// products are who brings the CRDs of a group.
+// products are who brings the CRDs of a group, also of kinds that canaries need for
+// something else than routes.
 var products = map[string]string{
 	"apisix.apache.org":         "the APISIX ingress controller",
 	"gateway.networking.k8s.io": "the Gateway API",
 	"gateway.solo.io":           "Gloo Edge",
 	"gloo.solo.io":              "Gloo Edge",
+	"keda.sh":                   "KEDA",
 	"kuma.io":                   "Kuma",
 	"networking.istio.io":       "Istio",
 	"projectcontour.io":         "Contour",
@@ -51,12 +53,14 @@ func (e notInstalled) Error() string {
 
 func (e notInstalled) Unwrap() []error { return []error{ErrNotInstalled, e.cause} }
 
-// explain tells a kind that the cluster does not know from an object that is not
-// there: to an API server whose CRD was deleted both are a 404.
-func explain(err error, kind schema.GroupVersionKind) error {
+// Explain tells a kind that the cluster does not know, which is [ErrNotInstalled],
+// from an object that is not there: to an API server whose CRD was deleted both are
+// a 404.
+func Explain(err error, kind schema.GroupVersionKind) error {
 	product, ok := products[kind.Group]
+	var unknown *meta.NoKindMatchError
 	switch {
-	case ok && meta.IsNoMatchError(err):
+	case ok && (meta.IsNoMatchError(err) || errors.As(err, &unknown)):
 		return notInstalled{kind, product, err}
 	case ok && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) && apierrors.IsNotFound(err):
 		return notInstalled{kind, product, nil}
@@ -72,7 +76,7 @@ func (d Deps) read(ctx context.Context, o Object) (*unstructured.Unstructured, e
 	live := &unstructured.Unstructured{}
 	live.SetGroupVersionKind(o.GroupVersionKind)
 	if err := d.Client.Get(ctx, o.ObjectKey, live); err != nil {
-		return nil, fmt.Errorf("reading %s %s: %w", o.Kind, o, explain(err, o.GroupVersionKind))
+		return nil, fmt.Errorf("reading %s %s: %w", o.Kind, o, Explain(err, o.GroupVersionKind))
 	}
 	return live, nil
 }
@@ -122,7 +126,7 @@ func (d Deps) create(ctx context.Context, c *flaggerv1.Canary, o Object, render 
 		return err
 	}
 	if err := d.Client.Create(ctx, made); err != nil {
-		return fmt.Errorf("creating %s %s: %w", o.Kind, o, explain(err, o.GroupVersionKind))
+		return fmt.Errorf("creating %s %s: %w", o.Kind, o, Explain(err, o.GroupVersionKind))
 	}
 	return nil
 }

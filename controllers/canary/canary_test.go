@@ -2,6 +2,7 @@ package canary
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/router"
 )
 
 func podinfo() *flaggerv1.Canary {
@@ -161,6 +163,7 @@ func TestReasons(t *testing.T) {
 		"InvalidSpec":          reconcile.TerminalError(errors.New("spec.provider")),
 		"NotReady":             errWaiting{"no target"},
 		"ReconciliationFailed": errors.New("timeout"),
+		"NotInstalled":         fmt.Errorf("watching HTTPRoute: %w", router.ErrNotInstalled),
 	} {
 		if got := r.Reason(err); got != want {
 			t.Errorf("%v: %s", err, got)

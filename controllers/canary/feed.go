@@ -18,6 +18,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-cd/sluice/canary/router"
 )
 
 // errNotStarted means that a canary is looked at outside a running controller.
@@ -77,7 +79,7 @@ func (f *feed) watch(ctx context.Context, kind schema.GroupVersionKind) error {
 	}
 	informer, err := f.cache.GetInformer(ctx, watchable(kind), cache.BlockUntilSynced(false))
 	if err != nil {
-		return err
+		return router.Explain(err, kind)
 	}
 	if _, err := informer.AddEventHandler(f.handler(kind)); err != nil {
 		return err

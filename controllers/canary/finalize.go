@@ -71,7 +71,7 @@ func (r *Reconciler) end(ctx context.Context, c *flaggerv1.Canary, phase flagger
 	if err := r.live.Status().Patch(ctx, c, client.MergeFrom(before)); err != nil {
 		return fmt.Errorf("recording termination: %w", err)
 	}
-	r.teller.Event(c, reconciler.Event{Type: corev1.EventTypeNormal, Reason: reasonSynced,
+	r.teller.Event(c, reconciler.Event{Type: corev1.EventTypeNormal, Reason: flaggerv1.EventSynced,
 		Message: fmt.Sprintf("%s canary %s.%s", phase, c.Name, c.Namespace)})
 	return nil
 }

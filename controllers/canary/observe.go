@@ -49,7 +49,7 @@ func (r *Reconciler) observe(ctx context.Context, c *flaggerv1.Canary, now time.
 		return nil, err
 	}
 	pair, err := r.kit.Look(ctx, c)
-	if dependErr := r.feed.depend(ctx, client.ObjectKeyFromObject(c), dependencies(pair, c, routes)); dependErr != nil && err == nil {
+	if dependErr := r.feed.depend(ctx, client.ObjectKeyFromObject(c), dependencies(pair, c, routes)); dependErr != nil && (err == nil || errors.Is(dependErr, router.ErrNotInstalled)) {
 		err = dependErr
 	}
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
 	"github.com/sluice-cd/sluice/canary/metric"
+	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/canary/workload"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/notify/alert"
@@ -63,13 +64,9 @@ type Reconciler struct {
 	warnings warnings
 }
 
-// reasons of the Ready condition; while all is well it is the phase.
-const (
-	reasonInvalid = "InvalidSpec"
-	reasonFailed  = "ReconciliationFailed"
-	reasonWaiting = "NotReady"
-	reasonAlert   = "AlertFailed" // of an event only
-)
+// installDelay is when to look again for a kind that the cluster does not know:
+// nothing tells when somebody installs it.
+const installDelay = 15 * time.Second
 
 // errFailed is the verdict on a revision, which only another revision changes.
 type errFailed struct{ message string }
@@ -83,6 +80,14 @@ func (e errWaiting) Error() string { return e.message }
 
 // Reconcile implements [reconciler.Controller].
 func (r *Reconciler) Reconcile(ctx context.Context, c *flaggerv1.Canary) (reconciler.Result, error) {
+	result, err := r.reconcile(ctx, c)
+	if errors.Is(err, router.ErrNotInstalled) {
+		err = reconciler.Waiting(err, installDelay)
+	}
+	return result, err
+}
+
+func (r *Reconciler) reconcile(ctx context.Context, c *flaggerv1.Canary) (reconciler.Result, error) {
 	now := r.clock.Now()
 	look, err := r.observe(ctx, c, now)
 	if err != nil {
@@ -119,10 +124,12 @@ func (r *Reconciler) Reason(err error) string {
 	case errors.As(err, &failed):
 		return string(flaggerv1.CanaryPhaseFailed)
 	case errors.As(err, &waiting):
-		return reasonWaiting
+		return flaggerv1.NotReadyReason
+	case errors.Is(err, router.ErrNotInstalled):
+		return flaggerv1.NotInstalledReason
 	case errors.Is(err, reconcile.TerminalError(nil)):
-		return reasonInvalid
+		return flaggerv1.InvalidSpecReason
 	default:
-		return reasonFailed
+		return flaggerv1.ReconciliationFailedReason
 	}
 }

@@ -17,9 +17,6 @@ import (
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
-// reasonSynced is the reason of every event, as Flagger has it.
-const reasonSynced = "Synced"
-
 // record writes the next state into the status, in memory, and says how it stands.
 func (r *Reconciler) record(l *look, step canary.Step) (reconciler.Result, error) {
 	c, state := l.canary, step.State
@@ -87,7 +84,7 @@ func eventOf(c *flaggerv1.Canary, e canary.Event) reconciler.Event {
 	if e.Alert != "" {
 		metadata[flaggerv1.EventSeverity] = string(e.Alert)
 	}
-	return reconciler.Event{Type: kind, Reason: reasonSynced, Message: e.Message, Metadata: metadata}
+	return reconciler.Event{Type: kind, Reason: flaggerv1.EventSynced, Message: e.Message, Metadata: metadata}
 }
 
 // verdict says whether the canary is Ready, on its way, or stalled. A failed

@@ -44,7 +44,7 @@ func (w *warnings) forget(uid types.UID) {
 // warnOnce tells of a mistake that does not keep the canary from working.
 func (r *Reconciler) warnOnce(c *flaggerv1.Canary, err error) {
 	if r.warnings.first(c.UID, err.Error()) {
-		r.teller.Event(c, reconciler.Event{Type: corev1.EventTypeWarning, Reason: reasonInvalid, Message: err.Error()})
+		r.teller.Event(c, reconciler.Event{Type: corev1.EventTypeWarning, Reason: flaggerv1.InvalidSpecReason, Message: err.Error()})
 	}
 }
 
@@ -101,5 +101,5 @@ func (t *teller) told(c *flaggerv1.Canary, e canary.Event) { t.Event(c, eventOf(
 
 // failed tells of an alert that could not be delivered, and alerts nobody of that.
 func (t *teller) failed(c *flaggerv1.Canary, err error) {
-	t.Recorder.Event(c, reconciler.Event{Type: corev1.EventTypeWarning, Reason: reasonAlert, Message: err.Error()})
+	t.Recorder.Event(c, reconciler.Event{Type: corev1.EventTypeWarning, Reason: flaggerv1.EventAlertFailed, Message: err.Error()})
 }

@@ -10,6 +10,27 @@ type CanaryConditionType string
 // the phase.
 const PromotedType CanaryConditionType = "Promoted"
 
+// Reasons of the conditions Ready, Reconciling and Stalled of a Canary. While all is
+// well the reason is the phase; Failed is the phase, too.
+const (
+	// InvalidSpecReason means that a field is refused: the message names it, and what
+	// cannot honour it. Nothing happens until it is edited.
+	InvalidSpecReason = "InvalidSpec"
+
+	// NotInstalledReason means that the cluster does not know the kind of an object
+	// that the provider, the target or its autoscaler needs. It passes when somebody
+	// installs the CRDs that the message names.
+	NotInstalledReason = "NotInstalled"
+
+	// NotReadyReason means that the target is missing, or that the primary does not
+	// become ready.
+	NotReadyReason = "NotReady"
+
+	// ReconciliationFailedReason means that the API server refused something, or
+	// could not be reached. It is tried again.
+	ReconciliationFailedReason = "ReconciliationFailed"
+)
+
 // CanaryCondition is a condition in Flagger's form. It differs from
 // [metav1.Condition] by lastUpdateTime, and by fields that may be missing.
 type CanaryCondition struct {

@@ -1,5 +1,13 @@
 package v1beta1
 
+// Reasons of the events of a Canary.
+const (
+	// EventSynced is that of what happens in a release, as in Flagger.
+	EventSynced = "Synced"
+	// EventAlertFailed is that of an alert that could not be delivered.
+	EventAlertFailed = "AlertFailed"
+)
+
 // Annotations of the events of a Canary: what a sentence is about, for machines.
 // Sluice extensions.
 const (
