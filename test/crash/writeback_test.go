@@ -37,10 +37,7 @@ const writebackNamespace = "crash-writeback"
 // one branch while a person does too, and the controller dies all the time.
 func TestImagesAreCommittedOnceEachWhateverIsKilled(t *testing.T) {
 	t.Parallel()
-	p, err := harness.FromEnv()
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := harness.Installed(t)
 	t.Logf("-seed %d", chance())
 	w := newWriteback(t, p)
 	sluice, err := p.StartController(t.Context(), t.TempDir(), "--controllers", "image,source", "--watch-namespace", writebackNamespace)
@@ -79,9 +76,6 @@ type writeback struct {
 
 func newWriteback(t *testing.T, p *harness.Playground) *writeback {
 	t.Helper()
-	if err := p.Install(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	repo, err := p.NewRepo(t.Context(), writebackNamespace, t.TempDir())
 	if err != nil {
 		t.Fatal(err)

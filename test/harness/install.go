@@ -10,12 +10,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"testing"
 	"time"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/test/env"
 )
 
 // fieldManager marks what the harness applied.
@@ -34,6 +38,25 @@ func Root() (string, error) {
 		}
 	}
 	return "", errors.New("no go.mod of Sluice in this folder or above")
+}
+
+var installOnce sync.Once
+
+// Installed is the running playground with Sluice's CRDs and those of the Gateway
+// API, which the first test of a process applies for all. Without a playground the
+// test fails.
+func Installed(tb testing.TB) *Playground {
+	tb.Helper()
+	env.Require(tb)
+	p, err := FromEnv()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	installOnce.Do(func() { err = p.Install(tb.Context()) })
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return p
 }
 
 // Install applies Sluice's CRDs and those of the Gateway API, and waits until

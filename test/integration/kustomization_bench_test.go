@@ -32,7 +32,6 @@ import (
 	"github.com/sluice-cd/sluice/controllers/kustomization"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
-	"github.com/sluice-cd/sluice/test/env"
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
@@ -114,14 +113,7 @@ func startKustomization(t *testing.T) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env.Require(t)
-	pg, err := harness.FromEnv()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := pg.Install(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	pg := harness.Installed(t)
 	c := &cluster{Client: pg.Client, shelf: &shelf{trees: map[string]tree.Tree{}}, calls: &calls{}}
 	counted := rest.CopyConfig(pg.REST)
 	counted.Wrap(c.calls.through)

@@ -28,7 +28,6 @@ import (
 	"github.com/sluice-cd/sluice/internal/bus"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/reconciler"
-	"github.com/sluice-cd/sluice/test/env"
 	"github.com/sluice-cd/sluice/test/fake/gitserver"
 	"github.com/sluice-cd/sluice/test/harness"
 	"github.com/sluice-cd/sluice/writeback"
@@ -51,13 +50,7 @@ type fixture struct {
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	ctrl.SetLogger(logr.Discard()) // conditions tell
-	env.Require(t)
-	pg, err := harness.FromEnv()
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &fixture{Playground: pg, t: t, repo: gitserver.New(t, gitserver.WithBasicAuth("user", "secret")).Repo("app")}
-	f.must(pg.Install(t.Context()))
+	f := &fixture{Playground: harness.Installed(t), t: t, repo: gitserver.New(t, gitserver.WithBasicAuth("user", "secret")).Repo("app")}
 	f.ns, f.shared = f.namespace("automation-"), f.namespace("shared-")
 	f.repo.Commit("main", gitserver.Files{"a.yaml": f.marked("app", "1")})
 	f.must(f.Client.Create(t.Context(), &corev1.Secret{ObjectMeta: f.named("git"),

@@ -68,11 +68,7 @@ func (l *eventLog) has(text string) bool {
 // newCanaryWorld starts a controller for a namespace of its own.
 func newCanaryWorld(t *testing.T, log *eventLog) *canaryWorld {
 	t.Helper()
-	pg, err := harness.FromEnv()
-	if err != nil {
-		t.Fatal(err)
-	}
-	installed(t, pg)
+	pg := harness.Installed(t)
 	w := &canaryWorld{t: t, c: pg.Client, wire: newWire(), metrics: newMetricsServer(t)}
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "canary-"}}
 	w.create(ns)
@@ -84,17 +80,6 @@ func newCanaryWorld(t *testing.T, log *eventLog) *canaryWorld {
 	w.start()
 	t.Cleanup(func() { w.stop() })
 	return w
-}
-
-var installOnce sync.Once
-
-func installed(t *testing.T, pg *harness.Playground) {
-	t.Helper()
-	installOnce.Do(func() {
-		if err := pg.Install(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	})
 }
 
 // run starts a manager and returns what stops it.

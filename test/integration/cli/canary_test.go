@@ -207,7 +207,7 @@ func (f *releasing) follow(args ...string) (next func() string, end func() error
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(f.t.Context(), time.Minute)
 	f.t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, binary, append([]string{"canary", "watch", "--kubeconfig", f.kubeconfig, "-n", f.ns}, args...)...)
+	cmd := exec.CommandContext(ctx, binary, append([]string{"canary", "watch", "--kubeconfig", f.Kubeconfig, "-n", f.ns}, args...)...)
 	reader, writer := io.Pipe()
 	errs = &bytes.Buffer{}
 	cmd.Stdout, cmd.Stderr = writer, errs
@@ -305,7 +305,7 @@ func TestCanariesAndVerbsAreCompleted(t *testing.T) {
 		if strings.HasSuffix(args, " ") {
 			words = append(words, "")
 		}
-		complete := append([]string{"__complete", "--kubeconfig", f.kubeconfig, "-n", f.ns}, words...)
+		complete := append([]string{"__complete", "--kubeconfig", f.Kubeconfig, "-n", f.ns}, words...)
 		out, _, err := f.raw(complete...)
 		if err != nil || !strings.HasPrefix(out, want) {
 			t.Errorf("%s: %v: %s", args, err, out)

@@ -140,7 +140,7 @@ func TestResumeReleasesWhatIsHeld(t *testing.T) {
 func TestNamesAreCompletedAndMissingOnesExplained(t *testing.T) {
 	f := newFixture(t)
 	for args, want := range map[string]string{"explain policy": "app", "explain automation": "fleet", "resume automation": "fleet"} {
-		complete := append([]string{"__complete", "--kubeconfig", f.kubeconfig, "-n", f.ns}, strings.Fields(args)...)
+		complete := append([]string{"__complete", "--kubeconfig", f.Kubeconfig, "-n", f.ns}, strings.Fields(args)...)
 		out, _, err := f.raw(append(complete, "")...)
 		if err != nil || !strings.HasPrefix(out, want+"\n") {
 			t.Errorf("%s: %v: %s", args, err, out)

@@ -31,26 +31,30 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
-	"github.com/sluice-cd/sluice/test/env"
 	"github.com/sluice-cd/sluice/test/fake/gitserver"
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
-// binary is built once for all tests.
+// binary is Sluice as kubectl finds it.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(build(m)) }
+func TestMain(m *testing.M) { os.Exit(link(m)) }
 
-func build(m *testing.M) int {
+func link(m *testing.M) int {
+	ctrl.SetLogger(logr.Discard())
 	dir, err := os.MkdirTemp("", "sluice-cli-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "kubectl-sluice")
-	if said, err := exec.Command("go", "build", "-o", binary, "../../../cmd/sluice").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building the binary: %v\n%s", err, said)
+	built, err := harness.Binary()
+	if err == nil {
+		binary = filepath.Join(dir, "kubectl-sluice")
+		err = os.Symlink(built, binary)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()
@@ -59,28 +63,22 @@ func build(m *testing.M) int {
 // fixture is a namespace with an image, its policy, and an automation.
 type fixture struct {
 	*harness.Playground
-	t          *testing.T
-	ns         string
-	kubeconfig string
-	host       string
-	repo       *gitserver.Repo
+	t    *testing.T
+	ns   string
+	host string
+	repo *gitserver.Repo
 }
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	ctrl.SetLogger(logr.Discard())
-	kubeconfig := env.Require(t).Kubeconfig
-	pg, err := harness.FromEnv()
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Parallel()
+	pg := harness.Installed(t)
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	t.Cleanup(server.Close)
 	f := &fixture{
-		Playground: pg, t: t, kubeconfig: kubeconfig, host: strings.TrimPrefix(server.URL, "http://"),
+		Playground: pg, t: t, host: strings.TrimPrefix(server.URL, "http://"),
 		repo: gitserver.New(t, gitserver.WithBasicAuth("user", "secret")).Repo("app"),
 	}
-	f.must(pg.Install(t.Context()))
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "cli-"}}
 	f.must(f.Client.Create(t.Context(), ns))
 	t.Cleanup(func() { _ = f.Client.Delete(context.Background(), ns) })
@@ -177,7 +175,7 @@ func (f *fixture) viewer() string {
 // sluice runs the binary in the fixture's namespace.
 func (f *fixture) sluice(args ...string) (out, errs string, err error) {
 	f.t.Helper()
-	return f.raw(append(args, "--kubeconfig", f.kubeconfig, "-n", f.ns)...)
+	return f.raw(append(args, "--kubeconfig", f.Kubeconfig, "-n", f.ns)...)
 }
 
 // raw runs the binary with these arguments and no others.

@@ -37,7 +37,6 @@ import (
 	"github.com/sluice-cd/sluice/controllers/imagerepository"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/scan"
-	"github.com/sluice-cd/sluice/test/env"
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
@@ -56,13 +55,7 @@ type fixture struct {
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	ctrl.SetLogger(logr.Discard()) // conditions tell
-	env.Require(t)
-	pg, err := harness.FromEnv()
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &fixture{Playground: pg, t: t}
-	f.must(pg.Install(t.Context()))
+	f := &fixture{Playground: harness.Installed(t), t: t}
 	f.ns = f.namespace(nil)
 	images := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

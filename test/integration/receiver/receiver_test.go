@@ -16,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
-	"github.com/sluice-cd/sluice/test/env"
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
@@ -114,19 +113,14 @@ func (w *world) rotated(name, before string) {
 }
 
 func TestWebhooksStartScans(t *testing.T) {
-	env.Require(t)
-	p, err := harness.FromEnv()
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{Playground: p, t: t}
-	w.must(p.Install(t.Context()))
+	w := &world{Playground: harness.Installed(t), t: t}
 	w.push("app", "1.0.0")
 	w.push("other", "1.0.0")
-	w.sluice, err = p.StartController(t.Context(), t.TempDir(), "--controllers", "image,notification", "--watch-namespace", namespace)
+	var err error
+	w.sluice, err = w.StartController(t.Context(), t.TempDir(), "--controllers", "image,notification", "--watch-namespace", namespace)
 	w.must(err)
 	t.Cleanup(w.sluice.Stop)
-	w.must(p.Apply(t.Context(), []byte(strings.ReplaceAll(objects, "REGISTRY", p.Registry))))
+	w.must(w.Apply(t.Context(), []byte(strings.ReplaceAll(objects, "REGISTRY", w.Registry))))
 	plain, harbor := w.ready("plain"), w.ready("harbor")
 	w.tags("app", 1)
 	w.tags("other", 1)
@@ -137,7 +131,7 @@ func TestWebhooksStartScans(t *testing.T) {
 
 	w.push("app", "1.2.0")
 	w.push("other", "1.1.0")
-	body := fmt.Sprintf(`{"type":"PUSH_ARTIFACT","event_data":{"resources":[{"resource_url":"%s/receiver-app:1.2.0"}]}}`, p.Registry)
+	body := fmt.Sprintf(`{"type":"PUSH_ARTIFACT","event_data":{"resources":[{"resource_url":"%s/receiver-app:1.2.0"}]}}`, w.Registry)
 	w.send(harbor, body, http.Header{"Authorization": {"a wrong token"}}, http.StatusBadRequest)
 	w.send(harbor, body, http.Header{"Authorization": {token}}, http.StatusOK)
 	w.tags("app", 3)
@@ -158,10 +152,10 @@ func TestWebhooksStartScans(t *testing.T) {
 	w.failing("early", meta.ReadyCondition, "secrets \"later\" not found")
 	w.send("/hook/unknown", "", nil, http.StatusNotFound)
 
-	w.must(p.Apply(t.Context(), []byte(strings.ReplaceAll(late, "TOKEN", token))))
+	w.must(w.Apply(t.Context(), []byte(strings.ReplaceAll(late, "TOKEN", token))))
 	w.send(w.ready("early"), "", nil, http.StatusOK)
 	w.rotated("plain", plain)
-	w.must(p.Apply(t.Context(), []byte(strings.ReplaceAll(late, "TOKEN", "another token"))))
+	w.must(w.Apply(t.Context(), []byte(strings.ReplaceAll(late, "TOKEN", "another token"))))
 	w.send(w.ready("early"), "", nil, http.StatusNotFound) // the path of the token that was replaced
 }
 

@@ -46,12 +46,8 @@ func (silence) Event(client.Object, reconciler.Event) {}
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	p, err := harness.FromEnv()
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := harness.Installed(t)
 	w := &world{T: t, c: p.Client, p: p}
-	w.must(p.Install(t.Context()))
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "release-"}}
 	w.must(p.Client.Create(t.Context(), ns))
 	t.Cleanup(func() { _ = p.Client.Delete(context.Background(), ns) })

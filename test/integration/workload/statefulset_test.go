@@ -41,12 +41,8 @@ type database struct {
 
 func newDatabase(t *testing.T) *database {
 	t.Helper()
-	p, err := harness.FromEnv()
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := harness.Installed(t)
 	d := &database{T: t, c: p.Client, kit: kit.New(p.Client, p.Client, clock.RealClock{}, kit.Options{})}
-	d.must(p.Install(t.Context()))
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "statefulset-"}}
 	d.must(p.Client.Create(t.Context(), ns))
 	t.Cleanup(func() { _ = p.Client.Delete(context.Background(), ns) })
@@ -56,8 +52,9 @@ func newDatabase(t *testing.T) *database {
 		Analysis: &flaggerv1.CanaryAnalysis{Interval: "10s", Threshold: 2, StepWeight: 25},
 	}}
 	d.must(p.Client.Create(t.Context(), d.canary))
-	d.router, err = router.New("partition", router.Deps{Client: p.Client})
+	partition, err := router.New("partition", router.Deps{Client: p.Client})
 	d.must(err)
+	d.router = partition
 	labels := map[string]string{"app": "db"}
 	d.must(p.Client.Create(t.Context(), &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: ns.Name, Name: "db"}, Spec: appsv1.StatefulSetSpec{
 		Replicas: ptr.To(int32(4)), Selector: &metav1.LabelSelector{MatchLabels: labels}, ServiceName: "db",
