@@ -92,8 +92,10 @@ type CanarySpec struct {
 	Suspend bool `json:"suspend,omitempty"`
 }
 
-// Canary releases the versions of one workload step by step.
+// Canary releases the versions of one workload step by step. What it releases, and
+// what has its users, cannot be edited while a release is under way.
 //
+// +kubebuilder:validation:XValidation:rule="!(has(oldSelf.status) && (has(oldSelf.status.canaryWeight) && oldSelf.status.canaryWeight > 0 || has(oldSelf.status.phase) && oldSelf.status.phase in ['Progressing', 'WaitingPromotion', 'Promoting', 'Finalising'])) || (has(self.spec.provider) ? self.spec.provider : '') == (has(oldSelf.spec.provider) ? oldSelf.spec.provider : '') && (has(self.spec.service) && has(self.spec.service.name) ? self.spec.service.name : '') == (has(oldSelf.spec.service) && has(oldSelf.spec.service.name) ? oldSelf.spec.service.name : '') && (has(self.spec.ingressRef) && has(self.spec.ingressRef.name) ? self.spec.ingressRef.name : '') == (has(oldSelf.spec.ingressRef) && has(oldSelf.spec.ingressRef.name) ? oldSelf.spec.ingressRef.name : '') && (has(self.spec.routeRef) && has(self.spec.routeRef.name) ? self.spec.routeRef.name : '') == (has(oldSelf.spec.routeRef) && has(oldSelf.spec.routeRef.name) ? oldSelf.spec.routeRef.name : '') && (has(self.spec.httpRouteRef) && has(self.spec.httpRouteRef.name) ? self.spec.httpRouteRef.name : '') == (has(oldSelf.spec.httpRouteRef) && has(oldSelf.spec.httpRouteRef.name) ? oldSelf.spec.httpRouteRef.name : '') && self.spec.targetRef == oldSelf.spec.targetRef",message="targetRef, provider, service.name, ingressRef, routeRef and httpRouteRef cannot change while a release is under way: its users would be left where they are; let it end, or abort it"
 // +kubebuilder:storageversion
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status

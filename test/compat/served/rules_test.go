@@ -1,8 +1,12 @@
 package served
 
 import (
+	"context"
 	"strings"
 	"testing"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 const canaryHead = `
@@ -80,6 +84,30 @@ func TestTheAPIServerEnforcesTheRules(t *testing.T) {
 			object:  canaryHead + target + `  analysis: {interval: 1m, threshold: 1, stepWeight: 10}` + "\n  provider: carrier-pigeon",
 			refused: "spec.provider: Unsupported",
 		},
+		"nginx without its Ingress is refused": {
+			object:  canaryHead + target + `  analysis: {interval: 1m, threshold: 1, stepWeight: 10}` + "\n  provider: nginx",
+			refused: "need ingressRef",
+		},
+		"apisix without its route is refused": {
+			object:  canaryHead + target + `  analysis: {interval: 1m, threshold: 1, stepWeight: 10}` + "\n  provider: apisix",
+			refused: "needs routeRef",
+		},
+		"a route of one's own is refused where nobody reads it": {
+			object:  canaryHead + target + `  analysis: {interval: 1m, threshold: 1, stepWeight: 10}` + "\n  provider: istio\n  httpRouteRef: {name: x}",
+			refused: "only the gatewayapi providers have httpRouteRef",
+		},
+		"an A/B release is refused where users cannot be told apart": {
+			object:  canaryHead + target + `  analysis: {interval: 1m, threshold: 1, iterations: 1, match: [{headers: {a: {exact: b}}}]}` + "\n  provider: traefik",
+			refused: "cannot choose users by analysis.match",
+		},
+		"mirroring is refused where nobody mirrors": {
+			object:  canaryHead + target + `  analysis: {interval: 1m, threshold: 1, iterations: 1, mirror: true}` + "\n  provider: nginx\n  ingressRef: {apiVersion: networking.k8s.io/v1, kind: Ingress, name: x}",
+			refused: "has no analysis.mirror",
+		},
+		"sessions are refused where nobody keeps them": {
+			object:  canaryHead + target + `  analysis: {interval: 1m, threshold: 1, stepWeight: 10, sessionAffinity: {cookieName: x}}` + "\n  provider: linkerd",
+			refused: "has no analysis.sessionAffinity",
+		},
 		"a header matched in two ways is refused": {
 			object: canaryHead + target + `
   analysis: {interval: 1m, threshold: 1, iterations: 1, match: [{headers: {a: {exact: b, regex: c}}}]}`,
@@ -121,6 +149,49 @@ func TestTheAPIServerEnforcesTheRules(t *testing.T) {
 				t.Errorf("refused: %v", err)
 			case tc.refused != "" && (err == nil || !strings.Contains(err.Error(), tc.refused)):
 				t.Errorf("got %v, want a refusal with %q", err, tc.refused)
+			}
+		})
+	}
+}
+
+// TestARouteKeepsItsUsersWhileAReleaseIsUnderWay: a release whose provider, route
+// or target is edited would leave its users on pods that are about to go.
+func TestARouteKeepsItsUsersWhileAReleaseIsUnderWay(t *testing.T) {
+	c := install(t)
+	underWay := parse(t, canaryHead+`
+  suspend: true
+  provider: gatewayapi:v1
+  targetRef: {apiVersion: apps/v1, kind: Deployment, name: x}
+  service: {port: 80, name: web}
+  analysis: {interval: 1m, threshold: 1, stepWeight: 10}`)[0]
+	underWay.SetName("under-way")
+	if err := c.Create(t.Context(), underWay); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Delete(context.Background(), underWay) })
+	for name, tc := range map[string]struct {
+		status, edit string
+		refused      bool
+	}{
+		"another provider in mid-analysis":     {`{"phase":"Progressing","canaryWeight":10}`, `{"provider":"kubernetes"}`, true},
+		"the controller's provider instead":    {`{"phase":"Progressing","canaryWeight":10}`, `{"provider":null}`, true},
+		"another Service at a gate":            {`{"phase":"WaitingPromotion","canaryWeight":50}`, `{"service":{"name":"site"}}`, true},
+		"another target during the promotion":  {`{"phase":"Promoting","canaryWeight":50}`, `{"targetRef":{"name":"y"}}`, true},
+		"another route after a promotion fell": {`{"phase":"Failed","canaryWeight":100}`, `{"httpRouteRef":{"name":"mine"}}`, true},
+		"its steps in mid-analysis":            {`{"phase":"Progressing","canaryWeight":10}`, `{"analysis":{"stepWeight":20}}`, false},
+		"its port in mid-analysis":             {`{"phase":"Progressing","canaryWeight":10}`, `{"service":{"port":8080}}`, false},
+		"another provider at rest":             {`{"phase":"Succeeded","canaryWeight":0}`, `{"provider":"kubernetes"}`, false},
+		"another provider before it began":     {`{"phase":"Waiting","canaryWeight":0}`, `{"provider":"kubernetes"}`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status := client.RawPatch(types.MergePatchType, []byte(`{"status":`+tc.status+`}`))
+			if err := c.Status().Patch(t.Context(), underWay.DeepCopy(), status); err != nil {
+				t.Fatal(err)
+			}
+			edit := client.RawPatch(types.MergePatchType, []byte(`{"spec":`+tc.edit+`}`))
+			err := c.Patch(t.Context(), underWay.DeepCopy(), edit, client.DryRunAll)
+			if refused := err != nil && strings.Contains(err.Error(), "cannot change while a release is under way"); refused != tc.refused || !refused && err != nil {
+				t.Errorf("got %v", err)
 			}
 		})
 	}

@@ -1,8 +1,8 @@
 // Package served asks a real API server what our CRDs accept and refuse, since
 // only it can tell: patterns, defaults and CEL rules exist nowhere else.
 //
-// It needs a playground; see [env.Require]. Nothing but the CRDs and a namespace
-// is stored there, every other object is a dry run.
+// It needs a playground; see [env.Require]. Nothing but the CRDs, a namespace
+// and a suspended Canary is stored there, every other object is a dry run.
 package served
 
 import (
