@@ -186,7 +186,7 @@ func (t *turn) upkeep() {
 	}
 	t.step.Actions = append(kept, t.step.Actions...)
 	t.uphold()
-	if t.Plan.Scaled {
+	if t.Plan.Scaled || t.Edited {
 		t.do(EnsureScaler{}) // whatever is wrong with it must not keep users from leaving
 	}
 	t.prune()

@@ -100,7 +100,7 @@ func (w *world) disturb() {
 		w.weights = Stable
 	case 10:
 		if len(w.edits) > 0 {
-			w.plan = w.edits[w.pick(len(w.edits))]
+			w.plan, w.edited = w.edits[w.pick(len(w.edits))], true
 			w.logf("spec: %d stages, hooks %v, gates %v", len(w.plan.Stages), w.plan.Hooks, w.plan.Gates)
 		}
 	case 11, 12, 13, 14:

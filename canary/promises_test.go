@@ -17,7 +17,7 @@ func (w *world) checkStep(seen Seen, step Step) {
 	w.checkHold(seen, step)
 	w.checkEnd(seen, step)
 	w.checkProgress(seen, step)
-	w.checkUpkeep(step)
+	w.checkUpkeep(seen, step)
 	w.checkHistory(seen, step)
 	w.checkCookies(step)
 }
@@ -169,11 +169,11 @@ func (w *world) checkEnd(seen Seen, step Step) {
 }
 
 // checkUpkeep: what somebody may have changed is put back each time.
-func (w *world) checkUpkeep(step Step) {
+func (w *world) checkUpkeep(seen Seen, step Step) {
 	if step.State.Phase == flaggerv1.CanaryPhaseInitializing || step.State.Phase == initial {
 		return
 	}
-	if slices.Contains(step.Actions, Action(EnsureScaler{})) != w.plan.Scaled {
+	if slices.Contains(step.Actions, Action(EnsureScaler{})) != (w.plan.Scaled || seen.Edited) {
 		w.fatalf("nobody minds the autoscaler")
 	}
 }

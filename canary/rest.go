@@ -30,7 +30,7 @@ func (t *turn) initialize() {
 		if !t.Plan.Worker {
 			t.do(EnsureApex{}, EnsureRoute{})
 		}
-		if t.Plan.Scaled {
+		if t.Plan.Scaled || t.Edited {
 			t.do(EnsureScaler{})
 		}
 		t.route(Stable)

@@ -31,6 +31,9 @@ type Seen struct {
 	// Answers are those of the webhooks that [Due] asked for, by type.
 	Answers map[flaggerv1.HookType]Answer
 
+	// Edited means that the spec was edited since it was acted on last.
+	Edited bool
+
 	// Alarm says why samples taken since the last check are decisive: the metric
 	// and its values. Empty is no alarm.
 	Alarm string

@@ -82,7 +82,8 @@ type (
 	// Prune forgets the snapshots of all other revisions.
 	Prune struct{ Keep []string }
 	// EnsureScaler keeps the primary's autoscaler in step with the owner's, and
-	// the owner's from scaling a target that was scaled to zero.
+	// the owner's from scaling a target that was scaled to zero. One that an earlier
+	// spec asked for goes.
 	EnsureScaler struct{}
 	// Notify calls the webhooks of a type whose answers decide nothing.
 	Notify struct{ Hook flaggerv1.HookType }

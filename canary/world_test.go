@@ -24,6 +24,7 @@ type world struct {
 
 	plan            Plan
 	edits           []Plan
+	edited          bool
 	now             time.Time
 	state           State
 	target, primary pods
@@ -152,7 +153,7 @@ func (w *world) live(least time.Duration) {
 
 func (w *world) look() Seen {
 	s := Seen{Names: names, Plan: w.plan, State: w.state, Target: w.target.workload(), Primary: w.primary.workload(),
-		Weights: w.weights, Saved: maps.Clone(w.saved)}
+		Weights: w.weights, Saved: maps.Clone(w.saved), Edited: w.edited}
 	if w.set != nil {
 		w.set.see(&s)
 	}
@@ -198,7 +199,7 @@ func (w *world) reconcile() Step {
 	if held := step.State.Hold; held != nil && (w.state.Hold == nil || w.state.Hold.Gate != held.Gate || w.state.Hold.Since != held.Since) {
 		w.heldFor = seen.Target.Revision
 	}
-	w.state = step.State
+	w.state, w.edited = step.State, false
 	if complete {
 		w.inquiry = inquiry{}
 	}

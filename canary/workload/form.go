@@ -29,6 +29,8 @@ type Pair struct {
 	Configs []string
 	// Saved are the digests of the revisions that have a snapshot.
 	Saved map[string]bool
+	// Edited means that the canary's spec was edited since [Pair.EnsureScaler].
+	Edited bool
 
 	kit    *Kit
 	canary *flaggerv1.Canary

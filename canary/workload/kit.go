@@ -59,6 +59,7 @@ func (k *Kit) Look(ctx context.Context, c *flaggerv1.Canary) (*Pair, error) {
 		return p, err
 	}
 	p.form = build(p)
+	p.noteEdit()
 	return p, p.form.look(ctx)
 }
 

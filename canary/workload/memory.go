@@ -30,6 +30,9 @@ type remembered struct {
 	saved      map[string]bool
 	// scaler is when the autoscalers were in step.
 	scaler string
+	// edited means that the canary's spec was edited, and that what an earlier one
+	// asked for may be left.
+	edited bool
 	// waits is since when the copies lack something.
 	waits map[half]time.Time
 	// pods is how many the primary had last.
@@ -60,6 +63,14 @@ func (k *Kit) Forget(uid types.UID) {
 	k.memory.mu.Lock()
 	defer k.memory.mu.Unlock()
 	delete(k.memory.of, uid)
+}
+
+// noteEdit remembers an edit of the canary until it has been acted on: its status
+// says that it was seen, and not that all of it went well.
+func (p *Pair) noteEdit() {
+	about, seen := p.kit.memory.about(p.canary.UID), p.canary.Status.ObservedGeneration
+	about.edited = about.edited || seen > 0 && seen != p.canary.Generation
+	p.Edited = about.edited
 }
 
 // expect forgets configs that were read with another generation of the target.

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -43,6 +46,9 @@ func (p *Pair) scalerOf() (*scaler, error) {
 	if ref == nil {
 		return nil, nil
 	}
+	if len(ref.PrimaryScalerQueries) > 0 && ref.Kind != scaledObjects.kind.Kind {
+		return nil, reconcile.TerminalError(fmt.Errorf("spec.autoscalerRef.primaryScalerQueries: a %s has no queries, only a ScaledObject has; remove it", ref.Kind))
+	}
 	s, ok := scalers[ref.Kind]
 	if !ok {
 		known := strings.Join(slices.Sorted(maps.Keys(scalers)), ", ")
@@ -60,11 +66,21 @@ func (p *Pair) noScaler(why string) error {
 }
 
 // EnsureScaler keeps the primary's autoscaler in step with the owner's, and the
-// owner's from scaling a target that was stopped. It writes only what differs.
+// owner's from scaling a target that was stopped. It writes only what differs. A
+// copy that an earlier spec asked for goes.
 func (p *Pair) EnsureScaler(ctx context.Context) error {
 	s, err := p.scalerOf()
-	if s == nil || err != nil {
+	if err != nil {
 		return err
+	}
+	if p.Edited {
+		if err := p.dropScalers(ctx, s); err != nil {
+			return err
+		}
+		p.kit.memory.about(p.canary.UID).edited = false
+	}
+	if s == nil {
+		return nil
 	}
 	state, err := p.scalerState(ctx, s)
 	if known := p.kit.memory.about(p.canary.UID); err != nil || known.scaler == state {
@@ -96,6 +112,35 @@ func (p *Pair) EnsureScaler(ctx context.Context) error {
 	}
 	if written == controllerutil.OperationResultNone {
 		p.kit.memory.about(p.canary.UID).scaler = state
+	}
+	return nil
+}
+
+// dropScalers deletes the canary's copies but that of its autoscaler now; nil is
+// none. One that nobody keeps in step any more would go on scaling the primary, and
+// of two for the same pods Kubernetes lets neither.
+func (p *Pair) dropScalers(ctx context.Context, now *scaler) error {
+	for _, s := range scalers {
+		found := &metav1.PartialObjectMetadataList{}
+		found.SetGroupVersionKind(s.kind.GroupVersion().WithKind(s.kind.Kind + "List"))
+		err := p.kit.live.List(ctx, found, client.InNamespace(p.canary.Namespace))
+		if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
+			continue // no such autoscalers, no copies
+		}
+		if err != nil {
+			return fmt.Errorf("listing copies of autoscalers of %s.%s: %w", p.canary.Name, p.canary.Namespace, err)
+		}
+		for i := range found.Items {
+			copied := &found.Items[i]
+			kept := s == now && copied.Name == p.canary.Spec.AutoscalerRef.Name+primarySuffix
+			if kept || !metav1.IsControlledBy(copied, p.canary) {
+				continue
+			}
+			copied.SetGroupVersionKind(s.kind)
+			if err := p.kit.live.Delete(ctx, copied); client.IgnoreNotFound(err) != nil {
+				return fmt.Errorf("deleting %s %s.%s: %w", s.kind.Kind, copied.Name, copied.Namespace, err)
+			}
+		}
 	}
 	return nil
 }

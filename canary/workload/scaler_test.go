@@ -2,6 +2,7 @@ package workload
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -271,4 +272,62 @@ func TestAWorkerGetsNoServices(t *testing.T) {
 			t.Errorf("depends on %v", o)
 		}
 	}
+}
+
+// A copy that is left would scale the primary by bounds that nobody edits any more,
+// and beside a second one Kubernetes lets neither act.
+func TestACopyThatAnEarlierSpecAskedForGoes(t *testing.T) {
+	for name, tc := range map[string]struct {
+		edit func(*flaggerv1.CanarySpec)
+		want []string
+	}{
+		"without an autoscaler": {func(s *flaggerv1.CanarySpec) { s.AutoscalerRef = nil }, []string{"foreign-primary", "other", "scale"}},
+		"for another one":       {func(s *flaggerv1.CanarySpec) { s.AutoscalerRef.Name = "other" }, []string{"foreign-primary", "other", "other-primary", "scale"}},
+		"for the same one":      {func(*flaggerv1.CanarySpec) {}, []string{"foreign-primary", "other", "scale", "scale-primary"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := scaled(t, hpa())
+			for _, name := range []string{"other", "foreign-primary"} {
+				another := hpa()
+				another.Name, another.Namespace = name, b.canary.Namespace
+				b.must(b.c.Create(t.Context(), another))
+			}
+			b.canary.Generation = 1
+			b.must(b.look().EnsureScaler(t.Context()))
+			b.canary.Generation, b.canary.Status.ObservedGeneration = 2, 1
+			tc.edit(&b.canary.Spec)
+			b.must(b.look().EnsureScaler(t.Context()))
+			found := &autoscalingv2.HorizontalPodAutoscalerList{}
+			b.must(b.c.List(t.Context(), found))
+			var got []string
+			for _, item := range found.Items {
+				got = append(got, item.Name)
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Error(diff)
+			}
+			b.canary.Status.ObservedGeneration = 2
+			if b.look().Edited {
+				t.Error("the edit is acted on again")
+			}
+		})
+	}
+}
+
+func TestAnEditIsActedOnUntilThatSucceeds(t *testing.T) {
+	b := scaled(t, hpa())
+	b.canary.Generation, b.canary.Status.ObservedGeneration = 2, 1
+	b.look()
+	b.canary.Status.ObservedGeneration = 2 // it was seen, and acting on it failed
+	if !b.look().Edited {
+		t.Error("the edit is forgotten")
+	}
+}
+
+func TestQueriesForAnAutoscalerWithoutAnyAreRefused(t *testing.T) {
+	b := scaled(t, hpa())
+	b.canary.Spec.AutoscalerRef.PrimaryScalerQueries = map[string]string{"load": "sum(load)"}
+	_, err := b.kit.Look(t.Context(), b.canary)
+	wantTerminal(t, err, "spec.autoscalerRef.primaryScalerQueries")
 }

@@ -59,7 +59,7 @@ func (r *Reconciler) observe(ctx context.Context, c *flaggerv1.Canary, now time.
 	l.seen = canary.Seen{
 		Names: r.names(c), Plan: plan, State: r.state(c),
 		Target: pair.Target, Primary: pair.Primary, Saved: pair.Saved,
-		Command: r.command(c), Recognised: recognised(c, pair),
+		Command: r.command(c), Recognised: recognised(c, pair), Edited: pair.Edited,
 	}
 	if err := l.readRoute(ctx); err != nil {
 		return nil, err
