@@ -3,6 +3,7 @@ package workload
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -10,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
@@ -97,6 +99,30 @@ func (p *Pair) key(name string) client.ObjectKey {
 // owned is the owner reference of everything that goes with the canary.
 func (p *Pair) owned() metav1.OwnerReference {
 	return *metav1.NewControllerRef(p.canary, flaggerv1.GroupVersion.WithKind(flaggerv1.CanaryKind))
+}
+
+// checkOwner refuses what another canary made: the two would undo each other's work
+// for ever. What an earlier canary of this name has left is about to be collected,
+// and nothing may be built on it.
+func (p *Pair) checkOwner(object client.Object, field string) error {
+	owner := metav1.GetControllerOf(object)
+	if owner == nil || owner.UID == p.canary.UID || owner.Kind != flaggerv1.CanaryKind {
+		return nil
+	}
+	if owner.Name == p.canary.Name {
+		return fmt.Errorf("%s %s.%s belongs to an earlier Canary of this name, and is about to go with it",
+			kindOf(object), object.GetName(), object.GetNamespace())
+	}
+	return reconcile.TerminalError(fmt.Errorf("%s: %s %s.%s belongs to Canary %s: two cannot release the same; delete one of them",
+		field, kindOf(object), object.GetName(), object.GetNamespace(), owner.Name))
+}
+
+// kindOf is how messages name the kind of an object; typed ones forget theirs.
+func kindOf(object client.Object) string {
+	if kind := object.GetObjectKind().GroupVersionKind().Kind; kind != "" {
+		return strings.ToLower(kind)
+	}
+	return "service"
 }
 
 // claim makes the canary the controller of an object that has none.

@@ -59,6 +59,9 @@ func (f *facade) look(ctx context.Context) error {
 		}
 	}
 	if f.primary != nil {
+		if err := f.checkOwner(f.primary, "spec.service.name"); err != nil {
+			return err
+		}
 		f.Primary = there
 		f.Primary.Revision = f.primaryRevision()
 	}

@@ -60,6 +60,9 @@ func (p *Pair) ensureService(ctx context.Context, s service) error {
 	if err != nil {
 		return fmt.Errorf("reading service %s.%s: %w", s.name, p.canary.Namespace, err)
 	}
+	if err := p.checkOwner(live, "spec.service.name"); err != nil {
+		return err
+	}
 	wanted := live.DeepCopy()
 	p.writeService(wanted, s)
 	if metav1.IsControlledBy(live, p.canary) {

@@ -102,6 +102,9 @@ func (t *twin) lookAtPrimary(ctx context.Context) error {
 	if t.primary == nil {
 		return nil
 	}
+	if err := t.checkOwner(t.primary, "spec.targetRef"); err != nil {
+		return err
+	}
 	if t.target == nil {
 		t.names = namingOf(t.primary, t.canary.Spec.TargetRef.Name, t.kit.opts.SelectorLabels)
 	}
