@@ -16,6 +16,7 @@ func (w *world) checkStep(seen Seen, step Step) {
 	w.checkCommand(seen, step)
 	w.checkHold(seen, step)
 	w.checkEnd(seen, step)
+	w.checkFailedPromotion(seen, step)
 	w.checkProgress(seen, step)
 	w.checkUpkeep(seen, step)
 	w.checkHistory(seen, step)
@@ -165,6 +166,23 @@ func (w *world) checkEnd(seen Seen, step Step) {
 	ends := step.Verdict == VerdictPromoted || step.Verdict == VerdictSkipped || step.Verdict == VerdictFailed
 	if want := ends && w.plan.Hooks[flaggerv1.PostRolloutHook]; told != want {
 		w.fatalf("verdict %q, but told is %v", step.Verdict, told)
+	}
+}
+
+// checkFailedPromotion: a primary that does not start loses its users to the canary,
+// which is healthy and was measured, and gets none back before it is ready.
+func (w *world) checkFailedPromotion(seen Seen, step Step) {
+	if w.set != nil || !w.plan.Routed || seen.Command != nil {
+		return
+	}
+	healthy := seen.Target.Ready && seen.Target.Revision == seen.State.Applied
+	fails := promoting(seen.State.Phase) && step.Verdict == VerdictFailed
+	if fails && healthy && step.State.Weight != 100 {
+		w.fatalf("the promotion failed, and the healthy canary is left with %d%% of the users", step.State.Weight)
+	}
+	carries := seen.State.Phase == flaggerv1.CanaryPhaseFailed && seen.State.Weight == 100
+	if carries && healthy && step.State.Weight < 100 && !seen.Primary.Ready {
+		w.fatalf("users go back to a primary that is not ready")
 	}
 }
 
