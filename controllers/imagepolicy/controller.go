@@ -9,7 +9,9 @@
 // does that. Gates that need the registry or the clock are asked of one candidate
 // after the other, until one passes all. The choice is the best tag that does, so
 // that a tag that is too young, or not signed yet, never keeps an older one from
-// being chosen. A search is bounded in each run, and goes on in the next.
+// being chosen. A search is bounded in each run, and goes on in the next. No worker
+// waits for a registry longer than a moment: a look-up that takes longer goes on by
+// itself, and the policy comes back when it is done.
 //
 // A policy that found a tag is Ready, and status.latestRef is its choice. When
 // none qualifies, or when it may not read the tags, it is not Ready and latestRef
@@ -69,7 +71,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	if err := index(mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	return reconciler.Setup(mgr, kind, r, opts, r.watchRepositories, r.watchNamespaces, r.watchTags)
+	return reconciler.Setup(mgr, kind, r, opts, r.watchRepositories, r.watchNamespaces, r.watchTags, r.forgetDeleted)
 }
 
 var kind = reconciler.Kind[*imagev1.ImagePolicy]{

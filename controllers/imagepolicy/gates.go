@@ -120,14 +120,13 @@ func (s *search) platforms(ctx context.Context, digest string) ([]string, error)
 	if had, ok := s.memory().platforms.get(digest); ok {
 		return had, nil
 	}
-	if err := s.spend(); err != nil {
-		return nil, err
-	}
 	access, err := s.reach(ctx)
 	if err != nil {
 		return nil, err
 	}
-	had, err := s.Registry.Platforms(ctx, s.from.target, access, digest)
+	had, err := ask(ctx, s, "platforms of "+digest, func(ctx context.Context) ([]string, error) {
+		return s.Registry.Platforms(ctx, s.from.target, access, digest)
+	})
 	if err == nil {
 		s.memory().platforms.put(digest, had)
 	}
@@ -163,7 +162,7 @@ func (s *search) signed(ctx context.Context, c *candidate) (string, error) {
 		return "", err
 	}
 	known, _ := s.memory().verdicts.get(key)
-	if !known.holds(s.now) || known.why != "" && s.requested() {
+	if !known.holds(s.now, s.asked) {
 		if known, err = s.verify(ctx, c.digest, known); err != nil {
 			return "", err
 		}
@@ -177,19 +176,20 @@ func (s *search) signed(ctx context.Context, c *candidate) (string, error) {
 }
 
 func (s *search) verify(ctx context.Context, digest string, before verdict) (verdict, error) {
-	if err := s.spend(); err != nil {
-		return verdict{}, err
-	}
-	verifier, err := s.verifier(ctx)
-	if err != nil {
-		return verdict{}, err
-	}
 	ref := s.from.target.Repository.Digest(digest)
-	evidence, err := verifier.Verify(ctx, ref)
+	evidence, err := ask(ctx, s, "signatures of "+digest+" for "+s.trust.id, func(ctx context.Context) (signature.Evidence, error) {
+		verifier, err := s.verifier(ctx)
+		if err != nil {
+			return signature.Evidence{}, err
+		}
+		return verifier.Verify(ctx, ref)
+	})
 	switch {
 	case errors.Is(err, signature.ErrUnverified):
 		said := strings.Replace(err.Error(), " of "+ref.String(), "", 1) // the candidate is at hand
 		return before.again(s.now, short(said)), nil
+	case errors.Is(err, errPending), errors.Is(err, errBound), errors.Is(err, signature.ErrConfig):
+		return verdict{}, err
 	case err != nil:
 		return verdict{}, fmt.Errorf("verifying %s: %w", ref, err)
 	}

@@ -25,6 +25,7 @@ type memory struct {
 	platforms cache[string, []string]                 // by digest
 	verdicts  cache[verdictKey, verdict]              // of signatures
 	searches  cache[types.NamespacedName, unfinished] // by policy
+	errands   errands
 }
 
 func newMemory() *memory {
@@ -32,6 +33,9 @@ func newMemory() *memory {
 		platforms: cache[string, []string]{lru.New(remembered)},
 		verdicts:  cache[verdictKey, verdict]{lru.New(remembered)},
 		searches:  cache[types.NamespacedName, unfinished]{lru.New(remembered)},
+		errands: errands{
+			patience: defaultPatience, open: map[types.NamespacedName]*errand{}, late: map[string]int{},
+		},
 	}
 }
 
@@ -52,10 +56,12 @@ func (c cache[K, V]) get(key K) (V, bool) {
 
 func (c cache[K, V]) put(key K, value V) { c.Add(key, value) }
 
-// unfinished is a search that the bound interrupted.
+// unfinished is a search that was interrupted: by the bound, or by a look-up that
+// takes longer than a moment.
 type unfinished struct {
 	revision string // of the tags, and of the spec
 	began    time.Time
+	asked    time.Time // when somebody asked for it, zero if nobody did
 	digests  map[string]string
 }
 
@@ -63,9 +69,15 @@ type unfinished struct {
 // still the same.
 func (s *search) resume() {
 	s.digests = map[string]string{}
+	if s.requested() {
+		s.asked = s.now
+	}
 	began, ok := s.memory().searches.get(s.key())
 	if ok && began.revision == s.revision() && s.now.Sub(began.began) < searchLife {
 		s.digests = began.digests
+		if s.asked.IsZero() {
+			s.asked = began.asked
+		}
 	}
 }
 
@@ -76,7 +88,7 @@ func (s *search) suspend() {
 	if !ok || began.revision != s.revision() || s.now.Sub(began.began) >= searchLife {
 		began = unfinished{revision: s.revision(), began: s.now}
 	}
-	began.digests = s.digests
+	began.digests, began.asked = s.digests, s.asked
 	s.memory().searches.put(s.key(), began)
 }
 
@@ -98,18 +110,21 @@ type verdict struct {
 	known  bool
 	signer string
 	why    string    // it is not
+	at     time.Time // that was found
 	until  time.Time // that holds; what is signed stays signed
 	delay  time.Duration
 }
 
-func (v verdict) holds(now time.Time) bool {
-	return v.known && (v.why == "" || now.Before(v.until))
+// holds reports whether the verdict still counts now, when somebody last asked for
+// a look at the given time.
+func (v verdict) holds(now, asked time.Time) bool {
+	return v.known && (v.why == "" || now.Before(v.until) && v.at.After(asked))
 }
 
 // again is the verdict that follows v when there is still no signature.
 func (v verdict) again(now time.Time, why string) verdict {
 	delay := min(max(2*v.delay, shortRecheck), longRecheck)
-	return verdict{known: true, why: why, until: now.Add(delay), delay: delay}
+	return verdict{known: true, why: why, at: now, until: now.Add(delay), delay: delay}
 }
 
 // maxWhy bounds what a status says of one candidate.

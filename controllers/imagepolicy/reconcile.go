@@ -56,26 +56,18 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *imagev1.ImagePolicy) (rec
 func (s *search) conclude(ctx context.Context) (reconciler.Result, error) {
 	s.resume()
 	s.restore()
-	ref := imagev1.ImageRef{}
-	err := s.run(ctx)
-	if err == nil && s.chosen != nil {
-		ref, err = s.ref(ctx)
-	}
-	if err != nil {
+	if err := s.run(ctx); err != nil {
 		s.suspend()
 		return reconciler.Result{}, patient(err)
 	}
 	if s.bound {
 		s.suspend()
-	} else {
-		s.finish()
-	}
-	s.policy.Status.Decision = s.evidence()
-	switch {
-	case s.chosen != nil:
-		return s.record(ref), nil
-	case s.bound:
 		return s.unfinished(), nil
+	}
+	s.finish()
+	s.policy.Status.Decision = s.evidence()
+	if s.chosen != nil {
+		return s.record(s.ref()), nil
 	}
 	return reconciler.Result{}, reconciler.Waiting(s.noMatch(), s.again())
 }
@@ -89,11 +81,23 @@ func patient(err error) error {
 	return err
 }
 
-// unfinished is the outcome of a run that the bound ended. A choice that the
-// policy's present spec allows counts meanwhile.
+// unfinished is the outcome of a run that was interrupted. A choice that the
+// policy's present spec allows counts meanwhile, unless somebody waits for the
+// look-up that is not done: then it is Progressing.
 func (s *search) unfinished() reconciler.Result {
 	p := s.policy
-	if ready, ok := standing(p, s.from.repo, s.from.target); ok && s.qualifies(p.Status.LatestRef.Tag) {
+	ready, ok := standing(p, s.from.repo, s.from.target)
+	stands := ok && s.qualifies(p.Status.LatestRef.Tag)
+	if !stands || !s.pending {
+		p.Status.Decision = s.evidence()
+	}
+	switch {
+	case s.pending && (!stands || !s.asked.IsZero()):
+		return reconciler.Result{
+			Progressing: true, Reason: meta.ProgressingReason, After: s.again(),
+			Message: fmt.Sprintf("waiting for %s to answer", s.from.target.Repository.RegistryStr()),
+		}
+	case stands:
 		return reconciler.Result{Reason: ready.Reason, Message: ready.Message, After: s.again()}
 	}
 	return reconciler.Result{

@@ -42,6 +42,7 @@ type fixture struct {
 	clock  *testclock.FakePassiveClock
 	asked  atomic.Int64 // requests for manifests and blobs
 	broken atomic.Bool  // the registry answers nothing but 503
+	hang   atomic.Value // a chan struct{}: the registry says nothing before it is closed
 	host   string
 	repo   *imagev1.ImageRepository
 	policy *imagev1.ImagePolicy
@@ -55,6 +56,13 @@ func newFixture(t *testing.T, objects ...client.Object) *fixture {
 		if f.broken.Load() {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
+		}
+		if wake, ok := f.hang.Load().(chan struct{}); ok && wake != nil {
+			select {
+			case <-wake:
+			case <-r.Context().Done():
+				return
+			}
 		}
 		if strings.Contains(r.URL.Path, "/manifests/") || strings.Contains(r.URL.Path, "/blobs/") {
 			f.asked.Add(1)
@@ -90,6 +98,7 @@ func newFixture(t *testing.T, objects ...client.Object) *fixture {
 		Client: c, Secrets: c, Registry: scan.NewClient(f.clock, metrics),
 		Store: scan.NewStore(scan.WithClock(f.clock)), Clock: f.clock,
 	}
+	f.memory().errands.patience = time.Minute // nothing here is slow, but for the machine
 	return f
 }
 
@@ -156,7 +165,13 @@ func (f *fixture) reconcile() (reconciler.Result, error) {
 	if err != nil {
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, f.Reason(err), err.Error()
 	}
+	if result.Progressing {
+		ready.Status = metav1.ConditionUnknown
+	}
 	apimeta.SetStatusCondition(&f.policy.Status.Conditions, ready)
+	if at, ok := meta.ReconcileAnnotationValue(f.policy.Annotations); ok {
+		f.policy.Status.LastHandledReconcileAt = at
+	}
 	return result, err
 }
 

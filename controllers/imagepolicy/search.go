@@ -40,6 +40,7 @@ type search struct {
 
 	access  *scan.Access
 	trust   *trust
+	asked   time.Time         // when somebody asked for this search, zero if nobody did
 	left    int               // look-ups that this run may still do
 	digests map[string]string // of tags, by runs of one search
 
@@ -48,6 +49,7 @@ type search struct {
 	listed   []policy.Ranked
 	chosen   *candidate
 	bound    bool // the run ended before it had looked at all it could
+	pending  bool // it did because a look-up goes on outside of the workers
 	maturity time.Time
 	recheck  time.Time
 }
@@ -82,8 +84,8 @@ func (s *search) run(ctx context.Context) error {
 		}
 		s.listed = ranked
 		err := s.walk(ctx, ranked[len(s.looked):])
-		if errors.Is(err, errBound) {
-			s.bound = true
+		if errors.Is(err, errBound) || errors.Is(err, errPending) {
+			s.bound, s.pending = true, errors.Is(err, errPending)
 			return nil
 		}
 		if err != nil || s.chosen != nil || len(ranked) < reach || reach >= maxReach {
@@ -97,6 +99,9 @@ func (s *search) walk(ctx context.Context, ranked []policy.Ranked) error {
 	for _, r := range ranked {
 		c := &candidate{tag: strings.Clone(r.Tag)}
 		gate, err := s.look(ctx, c)
+		if err == nil && gate == "" {
+			err = s.reflect(ctx, c)
+		}
 		if err != nil {
 			return err
 		}
@@ -169,14 +174,13 @@ func (s *search) lookUp(ctx context.Context, tag string) (string, error) {
 	if digest, ok := s.digests[tag]; ok {
 		return digest, nil
 	}
-	if err := s.spend(); err != nil {
-		return "", err
-	}
 	access, err := s.reach(ctx)
 	if err != nil {
 		return "", err
 	}
-	digest, err := s.Registry.Digest(ctx, s.from.target, access, tag)
+	digest, err := ask(ctx, s, "digest of "+tag, func(ctx context.Context) (string, error) {
+		return s.Registry.Digest(ctx, s.from.target, access, tag)
+	})
 	if err != nil {
 		return "", err
 	}
@@ -205,22 +209,36 @@ func (s *search) reach(ctx context.Context) (scan.Access, error) {
 	return *s.access, nil
 }
 
-// ref is what the status says of the choice. Its digest is the one that was
+// reflects reports whether the choice is told with its digest: the one that was
 // verified, if any was; otherwise spec.digestReflectionPolicy decides.
-func (s *search) ref(ctx context.Context) (imagev1.ImageRef, error) {
-	ref := imagev1.ImageRef{Name: s.from.repo.Spec.Image, Tag: s.chosen.tag}
-	if s.policy.GetDigestReflectionPolicy() == imagev1.ReflectNever && s.policy.Spec.Verify == nil {
-		return ref, nil
+func (s *search) reflects() bool {
+	return s.policy.GetDigestReflectionPolicy() != imagev1.ReflectNever || s.policy.Spec.Verify != nil
+}
+
+// reflect looks up the digest of what passed all gates, if it is to be told.
+func (s *search) reflect(ctx context.Context, c *candidate) error {
+	if !s.reflects() {
+		return nil
 	}
-	err := s.digest(ctx, s.chosen)
-	ref.Digest = s.chosen.digest
-	return ref, err
+	return s.digest(ctx, c)
+}
+
+// ref is what the status says of the choice.
+func (s *search) ref() imagev1.ImageRef {
+	ref := imagev1.ImageRef{Name: s.from.repo.Spec.Image, Tag: s.chosen.tag}
+	if s.reflects() {
+		ref.Digest = s.chosen.digest
+	}
+	return ref
 }
 
 // again is when to look once more without being told to, or zero: a digest can
 // change without a scan that says so, and pins, rejections and youth end.
 func (s *search) again() time.Duration {
-	if s.bound {
+	switch {
+	case s.pending:
+		return s.from.target.Timeout + pause // should nobody tell
+	case s.bound:
 		return pause
 	}
 	next := interval(s.policy)

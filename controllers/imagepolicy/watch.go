@@ -94,9 +94,9 @@ func (r *Reconciler) watchNamespaces(b *builder.Builder) *builder.Builder {
 
 func foreign(p *imagev1.ImagePolicy) bool { return repositoryKey(p).Namespace != p.Namespace }
 
-// watchTags brings policies back when the tags they wait for are in memory. That
-// needs a source of its own: after a restart a scan that finds nothing new changes
-// no status.
+// watchTags brings policies back when the tags they wait for are in memory, and
+// when a look-up is done that took longer than a moment. Neither shows in a status:
+// after a restart a scan that finds nothing new changes none.
 func (r *Reconciler) watchTags(b *builder.Builder) *builder.Builder {
 	return b.WatchesRawSource(srcs.Func(func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 		r.Store.OnArrival(func(key types.NamespacedName) {
@@ -104,6 +104,16 @@ func (r *Reconciler) watchTags(b *builder.Builder) *builder.Builder {
 				queue.Add(request)
 			}
 		})
+		r.memory().errands.onDone(func(key types.NamespacedName) { queue.Add(reconcile.Request{NamespacedName: key}) })
 		return nil
 	}))
+}
+
+// forgetDeleted ends what goes on for policies that are deleted.
+func (r *Reconciler) forgetDeleted(b *builder.Builder) *builder.Builder {
+	return b.Watches(&imagev1.ImagePolicy{}, handler.Funcs{
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			r.memory().errands.forget(client.ObjectKeyFromObject(e.Object))
+		},
+	})
 }
