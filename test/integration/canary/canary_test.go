@@ -2,6 +2,7 @@ package canary
 
 import (
 	"context"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,9 +13,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 func TestCanaryTakesOverAndPromotesAGoodRelease(t *testing.T) {
@@ -186,9 +189,32 @@ func TestCanaryRefusesWhatItCannotDo(t *testing.T) {
 	})
 }
 
-func TestCanaryGivesBackWhatItTook(t *testing.T) {
+// TestCanaryGoesOnWhenItsProxyIsInstalled: nothing tells the controller of it.
+func TestCanaryGoesOnWhenItsProxyIsInstalled(t *testing.T) {
 	t.Parallel()
 	w := newCanaryWorld(t, &eventLog{})
+	root, err := harness.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.c.RESTMapper().RESTMapping(schema.GroupKind{Group: "projectcontour.io", Kind: "HTTPProxy"}); err == nil {
+		t.Skip("another test has installed it")
+	}
+	w.unstarted(func(c *flaggerv1.Canary) { c.Spec.Provider, c.Spec.Service.GatewayRefs = "contour", nil })
+	w.until("told what is missing", func() bool {
+		ready := apimeta.FindStatusCondition(w.canary().GetConditions(), meta.ReadyCondition)
+		return ready != nil && ready.Reason == flaggerv1.NotInstalledReason && strings.Contains(ready.Message, "install the CRDs of Contour")
+	})
+	if err := harness.Installed(t).ApplyFile(t.Context(), filepath.Join(root, "canary", "router", "testdata", "crds", "contour.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	w.phase(flaggerv1.CanaryPhaseInitialized)
+}
+
+func TestCanaryGivesBackWhatItTook(t *testing.T) {
+	t.Parallel()
+	log := &eventLog{}
+	w := newCanaryWorld(t, log)
 	w.create(&corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "podinfo"}, Spec: corev1.ServiceSpec{
 		Selector: map[string]string{"app": "podinfo"}, Ports: []corev1.ServicePort{{Name: "http", Port: 9898}}}})
 	c := w.podinfo(func(c *flaggerv1.Canary) { c.Spec.RevertOnDeletion = true })
@@ -203,6 +229,9 @@ func TestCanaryGivesBackWhatItTook(t *testing.T) {
 	}
 	if w.deployment("podinfo").Status.AvailableReplicas != 1 {
 		t.Error("the target does not serve")
+	}
+	if !log.has("Terminated canary podinfo." + w.namespace) {
+		t.Error("nobody is told of the end")
 	}
 }
 

@@ -155,6 +155,15 @@ func (w *canaryWorld) apply(image string) {
 // until the canary has taken over.
 func (w *canaryWorld) podinfo(edit func(*flaggerv1.Canary)) *flaggerv1.Canary {
 	w.t.Helper()
+	c := w.unstarted(edit)
+	w.until("initialized", func() bool { return w.canary().Status.Phase == flaggerv1.CanaryPhaseInitialized })
+	w.until("scaled down", func() bool { return w.replicas("podinfo") == 0 })
+	return c
+}
+
+// unstarted is a canary that was just created.
+func (w *canaryWorld) unstarted(edit func(*flaggerv1.Canary)) *flaggerv1.Canary {
+	w.t.Helper()
 	w.create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "podinfo"}, BinaryData: map[string][]byte{"blob": {0xff}}})
 	w.apply("podinfo:1")
 	c := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Name: "podinfo"}}
@@ -170,8 +179,6 @@ func (w *canaryWorld) podinfo(edit func(*flaggerv1.Canary)) *flaggerv1.Canary {
 		edit(c)
 	}
 	w.create(c)
-	w.until("initialized", func() bool { return w.canary().Status.Phase == flaggerv1.CanaryPhaseInitialized })
-	w.until("scaled down", func() bool { return w.replicas("podinfo") == 0 })
 	return c
 }
 

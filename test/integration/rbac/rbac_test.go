@@ -86,6 +86,9 @@ func TestAReleaseNeedsNoMoreThanTheRoles(t *testing.T) {
 		t.Fatal(err)
 	}
 	install(t, p)
+	if err := p.Apply(t.Context(), []byte(grants)); err != nil {
+		t.Fatal(err)
+	}
 	applyAs(t, c, "applier")
 	users(t, c)
 
@@ -130,9 +133,6 @@ func install(t *testing.T, p *harness.Playground) {
 		if err := p.ApplyFile(t.Context(), file); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := p.Apply(t.Context(), []byte(grants)); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -1,0 +1,323 @@
+package rbac
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/test/harness"
+)
+
+// release is one kind of target, autoscaler or route. APP in its texts is its name.
+type release struct {
+	// target is a Deployment unless it says otherwise.
+	target string
+	// given is what its owner has beside the target.
+	given string
+	// spec is that of the Canary, beside what all have.
+	spec string
+	// change makes a new revision of the target; empty is another annotation of its
+	// pods.
+	change string
+}
+
+const deployment = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: APP}
+spec:
+  selector: {matchLabels: {app: APP}}
+  template:
+    metadata: {labels: {app: APP}}
+    spec:
+      containers:
+      - {name: app, image: app, envFrom: [{configMapRef: {name: APP}}, {secretRef: {name: APP}}]}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: APP}, data: {color: blue}}
+---
+{apiVersion: v1, kind: Secret, metadata: {name: APP}, stringData: {token: secret}}
+`
+
+const daemonSet = `
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: APP}
+spec:
+  selector: {matchLabels: {app: APP}}
+  template: {metadata: {labels: {app: APP}}, spec: {containers: [{name: app, image: app}]}}
+`
+
+const statefulSet = `
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: APP}
+spec:
+  serviceName: APP
+  replicas: 2
+  selector: {matchLabels: {app: APP}}
+  template: {metadata: {labels: {app: APP}}, spec: {containers: [{name: app, image: app}]}}
+`
+
+const service = `
+apiVersion: v1
+kind: Service
+metadata: {name: APP}
+spec: {selector: {app: blue}, ports: [{name: http, port: 80}]}
+`
+
+const horizontal = `
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: APP}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: APP}
+  minReplicas: 1
+  maxReplicas: 2
+`
+
+const scaledObject = `
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata: {name: APP}
+spec:
+  scaleTargetRef: {name: APP}
+  triggers: [{type: cron, metadata: {timezone: UTC, start: 0 6 * * *, end: 0 20 * * *, desiredReplicas: "2"}}]
+`
+
+const ingress = `
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: APP}
+spec:
+  rules:
+  - http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: APP, port: {number: 80}}}}]}
+`
+
+const apisixRoute = `
+apiVersion: apisix.apache.org/v2
+kind: ApisixRoute
+metadata: {name: APP}
+spec:
+  http:
+  - {name: all, match: {paths: [/*]}, backends: [{serviceName: APP, servicePort: 80}]}
+`
+
+const (
+	served = "  service: {port: 80}\n"
+	byStep = "  analysis: {interval: 1s, threshold: 3, stepWeight: 50, maxWeight: 50}\n"
+	counts = "  analysis: {interval: 1s, threshold: 3, iterations: 1}\n"
+)
+
+// releases have one for each rule of config/rbac/canary.yaml that lets something be
+// written, but for those of Knative, whose Revisions nobody makes here.
+var releases = map[string]release{
+	"rbac-daemonset":   {target: daemonSet, spec: "  provider: kubernetes\n" + served + counts},
+	"rbac-statefulset": {target: statefulSet, spec: served + byStep},
+	"rbac-service":     {target: service, spec: "  provider: gatewayapi:v1\n  service: {port: 80, gatewayRefs: [{name: public}]}\n" + byStep, change: `{"spec":{"selector":{"app":"green"}}}`},
+	"rbac-worker":      {spec: counts},
+	"rbac-hpa": {given: horizontal, spec: "  provider: kubernetes\n" + served + counts +
+		"  autoscalerRef: {apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, name: APP}\n"},
+	"rbac-keda": {given: scaledObject, spec: "  provider: kubernetes\n" + served + counts +
+		"  autoscalerRef: {apiVersion: keda.sh/v1alpha1, kind: ScaledObject, name: APP}\n"},
+	"rbac-httproute": {spec: "  provider: gatewayapi:v1\n  service: {port: 80, gatewayRefs: [{name: public}]}\n" + byStep},
+	"rbac-grpcroute": {spec: "  provider: gatewayapi:v1\n  service: {port: 80, routeKind: GRPCRoute, gatewayRefs: [{name: public}]}\n" + byStep},
+	"rbac-nginx":     {given: ingress, spec: "  provider: nginx\n" + served + byStep + "  ingressRef: {apiVersion: networking.k8s.io/v1, kind: Ingress, name: APP}\n"},
+	"rbac-apisix":    {given: apisixRoute, spec: "  provider: apisix\n" + served + byStep + "  routeRef: {apiVersion: apisix.apache.org/v2, kind: ApisixRoute, name: APP}\n"},
+	"rbac-contour":   {spec: "  provider: contour\n" + served + byStep},
+	"rbac-gloo":      {spec: "  provider: gloo\n" + served + byStep},
+	"rbac-istio":     {spec: "  provider: istio\n" + served + byStep},
+	"rbac-kuma":      {spec: "  provider: kuma\n" + served + byStep},
+	"rbac-smi":       {spec: "  provider: smi:v1alpha2\n" + served + byStep},
+	"rbac-traefik":   {spec: "  provider: traefik\n" + served + byStep},
+}
+
+// rolledBack are those whose rollback writes otherwise than their promotion.
+var rolledBack = []string{"rbac-statefulset", "rbac-keda", "rbac-service", "rbac-httproute"}
+
+// TestEveryKindIsReleasedWithTheRoles begins, promotes, rolls back, edits and ends
+// releases of each kind of targets, autoscalers and routes.
+func TestEveryKindIsReleasedWithTheRoles(t *testing.T) {
+	p := harness.Installed(t)
+	install(t, p)
+	installProxies(t, p)
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "rbac-"}}
+	must(t, p.Client.Create(t.Context(), ns))
+	t.Cleanup(func() { _ = p.Client.Delete(context.Background(), ns) })
+	f := fleet{T: t, c: p.Client, namespace: ns.Name}
+
+	limited := *p
+	limited.Kubeconfig = kubeconfigOf(t, p, "sluice")
+	sluice, err := limited.StartController(t.Context(), t.TempDir(),
+		"--controllers=canary", "--namespace", system, "--watch-namespace", ns.Name, "--canary-min-interval", "1s")
+	must(t, err)
+	t.Cleanup(sluice.Stop)
+	t.Cleanup(func() { noneForbidden(t, sluice) })
+
+	for name, r := range releases {
+		f.create(name, r)
+	}
+	f.await(flaggerv1.CanaryPhaseInitialized)
+	for name, r := range releases {
+		f.change(name, r, "promoted")
+	}
+	f.await(flaggerv1.CanaryPhaseSucceeded)
+	for _, name := range rolledBack {
+		f.patch(canaryOf(name), `{"metadata":{"annotations":{"sluice.dev/gates":"confirm-promotion"}}}`)
+		f.change(name, releases[name], "rolled back")
+	}
+	f.await(flaggerv1.CanaryPhaseWaitingPromotion, rolledBack...)
+	for _, name := range rolledBack {
+		abort := flaggerv1.CanaryCommand{Verb: flaggerv1.CommandAbort, At: metav1.NowMicro(), By: "ann"}
+		f.patch(canaryOf(name), fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, flaggerv1.CommandAnnotation, abort))
+	}
+	f.await(flaggerv1.CanaryPhaseFailed, rolledBack...)
+
+	f.patch(canaryOf("rbac-hpa"), `{"spec":{"autoscalerRef":null}}`)
+	f.until("no copy of the autoscaler", func() string {
+		return f.left(&autoscalingv2.HorizontalPodAutoscaler{ObjectMeta: metav1.ObjectMeta{Name: "rbac-hpa-primary"}})
+	})
+	for name := range releases {
+		must(t, p.Client.Delete(t.Context(), f.named(canaryOf(name))))
+	}
+	for name := range releases {
+		f.until(name+" gone", func() string { return f.left(canaryOf(name)) })
+	}
+}
+
+// installProxies applies the CRDs of everything that may be routed or scaled with.
+func installProxies(t *testing.T, p *harness.Playground) {
+	t.Helper()
+	root, err := harness.Root()
+	must(t, err)
+	files, err := filepath.Glob(filepath.Join(root, "canary", "router", "testdata", "crds", "*.yaml"))
+	must(t, err)
+	for _, file := range append(files, filepath.Join(root, "test", "integration", "workload", "testdata", "keda.yaml")) {
+		must(t, p.ApplyFile(t.Context(), file))
+	}
+	must(t, p.Install(t.Context())) // waits for all of them
+}
+
+// fleet is a namespace of releases.
+type fleet struct {
+	*testing.T
+	c         client.Client
+	namespace string
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func canaryOf(name string) client.Object {
+	return &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Name: name}}
+}
+
+func (f fleet) named(o client.Object) client.Object {
+	o.SetNamespace(f.namespace)
+	return o
+}
+
+// create makes the target, what it needs, and its Canary.
+func (f fleet) create(name string, r release) {
+	f.Helper()
+	if r.target == "" {
+		r.target = deployment
+	}
+	head := "apiVersion: flagger.app/v1beta1\nkind: Canary\nmetadata: {name: APP}\nspec:\n  revertOnDeletion: true\n"
+	target := f.parse(name, r.target)[0]
+	head += fmt.Sprintf("  targetRef: {apiVersion: %s, kind: %s, name: APP}\n", target.GetAPIVersion(), target.GetKind())
+	for _, text := range []string{r.target, r.given, head + r.spec} {
+		for _, object := range f.parse(name, text) {
+			if err := f.c.Create(f.Context(), object); err != nil {
+				f.Fatalf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
+func (f fleet) parse(name, text string) []*unstructured.Unstructured {
+	f.Helper()
+	var objects []*unstructured.Unstructured
+	for document := range strings.SplitSeq(strings.ReplaceAll(text, "APP", name), "---\n") {
+		object := &unstructured.Unstructured{}
+		must(f.T, yaml.Unmarshal([]byte(document), &object.Object))
+		if object.Object != nil {
+			objects = append(objects, f.named(object).(*unstructured.Unstructured))
+		}
+	}
+	return objects
+}
+
+// change makes a new revision of a target.
+func (f fleet) change(name string, r release, version string) {
+	f.Helper()
+	text, patch := r.target, r.change
+	if text == "" {
+		text = deployment
+	}
+	switch {
+	case patch == "":
+		patch = fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"version":%q}}}}}`, version)
+	default:
+		patch = strings.ReplaceAll(patch, "green", strings.ReplaceAll(version, " ", "-"))
+	}
+	f.patch(f.parse(name, text)[0], patch)
+}
+
+func (f fleet) patch(o client.Object, patch string) {
+	f.Helper()
+	if err := f.c.Patch(f.Context(), f.named(o), client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
+		f.Fatalf("%s: %v", o.GetName(), err)
+	}
+}
+
+// await waits until these releases, or all, are in a phase.
+func (f fleet) await(phase flaggerv1.CanaryPhase, names ...string) {
+	f.Helper()
+	f.until("all "+string(phase), func() string {
+		var all flaggerv1.CanaryList
+		must(f.T, f.c.List(f.Context(), &all, client.InNamespace(f.namespace)))
+		var late []string
+		for _, c := range all.Items {
+			if c.Status.Phase != phase && (len(names) == 0 || slices.Contains(names, c.Name)) {
+				late = append(late, fmt.Sprintf("%s is %s: %+v", c.Name, c.Status.Phase, c.GetConditions()))
+			}
+		}
+		return strings.Join(late, "\n")
+	})
+}
+
+// left says that an object is still there; empty is gone.
+func (f fleet) left(o client.Object) string {
+	err := f.c.Get(f.Context(), client.ObjectKeyFromObject(f.named(o)), o)
+	if err == nil {
+		return o.GetName() + " is there"
+	}
+	must(f.T, client.IgnoreNotFound(err))
+	return ""
+}
+
+func (f fleet) until(what string, missing func() string) {
+	f.Helper()
+	_, err := harness.Eventually(f.Context(), what, 2*time.Minute, func(context.Context) (bool, string) {
+		text := missing()
+		return text == "", text
+	})
+	must(f.T, err)
+}
