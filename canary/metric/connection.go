@@ -95,6 +95,22 @@ func (c *connection) login() (func(*http.Request), error) {
 	}
 }
 
+// host is a server that is asked at the address of a template, with its login.
+type host struct {
+	*connection
+	base  *url.URL
+	login func(*http.Request)
+}
+
+func (c *connection) host() (host, error) {
+	base, err := c.base("")
+	if err != nil {
+		return host{}, err
+	}
+	login, err := c.login()
+	return host{c, base, login}, err
+}
+
 // request has the headers of the template; those of the provider come on top.
 func (c *connection) request(ctx context.Context, method, address string, body io.Reader) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, method, address, body)

@@ -19,9 +19,7 @@ import (
 // externalMetrics asks the external metrics API of Kubernetes: through the API
 // server, or an adapter that serves it.
 type externalMetrics struct {
-	*connection
-	base  *url.URL
-	login func(*http.Request)
+	host
 	// own is the only namespace to ask about; empty is any.
 	own string
 }
@@ -36,15 +34,8 @@ func connectExternalMetrics(c *connection) (source, error) {
 	if c.Address == "" {
 		return c.apiServer(token)
 	}
-	base, err := c.base("")
-	if err != nil {
-		return nil, err
-	}
-	login, err := c.login()
-	if err != nil {
-		return nil, err
-	}
-	return &externalMetrics{connection: c, base: base, login: login}, nil
+	asked, err := c.host()
+	return &externalMetrics{host: asked}, err
 }
 
 // apiServer asks as the controller, or as whoever the token is.
@@ -75,7 +66,7 @@ func (c *connection) apiServer(token string) (source, error) {
 	if token == "" && c.checker.sameNamespace {
 		own = c.namespace
 	}
-	return &externalMetrics{connection: c, base: base, login: func(*http.Request) {}, own: own}, nil
+	return &externalMetrics{host: host{c, base, func(*http.Request) {}}, own: own}, nil
 }
 
 // external is what a query <namespace>/<metric>?labelSelector=<selector> names. The

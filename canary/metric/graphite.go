@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 )
@@ -12,21 +11,12 @@ import (
 // graphite asks the render API of Graphite. The query is the query string of the
 // URL, such as target=...&from=-2min.
 type graphite struct {
-	*connection
-	base  *url.URL
-	login func(*http.Request)
+	host
 }
 
 func connectGraphite(c *connection) (source, error) {
-	base, err := c.base("")
-	if err != nil {
-		return nil, err
-	}
-	login, err := c.login()
-	if err != nil {
-		return nil, err
-	}
-	return &graphite{c, base, login}, nil
+	asked, err := c.host()
+	return &graphite{asked}, err
 }
 
 // graphiteQuery reads a query, which may be spread over lines.

@@ -5,28 +5,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 )
 
 // prometheus asks instant queries of a Prometheus server, or of anything else
 // that speaks its HTTP API.
 type prometheus struct {
-	*connection
-	base  *url.URL
-	login func(*http.Request)
+	host
 }
 
 func connectPrometheus(c *connection) (source, error) {
-	base, err := c.base("")
-	if err != nil {
-		return nil, err
-	}
-	login, err := c.login()
-	if err != nil {
-		return nil, err
-	}
-	return &prometheus{c, base, login}, nil
+	asked, err := c.host()
+	return &prometheus{asked}, err
 }
 
 // Query returns the value of the only series of the answer.

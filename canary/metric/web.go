@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -13,24 +12,15 @@ import (
 // web asks any server that answers in JSON. The query is the rest of the URL, and
 // spec.provider.jsonPath says where in the answer the number is.
 type web struct {
-	*connection
-	base  *url.URL
-	login func(*http.Request)
+	host
 }
 
 func connectWeb(c *connection) (source, error) {
-	base, err := c.base("")
-	if err != nil {
-		return nil, err
-	}
 	if err := checkJSONPath(c.JSONPath); err != nil {
 		return nil, fmt.Errorf("jsonPath: %w", err)
 	}
-	login, err := c.login()
-	if err != nil {
-		return nil, err
-	}
-	return &web{c, base, login}, nil
+	asked, err := c.host()
+	return &web{asked}, err
 }
 
 // webQuery reads a query as the rest of a URL. It cannot leave the address: whoever

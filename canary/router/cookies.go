@@ -59,6 +59,16 @@ func sessionOf(c *flaggerv1.Canary, w Weights) (session, bool) {
 	return s, strings.Contains(s.canary, "=")
 }
 
+// stick returns the routes that keep users with a cookie where they are. route makes
+// one for those with a cookie, with the shares of both copies.
+func (s session) stick(route func(cookie string, ofPrimary, ofCanary int) rule) []rule {
+	routes := []rule{route(s.canary, 0, 100)}
+	if s.primary != "" {
+		routes = append(routes, route(s.primary, 100, 0))
+	}
+	return routes
+}
+
 // setCanary is the Set-Cookie header of an answer of the canary.
 func (s session) setCanary() string {
 	age := s.spec.MaxAge

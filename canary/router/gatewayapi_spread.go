@@ -50,14 +50,11 @@ func shares(c *flaggerv1.Canary, ofPrimary, ofCanary int) []map[string]any {
 
 // stick returns the rules that keep users with a cookie where they are.
 func stick(base rule, c *flaggerv1.Canary, s session) []rule {
-	canary := withCookie(base, s.canary)
-	setList(canary, "backendRefs", shares(c, 0, 100))
-	if s.primary == "" {
-		return []rule{canary}
-	}
-	primary := withCookie(base, s.primary)
-	setList(primary, "backendRefs", shares(c, 100, 0))
-	return []rule{canary, primary}
+	return s.stick(func(cookie string, ofPrimary, ofCanary int) rule {
+		r := withCookie(base, cookie)
+		setList(r, "backendRefs", shares(c, ofPrimary, ofCanary))
+		return r
+	})
 }
 
 // setCookies makes the answers of the copies set their cookie.

@@ -10,14 +10,11 @@ import (
 
 // stickToHost returns the routes that keep users with a cookie where they are.
 func stickToHost(base rule, c *flaggerv1.Canary, s session) []rule {
-	canary := withMeshCookie(base, s.canary)
-	setList(canary, "route", destinations(c, 0, 100))
-	if s.primary == "" {
-		return []rule{canary}
-	}
-	primary := withMeshCookie(base, s.primary)
-	setList(primary, "route", destinations(c, 100, 0))
-	return []rule{canary, primary}
+	return s.stick(func(cookie string, ofPrimary, ofCanary int) rule {
+		r := withMeshCookie(base, cookie)
+		setList(r, "route", destinations(c, ofPrimary, ofCanary))
+		return r
+	})
 }
 
 // setMeshCookies makes the answers of the copies set their cookie.
