@@ -60,7 +60,7 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.eventsAddr, "events-addr", "", "URL of the events endpoint of Flux's notification-controller, for Alerts; default: events go to Kubernetes alone")
 	set.DurationVar(&f.minRetryDelay, "min-retry-delay", reconciler.MinRetryDelay, "delay before the first retry of an object that failed")
 	set.DurationVar(&f.maxRetryDelay, "max-retry-delay", reconciler.MaxRetryDelay, "longest delay between retries")
-	set.StringVar(&f.metricsAddr, "metrics-addr", ":8080", "where Prometheus metrics are served; 0 disables them")
+	set.StringVar(&f.metricsAddr, "metrics-addr", ":8080", "where Prometheus metrics, and profiles under /debug/pprof/, are served; 0 disables them")
 	set.StringVar(&f.healthAddr, "health-addr", ":9440", "where /healthz and /readyz are served; 0 disables them")
 	set.BoolVar(&f.leaderElect, "enable-leader-election", false, "run the controllers only while holding the lease")
 	set.StringVar(&f.namespace, "namespace", env("RUNTIME_NAMESPACE", "flux-system"), "namespace of the lease")

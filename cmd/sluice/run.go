@@ -73,7 +73,7 @@ func newManager(config *rest.Config, f *flags) (ctrl.Manager, error) {
 	}
 	options := ctrl.Options{
 		Scheme:                        scheme,
-		Metrics:                       metricsserver.Options{BindAddress: f.metricsAddr},
+		Metrics:                       metricsserver.Options{BindAddress: f.metricsAddr, ExtraHandlers: profiles()},
 		HealthProbeBindAddress:        f.healthAddr,
 		LeaderElection:                f.leaderElect,
 		LeaderElectionID:              lease,

@@ -23,6 +23,7 @@ type runner[T Object] struct {
 	ctrl   Controller[T]
 	opts   Options
 	writes versions
+	name   string // of the kind, in metrics
 }
 
 func newRunner[T Object](mgr ctrl.Manager, kind Kind[T], c Controller[T], opts Options) *runner[T] {
@@ -33,7 +34,10 @@ func newRunner[T Object](mgr ctrl.Manager, kind Kind[T], c Controller[T], opts O
 func (r *runner[T]) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	obj := r.kind.New()
 	if err := r.client.Get(ctx, req.NamespacedName, obj); err != nil {
-		r.writes.forget(req.NamespacedName)
+		if apierrors.IsNotFound(err) {
+			r.writes.forget(req.NamespacedName)
+			forgetRuns(r.name, req.NamespacedName)
+		}
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if r.writes.outrun(obj) {
@@ -49,8 +53,9 @@ func (r *runner[T]) Reconcile(ctx context.Context, req reconcile.Request) (recon
 	if err := r.ensureFinalizer(ctx, obj); err != nil {
 		return r.afterConflict(ctx, err)
 	}
-	before := obj.DeepCopyObject().(T)
+	before, start := obj.DeepCopyObject().(T), r.opts.Clock.Now()
 	result, err := r.ctrl.Reconcile(ctx, obj)
+	measure(r.name, req.NamespacedName, r.opts.Clock.Now().Sub(start))
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return reconcile.Result{}, nil // shutting down says nothing about the object
 	}

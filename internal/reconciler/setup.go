@@ -8,8 +8,10 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
@@ -29,6 +31,14 @@ type Watch func(*builder.Builder) *builder.Builder
 // not. Everything else that may start it comes as watches.
 func Setup[T Object](mgr ctrl.Manager, kind Kind[T], c Controller[T], opts Options, watches ...Watch) error {
 	r := newRunner(mgr, kind, c, opts)
+	gvk, err := apiutil.GVKForObject(kind.New(), mgr.GetScheme())
+	if err != nil {
+		return err
+	}
+	r.name = gvk.Kind
+	if err := registerMetrics(metrics.Registry); err != nil {
+		return err
+	}
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named(kind.Name).
 		For(kind.New(), builder.WithPredicates(predicate.Or(
