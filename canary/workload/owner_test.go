@@ -69,3 +69,24 @@ func (b *bench) own(object client.Object, name, owner, uid string) {
 	}
 	b.must(b.c.Update(b.t.Context(), object))
 }
+
+// What an edit of the canary says about its own Services holds for those that are
+// there, too.
+func TestAnEditOfTheServiceReachesTheServices(t *testing.T) {
+	b := newBench(t, world("podinfo:1")...)
+	distribution := func() any {
+		b.must(b.look().EnsureServices(t.Context()))
+		svc := &corev1.Service{}
+		b.get("podinfo-canary", svc)
+		if svc.Spec.TrafficDistribution == nil {
+			return nil
+		}
+		return *svc.Spec.TrafficDistribution
+	}
+	for _, want := range []string{"PreferClose", "PreferSameNode", ""} {
+		b.canary.Spec.Service.TrafficDistribution = want
+		if got := distribution(); got != want && (want != "" || got != nil) {
+			t.Errorf("got %v, want %q", got, want)
+		}
+	}
+}

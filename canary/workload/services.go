@@ -67,6 +67,7 @@ func (p *Pair) ensureService(ctx context.Context, s service) error {
 	p.writeService(wanted, s)
 	if metav1.IsControlledBy(live, p.canary) {
 		p.writeMetadata(wanted, s)
+		wanted.Spec.TrafficDistribution = p.trafficDistribution()
 	} else {
 		wanted.Annotations = merge(wanted.Annotations, handsOff)
 	}
@@ -87,13 +88,20 @@ func (p *Pair) createService(ctx context.Context, s service) error {
 		created.Spec.ClusterIP = corev1.ClusterIPNone
 	}
 	created.Spec.Type = corev1.ServiceTypeClusterIP
-	if d := p.canary.Spec.Service.TrafficDistribution; d != "" {
-		created.Spec.TrafficDistribution = &d
-	}
+	created.Spec.TrafficDistribution = p.trafficDistribution()
 	p.writeService(created, s)
 	p.writeMetadata(created, s)
 	if err := p.kit.live.Create(ctx, created); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("creating service %s.%s: %w", s.name, p.canary.Namespace, err)
+	}
+	return nil
+}
+
+// trafficDistribution is that of the Services that the canary makes; nil is that of
+// the cluster.
+func (p *Pair) trafficDistribution() *string {
+	if d := p.canary.Spec.Service.TrafficDistribution; d != "" {
+		return &d
 	}
 	return nil
 }

@@ -1,0 +1,80 @@
+package compat
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// TestEveryFieldIsDocumented: a field that is on no page is one that nobody has
+// said how it is honoured, or where it is refused.
+func TestEveryFieldIsDocumented(t *testing.T) {
+	for name, kind := range map[string]struct {
+		spec  any
+		pages []string
+	}{
+		"Canary":         {flaggerv1.CanarySpec{}, []string{"kinds/canary.md", "kinds/targets.md", "routers/*.md"}},
+		"MetricTemplate": {flaggerv1.MetricTemplateSpec{}, []string{"kinds/metrictemplate.md"}},
+		"AlertProvider":  {flaggerv1.AlertProviderSpec{}, []string{"kinds/alertprovider.md"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := pages(t, kind.pages)
+			for _, field := range fieldsOf(reflect.TypeOf(kind.spec), nil) {
+				if !regexp.MustCompile(`\b` + field + `\b`).MatchString(text) {
+					t.Errorf("%s is on none of %v", field, kind.pages)
+				}
+			}
+		})
+	}
+}
+
+func pages(t *testing.T, patterns []string) string {
+	t.Helper()
+	var text strings.Builder
+	for _, pattern := range patterns {
+		files, err := filepath.Glob(filepath.Join("..", "..", "docs", pattern))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no page %s (%v)", pattern, err)
+		}
+		for _, file := range files {
+			page, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text.Write(page)
+		}
+	}
+	return text.String()
+}
+
+// fieldsOf are the names of all fields below a type of ours.
+func fieldsOf(of reflect.Type, known []string) []string {
+	switch of.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Map:
+		return fieldsOf(of.Elem(), known)
+	case reflect.Struct:
+	default:
+		return known
+	}
+	if of.PkgPath() != reflect.TypeOf(flaggerv1.Canary{}).PkgPath() {
+		return known
+	}
+	for field := range of.Fields() {
+		if name := jsonName(field); !slices.Contains(known, name) {
+			known = append(known, name)
+		}
+		known = fieldsOf(field.Type, known)
+	}
+	return known
+}
+
+func jsonName(field reflect.StructField) string {
+	name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+	return name
+}
