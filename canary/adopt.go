@@ -29,14 +29,30 @@ func (t *turn) adopted() bool {
 	return analysing(t.State.Phase) && t.was.Applied == t.State.Applied && t.pinned() && !t.Saved[t.State.Applied]
 }
 
+// iteration is that of a state of Flagger's whose weight is known: the first with
+// this weight or, at the gate behind them, where Flagger counts down, the last.
+func (p Plan) iteration(s State) int {
+	found := max(s.Iterations, 0)
+	for _, stage := range p.Stages {
+		switch {
+		case stage.Weight != s.Weight:
+		case s.Phase == flaggerv1.CanaryPhaseWaitingPromotion:
+			found = stage.Iteration
+		case s.Weight > 0:
+			return max(found, stage.Iteration)
+		}
+	}
+	return found
+}
+
 // adoptRelease finds out which release of Flagger's the target is. Flagger keeps
-// the truth about weights in routes, and counts an iteration down at a gate.
+// the truth about weights in routes.
 func (s Seen) adoptRelease(same bool) State {
 	state := s.State
 	if s.Plan.Routed && !s.RoutePending {
 		state.Weight = s.Weights.Canary
 	}
-	state.Iterations = max(state.Iterations, 0)
+	state.Iterations = s.Plan.iteration(state)
 	moving, revision := promoting(state.Phase), s.Target.Revision
 	// What was copied to the primary before its promotion could be recorded.
 	given := s.Recognised && analysing(state.Phase) && state.Promoted != state.Applied

@@ -75,6 +75,13 @@ func TestTakingOverFromFlagger(t *testing.T) {
 			}),
 			wantPhase: waits, wantWeight: 50, wantApplied: v2, wantPromoted: before, wantActions: []string{"Snapshot{v2}"},
 		},
+		"all users stay on a green version at a closed gate": {
+			seen: because(recognised(waits, 100, running("")), func(s *Seen) {
+				s.Plan.Stages = []Stage{{Iteration: 1}, {Iteration: 2, Weight: 100}}
+			}),
+			wantPhase: promoting, wantWeight: 100, wantApplied: v2, wantPromoted: before,
+			wantActions: []string{"SetPrimary{v2}"}, wantSaid: "Copying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
+		},
 		"an analysis of something that is gone starts over": {
 			seen:      because(flagger(progressing, running("")), func(s *Seen) { s.State.Weight = 40 }),
 			wantPhase: progressing, wantApplied: v2, wantPromoted: before,

@@ -2,12 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/sluice-cd/sluice/test/harness"
@@ -27,7 +21,10 @@ func startSubject(ctx context.Context, p *harness.Playground, c canaryCase, dir 
 	}
 	s := &subject{count: count}
 	if c.flagger {
-		s.Process, err = startFlagger(ctx, through, c.namespace, dir)
+		flagger, err := through.StartFlagger(ctx, c.namespace, dir)
+		if flagger != nil {
+			s.Process = flagger.Process
+		}
 		return s, err
 	}
 	controller, err := through.StartController(ctx, dir, "--controllers=canary", "--watch-namespace", c.namespace)
@@ -35,35 +32,6 @@ func startSubject(ctx context.Context, p *harness.Playground, c canaryCase, dir 
 		s.Process = controller.Process
 	}
 	return s, err
-}
-
-// startFlagger starts the release of Flagger that we are compared with, with its
-// defaults.
-func startFlagger(ctx context.Context, p *harness.Playground, namespace, dir string) (*harness.Process, error) {
-	root, err := harness.Root()
-	if err != nil {
-		return nil, err
-	}
-	build := exec.CommandContext(ctx, filepath.Join(root, "hack", "upstream.sh"), "flagger")
-	build.Stderr = os.Stderr
-	bin, err := build.Output()
-	if err != nil {
-		return nil, fmt.Errorf("building Flagger: %w", err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	if err != nil {
-		return nil, err
-	}
-	if err := listener.Close(); err != nil {
-		return nil, err
-	}
-	flagger := harness.NewProcess(strings.TrimSpace(string(bin)), filepath.Join(dir, "flagger.log"),
-		"-kubeconfig", p.Kubeconfig, "-namespace", namespace, "-metrics-server", p.Prometheus, "-port", port, "-log-level", "info")
-	return flagger, flagger.Launch()
 }
 
 // reading is what a subject has used up to a moment.
