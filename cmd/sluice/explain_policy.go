@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -75,6 +76,9 @@ func (e *explainPolicy) run(cmd *cobra.Command, args []string) error {
 			note(cmd, "without the pin of tag %s", saved.Spec.Pin.Tag)
 		}
 	}
+	if fields := lazyFields(&p.Spec); len(fields) > 0 {
+		note(cmd, "%s: not judged here; of the best tags the last verdict is shown, where the status has it", strings.Join(fields, ", "))
+	}
 	tags, image, err := e.tagsOf(cmd, c, p)
 	if err != nil {
 		return err
@@ -82,6 +86,26 @@ func (e *explainPolicy) run(cmd *cobra.Command, args []string) error {
 	found := explanationOf(p, judge, tags)
 	found.Image = image
 	return e.output.print(cmd.OutOrStdout(), found.table(e.limit), found.limited(e.limit))
+}
+
+// lazyFields are the fields of a spec that only the controller judges, since they
+// need its clock or the registry.
+func lazyFields(spec *imagev1.ImagePolicySpec) []string {
+	var fields []string
+	for _, field := range []struct {
+		name string
+		set  bool
+	}{
+		{"minAge", spec.MinAge != nil && spec.Pin == nil},
+		{"platform", spec.Platform != ""},
+		{"reject.digest", slices.ContainsFunc(spec.Reject, func(r imagev1.Rejection) bool { return r.Digest != "" })},
+		{"verify", spec.Verify != nil},
+	} {
+		if field.set {
+			fields = append(fields, field.name)
+		}
+	}
+	return fields
 }
 
 func (e *explainPolicy) validate(cmd *cobra.Command, args []string) error {
@@ -212,8 +236,8 @@ func explanationOf(p *imagev1.ImagePolicy, judge *policy.Policy, tags []string) 
 			if candidate.FirstSeen != nil {
 				l.FirstSeen = &candidate.FirstSeen.Time
 			}
-			if l.Why == "" {
-				l.Why = candidate.Dropped
+			if l.Gate == "" {
+				l.Gate, l.Why = policy.Gate(candidate.Gate), candidate.Dropped
 			}
 		}
 		found.Tags = append(found.Tags, l)
@@ -249,8 +273,10 @@ func (x explanation) table(limit int) table {
 			rank = strconv.Itoa(l.Rank)
 		}
 		switch {
-		case l.Chosen:
+		case l.Chosen && why == "":
 			why = "chosen"
+		case l.Chosen:
+			why += "; the present choice"
 		case why == "" && l.Rank == 1:
 			why = "first by " + x.Rule
 		}

@@ -22,6 +22,7 @@ items:
   spec:
     imageRepositoryRef: {name: app}
     policy: {semver: {range: 1.x}}
+    minAge: 24h
     reject:
     - {tag: v1.2.0, reason: it leaks}
   status:
@@ -31,7 +32,7 @@ items:
       total: 4
       qualified: 2
       candidates:
-      - {tag: 1.1.0, digest: "sha256:feed", firstSeen: "2026-01-02T03:04:05Z", dropped: "minAge: 2h of 24h"}
+      - {tag: 1.1.0, digest: "sha256:feed", firstSeen: "2026-01-02T03:04:05Z", dropped: "younger than 24h", gate: minAge}
       - {tag: 1.0.0}
 - apiVersion: image.toolkit.fluxcd.io/v1
   kind: ImagePolicy
@@ -56,19 +57,19 @@ latest       -      policy       not a semantic version
 `},
 		"a policy of a file, with what its status knows": {[]string{"app", "--file", "FILE"}, `
 TAG          RANK   DROPPED BY   WHY
-1.1.0        1      -            minAge: 2h of 24h
+1.1.0        1      minAge       younger than 24h
 1.0.0        2      -            chosen
 latest       -      policy       not a semantic version
 2.0.0-rc.1   -      policy       outside the range
 v1.2.0       -      reject.tag   rejected by spec.reject: it leaks
 `},
 		"another range for it, and wide": {[]string{"app", "--file", "FILE", "--range", ">=1.1.0-0", "-o", "wide"}, `
-TAG          RANK   DROPPED BY   WHY                                 COMPARED     FIRST SEEN             DIGEST
-2.0.0-rc.1   1      -            first by semver >=1.1.0-0           2.0.0-rc.1   -                      -
-1.1.0        2      -            minAge: 2h of 24h                   1.1.0        2026-01-02T03:04:05Z   sha256:feed
-1.0.0        -      policy       chosen                              1.0.0        -                      -
-latest       -      policy       not a semantic version              latest       -                      -
-v1.2.0       -      reject.tag   rejected by spec.reject: it leaks   v1.2.0       -                      -
+TAG          RANK   DROPPED BY   WHY                                     COMPARED     FIRST SEEN             DIGEST
+2.0.0-rc.1   1      -            first by semver >=1.1.0-0               2.0.0-rc.1   -                      -
+1.1.0        2      minAge       younger than 24h                        1.1.0        2026-01-02T03:04:05Z   sha256:feed
+1.0.0        -      policy       outside the range; the present choice   1.0.0        -                      -
+latest       -      policy       not a semantic version                  latest       -                      -
+v1.2.0       -      reject.tag   rejected by spec.reject: it leaks       v1.2.0       -                      -
 `},
 		"a filter, an order and a limit": {[]string{"--numerical", "--order", "desc", "--pattern", `^1\.(\d+)\.`, "--extract", "$1", "--limit", "1"}, `
 TAG      RANK   DROPPED BY   WHY
@@ -98,6 +99,14 @@ v1.2.0   1      -            first by alphabetical asc
 			r := must(t, tagList, args...)
 			same(t, "table", "\n"+r.out, tc.want)
 		})
+	}
+}
+
+func TestExplainPolicySaysWhatItDoesNotJudge(t *testing.T) {
+	dir := folder(t, map[string]string{"p.yaml": policyFile})
+	r := must(t, tagList, "explain", "policy", "app", "--tags", "-", "--file", filepath.Join(dir, "p.yaml"))
+	if want := "minAge: not judged here; of the best tags the last verdict is shown, where the status has it\n"; !strings.Contains(r.errs, want) {
+		t.Errorf("said %q", r.errs)
 	}
 }
 

@@ -53,6 +53,7 @@ func TestTheNewestTagThatIsOldEnoughWins(t *testing.T) {
 	}
 	got := f.policy.Status.Decision.DeepCopy()
 	if len(got.Candidates) != 2 || got.Candidates[0].Digest != young || got.Candidates[1].Dropped != "" ||
+		got.Candidates[0].Gate != "minAge" || got.Candidates[1].Gate != "" ||
 		got.Candidates[0].Dropped != "younger than 24h0m0s, old enough at 2026-11-04T12:00:00Z" {
 		t.Errorf("candidates %+v", got.Candidates)
 	}

@@ -36,7 +36,7 @@ func (s *search) evidence() *imagev1.Decision {
 }
 
 func (c *candidate) status() imagev1.Candidate {
-	return imagev1.Candidate{Tag: c.tag, Digest: c.digest, FirstSeen: timeOf(c.firstSeen), Dropped: c.dropped}
+	return imagev1.Candidate{Tag: c.tag, Digest: c.digest, FirstSeen: timeOf(c.firstSeen), Dropped: c.dropped, Gate: string(c.gate)}
 }
 
 // unchecked is the number of qualified tags that nobody looked at although

@@ -62,6 +62,7 @@ type candidate struct {
 	firstSeen   time.Time
 	signer      string
 	dropped     string
+	gate        policy.Gate // that dropped it
 }
 
 // gates has the lazy gates; [policy.LazyGates] says in which order they are asked.
@@ -105,6 +106,7 @@ func (s *search) walk(ctx context.Context, ranked []policy.Ranked) error {
 		if err != nil {
 			return err
 		}
+		c.gate = gate
 		s.looked = append(s.looked, c)
 		if gate == "" {
 			s.chosen, s.decision.Tag, s.decision.Text = c, c.tag, r.Text

@@ -324,6 +324,11 @@ type Candidate struct {
 	// those that come after it.
 	// +optional
 	Dropped string `json:"dropped,omitempty"`
+
+	// Gate is what dropped the tag: the field of the spec (minAge, platform,
+	// reject.digest or verify), or registry for a tag that is not there any more.
+	// +optional
+	Gate string `json:"gate,omitempty"`
 }
 
 // ImagePolicy chooses one tag of an ImageRepository.
