@@ -54,14 +54,13 @@ func TestServersThatMisbehave(t *testing.T) {
 		return func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 			w.Header().Set("Content-Type", "application/x-git-upload-pack-advertisement")
 			_, _ = io.WriteString(w, "001e# service=git-upload-pack\n0000")
-			for i := 0; r.Context().Err() == nil; i++ {
-				text := fmt.Sprintf(line, i)
-				if i == 0 {
-					text = id + " HEAD\x00shallow\n"
-				}
-				if _, err := fmt.Fprintf(w, "%04x%s", len(text)+4, text); err != nil {
+			packet := func(text string) string { return fmt.Sprintf("%04x%s", len(text)+4, text) }
+			text, rest := packet(id+" HEAD\x00shallow\n"), packet(line)
+			for r.Context().Err() == nil {
+				if _, err := io.WriteString(w, text); err != nil {
 					return
 				}
+				text = rest
 			}
 		}
 	}
@@ -104,7 +103,7 @@ func TestServersThatMisbehave(t *testing.T) {
 			},
 		},
 		"it never stops to name refs": {
-			path: "/info/refs", want: git.ErrTooMuch, answer: endless(id + " refs/heads/branch-%0900d\n"),
+			path: "/info/refs", want: git.ErrTooMuch, answer: endless(id + " refs/heads/" + strings.Repeat("b", 60_000) + "\n"),
 		},
 		"it never stops to explain an error": {
 			path: "/info/refs", want: git.ErrUnreachable,

@@ -19,6 +19,7 @@ type forged struct {
 	body    bytes.Buffer
 	objects int
 	last    int // offset of the last object
+	zip     *zlib.Writer
 }
 
 // entry adds an object whose header claims size.
@@ -27,9 +28,12 @@ func (f *forged) entry(kind plumbing.ObjectType, size int, base, content []byte)
 	f.objects++
 	f.body.Write(appendHeader(nil, kind, int64(size)))
 	f.body.Write(base)
-	w := zlib.NewWriter(&f.body)
-	_, _ = w.Write(content)
-	_ = w.Close()
+	if f.zip == nil {
+		f.zip = zlib.NewWriter(&f.body)
+	}
+	f.zip.Reset(&f.body)
+	_, _ = f.zip.Write(content)
+	_ = f.zip.Close()
 }
 
 func (f *forged) blob(content []byte) { f.entry(plumbing.BlobObject, len(content), nil, content) }
