@@ -9,6 +9,8 @@
 //	policy    one choice from 100,000 tags
 //	fleet     200 Kustomizations of 4 objects on one GitRepository: until all
 //	          are Ready, then a push that changes one file of one of them
+//	harm      bad releases with users on them: what they got until it was undone,
+//	          beside what Flagger's rules would have let through
 //	canary    100 Canaries at rest, then all releasing at once, by us and by
 //	          Flagger's own binary on the same control plane; 1,000 at rest
 //
@@ -63,6 +65,7 @@ type results struct {
 	scan                       scanResult
 	policy                     policyResult
 	fleet                      fleetResult
+	harm                       []harmResult
 	// Canaries: as many of ours as of Flagger's, and many of ours at rest.
 	ours, theirs, resting canaryResult
 }
@@ -126,6 +129,10 @@ func chainSteps(ctx context.Context, p *harness.Playground, size sizes, r *resul
 		}},
 		{"fleet", func(dir string) (err error) {
 			r.fleet, err = measureFleet(ctx, p, dir, size.fleet)
+			return err
+		}},
+		{"harm", func(dir string) (err error) {
+			r.harm, err = measureHarm(ctx, p, dir)
 			return err
 		}},
 	}

@@ -67,6 +67,7 @@ the clone; its memory for scans is that of the one controller that scans, ours i
 	row(name+"one file changed, until all show the revision", r.fleet.revised, flux.fleet.revised)
 	row(name+"one file changed, CPU", r.fleet.pushCPU, flux.fleet.pushCPU)
 	fmt.Fprintf(&b, "\nReleases are medians of %d. Resident memory after the fleet: %d MiB.\n", size.releases, r.fleet.rss>>20)
+	harmReport(&b, r.harm)
 	canaryReport(&b, r)
 	fmt.Print(b.String())
 	return os.WriteFile(path, []byte(b.String()), 0o644)
@@ -74,11 +75,11 @@ the clone; its memory for scans is that of the one controller that scans, ours i
 
 // show prints what can be said of some steps alone.
 func show(r results) error {
-	if r.ours.size == 0 || r.theirs.size == 0 || r.resting.size == 0 {
-		return nil
-	}
 	var b strings.Builder
-	canaryReport(&b, r)
+	harmReport(&b, r.harm)
+	if r.ours.size > 0 && r.theirs.size > 0 && r.resting.size > 0 {
+		canaryReport(&b, r)
+	}
 	_, err := fmt.Print(b.String())
 	return err
 }

@@ -57,6 +57,14 @@ type Options struct {
 	Deadline time.Duration
 }
 
+// Rules are what Flagger's algorithm depends on in the Canary of the sample.
+func (o Options) Rules() traffic.TickRules {
+	return traffic.TickRules{Interval: o.Interval, Threshold: 2, StepWeight: 20, MaxWeight: 60}
+}
+
+// Good is what the analysis of the sample says of a share of failing requests.
+func Good(failing float64) bool { return failing <= 0.01 }
+
 // Chain is a chain that is set up.
 type Chain struct {
 	*harness.Playground

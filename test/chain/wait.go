@@ -103,7 +103,7 @@ func (c *Chain) seen(canary *flaggerv1.Canary) string {
 func (c *Chain) Traffic(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	reader, err := traffic.NewReader(ctx, c.REST)
+	reader, err := traffic.NewReader(ctx, c.REST, c.Namespace)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // Ledger counts what users got, request by request, for what they got to be
-// compared with what they would have got. It is about one app.
+// compared with what they would have got. It is about the one app of a namespace.
 type Ledger struct {
 	// Slow is the time from which on an answer is as bad as an error.
 	Slow time.Duration

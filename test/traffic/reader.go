@@ -14,16 +14,21 @@ import (
 )
 
 // NewReader returns a reader that watches what traffic depends on, so that
-// reading it many times a second costs the API server nothing. It works until
-// ctx ends. The kinds of the Gateway API have to be installed.
-func NewReader(ctx context.Context, config *rest.Config) (client.Reader, error) {
+// reading it many times a second costs the API server nothing. It sees the given
+// namespaces, or all if there are none, and works until ctx ends. The kinds of the
+// Gateway API have to be installed.
+func NewReader(ctx context.Context, config *rest.Config, namespaces ...string) (client.Reader, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, discoveryv1.AddToScheme, gatewayv1.Install} {
 		if err := add(scheme); err != nil {
 			return nil, err
 		}
 	}
-	watched, err := cache.New(config, cache.Options{Scheme: scheme})
+	options := cache.Options{Scheme: scheme, DefaultNamespaces: map[string]cache.Config{}}
+	for _, namespace := range namespaces {
+		options.DefaultNamespaces[namespace] = cache.Config{}
+	}
+	watched, err := cache.New(config, options)
 	if err != nil {
 		return nil, err
 	}
