@@ -92,21 +92,11 @@ func values(measured []Measurement) string {
 // failure says in Flagger's words why a measurement fails the check; empty is
 // good. Written so that a NaN fails.
 func (n Names) failure(metric Metric, m Measurement) string {
-	builtin := metric.Name == successRate || metric.Name == duration
 	switch {
-	case m.NoValues && builtin:
-		return fmt.Sprintf("Halt advancement no values found for %s metric %s probably %s.%s is not receiving traffic",
-			n.Provider, m.Name, n.Target, n.Namespace)
-	case m.NoValues && metric.Inline:
-		return fmt.Sprintf("Halt advancement no values found for metric: %s", m.Name)
 	case m.NoValues:
-		return fmt.Sprintf("Halt advancement no values found for custom metric: %s", m.Name)
-	case m.Err != "" && builtin:
-		return "Prometheus query failed: " + m.Err
-	case m.Err != "" && metric.Inline:
-		return fmt.Sprintf("Prometheus query failed for %s: %s", m.Name, m.Err)
+		return n.empty(metric, m)
 	case m.Err != "":
-		return fmt.Sprintf("Metric query failed for %s: %s", m.Name, m.Err)
+		return broken(metric, m)
 	case metric.Min != nil && !(m.Value >= *metric.Min):
 		return n.outside(m, "<", *metric.Min)
 	case metric.Max != nil && !(m.Value <= *metric.Max):
@@ -115,6 +105,31 @@ func (n Names) failure(metric Metric, m Measurement) string {
 		return ""
 	}
 }
+
+func (n Names) empty(metric Metric, m Measurement) string {
+	switch {
+	case metric.builtin():
+		return fmt.Sprintf("Halt advancement no values found for %s metric %s probably %s.%s is not receiving traffic",
+			n.Provider, m.Name, n.Target, n.Namespace)
+	case metric.Inline:
+		return fmt.Sprintf("Halt advancement no values found for metric: %s", m.Name)
+	default:
+		return fmt.Sprintf("Halt advancement no values found for custom metric: %s", m.Name)
+	}
+}
+
+func broken(metric Metric, m Measurement) string {
+	switch {
+	case metric.builtin():
+		return "Prometheus query failed: " + m.Err
+	case metric.Inline:
+		return fmt.Sprintf("Prometheus query failed for %s: %s", m.Name, m.Err)
+	default:
+		return fmt.Sprintf("Metric query failed for %s: %s", m.Name, m.Err)
+	}
+}
+
+func (m Metric) builtin() bool { return m.Name == successRate || m.Name == duration }
 
 func (n Names) outside(m Measurement, sign string, bound float64) string {
 	name, limit := m.Name, fmt.Sprintf("%v", bound)

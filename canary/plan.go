@@ -197,10 +197,7 @@ func (p *Plan) setStages(a *flaggerv1.CanaryAnalysis) error {
 	case !p.Routed:
 		p.Stages = p.unrouted(a)
 	case a.Iterations > 0:
-		if a.Mirror && len(a.Match) > 0 {
-			p.Notes = append(p.Notes, "spec.analysis.mirror: has no meaning in an A/B release, whose users are chosen; nothing is mirrored")
-		}
-		p.Stages = iterations(a)
+		p.Stages = p.counted(a)
 	case len(a.StepWeights) > 0:
 		p.Stages = mirrored(a)
 		for i, w := range a.StepWeights {
@@ -246,8 +243,11 @@ func (p *Plan) unrouted(a *flaggerv1.CanaryAnalysis) []Stage {
 	return stages
 }
 
-// iterations are the stages of a blue/green or A/B release.
-func iterations(a *flaggerv1.CanaryAnalysis) []Stage {
+// counted are the stages of a blue/green or A/B release.
+func (p *Plan) counted(a *flaggerv1.CanaryAnalysis) []Stage {
+	if a.Mirror && len(a.Match) > 0 {
+		p.Notes = append(p.Notes, "spec.analysis.mirror: has no meaning in an A/B release, whose users are chosen; nothing is mirrored")
+	}
 	var stages []Stage
 	for i := 1; i <= a.Iterations; i++ {
 		stage := Stage{Iteration: i, Mirror: a.Mirror}

@@ -162,7 +162,7 @@ func (t *turn) lingers() bool {
 	t.message("Waiting for approval%s", t.holding())
 	recallable := t.State.Phase == flaggerv1.CanaryPhaseWaiting
 	switch left := t.left(); {
-	case t.paused(), t.held() && !(recallable && t.Plan.Hooks[flaggerv1.RollbackHook]):
+	case t.paused(), t.held() && (!recallable || !t.Plan.Hooks[flaggerv1.RollbackHook]):
 	case left > 0:
 		t.step.After = left
 	case !recallable:

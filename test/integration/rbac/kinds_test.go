@@ -271,12 +271,10 @@ func (f fleet) change(name string, r release, version string) {
 	if text == "" {
 		text = deployment
 	}
-	switch {
-	case patch == "":
+	if patch == "" {
 		patch = fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"version":%q}}}}}`, version)
-	default:
-		patch = strings.ReplaceAll(patch, "green", strings.ReplaceAll(version, " ", "-"))
 	}
+	patch = strings.ReplaceAll(patch, "green", strings.ReplaceAll(version, " ", "-"))
 	f.patch(f.parse(name, text)[0], patch)
 }
 
