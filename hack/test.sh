@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs all tests against playgrounds; arguments go to go test. Tests below test/
 # start controllers of their own, and two of those on one object would fight: each
-# package has a playground to itself while it runs. Most of them wait more than
-# they work, so two streams of them run side by side.
+# package has a playground to itself while it runs. Most tests wait more than they
+# work, so several packages run side by side, those that take longest first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,13 +17,16 @@ if [ "${1:-}" = --stream ]; then # with the list of packages, inside a playgroun
 fi
 
 mapfile -t units < <(go list ./... | grep -v '^github.com/sluice-cd/sluice/test/')
-hack/with-playground.sh go test -count=1 -timeout 10m "$@" "${units[@]}"
+hack/with-playground.sh go test -count=1 -timeout 10m -p $(($(nproc) + 1)) "$@" "${units[@]}"
 
 list=$(mktemp)
 trap 'rm -f "$list" "$list.lock"' EXIT
-go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./test/... | grep . >"$list"
+slowest='/test/(crash|e2e|compat/flagger|compat/handover|integration/canary)$'
+packages=$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./test/...)
+grep -E "$slowest" <<<"$packages" >"$list"
+grep -vE "$slowest" <<<"$packages" | grep . >>"$list"
 streams=()
-for _ in 1 2; do
+for _ in 1 2 3; do
 	hack/with-playground.sh hack/test.sh --stream "$list" "$@" &
 	streams+=($!)
 done
