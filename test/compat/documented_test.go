@@ -16,16 +16,20 @@ import (
 // said how it is honoured, or where it is refused.
 func TestEveryFieldIsDocumented(t *testing.T) {
 	for name, kind := range map[string]struct {
-		spec  any
-		pages []string
+		spec, status any
+		pages        []string
 	}{
-		"Canary":         {flaggerv1.CanarySpec{}, []string{"kinds/canary.md", "kinds/targets.md", "routers/*.md"}},
-		"MetricTemplate": {flaggerv1.MetricTemplateSpec{}, []string{"kinds/metrictemplate.md"}},
-		"AlertProvider":  {flaggerv1.AlertProviderSpec{}, []string{"kinds/alertprovider.md"}},
+		"Canary":         {flaggerv1.CanarySpec{}, flaggerv1.CanaryStatus{}, []string{"kinds/canary.md", "kinds/targets.md", "routers/*.md"}},
+		"MetricTemplate": {flaggerv1.MetricTemplateSpec{}, flaggerv1.MetricTemplateStatus{}, []string{"kinds/metrictemplate.md"}},
+		"AlertProvider":  {flaggerv1.AlertProviderSpec{}, flaggerv1.AlertProviderStatus{}, []string{"kinds/alertprovider.md"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := pages(t, kind.pages)
-			for _, field := range fieldsOf(reflect.TypeOf(kind.spec), nil) {
+			fields := fieldsOf(reflect.TypeOf(kind.spec), nil)
+			for field := range reflect.TypeOf(kind.status).Fields() {
+				fields = append(fields, jsonName(field))
+			}
+			for _, field := range fields {
 				if !regexp.MustCompile(`\b` + field + `\b`).MatchString(text) {
 					t.Errorf("%s is on none of %v", field, kind.pages)
 				}
