@@ -111,6 +111,7 @@ func NewPlan(c *flaggerv1.Canary, limits Limits) (Plan, error) {
 	p.Threshold = a.GetThreshold()
 	p.PromotionStep = a.StepWeightPromotion
 	p.Affinity = a.SessionAffinity
+	p.Notes = unused(a)
 	p.setHooks(a.Webhooks)
 	if err := p.setInterval(a.Interval, limits.MinInterval); err != nil {
 		return Plan{}, err
@@ -197,7 +198,7 @@ func (p *Plan) setStages(a *flaggerv1.CanaryAnalysis) error {
 	case !p.Routed:
 		p.Stages = p.unrouted(a)
 	case a.Iterations > 0:
-		p.Stages = p.counted(a)
+		p.Stages = iterations(a)
 	case len(a.StepWeights) > 0:
 		p.Stages = mirrored(a)
 		for i, w := range a.StepWeights {
@@ -243,11 +244,8 @@ func (p *Plan) unrouted(a *flaggerv1.CanaryAnalysis) []Stage {
 	return stages
 }
 
-// counted are the stages of a blue/green or A/B release.
-func (p *Plan) counted(a *flaggerv1.CanaryAnalysis) []Stage {
-	if a.Mirror && len(a.Match) > 0 {
-		p.Notes = append(p.Notes, "spec.analysis.mirror: has no meaning in an A/B release, whose users are chosen; nothing is mirrored")
-	}
+// iterations are the stages of a blue/green or A/B release.
+func iterations(a *flaggerv1.CanaryAnalysis) []Stage {
 	var stages []Stage
 	for i := 1; i <= a.Iterations; i++ {
 		stage := Stage{Iteration: i, Mirror: a.Mirror}

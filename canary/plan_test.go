@@ -97,12 +97,27 @@ func TestWithoutARouterFlaggersFallbackIsSaid(t *testing.T) {
 	}
 }
 
-func TestNothingIsMirroredForChosenUsersAndThatIsSaid(t *testing.T) {
-	plan, err := NewPlan(object("istio", func(s *flaggerv1.CanarySpec) {
-		s.Analysis.Iterations, s.Analysis.Match, s.Analysis.Mirror = 1, make([]flaggerv1.HTTPMatchRequest, 1), true
-	}), Limits{})
-	if err != nil || len(plan.Notes) != 1 || plan.Stages[0].Mirror {
-		t.Errorf("got %+v, %v", plan, err)
+func TestFieldsThatMeanNothingBesideOthersAreSaid(t *testing.T) {
+	chosen := make([]flaggerv1.HTTPMatchRequest, 1)
+	for name, tc := range map[string]struct {
+		analysis flaggerv1.CanaryAnalysis
+		want     string // of the note; empty is none
+	}{
+		"mirroring for chosen users":         {flaggerv1.CanaryAnalysis{Iterations: 1, Match: chosen, Mirror: true}, "spec.analysis.mirror:"},
+		"mirroring before users are moved":   {flaggerv1.CanaryAnalysis{Iterations: 1, Mirror: true, MirrorWeight: 50}, ""},
+		"a share of no copies":               {flaggerv1.CanaryAnalysis{StepWeight: 10, MirrorWeight: 50}, "spec.analysis.mirrorWeight:"},
+		"a maximum of steps":                 {flaggerv1.CanaryAnalysis{StepWeight: 10, MaxWeight: 50}, ""},
+		"a maximum without steps":            {flaggerv1.CanaryAnalysis{Iterations: 2, MaxWeight: 50}, "spec.analysis.maxWeight:"},
+		"a maximum beside the steps' own":    {flaggerv1.CanaryAnalysis{StepWeights: []int{10, 80}, MaxWeight: 50}, "spec.analysis.maxWeight:"},
+		"chosen users without any mirroring": {flaggerv1.CanaryAnalysis{Iterations: 1, Match: chosen}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc.analysis.Interval, tc.analysis.Threshold = "1m", 1
+			plan, err := NewPlan(object("istio", func(s *flaggerv1.CanarySpec) { s.Analysis = &tc.analysis }), Limits{})
+			if err != nil || strings.Join(plan.Notes, "") == "" != (tc.want == "") || !strings.HasPrefix(strings.Join(plan.Notes, ""), tc.want) {
+				t.Errorf("got %q, %v", plan.Notes, err)
+			}
+		})
 	}
 }
 
