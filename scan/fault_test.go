@@ -64,7 +64,7 @@ func TestFaults(t *testing.T) {
 		"404":                          {status(404, nil), ErrNotFound, ""},
 		"429":                          {status(429, nil), nil, "limits the rate"},
 		"500":                          {status(500, nil), nil, "500"},
-		"503 with a time":              {status(503, http.Header{"Retry-After": {"9"}}), nil, "next attempt in 9s"},
+		"503 with a time":              {status(503, http.Header{"Retry-After": {"9"}}), nil, "limits the rate of requests, and is asked again when it allows"},
 		"400 whatever the page size":   {status(400, nil), nil, "400"},
 		"half a page":                  {body(`{"name":"app","tags":["1","2"`, nil), errPage, ""},
 		"a connection that is cut":     {cut(), nil, "unexpected EOF"},
@@ -92,6 +92,9 @@ func TestFaults(t *testing.T) {
 			}
 			if strings.HasPrefix(name, "429") && !errors.As(err, &limited) {
 				t.Errorf("got %v", err)
+			}
+			if name == "503 with a time" && (!errors.As(err, &limited) || limited.After != 9*time.Second) {
+				t.Errorf("got %v, to be asked again after %+v", err, limited)
 			}
 		})
 	}

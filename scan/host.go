@@ -2,7 +2,6 @@ package scan
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -34,9 +33,10 @@ type RateLimited struct {
 	After time.Duration
 }
 
-// Error implements error.
+// Error implements error. It does not say how long: each attempt would say
+// something else, and every change of a condition is a write and an event.
 func (e *RateLimited) Error() string {
-	return fmt.Sprintf("%s limits the rate of requests; next attempt in %s", e.Host, e.After.Round(time.Second))
+	return e.Host + " limits the rate of requests, and is asked again when it allows"
 }
 
 // host is what is known of one registry, whatever the image and the credential.

@@ -47,7 +47,7 @@ func TestFaultsOfARegistryHaveReasons(t *testing.T) {
 		message  string
 	}{
 		"401":         {code(401), imagev1.AuthenticationFailedReason, "registry refused access"},
-		"429":         {code(429), imagev1.ReadOperationFailedReason, "limits the rate of requests; next attempt in 1m"},
+		"429":         {code(429), imagev1.ReadOperationFailedReason, "limits the rate of requests, and is asked again when it allows"},
 		"500":         {code(500), imagev1.ReadOperationFailedReason, "500"},
 		"half a page": {text(`{"tags":["1"`), imagev1.ReadOperationFailedReason, "not a list of tags"},
 		"garbage":     {text("\x00"), imagev1.ReadOperationFailedReason, "not a list of tags"},

@@ -75,7 +75,9 @@ func branchEvents(a *imagev1.ImageUpdateAutomation, seen run, written writeback.
 		}
 		return []reconciler.Event{{
 			Type: corev1.EventTypeNormal, Reason: reason, Message: fmt.Sprintf(format, args...),
-			Metadata: map[string]string{imagev1.RevisionAnnotation: revision(seen.request.Push, at.String())},
+			Metadata: map[string]string{
+				imagev1.RevisionAnnotation: revision(seen.request.Push, at.String()), imagev1.CommitAnnotation: at.String(),
+			},
 		}}
 	}
 	switch {

@@ -79,12 +79,12 @@ func (r *runner[T]) mark(obj T, out outcome) {
 		set(meta.ReconcilingCondition, metav1.ConditionTrue, out.result.Reason, out.result.Message)
 		drop(meta.StalledCondition)
 	case errors.Is(out.err, reconcile.TerminalError(nil)):
-		reason, message := r.ctrl.Reason(out.err), terminalMessage(out.err)
+		reason, message := r.ctrl.Reason(out.err), steady(terminalMessage(out.err))
 		set(meta.ReadyCondition, metav1.ConditionFalse, reason, message)
 		set(meta.StalledCondition, metav1.ConditionTrue, reason, message)
 		drop(meta.ReconcilingCondition)
 	default:
-		reason, message := r.ctrl.Reason(out.err), out.err.Error()
+		reason, message := r.ctrl.Reason(out.err), steady(out.err.Error())
 		set(meta.ReadyCondition, metav1.ConditionFalse, reason, message)
 		set(meta.ReconcilingCondition, metav1.ConditionTrue, meta.ProgressingWithRetryReason, message)
 		drop(meta.StalledCondition)

@@ -1,0 +1,26 @@
+package reconciler
+
+import "regexp"
+
+// passing are the parts of errors that differ from one attempt to the next though
+// nothing else does: the port that a connection got, the time at which an expired
+// certificate was looked at, the numbers that clouds give to requests.
+var passing = []struct {
+	part *regexp.Regexp
+	with string
+}{
+	{regexp.MustCompile(`\b((?:read|write) (?:tcp|udp)[46]?) \S+->`), "$1 "},
+	{regexp.MustCompile(`\bcurrent time \S+ is (before|after)\b`), "now is $1"},
+	{regexp.MustCompile(`(?i)[,.;]? ?\b(?:request|trace|correlation|activity)[- _]?id: ?[0-9a-z-]{8,}`), ""},
+	{regexp.MustCompile(`(?i)[,.;]? ?\btimestamp: ?\d{4}-\d\d-\d\d[T ][0-9:.]+Z?`), ""},
+}
+
+// steady leaves out of an error what is passing. A condition that said it would
+// change with every retry, and every change is a write and an event. The log has
+// the error as it was.
+func steady(message string) string {
+	for _, p := range passing {
+		message = p.part.ReplaceAllString(message, p.with)
+	}
+	return message
+}
