@@ -35,6 +35,7 @@ type flags struct {
 
 	metricsAddr, healthAddr      string
 	leaderElect                  bool
+	lease                        leaseFlags
 	namespace                    string
 	watch                        watchFlags
 	noCrossNamespace             bool
@@ -63,6 +64,7 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.metricsAddr, "metrics-addr", ":8080", "where Prometheus metrics, and profiles under /debug/pprof/, are served; 0 disables them")
 	set.StringVar(&f.healthAddr, "health-addr", ":9440", "where /healthz and /readyz are served; 0 disables them")
 	set.BoolVar(&f.leaderElect, "enable-leader-election", false, "run the controllers only while holding the lease")
+	f.lease.register(set)
 	set.StringVar(&f.namespace, "namespace", env("RUNTIME_NAMESPACE", "flux-system"), "namespace of the lease")
 	f.watch.register(set)
 	set.BoolVar(&f.noCrossNamespace, "no-cross-namespace-refs", false, "refuse references to sources in other namespaces")
@@ -111,7 +113,7 @@ func (f *flags) validate() error {
 	if f.minRetryDelay <= 0 || f.maxRetryDelay < f.minRetryDelay {
 		return fmt.Errorf("--min-retry-delay must be positive and at most --max-retry-delay, they are %s and %s", f.minRetryDelay, f.maxRetryDelay)
 	}
-	return errors.Join(f.watch.validate(), f.identity.validate(), f.rollout.validate())
+	return errors.Join(f.lease.validate(), f.watch.validate(), f.identity.validate(), f.rollout.validate())
 }
 
 // serves reports whether --controllers names the group.

@@ -25,9 +25,6 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
-// lease is the name of the leader election lease.
-const lease = "sluice-controller"
-
 // run serves the groups that f names until ctx ends.
 func run(ctx context.Context, config *rest.Config, f *flags) error {
 	f.identity.apply(f.defaultServiceAccount)
@@ -72,20 +69,19 @@ func newManager(config *rest.Config, f *flags) (ctrl.Manager, error) {
 		return nil, err
 	}
 	options := ctrl.Options{
-		Scheme:                        scheme,
-		Metrics:                       metricsserver.Options{BindAddress: f.metricsAddr, ExtraHandlers: profiles()},
-		HealthProbeBindAddress:        f.healthAddr,
-		LeaderElection:                f.leaderElect,
-		LeaderElectionID:              lease,
-		LeaderElectionNamespace:       f.namespace,
-		LeaderElectionReleaseOnCancel: true,
-		Cache:                         cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Scheme:                  scheme,
+		Metrics:                 metricsserver.Options{BindAddress: f.metricsAddr, ExtraHandlers: profiles()},
+		HealthProbeBindAddress:  f.healthAddr,
+		LeaderElection:          f.leaderElect,
+		LeaderElectionNamespace: f.namespace,
+		Cache:                   cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
 		// Secrets and ConfigMaps are read when they are needed: caching them
 		// would hold every secret of the cluster in memory.
 		Client: client.Options{Cache: &client.CacheOptions{
 			DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}},
 		}},
 	}
+	f.lease.apply(&options)
 	if err := f.watch.restrict(&options.Cache, f.namespace); err != nil {
 		return nil, err
 	}
