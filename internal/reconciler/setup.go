@@ -41,6 +41,7 @@ func Setup[T Object](mgr ctrl.Manager, kind Kind[T], c Controller[T], opts Optio
 	}
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named(kind.Name).
+		WithLogConstructor(logs(mgr, kind.Name, gvk.Group, gvk.Kind)).
 		For(kind.New(), builder.WithPredicates(predicate.Or(
 			predicate.GenerationChangedPredicate{}, Requested()))).
 		WithOptions(controller.Options{
