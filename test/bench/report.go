@@ -58,6 +58,7 @@ the clone; its memory for scans is that of the one controller that scans, ours i
 	row(scans+"CPU of a scan that finds nothing new, asked for", r.scan.askedCPU, flux.scan.askedCPU)
 	row(scans+"a scan that finds nothing new, asked for", r.scan.asked, flux.scan.asked)
 	memory(scans+"resident memory", r.scan.rss, flux.scan.rss)
+	fmt.Fprintf(&b, "| %sof it heap and stacks, the rest being pages of the binary | %.1f MiB |  |  |\n", scans, mebibytes(r.scan.anonymous))
 	row(fmt.Sprintf("policy over %d tags", policyTags), r.policy.took, flux.policy.took)
 	memory(fmt.Sprintf("policy over %d tags: allocated", policyTags), r.policy.bytes, flux.policy.bytes)
 	name := fmt.Sprintf("%d Kustomizations of 4 objects: ", size.fleet)

@@ -94,16 +94,24 @@ func (p *Process) CPU() (time.Duration, error) {
 }
 
 // RSS is the process's resident memory in bytes.
-func (p *Process) RSS() (int64, error) {
+func (p *Process) RSS() (int64, error) { return p.status("VmRSS:") }
+
+// Anonymous is the part of the resident memory that is the process's own, in bytes:
+// heap and stacks, and not the pages of its binary that the kernel shares and can
+// drop.
+func (p *Process) Anonymous() (int64, error) { return p.status("RssAnon:") }
+
+// status is a line of /proc/PID/status, in bytes.
+func (p *Process) status(name string) (int64, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(data)) {
-		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if value, ok := strings.CutPrefix(line, name); ok {
 			kib, err := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
 			return kib * 1024, err
 		}
 	}
-	return 0, errors.New("no VmRSS")
+	return 0, errors.New("/proc has no " + name)
 }
