@@ -79,19 +79,12 @@ func TestGitAcceptsCommitsSignedWithSSHKeys(t *testing.T) {
 		"RSA with SHA-2":    {r, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var block *pem.Block
-			var err error
-			var password []byte
+			identity, password := sshKey(t, tc.key), ""
 			if tc.encrypted {
-				password = []byte(passphrase)
-				block, err = ssh.MarshalPrivateKeyWithPassphrase(tc.key, "", password)
-			} else {
-				block, err = ssh.MarshalPrivateKey(tc.key, "")
+				password = passphrase
+				identity = encrypt(t, identity, password)
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			signer, err := git.NewSSHSigner(pem.EncodeToMemory(block), password)
+			signer, err := git.NewSSHSigner(identity, []byte(password))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -107,6 +100,36 @@ func TestGitAcceptsCommitsSignedWithSSHKeys(t *testing.T) {
 			verified(t, signer, "-c", "gpg.format=ssh", "-c", "gpg.ssh.allowedSignersFile="+allowed)
 		})
 	}
+}
+
+// sshKey is a private key in the format of OpenSSH.
+func sshKey(t *testing.T, key any) []byte {
+	t.Helper()
+	block, err := ssh.MarshalPrivateKey(key, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(block)
+}
+
+// encrypt is a private key with a password, made as cheap to open as the format
+// allows: what makes guesses expensive is not what is tested, and takes seconds
+// under the race detector.
+func encrypt(t *testing.T, key []byte, password string) []byte {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	change := exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-p", "-a", "1", "-P", "", "-N", password, "-f", file)
+	if out, err := change.CombinedOutput(); err != nil {
+		t.Fatalf("ssh-keygen: %v\n%s", err, out)
+	}
+	encrypted, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return encrypted
 }
 
 // gpgKey is a new OpenPGP key, armored, encrypted if password is not empty.
@@ -173,11 +196,7 @@ func TestSigningKeysThatCannotSignAreNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	block, err := ssh.MarshalPrivateKeyWithPassphrase(ed, "", []byte(passphrase))
-	if err != nil {
-		t.Fatal(err)
-	}
-	identity := pem.EncodeToMemory(block)
+	identity := encrypt(t, sshKey(t, ed), passphrase)
 	for name, tc := range map[string]struct {
 		read     func(key, passphrase []byte) (git.Signer, error)
 		key      []byte

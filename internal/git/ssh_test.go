@@ -6,7 +6,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/url"
@@ -185,16 +184,8 @@ func TestSSHKeysOfClients(t *testing.T) {
 	server := gitserver.NewSSH(t)
 	repo := server.Repo("app")
 	repo.Commit("main", files{"f": "1\n"})
-	raw, err := ssh.ParseRawPrivateKey(server.Identity)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, err := ssh.MarshalPrivateKeyWithPassphrase(raw, "test", []byte("hunter2"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	_, other := gitserver.NewKey(t)
-	encrypted := pem.EncodeToMemory(block)
+	encrypted := encrypt(t, server.Identity, "hunter2")
 	tests := map[string]struct {
 		identity   []byte
 		passphrase string
