@@ -170,10 +170,20 @@ func podSpec(workload *unstructured.Unstructured) map[string]any {
 	return dict(dict(dict(workload.Object, "spec"), "template"), "spec")
 }
 
+// stopping reports whether a target that is not to have pods still had some when
+// its controller looked last. Started now, it would for a moment look as ready as
+// it was, and be sent users whom nobody answers.
+func (t *twin) stopping() bool {
+	status := dict(t.target.Object, "status")
+	pods, _ := status["replicas"].(int64)
+	observed, _ := status["observedGeneration"].(int64)
+	return t.counted && t.Target.Replicas == 0 && (pods > 0 || observed < t.target.GetGeneration())
+}
+
 // start implements [form]: as many pods as the primary has, or as its autoscaler
-// starts from.
+// starts from. It is asked for again until they are there.
 func (t *twin) start(ctx context.Context) error {
-	if t.target == nil {
+	if t.target == nil || t.stopping() {
 		return nil
 	}
 	floor, err := t.release(ctx)
@@ -205,6 +215,9 @@ func (t *twin) revert(ctx context.Context) (string, error) {
 	}
 	if _, err := t.release(ctx); err != nil {
 		return "", err
+	}
+	if t.stopping() {
+		return "scaling down", nil
 	}
 	wanted := max(t.Primary.Replicas, 1)
 	exact := t.counted && t.canary.Spec.AutoscalerRef == nil && t.primary != nil
