@@ -131,7 +131,7 @@ kind: HorizontalPodAutoscaler
 metadata: {name: {app}, namespace: {ns}}
 spec:
   scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: {app}}
-  minReplicas: 2
+  minReplicas: 1
   maxReplicas: 4
   metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 80}}}]
 `
@@ -152,7 +152,7 @@ spec: {provider: {type: prometheus, address: "{prometheus}"}, query: vector(0)}
 
 // render fills in what an app says.
 func (a app) render(ns, text string) string {
-	kind, replicas, env := "Deployment", "replicas: 2", "[]"
+	kind, replicas, env := "Deployment", "replicas: 1", "[]"
 	if a.kind != "" {
 		kind, replicas = a.kind, ""
 	}

@@ -179,6 +179,7 @@ func (f *fleet) bring(a app) {
 		return
 	}
 	f.phase(a.name, initialized)
+	f.idle(a) // started while it stops, a target looks ready, and Flagger falls for it
 	if a.roomless == fromDeletion {
 		f.label(shut, a.name)
 		f.delete(a.name)
@@ -199,6 +200,15 @@ func (f *fleet) bring(a app) {
 		return c.Status.Phase == held && (held == flaggerv1.CanaryPhasePromoting || f.users.weight(a.name) == a.weight) &&
 			(held != progressing || c.Status.Iterations == a.iterations)
 	})
+	if a.rests() {
+		f.idle(a)
+	}
+}
+
+// idle waits until the target has no pods.
+func (f *fleet) idle(a app) {
+	f.Helper()
+	f.until("the target of "+a.name+" being at rest", func() bool { return !f.users.hasPods(a.name) })
 }
 
 // create makes the Canary of an app.

@@ -67,6 +67,7 @@ func handover(t *testing.T, ns string, first, second func(*testing.T, string) co
 	}
 	f.settle(one)
 	f.nothingMoved(before)
+	f.noComplaints()
 	for _, why := range f.users.unanswered(f.apps, f.since) {
 		t.Error(why)
 		app, _, _ := strings.Cut(why, ":")
@@ -94,7 +95,7 @@ func (f *fleet) ended(a app) {
 		return
 	}
 	f.phase(a.name, a.ends)
-	f.until("the target of "+a.name+" being at rest", func() bool { return !f.users.hasPods(a.name) })
+	f.idle(a)
 	if _, image := f.template(a.name+"-primary", a.kind); image != a.image() {
 		f.Errorf("the primary of %s runs %s, want %s", a.name, image, a.image())
 	}
@@ -203,8 +204,11 @@ func (f *fleet) look() map[string]string {
 		}
 		for i := range list.Items {
 			o := &list.Items[i]
-			if o.GetLabels()["sluice.dev/canary"] != "" || strings.HasPrefix(o.GetName(), "finalising") {
-				continue // a snapshot, which only Sluice makes, or on its way
+			if o.GetLabels()["sluice.dev/canary"] != "" {
+				continue // a snapshot, which only Sluice makes
+			}
+			if strings.HasPrefix(o.GetName(), "finalising") || strings.HasPrefix(o.GetName(), "terminating") {
+				continue // on their way, whoever runs
 			}
 			seen[kind.Kind+"/"+o.GetName()] = describe(o)
 		}

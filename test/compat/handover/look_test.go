@@ -3,11 +3,16 @@ package handover
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
 // owned are the kinds of which an app has objects.
@@ -56,4 +61,24 @@ func (f *fleet) template(name, kind string) (corev1.PodTemplateSpec, string) {
 		return template, fmt.Sprintf("nothing: there is no %s", name)
 	}
 	return template, template.Spec.Containers[0].Image
+}
+
+// expected are parts of the warnings that both controllers have for what the apps
+// go through.
+var expected = []string{"not ready", "Halt ", "Rolling back", "Canary failed!", "waiting for", "Canary analysis failed"}
+
+// noComplaints fails for warnings that say something else: an object that is refused,
+// a conflict, something that is missing.
+func (f *fleet) noComplaints() {
+	f.Helper()
+	var events corev1.EventList
+	if err := the.Client.List(f.Context(), &events, client.InNamespace(f.ns)); err != nil {
+		f.Fatal(err)
+	}
+	for _, e := range events.Items {
+		known := slices.ContainsFunc(expected, func(part string) bool { return strings.Contains(e.Message, part) })
+		if e.InvolvedObject.Kind == flaggerv1.CanaryKind && e.Type == corev1.EventTypeWarning && !known {
+			f.Errorf("%s, %d times: %s", e.InvolvedObject.Name, e.Count, e.Message)
+		}
+	}
 }
