@@ -73,6 +73,7 @@ var apps = []app{
 	{name: "finalising", analysis: once, release: true, roomless: fromFirstUsers, phase: flaggerv1.CanaryPhaseFinalising, ends: succeeded},
 	{name: "succeeded", analysis: once, release: true, phase: succeeded, ends: succeeded},
 	{name: "failed", analysis: once, release: true, quality: "bad", phase: failed, ends: failed},
+	{name: "reverted", provider: "kubernetes", analysis: "{iterations: 1}", spec: "{revertOnDeletion: true}", phase: initialized},
 	{name: "terminating", provider: "kubernetes", analysis: "{iterations: 1}", spec: "{revertOnDeletion: true}", roomless: fromDeletion, phase: flaggerv1.CanaryPhaseTerminating},
 
 	{name: "chosen", analysis: chosen, release: true, closed: at(flaggerv1.RolloutHook, 100), phase: progressing, weight: 100, iterations: 1, ends: succeeded},

@@ -200,7 +200,7 @@ func (f *fleet) bring(a app) {
 		return c.Status.Phase == held && (held == flaggerv1.CanaryPhasePromoting || f.users.weight(a.name) == a.weight) &&
 			(held != progressing || c.Status.Iterations == a.iterations)
 	})
-	if a.rests() {
+	if a.rests() || held == initialized {
 		f.idle(a)
 	}
 }

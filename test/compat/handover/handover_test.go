@@ -56,6 +56,7 @@ func handover(t *testing.T, ns string, first, second func(*testing.T, string) co
 	f.settle(two)
 	f.nothingMoved(before)
 	f.release()
+	f.delete("reverted")
 	f.each(f.apps, f.ended)
 	f.neverBack(since)
 	t.Logf("all have ended after %s", time.Since(begun).Round(time.Second))
@@ -192,6 +193,14 @@ func (f *fleet) same(before, now map[string]string) {
 	}
 }
 
+// moves reports whether something changes by itself, whoever runs: what is on its
+// way, and what is collected with a Canary.
+func (f *fleet) moves(name string) bool {
+	return slices.ContainsFunc(f.apps, func(a app) bool {
+		return (a.phase == flaggerv1.CanaryPhaseFinalising || f.users.canary(a.name) == nil) && strings.HasPrefix(name, a.name)
+	})
+}
+
 // look is everything that belongs to the apps: who it is, what it says, and where
 // its Canary stands.
 func (f *fleet) look() map[string]string {
@@ -207,8 +216,8 @@ func (f *fleet) look() map[string]string {
 			if o.GetLabels()["sluice.dev/canary"] != "" {
 				continue // a snapshot, which only Sluice makes
 			}
-			if strings.HasPrefix(o.GetName(), "finalising") || strings.HasPrefix(o.GetName(), "terminating") {
-				continue // on their way, whoever runs
+			if f.moves(o.GetName()) {
+				continue
 			}
 			seen[kind.Kind+"/"+o.GetName()] = describe(o)
 		}

@@ -3,6 +3,7 @@ package handover
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -175,9 +176,9 @@ func (u *users) story(app string, since uint64) []string {
 	var lines []string
 	u.replay(since, func(version uint64, w world) {
 		line := fmt.Sprintf("selects %v, weight %d;", w.selector(app), w.weight(app))
-		for key, object := range w {
-			if object.GetKind() == "Pod" && strings.HasPrefix(object.GetName(), app+"-") {
-				line += fmt.Sprintf(" %s %v", strings.TrimPrefix(key, "Pod/"), ready(object))
+		for _, key := range slices.Sorted(maps.Keys(w)) {
+			if name, ok := strings.CutPrefix(key, "Pod/"); ok && strings.HasPrefix(name, app+"-") {
+				line += fmt.Sprintf(" %s %v", name, ready(w[key]))
 			}
 		}
 		if len(lines) == 0 || !strings.HasSuffix(lines[len(lines)-1], line) {
@@ -278,9 +279,9 @@ func binding(rule []backend) (n int) {
 func (w world) rules(app string) [][]backend {
 	var rules [][]backend
 	if route, ok := w["HTTPRoute/"+app]; ok {
-		for _, rule := range maps(route.Object, "spec", "rules") {
+		for _, rule := range dicts(route.Object, "spec", "rules") {
 			var backends []backend
-			for _, ref := range maps(rule, "backendRefs") {
+			for _, ref := range dicts(rule, "backendRefs") {
 				b := backendOf(ref["name"], ref["weight"])
 				b.binds = ref["filters"] != nil
 				backends = append(backends, b)
@@ -289,9 +290,9 @@ func (w world) rules(app string) [][]backend {
 		}
 	}
 	if route, ok := w["VirtualService/"+app]; ok {
-		for _, rule := range maps(route.Object, "spec", "http") {
+		for _, rule := range dicts(route.Object, "spec", "http") {
 			var backends []backend
-			for _, to := range maps(rule, "route") {
+			for _, to := range dicts(rule, "route") {
 				destination, _ := to["destination"].(map[string]any)
 				backends = append(backends, backendOf(destination["host"], to["weight"]))
 			}
@@ -311,8 +312,8 @@ func backendOf(name, weight any) backend {
 	return b
 }
 
-// maps is a field that is a list of objects.
-func maps(object map[string]any, path ...string) []map[string]any {
+// dicts is a field that is a list of objects.
+func dicts(object map[string]any, path ...string) []map[string]any {
 	items, _, _ := unstructured.NestedSlice(object, path...)
 	var found []map[string]any
 	for _, item := range items {
