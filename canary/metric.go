@@ -11,8 +11,8 @@ import (
 
 // The built-in metrics, which have a unit.
 const (
-	successRate = "request-success-rate" // percent
-	duration    = "request-duration"     // milliseconds
+	successRate = flaggerv1.RequestSuccessRate // percent
+	duration    = flaggerv1.RequestDuration    // milliseconds
 )
 
 // Metric is a number with a range of good values; both ends belong to it.
@@ -23,8 +23,9 @@ type Metric struct {
 	Interval time.Duration
 	// Decisive is the number of samples in a row outside the range that decide.
 	Decisive int
-	// Inline means that its query is written in the canary.
-	Inline bool
+	// Custom means that its query is the owner's, and its unit anybody's guess;
+	// Inline, that this query is written in the canary.
+	Custom, Inline bool
 	// Window is the one to measure now, if it has to be a shorter one.
 	Window time.Duration
 }
@@ -32,11 +33,11 @@ type Metric struct {
 // newMetric reads the thresholds. The deprecated threshold is a minimum for the
 // success rate and a maximum for anything else; a range comes first.
 func newMetric(m flaggerv1.CanaryMetric) (Metric, error) {
-	metric := Metric{Name: m.Name, Inline: m.Query != ""}
+	metric := Metric{Name: m.Name, Custom: m.Query != "" || m.TemplateRef != nil, Inline: m.Query != ""}
 	switch {
 	case m.ThresholdRange != nil:
 		metric.Min, metric.Max = m.ThresholdRange.Min, m.ThresholdRange.Max
-	case m.Name == successRate:
+	case m.Name == successRate && !metric.Custom:
 		metric.Min = &m.Threshold
 	default:
 		metric.Max = &m.Threshold
@@ -51,8 +52,9 @@ func newMetric(m flaggerv1.CanaryMetric) (Metric, error) {
 
 // Measurement is the value of a metric, or why there is none.
 type Measurement struct {
-	Name  string
-	Value float64
+	Name   string
+	Value  float64
+	Custom bool // as in [Metric]
 	// NoValues means that the query is fine and has no answer.
 	NoValues bool
 	// Err is any other reason for having no value.
@@ -66,9 +68,9 @@ func (m Measurement) String() string {
 		return "no values"
 	case m.Err != "":
 		return "failed"
-	case m.Name == successRate:
+	case m.Name == successRate && !m.Custom:
 		return fmt.Sprintf("%.2f%%", m.Value)
-	case m.Name == duration:
+	case m.Name == duration && !m.Custom:
 		return milliseconds(m.Value).String()
 	default:
 		return fmt.Sprintf("%.2f", m.Value)
@@ -129,14 +131,15 @@ func broken(metric Metric, m Measurement) string {
 	}
 }
 
-func (m Metric) builtin() bool { return m.Name == successRate || m.Name == duration }
+func (m Metric) builtin() bool { return !m.Custom && (m.Name == successRate || m.Name == duration) }
 
 func (n Names) outside(m Measurement, sign string, bound float64) string {
 	name, limit := m.Name, fmt.Sprintf("%v", bound)
-	switch m.Name {
-	case successRate:
+	switch {
+	case m.Custom:
+	case m.Name == successRate:
 		name, limit = "success rate", fmt.Sprintf("%v%%", bound)
-	case duration:
+	case m.Name == duration:
 		name, limit = "request duration", milliseconds(bound).String()
 	}
 	return fmt.Sprintf("Halt %s.%s advancement %s %s %s %s", n.Canary, n.Namespace, name, m, sign, limit)

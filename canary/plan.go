@@ -162,7 +162,7 @@ func (p *Plan) setGates(annotation string) error {
 }
 
 func (p *Plan) setMetrics(a *flaggerv1.CanaryAnalysis) error {
-	for _, m := range a.Metrics {
+	for _, m := range a.Checks() {
 		metric, err := newMetric(m)
 		if err != nil {
 			return err

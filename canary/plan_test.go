@@ -164,6 +164,7 @@ func TestThresholds(t *testing.T) {
 		"no values fail a custom check":   {flaggerv1.CanaryMetric{Name: "lag"}, Measurement{NoValues: true}, "Halt advancement no values found for custom metric: lag"},
 		"no values of an inline query":    {flaggerv1.CanaryMetric{Name: "lag", Query: "lag"}, Measurement{NoValues: true}, "Halt advancement no values found for metric: lag"},
 		"a failed inline query":           {flaggerv1.CanaryMetric{Name: "lag", Query: "lag"}, Measurement{Err: "no route"}, "Prometheus query failed for lag: no route"},
+		"a query knows no percent":        {flaggerv1.CanaryMetric{Name: successRate, Query: "x", Threshold: 5}, Measurement{Value: 5.5, Custom: true}, "Halt podinfo.test advancement request-success-rate 5.50 > 5"},
 		"a broken server fails the check": {flaggerv1.CanaryMetric{Name: duration}, Measurement{Err: "timeout"}, "Prometheus query failed: timeout"},
 	} {
 		t.Run(name, func(t *testing.T) {

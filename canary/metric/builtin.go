@@ -72,7 +72,7 @@ func (k *Checker) builtin(p *plan, c *flaggerv1.Canary, name string) error {
 		return fmt.Errorf("reading the query of %s for %s: %w", name, proxy, err)
 	}
 	p.query, p.scale, p.words = string(query), asIs, d.words
-	if name == RequestDuration {
+	if name == flaggerv1.RequestDuration {
 		p.scale = d.duration
 	}
 	return nil

@@ -50,7 +50,7 @@ func TestBuiltinQueries(t *testing.T) {
 				c := canary()
 				c.Spec.Provider = provider
 				edit(c)
-				for _, check := range []string{metric.RequestSuccessRate, metric.RequestDuration} {
+				for _, check := range []string{flaggerv1.RequestSuccessRate, flaggerv1.RequestDuration} {
 					if _, err := k.Check(t.Context(), c, flaggerv1.CanaryMetric{Name: check}); err != nil {
 						t.Fatal(provider, check, err)
 					}
@@ -84,13 +84,13 @@ func TestBuiltinUnits(t *testing.T) {
 		metric, provider, answer string
 		want                     float64
 	}{
-		"success rate is in percent":              {metric.RequestSuccessRate, "kubernetes", "99.25", 99.25},
-		"pods count in seconds":                   {metric.RequestDuration, "gatewayapi:v1", "0.5009", 500},
-		"a mesh counts in milliseconds":           {metric.RequestDuration, "istio", "500.9", 500},
-		"a query may turn seconds into that":      {metric.RequestDuration, "traefik", "500.9", 500},
-		"a mean is a duration as well":            {metric.RequestDuration, "nginx", "12.5", 12},
-		"without a provider it is the default":    {metric.RequestSuccessRate, "", "100", 100},
-		"without a provider seconds are the unit": {metric.RequestDuration, "", "0.0019", 1},
+		"success rate is in percent":              {flaggerv1.RequestSuccessRate, "kubernetes", "99.25", 99.25},
+		"pods count in seconds":                   {flaggerv1.RequestDuration, "gatewayapi:v1", "0.5009", 500},
+		"a mesh counts in milliseconds":           {flaggerv1.RequestDuration, "istio", "500.9", 500},
+		"a query may turn seconds into that":      {flaggerv1.RequestDuration, "traefik", "500.9", 500},
+		"a mean is a duration as well":            {flaggerv1.RequestDuration, "nginx", "12.5", 12},
+		"without a provider it is the default":    {flaggerv1.RequestSuccessRate, "", "100", 100},
+		"without a provider seconds are the unit": {flaggerv1.RequestDuration, "", "0.0019", 1},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -131,7 +131,7 @@ func TestWhoseProxyCounts(t *testing.T) {
 			c.Spec.Provider, c.Spec.Service.Port, c.Spec.TargetRef.Kind = tc.provider, tc.port, tc.kind
 			set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: "staging", Name: "podinfo"}, Spec: rolling(3, 2, nil)}
 			k := checkerWith(t, prom.URL, []client.Object{set}, metric.WithProvider(tc.fallback))
-			if _, err := k.Check(t.Context(), c, flaggerv1.CanaryMetric{Name: metric.RequestSuccessRate}); err != nil {
+			if _, err := k.Check(t.Context(), c, flaggerv1.CanaryMetric{Name: flaggerv1.RequestSuccessRate}); err != nil {
 				t.Fatal(err)
 			}
 			if query := prom.last(t).URL.Query().Get("query"); !strings.Contains(query, tc.want) {
@@ -243,7 +243,7 @@ func TestAKnativeServiceIsMeasuredByItsNewestRevision(t *testing.T) {
 		"apiVersion": "serving.knative.dev/v1", "kind": "Service",
 		"metadata": map[string]any{"namespace": "staging", "name": "podinfo"},
 	}}
-	builtin := flaggerv1.CanaryMetric{Name: metric.RequestSuccessRate}
+	builtin := flaggerv1.CanaryMetric{Name: flaggerv1.RequestSuccessRate}
 	if _, err := checker(t, prom.URL, service).Check(t.Context(), c, builtin); err == nil || !strings.Contains(err.Error(), "no revision yet") {
 		t.Errorf("got %v", err)
 	}

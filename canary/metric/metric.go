@@ -43,12 +43,6 @@ var (
 	ErrManySeries = errors.New("more than one series found")
 )
 
-// The builtin checks.
-const (
-	RequestSuccessRate = "request-success-rate"
-	RequestDuration    = "request-duration"
-)
-
 // Checker measures metrics of canaries.
 type Checker struct {
 	client        client.Client
@@ -132,7 +126,7 @@ func (k *Checker) Supports(ctx context.Context, c *flaggerv1.Canary) error {
 	if c.Spec.Analysis == nil {
 		return nil
 	}
-	for _, m := range c.Spec.Analysis.Metrics {
+	for _, m := range c.Spec.Analysis.Checks() {
 		if _, err := k.Prepare(ctx, c, m); errors.Is(err, reconcile.TerminalError(nil)) {
 			return err
 		}

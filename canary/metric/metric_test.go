@@ -139,14 +139,10 @@ func TestErrorsThatOnlyAnEditRepairs(t *testing.T) {
 		want   string
 	}{
 		"a provider without builtin checks": {
-			flaggerv1.CanaryMetric{Name: metric.RequestDuration},
+			flaggerv1.CanaryMetric{Name: flaggerv1.RequestDuration},
 			func(c *flaggerv1.Canary, _ *flaggerv1.MetricTemplate) { c.Spec.Provider = "appmesh" }, "spec.provider:",
 		},
-		"a name that means nothing": {flaggerv1.CanaryMetric{Name: "cpu"}, nil, "spec.analysis.metrics[cpu]:"},
-		"a builtin name on a query": {flaggerv1.CanaryMetric{Name: metric.RequestDuration, Query: "1"}, nil, "spec.analysis.metrics[request-duration].name:"},
-		"a query beside a template": {
-			flaggerv1.CanaryMetric{Name: "x", Query: "1", TemplateRef: byTemplate().TemplateRef}, nil, "spec.analysis.metrics[x].query:",
-		},
+		"a name that means nothing":  {flaggerv1.CanaryMetric{Name: "cpu"}, nil, "spec.analysis.metrics[cpu]:"},
 		"a variable that is missing": {flaggerv1.CanaryMetric{Name: "x", Query: "{{ variables.y }}"}, nil, "spec.analysis.metrics[x].query:"},
 		"a query that is no template": {
 			byTemplate(), func(_ *flaggerv1.Canary, m *flaggerv1.MetricTemplate) { m.Spec.Query = "{{" }, "MetricTemplate monitoring/errors: spec.query:",
@@ -164,13 +160,13 @@ func TestErrorsThatOnlyAnEditRepairs(t *testing.T) {
 			flaggerv1.CanaryMetric{Name: "x", TemplateRef: &flaggerv1.CrossNamespaceObjectReference{Kind: "Secret", Name: "x"}}, nil, "spec.analysis.metrics[x].templateRef.kind:",
 		},
 		"an interval that is no time": {
-			flaggerv1.CanaryMetric{Name: metric.RequestDuration, Interval: "1mx"}, nil, "spec.analysis.metrics[request-duration].interval:",
+			flaggerv1.CanaryMetric{Name: flaggerv1.RequestDuration, Interval: "1mx"}, nil, "spec.analysis.metrics[request-duration].interval:",
 		},
 		"Keptn, which is archived": {
 			byTemplate(), func(_ *flaggerv1.Canary, m *flaggerv1.MetricTemplate) { m.Spec.Provider.Type = "keptn" }, "spec.provider.type: keptn is not served",
 		},
 		"a metrics server that is no URL": {
-			flaggerv1.CanaryMetric{Name: metric.RequestDuration},
+			flaggerv1.CanaryMetric{Name: flaggerv1.RequestDuration},
 			func(c *flaggerv1.Canary, _ *flaggerv1.MetricTemplate) { c.Spec.MetricsServer = "prometheus" }, "spec.metricsServer:",
 		},
 	}
@@ -278,7 +274,7 @@ func TestTemplatesOfOtherNamespacesMayBeForbidden(t *testing.T) {
 
 func TestWhatMayMendItselfIsSupported(t *testing.T) {
 	c := canary()
-	c.Spec.Analysis = &flaggerv1.CanaryAnalysis{Metrics: []flaggerv1.CanaryMetric{byTemplate(), {Name: metric.RequestDuration}}}
+	c.Spec.Analysis = &flaggerv1.CanaryAnalysis{Metrics: []flaggerv1.CanaryMetric{byTemplate(), {Name: flaggerv1.RequestDuration}}}
 	if err := checker(t, "http://127.0.0.1:1").Supports(t.Context(), c); err != nil {
 		t.Errorf("the template may still come: %v", err)
 	}

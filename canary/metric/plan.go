@@ -93,22 +93,17 @@ func (k *Checker) plan(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.Can
 
 // way tells the kinds of metrics apart.
 func (k *Checker) way(ctx context.Context, c *flaggerv1.Canary, field string, m flaggerv1.CanaryMetric) (plan, error) {
-	isBuiltin := m.Name == RequestSuccessRate || m.Name == RequestDuration
-	switch {
-	case isBuiltin && (m.TemplateRef != nil || m.Query != ""):
-		return plan{}, reconcile.TerminalError(fmt.Errorf("%s.name: it is that of a builtin check; a query of your own needs another", field))
-	case m.TemplateRef != nil && m.Query != "":
-		return plan{}, reconcile.TerminalError(fmt.Errorf("%s.query: cannot be combined with templateRef", field))
-	case m.TemplateRef != nil:
+	if m.TemplateRef != nil {
 		return k.template(ctx, c, field+".templateRef", m.TemplateRef)
-	case !isBuiltin && m.Query == "":
+	}
+	if m.Query == "" && !m.Builtin() {
 		return plan{}, reconcile.TerminalError(fmt.Errorf("%s: it is no builtin check and has neither templateRef nor query", field))
 	}
 	p, err := k.server(c)
 	if err != nil {
 		return plan{}, err
 	}
-	if !isBuiltin {
+	if m.Query != "" {
 		p.field, p.query, p.scale = field+".query", m.Query, asIs
 		return p, nil
 	}

@@ -29,7 +29,7 @@ func specRows(c *flaggerv1.Canary) [][]string {
 		return rows
 	}
 	add("sessions", sessions(a.SessionAffinity))
-	for i, m := range a.Metrics {
+	for i, m := range a.Checks() {
 		if i < len(plan.Metrics) {
 			add("metric", m.Name+": "+rangeOf(plan.Metrics[i])+measuredBy(c, m))
 		}

@@ -51,7 +51,7 @@ func TestSeriesGoWithTheirCanary(t *testing.T) {
 	c := podinfo()
 	m.stands(c)
 	m.stands(c)
-	m.measured(c, "request-success-rate", 99)
+	m.measured(c, canary.Metric{Name: "request-success-rate"}, 99)
 	m.checked(c, time.Second)
 	c.Status.Phase, c.Status.History = flaggerv1.CanaryPhaseProgressing, make([]flaggerv1.CanaryRelease, 1)
 	m.step(c, canary.Step{}, time.Now())
@@ -66,7 +66,7 @@ func TestSeriesGoWithTheirCanary(t *testing.T) {
 	}
 	m.forget(client.ObjectKeyFromObject(c), c.UID)
 	// What was under way when the canary went comes to its end, too.
-	m.measured(c, "request-success-rate", 99)
+	m.measured(c, canary.Metric{Name: "request-success-rate"}, 99)
 	m.checked(c, time.Second)
 	m.step(c, canary.Step{Verdict: canary.VerdictPromoted}, time.Now())
 	if diff := cmp.Diff(map[string]int{"flagger_canary_total": 1}, series(t, registry)); diff != "" {
@@ -86,10 +86,18 @@ func TestTheSeriesOfARequestDurationIsInSeconds(t *testing.T) {
 	}
 	c := podinfo()
 	m.stands(c)
-	for name, want := range map[string]float64{"request-duration": 0.5, "request-success-rate": 500, "lag": 500} {
-		m.measured(c, name, 500)
-		if got := testutil.ToFloat64(m.analysis.WithLabelValues("podinfo", "test", name)); got != want {
-			t.Errorf("%s: %v, want %v", name, got, want)
+	for _, tc := range []struct {
+		metric canary.Metric
+		want   float64
+	}{
+		{canary.Metric{Name: "request-duration"}, 0.5},
+		{canary.Metric{Name: "request-duration", Custom: true}, 500},
+		{canary.Metric{Name: "request-success-rate"}, 500},
+		{canary.Metric{Name: "lag", Custom: true}, 500},
+	} {
+		m.measured(c, tc.metric, 500)
+		if got := testutil.ToFloat64(m.analysis.WithLabelValues("podinfo", "test", tc.metric.Name)); got != tc.want {
+			t.Errorf("%+v: %v, want %v", tc.metric, got, tc.want)
 		}
 	}
 }

@@ -20,7 +20,7 @@ type meter struct {
 }
 
 func (r *Reconciler) meter(c *flaggerv1.Canary) *meter {
-	return &meter{canary: c, checker: r.checker, metrics: r.metrics, ways: make([]metric.Measure, len(c.Spec.Analysis.Metrics))}
+	return &meter{canary: c, checker: r.checker, metrics: r.metrics, ways: make([]metric.Measure, len(c.Spec.Analysis.Checks()))}
 }
 
 // measure measures all metrics at once. A metric that cannot be measured fails
@@ -36,7 +36,7 @@ func (m *meter) measure(ctx context.Context, due []canary.Metric) []canary.Measu
 }
 
 func (m *meter) one(ctx context.Context, i int, due canary.Metric) canary.Measurement {
-	result := canary.Measurement{Name: due.Name}
+	result := canary.Measurement{Name: due.Name, Custom: due.Custom}
 	value, err := m.value(ctx, i, due)
 	switch {
 	case errors.Is(err, metric.ErrNoValues):
@@ -45,14 +45,14 @@ func (m *meter) one(ctx context.Context, i int, due canary.Metric) canary.Measur
 		result.Err = err.Error()
 	default:
 		result.Value = value
-		m.metrics.measured(m.canary, due.Name, value)
+		m.metrics.measured(m.canary, due, value)
 	}
 	return result
 }
 
 func (m *meter) value(ctx context.Context, i int, due canary.Metric) (float64, error) {
 	if m.ways[i] == nil {
-		way, err := m.checker.Prepare(ctx, m.canary, m.canary.Spec.Analysis.Metrics[i])
+		way, err := m.checker.Prepare(ctx, m.canary, m.canary.Spec.Analysis.Checks()[i])
 		if err != nil {
 			return 0, err
 		}

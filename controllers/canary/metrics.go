@@ -11,7 +11,6 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
-	"github.com/sluice-cd/sluice/canary/metric"
 )
 
 // metrics are those of Flagger, by name and labels: dashboards and alerts go on
@@ -90,11 +89,11 @@ func (m *metrics) stands(c *flaggerv1.Canary) {
 
 // measured notes a value. That of request-duration is in milliseconds everywhere
 // but here: Flagger's series, and every dashboard of it, is in seconds.
-func (m *metrics) measured(c *flaggerv1.Canary, name string, value float64) {
-	if name == metric.RequestDuration {
+func (m *metrics) measured(c *flaggerv1.Canary, of canary.Metric, value float64) {
+	if of.Name == flaggerv1.RequestDuration && !of.Custom {
 		value /= float64(time.Second / time.Millisecond)
 	}
-	m.ofKnown(c, func() { m.analysis.WithLabelValues(c.Spec.TargetRef.Name, c.Namespace, name).Set(value) })
+	m.ofKnown(c, func() { m.analysis.WithLabelValues(c.Spec.TargetRef.Name, c.Namespace, of.Name).Set(value) })
 }
 
 // checked times a check.

@@ -42,15 +42,15 @@ func TestWhatTheRouterRoutesTheCheckerMeasures(t *testing.T) {
 	check := func(name string) (float64, error) {
 		return checks.Check(ctx, c, flaggerv1.CanaryMetric{Name: name, Interval: "5s"})
 	}
-	if value, err := check(metric.RequestSuccessRate); err == nil {
+	if value, err := check(flaggerv1.RequestSuccessRate); err == nil {
 		t.Errorf("nobody is on the canary, and %v%% of their requests succeed", value)
 	}
 	if err := r.SetWeights(ctx, c, router.Weights{Primary: 50, Canary: 50}); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]struct{ low, high float64 }{
-		metric.RequestSuccessRate: {40, 60},   // of a canary that fails half of the time
-		metric.RequestDuration:    {100, 300}, // of one that takes 100 ms, give or take
+		flaggerv1.RequestSuccessRate: {40, 60},   // of a canary that fails half of the time
+		flaggerv1.RequestDuration:    {100, 300}, // of one that takes 100 ms, give or take
 	} {
 		_, err := harness.Eventually(ctx, name, patience, func(context.Context) (bool, string) {
 			value, err := check(name)

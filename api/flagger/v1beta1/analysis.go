@@ -106,7 +106,16 @@ type CanarySampling struct {
 	Disabled bool `json:"disabled,omitempty"`
 }
 
-// CanaryMetric is a measurement that a check makes.
+// The built-in checks, which come with the name of a metric.
+const (
+	// RequestSuccessRate is the percentage of requests whose status is not 5xx.
+	RequestSuccessRate = "request-success-rate"
+	// RequestDuration is the 99th percentile in milliseconds.
+	RequestDuration = "request-duration"
+)
+
+// CanaryMetric is a measurement that a check makes. With several ways to measure,
+// each of them is a check.
 type CanaryMetric struct {
 	// Name of the metric: `request-success-rate`, `request-duration`, or any with
 	// a template.
@@ -139,6 +148,38 @@ type CanaryMetric struct {
 	// TemplateVariables are what `variables` returns in the template.
 	// +optional
 	TemplateVariables map[string]string `json:"templateVariables,omitempty"`
+}
+
+// Builtin reports whether a check comes with the name of the metric.
+func (in CanaryMetric) Builtin() bool {
+	return in.Name == RequestSuccessRate || in.Name == RequestDuration
+}
+
+// Checks returns the metrics, each with one way to measure it. As in Flagger, a
+// metric is measured in every way that it has: by the check of its name, by its
+// query, and by its template.
+func (in *CanaryAnalysis) Checks() []CanaryMetric {
+	if in == nil {
+		return nil
+	}
+	checks := make([]CanaryMetric, 0, len(in.Metrics))
+	for _, m := range in.Metrics {
+		check := func(query string, template *CrossNamespaceObjectReference) {
+			one := m
+			one.Query, one.TemplateRef = query, template
+			checks = append(checks, one)
+		}
+		if m.Builtin() || m.Query == "" && m.TemplateRef == nil {
+			check("", nil)
+		}
+		if m.Query != "" {
+			check(m.Query, nil)
+		}
+		if m.TemplateRef != nil {
+			check("", m.TemplateRef)
+		}
+	}
+	return checks
 }
 
 // CanaryThresholdRange is a range of good values. Both ends belong to it; an end

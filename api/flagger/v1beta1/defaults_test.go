@@ -1,6 +1,7 @@
 package v1beta1
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -63,5 +64,43 @@ func TestDefaultsOfAnEmptyCanary(t *testing.T) {
 	got := [4]int{a.GetThreshold(), a.GetMaxWeight(), a.GetPrimaryReadyThreshold(), a.GetCanaryReadyThreshold()}
 	if want := [4]int{1, 100, 100, 100}; got != want {
 		t.Errorf("threshold, max weight and ready thresholds are %v, want %v", got, want)
+	}
+}
+
+// A metric with the name of a built-in check and a query of its own was refused,
+// where Flagger makes both checks.
+func TestAMetricIsCheckedInEveryWayThatItHas(t *testing.T) {
+	template := &CrossNamespaceObjectReference{Name: "errors"}
+	type way struct {
+		Query    string
+		Template bool
+	}
+	for name, tc := range map[string]struct {
+		metric CanaryMetric
+		want   []way
+	}{
+		"a built-in check":                  {CanaryMetric{Name: RequestDuration}, []way{{}}},
+		"a query":                           {CanaryMetric{Name: "lag", Query: "lag"}, []way{{Query: "lag"}}},
+		"a template":                        {CanaryMetric{Name: "lag", TemplateRef: template}, []way{{Template: true}}},
+		"a query and a template":            {CanaryMetric{Name: "lag", Query: "lag", TemplateRef: template}, []way{{Query: "lag"}, {Template: true}}},
+		"a built-in check with a template":  {CanaryMetric{Name: RequestSuccessRate, TemplateRef: template}, []way{{}, {Template: true}}},
+		"a built-in check with a query":     {CanaryMetric{Name: RequestSuccessRate, Query: "lag"}, []way{{}, {Query: "lag"}}},
+		"no way, which somebody has to say": {CanaryMetric{Name: "lag"}, []way{{}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []way
+			for _, check := range (&CanaryAnalysis{Metrics: []CanaryMetric{tc.metric}}).Checks() {
+				if check.Name != tc.metric.Name {
+					t.Errorf("a check is called %s", check.Name)
+				}
+				got = append(got, way{check.Query, check.TemplateRef != nil})
+			}
+			if !slices.Equal(got, tc.want) {
+				t.Errorf("got %+v, want %+v", got, tc.want)
+			}
+		})
+	}
+	if checks := (*CanaryAnalysis)(nil).Checks(); len(checks) != 0 {
+		t.Errorf("no analysis checks %v", checks)
 	}
 }
