@@ -75,7 +75,6 @@ arch: ## Check who imports whom
 .PHONY: test
 test: build playground upstream ## Unit, controller and end-to-end tests on simulated nodes (TESTFLAGS=-race)
 	hack/packages.sh git openssh-client
-	go -C test/playground test -count=1 $(TESTFLAGS) . ./internal/...
 	go list -export -test $(filter -race,$(TESTFLAGS)) ./... >/dev/null # compile all before anything waits on a clock
 	hack/test.sh $(TESTFLAGS)
 
