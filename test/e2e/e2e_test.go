@@ -106,8 +106,8 @@ func answered(t *testing.T, c *chain.Chain) {
 // version serves.
 func start(t *testing.T) *chain.Chain {
 	t.Helper()
-	t.Parallel()
 	log.SetLogger(logr.Discard()) // what is worth telling is in the log of the controller
+	t.Parallel()                  // not before: loggers are set by one at a time
 	p, err := harness.FromEnv()
 	if err != nil {
 		t.Fatal(err)
