@@ -11,8 +11,14 @@ if [ "${1:-}" = --stream ]; then # with the list of packages, inside a playgroun
 	list=$2
 	shift 2
 	status=0
+	# These drive bin/sluice: the race detector would see the test alone, and slow its users down.
+	binary='/test/(crash|e2e|compat/(flagger|flux|handover|takeover))$'
 	while package=$(flock "$list.lock" sed -i -e '1w /dev/stdout' -e '1d' "$list") && [ -n "$package" ]; do
-		go test -count=1 -timeout 25m "$@" "$package" || status=1
+		flags=("$@")
+		if [[ $package =~ $binary ]]; then
+			flags=("${flags[@]/#-race/}")
+		fi
+		go test -count=1 -timeout 25m ${flags[@]} "$package" || status=1
 	done
 	exit $status
 fi
@@ -28,7 +34,7 @@ wait "$playground" || status=1
 
 list=$(mktemp)
 trap 'rm -f "$list" "$list.lock"' EXIT
-slowest='/test/(crash|e2e|compat/flagger|compat/handover|integration/canary)$'
+slowest='/test/(crash|e2e|compat/flagger|compat/handover|integration/(canary|workload))$'
 packages=$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./test/...)
 grep -E "$slowest" <<<"$packages" >"$list"
 grep -vE "$slowest" <<<"$packages" | grep . >>"$list"
