@@ -29,6 +29,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
@@ -71,6 +74,7 @@ type results struct {
 }
 
 func run(ctx context.Context, size sizes, out, only string) error {
+	ctrllog.SetLogger(logr.Discard()) // what is worth telling is in the log of the controller
 	p, err := harness.FromEnv()
 	if err != nil {
 		return err
