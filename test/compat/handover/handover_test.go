@@ -50,8 +50,7 @@ func handover(t *testing.T, ns string, first, second func(*testing.T, string) co
 	one.Kill()
 	t.Logf("all are where they are held after %s", time.Since(begun).Round(time.Second))
 	before, since := f.look(), f.users.version()
-	time.Sleep(time.Second) // with nobody
-	two := second(t, ns)
+	two := second(t, ns) // until it is ready, there is nobody
 	logs = append(logs, two.Log())
 	f.settle(two)
 	f.nothingMoved(before)
