@@ -153,10 +153,11 @@ func TestWebhooksStartScans(t *testing.T) {
 	w.send("/hook/unknown", "", nil, http.StatusNotFound)
 
 	w.must(w.Apply(t.Context(), []byte(strings.ReplaceAll(late, "TOKEN", token))))
-	w.send(w.ready("early"), "", nil, http.StatusOK)
+	early := w.ready("early")
+	w.send(early, "", nil, http.StatusOK)
 	w.rotated("plain", plain)
 	w.must(w.Apply(t.Context(), []byte(strings.ReplaceAll(late, "TOKEN", "another token"))))
-	w.send(w.ready("early"), "", nil, http.StatusNotFound) // the path of the token that was replaced
+	w.send(early, "", nil, http.StatusNotFound) // the path of the token that was replaced
 }
 
 // late is the Secret that the receiver "early" waits for.
