@@ -59,11 +59,8 @@ func (r *runner[T]) observe(obj T) {
 func (r *runner[T]) mark(obj T, out outcome) {
 	conditions := obj.GetConditions()
 	set := func(kind string, status metav1.ConditionStatus, reason, message string) {
-		if len(message) > maxMessage {
-			message = message[:maxMessage] + "..."
-		}
 		apimeta.SetStatusCondition(&conditions, metav1.Condition{
-			Type: kind, Status: status, Reason: reason, Message: message,
+			Type: kind, Status: status, Reason: reason, Message: kept(message),
 			ObservedGeneration: obj.GetGeneration(),
 			LastTransitionTime: metav1.NewTime(r.opts.Clock.Now()),
 		})
@@ -90,6 +87,16 @@ func (r *runner[T]) mark(obj T, out outcome) {
 		drop(meta.StalledCondition)
 	}
 	obj.SetConditions(conditions)
+}
+
+// kept is a message as the API server keeps it. Bytes that are no UTF-8, which are
+// what a broken server may answer, would come back as other ones, and the condition
+// would seem to change with every run.
+func kept(message string) string {
+	if len(message) > maxMessage {
+		message = message[:maxMessage] + "..."
+	}
+	return strings.ToValidUTF8(message, "\uFFFD")
 }
 
 // terminalMessage is the message of a terminal error without the words that

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -182,6 +183,28 @@ func TestAnUnchangedOutcomeWritesNothing(t *testing.T) {
 	}
 	if b.patches != 1 || len(*b.events) != 1 {
 		t.Errorf("%d patches, %d events", b.patches, len(*b.events))
+	}
+}
+
+func TestAMessageThatIsNoTextIsWrittenOnce(t *testing.T) {
+	for name, message := range map[string]string{
+		"bytes of a broken server":          "answered \xff\xfe",
+		"a long one cut within a character": strings.Repeat("é", maxMessage),
+		"and one byte later":                "x" + strings.Repeat("é", maxMessage),
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, scripted{func(*kustomizev1.Kustomization) (Result, error) {
+				return Result{}, Waiting(errors.New(message), time.Minute)
+			}}, app(), nil)
+			for range 2 {
+				if _, err := b.reconcile(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if b.patches != 1 || len(*b.events) != 1 {
+				t.Errorf("%d patches and %d events for one and the same error", b.patches, len(*b.events))
+			}
+		})
 	}
 }
 
