@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -125,4 +126,18 @@ func TestCellsCannotCommandTheTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, "table", out.String(), "A           B\nx [2Jy z    -\n")
+}
+
+func TestWithoutAClusterCommandsSayWhatNamesOne(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "none")
+	t.Setenv("KUBECONFIG", empty)
+	t.Setenv("HOME", t.TempDir())
+	for _, line := range [][]string{{"get", "images"}, {"canary", "get"}, {"explain", "policy", "app"}, {"resume", "automation", "app"}} {
+		if r := invoke(t, "", line...); !errors.Is(r.err, errUnconfigured) {
+			t.Errorf("sluice %s: %v", strings.Join(line, " "), r.err)
+		}
+	}
+	if r := invoke(t, "", "get", "images", "--server", "http://127.0.0.1:1"); r.err == nil || errors.Is(r.err, errUnconfigured) {
+		t.Errorf("with --server: %v", r.err)
+	}
 }

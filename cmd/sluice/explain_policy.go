@@ -134,7 +134,10 @@ func (e *explainPolicy) policy(cmd *cobra.Command, args []string) (*imagev1.Imag
 	var c client.Client
 	var err error
 	if e.file == "" || e.tags == "" {
-		if c, err = e.cluster.client(); err != nil {
+		if c, err = e.cluster.client(); errors.Is(err, errUnconfigured) {
+			err = fmt.Errorf("%w; without a cluster give the policy as --file, or leave its name out and say it in flags, and the tags as --tags", err)
+		}
+		if err != nil {
 			return nil, nil, err
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -47,11 +49,26 @@ func addKube(cmd *cobra.Command) *kube {
 	return k
 }
 
+// fallbackHost is where kubectl's own libraries look for a cluster when nobody has
+// named one.
+const fallbackHost = "http://localhost:8080"
+
+var errUnconfigured = errors.New("no cluster is configured: name a kubeconfig with --kubeconfig or KUBECONFIG, or a server with --server")
+
+// unconfigured reports whether neither a kubeconfig nor a flag names a cluster.
+func (k *kube) unconfigured() bool {
+	raw, err := k.flags.ToRawKubeConfigLoader().RawConfig()
+	return err == nil && clientcmdapi.IsConfigEmpty(&raw) && *k.flags.APIServer == ""
+}
+
 // client returns a client that caches nothing.
 func (k *kube) client() (client.WithWatch, error) {
 	config, err := k.flags.ToRESTConfig()
 	if err != nil {
 		return nil, fmt.Errorf("finding the cluster (--kubeconfig, --context, KUBECONFIG): %w", err)
+	}
+	if config.Host == fallbackHost && k.unconfigured() {
+		return nil, errUnconfigured
 	}
 	config.UserAgent = "sluice/" + version
 	scheme := runtime.NewScheme()
