@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -41,18 +42,24 @@ func Setup[T Object](mgr ctrl.Manager, kind Kind[T], c Controller[T], opts Optio
 	}
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named(kind.Name).
-		WithLogConstructor(logs(mgr, kind.Name, gvk.Group, gvk.Kind)).
 		For(kind.New(), builder.WithPredicates(predicate.Or(
 			predicate.GenerationChangedPredicate{}, Requested()))).
-		WithOptions(controller.Options{
-			MaxConcurrentReconciles: max(opts.Concurrent, 1),
-			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
-				cmp.Or(opts.MinRetryDelay, MinRetryDelay), cmp.Or(opts.MaxRetryDelay, MaxRetryDelay)),
-		})
+		WithOptions(opts.controller(logs(mgr, kind.Name, gvk.Group, gvk.Kind)))
 	for _, watch := range watches {
 		b = watch(b)
 	}
 	return b.Complete(r)
+}
+
+// controller are the options of the framework's own. The builder takes them whole,
+// in place of what it was told of them before.
+func (o Options) controller(logs func(*reconcile.Request) logr.Logger) controller.Options {
+	return controller.Options{
+		MaxConcurrentReconciles: max(o.Concurrent, 1),
+		LogConstructor:          logs,
+		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
+			cmp.Or(o.MinRetryDelay, MinRetryDelay), cmp.Or(o.MaxRetryDelay, MaxRetryDelay)),
+	}
 }
 
 // Requested passes updates that carry a new reconcile request, which is how
