@@ -70,6 +70,7 @@ func newManager(config *rest.Config, f *flags) (ctrl.Manager, error) {
 	}
 	options := ctrl.Options{
 		Scheme:                  scheme,
+		MapperProvider:          newMapper,
 		Metrics:                 metricsserver.Options{BindAddress: f.metricsAddr, ExtraHandlers: profiles()},
 		HealthProbeBindAddress:  f.healthAddr,
 		LeaderElection:          f.leaderElect,

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"net/http"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+)
+
+// mapper remembers which resource serves a kind. The framework asks with every read
+// of its caches and every write, and its own mapper searches all groups each time,
+// which is more than the read costs. It does not forget either: a kind that is
+// removed is answered for by the API server.
+type mapper struct {
+	meta.RESTMapper
+	known sync.Map // schema.GroupVersionKind -> meta.RESTMapping
+}
+
+func newMapper(config *rest.Config, client *http.Client) (meta.RESTMapper, error) {
+	dynamic, err := apiutil.NewDynamicRESTMapper(config, client)
+	if err != nil {
+		return nil, err
+	}
+	return &mapper{RESTMapper: dynamic}, nil
+}
+
+// RESTMapping implements meta.RESTMapper. Only what was found is remembered: a kind
+// that is missing may be installed later.
+func (m *mapper) RESTMapping(kind schema.GroupKind, versions ...string) (*meta.RESTMapping, error) {
+	if len(versions) != 1 {
+		return m.RESTMapper.RESTMapping(kind, versions...)
+	}
+	key := kind.WithVersion(versions[0])
+	if known, ok := m.known.Load(key); ok {
+		mapping, _ := known.(meta.RESTMapping)
+		return &mapping, nil
+	}
+	found, err := m.RESTMapper.RESTMapping(kind, versions...)
+	if err == nil {
+		m.known.Store(key, *found)
+	}
+	return found, err
+}
