@@ -1,49 +1,97 @@
 package scan
 
 import (
-	"bufio"
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
 // disk is the copy of a [Store] that survives a restart:
 //
-//	<dir>/<hash of image>/<hash of access>.tags   a listing; its mtime is when the
+//	<dir>/<hash of image>.<hash of access>.tags   a listing; its mtime is when the
 //	                                              registry confirmed it last
-//	<dir>/<hash of image>/seen                    the sightings, one a line
+//	<dir>/<hash of image>.seen                    the sightings, one a line
 //
 // Whatever cannot be read counts as lost. A nil disk keeps nothing. No file and
-// no name holds a credential, only a digest over it and what it is used for.
+// no name holds a credential, only a digest over it and what it is used for. There
+// is one folder for all: to make one for each image would cost more than its scan.
 type disk struct {
 	dir    string
 	failed func(error)
+
+	mu    sync.Mutex
+	there map[string][]string // names of files by hash of image; nil before the first look
 }
 
 const (
-	listingSuffix = ".tags"
-	sightingsName = "seen"
+	listingSuffix   = ".tags"
+	sightingsSuffix = ".seen"
+	// newPrefix is that of files that are not complete yet.
+	newPrefix = ".new-"
 	// maxFile bounds what is read of one file.
 	maxFile = 64 << 20
 )
 
-func (d *disk) folder(image string) string {
+// hashOf stands for an image in names of files.
+func hashOf(image string) string {
 	sum := sha256.Sum256([]byte(image))
-	return filepath.Join(d.dir, hex.EncodeToString(sum[:16]))
+	return hex.EncodeToString(sum[:16])
 }
 
-func (d *disk) path(id listingID) string {
-	return filepath.Join(d.folder(id.image), id.access+listingSuffix)
+func nameOf(id listingID) string { return hashOf(id.image) + "." + id.access + listingSuffix }
+
+func sightingsOf(image string) string { return hashOf(image) + sightingsSuffix }
+
+func (d *disk) path(name string) string { return filepath.Join(d.dir, name) }
+
+// files are the names of what is there, by hash of image. The folder is looked at
+// once, so that an image that is new costs no look for what it left behind. The
+// lock is held.
+func (d *disk) files() map[string][]string {
+	if d.there == nil {
+		d.there = map[string][]string{}
+		entries, err := os.ReadDir(d.dir)
+		d.report("listing the tag cache", err)
+		for _, entry := range entries {
+			hash, _, _ := strings.Cut(entry.Name(), ".")
+			d.there[hash] = append(d.there[hash], entry.Name())
+		}
+	}
+	return d.there
+}
+
+// of are the names of the files of an image.
+func (d *disk) of(image string) []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.files()[hashOf(image)])
+}
+
+// has reports whether a file is there.
+func (d *disk) has(name string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	hash, _, _ := strings.Cut(name, ".")
+	return slices.Contains(d.files()[hash], name)
+}
+
+// note notes that a file is there.
+func (d *disk) note(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	hash, _, _ := strings.Cut(name, ".")
+	if names := d.files()[hash]; !slices.Contains(names, name) {
+		d.there[hash] = append(names, name)
+	}
 }
 
 // report tells of an error other than that there is no such file.
@@ -53,34 +101,44 @@ func (d *disk) report(doing string, err error) {
 	}
 }
 
+// forget takes a file that is of no use for one that is not there.
+func (d *disk) forget(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	hash, _, _ := strings.Cut(name, ".")
+	d.there[hash] = slices.DeleteFunc(d.files()[hash], func(known string) bool { return known == name })
+}
+
 // listingsOf are the listings of an image.
 func (d *disk) listingsOf(image string) []listingID {
 	if d == nil {
 		return nil
 	}
-	entries, err := os.ReadDir(d.folder(image))
-	d.report("listing the tag cache", err)
 	var found []listingID
-	for _, entry := range entries {
-		if access, ok := strings.CutSuffix(entry.Name(), listingSuffix); ok {
-			found = append(found, listingID{image: image, access: access})
+	for _, name := range d.of(image) {
+		if _, rest, _ := strings.Cut(name, "."); strings.HasSuffix(rest, listingSuffix) {
+			found = append(found, listingID{image: image, access: strings.TrimSuffix(rest, listingSuffix)})
 		}
 	}
 	return found
 }
 
 func (d *disk) readListing(id listingID) *listing {
-	if d == nil {
+	if d == nil || !d.has(nameOf(id)) {
 		return nil
 	}
-	data, at, err := read(d.path(id))
+	data, at, err := read(d.path(nameOf(id)))
 	if err != nil {
 		d.report("reading the tag cache", err)
 		return nil
 	}
 	l, err := decodeListing(data)
-	if err != nil || l.id.image != id.image {
-		d.report("reading the tag cache", errors.Join(err, errDamaged))
+	if err == nil && l.id.image != id.image {
+		err = errDamaged
+	}
+	if err != nil {
+		d.report("reading the tag cache", err)
+		d.forget(nameOf(id))
 		return nil
 	}
 	l.id = id
@@ -94,7 +152,7 @@ func (d *disk) writeListing(l *listing) {
 	if d == nil {
 		return
 	}
-	if err := replace(d.path(l.id), encodeListing(l)); err != nil {
+	if err := d.write(nameOf(l.id), encodeListing(l)); err != nil {
 		d.report("writing the tag cache", err)
 		return
 	}
@@ -106,7 +164,45 @@ func (d *disk) touch(l *listing) {
 	if d == nil {
 		return
 	}
-	d.report("marking the tag cache", os.Chtimes(d.path(l.id), l.at, l.at))
+	d.report("marking the tag cache", os.Chtimes(d.path(nameOf(l.id)), l.at, l.at))
+}
+
+// write writes a file in one step, so that a crash leaves the old one or the new
+// one. What is not there yet needs no such care: half of it counts as nothing.
+func (d *disk) write(name string, data []byte) error {
+	open := func() (*os.File, error) { return os.CreateTemp(d.dir, newPrefix+"*") }
+	if !d.has(name) {
+		open = func() (*os.File, error) {
+			return os.OpenFile(d.path(name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+		}
+	}
+	file, err := d.open(open)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(data)
+	if err = errors.Join(err, file.Close()); err == nil && file.Name() != d.path(name) {
+		err = os.Rename(file.Name(), d.path(name))
+	}
+	if err != nil {
+		_ = os.Remove(file.Name())
+		return err
+	}
+	d.note(name)
+	return nil
+}
+
+// open opens a file, and makes the folder only if it is not there: looking for it
+// before every write costs as much as the write.
+func (d *disk) open(file func() (*os.File, error)) (*os.File, error) {
+	opened, err := file()
+	if !errors.Is(err, fs.ErrNotExist) {
+		return opened, err
+	}
+	if err := os.MkdirAll(d.dir, 0o700); err != nil {
+		return nil, err
+	}
+	return file()
 }
 
 // read returns the content of a file and when it was modified.
@@ -122,104 +218,4 @@ func read(path string) ([]byte, time.Time, error) {
 	}
 	data, err := io.ReadAll(io.LimitReader(file, maxFile))
 	return data, info.ModTime(), err
-}
-
-// replace writes a file in one step, so that no reader finds half of it.
-func replace(path string, data []byte) error {
-	file, err := inFolder(path, func() (*os.File, error) { return os.CreateTemp(filepath.Dir(path), ".new-*") })
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(data)
-	if err = errors.Join(err, file.Close()); err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(file.Name())
-	}
-	return err
-}
-
-// inFolder opens a file, and makes its folder only if it is not there: looking for
-// it before every write costs as much as the write.
-func inFolder(path string, open func() (*os.File, error)) (*os.File, error) {
-	file, err := open()
-	if !errors.Is(err, fs.ErrNotExist) {
-		return file, err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
-	}
-	return open()
-}
-
-// A line of sightings is `<unix seconds> <tag> <digest> <checksum>`. A line that
-// was cut off, by a full disk or a crash, has the wrong checksum.
-func sightingLine(what sighting, at int64) string {
-	text := fmt.Sprintf("%d %s %s", at, what.tag, what.digest)
-	return fmt.Sprintf("%s %08x\n", text, crc32.Checksum([]byte(text), castagnoli))
-}
-
-func parseSighting(line string) (what sighting, at int64, ok bool) {
-	text, sum, ok := cutLast(line)
-	if !ok || sum != fmt.Sprintf("%08x", crc32.Checksum([]byte(text), castagnoli)) {
-		return sighting{}, 0, false
-	}
-	parts := strings.Split(text, " ")
-	if len(parts) != 3 {
-		return sighting{}, 0, false
-	}
-	at, err := strconv.ParseInt(parts[0], 10, 64)
-	return sighting{strings.Clone(parts[1]), strings.Clone(parts[2])}, at, err == nil
-}
-
-func cutLast(line string) (before, after string, ok bool) {
-	at := strings.LastIndexByte(line, ' ')
-	if at < 0 {
-		return "", "", false
-	}
-	return line[:at], line[at+1:], true
-}
-
-func (d *disk) readSightings(image string, into *album) {
-	if d == nil {
-		return
-	}
-	data, _, err := read(filepath.Join(d.folder(image), sightingsName))
-	d.report("reading sightings of tags", err)
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	for lines.Scan() {
-		if what, at, ok := parseSighting(lines.Text()); ok {
-			into.note(what, at)
-		}
-	}
-}
-
-func (d *disk) appendSighting(image string, what sighting, at int64) {
-	if d == nil {
-		return
-	}
-	d.report("writing sightings of tags", d.append(filepath.Join(d.folder(image), sightingsName), sightingLine(what, at)))
-}
-
-func (d *disk) append(path, line string) error {
-	file, err := inFolder(path, func() (*os.File, error) {
-		return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	})
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteString(line)
-	return errors.Join(err, file.Close())
-}
-
-func (d *disk) writeSightings(image string, a *album) {
-	if d == nil {
-		return
-	}
-	var text strings.Builder
-	for what, at := range a.first {
-		text.WriteString(sightingLine(what, at))
-	}
-	d.report("writing sightings of tags", replace(filepath.Join(d.folder(image), sightingsName), []byte(text.String())))
 }

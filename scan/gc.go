@@ -2,9 +2,7 @@ package scan
 
 import (
 	"context"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 )
@@ -42,7 +40,7 @@ func (s *Store) collect() {
 	for _, snapshot := range s.snapshots {
 		used[snapshot.list.id] = true
 	}
-	images, folders := map[string]bool{}, map[string]bool{}
+	images, kept := map[string]bool{}, map[string]bool{}
 	for id := range s.listings {
 		if !used[id] {
 			delete(s.listings, id)
@@ -51,39 +49,33 @@ func (s *Store) collect() {
 	}
 	for id := range used {
 		delete(images, id.image)
-		if s.disk != nil {
-			folders[s.disk.folder(id.image)] = true
-		}
+		kept[sightingsOf(id.image)] = true
 	}
 	s.mu.Unlock()
 	for image := range images {
 		s.seen.forget(image)
 	}
-	s.disk.collect(folders, s.clock.Now().Add(-unusedLife))
+	s.disk.collect(kept, s.clock.Now().Add(-unusedLife))
 }
 
 // collect removes what was not touched since before, but for the sightings of
-// images in use: those are only written when something is new.
-func (d *disk) collect(used map[string]bool, before time.Time) {
+// images in use: those are only written when something is new. What then is there
+// is looked at anew.
+func (d *disk) collect(kept map[string]bool, before time.Time) {
 	if d == nil {
 		return
 	}
-	err := filepath.WalkDir(d.dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		info, err := entry.Info()
-		if err != nil || info.ModTime().After(before) {
-			return nil
-		}
-		if entry.Name() == sightingsName && used[filepath.Dir(path)] {
-			return nil
-		}
-		if strings.HasSuffix(path, listingSuffix) || entry.Name() == sightingsName || strings.HasPrefix(entry.Name(), ".new-") {
-			_ = os.Remove(path)
-			_ = os.Remove(filepath.Dir(path)) // if it is empty now
-		}
-		return nil
-	})
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	entries, err := os.ReadDir(d.dir)
 	d.report("collecting the tag cache", err)
+	for _, entry := range entries {
+		name := entry.Name()
+		ours := strings.HasSuffix(name, listingSuffix) || strings.HasSuffix(name, sightingsSuffix) || strings.HasPrefix(name, newPrefix)
+		info, err := entry.Info()
+		if ours && err == nil && !info.ModTime().After(before) && !kept[name] {
+			_ = os.Remove(d.path(name))
+		}
+	}
+	d.there = nil
 }

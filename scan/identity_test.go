@@ -187,12 +187,12 @@ func TestNoCredentialIsOnDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, _, err := read(s.disk.path(got.list.id))
+	data, _, err := read(s.disk.path(nameOf(got.list.id)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, word := range []string{"ann", "pw", "YW5uOnB3"} {
-		if strings.Contains(string(data)+s.disk.path(got.list.id), word) {
+		if strings.Contains(string(data)+s.disk.path(nameOf(got.list.id)), word) {
 			t.Errorf("%q is on disk", word)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -122,7 +121,7 @@ func TestASightingThatWasCutOffIsSkipped(t *testing.T) {
 	s := kept(t, dir, start)
 	s.Seen("app", "1", "sha256:a")
 	s.Seen("app", "2", "sha256:b")
-	path := filepath.Join(s.disk.folder("app"), sightingsName)
+	path := s.disk.path(sightingsOf("app"))
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

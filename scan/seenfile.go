@@ -1,0 +1,84 @@
+package scan
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// A line of sightings is `<unix seconds> <tag> <digest> <checksum>`. A line that
+// was cut off, by a full disk or a crash, has the wrong checksum.
+func sightingLine(what sighting, at int64) string {
+	text := fmt.Sprintf("%d %s %s", at, what.tag, what.digest)
+	return fmt.Sprintf("%s %08x\n", text, crc32.Checksum([]byte(text), castagnoli))
+}
+
+func parseSighting(line string) (what sighting, at int64, ok bool) {
+	text, sum, ok := cutLast(line)
+	if !ok || sum != fmt.Sprintf("%08x", crc32.Checksum([]byte(text), castagnoli)) {
+		return sighting{}, 0, false
+	}
+	parts := strings.Split(text, " ")
+	if len(parts) != 3 {
+		return sighting{}, 0, false
+	}
+	at, err := strconv.ParseInt(parts[0], 10, 64)
+	return sighting{strings.Clone(parts[1]), strings.Clone(parts[2])}, at, err == nil
+}
+
+func cutLast(line string) (before, after string, ok bool) {
+	at := strings.LastIndexByte(line, ' ')
+	if at < 0 {
+		return "", "", false
+	}
+	return line[:at], line[at+1:], true
+}
+
+func (d *disk) readSightings(image string, into *album) {
+	if d == nil || !d.has(sightingsOf(image)) {
+		return
+	}
+	data, _, err := read(d.path(sightingsOf(image)))
+	d.report("reading sightings of tags", err)
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	for lines.Scan() {
+		if what, at, ok := parseSighting(lines.Text()); ok {
+			into.note(what, at)
+		}
+	}
+}
+
+func (d *disk) appendSighting(image string, what sighting, at int64) {
+	if d == nil {
+		return
+	}
+	d.report("writing sightings of tags", d.append(sightingsOf(image), sightingLine(what, at)))
+}
+
+func (d *disk) append(name, line string) error {
+	file, err := d.open(func() (*os.File, error) {
+		return os.OpenFile(d.path(name), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	})
+	if err != nil {
+		return err
+	}
+	d.note(name)
+	_, err = file.WriteString(line)
+	return errors.Join(err, file.Close())
+}
+
+func (d *disk) writeSightings(image string, a *album) {
+	if d == nil {
+		return
+	}
+	var text strings.Builder
+	for what, at := range a.first {
+		text.WriteString(sightingLine(what, at))
+	}
+	d.report("writing sightings of tags", d.write(sightingsOf(image), []byte(text.String())))
+}
