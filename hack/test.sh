@@ -34,7 +34,7 @@ wait "$playground" || status=1
 
 list=$(mktemp)
 trap 'rm -f "$list" "$list.lock"' EXIT
-slowest='/test/(crash|e2e|compat/flagger|compat/handover|integration/(canary|workload))$'
+slowest='/test/(crash|e2e|compat/(flagger|flux|handover)|integration/(canary|rbac|workload))$'
 packages=$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./test/...)
 grep -E "$slowest" <<<"$packages" >"$list"
 grep -vE "$slowest" <<<"$packages" | grep . >>"$list"
