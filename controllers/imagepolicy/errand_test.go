@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/errand"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
@@ -24,8 +25,8 @@ func silent(t *testing.T) (f *fixture, wake func(), told chan types.NamespacedNa
 	f.push(t, "1.0.0")
 	f.mustReconcile(t)
 	told = make(chan types.NamespacedName, 10)
-	f.memory().errands.onDone(func(key types.NamespacedName) { told <- key })
-	f.memory().errands.patience = time.Millisecond
+	f.memory().errands.Tell(func(late errand.Late) { told <- late.Object })
+	f.memory().errands.Patience = time.Millisecond
 	hang := make(chan struct{})
 	f.hang.Store(hang)
 	wake = func() {
@@ -106,7 +107,7 @@ func TestPoliciesOfAHostThatIsSlowDoNotWaitForIt(t *testing.T) {
 	defer wake()
 	f.pass(time.Hour)
 	f.mustReconcile(t)
-	f.memory().errands.patience = time.Hour
+	f.memory().errands.Patience = time.Hour
 	second := f.policy.DeepCopy()
 	second.Name, second.UID = "second", "2"
 	f.policy = second
@@ -119,20 +120,24 @@ func TestALookUpEndsWithWhatItWasFor(t *testing.T) {
 			f.policy.Generation++
 			_, _ = f.reconcile()
 		},
-		"no policy": func(f *fixture) { f.memory().errands.forget(client.ObjectKeyFromObject(f.policy)) },
+		"no policy": func(f *fixture) { f.memory().errands.Forget(client.ObjectKeyFromObject(f.policy)) },
 	}
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
-			f, wake, _ := silent(t)
-			defer wake()
+			f, wake, told := silent(t)
 			f.pass(time.Hour)
 			f.mustReconcile(t)
-			under := f.memory().errands.open[client.ObjectKeyFromObject(f.policy)]
 			end(f)
-			select {
-			case <-under.done:
-			case <-time.After(20 * time.Second):
-				t.Fatal("the look-up goes on")
+			if name == "no policy" && f.memory().errands.Open(client.ObjectKeyFromObject(f.policy)) {
+				t.Error("the look-up goes on")
+			}
+			wake()
+			if name == "no policy" {
+				return
+			}
+			await(t, told) // by the look-up for the new spec
+			if len(told) > 0 {
+				t.Error("the look-up for the old spec was told of, too")
 			}
 		})
 	}
@@ -145,7 +150,7 @@ func TestWhatNobodyCameForIsAskedAgain(t *testing.T) {
 	wake()
 	await(t, told)
 	f.pass(time.Hour)
-	f.memory().errands.patience = time.Minute
+	f.memory().errands.Patience = time.Minute
 	asked := f.asked.Load()
 	f.mustReconcile(t)
 	if f.asked.Load() == asked {

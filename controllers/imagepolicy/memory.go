@@ -7,6 +7,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/lru"
+
+	"github.com/sluice-cd/sluice/internal/errand"
 )
 
 const (
@@ -25,7 +27,7 @@ type memory struct {
 	platforms cache[string, []string]                 // by digest
 	verdicts  cache[verdictKey, verdict]              // of signatures
 	searches  cache[types.NamespacedName, unfinished] // by policy
-	errands   errands
+	errands   errand.Desk
 }
 
 func newMemory() *memory {
@@ -33,9 +35,7 @@ func newMemory() *memory {
 		platforms: cache[string, []string]{lru.New(remembered)},
 		verdicts:  cache[verdictKey, verdict]{lru.New(remembered)},
 		searches:  cache[types.NamespacedName, unfinished]{lru.New(remembered)},
-		errands: errands{
-			patience: defaultPatience, open: map[types.NamespacedName]*errand{}, late: map[string]int{},
-		},
+		errands:   errand.Desk{Patience: errand.DefaultPatience, Keep: searchLife},
 	}
 }
 

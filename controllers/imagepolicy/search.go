@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/errand"
 	"github.com/sluice-cd/sluice/policy"
 	"github.com/sluice-cd/sluice/scan"
 )
@@ -85,8 +86,8 @@ func (s *search) run(ctx context.Context) error {
 		}
 		s.listed = ranked
 		err := s.walk(ctx, ranked[len(s.looked):])
-		if errors.Is(err, errBound) || errors.Is(err, errPending) {
-			s.bound, s.pending = true, errors.Is(err, errPending)
+		if errors.Is(err, errBound) || errors.Is(err, errand.ErrPending) {
+			s.bound, s.pending = true, errors.Is(err, errand.ErrPending)
 			return nil
 		}
 		if err != nil || s.chosen != nil || len(ranked) < reach || reach >= maxReach {

@@ -17,6 +17,7 @@ import (
 	srcs "sigs.k8s.io/controller-runtime/pkg/source"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/errand"
 )
 
 // byRepository indexes policies by the repository they refer to.
@@ -104,7 +105,7 @@ func (r *Reconciler) watchTags(b *builder.Builder) *builder.Builder {
 				queue.Add(request)
 			}
 		})
-		r.memory().errands.onDone(func(key types.NamespacedName) { queue.Add(reconcile.Request{NamespacedName: key}) })
+		r.memory().errands.Tell(func(late errand.Late) { queue.Add(reconcile.Request{NamespacedName: late.Object}) })
 		return nil
 	}))
 }
@@ -113,7 +114,7 @@ func (r *Reconciler) watchTags(b *builder.Builder) *builder.Builder {
 func (r *Reconciler) forgetDeleted(b *builder.Builder) *builder.Builder {
 	return b.Watches(&imagev1.ImagePolicy{}, handler.Funcs{
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			r.memory().errands.forget(client.ObjectKeyFromObject(e.Object))
+			r.memory().errands.Forget(client.ObjectKeyFromObject(e.Object))
 		},
 	})
 }

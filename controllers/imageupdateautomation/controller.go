@@ -94,7 +94,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	if err := registerMetrics(metrics.Registry); err != nil {
 		return err
 	}
-	return reconciler.Setup(mgr, kind(), r, opts,
+	seen := kind()
+	seen.Host = r.host
+	return reconciler.Setup(mgr, seen, r, opts,
 		func(b *builder.Builder) *builder.Builder {
 			return b.Watches(&imagev1.ImagePolicy{},
 				handler.EnqueueRequestsFromMapFunc(r.automationsOfPolicy),

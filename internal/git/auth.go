@@ -54,6 +54,15 @@ type Remote struct {
 	Auth Auth
 }
 
+// HostOf is the host and port of a repository's URL, "" if it has none.
+func HostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
 // ID is the identity of a remote: equal for equal URL and credential, and safe
 // to show. A new token of the same identity does not change it.
 func (r Remote) ID() string {

@@ -8,6 +8,7 @@
 //	get -> deleted? -> Finalize, drop finalizer
 //	    -> suspended? -> stop
 //	    -> Controller.Reconcile -> conditions -> patch once, if changed -> events
+//	       (of a slow server: outside of the worker)
 //
 // Conditions follow kstatus: Ready is True, False or Unknown; Reconciling and
 // Stalled are present only while they are true. A plain error is retried with
@@ -45,6 +46,11 @@ type Kind[T Object] struct {
 	// Finalizer names the finalizer the object needs now, or "". Nil means
 	// [DefaultFinalizer] when the controller is a [Finalizer], else none.
 	Finalizer func(T) string
+	// Host names the server that a run of the object waits for. A run that takes
+	// longer than a moment then goes on outside of the workers, so that a server
+	// which says nothing holds up no object but its own. Nil means that runs wait
+	// for nothing but the API server.
+	Host func(context.Context, T) string
 }
 
 // Observed points at the status fields that the runner keeps. A nil pointer

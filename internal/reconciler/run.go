@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -13,6 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-cd/sluice/internal/errand"
 )
 
 // runner is the reconcile.Reconciler around one Controller.
@@ -23,17 +26,25 @@ type runner[T Object] struct {
 	ctrl   Controller[T]
 	opts   Options
 	writes versions
+	desk   errand.Desk
+	logs   func(*reconcile.Request) logr.Logger
 	name   string // of the kind, in metrics
 }
 
 func newRunner[T Object](mgr ctrl.Manager, kind Kind[T], c Controller[T], opts Options) *runner[T] {
-	return &runner[T]{client: mgr.GetClient(), live: mgr.GetAPIReader(), kind: kind, ctrl: c, opts: opts}
+	r := &runner[T]{client: mgr.GetClient(), live: mgr.GetAPIReader(), kind: kind, ctrl: c, opts: opts}
+	r.desk.Patience, r.desk.Slots = errand.DefaultPatience, max(opts.Concurrent, 1)
+	return r
 }
 
 // Reconcile implements reconcile.Reconciler.
 func (r *runner[T]) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	obj := r.kind.New()
-	if err := r.client.Get(ctx, req.NamespacedName, obj); err != nil {
+	err := r.client.Get(ctx, req.NamespacedName, obj)
+	if r.underWay(req, obj, err) {
+		return reconcile.Result{}, nil
+	}
+	if err != nil {
 		if apierrors.IsNotFound(err) {
 			r.writes.forget(req.NamespacedName)
 			forgetRuns(r.name, req.NamespacedName)
@@ -53,6 +64,14 @@ func (r *runner[T]) Reconcile(ctx context.Context, req reconcile.Request) (recon
 	if err := r.ensureFinalizer(ctx, obj); err != nil {
 		return r.afterConflict(ctx, err)
 	}
+	if r.kind.Host != nil {
+		return r.send(ctx, req, obj)
+	}
+	return r.run(ctx, req, obj)
+}
+
+// run lets the controller do its work, and records what came of it.
+func (r *runner[T]) run(ctx context.Context, req reconcile.Request, obj T) (reconcile.Result, error) {
 	before, start := obj.DeepCopyObject().(T), r.opts.Clock.Now()
 	result, err := r.ctrl.Reconcile(ctx, obj)
 	measure(r.name, req.NamespacedName, r.opts.Clock.Now().Sub(start))

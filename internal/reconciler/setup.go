@@ -6,6 +6,7 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -36,7 +37,7 @@ func Setup[T Object](mgr ctrl.Manager, kind Kind[T], c Controller[T], opts Optio
 	if err != nil {
 		return err
 	}
-	r.name = gvk.Kind
+	r.name, r.logs = gvk.Kind, logs(mgr, kind.Name, gvk.Group, gvk.Kind)
 	if err := registerMetrics(metrics.Registry); err != nil {
 		return err
 	}
@@ -44,8 +45,8 @@ func Setup[T Object](mgr ctrl.Manager, kind Kind[T], c Controller[T], opts Optio
 		Named(kind.Name).
 		For(kind.New(), builder.WithPredicates(predicate.Or(
 			predicate.GenerationChangedPredicate{}, Requested()))).
-		WithOptions(opts.controller(logs(mgr, kind.Name, gvk.Group, gvk.Kind)))
-	for _, watch := range watches {
+		WithOptions(opts.controller(r.logs, r.desk.Open))
+	for _, watch := range append(watches, r.returning) {
 		b = watch(b)
 	}
 	return b.Complete(r)
@@ -53,12 +54,12 @@ func Setup[T Object](mgr ctrl.Manager, kind Kind[T], c Controller[T], opts Optio
 
 // controller are the options of the framework's own. The builder takes them whole,
 // in place of what it was told of them before.
-func (o Options) controller(logs func(*reconcile.Request) logr.Logger) controller.Options {
+func (o Options) controller(logs func(*reconcile.Request) logr.Logger, away func(types.NamespacedName) bool) controller.Options {
 	return controller.Options{
 		MaxConcurrentReconciles: max(o.Concurrent, 1),
 		LogConstructor:          logs,
-		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
-			cmp.Or(o.MinRetryDelay, MinRetryDelay), cmp.Or(o.MaxRetryDelay, MaxRetryDelay)),
+		RateLimiter: limiter{workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
+			cmp.Or(o.MinRetryDelay, MinRetryDelay), cmp.Or(o.MaxRetryDelay, MaxRetryDelay)), away},
 	}
 }
 

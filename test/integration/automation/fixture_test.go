@@ -89,8 +89,22 @@ func (f *fixture) marked(policy, tag string) string {
 	return fmt.Sprintf("image: app:%s # {\"$imagepolicy\": \"%s:%s\"}\n", tag, f.ns, policy)
 }
 
+// workers are those of each controller.
+const workers = 4
+
 // start runs the controller for the fixture's namespace.
 func (f *fixture) start() {
+	f.t.Helper()
+	f.run(func(mgr ctrl.Manager, opts reconciler.Options) error {
+		return (&imageupdateautomation.Reconciler{
+			Client: mgr.GetClient(), Hints: bus.New(), Clock: clock.RealClock{},
+			Writer: writeback.NewWriter(git.NewMirrors(f.t.TempDir(), clock.RealClock{}), clock.RealClock{}),
+		}).SetupWithManager(mgr, opts)
+	})
+}
+
+// run runs a manager of a controller until the test ends.
+func (f *fixture) run(setup func(ctrl.Manager, reconciler.Options) error) {
 	f.t.Helper()
 	scheme, err := harness.Scheme()
 	f.must(err)
@@ -105,11 +119,7 @@ func (f *fixture) start() {
 	recorder, err := reconciler.NewRecorder(f.REST, scheme)
 	f.must(err)
 	f.must(mgr.Add(recorder))
-	automations := &imageupdateautomation.Reconciler{
-		Client: mgr.GetClient(), Hints: bus.New(), Clock: clock.RealClock{},
-		Writer: writeback.NewWriter(git.NewMirrors(f.t.TempDir(), clock.RealClock{}), clock.RealClock{}),
-	}
-	f.must(automations.SetupWithManager(mgr, reconciler.Options{Concurrent: 4, Clock: clock.RealClock{}, Recorder: recorder}))
+	f.must(setup(mgr, reconciler.Options{Concurrent: workers, Clock: clock.RealClock{}, Recorder: recorder}))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- mgr.Start(ctx) }()
