@@ -2,6 +2,8 @@ package imageupdateautomation
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -77,10 +79,22 @@ func nameOf(commit plumbing.Hash) string {
 	return commit.String()
 }
 
+// restored are the values that were put back in place of what a policy chose, each
+// once.
+func restored(report writeback.Report, policy string) []string {
+	var values []string
+	for _, line := range report.Lines() {
+		if line.Policy == policy && line.Skip == string(writeback.Reverted) && len(values) < maxListed && !slices.Contains(values, line.Current) {
+			values = append(values, line.Current)
+		}
+	}
+	return values
+}
+
 // heldEvents tell once of each update that is held from now on.
-func heldEvents(a *imagev1.ImageUpdateAutomation, undone []writeback.Undone) []reconciler.Event {
+func heldEvents(a *imagev1.ImageUpdateAutomation, written writeback.Result) []reconciler.Event {
 	var events []reconciler.Event
-	for _, u := range undone {
+	for _, u := range written.Undone {
 		ref := refOfImage(u.Image)
 		events = append(events, reconciler.Event{
 			Type: corev1.EventTypeWarning, Reason: imagev1.UpdateHeldReason,
@@ -88,7 +102,8 @@ func heldEvents(a *imagev1.ImageUpdateAutomation, undone []writeback.Undone) []r
 				"chooses another image, or `sluice resume automation %s -n %s`",
 				short(u.By.String()), u.Policy, ref.String(), a.Name, a.Namespace),
 			Metadata: map[string]string{
-				imagev1.CommitAnnotation: u.By.String(), imagev1.PolicyAnnotation: u.Policy, imagev1.NewAnnotation: ref.String(),
+				imagev1.CommitAnnotation: u.By.String(), imagev1.PolicyAnnotation: u.Policy,
+				imagev1.OldAnnotation: strings.Join(restored(written.Report, u.Policy), ","), imagev1.NewAnnotation: ref.String(),
 			},
 		})
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/ssh"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -160,6 +161,23 @@ func TestBatchesWaitForMore(t *testing.T) {
 	step(time.Hour, 10*time.Second)
 	a.Annotations[meta.ReconcileRequestAnnotation] = "second"
 	step(time.Second, 0)
+}
+
+func TestAnEventOfAHeldUpdateSaysWhatItIsInPlaceOf(t *testing.T) {
+	f, a := newFixture(t, credentials(), source(), policy("2")), automation()
+	f.repo.Commit("main", map[string]string{"b.yaml": "b: 1 # {\"$imagepolicy\": \"apps:app:tag\"}\n"})
+	f.reconciled(t, a)
+	by := f.repo.Commit("main", map[string]string{"a.yaml": markedFile, "b.yaml": "b: 0 # {\"$imagepolicy\": \"apps:app:tag\"}\n"})
+	result, err := f.Reconcile(t.Context(), a)
+	if err != nil || len(result.Events) != 1 {
+		t.Fatalf("events %+v, error %v", result.Events, err)
+	}
+	want := map[string]string{
+		imagev1.CommitAnnotation: by, imagev1.PolicyAnnotation: "app", imagev1.OldAnnotation: "app:1,0", imagev1.NewAnnotation: "app:2",
+	}
+	if diff := cmp.Diff(want, result.Events[0].Metadata); diff != "" {
+		t.Error(diff)
+	}
 }
 
 func TestOneCommitAndOneEventForEachPolicy(t *testing.T) {

@@ -101,7 +101,7 @@ func (r *Reconciler) record(
 	}
 	a.Status.Markers = markerCounts(written.Report.Counts())
 	observeMarkers(a)
-	return heldEvents(a, written.Undone)
+	return heldEvents(a, written)
 }
 
 // maxLogged bounds how many markers one line of the log names.
