@@ -85,7 +85,7 @@ func (g gatewayAPI) Weights(ctx context.Context, c *flaggerv1.Canary) (Weights, 
 // One that was there before stays, and must not point at Services that go.
 func (g gatewayAPI) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 	route, err := g.read(ctx, g.object(c))
-	if apierrors.IsNotFound(err) || errors.Is(err, ErrNotInstalled) || err == nil && goesAnyway(route, c) {
+	if apierrors.IsNotFound(err) || errors.Is(err, ErrNotInstalled) || err == nil && g.goesAnyway(route, c) {
 		return nil
 	}
 	if err != nil {

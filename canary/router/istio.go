@@ -78,7 +78,7 @@ func (i istio) Weights(ctx context.Context, c *flaggerv1.Canary) (Weights, error
 // the canary created goes with it.
 func (i istio) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 	vs, err := i.read(ctx, virtualService(c))
-	if apierrors.IsNotFound(err) || errors.Is(err, ErrNotInstalled) || err == nil && goesAnyway(vs, c) {
+	if apierrors.IsNotFound(err) || errors.Is(err, ErrNotInstalled) || err == nil && i.goesAnyway(vs, c) {
 		return nil
 	}
 	if err != nil {

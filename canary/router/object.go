@@ -94,7 +94,7 @@ func (d Deps) write(ctx context.Context, c *flaggerv1.Canary, o Object, render f
 		return err
 	}
 	wanted := live.DeepCopy()
-	if err := claim(wanted, c); err != nil {
+	if err := d.claim(wanted, c); err != nil {
 		return err
 	}
 	if err := render(wanted); err != nil {
@@ -118,8 +118,8 @@ func (d Deps) create(ctx context.Context, c *flaggerv1.Canary, o Object, render 
 	made := &unstructured.Unstructured{Object: map[string]any{}}
 	made.SetGroupVersionKind(o.GroupVersionKind)
 	made.SetName(o.Name)
-	if o.Namespace != "" { // an object of a namespace cannot own one of the cluster
-		made.SetNamespace(o.Namespace)
+	made.SetNamespace(o.Namespace)
+	if o.Namespace != "" && !d.Foreign { // an object of a namespace cannot own one of the cluster
 		made.SetOwnerReferences([]metav1.OwnerReference{ownerRef(c)})
 	}
 	if err := render(made); err != nil {
@@ -133,14 +133,15 @@ func (d Deps) create(ctx context.Context, c *flaggerv1.Canary, o Object, render 
 
 // claim refuses an object that another canary made: the two would overwrite each
 // other's weights for ever. One of an earlier canary of the same name is taken
-// over before the garbage collector gets it.
-func claim(o *unstructured.Unstructured, c *flaggerv1.Canary) error {
+// over before the garbage collector gets it. In another cluster every owner is a
+// Canary of that cluster, whatever its name.
+func (d Deps) claim(o *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	refs := o.GetOwnerReferences()
 	for i, ref := range refs {
 		if !isCanary(ref) || ref.UID == c.UID {
 			continue
 		}
-		if ref.Name != c.Name {
+		if ref.Name != c.Name || d.Foreign {
 			return terminal("%s %s/%s %w, Canary %s: give one of the two another spec.service.name or another route",
 				o.GetKind(), o.GetNamespace(), o.GetName(), errTaken, ref.Name)
 		}
@@ -152,9 +153,9 @@ func claim(o *unstructured.Unstructured, c *flaggerv1.Canary) error {
 
 // goesAnyway reports whether a canary that ends has nothing to give up: the object
 // is its own and goes with it, or another canary has it.
-func goesAnyway(o *unstructured.Unstructured, c *flaggerv1.Canary) bool {
+func (d Deps) goesAnyway(o *unstructured.Unstructured, c *flaggerv1.Canary) bool {
 	return slices.ContainsFunc(o.GetOwnerReferences(), func(ref metav1.OwnerReference) bool {
-		return isCanary(ref) && (ref.UID == c.UID || ref.Name != c.Name)
+		return isCanary(ref) && (ref.UID == c.UID || ref.Name != c.Name || d.Foreign)
 	})
 }
 

@@ -66,6 +66,9 @@ type Deps struct {
 	// Client reads and writes route objects. A cached one may return weights
 	// that are a moment old; writes are guarded by the resource version.
 	Client client.Client
+	// Foreign means that Client is that of another cluster than the Canary's, which
+	// has the mesh: nothing there can be owned by the Canary, or go with it.
+	Foreign bool
 	// IngressClass is that of the HTTPProxies that provider contour makes; empty
 	// leaves it out. Copies of an Ingress have the class of the original.
 	IngressClass string
@@ -94,6 +97,13 @@ var table = map[string]func(Deps) Router{
 	"smi:v1alpha3":       newSMI("smi:v1alpha3", "v1alpha3"),
 	"traefik":            func(d Deps) Router { return single{d, traefik{}} },
 }
+
+// local are providers whose objects are beside the workload, wherever the mesh is.
+var local = []string{"knative", "kubernetes", "nginx", "partition", "skipper"}
+
+// Local reports whether the objects of a provider are always in the cluster of the
+// workload. Those of the others are where the mesh has its control plane.
+func Local(provider string) bool { return slices.Contains(local, provider) }
 
 // ended are providers that a Canary may name, but whose product is no more.
 var ended = map[string]string{

@@ -131,7 +131,7 @@ func (d Deps) giveUp(ctx context.Context, c *flaggerv1.Canary, o Object, release
 		return err
 	}
 	wanted := live.DeepCopy()
-	if err = claim(wanted, c); err == nil {
+	if err = d.claim(wanted, c); err == nil {
 		err = release(wanted, c)
 	}
 	if errors.Is(err, errTaken) {

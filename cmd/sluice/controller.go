@@ -145,11 +145,20 @@ func controllerCommand() *cobra.Command {
 
 // restConfig finds the cluster: the flag, then KUBECONFIG, then the pod.
 func restConfig(f *flags) (*rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = f.kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	config, err := f.clientConfig(f.kubeconfig)
 	if err != nil {
 		return nil, fmt.Errorf("finding the cluster (--kubeconfig, KUBECONFIG or a service account): %w", err)
+	}
+	return config, nil
+}
+
+// clientConfig reads the kubeconfig at path; without one it looks where kubectl would.
+func (f *flags) clientConfig(path string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = path
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, err
 	}
 	config.QPS, config.Burst = f.qps, f.burst
 	config.UserAgent = "sluice/" + version

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cluster"
 
 	"github.com/sluice-cd/sluice/canary/workload"
 	"github.com/sluice-cd/sluice/controllers/canary"
@@ -20,6 +22,7 @@ type rolloutFlags struct {
 	ingressClass, ingressAnnotations string
 	alerts                           alert.Options
 	eventWebhook                     string
+	meshKubeconfig                   string
 }
 
 func (f *rolloutFlags) register(set *pflag.FlagSet) {
@@ -31,6 +34,7 @@ func (f *rolloutFlags) register(set *pflag.FlagSet) {
 	set.DurationVar(&f.minInterval, "canary-min-interval", 10*time.Second, "shortest analysis interval; a shorter one is raised to it")
 	set.StringVar(&f.ingressClass, "ingress-class", "", "class that route objects for ingress controllers are annotated with")
 	set.StringVar(&f.ingressAnnotations, "ingress-annotations-prefix", "nginx.ingress.kubernetes.io", "prefix of the annotations by which NGINX is told of canaries")
+	set.StringVar(&f.meshKubeconfig, "kubeconfig-service-mesh", "", "kubeconfig of the cluster with the control plane of the service mesh, where routes are written; default: the cluster of the workloads")
 	f.registerRooms(set)
 }
 
@@ -67,11 +71,42 @@ func (f *rolloutFlags) validate() error {
 	return nil
 }
 
+// mesh is the cluster of --kubeconfig-service-mesh, nil if that is the manager's own.
+func (w *wiring) mesh() (cluster.Cluster, error) {
+	path := w.flags.rollout.meshKubeconfig
+	if path == "" {
+		return nil, nil
+	}
+	config, err := w.flags.clientConfig(path)
+	if err != nil {
+		return nil, fmt.Errorf("--kubeconfig-service-mesh: %w", err)
+	}
+	if config.Host == w.mgr.GetConfig().Host {
+		return nil, nil
+	}
+	var restricted cache.Options
+	if err := w.flags.watch.restrict(&restricted, w.flags.namespace); err != nil {
+		return nil, err
+	}
+	of, err := cluster.New(config, func(o *cluster.Options) {
+		o.Scheme, o.Logger = w.mgr.GetScheme(), w.mgr.GetLogger().WithName("mesh")
+		o.Cache = cache.Options{DefaultTransform: cache.TransformStripManagedFields(), DefaultNamespaces: restricted.DefaultNamespaces}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("--kubeconfig-service-mesh: %w", err)
+	}
+	return of, nil
+}
+
 func (w *wiring) canary() error {
 	f := &w.flags.rollout
 	f.fromEnvironment()
+	mesh, err := w.mesh()
+	if err != nil {
+		return err
+	}
 	canaries := &canary.Reconciler{
-		Provider: f.meshProvider, MetricsServer: f.metricsServer, MinInterval: f.minInterval, Version: version, Clock: w.clock,
+		Provider: f.meshProvider, MetricsServer: f.metricsServer, MinInterval: f.minInterval, Version: version, Clock: w.clock, Mesh: mesh,
 		Workload: workload.Options{
 			SelectorLabels: f.selectorLabels, IncludeLabelPrefix: f.labelPrefix, IgnoreConfigs: !f.configTracking,
 		},

@@ -106,7 +106,7 @@ func TestWatchlist(t *testing.T) {
 	var w watchlist
 	key := types.NamespacedName{Namespace: "test", Name: "podinfo"}
 	named := func(kind, namespace, name string) thing {
-		return thing{schema.GroupVersionKind{Version: "v1", Kind: kind}, types.NamespacedName{Namespace: namespace, Name: name}}
+		return thing{sort{schema.GroupVersionKind{Version: "v1", Kind: kind}, false}, types.NamespacedName{Namespace: namespace, Name: name}}
 	}
 	env, other := named("ConfigMap", "test", "env"), named("Secret", "test", "env")
 	w.set(key, []thing{env})

@@ -31,19 +31,20 @@ var errNotStarted = errors.New("the controller does not run yet")
 // autoscalers that it uses, and may install their CRDs later.
 type feed struct {
 	cache   cache.Cache
+	mesh    cache.Cache // of the cluster of the mesh, nil without one
 	watched watchlist
 
 	mu    sync.Mutex
 	ctx   context.Context
 	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
-	kinds map[schema.GroupVersionKind]bool
+	kinds map[sort]bool
 }
 
 // Start implements source.Source.
 func (f *feed) Start(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.ctx, f.queue, f.kinds = ctx, queue, map[schema.GroupVersionKind]bool{}
+	f.ctx, f.queue, f.kinds = ctx, queue, map[sort]bool{}
 	return nil
 }
 
@@ -61,14 +62,14 @@ func (f *feed) wake(canary types.NamespacedName) {
 func (f *feed) depend(ctx context.Context, canary types.NamespacedName, on []thing) error {
 	f.watched.set(canary, on)
 	for _, t := range on {
-		if err := f.watch(ctx, t.GroupVersionKind); err != nil {
+		if err := f.watch(ctx, t.sort); err != nil {
 			return fmt.Errorf("watching %s: %w", t.Kind, err)
 		}
 	}
 	return nil
 }
 
-func (f *feed) watch(ctx context.Context, kind schema.GroupVersionKind) error {
+func (f *feed) watch(ctx context.Context, kind sort) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.queue == nil {
@@ -77,9 +78,13 @@ func (f *feed) watch(ctx context.Context, kind schema.GroupVersionKind) error {
 	if f.kinds[kind] {
 		return nil
 	}
-	informer, err := f.cache.GetInformer(ctx, watchable(kind), cache.BlockUntilSynced(false))
+	from := f.cache
+	if kind.inMesh {
+		from = f.mesh
+	}
+	informer, err := from.GetInformer(ctx, watchable(kind.GroupVersionKind), cache.BlockUntilSynced(false))
 	if err != nil {
-		return router.Explain(err, kind)
+		return router.Explain(err, kind.GroupVersionKind)
 	}
 	if _, err := informer.AddEventHandler(f.handler(kind)); err != nil {
 		return err
@@ -105,7 +110,7 @@ func watchable(kind schema.GroupVersionKind) client.Object {
 	return object
 }
 
-func (f *feed) handler(kind schema.GroupVersionKind) toolscache.ResourceEventHandler {
+func (f *feed) handler(kind sort) toolscache.ResourceEventHandler {
 	changed := func(object any) {
 		if gone, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
 			object = gone.Obj

@@ -40,7 +40,7 @@ func (r *Reconciler) revert(ctx context.Context, c *flaggerv1.Canary) error {
 		return err
 	}
 	if routeErr == nil {
-		if err := r.feed.depend(ctx, client.ObjectKeyFromObject(c), dependencies(pair, c, routes)); err != nil {
+		if err := r.feed.depend(ctx, client.ObjectKeyFromObject(c), r.dependencies(pair, c, routes)); err != nil {
 			return err
 		}
 	}

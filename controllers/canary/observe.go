@@ -49,7 +49,7 @@ func (r *Reconciler) observe(ctx context.Context, c *flaggerv1.Canary, now time.
 		return nil, err
 	}
 	pair, err := r.kit.Look(ctx, c)
-	if dependErr := r.feed.depend(ctx, client.ObjectKeyFromObject(c), dependencies(pair, c, routes)); dependErr != nil && (err == nil || errors.Is(dependErr, router.ErrNotInstalled)) {
+	if dependErr := r.feed.depend(ctx, client.ObjectKeyFromObject(c), r.dependencies(pair, c, routes)); dependErr != nil && (err == nil || errors.Is(dependErr, router.ErrNotInstalled)) {
 		err = dependErr
 	}
 	if err != nil {
@@ -119,9 +119,16 @@ func (r *Reconciler) plan(c *flaggerv1.Canary) (canary.Plan, router.Router, erro
 
 // route is what routes the users of a canary.
 func (r *Reconciler) route(c *flaggerv1.Canary) (router.Router, error) {
-	return router.New(canary.ProviderOf(c, r.limits()), router.Deps{
-		Client: r.live, IngressClass: r.IngressClass, IngressAnnotations: r.IngressAnnotations,
-	})
+	deps := router.Deps{Client: r.live, IngressClass: r.IngressClass, IngressAnnotations: r.IngressAnnotations}
+	if r.routesAbroad(c) {
+		deps.Client, deps.Foreign = r.mesh, true
+	}
+	return router.New(canary.ProviderOf(c, r.limits()), deps)
+}
+
+// routesAbroad reports whether the routes of a canary are in the cluster of the mesh.
+func (r *Reconciler) routesAbroad(c *flaggerv1.Canary) bool {
+	return r.mesh != nil && !router.Local(canary.ProviderOf(c, r.limits()))
 }
 
 func (r *Reconciler) limits() canary.Limits {

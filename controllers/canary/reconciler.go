@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/cluster"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -34,6 +35,9 @@ type Reconciler struct {
 	Workload workload.Options
 	// IngressClass and IngressAnnotations are those of [router.Deps].
 	IngressClass, IngressAnnotations string
+	// Mesh is the cluster with the control plane of the service mesh, where routes are
+	// written; nil is the one that the workloads run in. The manager starts it.
+	Mesh cluster.Cluster
 	// Alerts are the settings of chat rooms, by Flagger's flags. Reader, Clock, Log,
 	// Failed and NoCrossNamespaceRefs are filled in.
 	Alerts alert.Options
@@ -52,6 +56,7 @@ type Reconciler struct {
 	Registry prometheus.Registerer
 
 	live     client.Client
+	mesh     client.Client // of Mesh, nil without one
 	clock    clock.PassiveClock
 	teller   *teller
 	kit      *workload.Kit

@@ -12,6 +12,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/cluster"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -49,14 +50,20 @@ var kind = reconciler.Kind[*flaggerv1.Canary]{
 
 // SetupWithManager registers the controller and its watches.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
-	live, err := client.New(mgr.GetConfig(), client.Options{
-		Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient(),
-	})
-	if err != nil {
+	var err error
+	if r.live, err = uncached(mgr); err != nil {
 		return fmt.Errorf("connecting to the API server: %w", err)
 	}
+	if r.Mesh != nil {
+		if r.mesh, err = uncached(r.Mesh); err != nil {
+			return fmt.Errorf("connecting to the API server of the service mesh: %w", err)
+		}
+		if err := mgr.Add(r.Mesh); err != nil {
+			return err
+		}
+	}
 	r.Log = mgr.GetLogger().WithName(kind.Name)
-	if err := r.prepare(live, mgr, opts); err != nil {
+	if err := r.prepare(mgr, opts); err != nil {
 		return err
 	}
 	opts.Recorder = r.teller
@@ -66,8 +73,13 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	))
 }
 
+// uncached is a client that asks the API server itself.
+func uncached(of cluster.Cluster) (client.Client, error) {
+	return client.New(of.GetConfig(), client.Options{Scheme: of.GetScheme(), Mapper: of.GetRESTMapper(), HTTPClient: of.GetHTTPClient()})
+}
+
 // prepare fills in defaults and builds what the reconciler works with.
-func (r *Reconciler) prepare(live client.Client, mgr ctrl.Manager, opts reconciler.Options) error {
+func (r *Reconciler) prepare(mgr ctrl.Manager, opts reconciler.Options) error {
 	r.MinInterval = cmp.Or(r.MinInterval, flaggerv1.MinAnalysisInterval)
 	r.Provider = cmp.Or(r.Provider, defaultProvider)
 	if r.Clock == nil {
@@ -76,10 +88,13 @@ func (r *Reconciler) prepare(live client.Client, mgr ctrl.Manager, opts reconcil
 	if r.Registry == nil {
 		r.Registry = ctrlmetrics.Registry
 	}
-	r.live, r.clock = live, opts.Clock
-	r.kit = workload.New(live, mgr.GetCache(), r.clock, r.Workload)
-	r.checker = metric.NewChecker(live, r.MetricsServer, r.clock, r.measuring(mgr.GetConfig())...)
+	r.clock = opts.Clock
+	r.kit = workload.New(r.live, mgr.GetCache(), r.clock, r.Workload)
+	r.checker = metric.NewChecker(r.live, r.MetricsServer, r.clock, r.measuring(mgr.GetConfig())...)
 	r.feed = &feed{cache: mgr.GetCache()}
+	if r.Mesh != nil {
+		r.feed.mesh = r.Mesh.GetCache()
+	}
 	r.probe = &probe{meter: r.meter, call: r.call, clock: r.clock, feed: r.feed}
 	r.sampler = &sampler{clock: r.Clock, meter: r.meter, feed: r.feed}
 	var err error

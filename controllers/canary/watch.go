@@ -14,8 +14,14 @@ import (
 
 // thing is an object that a canary depends on, whether it exists or not.
 type thing struct {
-	schema.GroupVersionKind
+	sort
 	client.ObjectKey
+}
+
+// sort is a kind of things in one of the clusters.
+type sort struct {
+	schema.GroupVersionKind
+	inMesh bool
 }
 
 // watchlist knows which canaries depend on a thing. It is filled by reconciling,
@@ -71,13 +77,14 @@ func (w *watchlist) who(t thing) []types.NamespacedName {
 }
 
 // dependencies are the things whose changes concern a canary.
-func dependencies(pair *workload.Pair, c *flaggerv1.Canary, routes router.Router) []thing {
+func (r *Reconciler) dependencies(pair *workload.Pair, c *flaggerv1.Canary, routes router.Router) []thing {
 	var things []thing
 	for _, object := range pair.Objects() {
-		things = append(things, thing(object))
+		things = append(things, thing{sort{object.GroupVersionKind, false}, object.ObjectKey})
 	}
+	abroad := r.routesAbroad(c)
 	for _, object := range routes.Objects(c) {
-		things = append(things, thing(object))
+		things = append(things, thing{sort{object.GroupVersionKind, abroad}, object.ObjectKey})
 	}
 	return things
 }

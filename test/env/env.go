@@ -71,18 +71,25 @@ func Find(dir string) (Playground, error) {
 		return load(os.Getenv)
 	}
 	for ; ; dir = filepath.Dir(dir) {
-		text, err := os.ReadFile(filepath.Join(dir, ".playground", "env"))
-		if err == nil {
-			vars := parse(string(text))
-			return load(func(name string) string { return vars[name] })
-		}
+		p, err := Open(filepath.Join(dir, ".playground"))
 		if !errors.Is(err, fs.ErrNotExist) {
-			return Playground{}, err
+			return p, err
 		}
 		if dir == filepath.Dir(dir) {
 			return Playground{}, ErrNone
 		}
 	}
+}
+
+// Open reads the env file of the playground in dir, and no other. Without one it
+// returns fs.ErrNotExist.
+func Open(dir string) (Playground, error) {
+	text, err := os.ReadFile(filepath.Join(dir, "env"))
+	if err != nil {
+		return Playground{}, err
+	}
+	vars := parse(string(text))
+	return load(func(name string) string { return vars[name] })
 }
 
 func load(get func(string) string) (Playground, error) {

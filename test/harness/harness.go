@@ -50,6 +50,11 @@ func FromEnv() (*Playground, error) {
 	if err != nil {
 		return nil, err
 	}
+	return connect(found)
+}
+
+// connect makes a client of a playground's API server.
+func connect(found env.Playground) (*Playground, error) {
 	scheme, err := Scheme()
 	if err != nil {
 		return nil, err

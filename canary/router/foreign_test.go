@@ -1,0 +1,49 @@
+package router_test
+
+import (
+	"errors"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/router"
+)
+
+// TestRoutesInTheClusterOfAMesh: nothing there can belong to a Canary of here, since
+// the garbage collector of that cluster would not find it, and what belongs to a
+// Canary of that cluster is that one's, also if it has the same name.
+func TestRoutesInTheClusterOfAMesh(t *testing.T) {
+	for _, provider := range router.Names() {
+		if router.Local(provider) {
+			continue
+		}
+		t.Run(provider, func(t *testing.T) {
+			tr := newTrial(t, provider, clusterWith(t))
+			r, err := router.New(provider, router.Deps{Client: tr.cluster, IngressClass: "edge", Foreign: true})
+			must(t, err)
+			tr.Router = r
+			tr.start(router.Weights{Primary: 80, Canary: 20})
+			tr.wants(router.Weights{Primary: 80, Canary: 20})
+			for _, o := range tr.made() {
+				if len(o.GetOwnerReferences()) > 0 {
+					t.Errorf("%s %s is owned from another cluster: %v", o.GetKind(), o.GetName(), o.GetOwnerReferences())
+				}
+			}
+			namesake := tr.canary.DeepCopy()
+			namesake.UID = "there-uid"
+			owner := *metav1.NewControllerRef(namesake, flaggerv1.GroupVersion.WithKind(flaggerv1.CanaryKind))
+			for _, o := range tr.made() {
+				o.SetOwnerReferences([]metav1.OwnerReference{owner})
+				tr.must(tr.cluster.Update(t.Context(), o))
+			}
+			tr.unchangedBy("a Canary of another cluster", func() error {
+				if err := tr.SetWeights(t.Context(), tr.canary, router.Weights{Canary: 100}); !errors.Is(err, reconcile.TerminalError(nil)) {
+					t.Errorf("want a terminal error, got %v", err)
+				}
+				return tr.Finalize(t.Context(), tr.canary)
+			})
+		})
+	}
+}
