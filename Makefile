@@ -88,10 +88,6 @@ e2e-real: build playground ## The chain with real pods on a real node (root, Lin
 bench: build playground ## Measure the chain and write docs/benchmarks.md
 	hack/with-playground.sh go run ./test/bench
 
-.PHONY: races
-races: ## Let five writers race for five hundred commits on one branch
-	SLUICE_RACE_COMMITS=100 go test -count=1 -run TestWritersRace ./writeback
-
 .PHONY: check
 check: verify vet lint vuln arch ## Exactly what CI runs
 	$(MAKE) test TESTFLAGS=-race

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -16,27 +14,12 @@ import (
 	"github.com/sluice-cd/sluice/writeback/edit"
 )
 
-// raceCommits is how many commits each of five racing processes makes. Set
-// SLUICE_RACE_COMMITS=100 for the full five hundred.
-func raceCommits(t *testing.T) int {
-	t.Helper()
-	text := os.Getenv("SLUICE_RACE_COMMITS")
-	if text == "" {
-		return 20
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("SLUICE_RACE_COMMITS is %q", text)
-	}
-	return n
-}
-
-// TestWritersRace lets five processes write to one branch, every writer to its
-// own file: no commit is lost and none is made twice.
+// TestWritersRace lets five processes write five hundred commits to one branch,
+// every writer to its own file: no commit is lost and none is made twice.
 func TestWritersRace(t *testing.T) {
-	const writers = 5
-	commits := raceCommits(t)
-	repo := gitserver.New(t).Repo("app")
+	t.Parallel() // most of it is the Git server's work
+	const writers, commits = 5, 100
+	repo := gitserver.New(t, gitserver.WithoutBackend()).Repo("app")
 	files := gitserver.Files{}
 	for i := range writers {
 		files[fmt.Sprintf("%d.yaml", i)] = fmt.Sprintf("image: app:0 # {\"$imagepolicy\": \"apps:p%d\"}\n", i)

@@ -46,7 +46,7 @@ type Option func(*config)
 
 type config struct {
 	user, password, token string
-	tls, mutual           bool
+	tls, mutual, direct   bool
 }
 
 // WithBasicAuth makes the server ask for this user and password.
@@ -77,7 +77,11 @@ func New(tb testing.TB, opts ...Option) *Server {
 		opt(&c)
 	}
 	s := &Server{Root: tb.TempDir(), tb: tb}
-	backend := c.guard(Handler(s.Root))
+	backend := Handler(s.Root)
+	if c.direct {
+		backend = direct(s.Root)
+	}
+	backend = c.guard(backend)
 	s.handler.Store(&backend)
 	front := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.requests.Add(1)
