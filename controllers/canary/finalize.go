@@ -19,6 +19,7 @@ func (r *Reconciler) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 	if !c.Spec.RevertOnDeletion || c.Status.Phase == flaggerv1.CanaryPhaseTerminated {
 		return nil
 	}
+	settle(c)
 	if err := r.end(ctx, c, flaggerv1.CanaryPhaseTerminating); err != nil {
 		return err
 	}

@@ -117,20 +117,6 @@ func (r *Reconciler) plan(c *flaggerv1.Canary) (canary.Plan, router.Router, erro
 	return plan, routes, nil
 }
 
-// route is what routes the users of a canary.
-func (r *Reconciler) route(c *flaggerv1.Canary) (router.Router, error) {
-	deps := router.Deps{Client: r.live, IngressClass: r.IngressClass, IngressAnnotations: r.IngressAnnotations}
-	if r.routesAbroad(c) {
-		deps.Client, deps.Foreign = r.mesh, true
-	}
-	return router.New(canary.ProviderOf(c, r.limits()), deps)
-}
-
-// routesAbroad reports whether the routes of a canary are in the cluster of the mesh.
-func (r *Reconciler) routesAbroad(c *flaggerv1.Canary) bool {
-	return r.mesh != nil && !router.Local(canary.ProviderOf(c, r.limits()))
-}
-
 func (r *Reconciler) limits() canary.Limits {
 	return canary.Limits{MinInterval: r.MinInterval, Provider: r.Provider}
 }
@@ -144,12 +130,7 @@ func (r *Reconciler) names(c *flaggerv1.Canary) canary.Names {
 // that is under way is judged by its checks instead: a metric that was broken
 // meanwhile fails them, and users are taken off the canary.
 func (r *Reconciler) checkMetrics(ctx context.Context, c *flaggerv1.Canary) error {
-	switch c.Status.Phase {
-	case flaggerv1.CanaryPhaseProgressing, flaggerv1.CanaryPhaseWaitingPromotion,
-		flaggerv1.CanaryPhasePromoting, flaggerv1.CanaryPhaseFinalising:
-		return nil
-	}
-	if c.Spec.Analysis == nil || c.SkipAnalysis() {
+	if c.Status.UnderWay() || c.Spec.Analysis == nil || c.SkipAnalysis() {
 		return nil
 	}
 	if err := r.teller.alerts.Check(ctx, c); err != nil {

@@ -94,6 +94,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, c *flaggerv1.Canary) (reconc
 
 func (r *Reconciler) reconcile(ctx context.Context, c *flaggerv1.Canary) (reconciler.Result, error) {
 	now := r.clock.Now()
+	settle(c)
 	look, err := r.observe(ctx, c, now)
 	if err != nil {
 		r.ease(c)

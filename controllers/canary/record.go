@@ -25,6 +25,7 @@ func (r *Reconciler) record(l *look, step canary.Step) (reconciler.Result, error
 	c.Status.CanaryWeight = state.Weight
 	c.Status.Iterations = state.Iterations
 	l.nameRevisions(state)
+	r.keepProvider(c)
 	c.Status.Hold, c.Status.LastCommand, c.Status.History = state.Hold, state.LastCommand, state.History
 	remember(c, state.Cookies)
 	if !state.At.Equal(l.seen.State.At) {

@@ -114,6 +114,12 @@ type CanaryStatus struct {
 	// +optional
 	PromotedRevision string `json:"promotedRevision,omitempty"`
 
+	// Provider routes the users of a Canary that names none, for as long as a release
+	// is under way: it ends as it began, whatever the controller's default is by then.
+	// Sluice extension.
+	// +optional
+	Provider string `json:"provider,omitempty"`
+
 	// Hold is what keeps a release from going on until a person lets it; absent
 	// when nothing does. Sluice extension.
 	// +optional
@@ -128,6 +134,16 @@ type CanaryStatus struct {
 	// +kubebuilder:validation:MaxItems=5
 	// +optional
 	History []CanaryRelease `json:"history,omitempty"`
+}
+
+// UnderWay reports whether users may be on a version that is not promoted: what leads
+// them there must not change. The rule of the CRD says the same.
+func (s *CanaryStatus) UnderWay() bool {
+	switch s.Phase {
+	case CanaryPhaseProgressing, CanaryPhaseWaitingPromotion, CanaryPhasePromoting, CanaryPhaseFinalising:
+		return true
+	}
+	return s.CanaryWeight > 0
 }
 
 // Applied is the revision that was last taken up: its digest or, while only Flagger

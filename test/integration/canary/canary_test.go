@@ -158,6 +158,36 @@ func TestCanaryGoesOnAfterARestart(t *testing.T) {
 	}
 }
 
+// TestCanaryEndsItsReleaseUnderTheProviderThatItBeganWith: the controller's default
+// is another after a restart, with users on routes that the new one does not know.
+func TestCanaryEndsItsReleaseUnderTheProviderThatItBeganWith(t *testing.T) {
+	t.Parallel()
+	w := newCanaryWorld(t, &eventLog{})
+	restart := func(provider string) {
+		w.stop()
+		w.provider = provider
+		w.start()
+	}
+	restart("gatewayapi:v1")
+	w.podinfo(func(c *flaggerv1.Canary) { c.Spec.Provider = "" })
+	if got := w.canary().Status.Provider; got != "" {
+		t.Errorf("at rest the status holds on to provider %s", got)
+	}
+	w.metrics.say("NaN") // no step before the controller is another
+	w.apply("podinfo:2")
+	w.until("the provider in the status", func() bool { return w.canary().Status.Provider == "gatewayapi:v1" })
+	restart("kubernetes")
+	w.metrics.say("100")
+	w.until("first weight", func() bool { return w.weight() == 30 })
+	w.phase(flaggerv1.CanaryPhaseSucceeded)
+	w.until("users on the primary", func() bool { return w.weight() == 0 && w.replicas("podinfo") == 0 })
+	w.until("the provider that is in force now", func() bool {
+		c := w.canary()
+		ready := apimeta.FindStatusCondition(c.GetConditions(), meta.ReadyCondition)
+		return c.Status.Provider == "" && ready != nil && strings.Contains(ready.Message, "not supported by provider kubernetes")
+	})
+}
+
 func TestCanaryRevertedInGitIsNotPromoted(t *testing.T) {
 	t.Parallel()
 	log := &eventLog{}

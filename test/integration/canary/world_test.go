@@ -38,6 +38,7 @@ type canaryWorld struct {
 	c         client.Client
 	namespace string
 	metrics   *metricsServer
+	provider  string // of canaries that name none
 	wire      *wire
 	stop      func()
 	start     func()
@@ -95,7 +96,7 @@ func (w *canaryWorld) run(cfg *rest.Config, prom string, log *eventLog) func() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	r := &canaryctrl.Reconciler{MetricsServer: prom, MinInterval: time.Millisecond, Registry: prometheus.NewRegistry()}
+	r := &canaryctrl.Reconciler{Provider: w.provider, MetricsServer: prom, MinInterval: time.Millisecond, Registry: prometheus.NewRegistry()}
 	if err := r.SetupWithManager(mgr, reconciler.Options{Concurrent: 2, Clock: clock.RealClock{}, Recorder: log}); err != nil {
 		w.t.Fatal(err)
 	}
