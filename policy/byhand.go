@@ -133,11 +133,11 @@ func (r pinned) String() string { return "pin" }
 
 func (r pinned) contest(room int) contest { return newPodium[struct{}](r, room) }
 
-func (r pinned) weigh(text string) (struct{}, verdict) {
+func (r pinned) weigh(text string, _ *struct{}) verdict {
 	if text != r.tag {
-		return struct{}{}, notPinned
+		return notPinned
 	}
-	return struct{}{}, accepted
+	return accepted
 }
 
 func (r pinned) compare(_, _ *struct{}) int { return 0 }

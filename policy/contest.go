@@ -34,8 +34,8 @@ type Ranked struct {
 
 // scale is how a rule weighs texts.
 type scale[W any] interface {
-	// weigh reads text.
-	weigh(text string) (W, verdict)
+	// weigh reads text into a weight, which is copied only if the text is kept.
+	weigh(text string, into *W) verdict
 	// compare is positive if the first is better, and zero if both are of texts
 	// that weigh the same. It changes neither: pointers only spare it the copies.
 	compare(a, b *W) int
@@ -62,11 +62,7 @@ type entry[W any] struct {
 
 func newPodium[W any](s scale[W], room int) contest { return &podium[W]{scale: s, room: room} }
 
-func (p *podium[W]) read(text string) verdict {
-	var v verdict
-	p.last, v = p.scale.weigh(text)
-	return v
-}
+func (p *podium[W]) read(text string) verdict { return p.scale.weigh(text, &p.last) }
 
 func (p *podium[W]) enter(tag, text string) {
 	if len(p.kept) < p.room {

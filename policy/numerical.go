@@ -22,12 +22,12 @@ func (r numbers) String() string { return "numerical " + r.order.String() }
 
 func (r numbers) contest(room int) contest { return newPodium[number](r, room) }
 
-func (r numbers) weigh(text string) (number, verdict) {
-	n, ok := parseNumber(text)
-	if !ok {
-		return n, notNumber
+func (r numbers) weigh(text string, into *number) verdict {
+	var ok bool
+	if *into, ok = parseNumber(text); !ok {
+		return notNumber
 	}
-	return n, accepted
+	return accepted
 }
 
 func (r numbers) compare(a, b *number) int { return a.compare(b) * int(r.order) }

@@ -33,15 +33,17 @@ func (r versions) String() string { return "semver " + r.constraint }
 
 func (r versions) contest(room int) contest { return newPodium[version](r, room) }
 
-func (r versions) weigh(text string) (version, verdict) {
-	v, ok := parseVersion(text)
-	switch {
-	case !ok:
-		return v, notVersion
-	case !r.within.contain(&v):
-		return v, outOfRange
+func (r versions) weigh(text string, into *version) verdict {
+	if !plainVersion(text, into) {
+		var ok bool
+		if *into, ok = wholeVersion(text); !ok {
+			return notVersion
+		}
 	}
-	return v, accepted
+	if !r.within.contain(into) {
+		return outOfRange
+	}
+	return accepted
 }
 
 func (r versions) compare(a, b *version) int { return a.compare(b) }

@@ -20,10 +20,15 @@ const maxVersion = 256
 // parseVersion reads a version as Flux does: three parts separated by dots, with
 // a leading v and leading zeros allowed (v2025.02.03-rc.1). The dots may be
 // anywhere, even in the prerelease: 1.2-rc.3 is read as 1.2.0-rc.3.
-func parseVersion(text string) (version, bool) {
-	if v, ok := plainVersion(text); ok {
+func parseVersion(text string) (v version, ok bool) {
+	if plainVersion(text, &v) {
 		return v, true
 	}
+	return wholeVersion(text)
+}
+
+// wholeVersion reads any version, and takes its time.
+func wholeVersion(text string) (version, bool) {
 	if len(text) > maxVersion || strings.Count(text, ".") < 2 {
 		return version{}, false
 	}
@@ -53,8 +58,9 @@ func parseVersion(text string) (version, bool) {
 }
 
 // plainVersion reads what most versions are, three numbers of a few digits with
-// perhaps a v before them, in one pass. Of everything else it knows nothing.
-func plainVersion(text string) (version, bool) {
+// perhaps a v before them, in one pass. Of everything else it knows nothing, and
+// leaves what is there as it was.
+func plainVersion(text string, into *version) bool {
 	i := 0
 	if len(text) > 0 && text[0] == 'v' {
 		i = 1
@@ -66,17 +72,21 @@ func plainVersion(text string) (version, bool) {
 			n = n*10 + uint64(text[i]-'0')
 		}
 		if digits := i - start; digits == 0 || digits > safeDigits {
-			return version{}, false
+			return false
 		}
 		parts[part] = n
 		if part < 2 {
 			if i == len(text) || text[i] != '.' {
-				return version{}, false
+				return false
 			}
 			i++
 		}
 	}
-	return version{major: parts[0], minor: parts[1], patch: parts[2]}, i == len(text)
+	if i < len(text) {
+		return false
+	}
+	*into = version{major: parts[0], minor: parts[1], patch: parts[2]}
+	return true
 }
 
 // safeDigits is how many digits are always a machine word.
