@@ -1,0 +1,39 @@
+package workload
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// TestTrackedConfigsAreWhatFlaggerWouldHaveWritten, or a canary that is handed back
+// would be analysed anew. The values are those of sha256sum over the data as JSON, as
+// in: printf '{"token":"czNjcmV0"}' | sha256sum | cut -c1-16
+func TestTrackedConfigsAreWhatFlaggerWouldHaveWritten(t *testing.T) {
+	files := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "files"}, Data: map[string]string{"b": "2", "a": "<1>"}}
+	cert := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "cert"}, Type: corev1.SecretTypeTLS, Data: map[string][]byte{"token": []byte("s3cret")}}
+	empty := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "env"}}
+	b := newBench(t, podinfo("podinfo:1"), files, cert, empty, secret("token", "helm.sh/release.v1"), secret("db", "helm.sh/release.v1"))
+	before := b.look().Revision
+	want := map[string]string{
+		"configmap/files": "280988fe9e311a31", // {"a":"\u003c1\u003e","b":"2"}
+		"configmap/env":   "74234e98afe7498f", // null
+		"secret/cert":     "9a4aa99001a8599b",
+	}
+	if diff := cmp.Diff(want, before.TrackedConfigs()); diff != "" {
+		t.Errorf("tracked (-want +got):\n%s", diff)
+	}
+	live := &corev1.ConfigMap{}
+	b.get("files", live)
+	live.BinaryData = map[string][]byte{"blob": {0xff}}
+	b.must(b.c.Update(t.Context(), live))
+	after := b.look().Revision
+	if diff := cmp.Diff(want, after.TrackedConfigs()); diff != "" {
+		t.Errorf("Flagger does not see binaryData (-want +got):\n%s", diff)
+	}
+	if after.Digest == before.Digest {
+		t.Error("binaryData makes no new revision")
+	}
+}
