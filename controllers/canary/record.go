@@ -36,8 +36,11 @@ func (r *Reconciler) record(l *look, step canary.Step) (reconciler.Result, error
 		c.Status.TrackedConfigs = l.pair.Revision.TrackedConfigs()
 	}
 	r.setPromoted(c)
-	r.metrics.step(c, step, r.clock.Now())
-	result := reconciler.Result{Reason: string(state.Phase), Message: step.Message, After: step.After}
+	now := r.clock.Now()
+	result := reconciler.Result{
+		Reason: string(state.Phase), Message: step.Message, After: step.After,
+		Recorded: func() { r.metrics.step(c, step, now) },
+	}
 	for _, e := range step.Events {
 		result.Events = append(result.Events, eventOf(c, e))
 	}

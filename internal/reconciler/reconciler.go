@@ -93,6 +93,9 @@ type Result struct {
 	// event that the runner emits by itself when Ready turns or stays True: an
 	// empty slice that is not nil keeps quiet.
 	Events []Event
+	// Recorded, if there is one, is called once the status says all this: what it
+	// counts is not counted again when the patch fails and the run is repeated.
+	Recorded func()
 }
 
 // Event is a Kubernetes event on the reconciled object; Metadata becomes its

@@ -32,6 +32,9 @@ func (r *runner[T]) record(ctx context.Context, before, obj T, out outcome) (rec
 	if err != nil {
 		return r.afterConflict(ctx, err)
 	}
+	if out.result.Recorded != nil {
+		out.result.Recorded()
+	}
 	if changed {
 		r.announce(ctx, before, obj, out)
 	}

@@ -208,6 +208,37 @@ func TestAMessageThatIsNoTextIsWrittenOnce(t *testing.T) {
 	}
 }
 
+// TestWhatIsCountedIsCountedOnce though the status had to be written twice, because
+// somebody else wrote it in between.
+func TestWhatIsCountedIsCountedOnce(t *testing.T) {
+	counted := 0
+	b := newBench(t, scripted{func(k *kustomizev1.Kustomization) (Result, error) {
+		k.Status.LastAppliedRevision = "main"
+		return Result{Reason: "Done", Recorded: func() { counted++ }}, reconcile.TerminalError(errors.New("with an error, too"))
+	}}, app(), func(c client.Client) {
+		other := app()
+		if err := c.Get(t.Context(), client.ObjectKeyFromObject(other), other); err != nil {
+			t.Fatal(err)
+		}
+		other.Status.LastAttemptedRevision = "other"
+		if err := c.Status().Update(t.Context(), other); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if _, err := b.reconcile(); err != nil {
+		t.Fatal(err)
+	}
+	if counted != 0 {
+		t.Error("counted before it was written")
+	}
+	if _, err := b.reconcile(); err == nil {
+		t.Fatal("no error")
+	}
+	if counted != 1 || b.patches != 2 {
+		t.Errorf("counted %d times in %d patches", counted, b.patches)
+	}
+}
+
 func TestASuspendedObjectIsLeftAlone(t *testing.T) {
 	obj := app()
 	obj.Spec.Suspend = true
