@@ -1,0 +1,67 @@
+package imageupdateautomation
+
+import (
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+)
+
+// commits are how many the histogram has, and how long they took together.
+func commits(t *testing.T) (count uint64, seconds float64) {
+	t.Helper()
+	var written dto.Metric
+	if err := commitDuration.Write(&written); err != nil {
+		t.Fatal(err)
+	}
+	return written.GetHistogram().GetSampleCount(), written.GetHistogram().GetSampleSum()
+}
+
+// TestTheTimeFromAChoiceToItsCommitIsMeasuredOnce follows choices to their commits.
+func TestTheTimeFromAChoiceToItsCommitIsMeasuredOnce(t *testing.T) {
+	found := metav1.NewTime(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	tells := func(p *imagev1.ImagePolicy) {
+		p.Status.Decision = &imagev1.Decision{Candidates: []imagev1.Candidate{{Tag: "2", FirstSeen: &found}}}
+	}
+	for name, tc := range map[string]struct {
+		change func(*imagev1.ImagePolicy)
+		// later is the time until the policy chooses again, and wait until that is written.
+		later, wait time.Duration
+		want        []float64
+	}{
+		"a choice of before the process counts from its first scan": {tells, 0, time.Minute, []float64{60}},
+		"one that had to mature does not": {func(p *imagev1.ImagePolicy) {
+			tells(p)
+			p.Spec.MinAge = &metav1.Duration{Duration: time.Hour}
+		}, 0, time.Minute, nil},
+		"one of unknown age does not":                {func(*imagev1.ImagePolicy) {}, 0, time.Minute, nil},
+		"a new one counts from when it is seen":      {func(*imagev1.ImagePolicy) {}, time.Hour, 2 * time.Second, []float64{2}},
+		"and so does one that follows a known first": {tells, time.Hour, 2 * time.Second, []float64{2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := policy("2", tc.change)
+			f, a := newFixture(t, credentials(), source(), p), automation()
+			clk := clocktesting.NewFakeClock(found.Time)
+			f.Clock = clk
+			f.automationsOfPolicy(t.Context(), p)
+			if tc.later > 0 {
+				clk.Step(tc.later)
+				f.choose(t, p, "3")
+				f.automationsOfPolicy(t.Context(), p)
+			}
+			clk.Step(tc.wait)
+			before, sum := commits(t)
+			f.reconciled(t, a)
+			f.repo.Commit("main", map[string]string{"new.yaml": markedFile}) // is no news of the image
+			f.reconciled(t, a)
+			count, total := commits(t)
+			if int(count-before) != len(tc.want) || len(tc.want) > 0 && total-sum != tc.want[0] {
+				t.Errorf("%d commits of %vs, want %v", count-before, total-sum, tc.want)
+			}
+		})
+	}
+}
