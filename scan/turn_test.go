@@ -78,7 +78,12 @@ func TestARequestWaitsForItsTurn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (&gate{next: http.DefaultTransport, clock: client.clock, hosts: &client.hosts, metrics: client.metrics}).RoundTrip(request); !errors.Is(err, context.Canceled) {
+	through := &gate{next: http.DefaultTransport, clock: client.clock, hosts: &client.hosts, metrics: client.metrics}
+	response, err := through.RoundTrip(request)
+	if err == nil {
+		_ = response.Body.Close()
+	}
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("whoever leaves while it waits gets %v", err)
 	}
 }
