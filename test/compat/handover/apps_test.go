@@ -18,7 +18,7 @@ type app struct {
 	quality string
 	// release is a new version, by its image or, with config, by its ConfigMap.
 	release, config bool
-	// closed are gates that are shut from a weight of the canary on.
+	// closed are gates that are shut from a weight of the canary on, or [whileMirrored].
 	closed map[flaggerv1.HookType]int
 	// roomless are new pods that find no node: from the start, from a weight on, or
 	// from the deletion on.
@@ -55,6 +55,12 @@ func at(hook flaggerv1.HookType, weight int) map[flaggerv1.HookType]int {
 	return map[flaggerv1.HookType]int{hook: weight}
 }
 
+// whileMirrored shuts a gate as long as the canary gets copies of requests.
+const whileMirrored = -1
+
+// mirrored reports whether the first controller is stopped while it does.
+func (a app) mirrored() bool { return a.closed[flaggerv1.RolloutHook] == whileMirrored }
+
 const (
 	fromStart, fromFirstUsers, fromDeletion = "start", "users", "deletion"
 
@@ -87,6 +93,10 @@ var apps = []app{
 	{name: "scaled-rest", analysis: once, spec: autoscaled, release: true, phase: succeeded, ends: succeeded},
 	{name: "meshed", provider: "istio", service: "{hosts: [meshed.example.com]}", analysis: steps, release: true,
 		closed: at(moreUsers, 20), phase: progressing, weight: 20, ends: succeeded},
+	{name: "mirrored", analysis: "{iterations: 2, mirror: true}", release: true,
+		closed: at(flaggerv1.RolloutHook, whileMirrored), phase: progressing, iterations: 1, ends: succeeded},
+	{name: "shadowed", provider: "istio", service: "{hosts: [shadowed.example.com]}", analysis: "{stepWeight: 20, maxWeight: 40, mirror: true}", release: true,
+		closed: at(flaggerv1.RolloutHook, whileMirrored), phase: progressing, ends: succeeded},
 	{name: "nodes", kind: "DaemonSet", provider: "kubernetes", analysis: "{iterations: 1}", release: true, phase: succeeded, ends: succeeded},
 }
 

@@ -90,9 +90,11 @@ func (f *fleet) closed(name string, hook flaggerv1.HookType) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, a := range f.apps {
-		if weight, gated := a.closed[hook]; a.name == name && gated {
-			return !f.opened && f.users.weight(name) >= weight
+		weight, gated := a.closed[hook]
+		if a.name != name || !gated {
+			continue
 		}
+		return !f.opened && f.users.weight(name) >= weight && (weight != whileMirrored || f.users.mirrors(name))
 	}
 	return false
 }
@@ -198,7 +200,7 @@ func (f *fleet) bring(a app) {
 	f.until(fmt.Sprintf("%s at %s, weight %d", a.name, held, a.weight), func() bool {
 		c := f.canary(a.name)
 		return c.Status.Phase == held && (held == flaggerv1.CanaryPhasePromoting || f.users.weight(a.name) == a.weight) &&
-			(held != progressing || c.Status.Iterations == a.iterations)
+			(held != progressing || c.Status.Iterations == a.iterations) && f.users.mirrors(a.name) == a.mirrored()
 	})
 	if a.rests() || held == initialized {
 		f.idle(a)

@@ -118,6 +118,19 @@ func (u *users) weight(app string) int {
 	return u.now.weight(app)
 }
 
+// mirrors reports whether the canary of an app gets copies of requests now.
+func (u *users) mirrors(app string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if route, ok := u.now["HTTPRoute/"+app]; ok {
+		return slices.ContainsFunc(dicts(route.Object, "spec", "rules"), func(rule map[string]any) bool {
+			return slices.ContainsFunc(dicts(rule, "filters"), func(filter map[string]any) bool { return filter["requestMirror"] != nil })
+		})
+	}
+	route, ok := u.now["VirtualService/"+app]
+	return ok && slices.ContainsFunc(dicts(route.Object, "spec", "http"), func(rule map[string]any) bool { return rule["mirror"] != nil })
+}
+
 // version is that of the last change.
 func (u *users) version() uint64 {
 	u.mu.Lock()
