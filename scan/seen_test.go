@@ -5,11 +5,13 @@ import (
 	"hash/crc32"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 
@@ -200,4 +202,20 @@ func FuzzDecodeListing(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestTheTagsOfARepositoryAreMeasured(t *testing.T) {
+	s := kept(t, t.TempDir(), start)
+	scanned(t, s, start, "a", "1", "2", "2.sig")
+	want := `# HELP sluice_image_repository_tags Tags of an ImageRepository that are not excluded.
+# TYPE sluice_image_repository_tags gauge
+sluice_image_repository_tags{name="app",namespace="apps"} 2
+`
+	if err := testutil.CollectAndCompare(s, strings.NewReader(want)); err != nil {
+		t.Error(err)
+	}
+	s.Delete(types.NamespacedName{Namespace: "apps", Name: "app"})
+	if n := testutil.CollectAndCount(s); n != 0 {
+		t.Errorf("%d series of a repository that is gone", n)
+	}
 }

@@ -38,14 +38,16 @@ func (h *hints) Publish(kind string, key types.NamespacedName, commit string) {
 // fixture is a reconciler with a Git server and the objects of the API server.
 type fixture struct {
 	*Reconciler
-	repo  *gitserver.Repo
-	hints *hints
+	server *gitserver.Server
+	repo   *gitserver.Repo
+	hints  *hints
 }
 
 // newFixture serves a repository with one marked file on branch main.
 func newFixture(t *testing.T, objects ...client.Object) fixture {
 	t.Helper()
-	repo := gitserver.New(t, gitserver.WithBasicAuth("user", "secret")).Repo("app")
+	server := gitserver.New(t, gitserver.WithBasicAuth("user", "secret"))
+	repo := server.Repo("app")
 	repo.Commit("main", gitserver.Files{"a.yaml": markedFile})
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, imagev1.AddToScheme, sourcev1.AddToScheme} {
@@ -58,7 +60,7 @@ func newFixture(t *testing.T, objects ...client.Object) fixture {
 			source.Spec.URL = repo.URL
 		}
 	}
-	f := fixture{repo: repo, hints: &hints{}}
+	f := fixture{server: server, repo: repo, hints: &hints{}}
 	f.Reconciler = &Reconciler{
 		Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(),
 		Writer: writeback.NewWriter(git.NewMirrors(t.TempDir(), clock.RealClock{}), clock.RealClock{}),

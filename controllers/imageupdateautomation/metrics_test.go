@@ -1,12 +1,17 @@
 package imageupdateautomation
 
 import (
+	"net/http"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 )
@@ -63,5 +68,46 @@ func TestTheTimeFromAChoiceToItsCommitIsMeasuredOnce(t *testing.T) {
 				t.Errorf("%d commits of %vs, want %v", count-before, total-sum, tc.want)
 			}
 		})
+	}
+}
+
+// TestMarkersHeldUpdatesAndLostRacesAreMeasured looks at what a run leaves behind.
+func TestMarkersHeldUpdatesAndLostRacesAreMeasured(t *testing.T) {
+	f, a := newFixture(t, credentials(), source(), policy("2")), automation()
+	a.Name = "measured"
+	f.repo.Commit("main", map[string]string{"skipped.yaml": "image: app:1 # {\"$imagepolicy\": \"apps:missing\"}\n"})
+	f.reconciled(t, a)
+	f.repo.Commit("main", map[string]string{"a.yaml": markedFile})
+	f.reconciled(t, a)
+	want := map[string]float64{"current": 0, "held": 1, "skipped": 1}
+	for state, count := range want {
+		if got := testutil.ToFloat64(markers.WithLabelValues("apps", "measured", state)); got != count {
+			t.Errorf("%v markers are %s, want %v", got, state, count)
+		}
+	}
+	if got := testutil.ToFloat64(heldUpdates.WithLabelValues("apps", "measured")); got != 1 {
+		t.Errorf("%v updates are held", got)
+	}
+	series := testutil.CollectAndCount(markers) + testutil.CollectAndCount(heldUpdates)
+	f.gone(t.Context(), event.DeleteEvent{Object: a}, nil)
+	if left := testutil.CollectAndCount(markers) + testutil.CollectAndCount(heldUpdates); left != series-4 {
+		t.Errorf("%d series of %d are left of an automation that is gone", left, series)
+	}
+
+	lost := testutil.ToFloat64(pushConflicts)
+	f.repo.Commit("main", map[string]string{"c.yaml": markedFile})
+	undo := f.server.Intercept(func(next http.Handler) http.Handler {
+		var once sync.Once
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/git-receive-pack") && r.Method == http.MethodPost {
+				once.Do(func() { f.repo.Commit("main", map[string]string{"other.txt": "first\n"}) })
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	defer undo()
+	f.reconciled(t, automation())
+	if got := testutil.ToFloat64(pushConflicts) - lost; got != 1 {
+		t.Errorf("%v lost races", got)
 	}
 }
