@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -180,13 +181,32 @@ func (p *Pair) writeScaler(s *scaler, copied, theirs *unstructured.Unstructured)
 		}
 	}
 	s.adapt(p, spec)
-	copied.Object["spec"] = spec
+	if !equality.Semantic.DeepEqual(filled(copied.Object["spec"]), filled(spec)) {
+		copied.Object["spec"] = spec
+	}
 	copied.SetLabels(merge(copied.GetLabels(), inherited(theirs.GetLabels())))
 	annotations := merge(copied.GetAnnotations(), s.inherits(theirs.GetAnnotations(), p.kit.opts.IncludeLabelPrefix))
 	for _, key := range s.drops {
 		delete(annotations, key)
 	}
 	copied.SetAnnotations(annotations)
+}
+
+// filled is a JSON value without empty objects, which say nothing: Flagger, whose
+// types write them, may have made the copy.
+func filled(v any) any {
+	object, ok := v.(map[string]any)
+	if !ok {
+		return v
+	}
+	out := map[string]any{}
+	for key, value := range object {
+		value = filled(value)
+		if inner, ok := value.(map[string]any); !ok || len(inner) > 0 {
+			out[key] = value
+		}
+	}
+	return out
 }
 
 // bookkeeping are labels and annotations that say something about the very

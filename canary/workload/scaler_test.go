@@ -11,6 +11,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -127,6 +128,23 @@ func TestThePrimaryGetsACopyOfTheScaledObject(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// TestACopyThatFlaggerMadeIsLeftAsItIs: its types write objects that are empty.
+func TestACopyThatFlaggerMadeIsLeftAsItIs(t *testing.T) {
+	theirs := scaledObject()
+	delete(dict(theirs.Object, "spec"), "advanced")
+	b := scaled(t, theirs)
+	b.must(b.look().EnsureScaler(t.Context()))
+	copied := b.so("scale-primary")
+	dict(copied.Object, "spec")["advanced"] = map[string]any{"horizontalPodAutoscalerConfig": map[string]any{}}
+	b.must(b.c.Update(t.Context(), copied))
+	made := copied.GetResourceVersion()
+	b.kit = New(b.c, b.c, clocktesting.NewFakePassiveClock(noon), Options{}) // which knows nothing of it
+	b.must(b.look().EnsureScaler(t.Context()))
+	if got := b.so("scale-primary").GetResourceVersion(); got != made {
+		t.Error("written although it says the same")
 	}
 }
 

@@ -91,6 +91,8 @@ var apps = []app{
 	{name: "configured-rest", analysis: once, env: configured, release: true, config: true, phase: succeeded, ends: succeeded},
 	{name: "scaled", analysis: once, spec: autoscaled, release: true, closed: at(moreUsers, 50), phase: progressing, weight: 50, ends: succeeded},
 	{name: "scaled-rest", analysis: once, spec: autoscaled, release: true, phase: succeeded, ends: succeeded},
+	{name: "queued", analysis: once, spec: queued, release: true, closed: at(moreUsers, 50), phase: progressing, weight: 50, ends: succeeded},
+	{name: "queued-rest", analysis: once, spec: queued, release: true, phase: succeeded, ends: succeeded},
 	{name: "meshed", provider: "istio", service: "{hosts: [meshed.example.com]}", analysis: steps, release: true,
 		closed: at(moreUsers, 20), phase: progressing, weight: 20, ends: succeeded},
 	{name: "mirrored", analysis: "{iterations: 2, mirror: true}", release: true,
@@ -103,6 +105,7 @@ var apps = []app{
 const (
 	configured = `[{name: MOOD, valueFrom: {configMapKeyRef: {name: {app}, key: mood}}}, {name: TOKEN, valueFrom: {secretKeyRef: {name: {app}, key: token}}}]`
 	autoscaled = `{autoscalerRef: {apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, name: {app}}}`
+	queued     = `{autoscalerRef: {apiVersion: keda.sh/v1alpha1, kind: ScaledObject, name: {app}}}`
 )
 
 // target is an application as its users had it before there was a Canary.
@@ -136,7 +139,8 @@ spec:
       containers: [{name: app, image: "app:1", env: {env}, ports: [{name: http, containerPort: 8080}]}]
 `
 
-const autoscaler = `
+// autoscalers are what [autoscaled] and [queued] name.
+var autoscalers = map[string]string{autoscaled: `
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
 metadata: {name: {app}, namespace: {ns}}
@@ -145,7 +149,15 @@ spec:
   minReplicas: 1
   maxReplicas: 4
   metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 80}}}]
-`
+`, queued: `
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata: {name: {app}, namespace: {ns}}
+spec:
+  scaleTargetRef: {name: {app}}
+  minReplicaCount: 1
+  triggers: [{type: prometheus, metadata: {query: 'rate(x{app="{app}"}[1m])'}}]
+`}
 
 // templates are what canaries are judged by: constants, since it is not judging
 // that is tested here.

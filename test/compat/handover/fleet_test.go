@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -56,9 +55,7 @@ func newFleet(t *testing.T, ns string, apps []app) *fleet {
 	f.each(apps, func(a app) {
 		f.label(open, a.name)
 		f.apply(a.render(ns, target))
-		if strings.Contains(a.spec, "autoscalerRef") {
-			f.apply(a.render(ns, autoscaler))
-		}
+		f.apply(a.render(ns, autoscalers[a.spec]))
 	})
 	f.each(apps, func(a app) { f.until("users of "+a.name, func() bool { return f.users.serves(a.name) }) })
 	f.since = f.users.version()

@@ -57,8 +57,10 @@ func setup(m *testing.M) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := the.ApplyFile(ctx, filepath.Join(root, "canary", "router", "testdata", "crds", "istio.yaml")); err != nil {
-		return 0, err
+	for _, crds := range []string{"canary/router/testdata/crds/istio.yaml", "test/integration/workload/testdata/keda.yaml"} {
+		if err := the.ApplyFile(ctx, filepath.Join(root, crds)); err != nil {
+			return 0, err
+		}
 	}
 	if err := the.Install(ctx); err != nil { // which waits for all
 		return 0, err
