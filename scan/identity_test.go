@@ -13,6 +13,7 @@ import (
 	"github.com/fluxcd/pkg/cache"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
@@ -210,5 +211,8 @@ func TestWhatARegistrySendsIsCounted(t *testing.T) {
 		if value(t, counter) == 0 {
 			t.Errorf("%s were not counted", name)
 		}
+	}
+	if observed := testutil.CollectAndCount(client.metrics.seconds); observed != 1 {
+		t.Errorf("the time of the scan is in %d series", observed)
 	}
 }
