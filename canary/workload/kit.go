@@ -42,9 +42,9 @@ type Kit struct {
 	memory memory
 }
 
-// New returns a kit. The live client must not read from a cache, and the cached
-// reader must, for metadata of all kinds: one that reads Secrets live would cost a
-// call for each at every look.
+// New returns a kit. The live client must not return what is older than a write
+// through it, as a cache would; the cached reader must read from one, for metadata of
+// all kinds: reading Secrets live would cost a call for each at every look.
 func New(live client.Client, cached client.Reader, clk clock.PassiveClock, opts Options) *Kit {
 	if len(opts.SelectorLabels) == 0 {
 		opts.SelectorLabels = DefaultSelectorLabels

@@ -78,11 +78,7 @@ func (f *feed) watch(ctx context.Context, kind sort) error {
 	if f.kinds[kind] {
 		return nil
 	}
-	from := f.cache
-	if kind.inMesh {
-		from = f.mesh
-	}
-	informer, err := from.GetInformer(ctx, watchable(kind.GroupVersionKind), cache.BlockUntilSynced(false))
+	informer, err := f.of(kind).GetInformer(ctx, watchable(kind.GroupVersionKind), cache.BlockUntilSynced(false))
 	if err != nil {
 		return router.Explain(err, kind.GroupVersionKind)
 	}
@@ -91,6 +87,31 @@ func (f *feed) watch(ctx context.Context, kind sort) error {
 	}
 	f.kinds[kind] = true
 	return nil
+}
+
+// of is the cache of the cluster that a kind of things is in.
+func (f *feed) of(kind sort) cache.Cache {
+	if kind.inMesh {
+		return f.mesh
+	}
+	return f.cache
+}
+
+// version is the resource version that the watch of a thing saw last; empty if it
+// saw none, or does not run yet.
+func (f *feed) version(ctx context.Context, t thing) string {
+	f.mu.Lock()
+	watched := f.kinds[t.sort]
+	f.mu.Unlock()
+	if !watched {
+		return ""
+	}
+	seen := watchable(t.GroupVersionKind)
+	informer, err := f.of(t.sort).GetInformer(ctx, seen, cache.BlockUntilSynced(false))
+	if err != nil || !informer.HasSynced() || f.of(t.sort).Get(ctx, t.ObjectKey, seen) != nil {
+		return ""
+	}
+	return seen.GetResourceVersion()
 }
 
 // whole are the kinds that more is needed of than metadata: Services are read from

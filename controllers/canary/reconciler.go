@@ -3,6 +3,7 @@ package canary
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -65,6 +66,7 @@ type Reconciler struct {
 	feed     *feed
 	probe    *probe
 	sampler  *sampler
+	checked  sync.Map // by UID, see checkStatus
 	ticks    ticks
 	warnings warnings
 }

@@ -89,12 +89,12 @@ func (r *Reconciler) prepare(mgr ctrl.Manager, opts reconciler.Options) error {
 		r.Registry = ctrlmetrics.Registry
 	}
 	r.clock = opts.Clock
+	r.feed = &feed{cache: mgr.GetCache()}
+	if err := r.recallObjects(mgr); err != nil {
+		return err
+	}
 	r.kit = workload.New(r.live, mgr.GetCache(), r.clock, r.Workload)
 	r.checker = metric.NewChecker(r.live, r.MetricsServer, r.clock, r.measuring(mgr.GetConfig())...)
-	r.feed = &feed{cache: mgr.GetCache()}
-	if r.Mesh != nil {
-		r.feed.mesh = r.Mesh.GetCache()
-	}
 	r.probe = &probe{meter: r.meter, call: r.call, clock: r.clock, feed: r.feed}
 	r.sampler = &sampler{clock: r.Clock, meter: r.meter, feed: r.feed}
 	var err error
@@ -106,6 +106,19 @@ func (r *Reconciler) prepare(mgr ctrl.Manager, opts reconciler.Options) error {
 	}
 	r.metrics.info.WithLabelValues(r.Version, r.Provider).Set(1)
 	return nil
+}
+
+// recallObjects spares reads of both clusters.
+func (r *Reconciler) recallObjects(mgr ctrl.Manager) error {
+	here := newRecall(r.live, r.feed, r.Clock)
+	r.live = here
+	if r.Mesh == nil {
+		return mgr.Add(here)
+	}
+	r.feed.mesh = r.Mesh.GetCache()
+	there := newRecall(r.mesh, r.feed, r.Clock)
+	there.inMesh, r.mesh = true, there
+	return errors.Join(mgr.Add(here), mgr.Add(there))
 }
 
 func (r *Reconciler) measuring(config *rest.Config) []metric.Option {
@@ -148,6 +161,7 @@ func (r *Reconciler) bookkeeping() handler.EventHandler {
 			key, uid := client.ObjectKeyFromObject(e.Object), e.Object.GetUID()
 			r.metrics.forget(key, uid)
 			r.feed.watched.forget(key)
+			r.checked.Delete(uid)
 			r.ticks.forget(uid)
 			r.probe.forget(uid)
 			r.sampler.forget(uid)
