@@ -122,7 +122,7 @@ const (
 )
 
 // releases have one for each rule of config/rbac/canary.yaml that lets something be
-// written, but for those of Knative, whose Revisions nobody makes here.
+// written.
 var releases = map[string]release{
 	"rbac-daemonset":   {target: daemonSet, spec: "  provider: kubernetes\n" + served + counts},
 	"rbac-statefulset": {target: statefulSet, spec: served + byStep},
@@ -139,13 +139,14 @@ var releases = map[string]release{
 	"rbac-contour":   {spec: "  provider: contour\n" + served + byStep},
 	"rbac-gloo":      {spec: "  provider: gloo\n" + served + byStep},
 	"rbac-istio":     {spec: "  provider: istio\n" + served + byStep},
+	"rbac-knative":   {target: knativeService, spec: "  provider: knative\n" + served + byStep},
 	"rbac-kuma":      {spec: "  provider: kuma\n" + served + byStep},
 	"rbac-smi":       {spec: "  provider: smi:v1alpha2\n" + served + byStep},
 	"rbac-traefik":   {spec: "  provider: traefik\n" + served + byStep},
 }
 
 // rolledBack are those whose rollback writes otherwise than their promotion.
-var rolledBack = []string{"rbac-statefulset", "rbac-keda", "rbac-service", "rbac-httproute"}
+var rolledBack = []string{"rbac-statefulset", "rbac-keda", "rbac-service", "rbac-httproute", "rbac-knative"}
 
 // TestEveryKindIsReleasedWithTheRoles begins, promotes, rolls back, edits and ends
 // releases of each kind of targets, autoscalers and routes.
@@ -157,6 +158,7 @@ func TestEveryKindIsReleasedWithTheRoles(t *testing.T) {
 	must(t, p.Client.Create(t.Context(), ns))
 	t.Cleanup(func() { _ = p.Client.Delete(context.Background(), ns) })
 	f := fleet{T: t, c: p.Client, namespace: ns.Name}
+	serveKnative(t, p, ns.Name)
 
 	limited := *p
 	limited.Kubeconfig = kubeconfigOf(t, p, "sluice")
