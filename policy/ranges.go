@@ -24,10 +24,20 @@ type group struct {
 
 // bound compares with one version, of which only the first parts may be given.
 type bound struct {
-	operator string
-	version  version
+	version version
 	// given is the number of parts that were: 2 for 1.2 and 1.2.x, 0 for *.
 	given int
+	// allows is the bound's operator.
+	allows func(*bound, *version) bool
+}
+
+// operators follow the library, some surprises included: ^* is 0.0.0, !=* is all
+// but that.
+var operators = map[string]func(*bound, *version) bool{
+	"": (*bound).equal, "=": (*bound).equal, "!=": (*bound).differs,
+	">": (*bound).above, ">=": (*bound).from, "=>": (*bound).from,
+	"<": (*bound).below, "<=": (*bound).upTo, "=<": (*bound).upTo,
+	"~": (*bound).tilde, "~>": (*bound).tilde, "^": (*bound).caret,
 }
 
 func (r ranges) contain(v *version) bool {
@@ -44,50 +54,18 @@ func (g *group) contains(v *version) bool {
 		return false
 	}
 	for i := range g.bounds {
-		if !g.bounds[i].holds(v) {
+		if b := &g.bounds[i]; !b.allows(b, v) {
 			return false
 		}
 	}
 	return true
 }
 
-// holds follows the library, some surprises included: ^* is 0.0.0, !=* is all
-// but that.
-func (b *bound) holds(v *version) bool {
-	order := v.compare(&b.version)
-	switch b.operator {
-	case "", "=":
-		if b.given == 3 {
-			return order == 0
-		}
-		return b.tilde(v)
-	case "!=":
-		return b.differs(v)
-	case ">":
-		if b.given == 1 || b.given == 2 {
-			return v.compareParts(&b.version, b.given) > 0
-		}
-		return order > 0
-	case "<":
-		return order < 0
-	case ">=", "=>":
-		return order >= 0
-	case "<=", "=<":
-		if b.given == 3 {
-			return order <= 0
-		}
-		return v.compareParts(&b.version, b.series()) <= 0
-	case "~", "~>":
-		return b.tilde(v)
+func (b *bound) equal(v *version) bool {
+	if b.given == 3 {
+		return v.compare(&b.version) == 0
 	}
-	return order >= 0 && v.compareParts(&b.version, b.compatible()) == 0 // ^
-}
-
-// tilde holds for the same minor series, or major if nothing else was given, and
-// for all versions from 0.0.0 on.
-func (b *bound) tilde(v *version) bool {
-	open := (b.given == 0 || b.given == 3) && b.version.compareParts(&version{}, 3) == 0
-	return v.compare(&b.version) >= 0 && (open || v.compareParts(&b.version, b.series()) == 0)
+	return b.tilde(v)
 }
 
 func (b *bound) differs(v *version) bool {
@@ -98,6 +76,36 @@ func (b *bound) differs(v *version) bool {
 		return v.compareParts(&b.version, 2) != 0 || v.pre != b.version.pre
 	}
 	return v.compare(&b.version) != 0
+}
+
+func (b *bound) above(v *version) bool {
+	if b.given == 1 || b.given == 2 {
+		return v.compareParts(&b.version, b.given) > 0
+	}
+	return v.compare(&b.version) > 0
+}
+
+func (b *bound) from(v *version) bool { return v.compare(&b.version) >= 0 }
+
+func (b *bound) below(v *version) bool { return v.compare(&b.version) < 0 }
+
+func (b *bound) upTo(v *version) bool {
+	if b.given == 3 {
+		return v.compare(&b.version) <= 0
+	}
+	return v.compareParts(&b.version, b.series()) <= 0
+}
+
+// tilde holds for the same minor series, or major if nothing else was given, and
+// for all versions from 0.0.0 on.
+func (b *bound) tilde(v *version) bool {
+	open := (b.given == 0 || b.given == 3) && b.version.compareParts(&version{}, 3) == 0
+	return b.from(v) && (open || v.compareParts(&b.version, b.series()) == 0)
+}
+
+// caret holds for what is compatible, as semver.org means it.
+func (b *bound) caret(v *version) bool {
+	return b.from(v) && v.compareParts(&b.version, b.compatible()) == 0
 }
 
 // series is the number of parts that name a series: 1 for 1.x, otherwise 2.
@@ -143,7 +151,10 @@ func parseBound(text string) (bound, error) {
 	if at < 0 {
 		return bound{}, fmt.Errorf("improper constraint: %q", text)
 	}
-	b := bound{operator: text[:at]}
+	b := bound{allows: operators[text[:at]]}
+	if b.allows == nil {
+		return bound{}, fmt.Errorf("improper constraint: %q: unknown operator", text)
+	}
 	numbers, _, _ := strings.Cut(strings.TrimPrefix(text[at:], "v"), "+")
 	numbers, pre, _ := strings.Cut(numbers, "-")
 	parts := strings.Split(numbers, ".")
