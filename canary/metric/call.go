@@ -87,6 +87,14 @@ func ask(client *http.Client, req *http.Request) ([]byte, error) {
 	}
 }
 
+// decode reads an answer in JSON; whose says which service has such answers.
+func decode(body []byte, into any, whose string) error {
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("the server's answer is not from %s: %w", whose, err)
+	}
+	return nil
+}
+
 // refused is an answer that is no good.
 type refused struct {
 	status int

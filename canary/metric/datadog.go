@@ -60,20 +60,16 @@ func decodeDatadog(body []byte, now time.Time) (float64, error) {
 		Error  string          `json:"error"`
 		Series []datadogSeries `json:"series"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return 0, fmt.Errorf("the server's answer is not from Datadog: %w", err)
+	if err := decode(body, &answer, "Datadog"); err != nil {
+		return 0, err
 	}
 	if answer.Error != "" {
 		return 0, fmt.Errorf("the server answered: %s", excerpt(answer.Error))
 	}
 	var result only
 	for _, series := range answer.Series {
-		value, found, err := series.newest(now)
-		if err != nil {
+		if err := result.read(series.newest(now)); err != nil {
 			return 0, err
-		}
-		if found {
-			result.add(value)
 		}
 	}
 	return result.get()
@@ -82,11 +78,11 @@ func decodeDatadog(body []byte, now time.Time) (float64, error) {
 // newest is the newest value whose time is over: the bucket that now falls in is
 // still being filled. Flagger takes the oldest instead, ten intervals ago, when the
 // canary may not have existed.
-func (s datadogSeries) newest(now time.Time) (value float64, found bool, err error) {
+func (s datadogSeries) newest(now time.Time) (value float64, err error) {
 	times := make([]float64, len(s.Points))
 	for i, point := range s.Points {
 		if times[i], err = number(point[0]); err != nil {
-			return 0, false, fmt.Errorf("reading the time of a point: %w", notEmpty(err))
+			return 0, fmt.Errorf("reading the time of a point: %w", notEmpty(err))
 		}
 	}
 	span := s.Interval * 1000
@@ -97,12 +93,11 @@ func (s datadogSeries) newest(now time.Time) (value float64, found bool, err err
 		if times[i]+span > float64(now.UnixMilli()) {
 			continue
 		}
-		value, err = number(s.Points[i][1])
-		if !errors.Is(err, ErrNoValues) {
-			return value, err == nil, err
+		if value, err := number(s.Points[i][1]); !errors.Is(err, ErrNoValues) {
+			return value, err
 		}
 	}
-	return 0, false, nil
+	return 0, ErrNoValues
 }
 
 // notEmpty keeps what is missing from an answer that has values from looking like

@@ -3,7 +3,6 @@ package metric
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -51,18 +50,14 @@ func decodeDynatrace(body []byte) (float64, error) {
 			} `json:"data"`
 		} `json:"result"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return 0, fmt.Errorf("the server's answer is not from Dynatrace: %w", err)
+	if err := decode(body, &answer, "Dynatrace"); err != nil {
+		return 0, err
 	}
 	var result only
 	for _, metric := range answer.Result {
 		for _, series := range metric.Data {
-			value, found, err := last(series.Values)
-			if err != nil {
+			if err := result.read(last(series.Values)); err != nil {
 				return 0, err
-			}
-			if found {
-				result.add(value)
 			}
 		}
 	}

@@ -2,7 +2,6 @@ package metric
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -133,8 +132,8 @@ func decodeExternalMetrics(body []byte) (float64, error) {
 			Value *resource.Quantity `json:"value"`
 		} `json:"items"`
 	}
-	if err := json.Unmarshal(body, &list); err != nil {
-		return 0, fmt.Errorf("the server's answer is not from the external metrics API: %w", err)
+	if err := decode(body, &list, "the external metrics API"); err != nil {
+		return 0, err
 	}
 	if list.Kind != "ExternalMetricValueList" {
 		return 0, fmt.Errorf("the server's answer is not from the external metrics API: it is a %q", excerpt(list.Kind))

@@ -50,8 +50,8 @@ func decodeGraphite(body []byte) (float64, error) {
 	var answer []struct {
 		Points [][]json.RawMessage `json:"datapoints"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return 0, fmt.Errorf("the server's answer is not from Graphite: %w", err)
+	if err := decode(body, &answer, "Graphite"); err != nil {
+		return 0, err
 	}
 	var result only
 	for _, series := range answer {
@@ -62,12 +62,8 @@ func decodeGraphite(body []byte) (float64, error) {
 			}
 			values = append(values, point[0])
 		}
-		value, found, err := last(values)
-		if err != nil {
+		if err := result.read(last(values)); err != nil {
 			return 0, err
-		}
-		if found {
-			result.add(value)
 		}
 	}
 	return result.get()

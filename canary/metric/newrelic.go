@@ -48,8 +48,8 @@ func decodeNewRelic(body []byte) (float64, error) {
 		Results []map[string]json.RawMessage `json:"results"`
 		Facets  []json.RawMessage            `json:"facets"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return 0, fmt.Errorf("the server's answer is not from New Relic: %w", err)
+	if err := decode(body, &answer, "New Relic"); err != nil {
+		return 0, err
 	}
 	switch {
 	case said(answer.Error) != "":

@@ -38,19 +38,14 @@ func parseNumber(text string) (float64, error) {
 	}
 }
 
-// last is the last value of a series that is there. A series of none is not an
-// error here: it counts as no series.
-func last(series []json.RawMessage) (value float64, found bool, err error) {
+// last is the last value of a series that is there, or [ErrNoValues].
+func last(series []json.RawMessage) (float64, error) {
 	for i := len(series) - 1; i >= 0; i-- {
-		value, err = number(series[i])
-		switch {
-		case err == nil:
-			return value, true, nil
-		case !errors.Is(err, ErrNoValues):
-			return 0, false, err
+		if value, err := number(series[i]); !errors.Is(err, ErrNoValues) {
+			return value, err
 		}
 	}
-	return 0, false, nil
+	return 0, ErrNoValues
 }
 
 // only is the value of the only series that has one.
@@ -62,6 +57,17 @@ type only struct {
 func (o *only) add(value float64) {
 	o.value = value
 	o.count++
+}
+
+// read adds a value that was read, and passes over one that is not there.
+func (o *only) read(value float64, err error) error {
+	switch {
+	case err == nil:
+		o.add(value)
+	case !errors.Is(err, ErrNoValues):
+		return err
+	}
+	return nil
 }
 
 func (o *only) get() (float64, error) {

@@ -38,8 +38,8 @@ func decodePrometheus(body []byte) (float64, error) {
 			Result     json.RawMessage `json:"result"`
 		} `json:"data"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return 0, fmt.Errorf("the server's answer is not from a Prometheus API: %w", err)
+	if err := decode(body, &answer, "a Prometheus API"); err != nil {
+		return 0, err
 	}
 	switch {
 	case answer.Error != "":

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -148,17 +149,18 @@ func (s *signalFlow) points(data string) error {
 		return fmt.Errorf("reading the data: %w", err)
 	}
 	for _, point := range message.Data {
-		value, found, err := last([]json.RawMessage{point.Value})
-		if err != nil {
+		value, err := number(point.Value)
+		switch {
+		case errors.Is(err, ErrNoValues):
+			continue
+		case err != nil:
 			return err
 		}
-		if found {
-			if s.series == nil {
-				s.series = map[string]struct{}{}
-			}
-			s.series[point.Series] = struct{}{}
-			s.value = value
+		if s.series == nil {
+			s.series = map[string]struct{}{}
 		}
+		s.series[point.Series] = struct{}{}
+		s.value = value
 	}
 	return nil
 }

@@ -126,8 +126,8 @@ func decodeStackdriver(body []byte) (float64, error) {
 			Message string `json:"message"`
 		} `json:"partialErrors"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return 0, fmt.Errorf("the server's answer is not from Cloud Monitoring: %w", err)
+	if err := decode(body, &answer, "Cloud Monitoring"); err != nil {
+		return 0, err
 	}
 	if len(answer.Partial) > 0 {
 		return 0, fmt.Errorf("the server answered in part: %s", excerpt(answer.Partial[0].Message))
@@ -137,13 +137,8 @@ func decodeStackdriver(body []byte) (float64, error) {
 		if len(series.Points) == 0 || len(series.Points[0].Values) == 0 {
 			continue
 		}
-		value, err := typedValue(series.Points[0].Values[0])
-		switch {
-		case errors.Is(err, ErrNoValues):
-		case err != nil:
+		if err := result.read(typedValue(series.Points[0].Values[0])); err != nil {
 			return 0, err
-		default:
-			result.add(value)
 		}
 	}
 	return result.get()

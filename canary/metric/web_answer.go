@@ -86,13 +86,8 @@ func decodeWeb(body []byte, path string) (float64, error) {
 	}
 	var result only
 	for _, item := range found {
-		value, err := plain(item)
-		switch {
-		case errors.Is(err, ErrNoValues):
-		case err != nil:
+		if err := result.read(plain(item)); err != nil {
 			return 0, err
-		default:
-			result.add(value)
 		}
 	}
 	return result.get()
