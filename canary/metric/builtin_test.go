@@ -1,15 +1,12 @@
 package metric_test
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -19,9 +16,8 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/metric"
+	"github.com/sluice-cd/sluice/test/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the goldens")
 
 // served are the router providers that have builtin checks.
 var served = []string{
@@ -58,24 +54,8 @@ func TestBuiltinQueries(t *testing.T) {
 					fmt.Fprintf(out, "%s %s\n\t%s\n", provider, check, query)
 				}
 			}
-			golden(t, filepath.Join("testdata", "builtin", strings.ReplaceAll(name, " ", "-")+".txt"), out.String())
+			golden.Compare(t, filepath.Join("testdata", "builtin", strings.ReplaceAll(name, " ", "-")+".txt"), out.String())
 		})
-	}
-}
-
-func golden(t *testing.T, path, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got, -update rewrites):\n%s", path, diff)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -17,28 +16,29 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/router"
+	"github.com/sluice-cd/sluice/test/golden"
 )
 
-// golden is testdata/<name>: in.yaml has a Canary, and perhaps objects that are
+// rendering is testdata/<name>: in.yaml has a Canary, and perhaps objects that are
 // there before it comes, want.yaml the route objects that it gets. A Canary with
 // a phase gets its status.canaryWeight, any other 30 percent.
-type golden struct {
+type rendering struct {
 	name   string
 	canary *flaggerv1.Canary
 	before []*unstructured.Unstructured
 }
 
-func goldens(t *testing.T) []golden {
+func renderings(t *testing.T) []rendering {
 	t.Helper()
 	files, err := filepath.Glob("testdata/*/in.yaml")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no cases: %v", err)
 	}
-	var out []golden
+	var out []rendering
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		must(t, err)
-		g := golden{name: filepath.Base(filepath.Dir(file)), canary: &flaggerv1.Canary{}}
+		g := rendering{name: filepath.Base(filepath.Dir(file)), canary: &flaggerv1.Canary{}}
 		reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
 		first, err := reader.Read()
 		must(t, err)
@@ -60,8 +60,8 @@ func goldens(t *testing.T) []golden {
 	return out
 }
 
-// weights are those that a golden is rendered with.
-func (g golden) weights() router.Weights {
+// weights are those that the routes are rendered with.
+func (g rendering) weights() router.Weights {
 	share := 30
 	if g.canary.Status.Phase != "" {
 		share = g.canary.Status.CanaryWeight
@@ -69,11 +69,11 @@ func (g golden) weights() router.Weights {
 	return router.Weights{Primary: 100 - share, Canary: share, Mirror: g.canary.Spec.Analysis.Mirror}
 }
 
-// path is that of the golden's route objects.
-func (g golden) path() string { return filepath.Join("testdata", g.name, "want.yaml") }
+// path is that of the expected route objects.
+func (g rendering) path() string { return filepath.Join("testdata", g.name, "want.yaml") }
 
 func TestGoldens(t *testing.T) {
-	for _, g := range goldens(t) {
+	for _, g := range renderings(t) {
 		t.Run(g.name, func(t *testing.T) {
 			cluster := clusterWith(t)
 			for _, object := range g.before {
@@ -94,25 +94,9 @@ func TestGoldens(t *testing.T) {
 				}
 				got.Write(data)
 			}
-			compare(t, g.path(), got.Bytes())
+			golden.Compare(t, g.path(), got.Bytes())
 			wantWeights(t, r, g.canary, g.weights())
 		})
-	}
-}
-
-func compare(t *testing.T, path string, got []byte) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got, -update rewrites):\n%s", path, diff)
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -18,6 +17,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/router"
+	"github.com/sluice-cd/sluice/test/golden"
 )
 
 // probes set each field in which providers differ, one at a time, to something
@@ -114,18 +114,11 @@ func TestTheMatrixIsDocumented(t *testing.T) {
 	data, err := os.ReadFile(readme)
 	must(t, err)
 	before, rest, ok := strings.Cut(string(data), from)
-	documented, after, closed := strings.Cut(rest, to)
+	_, after, closed := strings.Cut(rest, to)
 	if !ok || !closed {
 		t.Fatalf("%s has no matrix", readme)
 	}
-	got := matrix(t)
-	if *update {
-		must(t, os.WriteFile(readme, []byte(before+from+got+to+after), 0o644))
-		return
-	}
-	if diff := cmp.Diff(documented, got); diff != "" {
-		t.Errorf("%s (-documented +so, -update rewrites):\n%s", readme, diff)
-	}
+	golden.Compare(t, readme, before+from+matrix(t)+to+after)
 }
 
 // TestTheExamplesAreSupported reads the Canaries of docs/routers.

@@ -27,7 +27,7 @@ func TestARealServerAgreesWithTheGoldens(t *testing.T) {
 		must(t, p.ApplyFile(t.Context(), file))
 	}
 	must(t, p.Install(t.Context())) // waits for all CRDs
-	for _, g := range goldens(t) {
+	for _, g := range renderings(t) {
 		t.Run(g.name, func(t *testing.T) {
 			ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "router-"}}
 			must(t, p.Client.Create(t.Context(), ns))

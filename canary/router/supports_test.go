@@ -2,7 +2,6 @@ package router_test
 
 import (
 	"errors"
-	"flag"
 	"strings"
 	"testing"
 
@@ -13,8 +12,6 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/router"
 )
-
-var update = flag.Bool("update", false, "rewrite the goldens")
 
 func TestSupportsNamesTheFieldItCannotHonour(t *testing.T) {
 	cases := map[string]struct {

@@ -1,35 +1,22 @@
 package main
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/sluice-cd/sluice/test/golden"
 )
-
-var updateDocs = flag.Bool("update", false, "write docs/cli.md")
-
-const cliDocs = "../../docs/cli.md"
 
 // TestDocsAreCurrent compares docs/cli.md with what the commands say of
 // themselves; -update writes it.
 func TestDocsAreCurrent(t *testing.T) {
 	t.Setenv("RUNTIME_NAMESPACE", "")
 	t.Setenv("HOME", "/home/you")
-	text := reference(root("sluice"))
-	if *updateDocs {
-		if err := os.WriteFile(cliDocs, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if read(t, cliDocs) != text {
-		t.Errorf("docs/cli.md is not current: go test ./cmd/sluice -run Docs -update")
-	}
+	golden.Compare(t, "../../docs/cli.md", reference(root("sluice")))
 }
 
 // reference is the page, in the order of the commands.

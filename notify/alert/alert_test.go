@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -16,7 +14,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr/funcr"
-	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -25,9 +22,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/test/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite testdata")
 
 // chat is a chat service that remembers what it was sent.
 type chat struct {
@@ -169,35 +165,21 @@ func testPayload(t *testing.T, name string) {
 		if len(d.failures) > 0 || len(service.bodies) != 1 {
 			t.Fatalf("%d messages, failures %v", len(service.bodies), d.failures)
 		}
-		golden(t, filepath.Join("testdata", name, string(severity)+".json"), service.bodies[0])
+		compare(t, filepath.Join("testdata", name, string(severity)+".json"), service.bodies[0])
 		if got := service.got[0].Header.Get("Content-Type"); got != "application/json" {
 			t.Errorf("content type %q", got)
 		}
 	}
 }
 
-func golden(t *testing.T, path, got string) {
+func compare(t *testing.T, path, got string) {
 	t.Helper()
 	var pretty bytes.Buffer
 	if err := json.Indent(&pretty, []byte(got), "", "  "); err != nil {
 		t.Fatal(err)
 	}
 	pretty.WriteByte('\n')
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, pretty.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), pretty.String()); diff != "" {
-		t.Error(diff)
-	}
+	golden.Compare(t, path, pretty.Bytes())
 }
 
 func testAway(t *testing.T, name string) {

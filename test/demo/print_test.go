@@ -2,19 +2,14 @@ package main
 
 import (
 	"bytes"
-	"flag"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/sluice-cd/sluice/test/chain"
+	"github.com/sluice-cd/sluice/test/golden"
 	"github.com/sluice-cd/sluice/test/traffic"
 )
-
-var update = flag.Bool("update", false, "rewrite the goldens")
 
 func TestTimeline(t *testing.T) {
 	for name, colours := range map[string]bool{"plain": false, "terminal": true} {
@@ -41,23 +36,7 @@ func TestTimeline(t *testing.T) {
 			p.entry(chain.Entry{At: at(10000), Hop: chain.Analysed, Text: "Halt advancement", Weight: -1, Warning: true})
 			p.end(chain.Release{Tag: "1.2.0"}, chain.RolledBack)
 			p.summary("registry/app:1.1.0")
-			golden(t, filepath.Join("testdata", name+".txt"), out.Bytes())
+			golden.Compare(t, filepath.Join("testdata", name+".txt"), out.Bytes())
 		})
-	}
-}
-
-func golden(t *testing.T, path string, got []byte) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got, -update rewrites):\n%s", path, diff)
 	}
 }

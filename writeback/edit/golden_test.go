@@ -2,7 +2,6 @@ package edit_test
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,10 +10,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sluice-cd/sluice/test/golden"
 	"github.com/sluice-cd/sluice/writeback/edit"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // chosen are the images of all golden cases.
 var chosen = edit.Images{Namespace: "apps", ByPolicy: map[string]edit.Image{
@@ -41,30 +39,13 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, filepath.Join(dir, "want.yaml"), edited)
-			golden(t, filepath.Join(dir, "report.txt"), report(outcomes))
+			golden.Compare(t, filepath.Join(dir, "want.yaml"), edited)
+			golden.Compare(t, filepath.Join(dir, "report.txt"), report(outcomes))
 			again, _, err := edit.Apply(edited, chosen)
 			if err != nil || !bytes.Equal(again, edited) {
 				t.Errorf("a second run changes the file again (error %v):\n%s", err, cmp.Diff(string(edited), string(again)))
 			}
 		})
-	}
-}
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(name, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", name, diff)
 	}
 }
 
