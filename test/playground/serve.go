@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"net"
 	"net/http"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluice-cd/sluice/test/playground/internal/accept"
 	"github.com/sluice-cd/sluice/test/playground/internal/forward"
 	"github.com/sluice-cd/sluice/test/playground/internal/gitserver"
 	"github.com/sluice-cd/sluice/test/playground/internal/registry"
@@ -75,7 +77,7 @@ func newServeSSH() *cobra.Command {
 				return err
 			}
 			s := gitserver.SSH{Root: root, Host: hostKey, Client: clientKey.PublicKey(), Log: logger()}
-			return s.Serve(cmd.Context(), address)
+			return serveTCP(cmd.Context(), address, s.Serve)
 		},
 	}
 	serveFlags(cmd, &address, &root)
@@ -89,7 +91,9 @@ func newServeForward() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:  "forward",
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return forward.Serve(cmd.Context(), address, target) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return serveTCP(cmd.Context(), address, forward.To(target))
+		},
 	}
 	cmd.Flags().StringVar(&address, "address", "", "host:port to listen on")
 	cmd.Flags().StringVar(&target, "to", "", "host:port to relay connections to")
@@ -102,6 +106,16 @@ func serveFlags(cmd *cobra.Command, address, root *string) {
 }
 
 func logger() *log.Logger { return log.New(os.Stderr, "", log.LstdFlags|log.Lmicroseconds) }
+
+// serveTCP serves connections until it is told to end.
+func serveTCP(ctx context.Context, address string, connection func(context.Context, net.Conn)) error {
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	return accept.Serve(ctx, l, connection)
+}
 
 // serve answers until it is told to end, and then lets running requests
 // finish.

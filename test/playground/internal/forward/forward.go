@@ -7,31 +7,14 @@ package forward
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"sync"
 )
 
-// Serve accepts connections on listen and relays each to target, until ctx
-// ends.
-func Serve(ctx context.Context, listen, target string) error {
-	var config net.ListenConfig
-	l, err := config.Listen(ctx, "tcp", listen)
-	if err != nil {
-		return fmt.Errorf("listening: %w", err)
-	}
-	defer context.AfterFunc(ctx, func() { l.Close() })()
-	for {
-		conn, err := l.Accept()
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("accepting: %w", err)
-		}
-		go relay(ctx, conn, target)
-	}
+// To returns what relays a connection to target.
+func To(target string) func(context.Context, net.Conn) {
+	return func(ctx context.Context, near net.Conn) { relay(ctx, near, target) }
 }
 
 // relay copies both ways until both are done. Half-closed connections stay

@@ -8,21 +8,25 @@ import (
 	"net/http/httptest"
 	"testing"
 	"time"
+
+	"github.com/sluice-cd/sluice/test/playground/internal/accept"
 )
 
-func TestServeRelaysUntilItsContextEnds(t *testing.T) {
+func TestConnectionsAreRelayedUntilTheContextEnds(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "hello")
 	}))
 	defer server.Close()
-	listen := freeAddress(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, listen, server.Listener.Addr().String()) }()
-	waitForListener(t, listen)
+	go func() { done <- accept.Serve(ctx, l, To(server.Listener.Addr().String())) }()
 
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
-	resp, err := client.Get("http://" + listen)
+	resp, err := client.Get("http://" + l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,28 +38,4 @@ func TestServeRelaysUntilItsContextEnds(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("ended with %v", err)
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-func waitForListener(t *testing.T, address string) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for range 1000 {
-		if conn, err := net.Dial("tcp", address); err == nil {
-			conn.Close()
-			return
-		}
-		<-tick.C
-	}
-	t.Fatalf("nobody listens on %s", address)
 }

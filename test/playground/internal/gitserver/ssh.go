@@ -21,8 +21,9 @@ type SSH struct {
 	Log    *log.Logger
 }
 
-// Serve accepts connections until ctx ends.
-func (s *SSH) Serve(ctx context.Context, address string) error {
+// Serve serves all sessions of one client.
+func (s *SSH) Serve(ctx context.Context, conn net.Conn) {
+	defer conn.Close()
 	config := &ssh.ServerConfig{
 		PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 			if !same(string(key.Marshal()), string(s.Client.Marshal())) {
@@ -32,27 +33,6 @@ func (s *SSH) Serve(ctx context.Context, address string) error {
 		},
 	}
 	config.AddHostKey(s.Host)
-	var listen net.ListenConfig
-	l, err := listen.Listen(ctx, "tcp", address)
-	if err != nil {
-		return fmt.Errorf("listening: %w", err)
-	}
-	defer context.AfterFunc(ctx, func() { l.Close() })()
-	for {
-		conn, err := l.Accept()
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("accepting: %w", err)
-		}
-		go s.connection(ctx, conn, config)
-	}
-}
-
-// connection serves all sessions of one client.
-func (s *SSH) connection(ctx context.Context, conn net.Conn, config *ssh.ServerConfig) {
-	defer conn.Close()
 	client, channels, requests, err := ssh.NewServerConn(conn, config)
 	if err != nil {
 		s.Log.Printf("refused %s: %v", conn.RemoteAddr(), err)

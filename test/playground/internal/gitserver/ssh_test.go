@@ -8,7 +8,8 @@ import (
 	"net"
 	"path/filepath"
 	"testing"
-	"time"
+
+	"github.com/sluice-cd/sluice/test/playground/internal/accept"
 )
 
 // serveSSH returns the URL of a server with one empty repository, a.git, and
@@ -17,7 +18,11 @@ func serveSSH(t *testing.T) (url string, connect func(key string) string) {
 	t.Helper()
 	dir := t.TempDir()
 	host, client, known := filepath.Join(dir, "host"), filepath.Join(dir, "client"), filepath.Join(dir, "known")
-	address := freeAddress(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
 	if err := WriteKeys(host, client); err != nil {
 		t.Fatal(err)
 	}
@@ -36,14 +41,13 @@ func serveSSH(t *testing.T) (url string, connect func(key string) string) {
 	s := &SSH{Root: filepath.Join(dir, "root"), Host: hostKey, Client: clientKey.PublicKey(), Log: log.New(io.Discard, "", 0)}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, address) }()
+	go func() { done <- accept.Serve(ctx, l, s.Serve) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
-	waitForListener(t, address)
 	return "ssh://git@" + address + "/a.git", func(key string) string {
 		if key == "" {
 			key = client
@@ -115,28 +119,4 @@ func FuzzParseCommand(f *testing.F) {
 			t.Errorf("%q leads out of the root, to %q", line, c.in("/root"))
 		}
 	})
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-func waitForListener(t *testing.T, address string) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for range 1000 {
-		if conn, err := net.Dial("tcp", address); err == nil {
-			conn.Close()
-			return
-		}
-		<-tick.C
-	}
-	t.Fatalf("nobody listens on %s", address)
 }
