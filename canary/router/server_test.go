@@ -1,13 +1,10 @@
 package router_test
 
 import (
-	"context"
 	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/sluice-cd/sluice/test/harness"
@@ -29,15 +26,13 @@ func TestARealServerAgreesWithTheGoldens(t *testing.T) {
 	must(t, p.Install(t.Context())) // waits for all CRDs
 	for _, g := range renderings(t) {
 		t.Run(g.name, func(t *testing.T) {
-			ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "router-"}}
-			must(t, p.Client.Create(t.Context(), ns))
-			t.Cleanup(func() { _ = p.Client.Delete(context.Background(), ns) })
+			ns := p.Room(t, "router-", nil)
 			for _, object := range g.before {
-				object.SetNamespace(ns.Name)
+				object.SetNamespace(ns)
 				must(t, p.Client.Create(t.Context(), object))
 			}
 			c, status := g.canary, g.canary.Status
-			c.Namespace, c.UID = ns.Name, ""
+			c.Namespace, c.UID = ns, ""
 			c.Spec.Suspend = true // not for a controller that may run here
 			must(t, p.Client.Create(t.Context(), c))
 			c.Status = status

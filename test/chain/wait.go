@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -96,6 +97,20 @@ func (c *Chain) seen(canary *flaggerv1.Canary) string {
 		text += fmt.Sprintf("; %s=%s %s: %s", condition.Type, condition.Status, condition.Reason, condition.Message)
 	}
 	return text
+}
+
+// Users sends users to the app for as long as the test runs.
+func (c *Chain) Users(tb testing.TB) {
+	tb.Helper()
+	ctx, leave := context.WithCancel(context.Background())
+	left := make(chan error, 1)
+	go func() { left <- c.Traffic(ctx) }()
+	tb.Cleanup(func() {
+		leave()
+		if err := <-left; err != nil {
+			tb.Error(err)
+		}
+	})
 }
 
 // Traffic sends users to the app until ctx ends: imaginary ones on simulated

@@ -65,7 +65,7 @@ func TestReleasesEndAsIfTheControllerHadNotBeenKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	users(t, c)
+	c.Users(t)
 	sluice, err := p.StartController(t.Context(), work, "--canary-min-interval", interval.String(), "--watch-namespace", c.Namespace)
 	if err != nil {
 		t.Fatal(err)
@@ -111,20 +111,6 @@ func told(t *testing.T, c *chain.Chain) string {
 		}
 	}
 	return all.String()
-}
-
-// users sends traffic for as long as the test runs.
-func users(t *testing.T, c *chain.Chain) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- c.Traffic(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Log(err)
-		}
-	})
 }
 
 // killer kills and restarts the controller while a release is under way.

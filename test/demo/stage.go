@@ -13,6 +13,7 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluice-cd/sluice/internal/kinds"
 	"github.com/sluice-cd/sluice/test/chain"
 	"github.com/sluice-cd/sluice/test/env"
 	"github.com/sluice-cd/sluice/test/harness"
@@ -95,7 +96,7 @@ func connect(dir string) (*harness.Playground, error) {
 	if err != nil {
 		return nil, err
 	}
-	scheme, err := harness.Scheme()
+	scheme, err := kinds.Scheme()
 	if err != nil {
 		return nil, err
 	}

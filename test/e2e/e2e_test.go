@@ -118,15 +118,7 @@ func start(t *testing.T) *chain.Chain {
 	if err != nil {
 		t.Fatal(err)
 	}
-	users, leave := context.WithCancel(context.Background())
-	left := make(chan error, 1)
-	go func() { left <- c.Traffic(users) }()
-	t.Cleanup(func() {
-		leave()
-		if err := <-left; err != nil {
-			t.Error(err)
-		}
-	})
+	c.Users(t)
 	sluice, err := p.StartController(t.Context(), work, "--canary-min-interval", interval.String(), "--watch-namespace", c.Namespace)
 	if err != nil {
 		t.Fatal(err)

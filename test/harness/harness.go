@@ -19,19 +19,11 @@ import (
 	"os"
 	"time"
 
-	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
-	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/kinds"
 	"github.com/sluice-cd/sluice/test/env"
 
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
-	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
-	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
 // Playground is a running playground with a client of its API server.
@@ -55,27 +47,13 @@ func FromEnv() (*Playground, error) {
 
 // connect makes a client of a playground's API server.
 func connect(found env.Playground) (*Playground, error) {
-	scheme, err := Scheme()
+	scheme, err := kinds.Scheme()
 	if err != nil {
 		return nil, err
 	}
 	found.REST.QPS = -1 // tests wait for the server, not for a client's limit
 	c, err := client.NewWithWatch(found.REST, client.Options{Scheme: scheme})
 	return &Playground{Playground: found, Client: c}, err
-}
-
-// Scheme knows every kind that the chain touches.
-func Scheme() (*runtime.Scheme, error) {
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{
-		clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, imagev1.AddToScheme, flaggerv1.AddToScheme,
-		sourcev1.AddToScheme, kustomizev1.AddToScheme, notificationv1.AddToScheme, gatewayv1.Install,
-	} {
-		if err := add(scheme); err != nil {
-			return nil, err
-		}
-	}
-	return scheme, nil
 }
 
 // pollEvery is how often [Eventually] looks.

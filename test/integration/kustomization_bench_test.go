@@ -23,11 +23,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
-	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/sluice-cd/sluice/controllers/kustomization"
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -109,41 +106,14 @@ type cluster struct {
 func startKustomization(t *testing.T) *cluster {
 	t.Helper()
 	ctrl.SetLogger(logr.Discard()) // conditions tell
-	scheme, err := harness.Scheme()
-	if err != nil {
-		t.Fatal(err)
-	}
 	pg := harness.Installed(t)
 	c := &cluster{Client: pg.Client, shelf: &shelf{trees: map[string]tree.Tree{}}, calls: &calls{}}
-	counted := rest.CopyConfig(pg.REST)
-	counted.Wrap(c.calls.through)
-	skip := true
-	mgr, err := ctrl.NewManager(counted, ctrl.Options{
-		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"},
-		Controller: config.Controller{SkipNameValidation: &skip},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	recorder, err := reconciler.NewRecorder(counted, scheme)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := mgr.Add(recorder); err != nil {
-		t.Fatal(err)
-	}
-	r := &kustomization.Reconciler{Opener: c.shelf}
-	if err := r.SetupWithManager(mgr, reconciler.Options{Concurrent: 8, Clock: clock.RealClock{}, Recorder: recorder}); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- mgr.Start(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("manager: %v", err)
-		}
+	counted := *pg
+	counted.REST = rest.CopyConfig(pg.REST)
+	counted.REST.Wrap(c.calls.through)
+	counted.Serve(t, func(mgr ctrl.Manager, opts reconciler.Options) error {
+		opts.Concurrent = 8
+		return (&kustomization.Reconciler{Opener: c.shelf}).SetupWithManager(mgr, opts)
 	})
 	return c
 }

@@ -89,25 +89,23 @@ func users(t *testing.T, p *harness.Playground) {
 func stage(t *testing.T, p *harness.Playground) *flaggerv1.Canary {
 	t.Helper()
 	ctx := t.Context()
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "traffic-"}}
-	create(t, p, ns)
-	t.Cleanup(func() { _ = p.Client.Delete(context.Background(), ns) })
+	ns := p.Room(t, "traffic-", nil)
 	for name, traits := range map[string]traffic.Traits{
 		"app-primary": {Latency: 10 * time.Millisecond},
 		"app":         {Latency: 100 * time.Millisecond, ErrorRate: 0.5},
 	} {
-		if _, err := p.PushImage(ctx, ns.Name+"/"+name, "1", traits.Labels()); err != nil {
+		if _, err := p.PushImage(ctx, ns+"/"+name, "1", traits.Labels()); err != nil {
 			t.Fatal(err)
 		}
 		labels := map[string]string{"app": name}
 		create(t, p, &appsv1.Deployment{
-			ObjectMeta: metav1.ObjectMeta{Namespace: ns.Name, Name: name},
+			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name},
 			Spec: appsv1.DeploymentSpec{
 				Selector: &metav1.LabelSelector{MatchLabels: labels},
 				Template: corev1.PodTemplateSpec{
 					ObjectMeta: metav1.ObjectMeta{Labels: labels},
 					Spec: corev1.PodSpec{Containers: []corev1.Container{{
-						Name: "app", Image: p.Registry + "/" + ns.Name + "/" + name + ":1",
+						Name: "app", Image: p.Registry + "/" + ns + "/" + name + ":1",
 					}}},
 				},
 			},
@@ -115,7 +113,7 @@ func stage(t *testing.T, p *harness.Playground) *flaggerv1.Canary {
 	}
 	for name, selects := range map[string]string{"app-primary": "app-primary", "app-canary": "app"} {
 		create(t, p, &corev1.Service{
-			ObjectMeta: metav1.ObjectMeta{Namespace: ns.Name, Name: name},
+			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name},
 			Spec: corev1.ServiceSpec{
 				Selector: map[string]string{"app": selects},
 				Ports:    []corev1.ServicePort{{Name: "http", Port: 80}},
@@ -123,7 +121,7 @@ func stage(t *testing.T, p *harness.Playground) *flaggerv1.Canary {
 		})
 	}
 	c := &flaggerv1.Canary{
-		ObjectMeta: metav1.ObjectMeta{Namespace: ns.Name, Name: "app"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "app"},
 		Spec: flaggerv1.CanarySpec{
 			Provider: "gatewayapi:v1", Suspend: true,
 			TargetRef: flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "app"},

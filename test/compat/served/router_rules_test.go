@@ -3,6 +3,8 @@ package served
 import (
 	"strings"
 	"testing"
+
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 // TestTheAPIServerRefusesWhatNoRouterOfThatNameCanDo: Flagger accepts these, and
@@ -57,7 +59,7 @@ func TestTheAPIServerRefusesWhatNoRouterOfThatNameCanDo(t *testing.T) {
 		"steps beyond everybody":               {"istio", "  analysis: {interval: 1m, threshold: 1, stepWeights: [10, 110]}\n", "stepWeights must rise"},
 		"steps from nobody":                    {"istio", "  analysis: {interval: 1m, threshold: 1, stepWeights: [0, 50]}\n", "stepWeights must rise"},
 	}
-	c := install(t)
+	c := harness.Installed(t).Client
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			spec := canaryHead + target + tc.spec

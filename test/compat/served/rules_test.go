@@ -7,6 +7,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 const canaryHead = `
@@ -140,7 +142,7 @@ func TestTheAPIServerEnforcesTheRules(t *testing.T) {
 			refused: "exactly one of address and secretRef",
 		},
 	}
-	c := install(t)
+	c := harness.Installed(t).Client
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			err := create(t, c, parse(t, tc.object)[0])
@@ -157,7 +159,7 @@ func TestTheAPIServerEnforcesTheRules(t *testing.T) {
 // TestARouteKeepsItsUsersWhileAReleaseIsUnderWay: a release whose provider, route
 // or target is edited would leave its users on pods that are about to go.
 func TestARouteKeepsItsUsersWhileAReleaseIsUnderWay(t *testing.T) {
-	c := install(t)
+	c := harness.Installed(t).Client
 	underWay := parse(t, canaryHead+`
   suspend: true
   provider: gatewayapi:v1

@@ -6,66 +6,19 @@
 package served
 
 import (
-	"context"
-	"errors"
-	"io"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"testing"
-	"time"
 
-	apiextv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/sluice-cd/sluice/test/env"
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 const config = "../../../config/"
-
-// install applies the CRDs and waits until they are served.
-func install(t *testing.T) client.Client {
-	t.Helper()
-	scheme := runtime.NewScheme()
-	if err := apiextv1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
-	c, err := client.New(env.Require(t).REST, client.Options{Scheme: scheme})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, crd := range documents(t, config+"crd/bases/*.yaml") {
-		apply(t, c, crd)
-	}
-	err = wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, time.Minute, true,
-		func(ctx context.Context) (bool, error) { return established(ctx, c) })
-	if err != nil {
-		t.Fatalf("waiting for the CRDs to be served: %v", err)
-	}
-	return c
-}
-
-func established(ctx context.Context, c client.Client) (bool, error) {
-	var list apiextv1.CustomResourceDefinitionList
-	if err := c.List(ctx, &list, client.MatchingLabels{"app.kubernetes.io/part-of": "flux"}); err != nil {
-		return false, err
-	}
-	for _, crd := range list.Items {
-		served := false
-		for _, condition := range crd.Status.Conditions {
-			served = served || condition.Type == apiextv1.Established && condition.Status == apiextv1.ConditionTrue
-		}
-		if !served {
-			return false, nil
-		}
-	}
-	return len(list.Items) > 0, nil
-}
 
 func apply(t *testing.T, c client.Client, object *unstructured.Unstructured, opts ...client.ApplyOption) {
 	t.Helper()
@@ -95,21 +48,13 @@ func documents(t *testing.T, pattern string) []*unstructured.Unstructured {
 
 func parse(t *testing.T, text string) []*unstructured.Unstructured {
 	t.Helper()
-	var found []*unstructured.Unstructured
-	decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(text), 4096)
-	for {
-		object := &unstructured.Unstructured{}
-		err := decoder.Decode(object)
-		if errors.Is(err, io.EOF) {
-			return found
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if object.GetAPIVersion() != "" && object.GetAPIVersion() != "kustomize.config.k8s.io/v1beta1" {
-			found = append(found, object)
-		}
+	objects, err := harness.Objects([]byte(text))
+	if err != nil {
+		t.Fatal(err)
 	}
+	return slices.DeleteFunc(objects, func(o *unstructured.Unstructured) bool {
+		return o.GetAPIVersion() == "" || o.GetAPIVersion() == "kustomize.config.k8s.io/v1beta1"
+	})
 }
 
 // create is a dry run in which an unknown field is an error, under a name that
@@ -121,7 +66,7 @@ func create(t *testing.T, c client.Client, object *unstructured.Unstructured) er
 }
 
 func TestEverySampleIsAccepted(t *testing.T) {
-	c := install(t)
+	c := harness.Installed(t).Client
 	for _, object := range documents(t, config+"samples/*.yaml") {
 		if err := create(t, c, object); err != nil {
 			t.Errorf("%s: %v", object.GetKind(), err)
@@ -130,7 +75,7 @@ func TestEverySampleIsAccepted(t *testing.T) {
 }
 
 func TestTheInstallationIsAccepted(t *testing.T) {
-	c := install(t)
+	c := harness.Installed(t).Client
 	for _, object := range documents(t, config+"manager/namespace.yaml") {
 		apply(t, c, object)
 	}
@@ -140,7 +85,7 @@ func TestTheInstallationIsAccepted(t *testing.T) {
 }
 
 func TestStatusIsThereBeforeAnyController(t *testing.T) {
-	c := install(t)
+	c := harness.Installed(t).Client
 	for _, object := range documents(t, config+"samples/*.yaml") {
 		if object.GroupVersionKind().Group == "flagger.app" {
 			continue // Flagger's CRDs have no such default

@@ -1,10 +1,7 @@
 package takeover
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,7 +17,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/test/harness"
@@ -219,17 +215,9 @@ func (f *fleet) leave(t *testing.T, want *unstructured.Unstructured) {
 // parse reads every document of a YAML stream.
 func parse(t *testing.T, text string) []*unstructured.Unstructured {
 	t.Helper()
-	var found []*unstructured.Unstructured
-	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader([]byte(text)), 4096)
-	for {
-		object := &unstructured.Unstructured{}
-		err := decoder.Decode(object)
-		if errors.Is(err, io.EOF) {
-			return found
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		found = append(found, object)
+	found, err := harness.Objects([]byte(text))
+	if err != nil {
+		t.Fatal(err)
 	}
+	return found
 }

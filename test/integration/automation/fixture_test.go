@@ -18,10 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/controllers/imageupdateautomation"
@@ -51,7 +48,7 @@ func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	ctrl.SetLogger(logr.Discard()) // conditions tell
 	f := &fixture{Playground: harness.Installed(t), t: t, repo: gitserver.New(t, gitserver.WithBasicAuth("user", "secret")).Repo("app")}
-	f.ns, f.shared = f.namespace("automation-"), f.namespace("shared-")
+	f.ns, f.shared = f.Room(t, "automation-", nil), f.Room(t, "shared-", nil)
 	f.repo.Commit("main", gitserver.Files{"a.yaml": f.marked("app", "1")})
 	f.must(f.Client.Create(t.Context(), &corev1.Secret{ObjectMeta: f.named("git"),
 		StringData: map[string]string{"username": "user", "password": "secret"}}))
@@ -63,14 +60,6 @@ func newFixture(t *testing.T) *fixture {
 	f.must(f.Client.Create(t.Context(), f.git))
 	f.start()
 	return f
-}
-
-func (f *fixture) namespace(prefix string) string {
-	f.t.Helper()
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: prefix}}
-	f.must(f.Client.Create(f.t.Context(), ns))
-	f.t.Cleanup(func() { _ = f.Client.Delete(context.Background(), ns) })
-	return ns.Name
 }
 
 func (f *fixture) must(err error) {
@@ -89,9 +78,6 @@ func (f *fixture) marked(policy, tag string) string {
 	return fmt.Sprintf("image: app:%s # {\"$imagepolicy\": \"%s:%s\"}\n", tag, f.ns, policy)
 }
 
-// workers are those of each controller.
-const workers = 4
-
 // start runs the controller for the fixture's namespace.
 func (f *fixture) start() {
 	f.t.Helper()
@@ -103,32 +89,10 @@ func (f *fixture) start() {
 	})
 }
 
-// run runs a manager of a controller until the test ends.
+// run runs controllers until the test ends.
 func (f *fixture) run(setup func(ctrl.Manager, reconciler.Options) error) {
 	f.t.Helper()
-	scheme, err := harness.Scheme()
-	f.must(err)
-	skip := true
-	mgr, err := ctrl.NewManager(f.REST, ctrl.Options{
-		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"},
-		Controller: config.Controller{SkipNameValidation: &skip},
-		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{f.ns: {}, f.shared: {}}},
-		Client:     client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
-	})
-	f.must(err)
-	recorder, err := reconciler.NewRecorder(f.REST, scheme)
-	f.must(err)
-	f.must(mgr.Add(recorder))
-	f.must(setup(mgr, reconciler.Options{Concurrent: workers, Clock: clock.RealClock{}, Recorder: recorder}))
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- mgr.Start(ctx) }()
-	f.t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			f.t.Errorf("manager: %v", err)
-		}
-	})
+	f.Serve(f.t, setup, f.ns, f.shared)
 }
 
 // automation makes an automation of all policies, changed as the test likes. Its

@@ -27,7 +27,7 @@ import (
 )
 
 // crowd is how many objects of each kind want something of the silent server.
-const crowd = 3 * workers
+const crowd = 3 * harness.Workers
 
 // silence is a server that accepts and never answers.
 type silence struct {
@@ -97,13 +97,13 @@ func TestASilentGitServerHoldsUpNobodyElse(t *testing.T) {
 		}}))
 		f.automation(name, func(a *imagev1.ImageUpdateAutomation) { a.Spec.SourceRef.Name = name })
 	}
-	f.holds(server, workers)
+	f.holds(server, harness.Workers)
 	p, a := f.policy("app"), f.automation("auto")
 	start := time.Now()
 	f.choose(p, "2")
 	f.written(a, "a.yaml", "app", "2")
 	f.sources()
-	f.holds(server, 2*workers)
+	f.holds(server, 2*harness.Workers)
 	f.hasArtifact(f.git.Name) // the fixture's own source
 	if took := time.Since(start); took > patience/2 {
 		t.Errorf("took %s, nearly as long as the silent server is waited for", took)

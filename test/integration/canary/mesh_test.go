@@ -21,10 +21,7 @@ func TestRoutesOfAMeshAreWrittenIntoItsCluster(t *testing.T) {
 	t.Parallel()
 	here, mesh := harness.Installed(t), harness.Another(t)
 	w := &canaryWorld{t: t, c: here.Client}
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "mesh-"}}
-	w.create(ns)
-	w.namespace = ns.Name
-	t.Cleanup(func() { _ = here.Client.Delete(context.Background(), ns) })
+	w.namespace = here.Room(t, "mesh-", nil)
 	there := &canaryWorld{t: t, c: mesh.Client, namespace: w.namespace}
 	there.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}})
 	sluice, err := here.StartController(t.Context(), t.TempDir(), "--controllers", "canary", "--watch-namespace", w.namespace,

@@ -13,13 +13,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
-	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -71,44 +67,19 @@ func newCanaryWorld(t *testing.T, log *eventLog) *canaryWorld {
 	t.Helper()
 	pg := harness.Installed(t)
 	w := &canaryWorld{t: t, c: pg.Client, wire: newWire(), metrics: newMetricsServer(t)}
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "canary-"}}
-	w.create(ns)
-	w.namespace = ns.Name
-	t.Cleanup(func() { _ = pg.Client.Delete(context.Background(), ns) })
-	wired := rest.CopyConfig(pg.REST)
-	wired.Wrap(w.wire.wrap)
-	w.start = func() { w.stop = w.run(wired, w.metrics.URL, log) }
+	w.namespace = pg.Room(t, "canary-", nil)
+	wired := *pg
+	wired.REST = rest.CopyConfig(pg.REST)
+	wired.REST.Wrap(w.wire.wrap)
+	w.start = func() {
+		w.stop = wired.Serve(t, func(mgr ctrl.Manager, opts reconciler.Options) error {
+			opts.Recorder = log
+			r := &canaryctrl.Reconciler{Provider: w.provider, MetricsServer: w.metrics.URL, MinInterval: time.Millisecond, Registry: prometheus.NewRegistry()}
+			return r.SetupWithManager(mgr, opts)
+		}, w.namespace)
+	}
 	w.start()
-	t.Cleanup(func() { w.stop() })
 	return w
-}
-
-// run starts a manager and returns what stops it.
-func (w *canaryWorld) run(cfg *rest.Config, prom string, log *eventLog) func() {
-	w.t.Helper()
-	scheme, err := harness.Scheme()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	opts := ctrl.Options{Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"}, Controller: config.Controller{SkipNameValidation: ptr.To(true)}}
-	opts.Cache.DefaultNamespaces = map[string]cache.Config{w.namespace: {}}
-	mgr, err := ctrl.NewManager(cfg, opts)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	r := &canaryctrl.Reconciler{Provider: w.provider, MetricsServer: prom, MinInterval: time.Millisecond, Registry: prometheus.NewRegistry()}
-	if err := r.SetupWithManager(mgr, reconciler.Options{Concurrent: 2, Clock: clock.RealClock{}, Recorder: log}); err != nil {
-		w.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := mgr.Start(ctx); err != nil {
-			w.t.Error(err)
-		}
-	}()
-	return func() { cancel(); <-done }
 }
 
 func (w *canaryWorld) create(objects ...client.Object) {

@@ -5,7 +5,6 @@ package cli
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"log"
@@ -79,10 +78,7 @@ func newFixture(t *testing.T) *fixture {
 		Playground: pg, t: t, host: strings.TrimPrefix(server.URL, "http://"),
 		repo: gitserver.New(t, gitserver.WithBasicAuth("user", "secret")).Repo("app"),
 	}
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "cli-"}}
-	f.must(f.Client.Create(t.Context(), ns))
-	t.Cleanup(func() { _ = f.Client.Delete(context.Background(), ns) })
-	f.ns = ns.Name
+	f.ns = f.Room(t, "cli-", nil)
 	f.fill()
 	return f
 }

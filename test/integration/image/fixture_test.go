@@ -25,12 +25,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/controllers/imagepolicy"
@@ -56,7 +52,7 @@ func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	ctrl.SetLogger(logr.Discard()) // conditions tell
 	f := &fixture{Playground: harness.Installed(t), t: t}
-	f.ns = f.namespace(nil)
+	f.ns = f.Room(t, "image-", nil)
 	images := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		images.ServeHTTP(w, r)
@@ -76,51 +72,11 @@ func (f *fixture) must(err error) {
 	}
 }
 
-func (f *fixture) namespace(labels map[string]string) string {
-	f.t.Helper()
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "image-", Labels: labels}}
-	f.must(f.Client.Create(f.t.Context(), ns))
-	f.t.Cleanup(func() { _ = f.Client.Delete(context.Background(), ns) })
-	return ns.Name
-}
-
 // start runs the controllers for the namespaces, with no tags in memory, and
 // returns what stops them.
 func (f *fixture) start(namespaces ...string) (stop func()) {
 	f.t.Helper()
-	scheme, err := harness.Scheme()
-	f.must(err)
-	skip := true
-	opts := ctrl.Options{
-		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"},
-		Controller: config.Controller{SkipNameValidation: &skip},
-		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{}},
-	}
-	for _, ns := range namespaces {
-		opts.Cache.DefaultNamespaces[ns] = cache.Config{}
-	}
-	mgr, err := ctrl.NewManager(f.REST, opts)
-	f.must(err)
-	recorder, err := reconciler.NewRecorder(f.REST, scheme)
-	f.must(err)
-	f.must(mgr.Add(recorder))
-	f.must(f.setup(mgr, reconciler.Options{Concurrent: 2, Clock: clock.RealClock{}, Recorder: recorder}))
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- mgr.Start(ctx) }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel()
-		if err := <-done; err != nil {
-			f.t.Errorf("manager: %v", err)
-		}
-	}
-	f.t.Cleanup(stop)
-	return stop
+	return f.Serve(f.t, f.setup, namespaces...)
 }
 
 func (f *fixture) setup(mgr ctrl.Manager, opts reconciler.Options) error {

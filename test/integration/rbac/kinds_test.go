@@ -10,7 +10,6 @@ import (
 	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -154,16 +153,13 @@ func TestEveryKindIsReleasedWithTheRoles(t *testing.T) {
 	p := harness.Installed(t)
 	install(t, p)
 	installProxies(t, p)
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "rbac-"}}
-	must(t, p.Client.Create(t.Context(), ns))
-	t.Cleanup(func() { _ = p.Client.Delete(context.Background(), ns) })
-	f := fleet{T: t, c: p.Client, namespace: ns.Name}
-	serveKnative(t, p, ns.Name)
+	f := fleet{T: t, c: p.Client, namespace: p.Room(t, "rbac-", nil)}
+	serveKnative(t, p, f.namespace)
 
 	limited := *p
 	limited.Kubeconfig = kubeconfigOf(t, p, "sluice")
 	sluice, err := limited.StartController(t.Context(), t.TempDir(),
-		"--controllers=canary", "--namespace", system, "--watch-namespace", ns.Name, "--canary-min-interval", "1s")
+		"--controllers=canary", "--namespace", system, "--watch-namespace", f.namespace, "--canary-min-interval", "1s")
 	must(t, err)
 	t.Cleanup(sluice.Stop)
 	t.Cleanup(func() { noneForbidden(t, sluice) })

@@ -8,7 +8,6 @@ package rbac
 
 import (
 	"bytes"
-	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -90,7 +89,7 @@ func TestAReleaseNeedsNoMoreThanTheRoles(t *testing.T) {
 		t.Fatal(err)
 	}
 	applyAs(t, c, "applier")
-	users(t, c)
+	c.Users(t)
 
 	limited := *p
 	limited.Kubeconfig = kubeconfigOf(t, p, "sluice")
@@ -171,20 +170,6 @@ func kubeconfigOf(t *testing.T, p *harness.Playground, account string) string {
 		t.Fatal(err)
 	}
 	return file
-}
-
-// users sends traffic for as long as the test runs.
-func users(t *testing.T, c *chain.Chain) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- c.Traffic(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Log(err)
-		}
-	})
 }
 
 // noneForbidden fails for every refusal that the controller met, also those that

@@ -17,13 +17,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -40,19 +36,10 @@ type world struct {
 	namespace string
 }
 
-type silence struct{}
-
-func (silence) Event(client.Object, reconciler.Event) {}
-
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	p := harness.Installed(t)
-	w := &world{T: t, c: p.Client, p: p}
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "release-"}}
-	w.must(p.Client.Create(t.Context(), ns))
-	t.Cleanup(func() { _ = p.Client.Delete(context.Background(), ns) })
-	w.namespace = ns.Name
-	return w
+	return &world{T: t, c: p.Client, p: p, namespace: p.Room(t, "release-", nil)}
 }
 
 func (w *world) must(err error) {
@@ -65,23 +52,10 @@ func (w *world) must(err error) {
 // serve starts the controller, once the CRDs of the test are there.
 func (w *world) serve() {
 	w.Helper()
-	scheme, err := harness.Scheme()
-	w.must(err)
-	opts := ctrl.Options{Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"}, Controller: config.Controller{SkipNameValidation: ptr.To(true)}}
-	opts.Cache.DefaultNamespaces = map[string]cache.Config{w.namespace: {}}
-	mgr, err := ctrl.NewManager(w.p.REST, opts)
-	w.must(err)
-	r := &canaryctrl.Reconciler{MinInterval: time.Millisecond, Registry: prometheus.NewRegistry()}
-	w.must(r.SetupWithManager(mgr, reconciler.Options{Concurrent: 2, Clock: clock.RealClock{}, Recorder: silence{}}))
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := mgr.Start(ctx); err != nil {
-			w.Error(err)
-		}
-	}()
-	w.Cleanup(func() { cancel(); <-done })
+	w.p.Serve(w.T, func(mgr ctrl.Manager, opts reconciler.Options) error {
+		r := &canaryctrl.Reconciler{MinInterval: time.Millisecond, Registry: prometheus.NewRegistry()}
+		return r.SetupWithManager(mgr, opts)
+	}, w.namespace)
 }
 
 func (w *world) create(objects ...client.Object) {

@@ -43,10 +43,8 @@ func newDatabase(t *testing.T) *database {
 	t.Helper()
 	p := harness.Installed(t)
 	d := &database{T: t, c: p.Client, kit: kit.New(p.Client, p.Client, clock.RealClock{}, kit.Options{})}
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "statefulset-"}}
-	d.must(p.Client.Create(t.Context(), ns))
-	t.Cleanup(func() { _ = p.Client.Delete(context.Background(), ns) })
-	d.canary = &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: ns.Name, Name: "db"}, Spec: flaggerv1.CanarySpec{
+	ns := p.Room(t, "statefulset-", nil)
+	d.canary = &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "db"}, Spec: flaggerv1.CanarySpec{
 		TargetRef: flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "db"}, Suspend: true,
 		Service:  flaggerv1.CanaryService{Port: 5432},
 		Analysis: &flaggerv1.CanaryAnalysis{Interval: "10s", Threshold: 2, StepWeight: 25},
@@ -56,7 +54,7 @@ func newDatabase(t *testing.T) *database {
 	d.must(err)
 	d.router = partition
 	labels := map[string]string{"app": "db"}
-	d.must(p.Client.Create(t.Context(), &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: ns.Name, Name: "db"}, Spec: appsv1.StatefulSetSpec{
+	d.must(p.Client.Create(t.Context(), &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "db"}, Spec: appsv1.StatefulSetSpec{
 		Replicas: ptr.To(int32(4)), Selector: &metav1.LabelSelector{MatchLabels: labels}, ServiceName: "db",
 		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels},
 			Spec: corev1.PodSpec{TerminationGracePeriodSeconds: ptr.To(int64(0)), Containers: []corev1.Container{{Name: "db", Image: "db:1"}}}},
