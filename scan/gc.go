@@ -2,6 +2,7 @@ package scan
 
 import (
 	"context"
+	"maps"
 	"os"
 	"strings"
 	"time"
@@ -41,10 +42,11 @@ func (s *Store) collect() {
 		used[snapshot.list.id] = true
 	}
 	images, kept := map[string]bool{}, map[string]bool{}
-	for id := range s.listings {
-		if !used[id] {
-			delete(s.listings, id)
-			images[id.image] = true
+	for image, listings := range s.listings {
+		maps.DeleteFunc(listings, func(_ string, l *listing) bool { return !used[l.id] })
+		if len(listings) == 0 {
+			delete(s.listings, image)
+			images[image] = true
 		}
 	}
 	for id := range used {

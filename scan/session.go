@@ -34,6 +34,8 @@ type sessions struct {
 	mu     sync.Mutex
 	routes map[string]*route
 	open   map[listingID]*session
+	// swept is when the sessions that are over were last dropped.
+	swept time.Time
 }
 
 // session is an authenticated transport for one image and credential.
@@ -136,7 +138,10 @@ func (c *Client) session(ctx context.Context, target Target, access Access) (htt
 	if s.open == nil {
 		s.open = map[listingID]*session{}
 	}
-	maps.DeleteFunc(s.open, func(_ listingID, other *session) bool { return !now.Before(other.until) })
+	if now.Sub(s.swept) > sessionLife { // each time would cost the square of their number
+		maps.DeleteFunc(s.open, func(_ listingID, other *session) bool { return !now.Before(other.until) })
+		s.swept = now
+	}
 	s.open[id] = fresh
 	return fresh.transport, nil
 }

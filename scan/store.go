@@ -24,7 +24,7 @@ type Store struct {
 
 	mu        sync.RWMutex
 	snapshots map[types.NamespacedName]*Snapshot
-	listings  map[listingID]*listing
+	listings  map[string]map[string]*listing // by image and access
 	arrived   []func(types.NamespacedName)
 }
 
@@ -47,7 +47,7 @@ func NewStore(options ...StoreOption) *Store {
 	s := &Store{
 		clock:     clock.RealClock{},
 		snapshots: map[types.NamespacedName]*Snapshot{},
-		listings:  map[listingID]*listing{},
+		listings:  map[string]map[string]*listing{},
 	}
 	for _, option := range options {
 		option(s)
@@ -119,7 +119,7 @@ func (s *Store) Restore(image, tag, digest string, at time.Time) {
 // listing returns the last listing of id, from disk if need be, or nil.
 func (s *Store) listing(id listingID) *listing {
 	s.mu.RLock()
-	l := s.listings[id]
+	l := s.listings[id.image][id.access]
 	s.mu.RUnlock()
 	if l != nil {
 		return l
@@ -130,10 +130,10 @@ func (s *Store) listing(id listingID) *listing {
 	l.kept = true
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if newer := s.listings[id]; newer != nil {
+	if newer := s.listings[id.image][id.access]; newer != nil {
 		return newer
 	}
-	s.listings[id] = l
+	s.add(l)
 	return l
 }
 
@@ -163,7 +163,15 @@ func (s *Store) set(l *listing) {
 	l.kept = true
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.listings[l.id] = l
+	s.add(l)
+}
+
+// add makes l the listing of its image and credential. The lock is held.
+func (s *Store) add(l *listing) {
+	if s.listings[l.id.image] == nil {
+		s.listings[l.id.image] = map[string]*listing{}
+	}
+	s.listings[l.id.image][l.id.access] = l
 }
 
 // siblings are all listings of an image.
@@ -173,13 +181,7 @@ func (s *Store) siblings(image string) []*listing {
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	var found []*listing
-	for l := range maps.Values(s.listings) {
-		if l.id.image == image {
-			found = append(found, l)
-		}
-	}
-	return found
+	return slices.Collect(maps.Values(s.listings[image]))
 }
 
 var tagsDesc = prometheus.NewDesc("sluice_image_repository_tags",
