@@ -26,13 +26,13 @@ type canaryCase struct {
 
 // canaryResult is what a crowd of canaries cost.
 type canaryResult struct {
-	rest    usage
-	restRSS int64
+	rest       usage
+	restMemory harness.Memory
 	// release is the time in which all released, of which each took between its
 	// push and its verdict the median, and at most the slowest.
 	release         usage
 	median, slowest time.Duration
-	releaseRSS      int64
+	releaseMemory   harness.Memory
 	size            int
 }
 
@@ -140,9 +140,9 @@ func (m canaryMeter) rest(ctx context.Context, r *canaryResult) error {
 	}
 	r.rest = after.since(before)
 	m.subject.count.most() // of the start
-	r.restRSS, err = m.subject.RSS()
-	fmt.Printf("    %d canaries: up in %v; at rest %.0f requests and %.0f watches per minute, %v CPU, %d MiB\n", m.size, up.Round(time.Second),
-		r.rest.perMinute(r.rest.requests), r.rest.perMinute(r.rest.watches), r.rest.cpu, r.restRSS>>20)
+	r.restMemory, err = m.subject.Memory()
+	fmt.Printf("    %d canaries: up in %v; at rest %.0f requests and %.0f watches per minute, %v CPU, %v\n", m.size, up.Round(time.Second),
+		r.rest.perMinute(r.rest.requests), r.rest.perMinute(r.rest.watches), r.rest.cpu, r.restMemory)
 	return err
 }
 
@@ -171,9 +171,9 @@ func (m canaryMeter) release(ctx context.Context, r *canaryResult) error {
 	slices.SortFunc(ended, time.Time.Compare)
 	r.release = after.since(before)
 	r.median, r.slowest = ended[len(ended)/2].Sub(pushed), ended[len(ended)-1].Sub(pushed)
-	r.releaseRSS, err = m.subject.RSS()
-	fmt.Printf("    %d releases at once: verdict after %v (median), %v (slowest); %.1f requests each, %.1f of them writes; %v CPU, %d MiB\n", m.size,
-		r.median, r.slowest, float64(r.release.requests)/float64(m.size), float64(r.release.writes)/float64(m.size), r.release.cpu, r.releaseRSS>>20)
+	r.releaseMemory, err = m.subject.Memory()
+	fmt.Printf("    %d releases at once: verdict after %v (median), %v (slowest); %.1f requests each, %.1f of them writes; %v CPU, %v\n", m.size,
+		r.median, r.slowest, float64(r.release.requests)/float64(m.size), float64(r.release.writes)/float64(m.size), r.release.cpu, r.releaseMemory)
 	fmt.Println("    requests of the releases:", m.subject.count.most())
 	return err
 }
@@ -234,7 +234,11 @@ server, counted by a proxy in front of it; opening a watch is not one of them. C
 	name := fmt.Sprintf("%d canaries ", r.ours.size)
 	row(name+"at rest: API requests per canary and minute", "%.2f", perCanary(r.ours), perCanary(r.theirs))
 	row(name+"at rest: CPU per minute, in ms", "%.0f", milliseconds(r.ours.rest.cpu), milliseconds(r.theirs.rest.cpu))
-	row(name+"at rest: resident memory, in MiB", "%.0f", mebibytes(r.ours.restRSS), mebibytes(r.theirs.restRSS))
+	memory := func(what string, ours, theirs harness.Memory) {
+		row(what+": resident memory, in MiB", "%.0f", mebibytes(ours.Resident), mebibytes(theirs.Resident))
+		row(what+": of it heap and stacks, the rest being pages of the binary", "%.0f", mebibytes(ours.Own), mebibytes(theirs.Own))
+	}
+	memory(name+"at rest", r.ours.restMemory, r.theirs.restMemory)
 	row(name+"releasing at once: push to verdict, median, in s", "%.1f", r.ours.median.Seconds(), r.theirs.median.Seconds())
 	row(name+"releasing at once: push to verdict, slowest, in s", "%.1f", r.ours.slowest.Seconds(), r.theirs.slowest.Seconds())
 	row(fmt.Sprintf("%sreleasing at once: median beyond the steps' %.0f s, in s", name, dwell.Seconds()), "%.1f",
@@ -242,11 +246,11 @@ server, counted by a proxy in front of it; opening a watch is not one of them. C
 	row(name+"releasing at once: API requests per release", "%.1f", each(r.ours, r.ours.release.requests), each(r.theirs, r.theirs.release.requests))
 	row(name+"releasing at once: writes per release", "%.1f", each(r.ours, r.ours.release.writes), each(r.theirs, r.theirs.release.writes))
 	row(name+"releasing at once: CPU per release, in ms", "%.1f", milliseconds(r.ours.release.cpu)/float64(r.ours.size), milliseconds(r.theirs.release.cpu)/float64(r.theirs.size))
-	row(name+"releasing at once: resident memory, in MiB", "%.0f", mebibytes(r.ours.releaseRSS), mebibytes(r.theirs.releaseRSS))
+	memory(name+"releasing at once", r.ours.releaseMemory, r.theirs.releaseMemory)
 	fmt.Fprintf(b, `| %d canaries at rest: API requests per minute, all of them | %.1f | | |
 | %d canaries at rest: CPU per minute, in ms | %.0f | | |
 | %d canaries at rest: resident memory, in MiB | %.0f | | |
-`, r.resting.size, r.resting.rest.perMinute(r.resting.rest.requests), r.resting.size, milliseconds(r.resting.rest.cpu), r.resting.size, mebibytes(r.resting.restRSS))
+`, r.resting.size, r.resting.rest.perMinute(r.resting.rest.requests), r.resting.size, milliseconds(r.resting.rest.cpu), r.resting.size, mebibytes(r.resting.restMemory.Resident))
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -19,7 +19,7 @@ import (
 type fleetResult struct {
 	cold, coldCPU             time.Duration
 	applied, revised, pushCPU time.Duration
-	rss                       int64
+	memory                    harness.Memory
 }
 
 const fleetName = "bench-fleet"
@@ -52,9 +52,9 @@ func measureFleet(ctx context.Context, p *harness.Playground, dir string, size i
 	if err != nil {
 		return r, fmt.Errorf("%w\nlast lines of the controller's log:\n%s", err, sluice.Tail(3000))
 	}
-	r.rss, err = sluice.RSS()
-	fmt.Printf("    %d Kustomizations: Ready in %v with %v CPU; one file: applied in %v, all revised in %v with %v CPU; %d MiB\n",
-		size, r.cold, r.coldCPU, r.applied, r.revised, r.pushCPU, r.rss>>20)
+	r.memory, err = sluice.Memory()
+	fmt.Printf("    %d Kustomizations: Ready in %v with %v CPU; one file: applied in %v, all revised in %v with %v CPU; %v\n",
+		size, r.cold, r.coldCPU, r.applied, r.revised, r.pushCPU, r.memory)
 	return r, err
 }
 

@@ -29,7 +29,7 @@ type scanResult struct {
 	cold, coldCPU         time.Duration
 	idleCPU, unchangedCPU time.Duration // while nothing was due, and when the interval passed
 	asked, askedCPU       time.Duration // unchanged, too
-	rss, anonymous        int64
+	memory                harness.Memory
 }
 
 const (
@@ -56,12 +56,9 @@ func measureScans(ctx context.Context, p *harness.Playground, dir string, size s
 	if err := m.all(ctx, &r); err != nil {
 		return r, fmt.Errorf("%w\nlast lines of the controller's log:\n%s", err, sluice.Tail(3000))
 	}
-	if r.rss, err = sluice.RSS(); err != nil {
-		return r, err
-	}
-	r.anonymous, err = sluice.Anonymous()
-	fmt.Printf("    %d repositories of %d tags: cold %v with %v CPU; idle %v CPU; unchanged by interval %v CPU, asked for %v with %v CPU; %d MiB, %d MiB of it anonymous\n",
-		size.repositories, size.tags, r.cold, r.coldCPU, r.idleCPU, r.unchangedCPU, r.asked, r.askedCPU, r.rss>>20, r.anonymous>>20)
+	r.memory, err = sluice.Memory()
+	fmt.Printf("    %d repositories of %d tags: cold %v with %v CPU; idle %v CPU; unchanged by interval %v CPU, asked for %v with %v CPU; %v\n",
+		size.repositories, size.tags, r.cold, r.coldCPU, r.idleCPU, r.unchangedCPU, r.asked, r.askedCPU, r.memory)
 	return r, err
 }
 

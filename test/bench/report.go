@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 // Flux 2.9's figures for the same work on a 2-core machine (concurrency 20 for
@@ -14,7 +16,7 @@ var flux = results{
 	small:  releaseResult{toCommit: 200 * time.Millisecond, toApplied: 430 * time.Millisecond},
 	large:  releaseResult{toCommit: 5 * time.Second, toApplied: 8800 * time.Millisecond, cpu: 12900 * time.Millisecond},
 	wide:   releaseResult{toCommit: 16 * time.Second}, // the commit alone
-	scan:   scanResult{coldCPU: 6300 * time.Millisecond, unchangedCPU: 2800 * time.Millisecond, askedCPU: 2800 * time.Millisecond, rss: 172 << 20},
+	scan:   scanResult{coldCPU: 6300 * time.Millisecond, unchangedCPU: 2800 * time.Millisecond, askedCPU: 2800 * time.Millisecond, memory: harness.Memory{Resident: 172 << 20}},
 	policy: policyResult{took: 82 * time.Millisecond, bytes: 25 << 20},
 	fleet:  fleetResult{cold: 50 * time.Second, coldCPU: 39 * time.Second, applied: 12 * time.Second, revised: 58 * time.Second, pushCPU: 57 * time.Second},
 }
@@ -57,8 +59,8 @@ the clone; its memory for scans is that of the one controller that scans, ours i
 	row(scans+"CPU of a scan that finds nothing new, by interval", r.scan.unchangedCPU, flux.scan.unchangedCPU)
 	row(scans+"CPU of a scan that finds nothing new, asked for", r.scan.askedCPU, flux.scan.askedCPU)
 	row(scans+"a scan that finds nothing new, asked for", r.scan.asked, flux.scan.asked)
-	memory(scans+"resident memory", r.scan.rss, flux.scan.rss)
-	fmt.Fprintf(&b, "| %sof it heap and stacks, the rest being pages of the binary | %.1f MiB |  |  |\n", scans, mebibytes(r.scan.anonymous))
+	memory(scans+"resident memory", r.scan.memory.Resident, flux.scan.memory.Resident)
+	fmt.Fprintf(&b, "| %sof it heap and stacks, the rest being pages of the binary | %.1f MiB |  |  |\n", scans, mebibytes(r.scan.memory.Own))
 	row(fmt.Sprintf("policy over %d tags", policyTags), r.policy.took, flux.policy.took)
 	memory(fmt.Sprintf("policy over %d tags: allocated", policyTags), r.policy.bytes, flux.policy.bytes)
 	name := fmt.Sprintf("%d Kustomizations of 4 objects: ", size.fleet)
@@ -67,7 +69,7 @@ the clone; its memory for scans is that of the one controller that scans, ours i
 	row(name+"one file changed, until applied", r.fleet.applied, flux.fleet.applied)
 	row(name+"one file changed, until all show the revision", r.fleet.revised, flux.fleet.revised)
 	row(name+"one file changed, CPU", r.fleet.pushCPU, flux.fleet.pushCPU)
-	fmt.Fprintf(&b, "\nReleases are medians of %d. Resident memory after the fleet: %d MiB.\n", size.releases, r.fleet.rss>>20)
+	fmt.Fprintf(&b, "\nReleases are medians of %d. Resident memory after the fleet: %d MiB.\n", size.releases, r.fleet.memory.Resident>>20)
 	harmReport(&b, r.harm)
 	canaryReport(&b, r)
 	fmt.Print(b.String())

@@ -93,25 +93,36 @@ func (p *Process) CPU() (time.Duration, error) {
 	return time.Duration(user+system) * time.Second / ticksPerSecond, err
 }
 
-// RSS is the process's resident memory in bytes.
-func (p *Process) RSS() (int64, error) { return p.status("VmRSS:") }
+// Memory is what a process has in memory, in bytes.
+type Memory struct {
+	Resident int64
+	// Own is the part that is heap and stacks, and not pages of the binary, which the
+	// kernel shares and can drop.
+	Own int64
+}
 
-// Anonymous is the part of the resident memory that is the process's own, in bytes:
-// heap and stacks, and not the pages of its binary that the kernel shares and can
-// drop.
-func (p *Process) Anonymous() (int64, error) { return p.status("RssAnon:") }
+// String gives both in MiB.
+func (m Memory) String() string {
+	return fmt.Sprintf("%d MiB, %d MiB of it its own", m.Resident>>20, m.Own>>20)
+}
 
-// status is a line of /proc/PID/status, in bytes.
-func (p *Process) status(name string) (int64, error) {
+// Memory looks at the process.
+func (p *Process) Memory() (Memory, error) {
+	var m Memory
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
-		return 0, err
+		return m, err
 	}
 	for line := range strings.Lines(string(data)) {
-		if value, ok := strings.CutPrefix(line, name); ok {
-			kib, err := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
-			return kib * 1024, err
+		for name, into := range map[string]*int64{"VmRSS:": &m.Resident, "RssAnon:": &m.Own} {
+			if value, ok := strings.CutPrefix(line, name); ok {
+				kib, err := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
+				if err != nil {
+					return m, err
+				}
+				*into = kib * 1024
+			}
 		}
 	}
-	return 0, errors.New("/proc has no " + name)
+	return m, nil
 }
