@@ -1,12 +1,12 @@
 // Command bench measures the chain on a playground and writes what it measured
 // to docs/benchmarks.md, beside Flux's figures for the same work.
 //
-//	release   an image is pushed -> its commit is on the Git server -> applied,
-//	          on repositories of 1 and of 10,001 YAML files, and with 100 of
-//	          10,001 files to change; and once more told by a webhook
 //	scan      300 repositories of 1,000 tags: first scan, and again unchanged,
 //	          when the interval has passed and when somebody asks for it
 //	policy    one choice from 100,000 tags
+//	release   an image is pushed -> its commit is on the Git server -> applied,
+//	          on repositories of 1 and of 10,001 YAML files, and with 100 of
+//	          10,001 files to change; and once more told by a webhook
 //	fleet     200 Kustomizations of 4 objects on one GitRepository: until all
 //	          are Ready, then a push that changes one file of one of them
 //	harm      bad releases with users on them: what they got until it was undone,
@@ -107,6 +107,16 @@ type step struct {
 // chainSteps measure the way of an image from the registry to the cluster.
 func chainSteps(ctx context.Context, p *harness.Playground, size sizes, r *results) []step {
 	return []step{
+		// Scans come first: what making a file costs depends on how many others were
+		// just deleted.
+		{"scan", func(dir string) (err error) {
+			r.scan, err = measureScans(ctx, p, dir, size)
+			return err
+		}},
+		{"policy", func(string) (err error) {
+			r.policy, err = measurePolicy()
+			return err
+		}},
 		{"release-1", func(dir string) (err error) {
 			r.small, err = measureReleases(ctx, p, releaseCase{dir: dir, name: "bench-small", files: 1, marked: 1, releases: size.releases})
 			return err
@@ -121,14 +131,6 @@ func chainSteps(ctx context.Context, p *harness.Playground, size sizes, r *resul
 		}},
 		{"release-wide", func(dir string) (err error) {
 			r.wide, err = measureReleases(ctx, p, releaseCase{dir: dir, name: "bench-wide", files: size.files, marked: size.marked, releases: size.releases})
-			return err
-		}},
-		{"scan", func(dir string) (err error) {
-			r.scan, err = measureScans(ctx, p, dir, size)
-			return err
-		}},
-		{"policy", func(string) (err error) {
-			r.policy, err = measurePolicy()
 			return err
 		}},
 		{"fleet", func(dir string) (err error) {
