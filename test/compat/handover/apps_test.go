@@ -23,9 +23,11 @@ type app struct {
 	// roomless are new pods that find no node: from the start, from a weight on, or
 	// from the deletion on.
 	roomless string
-	// phase is where the first controller is stopped; weight and iterations, too.
+	// phase is where the first controller is stopped; weight and iterations, too. Late
+	// is what nothing holds there: it is let go from Promoting at the last moment.
 	phase              flaggerv1.CanaryPhase
 	weight, iterations int
+	late               bool
 	// ends is where the second brings it; empty if it is gone then.
 	ends flaggerv1.CanaryPhase
 }
@@ -76,7 +78,9 @@ var apps = []app{
 	{name: "progressing", analysis: steps, release: true, closed: at(moreUsers, 20), phase: progressing, weight: 20, ends: succeeded},
 	{name: "waiting-promotion", analysis: once, release: true, closed: at(promotion, 50), phase: waits, weight: 50, ends: succeeded},
 	{name: "promoting", analysis: once, release: true, roomless: fromFirstUsers, phase: flaggerv1.CanaryPhasePromoting, weight: 50, ends: succeeded},
-	{name: "finalising", analysis: once, release: true, roomless: fromFirstUsers, phase: flaggerv1.CanaryPhaseFinalising, ends: succeeded},
+	{name: "finalising", analysis: once, release: true, roomless: fromFirstUsers, phase: flaggerv1.CanaryPhaseFinalising, late: true, ends: succeeded},
+	{name: "shifting", analysis: "{interval: 4s, stepWeight: 50, maxWeight: 50, stepWeightPromotion: 20}", release: true, roomless: fromFirstUsers,
+		phase: flaggerv1.CanaryPhasePromoting, late: true, ends: succeeded},
 	{name: "succeeded", analysis: once, release: true, phase: succeeded, ends: succeeded},
 	{name: "failed", analysis: once, release: true, quality: "bad", phase: failed, ends: failed},
 	{name: "reverted", provider: "kubernetes", analysis: "{iterations: 1}", spec: "{revertOnDeletion: true}", phase: initialized},
@@ -99,6 +103,8 @@ var apps = []app{
 		closed: at(flaggerv1.RolloutHook, whileMirrored), phase: progressing, iterations: 1, ends: succeeded},
 	{name: "shadowed", provider: "istio", service: "{hosts: [shadowed.example.com]}", analysis: "{stepWeight: 20, maxWeight: 40, mirror: true}", release: true,
 		closed: at(flaggerv1.RolloutHook, whileMirrored), phase: progressing, ends: succeeded},
+	{name: "fronted", kind: "Service", analysis: steps, release: true, closed: at(moreUsers, 20), phase: progressing, weight: 20, ends: succeeded},
+	{name: "fronted-rest", kind: "Service", analysis: once, release: true, phase: succeeded, ends: succeeded},
 	{name: "nodes", kind: "DaemonSet", provider: "kubernetes", analysis: "{iterations: 1}", release: true, phase: succeeded, ends: succeeded},
 }
 
@@ -123,10 +129,10 @@ stringData: {token: s3cr3t}
 apiVersion: v1
 kind: Service
 metadata: {name: {app}, namespace: {ns}}
-spec: {selector: {app: {app}}, ports: [{name: http, port: 80, targetPort: 8080}]}
+spec: {{leads}, ports: [{name: http, port: 80, targetPort: 8080}]}
 ---
 apiVersion: apps/v1
-kind: {kind}
+kind: {workload}
 metadata: {name: {app}, namespace: {ns}}
 spec:
   {replicas}
@@ -175,13 +181,17 @@ spec: {provider: {type: prometheus, address: "{prometheus}"}, query: vector(0)}
 
 // render fills in what an app says.
 func (a app) render(ns, text string) string {
-	kind, replicas, env := "Deployment", "replicas: 1", "[]"
-	if a.kind != "" {
-		kind, replicas = a.kind, ""
+	workload, replicas, leads, env := "Deployment", "replicas: 1", "selector: {app: {app}}", "[]"
+	switch a.kind {
+	case "DaemonSet":
+		workload, replicas = a.kind, ""
+	case "Service": // of the only type that Flagger can copy
+		leads = "type: ExternalName, externalName: one.example.com"
 	}
 	if a.env != "" {
 		env = a.env
 	}
-	return strings.NewReplacer("{kind}", kind, "{replicas}", replicas, "{ns}", ns, "{app}", a.name, "{room}", nodeLabel(ns, a.name),
+	text = strings.ReplaceAll(text, "{leads}", leads)
+	return strings.NewReplacer("{workload}", workload, "{replicas}", replicas, "{ns}", ns, "{app}", a.name, "{room}", nodeLabel(ns, a.name),
 		"{env}", strings.ReplaceAll(env, "{app}", a.name), "{prometheus}", the.Prometheus).Replace(text)
 }

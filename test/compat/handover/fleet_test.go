@@ -191,8 +191,8 @@ func (f *fleet) bring(a app) {
 		f.label(shut, a.name)
 	}
 	held := a.phase
-	if held == flaggerv1.CanaryPhaseFinalising {
-		held = flaggerv1.CanaryPhasePromoting // it is brought further at the last moment
+	if a.late {
+		held = flaggerv1.CanaryPhasePromoting
 	}
 	f.until(fmt.Sprintf("%s at %s, weight %d", a.name, held, a.weight), func() bool {
 		c := f.canary(a.name)
@@ -204,9 +204,12 @@ func (f *fleet) bring(a app) {
 	}
 }
 
-// idle waits until the target has no pods.
+// idle waits until the target has no pods. A Service has none of its own.
 func (f *fleet) idle(a app) {
 	f.Helper()
+	if a.kind == "Service" {
+		return
+	}
 	f.until("the target of "+a.name+" being at rest", func() bool { return !f.users.hasPods(a.name) })
 }
 
@@ -224,20 +227,23 @@ func (f *fleet) create(a app) {
 }
 
 func (f *fleet) spec(a app) map[string]any {
-	provider, kind, quality, service := "gatewayapi:v1", "Deployment", "good", "{hosts: [{app}.example.com], gatewayRefs: [{name: gateway, namespace: {ns}}]}"
+	provider, target, quality, service := "gatewayapi:v1", "apiVersion: apps/v1, kind: Deployment", "good", "{hosts: [{app}.example.com], gatewayRefs: [{name: gateway, namespace: {ns}}]}"
 	if a.provider != "" {
 		provider, service = a.provider, "{}"
 	}
 	if a.service != "" {
 		service = a.service
 	}
-	if a.kind != "" {
-		kind = a.kind
+	switch a.kind {
+	case "Service":
+		target = "apiVersion: v1, kind: Service"
+	case "DaemonSet":
+		target = "apiVersion: apps/v1, kind: DaemonSet"
 	}
 	if a.quality != "" {
 		quality = a.quality
 	}
-	spec := f.parse(a, "{provider: "+provider+", targetRef: {apiVersion: apps/v1, kind: "+kind+", name: {app}}, progressDeadlineSeconds: 600}")
+	spec := f.parse(a, "{provider: "+provider+", targetRef: {"+target+", name: {app}}, progressDeadlineSeconds: 600}")
 	merge(spec, f.parse(a, a.spec))
 	spec["service"] = f.parse(a, "{port: 80, targetPort: http, portName: http}")
 	merge(spec["service"].(map[string]any), f.parse(a, service))
@@ -293,6 +299,8 @@ func (f *fleet) push(a app) {
 		object, patch = &corev1.ConfigMap{}, `{"data":{"mood":"bold"}}`
 	case a.kind == "DaemonSet":
 		object = &appsv1.DaemonSet{}
+	case a.kind == "Service":
+		object, patch = &corev1.Service{}, `{"spec":{"externalName":"two.example.com"}}`
 	}
 	object.SetNamespace(f.ns)
 	object.SetName(a.name)

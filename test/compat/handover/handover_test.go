@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -45,6 +47,8 @@ func handover(t *testing.T, ns string, first, second func(*testing.T, string) co
 	defer func() { f.explain(logs...) }()
 	begun := time.Now()
 	f.each(f.apps, f.bring)
+	f.label(open, "shifting")
+	f.until("users of shifting being on their way back", func() bool { w := f.users.weight("shifting"); return 0 < w && w < 50 })
 	f.label(open, "finalising")
 	f.phase("finalising", flaggerv1.CanaryPhaseFinalising)
 	one.Kill()
@@ -96,18 +100,29 @@ func (f *fleet) ended(a app) {
 	}
 	f.phase(a.name, a.ends)
 	f.idle(a)
+	if a.kind == "Service" {
+		primary := &corev1.Service{}
+		if f.get(a.name+"-primary", primary) && primary.Spec.ExternalName != "two.example.com" {
+			f.Errorf("the primary of %s leads to %q", a.name, primary.Spec.ExternalName)
+		}
+		return
+	}
 	if _, image := f.template(a.name+"-primary", a.kind); image != a.image() {
 		f.Errorf("the primary of %s runs %s, want %s", a.name, image, a.image())
 	}
 }
 
-// neverBack says of releases whether users were taken off the canary before its end.
+// neverBack says of releases whether users were taken off the canary before its end,
+// or brought back to it after it.
 func (f *fleet) neverBack(since uint64) {
 	f.Helper()
 	for _, a := range f.apps {
 		weights := f.users.weights(a.name, since)
 		if a.weight > 0 && slices.Contains(weights[:len(weights)-1], 0) {
 			f.Errorf("%s began again: weights %v", a.name, weights)
+		}
+		if a.phase == flaggerv1.CanaryPhasePromoting && !slices.IsSortedFunc(weights, func(a, b int) int { return b - a }) {
+			f.Errorf("%s has users who went back to it: weights %v", a.name, weights)
 		}
 	}
 }
@@ -196,7 +211,15 @@ func (f *fleet) same(before, now map[string]string) {
 // way, and what is collected with a Canary.
 func (f *fleet) moves(name string) bool {
 	return slices.ContainsFunc(f.apps, func(a app) bool {
-		return (a.phase == flaggerv1.CanaryPhaseFinalising || f.users.canary(a.name) == nil) && strings.HasPrefix(name, a.name)
+		return (a.late || f.users.canary(a.name) == nil) && strings.HasPrefix(name, a.name)
+	})
+}
+
+// follows reports whether an object is the canary's copy of a target Service, which
+// either controller makes anew all the time, with annotations of its own.
+func (f *fleet) follows(o *unstructured.Unstructured) bool {
+	return slices.ContainsFunc(f.apps, func(a app) bool {
+		return a.kind == "Service" && o.GetKind() == "Service" && o.GetName() == a.name+"-canary"
 	})
 }
 
@@ -218,12 +241,15 @@ func (f *fleet) look() map[string]string {
 			if f.moves(o.GetName()) {
 				continue
 			}
+			if f.follows(o) {
+				o.SetAnnotations(nil)
+			}
 			seen[kind.Kind+"/"+o.GetName()] = describe(o)
 		}
 	}
 	for _, a := range f.apps {
 		c := f.canary(a.name)
-		if a.phase == flaggerv1.CanaryPhaseFinalising {
+		if a.late {
 			continue
 		}
 		seen["Canary/"+a.name] = fmt.Sprint(c.UID, c.Status.Phase, f.users.weight(a.name), c.Status.LastAppliedSpec, c.Status.LastPromotedSpec, c.Status.TrackedConfigs,

@@ -227,8 +227,14 @@ func (w world) selector(service string) map[string]string {
 	return selector
 }
 
-// answers reports whether a Service has a pod that is ready and is not going.
+// answers reports whether a Service has a pod that is ready and is not going, or
+// leads out of the cluster.
 func (w world) answers(service string) bool {
+	if s, ok := w["Service/"+service]; ok {
+		if name, _, _ := unstructured.NestedString(s.Object, "spec", "externalName"); name != "" {
+			return true
+		}
+	}
 	chosen := w.selector(service)
 	if len(chosen) == 0 {
 		return false
