@@ -35,13 +35,20 @@ type app struct {
 // rests reports whether there is nothing to do about an app.
 func (a app) rests() bool { return a.phase == a.ends }
 
-// image is that of the primary after all.
-func (a app) image() string {
-	if a.release && !a.config && a.ends == flaggerv1.CanaryPhaseSucceeded {
-		return "app:2"
+// runs is the image of the primary after all, or where it leads.
+func (a app) runs() string {
+	before, after := "app:1", "app:2"
+	if a.kind == "Service" {
+		before, after = "one.example.com", "two.example.com"
 	}
-	return "app:1"
+	if a.release && !a.config && a.ends == flaggerv1.CanaryPhaseSucceeded {
+		return after
+	}
+	return before
 }
+
+// podless reports whether the target has no pods that are there or not.
+func (a app) podless() bool { return a.kind == "Service" || a.kind == "Knative" }
 
 const (
 	steps  = "{stepWeight: 20, maxWeight: 40}"
@@ -105,6 +112,8 @@ var apps = []app{
 		closed: at(flaggerv1.RolloutHook, whileMirrored), phase: progressing, ends: succeeded},
 	{name: "fronted", kind: "Service", analysis: steps, release: true, closed: at(moreUsers, 20), phase: progressing, weight: 20, ends: succeeded},
 	{name: "fronted-rest", kind: "Service", analysis: once, release: true, phase: succeeded, ends: succeeded},
+	{name: "revised", kind: "Knative", provider: "knative", analysis: steps, release: true, closed: at(moreUsers, 20), phase: progressing, weight: 20, ends: succeeded},
+	{name: "revised-rest", kind: "Knative", provider: "knative", analysis: once, release: true, phase: succeeded, ends: succeeded},
 	{name: "nodes", kind: "DaemonSet", provider: "kubernetes", analysis: "{iterations: 1}", release: true, phase: succeeded, ends: succeeded},
 }
 
@@ -145,8 +154,25 @@ spec:
       containers: [{name: app, image: "app:1", env: {env}, ports: [{name: http, containerPort: 8080}]}]
 `
 
+// knative is one that Knative serves.
+const knative = `
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: {app}, namespace: {ns}}
+spec: {template: {metadata: {labels: {app: {app}}}, spec: {containers: [{name: app, image: "app:1", resources: {}}]}}}
+`
+
+// manifest is the target of an app and what comes with it.
+func (a app) manifest() string {
+	if a.kind == "Knative" {
+		return knative
+	}
+	return target + autoscalers[a.spec]
+}
+
 // autoscalers are what [autoscaled] and [queued] name.
 var autoscalers = map[string]string{autoscaled: `
+---
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
 metadata: {name: {app}, namespace: {ns}}
@@ -156,6 +182,7 @@ spec:
   maxReplicas: 4
   metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 80}}}]
 `, queued: `
+---
 apiVersion: keda.sh/v1alpha1
 kind: ScaledObject
 metadata: {name: {app}, namespace: {ns}}

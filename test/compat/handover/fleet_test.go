@@ -48,14 +48,14 @@ func newFleet(t *testing.T, ns string, apps []app) *fleet {
 	if err := the.Client.Create(t.Context(), namespace); err != nil {
 		t.Fatal(err)
 	}
+	the.ServeKnative(t, ns)
 	f.users = watchUsers(t, ns)
 	the.gates.guard(ns, f.closed)
 	t.Cleanup(f.remove)
 	f.apply(app{}.render(ns, templates))
 	f.each(apps, func(a app) {
 		f.label(open, a.name)
-		f.apply(a.render(ns, target))
-		f.apply(a.render(ns, autoscalers[a.spec]))
+		f.apply(a.render(ns, a.manifest()))
 	})
 	f.each(apps, func(a app) { f.until("users of "+a.name, func() bool { return f.users.serves(a.name) }) })
 	f.since = f.users.version()
@@ -204,10 +204,10 @@ func (f *fleet) bring(a app) {
 	}
 }
 
-// idle waits until the target has no pods. A Service has none of its own.
+// idle waits until the target has no pods.
 func (f *fleet) idle(a app) {
 	f.Helper()
-	if a.kind == "Service" {
+	if a.podless() {
 		return
 	}
 	f.until("the target of "+a.name+" being at rest", func() bool { return !f.users.hasPods(a.name) })
@@ -237,6 +237,8 @@ func (f *fleet) spec(a app) map[string]any {
 	switch a.kind {
 	case "Service":
 		target = "apiVersion: v1, kind: Service"
+	case "Knative":
+		target = "apiVersion: serving.knative.dev/v1, kind: Service"
 	case "DaemonSet":
 		target = "apiVersion: apps/v1, kind: DaemonSet"
 	}
@@ -293,18 +295,20 @@ func merge(into, from map[string]any) {
 func (f *fleet) push(a app) {
 	f.Helper()
 	var object client.Object = &appsv1.Deployment{}
-	patch := `{"spec":{"template":{"spec":{"containers":[{"name":"app","image":"app:2"}]}}}}`
+	how, patch := types.StrategicMergePatchType, `{"spec":{"template":{"spec":{"containers":[{"name":"app","image":"app:2"}]}}}}`
 	switch {
 	case a.config:
 		object, patch = &corev1.ConfigMap{}, `{"data":{"mood":"bold"}}`
 	case a.kind == "DaemonSet":
 		object = &appsv1.DaemonSet{}
+	case a.kind == "Knative":
+		object, how = newKnative(), types.MergePatchType
 	case a.kind == "Service":
 		object, patch = &corev1.Service{}, `{"spec":{"externalName":"two.example.com"}}`
 	}
 	object.SetNamespace(f.ns)
 	object.SetName(a.name)
-	if err := the.Client.Patch(f.Context(), object, client.RawPatch(types.StrategicMergePatchType, []byte(patch))); err != nil {
+	if err := the.Client.Patch(f.Context(), object, client.RawPatch(how, []byte(patch))); err != nil {
 		f.Error(err)
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -100,15 +99,8 @@ func (f *fleet) ended(a app) {
 	}
 	f.phase(a.name, a.ends)
 	f.idle(a)
-	if a.kind == "Service" {
-		primary := &corev1.Service{}
-		if f.get(a.name+"-primary", primary) && primary.Spec.ExternalName != "two.example.com" {
-			f.Errorf("the primary of %s leads to %q", a.name, primary.Spec.ExternalName)
-		}
-		return
-	}
-	if _, image := f.template(a.name+"-primary", a.kind); image != a.image() {
-		f.Errorf("the primary of %s runs %s, want %s", a.name, image, a.image())
+	if runs := f.primary(a); runs != a.runs() {
+		f.Errorf("the primary of %s runs %s, want %s", a.name, runs, a.runs())
 	}
 }
 
@@ -219,7 +211,7 @@ func (f *fleet) moves(name string) bool {
 // either controller makes anew all the time, with annotations of its own.
 func (f *fleet) follows(o *unstructured.Unstructured) bool {
 	return slices.ContainsFunc(f.apps, func(a app) bool {
-		return a.kind == "Service" && o.GetKind() == "Service" && o.GetName() == a.name+"-canary"
+		return a.kind == "Service" && o.GetAPIVersion() == "v1" && o.GetKind() == "Service" && o.GetName() == a.name+"-canary"
 	})
 }
 
@@ -244,7 +236,7 @@ func (f *fleet) look() map[string]string {
 			if f.follows(o) {
 				o.SetAnnotations(nil)
 			}
-			seen[kind.Kind+"/"+o.GetName()] = describe(o)
+			seen[kind.Kind+"."+kind.Group+"/"+o.GetName()] = describe(o)
 		}
 	}
 	for _, a := range f.apps {

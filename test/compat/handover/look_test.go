@@ -2,13 +2,13 @@ package handover
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -22,6 +22,7 @@ var owned = []schema.GroupVersionKind{
 	{Group: "autoscaling", Version: "v2", Kind: "HorizontalPodAutoscaler"},
 	{Group: "keda.sh", Version: "v1alpha1", Kind: "ScaledObject"},
 	{Group: "gateway.networking.k8s.io", Version: "v1", Kind: "HTTPRoute"},
+	{Group: "serving.knative.dev", Version: "v1", Kind: "Service"}, {Group: "serving.knative.dev", Version: "v1", Kind: "Revision"},
 	{Group: "networking.istio.io", Version: "v1beta1", Kind: "VirtualService"}, {Group: "networking.istio.io", Version: "v1beta1", Kind: "DestinationRule"},
 }
 
@@ -45,23 +46,49 @@ func describe(o *unstructured.Unstructured) string {
 	return string(text)
 }
 
-// template is the pod template of a workload, and its image.
-func (f *fleet) template(name, kind string) (corev1.PodTemplateSpec, string) {
+// primary is the image that the primary of an app runs, or where it leads.
+func (f *fleet) primary(a app) string {
 	f.Helper()
-	var template corev1.PodTemplateSpec
-	if kind == "DaemonSet" {
+	var pods corev1.PodSpec
+	switch name := a.name + "-primary"; a.kind {
+	case "Service":
+		s := &corev1.Service{}
+		f.get(name, s)
+		return s.Spec.ExternalName
+	case "DaemonSet":
 		d := &appsv1.DaemonSet{}
 		f.get(name, d)
-		template = d.Spec.Template
-	} else {
+		pods = d.Spec.Template.Spec
+	case "Knative":
+		service, revision := newKnative(), newKnative()
+		revision.SetKind("Revision")
+		f.get(a.name, service)
+		f.get(service.GetAnnotations()["flagger.app/primary-revision"], revision)
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(dict(revision.Object, "spec"), &pods); err != nil {
+			f.Error(err)
+		}
+	default:
 		d := &appsv1.Deployment{}
 		f.get(name, d)
-		template = d.Spec.Template
+		pods = d.Spec.Template.Spec
 	}
-	if len(template.Spec.Containers) == 0 {
-		return template, fmt.Sprintf("nothing: there is no %s", name)
+	if len(pods.Containers) == 0 {
+		return "nothing"
 	}
-	return template, template.Spec.Containers[0].Image
+	return pods.Containers[0].Image
+}
+
+// newKnative is a Service of Knative, to be read.
+func newKnative() *unstructured.Unstructured {
+	o := &unstructured.Unstructured{}
+	o.SetAPIVersion("serving.knative.dev/v1")
+	o.SetKind("Service")
+	return o
+}
+
+func dict(object map[string]any, field string) map[string]any {
+	found, _ := object[field].(map[string]any)
+	return found
 }
 
 // expected are parts of the warnings that both controllers have for what the apps

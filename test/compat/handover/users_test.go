@@ -45,6 +45,7 @@ func watchUsers(t *testing.T, ns string) *users {
 	t.Helper()
 	u := &users{now: world{}, canaries: map[string]*unstructured.Unstructured{}}
 	u.watch(t, ns, "flagger.app/v1beta1", "Canary")
+	u.watch(t, ns, "serving.knative.dev/v1", "Service")
 	for kind, version := range kinds {
 		u.watch(t, ns, version, kind)
 	}
@@ -83,6 +84,9 @@ func (u *users) note(change watch.EventType, object *unstructured.Unstructured) 
 		return
 	}
 	s := sight{version: version, key: object.GetKind() + "/" + object.GetName(), object: object}
+	if strings.HasPrefix(object.GetAPIVersion(), "serving.knative.dev/") {
+		s.key = "Knative/" + object.GetName()
+	}
 	if change == watch.Deleted {
 		s.object = nil
 	}
@@ -228,8 +232,12 @@ func (w world) selector(service string) map[string]string {
 }
 
 // answers reports whether a Service has a pod that is ready and is not going, or
-// leads out of the cluster.
+// leads out of the cluster, or has a Revision of Knative.
 func (w world) answers(service string) bool {
+	if s, ok := w["Knative/"+service]; ok {
+		latest, _, _ := unstructured.NestedString(s.Object, "status", "latestReadyRevisionName")
+		return latest != ""
+	}
 	if s, ok := w["Service/"+service]; ok {
 		if name, _, _ := unstructured.NestedString(s.Object, "spec", "externalName"); name != "" {
 			return true
@@ -271,6 +279,14 @@ type backend struct {
 // them, or else in the first with two backends.
 func (w world) weight(app string) int {
 	share := 0
+	if s, ok := w["Knative/"+app]; ok {
+		for _, to := range dicts(s.Object, "spec", "traffic") {
+			if percent, ok := to["percent"].(int64); ok && to["latestRevision"] == true {
+				share = int(percent)
+			}
+		}
+		return share
+	}
 	rules := w.rules(app)
 	slices.Reverse(rules)
 	slices.SortStableFunc(rules, func(a, b []backend) int { return cmp.Compare(binding(a), binding(b)) })

@@ -77,6 +77,13 @@ metadata: {name: APP}
 spec: {selector: {app: blue}, ports: [{name: http, port: 80}]}
 `
 
+const knativeService = `
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: APP}
+spec: {template: {metadata: {labels: {app: APP}}, spec: {containers: [{image: app}]}}}
+`
+
 const horizontal = `
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
@@ -154,7 +161,7 @@ func TestEveryKindIsReleasedWithTheRoles(t *testing.T) {
 	install(t, p)
 	installProxies(t, p)
 	f := fleet{T: t, c: p.Client, namespace: p.Room(t, "rbac-", nil)}
-	serveKnative(t, p, f.namespace)
+	p.ServeKnative(t, f.namespace)
 
 	limited := *p
 	limited.Kubeconfig = kubeconfigOf(t, p, "sluice")

@@ -1,4 +1,4 @@
-package rbac
+package harness
 
 import (
 	"context"
@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/sluice-cd/sluice/test/harness"
 )
 
 var (
@@ -20,21 +20,16 @@ var (
 	knativeRevisions = schema.GroupVersionKind{Group: "serving.knative.dev", Version: "v1", Kind: "Revision"}
 )
 
-const knativeService = `
-apiVersion: serving.knative.dev/v1
-kind: Service
-metadata: {name: APP}
-spec: {template: {metadata: {labels: {app: APP}}, spec: {containers: [{image: app}]}}}
-`
-
-// serveKnative does what Knative would until the test ends: it makes a ready
+// ServeKnative does what Knative would until the test ends: it makes a ready
 // Revision of each template, and takes every split of the traffic at its word.
-func serveKnative(t *testing.T, p *harness.Playground, namespace string) {
-	t.Helper()
+func (p *Playground) ServeKnative(tb testing.TB, namespace string) {
+	tb.Helper()
 	services := &unstructured.UnstructuredList{}
 	services.SetGroupVersionKind(knativeServices)
-	changes, err := p.Client.Watch(t.Context(), services, client.InNamespace(namespace))
-	must(t, err)
+	changes, err := p.Client.Watch(tb.Context(), services, client.InNamespace(namespace))
+	if err != nil {
+		tb.Fatal(err)
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -42,19 +37,23 @@ func serveKnative(t *testing.T, p *harness.Playground, namespace string) {
 			service, ok := change.Object.(*unstructured.Unstructured)
 			if ok && service.GetDeletionTimestamp() == nil {
 				if err := reviseKnative(context.Background(), p.Client, service); client.IgnoreNotFound(err) != nil {
-					t.Errorf("the stand-in of Knative: %v", err)
+					tb.Errorf("the stand-in of Knative: %v", err)
 				}
 			}
 		}
 	}()
-	t.Cleanup(func() { changes.Stop(); <-done })
+	tb.Cleanup(func() { changes.Stop(); <-done })
 }
 
 // reviseKnative names the Revision of a template by the generation that brought it,
 // which the status remembers.
 func reviseKnative(ctx context.Context, c client.Client, service *unstructured.Unstructured) error {
 	template, _, _ := unstructured.NestedMap(service.Object, "spec", "template")
-	text, err := json.Marshal(template)
+	var typed corev1.PodTemplateSpec // the same with and without empty fields
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(template, &typed); err != nil {
+		return err
+	}
+	text, err := json.Marshal(typed)
 	if err != nil {
 		return err
 	}
@@ -69,7 +68,7 @@ func reviseKnative(ctx context.Context, c client.Client, service *unstructured.U
 	ready := []any{map[string]any{"type": "RoutesReady", "status": "True"}, map[string]any{"type": "Ready", "status": "True"}}
 	patch, err := json.Marshal(map[string]any{"status": map[string]any{
 		"observedGeneration": service.GetGeneration(), "conditions": ready, "latestCreatedRevisionName": latest,
-		"latestReadyRevisionName": latest, "annotations": map[string]any{"template": string(text)},
+		"latestReadyRevisionName": latest, "annotations": map[string]any{"template": string(text)}, "traffic": trafficOf(service, latest),
 	}})
 	if err != nil {
 		return err
@@ -81,7 +80,25 @@ func reviseKnative(ctx context.Context, c client.Client, service *unstructured.U
 	revision.SetGroupVersionKind(knativeRevisions)
 	revision.SetNamespace(service.GetNamespace())
 	revision.SetName(latest)
-	return c.Status().Patch(ctx, revision, client.RawPatch("application/merge-patch+json", []byte(`{"status":{"conditions":[{"type":"Ready","status":"True"}]}}`)))
+	return c.Status().Patch(ctx, revision, client.RawPatch("application/merge-patch+json", []byte(`{"status":{"observedGeneration":1,"conditions":[{"type":"Ready","status":"True"}]}}`)))
+}
+
+// trafficOf is how Knative says in a status what is asked of it: with the name of
+// the latest Revision, to which all goes if nothing is asked.
+func trafficOf(service *unstructured.Unstructured, latest string) []any {
+	asked, _, _ := unstructured.NestedSlice(service.Object, "spec", "traffic")
+	if len(asked) == 0 {
+		asked = []any{map[string]any{"latestRevision": true, "percent": int64(100)}}
+	}
+	for _, entry := range asked {
+		to, _ := entry.(map[string]any)
+		if to["latestRevision"] == true {
+			to["revisionName"] = latest
+		} else {
+			to["latestRevision"] = false
+		}
+	}
+	return asked
 }
 
 func revisionOf(service *unstructured.Unstructured, name string, template map[string]any) *unstructured.Unstructured {
