@@ -10,6 +10,19 @@ import (
 	"github.com/sluice-cd/sluice/internal/git"
 )
 
+// publish commits the planned changes and pushes them.
+func (s *survey) publish(ctx context.Context, visit *visit) (Result, error) {
+	if err := s.commit(ctx); err != nil {
+		return s.result, err
+	}
+	updates, err := s.push(ctx)
+	if err != nil {
+		return s.result, err
+	}
+	visit.moved(updates)
+	return s.pushed(), nil
+}
+
 // commit writes the planned changes into the mirror: all at once, or those of
 // one policy after the other.
 func (s *survey) commit(ctx context.Context) error {

@@ -9,6 +9,7 @@
 // reads what changed since the last one and nothing else. Edited blobs become a
 // commit in the mirror, and the push is a compare-and-swap on the branch. A push
 // that loses the race starts again from the new head, where the edit is made
-// anew, so neither commit is lost. Because an edit depends only on the files and
+// anew, so neither commit is lost. For that reason a run takes the branch to be where
+// the one before it was left, and asks only if that was wrong. Because an edit depends only on the files and
 // the images, running it again after a crash finds nothing left to do.
 package writeback

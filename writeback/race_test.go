@@ -60,11 +60,8 @@ func TestWritersRace(t *testing.T) {
 // release makes commit n of writer i, again for as long as it loses races, as a
 // controller would.
 func release(ctx context.Context, w *writeback.Writer, repo *gitserver.Repo, i, n int) error {
-	req := request(repo, "")
-	req.Policies.Chosen = map[string]edit.Image{fmt.Sprintf("p%d", i): {Name: "app", Tag: fmt.Sprint(n)}}
-	req.Message = func(writeback.Changed) (string, error) { return fmt.Sprintf("p%d to %d", i, n), nil }
 	for {
-		result, err := w.Run(ctx, req)
+		result, err := w.Run(ctx, policyRequest(repo, i, n))
 		if errors.Is(err, git.ErrNonFastForward) {
 			continue
 		}
@@ -75,9 +72,17 @@ func release(ctx context.Context, w *writeback.Writer, repo *gitserver.Repo, i, 
 	}
 }
 
-// TestRunsOfOneProcessShareWhatTheyAsk counts the round trips of runs that wait
-// for one another.
-func TestRunsOfOneProcessShareWhatTheyAsk(t *testing.T) {
+// policyRequest asks for app:<n> of policy p<i>.
+func policyRequest(repo *gitserver.Repo, i, n int) writeback.Request {
+	req := request(repo, "")
+	req.Policies.Chosen = map[string]edit.Image{fmt.Sprintf("p%d", i): {Name: "app", Tag: fmt.Sprint(n)}}
+	req.Message = func(writeback.Changed) (string, error) { return fmt.Sprintf("p%d to %d", i, n), nil }
+	return req
+}
+
+// TestACommitIsOneRequest counts the round trips of runs, alone and waiting for one
+// another, and of one that comes when somebody else has moved the branch.
+func TestACommitIsOneRequest(t *testing.T) {
 	const runs = 6
 	server := gitserver.New(t)
 	repo := server.Repo("app")
@@ -91,26 +96,44 @@ func TestRunsOfOneProcessShareWhatTheyAsk(t *testing.T) {
 		t.Fatal(err)
 	}
 	head := repo.Head("main")
-	before := server.Requests()
-	if err := release(t.Context(), w, repo, 0, 2); err != nil {
-		t.Fatal(err)
+	requests := func(do func()) int {
+		before := server.Requests()
+		do()
+		return server.Requests() - before
 	}
-	alone := server.Requests() - before
-	before = server.Requests()
-	var group sync.WaitGroup
-	for i := range runs {
-		group.Go(func() {
-			if err := release(t.Context(), w, repo, i, 3); err != nil {
-				t.Errorf("run %d: %v", i, err)
-			}
-		})
+	if alone := requests(func() {
+		if err := release(t.Context(), w, repo, 0, 2); err != nil {
+			t.Fatal(err)
+		}
+	}); alone != 1 {
+		t.Errorf("one run cost %d requests", alone)
 	}
-	group.Wait()
-
+	if together := requests(func() {
+		var group sync.WaitGroup
+		for i := range runs {
+			group.Go(func() {
+				if err := release(t.Context(), w, repo, i, 3); err != nil {
+					t.Errorf("run %d: %v", i, err)
+				}
+			})
+		}
+		group.Wait()
+	}); together != runs {
+		t.Errorf("%d runs cost %d requests", runs, together)
+	}
 	if count := repo.Git("rev-list", "--count", head+"..main"); count != fmt.Sprint(1+runs) {
 		t.Errorf("%s commits, want %d", count, 1+runs)
 	}
-	if together := server.Requests() - before; together >= runs*alone || together < runs {
-		t.Errorf("%d runs cost %d requests, one alone %d", runs, together, alone)
+
+	theirs := repo.Commit("main", gitserver.Files{"README": "theirs"})
+	result, err := w.Run(t.Context(), policyRequest(repo, 0, 4))
+	if err != nil || result.Commit.IsZero() || result.Conflicts != 0 {
+		t.Errorf("after somebody else's commit: %+v, %v", result, err)
+	}
+	if parent := repo.Head("main^"); parent != theirs {
+		t.Errorf("the parent is %s, want %s", parent, theirs)
+	}
+	if again, err := w.Run(t.Context(), policyRequest(repo, 0, 4)); err != nil || !again.Commit.IsZero() || again.Source != result.Commit {
+		t.Errorf("with nothing to write: %+v, %v", again, err)
 	}
 }

@@ -28,7 +28,7 @@ type survey struct {
 	mirror *git.Mirror
 	req    Request
 
-	refs    map[string]plumbing.Hash
+	refs    map[string]plumbing.Hash // what look found
 	source  git.Selected
 	base    *git.CommitTree // what to edit and to commit on
 	old     plumbing.Hash   // the push branch, zero when it is to be made
@@ -41,9 +41,10 @@ type survey struct {
 
 func refOf(branch string) string { return plumbing.NewBranchReferenceName(branch).String() }
 
-func (s *survey) run(ctx context.Context, visit *visit) error {
-	if err := s.look(ctx, visit); err != nil {
-		return err
+// run finds out what is to be written, given where the refs are.
+func (s *survey) run(ctx context.Context) (err error) {
+	if s.source, err = s.mirror.SelectFrom(s.refs, s.req.Checkout); err != nil {
+		return fmt.Errorf("selecting what to check out: %w", err)
 	}
 	s.result.Source, s.result.Label = s.source.Commit, s.source.Label
 	if err := s.at(ctx, s.source.Ref, s.source.Commit); err != nil {
@@ -97,9 +98,6 @@ func (s *survey) look(ctx context.Context, visit *visit) error {
 	var err error
 	if s.refs, err = visit.look(ctx, s.mirror, needed...); err != nil {
 		return fmt.Errorf("asking for the refs of %s: %w", s.req.Remote, err)
-	}
-	if s.source, err = s.mirror.SelectFrom(s.refs, s.req.Checkout); err != nil {
-		return fmt.Errorf("selecting what to check out: %w", err)
 	}
 	return nil
 }

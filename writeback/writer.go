@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-git/go-git/v5/plumbing"
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-cd/sluice/internal/git"
@@ -25,6 +26,7 @@ type Writer struct {
 	clock   clock.Clock
 	index   *Index
 	views   *views
+	heads   *heads
 
 	mu       sync.Mutex
 	branches map[branch]chan struct{}
@@ -37,13 +39,13 @@ type branch struct{ url, name string }
 func NewWriter(mirrors *git.Mirrors, clk clock.Clock) *Writer {
 	return &Writer{
 		mirrors: mirrors, clock: clk, index: NewIndex(), branches: map[branch]chan struct{}{},
-		views: &views{clock: clk, byRemote: map[string]*view{}},
+		views: &views{clock: clk, byRemote: map[string]*view{}}, heads: &heads{known: map[home]plumbing.Hash{}},
 	}
 }
 
 // Run brings the push branch up to date with the images, in at most one push.
 // The result is meaningful with an error too: a lost race counts as a conflict.
-func (w *Writer) Run(ctx context.Context, req Request) (Result, error) {
+func (w *Writer) Run(ctx context.Context, req Request) (result Result, err error) {
 	visit, leave := w.views.enter(req.Remote)
 	defer leave()
 	release, err := w.acquire(ctx, branch{req.Remote.String(), req.Push})
@@ -55,9 +57,14 @@ func (w *Writer) Run(ctx context.Context, req Request) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("opening the mirror of %s: %w", req.Remote, err)
 	}
+	defer func() { w.heads.note(req, result, err) }()
+	first := &guess{survey: &survey{Writer: w, mirror: mirror, req: req}}
+	if result, known, err := first.try(ctx, visit); known {
+		return result, err
+	}
 	conflicts := 0
 	for {
-		result, err := w.attempt(ctx, mirror, req, visit)
+		result, err := w.attempt(ctx, mirror, req, visit, first)
 		result.Conflicts = conflicts
 		if !errors.Is(err, git.ErrNonFastForward) {
 			return result, err
@@ -84,30 +91,30 @@ func (w *Writer) Preview(ctx context.Context, req Request) (Result, error) {
 		return Result{}, fmt.Errorf("opening the mirror of %s: %w", req.Remote, err)
 	}
 	s := &survey{Writer: w, mirror: mirror, req: req}
-	err = s.run(ctx, visit)
+	if err = s.look(ctx, visit); err == nil {
+		err = s.run(ctx)
+	}
 	s.result.Changed = s.planned.Changed
 	return s.result, err
 }
 
 // attempt is one pass from the look at the remote to the push.
-func (w *Writer) attempt(ctx context.Context, mirror *git.Mirror, req Request, visit *visit) (Result, error) {
+func (w *Writer) attempt(ctx context.Context, mirror *git.Mirror, req Request, visit *visit, first *guess) (Result, error) {
 	s := &survey{Writer: w, mirror: mirror, req: req}
-	err := s.run(ctx, visit)
+	err := s.look(ctx, visit)
+	if err == nil && first.holds(s.refs) {
+		return first.result, nil
+	}
+	if err == nil {
+		err = s.run(ctx)
+	}
 	if err == nil && s.withdraws {
 		err = s.pushBack(ctx, visit)
 	}
 	if err != nil || len(s.planned.Contents) == 0 {
 		return s.result, err
 	}
-	if err := s.commit(ctx); err != nil {
-		return s.result, err
-	}
-	updates, err := s.push(ctx)
-	if err != nil {
-		return s.result, err
-	}
-	visit.moved(updates)
-	return s.pushed(), nil
+	return s.publish(ctx, visit)
 }
 
 // acquire waits for the turn to write to a branch.
