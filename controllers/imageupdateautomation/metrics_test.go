@@ -1,9 +1,10 @@
 package imageupdateautomation
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -97,10 +98,12 @@ func TestMarkersHeldUpdatesAndLostRacesAreMeasured(t *testing.T) {
 	lost := testutil.ToFloat64(pushConflicts)
 	f.repo.Commit("main", map[string]string{"c.yaml": markedFile})
 	undo := f.server.Intercept(func(next http.Handler) http.Handler {
-		var once sync.Once
+		var pushes atomic.Int32 // the first only guesses where the branch is
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if strings.HasSuffix(r.URL.Path, "/git-receive-pack") && r.Method == http.MethodPost {
-				once.Do(func() { f.repo.Commit("main", map[string]string{"other.txt": "first\n"}) })
+				if n := pushes.Add(1); n <= 2 {
+					f.repo.Commit("main", map[string]string{"other.txt": fmt.Sprint(n)})
+				}
 			}
 			next.ServeHTTP(w, r)
 		})
