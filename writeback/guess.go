@@ -20,7 +20,7 @@ type home struct{ remote, branch string }
 
 // homeOf is false for a run that looks at more than one branch.
 func homeOf(req Request) (home, bool) {
-	alone := req.Checkout == git.Reference{Branch: req.Push} && req.Refspec == Refspec{}
+	alone := req.Checkout.BranchName() == req.Push && req.Refspec == Refspec{}
 	return home{req.Remote.ID(), req.Push}, alone
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/ssh"
 	corev1 "k8s.io/api/core/v1"
@@ -282,5 +283,28 @@ func TestMarkersAreCounted(t *testing.T) {
 		if s.Count != 1 || !strings.HasPrefix(s.Example, "m.yaml:") || s.Reason == "" {
 			t.Errorf("skipped %+v", s)
 		}
+	}
+}
+
+// TestAnUpdateOfAKnownBranchIsOneRequest names the branch in all ways.
+func TestAnUpdateOfAKnownBranchIsOneRequest(t *testing.T) {
+	for name, ref := range map[string]sourcev1.GitRepositoryRef{
+		"as a branch":   {Branch: "main"},
+		"as a full ref": {Name: "refs/heads/main"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := policy("2")
+			f, a := newFixture(t, credentials(), source(func(r *sourcev1.GitRepository) { r.Spec.Reference = &ref }), p), automation()
+			f.repo.Commit("main", map[string]string{"a.yaml": markedFile})
+			f.reconciled(t, a)
+			for _, tag := range []string{"3", "4"} {
+				f.choose(t, p, tag)
+				before := f.server.Requests()
+				f.reconciled(t, a)
+				if n := f.server.Requests() - before; n != 1 || a.Status.LastPushCommit != f.repo.Head("main") {
+					t.Errorf("%d requests; main is at %s, the last push is %s", n, f.repo.Head("main"), a.Status.LastPushCommit)
+				}
+			}
+		})
 	}
 }
