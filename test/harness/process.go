@@ -124,5 +124,8 @@ func (p *Process) Memory() (Memory, error) {
 			}
 		}
 	}
+	if m.Resident == 0 { // it has ended
+		return m, errors.New("/proc has no memory of the process")
+	}
 	return m, nil
 }
