@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/kinds"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 
@@ -14,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 )
 
@@ -39,7 +41,17 @@ func run(ctx context.Context, config *rest.Config, f *flags) error {
 	if err := mgr.Add(events); err != nil {
 		return err
 	}
-	w := wiring{mgr: mgr, flags: f, clock: clock.RealClock{}, options: reconciler.Options{
+	guard, err := f.outbound.guard(config)
+	if err != nil {
+		return err
+	}
+	memory := budget.FromMemoryLimit()
+	for _, metric := range memory.Collectors() {
+		if err := metrics.Registry.Register(metric); err != nil {
+			return err
+		}
+	}
+	w := wiring{mgr: mgr, flags: f, clock: clock.RealClock{}, guard: guard, memory: memory, options: reconciler.Options{
 		Concurrent: f.concurrent, Clock: clock.RealClock{}, Recorder: events,
 		MinRetryDelay: f.minRetryDelay, MaxRetryDelay: f.maxRetryDelay,
 	}}

@@ -20,9 +20,11 @@ import (
 	"github.com/sluice-cd/sluice/controllers/imageupdateautomation"
 	"github.com/sluice-cd/sluice/controllers/kustomization"
 	"github.com/sluice-cd/sluice/controllers/receiver"
+	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/bus"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/git/credential"
+	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/signature"
 	"github.com/sluice-cd/sluice/notify"
@@ -39,6 +41,10 @@ type wiring struct {
 	flags   *flags
 	clock   clock.WithTicker
 	options reconciler.Options
+	// guard is for every connection to where an object points, and memory for what
+	// is read from there.
+	guard  *outbound.Guard
+	memory *budget.Budget
 
 	mirrors *git.Mirrors
 	hints   *bus.Hints

@@ -1,0 +1,184 @@
+package budget
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"runtime/debug"
+	"sync"
+	"testing"
+	"testing/synctest"
+)
+
+func acquire(t *testing.T, b *Budget, namespace string, bytes int64) *Grant {
+	t.Helper()
+	g, err := b.Acquire(t.Context(), namespace, bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// later acquires in the background and says when it was granted.
+func later(t *testing.T, b *Budget, namespace string, bytes int64) chan *Grant {
+	granted := make(chan *Grant, 1)
+	go func() {
+		if g, err := b.Acquire(t.Context(), namespace, bytes); err == nil {
+			granted <- g
+		}
+	}()
+	synctest.Wait()
+	return granted
+}
+
+func waits(t *testing.T, what string, granted chan *Grant) {
+	t.Helper()
+	synctest.Wait()
+	if len(granted) > 0 {
+		t.Errorf("%s was granted", what)
+	}
+}
+
+func got(t *testing.T, what string, granted chan *Grant) *Grant {
+	t.Helper()
+	synctest.Wait()
+	select {
+	case g := <-granted:
+		return g
+	default:
+		t.Fatalf("%s waits", what)
+		return nil
+	}
+}
+
+func TestOneNamespaceNeverHoldsMoreThanItsShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(100)
+		if _, err := b.Acquire(t.Context(), "a", 51); !errors.Is(err, ErrTooLarge) {
+			t.Errorf("more than a share: got %v", err)
+		}
+		first := acquire(t, b, "a", 40)
+		second := later(t, b, "a", 20)
+		waits(t, "more than what is left of the share", second)
+		acquire(t, b, "b", 50).Release() // passes those who wait for their own share
+		first.Release()
+		got(t, "the second", second).Release()
+		if b.used != 0 || len(b.held) != 0 {
+			t.Errorf("%d bytes stay in use, %v held", b.used, b.held)
+		}
+	})
+}
+
+func TestALargeRequestIsNotPassedForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(100)
+		a, other := acquire(t, b, "a", 40), acquire(t, b, "b", 40)
+		large := later(t, b, "c", 50)
+		small := later(t, b, "d", 10)
+		waits(t, "the small one, which would fit,", small)
+		a.Release()
+		got(t, "the large one", large).Release()
+		got(t, "the small one", small).Release()
+		other.Release()
+	})
+}
+
+func TestWhoGivesUpHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(100)
+		a := acquire(t, b, "a", 50)
+		defer a.Release()
+		other := acquire(t, b, "b", 30)
+		defer other.Release()
+		ctx, cancel := context.WithCancel(t.Context())
+		failed := make(chan error, 1)
+		go func() {
+			_, err := b.Acquire(ctx, "c", 50)
+			failed <- err
+		}()
+		synctest.Wait()
+		small := later(t, b, "d", 10)
+		waits(t, "the small one", small)
+		cancel()
+		if err := <-failed; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		got(t, "the small one", small).Release()
+	})
+}
+
+func TestGrowingNeverWaits(t *testing.T) {
+	b := New(100)
+	g := acquire(t, b, "a", 10)
+	other := acquire(t, b, "b", 50)
+	if err := g.Grow(30); err != nil {
+		t.Fatal(err)
+	}
+	acquire(t, b, "c", 5)
+	if err := g.Grow(10); !errors.Is(err, ErrExhausted) {
+		t.Errorf("more than is left: got %v", err)
+	}
+	if err := g.Grow(11); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("more than the share: got %v", err)
+	}
+	if err := g.Grow(math.MaxInt64); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("more than can be counted: got %v", err)
+	}
+	other.Release()
+	other.Release()
+	g.Shrink(40)
+	if b.used != 5 {
+		t.Errorf("%d bytes in use, want 5", b.used)
+	}
+}
+
+func TestTheBudgetIsHalfOfTheMemoryLimit(t *testing.T) {
+	before := debug.SetMemoryLimit(1 << 30)
+	defer debug.SetMemoryLimit(before)
+	if b := FromMemoryLimit(); b.total != 512<<20 || b.Share() != 256<<20 {
+		t.Errorf("got %d, share %d", b.total, b.Share())
+	}
+	debug.SetMemoryLimit(math.MaxInt64)
+	if b := FromMemoryLimit(); b.total != withoutLimit {
+		t.Errorf("without a limit: got %d", b.total)
+	}
+}
+
+func TestANilBudgetGrantsEverything(t *testing.T) {
+	var b *Budget
+	g, err := b.Acquire(t.Context(), "a", math.MaxInt64)
+	if err != nil || g.Grow(math.MaxInt64) != nil {
+		t.Error("a nil budget refuses")
+	}
+	g.Shrink(1)
+	g.Release()
+}
+
+func TestNothingIsLostNorHeldTwiceUnderLoad(t *testing.T) {
+	b := New(1000)
+	var all sync.WaitGroup
+	for n := range 32 {
+		all.Go(func() {
+			random := rand.New(rand.NewPCG(1, uint64(n)))
+			for range 200 {
+				g, err := b.Acquire(t.Context(), string(rune('a'+n%5)), random.Int64N(500))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_ = g.Grow(random.Int64N(50))
+				b.mu.Lock()
+				if b.used > b.total || b.held[g.namespace] > b.share {
+					t.Errorf("%d of %d in use, %d of %d held", b.used, b.total, b.held[g.namespace], b.share)
+				}
+				b.mu.Unlock()
+				g.Release()
+			}
+		})
+	}
+	all.Wait()
+	if b.used != 0 || len(b.held) != 0 || b.waiting.Len() != 0 {
+		t.Errorf("%d bytes stay in use, %v held, %d wait", b.used, b.held, b.waiting.Len())
+	}
+}

@@ -1,0 +1,226 @@
+// Package outbound makes the connections that leave the cluster for where a user's
+// object points: registries, Git servers, metric providers, webhooks, and the
+// proxies in between.
+//
+// The controller stands where its users do not: beside the node's services, behind
+// the network policies of its own namespace, next to the metadata service of the
+// cloud. A URL in somebody's object must not be a way to those (server-side request
+// forgery, CWE-918). A [Guard] therefore looks at the address that is really dialed,
+// after names were resolved and redirects followed, so that no name that resolves
+// to 127.0.0.1 now and to something else when it is checked gets by:
+//
+//	URL -> [CheckURL: addresses in URLs] -> proxy? -> name resolution -> [dial: every address] -> server
+//
+// Refused are loopback, link-local, unspecified and multicast addresses and the
+// metadata services of clouds; addresses in private networks are not, since that is
+// where clusters keep their registries. --allow-addresses lets more through.
+package outbound
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"syscall"
+	"time"
+
+	"golang.org/x/net/http/httpproxy"
+)
+
+// ErrForbiddenAddress means that a connection would have reached an address that
+// users' objects may not lead to.
+var ErrForbiddenAddress = errors.New("forbidden address")
+
+const (
+	dialTimeout = 30 * time.Second
+	keepAlive   = 30 * time.Second
+	// maxHeader is the most that the header of an answer may hold.
+	maxHeader = 256 << 10
+)
+
+// metadata are the services of clouds, and of their virtual machines, that know
+// secrets and have an address outside of the link-local ranges.
+var metadata = []netip.Prefix{
+	netip.MustParsePrefix("fd00:ec2::/32"),      // AWS over IPv6: metadata, DNS, time
+	netip.MustParsePrefix("100.100.100.200/32"), // Alibaba Cloud
+	netip.MustParsePrefix("168.63.129.16/32"),   // Azure's wire server
+	netip.MustParsePrefix("192.0.0.192/32"),     // Oracle Cloud
+	netip.MustParsePrefix("fd20:ce::254/128"),   // Google Cloud over IPv6
+}
+
+// embedded are prefixes that carry an IPv4 address in their last 32 bits: NAT64
+// (RFC 6052) and the deprecated IPv4-compatible addresses (RFC 4291, 2.5.5.1).
+var embedded = []netip.Prefix{
+	netip.MustParsePrefix("64:ff9b::/96"),
+	netip.MustParsePrefix("::/96"),
+}
+
+// Guard decides where connections may go. A nil Guard forbids nothing: it is for
+// what the operator has named.
+type Guard struct {
+	allowed []netip.Prefix
+	// operators are the addresses, host:port, of the proxies in the environment.
+	operators map[string]bool
+	proxy     func(*url.URL) (*url.URL, error)
+}
+
+// NewGuard returns a guard that lets connections reach the given ranges, too. The
+// proxies of the process's environment may be anywhere.
+func NewGuard(allow []netip.Prefix) *Guard {
+	env := httpproxy.FromEnvironment()
+	g := &Guard{allowed: allow, operators: map[string]bool{}, proxy: env.ProxyFunc()}
+	for _, address := range []string{env.HTTPProxy, env.HTTPSProxy} {
+		if host := proxyHost(address); host != "" {
+			g.operators[host] = true
+		}
+	}
+	return g
+}
+
+// proxyHost is the host:port of a proxy as a transport dials it, or "".
+func proxyHost(address string) string {
+	if address == "" {
+		return ""
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		u, err = url.Parse("http://" + address) // as net/http reads it
+		if err != nil {
+			return ""
+		}
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443", "socks5": "1080", "socks5h": "1080"}[u.Scheme]
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+// DialContext connects like [net.Dialer.DialContext], and returns an error that is
+// [ErrForbiddenAddress] if the address, once resolved, is a forbidden one. A name
+// with several addresses is tried at those that are allowed.
+func (g *Guard) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}
+	if g == nil || g.operators[address] {
+		return dialer.DialContext(ctx, network, address)
+	}
+	dialer.ControlContext = func(_ context.Context, network, at string, _ syscall.RawConn) error {
+		switch network {
+		case "tcp4", "tcp6", "udp4", "udp6":
+		default:
+			return fmt.Errorf("%w: connecting by %s", ErrForbiddenAddress, network)
+		}
+		to, err := netip.ParseAddrPort(at)
+		if err != nil {
+			return fmt.Errorf("%w: %s", ErrForbiddenAddress, at)
+		}
+		return g.check(hostOf(address), to.Addr())
+	}
+	return dialer.DialContext(ctx, network, address)
+}
+
+// hostOf is the host of host:port, for messages.
+func hostOf(address string) string {
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		return host
+	}
+	return address
+}
+
+// CheckURL returns an error that is [ErrForbiddenAddress] if the URL names a
+// forbidden address by its number. It looks nothing up: what a name resolves to is
+// checked when it is dialed.
+func (g *Guard) CheckURL(u *url.URL) error {
+	if g == nil {
+		return nil
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	if err != nil {
+		return nil //nolint:nilerror // a name is no address
+	}
+	return g.check(u.Hostname(), addr)
+}
+
+// check judges one address that host stands for.
+func (g *Guard) check(host string, addr netip.Addr) error {
+	addr = addr.WithZone("").Unmap()
+	for _, prefix := range g.allowed {
+		if prefix.Contains(addr) {
+			return nil
+		}
+	}
+	what := kind(addr)
+	if what == "" {
+		return nil
+	}
+	at := addr.String()
+	if host != at {
+		at = host + " (" + at + ")"
+	}
+	return fmt.Errorf("%w: %s is %s, which objects may not point to unless --allow-addresses says so", ErrForbiddenAddress, at, what)
+}
+
+// kind says what is forbidden about an address; "" is nothing.
+func kind(addr netip.Addr) string {
+	for _, prefix := range metadata {
+		if prefix.Contains(addr) {
+			return "a cloud's metadata service"
+		}
+	}
+	switch {
+	case addr == netip.AddrFrom4([4]byte{169, 254, 169, 254}):
+		return "a cloud's metadata service"
+	case addr.IsLoopback():
+		return "a loopback address"
+	case addr.IsLinkLocalUnicast(), addr.IsLinkLocalMulticast(), addr.IsInterfaceLocalMulticast():
+		return "a link-local address"
+	case addr.IsMulticast():
+		return "a multicast address"
+	case addr.Is4() && (addr.As4()[0] == 0 || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255})), addr.IsUnspecified():
+		return "an address without a host"
+	}
+	if addr.Is6() {
+		for _, prefix := range embedded {
+			if bytes := addr.As16(); prefix.Contains(addr) {
+				return kind(netip.AddrFrom4([4]byte(bytes[12:])))
+			}
+		}
+	}
+	return ""
+}
+
+// Transport returns a transport of its own whose connections go through the guard.
+// It honours the proxies of the environment; behind one, an address in a URL is
+// still checked, and a name is the proxy's to resolve. Callers may set the proxy of
+// a user in its place: it is dialed through the guard as well.
+func (g *Guard) Transport() *http.Transport {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxResponseHeaderBytes = maxHeader
+	if g == nil {
+		return transport
+	}
+	transport.DialContext = g.DialContext
+	transport.Proxy = g.ProxyOr(nil)
+	return transport
+}
+
+// ProxyOr is what [http.Transport.Proxy] is for requests through proxy, or through
+// the environment's if it is nil. URLs with a forbidden address are refused here,
+// since behind a proxy nobody dials them.
+func (g *Guard) ProxyOr(proxy *url.URL) func(*http.Request) (*url.URL, error) {
+	return func(req *http.Request) (*url.URL, error) {
+		if err := g.CheckURL(req.URL); err != nil {
+			return nil, err
+		}
+		switch {
+		case proxy != nil:
+			return proxy, nil
+		case g == nil:
+			return http.ProxyFromEnvironment(req)
+		}
+		return g.proxy(req.URL)
+	}
+}
