@@ -1,6 +1,7 @@
 package credential
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -9,8 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
@@ -80,5 +83,65 @@ func TestAnIdentityOfAzureBearsATokenForTheRepository(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"proof", "499b84ac-1321-427f-aa17-267ca6975798"}, asked); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+}
+
+// TestAnIdentityIsSentToItsCloudOnly asks of whoever could read the token: the
+// server, those on the way to it, and the proxy.
+func TestAnIdentityIsSentToItsCloudOnly(t *testing.T) {
+	secret := func(name string, data map[string][]byte) *corev1.Secret {
+		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: name}, Data: data}
+	}
+	reader := fake.NewClientBuilder().WithObjects(
+		secret("proxy", map[string][]byte{"address": []byte("http://proxy.example.com:3128")}),
+		secret("authority", map[string][]byte{"ca.crt": []byte("some")}),
+		secret("former-authority", map[string][]byte{"caFile": []byte("some")}),
+		secret("user", map[string][]byte{"username": []byte("u"), "password": []byte("p")}),
+	).Build()
+	const azure, aws = "https://dev.azure.com/org/project/_git/app", "https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/app"
+	for name, tc := range map[string]struct {
+		provider, url, proxy, secret string
+		want                         string // empty: nothing is wrong
+	}{
+		"Azure DevOps":                      {"azure", azure, "", "", ""},
+		"Azure DevOps with a user's Secret": {"azure", azure, "", "user", ""},
+		"its older hosts":                   {"azure", "https://org.visualstudio.com/project/_git/app", "", "", ""},
+		"CodeCommit":                        {"aws", aws, "", "", ""},
+		"a server of anybody's":             {"azure", "https://git.example.com/app.git", "", "", "git.example.com is none"},
+		"AWS at a server of anybody's":      {"aws", "https://git-codecommit.eu-west-1.amazonaws.com.example.com/app", "", "", "is none"},
+		"one cloud's at another":            {"aws", azure, "", "", "is none"},
+		"unencrypted":                       {"azure", "http://dev.azure.com/org/project/_git/app", "", "", "over https only"},
+		"by SSH":                            {"azure", "ssh://git@ssh.dev.azure.com/v3/org/project/app", "", "", "over https only"},
+		"another port":                      {"azure", "https://dev.azure.com:8443/org/project/_git/app", "", "", "is none"},
+		"the cloud's name as a user's":      {"azure", "https://dev.azure.com@git.example.com/app", "", "", "git.example.com is none"},
+		"through a proxy of the object's":   {"azure", azure, "proxy", "", "spec.proxySecretRef"},
+		"AWS through that proxy":            {"aws", aws, "proxy", "", "spec.proxySecretRef"},
+		"with an authority of the object's": {"azure", azure, "", "authority", "ca.crt of spec.secretRef"},
+		"with its former key":               {"azure", azure, "", "former-authority", "ca.crt of spec.secretRef"},
+		"a URL that is none":                {"azure", "https://dev.azure.com:org/app", "", "", "cannot be parsed"},
+		"a cloud without Git":               {"gcp", "https://source.developers.google.com/p/x/r/y", "", "", `unknown spec.provider "gcp"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			repo := &sourcev1.GitRepository{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"},
+				Spec:       sourcev1.GitRepositorySpec{URL: tc.url, Provider: tc.provider},
+			}
+			if tc.proxy != "" {
+				repo.Spec.ProxySecretRef = &meta.LocalObjectReference{Name: tc.proxy}
+			}
+			if tc.secret != "" {
+				repo.Spec.SecretRef = &meta.LocalObjectReference{Name: tc.secret}
+			}
+			_, err := Read(t.Context(), reader, repo, Options{})
+			if tc.want == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if !errors.Is(err, ErrProvider) || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }

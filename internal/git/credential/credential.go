@@ -4,7 +4,8 @@
 //	spec.secretRef       user and password, bearer token, SSH key, certificates,
 //	                     or the data of a GitHub App
 //	spec.provider        generic: the Secret; github: the App of the Secret;
-//	                     azure, aws: the identity the cloud gives to the workload
+//	                     azure, aws: the identity the cloud gives to the workload,
+//	                     for the provider's own hosts (see package identity)
 //	spec.proxySecretRef  address, user and password of a proxy
 //
 // Credentials that do not last are fetched when a request needs them, so that a
@@ -29,7 +30,8 @@ import (
 
 // What callers branch on.
 var (
-	// ErrProvider means that spec.provider and the Secret do not fit together.
+	// ErrProvider means that spec.provider does not fit together with the Secret,
+	// or its identity must not be sent to where spec.url leads.
 	ErrProvider = errors.New("invalid provider configuration")
 	// ErrFeatureGate means that the spec needs a feature gate that is off.
 	ErrFeatureGate = errors.New("feature gate is disabled")

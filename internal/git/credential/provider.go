@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 
 	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/identity"
 )
 
 // generic takes the Secret as it is.
@@ -55,7 +55,7 @@ func gitHubApp(r request) (*git.Tokens, error) {
 		return nil, fmt.Errorf("%w: secret '%s/%s': %w", ErrProvider, r.secret.Namespace, r.secret.Name, err)
 	}
 	return &git.Tokens{
-		ID: r.identity(
+		ID: r.whose(
 			string(r.secret.Data[githubapp.KeyAppID]), string(r.secret.Data[githubapp.KeyAppInstallationID]),
 			string(r.secret.Data[githubapp.KeyAppInstallationOwner]), string(r.secret.Data[githubapp.KeyAppBaseURL]),
 			string(r.secret.Data[githubapp.KeyAppPrivateKey])),
@@ -77,7 +77,13 @@ func cloud(r request) (*git.Tokens, error) {
 	}
 	address, err := url.Parse(r.repo.Spec.URL)
 	if err != nil {
-		return nil, errors.New("spec.url cannot be parsed")
+		return nil, fmt.Errorf("%w: spec.url cannot be parsed", ErrProvider)
+	}
+	use := identity.Use{
+		Provider: r.repo.GetProvider(), Service: identity.Git, URL: address, Account: r.repo.Spec.ServiceAccountName, Route: r.route(),
+	}
+	if err := use.Check(); err != nil {
+		return nil, fmt.Errorf("%w: spec.url: %w", ErrProvider, err)
 	}
 	opts := []auth.Option{
 		auth.WithClient(r.Client), auth.WithServiceAccountNamespace(r.repo.Namespace), auth.WithGitURL(*address),
@@ -95,7 +101,7 @@ func cloud(r request) (*git.Tokens, error) {
 	}
 	provider := r.repo.GetProvider()
 	return &git.Tokens{
-		ID: r.identity(r.repo.Spec.ServiceAccountName),
+		ID: r.whose(r.repo.Spec.ServiceAccountName),
 		Get: func(ctx context.Context) (git.Token, error) {
 			found, err := utils.GetGitCredentials(ctx, provider, opts...)
 			if err != nil {
@@ -106,9 +112,22 @@ func cloud(r request) (*git.Tokens, error) {
 	}, nil
 }
 
-// identity names whose tokens are used. The namespace is part of it: tenants do
+// route lists the fields that say how the remote is reached. Whoever may write them
+// may listen to what goes that way.
+func (r request) route() []string {
+	var fields []string
+	if r.proxy != nil {
+		fields = append(fields, "spec.proxySecretRef")
+	}
+	if r.secret != nil && (len(r.secret.Data["ca.crt"]) > 0 || len(r.secret.Data["caFile"]) > 0) {
+		fields = append(fields, "ca.crt of spec.secretRef")
+	}
+	return fields
+}
+
+// whose names whose tokens are used. The namespace is part of it: tenants do
 // not share a mirror, even if they have the same rights today.
-func (r request) identity(parts ...string) string {
+func (r request) whose(parts ...string) string {
 	all := strings.Join(append([]string{r.repo.GetProvider(), r.repo.Namespace}, parts...), "\x00")
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(all)))
 }
