@@ -24,9 +24,14 @@ func Due(s Seen, now time.Time) Questions {
 
 // Decide computes the next step. It fails only on a phase that it does not know.
 func Decide(s Seen, now time.Time) (Step, error) {
+	state, left := retarget(s, now)
+	s.State = state
 	s.State = adopt(s)
 	t := &turn{Seen: s, now: now, was: s.State}
 	t.State.History = copyHistory(s.State.History)
+	if left != "" {
+		t.say("Target %s is another than %s! Initializing %s.%s", s.Identity, left, s.Canary, s.Namespace)
+	}
 	t.obey()
 	switch {
 	case t.over:

@@ -62,6 +62,8 @@ type Answer struct {
 // Names are the names that messages are about.
 type Names struct {
 	Namespace, Canary, Target, Kind, Provider string
+	// Identity tells the target from others of its name.
+	Identity string
 }
 
 // Workload is one of the two copies.
@@ -89,6 +91,9 @@ func (w Workload) Serves() bool { return w.Exists && w.Available > 0 }
 // State is what one step leaves for the next: the part of the Canary's status
 // that belongs to the machine.
 type State struct {
+	// Target is the identity of what the rest is about; empty if an earlier version
+	// has not noted it.
+	Target       string
 	Phase        flaggerv1.CanaryPhase
 	FailedChecks int
 	// Weight is the canary's percentage of the users.

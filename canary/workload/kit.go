@@ -61,6 +61,7 @@ func (k *Kit) Look(ctx context.Context, c *flaggerv1.Canary) (*Pair, error) {
 		return p, err
 	}
 	p.form = build(p)
+	k.memory.begin(c.UID, c.Spec.TargetRef.Identity())
 	p.noteEdit()
 	return p, p.form.look(ctx)
 }
@@ -113,7 +114,7 @@ func (p *Pair) checkOwner(object client.Object, field string) error {
 		return fmt.Errorf("%s %s.%s belongs to an earlier Canary of this name, and is about to go with it",
 			kindOf(object), object.GetName(), object.GetNamespace())
 	}
-	return reconcile.TerminalError(fmt.Errorf("%s: %s %s.%s belongs to Canary %s: two cannot release the same; delete one of them",
+	return reconcile.TerminalError(fmt.Errorf("%s: %s %s.%s belongs to Canary %s: two cannot release the same; delete one of them, or this object if that Canary has another target by now",
 		field, kindOf(object), object.GetName(), object.GetNamespace(), owner.Name))
 }
 

@@ -23,6 +23,8 @@ type memory struct {
 
 // remembered is about one canary, whose looks follow one another.
 type remembered struct {
+	// target is what all of it is about.
+	target string
 	// generation is the target's. With another one everything is read again: what
 	// is applied together with a template may not have reached the informers.
 	generation int64
@@ -49,6 +51,22 @@ type known struct {
 func (m *memory) about(uid types.UID) *remembered {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.find(uid)
+}
+
+// begin forgets what was remembered about another target of the canary.
+func (m *memory) begin(uid types.UID, target string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if about := m.find(uid); about.target != target {
+		edited := about.edited
+		delete(m.of, uid)
+		about = m.find(uid)
+		about.target, about.edited = target, edited
+	}
+}
+
+func (m *memory) find(uid types.UID) *remembered {
 	if m.of == nil {
 		m.of = map[types.UID]*remembered{}
 	}

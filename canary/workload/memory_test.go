@@ -237,3 +237,30 @@ func TestAPrimaryThatIsRestoredHasThePodsThatItHad(t *testing.T) {
 		t.Errorf("restored with %d pods", got)
 	}
 }
+
+// A primary that was restored once got the revision that an earlier target of the
+// canary was promoted to.
+func TestASnapshotOfAnotherTargetIsNotPromoted(t *testing.T) {
+	other := podinfo("payments:1")
+	other.Name, other.Spec.Selector.MatchLabels["app"], other.Spec.Template.Labels["app"], other.Spec.Replicas = "payments", "payments", "payments", ptr.To(int32(1))
+	b := newBench(t, append(world("podinfo:1"), other)...)
+	old := b.look()
+	b.must(old.Save(t.Context(), old.Revision.Digest))
+	b.must(old.SetPrimary(t.Context(), old.Revision.Digest))
+	b.look() // sees three pods of the primary
+	b.canary.Spec.TargetRef.Name = "payments"
+	p := b.look()
+	if len(p.Saved) > 0 || p.SetPrimary(t.Context(), old.Revision.Digest) == nil {
+		t.Errorf("promoted %s, saved %v", old.Revision.Digest, p.Saved)
+	}
+	b.must(p.SetPrimary(t.Context(), p.Revision.Digest))
+	primary := &appsv1.Deployment{}
+	b.get("payments-primary", primary)
+	if got := primary.Spec.Template.Spec.Containers[0].Image; got != "payments:1" || *primary.Spec.Replicas != 1 {
+		t.Errorf("%d pods run %s", *primary.Spec.Replicas, got)
+	}
+	b.canary.Spec.TargetRef.Name = "podinfo"
+	if diff := cmp.Diff(map[string]bool{old.Revision.Digest: true}, b.look().Saved); diff != "" {
+		t.Error(diff)
+	}
+}

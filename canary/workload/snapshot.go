@@ -22,6 +22,8 @@ import (
 const (
 	// canaryLabel has the canary's UID: names may be too long for a label.
 	canaryLabel = "sluice.dev/canary"
+	// targetAnnotation has the identity of the target that a snapshot was taken of.
+	targetAnnotation = "sluice.dev/target"
 	// revisionAnnotation has the digest of the revision that an object belongs to.
 	revisionAnnotation = "sluice.dev/revision"
 )
@@ -54,6 +56,9 @@ func (p *Pair) Save(ctx context.Context, digest string) error {
 	kept := &appsv1.ControllerRevision{Data: runtime.RawExtension{Raw: data}, Revision: 1}
 	kept.Namespace, kept.Name = p.canary.Namespace, p.snapshotName(digest)
 	p.mark(kept, digest)
+	if err := p.replaceForeign(ctx, kept); err != nil {
+		return err
+	}
 	if err := p.create(ctx, kept); err != nil {
 		return err
 	}
@@ -69,9 +74,30 @@ func (p *Pair) create(ctx context.Context, object client.Object) error {
 	return nil
 }
 
+// replaceForeign makes room for a snapshot where one of another target is in its place,
+// which had the same template and was perhaps rolled out in another way.
+func (p *Pair) replaceForeign(ctx context.Context, kept *appsv1.ControllerRevision) error {
+	had := &appsv1.ControllerRevision{}
+	err := p.kit.live.Get(ctx, client.ObjectKeyFromObject(kept), had)
+	if err != nil || p.took(had) {
+		return client.IgnoreNotFound(err)
+	}
+	if err := p.kit.live.Delete(ctx, had); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("deleting snapshot %s.%s of %s: %w", had.Name, had.Namespace, had.Annotations[targetAnnotation], err)
+	}
+	return nil
+}
+
+// took reports whether a snapshot is one of the canary's target, and not of one that
+// it had before. Those of earlier versions do not say.
+func (p *Pair) took(snapshot client.Object) bool {
+	of := snapshot.GetAnnotations()[targetAnnotation]
+	return of == "" || of == p.canary.Spec.TargetRef.Identity()
+}
+
 func (p *Pair) mark(object client.Object, digest string) {
 	object.SetLabels(map[string]string{canaryLabel: string(p.canary.UID)})
-	object.SetAnnotations(map[string]string{revisionAnnotation: digest})
+	object.SetAnnotations(map[string]string{revisionAnnotation: digest, targetAnnotation: p.canary.Spec.TargetRef.Identity()})
 	object.SetOwnerReferences([]metav1.OwnerReference{p.owned()})
 }
 
@@ -98,6 +124,9 @@ func (p *Pair) snapshots(ctx context.Context) (map[string]bool, error) {
 	}
 	saved := map[string]bool{}
 	for _, r := range kept.Items {
+		if !p.took(&r) {
+			continue
+		}
 		saved[r.Annotations[revisionAnnotation]] = true
 	}
 	p.remember(saved)
@@ -122,6 +151,9 @@ func (p *Pair) revision(ctx context.Context, digest string) (*Revision, error) {
 	if err := p.kit.live.Get(ctx, key, kept); err != nil {
 		p.remember(nil) // somebody has deleted it after all
 		return nil, fmt.Errorf("reading snapshot of revision %s: %w", digest, err)
+	}
+	if !p.took(kept) {
+		return nil, fmt.Errorf("snapshot %s is of %s, not of %s", key, kept.Annotations[targetAnnotation], p.canary.Spec.TargetRef.Identity())
 	}
 	r, err := decode(kept.Data.Raw)
 	if err != nil {

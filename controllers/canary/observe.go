@@ -123,7 +123,7 @@ func (r *Reconciler) limits() canary.Limits {
 
 func (r *Reconciler) names(c *flaggerv1.Canary) canary.Names {
 	return canary.Names{Namespace: c.Namespace, Canary: c.Name, Target: c.Spec.TargetRef.Name,
-		Kind: c.Spec.TargetRef.Kind, Provider: canary.ProviderOf(c, r.limits())}
+		Kind: c.Spec.TargetRef.Kind, Identity: c.Spec.TargetRef.Identity(), Provider: canary.ProviderOf(c, r.limits())}
 }
 
 // checkMetrics keeps a release from beginning that could never be measured. One
@@ -159,6 +159,7 @@ func (r *Reconciler) checkStatus(ctx context.Context, c *flaggerv1.Canary) error
 // state is the status as the machine reads it.
 func (r *Reconciler) state(c *flaggerv1.Canary) canary.State {
 	return canary.State{
+		Target:       c.Status.Target,
 		Phase:        c.Status.Phase,
 		FailedChecks: c.Status.FailedChecks,
 		Weight:       c.Status.CanaryWeight,

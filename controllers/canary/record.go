@@ -20,6 +20,7 @@ import (
 // record writes the next state into the status, in memory, and says how it stands.
 func (r *Reconciler) record(l *look, step canary.Step) (reconciler.Result, error) {
 	c, state := l.canary, step.State
+	c.Status.Target = state.Target
 	c.Status.Phase = state.Phase
 	c.Status.FailedChecks = state.FailedChecks
 	c.Status.CanaryWeight = state.Weight

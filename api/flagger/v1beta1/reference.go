@@ -1,5 +1,7 @@
 package v1beta1
 
+import "strings"
+
 // LocalObjectReference names an object of the same namespace.
 type LocalObjectReference struct {
 	// APIVersion of the object.
@@ -13,6 +15,16 @@ type LocalObjectReference struct {
 	// Name of the object.
 	// +required
 	Name string `json:"name"`
+}
+
+// Identity is kind and name, `Deployment/podinfo`, with the group of kinds that are
+// not Kubernetes' own: the version of its API makes no other object of one.
+func (r LocalObjectReference) Identity() string {
+	kind := r.Kind
+	if group, _, _ := strings.Cut(r.APIVersion, "/"); strings.Contains(group, ".") {
+		kind += "." + group
+	}
+	return kind + "/" + r.Name
 }
 
 // CrossNamespaceObjectReference names an object, perhaps of another namespace.

@@ -114,6 +114,12 @@ type CanaryStatus struct {
 	// +optional
 	PromotedRevision string `json:"promotedRevision,omitempty"`
 
+	// Target is what the status is about, as kind and name. With another targetRef
+	// everything starts over: what one target was given is no revision of another.
+	// Sluice extension.
+	// +optional
+	Target string `json:"target,omitempty"`
+
 	// Provider routes the users of a Canary that names none, for as long as a release
 	// is under way: it ends as it began, whatever the controller's default is by then.
 	// Sluice extension.
