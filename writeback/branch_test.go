@@ -1,6 +1,7 @@
 package writeback_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -258,7 +259,7 @@ func TestOneCommitPerPolicy(t *testing.T) {
 			req := request(repo, "")
 			req.Push, req.PerPolicy = push, true
 			req.Policies.Chosen = map[string]edit.Image{"a": {Name: "a", Tag: "2"}, "b": {Name: "b", Tag: "2"}, "c": {Name: "c", Tag: "2"}}
-			req.Message = func(c writeback.Changed) (string, error) {
+			req.Message = func(_ context.Context, c writeback.Changed) (string, error) {
 				return fmt.Sprint(c.Changes()[0].Setter, " in ", c.Files()), nil
 			}
 			w := newWriter(t)

@@ -55,7 +55,7 @@ func (s *survey) commit(ctx context.Context) error {
 }
 
 func (s *survey) write(ctx context.Context, base plumbing.Hash, p Planned) error {
-	message, err := s.req.Message(p.Changed)
+	message, err := s.req.Message(ctx, p.Changed)
 	if err != nil {
 		return err
 	}

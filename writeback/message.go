@@ -1,13 +1,15 @@
 package writeback
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
-	"text/template"
 
-	"github.com/Masterminds/sprig/v3"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-cd/sluice/internal/template"
+	"github.com/sluice-cd/sluice/writeback/edit"
 )
 
 // DefaultMessage is the commit message of automations without a template.
@@ -23,41 +25,62 @@ type MessageData struct {
 	Values           map[string]string
 }
 
+// messageData is the same with what the methods of [Changed] return, so that a
+// template that loops over the changes does not list them anew each time.
+type messageData struct {
+	AutomationObject types.NamespacedName
+	Changed          messageChanged
+	Values           map[string]string
+}
+
+type messageChanged struct {
+	FileChanges map[string]ObjectChanges
+	Files       []string
+	Changes     []edit.Change
+	Objects     ObjectChanges
+}
+
+// ErrMessageBudget means that a commit message template loops, or makes values,
+// without end. It does so each time.
+var ErrMessageBudget = template.ErrBudget
+
 // Message is a parsed commit message template.
 type Message struct{ template *template.Template }
 
-// ParseMessage parses a Go template with the sprig functions that give the same
-// result wherever and whenever they run: none that read the environment, the
-// time, the network or chance. An empty text is [DefaultMessage].
+// ParseMessage parses a Go template with functions of sprig, within the bounds of
+// [template.DefaultLimits]. An empty text is [DefaultMessage].
 func ParseMessage(text string) (Message, error) {
 	if text == "" {
 		text = DefaultMessage
 	}
-	t, err := template.New("commit message").Funcs(sprig.HermeticTxtFuncMap()).Parse(text)
-	if err != nil {
-		return Message{}, fmt.Errorf("parsing the commit message template: %w", err)
-	}
-	return Message{t}, nil
+	t, err := template.Language{Name: "commit message template", Functions: template.Functions()}.Parse(text)
+	return Message{t}, err
 }
 
 // Render executes the template.
-func (m Message) Render(data MessageData) (string, error) {
-	var text strings.Builder
-	if err := m.template.Execute(&text, data); err != nil {
-		return "", removedField(fmt.Errorf("executing the commit message template: %w", err))
-	}
-	return text.String(), nil
+func (m Message) Render(ctx context.Context, data MessageData) (string, error) {
+	text, err := m.template.Execute(ctx, messageData{
+		AutomationObject: data.AutomationObject, Values: data.Values,
+		Changed: messageChanged{
+			FileChanges: data.Changed.FileChanges, Files: data.Changed.Files(),
+			Changes: data.Changed.Changes(), Objects: data.Changed.Objects(),
+		},
+	})
+	return text, removedField(err)
 }
 
 // removedFields are the fields that older APIs had, what the template engine
 // says when a template still uses one, and what to use instead.
 var removedFields = []struct{ field, complaint, instead string }{
-	{".Updated", "can't evaluate field Updated in type writeback.MessageData", "'.Changed'"},
-	{".Changed.ImageResult", "can't evaluate field ImageResult in type writeback.Changed",
+	{".Updated", "can't evaluate field Updated in type writeback.messageData", "'.Changed'"},
+	{".Changed.ImageResult", "can't evaluate field ImageResult in type writeback.messageChanged",
 		"'.Changed.FileChanges' or '.Changed.Objects'"},
 }
 
 func removedField(err error) error {
+	if err == nil {
+		return nil
+	}
 	for _, removed := range removedFields {
 		if strings.Contains(err.Error(), removed.complaint) {
 			return fmt.Errorf("%w: template uses removed '%s' field. Please use %s instead",

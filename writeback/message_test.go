@@ -61,6 +61,14 @@ func TestMessage(t *testing.T) {
 			want: "I3e7eb463"},
 		"a removed field":       {template: "{{ .Updated.Images }}", wantErr: ErrRemovedField},
 		"another removed field": {template: "{{ .Changed.ImageResult }}", wantErr: ErrRemovedField},
+		"all of it, as Flux prints it, and how many": {
+			template: "{{ range $_, $c := .Changed.Changes }}{{ $c }}{{ end }} {{ len .Changed.Changes }} in {{ .Changed.Files }}",
+			want:     "{app:1 app:2 apps:app}{app:1 app:2 apps:side}{app:0 app:2 apps:app} 3 in [a.yaml b.yaml]"},
+		"a text without end":       {template: `{{ repeat 1000000000000 "x" }}`, wantErr: ErrMessageBudget},
+		"a loop without end":       {template: `{{ range 9223372036854775807 }}{{ end }}`, wantErr: ErrMessageBudget},
+		"a list without end":       {template: `{{ range until 3000 }}{{ range until 3000 }}{{ end }}{{ end }}`, wantErr: ErrMessageBudget},
+		"a template without end":   {template: `{{ define "a" }}{{ template "a" . }}{{ end }}{{ template "a" . }}`, wantErr: ErrMessageBudget},
+		"changes in changes again": {template: `{{ range 100000 }}{{ range $.Changed.Changes }}{{ range $.Changed.Objects }}{{ end }}{{ end }}{{ end }}`, wantErr: ErrMessageBudget},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -69,7 +77,7 @@ func TestMessage(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 20 { // map order would show
-				got, err := message.Render(MessageData{
+				got, err := message.Render(t.Context(), MessageData{
 					AutomationObject: types.NamespacedName{Namespace: "apps", Name: "auto"},
 					Changed:          release(), Values: map[string]string{"cluster": "prod"},
 				})
@@ -82,7 +90,7 @@ func TestMessage(t *testing.T) {
 }
 
 func TestMessageTemplatesAreHermetic(t *testing.T) {
-	for _, function := range []string{"env", "expandenv", "now", "randAlpha", "uuidv4", "getHostByName"} {
+	for _, function := range []string{"env", "expandenv", "now", "randAlpha", "uuidv4", "getHostByName", "genPrivateKey", "derivePassword", "bcrypt", "shuffle", "ago"} {
 		if _, err := ParseMessage("{{ " + function + " }}"); err == nil || !strings.Contains(err.Error(), "not defined") {
 			t.Errorf("%s is defined (error %v)", function, err)
 		}

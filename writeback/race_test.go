@@ -76,7 +76,7 @@ func release(ctx context.Context, w *writeback.Writer, repo *gitserver.Repo, i, 
 func policyRequest(repo *gitserver.Repo, i, n int) writeback.Request {
 	req := request(repo, "")
 	req.Policies.Chosen = map[string]edit.Image{fmt.Sprintf("p%d", i): {Name: "app", Tag: fmt.Sprint(n)}}
-	req.Message = func(writeback.Changed) (string, error) { return fmt.Sprintf("p%d to %d", i, n), nil }
+	req.Message = func(context.Context, writeback.Changed) (string, error) { return fmt.Sprintf("p%d to %d", i, n), nil }
 	return req
 }
 

@@ -1,6 +1,7 @@
 package writeback
 
 import (
+	"context"
 	"errors"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -37,7 +38,7 @@ type Request struct {
 	Author    git.Signature // its time is set by the writer
 	Signer    git.Signer    // nil leaves commits unsigned
 	// Message renders the commit message.
-	Message func(Changed) (string, error)
+	Message func(context.Context, Changed) (string, error)
 	// Last is what is known of the run before.
 	Last Last
 }

@@ -1,6 +1,7 @@
 package writeback_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -29,7 +30,7 @@ func request(repo *gitserver.Repo, tag string) writeback.Request {
 		Remote: git.Remote{URL: repo.URL}, Checkout: git.Reference{Branch: "main"}, Push: "main",
 		Policies: writeback.Policies{Namespace: "apps", Chosen: map[string]edit.Image{"app": {Name: "app", Tag: tag}}},
 		Author:   git.Signature{Name: "bot", Email: "bot@example.com"},
-		Message: func(c writeback.Changed) (string, error) {
+		Message: func(_ context.Context, c writeback.Changed) (string, error) {
 			return "Set " + strings.Join(c.Files(), " "), nil
 		},
 	}

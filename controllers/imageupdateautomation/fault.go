@@ -36,12 +36,14 @@ func (r *Reconciler) Reason(err error) string {
 	return imagev1.GitOperationFailedReason
 }
 
-// refuseRemoved makes the use of a removed template field terminal.
-func refuseRemoved(err error) error {
-	if isRemoved(err) {
+// refuseTemplate makes terminal what the template does wrong at each run: it uses
+// a removed field, or asks for more than templates may have.
+func refuseTemplate(err error) error {
+	switch {
+	case errors.Is(err, writeback.ErrRemovedField):
 		return refuse(imagev1.RemovedTemplateFieldReason, "%w", err)
+	case errors.Is(err, writeback.ErrMessageBudget):
+		return refuse(imagev1.GitOperationFailedReason, "spec.git.commit.messageTemplate: %w", err)
 	}
 	return err
 }
-
-func isRemoved(err error) bool { return errors.Is(err, writeback.ErrRemovedField) }

@@ -2,9 +2,11 @@ package imageupdateautomation
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/git"
@@ -54,7 +56,7 @@ func (r *Reconciler) observe(ctx context.Context, a *imagev1.ImageUpdateAutomati
 	if err != nil {
 		return run{}, err
 	}
-	message, err := commitMessage(a)
+	message, err := commitMessage(ctx, a)
 	if err != nil {
 		return run{}, err
 	}
@@ -80,20 +82,21 @@ func (r *Reconciler) observe(ctx context.Context, a *imagev1.ImageUpdateAutomati
 }
 
 // commitMessage prepares the template. A trial on a commit without changes finds
-// most uses of removed fields before there is anything to commit.
-func commitMessage(a *imagev1.ImageUpdateAutomation) (func(writeback.Changed) (string, error), error) {
+// most uses of removed fields, and most templates that never end, before there is
+// anything to commit.
+func commitMessage(ctx context.Context, a *imagev1.ImageUpdateAutomation) (func(context.Context, writeback.Changed) (string, error), error) {
 	spec := a.Spec.GitSpec.Commit
 	message, err := writeback.ParseMessage(spec.MessageTemplate)
 	if err != nil {
 		return nil, refuse(imagev1.GitOperationFailedReason, "spec.git.commit.messageTemplate: %w", err)
 	}
-	render := func(changed writeback.Changed) (string, error) {
-		text, err := message.Render(writeback.MessageData{
+	render := func(ctx context.Context, changed writeback.Changed) (string, error) {
+		text, err := message.Render(ctx, writeback.MessageData{
 			AutomationObject: client.ObjectKeyFromObject(a), Changed: changed, Values: spec.MessageTemplateValues,
 		})
-		return text, refuseRemoved(err)
+		return text, refuseTemplate(err)
 	}
-	if _, err := render(writeback.Changed{}); isRemoved(err) {
+	if _, err := render(ctx, writeback.Changed{}); errors.Is(err, reconcile.TerminalError(nil)) {
 		return nil, err
 	}
 	return render, nil

@@ -187,8 +187,14 @@ func TestReconcileRefusesAndFails(t *testing.T) {
 		"another removed field": {auto: func(a *auto) {
 			a.Spec.GitSpec.Commit.MessageTemplate = "{{ range .Changed.Changes }}{{ $.Changed.ImageResult }}{{ end }}"
 		}, terminal: true, reason: imagev1.RemovedTemplateFieldReason, says: "'.Changed.ImageResult'"},
-		"a template that is none":        {auto: func(a *auto) { a.Spec.GitSpec.Commit.MessageTemplate = "{{" }, terminal: true, reason: imagev1.GitOperationFailedReason, says: "spec.git.commit.messageTemplate"},
-		"a template with environment":    {auto: func(a *auto) { a.Spec.GitSpec.Commit.MessageTemplate = `{{ env "HOME" }}` }, terminal: true, reason: imagev1.GitOperationFailedReason, says: `"env" not defined`},
+		"a template that is none":     {auto: func(a *auto) { a.Spec.GitSpec.Commit.MessageTemplate = "{{" }, terminal: true, reason: imagev1.GitOperationFailedReason, says: "spec.git.commit.messageTemplate"},
+		"a template with environment": {auto: func(a *auto) { a.Spec.GitSpec.Commit.MessageTemplate = `{{ env "HOME" }}` }, terminal: true, reason: imagev1.GitOperationFailedReason, says: `"env" not defined`},
+		"a template that never ends": {auto: func(a *auto) {
+			a.Spec.GitSpec.Commit.MessageTemplate = `{{ repeat 1000000000000 "x" }}`
+		}, terminal: true, reason: imagev1.GitOperationFailedReason, says: "spec.git.commit.messageTemplate: executing the commit message template: the template exceeds"},
+		"a template that never ends once there are changes": {auto: func(a *auto) {
+			a.Spec.GitSpec.Commit.MessageTemplate = `{{ range .Changed.Changes }}{{ range 10000000 }}{{ end }}{{ end }}`
+		}, terminal: true, reason: imagev1.GitOperationFailedReason, says: "spec.git.commit.messageTemplate: executing the commit message template: the template exceeds"},
 		"an identity without its Secret": {repo: func(r *repo) { r.Spec.Provider, r.Spec.SecretRef = "github", nil }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "github app data"},
 		"a proxy that is not there":      {repo: func(r *repo) { r.Spec.ProxySecretRef = &meta.LocalObjectReference{Name: "p"} }, reason: imagev1.SourceManagerFailedReason, says: "spec.proxySecretRef"},
 		"another transport":              {repo: func(r *repo) { r.Spec.URL = "ftp://example.com/app" }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.url"},
