@@ -23,7 +23,6 @@ require (
 	github.com/fluxcd/pkg/auth v0.55.0
 	github.com/fluxcd/pkg/cache v0.14.0
 	github.com/fluxcd/pkg/envsubst v1.8.0
-	github.com/fluxcd/pkg/runtime v0.111.0
 	github.com/fluxcd/pkg/sourceignore v0.19.0
 	github.com/fluxcd/pkg/ssa v0.77.0
 	github.com/fluxcd/source-controller/api v1.9.6

@@ -1,0 +1,182 @@
+package cel
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// ask evaluates a condition about a body.
+func ask(t *testing.T, ctx context.Context, text, body string) (bool, error) {
+	t.Helper()
+	program, err := CompileCondition(text, "res", "req")
+	if err != nil {
+		return false, err
+	}
+	var req map[string]any
+	if err := json.Unmarshal([]byte(body), &req); err != nil {
+		t.Fatal(err)
+	}
+	return program.True(ctx, map[string]any{"req": req, "res": map[string]any{}})
+}
+
+const push = `{"draft":true,"tag":"v1.2.3","n":3,"commits":[{"id":"a","modified":["apps/x.yaml","README.md"]},{"id":"b","modified":[]}],
+	"labels":{"app":"web","team":"a"},"empty":"","encoded":"aGVsbG8="}`
+
+func TestExpressionsMeanWhatTheyMeanElsewhere(t *testing.T) {
+	for text, want := range map[string]bool{
+		`true`: true, `req.draft`: true, `req.draft == false`: false, "req.draft // a comment": true,
+		`req.tag.startsWith("v1") && req.n > 2`:                                 true,
+		`req.tag.replace("v", "") == "1.2.3"`:                                   true,
+		`req.tag.split(".").size() == 3`:                                        true,
+		`["a", "b"].join("-") == "a-b"`:                                         true,
+		`["a", "b"].join() == "ab"`:                                             true,
+		`"%s:%d".format([req.tag, 3]) == "v1.2.3:3"`:                            true,
+		`req.tag.matches("^v[0-9]+\\.[0-9]+\\.[0-9]+$")`:                        true,
+		`req.tag.indexOf("1") == 1 && req.tag.lastIndexOf(".") == 4`:            true,
+		`req.commits.exists(c, c.modified.exists(f, f.startsWith("apps/")))`:    true,
+		`req.commits.all(c, c.id in ["a", "b"])`:                                true,
+		`req.commits.map(c, c.id) == ["a", "b"]`:                                true,
+		`req.commits.filter(c, c.modified.size() > 0).size() == 1`:              true,
+		`"app" in req.labels`:                                                   true,
+		`req.labels == {"app": "web", "team": "a"}`:                             true,
+		`req.labels != {"app": "web"}`:                                          true,
+		`has(req.labels.app) && !has(req.missing)`:                              true,
+		`req.?missing.orValue("x") == "x"`:                                      true,
+		`req.?labels.?app.orValue("x") == "web"`:                                true,
+		`optional.of(1).orValue(1/0) == 1`:                                      true,
+		`sets.contains(["a", "b"], req.commits.map(c, c.id))`:                   true,
+		`sets.intersects([1, 2], [2, 3]) && sets.equivalent([1, 2], [2, 1])`:    true,
+		`string(base64.decode(req.encoded)) == "hello"`:                         true,
+		`req.labels[req.draft ? "app" : "team"] == "web"`:                       true,
+		`req.commits[req.n - 3.0 == 0.0 ? 0 : 1].id == "a"`:                     true,
+		`req.empty == ""`:                                                       true,
+		`req.tag.upperAscii().lowerAscii().trim().substring(1, 2) == "1"`:       true,
+		`timestamp("2026-01-01T00:00:00Z") < timestamp("2026-01-02T00:00:00Z")`: true,
+		`req.missing == 1 || true`:                                              true,
+		`1 in [1, 2] && size(req.tag) == 6 && req.tag.contains("2")`:            true,
+		`[1, 2] + [3] == [1, 2, 3]`:                                             true,
+		`json.encode(req.labels).contains("web")`:                               true,
+	} {
+		t.Run(text, func(t *testing.T) {
+			for range 2 { // a program keeps nothing between evaluations
+				if got, err := ask(t, t.Context(), text, push); err != nil || got != want {
+					t.Errorf("got %v, %v", got, err)
+				}
+			}
+		})
+	}
+}
+
+// doubled is an expression for a value that holds the same list 2^n times over.
+func doubled(n int, with string) string {
+	text := "[req.l]"
+	for i := range n {
+		v := fmt.Sprintf("v%d", i)
+		text += ".map(" + v + ", " + strings.ReplaceAll(with, "v", v) + ")"
+	}
+	return text
+}
+
+func TestAnExpressionCannotHoldUpOrKillTheProcess(t *testing.T) {
+	long := `{"s":"` + strings.Repeat("a", 3<<20) + `"}`
+	items := `{"l":[` + strings.TrimSuffix(strings.Repeat("1,", 500), ",") + `]}`
+	many := `{"l":[` + strings.TrimSuffix(strings.Repeat(`"abc",`, 400_000), ",") + `],"s":"` + strings.Repeat("abcdefgh", 10_000) + `"}`
+	for name, tc := range map[string]struct{ text, body string }{
+		"a text put in for each of its own letters":     {`req.s.replace("a", req.s) == "b"`, long},
+		"a text put in between all letters":             {`req.s.replace("", req.s) == "b"`, long},
+		"a text put in so many times":                   {`req.s.replace("a", req.s, 100000) == "b"`, long},
+		"a text of a text of a text":                    {`[req.s].map(a, a+a).map(b, b+b).map(c, c+c)[0] == ""`, long},
+		"nested comprehensions":                         {`req.l.all(a, req.l.all(b, req.l.all(c, req.l.all(d, true))))`, items},
+		"nested comprehensions that make lists":         {`req.l.map(a, req.l.map(b, req.l.map(c, req.l))).size() == 1`, items},
+		"lists joined with a long separator":            {`req.l.join(req.s) == ""`, many},
+		"one text joined many times":                    {`req.l.map(x, req.s).join() == ""`, many},
+		"a format of long texts":                        {`"%s%s%s%s".format([req.s, req.s, req.s, req.s]) == ""`, long},
+		"a format of lists":                             {`"%s".format(` + doubled(40, "[v, v]") + `) == ""`, items},
+		"lists within lists compared":                   {doubled(40, "[v, v]") + " == " + doubled(40, "[v, v]"), items},
+		"lists within lists compared by another sign":   {doubled(40, "[v, v]") + " != " + doubled(40, "[v, v]"), items},
+		"lists within lists looked for":                 {doubled(40, "[v, v]") + " in [" + doubled(40, "[v, v]") + "]", items},
+		"lists within maps compared":                    {doubled(40, `{"a": v, "b": v}`) + " == " + doubled(40, `{"a": v, "b": v}`), items},
+		"lists within optionals compared":               {doubled(40, `optional.of([v, v])`) + " == " + doubled(40, `optional.of([v, v])`), items},
+		"lists that grow by themselves":                 {doubled(62, "v + v") + "[0].all(x, x == 1)", items},
+		"lists that grow by themselves, looked through": {"2 in " + doubled(62, "v + v") + "[0]", items},
+		"lists that grow beyond all numbers":            {"2 in " + doubled(70, "v + v") + "[0]", items},
+		"lists that grow by themselves, compared":       {doubled(40, "v + v") + " == " + doubled(40, "v + v"), items},
+		"sets of many":                                  {`sets.contains(req.l, req.l)`, many},
+		"sets that are the same":                        {`sets.equivalent(req.l, req.l)`, many},
+		"lists within lists as JSON":                    {`json.encode(` + doubled(40, "[v, v]") + `) == ""`, items},
+		"a search that finds nothing":                   {`req.s.indexOf(req.s + "b") == 1`, long},
+		"a search for half of a text":                   {`req.s.indexOf(req.s.substring(1000) + "b") == 1`, strings.Replace(long, "aaaa", "", 1)},
+		"a search from the end":                         {`req.s.lastIndexOf("b" + req.s.substring(1000)) == 1`, long},
+		"a text in pieces":                              {`req.s.split("").size() == 1`, long},
+		"a text in some pieces":                         {`req.s.split("", 1000000).size() == 1`, long},
+		"a regular expression of several repetitions":   {`req.s.matches("` + strings.Repeat("a{0,900}", 9) + `b")`, long},
+		"a regular expression as long as the body":      {`"x".matches(req.s)`, long},
+		"a text turned round again and again":           {`req.s` + strings.Repeat(".reverse()", 60) + ` == ""`, long},
+		"a text quoted again and again":                 {strings.Repeat("strings.quote(", 40) + "req.s" + strings.Repeat(")", 40) + ` == ""`, long},
+		"a text encoded again and again":                {strings.Repeat("base64.encode(bytes(", 20) + "req.s" + strings.Repeat("))", 20) + ` == ""`, long},
+		"letters of a long text":                        {`req.l.all(x, req.s.charAt(1) == "b" || true)`, strings.Replace(long, "{", `{"l":[1,1,1,1,1,1,1],`, 1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			_, err := ask(t, t.Context(), tc.text, tc.body)
+			if !errors.Is(err, ErrTooExpensive) {
+				t.Errorf("got %.300v", err)
+			}
+			if took := time.Since(start); took > 5*time.Second {
+				t.Errorf("it took %s", took)
+			}
+		})
+	}
+}
+
+func TestAnExpressionThatWasEndedCanBeEvaluatedAgain(t *testing.T) {
+	program, err := CompileCondition(`req.l.all(a, req.l.all(b, req.l.all(c, a == b && b == c)))`, "req")
+	if err != nil {
+		t.Fatal(err)
+	}
+	some := make([]any, 400)
+	if _, err := program.True(t.Context(), map[string]any{"req": map[string]any{"l": some}}); !errors.Is(err, ErrTooExpensive) {
+		t.Errorf("got %v", err)
+	}
+	if ok, err := program.True(t.Context(), map[string]any{"req": map[string]any{"l": some[:3]}}); !ok || err != nil {
+		t.Errorf("got %v, %v", ok, err)
+	}
+}
+
+func TestAnEvaluationEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := ask(t, ctx, `req.l.all(a, req.l.all(b, true))`, `{"l":[`+strings.TrimSuffix(strings.Repeat("1,", 500), ",")+`]}`); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWhatDoesNotCompile(t *testing.T) {
+	for name, tc := range map[string]struct{ text, want string }{
+		"nothing":                   {"", "Syntax error"},
+		"an unknown variable":       {"foo == 1", "undeclared reference"},
+		"a text":                    {"'a'", "is not true or false"},
+		"a message":                 {"google.protobuf.ListValue{values: [req.a]} == req.b", "makes a message of type google.protobuf.ListValue"},
+		"a message in the midst":    {"req.l.exists(x, google.protobuf.Value{string_value: x} == x)", "makes a message"},
+		"one that is too long":      {"req.a == '" + strings.Repeat("a", MaxLength) + "'", "8192 are allowed"},
+		"one that is nested deeply": {strings.Repeat("(", 500) + "true" + strings.Repeat(")", 500), "recursion"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := CompileCondition(tc.text, "req"); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestWhatWasSentIsNotRepeatedInFull(t *testing.T) {
+	_, err := ask(t, t.Context(), `timestamp(req.s) == req.t`, `{"s":"`+strings.Repeat("x", 100_000)+`"}`)
+	if err == nil || len(err.Error()) > 500 {
+		t.Errorf("got %.100v", err)
+	}
+}

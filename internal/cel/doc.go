@@ -1,0 +1,17 @@
+// Package cel evaluates expressions of the Common Expression Language that people
+// put into objects, and that ask about what others send.
+//
+//	Compile -> Program.Evaluate(data) -> a value, or
+//	    ErrTooExpensive   more steps or longer texts than an expression may have
+//
+// The language itself always ends, which is not the same as soon: four nested
+// comprehensions over a body of a kilobyte are billions of steps, one call of
+// replace can make terabytes, and comparing lists that hold one another many times
+// over is exponential within a single step. So every step of an evaluation is
+// counted, and a call is weighed before it is made: by the length of its texts, and
+// by everything inside its lists where it looks inside. An expression that goes
+// beyond the budget is ended there, always at the same place for the same data.
+//
+// The environment is that of Flux: its variables are dynamic objects, its
+// extensions strings, sets and encoders.
+package cel
