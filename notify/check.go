@@ -3,7 +3,7 @@ package notify
 import (
 	"errors"
 	"fmt"
-	"regexp"
+	"net/url"
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 )
@@ -31,6 +31,9 @@ func Check(receiver *notificationv1.Receiver) error {
 	case !known.tokenless && !hasSecret:
 		return fmt.Errorf("%w: spec.secretRef: a receiver of type %s needs one", ErrInvalid, receiver.Spec.Type)
 	}
+	if err := checkExpressions(receiver); err != nil {
+		return err
+	}
 	return errors.Join(checkProviders(receiver, known), checkResources(receiver, known))
 }
 
@@ -56,8 +59,6 @@ func checkResources(receiver *notificationv1.Receiver, known sender) error {
 	return nil
 }
 
-var issuerURL = regexp.MustCompile(`^https?://`)
-
 func checkProviders(receiver *notificationv1.Receiver, known sender) error {
 	providers := receiver.Spec.OIDCProviders
 	switch {
@@ -69,8 +70,8 @@ func checkProviders(receiver *notificationv1.Receiver, known sender) error {
 	seen := map[string]bool{}
 	for i := range providers {
 		p := &providers[i]
-		if !issuerURL.MatchString(p.IssuerURL) || seen[p.IssuerURL] {
-			return fmt.Errorf("%w: spec.oidcProviders[%d].issuerURL: must be a URL, and there only once", ErrInvalid, i)
+		if u, err := url.Parse(p.IssuerURL); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || seen[p.IssuerURL] {
+			return fmt.Errorf("%w: spec.oidcProviders[%d].issuerURL: must be an https URL, and there only once", ErrInvalid, i)
 		}
 		seen[p.IssuerURL] = true
 		if err := checkProvider(p); err != nil {

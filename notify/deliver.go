@@ -3,13 +3,17 @@ package notify
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/sluice-cd/sluice/internal/reconciler"
+	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // delivery is a verified message on its way to the objects that it is about.
@@ -33,12 +37,12 @@ func (h *Hooks) notify(ctx context.Context, d delivery) error {
 	)
 	for i := range d.receiver.Spec.Resources {
 		objects, err := h.targets(ctx, d, i)
-		failures.add(err)
+		failures.add(d.log, err)
 		for j := range objects {
 			slots <- struct{}{}
 			workers.Go(func() {
 				defer func() { <-slots }()
-				failures.add(h.notifyOne(ctx, d, i, &objects[j]))
+				failures.add(d.log, survive(ctx, func() error { return h.notifyOne(ctx, d, i, &objects[j]) }))
 			})
 		}
 	}
@@ -51,12 +55,25 @@ func (h *Hooks) notifyOne(ctx context.Context, d delivery, i int, object *metav1
 	if err != nil || !passes {
 		return err
 	}
-	if err := reconciler.Request(ctx, h.Writer, object, h.Clock.Now()); err != nil {
+	if err := h.request(ctx, object); err != nil {
 		return err
 	}
 	d.log.Info("requested a reconcile", "kind", object.Kind, "target", object.Namespace+"/"+object.Name)
 	return nil
 }
+
+// request asks the object's controller for a reconcile now.
+func (h *Hooks) request(ctx context.Context, object *metav1.PartialObjectMetadata) error {
+	kind, name := object.Kind, client.ObjectKeyFromObject(object)
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, h.Clock.Now().Format(requestedAtFormat))
+	if err := h.Writer.Patch(ctx, object, client.RawPatch(types.MergePatchType, patch)); err != nil {
+		return fmt.Errorf("annotating %s '%s': %w", kind, name, err)
+	}
+	return nil
+}
+
+// requestedAtFormat has more digits than two webhooks could share.
+const requestedAtFormat = "2006-01-02T15:04:05.999999999Z07:00"
 
 // failures collects errors of several workers.
 type failures struct {
@@ -64,11 +81,32 @@ type failures struct {
 	errors []error
 }
 
-func (f *failures) add(err error) {
-	if err == nil {
+// add notes an error that the sender is told of by the status of the answer. That an
+// object is not there, or that a filter has no answer about it, it is not: whoever
+// writes a Receiver could ask about objects of others so. The log says it.
+func (f *failures) add(log logr.Logger, err error) {
+	switch {
+	case err == nil:
+		return
+	case apierrors.IsNotFound(err), errors.Is(err, errFilter):
+		log.Error(err, "an object was not notified")
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.errors = append(f.errors, err)
+}
+
+// survive turns a panic into an error: a goroutine of a request is not in the care
+// of the HTTP server.
+func survive(ctx context.Context, work func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			for _, handle := range utilruntime.PanicHandlers {
+				handle(ctx, r)
+			}
+			err = fmt.Errorf("panic: %v [recovered]", r)
+		}
+	}()
+	return work()
 }

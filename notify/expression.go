@@ -1,12 +1,16 @@
 package notify
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
-	"github.com/fluxcd/pkg/runtime/cel"
-	"github.com/google/cel-go/common/types"
+	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+
+	"github.com/sluice-cd/sluice/internal/cel"
 )
 
 // expression is a CEL expression and what it may ask about.
@@ -36,47 +40,123 @@ const (
 	someClaims claims = " claims"
 )
 
-func (e expression) compile() (*cel.Expression, error) {
-	options := []cel.Option{cel.WithCompile(), cel.WithStructVariables(strings.Fields(e.variables)...)}
-	program, err := cel.NewExpression(e.text, options...)
-	if err != nil || !e.boolean {
-		return program, err
+func (e expression) compile() (*cel.Program, error) {
+	if e.boolean {
+		return cel.CompileCondition(e.text, strings.Fields(e.variables)...)
 	}
-	// One whose type shows only when it is evaluated, such as req.draft, is taken
-	// too: comparing it with true makes the compiler accept it, and nothing that
-	// can never be either. The lines keep a comment in it from hiding the rest.
-	condition, err := cel.NewExpression("(\n"+e.text+"\n) == true", append(options, cel.WithOutputType(types.BoolType))...)
-	if err != nil {
-		return nil, fmt.Errorf("the expression %q is not true or false", e.text)
+	return cel.Compile(e.text, strings.Fields(e.variables)...)
+}
+
+// Bounds of the expressions of one Receiver, all of which are compiled when it is
+// reconciled.
+const (
+	maxExpressions     = 200
+	maxExpressionBytes = 64 << 10
+)
+
+// checkExpressions refuses more of them than a worker should compile.
+func checkExpressions(receiver *notificationv1.Receiver) error {
+	count, length := 0, 0
+	add := func(text string) {
+		if text != "" {
+			count, length = count+1, length+len(text)
+		}
 	}
-	return condition, nil
+	add(receiver.Spec.ResourceFilter)
+	for _, resource := range receiver.Spec.Resources {
+		add(resource.Filter)
+	}
+	for _, p := range receiver.Spec.OIDCProviders {
+		for _, v := range p.Variables {
+			add(v.Expression)
+		}
+		for _, v := range p.Validations {
+			add(v.Expression)
+		}
+	}
+	if count > maxExpressions || length > maxExpressionBytes {
+		return fmt.Errorf("%w: the receiver has %d expressions of %d bytes in all; at most %d of %d bytes are compiled: split it into several",
+			ErrExpression, count, length, maxExpressions, maxExpressionBytes)
+	}
+	return nil
 }
 
 // maxPrograms bounds the memory of expressions that nobody uses any more.
 const maxPrograms = 1000
 
+// evaluationTime is for one expression. The steps that it may take end it before,
+// unless the machine is very busy.
+const evaluationTime = 2 * time.Second
+
 // programs keeps compiled expressions: compiling takes longer than all the rest
-// of a request.
+// of a request. One of a namespace is evaluated at a time, so that a namespace whose
+// expressions are as expensive as they may be keeps only itself waiting.
 type programs struct {
 	mu    sync.Mutex
-	known map[expression]*cel.Expression
+	known map[owned]*cel.Program
+	turns turns
 }
 
-func newPrograms() *programs { return &programs{known: map[expression]*cel.Expression{}} }
+// owned is an expression of a namespace: programs are not shared, since one that is
+// evaluated is in use.
+type owned struct {
+	namespace string
+	expression
+}
 
-func (p *programs) get(e expression) (*cel.Expression, error) {
+func newPrograms() *programs {
+	return &programs{known: map[owned]*cel.Program{}, turns: newTurns()}
+}
+
+func (p *programs) get(namespace string, e expression) (*program, error) {
+	key := owned{namespace, e}
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if program, ok := p.known[e]; ok {
-		return program, nil
+	known := p.known[key]
+	p.mu.Unlock()
+	if known == nil {
+		var err error
+		if known, err = e.compile(); err != nil {
+			return nil, err
+		}
+		p.mu.Lock()
+		if len(p.known) >= maxPrograms {
+			clear(p.known)
+		}
+		p.known[key] = known
+		p.mu.Unlock()
 	}
-	program, err := e.compile()
+	return &program{known, namespace, &p.turns}, nil
+}
+
+// program is an expression of a Receiver, ready to be evaluated.
+type program struct {
+	*cel.Program
+	namespace string
+	turns     *turns
+}
+
+// errBusy means that it was not the turn of an expression in time.
+var errBusy = errors.New("too many expressions are being evaluated")
+
+func (p *program) value(ctx context.Context, data map[string]any) (any, error) {
+	done, err := p.turns.take(ctx, p.namespace)
 	if err != nil {
 		return nil, err
 	}
-	if len(p.known) >= maxPrograms {
-		clear(p.known)
+	defer done()
+	ctx, cancel := context.WithTimeout(ctx, evaluationTime)
+	defer cancel()
+	return p.Evaluate(ctx, data)
+}
+
+func (p *program) passes(ctx context.Context, data map[string]any) (bool, error) {
+	value, err := p.value(ctx, data)
+	if err != nil {
+		return false, err
 	}
-	p.known[e] = program
-	return program, nil
+	passes, ok := value.(bool)
+	if !ok {
+		return false, errors.New("an expression that must be true or false is neither")
+	}
+	return passes, nil
 }

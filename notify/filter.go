@@ -3,31 +3,35 @@ package notify
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"mime"
 	"strings"
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
-	"github.com/fluxcd/pkg/runtime/cel"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/sluice-cd/sluice/internal/cel"
 )
 
 // filters decide which objects a message is about: spec.resourceFilter, and for
 // each of spec.resources the filter of its own, if there is one.
 type filters struct {
 	facts map[string]any // req and claims; res is added for each object
-	all   *cel.Expression
-	own   []*cel.Expression // nil passes every object
+	all   *program
+	own   []*program // nil passes every object
 }
 
 // filters compiles what the receiver asks. A body is read only if there is a
 // question, since a message without one need not be JSON.
 func (h *Hooks) filters(m message, sent notice) (*filters, error) {
 	spec, withClaims := &m.receiver.Spec, senders[m.receiver.Spec.Type].claims()
-	f := &filters{own: make([]*cel.Expression, len(spec.Resources))}
+	f := &filters{own: make([]*program, len(spec.Resources))}
 	var err error
 	if spec.ResourceFilter != "" {
-		if f.all, err = h.programs.get(filterOf(spec.ResourceFilter, withClaims)); err != nil {
+		if f.all, err = h.programs.get(m.receiver.Namespace, filterOf(spec.ResourceFilter, withClaims)); err != nil {
 			return nil, fmt.Errorf("spec.resourceFilter: %w", err)
 		}
 	}
@@ -35,7 +39,7 @@ func (h *Hooks) filters(m message, sent notice) (*filters, error) {
 		if resource.Filter == "" {
 			continue
 		}
-		if f.own[i], err = h.programs.get(filterOf(resource.Filter, withClaims)); err != nil {
+		if f.own[i], err = h.programs.get(m.receiver.Namespace, filterOf(resource.Filter, withClaims)); err != nil {
 			return nil, fmt.Errorf("spec.resources[%d].filter: %w", i, err)
 		}
 	}
@@ -53,24 +57,38 @@ func (f *filters) pass(ctx context.Context, i int, object *metav1.PartialObjectM
 	if !f.asks(i) {
 		return true, nil
 	}
-	raw, err := json.Marshal(object)
+	resource, err := known(object)
 	if err != nil {
 		return false, err
 	}
-	resource := map[string]any{}
-	if err := json.Unmarshal(raw, &resource); err != nil {
-		return false, err
-	}
 	data := map[string]any{"res": resource, "req": f.facts["req"], "claims": f.facts["claims"]}
-	for _, expression := range []*cel.Expression{f.all, f.own[i]} {
+	for _, expression := range []*program{f.all, f.own[i]} {
 		if expression == nil {
 			continue
 		}
-		if passes, err := expression.EvaluateBoolean(ctx, data); err != nil || !passes {
+		passes, err := expression.passes(ctx, data)
+		switch {
+		case errors.Is(err, cel.ErrTooExpensive), errors.Is(err, errBusy):
 			return false, err
+		case err != nil:
+			return false, fmt.Errorf("%w: %w", errFilter, err)
+		case !passes:
+			return false, nil
 		}
 	}
 	return true, nil
+}
+
+// errFilter means that a filter has no answer about an object.
+var errFilter = errors.New("filtering an object")
+
+// known is what filters may know of an object: its metadata, without what tools keep
+// there of all the rest of it.
+func known(object *metav1.PartialObjectMetadata) (map[string]any, error) {
+	object = object.DeepCopy()
+	object.ManagedFields = nil
+	delete(object.Annotations, corev1.LastAppliedConfigAnnotation)
+	return runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 }
 
 // factsOf are what filters may ask about a request. A body that does not say that

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -18,15 +17,15 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/cel"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
-const (
-	// maxBody is the longest body in bytes, as in Flux.
-	maxBody = 3 << 20
-	// within is how long a request may be worked on. It goes on when the sender
-	// hangs up: some wait for a few seconds only.
-	within = 30 * time.Second
-)
+// within is how long a request may be worked on. It goes on when the sender hangs
+// up: some wait for a few seconds only.
+const within = 30 * time.Second
 
 // WebhookPathIndex is the name of the index of Receivers by webhook path.
 const WebhookPathIndex = "status.webhookPath"
@@ -45,6 +44,7 @@ type Hooks struct {
 	issuers  *issuers
 	programs *programs
 	limits   *limits
+	bodies   *budget.Budget
 	total    *prometheus.CounterVec
 }
 
@@ -62,6 +62,13 @@ type Options struct {
 	NoCrossNamespaceRefs bool
 	// GoogleIssuer signs the tokens of Pub/Sub; empty is Google.
 	GoogleIssuer string
+	// Guard decides where issuers of tokens may be; nil lets them be anywhere.
+	Guard *outbound.Guard
+	// Memory is shared with all else that is read from outside; nil is without bound.
+	Memory *budget.Budget
+	// TooExpensive is told of a receiver one of whose expressions took more than it
+	// may, with what is wrong; nil tells nobody.
+	TooExpensive func(*notificationv1.Receiver, error)
 }
 
 const googleIssuer = "https://accounts.google.com"
@@ -72,7 +79,8 @@ func New(opts Options, metrics prometheus.Registerer) (*Hooks, error) {
 		opts.GoogleIssuer = googleIssuer
 	}
 	h := &Hooks{
-		Options: opts, issuers: newIssuers(opts.Clock), programs: newPrograms(), limits: newLimits(opts.Clock),
+		Options: opts, issuers: newIssuers(opts.Clock, opts.Guard.Transport()), programs: newPrograms(),
+		limits: newLimits(opts.Clock), bodies: budget.New(allBodies),
 		total: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sluice_webhooks_total",
 			Help: "Webhook requests by type of receiver, empty for a path that none has, and HTTP status of the answer.",
@@ -84,7 +92,8 @@ func New(opts Options, metrics prometheus.Registerer) (*Hooks, error) {
 // ServeHTTP implements http.Handler. The answers are those of Flux: 404 for a path
 // that no receiver has, 503 for a receiver that is suspended or not ready, 413 for
 // a body that is too long, 400 for a request that does not prove itself, 500 when
-// an object could not be notified; and 429 for more requests than are good.
+// an object could not be notified; and 429 for more requests than are good, or 503
+// for more bodies.
 func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	receiver, err := h.receiver(r.Context(), r.URL.Path)
 	if err != nil {
@@ -138,35 +147,80 @@ func (h *Hooks) answer(w http.ResponseWriter, r *http.Request, receiver *notific
 		return http.StatusServiceUnavailable, errors.New("the receiver is suspended")
 	case !apimeta.IsStatusConditionTrue(receiver.Status.Conditions, meta.ReadyCondition):
 		return http.StatusServiceUnavailable, errors.New("the receiver is not ready")
-	case !h.limits.wait(r.Context(), receiver.Status.WebhookPath):
-		w.Header().Set("Retry-After", strconv.Itoa(int(patience/time.Second)))
-		return http.StatusTooManyRequests, errors.New("too many requests")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var tooLong *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLong):
-		return http.StatusRequestEntityTooLarge, errors.New("the body is too long")
-	case err != nil:
-		return http.StatusBadRequest, errors.New("the body was cut off")
+	m := message{header: r.Header, receiver: receiver}
+	if status, err := h.admit(w, r, &m); err != nil {
+		return status, err
 	}
+	read, status, err := h.read(w, r, m)
+	if err != nil {
+		return status, err
+	}
+	defer read.Release()
+	m.body = read.bytes
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), within)
 	defer cancel()
-	return h.handle(ctx, message{header: r.Header, body: body, receiver: receiver}, log)
+	return h.handle(ctx, m, log)
 }
 
-// handle verifies a message and does what it asks for.
-func (h *Hooks) handle(ctx context.Context, m message, log logr.Logger) (int, error) {
+// errOften means that more requests came than are good.
+var errOften = errors.New("too many requests")
+
+// admit lets a request in whose turn it is. Where the header proves who sends it,
+// that is asked first: the path of such a receiver may be known to anybody.
+func (h *Hooks) admit(w http.ResponseWriter, r *http.Request, m *message) (int, error) {
+	path, from := m.receiver.Status.WebhookPath, senders[m.receiver.Spec.Type]
+	turns := []limited{oneReceiver(path), namespace(m.receiver.Namespace)}
+	if from.admit != nil && !h.limits.wait(r.Context(), attempts(path)) || from.admit == nil && !h.turn(r.Context(), turns) {
+		return often(w)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), within)
+	defer cancel()
 	var err error
 	if m.secret, err = h.secret(ctx, m.receiver); err != nil {
 		return http.StatusInternalServerError, err
 	}
-	if m.receiver.GetWebhookPath(string(m.token())) != m.receiver.Status.WebhookPath {
+	if m.receiver.GetWebhookPath(string(m.token())) != path {
 		return http.StatusNotFound, errors.New("the path is that of a token that the receiver's Secret has no more")
 	}
+	if from.admit == nil {
+		return http.StatusOK, nil
+	}
+	if m.claims, err = from.admit(ctx, h, *m); err != nil {
+		return http.StatusBadRequest, err
+	}
+	if !h.turn(r.Context(), turns) {
+		return often(w)
+	}
+	return http.StatusOK, nil
+}
+
+func (h *Hooks) turn(ctx context.Context, all []limited) bool {
+	for _, what := range all {
+		if !h.limits.wait(ctx, what) {
+			return false
+		}
+	}
+	return true
+}
+
+func often(w http.ResponseWriter) (int, error) {
+	w.Header().Set("Retry-After", strconv.Itoa(int(patience/time.Second)))
+	return http.StatusTooManyRequests, errOften
+}
+
+// handle verifies a message and does what it asks for.
+func (h *Hooks) handle(ctx context.Context, m message, log logr.Logger) (int, error) {
 	sent, err := h.verify(ctx, m)
 	if err != nil {
 		return http.StatusBadRequest, err
+	}
+	if filtered(m.receiver) {
+		memory, err := h.parsing(ctx, m, sent)
+		if err != nil {
+			return http.StatusServiceUnavailable, err
+		}
+		defer memory.Release()
 	}
 	f, err := h.filters(m, sent)
 	switch {
@@ -176,9 +230,17 @@ func (h *Hooks) handle(ctx context.Context, m message, log logr.Logger) (int, er
 		return http.StatusInternalServerError, err
 	}
 	if err := h.notify(ctx, delivery{m.receiver, sent, f, log}); err != nil {
+		h.expensive(m.receiver, err)
 		return http.StatusInternalServerError, err
 	}
 	return http.StatusOK, nil
+}
+
+// expensive tells of an expression that took more than it may.
+func (h *Hooks) expensive(receiver *notificationv1.Receiver, err error) {
+	if errors.Is(err, cel.ErrTooExpensive) && h.TooExpensive != nil {
+		h.TooExpensive(receiver, err)
+	}
 }
 
 // verify asks the receiver's type whether the message is genuine and wanted.

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/net/publicsuffix"
 	"k8s.io/utils/clock"
 )
 
@@ -18,12 +21,16 @@ const (
 	issuerTimeout = 10 * time.Second
 	maxIssuerBody = 1 << 20 // bytes
 	maxIssuers    = 1000
+	// maxIssuerRedirects is more than a server in its senses needs.
+	maxIssuerRedirects = 3
 	// issuerAge is how long what an issuer says of itself is used. Its keys are
 	// renewed sooner, when a token is signed by one that is not known.
 	issuerAge = time.Hour
 )
 
-// issuers keeps what issuers of tokens say of themselves, and their keys.
+// issuers keeps what issuers of tokens say of themselves, and their keys. Receivers
+// name them, and anybody can send a token, so that nothing of what a server answers
+// is told to anybody: it need not be an issuer at all.
 type issuers struct {
 	clock  clock.PassiveClock
 	client *http.Client
@@ -37,11 +44,50 @@ type provider struct {
 	at time.Time
 }
 
-func newIssuers(c clock.PassiveClock) *issuers {
+func newIssuers(c clock.PassiveClock, transport http.RoundTripper) *issuers {
 	return &issuers{
 		clock: c, known: map[string]provider{},
-		client: &http.Client{Timeout: issuerTimeout, Transport: bounded{http.DefaultTransport}},
+		client: &http.Client{Timeout: issuerTimeout, Transport: bounded{transport}, CheckRedirect: staysSecure},
 	}
+}
+
+// staysSecure follows redirects within the issuer's own site.
+func staysSecure(req *http.Request, via []*http.Request) error {
+	if len(via) >= maxIssuerRedirects || !keysMayBeAt(via[0].URL, req.URL) {
+		return errors.New("it redirects to another server")
+	}
+	return nil
+}
+
+// keyHosts are where issuers that have their keys at another site have them.
+var keyHosts = map[string]string{
+	"accounts.google.com":    "www.googleapis.com",
+	"securetoken.google.com": "www.googleapis.com",
+	"sts.windows.net":        "login.microsoftonline.com",
+}
+
+// keysMayBeAt reports whether the keys of an issuer may be read from an address: over
+// https, from the issuer's own host, another one of its registered domain, or where
+// that issuer is known to have them. What an issuer says of itself must not lead the
+// controller to servers that the issuer's owner cannot reach.
+func keysMayBeAt(issuer, keys *url.URL) bool {
+	if keys.Scheme != "https" || keys.User != nil {
+		return false
+	}
+	from, to := strings.ToLower(issuer.Hostname()), strings.ToLower(keys.Hostname())
+	if from == to {
+		return issuer.Port() == keys.Port()
+	}
+	if keyHosts[from] == to {
+		return true
+	}
+	suffix, listed := publicsuffix.PublicSuffix(from)
+	site, err := publicsuffix.EffectiveTLDPlusOne(from)
+	if err != nil || !listed && !strings.Contains(suffix, ".") { // names of a cluster, addresses
+		return false
+	}
+	other, err := publicsuffix.EffectiveTLDPlusOne(to)
+	return err == nil && site == other
 }
 
 // claims verifies signature, expiry, issuer and audience.
@@ -51,8 +97,13 @@ func (s *issuers) claims(ctx context.Context, issuer, audience, raw string) (map
 		return nil, fmt.Errorf("the keys of issuer %s cannot be read", issuer)
 	}
 	token, err := provider.Verifier(&oidc.Config{ClientID: audience, Now: s.clock.Now}).Verify(ctx, raw)
-	if err != nil {
-		return nil, fmt.Errorf("the token is not valid: %w", err)
+	var expired *oidc.TokenExpiredError
+	switch {
+	case errors.As(err, &expired):
+		return nil, errors.New("the token has expired")
+	case err != nil:
+		// The library's error has the answer of the server that should have the keys.
+		return nil, fmt.Errorf("the token is not one of issuer %s for audience %s, or the keys of the issuer cannot be read", issuer, audience)
 	}
 	claims := map[string]any{}
 	if err := token.Claims(&claims); err != nil {
@@ -63,15 +114,15 @@ func (s *issuers) claims(ctx context.Context, issuer, audience, raw string) (map
 
 // provider asks the issuer, unless that was done lately. One that does not answer
 // is still known by what it said before.
-func (s *issuers) provider(ctx context.Context, url string) (*oidc.Provider, error) {
+func (s *issuers) provider(ctx context.Context, issuer string) (*oidc.Provider, error) {
 	s.mu.Lock()
-	last, found := s.known[url]
+	last, found := s.known[issuer]
 	s.mu.Unlock()
 	now := s.clock.Now()
 	if found && now.Sub(last.at) < issuerAge {
 		return last.Provider, nil
 	}
-	fresh, err := oidc.NewProvider(oidc.ClientContext(ctx, s.client), url)
+	fresh, err := s.ask(ctx, issuer)
 	switch {
 	case err != nil && found:
 		return last.Provider, nil
@@ -83,7 +134,29 @@ func (s *issuers) provider(ctx context.Context, url string) (*oidc.Provider, err
 	if len(s.known) >= maxIssuers {
 		clear(s.known)
 	}
-	s.known[url] = provider{fresh, now}
+	s.known[issuer] = provider{fresh, now}
+	return fresh, nil
+}
+
+func (s *issuers) ask(ctx context.Context, issuer string) (*oidc.Provider, error) {
+	at, err := url.Parse(issuer)
+	if err != nil || at.Scheme != "https" {
+		return nil, errors.New("the issuer is no https URL")
+	}
+	fresh, err := oidc.NewProvider(oidc.ClientContext(ctx, s.client), issuer)
+	if err != nil {
+		return nil, err
+	}
+	var said struct {
+		Keys string `json:"jwks_uri"`
+	}
+	if err := fresh.Claims(&said); err != nil {
+		return nil, err
+	}
+	keys, err := url.Parse(said.Keys)
+	if err != nil || !keysMayBeAt(at, keys) {
+		return nil, errors.New("the issuer has its keys at another site")
+	}
 	return fresh, nil
 }
 

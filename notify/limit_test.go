@@ -15,16 +15,16 @@ func TestABurstOfWebhooksWaitsAndIsNotLost(t *testing.T) {
 		const waiting = perSecond * int(patience/time.Second)
 		answers := make(chan bool, waiting+burst)
 		for range burst + waiting {
-			go func() { answers <- limits.wait(t.Context(), "/hook/a") }()
+			go func() { answers <- limits.wait(t.Context(), oneReceiver("/hook/a")) }()
 		}
 		synctest.Wait()
 		if len(answers) != burst {
 			t.Errorf("%d are answered at once, want %d", len(answers), burst)
 		}
-		if limits.wait(t.Context(), "/hook/a") {
+		if limits.wait(t.Context(), oneReceiver("/hook/a")) {
 			t.Error("a request that would wait too long is let in")
 		}
-		if !limits.wait(t.Context(), "/hook/b") {
+		if !limits.wait(t.Context(), oneReceiver("/hook/b")) {
 			t.Error("a burst for one receiver holds up another")
 		}
 		for range burst + waiting {
@@ -42,15 +42,15 @@ func TestASenderThatHangsUpGivesItsTurnBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limits := newLimits(clock.RealClock{})
 		for range burst {
-			limits.wait(t.Context(), "/hook/a")
+			limits.wait(t.Context(), oneReceiver("/hook/a"))
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if limits.wait(ctx, "/hook/a") {
+		if limits.wait(ctx, oneReceiver("/hook/a")) {
 			t.Error("it gets a turn")
 		}
 		start := time.Now()
-		if !limits.wait(t.Context(), "/hook/a") || time.Since(start) != time.Second/perSecond {
+		if !limits.wait(t.Context(), oneReceiver("/hook/a")) || time.Since(start) != time.Second/perSecond {
 			t.Errorf("the next one waited for %s", time.Since(start))
 		}
 	})

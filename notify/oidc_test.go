@@ -41,7 +41,7 @@ func newIssuer(t *testing.T) *issuer {
 	mux.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "1", Algorithm: "RS256"}}})
 	})
-	i.Server = httptest.NewServer(mux)
+	i.Server = httptest.NewTLSServer(mux)
 	t.Cleanup(i.Close)
 	return i
 }

@@ -24,6 +24,7 @@ type message struct {
 	body     []byte
 	receiver *notificationv1.Receiver
 	secret   map[string][]byte // of spec.secretRef, empty without one
+	claims   map[string]any    // of the token that admitted it, nil without one
 }
 
 // token is what sender and receiver share.
@@ -46,8 +47,14 @@ type notice struct {
 
 // sender verifies the messages of one type of Receiver.
 type sender struct {
-	// verify returns an error that is safe to show to the sender.
+	// admit verifies a message by its header, before its body is read; nil if that
+	// proves nothing. It returns the claims of the token that does, if there are any,
+	// and an error that is safe to show to the sender.
+	admit func(context.Context, *Hooks, message) (map[string]any, error)
+	// verify reads a message that was admitted. Its error is safe, too.
 	verify func(context.Context, *Hooks, message) (notice, error)
+	// limit is the longest body in bytes; zero is [maxBody].
+	limit int64
 	// tokenless senders have no Secret.
 	tokenless bool
 	// events of the type are named and can be selected by spec.events.
@@ -58,24 +65,28 @@ type sender struct {
 var senders = map[string]sender{
 	notificationv1.GenericReceiver:     {verify: anything},
 	notificationv1.GenericHMACReceiver: {verify: signedBody("X-Signature")},
-	notificationv1.GenericOIDCReceiver: {verify: oidcToken, tokenless: true},
+	notificationv1.GenericOIDCReceiver: {admit: oidcToken, verify: claimed, tokenless: true},
 	notificationv1.GitHubReceiver:      {verify: gitHub, events: true},
-	notificationv1.GitLabReceiver:      {verify: gitLab, events: true},
+	notificationv1.GitLabReceiver:      {admit: gitLabToken, verify: gitLab, events: true},
 	notificationv1.BitbucketReceiver:   {verify: bitbucket, events: true},
-	notificationv1.HarborReceiver:      {verify: harbor},
-	notificationv1.DockerHubReceiver:   {verify: dockerHub},
-	notificationv1.QuayReceiver:        {verify: quay},
-	notificationv1.GCRReceiver:         {verify: gcr},
-	notificationv1.NexusReceiver:       {verify: nexus},
-	notificationv1.ACRReceiver:         {verify: acr},
-	notificationv1.CDEventsReceiver:    {verify: cdEvent, events: true},
+	notificationv1.HarborReceiver:      {admit: harborToken, verify: harbor, limit: maxEvent},
+	notificationv1.DockerHubReceiver:   {verify: dockerHub, limit: maxEvent},
+	notificationv1.QuayReceiver:        {verify: quay, limit: maxEvent},
+	notificationv1.GCRReceiver:         {admit: googleToken, verify: gcr, limit: maxEvent},
+	notificationv1.NexusReceiver:       {verify: nexus, limit: maxEvent},
+	notificationv1.ACRReceiver:         {verify: acr, limit: maxEvent},
+	notificationv1.CDEventsReceiver:    {verify: cdEvent, events: true, limit: maxEvent},
 }
 
 // errRefused is the kind of every error of a sender.
 var errRefused = errors.New("request refused")
 
 func refuse(format string, args ...any) (notice, error) {
-	return notice{}, fmt.Errorf("%w: %s", errRefused, fmt.Sprintf(format, args...))
+	return notice{}, refusal(format, args...)
+}
+
+func refusal(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", errRefused, fmt.Sprintf(format, args...))
 }
 
 // allowed reports whether spec.events lets the event in. All are, if it is empty.

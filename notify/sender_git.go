@@ -61,11 +61,15 @@ func (n *notice) addPackage(m message) {
 	n.add(body.Registry.Version.URL)
 }
 
-// gitLab sends the token itself.
-func gitLab(_ context.Context, _ *Hooks, m message) (notice, error) {
+// gitLabToken is the token itself.
+func gitLabToken(_ context.Context, _ *Hooks, m message) (map[string]any, error) {
 	if !same([]byte(m.header.Get("X-Gitlab-Token")), m.token()) {
-		return refuse("X-Gitlab-Token is not the token of the receiver")
+		return nil, refusal("X-Gitlab-Token is not the token of the receiver")
 	}
+	return nil, nil
+}
+
+func gitLab(_ context.Context, _ *Hooks, m message) (notice, error) {
 	return notice{event: m.header.Get("X-Gitlab-Event")}, nil
 }
 

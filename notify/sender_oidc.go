@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
@@ -13,14 +12,14 @@ import (
 
 // oidcToken trusts a token of one of the issuers of spec.oidcProviders whose
 // claims pass all of the issuer's validations.
-func oidcToken(ctx context.Context, h *Hooks, m message) (notice, error) {
+func oidcToken(ctx context.Context, h *Hooks, m message) (map[string]any, error) {
 	raw, ok := bearer(m)
 	if !ok {
-		return refuse("Authorization has no bearer token")
+		return nil, refusal("Authorization has no bearer token")
 	}
 	issuer, err := issuerOf(raw)
 	if err != nil {
-		return refuse("%v", err)
+		return nil, refusal("%v", err)
 	}
 	for i := range m.receiver.Spec.OIDCProviders {
 		p := &m.receiver.Spec.OIDCProviders[i]
@@ -29,39 +28,45 @@ func oidcToken(ctx context.Context, h *Hooks, m message) (notice, error) {
 		}
 		claims, err := h.issuers.claims(ctx, issuer, p.GetAudience(), raw)
 		if err != nil {
-			return refuse("%v", err)
+			return nil, refusal("%v", err)
 		}
-		if err := h.validate(ctx, p, claims); err != nil {
-			return refuse("%v", err)
-		}
-		return notice{claims: claims}, nil
+		return claims, h.validate(ctx, m.receiver, p, claims)
 	}
-	return refuse("no provider is configured for the issuer of the token")
+	return nil, refusal("no provider is configured for the issuer of the token")
 }
 
-// googleToken checks what Pub/Sub sends with a push.
-func (h *Hooks) googleToken(ctx context.Context, m message) error {
+// claimed tells filters what the token that admitted a message says.
+func claimed(_ context.Context, _ *Hooks, m message) (notice, error) {
+	return notice{claims: m.claims}, nil
+}
+
+// googleToken checks what Pub/Sub sends with a push. Filters are not told of it.
+func googleToken(ctx context.Context, h *Hooks, m message) (map[string]any, error) {
 	email, audience := string(m.secret["email"]), string(m.secret["audience"])
 	if email == "" || audience == "" {
-		return errors.New("the receiver's Secret has no 'email' and 'audience' to check the token against")
+		return nil, refusal("the receiver's Secret has no 'email' and 'audience' to check the token against")
 	}
 	raw, ok := bearer(m)
 	if !ok {
-		return errors.New("Authorization has no bearer token")
+		return nil, refusal("Authorization has no bearer token")
 	}
 	claims, err := h.issuers.claims(ctx, h.GoogleIssuer, audience, raw)
 	if err != nil {
-		return err
+		return nil, refusal("%v", err)
 	}
 	if claims["email"] != email || claims["email_verified"] != true {
-		return errors.New("the token is not that of the expected service account")
+		return nil, refusal("the token is not that of the expected service account")
 	}
-	return nil
+	return nil, nil
 }
+
+// maxToken is the longest token in bytes. Those of clouds have a few kilobytes.
+const maxToken = 16 << 10
 
 func bearer(m message) (string, bool) {
 	token, ok := strings.CutPrefix(m.header.Get("Authorization"), "Bearer ")
-	return strings.TrimSpace(token), ok && strings.TrimSpace(token) != ""
+	token = strings.TrimSpace(token)
+	return token, ok && token != "" && len(token) <= maxToken
 }
 
 // issuerOf reads the issuer of a token that is not verified yet.
@@ -82,36 +87,39 @@ func issuerOf(raw string) (string, error) {
 
 // validate evaluates the expressions. The messages of those that fail are told to
 // the sender, as their author intends.
-func (h *Hooks) validate(ctx context.Context, p *notificationv1.OIDCProvider, claims map[string]any) error {
+func (h *Hooks) validate(ctx context.Context, receiver *notificationv1.Receiver, p *notificationv1.OIDCProvider, claims map[string]any) error {
 	vars := map[string]any{}
 	data := map[string]any{"claims": claims, "vars": vars}
 	for _, v := range p.Variables {
-		program, err := h.programs.get(variable(v.Expression))
-		if err != nil {
-			return fmt.Errorf("variable %s is not valid", v.Name)
+		program, err := h.programs.get(receiver.Namespace, variable(v.Expression))
+		if err == nil {
+			vars[v.Name], err = program.value(ctx, data)
 		}
-		if vars[v.Name], err = program.Evaluate(ctx, data); err != nil {
-			return fmt.Errorf("variable %s cannot be evaluated", v.Name)
+		if err != nil {
+			h.expensive(receiver, err)
+			return refusal("variable %s cannot be evaluated", v.Name)
 		}
 	}
 	var failed []string
 	for i, v := range p.Validations {
-		program, err := h.programs.get(validation(v.Expression))
-		if err != nil {
-			return fmt.Errorf("validation %d is not valid", i)
+		program, err := h.programs.get(receiver.Namespace, validation(v.Expression))
+		ok := false
+		if err == nil {
+			ok, err = program.passes(ctx, data)
 		}
-		switch ok, err := program.EvaluateBoolean(ctx, data); {
+		switch {
 		case err != nil:
-			return fmt.Errorf("validation %d cannot be evaluated", i)
+			h.expensive(receiver, err)
+			return refusal("validation %d cannot be evaluated", i)
 		case !ok:
 			failed = append(failed, v.Message)
 		}
 	}
 	if len(p.Validations) == 0 {
-		return errors.New("the issuer of the token has no validations")
+		return refusal("the issuer of the token has no validations")
 	}
 	if len(failed) > 0 {
-		return fmt.Errorf("token validation failed: %s", strings.Join(failed, "; "))
+		return refusal("token validation failed: %s", strings.Join(failed, "; "))
 	}
 	return nil
 }

@@ -7,11 +7,15 @@ import (
 	"encoding/json"
 )
 
-// harbor sends the token as its Authorization header.
-func harbor(_ context.Context, _ *Hooks, m message) (notice, error) {
+// harborToken is the Authorization header as it is.
+func harborToken(_ context.Context, _ *Hooks, m message) (map[string]any, error) {
 	if !same([]byte(m.header.Get("Authorization")), m.token()) {
-		return refuse("Authorization is not the token of the receiver")
+		return nil, refusal("Authorization is not the token of the receiver")
 	}
+	return nil, nil
+}
+
+func harbor(_ context.Context, _ *Hooks, m message) (notice, error) {
 	type event struct {
 		Resources []struct {
 			ResourceURL string `json:"resource_url"`
@@ -96,10 +100,7 @@ func nexus(_ context.Context, _ *Hooks, m message) (notice, error) {
 // gcr is a push of Pub/Sub, which proves itself by an OIDC token of Google's for
 // the service account and the audience that the Secret names. It wraps the event
 // of the registry.
-func gcr(ctx context.Context, h *Hooks, m message) (notice, error) {
-	if err := h.googleToken(ctx, m); err != nil {
-		return refuse("%v", err)
-	}
+func gcr(_ context.Context, _ *Hooks, m message) (notice, error) {
 	var body struct {
 		Message struct {
 			Data string `json:"data"`

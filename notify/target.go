@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,7 +16,9 @@ import (
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 )
 
-// kinds are those of Flux that a Receiver may name without an apiVersion.
+// kinds are those that a Receiver may name, and their groups. All are namespaced,
+// and none has a secret in it. A Receiver that could name any kind would annotate
+// Secrets and Nodes for whoever may write Receivers, and tell a filter about them.
 var kinds = map[string]schema.GroupVersion{
 	"Bucket":                {Group: "source.toolkit.fluxcd.io", Version: "v1"},
 	"ExternalArtifact":      {Group: "source.toolkit.fluxcd.io", Version: "v1"},
@@ -30,16 +35,19 @@ var kinds = map[string]schema.GroupVersion{
 }
 
 func kindOf(resource notificationv1.ReceiverResource) (schema.GroupVersionKind, error) {
+	known, ok := kinds[resource.Kind]
+	if !ok {
+		return schema.GroupVersionKind{}, fmt.Errorf("kind '%s' cannot be notified, only %s can", resource.Kind, strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
+	}
 	if resource.APIVersion == "" {
-		version, ok := kinds[resource.Kind]
-		if !ok {
-			return schema.GroupVersionKind{}, fmt.Errorf("apiVersion must be specified for kind '%s'", resource.Kind)
-		}
-		return version.WithKind(resource.Kind), nil
+		return known.WithKind(resource.Kind), nil
 	}
 	version, err := schema.ParseGroupVersion(resource.APIVersion)
 	if err != nil {
 		return schema.GroupVersionKind{}, fmt.Errorf("apiVersion %q is not group/version", resource.APIVersion)
+	}
+	if version.Group != known.Group {
+		return schema.GroupVersionKind{}, fmt.Errorf("apiVersion %q: kind '%s' can be notified in group %s only", resource.APIVersion, resource.Kind, known.Group)
 	}
 	return version.WithKind(resource.Kind), nil
 }

@@ -100,8 +100,7 @@ func (w *wiring) image() error {
 		NoCrossNamespaceRefs: w.flags.noCrossNamespace,
 	}
 	automations := &imageupdateautomation.Reconciler{
-		Client: client, Writer: writeback.NewWriter(w.mirrors, w.clock), Clock: w.clock,
-		ServesSources: w.flags.serves("source"), Hints: w.hints,
+		Client: client, Writer: writeback.NewWriter(w.mirrors, w.clock), Hints: w.hints, Clock: w.clock,
 		NoCrossNamespaceRefs: w.flags.noCrossNamespace, AllowCrossNamespaceWrites: w.flags.allowCrossNamespaceWrites,
 		Credentials: w.credentials(),
 	}
@@ -152,9 +151,11 @@ func (w *wiring) kustomize() error {
 }
 
 func (w *wiring) notification() error {
+	receivers := &receiver.Reconciler{Secrets: w.mgr.GetAPIReader(), NoCrossNamespaceRefs: w.flags.noCrossNamespace}
 	hooks, err := notify.New(notify.Options{
 		Receivers: w.mgr.GetClient(), Reader: w.mgr.GetAPIReader(), Writer: w.mgr.GetClient(),
 		Clock: w.clock, Logger: w.mgr.GetLogger().WithName("webhooks"), NoCrossNamespaceRefs: w.flags.noCrossNamespace,
+		Guard: w.guard, Memory: w.memory, TooExpensive: receivers.TooExpensive,
 	}, metrics.Registry)
 	if err != nil {
 		return err
@@ -163,7 +164,6 @@ func (w *wiring) notification() error {
 	if err != nil {
 		return fmt.Errorf("--receiverAddr: %w", err)
 	}
-	receivers := &receiver.Reconciler{Secrets: w.mgr.GetAPIReader(), NoCrossNamespaceRefs: w.flags.noCrossNamespace}
 	return errors.Join(w.mgr.Add(&httpServer{listener: listener, handler: hooks}), receivers.SetupWithManager(w.mgr, w.options))
 }
 
@@ -177,6 +177,9 @@ type httpServer struct {
 const (
 	headerTimeout = 10 * time.Second
 	readTimeout   = 30 * time.Second
+	idleTimeout   = time.Minute
+	// maxHeader is the longest header in bytes.
+	maxHeader = 64 << 10
 )
 
 // NeedLeaderElection says that every replica serves what it has.
@@ -184,7 +187,9 @@ func (*httpServer) NeedLeaderElection() bool { return false }
 
 // Start serves until ctx ends.
 func (s *httpServer) Start(ctx context.Context) error {
-	server := &http.Server{Handler: s.handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout}
+	server := &http.Server{
+		Handler: s.handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	if err := server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {

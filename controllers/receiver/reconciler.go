@@ -20,9 +20,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/sluice-cd/sluice/internal/cel"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/notify"
 )
@@ -34,6 +38,15 @@ type Reconciler struct {
 	// NoCrossNamespaceRefs is the flag of the requests; a Receiver that it limits
 	// says so.
 	NoCrossNamespaceRefs bool
+
+	expensive expensive
+}
+
+// TooExpensive is what package notify tells of a Receiver one of whose expressions
+// took more than it may. It is stalled until somebody edits it, or asks for a
+// reconcile: the next request would take as much.
+func (r *Reconciler) TooExpensive(obj *notificationv1.Receiver, err error) {
+	r.expensive.note(obj, err)
 }
 
 // SetupWithManager registers the controller, and the index that package notify
@@ -55,7 +68,14 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	if err != nil {
 		return err
 	}
-	return reconciler.Setup(mgr, kind, r, opts, tokens)
+	verdicts := func(b *builder.Builder) *builder.Builder {
+		return b.WatchesRawSource(&r.expensive).Watches(&notificationv1.Receiver{}, handler.Funcs{
+			DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ queue) {
+				r.expensive.forget(client.ObjectKeyFromObject(e.Object))
+			},
+		})
+	}
+	return reconciler.Setup(mgr, kind, r, opts, tokens, verdicts)
 }
 
 var kind = reconciler.Kind[*notificationv1.Receiver]{
@@ -80,6 +100,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *notificationv1.Receiver
 	if err := notify.Check(obj); err != nil {
 		obj.Status.WebhookPath = ""
 		return reconciler.Result{}, reconcile.TerminalError(err)
+	}
+	if err := r.expensive.verdict(obj); err != nil {
+		return reconciler.Result{}, reconcile.TerminalError(fmt.Errorf("requests are refused until the expression is changed: %w", err))
 	}
 	token, err := r.token(ctx, obj)
 	if err != nil {
@@ -132,7 +155,7 @@ func (r *Reconciler) token(ctx context.Context, obj *notificationv1.Receiver) (s
 // Reason implements [reconciler.Controller].
 func (r *Reconciler) Reason(err error) string {
 	switch {
-	case errors.Is(err, notify.ErrExpression):
+	case errors.Is(err, cel.ErrTooExpensive), errors.Is(err, notify.ErrExpression):
 		return meta.InvalidCELExpressionReason
 	case errors.Is(err, notify.ErrInvalid):
 		return notificationv1.ValidationFailedReason

@@ -2,6 +2,7 @@ package receiver
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -10,8 +11,11 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-cd/sluice/internal/cel"
 )
 
 func secret(data map[string][]byte) *corev1.Secret {
@@ -112,5 +116,40 @@ func TestReconcile(t *testing.T) {
 				t.Errorf("terminal is %t, want %t", got, tc.wantTerminal)
 			}
 		})
+	}
+}
+
+func TestAnExpressionThatTookTooMuchStallsTheReceiverUntilItChanges(t *testing.T) {
+	r := &Reconciler{Secrets: fake.NewClientBuilder().WithObjects(secret(map[string][]byte{"token": []byte("t")})).Build()}
+	found := newReceiver(nil)
+	found.Generation = 1
+	stalled := func(edit func(*notificationv1.Receiver)) bool {
+		r.TooExpensive(found, fmt.Errorf("spec.resourceFilter: %w", cel.ErrTooExpensive))
+		obj := found.DeepCopy()
+		edit(obj)
+		_, err := r.Reconcile(t.Context(), obj)
+		if err != nil && r.Reason(err) != meta.InvalidCELExpressionReason {
+			t.Errorf("got %v", err)
+		}
+		return errors.Is(err, reconcile.TerminalError(nil))
+	}
+	for name, tc := range map[string]struct {
+		edit func(*notificationv1.Receiver)
+		want bool
+	}{
+		"nothing changed": {func(*notificationv1.Receiver) {}, true},
+		"it was edited":   {func(obj *notificationv1.Receiver) { obj.Generation = 2 }, false},
+		"somebody asks for a run": {func(obj *notificationv1.Receiver) {
+			obj.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
+		}, false},
+		"it is another by now": {func(obj *notificationv1.Receiver) { obj.UID = "other" }, false},
+	} {
+		if got := stalled(tc.edit); got != tc.want {
+			t.Errorf("%s: stalled is %t", name, got)
+		}
+	}
+	r.expensive.forget(client.ObjectKeyFromObject(found))
+	if n := len(r.expensive.found); n != 0 {
+		t.Errorf("%d verdicts are kept of a receiver that is gone", n)
 	}
 }

@@ -1,0 +1,272 @@
+package notify
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/cel"
+)
+
+func TestAFilterThatTakesTooMuchEndsAndIsTold(t *testing.T) {
+	long := `{"s":"` + strings.Repeat("a", maxBody-100) + `","l":[` + strings.TrimSuffix(strings.Repeat("1,", 40), ",") + `]}`
+	for name, filter := range map[string]string{
+		"a text that grows": `req.s.replace("a", req.s) == "b"`,
+		"loops in loops":    `req.l.all(a, req.l.all(b, req.l.all(c, req.l.all(d, true))))`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(r *notificationv1.Receiver) { r.Spec.ResourceFilter = filter })
+			var told error
+			w.hooks.TooExpensive = func(_ *notificationv1.Receiver, err error) { told = err }
+			code := w.post(post{body: long}.with("Content-Type", "application/json"))
+			if code != http.StatusInternalServerError || !errors.Is(told, cel.ErrTooExpensive) || w.requested() != "" {
+				t.Errorf("answered %d, told %v", code, told)
+			}
+		})
+	}
+}
+
+func TestAnswersTellNothingAboutObjects(t *testing.T) {
+	for name, filter := range map[string]string{
+		"a filter that fails for some objects": `res.metadata.labels.team == "a" ? 1/0 > 0 : false`,
+		"a filter that passes none":            `res.metadata.labels.team != "a"`,
+		"what kubectl keeps of an object":      `res.metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"].contains("hunter2")`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(r *notificationv1.Receiver) { r.Spec.ResourceFilter = filter })
+			repo := &sourcev1.GitRepository{}
+			if err := w.api.Get(t.Context(), client.ObjectKey{Namespace: "ours", Name: "repo"}, repo); err != nil {
+				t.Fatal(err)
+			}
+			repo.Annotations = map[string]string{corev1.LastAppliedConfigAnnotation: `{"data":"hunter2"}`}
+			if err := w.api.Update(t.Context(), repo); err != nil {
+				t.Fatal(err)
+			}
+			if code := w.post(post{body: "{}"}); code != http.StatusOK || w.said != "" || w.requested() != "" {
+				t.Errorf("answered %d %q, requested %q", code, w.said, w.requested())
+			}
+		})
+	}
+}
+
+// unread is a body that must not be read.
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("the body is read")
+	return 0, io.EOF
+}
+
+func TestATokenIsAskedForBeforeTheBodyIsRead(t *testing.T) {
+	for _, kind := range []string{"gitlab", "harbor", "gcr", "generic-oidc"} {
+		t.Run(kind, func(t *testing.T) {
+			w := newWorld(t, func(r *notificationv1.Receiver) {
+				r.Spec.Type = kind
+				if kind == notificationv1.GenericOIDCReceiver {
+					r.Spec.SecretRef = nil
+				}
+			})
+			answer := httptest.NewRecorder()
+			w.hooks.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, w.path, unread{t}))
+			if answer.Code != http.StatusBadRequest {
+				t.Errorf("answered %d", answer.Code)
+			}
+		})
+	}
+}
+
+func TestForgedRequestsDoNotUseUpTheTurnsOfGenuineOnes(t *testing.T) {
+	w := newWorld(t, func(r *notificationv1.Receiver) { r.Spec.Type = notificationv1.GitLabReceiver })
+	for range burst + 50 {
+		if code := w.post(post{}); code != http.StatusBadRequest {
+			t.Fatalf("answered %d", code)
+		}
+	}
+	if code := w.post(post{}.with("X-Gitlab-Token", secretToken)); code != http.StatusOK {
+		t.Errorf("answered %d", code)
+	}
+}
+
+func TestBodiesAreBoundedTogether(t *testing.T) {
+	for name, tc := range map[string]struct {
+		edit func(*notificationv1.Receiver)
+		hold int64
+		size int
+		want int
+	}{
+		"one that fits": {size: maxBody, want: http.StatusOK},
+		"one that is longer than what its sender has to tell": {
+			edit: func(r *notificationv1.Receiver) { r.Spec.Type = notificationv1.DockerHubReceiver },
+			size: maxEvent + 1, want: http.StatusRequestEntityTooLarge,
+		},
+		"one for which others leave no room": {hold: allBodies/2 - firstChunk, size: maxBody, want: http.StatusServiceUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, tc.edit)
+			if tc.hold > 0 {
+				grant, err := w.hooks.bodies.Acquire(t.Context(), "ours", tc.hold)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer grant.Release()
+			}
+			if code := w.post(post{body: strings.Repeat("x", tc.size)}); code != tc.want {
+				t.Errorf("answered %d, want %d", code, tc.want)
+			}
+		})
+	}
+}
+
+func TestABodyThatFiltersAskAboutIsCountedAsWhatItBecomes(t *testing.T) {
+	w := newWorld(t, func(r *notificationv1.Receiver) { r.Spec.ResourceFilter = "true" })
+	w.hooks.Memory = budget.New(2 * perParsedByte * 1000)
+	ask := func(size int) int {
+		return w.post(post{body: `{"a":"` + strings.Repeat("x", size) + `"}`}.with("Content-Type", "application/json"))
+	}
+	if code := ask(900); code != http.StatusOK {
+		t.Errorf("answered %d", code)
+	}
+	if code := ask(1100); code != http.StatusServiceUnavailable {
+		t.Errorf("one that is too large is answered %d", code)
+	}
+}
+
+func TestNothingThatAServerAnswersIsTold(t *testing.T) {
+	const page = "AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI"
+	for name, tc := range map[string]struct {
+		status int
+		keys   func(issuer, internal string) string
+	}{
+		"a page in place of keys":          {http.StatusOK, func(issuer, _ string) string { return issuer + "/page" }},
+		"a refusal in place of keys":       {http.StatusForbidden, func(issuer, _ string) string { return issuer + "/page" }},
+		"keys at another server":           {http.StatusOK, func(_, internal string) string { return internal + "/page" }},
+		"keys at another server, unasked":  {http.StatusOK, func(_, internal string) string { return strings.Replace(internal, "https", "http", 1) }},
+		"keys behind a redirect elsewhere": {http.StatusOK, func(issuer, _ string) string { return issuer + "/elsewhere" }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := false
+			internal := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				asked = true
+				_, _ = io.WriteString(w, page)
+			}))
+			defer internal.Close()
+			mux := http.NewServeMux()
+			evil := httptest.NewTLSServer(mux)
+			defer evil.Close()
+			mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
+				_ = json.NewEncoder(w).Encode(map[string]any{"issuer": evil.URL, "jwks_uri": tc.keys(evil.URL, internal.URL),
+					"authorization_endpoint": evil.URL, "token_endpoint": evil.URL, "id_token_signing_alg_values_supported": []string{"RS256"}})
+			})
+			mux.HandleFunc("/page", func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(tc.status)
+				_, _ = io.WriteString(w, page)
+			})
+			mux.HandleFunc("/elsewhere", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, internal.URL, http.StatusFound) })
+			w := newWorld(t, func(r *notificationv1.Receiver) {
+				r.Spec.Type, r.Spec.SecretRef = notificationv1.GenericOIDCReceiver, nil
+				r.Spec.OIDCProviders = []notificationv1.OIDCProvider{{IssuerURL: evil.URL, Audience: "sluice", Validations: []notificationv1.OIDCValidation{{Expression: `true`, Message: "x"}}}}
+			})
+			code := w.post(post{}.with("Authorization", newIssuer(t).token(t, map[string]any{"iss": evil.URL})))
+			if code != http.StatusBadRequest || strings.Contains(w.said, "SECRET") || asked {
+				t.Errorf("answered %d %q, and the other server was asked: %t", code, w.said, asked)
+			}
+		})
+	}
+}
+
+func TestWhereTheKeysOfAnIssuerMayBe(t *testing.T) {
+	for _, tc := range []struct {
+		issuer, keys string
+		want         bool
+	}{
+		{"https://token.actions.githubusercontent.com", "https://token.actions.githubusercontent.com/.well-known/jwks", true},
+		{"https://accounts.google.com", "https://www.googleapis.com/oauth2/v3/certs", true},
+		{"https://sts.windows.net/id/", "https://login.microsoftonline.com/common/discovery/keys", true},
+		{"https://auth.example.com", "https://keys.example.com/jwks", true},
+		{"https://auth.example.com", "http://auth.example.com/jwks", false},
+		{"https://auth.example.com", "https://auth.example.com:8443/jwks", false},
+		{"https://auth.example.com", "https://user:password@auth.example.com/jwks", false},
+		{"https://auth.example.com", "https://example.org/jwks", false},
+		{"https://one.github.io", "https://two.github.io/jwks", false},
+		{"https://issuer.internal", "https://10.0.0.1/jwks", false},
+		{"https://10.0.0.2", "https://10.0.0.1/jwks", false},
+		{"https://kubernetes.default.svc.cluster.local", "https://vault.vault.svc.cluster.local/jwks", false},
+		{"https://evil.example.com", "https://www.googleapis.com/jwks", false},
+	} {
+		issuer, err := url.Parse(tc.issuer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys, err := url.Parse(tc.keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := keysMayBeAt(issuer, keys); got != tc.want {
+			t.Errorf("keys of %s at %s: got %t", tc.issuer, tc.keys, got)
+		}
+	}
+}
+
+func TestANamespaceWhoseExpressionsTakeLongKeepsNobodyElseWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := newTurns()
+		ctx, cancel := context.WithCancel(t.Context())
+		first, err := turns.take(ctx, "busy")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			go func() {
+				if done, err := turns.take(ctx, "busy"); err == nil {
+					done()
+				}
+			}()
+		}
+		synctest.Wait()
+		done, err := turns.take(ctx, "other")
+		if err != nil {
+			t.Fatal(err)
+		}
+		done()
+		cancel()
+		synctest.Wait()
+		first()
+		if n := len(turns.of); n != 0 {
+			t.Errorf("%d namespaces are remembered", n)
+		}
+	})
+}
+
+func TestTheReceiversOfANamespaceShareItsTurns(t *testing.T) {
+	limits := newLimits(clock.RealClock{})
+	let := 0
+	for i := range 10 * burst * byNamespace {
+		if limits.limiter(namespace("ours")).Allow() && limits.limiter(oneReceiver(fmt.Sprint(i))).Allow() {
+			let++
+		}
+	}
+	if let > burst*byNamespace+perSecond*byNamespace {
+		t.Errorf("%d requests were let in at once", let)
+	}
+}
+
+func TestAPanicOfOneObjectIsAnError(t *testing.T) {
+	if err := survive(t.Context(), func() error { panic("no such thing") }); err == nil || !strings.Contains(err.Error(), "no such thing") {
+		t.Errorf("got %v", err)
+	}
+}
