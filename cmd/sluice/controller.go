@@ -34,6 +34,7 @@ type flags struct {
 	minRetryDelay, maxRetryDelay      time.Duration
 
 	metricsAddr, healthAddr      string
+	pprofAddr                    string
 	leaderElect                  bool
 	lease                        leaseFlags
 	namespace                    string
@@ -62,7 +63,8 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.eventsAddr, "events-addr", "", "URL of the events endpoint of Flux's notification-controller, for Alerts; default: events go to Kubernetes alone")
 	set.DurationVar(&f.minRetryDelay, "min-retry-delay", reconciler.MinRetryDelay, "delay before the first retry of an object that failed")
 	set.DurationVar(&f.maxRetryDelay, "max-retry-delay", reconciler.MaxRetryDelay, "longest delay between retries")
-	set.StringVar(&f.metricsAddr, "metrics-addr", ":8080", "where Prometheus metrics, and profiles under /debug/pprof/, are served; 0 disables them")
+	set.StringVar(&f.metricsAddr, "metrics-addr", ":8080", "where Prometheus metrics are served; 0 disables them")
+	set.StringVar(&f.pprofAddr, "pprof-addr", "0", "where profiles are served under /debug/pprof/, which tell of memory and of the command line: 127.0.0.1:6060, to be reached with `kubectl port-forward`; 0 disables them")
 	set.StringVar(&f.healthAddr, "health-addr", ":9440", "where /healthz and /readyz are served; 0 disables them")
 	set.BoolVar(&f.leaderElect, "enable-leader-election", false, "run the controllers only while holding the lease")
 	f.lease.register(set)

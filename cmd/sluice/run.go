@@ -21,6 +21,7 @@ import (
 
 // run serves the groups that f names until ctx ends.
 func run(ctx context.Context, config *rest.Config, f *flags) error {
+	limitMemory(ctrl.Log.WithName("setup"))
 	f.identity.apply(f.defaultServiceAccount)
 	mgr, err := newManager(config, f)
 	if err != nil {
@@ -75,8 +76,9 @@ func newManager(config *rest.Config, f *flags) (ctrl.Manager, error) {
 	options := ctrl.Options{
 		Scheme:                  scheme,
 		MapperProvider:          newMapper,
-		Metrics:                 metricsserver.Options{BindAddress: f.metricsAddr, ExtraHandlers: profiles()},
+		Metrics:                 metricsserver.Options{BindAddress: f.metricsAddr},
 		HealthProbeBindAddress:  f.healthAddr,
+		PprofBindAddress:        f.pprofAddr,
 		LeaderElection:          f.leaderElect,
 		LeaderElectionNamespace: f.namespace,
 		Cache:                   cache.Options{DefaultTransform: cache.TransformStripManagedFields()},

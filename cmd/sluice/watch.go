@@ -49,7 +49,8 @@ func served() []client.Object {
 func (f *watchFlags) restrict(options *cache.Options, own string) error {
 	options.ByObject = map[client.Object]cache.ByObject{
 		// Nothing refers to the releases of Helm, which may be thousands.
-		&corev1.Secret{}: {Field: fields.OneTermNotEqualSelector("type", "helm.sh/release.v1")},
+		&corev1.Secret{}:    {Field: fields.OneTermNotEqualSelector("type", "helm.sh/release.v1"), Transform: withoutContents()},
+		&corev1.ConfigMap{}: {Transform: withoutContents()},
 	}
 	namespace := f.namespace
 	if namespace == "" && !f.allNamespaces {

@@ -126,7 +126,7 @@ func install(t *testing.T, p *harness.Playground) {
 	}
 	for _, file := range append([]string{filepath.Join(root, "config", "manager", "namespace.yaml")}, files...) {
 		switch filepath.Base(file) {
-		case "kustomization.yaml", "kustomize-cluster-admin.yaml":
+		case "kustomization.yaml", "kustomize-cluster-admin.yaml", "workload-identity.yaml":
 			continue
 		}
 		if err := p.ApplyFile(t.Context(), file); err != nil {
