@@ -20,6 +20,7 @@ package apply
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -28,6 +29,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 
 	"github.com/sluice-cd/sluice/apply/inventory"
 	"github.com/sluice-cd/sluice/apply/watch"
@@ -49,6 +51,8 @@ const (
 type Engine struct {
 	clients *Clients
 	watches *watch.Set
+	// moment is how long a worker waits until a deleted object is gone.
+	moment time.Duration
 
 	mu     sync.Mutex
 	memory map[Owner]*memory
@@ -56,7 +60,7 @@ type Engine struct {
 
 // NewEngine returns an engine over a pool of clients and a set of informers.
 func NewEngine(clients *Clients, watches *watch.Set) *Engine {
-	return &Engine{clients: clients, watches: watches, memory: map[Owner]*memory{}}
+	return &Engine{clients: clients, watches: watches, moment: goneMoment, memory: map[Owner]*memory{}}
 }
 
 // Request is a set of objects to apply. The objects belong to the engine after.
@@ -165,6 +169,7 @@ func (e *Engine) Apply(ctx context.Context, req Request) (*Outcome, error) {
 		changes, err := p.wave(ctx, wave)
 		out.Changes = append(out.Changes, changes...)
 		if err != nil {
+			e.watches.Await(req.Owner, p.going)
 			return out, err
 		}
 		for _, o := range wave.objects {
@@ -188,6 +193,8 @@ type pass struct {
 	req    Request
 	mem    *memory
 	used   []watch.Target
+	// going are objects that have to be gone before they can be created again.
+	going []watch.Awaited
 }
 
 // wave applies the objects of one wave in parallel.
@@ -202,13 +209,16 @@ func (p *pass) wave(ctx context.Context, wave wave) ([]Change, error) {
 	group.SetLimit(parallel)
 	for i, o := range wave.objects {
 		group.Go(func() error {
-			results[i], errs[i] = p.one(ctx, o)
+			results[i], errs[i] = p.safely(ctx, o)
 			return nil
 		})
 	}
 	_ = group.Wait() // every object is tried; errs tells
 	var changes []Change
 	for i, o := range wave.objects {
+		if errors.Is(errs[i], ErrTerminating) {
+			p.going = append(p.going, watch.Awaited{GroupVersionKind: o.GroupVersionKind(), ID: o.id, Gone: true})
+		}
 		if results[i] == nil {
 			continue
 		}
@@ -219,6 +229,20 @@ func (p *pass) wave(ctx context.Context, wave wave) ([]Change, error) {
 		})
 	}
 	return changes, errors.Join(errs...)
+}
+
+// safely is one, outside of whose goroutine nobody would catch a panic: an object
+// that nobody thought of must not end the process, again after each restart.
+func (p *pass) safely(ctx context.Context, o *object) (done *applied, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			for _, handle := range utilruntime.PanicHandlers {
+				handle(ctx, r)
+			}
+			done, err = nil, fmt.Errorf("%s apply failed: panic: %v [recovered]", o.id.Subject(), r)
+		}
+	}()
+	return p.one(ctx, o)
 }
 
 // watch makes sure that the wave's kinds are watched, and waits a little for

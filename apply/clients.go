@@ -130,14 +130,15 @@ func (c *client) get(ctx context.Context, at endpoint) (*unstructured.Unstructur
 	return decode(c.rest.Get().AbsPath(at.segments()...).Do(ctx))
 }
 
-// delete removes exactly the object that was looked at, and what it owns in the
-// background.
-func (c *client) delete(ctx context.Context, at endpoint, uid types.UID) error {
+// delete removes exactly the version of the object that was looked at, and what it
+// owns in the background. Whoever wrote the object meanwhile may have adopted it, or
+// asked that it be kept: then the answer is a conflict, and the caller looks again.
+func (c *client) delete(ctx context.Context, at endpoint, uid types.UID, resourceVersion string) error {
 	background := metav1.DeletePropagationBackground
 	body, err := json.Marshal(metav1.DeleteOptions{
 		TypeMeta:          metav1.TypeMeta{APIVersion: "v1", Kind: "DeleteOptions"},
 		PropagationPolicy: &background,
-		Preconditions:     &metav1.Preconditions{UID: &uid},
+		Preconditions:     &metav1.Preconditions{UID: &uid, ResourceVersion: &resourceVersion},
 	})
 	if err != nil {
 		return err

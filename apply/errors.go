@@ -9,38 +9,16 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// ErrImmutable marks the refusal to change a field that cannot be changed.
-var ErrImmutable = errors.New("immutable field")
-
-// immutable are the phrases by which API servers, admission webhooks and CEL
-// rules say that a field cannot be changed. Not every invalid object is one:
-// deleting for the sake of a typo would be an outage.
-var immutable = []string{
-	"is immutable", "immutable field", "may not change once set", "may not be changed", "cannot be changed",
-	"updates to statefulset spec for fields other than",
-}
-
-func isImmutable(err error) bool {
-	if err == nil {
-		return false
-	}
-	text := strings.ToLower(err.Error())
-	for _, phrase := range immutable {
-		if strings.Contains(text, phrase) {
-			return true
-		}
-	}
-	return false
-}
-
 // explain says what is wrong with which object, and what would help.
 func (p *pass) explain(o *object, err error) error {
-	subject := o.id.Subject()
+	subject, immutable := o.id.Subject(), errors.Is(err, ErrImmutable)
 	if o.id.Kind == "Secret" && o.id.Group == "" {
 		err = discreet(err)
 	}
 	switch {
-	case isImmutable(err):
+	case errors.Is(err, ErrTerminating):
+		return fmt.Errorf("%s %w", subject, err)
+	case immutable:
 		return fmt.Errorf("%s apply failed, %w: %w; set spec.force, or annotate the object with %s: %s, to recreate it",
 			subject, ErrImmutable, err, keyForce, enabled)
 	case apierrors.IsForbidden(err) && p.req.Identity != Identity{}:
@@ -69,7 +47,7 @@ func discreet(err error) error {
 		}
 	}
 	hidden := discreetError{text: strings.Join(about, ", "), status: s}
-	if isImmutable(err) {
+	if errors.Is(err, ErrImmutable) {
 		hidden.text += ": a field is immutable"
 	}
 	return hidden

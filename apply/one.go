@@ -2,14 +2,13 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"time"
 
 	"github.com/fluxcd/pkg/ssa"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/sluice-cd/sluice/apply/watch"
 )
@@ -87,12 +86,15 @@ func (p *pass) read(ctx context.Context, o *object) (*watch.Observed, error) {
 // that is known; asking first would cost every new object a call.
 func (p *pass) introduce(ctx context.Context, o *object, next *applied) error {
 	got, created, err := p.client.apply(ctx, o.at, o.payload, yielding)
-	if apierrors.IsConflict(err) || isImmutable(err) {
+	if apierrors.IsConflict(err) || refusesChange(err) {
+		refusal := err
 		live, err := p.read(ctx, o)
-		if err != nil {
-			return err
-		}
-		if live != nil && excluded(live.Labels, live.Annotations) {
+		switch {
+		case err != nil:
+			return errors.Join(refusal, err)
+		case live == nil && !apierrors.IsConflict(refusal):
+			return refusal // it is new, and not to be had
+		case live != nil && excluded(live.Labels, live.Annotations):
 			next.action, next.seen = Skipped, live
 			return nil
 		}
@@ -129,11 +131,8 @@ func (p *pass) withdraw(ctx context.Context, o *object, next *applied) error {
 // and may.
 func (p *pass) send(ctx context.Context, o *object, live *watch.Observed, next *applied) error {
 	got, created, err := p.client.apply(ctx, o.at, o.payload, forcing)
-	if isImmutable(err) && live != nil && p.mayRecreate(o, live) {
-		if err := p.remove(ctx, o, live); err != nil {
-			return err
-		}
-		got, created, err = p.client.apply(ctx, o.at, o.payload, forcing)
+	if live != nil && refusesChange(err) {
+		return p.renew(ctx, o, next, err)
 	}
 	if err != nil {
 		return err
@@ -205,35 +204,4 @@ func (p *pass) takeOver(ctx context.Context, o *object, got *unstructured.Unstru
 	}
 	got, _, err = p.client.apply(ctx, o.at, o.payload, forcing)
 	return got, err
-}
-
-func (p *pass) mayRecreate(o *object, live *watch.Observed) bool {
-	return p.req.Recreate == RecreateAll ||
-		wants(o.GetLabels(), o.GetAnnotations(), keyForce, enabled) ||
-		wants(live.Labels, live.Annotations, keyForce, enabled)
-}
-
-// How long, and how often, to look whether a deleted object is gone. It is rare
-// and asked for, so a worker may be held.
-const (
-	goneTimeout  = time.Minute
-	goneInterval = 200 * time.Millisecond
-)
-
-// remove deletes the object and waits until it is gone.
-func (p *pass) remove(ctx context.Context, o *object, live *watch.Observed) error {
-	if err := p.client.delete(ctx, o.at, live.UID); err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("deleting it in order to recreate it: %w", err)
-	}
-	err := wait.PollUntilContextTimeout(ctx, goneInterval, goneTimeout, true, func(ctx context.Context) (bool, error) {
-		_, err := p.client.get(ctx, o.at)
-		if apierrors.IsNotFound(err) {
-			return true, nil
-		}
-		return false, err
-	})
-	if err != nil {
-		return fmt.Errorf("waiting until it is deleted in order to recreate it: %w", err)
-	}
-	return nil
 }

@@ -96,10 +96,10 @@ func TestExplain(t *testing.T) {
 		is     error
 	}{
 		"the object is named":                       {object: config, err: errors.New("broken"), says: []string{"ConfigMap/ns/c apply failed: broken"}},
-		"an immutable field comes with the way out": {object: config, err: invalid("field is immutable"), says: []string{"spec.force", "force: enabled"}, is: ErrImmutable},
+		"an immutable field comes with the way out": {object: config, err: unchangeable{invalid("field is immutable")}, says: []string{"spec.force", "force: enabled"}, is: ErrImmutable},
 		"a refusal names who was refused":           {object: config, err: forbidden, says: []string{"system:serviceaccount:ns:deployer"}},
 		"a value of a Secret is hidden":             {object: secret, err: invalid("must be longer"), says: []string{"Secret/ns/s", "data.password", "Invalid"}, hides: "hunter2"},
-		"a Secret's immutable field is one too":     {object: secret, err: invalid("field is immutable"), is: ErrImmutable, hides: "hunter2"},
+		"a Secret's immutable field is one too":     {object: secret, err: unchangeable{invalid("field is immutable")}, is: ErrImmutable, hides: "hunter2"},
 		"a nameless failure keeps its code": {
 			object: secret, hides: "hunter2", says: []string{"500"},
 			err: &apierrors.StatusError{ErrStatus: metav1.Status{Code: 500, Message: "got hunter2"}},
@@ -119,26 +119,6 @@ func TestExplain(t *testing.T) {
 			}
 			if tc.is != nil && !errors.Is(err, tc.is) {
 				t.Errorf("%q is not %q", err, tc.is)
-			}
-		})
-	}
-}
-
-func TestOnlyImmutableFieldsRecreate(t *testing.T) {
-	tests := map[string]struct {
-		err  error
-		want bool
-	}{
-		"no error":        {},
-		"an invalid port": {err: invalid("must be between 1 and 65535")},
-		"a selector":      {err: invalid("field is immutable"), want: true},
-		"a StatefulSet":   {err: errors.New("spec: Forbidden: updates to statefulset spec for fields other than 'replicas' are forbidden"), want: true},
-		"a CEL rule":      {err: errors.New("Invalid value: \"string\": Value is immutable"), want: true},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			if got := isImmutable(tc.err); got != tc.want {
-				t.Errorf("isImmutable = %v, want %v", got, tc.want)
 			}
 		})
 	}

@@ -62,28 +62,47 @@ func kindOf(e inventory.Entry) schema.GroupVersionKind {
 	return schema.GroupVersionKind{Group: e.Group, Version: e.Version, Kind: e.Kind}
 }
 
-// prune deletes one object, unless it is not the owner's.
+// judgements bounds how often an object is looked at anew because somebody wrote it
+// between the look and the deletion.
+const judgements = 10
+
+// prune deletes one object, unless it is not the owner's. What is deleted is the
+// version that was judged: another owner may be taking the object over right now.
 func (c *client) prune(ctx context.Context, owner Owner, entry inventory.Entry) (Action, error) {
 	at, ok, err := c.locate(entry)
 	if err != nil || !ok {
 		return Deleted, err
 	}
-	live, err := c.get(ctx, at)
-	switch {
-	case apierrors.IsNotFound(err):
-		return Deleted, nil
-	case err != nil:
-		return "", err
+	for range judgements {
+		var live *unstructured.Unstructured
+		live, err = c.get(ctx, at)
+		switch {
+		case apierrors.IsNotFound(err):
+			return Deleted, nil
+		case err != nil:
+			return "", err
+		case !prunable(live, owner):
+			return Skipped, nil
+		case live.GetDeletionTimestamp() != nil:
+			return Deleted, nil // it goes; asking again would change nothing
+		}
+		err = c.delete(ctx, at, live.GetUID(), live.GetResourceVersion())
+		if err == nil || apierrors.IsNotFound(err) {
+			return Deleted, nil
+		}
+		if !apierrors.IsConflict(err) {
+			return "", err
+		}
 	}
+	return "", fmt.Errorf("it is written faster than it can be looked at: %w", err)
+}
+
+// prunable reports whether an object carries the owner's labels, and does not ask to
+// be kept.
+func prunable(live *unstructured.Unstructured, owner Owner) bool {
 	labels, annotations := live.GetLabels(), live.GetAnnotations()
-	if labels[labelName] != owner.Name || labels[labelNamespace] != owner.Namespace ||
-		excluded(labels, annotations) || wants(labels, annotations, keyPrune, disabled) {
-		return Skipped, nil
-	}
-	if err := c.delete(ctx, at, live.GetUID()); err != nil && !apierrors.IsNotFound(err) {
-		return "", err
-	}
-	return Deleted, nil
+	return labels[labelName] == owner.Name && labels[labelNamespace] == owner.Namespace &&
+		!excluded(labels, annotations) && !wants(labels, annotations, keyPrune, disabled)
 }
 
 // locate finds out where an entry lives; not ok when its kind is gone, and the

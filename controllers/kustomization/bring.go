@@ -30,6 +30,9 @@ func (p *pass) bring(ctx context.Context) (waiting *apply.Health, err error) {
 	}
 	outcome, err := p.apply(ctx, result)
 	before, err := p.record(outcome, err)
+	if errors.Is(err, apply.ErrTerminating) {
+		return nil, reconciler.Waiting(because(meta.ReconciliationFailedReason, err), blindLook)
+	}
 	if err != nil {
 		return nil, retrying(p.k, because(meta.ReconciliationFailedReason, err))
 	}

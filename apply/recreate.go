@@ -1,0 +1,192 @@
+package apply
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/sluice-cd/sluice/apply/watch"
+)
+
+// ErrImmutable marks the refusal of a change to an object whose new state the API
+// server would accept of a new object: what cannot be changed can be recreated.
+var ErrImmutable = errors.New("immutable field")
+
+// ErrTerminating marks an object that is being deleted and not gone yet, so that it
+// can be created again. The owner is notified when it is.
+var ErrTerminating = errors.New("is being deleted in order to recreate it")
+
+// unchangeable is an error that is [ErrImmutable] without saying so.
+type unchangeable struct{ error }
+
+func (u unchangeable) Unwrap() error        { return u.error }
+func (u unchangeable) Is(target error) bool { return target == ErrImmutable }
+
+// refusesChange reports whether an API server may have refused an apply because of
+// what the object was before. That is invalid to API servers, and whatever they like
+// to admission webhooks. A conflict, a missing right or a broken connection is not.
+func refusesChange(err error) bool {
+	if apierrors.IsInvalid(err) {
+		return true
+	}
+	if !apierrors.IsForbidden(err) && !apierrors.IsBadRequest(err) {
+		return false
+	}
+	text := strings.ToLower(err.Error())
+	return strings.Contains(text, "denied the request") || strings.Contains(text, "denied request") ||
+		strings.Contains(text, "immutable")
+}
+
+// renew deals with the refusal of a change to an object that is there. Whether the
+// change or the new state is refused, the phrases of errors do not tell: an
+// immutable field has as many names as there are kinds. The API server is asked
+// whether it would accept the same as a new object, in a dry run. So nothing is ever
+// deleted that could not be created again.
+func (p *pass) renew(ctx context.Context, o *object, next *applied, refusal error) error {
+	live, err := p.client.get(ctx, o.at)
+	if apierrors.IsNotFound(err) {
+		return refusal // nothing is there to be changed: it is the new state
+	}
+	if err != nil {
+		return errors.Join(refusal, err)
+	}
+	if excluded(live.GetLabels(), live.GetAnnotations()) {
+		next.action, next.seen = Skipped, watch.Observe(live)
+		return nil
+	}
+	allowed := p.mayRecreate(o, live)
+	err = p.client.wouldCreate(ctx, o, live)
+	switch {
+	case err != nil && allowed:
+		return fmt.Errorf("%w; nor would it be accepted as a new object, so it is not recreated: %w", refusal, err)
+	case err != nil:
+		return refusal
+	case !allowed:
+		return unchangeable{refusal}
+	}
+	if err := p.remove(ctx, o, live); err != nil {
+		return err
+	}
+	got, created, err := p.client.apply(ctx, o.at, o.payload, forcing)
+	if err != nil {
+		return fmt.Errorf("it was deleted in order to recreate it: %w", err)
+	}
+	return p.settle(ctx, o, got, next, actionOf(created))
+}
+
+func (p *pass) mayRecreate(o *object, live *unstructured.Unstructured) bool {
+	return p.req.Recreate == RecreateAll ||
+		wants(o.GetLabels(), o.GetAnnotations(), keyForce, enabled) ||
+		wants(live.GetLabels(), live.GetAnnotations(), keyForce, enabled)
+}
+
+// wouldCreate returns nil if the API server would accept the object if it were new.
+// It validates and admits before it finds that the name is taken.
+func (c *client) wouldCreate(ctx context.Context, o *object, live *unstructured.Unstructured) error {
+	body, err := json.Marshal(asNew(o.Unstructured, live))
+	if err != nil {
+		return err
+	}
+	segments := o.at.segments()
+	err = c.rest.Post().AbsPath(segments[:len(segments)-1]...).
+		Param("fieldManager", watch.Manager).Param("dryRun", "All").Body(body).Do(ctx).Error()
+	if apierrors.IsAlreadyExists(err) {
+		return nil
+	}
+	return err
+}
+
+// asNew is what is sent to create the object in the place of the live one: without
+// what a creation sets, and without what is allocated to the live one and becomes
+// free when that goes.
+func asNew(o, live *unstructured.Unstructured) map[string]any {
+	fresh := o.DeepCopy()
+	fresh.SetResourceVersion("")
+	fresh.SetUID("")
+	gvk := o.GroupVersionKind()
+	if gvk.Group != "" || gvk.Kind != "Service" {
+		return fresh.Object
+	}
+	spec, _, _ := unstructured.NestedMap(fresh.Object, "spec")
+	held, _, _ := unstructured.NestedMap(live.Object, "spec")
+	if spec == nil {
+		return fresh.Object
+	}
+	if spec["clusterIP"] == held["clusterIP"] && held["clusterIP"] != "None" {
+		delete(spec, "clusterIP")
+		delete(spec, "clusterIPs")
+	}
+	if spec["healthCheckNodePort"] == held["healthCheckNodePort"] {
+		delete(spec, "healthCheckNodePort")
+	}
+	taken := map[any]bool{}
+	for _, port := range portsOf(held) {
+		taken[port["nodePort"]] = true
+	}
+	for _, port := range portsOf(spec) {
+		if taken[port["nodePort"]] {
+			delete(port, "nodePort")
+		}
+	}
+	fresh.Object["spec"] = spec
+	return fresh.Object
+}
+
+func portsOf(spec map[string]any) []map[string]any {
+	list, _ := spec["ports"].([]any)
+	var ports []map[string]any
+	for _, item := range list {
+		if port, ok := item.(map[string]any); ok {
+			ports = append(ports, port)
+		}
+	}
+	return ports
+}
+
+// How long, and how often, a worker looks whether a deleted object is gone. What
+// takes longer, because of finalizers, comes back by itself.
+const (
+	goneMoment   = 2 * time.Second
+	goneInterval = 100 * time.Millisecond
+)
+
+// remove deletes the version of the object that was judged, and returns nil when it
+// is gone, [ErrTerminating] when that takes longer than a moment.
+func (p *pass) remove(ctx context.Context, o *object, live *unstructured.Unstructured) error {
+	if live.GetDeletionTimestamp() == nil {
+		err := p.client.delete(ctx, o.at, live.GetUID(), live.GetResourceVersion())
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("deleting it in order to recreate it: %w", err)
+		}
+	}
+	err := wait.PollUntilContextTimeout(ctx, goneInterval, p.engine.moment, true, func(ctx context.Context) (bool, error) {
+		var err error
+		live, err = p.client.get(ctx, o.at)
+		if apierrors.IsNotFound(err) {
+			return true, nil
+		}
+		return false, err
+	})
+	switch {
+	case wait.Interrupted(err) && ctx.Err() == nil:
+		return fmt.Errorf("%w%s", ErrTerminating, heldBy(live))
+	case err != nil:
+		return fmt.Errorf("waiting until it is deleted in order to recreate it: %w", err)
+	}
+	return nil
+}
+
+// heldBy says which finalizers a deletion waits for.
+func heldBy(u *unstructured.Unstructured) string {
+	if u == nil || len(u.GetFinalizers()) == 0 {
+		return ""
+	}
+	return ", and waits for the finalizers " + strings.Join(u.GetFinalizers(), ", ")
+}
