@@ -28,8 +28,10 @@ playground: ## Build bin/playground and the control plane it runs (slow once, th
 	bin/playground build
 
 .PHONY: upstream
-upstream: ## Build Flux's CLI, Flagger and its load tester, to test against (slow once, then cached)
+upstream: ## Build Flux's CLI and controllers, Flagger and its load tester, to test against (slow once, then cached)
 	hack/upstream.sh flux
+	hack/upstream.sh source-controller
+	hack/upstream.sh kustomize-controller
 	hack/upstream.sh flagger
 	hack/upstream.sh loadtester
 

@@ -2,7 +2,7 @@
 # Builds a program of the field from its module, unmodified, once, and prints its
 # path: what Sluice is compatible with is tested against the real thing. Two that
 # build at once take turns.
-#   hack/upstream.sh flux | flagger | loadtester
+#   hack/upstream.sh flux | source-controller | kustomize-controller | flagger | loadtester
 set -euo pipefail
 
 name=${1:-}
@@ -12,13 +12,26 @@ flux)
 	sum=h1:jwCccxvkD+2QnsjN+pl5QqM8KnFUwA8pIoQ1Lf0avkA=
 	flags="-s -w -X main.VERSION=$version"
 	;;
+source-controller)
+	# The newest whose own modules the module proxies have.
+	module=github.com/fluxcd/source-controller version=1.9.3 package=.
+	sum=h1:Zj1gfvK/2MFIm/K3vh5fSHoJBoggLKMuLWf5ZEmaF0w=
+	apisum=h1:Z5Id6iPV+n1OY/14dpC18PaHRATzAyZkjAzDNYxSl4E=
+	flags="-s -w"
+	;;
+kustomize-controller)
+	module=github.com/fluxcd/kustomize-controller version=1.9.6 package=.
+	sum=h1:XB+G3A0mky0j5uVHZWv4oSlS2RvZBoNIUhstIvY0JKE=
+	apisum=h1:7XiuW+l3YYXWeIwLJ8w34zHlJyMUEKosBIxLIki9J3I=
+	flags="-s -w"
+	;;
 flagger | loadtester)
 	module=github.com/fluxcd/flagger version=1.44.0 package=./cmd/$name
 	sum=h1:JAb2mE3AAO5Y/JkfHy6xbFDPDPk9lGvqXwmtztNbdhw=
 	flags="-s -w"
 	;;
 *)
-	echo "usage: $0 flux | flagger | loadtester" >&2
+	echo "usage: $0 flux | source-controller | kustomize-controller | flagger | loadtester" >&2
 	exit 2
 	;;
 esac
@@ -52,6 +65,17 @@ fi
 # Go refuses to build in its module cache: the module is copied.
 cp -r "$src" "$tmp/src"
 chmod -R u+w "$tmp/src"
+mode=readonly
+if [ -n "${apisum:-}" ]; then
+	# Its types are a module of their own beside it, which go.sum therefore lacks.
+	GOWORK=off go mod download -json "$module/api@v$version" >download.json
+	if [ "$(field Sum)" != "$apisum" ]; then
+		echo "$name/api $version: the module's checksum is $(field Sum), want $apisum" >&2
+		exit 1
+	fi
+	GOWORK=off go -C "$tmp/src" mod edit -dropreplace "$module/api"
+	mode=mod
+fi
 if [ "$name" = flux ]; then
 	# The CLI embeds the manifests that `flux install` and `flux bootstrap` apply.
 	# They are made at release time and are not part of the module, so that it does
@@ -63,11 +87,15 @@ fi
 # Flags as upstream's release has them. -v names each package as it is compiled.
 echo "$name $version: compiling, some minutes on two cores, then never again" >&2
 start=$SECONDS
-if ! (cd "$tmp/src" && CGO_ENABLED=0 GOWORK=off GOFLAGS='' go build -v -mod=readonly -buildvcs=false \
+if ! (cd "$tmp/src" && CGO_ENABLED=0 GOWORK=off GOFLAGS='' go build -v -mod=$mode -buildvcs=false \
 	-ldflags "$flags" -o "$tmp/$name" "$package") 2>&1 | tee "$tmp/log" |
 	awk -v name="$name" 'NR % 100 == 0 { print name ": " NR " packages compiled"; fflush() }' >&2; then
 	tail -n 20 "$tmp/log" >&2
 	exit 1
+fi
+if [ -d "$tmp/src/config/crd/bases" ]; then
+	rm -rf "$dir/crd"
+	cp -r "$tmp/src/config/crd/bases" "$dir/crd" # the kinds that it serves
 fi
 mv "$tmp/$name" "$dir/$name.new"
 mv "$dir/$name.new" "$dir/$name" # whoever sees it sees all of it

@@ -7,13 +7,12 @@ import (
 	"sync"
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
-	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
 // delivery is a verified message on its way to the objects that it is about.
@@ -55,25 +54,12 @@ func (h *Hooks) notifyOne(ctx context.Context, d delivery, i int, object *metav1
 	if err != nil || !passes {
 		return err
 	}
-	if err := h.request(ctx, object); err != nil {
+	if err := reconciler.Request(ctx, h.Writer, object, h.Clock.Now()); err != nil {
 		return err
 	}
 	d.log.Info("requested a reconcile", "kind", object.Kind, "target", object.Namespace+"/"+object.Name)
 	return nil
 }
-
-// request asks the object's controller for a reconcile now.
-func (h *Hooks) request(ctx context.Context, object *metav1.PartialObjectMetadata) error {
-	kind, name := object.Kind, client.ObjectKeyFromObject(object)
-	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, h.Clock.Now().Format(requestedAtFormat))
-	if err := h.Writer.Patch(ctx, object, client.RawPatch(types.MergePatchType, patch)); err != nil {
-		return fmt.Errorf("annotating %s '%s': %w", kind, name, err)
-	}
-	return nil
-}
-
-// requestedAtFormat has more digits than two webhooks could share.
-const requestedAtFormat = "2006-01-02T15:04:05.999999999Z07:00"
 
 // failures collects errors of several workers.
 type failures struct {

@@ -23,6 +23,16 @@ import (
 func run(ctx context.Context, config *rest.Config, f *flags) error {
 	limitMemory(ctrl.Log.WithName("setup"))
 	f.identity.apply(f.defaultServiceAccount)
+	wait, err := newKindsWait(config, f, clock.RealClock{}, ctrl.Log.WithName("setup"))
+	if err != nil {
+		return err
+	}
+	if err := wait.until(ctx, f.controllers); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to end
+		}
+		return err
+	}
 	mgr, err := newManager(config, f)
 	if err != nil {
 		return err

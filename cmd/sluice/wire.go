@@ -100,7 +100,8 @@ func (w *wiring) image() error {
 		NoCrossNamespaceRefs: w.flags.noCrossNamespace,
 	}
 	automations := &imageupdateautomation.Reconciler{
-		Client: client, Writer: writeback.NewWriter(w.mirrors, w.clock), Hints: w.hints, Clock: w.clock,
+		Client: client, Writer: writeback.NewWriter(w.mirrors, w.clock), Clock: w.clock,
+		ServesSources: w.flags.serves("source"), Hints: w.hints,
 		NoCrossNamespaceRefs: w.flags.noCrossNamespace, AllowCrossNamespaceWrites: w.flags.allowCrossNamespaceWrites,
 		Credentials: w.credentials(),
 	}

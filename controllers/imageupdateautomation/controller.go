@@ -45,7 +45,7 @@ import (
 // +kubebuilder:rbac:groups=image.toolkit.fluxcd.io,resources=imageupdateautomations,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=image.toolkit.fluxcd.io,resources=imageupdateautomations/status,verbs=get;patch
 // +kubebuilder:rbac:groups=image.toolkit.fluxcd.io,resources=imagepolicies,verbs=get;list;watch
-// +kubebuilder:rbac:groups=source.toolkit.fluxcd.io,resources=gitrepositories,verbs=get;list;watch
+// +kubebuilder:rbac:groups=source.toolkit.fluxcd.io,resources=gitrepositories,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get
 // +kubebuilder:rbac:groups="",resources=events,verbs=create;patch
 
@@ -59,8 +59,11 @@ type Reconciler struct {
 	// Client should cache what is listed, and may leave Secrets out.
 	Client client.Client
 	Writer *writeback.Writer
-	Hints  Hints
-	Clock  clock.PassiveClock
+	// ServesSources says that GitRepositories are served by this process, which hears
+	// Hints. Those that somebody else serves are asked for a reconcile after a push.
+	ServesSources bool
+	Hints         Hints
+	Clock         clock.PassiveClock
 	// Credentials are what the identities of clouds need.
 	Credentials credential.Options
 	// NoCrossNamespaceRefs forbids a GitRepository of another namespace, whatever

@@ -64,7 +64,7 @@ func newFixture(t *testing.T, objects ...client.Object) fixture {
 	f.Reconciler = &Reconciler{
 		Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(),
 		Writer: writeback.NewWriter(git.NewMirrors(t.TempDir(), clock.RealClock{}), clock.RealClock{}),
-		Hints:  f.hints, Clock: clock.RealClock{},
+		ServesSources: true, Hints: f.hints, Clock: clock.RealClock{},
 	}
 	return f
 }

@@ -27,8 +27,8 @@ type run struct {
 	released bool
 	refspec  string
 	timeout  time.Duration
-	// follows is the branch that the GitRepository follows, "" if it follows none.
-	follows string
+	// url is where the GitRepository is.
+	url string
 }
 
 // observe reads the policies, the GitRepository and the Secrets.
@@ -60,7 +60,7 @@ func (r *Reconciler) observe(ctx context.Context, a *imagev1.ImageUpdateAutomati
 	if err != nil {
 		return run{}, err
 	}
-	seen := run{chosen: chosen, held: policies.Held, timeout: defaultTimeout, follows: referenceOf(repo).BranchName()}
+	seen := run{chosen: chosen, held: policies.Held, timeout: defaultTimeout, url: repo.Spec.URL}
 	seen.resume, seen.released = resumed(a)
 	author := a.Spec.GitSpec.Commit.Author
 	seen.request = writeback.Request{

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/fluxcd/pkg/apis/meta"
-	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/go-git/go-git/v5/plumbing"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,11 +18,8 @@ import (
 // maxListed bounds how many changes an event's annotations list.
 const maxListed = 100
 
-// pushed tells the source and remembers the push until the status has it.
+// pushed remembers the push until the status has it.
 func (r *Reconciler) pushed(a *imagev1.ImageUpdateAutomation, seen run, written writeback.Result) []reconciler.Event {
-	if seen.follows != "" && (seen.request.Push == seen.follows || seen.request.Refspec.Target == refOf(seen.follows)) {
-		r.Hints.Publish(sourcev1.GitRepositoryKind, sourceKey(a), written.Commit.String())
-	}
 	now := r.Clock.Now()
 	for _, change := range written.Changed.Changes() {
 		r.choices.observe(a, change, now)

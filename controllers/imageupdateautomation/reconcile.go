@@ -41,9 +41,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, a *imagev1.ImageUpdateAutoma
 	}
 	r.batches.forget(a.UID)
 	events = append(events, branchEvents(a, seen, written)...)
+	pushed := ""
 	if !written.Commit.IsZero() {
+		pushed = written.Commit.String()
 		events = append(events, r.pushed(a, seen, written)...)
 	}
+	events = append(events, r.driveSources(ctx, a, seen, pushed)...)
 	events = append(events, r.record(ctx, a, seen, written)...)
 	if written.Held != nil {
 		// The choice has to change, or the marker: both start a run.

@@ -167,6 +167,9 @@ const (
 	// ProposalWithdrawnReason means: a push branch had images that no policy stands
 	// for any more, and was set to the checkout.
 	ProposalWithdrawnReason = "ProposalWithdrawn"
+	// SourceRequestFailedReason means: a GitRepository that another controller serves
+	// could not be asked to fetch what was pushed.
+	SourceRequestFailedReason = "SourceRequestFailed"
 )
 
 // WriteFromAnnotation on a GitRepository names the namespaces, separated by

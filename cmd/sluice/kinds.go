@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+)
+
+// needed are the kinds without which a group cannot run.
+var needed = map[string][]schema.GroupVersionKind{
+	"image": {
+		imagev1.GroupVersion.WithKind("ImageRepository"), imagev1.GroupVersion.WithKind("ImagePolicy"),
+		imagev1.GroupVersion.WithKind("ImageUpdateAutomation"), sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind),
+	},
+	"source":       {sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind)},
+	"kustomize":    {kustomizev1.GroupVersion.WithKind(kustomizev1.KustomizationKind), sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind)},
+	"canary":       {flaggerv1.GroupVersion.WithKind("Canary"), flaggerv1.GroupVersion.WithKind("MetricTemplate"), flaggerv1.GroupVersion.WithKind("AlertProvider")},
+	"notification": {notificationv1.GroupVersion.WithKind(notificationv1.ReceiverKind)},
+}
+
+const (
+	lookForKinds = 500 * time.Millisecond
+	// saySoAgain is how often the log repeats what is waited for.
+	saySoAgain = 30 * time.Second
+)
+
+// kindsWait waits until the API server serves the kinds of the groups: CRDs that
+// were applied a moment ago are not served at once, and an installation may apply
+// them last. Meanwhile the process is alive, and not ready for the reason that the
+// probe and the log tell.
+type kindsWait struct {
+	client discovery.DiscoveryInterface
+	clock  clock.WithTicker
+	log    logr.Logger
+	// health is where /healthz and /readyz are served, as in --health-addr.
+	health string
+}
+
+func newKindsWait(config *rest.Config, f *flags, c clock.WithTicker, log logr.Logger) (*kindsWait, error) {
+	client, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return &kindsWait{client: client, clock: c, log: log, health: f.healthAddr}, nil
+}
+
+// until returns when all kinds of the groups are served, or with the context's error.
+func (w *kindsWait) until(ctx context.Context, groups []string) error {
+	missing, err := w.missing(groups)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	stop, err := w.serve(missing)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	w.say(missing)
+	said := w.clock.Now()
+	ticker := w.clock.NewTicker(lookForKinds)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C():
+		}
+		if missing, err = w.missing(groups); err != nil || len(missing) == 0 {
+			return err
+		}
+		if w.clock.Since(said) >= saySoAgain {
+			w.say(missing)
+			said = w.clock.Now()
+		}
+	}
+}
+
+func (w *kindsWait) say(missing []string) {
+	w.log.Info("waiting for kinds that the API server does not serve: apply their CRDs (config/crd)", "kinds", missing)
+}
+
+// missing are the kinds of the groups that are not served yet.
+func (w *kindsWait) missing(groups []string) ([]string, error) {
+	var found []string
+	seen := map[schema.GroupVersionKind]bool{}
+	for _, group := range groups {
+		for _, kind := range needed[group] {
+			if seen[kind] {
+				continue
+			}
+			seen[kind] = true
+			served, err := w.serves(kind)
+			if err != nil {
+				return nil, err
+			}
+			if !served {
+				found = append(found, kind.Kind+"."+kind.GroupVersion().String())
+			}
+		}
+	}
+	return found, nil
+}
+
+func (w *kindsWait) serves(kind schema.GroupVersionKind) (bool, error) {
+	list, err := w.client.ServerResourcesForGroupVersion(kind.GroupVersion().String())
+	switch {
+	case apierrors.IsNotFound(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("asking the API server for %s: %w", kind.GroupVersion(), err)
+	}
+	for _, resource := range list.APIResources {
+		if resource.Kind == kind.Kind {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// serve answers probes while there is no manager that does.
+func (w *kindsWait) serve(missing []string) (stop func(), err error) {
+	if w.health == "0" || w.health == "" {
+		return func() {}, nil
+	}
+	listener, err := net.Listen("tcp", w.health)
+	if err != nil {
+		return nil, fmt.Errorf("--health-addr: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/healthz", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("/readyz", func(rw http.ResponseWriter, _ *http.Request) {
+		http.Error(rw, "waiting for "+strings.Join(missing, ", "), http.StatusServiceUnavailable)
+	})
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout}
+	go func() { _ = server.Serve(listener) }()
+	return func() { _ = server.Close() }, nil
+}

@@ -1,0 +1,103 @@
+package imageupdateautomation
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+)
+
+// driveSources makes the sources that follow what was pushed fetch it. Those that
+// this process serves hear of it inside the process; others are asked through the
+// API, whoever serves them. One that could not be asked at the time of the push, or
+// not any more because the process ended, is asked at the next run.
+func (r *Reconciler) driveSources(ctx context.Context, a *imagev1.ImageUpdateAutomation, seen run, pushed string) []reconciler.Event {
+	if a.Status.LastPushCommit == "" || a.Status.LastPushTime == nil || r.ServesSources && pushed == "" {
+		return nil
+	}
+	sources, err := r.followers(ctx, a, seen)
+	if err != nil {
+		return []reconciler.Event{unasked(a, err)}
+	}
+	var events []reconciler.Event
+	for i := range sources {
+		repo := &sources[i]
+		switch {
+		case r.ServesSources:
+			r.Hints.Publish(sourcev1.GitRepositoryKind, client.ObjectKeyFromObject(repo), pushed)
+		case pushed != "" || unaware(a, repo):
+			if err := r.request(ctx, repo); err != nil {
+				events = append(events, unasked(a, err))
+			}
+		}
+	}
+	return events
+}
+
+// followers are the GitRepositories that follow the branch pushed to: that of the
+// automation, which may follow another one, and those beside it or beside the
+// automation with the same repository, such as one that reads with credentials of
+// its own.
+func (r *Reconciler) followers(ctx context.Context, a *imagev1.ImageUpdateAutomation, seen run) ([]sourcev1.GitRepository, error) {
+	key := sourceKey(a)
+	var found []sourcev1.GitRepository
+	for _, namespace := range slices.Compact([]string{key.Namespace, a.Namespace}) {
+		var list sourcev1.GitRepositoryList
+		if err := r.Client.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+			return nil, fmt.Errorf("listing the GitRepositories of namespace %s: %w", namespace, err)
+		}
+		for _, repo := range list.Items {
+			branch := referenceOf(&repo).BranchName()
+			follows := branch != "" && (branch == seen.request.Push || refOf(branch) == seen.request.Refspec.Target)
+			if follows && !repo.Spec.Suspend && sameRepository(repo.Spec.URL, seen.url) {
+				found = append(found, repo)
+			}
+		}
+	}
+	return found, nil
+}
+
+// sameRepository reports whether two URLs name one repository, whatever the
+// protocol and the user.
+func sameRepository(a, b string) bool {
+	return a == b || repositoryOf(a) != "" && repositoryOf(a) == repositoryOf(b)
+}
+
+func repositoryOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	return strings.ToLower(u.Hostname()) + "/" + strings.TrimSuffix(strings.Trim(u.Path, "/"), ".git")
+}
+
+// unaware reports whether a source neither has the last commit nor was asked for a
+// reconcile since it was pushed.
+func unaware(a *imagev1.ImageUpdateAutomation, repo *sourcev1.GitRepository) bool {
+	return !strings.HasSuffix(revisionOf(repo), a.Status.LastPushCommit) &&
+		reconciler.RequestedAt(repo).Before(a.Status.LastPushTime.Time)
+}
+
+func (r *Reconciler) request(ctx context.Context, repo *sourcev1.GitRepository) error {
+	object := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: repo.Namespace, Name: repo.Name}}
+	object.SetGroupVersionKind(sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind))
+	return reconciler.Request(ctx, r.Client, object, r.Clock.Now())
+}
+
+// unasked tells why a source was not asked, which delays the release and loses nothing.
+func unasked(a *imagev1.ImageUpdateAutomation, err error) reconciler.Event {
+	return reconciler.Event{
+		Type: corev1.EventTypeWarning, Reason: imagev1.SourceRequestFailedReason,
+		Message:  fmt.Sprintf("%v; commit '%s' is fetched at the interval of the GitRepository", err, short(a.Status.LastPushCommit)),
+		Metadata: map[string]string{imagev1.CommitAnnotation: a.Status.LastPushCommit},
+	}
+}
