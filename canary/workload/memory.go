@@ -37,6 +37,11 @@ type remembered struct {
 	edited bool
 	// waits is since when the copies lack something.
 	waits map[half]time.Time
+	// apart is the target's generation with which no other workload had its labels,
+	// and alike are those that have them.
+	looked bool
+	apart  int64
+	alike  []Object
 	// pods is how many the primary had last.
 	pods int32
 }

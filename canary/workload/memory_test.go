@@ -67,7 +67,7 @@ func TestALookReadsWhatHasChanged(t *testing.T) {
 	count := b.calls()
 	look := func() { b.must(b.look().EnsureScaler(t.Context())) }
 	look()
-	if got := count(); got != 11 { // two Deployments, six configs, the snapshots, two autoscalers
+	if got := count(); got != 14 { // two Deployments, six configs, the snapshots, two autoscalers, three kinds of neighbours
 		t.Errorf("the first look took %d calls", got)
 	}
 	for range 2 {

@@ -3,9 +3,11 @@ package workload
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/canary"
@@ -22,10 +24,14 @@ var hopeless = map[string]bool{
 // maxReason bounds what is said about one pod.
 const maxReason = 200
 
+// maxBlamed bounds how many pods are read to find one to blame.
+const maxBlamed = 500
+
 // pods are those that labels select, of whatever owner.
-func (p *Pair) pods(ctx context.Context, labels map[string]string) ([]corev1.Pod, error) {
+func (p *Pair) pods(ctx context.Context, labels map[string]string, opts ...client.ListOption) ([]corev1.Pod, error) {
 	found := &corev1.PodList{}
-	if err := p.kit.live.List(ctx, found, client.InNamespace(p.canary.Namespace), client.MatchingLabels(labels)); err != nil {
+	opts = append(opts, client.InNamespace(p.canary.Namespace), client.MatchingLabels(labels))
+	if err := p.kit.live.List(ctx, found, opts...); err != nil {
 		return nil, fmt.Errorf("listing pods of %s.%s: %w", p.canary.Spec.TargetRef.Name, p.canary.Namespace, err)
 	}
 	return found.Items, nil
@@ -34,16 +40,29 @@ func (p *Pair) pods(ctx context.Context, labels map[string]string) ([]corev1.Pod
 // blame says which pod keeps a workload from becoming ready, and why, if there is
 // one that will not recover by itself: long before a deadline would. Pods of older
 // revisions are on their way out.
-func (p *Pair) blame(ctx context.Context, w *canary.Workload, labels map[string]string) error {
+func (p *Pair) blame(ctx context.Context, w *canary.Workload, name string, labels map[string]string) error {
 	if w.Ready || w.Replicas == 0 || p.names.label == "" {
 		return nil
 	}
-	pods, err := p.pods(ctx, labels)
+	pods, err := p.pods(ctx, labels, client.Limit(maxBlamed))
 	if err != nil {
 		return err
 	}
-	blameAny(w, newest(pods))
+	blameAny(w, newest(slices.DeleteFunc(pods, func(pod corev1.Pod) bool { return !madeBy(&pod, name) })))
 	return nil
+}
+
+// madeBy reports whether a pod may be one of a Deployment or DaemonSet. Others can
+// have its labels.
+func madeBy(pod *corev1.Pod, name string) bool {
+	switch owner := metav1.GetControllerOf(pod); {
+	case owner == nil:
+		return true
+	case owner.Kind == "ReplicaSet":
+		return owner.Name == name+"-"+pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey]
+	default:
+		return owner.Name == name
+	}
 }
 
 func blameAny(w *canary.Workload, pods []corev1.Pod) {

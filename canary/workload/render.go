@@ -1,7 +1,6 @@
 package workload
 
 import (
-	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -18,28 +17,24 @@ const (
 	primarySuffix = "-primary"
 )
 
-// naming says what is called what.
-type naming struct {
-	// target is the Deployment's name; label and value are the selector by which
-	// the two copies are told apart.
-	target, label, value string
-	// labels are the keys that may be selectors.
-	labels []string
-	// configs are the names of the primary's copies, by [configKey].
-	configs map[string]string
-}
-
-func (n naming) primaryValue() string { return n.value + primarySuffix }
-
-// selector and primarySelector are those of the Services of the two copies.
-func (n naming) selector() map[string]string { return map[string]string{n.label: n.value} }
-
-func (n naming) primarySelector() map[string]string {
-	return map[string]string{n.label: n.primaryValue()}
-}
-
 // primaryTemplate turns the target's pod template into the primary's.
 func (n naming) primaryTemplate(r *Revision) map[string]any {
+	template := n.rename(r)
+	before := texts(dict(dict(r.Template, "metadata"), "labels"))
+	after := texts(dict(dict(template, "metadata"), "labels"))
+	pods{before, after, n.keys}.place(dict(template, "spec"))
+	return template
+}
+
+// flaggerTemplate is what Flagger makes of it.
+func (n naming) flaggerTemplate(r *Revision) map[string]any {
+	template := n.rename(r)
+	n.placeAsFlagger(dict(template, "spec"))
+	return template
+}
+
+// rename gives a template the names of the primary.
+func (n naming) rename(r *Revision) map[string]any {
 	template := runtime.DeepCopyJSON(r.Template)
 	metadata := child(template, "metadata")
 	labels, annotations := child(metadata, "labels"), child(metadata, "annotations")
@@ -50,7 +45,7 @@ func (n naming) primaryTemplate(r *Revision) map[string]any {
 			}
 		}
 	}
-	labels[n.label] = n.primaryValue()
+	n.relabel(labels)
 	annotations[idAnnotation] = r.Digest
 	delete(metadata, "creationTimestamp")
 	spec := child(template, "spec")
@@ -59,43 +54,7 @@ func (n naming) primaryTemplate(r *Revision) map[string]any {
 			ref.holder[ref.key] = name
 		}
 	}
-	for _, selector := range spreadSelectors(spec) {
-		n.rename(selector)
-	}
 	return template
-}
-
-// spreadSelectors are the label selectors that keep pods of the same application
-// apart. The primary's must not count the canary's pods.
-func spreadSelectors(podSpec map[string]any) []map[string]any {
-	var out []map[string]any
-	for _, constraint := range list(podSpec, "topologySpreadConstraints") {
-		out = append(out, dict(constraint, "labelSelector"))
-	}
-	anti := dict(dict(podSpec, "affinity"), "podAntiAffinity")
-	for _, term := range list(anti, "preferredDuringSchedulingIgnoredDuringExecution") {
-		out = append(out, dict(dict(term, "podAffinityTerm"), "labelSelector"))
-	}
-	for _, term := range list(anti, "requiredDuringSchedulingIgnoredDuringExecution") {
-		out = append(out, dict(term, "labelSelector"))
-	}
-	return out
-}
-
-// rename makes a selector that selects the target select the primary.
-func (n naming) rename(selector map[string]any) {
-	for key, value := range dict(selector, "matchLabels") {
-		if slices.Contains(n.labels, key) && value == n.target {
-			selector["matchLabels"].(map[string]any)[key] = n.target + primarySuffix
-		}
-	}
-	for _, expression := range list(selector, "matchExpressions") {
-		key, _ := expression["key"].(string)
-		values, _ := expression["values"].([]any)
-		if i := slices.Index(values, any(n.target)); i >= 0 && slices.Contains(n.labels, key) {
-			values[i] = n.target + primarySuffix
-		}
-	}
 }
 
 // child is a field that is an object, made if it is missing.

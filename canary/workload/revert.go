@@ -19,7 +19,7 @@ func (t *twin) revertApex(ctx context.Context) error {
 		return client.IgnoreNotFound(err)
 	}
 	reverted := live.DeepCopy()
-	reverted.Spec.Selector = t.names.selector()
+	reverted.Spec.Selector = t.names.own
 	if applied, ok := appliedSelector(live); ok {
 		reverted.Spec.Selector = applied
 	}

@@ -18,6 +18,9 @@ type Revision struct {
 	// Rollout are the fields of the workload that say how to roll it out. They
 	// are promoted with the template, but a change of them is not a new version.
 	Rollout map[string]any `json:"rollout"`
+	// Selector is the target's, for a primary that has to be made again while there is
+	// no target. It is no part of what makes a version.
+	Selector map[string]any `json:"selector,omitempty"`
 	// Configs are the ConfigMaps and Secrets that the template reads.
 	Configs []Config `json:"configs"`
 }

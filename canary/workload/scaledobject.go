@@ -1,8 +1,10 @@
 package workload
 
 import (
+	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
@@ -50,9 +52,31 @@ func (p *Pair) adaptTrigger(trigger map[string]any) {
 	if query, ok := metadata["query"].(string); ok && queries == nil {
 		metadata["query"] = toPrimary(query, p.canary.Spec.TargetRef.Name)
 	}
-	if selector, ok := metadata["podSelector"].(string); ok && p.names.value != "" {
-		metadata["podSelector"] = toPrimary(selector, p.names.value)
+	if selector, ok := metadata["podSelector"].(string); ok {
+		metadata["podSelector"] = p.names.podSelector(selector)
 	}
+}
+
+// podSelector makes a selector that counts the target's pods count the primary's. One
+// that does not parse counts nothing, and stays.
+func (n naming) podSelector(selector string) string {
+	requirements, err := labels.ParseToRequirements(selector)
+	if err != nil {
+		return selector
+	}
+	changed := labels.NewSelector()
+	for _, r := range requirements {
+		values := r.ValuesUnsorted()
+		if i := slices.Index(values, n.own[r.Key()]); i >= 0 && n.fixed[r.Key()] != "" {
+			values[i] = n.fixed[r.Key()]
+		}
+		replaced, err := labels.NewRequirement(r.Key(), r.Operator(), values)
+		if err != nil {
+			return selector
+		}
+		changed = changed.Add(*replaced)
+	}
+	return changed.String()
 }
 
 // toPrimary replaces the name of the target, or of its canary, by the primary's

@@ -28,22 +28,40 @@ type service struct {
 	name     string
 	selector map[string]string
 	metadata *flaggerv1.CustomMetadata
+	// leads says what to make of a selector that differs; nil replaces it.
+	leads func(now map[string]string) map[string]string
 }
 
 // ensureServices implements [form].
 func (t *twin) ensureServices(ctx context.Context) error {
 	_, primary, canary := t.canary.ServiceNames()
 	spec := &t.canary.Spec.Service
-	if err := t.ensureService(ctx, service{canary, t.names.selector(), spec.Canary}); err != nil {
+	if err := t.ensureService(ctx, service{name: canary, selector: t.names.own, metadata: spec.Canary}); err != nil {
 		return err
 	}
-	return t.ensureService(ctx, service{primary, t.names.primarySelector(), spec.Primary})
+	return t.ensureService(ctx, service{primary, t.names.primary, spec.Primary, t.leads})
+}
+
+// leads is what a Service of the primary selects that selects something else now. It
+// is led to pods that serve only, and while they are being replaced by labels only
+// that both the old and the new ones have: an edited selector is no outage.
+func (t *twin) leads(now map[string]string) map[string]string {
+	switch {
+	case !t.Primary.Serves():
+		return now
+	case t.Primary.Ready:
+		return t.names.settled
+	case within(t.names.primary, now) && within(now, t.names.matching):
+		return now
+	default:
+		return t.names.primary
+	}
 }
 
 // ensureApex implements [form].
 func (t *twin) ensureApex(ctx context.Context) error {
 	apex, _, _ := t.canary.ServiceNames()
-	return t.ensureService(ctx, service{apex, t.names.primarySelector(), t.canary.Spec.Service.Apex})
+	return t.ensureService(ctx, service{apex, t.names.primary, t.canary.Spec.Service.Apex, t.leads})
 }
 
 // ensureService makes a Service what it should be. One that others made keeps
@@ -108,7 +126,12 @@ func (p *Pair) trafficDistribution() *string {
 
 // writeService writes selector and ports. A node port that was given stays.
 func (p *Pair) writeService(svc *corev1.Service, s service) {
-	svc.Spec.Selector = s.selector
+	switch {
+	case s.leads == nil || svc.UID == "" && svc.ResourceVersion == "":
+		svc.Spec.Selector = s.selector
+	default:
+		svc.Spec.Selector = s.leads(svc.Spec.Selector)
+	}
 	ports := p.ports()
 	for i := range ports {
 		for _, had := range svc.Spec.Ports {

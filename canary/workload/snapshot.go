@@ -184,7 +184,7 @@ func decode(data []byte) (*Revision, error) {
 	if err := utiljson.Unmarshal(data, &fields); err != nil {
 		return nil, err
 	}
-	r.Template, r.Rollout = dict(fields, "template"), dict(fields, "rollout")
+	r.Template, r.Rollout, r.Selector = dict(fields, "template"), dict(fields, "rollout"), dict(fields, "selector")
 	return r, nil
 }
 

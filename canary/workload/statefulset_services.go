@@ -18,14 +18,14 @@ func (s *stateful) ensureServices(ctx context.Context) error {
 	}
 	_, primary, own := s.canary.ServiceNames()
 	spec := &s.canary.Spec.Service
-	if err := s.ensureService(ctx, service{own, s.selecting(s.set.Status.UpdateRevision), spec.Canary}); err != nil {
+	if err := s.ensureService(ctx, service{name: own, selector: s.selecting(s.set.Status.UpdateRevision), metadata: spec.Canary}); err != nil {
 		return err
 	}
-	return s.ensureService(ctx, service{primary, s.selecting(s.set.Status.CurrentRevision), spec.Primary})
+	return s.ensureService(ctx, service{name: primary, selector: s.selecting(s.set.Status.CurrentRevision), metadata: spec.Primary})
 }
 
 func (s *stateful) selecting(revision string) map[string]string {
-	return merge(s.names.selector(), map[string]string{appsv1.ControllerRevisionHashLabelKey: revision})
+	return merge(s.names.own, map[string]string{appsv1.ControllerRevisionHashLabelKey: revision})
 }
 
 // ensureApex implements [form]. Users reach all pods, as they do without a
@@ -40,7 +40,7 @@ func (s *stateful) ensureApex(ctx context.Context) error {
 	if err == nil && !metav1.IsControlledBy(live, s.canary) {
 		return nil
 	}
-	return s.ensureService(ctx, service{apex, s.names.selector(), s.canary.Spec.Service.Apex})
+	return s.ensureService(ctx, service{name: apex, selector: s.names.own, metadata: s.canary.Spec.Service.Apex})
 }
 
 func (*stateful) revertApex(context.Context) error { return nil }

@@ -3,14 +3,11 @@ package workload
 import (
 	"context"
 	"fmt"
-	"slices"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/canary"
 )
@@ -61,21 +58,46 @@ func (t *twin) look(ctx context.Context) error {
 	if t.Saved, err = t.snapshots(ctx); err != nil {
 		return err
 	}
+	if err := t.name(); err != nil {
+		return err
+	}
 	if err := t.lookAtTarget(ctx); err != nil {
 		return err
 	}
-	return t.lookAtPrimary(ctx)
+	if err := t.lookAtPrimary(ctx); err != nil {
+		return err
+	}
+	return t.keepApart(ctx)
+}
+
+// name finds out how the two copies are called.
+func (t *twin) name() error {
+	t.names = naming{target: t.canary.Spec.TargetRef.Name, keys: t.kit.opts.SelectorLabels}
+	var pods map[string]string
+	if t.target != nil {
+		if err := t.check(t.target); err != nil {
+			return err
+		}
+		if err := t.nameAfter(t.target); err != nil {
+			return err
+		}
+		if err := t.checkLengths(t.target); err != nil {
+			return err
+		}
+		pods = podLabels(t.target)
+	}
+	if t.primary != nil {
+		if err := t.checkOwner(t.primary, "spec.targetRef"); err != nil {
+			return err
+		}
+		t.names.follow(t.primary, pods)
+	}
+	return nil
 }
 
 func (t *twin) lookAtTarget(ctx context.Context) error {
 	if t.target == nil {
 		return nil
-	}
-	if err := t.check(t.target); err != nil {
-		return err
-	}
-	if err := t.nameAfter(t.target); err != nil {
-		return err
 	}
 	t.expect(t.target.GetGeneration())
 	configs, err := t.readConfigs(ctx, podSpec(t.target))
@@ -87,6 +109,7 @@ func (t *twin) lookAtTarget(ctx context.Context) error {
 	if t.Revision, err = newRevision(spec, t.rollout, configs); err != nil {
 		return fmt.Errorf("%s: %w", title(t.target), err)
 	}
+	t.Revision.Selector = dict(spec, "selector")
 	if t.Target, err = t.describe(t.target, t.patience(target)); err != nil {
 		return err
 	}
@@ -95,18 +118,12 @@ func (t *twin) lookAtTarget(ctx context.Context) error {
 	if t.Target.Alias, err = t.alias(t.Revision.Template); err != nil {
 		return fmt.Errorf("%s: %w", title(t.target), err)
 	}
-	return t.blame(ctx, &t.Target, t.names.selector())
+	return t.blame(ctx, &t.Target, t.target.GetName(), t.names.own)
 }
 
 func (t *twin) lookAtPrimary(ctx context.Context) error {
 	if t.primary == nil {
 		return nil
-	}
-	if err := t.checkOwner(t.primary, "spec.targetRef"); err != nil {
-		return err
-	}
-	if t.target == nil {
-		t.names = namingOf(t.primary, t.canary.Spec.TargetRef.Name, t.kit.opts.SelectorLabels)
 	}
 	var err error
 	if t.Primary, err = t.describe(t.primary, t.patience(primary)); err != nil {
@@ -123,7 +140,7 @@ func (t *twin) lookAtPrimary(ctx context.Context) error {
 	if t.Primary.Revision, err = t.primaryRevision(ctx); err != nil {
 		return err
 	}
-	return t.blame(ctx, &t.Primary, t.names.primarySelector())
+	return t.blame(ctx, &t.Primary, t.primary.GetName(), t.names.primary)
 }
 
 // idle reports whether the primary has no pods because there is no work: KEDA
@@ -131,39 +148,6 @@ func (t *twin) lookAtPrimary(ctx context.Context) error {
 func (t *twin) idle() bool {
 	ref := t.canary.Spec.AutoscalerRef
 	return t.Primary.Exists && t.Primary.Replicas == 0 && !t.canary.HasService() && ref != nil && ref.Kind == scaledObjects.kind.Kind
-}
-
-// nameAfter takes the label that tells the two copies apart from the target, and
-// its containers.
-func (p *Pair) nameAfter(target *unstructured.Unstructured) error {
-	p.names = naming{target: target.GetName(), labels: p.kit.opts.SelectorLabels}
-	matched := dict(dict(dict(target.Object, "spec"), "selector"), "matchLabels")
-	for _, label := range p.kit.opts.SelectorLabels {
-		if value, ok := matched[label].(string); ok {
-			p.names.label, p.names.value = label, value
-			break
-		}
-	}
-	if p.names.label == "" {
-		return reconcile.TerminalError(fmt.Errorf("%s spec.selector.matchLabels must contain one of %v", title(target), p.kit.opts.SelectorLabels))
-	}
-	pods := &corev1.PodSpec{}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(podSpec(target), pods); err != nil {
-		return fmt.Errorf("reading containers of %s: %w", title(target), err)
-	}
-	p.containers = pods.Containers
-	return nil
-}
-
-// namingOf reads the naming off the primary when the target is gone.
-func namingOf(primary *unstructured.Unstructured, target string, labels []string) naming {
-	n := naming{target: target, labels: labels}
-	for label, value := range dict(dict(dict(primary.Object, "spec"), "selector"), "matchLabels") {
-		if value, ok := value.(string); ok && slices.Contains(labels, label) && len(value) > len(primarySuffix) {
-			n.label, n.value = label, value[:len(value)-len(primarySuffix)]
-		}
-	}
-	return n
 }
 
 func podSpec(workload *unstructured.Unstructured) map[string]any {
@@ -242,5 +226,5 @@ func (t *twin) objects() []Object {
 		scaler := t.canary.Spec.AutoscalerRef.Name
 		objects = append(objects, t.object(s.kind, scaler), t.object(s.kind, scaler+primarySuffix))
 	}
-	return objects
+	return append(objects, t.kit.memory.about(t.canary.UID).alike...)
 }

@@ -17,6 +17,11 @@ import (
 
 // setPrimary implements [form].
 func (t *twin) setPrimary(ctx context.Context, r *Revision) error {
+	if t.names.label == "" {
+		if err := t.nameAfterRevision(r); err != nil {
+			return err
+		}
+	}
 	if err := t.copyConfigs(ctx, r); err != nil {
 		return err
 	}
@@ -35,7 +40,7 @@ func (t *twin) setPrimary(ctx context.Context, r *Revision) error {
 func (t *twin) writePrimary(primary *unstructured.Unstructured, r *Revision) {
 	spec := child(primary.Object, "spec")
 	if _, ok := spec["selector"]; !ok {
-		spec["selector"] = map[string]any{"matchLabels": map[string]any{t.names.label: t.names.primaryValue()}}
+		spec["selector"] = runtime.DeepCopyJSON(t.names.selector)
 		t.count(spec, max(t.Target.Replicas, t.kit.memory.about(t.canary.UID).pods, 1))
 	} else if t.canary.Spec.AutoscalerRef == nil && t.Revision != nil && r.Digest == t.Revision.Digest && t.Target.Replicas > 0 {
 		t.count(spec, t.Target.Replicas)
@@ -83,8 +88,8 @@ func (t *twin) primaryRevision(ctx context.Context) (string, error) {
 
 func (t *twin) sameAsPrimary(ctx context.Context, template map[string]any) (bool, error) {
 	t.names.configs = flaggerNames(t.Revision.Configs)
-	wanted := withoutID(t.names.primaryTemplate(t.Revision))
-	if !reflect.DeepEqual(wanted, withoutID(template)) {
+	is := withoutID(template)
+	if !reflect.DeepEqual(withoutID(t.names.primaryTemplate(t.Revision)), is) && !reflect.DeepEqual(withoutID(t.names.flaggerTemplate(t.Revision)), is) {
 		return false, nil
 	}
 	for _, c := range t.Revision.Configs {

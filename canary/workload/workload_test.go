@@ -65,6 +65,14 @@ func (b *bench) must(err error) {
 	}
 }
 
+// primary makes a primary of the target whose pods are there.
+func (b *bench) primary() {
+	b.t.Helper()
+	p := b.look()
+	b.must(p.SetPrimary(b.t.Context(), p.Revision.Digest))
+	b.stand()
+}
+
 func (b *bench) get(name string, object client.Object) {
 	b.t.Helper()
 	b.must(b.c.Get(context.Background(), client.ObjectKey{Namespace: "test", Name: name}, object))
@@ -287,6 +295,7 @@ func TestServices(t *testing.T) {
 	b := newBench(t, append(world("podinfo:1"), mine)...)
 	b.canary.Spec.Service.PortDiscovery = true
 	b.canary.Spec.Service.Canary = &flaggerv1.CustomMetadata{Annotations: map[string]string{"a": "b"}}
+	b.primary()
 	p := b.look()
 	b.must(p.EnsureServices(context.Background()))
 	b.must(p.EnsureApex(context.Background()))
