@@ -3,6 +3,7 @@ package source
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
+	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/tree"
 )
 
@@ -97,13 +99,14 @@ type previous struct {
 	members map[string]member
 }
 
-// take returns the bytes of a member, if they are there and sound.
-func (p *previous) take(key string) ([]byte, bool) {
+// take returns the bytes of a member, if they are there and sound, and there is
+// room for them.
+func (p *previous) take(key string, room *room) ([]byte, bool) {
 	if p == nil {
 		return nil, false
 	}
 	m, ok := p.members[key]
-	if !ok || m.Length > maxArchive {
+	if !ok || m.Length < 0 || m.Length > maxArchive || room.need(m.Length) != nil {
 		return nil, false
 	}
 	data := make([]byte, m.Length)
@@ -113,23 +116,47 @@ func (p *previous) take(key string) ([]byte, bool) {
 	return data, crc32.ChecksumIEEE(data) == m.CRC
 }
 
+// room is memory that is taken for one thing after another: what is granted once
+// is kept for the next.
+type room struct {
+	memory  *budget.Grant
+	granted int64
+}
+
+// need makes sure that so many bytes may be held.
+func (r *room) need(bytes int64) error {
+	if bytes <= r.granted {
+		return nil
+	}
+	if err := r.memory.Grow(bytes - r.granted); err != nil {
+		return err
+	}
+	r.granted = bytes
+	return nil
+}
+
 // writeArchive writes a view as an archive and returns its members.
-func writeArchive(w io.Writer, v *View, from *previous) ([]member, error) {
+func writeArchive(ctx context.Context, w io.Writer, v *View, from *previous, memory *budget.Grant) ([]member, error) {
 	var members []member
 	var offset int64
 	write := func(key string, data []byte) error {
 		members = append(members, member{Key: key, Offset: offset, Length: int64(len(data)), CRC: crc32.ChecksumIEEE(data)})
-		offset += int64(len(data))
+		if offset += int64(len(data)); offset > maxArchive {
+			return fmt.Errorf("%w: more than %d bytes; leave files out by spec.ignore or a .sourceignore", tree.ErrTooLarge, maxArchive)
+		}
 		_, err := w.Write(data)
 		return err
 	}
-	var zip zipper
+	zip := zipper{room: room{memory: memory}}
 	for _, files := range group(v) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		key := keyOf(files)
-		data, ok := from.take(key)
+		data, ok := from.take(key, &zip.room)
 		if !ok {
 			var err error
-			if data, err = zip.files(v, files); err != nil {
+			if data, err = zip.files(ctx, v, files); err != nil {
 				return nil, err
 			}
 		}
@@ -146,8 +173,9 @@ func writeArchive(w io.Writer, v *View, from *previous) ([]member, error) {
 
 // zipper compresses members.
 type zipper struct {
-	out bytes.Buffer
-	gz  *gzip.Writer
+	out  bytes.Buffer
+	gz   *gzip.Writer
+	room room
 }
 
 func (z *zipper) reset() *gzip.Writer {
@@ -172,11 +200,11 @@ func (z *zipper) bytes(data []byte) ([]byte, error) {
 }
 
 // files compresses the tar entries of some files, likewise.
-func (z *zipper) files(v *View, files []item) ([]byte, error) {
+func (z *zipper) files(ctx context.Context, v *View, files []item) ([]byte, error) {
 	gz := z.reset()
 	archive := tar.NewWriter(gz)
 	for _, f := range files {
-		data, err := v.files.ReadBlob(f.Hash)
+		data, err := z.read(ctx, v, f.Hash)
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", f.path, err)
 		}
@@ -198,4 +226,20 @@ func (z *zipper) files(v *View, files []item) ([]byte, error) {
 		return nil, err
 	}
 	return z.out.Bytes(), nil
+}
+
+// read reads a file when there is room for it and for what it may add to the member,
+// whose buffer doubles as it grows.
+func (z *zipper) read(ctx context.Context, v *View, hash string) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	size, err := v.files.BlobSize(hash)
+	if err != nil {
+		return nil, err
+	}
+	if err := z.room.need(3*size + 2*int64(z.out.Len())); err != nil {
+		return nil, err
+	}
+	return v.files.ReadBlob(hash)
 }

@@ -39,11 +39,11 @@ func BenchmarkArtifactOf10001Files(b *testing.B) {
 		return head, t
 	}
 	publish := func(store *source.Store, head plumbing.Hash, t *git.CommitTree) {
-		v, err := source.NewView(t, nil, store.Latest(key))
+		v, err := source.NewView(b.Context(), t, nil, store.Latest(key), nil)
 		if err != nil {
 			b.Fatal(err)
 		}
-		a, err := store.Put(key, head.String(), "main@sha1:"+head.String(), v)
+		a, err := store.Put(b.Context(), key, source.Content{Name: head.String(), Revision: "main@sha1:" + head.String(), View: v})
 		if err != nil {
 			b.Fatal(err)
 		}

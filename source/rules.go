@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"hash"
 	"path"
 	"strings"
 
@@ -13,6 +15,17 @@ import (
 
 	"github.com/sluice-cd/sluice/internal/tree"
 )
+
+// What ignore rules may be, together: every file is compared with every pattern.
+// They are far more than anybody wrote by hand.
+const (
+	maxRules    = 64 << 10
+	maxPatterns = 2000
+	maxPattern  = 1024
+)
+
+// ErrRules means that the ignore rules of a source are beyond what is accepted.
+var ErrRules = errors.New("ignore rules are too large")
 
 // rules say which files an artifact leaves out.
 type rules struct {
@@ -23,38 +36,89 @@ type rules struct {
 // ignores reports whether the file at a path is left out. Only files are asked
 // for, since a directory that is left out may hold one that a later pattern
 // takes in again.
-func (r *rules) ignores(name string) bool {
-	return r.matcher.Match(strings.Split(name, "/"), false)
+func (b *builder) ignores(name string) (bool, error) {
+	return b.rules.matcher.Match(strings.Split(name, "/"), false), b.ctx.Err()
+}
+
+// patterns collects what ignore files say.
+type patterns struct {
+	list  []gitignore.Pattern
+	bytes int64
+	key   hash.Hash
+}
+
+// room is an error unless there is room for so many bytes more.
+func (p *patterns) room(size int64) error {
+	if p.bytes += size; p.bytes > maxRules {
+		return fmt.Errorf("%w: %d bytes, of which %d are allowed", ErrRules, p.bytes, maxRules)
+	}
+	return nil
+}
+
+// add reads one ignore file, which rules where it lies.
+func (p *patterns) add(domain []string, content []byte) error {
+	for line := range bytes.Lines(content) {
+		if len(line) > maxPattern {
+			return fmt.Errorf("%w: a pattern of %d bytes, of which %d are allowed", ErrRules, len(line), maxPattern)
+		}
+	}
+	_, _ = fmt.Fprintf(p.key, "%q %q\n", domain, content)
+	p.list = append(p.list, sourceignore.ReadPatterns(bytes.NewReader(content), domain)...)
+	if len(p.list) > maxPatterns {
+		return fmt.Errorf("%w: more than %d patterns", ErrRules, maxPatterns)
+	}
+	return nil
+}
+
+// CheckIgnore is an error that is [ErrRules] when spec.ignore alone is more than what
+// is accepted, whatever the tree has.
+func CheckIgnore(ignore *string) error {
+	if ignore == nil {
+		return nil
+	}
+	return (&patterns{key: sha256.New()}).addSpec(*ignore)
+}
+
+// addSpec reads spec.ignore.
+func (p *patterns) addSpec(ignore string) error {
+	err := p.room(int64(len(ignore)))
+	if err == nil {
+		err = p.add(nil, []byte(ignore))
+	}
+	if err != nil {
+		return fmt.Errorf("spec.ignore: %w", err)
+	}
+	return nil
 }
 
 // loadRules reads spec.ignore and the .sourceignore files in the tree, in the
 // order that Flux gives them. When there are none, defaults apply; what belongs
 // to version control is always left out.
 func (b *builder) loadRules(ignore *string) (*rules, error) {
-	var patterns []gitignore.Pattern
-	key := sha256.New()
-	add := func(domain []string, content []byte) {
-		_, _ = fmt.Fprintf(key, "%q %q\n", domain, content)
-		patterns = append(patterns, sourceignore.ReadPatterns(bytes.NewReader(content), domain)...)
-	}
-	if err := b.findRules("", "", add); err != nil {
+	found := patterns{key: sha256.New()}
+	if err := b.findRules("", "", &found); err != nil {
 		return nil, err
 	}
 	if ignore != nil {
-		add(nil, []byte(*ignore))
+		if err := found.addSpec(*ignore); err != nil {
+			return nil, err
+		}
 	}
-	r := &rules{key: hex.EncodeToString(key.Sum(nil))}
-	if len(patterns) == 0 {
+	r := &rules{key: hex.EncodeToString(found.key.Sum(nil))}
+	if len(found.list) == 0 {
 		r.matcher = sourceignore.NewDefaultMatcher(nil, nil)
 	} else {
-		r.matcher = sourceignore.NewMatcher(append(sourceignore.VCSPatterns(nil), patterns...))
+		r.matcher = sourceignore.NewMatcher(append(sourceignore.VCSPatterns(nil), found.list...))
 	}
 	return r, nil
 }
 
-// findRules passes on the content of each .sourceignore below a directory, that
-// of the directory itself first.
-func (b *builder) findRules(name, at string, add func(domain []string, content []byte)) error {
+// findRules reads each .sourceignore below a directory, that of the directory
+// itself first.
+func (b *builder) findRules(name, at string, found *patterns) error {
+	if len(name) > maxPath {
+		return fmt.Errorf("%w: a path of more than %d bytes", tree.ErrTooLarge, maxPath)
+	}
 	b.active[at] = true
 	defer delete(b.active, at)
 	places, _, err := b.list(at)
@@ -65,22 +129,36 @@ func (b *builder) findRules(name, at string, add func(domain []string, content [
 		if p.Name != sourceignore.IgnoreFile || p.Mode == tree.Dir {
 			continue
 		}
-		content, err := b.files.ReadBlob(p.Hash)
-		if err != nil {
-			return err
+		if err := b.readRules(name, p.Hash, found); err != nil {
+			return fmt.Errorf("%s: %w", path.Join(name, p.Name), err)
 		}
-		domain, err := tree.Split(name)
-		if err != nil {
-			return err
-		}
-		add(domain, content)
 	}
 	for _, p := range places {
 		if p.Mode == tree.Dir {
-			if err := b.findRules(path.Join(name, p.Name), p.at, add); err != nil {
+			if err := b.findRules(path.Join(name, p.Name), p.at, found); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// readRules reads the ignore file of the directory that shows at name.
+func (b *builder) readRules(name, hash string, found *patterns) error {
+	size, err := b.files.BlobSize(hash)
+	if err == nil {
+		err = found.room(size)
+	}
+	if err != nil {
+		return err
+	}
+	content, err := b.files.ReadBlob(hash)
+	if err != nil {
+		return err
+	}
+	domain, err := tree.Split(name)
+	if err != nil {
+		return err
+	}
+	return found.add(domain, content)
 }

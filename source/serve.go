@@ -1,7 +1,6 @@
 package source
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,16 +14,47 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// latestName is an alias of a source's newest artifact, for people.
-const latestName = "latest" + archiveSuffix
+// maxKept bounds the entries of all views that are kept: some 50 MiB. Of an artifact
+// without a view, consumers read the file.
+const maxKept = 500_000
 
-// Publish lets the [Opener] read an artifact's files from their view.
+// Publish lets the [Opener] read an artifact's files from their view. Of the views
+// of all sources, those published last are kept.
 func (s *Store) Publish(key Key, artifact *meta.Artifact, v *View) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.published++
 	views := slices.DeleteFunc(slices.Clone(s.views[key]), func(p published) bool { return p.digest == artifact.Digest })
-	views = append([]published{{artifact.Digest, v}}, views...)
+	views = append([]published{{artifact.Digest, v, s.published}}, views...)
 	s.views[key] = views[:min(len(views), keptArtifacts)]
+	s.bound()
+}
+
+// bound drops the oldest views until the rest is few enough. The lock is held.
+func (s *Store) bound() {
+	kept := 0
+	for _, views := range s.views {
+		for _, p := range views {
+			kept += p.view.size
+		}
+	}
+	for kept > maxKept {
+		var oldest Key
+		last := s.published
+		for key, views := range s.views {
+			if p := views[len(views)-1]; p.number < last {
+				oldest, last = key, p.number
+			}
+		}
+		if last == s.published {
+			return // one is left
+		}
+		views := s.views[oldest]
+		kept -= views[len(views)-1].view.size
+		if s.views[oldest] = views[:len(views)-1]; len(views) == 1 {
+			delete(s.views, oldest)
+		}
+	}
 }
 
 // Published is the view of an artifact that this process made, or nil. The
@@ -107,15 +137,16 @@ func (s *Store) Remove(key Key) error {
 }
 
 // ServeHTTP serves artifacts by their path, and nothing else: no index of what
-// there is, since whoever may have an artifact has its URL from the API server.
+// there is and no name that can be guessed, since whoever may have an artifact has
+// its URL from the API server.
 func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
 	}
-	file, err := s.find(strings.TrimPrefix(r.URL.Path, "/"))
-	if err != nil {
+	file, ok := s.open(&meta.Artifact{Path: strings.TrimPrefix(r.URL.Path, "/")})
+	if !ok {
 		http.NotFound(w, r)
 		return
 	}
@@ -127,22 +158,4 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/gzip")
 	http.ServeContent(w, r, "", info.ModTime(), file)
-}
-
-var errNoArtifact = errors.New("no such artifact")
-
-// find opens the artifact at a path, or the newest by its alias.
-func (s *Store) find(name string) (*os.File, error) {
-	if !isArchive(name) {
-		return nil, errNoArtifact
-	}
-	target := filepath.Join(s.root, filepath.FromSlash(name))
-	if path.Base(name) == latestName {
-		found := archives(filepath.Dir(target))
-		if len(found) == 0 {
-			return nil, errNoArtifact
-		}
-		target = found[0]
-	}
-	return os.Open(target)
 }

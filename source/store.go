@@ -3,6 +3,7 @@ package source
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
+
+	"github.com/sluice-cd/sluice/internal/budget"
 )
 
 const (
@@ -49,15 +52,17 @@ type Store struct {
 	address string
 	clock   clock.PassiveClock
 
-	mu    sync.Mutex
-	views map[Key][]published // newest first
-	sound map[string]string   // path -> digest that the file was seen to have
+	mu        sync.Mutex
+	views     map[Key][]published // newest first
+	published int                 // how many there have been
+	sound     map[string]string   // path -> digest that the file was seen to have
 }
 
 // published is a view by the digest of its artifact.
 type published struct {
 	digest string
 	view   *View
+	number int
 }
 
 // NewStore keeps artifacts below root. The address is how consumers reach the
@@ -85,9 +90,18 @@ func (s *Store) Latest(key Key) *View {
 	return nil
 }
 
-// Put stores a view as the artifact of a source, under a file name that is
-// usually the commit. Equal views give equal bytes.
-func (s *Store) Put(key Key, name, revision string, v *View) (*meta.Artifact, error) {
+// Content is what an artifact is made of.
+type Content struct {
+	// Name is its file name, usually the commit, and Revision what statuses call it.
+	Name, Revision string
+	View           *View
+	// Memory is what is read while it is made added to; it may be nil.
+	Memory *budget.Grant
+}
+
+// Put stores a view as the artifact of a source. Equal views give equal bytes.
+func (s *Store) Put(ctx context.Context, key Key, c Content) (*meta.Artifact, error) {
+	name := c.Name
 	at := path.Join(key.dir(), name+archiveSuffix)
 	dir := filepath.Join(s.root, filepath.FromSlash(key.dir()))
 	if !filepath.IsLocal(filepath.FromSlash(at)) || strings.ContainsAny(name, `/\`) {
@@ -100,23 +114,23 @@ func (s *Store) Put(key Key, name, revision string, v *View) (*meta.Artifact, er
 	if from != nil {
 		defer func() { _ = from.file.Close() }()
 	}
-	sum, size, err := s.write(filepath.Join(s.root, filepath.FromSlash(at)), v, from)
+	sum, size, err := s.write(ctx, filepath.Join(s.root, filepath.FromSlash(at)), c, from)
 	if err != nil {
 		return nil, fmt.Errorf("storing artifact: %w", err)
 	}
 	artifact := &meta.Artifact{
-		Digest: sum.String(), Path: at, URL: s.URL(at), Revision: revision,
+		Digest: sum.String(), Path: at, URL: s.URL(at), Revision: c.Revision,
 		LastUpdateTime: metav1.NewTime(s.clock.Now()), Size: &size,
 	}
 	s.mu.Lock()
 	s.sound[at] = artifact.Digest
 	s.mu.Unlock()
-	s.Publish(key, artifact, v)
-	return artifact, s.collect(dir)
+	s.Publish(key, artifact, c.View)
+	return artifact, s.collect(key)
 }
 
 // write makes an archive and its index, each in place at once.
-func (s *Store) write(target string, v *View, from *previous) (sum digest.Digest, size int64, err error) {
+func (s *Store) write(ctx context.Context, target string, c Content, from *previous) (sum digest.Digest, size int64, err error) {
 	file, err := os.CreateTemp(filepath.Dir(target), temporary)
 	if err != nil {
 		return "", 0, err
@@ -128,7 +142,7 @@ func (s *Store) write(target string, v *View, from *previous) (sum digest.Digest
 	}()
 	hash := sha256.New()
 	buffered := bufio.NewWriterSize(file, 256<<10)
-	members, err := writeArchive(io.MultiWriter(buffered, hash), v, from)
+	members, err := writeArchive(ctx, io.MultiWriter(buffered, hash), c.View, from, c.Memory)
 	if err != nil {
 		return "", 0, err
 	}
@@ -203,10 +217,12 @@ func archives(dir string) []string {
 
 // collect removes all but the newest artifacts, and what a killed process left
 // half-written.
-func (s *Store) collect(dir string) error {
+func (s *Store) collect(key Key) error {
+	dir := filepath.Join(s.root, filepath.FromSlash(key.dir()))
 	var errs []error
 	for i, archive := range archives(dir) {
 		if i >= keptArtifacts {
+			s.forget(path.Join(key.dir(), filepath.Base(archive)))
 			errs = append(errs, os.Remove(indexOf(archive)), os.Remove(archive))
 		}
 	}
@@ -220,4 +236,11 @@ func (s *Store) collect(dir string) error {
 		}
 	}
 	return nil
+}
+
+// forget drops what is known of a file that is there no more.
+func (s *Store) forget(at string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sound, at)
 }

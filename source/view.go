@@ -1,12 +1,14 @@
 package source
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"path"
 	"slices"
 	"strings"
 
+	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/tree"
 )
 
@@ -14,6 +16,8 @@ import (
 type Files interface {
 	tree.Tree
 	ReadBlob(hash string) ([]byte, error)
+	// BlobSize is how long the content is, without reading it.
+	BlobSize(hash string) (int64, error)
 }
 
 // View is what of a tree belongs into an artifact. It is a tree itself, of
@@ -22,6 +26,7 @@ type View struct {
 	files Files
 	rules *rules
 	root  *node
+	size  int // entries, those that are there twice counted twice
 }
 
 var _ tree.Tree = (*View)(nil)
@@ -38,14 +43,25 @@ type node struct {
 	dirs    map[string]*node
 }
 
-// maxViewFiles bounds a view: symlinks can make a small tree endlessly large.
-const maxViewFiles = 500_000
+// What a tree may make of itself: symlinks can make a small one endlessly large.
+const (
+	maxViewFiles = 500_000
+	// maxPath and maxTarget are what Linux allows, where artifacts are unpacked.
+	maxPath   = 4096
+	maxTarget = 4096
+	// maxSteps bounds the names that are looked up on the way along symlinks. A
+	// target of 4096 bytes has some 2000 of them, and every one may be a link.
+	maxSteps = 2_000_000
+	// entryMemory is what an entry takes while a view is made, and after.
+	entryMemory = 256
+)
 
 // NewView applies the ignore rules of a source: spec.ignore, which may be nil,
 // and the .sourceignore files in the tree. What did not change since the view
-// before, which may be nil, is taken over from it.
-func NewView(files Files, ignore *string, before *View) (*View, error) {
-	b := &builder{files: files, budget: maxViewFiles, active: map[string]bool{}}
+// before, which may be nil, is taken over from it. What the view takes of memory
+// is added to the grant, which may be nil too.
+func NewView(ctx context.Context, files Files, ignore *string, before *View, memory *budget.Grant) (*View, error) {
+	b := &builder{ctx: ctx, files: files, memory: memory, budget: maxViewFiles, active: map[string]bool{}, followed: map[[2]string]place{}}
 	rules, err := b.loadRules(ignore)
 	if err != nil {
 		return nil, fmt.Errorf("reading ignore rules: %w", err)
@@ -64,15 +80,21 @@ func NewView(files Files, ignore *string, before *View) (*View, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing files: %w", err)
 	}
-	return &View{files: files, rules: rules, root: root}, nil
+	return &View{files: files, rules: rules, root: root, size: maxViewFiles - b.budget}, nil
 }
 
 // builder makes the nodes of a view.
 type builder struct {
+	ctx    context.Context //nolint:containedctx // a builder is one call
 	files  Files
 	rules  *rules
+	memory *budget.Grant
 	budget int
+	steps  int
 	active map[string]bool // directories that are being listed
+	// followed is where symlinks lead, by the directory that they lie in and the
+	// hash of their target: thousands may share one.
+	followed map[[2]string]place
 }
 
 // place is an entry and where in the tree it really lies, which behind a symlink
@@ -90,9 +112,15 @@ func (b *builder) list(at string) (places []place, linked bool, err error) {
 		return nil, false, err
 	}
 	if b.budget -= len(entries); b.budget < 0 {
-		return nil, false, tree.ErrTooLarge
+		return nil, false, fmt.Errorf("%w: more than %d files, symlinks followed", tree.ErrTooLarge, maxViewFiles)
+	}
+	if err := b.memory.Grow(int64(len(entries)) * entryMemory); err != nil {
+		return nil, false, err
 	}
 	for _, e := range entries {
+		if err := b.ctx.Err(); err != nil {
+			return nil, false, err
+		}
 		p := place{Entry: e, at: path.Join(at, e.Name)}
 		if e.Mode == tree.Symlink {
 			linked = true
@@ -114,9 +142,28 @@ const maxLinks = 40
 // follow returns what a symlink leads to; a zero Mode when that is nothing, or
 // outside of the tree. Directories on the way may be symlinks themselves.
 func (b *builder) follow(link place) (place, error) {
+	key := [2]string{path.Dir(link.at), link.Hash}
+	if known, ok := b.followed[key]; ok {
+		return known, nil
+	}
+	found, err := b.walk(link)
+	if err == nil {
+		b.followed[key] = found
+	}
+	return found, err
+}
+
+// walk goes from name to name, as an operating system does.
+func (b *builder) walk(link place) (place, error) {
 	found := place{at: path.Dir(link.at)}
 	todo := []string{path.Base(link.at)}
 	for links := 0; len(todo) > 0; {
+		if b.steps++; b.steps > maxSteps {
+			return place{}, fmt.Errorf("%w: symlinks that lead by more than %d names", tree.ErrTooLarge, maxSteps)
+		}
+		if err := b.ctx.Err(); err != nil {
+			return place{}, err
+		}
 		next := path.Join(found.at, todo[0])
 		todo = todo[1:]
 		e, err := b.files.Stat(next)
@@ -127,14 +174,14 @@ func (b *builder) follow(link place) (place, error) {
 			found = place{Entry: e, at: next}
 			continue
 		}
-		target, err := b.files.ReadBlob(e.Hash)
+		target, err := b.target(e.Hash)
 		if err != nil {
 			return place{}, err
 		}
-		if links++; links > maxLinks || path.IsAbs(string(target)) {
+		if links++; links > maxLinks || target == "" || path.IsAbs(target) {
 			return place{}, nil
 		}
-		todo = append(strings.Split(string(target), "/"), todo...)
+		todo = append(strings.Split(target, "/"), todo...)
 	}
 	if found.at == "." {
 		found.at = "" // as the root is called from the start
@@ -142,10 +189,23 @@ func (b *builder) follow(link place) (place, error) {
 	return found, nil
 }
 
+// target is where a symlink points; "" when no system could have it.
+func (b *builder) target(hash string) (string, error) {
+	size, err := b.files.BlobSize(hash)
+	if err != nil || size > maxTarget {
+		return "", err
+	}
+	target, err := b.files.ReadBlob(hash)
+	return string(target), err
+}
+
 // dir makes the node of a directory that shows at name.
 func (b *builder) dir(name string, p place, known *node) (*node, error) {
 	if known != nil && known.source == p.Hash && !known.linked {
 		return known, nil
+	}
+	if len(name) > maxPath {
+		return nil, fmt.Errorf("%w: a path of more than %d bytes", tree.ErrTooLarge, maxPath)
 	}
 	b.active[p.at] = true
 	defer delete(b.active, p.at)
@@ -157,7 +217,11 @@ func (b *builder) dir(name string, p place, known *node) (*node, error) {
 	for _, child := range places {
 		shown := path.Join(name, child.Name)
 		if child.Mode != tree.Dir {
-			if !b.rules.ignores(shown) {
+			ignored, err := b.ignores(shown)
+			if err != nil {
+				return nil, err
+			}
+			if !ignored {
 				n.entries = append(n.entries, child.Entry)
 			}
 			continue

@@ -2,10 +2,16 @@ package source_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/source"
 )
@@ -21,6 +27,8 @@ func (b *blobs) ReadBlob(hash string) ([]byte, error) {
 	b.reads++
 	return b.byHash[hash], nil
 }
+
+func (b *blobs) BlobSize(hash string) (int64, error) { return int64(len(b.byHash[hash])), nil }
 
 // link as the start of a content makes a symlink to the rest.
 const link = "-> "
@@ -49,7 +57,7 @@ func treeOf(t testing.TB, files map[string]string) *blobs {
 
 func viewOf(t testing.TB, files map[string]string, ignore *string, before *source.View) *source.View {
 	t.Helper()
-	v, err := source.NewView(treeOf(t, files), ignore, before)
+	v, err := source.NewView(t.Context(), treeOf(t, files), ignore, before, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,5 +189,82 @@ func TestViewFollowsChanges(t *testing.T) {
 	}
 	if _, err := second.ReadFile("../x"); err == nil {
 		t.Error("left the tree")
+	}
+}
+
+// TestTreesThatMakeTooMuchOfThemselves are small in Git and would take a process or
+// a processor when they are looked through.
+func TestTreesThatMakeTooMuchOfThemselves(t *testing.T) {
+	many := func(n int, name, content string) map[string]string {
+		files := map[string]string{"a.yaml": "a"}
+		for i := range n {
+			files[fmt.Sprintf(name, i)] = content
+		}
+		return files
+	}
+	ptr := func(s string) *string { return &s }
+	tests := map[string]struct {
+		files  map[string]string
+		ignore *string
+		want   error // nil: a.yaml is there
+	}{
+		"a symlink whose target is megabytes long is left out": {
+			files: map[string]string{"a.yaml": "a", "link": link + strings.Repeat("./", 8<<20) + "a.yaml"},
+		},
+		"a symlink as long as a path may be is followed": {
+			files: map[string]string{"b.yaml": "a", "a.yaml": link + strings.Repeat("./", 2000) + "b.yaml"},
+		},
+		"one byte more is not": {
+			files: map[string]string{"a.yaml": "a", "b.yaml": "b", "link": link + strings.Repeat("a", 4097)},
+		},
+		"thousands of symlinks that share a long target":          {files: many(5000, "l%05d", link+strings.Repeat("./", 2000)+"none")},
+		"thousands of symlinks that share it in directories each": {files: many(5000, "d%05d/l", link+strings.Repeat("./", 2000)+"none"), want: tree.ErrTooLarge},
+		"an empty symlink":                                              {files: map[string]string{"a.yaml": "a", "link": link}},
+		"a .sourceignore of megabytes":                                  {files: map[string]string{"a.yaml": "a", ".sourceignore": strings.Repeat("x\n", 4<<20)}, want: source.ErrRules},
+		"more patterns than anybody writes":                             {files: map[string]string{"a.yaml": "a", ".sourceignore": strings.Repeat("x\n", 2001)}, want: source.ErrRules},
+		"as many, spread over the tree":                                 {files: many(300, "d%d/.sourceignore", strings.Repeat("x\n", 10)), want: source.ErrRules},
+		"a .sourceignore in a thousand places, by symlinks to one file": {files: many(1000, "d%d/.sourceignore", link+"../rules"), want: nil},
+		"a long pattern":                                                {files: map[string]string{"a.yaml": "a", ".sourceignore": strings.Repeat("*a", 600)}, want: source.ErrRules},
+		"a spec.ignore as large":                                        {files: map[string]string{"a.yaml": "a"}, ignore: ptr(strings.Repeat("x\n", 2001)), want: source.ErrRules},
+		"rules of a common size":                                        {files: map[string]string{"a.yaml": "a", ".sourceignore": strings.Repeat("docs/*.md\n", 500)}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			v, err := source.NewView(t.Context(), treeOf(t, tc.files), tc.ignore, nil, nil)
+			if took := time.Since(start); took > 10*time.Second {
+				t.Errorf("took %s", took)
+			}
+			if !errors.Is(err, tc.want) {
+				t.Fatalf("got %v, want %v", err, tc.want)
+			}
+			if err == nil {
+				if data, err := v.ReadFile("a.yaml"); string(data) != "a" {
+					t.Errorf("a.yaml: %q, %v", data, err)
+				}
+			}
+		})
+	}
+}
+
+func TestAViewIsMadeForAsLongAsItsCallerWaits(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := source.NewView(ctx, treeOf(t, map[string]string{"a.yaml": "a"}), nil, nil, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAViewTakesOfTheShareOfItsNamespace(t *testing.T) {
+	memory, err := budget.New(1<<20).Acquire(t.Context(), "apps", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for i := range 5000 {
+		files[fmt.Sprintf("f%d", i)] = "x"
+	}
+	if _, err := source.NewView(t.Context(), treeOf(t, files), nil, nil, memory); !errors.Is(err, budget.ErrTooLarge) {
+		t.Errorf("got %v", err)
 	}
 }

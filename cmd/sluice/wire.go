@@ -139,7 +139,7 @@ func (w *wiring) source() error {
 	if err := w.mgr.Add(&httpServer{listener: listener, handler: w.store}); err != nil {
 		return err
 	}
-	repositories := &gitrepository.Reconciler{Mirrors: w.mirrors, Store: w.store, Hints: w.hints, Credentials: w.credentials()}
+	repositories := &gitrepository.Reconciler{Mirrors: w.mirrors, Store: w.store, Hints: w.hints, Memory: w.memory, Credentials: w.credentials()}
 	return repositories.SetupWithManager(w.mgr, w.options)
 }
 

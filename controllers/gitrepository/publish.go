@@ -8,6 +8,7 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/source"
@@ -19,11 +20,18 @@ func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.GitRepository, s
 	if err := seen.mirror.Fetch(ctx, seen.Ref, seen.Commit); err != nil {
 		return nil, fetchFailed(reasonOf(err), fmt.Errorf("failed to checkout and determine revision: %w", err))
 	}
-	files, view, err := r.view(obj, seen)
+	memory, err := r.Memory.Acquire(ctx, obj.Namespace, publishMemory)
+	if err != nil {
+		return nil, storageFailed(err)
+	}
+	defer memory.Release()
+	files, view, err := r.view(ctx, obj, seen, memory)
 	if err != nil {
 		return nil, err
 	}
-	artifact, err := r.Store.Put(keyOf(obj), seen.Commit.String(), seen.Revision(), view)
+	artifact, err := r.Store.Put(ctx, keyOf(obj), source.Content{
+		Name: seen.Commit.String(), Revision: seen.Revision(), View: view, Memory: memory,
+	})
 	if err != nil {
 		return nil, storageFailed(fmt.Errorf("unable to archive artifact to storage: %w", err))
 	}
@@ -47,13 +55,16 @@ func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.GitRepository, s
 	}}, nil
 }
 
+// publishMemory is what an artifact of a common size takes while it is made.
+const publishMemory = 4 << 20
+
 // view is what of the commit belongs into the artifact.
-func (r *Reconciler) view(obj *sourcev1.GitRepository, seen observed) (*git.CommitTree, *source.View, error) {
+func (r *Reconciler) view(ctx context.Context, obj *sourcev1.GitRepository, seen observed, memory *budget.Grant) (*git.CommitTree, *source.View, error) {
 	files, err := seen.mirror.Tree(seen.Commit)
 	if err != nil {
 		return nil, nil, storageFailed(err)
 	}
-	view, err := source.NewView(files, obj.Spec.Ignore, r.Store.Latest(keyOf(obj)))
+	view, err := source.NewView(ctx, files, obj.Spec.Ignore, r.Store.Latest(keyOf(obj)), memory)
 	if err != nil {
 		return nil, nil, storageFailed(err)
 	}

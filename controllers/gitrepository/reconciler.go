@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/bus"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/git/credential"
@@ -45,12 +46,17 @@ type Reconciler struct {
 	Mirrors *git.Mirrors
 	// Store keeps and serves the artifacts.
 	Store *source.Store
+	// Memory is what reading from outside takes of; nil is without end.
+	Memory *budget.Budget
 	// Hints tell of commits that were pushed from this process.
 	Hints *bus.Hints
 }
 
 const (
 	defaultTimeout = 60 * time.Second
+	// maxTimeout is for a server, or a proxy, that never answers: each of its sources
+	// takes a slot of its namespace for as long.
+	maxTimeout = time.Hour
 	// jitter spreads the sources that were made at once over their interval.
 	jitter = 0.05
 )
@@ -102,6 +108,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.GitRepository)
 	if err := refuse(obj); err != nil {
 		return reconciler.Result{}, reconcile.TerminalError(err)
 	}
+	if err := source.CheckIgnore(obj.Spec.Ignore); err != nil {
+		return reconciler.Result{}, r.fail(obj, reconcile.TerminalError(storageFailed(err)))
+	}
 	ctx, cancel := context.WithTimeout(ctx, timeoutOf(obj))
 	defer cancel()
 	seen, err := r.observe(ctx, obj)
@@ -114,7 +123,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.GitRepository)
 		Message: fmt.Sprintf("stored artifact for revision '%s'", seen.Revision()),
 		After:   spread(obj.Spec.Interval.Duration),
 	}
-	current, err := r.isCurrent(obj, seen)
+	current, err := r.isCurrent(ctx, obj, seen)
 	if err == nil && !current {
 		result.Events, err = r.publish(ctx, obj, seen)
 	}
@@ -129,7 +138,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.GitRepository)
 // isCurrent reports whether the artifact in status is what publishing would
 // make. Then there is nothing to write, and consumers are let into the mirror if
 // this process has not done so yet.
-func (r *Reconciler) isCurrent(obj *sourcev1.GitRepository, seen observed) (bool, error) {
+func (r *Reconciler) isCurrent(ctx context.Context, obj *sourcev1.GitRepository, seen observed) (bool, error) {
 	artifact := obj.Status.Artifact
 	if !artifact.HasRevision(seen.Revision()) || !ptr.Equal(obj.Spec.Ignore, obj.Status.ObservedIgnore) || !r.Store.Holds(artifact) {
 		return false, nil
@@ -138,7 +147,12 @@ func (r *Reconciler) isCurrent(obj *sourcev1.GitRepository, seen observed) (bool
 	if r.Store.Published(artifact.Digest) != nil || !seen.mirror.Has(seen.Commit) {
 		return true, nil
 	}
-	_, view, err := r.view(obj, seen)
+	memory, err := r.Memory.Acquire(ctx, obj.Namespace, publishMemory)
+	if err != nil {
+		return false, storageFailed(err)
+	}
+	defer memory.Release()
+	_, view, err := r.view(ctx, obj, seen, memory)
 	if err != nil {
 		return false, err
 	}
@@ -167,7 +181,7 @@ func keyOf(obj *sourcev1.GitRepository) source.Key {
 
 func timeoutOf(obj *sourcev1.GitRepository) time.Duration {
 	if obj.Spec.Timeout != nil && obj.Spec.Timeout.Duration > 0 {
-		return obj.Spec.Timeout.Duration
+		return min(obj.Spec.Timeout.Duration, maxTimeout)
 	}
 	return defaultTimeout
 }

@@ -16,10 +16,12 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clocktesting "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/controllers/gitrepository"
+	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/bus"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -332,6 +334,28 @@ func TestFailures(t *testing.T) {
 		"a GitHub App without its data": {
 			spoil:  func(f *fixture) { f.obj.Spec.Provider = sourcev1.GitProviderGitHub },
 			reason: sourcev1.InvalidProviderConfigurationReason, says: "secretRef with github app data must be specified", terminal: true, condition: sourcev1.FetchFailedCondition,
+		},
+		"the identity of a cloud for a server of anybody's": {
+			spoil:  func(f *fixture) { f.obj.Spec.Provider = sourcev1.GitProviderAzure },
+			reason: sourcev1.InvalidProviderConfigurationReason, says: "over https only", terminal: true, condition: sourcev1.FetchFailedCondition,
+		},
+		"more ignore rules than are looked at": {
+			spoil:  func(f *fixture) { f.obj.Spec.Ignore = ptr.To(strings.Repeat("x\n", 5000)) },
+			reason: sourcev1.ArchiveOperationFailedReason, says: "spec.ignore: ignore rules are too large", terminal: true,
+			condition: sourcev1.StorageOperationFailedCondition,
+		},
+		"a commit with as many": {
+			spoil:  func(f *fixture) { f.repo.Commit("main", files{".sourceignore": strings.Repeat("x\n", 5000)}) },
+			reason: sourcev1.ArchiveOperationFailedReason, says: ".sourceignore: ignore rules are too large",
+			condition: sourcev1.StorageOperationFailedCondition,
+		},
+		"an artifact that needs more memory than a namespace may have": {
+			spoil: func(f *fixture) {
+				f.Memory = budget.New(10 << 20)
+				f.repo.Commit("main", files{"large": strings.Repeat("x", 4<<20)})
+			},
+			reason: sourcev1.ArchiveOperationFailedReason, says: "more memory than one namespace may use",
+			condition: sourcev1.StorageOperationFailedCondition,
 		},
 		"a service account without the feature gate": {
 			spoil: func(f *fixture) {

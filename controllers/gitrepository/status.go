@@ -9,6 +9,8 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
 // failure is an error with the condition that tells of it and its reason.
@@ -31,7 +33,7 @@ func storageFailed(err error) error {
 func (r *Reconciler) fail(obj *sourcev1.GitRepository, err error) error {
 	var f failure
 	if errors.As(err, &f) && f.condition != "" {
-		r.set(obj, f.condition, f.reason, f.Error())
+		r.set(obj, f.condition, f.reason, reconciler.Steady(f))
 	}
 	return err
 }

@@ -152,6 +152,15 @@ func (t *CommitTree) ReadBlob(hash string) ([]byte, error) {
 	return raw.Data, nil
 }
 
+// BlobSize returns how long the content of such a file is.
+func (t *CommitTree) BlobSize(hash string) (int64, error) {
+	size, err := t.store.size(plumbing.NewHash(hash))
+	if err != nil {
+		return 0, fmt.Errorf("reading file: %w", err)
+	}
+	return size, nil
+}
+
 // canonical maps the modes that old versions of Git wrote to those of today.
 func canonical(mode tree.Mode) tree.Mode {
 	switch {

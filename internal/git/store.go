@@ -139,23 +139,34 @@ func (s *store) holds(h plumbing.Hash) bool {
 	return slices.ContainsFunc(s.packs, func(p *pack.Pack) bool { return p.Has(h) })
 }
 
-// read returns an object. Corruption is remembered: the store is then no longer
-// trusted with anything.
+// read returns an object.
 func (s *store) read(h plumbing.Hash) (pack.Object, error) {
+	return find(s, h, (*pack.Pack).Read)
+}
+
+// size returns how long an object is.
+func (s *store) size(h plumbing.Hash) (int64, error) {
+	return find(s, h, (*pack.Pack).Size)
+}
+
+// find asks the packs for an object. Corruption is remembered: the store is then no
+// longer trusted with anything.
+func find[T any](s *store, h plumbing.Hash, ask func(*pack.Pack, plumbing.Hash) (T, error)) (T, error) {
 	s.mu.RLock()
 	packs := s.packs
 	s.mu.RUnlock()
 	for _, p := range packs {
-		object, err := p.Read(h)
+		found, err := ask(p, h)
 		if errors.Is(err, pack.ErrNotFound) {
 			continue
 		}
 		if err != nil {
 			s.distrust(err)
 		}
-		return object, err
+		return found, err
 	}
-	return pack.Object{}, fmt.Errorf("%w: %s: %w", ErrMissing, h, pack.ErrNotFound)
+	var none T
+	return none, fmt.Errorf("%w: %s: %w", ErrMissing, h, pack.ErrNotFound)
 }
 
 func (s *store) distrust(err error) {

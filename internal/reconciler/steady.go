@@ -24,3 +24,7 @@ func steady(message string) string {
 	}
 	return message
 }
+
+// Steady is for the conditions that a controller sets itself: the message of an error
+// as Ready has it.
+func Steady(err error) string { return kept(steady(terminalMessage(err))) }

@@ -19,6 +19,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha1" // Git's object ids are SHA-1
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -130,6 +131,41 @@ func (p *Pack) Read(h plumbing.Hash) (Object, error) {
 		return Object{}, fmt.Errorf("reading object %s: %w: content differs", h, ErrCorrupt)
 	}
 	return object, nil
+}
+
+// Size returns how long an object is, without reading more than its beginning.
+func (p *Pack) Size(h plumbing.Hash) (int64, error) {
+	offset, err := p.index.FindOffset(h)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %s", ErrNotFound, h)
+	}
+	size, err := sizeAt(p.file, offset)
+	if err != nil {
+		return 0, fmt.Errorf("reading object %s: %w: %w", h, ErrCorrupt, err)
+	}
+	return size, nil
+}
+
+// sizeAt reads the size of the object at an offset, which a delta says within its
+// first bytes.
+func sizeAt(file io.ReaderAt, offset int64) (int64, error) {
+	r := buffers.Get().(*bufio.Reader)
+	defer buffers.Put(r)
+	r.Reset(io.NewSectionReader(file, offset, 1<<62-offset))
+	head, err := readHeader(r, offset)
+	if err != nil || !head.isDelta() {
+		return head.size, err
+	}
+	slot := inflators.Get().(*io.ReadCloser)
+	defer inflators.Put(slot)
+	if err := resetInflator(slot, r); err != nil {
+		return 0, err
+	}
+	start := make([]byte, min(head.size, 2*binary.MaxVarintLen64))
+	if _, err := io.ReadFull(*slot, start); err != nil {
+		return 0, err
+	}
+	return deltaTarget(start)
 }
 
 // chain is how far down a chain of deltas one is, and what is held meanwhile.
