@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strconv"
 
@@ -16,15 +17,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/identity"
 )
 
 // Access is how a registry is reached. The zero Access is anonymous.
 type Access struct {
-	keychain keychain
-	cloud    *cloud // nil unless spec.provider names one
-	tls      *tls.Config
-	proxy    *url.URL
-	route    string // digest over tls and proxy; empty when there are none
+	namespace string // of the object that it is read for
+	keychain  keychain
+	cloud     *cloud // nil unless spec.provider names one
+	tls       *tls.Config
+	proxy     *url.URL
+	route     string // digest over tls and proxy; empty when there are none
 }
 
 // ReadAccess reads the Secrets and the ServiceAccount that repo names. All its
@@ -32,7 +35,7 @@ type Access struct {
 // cache: a cache would hold every Secret of the cluster.
 func ReadAccess(ctx context.Context, reader client.Reader, repo *imagev1.ImageRepository) (Access, error) {
 	s := secrets{reader: reader, namespace: repo.Namespace}
-	var a Access
+	a := Access{namespace: repo.Namespace}
 	var err error
 	if a.keychain, err = s.keychain(ctx, &repo.Spec); err != nil {
 		return Access{}, fmt.Errorf("%w: %w", ErrCredentials, err)
@@ -61,14 +64,36 @@ func ReadAccess(ctx context.Context, reader client.Reader, repo *imagev1.ImageRe
 // be another one of the same name, which must not tell the others how old a tag
 // is, and so is told apart.
 func (a Access) id(target Target) listingID {
-	image, secret := target.canonical, a.keychain.secret(target.Repository)
-	if a.cloud != nil {
-		secret = a.cloud.key()
-	}
+	image, secret := target.canonical, a.secret(target)
 	if a.route != "" {
 		image += "#" + a.route
 	}
 	return listingID{image: image, access: digest(image, target.Repository.Scheme(), secret)}
+}
+
+// secret spells the credential for target, to be hashed; never to be shown.
+func (a Access) secret(target Target) string {
+	if a.cloud != nil {
+		return a.cloud.key()
+	}
+	return a.keychain.secret(target.Repository)
+}
+
+// caller says whose requests those for target are.
+func (a Access) caller(target Target) caller {
+	who := caller{namespace: a.namespace, registry: target.Repository.RegistryStr()}
+	if secret := a.secret(target); secret != "" {
+		who.credential = digest(who.registry, secret)
+	}
+	return who
+}
+
+// bind keeps the credentials of a cloud with its own hosts.
+func (a Access) bind(next http.RoundTripper) http.RoundTripper {
+	if a.cloud == nil {
+		return next
+	}
+	return identity.Bind(next, a.cloud.provider, identity.Registry)
 }
 
 // digest is a SHA-256 over parts, in which no part runs into the next.

@@ -2,29 +2,36 @@ package scan
 
 import (
 	"context"
-	"io"
-	"net/http"
-	"strconv"
+	"maps"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
-	"k8s.io/utils/clock"
 )
 
 // Limits of what one registry host is asked. A registry that says less in its
 // headers gets less.
 const (
-	// hostSlots is how many scans of one host run at once.
-	hostSlots = 8
-	// hostRate and hostBurst are requests per second, and at once.
-	hostRate, hostBurst = 100, 1000
+	// hostSlots is how many scans of one host run at once, and namespaceSlots how
+	// many of them for one namespace.
+	hostSlots, namespaceSlots = 32, 8
+	// hostRate and hostBurst are requests per second, and at once. A namespace has
+	// half of them, so that it never keeps the others from asking.
+	hostRate, hostBurst           = 200, 2000
+	namespaceRate, namespaceBurst = hostRate / 2, hostBurst / 2
 	// maxDelay is the longest a request waits for its turn; beyond that the scan
 	// gives up its place and comes back.
 	maxDelay = 2 * time.Second
 	// maxPageSize is what is asked for first; most registries allow it, some less,
 	// and some refuse a number that is too high.
 	maxPageSize, minPageSize = 1000, 50
+	// hostLife is how long a host is remembered that nobody asks.
+	hostLife = time.Hour
+	// sweepInterval is how often those are looked for that nobody asks.
+	sweepInterval = 10 * time.Minute
+	// manyShares is how many namespaces ask a host before those that do not any
+	// more are looked for.
+	manyShares = 256
 )
 
 // RateLimited is the error of a registry that asks to be left alone for a while.
@@ -39,72 +46,151 @@ func (e *RateLimited) Error() string {
 	return e.Host + " limits the rate of requests, and is asked again when it allows"
 }
 
-// host is what is known of one registry, whatever the image and the credential.
+// endpoint is a host and the way to it: a TLS configuration and a proxy. What a
+// proxy or a certificate authority of somebody's own makes of a host's name must
+// not be believed of the host by all others.
+type endpoint struct{ host, route string }
+
+// caller is whose request it is.
+type caller struct {
+	namespace  string
+	credential string // a digest; empty is anonymous
+	registry   string // that the object names
+}
+
+type callerKey struct{}
+
+func (who caller) into(ctx context.Context) context.Context {
+	return context.WithValue(ctx, callerKey{}, who)
+}
+
+func callerOf(ctx context.Context) caller {
+	who, _ := ctx.Value(callerKey{}).(caller)
+	return who
+}
+
+// host is what is known of one registry over one route, whatever the image.
 type host struct {
 	name  string
-	slots chan struct{}
+	slots *slots
 
 	mu      sync.Mutex
+	used    time.Time
 	bucket  *rate.Limiter
-	until   time.Time // left alone until then
-	late    int       // scans that nobody waits for any more
-	perPage int       // 0: the registry refuses every number
+	shares  map[string]*rate.Limiter // by namespace
+	until   map[string]time.Time     // left alone until then, by credential
+	late    int                      // scans that nobody waits for any more
+	perPage int                      // 0: the registry refuses every number
 }
 
-// hosts makes a host when it is first asked for.
+// hosts makes a host when it is first asked for, and forgets those that nobody
+// asks: servers may name others without end.
 type hosts struct {
-	mu   sync.Mutex
-	list map[string]*host
+	mu    sync.Mutex
+	list  map[endpoint]*host
+	swept time.Time
 }
 
-func (all *hosts) of(name string) *host {
+func (all *hosts) of(at endpoint, now time.Time) *host {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	h, ok := all.list[name]
+	h, ok := all.list[at]
 	if !ok {
-		h = &host{name: name, slots: make(chan struct{}, hostSlots), bucket: rate.NewLimiter(hostRate, hostBurst), perPage: maxPageSize}
-		if all.list == nil {
-			all.list = map[string]*host{}
+		h = &host{
+			name: at.host, slots: newSlots(hostSlots, namespaceSlots), perPage: maxPageSize,
+			bucket: rate.NewLimiter(hostRate, hostBurst), shares: map[string]*rate.Limiter{}, until: map[string]time.Time{},
 		}
-		all.list[name] = h
+		if all.list == nil {
+			all.list = map[endpoint]*host{}
+		}
+		if now.Sub(all.swept) > sweepInterval {
+			maps.DeleteFunc(all.list, func(_ endpoint, other *host) bool { return other.idle(now) })
+			all.swept = now
+		}
+		all.list[at] = h
 	}
+	h.use(now)
 	return h
 }
 
-// limited says how long the host is to be left alone, as an error, or nil.
-func (h *host) limited(now time.Time) error {
+func (h *host) use(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if after := h.until.Sub(now); after > 0 {
+	h.used = now
+}
+
+// idle reports whether the host is of no interest any more.
+func (h *host) idle(now time.Time) bool {
+	if !h.slots.idle() {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.forgive(now)
+	return now.Sub(h.used) > hostLife && h.late == 0 && len(h.until) == 0
+}
+
+// forgive forgets pauses that are over. The lock is held.
+func (h *host) forgive(now time.Time) {
+	maps.DeleteFunc(h.until, func(_ string, at time.Time) bool { return !at.After(now) })
+}
+
+// limited says how long the host is to be left alone with a credential, as an
+// error, or nil.
+func (h *host) limited(now time.Time, who caller) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if after := h.until[who.credential].Sub(now); after > 0 {
 		return &RateLimited{Host: h.name, After: after}
 	}
 	return nil
 }
 
-// pause leaves the host alone until at.
-func (h *host) pause(at time.Time) {
+// pause leaves the host alone with a credential until at. Registries count by
+// credential, and those that have none by address: what one has used up is no
+// reason to keep another waiting.
+func (h *host) pause(now, at time.Time, who caller) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if at.After(h.until) {
-		h.until = at
+	h.forgive(now)
+	if at.After(h.until[who.credential]) {
+		h.until[who.credential] = at
 	}
 }
 
 // turn takes a request's place in the queue: how long it has to wait, or that it
 // is not worth waiting.
-func (h *host) turn(now time.Time) (time.Duration, error) {
+func (h *host) turn(now time.Time, who caller) (time.Duration, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	wait := h.until.Sub(now)
+	wait := h.until[who.credential].Sub(now)
 	if wait > maxDelay {
 		return 0, &RateLimited{Host: h.name, After: wait}
 	}
-	place := h.bucket.ReserveN(now, 1)
-	if wait = max(wait, place.DelayFrom(now)); wait > maxDelay {
-		place.CancelAt(now)
+	places := [...]*rate.Reservation{h.share(now, who.namespace).ReserveN(now, 1), h.bucket.ReserveN(now, 1)}
+	for _, place := range places {
+		wait = max(wait, place.DelayFrom(now))
+	}
+	if wait > maxDelay {
+		for _, place := range places {
+			place.CancelAt(now)
+		}
 		return 0, &RateLimited{Host: h.name, After: wait}
 	}
-	return wait, nil
+	return max(wait, 0), nil
+}
+
+// share is what a namespace has of the host's requests. The lock is held.
+func (h *host) share(now time.Time, namespace string) *rate.Limiter {
+	share, ok := h.shares[namespace]
+	if !ok {
+		if len(h.shares) >= manyShares {
+			maps.DeleteFunc(h.shares, func(_ string, other *rate.Limiter) bool { return other.TokensAt(now) >= float64(other.Burst()) })
+		}
+		share = rate.NewLimiter(namespaceRate, namespaceBurst)
+		h.shares[namespace] = share
+	}
+	return share
 }
 
 func (h *host) lateBy(n int) {
@@ -130,80 +216,4 @@ func (h *host) setPageSize(n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.perPage = n
-}
-
-// gate lets requests through one by one as the host allows, and counts them. It
-// turns 429 into [RateLimited] before anybody retries it.
-type gate struct {
-	next    http.RoundTripper
-	clock   clock.PassiveClock
-	hosts   *hosts
-	metrics *Metrics
-}
-
-// RoundTrip implements http.RoundTripper.
-func (t *gate) RoundTrip(req *http.Request) (*http.Response, error) {
-	name := req.URL.Host
-	h := t.hosts.of(name)
-	wait, err := h.turn(t.clock.Now())
-	if err != nil {
-		return nil, err
-	}
-	if wait > 0 {
-		t.metrics.waits.WithLabelValues(name).Add(wait.Seconds())
-		if err := sleep(req.Context(), wait); err != nil {
-			return nil, err
-		}
-	}
-	resp, err := t.next.RoundTrip(req)
-	if err != nil {
-		t.metrics.requests.WithLabelValues(name, "error").Inc()
-		return nil, err
-	}
-	t.metrics.requests.WithLabelValues(name, strconv.Itoa(resp.StatusCode)).Inc()
-	now, after := t.clock.Now(), resp.Header.Get("Retry-After")
-	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable && after != "" {
-		_ = resp.Body.Close() // its text says no more than the header
-		limited := &RateLimited{Host: name, After: retryAfter(after, now)}
-		h.pause(now.Add(limited.After))
-		return nil, limited
-	}
-	if pause := readQuota(resp.Header, now).pause(); pause > 0 {
-		h.pause(now.Add(pause))
-	}
-	resp.Body = &weighed{ReadCloser: resp.Body, metrics: t.metrics, host: name}
-	return resp, nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// weighed counts the bytes that are read of an answer.
-type weighed struct {
-	io.ReadCloser
-	metrics *Metrics
-	host    string
-	n       int
-}
-
-// Read implements io.Reader.
-func (w *weighed) Read(p []byte) (int, error) {
-	n, err := w.ReadCloser.Read(p)
-	w.n += n
-	return n, err
-}
-
-// Close implements io.Closer.
-func (w *weighed) Close() error {
-	w.metrics.bytes.WithLabelValues(w.host).Add(float64(w.n))
-	w.n = 0
-	return w.ReadCloser.Close()
 }

@@ -3,6 +3,7 @@ package scan
 import (
 	"context"
 	"fmt"
+	"net/url"
 
 	"github.com/fluxcd/pkg/auth"
 	"github.com/fluxcd/pkg/auth/utils"
@@ -11,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/identity"
 )
 
 // genericProvider is the one that uses Secrets.
@@ -32,24 +34,48 @@ func WithIdentity(identity Identity) ClientOption {
 	return func(c *Client) { c.identity = &identity }
 }
 
-// CheckGates refuses a spec that needs a feature gate which is off, with an
-// [ErrFeatureGate] that says what to do.
-func CheckGates(repo *imagev1.ImageRepository) error {
-	if repo.GetProvider() == genericProvider || repo.Spec.ServiceAccountName == "" || auth.IsObjectLevelWorkloadIdentityEnabled() {
+// CheckProvider refuses a spec that no retry helps: an [ErrFeatureGate] for one that
+// needs a feature gate which is off, and an identity.ErrRefused for one that would
+// send the identity of a cloud where it does not belong.
+func CheckProvider(repo *imagev1.ImageRepository) error {
+	if repo.GetProvider() == genericProvider {
 		return nil
 	}
-	return fmt.Errorf("%w: to use spec.serviceAccountName for provider authentication please enable the %s feature gate in the controller",
-		ErrFeatureGate, auth.FeatureGateObjectLevelWorkloadIdentity)
+	if repo.Spec.ServiceAccountName != "" && !auth.IsObjectLevelWorkloadIdentityEnabled() {
+		return fmt.Errorf("%w: to use spec.serviceAccountName for provider authentication please enable the %s feature gate in the controller",
+			ErrFeatureGate, auth.FeatureGateObjectLevelWorkloadIdentity)
+	}
+	if repo.Spec.Insecure {
+		return fmt.Errorf("%w: spec.insecure beside spec.provider %s: remove it; such an identity goes over https only", identity.ErrRefused, repo.GetProvider())
+	}
+	repository, err := parseRepository(&repo.Spec)
+	if err != nil {
+		return err
+	}
+	use := identity.Use{
+		Provider: repo.GetProvider(), Service: identity.Registry, Account: accountOf(repo),
+		URL: &url.URL{Scheme: repository.Scheme(), Host: repository.RegistryStr()},
+	}
+	if repo.Spec.ProxySecretRef != nil {
+		use.Route = append(use.Route, "spec.proxySecretRef")
+	}
+	if repo.Spec.CertSecretRef != nil {
+		use.Route = append(use.Route, "spec.certSecretRef")
+	}
+	if err := use.Check(); err != nil {
+		return fmt.Errorf("spec.provider: %w", err)
+	}
+	return nil
 }
 
 // Access reads how the registry of repo is reached, with the credentials of a
-// cloud if spec.provider names one. Its errors are those of [ReadAccess], and
-// [ErrFeatureGate].
+// cloud if spec.provider names one. Its errors are those of [ReadAccess] and of
+// [CheckProvider].
 func (c *Client) Access(ctx context.Context, reader client.Reader, repo *imagev1.ImageRepository) (Access, error) {
 	if repo.GetProvider() == genericProvider {
-		return ReadAccess(ctx, reader, repo)
+		return c.readAccess(ctx, reader, repo)
 	}
-	if err := CheckGates(repo); err != nil {
+	if err := CheckProvider(repo); err != nil {
 		return Access{}, err
 	}
 	if c.identity == nil {
@@ -60,13 +86,26 @@ func (c *Client) Access(ctx context.Context, reader client.Reader, repo *imagev1
 	}
 	onlyRoute := repo.DeepCopy() // Secrets with credentials are not looked at, as in Flux
 	onlyRoute.Spec.SecretRef, onlyRoute.Spec.ServiceAccountName = nil, ""
-	access, err := ReadAccess(ctx, reader, onlyRoute)
+	access, err := c.readAccess(ctx, reader, onlyRoute)
 	if err != nil {
 		return Access{}, err
 	}
 	access.cloud = &cloud{
 		provider: repo.GetProvider(), image: repo.Spec.Image,
 		account: accountOf(repo), options: c.identity.options(repo, access),
+	}
+	return access, nil
+}
+
+// readAccess is [ReadAccess] for what this client may reach: a proxy is also dialed
+// by what gets credentials from a cloud, which knows of no guard.
+func (c *Client) readAccess(ctx context.Context, reader client.Reader, repo *imagev1.ImageRepository) (Access, error) {
+	access, err := ReadAccess(ctx, reader, repo)
+	if err != nil || access.proxy == nil {
+		return access, err
+	}
+	if err := c.guard.CheckURL(access.proxy); err != nil {
+		return Access{}, fmt.Errorf("%w: spec.proxySecretRef: %w", ErrCredentials, err)
 	}
 	return access, nil
 }

@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/fluxcd/pkg/auth"
 	"github.com/fluxcd/pkg/cache"
@@ -20,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/identity"
 )
 
 // identified is a client that can use the identity of a cloud, of which there is
@@ -62,7 +62,8 @@ func TestAServiceAccountInACloudNeedsTheFeatureGate(t *testing.T) {
 			if tc.gate {
 				objectLevel(t)
 			}
-			if err := CheckGates(repository(tc.spec)); !errors.Is(err, tc.want) {
+			tc.spec.Image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/app"
+			if err := CheckProvider(repository(tc.spec)); !errors.Is(err, tc.want) {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -70,8 +71,9 @@ func TestAServiceAccountInACloudNeedsTheFeatureGate(t *testing.T) {
 }
 
 func TestAListingInACloudBelongsToTheIdentity(t *testing.T) {
+	hosts := map[string]string{"aws": "123456789012.dkr.ecr.eu-west-1.amazonaws.com", "generic": "123456789012.dkr.ecr.eu-west-1.amazonaws.com", "azure": "one.azurecr.io"}
 	spec := func(provider, account string) imagev1.ImageRepositorySpec {
-		return imagev1.ImageRepositorySpec{Image: "123456789012.dkr.ecr.eu-west-1.amazonaws.com/app", Provider: provider, ServiceAccountName: account}
+		return imagev1.ImageRepositorySpec{Image: hosts[provider] + "/app", Provider: provider, ServiceAccountName: account}
 	}
 	objectLevel(t)
 	ids := map[string]string{}
@@ -92,7 +94,8 @@ func TestAListingInACloudBelongsToTheIdentity(t *testing.T) {
 
 // A Secret beside a provider is not even read, as in Flux.
 func TestAProviderIgnoresSecrets(t *testing.T) {
-	spec := imagev1.ImageRepositorySpec{Provider: "gcp", SecretRef: ref("missing")}
+	objectLevel(t)
+	spec := imagev1.ImageRepositorySpec{Image: "gcr.io/app", Provider: "gcp", SecretRef: ref("missing"), ServiceAccountName: "plain"}
 	access, err := identified(t).Access(context.Background(), withSecrets(), repository(spec))
 	if err != nil || access.cloud == nil {
 		t.Errorf("got %+v, %v", access, err)
@@ -103,32 +106,64 @@ func TestAProviderIgnoresSecrets(t *testing.T) {
 	}
 }
 
-// The registry asks for credentials, and there is no cloud to give any: the
-// account is missing, or has no annotation that says what it is in the cloud. The
-// proxy makes the local registry one of the cloud.
+// There is no cloud to give any credentials: the account is missing, or has no
+// annotation that says what it is in the cloud.
 func TestACloudThatGivesNothingIsACredentialsProblem(t *testing.T) {
-	proxy := withSecrets(secret("proxy", map[string]string{"address": "http://" + serve(t, guarded(newRegistry(t, "1")))}))
 	objectLevel(t)
-	tests := map[string]struct{ host, provider, account, want string }{
-		"not a registry of AWS":            {"registry.test", "aws", "plain", "invalid AWS registry"},
-		"an account that is not there":     {"one.azurecr.io", "azure", "gone", `"gone" not found`},
-		"an account without an annotation": {"one.azurecr.io", "azure", "plain", "azure.workload.identity"},
+	tests := map[string]struct{ account, want string }{
+		"an account that is not there":     {"gone", `"gone" not found`},
+		"an account without an annotation": {"plain", "azure.workload.identity"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			spec := imagev1.ImageRepositorySpec{
-				Image: tc.host + "/" + image, Provider: tc.provider, ServiceAccountName: tc.account,
-				ProxySecretRef: ref("proxy"), Insecure: true,
-			}
-			client := identified(t)
-			access, err := client.Access(context.Background(), proxy, repository(spec))
+			spec := imagev1.ImageRepositorySpec{Image: "one.azurecr.io/" + image, Provider: "azure", ServiceAccountName: tc.account}
+			access, err := identified(t).Access(context.Background(), withSecrets(), repository(spec))
 			if err != nil {
 				t.Fatal(err)
 			}
-			to := target(t, spec)
-			to.Timeout = 5 * time.Second
-			_, err = client.Tags(context.Background(), to, access)
+			_, err = access.cloud.AuthorizationContext(context.Background())
 			if !errors.Is(err, ErrCredentials) || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// Whoever may write an ImageRepository must not see the token of the controller:
+// neither on the way, nor at a proxy, nor at a host with a name like the cloud's.
+func TestTheIdentityOfTheControllerGoesNowhereElse(t *testing.T) {
+	const ecr, gcr = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/app", "europe-docker.pkg.dev/project/app"
+	tests := map[string]struct {
+		spec imagev1.ImageRepositorySpec
+		gate bool
+		want string // empty: it is used
+	}{
+		"to the cloud":                             {imagev1.ImageRepositorySpec{Image: gcr, Provider: "gcp"}, false, ""},
+		"without encryption":                       {imagev1.ImageRepositorySpec{Image: gcr, Provider: "gcp", Insecure: true}, false, "spec.insecure"},
+		"through a proxy of the object's":          {imagev1.ImageRepositorySpec{Image: gcr, Provider: "gcp", ProxySecretRef: ref("proxy")}, false, "spec.proxySecretRef"},
+		"past an authority of the object's":        {imagev1.ImageRepositorySpec{Image: ecr, Provider: "aws", CertSecretRef: ref("ca")}, false, "spec.certSecretRef"},
+		"to a host that begins like the cloud's":   {imagev1.ImageRepositorySpec{Image: "123456789012.dkr.ecr.eu-west-1.amazonaws.com.example.com/app", Provider: "aws"}, false, "example.com is none"},
+		"to another cloud":                         {imagev1.ImageRepositorySpec{Image: ecr, Provider: "azure"}, false, "is none"},
+		"to a registry at home":                    {imagev1.ImageRepositorySpec{Image: "127.0.0.1:5000/app", Provider: "azure"}, false, "over https only"},
+		"an account's, through a proxy of its own": {imagev1.ImageRepositorySpec{Image: ecr, Provider: "aws", ServiceAccountName: "plain", ProxySecretRef: ref("proxy")}, true, ""},
+		"an account's, without encryption":         {imagev1.ImageRepositorySpec{Image: ecr, Provider: "aws", ServiceAccountName: "plain", Insecure: true}, true, "spec.insecure"},
+		"an account's, to somebody else":           {imagev1.ImageRepositorySpec{Image: "registry.example.com/app", Provider: "aws", ServiceAccountName: "plain"}, true, "is none"},
+		"the controller's with the gate on":        {imagev1.ImageRepositorySpec{Image: ecr, Provider: "aws", ProxySecretRef: ref("proxy")}, true, "spec.proxySecretRef"},
+	}
+	secrets := withSecrets(secret("proxy", map[string]string{"address": "http://proxy.example.com:3128"}))
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if tc.gate {
+				objectLevel(t)
+			}
+			_, err := identified(t).Access(context.Background(), secrets, repository(tc.spec))
+			if tc.want == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if !errors.Is(err, identity.ErrRefused) || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v", err)
 			}
 		})

@@ -2,6 +2,7 @@ package scan
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +14,12 @@ import (
 
 // maxPages bounds one list, however few tags its pages have.
 const maxPages = 10_000
+
+// listPath is how the path of every list of tags ends.
+const listPath = "/tags/list"
+
+// maxETags bounds the pages that are remembered of one list, to ask for them again.
+const maxETags = 300
 
 // lister lists the tags of one image.
 type lister struct {
@@ -61,7 +68,7 @@ func (l *lister) first(address string) string {
 		return address
 	}
 	repository := l.target.Repository
-	at := url.URL{Scheme: repository.Scheme(), Host: repository.RegistryStr(), Path: "/v2/" + repository.RepositoryStr() + "/tags/list"}
+	at := url.URL{Scheme: repository.Scheme(), Host: repository.RegistryStr(), Path: "/v2/" + repository.RepositoryStr() + listPath}
 	if n := l.host.pageSize(); n > 0 {
 		at.RawQuery = "n=" + strconv.Itoa(n)
 	}
@@ -107,17 +114,17 @@ func refusesSize(err error) bool {
 // since a tag that comes after it would change nothing but its link.
 func (l *lister) follow(ctx context.Context, got answer, into *heap) ([]page, error) {
 	address, pages := "", []page{}
-	visited := map[string]bool{}
+	visited := map[[sha256.Size]byte]bool{}
 	for count := 1; ; count++ {
 		switch {
 		case into.len() > l.budget():
 			return nil, fmt.Errorf("%w: more than %d tags", ErrBudget, l.budget())
 		case count > maxPages:
 			return nil, fmt.Errorf("%w: more than %d pages", ErrBudget, maxPages)
-		case visited[got.next]:
+		case visited[sha256.Sum256([]byte(got.next))]:
 			return nil, fmt.Errorf("%w: its pages go round in a circle", errPage)
 		}
-		if got.etag == "" {
+		if got.etag == "" || len(pages) >= maxETags {
 			pages = nil
 		} else if pages != nil {
 			pages = append(pages, page{url: address, etag: got.etag})
@@ -126,7 +133,7 @@ func (l *lister) follow(ctx context.Context, got answer, into *heap) ([]page, er
 			break
 		}
 		address = got.next
-		visited[address] = true
+		visited[sha256.Sum256([]byte(address))] = true
 		var err error
 		if got, err = l.fetch(ctx, address, "", into); err != nil {
 			return nil, err

@@ -2,6 +2,7 @@ package scan
 
 import (
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +15,27 @@ type Metrics struct {
 	waits    *prometheus.CounterVec
 	scans    *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
+
+	mu    sync.Mutex
+	known map[string]bool // hosts that have series
+}
+
+// maxHosts bounds the hosts that have series of their own: a server may name
+// others without end, and a series never goes.
+const maxHosts = 500
+
+// host is the label of a host, or of all that are too many.
+func (m *Metrics) host(name string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.known[name]:
+	case len(m.known) >= maxHosts:
+		return "other"
+	default:
+		m.known[name] = true
+	}
+	return name
 }
 
 // What came of a scan, in metrics.
@@ -28,6 +50,7 @@ const (
 // NewMetrics registers the metrics of this package.
 func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
+		known: map[string]bool{},
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sluice_registry_requests_total",
 			Help: "Requests to registries and their token servers, by host and status; the status of a request that got no answer is 'error'.",
@@ -55,6 +78,7 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 }
 
 func (m *Metrics) scanned(host, outcome string, took time.Duration) {
+	host = m.host(host)
 	m.scans.WithLabelValues(host, outcome).Inc()
 	m.seconds.WithLabelValues(host).Observe(took.Seconds())
 }

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"strings"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
@@ -29,6 +27,9 @@ type answer struct {
 // buffers hold the bodies of answers; a scan that finds nothing new leaves
 // nothing behind.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// maxETag bounds what a page is remembered by.
+const maxETag = 512
 
 // maxPooled is the largest buffer that is kept for the next scan.
 const maxPooled = 1 << 20
@@ -59,8 +60,12 @@ func (l *lister) fetch(ctx context.Context, address, etag string, into *heap) (a
 	if err := l.read(resp.Body, into); err != nil {
 		return answer{}, err
 	}
-	next, err := nextPage(resp, address)
-	return answer{etag: resp.Header.Get("ETag"), next: next, size: into.len() - before}, err
+	next, err := nextPage(resp.Header.Values("Link"), req.URL, resp.Request.URL)
+	got := answer{next: next, size: into.len() - before}
+	if etag := resp.Header.Get("ETag"); len(etag) <= maxETag {
+		got.etag = etag
+	}
+	return got, err
 }
 
 // read decodes a body that is no longer than the budget allows.
@@ -87,13 +92,14 @@ func decodePage(body []byte, into *heap) error {
 		return nil
 	}
 	decoded := struct {
-		Name *string `json:"name"`
-		Tags tagList `json:"tags"`
+		Name   *string           `json:"name"`
+		Tags   tagList           `json:"tags"`
+		Errors []json.RawMessage `json:"errors"`
 	}{Tags: tagList{into: into}}
 	if err := json.Unmarshal(body, &decoded); err != nil {
-		return fmt.Errorf("%w: %w", errPage, err)
+		return errPage // what is wrong would quote a server that may be any
 	}
-	if decoded.Name == nil && !decoded.Tags.found {
+	if decoded.Name == nil && !decoded.Tags.found || len(decoded.Errors) > 0 {
 		return errPage
 	}
 	return nil
@@ -116,32 +122,4 @@ func (t *tagList) UnmarshalJSON(data []byte) error {
 		t.into.add([]byte(tag))
 	}
 	return nil
-}
-
-// nextPage reads the Link header, `</v2/app/tags/list?last=x&n=9>; rel="next"`.
-// It must lead to the same registry: anything else would make the controller ask
-// whomever a registry names, with the credentials for it.
-func nextPage(resp *http.Response, address string) (string, error) {
-	link := resp.Header.Get("Link")
-	if link == "" {
-		return "", nil
-	}
-	start, end := strings.IndexByte(link, '<'), strings.IndexByte(link, '>')
-	if start != 0 || end < 0 {
-		return "", fmt.Errorf("%w: Link header %.100q", errPage, link)
-	}
-	to, err := url.Parse(link[1:end])
-	if err != nil || link[1:end] == "" {
-		return "", nil
-	}
-	from, err := url.Parse(address)
-	if err != nil {
-		return "", err
-	}
-	to = from.ResolveReference(to)
-	if to.Host != from.Host {
-		return "", fmt.Errorf("%w: its next page is on another host, %q", errPage, to.Host)
-	}
-	to.Scheme = from.Scheme
-	return to.String(), nil
 }

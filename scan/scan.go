@@ -35,6 +35,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"k8s.io/utils/clock"
+
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 // What callers branch on.
@@ -73,6 +75,7 @@ type Client struct {
 	metrics  *Metrics
 	maxTags  int
 	identity *Identity
+	guard    *outbound.Guard
 
 	hosts    hosts
 	sessions sessions
@@ -84,6 +87,11 @@ type ClientOption func(*Client)
 
 // WithMaxTags sets the most tags of a scan whose ImageRepository does not say.
 func WithMaxTags(n int) ClientOption { return func(c *Client) { c.maxTags = n } }
+
+// WithGuard keeps the client from connecting where objects may not lead to.
+func WithGuard(guard *outbound.Guard) ClientOption {
+	return func(c *Client) { c.guard = guard }
+}
 
 // NewClient returns a client that shares connections and tokens between calls.
 func NewClient(clk clock.PassiveClock, metrics *Metrics, options ...ClientOption) *Client {
@@ -146,7 +154,7 @@ func (c *Client) listOnce(ctx context.Context, target Target, access Access, opt
 	var pages []page
 	var same bool
 	err := c.ask(ctx, target, access, func(ctx context.Context, session http.RoundTripper) (err error) {
-		l := lister{client: &http.Client{Transport: session}, host: c.hosts.of(target.Repository.RegistryStr()), target: target, budget: opts.budget}
+		l := lister{client: &http.Client{Transport: session}, host: c.host(target, access), target: target, budget: opts.budget}
 		pages, same, err = l.list(ctx, opts.last, tags)
 		return err
 	})
@@ -171,9 +179,14 @@ func (c *Client) listOnce(ctx context.Context, target Target, access Access, opt
 	return fresh, outcomeListed, nil
 }
 
+// host is what is known of the registry of target over the route of access.
+func (c *Client) host(target Target, access Access) *host {
+	return c.hosts.of(endpoint{target.Repository.RegistryStr(), access.route}, c.clock.Now())
+}
+
 // ask makes one call with a time limit, and says what its failure means.
 func (c *Client) ask(ctx context.Context, target Target, access Access, call func(context.Context, http.RoundTripper) error) error {
-	limited, cancel := context.WithTimeout(ctx, target.Timeout)
+	limited, cancel := context.WithTimeout(access.caller(target).into(ctx), target.Timeout)
 	defer cancel()
 	session, err := c.session(limited, target, access)
 	if err == nil {

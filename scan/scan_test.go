@@ -150,7 +150,7 @@ func circle(n int) http.Handler {
 	page, _ := json.Marshal(remote.Tags{Tags: slices.Repeat([]string{"t"}, n)})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/v2/" {
-			w.Header().Set("Link", "<"+r.URL.Path+`>; rel="next"`)
+			w.Header().Set("Link", "<"+r.URL.Path+`?last=t>; rel="next"`)
 			_, _ = w.Write(page)
 		}
 	})

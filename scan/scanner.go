@@ -3,11 +3,13 @@ package scan
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 )
 
 // ErrPending means that a scan goes on by itself. [Scanner.OnDone] tells when it
@@ -83,9 +85,9 @@ type flight struct {
 	landed  chan struct{}
 
 	// Of the scanner, under its lock.
-	waiting map[types.NamespacedName]bool // to be told
-	late    map[types.NamespacedName]Ask  // want a flight that starts later
-	slow    bool                          // somebody gave up waiting
+	waiting map[types.NamespacedName]Ask // to be told
+	late    map[types.NamespacedName]Ask // want a flight that starts later
+	slow    bool                         // somebody gave up waiting
 
 	// Set before landed is closed.
 	list *listing
@@ -95,20 +97,21 @@ type flight struct {
 // Scan returns the tags for ask, and keeps them in the store. The error is
 // [ErrPending] when that takes longer than a moment.
 func (s *Scanner) Scan(ctx context.Context, ask Ask) (*Snapshot, error) {
+	ask.Access.namespace = ask.Key.Namespace
 	id := ask.Access.id(ask.Target)
 	if f := s.collect(ask.Key, id); f != nil {
 		return s.result(ask, f)
 	}
 	if list := s.store.listing(id); list != nil && s.young(list, ask.Within) {
-		s.client.metrics.scans.WithLabelValues(ask.Target.Repository.RegistryStr(), outcomeShared).Inc()
+		s.client.metrics.scans.WithLabelValues(s.client.metrics.host(ask.Target.Repository.RegistryStr()), outcomeShared).Inc()
 		return s.snapshot(ask, list)
 	}
-	h := s.client.hosts.of(ask.Target.Repository.RegistryStr())
-	if err := h.limited(s.client.clock.Now()); err != nil {
+	h := s.client.host(ask.Target, ask.Access)
+	if err := h.limited(s.client.clock.Now(), ask.Access.caller(ask.Target)); err != nil {
 		return nil, err
 	}
 	f := s.join(ctx, id, h, ask)
-	if f == nil || !s.wait(ctx, f, ask.Key) {
+	if f == nil || !s.wait(ctx, f, ask) {
 		return nil, ErrPending
 	}
 	return s.result(ask, f)
@@ -153,7 +156,8 @@ func (s *Scanner) join(ctx context.Context, id listingID, h *host, ask Ask) *fli
 	}
 	f.budget.Store(max(f.budget.Load(), int64(s.client.MaxTags(ask.Target))))
 	_, queued := f.late[ask.Key]
-	if queued || ask.Within == 0 && f.started.Load() && !f.waiting[ask.Key] {
+	_, waits := f.waiting[ask.Key]
+	if queued || ask.Within == 0 && f.started.Load() && !waits {
 		f.late[ask.Key] = ask
 		return nil
 	}
@@ -164,7 +168,7 @@ func (s *Scanner) join(ctx context.Context, id listingID, h *host, ask Ask) *fli
 func (s *Scanner) start(ctx context.Context, id listingID, h *host, ask Ask) *flight {
 	f := &flight{
 		ask: ask, id: id, host: h, landed: make(chan struct{}),
-		waiting: map[types.NamespacedName]bool{}, late: map[types.NamespacedName]Ask{},
+		waiting: map[types.NamespacedName]Ask{}, late: map[types.NamespacedName]Ask{},
 	}
 	f.budget.Store(int64(s.client.MaxTags(ask.Target)))
 	s.flights[id] = f
@@ -176,16 +180,33 @@ func (s *Scanner) start(ctx context.Context, id listingID, h *host, ask Ask) *fl
 
 // fly makes the listing once the host has a slot.
 func (s *Scanner) fly(ctx context.Context, f *flight) {
-	f.host.slots <- struct{}{}
+	list, err := s.listing(ctx, f)
+	s.land(ctx, f, list, err)
+}
+
+// listing asks the registry. A panic is an error, as it is in a worker: it must not
+// end everybody's scans.
+func (s *Scanner) listing(ctx context.Context, f *flight) (list *listing, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			for _, handle := range utilruntime.PanicHandlers {
+				handle(ctx, r)
+			}
+			list, err = nil, fmt.Errorf("listing tags of %s: panic: %v [recovered]", f.ask.Target.Repository, r)
+		}
+	}()
+	if err := f.host.slots.take(ctx, f.ask.Key.Namespace); err != nil {
+		return nil, err
+	}
+	defer f.host.slots.give(f.ask.Key.Namespace)
 	f.started.Store(true)
-	list, err := s.client.list(ctx, f.ask.Target, f.ask.Access, listOptions{
+	list, err = s.client.list(ctx, f.ask.Target, f.ask.Access, listOptions{
 		last: s.store.listing(f.id), budget: func() int { return int(f.budget.Load()) },
 	})
-	<-f.host.slots
-	if err == nil {
-		list = s.store.keep(list)
+	if err != nil {
+		return nil, err
 	}
-	s.land(ctx, f, list, err)
+	return s.store.keep(list), nil
 }
 
 // land hands the outcome to those who wait, and starts the next flight if some
@@ -195,7 +216,11 @@ func (s *Scanner) land(ctx context.Context, f *flight, list *listing, err error)
 	f.list, f.err = list, err
 	delete(s.flights, f.id)
 	told := make([]types.NamespacedName, 0, len(f.waiting))
-	for key := range f.waiting {
+	for key, ask := range f.waiting {
+		if errors.Is(err, ErrTimeout) && ask.Target.Timeout > f.ask.Target.Timeout {
+			f.late[key] = ask // whoever was first has less patience
+			continue
+		}
 		s.outcomes[key] = f
 		told = append(told, key)
 	}
@@ -205,9 +230,9 @@ func (s *Scanner) land(ctx context.Context, f *flight, list *listing, err error)
 	for key, ask := range f.late {
 		next := s.flights[f.id]
 		if next == nil {
-			next = s.start(ctx, f.id, f.host, ask)
+			next = s.start(ctx, f.id, f.host, mostPatient(f.late, ask))
 		}
-		next.waiting[key] = true
+		next.waiting[key] = ask
 		next.budget.Store(max(next.budget.Load(), int64(s.client.MaxTags(ask.Target))))
 	}
 	done := s.done
@@ -220,9 +245,19 @@ func (s *Scanner) land(ctx context.Context, f *flight, list *listing, err error)
 	}
 }
 
+// mostPatient is one of asks, or ask.
+func mostPatient(asks map[types.NamespacedName]Ask, ask Ask) Ask {
+	for _, other := range asks {
+		if other.Target.Timeout > ask.Target.Timeout {
+			ask = other
+		}
+	}
+	return ask
+}
+
 // wait waits for the flight, but no longer than is worth a worker's time; after
 // that key is told when it has landed.
-func (s *Scanner) wait(ctx context.Context, f *flight, key types.NamespacedName) bool {
+func (s *Scanner) wait(ctx context.Context, f *flight, ask Ask) bool {
 	if !f.host.slow() {
 		timer := time.NewTimer(s.patience)
 		defer timer.Stop()
@@ -240,7 +275,7 @@ func (s *Scanner) wait(ctx context.Context, f *flight, key types.NamespacedName)
 		return true
 	default:
 	}
-	f.waiting[key] = true
+	f.waiting[ask.Key] = ask
 	if !f.slow {
 		f.slow = true
 		f.host.lateBy(1)

@@ -3,6 +3,7 @@ package scan
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -14,6 +15,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/sluice-cd/sluice/internal/identity"
 )
 
 // How long what was found out about a registry is used again.
@@ -24,8 +27,10 @@ const (
 	sessionLife = 5 * time.Minute
 	// expiryMargin keeps a token from expiring on the way.
 	expiryMargin = 10 * time.Second
+	// maxSessionLife is the longest, whatever a registry says.
+	maxSessionLife = time.Hour
 	// idleLife is that of connections that nobody uses.
-	idleLife = time.Hour
+	idleLife = 15 * time.Minute
 )
 
 // sessions keep the ways to registries, so that a scan is one request and not
@@ -85,15 +90,15 @@ func (c *Client) route(access Access) *route {
 }
 
 func (c *Client) newRoute(access Access) *route {
-	shared := http.DefaultTransport.(*http.Transport).Clone()
-	shared.MaxIdleConnsPerHost = hostSlots
+	shared := c.guard.Transport()
+	shared.MaxIdleConnsPerHost = namespaceSlots
 	if access.tls != nil {
 		shared.TLSClientConfig = access.tls
 	}
 	if access.proxy != nil {
-		shared.Proxy = http.ProxyURL(access.proxy)
+		shared.Proxy = c.guard.ProxyOr(access.proxy)
 	}
-	gated := &gate{next: shared, clock: c.clock, hosts: &c.hosts, metrics: c.metrics}
+	gated := &discreet{next: &gate{next: shared, route: access.route, clock: c.clock, hosts: &c.hosts, metrics: c.metrics}}
 	base := transport.NewRetry(gated, transport.WithRetryBackoff(retries), transport.WithRetryStatusCodes(
 		http.StatusRequestTimeout, http.StatusInternalServerError, http.StatusBadGateway,
 		http.StatusServiceUnavailable, http.StatusGatewayTimeout))
@@ -115,6 +120,7 @@ func (r *route) ping(ctx context.Context, registry name.Registry, now time.Time)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	maps.DeleteFunc(r.pings, func(_ string, other ping) bool { return !now.Before(other.until) })
 	r.pings[key] = ping{challenge, now.Add(pingLife)}
 	return challenge, nil
 }
@@ -159,8 +165,11 @@ func (c *Client) login(ctx context.Context, target Target, access Access) (*sess
 	if err != nil {
 		return nil, err
 	}
-	base := &schemed{next: route.base, host: registry.RegistryStr(), scheme: "https"}
+	base := &schemed{next: access.bind(route.base), host: registry.RegistryStr(), scheme: "https"}
 	if challenge.Insecure {
+		if access.cloud != nil { // whose token would be read on the way
+			return nil, fmt.Errorf("%w: %s does not speak https", identity.ErrRefused, registry)
+		}
 		base.scheme = "http"
 	}
 	life, token := pingLife, &transport.Token{}
@@ -170,7 +179,7 @@ func (c *Client) login(ctx context.Context, target Target, access Access) (*sess
 		}
 		life = sessionLife
 		if token.ExpiresIn > 0 {
-			life = time.Duration(token.ExpiresIn)*time.Second - expiryMargin
+			life = time.Duration(min(token.ExpiresIn, int(maxSessionLife/time.Second)))*time.Second - expiryMargin
 		}
 	}
 	authenticated, err := transport.FromToken(registry, auth, base, challenge, token)
@@ -231,8 +240,19 @@ func (t *schemed) RoundTrip(req *http.Request) (*http.Response, error) {
 // caller adds its context, whose deadline bounds the call.
 func (c *Client) Remote(target Target, access Access) []remote.Option {
 	return []remote.Option{
-		remote.WithTransport(c.route(access).base),
+		remote.WithTransport(calling{access.bind(c.route(access).base), access.caller(target)}),
 		remote.WithAuthFromKeychain(access),
 		remote.WithRetryBackoff(remote.Backoff{Steps: 1}), // the transport retries
 	}
+}
+
+// calling says of each request whose it is.
+type calling struct {
+	next http.RoundTripper
+	who  caller
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t calling) RoundTrip(req *http.Request) (*http.Response, error) {
+	return t.next.RoundTrip(req.WithContext(t.who.into(req.Context())))
 }

@@ -29,6 +29,10 @@ type Target struct {
 // scanning for hours; who needs longer can say so in spec.timeout.
 const maxDefaultTimeout = time.Minute
 
+// maxTimeout bounds that of every ImageRepository: a scan has one of the slots of a
+// namespace for as long.
+const maxTimeout = 10 * time.Minute
+
 // NewTarget reads the image, the exclusion list and the timeout of repo. The
 // errors are [ErrInvalidReference] and [ErrInvalidExclusion].
 func NewTarget(repo *imagev1.ImageRepository) (Target, error) {
@@ -37,6 +41,7 @@ func NewTarget(repo *imagev1.ImageRepository) (Target, error) {
 		return Target{}, err
 	}
 	t := Target{Repository: repository, Timeout: repo.GetTimeout(), maxTags: repo.Spec.MaxTags, canonical: repository.String()}
+	t.Timeout = min(t.Timeout, maxTimeout)
 	if repo.Spec.Timeout == nil {
 		t.Timeout = min(t.Timeout, maxDefaultTimeout)
 	}

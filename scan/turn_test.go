@@ -13,28 +13,28 @@ import (
 )
 
 func TestAHostTakesSoManyRequestsAndNoMore(t *testing.T) {
-	h := new(hosts).of("registry.example.com")
-	for n := range hostBurst {
-		if wait, err := h.turn(start); wait != 0 || err != nil {
+	h := new(hosts).of(endpoint{host: "registry.example.com"}, start)
+	for n := range namespaceBurst {
+		if wait, err := h.turn(start, caller{}); wait != 0 || err != nil {
 			t.Fatalf("request %d of the burst: %s, %v", n, wait, err)
 		}
 	}
-	for n := 1; n <= int(hostRate*maxDelay.Seconds()); n++ {
-		wait, err := h.turn(start)
-		if want := time.Duration(n) * time.Second / hostRate; (wait-want).Abs() > time.Millisecond || err != nil {
+	for n := 1; n <= int(namespaceRate*maxDelay.Seconds()); n++ {
+		wait, err := h.turn(start, caller{})
+		if want := time.Duration(n) * time.Second / namespaceRate; (wait-want).Abs() > time.Millisecond || err != nil {
 			t.Fatalf("request %d after the burst waits %s, want %s: %v", n, wait, want, err)
 		}
 	}
 	for range 3 { // a place that is given up is nobody's
 		var limited *RateLimited
-		if _, err := h.turn(start); !errors.As(err, &limited) || limited.After > maxDelay+time.Second/hostRate+time.Millisecond {
+		if _, err := h.turn(start, caller{}); !errors.As(err, &limited) || limited.After > maxDelay+time.Second/namespaceRate+time.Millisecond {
 			t.Fatalf("beyond the longest delay: %v", err)
 		}
 	}
-	if wait, err := h.turn(start.Add(maxDelay + time.Second)); wait != 0 || err != nil {
+	if wait, err := h.turn(start.Add(maxDelay+time.Second), caller{}); wait != 0 || err != nil {
 		t.Errorf("when all are through: %s, %v", wait, err)
 	}
-	if wait, err := new(hosts).of("other.example.com").turn(start); wait != 0 || err != nil {
+	if wait, err := new(hosts).of(endpoint{host: "other.example.com"}, start).turn(start, caller{}); wait != 0 || err != nil {
 		t.Errorf("another host: %s, %v", wait, err)
 	}
 }
@@ -49,9 +49,9 @@ func TestAHostThatAskedForAPauseIsAskedAfterIt(t *testing.T) {
 		"one that is over is none":  {pause: -time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := new(hosts).of("registry.example.com")
-			h.pause(start.Add(tc.pause))
-			wait, err := h.turn(start)
+			h := new(hosts).of(endpoint{host: "registry.example.com"}, start)
+			h.pause(start, start.Add(tc.pause), caller{})
+			wait, err := h.turn(start, caller{})
 			if wait != tc.wait || (err != nil) != tc.refused {
 				t.Errorf("got %s, %v", wait, err)
 			}
@@ -62,7 +62,7 @@ func TestAHostThatAskedForAPauseIsAskedAfterIt(t *testing.T) {
 func TestARequestWaitsForItsTurn(t *testing.T) {
 	client := newClient(t)
 	host := serve(t, newRegistry(t, "1"))
-	client.hosts.of(host).bucket = rate.NewLimiter(100, 1) // a ping is the first
+	client.hosts.of(endpoint{host: host}, client.clock.Now()).bucket = rate.NewLimiter(100, 1) // a ping is the first
 	to := target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image})
 	if _, err := client.Tags(context.Background(), to, Access{}); err != nil {
 		t.Fatal(err)
@@ -70,8 +70,8 @@ func TestARequestWaitsForItsTurn(t *testing.T) {
 	if waited := value(t, client.metrics.waits.WithLabelValues(host)); waited <= 0 || waited > 0.1 {
 		t.Errorf("waited %vs", waited)
 	}
-	client.hosts.of(host).bucket = rate.NewLimiter(1, 1)
-	client.hosts.of(host).bucket.AllowN(client.clock.Now(), 1)
+	client.hosts.of(endpoint{host: host}, client.clock.Now()).bucket = rate.NewLimiter(1, 1)
+	client.hosts.of(endpoint{host: host}, client.clock.Now()).bucket.AllowN(client.clock.Now(), 1)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+"/v2/", nil)

@@ -87,7 +87,7 @@ func (w *wiring) image() error {
 	}
 	client := w.mgr.GetClient()
 	registry := scan.NewClient(w.clock, scanned, scan.WithMaxTags(w.flags.scanMaxTags),
-		scan.WithIdentity(scan.Identity{Client: client, Tokens: w.tokens}))
+		scan.WithIdentity(scan.Identity{Client: client, Tokens: w.tokens}), scan.WithGuard(w.guard))
 	tags, err := w.tags()
 	if err != nil {
 		return err

@@ -118,7 +118,8 @@ func (s *search) fits(ctx context.Context, c *candidate) (string, error) {
 }
 
 func (s *search) platforms(ctx context.Context, digest string) ([]string, error) {
-	if had, ok := s.memory().platforms.get(digest); ok {
+	key := imageDigest{s.tags.Image(), digest}
+	if had, ok := s.memory().platforms.get(key); ok {
 		return had, nil
 	}
 	access, err := s.reach(ctx)
@@ -129,7 +130,7 @@ func (s *search) platforms(ctx context.Context, digest string) ([]string, error)
 		return s.Registry.Platforms(ctx, s.from.target, access, digest)
 	})
 	if err == nil {
-		s.memory().platforms.put(digest, had)
+		s.memory().platforms.put(key, had)
 	}
 	return had, err
 }

@@ -24,7 +24,7 @@ const (
 
 // memory outlives a run. Nothing is lost with it but requests.
 type memory struct {
-	platforms cache[string, []string]                 // by digest
+	platforms cache[imageDigest, []string]            // what an image is made for
 	verdicts  cache[verdictKey, verdict]              // of signatures
 	searches  cache[types.NamespacedName, unfinished] // by policy
 	errands   errand.Desk
@@ -32,7 +32,7 @@ type memory struct {
 
 func newMemory() *memory {
 	return &memory{
-		platforms: cache[string, []string]{lru.New(remembered)},
+		platforms: cache[imageDigest, []string]{lru.New(remembered)},
 		verdicts:  cache[verdictKey, verdict]{lru.New(remembered)},
 		searches:  cache[types.NamespacedName, unfinished]{lru.New(remembered)},
 		errands:   errand.Desk{Patience: errand.DefaultPatience, Keep: searchLife},
@@ -101,6 +101,10 @@ func (s *search) key() types.NamespacedName {
 func (s *search) revision() string {
 	return fmt.Sprintf("%s %s %s %d", s.policy.UID, s.tags.Image(), s.tags.Revision(), s.policy.Generation)
 }
+
+// imageDigest is a digest as one image's registry knows it, see [scan.Snapshot.Image]:
+// what one says of a digest is nothing to go by for the images of others.
+type imageDigest struct{ image, digest string }
 
 // verdictKey is what a verdict on signatures depends on.
 type verdictKey struct{ image, digest, trust string }

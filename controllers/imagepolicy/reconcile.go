@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/identity"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/signature"
 	"github.com/sluice-cd/sluice/policy"
@@ -72,11 +73,15 @@ func (s *search) conclude(ctx context.Context) (reconciler.Result, error) {
 	return reconciler.Result{}, reconciler.Waiting(s.noMatch(), s.again())
 }
 
-// patient waits as long as a registry asks for.
+// patient waits as long as a registry asks for, and for ever for what only an edit
+// helps.
 func patient(err error) error {
 	var limited *scan.RateLimited
 	if errors.As(err, &limited) {
 		return reconciler.Waiting(err, limited.After)
+	}
+	if errors.Is(err, identity.ErrRefused) {
+		return reconcile.TerminalError(err)
 	}
 	return err
 }
@@ -203,6 +208,8 @@ func (r *Reconciler) Reason(err error) string {
 		return imagev1.IntervalNotConfiguredReason
 	case errors.Is(err, policy.ErrInvalid):
 		return imagev1.InvalidPolicyReason
+	case errors.Is(err, identity.ErrRefused):
+		return imagev1.InvalidProviderReason
 	case errors.Is(err, scan.ErrInvalidReference):
 		return imagev1.ImageURLInvalidReason
 	case errors.Is(err, scan.ErrInvalidExclusion):

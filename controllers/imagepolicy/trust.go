@@ -30,7 +30,7 @@ func (s *search) verdictKey(ctx context.Context, digest string) (verdictKey, err
 		}
 		s.trust = &trust{id: id}
 	}
-	return verdictKey{image: s.from.target.Repository.String(), digest: digest, trust: s.trust.id}, nil
+	return verdictKey{image: s.tags.Image(), digest: digest, trust: s.trust.id}, nil
 }
 
 func (s *search) trustID(ctx context.Context) (string, error) {

@@ -14,6 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/identity"
+	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/scan"
 )
@@ -48,7 +50,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, repo *imagev1.ImageRepositor
 
 // accept checks the spec: what it returns as an error only an edit can cure.
 func accept(repo *imagev1.ImageRepository) (scan.Target, error) {
-	if err := scan.CheckGates(repo); err != nil {
+	if err := scan.CheckProvider(repo); err != nil {
 		return scan.Target{}, err
 	}
 	return scan.NewTarget(repo)
@@ -89,7 +91,9 @@ func (r *Reconciler) retry(repo *imagev1.ImageRepository, target scan.Target, er
 		apimeta.RemoveStatusCondition(&repo.Status.Conditions, imagev1.ScanBudgetCondition)
 		return reconciler.Waiting(fmt.Errorf("%w; nothing of it is used: set spec.maxTags higher than %d, or remove old tags from the registry", failure, most),
 			repo.Spec.Interval.Duration)
-	case errors.Is(err, scan.ErrNotFound):
+	case errors.Is(err, identity.ErrRefused):
+		return reconcile.TerminalError(failure)
+	case errors.Is(err, scan.ErrNotFound), errors.Is(err, outbound.ErrForbiddenAddress):
 		return reconciler.Waiting(failure, repo.Spec.Interval.Duration)
 	default:
 		return failure
@@ -141,6 +145,8 @@ func (r *Reconciler) Reason(err error) string {
 	switch {
 	case errors.Is(err, scan.ErrFeatureGate):
 		return meta.FeatureGateDisabledReason
+	case errors.Is(err, identity.ErrRefused):
+		return imagev1.InvalidProviderReason
 	case errors.Is(err, scan.ErrInvalidReference):
 		return imagev1.ImageURLInvalidReason
 	case errors.Is(err, scan.ErrInvalidExclusion):

@@ -16,6 +16,11 @@ const (
 	// regular expression. Terminal. Sluice extension.
 	InvalidExclusionListReason = "InvalidExclusionList"
 
+	// InvalidProviderReason means: spec.provider would send the identity of a cloud
+	// to somebody else, without encryption, or through a proxy or past an authority of
+	// the object's own. Terminal. Sluice extension.
+	InvalidProviderReason = "InvalidProvider"
+
 	// DependencyNotReadyReason means: the ImageRepository that a policy refers to does
 	// not exist yet or was never scanned.
 	DependencyNotReadyReason = "DependencyNotReady"

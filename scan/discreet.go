@@ -1,0 +1,114 @@
+package scan
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// Bounds of what is told of a refusal.
+const (
+	maxRefusal      = 64 << 10
+	maxReasons      = 3
+	maxReasonLength = 256
+)
+
+// errAstray means that a server leads where the controller does not go.
+var errAstray = errors.New("refusing a redirect")
+
+// discreet lets nothing of a refusal's body through but the errors that the
+// distribution specification defines, and those of the registry alone that the
+// object names. A body ends in errors, and so in conditions and events: whoever can
+// make the controller ask a server of its choice, by a redirect or as a token
+// server, must not read there what it answers.
+type discreet struct{ next http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (t *discreet) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := astray(req); err != nil {
+		return nil, err
+	}
+	resp, err := t.next.RoundTrip(req)
+	if err != nil || resp.StatusCode < http.StatusBadRequest {
+		return resp, err
+	}
+	var said []byte
+	if own := callerOf(req.Context()).registry; own != "" && sameHost(req.URL.Host, own) && req.Method != http.MethodHead {
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // half of it is none
+		said = reasons(body)
+	}
+	_ = resp.Body.Close()
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(said)), int64(len(said))
+	resp.Header.Set("Content-Length", strconv.Itoa(len(said)))
+	return resp, nil
+}
+
+// reason is an error as registries put it.
+type reason struct {
+	Code    string `json:"code"`
+	Message string `json:"message,omitempty"`
+}
+
+// reasons returns the first errors of a body, cut to a bearable length, or nothing.
+func reasons(body []byte) []byte {
+	var found struct {
+		Errors []reason `json:"errors"`
+	}
+	if err := json.Unmarshal(body, &found); err != nil || len(found.Errors) == 0 {
+		return nil
+	}
+	found.Errors = found.Errors[:min(len(found.Errors), maxReasons)]
+	for i := range found.Errors {
+		found.Errors[i].Code, found.Errors[i].Message = bearable(found.Errors[i].Code), bearable(found.Errors[i].Message)
+	}
+	said, err := json.Marshal(found)
+	if err != nil {
+		return nil
+	}
+	return said
+}
+
+func bearable(text string) string {
+	if len(text) > maxReasonLength {
+		text = strings.ToValidUTF8(text[:maxReasonLength], "") + "..."
+	}
+	return text
+}
+
+// maxRedirects is how often one request may be sent elsewhere.
+const maxRedirects = 5
+
+// astray refuses a redirect to another host unless it leads to the same kind of
+// thing there, as registries send a list of tags to the registry behind them and a
+// blob to where it is stored. Everything else would make the controller ask any
+// server for any path. None leads from https to http.
+func astray(req *http.Request) error {
+	first, hops := req, 0
+	for first.Response != nil && first.Response.Request != nil && hops <= maxRedirects {
+		first, hops = first.Response.Request, hops+1
+	}
+	switch {
+	case hops == 0:
+		return nil
+	case hops > maxRedirects:
+		return fmt.Errorf("%w: more than %d redirects", errAstray, maxRedirects)
+	case first.URL.Scheme == "https" && req.URL.Scheme != "https":
+		return fmt.Errorf("%w: from https to %s, at %s", errAstray, req.URL.Scheme, req.URL.Host)
+	case sameHost(first.URL.Host, req.URL.Host), strings.Contains(first.URL.Path, "/blobs/"):
+		return nil
+	case strings.HasSuffix(first.URL.Path, listPath):
+		if strings.HasSuffix(req.URL.Path, listPath) {
+			return nil
+		}
+	case strings.Contains(first.URL.Path, "/manifests/"), strings.Contains(first.URL.Path, "/referrers/"):
+		if strings.Contains(req.URL.Path, "/manifests/") || strings.Contains(req.URL.Path, "/referrers/") {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: to %s, and to something else than was asked for", errAstray, req.URL.Host)
+}

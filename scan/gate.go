@@ -1,0 +1,90 @@
+package scan
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"k8s.io/utils/clock"
+)
+
+// gate lets requests through one by one as the host allows, and counts them. It
+// turns 429 into [RateLimited] before anybody retries it.
+type gate struct {
+	next    http.RoundTripper
+	route   string
+	clock   clock.PassiveClock
+	hosts   *hosts
+	metrics *Metrics
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *gate) RoundTrip(req *http.Request) (*http.Response, error) {
+	who, now := callerOf(req.Context()), t.clock.Now()
+	h := t.hosts.of(endpoint{req.URL.Host, t.route}, now)
+	name := t.metrics.host(req.URL.Host)
+	wait, err := h.turn(now, who)
+	if err != nil {
+		return nil, err
+	}
+	if wait > 0 {
+		t.metrics.waits.WithLabelValues(name).Add(wait.Seconds())
+		if err := sleep(req.Context(), wait); err != nil {
+			return nil, err
+		}
+	}
+	resp, err := t.next.RoundTrip(req)
+	if err != nil {
+		t.metrics.requests.WithLabelValues(name, "error").Inc()
+		return nil, err
+	}
+	t.metrics.requests.WithLabelValues(name, strconv.Itoa(resp.StatusCode)).Inc()
+	now = t.clock.Now()
+	after := resp.Header.Get("Retry-After")
+	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable && after != "" {
+		_ = resp.Body.Close() // its text says no more than the header
+		limited := &RateLimited{Host: req.URL.Host, After: retryAfter(after, now)}
+		h.pause(now, now.Add(limited.After), who)
+		return nil, limited
+	}
+	if pause := readQuota(resp.Header, now).pause(); pause > 0 {
+		h.pause(now, now.Add(pause), who)
+	}
+	resp.Body = &weighed{ReadCloser: resp.Body, metrics: t.metrics, host: name}
+	return resp, nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// weighed counts the bytes that are read of an answer.
+type weighed struct {
+	io.ReadCloser
+	metrics *Metrics
+	host    string
+	n       int
+}
+
+// Read implements io.Reader.
+func (w *weighed) Read(p []byte) (int, error) {
+	n, err := w.ReadCloser.Read(p)
+	w.n += n
+	return n, err
+}
+
+// Close implements io.Closer.
+func (w *weighed) Close() error {
+	w.metrics.bytes.WithLabelValues(w.host).Add(float64(w.n))
+	w.n = 0
+	return w.ReadCloser.Close()
+}
