@@ -82,8 +82,9 @@ func (s *survey) push(ctx context.Context) ([]git.RefUpdate, error) {
 	}
 	updates = append(updates, more...)
 	if err := s.mirror.Push(ctx, s.req.Options, updates...); err != nil {
+		err = &pushError{err, s.result.Commits}
 		s.result.Commits = nil
-		return nil, fmt.Errorf("pushing %s to branch %s: %w", made.String()[:7], s.req.Push, err)
+		return nil, err
 	}
 	return updates, nil
 }
@@ -116,7 +117,7 @@ func (s *survey) also(made plumbing.Hash) ([]git.RefUpdate, error) {
 		known = append(known, s.req.Last.Source)
 	}
 	if !slices.Contains(known, at) {
-		return nil, fmt.Errorf("pushing %s to %s, which is at %s: %w", made.String()[:7], target, at, ErrDiverged)
+		return nil, fmt.Errorf("pushing to %s, which is at %s: %w", target, at, ErrDiverged)
 	}
 	return []git.RefUpdate{{Ref: target, Old: at, New: made}}, nil
 }

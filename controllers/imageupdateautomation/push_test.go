@@ -23,6 +23,8 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/writeback"
 )
 
 // other is a second policy with a marked file of its own.
@@ -303,6 +305,51 @@ func TestAnUpdateOfAKnownBranchIsOneRequest(t *testing.T) {
 				f.reconciled(t, a)
 				if n := f.server.Requests() - before; n != 1 || a.Status.LastPushCommit != f.repo.Head("main") {
 					t.Errorf("%d requests; main is at %s, the last push is %s", n, f.repo.Head("main"), a.Status.LastPushCommit)
+				}
+			}
+		})
+	}
+}
+
+func TestARejectedPushIsToldOnceForEachReason(t *testing.T) {
+	tests := map[string]struct {
+		hook string
+		says string
+		same bool
+	}{
+		"a reason that stays the same": {`echo "declined by a rule" >&2`, "declined by a rule", true},
+		"one with the commit that was made": {`read old new ref; echo "commit $new of $ref has no ticket; see /c/$(echo $new | cut -c1-10)" >&2`,
+			"commit the commit of refs/heads/main has no ticket; see /c/the commit", true},
+		"one with the time, a request and a folder": {
+			`echo "$(date -u +%Y-%m-%dT%H:%M:%S.%NZ) $(date) frozen, in objects/tmp_objdir-incoming-$(date +%N | tr 0-9 a-j), $(cat /proc/sys/kernel/random/uuid)" >&2`,
+			"now now frozen, in objects/incoming, ...", true},
+		"another reason each time": {`echo "declined by rule $(cat /proc/sys/kernel/random/uuid | cut -c1-6)" >&2`, "declined by rule", false},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, credentials(), source(), policy("2"))
+			hook := "#!/bin/sh\n" + tc.hook + "\nexit 1\n"
+			if err := os.WriteFile(filepath.Join(f.repo.Dir, "hooks", "pre-receive"), []byte(hook), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			clk := clocktesting.NewFakeClock(time.Unix(1_700_000_000, 0))
+			f.Writer = writeback.NewWriter(git.NewMirrors(t.TempDir(), clk), clk)
+			var said []string
+			for range 2 {
+				_, err := f.Reconcile(t.Context(), automation())
+				if err == nil || f.Reason(err) != imagev1.GitOperationFailedReason {
+					t.Fatalf("error %v with reason %s", err, f.Reason(err))
+				}
+				said = append(said, err.Error())
+				clk.Step(time.Hour)
+			}
+			if (said[0] == said[1]) != tc.same || !strings.Contains(said[0], tc.says) {
+				t.Errorf("got %q\nand %q", said[0], said[1])
+			}
+			host := strings.TrimPrefix(f.server.URL, "http://")
+			for _, part := range []string{host, "refs/heads/main", "account of GitRepository apps/app", "branch 'main'", "spec.git.push.branch"} {
+				if !strings.Contains(said[0], part) {
+					t.Errorf("%q does not name %q", said[0], part)
 				}
 			}
 		})

@@ -37,7 +37,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, a *imagev1.ImageUpdateAutoma
 	written, err := r.Writer.Run(ctx, seen.request)
 	pushConflicts.Add(float64(written.Conflicts))
 	if err != nil {
-		return reconciler.Result{Events: events}, refuseSource(a, err)
+		return reconciler.Result{Events: events}, advise(a, seen, err)
 	}
 	r.batches.forget(a.UID)
 	events = append(events, branchEvents(a, seen, written)...)
@@ -58,9 +58,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, a *imagev1.ImageUpdateAutoma
 	}, nil
 }
 
-// refuseSource makes errors terminal that only another GitRepository or another
-// spec resolves.
-func refuseSource(a *imagev1.ImageUpdateAutomation, err error) error {
+// advise says what would help, and makes errors terminal that only another
+// GitRepository or another spec resolves.
+func advise(a *imagev1.ImageUpdateAutomation, seen run, err error) error {
 	switch {
 	case errors.Is(err, git.ErrUnsupportedURL):
 		return refuse(imagev1.InvalidSourceConfigReason, "GitRepository %s: spec.url: %w", sourceKey(a), err)
@@ -68,6 +68,11 @@ func refuseSource(a *imagev1.ImageUpdateAutomation, err error) error {
 		return refuse(imagev1.InvalidSourceConfigReason, "spec.git.checkout.ref: %w", err)
 	case errors.Is(err, writeback.ErrDiverged):
 		return fmt.Errorf("spec.git.push.refspec: %w; delete the destination, or set it to the push branch", err)
+	case errors.Is(err, git.ErrRejected):
+		return fmt.Errorf("%w; have the server let the account of GitRepository %s push such commits to branch '%s', or set spec.git.push.branch to another one",
+			err, sourceKey(a), seen.request.Push)
+	case errors.Is(err, git.ErrUnauthorized):
+		return fmt.Errorf("%w; the credentials of GitRepository %s have to allow reading and pushing", err, sourceKey(a))
 	}
 	return err
 }

@@ -1,0 +1,50 @@
+package writeback
+
+import (
+	"regexp"
+	"strings"
+)
+
+// pushError is why a push did not go through, in words that stay the same for as
+// long as the reason does. Every attempt makes a commit of its own, with a time of
+// its own, and servers repeat its id, where they keep it meanwhile, and what time it
+// is. A condition that said so would change with each attempt, and tell an event
+// each time.
+type pushError struct {
+	err     error
+	commits []Commit
+}
+
+// Error is the error without what passes.
+func (e *pushError) Error() string {
+	text := objectID.ReplaceAllStringFunc(e.err.Error(), func(id string) string {
+		for _, c := range e.commits {
+			if strings.HasPrefix(c.Hash.String(), strings.ToLower(id)) {
+				return "the commit"
+			}
+		}
+		return id
+	})
+	for _, p := range passing {
+		text = p.part.ReplaceAllString(text, p.with)
+	}
+	return text
+}
+
+// Unwrap returns the error as it was.
+func (e *pushError) Unwrap() error { return e.err }
+
+var objectID = regexp.MustCompile(`(?i)\b[0-9a-f]{7,64}\b`)
+
+// passing are the parts of a server's words that differ each time.
+var passing = []struct {
+	part *regexp.Regexp
+	with string
+}{
+	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?([.,]\d+)?( ?(Z|UTC|GMT|[-+]\d\d:?\d\d))?`), "now"},
+	{regexp.MustCompile(`\b((Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? )?(\d{1,2} )?(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]* (\d{1,2} )?(\d{4} )?` +
+		`\d\d:\d\d:\d\d( [A-Z]{3,4}| [-+]\d{4})?( \d{4})?`), "now"},
+	{regexp.MustCompile(`\b\d\d:\d\d:\d\d([.,]\d+)?\b`), "now"},
+	{regexp.MustCompile(`(?i)\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`), "..."},
+	{regexp.MustCompile(`\b(tmp_objdir-)?incoming-[A-Za-z0-9_]+`), "incoming"},
+}
