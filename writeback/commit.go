@@ -35,11 +35,11 @@ func (s *survey) commit(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("opening commit %s: %w", at, err)
 		}
-		marked, err := s.index.Marked(files, s.req.Path)
+		marked, err := s.index.Marked(ctx, files, s.req.Path, s.req.Policies.Namespace)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrUpdate, err)
 		}
-		planned, err := newPlan(files, marked, s.req.Policies.only(policy))
+		planned, err := s.index.plan(ctx, files, marked, s.req.Policies.only(policy))
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrUpdate, err)
 		}

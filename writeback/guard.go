@@ -32,7 +32,7 @@ func (s *survey) takenBack(ctx context.Context, before plumbing.Hash, marked []F
 	if err != nil || setBack(then, s.base) {
 		return nil
 	}
-	was, err := s.index.Marked(then, s.req.Path)
+	was, err := s.index.Marked(ctx, then, s.req.Path, s.req.Policies.Namespace)
 	if err != nil {
 		return nil // the path was not there
 	}
@@ -41,7 +41,7 @@ func (s *survey) takenBack(ctx context.Context, before plumbing.Hash, marked []F
 		if suspects[policy] {
 			undone = append(undone, Undone{
 				Policy: policy, Image: s.req.Policies.Chosen[policy],
-				Reverted: s.author(policy), By: s.base.Commit(),
+				Reverted: s.author(ctx, policy), By: s.base.Commit(),
 			})
 		}
 	}
@@ -49,12 +49,12 @@ func (s *survey) takenBack(ctx context.Context, before plumbing.Hash, marked []F
 }
 
 // author is the last pushed commit, if the image of a policy is in it.
-func (s *survey) author(policy string) plumbing.Hash {
+func (s *survey) author(ctx context.Context, policy string) plumbing.Hash {
 	pushed, err := s.mirror.Tree(s.req.Last.Push)
 	if err != nil {
 		return plumbing.ZeroHash
 	}
-	marked, err := s.index.Marked(pushed, s.req.Path)
+	marked, err := s.index.Marked(ctx, pushed, s.req.Path, s.req.Policies.Namespace)
 	if err != nil {
 		return plumbing.ZeroHash
 	}

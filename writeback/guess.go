@@ -3,7 +3,6 @@ package writeback
 import (
 	"context"
 	"errors"
-	"sync"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
@@ -12,16 +11,20 @@ import (
 
 // heads remembers where runs left the branches that they check out and push to.
 type heads struct {
-	mu    sync.Mutex
-	known map[home]plumbing.Hash
+	known *cache[plumbing.Hash]
 }
 
-type home struct{ remote, branch string }
+// maxHeads bounds what heads remember: some ten thousand branches.
+const maxHeads = 4 << 20
+
+func newHeads() *heads {
+	return &heads{newCache(maxHeads, func(plumbing.Hash) int64 { return int64(len(plumbing.ZeroHash)) })}
+}
 
 // homeOf is false for a run that looks at more than one branch.
-func homeOf(req Request) (home, bool) {
+func homeOf(req Request) (string, bool) {
 	alone := req.Checkout.BranchName() == req.Push && req.Refspec == Refspec{}
-	return home{req.Remote.ID(), req.Push}, alone
+	return req.Remote.ID() + " " + req.Push, alone
 }
 
 func (h *heads) of(req Request) plumbing.Hash {
@@ -29,21 +32,18 @@ func (h *heads) of(req Request) plumbing.Hash {
 	if !alone {
 		return plumbing.ZeroHash
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.known[at]
+	head, _ := h.known.get(at)
+	return head
 }
 
 // note remembers what a run saw last, or nothing after one that failed.
 func (h *heads) note(req Request, result Result, err error) {
 	at, alone := homeOf(req)
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	if err != nil || !alone {
-		delete(h.known, at)
+		h.known.remove(at)
 		return
 	}
-	h.known[at] = result.Source
+	h.known.put(at, result.Source)
 }
 
 // guess is an attempt that takes the branch to be where the run before left it, as it

@@ -1,23 +1,33 @@
 package writeback
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"strings"
 
-	"k8s.io/utils/lru"
-
+	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/writeback/edit"
 )
 
-// Bounds of the index: a few hundred bytes an entry, more for marked files.
+// Bounds of the index in bytes: files without markers take some 250, a marker as
+// much again.
 const (
-	maxBlobs = 200_000
-	maxTrees = 50_000
+	maxBlobs = 64 << 20
+	maxTrees = 32 << 20
 )
+
+// Bounds of the markers that one file may have, and one run may find.
+const (
+	maxMarkers = 10_000
+	maxMarked  = 100_000
+)
+
+// ErrTooManyMarkers means that a run would have to keep more in memory than it may.
+var ErrTooManyMarkers = errors.New("there are more than 100,000 markers: narrow spec.update.path")
 
 // maxDepth bounds how deep directories may nest, for a tree of a few objects can
 // nest as deep as it likes.
@@ -29,6 +39,8 @@ const (
 	TooDeep edit.Reason = "the directory is nested more than 128 deep"
 	// UnsafePath is one that Git refuses to check out, or a path of no files.
 	UnsafePath edit.Reason = "the path has a name that Git does not check out"
+	// TooMany markers are in one file.
+	TooMany edit.Reason = "the file has more than 10,000 markers"
 	// Unreadable files may not be read by whoever asks.
 	Unreadable edit.Reason = "there is no permission to read the file"
 )
@@ -44,13 +56,24 @@ type Files interface {
 // Index remembers what was found in blobs and trees, by hash. It is safe for
 // concurrent use, and may be shared by all repositories.
 type Index struct {
-	blobs *lru.Cache // hash -> found
-	trees *lru.Cache // hash -> []tree.Entry that have something, or have it below
+	blobs *cache[found]        // by hash
+	trees *cache[[]tree.Entry] // by hash: those that have something, or have it below
+	// memory is for what parsing a file takes; nil is no limit.
+	memory *budget.Budget
 }
 
-// NewIndex returns an empty index.
-func NewIndex() *Index {
-	return &Index{blobs: lru.New(maxBlobs), trees: lru.New(maxTrees)}
+// NewIndex returns an empty index that parses files within a budget; nil is none.
+func NewIndex(memory *budget.Budget) *Index {
+	return &Index{blobs: newCache(maxBlobs, found.weight), trees: newCache(maxTrees, weightOf), memory: memory}
+}
+
+// weightOf is about how many bytes entries take.
+func weightOf(entries []tree.Entry) int64 {
+	weight := int64(0)
+	for _, e := range entries {
+		weight += 100 + int64(len(e.Name))
+	}
+	return weight
 }
 
 // File is a file with markers, or one that is left alone as a whole.
@@ -65,21 +88,31 @@ type found struct {
 	Skip    edit.Reason
 }
 
+// weight is about how many bytes it takes.
+func (f found) weight() int64 {
+	weight := int64(0)
+	for _, m := range f.Markers {
+		weight += m.Weight()
+	}
+	return weight
+}
+
 func (f found) something() bool { return len(f.Markers) > 0 || f.Skip != "" }
 
 // Marked lists the files with markers at or below root, in order of the tree.
-// Hidden directories count, symlinks and submodules do not.
-func (x *Index) Marked(files Files, root string) ([]File, error) {
+// Hidden directories count, symlinks and submodules do not. What parsing takes is
+// of the budget of a namespace.
+func (x *Index) Marked(ctx context.Context, files Files, root, namespace string) ([]File, error) {
 	at, err := files.Stat(root)
 	if err != nil {
 		return nil, fmt.Errorf("looking for markers in %q: %w", root, err)
 	}
-	w := walk{index: x, files: files}
+	w := walk{index: x, files: files, namespace: namespace}
 	switch at.Mode {
 	case tree.Dir:
-		_, err = w.directory(path.Clean(root), at.Hash)
+		_, err = w.directory(ctx, path.Clean(root), at.Hash)
 	case tree.File, tree.Executable:
-		_, err = w.file(path.Clean(root), at.Hash)
+		_, err = w.file(ctx, path.Clean(root), at.Hash)
 	default:
 		err = fmt.Errorf("looking for markers in %q: %w", root, tree.ErrNotDir)
 	}
@@ -88,39 +121,39 @@ func (x *Index) Marked(files Files, root string) ([]File, error) {
 
 // walk is one traversal of a tree.
 type walk struct {
-	index *Index
-	files Files
-	found []File
+	index     *Index
+	files     Files
+	namespace string
+	found     []File
+	markers   int
 }
 
 // directory reports whether there is something below dir.
-func (w *walk) directory(dir, hash string) (bool, error) {
+func (w *walk) directory(ctx context.Context, dir, hash string) (bool, error) {
 	if strings.Count(dir, "/") >= maxDepth {
 		return w.skip(dir, TooDeep)
 	}
-	if entries, known := w.index.trees.Get(hash); known && hash != "" {
-		_, err := w.entries(dir, entries.([]tree.Entry))
-		return len(entries.([]tree.Entry)) > 0, err
+	if entries, known := w.index.trees.get(hash); known {
+		_, err := w.entries(ctx, dir, entries)
+		return len(entries) > 0, err
 	}
 	all, err := w.files.ReadDir(dir)
 	if err != nil {
 		return false, fmt.Errorf("reading directory %s: %w", dir, err)
 	}
-	marked, err := w.entries(dir, all)
+	marked, err := w.entries(ctx, dir, all)
 	if err != nil {
 		return false, err
 	}
-	if hash != "" {
-		w.index.trees.Add(hash, marked)
-	}
+	w.index.trees.put(hash, marked)
 	return len(marked) > 0, nil
 }
 
 // entries visits the entries of dir and returns those with something.
-func (w *walk) entries(dir string, entries []tree.Entry) ([]tree.Entry, error) {
+func (w *walk) entries(ctx context.Context, dir string, entries []tree.Entry) ([]tree.Entry, error) {
 	var marked []tree.Entry
 	for _, e := range entries {
-		has, err := w.entry(path.Join(dir, e.Name), e)
+		has, err := w.entry(ctx, path.Join(dir, e.Name), e)
 		if err != nil {
 			return nil, err
 		}
@@ -131,24 +164,22 @@ func (w *walk) entries(dir string, entries []tree.Entry) ([]tree.Entry, error) {
 	return marked, nil
 }
 
-func (w *walk) entry(name string, e tree.Entry) (bool, error) {
+func (w *walk) entry(ctx context.Context, name string, e tree.Entry) (bool, error) {
 	switch {
 	case e.Mode == tree.Dir && unsafe(e.Name), e.Mode.IsFile() && mayHoldMarkers(e.Name) && unsafe(e.Name):
 		return w.skip(name, UnsafePath)
 	case e.Mode == tree.Dir:
-		return w.directory(name, e.Hash)
+		return w.directory(ctx, name, e.Hash)
 	case e.Mode.IsFile() && mayHoldMarkers(e.Name):
-		return w.file(name, e.Hash)
+		return w.file(ctx, name, e.Hash)
 	}
 	return false, nil
 }
 
 // file reports whether the file has something.
-func (w *walk) file(name, hash string) (bool, error) {
-	var in found
-	if known, ok := w.index.blobs.Get(hash); ok && hash != "" {
-		in = known.(found)
-	} else {
+func (w *walk) file(ctx context.Context, name, hash string) (bool, error) {
+	in, known := w.index.blobs.get(hash)
+	if !known {
 		content, err := w.files.ReadFile(name)
 		if errors.Is(err, fs.ErrPermission) {
 			return w.skip(name, Unreadable)
@@ -156,15 +187,35 @@ func (w *walk) file(name, hash string) (bool, error) {
 		if err != nil {
 			return false, fmt.Errorf("reading file %s: %w", name, err)
 		}
-		in = found{Markers: edit.Scan(content)}
-		if hash != "" {
-			w.index.blobs.Add(hash, in)
+		if in, err = w.index.scan(ctx, content, w.namespace); err != nil {
+			return false, fmt.Errorf("reading file %s: %w", name, err)
 		}
+		w.index.blobs.put(hash, in)
 	}
 	if in.something() {
 		w.found = append(w.found, File{Path: name, found: in})
 	}
+	if w.markers += len(in.Markers); w.markers > maxMarked {
+		return false, ErrTooManyMarkers
+	}
 	return in.something(), nil
+}
+
+// scan finds the markers of a file. The time of a run is the time of its context.
+func (x *Index) scan(ctx context.Context, content []byte, namespace string) (found, error) {
+	if err := ctx.Err(); err != nil {
+		return found{}, err
+	}
+	grant, err := x.memory.Acquire(ctx, namespace, edit.Memory(content))
+	if err != nil {
+		return found{}, err
+	}
+	defer grant.Release()
+	markers := edit.Scan(content)
+	if len(markers) > maxMarkers {
+		return found{Skip: TooMany}, nil
+	}
+	return found{Markers: markers}, nil
 }
 
 func (w *walk) skip(name string, why edit.Reason) (bool, error) {

@@ -49,7 +49,7 @@ func TestIndexReadsOnlyWhatChanged(t *testing.T) {
 		return files
 	}
 	want := []string{"apps/a/deploy.yaml", "apps/b/deploy.yaml"}
-	index := NewIndex()
+	index := NewIndex(nil)
 	tests := []struct { // in this order: each builds on what the index has seen
 		name string
 		tree tree.Tree
@@ -64,7 +64,7 @@ func TestIndexReadsOnlyWhatChanged(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			marked, err := index.Marked(tc.tree, tc.root)
+			marked, err := index.Marked(t.Context(), tc.tree, tc.root, "apps")
 			if err != nil {
 				t.Fatal(err)
 			}

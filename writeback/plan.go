@@ -1,6 +1,8 @@
 package writeback
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -46,21 +48,23 @@ type Planned struct {
 // [github.com/sluice-cd/sluice/internal/tree.Tree].
 //
 //	dir, err := writeback.OpenDirectory("./fleet")
-//	planned, err := writeback.Plan(dir, "apps", writeback.Policies{
+//	planned, err := writeback.Plan(ctx, dir, "apps", writeback.Policies{
 //		Namespace: "apps", Chosen: map[string]edit.Image{"app": {Name: "app", Tag: "2"}}})
 //	for _, line := range planned.Report.Lines() { ... }
-func Plan(files Files, root string, policies Policies) (Planned, error) {
-	marked, err := NewIndex().Marked(files, root)
+func Plan(ctx context.Context, files Files, root string, policies Policies) (Planned, error) {
+	index := NewIndex(nil)
+	marked, err := index.Marked(ctx, files, root, policies.Namespace)
 	if err != nil {
 		return Planned{}, err
 	}
-	return newPlan(files, marked, policies)
+	return index.plan(ctx, files, marked, policies)
 }
 
-// newPlan edits the marked files that are out of date, and reads no others.
-func newPlan(files Files, marked []File, policies Policies) (Planned, error) {
-	lacking, held := missingParts(marked, policies.images())
-	p := Planned{Contents: map[string][]byte{}, Held: held}
+// plan edits the marked files that are out of date, and reads no others.
+func (x *Index) plan(ctx context.Context, files Files, marked []File, policies Policies) (Planned, error) {
+	lacking, missing := missingParts(marked, policies.images())
+	p := Planned{Contents: map[string][]byte{}, Held: missing}
+	held := 0 // bytes
 	images := policies.writable(lacking)
 	for _, file := range marked {
 		outcomes := edit.Plan(file.Markers, images)
@@ -70,16 +74,36 @@ func newPlan(files Files, marked []File, policies Policies) (Planned, error) {
 				return Planned{}, fmt.Errorf("reading file %s: %w", file.Path, err)
 			}
 			var edited []byte
-			if edited, outcomes, err = edit.Apply(content, images); err != nil {
+			if edited, outcomes, err = x.apply(ctx, content, images); err != nil {
 				return Planned{}, fmt.Errorf("editing file %s: %w", file.Path, err)
 			}
 			p.take(file.Path, edited, outcomes)
+			if held += len(edited); held > maxContents {
+				return Planned{}, ErrTooMuchChanged
+			}
 		}
 		explain(outcomes, edit.Plan(file.Markers, policies.images()), policies, lacking)
 		p.Report = append(p.Report, FileReport{Path: file.Path, Skip: file.Skip, Outcomes: outcomes})
 	}
 	return p, nil
 }
+
+// apply edits a file within the budget of the namespace. It is parsed before and
+// after.
+func (x *Index) apply(ctx context.Context, content []byte, images edit.Images) ([]byte, []edit.Outcome, error) {
+	grant, err := x.memory.Acquire(ctx, images.Namespace, 2*edit.Memory(content))
+	if err != nil {
+		return nil, nil, err
+	}
+	defer grant.Release()
+	return edit.Apply(content, images)
+}
+
+// maxContents bounds the bytes of the files that one run changes.
+const maxContents = 128 << 20
+
+// ErrTooMuchChanged means that the files to change are more than a run may hold.
+var ErrTooMuchChanged = errors.New("the files to change have more than 128 MiB: narrow spec.update.path")
 
 func (p *Planned) take(name string, edited []byte, outcomes []edit.Outcome) {
 	for _, o := range outcomes {

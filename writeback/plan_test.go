@@ -45,7 +45,7 @@ func TestPlanAccountsForEveryMarker(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	planned, err := writeback.Plan(files, "", everyPolicy())
+	planned, err := writeback.Plan(t.Context(), files, "", everyPolicy())
 
 	if err != nil {
 		t.Fatal(err)
@@ -133,7 +133,7 @@ func TestPlanOnALocalDirectory(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			planned, err := writeback.Plan(files, tc.root, policies)
+			planned, err := writeback.Plan(t.Context(), files, tc.root, policies)
 			if (err != nil) != tc.wantErr {
 				t.Fatalf("error %v, want one: %v", err, tc.wantErr)
 			}
@@ -175,7 +175,7 @@ func TestPlanOnAMaliciousTree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	planned, err := writeback.Plan(files, "", writeback.Policies{
+	planned, err := writeback.Plan(t.Context(), files, "", writeback.Policies{
 		Namespace: "apps", Chosen: map[string]edit.Image{"app": {Name: "app", Tag: "2"}}})
 	if err != nil {
 		t.Fatal(err)

@@ -74,11 +74,11 @@ func (s *survey) withdraw(ctx context.Context) error {
 	if err := s.at(ctx, refOf(s.req.Push), s.old); err != nil {
 		return err
 	}
-	marked, err := s.index.Marked(s.base, s.req.Path)
+	marked, err := s.index.Marked(ctx, s.base, s.req.Path, s.req.Policies.Namespace)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUpdate, err)
 	}
-	proposed, err := newPlan(s.base, marked, s.req.Policies)
+	proposed, err := s.index.plan(ctx, s.base, marked, s.req.Policies)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUpdate, err)
 	}
@@ -122,18 +122,18 @@ func (s *survey) at(ctx context.Context, ref string, commit plumbing.Hash) error
 // plan edits what the base has. The commit before is where the last run left the
 // same branch.
 func (s *survey) plan(ctx context.Context, before plumbing.Hash) error {
-	marked, err := s.index.Marked(s.base, s.req.Path)
+	marked, err := s.index.Marked(ctx, s.base, s.req.Path, s.req.Policies.Namespace)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUpdate, err)
 	}
 	policies := s.req.Policies
-	if s.planned, err = newPlan(s.base, marked, policies); err != nil {
+	if s.planned, err = s.index.plan(ctx, s.base, marked, policies); err != nil {
 		return fmt.Errorf("%w: %w", ErrUpdate, err)
 	}
 	if undone := s.takenBack(ctx, before, marked); len(undone) > 0 {
 		s.result.Undone = append(s.result.Undone, undone...)
 		policies = policies.hold(undone)
-		if s.planned, err = newPlan(s.base, marked, policies); err != nil {
+		if s.planned, err = s.index.plan(ctx, s.base, marked, policies); err != nil {
 			return fmt.Errorf("%w: %w", ErrUpdate, err)
 		}
 	}

@@ -8,9 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-git/go-git/v5/plumbing"
 	"k8s.io/utils/clock"
 
+	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/git"
 )
 
@@ -29,7 +29,13 @@ type Writer struct {
 	heads   *heads
 
 	mu       sync.Mutex
-	branches map[branch]chan struct{}
+	branches map[branch]*branchTurn
+}
+
+// branchTurn lets one run after the other write to a branch.
+type branchTurn struct {
+	users int           // runs that write or wait; under the writer's lock
+	free  chan struct{} // has room for one
 }
 
 // branch is what one run at a time may write to.
@@ -38,9 +44,16 @@ type branch struct{ url, name string }
 // NewWriter returns a writer that shares mirrors with the sources.
 func NewWriter(mirrors *git.Mirrors, clk clock.Clock) *Writer {
 	return &Writer{
-		mirrors: mirrors, clock: clk, index: NewIndex(), branches: map[branch]chan struct{}{},
-		views: &views{clock: clk, byRemote: map[string]*view{}}, heads: &heads{known: map[home]plumbing.Hash{}},
+		mirrors: mirrors, clock: clk, index: NewIndex(nil), branches: map[branch]*branchTurn{},
+		views: &views{clock: clk, byRemote: map[string]*view{}}, heads: newHeads(),
 	}
+}
+
+// WithMemory makes the writer take what parsing files needs out of a budget. It is
+// called before the first run.
+func (w *Writer) WithMemory(memory *budget.Budget) *Writer {
+	w.index.memory = memory
+	return w
 }
 
 // Run brings the push branch up to date with the images, in at most one push.
@@ -120,16 +133,25 @@ func (w *Writer) attempt(ctx context.Context, mirror *git.Mirror, req Request, v
 // acquire waits for the turn to write to a branch.
 func (w *Writer) acquire(ctx context.Context, b branch) (release func(), err error) {
 	w.mu.Lock()
-	turn, ok := w.branches[b]
-	if !ok {
-		turn = make(chan struct{}, 1)
+	turn := w.branches[b]
+	if turn == nil {
+		turn = &branchTurn{free: make(chan struct{}, 1)}
 		w.branches[b] = turn
 	}
+	turn.users++
 	w.mu.Unlock()
+	leave := func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if turn.users--; turn.users == 0 {
+			delete(w.branches, b)
+		}
+	}
 	select {
-	case turn <- struct{}{}:
-		return func() { <-turn }, nil
+	case turn.free <- struct{}{}:
+		return func() { <-turn.free; leave() }, nil
 	case <-ctx.Done():
+		leave()
 		return nil, ctx.Err()
 	}
 }

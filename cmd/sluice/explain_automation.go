@@ -67,7 +67,7 @@ func (e *explainAutomation) run(cmd *cobra.Command, args []string) error {
 	if a.Spec.Update != nil {
 		path = a.Spec.Update.Path
 	}
-	p, err := writeback.Plan(files, path, known)
+	p, err := writeback.Plan(cmd.Context(), files, path, known)
 	if err != nil {
 		return fmt.Errorf("looking for the markers of ImageUpdateAutomation %s/%s: %w", a.Namespace, a.Name, err)
 	}

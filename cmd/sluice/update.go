@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -78,7 +79,7 @@ func (u *update) run(cmd *cobra.Command, _ []string) error {
 		return fmt.Errorf("--dir: %w", err)
 	}
 	defer dir.Close()
-	r, err := plan(dir, u.path, chosen, u.done())
+	r, err := plan(cmd.Context(), dir, u.path, chosen, u.done())
 	if err != nil {
 		return err
 	}
@@ -162,11 +163,11 @@ const otherNamespace = "the file has no policies of this namespace"
 // plan runs one namespace after the other, each on what the ones before it left:
 // an automation, too, writes only the policies of its own. done is the state of the
 // markers that get a new value.
-func plan(dir *writeback.Directory, path string, chosen choices, done string) (planned, error) {
+func plan(ctx context.Context, dir *writeback.Directory, path string, chosen choices, done string) (planned, error) {
 	all := planned{contents: map[string][]byte{}}
 	found := map[string]marker{}
 	for _, namespace := range slices.Sorted(maps.Keys(chosen)) {
-		p, err := writeback.Plan(overlay{dir, all.contents}, path, *chosen[namespace])
+		p, err := writeback.Plan(ctx, overlay{dir, all.contents}, path, *chosen[namespace])
 		if err != nil {
 			return planned{}, fmt.Errorf("looking for markers: %w", err)
 		}

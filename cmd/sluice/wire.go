@@ -100,7 +100,7 @@ func (w *wiring) image() error {
 		NoCrossNamespaceRefs: w.flags.noCrossNamespace,
 	}
 	automations := &imageupdateautomation.Reconciler{
-		Client: client, Writer: writeback.NewWriter(w.mirrors, w.clock), Clock: w.clock,
+		Client: client, Writer: writeback.NewWriter(w.mirrors, w.clock).WithMemory(w.memory), Clock: w.clock,
 		ServesSources: w.flags.serves("source"), Hints: w.hints,
 		NoCrossNamespaceRefs: w.flags.noCrossNamespace, AllowCrossNamespaceWrites: w.flags.allowCrossNamespaceWrites,
 		Credentials: w.credentials(),

@@ -101,9 +101,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	seen.Host = r.host
 	return reconciler.Setup(mgr, seen, r, opts,
 		func(b *builder.Builder) *builder.Builder {
-			return b.Watches(&imagev1.ImagePolicy{},
-				handler.EnqueueRequestsFromMapFunc(r.automationsOfPolicy),
-				builder.WithPredicates(policyChanged()))
+			return b.Watches(&imagev1.ImagePolicy{}, policyHandler{
+				EventHandler: handler.EnqueueRequestsFromMapFunc(r.automationsOfPolicy), choices: &r.choices,
+			}, builder.WithPredicates(policyChanged()))
 		},
 		func(b *builder.Builder) *builder.Builder {
 			return b.Watches(&sourcev1.GitRepository{},
@@ -124,4 +124,16 @@ func (r *Reconciler) gone(_ context.Context, e event.DeleteEvent, _ workqueue.Ty
 	forgetMarkers(client.ObjectKeyFromObject(e.Object))
 	r.batches.forget(e.Object.GetUID())
 	r.pushes.forget(e.Object.GetUID())
+}
+
+// policyHandler also forgets policies that were deleted.
+type policyHandler struct {
+	handler.EventHandler
+	choices *choices
+}
+
+// Delete implements handler.EventHandler.
+func (h policyHandler) Delete(ctx context.Context, e event.DeleteEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	h.EventHandler.Delete(ctx, e, queue)
+	h.choices.forget(client.ObjectKeyFromObject(e.Object))
 }

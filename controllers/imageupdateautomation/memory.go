@@ -89,6 +89,13 @@ func (c *choices) note(p *imagev1.ImagePolicy, now time.Time) {
 	}
 }
 
+// forget ends what is known of a policy that is gone.
+func (c *choices) forget(policy types.NamespacedName) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.byPolicy, policy)
+}
+
 // firstSeen is when a policy that has just been met first saw the tag that it
 // chose, zero if it does not tell. Where tags have to mature, that is no measure.
 func firstSeen(p *imagev1.ImagePolicy) time.Time {

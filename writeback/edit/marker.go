@@ -48,7 +48,7 @@ const (
 	Alias       Reason = "the value is an alias: mark its anchor instead"
 	Tagged      Reason = "the value has an explicit type other than !!str"
 	Multiline   Reason = "the line is part of a block scalar or of a value that spans lines"
-	TooLarge    Reason = "the file has more than 4 MiB, or the YAML document more than 1 MiB"
+	TooLarge    Reason = "the file has more than 4 MiB, or the YAML document more than 1 MiB or some 250,000 values"
 	Unsupported Reason = "the line is neither \"key: value\" nor \"- value\""
 )
 
@@ -68,6 +68,14 @@ type Marker struct {
 	Skip   Reason // empty when the field can be set
 
 	span span
+}
+
+// Weight is about how many bytes the marker takes in memory.
+func (m Marker) Weight() int64 {
+	const fixed = 240
+	o := m.Object
+	return fixed + int64(len(m.Setter.Namespace)+len(m.Setter.Policy)+len(m.Value)+
+		len(o.APIVersion)+len(o.Kind)+len(o.Name)+len(o.Namespace))
 }
 
 // span is where the scalar is, in the whole file.

@@ -20,6 +20,42 @@ const (
 	maxDepth = 4
 )
 
+// maxNodes bounds the values of a document that is parsed. One of prose or
+// Kubernetes objects has some fifty thousand in a mebibyte; only one that was made
+// to has more.
+const maxNodes = 250_000
+
+// nodesOf is how many values a document may have at most: one behind each of the
+// characters that may start one.
+func nodesOf(text []byte) int {
+	nodes := 0
+	for _, c := range text {
+		switch c {
+		case '\n', '\r', ',', ':', '-', '?', '[', '{':
+			nodes++
+		}
+	}
+	return nodes
+}
+
+// Memory is about how many bytes reading the markers of a file may take at once,
+// the file itself included.
+func Memory(content []byte) int64 {
+	if !mayMark(content) || len(content) > MaxSize {
+		return int64(len(content))
+	}
+	largest := 0
+	for _, d := range splitDocuments(content) {
+		if text := d.text(content); len(text) <= MaxDocument && mayMark(text) {
+			largest = max(largest, 4*len(text)+min(nodesOf(text), maxNodes)*costOfNode)
+		}
+	}
+	return int64(len(content) + largest)
+}
+
+// costOfNode is what a parsed value takes: about 200 bytes, and its comments.
+const costOfNode = 256
+
 // byteOrderMark may start a file; the parser does not count it as a column.
 var byteOrderMark = []byte("\xEF\xBB\xBF")
 
@@ -37,7 +73,7 @@ func Scan(content []byte) []Marker {
 	for _, d := range splitDocuments(content) {
 		switch text := d.text(content); {
 		case !mayMark(text):
-		case len(text) > MaxDocument:
+		case len(text) > MaxDocument || nodesOf(text) > maxNodes:
 			markers = append(markers, tooLarge(content, d)...)
 		default:
 			markers = append(markers, scanDocument(d.lines(content), text)...)

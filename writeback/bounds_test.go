@@ -1,0 +1,139 @@
+package writeback
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/tree"
+	"github.com/sluice-cd/sluice/writeback/edit"
+)
+
+const markedLine = "a: b:1 # {\"$imagepolicy\": \"n:p\"}\n"
+
+func filesOf(t *testing.T, content map[string]string) tree.Tree {
+	t.Helper()
+	files, err := tree.FromStrings(content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func TestTheIndexKeepsSoManyBytesAndNoMore(t *testing.T) {
+	index := NewIndex(nil)
+	index.blobs.limit, index.trees.limit = 8<<20, 1<<20
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range 60 {
+		files := filesOf(t, map[string]string{"a.yaml": strings.Repeat(markedLine, 4000) + fmt.Sprintf("# %d\n", i)})
+		if found, err := index.Marked(t.Context(), files, "", "apps"); err != nil || len(found) != 1 || len(found[0].Markers) != 4000 {
+			t.Fatalf("found %d files, error %v", len(found), err)
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if kept := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) >> 20; kept > 12 || index.blobs.size > index.blobs.limit {
+		t.Errorf("it keeps %d MiB, and says %d bytes", kept, index.blobs.size)
+	}
+	runtime.KeepAlive(index)
+}
+
+func TestACacheKeepsWhatWasUsedLast(t *testing.T) {
+	c := newCache(8*(costOfEntry+100), func(v string) int64 { return int64(len(v)) })
+	c.put("", "nothing")
+	c.put("large", strings.Repeat("x", 1000))
+	for i := range 20 {
+		c.put(fmt.Sprint("k", i), strings.Repeat("x", 90))
+		c.put("kept", "x")
+		if _, known := c.get("kept"); !known {
+			t.Fatal("what is used all the time is gone")
+		}
+	}
+	for key, want := range map[string]bool{"": false, "large": false, "k0": false, "k19": true} {
+		if _, known := c.get(key); known != want {
+			t.Errorf("%q is known: %v, want %v", key, known, want)
+		}
+	}
+	c.remove("kept")
+	if _, known := c.get("kept"); known || c.size > c.limit || c.order.Len() != len(c.byKey) {
+		t.Errorf("known %v, %d bytes of %d, %d and %d entries", known, c.size, c.limit, c.order.Len(), len(c.byKey))
+	}
+}
+
+func TestMarkersAreBounded(t *testing.T) {
+	many := map[string]string{"a.yaml": strings.Repeat(markedLine, maxMarkers+1)}
+	found, err := NewIndex(nil).Marked(t.Context(), filesOf(t, many), "", "apps")
+	if err != nil || len(found) != 1 || found[0].Skip != TooMany || len(found[0].Markers) > 0 {
+		t.Errorf("a file of too many: found %d files, error %v", len(found), err)
+	}
+	for i := range maxMarked/maxMarkers + 1 {
+		many[fmt.Sprintf("%d.yaml", i)] = strings.Repeat(markedLine, maxMarkers)
+	}
+	if _, err := NewIndex(nil).Marked(t.Context(), filesOf(t, many), "", "apps"); !errors.Is(err, ErrTooManyMarkers) {
+		t.Errorf("too many files: error %v", err)
+	}
+}
+
+func TestParsingWaitsForMemoryAndForNothingLonger(t *testing.T) {
+	memory := budget.New(1 << 20)
+	held, err := memory.Acquire(t.Context(), "apps", memory.Share())
+	if err != nil {
+		t.Fatal(err)
+	}
+	index, files := NewIndex(memory), filesOf(t, map[string]string{"a.yaml": markedLine})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := index.Marked(ctx, files, "", "apps"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("while others of the namespace hold it: error %v", err)
+	}
+	if found, err := index.Marked(t.Context(), files, "", "others"); err != nil || len(found) != 1 {
+		t.Errorf("in another namespace: %v, error %v", found, err)
+	}
+	held.Release()
+	if found, err := index.Marked(t.Context(), files, "", "apps"); err != nil || len(found) != 1 {
+		t.Errorf("after that: %v, error %v", found, err)
+	}
+	large := filesOf(t, map[string]string{"a.yaml": markedLine + strings.Repeat("- a\n", 50_000)})
+	if found, err := index.Marked(t.Context(), large, "", "apps"); !errors.Is(err, budget.ErrTooLarge) {
+		t.Errorf("more than there is: %v, error %v", found, err)
+	}
+}
+
+func TestWhatChangesIsBounded(t *testing.T) {
+	content := strings.Repeat("# filler\n", (3<<20)/9)
+	many := map[string]string{}
+	for i := range maxContents/len(content) + 2 {
+		many[fmt.Sprintf("%d.yaml", i)] = markedLine + "---\n" + content
+	}
+	files := filesOf(t, many)
+	_, err := Plan(t.Context(), files, "", Policies{Namespace: "n", Chosen: map[string]edit.Image{"p": {Name: "b", Tag: "2"}}})
+	if !errors.Is(err, ErrTooMuchChanged) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestAWriterForgetsBranchesThatNobodyWritesTo(t *testing.T) {
+	w := NewWriter(nil, clock.RealClock{})
+	release, err := w.acquire(t.Context(), branch{"a", "main"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := w.acquire(ctx, branch{"a", "main"}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a second run did not wait: %v", err)
+	}
+	release()
+	if len(w.branches) > 0 {
+		t.Errorf("it remembers %d branches", len(w.branches))
+	}
+}
