@@ -17,10 +17,12 @@
 package build
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"strings"
 
@@ -42,8 +44,15 @@ var (
 	// source, which would make a build depend on more than its commit.
 	ErrRemote = errors.New("remote bases and files are not allowed")
 	// ErrEncrypted says that an object is encrypted with SOPS.
-	ErrEncrypted = errors.New("is SOPS encrypted, and decryption is not supported")
+	ErrEncrypted = errors.New("is SOPS encrypted, and decryption is not supported; an object that is meant to be applied " +
+		"as it is says so with " + decryptKey + ": " + disabled)
 )
+
+// IsRefused reports whether a build fails for what the commit and the spec are, so
+// that trying again cannot help.
+func IsRefused(err error) bool {
+	return errors.Is(err, ErrTooLarge) || errors.Is(err, ErrRemote) || errors.Is(err, ErrEncrypted) || errors.Is(err, errLeaves)
+}
 
 // Spec is what of a Kustomization decides the objects, beside the tree.
 type Spec struct {
@@ -74,48 +83,89 @@ type Result struct {
 	Digest string
 }
 
-// Build builds the objects of spec from t.
+// Build builds the objects of spec from t, in this process and for as long as it
+// takes. Controllers use a [Builder].
 func Build(t tree.Tree, spec Spec) (*Result, error) {
-	overlay := newOverlay(t)
-	dir := path.Join(mount, path.Clean("/"+spec.Path))
-	if !overlay.IsDir(dir) {
-		return nil, fmt.Errorf("%w: %q", ErrPathNotFound, spec.Path)
-	}
-	name, content, err := generate(overlay, dir, spec)
-	if err != nil {
-		return nil, readable(err)
-	}
-	overlay.put(name, content)
-	resources, err := run(overlay, dir)
-	if err != nil {
-		return nil, fmt.Errorf("kustomize build failed: %w", readable(err))
-	}
-	result, err := convert(resources, spec.Substitution)
-	if err != nil {
+	return newJob(nil, t, spec, Bounds{}, unbounded{}).run() //nolint:staticcheck // no context: nothing ends it
+}
+
+// job is one build.
+type job struct {
+	overlay *overlay
+	spec    Spec
+	dir     string
+	cost    int64 // of kustomize, in bytes of memory
+	schema  bool  // it brings its own
+}
+
+func newJob(ctx context.Context, t tree.Tree, spec Spec, bounds Bounds, mem memory) *job {
+	return &job{overlay: newOverlay(ctx, t, bounds.withDefaults(), mem), spec: spec}
+}
+
+func (j *job) run() (*Result, error) {
+	if err := j.prepare(); err != nil {
 		return nil, err
 	}
-	result.Reads = overlay.reads
+	return j.finish()
+}
+
+// prepare looks at everything that kustomize would read.
+func (j *job) prepare() (err error) {
+	defer j.explain(&err)
+	defer recovered(&err)
+	if err := j.spec.Substitution.check(); err != nil {
+		return err
+	}
+	dir, file, err := j.overlay.CleanedAbs(path.Join(mount, path.Clean("/"+j.spec.Path)))
+	if errors.Is(err, fs.ErrNotExist) || file != "" {
+		return fmt.Errorf("%w: %q", ErrPathNotFound, j.spec.Path)
+	}
+	if err != nil {
+		return err
+	}
+	j.dir = dir.String()
+	name, content, err := generate(j.overlay, j.dir, j.spec)
+	if err != nil {
+		return err
+	}
+	j.overlay.put(name, content)
+	m, err := measured(j.overlay, j.dir)
+	if err != nil {
+		return err
+	}
+	j.cost, j.schema = m.total.cost(), m.schema
+	return nil
+}
+
+// explain gives an error the words that people may read.
+func (j *job) explain(err *error) {
+	if *err != nil {
+		*err = j.spec.Substitution.Mask().Error(readable(j.overlay.reason(*err)))
+	}
+}
+
+// finish has kustomize build what was prepared.
+func (j *job) finish() (result *Result, err error) {
+	defer j.explain(&err)
+	resources, err := j.resources()
+	if err != nil {
+		return nil, fmt.Errorf("kustomize build failed: %w", err)
+	}
+	defer recovered(&err)
+	if result, err = j.convert(resources); err != nil {
+		return nil, err
+	}
+	result.Reads = j.overlay.reads
 	return result, nil
 }
 
-// run builds in parallel with others, or alone if a kustomization.yaml on the
-// way turns out to bring its own OpenAPI schema.
-func run(overlay *overlay, dir string) (resmap.ResMap, error) {
-	var (
-		resources resmap.ResMap
-		err       error
-	)
-	schema.shared(func() { resources, err = kustomize(overlay, dir) })
-	if overlay.refused == nil {
-		return resources, err
-	}
-	if !errors.Is(overlay.refused, errOwnSchema) {
-		return nil, overlay.refused
-	}
-	overlay.refused, overlay.ownSchema = nil, true
-	schema.alone(func() { resources, err = kustomize(overlay, dir) })
-	if overlay.refused != nil {
-		return nil, overlay.refused
+// resources runs kustomize, beside others unless it changes the schema of all.
+func (j *job) resources() (resources resmap.ResMap, err error) {
+	build := func() { resources, err = kustomize(j.overlay, j.dir) }
+	if j.schema {
+		schema.alone(build)
+	} else {
+		schema.shared(build)
 	}
 	return resources, err
 }
@@ -123,26 +173,35 @@ func run(overlay *overlay, dir string) (resmap.ResMap, error) {
 // kustomize runs the build with upstream's options: files from anywhere in the
 // tree, built-in plugins only.
 func kustomize(overlay *overlay, dir string) (resources resmap.ResMap, err error) {
-	defer func() {
-		if r := recover(); r != nil { // kustomize panics on some malformed objects
-			err = fmt.Errorf("kustomize panicked: %v", r)
-		}
-	}()
+	defer recovered(&err)
 	return krusty.MakeKustomizer(&krusty.Options{
 		LoadRestrictions: kustypes.LoadRestrictionsNone,
 		PluginConfig:     kustypes.DisabledPluginConfig(),
 	}).Run(overlay, dir)
 }
 
+// recovered makes an error of a panic: kustomize has some for malformed objects.
+func recovered(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("the build panicked: %.500v", r)
+	}
+}
+
 // convert makes API objects of kustomize's resources.
-func convert(resources resmap.ResMap, sub *Substitution) (*Result, error) {
+func (j *job) convert(resources resmap.ResMap) (*Result, error) {
+	if limit := j.overlay.bounds.Objects; int64(resources.Size()) > limit {
+		return nil, tooLarge(limit, "objects", split)
+	}
 	result := &Result{Objects: make([]*unstructured.Unstructured, 0, resources.Size())}
 	digest := sha256.New()
 	for _, res := range resources.Resources() {
+		if err := j.overlay.ended(); err != nil {
+			return nil, err
+		}
 		if res.GetName() == "" || res.GetKind() == "" || res.GetApiVersion() == "" {
 			return nil, fmt.Errorf("decoding %s: an object needs apiVersion, kind and name", res.CurId())
 		}
-		obj, data, err := object(res, sub)
+		obj, data, err := j.object(res)
 		if err != nil {
 			return nil, fmt.Errorf("%s/%s: %w", res.GetKind(), res.GetName(), err)
 		}
@@ -156,29 +215,26 @@ func convert(resources resmap.ResMap, sub *Substitution) (*Result, error) {
 	return result, nil
 }
 
-func object(res *resource.Resource, sub *Substitution) (obj *unstructured.Unstructured, data []byte, err error) {
+func (j *job) object(res *resource.Resource) (obj *unstructured.Unstructured, data []byte, err error) {
 	if data, err = res.MarshalJSON(); err != nil {
 		return nil, nil, err
 	}
-	if sub.appliesTo(res) {
-		if data, err = sub.replace(data); err != nil {
+	if sub := j.spec.Substitution; sub.appliesTo(res) {
+		if data, err = sub.replace(data, j.overlay.bounds); err != nil {
 			return nil, nil, err
 		}
 	}
 	obj = &unstructured.Unstructured{}
 	if err := obj.UnmarshalJSON(data); err != nil {
-		return nil, nil, sub.mask(err)
+		return nil, nil, err
 	}
-	if _, encrypted := obj.Object["sops"]; encrypted && obj.GetKind() == "Secret" {
-		return nil, nil, ErrEncrypted
-	}
-	return obj, data, nil
+	return obj, data, j.overlay.unsealed(obj)
 }
 
 // readable takes the overlay's mount point out of an error's text, so that
 // paths read as they are in the source.
 func readable(err error) error {
-	if !strings.Contains(err.Error(), mount) {
+	if err == nil || !strings.Contains(err.Error(), mount) {
 		return err
 	}
 	return readableError{err}

@@ -53,6 +53,9 @@ func existing(o *overlay, name string, kus *kustypes.Kustomization) error {
 	if err != nil {
 		return err
 	}
+	if _, err := o.weighFile(name, data); err != nil {
+		return err
+	}
 	if err := yaml.Unmarshal(data, kus); err != nil {
 		return fmt.Errorf("decoding %s: %w", name, err)
 	}
@@ -66,21 +69,18 @@ func existing(o *overlay, name string, kus *kustypes.Kustomization) error {
 // collect lists the manifests below dir; a directory with a kustomization file
 // of its own is taken as a whole.
 func collect(o *overlay, dir string, kus *kustypes.Kustomization) error {
+	add := func(name string) { kus.Resources = append(kus.Resources, "."+strings.TrimPrefix(name, dir)) }
 	err := o.Walk(dir, func(name string, info fs.FileInfo, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case name == dir:
-			return nil
-		case info.IsDir():
-			if kustomizationIn(o, name) == "" {
-				return nil
-			}
-			kus.Resources = append(kus.Resources, "."+strings.TrimPrefix(name, dir))
+		case info.IsDir() && name != dir && kustomizationIn(o, name) != "":
+			add(name)
 			return fs.SkipDir
-		}
-		if ext := path.Ext(name); ext == ".yaml" || ext == ".yml" {
-			kus.Resources = append(kus.Resources, "."+strings.TrimPrefix(name, dir))
+		case info.IsDir():
+			return collectLinks(o, dir, name, add)
+		case isManifest(name):
+			add(name)
 		}
 		return nil
 	})
@@ -88,6 +88,27 @@ func collect(o *overlay, dir string, kus *kustypes.Kustomization) error {
 		kus.Namespace = "_placeholder" // an empty kustomization would be refused
 	}
 	return err
+}
+
+// collectLinks adds the manifests that links in a directory lead to. Those below dir
+// are there anyway.
+func collectLinks(o *overlay, dir, at string, add func(string)) error {
+	names, err := o.links(at, isManifest)
+	for _, name := range names {
+		e, _, real, err := o.entry(name)
+		if err != nil {
+			return err
+		}
+		if e.Mode.IsFile() && !strings.HasPrefix(path.Join(mount, real), dir+"/") {
+			add(name)
+		}
+	}
+	return err
+}
+
+func isManifest(name string) bool {
+	ext := path.Ext(name)
+	return ext == ".yaml" || ext == ".yml"
 }
 
 // lay puts the Kustomization's own fields over the kustomization file.
@@ -111,10 +132,11 @@ func lay(o *overlay, dir string, spec Spec, kus *kustypes.Kustomization) error {
 		kus.Images = override(kus.Images, image)
 	}
 	for _, component := range spec.Components {
-		if isRemote(component) || path.IsAbs(component) {
+		exists := o.Exists(path.Join(dir, component))
+		if isRemote(component) && !exists || path.IsAbs(component) {
 			return fmt.Errorf("component %q: %w", component, ErrRemote)
 		}
-		if spec.IgnoreMissingComponents && !o.Exists(path.Join(dir, component)) {
+		if spec.IgnoreMissingComponents && !exists {
 			continue
 		}
 		kus.Components = append(kus.Components, component)

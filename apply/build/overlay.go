@@ -1,6 +1,7 @@
 package build
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"sigs.k8s.io/kustomize/api/konfig"
+	kustypes "sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
 	"github.com/sluice-cd/sluice/internal/tree"
@@ -25,25 +27,80 @@ var (
 	errOutside  = errors.New("path is outside of the source")
 )
 
-// overlay shows a tree, and one file that is not in it, to kustomize. It
-// records what is asked of the tree, and refuses kustomization files that would
-// make kustomize reach beyond it.
+// overlay shows a tree, and one file that is not in it, to kustomize. It records
+// what is asked of the tree, and hands out kustomization files only as they are
+// when they have been vetted.
 type overlay struct {
-	tree  tree.Tree
-	files map[string][]byte
-	reads Reads
-	// ownSchema allows `openapi:`, for builds that run alone.
-	ownSchema bool
+	// ctx ends the build: nothing can be read after. Kustomize takes none, so it is
+	// kept for the one build that the overlay is for; nil never ends.
+	ctx    context.Context
+	tree   tree.Tree
+	bounds Bounds
+	mem    memory
+	files  map[string][]byte
+	reads  Reads
+	// vetted are the kustomization files by their path.
+	vetted map[string]*kustomization
+	// weights are those of files that are decoded; they are looked at once, however
+	// often they are read. Opaque files are data for generators.
+	weights map[string]weight
+	opaque  map[string]bool
+	// sealed are the files that are encrypted.
+	sealed map[string][]byte
 	// refused is the first refusal; kustomize wraps errors beyond recognition.
 	refused error
 }
 
-func newOverlay(t tree.Tree) *overlay {
-	return &overlay{tree: t, files: map[string][]byte{}, reads: Reads{}}
+// kustomization is a vetted kustomization file.
+type kustomization struct {
+	*kustypes.Kustomization        // nil when kustomize will not decode it
+	data                    []byte // rewritten
+	loads                   []load
+	err                     error
+}
+
+func newOverlay(ctx context.Context, t tree.Tree, bounds Bounds, mem memory) *overlay {
+	return &overlay{
+		ctx: ctx, tree: t, bounds: bounds, mem: mem, files: map[string][]byte{}, reads: Reads{},
+		vetted: map[string]*kustomization{}, weights: map[string]weight{},
+		opaque: map[string]bool{}, sealed: map[string][]byte{},
+	}
+}
+
+// refuse keeps the first refusal.
+func (o *overlay) refuse(err error) error {
+	if o.refused == nil {
+		o.refused = err
+	}
+	return err
+}
+
+// reason is why a build failed: the first refusal, if there was any.
+func (o *overlay) reason(err error) error {
+	if err != nil && o.refused != nil {
+		return o.refused
+	}
+	return err
+}
+
+// ended says why the build may read nothing more.
+func (o *overlay) ended() error {
+	if o.ctx == nil {
+		return nil
+	}
+	if err := context.Cause(o.ctx); err != nil {
+		return o.refuse(err)
+	}
+	return nil
 }
 
 // put lays a file over the tree.
-func (o *overlay) put(name string, content []byte) { o.files[path.Clean(name)] = content }
+func (o *overlay) put(name string, content []byte) {
+	name = path.Clean(name)
+	o.files[name] = content
+	delete(o.vetted, name)
+	delete(o.weights, name)
+}
 
 // inTree returns the path within the tree of a path that kustomize uses.
 func inTree(name string) (string, error) {
@@ -57,18 +114,22 @@ func inTree(name string) (string, error) {
 	return "", &fs.PathError{Op: "open", Path: name, Err: errOutside}
 }
 
-// entry looks a path up and records that it was looked for.
-func (o *overlay) entry(name string) (tree.Entry, string, error) {
-	inside, err := inTree(name)
+// entry looks a path up and records that it was looked for. It returns where in
+// the tree it really is.
+func (o *overlay) entry(name string) (e tree.Entry, asked, real string, err error) {
+	asked, err = inTree(name)
 	if err != nil {
-		return tree.Entry{}, "", err
+		return tree.Entry{}, "", "", err
 	}
-	e, err := look(o.tree, inside)
+	if err := o.ended(); err != nil {
+		return tree.Entry{}, "", "", err
+	}
+	e, real, err = look(o.tree, asked)
 	if err != nil {
-		return tree.Entry{}, "", err
+		return tree.Entry{}, "", "", o.refuse(err)
 	}
-	o.reads.probe(inside, e)
-	return e, inside, nil
+	o.reads.probe(asked, e)
+	return e, asked, real, nil
 }
 
 // Exists implements filesys.FileSystem.
@@ -76,7 +137,7 @@ func (o *overlay) Exists(name string) bool {
 	if _, ok := o.files[path.Clean(name)]; ok {
 		return true
 	}
-	e, _, err := o.entry(name)
+	e, _, _, err := o.entry(name)
 	return err == nil && kindOf(e) != absent
 }
 
@@ -85,26 +146,82 @@ func (o *overlay) IsDir(name string) bool {
 	if _, ok := o.files[path.Clean(name)]; ok {
 		return false
 	}
-	e, _, err := o.entry(name)
+	e, _, _, err := o.entry(name)
 	return err == nil && e.Mode == tree.Dir
 }
 
 // ReadFile implements filesys.FileSystem.
 func (o *overlay) ReadFile(name string) ([]byte, error) {
+	if slices.Contains(konfig.RecognizedKustomizationFileNames(), path.Base(name)) {
+		k, err := o.kustomization(name)
+		if err != nil {
+			return nil, err
+		}
+		return k.data, nil
+	}
 	data, err := o.content(name)
-	if err == nil && slices.Contains(konfig.RecognizedKustomizationFileNames(), path.Base(name)) {
-		if err = o.vet(data); err != nil {
-			o.refused = errors.Join(o.refused, fmt.Errorf("%s: %w", strings.TrimPrefix(name, mount+"/"), err))
+	if err != nil {
+		return nil, err
+	}
+	if !o.opaque[path.Clean(name)] { // nothing is decoded that was not measured
+		if _, err := o.weighFile(name, data); err != nil {
+			return nil, err
 		}
 	}
-	return data, err
+	return data, nil
+}
+
+// kustomization returns a kustomization file as kustomize may see it.
+func (o *overlay) kustomization(name string) (*kustomization, error) {
+	name = path.Clean(name)
+	if k, ok := o.vetted[name]; ok {
+		return k, k.err
+	}
+	data, err := o.content(name)
+	if err != nil {
+		return nil, err
+	}
+	k := &kustomization{}
+	v := &vetter{o: o, dir: path.Dir(name)}
+	if _, k.err = o.weighFile(name, data); k.err == nil {
+		k.Kustomization, k.data, k.err = v.kustomization(data)
+	}
+	k.loads = v.loads
+	if k.err != nil {
+		k.err = o.refuse(fmt.Errorf("%s: %w", name, k.err))
+	}
+	o.vetted[name] = k
+	return k, k.err
+}
+
+// weigh looks at a document.
+func (o *overlay) weigh(data []byte) (weight, error) {
+	w, err := o.bounds.weigh(data, o.mem)
+	if err != nil {
+		return w, o.refuse(err)
+	}
+	return w, nil
+}
+
+// weighFile looks at a file that is decoded, once.
+func (o *overlay) weighFile(name string, data []byte) (weight, error) {
+	name = path.Clean(name)
+	if w, ok := o.weights[name]; ok {
+		return w, nil
+	}
+	w, err := o.bounds.weigh(data, o.mem)
+	if err != nil {
+		return w, o.refuse(fmt.Errorf("%s: %w", name, err))
+	}
+	o.weights[name] = w
+	return w, nil
 }
 
 func (o *overlay) content(name string) ([]byte, error) {
 	if data, ok := o.files[path.Clean(name)]; ok {
 		return data, nil
 	}
-	e, inside, err := o.entry(name)
+	e, asked, real, err := o.entry(name)
 	switch {
 	case err != nil:
 		return nil, err
@@ -113,19 +230,40 @@ func (o *overlay) content(name string) ([]byte, error) {
 	case e.Mode == tree.Dir:
 		return nil, &fs.PathError{Op: "read", Path: name, Err: tree.ErrIsDir}
 	}
-	o.reads.read(inside, e)
-	return o.tree.ReadFile(inside)
+	o.reads.read(asked, e)
+	data, err := o.tree.ReadFile(real)
+	if err == nil && isSealed(data) {
+		o.sealed[asked] = data
+	}
+	return data, err
 }
 
-// list returns a directory's entries; the build then depends on all of it.
+// list returns a directory's entries; the build then depends on all of it. Links
+// are left out: see links.
 func (o *overlay) list(name string) ([]tree.Entry, error) {
-	e, inside, err := o.entry(name)
+	e, asked, real, err := o.entry(name)
 	if err != nil {
 		return nil, err
 	}
-	o.reads.read(inside, e)
-	entries, err := o.tree.ReadDir(inside)
+	o.reads.read(asked, e)
+	entries, err := o.tree.ReadDir(real)
 	return slices.DeleteFunc(slices.Clone(entries), func(e tree.Entry) bool { return kindOf(e) == absent }), err
+}
+
+// links returns the paths of the links in a directory whose names match.
+func (o *overlay) links(dir string, match func(string) bool) ([]string, error) {
+	_, _, real, err := o.entry(dir)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := o.tree.ReadDir(real)
+	var found []string
+	for _, e := range entries {
+		if e.Mode == tree.Symlink && match(e.Name) {
+			found = append(found, path.Join(dir, e.Name))
+		}
+	}
+	return found, err
 }
 
 // ReadDir implements filesys.FileSystem.
@@ -138,20 +276,25 @@ func (o *overlay) ReadDir(name string) ([]string, error) {
 	return names, err
 }
 
-// CleanedAbs implements filesys.FileSystem.
+// CleanedAbs implements filesys.FileSystem. As on a disk, it says where a path leads
+// to, so that "../" in a directory behind a link starts at the directory.
 func (o *overlay) CleanedAbs(name string) (filesys.ConfirmedDir, string, error) {
 	name = path.Clean(name)
 	if !path.IsAbs(name) {
 		name = path.Join(mount, name)
 	}
-	switch {
-	case o.IsDir(name):
-		return filesys.ConfirmedDir(name), "", nil
-	case o.Exists(name):
+	if _, ok := o.files[name]; ok {
 		return filesys.ConfirmedDir(path.Dir(name)), path.Base(name), nil
 	}
-	if _, err := inTree(name); err != nil {
+	e, _, real, err := o.entry(name)
+	real = path.Join(mount, real)
+	switch {
+	case err != nil:
 		return "", "", err
+	case e.Mode == tree.Dir:
+		return filesys.ConfirmedDir(real), "", nil
+	case kindOf(e) != absent:
+		return filesys.ConfirmedDir(path.Dir(real)), path.Base(real), nil
 	}
 	return "", "", &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }
@@ -192,7 +335,7 @@ func (o *overlay) Glob(pattern string) ([]string, error) {
 
 // Walk implements filesys.FileSystem.
 func (o *overlay) Walk(root string, visit filepath.WalkFunc) error {
-	e, _, err := o.entry(root)
+	e, _, _, err := o.entry(root)
 	if err == nil && kindOf(e) == absent {
 		err = &fs.PathError{Op: "walk", Path: root, Err: fs.ErrNotExist}
 	}

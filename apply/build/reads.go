@@ -2,7 +2,6 @@ package build
 
 import (
 	"errors"
-	"io/fs"
 	"maps"
 	"slices"
 
@@ -25,7 +24,10 @@ const (
 // answers differently is returned beside false.
 func (r Reads) AnsweredBy(t tree.Tree) (changed string, same bool, err error) {
 	for _, name := range slices.Sorted(maps.Keys(r)) {
-		e, err := look(t, name)
+		e, _, err := look(t, name)
+		if errors.Is(err, errLeaves) {
+			return name, false, nil
+		}
 		if err != nil {
 			return name, false, err
 		}
@@ -46,21 +48,6 @@ func (r Reads) probe(name string, e tree.Entry) {
 
 // read notes that the build depends on all that is at name.
 func (r Reads) read(name string, e tree.Entry) { r[name] = hashOf(e) }
-
-// look returns the entry at name, the zero entry when there is none. Symlinks
-// and submodules count as absent: upstream's artifacts do not carry them.
-func look(t tree.Tree, name string) (tree.Entry, error) {
-	e, err := t.Stat(name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, tree.ErrNotDir), errors.Is(err, fs.ErrInvalid):
-		return tree.Entry{}, nil
-	case err != nil:
-		return tree.Entry{}, err
-	case e.Mode == tree.Dir, e.Mode.IsFile():
-		return e, nil
-	}
-	return tree.Entry{}, nil
-}
 
 func kindOf(e tree.Entry) string {
 	switch {

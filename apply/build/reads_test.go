@@ -6,8 +6,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/sluice-cd/sluice/internal/tree"
 )
 
@@ -69,21 +67,24 @@ func TestReads(t *testing.T) {
 	}
 }
 
-func TestReadsIgnoreSymlinks(t *testing.T) {
-	files := map[string]tree.Content{
-		"app.yaml":  {Data: []byte(configMap("a"))},
-		"link.yaml": {Mode: tree.Symlink, Data: []byte("/etc/passwd")},
+func TestReadsSeeThroughLinks(t *testing.T) {
+	files := map[string]string{
+		"kustomization.yaml": "resources: [link.yaml]", "link.yaml": "-> a.yaml", "a.yaml": configMap("a"), "b.yaml": configMap("b"),
 	}
-	made, err := tree.New(files)
+	built, err := Build(treeOf(t, files), Spec{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := Build(made, Spec{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]string{"ConfigMap//a"}, subjects(got)); diff != "" {
-		t.Errorf("objects (-want +got):\n%s", diff)
+	for name, tc := range map[string]struct{ file, content string }{
+		"what it leads to has changed": {"a.yaml", configMap("c")},
+		"it leads elsewhere":           {"link.yaml", "-> b.yaml"},
+		"it leads out of the source":   {"link.yaml", "-> ../b.yaml"},
+	} {
+		changed := maps.Clone(files)
+		changed[tc.file] = tc.content
+		if at, same, err := built.Reads.AnsweredBy(treeOf(t, changed)); err != nil || same || at != "link.yaml" {
+			t.Errorf("%s: got %q, %v, %v", name, at, same, err)
+		}
 	}
 }
 

@@ -1,98 +1,240 @@
 package build
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
+	"path"
 	"regexp"
 	"strings"
 
+	kustypes "sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/yaml"
 )
 
-// errOwnSchema makes a parallel build start over alone.
-var errOwnSchema = errors.New("the kustomization brings its own OpenAPI schema")
+// Kustomize fetches whatever reference it takes for a URL or a Git remote, from
+// wherever the controller runs. It has several parsers for that, and no option to
+// turn them off. All of them want a letter first. So every reference of a
+// kustomization file, and of the generators, transformers and validators it names,
+// is rewritten before kustomize sees it: a path gets "./" in front, a document a
+// line break. What is left cannot be remote, however it goes on.
+//
+//	app/base     -> ./app/base      a file, a directory
+//	key=app.env  -> key=./app.env   a generator's file
+//	kind: Patch… -> \nkind: Patch…  a document where a path could be
+//
+// A directory named "app@v2" is a directory then, as it is for everybody else.
 
-// references are the fields of a kustomization.yaml through which kustomize
-// loads files, clones repositories and changes its global schema.
-type references struct {
-	Resources             []string          `json:"resources"`
-	Bases                 []string          `json:"bases"`
-	Components            []string          `json:"components"`
-	Crds                  []string          `json:"crds"`
-	Configurations        []string          `json:"configurations"`
-	Generators            []string          `json:"generators"`
-	Transformers          []string          `json:"transformers"`
-	Validators            []string          `json:"validators"`
-	PatchesStrategicMerge []string          `json:"patchesStrategicMerge"`
-	Patches               []pathReference   `json:"patches"`
-	PatchesJSON6902       []pathReference   `json:"patchesJson6902"`
-	Replacements          []pathReference   `json:"replacements"`
-	ConfigMapGenerator    []dataReferences  `json:"configMapGenerator"`
-	SecretGenerator       []dataReferences  `json:"secretGenerator"`
-	OpenAPI               map[string]string `json:"openapi"`
+// remote matches what kustomize takes for a URL or for a Git remote, in the
+// order of its own parser: an optional "git::", then a scheme, a user at a host,
+// or github.com by name. It serves to say what is wrong, not to keep it out.
+var remote = regexp.MustCompile(`^\s*(?i:(git::)?([a-z][a-z0-9+.-]*://|gh:|github\.com[/:]|[a-z][a-z0-9-]*@))`)
+
+// isRemote reports whether kustomize would fetch ref.
+func isRemote(ref string) bool { return remote.MatchString(ref) }
+
+// vetter rewrites the references of a kustomization file, or of the configuration
+// of plugins, in one directory.
+type vetter struct {
+	o *overlay
+	// dir is where the references start.
+	dir string
+	// loads is what kustomize will read through them.
+	loads []load
 }
 
-type pathReference struct {
-	Path string `json:"path"`
+// load is a file that kustomize will read, or a document that is in the file itself.
+type load struct {
+	name   string // absolute; "" for a document
+	inline string
+	// targets says that a patch may change any number of objects.
+	targets bool
+	// opaque says that kustomize does not decode it.
+	opaque bool
 }
 
-type dataReferences struct {
-	Files []string `json:"files"`
-	Envs  []string `json:"envs"`
-	Env   string   `json:"env"`
-}
-
-// vet refuses a kustomization.yaml that would make kustomize open a connection,
-// and one that needs a build of its own. Whatever else may be wrong with it,
-// kustomize says better.
-func (o *overlay) vet(data []byte) error {
-	var refs references
-	if err := yaml.Unmarshal(data, &refs); err != nil {
-		return nil //nolint:nilerr // kustomize reads the file next, strictly
+// kustomization vets a kustomization file, and returns it rewritten.
+func (v *vetter) kustomization(data []byte) (*kustypes.Kustomization, []byte, error) {
+	k := &kustypes.Kustomization{}
+	if err := k.Unmarshal(data); err != nil {
+		return nil, data, nil //nolint:nilerr // kustomize reads the file next, by the same rules
 	}
-	for _, ref := range refs.all() {
-		if isRemote(ref) {
-			return fmt.Errorf("%w: %s", ErrRemote, ref)
+	if len(k.HelmCharts)+len(k.HelmChartInflationGenerator) > 0 {
+		return nil, nil, fmt.Errorf("helmCharts: %w", errHelm)
+	}
+	before, err := yaml.Marshal(k)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := v.all(k); err != nil {
+		return nil, nil, err
+	}
+	after, err := yaml.Marshal(k)
+	if err != nil || bytes.Equal(before, after) {
+		return k, data, err // as it was written: `resources: []` means something
+	}
+	return k, after, nil
+}
+
+// all vets every field through which kustomize reads something.
+func (v *vetter) all(k *kustypes.Kustomization) error {
+	for _, field := range []struct {
+		name string
+		refs []string
+	}{
+		{"resources", k.Resources}, {"bases", k.Bases}, {"components", k.Components},
+		{"crds", k.Crds}, {"configurations", k.Configurations},
+	} {
+		if err := v.paths(field.name, field.refs); err != nil {
+			return err
 		}
 	}
-	if len(refs.OpenAPI) > 0 && !o.ownSchema {
-		return errOwnSchema
+	for _, name := range append(append([]string{}, k.Crds...), k.Configurations...) {
+		v.loads = append(v.loads, load{name: v.abs(name)})
+	}
+	if schema, ok := k.OpenAPI["path"]; ok {
+		if err := v.path("openapi", &schema); err != nil {
+			return err
+		}
+		k.OpenAPI["path"] = schema
+		v.loads = append(v.loads, load{name: v.abs(schema)})
+	}
+	for _, vet := range []func(*kustypes.Kustomization) error{v.patches, v.generated, v.plugins} {
+		if err := vet(k); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// all lists everything that kustomize would load.
-func (r references) all() []string {
-	var all []string
-	for _, list := range [][]string{
-		r.Resources, r.Bases, r.Components, r.Crds, r.Configurations,
-		r.Generators, r.Transformers, r.Validators, r.PatchesStrategicMerge,
-	} {
-		all = append(all, list...)
-	}
-	for _, list := range [][]pathReference{r.Patches, r.PatchesJSON6902, r.Replacements} {
-		for _, ref := range list {
-			all = append(all, ref.Path)
+func (v *vetter) patches(k *kustypes.Kustomization) error {
+	for i := range k.PatchesStrategicMerge {
+		ref := string(k.PatchesStrategicMerge[i])
+		if err := v.patch("patchesStrategicMerge", &ref); err != nil {
+			return err
 		}
+		k.PatchesStrategicMerge[i] = kustypes.PatchStrategicMerge(ref)
 	}
-	for _, list := range [][]dataReferences{r.ConfigMapGenerator, r.SecretGenerator} {
-		for _, ref := range list {
-			all = append(append(all, ref.Envs...), ref.Env)
-			for _, file := range ref.Files { // "key=path" or "path"
-				all = append(all, file, file[strings.Index(file, "=")+1:])
+	for _, list := range [][]kustypes.Patch{k.Patches, k.PatchesJson6902} {
+		for i := range list {
+			if err := v.file("patches", &list[i].Path, load{inline: list[i].Patch, targets: anyName(list[i].Target)}); err != nil {
+				return err
 			}
 		}
 	}
-	return append(all, r.OpenAPI["path"])
+	for i := range k.Replacements {
+		if err := v.file("replacements", &k.Replacements[i].Path, load{}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// remote matches what kustomize takes for a URL or for a Git remote, in the
-// order of its own parser: an optional "git::", then a scheme, a user at a host,
-// or github.com by name.
-var remote = regexp.MustCompile(`^(?i:(git::)?((https?|ssh|file|git)://|gh:|github\.com[/:]|[a-z][a-z0-9-]*@))`)
+// anyName reports whether a patch may change objects of many names.
+func anyName(target *kustypes.Selector) bool {
+	return target != nil && (target.Name == "" || regexp.QuoteMeta(target.Name) != target.Name)
+}
 
-// isRemote reports whether kustomize would fetch ref. Inline YAML is not a
-// reference at all.
-func isRemote(ref string) bool {
-	return !strings.Contains(ref, "\n") && remote.MatchString(ref)
+func (v *vetter) generated(k *kustypes.Kustomization) error {
+	for i := range k.ConfigMapGenerator {
+		if err := v.data("configMapGenerator", &k.ConfigMapGenerator[i].KvPairSources); err != nil {
+			return err
+		}
+	}
+	for i := range k.SecretGenerator {
+		if err := v.data("secretGenerator", &k.SecretGenerator[i].KvPairSources); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// data vets the sources of a generator.
+func (v *vetter) data(field string, sources *kustypes.KvPairSources) error {
+	for i := range sources.FileSources {
+		if err := v.source(field, &sources.FileSources[i]); err != nil {
+			return err
+		}
+	}
+	for i := range sources.EnvSources {
+		if err := v.file(field, &sources.EnvSources[i], load{opaque: true}); err != nil {
+			return err
+		}
+	}
+	return v.file(field, &sources.EnvSource, load{opaque: true})
+}
+
+// source vets "path" and "key=path".
+func (v *vetter) source(field string, source *string) error {
+	key, name, keyed := strings.Cut(*source, "=")
+	if !keyed {
+		key, name = "", *source
+	}
+	if isRemote(*source) && !v.o.Exists(v.abs(*source)) { // a URL may have a "=" in it
+		return fmt.Errorf("%s: %w: %s", field, ErrRemote, *source)
+	}
+	if err := v.file(field, &name, load{opaque: true}); err != nil {
+		return err
+	}
+	if *source = name; keyed {
+		*source = key + "=" + name
+	}
+	return nil
+}
+
+func (v *vetter) paths(field string, refs []string) error {
+	for i := range refs {
+		if err := v.path(field, &refs[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// file vets a path, and notes that it is read, or what stands in its place.
+func (v *vetter) file(field string, ref *string, l load) error {
+	if err := v.path(field, ref); err != nil {
+		return err
+	}
+	if *ref != "" {
+		l.name = v.abs(*ref)
+	}
+	if l.name != "" || l.inline != "" {
+		v.loads = append(v.loads, l)
+	}
+	return nil
+}
+
+// path rewrites a path so that it can be nothing else.
+func (v *vetter) path(field string, ref *string) error {
+	if isRemote(*ref) && !v.o.Exists(v.abs(*ref)) {
+		return fmt.Errorf("%s: %w: %s", field, ErrRemote, *ref)
+	}
+	if mayBeRemote(*ref) {
+		*ref = "./" + *ref
+	}
+	return nil
+}
+
+// mayBeRemote reports whether a reference begins as only remote ones have to.
+func mayBeRemote(ref string) bool {
+	return ref != "" && (ref[0] >= 'a' && ref[0] <= 'z' || ref[0] >= 'A' && ref[0] <= 'Z')
+}
+
+// patch vets what kustomize takes for a patch if it can, and else for its path.
+func (v *vetter) patch(field string, ref *string) error {
+	if !strings.Contains(*ref, "\n") && !strings.ContainsAny(*ref, "{[") {
+		return v.file(field, ref, load{})
+	}
+	if mayBeRemote(*ref) {
+		*ref = "\n" + *ref
+	}
+	v.loads = append(v.loads, load{inline: *ref})
+	return nil
+}
+
+func (v *vetter) abs(ref string) string {
+	if path.IsAbs(ref) {
+		return path.Clean(ref)
+	}
+	return path.Join(v.dir, ref)
 }

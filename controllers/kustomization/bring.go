@@ -10,6 +10,7 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/apply"
 	"github.com/sluice-cd/sluice/apply/build"
@@ -57,10 +58,13 @@ func (p *pass) build(ctx context.Context) (result *build.Result, variables strin
 	if err != nil {
 		return nil, "", retrying(p.k, because(meta.BuildFailedReason, err))
 	}
+	p.sub = sub
 	result, err = build.Build(p.opened, specOf(p.k, sub))
 	switch {
 	case errors.Is(err, build.ErrPathNotFound):
 		return nil, "", later(p.k, because(meta.ArtifactFailedReason, err))
+	case build.IsRefused(err): // only another commit or spec can help, and both are watched
+		return nil, "", reconcile.TerminalError(because(meta.BuildFailedReason, err))
 	case err != nil: // the same commit will fail the same way
 		return nil, "", later(p.k, because(meta.BuildFailedReason, err))
 	}
@@ -79,7 +83,11 @@ func (p *pass) apply(ctx context.Context, result *build.Result) (*apply.Outcome,
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.k.GetTimeout())
 	defer cancel()
-	return p.r.engine.Apply(ctx, req)
+	outcome, err := p.r.engine.Apply(ctx, req)
+	if err != nil { // the API server quotes what it does not like
+		err = p.sub.Mask().Error(err)
+	}
+	return outcome, err
 }
 
 // record notes in the status and the events what an apply did, also when it

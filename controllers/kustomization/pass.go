@@ -58,6 +58,8 @@ type pass struct {
 	now      time.Time
 	// opened is the artifact's tree, once it is needed.
 	opened tree.Tree
+	// sub is what was substituted in this pass; its secrets are not for people.
+	sub *build.Substitution
 	// events are told with the result.
 	events []reconciler.Event
 }

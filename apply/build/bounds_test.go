@@ -1,0 +1,116 @@
+package build
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// laughs doubles with every level.
+func laughs(levels int) string {
+	text := "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
+	for i := range levels {
+		text += fmt.Sprintf("%c: &%[1]c [%s]\n", 'b'+i, strings.TrimSuffix(strings.Repeat("*"+string(rune('a'+i))+",", 10), ","))
+	}
+	return text
+}
+
+// doubled are bases of which every level uses the one below twice.
+func doubled(levels int, resource string) map[string]string {
+	files := map[string]string{"base/kustomization.yaml": resource, "base/cm.yaml": configMap("a")}
+	below := "base"
+	for i := range levels {
+		for _, side := range []string{"a", "b"} {
+			files[fmt.Sprintf("l%d%s/kustomization.yaml", i, side)] = fmt.Sprintf("namePrefix: %s\nresources: [../%s]\n", side, below)
+		}
+		files[fmt.Sprintf("l%d/kustomization.yaml", i)] = fmt.Sprintf("resources: [../l%da, ../l%[1]db]\n", i)
+		below = fmt.Sprintf("l%d", i)
+	}
+	files["kustomization.yaml"] = "resources: [" + below + "]\n"
+	return files
+}
+
+func TestABuildIsBounded(t *testing.T) {
+	inline := func(document string) string {
+		return "\n" + strings.ReplaceAll("\n"+document, "\n", "\n    ")
+	}
+	long := configMap("a") + "x:\n" + strings.Repeat("- a\n", 600_000)
+	tests := map[string]struct {
+		files map[string]string
+		says  string
+	}{
+		"aliases of aliases":          {map[string]string{"a.yaml": configMap("a") + laughs(8)}, "a.yaml: the build is too large: more than 500000 values in one YAML document"},
+		"in a second document":        {map[string]string{"a.yaml": configMap("a") + "---\n" + configMap("b") + laughs(8)}, "values in one YAML document"},
+		"in a patch":                  {map[string]string{"kustomization.yaml": "resources: [a.yaml]\npatches: [{path: p.yaml}]", "a.yaml": configMap("a"), "p.yaml": configMap("a") + laughs(8)}, "p.yaml: "},
+		"in an inline patch":          {map[string]string{"kustomization.yaml": "resources: [a.yaml]\npatches:\n- patch: |" + inline(configMap("a")+laughs(8)), "a.yaml": configMap("a")}, "values in one YAML document"},
+		"in an inline merge patch":    {map[string]string{"kustomization.yaml": "resources: [a.yaml]\npatchesStrategicMerge:\n- |" + inline(configMap("a")+laughs(8)), "a.yaml": configMap("a")}, "values in one YAML document"},
+		"in a generator":              {map[string]string{"kustomization.yaml": "generators: [g.yaml]", "g.yaml": plugin("ConfigMapGenerator", laughs(8))}, "values in one YAML document"},
+		"in an inline generator":      {map[string]string{"kustomization.yaml": "generators:\n- |" + inline(plugin("ConfigMapGenerator", laughs(8)))}, "values in one YAML document"},
+		"in a plugin's inline patch":  {map[string]string{"kustomization.yaml": "resources: [a.yaml]\ntransformers: [t.yaml]", "a.yaml": configMap("a"), "t.yaml": plugin("PatchTransformer", "target: {kind: ConfigMap}\npatch: |"+inline(configMap("a")+laughs(8)))}, "values in one YAML document"},
+		"in a replacement":            {map[string]string{"kustomization.yaml": "resources: [a.yaml]\nreplacements: [{path: r.yaml}]", "a.yaml": configMap("a"), "r.yaml": laughs(8)}, "r.yaml: "},
+		"in configurations":           {map[string]string{"kustomization.yaml": "resources: [a.yaml]\nconfigurations: [c.yaml]", "a.yaml": configMap("a"), "c.yaml": laughs(8)}, "c.yaml: "},
+		"in crds":                     {map[string]string{"kustomization.yaml": "resources: [a.yaml]\ncrds: [c.yaml]", "a.yaml": configMap("a"), "c.yaml": laughs(8)}, "c.yaml: "},
+		"in a schema":                 {map[string]string{"kustomization.yaml": "resources: [a.yaml]\nopenapi: {path: c.yaml}", "a.yaml": configMap("a"), "c.yaml": laughs(8)}, "c.yaml: "},
+		"in a kustomization":          {map[string]string{"kustomization.yaml": laughs(8)}, "kustomization.yaml: "},
+		"an alias of a long text":     {map[string]string{"a.yaml": configMap("a") + "x: &x '" + strings.Repeat("x", 1<<20) + "'\ny: [" + strings.Repeat("*x,", 99) + "]\n"}, "bytes in one YAML document"},
+		"an alias of itself":          {map[string]string{"a.yaml": configMap("a") + "x: &x [*x]\n"}, "contains itself"},
+		"one long list":               {map[string]string{"a.yaml": long}, "values in one YAML document"},
+		"many lists":                  {map[string]string{"a.yaml": strings.Repeat(configMap("a")+"x: ["+strings.Repeat("a,", 90_000)+"]\n---\n", 25)}, "more than 2000000 values"},
+		"deep lists":                  {map[string]string{"a.yaml": configMap("a") + "x: " + strings.Repeat("[", 9000) + strings.Repeat("]", 9000)}, "levels of nesting"},
+		"a deep schema":               {map[string]string{"a.yaml": configMap("a") + "x: " + strings.Repeat("{a: ", 300) + strings.Repeat("}", 300)}, "levels of nesting"},
+		"a large file":                {map[string]string{"a.yaml": configMap("a") + strings.Repeat("# long\n", 3<<20)}, "bytes in one file"},
+		"a large file of a generator": {map[string]string{"kustomization.yaml": "configMapGenerator: [{name: a, files: [f]}]", "f": strings.Repeat("x", 17<<20)}, "bytes in f"},
+		"the same file many times":    {map[string]string{"kustomization.yaml": "configMapGenerator: [{name: a, files: [" + strings.Repeat("f, ", 10) + "f]}]", "f": strings.Repeat("x", 8<<20)}, "bytes of manifests"},
+		"a billion bases":             {doubled(20, "resources: [cm.yaml]"), "bases, counted as often as they are used"},
+		"a billion bases of nothing":  {doubled(20, "resources: []"), "bases, counted as often as they are used"},
+		"many objects in one file":    {map[string]string{"a.yaml": strings.Repeat("---\n"+configMap("a"), 10_001)}, "objects"},
+		"many objects in one list":    {map[string]string{"a.yaml": "apiVersion: v1\nkind: List\nitems: [" + strings.Repeat("{}, ", 10_001) + "]"}, "objects"},
+		"a large patch of everything": {map[string]string{
+			"kustomization.yaml": "resources: [a.yaml]\npatches: [{path: p.yaml, target: {kind: ConfigMap}}]",
+			"a.yaml":             strings.Repeat("---\n"+configMap("a"), 1000), "p.yaml": configMap("a", "k: "+strings.Repeat("x", 100_000)),
+		}, "what is patched into them"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, err := Build(treeOf(t, tc.files), Spec{})
+			if err == nil || !strings.Contains(err.Error(), tc.says) {
+				t.Fatalf("got %.300v", err)
+			}
+			if !errors.Is(err, ErrTooLarge) && name != "an alias of itself" {
+				t.Errorf("error is %.300v", err)
+			}
+		})
+	}
+}
+
+func TestWhatPeopleWriteIsWithinTheBounds(t *testing.T) {
+	many := ""
+	for i := range 300 {
+		many += "---\n" + configMap(fmt.Sprint("c", i), "k: v")
+	}
+	for name, files := range map[string]map[string]string{
+		"anchors and merge keys": {"a.yaml": configMap("a") + "x-defaults: &d {a: b}\nlist: [*d, {<<: *d, c: d}]\n"},
+		"bases used twice":       doubled(4, "resources: [cm.yaml]"),
+		"hundreds of objects":    {"a.yaml": many},
+		"a large dashboard":      {"a.yaml": configMap("a", "dashboard: |\n"+strings.Repeat("    {\"a\": [1, 2, 3]},\n", 20_000))},
+		"a deep schema":          {"a.yaml": configMap("a") + "x: " + strings.Repeat("{a: ", 100) + strings.Repeat("}", 100)},
+	} {
+		if _, err := Build(treeOf(t, files), Spec{}); err != nil {
+			t.Errorf("%s: %.300v", name, err)
+		}
+	}
+}
+
+func FuzzWeigh(f *testing.F) {
+	f.Add([]byte(configMap("a") + laughs(5)))
+	f.Add([]byte("a: &a [*a]"))
+	f.Add([]byte("a: &a {b: *a}\n---\n<<: *a"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		b := Bounds{DocumentNodes: 1000, FileBytes: 1 << 16}.withDefaults()
+		w, err := b.weigh(data, unbounded{})
+		if err == nil && w.nodes > 3*b.DocumentNodes*max(1, w.documents) {
+			t.Errorf("%q weighs %+v", data, w)
+		}
+	})
+}

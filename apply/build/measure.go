@@ -1,0 +1,193 @@
+package build
+
+import (
+	"path"
+
+	kustypes "sigs.k8s.io/kustomize/api/types"
+)
+
+// measure follows a kustomization as kustomize will, without building anything, and
+// says what the build comes to. Thirty small files can stand for a billion objects,
+// each base of which is used twice; here they cost thirty decoded files.
+type measure struct {
+	o      *overlay
+	total  weight
+	bases  int64
+	files  int64
+	schema bool // something brings its own OpenAPI schema
+	// under are the directories that are being measured.
+	under map[string]bool
+}
+
+// measured returns what building dir comes to.
+func measured(o *overlay, dir string) (*measure, error) {
+	m := &measure{o: o, under: map[string]bool{}}
+	_, err := m.dir(dir, 0, 0)
+	return m, err
+}
+
+// dir measures the kustomization in a directory. A component sees the objects of the
+// one that includes it, others see only their own. It returns how many there are then.
+func (m *measure) dir(dir string, depth int, seen int64) (int64, error) {
+	b := m.o.bounds
+	if m.under[dir] {
+		return seen, nil // kustomize says so
+	}
+	m.under[dir] = true
+	defer delete(m.under, dir)
+	if depth > b.Nesting {
+		return 0, m.o.refuse(tooLarge(b.Nesting, "kustomizations that refer to one another in a row", "nest less"))
+	}
+	if m.bases++; m.bases > b.Bases {
+		return 0, m.o.refuse(tooLarge(b.Bases, "bases, counted as often as they are used", split))
+	}
+	name := kustomizationIn(m.o, dir)
+	if name == "" {
+		return seen, nil // kustomize says so
+	}
+	k, err := m.o.kustomization(name)
+	if err != nil || k.Kustomization == nil {
+		return seen, err
+	}
+	m.schema = m.schema || len(k.OpenAPI) > 0
+	if seen, err = m.resources(dir, k.Kustomization, depth, seen); err != nil {
+		return 0, err
+	}
+	generated := int64(len(k.ConfigMapGenerator) + len(k.SecretGenerator) + len(k.Generators))
+	seen += generated
+	if err := m.add(weight{documents: generated}); err != nil {
+		return 0, err
+	}
+	for _, ref := range k.Components {
+		base, _, err := m.o.CleanedAbs(path.Join(dir, ref))
+		if err != nil {
+			continue // kustomize says so
+		}
+		if seen, err = m.dir(base.String(), depth+1, seen); err != nil {
+			return 0, err
+		}
+	}
+	return seen, m.transformations(k, seen)
+}
+
+func (m *measure) resources(dir string, k *kustypes.Kustomization, depth int, seen int64) (int64, error) {
+	for _, ref := range append(append([]string{}, k.Resources...), k.Bases...) {
+		name := path.Join(dir, ref)
+		switch {
+		case m.o.IsDir(name):
+			base, _, err := m.o.CleanedAbs(name)
+			if err != nil {
+				return 0, err
+			}
+			inner, err := m.dir(base.String(), depth+1, 0)
+			if err != nil {
+				return 0, err
+			}
+			seen += inner
+		case m.o.Exists(name):
+			w, err := m.file(name, false)
+			if err != nil {
+				return 0, err
+			}
+			seen += w.documents
+		}
+	}
+	return seen, nil
+}
+
+// transformations measures what a kustomization reads beside resources. A patch with
+// a target may be added to every object there is.
+func (m *measure) transformations(k *kustomization, seen int64) error {
+	for _, l := range k.loads {
+		w, err := m.load(l)
+		if err != nil {
+			return err
+		}
+		if l.targets && seen > 1 {
+			if err := m.multiply(w, seen-1); err != nil {
+				return err
+			}
+		}
+	}
+	var every weight // for every object
+	every.bytes += int64(len(k.NamePrefix) + len(k.NameSuffix) + len(k.Namespace))
+	for _, pairs := range append(labels(k.Kustomization), k.CommonAnnotations) {
+		for key, value := range pairs {
+			every.nodes += 2
+			every.bytes += int64(len(key) + len(value))
+		}
+	}
+	return m.multiply(every, seen)
+}
+
+func labels(k *kustypes.Kustomization) []map[string]string {
+	all := []map[string]string{k.CommonLabels}
+	for _, label := range k.Labels {
+		all = append(all, label.Pairs)
+	}
+	return all
+}
+
+// load measures what is read, and returns it.
+func (m *measure) load(l load) (weight, error) {
+	if l.name != "" {
+		if m.o.IsDir(l.name) || !m.o.Exists(l.name) {
+			return weight{}, nil // kustomize says so
+		}
+		return m.file(l.name, l.opaque)
+	}
+	w, err := m.o.weigh([]byte(l.inline))
+	if err != nil {
+		return w, err
+	}
+	w.documents = 0
+	return w, m.add(w)
+}
+
+// file measures a file that kustomize reads, and returns it. The objects in a patch
+// are none of their own, but nobody has so many patches that it matters.
+func (m *measure) file(name string, opaque bool) (weight, error) {
+	if m.files++; m.files > m.o.bounds.Files {
+		return weight{}, m.o.refuse(tooLarge(m.o.bounds.Files, "files, counted as often as they are read", split))
+	}
+	data, err := m.o.content(name)
+	if err != nil {
+		return weight{}, nil //nolint:nilerr // it is outside of the source, and kustomize says so
+	}
+	w := weight{bytes: int64(len(data))}
+	switch {
+	case !opaque:
+		w, err = m.o.weighFile(name, data)
+	case w.bytes > m.o.bounds.FileBytes:
+		err = m.o.refuse(tooLarge(m.o.bounds.FileBytes, "bytes in "+name, "split the file"))
+	default:
+		m.o.opaque[path.Clean(name)] = true
+	}
+	if err != nil {
+		return w, err
+	}
+	return w, m.add(w)
+}
+
+// multiply adds what is put on each of so many objects.
+func (m *measure) multiply(each weight, times int64) error {
+	b := m.o.bounds
+	if each.bytes > b.Bytes || each.nodes > b.Nodes {
+		return m.add(each)
+	}
+	return m.add(weight{nodes: each.nodes * times, bytes: each.bytes * times})
+}
+
+func (m *measure) add(w weight) error {
+	m.total.add(w)
+	b := m.o.bounds
+	switch {
+	case m.total.documents > b.Objects:
+		return m.o.refuse(tooLarge(b.Objects, "objects, counted as often as their files are read", split))
+	case m.total.bytes > b.Bytes:
+		return m.o.refuse(tooLarge(b.Bytes, "bytes of manifests and of what is patched into them", split))
+	case m.total.nodes > b.Nodes:
+		return m.o.refuse(tooLarge(b.Nodes, "values in manifests and in what is patched into them", split))
+	}
+	return nil
+}

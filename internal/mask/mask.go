@@ -1,0 +1,185 @@
+// Package mask hides secret values in texts that people read: conditions, events,
+// logs, errors.
+//
+// A value seldom appears as it is. It is quoted in JSON, put on one line, shown line
+// by line, encoded for a URL or as base64, or turned into a number on its way through
+// YAML. All of these are hidden. What remains has to stay readable, so the shorter a
+// value is, the more has to speak for it:
+//
+//	less than 4 characters      only where it stands by itself, between quotes or after a colon
+//	less than 8, only letters   only as a whole word
+//	everything else             wherever it is
+package mask
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Hidden stands where a secret was.
+const Hidden = "***"
+
+// The lengths of values that are words, and of those that are less.
+const (
+	wordLength  = 8
+	shortLength = 4
+	// maxLines is how many lines of a value are hidden by themselves.
+	maxLines = 1000
+)
+
+// Mask knows values, and hides them. A nil Mask knows none. It is safe for
+// concurrent use.
+type Mask struct {
+	// anywhere are replaced as they are, the longest first, so that no part of a
+	// value stays because another value is in it.
+	anywhere *strings.Replacer
+	// delimited are the patterns of short values.
+	delimited []*regexp.Regexp
+}
+
+// New returns a mask of values.
+func New(secrets ...string) *Mask {
+	forms := map[string]bool{}
+	for _, secret := range secrets {
+		for _, form := range formsOf(secret) {
+			forms[form] = true
+		}
+	}
+	var anywhere []string
+	m := &Mask{}
+	for form := range forms {
+		switch {
+		case len(form) < shortLength:
+			m.delimited = append(m.delimited, regexp.MustCompile(
+				`(["'`+"`"+`:=(]\s?)`+regexp.QuoteMeta(form)+`(["'`+"`"+`,;)}\]]|\s|$)`))
+		case len(form) < wordLength && isWord(form):
+			m.delimited = append(m.delimited, regexp.MustCompile(
+				`(^|[^\pL\pN])`+regexp.QuoteMeta(form)+`([^\pL\pN]|$)`))
+		default:
+			anywhere = append(anywhere, form)
+		}
+	}
+	slices.SortFunc(anywhere, func(a, b string) int {
+		if len(a) != len(b) {
+			return len(b) - len(a)
+		}
+		return strings.Compare(a, b)
+	})
+	pairs := make([]string, 0, 2*len(anywhere))
+	for _, form := range anywhere {
+		pairs = append(pairs, form, Hidden)
+	}
+	m.anywhere = strings.NewReplacer(pairs...)
+	return m
+}
+
+// Text returns the text without the values.
+func (m *Mask) Text(text string) string {
+	if m == nil {
+		return text
+	}
+	text = m.anywhere.Replace(text)
+	for _, pattern := range m.delimited {
+		for range 2 { // neighbours share the character between them
+			text = pattern.ReplaceAllString(text, "${1}"+Hidden+"${2}")
+		}
+	}
+	return text
+}
+
+// Error returns the error with a text without the values. What it wraps is found by
+// errors.Is and errors.As, and must not be shown.
+func (m *Mask) Error(err error) error {
+	if m == nil || err == nil {
+		return err
+	}
+	if text := m.Text(err.Error()); text != err.Error() {
+		return maskedError{text, err}
+	}
+	return err
+}
+
+type maskedError struct {
+	text string
+	err  error
+}
+
+func (e maskedError) Error() string { return e.text }
+func (e maskedError) Unwrap() error { return e.err }
+
+// formsOf lists how a value may appear.
+func formsOf(secret string) []string {
+	plain := []string{
+		secret, strings.TrimSpace(secret),
+		strings.ReplaceAll(secret, "\n", ""), strings.TrimSpace(strings.ReplaceAll(secret, "\n", "")),
+		strings.Join(strings.Fields(secret), " "),
+	}
+	for i, line := range strings.Split(secret, "\n") {
+		if line = strings.TrimSpace(line); len(line) >= shortLength && i < maxLines {
+			plain = append(plain, line)
+		}
+	}
+	var all []string
+	for _, form := range plain {
+		if form != "" {
+			all = append(all, encodings(form)...)
+		}
+	}
+	return append(all, numbers(strings.TrimSpace(secret))...)
+}
+
+// encodings lists how a text may be written.
+func encodings(text string) []string {
+	raw := []byte(text)
+	quoted := strconv.Quote(text)
+	ascii := strconv.QuoteToASCII(text)
+	all := []string{
+		text, quoted[1 : len(quoted)-1], ascii[1 : len(ascii)-1], strings.ReplaceAll(text, "'", "''"),
+		jsonOf(text, true), jsonOf(text, false), url.QueryEscape(text), url.PathEscape(text),
+	}
+	for _, form := range all[1:] { // an error in an error
+		all = append(all, jsonOf(form, false))
+	}
+	if len(text) >= shortLength {
+		all = append(all,
+			base64.StdEncoding.EncodeToString(raw), base64.RawStdEncoding.EncodeToString(raw),
+			base64.URLEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw),
+			hex.EncodeToString(raw), strings.ToUpper(text), strings.ToLower(text))
+	}
+	return all
+}
+
+// jsonOf is how JSON writes a text, without the quotes.
+func jsonOf(text string, html bool) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(html)
+	if err := e.Encode(text); err != nil {
+		return text
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(b.String()), `"`), `"`)
+}
+
+// numbers lists how a value is written once it was taken for a number.
+func numbers(text string) []string {
+	var all []string
+	if n, err := strconv.ParseInt(text, 0, 64); err == nil {
+		all = append(all, strconv.FormatInt(n, 10))
+	}
+	if f, err := strconv.ParseFloat(text, 64); err == nil {
+		for _, format := range []byte{'g', 'f', 'e'} {
+			all = append(all, strconv.FormatFloat(f, format, -1, 64))
+		}
+	}
+	return all
+}
+
+func isWord(text string) bool {
+	return strings.IndexFunc(text, func(r rune) bool { return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z') }) < 0
+}
