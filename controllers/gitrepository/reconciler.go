@@ -78,7 +78,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 				Generation: &obj.Status.ObservedGeneration, HandledAt: &obj.Status.LastHandledReconcileAt,
 			}
 		},
-		Host: func(_ context.Context, obj *sourcev1.GitRepository) string { return git.HostOf(obj.Spec.URL) },
+		Host: func(_ context.Context, obj *sourcev1.GitRepository) string { return credential.Route(obj) },
 	}
 	hints := func(b *builder.Builder) *builder.Builder {
 		return b.WatchesRawSource(r.Hints.Source(sourcev1.GitRepositoryKind))

@@ -31,11 +31,12 @@ func (r *Reconciler) observeRemote(ctx context.Context, repo *sourcev1.GitReposi
 	return remote, nil
 }
 
-// host is the Git server that an automation writes to, "" if that is not known.
+// host is the Git server that an automation writes to, and the proxy before it; "" if
+// that is not known.
 func (r *Reconciler) host(ctx context.Context, a *imagev1.ImageUpdateAutomation) string {
 	var repo sourcev1.GitRepository
 	if err := r.Client.Get(ctx, sourceKey(a), &repo); err != nil {
 		return "" // the run will say so
 	}
-	return git.HostOf(repo.Spec.URL)
+	return credential.Route(&repo)
 }

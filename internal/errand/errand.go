@@ -7,8 +7,10 @@
 //
 // There is one errand at a time for each object. Of a host that keeps somebody
 // waiting, nobody waits for a moment either: with more objects at a silent server
-// than workers, even the moments would add up. Errands of one host have as many
-// slots as the desk gives it; who gets none has its place in a queue of its own.
+// than workers, even the moments would add up. Errands of one namespace at one host
+// have as many slots as the desk gives it; who gets none has its place in a queue of
+// its own. Namespaces do not wait for one another: a tenant whose proxy or server
+// never answers keeps the tenant's own slots, not those of everybody at that host.
 //
 // What comes late is either kept for the next Run, which asks for the same, or
 // told and forgotten, for who has nothing to do with it but to note that the
@@ -38,7 +40,8 @@ const DefaultPatience = 100 * time.Millisecond
 type Desk struct {
 	// Patience is how long Run waits.
 	Patience time.Duration
-	// Slots are how many errands of one host run at once; zero is no limit.
+	// Slots are how many errands of one namespace at one host run at once; zero is no
+	// limit.
 	Slots int
 	// Keep is how long what came late waits for a Run that asks for the same; zero
 	// keeps nothing.
@@ -47,8 +50,11 @@ type Desk struct {
 	mu    sync.Mutex
 	tell  func(Late)
 	open  map[types.NamespacedName]*errand
-	hosts map[string]*host
+	hosts map[lane]*host
 }
+
+// lane is what errands wait for each other in.
+type lane struct{ namespace, host string }
 
 // Late is an errand that took longer than a moment.
 type Late struct {
@@ -61,7 +67,8 @@ type Late struct {
 }
 
 // Order is whose errand it is, at which host, and for what. Where outcomes are kept,
-// an order for something else takes the place of the one before.
+// an order for something else takes the place of the one before. The host is where a
+// call waits: a server, with the proxy before it if there is one.
 type Order struct {
 	Object     types.NamespacedName
 	Host, What string
@@ -82,7 +89,9 @@ type errand struct {
 	err   error
 }
 
-// host is where errands go.
+func (o Order) lane() lane { return lane{o.Object.Namespace, o.Host} }
+
+// host is where errands of a namespace go.
 type host struct {
 	users int           // errands under way or waiting
 	late  int           // those that nobody waits for any more
@@ -165,7 +174,7 @@ func (d *Desk) send(ctx context.Context, o Order, call func(context.Context) (an
 		d.open = map[types.NamespacedName]*errand{}
 	}
 	d.open[o.Object] = sent
-	at := d.enter(o.Host)
+	at := d.enter(o.lane())
 	go func() {
 		defer stop()
 		sent.value, sent.err = at.serve(away, call)
@@ -208,17 +217,17 @@ func (e *errand) counts(now time.Time, keep time.Duration) bool {
 }
 
 // enter counts an errand to its host. The lock is held.
-func (d *Desk) enter(name string) *host {
+func (d *Desk) enter(in lane) *host {
 	if d.hosts == nil {
-		d.hosts = map[string]*host{}
+		d.hosts = map[lane]*host{}
 	}
-	at := d.hosts[name]
+	at := d.hosts[in]
 	if at == nil {
 		at = &host{}
 		if d.Slots > 0 {
 			at.slots = make(chan struct{}, d.Slots)
 		}
-		d.hosts[name] = at
+		d.hosts[in] = at
 	}
 	at.users++
 	return at
@@ -227,9 +236,9 @@ func (d *Desk) enter(name string) *host {
 // finish hands out what came of an errand.
 func (d *Desk) finish(done *errand) {
 	d.mu.Lock()
-	at := d.hosts[done.Host]
+	at := d.hosts[done.lane()]
 	if at.users--; at.users == 0 {
-		delete(d.hosts, done.Host)
+		delete(d.hosts, done.lane())
 	} else if done.late {
 		at.late--
 	}
@@ -249,7 +258,7 @@ func (d *Desk) finish(done *errand) {
 
 // wait waits for an errand and takes it away when it is done.
 func (d *Desk) wait(ctx context.Context, sent *errand) bool {
-	if !d.slow(sent.Host) {
+	if !d.slow(sent.lane()) {
 		timer := time.NewTimer(d.Patience)
 		defer timer.Stop()
 		select {
@@ -270,15 +279,15 @@ func (d *Desk) wait(ctx context.Context, sent *errand) bool {
 	}
 	if !sent.late {
 		sent.late = true
-		d.hosts[sent.Host].late++
+		d.hosts[sent.lane()].late++
 	}
 	return false
 }
 
-// slow reports whether the host keeps somebody waiting.
-func (d *Desk) slow(name string) bool {
+// slow reports whether the host keeps somebody of the namespace waiting.
+func (d *Desk) slow(in lane) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	at := d.hosts[name]
+	at := d.hosts[in]
 	return at != nil && at.late > 0
 }

@@ -185,3 +185,22 @@ func TestAPanicIsAnError(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestANamespaceWaitsForItsOwnErrandsOnly(t *testing.T) {
+	d, told := desk(0)
+	d.Slots = 2
+	end := make(chan struct{})
+	defer close(end)
+	for i := range 5 { // through a proxy that never answers, say
+		o := order(string(rune('a' + i)))
+		o.Object.Namespace = "theirs"
+		pending(t, d, o, until(end, nil))
+	}
+	pending(t, d, order("app"), func(context.Context) (any, error) { return "done", nil })
+	if late := next(t, told); late.Object != order("app").Object || late.Value != "done" {
+		t.Errorf("told %v", late)
+	}
+	if d.slow(order("app").lane()) {
+		t.Error("the slowness of others is taken for that of the host")
+	}
+}

@@ -116,6 +116,16 @@ func proxyOf(ctx context.Context, reader client.Reader, repo *sourcev1.GitReposi
 	return address, nil
 }
 
+// Route names where requests of repo wait: the server and, if the object has one, the
+// proxy before it. It reads nothing.
+func Route(repo *sourcev1.GitRepository) string {
+	host := git.HostOf(repo.Spec.URL)
+	if ref := repo.Spec.ProxySecretRef; ref != nil {
+		return host + " through " + repo.Namespace + "/" + ref.Name
+	}
+	return host
+}
+
 // CheckGates refuses an object that names a ServiceAccount while the feature gate
 // for that is off.
 func CheckGates(repo *sourcev1.GitRepository) error {
