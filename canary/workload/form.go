@@ -120,10 +120,12 @@ func (p *Pair) EnsureApex(ctx context.Context) error {
 // RevertApex makes a Service that was there before the canary select the target
 // again. One that the canary made goes with it.
 func (p *Pair) RevertApex(ctx context.Context) error {
-	if !p.canary.HasService() {
-		return nil
+	if p.canary.HasService() {
+		if err := p.form.revertApex(ctx); err != nil {
+			return err
+		}
 	}
-	return p.form.revertApex(ctx)
+	return p.restoreServices(ctx)
 }
 
 // SetPrimary makes the primary run exactly the given revision: the one that was

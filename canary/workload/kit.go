@@ -26,6 +26,9 @@ type Options struct {
 	IncludeLabelPrefix []string
 	// IgnoreConfigs leaves ConfigMaps and Secrets out of revisions.
 	IgnoreConfigs bool
+	// Warn is told what keeps nobody from working, but works in another way than the
+	// canary's owner may think; nil is nobody.
+	Warn func(*flaggerv1.Canary, error)
 }
 
 // DefaultSelectorLabels are Flagger's.

@@ -2,7 +2,6 @@ package workload
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -10,7 +9,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// revertApex implements [form].
+// revertApex implements [form]. What earlier versions took over has no note of what it
+// was.
 func (t *twin) revertApex(ctx context.Context) error {
 	apex, _, _ := t.canary.ServiceNames()
 	live := &corev1.Service{}
@@ -18,10 +18,13 @@ func (t *twin) revertApex(ctx context.Context) error {
 	if err != nil || metav1.GetControllerOf(live) != nil || t.names.label == "" {
 		return client.IgnoreNotFound(err)
 	}
+	if originalOf(live) != nil {
+		return nil
+	}
 	reverted := live.DeepCopy()
 	reverted.Spec.Selector = t.names.own
-	if applied, ok := appliedSelector(live); ok {
-		reverted.Spec.Selector = applied
+	if applied, ok := lastApplied(live); ok {
+		reverted.Spec.Selector = applied.Selector
 	}
 	for key := range handsOff {
 		delete(reverted.Annotations, key)
@@ -30,13 +33,4 @@ func (t *twin) revertApex(ctx context.Context) error {
 		return fmt.Errorf("reverting service %s.%s: %w", apex, t.canary.Namespace, err)
 	}
 	return nil
-}
-
-// appliedSelector is the selector that `kubectl apply` was last given.
-func appliedSelector(svc *corev1.Service) (map[string]string, bool) {
-	applied := &corev1.Service{}
-	if err := json.Unmarshal([]byte(svc.Annotations[corev1.LastAppliedConfigAnnotation]), applied); err != nil {
-		return nil, false
-	}
-	return applied.Spec.Selector, len(applied.Spec.Selector) > 0
 }

@@ -4,14 +4,11 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -82,13 +79,17 @@ func (p *Pair) ensureService(ctx context.Context, s service) error {
 		return err
 	}
 	wanted := live.DeepCopy()
-	p.writeService(wanted, s)
-	if metav1.IsControlledBy(live, p.canary) {
-		p.writeMetadata(wanted, s)
-		wanted.Spec.TrafficDistribution = p.trafficDistribution()
-	} else {
-		wanted.Annotations = merge(wanted.Annotations, handsOff)
+	if !metav1.IsControlledBy(live, p.canary) {
+		if apex, _, _ := p.canary.ServiceNames(); s.name == apex {
+			return p.adopt(ctx, live, s)
+		}
+		if err := p.reclaim(wanted); err != nil {
+			return err
+		}
 	}
+	p.writeService(wanted, s)
+	p.writeMetadata(wanted, s)
+	wanted.Spec.TrafficDistribution = p.trafficDistribution()
 	if equality.Semantic.DeepEqual(live, wanted) {
 		return nil
 	}
@@ -134,8 +135,9 @@ func (p *Pair) writeService(svc *corev1.Service, s service) {
 	}
 	ports := p.ports()
 	for i := range ports {
+		ports[i].NodePort = nodePort(svc.Spec.Ports, ports[i])
 		for _, had := range svc.Spec.Ports {
-			if had.Name == ports[i].Name {
+			if had.Name == ports[i].Name && had.Protocol == ports[i].Protocol {
 				ports[i].NodePort = had.NodePort
 			}
 		}
@@ -143,10 +145,6 @@ func (p *Pair) writeService(svc *corev1.Service, s service) {
 	if !equality.Semantic.DeepEqual(byPort(ports), byPort(svc.Spec.Ports)) {
 		svc.Spec.Ports = ports
 	}
-}
-
-func byPort(ports []corev1.ServicePort) []corev1.ServicePort {
-	return slices.SortedFunc(slices.Values(ports), func(a, b corev1.ServicePort) int { return int(a.Port) - int(b.Port) })
 }
 
 // writeMetadata replaces labels and annotations, but for those that the canary
@@ -171,47 +169,4 @@ func keep(wanted, live map[string]string, keys []string) {
 			wanted[key] = value
 		}
 	}
-}
-
-// ports are the canary's port and, if asked for, all others of the containers.
-func (p *Pair) ports() []corev1.ServicePort {
-	s := p.canary.Spec.Service
-	main := corev1.ServicePort{Name: s.PortName, Protocol: corev1.ProtocolTCP, Port: s.Port, TargetPort: intstr.FromInt32(s.Port)}
-	if main.Name == "" {
-		main.Name = "http"
-	}
-	if s.TargetPort != (intstr.IntOrString{}) {
-		main.TargetPort = s.TargetPort
-	}
-	if s.AppProtocol != "" {
-		main.AppProtocol = &s.AppProtocol
-	}
-	ports := []corev1.ServicePort{main}
-	if s.PortDiscovery {
-		ports = append(ports, p.discovered(main)...)
-	}
-	return ports
-}
-
-// discovered are the ports of the target's containers, sidecars of meshes aside.
-func (p *Pair) discovered(main corev1.ServicePort) []corev1.ServicePort {
-	var found []corev1.ServicePort
-	for _, container := range p.containers {
-		if container.Name == "istio-proxy" || container.Name == "envoy" {
-			continue
-		}
-		for i, port := range container.Ports {
-			if port.ContainerPort == main.TargetPort.IntVal || port.Name != "" && port.Name == main.TargetPort.StrVal {
-				continue
-			}
-			name := port.Name
-			if name == "" {
-				name = fmt.Sprintf("tcp-%s-%d", container.Name, i)
-			}
-			found = append(found, corev1.ServicePort{Name: name, Protocol: corev1.ProtocolTCP,
-				Port: port.ContainerPort, TargetPort: intstr.FromInt32(port.ContainerPort)})
-		}
-	}
-	slices.SortFunc(found, func(a, b corev1.ServicePort) int { return strings.Compare(a.Name, b.Name) })
-	return slices.CompactFunc(found, func(a, b corev1.ServicePort) bool { return a.Name == b.Name })
 }

@@ -93,7 +93,9 @@ func (r *Reconciler) prepare(mgr ctrl.Manager, opts reconciler.Options) error {
 	if err := r.recallObjects(mgr); err != nil {
 		return err
 	}
-	r.kit = workload.New(r.live, mgr.GetCache(), r.clock, r.Workload)
+	copies := r.Workload
+	copies.Warn = r.warnOnce
+	r.kit = workload.New(r.live, mgr.GetCache(), r.clock, copies)
 	r.checker = metric.NewChecker(r.live, r.MetricsServer, r.clock, r.measuring(mgr.GetConfig())...)
 	r.probe = &probe{meter: r.meter, call: r.call, clock: r.clock, feed: r.feed}
 	r.sampler = &sampler{clock: r.Clock, meter: r.meter, feed: r.feed}
