@@ -3,6 +3,7 @@ package canary
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -92,12 +93,15 @@ func values(measured []Measurement) string {
 }
 
 // failure says in Flagger's words why a measurement fails the check; empty is
-// good. Written so that a NaN fails.
+// good. What is no number, or none that can be compared, is within no range.
 func (n Names) failure(metric Metric, m Measurement) string {
 	switch {
 	case m.NoValues:
 		return n.empty(metric, m)
 	case m.Err != "":
+		return broken(metric, m)
+	case math.IsNaN(m.Value), math.IsInf(m.Value, 0):
+		m.Err = "the value is infinite or no number"
 		return broken(metric, m)
 	case metric.Min != nil && !(m.Value >= *metric.Min):
 		return n.outside(m, "<", *metric.Min)

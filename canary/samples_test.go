@@ -1,6 +1,7 @@
 package canary
 
 import (
+	"math"
 	"testing"
 
 	"k8s.io/utils/ptr"
@@ -31,5 +32,19 @@ func TestSamplesAreDecisiveInARow(t *testing.T) {
 				t.Errorf("got %q", alarm)
 			}
 		})
+	}
+}
+
+func TestAnInfiniteValueIsWithinNoRange(t *testing.T) {
+	low, high := 99.0, 500.0
+	n := Names{Namespace: "ns", Canary: "c", Target: "t", Provider: "kubernetes"}
+	for _, value := range []float64{math.Inf(1), math.Inf(-1), math.NaN()} {
+		for name, metric := range map[string]Metric{
+			"with a minimum": {Name: successRate, Min: &low}, "with a maximum": {Name: duration, Max: &high}, "without a range": {Name: "own", Custom: true},
+		} {
+			if n.failure(metric, Measurement{Name: metric.Name, Value: value}) == "" {
+				t.Errorf("%v passes %s", value, name)
+			}
+		}
 	}
 }

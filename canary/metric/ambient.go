@@ -19,6 +19,9 @@ type ambient struct {
 	google bearer
 }
 
+// maxRegions is more than AWS has. Templates name them.
+const maxRegions = 100
+
 // amazon is the identity in a region. It renews itself.
 func (a *ambient) amazon(ctx context.Context, region string) (aws.CredentialsProvider, error) {
 	a.mu.Lock()
@@ -30,7 +33,7 @@ func (a *ambient) amazon(ctx context.Context, region string) (aws.CredentialsPro
 	if err != nil {
 		return nil, fmt.Errorf("looking for credentials for AWS: %w", err)
 	}
-	if a.aws == nil {
+	if a.aws == nil || len(a.aws) >= maxRegions {
 		a.aws = map[string]aws.CredentialsProvider{}
 	}
 	a.aws[region] = cfg.Credentials

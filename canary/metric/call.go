@@ -89,8 +89,8 @@ func ask(client *http.Client, req *http.Request) ([]byte, error) {
 
 // decode reads an answer in JSON; whose says which service has such answers.
 func decode(body []byte, into any, whose string) error {
-	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("the server's answer is not from %s: %w", whose, err)
+	if json.Unmarshal(body, into) != nil { // its error repeats what is wrong
+		return fmt.Errorf("the server's answer is not from %s", whose)
 	}
 	return nil
 }
@@ -98,12 +98,19 @@ func decode(body []byte, into any, whose string) error {
 // refused is an answer that is no good.
 type refused struct {
 	status int
-	why    string
+	why    string // what a metrics server says of it, "" if it says nothing
 }
 
-func (r refused) Error() string { return fmt.Sprintf("the server answered %d: %s", r.status, r.why) }
+func (r refused) Error() string {
+	if r.why == "" {
+		return fmt.Sprintf("the server answered %d %s", r.status, http.StatusText(r.status))
+	}
+	return fmt.Sprintf("the server answered %d: %s", r.status, r.why)
+}
 
-// complaint is what the body of an answer says went wrong, whoever wrote it.
+// complaint is what the body of an answer says went wrong, in the fields that metrics
+// servers have for it. Any other page is not repeated: whoever may write the address
+// need not be whoever may read what is there.
 func complaint(body []byte) string {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(body, &fields) == nil {
@@ -112,13 +119,15 @@ func complaint(body []byte) string {
 				return excerpt(text)
 			}
 		}
+		return ""
 	}
 	// AWS complains in XML.
-	if _, rest, ok := bytes.Cut(body, []byte("<Message>")); ok {
+	_, rest, ok := bytes.Cut(body, []byte("<ErrorResponse"))
+	if _, rest, ok = bytes.Cut(rest, []byte("<Message>")); ok {
 		text, _, _ := bytes.Cut(rest, []byte("</Message>"))
 		return excerpt(html.UnescapeString(string(text)))
 	}
-	return excerpt(string(body))
+	return ""
 }
 
 // said reads a message that is a text, an object with one, or a list of either.

@@ -48,7 +48,11 @@ func connectCloudWatch(c *connection) (source, error) {
 		return nil, err
 	}
 	w := &cloudwatch{connection: c, base: base}
-	if c.SecretRef != nil {
+	if c.SecretRef == nil {
+		if err := c.own("aws", base); err != nil {
+			return nil, err
+		}
+	} else {
 		keys, err := c.keys("aws_access_key_id", "aws_secret_access_key")
 		if err != nil {
 			return nil, err
@@ -146,7 +150,7 @@ func decodeCloudWatch(body []byte) (float64, error) {
 		Results []cloudWatchResult `xml:"GetMetricDataResult>MetricDataResults>member"`
 	}
 	if err := xml.Unmarshal(body, &answer); err != nil {
-		return 0, fmt.Errorf("the server's answer is not from CloudWatch: %w", err)
+		return 0, errors.New("the server's answer is not from CloudWatch")
 	}
 	var result only
 	for _, series := range answer.Results {

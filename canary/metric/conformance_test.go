@@ -46,6 +46,8 @@ type recording struct {
 	failure string   // an answer of status 400, with the message "no such thing"
 	// optional means that it works without a Secret.
 	optional bool
+	// mute servers say what went wrong in a way that anything could be said.
+	mute bool
 }
 
 // stage is a server, and a checker that measures with it.
@@ -250,12 +252,20 @@ func conformAnswers(t *testing.T, r recording) {
 func conformFailures(t *testing.T, r recording) {
 	s := newStage(t, r)
 	s.answer(http.StatusBadRequest, r.failure)
-	if _, err := s.check(t); err == nil || !strings.Contains(err.Error(), "answered 400: no such thing") {
-		t.Errorf("want the message, got %v", err)
+	want := "answered 400: no such thing"
+	if r.mute {
+		want = "answered 400 Bad Request"
 	}
-	s.answer(http.StatusBadGateway, "<html>\n <b>Bad   Gateway</b></html>"+strings.Repeat("x", 5000))
-	if _, err := s.check(t); err == nil || !strings.Contains(err.Error(), "502: <html> <b>Bad Gateway") || len(err.Error()) > 500 {
-		t.Errorf("want a short quote of the page, got %v", err)
+	if _, err := s.check(t); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("want %q, got %v", want, err)
+	}
+	for _, page := range []string{"<html>s3cret of an internal server</html>", `"s3cret"`, `{"AccessKeyId":"s3cret"}`, `{"message":{"key":"s3cret"}}`} {
+		for _, status := range []int{http.StatusOK, http.StatusBadGateway} {
+			s.answer(status, page)
+			if _, err := s.check(t); err == nil || strings.Contains(err.Error(), "s3cret") {
+				t.Errorf("%s: want an error without the page, got %v", page, err)
+			}
+		}
 	}
 	var echo strings.Builder
 	for key, value := range r.secret {
@@ -384,7 +394,7 @@ func conformSecret(t *testing.T, r recording) {
 	s.edit(t, func(m *flaggerv1.MetricTemplate) { m.Spec.Provider.SecretRef = nil })
 	_, err := s.check(t)
 	if r.optional {
-		if err != nil {
+		if err != nil && !strings.Contains(err.Error(), "address:") { // that is for those who have one
 			t.Errorf("it needs no Secret, and says %v", err)
 		}
 		return

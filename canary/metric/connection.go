@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/internal/identity"
 )
 
 // connection is what a provider is reached with.
@@ -137,4 +138,28 @@ func (c *connection) get(ctx context.Context, address string, login func(*http.R
 	}
 	login(req)
 	return ask(c.client, req)
+}
+
+// own refuses what would take the controller's own identity elsewhere than to the
+// provider. Whoever writes a MetricTemplate also writes these fields.
+func (c *connection) own(provider string, base *url.URL) error {
+	use := identity.Use{Provider: provider, Service: identity.Metrics, URL: base}
+	if c.key("ca.crt") != "" {
+		use.Route = append(use.Route, "ca.crt of the Secret")
+	}
+	if c.InsecureSkipVerify {
+		use.Route = append(use.Route, "insecureSkipVerify")
+	}
+	for name := range c.Headers {
+		if http.CanonicalHeaderKey(name) == "Host" {
+			use.Route = append(use.Route, "headers.Host")
+		}
+	}
+	if err := use.Check(); err != nil {
+		return fmt.Errorf("address: %w", err)
+	}
+	bound := *c.client
+	bound.Transport = identity.Bind(c.client.Transport, provider, identity.Metrics)
+	c.client = &bound
+	return nil
 }

@@ -48,7 +48,7 @@ func TestPrometheusAnswers(t *testing.T) {
 		"an error may come with status 200":        {body: `{"status":"error","error":"parse error at char 5"}`, wantErr: "parse error at char 5"},
 		"a page instead of an answer is refused":   {body: `<html>`, wantErr: "not from a Prometheus API"},
 		"a sample without value is refused":        {body: `{"data":{"resultType":"vector","result":[{"value":[1]}]}}`, wantErr: "sample"},
-		"a sample that is no number is refused":    {body: `{"data":{"resultType":"vector","result":[{"value":[1,"many"]}]}}`, wantErr: "many"},
+		"a sample that is no number is refused":    {body: `{"data":{"resultType":"vector","result":[{"value":[1,"many"]}]}}`, wantErr: "a text of 4 bytes is none"},
 		"a series without sample is refused":       {body: `{"data":{"resultType":"vector","result":[{}]}}`, wantErr: "sample"},
 		"the last of several series does not win":  {body: `{"data":{"resultType":"vector","result":[{"value":[1,"50"]},{"value":[1,"100"]}]}}`, wantIs: ErrManySeries},
 		"a series that divides by none counts too": {body: `{"data":{"resultType":"vector","result":[{"value":[1,"NaN"]},{"value":[1,"1"]}]}}`, wantIs: ErrManySeries},
@@ -91,7 +91,7 @@ func TestGraphiteAnswers(t *testing.T) {
 		"too large is infinity":              {body: `[{"datapoints":[[1e9999,1]]}]`, want: math.Inf(1)},
 		"the last of several does not win":   {body: `[{"datapoints":[[10,1]]},{"datapoints":[[20,1]]}]`, wantIs: ErrManySeries},
 		"a point without time is refused":    {body: `[{"datapoints":[[10]]}]`, wantErr: "1 parts"},
-		"a text instead of a value is not 0": {body: `[{"datapoints":[["many",1]]}]`, wantErr: "many"},
+		"a text instead of a value is not 0": {body: `[{"datapoints":[["many",1]]}]`, wantErr: "a text of 4 bytes is none"},
 	})
 }
 
@@ -164,8 +164,8 @@ func TestWebAnswers(t *testing.T) {
 		"two paths are ambiguous":        {"{.a}{.b}", answer{body: `{"a":1,"b":2}`, wantIs: ErrManySeries}},
 		"an object is no number":         {"{.a}", answer{body: `{"a":{}}`, wantErr: "list or an object"}},
 		"a list is no number":            {"{.a}", answer{body: `{"a":[1]}`, wantErr: "list or an object"}},
-		"a text is no number":            {"{.a}", answer{body: `{"a":"12%"}`, wantErr: `"12%"`}},
-		"a path into what has no fields": {"{.a[0]}", answer{body: `{"a":5}`, wantErr: "following jsonPath"}},
+		"a text is no number":            {"{.a}", answer{body: `{"a":"12%"}`, wantErr: "a text of 3 bytes is none"}},
+		"a path into what has no fields": {"{.a[0]}", answer{body: `{"a":5}`, wantErr: "jsonPath does not fit"}},
 		"a page is refused":              {"{.a}", answer{body: `<html>`, wantErr: "not JSON"}},
 	}
 	for name, tc := range cases {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -37,7 +38,8 @@ func TestCloudWatchIsSigned(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t, r)
 			if keys[0] == "AKIAAMBIENT" {
-				s.edit(t, func(m *flaggerv1.MetricTemplate) { m.Spec.Provider.SecretRef = nil })
+				s.edit(t, func(m *flaggerv1.MetricTemplate) { m.Spec.Provider.SecretRef, m.Spec.Provider.Address = nil, "" })
+				s.stands(t, "monitoring.eu-west-1.amazonaws.com:443")
 			}
 			var got, want string
 			s.handle(func(w http.ResponseWriter, req *http.Request) {
@@ -111,7 +113,7 @@ func TestRegionsOfCloudWatch(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			c := &connection{MetricTemplateProvider: flaggerv1.MetricTemplateProvider{Type: "cloudwatch", Region: tc.region}}
+			c := &connection{client: http.DefaultClient, MetricTemplateProvider: flaggerv1.MetricTemplateProvider{Type: "cloudwatch", Region: tc.region}}
 			src, err := connectCloudWatch(c)
 			if tc.wantErr != "" {
 				if err == nil || !strings.Contains(err.Error(), tc.wantErr) {
@@ -160,28 +162,86 @@ func TestGoogleWithoutASecretIsTheEnvironment(t *testing.T) {
 	}
 }
 
-func TestGoogleTokensGoToGoogleAlone(t *testing.T) {
-	cases := map[string]struct {
-		address  string
-		insecure bool
-		want     string
-	}{
-		"Google":                     {"", false, ""},
-		"another host of Google":     {"https://monitoring.mtls.googleapis.com", false, ""},
-		"somebody else":              {"https://attacker.example", false, "address: only Google"},
-		"one with a name like it":    {"https://evilgoogleapis.com", false, "address: only Google"},
-		"Google without encryption":  {"http://monitoring.googleapis.com", false, "address: only Google"},
-		"Google without a good look": {"", true, "insecureSkipVerify:"},
+// stands has the server of a stage stand for another one, without encryption.
+func (s *stage) stands(t *testing.T, address string) {
+	t.Helper()
+	transport := s.checker.transports.verifying
+	transport.Proxy = nil
+	transport.DialTLSContext = func(ctx context.Context, network, to string) (net.Conn, error) {
+		if to != address {
+			t.Errorf("connected to %s", to)
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, s.Listener.Addr().String())
 	}
-	for name, tc := range cases {
+}
+
+// TestTheControllersIdentityGoesToItsProviderAlone, and the way that the operator
+// wants it to go.
+func TestTheControllersIdentityGoesToItsProviderAlone(t *testing.T) {
+	google := func(edit func(*flaggerv1.MetricTemplateProvider)) flaggerv1.MetricTemplateProvider {
+		p := flaggerv1.MetricTemplateProvider{Type: "stackdriver"}
+		edit(&p)
+		return p
+	}
+	amazon := func(edit func(*flaggerv1.MetricTemplateProvider)) flaggerv1.MetricTemplateProvider {
+		p := flaggerv1.MetricTemplateProvider{Type: "cloudwatch", Region: "eu-west-1"}
+		edit(&p)
+		return p
+	}
+	at := func(address string) func(*flaggerv1.MetricTemplateProvider) {
+		return func(p *flaggerv1.MetricTemplateProvider) { p.Address = address }
+	}
+	insecure := func(p *flaggerv1.MetricTemplateProvider) { p.InsecureSkipVerify = true }
+	host := func(p *flaggerv1.MetricTemplateProvider) { p.Headers = http.Header{"host": {"attacker.example"}} }
+	own := map[string][]byte{"ca.crt": []byte("x"), "project": []byte("p")}
+	for name, tc := range map[string]struct {
+		spec   flaggerv1.MetricTemplateProvider
+		secret map[string][]byte
+		want   string
+	}{
+		"Google":                         {google(at("")), nil, ""},
+		"another host of Google":         {google(at("https://monitoring.mtls.googleapis.com")), nil, ""},
+		"somebody else":                  {google(at("https://attacker.example")), nil, "is none"},
+		"one with a name like it":        {google(at("https://evilgoogleapis.com")), nil, "is none"},
+		"what Google lends to others":    {google(at("https://attacker.storage.googleapis.com")), nil, "is none"},
+		"Google without encryption":      {google(at("http://monitoring.googleapis.com")), nil, "https only"},
+		"Google without a good look":     {google(insecure), nil, "insecureSkipVerify"},
+		"Google, past another authority": {google(at("")), own, "ca.crt"},
+		"Google by another name":         {google(host), nil, "headers.Host"},
+		"Amazon":                         {amazon(at("")), nil, ""},
+		"Amazon within a VPC":            {amazon(at("https://vpce-0a1b-2c3d.monitoring.eu-west-1.vpce.amazonaws.com")), nil, ""},
+		"not Amazon":                     {amazon(at("https://attacker.example")), nil, "is none"},
+		"what Amazon lends to others":    {amazon(at("https://attacker.eu-west-1.elb.amazonaws.com")), nil, "is none"},
+		"Amazon without encryption":      {amazon(at("http://monitoring.eu-west-1.amazonaws.com")), nil, "https only"},
+		"Amazon without a good look":     {amazon(insecure), nil, "insecureSkipVerify"},
+		"Amazon by another name":         {amazon(host), nil, "headers.Host"},
+	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := connectStackdriver(&connection{checker: testChecker(t), MetricTemplateProvider: flaggerv1.MetricTemplateProvider{
-				Type: "stackdriver", Address: tc.address, InsecureSkipVerify: tc.insecure,
-			}})
+			c := &connection{checker: testChecker(t), client: newClient(http.DefaultTransport, queryTimeout), MetricTemplateProvider: tc.spec, secret: tc.secret}
+			if tc.secret != nil {
+				c.SecretRef = &flaggerv1.SecretReference{Name: "login"}
+			}
+			_, err := providers[tc.spec.Type].connect(c)
 			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
 				t.Errorf("want %q, got %v", tc.want, err)
 			}
 		})
+	}
+}
+
+func TestARedirectTakesTheControllersIdentityNowhere(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIAAMBIENT")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "ambient")
+	r := recordings(t)["cloudwatch"]
+	r.spec.Type = "cloudwatch"
+	s := newStage(t, r)
+	s.edit(t, func(m *flaggerv1.MetricTemplate) { m.Spec.Provider.SecretRef, m.Spec.Provider.Address = nil, "" })
+	s.stands(t, "monitoring.eu-west-1.amazonaws.com:443")
+	s.handle(func(w http.ResponseWriter, req *http.Request) {
+		http.Redirect(w, req, "https://attacker.example/", http.StatusTemporaryRedirect)
+	})
+	if _, err := s.check(t); err == nil || !strings.Contains(err.Error(), "which is no host of AWS") {
+		t.Errorf("got %v", err)
 	}
 }
 

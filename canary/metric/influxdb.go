@@ -80,7 +80,7 @@ func decodeFlux(body []byte) (float64, error) {
 		case errors.Is(err, io.EOF):
 			return answer.value()
 		case err != nil:
-			return 0, fmt.Errorf("the server's answer is not from InfluxDB: %w", err)
+			return 0, errors.New("the server's answer is not from InfluxDB")
 		}
 		if err := answer.read(row); err != nil {
 			return 0, err
@@ -163,7 +163,10 @@ func (a *fluxAnswer) value() (float64, error) {
 	case len(a.tables) > 1:
 		return 0, fmt.Errorf("%w: %d tables", ErrManySeries, len(a.tables))
 	case !slices.Contains([]string{"", "double", "long", "unsignedLong"}, a.kind):
-		return 0, fmt.Errorf("the query returns a value of type %s, not a number", excerpt(a.kind))
+		if slices.Contains([]string{"string", "boolean", "dateTime:RFC3339", "dateTime:RFC3339Nano", "duration", "base64Binary"}, a.kind) {
+			return 0, fmt.Errorf("the query returns a value of type %s, not a number", a.kind)
+		}
+		return 0, errors.New("the query returns a value that is not a number")
 	default:
 		return parseNumber(a.first)
 	}

@@ -32,6 +32,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 var (
@@ -41,6 +42,9 @@ var (
 	// ErrManySeries means that a query returned several series, so that nothing
 	// says which of them is the value. Wrap it in sum() or the like.
 	ErrManySeries = errors.New("more than one series found")
+	// ErrInfinite means that a query divides by zero, or that its value is larger than
+	// a number can be. Half of all ranges would let it pass.
+	ErrInfinite = errors.New("the value is infinite")
 )
 
 // Checker measures metrics of canaries.
@@ -53,6 +57,8 @@ type Checker struct {
 	clock         clock.PassiveClock
 	transports    *transports
 	ambient       *ambient
+	verdicts      *verdicts
+	guard         *outbound.Guard
 }
 
 // Option changes what a [Checker] assumes.
@@ -74,14 +80,21 @@ func WithAPIServer(cfg *rest.Config) Option {
 	return func(k *Checker) { k.api = cfg }
 }
 
+// WithGuard decides where MetricTemplates and Canaries may point; the Prometheus of
+// the controller's own flags may be anywhere.
+func WithGuard(g *outbound.Guard) Option {
+	return func(k *Checker) { k.guard = g }
+}
+
 // NewChecker returns a checker that reads MetricTemplates, their Secrets and
 // targets through c, and sends queries that name no server of their own to the
 // Prometheus at the URL metricsServer. The clock says which time a query is about.
 func NewChecker(c client.Client, metricsServer string, clk clock.PassiveClock, options ...Option) *Checker {
-	k := &Checker{client: c, metricsServer: metricsServer, provider: "kubernetes", clock: clk, transports: newTransports(), ambient: &ambient{}}
+	k := &Checker{client: c, metricsServer: metricsServer, provider: "kubernetes", clock: clk, ambient: &ambient{}, verdicts: &verdicts{}}
 	for _, option := range options {
 		option(k)
 	}
+	k.transports = newTransports(k.guard)
 	return k
 }
 
@@ -126,13 +139,24 @@ func (k *Checker) Supports(ctx context.Context, c *flaggerv1.Canary) error {
 	if c.Spec.Analysis == nil {
 		return nil
 	}
-	for _, m := range c.Spec.Analysis.Checks() {
-		if _, err := k.Prepare(ctx, c, m); errors.Is(err, reconcile.TerminalError(nil)) {
+	checks := c.Spec.Analysis.Checks()
+	if len(checks) > maxMetrics {
+		return reconcile.TerminalError(fmt.Errorf("spec.analysis.metrics: there are %d, and at most %d are measured", len(checks), maxMetrics))
+	}
+	for _, m := range checks {
+		p, err := k.plan(ctx, c, m)
+		if err == nil {
+			err = k.verdicts.of(ctx, p)
+		}
+		if errors.Is(err, reconcile.TerminalError(nil)) {
 			return err
 		}
 	}
 	return nil
 }
+
+// maxMetrics is how many metrics a canary may have: all are measured at once.
+const maxMetrics = 100
 
 func (k *Checker) measure(ctx context.Context, p plan, window time.Duration) (float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, measureTimeout)
@@ -149,6 +173,8 @@ func (k *Checker) measure(ctx context.Context, p plan, window time.Duration) (fl
 		return 0, fmt.Errorf("measuring %s: %w", p.metric, p.secrets.scrub(err))
 	case math.IsNaN(value):
 		return 0, fmt.Errorf("measuring %s: %w", p.metric, ErrNoValues)
+	case math.IsInf(value, 0), math.IsInf(p.scale(value), 0):
+		return 0, fmt.Errorf("measuring %s: %w", p.metric, ErrInfinite)
 	default:
 		return p.scale(value), nil
 	}

@@ -18,19 +18,20 @@ func number(raw json.RawMessage) (float64, error) {
 	}
 	if text[0] == '"' {
 		if err := json.Unmarshal(raw, &text); err != nil {
-			return 0, fmt.Errorf("reading a number: %w", err)
+			return 0, errors.New("reading a number: it is no JSON")
 		}
 	}
 	return parseNumber(text)
 }
 
-// parseNumber takes what is too large for a float64 as infinity, which is outside
-// of every range, as it should be.
+// parseNumber takes what is too large for a float64 as infinity, see [ErrInfinite].
 func parseNumber(text string) (float64, error) {
 	value, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
 	switch {
 	case err != nil && !errors.Is(err, strconv.ErrRange):
-		return 0, fmt.Errorf("reading a number: %q is none", excerpt(text))
+		// It is not repeated: it may be a secret of a server that was never meant to be
+		// asked for numbers.
+		return 0, fmt.Errorf("reading a number: a text of %d bytes is none", len(text))
 	case math.IsNaN(value):
 		return 0, ErrNoValues
 	default:

@@ -29,8 +29,10 @@ type plan struct {
 	metric string
 	field  string // where the query was written, for errors
 	query  string
-	parse  func(query string) error // nil takes any text
-	vars   vars
+	// provider is the type of the server, which decides what parse takes.
+	provider string
+	parse    func(query string) error // nil takes any text
+	vars     vars
 	// pods matches the canary's pods at this moment; nil if vars has a pattern for
 	// all times. Those of a StatefulSet become more with each step.
 	pods    func(ctx context.Context) (string, error)
@@ -51,13 +53,17 @@ func (p plan) question(ctx context.Context, window time.Duration, now time.Time)
 			return question{}, err
 		}
 	}
+	return p.ask(ctx, v, window, now)
+}
+
+func (p plan) ask(ctx context.Context, v vars, window time.Duration, now time.Time) (question, error) {
 	if window <= 0 {
 		window = p.window
 	} else {
 		seconds := int64((window + time.Second - 1) / time.Second)
 		window, v.interval = time.Duration(seconds)*time.Second, fmt.Sprintf("%ds", seconds)
 	}
-	text, err := render(p.query, v)
+	text, err := render(ctx, p.query, v)
 	if err == nil && p.parse != nil {
 		err = p.parse(text)
 	}
@@ -113,13 +119,13 @@ func (k *Checker) way(ctx context.Context, c *flaggerv1.Canary, field string, m 
 
 // server is the Prometheus of a canary: its own, or the controller's.
 func (k *Checker) server(c *flaggerv1.Canary) (plan, error) {
-	address, field := k.metricsServer, "--metrics-server"
+	address, field, transport := k.metricsServer, "--metrics-server", k.transports.operators
 	if c.Spec.MetricsServer != "" {
-		address, field = c.Spec.MetricsServer, "spec.metricsServer"
+		address, field, transport = c.Spec.MetricsServer, "spec.metricsServer", k.transports.verifying
 	}
 	server, err := connectPrometheus(&connection{
 		MetricTemplateProvider: flaggerv1.MetricTemplateProvider{Type: "prometheus", Address: address},
-		client:                 newClient(k.transports.verifying, queryTimeout),
+		client:                 newClient(transport, queryTimeout),
 		checker:                k,
 	})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 )
 
 // prometheus asks instant queries of a Prometheus server, or of anything else
@@ -49,11 +50,13 @@ func decodePrometheus(body []byte) (float64, error) {
 	case answer.Data.ResultType == "scalar":
 		var s sample
 		if err := json.Unmarshal(answer.Data.Result, &s); err != nil {
-			return 0, fmt.Errorf("reading a scalar: %w", err)
+			return 0, errors.New("reading a scalar: it is none")
 		}
 		return s.value()
+	case slices.Contains([]string{"matrix", "string", "streams"}, answer.Data.ResultType):
+		return 0, fmt.Errorf("the query returns a %q, not a single value", answer.Data.ResultType)
 	default:
-		return 0, fmt.Errorf("the query returns a %q, not a single value", excerpt(answer.Data.ResultType))
+		return 0, errors.New("the query does not return a single value")
 	}
 }
 
@@ -62,7 +65,7 @@ func decodeVector(result json.RawMessage) (float64, error) {
 		Value sample `json:"value"`
 	}
 	if err := json.Unmarshal(result, &vector); err != nil {
-		return 0, fmt.Errorf("reading a vector: %w", err)
+		return 0, errors.New("reading a vector: it is none")
 	}
 	switch len(vector) {
 	case 0:

@@ -1,13 +1,13 @@
 package metric
 
 import (
-	"errors"
-	"fmt"
+	"context"
 	"regexp"
 	"strings"
-	"text/template"
+	"time"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/internal/template"
 )
 
 // vars are what a query may ask for, each a template function of that name:
@@ -18,6 +18,7 @@ import (
 //	{{ variables.anything }}                  the metric's templateVariables
 //	{{ pods }}                                matches the names of the canary's pods
 //
+// Besides, a query may use what text/template itself has, within [limits].
 // The route of a Knative Service is its newest revision.
 type vars struct {
 	name, namespace, target string
@@ -59,39 +60,23 @@ func (v vars) words() vars {
 
 var nonWord = regexp.MustCompile(`\W`)
 
-// maxQuery is more than any server takes.
-const maxQuery = 64 << 10
+// limits of a query: it is rendered for each check, and before a release begins. A
+// server takes no longer one.
+var limits = template.Limits{Source: 64 << 10, Text: 64 << 10, Value: 128 << 10, Work: 1 << 20, Time: time.Second}
 
 // render fills in a query. A variable that was not given is an error: a query
 // with a hole in it measures something, and nobody knows what.
-func render(query string, v vars) (string, error) {
-	tmpl, err := template.New("query").Option("missingkey=error").Funcs(v.functions()).Parse(query)
+func render(ctx context.Context, query string, v vars) (string, error) {
+	tmpl, err := template.Language{Name: "query", Functions: v.functions(), Strict: true, Limits: limits}.Parse(query)
 	if err != nil {
-		return "", fmt.Errorf("parsing the query: %w", err)
+		return "", err
 	}
-	// A few lines that call one another can keep a processor busy for years.
-	if len(tmpl.Templates()) > 1 {
-		return "", errors.New("parsing the query: it cannot define templates of its own")
-	}
-	out := &bounded{}
-	if err := tmpl.Execute(out, nil); err != nil {
-		return "", fmt.Errorf("filling in the query: %w", err)
-	}
-	return strings.TrimSpace(out.String()), nil
+	text, err := tmpl.Execute(ctx, nil)
+	return strings.TrimSpace(text), err
 }
 
-// bounded is a text that cannot grow without end.
-type bounded struct{ strings.Builder }
-
-func (b *bounded) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > maxQuery {
-		return 0, fmt.Errorf("it is longer than %d bytes", maxQuery)
-	}
-	return b.Builder.Write(p)
-}
-
-func (v vars) functions() template.FuncMap {
-	return template.FuncMap{
+func (v vars) functions() map[string]any {
+	return map[string]any{
 		"name":      func() string { return v.name },
 		"namespace": func() string { return v.namespace },
 		"target":    func() string { return v.target },

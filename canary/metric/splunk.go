@@ -146,7 +146,7 @@ func (s *signalFlow) points(data string) error {
 		} `json:"data"`
 	}
 	if err := json.Unmarshal([]byte(data), &message); err != nil {
-		return fmt.Errorf("reading the data: %w", err)
+		return errors.New("reading the data: it is no JSON")
 	}
 	for _, point := range message.Data {
 		value, err := number(point.Value)

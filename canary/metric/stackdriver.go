@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
+	"slices"
 
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/google"
@@ -50,11 +50,10 @@ func connectStackdriver(c *connection) (source, error) {
 		}
 		s.bearer = &bearer{}
 	}
-	if s.account == nil && c.InsecureSkipVerify {
-		return nil, errors.New("insecureSkipVerify: the controller's own token goes to nobody unverified; name a Secret with serviceAccountKey")
-	}
-	if s.account == nil && (base.Scheme != "https" || !strings.HasSuffix(base.Hostname(), ".googleapis.com")) {
-		return nil, errors.New("address: only Google gets the controller's own token; without serviceAccountKey in a Secret the host must end in .googleapis.com, over https")
+	if s.account == nil {
+		if err := c.own("gcp", base); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
 }
@@ -105,13 +104,29 @@ func refusal(err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &refused) && refused.Response != nil:
-		return fmt.Errorf("getting a token from Google: the server answered %d: %s", refused.Response.StatusCode, complaint(refused.Body))
+		// The key of a service account names the server to ask.
+		return fmt.Errorf("getting a token from Google: the server answered %d%s", refused.Response.StatusCode, codeOf(refused))
 	case errors.As(err, &unreachable):
 		return fmt.Errorf("getting a token from Google: %w", unreachable.Err)
 	default:
 		return fmt.Errorf("getting a token from Google: %w", err)
 	}
 }
+
+// codeOf is the error of OAuth 2 that a token server answers with, "" for any other
+// answer.
+func codeOf(refused *oauth2.RetrieveError) string {
+	var said struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal(refused.Body, &said) == nil && slices.Contains(oauthErrors, said.Error) {
+		return ": " + said.Error
+	}
+	return ""
+}
+
+// oauthErrors are those of RFC 6749, section 5.2.
+var oauthErrors = []string{"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
 
 // decodeStackdriver reads series whose points are the newest first. A point has a
 // value per column, the first of which counts.

@@ -94,7 +94,7 @@ func (k *Checker) connect(ctx context.Context, tmpl *flaggerv1.MetricTemplate) (
 		return plan{}, reconcile.TerminalError(fmt.Errorf("%s.provider.%w", where, err))
 	}
 	return plan{
-		field: where + ".query", query: tmpl.Spec.Query, parse: kind.parse, source: src, scale: asIs,
+		field: where + ".query", query: tmpl.Spec.Query, provider: tmpl.Spec.Provider.Type, parse: kind.parse, source: src, scale: asIs,
 		secrets: newSecrets(secret, tmpl.Spec.Provider.Address),
 	}, nil
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 // trust is whom a connection trusts, and as whom it presents itself.
@@ -22,20 +24,26 @@ type trust struct {
 // connections behind.
 type transports struct {
 	verifying, trusting *http.Transport
+	operators           *http.Transport // for what the controller's flags name
 
 	mu   sync.Mutex
 	own  map[trust]*http.Transport
 	used map[client.ObjectKey]trust // by which MetricTemplate
 }
 
-func newTransports() *transports {
-	verifying := http.DefaultTransport.(*http.Transport).Clone()
+// maxTransports bounds their memory: templates that are gone are noticed only when a
+// canary asks for one.
+const maxTransports = 1000
+
+func newTransports(guard *outbound.Guard) *transports {
+	var free *outbound.Guard
+	verifying, operators := guard.Transport(), free.Transport()
 	// A thousand canaries ask the same server, and at the same time.
-	verifying.MaxIdleConnsPerHost = 32
+	verifying.MaxIdleConnsPerHost, operators.MaxIdleConnsPerHost = 32, 32
 	trusting := verifying.Clone()
 	trusting.TLSClientConfig = &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
 	return &transports{
-		verifying: verifying, trusting: trusting,
+		verifying: verifying, trusting: trusting, operators: operators,
 		own: map[trust]*http.Transport{}, used: map[client.ObjectKey]trust{},
 	}
 }
@@ -60,12 +68,24 @@ func (t *transports) of(owner client.ObjectKey, wants trust) (*http.Transport, e
 		if err != nil {
 			return nil, err
 		}
+		if len(t.own) >= maxTransports {
+			t.clear()
+		}
 		transport = t.verifying.Clone()
 		transport.TLSClientConfig = config
 		t.own[wants] = transport
 	}
 	t.used[owner] = wants
 	return transport, nil
+}
+
+// clear drops all transports; those that are in use are made again.
+func (t *transports) clear() {
+	for _, transport := range t.own {
+		transport.CloseIdleConnections()
+	}
+	clear(t.own)
+	clear(t.used)
 }
 
 // forget drops the transport of a MetricTemplate that is gone.

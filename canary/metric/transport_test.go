@@ -197,7 +197,7 @@ func settles(t *testing.T, server *guarded, want int32) {
 }
 
 func TestTemplatesShareATransport(t *testing.T) {
-	all := newTransports()
+	all := newTransports(nil)
 	own := newCertificate(t, "server")
 	a, b := client.ObjectKey{Name: "a"}, client.ObjectKey{Name: "b"}
 	get := func(owner client.ObjectKey, wants trust) *http.Transport {

@@ -69,7 +69,11 @@ func (w *web) Query(ctx context.Context, q question) (float64, error) {
 		address += separator + rest.RawQuery
 	}
 	body, err := w.get(ctx, address, w.login)
-	if err != nil {
+	var answer refused
+	switch {
+	case errors.As(err, &answer):
+		return 0, refused{status: answer.status} // it may be any server, and say anything
+	case err != nil:
 		return 0, err
 	}
 	return decodeWeb(body, w.JSONPath)

@@ -71,8 +71,8 @@ func (p *pathCheck) node(node jsonpath.Node) error {
 // decodeWeb picks the number out of an answer: the answer itself without a path.
 func decodeWeb(body []byte, path string) (float64, error) {
 	var answer any
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return 0, fmt.Errorf("the server's answer is not JSON: %w", err)
+	if json.Unmarshal(body, &answer) != nil {
+		return 0, errors.New("the server's answer is not JSON")
 	}
 	if path == "" {
 		return plain(answer)
@@ -82,7 +82,7 @@ func decodeWeb(body []byte, path string) (float64, error) {
 	case err != nil && strings.Contains(err.Error(), "out of bounds"):
 		return 0, ErrNoValues // an empty list has no first item
 	case err != nil:
-		return 0, fmt.Errorf("following jsonPath: %s", excerpt(err.Error()))
+		return 0, errors.New("jsonPath does not fit the server's answer") // the library's error quotes it
 	}
 	var result only
 	for _, item := range found {

@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-cd/sluice/canary/metric"
 	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/canary/workload"
+	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/notify/alert"
 )
@@ -47,6 +48,9 @@ type Reconciler struct {
 	// NoCrossNamespaceRefs refuses MetricTemplates and AlertProviders of other
 	// namespaces.
 	NoCrossNamespaceRefs bool
+	// Guard decides where canaries, their metrics, webhooks and alerts may point; nil
+	// lets them point anywhere.
+	Guard *outbound.Guard
 	// Log is told what nobody waits for.
 	Log logr.Logger
 	// Version is told in flagger_info.
