@@ -24,6 +24,9 @@ type listing struct {
 
 	// kept says that a store has it.
 	kept bool
+
+	// settled says that tags were missing, and that a second look confirmed it.
+	settled bool
 }
 
 // listingID says what was listed, and by whom. See [Access.id].

@@ -39,6 +39,7 @@ type Scanner struct {
 	mu       sync.Mutex
 	flights  map[listingID]*flight
 	outcomes map[types.NamespacedName]*flight
+	held     map[heldKey]heldList
 	done     []func(types.NamespacedName)
 }
 
@@ -47,6 +48,7 @@ func NewScanner(client *Client, store *Store) *Scanner {
 	return &Scanner{
 		client: client, store: store, patience: defaultPatience,
 		flights: map[listingID]*flight{}, outcomes: map[types.NamespacedName]*flight{},
+		held: map[heldKey]heldList{},
 	}
 }
 
@@ -73,6 +75,9 @@ type Ask struct {
 	// Within is how old a listing that somebody else asked for may be; zero wants
 	// one that is made after the call.
 	Within time.Duration
+	// Known is how many tags the object had at its last scan, if that is known from
+	// elsewhere than the store, as from a status that outlived it; else zero.
+	Known int
 }
 
 // flight is one request for a listing, and those who wait for it.
@@ -128,6 +133,7 @@ func (s *Scanner) young(list *listing, d time.Duration) bool {
 func (s *Scanner) Forget(key types.NamespacedName) {
 	s.mu.Lock()
 	delete(s.outcomes, key)
+	delete(s.held, heldKey{object: key})
 	s.mu.Unlock()
 	s.store.Delete(key)
 }
@@ -200,11 +206,15 @@ func (s *Scanner) listing(ctx context.Context, f *flight) (list *listing, err er
 	}
 	defer f.host.slots.give(f.ask.Key.Namespace)
 	f.started.Store(true)
+	last := s.store.listing(f.id)
 	list, err = s.client.list(ctx, f.ask.Target, f.ask.Access, listOptions{
-		last: s.store.listing(f.id), budget: func() int { return int(f.budget.Load()) },
+		last: last, budget: func() int { return int(f.budget.Load()) },
 	})
 	if err != nil {
 		return nil, err
+	}
+	if err := s.settleListing(last, list); err != nil {
+		return nil, fmt.Errorf("listing tags of %s: %w", f.ask.Target.Repository, err)
 	}
 	return s.store.keep(list), nil
 }
@@ -297,6 +307,9 @@ func (s *Scanner) snapshot(ask Ask, list *listing) (*Snapshot, error) {
 	}
 	last, _ := s.store.Get(ask.Key, ask.Target)
 	snapshot := newSnapshot(ask.Target, list, last)
+	if err := s.settleFor(ask, last, snapshot); err != nil {
+		return nil, fmt.Errorf("listing tags of %s: %w", ask.Target.Repository, err)
+	}
 	s.store.Put(ask.Key, snapshot)
 	return snapshot, nil
 }

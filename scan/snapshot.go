@@ -59,6 +59,10 @@ func (s *Snapshot) Revision() string { return s.revision }
 // Time is when the registry answered.
 func (s *Snapshot) Time() time.Time { return s.list.at }
 
+// Settled reports whether many tags of the list before were missing, and a second
+// look confirmed it; see [Shrunk].
+func (s *Snapshot) Settled() bool { return s.list.settled }
+
 // Len is the number of tags.
 func (s *Snapshot) Len() int { return s.count }
 

@@ -144,6 +144,7 @@ func (s *Store) keep(fresh *listing) *listing {
 	last := s.listing(fresh.id)
 	if last != nil && last.tags == fresh.tags {
 		same := last.confirmed(fresh.at)
+		same.settled = fresh.settled
 		same.pages = fresh.pages
 		s.set(same)
 		if slices.Equal(last.pages, fresh.pages) {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -39,13 +41,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, repo *imagev1.ImageRepositor
 		tags = fresh
 		log.FromContext(ctx).V(1).Info("scanned", "why", plan.why, "tags", tags.Len(), "revision", tags.Revision())
 	}
+	said := fmt.Sprintf("successful scan: found %d tags with checksum %s", tags.Len(), tags.Revision())
+	events := released(repo, tags, said)
 	record(repo, target, tags)
 	r.recordBudget(repo, target, tags.Listed())
-	return reconciler.Result{
-		Reason:  meta.SucceededReason,
-		Message: fmt.Sprintf("successful scan: found %d tags with checksum %s", tags.Len(), tags.Revision()),
-		After:   plan.wait,
-	}, nil
+	return reconciler.Result{Reason: meta.SucceededReason, Message: said, After: plan.wait, Events: events}, nil
 }
 
 // accept checks the spec: what it returns as an error only an edit can cure.
@@ -61,7 +61,30 @@ func (r *Reconciler) scan(ctx context.Context, repo *imagev1.ImageRepository, ta
 	if err != nil {
 		return nil, err
 	}
-	return r.Scanner.Scan(ctx, scan.Ask{Key: client.ObjectKeyFromObject(repo), Target: target, Access: access, Within: within})
+	return r.Scanner.Scan(ctx, scan.Ask{Key: client.ObjectKeyFromObject(repo), Target: target, Access: access, Within: within, Known: known(repo, target)})
+}
+
+// known is how many tags the status says that the last scan of target found, or zero.
+func known(repo *imagev1.ImageRepository, target scan.Target) int {
+	last := repo.Status.LastScanResult
+	if last == nil || repo.Status.CanonicalImageName != target.Repository.String() ||
+		!slices.Equal(repo.Status.ObservedExclusionList, repo.GetExclusionList()) {
+		return 0
+	}
+	return last.TagCount
+}
+
+// released tells how a scan ended that was held.
+func released(repo *imagev1.ImageRepository, tags *scan.Snapshot, said string) []reconciler.Event {
+	was := apimeta.FindStatusCondition(repo.Status.Conditions, meta.ReadyCondition)
+	if was == nil || was.Reason != imagev1.ScanHeldReason {
+		return nil
+	}
+	how := "the missing tags are listed again"
+	if tags.Settled() {
+		how = "a second look confirmed that tags are gone"
+	}
+	return []reconciler.Event{{Type: corev1.EventTypeNormal, Reason: meta.SucceededReason, Message: how + "; " + said}}
 }
 
 // pending is the result while a scan goes on. A rescan by interval, and one after
@@ -83,9 +106,12 @@ func pending(repo *imagev1.ImageRepository, target scan.Target, plan plan) recon
 // asks.
 func (r *Reconciler) retry(repo *imagev1.ImageRepository, target scan.Target, err error) error {
 	var limited *scan.RateLimited
+	var shrunk *scan.Shrunk
 	switch failure := fmt.Errorf("scan failed: %w", err); {
 	case errors.As(err, &limited):
 		return reconciler.Waiting(failure, limited.After)
+	case errors.As(err, &shrunk):
+		return reconciler.Waiting(failure, shrunk.After)
 	case errors.Is(err, scan.ErrBudget):
 		most := r.Registry.MaxTags(target)
 		apimeta.RemoveStatusCondition(&repo.Status.Conditions, imagev1.ScanBudgetCondition)
@@ -142,7 +168,10 @@ func (r *Reconciler) recordBudget(repo *imagev1.ImageRepository, target scan.Tar
 
 // Reason implements reconciler.Controller.
 func (r *Reconciler) Reason(err error) string {
+	var shrunk *scan.Shrunk
 	switch {
+	case errors.As(err, &shrunk):
+		return imagev1.ScanHeldReason
 	case errors.Is(err, scan.ErrFeatureGate):
 		return meta.FeatureGateDisabledReason
 	case errors.Is(err, identity.ErrRefused):

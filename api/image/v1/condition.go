@@ -48,6 +48,10 @@ const (
 	// ScanBudgetNearlyUsedReason is that of the condition ScanBudget. Sluice extension.
 	ScanBudgetNearlyUsedReason = "ScanBudgetNearlyUsed"
 
+	// ScanHeldReason means: a scan found so many tags less than the last one that it
+	// is not used before a second look. Sluice extension.
+	ScanHeldReason = "ScanHeld"
+
 	// VerificationErrorReason means: no tag qualifies, and signatures that are
 	// missing or wrong are among the reasons; or spec.verify or a Secret that it
 	// names cannot be used. Sluice extension.
