@@ -2,6 +2,7 @@ package workload
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,9 +21,9 @@ func agent(image string) *appsv1.DaemonSet {
 	}, Status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 2, UpdatedNumberScheduled: 2, NumberAvailable: 2}}
 }
 
-func daemonBench(t *testing.T, d *appsv1.DaemonSet) *bench {
+func daemonBench(t *testing.T, d *appsv1.DaemonSet, objects ...client.Object) *bench {
 	t.Helper()
-	b := newBench(t, append([]client.Object{d}, world("podinfo:1")[1:]...)...)
+	b := newBench(t, slices.Concat([]client.Object{d}, world("podinfo:1")[1:], objects)...)
 	b.canary.Spec.TargetRef.Kind = "DaemonSet"
 	return b
 }

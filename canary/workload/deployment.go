@@ -47,8 +47,8 @@ func missing(d *appsv1.Deployment, p patience) (why string, stuck bool) {
 	if replicas(d.Spec.Replicas) == 0 {
 		return "deployment is scaled to zero", false
 	}
-	if condition(d, appsv1.DeploymentProgressing).Reason == "ProgressDeadlineExceeded" {
-		return fmt.Sprintf("deployment %q exceeded its progress deadline", d.Name), true
+	if condition(d, appsv1.DeploymentProgressing).Reason == deadlineExceeded {
+		return fmt.Sprintf("deployment %q exceeded its progress deadline%s", d.Name, obstacles(d)), true
 	}
 	available := condition(d, appsv1.DeploymentAvailable)
 	stuck = available.Status == corev1.ConditionFalse && available.Reason == "MinimumReplicasUnavailable" &&
@@ -57,15 +57,33 @@ func missing(d *appsv1.Deployment, p patience) (why string, stuck bool) {
 	needed := p.needed(status.UpdatedReplicas)
 	switch {
 	case status.UpdatedReplicas < want:
-		return fmt.Sprintf("waiting for rollout to finish: %d out of %d new replicas have been updated", status.UpdatedReplicas, want), stuck
+		why = fmt.Sprintf("%d out of %d new replicas have been updated", status.UpdatedReplicas, want)
 	case status.Replicas > status.UpdatedReplicas:
-		return fmt.Sprintf("waiting for rollout to finish: %d old replicas are pending termination", status.Replicas-status.UpdatedReplicas), stuck
+		why = fmt.Sprintf("%d old replicas are pending termination", status.Replicas-status.UpdatedReplicas)
 	case status.AvailableReplicas < needed:
-		return fmt.Sprintf("waiting for rollout to finish: %d of %d (readyThreshold %d%%) updated replicas are available",
-			status.AvailableReplicas, needed, p.threshold), stuck
+		why = fmt.Sprintf("%d of %d (readyThreshold %d%%) updated replicas are available", status.AvailableReplicas, needed, p.threshold)
 	default:
 		return "", false
 	}
+	return "waiting for rollout to finish: " + why + obstacles(d), stuck
+}
+
+const deadlineExceeded = "ProgressDeadlineExceeded"
+
+// obstacles are what keeps Kubernetes from making pods at all: a pause, a quota, an
+// admission webhook.
+func obstacles(d *appsv1.Deployment) string {
+	var out string
+	if d.Spec.Paused {
+		out += "; Deployment is paused (spec.paused)"
+	}
+	if failed := condition(d, appsv1.DeploymentReplicaFailure); failed.Status == corev1.ConditionTrue {
+		out += "; ReplicaFailure: " + shorten(failed.Message)
+	}
+	if halted := condition(d, appsv1.DeploymentProgressing); halted.Status == corev1.ConditionFalse && halted.Reason != deadlineExceeded {
+		out += fmt.Sprintf("; %s: %s", halted.Reason, shorten(halted.Message))
+	}
+	return out
 }
 
 func condition(d *appsv1.Deployment, kind appsv1.DeploymentConditionType) appsv1.DeploymentCondition {

@@ -149,7 +149,7 @@ func (n *knative) describe(u *unstructured.Unstructured, p patience) canary.Work
 		}
 		for _, field := range []string{"reason", "message"} {
 			if text, _ := c[field].(string); text != "" {
-				w.Why += ": " + text
+				w.Why += ": " + shorten(text)
 			}
 		}
 	}

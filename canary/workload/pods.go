@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/canary"
@@ -39,8 +41,8 @@ func (p *Pair) pods(ctx context.Context, labels map[string]string, opts ...clien
 
 // blame says which pod keeps a workload from becoming ready, and why, if there is
 // one that will not recover by itself: long before a deadline would. Pods of older
-// revisions are on their way out.
-func (p *Pair) blame(ctx context.Context, w *canary.Workload, name string, labels map[string]string) error {
+// revisions are on their way out. If there is none, there may be no pods at all.
+func (p *Pair) blame(ctx context.Context, w *canary.Workload, of *unstructured.Unstructured, labels map[string]string) error {
 	if w.Ready || w.Replicas == 0 || p.names.label == "" {
 		return nil
 	}
@@ -48,8 +50,11 @@ func (p *Pair) blame(ctx context.Context, w *canary.Workload, name string, label
 	if err != nil {
 		return err
 	}
-	blameAny(w, newest(slices.DeleteFunc(pods, func(pod corev1.Pod) bool { return !madeBy(&pod, name) })))
-	return nil
+	pods = newest(slices.DeleteFunc(pods, func(pod corev1.Pod) bool { return !madeBy(&pod, of.GetName()) }))
+	if blameAny(w, pods) {
+		return nil
+	}
+	return p.blameEvents(ctx, w, of, pods)
 }
 
 // madeBy reports whether a pod may be one of a Deployment or DaemonSet. Others can
@@ -65,13 +70,15 @@ func madeBy(pod *corev1.Pod, name string) bool {
 	}
 }
 
-func blameAny(w *canary.Workload, pods []corev1.Pod) {
+// blameAny reports whether there was a pod to blame.
+func blameAny(w *canary.Workload, pods []corev1.Pod) bool {
 	for i := range pods {
 		if trouble := troubleOf(&pods[i]); trouble != "" && !w.Ready {
 			w.Why = fmt.Sprintf("%s; pod %s: %s", w.Why, pods[i].Name, trouble)
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // newest are the pods of the same template as the youngest.
@@ -105,22 +112,34 @@ func troubleOf(pod *corev1.Pod) string {
 	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
 		for _, c := range statuses {
 			if waiting := c.State.Waiting; waiting != nil && hopeless[waiting.Reason] {
-				return fmt.Sprintf("container %s: %s%s", c.Name, waiting.Reason, detail(waiting, c.LastTerminationState.Terminated))
+				return fmt.Sprintf("container %s: %s%s", c.Name, waiting.Reason, detail(pod, &c))
 			}
 		}
 	}
 	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
-			return "Unschedulable: " + shorten(c.Message)
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse &&
+			(c.Reason == corev1.PodReasonUnschedulable || c.Reason == corev1.PodReasonSchedulingGated) {
+			return c.Reason + ": " + shorten(c.Message)
 		}
+	}
+	if pod.Status.Phase == corev1.PodFailed && pod.Status.Reason != "" {
+		return fmt.Sprintf("%s: %s", pod.Status.Reason, shorten(pod.Status.Message))
 	}
 	return ""
 }
 
-func detail(waiting *corev1.ContainerStateWaiting, last *corev1.ContainerStateTerminated) string {
+func detail(pod *corev1.Pod, c *corev1.ContainerStatus) string {
+	waiting, last := c.State.Waiting, c.LastTerminationState.Terminated
 	switch {
 	case waiting.Reason == "CreateContainerConfigError" && waiting.Message != "":
 		return ": " + shorten(waiting.Message)
+	case strings.Contains(waiting.Reason, "Image"):
+		for _, container := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+			if container.Name == c.Name && container.Image != "" {
+				return fmt.Sprintf(" (image %s)", shorten(container.Image))
+			}
+		}
+		return ""
 	case last != nil:
 		return fmt.Sprintf(" (%s, exit code %d)", last.Reason, last.ExitCode)
 	default:

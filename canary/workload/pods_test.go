@@ -8,7 +8,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 func waiting(reason, message string) corev1.PodStatus {
@@ -29,7 +31,10 @@ func TestWhyAPodDoesNotStart(t *testing.T) {
 		"no image, nor what was said":  {initial, "container app: ErrImagePull"},
 		"its configuration is missing": {waiting("CreateContainerConfigError", `secret "db" not found`), `container app: CreateContainerConfigError: secret "db" not found`},
 		"a long story":                 {waiting("CreateContainerConfigError", strings.Repeat("ä", 500)), "container app: CreateContainerConfigError: " + strings.Repeat("ä", 200) + "..."},
-		"it is just being made":        {waiting("ContainerCreating", ""), ""},
+		"it was evicted":               {corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted", Message: "The node was low on resource: memory."}, "Evicted: The node was low on resource: memory."},
+		"somebody holds it back": {corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse,
+			Reason: corev1.PodReasonSchedulingGated, Message: "Scheduling is blocked"}}}, "SchedulingGated: Scheduling is blocked"},
+		"it is just being made": {waiting("ContainerCreating", ""), ""},
 		"no node has room": {corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse,
 			Reason: corev1.PodReasonUnschedulable, Message: "0/3 nodes are available"}}}, "Unschedulable: 0/3 nodes are available"},
 		"it works": {corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}, ""},
@@ -57,5 +62,45 @@ func TestATargetThatCrashesSaysSo(t *testing.T) {
 	b.must(b.c.Update(t.Context(), d))
 	if got := b.look().Target.Why; got != "deployment is scaled to zero" {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestAnImageThatIsMissingIsNamed(t *testing.T) {
+	pod := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "shop/web:9"}}}, Status: waiting("ImagePullBackOff", "denied: token abc")}
+	if got := troubleOf(pod); got != "container app: ImagePullBackOff (image shop/web:9)" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A DaemonSet has no conditions, and a pod without a volume no status: only events tell.
+func TestWhyThereAreNoPodsByEvents(t *testing.T) {
+	about := func(uid, kind, reason, message string, at time.Duration) *corev1.Event {
+		return &corev1.Event{ObjectMeta: metav1.ObjectMeta{Name: reason + uid}, InvolvedObject: corev1.ObjectReference{UID: types.UID(uid)},
+			Type: kind, Reason: reason, Message: message, LastTimestamp: metav1.NewTime(noon.Add(at))}
+	}
+	warning, normal := corev1.EventTypeWarning, corev1.EventTypeNormal
+	pending := func() *corev1.Pod {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "podinfo-a", UID: "pod", Labels: map[string]string{"app": "podinfo"}}, Status: waiting("ContainerCreating", "")}
+		pod.Status.Phase = corev1.PodPending
+		return pod
+	}
+	for name, tc := range map[string]struct {
+		objects []client.Object
+		want    string // the end
+	}{
+		"a quota":                   {[]client.Object{about("set", warning, "FailedCreate", "exceeded quota", 0)}, "; FailedCreate: exceeded quota"},
+		"a quota that was extended": {[]client.Object{about("set", warning, "FailedCreate", "exceeded quota", 0), about("set", normal, "SuccessfulCreate", "created", time.Minute)}, "available"},
+		"a quota of somebody else":  {[]client.Object{about("other", warning, "FailedCreate", "exceeded quota", 0)}, "available"},
+		"a volume":                  {[]client.Object{pending(), about("pod", warning, "FailedMount", `secret "db" not found`, 0)}, `; pod podinfo-a: FailedMount: secret "db" not found`},
+		"what a registry said":      {[]client.Object{pending(), about("pod", warning, "Failed", "token=secret", 0)}, "available"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := agent("podinfo:1")
+			d.UID, d.Status.DesiredNumberScheduled, d.Status.UpdatedNumberScheduled, d.Status.NumberAvailable = "set", 2, 2, 1
+			b := daemonBench(t, d, tc.objects...)
+			if got := b.look().Target.Why; !strings.HasSuffix(got, tc.want) {
+				t.Errorf("got %q", got)
+			}
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -46,6 +47,37 @@ func TestReadiness(t *testing.T) {
 			got := describe(d, patience{threshold: tc.threshold, deadline: 10 * time.Minute, now: noon})
 			if got.Ready != tc.wantReady || got.Stuck != tc.wantStuck || (got.Why == "") != got.Ready {
 				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
+// What keeps Kubernetes from making pods was in the status, and nobody said it.
+func TestWhyADeploymentGetsNoPods(t *testing.T) {
+	quota := `pods "web-5d" is forbidden: exceeded quota: pods, requested: pods=1, used: pods=1, limited: pods=1`
+	failure := appsv1.DeploymentCondition{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Reason: "FailedCreate", Message: quota}
+	waits := "waiting for rollout to finish: 0 out of 1 new replicas have been updated"
+	for name, tc := range map[string]struct {
+		paused     bool
+		conditions []appsv1.DeploymentCondition
+		want       string
+	}{
+		"nothing is wrong":       {want: waits},
+		"a quota":                {conditions: []appsv1.DeploymentCondition{failure}, want: waits + "; ReplicaFailure: " + quota},
+		"a quota in former days": {conditions: []appsv1.DeploymentCondition{{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionFalse, Message: quota}}, want: waits},
+		"a quota, for too long": {conditions: []appsv1.DeploymentCondition{failure, {Type: appsv1.DeploymentProgressing, Status: corev1.ConditionFalse, Reason: "ProgressDeadlineExceeded"}},
+			want: `deployment "web" exceeded its progress deadline; ReplicaFailure: ` + quota},
+		"no replica set": {conditions: []appsv1.DeploymentCondition{{Type: appsv1.DeploymentProgressing, Status: corev1.ConditionFalse, Reason: "ReplicaSetCreateError", Message: "denied by policy"}},
+			want: waits + "; ReplicaSetCreateError: denied by policy"},
+		"a pause": {paused: true, want: waits + "; Deployment is paused (spec.paused)"},
+		"a long story": {conditions: []appsv1.DeploymentCondition{{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Message: strings.Repeat("a", 5000)}},
+			want: waits + "; ReplicaFailure: " + strings.Repeat("a", 200) + "..."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "web"}, Spec: appsv1.DeploymentSpec{Replicas: ptr.To(int32(1)), Paused: tc.paused},
+				Status: appsv1.DeploymentStatus{Conditions: tc.conditions}}
+			if got := describe(d, patience{threshold: 100, deadline: time.Minute, now: noon}); got.Why != tc.want {
+				t.Errorf("got %q, want %q", got.Why, tc.want)
 			}
 		})
 	}

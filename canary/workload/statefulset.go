@@ -55,7 +55,9 @@ func (s *stateful) look(ctx context.Context) error {
 	if err := s.lookAtPods(ctx); err != nil {
 		return err
 	}
-	s.lookAtTarget()
+	if err := s.lookAtTarget(ctx); err != nil {
+		return err
+	}
 	return s.lookAtPrimary(ctx)
 }
 
@@ -123,20 +125,21 @@ func (s *stateful) isUpdate(revision string) bool {
 
 // lookAtTarget finds the target ready without a pod as long as it may have none:
 // there is nothing to wait for before the first weight.
-func (s *stateful) lookAtTarget() {
+func (s *stateful) lookAtTarget(ctx context.Context) (err error) {
 	p := s.patience(target)
 	w := canary.Workload{Exists: true, Revision: s.Revision.Digest, Images: imagesOf(podSpec(s.live))}
 	if !s.set.Settled() {
 		w.Why = "waiting for rollout to finish: observed statefulset generation less than desired generation"
 		s.Target = w
-		return
+		return nil
 	}
 	if s.set.Behind() {
 		w.Replicas, w.Available = s.set.Reach(), s.available(s.isUpdate)
 		w.Why = missingPods(w, s.set.Status.UpdatedReplicas, p)
 	}
-	s.Target = s.judged(w, p)
+	s.Target, err = s.judged(ctx, w, p)
 	s.wait(target, s.Target)
+	return err
 }
 
 // lookAtPrimary takes all pods for the primary from promotion on: the revision is
@@ -159,7 +162,10 @@ func (s *stateful) lookAtPrimary(ctx context.Context) error {
 		}
 		w.Why = missingPods(w, s.set.Status.CurrentReplicas, p)
 	}
-	s.Primary = s.judged(w, p)
+	var err error
+	if s.Primary, err = s.judged(ctx, w, p); err != nil {
+		return err
+	}
 	s.wait(primary, s.Primary)
 	if s.set.Settled() && !s.set.Behind() || s.set.Released() {
 		return nil
@@ -168,9 +174,9 @@ func (s *stateful) lookAtPrimary(ctx context.Context) error {
 }
 
 // judged completes what was seen of one half.
-func (s *stateful) judged(w canary.Workload, p patience) canary.Workload {
+func (s *stateful) judged(ctx context.Context, w canary.Workload, p patience) (canary.Workload, error) {
 	if w.Ready = w.Why == ""; w.Ready {
-		return w
+		return w, nil
 	}
 	if w.Stuck = p.over(); w.Stuck {
 		w.Why = fmt.Sprintf("exceeded its progressDeadlineSeconds: %d; %s", int(p.deadline.Seconds()), w.Why)
@@ -181,8 +187,10 @@ func (s *stateful) judged(w canary.Workload, p patience) canary.Workload {
 			updated = append(updated, pod)
 		}
 	}
-	blameAny(&w, updated)
-	return w
+	if blameAny(&w, updated) {
+		return w, nil
+	}
+	return w, s.blameEvents(ctx, &w, s.live, updated)
 }
 
 // missingPods says what one half still lacks; empty is nothing.

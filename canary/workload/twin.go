@@ -118,7 +118,7 @@ func (t *twin) lookAtTarget(ctx context.Context) error {
 	if t.Target.Alias, err = t.alias(t.Revision.Template); err != nil {
 		return fmt.Errorf("%s: %w", title(t.target), err)
 	}
-	return t.blame(ctx, &t.Target, t.target.GetName(), t.names.own)
+	return t.blame(ctx, &t.Target, t.target, t.names.own)
 }
 
 func (t *twin) lookAtPrimary(ctx context.Context) error {
@@ -140,7 +140,7 @@ func (t *twin) lookAtPrimary(ctx context.Context) error {
 	if t.Primary.Revision, err = t.primaryRevision(ctx); err != nil {
 		return err
 	}
-	return t.blame(ctx, &t.Primary, t.primary.GetName(), t.names.primary)
+	return t.blame(ctx, &t.Primary, t.primary, t.names.primary)
 }
 
 // idle reports whether the primary has no pods because there is no work: KEDA
