@@ -11,11 +11,14 @@ import (
 	"strings"
 )
 
-// Bounds of what is told of a refusal.
+// Bounds of what is read of an answer, and told of a refusal.
 const (
 	maxRefusal      = 64 << 10
 	maxReasons      = 3
 	maxReasonLength = 256
+	// maxManifest bounds a manifest, an index and a list of referrers. Registries
+	// refuse more than four MiB.
+	maxManifest = 8 << 20
 )
 
 // errAstray means that a server leads where the controller does not go.
@@ -34,8 +37,14 @@ func (t *discreet) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp, err := t.next.RoundTrip(req)
-	if err != nil || resp.StatusCode < http.StatusBadRequest {
-		return resp, err
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode < http.StatusBadRequest {
+		if strings.Contains(req.URL.Path, "/manifests/") || strings.Contains(req.URL.Path, "/referrers/") {
+			resp.Body = &bounded{ReadCloser: resp.Body, left: maxManifest}
+		}
+		return resp, nil
 	}
 	var said []byte
 	if own := callerOf(req.Context()).registry; own != "" && sameHost(req.URL.Host, own) && req.Method != http.MethodHead {
@@ -46,6 +55,21 @@ func (t *discreet) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(said)), int64(len(said))
 	resp.Header.Set("Content-Length", strconv.Itoa(len(said)))
 	return resp, nil
+}
+
+// bounded is a body of so many bytes and no more.
+type bounded struct {
+	io.ReadCloser
+	left int
+}
+
+// Read implements io.Reader.
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= n; b.left < 0 {
+		return 0, fmt.Errorf("%w: a manifest of more than %d bytes", ErrBudget, maxManifest)
+	}
+	return n, err
 }
 
 // reason is an error as registries put it.

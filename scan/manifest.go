@@ -3,17 +3,27 @@ package scan
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"slices"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
+// errLies means that what a registry sent for a digest has another one.
+var errLies = errors.New("the registry sent something else than was asked for")
+
 // Digest returns the digest of the manifest or index that tag points to now, as
-// algorithm:hex.
+// algorithm:hex. A registry that does not say it, which the distribution
+// specification leaves open, or that knows no HEAD, sends the manifest instead.
 func (c *Client) Digest(ctx context.Context, target Target, access Access, tag string) (string, error) {
 	ref := target.Repository.Tag(tag)
 	var digest string
@@ -21,6 +31,14 @@ func (c *Client) Digest(ctx context.Context, target Target, access Access, tag s
 		head, err := puller.Head(ctx, ref)
 		if err == nil {
 			digest = head.Digest.String()
+			return nil
+		}
+		if ctx.Err() != nil || !mute(err) {
+			return err
+		}
+		got, err := puller.Get(ctx, ref)
+		if err == nil {
+			digest = got.Digest.String()
 		}
 		return err
 	})
@@ -30,23 +48,40 @@ func (c *Client) Digest(ctx context.Context, target Target, access Access, tag s
 	return digest, nil
 }
 
+// mute reports whether the error of a HEAD is that the registry answered it without
+// the headers that are needed, or does not know the method.
+func mute(err error) bool {
+	var refused *transport.Error
+	if errors.As(err, &refused) {
+		return refused.StatusCode == http.StatusMethodNotAllowed || refused.StatusCode == http.StatusNotImplemented || refused.StatusCode == http.StatusBadRequest
+	}
+	var limited *RateLimited
+	var unreachable *url.Error
+	return !errors.As(err, &limited) && !errors.As(err, &unreachable)
+}
+
+const (
+	// maxLookUps bounds the manifests and configurations that are read of one index
+	// that does not say what its images are made for.
+	maxLookUps = 20
+	// maxNesting bounds indexes in indexes.
+	maxNesting = 3
+)
+
 // Platforms returns what the manifest or index with the digest can run on, as
-// os/arch or os/arch/variant, in ascending order. An artifact without platforms,
-// such as a chart or a signature, has none.
+// os/arch or os/arch/variant, in ascending order. An index that does not say so has
+// its images asked. An artifact without platforms, such as a chart or a signature,
+// has none.
 func (c *Client) Platforms(ctx context.Context, target Target, access Access, digest string) ([]string, error) {
 	ref := target.Repository.Digest(digest)
 	var found []string
 	err := c.pull(ctx, target, access, func(ctx context.Context, puller *remote.Puller) error {
-		desc, err := puller.Get(ctx, ref)
-		if err != nil {
+		look := platforms{puller: puller, repository: target.Repository, left: maxLookUps}
+		if err := look.at(ctx, digest, 0); err != nil {
 			return err
 		}
-		if desc.MediaType.IsIndex() {
-			found, err = indexPlatforms(desc.Manifest)
-			return err
-		}
-		found, err = imagePlatform(ctx, puller, desc, target)
-		return err
+		found = look.found
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("looking up the platforms of %s: %w", ref, err)
@@ -55,54 +90,120 @@ func (c *Client) Platforms(ctx context.Context, target Target, access Access, di
 	return slices.Compact(found), nil
 }
 
+// platforms collects what an image is made for.
+type platforms struct {
+	puller     *remote.Puller
+	repository name.Repository
+	left       int // manifests to read
+	found      []string
+}
+
 // unknown is how builders mark the entries of an index that are no images, such
 // as attestations.
 const unknown = "unknown"
 
-func indexPlatforms(manifest []byte) ([]string, error) {
+// referenceType is the annotation of such entries.
+const referenceType = "vnd.docker.reference.type"
+
+// at reads a manifest or index.
+func (p *platforms) at(ctx context.Context, digest string, depth int) error {
+	if p.left == 0 || depth > maxNesting {
+		return nil
+	}
+	p.left--
+	desc, err := p.puller.Get(ctx, p.repository.Digest(digest))
+	if err != nil {
+		return err
+	}
+	if desc.MediaType.IsSchema1() {
+		return nil // its digest is that of a part of it, and so of nothing that could be checked
+	}
+	if err := verify(desc.Manifest, digest); err != nil {
+		return fmt.Errorf("reading the manifest: %w", err)
+	}
+	if desc.MediaType.IsIndex() {
+		return p.index(ctx, desc.Manifest, depth)
+	}
+	return p.image(ctx, desc.Manifest)
+}
+
+func (p *platforms) index(ctx context.Context, manifest []byte, depth int) error {
 	index, err := v1.ParseIndexManifest(bytes.NewReader(manifest))
 	if err != nil {
-		return nil, fmt.Errorf("reading the index: %w", err)
+		return errors.New("reading the index: it is none")
 	}
-	var found []string
 	for _, entry := range index.Manifests {
-		if p := entry.Platform; p != nil && p.OS != "" && p.OS != unknown {
-			found = append(found, platformName(p.OS, p.Architecture, p.Variant))
+		switch has := entry.Platform; {
+		case has != nil && has.OS == unknown, entry.Annotations[referenceType] != "":
+		case has != nil && has.OS != "":
+			p.found = append(p.found, platformName(has.OS, has.Architecture, has.Variant))
+		case entry.MediaType.IsIndex() || entry.MediaType.IsImage():
+			if err := p.at(ctx, entry.Digest.String(), depth+1); err != nil {
+				return err
+			}
 		}
 	}
-	return found, nil
+	return nil
 }
 
 // maxConfig bounds the configuration of an image, which is JSON of a few KiB.
 const maxConfig = 8 << 20
 
-// imagePlatform reads the configuration of an image, which is the only place
-// where a manifest without an index says what it is made for.
-func imagePlatform(ctx context.Context, puller *remote.Puller, desc *remote.Descriptor, target Target) ([]string, error) {
-	manifest, err := v1.ParseManifest(bytes.NewReader(desc.Manifest))
+// image reads the configuration of an image, which is the only place where a
+// manifest without an index says what it is made for.
+func (p *platforms) image(ctx context.Context, content []byte) error {
+	manifest, err := v1.ParseManifest(bytes.NewReader(content))
 	if err != nil {
-		return nil, fmt.Errorf("reading the manifest: %w", err)
+		return errors.New("reading the manifest: it is none")
 	}
 	if !manifest.Config.MediaType.IsConfig() {
-		return nil, nil
+		return nil
 	}
-	layer, err := puller.Layer(ctx, target.Repository.Digest(manifest.Config.Digest.String()))
+	layer, err := p.puller.Layer(ctx, p.repository.Digest(manifest.Config.Digest.String()))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	blob, err := layer.Compressed()
 	if err != nil {
-		return nil, fmt.Errorf("reading the configuration: %w", err)
+		return fmt.Errorf("reading the configuration: %w", err)
 	}
 	defer blob.Close()
+	data, err := io.ReadAll(io.LimitReader(blob, maxConfig+1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("reading the configuration: %w", err)
+	case len(data) > maxConfig:
+		return fmt.Errorf("reading the configuration: it has more than %d bytes", maxConfig)
+	}
+	if err := verify(data, manifest.Config.Digest.String()); err != nil {
+		return fmt.Errorf("reading the configuration: %w", err)
+	}
 	var config struct{ OS, Architecture, Variant string }
-	if err := json.NewDecoder(io.LimitReader(blob, maxConfig)).Decode(&config); err != nil {
-		return nil, fmt.Errorf("reading the configuration: %w", err)
+	if err := json.Unmarshal(data, &config); err != nil {
+		return errors.New("reading the configuration: it is none")
 	}
-	if config.OS == "" {
-		return nil, nil
+	if config.OS != "" {
+		p.found = append(p.found, platformName(config.OS, config.Architecture, config.Variant))
 	}
-	return []string{platformName(config.OS, config.Architecture, config.Variant)}, nil
+	return nil
+}
+
+// verify reports whether content, all of it, has a digest: what is known of a digest
+// is used for long, and a registry may send anything.
+func verify(content []byte, digest string) error {
+	want, err := v1.NewHash(digest)
+	if err != nil {
+		return fmt.Errorf("%w: %q is no digest", errLies, digest)
+	}
+	hasher, err := v1.Hasher(want.Algorithm)
+	if err != nil {
+		return fmt.Errorf("%w: %q is no digest", errLies, digest)
+	}
+	_, _ = hasher.Write(content) // a hash never fails
+	if hex.EncodeToString(hasher.Sum(nil)) != want.Hex {
+		return fmt.Errorf("%w: not %s", errLies, digest)
+	}
+	return nil
 }
 
 func platformName(os, arch, variant string) string {
