@@ -15,10 +15,18 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
 // optOut is the annotation by which a ConfigMap or Secret is left out.
 const optOut = "flagger.app/config-tracking"
+
+const (
+	// maxConfigs bounds how many ConfigMaps and Secrets are copied for one primary, and
+	// maxConfigBytes how much of them is held in memory meanwhile.
+	maxConfigs     = 250
+	maxConfigBytes = 32 << 20
+)
 
 // trackedSecrets are the types of Secrets that configure an application. Others,
 // such as those for registries, belong to the platform.
@@ -40,7 +48,12 @@ func (p *Pair) readConfigs(ctx context.Context, podSpec map[string]any) ([]Confi
 		required[key] = required[key] || !r.optional()
 	}
 	p.Configs = slices.Sorted(maps.Keys(byKey))
+	if len(byKey) > maxConfigs {
+		return nil, reconcile.TerminalError(fmt.Errorf("spec.targetRef: pods of %s.%s read %d ConfigMaps and Secrets, more than %d: put several into one",
+			p.canary.Spec.TargetRef.Name, p.canary.Namespace, len(byKey), maxConfigs))
+	}
 	var configs []Config
+	held := 0
 	for key, r := range byKey {
 		config, err := p.readConfig(ctx, r.kind, r.name())
 		switch {
@@ -49,6 +62,9 @@ func (p *Pair) readConfigs(ctx context.Context, podSpec map[string]any) ([]Confi
 			return nil, err
 		case config != nil:
 			configs = append(configs, *config)
+			if held += size(config.Content); held > p.kit.configBytes {
+				return nil, p.checkSize(held)
+			}
 		}
 	}
 	slices.SortFunc(configs, func(a, b Config) int { return strings.Compare(a.key(), b.key()) })
@@ -94,6 +110,7 @@ func (c *Config) bare() *Config {
 // fetch reads the content of configs that was not read with the revision. It must
 // be the same still.
 func (p *Pair) fetch(ctx context.Context, r *Revision) error {
+	held := 0
 	for i := range r.Configs {
 		c := &r.Configs[i]
 		if c.Content != nil {
@@ -112,8 +129,34 @@ func (p *Pair) fetch(ctx context.Context, r *Revision) error {
 			return fmt.Errorf("reading %s: it has just changed", c.key())
 		}
 		c.Content = now.Content
+		held += size(c.Content)
+		if err := p.checkSize(held); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// checkSize refuses configs that together are too large to be held.
+func (p *Pair) checkSize(bytes int) error {
+	if bytes <= p.kit.configBytes {
+		return nil
+	}
+	return reconcile.TerminalError(fmt.Errorf("spec.targetRef: ConfigMaps and Secrets that pods of %s.%s read have more than %d bytes in all: annotate those that need no copy %s: disabled",
+		p.canary.Spec.TargetRef.Name, p.canary.Namespace, p.kit.configBytes, optOut))
+}
+
+// size is about how many bytes a config has.
+func size(content any) (bytes int) {
+	switch content := content.(type) {
+	case string:
+		return len(content)
+	case map[string]any:
+		for key, value := range content {
+			bytes += len(key) + size(value)
+		}
+	}
+	return bytes
 }
 
 func trackedConfig(live *unstructured.Unstructured) (*Config, error) {
@@ -159,18 +202,28 @@ func (p *Pair) primaryNames(ctx context.Context, configs []Config) (map[string]s
 	names := map[string]string{}
 	for _, c := range configs {
 		name := c.Name + primarySuffix
-		held := &metav1.PartialObjectMetadata{}
-		held.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(c.Kind))
-		err := p.kit.live.Get(ctx, client.ObjectKey{Namespace: p.canary.Namespace, Name: name}, held)
+		held := configObject(c.Kind, p.canary.Namespace, name)
+		err := p.kit.live.Get(ctx, client.ObjectKeyFromObject(held), held)
 		if client.IgnoreNotFound(err) != nil {
 			return nil, fmt.Errorf("reading %s %s.%s: %w", strings.ToLower(c.Kind), name, p.canary.Namespace, err)
 		}
 		if owner := metav1.GetControllerOf(held); err == nil && owner != nil && owner.UID != p.canary.UID {
 			name = fmt.Sprintf("%s-%s%s", c.Name, p.canary.Name, primarySuffix)
+		} else if err := p.checkConfigPlace(held, c); err != nil {
+			return nil, err
 		}
 		names[c.key()] = name
 	}
 	return names, nil
+}
+
+// checkConfigPlace refuses to write a copy over somebody else's config.
+func (p *Pair) checkConfigPlace(held *unstructured.Unstructured, c Config) error {
+	has, err := configOf(held)
+	if err != nil {
+		return err
+	}
+	return p.checkPlace(held, has.Checksum == c.Checksum && has.Content["type"] == c.Content["type"])
 }
 
 // flaggerNames are those that Flagger gives to the copies, shared or not.
@@ -205,6 +258,9 @@ func (p *Pair) copyConfig(ctx context.Context, c Config, name string) error {
 	_, err := controllerutil.CreateOrPatch(ctx, p.kit.live, copied, func() error {
 		if owner := metav1.GetControllerOf(copied); owner != nil && owner.UID != p.canary.UID {
 			return fmt.Errorf("%s %s has made it meanwhile", owner.Kind, owner.Name)
+		}
+		if err := p.checkConfigPlace(copied, c); err != nil {
+			return err
 		}
 		if before, ok := copied.Object["type"]; ok && before != c.Content["type"] {
 			return errRetyped

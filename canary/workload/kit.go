@@ -3,7 +3,6 @@ package workload
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -11,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
@@ -43,6 +41,8 @@ type Kit struct {
 	clock  clock.PassiveClock
 	opts   Options
 	memory memory
+	// configBytes bounds what is held of configs at once.
+	configBytes int
 }
 
 // New returns a kit. The live client must not return what is older than a write
@@ -52,7 +52,7 @@ func New(live client.Client, cached client.Reader, clk clock.PassiveClock, opts 
 	if len(opts.SelectorLabels) == 0 {
 		opts.SelectorLabels = DefaultSelectorLabels
 	}
-	return &Kit{live: live, cached: cached, clock: clk, opts: opts}
+	return &Kit{live: live, cached: cached, clock: clk, opts: opts, configBytes: maxConfigBytes}
 }
 
 // Look reads the target, its configuration, the primary and the snapshots. The
@@ -103,37 +103,4 @@ func (p *Pair) key(name string) client.ObjectKey {
 // owned is the owner reference of everything that goes with the canary.
 func (p *Pair) owned() metav1.OwnerReference {
 	return *metav1.NewControllerRef(p.canary, flaggerv1.GroupVersion.WithKind(flaggerv1.CanaryKind))
-}
-
-// checkOwner refuses what another canary made: the two would undo each other's work
-// for ever. What an earlier canary of this name has left is about to be collected,
-// and nothing may be built on it.
-func (p *Pair) checkOwner(object client.Object, field string) error {
-	owner := metav1.GetControllerOf(object)
-	if owner == nil || owner.UID == p.canary.UID || owner.Kind != flaggerv1.CanaryKind {
-		return nil
-	}
-	if owner.Name == p.canary.Name {
-		return fmt.Errorf("%s %s.%s belongs to an earlier Canary of this name, and is about to go with it",
-			kindOf(object), object.GetName(), object.GetNamespace())
-	}
-	return reconcile.TerminalError(fmt.Errorf("%s: %s %s.%s belongs to Canary %s: two cannot release the same; delete one of them, or this object if that Canary has another target by now",
-		field, kindOf(object), object.GetName(), object.GetNamespace(), owner.Name))
-}
-
-// kindOf is how messages name the kind of an object; typed ones forget theirs.
-func kindOf(object client.Object) string {
-	if kind := object.GetObjectKind().GroupVersionKind().Kind; kind != "" {
-		return strings.ToLower(kind)
-	}
-	return "service"
-}
-
-// claim makes the canary the controller of an object that has none.
-func (p *Pair) claim(object client.Object) error {
-	if metav1.GetControllerOf(object) != nil {
-		return nil
-	}
-	object.SetOwnerReferences(append(object.GetOwnerReferences(), p.owned()))
-	return nil
 }

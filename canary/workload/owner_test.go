@@ -2,13 +2,17 @@ package workload
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -88,5 +92,113 @@ func TestAnEditOfTheServiceReachesTheServices(t *testing.T) {
 		if got := distribution(); got != want && (want != "" || got != nil) {
 			t.Errorf("got %v, want %q", got, want)
 		}
+	}
+}
+
+// Whatever had the name of a copy was overwritten once, and deleted with the canary.
+func TestWhatSomebodyElseMadeIsNotOverwritten(t *testing.T) {
+	operator := []metav1.OwnerReference{{APIVersion: "example.com/v1", Kind: "Database", Name: "db", UID: "db", Controller: ptr.To(true)}}
+	theirs := func(object client.Object, name string, owner []metav1.OwnerReference) client.Object {
+		object.SetName(name)
+		object.SetOwnerReferences(owner)
+		return object
+	}
+	promote := func(b *bench) error {
+		p, err := b.kit.Look(b.t.Context(), b.canary)
+		if err != nil {
+			return err
+		}
+		if err := p.Save(b.t.Context(), p.Revision.Digest); err != nil {
+			return err
+		}
+		return p.SetPrimary(b.t.Context(), p.Revision.Digest)
+	}
+	services := func(b *bench) error { return b.look().EnsureServices(b.t.Context()) }
+	scale := func(b *bench) error { return b.look().EnsureScaler(b.t.Context()) }
+	autoscaler := hpa()
+	autoscaler.Spec.MaxReplicas = 99
+	for name, tc := range map[string]struct {
+		theirs   client.Object
+		do       func(*bench) error
+		want     string
+		terminal bool
+	}{
+		"a ConfigMap":                 {theirs(configMap("", "theirs"), "env-primary", nil), promote, "configmap env-primary.test is in the place of a copy and has no owner", false},
+		"a Secret":                    {theirs(secret("", corev1.SecretTypeOpaque), "token-primary", nil), promote, "secret token-primary.test", false},
+		"a Secret of another type":    {theirs(secret("", "example.com/x"), "cert-primary", nil), promote, "secret cert-primary.test", false},
+		"a Deployment":                {theirs(shop("", set{"app": "x"}, set{"app": "x"}), "podinfo-primary", nil), promote, "deployment podinfo-primary.test", true},
+		"a Deployment of an operator": {theirs(shop("", set{"app": "x"}, set{"app": "x"}), "podinfo-primary", operator), promote, "belongs to Database db", true},
+		"the primary's Service":       {theirs(&corev1.Service{Spec: corev1.ServiceSpec{Selector: set{"app": "x"}}}, "podinfo-primary", nil), services, "service podinfo-primary.test", true},
+		"the canary's Service":        {theirs(&corev1.Service{}, "podinfo-canary", operator), services, "service podinfo-canary.test", true},
+		"an autoscaler":               {theirs(autoscaler, "scale-primary", nil), scale, "horizontalpodautoscaler scale-primary.test", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, append(world("podinfo:1"), hpa(), tc.theirs)...)
+			b.canary.Spec.AutoscalerRef = &flaggerv1.AutoscalerReference{Name: "scale", Kind: "HorizontalPodAutoscaler", APIVersion: "autoscaling/v2"}
+			before := tc.theirs.DeepCopyObject().(client.Object)
+			b.get(tc.theirs.GetName(), before)
+			err := tc.do(b)
+			if err == nil || !strings.Contains(err.Error(), tc.want) || !errors.Is(err, ErrTaken) || errors.Is(err, reconcile.TerminalError(nil)) != tc.terminal {
+				t.Errorf("got %v", err)
+			}
+			after := before.DeepCopyObject().(client.Object)
+			b.get(tc.theirs.GetName(), after)
+			if diff := cmp.Diff(before, after); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestCopiesThatLostTheirOwnerAreTakenBack(t *testing.T) {
+	b := newBench(t, append(world("podinfo:1"), hpa())...)
+	b.canary.Spec.AutoscalerRef = &flaggerv1.AutoscalerReference{Name: "scale", Kind: "HorizontalPodAutoscaler", APIVersion: "autoscaling/v2"}
+	make := func() {
+		p := b.look()
+		b.must(p.SetPrimary(t.Context(), p.Revision.Digest))
+		b.must(p.EnsureServices(t.Context()))
+		b.must(p.EnsureScaler(t.Context()))
+	}
+	make()
+	copies := map[string]client.Object{"podinfo-primary": &appsv1.Deployment{}, "env-primary": &corev1.ConfigMap{}, "token-primary": &corev1.Secret{},
+		"scale-primary": &autoscalingv2.HorizontalPodAutoscaler{}, "podinfo-canary": &corev1.Service{}}
+	for name, object := range copies {
+		b.own(object, name, "", "")
+	}
+	b.kit.Forget(b.canary.UID)
+	make()
+	for name, object := range copies {
+		if b.get(name, object); !metav1.IsControlledBy(object, b.canary) {
+			t.Errorf("%s belongs to %v", name, object.GetOwnerReferences())
+		}
+	}
+}
+
+func TestConfigsAreBounded(t *testing.T) {
+	for name, tc := range map[string]struct {
+		configs, bytes int
+		want           string
+	}{"many": {251, 1, "read 251 ConfigMaps"}, "large": {5, 1 << 10, "more than 4096 bytes"}, "enough": {3, 1 << 10, ""}} {
+		t.Run(name, func(t *testing.T) {
+			d := shop("podinfo", set{"app": "podinfo"}, set{"app": "podinfo"})
+			objects := []client.Object{d}
+			for i := range tc.configs {
+				object := configMap(fmt.Sprintf("c%d", i), strings.Repeat("a", tc.bytes))
+				d.Spec.Template.Spec.Containers[0].EnvFrom = append(d.Spec.Template.Spec.Containers[0].EnvFrom,
+					corev1.EnvFromSource{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: object.Name}}})
+				objects = append(objects, object)
+			}
+			b := newBench(t, objects...)
+			b.kit.configBytes = 4 << 10
+			p, err := b.kit.Look(t.Context(), b.canary)
+			if err == nil {
+				err = p.Save(t.Context(), p.Revision.Digest)
+			}
+			if tc.want == "" {
+				b.must(err)
+				return
+			}
+			wantTerminal(t, err, tc.want)
+		})
 	}
 }

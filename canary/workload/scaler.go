@@ -100,7 +100,12 @@ func (p *Pair) EnsureScaler(ctx context.Context) error {
 		return fmt.Errorf("spec.autoscalerRef: %s %s.%s not found", s.kind.Kind, p.canary.Spec.AutoscalerRef.Name, p.canary.Namespace)
 	}
 	written, err := controllerutil.CreateOrPatch(ctx, p.kit.live, copied, func() error {
+		had := copied.DeepCopy()
 		p.writeScaler(s, copied, theirs)
+		same := equality.Semantic.DeepEqual(filled(had.Object["spec"]), filled(copied.Object["spec"]))
+		if err := p.checkPlace(had, same); err != nil {
+			return refusing("spec.autoscalerRef", err)
+		}
 		return p.claim(copied)
 	})
 	if err != nil {

@@ -62,6 +62,9 @@ func (f *facade) look(ctx context.Context) error {
 		if err := f.checkOwner(f.primary, "spec.service.name"); err != nil {
 			return err
 		}
+		if err := f.checkPlace(f.primary, f.copied(f.primary)); err != nil {
+			return refusing("spec.service.name", err)
+		}
 		f.Primary = there
 		f.Primary.Revision = f.primaryRevision()
 	}
@@ -114,12 +117,23 @@ func (f *facade) ensureServices(ctx context.Context) error {
 func (f *facade) copy(ctx context.Context, name string, r *Revision, metadata *flaggerv1.CustomMetadata) error {
 	copied := named(serviceKind, f.key(name))
 	if _, err := controllerutil.CreateOrPatch(ctx, f.kit.live, copied, func() error {
+		if err := f.checkOwner(copied, "spec.service.name"); err != nil {
+			return err
+		}
+		if err := f.checkPlace(copied, f.copied(copied)); err != nil {
+			return refusing("spec.service.name", err)
+		}
 		f.writeCopy(copied, r, metadata)
 		return f.claim(copied)
 	}); err != nil {
 		return fmt.Errorf("writing %s: %w", title(copied), err)
 	}
 	return nil
+}
+
+// copied reports whether a Service is a copy of the target.
+func (f *facade) copied(svc *unstructured.Unstructured) bool {
+	return svc.GetAnnotations()[revisionAnnotation] != "" || f.Revision != nil && reflect.DeepEqual(ownSpec(svc), f.Revision.Template)
 }
 
 // writeCopy keeps what was allocated to the copy. A Service that becomes or stops

@@ -71,6 +71,7 @@ func TestAServiceIsReleasedAsTwoCopies(t *testing.T) {
 func TestACopyOfAServiceKeepsItsAddress(t *testing.T) {
 	b := facadeBench(t, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "podinfo-primary"}, Spec: corev1.ServiceSpec{
 		Type: corev1.ServiceTypeNodePort, ClusterIP: "10.0.0.2", ClusterIPs: []string{"10.0.0.2"}, Ports: []corev1.ServicePort{{Name: "http", Port: 80, NodePort: 30090}}}})
+	b.own(&corev1.Service{}, "podinfo-primary", "podinfo", "uid-1")
 	p := b.look()
 	b.must(p.SetPrimary(t.Context(), p.Revision.Digest))
 	svc := b.service("podinfo-primary")

@@ -40,6 +40,10 @@ func (p *Pair) Save(ctx context.Context, digest string) error {
 	if err := p.fetch(ctx, p.Revision); err != nil {
 		return err
 	}
+	// What cannot be promoted is not worth measuring.
+	if _, err := p.primaryNames(ctx, p.Revision.Configs); err != nil {
+		return err
+	}
 	for i, c := range p.Revision.Configs {
 		copied := configObject(c.Kind, p.canary.Namespace, p.configName(digest, i))
 		fill(copied, c)

@@ -90,6 +90,11 @@ func (t *twin) name() error {
 		if err := t.checkOwner(t.primary, "spec.targetRef"); err != nil {
 			return err
 		}
+		template := dict(dict(t.primary.Object, "spec"), "template")
+		_, copied := dict(dict(template, "metadata"), "annotations")[idAnnotation]
+		if err := t.checkPlace(t.primary, copied); err != nil {
+			return refusing("spec.targetRef", err)
+		}
 		t.names.follow(t.primary, pods)
 	}
 	return nil

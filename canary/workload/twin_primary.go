@@ -27,6 +27,11 @@ func (t *twin) setPrimary(ctx context.Context, r *Revision) error {
 	}
 	primary := named(t.kind, t.key(t.canary.Spec.TargetRef.Name+primarySuffix))
 	if _, err := controllerutil.CreateOrPatch(ctx, t.kit.live, primary, func() error {
+		if t.primary == nil { // nor was it there when it was looked for
+			if err := t.checkPlace(primary, false); err != nil {
+				return err
+			}
+		}
 		t.writePrimary(primary, r)
 		return t.claim(primary)
 	}); err != nil {

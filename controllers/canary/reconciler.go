@@ -79,6 +79,10 @@ type Reconciler struct {
 // nothing tells when somebody installs it.
 const installDelay = 15 * time.Second
 
+// takenDelay is when to look again whether the place of a copy is free. Copies of
+// ConfigMaps and Secrets are not watched.
+const takenDelay = 30 * time.Second
+
 // errFailed is the verdict on a revision, which only another revision changes.
 type errFailed struct{ message string }
 
@@ -94,6 +98,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, c *flaggerv1.Canary) (reconc
 	result, err := r.reconcile(ctx, c)
 	if errors.Is(err, router.ErrNotInstalled) {
 		err = reconciler.Waiting(err, installDelay)
+	}
+	if errors.Is(err, workload.ErrTaken) && !errors.Is(err, reconcile.TerminalError(nil)) {
+		err = reconciler.Waiting(err, takenDelay)
 	}
 	return result, err
 }
@@ -135,7 +142,7 @@ func (r *Reconciler) Reason(err error) string {
 	switch {
 	case errors.As(err, &failed):
 		return string(flaggerv1.CanaryPhaseFailed)
-	case errors.As(err, &waiting):
+	case errors.Is(err, workload.ErrTaken) && !errors.Is(err, reconcile.TerminalError(nil)), errors.As(err, &waiting):
 		return flaggerv1.NotReadyReason
 	case errors.Is(err, router.ErrNotInstalled):
 		return flaggerv1.NotInstalledReason
