@@ -264,9 +264,3 @@ func TestTheReceiversOfANamespaceShareItsTurns(t *testing.T) {
 		t.Errorf("%d requests were let in at once", let)
 	}
 }
-
-func TestAPanicOfOneObjectIsAnError(t *testing.T) {
-	if err := survive(t.Context(), func() error { panic("no such thing") }); err == nil || !strings.Contains(err.Error(), "no such thing") {
-		t.Errorf("got %v", err)
-	}
-}

@@ -3,15 +3,14 @@ package notify
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
@@ -41,7 +40,7 @@ func (h *Hooks) notify(ctx context.Context, d delivery) error {
 			slots <- struct{}{}
 			workers.Go(func() {
 				defer func() { <-slots }()
-				failures.add(d.log, survive(ctx, func() error { return h.notifyOne(ctx, d, i, &objects[j]) }))
+				failures.add(d.log, background.Try(ctx, func() error { return h.notifyOne(ctx, d, i, &objects[j]) }))
 			})
 		}
 	}
@@ -81,18 +80,4 @@ func (f *failures) add(log logr.Logger, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.errors = append(f.errors, err)
-}
-
-// survive turns a panic into an error: a goroutine of a request is not in the care
-// of the HTTP server.
-func survive(ctx context.Context, work func() error) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			for _, handle := range utilruntime.PanicHandlers {
-				handle(ctx, r)
-			}
-			err = fmt.Errorf("panic: %v [recovered]", r)
-		}
-	}()
-	return work()
 }

@@ -8,6 +8,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
 	"github.com/sluice-cd/sluice/canary/metric"
+	"github.com/sluice-cd/sluice/internal/background"
 )
 
 // meter measures the metrics of one canary, as its spec is now. Templates and
@@ -37,7 +38,11 @@ func (m *meter) measure(ctx context.Context, due []canary.Metric) []canary.Measu
 
 func (m *meter) one(ctx context.Context, i int, due canary.Metric) canary.Measurement {
 	result := canary.Measurement{Name: due.Name, Custom: due.Custom}
-	value, err := m.value(ctx, i, due)
+	var value float64
+	err := background.Try(ctx, func() (err error) {
+		value, err = m.value(ctx, i, due)
+		return err
+	})
 	switch {
 	case errors.Is(err, metric.ErrNoValues):
 		result.NoValues = true

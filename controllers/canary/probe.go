@@ -12,6 +12,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/internal/background"
 )
 
 // probe finds out what a decision needs, in the background: a webhook that hangs
@@ -97,7 +98,13 @@ func (p *probe) once(in *inquiry, question string, c *flaggerv1.Canary, find fun
 	in.asked[question] = true
 	key := client.ObjectKeyFromObject(c)
 	go func() {
-		store := find()
+		var store func()
+		if !background.Run(in.ctx, func() { store = find() }) {
+			p.mu.Lock()
+			delete(in.asked, question) // the next look asks again
+			p.mu.Unlock()
+			return
+		}
 		if in.ctx.Err() != nil {
 			return
 		}

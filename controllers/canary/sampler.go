@@ -11,6 +11,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/internal/background"
 )
 
 // sampler looks at the metrics of canaries that have users between their checks.
@@ -52,7 +53,8 @@ func (s *sampler) follow(c *flaggerv1.Canary, seen canary.Seen) {
 		s.running = map[types.UID]*sampling{}
 	}
 	s.running[c.UID] = this
-	go s.run(ctx, this, s.meter(c.DeepCopy()), seen)
+	sampled := c.DeepCopy()
+	go background.Run(ctx, func() { s.run(ctx, this, s.meter(sampled), seen) })
 }
 
 func (s *sampler) run(ctx context.Context, this *sampling, m *meter, seen canary.Seen) {

@@ -1,0 +1,29 @@
+package background
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestAPanicIsAnError(t *testing.T) {
+	failed := errors.New("failed")
+	for name, tc := range map[string]struct {
+		work func() error
+		want string
+	}{
+		"work that fails":      {func() error { return failed }, "failed"},
+		"work that panics":     {func() error { panic("no such index") }, "panic: no such index [recovered]"},
+		"a nil map":            {func() error { var m map[string]int; m["a"] = 1; return nil }, "nil map"},
+		"work that does it":    {func() error { return nil }, ""},
+		"an error that panics": {func() error { panic(failed) }, "failed"},
+	} {
+		err := Try(t.Context(), tc.work)
+		if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if Run(t.Context(), func() { panic("x") }) || !Run(t.Context(), func() {}) {
+		t.Error("Run does not tell a panic from an end")
+	}
+}
