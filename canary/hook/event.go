@@ -25,9 +25,9 @@ const globalName = "events"
 // Event tells the event webhooks of a canary what happened, later and in order.
 // The message is made now: with the phase and the time of now.
 func (k *Caller) Event(c *flaggerv1.Canary, e canary.Event) {
-	receivers := hooks(c, flaggerv1.EventHook)
+	receivers, client := hooks(c, flaggerv1.EventHook), k.client
 	if len(receivers) == 0 && k.opts.EventWebhook != "" {
-		receivers = []flaggerv1.CanaryWebhook{{Name: globalName, URL: k.opts.EventWebhook}}
+		client, receivers = k.operators, []flaggerv1.CanaryWebhook{{Name: globalName, URL: k.opts.EventWebhook}}
 	}
 	for _, w := range receivers {
 		log := k.opts.Log.WithValues("name", c.Name, "namespace", c.Namespace, "webhook", w.Name)
@@ -37,7 +37,7 @@ func (k *Caller) Event(c *flaggerv1.Canary, e canary.Event) {
 			continue
 		}
 		k.put(c, string(flaggerv1.EventHook)+"/"+w.Name, func(ctx context.Context) {
-			if _, err := k.client.Post(ctx, m); err != nil {
+			if _, err := client.Post(ctx, m); err != nil {
 				log.Error(err, "telling an event to a webhook")
 			}
 		})

@@ -18,6 +18,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -26,12 +27,17 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/webhook"
 )
 
 const (
 	// defaultTimeout of one attempt.
 	defaultTimeout = 10 * time.Second
+	// maxTimeout and maxRetries are more than any load test takes; each attempt holds
+	// a connection and memory.
+	maxTimeout = 6 * time.Hour
+	maxRetries = 1000
 	// highest is the last status that agrees, as in Flagger: 204 does not.
 	highest = 202
 )
@@ -43,6 +49,9 @@ type Options struct {
 	// EventWebhook is told the events of canaries that have no event hook; empty
 	// tells nobody.
 	EventWebhook string
+	// Guard decides where webhooks of canaries may be; nil lets them be anywhere, as
+	// EventWebhook always may.
+	Guard *outbound.Guard
 	// Told is called with what became of a hook that nobody waited for.
 	Told func(*flaggerv1.Canary, canary.Event)
 }
@@ -52,7 +61,9 @@ type Options struct {
 type Caller struct {
 	opts   Options
 	client *webhook.Client
-	outbox *webhook.Outbox
+	// operators is for EventWebhook.
+	operators *webhook.Client
+	outbox    *webhook.Outbox
 }
 
 // New returns a Caller. The error names the setting that is wrong.
@@ -62,7 +73,9 @@ func New(opts Options) (*Caller, error) {
 			return nil, fmt.Errorf("event-webhook: %w", err)
 		}
 	}
-	return &Caller{opts: opts, client: webhook.NewClient(opts.Clock), outbox: webhook.NewOutbox(opts.Clock)}, nil
+	return &Caller{
+		opts: opts, client: webhook.NewClient(opts.Clock, opts.Guard), operators: webhook.NewClient(opts.Clock, nil), outbox: webhook.NewOutbox(opts.Clock),
+	}, nil
 }
 
 // Start implements manager.Runnable.
@@ -125,11 +138,15 @@ func message(c *flaggerv1.Canary, w flaggerv1.CanaryWebhook, p payload) (webhook
 	timeout := defaultTimeout
 	if len(w.Timeout) > 1 { // a single letter is no duration, and Flagger's default
 		var err error
-		if timeout, err = time.ParseDuration(w.Timeout); err != nil || timeout <= 0 {
-			return webhook.Message{}, fmt.Errorf("timeout: %q is not a duration", w.Timeout)
+		if timeout, err = time.ParseDuration(w.Timeout); err != nil || timeout <= 0 || timeout > maxTimeout {
+			return webhook.Message{}, fmt.Errorf("timeout: %q is not a duration of up to %s", w.Timeout, maxTimeout)
 		}
 	}
-	if _, err := webhook.ParseURL(w.URL); err != nil {
+	if w.Retries > maxRetries {
+		return webhook.Message{}, fmt.Errorf("retries: at most %d", maxRetries)
+	}
+	target, err := webhook.ParseURL(w.URL)
+	if err != nil {
 		return webhook.Message{}, fmt.Errorf("url: %w", err)
 	}
 	body, err := json.Marshal(flaggerv1.CanaryWebhookPayload{
@@ -140,7 +157,16 @@ func message(c *flaggerv1.Canary, w flaggerv1.CanaryWebhook, p payload) (webhook
 	}
 	return webhook.Message{
 		URL: w.URL, Body: body, Timeout: timeout, Retries: w.Retries, Highest: highest, DisableTLS: w.DisableTLS,
+		Quote: isOwn(c, target),
 	}, nil
+}
+
+// isOwn reports whether a URL names a Service of the canary's own namespace, by a
+// name that says so: <service>.<namespace>, with or without .svc and the domain of the
+// cluster. What such a server answers may be told to those who write canaries there.
+func isOwn(c *flaggerv1.Canary, target *url.URL) bool {
+	labels := strings.Split(strings.TrimSuffix(target.Hostname(), "."), ".")
+	return len(labels) >= 2 && labels[1] == c.Namespace && (len(labels) == 2 || labels[2] == "svc")
 }
 
 // Notify calls the webhooks of a type whose answers decide nothing, later. What
@@ -173,7 +199,7 @@ func (k *Caller) told(c *flaggerv1.Canary, e canary.Event) {
 // put queues a call. Each receiver of a canary has a queue of its own: one that
 // hangs keeps nothing from the others.
 func (k *Caller) put(c *flaggerv1.Canary, receiver string, deliver func(context.Context)) {
-	if !k.outbox.Put(string(c.UID)+"/"+receiver, deliver) {
+	if !k.outbox.Put(c.Namespace, string(c.UID)+"/"+receiver, deliver) {
 		k.opts.Log.Info("dropped a message to a webhook: too many are waiting", "name", c.Name, "namespace", c.Namespace, "webhook", receiver)
 	}
 }

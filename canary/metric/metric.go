@@ -170,7 +170,7 @@ func (k *Checker) measure(ctx context.Context, p plan, window time.Duration) (fl
 	log.FromContext(ctx).V(1).Info("measured metric", "metric", p.metric, "query", q.text, "value", value, "took", k.clock.Since(start).String())
 	switch {
 	case err != nil:
-		return 0, fmt.Errorf("measuring %s: %w", p.metric, p.secrets.scrub(err))
+		return 0, fmt.Errorf("measuring %s: %w", p.metric, p.secrets.Error(err))
 	case math.IsNaN(value):
 		return 0, fmt.Errorf("measuring %s: %w", p.metric, ErrNoValues)
 	case math.IsInf(value, 0), math.IsInf(p.scale(value), 0):

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/internal/mask"
 )
 
 // source answers queries, by any number of goroutines at once.
@@ -39,7 +40,7 @@ type plan struct {
 	window  time.Duration
 	source  source
 	scale   func(float64) float64
-	secrets secrets
+	secrets *mask.Mask
 	words   bool // see dialect
 }
 

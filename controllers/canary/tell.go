@@ -73,11 +73,11 @@ type teller struct {
 func (r *Reconciler) newTeller(recorder reconciler.Recorder) (*teller, error) {
 	t := &teller{Recorder: recorder}
 	var err error
-	if t.hooks, err = hook.New(hook.Options{Clock: r.Clock, Log: r.Log, EventWebhook: r.EventWebhook, Told: t.told}); err != nil {
+	if t.hooks, err = hook.New(hook.Options{Clock: r.Clock, Log: r.Log, EventWebhook: r.EventWebhook, Guard: r.Guard, Told: t.told}); err != nil {
 		return nil, err
 	}
 	opts := r.Alerts
-	opts.Reader, opts.Clock, opts.Log, opts.NoCrossNamespaceRefs, opts.Failed = r.live, r.Clock, r.Log, r.NoCrossNamespaceRefs, t.failed
+	opts.Reader, opts.Clock, opts.Log, opts.NoCrossNamespaceRefs, opts.Guard, opts.Failed = r.live, r.Clock, r.Log, r.NoCrossNamespaceRefs, r.Guard, t.failed
 	t.alerts, err = alert.New(opts)
 	return t, err
 }

@@ -6,14 +6,19 @@ import (
 	"time"
 
 	"k8s.io/utils/clock"
+
+	"github.com/sluice-cd/sluice/internal/background"
 )
 
 // Bounds of an Outbox.
 const (
 	// maxLane is how many deliveries may wait for one receiver.
 	maxLane = 64
-	// maxWaiting is how many may wait for all.
-	maxWaiting = 4096
+	// maxShare is how many may wait for the receivers of one namespace, and
+	// maxWaiting for all: nobody's receivers that do not answer leave no room for the
+	// messages of others.
+	maxShare   = 512
+	maxWaiting = 16384
 	// lastWords is the time for what still waits when the process ends.
 	lastWords = 5 * time.Second
 )
@@ -28,37 +33,41 @@ type Outbox struct {
 	lanes   map[string]*lane
 	ready   []string // lanes without a goroutine
 	news    chan struct{}
-	waiting int
+	waiting map[string]int // by namespace; without those for which nothing waits
+	total   int
 	closed  bool
 }
 
 // lane is a queue with at most one goroutine that empties it.
 type lane struct {
-	queue []func(context.Context)
+	namespace string
+	queue     []func(context.Context)
 }
 
 // NewOutbox returns an empty outbox.
 func NewOutbox(c clock.Clock) *Outbox {
-	return &Outbox{clock: c, lanes: map[string]*lane{}, news: make(chan struct{}, 1)}
+	return &Outbox{clock: c, lanes: map[string]*lane{}, waiting: map[string]int{}, news: make(chan struct{}, 1)}
 }
 
-// Put has deliver called later, and reports false if there is no room for it, or
-// no time left. It never blocks.
-func (o *Outbox) Put(name string, deliver func(context.Context)) bool {
+// Put has deliver called later, and reports false if there is no room for it in the
+// lane or the namespace, or no time left. It never blocks.
+func (o *Outbox) Put(namespace, name string, deliver func(context.Context)) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	name = namespace + "/" + name
 	l := o.lanes[name]
-	if o.closed || o.waiting >= maxWaiting || l != nil && len(l.queue) >= maxLane {
+	if o.closed || o.total >= maxWaiting || o.waiting[namespace] >= maxShare || l != nil && len(l.queue) >= maxLane {
 		return false
 	}
 	if l == nil {
-		l = &lane{}
+		l = &lane{namespace: namespace}
 		o.lanes[name] = l
 		o.ready = append(o.ready, name)
 		o.wake()
 	}
 	l.queue = append(l.queue, deliver)
-	o.waiting++
+	o.waiting[namespace]++
+	o.total++
 	return true
 }
 
@@ -124,10 +133,10 @@ func (o *Outbox) drain(ctx context.Context, running *sync.WaitGroup) {
 	}
 }
 
-// run empties a lane.
+// run empties a lane. A delivery that panics is one that failed.
 func (o *Outbox) run(ctx context.Context, name string) {
 	for deliver := o.next(name); deliver != nil && ctx.Err() == nil; deliver = o.next(name) {
-		deliver(ctx)
+		background.Run(ctx, func() { deliver(ctx) })
 	}
 }
 
@@ -142,6 +151,9 @@ func (o *Outbox) next(name string) func(context.Context) {
 	}
 	deliver := l.queue[0]
 	l.queue = l.queue[1:]
-	o.waiting--
+	o.total--
+	if o.waiting[l.namespace]--; o.waiting[l.namespace] == 0 {
+		delete(o.waiting, l.namespace)
+	}
 	return deliver
 }

@@ -30,7 +30,7 @@ func TestALaneKeepsItsOrder(t *testing.T) {
 	var got, want []int
 	for i := range 10 {
 		want = append(want, i)
-		if !o.Put("lane", func(context.Context) { got = append(got, i) }) {
+		if !o.Put("apps", "lane", func(context.Context) { got = append(got, i) }) {
 			t.Fatal("no room")
 		}
 	}
@@ -44,8 +44,8 @@ func TestALaneThatHangsHoldsUpNoOther(t *testing.T) {
 	o := webhook.NewOutbox(clock.RealClock{})
 	stop := start(t, o)
 	hang, free := make(chan struct{}), make(chan struct{})
-	o.Put("slow", func(context.Context) { <-hang })
-	o.Put("quick", func(context.Context) { close(free) })
+	o.Put("apps", "slow", func(context.Context) { <-hang })
+	o.Put("apps", "quick", func(context.Context) { close(free) })
 	<-free
 	close(hang)
 	stop()
@@ -56,7 +56,7 @@ func TestALaneIsUsedAgain(t *testing.T) {
 	defer start(t, o)()
 	for range 100 {
 		done := make(chan struct{})
-		o.Put("lane", func(context.Context) { close(done) })
+		o.Put("apps", "lane", func(context.Context) { close(done) })
 		<-done
 	}
 }
@@ -64,25 +64,52 @@ func TestALaneIsUsedAgain(t *testing.T) {
 func TestAFullLaneTakesNoMore(t *testing.T) {
 	o := webhook.NewOutbox(clock.RealClock{})
 	taken := 0
-	for o.Put("lane", func(context.Context) {}) {
+	for o.Put("apps", "lane", func(context.Context) {}) {
 		taken++
 	}
 	if taken != 64 {
 		t.Errorf("%d were taken", taken)
 	}
-	if !o.Put("other", func(context.Context) {}) {
+	if !o.Put("apps", "other", func(context.Context) {}) {
 		t.Error("another lane is full, too")
 	}
 }
 
-func TestAFullOutboxTakesNoMore(t *testing.T) {
+func TestANamespaceWhoseReceiversDoNotAnswerLeavesRoomForOthers(t *testing.T) {
 	o := webhook.NewOutbox(clock.RealClock{})
-	taken := 0
-	for o.Put(string(rune('a'+taken)), func(context.Context) {}) {
-		taken++
+	fill := func(namespace string) (taken int) {
+		for o.Put(namespace, string(rune('a'+taken)), func(context.Context) {}) {
+			taken++
+		}
+		return taken
 	}
-	if taken != 4096 {
-		t.Errorf("%d were taken", taken)
+	if taken := fill("busy"); taken != 512 {
+		t.Errorf("%d were taken of one namespace", taken)
+	}
+	if !o.Put("other", "lane", func(context.Context) {}) {
+		t.Error("another namespace has no room")
+	}
+	all := 513
+	for i := range 40 {
+		all += fill(string(rune('A' + i)))
+	}
+	if all != 16384 {
+		t.Errorf("%d were taken of all", all)
+	}
+	start(t, o)()
+	if o := webhook.NewOutbox(clock.RealClock{}); !o.Put("busy", "a", func(context.Context) {}) {
+		t.Error("there is no room in an empty one")
+	}
+}
+
+func TestADeliveryThatPanicsEndsNothingElse(t *testing.T) {
+	o := webhook.NewOutbox(clock.RealClock{})
+	delivered := false
+	o.Put("apps", "lane", func(context.Context) { panic("no such room") })
+	o.Put("apps", "lane", func(context.Context) { delivered = true })
+	start(t, o)()
+	if !delivered {
+		t.Error("the next delivery of the lane is lost")
 	}
 }
 
@@ -90,18 +117,18 @@ func TestTheEndWaitsForLastWordsButNotForLong(t *testing.T) {
 	o := webhook.NewOutbox(&eager{}) // for whom the time is over at once
 	stop := start(t, o)
 	began, cut := make(chan struct{}), false
-	o.Put("lane", func(ctx context.Context) {
+	o.Put("apps", "lane", func(ctx context.Context) {
 		close(began)
 		<-ctx.Done()
 		cut = true
 	})
-	o.Put("lane", func(context.Context) { t.Error("a delivery began after the end") })
+	o.Put("apps", "lane", func(context.Context) { t.Error("a delivery began after the end") })
 	<-began
 	stop()
 	if !cut {
 		t.Error("the delivery was not cut off")
 	}
-	if o.Put("lane", func(context.Context) {}) {
+	if o.Put("apps", "lane", func(context.Context) {}) {
 		t.Error("something was taken after the end")
 	}
 }

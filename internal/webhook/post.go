@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"k8s.io/utils/clock"
+
+	"github.com/sluice-cd/sluice/internal/mask"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 const (
@@ -29,18 +32,21 @@ const (
 // Client posts messages. It is safe for concurrent use.
 type Client struct {
 	clock               clock.Clock
+	guard               *outbound.Guard
 	verifying, trusting *http.Transport
 }
 
-// NewClient returns a client whose waits between two attempts are the clock's.
-func NewClient(c clock.Clock) *Client {
-	verifying := http.DefaultTransport.(*http.Transport).Clone()
+// NewClient returns a client whose waits between two attempts are the clock's, and
+// that posts to where the guard allows it; nil is anywhere, for what the operator
+// has named.
+func NewClient(c clock.Clock, guard *outbound.Guard) *Client {
+	verifying := guard.Transport()
 	trusting := verifying.Clone()
 	trusting.TLSClientConfig = &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
 	// Who turns verification off talks to something inside of the cluster, and
 	// Flagger takes no proxy there.
 	trusting.Proxy = nil
-	return &Client{clock: c, verifying: verifying, trusting: trusting}
+	return &Client{clock: c, guard: guard, verifying: verifying, trusting: trusting}
 }
 
 // Message is something to post, and how.
@@ -62,19 +68,27 @@ type Message struct {
 	Highest int
 	// SecretPath means that the path of the URL is a secret, too.
 	SecretPath bool
+	// Quote means that whoever reads the errors may read what the server answers. The
+	// answer of any other is its status alone: the controller may reach servers that
+	// those who write addresses may not.
+	Quote bool
 }
 
 // RefusedError is an answer that is no success.
 type RefusedError struct {
 	Status int
-	// Body is what the server said, cut and without secrets; it may be empty.
+	// Body is what the server said, cut and without secrets; it may be empty, and is
+	// without [Message.Quote].
 	Body string
 }
 
 // Error is the body as it is, as Flagger has it, or else the status.
 func (e *RefusedError) Error() string {
-	if e.Body != "" {
+	switch {
+	case e.Body != "":
 		return e.Body
+	case e.Status >= 300 && e.Status < 400:
+		return fmt.Sprintf("answered %d %s: the message would not arrive where that leads; use the address there", e.Status, http.StatusText(e.Status))
 	}
 	return fmt.Sprintf("answered %d %s", e.Status, http.StatusText(e.Status))
 }
@@ -129,8 +143,11 @@ func (c *Client) client(m Message) (*http.Client, func(), error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("proxy: %w", err)
 		}
+		if err := c.guard.CheckURL(proxy); err != nil {
+			return nil, nil, fmt.Errorf("proxy: %w", err)
+		}
 		transport := c.verifying.Clone()
-		transport.Proxy = http.ProxyURL(proxy)
+		transport.Proxy = c.guard.ProxyOr(proxy)
 		client.Transport = transport
 		return client, transport.CloseIdleConnections, nil
 	}
@@ -143,21 +160,18 @@ func (c *Client) client(m Message) (*http.Client, func(), error) {
 var errElsewhere = errors.New("it redirects the message to another server")
 
 // checkRedirect takes the message to no other server than the one it is meant for.
-// A redirect that asks for a page only may lead anywhere; it tells nobody where it
-// came from, since that may be a secret.
+// A redirect that leads to a page, without the message, is not followed: the page is
+// no answer to it, and the 200 of a log-in form would open a gate.
 func checkRedirect(req *http.Request, via []*http.Request) error {
-	if len(via) >= maxRedirects {
-		return errors.New("it redirects too often")
-	}
 	from := via[0].URL
-	if req.URL.Scheme == from.Scheme && req.URL.Host == from.Host {
-		return nil
-	}
-	if req.Body != nil {
+	switch {
+	case req.Method != http.MethodPost:
+		return http.ErrUseLastResponse
+	case len(via) >= maxRedirects:
+		return errors.New("it redirects too often")
+	case req.URL.Scheme != from.Scheme || req.URL.Host != from.Host:
 		return errElsewhere
 	}
-	req.Header.Del("Referer")
-	req.Header.Del("Authorization")
 	return nil
 }
 
@@ -180,8 +194,8 @@ func post(ctx context.Context, client *http.Client, target *url.URL, m Message) 
 	if resp.StatusCode <= m.Highest {
 		return body, nil
 	}
-	if err != nil {
-		body = nil // what arrived of it says nothing
+	if err != nil || !m.Quote {
+		body = nil // what arrived of a part of it says nothing
 	}
 	refused := &RefusedError{Status: resp.StatusCode, Body: quote(m, target, body)}
 	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500 && resp.StatusCode != http.StatusNotImplemented {
@@ -203,7 +217,7 @@ func unreachable(ctx context.Context, target *url.URL, err error) error {
 	}
 	reason := fmt.Errorf("posting to %s: %w", target.Host, err)
 	var certificate *tls.CertificateVerificationError
-	if errors.Is(err, errElsewhere) || errors.As(err, &certificate) || ctx.Err() != nil {
+	if errors.Is(err, errElsewhere) || errors.Is(err, outbound.ErrForbiddenAddress) || errors.As(err, &certificate) || ctx.Err() != nil {
 		return reason
 	}
 	return &TemporaryError{Err: reason}
@@ -211,17 +225,15 @@ func unreachable(ctx context.Context, target *url.URL, err error) error {
 
 // quote is the part of an answer that an error repeats.
 func quote(m Message, target *url.URL, body []byte) string {
-	text := strings.TrimSpace(strings.ToValidUTF8(string(body), ""))
-	for _, secret := range m.secrets(target) {
-		text = strings.ReplaceAll(text, secret, "***")
-	}
+	text := mask.New(m.secrets(target)...).Text(strings.TrimSpace(strings.ToValidUTF8(string(body), "")))
 	if len(text) > maxQuote {
 		text = strings.ToValidUTF8(text[:maxQuote], "") + "..."
 	}
 	return text
 }
 
-// minSecret is the length below which hiding a text would tell more than it hides.
+// minSecret is the length below which hiding a part of a URL would tell more than it
+// hides.
 const minSecret = 4
 
 // secrets are texts that a server may repeat and that nobody else should read.
@@ -234,16 +246,8 @@ func (m Message) secrets(target *url.URL) []string {
 		candidates = append(candidates, values...)
 	}
 	if m.SecretPath {
-		candidates = append(candidates, target.Path)
+		candidates = append(candidates, target.Path, target.EscapedPath())
 		candidates = append(candidates, strings.Split(target.Path, "/")...)
 	}
-	var found []string
-	for _, text := range candidates {
-		if len(text) >= minSecret {
-			found = append(found, text)
-		}
-	}
-	// The longest first: one secret may be part of another.
-	slices.SortFunc(found, func(a, b string) int { return len(b) - len(a) })
-	return found
+	return slices.DeleteFunc(candidates, func(text string) bool { return len(text) < minSecret })
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/utils/clock"
 
+	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/webhook"
 )
 
@@ -65,7 +66,9 @@ func TestPost(t *testing.T) {
 		retries   int
 		wantErr   string
 		wantWaits []time.Duration
+		mute      bool
 	}{
+		"an answer that nobody may read is its status": {steps: []http.HandlerFunc{answer(403, "token=abcdef")}, mute: true, wantErr: "answered 403 Forbidden"},
 		"200 is a success":                              {steps: []http.HandlerFunc{answer(200, "")}},
 		"the highest good status is a success":          {steps: []http.HandlerFunc{answer(202, "")}},
 		"what is above is none":                         {steps: []http.HandlerFunc{answer(204, "")}, wantErr: "answered 204 No Content"},
@@ -88,8 +91,8 @@ func TestPost(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			server, tick := script(t, tc.steps...), &eager{}
-			_, err := webhook.NewClient(tick).Post(t.Context(), webhook.Message{
-				URL: server.URL, Body: []byte(`{}`), Timeout: 10 * time.Second, Retries: tc.retries, Highest: 202,
+			_, err := webhook.NewClient(tick, nil).Post(t.Context(), webhook.Message{
+				URL: server.URL, Body: []byte(`{}`), Timeout: 10 * time.Second, Retries: tc.retries, Highest: 202, Quote: !tc.mute,
 			})
 			if diff := cmp.Diff(tc.wantErr, text(err)); diff != "" {
 				t.Error(diff)
@@ -112,7 +115,7 @@ func TestAServerThatIsGoneIsAskedAgain(t *testing.T) {
 	server, tick := script(t, answer(200, "")), &eager{}
 	address := server.URL
 	server.Close()
-	_, err := webhook.NewClient(tick).Post(t.Context(), webhook.Message{URL: address, Timeout: time.Second, Retries: 2, Highest: 202})
+	_, err := webhook.NewClient(tick, nil).Post(t.Context(), webhook.Message{URL: address, Timeout: time.Second, Retries: 2, Highest: 202})
 	if len(tick.waits) != 2 || !strings.Contains(text(err), "connection refused") {
 		t.Errorf("waits %v, error %v", tick.waits, err)
 	}
@@ -123,7 +126,7 @@ func TestAServerThatHangsIsGivenUp(t *testing.T) {
 		_, _ = io.Copy(io.Discard, r.Body) // the server sees a client hang up only then
 		<-r.Context().Done()
 	})
-	_, err := webhook.NewClient(&eager{}).Post(t.Context(), webhook.Message{URL: server.URL, Timeout: 20 * time.Millisecond, Highest: 202})
+	_, err := webhook.NewClient(&eager{}, nil).Post(t.Context(), webhook.Message{URL: server.URL, Timeout: 20 * time.Millisecond, Highest: 202})
 	if want := "posting to " + strings.TrimPrefix(server.URL, "http://") + ": no answer in time"; text(err) != want {
 		t.Errorf("error %q, want %q", text(err), want)
 	}
@@ -137,7 +140,7 @@ func TestACancelledPostIsNotRepeated(t *testing.T) {
 		cancel()
 		<-r.Context().Done()
 	})
-	_, err := webhook.NewClient(tick).Post(ctx, webhook.Message{URL: server.URL, Timeout: time.Minute, Retries: 3, Highest: 202})
+	_, err := webhook.NewClient(tick, nil).Post(ctx, webhook.Message{URL: server.URL, Timeout: time.Minute, Retries: 3, Highest: 202})
 	if !errors.Is(err, context.Canceled) || len(tick.waits) != 0 {
 		t.Errorf("error %v, waits %v", err, tick.waits)
 	}
@@ -160,17 +163,20 @@ func TestRedirects(t *testing.T) {
 		wantBody string
 		wantAuth bool
 	}{
-		"the message stays on the server":                      {steps: []http.HandlerFunc{to("/other", 307), here}, wantBody: "{}", wantAuth: true},
-		"the message goes to no other server":                  {steps: []http.HandlerFunc{to(elsewhere.URL, 308)}, wantErr: "redirects the message to another server"},
-		"a page elsewhere is looked at, without saying whence": {steps: []http.HandlerFunc{to(elsewhere.URL, 302)}},
-		"a circle ends": {steps: []http.HandlerFunc{to("/again", 302)}, wantErr: "redirects too often"},
+		"the message stays on the server":       {steps: []http.HandlerFunc{to("/other", 307), here}, wantBody: "{}", wantAuth: true},
+		"the message goes to no other server":   {steps: []http.HandlerFunc{to(elsewhere.URL, 308)}, wantErr: "redirects the message to another server"},
+		"a page elsewhere is no answer":         {steps: []http.HandlerFunc{to(elsewhere.URL, 302)}, wantErr: "answered 302 Found: the message would not arrive"},
+		"nor is a page of the same server":      {steps: []http.HandlerFunc{to("/login", 303), here}, wantErr: "answered 303 See Other"},
+		"nor is one for good":                   {steps: []http.HandlerFunc{to("/login", 301), here}, wantErr: "answered 301 Moved Permanently"},
+		"a redirect that leads nowhere is none": {steps: []http.HandlerFunc{answer(304, "")}, wantErr: "answered 304"},
+		"a circle ends":                         {steps: []http.HandlerFunc{to("/again", 307)}, wantErr: "redirects too often"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			got, body = nil, ""
 			server := script(t, tc.steps...)
 			address := strings.Replace(server.URL, "http://", "http://user:pass@", 1) + "/?key=secret"
-			_, err := webhook.NewClient(&eager{}).Post(t.Context(), webhook.Message{URL: address, Body: []byte("{}"), Timeout: time.Minute, Highest: 202})
+			_, err := webhook.NewClient(&eager{}, nil).Post(t.Context(), webhook.Message{URL: address, Body: []byte("{}"), Timeout: time.Minute, Highest: 202})
 			switch {
 			case !strings.Contains(text(err), tc.wantErr) || (err == nil) != (tc.wantErr == ""):
 				t.Fatalf("error %v, want %q", err, tc.wantErr)
@@ -208,8 +214,8 @@ func TestErrorsHoldNoSecrets(t *testing.T) {
 		"in a proxy that is gone":        {URL: server.URL, Proxy: with(gone.URL)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m.Timeout, m.Highest = time.Minute, 202
-			_, err := webhook.NewClient(&eager{}).Post(t.Context(), m)
+			m.Timeout, m.Highest, m.Quote = time.Minute, 202, true
+			_, err := webhook.NewClient(&eager{}, nil).Post(t.Context(), m)
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -226,7 +232,7 @@ func TestCertificates(t *testing.T) {
 	server := httptest.NewTLSServer(answer(200, ""))
 	defer server.Close()
 	tick := &eager{}
-	client := webhook.NewClient(tick)
+	client := webhook.NewClient(tick, nil)
 	_, err := client.Post(t.Context(), webhook.Message{URL: server.URL, Timeout: time.Minute, Retries: 3, Highest: 202})
 	if !strings.Contains(text(err), "certificate") || len(tick.waits) != 0 {
 		t.Errorf("error %v after waits %v", err, tick.waits)
@@ -236,10 +242,29 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
+func TestMessagesGoNowhereThatTheGuardForbids(t *testing.T) {
+	asked := false
+	server := script(t, func(http.ResponseWriter, *http.Request) { asked = true })
+	for name, m := range map[string]webhook.Message{
+		"an address":                {URL: server.URL},
+		"one that is not verified":  {URL: server.URL, DisableTLS: true},
+		"a proxy":                   {URL: "http://chat.example/hook", Proxy: server.URL},
+		"a name of a proxy":         {URL: "http://chat.example/hook", Proxy: strings.Replace(server.URL, "127.0.0.1", "localhost", 1)},
+		"an address behind a proxy": {URL: "http://169.254.169.254/latest", Proxy: "http://proxy.example:3128"},
+	} {
+		tick := &eager{}
+		m.Timeout, m.Highest, m.Retries = time.Minute, 202, 3
+		_, err := webhook.NewClient(tick, outbound.NewGuard(nil)).Post(t.Context(), m)
+		if !errors.Is(err, outbound.ErrForbiddenAddress) || asked || len(tick.waits) > 0 {
+			t.Errorf("%s: got %v after %d attempts", name, err, 1+len(tick.waits))
+		}
+	}
+}
+
 func TestAProxyIsAsked(t *testing.T) {
 	var asked string
 	proxy := script(t, func(_ http.ResponseWriter, r *http.Request) { asked = r.URL.String() })
-	_, err := webhook.NewClient(&eager{}).Post(t.Context(), webhook.Message{
+	_, err := webhook.NewClient(&eager{}, nil).Post(t.Context(), webhook.Message{
 		URL: "http://chat.example/hook", Proxy: proxy.URL, Timeout: time.Minute, Highest: 202,
 	})
 	if err != nil || asked != "http://chat.example/hook" {

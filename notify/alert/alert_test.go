@@ -201,7 +201,7 @@ func testRefusal(t *testing.T, name string) {
 	d.Send(Alert{Canary: podinfo("info"), Message: "one"})
 	d.Send(Alert{Canary: podinfo("info"), Message: "two"})
 	d.deliver(t)
-	if len(service.got) != 2 || len(d.failures) != 1 || !strings.Contains(d.failures[0], "sending an alert to AlertProvider default/on-call: no one may post") {
+	if len(service.got) != 2 || len(d.failures) != 1 || !strings.Contains(d.failures[0], "sending an alert to AlertProvider default/on-call: answered 403 Forbidden") {
 		t.Errorf("%d attempts, failures %v", len(service.got), d.failures)
 	}
 	if all := strings.Join(append(d.failures, d.log...), "\n"); strings.Contains(all, "tellnobody") || strings.Contains(all, "T0000") {

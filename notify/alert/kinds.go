@@ -3,6 +3,7 @@ package alert
 import (
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -41,6 +42,26 @@ func kindOf(name string) (kind, error) {
 type room struct {
 	url, token, proxy string
 	channel, username string
+	// operators are those of the flags.
+	operators bool
+}
+
+// services are the hosts of chat services themselves; a dot in front stands for any
+// name below. What they answer is about the message; any other server may be one that
+// the author of an AlertProvider cannot reach.
+var services = []string{
+	"hooks.slack.com", "slack.com", "hooks.slack-gov.com", "discord.com", "discordapp.com", "chat.googleapis.com",
+	".webhook.office.com", "outlook.office.com", ".powerplatform.com",
+}
+
+// ofService reports whether an address is that of a chat service.
+func ofService(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" || u.Port() != "" && u.Port() != "443" {
+		return false
+	}
+	host := strings.ToLower(u.Hostname())
+	return slices.ContainsFunc(services, func(s string) bool { return host == s || s[0] == '.' && strings.HasSuffix(host, s) })
 }
 
 // news is a message to a room.

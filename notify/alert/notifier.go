@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/webhook"
 )
 
@@ -24,6 +25,8 @@ const (
 	retries = 4
 	// highest is the last status that is a success.
 	highest = 299
+	// maxFailed bounds what is remembered of alerts that failed.
+	maxFailed = 10_000
 )
 
 // Options are what a Notifier needs. Slack, Teams and ClusterName are Flagger's
@@ -39,6 +42,9 @@ type Options struct {
 	// first if both have a URL.
 	Slack Slack
 	Teams Teams
+	// Guard decides where AlertProviders may point, and their proxies; nil lets them
+	// point anywhere, as Slack and Teams always may.
+	Guard *outbound.Guard
 	// NoCrossNamespaceRefs forbids AlertProviders in other namespaces.
 	NoCrossNamespaceRefs bool
 	// Failed is called when an alert of a canary could not be delivered: once for
@@ -68,7 +74,9 @@ type Notifier struct {
 	opts   Options
 	global *destination // nil is none
 	client *webhook.Client
-	outbox *webhook.Outbox
+	// operators is for the room of the flags.
+	operators *webhook.Client
+	outbox    *webhook.Outbox
 
 	mu     sync.Mutex
 	failed map[types.UID]map[string]bool // by canary: destinations that failed last
@@ -81,7 +89,8 @@ func New(opts Options) (*Notifier, error) {
 		return nil, err
 	}
 	return &Notifier{
-		opts: opts, global: global, client: webhook.NewClient(opts.Clock), outbox: webhook.NewOutbox(opts.Clock),
+		opts: opts, global: global, client: webhook.NewClient(opts.Clock, opts.Guard), operators: webhook.NewClient(opts.Clock, nil),
+		outbox: webhook.NewOutbox(opts.Clock),
 		failed: map[types.UID]map[string]bool{},
 	}, nil
 }
@@ -123,7 +132,7 @@ func wants(severity, news flaggerv1.AlertSeverity) bool {
 
 func (n *Notifier) put(c *flaggerv1.Canary, to destination, about news) {
 	deliver := func(ctx context.Context) { n.report(c, to, n.deliver(ctx, to, about)) }
-	if !n.outbox.Put(string(c.UID)+"/"+to.name, deliver) {
+	if !n.outbox.Put(c.Namespace, string(c.UID)+"/"+to.name, deliver) {
 		n.opts.Log.Info("dropped an alert: too many are waiting", "name", c.Name, "namespace", c.Namespace, "provider", to.name)
 	}
 }
@@ -148,9 +157,13 @@ func (n *Notifier) post(ctx context.Context, k kind, r room, about news) error {
 	if err != nil {
 		return fmt.Errorf("encoding the message: %w", err)
 	}
-	answer, err := n.client.Post(ctx, webhook.Message{
+	client := n.client
+	if r.operators {
+		client = n.operators
+	}
+	answer, err := client.Post(ctx, webhook.Message{
 		URL: k.address(r), Body: body, Token: r.token, Proxy: r.proxy,
-		Timeout: timeout, Highest: highest, SecretPath: true,
+		Timeout: timeout, Highest: highest, SecretPath: true, Quote: r.operators || ofService(k.address(r)),
 	})
 	if err != nil {
 		return err
@@ -166,6 +179,9 @@ func (n *Notifier) report(c *flaggerv1.Canary, to destination, err error) {
 	case err == nil:
 		delete(n.failed[c.UID], to.name)
 	case n.failed[c.UID] == nil:
+		if len(n.failed) >= maxFailed { // news of a canary that is gone came late
+			clear(n.failed)
+		}
 		n.failed[c.UID] = map[string]bool{to.name: true}
 	default:
 		n.failed[c.UID][to.name] = true

@@ -60,6 +60,7 @@ func (o Options) global() (*destination, error) {
 			return nil, fmt.Errorf("%s-proxy-url: %w", flag, err)
 		}
 	}
+	r.operators = true
 	k := kinds[name]
 	return &destination{name: "the room of --" + flag + "-url", resolve: func(context.Context) (kind, room, error) { return k, r, nil }}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 func TestSeverityDecidesWhoHears(t *testing.T) {
@@ -269,5 +270,62 @@ func TestRouting(t *testing.T) {
 				t.Errorf("%q, want %q", got, tc.want)
 			}
 		})
+	}
+}
+
+func TestOnlyChatServicesAndTheOperatorsRoomAreQuoted(t *testing.T) {
+	for address, want := range map[string]bool{
+		"https://hooks.slack.com/services/T/B/x":      true,
+		"https://slack.com/api/chat.postMessage":      true,
+		"https://team.webhook.office.com/webhookb2/x": true,
+		"https://discord.com/api/webhooks/x":          true,
+		"https://chat.googleapis.com/v1/spaces/x":     true,
+		"http://hooks.slack.com/services/T/B/x":       false,
+		"https://hooks.slack.com:8443/":               false,
+		"https://hooks.slack.com.evil.example/":       false,
+		"https://evilslack.com/":                      false,
+		"https://webhook.office.com.evil.example/":    false,
+		"http://vault.vault:8200/v1/sys/health":       false,
+		"https://hooks.slack.com@10.0.0.1/":           false,
+	} {
+		if got := ofService(address); got != want {
+			t.Errorf("%s: got %t", address, got)
+		}
+	}
+	service := open(t)
+	service.status, service.says = []int{403}, "no such room"
+	d := newDesk(t, Options{Slack: Slack{URL: service.URL, Channel: "releases"}, Guard: outbound.NewGuard(nil)})
+	c := podinfo("info")
+	c.Spec.Analysis.Alerts = nil
+	d.Send(Alert{Canary: c, Message: "one"})
+	d.deliver(t)
+	if len(d.failures) != 1 || !strings.Contains(d.failures[0], "no such room") {
+		t.Errorf("the operator's room: %v", d.failures)
+	}
+}
+
+func TestProvidersPointNowhereThatTheGuardForbids(t *testing.T) {
+	service := open(t)
+	for name, spec := range map[string]flaggerv1.AlertProviderSpec{
+		"its address": {Type: "discord", Address: service.URL},
+		"its proxy":   {Type: "discord", Address: "http://chat.example/hook", Proxy: service.URL},
+	} {
+		d := newDesk(t, Options{Guard: outbound.NewGuard(nil)}, provider(spec))
+		d.Send(Alert{Canary: podinfo("info"), Message: "one"})
+		d.deliver(t)
+		if len(service.got) > 0 || len(d.failures) != 1 || !strings.Contains(d.failures[0], "loopback") {
+			t.Errorf("%s: %d attempts, failures %v", name, len(service.got), d.failures)
+		}
+	}
+}
+
+func TestWhatAServerCallsAnErrorIsNotRepeatedUnlessSlackWould(t *testing.T) {
+	for said, want := range map[string]string{
+		`{"ok":false,"error":"token_revoked"}`:                   "slack refused the message: token_revoked",
+		`{"ok":false,"error":"AWS_SECRET_ACCESS_KEY=wJalrXUtn"}`: "slack refused the message",
+	} {
+		if err := (slack{}).judge(room{token: "xoxb"}, []byte(said)); err == nil || err.Error() != want {
+			t.Errorf("%s: got %v", said, err)
+		}
 	}
 }

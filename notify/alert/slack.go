@@ -2,7 +2,9 @@ package alert
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -19,6 +21,9 @@ func (slack) address(r room) string {
 	}
 	return r.url
 }
+
+// slackCode is what Slack calls errors, such as not_in_channel.
+var slackCode = regexp.MustCompile(`^[a-z]+(_[a-z]+){0,6}$`)
 
 // The three characters that Slack reads as markup.
 var slackText = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
@@ -43,5 +48,8 @@ func (slack) judge(r room, answer []byte) error {
 	if r.token == "" || json.Unmarshal(answer, &said) != nil || said.OK == nil || *said.OK {
 		return nil
 	}
-	return fmt.Errorf("slack refused the message: %.100s", said.Error)
+	if !slackCode.MatchString(said.Error) {
+		return errors.New("slack refused the message")
+	}
+	return fmt.Errorf("slack refused the message: %s", said.Error)
 }
