@@ -25,6 +25,8 @@ type Outcome struct {
 	Object   Object
 	Old, New string
 	Skip     Reason
+
+	span span
 }
 
 // Changed tells whether the field gets a new value.
@@ -45,7 +47,7 @@ func Plan(markers []Marker, images Images) []Outcome {
 }
 
 func decide(m Marker, images Images) Outcome {
-	o := Outcome{Line: m.Line, Setter: m.Setter, Object: m.Object, Old: m.Value, New: m.Value, Skip: m.Skip}
+	o := Outcome{Line: m.Line, Setter: m.Setter, Object: m.Object, Old: m.Value, New: m.Value, Skip: m.Skip, span: m.span}
 	if o.Skip != "" {
 		return o
 	}
@@ -59,11 +61,14 @@ func decide(m Marker, images Images) Outcome {
 		return o
 	}
 	value := image.part(m.Setter.Part)
-	if value == "" || !canQuote(value) {
+	switch {
+	case value == "" || !canQuote(value):
 		o.Skip = MissingPart
-		return o
+	case !m.span.writable(value):
+		o.Skip = Tagged
+	default:
+		o.New = value
 	}
-	o.New = value
 	return o
 }
 
@@ -78,30 +83,33 @@ func Apply(content []byte, images Images) ([]byte, []Outcome, error) {
 			return content, outcomes, fmt.Errorf("line %d: setting %s: %w", o.Line, o.Setter, ErrMissingPart)
 		}
 	}
-	edited := splice(content, markers, outcomes)
-	if !bytes.Equal(edited, content) && !onlyMarked(content, edited, outcomes) {
-		for i := range outcomes {
-			if outcomes[i].Changed() {
-				outcomes[i].New, outcomes[i].Skip = outcomes[i].Old, Unsupported
+	for _, doubted := range []func(span) bool{func(s span) bool { return s.far }, func(span) bool { return true }} {
+		edited := splice(content, outcomes)
+		if bytes.Equal(edited, content) || onlyMarked(content, edited, outcomes) {
+			return edited, outcomes, nil
+		}
+		for i, o := range outcomes {
+			if o.Changed() && doubted(o.span) {
+				outcomes[i].New, outcomes[i].Skip = o.Old, Unsupported
 			}
 		}
-		return content, outcomes, nil
 	}
-	return edited, outcomes, nil
+	return content, outcomes, nil
 }
 
 // splice replaces the bytes of the changed scalars. Markers are in the order of
-// the file, one a line, so their spans never overlap.
-func splice(content []byte, markers []Marker, outcomes []Outcome) []byte {
+// the file, one a line, and so are their values; those that were not would be left
+// alone.
+func splice(content []byte, outcomes []Outcome) []byte {
 	var edited bytes.Buffer
 	done := 0
-	for i, o := range outcomes {
-		if !o.Changed() {
+	for _, o := range outcomes {
+		at := o.span
+		if !o.Changed() || at.start < done {
 			continue
 		}
-		at := markers[i].span
 		edited.Write(content[done:at.start])
-		edited.WriteString(quote(o.New, at.style))
+		edited.WriteString(at.text(o.New))
 		done = at.end
 	}
 	if done == 0 {

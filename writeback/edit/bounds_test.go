@@ -23,16 +23,20 @@ func TestHostileFilesCostNoMoreThanTheirSize(t *testing.T) {
 		bomb += name + ": &" + name + " [*a0, *a0, *a0, *a0, *a0, *a0, *a0, *a0, *a0]\n"
 	}
 	tests := map[string]string{
-		"aliases of aliases":         bomb,
-		"flow nested deep":           "x: " + strings.Repeat("[", min(size/2, few)) + "\n",
-		"dashes nested deep":         "x:\n" + strings.Repeat("- ", min(size/2, few)) + "\n",
-		"many small values":          "x: [" + strings.Repeat("a,", min(min(size/2, few)-4, few)) + "a]\n",
-		"many keys":                  strings.Repeat("a:\n", min(size/3, few/2)),
-		"a very long line":           "x: " + strings.Repeat("a", size) + "\n",
-		"many comments":              strings.Repeat("#\n", min(size/2, few)),
-		"an unclosed quote":          "x: \"" + strings.Repeat("a\n ", min(size/3, few/2)),
-		"many markers":               strings.Repeat(marked, size/len(marked)),
-		"blocks in blocks in blocks": nested(600 / share),
+		"aliases of aliases":          bomb,
+		"flow nested deep":            "x: " + strings.Repeat("[", min(size/2, few)) + "\n",
+		"dashes nested deep":          "x:\n" + strings.Repeat("- ", min(size/2, few)) + "\n",
+		"many small values":           "x: [" + strings.Repeat("a,", min(min(size/2, few)-4, few)) + "a]\n",
+		"many keys":                   strings.Repeat("a:\n", min(size/3, few/2)),
+		"a very long line":            "x: " + strings.Repeat("a", size) + "\n",
+		"many comments":               strings.Repeat("#\n", min(size/2, few)),
+		"an unclosed quote":           "x: \"" + strings.Repeat("a\n ", min(size/3, few/2)),
+		"many markers":                strings.Repeat(marked, size/len(marked)),
+		"many markers without values": strings.Repeat("a: # {\"$imagepolicy\": \"apps:app\"}\n", size/100) + "b: \"" + strings.Repeat("a\n ", size/6) + "\"\n",
+		"many markers in a text":      "b: \"" + strings.Repeat("a # {'$imagepolicy': 'apps:app'}\n ", size/40) + "\"\n",
+		"many values that span lines": strings.Repeat("- \"app:\n  1\" # {\"$imagepolicy\": \"apps:app\"}\n", size/100),
+		"many blocks":                 strings.Repeat("- >- # {\"$imagepolicy\": \"apps:app\"}\n  app:1\n", size/100),
+		"blocks in blocks in blocks":  nested(600 / share),
 	}
 	for name, text := range tests {
 		t.Run(name, func(t *testing.T) {

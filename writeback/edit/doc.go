@@ -15,6 +15,9 @@
 // here) and after it (this scalar changed, nothing else did). Where it is not,
 // as in a Helm template, only lines that can be read in one way are edited.
 //
+// Where a marker is not on the line of its value, the parser says which value it is
+// the comment of, and the lines where that one's bytes are.
+//
 // A literal block scalar that holds YAML, as a patch in a kustomization does, is
 // read like a file of its own. In a folded one a comment is text, so it is left
 // alone. What a parser costs is bounded: see [MaxSize] and [MaxDocument].

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -17,11 +18,14 @@ const (
 
 // hints are in every marker and near miss; they are searched for before
 // anything else is looked at.
-var hints = [][]byte{[]byte("$image"), []byte("io.k8s.cli.setters.")}
+var hints = [][]byte{
+	[]byte("$image"), []byte("io.k8s.cli.setters."), []byte(`{"$`), []byte(`{'$`),
+	[]byte("magepolic"), []byte("magePolic"), []byte("mage-polic"), []byte("mage_polic"),
+}
 
 // mayMark tells whether there may be a marker in the text.
 func mayMark(text []byte) bool {
-	return bytes.Contains(text, hints[0]) || bytes.Contains(text, hints[1])
+	return slices.ContainsFunc(hints, func(hint []byte) bool { return bytes.Contains(text, hint) })
 }
 
 // Reason says why a marker was left alone. It completes the sentence "skipped:".
@@ -41,12 +45,14 @@ const (
 	OwnLine      Reason = "the marker is on a line of its own, not behind a value"
 
 	NoValue     Reason = "there is no value in front of the marker"
-	BlockScalar Reason = "the value is a block scalar: write it on the line of its key, or mark a line in it"
+	BlockScalar Reason = "the value is a block scalar of more than one line: write it on the line of its key, or mark a line in it"
 	Folded      Reason = "the line is part of a folded block scalar, where a comment is text: use | instead of >"
 	Template    Reason = "the value is a template expression"
 	Flow        Reason = "the flow collection has more than one value on the line, or none"
 	Alias       Reason = "the value is an alias: mark its anchor instead"
-	Tagged      Reason = "the value has an explicit type other than !!str"
+	Tagged      Reason = "the value has an explicit type that the image is not of"
+	InText      Reason = "the marker is part of a text in quotes, or of another that is no comment"
+	NoBlank     Reason = "there is no blank in front of the #, so that the marker is part of the value"
 	Multiline   Reason = "the line is part of a block scalar or of a value that spans lines"
 	TooLarge    Reason = "the file has more than 4 MiB, or the YAML document more than 1 MiB or some 250,000 values"
 	Unsupported Reason = "the line is neither \"key: value\" nor \"- value\""
@@ -84,11 +90,18 @@ type span struct {
 	style      style
 	column     int // of the scalar or its anchor: runes from 1, as the parser counts
 	inFlow     bool
-	certain    bool // understood without a document around the line
+	certain    bool   // understood without a document around the line
+	tag        string // explicit type, such as !!int
+	// node is the line on which the parser sees the value, last the one on which it
+	// ends, and dropped how many line breaks are in between.
+	node, last, dropped int
+	far                 bool // the value was found by the parser and not by its line
 }
 
-// misspelt is a key that someone took for the right one.
-var misspelt = regexp.MustCompile(`(?i)["']?\$image[-_]?polic(y|ies)["']?\s*:`)
+// misspelt is a key that someone took for the right one, or any other with a
+// dollar whose value is that of a marker.
+var misspelt = regexp.MustCompile(`(?i)["']?\$?image[-_ ]?polic(y|ies)["']?\s*:|` +
+	`\{\s*["']\$[a-z_-]+["']\s*:\s*["'][a-z0-9.-]+:[a-z0-9.-]+(:(tag|name|digest))?["']\s*\}`)
 
 // readComment says what a comment that follows a value means. It is not a
 // marker, and no near miss either, when found is false.

@@ -42,6 +42,8 @@ type nodes struct {
 	matter map[int]bool         // by number of the line
 	values map[position]located // by where they start
 	blocks map[int]located      // block scalars by the line that they start on
+	// commented are the values with a comment that may be a marker, in order.
+	commented []located
 }
 
 // parse finds the values on some lines of a text whose first line has the number
@@ -59,11 +61,14 @@ func parse(text []byte, first int, matter map[int]bool) (nodes, error) {
 }
 
 // add takes a node and what surrounds it.
-func (n nodes) add(at located) {
+func (n *nodes) add(at located) {
 	at.inFlow = at.inFlow || at.node.Style&yaml.FlowStyle != 0
 	step, first := 1, 0
 	switch at.node.Kind {
 	case yaml.ScalarNode:
+		if mayMark([]byte(commentOf(at.node))) {
+			n.commented = append(n.commented, at)
+		}
 		number := at.node.Line + n.offset
 		if !n.matter[number] {
 			return

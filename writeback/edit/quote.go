@@ -32,6 +32,8 @@ func unquote(raw []byte, s style) string {
 // otherwise it gets double quotes: a tag 10 must not become a number.
 func quote(value string, s style) string {
 	switch {
+	case s == blockText:
+		return value
 	case s == plain && staysString(value):
 		return value
 	case s == single && isPrintable(value):
@@ -71,4 +73,35 @@ var otherTypes = regexp.MustCompile(`(?i)^(` + strings.Join([]string{
 
 func staysString(value string) bool {
 	return plainText.MatchString(value) && !otherTypes.MatchString(value)
+}
+
+// writable tells whether a value can be written where a field has an explicit type.
+// A type of the document's own may be anything; one of YAML has to be the value's,
+// and only numbers are images.
+func (s span) writable(value string) bool {
+	switch {
+	case s.style == blockText && (!isPrintable(value) || strings.TrimSpace(value) != value || value == ""):
+		return false
+	case s.tag == "", s.tag == "!!str", s.tag == "!":
+		return true
+	case s.tag == "!!int":
+		return s.style == plain && decimal.MatchString(value)
+	case s.tag == "!!float":
+		return s.style == plain && float.MatchString(value)
+	}
+	return !strings.HasPrefix(s.tag, "!!") && !strings.HasPrefix(s.tag, "!<")
+}
+
+// decimal and float are numbers that all versions of YAML read alike.
+var (
+	decimal = regexp.MustCompile(`^(0|[1-9][0-9]{0,17})$`)
+	float   = regexp.MustCompile(`^(0|[1-9][0-9]{0,8})\.[0-9]{1,8}$`)
+)
+
+// text is a value as it is written into the field.
+func (s span) text(value string) string {
+	if s.tag == "!!int" || s.tag == "!!float" {
+		return value
+	}
+	return quote(value, s.style)
 }

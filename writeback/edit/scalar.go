@@ -12,6 +12,7 @@ const (
 	plain style = iota
 	single
 	double
+	blockText // a line of a block scalar, which quotes nothing
 )
 
 // field is a line of the shape "key: value" or "- value", both with a comment.
@@ -23,6 +24,7 @@ type field struct {
 	// certain means that the line needs no document around it to be understood:
 	// an ordinary key or a dash, and no properties in front of the value.
 	certain bool
+	tag     string // explicit type
 }
 
 // readField finds the value on a line whose comment starts at comment. Only one
@@ -33,7 +35,7 @@ func readField(text []byte, comment int) (field, Reason) {
 		return field{}, skip
 	}
 	f := field{property: i}
-	f.start, skip = skipProperties(text, i)
+	f.start, f.tag, skip = skipProperties(text, i)
 	f.certain = certain && f.start == i
 	if skip != "" {
 		return field{}, skip
@@ -140,19 +142,19 @@ func keyEnd(text []byte, i, comment int) int {
 	return -1
 }
 
-// skipProperties skips an anchor and a "!!str" in front of a value.
-func skipProperties(text []byte, i int) (int, Reason) {
+// skipProperties skips an anchor and a tag in front of a value.
+func skipProperties(text []byte, i int) (start int, tag string, skip Reason) {
 	for i < len(text) && (text[i] == '&' || text[i] == '!') {
 		end := i
 		for !endsWord(text, end) {
 			end++
 		}
-		if text[i] == '!' && string(text[i:end]) != "!!str" {
-			return 0, Tagged
+		if text[i] == '!' {
+			tag = string(text[i:end])
 		}
 		i = skipBlanks(text, end)
 	}
-	return i, ""
+	return i, tag, ""
 }
 
 // unreadable recognises values that are not a scalar on this line.

@@ -130,6 +130,13 @@ func scanLines(lines []line, text []byte, depth int) []Marker {
 		}
 		settle(&markers[i], nodes)
 	}
+	if err == nil {
+		a := newAdoption(nodes, markers, lines, blocks)
+		a.flat = depth == 0
+		for i := range markers {
+			a.adopt(&markers[i])
+		}
+	}
 	for _, b := range blocks {
 		markers = append(markers, b.settle(nodes, err)...)
 	}
@@ -161,7 +168,7 @@ func scanLine(l line) (Marker, bool) {
 	l = l.withoutMark()
 	comment := commentStart(l.text)
 	if comment < 0 {
-		return Marker{}, false
+		return hidden(l)
 	}
 	m := Marker{Line: l.number}
 	var found bool
@@ -174,6 +181,26 @@ func scanLine(l line) (Marker, bool) {
 	return m, true
 }
 
+// hidden finds a marker where the line has no comment: in a text, or behind quotes
+// that were opened on a line before.
+func hidden(l line) (Marker, bool) {
+	shut := bytes.LastIndexByte(l.text, '}')
+	for i := range max(shut, 0) {
+		if l.text[i] != '#' {
+			continue
+		}
+		setter, skip, found := readComment(l.text[i : shut+1])
+		switch {
+		case !found || skip != "":
+		case i > 0 && !isBlank(l.text[i-1]):
+			return Marker{Line: l.number, Setter: setter, Skip: NoBlank}, true
+		default:
+			return Marker{Line: l.number, Setter: setter, Skip: InText}, true
+		}
+	}
+	return Marker{}, false
+}
+
 // read finds the value on a line whose comment starts at comment.
 func (m *Marker) read(l line, comment int) Reason {
 	f, skip := readField(l.text, comment)
@@ -181,7 +208,7 @@ func (m *Marker) read(l line, comment int) Reason {
 		return skip
 	}
 	m.span = span{
-		start: l.start + f.start, end: l.start + f.end, style: f.style,
+		start: l.start + f.start, end: l.start + f.end, style: f.style, tag: f.tag, node: l.number, last: l.number,
 		column: utf8.RuneCount(l.text[:f.property]) + 1, certain: f.certain,
 	}
 	m.Value = unquote(l.text[f.start:f.end], f.style)

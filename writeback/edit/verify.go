@@ -1,6 +1,9 @@
 package edit
 
 import (
+	"cmp"
+	"math"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -10,10 +13,14 @@ import (
 // document that was valid, the changed fields read as their new values, as
 // strings, and everything else reads as before.
 func onlyMarked(before, after []byte, outcomes []Outcome) bool {
-	want := map[int]string{}
+	want, touched := map[int]Outcome{}, map[int]bool{}
+	var shortened []span
 	for _, o := range outcomes {
 		if o.Changed() {
-			want[o.Line] = o.New
+			want[o.span.node], touched[o.span.last] = o, true
+		}
+		if o.Changed() && o.span.dropped > 0 {
+			shortened = append(shortened, o.span)
 		}
 	}
 	old, edited := splitDocuments(before), splitDocuments(after)
@@ -24,7 +31,11 @@ func onlyMarked(before, after []byte, outcomes []Outcome) bool {
 		if !mayMark(old[i].text(before)) || string(old[i].text(before)) == string(edited[i].text(after)) {
 			continue
 		}
-		c := comparison{offset: old[i].first - 1, want: want}
+		end := math.MaxInt
+		if i+1 < len(old) {
+			end = old[i+1].first
+		}
+		c := comparison{offset: old[i].first - 1, want: want, touched: touched, shifts: shiftsOf(shortened, old[i].first, end)}
 		if !c.sameText(old[i].text(before), edited[i].text(after)) {
 			return false
 		}
@@ -36,7 +47,40 @@ func onlyMarked(before, after []byte, outcomes []Outcome) bool {
 // scalar that differs must have the new value.
 type comparison struct {
 	offset int
-	want   map[int]string
+	want   map[int]Outcome // by the line on which the parser sees the value
+	// touched are the lines on which the changed values end.
+	touched map[int]bool
+	// shifts come of values that spanned lines and do so no more.
+	shifts []shift
+}
+
+// shift says that what is behind a line moves up by so many lines.
+type shift struct{ behind, by int }
+
+// shiftsOf are the shifts that the changes of a document make, each with those
+// before it.
+func shiftsOf(changed []span, from, to int) []shift {
+	first, _ := slices.BinarySearchFunc(changed, from, func(s span, line int) int { return cmp.Compare(s.last, line) })
+	var shifts []shift
+	by := 0
+	for _, s := range changed[first:] {
+		if s.last >= to {
+			break
+		}
+		by += s.dropped
+		shifts = append(shifts, shift{s.last, by})
+	}
+	return shifts
+}
+
+// moved is the line on which what was on a line is after the edit, both of the same
+// document.
+func (c comparison) moved(number int) int {
+	i, _ := slices.BinarySearchFunc(c.shifts, number+c.offset, func(s shift, line int) int { return cmp.Compare(s.behind, line) })
+	if i == 0 {
+		return number
+	}
+	return number - c.shifts[i-1].by
 }
 
 // sameText compares what the parser reads. A text that it could not read before
@@ -60,7 +104,7 @@ func (c comparison) sameText(before, after []byte) bool {
 
 func (c comparison) same(was, is *yaml.Node) bool {
 	if was.Kind != is.Kind || was.Anchor != is.Anchor || len(was.Content) != len(is.Content) ||
-		was.Line != is.Line {
+		c.moved(was.Line) != is.Line {
 		return false
 	}
 	for i := range was.Content {
@@ -71,23 +115,26 @@ func (c comparison) same(was, is *yaml.Node) bool {
 	if was.Value == is.Value && was.ShortTag() == is.ShortTag() {
 		return true
 	}
+	if o, ok := c.want[was.Line+c.offset]; ok && o.span.style == blockText {
+		return isBlock(is) && strings.TrimRight(is.Value, "\n") == o.New && was.ShortTag() == is.ShortTag()
+	}
 	if was.Style&is.Style&yaml.LiteralStyle != 0 && was.ShortTag() == is.ShortTag() {
 		return c.sameLiteral(was, is)
 	}
-	value, ok := c.want[was.Line+c.offset]
-	return ok && is.Value == value && is.ShortTag() == "!!str"
+	o, ok := c.want[was.Line+c.offset]
+	return ok && is.Value == o.New && (is.ShortTag() == "!!str" || o.span.tag != "" && is.ShortTag() == was.ShortTag())
 }
 
 // sameLiteral compares literal block scalars: line by line, and as what they are
 // if they are YAML. The first line of the text follows that of its header.
 func (c comparison) sameLiteral(was, is *yaml.Node) bool {
-	inner := comparison{offset: c.offset + was.Line, want: c.want}
+	inner := comparison{offset: c.offset + was.Line, want: c.want, touched: c.touched}
 	before, after := strings.Split(was.Value, "\n"), strings.Split(is.Value, "\n")
 	if len(before) != len(after) {
 		return false
 	}
 	for i := range before {
-		if _, ok := c.want[inner.offset+i+1]; before[i] != after[i] && !ok {
+		if before[i] != after[i] && !c.touched[inner.offset+i+1] {
 			return false
 		}
 	}
