@@ -40,6 +40,9 @@ var kind = reconciler.Kind[*flaggerv1.Canary]{
 	Observed: func(c *flaggerv1.Canary) reconciler.Observed {
 		return reconciler.Observed{Generation: &c.Status.ObservedGeneration, HandledAt: &c.Status.LastHandledReconcileAt}
 	},
+	About: func(c *flaggerv1.Canary) map[string]string {
+		return map[string]string{flaggerv1.EventRevision: c.Status.Applied()}
+	},
 	Finalizer: func(c *flaggerv1.Canary) string {
 		if c.Spec.RevertOnDeletion || controllerutil.ContainsFinalizer(c, finalizer) {
 			return finalizer

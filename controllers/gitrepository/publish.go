@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
 
@@ -45,14 +46,19 @@ func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.GitRepository, s
 		return nil, nil
 	}
 	return []reconciler.Event{{
-		Type:    corev1.EventTypeNormal,
-		Reason:  "NewArtifact",
-		Message: fmt.Sprintf("stored artifact for commit '%s'", subject(files.Info().Message)),
-		Metadata: map[string]string{
-			sourcev1.GroupVersion.Group + "/revision": artifact.Revision,
-			sourcev1.GroupVersion.Group + "/digest":   artifact.Digest,
-		},
+		Type:     corev1.EventTypeNormal,
+		Reason:   "NewArtifact",
+		Message:  fmt.Sprintf("stored artifact for commit '%s'", subject(files.Info().Message)),
+		Metadata: about(artifact),
 	}}, nil
+}
+
+// about is the metadata by which notifications know an artifact.
+func about(artifact *meta.Artifact) map[string]string {
+	return map[string]string{
+		sourcev1.GroupVersion.Group + "/revision": artifact.Revision,
+		sourcev1.GroupVersion.Group + "/digest":   artifact.Digest,
+	}
 }
 
 // publishMemory is what an artifact of a common size takes while it is made.

@@ -79,6 +79,12 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 			}
 		},
 		Host: func(_ context.Context, obj *sourcev1.GitRepository) string { return credential.Route(obj) },
+		About: func(obj *sourcev1.GitRepository) map[string]string {
+			if obj.Status.Artifact == nil {
+				return nil
+			}
+			return about(obj.Status.Artifact)
+		},
 	}
 	hints := func(b *builder.Builder) *builder.Builder {
 		return b.WatchesRawSource(r.Hints.Source(sourcev1.GitRepositoryKind))

@@ -84,4 +84,10 @@ var kind = reconciler.Kind[*imagev1.ImagePolicy]{
 			HandledAt:  &p.Status.LastHandledReconcileAt,
 		}
 	},
+	About: func(p *imagev1.ImagePolicy) map[string]string {
+		if p.Status.LatestRef == nil {
+			return nil
+		}
+		return map[string]string{imagev1.RevisionAnnotation: p.Status.LatestRef.String()}
+	},
 }

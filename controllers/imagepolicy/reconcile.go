@@ -136,7 +136,7 @@ func withoutTags(p *imagev1.ImagePolicy, repo *imagev1.ImageRepository, target s
 	} else if ready := apimeta.FindStatusCondition(repo.Status.Conditions, meta.ReadyCondition); ready != nil && ready.Status == metav1.ConditionFalse {
 		state = "is not ready: " + ready.Message
 	}
-	return reconciler.Result{}, reconciler.Waiting(
+	return reconciler.Result{}, reconciler.Pending( // a failed scan is told of the ImageRepository
 		fmt.Errorf("%w: ImageRepository %s %s", errNotReady, repositoryKey(p), state), 0)
 }
 

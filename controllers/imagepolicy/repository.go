@@ -46,7 +46,7 @@ func (r *Reconciler) repository(ctx context.Context, p *imagev1.ImagePolicy) (*i
 		// Whether a foreign repository exists is nobody's business.
 		return nil, denied(key, "it does not exist or has no spec.accessFrom")
 	case apierrors.IsNotFound(err):
-		return nil, reconciler.Waiting(fmt.Errorf("%w: ImageRepository %s does not exist", errNotReady, key), 0)
+		return nil, reconciler.Pending(fmt.Errorf("%w: ImageRepository %s does not exist", errNotReady, key), 0)
 	case err != nil:
 		return nil, fmt.Errorf("reading ImageRepository %s: %w", key, err)
 	case !foreign:

@@ -76,6 +76,12 @@ var kind = reconciler.Kind[*imagev1.ImageRepository]{
 			HandledAt:  &repo.Status.LastHandledReconcileAt,
 		}
 	},
+	About: func(repo *imagev1.ImageRepository) map[string]string {
+		if repo.Status.LastScanResult == nil {
+			return nil
+		}
+		return map[string]string{imagev1.RevisionAnnotation: repo.Status.LastScanResult.Revision}
+	},
 }
 
 // forgetDeleted drops the tags of deleted repositories. A finalizer could do the

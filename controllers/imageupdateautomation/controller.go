@@ -89,6 +89,9 @@ func kind() reconciler.Kind[*imagev1.ImageUpdateAutomation] {
 				Generation: &a.Status.ObservedGeneration, HandledAt: &a.Status.LastHandledReconcileAt,
 			}
 		},
+		About: func(a *imagev1.ImageUpdateAutomation) map[string]string {
+			return map[string]string{imagev1.RevisionAnnotation: a.Status.ObservedSourceRevision}
+		},
 	}
 }
 

@@ -34,7 +34,7 @@ func (r *Reconciler) observeSource(ctx context.Context, a *imagev1.ImageUpdateAu
 			"can't access '%s/%s' from namespace '%s': the GitRepository needs the annotation %s: %s",
 			sourcev1.GitRepositoryKind, key, a.Namespace, imagev1.WriteFromAnnotation, a.Namespace)
 	case apierrors.IsNotFound(err):
-		return nil, reconciler.Waiting(fault{fmt.Errorf("reading GitRepository %s: %w", key, err),
+		return nil, reconciler.Pending(fault{fmt.Errorf("reading GitRepository %s: %w", key, err),
 			imagev1.SourceManagerFailedReason}, a.Spec.Interval.Duration)
 	}
 	return &repo, nil

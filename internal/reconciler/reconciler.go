@@ -12,8 +12,9 @@
 //
 // Conditions follow kstatus: Ready is True, False or Unknown; Reconciling and
 // Stalled are present only while they are true. A plain error is retried with
-// backoff, an error wrapped by [Waiting] is retried after a fixed delay, and
-// reconcile.TerminalError marks the object Stalled until someone changes it.
+// backoff, an error wrapped by [Waiting] is retried after a fixed delay, one wrapped
+// by [Pending] is not even a failure, and reconcile.TerminalError marks the object
+// Stalled until someone changes it.
 package reconciler
 
 import (
@@ -46,6 +47,13 @@ type Kind[T Object] struct {
 	// Finalizer names the finalizer the object needs now, or "". Nil means
 	// [DefaultFinalizer] when the controller is a [Finalizer], else none.
 	Finalizer func(T) string
+	// About returns what all events of an object have in their metadata: its
+	// revision, under the key by which notifications know it. What an event or a
+	// result says by itself comes before. Nil means that the kind has none.
+	About func(T) map[string]string
+	// LagsUnlessReady leaves status.observedGeneration where it was while an object is
+	// neither Ready nor Stalled.
+	LagsUnlessReady bool
 	// Host names the server that a run of the object waits for. A run that takes
 	// longer than a moment then goes on outside of the workers, so that a server
 	// which says nothing holds up no object but its own. Nil means that runs wait
@@ -82,8 +90,11 @@ type Finalizer[T Object] interface {
 
 // Result is what a reconcile without error came to.
 type Result struct {
-	// Reason and Message are those of the Ready condition.
+	// Reason and Message are those of the Ready condition. Beside an error, a message
+	// is that of Reconciling: what is tried again.
 	Reason, Message string
+	// About is what all events of this run have in their metadata.
+	About map[string]string
 	// Progressing leaves Ready Unknown and Reconciling True: the work goes on
 	// outside the worker, and a watch or After brings the object back.
 	Progressing bool
@@ -126,18 +137,36 @@ type waiting struct {
 
 func (w waiting) Unwrap() error { return w.error }
 
-// Waiting marks err as a state that time or a watch resolves: the object is
+// Waiting marks err as a failure that time or a watch resolves: the object is
 // Ready=False with the reason of err and comes back after the given delay, or
 // as soon as a watch says so.
 func Waiting(err error, after time.Duration) error {
 	return waiting{error: err, after: after}
 }
 
-// waitingFor returns the delay of an error that [Waiting] marked.
+// pending is a waiting error about which nobody needs an alert.
+type pending struct{ waiting }
+
+func (p pending) Unwrap() error { return p.waiting }
+
+// Pending marks err as nothing that went wrong: what it names is not there yet, or
+// not ready yet, as in every chain of objects that follow one another. It is
+// [Waiting] otherwise, but told as an event of severity info.
+func Pending(err error, after time.Duration) error {
+	return pending{waiting{error: err, after: after}}
+}
+
+// waitingFor returns the delay of an error that [Waiting] or [Pending] marked.
 func waitingFor(err error) (time.Duration, bool) {
 	var w waiting
 	if errors.As(err, &w) {
 		return w.after, true
 	}
 	return 0, false
+}
+
+// isPending reports whether [Pending] marked an error.
+func isPending(err error) bool {
+	var p pending
+	return errors.As(err, &p)
 }

@@ -1,8 +1,10 @@
 package reconciler
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"strings"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -26,7 +28,7 @@ type outcome struct {
 // record turns the outcome into conditions, patches the status if anything
 // changed, and emits the events that belong to the change.
 func (r *runner[T]) record(ctx context.Context, before, obj T, out outcome) (reconcile.Result, error) {
-	r.observe(obj)
+	r.observe(obj, out)
 	r.mark(obj, out)
 	changed, err := r.patchStatus(ctx, before, obj)
 	if err != nil {
@@ -48,9 +50,10 @@ func (r *runner[T]) record(ctx context.Context, before, obj T, out outcome) (rec
 }
 
 // observe notes the generation and the reconcile request that this run handled.
-func (r *runner[T]) observe(obj T) {
+func (r *runner[T]) observe(obj T, out outcome) {
 	seen := r.kind.Observed(obj)
-	if seen.Generation != nil {
+	settled := out.err == nil && !out.result.Progressing || errors.Is(out.err, reconcile.TerminalError(nil))
+	if seen.Generation != nil && (settled || !r.kind.LagsUnlessReady) {
 		*seen.Generation = obj.GetGeneration()
 	}
 	if at, ok := meta.ReconcileAnnotationValue(obj.GetAnnotations()); ok && seen.HandledAt != nil {
@@ -86,7 +89,7 @@ func (r *runner[T]) mark(obj T, out outcome) {
 	default:
 		reason, message := r.ctrl.Reason(out.err), steady(out.err.Error())
 		set(meta.ReadyCondition, metav1.ConditionFalse, reason, message)
-		set(meta.ReconcilingCondition, metav1.ConditionTrue, meta.ProgressingWithRetryReason, message)
+		set(meta.ReconcilingCondition, metav1.ConditionTrue, meta.ProgressingWithRetryReason, cmp.Or(out.result.Message, message))
 		drop(meta.StalledCondition)
 	}
 	obj.SetConditions(conditions)
@@ -111,33 +114,52 @@ func terminalMessage(err error) string {
 // announce emits the controller's own events, or one for a change of Ready.
 func (r *runner[T]) announce(ctx context.Context, before, obj T, out outcome) {
 	for _, e := range out.result.Events {
-		r.tell(ctx, obj, e)
+		r.tell(ctx, obj, e, out.result.About)
 	}
 	was := apimeta.FindStatusCondition(before.GetConditions(), meta.ReadyCondition)
 	is := apimeta.FindStatusCondition(obj.GetConditions(), meta.ReadyCondition)
 	if is == nil || (was != nil && was.Status == is.Status && was.Reason == is.Reason && was.Message == is.Message) {
 		return
 	}
+	e := Event{Type: corev1.EventTypeNormal, Reason: is.Reason, Message: is.Message}
 	switch {
+	case is.Status == metav1.ConditionFalse && isPending(out.err):
+		r.tell(ctx, obj, e, out.result.About)
 	case is.Status == metav1.ConditionFalse:
-		e := Event{Type: corev1.EventTypeWarning, Reason: is.Reason, Message: is.Message}
+		e.Type = corev1.EventTypeWarning
 		if _, waits := waitingFor(out.err); waits {
-			r.tell(ctx, obj, e)
+			r.tell(ctx, obj, e, out.result.About)
 			return
 		}
-		r.opts.Recorder.Event(obj, e) // controller-runtime logs the error that it gets
+		r.emit(obj, e, out.result.About) // controller-runtime logs the error that it gets
 	case is.Status == metav1.ConditionTrue && out.result.Events == nil:
-		r.tell(ctx, obj, Event{Type: corev1.EventTypeNormal, Reason: is.Reason, Message: is.Message})
+		r.tell(ctx, obj, e, out.result.About)
 	}
 }
 
 // tell emits an event and logs it. `flux logs` prints nothing of a line but its
 // message, so the event's text is the message, as it is in Flux's own logs.
-func (r *runner[T]) tell(ctx context.Context, obj T, e Event) {
+func (r *runner[T]) tell(ctx context.Context, obj T, e Event, about map[string]string) {
 	if logger := log.FromContext(ctx); e.Type == corev1.EventTypeWarning {
 		logger.Error(nil, e.Message, "reason", e.Reason)
 	} else {
 		logger.Info(e.Message, "reason", e.Reason)
+	}
+	r.emit(obj, e, about)
+}
+
+// emit emits an event with everything that is known about the object. What the event
+// says itself is the nearest, then what the run says, then what the status says.
+func (r *runner[T]) emit(obj T, e Event, about map[string]string) {
+	all := map[string]string{}
+	if r.kind.About != nil {
+		maps.Copy(all, r.kind.About(obj))
+	}
+	maps.Copy(all, about)
+	maps.Copy(all, e.Metadata)
+	maps.DeleteFunc(all, func(_, value string) bool { return value == "" })
+	if e.Metadata = nil; len(all) > 0 {
+		e.Metadata = all
 	}
 	r.opts.Recorder.Event(obj, e)
 }

@@ -55,7 +55,7 @@ func (r *runner[T]) Reconcile(ctx context.Context, req reconcile.Request) (recon
 		return reconcile.Result{RequeueAfter: staleDelay}, nil
 	}
 	if !obj.GetDeletionTimestamp().IsZero() {
-		return reconcile.Result{}, r.finalize(ctx, obj)
+		return r.finalize(ctx, obj)
 	}
 	if r.kind.Suspended(obj) {
 		log.FromContext(ctx).V(1).Info("reconciliation is suspended")
@@ -108,18 +108,23 @@ func (r *runner[T]) ensureFinalizer(ctx context.Context, obj T) error {
 	return nil
 }
 
-// finalize lets the controller clean up, then drops its finalizer.
-func (r *runner[T]) finalize(ctx context.Context, obj T) error {
+// finalize lets the controller clean up, then drops its finalizer. What takes time is
+// [Pending], and holds no worker.
+func (r *runner[T]) finalize(ctx context.Context, obj T) (reconcile.Result, error) {
 	held := slices.DeleteFunc([]string{DefaultFinalizer, r.finalizerOf(obj)}, func(name string) bool {
 		return name == "" || !controllerutil.ContainsFinalizer(obj, name)
 	})
 	if len(held) == 0 {
-		return nil
+		return reconcile.Result{}, nil
 	}
 	if f, ok := r.ctrl.(Finalizer[T]); ok {
-		if err := f.Finalize(ctx, obj); err != nil {
-			r.opts.Recorder.Event(obj, Event{Type: corev1.EventTypeWarning, Reason: r.ctrl.Reason(err), Message: err.Error()})
-			return fmt.Errorf("finalizing %s: %w", client.ObjectKeyFromObject(obj), err)
+		err := f.Finalize(ctx, obj)
+		if after, waits := waitingFor(err); waits && isPending(err) {
+			return reconcile.Result{RequeueAfter: after}, nil
+		}
+		if err != nil {
+			r.emit(obj, Event{Type: corev1.EventTypeWarning, Reason: r.ctrl.Reason(err), Message: err.Error()}, nil)
+			return reconcile.Result{}, fmt.Errorf("finalizing %s: %w", client.ObjectKeyFromObject(obj), err)
 		}
 	}
 	before := obj.DeepCopyObject().(T)
@@ -127,14 +132,14 @@ func (r *runner[T]) finalize(ctx context.Context, obj T) error {
 		controllerutil.RemoveFinalizer(obj, name)
 	}
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	return client.IgnoreNotFound(r.client.Patch(ctx, obj, patch))
+	return r.afterConflict(ctx, r.client.Patch(ctx, obj, patch))
 }
 
 // afterConflict retries quietly when somebody else wrote the object first: the
 // cache was stale, and the next look will see the new version.
 func (r *runner[T]) afterConflict(ctx context.Context, err error) (reconcile.Result, error) {
 	switch {
-	case apierrors.IsNotFound(err):
+	case err == nil || apierrors.IsNotFound(err):
 		return reconcile.Result{}, nil
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return reconcile.Result{}, nil // shutting down; whoever starts next does it again

@@ -4,7 +4,8 @@ package v1
 // do not want to parse messages. Where a commit has several changes the values are
 // lists, separated by commas, all in the same order.
 const (
-	// RevisionAnnotation is what the branch is at, as branch@sha1:commit.
+	// RevisionAnnotation is what an automation's branch is at, as branch@sha1:commit,
+	// what a policy chose, and which set of tags a repository was found to have.
 	RevisionAnnotation = "image.toolkit.fluxcd.io/revision"
 	// CommitAnnotation is the id of the commit.
 	CommitAnnotation = "image.toolkit.fluxcd.io/commit"
