@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -117,11 +118,19 @@ func (a *api) answer(w http.ResponseWriter, r *http.Request, body *unstructured.
 		if was == nil {
 			code = http.StatusCreated
 		}
-		if dry == "" && body.Object != nil {
-			body = a.put(path, body)
+		if dry == "" && body.Object != nil && (was == nil || !same(was, body)) {
+			was = a.put(path, body)
+		}
+		if dry == "" {
+			body = was
 		}
 		a.write(w, code, body)
 	}
+}
+
+// same reports whether an apply changes nothing.
+func same(was, body *unstructured.Unstructured) bool {
+	return equality.Semantic.DeepEqual(was.Object["data"], body.Object["data"]) && equality.Semantic.DeepEqual(was.GetLabels(), body.GetLabels())
 }
 
 func (a *api) remove(w http.ResponseWriter, path string, was, options *unstructured.Unstructured, missing error) {

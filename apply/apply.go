@@ -30,6 +30,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/utils/clock"
 
 	"github.com/sluice-cd/sluice/apply/inventory"
 	"github.com/sluice-cd/sluice/apply/watch"
@@ -53,6 +54,9 @@ type Engine struct {
 	watches *watch.Set
 	// moment is how long a worker waits until a deleted object is gone.
 	moment time.Duration
+	// Clock times the pauses between repairs of what somebody keeps changing. It is
+	// set before the first use.
+	Clock clock.PassiveClock
 
 	mu     sync.Mutex
 	memory map[Owner]*memory
@@ -60,7 +64,11 @@ type Engine struct {
 
 // NewEngine returns an engine over a pool of clients and a set of informers.
 func NewEngine(clients *Clients, watches *watch.Set) *Engine {
-	return &Engine{clients: clients, watches: watches, moment: goneMoment, memory: map[Owner]*memory{}}
+	e := &Engine{
+		clients: clients, watches: watches, moment: goneMoment, Clock: clock.RealClock{}, memory: map[Owner]*memory{},
+	}
+	watches.OnChange(e.changed)
+	return e
 }
 
 // Request is a set of objects to apply. The objects belong to the engine after.
@@ -126,6 +134,8 @@ type Outcome struct {
 	// Waiting is not empty when the objects of an early wave are not established
 	// yet. The owner will be notified, and should apply again.
 	Waiting Health
+	// Fights are objects that somebody keeps changing; each is told once.
+	Fights []Fight
 }
 
 // Entries is the inventory of what was dealt with.
@@ -151,8 +161,8 @@ func Log(changes []Change) string {
 
 // Apply applies the request's objects wave by wave. On an error the outcome
 // says what was done before it.
-func (e *Engine) Apply(ctx context.Context, req Request) (*Outcome, error) {
-	out := &Outcome{}
+func (e *Engine) Apply(ctx context.Context, req Request) (out *Outcome, err error) {
+	out = &Outcome{}
 	c, err := e.clients.identity(req.Identity)
 	if err != nil {
 		return out, err
@@ -162,8 +172,18 @@ func (e *Engine) Apply(ctx context.Context, req Request) (*Outcome, error) {
 		return out, err
 	}
 	mem := e.remember(req.Owner)
-	mem.identity, mem.others = req.Identity, req.Others
+	if mem.identity != req.Identity {
+		mem.identity, mem.grants = req.Identity, map[Reference]grant{}
+	}
+	mem.others = e.readable(ctx, mem, req.Others)
 	p := &pass{engine: e, client: c, req: req, mem: mem}
+	mem.begin()
+	defer func() {
+		out.Fights = p.fights
+		if mem.end(e.watches) && err == nil {
+			e.watches.Notify(req.Owner) // an error is tried again anyway
+		}
+	}()
 	kept := map[inventory.ID]bool{}
 	for _, wave := range waves {
 		changes, err := p.wave(ctx, wave)
@@ -195,6 +215,9 @@ type pass struct {
 	used   []watch.Target
 	// going are objects that have to be gone before they can be created again.
 	going []watch.Awaited
+
+	mu     sync.Mutex
+	fights []Fight
 }
 
 // wave applies the objects of one wave in parallel.
@@ -222,7 +245,7 @@ func (p *pass) wave(ctx context.Context, wave wave) ([]Change, error) {
 		if results[i] == nil {
 			continue
 		}
-		p.mem.applied[o.id] = results[i]
+		p.mem.note(o.id, results[i])
 		changes = append(changes, Change{
 			Entry:  inventory.Entry{ID: o.id, Version: o.GroupVersionKind().Version},
 			Action: results[i].action,
@@ -253,8 +276,8 @@ func (p *pass) watch(ctx context.Context, wave wave) {
 		p.use(watch.Target{GroupVersionKind: o.GroupVersionKind()})
 	}
 	if known == 0 {
-		for _, ref := range p.req.Others {
-			p.use(watch.Target{GroupVersionKind: ref.GroupVersionKind, Namespace: ref.Namespace, Name: ref.Name})
+		for _, ref := range p.mem.others {
+			p.use(ref.target())
 		}
 	}
 	if len(p.used) == known {

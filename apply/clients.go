@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/fluxcd/pkg/ssa"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -115,9 +116,14 @@ func (c *client) apply(ctx context.Context, at endpoint, payload []byte, how cla
 	return obj, code == http.StatusCreated, err
 }
 
-// patch sends a JSON patch.
-func (c *client) patch(ctx context.Context, at endpoint, operations any) (*unstructured.Unstructured, error) {
-	body, err := json.Marshal(operations)
+// patch sends a JSON patch of the object as of a version. Managed fields are written
+// whole: on top of another version they would take back what was written meanwhile.
+func (c *client) patch(ctx context.Context, at endpoint, resourceVersion string, operations []ssa.JSONPatch) (*unstructured.Unstructured, error) {
+	all := []any{map[string]string{"op": "replace", "path": "/metadata/resourceVersion", "value": resourceVersion}}
+	for _, operation := range operations {
+		all = append(all, operation)
+	}
+	body, err := json.Marshal(all)
 	if err != nil {
 		return nil, err
 	}

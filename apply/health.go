@@ -20,6 +20,8 @@ type Health struct {
 	// Failed and Pending say of each object that is not healthy what its state
 	// is. A failed object will not recover by itself.
 	Failed, Pending []string
+	// Unserved are those that are pending because the cluster has no such kind.
+	Unserved []string
 	// Blind says that some of them cannot be watched; look again in a while.
 	Blind bool
 }
@@ -47,14 +49,26 @@ func (e *Engine) Health(ctx context.Context, owner Owner) Health {
 	return e.assess(ctx, owner, mem, all)
 }
 
-// HealthOf reports on the given objects.
+// HealthOf reports on the given objects. One that nobody can look at as it is named, or
+// that the owner's identity may not read, has failed.
 func (e *Engine) HealthOf(ctx context.Context, owner Owner, refs []Reference) Health {
 	mem := e.remember(owner)
 	all := make([]wanted, 0, len(refs))
+	var failed []string
 	for _, ref := range refs {
+		ref, mapping, problem := e.locateReference(ref)
+		if problem == "" {
+			problem = e.refusal(ctx, mem, ref, mapping)
+		}
+		if problem != "" {
+			failed = append(failed, problem)
+			continue
+		}
 		all = append(all, wanted{gvk: ref.GroupVersionKind, id: ref.id()})
 	}
-	return e.assess(ctx, owner, mem, all)
+	h := e.assess(ctx, owner, mem, all)
+	h.Failed = append(failed, h.Failed...)
+	return h
 }
 
 // Unwatch ends owner's wait for news of health.
@@ -101,6 +115,9 @@ func (e *Engine) read(ctx context.Context, mem *memory, all []wanted) (Health, [
 		default:
 			next.ResourceVersion = seen.ResourceVersion
 			health.Pending = append(health.Pending, w.id.Subject()+" "+seen.String())
+			if seen.Status == status.NotFoundStatus {
+				health.Unserved = append(health.Unserved, w.id.Subject()+": "+seen.Message)
+			}
 		}
 		awaited = append(awaited, next)
 	}
@@ -136,7 +153,9 @@ func (e *Engine) fetch(ctx context.Context, as Identity, w wanted) (*watch.Obser
 	}
 	mapping, err := c.mapper.RESTMapping(w.gvk.GroupKind(), w.gvk.Version)
 	if meta.IsNoMatchError(err) {
-		return nil, nil
+		return &watch.Observed{Status: status.NotFoundStatus, Message: fmt.Sprintf(
+			"the cluster has no kind %s in %s: install its definition, or name another apiVersion or kind",
+			w.gvk.Kind, w.gvk.GroupVersion())}, nil
 	}
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"crypto/sha256"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -10,12 +11,25 @@ import (
 	"github.com/sluice-cd/sluice/apply/watch"
 )
 
-// memory is what the engine remembers of one owner. The owner's reconciles run
-// one after another, so it needs no lock of its own.
+// memory is what the engine remembers of one owner. The owner's reconciles run one
+// after another, and are the only ones that write what was applied; informers look
+// at it meanwhile.
 type memory struct {
+	owner    Owner
 	identity Identity
 	others   []Reference
-	applied  map[inventory.ID]*applied
+	grants   map[Reference]grant
+
+	mu      sync.Mutex
+	applied map[inventory.ID]*applied
+	// busy says that an apply is under way: what informers tell is then mostly its
+	// own doing. It is looked at after.
+	busy  bool
+	dirty map[inventory.ID]bool
+	// drifted are objects of which an informer told that somebody changed them.
+	drifted map[inventory.ID]bool
+	// fights are about objects that somebody keeps changing.
+	fights map[inventory.ID]*fight
 }
 
 // applied is what became of one object.
@@ -29,6 +43,16 @@ type applied struct {
 	expires bool
 	// present says that only the object's existence matters.
 	present bool
+	// merges says that other managers' fields stay.
+	merges bool
+	// declined says that the source itself asks not to apply the object.
+	declined bool
+}
+
+// ours reports whether the object carried the owner's labels when it was left, so
+// that informers would have told if it were gone.
+func (a *applied) ours(owner Owner) bool {
+	return a.seen != nil && watch.OwnerOf(a.seen.Labels) == owner
 }
 
 // version is the resource version that the object was left at.
@@ -39,12 +63,19 @@ func (a *applied) version() string {
 	return a.seen.ResourceVersion
 }
 
+func newMemory(owner Owner) *memory {
+	return &memory{
+		owner: owner, applied: map[inventory.ID]*applied{}, dirty: map[inventory.ID]bool{},
+		drifted: map[inventory.ID]bool{}, fights: map[inventory.ID]*fight{}, grants: map[Reference]grant{},
+	}
+}
+
 // remember returns the owner's memory.
 func (e *Engine) remember(owner Owner) *memory {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.memory[owner] == nil {
-		e.memory[owner] = &memory{applied: map[inventory.ID]*applied{}}
+		e.memory[owner] = newMemory(owner)
 	}
 	return e.memory[owner]
 }
@@ -59,11 +90,23 @@ func (e *Engine) Forget(ctx context.Context, owner Owner) {
 
 // keep forgets the objects that are not in the set any more.
 func (m *memory) keep(ids map[inventory.ID]bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for id := range m.applied {
 		if !ids[id] {
 			delete(m.applied, id)
+			delete(m.drifted, id)
+			delete(m.fights, id)
 		}
 	}
+}
+
+// note remembers what became of an object.
+func (m *memory) note(id inventory.ID, done *applied) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.applied[id] = done
+	delete(m.drifted, id)
 }
 
 // targets is what the remembered objects need watched.
@@ -77,57 +120,7 @@ func (m *memory) targets() []watch.Target {
 		}
 	}
 	for _, ref := range m.others {
-		targets = append(targets, watch.Target{GroupVersionKind: ref.GroupVersionKind, Namespace: ref.Namespace, Name: ref.Name})
+		targets = append(targets, ref.target())
 	}
 	return targets
-}
-
-// Drift is what happened to applied objects behind the owner's back.
-type Drift int
-
-// Steady: everything is as it was left. Unsure: some objects cannot be watched.
-// Drifted: somebody changed or deleted an object, or nothing is remembered.
-const (
-	Steady Drift = iota
-	Unsure
-	Drifted
-)
-
-// Drift compares what was applied with what the informers see. It costs no call.
-func (e *Engine) Drift(owner Owner) Drift {
-	e.mu.Lock()
-	mem := e.memory[owner]
-	e.mu.Unlock()
-	if mem == nil {
-		return Drifted
-	}
-	worst := Steady
-	for id, a := range mem.applied {
-		worst = max(worst, e.driftOf(id, a))
-	}
-	return worst
-}
-
-func (e *Engine) driftOf(id inventory.ID, a *applied) Drift {
-	seen, sight := e.watches.Look(a.gvk, id, a.version())
-	switch {
-	case sight == watch.Behind:
-		return Steady
-	case sight == watch.Unknown:
-		return Unsure
-	case a.action == Skipped && !a.present:
-		if sight == watch.Seen && !excluded(seen.Labels, seen.Annotations) {
-			return Drifted // the live object may be managed again
-		}
-		return Steady
-	case sight == watch.Missing && a.expires:
-		return Steady
-	case sight == watch.Missing && a.action == Skipped:
-		return Unsure // it exists without our labels, or did
-	case sight == watch.Missing:
-		return Drifted
-	case a.present || a.seen.Print == seen.Print || excluded(seen.Labels, seen.Annotations):
-		return Steady
-	}
-	return Drifted
 }

@@ -20,6 +20,8 @@ func (p *pass) one(ctx context.Context, o *object) (*applied, error) {
 	_, ttl, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", "ttlSecondsAfterFinished")
 	next.expires = ttl && o.GetKind() == "Job"
 	next.present = wants(o.GetLabels(), o.GetAnnotations(), keySSA, "IfNotPresent")
+	next.merges = wants(o.GetLabels(), o.GetAnnotations(), keySSA, "Merge")
+	next.declined = excluded(o.GetLabels(), o.GetAnnotations())
 
 	live, known, err := p.live(ctx, o, was)
 	if err == nil && !known && next.present {
@@ -29,16 +31,17 @@ func (p *pass) one(ctx context.Context, o *object) (*applied, error) {
 	switch {
 	case err != nil:
 		return nil, p.explain(o, err)
-	case excluded(o.GetLabels(), o.GetAnnotations()),
+	case next.declined,
 		live != nil && excluded(live.Labels, live.Annotations),
 		live != nil && next.present:
 		next.action, next.seen = Skipped, live
 		return next, nil
-	case was != nil && was.digest == o.digest && p.engine.driftOf(o.id, was) == Steady:
+	case p.stands(o, was):
 		kept := *was
 		kept.action = Unchanged
 		return &kept, nil
 	}
+	repair := p.repair(ctx, o, was, live)
 	if known {
 		err = p.send(ctx, o, live, next)
 	} else {
@@ -47,7 +50,18 @@ func (p *pass) one(ctx context.Context, o *object) (*applied, error) {
 	if err != nil {
 		return nil, p.explain(o, err)
 	}
+	p.repaired(repair, next)
 	return next, nil
+}
+
+// stands reports whether the object is as it was left, or is left as somebody else
+// keeps making it, for a while.
+func (p *pass) stands(o *object, was *applied) bool {
+	if was == nil || was.digest != o.digest {
+		return false
+	}
+	seen, sight := p.engine.watches.Look(was.gvk, o.id, was.version())
+	return was.drift(p.req.Owner, seen, sight) == Steady || p.mem.paused(o.id, p.engine.Clock.Now())
 }
 
 // live is the object as it is before this apply, nil when it is not there. The
@@ -60,7 +74,7 @@ func (p *pass) live(ctx context.Context, o *object, was *applied) (live *watch.O
 		return seen, true, nil
 	case sight == watch.Behind && was != nil:
 		return was.seen, true, nil
-	case was != nil && was.seen != nil && sight == watch.Missing:
+	case was != nil && was.ours(p.req.Owner) && sight == watch.Missing:
 		return nil, true, nil // it was labelled, so it is gone
 	case sight == watch.Missing:
 		return nil, false, nil
@@ -163,16 +177,6 @@ func actionOf(created bool) Action {
 	return Configured
 }
 
-// rivals are field managers whose fields become ours: those of people who used
-// kubectl, and our own from before server-side apply. Fields that they set and
-// the source does not have would otherwise stay for ever.
-var rivals = []ssa.FieldManager{
-	{Name: "kubectl", OperationType: metav1.ManagedFieldsOperationApply},
-	{Name: "kubectl", OperationType: metav1.ManagedFieldsOperationUpdate},
-	{Name: "before-first-apply", OperationType: metav1.ManagedFieldsOperationUpdate},
-	{Name: watch.Manager, OperationType: metav1.ManagedFieldsOperationUpdate},
-}
-
 // leftovers are annotations and labels of those who managed the object before.
 var (
 	leftoverAnnotations = []string{
@@ -192,16 +196,39 @@ func (p *pass) takeOver(ctx context.Context, o *object, got *unstructured.Unstru
 	operations := append(
 		ssa.PatchRemoveAnnotations(got, leftoverAnnotations),
 		ssa.PatchRemoveLabels(got, leftoverLabels)...)
-	fields, err := ssa.PatchReplaceFieldsManagers(got, rivals, watch.Manager)
+	fields, err := replaceRivals(got)
 	if err != nil {
 		return nil, fmt.Errorf("reading managed fields: %w", err)
 	}
 	if operations = append(operations, fields...); len(operations) == 0 {
 		return got, nil
 	}
-	if _, err := p.client.patch(ctx, o.at, operations); err != nil {
+	if _, err := p.client.patch(ctx, o.at, got.GetResourceVersion(), operations); err != nil {
 		return nil, fmt.Errorf("taking over managed fields: %w", err)
 	}
 	got, _, err = p.client.apply(ctx, o.at, o.payload, forcing)
 	return got, err
+}
+
+// replaceRivals makes the fields of rivals ours. The entries of restarts are not
+// shown to it, and stay as they are.
+func replaceRivals(got *unstructured.Unstructured) ([]ssa.JSONPatch, error) {
+	var others, restarts []metav1.ManagedFieldsEntry
+	for _, entry := range got.GetManagedFields() {
+		if watch.Restarts(entry) {
+			restarts = append(restarts, entry)
+		} else {
+			others = append(others, entry)
+		}
+	}
+	shown := got
+	if len(restarts) > 0 {
+		shown = &unstructured.Unstructured{Object: map[string]any{}}
+		shown.SetManagedFields(others)
+	}
+	patches, err := ssa.PatchReplaceFieldsManagers(shown, watch.Rivals(), watch.Manager)
+	for i := range patches {
+		patches[i].Value = append(patches[i].Value, restarts...)
+	}
+	return patches, err
 }

@@ -22,7 +22,7 @@ import (
 const (
 	group          = "kustomize.toolkit.fluxcd.io"
 	labelName      = watch.OwnerLabel
-	labelNamespace = group + "/namespace"
+	labelNamespace = watch.NamespaceLabel
 	keyReconcile   = group + "/reconcile"
 	keySSA         = group + "/ssa"
 	keyForce       = group + "/force"

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"sort"
-	"time"
 
 	"github.com/fluxcd/pkg/ssa"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -14,9 +13,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/sluice-cd/sluice/apply/inventory"
+	"github.com/sluice-cd/sluice/apply/watch"
 )
 
 // Prune deletes stale objects in the reverse order of application: those that
@@ -122,38 +121,40 @@ func (c *client) locate(entry inventory.Entry) (at endpoint, ok bool, err error)
 	return endpoint{mapping: mapping, key: types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name}}, true, nil
 }
 
-// Terminated waits until the deleted objects are gone, or the timeout is over;
-// then it says which is still there.
-func (e *Engine) Terminated(ctx context.Context, as Identity, deleted []Change, timeout time.Duration) error {
+// Remaining returns which of the deleted objects are still there. The owner is notified
+// when the last of those that can be watched is gone.
+func (e *Engine) Remaining(ctx context.Context, owner Owner, as Identity, deleted []Change) ([]string, error) {
 	c, err := e.clients.identity(as)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
+	var left []string
+	var awaited []watch.Awaited
 	for _, change := range deleted {
 		if change.Action != Deleted {
 			continue
 		}
-		err := wait.PollUntilContextCancel(ctx, goneInterval, true, func(ctx context.Context) (bool, error) {
-			at, ok, err := c.locate(change.Entry)
-			if err != nil || !ok {
-				return !ok, err
-			}
-			_, err = c.get(ctx, at)
-			return apierrors.IsNotFound(err), ignore(err)
-		})
+		at, ok, err := c.locate(change.Entry)
 		if err != nil {
-			return fmt.Errorf("%s is still there after %s: %w", change.Subject(), timeout, err)
+			return left, fmt.Errorf("looking for %s: %w", change.Subject(), err)
 		}
+		if !ok {
+			continue
+		}
+		gone := watch.Awaited{GroupVersionKind: kindOf(change.Entry), ID: change.ID, Gone: true}
+		if _, sight := e.watches.Look(gone.GroupVersionKind, gone.ID, ""); sight == watch.Unknown {
+			_, err = c.get(ctx, at)
+			if apierrors.IsNotFound(err) {
+				continue
+			}
+			if err != nil {
+				return left, fmt.Errorf("looking for %s: %w", change.Subject(), err)
+			}
+		} else if sight == watch.Missing {
+			continue
+		}
+		left, awaited = append(left, change.Subject()), append(awaited, gone)
 	}
-	return nil
-}
-
-// ignore keeps only errors that asking again cannot mend.
-func ignore(err error) error {
-	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
-		return err
-	}
-	return nil
+	e.watches.Await(owner, awaited)
+	return left, nil
 }

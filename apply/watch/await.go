@@ -1,6 +1,8 @@
 package watch
 
 import (
+	"maps"
+
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/cache"
@@ -92,29 +94,80 @@ func (a Awaited) failedBy(seen *Observed, sight Sight) bool {
 	return !a.Gone && !a.Failed && sight == Seen && !seen.OlderThan(a.ResourceVersion) && seen.Status == status.FailedStatus
 }
 
+// News is what an informer learned of one object.
+type News struct {
+	schema.GroupVersionKind
+	inventory.ID
+	Sight
+	// Seen is the object as it is or, when it is Missing, as it was last.
+	Seen *Observed
+	// Doubtful says that the object was found missing later, and may have been
+	// another one before it went.
+	Doubtful bool
+}
+
 // handler turns informer events into news.
 func (s *Set) handler(gvk schema.GroupVersionKind) cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(obj any) { s.news(gvk, obj, Seen) },
-		UpdateFunc: func(_, obj any) { s.news(gvk, obj, Seen) },
-		DeleteFunc: func(obj any) { s.news(gvk, obj, Missing) },
+		AddFunc:    func(obj any) { s.news(gvk, nil, obj, Seen) },
+		UpdateFunc: func(was, obj any) { s.news(gvk, was, obj, Seen) },
+		DeleteFunc: func(obj any) { s.news(gvk, nil, obj, Missing) },
 	}
 }
 
-// news tells owners that wait for the object what has become of it.
-func (s *Set) news(gvk schema.GroupVersionKind, obj any, sight Sight) {
+// news tells owners that wait for the object what has become of it, and those whose
+// it is, or was, that somebody changed it.
+func (s *Set) news(gvk schema.GroupVersionKind, before, obj any, sight Sight) {
+	n := News{GroupVersionKind: gvk, Sight: sight}
 	if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-		obj = gone.Obj
+		obj, n.Doubtful = gone.Obj, true
 	}
 	seen, ok := obj.(*Observed)
 	if !ok {
 		return
 	}
-	id := inventory.ID{Namespace: seen.Namespace, Name: seen.Name, Group: gvk.Group, Kind: gvk.Kind}
-	for _, owner := range s.tell(id, seen, sight) {
+	n.Seen, n.ID = seen, inventory.ID{Namespace: seen.Namespace, Name: seen.Name, Group: gvk.Group, Kind: gvk.Kind}
+	for _, owner := range s.tell(n.ID, seen, sight) {
 		s.notify(owner)
 	}
+	was, _ := before.(*Observed)
+	if was != nil && was.same(seen) {
+		return // a status, as most news
+	}
+	s.mu.Lock()
+	changed := s.changed
+	s.mu.Unlock()
+	if changed == nil {
+		return
+	}
+	owner := OwnerOf(seen.Labels)
+	changed(owner, n)
+	if was != nil && OwnerOf(was.Labels) != owner {
+		changed(OwnerOf(was.Labels), n)
+	}
 }
+
+// same reports whether nothing but the status differs, or what others own.
+func (o *Observed) same(as *Observed) bool {
+	return o.UID == as.UID && o.Print == as.Print && o.Rivals == as.Rivals &&
+		maps.Equal(o.Labels, as.Labels) && maps.Equal(o.Annotations, as.Annotations)
+}
+
+// OwnerOf returns the owner that labels name; zero when they do not.
+func OwnerOf(labels map[string]string) Owner {
+	return Owner{Namespace: labels[NamespaceLabel], Name: labels[OwnerLabel]}
+}
+
+// OnChange sets who is told, from informers' goroutines, that an object of an owner
+// was changed or deleted, by the owner itself or by others.
+func (s *Set) OnChange(changed func(Owner, News)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changed = changed
+}
+
+// Notify notifies owner.
+func (s *Set) Notify(owner Owner) { s.notify(owner) }
 
 // tell updates the checks that wait for id and returns the owners to notify.
 func (s *Set) tell(id inventory.ID, seen *Observed, sight Sight) []Owner {

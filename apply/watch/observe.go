@@ -1,8 +1,6 @@
 package watch
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
@@ -26,15 +24,27 @@ type Observed struct {
 	// Status is the health of the object as kstatus sees it, with its message.
 	Status  status.Status
 	Message string
-	// Print identifies the fields that Manager owns. Whoever overwrites or
-	// removes one of them takes it over, and the print changes; status updates
-	// and other people's fields leave it alone.
+	// Print identifies the fields that Manager owns, and when it wrote them last.
+	// Whoever overwrites or removes one of them takes it over, and the print
+	// changes; status updates and other people's fields leave it alone.
 	Print string
+	// Rivals identifies the fields of managers who are overruled; "" when there
+	// are none.
+	Rivals string
+	// Writer is the manager, other than Manager, that wrote fields last.
+	Writer string
 }
 
 // Observe reads an object as the API server returned it.
-func Observe(u *unstructured.Unstructured) *Observed {
-	o := observeMeta(u)
+func Observe(u *unstructured.Unstructured) (o *Observed) {
+	o = observeMeta(u)
+	// Anybody may write anything into the status of an object of his own kind. A
+	// panic here would be one of an informer, which ends the process.
+	defer func() {
+		if r := recover(); r != nil {
+			o.Status, o.Message = status.UnknownStatus, fmt.Sprintf("reading its status: panic: %v [recovered]", r)
+		}
+	}()
 	if res, err := compute(u); err != nil {
 		o.Status, o.Message = status.UnknownStatus, err.Error()
 	} else {
@@ -51,27 +61,14 @@ func observeMeta(obj metav1.Object) *Observed {
 			Labels: obj.GetLabels(), Annotations: obj.GetAnnotations(),
 		},
 		Status: status.CurrentStatus,
-		Print:  fingerprint(obj),
 	}
+	o.Print, o.Rivals, o.Writer = readManagers(obj)
 	// A kubectl user's copy of the whole object is not worth its memory.
 	delete(o.Annotations, "kubectl.kubernetes.io/last-applied-configuration")
 	if o.DeletionTimestamp != nil {
 		o.Status = status.TerminatingStatus
 	}
 	return o
-}
-
-// fingerprint hashes what managedFields says Manager applied. An API server
-// that does not track fields leaves only the resource version, which changes
-// more often than needed and never less.
-func fingerprint(obj metav1.Object) string {
-	for _, f := range obj.GetManagedFields() {
-		if f.Manager == Manager && f.Operation == metav1.ManagedFieldsOperationApply && f.Subresource == "" && f.FieldsV1 != nil {
-			sum := sha256.Sum256(f.FieldsV1.GetRawBytes())
-			return f.APIVersion + " " + hex.EncodeToString(sum[:8])
-		}
-	}
-	return "resourceVersion " + obj.GetResourceVersion()
 }
 
 // compute is kstatus, except that a Job is healthy when it is complete, not

@@ -8,6 +8,7 @@
 //
 //	Use(owner, targets) --> informers --> Look(target): Seen, Missing, Unknown
 //	Await(owner, objects) --> last one healthy, or one failed --> notify(owner)
+//	OnChange(changed)     --> somebody changed or deleted an applied object
 //
 // Nobody polls and nobody is held: who waits for health is told when there is
 // news. An informer that may not list its kind answers Unknown, and its users
@@ -37,8 +38,11 @@ import (
 )
 
 // OwnerLabel is the label that every applied object carries; its value is the
-// name of the Kustomization.
-const OwnerLabel = "kustomize.toolkit.fluxcd.io/name"
+// name of the Kustomization; that of NamespaceLabel is its namespace.
+const (
+	OwnerLabel     = "kustomize.toolkit.fluxcd.io/name"
+	NamespaceLabel = "kustomize.toolkit.fluxcd.io/namespace"
+)
 
 // Owner is the Kustomization on whose behalf objects are watched.
 type Owner = types.NamespacedName
@@ -75,6 +79,7 @@ type Set struct {
 	uses      map[Owner]map[Target]bool
 	checks    map[Owner]*check
 	waiters   map[inventory.ID]map[Owner]bool
+	changed   func(Owner, News)
 	closed    bool
 }
 

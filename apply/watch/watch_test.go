@@ -164,9 +164,9 @@ func TestAwait(t *testing.T) {
 				t.Errorf("Await = %v", waiting)
 			}
 			for _, n := range tc.news {
-				s.news(deployments, n.object, n.sight)
+				s.news(deployments, nil, n.object, n.sight)
 			}
-			s.news(deployments, cache.DeletedFinalStateUnknown{Key: "ns/none"}, Missing)
+			s.news(deployments, nil, cache.DeletedFinalStateUnknown{Key: "ns/none"}, Missing)
 			if notified != tc.want {
 				t.Errorf("notified %d times, want %d", notified, tc.want)
 			}

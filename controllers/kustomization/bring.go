@@ -22,17 +22,17 @@ import (
 // go on before definitions are established.
 func (p *pass) bring(ctx context.Context) (waiting *apply.Health, err error) {
 	if p.state.built != nil {
-		p.state.since, p.state.verdict = p.now, "" // what comes now has its own time
+		p.state.started, p.state.since, p.state.verdict = p.now, p.now, "" // what comes now has its own time
 	}
 	p.state.built = nil
-	result, variables, err := p.build(ctx)
+	result, made, err := p.build(ctx)
 	if err != nil {
 		return nil, err
 	}
 	outcome, err := p.apply(ctx, result)
 	before, err := p.record(outcome, err)
 	if errors.Is(err, apply.ErrTerminating) {
-		return nil, reconciler.Waiting(because(meta.ReconciliationFailedReason, err), blindLook)
+		return nil, reconciler.Pending(because(meta.ReconciliationFailedReason, err), blindLook)
 	}
 	if err != nil {
 		return nil, retrying(p.k, because(meta.ReconciliationFailedReason, err))
@@ -43,32 +43,33 @@ func (p *pass) bring(ctx context.Context) (waiting *apply.Health, err error) {
 	if err := p.prune(ctx, before, outcome.Entries()); err != nil {
 		return nil, retrying(p.k, because(meta.PruneFailedReason, err))
 	}
-	p.state.built = &built{
-		generation: p.k.Generation, reads: result.Reads, variables: variables, digest: result.Digest,
-	}
+	p.state.built = made
 	return nil, nil
 }
 
 // build builds the objects from the artifact.
-func (p *pass) build(ctx context.Context) (result *build.Result, variables string, err error) {
+func (p *pass) build(ctx context.Context) (result *build.Result, made *built, err error) {
 	if err := p.open(ctx); err != nil {
-		return nil, "", retrying(p.k, err)
+		return nil, nil, retrying(p.k, err)
 	}
-	sub, err := p.r.substitution(ctx, p.k)
+	sub, inputs, err := p.r.substitution(ctx, p.k)
 	if err != nil {
-		return nil, "", retrying(p.k, because(meta.BuildFailedReason, err))
+		return nil, nil, p.unsubstituted(err)
 	}
 	p.sub = sub
 	result, err = build.Build(p.opened, specOf(p.k, sub))
 	switch {
 	case errors.Is(err, build.ErrPathNotFound):
-		return nil, "", later(p.k, because(meta.ArtifactFailedReason, err))
+		return nil, nil, later(p.k, because(meta.ArtifactFailedReason, err))
 	case build.IsRefused(err): // only another commit or spec can help, and both are watched
-		return nil, "", reconcile.TerminalError(because(meta.BuildFailedReason, err))
+		return nil, nil, reconcile.TerminalError(because(meta.BuildFailedReason, err))
 	case err != nil: // the same commit will fail the same way
-		return nil, "", later(p.k, because(meta.BuildFailedReason, err))
+		return nil, nil, later(p.k, because(meta.BuildFailedReason, err))
 	}
-	return result, digestOf(sub), nil
+	return result, &built{
+		generation: p.k.Generation, reads: result.Reads, variables: digestOf(sub), digest: result.Digest,
+		inputs: inputs, artifact: p.artifact.Digest,
+	}, nil
 }
 
 func (p *pass) apply(ctx context.Context, result *build.Result) (*apply.Outcome, error) {
@@ -92,12 +93,19 @@ func (p *pass) apply(ctx context.Context, result *build.Result) (*apply.Outcome,
 
 // record notes in the status and the events what an apply did, also when it
 // stopped half way: the inventory never loses an object that may be there.
-func (p *pass) record(outcome *apply.Outcome, failed error) (before []inventory.Entry, err error) {
-	before, err = entriesOf(p.k)
-	if err != nil {
-		return nil, err
+func (p *pass) record(outcome *apply.Outcome, failed error) ([]inventory.Entry, error) {
+	before, malformed := entriesOf(p.k)
+	if len(malformed) > 0 {
+		p.events = append(p.events, reconciler.Event{
+			Type: corev1.EventTypeWarning, Reason: meta.ProgressingReason, Message: forgotten(malformed),
+		})
 	}
 	p.setInventory(inventory.Union(before, outcome.Entries()))
+	for _, fight := range outcome.Fights {
+		p.events = append(p.events, reconciler.Event{
+			Type: corev1.EventTypeWarning, Reason: reasonDrift, Message: fight.String(), Metadata: p.about(),
+		})
+	}
 	changed := apply.Log(outcome.Changes)
 	if failed != nil && changed != "" {
 		return before, fmt.Errorf("%w\n%s", failed, changed)
@@ -137,6 +145,9 @@ func (p *pass) prune(ctx context.Context, before, after []inventory.Entry) error
 	return err
 }
 
+// reasonDrift is that of events about objects that somebody keeps changing.
+const reasonDrift = "DriftDetected"
+
 // tell adds an event about the revision.
 func (p *pass) tell(reason, message string) {
 	p.events = append(p.events, reconciler.Event{
@@ -144,11 +155,19 @@ func (p *pass) tell(reason, message string) {
 	})
 }
 
-// about is the metadata by which upstream's notifications know the revision.
+// about is what all events of this reconcile have in their metadata.
 func (p *pass) about() map[string]string {
-	group := kustomizev1.GroupVersion.Group
-	about := map[string]string{group + "/revision": p.artifact.Revision}
-	if origin := p.artifact.Metadata[originRevision]; origin != "" {
+	return revisionOf(p.artifact.Revision, p.artifact.Metadata[originRevision])
+}
+
+// revisionOf is the metadata by which notifications know a revision, and the commit
+// that it was made of.
+func revisionOf(revision, origin string) map[string]string {
+	group, about := kustomizev1.GroupVersion.Group, map[string]string{}
+	if revision != "" {
+		about[group+"/revision"] = revision
+	}
+	if origin != "" {
 		about[group+"/originRevision"] = origin
 	}
 	return about
@@ -157,20 +176,27 @@ func (p *pass) about() map[string]string {
 // originRevision is the artifact's metadata that names the commit it was made of.
 const originRevision = "org.opencontainers.image.revision"
 
-// entriesOf reads the inventory in the status.
-func entriesOf(k *kustomizev1.Kustomization) ([]inventory.Entry, error) {
+// entriesOf reads the inventory in the status. An entry that nobody can read, because
+// somebody wrote it by hand, stands for no object: it must not keep the others from
+// being applied and deleted.
+func entriesOf(k *kustomizev1.Kustomization) (entries []inventory.Entry, malformed []string) {
 	if k.Status.Inventory == nil {
 		return nil, nil
 	}
-	entries := make([]inventory.Entry, 0, len(k.Status.Inventory.Entries))
 	for _, ref := range k.Status.Inventory.Entries {
 		id, err := inventory.Parse(ref.ID)
 		if err != nil {
-			return nil, err
+			malformed = append(malformed, ref.ID)
+			continue
 		}
 		entries = append(entries, inventory.Entry{ID: id, Version: ref.Version})
 	}
-	return entries, nil
+	return entries, malformed
+}
+
+// forgotten says which entries of an inventory were left out.
+func forgotten(malformed []string) string {
+	return fmt.Sprintf("left out of status.inventory what names no object: %q; what it was meant for stays in the cluster", malformed)
 }
 
 func (p *pass) setInventory(entries []inventory.Entry) {

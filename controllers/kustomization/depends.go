@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
 // errCircular marks a Kustomization that waits, by way of others, for itself.
@@ -27,19 +28,30 @@ func dependenciesOf(k *kustomizev1.Kustomization) []types.NamespacedName {
 	return keys
 }
 
+// errNotReady marks a dependency that k waits for. It is no failure: every commit has
+// its Kustomizations wait for one another.
+var errNotReady = errors.New("dependency")
+
 // dependencies returns an error unless everything that k depends on is ready.
 // Those with the same source must have applied the same revision, unless k has
 // nothing to apply from it.
 func (p *pass) dependencies(ctx context.Context, plan plan) error {
 	for _, key := range dependenciesOf(p.k) {
+		if p.r.NoCrossNamespaceRefs && key.Namespace != p.k.Namespace {
+			return reconcile.TerminalError(fmt.Errorf("can't depend on '%s': %w", key, errAccessDenied))
+		}
 		err := p.dependency(ctx, key, plan)
-		if err == nil {
+		switch {
+		case err == nil:
 			continue
+		case !errors.Is(err, errNotReady):
+			return because(meta.DependencyNotReadyReason, err)
 		}
 		if cycle := p.r.cycle(ctx, keyOf(p.k)); cycle != nil {
 			err = fmt.Errorf("%w: %s", errCircular, strings.Join(cycle, " -> "))
+			return later(p.k, because(meta.DependencyNotReadyReason, err))
 		}
-		return later(p.k, because(meta.DependencyNotReadyReason, err))
+		return pending(p.k, because(meta.DependencyNotReadyReason, err))
 	}
 	return nil
 }
@@ -48,17 +60,17 @@ func (p *pass) dependency(ctx context.Context, key types.NamespacedName, plan pl
 	var dep kustomizev1.Kustomization
 	if err := p.r.client.Get(ctx, key, &dep); err != nil {
 		if apierrors.IsNotFound(err) {
-			return fmt.Errorf("dependency '%s' not found", key)
+			return fmt.Errorf("%w '%s' not found", errNotReady, key)
 		}
 		return fmt.Errorf("reading dependency '%s': %w", key, err)
 	}
 	if dep.Generation != dep.Status.ObservedGeneration ||
 		!apimeta.IsStatusConditionTrue(dep.Status.Conditions, meta.ReadyCondition) {
-		return fmt.Errorf("dependency '%s' is not ready", key)
+		return fmt.Errorf("%w '%s' is not ready", errNotReady, key)
 	}
 	sameSource := dep.Spec.SourceRef.Kind == p.k.Spec.SourceRef.Kind && sourceKey(&dep) == sourceKey(p.k)
 	if sameSource && plan != nothing && !p.artifact.HasRevision(dep.Status.LastAppliedRevision) {
-		return fmt.Errorf("dependency '%s' revision is not up to date", key)
+		return fmt.Errorf("%w '%s' revision is not up to date", errNotReady, key)
 	}
 	return nil
 }

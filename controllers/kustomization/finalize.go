@@ -2,6 +2,7 @@ package kustomization
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -20,12 +21,9 @@ import (
 // Finalize implements reconciler.Finalizer: it deletes what a deleted
 // Kustomization applied, if its deletion policy says so.
 func (r *Reconciler) Finalize(ctx context.Context, k *kustomizev1.Kustomization) error {
-	entries, err := entriesOf(k)
-	if err != nil {
-		return err
-	}
-	if deletes(k) && len(entries) > 0 {
-		if err := r.clear(ctx, k, entries); err != nil {
+	entries, malformed := entriesOf(k)
+	if deletes(k) && len(entries)+len(malformed) > 0 {
+		if err := r.clear(ctx, k, entries, malformed); err != nil {
 			return because(meta.PruneFailedReason, err)
 		}
 	}
@@ -51,7 +49,7 @@ func deletes(k *kustomizev1.Kustomization) bool {
 
 // clear deletes the objects. When the service account that applied them is gone
 // they stay: nobody else may delete them in its name.
-func (r *Reconciler) clear(ctx context.Context, k *kustomizev1.Kustomization, entries []inventory.Entry) error {
+func (r *Reconciler) clear(ctx context.Context, k *kustomizev1.Kustomization, entries []inventory.Entry, malformed []string) error {
 	as := r.identity(k)
 	ok, err := r.exists(ctx, as)
 	if err != nil {
@@ -66,18 +64,51 @@ func (r *Reconciler) clear(ctx context.Context, k *kustomizev1.Kustomization, en
 			as.Namespace, as.ServiceAccount, strings.Join(subjects, "\n")))
 		return nil
 	}
-	changes, _, err := r.engine.Prune(ctx, keyOf(k), as, entries)
-	if pruned := apply.Log(changes); pruned != "" {
-		r.tell(k, corev1.EventTypeNormal, pruned)
+	st := r.state(keyOf(k))
+	if st.cleared.IsZero() {
+		if len(malformed) > 0 {
+			r.tell(k, corev1.EventTypeWarning, forgotten(malformed))
+		}
+		changes, _, err := r.engine.Prune(ctx, keyOf(k), as, entries)
+		if pruned := apply.Log(changes); pruned != "" {
+			r.tell(k, corev1.EventTypeNormal, pruned)
+		}
+		if err != nil {
+			return err
+		}
+		st.cleared, st.going = r.clock.Now(), changes
 	}
-	if err != nil || k.GetDeletionPolicy() != kustomizev1.DeletionPolicyWaitForTermination {
-		return err
+	if k.GetDeletionPolicy() != kustomizev1.DeletionPolicyWaitForTermination {
+		return nil
 	}
-	if err := r.engine.Terminated(ctx, as, changes, k.GetTimeout()); err != nil {
-		log.FromContext(ctx).Error(err, "waiting for the termination of pruned objects")
-		r.tell(k, corev1.EventTypeWarning, "failed to wait for resources termination: "+err.Error())
+	return r.await(ctx, k, as, st)
+}
+
+// await returns an error as long as what was deleted is still there, until the timeout
+// is over. No worker is held: the engine tells when the last of it is gone.
+func (r *Reconciler) await(ctx context.Context, k *kustomizev1.Kustomization, as apply.Identity, st *state) error {
+	left, err := r.engine.Remaining(ctx, keyOf(k), as, st.going)
+	over := r.clock.Since(st.cleared) >= k.GetTimeout()
+	switch {
+	case err == nil && len(left) == 0:
+		return nil
+	case err != nil && !over:
+		return reconciler.Pending(err, blindLook)
+	case err != nil || over:
+		why := fmt.Sprintf("failed to wait for resources termination: timeout waiting for: %s", list(left))
+		if err != nil {
+			why = "failed to wait for resources termination: " + err.Error()
+		}
+		log.FromContext(ctx).Error(err, "waiting for the termination of pruned objects", "left", left)
+		r.tell(k, corev1.EventTypeWarning, why)
+		return nil
 	}
-	return nil
+	waitsFor := "waiting for the termination of " + strings.Join(left, ", ")
+	if !st.toldGoing {
+		st.toldGoing = true
+		r.tell(k, corev1.EventTypeNormal, waitsFor)
+	}
+	return reconciler.Pending(errors.New(waitsFor), blindLook)
 }
 
 // exists reports whether an identity can still be assumed.
@@ -95,9 +126,7 @@ func (r *Reconciler) exists(ctx context.Context, as apply.Identity) (bool, error
 
 // tell emits an event at once: a finalized object has no result to carry it.
 func (r *Reconciler) tell(k *kustomizev1.Kustomization, kind, message string) {
-	about := map[string]string{}
-	if k.Status.LastAppliedRevision != "" {
-		about[kustomizev1.GroupVersion.Group+"/revision"] = k.Status.LastAppliedRevision
-	}
-	r.recorder.Event(k, reconciler.Event{Type: kind, Reason: meta.ProgressingReason, Message: message, Metadata: about})
+	r.recorder.Event(k, reconciler.Event{
+		Type: kind, Reason: meta.ProgressingReason, Message: message, Metadata: revisionOf(k.Status.LastAppliedRevision, k.Status.LastAppliedOriginRevision),
+	})
 }

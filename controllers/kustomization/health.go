@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -37,12 +38,20 @@ func (p *pass) assess(ctx context.Context) (reconciler.Result, error) {
 	case p.state.verdict != "" || !p.now.Before(p.state.since.Add(p.k.GetTimeout())):
 		return p.unhealthy("timeout waiting for: " + list(h.Pending))
 	}
-	message := fmt.Sprintf("Running health checks for revision %s with a timeout of %s", p.artifact.Revision, p.k.GetTimeout())
+	message := p.running()
+	if len(h.Unserved) > 0 { // which may well be a mistake, and the timeout is long
+		message += "; " + strings.Join(h.Unserved, "; ")
+	}
 	p.setHealthy(metav1.ConditionUnknown, meta.ProgressingReason, message)
 	return reconciler.Result{
 		Progressing: true, Reason: meta.ProgressingReason, Message: message,
 		After: p.remaining(h), Events: p.events,
 	}, nil
+}
+
+// running is what a health check says of itself while it runs.
+func (p *pass) running() string {
+	return fmt.Sprintf("Running health checks for revision %s with a timeout of %s", p.artifact.Revision, p.k.GetTimeout())
 }
 
 // healthy notes a passed check. One that was passed before, with nothing
@@ -67,8 +76,8 @@ func (p *pass) unhealthy(why string) (reconciler.Result, error) {
 		p.history(meta.HealthCheckFailedReason)
 	}
 	message := p.state.verdict + ": " + why
-	p.setHealthy(metav1.ConditionFalse, meta.HealthCheckFailedReason, message)
-	return reconciler.Result{Events: p.events}, later(p.k, because(meta.HealthCheckFailedReason, errors.New(message)))
+	p.setHealthy(metav1.ConditionFalse, meta.HealthCheckFailedReason, why)
+	return reconciler.Result{Events: p.events, Message: p.running()}, later(p.k, because(meta.HealthCheckFailedReason, errors.New(message)))
 }
 
 // ready is the result of a reconcile that reached its end. It is told only if
@@ -89,9 +98,19 @@ func (p *pass) ready() reconciler.Result {
 	return reconciler.Result{
 		Reason:  meta.ReconciliationSucceededReason,
 		Message: "Applied revision: " + p.artifact.Revision,
-		After:   max(p.state.due.Sub(p.now), time.Millisecond),
+		After:   p.next(),
 		Events:  append([]reconciler.Event{}, p.events...),
 	}
+}
+
+// next is when to look again without news: after the interval, or when something
+// that somebody keeps changing may be repaired.
+func (p *pass) next() time.Duration {
+	at := p.state.due
+	if _, again := p.r.engine.Drift(keyOf(p.k)); !again.IsZero() && again.Before(at) {
+		at = again
+	}
+	return max(at.Sub(p.now), time.Millisecond)
 }
 
 // history notes how an attempt ended.

@@ -7,6 +7,7 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/sluice-cd/sluice/apply"
 	"github.com/sluice-cd/sluice/apply/build"
@@ -32,6 +33,11 @@ type state struct {
 	// owned is the inventory as of the last apply. It is told again with every
 	// result: the status write that should have told it may have failed.
 	owned []inventory.Entry
+	// cleared is when all objects were deleted on behalf of a Kustomization that
+	// goes; going are those that may still be there.
+	cleared   time.Time
+	going     []apply.Change
+	toldGoing bool
 }
 
 // built identifies a build.
@@ -40,6 +46,10 @@ type built struct {
 	reads      build.Reads
 	variables  string // digest
 	digest     string // of the objects
+	// inputs are the versions of what the variables were read from.
+	inputs inputs
+	// artifact is the digest of the one for which all this was found to be true.
+	artifact string
 }
 
 // attempt identifies what a reconcile is asked to do.
@@ -70,6 +80,7 @@ type plan int
 // The plans.
 const (
 	nothing plan = iota
+	values       // read the variables, once what they may come from is there; then one of the others
 	all          // build, apply, prune
 )
 
@@ -83,6 +94,7 @@ func (r *Reconciler) begin(k *kustomizev1.Kustomization, artifact *meta.Artifact
 		p.state.started, p.state.since, p.state.verdict = p.now, p.now, ""
 		if asked.generation != p.state.asked.generation || asked.requested != p.state.asked.requested {
 			p.state.due = p.now
+			r.engine.Insist(keyOf(k))
 		}
 		p.state.asked = asked
 	}
@@ -96,6 +108,11 @@ func (p *pass) run(ctx context.Context) (reconciler.Result, error) {
 	}
 	if err := p.dependencies(ctx, plan); err != nil {
 		return reconciler.Result{}, err
+	}
+	if plan == values {
+		if plan, err = p.variables(ctx); err != nil {
+			return reconciler.Result{}, err
+		}
 	}
 	p.k.Status.LastAttemptedRevision = p.artifact.Revision
 	if p.state.owned != nil {
@@ -127,21 +144,41 @@ func (p *pass) plan(ctx context.Context) (plan, error) {
 	if err != nil {
 		return nothing, retrying(p.k, because(meta.ArtifactFailedReason, fmt.Errorf("reading %s: %w", p.artifact.Revision, err)))
 	}
-	drift := p.r.engine.Drift(keyOf(p.k))
+	drift, _ := p.r.engine.Drift(keyOf(p.k))
 	if !same || drift == apply.Drifted {
 		return all, nil
 	}
-	if p.now.Before(p.state.due) {
-		return nothing, nil
+	due := !p.now.Before(p.state.due)
+	switch {
+	case due && drift == apply.Unsure:
+		return all, nil
+	case substitutesFrom(p.k) && (due || last.artifact != p.artifact.Digest || p.r.moved(ctx, p.k, last.inputs)):
+		return values, nil
 	}
-	sub, err := p.r.substitution(ctx, p.k)
+	last.artifact = p.artifact.Digest
+	return nothing, nil
+}
+
+// variables decides whether there is anything to apply because of what the variables
+// are by now.
+func (p *pass) variables(ctx context.Context) (plan, error) {
+	sub, inputs, err := p.r.substitution(ctx, p.k)
 	if err != nil {
-		return nothing, retrying(p.k, because(meta.BuildFailedReason, err))
+		return nothing, p.unsubstituted(err)
 	}
-	if drift == apply.Unsure || digestOf(sub) != last.variables {
+	if digestOf(sub) != p.state.built.variables {
 		return all, nil
 	}
+	p.state.built.inputs, p.state.built.artifact = inputs, p.artifact.Digest
 	return nothing, nil
+}
+
+// unsubstituted is a failure to read variables. What is not there is watched for.
+func (p *pass) unsubstituted(err error) error {
+	if apierrors.IsNotFound(err) {
+		return later(p.k, because(meta.BuildFailedReason, err))
+	}
+	return retrying(p.k, because(meta.BuildFailedReason, err))
 }
 
 // open opens the artifact, once.

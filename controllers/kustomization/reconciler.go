@@ -16,6 +16,7 @@
 package kustomization
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,6 +80,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		return err
 	}
 	r.engine = apply.NewEngine(apply.NewClients(mgr.GetConfig(), mgr.GetRESTMapper()), watches)
+	r.engine.Clock = opts.Clock
 	if err := index(mgr); err != nil {
 		return err
 	}
@@ -91,8 +93,12 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 				Generation: &k.Status.ObservedGeneration, HandledAt: &k.Status.LastHandledReconcileAt,
 			}
 		},
+		LagsUnlessReady: true, // as with kustomize-controller, whose clients wait for it
+		About: func(k *kustomizev1.Kustomization) map[string]string {
+			return revisionOf(cmp.Or(k.Status.LastAttemptedRevision, k.Status.LastAppliedRevision), "")
+		},
 	}
-	return reconciler.Setup(mgr, kind, r, opts, r.watchSources, r.watchDependencies, r.watchHealth)
+	return reconciler.Setup(mgr, kind, r, opts, r.watchSources, r.watchDependencies, r.watchInputs, r.watchHealth)
 }
 
 // Reconcile implements reconciler.Controller.
@@ -104,7 +110,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, k *kustomizev1.Kustomization
 	if err != nil {
 		return reconciler.Result{}, err
 	}
-	return r.begin(k, artifact).run(ctx)
+	p := r.begin(k, artifact)
+	result, err := p.run(ctx)
+	result.About = p.about()
+	return result, err
 }
 
 // wake is called with news of an applied object.
@@ -178,6 +187,12 @@ func retrying(k *kustomizev1.Kustomization, err error) error {
 // a safety net.
 func later(k *kustomizev1.Kustomization, err error) error {
 	return reconciler.Waiting(err, k.GetRetryInterval())
+}
+
+// pending is err, which is nobody's fault: what it names comes by and by, and is
+// watched for.
+func pending(k *kustomizev1.Kustomization, err error) error {
+	return reconciler.Pending(err, k.GetRetryInterval())
 }
 
 // identity is who applies for k.

@@ -12,6 +12,9 @@ import (
 // not honour. Ignoring it would apply something other than what was asked for.
 var errUnsupported = errors.New("field is not supported")
 
+// maxHealthChecks bounds what one Kustomization has watched object by object.
+const maxHealthChecks = 100
+
 // refuse names the fields of k that cannot be honoured.
 func refuse(k *kustomizev1.Kustomization) error {
 	var fields []string
@@ -24,6 +27,8 @@ func refuse(k *kustomizev1.Kustomization) error {
 	add(k.Spec.KubeConfig != nil, "spec.kubeConfig")
 	add(len(k.Spec.HealthCheckExprs) > 0, "spec.healthCheckExprs")
 	add(len(k.Spec.Ignore) > 0, "spec.ignore")
+	add(len(k.Spec.HealthChecks) > maxHealthChecks,
+		fmt.Sprintf("spec.healthChecks (%d entries, of which at most %d are watched one by one; spec.wait covers any number)", len(k.Spec.HealthChecks), maxHealthChecks))
 	for i, dep := range k.Spec.DependsOn {
 		add(dep.ReadyExpr != "", fmt.Sprintf("spec.dependsOn[%d].readyExpr", i))
 	}

@@ -60,11 +60,11 @@ func (r *Reconciler) artifact(ctx context.Context, k *kustomizev1.Kustomization)
 	err := r.client.Get(ctx, key, src)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, later(k, because(meta.ArtifactFailedReason, fmt.Errorf("source '%s/%s' not found", kind.kind, key)))
+		return nil, pending(k, because(meta.ArtifactFailedReason, fmt.Errorf("source '%s/%s' not found", kind.kind, key)))
 	case err != nil:
 		return nil, because(meta.ArtifactFailedReason, fmt.Errorf("reading source '%s/%s': %w", kind.kind, key, err))
 	case src.GetArtifact() == nil:
-		return nil, later(k, because(meta.ArtifactFailedReason, fmt.Errorf("source '%s/%s' has no artifact yet", kind.kind, key)))
+		return nil, pending(k, because(meta.ArtifactFailedReason, fmt.Errorf("source '%s/%s' has no artifact yet", kind.kind, key)))
 	}
 	return src.GetArtifact(), nil
 }
@@ -93,6 +93,9 @@ func index(mgr ctrl.Manager) error {
 		return []string{sourceIndex(k.Spec.SourceRef.Kind, sourceKey(k))}
 	})
 	if err != nil {
+		return err
+	}
+	if err := indexer.IndexField(ctx, &kustomizev1.Kustomization{}, byInput, indexInputs); err != nil {
 		return err
 	}
 	return indexer.IndexField(ctx, &kustomizev1.Kustomization{}, byDependency, func(obj client.Object) []string {

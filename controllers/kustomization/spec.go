@@ -34,28 +34,32 @@ func specOf(k *kustomizev1.Kustomization, sub *build.Substitution) build.Spec {
 	return spec
 }
 
-// substitution reads the values of spec.postBuild; nil when there is none.
-func (r *Reconciler) substitution(ctx context.Context, k *kustomizev1.Kustomization) (*build.Substitution, error) {
-	post := k.Spec.PostBuild
+// substitution reads the values of spec.postBuild, and the versions of what they come
+// from; nil when there is none.
+func (r *Reconciler) substitution(ctx context.Context, k *kustomizev1.Kustomization) (*build.Substitution, inputs, error) {
+	post, seen := k.Spec.PostBuild, inputs{}
 	if post == nil {
-		return nil, nil
+		return nil, seen, nil
 	}
 	sub := &build.Substitution{
 		Values: map[string]string{},
 		Always: k.GetSubstituteStrategy() == kustomizev1.SubstituteStrategyAlways,
 	}
 	for _, ref := range post.SubstituteFrom {
-		if err := r.valuesFrom(ctx, k.Namespace, ref, sub); err != nil {
-			return nil, fmt.Errorf("substitute from '%s/%s': %w", ref.Kind, ref.Name, err)
+		version, err := r.valuesFrom(ctx, k.Namespace, ref, sub)
+		if err != nil {
+			return nil, nil, fmt.Errorf("substitute from '%s/%s': %w", ref.Kind, ref.Name, err)
 		}
+		seen[inputOf(ref)] = version
 	}
 	maps.Copy(sub.Values, post.Substitute)
-	return sub, nil
+	return sub, seen, nil
 }
 
 // valuesFrom adds the data of a ConfigMap or Secret, read from the API server:
-// keeping all of them in memory for this would be a poor trade.
-func (r *Reconciler) valuesFrom(ctx context.Context, namespace string, ref kustomizev1.SubstituteReference, sub *build.Substitution) error {
+// keeping all of them in memory for this would be a poor trade. It returns the version
+// that was read, "" of what is not there and need not be.
+func (r *Reconciler) valuesFrom(ctx context.Context, namespace string, ref kustomizev1.SubstituteReference, sub *build.Substitution) (string, error) {
 	key := types.NamespacedName{Namespace: namespace, Name: ref.Name}
 	read := func(obj client.Object) error {
 		err := r.live.Get(ctx, key, obj)
@@ -67,23 +71,20 @@ func (r *Reconciler) valuesFrom(ctx context.Context, namespace string, ref kusto
 	switch ref.Kind {
 	case "ConfigMap":
 		var cm corev1.ConfigMap
-		if err := read(&cm); err != nil {
-			return err
-		}
+		err := read(&cm)
 		maps.Copy(sub.Values, cm.Data)
+		return cm.ResourceVersion, err
 	case "Secret":
 		var secret corev1.Secret
-		if err := read(&secret); err != nil {
-			return err
-		}
+		err := read(&secret)
 		for name, value := range secret.Data {
 			sub.Values[name] = string(value)
 			sub.Secret = append(sub.Secret, string(value))
 		}
+		return secret.ResourceVersion, err
 	default:
-		return fmt.Errorf("kind must be ConfigMap or Secret: %w", errUnsupported)
+		return "", fmt.Errorf("kind must be ConfigMap or Secret: %w", errUnsupported)
 	}
-	return nil
 }
 
 // digestOf identifies the values of a substitution.

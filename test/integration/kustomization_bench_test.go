@@ -231,7 +231,7 @@ func (b *bench) condition(name, kind string, want metav1.Condition) *kustomizev1
 		if got == nil {
 			return fmt.Errorf("%s has no %s", name, kind)
 		}
-		if k.Status.ObservedGeneration != k.Generation || got.Status != want.Status ||
+		if got.ObservedGeneration != k.Generation || got.Status != want.Status ||
 			(want.Reason != "" && got.Reason != want.Reason) || !strings.Contains(got.Message, want.Message) {
 			return fmt.Errorf("%s is %s=%s %s: %s", name, kind, got.Status, got.Reason, got.Message)
 		}

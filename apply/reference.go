@@ -1,0 +1,107 @@
+package apply
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/sluice-cd/sluice/apply/watch"
+)
+
+// Informers see everything that the controller may see, and what they see of an
+// object's health is told in the owner's status. So an object that the owner did not
+// apply is looked at only if its identity may read it. What the API server says of
+// that counts for a while.
+const (
+	grantTTL   = 5 * time.Minute
+	refusalTTL = 15 * time.Second
+)
+
+// grant is whether an identity may read an object.
+type grant struct {
+	refusal string // "" if it may
+	until   time.Time
+}
+
+// locateReference returns the reference as the cluster knows it, or why nobody can look
+// at it: what only another spec helps.
+func (e *Engine) locateReference(ref Reference) (found Reference, mapping *meta.RESTMapping, problem string) {
+	mapping, err := e.clients.mapper.RESTMapping(ref.GroupKind(), ref.Version)
+	switch {
+	case err != nil:
+		return ref, nil, "" // it may come to be known
+	case mapping.Scope.Name() != meta.RESTScopeNameNamespace:
+		ref.Namespace = "" // there is one of the name
+	case ref.Namespace == "":
+		return ref, mapping, fmt.Sprintf("%s has no namespace: set it in spec.healthChecks", ref.id().Subject())
+	}
+	return ref, mapping, ""
+}
+
+// refusal says why an identity may not read an object; "" when it may.
+func (e *Engine) refusal(ctx context.Context, mem *memory, ref Reference, mapping *meta.RESTMapping) string {
+	if mem.identity == (Identity{}) || mapping == nil {
+		return ""
+	}
+	now := e.Clock.Now()
+	if known, ok := mem.grants[ref]; ok && now.Before(known.until) {
+		return known.refusal
+	}
+	made := grant{until: now.Add(grantTTL)}
+	if err := e.mayRead(ctx, mem.identity, ref, mapping); err != nil {
+		made = grant{refusal: err.Error(), until: now.Add(refusalTTL)}
+	}
+	mem.grants[ref] = made
+	return made.refusal
+}
+
+// mayRead asks the API server, in the name of the identity, what it may do: everybody
+// may ask that of himself.
+func (e *Engine) mayRead(ctx context.Context, as Identity, ref Reference, mapping *meta.RESTMapping) error {
+	c, err := e.clients.identity(as)
+	if err != nil {
+		return err
+	}
+	review := authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+		ResourceAttributes: &authorizationv1.ResourceAttributes{
+			Verb: "get", Namespace: ref.Namespace, Name: ref.Name,
+			Group: ref.Group, Version: ref.Version, Resource: mapping.Resource.Resource,
+		},
+	}}
+	review.APIVersion, review.Kind = authorizationv1.SchemeGroupVersion.String(), "SelfSubjectAccessReview"
+	body, err := json.Marshal(&review)
+	if err != nil {
+		return err
+	}
+	data, err := c.rest.Post().AbsPath("apis", authorizationv1.GroupName, "v1", "selfsubjectaccessreviews").Body(body).Do(ctx).Raw()
+	if err != nil {
+		return fmt.Errorf("asking whether %s may get %s: %w", as.user(), ref.id().Subject(), err)
+	}
+	if err := json.Unmarshal(data, &review); err != nil {
+		return fmt.Errorf("asking whether %s may get %s: %w", as.user(), ref.id().Subject(), err)
+	}
+	if !review.Status.Allowed {
+		return fmt.Errorf("%s may not get %s: let a role say so, or leave it out of spec.healthChecks", as.user(), ref.id().Subject())
+	}
+	return nil
+}
+
+// readable returns those of the references that the owner may look at.
+func (e *Engine) readable(ctx context.Context, mem *memory, refs []Reference) []Reference {
+	var found []Reference
+	for _, ref := range refs {
+		ref, mapping, problem := e.locateReference(ref)
+		if problem == "" && e.refusal(ctx, mem, ref, mapping) == "" {
+			found = append(found, ref)
+		}
+	}
+	return found
+}
+
+func (r Reference) target() watch.Target {
+	return watch.Target{GroupVersionKind: r.GroupVersionKind, Namespace: r.Namespace, Name: r.Name}
+}
