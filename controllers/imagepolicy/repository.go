@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -37,7 +38,7 @@ func (r *Reconciler) repository(ctx context.Context, p *imagev1.ImagePolicy) (*i
 	key := repositoryKey(p)
 	foreign := key.Namespace != p.Namespace
 	if foreign && r.NoCrossNamespaceRefs {
-		return nil, reconciler.Waiting(fmt.Errorf("%w: cannot access 'ImageRepository/%s', cross-namespace references have been blocked", errAccessDenied, key), 0)
+		return nil, reconcile.TerminalError(fmt.Errorf("%w: cannot access 'ImageRepository/%s', cross-namespace references have been blocked", errAccessDenied, key))
 	}
 	repo := &imagev1.ImageRepository{}
 	err := r.Client.Get(ctx, key, repo)

@@ -62,8 +62,8 @@ func newFixture(t *testing.T, objects ...client.Object) fixture {
 	}
 	f := fixture{server: server, repo: repo, hints: &hints{}}
 	f.Reconciler = &Reconciler{
-		Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(),
-		Writer: writeback.NewWriter(git.NewMirrors(t.TempDir(), clock.RealClock{}), clock.RealClock{}),
+		Client:        fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(),
+		Writer:        writeback.NewWriter(git.NewMirrors(t.TempDir(), clock.RealClock{}), clock.RealClock{}),
 		ServesSources: true, Hints: f.hints, Clock: clock.RealClock{},
 	}
 	return f

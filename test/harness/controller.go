@@ -15,6 +15,8 @@ type Controller struct {
 	*Process
 	// Webhooks is the address that takes webhooks in.
 	Webhooks string
+	// Metrics is the URL of its metrics.
+	Metrics string
 
 	health string
 }
@@ -34,11 +36,15 @@ func (p *Playground) StartController(ctx context.Context, dir string, args ...st
 	if err != nil {
 		return nil, err
 	}
+	metrics, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
 	c := &Controller{
 		Process: NewProcess(bin, filepath.Join(dir, "sluice.log"), append([]string{"controller",
 			"--storage-path", filepath.Join(dir, "data"), "--storage-addr", "127.0.0.1:0",
-			"--metrics-addr", "127.0.0.1:0", "--health-addr", health, "--receiverAddr", webhooks, "--metrics-server", p.Prometheus}, args...)...),
-		Webhooks: "http://" + webhooks, health: health,
+			"--metrics-addr", metrics, "--health-addr", health, "--receiverAddr", webhooks, "--metrics-server", p.Prometheus}, args...)...),
+		Webhooks: "http://" + webhooks, Metrics: "http://" + metrics + "/metrics", health: health,
 	}
 	c.env = append(c.env, "KUBECONFIG="+p.Kubeconfig)
 	return c, c.Start(ctx)

@@ -99,6 +99,8 @@ type Memory struct {
 	// Own is the part that is heap and stacks, and not pages of the binary, which the
 	// kernel shares and can drop.
 	Own int64
+	// Peak is the most that was ever resident.
+	Peak int64
 }
 
 // String gives both in MiB.
@@ -114,7 +116,7 @@ func (p *Process) Memory() (Memory, error) {
 		return m, err
 	}
 	for line := range strings.Lines(string(data)) {
-		for name, into := range map[string]*int64{"VmRSS:": &m.Resident, "RssAnon:": &m.Own} {
+		for name, into := range map[string]*int64{"VmRSS:": &m.Resident, "RssAnon:": &m.Own, "VmHWM:": &m.Peak} {
 			if value, ok := strings.CutPrefix(line, name); ok {
 				kib, err := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
 				if err != nil {
