@@ -10,4 +10,8 @@ var horizontal = &scaler{
 	most:     "maxReplicas",
 	adapt:    func(*Pair, map[string]any) {},
 	inherits: included,
+	idles: func(spec map[string]any) bool {
+		least, ok := spec["minReplicas"].(int64)
+		return ok && least == 0
+	},
 }

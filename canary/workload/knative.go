@@ -172,7 +172,7 @@ func (n *knative) setPrimary(ctx context.Context, r *Revision) error {
 	if n.target.GetAnnotations()[primaryRevision] == name {
 		return nil
 	}
-	return n.annotate(ctx, n.target, primaryRevision, fmt.Sprintf("%q", name))
+	return n.annotate(ctx, n.target, map[string]any{primaryRevision: name})
 }
 
 // The rest is Knative's business, and the router's.

@@ -22,9 +22,18 @@ var scaledObjects = &scaler{
 	inherits: func(annotations map[string]string, _ []string) map[string]string {
 		return inherited(annotations)
 	},
-	drops: []string{pausedReplicas, "autoscaling.keda.sh/paused"},
+	drops: []string{pausedReplicas, "autoscaling.keda.sh/paused", heldAnnotation},
 	pause: pausedReplicas,
+	idles: func(spec map[string]any) bool {
+		least, _ := spec["minReplicaCount"].(int64) // KEDA's default is none
+		_, idle := spec[idleReplicas]
+		return least == 0 || idle
+	},
 }
+
+// idleReplicas is how many pods KEDA leaves if there is nothing to do, fewer than the
+// minimum: none.
+const idleReplicas = "idleReplicaCount"
 
 // adaptScaledObject makes the copy ask about the primary. The HPA that KEDA makes
 // cannot have the name of the other one's.

@@ -34,6 +34,8 @@ type scaler struct {
 	// pause is the annotation that keeps the owner's object from scaling a target
 	// that was stopped; empty if it does not do that by itself.
 	pause string
+	// idles reports whether a spec lets it take all pods away.
+	idles func(spec map[string]any) bool
 }
 
 var scalers = map[string]*scaler{
@@ -111,10 +113,8 @@ func (p *Pair) EnsureScaler(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", title(copied), err)
 	}
-	if p.stopped() {
-		if err := p.pause(ctx, s, theirs); err != nil {
-			return err
-		}
+	if err := p.holdBack(ctx, s, theirs); err != nil {
+		return err
 	}
 	if written == controllerutil.OperationResultNone {
 		p.kit.memory.about(p.canary.UID).scaler = state
@@ -162,7 +162,11 @@ func (p *Pair) scalerState(ctx context.Context, s *scaler) (string, error) {
 		return "", err
 	}
 	copied, err := p.version(ctx, s.kind, name+primarySuffix)
-	return fmt.Sprintf("%d %s %s %s %v", p.canary.Generation, p.canary.Spec.TargetRef.Name, theirs, copied, p.stopped()), err
+	state := fmt.Sprintf("%d %s %s %s %v", p.canary.Generation, p.canary.Spec.TargetRef.Name, theirs, copied, p.stopped())
+	if p.canary.Status.UnderWay() {
+		state += fmt.Sprintf(" %d", p.Primary.Replicas)
+	}
+	return state, err
 }
 
 func (p *Pair) theirScaler(ctx context.Context, s *scaler) (*unstructured.Unstructured, error) {
@@ -186,6 +190,11 @@ func (p *Pair) writeScaler(s *scaler, copied, theirs *unstructured.Unstructured)
 		}
 	}
 	s.adapt(p, spec)
+	if p.canary.Status.UnderWay() && s.idles(spec) {
+		// Users must have somewhere to go back to.
+		spec[s.least] = int64(1)
+		delete(spec, idleReplicas)
+	}
 	if !equality.Semantic.DeepEqual(filled(copied.Object["spec"]), filled(spec)) {
 		copied.Object["spec"] = spec
 	}
@@ -227,56 +236,4 @@ func inherited(from map[string]string) map[string]string {
 		}
 	}
 	return out
-}
-
-// pause keeps the owner's object from giving a stopped target pods.
-func (p *Pair) pause(ctx context.Context, s *scaler, theirs *unstructured.Unstructured) error {
-	if s.pause == "" || theirs == nil || theirs.GetAnnotations()[s.pause] == "0" {
-		return nil
-	}
-	return p.annotate(ctx, theirs, s.pause, `"0"`)
-}
-
-// resume lets the owner's object scale the target again.
-func (p *Pair) resume(ctx context.Context, s *scaler, theirs *unstructured.Unstructured) error {
-	if s.pause == "" || theirs == nil || theirs.GetAnnotations()[s.pause] != "0" {
-		return nil
-	}
-	return p.annotate(ctx, theirs, s.pause, "null")
-}
-
-func (p *Pair) annotate(ctx context.Context, u *unstructured.Unstructured, key, value string) error {
-	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%s}}}`, key, value)
-	if err := p.kit.live.Patch(ctx, u.DeepCopy(), client.RawPatch("application/merge-patch+json", patch)); err != nil {
-		return fmt.Errorf("annotating %s: %w", title(u), err)
-	}
-	return nil
-}
-
-// release lets an autoscaler act on the target again, and returns the number of
-// pods that it starts from; zero if there is no autoscaler.
-func (p *Pair) release(ctx context.Context) (int32, error) {
-	s, err := p.scalerOf()
-	if s == nil || err != nil {
-		return 0, err
-	}
-	theirs, err := p.theirScaler(ctx, s)
-	if err != nil || theirs == nil {
-		return 1, err
-	}
-	floor, _ := dict(theirs.Object, "spec")[s.least].(int64)
-	return max(int32(floor), 1), p.resume(ctx, s, theirs)
-}
-
-// restrain keeps an autoscaler from acting on the target.
-func (p *Pair) restrain(ctx context.Context) error {
-	s, err := p.scalerOf()
-	if s == nil || err != nil || s.pause == "" {
-		return err
-	}
-	theirs, err := p.theirScaler(ctx, s)
-	if err != nil {
-		return err
-	}
-	return p.pause(ctx, s, theirs)
 }

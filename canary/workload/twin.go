@@ -135,7 +135,11 @@ func (t *twin) lookAtPrimary(ctx context.Context) error {
 		return err
 	}
 	t.Primary.Images = imagesOf(podSpec(t.primary))
-	if t.idle() {
+	idle, err := t.idle(ctx, t.Primary)
+	if err != nil {
+		return err
+	}
+	if idle {
 		t.Primary.Ready, t.Primary.Stuck, t.Primary.Why = true, false, ""
 	}
 	t.wait(primary, t.Primary)
@@ -146,13 +150,6 @@ func (t *twin) lookAtPrimary(ctx context.Context) error {
 		return err
 	}
 	return t.blame(ctx, &t.Primary, t.primary, t.names.primary)
-}
-
-// idle reports whether the primary has no pods because there is no work: KEDA
-// gives a worker that has nothing to do none.
-func (t *twin) idle() bool {
-	ref := t.canary.Spec.AutoscalerRef
-	return t.Primary.Exists && t.Primary.Replicas == 0 && !t.canary.HasService() && ref != nil && ref.Kind == scaledObjects.kind.Kind
 }
 
 func podSpec(workload *unstructured.Unstructured) map[string]any {
@@ -208,12 +205,18 @@ func (t *twin) revert(ctx context.Context) (string, error) {
 	if t.stopping() {
 		return "scaling down", nil
 	}
+	if t.Primary.Ready && t.Primary.Replicas == 0 {
+		return "", t.letGo(ctx) // there is nothing to do
+	}
 	wanted := max(t.Primary.Replicas, 1)
 	exact := t.counted && t.canary.Spec.AutoscalerRef == nil && t.primary != nil
 	if t.Target.Replicas == 0 || exact && t.Target.Replicas != wanted {
 		return "scaling up", t.give(ctx, wanted)
 	}
-	return t.Target.Why, nil
+	if t.Target.Why != "" {
+		return t.Target.Why, nil
+	}
+	return "", t.letGo(ctx)
 }
 
 func (t *twin) give(ctx context.Context, pods int32) error {
