@@ -59,6 +59,7 @@ func (w *wiring) all() error {
 		return err
 	}
 	w.mirrors = git.NewMirrors(filepath.Join(w.flags.storagePath, "mirrors"), w.clock)
+	w.mirrors.Guard, w.mirrors.Memory = w.guard, w.memory
 	w.mirrors.SSHKeyExchanges, w.mirrors.SSHHostKeys = w.flags.sshKeyExchanges, w.flags.sshHostKeys
 	if err := metrics.Registry.Register(w.mirrors); err != nil {
 		return err

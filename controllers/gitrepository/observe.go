@@ -41,6 +41,8 @@ func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.GitRepository) (
 	switch {
 	case errors.Is(err, git.ErrInvalidReference):
 		return observed{}, reconcile.TerminalError(fetchFailed(sourcev1.GitOperationFailedReason, fmt.Errorf("spec.ref: %w", err)))
+	case errors.Is(err, git.ErrObjectFormat):
+		return observed{}, reconcile.TerminalError(fetchFailed(sourcev1.GitOperationFailedReason, fmt.Errorf("spec.url: %w", err)))
 	case err != nil:
 		return observed{}, fetchFailed(reasonOf(err), fmt.Errorf("failed to checkout and determine revision: %w", err))
 	}

@@ -62,7 +62,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, a *imagev1.ImageUpdateAutoma
 // GitRepository or another spec resolves.
 func advise(a *imagev1.ImageUpdateAutomation, seen run, err error) error {
 	switch {
-	case errors.Is(err, git.ErrUnsupportedURL):
+	case errors.Is(err, git.ErrUnsupportedURL), errors.Is(err, git.ErrObjectFormat):
 		return refuse(imagev1.InvalidSourceConfigReason, "GitRepository %s: spec.url: %w", sourceKey(a), err)
 	case errors.Is(err, git.ErrInvalidReference):
 		return refuse(imagev1.InvalidSourceConfigReason, "spec.git.checkout.ref: %w", err)

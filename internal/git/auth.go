@@ -7,10 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/url"
-	"strings"
-
-	"github.com/go-git/go-git/v5/plumbing/transport"
-	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 )
 
 // Auth is how to prove oneself to a remote, and how to reach it. The zero value
@@ -53,15 +49,9 @@ type Token struct {
 type Remote struct {
 	URL  string
 	Auth Auth
-}
-
-// HostOf is the host and port of a repository's URL, "" if it has none.
-func HostOf(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return ""
-	}
-	return strings.ToLower(u.Host)
+	// Namespace is whose share of memory and disk is used. It is no part of what the
+	// remote is: namespaces that have the same credentials share a mirror.
+	Namespace string
 }
 
 // ID is the identity of a remote: equal for equal URL and credential, and safe
@@ -86,16 +76,6 @@ func (a Auth) parts() [][]byte {
 	}
 }
 
-// String is the remote's URL without credentials.
-func (r Remote) String() string {
-	u, err := url.Parse(r.URL)
-	if err != nil {
-		return "(malformed URL)"
-	}
-	u.User = nil
-	return u.String()
-}
-
 // orFrom takes the credentials of a URL when there are no others.
 func (a Auth) orFrom(user *url.Userinfo) Auth {
 	if user != nil && a.Username == "" && a.Password == "" && a.BearerToken == "" && a.Tokens == nil {
@@ -115,16 +95,6 @@ func (a Auth) current(ctx context.Context) (Token, error) {
 		return Token{}, fmt.Errorf("getting a token: %w", err)
 	}
 	return token, nil
-}
-
-func (t Token) method() transport.AuthMethod {
-	switch {
-	case t.Bearer != "":
-		return &githttp.TokenAuth{Token: t.Bearer}
-	case t.Username != "" || t.Password != "":
-		return &githttp.BasicAuth{Username: t.Username, Password: t.Password}
-	}
-	return nil
 }
 
 // secrets lists the forms in which the credential could turn up in an answer.

@@ -1,14 +1,14 @@
 package git
 
 import (
-	"errors"
 	"io"
 	"net/http"
-	"strings"
+
+	"github.com/sluice-cd/sluice/internal/git/protocol"
 )
 
 // ErrTooMuch means that a remote said more than any would that is in order.
-var ErrTooMuch = errors.New("the remote's answer is too long")
+var ErrTooMuch = protocol.ErrTooMuch
 
 // How long the answers of a remote may be. Packs have limits of their own, which
 // the pack package explains; here they only need an end.
@@ -18,8 +18,7 @@ const (
 	maxData  = 2 << 30
 )
 
-// bounded ends answers that are too long, by what they answer. The library reads
-// some of them into memory as they come.
+// bounded ends answers that are too long.
 type bounded struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
@@ -28,15 +27,11 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	limit := int64(maxData)
-	switch {
-	case response.StatusCode < http.StatusOK || response.StatusCode >= http.StatusMultipleChoices:
+	if response.StatusCode < http.StatusOK || response.StatusCode >= http.StatusMultipleChoices {
 		response.Body = cut{io.LimitReader(response.Body, maxError), response.Body}
 		return response, nil
-	case strings.HasSuffix(r.URL.Path, "/info/refs"):
-		limit = maxRefs
 	}
-	response.Body = cut{&atMost{from: response.Body, left: limit}, response.Body}
+	response.Body = cut{&atMost{from: response.Body, left: maxData}, response.Body}
 	return response, nil
 }
 

@@ -10,17 +10,18 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/transport"
-	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
+	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/git/protocol"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 // remoteError is what went wrong with a remote, in words that are safe to show
 // and with a kind to branch on. The original error is dropped, since it may
 // carry credentials.
 type remoteError struct {
-	kind error
-	text string
+	kind  error
+	text  string
+	moved bool // the server leads elsewhere
 }
 
 func (e *remoteError) Error() string {
@@ -30,14 +31,19 @@ func (e *remoteError) Error() string {
 	return e.kind.Error() + ": " + e.text
 }
 
-func (e *remoteError) Unwrap() error { return e.kind }
+// Unwrap makes the kind, and errMoved, findable.
+func (e *remoteError) Unwrap() []error {
+	if e.moved {
+		return []error{e.kind, errMoved}
+	}
+	return []error{e.kind}
+}
 
 // maxErrorText bounds what of a server's words is repeated.
 const maxErrorText = 300
 
-// explain turns an error of the transport into one of the sentinels.
+// explain turns an error of a conversation into one of the sentinels.
 func (c *connection) explain(err error) error {
-	err = unwrapped(err)
 	if errors.Is(err, context.Canceled) {
 		return context.Canceled
 	}
@@ -45,34 +51,32 @@ func (c *connection) explain(err error) error {
 	if errors.As(err, &known) {
 		return err
 	}
-	return &remoteError{kind: kindOf(err), text: c.redact(err.Error())}
-}
-
-// unwrapped looks into the library's wrappers, which errors.Is cannot.
-func unwrapped(err error) error {
-	var unexpected *plumbing.UnexpectedError
-	if errors.As(err, &unexpected) {
-		return unexpected.Err
+	if errors.Is(err, budget.ErrTooLarge) || errors.Is(err, budget.ErrExhausted) {
+		return err
 	}
-	var permanent *plumbing.PermanentError
-	if errors.As(err, &permanent) {
-		return permanent.Err
-	}
-	return err
+	kind := kindOf(err)
+	text := strings.TrimPrefix(c.redact(err.Error()), kind.Error())
+	return &remoteError{kind: kind, text: strings.TrimPrefix(text, ": "), moved: errors.Is(err, errMoved)}
 }
 
 // errRemote is the kind of errors that no caller branches on.
 var errRemote = errors.New("the remote answered with an error")
 
+// kinds are the errors that keep their identity.
+var kinds = []error{ErrTooMuch, ErrObjectFormat, outbound.ErrForbiddenAddress}
+
 func kindOf(err error) error {
+	for _, kind := range kinds {
+		if errors.Is(err, kind) {
+			return kind
+		}
+	}
+	var status *statusError
+	if errors.As(err, &status) {
+		return status.kind()
+	}
 	switch {
-	case errors.Is(err, ErrTooMuch):
-		return ErrTooMuch
-	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed):
-		return ErrUnauthorized
-	case errors.Is(err, transport.ErrRepositoryNotFound):
-		return ErrRepositoryNotFound
-	case strings.Contains(err.Error(), "not our ref"), errors.Is(err, transport.ErrEmptyUploadPackRequest):
+	case strings.Contains(err.Error(), "not our ref"), errors.Is(err, protocol.ErrNoPack):
 		return ErrRefNotFound // a server cuts its answer short when it has no such commit
 	case isOutage(err):
 		return ErrUnreachable
@@ -80,27 +84,45 @@ func kindOf(err error) error {
 	return errRemote
 }
 
+func (e *statusError) kind() error {
+	switch {
+	case e.code == http.StatusUnauthorized, e.code == http.StatusForbidden:
+		return ErrUnauthorized
+	case e.code == http.StatusNotFound, e.code == http.StatusGone:
+		return ErrRepositoryNotFound
+	case e.code >= http.StatusInternalServerError, e.code == http.StatusTooManyRequests, e.code == http.StatusRequestTimeout:
+		return ErrUnreachable // asking again later may help
+	}
+	return errRemote
+}
+
 // isOutage reports whether asking again later may help.
 func isOutage(err error) bool {
-	var status *githttp.Err
-	if errors.As(err, &status) {
-		return status.StatusCode() >= http.StatusInternalServerError || status.StatusCode() == http.StatusTooManyRequests
-	}
 	var network net.Error
 	var request *url.Error
 	return errors.As(err, &network) || errors.As(err, &request) ||
-		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.ErrUnexpectedEOF)
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 }
 
 // redact makes a text fit to be shown: one bounded line without credentials,
 // which a server may well repeat.
 func (c *connection) redact(text string) string {
+	return summary(c.conceal(text), maxErrorText)
+}
+
+// conceal leaves out credentials.
+func (c *connection) conceal(text string) string {
 	for _, secret := range c.hidden() {
 		text = strings.ReplaceAll(text, secret, "***")
 	}
+	return text
+}
+
+// summary is a text in one line of at most so many bytes.
+func summary(text string, limit int) string {
 	text = string(bytes.ToValidUTF8([]byte(strings.Join(strings.Fields(text), " ")), nil))
-	if len(text) > maxErrorText {
-		text = strings.ToValidUTF8(text[:maxErrorText], "") + "..."
+	if len(text) > limit {
+		text = strings.ToValidUTF8(text[:limit], "") + "..."
 	}
 	return text
 }

@@ -63,7 +63,7 @@ func (m *Mirror) renew(ctx context.Context, ref string, want plumbing.Hash) erro
 
 // fetchInto adds a commit to a store that has the given tips.
 func (m *Mirror) fetchInto(ctx context.Context, s *store, want plumbing.Hash, tips []plumbing.Hash) (err error) {
-	stream, err := m.conn.fetch(ctx, want, tips)
+	stream, err := m.conn.fetch(ctx, m.payer(), want, tips)
 	if err != nil {
 		return err
 	}

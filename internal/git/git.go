@@ -19,6 +19,8 @@ import (
 	"errors"
 
 	"github.com/go-git/go-git/v5/plumbing/object"
+
+	"github.com/sluice-cd/sluice/internal/git/protocol"
 )
 
 // What may go wrong with a remote, for callers to branch on.
@@ -47,6 +49,8 @@ var (
 	// ErrInvalidReference means that a [Reference] cannot name a commit, whatever
 	// the remote has.
 	ErrInvalidReference = errors.New("invalid reference")
+	// ErrObjectFormat means that the repository has object ids other than SHA-1.
+	ErrObjectFormat = protocol.ErrObjectFormat
 	// ErrMissing means that the mirror does not have the object. Fetch it.
 	ErrMissing = errors.New("object is not in the mirror")
 )

@@ -7,39 +7,30 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
-
-	"github.com/go-git/go-git/v5/plumbing/transport"
-	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 )
 
-// dialHTTP prepares a connection over HTTP.
-func (m *Mirrors) dialHTTP(auth Auth, u *url.URL) (*connection, error) {
+// dialHTTP prepares conversations over HTTP.
+func (m *Mirrors) dialHTTP(auth Auth, u *url.URL) (server, Auth, error) {
 	auth = auth.orFrom(u.User)
-	at := *u
-	at.User = nil
-	endpoint, err := transport.NewEndpoint(at.String())
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnsupportedURL, err)
-	}
-	// The library puts the path into requests as it is.
-	endpoint.Path = strings.TrimSuffix(u.EscapedPath(), "/")
 	client, err := m.httpClient(auth)
 	if err != nil {
-		return nil, err
+		return nil, auth, err
 	}
-	return &connection{transport: githttp.NewClient(client), auth: auth, endpoint: *endpoint}, nil
+	return &httpServer{client: client, base: bare(u)}, auth, nil
 }
 
 // httpClient returns the client for an Auth's certificates and proxy. Those who
 // have the same share its connections.
 func (m *Mirrors) httpClient(auth Auth) (*http.Client, error) {
 	key := Remote{Auth: Auth{CA: auth.CA, Cert: auth.Cert, Key: auth.Key, Proxy: auth.Proxy}}.ID()
-	if client, ok := m.clients[key]; ok {
-		return client, nil
+	if kept, ok := m.clients[key]; ok {
+		kept.used = m.clock.Now()
+		return kept.Client, nil
 	}
-	base := http.DefaultTransport.(*http.Transport).Clone()
+	base := m.Guard.Transport()
 	base.MaxIdleConnsPerHost = 8
+	// A server that may compress its answer sends a thousand times as much.
+	base.DisableCompression = true
 	config, err := auth.tls()
 	if err != nil {
 		return nil, err
@@ -50,10 +41,10 @@ func (m *Mirrors) httpClient(auth Auth) (*http.Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		base.Proxy = http.ProxyURL(proxy)
+		base.Proxy = m.Guard.ProxyOr(proxy)
 	}
-	client := &http.Client{Transport: bounded{base}}
-	m.clients[key] = client
+	client := &http.Client{Transport: bounded{base}, CheckRedirect: checkRedirect}
+	m.clients[key] = &httpClient{Client: client, used: m.clock.Now()}
 	return client, nil
 }
 

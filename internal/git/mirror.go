@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/sluice-cd/sluice/internal/budget"
 )
 
 // Mirror is a bare, shallow copy of a remote repository. It is safe for
@@ -19,10 +21,23 @@ import (
 // damaged, the next fetch starts a new one. The one before stays until then, so
 // that a commit that is being made on it can be finished and pushed.
 type Mirror struct {
+	*mirror
+	namespace string
+}
+
+// For is the mirror as used by a namespace, whose share of memory it takes.
+func (m Mirror) For(namespace string) *Mirror { return &Mirror{m.mirror, namespace} }
+
+// payer is who pays for what this mirror is asked for.
+func (m *Mirror) payer() payer { return payer{m.memory, m.namespace} }
+
+// mirror is what all who use a mirror share.
+type mirror struct {
 	remote Remote
 	dir    string
 	conn   *connection
 	trees  *treeCache
+	memory *budget.Budget
 	// busy is held by whoever adds objects. A channel, since a waiting caller's
 	// context may end.
 	busy chan struct{}
@@ -37,8 +52,8 @@ const keptStores = 2
 
 // openMirror takes up what an earlier process left in dir, and removes what
 // cannot be used.
-func openMirror(dir string, remote Remote, conn *connection, trees *treeCache) (*Mirror, error) {
-	m := &Mirror{remote: remote, dir: dir, conn: conn, trees: trees, busy: make(chan struct{}, 1)}
+func openMirror(dir string, remote Remote, conn *connection, set *Mirrors) (*Mirror, error) {
+	m := &mirror{remote: remote, dir: dir, conn: conn, trees: set.trees, memory: set.Memory, busy: make(chan struct{}, 1)}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making mirror: %w", err)
 	}
@@ -57,11 +72,11 @@ func openMirror(dir string, remote Remote, conn *connection, trees *treeCache) (
 		m.stores = []*store{s}
 		_, _ = fmt.Sscanf(filepath.Base(names[i]), "%d", &m.last)
 	}
-	return m, nil
+	return &Mirror{mirror: m}, nil
 }
 
 // acquire waits until the caller alone may add objects.
-func (m *Mirror) acquire(ctx context.Context) (release func(), err error) {
+func (m *mirror) acquire(ctx context.Context) (release func(), err error) {
 	select {
 	case m.busy <- struct{}{}:
 		return func() { <-m.busy }, nil
@@ -99,14 +114,14 @@ func (m *Mirror) Resolve(ctx context.Context, ref string) (plumbing.Hash, error)
 // Refs asks the remote for all its refs: full name, or HEAD, to commit. Tags
 // are peeled. An empty repository has none.
 func (m *Mirror) Refs(ctx context.Context) (map[string]plumbing.Hash, error) {
-	return m.conn.refs(ctx)
+	return m.conn.refs(ctx, m.payer())
 }
 
 // Has reports whether the mirror has a commit with all its files.
 func (m *Mirror) Has(h plumbing.Hash) bool { return m.storeOf(h) != nil }
 
 // storeOf returns the newest generation that has the commit, or nil.
-func (m *Mirror) storeOf(commit plumbing.Hash) *store {
+func (m *mirror) storeOf(commit plumbing.Hash) *store {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	for _, s := range m.stores {
@@ -128,7 +143,7 @@ func (m *Mirror) Tree(commit plumbing.Hash) (*CommitTree, error) {
 }
 
 // current is the newest generation, or nil when there is none to trust.
-func (m *Mirror) current() *store {
+func (m *mirror) current() *store {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if len(m.stores) == 0 || !m.stores[0].sound() {
@@ -138,7 +153,7 @@ func (m *Mirror) current() *store {
 }
 
 // replace makes s the newest generation and forgets those before the last.
-func (m *Mirror) replace(s *store) error {
+func (m *mirror) replace(s *store) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.stores = append([]*store{s}, m.stores...)

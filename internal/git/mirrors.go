@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"k8s.io/utils/clock"
+
+	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 // Mirrors is the set of all mirrors below one directory, which one process has
@@ -23,13 +26,23 @@ type Mirrors struct {
 
 	mu      sync.Mutex
 	open    map[string]*use
-	clients map[string]*http.Client
+	clients map[string]*httpClient
 	swept   time.Time
 	fetched atomic.Int64 // bytes of packs
 
+	// Guard is what connections go through, and Memory what they take of; nil are
+	// those without bounds. Set them, too, before the first Get.
+	Guard  *outbound.Guard
+	Memory *budget.Budget
 	// SSHKeyExchanges and SSHHostKeys are the algorithms to offer to SSH servers;
 	// none means those that are considered safe. Set them before the first Get.
 	SSHKeyExchanges, SSHHostKeys []string
+}
+
+// httpClient is a client that those with the same certificates and proxy share.
+type httpClient struct {
+	*http.Client
+	used time.Time
 }
 
 // use is an open mirror and when it was last asked for.
@@ -51,7 +64,7 @@ const (
 func NewMirrors(dir string, clk clock.PassiveClock) *Mirrors {
 	return &Mirrors{
 		dir: dir, clock: clk, trees: newTreeCache(maxCachedEntries),
-		open: map[string]*use{}, clients: map[string]*http.Client{},
+		open: map[string]*use{}, clients: map[string]*httpClient{},
 	}
 }
 
@@ -67,18 +80,21 @@ func (m *Mirrors) Get(_ context.Context, remote Remote) (*Mirror, error) {
 	id := remote.ID()
 	if u, ok := m.open[id]; ok {
 		u.at = now
-		return u.mirror, nil
+		return u.mirror.For(remote.Namespace), nil
 	}
 	conn, err := m.dial(remote)
+	if errors.Is(err, ErrUnsupportedURL) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening mirror of %s: %w", remote, err)
 	}
-	mirror, err := openMirror(filepath.Join(m.dir, id), remote, conn, m.trees)
+	mirror, err := openMirror(filepath.Join(m.dir, id), remote, conn, m)
 	if err != nil {
 		return nil, err
 	}
 	m.open[id] = &use{mirror: mirror, at: now}
-	return mirror, nil
+	return mirror.For(remote.Namespace), nil
 }
 
 // sweep removes the mirrors that nobody uses, and those that an earlier process
@@ -94,6 +110,12 @@ func (m *Mirrors) sweep(now time.Time) error {
 	for id, u := range m.open {
 		if now.Sub(u.at) > idleAfter {
 			delete(m.open, id)
+		}
+	}
+	for key, client := range m.clients {
+		if now.Sub(client.used) > idleAfter {
+			client.CloseIdleConnections()
+			delete(m.clients, key)
 		}
 	}
 	dirs, err := os.ReadDir(m.dir)

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/go-git/go-git/v5/plumbing/transport"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluice-cd/sluice/internal/tree"
@@ -79,15 +78,15 @@ func TestWhichRedirectsKeepTheCredentials(t *testing.T) {
 		"a subdomain":             {"https://example.com/a", "https://git.example.com/a", false},
 		"another port":            {"https://git.example.com/a", "https://git.example.com:8443/a", false},
 	} {
-		from, err := transport.NewEndpoint(tc.from)
+		from, err := parseURL(tc.from)
 		if err != nil {
 			t.Fatal(err)
 		}
-		to, err := transport.NewEndpoint(tc.to)
+		to, err := parseURL(tc.to)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := sameOrigin(*from, *to); got != tc.want {
+		if got := sameOrigin(from, to); got != tc.want {
 			t.Errorf("%s: %v, want %v", name, got, tc.want)
 		}
 	}

@@ -6,19 +6,26 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
 
 	"golang.org/x/net/proxy"
+
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
-// dialer connects to an SSH server, through a proxy if there is one.
-func dialer(auth Auth) func(ctx context.Context, address string) (net.Conn, error) {
+// dialer connects to an SSH server, through a proxy if there is one. The guard looks
+// at the address of whichever is dialed, and a proxy is not sent to a forbidden one.
+func dialer(auth Auth, guard *outbound.Guard) func(ctx context.Context, address string) (net.Conn, error) {
 	return func(ctx context.Context, address string) (net.Conn, error) {
-		var direct net.Dialer
 		if auth.Proxy == "" {
-			return direct.DialContext(ctx, "tcp", address)
+			return guard.DialContext(ctx, "tcp", address)
+		}
+		if err := guard.CheckURL(&url.URL{Host: address}); err != nil {
+			return nil, err
 		}
 		via, err := auth.proxy()
 		if err != nil {
@@ -29,9 +36,9 @@ func dialer(auth Auth) func(ctx context.Context, address string) (net.Conn, erro
 			if err != nil {
 				return nil, err
 			}
-			return tunnel(ctx, via, address, trust)
+			return tunnel(ctx, guard, proxied{via, trust}, address)
 		}
-		socks, err := proxy.FromURL(via, &direct)
+		socks, err := proxy.FromURL(via, forward{guard})
 		if err != nil {
 			return nil, errors.New("the proxy cannot be used")
 		}
@@ -39,21 +46,27 @@ func dialer(auth Auth) func(ctx context.Context, address string) (net.Conn, erro
 	}
 }
 
+// forward is the guard as a proxy's library dials.
+type forward struct{ *outbound.Guard }
+
+// Dial implements proxy.Dialer; DialContext is what is called.
+func (forward) Dial(string, string) (net.Conn, error) { return nil, errors.New("a context is needed") }
+
+// proxied is an HTTP proxy and what the certificate of an https one is checked against.
+type proxied struct {
+	*url.URL
+	trust *tls.Config // may be nil; HTTP treats its proxies alike
+}
+
 // tunnel asks an HTTP proxy for a connection by CONNECT (RFC 9110, section
-// 9.3.6). Trust is what the certificate of an https proxy is checked against, and
-// may be nil; HTTP treats its proxies alike.
-func tunnel(ctx context.Context, via *url.URL, address string, trust *tls.Config) (conn net.Conn, err error) {
+// 9.3.6).
+func tunnel(ctx context.Context, guard *outbound.Guard, via proxied, address string) (conn net.Conn, err error) {
 	host := via.Host
 	if via.Port() == "" {
 		host = net.JoinHostPort(via.Hostname(), map[string]string{"http": "80", "https": "443"}[via.Scheme])
 	}
-	if via.Scheme == "https" {
-		if trust == nil {
-			trust = &tls.Config{MinVersion: tls.VersionTLS12}
-		}
-		conn, err = (&tls.Dialer{Config: trust}).DialContext(ctx, "tcp", host)
-	} else {
-		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", host)
+	if conn, err = guard.DialContext(ctx, "tcp", host); err == nil && via.Scheme == "https" {
+		conn, err = via.encrypt(ctx, conn)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the proxy: %w", err)
@@ -69,17 +82,36 @@ func tunnel(ctx context.Context, via *url.URL, address string, trust *tls.Config
 	if err := req.Write(conn); err != nil {
 		return nil, errors.Join(fmt.Errorf("asking the proxy: %w", err), conn.Close())
 	}
-	answer := bufio.NewReader(conn)
+	limited := &io.LimitedReader{R: conn, N: maxAnswer}
+	answer := bufio.NewReader(limited)
 	resp, err := http.ReadResponse(answer, req)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("asking the proxy: %w", err), conn.Close())
 	}
 	_ = resp.Body.Close() // of a CONNECT it is empty
 	if resp.StatusCode != http.StatusOK {
-		return nil, errors.Join(fmt.Errorf("the proxy refuses to connect: %s", resp.Status), conn.Close())
+		return nil, errors.Join(fmt.Errorf("the proxy refuses to connect: %d %s", resp.StatusCode, http.StatusText(resp.StatusCode)), conn.Close())
 	}
+	limited.N = math.MaxInt64
 	return &tunnelled{Conn: conn, from: answer}, nil
 }
+
+// encrypt shakes hands with an https proxy.
+func (p proxied) encrypt(ctx context.Context, conn net.Conn) (net.Conn, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if p.trust != nil {
+		config = p.trust.Clone()
+	}
+	config.ServerName = p.Hostname()
+	encrypted := tls.Client(conn, config)
+	if err := encrypted.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return encrypted, nil
+}
+
+// maxAnswer bounds what a proxy answers before the tunnel.
+const maxAnswer = 64 << 10
 
 // tunnelled reads first what came with the proxy's answer.
 type tunnelled struct {

@@ -6,16 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
-	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
-	"github.com/go-git/go-git/v5/plumbing/transport"
 
 	"github.com/sluice-cd/sluice/internal/git/pack"
+	"github.com/sluice-cd/sluice/internal/git/protocol"
 )
 
 // RefUpdate moves one ref of a remote from Old to New. A zero Old makes the
@@ -27,12 +23,12 @@ type RefUpdate struct {
 }
 
 // command is the update as it goes over the wire.
-func (u RefUpdate) command() *packp.Command {
+func (u RefUpdate) command() protocol.Command {
 	ref := u.Ref
 	if !strings.HasPrefix(ref, "refs/") {
-		ref = "refs/heads/" + ref
+		ref = branchPrefix + ref
 	}
-	return &packp.Command{Name: plumbing.ReferenceName(ref), Old: u.Old, New: u.New}
+	return protocol.Command{Ref: ref, Old: u.Old, New: u.New}
 }
 
 // Push moves refs at the remote, and sends the objects that it lacks. Options
@@ -70,7 +66,7 @@ func (m *Mirror) Push(ctx context.Context, options map[string]string, updates ..
 	if p.objects, err = packOf(chain); err != nil {
 		return fmt.Errorf("pushing to %s: %w", m.remote, err)
 	}
-	if err := m.conn.push(ctx, p); err != nil {
+	if err := m.conn.push(ctx, m.payer(), p); err != nil {
 		if err = m.settle(ctx, p.commands, err); err != nil {
 			return fmt.Errorf("pushing to %s of %s: %w", p.names(), m.remote, err)
 		}
@@ -80,7 +76,7 @@ func (m *Mirror) Push(ctx context.Context, options map[string]string, updates ..
 
 // push is what one push sends.
 type push struct {
-	commands []*packp.Command
+	commands []protocol.Command
 	options  map[string]string
 	objects  io.Reader
 }
@@ -88,14 +84,14 @@ type push struct {
 func (p push) names() string {
 	var names []string
 	for _, c := range p.commands {
-		names = append(names, c.Name.String())
+		names = append(names, c.Ref)
 	}
 	return strings.Join(names, ", ")
 }
 
 // settle finds out what a push that did not go through came to, by looking at
 // the refs: servers word their refusals as they like, and answers get lost.
-func (m *Mirror) settle(ctx context.Context, commands []*packp.Command, cause error) error {
+func (m *Mirror) settle(ctx context.Context, commands []protocol.Command, cause error) error {
 	if errors.Is(cause, ErrUnauthorized) || errors.Is(cause, ErrRepositoryNotFound) || ctx.Err() != nil {
 		return cause
 	}
@@ -105,7 +101,7 @@ func (m *Mirror) settle(ctx context.Context, commands []*packp.Command, cause er
 	}
 	done := 0
 	for _, command := range commands {
-		switch refs[command.Name.String()] {
+		switch refs[command.Ref] {
 		case command.New:
 			done++
 		case command.Old:
@@ -138,76 +134,63 @@ func packOf(chain []draft) (io.Reader, error) {
 }
 
 // push sends commands with the objects they need.
-func (c *connection) push(ctx context.Context, p push) error {
-	endpoint := c.at()
-	session, err := c.receive(ctx, endpoint)
+func (c *connection) push(ctx context.Context, by payer, p push) error {
+	s, err := c.open(ctx, receivePack)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = session.Close() }()
+	defer func() { _ = s.Close() }()
 	caps := c.known(&c.pushCaps)
 	if caps == nil {
-		if caps, err = c.discover(ctx, session, endpoint, p.commands); err != nil {
+		if caps, err = c.discover(ctx, s, by, p.commands); err != nil {
 			return err
 		}
 	}
-	var said bytes.Buffer
-	request, err := pushRequest(caps, p)
-	if err != nil {
-		return err
-	}
-	request.Progress = &said
-	report, err := session.ReceivePack(ctx, request)
+	report, err := c.send(ctx, s, protocol.Push{Offered: caps, Commands: p.commands, Options: p.options, Pack: p.objects})
 	switch {
-	case err == nil && report == nil:
-		return &remoteError{kind: ErrUnreachable, text: "it did not confirm the push"}
-	case err == nil:
-		return nil
-	case report == nil:
-		return c.explain(err)
+	case errors.Is(err, protocol.ErrNoReport):
+		return &remoteError{kind: ErrUnreachable, text: err.Error()}
+	case err != nil:
+		c.forget(&c.pushCaps) // they may be the reason
+		return err
+	case len(report.Refused) > 0:
+		return &remoteError{kind: ErrRejected, text: c.rejection(report)}
 	}
-	return &remoteError{kind: ErrRejected, text: c.redact(err.Error() + " " + said.String())}
+	return nil
 }
 
-// pushRequest words a push for a server with the given capabilities. One that
-// takes no options refuses a push that has some: they may be what tells its
-// hooks not to deploy.
-func pushRequest(caps *capability.List, p push) (*packp.ReferenceUpdateRequest, error) {
-	request := packp.NewReferenceUpdateRequestFromCapabilities(caps)
-	wanted := []capability.Capability{capability.Sideband64k}
-	if len(p.commands) > 1 {
-		wanted = append(wanted, capability.Atomic)
+// send sends a push and returns what came of it. A server that takes no options is not
+// sent a push that has some: they may be what tells its hooks not to deploy.
+func (c *connection) send(ctx context.Context, s session, p protocol.Push) (*protocol.Report, error) {
+	if len(p.Options) > 0 && !p.CanTakeOptions() {
+		return nil, &remoteError{kind: ErrRejected, text: "it does not accept push options"}
 	}
-	for _, wish := range wanted {
-		if caps.Supports(wish) {
-			_ = request.Capabilities.Set(wish)
-		}
+	var request bytes.Buffer
+	if err := p.Encode(&request); err != nil {
+		return nil, err
 	}
-	if len(p.options) > 0 {
-		if !caps.Supports(capability.PushOptions) {
-			return nil, &remoteError{kind: ErrRejected, text: "it does not accept push options"}
-		}
-		_ = request.Capabilities.Set(capability.PushOptions)
-		for _, key := range slices.Sorted(maps.Keys(p.options)) {
-			request.Options = append(request.Options, &packp.Option{Key: key, Value: p.options[key]})
-		}
-	}
-	request.Commands = p.commands
-	request.Packfile = io.NopCloser(p.objects)
-	return request, nil
-}
-
-// discover learns what the server can do, and on the way where the refs are.
-func (c *connection) discover(
-	ctx context.Context, session transport.ReceivePackSession, endpoint *transport.Endpoint, commands []*packp.Command,
-) (*capability.List, error) {
-	advertised, err := session.AdvertisedReferencesContext(ctx)
+	answer, err := s.ask(ctx, &request)
 	if err != nil {
 		return nil, c.explain(err)
 	}
-	c.learn(endpoint, &c.pushCaps, advertised.Capabilities)
+	report, err := p.ReadReport(answer)
+	switch {
+	case errors.Is(err, protocol.ErrNoReport):
+		return nil, err
+	case err != nil:
+		return nil, c.explain(s.failed(ctx, err))
+	}
+	return report, nil
+}
+
+// discover learns what the server can do, and on the way where the refs are.
+func (c *connection) discover(ctx context.Context, s session, by payer, commands []protocol.Command) (protocol.Capabilities, error) {
+	advertised, err := c.greet(ctx, s, &c.pushCaps, by)
+	if err != nil {
+		return nil, err
+	}
 	for _, command := range commands {
-		if at := advertised.References[command.Name.String()]; at != command.Old {
+		if advertised.Refs[command.Ref] != command.Old {
 			return nil, ErrNonFastForward
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-git/go-git/v5/plumbing/transport"
 	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
 )
@@ -23,18 +22,17 @@ const (
 	sshIdle = 30 * time.Second
 )
 
-// dialSSH prepares a connection over SSH.
-func (m *Mirrors) dialSSH(auth Auth, u *url.URL) (*connection, error) {
-	endpoint, err := transport.NewEndpoint(u.String())
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnsupportedURL, err)
-	}
+// dialSSH prepares conversations over SSH.
+func (m *Mirrors) dialSSH(auth Auth, u *url.URL) (server, Auth, error) {
 	config, address, err := m.sshConfig(auth, u)
 	if err != nil {
-		return nil, err
+		return nil, auth, err
 	}
-	t := &sshTransport{config: config, address: address, dial: dialer(auth)}
-	return &connection{transport: t, auth: auth, endpoint: *endpoint}, nil
+	path, err := url.PathUnescape(u.EscapedPath())
+	if err != nil {
+		return nil, auth, unsupported("its path is not percent-encoded as it should be")
+	}
+	return &sshServer{config: config, address: address, path: path, dial: dialer(auth, m.Guard)}, auth, nil
 }
 
 // sshConfig is who we are, and which host keys are accepted: those that
@@ -122,12 +120,13 @@ func verifyHost(known *knownhosts.HostKeyDB) ssh.HostKeyCallback {
 	}
 }
 
-// sshTransport opens sessions at an SSH server. A connection serves one session
+// sshServer is a repository at an SSH server. A connection serves one session
 // at a time: when a server falls silent, its connection is all there is to close,
 // and nobody else may be on it. One connection is kept for the next session.
-type sshTransport struct {
+type sshServer struct {
 	config  *ssh.ClientConfig
 	address string
+	path    string
 	dial    func(ctx context.Context, address string) (net.Conn, error)
 
 	mu     sync.Mutex
@@ -135,20 +134,13 @@ type sshTransport struct {
 	expiry *time.Timer
 }
 
-// NewUploadPackSession implements transport.Transport. It connects later, when
-// there is a context.
-func (t *sshTransport) NewUploadPackSession(at *transport.Endpoint, _ transport.AuthMethod) (transport.UploadPackSession, error) {
-	return &sshSession{transport: t, service: transport.UploadPackServiceName, path: at.Path}, nil
+func (t *sshServer) open(service string, _ Token) session {
+	return &sshSession{server: t, service: service, path: t.path}
 }
 
-// NewReceivePackSession implements transport.Transport.
-func (t *sshTransport) NewReceivePackSession(at *transport.Endpoint, _ transport.AuthMethod) (transport.ReceivePackSession, error) {
-	return &sshSession{transport: t, service: transport.ReceivePackServiceName, path: at.Path}, nil
-}
-
-// open starts a session, on the connection that was kept or on a new one. The
+// start begins a session, on the connection that was kept or on a new one. The
 // caller gives the connection back, or closes it.
-func (t *sshTransport) open(ctx context.Context) (*ssh.Client, *ssh.Session, error) {
+func (t *sshServer) start(ctx context.Context) (*ssh.Client, *ssh.Session, error) {
 	if client := t.take(); client != nil {
 		session, err := newSession(ctx, client)
 		if err == nil || ctx.Err() != nil {
@@ -180,7 +172,7 @@ func newSession(ctx context.Context, client *ssh.Client) (*ssh.Session, error) {
 }
 
 // take is the connection that was kept, or nil.
-func (t *sshTransport) take() *ssh.Client {
+func (t *sshServer) take() *ssh.Client {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	client := t.kept
@@ -192,7 +184,7 @@ func (t *sshTransport) take() *ssh.Client {
 }
 
 // keep is for a connection whose session has ended well.
-func (t *sshTransport) keep(client *ssh.Client) {
+func (t *sshServer) keep(client *ssh.Client) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.kept != nil {
@@ -209,7 +201,7 @@ func (t *sshTransport) keep(client *ssh.Client) {
 
 // connect shakes hands, for as long as the context allows: a server that takes
 // the connection and says nothing must not hold its caller.
-func (t *sshTransport) connect(ctx context.Context) (*ssh.Client, error) {
+func (t *sshServer) connect(ctx context.Context) (*ssh.Client, error) {
 	conn, err := t.dial(ctx, t.address)
 	if err != nil {
 		return nil, err

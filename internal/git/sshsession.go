@@ -1,6 +1,7 @@
 package git
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -9,33 +10,25 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-git/go-git/v5/plumbing/format/pktline"
-	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
-	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
-	"github.com/go-git/go-git/v5/plumbing/transport"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/sluice-cd/sluice/internal/git/protocol"
 )
 
 // sshSession runs git-upload-pack or git-receive-pack at the server once.
 type sshSession struct {
-	transport *sshTransport
-	service   string
-	path      string
+	server  *sshServer
+	service string
+	path    string
 
 	client  *ssh.Client
 	session *ssh.Session
 	in      io.WriteCloser
-	out     io.Reader
+	out     *bufio.Reader
 	said    limitedBuffer
 	wait    func() error // the library's can be called once only
 	stop    func() bool  // the watch of the context
-	refs    *packp.AdvRefs
 }
-
-var (
-	_ transport.UploadPackSession  = (*sshSession)(nil)
-	_ transport.ReceivePackSession = (*sshSession)(nil)
-)
 
 // start runs the command. When the context ends, so does the connection: a server
 // that has fallen silent would not answer to less.
@@ -43,7 +36,7 @@ func (s *sshSession) start(ctx context.Context) error {
 	if s.session != nil {
 		return nil
 	}
-	client, session, err := s.transport.open(ctx)
+	client, session, err := s.server.start(ctx)
 	if err != nil {
 		return err
 	}
@@ -57,7 +50,7 @@ func (s *sshSession) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.out = s.whole(ctx, &atMost{from: out, left: maxData})
+	s.out = bufio.NewReader(s.whole(ctx, &atMost{from: out, left: maxData}))
 	return session.Start(s.service + " " + shellQuote(s.path))
 }
 
@@ -91,33 +84,24 @@ func shellQuote(path string) string {
 	return "'" + strings.NewReplacer("'", `'\''`, "!", `'\!'`).Replace(path) + "'"
 }
 
-// AdvertisedReferences is part of the interface; nothing here calls it.
-func (s *sshSession) AdvertisedReferences() (*packp.AdvRefs, error) {
-	return nil, errors.New("a context is needed")
-}
-
-// AdvertisedReferencesContext implements transport.Session.
-func (s *sshSession) AdvertisedReferencesContext(ctx context.Context) (*packp.AdvRefs, error) {
-	if s.refs != nil {
-		return s.refs, nil
-	}
+// greet implements session.
+func (s *sshSession) greet(ctx context.Context) (*bufio.Reader, error) {
 	if err := s.start(ctx); err != nil {
 		return nil, err
 	}
-	refs := packp.NewAdvRefs()
-	err := refs.Decode(&atMost{from: s.out, left: maxRefs})
-	writing := s.service == transport.ReceivePackServiceName
-	switch {
-	case errors.Is(err, packp.ErrEmptyAdvRefs) && writing:
-	case errors.Is(err, packp.ErrEmptyAdvRefs), err == nil && !writing && refs.IsEmpty():
-		return nil, transport.ErrEmptyRemoteRepository
-	case err != nil:
+	return s.out, nil
+}
+
+// ask implements session.
+func (s *sshSession) ask(ctx context.Context, request *bytes.Buffer) (*bufio.Reader, error) {
+	if _, err := request.WriteTo(s.in); err != nil {
 		return nil, s.failed(ctx, err)
 	}
-	transport.FilterUnsupportedCapabilities(refs.Capabilities)
-	s.refs = refs
-	return refs, nil
+	return s.out, nil
 }
+
+// lasting implements session: a server over SSH always greets.
+func (*sshSession) lasting() bool { return false }
 
 // failed finds out why the server broke off: it says so on standard error, if at
 // all.
@@ -125,9 +109,12 @@ func (s *sshSession) failed(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	var line *pktline.ErrorLine
+	if errors.Is(err, ErrTooMuch) || errors.Is(err, ErrObjectFormat) {
+		return err
+	}
 	_ = s.wait() // standard error is complete then
 	said := s.said.String()
+	var line *protocol.ServerError
 	if errors.As(err, &line) {
 		said = line.Text
 	}
@@ -143,41 +130,6 @@ func (s *sshSession) failed(ctx context.Context, err error) error {
 	return errors.New(strings.TrimSpace(said))
 }
 
-// UploadPack implements transport.UploadPackSession.
-func (s *sshSession) UploadPack(ctx context.Context, req *packp.UploadPackRequest) (*packp.UploadPackResponse, error) {
-	if _, err := s.AdvertisedReferencesContext(ctx); err != nil {
-		return nil, err
-	}
-	if err := errors.Join(req.UploadRequest.Encode(s.in), req.UploadHaves.Encode(s.in, false),
-		pktline.NewEncoder(s.in).Encodef("done\n")); err != nil {
-		return nil, s.failed(ctx, err)
-	}
-	response := packp.NewUploadPackResponse(req)
-	if err := response.Decode(io.NopCloser(s.out)); err != nil {
-		return nil, s.failed(ctx, err)
-	}
-	return response, nil
-}
-
-// ReceivePack implements transport.ReceivePackSession.
-func (s *sshSession) ReceivePack(ctx context.Context, req *packp.ReferenceUpdateRequest) (*packp.ReportStatus, error) {
-	if _, err := s.AdvertisedReferencesContext(ctx); err != nil {
-		return nil, err
-	}
-	if err := req.Encode(s.in); err != nil {
-		return nil, s.failed(ctx, err)
-	}
-	if !req.Capabilities.Supports(capability.ReportStatus) {
-		return nil, nil
-	}
-	progress, _ := req.Progress.(*bytes.Buffer)
-	report := packp.NewReportStatus()
-	if err := report.Decode(demultiplex(req.Capabilities, s.out, progress)); err != nil {
-		return nil, s.failed(ctx, err)
-	}
-	return report, report.Error()
-}
-
 // Close implements io.Closer. A server that still waits for a request is told
 // that there is none. The connection is kept if the server ends the session in
 // good time, which one that was read to its end has done already.
@@ -186,13 +138,13 @@ func (s *sshSession) Close() error {
 		return nil
 	}
 	if s.in != nil {
-		_, _ = s.in.Write(pktline.FlushPkt)
+		_, _ = s.in.Write([]byte(protocol.Flush))
 	}
 	timer := time.AfterFunc(maxGoodbye, func() { _ = s.client.Close() })
 	_ = s.session.Close()
 	_ = s.wait()
 	if timer.Stop() && s.stop() {
-		s.transport.keep(s.client)
+		s.server.keep(s.client)
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ type Options struct {
 // cache them.
 func Read(ctx context.Context, reader client.Reader, repo *sourcev1.GitRepository, opts Options) (git.Remote, error) {
 	r := request{Options: opts, repo: repo}
-	remote := git.Remote{URL: repo.Spec.URL}
+	remote := git.Remote{URL: repo.Spec.URL, Namespace: repo.Namespace}
 	var err error
 	if ref := repo.Spec.SecretRef; ref != nil {
 		if r.secret, err = secretOf(ctx, reader, repo, ref.Name); err != nil {

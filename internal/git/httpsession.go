@@ -1,0 +1,287 @@
+package git
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/sluice-cd/sluice/internal/git/protocol"
+)
+
+// httpServer is a repository at a Git server over HTTP ("smart", gitprotocol-http(5)).
+// A conversation is two requests that know nothing of each other: one that is
+// answered with the greeting, and may be redirected, and one that asks.
+type httpServer struct {
+	client *http.Client
+	base   *url.URL // as configured
+
+	mu sync.Mutex
+	// moved is where the server has sent the repository for good, nil for nowhere.
+	moved *url.URL
+	// speaks is set once the server has spoken Git. Before, it may be any server that
+	// the URL happens to reach, and its answers are nobody's business.
+	speaks bool
+}
+
+func (s *httpServer) open(service string, token Token) session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := s.base
+	if s.moved != nil {
+		at = s.moved
+	}
+	return &httpSession{server: s, service: service, token: token, at: at, stays: true}
+}
+
+// httpSession is one conversation.
+type httpSession struct {
+	server  *httpServer
+	service string
+	token   Token
+	at      *url.URL // where the repository is, for this conversation
+	stays   bool
+	bodies  []io.Closer
+}
+
+// greet implements session. A repository that is not where the server has sent it is
+// looked for where it is configured.
+func (s *httpSession) greet(ctx context.Context) (*bufio.Reader, error) {
+	from, err := s.greetThere(ctx)
+	if err != nil && s.at != s.server.base && s.server.back() {
+		s.at = s.server.base
+		return s.greetThere(ctx)
+	}
+	return from, err
+}
+
+// back forgets where the server has sent the repository, and reports whether it has.
+func (s *httpServer) back() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	moved := s.moved != nil
+	s.moved = nil
+	return moved
+}
+
+func (s *httpSession) greetThere(ctx context.Context) (*bufio.Reader, error) {
+	resp, err := s.do(ctx, http.MethodGet, infoRefs+"?service="+s.service, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.expect(resp, "application/x-"+s.service+"-advertisement"); err != nil {
+		return nil, err
+	}
+	if err := s.follow(resp); err != nil {
+		return nil, err
+	}
+	return bufio.NewReader(resp.Body), nil
+}
+
+// ask implements session.
+func (s *httpSession) ask(ctx context.Context, request *bytes.Buffer) (*bufio.Reader, error) {
+	resp, err := s.do(ctx, http.MethodPost, "/"+s.service, request)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.expect(resp, "application/x-"+s.service+"-result"); err != nil {
+		return nil, err
+	}
+	return bufio.NewReader(resp.Body), nil
+}
+
+// infoRefs is where a repository greets.
+const infoRefs = "/info/refs"
+
+// do sends one request, with credentials if it goes to the server that they are for.
+func (s *httpSession) do(ctx context.Context, method, path string, body *bytes.Buffer) (*http.Response, error) {
+	var content io.Reader // not a nil *bytes.Buffer
+	if body != nil {
+		content = body
+	}
+	req, err := http.NewRequestWithContext(ctx, method, s.at.String()+path, content)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("User-Agent", protocol.Agent)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/x-"+s.service+"-request")
+		req.Header.Set("Accept", "application/x-"+s.service+"-result")
+	}
+	if sameOrigin(s.server.base, s.at) {
+		s.token.authenticate(req)
+	}
+	resp, err := s.server.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	s.bodies = append(s.bodies, resp.Body)
+	return resp, nil
+}
+
+// authenticate adds the credential to a request.
+func (t Token) authenticate(req *http.Request) {
+	switch {
+	case t.Bearer != "":
+		req.Header.Set("Authorization", "Bearer "+t.Bearer)
+	case t.Username != "" || t.Password != "":
+		req.SetBasicAuth(t.Username, t.Password)
+	}
+}
+
+// statusError is an answer that is none.
+type statusError struct {
+	code int
+	text string // what the server says, if it is known to be a Git server
+}
+
+func (e *statusError) Error() string {
+	text := fmt.Sprintf("status %d %s", e.code, http.StatusText(e.code))
+	if e.text != "" {
+		text += ": " + e.text
+	}
+	return strings.TrimSpace(text)
+}
+
+// expect is an error unless the answer is one of Git's.
+func (s *httpSession) expect(resp *http.Response, kind string) error {
+	if resp.StatusCode != http.StatusOK {
+		failure := &statusError{code: resp.StatusCode, text: s.words(resp)}
+		if resp.StatusCode >= http.StatusMultipleChoices && resp.StatusCode < http.StatusBadRequest {
+			return errors.Join(errMoved, failure)
+		}
+		return failure
+	}
+	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		return fmt.Errorf("%w: its answer is compressed, which it was not asked for", protocol.ErrProtocol)
+	}
+	if got, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); got != kind {
+		return fmt.Errorf("%w: its answer is no %s", protocol.ErrProtocol, kind)
+	}
+	s.server.mu.Lock()
+	defer s.server.mu.Unlock()
+	s.server.speaks = true
+	return nil
+}
+
+// words is the reason that a Git server gives for a refusal: plain text, where it is
+// for people.
+func (s *httpSession) words(resp *http.Response) string {
+	s.server.mu.Lock()
+	speaks := s.server.speaks
+	s.server.mu.Unlock()
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if !speaks || !sameOrigin(s.server.base, resp.Request.URL) || kind != "text/plain" && kind != "" || resp.Header.Get("Content-Encoding") != "" {
+		return ""
+	}
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxSaid))
+	return string(text)
+}
+
+// follow takes the conversation to where the greeting came from. The next one goes
+// there as well only if the same server said that it is for good: what else was told
+// once, by whoever was on the way, would decide for ever what is fetched.
+func (s *httpSession) follow(resp *http.Response) error {
+	to := resp.Request.URL
+	if to.String() == s.at.String()+infoRefs+"?service="+s.service {
+		return nil
+	}
+	path, ok := strings.CutSuffix(to.EscapedPath(), infoRefs)
+	if !ok {
+		return fmt.Errorf("%w: it leads to something that is no repository", protocol.ErrProtocol)
+	}
+	at, err := url.Parse(to.Scheme + "://" + to.Host + path)
+	if err != nil {
+		return fmt.Errorf("%w: it leads to something that is no repository", protocol.ErrProtocol)
+	}
+	s.stays = forGood(resp) && sameOrigin(s.server.base, at)
+	s.at = at
+	if s.stays {
+		s.server.mu.Lock()
+		defer s.server.mu.Unlock()
+		s.server.moved = at
+	}
+	return nil
+}
+
+// forGood reports whether all redirects that led to an answer were permanent ones of
+// one server.
+func forGood(resp *http.Response) bool {
+	for req := resp.Request; req.Response != nil; req = req.Response.Request {
+		permanent := req.Response.StatusCode == http.StatusMovedPermanently || req.Response.StatusCode == http.StatusPermanentRedirect
+		if !permanent || !sameOrigin(req.Response.Request.URL, req.URL) {
+			return false
+		}
+	}
+	return true
+}
+
+// lasting implements session.
+func (s *httpSession) lasting() bool { return s.stays }
+
+// failed implements session.
+func (s *httpSession) failed(_ context.Context, err error) error { return err }
+
+// Close implements io.Closer.
+func (s *httpSession) Close() error {
+	var errs []error
+	for _, body := range s.bodies {
+		errs = append(errs, body.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// maxRedirects is how often a greeting may be sent on.
+const maxRedirects = 5
+
+// checkRedirect lets greetings be sent on, over HTTP and never back from encryption,
+// and without credentials to anybody but the server they are for. Nothing that asks or
+// pushes is.
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	before := via[len(via)-1]
+	switch {
+	case before.Method != http.MethodGet:
+		return http.ErrUseLastResponse
+	case len(via) > maxRedirects:
+		return errors.New("the server redirects without end")
+	case req.URL.Scheme != "http" && req.URL.Scheme != "https",
+		before.URL.Scheme == "https" && req.URL.Scheme != "https":
+		return fmt.Errorf("the server redirects from %s to %s", before.URL.Scheme, printableScheme(req.URL.Scheme))
+	}
+	req.URL.User = nil
+	req.Header.Del("Referer")
+	if !sameOrigin(via[0].URL, req.URL) {
+		req.Header.Del("Authorization")
+	}
+	return nil
+}
+
+func printableScheme(scheme string) string {
+	if scheme == "http" || scheme == "https" {
+		return scheme
+	}
+	return "another scheme"
+}
+
+// sameOrigin reports whether a redirect stayed with the server that is trusted
+// with the credentials. A plain one may become encrypted.
+func sameOrigin(before, after *url.URL) bool {
+	from, to := portOf(before), portOf(after)
+	upgraded := before.Scheme == "http" && after.Scheme == "https" && from == "80" && to == "443"
+	return strings.EqualFold(before.Hostname(), after.Hostname()) && (upgraded || before.Scheme == after.Scheme && from == to)
+}
+
+// portOf is the port of an HTTP URL, which need not say it.
+func portOf(u *url.URL) string {
+	if port := u.Port(); port != "" {
+		return port
+	}
+	return map[string]string{"http": "80", "https": "443"}[u.Scheme]
+}
