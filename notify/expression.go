@@ -50,8 +50,8 @@ func (e expression) compile() (*cel.Program, error) {
 // Bounds of the expressions of one Receiver, all of which are compiled when it is
 // reconciled.
 const (
-	maxExpressions     = 200
-	maxExpressionBytes = 64 << 10
+	maxExpressions     = 100
+	maxExpressionBytes = 32 << 10
 )
 
 // checkExpressions refuses more of them than a worker should compile.
@@ -89,7 +89,7 @@ const maxPrograms = 1000
 const evaluationTime = 2 * time.Second
 
 // programs keeps compiled expressions: compiling takes longer than all the rest
-// of a request. One of a namespace is evaluated at a time, so that a namespace whose
+// of a request. One of a namespace is compiled or evaluated at a time, so that a namespace whose
 // expressions are as expensive as they may be keeps only itself waiting.
 type programs struct {
 	mu    sync.Mutex
@@ -108,24 +108,37 @@ func newPrograms() *programs {
 	return &programs{known: map[owned]*cel.Program{}, turns: newTurns()}
 }
 
-func (p *programs) get(namespace string, e expression) (*program, error) {
+func (p *programs) get(ctx context.Context, namespace string, e expression) (*program, error) {
 	key := owned{namespace, e}
 	p.mu.Lock()
 	known := p.known[key]
 	p.mu.Unlock()
 	if known == nil {
 		var err error
-		if known, err = e.compile(); err != nil {
+		if known, err = p.compile(ctx, key); err != nil {
 			return nil, err
 		}
-		p.mu.Lock()
-		if len(p.known) >= maxPrograms {
-			clear(p.known)
-		}
-		p.known[key] = known
-		p.mu.Unlock()
 	}
 	return &program{known, namespace, &p.turns}, nil
+}
+
+func (p *programs) compile(ctx context.Context, key owned) (*cel.Program, error) {
+	done, err := p.turns.take(ctx, key.namespace)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	compiled, err := key.compile()
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.known) >= maxPrograms {
+		clear(p.known)
+	}
+	p.known[key] = compiled
+	return compiled, nil
 }
 
 // program is an expression of a Receiver, ready to be evaluated.

@@ -26,12 +26,12 @@ type filters struct {
 
 // filters compiles what the receiver asks. A body is read only if there is a
 // question, since a message without one need not be JSON.
-func (h *Hooks) filters(m message, sent notice) (*filters, error) {
+func (h *Hooks) filters(ctx context.Context, m message, sent notice) (*filters, error) {
 	spec, withClaims := &m.receiver.Spec, senders[m.receiver.Spec.Type].claims()
 	f := &filters{own: make([]*program, len(spec.Resources))}
 	var err error
 	if spec.ResourceFilter != "" {
-		if f.all, err = h.programs.get(m.receiver.Namespace, filterOf(spec.ResourceFilter, withClaims)); err != nil {
+		if f.all, err = h.programs.get(ctx, m.receiver.Namespace, filterOf(spec.ResourceFilter, withClaims)); err != nil {
 			return nil, fmt.Errorf("spec.resourceFilter: %w", err)
 		}
 	}
@@ -39,7 +39,7 @@ func (h *Hooks) filters(m message, sent notice) (*filters, error) {
 		if resource.Filter == "" {
 			continue
 		}
-		if f.own[i], err = h.programs.get(m.receiver.Namespace, filterOf(resource.Filter, withClaims)); err != nil {
+		if f.own[i], err = h.programs.get(ctx, m.receiver.Namespace, filterOf(resource.Filter, withClaims)); err != nil {
 			return nil, fmt.Errorf("spec.resources[%d].filter: %w", i, err)
 		}
 	}
@@ -68,7 +68,7 @@ func (f *filters) pass(ctx context.Context, i int, object *metav1.PartialObjectM
 		}
 		passes, err := expression.passes(ctx, data)
 		switch {
-		case errors.Is(err, cel.ErrTooExpensive), errors.Is(err, errBusy):
+		case errors.Is(err, cel.ErrTooExpensive), errors.Is(err, errBusy), errors.Is(err, context.DeadlineExceeded):
 			return false, err
 		case err != nil:
 			return false, fmt.Errorf("%w: %w", errFilter, err)

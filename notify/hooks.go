@@ -222,7 +222,7 @@ func (h *Hooks) handle(ctx context.Context, m message, log logr.Logger) (int, er
 		}
 		defer memory.Release()
 	}
-	f, err := h.filters(m, sent)
+	f, err := h.filters(ctx, m, sent)
 	switch {
 	case errors.Is(err, errRefused):
 		return http.StatusBadRequest, err

@@ -306,14 +306,14 @@ func TestReceiversThatCannotWorkAreRefused(t *testing.T) {
 			r.Spec.Type, r.Spec.SecretRef = "generic-oidc", nil
 			r.Spec.OIDCProviders = []notificationv1.OIDCProvider{{IssuerURL: "http://issuer.example.com"}}
 		},
-		"has 201 expressions": func(r *notificationv1.Receiver) {
-			r.Spec.Resources = slices.Repeat([]notificationv1.ReceiverResource{{CrossNamespaceObjectReference: r.Spec.Resources[0].CrossNamespaceObjectReference, Filter: "true"}}, 201)
+		"has 101 expressions": func(r *notificationv1.Receiver) {
+			r.Spec.Resources = slices.Repeat([]notificationv1.ReceiverResource{{CrossNamespaceObjectReference: r.Spec.Resources[0].CrossNamespaceObjectReference, Filter: "true"}}, 101)
 		},
 		"expressions of 80000 bytes": func(r *notificationv1.Receiver) {
 			r.Spec.Resources = slices.Repeat([]notificationv1.ReceiverResource{{CrossNamespaceObjectReference: r.Spec.Resources[0].CrossNamespaceObjectReference,
 				Filter: "true //" + strings.Repeat("x", 1993)}}, 40)
 		},
-		"8192 are allowed":           func(r *notificationv1.Receiver) { r.Spec.ResourceFilter = "true //" + strings.Repeat("x", 9000) },
+		"4096 are allowed":           func(r *notificationv1.Receiver) { r.Spec.ResourceFilter = "true //" + strings.Repeat("x", 9000) },
 		"matchLabels must be":        func(r *notificationv1.Receiver) { r.Spec.Resources[0].Name = "*" },
 		"spec.oidcProviders: a":      func(r *notificationv1.Receiver) { r.Spec.OIDCProviders = make([]notificationv1.OIDCProvider, 1) },
 		"spec.oidcProviders: at":     func(r *notificationv1.Receiver) { r.Spec.Type, r.Spec.SecretRef = "generic-oidc", nil },

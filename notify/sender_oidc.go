@@ -91,7 +91,7 @@ func (h *Hooks) validate(ctx context.Context, receiver *notificationv1.Receiver,
 	vars := map[string]any{}
 	data := map[string]any{"claims": claims, "vars": vars}
 	for _, v := range p.Variables {
-		program, err := h.programs.get(receiver.Namespace, variable(v.Expression))
+		program, err := h.programs.get(ctx, receiver.Namespace, variable(v.Expression))
 		if err == nil {
 			vars[v.Name], err = program.value(ctx, data)
 		}
@@ -102,7 +102,7 @@ func (h *Hooks) validate(ctx context.Context, receiver *notificationv1.Receiver,
 	}
 	var failed []string
 	for i, v := range p.Validations {
-		program, err := h.programs.get(receiver.Namespace, validation(v.Expression))
+		program, err := h.programs.get(ctx, receiver.Namespace, validation(v.Expression))
 		ok := false
 		if err == nil {
 			ok, err = program.passes(ctx, data)

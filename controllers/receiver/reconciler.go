@@ -39,6 +39,7 @@ type Reconciler struct {
 	// says so.
 	NoCrossNamespaceRefs bool
 
+	checks    checks
 	expensive expensive
 }
 
@@ -71,11 +72,16 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	verdicts := func(b *builder.Builder) *builder.Builder {
 		return b.WatchesRawSource(&r.expensive).Watches(&notificationv1.Receiver{}, handler.Funcs{
 			DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ queue) {
-				r.expensive.forget(client.ObjectKeyFromObject(e.Object))
+				r.forget(client.ObjectKeyFromObject(e.Object))
 			},
 		})
 	}
 	return reconciler.Setup(mgr, kind, r, opts, tokens, verdicts)
+}
+
+func (r *Reconciler) forget(key client.ObjectKey) {
+	r.checks.forget(key)
+	r.expensive.forget(key)
 }
 
 var kind = reconciler.Kind[*notificationv1.Receiver]{
@@ -97,7 +103,7 @@ var errToken = errors.New("no token")
 
 // Reconcile implements [reconciler.Controller].
 func (r *Reconciler) Reconcile(ctx context.Context, obj *notificationv1.Receiver) (reconciler.Result, error) {
-	if err := notify.Check(obj); err != nil {
+	if err := r.checks.check(obj); err != nil {
 		obj.Status.WebhookPath = ""
 		return reconciler.Result{}, reconcile.TerminalError(err)
 	}

@@ -148,8 +148,29 @@ func TestAnExpressionThatTookTooMuchStallsTheReceiverUntilItChanges(t *testing.T
 			t.Errorf("%s: stalled is %t", name, got)
 		}
 	}
-	r.expensive.forget(client.ObjectKeyFromObject(found))
-	if n := len(r.expensive.found); n != 0 {
+	r.forget(client.ObjectKeyFromObject(found))
+	if n := len(r.expensive.found) + len(r.checks.of); n != 0 {
 		t.Errorf("%d verdicts are kept of a receiver that is gone", n)
+	}
+}
+
+func TestASpecIsCheckedOnceForEachGeneration(t *testing.T) {
+	r := &Reconciler{Secrets: fake.NewClientBuilder().WithObjects(secret(map[string][]byte{"token": []byte("t")})).Build()}
+	obj := newReceiver(func(spec *notificationv1.ReceiverSpec) { spec.ResourceFilter = "req.draft &&" })
+	obj.Generation = 1
+	if _, err := r.Reconcile(t.Context(), obj.DeepCopy()); !errors.Is(err, reconcile.TerminalError(nil)) {
+		t.Errorf("got %v", err)
+	}
+	obj.Spec.ResourceFilter = "req.draft"
+	if err := r.checks.check(obj); err == nil {
+		t.Error("the same generation is checked again")
+	}
+	obj.Generation = 2
+	if _, err := r.Reconcile(t.Context(), obj.DeepCopy()); err != nil {
+		t.Errorf("the next generation: %v", err)
+	}
+	obj.UID, obj.Spec.ResourceFilter = "another", "req.draft &&"
+	if err := r.checks.check(obj); err == nil {
+		t.Error("another object of the same name is taken for the one before")
 	}
 }

@@ -72,10 +72,18 @@ func TestExpressionsMeanWhatTheyMeanElsewhere(t *testing.T) {
 	}
 }
 
-// doubled is an expression for a value that holds the same list 2^n times over.
-func doubled(n int, with string) string {
+// What makes ten of one value.
+var (
+	wideList     = "[" + strings.Repeat("v, ", 9) + "v]"
+	wideSum      = strings.Repeat("v + ", 9) + "v"
+	wideOptional = "optional.of(" + wideList + ")"
+	wideMap      = `{"a": ` + wideList + `}`
+)
+
+// tenfold is an expression for a value that holds the same list 10,000 times over.
+func tenfold(with string) string {
 	text := "[req.l]"
-	for i := range n {
+	for i := range 4 {
 		v := fmt.Sprintf("v%d", i)
 		text += ".map(" + v + ", " + strings.ReplaceAll(with, "v", v) + ")"
 	}
@@ -96,19 +104,18 @@ func TestAnExpressionCannotHoldUpOrKillTheProcess(t *testing.T) {
 		"lists joined with a long separator":            {`req.l.join(req.s) == ""`, many},
 		"one text joined many times":                    {`req.l.map(x, req.s).join() == ""`, many},
 		"a format of long texts":                        {`"%s%s%s%s".format([req.s, req.s, req.s, req.s]) == ""`, long},
-		"a format of lists":                             {`"%s".format(` + doubled(40, "[v, v]") + `) == ""`, items},
-		"lists within lists compared":                   {doubled(40, "[v, v]") + " == " + doubled(40, "[v, v]"), items},
-		"lists within lists compared by another sign":   {doubled(40, "[v, v]") + " != " + doubled(40, "[v, v]"), items},
-		"lists within lists looked for":                 {doubled(40, "[v, v]") + " in [" + doubled(40, "[v, v]") + "]", items},
-		"lists within maps compared":                    {doubled(40, `{"a": v, "b": v}`) + " == " + doubled(40, `{"a": v, "b": v}`), items},
-		"lists within optionals compared":               {doubled(40, `optional.of([v, v])`) + " == " + doubled(40, `optional.of([v, v])`), items},
-		"lists that grow by themselves":                 {doubled(62, "v + v") + "[0].all(x, x == 1)", items},
-		"lists that grow by themselves, looked through": {"2 in " + doubled(62, "v + v") + "[0]", items},
-		"lists that grow beyond all numbers":            {"2 in " + doubled(70, "v + v") + "[0]", items},
-		"lists that grow by themselves, compared":       {doubled(40, "v + v") + " == " + doubled(40, "v + v"), items},
+		"a format of lists":                             {`"%s".format(` + tenfold(wideList) + `) == ""`, items},
+		"lists within lists compared":                   {tenfold(wideList) + " == " + tenfold(wideList), items},
+		"lists within lists compared by another sign":   {tenfold(wideList) + " != " + tenfold(wideList), items},
+		"lists within lists looked for":                 {tenfold(wideList) + " in [" + tenfold(wideList) + "]", items},
+		"lists within maps compared":                    {tenfold(wideMap) + " == " + tenfold(wideMap), items},
+		"lists within optionals compared":               {tenfold(wideOptional) + " == " + tenfold(wideOptional), items},
+		"lists that grow by themselves":                 {tenfold(wideSum) + "[0].all(x, x == 1)", items},
+		"lists that grow by themselves, looked through": {"2 in " + tenfold(wideSum) + "[0]", items},
+		"lists that grow by themselves, compared":       {tenfold(wideSum) + " == " + tenfold(wideSum), items},
 		"sets of many":                                  {`sets.contains(req.l, req.l)`, many},
 		"sets that are the same":                        {`sets.equivalent(req.l, req.l)`, many},
-		"lists within lists as JSON":                    {`json.encode(` + doubled(40, "[v, v]") + `) == ""`, items},
+		"lists within lists as JSON":                    {`json.encode(` + tenfold(wideList) + `) == ""`, items},
 		"a search that finds nothing":                   {`req.s.indexOf(req.s + "b") == 1`, long},
 		"a search for half of a text":                   {`req.s.indexOf(req.s.substring(1000) + "b") == 1`, strings.Replace(long, "aaaa", "", 1)},
 		"a search from the end":                         {`req.s.lastIndexOf("b" + req.s.substring(1000)) == 1`, long},
@@ -116,7 +123,7 @@ func TestAnExpressionCannotHoldUpOrKillTheProcess(t *testing.T) {
 		"a text in some pieces":                         {`req.s.split("", 1000000).size() == 1`, long},
 		"a regular expression of several repetitions":   {`req.s.matches("` + strings.Repeat("a{0,900}", 9) + `b")`, long},
 		"a regular expression as long as the body":      {`"x".matches(req.s)`, long},
-		"a text turned round again and again":           {`req.s` + strings.Repeat(".reverse()", 60) + ` == ""`, long},
+		"a text turned round again and again":           {`req.s` + strings.Repeat(".reverse()", 40) + ` == ""`, long},
 		"a text quoted again and again":                 {strings.Repeat("strings.quote(", 40) + "req.s" + strings.Repeat(")", 40) + ` == ""`, long},
 		"a text encoded again and again":                {strings.Repeat("base64.encode(bytes(", 20) + "req.s" + strings.Repeat("))", 20) + ` == ""`, long},
 		"letters of a long text":                        {`req.l.all(x, req.s.charAt(1) == "b" || true)`, strings.Replace(long, "{", `{"l":[1,1,1,1,1,1,1],`, 1)},
@@ -158,13 +165,16 @@ func TestAnEvaluationEndsWithItsContext(t *testing.T) {
 
 func TestWhatDoesNotCompile(t *testing.T) {
 	for name, tc := range map[string]struct{ text, want string }{
-		"nothing":                   {"", "Syntax error"},
-		"an unknown variable":       {"foo == 1", "undeclared reference"},
-		"a text":                    {"'a'", "is not true or false"},
-		"a message":                 {"google.protobuf.ListValue{values: [req.a]} == req.b", "makes a message of type google.protobuf.ListValue"},
-		"a message in the midst":    {"req.l.exists(x, google.protobuf.Value{string_value: x} == x)", "makes a message"},
-		"one that is too long":      {"req.a == '" + strings.Repeat("a", MaxLength) + "'", "8192 are allowed"},
-		"one that is nested deeply": {strings.Repeat("(", 500) + "true" + strings.Repeat(")", 500), "recursion"},
+		"nothing":                    {"", "Syntax error"},
+		"an unknown variable":        {"foo == 1", "undeclared reference"},
+		"a text":                     {"'a'", "is not true or false"},
+		"a message":                  {"google.protobuf.ListValue{values: [req.a]} == req.b", "makes a message of type google.protobuf.ListValue"},
+		"a message in the midst":     {"req.l.exists(x, google.protobuf.Value{string_value: x} == x)", "makes a message"},
+		"one that is too long":       {"req.a == '" + strings.Repeat("a", MaxLength) + "'", "4096 are allowed"},
+		"one that is nested deeply":  {strings.Repeat("(", 500) + "true" + strings.Repeat(")", 500), "recursion"},
+		"one of nested lists":        {"req.a == " + strings.Repeat("[", 60) + "1" + strings.Repeat("]", 60), "recursion"},
+		"one of many calls":          {"req.a" + strings.Repeat(".trim()", 120) + " == ''", "recursion"},
+		"one of many comprehensions": {"req.l" + strings.Repeat(".map(x, [x, x])", 11) + " == req.l", "11 comprehensions"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := CompileCondition(tc.text, "req"); err == nil || !strings.Contains(err.Error(), tc.want) {

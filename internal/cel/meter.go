@@ -14,20 +14,20 @@ import (
 // meter counts the steps of one evaluation at a time. A program has one, which is
 // part of its plan.
 type meter struct {
-	ctx   context.Context //nolint:containedctx // that of the evaluation under way
-	steps int
-	ended error // why the evaluation was ended
-	held  []*hold
+	stopped func() error // whether the evaluation under way must end
+	steps   int
+	ended   error // why it was ended
+	held    []*hold
 }
 
 func (m *meter) start(ctx context.Context) {
-	m.ctx, m.steps, m.ended = ctx, 0, nil
+	m.stopped, m.steps, m.ended = ctx.Err, 0, nil
 	for _, h := range m.held { // of an evaluation that was ended within a call
 		h.value = nil
 	}
 }
 
-// lookEvery is after how many steps the context is looked at.
+// lookEvery is after how many steps it is asked whether to go on.
 const lookEvery = 256
 
 // spend counts steps, and ends the evaluation when there were too many.
@@ -36,8 +36,11 @@ func (m *meter) spend(steps int) {
 	if m.steps += steps; steps < 0 || m.steps > MaxSteps {
 		m.end(fmt.Errorf("%w: it takes more than %d steps", ErrTooExpensive, MaxSteps))
 	}
-	if m.steps/lookEvery != before && m.ctx.Err() != nil {
-		m.end(m.ctx.Err())
+	if m.steps/lookEvery == before {
+		return
+	}
+	if err := m.stopped(); err != nil {
+		m.end(err)
 	}
 }
 

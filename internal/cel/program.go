@@ -16,9 +16,11 @@ import (
 // Bounds of an expression. Nobody's filter comes near them.
 const (
 	// MaxLength of an expression in bytes.
-	MaxLength = 8 << 10
-	// maxDepth is how deep an expression may nest.
-	maxDepth = 100
+	MaxLength = 4 << 10
+	// maxDepth is how deep an expression may nest, and maxLoops how many comprehensions
+	// it may have: what the compiler takes grows with the third power of either.
+	maxDepth = 50
+	maxLoops = 10
 	// MaxSteps of one evaluation. They take a few tenths of a second.
 	MaxSteps = 2_000_000
 	// MaxText is the longest text in bytes that a call may make.
@@ -72,7 +74,14 @@ func check(text string, variables []string) (*cel.Env, *cel.Ast, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	checked, issues := env.Compile(text)
+	parsed, issues := env.Parse(text)
+	if issues.Err() != nil {
+		return nil, nil, fmt.Errorf("compiling the expression %q: %w", text, issues.Err())
+	}
+	if err := simple(parsed); err != nil {
+		return nil, nil, fmt.Errorf("compiling the expression %q: %w", text, err)
+	}
+	checked, issues := env.Check(parsed)
 	if issues.Err() != nil {
 		return nil, nil, fmt.Errorf("compiling the expression %q: %w", text, issues.Err())
 	}
@@ -81,6 +90,24 @@ func check(text string, variables []string) (*cel.Env, *cel.Ast, error) {
 		return nil, nil, fmt.Errorf("compiling the expression %q: it makes a message of type %s, which is not served", text, made)
 	}
 	return env, checked, nil
+}
+
+// simple refuses an expression that would take the compiler long.
+func simple(parsed *cel.Ast) error {
+	loops, depth := 0, 0
+	for _, node := range ast.MatchDescendants(ast.NavigateAST(parsed.NativeRep()), ast.AllMatcher()) {
+		depth = max(depth, node.Depth())
+		if node.Kind() == ast.ComprehensionKind {
+			loops++
+		}
+	}
+	switch {
+	case loops > maxLoops:
+		return fmt.Errorf("%w: it has %d comprehensions, such as exists and map, and %d are allowed", ErrTooExpensive, loops, maxLoops)
+	case depth > 2*maxDepth:
+		return fmt.Errorf("%w: it is nested more than %d deep", ErrTooExpensive, 2*maxDepth)
+	}
+	return nil
 }
 
 // messages names the type of a protobuf message that an expression makes, "" if it
