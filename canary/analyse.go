@@ -35,6 +35,12 @@ func (t *turn) analyse() {
 		t.warn("Rolling back %s.%s at once, %s", t.Canary, t.Namespace, t.Alarm)
 		t.alert(flaggerv1.SeverityError)
 		t.rollback(t.Alarm)
+	case t.stranded() && !t.wanted():
+		t.fallBack()
+		t.message("%s", t.progress())
+		t.step.After = soon
+	case t.returned():
+		t.giveBack()
 	default:
 		t.try()
 	}
@@ -70,7 +76,7 @@ func (t *turn) try() {
 // be for everybody. A router that finds a route of another strategy reads no weight.
 func (t *turn) misfit() bool {
 	open := t.openRelease()
-	if t.State.Weight == 0 || t.Weights.Canary > 0 || t.RoutePending || !analysing(t.State.Phase) || open == nil || len(open.Steps) == 0 {
+	if t.State.Weight == 0 || t.State.Fallback != nil || t.Weights.Canary > 0 || t.RoutePending || !analysing(t.State.Phase) || open == nil || len(open.Steps) == 0 {
 		return false
 	}
 	if last := open.Steps[len(open.Steps)-1]; last.Iteration == 0 || last.Weight == 0 {
@@ -145,6 +151,10 @@ func (t *turn) advance() {
 		t.stay("")
 		return
 	}
+	if t.unaccepted() {
+		t.holdBack(t.awaited())
+		return
+	}
 	if next < len(t.Plan.Stages) {
 		t.stage(next)
 		return
@@ -175,7 +185,7 @@ func (t *turn) increases(next int) bool {
 	if t.Plan.progressive() {
 		return last || !t.Plan.Stages[next].Mirror
 	}
-	return !last && t.Plan.Stages[next].Weight > t.State.Weight && slices.Contains(t.Plan.Gates, flaggerv1.ConfirmTrafficIncreaseHook)
+	return !last && t.Plan.Stages[next].Weight > t.State.staged() && slices.Contains(t.Plan.Gates, flaggerv1.ConfirmTrafficIncreaseHook)
 }
 
 // stay remains in the stage; checks go on.
@@ -192,21 +202,18 @@ func (t *turn) stay(gate flaggerv1.HookType) {
 	t.wait("%s", t.progress())
 }
 
-// stage enters a stage of the plan. While the primary is unfit no user is moved:
-// not to the canary, because there would be no way back, and not to the primary.
+// stage enters a stage of the plan. While the primary is unfit nobody leaves it for
+// the canary, because there would be no way back; who left one that serves nobody
+// stays where he is.
 func (t *turn) stage(i int) {
 	stage := t.Plan.Stages[i]
-	carrying := t.State.Weight == 100 && !t.Primary.Ready
-	if !t.Primary.Ready && !carrying && stage.Weight > 0 {
-		t.wait("%s; holding, %s", t.progress(), t.primaryNotReady())
+	if !t.Primary.Ready && t.Primary.Serves() && t.State.Fallback == nil && stage.Weight > 0 {
+		t.holdBack(t.primaryNotReady())
 		return
 	}
 	t.State.At = t.now
 	if stage.Iteration > 0 {
 		t.State.Iterations = stage.Iteration
-	}
-	if carrying {
-		stage.Weight = 100
 	}
 	if t.State.Hold != nil && t.State.Hold.Gate == flaggerv1.ConfirmTrafficIncreaseHook {
 		t.State.Hold = nil
@@ -214,7 +221,7 @@ func (t *turn) stage(i int) {
 	if t.State.Phase == flaggerv1.CanaryPhaseWaitingPromotion {
 		t.enter(flaggerv1.CanaryPhaseProgressing)
 	}
-	t.route(stage.weights())
+	t.move(stage)
 	t.entered(stage)
 	t.announce(stage)
 	t.wait("%s", t.progress())
@@ -257,5 +264,9 @@ func (t *turn) iterations() int {
 // progress says how far the analysis is.
 func (t *turn) progress() string {
 	at := t.Plan.position(t.State) + 1
-	return fmt.Sprintf("Canary analysis at weight %d, stage %d of %d%s", t.State.Weight, at, len(t.Plan.Stages), t.holding())
+	text := fmt.Sprintf("Canary analysis at weight %d, stage %d of %d%s", t.State.staged(), at, len(t.Plan.Stages), t.holding())
+	if t.State.Fallback != nil && !t.Primary.Ready {
+		text += "; all traffic is on the canary, " + t.primaryServesNobody()
+	}
+	return text
 }

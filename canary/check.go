@@ -7,7 +7,7 @@ import (
 // start asks what is to be asked before the first stage. After a failed check, and
 // at a closed gate, it asks again once an interval.
 func (t *turn) start() {
-	waiting := t.State.FailedChecks > 0 || t.State.Hold != nil
+	waiting := t.State.FailedChecks > 0 || t.State.Hold != nil || t.unaccepted()
 	if left := t.left(); waiting && left > 0 && !t.waved() {
 		t.message("%s", t.progress())
 		t.step.After = left
@@ -46,11 +46,9 @@ func (t *turn) start() {
 
 // check waits until the stage has lasted long enough, and then judges it.
 func (t *turn) check() {
-	if t.RoutePending {
-		if t.Plan.InPlace {
-			t.State.At = t.now // the stage begins once its pods have rolled
-		}
-		t.wait("%s; waiting for the route to be accepted", t.progress())
+	if t.RoutePending && t.Plan.InPlace {
+		t.State.At = t.now // the stage begins once its pods have rolled
+		t.wait("%s; %s", t.progress(), t.awaited())
 		return
 	}
 	if left := t.left(); left > 0 && !t.waved() {
@@ -63,6 +61,9 @@ func (t *turn) check() {
 		return
 	}
 	metrics := windowed(t.Seen, t.now)
+	if t.unaccepted() {
+		metrics, t.Measured = nil, nil // they would be those of nobody; webhooks may know more
+	}
 	if known := t.answered(flaggerv1.RolloutHook, flaggerv1.RollbackHook); !known || len(t.Measured) != len(metrics) {
 		if len(t.Measured) != len(metrics) {
 			t.step.due.Metrics = metrics

@@ -37,6 +37,8 @@ func (t *turn) carryOut(command flaggerv1.CanaryCommand) string {
 		return t.retry()
 	}
 	switch {
+	case command.Verb == flaggerv1.CommandPromote && t.blocked():
+		return t.skipAhead(command.By)
 	case !t.underWay():
 		return t.nothing()
 	case command.Verb == flaggerv1.CommandAbort:
@@ -51,6 +53,16 @@ func (t *turn) carryOut(command flaggerv1.CanaryCommand) string {
 // under analysis, or one that waits at the first gate.
 func (t *turn) underWay() bool {
 	return analysing(t.State.Phase) || t.State.Phase == flaggerv1.CanaryPhaseWaiting && t.fresh()
+}
+
+// blocked reports whether a revision is there whose release has not begun: what keeps
+// it, such as a primary that is not ready, may be what it mends.
+func (t *turn) blocked() bool {
+	switch t.State.Phase {
+	case flaggerv1.CanaryPhaseInitialized, flaggerv1.CanaryPhaseSucceeded, flaggerv1.CanaryPhaseFailed:
+		return t.fresh()
+	}
+	return false
 }
 
 // nothing says why a command has nothing to work on.
@@ -107,7 +119,7 @@ func (t *turn) abort(by string) {
 // skipAhead leaves out the rest of the analysis.
 func (t *turn) skipAhead(by string) string {
 	switch {
-	case t.State.Phase == flaggerv1.CanaryPhaseWaiting:
+	case t.State.Phase == flaggerv1.CanaryPhaseWaiting || t.blocked():
 		t.pin()
 	case !t.pinned():
 		return "refused: the target is not the revision under analysis any more"

@@ -73,7 +73,7 @@ func TestCommands(t *testing.T) {
 		},
 		"a halted release can fail": {
 			seen:      because(bad(heldBy(at(progressing, 20), flaggerv1.HoldHalt)), func(s *Seen) { s.Plan.Threshold = 1 }),
-			wantPhase: failed, wantFailed: 1, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed, wantActions: rolledBack,
+			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed, wantActions: rolledBack,
 			wantSaid: "Halt podinfo.test advancement success rate 50.00% < 99%\n" +
 				"Rolling back podinfo.test failed checks threshold reached 1\nCanary failed! Scaling down podinfo.test",
 		},

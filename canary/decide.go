@@ -27,6 +27,7 @@ func Decide(s Seen, now time.Time) (Step, error) {
 	state, left := retarget(s, now)
 	s.State = state
 	s.State = adopt(s)
+	s.State.Fallback = s.fallback()
 	t := &turn{Seen: s, now: now, was: s.State}
 	t.State.History = copyHistory(s.State.History)
 	if left != "" {
@@ -49,6 +50,7 @@ func Decide(s Seen, now time.Time) (Step, error) {
 		t = t.undecided(s)
 	}
 	t.upkeep()
+	t.diagnose()
 	return t.finish(), nil
 }
 
@@ -130,7 +132,7 @@ func (t *turn) left() time.Duration { return t.State.At.Add(t.Plan.Interval).Sub
 
 // route sends the canary its percentage of the users.
 func (t *turn) route(w Weights) {
-	t.State.Weight = w.Canary
+	t.State.Weight, t.State.Fallback = w.Canary, nil
 	if t.Plan.Routed {
 		t.do(SetWeights{w})
 	}
@@ -138,6 +140,9 @@ func (t *turn) route(w Weights) {
 
 // land sends every user to the primary, unless only the canary can answer.
 func (t *turn) land() bool {
+	if t.stranded() {
+		t.fallBack()
+	}
 	if t.occupied() && !t.Primary.Serves() && t.Target.Serves() {
 		return false
 	}
@@ -210,7 +215,7 @@ func (t *turn) uphold() {
 	}
 	wanted := t.Plan.weights(t.State)
 	switch {
-	case wanted == t.Weights && t.State.Cookies == t.was.Cookies:
+	case wanted == t.Weights && t.Everyone == t.everyone() && t.State.Cookies == t.was.Cookies:
 	case wanted.Canary > t.Weights.Canary && !t.trusted():
 	case wanted.Canary < t.Weights.Canary && !t.Primary.Serves() && t.Target.Serves():
 	default:

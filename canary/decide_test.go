@@ -40,6 +40,11 @@ func stuck(revision string) Workload {
 	return w
 }
 
+// gone is a workload whose pods are not there.
+func gone(revision string) Workload {
+	return Workload{Exists: true, Revision: revision, Replicas: 2, Why: "gone"}
+}
+
 // at is an analysis of v2 in which v1 is the primary, and its check is due.
 func at(phase flaggerv1.CanaryPhase, weight int) Seen {
 	return Seen{
@@ -210,7 +215,7 @@ func TestAnalysis(t *testing.T) {
 		},
 		"a failed check at the limit rolls back in the same step": {
 			seen:      because(at(progressing, 20), func(s *Seen) { bad(s); s.State.FailedChecks = 1 }),
-			wantPhase: flaggerv1.CanaryPhaseFailed, wantFailed: 2, wantApplied: v2, wantPromoted: v1,
+			wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantVerdict: VerdictFailed,
 			wantSaid: "Halt podinfo.test advancement success rate 69.17% < 99%\n" +
 				"Rolling back podinfo.test failed checks threshold reached 2\nCanary failed! Scaling down podinfo.test",
@@ -234,6 +239,7 @@ func TestAnalysis(t *testing.T) {
 		"an unfit primary holds the steps": {
 			seen:      because(at(progressing, 20), func(s *Seen) { s.Primary = rolling(v1) }),
 			wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1,
+			wantSaid: "Halt podinfo.test advancement podinfo-primary.test not ready: rolling",
 		},
 		"skipping the analysis still waits for the primary": {
 			seen:      because(at(progressing, 0), func(s *Seen) { s.Plan.Skip = true }),
@@ -300,7 +306,7 @@ func TestPromotion(t *testing.T) {
 			seen: because(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *Seen) {
 				s.Primary = Workload{Exists: true, Revision: v2, Replicas: 2, Why: "gone"}
 			}), wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
-			wantActions: []string{"SetWeights{{0 100 false}}"}, wantSaid: "podinfo-primary.test not ready: gone",
+			wantActions: []string{"SetWeights{{0 100 false}}"}, wantSaid: "Routing all traffic to canary, podinfo-primary.test not ready: gone",
 		},
 	} {
 		t.Run(name, tc.run)

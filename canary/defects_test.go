@@ -37,9 +37,10 @@ func TestKnownDefects(t *testing.T) {
 		},
 		"2: a fix that fails leaves users on the only pods that answer": {
 			seen: because(at(progressing, 100), func(s *Seen) {
+				s.State.Fallback = &flaggerv1.CanaryFallback{Weight: 20}
 				s.Primary = Workload{Exists: true, Revision: v1, Replicas: 2, Stuck: true, Why: "broken"}
 				s.State.FailedChecks, s.Measured[0].Value = 1, 10
-			}), wantPhase: failed, wantWeight: 100, wantFailed: 2, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
+			}), wantPhase: failed, wantWeight: 100, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
 			wantSaid: "Halt podinfo.test advancement success rate 10.00% < 99%\n" +
 				"Rolling back podinfo.test failed checks threshold reached 2\nCanary failed! Scaling down podinfo.test",
 		},
@@ -74,11 +75,12 @@ func TestKnownDefects(t *testing.T) {
 			seen:      closed(with(arriving(waiting), confirmRollout, rollback), confirmRollout),
 			wantPhase: waiting, wantApplied: v1, wantPromoted: v1, wantDue: "rollback", wantHold: "gate confirm-rollout by gate",
 		},
-		"13: a primary that was scaled to zero is not fit to fall back on": {
+		"13: of a primary that was scaled to zero there is nothing to lose": {
 			seen: because(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *Seen) {
 				s.State.Applied, s.Primary, s.Saved = v1, stopped(v1), nil
 			}),
-			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v1, wantPromoted: v1,
+			wantPhase: progressing, wantApplied: v2, wantPromoted: v1, wantActions: []string{"Snapshot{v2}", "StartTarget{}"},
+			wantSaid: "New revision detected! Scaling up podinfo.test",
 		},
 		"13: a gate that Flagger waits at keeps its weight": {
 			seen: because(at(flaggerv1.CanaryPhaseWaitingPromotion, 50), func(s *Seen) { s.State.At = noon }), wantPhase: flaggerv1.CanaryPhaseWaitingPromotion,
@@ -90,8 +92,9 @@ func TestKnownDefects(t *testing.T) {
 		},
 		"a missing primary gets what was promoted, not what failed": {
 			seen:      because(at(failed, 0), func(s *Seen) { s.Primary = Workload{} }),
-			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantActions: []string{"SetPrimary{v1}"},
-			wantSaid: "podinfo-primary.test is missing, restoring it",
+			wantPhase: failed, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
+			wantActions: []string{"SetPrimary{v1}", "SetWeights{{0 100 false}}"},
+			wantSaid:    "podinfo-primary.test is missing, restoring it\nRouting all traffic to canary, podinfo-primary.test is missing",
 		},
 	} {
 		t.Run(name, tc.run)

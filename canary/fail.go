@@ -1,6 +1,7 @@
 package canary
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -24,8 +25,8 @@ func (t *turn) rollback(reason string) {
 func (t *turn) breakOff() {
 	t.warn("Promotion of %s.%s failed, primary not ready: %s", t.Names.Target, t.Namespace, t.Primary.Why)
 	t.alert(flaggerv1.SeverityError)
-	if t.Plan.Routed && t.pinned() && t.Target.Ready {
-		t.route(split(100))
+	if t.Plan.Routed && t.pinned() && t.Target.Ready && !t.Plan.InPlace {
+		t.divert()
 	} else if t.land() {
 		t.do(StopTarget{})
 	}
@@ -39,8 +40,11 @@ func (t *turn) breakOff() {
 func (t *turn) lose(reason string) {
 	t.close(flaggerv1.VerdictFailed, reason)
 	t.enter(flaggerv1.CanaryPhaseFailed)
-	t.State.Iterations = 0
+	t.State.FailedChecks, t.State.Iterations = 0, 0
 	t.State.Hold = nil
+	if t.State.Fallback != nil {
+		t.State.Fallback = &flaggerv1.CanaryFallback{Since: t.State.Fallback.Since}
+	}
 	t.after()
 	t.step.Verdict = VerdictFailed
 	t.messageFailed()
@@ -58,6 +62,17 @@ func (t *turn) messageFailed() {
 	if t.State.Weight > 0 {
 		t.message("Canary failed, traffic stays on it: %s", t.primaryNotReady())
 	}
+	if why := t.lost(); why != "" {
+		t.message("%s Reason: %s", t.step.Message, why)
+	}
+}
+
+// lost is why the last revision failed; empty if nobody knows any more.
+func (t *turn) lost() string {
+	if len(t.State.History) == 0 || t.State.History[0].Verdict != flaggerv1.VerdictFailed {
+		return ""
+	}
+	return t.State.History[0].Reason
 }
 
 // fallen brings users back to the last healthy primary, and waits for a new
@@ -96,7 +111,7 @@ func (t *turn) fallen() {
 // comeBack ends the time in which users were on the canary because the primary
 // did not start.
 func (t *turn) comeBack() {
-	if !t.Primary.Ready && t.Target.Serves() {
+	if !t.returned() && t.Target.Serves() {
 		t.wait("Canary failed, traffic stays on it: %s", t.primaryNotReady())
 		return
 	}
@@ -115,7 +130,7 @@ func (n Names) missingTarget() string {
 }
 
 func (t *turn) primaryNotReady() string {
-	return fmt.Sprintf("%s-primary.%s not ready: %s", t.Names.Target, t.Namespace, t.Primary.Why)
+	return fmt.Sprintf("%s-primary.%s not ready: %s", t.Names.Target, t.Namespace, cmp.Or(t.Primary.Why, "no pod is available"))
 }
 
 func (t *turn) targetNotReady() string {

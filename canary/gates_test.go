@@ -244,7 +244,7 @@ func TestWebhooksInAnalysis(t *testing.T) {
 		"a release that waits for its promotion can still fail": {
 			seen: because(closed(says(at(waitingPromotion, 50), confirmPromotion, no), confirmPromotion), func(s *Seen) {
 				s.Measured[0].Value, s.State.FailedChecks = 50, 1
-			}), wantPhase: flaggerv1.CanaryPhaseFailed, wantFailed: 2, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
+			}), wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantSaid: "Halt podinfo.test advancement success rate 50.00% < 99%\n" +
 				"Rolling back podinfo.test failed checks threshold reached 2\nCanary failed! Scaling down podinfo.test",

@@ -97,12 +97,18 @@ func (w *world) disturb() {
 		}
 	case 9:
 		w.logf("weights changed by somebody else")
-		w.weights = Stable
+		w.weights, w.everyone = Stable, false
 	case 10:
 		if len(w.edits) > 0 {
 			w.plan, w.edited = w.edits[w.pick(len(w.edits))], true
 			w.logf("spec: %d stages, hooks %v, gates %v", len(w.plan.Stages), w.plan.Hooks, w.plan.Gates)
 		}
+	case 15:
+		w.refused = w.pick(12)
+		w.logf("the Gateway refuses the route for %d looks", w.refused)
+	case 16:
+		w.unmeasurable = w.pick(12)
+		w.logf("the template is missing for %d looks", w.unmeasurable)
 	case 11, 12, 13, 14:
 		w.order(flaggerv1.CommandVerbs[w.pick(len(flaggerv1.CommandVerbs))])
 	}

@@ -29,6 +29,10 @@ type Plan struct {
 	Interval time.Duration
 	// Threshold is the number of failed checks that ends the analysis.
 	Threshold int
+	// Deadline is how long anything may take that others have to do.
+	Deadline time.Duration
+	// Chosen means that the analysis is for users who are chosen, and no others.
+	Chosen bool
 	// PromotionStep moves users back to the primary in steps of this percentage;
 	// zero moves them at once.
 	PromotionStep int
@@ -100,7 +104,7 @@ func NewPlan(c *flaggerv1.Canary, limits Limits) (Plan, error) {
 	}
 	provider := ProviderOf(c, limits)
 	p := Plan{Routed: provider != unrouted, Worker: !c.HasService() && provider == unrouted, InPlace: provider == Partition, Scaled: c.Spec.AutoscalerRef != nil,
-		Skip: c.SkipAnalysis(), Interval: limits.MinInterval}
+		Skip: c.SkipAnalysis(), Interval: limits.MinInterval, Deadline: c.ProgressDeadline()}
 	if err := p.setGates(c.Annotations[flaggerv1.GatesAnnotation]); err != nil {
 		return Plan{}, err
 	}
@@ -112,6 +116,7 @@ func NewPlan(c *flaggerv1.Canary, limits Limits) (Plan, error) {
 	p.PromotionStep = a.StepWeightPromotion
 	p.Affinity = a.SessionAffinity
 	p.Notes = unused(a)
+	p.Chosen = len(a.Match) > 0
 	p.setHooks(a.Webhooks)
 	if err := p.setInterval(a.Interval, limits.MinInterval); err != nil {
 		return Plan{}, err
@@ -280,7 +285,7 @@ func (p Plan) position(s State) int {
 	at := -1
 	for i, stage := range p.Stages {
 		counted := stage.Iteration > 0 && stage.Iteration <= s.Iterations
-		weighed := stage.Iteration == 0 && stage.Weight <= s.Weight
+		weighed := stage.Iteration == 0 && stage.Weight <= s.staged()
 		if counted || weighed {
 			at = i
 		}

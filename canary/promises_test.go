@@ -21,6 +21,20 @@ func (w *world) checkStep(seen Seen, step Step) {
 	w.checkUpkeep(seen, step)
 	w.checkHistory(seen, step)
 	w.checkCookies(step)
+	w.checkHealth(seen, step)
+}
+
+// checkHealth: it is said when nobody answers, and nothing begins that could not be
+// moved or measured.
+func (w *world) checkHealth(seen Seen, step Step) {
+	dead := seen.Primary.Exists && seen.Primary.Replicas > 0 && !seen.Primary.Serves() && !seen.Target.Serves()
+	if dead && step.State.Phase != initial && !promoting(step.State.Phase) && step.State.Phase != flaggerv1.CanaryPhaseInitializing && step.Problem == "" {
+		w.fatalf("nobody answers, and %s says nothing", step.State.Phase)
+	}
+	begins := ended(seen.State.Phase) && analysing(step.State.Phase) && !w.plan.Skip && !w.commanded[seen.Target.Revision]
+	if begins && (seen.RouteRefused && w.plan.Routed || seen.Unmeasurable != "") {
+		w.fatalf("begins although %q %q", seen.RouteWhy, seen.Unmeasurable)
+	}
 }
 
 // checkCommand: each is carried out once, says so, and names who.
@@ -62,7 +76,7 @@ func (w *world) checkHold(seen Seen, step Step) {
 		w.fatalf("%s is held", step.State.Phase)
 	}
 	stopped := holding(seen.State, flaggerv1.HoldHalt, flaggerv1.HoldPause) && holding(step.State, flaggerv1.HoldHalt, flaggerv1.HoldPause)
-	further := step.State.Weight > seen.State.Weight || w.plan.position(step.State) > w.plan.position(seen.State)
+	further := step.State.staged() > seen.State.staged() || w.plan.position(step.State) > w.plan.position(seen.State)
 	if stopped && seen.Target.Revision == seen.State.Applied && analysing(step.State.Phase) && further {
 		w.fatalf("a release that is halted goes on")
 	}
@@ -120,13 +134,13 @@ func (w *world) checkProgress(seen Seen, step Step) {
 	if !analysing(was.Phase) || seen.Target.Revision != was.Applied {
 		return
 	}
-	if !analysing(next.Phase) || w.plan.position(next) <= w.plan.position(was) && next.Weight <= was.Weight {
+	if !analysing(next.Phase) || w.plan.position(next) <= w.plan.position(was) && next.staged() <= was.staged() {
 		return
 	}
 	switch {
-	case w.plan.position(next) > w.plan.position(was)+1 && next.Weight < 100:
+	case w.plan.position(next) > w.plan.position(was)+1:
 		w.fatalf("skipped a stage")
-	case next.Weight > was.Weight && was.Phase != flaggerv1.CanaryPhaseWaitingPromotion && !w.passed(flaggerv1.ConfirmTrafficIncreaseHook, seen):
+	case next.staged() > was.staged() && was.Phase != flaggerv1.CanaryPhaseWaitingPromotion && !w.passed(flaggerv1.ConfirmTrafficIncreaseHook, seen):
 		w.fatalf("users are sent to the canary without approval")
 	case !was.Started() && w.plan.Hooks[flaggerv1.PreRolloutHook] && !seen.Answers[flaggerv1.PreRolloutHook].OK:
 		w.fatalf("started before what has to come first")
@@ -259,7 +273,7 @@ func (w *world) checkWeights(to Weights, step Step) {
 }
 
 // checkRecorded holds the world to the promise after a step that nothing cut off.
-func (w *world) checkRecorded() {
+func (w *world) checkRecorded(before State) {
 	if w.state.Phase == flaggerv1.CanaryPhaseInitialized {
 		w.earned[w.state.Promoted] = true // what the first primary is nobody measures
 	}
@@ -269,6 +283,10 @@ func (w *world) checkRecorded() {
 	canaryDead, primaryServes := !w.target.workload().Serves(), w.primary.workload().Serves()
 	if w.plan.Routed && w.weights.Canary > 0 && canaryDead && primaryServes {
 		w.fatalf("users are left on a canary without pods: %v", w.weights)
+	}
+	reached := w.weights.Canary == 100 && w.everyone == (w.plan.Chosen && w.state.Fallback != nil)
+	if known := w.state.Promoted != "" && w.target.revision == w.state.Applied && before.Applied == w.state.Applied; known && w.plan.Routed && !canaryDead && !primaryServes && !reached {
+		w.fatalf("users are left on a primary without pods: %v, everyone is %v", w.weights, w.everyone)
 	}
 }
 

@@ -22,6 +22,9 @@ func (t *turn) promote() {
 	if t.State.Weight > 0 && !t.trusted() {
 		t.land() // nobody measured what the canary is now
 	}
+	if t.stranded() {
+		t.fallBack()
+	}
 	switch {
 	case t.Target.Exists && t.Target.Revision == t.State.Promoted:
 		t.do(SetPrimary{t.State.Promoted})
@@ -35,7 +38,7 @@ func (t *turn) promote() {
 		t.step.Problem = t.missingTarget()
 	case t.Primary.Stuck:
 		t.breakOff()
-	case !t.Primary.Ready:
+	case !t.Primary.Ready, t.State.Fallback != nil && !t.Primary.Serves():
 		t.wait("Canary analysis completed, %s", t.primaryNotReady())
 	default:
 		t.shift()
@@ -82,9 +85,8 @@ func (t *turn) finalise() {
 	if !t.restorePrimary() {
 		return
 	}
-	if t.Plan.Routed && !t.Primary.Serves() && t.pinned() && t.Target.Ready {
-		t.warn("%s", t.primaryNotReady())
-		t.route(split(100))
+	if !t.Plan.InPlace && t.Plan.Routed && !t.Primary.Serves() && t.pinned() && t.Target.Ready {
+		t.fallBack()
 		t.enter(flaggerv1.CanaryPhasePromoting)
 		t.wait("Canary analysis completed, %s", t.primaryNotReady())
 		return

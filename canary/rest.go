@@ -38,6 +38,9 @@ func (t *turn) initialize() {
 		t.enter(flaggerv1.CanaryPhaseInitialized)
 		t.State.Applied, t.State.Promoted = t.Primary.Revision, t.Primary.Revision
 		t.State.FailedChecks, t.State.Iterations = 0, 0
+		if t.Unmeasurable != "" && !t.Plan.Skip {
+			t.warn("Error checking metric providers: %s", t.Unmeasurable)
+		}
 		t.say("Initialization done! %s.%s", t.Canary, t.Namespace)
 		t.alert(flaggerv1.SeverityInfo)
 		t.message("%s initialization completed.", t.Kind)
@@ -60,7 +63,7 @@ func (t *turn) rest() {
 		return
 	}
 	t.acknowledge()
-	if t.State.Weight > 0 {
+	if t.State.Weight > 0 || t.stranded() {
 		t.land()
 	}
 	if t.fresh() {
@@ -110,14 +113,17 @@ func (t *turn) idle() {
 	}
 }
 
-// begin starts an analysis once nobody objects and the primary is fit to fall back
-// on. The new revision is remembered only then, so that none gets lost. If users
-// are on the canary because a promotion failed, a fix is analysed where they are.
+// begin starts an analysis once nobody objects, it can be measured, and the primary
+// is fit to fall back on. The new revision is remembered only then, so that none gets
+// lost. Of a primary that serves nobody there is nothing to lose: this may be its
+// fix. If users are on the canary, it is analysed where they are.
 func (t *turn) begin() {
-	carrying := t.Plan.Routed && t.State.Weight == 100
 	switch {
-	case !t.Primary.Ready && !carrying:
+	case !t.Primary.Ready && t.Primary.Serves() && t.State.Fallback == nil && !t.Plan.Skip:
 		t.wait("New revision detected, %s", t.primaryNotReady())
+		return
+	case t.Unmeasurable != "" && !t.Plan.Skip, t.Plan.Routed && t.RouteRefused:
+		t.wait("New revision detected, and waits to be analysed.")
 		return
 	case !t.allowed():
 		return
@@ -211,8 +217,12 @@ func (t *turn) restorePrimary() bool {
 	case t.Target.Exists:
 		t.enter(flaggerv1.CanaryPhaseInitializing)
 		t.step.After = soon
+		return false
 	default:
 		t.step.Problem = t.missingTarget()
+	}
+	if t.stranded() {
+		t.fallBack()
 	}
 	return false
 }

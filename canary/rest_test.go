@@ -23,9 +23,10 @@ func TestAtRest(t *testing.T) {
 			seen:      resting(func(s *Seen) { s.Target = running(v2) }),
 			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2, wantActions: []string{"StopTarget{}"},
 		},
-		"but not while the primary has no pods": {
-			seen:      resting(func(s *Seen) { s.Target, s.Primary = running(v2), Workload{Exists: true, Revision: v2, Replicas: 2} }),
-			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2,
+		"but it has the users while the primary has no pods": {
+			seen:      resting(func(s *Seen) { s.Target, s.Primary = running(v2), gone(v2) }),
+			wantPhase: succeeded, wantWeight: 100, wantApplied: v2, wantPromoted: v2, wantActions: []string{"SetWeights{{0 100 false}}"},
+			wantSaid: "Routing all traffic to canary, podinfo-primary.test not ready: gone",
 		},
 		"and not while nobody knows where users go": {
 			seen:      resting(func(s *Seen) { s.Target, s.Weights, s.RoutePending = running(v2), Weights{}, true }),

@@ -20,6 +20,16 @@ type Seen struct {
 	// has not taken them up yet, so that they say nothing about where users go.
 	Weights      Weights
 	RoutePending bool
+	// RouteWhy names who has not taken them up, and its reason if there is one;
+	// empty if nobody has said anything. RouteRefused means that waiting alone does
+	// not help.
+	RouteWhy     string
+	RouteRefused bool
+	// Everyone means that the weights are those of all users, also of an A/B release
+	// whose users are chosen.
+	Everyone bool
+	// Unmeasurable says what is missing that the metrics need, such as a template.
+	Unmeasurable string
 
 	// Saved holds the revisions that can be given to the primary although the
 	// target has moved on.
@@ -98,6 +108,9 @@ type State struct {
 	FailedChecks int
 	// Weight is the canary's percentage of the users.
 	Weight int
+	// Fallback is there while all users are on the canary because the primary cannot
+	// answer, with the weight that the release has given the canary itself.
+	Fallback *flaggerv1.CanaryFallback
 	// Iterations is the stage of an analysis that does not move users step by
 	// step.
 	Iterations int
@@ -127,7 +140,15 @@ type Cookies struct {
 }
 
 // Started reports whether the analysis has left its starting point.
-func (s State) Started() bool { return s.Weight > 0 || s.Iterations > 0 }
+func (s State) Started() bool { return s.staged() > 0 || s.Iterations > 0 }
+
+// staged is the canary's weight as the stages have it, wherever users are meanwhile.
+func (s State) staged() int {
+	if s.Fallback != nil {
+		return s.Fallback.Weight
+	}
+	return s.Weight
+}
 
 // Weights are percentages that add up to 100. With Mirror, the canary also gets
 // a copy of the requests, and its answers are thrown away.

@@ -18,6 +18,8 @@ type Step struct {
 	Message string
 	// Problem says what keeps the canary from working at all; empty is good.
 	Problem string
+	// Settling means that a canary at rest waits for others to take up what it wrote.
+	Settling bool
 	// After is when to look again although nothing happened; zero is never.
 	After time.Duration
 	// Verdict is set by the step that ends an analysis.

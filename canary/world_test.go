@@ -30,9 +30,14 @@ type world struct {
 	target, primary pods
 	set             *set // both copies, if they are one
 	weights         Weights
+	everyone        bool // has those weights, and not only who was chosen
 	saved           map[string]bool
 	fate            map[string]fate
 	revisions       int
+
+	// refused and unmeasurable are how many looks it lasts that no Gateway takes the
+	// route, and that a template is missing.
+	refused, unmeasurable int
 
 	// peace is how seldom something happens. quiet is a world in which nothing surprising happens any more.
 	peace   int
@@ -153,12 +158,17 @@ func (w *world) live(least time.Duration) {
 
 func (w *world) look() Seen {
 	s := Seen{Names: names, Plan: w.plan, State: w.state, Target: w.target.workload(), Primary: w.primary.workload(),
-		Weights: w.weights, Saved: maps.Clone(w.saved), Edited: w.edited}
+		Weights: w.weights, Saved: maps.Clone(w.saved), Edited: w.edited, Everyone: w.everyone}
 	if w.set != nil {
 		w.set.see(&s)
 	}
-	if w.rarely(15) {
+	if w.refused--; w.set == nil && w.refused >= 0 {
+		s.Weights, s.RoutePending, s.RouteRefused, s.RouteWhy = Weights{}, true, true, "no listener has this host"
+	} else if w.rarely(15) {
 		s.Weights, s.RoutePending = Weights{}, true
+	}
+	if w.unmeasurable--; w.unmeasurable >= 0 {
+		s.Unmeasurable = "no such template"
 	}
 	if w.command != nil && (w.state.LastCommand == nil || !w.state.LastCommand.Same(*w.command)) {
 		command := *w.command
@@ -203,7 +213,7 @@ func (w *world) reconcile() Step {
 	if complete {
 		w.inquiry = inquiry{}
 	}
-	w.checkRecorded()
+	w.checkRecorded(seen.State)
 	return step
 }
 
@@ -215,7 +225,7 @@ func (w *world) perform(seen Seen, step Step, action Action) {
 	switch a := action.(type) {
 	case SetWeights:
 		w.checkWeights(a.Weights, step)
-		w.weights = a.Weights
+		w.weights, w.everyone = a.Weights, step.State.Fallback != nil && w.plan.Chosen
 	case Snapshot:
 		if a.Revision != seen.Target.Revision {
 			w.fatalf("snapshot of %s, but the target is %s", a.Revision, seen.Target.Revision)

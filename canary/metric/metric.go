@@ -19,6 +19,7 @@
 package metric
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -132,9 +133,9 @@ func (k *Checker) Check(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.Ca
 	return measure(ctx, 0)
 }
 
-// Supports looks for metrics that only an edit can make measurable, so that a
-// release need not begin to find out. What may mend itself, such as a template
-// that is not there yet, is no error.
+// Supports looks for metrics that cannot be measured, so that a release need not
+// begin to find out. What only an edit can mend is a terminal error, and comes before
+// what may mend itself, such as a template that is not there yet.
 func (k *Checker) Supports(ctx context.Context, c *flaggerv1.Canary) error {
 	if c.Spec.Analysis == nil {
 		return nil
@@ -143,6 +144,7 @@ func (k *Checker) Supports(ctx context.Context, c *flaggerv1.Canary) error {
 	if len(checks) > maxMetrics {
 		return reconcile.TerminalError(fmt.Errorf("spec.analysis.metrics: there are %d, and at most %d are measured", len(checks), maxMetrics))
 	}
+	var missing error
 	for _, m := range checks {
 		p, err := k.plan(ctx, c, m)
 		if err == nil {
@@ -151,8 +153,9 @@ func (k *Checker) Supports(ctx context.Context, c *flaggerv1.Canary) error {
 		if errors.Is(err, reconcile.TerminalError(nil)) {
 			return err
 		}
+		missing = cmp.Or(missing, err)
 	}
-	return nil
+	return missing
 }
 
 // maxMetrics is how many metrics a canary may have: all are measured at once.

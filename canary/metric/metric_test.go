@@ -272,11 +272,17 @@ func TestTemplatesOfOtherNamespacesMayBeForbidden(t *testing.T) {
 	}
 }
 
-func TestWhatMayMendItselfIsSupported(t *testing.T) {
+// A release began although its template was missing, and was rolled back for that.
+func TestWhatIsMissingIsSaidAndMayStillCome(t *testing.T) {
 	c := canary()
 	c.Spec.Analysis = &flaggerv1.CanaryAnalysis{Metrics: []flaggerv1.CanaryMetric{byTemplate(), {Name: flaggerv1.RequestDuration}}}
-	if err := checker(t, "http://127.0.0.1:1").Supports(t.Context(), c); err != nil {
-		t.Errorf("the template may still come: %v", err)
+	err := checker(t, "http://127.0.0.1:1").Supports(t.Context(), c)
+	if err == nil || errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), "reading MetricTemplate monitoring/errors") {
+		t.Errorf("got %v", err)
+	}
+	c.Spec.Analysis.Metrics = append(c.Spec.Analysis.Metrics, flaggerv1.CanaryMetric{Name: "neither"})
+	if err := checker(t, "http://127.0.0.1:1").Supports(t.Context(), c); !errors.Is(err, reconcile.TerminalError(nil)) {
+		t.Errorf("what only an edit can mend comes first, got %v", err)
 	}
 }
 

@@ -94,6 +94,31 @@ var contract = map[string]func(*trial){
 		t.must(t.Reconcile(t.Context(), t.canary))
 		t.wants(router.Weights{Primary: 100})
 	},
+	"an A/B test is opened for everybody, and closed again": func(t *trial) {
+		if t.match == nil {
+			t.Skip("cannot choose users")
+		}
+		open := t.canary.DeepCopy()
+		t.canary.Spec.Analysis.Match = t.match
+		all := func() router.Weights {
+			w, err := t.Weights(t.Context(), open)
+			t.must(err)
+			return w
+		}
+		t.must(t.Reconcile(t.Context(), t.canary))
+		t.set(router.Weights{Canary: 100})
+		t.must(t.SetWeights(t.Context(), open, router.Weights{Canary: 100}))
+		t.unchangedBy("reconciling", func() error { return t.Reconcile(t.Context(), open) })
+		if w := all(); w.Canary != 100 {
+			t.Errorf("everybody has %v", w)
+		}
+		t.wants(router.Weights{Canary: 100}) // for those whom it chose, too
+		t.set(router.Weights{Canary: 100})
+		if w := all(); w.Canary != 0 {
+			t.Errorf("those who are not chosen have %v", w)
+		}
+		t.wants(router.Weights{Canary: 100})
+	},
 	"what somebody else wrote survives": func(t *trial) {
 		t.start(router.Weights{Primary: 100})
 		for _, o := range t.made() {

@@ -15,10 +15,6 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
-// ErrNotAccepted means that a Gateway has not taken up the route as it is
-// written now, so that its weights say nothing about where users go.
-var ErrNotAccepted = errors.New("route not accepted")
-
 // The kinds of routes. A GRPCRoute has no version but v1.
 const (
 	kindHTTPRoute = "HTTPRoute"
@@ -75,8 +71,8 @@ func (g gatewayAPI) Weights(ctx context.Context, c *flaggerv1.Canary) (Weights, 
 	if err != nil {
 		return Weights{}, err
 	}
-	if parent, ok := refusedBy(route); ok {
-		return Weights{}, fmt.Errorf("%w: %s %s by Gateway %s", ErrNotAccepted, route.GetKind(), client.ObjectKeyFromObject(route), parent)
+	if verdict := unaccepted(route); verdict != nil {
+		return Weights{}, verdict
 	}
 	return weightsOf(rulesOf(route), c), nil
 }

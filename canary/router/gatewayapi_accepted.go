@@ -1,43 +1,59 @@
 package router
 
 import (
-	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"slices"
+	"strings"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
-// reported is what both kinds of routes have in common.
-type reported struct {
-	Spec   gatewayv1.CommonRouteSpec `json:"spec"`
-	Status gatewayv1.RouteStatus     `json:"status"`
-}
-
-// refusedBy names a parent of the route that reports on it and has not accepted
-// its current generation. A status that cannot be read says nothing.
-func refusedBy(route *unstructured.Unstructured) (string, bool) {
-	seen := &reported{}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(route.Object, seen); err != nil {
-		return "", false
-	}
-	for _, want := range seen.Spec.ParentRefs {
-		for _, parent := range seen.Status.Parents {
-			if equality.Semantic.DeepEqual(parent.ParentRef, want) && !accepts(parent, route.GetGeneration()) {
-				return string(want.Name), true
+// unaccepted is the verdict of the parents of a route: all must follow it that say
+// anything about it, whichever of their controllers says so. nil is that they do.
+func unaccepted(route *unstructured.Unstructured) *NotAccepted {
+	var refused, waiting []string
+	for _, want := range listAt(route.Object, "spec", "parentRefs") {
+		for _, parent := range listAt(route.Object, "status", "parents") {
+			ref, _ := parent["parentRef"].(entry)
+			if parentKey(ref, route) != parentKey(want, route) {
+				continue
+			}
+			verdict := judged(route, listAt(parent, "conditions"), string(gatewayv1.RouteConditionAccepted), parentName(want, route))
+			switch {
+			case verdict == nil:
+			case verdict.Refused:
+				refused = append(refused, verdict.Why)
+			default:
+				waiting = append(waiting, verdict.Why)
 			}
 		}
 	}
-	return "", false
+	if len(refused)+len(waiting) == 0 {
+		return nil
+	}
+	all := append(slices.Compact(refused), slices.Compact(waiting)...)
+	return &NotAccepted{Why: strings.Join(all, "; "), Refused: len(refused) > 0}
 }
 
-// accepts reports whether a Gateway has taken up a generation of the route, or has
-// nothing to say about it.
-func accepts(parent gatewayv1.RouteParentStatus, generation int64) bool {
-	for _, condition := range parent.Conditions {
-		if condition.Type == string(gatewayv1.RouteConditionAccepted) {
-			return condition.Status == metav1.ConditionTrue && condition.ObservedGeneration >= generation
-		}
+// parentKey is a reference to a parent with everything that it leaves out.
+func parentKey(ref entry, route *unstructured.Unstructured) [6]any {
+	namespace := textOr(ref, "namespace", route.GetNamespace())
+	return [6]any{textOr(ref, "group", gatewayv1.GroupName), textOr(ref, "kind", "Gateway"), namespace, textAt(ref, "name"), textAt(ref, "sectionName"), ref["port"]}
+}
+
+// parentName is how messages name a parent.
+func parentName(ref entry, route *unstructured.Unstructured) string {
+	name := textOr(ref, "kind", "Gateway") + " " + textOr(ref, "namespace", route.GetNamespace()) + "/" + textAt(ref, "name")
+	if section := textAt(ref, "sectionName"); section != "" {
+		name += " (" + section + ")"
 	}
-	return true
+	return name
+}
+
+// textOr is a text of an object, or what is meant without it.
+func textOr(in entry, key, otherwise string) string {
+	if text, ok := in[key].(string); ok {
+		return text
+	}
+	return otherwise
 }

@@ -24,7 +24,7 @@ import (
 // added rule before it are the canary's. Metadata is not touched at all.
 func renderOwn(route *unstructured.Unstructured, c *flaggerv1.Canary, w Weights) error {
 	if route.GetResourceVersion() == "" {
-		return fmt.Errorf("waiting for the %s %s of spec.httpRouteRef, which does not exist", routeKind(c), c.Spec.HTTPRouteRef.Name)
+		return fmt.Errorf("spec.httpRouteRef: %s %s %w", routeKind(c), c.Spec.HTTPRouteRef.Name, ErrMissing)
 	}
 	b := backendsOf(c)
 	chosen, err := analysisMatches(c)
@@ -102,7 +102,7 @@ func (b backends) own(r rule, c *flaggerv1.Canary, w Weights, chosen []map[strin
 	added := without(r, "name")
 	setList(added, "matches", narrow(list(r, "matches"), chosen, combine))
 	setList(added, "backendRefs", []map[string]any{weigh(canary, w.Canary), weigh(primary, w.Primary)})
-	return []rule{added, r}, nil
+	return append(onePrefix(added), r), nil
 }
 
 // like returns a backend for a Service that has everything else of the first of

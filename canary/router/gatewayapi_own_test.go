@@ -180,7 +180,7 @@ func TestAMissingOwnRouteIsWaitedFor(t *testing.T) {
 		"Reconcile":  r.Reconcile(t.Context(), c),
 		"SetWeights": r.SetWeights(t.Context(), c, router.Weights{Primary: 100}),
 	} {
-		if err == nil || errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), "waiting for the HTTPRoute website") {
+		if !errors.Is(err, router.ErrMissing) || errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), "HTTPRoute website") {
 			t.Errorf("%s: want a wait for the route, got %v", name, err)
 		}
 	}

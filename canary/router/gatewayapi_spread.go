@@ -7,10 +7,22 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
-// spread makes the rules of a route out of the one for everybody, in the order in
-// which Flagger writes them: for an A/B test the chosen users come first, for
-// session affinity those with a cookie.
+// spread makes the rules of a route out of the one for everybody.
 func spread(base rule, c *flaggerv1.Canary, w Weights) ([]rule, error) {
+	rules, err := spreadUsers(base, c, w)
+	if err != nil {
+		return nil, err
+	}
+	var out []rule
+	for _, r := range rules {
+		out = append(out, onePrefix(r)...)
+	}
+	return out, tooMany(out)
+}
+
+// spreadUsers spreads users over rules in the order in which Flagger writes them: for
+// an A/B test the chosen ones come first, for session affinity those with a cookie.
+func spreadUsers(base rule, c *flaggerv1.Canary, w Weights) ([]rule, error) {
 	weighted := runtime.DeepCopyJSON(base)
 	if w.Mirror {
 		_, _, canary := c.ServiceNames()

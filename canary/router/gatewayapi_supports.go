@@ -3,6 +3,7 @@ package router
 import (
 	"cmp"
 	"regexp"
+	"time"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -42,15 +43,26 @@ func (g gatewayAPI) checkMade(c *flaggerv1.Canary) error {
 	default:
 		return terminal("spec.service.routeKind: %q is neither HTTPRoute nor GRPCRoute", s.RouteKind)
 	}
-	if err := g.checkFilters(s); err != nil {
+	if err := cmp.Or(g.checkFilters(s), checkRewrite(c)); err != nil {
 		return err
 	}
 	base, err := baseRule(c)
 	if err != nil {
 		return err
 	}
-	_, err = spread(base, c, stable)
+	_, err = spread(base, bound(c), Weights{Primary: 50, Canary: 50})
 	return err
+}
+
+// bound is a canary whose users have cookies, if it wants them to: their rules are
+// the most that a route can have.
+func bound(c *flaggerv1.Canary) *flaggerv1.Canary {
+	if c.Spec.Analysis == nil || c.Spec.Analysis.SessionAffinity == nil {
+		return c
+	}
+	copied, s := c.DeepCopy(), c.Spec.Analysis.SessionAffinity
+	copied.Status.SessionAffinityCookie, copied.Status.PrimarySessionAffinityCookie = s.CookieName+"=x", s.PrimaryCookieName+"=x"
+	return copied
 }
 
 // checkFilters is about what happens to a request on its way.
@@ -58,13 +70,14 @@ func (g gatewayAPI) checkFilters(s *flaggerv1.CanaryService) error {
 	if cors := s.CorsPolicy; cors != nil && len(cors.AllowOrigins) > 0 {
 		return terminal("spec.service.corsPolicy.allowOrigins: not supported by provider %s; use allowOrigin", g.provider)
 	}
-	if r := s.Rewrite; r != nil && r.Type != "" && r.Type != string(gatewayv1.PrefixMatchHTTPPathModifier) && r.Type != string(gatewayv1.FullPathHTTPPathModifier) {
-		return terminal("spec.service.rewrite.type: %q is neither ReplacePrefixMatch nor ReplaceFullPath", r.Type)
-	}
 	for field, value := range map[string]string{"timeout": s.Timeout, "backendTimeout": s.BackendTimeout} {
 		if value != "" && !gatewayDuration.MatchString(value) {
 			return terminal("spec.service.%s: %q is not a Gateway API duration such as 15s or 1m30s", field, value)
 		}
+	}
+	whole, _ := time.ParseDuration(s.Timeout)
+	if one, _ := time.ParseDuration(s.BackendTimeout); whole > 0 && one > whole {
+		return terminal("spec.service.backendTimeout: %s is longer than spec.service.timeout, %s", s.BackendTimeout, s.Timeout)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+	"sigs.k8s.io/yaml"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/router"
@@ -102,6 +103,9 @@ func TestWeightsWaitForTheGateway(t *testing.T) {
 	}{
 		"an accepted route can be trusted":             {metav1.ConditionTrue, 3, false},
 		"a refused route says nothing":                 {metav1.ConditionFalse, 3, true},
+		"a route that is pending says nothing":         {metav1.ConditionUnknown, 3, true},
+		"a generation that is missing is not said":     {metav1.ConditionTrue, 0, false},
+		"a refusal without a generation is one":        {metav1.ConditionFalse, 0, true},
 		"a route accepted before its last change, too": {metav1.ConditionTrue, 2, true},
 	}
 	for name, tc := range cases {
@@ -123,6 +127,98 @@ func TestWeightsWaitForTheGateway(t *testing.T) {
 			_, err := r.Weights(t.Context(), c)
 			if got := errors.Is(err, router.ErrNotAccepted); got != tc.wantErr {
 				t.Errorf("want ErrNotAccepted %t, got %v", tc.wantErr, err)
+			}
+		})
+	}
+}
+
+// TestAVerdictNamesParentAndReason: some policy controllers write no generation, and
+// parents are named in the status as somebody fills them in.
+func TestAVerdictNamesParentAndReason(t *testing.T) {
+	const refused = `{type: Accepted, status: "False", reason: NotAllowedByListeners, message: no listener has this host, observedGeneration: 2}`
+	const accepted = `{type: Accepted, status: "True"}`
+	for name, tc := range map[string]struct {
+		parents, status, want string
+		refused               bool
+	}{
+		"one of several": {
+			"[{name: public}, {name: internal, namespace: edge}]",
+			"[{parentRef: {name: public}, conditions: [" + accepted + "]}, {parentRef: {name: internal, namespace: edge}, conditions: [" + refused + "]}]",
+			"HTTPRoute staging/website is not accepted by Gateway edge/internal: NotAllowedByListeners: no listener has this host", true,
+		},
+		"a listener of it": {
+			"[{name: public, sectionName: http}, {name: public, sectionName: https}]",
+			"[{parentRef: {name: public, sectionName: https}, conditions: [" + refused + "]}]",
+			"HTTPRoute staging/website is not accepted by Gateway staging/public (https): NotAllowedByListeners: no listener has this host", true,
+		},
+		"as the status spells it out": {
+			"[{name: public}]",
+			"[{parentRef: {group: gateway.networking.k8s.io, kind: Gateway, name: public, namespace: staging}, conditions: [" + refused + "]}]",
+			"HTTPRoute staging/website is not accepted by Gateway staging/public: NotAllowedByListeners: no listener has this host", true,
+		},
+		"by any of its controllers": {
+			"[{name: public}]",
+			"[{controllerName: a/a, parentRef: {name: public}, conditions: [" + accepted + "]}, {controllerName: b/b, parentRef: {name: public}, conditions: [" + refused + "]}]",
+			"HTTPRoute staging/website is not accepted by Gateway staging/public: NotAllowedByListeners: no listener has this host", true,
+		},
+		"a Service of a mesh": {
+			"[{kind: Service, group: '', name: app}]",
+			"[{parentRef: {kind: Service, group: '', name: app}, conditions: [" + refused + "]}]",
+			"HTTPRoute staging/website is not accepted by Service staging/app: NotAllowedByListeners: no listener has this host", true,
+		},
+		"one that lags behind": {
+			"[{name: public}]", `[{parentRef: {name: public}, conditions: [{type: Accepted, status: "False", observedGeneration: 1}]}]`,
+			"HTTPRoute staging/website is not yet taken up by Gateway staging/public", false,
+		},
+		"nobody says anything":      {"[{name: public}]", "[]", "", false},
+		"somebody else's Gateway":   {"[{name: public}]", "[{parentRef: {name: other}, conditions: [" + refused + "]}]", "", false},
+		"a condition that is other": {"[{name: public}]", `[{parentRef: {name: public}, conditions: [{type: ResolvedRefs, status: "False"}]}]`, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster, c := ownCluster(t, "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {namespace: staging, name: website, generation: 2}, "+
+				"spec: {parentRefs: "+tc.parents+", rules: [{backendRefs: [{name: app, port: 80}]}]}, status: {parents: "+tc.status+"}}"), ownCanary()
+			_, err := gateway(t, cluster).Weights(t.Context(), c)
+			var got router.NotAccepted
+			if verdict := (*router.NotAccepted)(nil); errors.As(err, &verdict) {
+				got = *verdict
+			}
+			if got.Why != tc.want || got.Refused != tc.refused {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
+	}
+}
+
+// TestOtherProxiesThatRefuseARoute say so in words of their own.
+func TestOtherProxiesThatRefuseARoute(t *testing.T) {
+	for name, tc := range map[string]struct{ provider, status, want string }{
+		"Contour":              {"contour", "{currentStatus: invalid, description: unresolved service}", "is not accepted by Contour: unresolved service"},
+		"Contour, long ago":    {"contour", "{currentStatus: invalid, conditions: [{type: Valid, status: 'False', observedGeneration: 1}]}", "is not yet taken up by Contour"},
+		"Contour, an orphan":   {"contour", "{currentStatus: orphaned}", ""},
+		"Contour, not running": {"contour", "{currentStatus: NotReconciled}", ""},
+		"APISIX":               {"apisix", "{conditions: [{type: ResourcesAvailable, status: 'False', reason: ResourceSyncAborted, message: no such plugin}]}", "is not accepted by APISIX: ResourceSyncAborted: no such plugin"},
+		"APISIX 2":             {"apisix", "{conditions: [{type: Accepted, status: 'False', reason: InvalidSpec}]}", "is not accepted by APISIX: InvalidSpec"},
+		"APISIX, content":      {"apisix", "{conditions: [{type: ResourcesAvailable, status: 'True', observedGeneration: 2}]}", ""},
+		"Gloo":                 {"gloo", "{statuses: {gloo-system: {state: Rejected, reason: no such upstream}}}", "is not accepted by Gloo: no such upstream"},
+		"Gloo before 1.10":     {"gloo", "{state: 2, reason: no such upstream}", "is not accepted by Gloo: no such upstream"},
+		"Gloo with a warning":  {"gloo", "{statuses: {gloo-system: {state: Warning, reason: no such upstream}}}", ""},
+		"Gloo, content":        {"gloo", "{state: Accepted}", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr := newTrial(t, tc.provider, clusterWith(t))
+			tr.start(router.Weights{Primary: 80, Canary: 20})
+			route := objectOf(t, tr.cluster, tr.Objects(tr.canary)[0])
+			route.SetGeneration(2)
+			status := map[string]any{}
+			must(t, yaml.Unmarshal([]byte(tc.status), &status))
+			route.Object["status"] = status
+			must(t, tr.cluster.Update(t.Context(), route))
+			_, err := tr.Weights(t.Context(), tr.canary)
+			switch {
+			case tc.want == "" && err != nil:
+				t.Error(err)
+			case tc.want != "" && (!errors.Is(err, router.ErrNotAccepted) || !strings.HasSuffix(err.Error(), tc.want)):
+				t.Errorf("got %v", err)
 			}
 		})
 	}

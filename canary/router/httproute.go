@@ -110,7 +110,7 @@ func releaseRoute(route *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	apex, _, _ := c.ServiceNames()
 	base["backendRefs"] = []any{backend(apex, c.Spec.Service.Port, 100)}
 	letGo(route)
-	return setRules(route, append([]rule{base}, others...))
+	return setRules(route, append(onePrefix(base), others...))
 }
 
 // letGo gives an object back to Flux.

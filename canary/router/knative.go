@@ -93,10 +93,10 @@ func (k knative) Weights(ctx context.Context, c *flaggerv1.Canary) (Weights, err
 	}
 	percent, ok := latestPercent(live)
 	if !ok {
-		return Weights{}, fmt.Errorf("knative service %s.%s: spec.traffic is not split in two: %w", live.GetName(), live.GetNamespace(), ErrNotAccepted)
+		return Weights{}, &NotAccepted{Why: fmt.Sprintf("knative service %s.%s: spec.traffic is not split in two", live.GetName(), live.GetNamespace())}
 	}
 	if why := notRouted(live); why != "" {
-		return Weights{}, fmt.Errorf("knative service %s.%s: %s: %w", live.GetName(), live.GetNamespace(), why, ErrNotAccepted)
+		return Weights{}, &NotAccepted{Why: fmt.Sprintf("knative service %s.%s: %s", live.GetName(), live.GetNamespace(), why)}
 	}
 	return Weights{Primary: 100 - int(percent), Canary: int(percent)}, nil
 }
@@ -112,7 +112,7 @@ func notRouted(u *unstructured.Unstructured) string {
 	for _, entry := range conditions {
 		condition, _ := entry.(map[string]any)
 		if condition["type"] == "RoutesReady" && condition["status"] != "True" {
-			return fmt.Sprintf("routes are not ready: %v", condition["reason"])
+			return "routes are not ready" + because(textAt(condition, "reason"), textAt(condition, "message"))
 		}
 	}
 	return ""

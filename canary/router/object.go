@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -20,6 +21,10 @@ import (
 // ErrNotInstalled means that the cluster does not know the kind of a route
 // object. It passes when somebody installs the proxy's CRDs.
 var ErrNotInstalled = errors.New("not installed")
+
+// ErrMissing means that an object of the owner's is not there that a route is made of,
+// or written into. It passes when somebody makes it.
+var ErrMissing = errors.New("does not exist")
 
 // errTaken means that a route object is another canary's.
 var errTaken = errors.New("is taken by another")
@@ -109,9 +114,19 @@ func (d Deps) update(ctx context.Context, o Object, live, wanted *unstructured.U
 	}
 	patch := client.MergeFromWithOptions(live, client.MergeFromWithOptimisticLock{})
 	if err := d.Client.Patch(ctx, wanted, patch); err != nil {
-		return fmt.Errorf("writing %s %s: %w", o.Kind, o, err)
+		return fmt.Errorf("writing %s %s: %w", o.Kind, o, invalid(err))
 	}
 	return nil
+}
+
+// invalid makes a refusal of what an object says terminal: it is made of the Canary,
+// and nothing but an edit makes another one.
+func invalid(err error) error {
+	denied := apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "denied the request")
+	if apierrors.IsInvalid(err) || denied {
+		return terminal("the API server refuses it, correct what it is made of in spec.service or spec.analysis: %w", err)
+	}
+	return err
 }
 
 func (d Deps) create(ctx context.Context, c *flaggerv1.Canary, o Object, render func(*unstructured.Unstructured) error) error {
@@ -126,7 +141,7 @@ func (d Deps) create(ctx context.Context, c *flaggerv1.Canary, o Object, render 
 		return err
 	}
 	if err := d.Client.Create(ctx, made); err != nil {
-		return fmt.Errorf("creating %s %s: %w", o.Kind, o, Explain(err, o.GroupVersionKind))
+		return fmt.Errorf("creating %s %s: %w", o.Kind, o, Explain(invalid(err), o.GroupVersionKind))
 	}
 	return nil
 }

@@ -69,6 +69,9 @@ type Deps struct {
 	// Foreign means that Client is that of another cluster than the Canary's, which
 	// has the mesh: nothing there can be owned by the Canary, or go with it.
 	Foreign bool
+	// OwnNamespace refuses canaries that reach into other namespaces than their own:
+	// into hosts of a mesh, and objects to copy from.
+	OwnNamespace bool
 	// IngressClass is that of the HTTPProxies that provider contour makes; empty
 	// leaves it out. Copies of an Ingress have the class of the original.
 	IngressClass string

@@ -88,7 +88,7 @@ func (s single) apply(ctx context.Context, c *flaggerv1.Canary, weigh func(draft
 	if shape, ok := s.shape.(copied); ok {
 		read, err := s.read(ctx, shape.origin(c))
 		if apierrors.IsNotFound(err) {
-			return fmt.Errorf("%w: %w", errOrigin, err)
+			return fmt.Errorf("%w: %s %s %w", errOrigin, shape.origin(c).Kind, shape.origin(c), ErrMissing)
 		}
 		if err != nil {
 			return err
@@ -110,6 +110,11 @@ func (s single) Weights(ctx context.Context, c *flaggerv1.Canary) (Weights, erro
 	live, err := s.read(ctx, s.object(c))
 	if err != nil {
 		return Weights{}, err
+	}
+	if proxy, ok := s.shape.(reporting); ok {
+		if verdict := proxy.verdict(live); verdict != nil {
+			return Weights{}, verdict
+		}
 	}
 	return s.weights(live, c)
 }

@@ -2,6 +2,7 @@ package router_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -38,6 +39,27 @@ func TestSupportsNamesTheFieldItCannotHonour(t *testing.T) {
 		"a source label is Istio's": {provider, func(s *flaggerv1.CanarySpec) {
 			s.Analysis.Match = []flaggerv1.HTTPMatchRequest{{}, {SourceLabels: map[string]string{"a": "b"}}}
 		}, "spec.analysis.match[1].sourceLabels"},
+		"only a prefix can be replaced": {provider, func(s *flaggerv1.CanarySpec) {
+			s.Service.Rewrite = &flaggerv1.HTTPRewrite{URI: "/", Type: "ReplacePrefixMatch"}
+			s.Service.Match = []flaggerv1.HTTPMatchRequest{{URI: &flaggerv1.StringMatch{Prefix: "/v1"}}, {URI: &flaggerv1.StringMatch{Exact: "/v2"}}}
+		}, "spec.service.rewrite.type"},
+		"only a prefix can be replaced for chosen users": {provider, func(s *flaggerv1.CanarySpec) {
+			s.Service.Rewrite = &flaggerv1.HTTPRewrite{URI: "/", Type: "ReplacePrefixMatch"}
+			s.Analysis.Match = []flaggerv1.HTTPMatchRequest{{URI: &flaggerv1.StringMatch{Regex: "/v[0-9]"}}}
+		}, "spec.service.rewrite.type"},
+		"a route has so many rules": {provider, func(s *flaggerv1.CanarySpec) {
+			s.Service.Rewrite = &flaggerv1.HTTPRewrite{URI: "/", Type: "ReplacePrefixMatch"}
+			for i := range 17 {
+				s.Service.Match = append(s.Service.Match, flaggerv1.HTTPMatchRequest{URI: &flaggerv1.StringMatch{Prefix: fmt.Sprintf("/v%d", i)}})
+			}
+		}, "spec.service.match"},
+		"a rule has so many matches": {provider, func(s *flaggerv1.CanarySpec) {
+			for i := range 9 {
+				s.Service.Match = append(s.Service.Match, flaggerv1.HTTPMatchRequest{URI: &flaggerv1.StringMatch{Prefix: fmt.Sprintf("/v%d", i)}})
+				s.Analysis.Match = append(s.Analysis.Match, flaggerv1.HTTPMatchRequest{Headers: map[string]flaggerv1.StringMatch{fmt.Sprintf("h%d", i): {Exact: "x"}}})
+			}
+		}, "spec.service.match"},
+		"one try is no longer than all": {provider, func(s *flaggerv1.CanarySpec) { s.Service.Timeout, s.Service.BackendTimeout = "5s", "1m" }, "spec.service.backendTimeout"},
 		"a path has no suffix": {provider, func(s *flaggerv1.CanarySpec) {
 			s.Service.Match = []flaggerv1.HTTPMatchRequest{{URI: &flaggerv1.StringMatch{Suffix: "x"}}}
 		}, "spec.service.match[0].uri"},

@@ -24,6 +24,8 @@ var errOvertaken = errors.New("status was overtaken")
 // look is what one reconcile saw, and what it acts with.
 type look struct {
 	canary *flaggerv1.Canary
+	// routed is the canary as its router is to see it.
+	routed *flaggerv1.Canary
 	seen   canary.Seen
 	pair   *workload.Pair
 	router router.Router
@@ -42,7 +44,11 @@ func (r *Reconciler) observe(ctx context.Context, c *flaggerv1.Canary, now time.
 	if err != nil {
 		return nil, err
 	}
-	if err := r.checkMetrics(ctx, c); err != nil {
+	unmeasurable, err := r.checkMetrics(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.rehearse(ctx, c); err != nil {
 		return nil, err
 	}
 	if err := r.checkStatus(ctx, c); err != nil {
@@ -59,7 +65,7 @@ func (r *Reconciler) observe(ctx context.Context, c *flaggerv1.Canary, now time.
 	l.seen = canary.Seen{
 		Names: r.names(c), Plan: plan, State: r.state(c),
 		Target: pair.Target, Primary: pair.Primary, Saved: pair.Saved,
-		Command: r.command(c), Recognised: recognised(c, pair), Edited: pair.Edited,
+		Command: r.command(c), Recognised: recognised(c, pair), Edited: pair.Edited, Unmeasurable: unmeasurable,
 	}
 	if err := l.readRoute(ctx); err != nil {
 		return nil, err
@@ -126,17 +132,22 @@ func (r *Reconciler) names(c *flaggerv1.Canary) canary.Names {
 		Kind: c.Spec.TargetRef.Kind, Identity: c.Spec.TargetRef.Identity(), Provider: canary.ProviderOf(c, r.limits())}
 }
 
-// checkMetrics keeps a release from beginning that could never be measured. One
-// that is under way is judged by its checks instead: a metric that was broken
-// meanwhile fails them, and users are taken off the canary.
-func (r *Reconciler) checkMetrics(ctx context.Context, c *flaggerv1.Canary) error {
+// checkMetrics keeps a release from beginning that could not be measured: for good,
+// which is an error, or because of what is missing. One that is under way is judged
+// by its checks instead: a metric that was broken meanwhile fails them, and users are
+// taken off the canary.
+func (r *Reconciler) checkMetrics(ctx context.Context, c *flaggerv1.Canary) (missing string, err error) {
 	if c.Status.UnderWay() || c.Spec.Analysis == nil || c.SkipAnalysis() {
-		return nil
+		return "", nil
 	}
 	if err := r.teller.alerts.Check(ctx, c); err != nil {
 		r.warnOnce(c, err) // nobody will hear of it, which is no reason not to release
 	}
-	return r.checker.Supports(ctx, c)
+	err = r.checker.Supports(ctx, c)
+	if err != nil && !errors.Is(err, reconcile.TerminalError(nil)) {
+		return err.Error(), nil
+	}
+	return "", err
 }
 
 // checkStatus makes sure that the status is the last one that an earlier process
@@ -163,6 +174,7 @@ func (r *Reconciler) state(c *flaggerv1.Canary) canary.State {
 		Phase:        c.Status.Phase,
 		FailedChecks: c.Status.FailedChecks,
 		Weight:       c.Status.CanaryWeight,
+		Fallback:     c.Status.Fallback.DeepCopy(),
 		Iterations:   c.Status.Iterations,
 		Applied:      c.Status.Applied(),
 		Promoted:     c.Status.Promoted(),
@@ -184,11 +196,29 @@ func (l *look) readRoute(ctx context.Context) error {
 	weights, err := l.router.Weights(ctx, l.canary)
 	if errors.Is(err, router.ErrNotAccepted) || apierrors.IsNotFound(err) {
 		l.seen.RoutePending = true
+		if verdict := (*router.NotAccepted)(nil); errors.As(err, &verdict) {
+			l.seen.RouteWhy, l.seen.RouteRefused = verdict.Why, verdict.Refused
+		}
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	l.seen.Weights = canary.Weights(weights)
-	return nil
+	if !l.seen.Plan.Chosen || !l.seen.Plan.Routed || weights.Canary == 0 {
+		return nil
+	}
+	all, err := l.router.Weights(ctx, forEveryone(l.canary))
+	l.seen.Everyone = err == nil && all.Canary == weights.Canary
+	return client.IgnoreNotFound(err)
+}
+
+// forEveryone is a canary as its router sees it that is not for chosen users, nor for
+// those only whom no cookie binds.
+func forEveryone(c *flaggerv1.Canary) *flaggerv1.Canary {
+	copied := c.DeepCopy()
+	if a := copied.Spec.Analysis; a != nil {
+		a.Match, a.SessionAffinity = nil, nil
+	}
+	return copied
 }

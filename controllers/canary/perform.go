@@ -2,6 +2,7 @@ package canary
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/sluice-cd/sluice/canary"
@@ -9,18 +10,23 @@ import (
 )
 
 // perform carries out the actions in order. All are absolute, so that the first
-// error ends it and the next reconcile repeats it.
+// error ends it and the next reconcile repeats it. But whatever else fails, users are
+// taken off a canary now.
 func (r *Reconciler) perform(ctx context.Context, l *look, actions []canary.Action) error {
+	var failed error
 	for _, action := range actions {
+		if to, ok := action.(canary.SetWeights); failed != nil && (!ok || to.Canary > 0) {
+			continue
+		}
 		if n, ok := action.(canary.Notify); ok {
 			r.teller.hooks.Notify(l.canary, n.Hook, l.next)
 			continue
 		}
 		if err := l.perform(ctx, action); err != nil {
-			return err
+			failed = errors.Join(failed, err)
 		}
 	}
-	return nil
+	return failed
 }
 
 func (l *look) perform(ctx context.Context, action canary.Action) error {
@@ -30,9 +36,9 @@ func (l *look) perform(ctx context.Context, action canary.Action) error {
 	case canary.EnsureApex:
 		return l.pair.EnsureApex(ctx)
 	case canary.EnsureRoute:
-		return l.router.Reconcile(ctx, l.canary)
+		return l.router.Reconcile(ctx, l.routed)
 	case canary.SetWeights:
-		return l.router.SetWeights(ctx, l.canary, router.Weights(a.Weights))
+		return l.router.SetWeights(ctx, l.routed, router.Weights(a.Weights))
 	case canary.Snapshot:
 		return l.pair.Save(ctx, a.Revision)
 	case canary.SetPrimary:

@@ -52,7 +52,7 @@ func (p *probe) ask(c *flaggerv1.Canary, seen *canary.Seen, q canary.Questions) 
 		p.once(in, metricsQuestion, c, func() func() {
 			start := p.clock.Now()
 			measured := meter.measure(in.ctx, q.Metrics)
-			meter.metrics.checked(c, p.clock.Since(start))
+			meter.metrics.checked(meter.canary, p.clock.Since(start))
 			return func() { in.measured = measured }
 		})
 	}
@@ -60,7 +60,8 @@ func (p *probe) ask(c *flaggerv1.Canary, seen *canary.Seen, q canary.Questions) 
 	for _, hook := range q.Hooks {
 		asking := c.DeepCopy()
 		p.once(in, string(hook), c, func() func() {
-			answer := p.call(in.ctx, asking, hook)
+			answer := canary.Answer{Webhook: string(hook), Why: "calling it failed by a mistake in the controller, see its log"}
+			background.Run(in.ctx, func() { answer = p.call(in.ctx, asking, hook) })
 			return func() { in.answers[hook] = answer }
 		})
 		_, answered := in.answers[hook]

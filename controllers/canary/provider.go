@@ -1,6 +1,12 @@
 package canary
 
 import (
+	"context"
+	"errors"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
 	"github.com/sluice-cd/sluice/canary/router"
@@ -8,11 +14,41 @@ import (
 
 // route is what routes the users of a canary.
 func (r *Reconciler) route(c *flaggerv1.Canary) (router.Router, error) {
-	deps := router.Deps{Client: r.live, IngressClass: r.IngressClass, IngressAnnotations: r.IngressAnnotations}
+	return r.routeBy(c, r.live, r.mesh)
+}
+
+func (r *Reconciler) routeBy(c *flaggerv1.Canary, here, mesh client.Client) (router.Router, error) {
+	deps := router.Deps{Client: here, IngressClass: r.IngressClass, IngressAnnotations: r.IngressAnnotations, OwnNamespace: r.NoCrossNamespaceRefs}
 	if r.routesAbroad(c) {
-		deps.Client, deps.Foreign = r.mesh, true
+		deps.Client, deps.Foreign = mesh, true
 	}
 	return router.New(canary.ProviderOf(c, r.limits()), deps)
+}
+
+// rehearsedWeights are those that make a router write all rules that it ever does.
+var rehearsedWeights = router.Weights{Primary: 50, Canary: 50}
+
+// rehearse has the API server check the routes of a canary that is new, before
+// anything is made for it: what it refuses then is no longer a surprise on the day of
+// a release. Whatever else goes wrong is found out again, and said, later.
+func (r *Reconciler) rehearse(ctx context.Context, c *flaggerv1.Canary) error {
+	if c.Status.Phase != "" && c.Status.Phase != flaggerv1.CanaryPhaseInitializing {
+		return nil
+	}
+	if checked, ok := r.rehearsed.Load(c.UID); ok && checked == c.Generation {
+		return nil
+	}
+	routes, err := r.routeBy(c, r.dry, r.dryMesh)
+	if err != nil {
+		return err
+	}
+	for _, w := range []router.Weights{{Primary: 100}, rehearsedWeights} {
+		if err := routes.SetWeights(ctx, c, w); errors.Is(err, reconcile.TerminalError(nil)) {
+			return err
+		}
+	}
+	r.rehearsed.Store(c.UID, c.Generation)
+	return nil
 }
 
 // routesAbroad reports whether the routes of a canary are in the cluster of the mesh.

@@ -60,23 +60,26 @@ type Reconciler struct {
 	// Registry gets the metrics; nil is controller-runtime's.
 	Registry prometheus.Registerer
 
-	live     client.Client
-	mesh     client.Client // of Mesh, nil without one
-	clock    clock.PassiveClock
-	teller   *teller
-	kit      *workload.Kit
-	checker  *metric.Checker
-	metrics  *metrics
-	feed     *feed
-	probe    *probe
-	sampler  *sampler
-	checked  sync.Map // by UID, see checkStatus
-	ticks    ticks
-	warnings warnings
+	live client.Client
+	// dry and dryMesh check writes, and perform none.
+	dry, dryMesh client.Client
+	mesh         client.Client // of Mesh, nil without one
+	clock        clock.PassiveClock
+	teller       *teller
+	kit          *workload.Kit
+	checker      *metric.Checker
+	metrics      *metrics
+	feed         *feed
+	probe        *probe
+	sampler      *sampler
+	checked      sync.Map // by UID, see checkStatus
+	rehearsed    sync.Map // by UID, see rehearse
+	ticks        ticks
+	warnings     warnings
 }
 
-// installDelay is when to look again for a kind that the cluster does not know:
-// nothing tells when somebody installs it.
+// installDelay is when to look again for a kind that the cluster does not know, which
+// nothing tells when somebody installs it, and for an object that somebody has to make.
 const installDelay = 15 * time.Second
 
 // takenDelay is when to look again whether the place of a copy is free. Copies of
@@ -96,7 +99,7 @@ func (e errWaiting) Error() string { return e.message }
 // Reconcile implements [reconciler.Controller].
 func (r *Reconciler) Reconcile(ctx context.Context, c *flaggerv1.Canary) (reconciler.Result, error) {
 	result, err := r.reconcile(ctx, c)
-	if errors.Is(err, router.ErrNotInstalled) {
+	if errors.Is(err, router.ErrNotInstalled) || errors.Is(err, router.ErrMissing) {
 		err = reconciler.Waiting(err, installDelay)
 	}
 	if errors.Is(err, workload.ErrTaken) && !errors.Is(err, reconcile.TerminalError(nil)) {
@@ -119,6 +122,10 @@ func (r *Reconciler) reconcile(ctx context.Context, c *flaggerv1.Canary) (reconc
 	}
 	look.next = step.State.Phase
 	remember(c, step.State.Cookies) // routers bind users by them
+	look.routed = c
+	if step.State.Fallback != nil {
+		look.routed = forEveryone(c)
+	}
 	// A gateway that writes the status of its route at the same moment is no
 	// reason to report a failure.
 	if err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
@@ -142,7 +149,7 @@ func (r *Reconciler) Reason(err error) string {
 	switch {
 	case errors.As(err, &failed):
 		return string(flaggerv1.CanaryPhaseFailed)
-	case errors.Is(err, workload.ErrTaken) && !errors.Is(err, reconcile.TerminalError(nil)), errors.As(err, &waiting):
+	case errors.Is(err, workload.ErrTaken) && !errors.Is(err, reconcile.TerminalError(nil)), errors.Is(err, router.ErrMissing), errors.As(err, &waiting):
 		return flaggerv1.NotReadyReason
 	case errors.Is(err, router.ErrNotInstalled):
 		return flaggerv1.NotInstalledReason

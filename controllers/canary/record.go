@@ -1,6 +1,7 @@
 package canary
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ func (r *Reconciler) record(l *look, step canary.Step) (reconciler.Result, error
 	c.Status.Phase = state.Phase
 	c.Status.FailedChecks = state.FailedChecks
 	c.Status.CanaryWeight = state.Weight
+	c.Status.Fallback = state.Fallback
 	c.Status.Iterations = state.Iterations
 	l.nameRevisions(state)
 	r.keepProvider(c)
@@ -99,9 +101,12 @@ func verdict(result reconciler.Result, l *look, step canary.Step) (reconciler.Re
 	reverted := l.seen.Target.Exists && l.seen.Target.Revision == step.State.Promoted
 	switch {
 	case step.Problem != "":
-		return result, reconciler.Waiting(errWaiting{step.Problem}, max(l.seen.Plan.Interval, flaggerv1.MinAnalysisInterval))
+		after := max(l.seen.Plan.Interval, flaggerv1.MinAnalysisInterval)
+		return result, reconciler.Waiting(errWaiting{step.Problem}, cmp.Or(step.After, after))
 	case step.State.Phase == flaggerv1.CanaryPhaseFailed && step.After == 0 && !reverted:
 		return result, reconcile.TerminalError(errFailed{step.Message})
+	case step.Settling:
+		result.Progressing = true
 	case step.State.Phase == flaggerv1.CanaryPhaseFailed && step.After == 0:
 	case step.State.Phase == flaggerv1.CanaryPhaseInitialized, step.State.Phase == flaggerv1.CanaryPhaseSucceeded:
 	default:

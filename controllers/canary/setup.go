@@ -93,6 +93,10 @@ func (r *Reconciler) prepare(mgr ctrl.Manager, opts reconciler.Options) error {
 	}
 	r.clock = opts.Clock
 	r.feed = &feed{cache: mgr.GetCache()}
+	r.dry = client.NewDryRunClient(r.live)
+	if r.Mesh != nil {
+		r.dryMesh = client.NewDryRunClient(r.mesh)
+	}
 	if err := r.recallObjects(mgr); err != nil {
 		return err
 	}
@@ -167,6 +171,7 @@ func (r *Reconciler) bookkeeping() handler.EventHandler {
 			r.metrics.forget(key, uid)
 			r.feed.watched.forget(key)
 			r.checked.Delete(uid)
+			r.rehearsed.Delete(uid)
 			r.ticks.forget(uid)
 			r.probe.forget(uid)
 			r.sampler.forget(uid)

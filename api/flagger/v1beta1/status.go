@@ -126,6 +126,11 @@ type CanaryStatus struct {
 	// +optional
 	Provider string `json:"provider,omitempty"`
 
+	// Fallback is there while all users are on the canary because the primary cannot
+	// answer. Sluice extension.
+	// +optional
+	Fallback *CanaryFallback `json:"fallback,omitempty"`
+
 	// Hold is what keeps a release from going on until a person lets it; absent
 	// when nothing does. Sluice extension.
 	// +optional
@@ -140,6 +145,18 @@ type CanaryStatus struct {
 	// +kubebuilder:validation:MaxItems=5
 	// +optional
 	History []CanaryRelease `json:"history,omitempty"`
+}
+
+// CanaryFallback says that a primary without pods has lost its users to the canary.
+type CanaryFallback struct {
+	// Weight that the canary has by the stage of its analysis, and gets again once
+	// the primary is ready.
+	// +required
+	Weight int `json:"weight"`
+
+	// Since when.
+	// +required
+	Since metav1.Time `json:"since"`
 }
 
 // UnderWay reports whether users may be on a version that is not promoted: what leads

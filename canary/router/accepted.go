@@ -1,0 +1,81 @@
+package router
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// ErrNotAccepted means that a proxy has not taken up the route as it is written now,
+// so that its weights say nothing about where users go.
+var ErrNotAccepted = errors.New("route not accepted")
+
+// NotAccepted is an [ErrNotAccepted] with what the proxy says.
+type NotAccepted struct {
+	// Why names the route, the proxy and its reason.
+	Why string
+	// Refused means that the proxy has seen the route and wants another one. Otherwise
+	// it may not have got there yet.
+	Refused bool
+}
+
+func (e *NotAccepted) Error() string { return e.Why }
+
+// Is makes every NotAccepted an [ErrNotAccepted].
+func (e *NotAccepted) Is(target error) bool { return target == ErrNotAccepted }
+
+// reporting is a shape whose proxy writes into the status what it makes of a route.
+type reporting interface {
+	// verdict is why it does not follow the route as it is; nil is that it does, or
+	// says nothing.
+	verdict(live *unstructured.Unstructured) *NotAccepted
+}
+
+// refusal is the verdict of a proxy that wants another route.
+func refusal(o *unstructured.Unstructured, by string, why ...string) *NotAccepted {
+	return &NotAccepted{Why: fmt.Sprintf("%s %s/%s is not accepted by %s%s", o.GetKind(), o.GetNamespace(), o.GetName(), by, because(why...)), Refused: true}
+}
+
+// stale is the verdict of a proxy that has not seen the route as it is.
+func stale(o *unstructured.Unstructured, by string) *NotAccepted {
+	return &NotAccepted{Why: fmt.Sprintf("%s %s/%s is not yet taken up by %s", o.GetKind(), o.GetNamespace(), o.GetName(), by)}
+}
+
+// maxWhy bounds what is repeated of a status.
+const maxWhy = 300
+
+// because joins what is said of a reason and a message.
+func because(why ...string) string {
+	text := ""
+	for _, part := range why {
+		if part = strings.TrimSpace(part); part != "" {
+			text += ": " + part
+		}
+	}
+	if runes := []rune(text); len(runes) > maxWhy {
+		return string(runes[:maxWhy]) + "..."
+	}
+	return text
+}
+
+// judged reads a condition: what a proxy says that has seen an older route is no
+// verdict on this one. A generation that is missing, or zero, is not said.
+func judged(o *unstructured.Unstructured, conditions []entry, kind, by string) *NotAccepted {
+	for _, condition := range conditions {
+		if textAt(condition, "type") != kind {
+			continue
+		}
+		seen, _ := condition["observedGeneration"].(int64)
+		switch status := textAt(condition, "status"); {
+		case seen > 0 && seen < o.GetGeneration():
+			return stale(o, by)
+		case status == "False":
+			return refusal(o, by, textAt(condition, "reason"), textAt(condition, "message"))
+		case status != "True":
+			return stale(o, by)
+		}
+	}
+	return nil
+}
