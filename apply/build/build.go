@@ -13,7 +13,8 @@
 //
 // Builds run in parallel. Kustomize keeps the OpenAPI schema in a global; it is
 // parsed once and only read afterwards, except by builds that bring their own
-// schema with `openapi:`: these run alone and put the global back.
+// schema with `openapi:`: these run in a process of their own, or else alone, and
+// put the global back.
 package build
 
 import (
@@ -96,6 +97,8 @@ type job struct {
 	dir     string
 	cost    int64 // of kustomize, in bytes of memory
 	schema  bool  // it brings its own
+	// isolated says that it is better built in a process of its own.
+	isolated bool
 }
 
 func newJob(ctx context.Context, t tree.Tree, spec Spec, bounds Bounds, mem memory) *job {
@@ -134,8 +137,12 @@ func (j *job) prepare() (err error) {
 		return err
 	}
 	j.cost, j.schema = m.total.cost(), m.schema
+	j.isolated = m.isolate || j.cost > largeCost
 	return nil
 }
+
+// largeCost is from where on a build is isolated for its mere size.
+const largeCost = 64 << 20
 
 // explain gives an error the words that people may read.
 func (j *job) explain(err *error) {

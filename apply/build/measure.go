@@ -15,6 +15,9 @@ type measure struct {
 	bases  int64
 	files  int64
 	schema bool // something brings its own OpenAPI schema
+	// isolate says that something can cost more than was measured: fields that add
+	// to values, or that refer to themselves.
+	isolate bool
 	// under are the directories that are being measured.
 	under map[string]bool
 }
@@ -50,6 +53,8 @@ func (m *measure) dir(dir string, depth int, seen int64) (int64, error) {
 		return seen, err
 	}
 	m.schema = m.schema || len(k.OpenAPI) > 0
+	m.isolate = m.isolate || m.schema || len(k.Crds)+len(k.Replacements)+len(k.Vars)+len(k.Configurations) > 0 ||
+		len(k.Generators)+len(k.Transformers)+len(k.Validators) > 0
 	if seen, err = m.resources(dir, k.Kustomization, depth, seen); err != nil {
 		return 0, err
 	}

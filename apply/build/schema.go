@@ -3,8 +3,13 @@ package build
 import (
 	"sync"
 
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	"sigs.k8s.io/kustomize/kyaml/openapi"
 )
+
+// maxCopied is how many bytes the copy operations of one JSON patch may add: each can
+// double what is there.
+const maxCopied = 8 << 20
 
 // schemaGuard keeps kustomize's global OpenAPI schema constant for everyone who
 // shares it. Parsing it takes longer than twenty builds, so it is done once.
@@ -32,6 +37,7 @@ func (g *schemaGuard) parse() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.parsed {
+		jsonpatch.AccumulatedCopySizeLimit = maxCopied
 		_ = openapi.Schema()
 		g.parsed = true
 	}
@@ -47,6 +53,7 @@ func (g *schemaGuard) alone(f func()) {
 		g.parsed = false
 	}()
 	openapi.ResetOpenAPI()
+	jsonpatch.AccumulatedCopySizeLimit = maxCopied
 	_ = openapi.Schema()
 	f()
 }

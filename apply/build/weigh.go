@@ -10,25 +10,29 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// weight is what something comes to when kustomize has decoded it.
-type weight struct{ documents, nodes, bytes int64 }
+// weight is what something comes to when kustomize has decoded it. Of the largest
+// document it is known by itself, for which kustomize needs most for a moment.
+type weight struct {
+	documents, nodes, bytes    int64
+	largestNodes, largestBytes int64
+}
 
 func (w *weight) add(more weight) {
 	w.documents += more.documents
 	w.nodes += more.nodes
 	w.bytes += more.bytes
+	w.largestNodes = max(w.largestNodes, more.largestNodes, more.nodes/max(more.documents, 1))
+	w.largestBytes = max(w.largestBytes, more.largestBytes, more.bytes/max(more.documents, 1))
 }
 
-// What kustomize needs for what it decodes, as measured on builds of many small
-// objects and of few large ones: it keeps several copies of each document.
-const (
-	nodeCost = 1024
-	byteCost = 12
-	// decodeCost is what a node needs while it is only looked at.
-	decodeCost = 256
-)
+// cost is the memory that kustomize needs, as measured with large definitions, a
+// thousand Deployments, one long list and one large file of a generator.
+func (w weight) cost() int64 {
+	return 4<<20 + w.documents<<14 + w.nodes*300 + w.bytes*6 + w.largestNodes*800 + w.largestBytes*8
+}
 
-func (w weight) cost() int64 { return w.nodes*nodeCost + w.bytes*byteCost }
+// decodeCost is what a node needs while it is only looked at.
+const decodeCost = 256
 
 // memory is how a build asks for memory for a moment; see budget.Grant.
 type memory interface {
@@ -112,16 +116,17 @@ func (b Bounds) tooManyNodes() error {
 }
 
 // tokens is about how many nodes a document can have at most, counted without
-// decoding it. A line of block style has up to three: an item, its key and value.
+// decoding it: a line or an item of flow style has a key and a value, and every dash
+// is an item.
 func tokens(data []byte) int64 {
 	n := int64(3)
 	for i, c := range data {
 		switch c {
 		case '\n', '\r', ',', 0x85, 0xa8, 0xa9: // the last three end line breaks of Unicode
-			n += 3
+			n += 2
 		case '[', '{':
 			n++
-		case '-', '?', ':':
+		case '-', '?':
 			if i+1 < len(data) && (data[i+1] == ' ' || data[i+1] == '\t') {
 				n++
 			}

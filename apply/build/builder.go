@@ -1,0 +1,151 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/tree"
+)
+
+// Failures of a build that may be another time.
+var (
+	// ErrTimeout says that a build took longer than it may.
+	ErrTimeout = errors.New("the build took too long")
+	// ErrUnfinished says that a build which took too long has not ended yet.
+	ErrUnfinished = errors.New("the last build, which took too long, has not ended yet")
+)
+
+const (
+	defaultTimeout = 2 * time.Minute
+	// lookingCost is the memory for what is looked at before the cost is known.
+	lookingCost = 1 << 20
+)
+
+// Builder builds within bounds of time and memory, which namespaces share.
+//
+//	measure --> memory for it --> plain: in this process
+//	                          '-> has its own schema, or fields whose cost cannot be
+//	                              measured: in a process of its own
+//
+// Kustomize cannot be interrupted. What runs in this process is abandoned when its
+// time is over: it may read nothing more, so it ends soon, and until it has, its
+// owner builds nothing else. The fields are set before the first Build.
+type Builder struct {
+	// Memory is what builds share; nil is no limit.
+	Memory *budget.Budget
+	// Bounds of one build.
+	Bounds Bounds
+	// Timeout of one build; default two minutes.
+	Timeout time.Duration
+	// Command starts a process that calls [Serve]. Without it, everything is built
+	// in this process.
+	Command []string
+
+	mu        sync.Mutex
+	abandoned map[types.NamespacedName]bool
+	processes processes
+}
+
+// Build builds the objects of spec from t for a Kustomization.
+func (b *Builder) Build(ctx context.Context, owner types.NamespacedName, t tree.Tree, spec Spec) (*Result, error) {
+	if b.isAbandoned(owner) {
+		return nil, ErrUnfinished
+	}
+	timeout := b.Timeout
+	if timeout == 0 {
+		timeout = defaultTimeout
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w: more than %s; %s", ErrTimeout, timeout, split))
+	var (
+		result *Result
+		err    error
+		done   = make(chan struct{})
+	)
+	go func() {
+		defer cancel()
+		defer b.ended(owner, done)
+		defer recovered(&err)
+		result, err = b.build(ctx, owner.Namespace, t, spec)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		if b.abandon(owner, done) {
+			return nil, context.Cause(ctx)
+		}
+	}
+	return result, err
+}
+
+func (b *Builder) build(ctx context.Context, namespace string, t tree.Tree, spec Spec) (*Result, error) {
+	looking, err := b.Memory.Acquire(ctx, namespace, lookingCost)
+	if err != nil {
+		return nil, forMemory(ctx, err)
+	}
+	defer looking.Release()
+	j := newJob(ctx, t, spec, b.Bounds, looking)
+	if err := j.prepare(); err != nil {
+		return nil, forMemory(ctx, err)
+	}
+	looking.Release() // or the next would wait for it
+	isolated := j.isolated && len(b.Command) > 0
+	cost := j.cost
+	if isolated {
+		cost = min(2*cost+processCost, max(cost, b.Memory.Share()))
+	}
+	grant, err := b.Memory.Acquire(ctx, namespace, cost)
+	if err != nil {
+		return nil, forMemory(ctx, err)
+	}
+	defer grant.Release()
+	if isolated {
+		return b.processes.build(ctx, b.Command, j, cost)
+	}
+	return j.finish()
+}
+
+// forMemory says what helps against a lack of memory, or of time to wait for it.
+func forMemory(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, budget.ErrTooLarge):
+		return fmt.Errorf("%w: %w; %s, or raise the memory limit", ErrTooLarge, err, split)
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func (b *Builder) isAbandoned(owner types.NamespacedName) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.abandoned[owner]
+}
+
+// abandon notes that nobody waits for a build any more, unless it has ended.
+func (b *Builder) abandon(owner types.NamespacedName, done chan struct{}) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	select {
+	case <-done:
+		return false
+	default:
+	}
+	if b.abandoned == nil {
+		b.abandoned = map[types.NamespacedName]bool{}
+	}
+	b.abandoned[owner] = true
+	return true
+}
+
+func (b *Builder) ended(owner types.NamespacedName, done chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.abandoned, owner)
+	close(done)
+}

@@ -1,0 +1,214 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/tree"
+)
+
+// TestMain lets this program be the process that a Builder starts.
+func TestMain(m *testing.M) {
+	if os.Getenv(ServeVariable) != "" {
+		if err := Serve(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func isolating(t *testing.T) *Builder {
+	t.Helper()
+	own, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Builder{Command: []string{own}}
+}
+
+var owner = types.NamespacedName{Namespace: "apps", Name: "app"}
+
+func TestAProcessBuildsTheSame(t *testing.T) {
+	b := isolating(t)
+	for name, tc := range map[string]struct {
+		files map[string]string
+		spec  Spec
+		fails error
+	}{
+		"replacements": {files: map[string]string{
+			"kustomization.yaml": "resources: [base, link.yaml]\nreplacements: [{path: r.yaml}]\nconfigMapGenerator: [{name: g, files: [f.txt]}]", "f.txt": "a",
+			"base/kustomization.yaml": "resources: [d.yaml]", "base/d.yaml": deployment, "link.yaml": "-> cm.yaml", "cm.yaml": configMap("cm", "k: ${v}"),
+			"r.yaml": "source: {kind: ConfigMap, name: cm, fieldPath: metadata.name}\ntargets: [{select: {kind: Deployment}, fieldPaths: ['metadata.annotations.found'], options: {create: true}}]",
+		}, spec: Spec{NamePrefix: "p-", Substitution: &Substitution{Values: map[string]string{"v": "1"}}}},
+		"its own schema": {files: map[string]string{
+			"kustomization.yaml": "openapi: {path: s.json}\nresources: [t.yaml]\npatches: [{path: p.yaml}]", "s.json": ownSchema,
+			"t.yaml": "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: t}\nspec: {items: [{name: a}]}\n",
+			"p.yaml": "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: t}\nspec: {items: [{name: b}]}\n",
+		}},
+		"an encrypted value": {files: map[string]string{"kustomization.yaml": "generators: [g.yaml]", "g.yaml": plugin("SecretGenerator", "literals: ['k="+enc+"']")}, fails: ErrEncrypted},
+		"a missing variable": {files: map[string]string{"kustomization.yaml": "resources: [a.yaml]\nvars: []\nconfigurations: [c.yaml]", "c.yaml": "", "a.yaml": configMap("a", "k: ${v}")},
+			spec: Spec{Substitution: &Substitution{Always: true}}, fails: ErrVariable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			source := treeOf(t, tc.files)
+			want, err := Build(source, tc.spec)
+			if !errors.Is(err, tc.fails) {
+				t.Fatal(err)
+			}
+			got, gotErr := b.Build(t.Context(), owner, source, tc.spec)
+			if tc.fails != nil {
+				if !errors.Is(gotErr, tc.fails) || gotErr.Error() != err.Error() {
+					t.Errorf("got %v, want %v", gotErr, err)
+				}
+				return
+			}
+			if gotErr != nil {
+				t.Fatal(gotErr)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("(-here +there)\n%s", diff)
+			}
+		})
+	}
+	if b.processes.idle == nil {
+		t.Error("no process waits for the next build")
+	}
+}
+
+// What measuring cannot foresee ends a process, not everybody's.
+func TestWhatCannotBeMeasuredEndsAProcess(t *testing.T) {
+	doubling := "resources: [cm.yaml]\nreplacements:\n" + strings.Repeat(
+		"- {source: {kind: ConfigMap, fieldPath: data.k}, targets: [{select: {kind: ConfigMap}, fieldPaths: [data.k], options: {delimiter: '-', index: 99999999}}]}\n", 45)
+	for name, tc := range map[string]struct {
+		files map[string]string
+		want  string
+	}{
+		"a value that doubles with every replacement": {map[string]string{"kustomization.yaml": doubling, "cm.yaml": configMap("cm", "k: "+strings.Repeat("x", 1000))}, "MiB of memory"},
+		"a definition that refers to itself": {map[string]string{
+			"kustomization.yaml": "resources: [cm.yaml]\ncrds: [crd.json]", "cm.yaml": configMap("cm"),
+			"crd.json": `{"a": {"Schema": {"properties": {"kind": {}, "apiVersion": {}, "metadata": {}, "x": {"$ref": "a"}}}}}`,
+		}, "than"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := isolating(t)
+			b.Memory = budget.New(1 << 30)
+			if _, err := b.Build(t.Context(), owner, treeOf(t, tc.files), Spec{}); !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v", err)
+			}
+			plain := treeOf(t, map[string]string{"kustomization.yaml": "resources: [cm.yaml]\nconfigurations: [c.yaml]", "c.yaml": "", "cm.yaml": configMap("cm")})
+			if _, err := b.Build(t.Context(), owner, plain, Spec{}); err != nil {
+				t.Errorf("the next build: %v", err)
+			}
+		})
+	}
+}
+
+// slow is a tree whose files never come.
+type slow struct {
+	tree.Tree
+	until <-chan struct{}
+}
+
+func (s slow) ReadFile(name string) ([]byte, error) {
+	if strings.HasSuffix(name, "slow.yaml") {
+		<-s.until
+	}
+	return s.Tree.ReadFile(name)
+}
+
+func TestABuildHasADeadline(t *testing.T) {
+	until := make(chan struct{})
+	hanging := slow{treeOf(t, map[string]string{"kustomization.yaml": "resources: [slow.yaml, b.yaml]", "slow.yaml": configMap("a"), "b.yaml": configMap("b")}), until}
+	b := &Builder{Timeout: 50 * time.Millisecond}
+	if _, err := b.Build(t.Context(), owner, hanging, Spec{}); !errors.Is(err, ErrTimeout) || !strings.Contains(err.Error(), "50ms") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := b.Build(t.Context(), owner, hanging, Spec{}); !errors.Is(err, ErrUnfinished) {
+		t.Errorf("a second one beside it: got %v", err)
+	}
+	b.Timeout = 0
+	plain := treeOf(t, map[string]string{"a.yaml": configMap("a")})
+	own := treeOf(t, map[string]string{"kustomization.yaml": "openapi: {path: s.json}\nresources: [a.yaml]", "s.json": ownSchema, "a.yaml": configMap("a")})
+	for name, source := range map[string]tree.Tree{"plain": plain, "with its own schema": own} {
+		other := types.NamespacedName{Namespace: "others", Name: name}
+		if _, err := b.Build(t.Context(), other, source, Spec{}); err != nil {
+			t.Errorf("a build beside it, %s: %v", name, err)
+		}
+	}
+	close(until)
+	for b.isAbandoned(owner) && t.Context().Err() == nil {
+		runtime.Gosched()
+	}
+	if _, err := b.Build(t.Context(), owner, hanging, Spec{}); err != nil {
+		t.Errorf("after it has ended: %v", err)
+	}
+}
+
+// A build that waits in kustomize holds nothing that one with a schema needs.
+func TestAProcessIsEndedAtTheDeadline(t *testing.T) {
+	until := make(chan struct{})
+	defer close(until)
+	b := isolating(t)
+	b.Timeout = 3 * time.Second
+	count := 0
+	hanging := counting{slow{treeOf(t, map[string]string{"kustomization.yaml": "resources: [slow.yaml]\nconfigurations: [c.yaml]", "c.yaml": "", "slow.yaml": configMap("a")}), until}, &count}
+	if _, err := b.Build(t.Context(), owner, hanging, Spec{}); !errors.Is(err, ErrTimeout) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// counting hangs when a file is read for the second time, which is by the process.
+type counting struct {
+	slow
+	count *int
+}
+
+func (c counting) ReadFile(name string) ([]byte, error) {
+	if strings.HasSuffix(name, "slow.yaml") {
+		if *c.count++; *c.count == 1 {
+			return c.Tree.ReadFile(name)
+		}
+	}
+	return c.slow.ReadFile(name)
+}
+
+func TestBuildsShareMemory(t *testing.T) {
+	b := &Builder{Memory: budget.New(64 << 20)}
+	large := treeOf(t, map[string]string{"a.yaml": configMap("a") + "x:\n" + strings.Repeat("- a\n", 100_000)})
+	if _, err := b.Build(t.Context(), owner, large, Spec{}); !errors.Is(err, ErrTooLarge) || !errors.Is(err, budget.ErrTooLarge) {
+		t.Errorf("more than a namespace's share: got %v", err)
+	}
+	held, err := b.Memory.Acquire(t.Context(), owner.Namespace, 30<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	small := treeOf(t, map[string]string{"a.yaml": configMap("a")})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := b.Build(ctx, owner, small, Spec{}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("while the share is in use: got %v", err)
+	}
+	if _, err := b.Build(t.Context(), types.NamespacedName{Namespace: "others"}, small, Spec{}); err != nil {
+		t.Errorf("in another namespace: %v", err)
+	}
+	held.Release()
+	for b.isAbandoned(owner) && t.Context().Err() == nil {
+		runtime.Gosched()
+	}
+	if _, err := b.Build(t.Context(), owner, small, Spec{}); err != nil {
+		t.Errorf("when it is free again: %v", err)
+	}
+}

@@ -1,0 +1,295 @@
+package build
+
+import (
+	"context"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/sluice-cd/sluice/internal/tree"
+)
+
+// A build in a process of its own can be ended at any moment, has a limit of memory
+// that is not a matter of counting, and cannot take this process with it. The other
+// side has no files but what it asks for, no environment and nobody to connect to.
+//
+//	here                      there
+//	order ------------------>
+//	      <------------------ question: what is at this path?
+//	answer ----------------->   ... as often as it takes
+//	      <------------------ outcome
+
+const (
+	// processCost is the memory that a process needs before it builds anything.
+	processCost = 96 << 20
+	// maxProcesses is how many build at once.
+	maxProcesses = 4
+	// maxIdle is how long a process waits for the next build.
+	maxIdle = time.Minute
+	// maxSaid is how much is kept of what a process says about its end.
+	maxSaid = 8 << 10
+)
+
+// order is what to build.
+type order struct {
+	Spec   Spec
+	Bounds Bounds
+	// Memory is how much the process may use more than it uses, in bytes.
+	Memory int64
+}
+
+// question asks for something of the tree, or tells the outcome.
+type question struct {
+	Stat, ReadDir, ReadFile string
+	Outcome                 *outcome
+}
+
+type answer struct {
+	Entry   tree.Entry
+	Entries []tree.Entry
+	Data    []byte
+	Err     string
+}
+
+// outcome is a Result, or an error, which is one of the sentinels of this package.
+type outcome struct {
+	Objects [][]byte
+	Reads   Reads
+	Digest  string
+	Err     string
+	Is      int // index into sentinels, counted from one
+}
+
+var sentinels = []error{ErrPathNotFound, ErrTooLarge, ErrRemote, ErrEncrypted, ErrVariable, errLeaves}
+
+// processes are those that run, and one that waits for more.
+type processes struct {
+	mu    sync.Mutex
+	slots chan struct{}
+	idle  *process
+}
+
+type process struct {
+	cmd  *exec.Cmd
+	in   *gob.Encoder
+	out  *gob.Decoder
+	said *tail
+	kill func()
+	// ended is closed when the process was killed, and all that it said is there.
+	ended chan struct{}
+	used  int // how often it has waited for the next build
+}
+
+// build has a job done by a process.
+func (p *processes) build(ctx context.Context, command []string, j *job, memory int64) (*Result, error) {
+	slots := p.all()
+	select {
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	proc, err := p.take(ctx, command)
+	if err != nil {
+		return nil, fmt.Errorf("starting a process to build in: %w", err)
+	}
+	stop := context.AfterFunc(ctx, proc.kill)
+	result, err := proc.build(j, memory)
+	if ended := stop(); !ended || err != nil && result == nil && !proc.alive(err) {
+		proc.kill()
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		<-proc.ended
+		return nil, proc.explain(err, memory)
+	}
+	p.put(proc)
+	if err != nil {
+		return nil, j.spec.Substitution.Mask().Error(err)
+	}
+	return result, nil
+}
+
+func (p *processes) all() chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.slots == nil {
+		p.slots = make(chan struct{}, maxProcesses)
+	}
+	return p.slots
+}
+
+func (p *processes) take(ctx context.Context, command []string) (*process, error) {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle = nil
+	p.mu.Unlock()
+	if idle != nil {
+		return idle, nil
+	}
+	return start(ctx, command)
+}
+
+// put keeps a process that has done its work for the next.
+func (p *processes) put(proc *process) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.idle != nil {
+		proc.kill()
+		return
+	}
+	proc.used++
+	used := proc.used
+	p.idle = proc
+	time.AfterFunc(maxIdle, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.idle == proc && proc.used == used {
+			p.idle = nil
+			proc.kill()
+		}
+	})
+}
+
+func start(ctx context.Context, command []string) (*process, error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it outlives the build
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)   //nolint:gosec // the command is the operator's
+	cmd.Env = []string{ServeVariable + "=1", "PATH=", "TMPDIR=/nonexistent"}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	said := &tail{}
+	cmd.Stderr = said
+	if err := cmd.Start(); err != nil {
+		cancel()
+		return nil, err
+	}
+	p := &process{cmd: cmd, in: gob.NewEncoder(in), out: gob.NewDecoder(out), said: said, ended: make(chan struct{})}
+	p.kill = sync.OnceFunc(func() {
+		cancel()
+		_ = in.Close()
+		go func() {
+			defer close(p.ended)
+			_ = cmd.Wait() // it was killed
+		}()
+	})
+	return p, nil
+}
+
+// errFailed marks an error that a process told, after which it goes on.
+type errFailed struct {
+	text string
+	is   error
+}
+
+func (e errFailed) Error() string        { return e.text }
+func (e errFailed) Is(target error) bool { return e.is != nil && errors.Is(e.is, target) }
+
+func (*process) alive(err error) bool { return errors.As(err, new(errFailed)) }
+
+// build does one job.
+func (p *process) build(j *job, memory int64) (*Result, error) {
+	if err := p.in.Encode(order{Spec: j.spec, Bounds: j.overlay.bounds, Memory: memory}); err != nil {
+		return nil, err
+	}
+	for {
+		var q question
+		if err := p.out.Decode(&q); err != nil {
+			return nil, err
+		}
+		if q.Outcome != nil {
+			return q.Outcome.result()
+		}
+		if err := p.in.Encode(answerTo(j.overlay.tree, q)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// explain says why a process ended.
+func (p *process) explain(err error, memory int64) error {
+	said := p.said.String()
+	if strings.Contains(said, "out of memory") || strings.Contains(said, "cannot allocate memory") {
+		return tooLarge(memory>>20, "MiB of memory", split)
+	}
+	if strings.Contains(said, "stack overflow") || strings.Contains(said, "stack exceeds") {
+		return tooLarge(1, "gigabyte of stack", "something refers to itself")
+	}
+	first, _, _ := strings.Cut(strings.TrimSpace(said), "\n")
+	return fmt.Errorf("the process that builds has ended: %w %.200s", err, first)
+}
+
+func answerTo(t tree.Tree, q question) answer {
+	var a answer
+	var err error
+	switch {
+	case q.Stat != "":
+		a.Entry, err = stat(t, q.Stat)
+	case q.ReadDir != "":
+		a.Entries, err = t.ReadDir(q.ReadDir)
+	case q.ReadFile != "":
+		a.Data, err = t.ReadFile(q.ReadFile)
+	}
+	if err != nil {
+		a.Err = err.Error()
+	}
+	return a
+}
+
+func (o *outcome) result() (*Result, error) {
+	if o.Err != "" {
+		failed := errFailed{text: o.Err}
+		if o.Is > 0 && o.Is <= len(sentinels) {
+			failed.is = sentinels[o.Is-1]
+		}
+		return nil, failed
+	}
+	r := &Result{Reads: o.Reads, Digest: o.Digest, Objects: make([]*unstructured.Unstructured, 0, len(o.Objects))}
+	for _, data := range o.Objects {
+		obj := &unstructured.Unstructured{}
+		if err := obj.UnmarshalJSON(data); err != nil {
+			return nil, errFailed{text: err.Error()}
+		}
+		r.Objects = append(r.Objects, obj)
+	}
+	return r, nil
+}
+
+// tail keeps the first of what is written, where a crash says its reason.
+type tail struct {
+	mu   sync.Mutex
+	kept []byte
+}
+
+var _ io.Writer = (*tail)(nil)
+
+func (t *tail) Write(data []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.kept = append(t.kept, data...)
+	if extra := len(t.kept) - maxSaid; extra > 0 && !strings.Contains(string(t.kept), "fatal error") {
+		t.kept = t.kept[extra:] // warnings
+	}
+	t.kept = t.kept[:min(len(t.kept), 2*maxSaid)]
+	return len(data), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.kept)
+}
