@@ -206,7 +206,7 @@ func (v *vetter) pluginField(config map[string]any, field []string, as reading) 
 		vet := func(value any) (any, error) { return v.pluginValue(value, field, as) }
 		value, err := each(config[key], vet)
 		if err != nil {
-			return fmt.Errorf("%s: %w", field[0], err)
+			return err
 		}
 		config[key] = value
 	}

@@ -48,6 +48,7 @@ type flags struct {
 	scanMaxTags                  int
 	identity                     identityFlags
 	outbound                     outboundFlags
+	builds                       buildFlags
 	sshKeyExchanges, sshHostKeys []string
 	receiverAddr                 string
 }
@@ -79,6 +80,7 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.IntVar(&f.scanMaxTags, "scan-max-tags", scan.DefaultMaxTags, "most tags that one scan of an ImageRepository lists, unless its spec.maxTags says otherwise")
 	f.identity.register(set)
 	f.outbound.register(set)
+	f.builds.register(set)
 	set.StringSliceVar(&f.sshKeyExchanges, "ssh-kex-algos", nil, "key exchange algorithms to offer to SSH servers; default: those considered safe")
 	set.StringSliceVar(&f.sshHostKeys, "ssh-hostkey-algos", nil, "host key algorithms to accept of SSH servers; default: those that known_hosts has keys for")
 	set.StringVar(&f.receiverAddr, "receiverAddr", ":9292", "where webhooks are taken in")
@@ -117,7 +119,7 @@ func (f *flags) validate() error {
 	if f.minRetryDelay <= 0 || f.maxRetryDelay < f.minRetryDelay {
 		return fmt.Errorf("--min-retry-delay must be positive and at most --max-retry-delay, they are %s and %s", f.minRetryDelay, f.maxRetryDelay)
 	}
-	return errors.Join(f.lease.validate(), f.watch.validate(), f.identity.validate(), f.outbound.validate(), f.rollout.validate())
+	return errors.Join(f.lease.validate(), f.watch.validate(), f.identity.validate(), f.outbound.validate(), f.builds.validate(), f.rollout.validate())
 }
 
 // serves reports whether --controllers names the group.

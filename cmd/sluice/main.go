@@ -40,6 +40,9 @@ const (
 )
 
 func main() {
+	if serveBuild() {
+		return
+	}
 	cmd := root(displayName(os.Args[0]))
 	if strings.HasPrefix(filepath.Base(os.Args[0]), completionPrefix) {
 		cmd.SetArgs(append([]string{cobra.ShellCompRequestCmd}, os.Args[1:]...))

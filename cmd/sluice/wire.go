@@ -145,9 +145,13 @@ func (w *wiring) source() error {
 }
 
 func (w *wiring) kustomize() error {
+	builder, err := w.builder()
+	if err != nil {
+		return err
+	}
 	kustomizations := &kustomization.Reconciler{
 		Opener: source.NewOpener(w.store), NoCrossNamespaceRefs: w.flags.noCrossNamespace,
-		DefaultServiceAccount: w.flags.defaultServiceAccount,
+		DefaultServiceAccount: w.flags.defaultServiceAccount, Builder: builder,
 	}
 	return kustomizations.SetupWithManager(w.mgr, w.options)
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/apply"
 	"github.com/sluice-cd/sluice/apply/build"
@@ -45,31 +44,6 @@ func (p *pass) bring(ctx context.Context) (waiting *apply.Health, err error) {
 	}
 	p.state.built = made
 	return nil, nil
-}
-
-// build builds the objects from the artifact.
-func (p *pass) build(ctx context.Context) (result *build.Result, made *built, err error) {
-	if err := p.open(ctx); err != nil {
-		return nil, nil, retrying(p.k, err)
-	}
-	sub, inputs, err := p.r.substitution(ctx, p.k)
-	if err != nil {
-		return nil, nil, p.unsubstituted(err)
-	}
-	p.sub = sub
-	result, err = build.Build(p.opened, specOf(p.k, sub))
-	switch {
-	case errors.Is(err, build.ErrPathNotFound):
-		return nil, nil, later(p.k, because(meta.ArtifactFailedReason, err))
-	case build.IsRefused(err): // only another commit or spec can help, and both are watched
-		return nil, nil, reconcile.TerminalError(because(meta.BuildFailedReason, err))
-	case err != nil: // the same commit will fail the same way
-		return nil, nil, later(p.k, because(meta.BuildFailedReason, err))
-	}
-	return result, &built{
-		generation: p.k.Generation, reads: result.Reads, variables: digestOf(sub), digest: result.Digest,
-		inputs: inputs, artifact: p.artifact.Digest,
-	}, nil
 }
 
 func (p *pass) apply(ctx context.Context, result *build.Result) (*apply.Outcome, error) {

@@ -2,6 +2,7 @@ package kustomization
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/sluice-cd/sluice/apply"
 	"github.com/sluice-cd/sluice/apply/build"
 	"github.com/sluice-cd/sluice/apply/inventory"
+	"github.com/sluice-cd/sluice/internal/errand"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
 )
@@ -120,6 +122,9 @@ func (p *pass) run(ctx context.Context) (reconciler.Result, error) {
 	}
 	if plan == all {
 		waiting, err := p.bring(ctx)
+		if errors.Is(err, errand.ErrPending) {
+			return p.building(), nil
+		}
 		if err != nil || waiting != nil {
 			return p.unfinished(waiting), err
 		}

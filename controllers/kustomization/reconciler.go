@@ -36,7 +36,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/sluice-cd/sluice/apply"
+	"github.com/sluice-cd/sluice/apply/build"
 	"github.com/sluice-cd/sluice/apply/watch"
+	"github.com/sluice-cd/sluice/internal/errand"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
 )
@@ -55,6 +57,8 @@ type Reconciler struct {
 	// DefaultServiceAccount applies for Kustomizations that name none; "" is
 	// the controller itself.
 	DefaultServiceAccount string
+	// Builder builds.
+	Builder *build.Builder
 
 	client   client.Client
 	live     client.Reader
@@ -62,6 +66,7 @@ type Reconciler struct {
 	clock    clock.PassiveClock
 	recorder reconciler.Recorder
 
+	builds errand.Desk
 	mu     sync.Mutex
 	states map[types.NamespacedName]*state
 	queue  workqueue.TypedRateLimitingInterface[reconcile.Request]
@@ -72,6 +77,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	r.client, r.live = mgr.GetClient(), mgr.GetAPIReader()
 	r.clock, r.recorder = opts.Clock, opts.Recorder
 	r.states = map[types.NamespacedName]*state{}
+	r.buildInTheBackground()
 	watches, err := watch.New(mgr.GetConfig(), mgr.GetRESTMapper(), mgr.GetLogger().WithName("apply"), r.wake)
 	if err != nil {
 		return err
@@ -221,6 +227,7 @@ func (r *Reconciler) forget(owner types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.states, owner)
+	r.builds.Forget(owner)
 }
 
 func keyOf(obj client.Object) types.NamespacedName { return client.ObjectKeyFromObject(obj) }

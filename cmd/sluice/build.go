@@ -1,0 +1,55 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/sluice-cd/sluice/apply/build"
+)
+
+// buildFlags bound the builds of Kustomizations.
+type buildFlags struct {
+	timeout    time.Duration
+	maxObjects int64
+}
+
+func (f *buildFlags) register(set *pflag.FlagSet) {
+	set.DurationVar(&f.timeout, "build-timeout", 2*time.Minute, "longest time that the build of one Kustomization may take")
+	set.Int64Var(&f.maxObjects, "build-max-objects", 10_000, "most objects of one Kustomization, and most kustomizations that it uses")
+}
+
+func (f *buildFlags) validate() error {
+	if f.timeout <= 0 || f.maxObjects < 1 {
+		return errors.New("--build-timeout and --build-max-objects must be positive")
+	}
+	return nil
+}
+
+// builder builds what this program cannot measure in processes of its own.
+func (w *wiring) builder() (*build.Builder, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding the program to build with: %w", err)
+	}
+	limits := w.flags.builds
+	return &build.Builder{
+		Memory: w.memory, Timeout: limits.timeout, Command: []string{program},
+		Bounds: build.Bounds{Objects: limits.maxObjects, Bases: limits.maxObjects},
+	}, nil
+}
+
+// serveBuild is all that a process does that a builder has started.
+func serveBuild() bool {
+	if os.Getenv(build.ServeVariable) == "" {
+		return false
+	}
+	if err := build.Serve(os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "sluice:", err)
+		os.Exit(exitFailed)
+	}
+	return true
+}
