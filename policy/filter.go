@@ -9,11 +9,13 @@ import (
 	"strings"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/pattern"
 )
 
 // filter is a compiled TagFilter. A nil filter passes every tag as it is.
 type filter struct {
 	pattern *regexp.Regexp
+	size    int // of the work for each byte of a tag
 	extract string
 	// walk and cut do the same without allocating, where the pattern allows it.
 	walk *walk
@@ -24,15 +26,25 @@ func compileFilter(spec *imagev1.TagFilter) (*filter, error) {
 	if spec == nil {
 		return nil, nil
 	}
-	pattern, err := regexp.Compile(spec.Pattern)
+	compiled, err := pattern.Compile(spec.Pattern)
 	if err != nil {
-		return nil, fmt.Errorf("%w: spec.filterTags.pattern %q: %w", ErrInvalid, spec.Pattern, err)
+		return nil, fmt.Errorf("%w: spec.filterTags.pattern %.200q: %w", ErrInvalid, spec.Pattern, err)
 	}
-	return &filter{
-		pattern: pattern, extract: spec.Extract,
-		walk: compileWalk(spec.Pattern, spec.Extract), cut: compileCut(spec, pattern),
-	}, nil
+	if len(spec.Extract) > maxExtract {
+		return nil, fmt.Errorf("%w: spec.filterTags.extract has %d bytes, and may have %d", ErrInvalid, len(spec.Extract), maxExtract)
+	}
+	f := &filter{
+		pattern: compiled.Regexp, size: compiled.Size, extract: spec.Extract,
+		walk: compileWalk(spec.Pattern, spec.Extract), cut: compileCut(spec, compiled.Regexp),
+	}
+	if f.walk != nil {
+		f.size = 1
+	}
+	return f, nil
 }
+
+// maxExtract bounds a template, each group of which may be as long as a tag.
+const maxExtract = 256
 
 // text returns what the rule compares of tag. The extract template follows
 // regexp.Regexp.Expand: a group that does not exist or did not take part in the
@@ -85,9 +97,9 @@ type cut struct {
 	suffix string
 }
 
-func compileCut(spec *imagev1.TagFilter, pattern *regexp.Regexp) *cut {
+func compileCut(spec *imagev1.TagFilter, compiled *regexp.Regexp) *cut {
 	tree, err := syntax.Parse(spec.Pattern, syntax.Perl)
-	if err != nil || tree.Op != syntax.OpConcat || len(tree.Sub) < 3 || pattern.NumSubexp() != 1 {
+	if err != nil || tree.Op != syntax.OpConcat || len(tree.Sub) < 3 || compiled.NumSubexp() != 1 {
 		return nil
 	}
 	last := len(tree.Sub) - 1

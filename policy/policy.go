@@ -35,6 +35,7 @@ import (
 	"time"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/pattern"
 )
 
 // ErrInvalid means that a policy can never choose a tag, whatever the registry
@@ -115,6 +116,18 @@ func compileRule(choice imagev1.ImagePolicyChoice) (rule, error) {
 
 // String names the policy's rule: semver 1.x.
 func (p *Policy) String() string { return p.rule.String() }
+
+// Work is how much there is to do at worst for tags of so many bytes in all. The
+// error, an [ErrInvalid], says that it is more than is done for anybody.
+func (p *Policy) Work(bytes int) (int64, error) {
+	if p.filter == nil {
+		return 0, nil
+	}
+	if err := pattern.Check(p.filter.size, bytes); err != nil {
+		return 0, fmt.Errorf("%w: spec.filterTags.pattern: %w", ErrInvalid, err)
+	}
+	return int64(p.filter.size) * int64(bytes), nil
+}
 
 // Select chooses among tags. Order and repetitions of tags do not matter for
 // the choice; repetitions are counted. Decision.Tag may share memory with tags.

@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+
+	"github.com/sluice-cd/sluice/internal/pattern"
 )
 
 // ErrPending means that a scan goes on by itself. [Scanner.OnDone] tells when it
@@ -40,6 +41,8 @@ type Scanner struct {
 	flights  map[listingID]*flight
 	outcomes map[types.NamespacedName]*flight
 	held     map[heldKey]heldList
+	sifts    map[types.NamespacedName]*sift
+	sifters  *slots
 	done     []func(types.NamespacedName)
 }
 
@@ -48,7 +51,7 @@ func NewScanner(client *Client, store *Store) *Scanner {
 	return &Scanner{
 		client: client, store: store, patience: defaultPatience,
 		flights: map[listingID]*flight{}, outcomes: map[types.NamespacedName]*flight{},
-		held: map[heldKey]heldList{},
+		held: map[heldKey]heldList{}, sifts: map[types.NamespacedName]*sift{}, sifters: newSlots(sifters, 1),
 	}
 }
 
@@ -104,12 +107,15 @@ type flight struct {
 func (s *Scanner) Scan(ctx context.Context, ask Ask) (*Snapshot, error) {
 	ask.Access.namespace = ask.Key.Namespace
 	id := ask.Access.id(ask.Target)
+	if done := s.sifted(ask); done != nil {
+		return s.use(ask, done.snapshot, done.err)
+	}
 	if f := s.collect(ask.Key, id); f != nil {
-		return s.result(ask, f)
+		return s.result(ctx, ask, f)
 	}
 	if list := s.store.listing(id); list != nil && s.young(list, ask.Within) {
 		s.client.metrics.scans.WithLabelValues(s.client.metrics.host(ask.Target.Repository.RegistryStr()), outcomeShared).Inc()
-		return s.snapshot(ask, list)
+		return s.snapshot(ctx, ask, list)
 	}
 	h := s.client.host(ask.Target, ask.Access)
 	if err := h.limited(s.client.clock.Now(), ask.Access.caller(ask.Target)); err != nil {
@@ -119,7 +125,7 @@ func (s *Scanner) Scan(ctx context.Context, ask Ask) (*Snapshot, error) {
 	if f == nil || !s.wait(ctx, f, ask) {
 		return nil, ErrPending
 	}
-	return s.result(ask, f)
+	return s.result(ctx, ask, f)
 }
 
 // young reports whether a listing is younger than d. One from the future, as after
@@ -134,6 +140,7 @@ func (s *Scanner) Forget(key types.NamespacedName) {
 	s.mu.Lock()
 	delete(s.outcomes, key)
 	delete(s.held, heldKey{object: key})
+	delete(s.sifts, key)
 	s.mu.Unlock()
 	s.store.Delete(key)
 }
@@ -193,14 +200,7 @@ func (s *Scanner) fly(ctx context.Context, f *flight) {
 // listing asks the registry. A panic is an error, as it is in a worker: it must not
 // end everybody's scans.
 func (s *Scanner) listing(ctx context.Context, f *flight) (list *listing, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			for _, handle := range utilruntime.PanicHandlers {
-				handle(ctx, r)
-			}
-			list, err = nil, fmt.Errorf("listing tags of %s: panic: %v [recovered]", f.ask.Target.Repository, r)
-		}
-	}()
+	defer survive(ctx, "listing tags of "+f.ask.Target.Repository.String(), &err)
 	if err := f.host.slots.take(ctx, f.ask.Key.Namespace); err != nil {
 		return nil, err
 	}
@@ -293,20 +293,37 @@ func (s *Scanner) wait(ctx context.Context, f *flight, ask Ask) bool {
 	return false
 }
 
-func (s *Scanner) result(ask Ask, f *flight) (*Snapshot, error) {
+func (s *Scanner) result(ctx context.Context, ask Ask, f *flight) (*Snapshot, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
-	return s.snapshot(ask, f.list)
+	return s.snapshot(ctx, ask, f.list)
 }
 
 // snapshot leaves out what the object excludes, and keeps the rest in the store.
-func (s *Scanner) snapshot(ask Ask, list *listing) (*Snapshot, error) {
+func (s *Scanner) snapshot(ctx context.Context, ask Ask, list *listing) (*Snapshot, error) {
 	if err := s.client.within(ask.Target, list); err != nil {
 		return nil, err
 	}
 	last, _ := s.store.Get(ask.Key, ask.Target)
-	snapshot := newSnapshot(ask.Target, list, last)
+	if last == nil || last.list.tags != list.tags {
+		if err := pattern.Check(ask.Target.size, len(list.tags.text)); err != nil {
+			return nil, fmt.Errorf("%w: spec.exclusionList: %w", ErrInvalidExclusion, err)
+		}
+		if int64(ask.Target.size)*int64(len(list.tags.text)) > pattern.Light {
+			s.sift(context.WithoutCancel(ctx), ask, list)
+			return nil, ErrPending
+		}
+	}
+	return s.use(ask, newSnapshot(ask.Target, list, last), nil)
+}
+
+// use puts a snapshot into the store.
+func (s *Scanner) use(ask Ask, snapshot *Snapshot, err error) (*Snapshot, error) {
+	if err != nil {
+		return nil, err
+	}
+	last, _ := s.store.Get(ask.Key, ask.Target)
 	if err := s.settleFor(ask, last, snapshot); err != nil {
 		return nil, fmt.Errorf("listing tags of %s: %w", ask.Target.Repository, err)
 	}

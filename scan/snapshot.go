@@ -66,6 +66,9 @@ func (s *Snapshot) Settled() bool { return s.list.settled }
 // Len is the number of tags.
 func (s *Snapshot) Len() int { return s.count }
 
+// Bytes is how long all tags of the registry are together.
+func (s *Snapshot) Bytes() int { return len(s.list.tags.text) }
+
 // Listed is the number of tags of the registry, those left out included: what
 // counts against the budget.
 func (s *Snapshot) Listed() int { return s.list.tags.len() }

@@ -2,13 +2,13 @@ package scan
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/pattern"
 )
 
 // Target is what an ImageRepository asks to list, checked and compiled.
@@ -20,6 +20,7 @@ type Target struct {
 
 	maxTags   int // 0: the client's
 	exclude   []func(string) bool
+	size      int // of the expressions, see package pattern
 	canonical string
 	source    string
 }
@@ -46,12 +47,10 @@ func NewTarget(repo *imagev1.ImageRepository) (Target, error) {
 		t.Timeout = min(t.Timeout, maxDefaultTimeout)
 	}
 	exclusions := repo.GetExclusionList()
-	for _, pattern := range exclusions {
-		compiled, err := regexp.Compile(pattern)
-		if err != nil {
-			return Target{}, fmt.Errorf("%w: spec.exclusionList %q: %w", ErrInvalidExclusion, pattern, err)
+	for _, expression := range exclusions {
+		if err := t.leaveOut(expression); err != nil {
+			return Target{}, fmt.Errorf("%w: spec.exclusionList %.200q: %w", ErrInvalidExclusion, expression, err)
 		}
-		t.exclude = append(t.exclude, matcher(pattern, compiled))
 	}
 	t.source = strings.Join(append([]string{repository.Scheme(), t.canonical}, exclusions...), "\n")
 	return t, nil
@@ -78,13 +77,20 @@ func parseRepository(spec *imagev1.ImageRepositorySpec) (name.Repository, error)
 	return repository, nil
 }
 
-// matcher is compiled's, but for the default exclusion, which nearly every object
-// has: a look at the end of a tag costs a hundredth of the expression.
-func matcher(pattern string, compiled *regexp.Regexp) func(string) bool {
-	if pattern == `^.*\.sig$` {
-		return func(tag string) bool { return strings.HasSuffix(tag, ".sig") }
+// leaveOut adds an exclusion. Nearly every object has the default one: a look at the
+// end of a tag costs a hundredth of the expression.
+func (t *Target) leaveOut(expression string) error {
+	if expression == `^.*\.sig$` {
+		t.exclude = append(t.exclude, func(tag string) bool { return strings.HasSuffix(tag, ".sig") })
+		return nil
 	}
-	return compiled.MatchString
+	compiled, err := pattern.Compile(expression)
+	if err != nil {
+		return err
+	}
+	t.exclude = append(t.exclude, compiled.MatchString)
+	t.size += compiled.Size
+	return nil
 }
 
 // excludes reports whether tag is treated as if the registry did not have it.

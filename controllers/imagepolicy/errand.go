@@ -15,7 +15,7 @@ func ask[T any](ctx context.Context, s *search, what string, call func(context.C
 		return none, err
 	}
 	order := errand.Order{
-		Object: s.key(), Host: s.from.repo.Namespace + " " + s.from.target.Repository.RegistryStr(), What: s.revision() + " " + what, At: s.now,
+		Object: s.key(), Host: s.from.target.Repository.RegistryStr(), What: s.revision() + " " + what, At: s.now,
 	}
 	got, err := s.memory().errands.Run(ctx, order, func(ctx context.Context) (any, error) { return call(ctx) })
 	if err != nil {

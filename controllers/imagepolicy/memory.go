@@ -28,6 +28,8 @@ type memory struct {
 	verdicts  cache[verdictKey, verdict]              // of signatures
 	searches  cache[types.NamespacedName, unfinished] // by policy
 	errands   errand.Desk
+	surveys   cache[surveyKey, survey] // that took long
+	surveyors errand.Desk
 }
 
 func newMemory() *memory {
@@ -36,6 +38,8 @@ func newMemory() *memory {
 		verdicts:  cache[verdictKey, verdict]{lru.New(remembered)},
 		searches:  cache[types.NamespacedName, unfinished]{lru.New(remembered)},
 		errands:   errand.Desk{Patience: errand.DefaultPatience, Keep: searchLife},
+		surveys:   cache[surveyKey, survey]{lru.New(rememberedSurveys)},
+		surveyors: errand.Desk{Patience: errand.DefaultPatience, Keep: searchLife, Slots: 1},
 	}
 }
 

@@ -49,7 +49,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *imagev1.ImagePolicy) (rec
 	if !ok {
 		return withoutTags(p, repo, target)
 	}
-	s := &search{Reconciler: r, policy: p, compiled: compiled, from: source{repo, target}, tags: tags, now: now, left: lookUps}
+	work, err := compiled.Work(tags.Bytes())
+	if err != nil {
+		return reconciler.Result{}, reconcile.TerminalError(err)
+	}
+	s := &search{Reconciler: r, policy: p, compiled: compiled, from: source{repo, target}, tags: tags, now: now, left: lookUps, work: work}
 	return s.conclude(ctx)
 }
 
@@ -93,10 +97,15 @@ func (s *search) unfinished() reconciler.Result {
 	p := s.policy
 	ready, ok := standing(p, s.from.repo, s.from.target)
 	stands := ok && s.qualifies(p.Status.LatestRef.Tag)
-	if !stands || !s.pending {
+	if (!stands || !s.pending) && !s.surveying {
 		p.Status.Decision = s.evidence()
 	}
 	switch {
+	case s.surveying && (!stands || !s.asked.IsZero()):
+		return reconciler.Result{
+			Progressing: true, Reason: meta.ProgressingReason, After: s.again(),
+			Message: fmt.Sprintf("looking at the %d tags of %s", s.tags.Len(), s.from.repo.Spec.Image),
+		}
 	case s.pending && (!stands || !s.asked.IsZero()):
 		return reconciler.Result{
 			Progressing: true, Reason: meta.ProgressingReason, After: s.again(),

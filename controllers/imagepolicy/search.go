@@ -38,6 +38,7 @@ type search struct {
 	from     source
 	tags     *scan.Snapshot
 	now      time.Time
+	work     int64 // of one look at all tags, see package pattern
 
 	access  *scan.Access
 	trust   *trust
@@ -51,8 +52,10 @@ type search struct {
 	chosen   *candidate
 	bound    bool // the run ended before it had looked at all it could
 	pending  bool // it did because a look-up goes on outside of the workers
-	maturity time.Time
-	recheck  time.Time
+	// surveying says that it is the look at all tags that does.
+	surveying bool
+	maturity  time.Time
+	recheck   time.Time
 }
 
 // candidate is a tag that a policy could choose, and what is known of it.
@@ -80,12 +83,19 @@ var gates = map[policy.Gate]func(*search, context.Context, *candidate) (string, 
 // Secret's, and says nothing about the tags.
 func (s *search) run(ctx context.Context) error {
 	for reach := firstReach; ; reach *= 10 {
-		ranked, decision := s.compiled.Survey(s.tags.All(), reach)
+		ranked, decision, err := s.survey(ctx, reach)
+		if errors.Is(err, errand.ErrPending) {
+			s.bound, s.pending, s.surveying = true, true, true
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 		if len(s.looked) == 0 {
 			s.decision = decision
 		}
 		s.listed = ranked
-		err := s.walk(ctx, ranked[len(s.looked):])
+		err = s.walk(ctx, ranked[len(s.looked):])
 		if errors.Is(err, errBound) || errors.Is(err, errand.ErrPending) {
 			s.bound, s.pending = true, errors.Is(err, errand.ErrPending)
 			return nil

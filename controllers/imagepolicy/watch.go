@@ -105,7 +105,9 @@ func (r *Reconciler) watchTags(b *builder.Builder) *builder.Builder {
 				queue.Add(request)
 			}
 		})
-		r.memory().errands.Tell(func(late errand.Late) { queue.Add(reconcile.Request{NamespacedName: late.Object}) })
+		again := func(late errand.Late) { queue.Add(reconcile.Request{NamespacedName: late.Object}) }
+		r.memory().errands.Tell(again)
+		r.memory().surveyors.Tell(again)
 		return nil
 	}))
 }
@@ -115,6 +117,7 @@ func (r *Reconciler) forgetDeleted(b *builder.Builder) *builder.Builder {
 	return b.Watches(&imagev1.ImagePolicy{}, handler.Funcs{
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 			r.memory().errands.Forget(client.ObjectKeyFromObject(e.Object))
+			r.memory().surveyors.Forget(client.ObjectKeyFromObject(e.Object))
 		},
 	})
 }

@@ -117,7 +117,7 @@ func (r *Reconciler) retry(repo *imagev1.ImageRepository, target scan.Target, er
 		apimeta.RemoveStatusCondition(&repo.Status.Conditions, imagev1.ScanBudgetCondition)
 		return reconciler.Waiting(fmt.Errorf("%w; nothing of it is used: set spec.maxTags higher than %d, or remove old tags from the registry", failure, most),
 			repo.Spec.Interval.Duration)
-	case errors.Is(err, identity.ErrRefused):
+	case errors.Is(err, identity.ErrRefused), errors.Is(err, scan.ErrInvalidExclusion):
 		return reconcile.TerminalError(failure)
 	case errors.Is(err, scan.ErrNotFound), errors.Is(err, outbound.ErrForbiddenAddress):
 		return reconciler.Waiting(failure, repo.Spec.Interval.Duration)
