@@ -1,8 +1,10 @@
 package policy
 
 import (
+	"math"
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -14,11 +16,14 @@ import (
 
 // FuzzParseNumber compares with exact rational arithmetic.
 func FuzzParseNumber(f *testing.F) {
-	for _, s := range []string{"1", "-01.50", ".5", "5.", "1e3", "1E-3", "+7", "0", "-0", "100", "0.001", "", ".", "e", "inf", "1__0", "00.00e9"} {
+	for _, s := range []string{"1", "-01.50", ".5", "5.", "1e3", "1E-3", "+7", "0", "-0", "100", "0.001", "", ".", "e", "inf", "1__0", "00.00e9", "1_0.5_0e1_0", "0x1p-2", "-0X_fp+1", "0x1", "0_1", "1e_1"} {
 		f.Add(s, "1")
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
 		x, ok := parseNumber(a)
+		if value, err := strconv.ParseFloat(a, 64); err == nil && value != 0 && !math.IsInf(value, 0) && !math.IsNaN(value) && !ok {
+			t.Fatalf("%q is a number to Flux", a)
+		}
 		y, ok2 := parseNumber(b)
 		if !ok || !ok2 || max(x.point, y.point) > 2000 || min(x.point, y.point) < -2000 {
 			return

@@ -22,8 +22,10 @@ type number struct {
 const maxExponent = 1 << 30
 
 // parseNumber reads [+-]digits[.digits][e[+-]digits], where one side of the
-// point may be missing. Unlike a floating-point parser it knows no infinities,
-// no hexadecimal and no rounding: timestamps of 17 digits stay apart.
+// point may be missing and underscores may be between digits: 2026_01_02. So does
+// strconv.ParseFloat, which Flux uses, and hexadecimal numbers with their exponent of
+// two, 0x1p4. Unlike it this one does not round, so that timestamps of 17 digits stay
+// apart, and knows no infinities: a tag with the name inf is no number.
 func parseNumber(text string) (number, bool) {
 	var n number
 	if text != "" && onlyDigits(text) {
@@ -32,6 +34,10 @@ func parseNumber(text string) (number, bool) {
 	}
 	if text != "" && (text[0] == '+' || text[0] == '-') {
 		n.negative, text = text[0] == '-', text[1:]
+	}
+	text, ok := plainDigits(text)
+	if !ok {
+		return number{}, false
 	}
 	mantissa := text
 	if at := strings.IndexAny(text, "eE"); at >= 0 {
@@ -46,6 +52,23 @@ func parseNumber(text string) (number, bool) {
 		return number{}, false
 	}
 	return n.normal(), true
+}
+
+// plainDigits returns an unsigned number without underscores and in decimal.
+func plainDigits(text string) (string, bool) {
+	if len(text) > 2 && text[0] == '0' && text[1]|0x20 == 'x' {
+		value, err := strconv.ParseFloat(text, 64)
+		return strconv.FormatFloat(value, 'f', -1, 64), err == nil
+	}
+	if strings.IndexByte(text, '_') < 0 {
+		return text, true
+	}
+	for i := range len(text) {
+		if text[i] == '_' && (i == 0 || i+1 == len(text) || !onlyDigits(text[i-1:i]) || !onlyDigits(text[i+1:i+2])) {
+			return "", false
+		}
+	}
+	return strings.ReplaceAll(text, "_", ""), true
 }
 
 func onlyDigits(s string) bool {

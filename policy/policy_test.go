@@ -99,7 +99,11 @@ func TestSelect(t *testing.T) {
 		"numerical compares numbers longer than any machine word": {
 			choice: byNumber("asc"), tags: "99999999999999999999999999999998 99999999999999999999999999999999 123", want: "99999999999999999999999999999999"},
 		"numerical skips what is no number": {
-			choice: byNumber("asc"), tags: "latest 2 inf NaN 0x10 1a 1_000", want: "2"},
+			choice: byNumber("asc"), tags: "latest 2 inf NaN 0x10 1a _1 1_ 1__0 1_.0 1._5 e_1", want: "2"},
+		"numerical reads the numbers that Go does": {
+			choice: byNumber("asc"), tags: "2 1_000 9_9.5e+0_1 0x1p4", want: "1_000"},
+		"numerical reads dates with underscores": {
+			choice: byNumber("asc"), tags: "2026_01_31 2026_02_01 2025_12_31 20260131", want: "2026_02_01"},
 		"numerical decides equal numbers by the first text": {
 			choice: byNumber("asc"), tags: "1 1.0 01", want: "01"},
 		"numerical desc decides equal numbers by the first text too": {

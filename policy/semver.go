@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"fmt"
+
 	"github.com/Masterminds/semver/v3"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
@@ -14,9 +16,15 @@ type versions struct {
 	within     ranges
 }
 
+// maxRange bounds a range, all of whose alternatives every version is compared with.
+const maxRange = 1024
+
 func compileSemVer(choice imagev1.ImagePolicyChoice) (rule, error) {
 	if choice.SemVer == nil {
 		return nil, nil
+	}
+	if len(choice.SemVer.Range) > maxRange {
+		return nil, fmt.Errorf("the range has %d bytes, and may have %d", len(choice.SemVer.Range), maxRange)
 	}
 	checked, err := semver.NewConstraint(choice.SemVer.Range)
 	if err != nil {

@@ -93,6 +93,25 @@ func (t *Target) leaveOut(expression string) error {
 	return nil
 }
 
+// Exclusions compiles an exclusion list by itself. What it returns says which entry
+// leaves a tag out, or nothing.
+func Exclusions(list []string) (func(tag string) string, error) {
+	var t Target
+	for _, expression := range list {
+		if err := t.leaveOut(expression); err != nil {
+			return nil, fmt.Errorf("%w: spec.exclusionList %.200q: %w", ErrInvalidExclusion, expression, err)
+		}
+	}
+	return func(tag string) string {
+		for i, matches := range t.exclude {
+			if matches(tag) {
+				return list[i]
+			}
+		}
+		return ""
+	}, nil
+}
+
 // excludes reports whether tag is treated as if the registry did not have it.
 func (t Target) excludes(tag string) bool {
 	for _, matches := range t.exclude {

@@ -35,7 +35,7 @@ func parseChoices(content []byte, namespace string) (choices, error) {
 		switch err := yaml.Unmarshal(manifest, &is); {
 		case err != nil:
 			return nil, err
-		case is.Kind == imagev1.ImagePolicyKind:
+		case isPolicy(manifest):
 			err = found.addPolicy(manifest, namespace)
 			if err != nil {
 				return nil, err

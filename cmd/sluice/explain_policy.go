@@ -22,6 +22,8 @@ type explainPolicy struct {
 	trial      trial
 	file, tags string
 	limit      int
+	// repositories are the ImageRepositories of the file.
+	repositories []imagev1.ImageRepository
 }
 
 func explainPolicyCommand(cluster *kube) *cobra.Command {
@@ -35,6 +37,9 @@ func explainPolicyCommand(cluster *kube) *cobra.Command {
 The policy is that of the cluster, of --file, or what the flags that try another
 policy say by themselves. The tags are those of the registry, read with the
 credentials of the ImageRepository, or those of --tags. Nothing is saved.
+
+What the ImageRepository excludes is left out, as the controller does: that of the
+cluster, or of --file. Where there is none, its default leaves out *.sig.
 
 A cluster's policy also shows what its status knows of the best tags: digests,
 when they were first seen, and why they were not chosen although they rank.`,
@@ -83,8 +88,12 @@ func (e *explainPolicy) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	tags, excluded, err := e.leaveOut(cmd, c, p, tags)
+	if err != nil {
+		return err
+	}
 	found := explanationOf(p, judge, tags)
-	found.Image = image
+	found.Image, found.Tags = image, append(found.Tags, excluded...)
 	return e.output.print(cmd.OutOrStdout(), found.table(e.limit), found.limited(e.limit))
 }
 
@@ -158,6 +167,9 @@ func (e *explainPolicy) fromFile(cmd *cobra.Command, args []string) (*imagev1.Im
 	manifests, err := documents(content)
 	if err != nil {
 		return nil, fmt.Errorf("--file: reading %s: %w", e.file, err)
+	}
+	if e.repositories, err = repositoriesOf(manifests); err != nil {
+		return nil, fmt.Errorf("--file %s: %w", e.file, err)
 	}
 	var found *imagev1.ImagePolicy
 	for _, manifest := range slices.DeleteFunc(manifests, func(m []byte) bool { return !isPolicy(m) }) {

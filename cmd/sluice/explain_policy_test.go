@@ -132,12 +132,58 @@ func TestExplainPolicyForMachines(t *testing.T) {
 	}
 }
 
+// The tags that another tool lists are also those that the controller never sees.
+func TestExplainPolicyLeavesOutWhatIsExcluded(t *testing.T) {
+	const tags = "main-1\nmain-2\nsha256-aa.sig\nsha256-aa.att\nsha256-aa.sig\n"
+	const repository = `apiVersion: image.toolkit.fluxcd.io/v1
+kind: ImageRepository
+metadata: {name: app, namespace: apps}
+spec: {image: registry.example.com/app, interval: 5m, exclusionList: ["^sha256-", "-1$"]}
+---
+`
+	const policy = `apiVersion: image.toolkit.fluxcd.io/v1
+kind: ImagePolicy
+metadata: {name: app, namespace: apps}
+spec: {imageRepositoryRef: {name: app}, policy: {alphabetical: {order: asc}}}
+`
+	tests := map[string]struct{ file, want, says string }{
+		"by the repository of the file": {repository + policy, `
+TAG             RANK   DROPPED BY      WHY
+main-2          1      -               first by alphabetical asc
+main-1          -      exclusionList   left out by -1$
+sha256-aa.sig   -      exclusionList   left out by ^sha256-
+sha256-aa.att   -      exclusionList   left out by ^sha256-
+`, ""},
+		"by default": {policy, `
+TAG             RANK   DROPPED BY      WHY
+sha256-aa.att   1      -               first by alphabetical asc
+main-2          2      -               -
+main-1          3      -               -
+sha256-aa.sig   -      exclusionList   left out by ^.*\.sig$
+`, "exclusions are taken for the default"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := folder(t, map[string]string{"p.yaml": tc.file})
+			r := must(t, tags, "explain", "policy", "--tags", "-", "--file", filepath.Join(dir, "p.yaml"))
+			same(t, "table", "\n"+r.out, tc.want)
+			if !strings.Contains(r.errs, tc.says) {
+				t.Errorf("said %q", r.errs)
+			}
+		})
+	}
+}
+
 func TestExplainPolicyReadsOnlyWhatItUnderstands(t *testing.T) {
 	tests := map[string]struct{ file, want string }{
 		"several policies and no name": {policyFile, "has several ImagePolicies: name one of them"},
 		"no policy":                    {"kind: Pod\n", "has no ImagePolicy of that name"},
 		"a field that does not exist":  {"kind: ImagePolicy\nspec: {polizy: {}}\n", `unknown field "polizy"`},
 		"no YAML":                      {"{", "--file: reading"},
+		"a version of before":          {"apiVersion: image.toolkit.fluxcd.io/v1beta2\nkind: ImagePolicy\nmetadata: {name: app}\n", "version image.toolkit.fluxcd.io/v1beta2, which is not read"},
+		"a kind of somebody else":      {"apiVersion: config.openshift.io/v1\nkind: ImagePolicy\n", "has no ImagePolicy of that name"},
+		"a repository of before":       {"apiVersion: image.toolkit.fluxcd.io/v1beta1\nkind: ImageRepository\nmetadata: {name: app}\n---\nkind: ImagePolicy\n", "ImageRepository app is of version"},
+		"an exclusion that is none":    {"kind: ImageRepository\nmetadata: {name: app}\nspec: {exclusionList: ['[']}\n---\nkind: ImagePolicy\nspec: {imageRepositoryRef: {name: app}, policy: {semver: {range: 1.x}}}\n", "spec.exclusionList"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

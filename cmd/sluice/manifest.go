@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -73,15 +74,38 @@ func itemsOf(document []byte) [][]byte {
 	return items
 }
 
-// isPolicy tells whether a document is an ImagePolicy, of whatever version.
-func isPolicy(document []byte) bool {
+// isImage tells whether a document is of a kind of the group of images, of whatever
+// version. Other groups have kinds of the same name.
+func isImage(document []byte, kind string) bool {
 	var is metav1.TypeMeta
-	return yaml.Unmarshal(document, &is) == nil && is.Kind == imagev1.ImagePolicyKind
+	if yaml.Unmarshal(document, &is) != nil || is.Kind != kind {
+		return false
+	}
+	group, _, _ := strings.Cut(is.APIVersion, "/")
+	return is.APIVersion == "" || group == imagev1.GroupVersion.Group
+}
+
+// isPolicy tells whether a document is an ImagePolicy, of whatever version.
+func isPolicy(document []byte) bool { return isImage(document, imagev1.ImagePolicyKind) }
+
+// current refuses the versions of before: their fields have other meanings.
+func current(document []byte) error {
+	var is metav1.PartialObjectMetadata
+	if err := yaml.Unmarshal(document, &is); err != nil {
+		return err
+	}
+	if want := imagev1.GroupVersion.String(); is.APIVersion != "" && is.APIVersion != want {
+		return fmt.Errorf("%s %s is of version %s, which is not read: change it to %s, as flux migrate does", is.Kind, is.Name, is.APIVersion, want)
+	}
+	return nil
 }
 
 // parsePolicy reads an ImagePolicy. A field that it does not have is an error:
 // judging by less than the file says would be a wrong answer.
 func parsePolicy(document []byte) (*imagev1.ImagePolicy, error) {
+	if err := current(document); err != nil {
+		return nil, err
+	}
 	p := &imagev1.ImagePolicy{}
 	if err := yaml.UnmarshalStrict(document, p); err != nil {
 		return nil, fmt.Errorf("reading ImagePolicy: %w", err)
