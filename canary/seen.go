@@ -91,6 +91,9 @@ type Workload struct {
 	// and Stuck that waiting longer is pointless.
 	Ready, Stuck bool
 	Why          string
+	// Idle means that it has no pods because its autoscaler found nothing for them to
+	// do, or that they are just starting again: nothing is wrong with it.
+	Idle bool
 	// Images are those of its containers, in their order.
 	Images []string
 }

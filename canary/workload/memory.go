@@ -42,6 +42,8 @@ type remembered struct {
 	looked bool
 	apart  int64
 	alike  []Object
+	// slept means that the primary had no pods by its autoscaler, and has none yet.
+	slept bool
 	// pods is how many the primary had last.
 	pods int32
 }

@@ -150,20 +150,32 @@ func (p *Pair) restrain(ctx context.Context) error {
 	return p.hold(ctx, s, theirs, 0)
 }
 
-// idle reports whether a primary has no pods because there is no work: KEDA gives one
-// that has nothing to do none. During a release one with users has to have some.
-func (p *Pair) idle(ctx context.Context, w canary.Workload) (bool, error) {
-	ref := p.canary.Spec.AutoscalerRef
-	if !w.Exists || w.Replicas > 0 || ref == nil {
+// asleep reports whether a primary has no pods because its autoscaler found nothing
+// for them to do.
+func (p *Pair) asleep(ctx context.Context, w canary.Workload) (bool, error) {
+	if !w.Exists || w.Replicas > 0 || p.canary.Spec.AutoscalerRef == nil {
 		return false, nil
 	}
 	s, err := p.scalerOf()
 	if err != nil || s == scaledObjects && !p.canary.HasService() {
 		return err == nil, err
 	}
-	if p.canary.Status.UnderWay() {
-		return false, nil
-	}
 	theirs, err := p.theirScaler(ctx, s)
 	return theirs != nil && s.idles(dict(theirs.Object, "spec")), err
+}
+
+// rest marks a primary that is asleep, or about to wake. At rest there is nothing to
+// wait for; during a release one that has users needs pods for them to go back to.
+func (p *Pair) rest(ctx context.Context, w *canary.Workload) error {
+	asleep, err := p.asleep(ctx, *w)
+	if err != nil {
+		return err
+	}
+	about := p.kit.memory.about(p.canary.UID)
+	about.slept = asleep || about.slept && w.Exists && !w.Serves() && !w.Stuck
+	w.Idle = about.slept
+	if asleep && (!p.canary.HasService() || !p.canary.Status.UnderWay()) {
+		w.Ready, w.Stuck, w.Why = true, false, ""
+	}
+	return nil
 }

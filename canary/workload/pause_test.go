@@ -128,6 +128,32 @@ func TestAPrimaryWithoutWork(t *testing.T) {
 	}
 }
 
+func TestAPrimaryThatWakesIsNotDown(t *testing.T) {
+	b := keda(t, queue(nil))
+	b.canary.Status.Phase = flaggerv1.CanaryPhaseProgressing
+	if b.look().Primary.Idle {
+		t.Error("idle with pods")
+	}
+	b.scale("podinfo-primary", 0)
+	if !b.look().Primary.Idle {
+		t.Error("not idle without pods")
+	}
+	d := &appsv1.Deployment{}
+	b.get("podinfo-primary", d)
+	d.Spec.Replicas = ptr.To(int32(1))
+	b.must(b.c.Update(t.Context(), d))
+	b.get("podinfo-primary", d)
+	d.Status.AvailableReplicas = 0
+	b.must(b.c.Status().Update(t.Context(), d))
+	if !b.look().Primary.Idle {
+		t.Error("not idle while its pod starts")
+	}
+	b.stand()
+	if b.look().Primary.Idle {
+		t.Error("idle still")
+	}
+}
+
 func TestARevertedTargetKeepsItsPodsUntilUsersAreBack(t *testing.T) {
 	for name, tc := range map[string]struct {
 		primary int32

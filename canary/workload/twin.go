@@ -135,12 +135,8 @@ func (t *twin) lookAtPrimary(ctx context.Context) error {
 		return err
 	}
 	t.Primary.Images = imagesOf(podSpec(t.primary))
-	idle, err := t.idle(ctx, t.Primary)
-	if err != nil {
+	if err := t.rest(ctx, &t.Primary); err != nil {
 		return err
-	}
-	if idle {
-		t.Primary.Ready, t.Primary.Stuck, t.Primary.Why = true, false, ""
 	}
 	t.wait(primary, t.Primary)
 	if t.Primary.Replicas > 0 {
