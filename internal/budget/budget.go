@@ -127,6 +127,24 @@ func (b *Budget) Acquire(ctx context.Context, namespace string, bytes int64) (*G
 	return nil, fmt.Errorf("waiting for %d bytes of memory: %w", bytes, ctx.Err())
 }
 
+// TryAcquire is Acquire for those who cannot wait. It returns [ErrExhausted] when there
+// is not as much left, or others wait for it.
+func (b *Budget) TryAcquire(namespace string, bytes int64) (*Grant, error) {
+	if b == nil {
+		return nil, nil
+	}
+	if bytes < 0 || bytes > b.share {
+		return nil, b.tooLarge(bytes)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.waiting.Len() > 0 && !b.passes(namespace, bytes) || !b.fits(namespace, bytes) {
+		return nil, ErrExhausted
+	}
+	b.take(namespace, bytes)
+	return &Grant{b, namespace, bytes}, nil
+}
+
 func (b *Budget) tooLarge(bytes int64) error {
 	return fmt.Errorf("%w: %d bytes, of %d", ErrTooLarge, bytes, b.share)
 }

@@ -182,3 +182,29 @@ func TestNothingIsLostNorHeldTwiceUnderLoad(t *testing.T) {
 		t.Errorf("%d bytes stay in use, %v held, %d wait", b.used, b.held, b.waiting.Len())
 	}
 }
+
+func TestWhoCannotWaitIsToldAtOnce(t *testing.T) {
+	b := New(100)
+	first, err := b.TryAcquire("a", 50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.TryAcquire("a", 1); !errors.Is(err, ErrExhausted) {
+		t.Errorf("more than the share: %v", err)
+	}
+	if _, err := b.TryAcquire("b", 51); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("more than a share at once: %v", err)
+	}
+	if second, err := b.TryAcquire("b", 50); err != nil {
+		t.Errorf("another namespace: %v", err)
+	} else {
+		second.Release()
+	}
+	first.Release()
+	if again, err := b.TryAcquire("a", 50); err != nil || again == nil {
+		t.Errorf("after it was given back: %v", err)
+	}
+	if none, err := (*Budget)(nil).TryAcquire("a", 1<<60); err != nil || none != nil {
+		t.Errorf("without a budget: %v", err)
+	}
+}

@@ -50,7 +50,7 @@ func (m *Mirror) Fetch(ctx context.Context, ref string, want plumbing.Hash) erro
 func (m *Mirror) renew(ctx context.Context, ref string, want plumbing.Hash) error {
 	m.last++
 	dir := filepath.Join(m.dir, fmt.Sprintf("%08d", m.last))
-	s, err := createStore(dir)
+	s, err := createStore(dir, m.room)
 	if err == nil {
 		err = m.fetchInto(ctx, s, want, nil)
 	}
@@ -68,7 +68,7 @@ func (m *Mirror) fetchInto(ctx context.Context, s *store, want plumbing.Hash, ti
 		return err
 	}
 	defer func() { err = errors.Join(err, stream.Close()) }()
-	received, err := pack.Receive(filepath.Join(s.dir, packDir), stream, s.read)
+	received, err := pack.Receive(ctx, filepath.Join(s.dir, packDir), stream, s.read, m.payer().acquire)
 	if err != nil {
 		return err
 	}

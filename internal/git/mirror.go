@@ -31,6 +31,12 @@ func (m Mirror) For(namespace string) *Mirror { return &Mirror{m.mirror, namespa
 // payer is who pays for what this mirror is asked for.
 func (m *Mirror) payer() payer { return payer{m.memory, m.namespace} }
 
+// room is what readers take of, who are those of the namespace that the mirror was
+// opened for first.
+func (m *mirror) room(bytes int64) (*budget.Grant, error) {
+	return m.memory.TryAcquire(m.remote.Namespace, bytes)
+}
+
 // mirror is what all who use a mirror share.
 type mirror struct {
 	remote Remote
@@ -62,7 +68,7 @@ func openMirror(dir string, remote Remote, conn *connection, set *Mirrors) (*Mir
 		return nil, fmt.Errorf("opening mirror: %w", err)
 	}
 	for i := len(names) - 1; i >= 0; i-- { // Glob sorts; names have equal length
-		s, err := openStore(names[i])
+		s, err := openStore(names[i], m.room)
 		if err != nil || len(m.stores) > 0 {
 			if err := os.RemoveAll(names[i]); err != nil {
 				return nil, fmt.Errorf("removing old mirror: %w", err)

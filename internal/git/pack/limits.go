@@ -15,7 +15,8 @@ const (
 	// maxPack bounds the bytes on the wire and on the disk.
 	maxPack = 1 << 30
 	// maxObjects bounds the objects in a pack, each of which takes some 200 bytes
-	// of memory while the pack is being indexed.
+	// of memory while the pack is being indexed. What memory is granted for it may
+	// be less.
 	maxObjects = 1 << 20
 	// maxObject bounds one object, inflated and with its deltas applied. It is also
 	// what the large hosts accept.
@@ -23,7 +24,7 @@ const (
 	// maxUnpacked bounds all objects of a pack together, and so the time that
 	// indexing takes.
 	maxUnpacked = 4 << 30
-	// maxHeld bounds what is in memory at once for a chain of deltas.
+	// maxHeld bounds what is in memory at once for objects that lean on each other.
 	maxHeld = 512 << 20
 	// maxDepth is the longest chain of deltas that Git itself writes.
 	maxDepth = 4095

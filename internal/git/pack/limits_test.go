@@ -2,6 +2,7 @@ package pack
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/klauspost/compress/zlib"
+
+	"github.com/sluice-cd/sluice/internal/budget"
 )
 
 // forged builds packs that no Git would write.
@@ -135,7 +138,7 @@ func TestReceiveBoundsWhatARemoteSends(t *testing.T) {
 				}
 				return f.pack()
 			},
-			want: ErrTooLarge,
+			want: ErrTooLarge, says: "a pack that unpacks to",
 		},
 		"many deltas on one base": {
 			build: func(f *forged) []byte {
@@ -168,7 +171,7 @@ func TestReceiveBoundsWhatARemoteSends(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			dir, start := t.TempDir(), time.Now()
-			_, err := receive(dir, bytes.NewReader(tc.build(&forged{})), nothing, small)
+			_, err := receiver{limits: small, base: nothing}.receive(t.Context(), dir, bytes.NewReader(tc.build(&forged{})))
 			if !errors.Is(err, tc.want) || err != nil && !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("error %v, want %v", err, tc.want)
 			}
@@ -191,8 +194,92 @@ func TestAChainOfDeltasLongerThanGitWritesIsRefused(t *testing.T) {
 	for range maxDepth + 10 {
 		f.delta([]byte{2, 2, 0x90, 2})
 	}
-	_, err := Receive(t.TempDir(), bytes.NewReader(f.pack()), nothing)
+	_, err := Receive(t.Context(), t.TempDir(), bytes.NewReader(f.pack()), nothing, nil)
 	if !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "a chain of more than 4095 deltas") {
 		t.Errorf("got %v, want ErrTooLarge", err)
+	}
+}
+
+// fan is a pack whose objects lean on each other like a tree, so that many are held at
+// once, each made of next to nothing.
+func fan(size, depth int) []byte {
+	f := &forged{}
+	f.blob(make([]byte, size))
+	for range depth {
+		base := f.last
+		f.delta(copies(size, 1))
+		inner := f.last
+		f.last = base
+		f.delta(append(binary.AppendUvarint(binary.AppendUvarint(nil, uint64(size)), 1), 1, byte(f.objects))) // a second one on the same base
+		f.last = inner
+	}
+	return f.pack()
+}
+
+func TestWhatAPackHoldsIsGrantedFirst(t *testing.T) {
+	const size = 60 << 10
+	chain := &forged{}
+	chain.blob(make([]byte, size))
+	for range 300 {
+		chain.delta(copies(size, 1))
+	}
+	many := &forged{}
+	for i := range 60_000 {
+		many.blob([]byte{byte(i), byte(i >> 8)})
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	tests := map[string]struct {
+		ctx    context.Context //nolint:containedctx // a case's
+		pack   []byte
+		memory int64
+		want   error
+	}{
+		"a chain holds two objects at once":             {t.Context(), chain.pack(), 4 << 20, nil},
+		"objects that lean on each other hold them all": {t.Context(), fan(size, 100), 4 << 20, budget.ErrTooLarge},
+		"and are received when there is room":           {t.Context(), fan(size, 100), 64 << 20, nil},
+		"many objects take it for their index":          {t.Context(), many.pack(), 4 << 20, budget.ErrTooLarge},
+		"a caller that waits no more":                   {ended, chain.pack(), 4 << 20, context.Canceled},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			b, dir := budget.New(tc.memory), t.TempDir()
+			_, err := Receive(tc.ctx, dir, bytes.NewReader(tc.pack), nothing, func(ctx context.Context, bytes int64) (*budget.Grant, error) {
+				return b.Acquire(ctx, "apps", bytes)
+			})
+			if !errors.Is(err, tc.want) || errors.Is(err, ErrMalformed) {
+				t.Errorf("got %v, want %v", err, tc.want)
+			}
+			if whole, err := b.TryAcquire("apps", b.Share()); err != nil {
+				t.Errorf("some of the memory was not given back: %v", err)
+			} else {
+				whole.Release()
+			}
+			if left, _ := os.ReadDir(dir); tc.want != nil && len(left) != 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+}
+
+func TestAReaderAsksForRoomForWhatIsBehindAnObject(t *testing.T) {
+	f := &forged{}
+	f.blob(make([]byte, 8<<20))
+	f.delta([]byte{0x80, 0x80, 0x80, 0x04, 2, 2, 'h', 'i'}) // an object of two bytes on one of 8 MiB
+	p, err := Receive(t.Context(), t.TempDir(), bytes.NewReader(f.pack()), nothing, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	small := Object{Type: plumbing.BlobObject, Data: []byte("hi")}.Hash()
+	if size, err := p.Size(small); err != nil || size != 2 {
+		t.Errorf("its size is %d, %v", size, err)
+	}
+	b := budget.New(4 << 20)
+	_, err = p.ReadWithin(small, func(bytes int64) (*budget.Grant, error) { return b.TryAcquire("apps", bytes) })
+	if !errors.Is(err, budget.ErrTooLarge) || errors.Is(err, ErrCorrupt) {
+		t.Errorf("got %v", err)
+	}
+	if got, err := p.Read(small); err != nil || string(got.Data) != "hi" {
+		t.Errorf("got %q, %v", got.Data, err)
 	}
 }

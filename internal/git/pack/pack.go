@@ -30,8 +30,9 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
-	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/klauspost/compress/zlib"
+
+	"github.com/sluice-cd/sluice/internal/budget"
 )
 
 var (
@@ -118,12 +119,21 @@ func (p *Pack) Has(h plumbing.Hash) bool {
 }
 
 // Read returns an object, after checking that it is the one that was asked for.
-func (p *Pack) Read(h plumbing.Hash) (Object, error) {
+func (p *Pack) Read(h plumbing.Hash) (Object, error) { return p.ReadWithin(h, nil) }
+
+// ReadWithin is Read for readers who have a share of the memory: room is asked for what
+// is held on the way, unless it is little. The object itself is the caller's.
+func (p *Pack) ReadWithin(h plumbing.Hash, room Room) (Object, error) {
 	offset, err := p.index.FindOffset(h)
 	if err != nil {
 		return Object{}, fmt.Errorf("%w: %s", ErrNotFound, h)
 	}
-	object, err := p.readAt(offset, chain{})
+	memory := &ledger{room: room, granted: freely}
+	defer memory.release()
+	object, err := p.readAt(offset, 0, memory)
+	if errors.Is(err, budget.ErrTooLarge) || errors.Is(err, budget.ErrExhausted) {
+		return Object{}, fmt.Errorf("reading object %s: %w", h, err)
+	}
 	if err != nil {
 		return Object{}, fmt.Errorf("reading object %s: %w: %w", h, ErrCorrupt, err)
 	}
@@ -168,24 +178,18 @@ func sizeAt(file io.ReaderAt, offset int64) (int64, error) {
 	return deltaTarget(start)
 }
 
-// chain is how far down a chain of deltas one is, and what is held meanwhile.
-type chain struct {
-	depth int
-	held  int64
-}
-
-// then is the chain with one more link, which holds data.
-func (c chain) then(data []byte, l limits) (chain, error) {
-	c = chain{depth: c.depth + 1, held: c.held + int64(len(data))}
-	if c.depth > maxDepth {
-		return c, fmt.Errorf("%w: a chain of more than %d deltas", ErrTooLarge, maxDepth)
+// deeper is an error when a chain of deltas is longer than any that Git writes, or more
+// is held for it than is accepted.
+func deeper(depth int, memory *ledger, l limits) error {
+	if depth > maxDepth {
+		return fmt.Errorf("%w: a chain of more than %d deltas", ErrTooLarge, maxDepth)
 	}
-	return c, within(l.held, c.held, "a chain of deltas that holds %d bytes")
+	return within(l.held, memory.held, "a chain of deltas that holds %d bytes")
 }
 
 // readAt reads the object at an offset and applies the deltas it stands on.
-func (p *Pack) readAt(offset int64, above chain) (Object, error) {
-	head, data, err := inflateAt(p.file, offset, accepted)
+func (p *Pack) readAt(offset int64, depth int, memory *ledger) (Object, error) {
+	head, data, err := inflateAt(p.file, offset, accepted, memory)
 	if err != nil {
 		return Object{}, err
 	}
@@ -198,30 +202,16 @@ func (p *Pack) readAt(offset int64, above chain) (Object, error) {
 			return Object{}, fmt.Errorf("base %s of delta: %w", head.baseHash, err)
 		}
 	}
-	below, err := above.then(data, accepted)
+	if err := deeper(depth+1, memory, accepted); err != nil {
+		return Object{}, err
+	}
+	base, err := p.readAt(from, depth+1, memory)
 	if err != nil {
 		return Object{}, err
 	}
-	base, err := p.readAt(from, below)
-	if err != nil {
-		return Object{}, err
-	}
-	return applyDelta(base, data, accepted)
-}
-
-func applyDelta(base Object, delta []byte, l limits) (Object, error) {
-	size, err := deltaTarget(delta)
-	if err == nil {
-		err = within(l.object, size, "an object of %d bytes")
-	}
-	if err != nil {
-		return Object{}, err
-	}
-	data, err := packfile.PatchDelta(base.Data, delta)
-	if err != nil {
-		return Object{}, fmt.Errorf("applying delta: %w", err)
-	}
-	return Object{Type: base.Type, Data: data}, nil
+	object, err := applyDelta(base, data, accepted, memory)
+	memory.drop(int64(len(base.Data) + len(data)))
+	return object, err
 }
 
 // Readers of deflated content are large; packs hold many small objects.
@@ -230,8 +220,9 @@ var (
 	inflators = sync.Pool{New: func() any { return new(io.ReadCloser) }}
 )
 
-// inflateAt reads one object's header and content, deltas unapplied.
-func inflateAt(file io.ReaderAt, offset int64, l limits) (header, []byte, error) {
+// inflateAt reads one object's header and content, deltas unapplied. The content is held
+// until the caller drops it.
+func inflateAt(file io.ReaderAt, offset int64, l limits, memory *ledger) (header, []byte, error) {
 	r := buffers.Get().(*bufio.Reader)
 	defer buffers.Put(r)
 	r.Reset(io.NewSectionReader(file, offset, 1<<62-offset))
@@ -239,13 +230,16 @@ func inflateAt(file io.ReaderAt, offset int64, l limits) (header, []byte, error)
 	if err != nil {
 		return head, nil, err
 	}
-	data, err := inflate(r, head.size, l)
+	data, err := inflate(r, head.size, l, memory)
 	return head, data, err
 }
 
 // inflate reads deflated content of a known size, and no byte behind it.
-func inflate(r *bufio.Reader, size int64, l limits) ([]byte, error) {
+func inflate(r *bufio.Reader, size int64, l limits, memory *ledger) ([]byte, error) {
 	if err := within(l.object, size, "an object of %d bytes"); err != nil {
+		return nil, err
+	}
+	if err := memory.hold(size); err != nil {
 		return nil, err
 	}
 	slot := inflators.Get().(*io.ReadCloser)
@@ -253,8 +247,8 @@ func inflate(r *bufio.Reader, size int64, l limits) ([]byte, error) {
 	if err := resetInflator(slot, r); err != nil {
 		return nil, err
 	}
-	// Grown as it is filled: the size is the word of whoever sent the pack.
-	content := bytes.NewBuffer(make([]byte, 0, min(size, 1<<20)+bytes.MinRead))
+	// The size is the word of whoever sent the pack, but it is paid for.
+	content := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead+1))
 	if _, err := content.ReadFrom(io.LimitReader(*slot, size+1)); err != nil {
 		return nil, err
 	}

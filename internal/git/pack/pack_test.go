@@ -106,7 +106,7 @@ func deltas(t testing.TB) (full, thin []byte, bases, all []pack.Object) {
 func TestReceivedDeltas(t *testing.T) {
 	full, thin, bases, all := deltas(t)
 	t.Run("within the pack", func(t *testing.T) {
-		p, err := pack.Receive(t.TempDir(), bytes.NewReader(full), none)
+		p, err := pack.Receive(t.Context(), t.TempDir(), bytes.NewReader(full), none, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,14 +118,14 @@ func TestReceivedDeltas(t *testing.T) {
 	})
 	t.Run("on objects that the receiver has", func(t *testing.T) {
 		dir := t.TempDir()
-		p, err := pack.Receive(dir, bytes.NewReader(thin), func(h plumbing.Hash) (pack.Object, error) {
+		p, err := pack.Receive(t.Context(), dir, bytes.NewReader(thin), func(h plumbing.Hash) (pack.Object, error) {
 			for _, o := range bases {
 				if o.Hash() == h {
 					return o, nil
 				}
 			}
 			return none(h)
-		})
+		}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,7 +145,7 @@ func TestReceivedDeltas(t *testing.T) {
 	})
 	t.Run("on objects that nobody has", func(t *testing.T) {
 		dir := t.TempDir()
-		if _, err := pack.Receive(dir, bytes.NewReader(thin), none); !errors.Is(err, pack.ErrMalformed) {
+		if _, err := pack.Receive(t.Context(), dir, bytes.NewReader(thin), none, nil); !errors.Is(err, pack.ErrMalformed) {
 			t.Errorf("got %v, want ErrMalformed", err)
 		}
 		if left, _ := os.ReadDir(dir); len(left) != 0 {
@@ -162,7 +162,7 @@ func TestReceiveRefusesWhatIsNotWhole(t *testing.T) {
 		"nothing": nil, "a header": full[:12], "a half": full[:len(full)/2], "a flipped bit": flipped, "something else": bytes.Repeat([]byte("x"), 100),
 	} {
 		dir := t.TempDir()
-		if p, err := pack.Receive(dir, bytes.NewReader(data), none); !errors.Is(err, pack.ErrMalformed) {
+		if p, err := pack.Receive(t.Context(), dir, bytes.NewReader(data), none, nil); !errors.Is(err, pack.ErrMalformed) {
 			t.Errorf("%s: got %v, %v, want ErrMalformed", name, p, err)
 		}
 		if left, _ := os.ReadDir(dir); len(left) != 0 {
@@ -173,7 +173,7 @@ func TestReceiveRefusesWhatIsNotWhole(t *testing.T) {
 	if err := pack.Encode(&empty, nil); err != nil {
 		t.Fatal(err)
 	}
-	if p, err := pack.Receive(t.TempDir(), &empty, none); p != nil || err != nil {
+	if p, err := pack.Receive(t.Context(), t.TempDir(), &empty, none, nil); p != nil || err != nil {
 		t.Errorf("an empty pack: %v, %v, want nothing", p, err)
 	}
 }
@@ -183,7 +183,7 @@ func FuzzReceive(f *testing.F) {
 	f.Add(full)
 	f.Add(thin)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		p, err := pack.Receive(t.TempDir(), bytes.NewReader(pack.Sealed(data)), none)
+		p, err := pack.Receive(t.Context(), t.TempDir(), bytes.NewReader(pack.Sealed(data)), none, nil)
 		if err != nil || p == nil {
 			return
 		}

@@ -3,6 +3,7 @@ package pack
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha1" // packs end in a SHA-1
 	"encoding/binary"
 	"errors"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
+
+	"github.com/sluice-cd/sluice/internal/budget"
 )
 
 // ErrMalformed means that what was received is no whole, sound pack.
@@ -21,35 +24,35 @@ var ErrMalformed = errors.New("malformed pack")
 // Receive stores the pack that r streams in dir. Objects that its deltas lean on
 // without having them are looked up with base and added to it. A pack without
 // objects, which is what a server sends when nothing is new, gives nil. A pack
-// that is damaged is [ErrMalformed], and one beyond the limits [ErrTooLarge].
-func Receive(dir string, r io.Reader, base func(plumbing.Hash) (Object, error)) (*Pack, error) {
-	return receive(dir, r, base, accepted)
+// that is damaged is [ErrMalformed], and one beyond the limits [ErrTooLarge]; one for
+// which there is no memory gives the errors of the budget.
+func Receive(ctx context.Context, dir string, r io.Reader, base func(plumbing.Hash) (Object, error), memory Memory) (*Pack, error) {
+	return receiver{limits: accepted, base: base, memory: memory}.receive(ctx, dir, r)
 }
 
-func receive(dir string, r io.Reader, base func(plumbing.Hash) (Object, error), l limits) (_ *Pack, err error) {
+// receiver is how packs are received.
+type receiver struct {
+	limits limits
+	base   func(plumbing.Hash) (Object, error)
+	memory Memory
+}
+
+func (v receiver) receive(ctx context.Context, dir string, r io.Reader) (_ *Pack, err error) {
 	file, err := os.CreateTemp(dir, "tmp_pack_")
 	if err != nil {
 		return nil, fmt.Errorf("receiving pack: %w", err)
 	}
 	defer discardOnError(file, &err)
-	size, err := io.Copy(file, io.LimitReader(r, l.pack+1))
+	size, err := io.Copy(file, io.LimitReader(r, v.limits.pack+1))
 	if err == nil {
-		err = within(l.pack, size, "a pack of %d bytes or more")
+		err = within(v.limits.pack, size, "a pack of %d bytes or more")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("receiving pack: %w", err)
 	}
-	x := &indexer{
-		file: file, limits: l, end: size - trailerSize, external: base,
-		byOffset: map[int64]int{}, byHash: map[plumbing.Hash]int{},
-		onOffset: map[int64][]int{}, onHash: map[plumbing.Hash][]int{},
-	}
-	index, err := x.run()
-	if errors.Is(err, ErrTooLarge) {
-		return nil, fmt.Errorf("receiving pack: %w", err)
-	}
+	index, err := v.index(ctx, file, size)
 	if err != nil {
-		return nil, fmt.Errorf("receiving pack: %w: %w", ErrMalformed, err)
+		return nil, fmt.Errorf("receiving pack: %w", err)
 	}
 	if index == nil {
 		return nil, errors.Join(file.Close(), os.Remove(file.Name()))
@@ -57,8 +60,34 @@ func receive(dir string, r io.Reader, base func(plumbing.Hash) (Object, error), 
 	return install(dir, file, index)
 }
 
+// index looks through a pack on the disk. Only here it takes memory.
+func (v receiver) index(ctx context.Context, file *os.File, size int64) (*idxfile.MemoryIndex, error) {
+	var head [headerSize]byte
+	_, _ = file.ReadAt(head[:], 0) // scan says what is wrong with it
+	memory, err := v.memory.acquire(ctx, size, int64(binary.BigEndian.Uint32(head[8:])))
+	if err != nil {
+		return nil, err
+	}
+	defer memory.release()
+	x := &indexer{
+		ctx: ctx, memory: memory,
+		file: file, limits: v.limits, end: size - trailerSize, external: v.base,
+		byOffset: map[int64]int{}, byHash: map[plumbing.Hash]int{},
+		onOffset: map[int64][]int{}, onHash: map[plumbing.Hash][]int{},
+	}
+	index, err := x.run()
+	for _, known := range []error{nil, ErrTooLarge, budget.ErrTooLarge, budget.ErrExhausted, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, known) {
+			return index, err
+		}
+	}
+	return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+}
+
 // indexer finds out which objects a pack holds, where.
 type indexer struct {
+	ctx      context.Context //nolint:containedctx // an indexer is one call
+	memory   *ledger
 	file     *os.File
 	limits   limits
 	unpacked int64 // bytes of all objects so far
@@ -152,13 +181,17 @@ func (x *indexer) scanObject(r *bufio.Reader, offset int64) error {
 	if err != nil {
 		return err
 	}
-	data, err := inflate(r, head.size, x.limits)
+	data, err := inflate(r, head.size, x.limits, x.memory)
 	if err == nil {
 		err = x.count(data)
+	}
+	if err == nil {
+		err = x.ctx.Err()
 	}
 	if err != nil {
 		return err
 	}
+	defer x.memory.drop(int64(len(data)))
 	i := len(x.entries)
 	x.entries = append(x.entries, entry{offset: offset})
 	x.byOffset[offset] = i
