@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -74,8 +75,13 @@ func (d *Directory) ReadDir(name string) ([]tree.Entry, error) {
 	return entries, nil
 }
 
-// ReadFile implements [Files].
+// ReadFile implements [Files]. The content of a symlink is its target, as in Git.
 func (d *Directory) ReadFile(name string) ([]byte, error) {
+	at, err := d.Stat(name)
+	if err == nil && at.Mode == tree.Symlink {
+		target, err := d.root.Readlink(path.Clean(name))
+		return []byte(filepath.ToSlash(target)), err
+	}
 	if err := d.expect(name, tree.File); err != nil {
 		return nil, err
 	}

@@ -41,6 +41,8 @@ const (
 	UnsafePath edit.Reason = "the path has a name that Git does not check out"
 	// TooMany markers are in one file.
 	TooMany edit.Reason = "the file has more than 10,000 markers"
+	// Linked files are edited where they are, if that is at or below the path.
+	Linked edit.Reason = "it is a symlink, which is not followed, to markers outside of the path: add what it points to"
 	// Unreadable files may not be read by whoever asks.
 	Unreadable edit.Reason = "there is no permission to read the file"
 )
@@ -113,8 +115,13 @@ func (x *Index) Marked(ctx context.Context, files Files, root, namespace string)
 		_, err = w.directory(ctx, path.Clean(root), at.Hash)
 	case tree.File, tree.Executable:
 		_, err = w.file(ctx, path.Clean(root), at.Hash)
+	case tree.Symlink:
+		err = fmt.Errorf("looking for markers in %q: %w", root, w.link(path.Clean(root)))
 	default:
 		err = fmt.Errorf("looking for markers in %q: %w", root, tree.ErrNotDir)
+	}
+	if err == nil {
+		err = w.follow(ctx, path.Clean(root))
 	}
 	return w.found, err
 }
@@ -126,6 +133,7 @@ type walk struct {
 	namespace string
 	found     []File
 	markers   int
+	links     []string
 }
 
 // directory reports whether there is something below dir.
@@ -149,7 +157,8 @@ func (w *walk) directory(ctx context.Context, dir, hash string) (bool, error) {
 	return len(marked) > 0, nil
 }
 
-// entries visits the entries of dir and returns those with something.
+// entries visits the entries of dir and returns those with something. A symlink
+// may have something: what it points to may change while it does not.
 func (w *walk) entries(ctx context.Context, dir string, entries []tree.Entry) ([]tree.Entry, error) {
 	var marked []tree.Entry
 	for _, e := range entries {
@@ -172,6 +181,9 @@ func (w *walk) entry(ctx context.Context, name string, e tree.Entry) (bool, erro
 		return w.directory(ctx, name, e.Hash)
 	case e.Mode.IsFile() && mayHoldMarkers(e.Name):
 		return w.file(ctx, name, e.Hash)
+	case e.Mode == tree.Symlink && len(w.links) < maxLinks:
+		w.links = append(w.links, name)
+		return true, nil
 	}
 	return false, nil
 }

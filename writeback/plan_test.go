@@ -53,7 +53,7 @@ func TestPlanAccountsForEveryMarker(t *testing.T) {
 	line := func(n int, setter, current, wanted string, skip edit.Reason) writeback.Line {
 		l := writeback.Line{File: "a.yaml", Line: n, Setter: setter, Current: current, Wanted: wanted, Skip: string(skip)}
 		if setter != "" {
-			l.Policy = strings.Split(setter, ":")[1]
+			l.Namespace, l.Policy = strings.Split(setter, ":")[0], strings.Split(setter, ":")[1]
 		}
 		return l
 	}
@@ -68,7 +68,7 @@ func TestPlanAccountsForEveryMarker(t *testing.T) {
 		line(8, "apps:out", "x:1", "", writeback.NotSelected),
 		line(9, "apps:nobody", "x:1", "", edit.UnknownPolicy),
 		line(10, "others:app", "x:1", "", edit.OtherNamespace),
-		line(11, "", "x:1", "", edit.SingleQuotes),
+		{File: "a.yaml", Line: 11, Current: "x:1", Skip: string(edit.SingleQuotes), Text: "# {'$imagepolicy': 'apps:app'}"},
 		{File: "z/large.yaml", Line: 1, Skip: string(edit.TooLarge)},
 	}
 	if diff := cmp.Diff(want, planned.Report.Lines()); diff != "" {

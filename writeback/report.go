@@ -35,6 +35,29 @@ type Line struct {
 	Current, Wanted string
 	// Skip is why the marker has no effect, empty if it has.
 	Skip string
+	// Namespace is that of the policy, and Text what a marker says that cannot be
+	// read.
+	Namespace, Text string
+}
+
+// Subject names the marker and what it refers to, for a line about it.
+func (l Line) Subject() string {
+	switch {
+	case l.Setter != "":
+		return fmt.Sprintf("marker %q of policy '%s' in namespace '%s'", l.Setter, l.Policy, l.Namespace)
+	case l.Text != "":
+		return "marker " + l.Text
+	}
+	return ""
+}
+
+// Skipped is a sentence about a marker that has no effect: where, why, and which.
+func (l Line) Skipped() string {
+	text := l.Where() + ": skipped: " + l.Skip
+	if subject := l.Subject(); subject != "" {
+		text += " (" + subject + ")"
+	}
+	return text
 }
 
 // Where is the place of the marker, as file:line.
@@ -53,9 +76,9 @@ func (r Report) Lines() []Line {
 			lines = append(lines, Line{File: file.Path, Skip: string(file.Skip)})
 		}
 		for _, o := range file.Outcomes {
-			l := Line{File: file.Path, Line: o.Line, Current: o.Old, Skip: string(o.Skip)}
+			l := Line{File: file.Path, Line: o.Line, Current: o.Old, Skip: string(o.Skip), Text: o.Text}
 			if o.Setter != (edit.Setter{}) {
-				l.Setter, l.Policy = o.Setter.String(), o.Setter.Policy
+				l.Setter, l.Policy, l.Namespace = o.Setter.String(), o.Setter.Policy, o.Setter.Namespace
 			}
 			if o.Skip == "" || o.Skip == Reverted || o.Skip == Incomplete {
 				l.Wanted = o.New
@@ -105,16 +128,29 @@ func (r Report) Counts() Counts {
 	return counts
 }
 
-// NearMisses are the comments that mean to be markers and the markers on
-// something that cannot be set. Someone should mend them.
+// NearMisses are the comments that mean to be markers, the markers of policies that
+// there are not, and those on something that cannot be set, each in a sentence.
+// Someone should mend them.
 func (r Report) NearMisses() []string {
 	var misses []string
 	for _, line := range r.Lines() {
 		switch edit.Reason(line.Skip) {
-		case "", edit.UnknownPolicy, edit.OtherNamespace, edit.MissingPart, Incomplete, Reverted, NotReady, NotSelected:
+		case "", edit.OtherNamespace, edit.MissingPart, Incomplete, Reverted, NotReady, NotSelected:
 		default:
-			misses = append(misses, line.Where()+": "+line.Skip)
+			misses = append(misses, line.Skipped())
 		}
 	}
 	return misses
+}
+
+// Withheld are the markers that would be written if what they are in did not forbid
+// it, and the links that hide some.
+func (r Report) Withheld() []Line {
+	var held []Line
+	for _, line := range r.Lines() {
+		if why := edit.Reason(line.Skip); why.Held() || why == Linked {
+			held = append(held, line)
+		}
+	}
+	return held
 }

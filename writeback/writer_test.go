@@ -143,7 +143,10 @@ func TestRunReportsNearMisses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"a.yaml:2: " + string(edit.SingleQuotes)}
+	want := []string{
+		"a.yaml:2: skipped: " + string(edit.SingleQuotes) + " (marker # {'$imagepolicy': 'apps:app'})",
+		"a.yaml:4: skipped: " + string(edit.UnknownPolicy) + ` (marker "apps:nobody" of policy 'nobody' in namespace 'apps')`,
+	}
 	if diff := cmp.Diff(want, result.Report.NearMisses()); diff != "" {
 		t.Errorf("near misses (-want +got):\n%s", diff)
 	}

@@ -27,6 +27,14 @@ type marker struct {
 	Why     string `json:"why,omitempty"`
 
 	where string
+	of    writeback.Line
+}
+
+// skipped is a sentence about a marker that has no effect.
+func (m marker) skipped() string {
+	line := m.of
+	line.Skip = m.Why
+	return line.Skipped()
 }
 
 // markersOf turns a report into what is printed. changed is what one calls a
@@ -36,7 +44,7 @@ func markersOf(report writeback.Report, changed string) []marker {
 	for _, l := range report.Lines() {
 		m := marker{
 			File: l.File, Line: l.Line, Marker: l.Setter, Current: l.Current, Wanted: l.Wanted,
-			State: isCurrent, Why: l.Skip, where: l.Where(),
+			State: isCurrent, Why: l.Skip, where: l.Where(), of: l,
 		}
 		switch {
 		case l.Skip != "":

@@ -107,7 +107,7 @@ func (u *update) done() string {
 func (u *update) finish(cmd *cobra.Command, dir *writeback.Directory, r planned) error {
 	for _, m := range r.markers {
 		if m.State == isSkipped {
-			note(cmd, "%s: skipped: %s", m.where, m.Why)
+			note(cmd, "%s", m.skipped())
 		}
 	}
 	if u.diff {

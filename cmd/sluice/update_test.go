@@ -86,7 +86,7 @@ func TestUpdateWritesWhatPoliciesChose(t *testing.T) {
 				"apps/a.yaml:3   infra:proxy   infra/proxy:1            infra/proxy:2            updated   -\n")
 			for _, want := range []string{
 				"apps/a.yaml:5: skipped: the marker is not JSON", "apps/a.yaml:6: skipped: the file has no policies of this namespace",
-				"apps/a.yaml:4: skipped: ", "updated 2 of 5 markers in 1 files",
+				"apps/a.yaml:4: skipped: ", "in namespace '", "updated 2 of 5 markers in 1 files",
 			} {
 				if !strings.Contains(r.errs, want) {
 					t.Errorf("standard error lacks %q:\n%s", want, r.errs)

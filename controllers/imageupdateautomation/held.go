@@ -2,6 +2,7 @@ package imageupdateautomation
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -108,4 +109,62 @@ func heldEvents(a *imagev1.ImageUpdateAutomation, written writeback.Result) []re
 		})
 	}
 	return events
+}
+
+// maxRemarked bounds how many markers a message names.
+const maxRemarked = 3
+
+// withheldRemark names the markers that are not written because of what they are in.
+func withheldRemark(held []writeback.Line) string {
+	if len(held) == 0 {
+		return ""
+	}
+	var named []string
+	for _, line := range held[:min(len(held), maxRemarked)] {
+		named = append(named, line.Skipped())
+	}
+	text := "; " + strings.Join(named, "; ")
+	if more := len(held) - len(named); more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	return text
+}
+
+// withheldEvents tell of markers that are not written because of what they are in:
+// once for each reason, and again when there are more of them.
+func withheldEvents(a *imagev1.ImageUpdateAutomation, report writeback.Report) []reconciler.Event {
+	known := map[string]int{}
+	if a.Status.Markers != nil {
+		for _, s := range a.Status.Markers.Skipped {
+			known[s.Reason] = s.Count
+		}
+	}
+	byReason := map[string][]writeback.Line{}
+	for _, line := range report.Withheld() {
+		byReason[line.Skip] = append(byReason[line.Skip], line)
+	}
+	var events []reconciler.Event
+	for _, reason := range slices.Sorted(maps.Keys(byReason)) {
+		lines := byReason[reason]
+		if len(lines) <= known[reason] {
+			continue
+		}
+		events = append(events, reconciler.Event{
+			Type: corev1.EventTypeWarning, Reason: imagev1.MarkerHeldReason,
+			Message:  strings.TrimPrefix(withheldRemark(lines), "; "),
+			Metadata: map[string]string{imagev1.PolicyAnnotation: policiesOf(lines)},
+		})
+	}
+	return events
+}
+
+// policiesOf are the policies of markers, each once.
+func policiesOf(lines []writeback.Line) string {
+	var policies []string
+	for _, line := range lines {
+		if line.Policy != "" && len(policies) < maxListed && !slices.Contains(policies, line.Policy) {
+			policies = append(policies, line.Policy)
+		}
+	}
+	return strings.Join(policies, ",")
 }

@@ -24,6 +24,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/writeback"
 )
 
@@ -353,5 +354,43 @@ func TestARejectedPushIsToldOnceForEachReason(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestMarkersThatWouldBreakWhatTheyAreInAreToldOnce(t *testing.T) {
+	const marker = " # {\"$imagepolicy\": \"apps:app\"}\n"
+	f, a := newFixture(t, credentials(), source(), policy("2")), automation()
+	f.repo.Commit("main", map[string]string{
+		"kustomization.yaml": "images:\n- newTag: \"1\"" + marker, "secret.yaml": "image: app:1" + marker + "sops:\n  mac: x\n",
+	})
+	const tag = `kustomization.yaml:2: skipped: the field holds a tag, for which the marker has to end with :tag (marker "apps:app" of policy 'app' in namespace 'apps')`
+	const secret = `secret.yaml:1: skipped: the value is encrypted with SOPS, or covered by its MAC: nobody could decrypt the file any more (marker "apps:app" of policy 'app' in namespace 'apps')`
+	told := func(result reconciler.Result) (events []string) {
+		for _, e := range result.Events {
+			if e.Reason == imagev1.MarkerHeldReason {
+				events = append(events, e.Message)
+			}
+		}
+		return events
+	}
+	for _, want := range [][]string{{tag, secret}, nil} {
+		result, err := f.Reconcile(t.Context(), a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, told(result)); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+		if message := "repository up-to-date; " + tag + "; " + secret; result.Message != message {
+			t.Errorf("message %q, want %q", result.Message, message)
+		}
+	}
+	f.repo.Commit("main", map[string]string{"more.yaml": "tag: \"1\"" + marker})
+	result, err := f.Reconcile(t.Context(), a)
+	if got := told(result); err != nil || len(got) != 1 || !strings.Contains(got[0], "more.yaml:1: skipped: the field holds a tag") {
+		t.Errorf("one more: events %v, error %v", got, err)
+	}
+	if !strings.HasPrefix(f.repo.File("main", "secret.yaml"), "image: app:1 ") {
+		t.Error("the encrypted file was written")
 	}
 }

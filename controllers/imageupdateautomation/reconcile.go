@@ -41,6 +41,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, a *imagev1.ImageUpdateAutoma
 	}
 	r.batches.forget(a.UID)
 	events = append(events, branchEvents(a, seen, written)...)
+	events = append(events, withheldEvents(a, written.Report)...)
 	pushed := ""
 	if !written.Commit.IsZero() {
 		pushed = written.Commit.String()
@@ -83,6 +84,7 @@ func remarks(a *imagev1.ImageUpdateAutomation, seen run, written writeback.Resul
 	for _, held := range a.Status.Held {
 		text += fmt.Sprintf("; holding %s of policy '%s', which commit %s reverted", held.Ref.String(), held.Policy, short(held.By))
 	}
+	text += withheldRemark(written.Report.Withheld())
 	if !written.Foreign.IsZero() {
 		text += fmt.Sprintf("; branch '%s' has commits of others and is not rebuilt", seen.request.Push)
 	}

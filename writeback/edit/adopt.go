@@ -62,6 +62,7 @@ func (a adoption) adopt(m *Marker) {
 		return
 	}
 	found.Line, found.Setter, found.Object = m.Line, m.Setter, at.object
+	found.site = siteOf(at)
 	*m = found
 }
 

@@ -25,6 +25,8 @@ type Outcome struct {
 	Object   Object
 	Old, New string
 	Skip     Reason
+	// Text is the comment, shortened, where Setter cannot be told from it.
+	Text string
 
 	span span
 }
@@ -47,7 +49,7 @@ func Plan(markers []Marker, images Images) []Outcome {
 }
 
 func decide(m Marker, images Images) Outcome {
-	o := Outcome{Line: m.Line, Setter: m.Setter, Object: m.Object, Old: m.Value, New: m.Value, Skip: m.Skip, span: m.span}
+	o := Outcome{Line: m.Line, Setter: m.Setter, Object: m.Object, Old: m.Value, New: m.Value, Skip: m.Skip, Text: m.Text, span: m.span}
 	if o.Skip != "" {
 		return o
 	}
@@ -61,7 +63,10 @@ func decide(m Marker, images Images) Outcome {
 		return o
 	}
 	value := image.part(m.Setter.Part)
+	why := m.site.fits(m.Setter.Part, m.Value)
 	switch {
+	case why != "":
+		o.Skip = why
 	case value == "" || !canQuote(value):
 		o.Skip = MissingPart
 	case !m.span.writable(value):

@@ -72,8 +72,11 @@ type Marker struct {
 	Object Object
 	Value  string // what the field holds now, unquoted
 	Skip   Reason // empty when the field can be set
+	// Text is the comment, shortened, where Setter cannot be told from it.
+	Text string
 
 	span span
+	site site
 }
 
 // Weight is about how many bytes the marker takes in memory.

@@ -17,6 +17,9 @@ type located struct {
 	node   *yaml.Node
 	object Object
 	inFlow bool
+	// mapping is what the value is in, and key its key there; nil in a sequence.
+	mapping *yaml.Node
+	key     string
 }
 
 // decode reads all documents that a stretch of a file holds.
@@ -85,7 +88,11 @@ func (n *nodes) add(at located) {
 		}
 	}
 	for i := first; i < len(at.node.Content); i += step {
-		n.add(located{at.node.Content[i], at.object, at.inFlow})
+		child := located{node: at.node.Content[i], object: at.object, inFlow: at.inFlow}
+		if step == 2 {
+			child.mapping, child.key = at.node, at.node.Content[i-1].Value
+		}
+		n.add(child)
 	}
 }
 

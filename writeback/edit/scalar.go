@@ -25,6 +25,7 @@ type field struct {
 	// an ordinary key or a dash, and no properties in front of the value.
 	certain bool
 	tag     string // explicit type
+	key     string // as it is written, without quotes; empty where the line alone cannot tell
 }
 
 // readField finds the value on a line whose comment starts at comment. Only one
@@ -35,6 +36,9 @@ func readField(text []byte, comment int) (field, Reason) {
 		return field{}, skip
 	}
 	f := field{property: i}
+	if certain {
+		f.key = keyOf(text[:i])
+	}
 	f.start, f.tag, skip = skipProperties(text, i)
 	f.certain = certain && f.start == i
 	if skip != "" {
@@ -57,6 +61,17 @@ func readField(text []byte, comment int) (field, Reason) {
 		return field{}, Flow
 	}
 	return f, ""
+}
+
+// keyOf is the key in front of a value, without dashes and quotes.
+func keyOf(front []byte) string {
+	front = bytes.Trim(front, " \t")
+	front, found := bytes.CutSuffix(front, []byte(":"))
+	if !found {
+		return ""
+	}
+	front = bytes.TrimRight(front, " \t")
+	return string(bytes.Trim(front[bytes.LastIndexAny(front, " \t")+1:], `"'`))
 }
 
 // soleValue finds the value of a flow collection on this line that has only one,

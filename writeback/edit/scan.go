@@ -69,6 +69,20 @@ func Scan(content []byte) []Marker {
 	if len(content) > MaxSize {
 		return tooLarge(content, document{first: 1, end: len(content)})
 	}
+	markers := scanDocuments(content)
+	if len(markers) == 0 {
+		return nil
+	}
+	all := encrypted(content)
+	for i, m := range markers {
+		if m.Skip == "" && (all || strings.HasPrefix(m.Value, "ENC[")) {
+			markers[i].Skip = Encrypted
+		}
+	}
+	return markers
+}
+
+func scanDocuments(content []byte) []Marker {
 	var markers []Marker
 	for _, d := range splitDocuments(content) {
 		switch text := d.text(content); {
@@ -175,10 +189,22 @@ func scanLine(l line) (Marker, bool) {
 	if m.Setter, m.Skip, found = readComment(l.text[comment:]); !found {
 		return Marker{}, false
 	}
+	if m.Setter == (Setter{}) {
+		m.Text = shortened(l.text[comment:])
+	}
 	if skip := m.read(l, comment); m.Skip == "" {
 		m.Skip = skip
 	}
 	return m, true
+}
+
+// shortened is a text for people, at most as long as a marker may well be.
+func shortened(text []byte) string {
+	const most = 120
+	if len(text) > most {
+		text = append(slices.Clone(text[:most]), "..."...)
+	}
+	return strings.ToValidUTF8(string(text), "\uFFFD")
 }
 
 // hidden finds a marker where the line has no comment: in a text, or behind quotes
@@ -212,6 +238,7 @@ func (m *Marker) read(l line, comment int) Reason {
 		column: utf8.RuneCount(l.text[:f.property]) + 1, certain: f.certain,
 	}
 	m.Value = unquote(l.text[f.start:f.end], f.style)
+	m.site.key = f.key
 	return ""
 }
 
@@ -243,6 +270,7 @@ func settle(m *Marker, nodes nodes) {
 	at, ok := nodes.values[position{m.Line, m.span.column}]
 	if ok {
 		m.Object = at.object
+		m.site = siteOf(at)
 	}
 	switch {
 	case m.Skip != "":

@@ -161,6 +161,9 @@ const ResumeAnnotation = "sluice.dev/resumedAt"
 const (
 	// UpdateHeldReason means: an update was reverted and is not written again.
 	UpdateHeldReason = "UpdateHeld"
+	// MarkerHeldReason means: a marker is not written, because its field cannot be what
+	// it asks for, or because of the file that it is in.
+	MarkerHeldReason = "MarkerHeld"
 	// PushBranchExtendedReason means: the push branch has commits of others and is
 	// extended instead of built anew.
 	PushBranchExtendedReason = "PushBranchExtended"

@@ -1,0 +1,112 @@
+package writeback_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluice-cd/sluice/test/fake/gitserver"
+	"github.com/sluice-cd/sluice/writeback"
+	"github.com/sluice-cd/sluice/writeback/edit"
+)
+
+// linked are files and symlinks.
+var linked = map[string]string{
+	"base/app.yaml": marked, "base/plain.yaml": "a: b\n", "base/deep/x.yml": marked, "README.md": marked,
+	"prod/app.yaml": "-> ../base/app.yaml", "prod/plain.yaml": "-> ../base/plain.yaml", "prod/folder": "-> ../base/deep",
+	"prod/readme": "-> ../README.md", "prod/gone.yaml": "-> ../none.yaml", "prod/out.yaml": "-> ../../out.yaml",
+	"prod/abs.yaml": "-> /etc/passwd", "prod/self": "-> .", "prod/second.yaml": "-> app.yaml", "dirlink": "-> base",
+	"test/app.yaml": marked, "test/again.yaml": "-> app.yaml",
+}
+
+func TestWhatIsBehindASymlinkIsSaid(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range linked {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		target, isLink := strings.CutPrefix(content, "-> ")
+		if isLink {
+			if err := os.Symlink(target, path); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	local, err := writeback.OpenDirectory(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = local.Close() }()
+	policies := writeback.Policies{Namespace: "apps", Chosen: map[string]edit.Image{"app": {Name: "app", Tag: "2"}}}
+	tests := map[string]struct {
+		root    string
+		changed []string
+		linked  []string
+		err     error
+	}{
+		"a folder of links":             {root: "prod", linked: []string{"prod/app.yaml", "prod/folder"}},
+		"all, where each is looked at":  {root: "", changed: []string{"base/app.yaml", "base/deep/x.yml", "test/app.yaml"}},
+		"a folder with both":            {root: "test", changed: []string{"test/app.yaml"}},
+		"a link as the path":            {root: "dirlink", err: writeback.ErrLink},
+		"a link to a file as the path":  {root: "prod/app.yaml", err: writeback.ErrLink},
+		"a link to nothing as the path": {root: "prod/gone.yaml", err: writeback.ErrLink},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			planned, err := writeback.Plan(t.Context(), local, tc.root, policies)
+			if !errors.Is(err, tc.err) {
+				t.Fatalf("error %v, want %v", err, tc.err)
+			}
+			var skipped []string
+			for _, line := range planned.Report.Withheld() {
+				if line.Skip != string(writeback.Linked) || line.Line != 0 {
+					t.Errorf("%+v", line)
+				}
+				skipped = append(skipped, line.File)
+			}
+			if diff := cmp.Diff(tc.linked, skipped); diff != "" {
+				t.Errorf("links (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tc.changed, planned.Changed.Files()); diff != "" {
+				t.Errorf("changed (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestALinkIsLookedBehindEachTime changes what a link points to, and not the folder
+// of the link, which the index knows already.
+func TestALinkIsLookedBehindEachTime(t *testing.T) {
+	repo := gitserver.New(t).Repo("app")
+	repo.Commit("main", gitserver.Files{"base/app.yaml": "a: b\n"})
+	clone := t.TempDir()
+	repo.Git("worktree", "add", "-q", clone, "main")
+	if err := os.MkdirAll(filepath.Join(clone, "prod"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("../base/app.yaml", filepath.Join(clone, "prod/app.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	repo.Git("-C", clone, "add", "-A")
+	repo.Git("-C", clone, "-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-qm", "link")
+	repo.Git("worktree", "remove", clone)
+	w, req := newWriter(t), request(repo, "2")
+	req.Path = "prod"
+	for _, tc := range []struct {
+		content string
+		want    int
+	}{{"a: b\n", 0}, {marked, 1}, {"a: c\n", 0}} {
+		repo.Commit("main", gitserver.Files{"base/app.yaml": tc.content})
+		result, err := w.Run(t.Context(), req)
+		if err != nil || len(result.Report.Withheld()) != tc.want {
+			t.Errorf("%q behind the link: %+v, error %v; want %d", tc.content, result.Report.Withheld(), err, tc.want)
+		}
+	}
+}
