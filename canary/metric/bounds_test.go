@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/template"
 )
@@ -150,5 +151,25 @@ func TestTransportsOfManyTemplatesAreNotKept(t *testing.T) {
 	authority := string(newCertificate(t, "server").crt)
 	if _, err := all.of(client.ObjectKey{Name: "new"}, trust{ca: authority}); err != nil || len(all.own) != 1 {
 		t.Errorf("%v, %d are kept", err, len(all.own))
+	}
+}
+
+func TestAnswersAreBoundedTogether(t *testing.T) {
+	r := recordings(t)["prometheus"]
+	r.spec.Type = "prometheus"
+	s := newStage(t, r)
+	s.checker.memory = budget.New(2 * perReadByte * 64 << 10)
+	if got, err := s.check(t); err != nil || got != 42.5 {
+		t.Errorf("got %v, %v", got, err)
+	}
+	s.answer(http.StatusOK, strings.Repeat(" ", 100<<10)+r.value)
+	if _, err := s.check(t); !errors.Is(err, budget.ErrTooLarge) {
+		t.Errorf("an answer that is larger than a share: %v", err)
+	}
+	s.answer(http.StatusOK, strings.Repeat(" ", 20<<10)+r.value)
+	for range 10 { // what was read is given back
+		if got, err := s.check(t); err != nil || got != 42.5 {
+			t.Errorf("got %v, %v", got, err)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package metric
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,8 +10,11 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/sluice-cd/sluice/internal/budget"
 )
 
 const (
@@ -18,6 +22,10 @@ const (
 	queryTimeout = 5 * time.Second
 	// maxAnswer is many times the size of an answer that could be used.
 	maxAnswer = 1 << 20
+	// firstRead is what an answer holds at least, and perReadByte what each byte of one
+	// becomes in memory while it is decoded.
+	firstRead   = 4 << 10
+	perReadByte = 8
 	// maxRedirects is more than any server in its senses needs.
 	maxRedirects = 5
 )
@@ -74,10 +82,12 @@ func ask(client *http.Client, req *http.Request) ([]byte, error) {
 		return nil, fmt.Errorf("asking %s: %w", req.URL.Host, err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	body, err := read(req.Context(), resp.Body)
 	switch {
-	case err != nil:
+	case errors.Is(err, budget.ErrTooLarge), errors.Is(err, budget.ErrExhausted):
 		return nil, fmt.Errorf("reading the answer of %s: %w", req.URL.Host, err)
+	case err != nil:
+		return nil, fmt.Errorf("reading the answer of %s: it was cut off", req.URL.Host)
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
 		return nil, refused{resp.StatusCode, complaint(body)}
 	case len(body) > maxAnswer:
@@ -85,6 +95,33 @@ func ask(client *http.Client, req *http.Request) ([]byte, error) {
 	default:
 		return body, nil
 	}
+}
+
+// memory is the key of what a measurement may hold, in its context.
+type memory struct{}
+
+// read reads an answer up to what is too long of one, and pays for what has come and
+// for what it becomes.
+func read(ctx context.Context, from io.Reader) ([]byte, error) {
+	grant, _ := ctx.Value(memory{}).(*budget.Grant)
+	body := make([]byte, 0, firstRead)
+	for len(body) <= maxAnswer {
+		if len(body) == cap(body) {
+			if err := grant.Grow(int64(perReadByte * cap(body))); err != nil {
+				return nil, err
+			}
+			body = slices.Grow(body, cap(body))
+		}
+		n, err := from.Read(body[len(body):min(cap(body), maxAnswer+1)])
+		body = body[:len(body)+n]
+		switch {
+		case errors.Is(err, io.EOF):
+			return body, nil
+		case err != nil:
+			return nil, err
+		}
+	}
+	return body, nil
 }
 
 // decode reads an answer in JSON; whose says which service has such answers.

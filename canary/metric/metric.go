@@ -33,6 +33,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
@@ -60,6 +61,7 @@ type Checker struct {
 	ambient       *ambient
 	verdicts      *verdicts
 	guard         *outbound.Guard
+	memory        *budget.Budget
 }
 
 // Option changes what a [Checker] assumes.
@@ -85,6 +87,11 @@ func WithAPIServer(cfg *rest.Config) Option {
 // the controller's own flags may be anywhere.
 func WithGuard(g *outbound.Guard) Option {
 	return func(k *Checker) { k.guard = g }
+}
+
+// WithMemory bounds what all answers that are being read may hold.
+func WithMemory(b *budget.Budget) Option {
+	return func(k *Checker) { k.memory = b }
 }
 
 // NewChecker returns a checker that reads MetricTemplates, their Secrets and
@@ -164,6 +171,12 @@ const maxMetrics = 100
 func (k *Checker) measure(ctx context.Context, p plan, window time.Duration) (float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, measureTimeout)
 	defer cancel()
+	grant, err := k.memory.Acquire(ctx, p.namespace, perReadByte*firstRead)
+	if err != nil {
+		return 0, fmt.Errorf("measuring %s: %w", p.metric, err)
+	}
+	defer grant.Release()
+	ctx = context.WithValue(ctx, memory{}, grant)
 	start := k.clock.Now()
 	q, err := p.question(ctx, window, start)
 	if err != nil {

@@ -28,8 +28,10 @@ type question struct {
 // plan is how to measure one metric.
 type plan struct {
 	metric string
-	field  string // where the query was written, for errors
-	query  string
+	// namespace is that of the canary.
+	namespace string
+	field     string // where the query was written, for errors
+	query     string
 	// provider is the type of the server, which decides what parse takes.
 	provider string
 	parse    func(query string) error // nil takes any text
@@ -80,7 +82,7 @@ func (k *Checker) plan(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.Can
 	if err != nil {
 		return plan{}, err
 	}
-	p.metric = m.Name
+	p.metric, p.namespace = m.Name, c.Namespace
 	if p.vars, err = k.vars(ctx, c, m); err != nil {
 		return plan{}, err
 	}

@@ -111,7 +111,7 @@ func (w *wiring) canary() error {
 			SelectorLabels: f.selectorLabels, IncludeLabelPrefix: f.labelPrefix, IgnoreConfigs: !f.configTracking,
 		},
 		IngressClass: f.ingressClass, IngressAnnotations: f.ingressAnnotations,
-		Alerts: f.alerts, EventWebhook: f.eventWebhook, NoCrossNamespaceRefs: w.flags.noCrossNamespace, Guard: w.guard,
+		Alerts: f.alerts, EventWebhook: f.eventWebhook, NoCrossNamespaceRefs: w.flags.noCrossNamespace, Guard: w.guard, Memory: w.memory,
 	}
 	return canaries.SetupWithManager(w.mgr, w.options)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-cd/sluice/canary/metric"
 	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/canary/workload"
+	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/notify/alert"
@@ -51,6 +52,8 @@ type Reconciler struct {
 	// Guard decides where canaries, their metrics, webhooks and alerts may point; nil
 	// lets them point anywhere.
 	Guard *outbound.Guard
+	// Memory is shared with all else that is read from outside; nil is without bound.
+	Memory *budget.Budget
 	// Log is told what nobody waits for.
 	Log logr.Logger
 	// Version is told in flagger_info.

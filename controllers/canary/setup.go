@@ -131,7 +131,7 @@ func (r *Reconciler) recallObjects(mgr ctrl.Manager) error {
 }
 
 func (r *Reconciler) measuring(config *rest.Config) []metric.Option {
-	options := []metric.Option{metric.WithProvider(r.Provider), metric.WithAPIServer(config), metric.WithGuard(r.Guard)}
+	options := []metric.Option{metric.WithProvider(r.Provider), metric.WithAPIServer(config), metric.WithGuard(r.Guard), metric.WithMemory(r.Memory)}
 	if r.NoCrossNamespaceRefs {
 		options = append(options, metric.WithoutCrossNamespaceRefs())
 	}
