@@ -27,6 +27,9 @@ type Bounds struct {
 	// Nodes how many all have, with aliases written out; default 500,000 and two
 	// millions.
 	DocumentNodes, Nodes int64
+	// Aliased is how many values the aliases of one document may stand for; default
+	// 50,000.
+	Aliased int64
 	// Depth is how deep lists and maps are nested in a document; default 250.
 	Depth int
 	// Substituted is the size of one object with its variables replaced; default
@@ -43,6 +46,7 @@ func (b Bounds) withDefaults() Bounds {
 	fill(&b.Bytes, 64<<20)
 	fill(&b.DocumentNodes, 500_000)
 	fill(&b.Nodes, 2_000_000)
+	fill(&b.Aliased, 50_000)
 	fill(&b.Depth, 250)
 	fill(&b.Substituted, 16<<20)
 	return b

@@ -40,14 +40,14 @@ func TestABuildIsBounded(t *testing.T) {
 		files map[string]string
 		says  string
 	}{
-		"aliases of aliases":          {map[string]string{"a.yaml": configMap("a") + laughs(8)}, "a.yaml: the build is too large: more than 500000 values in one YAML document"},
-		"in a second document":        {map[string]string{"a.yaml": configMap("a") + "---\n" + configMap("b") + laughs(8)}, "values in one YAML document"},
+		"aliases of aliases":          {map[string]string{"a.yaml": configMap("a") + laughs(8)}, "a.yaml: the build is too large: more than 50000 values that aliases stand for in one YAML document"},
+		"in a second document":        {map[string]string{"a.yaml": configMap("a") + "---\n" + configMap("b") + laughs(8)}, "values that aliases stand for"},
 		"in a patch":                  {map[string]string{"kustomization.yaml": "resources: [a.yaml]\npatches: [{path: p.yaml}]", "a.yaml": configMap("a"), "p.yaml": configMap("a") + laughs(8)}, "p.yaml: "},
-		"in an inline patch":          {map[string]string{"kustomization.yaml": "resources: [a.yaml]\npatches:\n- patch: |" + inline(configMap("a")+laughs(8)), "a.yaml": configMap("a")}, "values in one YAML document"},
-		"in an inline merge patch":    {map[string]string{"kustomization.yaml": "resources: [a.yaml]\npatchesStrategicMerge:\n- |" + inline(configMap("a")+laughs(8)), "a.yaml": configMap("a")}, "values in one YAML document"},
-		"in a generator":              {map[string]string{"kustomization.yaml": "generators: [g.yaml]", "g.yaml": plugin("ConfigMapGenerator", laughs(8))}, "values in one YAML document"},
-		"in an inline generator":      {map[string]string{"kustomization.yaml": "generators:\n- |" + inline(plugin("ConfigMapGenerator", laughs(8)))}, "values in one YAML document"},
-		"in a plugin's inline patch":  {map[string]string{"kustomization.yaml": "resources: [a.yaml]\ntransformers: [t.yaml]", "a.yaml": configMap("a"), "t.yaml": plugin("PatchTransformer", "target: {kind: ConfigMap}\npatch: |"+inline(configMap("a")+laughs(8)))}, "values in one YAML document"},
+		"in an inline patch":          {map[string]string{"kustomization.yaml": "resources: [a.yaml]\npatches:\n- patch: |" + inline(configMap("a")+laughs(8)), "a.yaml": configMap("a")}, "values that aliases stand for"},
+		"in an inline merge patch":    {map[string]string{"kustomization.yaml": "resources: [a.yaml]\npatchesStrategicMerge:\n- |" + inline(configMap("a")+laughs(8)), "a.yaml": configMap("a")}, "values that aliases stand for"},
+		"in a generator":              {map[string]string{"kustomization.yaml": "generators: [g.yaml]", "g.yaml": plugin("ConfigMapGenerator", laughs(8))}, "values that aliases stand for"},
+		"in an inline generator":      {map[string]string{"kustomization.yaml": "generators:\n- |" + inline(plugin("ConfigMapGenerator", laughs(8)))}, "values that aliases stand for"},
+		"in a plugin's inline patch":  {map[string]string{"kustomization.yaml": "resources: [a.yaml]\ntransformers: [t.yaml]", "a.yaml": configMap("a"), "t.yaml": plugin("PatchTransformer", "target: {kind: ConfigMap}\npatch: |"+inline(configMap("a")+laughs(8)))}, "values that aliases stand for"},
 		"in a replacement":            {map[string]string{"kustomization.yaml": "resources: [a.yaml]\nreplacements: [{path: r.yaml}]", "a.yaml": configMap("a"), "r.yaml": laughs(8)}, "r.yaml: "},
 		"in configurations":           {map[string]string{"kustomization.yaml": "resources: [a.yaml]\nconfigurations: [c.yaml]", "a.yaml": configMap("a"), "c.yaml": laughs(8)}, "c.yaml: "},
 		"in crds":                     {map[string]string{"kustomization.yaml": "resources: [a.yaml]\ncrds: [c.yaml]", "a.yaml": configMap("a"), "c.yaml": laughs(8)}, "c.yaml: "},

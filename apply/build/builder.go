@@ -61,17 +61,26 @@ func (b *Builder) Build(ctx context.Context, owner types.NamespacedName, t tree.
 	if timeout == 0 {
 		timeout = defaultTimeout
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w: more than %s; %s", ErrTimeout, timeout, split))
+	waiting := ctx
+	ctx, cancel := context.WithCancelCause(ctx)
+	late := time.AfterFunc(timeout, func() { cancel(fmt.Errorf("%w: more than %s; %s", ErrTimeout, timeout, split)) })
+	// What keeps a build waiting is others' work, and no part of its time.
+	wait := func(f func(context.Context) error) error {
+		late.Stop()
+		defer late.Reset(timeout)
+		return f(waiting)
+	}
 	var (
 		result *Result
 		err    error
 		done   = make(chan struct{})
 	)
 	go func() {
-		defer cancel()
+		defer cancel(nil)
+		defer late.Stop()
 		defer b.ended(owner, done)
 		defer recovered(&err)
-		result, err = b.build(ctx, owner.Namespace, t, spec)
+		result, err = b.build(ctx, owner.Namespace, newJob(ctx, t, spec, b.Bounds, nil), wait)
 	}()
 	select {
 	case <-done:
@@ -83,13 +92,13 @@ func (b *Builder) Build(ctx context.Context, owner types.NamespacedName, t tree.
 	return result, err
 }
 
-func (b *Builder) build(ctx context.Context, namespace string, t tree.Tree, spec Spec) (*Result, error) {
-	looking, err := b.Memory.Acquire(ctx, namespace, lookingCost)
+func (b *Builder) build(ctx context.Context, namespace string, j *job, wait waiter) (*Result, error) {
+	looking, err := b.acquire(namespace, lookingCost, wait)
 	if err != nil {
 		return nil, forMemory(ctx, err)
 	}
 	defer looking.Release()
-	j := newJob(ctx, t, spec, b.Bounds, looking)
+	j.overlay.mem = looking
 	if err := j.prepare(); err != nil {
 		return nil, forMemory(ctx, err)
 	}
@@ -99,7 +108,17 @@ func (b *Builder) build(ctx context.Context, namespace string, t tree.Tree, spec
 	if isolated {
 		cost = min(2*cost+processCost, max(cost, b.Memory.Share()))
 	}
-	grant, err := b.Memory.Acquire(ctx, namespace, cost)
+	if isolated { // before there is memory for it, which others could use meanwhile
+		var leave func()
+		if err := wait(func(ctx context.Context) (err error) {
+			leave, err = b.processes.enter(ctx, namespace)
+			return err
+		}); err != nil {
+			return nil, err
+		}
+		defer leave()
+	}
+	grant, err := b.acquire(namespace, cost, wait)
 	if err != nil {
 		return nil, forMemory(ctx, err)
 	}
@@ -108,6 +127,17 @@ func (b *Builder) build(ctx context.Context, namespace string, t tree.Tree, spec
 		return b.processes.build(ctx, b.Command, j, cost)
 	}
 	return j.finish()
+}
+
+// waiter calls what waits for others.
+type waiter func(func(context.Context) error) error
+
+func (b *Builder) acquire(namespace string, bytes int64, wait waiter) (grant *budget.Grant, err error) {
+	err = wait(func(ctx context.Context) error {
+		grant, err = b.Memory.Acquire(ctx, namespace, bytes)
+		return err
+	})
+	return grant, err
 }
 
 // forMemory says what helps against a lack of memory, or of time to wait for it.

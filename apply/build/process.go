@@ -29,8 +29,9 @@ import (
 const (
 	// processCost is the memory that a process needs before it builds anything.
 	processCost = 96 << 20
-	// maxProcesses is how many build at once.
-	maxProcesses = 4
+	// processesPerNamespace is how many build at once for one namespace. All together
+	// are bounded by the memory that each needs.
+	processesPerNamespace = 2
 	// maxIdle is how long a process waits for the next build.
 	maxIdle = time.Minute
 	// maxSaid is how much is kept of what a process says about its end.
@@ -72,8 +73,13 @@ var sentinels = []error{ErrPathNotFound, ErrTooLarge, ErrRemote, ErrEncrypted, E
 // processes are those that run, and one that waits for more.
 type processes struct {
 	mu    sync.Mutex
-	slots chan struct{}
+	slots map[string]*slots // by namespace; without those that nobody needs
 	idle  *process
+}
+
+type slots struct {
+	free  chan struct{}
+	users int
 }
 
 type process struct {
@@ -89,13 +95,6 @@ type process struct {
 
 // build has a job done by a process.
 func (p *processes) build(ctx context.Context, command []string, j *job, memory int64) (*Result, error) {
-	slots := p.all()
-	select {
-	case slots <- struct{}{}:
-		defer func() { <-slots }()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
 	proc, err := p.take(ctx, command)
 	if err != nil {
 		return nil, fmt.Errorf("starting a process to build in: %w", err)
@@ -117,13 +116,33 @@ func (p *processes) build(ctx context.Context, command []string, j *job, memory 
 	return result, nil
 }
 
-func (p *processes) all() chan struct{} {
+// enter waits until a namespace may have another process.
+func (p *processes) enter(ctx context.Context, namespace string) (leave func(), err error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.slots == nil {
-		p.slots = make(chan struct{}, maxProcesses)
+	at := p.slots[namespace]
+	if at == nil {
+		at = &slots{free: make(chan struct{}, processesPerNamespace)}
+		if p.slots == nil {
+			p.slots = map[string]*slots{}
+		}
+		p.slots[namespace] = at
 	}
-	return p.slots
+	at.users++
+	p.mu.Unlock()
+	left := func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if at.users--; at.users == 0 {
+			delete(p.slots, namespace)
+		}
+	}
+	select {
+	case at.free <- struct{}{}:
+		return func() { <-at.free; left() }, nil
+	case <-ctx.Done():
+		left()
+		return nil, context.Cause(ctx)
+	}
 }
 
 func (p *processes) take(ctx context.Context, command []string) (*process, error) {
@@ -224,7 +243,7 @@ func (p *process) build(j *job, memory int64) (*Result, error) {
 func (p *process) explain(err error, memory int64) error {
 	said := p.said.String()
 	if strings.Contains(said, "out of memory") || strings.Contains(said, "cannot allocate memory") {
-		return tooLarge(memory>>20, "MiB of memory", split)
+		return tooLarge(memory>>20, "MiB of memory", "look for replacements, variables and definitions that add to themselves, or "+split)
 	}
 	if strings.Contains(said, "stack overflow") || strings.Contains(said, "stack exceeds") {
 		return tooLarge(1, "gigabyte of stack", "something refers to itself")

@@ -145,6 +145,7 @@ type expansion struct {
 type counter struct {
 	bounds  Bounds
 	anchors map[*yaml.Node]*expansion
+	aliased int64 // values that aliases stood for so far
 }
 
 func (c *counter) count(n *yaml.Node, depth int) (expansion, error) {
@@ -184,6 +185,9 @@ func (c *counter) alias(n *yaml.Node, depth int) (expansion, error) {
 	}
 	if depth+target.height > c.bounds.Depth {
 		return expansion{}, tooLarge(c.bounds.Depth, "levels of nesting in one YAML document", "nest less")
+	}
+	if c.aliased += target.nodes; c.aliased > c.bounds.Aliased {
+		return expansion{}, tooLarge(c.bounds.Aliased, "values that aliases stand for in one YAML document", "write them out")
 	}
 	return *target, nil
 }
