@@ -207,7 +207,7 @@ func (t *turn) stay(gate flaggerv1.HookType) {
 // stays where he is.
 func (t *turn) stage(i int) {
 	stage := t.Plan.Stages[i]
-	if !t.Primary.Ready && t.Primary.Serves() && t.State.Fallback == nil && stage.Weight > 0 {
+	if !t.Primary.Ready && !t.Primary.Failing() && t.State.Fallback == nil && stage.Weight > 0 {
 		t.holdBack(t.primaryNotReady())
 		return
 	}

@@ -29,7 +29,7 @@ func (s Seen) fallback() *flaggerv1.CanaryFallback {
 // stranded reports whether users are led to a primary that serves nobody, although
 // the canary could have them.
 func (t *turn) stranded() bool {
-	return t.State.Fallback == nil && t.Plan.Routed && !t.Plan.InPlace && !t.Primary.Serves() && t.trusted()
+	return t.State.Fallback == nil && t.Plan.Routed && !t.Plan.InPlace && t.Primary.Failing() && t.trusted()
 }
 
 // fallBack sends all users to the canary.
@@ -115,7 +115,7 @@ func (t *turn) problem(why string) {
 // down reports whether nobody answers users, although somebody should.
 func (t *turn) down() bool {
 	elsewhere := (t.State.Fallback != nil || t.Plan.InPlace) && t.Target.Serves()
-	return t.Primary.Exists && t.Primary.Replicas > 0 && !t.Primary.Serves() && !elsewhere
+	return t.Primary.Exists && t.Primary.Replicas > 0 && t.Primary.Failing() && !elsewhere
 }
 
 // primaryServesNobody says so, and why.

@@ -119,7 +119,7 @@ func (t *turn) idle() {
 // fix. If users are on the canary, it is analysed where they are.
 func (t *turn) begin() {
 	switch {
-	case !t.Primary.Ready && t.Primary.Serves() && t.State.Fallback == nil && !t.Plan.Skip:
+	case !t.Primary.Ready && !t.Primary.Failing() && t.State.Fallback == nil && !t.Plan.Skip:
 		t.wait("New revision detected, %s", t.primaryNotReady())
 		return
 	case t.Unmeasurable != "" && !t.Plan.Skip, t.Plan.Routed && t.RouteRefused:

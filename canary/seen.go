@@ -101,6 +101,9 @@ type Workload struct {
 // Serves reports whether there is a pod that could answer a request.
 func (w Workload) Serves() bool { return w.Exists && w.Available > 0 }
 
+// Failing reports whether nobody is answered who should be.
+func (w Workload) Failing() bool { return !w.Serves() && !w.Idle }
+
 // State is what one step leaves for the next: the part of the Canary's status
 // that belongs to the machine.
 type State struct {
