@@ -24,20 +24,12 @@ import (
 )
 
 func TestAFilterThatTakesTooMuchEndsAndIsTold(t *testing.T) {
-	long := `{"s":"` + strings.Repeat("a", maxBody-100) + `","l":[` + strings.TrimSuffix(strings.Repeat("1,", 40), ",") + `]}`
-	for name, filter := range map[string]string{
-		"a text that grows": `req.s.replace("a", req.s) == "b"`,
-		"loops in loops":    `req.l.all(a, req.l.all(b, req.l.all(c, req.l.all(d, true))))`,
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, func(r *notificationv1.Receiver) { r.Spec.ResourceFilter = filter })
-			var told error
-			w.hooks.TooExpensive = func(_ *notificationv1.Receiver, err error) { told = err }
-			code := w.post(post{body: long}.with("Content-Type", "application/json"))
-			if code != http.StatusInternalServerError || !errors.Is(told, cel.ErrTooExpensive) || w.requested() != "" {
-				t.Errorf("answered %d, told %v", code, told)
-			}
-		})
+	w := newWorld(t, func(r *notificationv1.Receiver) { r.Spec.ResourceFilter = `req.s.replace("a", req.s) == "b"` })
+	var told error
+	w.hooks.TooExpensive = func(_ *notificationv1.Receiver, err error) { told = err }
+	code := w.post(post{body: `{"s":"` + strings.Repeat("a", maxBody-100) + `"}`}.with("Content-Type", "application/json"))
+	if code != http.StatusInternalServerError || !errors.Is(told, cel.ErrTooExpensive) || w.requested() != "" {
+		t.Errorf("answered %d, told %v", code, told)
 	}
 }
 

@@ -86,7 +86,7 @@ const maxPrograms = 1000
 
 // evaluationTime is for one expression. The steps that it may take end it before,
 // unless the machine is very busy.
-const evaluationTime = 2 * time.Second
+const evaluationTime = 5 * time.Second
 
 // programs keeps compiled expressions: compiling takes longer than all the rest
 // of a request. One of a namespace is compiled or evaluated at a time, so that a namespace whose

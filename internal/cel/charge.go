@@ -136,8 +136,8 @@ func (m *meter) add(args []ref.Val) {
 		m.makes(size(args[0]) + size(args[1]))
 	case traits.Lister:
 		// Nothing is copied yet, but nobody could look through it either.
-		if size(args[0])+size(args[1]) > MaxSteps {
-			m.end(fmt.Errorf("%w: it makes a list of more than %d items", ErrTooExpensive, MaxSteps))
+		if size(args[0])+size(args[1]) > m.most {
+			m.end(fmt.Errorf("%w: it makes a list of more than %d items", ErrTooExpensive, m.most))
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 // part of its plan.
 type meter struct {
 	stopped func() error // whether the evaluation under way must end
+	most    int          // steps of an evaluation
 	steps   int
 	ended   error // why it was ended
 	held    []*hold
@@ -33,8 +34,8 @@ const lookEvery = 256
 // spend counts steps, and ends the evaluation when there were too many.
 func (m *meter) spend(steps int) {
 	before := m.steps / lookEvery
-	if m.steps += steps; steps < 0 || m.steps > MaxSteps {
-		m.end(fmt.Errorf("%w: it takes more than %d steps", ErrTooExpensive, MaxSteps))
+	if m.steps += steps; steps < 0 || m.steps > m.most {
+		m.end(fmt.Errorf("%w: it takes more than %d steps", ErrTooExpensive, m.most))
 	}
 	if m.steps/lookEvery == before {
 		return

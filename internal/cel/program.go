@@ -123,7 +123,7 @@ func messages(checked *cel.Ast) string {
 }
 
 func plan(env *cel.Env, checked *cel.Ast, text string) (*Program, error) {
-	m := &meter{}
+	m := &meter{most: MaxSteps}
 	program, err := env.Program(checked, cel.CustomDecoratorV2(m.decorate))
 	if err != nil {
 		return nil, fmt.Errorf("compiling the expression %q: %w", text, err)
