@@ -58,11 +58,7 @@ func (p *pass) apply(ctx context.Context, result *build.Result) (*apply.Outcome,
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.k.GetTimeout())
 	defer cancel()
-	outcome, err := p.r.engine.Apply(ctx, req)
-	if err != nil { // the API server quotes what it does not like
-		err = p.sub.Mask().Error(err)
-	}
-	return outcome, err
+	return p.r.engine.Apply(ctx, req)
 }
 
 // record notes in the status and the events what an apply did, also when it

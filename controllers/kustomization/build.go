@@ -45,7 +45,7 @@ func (p *pass) build(ctx context.Context) (result *build.Result, made *built, er
 	if err != nil {
 		return nil, nil, p.unsubstituted(err)
 	}
-	p.sub = sub
+	p.state.mask = sub.Mask()
 	made = &built{generation: p.k.Generation, variables: digestOf(sub), inputs: inputs, artifact: p.artifact.Digest}
 	owner, opened, spec := keyOf(p.k), p.opened, specOf(p.k, sub)
 	order := errand.Order{

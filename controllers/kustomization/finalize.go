@@ -24,7 +24,7 @@ func (r *Reconciler) Finalize(ctx context.Context, k *kustomizev1.Kustomization)
 	entries, malformed := entriesOf(k)
 	if deletes(k) && len(entries)+len(malformed) > 0 {
 		if err := r.clear(ctx, k, entries, malformed); err != nil {
-			return because(meta.PruneFailedReason, err)
+			return because(meta.PruneFailedReason, r.state(keyOf(k)).mask.Error(err))
 		}
 	}
 	r.engine.Forget(ctx, keyOf(k))

@@ -76,7 +76,7 @@ func (p *pass) unhealthy(why string) (reconciler.Result, error) {
 		p.history(meta.HealthCheckFailedReason)
 	}
 	message := p.state.verdict + ": " + why
-	p.setHealthy(metav1.ConditionFalse, meta.HealthCheckFailedReason, why)
+	p.setHealthy(metav1.ConditionFalse, meta.HealthCheckFailedReason, p.state.mask.Text(why))
 	return reconciler.Result{Events: p.events, Message: p.running()}, later(p.k, because(meta.HealthCheckFailedReason, errors.New(message)))
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -80,7 +81,7 @@ func TestRefuseNamesAllFields(t *testing.T) {
 func reconcilerWith(t *testing.T, objects ...client.Object) *Reconciler {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{kustomizev1.AddToScheme, sourcev1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{kustomizev1.AddToScheme, sourcev1.AddToScheme, corev1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}
@@ -180,5 +181,83 @@ func TestDeletionPolicy(t *testing.T) {
 				t.Errorf("deletes = %v, want %v", got, tc.want)
 			}
 		})
+	}
+}
+
+func TestDependenciesInOtherNamespaces(t *testing.T) {
+	dep := app("b")
+	dep.Namespace = "other"
+	k := app("a")
+	k.Spec.DependsOn = []kustomizev1.DependencyReference{{Name: "b", Namespace: "other"}}
+	r := reconcilerWith(t, dep)
+	p := &pass{r: r, k: k, artifact: &meta.Artifact{}}
+	if err := p.dependencies(t.Context(), nothing); err == nil || errors.Is(err, reconcile.TerminalError(nil)) {
+		t.Errorf("allowed, and not ready: %v", err)
+	}
+	r.NoCrossNamespaceRefs = true
+	err := p.dependencies(t.Context(), nothing)
+	if !errors.Is(err, reconcile.TerminalError(nil)) || r.Reason(err) != acl.AccessDeniedReason {
+		t.Errorf("denied: %v, reason %s", err, r.Reason(err))
+	}
+}
+
+func TestAnInventoryThatSomebodyWrote(t *testing.T) {
+	k := app("a")
+	k.Status.Inventory = &kustomizev1.ResourceInventory{Entries: []kustomizev1.ResourceRef{
+		{ID: "ns_a__ConfigMap", Version: "v1"}, {ID: "nonsense", Version: "v1"}, {ID: "", Version: "v1"},
+	}}
+	entries, malformed := entriesOf(k)
+	if len(entries) != 1 || entries[0].Name != "a" {
+		t.Errorf("entries = %v", entries)
+	}
+	if diff := cmp.Diff([]string{"nonsense", ""}, malformed); diff != "" {
+		t.Errorf("malformed (-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatVariablesComeFrom(t *testing.T) {
+	config := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "vars"}, Data: map[string]string{"a": "1"}}
+	r := reconcilerWith(t, config)
+	r.live = r.client
+	k := app("a")
+	k.Spec.PostBuild = &kustomizev1.PostBuild{SubstituteFrom: []kustomizev1.SubstituteReference{
+		{Kind: "ConfigMap", Name: "vars"}, {Kind: "Secret", Name: "none", Optional: true},
+	}}
+	if diff := cmp.Diff([]string{"ConfigMap/ns/vars", "Secret/ns/none"}, indexInputs(k)); diff != "" {
+		t.Errorf("index (-want +got):\n%s", diff)
+	}
+	_, seen, err := r.substitution(t.Context(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.moved(t.Context(), k, seen) {
+		t.Error("moved, and nothing changed")
+	}
+	config.Data["a"] = "2"
+	if err := r.client.Update(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	if !r.moved(t.Context(), k, seen) {
+		t.Error("a changed ConfigMap is not seen")
+	}
+	_, seen, _ = r.substitution(t.Context(), k)
+	made := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "none"}}
+	if err := r.client.Create(t.Context(), made); err != nil {
+		t.Fatal(err)
+	}
+	if !r.moved(t.Context(), k, seen) {
+		t.Error("a Secret that came late is not seen")
+	}
+}
+
+func TestManyHealthChecksAreRefused(t *testing.T) {
+	k := app("a")
+	k.Spec.HealthChecks = make([]meta.NamespacedObjectKindReference, maxHealthChecks)
+	if err := refuse(k); err != nil {
+		t.Errorf("as many as may be: %v", err)
+	}
+	k.Spec.HealthChecks = append(k.Spec.HealthChecks, k.Spec.HealthChecks[0])
+	if err := refuse(k); !errors.Is(err, errUnsupported) || !strings.Contains(err.Error(), "spec.healthChecks (101 entries") {
+		t.Errorf("one more: %v", err)
 	}
 }

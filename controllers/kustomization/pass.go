@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-cd/sluice/apply/build"
 	"github.com/sluice-cd/sluice/apply/inventory"
 	"github.com/sluice-cd/sluice/internal/errand"
+	"github.com/sluice-cd/sluice/internal/mask"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
 )
@@ -32,6 +33,8 @@ type state struct {
 	due time.Time
 	// verdict is the failed health check that stands until there is news.
 	verdict string
+	// mask hides the values of Secrets that were substituted last.
+	mask *mask.Mask
 	// owned is the inventory as of the last apply. It is told again with every
 	// result: the status write that should have told it may have failed.
 	owned []inventory.Entry
@@ -70,8 +73,6 @@ type pass struct {
 	now      time.Time
 	// opened is the artifact's tree, once it is needed.
 	opened tree.Tree
-	// sub is what was substituted in this pass; its secrets are not for people.
-	sub *build.Substitution
 	// events are told with the result.
 	events []reconciler.Event
 }

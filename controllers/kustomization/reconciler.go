@@ -119,7 +119,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, k *kustomizev1.Kustomization
 	p := r.begin(k, artifact)
 	result, err := p.run(ctx)
 	result.About = p.about()
-	return result, err
+	// Whoever is asked about an object may quote it: the API server, an admission
+	// webhook, the object's own status.
+	return result, p.state.mask.Error(err)
 }
 
 // wake is called with news of an applied object.
