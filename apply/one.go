@@ -193,42 +193,50 @@ func (p *pass) takeOver(ctx context.Context, o *object, got *unstructured.Unstru
 		wants(got.GetLabels(), got.GetAnnotations(), keySSA, "Merge") {
 		return got, nil
 	}
-	operations := append(
-		ssa.PatchRemoveAnnotations(got, leftoverAnnotations),
-		ssa.PatchRemoveLabels(got, leftoverLabels)...)
-	fields, err := replaceRivals(got)
-	if err != nil {
-		return nil, fmt.Errorf("reading managed fields: %w", err)
+	for range judgements {
+		operations := append(
+			ssa.PatchRemoveAnnotations(got, leftoverAnnotations),
+			ssa.PatchRemoveLabels(got, leftoverLabels)...)
+		fields, err := replaceRivals(got)
+		if err != nil {
+			return nil, fmt.Errorf("reading managed fields: %w", err)
+		}
+		if operations = append(operations, fields...); len(operations) == 0 {
+			return got, nil
+		}
+		_, conflict := p.client.patch(ctx, o.at, got.GetResourceVersion(), operations)
+		if conflict != nil && !apierrors.IsConflict(conflict) {
+			return nil, fmt.Errorf("taking over managed fields: %w", conflict)
+		}
+		// Also after a conflict, for a status that was written meanwhile: the answer
+		// is the object as it is now.
+		got, _, err = p.client.apply(ctx, o.at, o.payload, forcing)
+		if err != nil || conflict == nil {
+			return got, err
+		}
 	}
-	if operations = append(operations, fields...); len(operations) == 0 {
-		return got, nil
-	}
-	if _, err := p.client.patch(ctx, o.at, got.GetResourceVersion(), operations); err != nil {
-		return nil, fmt.Errorf("taking over managed fields: %w", err)
-	}
-	got, _, err = p.client.apply(ctx, o.at, o.payload, forcing)
-	return got, err
+	return nil, errors.New("taking over managed fields: the object is written faster than it can be looked at")
 }
 
-// replaceRivals makes the fields of rivals ours. The entries of restarts are not
-// shown to it, and stay as they are.
+// replaceRivals makes the fields of rivals ours. Entries that only ask for something are
+// not shown to it, and stay as they are.
 func replaceRivals(got *unstructured.Unstructured) ([]ssa.JSONPatch, error) {
-	var others, restarts []metav1.ManagedFieldsEntry
+	var others, requests []metav1.ManagedFieldsEntry
 	for _, entry := range got.GetManagedFields() {
-		if watch.Restarts(entry) {
-			restarts = append(restarts, entry)
+		if watch.Requests(entry) {
+			requests = append(requests, entry)
 		} else {
 			others = append(others, entry)
 		}
 	}
 	shown := got
-	if len(restarts) > 0 {
+	if len(requests) > 0 {
 		shown = &unstructured.Unstructured{Object: map[string]any{}}
 		shown.SetManagedFields(others)
 	}
 	patches, err := ssa.PatchReplaceFieldsManagers(shown, watch.Rivals(), watch.Manager)
 	for i := range patches {
-		patches[i].Value = append(patches[i].Value, restarts...)
+		patches[i].Value = append(patches[i].Value, requests...)
 	}
 	return patches, err
 }

@@ -5,10 +5,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"iter"
+	"slices"
 	"strings"
 	"time"
 	"unique"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/ssa"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -29,27 +32,54 @@ func Rivals() []ssa.FieldManager {
 // rivals is read for each event of each object.
 var rivals = Rivals()
 
-// Restarts reports whether an entry is that of `kubectl rollout restart` alone. It
-// stays: a restart that is undone while it goes on is none, and undone later it is
-// two.
-func Restarts(entry metav1.ManagedFieldsEntry) bool {
-	if entry.FieldsV1 == nil || !strings.HasPrefix(entry.Manager, "kubectl-rollout") {
+// requests are the annotations by which people ask for something to be done once. They
+// are not in any source, and taken away at once they would not be heard.
+var requests = []string{
+	meta.ReconcileRequestAnnotation, meta.ForceRequestAnnotation, "reconcile.fluxcd.io/resetAt",
+	"sluice.dev/resumedAt", "sluice.dev/command", "sluice.dev/gates",
+}
+
+// Requests reports whether the fields of an entry do nothing but ask: for a reconcile,
+// or, as `kubectl rollout restart` does, for new pods. They stay: a restart that is
+// undone while it goes on is none, and undone later it is two.
+func Requests(entry metav1.ManagedFieldsEntry) bool {
+	var fields map[string]any
+	if entry.FieldsV1 == nil || json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields) != nil {
 		return false
 	}
-	var at map[string]json.RawMessage
-	next := json.RawMessage(entry.FieldsV1.GetRawBytes())
-	for _, field := range []string{"f:spec", "f:template", "f:metadata", "f:annotations", "f:kubectl.kubernetes.io/restartedAt"} {
-		at = nil
-		if json.Unmarshal(next, &at) != nil {
+	found := false
+	for path := range leaves("", fields) {
+		name, annotation := strings.CutPrefix(path, "/f:metadata/f:annotations/f:")
+		if !(annotation && slices.Contains(requests, name)) && path != restartedAt {
 			return false
 		}
-		delete(at, ".")
-		if len(at) != 1 || at[field] == nil {
-			return false
-		}
-		next = at[field]
+		found = true
 	}
-	return true
+	return found
+}
+
+const restartedAt = "/f:spec/f:template/f:metadata/f:annotations/f:kubectl.kubernetes.io/restartedAt"
+
+// leaves yields the paths of the fields of a set.
+func leaves(path string, fields map[string]any) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for name, below := range fields {
+			inner, ok := below.(map[string]any)
+			switch {
+			case name == ".":
+			case !ok || len(inner) == 0:
+				if !yield(path + "/" + name) {
+					return
+				}
+			default:
+				for leaf := range leaves(path+"/"+name, inner) {
+					if !yield(leaf) {
+						return
+					}
+				}
+			}
+		}
+	}
 }
 
 // overruled reports whether the fields of an entry are taken over.
@@ -59,7 +89,7 @@ func overruled(entry metav1.ManagedFieldsEntry) bool {
 	}
 	for _, rival := range rivals {
 		if rival.OperationType == entry.Operation && strings.HasPrefix(entry.Manager, rival.Name) {
-			return !Restarts(entry)
+			return !Requests(entry)
 		}
 	}
 	return false
