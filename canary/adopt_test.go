@@ -56,6 +56,7 @@ func TestTakingOverFromFlagger(t *testing.T) {
 		"users whom a failed promotion left on the canary stay there": {
 			seen:      recognised(failed, 100, stuck("")),
 			wantPhase: failed, wantWeight: 100, wantApplied: v2, wantPromoted: before,
+			wantProblem: "Canary failed, traffic stays on it: podinfo-primary.test not ready: rolling",
 		},
 		"a revision that nobody noticed is analysed": {
 			seen:      flagger(succeeded, running("")),

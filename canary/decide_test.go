@@ -284,7 +284,8 @@ func TestPromotion(t *testing.T) {
 		"a primary that does not start gets its old revision back, and users stay on the canary": {
 			seen: promoting(50, stuck(v2)), wantPhase: flaggerv1.CanaryPhaseFailed, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{0 100 false}}", "SetPrimary{v1}"}, wantVerdict: VerdictFailed,
-			wantSaid: "Promotion of podinfo.test failed, primary not ready: rolling",
+			wantSaid:    "Promotion of podinfo.test failed, primary not ready: rolling",
+			wantProblem: "Canary failed, traffic stays on it: podinfo-primary.test not ready: rolling. Reason: promotion failed, primary not ready: rolling",
 		},
 		"users come back to the old primary once it is ready": {
 			seen:      because(at(flaggerv1.CanaryPhaseFailed, 100), func(s *Seen) { s.Primary = running(v1) }),

@@ -41,6 +41,7 @@ func TestKnownDefects(t *testing.T) {
 				s.Primary = Workload{Exists: true, Revision: v1, Replicas: 2, Stuck: true, Why: "broken"}
 				s.State.FailedChecks, s.Measured[0].Value = 1, 10
 			}), wantPhase: failed, wantWeight: 100, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
+			wantProblem: "Canary failed, traffic stays on it: podinfo-primary.test not ready: broken. Reason: Halt podinfo.test advancement success rate 10.00% < 99%",
 			wantSaid: "Halt podinfo.test advancement success rate 10.00% < 99%\n" +
 				"Rolling back podinfo.test failed checks threshold reached 2\nCanary failed! Scaling down podinfo.test",
 		},
@@ -94,6 +95,7 @@ func TestKnownDefects(t *testing.T) {
 			seen:      because(at(failed, 0), func(s *Seen) { s.Primary = Workload{} }),
 			wantPhase: failed, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetPrimary{v1}", "SetWeights{{0 100 false}}"},
+			wantProblem: "Restoring podinfo-primary.test; podinfo-primary.test is missing",
 			wantSaid:    "podinfo-primary.test is missing, restoring it\nRouting all traffic to canary, podinfo-primary.test is missing",
 		},
 	} {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
@@ -63,7 +64,7 @@ func (t *turn) messageFailed() {
 		t.message("Canary failed, traffic stays on it: %s", t.primaryNotReady())
 	}
 	if why := t.lost(); why != "" {
-		t.message("%s Reason: %s", t.step.Message, why)
+		t.message("%s. Reason: %s", strings.TrimSuffix(t.step.Message, "."), why)
 	}
 }
 
@@ -112,7 +113,7 @@ func (t *turn) fallen() {
 // did not start.
 func (t *turn) comeBack() {
 	if !t.returned() && t.Target.Serves() {
-		t.wait("Canary failed, traffic stays on it: %s", t.primaryNotReady())
+		t.step.After = max(t.Plan.Interval, time.Second)
 		return
 	}
 	if t.promotionBegun() {

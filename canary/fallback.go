@@ -90,6 +90,8 @@ func (t *turn) diagnose() {
 	resting := !analysing(t.State.Phase)
 	begins := resting && (t.State.Phase != flaggerv1.CanaryPhaseFailed || t.fresh())
 	switch {
+	case t.State.Phase == flaggerv1.CanaryPhaseFailed && t.State.Fallback != nil && !t.fresh():
+		t.problem(t.primaryServesNobody())
 	case t.down() || resting && t.State.Fallback == nil && t.Primary.Exists && t.Primary.Stuck:
 		t.problem(t.primaryNotReady())
 	case begins && t.Plan.Routed && t.RouteRefused:

@@ -42,7 +42,8 @@ func TestUsersGoWherePodsServe(t *testing.T) {
 		"to a canary that is rolled back, if nothing else is there": {
 			seen: because(without(at(progressing, 40)), func(s *Seen) { s.Alarm = "lag 7.00 in 3 samples in a row" }), wantPhase: flaggerv1.CanaryPhaseFailed,
 			wantWeight: 100, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed, wantActions: moved,
-			wantSaid: "Rolling back podinfo.test at once, lag 7.00 in 3 samples in a row\n" + said + "\nCanary failed! Scaling down podinfo.test",
+			wantProblem: "Canary failed, traffic stays on it: podinfo-primary.test not ready: gone. Reason: lag 7.00 in 3 samples in a row",
+			wantSaid:    "Rolling back podinfo.test at once, lag 7.00 in 3 samples in a row\n" + said + "\nCanary failed! Scaling down podinfo.test",
 		},
 		"nowhere if the canary has no pods either": {
 			seen:      because(without(at(progressing, 40)), func(s *Seen) { s.Target = gone(v2) }),

@@ -52,6 +52,9 @@ func (g gloo) writeUpstreams(ctx context.Context, c *flaggerv1.Canary) error {
 	var settings entry
 	if config, ok := glooConfig(c); ok {
 		read, err := g.read(ctx, config)
+		if apierrors.IsNotFound(err) {
+			return fmt.Errorf("spec.upstreamRef: Upstream %s %w", config, ErrMissing)
+		}
 		if err != nil {
 			return fmt.Errorf("spec.upstreamRef: %w", err)
 		}

@@ -126,5 +126,8 @@ func New(name string, deps Deps) (Router, error) {
 	if !ok {
 		return nil, terminal("spec.provider: %q is not served, only %s are", name, strings.Join(Names(), ", "))
 	}
+	if deps.OwnNamespace {
+		return inNamespace{build(deps), name}, nil
+	}
 	return build(deps), nil
 }

@@ -71,7 +71,7 @@ func (f *flags) register(set *pflag.FlagSet) {
 	f.lease.register(set)
 	set.StringVar(&f.namespace, "namespace", env("RUNTIME_NAMESPACE", "flux-system"), "namespace of the lease")
 	f.watch.register(set)
-	set.BoolVar(&f.noCrossNamespace, "no-cross-namespace-refs", false, "refuse references to sources in other namespaces")
+	set.BoolVar(&f.noCrossNamespace, "no-cross-namespace-refs", false, "refuse references to objects and hosts of other namespaces")
 	set.BoolVar(&f.allowCrossNamespaceWrites, "allow-cross-namespace-writes", false, "let every ImageUpdateAutomation write with the credentials of any GitRepository, as Flux does, without the annotation sluice.dev/write-from")
 	set.StringVar(&f.defaultServiceAccount, "default-service-account", "", "applies for Kustomizations that name none, and with the feature ObjectLevelWorkloadIdentity stands for objects in clouds; default: the controller itself")
 	set.StringVar(&f.storagePath, "storage-path", "/data", "folder of Git mirrors, artifacts and tags; a cache, rebuilt when lost")

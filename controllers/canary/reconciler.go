@@ -46,8 +46,8 @@ type Reconciler struct {
 	Alerts alert.Options
 	// EventWebhook is told the events of canaries that have no event hook.
 	EventWebhook string
-	// NoCrossNamespaceRefs refuses MetricTemplates and AlertProviders of other
-	// namespaces.
+	// NoCrossNamespaceRefs refuses MetricTemplates, AlertProviders and Upstreams of
+	// other namespaces, and hosts of a mesh that are not of the Canary's own.
 	NoCrossNamespaceRefs bool
 	// Guard decides where canaries, their metrics, webhooks and alerts may point; nil
 	// lets them point anywhere.

@@ -1,0 +1,59 @@
+package router
+
+import (
+	"slices"
+	"strings"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// inNamespace is a router of canaries that may not reach beyond their namespace. Most
+// proxies see to that themselves: a Gateway says whose routes it takes, an HTTPProxy,
+// a RouteTable or a TraefikService is nothing until its owner's root includes it. In a
+// mesh nobody is asked: whoever names a host has it.
+type inNamespace struct {
+	Router
+	provider string
+}
+
+// Supports implements [Router].
+func (r inNamespace) Supports(c *flaggerv1.Canary) error {
+	if err := r.confined(c); err != nil {
+		return err
+	}
+	return r.Router.Supports(c)
+}
+
+const forbidden = "which --no-cross-namespace-refs forbids"
+
+func (r inNamespace) confined(c *flaggerv1.Canary) error {
+	s := &c.Spec.Service
+	family, _, _ := strings.Cut(r.provider, ":")
+	switch family {
+	case "gloo":
+		if ref := c.Spec.UpstreamRef; ref != nil && ref.Namespace != "" && ref.Namespace != c.Namespace {
+			return terminal("spec.upstreamRef.namespace: Upstream %s/%s is in another namespace, %s; copy it to %s", ref.Namespace, ref.Name, forbidden, c.Namespace)
+		}
+	case "istio", "linkerd", "osm", "smi":
+		if family == "istio" && len(s.Gateways) > 0 && !slices.Contains(s.Gateways, mesh) {
+			return nil // each Gateway says whose hosts it takes
+		}
+		for _, host := range s.Hosts {
+			if !ownHost(host, c.Namespace) {
+				return terminal("spec.service.hosts: %s is no host of namespace %s, and the whole mesh would come here, %s; name a Service of the namespace, or gateways without %s",
+					host, c.Namespace, forbidden, mesh)
+			}
+		}
+	}
+	return nil
+}
+
+// ownHost reports whether a host of the mesh is that of a Service of the namespace:
+// `name`, or `name.namespace` and what may follow.
+func ownHost(host, namespace string) bool {
+	_, rest, qualified := strings.Cut(host, ".")
+	if !qualified {
+		return host != "*"
+	}
+	return rest == namespace || rest == namespace+".svc" || strings.HasPrefix(rest, namespace+".svc.")
+}
