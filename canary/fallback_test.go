@@ -70,6 +70,10 @@ func TestUsersGoWherePodsServe(t *testing.T) {
 			seen: because(fallen(100, gone(v1)), func(s *Seen) { s.Plan.Chosen, s.State.At = true, noon }), wantPhase: progressing, wantWeight: 100,
 			wantApplied: v2, wantPromoted: v1, wantActions: moved,
 		},
+		"nowhere from a primary that its autoscaler let go": {
+			seen:      because(without(at(progressing, 40)), func(s *Seen) { s.Primary.Idle, s.State.At = true, noon }),
+			wantPhase: progressing, wantWeight: 40, wantApplied: v2, wantPromoted: v1,
+		},
 		"nowhere without a router": {
 			seen:      because(without(at(succeeded, 0)), func(s *Seen) { s.Plan.Routed, s.State.Applied, s.Target = false, v1, stopped(v1) }),
 			wantPhase: succeeded, wantApplied: v1, wantPromoted: v1,
