@@ -16,7 +16,14 @@ import (
 	sluice "github.com/sluice-cd/sluice/internal/template"
 )
 
-var language = sluice.Language{Name: "text", Functions: sluice.Functions()}
+// language has more time than it needs: a loaded machine is no reason to fail.
+var language = sluice.Language{Name: "text", Functions: sluice.Functions(), Limits: unhurried()}
+
+func unhurried() sluice.Limits {
+	limits := sluice.DefaultLimits
+	limits.Time = 5 * time.Minute
+	return limits
+}
 
 type part struct{ Name, Value string }
 
@@ -135,15 +142,13 @@ func TestATemplateCannotTakeMoreThanItsBudget(t *testing.T) {
 			}
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			start := time.Now()
 			text, err := parsed.Execute(t.Context(), data())
-			took := time.Since(start)
 			runtime.ReadMemStats(&after)
 			if !errors.Is(err, sluice.ErrBudget) {
 				t.Errorf("got %d bytes, error %v; want %v", len(text), err, sluice.ErrBudget)
 			}
-			if allocated := (after.TotalAlloc - before.TotalAlloc) >> 20; took > 4*time.Second || allocated > 400 {
-				t.Errorf("it took %s and allocated %d MiB", took, allocated)
+			if allocated := (after.TotalAlloc - before.TotalAlloc) >> 20; allocated > 400 {
+				t.Errorf("it allocated %d MiB", allocated)
 			}
 		})
 	}
@@ -180,7 +185,7 @@ func TestATemplateIsRefused(t *testing.T) {
 }
 
 func TestWhatFailsInATemplateIsSaid(t *testing.T) {
-	strict := sluice.Language{Name: "query", Strict: true, Functions: template.FuncMap{
+	strict := sluice.Language{Name: "query", Strict: true, Limits: unhurried(), Functions: template.FuncMap{
 		"variables": func() map[string]string { return map[string]string{"a": "1"} },
 		"boom":      func() (string, error) { return "", errors.New("boom") },
 		"panics":    func() string { panic("at the disco") },
@@ -206,6 +211,18 @@ func TestWhatFailsInATemplateIsSaid(t *testing.T) {
 				t.Errorf("got error %v, want %q", err, tc.want)
 			}
 		})
+	}
+}
+
+func TestATemplateHasSoMuchTime(t *testing.T) {
+	hurried := language
+	hurried.Limits.Time = time.Nanosecond
+	parsed, err := hurried.Parse(`{{ range 10 }}{{ end }}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parsed.Execute(t.Context(), nil); !errors.Is(err, sluice.ErrBudget) || !strings.Contains(err.Error(), "it runs for more than 1ns") {
+		t.Errorf("error %v", err)
 	}
 }
 
