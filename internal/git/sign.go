@@ -43,6 +43,9 @@ func NewGPGSigner(key, passphrase []byte) (Signer, error) {
 		if len(passphrase) == 0 {
 			return nil, fmt.Errorf("%w: the OpenPGP key needs a passphrase", ErrSigningKey)
 		}
+		if err := cheapToDecrypt(entity); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrSigningKey, err)
+		}
 		if err := entity.DecryptPrivateKeys(passphrase); err != nil {
 			return nil, fmt.Errorf("%w: the passphrase does not fit the OpenPGP key", ErrSigningKey)
 		}

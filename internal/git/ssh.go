@@ -75,6 +75,9 @@ func parseIdentity(identity, passphrase []byte) (ssh.Signer, error) {
 	case errors.As(err, &encrypted) && len(passphrase) == 0:
 		return nil, errors.New("the SSH key needs a password")
 	case errors.As(err, &encrypted):
+		if err := cheapToOpen(identity); err != nil {
+			return nil, err
+		}
 		if key, err = ssh.ParsePrivateKeyWithPassphrase(identity, passphrase); err != nil {
 			return nil, errors.New("the password does not fit the SSH key")
 		}
