@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -124,17 +126,41 @@ func (p *Pair) release(ctx context.Context) (int32, error) {
 	return max(int32(floor), 1), p.resume(ctx, s, theirs)
 }
 
-// letGo lets the owner's object do as it likes, once the target has its users back.
+// letGo lets the owner's objects do as they like, once the target has its users back:
+// that of the spec, and those that an earlier spec named.
 func (p *Pair) letGo(ctx context.Context) error {
 	s, err := p.scalerOf()
-	if s == nil || err != nil {
-		return err
-	}
-	theirs, err := p.theirScaler(ctx, s)
 	if err != nil {
 		return err
 	}
-	return p.resume(ctx, s, theirs)
+	if s != nil {
+		theirs, err := p.theirScaler(ctx, s)
+		if err != nil {
+			return err
+		}
+		if err := p.resume(ctx, s, theirs); err != nil {
+			return err
+		}
+	}
+	found := &unstructured.UnstructuredList{}
+	found.SetGroupVersionKind(scaledObjects.kind.GroupVersion().WithKind(scaledObjects.kind.Kind + "List"))
+	err = p.kit.live.List(ctx, found, client.InNamespace(p.canary.Namespace))
+	if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("listing autoscalers of %s.%s: %w", p.canary.Spec.TargetRef.Name, p.canary.Namespace, err)
+	}
+	for i := range found.Items {
+		theirs := &found.Items[i]
+		_, ours := theirs.GetAnnotations()[heldAnnotation]
+		if ours && dict(dict(theirs.Object, "spec"), "scaleTargetRef")["name"] == p.canary.Spec.TargetRef.Name {
+			if err := p.resume(ctx, scaledObjects, theirs); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // restrain keeps an autoscaler from acting on the target.

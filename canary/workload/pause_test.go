@@ -188,3 +188,18 @@ func TestThePauseOfAnOwnerComesBack(t *testing.T) {
 		t.Errorf("%q %v, paused at %q", why, err, b.pausedAt())
 	}
 }
+
+// One that an earlier spec named would take the pods from users who are back.
+func TestAnAutoscalerOfAnEarlierSpecIsLetGo(t *testing.T) {
+	b := keda(t, scaledObject())
+	b.canary.Spec.AutoscalerRef = nil
+	for range 2 {
+		if _, err := b.look().RevertTarget(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.stand()
+	}
+	if left := b.so("scale").GetAnnotations(); left[pausedReplicas] != "" || left[heldAnnotation] != "" {
+		t.Errorf("left %v", left)
+	}
+}

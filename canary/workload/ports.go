@@ -116,42 +116,32 @@ func (p *Pair) containerPort(port corev1.ServicePort) string {
 // mergePorts adds the canary's ports to those of a Service's owner, and notes which
 // were not his. Where both have one, the canary says where its own leads.
 func (p *Pair) mergePorts(o *original, live []corev1.ServicePort) []corev1.ServicePort {
-	main, added := p.mainPort(), o.Added
-	before := o.Main
-	o.Main, o.Added = portKey(main), nil
+	main, added, before := p.mainPort(), o.Added, o.Main
+	o.Main, o.Added = portKey(main), []string{portKey(main)}
 	var ports []corev1.ServicePort
 	for _, port := range live {
 		switch key := portKey(port); {
-		case slices.Contains(added, key):
-			continue
 		case key == o.Main:
-			main.NodePort = port.NodePort
-			if p.canary.Spec.Service.PortName == "" {
-				main.Name = cmp.Or(port.Name, main.Name)
+			main = p.asBefore(main, port)
+			if !slices.Contains(added, key) {
+				o.Added = nil
 			}
-			if main.AppProtocol == nil {
-				main.AppProtocol = port.AppProtocol
-			}
-			continue
+		case slices.Contains(added, key):
 		case key == before:
-			port = o.was(port)
+			ports = append(ports, o.was(port))
+		default:
+			ports = append(ports, port)
 		}
-		ports = append(ports, port)
-	}
-	if !slices.ContainsFunc(live, func(port corev1.ServicePort) bool { return portKey(port) == o.Main && !slices.Contains(added, o.Main) }) {
-		o.Added = append(o.Added, o.Main)
-		main.NodePort = nodePort(live, main)
 	}
 	ports = slices.Insert(ports, 0, distinct(main, ports))
 	for _, port := range p.discovered() {
 		same := func(had corev1.ServicePort) bool {
 			return portKey(had) == portKey(port) || had.Name == port.Name || p.containerPort(had) == p.containerPort(port)
 		}
-		if slices.ContainsFunc(ports, same) {
-			continue
+		if !slices.ContainsFunc(ports, same) {
+			port.NodePort = nodePort(live, port)
+			ports, o.Added = append(ports, port), append(o.Added, portKey(port))
 		}
-		port.NodePort = nodePort(live, port)
-		ports, o.Added = append(ports, port), append(o.Added, portKey(port))
 	}
 	for i := range ports {
 		if ports[i].Name == "" && len(ports) > 1 {
@@ -159,6 +149,19 @@ func (p *Pair) mergePorts(o *original, live []corev1.ServicePort) []corev1.Servi
 		}
 	}
 	return ports
+}
+
+// asBefore gives the canary's port what it does not say itself from the one that is in
+// its place.
+func (p *Pair) asBefore(main, port corev1.ServicePort) corev1.ServicePort {
+	main.NodePort = port.NodePort
+	if p.canary.Spec.Service.PortName == "" {
+		main.Name = cmp.Or(port.Name, main.Name)
+	}
+	if main.AppProtocol == nil {
+		main.AppProtocol = port.AppProtocol
+	}
+	return main
 }
 
 // nodePort is the one that a port has in a Service already.
