@@ -33,7 +33,7 @@ type Bounds struct {
 	// Depth is how deep lists and maps are nested in a document; default 250.
 	Depth int
 	// Substituted is the size of one object with its variables replaced; default
-	// 16 MiB.
+	// 4 MiB, which is more than the API server takes.
 	Substituted int64
 }
 
@@ -48,7 +48,7 @@ func (b Bounds) withDefaults() Bounds {
 	fill(&b.Nodes, 2_000_000)
 	fill(&b.Aliased, 50_000)
 	fill(&b.Depth, 250)
-	fill(&b.Substituted, 16<<20)
+	fill(&b.Substituted, 4<<20)
 	return b
 }
 

@@ -31,49 +31,54 @@ func doubled(levels int, resource string) map[string]string {
 	return files
 }
 
+// small are bounds that tests reach quickly.
+var small = Bounds{
+	Objects: 500, Bases: 500, FileBytes: 1 << 20, Bytes: 4 << 20, DocumentNodes: 20_000, Nodes: 50_000, Aliased: 2000,
+}
+
 func TestABuildIsBounded(t *testing.T) {
 	inline := func(document string) string {
 		return "\n" + strings.ReplaceAll("\n"+document, "\n", "\n    ")
 	}
-	long := configMap("a") + "x:\n" + strings.Repeat("- a\n", 600_000)
+	long := configMap("a") + "x:\n" + strings.Repeat("- a\n", 60_000)
 	tests := map[string]struct {
 		files map[string]string
 		says  string
 	}{
-		"aliases of aliases":          {map[string]string{"a.yaml": configMap("a") + laughs(8)}, "a.yaml: the build is too large: more than 50000 values that aliases stand for in one YAML document"},
-		"in a second document":        {map[string]string{"a.yaml": configMap("a") + "---\n" + configMap("b") + laughs(8)}, "values that aliases stand for"},
-		"in a patch":                  {map[string]string{"kustomization.yaml": "resources: [a.yaml]\npatches: [{path: p.yaml}]", "a.yaml": configMap("a"), "p.yaml": configMap("a") + laughs(8)}, "p.yaml: "},
-		"in an inline patch":          {map[string]string{"kustomization.yaml": "resources: [a.yaml]\npatches:\n- patch: |" + inline(configMap("a")+laughs(8)), "a.yaml": configMap("a")}, "values that aliases stand for"},
-		"in an inline merge patch":    {map[string]string{"kustomization.yaml": "resources: [a.yaml]\npatchesStrategicMerge:\n- |" + inline(configMap("a")+laughs(8)), "a.yaml": configMap("a")}, "values that aliases stand for"},
-		"in a generator":              {map[string]string{"kustomization.yaml": "generators: [g.yaml]", "g.yaml": plugin("ConfigMapGenerator", laughs(8))}, "values that aliases stand for"},
-		"in an inline generator":      {map[string]string{"kustomization.yaml": "generators:\n- |" + inline(plugin("ConfigMapGenerator", laughs(8)))}, "values that aliases stand for"},
-		"in a plugin's inline patch":  {map[string]string{"kustomization.yaml": "resources: [a.yaml]\ntransformers: [t.yaml]", "a.yaml": configMap("a"), "t.yaml": plugin("PatchTransformer", "target: {kind: ConfigMap}\npatch: |"+inline(configMap("a")+laughs(8)))}, "values that aliases stand for"},
-		"in a replacement":            {map[string]string{"kustomization.yaml": "resources: [a.yaml]\nreplacements: [{path: r.yaml}]", "a.yaml": configMap("a"), "r.yaml": laughs(8)}, "r.yaml: "},
-		"in configurations":           {map[string]string{"kustomization.yaml": "resources: [a.yaml]\nconfigurations: [c.yaml]", "a.yaml": configMap("a"), "c.yaml": laughs(8)}, "c.yaml: "},
-		"in crds":                     {map[string]string{"kustomization.yaml": "resources: [a.yaml]\ncrds: [c.yaml]", "a.yaml": configMap("a"), "c.yaml": laughs(8)}, "c.yaml: "},
-		"in a schema":                 {map[string]string{"kustomization.yaml": "resources: [a.yaml]\nopenapi: {path: c.yaml}", "a.yaml": configMap("a"), "c.yaml": laughs(8)}, "c.yaml: "},
-		"in a kustomization":          {map[string]string{"kustomization.yaml": laughs(8)}, "kustomization.yaml: "},
-		"an alias of a long text":     {map[string]string{"a.yaml": configMap("a") + "x: &x '" + strings.Repeat("x", 1<<20) + "'\ny: [" + strings.Repeat("*x,", 99) + "]\n"}, "bytes in one YAML document"},
+		"aliases of aliases":          {map[string]string{"a.yaml": configMap("a") + laughs(5)}, "a.yaml: the build is too large: more than 2000 values that aliases stand for in one YAML document"},
+		"in a second document":        {map[string]string{"a.yaml": configMap("a") + "---\n" + configMap("b") + laughs(5)}, "values that aliases stand for"},
+		"in a patch":                  {map[string]string{"kustomization.yaml": "resources: [a.yaml]\npatches: [{path: p.yaml}]", "a.yaml": configMap("a"), "p.yaml": configMap("a") + laughs(5)}, "p.yaml: "},
+		"in an inline patch":          {map[string]string{"kustomization.yaml": "resources: [a.yaml]\npatches:\n- patch: |" + inline(configMap("a")+laughs(5)), "a.yaml": configMap("a")}, "values that aliases stand for"},
+		"in an inline merge patch":    {map[string]string{"kustomization.yaml": "resources: [a.yaml]\npatchesStrategicMerge:\n- |" + inline(configMap("a")+laughs(5)), "a.yaml": configMap("a")}, "values that aliases stand for"},
+		"in a generator":              {map[string]string{"kustomization.yaml": "generators: [g.yaml]", "g.yaml": plugin("ConfigMapGenerator", laughs(5))}, "values that aliases stand for"},
+		"in an inline generator":      {map[string]string{"kustomization.yaml": "generators:\n- |" + inline(plugin("ConfigMapGenerator", laughs(5)))}, "values that aliases stand for"},
+		"in a plugin's inline patch":  {map[string]string{"kustomization.yaml": "resources: [a.yaml]\ntransformers: [t.yaml]", "a.yaml": configMap("a"), "t.yaml": plugin("PatchTransformer", "target: {kind: ConfigMap}\npatch: |"+inline(configMap("a")+laughs(5)))}, "values that aliases stand for"},
+		"in a replacement":            {map[string]string{"kustomization.yaml": "resources: [a.yaml]\nreplacements: [{path: r.yaml}]", "a.yaml": configMap("a"), "r.yaml": laughs(5)}, "r.yaml: "},
+		"in configurations":           {map[string]string{"kustomization.yaml": "resources: [a.yaml]\nconfigurations: [c.yaml]", "a.yaml": configMap("a"), "c.yaml": laughs(5)}, "c.yaml: "},
+		"in crds":                     {map[string]string{"kustomization.yaml": "resources: [a.yaml]\ncrds: [c.yaml]", "a.yaml": configMap("a"), "c.yaml": laughs(5)}, "c.yaml: "},
+		"in a schema":                 {map[string]string{"kustomization.yaml": "resources: [a.yaml]\nopenapi: {path: c.yaml}", "a.yaml": configMap("a"), "c.yaml": laughs(5)}, "c.yaml: "},
+		"in a kustomization":          {map[string]string{"kustomization.yaml": laughs(5)}, "kustomization.yaml: "},
+		"an alias of a long text":     {map[string]string{"a.yaml": configMap("a") + "x: &x '" + strings.Repeat("x", 1<<18) + "'\ny: [" + strings.Repeat("*x,", 9) + "]\n"}, "bytes in one YAML document"},
 		"an alias of itself":          {map[string]string{"a.yaml": configMap("a") + "x: &x [*x]\n"}, "contains itself"},
 		"one long list":               {map[string]string{"a.yaml": long}, "values in one YAML document"},
-		"many lists":                  {map[string]string{"a.yaml": strings.Repeat(configMap("a")+"x: ["+strings.Repeat("a,", 90_000)+"]\n---\n", 25)}, "more than 2000000 values"},
+		"many lists":                  {map[string]string{"a.yaml": strings.Repeat(configMap("a")+"x: ["+strings.Repeat("a,", 9_000)+"]\n---\n", 7)}, "more than 50000 values"},
 		"deep lists":                  {map[string]string{"a.yaml": configMap("a") + "x: " + strings.Repeat("[", 9000) + strings.Repeat("]", 9000)}, "levels of nesting"},
 		"a deep schema":               {map[string]string{"a.yaml": configMap("a") + "x: " + strings.Repeat("{a: ", 300) + strings.Repeat("}", 300)}, "levels of nesting"},
-		"a large file":                {map[string]string{"a.yaml": configMap("a") + strings.Repeat("# long\n", 3<<20)}, "bytes in one file"},
-		"a large file of a generator": {map[string]string{"kustomization.yaml": "configMapGenerator: [{name: a, files: [f]}]", "f": strings.Repeat("x", 17<<20)}, "bytes in f"},
-		"the same file many times":    {map[string]string{"kustomization.yaml": "configMapGenerator: [{name: a, files: [" + strings.Repeat("f, ", 10) + "f]}]", "f": strings.Repeat("x", 8<<20)}, "bytes of manifests"},
-		"a billion bases":             {doubled(20, "resources: [cm.yaml]"), "bases, counted as often as they are used"},
-		"a billion bases of nothing":  {doubled(20, "resources: []"), "bases, counted as often as they are used"},
-		"many objects in one file":    {map[string]string{"a.yaml": strings.Repeat("---\n"+configMap("a"), 10_001)}, "objects"},
-		"many objects in one list":    {map[string]string{"a.yaml": "apiVersion: v1\nkind: List\nitems: [" + strings.Repeat("{}, ", 10_001) + "]"}, "objects"},
+		"a large file":                {map[string]string{"a.yaml": configMap("a") + strings.Repeat("# long\n", 1<<18)}, "bytes in one file"},
+		"a large file of a generator": {map[string]string{"kustomization.yaml": "configMapGenerator: [{name: a, files: [f]}]", "f": strings.Repeat("x", 2<<20)}, "bytes in f"},
+		"the same file many times":    {map[string]string{"kustomization.yaml": "configMapGenerator: [{name: a, files: [" + strings.Repeat("f, ", 10) + "f]}]", "f": strings.Repeat("x", 1<<19)}, "bytes of manifests"},
+		"a billion bases":             {doubled(12, "resources: [cm.yaml]"), "bases, counted as often as they are used"},
+		"a billion bases of nothing":  {doubled(12, "resources: []"), "bases, counted as often as they are used"},
+		"many objects in one file":    {map[string]string{"a.yaml": strings.Repeat("---\n"+configMap("a"), 501)}, "objects"},
+		"many objects in one list":    {map[string]string{"a.yaml": "apiVersion: v1\nkind: List\nitems: [" + strings.Repeat("{}, ", 501) + "]"}, "objects"},
 		"a large patch of everything": {map[string]string{
 			"kustomization.yaml": "resources: [a.yaml]\npatches: [{path: p.yaml, target: {kind: ConfigMap}}]",
-			"a.yaml":             strings.Repeat("---\n"+configMap("a"), 1000), "p.yaml": configMap("a", "k: "+strings.Repeat("x", 100_000)),
+			"a.yaml":             strings.Repeat("---\n"+configMap("a"), 400), "p.yaml": configMap("a", "k: "+strings.Repeat("x", 20_000)),
 		}, "what is patched into them"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, err := Build(treeOf(t, tc.files), Spec{})
+			_, err := newJob(nil, treeOf(t, tc.files), Spec{}, small, unbounded{}).run() //nolint:staticcheck // nothing ends it
 			if err == nil || !strings.Contains(err.Error(), tc.says) {
 				t.Fatalf("got %.300v", err)
 			}
@@ -86,18 +91,38 @@ func TestABuildIsBounded(t *testing.T) {
 
 func TestWhatPeopleWriteIsWithinTheBounds(t *testing.T) {
 	many := ""
-	for i := range 300 {
+	for i := range 100 {
 		many += "---\n" + configMap(fmt.Sprint("c", i), "k: v")
 	}
 	for name, files := range map[string]map[string]string{
 		"anchors and merge keys": {"a.yaml": configMap("a") + "x-defaults: &d {a: b}\nlist: [*d, {<<: *d, c: d}]\n"},
 		"bases used twice":       doubled(4, "resources: [cm.yaml]"),
-		"hundreds of objects":    {"a.yaml": many},
+		"a hundred objects":      {"a.yaml": many},
 		"a large dashboard":      {"a.yaml": configMap("a", "dashboard: |\n"+strings.Repeat("    {\"a\": [1, 2, 3]},\n", 20_000))},
 		"a deep schema":          {"a.yaml": configMap("a") + "x: " + strings.Repeat("{a: ", 100) + strings.Repeat("}", 100)},
 	} {
 		if _, err := Build(treeOf(t, files), Spec{}); err != nil {
 			t.Errorf("%s: %.300v", name, err)
+		}
+	}
+}
+
+// The bounds themselves, where only measuring is needed.
+func TestDefaultBounds(t *testing.T) {
+	b := Bounds{}.withDefaults()
+	for name, tc := range map[string]struct {
+		document string
+		within   bool
+	}{
+		"hundreds of thousands of lines":   {configMap("a") + "x:\n" + strings.Repeat("- a\n", 300_000), true},
+		"a million lines":                  {configMap("a") + "x:\n" + strings.Repeat("- a\n", 1_000_000), false},
+		"aliases of four levels":           {laughs(3), true},
+		"aliases of six levels, 269 bytes": {laughs(5), false},
+		"aliases of ten levels, 421 bytes": {laughs(9), false},
+		"a large dashboard":                {configMap("a", "dashboard: |\n"+strings.Repeat("    {\"a\": [1, 2, 3]},\n", 40_000)), true},
+	} {
+		if _, err := b.weigh([]byte(tc.document), unbounded{}); (err == nil) != tc.within {
+			t.Errorf("%s: got %v", name, err)
 		}
 	}
 }

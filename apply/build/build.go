@@ -96,6 +96,7 @@ type job struct {
 	spec    Spec
 	dir     string
 	cost    int64 // of kustomize, in bytes of memory
+	most    int64 // bytes that the objects come to
 	schema  bool  // it brings its own
 	// isolated says that it is better built in a process of its own.
 	isolated bool
@@ -136,7 +137,7 @@ func (j *job) prepare() (err error) {
 	if err != nil {
 		return err
 	}
-	j.cost, j.schema = m.total.cost(), m.schema
+	j.cost, j.most, j.schema = m.total.cost(), m.total.most(), m.schema
 	j.isolated = m.isolate || j.cost > largeCost
 	return nil
 }
@@ -200,7 +201,7 @@ func (j *job) convert(resources resmap.ResMap) (*Result, error) {
 		return nil, tooLarge(limit, "objects", split)
 	}
 	result := &Result{Objects: make([]*unstructured.Unstructured, 0, resources.Size())}
-	digest := sha256.New()
+	digest, size := sha256.New(), int64(0)
 	for _, res := range resources.Resources() {
 		if err := j.overlay.ended(); err != nil {
 			return nil, err
@@ -208,7 +209,14 @@ func (j *job) convert(resources resmap.ResMap) (*Result, error) {
 		if res.GetName() == "" || res.GetKind() == "" || res.GetApiVersion() == "" {
 			return nil, fmt.Errorf("decoding %s: an object needs apiVersion, kind and name", res.CurId())
 		}
-		obj, data, err := j.object(res)
+		data, err := j.data(res)
+		if size += int64(len(data)); size > j.most {
+			return nil, tooLarge(j.most, "bytes in objects, of which there were less in the source", "look for variables and replacements that add much")
+		}
+		var obj *unstructured.Unstructured
+		if err == nil {
+			obj, err = j.object(data)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s/%s: %w", res.GetKind(), res.GetName(), err)
 		}
@@ -222,20 +230,21 @@ func (j *job) convert(resources resmap.ResMap) (*Result, error) {
 	return result, nil
 }
 
-func (j *job) object(res *resource.Resource) (obj *unstructured.Unstructured, data []byte, err error) {
-	if data, err = res.MarshalJSON(); err != nil {
-		return nil, nil, err
+// data is an object in JSON, with its variables replaced.
+func (j *job) data(res *resource.Resource) ([]byte, error) {
+	data, err := res.MarshalJSON()
+	if sub := j.spec.Substitution; err == nil && sub.appliesTo(res) {
+		return sub.replace(data, j.overlay.bounds)
 	}
-	if sub := j.spec.Substitution; sub.appliesTo(res) {
-		if data, err = sub.replace(data, j.overlay.bounds); err != nil {
-			return nil, nil, err
-		}
-	}
-	obj = &unstructured.Unstructured{}
+	return data, err
+}
+
+func (j *job) object(data []byte) (*unstructured.Unstructured, error) {
+	obj := &unstructured.Unstructured{}
 	if err := obj.UnmarshalJSON(data); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return obj, data, j.overlay.unsealed(obj)
+	return obj, j.overlay.unsealed(obj)
 }
 
 // readable takes the overlay's mount point out of an error's text, so that

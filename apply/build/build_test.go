@@ -129,6 +129,11 @@ func TestBuild(t *testing.T) {
 			},
 			want: []string{"ConfigMap/ns/a", "ConfigMap/ns/b", "ConfigMap/ns/c"},
 		},
+		"a path with such a name": {
+			files: map[string]string{"app@v2/a.yaml": configMap("a")},
+			spec:  Spec{Path: "./app@v2"},
+			want:  []string{"ConfigMap//a"},
+		},
 		"a base that is empty stays empty": {
 			files: map[string]string{"kustomization.yaml": "resources: [base, a.yaml]", "base/kustomization.yaml": "resources: []", "a.yaml": configMap("a")},
 			want:  []string{"ConfigMap//a"},

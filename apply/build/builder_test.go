@@ -162,7 +162,7 @@ func TestAProcessIsEndedAtTheDeadline(t *testing.T) {
 	until := make(chan struct{})
 	defer close(until)
 	b := isolating(t)
-	b.Timeout = 3 * time.Second
+	b.Timeout = 500 * time.Millisecond
 	count := 0
 	hanging := counting{slow{treeOf(t, map[string]string{"kustomization.yaml": "resources: [slow.yaml]\nconfigurations: [c.yaml]", "c.yaml": "", "slow.yaml": configMap("a")}), until}, &count}
 	if _, err := b.Build(t.Context(), owner, hanging, Spec{}); !errors.Is(err, ErrTimeout) {

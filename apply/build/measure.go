@@ -52,6 +52,11 @@ func (m *measure) dir(dir string, depth int, seen int64) (int64, error) {
 	if err != nil || k.Kustomization == nil {
 		return seen, err
 	}
+	own := m.o.weights[name]
+	own.documents = 0
+	if err := m.add(own); err != nil {
+		return 0, err
+	}
 	m.schema = m.schema || len(k.OpenAPI) > 0
 	m.isolate = m.isolate || m.schema || len(k.Crds)+len(k.Replacements)+len(k.Vars)+len(k.Configurations) > 0 ||
 		len(k.Generators)+len(k.Transformers)+len(k.Validators) > 0

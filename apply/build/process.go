@@ -242,7 +242,8 @@ func (p *process) build(j *job, memory int64) (*Result, error) {
 // explain says why a process ended.
 func (p *process) explain(err error, memory int64) error {
 	said := p.said.String()
-	if strings.Contains(said, "out of memory") || strings.Contains(said, "cannot allocate memory") {
+	if strings.Contains(said, "out of memory") || strings.Contains(said, "allocate") || said == "" { // "" is killed, as the kernel does
+
 		return tooLarge(memory>>20, "MiB of memory", "look for replacements, variables and definitions that add to themselves, or "+split)
 	}
 	if strings.Contains(said, "stack overflow") || strings.Contains(said, "stack exceeds") {

@@ -243,8 +243,10 @@ func FuzzVet(f *testing.F) {
 	for _, files := range reachable {
 		for _, content := range files {
 			f.Add([]byte(strings.ReplaceAll(content, "REF", `"https://example.com/a\n"`)))
+			f.Add([]byte(strings.ReplaceAll(content, "REF", "a")))
 		}
 	}
+	f.Add([]byte("apiVersion: builtin\nkind: PatchTransformer\nmetadata: {name: a}\npath: a\ngenerators: [g.yaml]\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		made, err := tree.New(map[string]tree.Content{"kustomization.yaml": {Data: data}, "g.yaml": {Data: data}, "a": {Data: []byte("a")}})
 		if err != nil {
@@ -270,10 +272,41 @@ func FuzzVet(f *testing.F) {
 				refs = append(refs, source[strings.Index(source, "=")+1:])
 			}
 		}
+		for _, document := range append(append(again.Generators, again.Transformers...), again.Validators...) {
+			refs = append(refs, pluginRefs(t, document)...)
+		}
 		for _, ref := range refs {
 			if mayBeRemote(ref) {
 				t.Errorf("%q leaves %q", data, ref)
 			}
 		}
 	})
+}
+
+// pluginRefs are the paths in a document that configures plugins.
+func pluginRefs(t *testing.T, document string) []string {
+	found, err := newResources([]byte(document))
+	if err != nil {
+		t.Fatalf("%q is no document: %v", document, err)
+	}
+	var refs []string
+	for _, res := range found.Resources() {
+		config, err := res.Map()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for key, value := range config {
+			for _, field := range []string{"path", "paths", "envs", "env", "targetFilePath"} {
+				if strings.EqualFold(key, field) {
+					_, _ = each(value, func(ref any) (any, error) {
+						if text, ok := ref.(string); ok {
+							refs = append(refs, text)
+						}
+						return ref, nil
+					})
+				}
+			}
+		}
+	}
+	return refs
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/fluxcd/pkg/envsubst"
 )
 
 func TestAVariableNeedsAValueOrADefault(t *testing.T) {
@@ -85,6 +87,7 @@ func TestSubstitutionIsBounded(t *testing.T) {
 		"a pattern cut off":           "${large##*b}",
 		"defaults within one another": strings.Repeat("${x:=", 2000) + strings.Repeat("}", 2000),
 		"many variables":              strings.Repeat("${small}", 200_000),
+		"many objects":                "a\n---\n" + configMap("b", "text: ${large}${large}") + "---\n" + configMap("c", "text: ${large}${large}") + "---\n" + configMap("d", "text: ${large}"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Build(treeOf(t, map[string]string{"a.yaml": configMap("a", "text: "+text)}), Spec{Substitution: &Substitution{
@@ -95,4 +98,23 @@ func TestSubstitutionIsBounded(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whatever a text says, it does not become larger than what was foreseen.
+func FuzzSubstitutionBound(f *testing.F) {
+	for _, text := range []string{
+		"${a}${b}", "${a//x/${b}}", "${a:=${b//y/${a}}}", "${#a}", "${a^^}", "${b/#y/zz}${b/%y/zz}", "${a:1:2}", "${a##*x}", "$${a}", "${c:-ß}", "${a//}",
+	} {
+		f.Add(text, "xxxx", "yß")
+	}
+	f.Fuzz(func(t *testing.T, text, a, b string) {
+		s := &Substitution{Values: map[string]string{"a": a, "b": b}}
+		bounds := Bounds{Substituted: 4096}.withDefaults()
+		if len(text) > 2000 || s.bound(text, bounds) != nil {
+			return
+		}
+		if out, err := envsubst.Eval(text, s.value); err == nil && int64(len(out)) > bounds.Substituted {
+			t.Errorf("%q with %q and %q became %d bytes", text, a, b, len(out))
+		}
+	})
 }

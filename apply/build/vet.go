@@ -222,7 +222,7 @@ func mayBeRemote(ref string) bool {
 
 // patch vets what kustomize takes for a patch if it can, and else for its path.
 func (v *vetter) patch(field string, ref *string) error {
-	if !strings.Contains(*ref, "\n") && !strings.ContainsAny(*ref, "{[") {
+	if !strings.Contains(*ref, "\n") && (!strings.ContainsAny(*ref, "{[") || v.o.Exists(v.abs(*ref))) {
 		return v.file(field, ref, load{})
 	}
 	if mayBeRemote(*ref) {
