@@ -43,7 +43,13 @@ func (s *Store) collect() {
 	}
 	images, kept := map[string]bool{}, map[string]bool{}
 	for image, listings := range s.listings {
-		maps.DeleteFunc(listings, func(_ string, l *listing) bool { return !used[l.id] })
+		maps.DeleteFunc(listings, func(_ string, l *listing) bool {
+			if used[l.id] {
+				return false
+			}
+			s.memory.drop(l.tags)
+			return true
+		})
 		if len(listings) == 0 {
 			delete(s.listings, image)
 			images[image] = true

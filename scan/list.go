@@ -28,6 +28,7 @@ type lister struct {
 	target Target
 	// budget is the most tags to list.
 	budget func() int
+	memory *reading
 }
 
 // list asks the registry for all tags. Of a registry that knows conditional

@@ -57,7 +57,7 @@ func (l *lister) fetch(ctx context.Context, address, etag string, into *heap) (a
 		return answer{}, err
 	}
 	before := into.len()
-	if err := l.read(resp.Body, into); err != nil {
+	if err := l.read(ctx, resp.Body, into); err != nil {
 		return answer{}, err
 	}
 	next, err := nextPage(resp.Header.Values("Link"), req.URL, resp.Request.URL)
@@ -69,7 +69,7 @@ func (l *lister) fetch(ctx context.Context, address, etag string, into *heap) (a
 }
 
 // read decodes a body that is no longer than the budget allows.
-func (l *lister) read(body io.Reader, into *heap) error {
+func (l *lister) read(ctx context.Context, body io.Reader, into *heap) error {
 	buffer := buffers.Get().(*bytes.Buffer)
 	defer func() {
 		if buffer.Cap() <= maxPooled {
@@ -78,12 +78,20 @@ func (l *lister) read(body io.Reader, into *heap) error {
 	}()
 	buffer.Reset()
 	limit := l.maxBytes()
-	if n, err := buffer.ReadFrom(io.LimitReader(body, limit+1)); err != nil {
-		return fmt.Errorf("reading the list of tags: %w", err)
-	} else if n > limit {
-		return fmt.Errorf("%w: a page of more than %d bytes", ErrBudget, limit)
+	for {
+		n, err := io.CopyN(buffer, body, freeBytes)
+		switch {
+		case err != nil && !errors.Is(err, io.EOF):
+			return fmt.Errorf("reading the list of tags: %w", err)
+		case int64(buffer.Len()) > limit:
+			return fmt.Errorf("%w: a page of more than %d bytes", ErrBudget, limit)
+		case n < freeBytes:
+			return decodePage(buffer.Bytes(), into)
+		}
+		if err := l.memory.hold(ctx, int64(buffer.Len()+freeBytes)); err != nil {
+			return fmt.Errorf("reading the list of tags: %w", err)
+		}
 	}
-	return decodePage(buffer.Bytes(), into)
 }
 
 // decodePage adds the tags of a page to into.

@@ -36,6 +36,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"k8s.io/utils/clock"
 
+	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
@@ -60,6 +61,9 @@ var (
 	// ErrBudget means that a list is longer than a scan may read. Nothing of it is
 	// used.
 	ErrBudget = errors.New("scan budget exceeded")
+	// ErrMemory means that the tags of a namespace, or of all, take more memory than
+	// they may. Nothing of the list is used.
+	ErrMemory = errors.New("too much memory for tags")
 )
 
 // DefaultMaxTags is the most tags of one scan when nothing else is said.
@@ -76,6 +80,7 @@ type Client struct {
 	maxTags  int
 	identity *Identity
 	guard    *outbound.Guard
+	memory   *budget.Budget
 
 	hosts    hosts
 	sessions sessions
@@ -91,6 +96,11 @@ func WithMaxTags(n int) ClientOption { return func(c *Client) { c.maxTags = n } 
 // WithGuard keeps the client from connecting where objects may not lead to.
 func WithGuard(guard *outbound.Guard) ClientOption {
 	return func(c *Client) { c.guard = guard }
+}
+
+// WithMemory has long lists wait until there is memory to read them.
+func WithMemory(memory *budget.Budget) ClientOption {
+	return func(c *Client) { c.memory = memory }
 }
 
 // NewClient returns a client that shares connections and tokens between calls.
@@ -153,8 +163,10 @@ func (c *Client) listOnce(ctx context.Context, target Target, access Access, opt
 	tags.reset()
 	var pages []page
 	var same bool
+	memory := &reading{from: c.memory, namespace: access.namespace}
+	defer memory.release()
 	err := c.ask(ctx, target, access, func(ctx context.Context, session http.RoundTripper) (err error) {
-		l := lister{client: &http.Client{Transport: session}, host: c.host(target, access), target: target, budget: opts.budget}
+		l := lister{client: &http.Client{Transport: session}, host: c.host(target, access), target: target, budget: opts.budget, memory: memory}
 		pages, same, err = l.list(ctx, opts.last, tags)
 		return err
 	})

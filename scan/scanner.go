@@ -216,7 +216,10 @@ func (s *Scanner) listing(ctx context.Context, f *flight) (list *listing, err er
 	if err := s.settleListing(last, list); err != nil {
 		return nil, fmt.Errorf("listing tags of %s: %w", f.ask.Target.Repository, err)
 	}
-	return s.store.keep(list), nil
+	if err := s.store.room(f.ask.Key.Namespace, list, last); err != nil {
+		return nil, fmt.Errorf("listing tags of %s: %w", f.ask.Target.Repository, err)
+	}
+	return s.store.keep(list, f.ask.Key.Namespace), nil
 }
 
 // land hands the outcome to those who wait, and starts the next flight if some

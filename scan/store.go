@@ -25,6 +25,7 @@ type Store struct {
 	mu        sync.RWMutex
 	snapshots map[types.NamespacedName]*Snapshot
 	listings  map[string]map[string]*listing // by image and access
+	memory    residents
 	arrived   []func(types.NamespacedName)
 }
 
@@ -42,12 +43,19 @@ func WithClock(clk clock.PassiveClock) StoreOption {
 	return func(s *Store) { s.clock = clk }
 }
 
+// WithTagMemory bounds the bytes of all tags in memory, of which a namespace may have
+// half; zero is no limit.
+func WithTagMemory(bytes int64) StoreOption {
+	return func(s *Store) { s.memory.total = bytes }
+}
+
 // NewStore returns a store that is empty, or has what the directory has.
 func NewStore(options ...StoreOption) *Store {
 	s := &Store{
 		clock:     clock.RealClock{},
 		snapshots: map[types.NamespacedName]*Snapshot{},
 		listings:  map[string]map[string]*listing{},
+		memory:    residents{held: map[string]int64{}, sets: map[*tagset]*resident{}},
 	}
 	for _, option := range options {
 		option(s)
@@ -72,11 +80,15 @@ func (s *Store) Put(key types.NamespacedName, snapshot *Snapshot) {
 	own := *snapshot
 	own.seen = s.seen
 	if !own.list.kept {
-		own.list = s.keep(own.list)
+		own.list = s.keep(own.list, key.Namespace)
 	}
 	s.mu.Lock()
 	before, had := s.snapshots[key]
 	s.snapshots[key] = &own
+	s.memory.keep(own.list.tags, key.Namespace)
+	if had {
+		s.memory.drop(before.list.tags)
+	}
 	arrived := s.arrived
 	s.mu.Unlock()
 	if had && before.source == own.source {
@@ -91,7 +103,10 @@ func (s *Store) Put(key types.NamespacedName, snapshot *Snapshot) {
 func (s *Store) Delete(key types.NamespacedName) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.snapshots, key)
+	if snapshot, ok := s.snapshots[key]; ok {
+		s.memory.drop(snapshot.list.tags)
+		delete(s.snapshots, key)
+	}
 }
 
 // OnArrival calls tell whenever a repository has a snapshot that had none that
@@ -133,20 +148,31 @@ func (s *Store) listing(id listingID) *listing {
 	if newer := s.listings[id.image][id.access]; newer != nil {
 		return newer
 	}
-	s.add(l)
+	s.add(l, "")
 	return l
+}
+
+// room reports whether a namespace may keep the tags of a listing, in the place of
+// those of the last one, which may be nil.
+func (s *Store) room(namespace string, fresh, last *listing) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last == nil {
+		return s.memory.room(namespace, fresh.tags, nil)
+	}
+	return s.memory.room(namespace, fresh.tags, last.tags)
 }
 
 // keep makes fresh the listing of its image and credential. Its tags are as old
 // as any listing of the image knows them: a token that is renewed every hour
 // must not start the clock anew. When nothing changed nothing is written.
-func (s *Store) keep(fresh *listing) *listing {
+func (s *Store) keep(fresh *listing, namespace string) *listing {
 	last := s.listing(fresh.id)
 	if last != nil && last.tags == fresh.tags {
 		same := last.confirmed(fresh.at)
 		same.settled = fresh.settled
 		same.pages = fresh.pages
-		s.set(same)
+		s.set(same, namespace)
 		if slices.Equal(last.pages, fresh.pages) {
 			s.disk.touch(same)
 		} else {
@@ -155,24 +181,29 @@ func (s *Store) keep(fresh *listing) *listing {
 		return same
 	}
 	fresh.remember(s.siblings(fresh.id.image)...)
-	s.set(fresh)
+	s.set(fresh, namespace)
 	s.disk.writeListing(fresh)
 	return fresh
 }
 
-func (s *Store) set(l *listing) {
+func (s *Store) set(l *listing, namespace string) {
 	l.kept = true
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.add(l)
+	s.add(l, namespace)
 }
 
 // add makes l the listing of its image and credential. The lock is held.
-func (s *Store) add(l *listing) {
+func (s *Store) add(l *listing, namespace string) {
 	if s.listings[l.id.image] == nil {
 		s.listings[l.id.image] = map[string]*listing{}
 	}
+	before := s.listings[l.id.image][l.id.access]
 	s.listings[l.id.image][l.id.access] = l
+	s.memory.keep(l.tags, namespace)
+	if before != nil {
+		s.memory.drop(before.tags)
+	}
 }
 
 // siblings are all listings of an image.

@@ -88,7 +88,7 @@ func (w *wiring) image() error {
 	}
 	client := w.mgr.GetClient()
 	registry := scan.NewClient(w.clock, scanned, scan.WithMaxTags(w.flags.scanMaxTags),
-		scan.WithIdentity(scan.Identity{Client: client, Tokens: w.tokens}), scan.WithGuard(w.guard))
+		scan.WithIdentity(scan.Identity{Client: client, Tokens: w.tokens}), scan.WithGuard(w.guard), scan.WithMemory(w.memory))
 	tags, err := w.tags()
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func (w *wiring) credentials() credential.Options {
 // tags opens the store of tags, which survives a restart where the folder does.
 func (w *wiring) tags() (*scan.Store, error) {
 	logger := w.mgr.GetLogger().WithName("scan")
-	tags := scan.NewStore(scan.WithClock(w.clock), scan.InDir(filepath.Join(w.flags.storagePath, "tags"), func(err error) {
+	tags := scan.NewStore(scan.WithClock(w.clock), scan.WithTagMemory(w.memory.Share()), scan.InDir(filepath.Join(w.flags.storagePath, "tags"), func(err error) {
 		logger.Error(err, "tags are not kept for the next start")
 	}))
 	return tags, errors.Join(metrics.Registry.Register(tags), w.mgr.Add(tags))

@@ -119,7 +119,7 @@ func (r *Reconciler) retry(repo *imagev1.ImageRepository, target scan.Target, er
 			repo.Spec.Interval.Duration)
 	case errors.Is(err, identity.ErrRefused), errors.Is(err, scan.ErrInvalidExclusion):
 		return reconcile.TerminalError(failure)
-	case errors.Is(err, scan.ErrNotFound), errors.Is(err, outbound.ErrForbiddenAddress):
+	case errors.Is(err, scan.ErrNotFound), errors.Is(err, scan.ErrMemory), errors.Is(err, outbound.ErrForbiddenAddress):
 		return reconciler.Waiting(failure, repo.Spec.Interval.Duration)
 	default:
 		return failure
@@ -180,7 +180,7 @@ func (r *Reconciler) Reason(err error) string {
 		return imagev1.ImageURLInvalidReason
 	case errors.Is(err, scan.ErrInvalidExclusion):
 		return imagev1.InvalidExclusionListReason
-	case errors.Is(err, scan.ErrBudget):
+	case errors.Is(err, scan.ErrBudget), errors.Is(err, scan.ErrMemory):
 		return imagev1.ScanBudgetExceededReason
 	case errors.Is(err, scan.ErrCredentials), errors.Is(err, scan.ErrUnauthorized):
 		return imagev1.AuthenticationFailedReason

@@ -1,0 +1,123 @@
+package scan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sluice-cd/sluice/internal/budget"
+)
+
+// freeBytes is how much of an answer is read without asking for memory: nearly all
+// lists are shorter.
+const freeBytes = 1 << 20
+
+// copies is how often a page is in memory while it is read: in a buffer that grows by
+// doubling, and as tags.
+const copies = 3
+
+// reading is the memory that one scan takes for what it reads. Its grant is returned
+// when the list is made.
+type reading struct {
+	from      *budget.Budget
+	namespace string
+	grant     *budget.Grant
+	held      int64
+}
+
+// hold makes sure of the memory for a page of so many bytes.
+func (r *reading) hold(ctx context.Context, bytes int64) error {
+	if r == nil || r.from == nil || bytes <= freeBytes || copies*bytes <= r.held {
+		return nil
+	}
+	more := copies*bytes - r.held
+	var err error
+	if r.grant == nil {
+		r.grant, err = r.from.Acquire(ctx, r.namespace, more)
+	} else {
+		err = r.grant.Grow(more)
+	}
+	if errors.Is(err, budget.ErrTooLarge) {
+		return fmt.Errorf("%w: %w", ErrMemory, err)
+	}
+	if err == nil {
+		r.held += more
+	}
+	return err
+}
+
+func (r *reading) release() { r.grant.Release() }
+
+// residents account for the tags that a store keeps in memory, to the namespace that
+// had them scanned: a set counts for as long as a snapshot or a listing has it. A
+// namespace whose registries have tags without end fills its own share, which is half
+// of all. A total of zero is no limit.
+type residents struct {
+	total, used int64
+	held        map[string]int64 // by namespace
+	sets        map[*tagset]*resident
+}
+
+type resident struct {
+	uses      int
+	namespace string
+}
+
+// room reports whether a namespace may have another set, in the place of one that it
+// has, which may be nil.
+func (r *residents) room(namespace string, set, last *tagset) error {
+	if r.total == 0 || r.sets[set] != nil {
+		return nil
+	}
+	more := set.bytes()
+	if known := r.sets[last]; known != nil && known.namespace == namespace {
+		more -= last.bytes()
+	}
+	switch {
+	case more <= 0:
+	case r.held[namespace]+more > r.total/2:
+		return fmt.Errorf("%w: the tags of all images of namespace %s would take %d bytes of memory, and may take %d: remove old tags from the registries",
+			ErrMemory, namespace, r.held[namespace]+more, r.total/2)
+	case r.used+more > r.total:
+		return fmt.Errorf("%w: the memory for tags, %d bytes, is in use: give the controller more, or remove old tags from the registries", ErrMemory, r.total)
+	}
+	return nil
+}
+
+// keep counts one more use of a set. What comes from the disk is nobody's until an
+// object uses it.
+func (r *residents) keep(set *tagset, namespace string) {
+	known := r.sets[set]
+	if known == nil {
+		known = &resident{namespace: namespace}
+		r.sets[set] = known
+		r.count(namespace, set.bytes())
+	} else if known.namespace == "" && namespace != "" {
+		r.count("", -set.bytes())
+		r.count(namespace, set.bytes())
+		known.namespace = namespace
+	}
+	known.uses++
+}
+
+// drop counts one use less.
+func (r *residents) drop(set *tagset) {
+	known := r.sets[set]
+	if known == nil {
+		return
+	}
+	if known.uses--; known.uses == 0 {
+		r.count(known.namespace, -set.bytes())
+		delete(r.sets, set)
+	}
+}
+
+func (r *residents) count(namespace string, bytes int64) {
+	r.used += bytes
+	if r.held[namespace] += bytes; r.held[namespace] == 0 {
+		delete(r.held, namespace)
+	}
+}
+
+// bytes is what a set takes, with what a listing knows of each tag.
+func (s *tagset) bytes() int64 { return int64(len(s.text)) + 8*int64(len(s.ends)) }
