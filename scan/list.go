@@ -131,7 +131,15 @@ func (l *lister) follow(ctx context.Context, got answer, into *heap) ([]page, er
 			pages = append(pages, page{url: address, etag: got.etag})
 		}
 		if got.next == "" {
-			break
+			more, ok, err := l.beyond(ctx, got, into)
+			if err != nil {
+				return nil, err
+			}
+			if !ok {
+				break
+			}
+			got, pages = more, nil
+			continue
 		}
 		address = got.next
 		visited[sha256.Sum256([]byte(address))] = true
@@ -144,6 +152,37 @@ func (l *lister) follow(ctx context.Context, got answer, into *heap) ([]page, er
 		return nil, nil
 	}
 	return pages, nil
+}
+
+// beyond asks for what comes after a page that is exactly full and has no link. Some
+// registries cut there and say nothing, and others have just as many tags; of the
+// latter some do not understand what they are asked, and send the same page again.
+func (l *lister) beyond(ctx context.Context, got answer, into *heap) (more answer, ok bool, err error) {
+	n := l.host.pageSize()
+	if n == 0 || got.size != n {
+		return answer{}, false, nil
+	}
+	known := make(map[string]bool, n)
+	for i := into.len() - n; i < into.len(); i++ {
+		known[string(into.at(i))] = true
+	}
+	before := into.len()
+	address := l.first("") + "&last=" + url.QueryEscape(string(into.at(before-1)))
+	more, err = l.fetch(ctx, address, "", into)
+	var refused *transport.Error
+	if errors.As(err, &refused) && refused.StatusCode >= 400 && refused.StatusCode < 500 {
+		return answer{}, false, nil // it knows no such question, and has given all it has
+	}
+	if err != nil {
+		return answer{}, false, err
+	}
+	for i := before; i < into.len(); i++ {
+		if !known[string(into.at(i))] {
+			return more, true, nil
+		}
+	}
+	into.cut(before)
+	return answer{}, false, nil
 }
 
 // maxBytes is as long as a page within the budget can be.

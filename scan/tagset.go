@@ -38,6 +38,15 @@ type heap struct {
 
 func (h *heap) reset() { h.text, h.ends = h.text[:0], h.ends[:0] }
 
+// cut keeps the first n tags.
+func (h *heap) cut(n int) {
+	end := 0
+	if n > 0 {
+		end = int(h.ends[n-1])
+	}
+	h.text, h.ends = h.text[:end], h.ends[:n]
+}
+
 func (h *heap) len() int { return len(h.ends) }
 
 func (h *heap) at(i int) []byte {
