@@ -75,3 +75,19 @@ func TestPruneDeletesWhatItJudged(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatRemainsOfWhatWasDeleted(t *testing.T) {
+	a, engine := newAPI(t)
+	owner := Owner{Namespace: "ns", Name: "app"}
+	a.put("/api/v1/namespaces/ns/configmaps/held", labelled(unstructuredOf("v1", "ConfigMap", "held"), owner))
+	change := func(name, kind string, action Action) Change {
+		return Change{Entry: inventory.Entry{ID: inventory.ID{Namespace: "ns", Name: name, Kind: kind}, Version: "v1"}, Action: action}
+	}
+	left, err := engine.Remaining(t.Context(), owner, Identity{}, []Change{
+		change("held", "ConfigMap", Deleted), change("gone", "ConfigMap", Deleted),
+		change("kept", "ConfigMap", Skipped), change("x", "Unknown", Deleted),
+	})
+	if err != nil || len(left) != 1 || left[0] != "ConfigMap/ns/held" {
+		t.Errorf("left %v, %v", left, err)
+	}
+}

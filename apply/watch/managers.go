@@ -98,13 +98,13 @@ func overruled(entry metav1.ManagedFieldsEntry) bool {
 // readManagers reads what managedFields says of an object. An API server that does
 // not track fields leaves only the resource version for a print, which changes more
 // often than needed and never less.
-func readManagers(obj metav1.Object) (print, rivals, writer string) {
-	print = "resourceVersion " + obj.GetResourceVersion()
+func readManagers(obj metav1.Object) (own, rivals, writer string) {
+	own = "resourceVersion " + obj.GetResourceVersion()
 	var last time.Time
 	for _, f := range obj.GetManagedFields() {
 		switch {
 		case f.Manager == Manager && f.Operation == metav1.ManagedFieldsOperationApply && f.Subresource == "" && f.FieldsV1 != nil:
-			print = printOf(f)
+			own = printOf(f)
 			continue
 		case overruled(f):
 			rivals += f.Manager + " " + printOf(f) + "\n"
@@ -115,7 +115,7 @@ func readManagers(obj metav1.Object) (print, rivals, writer string) {
 			writer, last = unique.Make(f.Manager).Value(), at // the same few names on all objects
 		}
 	}
-	return print, rivals, writer
+	return own, rivals, writer
 }
 
 // printOf identifies the fields of an entry. The time is that of the last write that
