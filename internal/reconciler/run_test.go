@@ -132,6 +132,12 @@ func TestOutcomeBecomesConditions(t *testing.T) {
 				"Ready": "False/Because/registry is down", "Reconciling": "True/ProgressingWithRetry/registry is down"},
 			wantErr: true, wantEvents: 1,
 		},
+		"what is tried again may be said beside why": {
+			result: Result{Message: "running checks"}, err: errors.New("checks failed"),
+			want: map[string]string{
+				"Ready": "False/Because/checks failed", "Reconciling": "True/ProgressingWithRetry/running checks"},
+			wantErr: true, wantEvents: 1,
+		},
 		"a terminal error stalls and speaks plainly": {
 			err:     reconcile.TerminalError(errors.New("spec.path is wrong")),
 			want:    map[string]string{"Ready": "False/Because/spec.path is wrong", "Stalled": "True/Because/spec.path is wrong"},
