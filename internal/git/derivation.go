@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 )
 
@@ -51,23 +50,6 @@ func field(from []byte, ok bool) (text, rest []byte, still bool) {
 		return nil, nil, false
 	}
 	return from[4 : 4+n], from[4+n:], true
-}
-
-// cheapToDecrypt refuses an OpenPGP key whose passphrase takes more than it may.
-func cheapToDecrypt(entity *openpgp.Entity) error {
-	keys := []*packet.PrivateKey{entity.PrivateKey}
-	for _, sub := range entity.Subkeys {
-		keys = append(keys, sub.PrivateKey)
-	}
-	for _, key := range keys {
-		if key == nil || !key.Encrypted || key.Dummy() {
-			continue
-		}
-		if err := cheapDerivation(key); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // cheapDerivation reads how a key is derived from a passphrase: behind the public

@@ -10,6 +10,7 @@ import (
 	"io"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -38,27 +39,67 @@ func NewGPGSigner(key, passphrase []byte) (Signer, error) {
 	case ring[0].PrivateKey == nil:
 		return nil, fmt.Errorf("%w: the OpenPGP key is a public one", ErrSigningKey)
 	}
-	entity := ring[0]
-	if entity.PrivateKey.Encrypted {
-		if len(passphrase) == 0 {
-			return nil, fmt.Errorf("%w: the OpenPGP key needs a passphrase", ErrSigningKey)
-		}
-		if err := cheapToDecrypt(entity); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrSigningKey, err)
-		}
-		if err := entity.DecryptPrivateKeys(passphrase); err != nil {
-			return nil, fmt.Errorf("%w: the passphrase does not fit the OpenPGP key", ErrSigningKey)
-		}
+	id, err := openedKey(ring[0], passphrase)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSigningKey, err)
 	}
-	return gpgSigner{entity}, nil
+	return gpgSigner{ring[0], id}, nil
 }
 
-type gpgSigner struct{ entity *openpgp.Entity }
+// openedKey chooses the part of a key that signs, and decrypts it: the newest subkey
+// that may sign and is there, or else the primary key. A part that is not there has a
+// stub in its place (gnu-dummy), which says nothing of whether the others are encrypted.
+func openedKey(entity *openpgp.Entity, passphrase []byte) (id uint64, err error) {
+	var chosen *openpgp.Key
+	mayBeThere := false
+	now := (*packet.Config)(nil).Now()
+	consider := func(key packet.PublicKey) {
+		found, ok := entity.SigningKeyById(now, key.KeyId)
+		if !ok {
+			return
+		}
+		mayBeThere = true
+		if found.PrivateKey == nil || found.PrivateKey.Dummy() {
+			return
+		}
+		if chosen == nil || found.SelfSignature.CreationTime.After(chosen.SelfSignature.CreationTime) {
+			chosen = &found
+		}
+	}
+	for _, subkey := range entity.Subkeys {
+		consider(*subkey.PublicKey)
+	}
+	if chosen == nil {
+		consider(*entity.PrimaryKey)
+	}
+	switch {
+	case chosen == nil && mayBeThere:
+		return 0, errors.New("the OpenPGP key has only a stub where its signing key should be: export that, too (gpg --export-secret-subkeys)")
+	case chosen == nil:
+		return 0, errors.New("the OpenPGP key has no part that may sign: none is made for it, or it has expired or was revoked")
+	case !chosen.PrivateKey.Encrypted:
+	case len(passphrase) == 0:
+		return 0, errors.New("the OpenPGP key needs a passphrase")
+	default:
+		if err := cheapDerivation(chosen.PrivateKey); err != nil {
+			return 0, err
+		}
+		if err := chosen.PrivateKey.Decrypt(passphrase); err != nil {
+			return 0, errors.New("the passphrase does not fit the OpenPGP key")
+		}
+	}
+	return chosen.PublicKey.KeyId, nil
+}
+
+type gpgSigner struct {
+	entity *openpgp.Entity
+	key    uint64
+}
 
 func (s gpgSigner) Sign(message io.Reader) ([]byte, error) {
 	var signature bytes.Buffer
-	if err := openpgp.ArmoredDetachSign(&signature, s.entity, message, nil); err != nil {
-		return nil, fmt.Errorf("signing with the OpenPGP key: %w", err)
+	if err := openpgp.ArmoredDetachSign(&signature, s.entity, message, &packet.Config{SigningKeyId: s.key}); err != nil {
+		return nil, fmt.Errorf("%w: signing with the OpenPGP key: %w", ErrSigningKey, err)
 	}
 	return append(signature.Bytes(), '\n'), nil
 }

@@ -190,8 +190,39 @@ func TestCommitsAreSignedWithOpenPGPKeys(t *testing.T) {
 	}
 }
 
+// exported is a key that gpg exported, with what is named as its secret part.
+func exported(t *testing.T, name string) []byte {
+	t.Helper()
+	key, err := os.ReadFile(filepath.Join("testdata", "gpg", name+".asc"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func TestAPassphraseOpensASubkeyWhosePrimaryKeyIsElsewhere(t *testing.T) {
+	key := exported(t, "only-subkeys")
+	signer, err := git.NewGPGSigner(key, []byte(passphrase))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature, err := signer.Sign(strings.NewReader("a commit"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := openpgp.ReadArmoredKeyRing(bytes.NewReader(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	by, err := openpgp.CheckArmoredDetachedSignature(ring, strings.NewReader("a commit"), bytes.NewReader(signature), nil)
+	if err != nil || by.PrimaryKey.KeyId != ring[0].PrimaryKey.KeyId {
+		t.Errorf("signed by %v, %v", by, err)
+	}
+}
+
 func TestSigningKeysThatCannotSignAreNamed(t *testing.T) {
 	encrypted, _ := gpgKey(t, passphrase)
+	subkeys := exported(t, "only-subkeys")
 	_, ed, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -205,6 +236,9 @@ func TestSigningKeysThatCannotSignAreNamed(t *testing.T) {
 	}{
 		"an OpenPGP key without its passphrase": {git.NewGPGSigner, encrypted, "", "needs a passphrase"},
 		"an OpenPGP key with another":           {git.NewGPGSigner, encrypted, "guess", "does not fit"},
+		"a subkey without its passphrase":       {git.NewGPGSigner, subkeys, "", "needs a passphrase"},
+		"a subkey with another":                 {git.NewGPGSigner, subkeys, "guess", "does not fit"},
+		"the subkeys that do not sign":          {git.NewGPGSigner, exported(t, "cannot-sign"), passphrase, "no part that may sign"},
 		"text that is no OpenPGP key":           {git.NewGPGSigner, []byte("hello"), "", "reading the OpenPGP key"},
 		"an SSH key without its password":       {git.NewSSHSigner, identity, "", "needs a password"},
 		"an SSH key with another":               {git.NewSSHSigner, identity, "guess", "does not fit"},
