@@ -133,6 +133,7 @@ func (s *Store) Remove(key Key) error {
 	if err := os.RemoveAll(filepath.Join(s.root, filepath.FromSlash(key.dir()))); err != nil {
 		return fmt.Errorf("removing artifacts of %s: %w", key.dir(), err)
 	}
+	s.account(key)
 	return nil
 }
 

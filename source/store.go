@@ -23,6 +23,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/disk"
 )
 
 const (
@@ -52,7 +53,11 @@ type Store struct {
 	address string
 	clock   clock.PassiveClock
 
+	// Space is the room on the disk; nil has no end. Set it before the first use.
+	Space *disk.Space
+
 	mu        sync.Mutex
+	sizes     map[Key]int64       // bytes on the disk, nil before they were looked at
 	views     map[Key][]published // newest first
 	published int                 // how many there have been
 	sound     map[string]string   // path -> digest that the file was seen to have
@@ -97,10 +102,14 @@ type Content struct {
 	View           *View
 	// Memory is what is read while it is made added to; it may be nil.
 	Memory *budget.Grant
+
+	namespace string
 }
 
 // Put stores a view as the artifact of a source. Equal views give equal bytes.
 func (s *Store) Put(ctx context.Context, key Key, c Content) (*meta.Artifact, error) {
+	s.account(key)
+	c.namespace = key.Namespace
 	name := c.Name
 	at := path.Join(key.dir(), name+archiveSuffix)
 	dir := filepath.Join(s.root, filepath.FromSlash(key.dir()))
@@ -126,7 +135,39 @@ func (s *Store) Put(ctx context.Context, key Key, c Content) (*meta.Artifact, er
 	s.sound[at] = artifact.Digest
 	s.mu.Unlock()
 	s.Publish(key, artifact, c.View)
-	return artifact, s.collect(key)
+	err = s.collect(key)
+	s.account(key)
+	return artifact, err
+}
+
+// account counts what is on the disk of a source, and at first of all.
+func (s *Store) account(key Key) {
+	if s.Space == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sizes == nil {
+		s.sizes = map[Key]int64{}
+		for _, dir := range glob(s.root) {
+			parts := strings.Split(filepath.ToSlash(dir), "/")
+			found := Key{parts[len(parts)-3], parts[len(parts)-2], parts[len(parts)-1]}
+			s.sizes[found] = disk.SizeOf(dir)
+			s.Space.Found(found.Namespace, s.sizes[found])
+		}
+	}
+	key.Kind = strings.ToLower(key.Kind)
+	size := disk.SizeOf(filepath.Join(s.root, filepath.FromSlash(key.dir())))
+	s.Space.Found(key.Namespace, size-s.sizes[key])
+	if s.sizes[key] = size; size == 0 {
+		delete(s.sizes, key)
+	}
+}
+
+// glob lists the directories of sources.
+func glob(root string) []string {
+	dirs, _ := filepath.Glob(filepath.Join(root, "*", "*", "*"))
+	return dirs
 }
 
 // write makes an archive and its index, each in place at once.
@@ -141,7 +182,9 @@ func (s *Store) write(ctx context.Context, target string, c Content, from *previ
 		}
 	}()
 	hash := sha256.New()
-	buffered := bufio.NewWriterSize(file, 256<<10)
+	meter := disk.Meter{Space: s.Space, Namespace: c.namespace}
+	defer meter.Settle(0) // what stays is counted with the source
+	buffered := bufio.NewWriterSize(meter.Writer(file), 256<<10)
 	members, err := writeArchive(ctx, io.MultiWriter(buffered, hash), c.View, from, c.Memory)
 	if err != nil {
 		return "", 0, err

@@ -43,6 +43,7 @@ type flags struct {
 	allowCrossNamespaceWrites    bool
 	defaultServiceAccount        string
 	storagePath                  string
+	storageLimit                 storageLimit
 	storageAddr, storageAdvAddr  string
 	rollout                      rolloutFlags
 	scanMaxTags                  int
@@ -75,6 +76,7 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.BoolVar(&f.allowCrossNamespaceWrites, "allow-cross-namespace-writes", false, "let every ImageUpdateAutomation write with the credentials of any GitRepository, as Flux does, without the annotation sluice.dev/write-from")
 	set.StringVar(&f.defaultServiceAccount, "default-service-account", "", "applies for Kustomizations that name none, and with the feature ObjectLevelWorkloadIdentity stands for objects in clouds; default: the controller itself")
 	set.StringVar(&f.storagePath, "storage-path", "/data", "folder of Git mirrors, artifacts and tags; a cache, rebuilt when lost")
+	f.storageLimit.register(set)
 	set.StringVar(&f.storageAddr, "storage-addr", ":9090", "where artifacts are served")
 	set.StringVar(&f.storageAdvAddr, "storage-adv-addr", "", "host[:port] that artifact URLs name; default: the address listened on")
 	set.IntVar(&f.scanMaxTags, "scan-max-tags", scan.DefaultMaxTags, "most tags that one scan of an ImageRepository lists, unless its spec.maxTags says otherwise")

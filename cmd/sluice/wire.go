@@ -22,6 +22,7 @@ import (
 	"github.com/sluice-cd/sluice/controllers/receiver"
 	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/bus"
+	"github.com/sluice-cd/sluice/internal/disk"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/git/credential"
 	"github.com/sluice-cd/sluice/internal/outbound"
@@ -46,6 +47,7 @@ type wiring struct {
 	guard  *outbound.Guard
 	memory *budget.Budget
 
+	space   *disk.Space
 	mirrors *git.Mirrors
 	hints   *bus.Hints
 	store   *source.Store
@@ -60,6 +62,12 @@ func (w *wiring) all() error {
 	}
 	w.mirrors = git.NewMirrors(filepath.Join(w.flags.storagePath, "mirrors"), w.clock)
 	w.mirrors.Guard, w.mirrors.Memory = w.guard, w.memory
+	if w.space = w.flags.storageLimit.space(); w.space != nil {
+		if err := metrics.Registry.Register(w.space.Collector()); err != nil {
+			return err
+		}
+	}
+	w.mirrors.Space = w.space
 	w.mirrors.SSHKeyExchanges, w.mirrors.SSHHostKeys = w.flags.sshKeyExchanges, w.flags.sshHostKeys
 	if err := metrics.Registry.Register(w.mirrors); err != nil {
 		return err
@@ -137,6 +145,7 @@ func (w *wiring) source() error {
 		address = listener.Addr().String()
 	}
 	w.store = source.NewStore(filepath.Join(w.flags.storagePath, "artifacts"), address, w.clock)
+	w.store.Space = w.space
 	if err := w.mgr.Add(&httpServer{listener: listener, handler: w.store}); err != nil {
 		return err
 	}

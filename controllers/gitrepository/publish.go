@@ -2,6 +2,7 @@ package gitrepository
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/disk"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/source"
@@ -18,7 +20,11 @@ import (
 // publish fetches what is missing of the commit, stores its artifact and puts it
 // into status.
 func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.GitRepository, seen observed) ([]reconciler.Event, error) {
-	if err := seen.mirror.Fetch(ctx, seen.Ref, seen.Commit); err != nil {
+	err := seen.mirror.Fetch(ctx, seen.Ref, seen.Commit)
+	switch {
+	case errors.Is(err, disk.ErrFull):
+		return nil, storageFailed(err)
+	case err != nil:
 		return nil, fetchFailed(reasonOf(err), fmt.Errorf("failed to checkout and determine revision: %w", err))
 	}
 	memory, err := r.Memory.Acquire(ctx, obj.Namespace, publishMemory)

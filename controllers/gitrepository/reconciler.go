@@ -169,6 +169,7 @@ func (r *Reconciler) isCurrent(ctx context.Context, obj *sourcev1.GitRepository,
 // Finalize implements [reconciler.Finalizer].
 func (r *Reconciler) Finalize(_ context.Context, obj *sourcev1.GitRepository) error {
 	r.Hints.Forget(sourcev1.GitRepositoryKind, client.ObjectKeyFromObject(obj))
+	r.Mirrors.Forget(credential.Owner(obj))
 	return r.Store.Remove(keyOf(obj))
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/sluice-cd/sluice/controllers/gitrepository"
 	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/bus"
+	"github.com/sluice-cd/sluice/internal/disk"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
@@ -357,6 +358,19 @@ func TestFailures(t *testing.T) {
 			reason: sourcev1.ArchiveOperationFailedReason, says: "more memory than one namespace may use",
 			condition: sourcev1.StorageOperationFailedCondition,
 		},
+		"a storage folder without room": {
+			spoil: func(f *fixture) {
+				f.Mirrors = git.NewMirrors(f.TempDir(), f.clock)
+				f.Mirrors.Space = disk.New(100)
+			},
+			reason: sourcev1.ArchiveOperationFailedReason, says: "no room in the storage folder: all 100 bytes of --storage-limit",
+			condition: sourcev1.StorageOperationFailedCondition,
+		},
+		"a storage folder without room for the artifact": {
+			spoil:  func(f *fixture) { f.Store.Space = disk.New(100) },
+			reason: sourcev1.ArchiveOperationFailedReason, says: "no room in the storage folder",
+			condition: sourcev1.StorageOperationFailedCondition,
+		},
 		"a service account without the feature gate": {
 			spoil: func(f *fixture) {
 				f.obj.Spec.Provider, f.obj.Spec.ServiceAccountName = sourcev1.GitProviderAzure, "team"
@@ -415,5 +429,36 @@ func TestSecret(t *testing.T) {
 	f.must()
 	if f.obj.Status.Artifact == nil {
 		t.Error("no artifact")
+	}
+}
+
+func TestTheMirrorGoesWithTheLastSourceThatHasIt(t *testing.T) {
+	f := setup(t)
+	f.must()
+	other := f.obj
+	f.obj = f.obj.DeepCopy()
+	f.obj.Name = "other"
+	f.must()
+	mirrors := func() int {
+		dirs, err := os.ReadDir(filepath.Join(f.dir, "mirrors"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(dirs)
+	}
+	if n := mirrors(); n != 1 {
+		t.Fatalf("%d mirrors of one repository", n)
+	}
+	if err := f.Finalize(t.Context(), f.obj); err != nil || mirrors() != 1 {
+		t.Errorf("with the first of two sources: %d mirrors, %v", mirrors(), err)
+	}
+	f.obj = other
+	f.obj.Spec.URL = f.server.Repo("moved").URL
+	_, _ = f.reconcile() // it is empty
+	if n := mirrors(); n != 1 {
+		t.Errorf("after the last source has another URL: %d mirrors", n)
+	}
+	if err := f.Finalize(t.Context(), f.obj); err != nil || mirrors() != 0 {
+		t.Errorf("after the last source is gone: %d mirrors, %v", mirrors(), err)
 	}
 }

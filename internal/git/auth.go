@@ -52,6 +52,9 @@ type Remote struct {
 	// Namespace is whose share of memory and disk is used. It is no part of what the
 	// remote is: namespaces that have the same credentials share a mirror.
 	Namespace string
+	// Owner names whose remote it is, as far as mirrors need to know: once all owners of
+	// a mirror have other remotes, or were forgotten, it is removed. "" is nobody.
+	Owner string
 }
 
 // ID is the identity of a remote: equal for equal URL and credential, and safe

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 
+	"github.com/sluice-cd/sluice/internal/disk"
 	"github.com/sluice-cd/sluice/internal/git/pack"
 )
 
@@ -25,6 +26,7 @@ func (m *Mirror) Fetch(ctx context.Context, ref string, want plumbing.Hash) erro
 		return err
 	}
 	defer release()
+	defer m.account()
 	s := m.current()
 	if s == nil {
 		return m.renew(ctx, ref, want)
@@ -35,6 +37,8 @@ func (m *Mirror) Fetch(ctx context.Context, ref string, want plumbing.Hash) erro
 		return m.renew(ctx, ref, want)
 	case m.Has(want):
 		return nil
+	case s.bloated():
+		return m.renew(ctx, ref, want)
 	}
 	err = m.fetchInto(ctx, s, want, tips)
 	if errors.Is(err, pack.ErrMalformed) || errors.Is(err, pack.ErrCorrupt) {
@@ -68,7 +72,9 @@ func (m *Mirror) fetchInto(ctx context.Context, s *store, want plumbing.Hash, ti
 		return err
 	}
 	defer func() { err = errors.Join(err, stream.Close()) }()
-	received, err := pack.Receive(ctx, filepath.Join(s.dir, packDir), stream, s.read, m.payer().acquire)
+	meter := disk.Meter{Space: m.space, Namespace: m.remote.Namespace}
+	defer meter.Settle(0) // what stays is counted with the mirror
+	received, err := pack.Receive(ctx, filepath.Join(s.dir, packDir), meter.Reader(stream), s.read, m.payer().acquire)
 	if err != nil {
 		return err
 	}

@@ -7,10 +7,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/disk"
 )
 
 // Mirror is a bare, shallow copy of a remote repository. It is safe for
@@ -44,13 +46,16 @@ type mirror struct {
 	conn   *connection
 	trees  *treeCache
 	memory *budget.Budget
+	space  *disk.Space
+	gone   atomic.Bool // it was removed; who still has it does not bring it back
 	// busy is held by whoever adds objects. A channel, since a waiting caller's
 	// context may end.
 	busy chan struct{}
 
-	mu     sync.RWMutex
-	stores []*store // newest first
-	last   int      // number of the newest generation
+	mu      sync.RWMutex
+	counted int64    // bytes on the disk that were taken for
+	stores  []*store // newest first
+	last    int      // number of the newest generation
 }
 
 // keptStores is how many generations a mirror has at most.
@@ -59,7 +64,7 @@ const keptStores = 2
 // openMirror takes up what an earlier process left in dir, and removes what
 // cannot be used.
 func openMirror(dir string, remote Remote, conn *connection, set *Mirrors) (*Mirror, error) {
-	m := &mirror{remote: remote, dir: dir, conn: conn, trees: set.trees, memory: set.Memory, busy: make(chan struct{}, 1)}
+	m := &mirror{remote: remote, dir: dir, conn: conn, trees: set.trees, memory: set.Memory, space: set.Space, busy: make(chan struct{}, 1)}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making mirror: %w", err)
 	}
@@ -78,7 +83,27 @@ func openMirror(dir string, remote Remote, conn *connection, set *Mirrors) (*Mir
 		m.stores = []*store{s}
 		_, _ = fmt.Sscanf(filepath.Base(names[i]), "%d", &m.last)
 	}
+	m.account()
 	return &Mirror{mirror: m}, nil
+}
+
+// account counts what is on the disk, to the namespace that the mirror was opened for
+// first. A mirror that was removed while somebody fetched goes once more.
+func (m *mirror) account() {
+	if m.gone.Load() {
+		_ = os.RemoveAll(m.dir)
+	}
+	size := disk.SizeOf(m.dir)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.space.Found(m.remote.Namespace, size-m.counted)
+	m.counted = size
+}
+
+// remove deletes the mirror from the disk.
+func (m *mirror) remove() {
+	m.gone.Store(true)
+	m.account()
 }
 
 // acquire waits until the caller alone may add objects.

@@ -14,6 +14,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/disk"
 	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
@@ -28,12 +29,17 @@ type Mirrors struct {
 	open    map[string]*use
 	clients map[string]*httpClient
 	swept   time.Time
-	fetched atomic.Int64 // bytes of packs
+	owned   map[string]string // the mirror of each owner
+	owners  map[string]int    // how many owners a mirror has
+	found   map[string]int64  // bytes of what an earlier process left
+	fetched atomic.Int64      // bytes of packs
 
 	// Guard is what connections go through, and Memory what they take of; nil are
 	// those without bounds. Set them, too, before the first Get.
 	Guard  *outbound.Guard
 	Memory *budget.Budget
+	// Space is the room on the disk, likewise.
+	Space *disk.Space
 	// SSHKeyExchanges and SSHHostKeys are the algorithms to offer to SSH servers;
 	// none means those that are considered safe. Set them before the first Get.
 	SSHKeyExchanges, SSHHostKeys []string
@@ -65,6 +71,7 @@ func NewMirrors(dir string, clk clock.PassiveClock) *Mirrors {
 	return &Mirrors{
 		dir: dir, clock: clk, trees: newTreeCache(maxCachedEntries),
 		open: map[string]*use{}, clients: map[string]*httpClient{},
+		owned: map[string]string{}, owners: map[string]int{},
 	}
 }
 
@@ -78,6 +85,7 @@ func (m *Mirrors) Get(_ context.Context, remote Remote) (*Mirror, error) {
 		return nil, err
 	}
 	id := remote.ID()
+	m.own(remote.Owner, id)
 	if u, ok := m.open[id]; ok {
 		u.at = now
 		return u.mirror.For(remote.Namespace), nil
@@ -89,6 +97,8 @@ func (m *Mirrors) Get(_ context.Context, remote Remote) (*Mirror, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening mirror of %s: %w", remote, err)
 	}
+	m.Space.Give("", m.found[id]) // it counts as the mirror's from now on
+	delete(m.found, id)
 	mirror, err := openMirror(filepath.Join(m.dir, id), remote, conn, m)
 	if err != nil {
 		return nil, err
@@ -97,11 +107,44 @@ func (m *Mirrors) Get(_ context.Context, remote Remote) (*Mirror, error) {
 	return mirror.For(remote.Namespace), nil
 }
 
+// own notes which mirror an owner has now. The lock is held.
+func (m *Mirrors) own(owner, id string) {
+	before := m.owned[owner]
+	if owner == "" || before == id {
+		return
+	}
+	if id == "" {
+		delete(m.owned, owner)
+	} else {
+		m.owned[owner] = id
+		m.owners[id]++
+	}
+	if before == "" {
+		return
+	}
+	if m.owners[before]--; m.owners[before] > 0 {
+		return
+	}
+	delete(m.owners, before)
+	if u, ok := m.open[before]; ok {
+		delete(m.open, before)
+		u.mirror.remove()
+	}
+}
+
+// Forget removes the mirror of an owner that is gone, unless others have it too.
+func (m *Mirrors) Forget(owner string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.own(owner, "")
+}
+
 // sweep removes the mirrors that nobody uses, and those that an earlier process
 // left and nobody asked this one for.
 func (m *Mirrors) sweep(now time.Time) error {
 	if m.swept.IsZero() {
 		m.swept = now // a fresh process has not been asked for anything yet
+		m.count()
 	}
 	if now.Sub(m.swept) < sweepEvery {
 		return nil
@@ -110,6 +153,7 @@ func (m *Mirrors) sweep(now time.Time) error {
 	for id, u := range m.open {
 		if now.Sub(u.at) > idleAfter {
 			delete(m.open, id)
+			u.mirror.remove()
 		}
 	}
 	for key, client := range m.clients {
@@ -118,6 +162,22 @@ func (m *Mirrors) sweep(now time.Time) error {
 			delete(m.clients, key)
 		}
 	}
+	return m.sweepDisk(now)
+}
+
+// count looks at what an earlier process left.
+func (m *Mirrors) count() {
+	m.found = map[string]int64{}
+	dirs, _ := os.ReadDir(m.dir)
+	for _, dir := range dirs {
+		size := disk.SizeOf(filepath.Join(m.dir, dir.Name()))
+		m.found[dir.Name()] = size
+		m.Space.Found("", size)
+	}
+}
+
+// sweepDisk removes what is there and not open.
+func (m *Mirrors) sweepDisk(now time.Time) error {
 	dirs, err := os.ReadDir(m.dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("looking for idle mirrors: %w", err)
@@ -129,6 +189,8 @@ func (m *Mirrors) sweep(now time.Time) error {
 		info, err := dir.Info()
 		if err == nil && now.Sub(info.ModTime()) > idleAfter {
 			err = os.RemoveAll(filepath.Join(m.dir, dir.Name()))
+			m.Space.Give("", m.found[dir.Name()])
+			delete(m.found, dir.Name())
 		}
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("removing idle mirror: %w", err)

@@ -251,3 +251,19 @@ func (s *store) snapshot() (tips []plumbing.Hash, packs int) {
 	defer s.mu.RUnlock()
 	return slices.Clone(s.tips), len(s.packs)
 }
+
+// bloat is for how long a store may grow beyond what it needs.
+const bloat = 8 << 20
+
+// bloated reports whether most of the store is likely to be of no use any more. What a
+// fetch of everything brought is its largest pack, and what came since at least as much.
+func (s *store) bloated() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var all, largest int64
+	for _, p := range s.packs {
+		all += p.Bytes()
+		largest = max(largest, p.Bytes())
+	}
+	return all > 2*largest+bloat
+}

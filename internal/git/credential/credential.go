@@ -49,7 +49,7 @@ type Options struct {
 // cache them.
 func Read(ctx context.Context, reader client.Reader, repo *sourcev1.GitRepository, opts Options) (git.Remote, error) {
 	r := request{Options: opts, repo: repo}
-	remote := git.Remote{URL: repo.Spec.URL, Namespace: repo.Namespace}
+	remote := git.Remote{URL: repo.Spec.URL, Namespace: repo.Namespace, Owner: Owner(repo)}
 	var err error
 	if ref := repo.Spec.SecretRef; ref != nil {
 		if r.secret, err = secretOf(ctx, reader, repo, ref.Name); err != nil {
@@ -115,6 +115,10 @@ func proxyOf(ctx context.Context, reader client.Reader, repo *sourcev1.GitReposi
 	}
 	return address, nil
 }
+
+// Owner is the name by which [git.Mirrors] knows the object: whoever reads its remote
+// uses the same mirror, and when it is gone, so is that.
+func Owner(repo *sourcev1.GitRepository) string { return client.ObjectKeyFromObject(repo).String() }
 
 // Route names where requests of repo wait: the server and, if the object has one, the
 // proxy before it. It reads nothing.

@@ -62,6 +62,7 @@ func (o Object) Hash() plumbing.Hash {
 type Pack struct {
 	path  string
 	file  *os.File
+	size  int64
 	index *idxfile.MemoryIndex
 }
 
@@ -99,6 +100,7 @@ func (p *Pack) matchesIndex() error {
 	if err != nil {
 		return err
 	}
+	p.size = info.Size()
 	var trailer [trailerSize]byte
 	if _, err := p.file.ReadAt(trailer[:], info.Size()-trailerSize); err != nil || trailer != p.index.PackfileChecksum {
 		return fmt.Errorf("%w: %s does not match its index", ErrCorrupt, p.path)
@@ -108,6 +110,9 @@ func (p *Pack) matchesIndex() error {
 
 // Path is where the pack file lies.
 func (p *Pack) Path() string { return p.path }
+
+// Bytes is how long the file is.
+func (p *Pack) Bytes() int64 { return p.size }
 
 // Close releases the file. Readers must be done.
 func (p *Pack) Close() error { return p.file.Close() }

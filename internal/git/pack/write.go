@@ -142,7 +142,11 @@ func install(dir string, file *os.File, index *idxfile.MemoryIndex) (*Pack, erro
 	if err := errors.Join(os.Rename(file.Name(), path), os.Rename(temporary, indexPath(path))); err != nil {
 		return nil, fmt.Errorf("installing pack: %w", err)
 	}
-	return &Pack{path: path, file: file, index: index}, nil
+	info, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("installing pack: %w", err)
+	}
+	return &Pack{path: path, file: file, size: info.Size(), index: index}, nil
 }
 
 // discardOnError removes a temporary file that did not become a pack.
