@@ -52,7 +52,8 @@ func field(from []byte, ok bool) (text, rest []byte, still bool) {
 	return from[4 : 4+n], from[4+n:], true
 }
 
-// cheapDerivation reads how a key is derived from a passphrase: behind the public
+// cheapDerivation refuses a part of an OpenPGP key whose passphrase takes more than it
+// may. How the key is derived from the passphrase stands behind the public
 // key, in the form of RFC 9580, section 5.5.3. Only Argon2 can ask for much.
 func cheapDerivation(key *packet.PrivateKey) error {
 	private, err := body(key.Serialize)

@@ -28,17 +28,17 @@ func random(t *testing.T, bytes int) string {
 
 func TestAMirrorIsNotMuchLargerThanItsRepository(t *testing.T) {
 	repo := gitserver.New(t).Repo("app")
-	dir, mirrors := t.TempDir(), (*git.Mirrors)(nil)
-	mirrors = git.NewMirrors(dir, clock.RealClock{})
+	dir := t.TempDir()
+	mirrors := git.NewMirrors(dir, clock.RealClock{})
 	mirrors.Space = disk.New(1 << 30)
-	for i := range 30 {
-		repo.Replace("main", files{"blob": random(t, 1<<20), "n": fmt.Sprint(i)})
+	for i := range 16 {
+		repo.Replace("main", files{"blob": random(t, 2<<20), "n": fmt.Sprint(i)})
 		m, err := mirrors.Get(t.Context(), git.Remote{URL: repo.URL, Namespace: "apps"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		pull(t, m, "main")
-		if size := disk.SizeOf(dir); size > 25<<20 || size != mirrors.Space.Used("apps") {
+		if size := disk.SizeOf(dir); size > 24<<20 || size != mirrors.Space.Used("apps") {
 			t.Fatalf("after %d pushes by force it has %d bytes, of which %d are counted", i, size, mirrors.Space.Used("apps"))
 		}
 	}
