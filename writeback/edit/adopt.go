@@ -35,8 +35,10 @@ func newAdoption(found nodes, markers []Marker, lines []line, blocks []block) ad
 		}
 	}
 	for _, at := range found.commented {
-		setter, skip, is := readComment([]byte(commentOf(at.node)))
-		if is && skip == "" && !settled[at.node] {
+		if settled[at.node] {
+			continue
+		}
+		if setter, skip, is := readComment([]byte(commentOf(at.node))); is && skip == "" {
 			a.owners[setter] = append(a.owners[setter], at)
 		}
 	}
@@ -48,9 +50,7 @@ func newAdoption(found nodes, markers []Marker, lines []line, blocks []block) ad
 
 // adoptFar gives a marker the value that the parser says its comment belongs to.
 func (a adoption) adopt(m *Marker) {
-	switch m.Skip {
-	case NoValue, BlockScalar, Multiline, InText:
-	default:
+	if !m.unexplained() {
 		return
 	}
 	at, ok := a.ownerOf(*m)
@@ -64,6 +64,15 @@ func (a adoption) adopt(m *Marker) {
 	found.Line, found.Setter, found.Object = m.Line, m.Setter, at.object
 	found.site = siteOf(at)
 	*m = found
+}
+
+// unexplained tells whether the line of a marker alone does not say what its value is.
+func (m Marker) unexplained() bool {
+	switch m.Skip {
+	case NoValue, BlockScalar, Multiline, InText:
+		return true
+	}
+	return false
 }
 
 // ownerOf is the value whose comment a marker is: the last one that starts before

@@ -3,6 +3,7 @@ package edit
 import (
 	"regexp"
 	"strings"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -65,38 +66,53 @@ func siteOf(at located) site {
 // maxBeside is how many fields of a mapping are looked at.
 const maxBeside = 200
 
-// What a field holds, by its name.
-var (
-	tagKey    = regexp.MustCompile(`^(?:.*[._-])?(?:tag|TAG)$|^.*[a-z0-9]Tag$`)
-	digestKey = regexp.MustCompile(`^(?:.*[._-])?(?:digest|DIGEST)$|^.*[a-z0-9]Digest$`)
-	nameKey   = regexp.MustCompile(`^(?:.*[._-])?(?:repository|REPOSITORY|newName)$|^.*[a-z0-9]Repository$`)
-	imageKey  = regexp.MustCompile(`^(?:.*[._-])?(?:image|IMAGE)$|^.*[a-z0-9]Image$`)
+// holds tells whether the name of a field says that it holds something: "tag",
+// "TAG", "image.tag", "IMAGE_TAG" and "imageTag" do for "tag", and "stage" does not.
+func (s site) holds(word string) bool {
+	for _, spelt := range []string{word, strings.ToUpper(word)} {
+		if front, ok := strings.CutSuffix(s.key, spelt); ok {
+			return front == "" || strings.ContainsRune("._-", rune(front[len(front)-1]))
+		}
+	}
+	front, ok := strings.CutSuffix(s.key, strings.ToUpper(word[:1])+word[1:])
+	return ok && front != "" && !unicode.IsUpper(rune(front[len(front)-1]))
+}
 
-	// more are a variable with its name, and an address.
-	more = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*=|^[a-z][a-z0-9+.-]*://`)
-)
+// more tells whether a value is a variable with its name, or an address.
+func more(value string) bool {
+	name, _, found := strings.Cut(value, "=")
+	return found && !strings.ContainsAny(name, "/:@ ") || strings.Contains(value, "://")
+}
 
 // fits says why a part of an image is not what the field holds now. A field that
 // has what its name does not say, such as a whole reference in a field "tag", is
 // someone's way of doing it.
 func (s site) fits(part Part, value string) Reason {
-	whole := strings.ContainsAny(value, "/:@")
 	switch {
-	case more.MatchString(value):
+	case more(value):
 		return HoldsMore
-	case tagKey.MatchString(s.key):
-		if part != Tag && (!whole || s.key == "newTag" || s.kustom) {
+	case s.holds("tag"):
+		if part != Tag && (!strings.ContainsAny(value, "/:@") || s.key == "newTag" || s.kustom) {
 			return NeedsTag
 		}
-	case digestKey.MatchString(s.key):
+	case s.holds("digest"):
 		if part != Digest && (!strings.ContainsAny(value, "/@") || s.kustom) {
 			return NeedsDigest
 		}
-	case nameKey.MatchString(s.key):
+	case s.holds("repository"), s.holds("newName"):
 		return s.fitsName(part, value)
-	case imageKey.MatchString(s.key) && part != Name && part != Reference && whole:
+	case s.holds("image"):
+		return s.fitsImage(part, value)
+	}
+	return ""
+}
+
+// fitsImage is for fields that hold whole references or, beside a tag, names.
+func (s site) fitsImage(part Part, value string) Reason {
+	switch {
+	case (part == Tag || part == Digest) && strings.ContainsAny(value, "/:@"):
 		return NeedsAll
-	case imageKey.MatchString(s.key) && part == Reference && s.apart && !tagged(value):
+	case part == Reference && s.apart && !tagged(value):
 		return NeedsName
 	}
 	return ""

@@ -144,7 +144,7 @@ func scanLines(lines []line, text []byte, depth int) []Marker {
 		}
 		settle(&markers[i], nodes)
 	}
-	if err == nil {
+	if err == nil && slices.ContainsFunc(markers, Marker.unexplained) {
 		a := newAdoption(nodes, markers, lines, blocks)
 		a.flat = depth == 0
 		for i := range markers {
