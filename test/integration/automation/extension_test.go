@@ -123,7 +123,7 @@ func TestAPullRequestBranchFollowsMain(t *testing.T) {
 // TestOnePolicyWithoutADigestStopsNoOther names the marker and writes the rest.
 func TestOnePolicyWithoutADigestStopsNoOther(t *testing.T) {
 	f := newFixture(t)
-	digest := strings.Replace(f.marked("side", "1"), f.ns+":side", f.ns+":side:digest", 1)
+	digest := "digest: x # {\"$imagepolicy\": \"" + f.ns + ":side:digest\"}\n"
 	f.repo.Commit("main", gitserver.Files{"side.yaml": digest})
 	f.choose(f.policy("app"), "2")
 	f.choose(f.policy("side"), "2")
