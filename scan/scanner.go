@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/pattern"
 )
 
@@ -193,21 +194,23 @@ func (s *Scanner) start(ctx context.Context, id listingID, h *host, ask Ask) *fl
 
 // fly makes the listing once the host has a slot.
 func (s *Scanner) fly(ctx context.Context, f *flight) {
-	list, err := s.listing(ctx, f)
+	var list *listing
+	err := background.Try(ctx, func() (err error) {
+		list, err = s.listing(ctx, f)
+		return err
+	})
 	s.land(ctx, f, list, err)
 }
 
-// listing asks the registry. A panic is an error, as it is in a worker: it must not
-// end everybody's scans.
-func (s *Scanner) listing(ctx context.Context, f *flight) (list *listing, err error) {
-	defer survive(ctx, "listing tags of "+f.ask.Target.Repository.String(), &err)
+// listing asks the registry.
+func (s *Scanner) listing(ctx context.Context, f *flight) (*listing, error) {
 	if err := f.host.slots.take(ctx, f.ask.Key.Namespace); err != nil {
 		return nil, err
 	}
 	defer f.host.slots.give(f.ask.Key.Namespace)
 	f.started.Store(true)
 	last := s.store.listing(f.id)
-	list, err = s.client.list(ctx, f.ask.Target, f.ask.Access, listOptions{
+	list, err := s.client.list(ctx, f.ask.Target, f.ask.Access, listOptions{
 		last: last, budget: func() int { return int(f.budget.Load()) },
 	})
 	if err != nil {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"github.com/sluice-cd/sluice/internal/background"
 )
 
 // sifters is how many objects have their exclusions applied at once outside of the
@@ -45,12 +45,18 @@ func (s *Scanner) sift(ctx context.Context, ask Ask, list *listing) {
 }
 
 func (s *Scanner) exclude(ctx context.Context, ask Ask, list *listing) (snapshot *Snapshot, err error) {
-	defer survive(ctx, "applying spec.exclusionList to the tags of "+ask.Target.Repository.String(), &err)
-	if err := s.sifters.take(ctx, ask.Key.Namespace); err != nil {
-		return nil, err
+	err = background.Try(ctx, func() error {
+		if err := s.sifters.take(ctx, ask.Key.Namespace); err != nil {
+			return err
+		}
+		defer s.sifters.give(ask.Key.Namespace)
+		snapshot = newSnapshot(ask.Target, list, nil)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("applying spec.exclusionList to the tags of %s: %w", ask.Target.Repository, err)
 	}
-	defer s.sifters.give(ask.Key.Namespace)
-	return newSnapshot(ask.Target, list, nil), nil
+	return snapshot, nil
 }
 
 // sifted takes what a sift came to, if it is what the object wants.
@@ -66,15 +72,4 @@ func (s *Scanner) sifted(ask Ask) *sift {
 		return nil
 	}
 	return known
-}
-
-// survive makes a panic an error, as it is in a worker: one in the background would
-// end the process.
-func survive(ctx context.Context, doing string, err *error) {
-	if r := recover(); r != nil {
-		for _, handle := range utilruntime.PanicHandlers {
-			handle(ctx, r)
-		}
-		*err = fmt.Errorf("%s: panic: %v [recovered]", doing, r)
-	}
 }
