@@ -70,6 +70,10 @@ func (r *Reconciler) observe(ctx context.Context, c *flaggerv1.Canary, now time.
 	if err := l.readRoute(ctx); err != nil {
 		return nil, err
 	}
+	if why := r.fights.on(r.routeThings(c, routes)); why != "" {
+		// Whatever they say now, users are not where they should be for long.
+		l.seen.RoutePending, l.seen.RouteRefused, l.seen.RouteWhy = true, true, why
+	}
 	l.seen.Alarm = r.sampler.alarm(c, l.seen.State.Applied)
 	return l, r.enquire(l, now)
 }

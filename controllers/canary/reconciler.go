@@ -72,6 +72,7 @@ type Reconciler struct {
 	kit          *workload.Kit
 	checker      *metric.Checker
 	metrics      *metrics
+	fights       *fights
 	feed         *feed
 	probe        *probe
 	sampler      *sampler
@@ -131,9 +132,11 @@ func (r *Reconciler) reconcile(ctx context.Context, c *flaggerv1.Canary) (reconc
 	}
 	// A gateway that writes the status of its route at the same moment is no
 	// reason to report a failure.
-	if err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		return r.perform(ctx, look, step.Actions)
-	}); err != nil {
+	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		return r.perform(withCanary(ctx, client.ObjectKeyFromObject(c)), look, step.Actions)
+	})
+	r.tellFights(c)
+	if err != nil {
 		return reconciler.Result{}, err
 	}
 	return r.record(look, step)

@@ -11,6 +11,7 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -51,6 +52,9 @@ func (r *Reconciler) record(l *look, step canary.Step) (reconciler.Result, error
 		result.After = answersTimeout
 	} else {
 		r.probe.forget(c.UID)
+	}
+	if pause := r.fights.pause(client.ObjectKeyFromObject(c)); pause > 0 && (result.After == 0 || pause < result.After) {
+		result.After = pause
 	}
 	r.sample(l, step)
 	return verdict(result, l, step)

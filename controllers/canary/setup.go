@@ -117,16 +117,17 @@ func (r *Reconciler) prepare(mgr ctrl.Manager, opts reconciler.Options) error {
 	return nil
 }
 
-// recallObjects spares reads of both clusters.
+// recallObjects spares reads of both clusters, and writes that are undone.
 func (r *Reconciler) recallObjects(mgr ctrl.Manager) error {
 	here := newRecall(r.live, r.feed, r.Clock)
-	r.live = here
+	r.fights = &fights{clock: r.clock, self: fieldManager(mgr.GetConfig())}
+	r.live = &referee{here, r.fights, false}
 	if r.Mesh == nil {
 		return mgr.Add(here)
 	}
 	r.feed.mesh = r.Mesh.GetCache()
 	there := newRecall(r.mesh, r.feed, r.Clock)
-	there.inMesh, r.mesh = true, there
+	there.inMesh, r.mesh = true, &referee{there, r.fights, true}
 	return errors.Join(mgr.Add(here), mgr.Add(there))
 }
 
@@ -177,6 +178,7 @@ func (r *Reconciler) bookkeeping() handler.EventHandler {
 			r.sampler.forget(uid)
 			r.kit.Forget(uid)
 			r.warnings.forget(uid)
+			r.fights.forget(key)
 			r.teller.alerts.Forget(uid)
 		},
 	}

@@ -48,6 +48,13 @@ func (r *Reconciler) warnOnce(c *flaggerv1.Canary, err error) {
 	}
 }
 
+// tellFights tells of objects that somebody keeps changing back.
+func (r *Reconciler) tellFights(c *flaggerv1.Canary) {
+	for _, what := range r.fights.told(client.ObjectKeyFromObject(c)) {
+		r.teller.Event(c, eventOf(c, canary.Event{Warning: true, Message: what, Alert: flaggerv1.SeverityWarn}))
+	}
+}
+
 // told are the phases that webhooks are told during an analysis: those that gate
 // the rollout and roll it back hear the phase as it is, and the others Progressing.
 func told(c *flaggerv1.Canary, hook flaggerv1.HookType) flaggerv1.CanaryPhase {

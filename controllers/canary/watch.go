@@ -82,6 +82,12 @@ func (r *Reconciler) dependencies(pair *workload.Pair, c *flaggerv1.Canary, rout
 	for _, object := range pair.Objects() {
 		things = append(things, thing{sort{object.GroupVersionKind, false}, object.ObjectKey})
 	}
+	return append(things, r.routeThings(c, routes)...)
+}
+
+// routeThings are the route objects of a canary.
+func (r *Reconciler) routeThings(c *flaggerv1.Canary, routes router.Router) []thing {
+	var things []thing
 	abroad := r.routesAbroad(c)
 	for _, object := range routes.Objects(c) {
 		things = append(things, thing{sort{object.GroupVersionKind, abroad}, object.ObjectKey})

@@ -1,0 +1,129 @@
+package canary
+
+import (
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+)
+
+// ring is where a canary and somebody else write to the same Service.
+type ring struct {
+	t     *testing.T
+	api   client.Client
+	clock *clocktesting.FakePassiveClock
+	r     *referee
+}
+
+var fighter = types.NamespacedName{Namespace: "test", Name: "podinfo"}
+
+func newRing(t *testing.T) *ring {
+	clk := clocktesting.NewFakePassiveClock(time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC))
+	g := &ring{t: t, clock: clk, api: fake.NewClientBuilder().WithObjects(&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "test", Name: "podinfo"}}).Build()}
+	g.r = &referee{g.api, &fights{clock: clk, self: "sluice"}, false}
+	return g
+}
+
+func (g *ring) service() *corev1.Service {
+	g.t.Helper()
+	s := &corev1.Service{}
+	if err := g.api.Get(g.t.Context(), fighter, s); err != nil {
+		g.t.Fatal(err)
+	}
+	return s
+}
+
+// ours makes the Service select an application, and reports whether it does then.
+func (g *ring) ours(app string) bool {
+	g.t.Helper()
+	live := g.service()
+	at := metav1.NewTime(g.clock.Now())
+	live.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "sluice", Time: &at}, {Manager: "helm", Time: &at}, {Manager: "kube-proxy", Time: &at, Subresource: "status"}}
+	wanted := live.DeepCopy()
+	wanted.Spec.Selector = map[string]string{"app": app}
+	if err := g.r.Patch(withCanary(g.t.Context(), fighter), wanted, client.MergeFromWithOptions(live, client.MergeFromWithOptimisticLock{})); err != nil {
+		g.t.Fatal(err)
+	}
+	return g.service().Spec.Selector["app"] == app
+}
+
+// theirs undoes it.
+func (g *ring) theirs() {
+	g.t.Helper()
+	s := g.service()
+	s.Spec.Selector = nil
+	if err := g.api.Update(g.t.Context(), s); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// Two controllers once rewrote an object as fast as they could, without a word.
+func TestWhoKeepsUndoingAWriteIsNamed(t *testing.T) {
+	g := newRing(t)
+	on := []thing{{sort{schema.GroupVersionKind{Version: "v1", Kind: "Service"}, false}, fighter}}
+	for i := range fightRepairs + 1 {
+		if !g.ours("podinfo-primary") || (g.r.fights.on(on) != "") != (i == fightRepairs) {
+			t.Fatalf("repair %d: %q", i, g.r.fights.on(on))
+		}
+		g.theirs()
+	}
+	want := "Service test/podinfo is changed again and again by helm: it is repaired after growing pauses; keep it from that, or leave the object to this Canary"
+	if told := g.r.fights.told(fighter); len(told) != 1 || told[0] != want || len(g.r.fights.told(fighter)) > 0 {
+		t.Errorf("told %q", told)
+	}
+	if g.ours("podinfo-primary") || g.r.fights.pause(fighter) != firstPause {
+		t.Errorf("no pause: %s", g.r.fights.pause(fighter))
+	}
+	if !g.ours("podinfo") {
+		t.Error("something else is not written, and users may have to leave")
+	}
+	g.theirs()
+	if !g.ours("podinfo-primary") || g.r.fights.pause(fighter) != 0 {
+		t.Error("what is new does not begin anew")
+	}
+	g.r.fights.forget(fighter)
+	if len(g.r.fights.over)+len(g.r.fights.news) > 0 {
+		t.Errorf("left behind: %v", g.r.fights.over)
+	}
+}
+
+func TestPausesGrowAndEnd(t *testing.T) {
+	g := newRing(t)
+	for range fightRepairs + 1 {
+		g.ours("podinfo-primary")
+		g.theirs()
+	}
+	for _, want := range []time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute, time.Minute} {
+		if got := g.r.fights.pause(fighter); got != want {
+			t.Errorf("a pause of %s, want %s", got, want)
+		}
+		g.clock.SetTime(g.clock.Now().Add(want))
+		if !g.ours("podinfo-primary") {
+			t.Error("no repair after the pause")
+		}
+		g.theirs()
+	}
+	g.clock.SetTime(g.clock.Now().Add(fightWindow + time.Minute))
+	if !g.ours("podinfo-primary") || g.r.fights.pause(fighter) != 0 {
+		t.Error("an old fight is not forgotten")
+	}
+}
+
+func TestWhatIsWrittenForNobodyIsNoFight(t *testing.T) {
+	g := newRing(t)
+	for range 2 * fightRepairs {
+		live := g.service()
+		wanted := live.DeepCopy()
+		wanted.Spec.Selector = map[string]string{"app": "podinfo"}
+		if err := g.r.Patch(t.Context(), wanted, client.MergeFrom(live)); err != nil || g.service().Spec.Selector == nil {
+			t.Fatal(err)
+		}
+		g.theirs()
+	}
+}
