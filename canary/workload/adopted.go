@@ -66,6 +66,9 @@ func (p *Pair) adopt(ctx context.Context, live *corev1.Service, s service) error
 	if !equality.Semantic.DeepEqual(byPort(ports), byPort(live.Spec.Ports)) {
 		wanted.Spec.Ports = ports
 	}
+	if first && p.ledByUs(live) && equality.Semantic.DeepEqual(live.Spec, wanted.Spec) && within(handsOff, live.Annotations) {
+		return nil // Flagger took it over: there is nothing to note that is not there
+	}
 	encoded, err := json.Marshal(o)
 	if err != nil {
 		return fmt.Errorf("noting what service %s.%s was: %w", s.name, p.canary.Namespace, err)

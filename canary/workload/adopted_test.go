@@ -152,6 +152,17 @@ func TestAServiceIsRestoredToWhatItsOwnerHas(t *testing.T) {
 				s.Annotations[corev1.LastAppliedConfigAnnotation] = `{"spec":{"selector":{"app":"podinfo","component":"web"}}}`
 			})
 		}, full, []corev1.ServicePort{port("web", 80, 8080, 1)}},
+		"one that Flagger took over, by kubectl apply": {func(b *bench) {
+			b.editService(func(s *corev1.Service) {
+				delete(s.Annotations, originalAnnotation)
+				s.Annotations[corev1.LastAppliedConfigAnnotation] = `{"spec":{"selector":{"app":"podinfo","component":"web"},"ports":[{"name":"web","port":80,"targetPort":"http"}]}}`
+			})
+			before := b.service("podinfo").ResourceVersion
+			b.must(b.look().EnsureApex(b.t.Context()))
+			if b.service("podinfo").ResourceVersion != before {
+				b.t.Error("taking over has changed it")
+			}
+		}, full, []corev1.ServicePort{port("web", 80, "http", 1)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := site(t, []corev1.ServicePort{port("web", 80, "http", 1)})

@@ -1,8 +1,10 @@
 package workload
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,6 +27,7 @@ func (t *twin) revertApex(ctx context.Context) error {
 	reverted.Spec.Selector = t.names.own
 	if applied, ok := lastApplied(live); ok {
 		reverted.Spec.Selector = applied.Selector
+		reverted.Spec.Ports = appliedPorts(applied.Ports, live.Spec.Ports)
 	}
 	for key := range handsOff {
 		delete(reverted.Annotations, key)
@@ -33,4 +36,20 @@ func (t *twin) revertApex(ctx context.Context) error {
 		return fmt.Errorf("reverting service %s.%s: %w", apex, t.canary.Namespace, err)
 	}
 	return nil
+}
+
+// appliedPorts are those that were applied, with the node ports that they have. A
+// selector that was applied without any is not the whole story.
+func appliedPorts(applied, live []corev1.ServicePort) []corev1.ServicePort {
+	if len(applied) == 0 {
+		return live
+	}
+	ports := slices.Clone(applied)
+	for i := range ports {
+		ports[i].Protocol = cmp.Or(ports[i].Protocol, corev1.ProtocolTCP)
+		if ports[i].NodePort == 0 {
+			ports[i].NodePort = nodePort(live, ports[i])
+		}
+	}
+	return ports
 }
