@@ -3,6 +3,7 @@ package scan
 import (
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -18,8 +19,8 @@ type link struct {
 }
 
 // nextPage returns the address of the page after the one at address, or nothing
-// when that was the last. Links is what the Link headers of its answer say, and
-// answered where that came from, which is elsewhere after a redirect:
+// when that was the last. It is what the Link headers of its answer say, which came
+// from elsewhere after a redirect:
 //
 //	Link: </v2/app/tags/list?last=x&n=9>; rel="next"
 //
@@ -28,9 +29,9 @@ type link struct {
 // lead nowhere, and the path is known. A link to another host is not followed. What
 // cannot be read is an error and not the end of the list: a list that is not
 // complete would take back what runs.
-func nextPage(links []string, address, answered *url.URL) (string, error) {
+func nextPage(resp *http.Response, address string) (string, error) {
 	var next *link
-	for _, header := range links {
+	for _, header := range resp.Header.Values("Link") {
 		parsed, err := parseLinks(header)
 		if err != nil {
 			return "", err
@@ -44,12 +45,17 @@ func nextPage(links []string, address, answered *url.URL) (string, error) {
 	if next == nil {
 		return "", nil
 	}
-	query, err := cursor(next.target, address, answered)
+	to, err := url.Parse(address)
 	if err != nil {
 		return "", err
 	}
-	to := *address
-	to.RawQuery, to.Fragment = query, ""
+	answered := to
+	if resp.Request != nil {
+		answered = resp.Request.URL
+	}
+	if to.RawQuery, err = cursor(next.target, to, answered); err != nil {
+		return "", err
+	}
 	return to.String(), nil
 }
 

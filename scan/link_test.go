@@ -73,9 +73,8 @@ func TestTheNextPage(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			at, _ := url.Parse(here)
 			answered, _ := url.Parse("https://mirror.example.com/v2/x/tags/list?n=1000")
-			got, err := nextPage(tc.links, at, answered)
+			got, err := nextPage(&http.Response{Header: http.Header{"Link": tc.links}, Request: &http.Request{URL: answered}}, here)
 			if tc.want == broken {
 				if !errors.Is(err, errPage) {
 					t.Errorf("got %q, %v", got, err)
@@ -145,7 +144,7 @@ func FuzzLink(f *testing.F) {
 	f.Add(`<a>; rel=first, <b>; title="\"`)
 	f.Fuzz(func(t *testing.T, header string) {
 		at, _ := url.Parse("https://registry.example.com/v2/app/tags/list?n=1000")
-		next, err := nextPage([]string{header}, at, at)
+		next, err := nextPage(&http.Response{Header: http.Header{"Link": {header}}}, at.String())
 		if err != nil || next == "" {
 			return
 		}

@@ -60,7 +60,7 @@ func (l *lister) fetch(ctx context.Context, address, etag string, into *heap) (a
 	if err := l.read(ctx, resp.Body, into); err != nil {
 		return answer{}, err
 	}
-	next, err := nextPage(resp.Header.Values("Link"), req.URL, resp.Request.URL)
+	next, err := nextPage(resp, address)
 	got := answer{next: next, size: into.len() - before}
 	if etag := resp.Header.Get("ETag"); len(etag) <= maxETag {
 		got.etag = etag
