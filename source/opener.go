@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
+	"strings"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/tree"
 )
 
@@ -24,6 +27,10 @@ var (
 
 // Opener gives the files of artifacts, whoever made them.
 type Opener struct {
+	// Memory is what the files of a downloaded artifact take of, for as long as somebody
+	// has them; nil is without end. Set it before the first use.
+	Memory *budget.Budget
+
 	store  *Store
 	client *http.Client
 	limits tree.Limits
@@ -43,14 +50,57 @@ func (o *Opener) Open(ctx context.Context, artifact *meta.Artifact) (tree.Tree, 
 			return v, nil
 		}
 	}
+	memory, err := o.acquire(ctx, artifact)
+	if err != nil {
+		return nil, fmt.Errorf("opening artifact %s: %w", artifact.Revision, err)
+	}
+	t, err := o.unpack(ctx, artifact, memory)
+	if err != nil {
+		memory.Release()
+		return nil, fmt.Errorf("opening artifact %s: %w", artifact.Revision, err)
+	}
+	// Nobody says that a tree is of no use any more, but the collector knows.
+	runtime.AddCleanup(t, func(memory *budget.Grant) { memory.Release() }, memory)
+	return t, nil
+}
+
+// acquire takes the memory for the download of an artifact, which counts to the
+// namespace of its source.
+func (o *Opener) acquire(ctx context.Context, artifact *meta.Artifact) (*budget.Grant, error) {
+	namespace := ""
+	if parts := strings.Split(artifact.Path, "/"); len(parts) > 1 {
+		namespace = parts[1] // kind/namespace/name/file
+	}
+	bytes := min(sizeOf(artifact), o.Memory.Share())
+	memory, err := o.Memory.TryAcquire(namespace, bytes)
+	if !errors.Is(err, budget.ErrExhausted) {
+		return memory, err
+	}
+	runtime.GC() // what was opened before may be of no use any more
+	return o.Memory.Acquire(ctx, namespace, bytes)
+}
+
+// sizeOf is how long an artifact is, or may be.
+func sizeOf(artifact *meta.Artifact) int64 {
+	if artifact.Size != nil && *artifact.Size >= 0 && *artifact.Size < maxArchive {
+		return *artifact.Size
+	}
+	return maxArchive
+}
+
+// unpack reads an artifact into a tree. The download is dropped again.
+func (o *Opener) unpack(ctx context.Context, artifact *meta.Artifact, memory *budget.Grant) (*tree.Memory, error) {
 	data, err := o.read(ctx, artifact)
 	if err != nil {
-		return nil, fmt.Errorf("opening artifact %s: %w", artifact.Revision, err)
+		return nil, err
 	}
-	t, err := tree.FromTar(bytes.NewReader(data), o.limits)
+	limits := o.limits
+	limits.Grow = memory.Grow
+	t, err := tree.FromTar(bytes.NewReader(data), limits)
 	if err != nil {
-		return nil, fmt.Errorf("opening artifact %s: %w", artifact.Revision, err)
+		return nil, err
 	}
+	memory.Shrink(min(sizeOf(artifact), o.Memory.Share()))
 	return t, nil
 }
 
@@ -63,13 +113,14 @@ func (o *Opener) read(ctx context.Context, artifact *meta.Artifact) ([]byte, err
 	if o.store != nil && o.store.Holds(artifact) {
 		if file, ok := o.store.open(artifact); ok {
 			defer func() { _ = file.Close() }()
-			return verified(file, expected)
+			return verified(file, expected, sizeOf(artifact))
 		}
 	}
-	return o.download(ctx, artifact.URL, expected)
+	return o.download(ctx, artifact, expected)
 }
 
-func (o *Opener) download(ctx context.Context, url string, expected digest.Digest) ([]byte, error) {
+func (o *Opener) download(ctx context.Context, artifact *meta.Artifact, expected digest.Digest) ([]byte, error) {
+	url := artifact.URL
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
@@ -81,21 +132,24 @@ func (o *Opener) download(ctx context.Context, url string, expected digest.Diges
 	defer func() { _ = response.Body.Close() }()
 	switch response.StatusCode {
 	case http.StatusOK:
-		return verified(response.Body, expected)
+		return verified(response.Body, expected, sizeOf(artifact))
 	case http.StatusNotFound:
 		return nil, fmt.Errorf("%w at %s", ErrArtifactMissing, url)
 	}
 	return nil, fmt.Errorf("downloading %s: %s", url, response.Status)
 }
 
-// verified reads all of r, which must match the digest.
-func verified(r io.Reader, expected digest.Digest) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxArchive+1))
+// verified reads all of r, which must match the digest and be no longer than limit.
+func verified(r io.Reader, expected digest.Digest, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(data) > maxArchive {
+	switch {
+	case int64(len(data)) > limit && limit == maxArchive:
 		return nil, tree.ErrTooLarge
+	case int64(len(data)) > limit:
+		return nil, fmt.Errorf("%w %s: it is longer", ErrDigestMismatch, expected)
 	}
 	verifier := expected.Verifier()
 	_, _ = verifier.Write(data) // a hash takes all

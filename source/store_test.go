@@ -1,6 +1,7 @@
 package source_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	clocktesting "k8s.io/utils/clock/testing"
 
+	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/source"
 )
@@ -253,5 +256,31 @@ func TestOpenerRefuses(t *testing.T) {
 		if got, err := opener.Open(t.Context(), bad); err == nil {
 			t.Errorf("%s: opened %v", name, got)
 		}
+	}
+}
+
+func TestWhatIsOpenedTakesMemoryUntilNobodyHasIt(t *testing.T) {
+	store, _ := serve(t, t.TempDir())
+	a := put(t, store, "c1", viewOf(t, map[string]string{"f": strings.Repeat("x", 1<<20)}, nil, nil))
+	opener := source.NewOpener(nil)
+	opener.Memory = budget.New(2<<20 + 4<<10)
+	if opened, err := opener.Open(t.Context(), a); err != nil || opened == nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for { // nobody has the first one any more
+		_, err := opener.Open(ctx, a)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, budget.ErrExhausted) || ctx.Err() != nil {
+			t.Fatal(err)
+		}
+		runtime.GC()
+	}
+	opener.Memory = budget.New(1 << 20)
+	if _, err := opener.Open(t.Context(), a); !errors.Is(err, budget.ErrTooLarge) {
+		t.Errorf("more than the share: %v", err)
 	}
 }

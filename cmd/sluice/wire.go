@@ -123,7 +123,7 @@ func (w *wiring) image() error {
 
 // credentials are what Git needs of the identities of clouds.
 func (w *wiring) credentials() credential.Options {
-	return credential.Options{Client: w.mgr.GetClient(), Tokens: w.tokens}
+	return credential.Options{Client: w.mgr.GetClient(), Tokens: w.tokens, Guard: w.guard, Clock: w.clock}
 }
 
 // tags opens the store of tags, which survives a restart where the folder does.
@@ -158,8 +158,10 @@ func (w *wiring) kustomize() error {
 	if err != nil {
 		return err
 	}
+	opener := source.NewOpener(w.store)
+	opener.Memory = w.memory
 	kustomizations := &kustomization.Reconciler{
-		Opener: source.NewOpener(w.store), NoCrossNamespaceRefs: w.flags.noCrossNamespace,
+		Opener: opener, NoCrossNamespaceRefs: w.flags.noCrossNamespace,
 		DefaultServiceAccount: w.flags.defaultServiceAccount, Builder: builder,
 	}
 	return kustomizations.SetupWithManager(w.mgr, w.options)

@@ -15,6 +15,8 @@ type Limits struct {
 	Bytes int64
 	// Files is the number of files; default 200,000.
 	Files int
+	// Grow is asked before so many bytes more are held; nil grants everything.
+	Grow func(bytes int64) error
 }
 
 const (
@@ -32,6 +34,9 @@ func (l Limits) withDefaults() Limits {
 	if l.Files == 0 {
 		l.Files = defaultMaxFiles
 	}
+	if l.Grow == nil {
+		l.Grow = func(int64) error { return nil }
+	}
 	return l
 }
 
@@ -45,7 +50,8 @@ func FromTar(r io.Reader, limits Limits) (*Memory, error) {
 		return nil, fmt.Errorf("reading archive: %w", err)
 	}
 	root := newDir(".")
-	archive := tar.NewReader(unzipped)
+	// Headers count as well: a path may be a megabyte long, and compresses to nothing.
+	archive := tar.NewReader(&atMost{from: unzipped, left: limits.Bytes + int64(limits.Files)*headerBytes})
 	for {
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {
@@ -57,8 +63,11 @@ func FromTar(r io.Reader, limits Limits) (*Memory, error) {
 		if limits.Files--; limits.Files < 0 {
 			return nil, ErrTooLarge
 		}
-		if limits.Bytes -= header.Size; limits.Bytes < 0 || header.Size < 0 {
+		if limits.Bytes -= header.Size; limits.Bytes < 0 || header.Size < 0 || len(header.Name) > maxPath || len(header.Linkname) > maxPath {
 			return nil, ErrTooLarge
+		}
+		if err := limits.Grow(header.Size + nodeBytes + int64(len(header.Name)+len(header.Linkname))); err != nil {
+			return nil, err
 		}
 		if err := root.unpack(header, archive); err != nil {
 			return nil, err
@@ -66,6 +75,31 @@ func FromTar(r io.Reader, limits Limits) (*Memory, error) {
 	}
 	root.seal()
 	return &Memory{root: root}, nil
+}
+
+const (
+	// headerBytes is what the header of a file takes in a tarball, padding included.
+	headerBytes = 2048
+	// nodeBytes is what a file takes in memory besides its content.
+	nodeBytes = 512
+	// maxPath is what Linux allows.
+	maxPath = 4096
+)
+
+// atMost is a reader with an end, beyond which there is an error.
+type atMost struct {
+	from io.Reader
+	left int64
+}
+
+// Read implements io.Reader.
+func (a *atMost) Read(p []byte) (int, error) {
+	if a.left <= 0 {
+		return 0, ErrTooLarge
+	}
+	n, err := a.from.Read(p[:min(int64(len(p)), a.left)])
+	a.left -= int64(n)
+	return n, err
 }
 
 // unpack puts one member of an archive into the tree.

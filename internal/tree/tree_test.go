@@ -173,20 +173,25 @@ func TestFromTarRefuses(t *testing.T) {
 	other.Name = "g"
 	out := file
 	out.Name = "../f"
+	long := file
+	long.Name = strings.Repeat("d/", 3000) + "f"
 	sound := archive(t, file, other)
+	full := errors.New("no room")
 	tests := map[string]struct {
 		data   []byte
 		limits tree.Limits
 		want   error
 	}{
-		"too many bytes":         {data: sound, limits: tree.Limits{Bytes: 1999}, want: tree.ErrTooLarge},
-		"too many files":         {data: sound, limits: tree.Limits{Files: 1}, want: tree.ErrTooLarge},
-		"a path out of the tree": {data: archive(t, out), want: fs.ErrInvalid},
-		"a file named twice":     {data: archive(t, file, file), want: fs.ErrExist},
-		"a device":               {data: archive(t, tar.Header{Typeflag: tar.TypeChar, Name: "tty"})},
-		"a hard link":            {data: archive(t, tar.Header{Typeflag: tar.TypeLink, Name: "l", Linkname: "/etc/passwd"})},
-		"an archive cut short":   {data: sound[:len(sound)/2]},
-		"something else":         {data: []byte("PK")},
+		"too many bytes":          {data: sound, limits: tree.Limits{Bytes: 1999}, want: tree.ErrTooLarge},
+		"a path longer than any":  {data: archive(t, long), want: tree.ErrTooLarge},
+		"no room for the content": {data: sound, limits: tree.Limits{Grow: func(int64) error { return full }}, want: full},
+		"too many files":          {data: sound, limits: tree.Limits{Files: 1}, want: tree.ErrTooLarge},
+		"a path out of the tree":  {data: archive(t, out), want: fs.ErrInvalid},
+		"a file named twice":      {data: archive(t, file, file), want: fs.ErrExist},
+		"a device":                {data: archive(t, tar.Header{Typeflag: tar.TypeChar, Name: "tty"})},
+		"a hard link":             {data: archive(t, tar.Header{Typeflag: tar.TypeLink, Name: "l", Linkname: "/etc/passwd"})},
+		"an archive cut short":    {data: sound[:len(sound)/2]},
+		"something else":          {data: []byte("PK")},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

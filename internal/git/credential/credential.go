@@ -23,9 +23,11 @@ import (
 	"github.com/fluxcd/pkg/cache"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 // What callers branch on.
@@ -43,6 +45,11 @@ type Options struct {
 	Client client.Client
 	// Tokens keeps tokens for most of their life; nil keeps none.
 	Tokens *cache.TokenCache
+	// Guard is what connections to the APIs of Git servers go through; nil forbids
+	// nothing.
+	Guard *outbound.Guard
+	// Clock dates assertions; nil is the machine's.
+	Clock clock.PassiveClock
 }
 
 // Read returns the remote of repo. Secrets are read with reader, which should not

@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/test/fake/gitserver"
 )
 
@@ -52,6 +53,97 @@ func appSecret(t *testing.T, api string) *corev1.Secret {
 		"githubAppID": []byte("7"), "githubAppInstallationID": []byte("42"), "githubAppBaseURL": []byte(api),
 		"githubAppPrivateKey": pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}),
 	}}
+}
+
+func TestWhatAnAPIAnswersToAnAppIsNotTold(t *testing.T) {
+	for name, tc := range map[string]struct {
+		answer http.HandlerFunc
+		says   string
+	}{
+		"a refusal": {func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = fmt.Fprint(w, `{"message":"s3cr3t"}`)
+		}, "status 403 Forbidden"},
+		"a page":     {func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "s3cr3t") }, "something else than expected"},
+		"no token":   {func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, `{"x":"s3cr3t"}`) }, "gave no token"},
+		"a redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/s3cr3t", http.StatusFound) }, "status 302 Found"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			api := httptest.NewServer(tc.answer)
+			defer api.Close()
+			_, err := tokenOf(t, appSecret(t, api.URL), Options{})
+			if err == nil || !strings.Contains(err.Error(), tc.says) || strings.Contains(err.Error(), "s3cr3t") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	if _, err := tokenOf(t, appSecret(t, newGitHub(t, "t").URL), Options{Guard: outbound.NewGuard(nil)}); !errors.Is(err, outbound.ErrForbiddenAddress) {
+		t.Errorf("an API at a loopback address: %v", err)
+	}
+}
+
+// tokenOf reads the credentials of a GitRepository with the Secret of an App.
+func tokenOf(t *testing.T, secret *corev1.Secret, opts Options) (git.Token, error) {
+	t.Helper()
+	remote, err := Read(t.Context(), fake.NewClientBuilder().WithObjects(secret).Build(), &sourcev1.GitRepository{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"},
+		Spec: sourcev1.GitRepositorySpec{
+			URL: "https://git.example.com/app", Provider: sourcev1.GitProviderGitHub, SecretRef: &meta.LocalObjectReference{Name: secret.Name},
+		},
+	}, opts)
+	if err != nil {
+		return git.Token{}, err
+	}
+	return remote.Auth.Tokens.Get(t.Context())
+}
+
+func TestTheDataOfAnApp(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Method + " " + r.URL.Path {
+		case "GET /users/me/installation":
+			_, _ = fmt.Fprint(w, `{"id":42}`)
+		case "POST /app/installations/42/access_tokens", "POST /below/app/installations/42/access_tokens":
+			_, _ = fmt.Fprintf(w, `{"token":"t","expires_at":%q}`, time.Now().Add(time.Hour).Format(time.RFC3339))
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	defer api.Close()
+	for name, tc := range map[string]struct {
+		change map[string]string
+		says   string // empty: a token is made
+	}{
+		"an installation":            {nil, ""},
+		"the owner of one":           {map[string]string{"githubAppInstallationID": "", "githubAppInstallationOwner": "me"}, ""},
+		"an owner without one":       {map[string]string{"githubAppInstallationID": "", "githubAppInstallationOwner": "you"}, "finding the installation of you"},
+		"an API at a path":           {map[string]string{"githubAppBaseURL": api.URL + "/below/"}, ""},
+		"neither":                    {map[string]string{"githubAppInstallationID": ""}, "either 'githubAppInstallationID' or 'githubAppInstallationOwner'"},
+		"both":                       {map[string]string{"githubAppInstallationOwner": "me"}, "either 'githubAppInstallationID' or 'githubAppInstallationOwner'"},
+		"a name for a number":        {map[string]string{"githubAppID": "x"}, "'githubAppID' is no number"},
+		"an installation by path":    {map[string]string{"githubAppInstallationID": "42/../43"}, "'githubAppInstallationID' is no number"},
+		"no key":                     {map[string]string{"githubAppPrivateKey": "x"}, "'githubAppPrivateKey' is no RSA key in PEM"},
+		"a URL that is none":         {map[string]string{"githubAppBaseURL": "git.example.com"}, "'githubAppBaseURL' is no URL"},
+		"a URL of another scheme":    {map[string]string{"githubAppBaseURL": "file:///etc"}, "'githubAppBaseURL' is no URL"},
+		"an owner that is a path":    {map[string]string{"githubAppInstallationID": "", "githubAppInstallationOwner": "../../x"}, "status 404"},
+		"an authority that is none ": {map[string]string{"ca.crt": "x"}, "'ca.crt' holds no PEM certificate"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			secret := appSecret(t, api.URL)
+			for key, value := range tc.change {
+				secret.Data[key] = []byte(value)
+			}
+			token, err := tokenOf(t, secret, Options{})
+			if tc.says == "" {
+				if err != nil || token.Password != "t" {
+					t.Errorf("got %v, %v", token, err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
 }
 
 func TestAGitHubAppReadsWithTheTokenOfItsInstallation(t *testing.T) {

@@ -3,9 +3,8 @@ package credential
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 
@@ -26,47 +25,6 @@ func generic(r request) (*git.Tokens, error) {
 			ErrProvider, r.secret.Namespace, r.secret.Name)
 	}
 	return nil, nil
-}
-
-// gitHubApp gets tokens of an App's installation.
-func gitHubApp(r request) (*git.Tokens, error) {
-	if r.secret == nil || len(r.secret.Data[githubapp.KeyAppID]) == 0 {
-		return nil, fmt.Errorf("%w: secretRef with github app data must be specified when provider is set to github", ErrProvider)
-	}
-	opts := []githubapp.OptFunc{githubapp.WithAppData(r.secret.Data)}
-	if r.proxy != nil {
-		opts = append(opts, githubapp.WithProxyURL(r.proxy))
-	}
-	if r.Tokens != nil {
-		opts = append(opts, githubapp.WithCache(r.Tokens, sourcev1.GitRepositoryKind, r.repo.Name, r.repo.Namespace, cache.OperationReconcile))
-	}
-	if ca := r.secret.Data["ca.crt"]; len(ca) > 0 {
-		roots, err := x509.SystemCertPool()
-		if err != nil {
-			return nil, fmt.Errorf("reading the system's certificates: %w", err)
-		}
-		if !roots.AppendCertsFromPEM(ca) {
-			return nil, fmt.Errorf("secret '%s/%s': 'ca.crt' holds no PEM certificate", r.secret.Namespace, r.secret.Name)
-		}
-		opts = append(opts, githubapp.WithTLSConfig(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}))
-	}
-	app, err := githubapp.New(opts...)
-	if err != nil { // of the private key it says nothing but that it cannot be parsed
-		return nil, fmt.Errorf("%w: secret '%s/%s': %w", ErrProvider, r.secret.Namespace, r.secret.Name, err)
-	}
-	return &git.Tokens{
-		ID: r.whose(
-			string(r.secret.Data[githubapp.KeyAppID]), string(r.secret.Data[githubapp.KeyAppInstallationID]),
-			string(r.secret.Data[githubapp.KeyAppInstallationOwner]), string(r.secret.Data[githubapp.KeyAppBaseURL]),
-			string(r.secret.Data[githubapp.KeyAppPrivateKey])),
-		Get: func(ctx context.Context) (git.Token, error) {
-			token, err := app.GetToken(ctx)
-			if err != nil {
-				return git.Token{}, err
-			}
-			return git.Token{Username: githubapp.AccessTokenUsername, Password: token.Token}, nil
-		},
-	}, nil
 }
 
 // cloud gets tokens for the identity of the controller or, with the feature gate,
@@ -92,6 +50,9 @@ func cloud(r request) (*git.Tokens, error) {
 		opts = append(opts, auth.WithServiceAccountName(account))
 	}
 	if r.proxy != nil {
+		if err := r.Guard.CheckURL(r.proxy); err != nil {
+			return nil, fmt.Errorf("%w: spec.proxySecretRef: %w", ErrProvider, err)
+		}
 		opts = append(opts, auth.WithProxyURL(*r.proxy))
 	}
 	if r.Tokens != nil {
@@ -103,6 +64,9 @@ func cloud(r request) (*git.Tokens, error) {
 	return &git.Tokens{
 		ID: r.whose(r.repo.Spec.ServiceAccountName),
 		Get: func(ctx context.Context) (git.Token, error) {
+			if err := r.reachProxy(ctx); err != nil {
+				return git.Token{}, err
+			}
 			found, err := utils.GetGitCredentials(ctx, provider, opts...)
 			if err != nil {
 				return git.Token{}, err
@@ -110,6 +74,23 @@ func cloud(r request) (*git.Tokens, error) {
 			return git.Token{Username: found.Username, Password: found.Password, Bearer: found.BearerToken}, nil
 		},
 	}, nil
+}
+
+// reachProxy is an error when the proxy is at a forbidden address. The libraries of
+// clouds dial it themselves.
+func (r request) reachProxy(ctx context.Context) error {
+	if r.proxy == nil || r.Guard == nil {
+		return nil
+	}
+	port := r.proxy.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[r.proxy.Scheme]
+	}
+	conn, err := r.Guard.DialContext(ctx, "tcp", net.JoinHostPort(r.proxy.Hostname(), port))
+	if err != nil {
+		return fmt.Errorf("connecting to the proxy: %w", err)
+	}
+	return conn.Close()
 }
 
 // route lists the fields that say how the remote is reached. Whoever may write them
