@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/sluice-cd/sluice/internal/mask"
 )
 
 // Bounds of what is read of an answer, and told of a refusal.
@@ -49,7 +51,7 @@ func (t *discreet) RoundTrip(req *http.Request) (*http.Response, error) {
 	var said []byte
 	if own := callerOf(req.Context()).registry; own != "" && sameHost(req.URL.Host, own) && req.Method != http.MethodHead {
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // half of it is none
-		said = reasons(body)
+		said = reasons(body, mask.New(credentialsOf(req)...))
 	}
 	_ = resp.Body.Close()
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(said)), int64(len(said))
@@ -78,8 +80,23 @@ type reason struct {
 	Message string `json:"message,omitempty"`
 }
 
-// reasons returns the first errors of a body, cut to a bearable length, or nothing.
-func reasons(body []byte) []byte {
+// credentialsOf are the texts of a request that its registry may repeat, and that
+// nobody else should read.
+func credentialsOf(req *http.Request) []string {
+	scheme, value, _ := strings.Cut(req.Header.Get("Authorization"), " ")
+	if value == "" {
+		value = scheme
+	}
+	secrets := []string{value}
+	if _, password, ok := req.BasicAuth(); ok {
+		secrets = append(secrets, password)
+	}
+	return secrets
+}
+
+// reasons returns the first errors of a body, without secrets and cut to a bearable
+// length, or nothing.
+func reasons(body []byte, secrets *mask.Mask) []byte {
 	var found struct {
 		Errors []reason `json:"errors"`
 	}
@@ -88,7 +105,8 @@ func reasons(body []byte) []byte {
 	}
 	found.Errors = found.Errors[:min(len(found.Errors), maxReasons)]
 	for i := range found.Errors {
-		found.Errors[i].Code, found.Errors[i].Message = bearable(found.Errors[i].Code), bearable(found.Errors[i].Message)
+		e := &found.Errors[i]
+		e.Code, e.Message = bearable(secrets.Text(e.Code)), bearable(secrets.Text(e.Message))
 	}
 	said, err := json.Marshal(found)
 	if err != nil {

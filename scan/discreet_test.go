@@ -108,3 +108,40 @@ func TestNoRegistryLeadsToAForbiddenAddress(t *testing.T) {
 		})
 	}
 }
+
+func TestARegistryThatRepeatsCredentialsIsNotQuoted(t *testing.T) {
+	repeats := func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		_, password, _ := r.BasicAuth()
+		_, _ = fmt.Fprintf(w, `{"errors":[{"code":"DENIED","message":"you said %s, %s"}]}`, r.Header.Get("Authorization"), password)
+	}
+	for name, tc := range map[string]struct{ challenge, want string }{
+		"a password": {`Basic realm="test"`, "you said Basic ***, ***"},
+		"a token":    {`Bearer realm="http://%s/token",service="test"`, "you said Bearer ***, "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			host := ""
+			host = serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.URL.Path == "/token":
+					_, _ = io.WriteString(w, `{"token":"t0ken-of-the-registry"}`)
+				case r.URL.Path == "/v2/" && r.Header.Get("Authorization") == "":
+					w.Header().Set("WWW-Authenticate", strings.Replace(tc.challenge, "%s", host, 1))
+					w.WriteHeader(http.StatusUnauthorized)
+				case r.URL.Path != "/v2/":
+					repeats(w, r)
+				}
+			}))
+			spec := imagev1.ImageRepositorySpec{Image: host + "/" + image, Insecure: true, SecretRef: ref("login")}
+			client := newClient(t)
+			access, err := client.Access(context.Background(), withSecrets(dockerConfig("login", host, "user", "hunter2-of-the-user")), repository(spec))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = client.Tags(context.Background(), target(t, spec), access)
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+}

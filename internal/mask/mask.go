@@ -20,6 +20,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // Hidden stands where a secret was.
@@ -31,6 +33,8 @@ const (
 	shortLength = 4
 	// maxLines is how many lines of a value are hidden by themselves.
 	maxLines = 1000
+	// maxParsed is the length of a value up to which it is looked at as YAML.
+	maxParsed = 64 << 10
 )
 
 // Mask knows values, and hides them. A nil Mask knows none. It is safe for
@@ -125,6 +129,7 @@ func formsOf(secret string) []string {
 			plain = append(plain, line)
 		}
 	}
+	plain = append(plain, parts(secret)...)
 	var all []string
 	for _, form := range plain {
 		if form != "" {
@@ -132,6 +137,26 @@ func formsOf(secret string) []string {
 		}
 	}
 	return append(all, numbers(strings.TrimSpace(secret))...)
+}
+
+// parts lists the keys and scalars of a value that is a list or a map in YAML, as
+// JSON is: put into a manifest, it is taken apart, and errors show the parts.
+func parts(secret string) []string {
+	var document yaml.Node
+	if len(secret) > maxParsed || yaml.Unmarshal([]byte(secret), &document) != nil || len(document.Content) != 1 ||
+		document.Content[0].Kind == yaml.ScalarNode {
+		return nil
+	}
+	var all []string
+	nodes := document.Content
+	for len(nodes) > 0 && len(all) < maxLines {
+		node := nodes[0]
+		nodes = append(nodes[1:], node.Content...)
+		if node.Kind == yaml.ScalarNode && len(node.Value) >= shortLength {
+			all = append(append(all, node.Value), numbers(node.Value)...)
+		}
+	}
+	return all
 }
 
 // encodings lists how a text may be written.

@@ -1,6 +1,10 @@
 package reconciler
 
-import "regexp"
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
 
 // passing are the parts of errors that differ from one attempt to the next though
 // nothing else does: the port that a connection got, the time at which an expired
@@ -22,8 +26,16 @@ func steady(message string) string {
 	for _, p := range passing {
 		message = p.part.ReplaceAllString(message, p.with)
 	}
-	return message
+	return fields.ReplaceAllStringFunc(message, func(list string) string {
+		lines := strings.Split(list, "\n")
+		slices.Sort(lines)
+		return strings.Join(lines, "\n")
+	})
 }
+
+// fields are the lines on which the API server lists what is wrong with an object,
+// field by field, in an order of its own at each attempt.
+var fields = regexp.MustCompile(`(?m)^ +\.[^\n]*(?:\n +\.[^\n]*)+$`)
 
 // Steady is for the conditions that a controller sets itself: the message of an error
 // as Ready has it.

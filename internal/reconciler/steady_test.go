@@ -38,6 +38,11 @@ func TestErrorsThatDifferByWhatIsPassingAreTheSame(t *testing.T) {
 			"AADSTS700016: no such application. Trace ID: 11111111-0c3f Correlation ID: 22222222-5a6b Timestamp: 2026-11-23 10:09:59Z",
 			"AADSTS700016: no such application",
 		},
+		"the order of fields": {
+			"failed to create typed patch object: errors:\n  .data.a: expected string\n  .binaryData.x: expected string",
+			"failed to create typed patch object: errors:\n  .binaryData.x: expected string\n  .data.a: expected string",
+			"failed to create typed patch object: errors:\n  .binaryData.x: expected string\n  .data.a: expected string",
+		},
 		"nothing": {"no such file", "no such file", "no such file"},
 	}
 	for name, tc := range tests {
