@@ -37,7 +37,7 @@ type rules struct {
 // for, since a directory that is left out may hold one that a later pattern
 // takes in again.
 func (b *builder) ignores(name string) (bool, error) {
-	return b.rules.matcher.Match(strings.Split(name, "/"), false), b.ctx.Err()
+	return b.rules.matcher.Match(strings.Split(name, "/"), false), b.ended()
 }
 
 // patterns collects what ignore files say.

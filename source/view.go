@@ -61,7 +61,7 @@ const (
 // before, which may be nil, is taken over from it. What the view takes of memory
 // is added to the grant, which may be nil too.
 func NewView(ctx context.Context, files Files, ignore *string, before *View, memory *budget.Grant) (*View, error) {
-	b := &builder{ctx: ctx, files: files, memory: memory, budget: maxViewFiles, active: map[string]bool{}, followed: map[[2]string]place{}}
+	b := &builder{ended: ctx.Err, files: files, memory: memory, budget: maxViewFiles, active: map[string]bool{}, followed: map[[2]string]place{}}
 	rules, err := b.loadRules(ignore)
 	if err != nil {
 		return nil, fmt.Errorf("reading ignore rules: %w", err)
@@ -85,7 +85,7 @@ func NewView(ctx context.Context, files Files, ignore *string, before *View, mem
 
 // builder makes the nodes of a view.
 type builder struct {
-	ctx    context.Context //nolint:containedctx // a builder is one call
+	ended  func() error // why nobody waits any more, or nil
 	files  Files
 	rules  *rules
 	memory *budget.Grant
@@ -118,7 +118,7 @@ func (b *builder) list(at string) (places []place, linked bool, err error) {
 		return nil, false, err
 	}
 	for _, e := range entries {
-		if err := b.ctx.Err(); err != nil {
+		if err := b.ended(); err != nil {
 			return nil, false, err
 		}
 		p := place{Entry: e, at: path.Join(at, e.Name)}
@@ -161,7 +161,7 @@ func (b *builder) walk(link place) (place, error) {
 		if b.steps++; b.steps > maxSteps {
 			return place{}, fmt.Errorf("%w: symlinks that lead by more than %d names", tree.ErrTooLarge, maxSteps)
 		}
-		if err := b.ctx.Err(); err != nil {
+		if err := b.ended(); err != nil {
 			return place{}, err
 		}
 		next := path.Join(found.at, todo[0])

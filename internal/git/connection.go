@@ -209,23 +209,24 @@ func (c *connection) fetchOnce(ctx context.Context, by payer, want plumbing.Hash
 	if err != nil {
 		return nil, c.explain(s.failed(ctx, err))
 	}
-	return &packStream{ctx: ctx, conn: c, content: content, answer: answer, session: s}, nil
+	why := func(err error) error { return c.explain(s.failed(ctx, err)) }
+	return &packStream{fetched: c.fetched, content: content, answer: answer, session: s, why: why}, nil
 }
 
 // packStream is a pack as it comes from the remote.
 type packStream struct {
-	ctx     context.Context //nolint:containedctx // of the call that the stream belongs to
-	conn    *connection
+	fetched *atomic.Int64
 	content io.Reader
 	answer  io.Reader
 	session session
+	why     func(error) error // explains why it cannot be read
 }
 
 func (s *packStream) Read(p []byte) (int, error) {
 	n, err := s.content.Read(p)
-	s.conn.fetched.Add(int64(n))
+	s.fetched.Add(int64(n))
 	if err != nil && !errors.Is(err, io.EOF) {
-		err = s.conn.explain(s.session.failed(s.ctx, err))
+		err = s.why(err)
 	}
 	return n, err
 }

@@ -135,7 +135,7 @@ func (x *indexer) descend(i int, base Object, depth int) error {
 // resolve names one delta and returns what it makes of its base; nothing if that has
 // been done.
 func (x *indexer) resolve(i int, base Object) (Object, error) {
-	if err := x.ctx.Err(); err != nil {
+	if err := x.ended(); err != nil {
 		return Object{}, err
 	}
 	if !x.entries[i].hash.IsZero() {

@@ -230,7 +230,7 @@ func TestWhatAPackHoldsIsGrantedFirst(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	tests := map[string]struct {
-		ctx    context.Context //nolint:containedctx // a case's
+		ctx    context.Context
 		pack   []byte
 		memory int64
 		want   error
