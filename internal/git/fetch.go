@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 
+	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/disk"
 	"github.com/sluice-cd/sluice/internal/git/pack"
 )
@@ -19,14 +20,23 @@ const maxPacks = 48
 
 // Fetch makes sure that the mirror has a commit, which is what ref resolved to.
 // It asks nothing when the mirror has it already. ErrRefNotFound means that the
-// remote does not hand it out: it went away since it was resolved.
-func (m *Mirror) Fetch(ctx context.Context, ref string, want plumbing.Hash) error {
+// remote does not hand it out: it went away since it was resolved. A commit that was
+// beyond the limits once is not fetched again: it would be the same.
+func (m *Mirror) Fetch(ctx context.Context, ref string, want plumbing.Hash) (err error) {
 	release, err := m.acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer release()
+	if m.refused.err != nil && m.refused.commit == want {
+		return m.refused.err
+	}
 	defer m.account()
+	defer func() {
+		if errors.Is(err, pack.ErrTooLarge) || errors.Is(err, budget.ErrTooLarge) {
+			m.refused = refusal{want, err}
+		}
+	}()
 	s := m.current()
 	if s == nil {
 		return m.renew(ctx, ref, want)
@@ -48,6 +58,12 @@ func (m *Mirror) Fetch(ctx context.Context, ref string, want plumbing.Hash) erro
 		return fmt.Errorf("fetching %s (%s) from %s: %w", ref, want, m.remote, err)
 	}
 	return nil
+}
+
+// refusal is why a commit cannot be had, whatever is tried.
+type refusal struct {
+	commit plumbing.Hash
+	err    error
 }
 
 // renew starts a generation with nothing but the wanted commit.

@@ -50,7 +50,8 @@ type mirror struct {
 	gone   atomic.Bool // it was removed; who still has it does not bring it back
 	// busy is held by whoever adds objects. A channel, since a waiting caller's
 	// context may end.
-	busy chan struct{}
+	busy    chan struct{}
+	refused refusal // guarded by busy
 
 	mu      sync.RWMutex
 	counted int64    // bytes on the disk that were taken for

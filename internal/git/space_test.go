@@ -12,6 +12,7 @@ import (
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
+	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/disk"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/test/fake/gitserver"
@@ -89,5 +90,32 @@ func TestWhatAnEarlierProcessLeftIsCountedUntilItIsSwept(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "*", "*", "objects")); len(left) != 0 {
 		t.Errorf("left: %v", left)
+	}
+}
+
+func TestACommitBeyondTheLimitsIsFetchedOnce(t *testing.T) {
+	server := gitserver.New(t)
+	repo := server.Repo("app")
+	head := plumbing.NewHash(repo.Commit("main", files{"blob": random(t, 4<<20)}))
+	mirrors := git.NewMirrors(t.TempDir(), clock.RealClock{})
+	mirrors.Memory = budget.New(4 << 20)
+	m, err := mirrors.Get(t.Context(), git.Remote{URL: repo.URL, Namespace: "apps"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	requests := int64(0)
+	for i := range 3 {
+		if err := m.Fetch(t.Context(), "main", head); !errors.Is(err, budget.ErrTooLarge) {
+			t.Fatal(err)
+		}
+		if now := int64(server.Requests()); i > 0 && now != requests {
+			t.Errorf("it was fetched again")
+		} else {
+			requests = now
+		}
+	}
+	next := plumbing.NewHash(repo.Replace("main", files{"small": "x"}))
+	if err := m.Fetch(t.Context(), "main", next); err != nil {
+		t.Errorf("the next commit, which fits: %v", err)
 	}
 }
