@@ -30,6 +30,16 @@ func newTreeCache(limit int) *treeCache {
 	return &treeCache{limit: limit, order: list.New(), byID: map[string]*list.Element{}}
 }
 
+// weight is what a directory counts for: its entries, more for those with long names.
+func weight(entries []tree.Entry) int {
+	const common = 64
+	w := 1
+	for _, e := range entries {
+		w += 1 + len(e.Name)/common
+	}
+	return w
+}
+
 func (c *treeCache) get(hash string) ([]tree.Entry, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -48,11 +58,11 @@ func (c *treeCache) put(hash string, entries []tree.Entry) {
 		return
 	}
 	c.byID[hash] = c.order.PushFront(&cachedTree{hash: hash, entries: entries})
-	c.size += len(entries) + 1
+	c.size += weight(entries)
 	for c.size > c.limit && c.order.Len() > 1 {
 		last := c.order.Remove(c.order.Back()).(*cachedTree)
 		delete(c.byID, last.hash)
-		c.size -= len(last.entries) + 1
+		c.size -= weight(last.entries)
 	}
 }
 
