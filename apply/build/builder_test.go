@@ -101,6 +101,10 @@ func TestWhatCannotBeMeasuredEndsAProcess(t *testing.T) {
 			"kustomization.yaml": "resources: [cm.yaml]\ncrds: [crd.json]", "cm.yaml": configMap("cm"),
 			"crd.json": `{"a": {"Schema": {"properties": {"kind": {}, "apiVersion": {}, "metadata": {}, "x": {"$ref": "a"}}}}}`,
 		}, "than"},
+		"a patch that copies the object into itself": {map[string]string{
+			"kustomization.yaml": "resources: [a.yaml]\npatches: [{target: {kind: ConfigMap}, path: p.yaml}]",
+			"a.yaml":             configMap("a") + "---\n" + configMap("b"), "p.yaml": copying(14),
+		}, "MiB of memory"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := isolating(t)
@@ -113,6 +117,55 @@ func TestWhatCannotBeMeasuredEndsAProcess(t *testing.T) {
 				t.Errorf("the next build: %v", err)
 			}
 		})
+	}
+}
+
+// copying is a JSON patch that doubles an object's metadata with each operation.
+func copying(times int) string {
+	var b strings.Builder
+	for i := range times {
+		fmt.Fprintf(&b, "- {op: copy, from: /metadata, path: /metadata/x%d}\n", i)
+	}
+	return b.String()
+}
+
+// What can take more memory or time than was measured is built where it can be ended.
+func TestWhatIsBuiltInAProcess(t *testing.T) {
+	many, images := strings.Builder{}, strings.Builder{}
+	for i := range 200 {
+		many.WriteString("---\n" + configMap(fmt.Sprint("c", i)))
+	}
+	for i := range 4000 {
+		fmt.Fprintf(&images, "- {name: i%d, newTag: a}\n", i)
+	}
+	patch := func(target, operation string) map[string]string {
+		return map[string]string{
+			"kustomization.yaml": "resources: [a.yaml]\npatches:\n- target: " + target + "\n  patch: |\n    " + operation, "a.yaml": many.String(),
+		}
+	}
+	for name, tc := range map[string]struct {
+		files map[string]string
+		want  bool
+	}{
+		"a patch that adds":                 {patch("{kind: ConfigMap}", "[{op: add, path: /data/k, value: {op: copy}}]"), false},
+		"a merge patch":                     {patch("{kind: ConfigMap}", "data: {op: copy}"), false},
+		"a patch that copies":               {patch("{kind: ConfigMap}", "[{op: copy, from: /data, path: /data/k}]"), true},
+		"one that says so in JSON":          {patch("{kind: ConfigMap}", `[{"op": "c\u006fpy", "from": "/data", "path": "/data/k"}]`), true},
+		"one that says so in base64":        {patch("{kind: ConfigMap}", "[{op: !!binary Y29weQ==, from: /data, path: /data/k}]"), true},
+		"one whose field is in base64":      {patch("{kind: ConfigMap}", "[{!!binary b3A=: copy, from: /data, path: /data/k}]"), true},
+		"one that says so by an alias":      {patch("{kind: ConfigMap}", "[{path: &c copy, op: *c, from: /data}]"), true},
+		"one that merges it in":             {patch("{kind: ConfigMap}", "[{<<: {op: copy}, from: /data, path: /data/k}]"), true},
+		"a small patch of one name":         {patch("{name: c1}", "[{op: add, path: /data/k, value: a}]"), false},
+		"a large patch of what has one":     {patch("{name: c1}", "[{op: add, path: /data/k, value: "+strings.Repeat("x", 100_000)+"}]"), true},
+		"hundreds of objects":               {map[string]string{"a.yaml": many.String()}, false},
+		"thousands of images of all":        {map[string]string{"kustomization.yaml": "resources: [a.yaml]\nimages:\n" + images.String(), "a.yaml": many.String()}, true},
+		"a few images of all":               {map[string]string{"kustomization.yaml": "resources: [a.yaml]\nimages: [{name: a, newTag: b}]", "a.yaml": many.String()}, false},
+		"thousands of names in one of many": {map[string]string{"a.yaml": many.String() + "x: [" + strings.Repeat("{configMapRef: {name: a}}, ", 20_000) + "]\n"}, true},
+	} {
+		j := newJob(t.Context(), treeOf(t, tc.files), Spec{}, Bounds{}, unbounded{})
+		if err := j.prepare(); err != nil || j.isolated != tc.want {
+			t.Errorf("%s: isolated %v, err %v", name, j.isolated, err)
+		}
 	}
 }
 

@@ -16,8 +16,13 @@ type measure struct {
 	files  int64
 	schema bool // something brings its own OpenAPI schema
 	// isolate says that something can cost more than was measured: fields that add
-	// to values, or that refer to themselves.
+	// to values, or that refer to themselves, or that are looked for everywhere.
 	isolate bool
+	// possible is what patches need if all objects have the name that they ask for.
+	possible int64
+	// visits is about how many values are looked at, for one entry of a list after
+	// the other.
+	visits int64
 	// under are the directories that are being measured.
 	under map[string]bool
 }
@@ -26,8 +31,15 @@ type measure struct {
 func measured(o *overlay, dir string) (*measure, error) {
 	m := &measure{o: o, under: map[string]bool{}}
 	_, err := m.dir(dir, 0, 0)
+	// Whatever may refer to a name is compared with all objects.
+	m.visits += m.total.documents * m.total.nodes / 4
+	m.isolate = m.isolate || m.possible > largeCost || m.visits > maxVisits
 	return m, err
 }
+
+// maxVisits is from where on a build is isolated, so that it can be ended, for the
+// time that it takes: several seconds.
+const maxVisits = 4_000_000
 
 // dir measures the kustomization in a directory. A component sees the objects of the
 // one that includes it, others see only their own. It returns how many there are then.
@@ -58,8 +70,7 @@ func (m *measure) dir(dir string, depth int, seen int64) (int64, error) {
 		return 0, err
 	}
 	m.schema = m.schema || len(k.OpenAPI) > 0
-	m.isolate = m.isolate || m.schema || len(k.Crds)+len(k.Replacements)+len(k.Vars)+len(k.Configurations) > 0 ||
-		len(k.Generators)+len(k.Transformers)+len(k.Validators) > 0
+	m.isolate = m.isolate || m.schema || unforeseen(k.Kustomization)
 	if seen, err = m.resources(dir, k.Kustomization, depth, seen); err != nil {
 		return 0, err
 	}
@@ -78,6 +89,13 @@ func (m *measure) dir(dir string, depth int, seen int64) (int64, error) {
 		}
 	}
 	return seen, m.transformations(k, seen)
+}
+
+// unforeseen reports whether a kustomization has fields whose cost is not a matter of
+// what is read.
+func unforeseen(k *kustypes.Kustomization) bool {
+	return len(k.Crds)+len(k.Replacements)+len(k.Vars)+len(k.Configurations) > 0 ||
+		len(k.Generators)+len(k.Transformers)+len(k.Validators) > 0
 }
 
 func (m *measure) resources(dir string, k *kustypes.Kustomization, depth int, seen int64) (int64, error) {
@@ -118,7 +136,11 @@ func (m *measure) transformations(k *kustomization, seen int64) error {
 				return err
 			}
 		}
+		if l.named && !l.targets {
+			m.possible += w.kept() * seen
+		}
 	}
+	m.visits += m.total.nodes*int64(len(k.Images)+len(k.Replicas)) + seen*int64(len(k.loads))
 	var every weight // for every object
 	every.bytes += int64(len(k.NamePrefix) + len(k.NameSuffix) + len(k.Namespace))
 	for _, pairs := range append(labels(k.Kustomization), k.CommonAnnotations) {
@@ -144,12 +166,18 @@ func (m *measure) load(l load) (weight, error) {
 		if m.o.IsDir(l.name) || !m.o.Exists(l.name) {
 			return weight{}, nil // kustomize says so
 		}
-		return m.file(l.name, l.opaque)
+		w, err := m.file(l.name, l.opaque)
+		if l.patch && err == nil {
+			data, err := m.o.content(l.name)
+			m.isolate = m.isolate || err == nil && copies(data)
+		}
+		return w, err
 	}
 	w, err := m.o.weigh([]byte(l.inline))
 	if err != nil {
 		return w, err
 	}
+	m.isolate = m.isolate || l.patch && copies([]byte(l.inline))
 	w.documents = 0
 	return w, m.add(w)
 }

@@ -244,7 +244,7 @@ func (p *process) explain(err error, memory int64) error {
 	said := p.said.String()
 	if strings.Contains(said, "out of memory") || strings.Contains(said, "allocate") || said == "" { // "" is killed, as the kernel does
 
-		return tooLarge(memory>>20, "MiB of memory", "look for replacements, variables and definitions that add to themselves, or "+split)
+		return tooLarge(memory>>20, "MiB of memory", "look for replacements, variables, definitions and copying patches that add to themselves, or "+split)
 	}
 	if strings.Contains(said, "stack overflow") || strings.Contains(said, "stack exceeds") {
 		return tooLarge(1, "gigabyte of stack", "something refers to itself")

@@ -46,8 +46,11 @@ type vetter struct {
 type load struct {
 	name   string // absolute; "" for a document
 	inline string
-	// targets says that a patch may change any number of objects.
-	targets bool
+	// targets says that a patch may change any number of objects, named that it may
+	// change all those of one name.
+	targets, named bool
+	// patch says that it may be a JSON patch, whose operations can copy.
+	patch bool
 	// opaque says that kustomize does not decode it.
 	opaque bool
 }
@@ -116,7 +119,9 @@ func (v *vetter) patches(k *kustypes.Kustomization) error {
 	}
 	for _, list := range [][]kustypes.Patch{k.Patches, k.PatchesJson6902} {
 		for i := range list {
-			if err := v.file("patches", &list[i].Path, load{inline: list[i].Patch, targets: anyName(list[i].Target)}); err != nil {
+			if err := v.file("patches", &list[i].Path, load{
+				inline: list[i].Patch, patch: true, targets: anyName(list[i].Target), named: list[i].Target != nil,
+			}); err != nil {
 				return err
 			}
 		}
