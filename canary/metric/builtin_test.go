@@ -2,6 +2,7 @@ package metric_test
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -180,6 +181,20 @@ func TestAStatefulSetIsMeasuredByItsUpdatedPods(t *testing.T) {
 				t.Errorf("want %s, got %s", tc.want, query)
 			}
 		})
+	}
+}
+
+func TestAStatefulSetOfAnyNumberOfReplicasTakesNoMemory(t *testing.T) {
+	c := canary()
+	c.Spec.TargetRef.Kind = "StatefulSet"
+	set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: "staging", Name: "podinfo"}, Spec: rolling(math.MaxInt32, 0, nil)}
+	prom := newServer(t, "1")
+	measure, err := checker(t, prom.URL, set).Prepare(t.Context(), c, flaggerv1.CanaryMetric{Name: "own", Query: "{{ pods }}"})
+	if err == nil {
+		_, err = measure(t.Context(), 0)
+	}
+	if err == nil || !strings.Contains(err.Error(), "at most 1000 pods") {
+		t.Errorf("error %v", err)
 	}
 }
 

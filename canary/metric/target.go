@@ -55,6 +55,10 @@ func (k *Checker) newestRevision(ctx context.Context, key client.ObjectKey) (str
 	return name, nil
 }
 
+// maxOrdinals is how many pods of a StatefulSet a query names one by one. Its replicas
+// are a number that somebody wrote, whether there are so many pods or not.
+const maxOrdinals = 1000
+
 // updatedPods matches the pods of a StatefulSet that run its new revision: those
 // from the partition on. Both copies have the same name otherwise.
 func (k *Checker) updatedPods(ctx context.Context, key client.ObjectKey) (string, error) {
@@ -71,6 +75,9 @@ func (k *Checker) updatedPods(ctx context.Context, key client.ObjectKey) (string
 	}
 	if set.Spec.Replicas != nil {
 		replicas = *set.Spec.Replicas
+	}
+	if replicas-partition > maxOrdinals {
+		return "", fmt.Errorf("StatefulSet %s: a query may name at most %d pods with {{ pods }}, and %d run its new revision", key, maxOrdinals, replicas-partition)
 	}
 	var ordinals []string
 	for i := partition; i < replicas; i++ {
