@@ -10,6 +10,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
 
+	"github.com/sluice-cd/sluice/internal/git/pack"
 	"github.com/sluice-cd/sluice/internal/tree"
 )
 
@@ -35,8 +36,19 @@ func newCommitTree(s *store, trees *treeCache, commit plumbing.Hash) (*CommitTre
 	return t, nil
 }
 
+// maxCommit is the longest commit in bytes: its message, signature and parents are
+// held several times over while it is decoded.
+const maxCommit = 1 << 20
+
 // commit reads a commit object.
 func (s *store) commit(h plumbing.Hash) (*object.Commit, error) {
+	size, err := s.size(h)
+	if err != nil {
+		return nil, fmt.Errorf("reading commit %s: %w", h, err)
+	}
+	if size > maxCommit {
+		return nil, fmt.Errorf("%w: commit %s has %d bytes, of which %d are allowed", pack.ErrTooLarge, h, size, maxCommit)
+	}
 	raw, err := s.read(h)
 	if err != nil {
 		return nil, fmt.Errorf("reading commit %s: %w", h, err)

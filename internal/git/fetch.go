@@ -95,7 +95,11 @@ func (m *Mirror) fetchInto(ctx context.Context, s *store, want plumbing.Hash, ti
 		return err
 	}
 	s.add(received)
-	if !s.complete(want) {
+	complete, err := s.complete(want)
+	if err != nil {
+		return err
+	}
+	if !complete {
 		return fmt.Errorf("%w: the remote did not send commit %s", pack.ErrMalformed, want)
 	}
 	return s.addTip(want)

@@ -11,6 +11,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/git/pack"
 	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/test/fake/gitserver"
 )
@@ -139,6 +140,33 @@ func TestTreesOfAMaliciousRepository(t *testing.T) {
 				if err := tree.Walk(files, "", func(string, tree.Entry) error { return nil }); err != nil {
 					t.Error(err)
 				}
+			}
+		})
+	}
+}
+
+func TestACommitThatIsTooLongIsNotRead(t *testing.T) {
+	repo := gitserver.New(t).Repo("app")
+	h := hostile{t, repo}
+	root := h.dir([2]string{"100644 f", h.blob("x")})
+	for name, tc := range map[string]struct {
+		message int
+		refused bool
+	}{
+		"a message of half a mebibyte": {message: 512 << 10},
+		"a message of two mebibytes":   {message: 2 << 20, refused: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			who := "T <t@example.com> 1700000000 +0000"
+			head := plumbing.NewHash(h.object("commit", fmt.Appendf(nil, "tree %s\nauthor %s\ncommitter %s\n\n%s\n", root, who, who, strings.Repeat("x", tc.message))))
+			repo.Git("update-ref", "refs/heads/main", head.String())
+			m := open(t, t.TempDir(), git.Remote{URL: repo.URL})
+			err := m.Fetch(t.Context(), "main", head)
+			if err == nil {
+				_, err = m.Tree(head)
+			}
+			if tc.refused && (!errors.Is(err, pack.ErrTooLarge) || !strings.Contains(err.Error(), "of which 1048576 are allowed")) || !tc.refused && err != nil {
+				t.Errorf("error %v", err)
 			}
 		})
 	}

@@ -124,15 +124,19 @@ func (s *store) sound() bool {
 	return s.bad == nil
 }
 
-// complete reports whether the commit is here, and the directory it names.
-func (s *store) complete(commit plumbing.Hash) bool {
+// complete reports whether the commit is here, and the directory it names. The error
+// is that of a commit that is beyond the limits.
+func (s *store) complete(commit plumbing.Hash) (bool, error) {
 	c, err := s.commit(commit)
+	if errors.Is(err, pack.ErrTooLarge) {
+		return false, err
+	}
 	if err != nil {
-		return false
+		return false, nil //nolint:nilerr // what cannot be read is not here
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.holds(c.TreeHash)
+	return s.holds(c.TreeHash), nil
 }
 
 // holds reports whether the object is in a pack.
