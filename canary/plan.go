@@ -97,6 +97,9 @@ const (
 // Flagger has them.
 const fallbackIterations = 10
 
+// maxIterations is a week of one check a minute. The plan lists them all.
+const maxIterations = 10_080
+
 // NewPlan reads the spec. The error is a [*Refused].
 func NewPlan(c *flaggerv1.Canary, limits Limits) (Plan, error) {
 	if err := refuse(c); err != nil {
@@ -199,6 +202,9 @@ func (p *Plan) setInterval(value string, least time.Duration) error {
 // setStages lays out the analysis. Step weights stop at maxWeight, the most that
 // the owner is willing to risk. What nothing can route is tried without users.
 func (p *Plan) setStages(a *flaggerv1.CanaryAnalysis) error {
+	if a.Iterations > maxIterations {
+		return &Refused{"spec.analysis.iterations", fmt.Sprintf("must be at most %d", maxIterations)}
+	}
 	switch {
 	case !p.Routed:
 		p.Stages = p.unrouted(a)
