@@ -166,6 +166,9 @@ func TestWebAnswers(t *testing.T) {
 		"a list is no number":            {"{.a}", answer{body: `{"a":[1]}`, wantErr: "list or an object"}},
 		"a text is no number":            {"{.a}", answer{body: `{"a":"12%"}`, wantErr: "a text of 3 bytes is none"}},
 		"a path into what has no fields": {"{.a[0]}", answer{body: `{"a":5}`, wantErr: "jsonPath does not fit"}},
+		"an answer nests as deep":        {"{..a}", answer{body: strings.Repeat("[", 63) + `{"a":5}` + strings.Repeat("]", 63), want: 5}},
+		"an answer nests too deep":       {"{..a}", answer{body: strings.Repeat("[", 64) + `{"a":5}` + strings.Repeat("]", 64), wantErr: "more than 64 deep"}},
+		"brackets in a text are none":    {"{.a}", answer{body: `{"b":"\\\"` + strings.Repeat("[", 99) + `","a":5}`, want: 5}},
 		"a page is refused":              {"{.a}", answer{body: `<html>`, wantErr: "not JSON"}},
 	}
 	for name, tc := range cases {

@@ -68,6 +68,30 @@ func (p *pathCheck) node(node jsonpath.Node) error {
 	return nil
 }
 
+// maxNested is how deep an answer may nest. A path that descends with .. copies all
+// that it has found at every level on the way back.
+const maxNested = 64
+
+// nested is how deep JSON nests.
+func nested(body []byte) int {
+	depth, deepest, quoted := 0, 0, false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case c == '\\' && quoted:
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[', c == '{':
+			depth++
+			deepest = max(deepest, depth)
+		case c == ']', c == '}':
+			depth--
+		}
+	}
+	return deepest
+}
+
 // decodeWeb picks the number out of an answer: the answer itself without a path.
 func decodeWeb(body []byte, path string) (float64, error) {
 	var answer any
@@ -76,6 +100,9 @@ func decodeWeb(body []byte, path string) (float64, error) {
 	}
 	if path == "" {
 		return plain(answer)
+	}
+	if nested(body) > maxNested {
+		return 0, fmt.Errorf("the server's answer nests more than %d deep, where jsonPath is not followed", maxNested)
 	}
 	found, err := follow(path, answer)
 	switch {
