@@ -54,6 +54,16 @@ func TestADigestIsFoundWhateverARegistrySaysOfIt(t *testing.T) {
 				a.Code = http.StatusMethodNotAllowed
 			}
 		}, nil},
+		"no HEAD, said as a proxy does that has no route for it": {func(r *http.Request, a *httptest.ResponseRecorder) {
+			if r.Method == http.MethodHead {
+				a.Code = http.StatusNotFound
+			}
+		}, nil},
+		"no HEAD, said as a firewall does": {func(r *http.Request, a *httptest.ResponseRecorder) {
+			if r.Method == http.MethodHead {
+				a.Code = http.StatusForbidden
+			}
+		}, nil},
 		"not for everybody": {func(r *http.Request, a *httptest.ResponseRecorder) {
 			if strings.Contains(r.URL.Path, "/manifests/") {
 				a.Code = http.StatusForbidden

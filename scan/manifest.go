@@ -49,11 +49,13 @@ func (c *Client) Digest(ctx context.Context, target Target, access Access, tag s
 }
 
 // mute reports whether the error of a HEAD is that the registry answered it without
-// the headers that are needed, or does not know the method.
+// the headers that are needed, or does not know the method. Proxies and firewalls
+// that do not pass HEAD on say so with any refusal, such as 403 and 404.
 func mute(err error) bool {
 	var refused *transport.Error
 	if errors.As(err, &refused) {
-		return refused.StatusCode == http.StatusMethodNotAllowed || refused.StatusCode == http.StatusNotImplemented || refused.StatusCode == http.StatusBadRequest
+		return refused.StatusCode == http.StatusNotImplemented ||
+			refused.StatusCode >= 400 && refused.StatusCode < 500 && refused.StatusCode != http.StatusUnauthorized
 	}
 	var limited *RateLimited
 	var unreachable *url.Error
