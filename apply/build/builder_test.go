@@ -169,6 +169,26 @@ func TestWhatIsBuiltInAProcess(t *testing.T) {
 	}
 }
 
+func TestWhyAProcessEnded(t *testing.T) {
+	trace := strings.Repeat("goroutine 1 [running]:\n", 2000)
+	for said, want := range map[string]string{
+		"# Warning: deprecated\n" + trace + "fatal error: runtime: out of memory\n" + trace:                      "MiB of memory",
+		trace + "runtime/cgo: pthread_create failed: Resource temporarily unavailable\nSIGABRT: abort\n" + trace: "MiB of memory",
+		"runtime: failed to create new OS thread (have 5 already; errno=11)\nfatal error: newosproc\n" + trace:   "MiB of memory",
+		"":                                      "MiB of memory",
+		"fatal error: stack overflow\n" + trace: "of stack",
+		"fatal error: all goroutines are asleep\n" + trace: "fatal error: all goroutines",
+	} {
+		p := &process{said: &tail{}}
+		for data := []byte(said); len(data) > 0; data = data[min(len(data), 1000):] {
+			_, _ = p.said.Write(data[:min(len(data), 1000)])
+		}
+		if err := p.explain(errors.New("EOF"), 1<<20); !strings.Contains(err.Error(), want) {
+			t.Errorf("%.80q: got %v", said, err)
+		}
+	}
+}
+
 // slow is a tree whose files never come.
 type slow struct {
 	tree.Tree

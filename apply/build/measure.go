@@ -70,7 +70,7 @@ func (m *measure) dir(dir string, depth int, seen int64) (int64, error) {
 		return 0, err
 	}
 	m.schema = m.schema || len(k.OpenAPI) > 0
-	m.isolate = m.isolate || m.schema || unforeseen(k.Kustomization)
+	m.foresee(k.Kustomization)
 	if seen, err = m.resources(dir, k.Kustomization, depth, seen); err != nil {
 		return 0, err
 	}
@@ -91,10 +91,10 @@ func (m *measure) dir(dir string, depth int, seen int64) (int64, error) {
 	return seen, m.transformations(k, seen)
 }
 
-// unforeseen reports whether a kustomization has fields whose cost is not a matter of
-// what is read.
-func unforeseen(k *kustypes.Kustomization) bool {
-	return len(k.Crds)+len(k.Replacements)+len(k.Vars)+len(k.Configurations) > 0 ||
+// foresee notes whether a kustomization has fields whose cost is not a matter of what
+// is read.
+func (m *measure) foresee(k *kustypes.Kustomization) {
+	m.isolate = m.isolate || m.schema || len(k.Crds)+len(k.Replacements)+len(k.Vars)+len(k.Configurations) > 0 ||
 		len(k.Generators)+len(k.Transformers)+len(k.Validators) > 0
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -242,8 +243,7 @@ func (p *process) build(j *job, memory int64) (*Result, error) {
 // explain says why a process ended.
 func (p *process) explain(err error, memory int64) error {
 	said := p.said.String()
-	if strings.Contains(said, "out of memory") || strings.Contains(said, "allocate") || said == "" { // "" is killed, as the kernel does
-
+	if said == "" || containsAny(said, shortages) { // "" is killed, as the kernel does
 		return tooLarge(memory>>20, "MiB of memory", "look for replacements, variables, definitions and copying patches that add to themselves, or "+split)
 	}
 	if strings.Contains(said, "stack overflow") || strings.Contains(said, "stack exceeds") {
@@ -251,6 +251,17 @@ func (p *process) explain(err error, memory int64) error {
 	}
 	first, _, _ := strings.Cut(strings.TrimSpace(said), "\n")
 	return fmt.Errorf("the process that builds has ended: %w %.200s", err, first)
+}
+
+// endings begin what a process says when it ends; shortages is how it says that it
+// could not get memory, of which a new thread needs some.
+var (
+	endings   = []string{"fatal error", "SIGABRT", "pthread_create failed"}
+	shortages = []string{"out of memory", "allocate", "pthread_create failed", "failed to create new OS thread"}
+)
+
+func containsAny(text string, words []string) bool {
+	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(text, word) })
 }
 
 func answerTo(t tree.Tree, q question) answer {
@@ -301,7 +312,7 @@ func (t *tail) Write(data []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.kept = append(t.kept, data...)
-	if extra := len(t.kept) - maxSaid; extra > 0 && !strings.Contains(string(t.kept), "fatal error") {
+	if extra := len(t.kept) - maxSaid; extra > 0 && !containsAny(string(t.kept), endings) {
 		t.kept = t.kept[extra:] // warnings
 	}
 	t.kept = t.kept[:min(len(t.kept), 2*maxSaid)]
