@@ -250,6 +250,25 @@ func TestWhatVariablesComeFrom(t *testing.T) {
 	}
 }
 
+func TestVariablesAreBounded(t *testing.T) {
+	config := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "vars"}, Data: map[string]string{"a": strings.Repeat("x", 700_000)}}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "vars"}, Data: map[string][]byte{"a": []byte(strings.Repeat("x", 700_000))}}
+	r := reconcilerWith(t, config, secret)
+	r.live = r.client
+	for kind, within := range map[string]bool{"ConfigMap": true, "Secret": false} {
+		k := app("a")
+		k.Spec.PostBuild = &kustomizev1.PostBuild{SubstituteFrom: []kustomizev1.SubstituteReference{{Kind: kind, Name: "vars"}}}
+		_, _, err := r.substitution(t.Context(), k)
+		if within != (err == nil) {
+			t.Errorf("%s: got %.200v", kind, err)
+		}
+		p := &pass{r: r, k: k}
+		if err != nil && !errors.Is(p.unsubstituted(err), reconcile.TerminalError(nil)) {
+			t.Errorf("%s: is tried again, which cannot help", kind)
+		}
+	}
+}
+
 func TestManyHealthChecksAreRefused(t *testing.T) {
 	k := app("a")
 	k.Spec.HealthChecks = make([]meta.NamespacedObjectKindReference, maxHealthChecks)

@@ -9,6 +9,7 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/apply"
 	"github.com/sluice-cd/sluice/apply/build"
@@ -183,6 +184,9 @@ func (p *pass) variables(ctx context.Context) (plan, error) {
 func (p *pass) unsubstituted(err error) error {
 	if apierrors.IsNotFound(err) {
 		return later(p.k, because(meta.BuildFailedReason, err))
+	}
+	if errors.Is(err, build.ErrTooLarge) { // what they come from is watched
+		return reconcile.TerminalError(because(meta.BuildFailedReason, err))
 	}
 	return retrying(p.k, because(meta.BuildFailedReason, err))
 }

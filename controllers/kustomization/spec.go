@@ -51,9 +51,32 @@ func (r *Reconciler) substitution(ctx context.Context, k *kustomizev1.Kustomizat
 			return nil, nil, fmt.Errorf("substitute from '%s/%s': %w", ref.Kind, ref.Name, err)
 		}
 		seen[inputOf(ref)] = version
+		if err := bounded(sub); err != nil {
+			return nil, nil, err
+		}
 	}
 	maps.Copy(sub.Values, post.Substitute)
-	return sub, seen, nil
+	return sub, seen, bounded(sub)
+}
+
+// maxVariables is how many bytes the names and values of all variables have at most.
+// They are held for as long as the Kustomization is there, so that errors do not show
+// them. It is as much as one ConfigMap may have.
+const maxVariables = 1 << 20
+
+func bounded(sub *build.Substitution) error {
+	total := 0
+	for name, value := range sub.Values {
+		total += len(name) + len(value)
+	}
+	for _, value := range sub.Secret { // of the same name, the last counts, and all are held
+		total += len(value)
+	}
+	if total > maxVariables {
+		return fmt.Errorf("%w: more than %d bytes of variables in spec.postBuild, those of Secrets counted twice; "+
+			"give it ConfigMaps and Secrets that have nothing else", build.ErrTooLarge, maxVariables)
+	}
+	return nil
 }
 
 // valuesFrom adds the data of a ConfigMap or Secret, read from the API server:

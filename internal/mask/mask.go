@@ -15,6 +15,8 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"iter"
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -33,54 +35,24 @@ const (
 	shortLength = 4
 	// maxLines is how many lines of a value are hidden by themselves.
 	maxLines = 1000
+	// maxNumber is how long a value may be to be a number.
+	maxNumber = 400
 	// maxParsed is the length of a value up to which it is looked at as YAML.
 	maxParsed = 64 << 10
 )
 
 // Mask knows values, and hides them. A nil Mask knows none. It is safe for
 // concurrent use.
-type Mask struct {
-	// anywhere are replaced as they are, the longest first, so that no part of a
-	// value stays because another value is in it.
-	anywhere *strings.Replacer
-	// delimited are the patterns of short values.
-	delimited []*regexp.Regexp
-}
+//
+// It keeps nothing but the values: all that a large Secret may appear as takes a
+// hundred times its size, and what a text is too short for is not in it.
+type Mask struct{ secrets []string }
 
 // New returns a mask of values.
 func New(secrets ...string) *Mask {
-	forms := map[string]bool{}
-	for _, secret := range secrets {
-		for _, form := range formsOf(secret) {
-			forms[form] = true
-		}
-	}
-	var anywhere []string
-	m := &Mask{}
-	for form := range forms {
-		switch {
-		case len(form) < shortLength:
-			m.delimited = append(m.delimited, regexp.MustCompile(
-				`(["'`+"`"+`:=(]\s?)`+regexp.QuoteMeta(form)+`(["'`+"`"+`,;)}\]]|\s|$)`))
-		case len(form) < wordLength && isWord(form):
-			m.delimited = append(m.delimited, regexp.MustCompile(
-				`(^|[^\pL\pN])`+regexp.QuoteMeta(form)+`([^\pL\pN]|$)`))
-		default:
-			anywhere = append(anywhere, form)
-		}
-	}
-	slices.SortFunc(anywhere, func(a, b string) int {
-		if len(a) != len(b) {
-			return len(b) - len(a)
-		}
-		return strings.Compare(a, b)
-	})
-	pairs := make([]string, 0, 2*len(anywhere))
-	for _, form := range anywhere {
-		pairs = append(pairs, form, Hidden)
-	}
-	m.anywhere = strings.NewReplacer(pairs...)
-	return m
+	known := slices.Clone(secrets)
+	slices.Sort(known)
+	return &Mask{slices.Compact(known)}
 }
 
 // Text returns the text without the values.
@@ -88,8 +60,41 @@ func (m *Mask) Text(text string) string {
 	if m == nil {
 		return text
 	}
-	text = m.anywhere.Replace(text)
-	for _, pattern := range m.delimited {
+	found := map[string]bool{}
+	for _, secret := range m.secrets {
+		for form := range formsOf(secret, len(text)) {
+			if strings.Contains(text, form) {
+				found[form] = true
+			}
+		}
+	}
+	return hide(text, found)
+}
+
+// hide replaces forms of values. What is replaced as it is comes first, and of that the
+// longest, so that no part of a value stays because another value is in it.
+func hide(text string, forms map[string]bool) string {
+	var anywhere []string
+	var delimited []*regexp.Regexp
+	for _, form := range slices.Sorted(maps.Keys(forms)) {
+		switch {
+		case len(form) < shortLength:
+			delimited = append(delimited, regexp.MustCompile(
+				`(["'`+"`"+`:=(]\s?)`+regexp.QuoteMeta(form)+`(["'`+"`"+`,;)}\]]|\s|$)`))
+		case len(form) < wordLength && isWord(form):
+			delimited = append(delimited, regexp.MustCompile(
+				`(^|[^\pL\pN])`+regexp.QuoteMeta(form)+`([^\pL\pN]|$)`))
+		default:
+			anywhere = append(anywhere, form)
+		}
+	}
+	slices.SortStableFunc(anywhere, func(a, b string) int { return len(b) - len(a) })
+	pairs := make([]string, 0, 2*len(anywhere))
+	for _, form := range anywhere {
+		pairs = append(pairs, form, Hidden)
+	}
+	text = strings.NewReplacer(pairs...).Replace(text)
+	for _, pattern := range delimited {
 		for range 2 { // neighbours share the character between them
 			text = pattern.ReplaceAllString(text, "${1}"+Hidden+"${2}")
 		}
@@ -117,26 +122,55 @@ type maskedError struct {
 func (e maskedError) Error() string { return e.text }
 func (e maskedError) Unwrap() error { return e.err }
 
-// formsOf lists how a value may appear.
-func formsOf(secret string) []string {
-	plain := []string{
-		secret, strings.TrimSpace(secret),
-		strings.ReplaceAll(secret, "\n", ""), strings.TrimSpace(strings.ReplaceAll(secret, "\n", "")),
-		strings.Join(strings.Fields(secret), " "),
-	}
-	for i, line := range strings.Split(secret, "\n") {
-		if line = strings.TrimSpace(line); len(line) >= shortLength && i < maxLines {
-			plain = append(plain, line)
+// formsOf yields how a value may appear in a text of so many bytes.
+func formsOf(secret string, length int) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for plain := range plainFormsOf(secret) {
+			if plain == "" || len(plain) > length { // no encoding makes it shorter
+				continue
+			}
+			for _, form := range encodings(plain) {
+				if form != "" && !yield(form) {
+					return
+				}
+			}
+		}
+		if len(secret) > maxNumber {
+			return
+		}
+		for _, form := range numbers(strings.TrimSpace(secret)) {
+			if !yield(form) {
+				return
+			}
 		}
 	}
-	plain = append(plain, parts(secret)...)
-	var all []string
-	for _, form := range plain {
-		if form != "" {
-			all = append(all, encodings(form)...)
+}
+
+func plainFormsOf(secret string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		joined := strings.ReplaceAll(secret, "\n", "")
+		for _, form := range []string{
+			secret, strings.TrimSpace(secret), joined, strings.TrimSpace(joined), strings.Join(strings.Fields(secret), " "),
+		} {
+			if !yield(form) {
+				return
+			}
+		}
+		lines := 0
+		for line := range strings.SplitSeq(secret, "\n") {
+			if lines++; lines > maxLines {
+				break
+			}
+			if line = strings.TrimSpace(line); len(line) >= shortLength && !yield(line) {
+				return
+			}
+		}
+		for _, part := range parts(secret) {
+			if !yield(part) {
+				return
+			}
 		}
 	}
-	return append(all, numbers(strings.TrimSpace(secret))...)
 }
 
 // parts lists the keys and scalars of a value that is a list or a map in YAML, as

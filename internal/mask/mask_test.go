@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -90,4 +91,18 @@ func FuzzText(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A Mask is held for as long as there is an object, and a Secret may have a megabyte.
+func TestALargeValueTakesNoMoreThanItself(t *testing.T) {
+	large := "password: hunter22\n" + strings.Repeat("\"\x01<", 300_000)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if got := New(large).Text(`reading "password: hunter22"`); got != `reading "***"` {
+		t.Errorf("got %q", got)
+	}
+	runtime.ReadMemStats(&after)
+	if taken := after.TotalAlloc - before.TotalAlloc; taken > uint64(20*len(large)) {
+		t.Errorf("took %d bytes for %d", taken, len(large))
+	}
 }
