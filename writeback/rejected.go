@@ -45,6 +45,9 @@ var passing = []struct {
 	{regexp.MustCompile(`\b((Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? )?(\d{1,2} )?(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]* (\d{1,2} )?(\d{4} )?` +
 		`\d\d:\d\d:\d\d( [A-Z]{3,4}| [-+]\d{4})?( \d{4})?`), "now"},
 	{regexp.MustCompile(`\b\d\d:\d\d:\d\d([.,]\d+)?\b`), "now"},
+	{regexp.MustCompile(`\b1[6-9]\d{8}([.,]\d+|\d{3})?\b`), "now"}, // seconds or milliseconds since 1970
+	{regexp.MustCompile(`\b\d+([.,]\d+)? ?(ms|µs|us)\b|\b\d+[.,]\d+ ?(s|sec|seconds)\b`), "a while"},
+	{regexp.MustCompile(`(?i)\b(request|correlation|trace)[ -]?id[:= ]+[0-9a-z-]*[0-9][0-9a-z-]*`), "request ..."},
 	{regexp.MustCompile(`(?i)\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`), "..."},
 	{regexp.MustCompile(`\b(tmp_objdir-)?incoming-[A-Za-z0-9_]+`), "incoming"},
 }
