@@ -149,7 +149,7 @@ func (a *api) remove(w http.ResponseWriter, path string, was, options *unstructu
 
 func (a *api) refuse(w http.ResponseWriter, err error) {
 	status := apierrors.APIStatus(nil)
-	if s, ok := err.(apierrors.APIStatus); ok { //nolint:errorlint // made here, never wrapped
+	if s, ok := err.(apierrors.APIStatus); ok {
 		status = s
 	}
 	answer := status.Status()

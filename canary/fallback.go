@@ -87,18 +87,25 @@ func (t *turn) diagnose() {
 	if t.step.Problem != "" || promoting(t.State.Phase) {
 		return
 	}
-	resting := !analysing(t.State.Phase)
-	begins := resting && (t.State.Phase != flaggerv1.CanaryPhaseFailed || t.fresh())
+	resting, failed := !analysing(t.State.Phase), t.State.Phase == flaggerv1.CanaryPhaseFailed
 	switch {
-	case t.State.Phase == flaggerv1.CanaryPhaseFailed && t.State.Fallback != nil && !t.fresh():
+	case failed && t.State.Fallback != nil && !t.fresh():
 		t.problem(t.primaryServesNobody())
 	case t.down() || resting && t.State.Fallback == nil && t.Primary.Exists && t.Primary.Stuck:
 		t.problem(t.primaryNotReady())
-	case begins && t.Plan.Routed && t.RouteRefused:
+	case resting && (!failed || t.fresh()):
+		t.diagnoseNext()
+	}
+}
+
+// diagnoseNext says why the next release cannot begin.
+func (t *turn) diagnoseNext() {
+	switch {
+	case t.Plan.Routed && t.RouteRefused:
 		t.problem(t.RouteWhy)
-	case begins && t.Unmeasurable != "" && !t.Plan.Skip:
+	case t.Unmeasurable != "" && !t.Plan.Skip:
 		t.problem("metrics cannot be measured: " + t.Unmeasurable)
-	case begins && t.Plan.Routed && t.RoutePending && t.RouteWhy != "":
+	case t.Plan.Routed && t.RoutePending && t.RouteWhy != "":
 		t.step.Settling = true
 		t.message("%s %s.", t.step.Message, t.RouteWhy)
 	}

@@ -29,19 +29,27 @@ func (t *turn) promote() {
 	case t.Target.Exists && t.Target.Revision == t.State.Promoted:
 		t.do(SetPrimary{t.State.Promoted})
 		t.revert()
-	case t.Primary.Revision != t.State.Applied && t.have(t.State.Applied):
-		t.do(SetPrimary{t.State.Applied})
-		t.wait("Canary analysis completed, starting primary rolling update.")
-	case t.Primary.Revision != t.State.Applied && t.Target.Exists:
-		t.restart() // the pinned revision is lost
 	case t.Primary.Revision != t.State.Applied:
-		t.step.Problem = t.missingTarget()
+		t.giveAgain()
 	case t.Primary.Stuck:
 		t.breakOff()
 	case !t.Primary.Ready, t.State.Fallback != nil && !t.Primary.Serves():
 		t.wait("Canary analysis completed, %s", t.primaryNotReady())
 	default:
 		t.shift()
+	}
+}
+
+// giveAgain hands the primary the pinned revision, which it does not have.
+func (t *turn) giveAgain() {
+	switch {
+	case t.have(t.State.Applied):
+		t.do(SetPrimary{t.State.Applied})
+		t.wait("Canary analysis completed, starting primary rolling update.")
+	case t.Target.Exists:
+		t.restart() // the pinned revision is lost
+	default:
+		t.step.Problem = t.missingTarget()
 	}
 }
 

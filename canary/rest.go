@@ -26,27 +26,32 @@ func (t *turn) initialize() {
 		t.services()
 		t.wait("%s", t.primaryNotReady())
 	default:
-		t.services()
-		if !t.Plan.Worker {
-			t.do(EnsureApex{}, EnsureRoute{})
-		}
-		if t.Plan.Scaled || t.Edited {
-			t.do(EnsureScaler{})
-		}
-		t.route(Stable)
-		t.do(StopTarget{})
-		t.enter(flaggerv1.CanaryPhaseInitialized)
-		t.State.Applied, t.State.Promoted = t.Primary.Revision, t.Primary.Revision
-		t.State.FailedChecks, t.State.Iterations = 0, 0
-		if t.Unmeasurable != "" && !t.Plan.Skip {
-			t.warn("Error checking metric providers: %s", t.Unmeasurable)
-		}
-		t.say("Initialization done! %s.%s", t.Canary, t.Namespace)
-		t.alert(flaggerv1.SeverityInfo)
-		t.message("%s initialization completed.", t.Kind)
-		if t.fresh() {
-			t.step.After = soon
-		}
+		t.initialized()
+	}
+}
+
+// initialized moves the users over to a primary that is ready.
+func (t *turn) initialized() {
+	t.services()
+	if !t.Plan.Worker {
+		t.do(EnsureApex{}, EnsureRoute{})
+	}
+	if t.Plan.Scaled || t.Edited {
+		t.do(EnsureScaler{})
+	}
+	t.route(Stable)
+	t.do(StopTarget{})
+	t.enter(flaggerv1.CanaryPhaseInitialized)
+	t.State.Applied, t.State.Promoted = t.Primary.Revision, t.Primary.Revision
+	t.State.FailedChecks, t.State.Iterations = 0, 0
+	if t.Unmeasurable != "" && !t.Plan.Skip {
+		t.warn("Error checking metric providers: %s", t.Unmeasurable)
+	}
+	t.say("Initialization done! %s.%s", t.Canary, t.Namespace)
+	t.alert(flaggerv1.SeverityInfo)
+	t.message("%s initialization completed.", t.Kind)
+	if t.fresh() {
+		t.step.After = soon
 	}
 }
 

@@ -14,10 +14,10 @@ import (
 // and its history stay.
 func retarget(s Seen, now time.Time) (state State, left string) {
 	state = s.State
-	switch {
-	case state.Target == s.Identity:
+	switch state.Target {
+	case s.Identity:
 		return state, ""
-	case state.Target == "":
+	case "":
 		state.Target = s.Identity
 		return state, ""
 	}

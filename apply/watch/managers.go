@@ -50,7 +50,7 @@ func Requests(entry metav1.ManagedFieldsEntry) bool {
 	found := false
 	for path := range leaves("", fields) {
 		name, annotation := strings.CutPrefix(path, "/f:metadata/f:annotations/f:")
-		if !(annotation && slices.Contains(requests, name)) && path != restartedAt {
+		if (!annotation || !slices.Contains(requests, name)) && path != restartedAt {
 			return false
 		}
 		found = true

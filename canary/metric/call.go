@@ -159,8 +159,8 @@ func complaint(body []byte) string {
 		return ""
 	}
 	// AWS complains in XML.
-	_, rest, ok := bytes.Cut(body, []byte("<ErrorResponse"))
-	if _, rest, ok = bytes.Cut(rest, []byte("<Message>")); ok {
+	_, rest, _ := bytes.Cut(body, []byte("<ErrorResponse"))
+	if _, rest, ok := bytes.Cut(rest, []byte("<Message>")); ok {
 		text, _, _ := bytes.Cut(rest, []byte("</Message>"))
 		return excerpt(html.UnescapeString(string(text)))
 	}

@@ -121,7 +121,7 @@ func (f *flags) validate() error {
 	if f.minRetryDelay <= 0 || f.maxRetryDelay < f.minRetryDelay {
 		return fmt.Errorf("--min-retry-delay must be positive and at most --max-retry-delay, they are %s and %s", f.minRetryDelay, f.maxRetryDelay)
 	}
-	return errors.Join(f.lease.validate(), f.watch.validate(), f.identity.validate(), f.outbound.validate(), f.builds.validate(), f.rollout.validate())
+	return errors.Join(f.lease.validate(), f.watch.validate(), f.identity.validate(), f.outbound.validate(), f.storageLimit.validate(), f.builds.validate(), f.rollout.validate())
 }
 
 // serves reports whether --controllers names the group.

@@ -22,6 +22,8 @@ func TestFlagsAreRefusedBeforeAnythingStarts(t *testing.T) {
 		"labels that cannot be read":           {[]string{"--watch-label-selector", "a=b=c"}, "--watch-label-selector"},
 		"retries that get faster":              {[]string{"--min-retry-delay", "1m", "--max-retry-delay", "1s"}, "--min-retry-delay must be positive and at most --max-retry-delay"},
 		"a lease that ends before its renewal": {[]string{"--leader-election-lease-duration", "10s"}, "--leader-election-lease-duration must be longer than --leader-election-renew-deadline"},
+		"a storage limit that is no number":    {[]string{"--storage-limit", "much"}, "--storage-limit"},
+		"a range that is none":                 {[]string{"--allow-addresses", "localhost"}, "--allow-addresses"},
 		"a minimum interval of nothing":        {[]string{"--canary-min-interval", "0s"}, "--canary-min-interval: must be positive"},
 	}
 	for name, tc := range tests {

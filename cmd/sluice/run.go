@@ -37,19 +37,8 @@ func run(ctx context.Context, config *rest.Config, f *flags) error {
 	if err != nil {
 		return err
 	}
-	events, err := reconciler.NewRecorder(config, mgr.GetScheme())
+	events, err := recorder(mgr, f)
 	if err != nil {
-		return fmt.Errorf("making the event recorder: %w", err)
-	}
-	if f.eventsAddr != "" {
-		if events.Forward, err = reconciler.NewForwarder(f.eventsAddr, mgr.GetScheme(), clock.RealClock{}); err != nil {
-			return fmt.Errorf("--events-addr: %w", err)
-		}
-		if err := mgr.Add(events.Forward); err != nil {
-			return err
-		}
-	}
-	if err := mgr.Add(events); err != nil {
 		return err
 	}
 	guard, err := f.outbound.guard(config)
@@ -76,6 +65,24 @@ func run(ctx context.Context, config *rest.Config, f *flags) error {
 		return err
 	}
 	return mgr.Start(ctx)
+}
+
+// recorder tells events to the API server, and to Flux's notification-controller where
+// --events-addr names it.
+func recorder(mgr ctrl.Manager, f *flags) (*reconciler.EventSink, error) {
+	events, err := reconciler.NewRecorder(mgr.GetConfig(), mgr.GetScheme())
+	if err != nil {
+		return nil, fmt.Errorf("making the event recorder: %w", err)
+	}
+	if f.eventsAddr != "" {
+		if events.Forward, err = reconciler.NewForwarder(f.eventsAddr, mgr.GetScheme(), clock.RealClock{}); err != nil {
+			return nil, fmt.Errorf("--events-addr: %w", err)
+		}
+		if err := mgr.Add(events.Forward); err != nil {
+			return nil, err
+		}
+	}
+	return events, mgr.Add(events)
 }
 
 func newManager(config *rest.Config, f *flags) (ctrl.Manager, error) {

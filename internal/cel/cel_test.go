@@ -10,7 +10,7 @@ import (
 )
 
 // ask evaluates a condition about a body.
-func ask(t *testing.T, ctx context.Context, text, body string) (bool, error) {
+func ask(ctx context.Context, t *testing.T, text, body string) (bool, error) {
 	t.Helper()
 	program, err := CompileCondition(text, "res", "req")
 	if err != nil {
@@ -64,7 +64,7 @@ func TestExpressionsMeanWhatTheyMeanElsewhere(t *testing.T) {
 	} {
 		t.Run(text, func(t *testing.T) {
 			for range 2 { // a program keeps nothing between evaluations
-				if got, err := ask(t, t.Context(), text, push); err != nil || got != want {
+				if got, err := ask(t.Context(), t, text, push); err != nil || got != want {
 					t.Errorf("got %v, %v", got, err)
 				}
 			}
@@ -129,7 +129,7 @@ func TestAnExpressionCannotHoldUpOrKillTheProcess(t *testing.T) {
 		"letters of a long text":                        {`req.l.all(x, req.s.charAt(1) == "b" || true)`, strings.Replace(long, "{", `{"l":[1,1,1,1,1,1,1],`, 1)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := ask(t, t.Context(), tc.text, tc.body)
+			_, err := ask(t.Context(), t, tc.text, tc.body)
 			if !errors.Is(err, ErrTooExpensive) {
 				t.Errorf("got %.300v", err)
 			}
@@ -154,7 +154,7 @@ func TestAnExpressionThatWasEndedCanBeEvaluatedAgain(t *testing.T) {
 func TestAnEvaluationEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := ask(t, ctx, `req.l.all(a, req.l.all(b, true))`, `{"l":[`+strings.TrimSuffix(strings.Repeat("1,", 500), ",")+`]}`); !errors.Is(err, context.Canceled) {
+	if _, err := ask(ctx, t, `req.l.all(a, req.l.all(b, true))`, `{"l":[`+strings.TrimSuffix(strings.Repeat("1,", 500), ",")+`]}`); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -181,7 +181,7 @@ func TestWhatDoesNotCompile(t *testing.T) {
 }
 
 func TestWhatWasSentIsNotRepeatedInFull(t *testing.T) {
-	_, err := ask(t, t.Context(), `timestamp(req.s) == req.t`, `{"s":"`+strings.Repeat("x", 100_000)+`"}`)
+	_, err := ask(t.Context(), t, `timestamp(req.s) == req.t`, `{"s":"`+strings.Repeat("x", 100_000)+`"}`)
 	if err == nil || len(err.Error()) > 500 {
 		t.Errorf("got %.100v", err)
 	}

@@ -72,7 +72,7 @@ func (s *httpServer) back() bool {
 }
 
 func (s *httpSession) greetThere(ctx context.Context) (*bufio.Reader, error) {
-	resp, err := s.do(ctx, http.MethodGet, infoRefs+"?service="+s.service, nil)
+	resp, err := s.do(ctx, http.MethodGet, infoRefs+"?service="+s.service, nil) //nolint:bodyclose // with the session
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func (s *httpSession) greetThere(ctx context.Context) (*bufio.Reader, error) {
 
 // ask implements session.
 func (s *httpSession) ask(ctx context.Context, request *bytes.Buffer) (*bufio.Reader, error) {
-	resp, err := s.do(ctx, http.MethodPost, "/"+s.service, request)
+	resp, err := s.do(ctx, http.MethodPost, "/"+s.service, request) //nolint:bodyclose // with the session
 	if err != nil {
 		return nil, err
 	}

@@ -72,23 +72,38 @@ func openedKey(entity *openpgp.Entity, passphrase []byte) (id uint64, err error)
 	if chosen == nil {
 		consider(*entity.PrimaryKey)
 	}
-	switch {
-	case chosen == nil && mayBeThere:
-		return 0, errors.New("the OpenPGP key has only a stub where its signing key should be: export that, too (gpg --export-secret-subkeys)")
-	case chosen == nil:
-		return 0, errors.New("the OpenPGP key has no part that may sign: none is made for it, or it has expired or was revoked")
-	case !chosen.PrivateKey.Encrypted:
-	case len(passphrase) == 0:
-		return 0, errors.New("the OpenPGP key needs a passphrase")
-	default:
-		if err := cheapDerivation(chosen.PrivateKey); err != nil {
-			return 0, err
-		}
-		if err := chosen.PrivateKey.Decrypt(passphrase); err != nil {
-			return 0, errors.New("the passphrase does not fit the OpenPGP key")
-		}
+	if chosen == nil {
+		return 0, unsigning(mayBeThere)
+	}
+	if err := opened(chosen.PrivateKey, passphrase); err != nil {
+		return 0, err
 	}
 	return chosen.PublicKey.KeyId, nil
+}
+
+// unsigning says why a key has no part that signs: it may be elsewhere.
+func unsigning(elsewhere bool) error {
+	if elsewhere {
+		return errors.New("the OpenPGP key has only a stub where its signing key should be: export that, too (gpg --export-secret-subkeys)")
+	}
+	return errors.New("the OpenPGP key has no part that may sign: none is made for it, or it has expired or was revoked")
+}
+
+// opened decrypts a key unless it is open.
+func opened(key *packet.PrivateKey, passphrase []byte) error {
+	if !key.Encrypted {
+		return nil
+	}
+	if len(passphrase) == 0 {
+		return errors.New("the OpenPGP key needs a passphrase")
+	}
+	if err := cheapDerivation(key); err != nil {
+		return err
+	}
+	if err := key.Decrypt(passphrase); err != nil {
+		return errors.New("the passphrase does not fit the OpenPGP key")
+	}
+	return nil
 }
 
 type gpgSigner struct {

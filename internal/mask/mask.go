@@ -240,5 +240,5 @@ func numbers(text string) []string {
 }
 
 func isWord(text string) bool {
-	return strings.IndexFunc(text, func(r rune) bool { return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z') }) < 0
+	return strings.IndexFunc(text, func(r rune) bool { return (r < 'a' || 'z' < r) && (r < 'A' || 'Z' < r) }) < 0
 }

@@ -71,7 +71,7 @@ func TestErrorKeepsWhatItWraps(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	var none *Mask
-	if none.Text("text") != "text" || none.Error(fs.ErrExist) != fs.ErrExist || New("a").Error(nil) != nil {
+	if none.Text("text") != "text" || !errors.Is(none.Error(fs.ErrExist), fs.ErrExist) || New("a").Error(nil) != nil {
 		t.Error("a mask without values changes something")
 	}
 }

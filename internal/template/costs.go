@@ -50,14 +50,14 @@ var costs = map[string]func(arguments) float64{
 
 	"semverCompare": func(a arguments) float64 { return costOfItem * a.length(0) },
 
-	"regexMatch":                 func(a arguments) float64 { return a.matching(1) },
-	"mustRegexMatch":             func(a arguments) float64 { return a.matching(1) },
-	"regexFind":                  func(a arguments) float64 { return a.matching(1) },
-	"mustRegexFind":              func(a arguments) float64 { return a.matching(1) },
-	"regexFindAll":               func(a arguments) float64 { return a.matching(1) + costOfItem*a.length(1) },
-	"mustRegexFindAll":           func(a arguments) float64 { return a.matching(1) + costOfItem*a.length(1) },
-	"regexSplit":                 func(a arguments) float64 { return a.matching(1) + costOfItem*a.length(1) },
-	"mustRegexSplit":             func(a arguments) float64 { return a.matching(1) + costOfItem*a.length(1) },
+	"regexMatch":                 func(a arguments) float64 { return a.matching() },
+	"mustRegexMatch":             func(a arguments) float64 { return a.matching() },
+	"regexFind":                  func(a arguments) float64 { return a.matching() },
+	"mustRegexFind":              func(a arguments) float64 { return a.matching() },
+	"regexFindAll":               func(a arguments) float64 { return a.matching() + costOfItem*a.length(1) },
+	"mustRegexFindAll":           func(a arguments) float64 { return a.matching() + costOfItem*a.length(1) },
+	"regexSplit":                 func(a arguments) float64 { return a.matching() + costOfItem*a.length(1) },
+	"mustRegexSplit":             func(a arguments) float64 { return a.matching() + costOfItem*a.length(1) },
 	"regexReplaceAll":            func(a arguments) float64 { return a.replacing() },
 	"mustRegexReplaceAll":        func(a arguments) float64 { return a.replacing() },
 	"regexReplaceAllLiteral":     func(a arguments) float64 { return a.replacing() },
@@ -189,8 +189,8 @@ func (a arguments) widest() float64 {
 }
 
 // matching is the cost of compiling a regular expression and of running it on the
-// argument i: each of its instructions may be tried at each byte.
-func (a arguments) matching(i int) float64 {
+// argument after it: each of its instructions may be tried at each byte.
+func (a arguments) matching() float64 {
 	pattern := a.text(0)
 	if len(pattern) > maxPattern {
 		return math.Inf(1)
@@ -204,11 +204,11 @@ func (a arguments) matching(i int) float64 {
 		return 0
 	}
 	instructions := float64(len(program.Inst))
-	return instructions*costOfItem + instructions*a.length(i)/8
+	return instructions*costOfItem + instructions*a.length(1)/8
 }
 
 // replacing may write the replacement at each byte, and with it the text that it
 // stands for.
 func (a arguments) replacing() float64 {
-	return a.matching(1) + (a.length(1)+1)*(a.length(2)+1)
+	return a.matching() + (a.length(1)+1)*(a.length(2)+1)
 }

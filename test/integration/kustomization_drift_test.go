@@ -287,7 +287,9 @@ spec: {zone: VALUE}
 
 func awaitsTermination(b *bench) {
 	held := strings.Replace(configMap("held", "1"), "name: held", "name: held\n  finalizers: [example.com/held]", 1)
-	b.kustomization("app", func(s *kustomizev1.KustomizationSpec) { s.DeletionPolicy = kustomizev1.DeletionPolicyWaitForTermination })
+	b.kustomization("app", func(s *kustomizev1.KustomizationSpec) {
+		s.DeletionPolicy = kustomizev1.DeletionPolicyWaitForTermination
+	})
 	b.ready("app", b.push(map[string]string{"app/h.yaml": held}))
 	b.must(b.Delete(b.t.Context(), b.get("app")))
 	b.told("waiting for the termination of ConfigMap/" + b.ns + "/held")

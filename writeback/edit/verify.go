@@ -112,6 +112,12 @@ func (c comparison) same(was, is *yaml.Node) bool {
 			return false
 		}
 	}
+	return c.sameScalar(was, is)
+}
+
+// sameScalar compares the values of two nodes at the same place: equal, or one that
+// was to be written.
+func (c comparison) sameScalar(was, is *yaml.Node) bool {
 	if was.Value == is.Value && was.ShortTag() == is.ShortTag() {
 		return true
 	}

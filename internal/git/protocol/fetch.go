@@ -61,7 +61,7 @@ func ReadPack(from *bufio.Reader) (io.Reader, error) {
 		switch {
 		case errors.Is(err, io.EOF) && len(start) == 0:
 			return nil, ErrNoPack
-		case err != nil && !(errors.Is(err, io.EOF) && len(start) == lengthSize):
+		case err != nil && (!errors.Is(err, io.EOF) || len(start) != lengthSize):
 			return nil, unexpected(err)
 		case string(start[:lengthSize]) == "PACK":
 			return from, nil
