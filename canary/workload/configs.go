@@ -37,7 +37,7 @@ var trackedSecrets = []corev1.SecretType{
 // readConfigs reads what the target's pod template refers to, sorted by name. An
 // optional config that does not exist is none.
 func (p *Pair) readConfigs(ctx context.Context, podSpec map[string]any) ([]Config, error) {
-	if p.kit.opts.IgnoreConfigs {
+	if p.kit.opts.IgnoreConfigs || p.canary.DeletionTimestamp != nil { // nothing is promoted any more
 		return nil, nil
 	}
 	required := map[string]bool{}

@@ -138,6 +138,10 @@ func (p *Pair) SetPrimary(ctx context.Context, digest string) error {
 	return p.form.setPrimary(ctx, r)
 }
 
+// RestoreServices makes all Services that were there before the canary what they were,
+// whatever became of the target.
+func (p *Pair) RestoreServices(ctx context.Context) error { return p.restoreServices(ctx) }
+
 // StartTarget gives the target pods, if it has none.
 func (p *Pair) StartTarget(ctx context.Context) error { return p.form.start(ctx) }
 

@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
 // naming says what is called what, and how the pods of the two copies are told apart.
@@ -76,7 +75,7 @@ func (n naming) replace(selector map[string]any) {
 func (n *naming) follow(primary *unstructured.Unstructured, pods map[string]string) {
 	n.selector, n.matching = dict(dict(primary.Object, "spec"), "selector"), podLabels(primary)
 	n.primary = equalities(n.selector)
-	if n.label == "" {
+	if n.label == "" && len(n.own) == 0 {
 		n.infer()
 	}
 	n.own, n.fixed, n.settled = maps.Clone(n.own), maps.Clone(n.primary), maps.Clone(n.primary)
@@ -191,7 +190,9 @@ func within(labels, others map[string]string) bool {
 func (p *Pair) nameAfter(target *unstructured.Unstructured) error {
 	p.names = namingOf(target.GetName(), dict(dict(target.Object, "spec"), "selector"), podLabels(target), p.kit.opts.SelectorLabels)
 	if p.names.label == "" {
-		return reconcile.TerminalError(fmt.Errorf("%s spec.selector.matchLabels must contain one of %v", title(target), p.kit.opts.SelectorLabels))
+		if err := p.refuse("%s spec.selector.matchLabels must contain one of %v", title(target), p.kit.opts.SelectorLabels); err != nil {
+			return err
+		}
 	}
 	pods := &corev1.PodSpec{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(podSpec(target), pods); err != nil {
@@ -205,13 +206,13 @@ func (p *Pair) nameAfter(target *unstructured.Unstructured) error {
 // appended to them.
 func (p *Pair) checkLengths(target *unstructured.Unstructured) error {
 	if label := p.names.value + primarySuffix; len(label) > validation.LabelValueMaxLength {
-		return reconcile.TerminalError(fmt.Errorf("%s spec.selector: the value of %s must be shorter, %s has more than %d characters",
-			title(target), p.names.label, label, validation.LabelValueMaxLength))
+		return p.refuse("%s spec.selector: the value of %s must be shorter, %s has more than %d characters",
+			title(target), p.names.label, label, validation.LabelValueMaxLength)
 	}
 	apex, primary, _ := p.canary.ServiceNames()
 	if p.canary.HasService() && len(primary) > validation.DNS1035LabelMaxLength {
-		return reconcile.TerminalError(fmt.Errorf("spec.service.name: must be shorter than %s: %s has more than %d characters",
-			apex, primary, validation.DNS1035LabelMaxLength))
+		return p.refuse("spec.service.name: must be shorter than %s: %s has more than %d characters",
+			apex, primary, validation.DNS1035LabelMaxLength)
 	}
 	return nil
 }

@@ -183,8 +183,8 @@ func (p *Pair) asleep(ctx context.Context, w canary.Workload) (bool, error) {
 		return false, nil
 	}
 	s, err := p.scalerOf()
-	if err != nil || s == scaledObjects && !p.canary.HasService() {
-		return err == nil, err
+	if s == nil || s == scaledObjects && !p.canary.HasService() {
+		return s != nil, err
 	}
 	theirs, err := p.theirScaler(ctx, s)
 	return theirs != nil && s.idles(dict(theirs.Object, "spec")), err

@@ -9,7 +9,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
+
+// refuse is an error that only an edit helps with, unless the canary goes: it gives back
+// what it took whatever its spec, the target or the controller's settings have become.
+func (p *Pair) refuse(format string, args ...any) error {
+	if p.canary.DeletionTimestamp != nil {
+		return nil
+	}
+	return reconcile.TerminalError(fmt.Errorf(format, args...))
+}
 
 // revertApex implements [form]. What earlier versions took over has no note of what it
 // was.
@@ -17,7 +27,7 @@ func (t *twin) revertApex(ctx context.Context) error {
 	apex, _, _ := t.canary.ServiceNames()
 	live := &corev1.Service{}
 	err := t.kit.live.Get(ctx, client.ObjectKey{Namespace: t.canary.Namespace, Name: apex}, live)
-	if err != nil || metav1.GetControllerOf(live) != nil || t.names.label == "" {
+	if err != nil || metav1.GetControllerOf(live) != nil || len(t.names.own) == 0 {
 		return client.IgnoreNotFound(err)
 	}
 	if originalOf(live) != nil {

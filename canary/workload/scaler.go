@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
 // scaler is one kind of autoscalers. The owner's scales the target; the primary
@@ -50,12 +49,12 @@ func (p *Pair) scalerOf() (*scaler, error) {
 		return nil, nil
 	}
 	if len(ref.PrimaryScalerQueries) > 0 && ref.Kind != scaledObjects.kind.Kind {
-		return nil, reconcile.TerminalError(fmt.Errorf("spec.autoscalerRef.primaryScalerQueries: a %s has no queries, only a ScaledObject has; remove it", ref.Kind))
+		return nil, p.refuse("spec.autoscalerRef.primaryScalerQueries: a %s has no queries, only a ScaledObject has; remove it", ref.Kind)
 	}
 	s, ok := scalers[ref.Kind]
 	if !ok {
 		known := strings.Join(slices.Sorted(maps.Keys(scalers)), ", ")
-		return nil, reconcile.TerminalError(fmt.Errorf("spec.autoscalerRef.kind: %q is not served, only %s are", ref.Kind, known))
+		return nil, p.refuse("spec.autoscalerRef.kind: %q is not served, only %s are", ref.Kind, known)
 	}
 	return s, nil
 }
@@ -65,7 +64,7 @@ func (p *Pair) noScaler(why string) error {
 	if p.canary.Spec.AutoscalerRef == nil {
 		return nil
 	}
-	return reconcile.TerminalError(fmt.Errorf("spec.autoscalerRef: %s; remove it", why))
+	return p.refuse("spec.autoscalerRef: %s; remove it", why)
 }
 
 // EnsureScaler keeps the primary's autoscaler in step with the owner's, and the

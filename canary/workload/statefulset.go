@@ -34,7 +34,9 @@ func (s *stateful) look(ctx context.Context) error {
 		return err
 	}
 	if provider := s.canary.Spec.Provider; provider != "" && provider != "kubernetes" {
-		return reconcile.TerminalError(fmt.Errorf("spec.provider: a StatefulSet is routed by its partition, not by %s; remove it", provider))
+		if err := s.refuse("spec.provider: a StatefulSet is routed by its partition, not by %s; remove it", provider); err != nil {
+			return err
+		}
 	}
 	var err error
 	if s.live, err = s.kit.read(ctx, partition.Kind, s.key(s.canary.Spec.TargetRef.Name)); err != nil || s.live == nil {

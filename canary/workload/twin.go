@@ -75,7 +75,7 @@ func (t *twin) name() error {
 	t.names = naming{target: t.canary.Spec.TargetRef.Name, keys: t.kit.opts.SelectorLabels}
 	var pods map[string]string
 	if t.target != nil {
-		if err := t.check(t.target); err != nil {
+		if err := t.check(t.target); err != nil && t.canary.DeletionTimestamp == nil {
 			return err
 		}
 		if err := t.nameAfter(t.target); err != nil {

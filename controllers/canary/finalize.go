@@ -35,7 +35,9 @@ func (r *Reconciler) revert(ctx context.Context, c *flaggerv1.Canary) error {
 	routes, routeErr := r.route(c)
 	pair, err := r.kit.Look(ctx, c)
 	if errors.Is(err, reconcile.TerminalError(nil)) {
-		return nil // a target that could not be taken over needs nothing back
+		// A target that could not be taken over needs nothing back; one that was, and is
+		// another's or unknown by now, is not to be touched.
+		return pair.RestoreServices(ctx)
 	}
 	if err != nil {
 		return err
