@@ -10,8 +10,8 @@ import (
 )
 
 // When a list counts as one that lost many tags: at least fewLost, if that is a
-// tenth of it or manyLost. Retention rules that delete more only wait for a second
-// look.
+// tenth of it or manyLost, and of a short list more than half, if that is more than
+// one. Retention rules that delete more only wait for a second look.
 const (
 	fewLost  = 5
 	manyLost = 50
@@ -42,7 +42,7 @@ func (e *Shrunk) Error() string {
 
 // many reports whether so many tags of a list are too many to be missing at once.
 func many(before, missing int) bool {
-	return missing >= fewLost && (10*missing >= before || missing >= manyLost)
+	return missing >= fewLost && (10*missing >= before || missing >= manyLost) || missing > 1 && 2*missing > before
 }
 
 // missing counts the tags of s that other has not.

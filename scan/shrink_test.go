@@ -103,7 +103,8 @@ func TestAListThatLostManyTagsIsHeldUntilASecondLook(t *testing.T) {
 		"the last page of many":                     {numbered(0, 9000), []look{{numbered(0, 8900), time.Minute, held}, {numbered(0, 9000), time.Minute, 9000}}},
 		"a few are deleted":                         {numbered(0, 100), []look{{numbered(0, 96), time.Minute, 96}, {numbered(0, 92), time.Minute, 92}}},
 		"some of very many are deleted":             {numbered(0, 2000), []look{{numbered(0, 1960), time.Minute, 1960}}},
-		"half of a handful":                         {numbered(0, 4), []look{{numbered(0, 1), time.Minute, 1}}},
+		"most of a handful":                         {numbered(0, 4), []look{{numbered(0, 1), time.Minute, held}, {numbered(0, 1), time.Minute, 1}}},
+		"half of a handful":                         {numbered(0, 4), []look{{numbered(0, 2), time.Minute, 2}}},
 		"as many come as go":                        {numbered(0, 100), []look{{numbered(50, 100), time.Minute, held}}},
 		"a first look from long ago does not count": {numbered(0, 100), []look{{numbered(0, 50), time.Minute, held}, {numbered(0, 50), 3 * heldLife, held}}},
 	}

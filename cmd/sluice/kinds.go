@@ -81,8 +81,13 @@ func (w *kindsWait) until(ctx context.Context, groups []string) error {
 			return ctx.Err()
 		case <-ticker.C():
 		}
-		if missing, err = w.missing(groups); err != nil || len(missing) == 0 {
-			return err
+		now, err := w.missing(groups)
+		if err != nil { // it answered before
+			w.log.Error(err, "waiting for kinds")
+			continue
+		}
+		if missing = now; len(missing) == 0 {
+			return nil
 		}
 		if w.clock.Since(said) >= saySoAgain {
 			w.say(missing)

@@ -52,7 +52,9 @@ func (r *referee) write(ctx context.Context, verb string, object client.Object, 
 	if err := do(); err != nil {
 		return err
 	}
-	r.fights.noted(canary, of, wrote, who)
+	if who != "" {
+		r.fights.noted(canary, of, wrote, who)
+	}
 	return nil
 }
 

@@ -51,11 +51,14 @@ var metadata = []netip.Prefix{
 	netip.MustParsePrefix("fd20:ce::254/128"),   // Google Cloud over IPv6
 }
 
-// embedded are prefixes that carry an IPv4 address in their last 32 bits: NAT64
-// (RFC 6052) and the deprecated IPv4-compatible addresses (RFC 4291, 2.5.5.1).
-var embedded = []netip.Prefix{
-	netip.MustParsePrefix("64:ff9b::/96"),
-	netip.MustParsePrefix("::/96"),
+// embedded are prefixes that carry an IPv4 address, and at which byte it begins:
+// NAT64 (RFC 6052, and RFC 8215 for a local one), 6to4 (RFC 3056) and the deprecated
+// IPv4-compatible addresses (RFC 4291, 2.5.5.1).
+var embedded = map[netip.Prefix]int{
+	netip.MustParsePrefix("64:ff9b::/96"):   12,
+	netip.MustParsePrefix("64:ff9b:1::/48"): 12,
+	netip.MustParsePrefix("::/96"):          12,
+	netip.MustParsePrefix("2002::/16"):      2,
 }
 
 // Guard decides where connections may go. A nil Guard forbids nothing: it is for
@@ -183,9 +186,9 @@ func kind(addr netip.Addr) string {
 		return "an address without a host"
 	}
 	if addr.Is6() {
-		for _, prefix := range embedded {
+		for prefix, at := range embedded {
 			if bytes := addr.As16(); prefix.Contains(addr) {
-				return kind(netip.AddrFrom4([4]byte(bytes[12:])))
+				return kind(netip.AddrFrom4([4]byte(bytes[at : at+4])))
 			}
 		}
 	}
