@@ -202,6 +202,9 @@ func (p *Pair) writeScaler(s *scaler, copied, theirs *unstructured.Unstructured)
 	for _, key := range s.drops {
 		delete(annotations, key)
 	}
+	if len(annotations) == 0 {
+		annotations = nil // an empty map is written again and again: the API server drops it
+	}
 	copied.SetAnnotations(annotations)
 }
 

@@ -160,6 +160,27 @@ func TestAPausedPrimaryIsResumed(t *testing.T) {
 	}
 }
 
+// The pause of the owner's is inherited and dropped, which left an empty map where
+// there was none: a write at each look, for ever.
+func TestACopyWithoutAnnotationsIsNotWrittenAgain(t *testing.T) {
+	theirs := scaledObject()
+	theirs.SetAnnotations(map[string]string{pausedReplicas: "0", heldAnnotation: `{"set":"0"}`})
+	b := scaled(t, theirs)
+	p := b.look()
+	s, err := p.scalerOf()
+	b.must(err)
+	copied := p.copiedScaler(s)
+	p.writeScaler(s, copied, theirs)
+	again := copied.DeepCopy()
+	p.writeScaler(s, again, theirs)
+	if _, found, _ := unstructured.NestedMap(copied.Object, "metadata", "annotations"); found {
+		t.Errorf("annotations %v", copied.Object["metadata"])
+	}
+	if diff := cmp.Diff(copied.Object, again.Object); diff != "" {
+		t.Errorf("written again (-first +second):\n%s", diff)
+	}
+}
+
 func TestQueriesOfThePrimarysScaledObject(t *testing.T) {
 	for name, tc := range map[string]struct {
 		query   string

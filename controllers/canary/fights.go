@@ -168,8 +168,7 @@ func (f *fights) forget(canary types.NamespacedName) {
 }
 
 // undoing says what somebody does to an object that is about to be written: the last
-// to change it, as far as the object tells. "" is nobody: no other field manager has
-// written it, so that no repair of ours is one that somebody undid.
+// to change it, as far as the object tells.
 func (f *fights) undoing(verb string, object client.Object) string {
 	if verb == "create" {
 		return "deleted again and again by somebody"
@@ -184,7 +183,7 @@ func (f *fights) undoing(verb string, object client.Object) string {
 		}
 	}
 	if last.Manager == "" {
-		return ""
+		return "changed again and again by somebody"
 	}
 	return "changed again and again by " + last.Manager
 }

@@ -1,6 +1,7 @@
 package canary
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 )
 
 // ring is where a canary and somebody else write to the same Service.
@@ -125,5 +127,21 @@ func TestWhatIsWrittenForNobodyIsNoFight(t *testing.T) {
 			t.Fatal(err)
 		}
 		g.theirs()
+	}
+}
+
+// A patch that said nothing was written at each look, and taken for a repair.
+func TestAWriteThatChangesNothingIsNoRepair(t *testing.T) {
+	g := newRing(t)
+	g.r.Client = interceptor.NewClient(g.api.(client.WithWatch), interceptor.Funcs{
+		Patch: func(context.Context, client.WithWatch, client.Object, client.Patch, ...client.PatchOption) error {
+			return nil
+		},
+	})
+	for range 2 * fightRepairs {
+		g.ours("podinfo-primary")
+	}
+	if told := g.r.fights.told(fighter); len(told) > 0 || g.r.fights.pause(fighter) != 0 {
+		t.Errorf("told %q, a pause of %s", told, g.r.fights.pause(fighter))
 	}
 }

@@ -48,11 +48,11 @@ func (r *referee) write(ctx context.Context, verb string, object client.Object, 
 	if r.fights.paused(of, wrote) {
 		return nil
 	}
-	who := r.fights.undoing(verb, object)
+	who, before := r.fights.undoing(verb, object), object.GetResourceVersion()
 	if err := do(); err != nil {
 		return err
 	}
-	if who != "" {
+	if object.GetResourceVersion() != before { // or nothing was undone
 		r.fights.noted(canary, of, wrote, who)
 	}
 	return nil
@@ -61,9 +61,7 @@ func (r *referee) write(ctx context.Context, verb string, object client.Object, 
 // about is what a write is about, and what it says.
 func (r *referee) about(verb string, object client.Object, patch client.Patch) (of thing, wrote [sha256.Size]byte, ok bool) {
 	kind, err := r.GroupVersionKindFor(object)
-	// A ScaledObject that Flagger copied is written more than once although nobody
-	// undoes it, so that writes of one say nothing about a fight.
-	if err != nil || object.GetName() == "" || kind.Kind == "ScaledObject" {
+	if err != nil || object.GetName() == "" {
 		return thing{}, wrote, false
 	}
 	wrote, ok = digest(verb, object, patch)
