@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
@@ -162,15 +161,7 @@ func TestAnIndexThatSaysNothingHasItsImagesAsked(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			spec := imagev1.ImageRepositorySpec{Image: serve(t, newRegistry(t)) + "/" + image}
-			digest := publish(t, spec.Image+":1", tc.pushed)
-			got, err := newClient(t).Platforms(context.Background(), target(t, spec), Access{}, digest)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(tc.want, got); diff != "" {
-				t.Error(diff)
-			}
+			wantPlatforms(t, tc.pushed, tc.want)
 		})
 	}
 }

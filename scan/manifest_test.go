@@ -64,16 +64,22 @@ func TestPlatforms(t *testing.T) {
 	}
 	for title, tc := range tests {
 		t.Run(title, func(t *testing.T) {
-			spec := imagev1.ImageRepositorySpec{Image: serve(t, newRegistry(t)) + "/" + image}
-			digest := publish(t, spec.Image+":1", tc.pushed)
-			got, err := newClient(t).Platforms(context.Background(), target(t, spec), Access{}, digest)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(tc.want, got); diff != "" {
-				t.Error(diff)
-			}
+			wantPlatforms(t, tc.pushed, tc.want)
 		})
+	}
+}
+
+// wantPlatforms checks for which platforms what was pushed is made.
+func wantPlatforms(t *testing.T, pushed any, want []string) {
+	t.Helper()
+	spec := imagev1.ImageRepositorySpec{Image: serve(t, newRegistry(t)) + "/" + image}
+	digest := publish(t, spec.Image+":1", pushed)
+	got, err := newClient(t).Platforms(context.Background(), target(t, spec), Access{}, digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 
