@@ -24,6 +24,8 @@ import (
 
 	"github.com/spf13/cobra"
 	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/sluice-cd/sluice/cmd/sluice/app"
 )
 
 // version is stamped by the linker.
@@ -40,21 +42,27 @@ const (
 )
 
 func main() {
-	if serveBuild() {
-		return
+	if served, err := app.ServeBuild(); served {
+		exit(err)
 	}
 	cmd := root(displayName(os.Args[0]))
 	if strings.HasPrefix(filepath.Base(os.Args[0]), completionPrefix) {
 		cmd.SetArgs(append([]string{cobra.ShellCompRequestCmd}, os.Args[1:]...))
 	}
-	err := cmd.ExecuteContext(ctrl.SetupSignalHandler())
-	if errors.Is(err, errOutdated) {
+	exit(cmd.ExecuteContext(ctrl.SetupSignalHandler()))
+}
+
+// exit ends the process with the code that err stands for, and prints err if it is a
+// failure.
+func exit(err error) {
+	switch {
+	case err == nil:
+		os.Exit(0)
+	case errors.Is(err, errOutdated):
 		os.Exit(exitOutdated)
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "sluice:", err)
-		os.Exit(exitFailed)
-	}
+	fmt.Fprintln(os.Stderr, "sluice:", err)
+	os.Exit(exitFailed)
 }
 
 // completionPrefix starts the name under which kubectl asks a plugin to complete
@@ -81,7 +89,7 @@ func root(name string) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(controllerCommand(), getCommand(), explainCommand(), resumeCommand(), canaryCommand(), updateCommand(), versionCommand())
+	cmd.AddCommand(app.Command(version), getCommand(), explainCommand(), resumeCommand(), canaryCommand(), updateCommand(), versionCommand())
 	return cmd
 }
 

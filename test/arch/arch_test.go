@@ -2,6 +2,7 @@
 // sideways inside a row, and the pure packages import nothing that does I/O.
 //
 //	cmd/sluice
+//	cmd/sluice/app
 //	controllers/*
 //	scan writeback source apply notify canary/{router,metric,workload,hook}
 //	policy writeback/edit apply/inventory canary canary/judge        (pure)
@@ -29,7 +30,8 @@ var rows = []struct {
 	row    int
 	pure   bool
 }{
-	{"cmd/", 5, false},
+	{"cmd/sluice", 6, false},
+	{"cmd/sluice/app", 5, false},
 	{"controllers/", 4, false},
 	{"scan", 3, false},
 	{"writeback", 3, false},

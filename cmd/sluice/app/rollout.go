@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"fmt"
@@ -106,7 +106,7 @@ func (w *wiring) canary() error {
 		return err
 	}
 	canaries := &canary.Reconciler{
-		Provider: f.meshProvider, MetricsServer: f.metricsServer, MinInterval: f.minInterval, Version: version, Clock: w.clock, Mesh: mesh,
+		Provider: f.meshProvider, MetricsServer: f.metricsServer, MinInterval: f.minInterval, Version: w.flags.version, Clock: w.clock, Mesh: mesh,
 		Workload: workload.Options{
 			SelectorLabels: f.selectorLabels, IncludeLabelPrefix: f.labelPrefix, IgnoreConfigs: !f.configTracking,
 		},

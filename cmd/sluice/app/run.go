@@ -1,4 +1,18 @@
-package main
+// Package app is the process behind `sluice controller`: its flags, its manager, and
+// what each controller is given.
+//
+//	Command -> flags.validate -> run -> kindsWait -> manager -> wiring.all -> Start
+//
+// The groups of --controllers are served side by side in one process and share what
+// is worth sharing: Git mirrors, the artifact store, the guard of outgoing
+// connections, the memory budget and the hints between controllers. A group that
+// another process serves is found through its objects, so that no group needs another
+// one beside it.
+//
+// What listens: metrics (--metrics-addr), probes (--health-addr), artifacts
+// (--storage-addr), webhooks (--receiverAddr) and, if asked for, profiles
+// (--pprof-addr).
+package app
 
 import (
 	"context"

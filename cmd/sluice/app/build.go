@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"errors"
@@ -42,14 +42,11 @@ func (w *wiring) builder() (*build.Builder, error) {
 	}, nil
 }
 
-// serveBuild is all that a process does that a builder has started.
-func serveBuild() bool {
+// ServeBuild does the work of a process that a Builder has started, which is to build
+// one Kustomization. In any other process it does nothing, and served is false.
+func ServeBuild() (served bool, err error) {
 	if os.Getenv(build.ServeVariable) == "" {
-		return false
+		return false, nil
 	}
-	if err := build.Serve(os.Stdin, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "sluice:", err)
-		os.Exit(exitFailed)
-	}
-	return true
+	return true, build.Serve(os.Stdin, os.Stdout)
 }

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"errors"
@@ -25,6 +25,8 @@ var groups = []string{"image", "source", "kustomize", "canary", "notification"}
 
 // flags are the settings of `sluice controller`.
 type flags struct {
+	// version is that of the program.
+	version                           string
 	kubeconfig                        string
 	controllers                       []string
 	concurrent                        int
@@ -127,8 +129,9 @@ func (f *flags) validate() error {
 // serves reports whether --controllers names the group.
 func (f *flags) serves(group string) bool { return slices.Contains(f.controllers, group) }
 
-func controllerCommand() *cobra.Command {
-	var f flags
+// Command is `sluice controller`, of a program of the given version.
+func Command(version string) *cobra.Command {
+	f := flags{version: version}
 	cmd := &cobra.Command{
 		Use:   "controller",
 		Short: "Run the controllers",
@@ -169,7 +172,7 @@ func (f *flags) clientConfig(path string) (*rest.Config, error) {
 		return nil, err
 	}
 	config.QPS, config.Burst = f.qps, f.burst
-	config.UserAgent = "sluice/" + version
+	config.UserAgent = "sluice/" + f.version
 	return config, nil
 }
 
