@@ -7,7 +7,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
-	"github.com/sluice-cd/sluice/controllers/imageupdateautomation"
 	"github.com/sluice-cd/sluice/writeback"
 )
 
@@ -18,7 +17,7 @@ func surveyPolicies(ctx context.Context, c client.Client, a *imagev1.ImageUpdate
 	if err := c.List(ctx, &list, client.InNamespace(a.Namespace)); err != nil {
 		return writeback.Policies{}, fmt.Errorf("listing the image policies of namespace %s: %w", a.Namespace, err)
 	}
-	known, err := imageupdateautomation.PoliciesOf(a, list.Items)
+	known, err := writeback.PoliciesOf(a, list.Items)
 	if err != nil {
 		return writeback.Policies{}, fmt.Errorf("ImageUpdateAutomation %s/%s: spec.policySelector: %w", a.Namespace, a.Name, err)
 	}

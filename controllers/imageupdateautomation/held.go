@@ -16,30 +16,6 @@ import (
 	"github.com/sluice-cd/sluice/writeback"
 )
 
-// resumed is the value of the annotation that releases what is held, and whether
-// it is new.
-func resumed(a *imagev1.ImageUpdateAutomation) (value string, isNew bool) {
-	value = a.Annotations[imagev1.ResumeAnnotation]
-	if value == "" {
-		return a.Status.LastHandledResume, false
-	}
-	return value, value != a.Status.LastHandledResume
-}
-
-// heldPolicies are the policies that still stand for the choice that is held.
-func heldPolicies(a *imagev1.ImageUpdateAutomation, chosen imagev1.ObservedPolicies) map[string]bool {
-	held := map[string]bool{}
-	if _, isNew := resumed(a); isNew {
-		return held
-	}
-	for _, h := range a.Status.Held {
-		if chosen[h.Policy] == h.Ref {
-			held[h.Policy] = true
-		}
-	}
-	return held
-}
-
 // stillHeld are the entries of the status that hold on: of policies that are not
 // ready now and may come back with the same choice, and of those that have a
 // marker that would be written. Where someone wrote the choice after all there is
@@ -66,7 +42,7 @@ func newlyHeld(undone []writeback.Undone, now metav1.Time) []imagev1.HeldUpdate 
 	var held []imagev1.HeldUpdate
 	for _, u := range undone {
 		held = append(held, imagev1.HeldUpdate{
-			Policy: u.Policy, Ref: refOfImage(u.Image),
+			Policy: u.Policy, Ref: writeback.RefOf(u.Image),
 			Reverted: nameOf(u.Reverted), By: nameOf(u.By), Since: now,
 		})
 	}
@@ -96,7 +72,7 @@ func restored(report writeback.Report, policy string) []string {
 func heldEvents(a *imagev1.ImageUpdateAutomation, written writeback.Result) []reconciler.Event {
 	var events []reconciler.Event
 	for _, u := range written.Undone {
-		ref := refOfImage(u.Image)
+		ref := writeback.RefOf(u.Image)
 		events = append(events, reconciler.Event{
 			Type: corev1.EventTypeWarning, Reason: imagev1.UpdateHeldReason,
 			Message: fmt.Sprintf("commit '%s' reverted the update of policy '%s' to '%s': it is not written again until the policy "+

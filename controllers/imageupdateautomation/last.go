@@ -17,13 +17,13 @@ func lastOf(a *imagev1.ImageUpdateAutomation) writeback.Last {
 	last := writeback.Last{
 		Push: plumbing.NewHash(a.Status.LastPushCommit), Base: plumbing.NewHash(a.Status.LastPushBase),
 	}
-	if _, released := resumed(a); released || a.Generation != a.Status.ObservedGeneration {
+	if _, released := writeback.ResumeRequest(a); released || a.Generation != a.Status.ObservedGeneration {
 		return last
 	}
 	last.Source = commitOf(a.Status.ObservedSourceRevision)
 	last.Choices = map[string]edit.Image{}
 	for policy, ref := range a.Status.ObservedPolicies {
-		last.Choices[policy] = imageOf(ref)
+		last.Choices[policy] = writeback.ImageOf(ref)
 	}
 	return last
 }
@@ -35,12 +35,4 @@ func commitOf(revision string) plumbing.Hash {
 		return plumbing.ZeroHash
 	}
 	return plumbing.NewHash(commit)
-}
-
-func imageOf(ref imagev1.ImageRef) edit.Image {
-	return edit.Image{Name: ref.Name, Tag: ref.Tag, Digest: ref.Digest}
-}
-
-func refOfImage(image edit.Image) imagev1.ImageRef {
-	return imagev1.ImageRef{Name: image.Name, Tag: image.Tag, Digest: image.Digest}
 }

@@ -9,6 +9,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/writeback"
 	"github.com/sluice-cd/sluice/writeback/edit"
 )
 
@@ -78,7 +79,7 @@ func (c *choices) note(p *imagev1.ImagePolicy, now time.Time) {
 		c.byPolicy = map[types.NamespacedName]choice{}
 	}
 	key := types.NamespacedName{Namespace: p.Namespace, Name: p.Name}
-	ref, ok := choiceOf(p)
+	ref, ok := writeback.ChosenRef(p)
 	known, had := c.byPolicy[key]
 	switch {
 	case !ok || (had && known.ref == ref):

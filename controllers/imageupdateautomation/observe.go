@@ -61,7 +61,7 @@ func (r *Reconciler) observe(ctx context.Context, a *imagev1.ImageUpdateAutomati
 		return run{}, err
 	}
 	seen := run{chosen: chosen, held: policies.Held, timeout: defaultTimeout, url: repo.Spec.URL}
-	seen.resume, seen.released = resumed(a)
+	seen.resume, seen.released = writeback.ResumeRequest(a)
 	author := a.Spec.GitSpec.Commit.Author
 	seen.request = writeback.Request{
 		Remote: remote, Checkout: at.checkout, Push: at.push, Refspec: at.refspec,

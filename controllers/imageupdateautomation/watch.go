@@ -8,7 +8,6 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -18,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/writeback"
 )
 
 // sourceKey names the GitRepository of an automation.
@@ -39,7 +39,7 @@ func (r *Reconciler) automationsOfPolicy(ctx context.Context, obj client.Object)
 		return nil
 	}
 	return requests(list.Items, func(a *imagev1.ImageUpdateAutomation) bool {
-		selector, err := selectorOf(a)
+		selector, err := writeback.SelectorOf(a)
 		return err == nil && selector.Matches(labels.Set(policy.Labels))
 	})
 }
@@ -92,8 +92,8 @@ func policyChanged() predicate.Predicate {
 		if !ok || !also {
 			return false
 		}
-		was, had := choiceOf(before)
-		is, has := choiceOf(after)
+		was, had := writeback.ChosenRef(before)
+		is, has := writeback.ChosenRef(after)
 		return had != has || was != is || !maps.Equal(before.Labels, after.Labels)
 	}}
 }
@@ -116,12 +116,4 @@ func revisionOf(repo *sourcev1.GitRepository) string {
 		return ""
 	}
 	return repo.Status.Artifact.Revision
-}
-
-// selectorOf is the selector of an automation's policies; all, if it has none.
-func selectorOf(a *imagev1.ImageUpdateAutomation) (labels.Selector, error) {
-	if a.Spec.PolicySelector == nil {
-		return labels.Everything(), nil
-	}
-	return metav1.LabelSelectorAsSelector(a.Spec.PolicySelector)
 }
