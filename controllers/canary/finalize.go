@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
@@ -32,20 +35,26 @@ func (r *Reconciler) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 
 // revert gives back what the canary took.
 func (r *Reconciler) revert(ctx context.Context, c *flaggerv1.Canary) error {
-	routes, routeErr := r.route(c)
 	pair, err := r.kit.Look(ctx, c)
 	if errors.Is(err, reconcile.TerminalError(nil)) {
 		// A target that could not be taken over needs nothing back; one that was, and is
-		// another's or unknown by now, is not to be touched.
-		return pair.RestoreServices(ctx)
+		// another's or unknown by now, is not to be touched. But its users have to get
+		// away from a primary that is about to go.
+		if err := pair.RestoreServices(ctx); err != nil {
+			return err
+		}
+		return finalizeAll(ctx, r.writtenRoutes(c))
 	}
 	if err != nil {
 		return err
 	}
-	if routeErr == nil {
-		if err := r.feed.depend(ctx, client.ObjectKeyFromObject(c), r.dependencies(pair, c, routes)); err != nil {
-			return err
-		}
+	routes := r.allRoutes(c)
+	things := workloadThings(pair)
+	for _, of := range routes {
+		things = append(things, r.routeThings(of.canary, of.router)...)
+	}
+	if err := r.feed.depend(ctx, client.ObjectKeyFromObject(c), things); err != nil {
+		return err
 	}
 	why, err := pair.RevertTarget(ctx)
 	if err != nil {
@@ -57,10 +66,47 @@ func (r *Reconciler) revert(ctx context.Context, c *flaggerv1.Canary) error {
 	if err := pair.RevertApex(ctx); err != nil {
 		return err
 	}
-	if routeErr != nil {
-		return nil // no such routes were ever made
+	return finalizeAll(ctx, routes)
+}
+
+// routesOf are the routes of a canary as a spec of it names them.
+type routesOf struct {
+	canary *flaggerv1.Canary
+	router router.Router
+}
+
+func finalizeAll(ctx context.Context, routes []routesOf) error {
+	for _, of := range routes {
+		if err := of.router.Finalize(ctx, of.canary); err != nil {
+			return err
+		}
 	}
-	return routes.Finalize(ctx, c)
+	return nil
+}
+
+// writtenRoutes are the routes that were written last, none if that was never noted.
+func (r *Reconciler) writtenRoutes(c *flaggerv1.Canary) []routesOf {
+	if c.Status.Routing == nil {
+		return nil
+	}
+	written := c.WithRouting(c.Status.Routing)
+	routes, err := r.route(written)
+	if err != nil {
+		return nil // this version does not know the provider
+	}
+	return []routesOf{{written, routes}}
+}
+
+// allRoutes are the routes that were written last, and those that the spec names now
+// if these are others: they may have been written before that was noted. Of a provider
+// that is not known none were.
+func (r *Reconciler) allRoutes(c *flaggerv1.Canary) []routesOf {
+	all := r.writtenRoutes(c)
+	routes, err := r.route(c)
+	if err == nil && !reflect.DeepEqual(c.Status.Routing, c.RoutingBy(canary.ProviderOf(c, r.limits()))) {
+		all = append(all, routesOf{c, routes})
+	}
+	return all
 }
 
 // end shows how far a canary is that goes. The runner writes no status for such.

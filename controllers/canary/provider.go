@@ -77,3 +77,11 @@ func (r *Reconciler) keepProvider(c *flaggerv1.Canary) {
 		c.Status.Provider = r.Provider
 	}
 }
+
+// noteRouting notes which routes are about to be written. Those of before stay noted
+// under a provider that has none: they still lead users.
+func (r *Reconciler) noteRouting(c *flaggerv1.Canary, routes router.Router) {
+	if len(routes.Objects(c)) > 0 {
+		c.Status.Routing = c.RoutingBy(canary.ProviderOf(c, r.limits()))
+	}
+}

@@ -126,6 +126,7 @@ func (r *Reconciler) reconcile(ctx context.Context, c *flaggerv1.Canary) (reconc
 	}
 	look.next = step.State.Phase
 	remember(c, step.State.Cookies) // routers bind users by them
+	r.noteRouting(c, look.router)
 	look.routed = c
 	if step.State.Fallback != nil {
 		look.routed = forEveryone(c)

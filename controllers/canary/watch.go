@@ -78,11 +78,16 @@ func (w *watchlist) who(t thing) []types.NamespacedName {
 
 // dependencies are the things whose changes concern a canary.
 func (r *Reconciler) dependencies(pair *workload.Pair, c *flaggerv1.Canary, routes router.Router) []thing {
+	return append(workloadThings(pair), r.routeThings(c, routes)...)
+}
+
+// workloadThings are the objects of both copies.
+func workloadThings(pair *workload.Pair) []thing {
 	var things []thing
 	for _, object := range pair.Objects() {
 		things = append(things, thing{sort{object.GroupVersionKind, false}, object.ObjectKey})
 	}
-	return append(things, r.routeThings(c, routes)...)
+	return things
 }
 
 // routeThings are the route objects of a canary.

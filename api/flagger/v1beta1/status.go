@@ -126,6 +126,12 @@ type CanaryStatus struct {
 	// +optional
 	Provider string `json:"provider,omitempty"`
 
+	// Routing names the routes that were written last. They are what is led back to the
+	// target when the Canary is deleted, whatever its spec has become by then. Sluice
+	// extension.
+	// +optional
+	Routing *CanaryRouting `json:"routing,omitempty"`
+
 	// Fallback is there while all users are on the canary because the primary cannot
 	// answer. Sluice extension.
 	// +optional

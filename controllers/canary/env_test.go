@@ -1,0 +1,138 @@
+package canary
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/workqueue"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllertest"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+)
+
+// testEnv is a reconciler in front of a fake API server, put together as
+// SetupWithManager does.
+type testEnv struct {
+	*testing.T
+	r     *Reconciler
+	api   client.WithWatch
+	clock *clocktesting.FakeClock
+	cache *fakeCache
+	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
+	// events are the messages of all events, in their order.
+	events []string
+}
+
+func testScheme(t *testing.T) *runtime.Scheme {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, flaggerv1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return scheme
+}
+
+// newEnv starts with some objects. Calls of the reconciler go through the funcs.
+func newEnv(t *testing.T, funcs interceptor.Funcs, objects ...client.Object) *testEnv {
+	t.Helper()
+	api := fake.NewClientBuilder().WithScheme(testScheme(t)).WithObjects(objects...).
+		WithStatusSubresource(&flaggerv1.Canary{}, &appsv1.Deployment{}).Build()
+	e := &testEnv{
+		T: t, api: api, clock: clocktesting.NewFakeClock(time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)),
+		cache: &fakeCache{Reader: api, scheme: api.Scheme(), informers: map[schema.GroupVersionKind]*controllertest.FakeInformer{}},
+		queue: workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]()),
+	}
+	t.Cleanup(e.queue.ShutDown)
+	e.r = &Reconciler{Clock: e.clock, Registry: prometheus.NewRegistry(), live: interceptor.NewClient(api, funcs)}
+	if err := e.r.prepare(fakeManager{cache: e.cache}, reconciler.Options{Clock: e.clock, Recorder: e}); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.r.feed.Start(t.Context(), e.queue); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// Event implements [reconciler.Recorder].
+func (e *testEnv) Event(_ client.Object, event reconciler.Event) {
+	e.events = append(e.events, event.Message)
+}
+
+func (e *testEnv) get(name string, into client.Object) {
+	e.Helper()
+	if err := e.api.Get(e.Context(), client.ObjectKey{Namespace: "test", Name: name}, into); err != nil {
+		e.Fatal(err)
+	}
+}
+
+// fakeManager is what of a manager the reconciler is put together with.
+type fakeManager struct {
+	manager.Manager
+	cache cache.Cache
+}
+
+func (m fakeManager) GetCache() cache.Cache       { return m.cache }
+func (fakeManager) GetConfig() *rest.Config       { return &rest.Config{} }
+func (fakeManager) GetLogger() logr.Logger        { return logr.Discard() }
+func (fakeManager) Add(manager.Runnable) error    { return nil }
+func (m fakeManager) GetAPIReader() client.Reader { return m.cache }
+
+// fakeCache reads from the fake API server, and has informers that a test lets speak.
+type fakeCache struct {
+	client.Reader
+	cache.Cache
+	scheme    *runtime.Scheme
+	informers map[schema.GroupVersionKind]*controllertest.FakeInformer
+	// err is what getting an informer fails with.
+	err error
+}
+
+func (c *fakeCache) Get(ctx context.Context, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
+	return c.Reader.Get(ctx, key, into, opts...)
+}
+
+func (c *fakeCache) List(ctx context.Context, into client.ObjectList, opts ...client.ListOption) error {
+	return c.Reader.List(ctx, into, opts...)
+}
+
+func (c *fakeCache) GetInformer(_ context.Context, of client.Object, _ ...cache.InformerGetOption) (cache.Informer, error) {
+	kind, err := apiutil.GVKForObject(of, c.scheme)
+	if err != nil || c.err != nil {
+		return nil, c.err
+	}
+	if c.informers[kind] == nil {
+		c.informers[kind] = controllertest.NewFakeInformer(controllertest.Synced)
+	}
+	return c.informers[kind], nil
+}
+
+// deployment makes one with a pod of an image, as it is once it is rolled out.
+func deployment(name, image string, replicas int32) *appsv1.Deployment {
+	labels := map[string]string{"app": name}
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "test", Generation: 1}}
+	d.Spec.Replicas, d.Spec.Selector = &replicas, &metav1.LabelSelector{MatchLabels: labels}
+	d.Spec.Template.Labels = labels
+	d.Spec.Template.Spec.Containers = append(d.Spec.Template.Spec.Containers, container(image))
+	rolledOut(d)
+	return d
+}
