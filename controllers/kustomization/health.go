@@ -96,10 +96,11 @@ func (p *pass) ready() reconciler.Result {
 		p.events[len(p.events)-1].Metadata[kustomizev1.GroupVersion.Group+"/commit_status"] = "update"
 	}
 	return reconciler.Result{
-		Reason:  meta.ReconciliationSucceededReason,
-		Message: "Applied revision: " + p.artifact.Revision,
-		After:   p.next(),
-		Events:  append([]reconciler.Event{}, p.events...),
+		Reason:     meta.ReconciliationSucceededReason,
+		Message:    "Applied revision: " + p.artifact.Revision,
+		After:      p.next(),
+		Events:     p.events,
+		ReadyEvent: reconciler.SkipReadyEvent,
 	}
 }
 

@@ -100,14 +100,26 @@ type Result struct {
 	Progressing bool
 	// After is the safety-net requeue; zero means none.
 	After time.Duration
-	// Events are emitted once the status patch has succeeded. They replace the
-	// event that the runner emits by itself when Ready turns or stays True: an
-	// empty slice that is not nil keeps quiet.
+	// Events are emitted once the status patch has succeeded. If there are any, they
+	// replace the event that the runner emits by itself when Ready turns or stays True.
 	Events []Event
+	// ReadyEvent says whether the runner emits that event when there are no others.
+	ReadyEvent ReadyEvent
 	// Recorded, if there is one, is called once the status says all this: what it
 	// counts is not counted again when the patch fails and the run is repeated.
 	Recorded func()
 }
+
+// ReadyEvent is what becomes of the event about Ready=True that the runner emits by
+// itself.
+type ReadyEvent int
+
+const (
+	// EmitReadyEvent emits it whenever the Ready condition says something new.
+	EmitReadyEvent ReadyEvent = iota
+	// SkipReadyEvent leaves it out: a revision in the message is no news by itself.
+	SkipReadyEvent
+)
 
 // Event is a Kubernetes event on the reconciled object; Metadata becomes its
 // annotations.

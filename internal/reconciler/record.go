@@ -132,7 +132,7 @@ func (r *runner[T]) announce(ctx context.Context, before, obj T, out outcome) {
 			return
 		}
 		r.emit(obj, e, out.result.About) // controller-runtime logs the error that it gets
-	case is.Status == metav1.ConditionTrue && out.result.Events == nil:
+	case is.Status == metav1.ConditionTrue && len(out.result.Events) == 0 && out.result.ReadyEvent == EmitReadyEvent:
 		r.tell(ctx, obj, e, out.result.About)
 	}
 }

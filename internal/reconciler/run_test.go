@@ -121,6 +121,14 @@ func TestOutcomeBecomesConditions(t *testing.T) {
 			result: Result{Reason: "Done", Message: "all good", After: time.Minute},
 			want:   map[string]string{"Ready": "True/Done/all good"}, wantAfter: time.Minute, wantEvents: 1,
 		},
+		"success that is no news has no event": {
+			result: Result{Reason: "Done", Message: "all good", ReadyEvent: SkipReadyEvent},
+			want:   map[string]string{"Ready": "True/Done/all good"},
+		},
+		"an empty list of events replaces nothing": {
+			result: Result{Reason: "Done", Message: "all good", Events: []Event{}},
+			want:   map[string]string{"Ready": "True/Done/all good"}, wantEvents: 1,
+		},
 		"progress releases the worker and leaves Ready unknown": {
 			result: Result{Reason: "Progressing", Message: "waiting for pods", Progressing: true},
 			want: map[string]string{
