@@ -80,7 +80,7 @@ var kinds = map[string]struct {
 			{"status", "observedGeneration"},
 			{"status", "lastHandledReconcileAt"},
 			{"status", "history"},
-			{"status", "appliedRevision"}, {"status", "provider"}, {"status", "target"}, {"status", "fallback"},
+			{"status", "appliedRevision"}, {"status", "provider"}, {"status", "routing"}, {"status", "target"}, {"status", "fallback"},
 			{"status", "promotedRevision"},
 			{"status", "hold"},
 			{"status", "lastCommand"},
