@@ -9,7 +9,7 @@ import flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 // about what Git says now; otherwise its analysis starts over.
 //
 // A revision that stays unknown keeps Flagger's name, which no digest equals.
-func adopt(s Seen) State {
+func adopt(s Observation) State {
 	state := s.State
 	same := s.Primary.Exists && s.Target.Exists && s.Primary.Revision == s.Target.Revision
 	switch {
@@ -26,14 +26,14 @@ func adopt(s Seen) State {
 // adopted reports whether a release is under way that nobody has kept a snapshot
 // of: Flagger makes none.
 func (t *turn) adopted() bool {
-	return analysing(t.State.Phase) && t.was.Applied == t.State.Applied && t.pinned() && !t.Saved[t.State.Applied]
+	return analysing(t.State.Phase) && t.was.Applied == t.State.Applied && t.pinned() && !t.Snapshots[t.State.Applied]
 }
 
 // iteration is that of a state of Flagger's whose weight is known: the first with
 // this weight or, at the gate behind them, where Flagger counts down, the last.
 func (p Plan) iteration(s State) int {
 	found := max(s.Iterations, 0)
-	for _, stage := range p.Stages {
+	for _, stage := range p.Steps {
 		switch {
 		case stage.Weight != s.Weight:
 		case s.Phase == flaggerv1.CanaryPhaseWaitingPromotion:
@@ -47,7 +47,7 @@ func (p Plan) iteration(s State) int {
 
 // adoptRelease finds out which release of Flagger's the target is. Flagger keeps
 // the truth about weights in routes.
-func (s Seen) adoptRelease(same bool) State {
+func (s Observation) adoptRelease(same bool) State {
 	state := s.State
 	if s.Plan.Routed && !s.RoutePending {
 		state.Weight = s.Weights.Canary

@@ -12,15 +12,15 @@ const before, under = "5b8f9c7d", "6d4cf56d" // what Flagger calls v1 and v2
 
 // flagger is a status that Flagger left in a phase, for v2 while the primary is as
 // given. Nobody has kept a snapshot.
-func flagger(phase flaggerv1.CanaryPhase, primary Workload) Seen {
-	return because(at(phase, 0), func(s *Seen) {
-		s.State.Applied, s.State.Promoted, s.Primary, s.Saved = before, before, primary, nil
+func flagger(phase flaggerv1.CanaryPhase, primary Workload) Observation {
+	return because(at(phase, 0), func(s *Observation) {
+		s.State.Applied, s.State.Promoted, s.Primary, s.Snapshots = before, before, primary, nil
 	})
 }
 
 // recognised is the same with the release of v2 recorded.
-func recognised(phase flaggerv1.CanaryPhase, live int, primary Workload) Seen {
-	return because(flagger(phase, primary), func(s *Seen) {
+func recognised(phase flaggerv1.CanaryPhase, live int, primary Workload) Observation {
+	return because(flagger(phase, primary), func(s *Observation) {
 		s.State.Applied, s.Recognised, s.Weights = under, true, split(live)
 	})
 }
@@ -34,7 +34,7 @@ func TestTakingOverFromFlagger(t *testing.T) {
 			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2, wantActions: []string{"Snapshot{v2}", "StopTarget{}"},
 		},
 		"a primary that somebody restarted needs none either": {
-			seen: because(recognised(succeeded, 0, running("")), func(s *Seen) {
+			seen: because(recognised(succeeded, 0, running("")), func(s *Observation) {
 				s.State.Promoted, s.Target = under, stopped(v2)
 			}),
 			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2, wantActions: []string{"Snapshot{v2}"},
@@ -44,11 +44,11 @@ func TestTakingOverFromFlagger(t *testing.T) {
 			wantPhase: failed, wantApplied: v2, wantPromoted: before, wantActions: []string{"StopTarget{}"},
 		},
 		"what failed stays failed, for certain": {
-			seen:      because(recognised(failed, 0, running("")), func(s *Seen) { s.Target = stopped(v2) }),
+			seen:      because(recognised(failed, 0, running("")), func(s *Observation) { s.Target = stopped(v2) }),
 			wantPhase: failed, wantApplied: v2, wantPromoted: before,
 		},
 		"a failed revision that Git takes back is recognised by the primary": {
-			seen: because(flagger(failed, running(v1)), func(s *Seen) {
+			seen: because(flagger(failed, running(v1)), func(s *Observation) {
 				s.State.Applied, s.Target = v2, stopped(v1)
 			}),
 			wantPhase: failed, wantApplied: v1, wantPromoted: v1,
@@ -71,20 +71,20 @@ func TestTakingOverFromFlagger(t *testing.T) {
 			wantSaid:    "Advance podinfo.test canary weight 40 (request-success-rate 99.80%)",
 		},
 		"a closed gate keeps the weight that Flagger does not report": {
-			seen: because(recognised(waits, 50, running("")), func(s *Seen) {
+			seen: because(recognised(waits, 50, running("")), func(s *Observation) {
 				s.State.Iterations, s.State.At, s.Measured = -1, noon, nil
 			}),
 			wantPhase: waits, wantWeight: 50, wantApplied: v2, wantPromoted: before, wantActions: []string{"Snapshot{v2}"},
 		},
 		"all users stay on a green version at a closed gate": {
-			seen: because(recognised(waits, 100, running("")), func(s *Seen) {
-				s.Plan.Stages = []Stage{{Iteration: 1}, {Iteration: 2, Weight: 100}}
+			seen: because(recognised(waits, 100, running("")), func(s *Observation) {
+				s.Plan.Steps = []Step{{Iteration: 1}, {Iteration: 2, Weight: 100}}
 			}),
 			wantPhase: promoting, wantWeight: 100, wantApplied: v2, wantPromoted: before,
 			wantActions: []string{"SetPrimary{v2}"}, wantSaid: "Copying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
 		},
 		"an analysis of something that is gone starts over": {
-			seen:      because(flagger(progressing, running("")), func(s *Seen) { s.State.Weight = 40 }),
+			seen:      because(flagger(progressing, running("")), func(s *Observation) { s.State.Weight = 40 }),
 			wantPhase: progressing, wantApplied: v2, wantPromoted: before,
 			wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v2}", "StartTarget{}"},
 			wantSaid:    "New revision detected! Restarting analysis for podinfo.test",
@@ -115,7 +115,7 @@ func TestTakingOverFromFlagger(t *testing.T) {
 
 // TestUsersKeepTheCookiesThatFlaggerGaveThem until their release ends.
 func TestUsersKeepTheCookiesThatFlaggerGaveThem(t *testing.T) {
-	s := because(recognised(flaggerv1.CanaryPhaseProgressing, 20, running("")), func(s *Seen) {
+	s := because(recognised(flaggerv1.CanaryPhaseProgressing, 20, running("")), func(s *Observation) {
 		s.Plan.Affinity = &flaggerv1.SessionAffinity{CookieName: "sticky", PrimaryCookieName: "stay"}
 		s.State.Cookies = Cookies{Canary: "sticky=LpsIaLdoNZ", Primary: "stay=xGTOGfFqXa"}
 	})

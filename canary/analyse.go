@@ -83,7 +83,7 @@ func (t *turn) misfit() bool {
 		return false
 	}
 	at := t.Plan.position(t.State)
-	return t.Plan.progressive() || at >= 0 && t.Plan.Stages[at].Weight < t.State.Weight
+	return t.Plan.progressive() || at >= 0 && t.Plan.Steps[at].Weight < t.State.Weight
 }
 
 // promotionBegun recognises a promotion whose status was lost in a crash: the
@@ -155,7 +155,7 @@ func (t *turn) advance() {
 		t.holdBack(t.awaited())
 		return
 	}
-	if next < len(t.Plan.Stages) {
+	if next < len(t.Plan.Steps) {
 		t.stage(next)
 		return
 	}
@@ -171,7 +171,7 @@ func (t *turn) gatesBefore(next int) []flaggerv1.HookType {
 	if !waits && t.increases(next) {
 		gates = append(gates, flaggerv1.ConfirmTrafficIncreaseHook)
 	}
-	if next >= len(t.Plan.Stages) || t.switching(t.Plan.Stages[next]) {
+	if next >= len(t.Plan.Steps) || t.switching(t.Plan.Steps[next]) {
 		gates = append(gates, flaggerv1.ConfirmPromotionHook)
 	}
 	return gates
@@ -181,11 +181,11 @@ func (t *turn) gatesBefore(next int) []flaggerv1.HookType {
 // of the canary's users. Flagger calls its webhooks in progressive releases only,
 // there for the promotion, too; a gate of our own is closed in every release.
 func (t *turn) increases(next int) bool {
-	last := next >= len(t.Plan.Stages)
+	last := next >= len(t.Plan.Steps)
 	if t.Plan.progressive() {
-		return last || !t.Plan.Stages[next].Mirror
+		return last || !t.Plan.Steps[next].Mirror
 	}
-	return !last && t.Plan.Stages[next].Weight > t.State.staged() && slices.Contains(t.Plan.Gates, flaggerv1.ConfirmTrafficIncreaseHook)
+	return !last && t.Plan.Steps[next].Weight > t.State.staged() && slices.Contains(t.Plan.Gates, flaggerv1.ConfirmTrafficIncreaseHook)
 }
 
 // stay remains in the stage; checks go on.
@@ -206,7 +206,7 @@ func (t *turn) stay(gate flaggerv1.HookType) {
 // the canary, because there would be no way back; who left one that serves nobody
 // stays where he is.
 func (t *turn) stage(i int) {
-	stage := t.Plan.Stages[i]
+	stage := t.Plan.Steps[i]
 	if !t.Primary.Ready && !t.Primary.Failing() && t.State.Fallback == nil && stage.Weight > 0 {
 		t.holdBack(t.primaryNotReady())
 		return
@@ -228,15 +228,15 @@ func (t *turn) stage(i int) {
 }
 
 // announce tells of a stage as Flagger does, and what made it possible.
-func (t *turn) announce(stage Stage) {
+func (t *turn) announce(stage Step) {
 	measured := values(t.Measured)
-	last := len(t.Plan.Stages) - 1
+	last := len(t.Plan.Steps) - 1
 	switch {
 	case stage.Iteration == 0:
 		t.say("Advance %s.%s canary weight %d%s", t.Canary, t.Namespace, stage.Weight, measured)
-	case stage.Mirror && last >= 0 && t.Plan.Stages[last].Iteration == 0:
+	case stage.Mirror && last >= 0 && t.Plan.Steps[last].Iteration == 0:
 		t.say("Mirroring traffic to %s.%s", t.Canary, t.Namespace)
-	case t.switching(stage) && t.Plan.Stages[0].Mirror:
+	case t.switching(stage) && t.Plan.Steps[0].Mirror:
 		t.say("Stop traffic mirroring and route all traffic to canary%s", measured)
 	case t.switching(stage):
 		t.say("Routing all traffic to canary%s", measured)
@@ -247,13 +247,13 @@ func (t *turn) announce(stage Stage) {
 
 // switching reports whether a stage is the one that follows the iterations of a
 // blue/green release.
-func (t *turn) switching(stage Stage) bool { return stage.Iteration > t.iterations() }
+func (t *turn) switching(stage Step) bool { return stage.Iteration > t.iterations() }
 
 // iterations is the number of stages that Flagger counts.
 func (t *turn) iterations() int {
 	n := 0
-	for i, stage := range t.Plan.Stages {
-		blueGreenEnd := i > 0 && stage.Weight > 0 && t.Plan.Stages[i-1].Weight == 0
+	for i, stage := range t.Plan.Steps {
+		blueGreenEnd := i > 0 && stage.Weight > 0 && t.Plan.Steps[i-1].Weight == 0
 		if stage.Iteration > 0 && !blueGreenEnd {
 			n++
 		}
@@ -264,7 +264,7 @@ func (t *turn) iterations() int {
 // progress says how far the analysis is.
 func (t *turn) progress() string {
 	at := t.Plan.position(t.State) + 1
-	text := fmt.Sprintf("Canary analysis at weight %d, stage %d of %d%s", t.State.staged(), at, len(t.Plan.Stages), t.holding())
+	text := fmt.Sprintf("Canary analysis at weight %d, stage %d of %d%s", t.State.staged(), at, len(t.Plan.Steps), t.holding())
 	if t.State.Fallback != nil && !t.Primary.Ready {
 		text += "; all traffic is on the canary, " + t.primaryServesNobody()
 	}

@@ -18,7 +18,7 @@ type inquiry struct {
 
 // ask puts the questions that are due, one leading to another, and reports
 // whether there is nothing left to wait for.
-func (w *world) ask(seen *Seen) bool {
+func (w *world) ask(seen *Observation) bool {
 	s := seen.State
 	about := fmt.Sprint(s.Phase, s.Applied, seen.Target.Revision, s.Weight, s.Iterations, s.FailedChecks, s.At.UnixNano())
 	if w.inquiry.about != about {

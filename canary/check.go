@@ -60,7 +60,7 @@ func (t *turn) check() {
 		t.rollbackWanted() // however long the others take to answer
 		return
 	}
-	metrics := windowed(t.Seen, t.now)
+	metrics := windowed(t.Observation, t.now)
 	if t.unaccepted() {
 		metrics, t.Measured = nil, nil // they would be those of nobody; webhooks may know more
 	}

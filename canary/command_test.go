@@ -10,24 +10,24 @@ import (
 )
 
 // told is a canary to which ann says something.
-func told(s Seen, verb flaggerv1.CommandVerb) Seen {
+func told(s Observation, verb flaggerv1.CommandVerb) Observation {
 	s.Command = &flaggerv1.CanaryCommand{Verb: verb, By: "ann", At: metav1.NewMicroTime(noon)}
 	return s
 }
 
 // stopped by bob an interval ago.
-func heldBy(s Seen, kind string) Seen {
+func heldBy(s Observation, kind string) Observation {
 	s.State.Hold = &flaggerv1.CanaryHold{Kind: kind, By: "bob", Since: metav1.NewTime(s.State.At)}
 	return s
 }
 
 func TestCommands(t *testing.T) {
 	progressing, failed, succeeded := flaggerv1.CanaryPhaseProgressing, flaggerv1.CanaryPhaseFailed, flaggerv1.CanaryPhaseSucceeded
-	bad := func(s Seen) Seen { return because(s, func(s *Seen) { s.Measured[0].Value = 50 }) }
+	bad := func(s Observation) Observation { return because(s, func(s *Observation) { s.Measured[0].Value = 50 }) }
 	rolledBack := []string{"SetWeights{{100 0 false}}", "StopTarget{}"}
 	for name, tc := range map[string]transition{
 		"approve opens the gate that the release waits at, at once": {
-			seen:      told(because(closed(with(at(progressing, 20), confirmTraffic), confirmTraffic), func(s *Seen) { s.State.At = noon }), flaggerv1.CommandApprove),
+			seen:      told(because(closed(with(at(progressing, 20), confirmTraffic), confirmTraffic), func(s *Observation) { s.State.At = noon }), flaggerv1.CommandApprove),
 			wantPhase: progressing, wantWeight: 40, wantApplied: v2, wantPromoted: v1, wantActions: []string{"SetWeights{{60 40 false}}"},
 			wantSaid: "approve by ann: gate confirm-traffic-increase is open\nAdvance podinfo.test canary weight 40 (request-success-rate 99.80%)",
 		},
@@ -52,7 +52,7 @@ func TestCommands(t *testing.T) {
 			wantSaid: "approve by ann: the release goes on\nAdvance podinfo.test canary weight 40 (request-success-rate 99.80%)",
 		},
 		"approve without anything that waits is refused": {
-			seen: told(because(at(progressing, 20), func(s *Seen) { s.State.At = noon }), flaggerv1.CommandApprove), wantPhase: progressing, wantWeight: 20,
+			seen: told(because(at(progressing, 20), func(s *Observation) { s.State.At = noon }), flaggerv1.CommandApprove), wantPhase: progressing, wantWeight: 20,
 			wantApplied: v2, wantPromoted: v1, wantSaid: "approve by ann: refused: nothing waits for an approval",
 		},
 		"halt takes no further step": {
@@ -63,16 +63,16 @@ func TestCommands(t *testing.T) {
 			seen: heldBy(at(progressing, 50), flaggerv1.HoldHalt), wantPhase: progressing, wantWeight: 50, wantApplied: v2, wantPromoted: v1, wantHold: "halt by bob",
 		},
 		"a halted release that counts does not count on": {
-			seen: heldBy(because(at(progressing, 0), func(s *Seen) {
-				s.Plan.Stages, s.State.Iterations = []Stage{{Iteration: 1}, {Iteration: 2}}, 1
+			seen: heldBy(because(at(progressing, 0), func(s *Observation) {
+				s.Plan.Steps, s.State.Iterations = []Step{{Iteration: 1}, {Iteration: 2}}, 1
 			}), flaggerv1.HoldHalt), wantPhase: progressing, wantApplied: v2, wantPromoted: v1, wantHold: "halt by bob",
 		},
 		"a halted release is still checked": {
-			seen:      because(heldBy(at(progressing, 20), flaggerv1.HoldHalt), func(s *Seen) { s.Measured = nil }),
+			seen:      because(heldBy(at(progressing, 20), flaggerv1.HoldHalt), func(s *Observation) { s.Measured = nil }),
 			wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1, wantHold: "halt by bob", wantDue: successRate,
 		},
 		"a halted release can fail": {
-			seen:      because(bad(heldBy(at(progressing, 20), flaggerv1.HoldHalt)), func(s *Seen) { s.Plan.Threshold = 1 }),
+			seen:      because(bad(heldBy(at(progressing, 20), flaggerv1.HoldHalt)), func(s *Observation) { s.Plan.Threshold = 1 }),
 			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed, wantActions: rolledBack,
 			wantSaid: "Halt podinfo.test advancement success rate 50.00% < 99%\n" +
 				"Rolling back podinfo.test failed checks threshold reached 1\nCanary failed! Scaling down podinfo.test",
@@ -82,21 +82,21 @@ func TestCommands(t *testing.T) {
 			wantHold: "pause by bob",
 		},
 		"samples of a paused release decide nothing": {
-			seen:      because(heldBy(at(progressing, 20), flaggerv1.HoldPause), func(s *Seen) { s.Alarm = "lag" }),
+			seen:      because(heldBy(at(progressing, 20), flaggerv1.HoldPause), func(s *Observation) { s.Alarm = "lag" }),
 			wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1, wantHold: "pause by bob",
 		},
 		"users leave a paused canary that has no pods": {
-			seen:      because(heldBy(at(progressing, 20), flaggerv1.HoldPause), func(s *Seen) { s.Target.Available, s.Target.Ready = 0, false }),
+			seen:      because(heldBy(at(progressing, 20), flaggerv1.HoldPause), func(s *Observation) { s.Target.Available, s.Target.Ready = 0, false }),
 			wantPhase: progressing, wantFailed: 1, wantApplied: v2, wantPromoted: v1, wantHold: "pause by bob",
 			wantActions: rolledBack[:1], wantSaid: "Halt podinfo.test advancement canary has no available pods",
 		},
 		"another revision starts over, and the pause was not for it": {
-			seen:      because(heldBy(at(progressing, 20), flaggerv1.HoldPause), func(s *Seen) { s.Target = running(v3) }),
+			seen:      because(heldBy(at(progressing, 20), flaggerv1.HoldPause), func(s *Observation) { s.Target = running(v3) }),
 			wantPhase: progressing, wantApplied: v3, wantPromoted: v1, wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v3}", "StartTarget{}"},
 			wantSaid: "New revision detected! Restarting analysis for podinfo.test",
 		},
 		"abort rolls back now": {
-			seen: told(because(at(progressing, 20), func(s *Seen) { s.State.At = noon }), flaggerv1.CommandAbort), wantPhase: failed,
+			seen: told(because(at(progressing, 20), func(s *Observation) { s.State.At = noon }), flaggerv1.CommandAbort), wantPhase: failed,
 			wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed, wantActions: rolledBack,
 			wantSaid: "Rolling back podinfo.test aborted by ann\nCanary failed! Scaling down podinfo.test\nabort by ann: rolled back",
 		},
@@ -106,21 +106,21 @@ func TestCommands(t *testing.T) {
 			wantSaid: "Rolling back podinfo.test aborted by ann\nCanary failed! Scaling down podinfo.test\nabort by ann: rolled back",
 		},
 		"abort without a release is refused": {
-			seen: told(because(at(succeeded, 0), func(s *Seen) { s.State.Applied, s.Target = v1, stopped(v1) }), flaggerv1.CommandAbort), wantPhase: succeeded,
+			seen: told(because(at(succeeded, 0), func(s *Observation) { s.State.Applied, s.Target = v1, stopped(v1) }), flaggerv1.CommandAbort), wantPhase: succeeded,
 			wantApplied: v1, wantPromoted: v1, wantActions: []string{"Prune{[v1]}"},
 			wantSaid: "abort by ann: refused: no release is under way, the phase is Succeeded",
 		},
 		"abort during the promotion is refused, and says what to do": {
-			seen: told(because(at(flaggerv1.CanaryPhasePromoting, 50), func(s *Seen) { s.Primary = rolling(v2) }), flaggerv1.CommandAbort), wantPhase: flaggerv1.CanaryPhasePromoting,
+			seen: told(because(at(flaggerv1.CanaryPhasePromoting, 50), func(s *Observation) { s.Primary = rolling(v2) }), flaggerv1.CommandAbort), wantPhase: flaggerv1.CanaryPhasePromoting,
 			wantWeight: 50, wantApplied: v2, wantPromoted: v1, wantSaid: "abort by ann: refused: the promotion has begun; go back in Git",
 		},
 		"promote leaves out the rest": {
-			seen: told(because(bad(at(progressing, 20)), func(s *Seen) { s.State.At, s.Measured = noon, nil }), flaggerv1.CommandPromote), wantPhase: flaggerv1.CanaryPhasePromoting,
+			seen: told(because(bad(at(progressing, 20)), func(s *Observation) { s.State.At, s.Measured = noon, nil }), flaggerv1.CommandPromote), wantPhase: flaggerv1.CanaryPhasePromoting,
 			wantWeight: 20, wantApplied: v2, wantPromoted: v1, wantActions: []string{"SetPrimary{v2}"},
 			wantSaid: "promote by ann: promoted once its pods are ready\nCopying podinfo.test template spec to podinfo-primary.test",
 		},
 		"promote waits for the pods": {
-			seen:      told(because(at(progressing, 0), func(s *Seen) { s.Target = rolling(v2) }), flaggerv1.CommandPromote),
+			seen:      told(because(at(progressing, 0), func(s *Observation) { s.Target = rolling(v2) }), flaggerv1.CommandPromote),
 			wantPhase: progressing, wantApplied: v2, wantPromoted: v1, wantSaid: "promote by ann: promoted once its pods are ready",
 		},
 		"promote passes the first gate, too": {
@@ -129,21 +129,21 @@ func TestCommands(t *testing.T) {
 			wantSaid: "promote by ann: promoted once its pods are ready",
 		},
 		"promote of something else than what was tried is refused": {
-			seen:      told(because(at(progressing, 20), func(s *Seen) { s.Target = running(v3) }), flaggerv1.CommandPromote),
+			seen:      told(because(at(progressing, 20), func(s *Observation) { s.Target = running(v3) }), flaggerv1.CommandPromote),
 			wantPhase: progressing, wantApplied: v3, wantPromoted: v1, wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v3}", "StartTarget{}"},
 			wantSaid: "promote by ann: refused: the target is not the revision under analysis any more\nNew revision detected! Restarting analysis for podinfo.test",
 		},
 		"retry tries a failed revision again": {
-			seen: told(because(at(failed, 0), func(s *Seen) { s.Target = stopped(v2) }), flaggerv1.CommandRetry), wantPhase: progressing, wantApplied: v2, wantPromoted: v1,
+			seen: told(because(at(failed, 0), func(s *Observation) { s.Target = stopped(v2) }), flaggerv1.CommandRetry), wantPhase: progressing, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v2}", "StartTarget{}"},
 			wantSaid:    "retry by ann: the revision is analysed again\nNew revision detected! Scaling up podinfo.test",
 		},
 		"retry has to pass the first gate": {
-			seen: told(with(because(at(failed, 0), func(s *Seen) { s.Target = stopped(v2) }), confirmRollout), flaggerv1.CommandRetry), wantPhase: failed,
+			seen: told(with(because(at(failed, 0), func(s *Observation) { s.Target = stopped(v2) }), confirmRollout), flaggerv1.CommandRetry), wantPhase: failed,
 			wantApplied: v2, wantPromoted: v1, wantDue: "confirm-rollout",
 		},
 		"retry without a failure is refused": {
-			seen: told(because(at(succeeded, 0), func(s *Seen) { s.State.Promoted = v2 }), flaggerv1.CommandRetry), wantPhase: succeeded,
+			seen: told(because(at(succeeded, 0), func(s *Observation) { s.State.Promoted = v2 }), flaggerv1.CommandRetry), wantPhase: succeeded,
 			wantApplied: v2, wantPromoted: v2, wantActions: []string{"StopTarget{}", "Prune{[v2]}"},
 			wantSaid: "retry by ann: refused: there is no failed revision",
 		},

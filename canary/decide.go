@@ -14,7 +14,7 @@ const soon = 50 * time.Millisecond
 
 // Due returns what to find out before [Decide]. It is asked again with the
 // answers, since one may lead to another question.
-func Due(s Seen, now time.Time) Questions {
+func Due(s Observation, now time.Time) Questions {
 	step, err := Decide(s, now)
 	if err != nil {
 		return Questions{}
@@ -23,12 +23,12 @@ func Due(s Seen, now time.Time) Questions {
 }
 
 // Decide computes the next step. It fails only on a phase that it does not know.
-func Decide(s Seen, now time.Time) (Step, error) {
+func Decide(s Observation, now time.Time) (Decision, error) {
 	state, left := retarget(s, now)
 	s.State = state
 	s.State = adopt(s)
 	s.State.Fallback = s.fallback()
-	t := &turn{Seen: s, now: now, was: s.State}
+	t := &turn{Observation: s, now: now, was: s.State}
 	t.State.History = copyHistory(s.State.History)
 	if left != "" {
 		t.say("Target %s is another than %s! Initializing %s.%s", s.Identity, left, s.Canary, s.Namespace)
@@ -42,7 +42,7 @@ func Decide(s Seen, now time.Time) (Step, error) {
 	default:
 		proceed, ok := phases[t.State.Phase]
 		if !ok {
-			return Step{}, fmt.Errorf("status.phase: %q is unknown", t.State.Phase)
+			return Decision{}, fmt.Errorf("status.phase: %q is unknown", t.State.Phase)
 		}
 		proceed(t)
 	}
@@ -56,8 +56,8 @@ func Decide(s Seen, now time.Time) (Step, error) {
 
 // undecided changes nothing: what there is to do depends on answers that are not
 // there yet.
-func (t *turn) undecided(s Seen) *turn {
-	return &turn{Seen: s, now: t.now, was: t.was, step: Step{due: t.step.due, Message: t.step.Message, After: soon}}
+func (t *turn) undecided(s Observation) *turn {
+	return &turn{Observation: s, now: t.now, was: t.was, step: Decision{due: t.step.due, Message: t.step.Message, After: soon}}
 }
 
 // phases are what is done in each phase but the first.
@@ -85,15 +85,15 @@ func analysing(phase flaggerv1.CanaryPhase) bool {
 // turn is one run of Decide: what was seen, and the step as it takes shape.
 // Its embedded State is the next one.
 type turn struct {
-	Seen
+	Observation
 	now  time.Time
 	was  State
-	step Step
+	step Decision
 	// over means that a command has ended the release, and the phase has no say.
 	over bool
 }
 
-func (t *turn) finish() Step {
+func (t *turn) finish() Decision {
 	t.step.State = t.State
 	return t.step
 }
@@ -168,14 +168,14 @@ func (t *turn) trusted() bool { return t.pinned() && (t.Target.Serves() || t.Pla
 
 // have reports whether a revision can be given to the primary.
 func (t *turn) have(revision string) bool {
-	return revision != "" && (t.Saved[revision] || t.Target.Exists && t.Target.Revision == revision)
+	return revision != "" && (t.Snapshots[revision] || t.Target.Exists && t.Target.Revision == revision)
 }
 
 // prune forgets revisions that neither the recorded state nor the next one knows:
 // the next one may be lost in a crash.
 func (t *turn) prune() {
 	keep := []string{t.was.Applied, t.was.Promoted, t.State.Applied, t.State.Promoted}
-	for revision, saved := range t.Saved {
+	for revision, saved := range t.Snapshots {
 		if saved && !slices.Contains(keep, revision) {
 			slices.Sort(keep)
 			t.do(Prune{slices.Compact(keep)})
@@ -196,7 +196,7 @@ func (t *turn) upkeep() {
 	}
 	t.step.Actions = append(kept, t.step.Actions...)
 	t.uphold()
-	if t.Plan.Scaled || t.Edited {
+	if t.Plan.Autoscaled || t.Edited {
 		t.do(EnsureScaler{}) // whatever is wrong with it must not keep users from leaving
 	}
 	t.prune()

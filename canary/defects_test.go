@@ -13,30 +13,30 @@ func TestKnownDefects(t *testing.T) {
 	progressing, failed := flaggerv1.CanaryPhaseProgressing, flaggerv1.CanaryPhaseFailed
 	for name, tc := range map[string]transition{
 		"1: a revision that arrives with the last check is not promoted": {
-			seen:      because(at(progressing, 50), func(s *Seen) { s.Target = running(v3) }),
+			seen:      because(at(progressing, 50), func(s *Observation) { s.Target = running(v3) }),
 			wantPhase: progressing, wantApplied: v3, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v3}", "StartTarget{}"},
 			wantSaid:    "New revision detected! Restarting analysis for podinfo.test",
 		},
 		"1: a revision that arrives during the promotion loses its users, and the pinned one goes on": {
-			seen:      because(at(flaggerv1.CanaryPhasePromoting, 50), func(s *Seen) { s.Target, s.Primary = rolling(v3), rolling(v2) }),
+			seen:      because(at(flaggerv1.CanaryPhasePromoting, 50), func(s *Observation) { s.Target, s.Primary = rolling(v3), rolling(v2) }),
 			wantPhase: flaggerv1.CanaryPhasePromoting, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}"},
 		},
 		"1: the pinned revision is promoted from its snapshot": {
-			seen:      because(at(flaggerv1.CanaryPhasePromoting, 0), func(s *Seen) { s.Target = rolling(v3) }),
+			seen:      because(at(flaggerv1.CanaryPhasePromoting, 0), func(s *Observation) { s.Target = rolling(v3) }),
 			wantPhase: flaggerv1.CanaryPhasePromoting, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}", "SetPrimary{v2}"}[1:],
 		},
 		"2: a fix after a failed promotion is analysed on the healthy canary": {
-			seen: because(at(failed, 100), func(s *Seen) {
-				s.Target, s.Primary, s.State.Promoted, s.Saved = running(v3), stuck(v2), "flagger", nil
+			seen: because(at(failed, 100), func(s *Observation) {
+				s.Target, s.Primary, s.State.Promoted, s.Snapshots = running(v3), stuck(v2), "flagger", nil
 			}), wantPhase: progressing, wantWeight: 100, wantApplied: v3, wantPromoted: "flagger",
 			wantActions: []string{"Snapshot{v3}", "StartTarget{}"},
 			wantSaid:    "New revision detected! Scaling up podinfo.test",
 		},
 		"2: a fix that fails leaves users on the only pods that answer": {
-			seen: because(at(progressing, 100), func(s *Seen) {
+			seen: because(at(progressing, 100), func(s *Observation) {
 				s.State.Fallback = &flaggerv1.CanaryFallback{Weight: 20}
 				s.Primary = Workload{Exists: true, Revision: v1, Replicas: 2, Stuck: true, Why: "broken"}
 				s.State.FailedChecks, s.Measured[0].Value = 1, 10
@@ -46,28 +46,28 @@ func TestKnownDefects(t *testing.T) {
 				"Rolling back podinfo.test failed checks threshold reached 2\nCanary failed! Scaling down podinfo.test",
 		},
 		"3: a revision pushed while the primary is unfit is not forgotten": {
-			seen: because(at(failed, 0), func(s *Seen) {
+			seen: because(at(failed, 0), func(s *Observation) {
 				s.Target, s.Primary = stopped(v3), rolling(v1)
 			}), wantPhase: failed, wantApplied: v2, wantPromoted: v1,
 		},
 		"4: a revert in Git ends the analysis without promoting": {
-			seen:      because(at(progressing, 40), func(s *Seen) { s.Target = running(v1) }),
+			seen:      because(at(progressing, 40), func(s *Observation) { s.Target = running(v1) }),
 			wantPhase: flaggerv1.CanaryPhaseInitialized, wantApplied: v1, wantPromoted: v1, wantVerdict: VerdictReverted,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantSaid:    "Revision reverted! Ending analysis of podinfo.test without promotion",
 		},
 		"4: a revert after a failure stays failed, and the same revision can be tried again": {
-			seen:      because(at(failed, 0), func(s *Seen) { s.Target = stopped(v1) }),
+			seen:      because(at(failed, 0), func(s *Observation) { s.Target = stopped(v1) }),
 			wantPhase: failed, wantApplied: v1, wantPromoted: v1,
 		},
 		"6: weights that an edit reset come back": {
-			seen: because(at(progressing, 40), func(s *Seen) {
+			seen: because(at(progressing, 40), func(s *Observation) {
 				s.Weights, s.State.At = Stable, noon
 			}), wantPhase: progressing, wantWeight: 40, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{60 40 false}}"},
 		},
 		"9: a rollout that is never ready is told": {
-			seen:      because(at(progressing, 0), func(s *Seen) { s.Target = stuck(v2) }),
+			seen:      because(at(progressing, 0), func(s *Observation) { s.Target = stuck(v2) }),
 			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantSaid:    "Rolling back podinfo.test progress deadline exceeded canary deployment podinfo.test not ready: rolling\nCanary failed! Scaling down podinfo.test",
@@ -77,22 +77,22 @@ func TestKnownDefects(t *testing.T) {
 			wantPhase: waiting, wantApplied: v1, wantPromoted: v1, wantDue: "rollback", wantHold: "gate confirm-rollout by gate",
 		},
 		"13: of a primary that was scaled to zero there is nothing to lose": {
-			seen: because(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *Seen) {
-				s.State.Applied, s.Primary, s.Saved = v1, stopped(v1), nil
+			seen: because(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *Observation) {
+				s.State.Applied, s.Primary, s.Snapshots = v1, stopped(v1), nil
 			}),
 			wantPhase: progressing, wantApplied: v2, wantPromoted: v1, wantActions: []string{"Snapshot{v2}", "StartTarget{}"},
 			wantSaid: "New revision detected! Scaling up podinfo.test",
 		},
 		"13: a gate that Flagger waits at keeps its weight": {
-			seen: because(at(flaggerv1.CanaryPhaseWaitingPromotion, 50), func(s *Seen) { s.State.At = noon }), wantPhase: flaggerv1.CanaryPhaseWaitingPromotion,
+			seen: because(at(flaggerv1.CanaryPhaseWaitingPromotion, 50), func(s *Observation) { s.State.At = noon }), wantPhase: flaggerv1.CanaryPhaseWaitingPromotion,
 			wantWeight: 50, wantApplied: v2, wantPromoted: v1,
 		},
 		"snapshots that nobody needs any more go": {
-			seen:      because(at(failed, 0), func(s *Seen) { s.Saved = map[string]bool{v1: true, v2: true, v3: true} }),
+			seen:      because(at(failed, 0), func(s *Observation) { s.Snapshots = map[string]bool{v1: true, v2: true, v3: true} }),
 			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantActions: []string{"StopTarget{}", "Prune{[v1 v2]}"},
 		},
 		"a missing primary gets what was promoted, not what failed": {
-			seen:      because(at(failed, 0), func(s *Seen) { s.Primary = Workload{} }),
+			seen:      because(at(failed, 0), func(s *Observation) { s.Primary = Workload{} }),
 			wantPhase: failed, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetPrimary{v1}", "SetWeights{{0 100 false}}"},
 			wantProblem: "Restoring podinfo-primary.test; podinfo-primary.test is missing",
@@ -113,8 +113,8 @@ func TestBlueGreenAndMirror(t *testing.T) {
 		p.Threshold = 1
 		return p
 	}
-	run := func(p Plan, weight, iterations int) Seen {
-		return because(at(progressing, weight), func(s *Seen) {
+	run := func(p Plan, weight, iterations int) Observation {
+		return because(at(progressing, weight), func(s *Observation) {
 			s.Plan, s.State.Iterations, s.Measured = p, iterations, nil
 			s.Weights = p.weights(s.State)
 		})

@@ -1,6 +1,6 @@
 // Package canary decides, step by step, whether a new version of a workload
 // replaces the one that users trust. It is pure: a look at the world goes in
-// ([Seen]), and what to do about it comes out ([Step]).
+// ([Observation]), and what to do about it comes out ([Decision]).
 //
 // Every version is a revision: a digest of the pod template and of the
 // configuration it reads. The target is what Git says, the primary is what

@@ -19,7 +19,7 @@ import (
 
 // fallback is that of a state which may have been written by somebody who notes none:
 // a release that failed keeps its users for one reason only.
-func (s Seen) fallback() *flaggerv1.CanaryFallback {
+func (s Observation) fallback() *flaggerv1.CanaryFallback {
 	if f := s.State.Fallback; f != nil || s.State.Phase != flaggerv1.CanaryPhaseFailed || s.State.Weight == 0 || !s.Plan.Routed {
 		return f
 	}
@@ -67,10 +67,10 @@ func (t *turn) giveBack() {
 
 // everyone reports whether routes have to lead all users by the weights, although the
 // analysis chooses some.
-func (t *turn) everyone() bool { return t.State.Fallback != nil && t.Plan.Chosen }
+func (t *turn) everyone() bool { return t.State.Fallback != nil && t.Plan.ABTest }
 
 // move gives the canary the weight of a stage, or notes it while everybody is there.
-func (t *turn) move(stage Stage) {
+func (t *turn) move(stage Step) {
 	if t.State.Fallback == nil {
 		t.route(stage.weights())
 		return
@@ -102,12 +102,12 @@ func (t *turn) diagnose() {
 func (t *turn) diagnoseNext() {
 	switch {
 	case t.Plan.Routed && t.RouteRefused:
-		t.problem(t.RouteWhy)
+		t.problem(t.RouteReason)
 	case t.Unmeasurable != "" && !t.Plan.Skip:
 		t.problem("metrics cannot be measured: " + t.Unmeasurable)
-	case t.Plan.Routed && t.RoutePending && t.RouteWhy != "":
+	case t.Plan.Routed && t.RoutePending && t.RouteReason != "":
 		t.step.Settling = true
-		t.message("%s %s.", t.step.Message, t.RouteWhy)
+		t.message("%s %s.", t.step.Message, t.RouteReason)
 	}
 }
 

@@ -13,12 +13,12 @@ import (
 // Users stayed on a primary without pods for as long as the analysis waited for it.
 func TestUsersGoWherePodsServe(t *testing.T) {
 	progressing, succeeded := flaggerv1.CanaryPhaseProgressing, flaggerv1.CanaryPhaseSucceeded
-	fallen := func(weight int, primary Workload) Seen {
-		return because(at(progressing, 100), func(s *Seen) {
+	fallen := func(weight int, primary Workload) Observation {
+		return because(at(progressing, 100), func(s *Observation) {
 			s.State.Fallback, s.Primary = &flaggerv1.CanaryFallback{Weight: weight}, primary
 		})
 	}
-	without := func(s Seen) Seen { return because(s, func(s *Seen) { s.Primary = gone(s.Primary.Revision) }) }
+	without := func(s Observation) Observation { return because(s, func(s *Observation) { s.Primary = gone(s.Primary.Revision) }) }
 	moved := []string{"SetWeights{{0 100 false}}"}
 	said := "Routing all traffic to canary, podinfo-primary.test not ready: gone"
 	for name, tc := range map[string]transition{
@@ -31,22 +31,22 @@ func TestUsersGoWherePodsServe(t *testing.T) {
 			wantActions: moved, wantSaid: said,
 		},
 		"while a person has paused the release": {
-			seen: because(without(at(progressing, 20)), func(s *Seen) { s.State.Hold = &flaggerv1.CanaryHold{Kind: flaggerv1.HoldPause, By: "bob"} }), wantPhase: progressing,
+			seen: because(without(at(progressing, 20)), func(s *Observation) { s.State.Hold = &flaggerv1.CanaryHold{Kind: flaggerv1.HoldPause, By: "bob"} }), wantPhase: progressing,
 			wantWeight: 100, wantApplied: v2, wantPromoted: v1, wantActions: moved, wantSaid: said, wantHold: "pause by bob",
 		},
 		"while the primary is rolled out, and has no pods for a moment": {
-			seen:      because(at(flaggerv1.CanaryPhasePromoting, 50), func(s *Seen) { s.Primary = gone(v2) }),
+			seen:      because(at(flaggerv1.CanaryPhasePromoting, 50), func(s *Observation) { s.Primary = gone(v2) }),
 			wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 100, wantApplied: v2, wantPromoted: v1, wantActions: moved,
 			wantSaid: "Routing all traffic to canary, podinfo-primary.test not ready: gone",
 		},
 		"to a canary that is rolled back, if nothing else is there": {
-			seen: because(without(at(progressing, 40)), func(s *Seen) { s.Alarm = "lag 7.00 in 3 samples in a row" }), wantPhase: flaggerv1.CanaryPhaseFailed,
+			seen: because(without(at(progressing, 40)), func(s *Observation) { s.Alarm = "lag 7.00 in 3 samples in a row" }), wantPhase: flaggerv1.CanaryPhaseFailed,
 			wantWeight: 100, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed, wantActions: moved,
 			wantProblem: "Canary failed, traffic stays on it: podinfo-primary.test not ready: gone. Reason: lag 7.00 in 3 samples in a row",
 			wantSaid:    "Rolling back podinfo.test at once, lag 7.00 in 3 samples in a row\n" + said + "\nCanary failed! Scaling down podinfo.test",
 		},
 		"nowhere if the canary has no pods either": {
-			seen:      because(without(at(progressing, 40)), func(s *Seen) { s.Target = gone(v2) }),
+			seen:      because(without(at(progressing, 40)), func(s *Observation) { s.Target = gone(v2) }),
 			wantPhase: progressing, wantFailed: 1, wantApplied: v2, wantPromoted: v1, wantActions: []string{"SetWeights{{100 0 false}}"},
 			wantSaid: "Halt podinfo.test advancement canary has no available pods", wantProblem: "Canary analysis at weight 0, stage 0 of 3, 1 of 2 checks failed; podinfo-primary.test not ready: gone",
 		},
@@ -59,7 +59,7 @@ func TestUsersGoWherePodsServe(t *testing.T) {
 			wantActions: []string{"SetWeights{{60 40 false}}"}, wantSaid: "podinfo-primary.test is ready again, routing traffic to it",
 		},
 		"not to a primary of which only a part is there": {
-			seen:      because(fallen(40, rolling(v1)), func(s *Seen) { s.State.At = noon }),
+			seen:      because(fallen(40, rolling(v1)), func(s *Observation) { s.State.At = noon }),
 			wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 		},
 		"and what passed every stage repairs the primary": {
@@ -67,15 +67,15 @@ func TestUsersGoWherePodsServe(t *testing.T) {
 			wantActions: []string{"SetPrimary{v2}"}, wantSaid: "Copying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
 		},
 		"from whom an A/B release chose, to everybody": {
-			seen: because(fallen(100, gone(v1)), func(s *Seen) { s.Plan.Chosen, s.State.At = true, noon }), wantPhase: progressing, wantWeight: 100,
+			seen: because(fallen(100, gone(v1)), func(s *Observation) { s.Plan.ABTest, s.State.At = true, noon }), wantPhase: progressing, wantWeight: 100,
 			wantApplied: v2, wantPromoted: v1, wantActions: moved,
 		},
 		"nowhere from a primary that its autoscaler let go": {
-			seen:      because(without(at(progressing, 40)), func(s *Seen) { s.Primary.Idle, s.State.At = true, noon }),
+			seen:      because(without(at(progressing, 40)), func(s *Observation) { s.Primary.Idle, s.State.At = true, noon }),
 			wantPhase: progressing, wantWeight: 40, wantApplied: v2, wantPromoted: v1,
 		},
 		"nowhere without a router": {
-			seen:      because(without(at(succeeded, 0)), func(s *Seen) { s.Plan.Routed, s.State.Applied, s.Target = false, v1, stopped(v1) }),
+			seen:      because(without(at(succeeded, 0)), func(s *Observation) { s.Plan.Routed, s.State.Applied, s.Target = false, v1, stopped(v1) }),
 			wantPhase: succeeded, wantApplied: v1, wantPromoted: v1,
 			wantProblem: "Canary analysis completed successfully, promotion finished; podinfo-primary.test not ready: gone",
 			wantActions: []string{"Prune{[v1]}"},
@@ -117,7 +117,7 @@ func TestTheFixOfAPrimaryThatIsDownIsReleased(t *testing.T) {
 // Part of a primary is something to fall back on, and still it may be what the new
 // revision mends: a person decides.
 func TestAPromotionIsCommandedBesideAPrimaryThatIsNotReady(t *testing.T) {
-	arrived := func(s *Seen) { s.State.Applied, s.Target, s.Primary, s.Saved = v1, stopped(v2), stuck(v1), nil }
+	arrived := func(s *Observation) { s.State.Applied, s.Target, s.Primary, s.Snapshots = v1, stopped(v2), stuck(v1), nil }
 	command := &flaggerv1.CanaryCommand{Verb: flaggerv1.CommandPromote, By: "bob"}
 	for name, tc := range map[string]transition{
 		"without a word it waits": {
@@ -125,12 +125,12 @@ func TestAPromotionIsCommandedBesideAPrimaryThatIsNotReady(t *testing.T) {
 			wantProblem: "New revision detected, podinfo-primary.test not ready: rolling",
 		},
 		"by command": {
-			seen:      because(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *Seen) { arrived(s); s.Command = command }),
+			seen:      because(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *Observation) { arrived(s); s.Command = command }),
 			wantPhase: flaggerv1.CanaryPhaseProgressing, wantApplied: v2, wantPromoted: v1, wantActions: []string{"Snapshot{v2}", "StartTarget{}", "StartTarget{}"},
 			wantSaid: "promote by bob: promoted once its pods are ready",
 		},
 		"by skipping the analysis": {
-			seen:      because(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *Seen) { arrived(s); s.Plan.Skip = true }),
+			seen:      because(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *Observation) { arrived(s); s.Plan.Skip = true }),
 			wantPhase: flaggerv1.CanaryPhaseProgressing, wantApplied: v2, wantPromoted: v1, wantActions: []string{"Snapshot{v2}", "StartTarget{}"},
 			wantSaid: "New revision detected! Scaling up podinfo.test",
 		},
@@ -147,26 +147,26 @@ func TestAPromotionIsCommandedBesideAPrimaryThatIsNotReady(t *testing.T) {
 func TestARouteThatNobodyTakesUp(t *testing.T) {
 	progressing := flaggerv1.CanaryPhaseProgressing
 	const why = "HTTPRoute test/podinfo is not accepted by Gateway public: NotAllowedByListeners"
-	refused := func(s Seen) Seen {
-		return because(s, func(s *Seen) {
-			s.Weights, s.RoutePending, s.RouteRefused, s.RouteWhy, s.Measured = Weights{}, true, true, why, nil
+	refused := func(s Observation) Observation {
+		return because(s, func(s *Observation) {
+			s.Weights, s.RoutePending, s.RouteRefused, s.RouteReason, s.Measured = Weights{}, true, true, why, nil
 			s.State.History = []flaggerv1.CanaryRelease{{Revision: v2}}
 			s.State.History[0].StartedAt.Time = noon.Add(-2 * time.Minute)
 		})
 	}
-	hooked := func(s Seen, rollout, rollback bool) Seen {
-		return because(s, func(s *Seen) {
+	hooked := func(s Observation, rollout, rollback bool) Observation {
+		return because(s, func(s *Observation) {
 			s.Plan.Hooks = map[flaggerv1.HookType]bool{flaggerv1.RolloutHook: true, flaggerv1.RollbackHook: true}
 			s.Answers = map[flaggerv1.HookType]Answer{flaggerv1.RolloutHook: {OK: rollout, Webhook: "smoke", Why: "500"}, flaggerv1.RollbackHook: {OK: rollback, Webhook: "takeback"}}
 		})
 	}
 	for name, tc := range map[string]transition{
 		"keeps a release from beginning": {
-			seen:      because(refused(at(flaggerv1.CanaryPhaseSucceeded, 0)), func(s *Seen) { s.State.Applied, s.State.History, s.Target, s.Saved = v1, nil, stopped(v2), nil }),
+			seen:      because(refused(at(flaggerv1.CanaryPhaseSucceeded, 0)), func(s *Observation) { s.State.Applied, s.State.History, s.Target, s.Snapshots = v1, nil, stopped(v2), nil }),
 			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v1, wantPromoted: v1, wantProblem: "New revision detected, and waits to be analysed; " + why,
 		},
 		"is a problem at rest": {
-			seen: because(refused(at(flaggerv1.CanaryPhaseSucceeded, 0)), func(s *Seen) {
+			seen: because(refused(at(flaggerv1.CanaryPhaseSucceeded, 0)), func(s *Observation) {
 				s.State.Promoted, s.State.History, s.Target, s.Primary = v2, nil, stopped(v2), running(v2)
 			}),
 			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v2, wantPromoted: v2, wantActions: []string{"Prune{[v2]}"},
@@ -177,7 +177,7 @@ func TestARouteThatNobodyTakesUp(t *testing.T) {
 			wantSaid: "Halt podinfo.test advancement " + why,
 		},
 		"has its webhooks asked, and nothing measured": {
-			seen:      because(hooked(refused(at(progressing, 20)), true, false), func(s *Seen) { s.Answers = nil }),
+			seen:      because(hooked(refused(at(progressing, 20)), true, false), func(s *Observation) { s.Answers = nil }),
 			wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1, wantDue: "rollout rollback",
 		},
 		"holds the release where it is": {
@@ -198,7 +198,7 @@ func TestARouteThatNobodyTakesUp(t *testing.T) {
 			wantSaid: "Halt podinfo.test advancement " + why,
 		},
 		"ends the release after the deadline": {
-			seen: because(refused(at(progressing, 20)), func(s *Seen) {
+			seen: because(refused(at(progressing, 20)), func(s *Observation) {
 				s.Plan.Deadline = time.Minute
 				s.State.History[0].Steps = []flaggerv1.CanaryStep{{Weight: 20, At: metav1.NewTime(noon.Add(-3 * time.Minute))}}
 			}),
@@ -214,14 +214,14 @@ func TestARouteThatNobodyTakesUp(t *testing.T) {
 // A release began whose metrics could not be measured, and was rolled back for that.
 func TestAReleaseWaitsForWhatMeasuresIt(t *testing.T) {
 	const why = "reading MetricTemplate istio-system/nothere: not found"
-	unmeasurable := func(phase flaggerv1.CanaryPhase, target Workload) Seen {
-		return because(at(phase, 0), func(s *Seen) {
-			s.State.Applied, s.Target, s.Unmeasurable, s.Measured, s.Saved = v1, target, why, nil, nil
+	unmeasurable := func(phase flaggerv1.CanaryPhase, target Workload) Observation {
+		return because(at(phase, 0), func(s *Observation) {
+			s.State.Applied, s.Target, s.Unmeasurable, s.Measured, s.Snapshots = v1, target, why, nil, nil
 		})
 	}
 	for name, tc := range map[string]transition{
 		"with a warning when it is initialized": {
-			seen: because(unmeasurable(flaggerv1.CanaryPhaseInitializing, running(v1)), func(s *Seen) { s.State.Applied, s.State.Promoted = "", "" }), wantPhase: flaggerv1.CanaryPhaseInitialized,
+			seen: because(unmeasurable(flaggerv1.CanaryPhaseInitializing, running(v1)), func(s *Observation) { s.State.Applied, s.State.Promoted = "", "" }), wantPhase: flaggerv1.CanaryPhaseInitialized,
 			wantApplied: v1, wantPromoted: v1, wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantSaid: "Error checking metric providers: " + why + "\nInitialization done! podinfo.test",
 		},
@@ -234,7 +234,7 @@ func TestAReleaseWaitsForWhatMeasuresIt(t *testing.T) {
 			wantProblem: "New revision detected, and waits to be analysed; metrics cannot be measured: " + why,
 		},
 		"unless nothing is to be measured": {
-			seen:      because(unmeasurable(flaggerv1.CanaryPhaseSucceeded, stopped(v2)), func(s *Seen) { s.Plan.Skip = true }),
+			seen:      because(unmeasurable(flaggerv1.CanaryPhaseSucceeded, stopped(v2)), func(s *Observation) { s.Plan.Skip = true }),
 			wantPhase: flaggerv1.CanaryPhaseProgressing, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v2}", "StartTarget{}"}, wantSaid: "New revision detected! Scaling up podinfo.test",
 		},
@@ -244,7 +244,7 @@ func TestAReleaseWaitsForWhatMeasuresIt(t *testing.T) {
 }
 
 func TestAReleaseThatFailedSaysWhy(t *testing.T) {
-	step, err := Decide(because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *Seen) { s.Measured[0].Value, s.Plan.Threshold = 69.172, 1 }), noon)
+	step, err := Decide(because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *Observation) { s.Measured[0].Value, s.Plan.Threshold = 69.172, 1 }), noon)
 	want := "Canary analysis failed, Deployment scaled to zero. Reason: Halt podinfo.test advancement success rate 69.17% < 99%"
 	if err != nil || step.Message != want {
 		t.Errorf("%q, %v", step.Message, err)

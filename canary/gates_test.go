@@ -28,7 +28,7 @@ var (
 )
 
 // with gives a canary webhooks of these types, which have not been called yet.
-func with(s Seen, hooks ...flaggerv1.HookType) Seen {
+func with(s Observation, hooks ...flaggerv1.HookType) Observation {
 	known := s.Plan.Hooks
 	s.Plan.Hooks = map[flaggerv1.HookType]bool{}
 	for hook := range known {
@@ -41,7 +41,7 @@ func with(s Seen, hooks ...flaggerv1.HookType) Seen {
 }
 
 // says is the answer of the webhooks of a type.
-func says(s Seen, hook flaggerv1.HookType, answer Answer) Seen {
+func says(s Observation, hook flaggerv1.HookType, answer Answer) Observation {
 	s = with(s, hook)
 	answers := map[flaggerv1.HookType]Answer{hook: answer}
 	for other, said := range s.Answers {
@@ -52,22 +52,22 @@ func says(s Seen, hook flaggerv1.HookType, answer Answer) Seen {
 }
 
 // closed is a gate that was found closed an interval ago.
-func closed(s Seen, gate flaggerv1.HookType) Seen {
+func closed(s Observation, gate flaggerv1.HookType) Observation {
 	s.State.Hold = &flaggerv1.CanaryHold{Kind: flaggerv1.HoldGate, Gate: gate, By: "gate", Since: metav1.NewTime(s.State.At)}
 	return s
 }
 
 // arriving is a new revision that nobody has taken up.
-func arriving(phase flaggerv1.CanaryPhase) Seen {
-	return because(at(phase, 0), func(s *Seen) {
-		s.State.Applied, s.Target, s.Measured, s.Saved = v1, stopped(v2), nil, map[string]bool{v1: true}
+func arriving(phase flaggerv1.CanaryPhase) Observation {
+	return because(at(phase, 0), func(s *Observation) {
+		s.State.Applied, s.Target, s.Measured, s.Snapshots = v1, stopped(v2), nil, map[string]bool{v1: true}
 	})
 }
 
 // TestTheFirstGate has what happens before a release begins.
 func TestTheFirstGate(t *testing.T) {
 	begins := []string{"SetWeights{{100 0 false}}", "Snapshot{v2}", "StartTarget{}"}
-	gated := func(s Seen) Seen {
+	gated := func(s Observation) Observation {
 		s.Plan.Gates = []flaggerv1.HookType{confirmRollout}
 		return s
 	}
@@ -87,16 +87,16 @@ func TestTheFirstGate(t *testing.T) {
 			wantSaid: "Halt podinfo.test advancement waiting for approval gate",
 		},
 		"one that waits after a failure waits the same": {
-			seen: because(says(arriving(flaggerv1.CanaryPhaseFailed), confirmRollout, no), func(s *Seen) { s.Target.Revision, s.State.Applied = v3, v2 }), wantPhase: waiting,
+			seen: because(says(arriving(flaggerv1.CanaryPhaseFailed), confirmRollout, no), func(s *Observation) { s.Target.Revision, s.State.Applied = v3, v2 }), wantPhase: waiting,
 			wantApplied: v2, wantPromoted: v1, wantHold: "gate confirm-rollout by gate",
 			wantSaid: "Halt podinfo.test advancement waiting for approval gate",
 		},
 		"skipping the analysis does not skip the gate": {
-			seen:      because(with(arriving(flaggerv1.CanaryPhaseSucceeded), confirmRollout), func(s *Seen) { s.Plan.Skip = true }),
+			seen:      because(with(arriving(flaggerv1.CanaryPhaseSucceeded), confirmRollout), func(s *Observation) { s.Plan.Skip = true }),
 			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v1, wantPromoted: v1, wantDue: "confirm-rollout",
 		},
 		"the gate is not asked again within the interval": {
-			seen:      because(closed(with(arriving(waiting), confirmRollout), confirmRollout), func(s *Seen) { s.State.At = noon }),
+			seen:      because(closed(with(arriving(waiting), confirmRollout), confirmRollout), func(s *Observation) { s.State.At = noon }),
 			wantPhase: waiting, wantApplied: v1, wantPromoted: v1, wantHold: "gate confirm-rollout by gate",
 		},
 		"the gate is asked again after the interval": {
@@ -140,18 +140,18 @@ func TestTheFirstGate(t *testing.T) {
 			wantSaid: "Halt podinfo.test advancement waiting for approval annotation sluice.dev/gates",
 		},
 		"a revision that is gone needs no approval": {
-			seen:      because(closed(with(arriving(waiting), confirmRollout), confirmRollout), func(s *Seen) { s.Target = stopped(v1) }),
+			seen:      because(closed(with(arriving(waiting), confirmRollout), confirmRollout), func(s *Observation) { s.Target = stopped(v1) }),
 			wantPhase: flaggerv1.CanaryPhaseInitialized, wantApplied: v1, wantPromoted: v1,
 		},
 		"a fix for users on the canary waits where they are": {
-			seen: because(says(arriving(flaggerv1.CanaryPhaseFailed), confirmRollout, no), func(s *Seen) {
+			seen: because(says(arriving(flaggerv1.CanaryPhaseFailed), confirmRollout, no), func(s *Observation) {
 				s.State.Weight, s.Weights, s.State.Applied, s.Target, s.Primary = 100, split(100), v2, running(v3), stuck(v1)
 			}),
 			wantPhase: flaggerv1.CanaryPhaseFailed, wantWeight: 100, wantApplied: v2, wantPromoted: v1, wantHold: "gate confirm-rollout by gate",
 			wantSaid: "Halt podinfo.test advancement waiting for approval gate",
 		},
 		"and is not asked for at every look": {
-			seen: closed(because(with(arriving(flaggerv1.CanaryPhaseFailed), confirmRollout), func(s *Seen) {
+			seen: closed(because(with(arriving(flaggerv1.CanaryPhaseFailed), confirmRollout), func(s *Observation) {
 				s.State.Weight, s.Weights, s.State.Applied, s.Target, s.Primary = 100, split(100), v2, running(v3), stuck(v1)
 				s.State.At, s.State.History = noon, []flaggerv1.CanaryRelease{{Revision: v3}}
 			}), confirmRollout),
@@ -165,14 +165,14 @@ func TestTheFirstGate(t *testing.T) {
 // TestWebhooksInAnalysis has what webhooks decide while a revision is tried.
 func TestWebhooksInAnalysis(t *testing.T) {
 	progressing := flaggerv1.CanaryPhaseProgressing
-	first, fresh := at(progressing, 0), func(s Seen) Seen { s.Measured = nil; return s }
+	first, fresh := at(progressing, 0), func(s Observation) Observation { s.Measured = nil; return s }
 	first.Measured = nil
 	for name, tc := range map[string]transition{
 		"pre-rollout is asked before the first user": {
 			seen: with(first, preRollout), wantPhase: progressing, wantApplied: v2, wantPromoted: v1, wantDue: "pre-rollout",
 		},
 		"pre-rollout is not asked of a canary that is not ready": {
-			seen:      because(with(first, preRollout), func(s *Seen) { s.Target = rolling(v2) }),
+			seen:      because(with(first, preRollout), func(s *Observation) { s.Target = rolling(v2) }),
 			wantPhase: progressing, wantApplied: v2, wantPromoted: v1,
 		},
 		"a canary that passes gets its first users": {
@@ -185,7 +185,7 @@ func TestWebhooksInAnalysis(t *testing.T) {
 			wantSaid: "Starting canary analysis for podinfo.test\nHalt podinfo.test advancement pre-rollout check gate failed 403 Forbidden",
 		},
 		"pre-rollout is asked again an interval after it failed": {
-			seen:      because(with(first, preRollout), func(s *Seen) { s.State.FailedChecks, s.State.At = 1, noon }),
+			seen:      because(with(first, preRollout), func(s *Observation) { s.State.FailedChecks, s.State.At = 1, noon }),
 			wantPhase: progressing, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
 		},
 		"a check asks webhooks and metrics together": {
@@ -197,7 +197,7 @@ func TestWebhooksInAnalysis(t *testing.T) {
 			wantSaid: "Halt podinfo.test advancement external check gate failed 403 Forbidden",
 		},
 		"all that fails is told, and counts once": {
-			seen:      because(says(at(progressing, 20), rollout, no), func(s *Seen) { s.Measured[0].Value = 50 }),
+			seen:      because(says(at(progressing, 20), rollout, no), func(s *Observation) { s.Measured[0].Value = 50 }),
 			wantPhase: progressing, wantWeight: 20, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
 			wantSaid: "Halt podinfo.test advancement external check gate failed 403 Forbidden\nHalt podinfo.test advancement success rate 50.00% < 99%",
 		},
@@ -225,7 +225,7 @@ func TestWebhooksInAnalysis(t *testing.T) {
 			wantApplied: v2, wantPromoted: v1, wantDue: "request-success-rate rollout", wantHold: "gate confirm-traffic-increase by gate",
 		},
 		"checks still fail while users wait": {
-			seen:      because(closed(says(at(progressing, 20), confirmTraffic, no), confirmTraffic), func(s *Seen) { s.Measured[0].Value = 50 }),
+			seen:      because(closed(says(at(progressing, 20), confirmTraffic, no), confirmTraffic), func(s *Observation) { s.Measured[0].Value = 50 }),
 			wantPhase: progressing, wantWeight: 20, wantFailed: 1, wantApplied: v2, wantPromoted: v1, wantHold: "gate confirm-traffic-increase by gate",
 			wantSaid: "Halt podinfo.test advancement success rate 50.00% < 99%",
 		},
@@ -242,7 +242,7 @@ func TestWebhooksInAnalysis(t *testing.T) {
 			wantHold: "gate confirm-promotion by gate", wantSaid: "Halt podinfo.test advancement waiting for promotion approval gate",
 		},
 		"a release that waits for its promotion can still fail": {
-			seen: because(closed(says(at(waitingPromotion, 50), confirmPromotion, no), confirmPromotion), func(s *Seen) {
+			seen: because(closed(says(at(waitingPromotion, 50), confirmPromotion, no), confirmPromotion), func(s *Observation) {
 				s.Measured[0].Value, s.State.FailedChecks = 50, 1
 			}), wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
@@ -255,12 +255,12 @@ func TestWebhooksInAnalysis(t *testing.T) {
 			wantSaid: "Confirm-promotion check gate passed\nCopying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
 		},
 		"post-rollout is told of a success": {
-			seen:      with(because(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *Seen) { s.Primary = running(v2) }), postRollout),
+			seen:      with(because(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *Observation) { s.Primary = running(v2) }), postRollout),
 			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v2, wantPromoted: v2, wantVerdict: VerdictPromoted,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}", "Notify{post-rollout}"}, wantSaid: "Promotion completed! Scaling down podinfo.test",
 		},
 		"post-rollout is told of a failure": {
-			seen:      with(because(at(progressing, 20), func(s *Seen) { s.Alarm = "lag 7.00 in 3 samples in a row" }), postRollout),
+			seen:      with(because(at(progressing, 20), func(s *Observation) { s.Alarm = "lag 7.00 in 3 samples in a row" }), postRollout),
 			wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}", "Notify{post-rollout}"},
 			wantSaid:    "Rolling back podinfo.test at once, lag 7.00 in 3 samples in a row\nCanary failed! Scaling down podinfo.test",
@@ -274,23 +274,23 @@ func TestWebhooksInAnalysis(t *testing.T) {
 func TestAlerts(t *testing.T) {
 	progressing := flaggerv1.CanaryPhaseProgressing
 	for name, tc := range map[string]struct {
-		seen Seen
+		seen Observation
 		want string
 	}{
-		"a new canary":           {because(at(flaggerv1.CanaryPhaseInitializing, 0), func(s *Seen) { s.Target, s.State.Applied, s.State.Promoted = running(v1), "", "" }), "info"},
+		"a new canary":           {because(at(flaggerv1.CanaryPhaseInitializing, 0), func(s *Observation) { s.Target, s.State.Applied, s.State.Promoted = running(v1), "", "" }), "info"},
 		"a new revision":         {arriving(flaggerv1.CanaryPhaseSucceeded), "info"},
 		"a good stage":           {at(progressing, 20), ""},
-		"a failed check":         {because(at(progressing, 20), func(s *Seen) { s.Measured[0].Value = 50 }), ""},
-		"too many failed checks": {because(at(progressing, 20), func(s *Seen) { s.Measured[0].Value, s.Plan.Threshold = 50, 1 }), "error"},
-		"a deadline, of which Flagger says nothing":                     {because(at(progressing, 20), func(s *Seen) { s.Target = stuck(v2) }), "error"},
-		"samples that are decisive":                                     {because(at(progressing, 20), func(s *Seen) { s.Alarm = "lag" }), "error"},
+		"a failed check":         {because(at(progressing, 20), func(s *Observation) { s.Measured[0].Value = 50 }), ""},
+		"too many failed checks": {because(at(progressing, 20), func(s *Observation) { s.Measured[0].Value, s.Plan.Threshold = 50, 1 }), "error"},
+		"a deadline, of which Flagger says nothing":                     {because(at(progressing, 20), func(s *Observation) { s.Target = stuck(v2) }), "error"},
+		"samples that are decisive":                                     {because(at(progressing, 20), func(s *Observation) { s.Alarm = "lag" }), "error"},
 		"a rollback webhook":                                            {says(at(progressing, 20), rollback, yes), "warn"},
 		"a gate that is closed":                                         {says(at(progressing, 20), confirmTraffic, no), "warn"},
 		"a gate that is still closed, of which Flagger tells each time": {closed(says(at(progressing, 20), confirmTraffic, no), confirmTraffic), ""},
 		"a gate whose owner wants no alerts":                            {says(at(progressing, 20), confirmTraffic, Answer{Webhook: "gate", Muted: true}), ""},
-		"a promotion":                                                   {because(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *Seen) { s.Primary = running(v2) }), "info"},
-		"a promotion without analysis":                                  {because(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *Seen) { s.Primary, s.Plan.Skip = running(v2), true }), "info"},
-		"a promotion that fails":                                        {because(at(flaggerv1.CanaryPhasePromoting, 50), func(s *Seen) { s.Primary = stuck(v2) }), "error"},
+		"a promotion":                                                   {because(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *Observation) { s.Primary = running(v2) }), "info"},
+		"a promotion without analysis":                                  {because(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *Observation) { s.Primary, s.Plan.Skip = running(v2), true }), "info"},
+		"a promotion that fails":                                        {because(at(flaggerv1.CanaryPhasePromoting, 50), func(s *Observation) { s.Primary = stuck(v2) }), "error"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			step, err := Decide(tc.seen, noon)

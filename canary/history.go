@@ -69,7 +69,7 @@ func (t *turn) withdrawn() {
 const wentBack = "Git went back to what users have"
 
 // entered notes a stage.
-func (t *turn) entered(s Stage) {
+func (t *turn) entered(s Step) {
 	release := t.release()
 	release.Steps = append(release.Steps, flaggerv1.CanaryStep{
 		Weight: s.Weight, Iteration: s.Iteration, Mirror: s.Mirror, At: metav1.NewTime(t.now),
@@ -83,7 +83,7 @@ func (t *turn) entered(s Stage) {
 func (t *turn) checked(failures []string) {
 	release := t.release()
 	if len(release.Steps) == 0 {
-		t.entered(Stage{Weight: t.State.Weight, Iteration: t.State.Iterations})
+		t.entered(Step{Weight: t.State.Weight, Iteration: t.State.Iterations})
 	}
 	last := &release.Steps[len(release.Steps)-1]
 	last.Measured = nil

@@ -19,7 +19,7 @@ func TestPodsThatFollowTheirWeightAreNoFailure(t *testing.T) {
 		"pods come first":        {false, 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *Seen) {
+			s := because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *Observation) {
 				s.Plan.InPlace = tc.inPlace
 				s.Target = Workload{Exists: true, Revision: v2, Replicas: 1, Why: "0 of 1 pods are available"}
 			})
@@ -32,7 +32,7 @@ func TestPodsThatFollowTheirWeightAreNoFailure(t *testing.T) {
 }
 
 func TestAWeightThatWasResetIsSetAgainWithoutPods(t *testing.T) {
-	s := because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *Seen) {
+	s := because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *Observation) {
 		s.Plan.InPlace, s.Weights = true, Stable
 		s.Target = Workload{Exists: true, Revision: v2, Ready: true}
 		s.State.At = noon.Add(-time.Second)
@@ -72,8 +72,8 @@ func TestWhoHasNoServicesIsNoWorkerIfSomethingRoutesIt(t *testing.T) {
 // TestARevertWhilePodsArePromotedTakesThemBack: pods that have the new revision
 // get what is the template again, and nothing stops that.
 func TestARevertWhilePodsArePromotedTakesThemBack(t *testing.T) {
-	s := because(at(flaggerv1.CanaryPhasePromoting, 0), func(s *Seen) {
-		s.Plan.InPlace, s.Saved = true, nil
+	s := because(at(flaggerv1.CanaryPhasePromoting, 0), func(s *Observation) {
+		s.Plan.InPlace, s.Snapshots = true, nil
 		s.Target, s.Primary = rolling(v1), running(v2)
 	})
 	for _, phase := range []flaggerv1.CanaryPhase{flaggerv1.CanaryPhaseInitialized, flaggerv1.CanaryPhaseInitialized} {
@@ -94,8 +94,8 @@ func TestARevertWhilePodsArePromotedTakesThemBack(t *testing.T) {
 // back to the last one, which nobody has any more.
 func TestWhatAllPodsHaveIsWhatUsersHave(t *testing.T) {
 	for _, phase := range []flaggerv1.CanaryPhase{flaggerv1.CanaryPhaseInitialized, flaggerv1.CanaryPhaseFailed} {
-		s := because(at(phase, 0), func(s *Seen) {
-			s.Plan.InPlace, s.Saved = true, nil
+		s := because(at(phase, 0), func(s *Observation) {
+			s.Plan.InPlace, s.Snapshots = true, nil
 			s.State.Applied, s.State.Promoted = v1, v1
 			s.Target, s.Primary = Workload{Exists: true, Revision: v3, Ready: true}, running(v2)
 		})

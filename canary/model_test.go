@@ -101,7 +101,7 @@ func (w *world) disturb() {
 	case 10:
 		if len(w.edits) > 0 {
 			w.plan, w.edited = w.edits[w.pick(len(w.edits))], true
-			w.logf("spec: %d stages, hooks %v, gates %v", len(w.plan.Stages), w.plan.Hooks, w.plan.Gates)
+			w.logf("spec: %d stages, hooks %v, gates %v", len(w.plan.Steps), w.plan.Hooks, w.plan.Gates)
 		}
 	case 15:
 		w.refused = w.pick(12)

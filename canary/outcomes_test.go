@@ -189,19 +189,19 @@ func TestAnIdleCanaryNeedsNothing(t *testing.T) {
 // TestAnEditedStrategyGivesNobodyTheCanary: an A/B release of chosen users is
 // edited, and without its match the weight of 100 would be for everybody.
 func TestAnEditedStrategyGivesNobodyTheCanary(t *testing.T) {
-	blueGreen := []Stage{{Iteration: 1}, {Iteration: 2}, {Iteration: 3}, {Iteration: 4, Weight: 100}}
+	blueGreen := []Step{{Iteration: 1}, {Iteration: 2}, {Iteration: 3}, {Iteration: 4, Weight: 100}}
 	for name, tc := range map[string]struct {
-		stages []Stage
-		edit   func(*Seen)
+		stages []Step
+		edit   func(*Observation)
 	}{
-		"into steps":                               {[]Stage{{Weight: 20}, {Weight: 50}}, func(*Seen) {}},
-		"into steps up to everybody":               {[]Stage{{Weight: 50}, {Weight: 100}}, func(*Seen) {}},
-		"into blue/green":                          {blueGreen, func(*Seen) {}},
-		"into steps, while the primary is unready": {[]Stage{{Weight: 20}, {Weight: 50}}, func(s *Seen) { s.Primary = rolling(v1) }},
+		"into steps":                               {[]Step{{Weight: 20}, {Weight: 50}}, func(*Observation) {}},
+		"into steps up to everybody":               {[]Step{{Weight: 50}, {Weight: 100}}, func(*Observation) {}},
+		"into blue/green":                          {blueGreen, func(*Observation) {}},
+		"into steps, while the primary is unready": {[]Step{{Weight: 20}, {Weight: 50}}, func(s *Observation) { s.Primary = rolling(v1) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := at(flaggerv1.CanaryPhaseProgressing, 100)
-			s.Plan.Stages, s.State.Iterations, s.Weights = tc.stages, 2, Stable
+			s.Plan.Steps, s.State.Iterations, s.Weights = tc.stages, 2, Stable
 			s.State.History = []flaggerv1.CanaryRelease{{Revision: v2, Steps: []flaggerv1.CanaryStep{{Weight: 100, Iteration: 2}}}}
 			tc.edit(&s)
 			step, err := Decide(s, noon)

@@ -21,18 +21,18 @@ type Plan struct {
 	// InPlace means that the canary gets its pods by its weight, and not before:
 	// there is nobody to send users to until they are there, and nobody does.
 	InPlace bool
-	// Scaled means that an autoscaler is to be kept in step.
-	Scaled bool
-	// Stages are gone through in order; each is left after one good check.
-	Stages []Stage
+	// Autoscaled means that an autoscaler is to be kept in step.
+	Autoscaled bool
+	// Steps are gone through in order; each is left after one good check.
+	Steps []Step
 	// Interval is the time that a stage lasts before its check.
 	Interval time.Duration
 	// Threshold is the number of failed checks that ends the analysis.
 	Threshold int
 	// Deadline is how long anything may take that others have to do.
 	Deadline time.Duration
-	// Chosen means that the analysis is for users who are chosen, and no others.
-	Chosen bool
+	// ABTest means that the analysis is for users who are chosen, and no others.
+	ABTest bool
 	// PromotionStep moves users back to the primary in steps of this percentage;
 	// zero moves them at once.
 	PromotionStep int
@@ -53,8 +53,8 @@ type Plan struct {
 	Notes []string
 }
 
-// Stage is one step of an analysis.
-type Stage struct {
+// Step is one step of an analysis.
+type Step struct {
 	// Weight is the canary's percentage of the users.
 	Weight int
 	// Mirror sends the canary copies of the users' requests.
@@ -64,7 +64,7 @@ type Stage struct {
 	Iteration int
 }
 
-func (s Stage) weights() Weights {
+func (s Step) weights() Weights {
 	w := split(s.Weight)
 	w.Mirror = s.Mirror
 	return w
@@ -106,7 +106,7 @@ func NewPlan(c *flaggerv1.Canary, limits Limits) (Plan, error) {
 		return Plan{}, err
 	}
 	provider := ProviderOf(c, limits)
-	p := Plan{Routed: provider != unrouted, Worker: !c.HasService() && provider == unrouted, InPlace: provider == Partition, Scaled: c.Spec.AutoscalerRef != nil,
+	p := Plan{Routed: provider != unrouted, Worker: !c.HasService() && provider == unrouted, InPlace: provider == Partition, Autoscaled: c.Spec.AutoscalerRef != nil,
 		Skip: c.SkipAnalysis(), Interval: limits.MinInterval, Deadline: c.ProgressDeadline()}
 	if err := p.setGates(c.Annotations[flaggerv1.GatesAnnotation]); err != nil {
 		return Plan{}, err
@@ -119,7 +119,7 @@ func NewPlan(c *flaggerv1.Canary, limits Limits) (Plan, error) {
 	p.PromotionStep = a.StepWeightPromotion
 	p.Affinity = a.SessionAffinity
 	p.Notes = unused(a)
-	p.Chosen = len(a.Match) > 0
+	p.ABTest = len(a.Match) > 0
 	p.setHooks(a.Webhooks)
 	if err := p.setInterval(a.Interval, limits.MinInterval); err != nil {
 		return Plan{}, err
@@ -207,25 +207,25 @@ func (p *Plan) setStages(a *flaggerv1.CanaryAnalysis) error {
 	}
 	switch {
 	case !p.Routed:
-		p.Stages = p.unrouted(a)
+		p.Steps = p.unrouted(a)
 	case a.Iterations > 0:
-		p.Stages = iterations(a)
+		p.Steps = iterations(a)
 	case len(a.StepWeights) > 0:
-		p.Stages = mirrored(a)
+		p.Steps = mirrored(a)
 		for i, w := range a.StepWeights {
 			if w < 1 || w > 100 || i > 0 && w <= a.StepWeights[i-1] {
 				return &Refused{"spec.analysis.stepWeights", "must rise, from 1 to at most 100"}
 			}
-			p.Stages = append(p.Stages, Stage{Weight: w})
+			p.Steps = append(p.Steps, Step{Weight: w})
 		}
 	case a.StepWeight > 0:
-		p.Stages = mirrored(a)
+		p.Steps = mirrored(a)
 		highest := min(a.GetMaxWeight(), 100)
 		if highest < 1 {
 			return &Refused{"spec.analysis.maxWeight", "must be from 1 to 100"}
 		}
 		for w := a.StepWeight; ; w += a.StepWeight {
-			p.Stages = append(p.Stages, Stage{Weight: min(w, highest)})
+			p.Steps = append(p.Steps, Step{Weight: min(w, highest)})
 			if w >= highest {
 				break
 			}
@@ -238,7 +238,7 @@ func (p *Plan) setStages(a *flaggerv1.CanaryAnalysis) error {
 
 // unrouted are the stages of a release that nothing routes: checks, and no users.
 // What Flagger reads otherwise it says, and so does the plan.
-func (p *Plan) unrouted(a *flaggerv1.CanaryAnalysis) []Stage {
+func (p *Plan) unrouted(a *flaggerv1.CanaryAnalysis) []Step {
 	if len(a.Match) > 0 {
 		p.Notes = append(p.Notes, "A/B testing is not supported when using the kubernetes provider")
 	}
@@ -248,48 +248,48 @@ func (p *Plan) unrouted(a *flaggerv1.CanaryAnalysis) []Stage {
 		p.Notes = append(p.Notes, "Progressive traffic is not supported when using the kubernetes provider",
 			fmt.Sprintf("Setting canaryAnalysis.iterations: %d", count))
 	}
-	stages := make([]Stage, count)
+	stages := make([]Step, count)
 	for i := range stages {
-		stages[i] = Stage{Iteration: i + 1}
+		stages[i] = Step{Iteration: i + 1}
 	}
 	return stages
 }
 
 // iterations are the stages of a blue/green or A/B release.
-func iterations(a *flaggerv1.CanaryAnalysis) []Stage {
-	var stages []Stage
+func iterations(a *flaggerv1.CanaryAnalysis) []Step {
+	var stages []Step
 	for i := 1; i <= a.Iterations; i++ {
-		stage := Stage{Iteration: i, Mirror: a.Mirror}
+		stage := Step{Iteration: i, Mirror: a.Mirror}
 		if len(a.Match) > 0 {
-			stage = Stage{Iteration: i, Weight: 100}
+			stage = Step{Iteration: i, Weight: 100}
 		}
 		stages = append(stages, stage)
 	}
 	if len(a.Match) == 0 {
-		stages = append(stages, Stage{Iteration: a.Iterations + 1, Weight: 100})
+		stages = append(stages, Step{Iteration: a.Iterations + 1, Weight: 100})
 	}
 	return stages
 }
 
 // mirrored is the stage before the first weight in which the canary sees copies
 // of requests only.
-func mirrored(a *flaggerv1.CanaryAnalysis) []Stage {
+func mirrored(a *flaggerv1.CanaryAnalysis) []Step {
 	if !a.Mirror {
 		return nil
 	}
-	return []Stage{{Mirror: true, Iteration: 1}}
+	return []Step{{Mirror: true, Iteration: 1}}
 }
 
 // progressive reports whether users move step by step.
 func (p Plan) progressive() bool {
-	return len(p.Stages) > 0 && p.Stages[len(p.Stages)-1].Iteration == 0
+	return len(p.Steps) > 0 && p.Steps[len(p.Steps)-1].Iteration == 0
 }
 
 // position returns the index of the stage that the state is in, or -1 before the
 // first. A spec that was edited in between moves no user back.
 func (p Plan) position(s State) int {
 	at := -1
-	for i, stage := range p.Stages {
+	for i, stage := range p.Steps {
 		counted := stage.Iteration > 0 && stage.Iteration <= s.Iterations
 		weighed := stage.Iteration == 0 && stage.Weight <= s.staged()
 		if counted || weighed {
@@ -302,8 +302,8 @@ func (p Plan) position(s State) int {
 // weights are what the routes should say in a state.
 func (p Plan) weights(s State) Weights {
 	w := split(s.Weight)
-	if at := p.position(s); analysing(s.Phase) && at >= 0 && p.Stages[at].Weight == s.Weight {
-		w.Mirror = p.Stages[at].Mirror
+	if at := p.position(s); analysing(s.Phase) && at >= 0 && p.Steps[at].Weight == s.Weight {
+		w.Mirror = p.Steps[at].Mirror
 	}
 	return w
 }

@@ -25,24 +25,24 @@ func TestStages(t *testing.T) {
 	for name, tc := range map[string]struct {
 		analysis flaggerv1.CanaryAnalysis
 		provider string
-		want     []Stage
+		want     []Step
 	}{
-		"step weights rise by the same": {flaggerv1.CanaryAnalysis{StepWeight: 20, MaxWeight: 60}, "gatewayapi:v1", []Stage{{Weight: 20}, {Weight: 40}, {Weight: 60}}},
-		"the last step is the maximum":  {flaggerv1.CanaryAnalysis{StepWeight: 20, MaxWeight: 50}, "gatewayapi:v1", []Stage{{Weight: 20}, {Weight: 40}, {Weight: 50}}},
-		"without a maximum it is all":   {flaggerv1.CanaryAnalysis{StepWeight: 60}, "gatewayapi:v1", []Stage{{Weight: 60}, {Weight: 100}}},
-		"weights can be listed":         {flaggerv1.CanaryAnalysis{StepWeights: []int{1, 10, 80}}, "gatewayapi:v1", []Stage{{Weight: 1}, {Weight: 10}, {Weight: 80}}},
+		"step weights rise by the same": {flaggerv1.CanaryAnalysis{StepWeight: 20, MaxWeight: 60}, "gatewayapi:v1", []Step{{Weight: 20}, {Weight: 40}, {Weight: 60}}},
+		"the last step is the maximum":  {flaggerv1.CanaryAnalysis{StepWeight: 20, MaxWeight: 50}, "gatewayapi:v1", []Step{{Weight: 20}, {Weight: 40}, {Weight: 50}}},
+		"without a maximum it is all":   {flaggerv1.CanaryAnalysis{StepWeight: 60}, "gatewayapi:v1", []Step{{Weight: 60}, {Weight: 100}}},
+		"weights can be listed":         {flaggerv1.CanaryAnalysis{StepWeights: []int{1, 10, 80}}, "gatewayapi:v1", []Step{{Weight: 1}, {Weight: 10}, {Weight: 80}}},
 		"blue/green switches at the end": {flaggerv1.CanaryAnalysis{Iterations: 2}, "gatewayapi:v1",
-			[]Stage{{Iteration: 1}, {Iteration: 2}, {Iteration: 3, Weight: 100}}},
+			[]Step{{Iteration: 1}, {Iteration: 2}, {Iteration: 3, Weight: 100}}},
 		"blue/green can mirror": {flaggerv1.CanaryAnalysis{Iterations: 1, Mirror: true}, "gatewayapi:v1",
-			[]Stage{{Iteration: 1, Mirror: true}, {Iteration: 2, Weight: 100}}},
-		"blue/green without a router only counts": {flaggerv1.CanaryAnalysis{Iterations: 2}, "kubernetes", []Stage{{Iteration: 1}, {Iteration: 2}}},
+			[]Step{{Iteration: 1, Mirror: true}, {Iteration: 2, Weight: 100}}},
+		"blue/green without a router only counts": {flaggerv1.CanaryAnalysis{Iterations: 2}, "kubernetes", []Step{{Iteration: 1}, {Iteration: 2}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			plan, err := NewPlan(object(tc.provider, func(s *flaggerv1.CanarySpec) { s.Analysis = &tc.analysis }), Limits{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tc.want, plan.Stages); diff != "" {
+			if diff := cmp.Diff(tc.want, plan.Steps); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -92,7 +92,7 @@ func TestWithoutARouterFlaggersFallbackIsSaid(t *testing.T) {
 		s.Analysis.StepWeight, s.Analysis.Match = 10, make([]flaggerv1.HTTPMatchRequest, 1)
 	})
 	plan, err := NewPlan(c, Limits{})
-	if err != nil || len(plan.Stages) != 10 || plan.Stages[9] != (Stage{Iteration: 10}) || len(plan.Notes) != 3 {
+	if err != nil || len(plan.Steps) != 10 || plan.Steps[9] != (Step{Iteration: 10}) || len(plan.Notes) != 3 {
 		t.Errorf("got %+v, %v", plan, err)
 	}
 }
@@ -198,11 +198,11 @@ func FuzzStages(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if plan.Interval < time.Second || len(plan.Stages) == 0 {
+		if plan.Interval < time.Second || len(plan.Steps) == 0 {
 			t.Fatalf("plan %+v", plan)
 		}
 		state := State{}
-		for i, stage := range plan.Stages {
+		for i, stage := range plan.Steps {
 			if stage.Weight < 0 || stage.Weight > 100 || iterations <= 0 && listed == 0 && highest > 0 && stage.Weight > highest {
 				t.Fatalf("stage %+v of %+v", stage, c.Spec.Analysis)
 			}
@@ -249,10 +249,10 @@ func TestWhatNothingRoutesIsTriedWithoutUsers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			plan, err := NewPlan(object("kubernetes", edit), Limits{})
-			if err != nil || len(plan.Stages) != 10 || len(plan.Notes) == 0 {
+			if err != nil || len(plan.Steps) != 10 || len(plan.Notes) == 0 {
 				t.Fatalf("got %+v, %v", plan, err)
 			}
-			for _, stage := range plan.Stages {
+			for _, stage := range plan.Steps {
 				if stage.Weight > 0 || stage.Mirror {
 					t.Errorf("stage %+v", stage)
 				}

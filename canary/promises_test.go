@@ -9,7 +9,7 @@ import (
 )
 
 // checkStep holds a step to what it was decided from, before it is performed.
-func (w *world) checkStep(seen Seen, step Step) {
+func (w *world) checkStep(seen Observation, step Decision) {
 	if again, err := Decide(seen, w.now); err != nil || !reflect.DeepEqual(again, step) {
 		w.fatalf("decides otherwise when asked again: %+v", again)
 	}
@@ -26,19 +26,19 @@ func (w *world) checkStep(seen Seen, step Step) {
 
 // checkHealth: it is said when nobody answers, and nothing begins that could not be
 // moved or measured.
-func (w *world) checkHealth(seen Seen, step Step) {
+func (w *world) checkHealth(seen Observation, step Decision) {
 	dead := seen.Primary.Exists && seen.Primary.Replicas > 0 && !seen.Primary.Serves() && !seen.Target.Serves()
 	if dead && step.State.Phase != initial && !promoting(step.State.Phase) && step.State.Phase != flaggerv1.CanaryPhaseInitializing && step.Problem == "" {
 		w.fatalf("nobody answers, and %s says nothing", step.State.Phase)
 	}
 	begins := ended(seen.State.Phase) && analysing(step.State.Phase) && !w.plan.Skip && !w.commanded[seen.Target.Revision]
 	if begins && (seen.RouteRefused && w.plan.Routed || seen.Unmeasurable != "") {
-		w.fatalf("begins although %q %q", seen.RouteWhy, seen.Unmeasurable)
+		w.fatalf("begins although %q %q", seen.RouteReason, seen.Unmeasurable)
 	}
 }
 
 // checkCommand: each is carried out once, says so, and names who.
-func (w *world) checkCommand(seen Seen, step Step) {
+func (w *world) checkCommand(seen Observation, step Decision) {
 	last := step.State.LastCommand
 	if seen.Command != nil && seen.Command.Verb == flaggerv1.CommandPromote {
 		w.commanded[seen.Target.Revision] = true
@@ -70,7 +70,7 @@ func ended(phase flaggerv1.CanaryPhase) bool {
 }
 
 // checkHold: what holds a release does hold it.
-func (w *world) checkHold(seen Seen, step Step) {
+func (w *world) checkHold(seen Observation, step Decision) {
 	fix := step.State.Phase == flaggerv1.CanaryPhaseFailed && seen.Target.Revision != step.State.Applied
 	if step.State.Hold != nil && !fix && (ended(step.State.Phase) || step.State.Phase == initial || step.State.Phase == flaggerv1.CanaryPhaseInitializing) {
 		w.fatalf("%s is held", step.State.Phase)
@@ -90,7 +90,7 @@ func (w *world) checkHold(seen Seen, step Step) {
 }
 
 // passed reports whether a gate was open in this look.
-func (w *world) passed(gate flaggerv1.HookType, seen Seen) bool {
+func (w *world) passed(gate flaggerv1.HookType, seen Observation) bool {
 	held := seen.State.Hold
 	approved := held != nil && held.Kind == flaggerv1.HoldGate && held.Gate == gate && w.heldFor == seen.Target.Revision &&
 		(held.Approved || seen.Command != nil && seen.Command.Verb == flaggerv1.CommandApprove)
@@ -104,7 +104,7 @@ func (w *world) passed(gate flaggerv1.HookType, seen Seen) bool {
 }
 
 // good reports whether a check was made, and nothing spoke against the canary.
-func (w *world) good(seen Seen) bool {
+func (w *world) good(seen Observation) bool {
 	if len(seen.Measured) != len(w.plan.Metrics) || w.plan.Hooks[flaggerv1.RolloutHook] && !seen.Answers[flaggerv1.RolloutHook].OK {
 		return false
 	}
@@ -117,7 +117,7 @@ func (w *world) good(seen Seen) bool {
 }
 
 // checkProgress: a release goes on only where it may, and one stage at a time.
-func (w *world) checkProgress(seen Seen, step Step) {
+func (w *world) checkProgress(seen Observation, step Decision) {
 	was, next := seen.State, step.State
 	if (ended(was.Phase) || was.Phase == flaggerv1.CanaryPhaseWaiting) && next.Phase == flaggerv1.CanaryPhaseProgressing && !w.passed(flaggerv1.ConfirmRolloutHook, seen) {
 		w.fatalf("started without approval")
@@ -151,11 +151,11 @@ func (w *world) checkProgress(seen Seen, step Step) {
 
 // checkPromotion: users get for good what passed every stage, or what a person
 // answers for.
-func (w *world) checkPromotion(seen Seen, applied string) {
+func (w *world) checkPromotion(seen Observation, applied string) {
 	switch {
 	case seen.Primary.Revision == applied: // it was promoted before, and that was lost
 	case w.plan.Skip, w.commanded[applied]:
-	case w.plan.position(seen.State) != len(w.plan.Stages)-1:
+	case w.plan.position(seen.State) != len(w.plan.Steps)-1:
 		w.fatalf("promoted in stage %d", w.plan.position(seen.State))
 	case !w.good(seen):
 		w.fatalf("promoted after a bad check: %v %v", seen.Measured, seen.Answers)
@@ -167,7 +167,7 @@ func (w *world) checkPromotion(seen Seen, applied string) {
 
 // checkEnd: what is decisive ends the release in the same step, and its end is
 // told once.
-func (w *world) checkEnd(seen Seen, step Step) {
+func (w *world) checkEnd(seen Observation, step Decision) {
 	was := seen.State
 	stands := analysing(was.Phase) && seen.Primary.Exists && seen.Primary.Revision != was.Applied &&
 		seen.Target.Revision == was.Applied && was.Applied != was.Promoted
@@ -185,7 +185,7 @@ func (w *world) checkEnd(seen Seen, step Step) {
 
 // checkFailedPromotion: a primary that does not start loses its users to the canary,
 // which is healthy and was measured, and gets none back before it is ready.
-func (w *world) checkFailedPromotion(seen Seen, step Step) {
+func (w *world) checkFailedPromotion(seen Observation, step Decision) {
 	if w.set != nil || !w.plan.Routed || seen.Command != nil {
 		return
 	}
@@ -201,18 +201,18 @@ func (w *world) checkFailedPromotion(seen Seen, step Step) {
 }
 
 // checkUpkeep: what somebody may have changed is put back each time.
-func (w *world) checkUpkeep(seen Seen, step Step) {
+func (w *world) checkUpkeep(seen Observation, step Decision) {
 	if step.State.Phase == flaggerv1.CanaryPhaseInitializing || step.State.Phase == initial {
 		return
 	}
-	if slices.Contains(step.Actions, Action(EnsureScaler{})) != (w.plan.Scaled || seen.Edited) {
+	if slices.Contains(step.Actions, Action(EnsureScaler{})) != (w.plan.Autoscaled || seen.Edited) {
 		w.fatalf("nobody minds the autoscaler")
 	}
 }
 
 // checkHistory: the releases are there, the newest first, and only the first may
 // be under way.
-func (w *world) checkHistory(seen Seen, step Step) {
+func (w *world) checkHistory(seen Observation, step Decision) {
 	state := step.State
 	if len(state.History) > flaggerv1.MaxReleases {
 		w.fatalf("%d releases", len(state.History))
@@ -242,7 +242,7 @@ func (w *world) checkHistory(seen Seen, step Step) {
 }
 
 // checkCookies: the sessions of one revision do not bind those of another.
-func (w *world) checkCookies(step Step) {
+func (w *world) checkCookies(step Decision) {
 	cookies, applied := step.State.Cookies, step.State.Applied
 	switch {
 	case w.plan.Affinity == nil && cookies != Cookies{}:
@@ -259,7 +259,7 @@ func (w *world) checkCookies(step Step) {
 
 // checkWeights holds every change of weights to the promise: nobody is sent to
 // pods that cannot answer, nor to a revision that is not under analysis.
-func (w *world) checkWeights(to Weights, step Step) {
+func (w *world) checkWeights(to Weights, step Decision) {
 	switch {
 	case to.Primary+to.Canary != 100 || to.Primary < 0 || to.Canary < 0:
 		w.fatalf("weights %v", to)
@@ -284,7 +284,7 @@ func (w *world) checkRecorded(before State) {
 	if w.plan.Routed && w.weights.Canary > 0 && canaryDead && primaryServes {
 		w.fatalf("users are left on a canary without pods: %v", w.weights)
 	}
-	reached := w.weights.Canary == 100 && w.everyone == (w.plan.Chosen && w.state.Fallback != nil)
+	reached := w.weights.Canary == 100 && w.everyone == (w.plan.ABTest && w.state.Fallback != nil)
 	if known := w.state.Promoted != "" && w.target.revision == w.state.Applied && before.Applied == w.state.Applied; known && w.plan.Routed && !canaryDead && !primaryServes && !reached {
 		w.fatalf("users are left on a primary without pods: %v, everyone is %v", w.weights, w.everyone)
 	}

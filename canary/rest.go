@@ -36,7 +36,7 @@ func (t *turn) initialized() {
 	if !t.Plan.Worker {
 		t.do(EnsureApex{}, EnsureRoute{})
 	}
-	if t.Plan.Scaled || t.Edited {
+	if t.Plan.Autoscaled || t.Edited {
 		t.do(EnsureScaler{})
 	}
 	t.route(Stable)
@@ -77,7 +77,7 @@ func (t *turn) rest() {
 	}
 	if t.Target.Exists && t.Target.Revision == t.State.Promoted {
 		t.State.Applied = t.State.Promoted
-		if !t.Saved[t.State.Promoted] {
+		if !t.Snapshots[t.State.Promoted] {
 			t.do(Snapshot{t.State.Promoted})
 		}
 	}

@@ -11,46 +11,46 @@ import (
 // TestAtRest has what happens while nothing is released.
 func TestAtRest(t *testing.T) {
 	succeeded, failed := flaggerv1.CanaryPhaseSucceeded, flaggerv1.CanaryPhaseFailed
-	resting := func(edit func(*Seen)) Seen {
-		return because(at(succeeded, 0), func(s *Seen) {
-			s.State.Promoted, s.Target, s.Primary, s.Saved, s.Measured = v2, stopped(v2), running(v2), map[string]bool{v2: true}, nil
+	resting := func(edit func(*Observation)) Observation {
+		return because(at(succeeded, 0), func(s *Observation) {
+			s.State.Promoted, s.Target, s.Primary, s.Snapshots, s.Measured = v2, stopped(v2), running(v2), map[string]bool{v2: true}, nil
 			edit(s)
 		})
 	}
 	for name, tc := range map[string]transition{
-		"nothing happens": {seen: resting(func(*Seen) {}), wantPhase: succeeded, wantApplied: v2, wantPromoted: v2},
+		"nothing happens": {seen: resting(func(*Observation) {}), wantPhase: succeeded, wantApplied: v2, wantPromoted: v2},
 		"a target that somebody scaled up is scaled down again": {
-			seen:      resting(func(s *Seen) { s.Target = running(v2) }),
+			seen:      resting(func(s *Observation) { s.Target = running(v2) }),
 			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2, wantActions: []string{"StopTarget{}"},
 		},
 		"but it has the users while the primary has no pods": {
-			seen:      resting(func(s *Seen) { s.Target, s.Primary = running(v2), gone(v2) }),
+			seen:      resting(func(s *Observation) { s.Target, s.Primary = running(v2), gone(v2) }),
 			wantPhase: succeeded, wantWeight: 100, wantApplied: v2, wantPromoted: v2, wantActions: []string{"SetWeights{{0 100 false}}"},
 			wantSaid: "Routing all traffic to canary, podinfo-primary.test not ready: gone",
 		},
 		"and not while nobody knows where users go": {
-			seen:      resting(func(s *Seen) { s.Target, s.Weights, s.RoutePending = running(v2), Weights{}, true }),
+			seen:      resting(func(s *Observation) { s.Target, s.Weights, s.RoutePending = running(v2), Weights{}, true }),
 			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2,
 		},
 		"a target that failed and was scaled up is scaled down again": {
-			seen:      because(at(failed, 0), func(s *Seen) { s.Measured = nil }),
+			seen:      because(at(failed, 0), func(s *Observation) { s.Measured = nil }),
 			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantActions: []string{"StopTarget{}"},
 		},
 		"weights that somebody changed come back": {
-			seen:      resting(func(s *Seen) { s.Weights = split(30) }),
+			seen:      resting(func(s *Observation) { s.Weights = split(30) }),
 			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2, wantActions: []string{"SetWeights{{100 0 false}}"},
 		},
 		"a missing target is a problem": {
-			seen:      resting(func(s *Seen) { s.Target = Workload{} }),
+			seen:      resting(func(s *Observation) { s.Target = Workload{} }),
 			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2, wantProblem: "Deployment podinfo.test not found",
 		},
 		"a missing primary comes back with what was promoted": {
-			seen:      resting(func(s *Seen) { s.Primary = Workload{} }),
+			seen:      resting(func(s *Observation) { s.Primary = Workload{} }),
 			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2, wantActions: []string{"SetPrimary{v2}"},
 			wantSaid: "podinfo-primary.test is missing, restoring it",
 		},
 		"a revision that comes while the primary is unfit waits, and is not forgotten": {
-			seen:      resting(func(s *Seen) { s.Target, s.Primary = stopped(v3), rolling(v2) }),
+			seen:      resting(func(s *Observation) { s.Target, s.Primary = stopped(v3), rolling(v2) }),
 			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2,
 		},
 	} {
@@ -66,13 +66,13 @@ func TestUpkeep(t *testing.T) {
 	}{
 		"users":                    {Plan{Routed: true}, "EnsureServices EnsureApex EnsureRoute"},
 		"users whom nobody routes": {Plan{}, "EnsureServices EnsureApex EnsureRoute"},
-		"an autoscaler":            {Plan{Routed: true, Scaled: true}, "EnsureServices EnsureApex EnsureRoute EnsureScaler"},
+		"an autoscaler":            {Plan{Routed: true, Autoscaled: true}, "EnsureServices EnsureApex EnsureRoute EnsureScaler"},
 		"a worker":                 {Plan{Worker: true}, ""},
-		"a worker that scales":     {Plan{Worker: true, Scaled: true}, "EnsureScaler"},
+		"a worker that scales":     {Plan{Worker: true, Autoscaled: true}, "EnsureScaler"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, phase := range []flaggerv1.CanaryPhase{flaggerv1.CanaryPhaseSucceeded, flaggerv1.CanaryPhaseFailed, flaggerv1.CanaryPhaseProgressing, flaggerv1.CanaryPhasePromoting} {
-				s := because(at(phase, 0), func(s *Seen) { s.Plan, s.Target = tc.plan, stopped(v2) })
+				s := because(at(phase, 0), func(s *Observation) { s.Plan, s.Target = tc.plan, stopped(v2) })
 				step, err := Decide(s, noon)
 				if err != nil {
 					t.Fatal(err)

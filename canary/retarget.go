@@ -12,7 +12,7 @@ import (
 // it had. Nothing that was measured or promoted for one target may be given to the
 // users of another, so that a canary begins with it as a new one does. Its commands
 // and its history stay.
-func retarget(s Seen, now time.Time) (state State, left string) {
+func retarget(s Observation, now time.Time) (state State, left string) {
 	state = s.State
 	switch state.Target {
 	case s.Identity:

@@ -12,8 +12,8 @@ import (
 // Users of one target once got another's version: its promoted revision was restored
 // under the new name.
 func TestATargetIsNotGivenWhatAnotherOneHad(t *testing.T) {
-	moved := func(phase flaggerv1.CanaryPhase, target, primary Workload) Seen {
-		return because(at(phase, 0), func(s *Seen) {
+	moved := func(phase flaggerv1.CanaryPhase, target, primary Workload) Observation {
+		return because(at(phase, 0), func(s *Observation) {
 			s.State.Target, s.Identity, s.Names.Target = "Deployment/orders", "Deployment/payments", "payments"
 			s.Target, s.Primary, s.State.FailedChecks = target, primary, 1
 		})
@@ -40,7 +40,7 @@ func TestATargetIsNotGivenWhatAnotherOneHad(t *testing.T) {
 			wantProblem: "Deployment payments.test not found",
 		},
 		"a status that does not say is about what there is": {
-			seen: because(at(flaggerv1.CanaryPhaseInitialized, 0), func(s *Seen) {
+			seen: because(at(flaggerv1.CanaryPhaseInitialized, 0), func(s *Observation) {
 				s.Identity, s.State.Applied, s.Target = "Deployment/podinfo", v1, stopped(v1)
 			}),
 			wantPhase: flaggerv1.CanaryPhaseInitialized, wantApplied: v1, wantPromoted: v1, wantActions: []string{"Prune{[v1]}"},
@@ -52,7 +52,7 @@ func TestATargetIsNotGivenWhatAnotherOneHad(t *testing.T) {
 
 func TestAReleaseThatWaitedEndsWithItsTarget(t *testing.T) {
 	open := flaggerv1.CanaryRelease{Revision: v2, StartedAt: metav1.NewTime(noon)}
-	step, err := Decide(because(at(flaggerv1.CanaryPhaseWaiting, 0), func(s *Seen) {
+	step, err := Decide(because(at(flaggerv1.CanaryPhaseWaiting, 0), func(s *Observation) {
 		s.State.Target, s.Identity, s.State.History = "Deployment/web", "DaemonSet/web", []flaggerv1.CanaryRelease{open}
 		s.State.Hold = &flaggerv1.CanaryHold{Gate: flaggerv1.ConfirmRolloutHook}
 	}), noon)

@@ -43,7 +43,7 @@ func (m Metric) holds(value float64) bool {
 
 // Sampled reports whether metrics are to be looked at between two checks: the
 // canary is being tried, on users or without them, and nobody paused it.
-func Sampled(s Seen) bool {
+func Sampled(s Observation) bool {
 	paused := s.State.Hold != nil && s.State.Hold.Kind == flaggerv1.HoldPause
 	return s.Plan.SampleEvery > 0 && len(s.Plan.Metrics) > 0 && analysing(s.State.Phase) && s.State.Started() && !paused
 }

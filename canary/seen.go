@@ -7,8 +7,8 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
-// Seen is one look at the world.
-type Seen struct {
+// Observation is one look at the world.
+type Observation struct {
 	Names
 	Plan  Plan
 	State State
@@ -20,10 +20,10 @@ type Seen struct {
 	// has not taken them up yet, so that they say nothing about where users go.
 	Weights      Weights
 	RoutePending bool
-	// RouteWhy names who has not taken them up, and its reason if there is one;
+	// RouteReason names who has not taken them up, and its reason if there is one;
 	// empty if nobody has said anything. RouteRefused means that waiting alone does
 	// not help.
-	RouteWhy     string
+	RouteReason     string
 	RouteRefused bool
 	// Everyone means that the weights are those of all users, also of an A/B release
 	// whose users are chosen.
@@ -31,9 +31,9 @@ type Seen struct {
 	// Unmeasurable says what is missing that the metrics need, such as a template.
 	Unmeasurable string
 
-	// Saved holds the revisions that can be given to the primary although the
+	// Snapshots holds the revisions that can be given to the primary although the
 	// target has moved on.
-	Saved map[string]bool
+	Snapshots map[string]bool
 
 	// Measured has one entry for each metric of the plan, in its order, when
 	// [Due] asked for them.

@@ -150,15 +150,15 @@ func (s *set) followed() bool {
 	return !s.behind() || int(have) == s.reach()
 }
 
-func (s *set) see(seen *Seen) {
-	seen.Target, seen.Primary, seen.Saved = s.target(), s.primary(), map[string]bool{}
+func (s *set) see(seen *Observation) {
+	seen.Target, seen.Primary, seen.Snapshots = s.target(), s.primary(), map[string]bool{}
 	seen.Weights = split(s.weight)
 	if !s.followed() {
 		seen.Weights, seen.RoutePending = Weights{}, true
 	}
 }
 
-func (s *set) perform(w *world, step Step, action Action) {
+func (s *set) perform(w *world, step Decision, action Action) {
 	switch a := action.(type) {
 	case EnsureRoute:
 		s.settle()

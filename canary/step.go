@@ -6,8 +6,8 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
-// Step is what one look at the world comes to.
-type Step struct {
+// Decision is what one look at the world comes to.
+type Decision struct {
 	// Actions are to be performed in order; each may be repeated.
 	Actions []Action
 	// State is to be recorded once they are done.

@@ -13,7 +13,7 @@ import (
 func (t *turn) unaccepted() bool { return t.RoutePending && !t.Plan.InPlace }
 
 // awaited says for whom the route waits.
-func (t *turn) awaited() string { return cmp.Or(t.RouteWhy, "waiting for the route to be accepted") }
+func (t *turn) awaited() string { return cmp.Or(t.RouteReason, "waiting for the route to be accepted") }
 
 // holdBack stays in the stage because somebody else has to act first, until the
 // deadline: a release that nobody can move on is given up.

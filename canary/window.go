@@ -8,7 +8,7 @@ import (
 // does not tell one revision of the canary from the next: a window that reaches
 // back to users of another revision would hold its errors against this one, and
 // begins with this revision instead.
-func windowed(s Seen, now time.Time) []Metric {
+func windowed(s Observation, now time.Time) []Metric {
 	since, other, ok := firstUse(s.State)
 	metrics := make([]Metric, len(s.Plan.Metrics))
 	for i, m := range s.Plan.Metrics {
@@ -35,4 +35,4 @@ func firstUse(s State) (since, other time.Time, ok bool) {
 }
 
 // SampleMetrics returns the metrics of a sample taken now, with their windows.
-func SampleMetrics(s Seen, now time.Time) []Metric { return windowed(s, now) }
+func SampleMetrics(s Observation, now time.Time) []Metric { return windowed(s, now) }

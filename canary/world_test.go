@@ -156,14 +156,14 @@ func (w *world) live(least time.Duration) {
 	}
 }
 
-func (w *world) look() Seen {
-	s := Seen{Names: names, Plan: w.plan, State: w.state, Target: w.target.workload(), Primary: w.primary.workload(),
-		Weights: w.weights, Saved: maps.Clone(w.saved), Edited: w.edited, Everyone: w.everyone}
+func (w *world) look() Observation {
+	s := Observation{Names: names, Plan: w.plan, State: w.state, Target: w.target.workload(), Primary: w.primary.workload(),
+		Weights: w.weights, Snapshots: maps.Clone(w.saved), Edited: w.edited, Everyone: w.everyone}
 	if w.set != nil {
 		w.set.see(&s)
 	}
 	if w.refused--; w.set == nil && w.refused >= 0 {
-		s.Weights, s.RoutePending, s.RouteRefused, s.RouteWhy = Weights{}, true, true, "no listener has this host"
+		s.Weights, s.RoutePending, s.RouteRefused, s.RouteReason = Weights{}, true, true, "no listener has this host"
 	} else if w.rarely(15) {
 		s.Weights, s.RoutePending = Weights{}, true
 	}
@@ -182,7 +182,7 @@ func (w *world) look() Seen {
 
 // reconcile takes one step as the controller does. A kill leaves its later
 // actions, or its status, undone.
-func (w *world) reconcile() Step {
+func (w *world) reconcile() Decision {
 	seen := w.look()
 	complete := w.ask(&seen)
 	step, err := Decide(seen, w.now)
@@ -217,7 +217,7 @@ func (w *world) reconcile() Step {
 	return step
 }
 
-func (w *world) perform(seen Seen, step Step, action Action) {
+func (w *world) perform(seen Observation, step Decision, action Action) {
 	if w.set != nil {
 		w.set.perform(w, step, action)
 		return
@@ -225,7 +225,7 @@ func (w *world) perform(seen Seen, step Step, action Action) {
 	switch a := action.(type) {
 	case SetWeights:
 		w.checkWeights(a.Weights, step)
-		w.weights, w.everyone = a.Weights, step.State.Fallback != nil && w.plan.Chosen
+		w.weights, w.everyone = a.Weights, step.State.Fallback != nil && w.plan.ABTest
 	case Snapshot:
 		if a.Revision != seen.Target.Revision {
 			w.fatalf("snapshot of %s, but the target is %s", a.Revision, seen.Target.Revision)
@@ -251,7 +251,7 @@ func (w *world) perform(seen Seen, step Step, action Action) {
 	}
 }
 
-func (w *world) setPrimary(seen Seen, revision string) {
+func (w *world) setPrimary(seen Observation, revision string) {
 	if !w.saved[revision] && seen.Target.Revision != revision {
 		w.fatalf("primary gets %s, which nobody has", revision)
 	}

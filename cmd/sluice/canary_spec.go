@@ -68,7 +68,7 @@ func strategy(c *flaggerv1.Canary, plan canary.Plan) string {
 	switch {
 	case plan.Skip:
 		return "promoted as soon as it is ready, unmeasured"
-	case a == nil || len(plan.Stages) == 0:
+	case a == nil || len(plan.Steps) == 0:
 		return ""
 	case c.DeploymentStrategy() == flaggerv1.StrategyABTesting:
 		return fmt.Sprintf("A/B: users whom analysis.match selects%s, for %d checks%s", matched(a.Match), a.Iterations, each)
@@ -77,16 +77,16 @@ func strategy(c *flaggerv1.Canary, plan canary.Plan) string {
 	case c.DeploymentStrategy() == flaggerv1.StrategyBlueGreen:
 		return fmt.Sprintf("blue/green: %d checks without users%s", a.Iterations, each)
 	case !c.HasService():
-		return fmt.Sprintf("%d checks%s", len(plan.Stages), each)
+		return fmt.Sprintf("%d checks%s", len(plan.Steps), each)
 	default:
-		return "canary: " + weights(plan.Stages) + " of the users" + each
+		return "canary: " + weights(plan.Steps) + " of the users" + each
 	}
 }
 
 // shownWeights is how many percentages are listed before some are left out.
 const shownWeights = 10
 
-func weights(stages []canary.Stage) string {
+func weights(stages []canary.Step) string {
 	var all []string
 	for _, stage := range stages {
 		switch {

@@ -84,7 +84,7 @@ func planOf(c *flaggerv1.Canary) canary.Plan {
 // stageOf is the stage of the analysis that a release is in, from 1; 0 before the
 // first and when there is no release.
 func stageOf(c *flaggerv1.Canary) (at, of int) {
-	stages := planOf(c).Stages
+	stages := planOf(c).Steps
 	switch c.Status.Phase {
 	case flaggerv1.CanaryPhasePromoting, flaggerv1.CanaryPhaseFinalising:
 		return len(stages), len(stages)

@@ -112,7 +112,7 @@ func (m *metrics) ofKnown(c *flaggerv1.Canary, write func()) {
 }
 
 // step counts verdicts, and times them and the phases that end.
-func (m *metrics) step(c *flaggerv1.Canary, step canary.Step, now time.Time) {
+func (m *metrics) step(c *flaggerv1.Canary, step canary.Decision, now time.Time) {
 	m.ofKnown(c, func() {
 		m.phase(c, now)
 		m.verdict(c, step.Verdict, now)

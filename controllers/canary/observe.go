@@ -26,7 +26,7 @@ type look struct {
 	canary *flaggerv1.Canary
 	// routed is the canary as its router is to see it.
 	routed *flaggerv1.Canary
-	seen   canary.Seen
+	seen   canary.Observation
 	pair   *workload.Pair
 	router router.Router
 	// waits means that answers are still to come.
@@ -62,9 +62,9 @@ func (r *Reconciler) observe(ctx context.Context, c *flaggerv1.Canary, now time.
 		return nil, err
 	}
 	l := &look{canary: c, pair: pair, router: routes}
-	l.seen = canary.Seen{
+	l.seen = canary.Observation{
 		Names: r.names(c), Plan: plan, State: r.state(c),
-		Target: pair.Target, Primary: pair.Primary, Saved: pair.Saved,
+		Target: pair.Target, Primary: pair.Primary, Snapshots: pair.Saved,
 		Command: r.command(c), Recognised: recognised(c, pair), Edited: pair.Edited, Unmeasurable: unmeasurable,
 	}
 	if err := l.readRoute(ctx); err != nil {
@@ -72,7 +72,7 @@ func (r *Reconciler) observe(ctx context.Context, c *flaggerv1.Canary, now time.
 	}
 	if why := r.fights.on(r.routeThings(c, routes)); why != "" {
 		// Whatever they say now, users are not where they should be for long.
-		l.seen.RoutePending, l.seen.RouteRefused, l.seen.RouteWhy = true, true, why
+		l.seen.RoutePending, l.seen.RouteRefused, l.seen.RouteReason = true, true, why
 	}
 	l.seen.Alarm = r.sampler.alarm(c, l.seen.State.Applied)
 	return l, r.enquire(l, now)
@@ -201,7 +201,7 @@ func (l *look) readRoute(ctx context.Context) error {
 	if errors.Is(err, router.ErrNotAccepted) || apierrors.IsNotFound(err) {
 		l.seen.RoutePending = true
 		if verdict := (*router.NotAccepted)(nil); errors.As(err, &verdict) {
-			l.seen.RouteWhy, l.seen.RouteRefused = verdict.Why, verdict.Refused
+			l.seen.RouteReason, l.seen.RouteRefused = verdict.Why, verdict.Refused
 		}
 		return nil
 	}
@@ -209,7 +209,7 @@ func (l *look) readRoute(ctx context.Context) error {
 		return err
 	}
 	l.seen.Weights = canary.Weights(weights)
-	if !l.seen.Plan.Chosen || !l.seen.Plan.Routed || weights.Canary == 0 {
+	if !l.seen.Plan.ABTest || !l.seen.Plan.Routed || weights.Canary == 0 {
 		return nil
 	}
 	all, err := l.router.Weights(ctx, forEveryone(l.canary))

@@ -20,7 +20,7 @@ func TestAPanicInTheBackgroundIsAFailedCheck(t *testing.T) {
 	}
 	p := &probe{clock: clock.RealClock{}, feed: &feed{ctx: t.Context()},
 		call: func(context.Context, *flaggerv1.Canary, flaggerv1.HookType) canary.Answer { panic("no such hook") }}
-	seen := &canary.Seen{}
+	seen := &canary.Observation{}
 	due := canary.Questions{Hooks: []flaggerv1.HookType{flaggerv1.RolloutHook}}
 	for deadline := time.Now().Add(20 * time.Second); !p.ask(podinfo(), seen, due); {
 		if time.Now().After(deadline) {

@@ -43,7 +43,7 @@ const metricsQuestion = "metrics"
 
 // ask fills in what has been found out about this moment, starts to find out the
 // rest, and reports whether there is nothing left to wait for.
-func (p *probe) ask(c *flaggerv1.Canary, seen *canary.Seen, q canary.Questions) bool {
+func (p *probe) ask(c *flaggerv1.Canary, seen *canary.Observation, q canary.Questions) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	in := p.inquiry(c, seen)
@@ -73,7 +73,7 @@ func (p *probe) ask(c *flaggerv1.Canary, seen *canary.Seen, q canary.Questions) 
 
 // inquiry is the one about this moment; what was asked about another is of no
 // use any more.
-func (p *probe) inquiry(c *flaggerv1.Canary, seen *canary.Seen) *inquiry {
+func (p *probe) inquiry(c *flaggerv1.Canary, seen *canary.Observation) *inquiry {
 	s := seen.State
 	about := fmt.Sprint(c.Generation, s.Phase, s.Applied, seen.Target.Revision, s.Weight, s.Iterations, s.FailedChecks, s.At.UnixNano())
 	if in := p.running[c.UID]; in != nil && in.about == about {

@@ -20,7 +20,7 @@ import (
 )
 
 // record writes the next state into the status, in memory, and says how it stands.
-func (r *Reconciler) record(l *look, step canary.Step) (reconciler.Result, error) {
+func (r *Reconciler) record(l *look, step canary.Decision) (reconciler.Result, error) {
 	c, state := l.canary, step.State
 	c.Status.Target = state.Target
 	c.Status.Phase = state.Phase
@@ -65,7 +65,7 @@ func (r *Reconciler) record(l *look, step canary.Step) (reconciler.Result, error
 const answersTimeout = time.Minute
 
 // sample follows the metrics of a canary that is being tried on users.
-func (r *Reconciler) sample(l *look, step canary.Step) {
+func (r *Reconciler) sample(l *look, step canary.Decision) {
 	seen := l.seen
 	seen.State = step.State
 	if canary.Sampled(seen) {
@@ -101,7 +101,7 @@ func eventOf(c *flaggerv1.Canary, e canary.Event) reconciler.Event {
 // verdict says whether the canary is Ready, on its way, or stalled. A failed
 // revision is stalled until Git has another one; when Git is back at what users
 // have, all is well again.
-func verdict(result reconciler.Result, l *look, step canary.Step) (reconciler.Result, error) {
+func verdict(result reconciler.Result, l *look, step canary.Decision) (reconciler.Result, error) {
 	reverted := l.seen.Target.Exists && l.seen.Target.Revision == step.State.Promoted
 	switch {
 	case step.Problem != "":

@@ -36,7 +36,7 @@ type sampling struct {
 }
 
 // follow begins or goes on to sample the revision under analysis.
-func (s *sampler) follow(c *flaggerv1.Canary, seen canary.Seen) {
+func (s *sampler) follow(c *flaggerv1.Canary, seen canary.Observation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	of := fmt.Sprint(c.Generation, seen.State.Applied)
@@ -57,7 +57,7 @@ func (s *sampler) follow(c *flaggerv1.Canary, seen canary.Seen) {
 	go background.Run(ctx, func() { s.run(ctx, this, s.meter(sampled), seen) })
 }
 
-func (s *sampler) run(ctx context.Context, this *sampling, m *meter, seen canary.Seen) {
+func (s *sampler) run(ctx context.Context, this *sampling, m *meter, seen canary.Observation) {
 	ticker := s.clock.NewTicker(seen.Plan.SampleEvery)
 	defer ticker.Stop()
 	for {
