@@ -9,6 +9,7 @@ import (
 	"time"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // Plan is what the spec of a Canary asks for.
@@ -83,16 +84,6 @@ type Limits struct {
 	Provider string
 }
 
-const (
-	// unrouted is the provider whose users cannot be split.
-	unrouted = "kubernetes"
-	// Partition is the provider of StatefulSets: users are split as the pods are.
-	Partition = "partition"
-	// knative routes what is its own Service: a Canary of one has no spec.service.
-	knative     = "knative"
-	statefulSet = "StatefulSet"
-)
-
 // fallbackIterations are those of a progressive release that nothing can route, as
 // Flagger has them.
 const fallbackIterations = 10
@@ -105,8 +96,9 @@ func NewPlan(c *flaggerv1.Canary, limits Limits) (Plan, error) {
 	if err := refuse(c); err != nil {
 		return Plan{}, err
 	}
-	provider := ProviderOf(c, limits)
-	p := Plan{Routed: provider != unrouted, Worker: !c.HasService() && provider == unrouted, InPlace: provider == Partition, Autoscaled: c.Spec.AutoscalerRef != nil,
+	routing := provider.Of(c, limits.Provider).Routing
+	p := Plan{Routed: routing != provider.Nowhere, Worker: !c.HasService() && routing == provider.Nowhere,
+		InPlace: routing == provider.ByPod, Autoscaled: c.Spec.AutoscalerRef != nil,
 		Skip: c.SkipAnalysis(), Interval: limits.MinInterval, Deadline: c.ProgressDeadline()}
 	if err := p.setGates(c.Annotations[flaggerv1.GatesAnnotation]); err != nil {
 		return Plan{}, err
@@ -128,21 +120,6 @@ func NewPlan(c *flaggerv1.Canary, limits Limits) (Plan, error) {
 		return Plan{}, err
 	}
 	return p, p.setStages(a)
-}
-
-// ProviderOf names what routes the traffic of a canary. A worker has none, and a
-// StatefulSet is routed by the share of its pods.
-func ProviderOf(c *flaggerv1.Canary, limits Limits) string {
-	switch {
-	case c.Spec.TargetRef.Kind == statefulSet && (c.Spec.Provider == "" || c.Spec.Provider == unrouted):
-		return Partition
-	case c.Spec.Provider != "":
-		return c.Spec.Provider
-	case !c.HasService():
-		return unrouted
-	default:
-		return limits.Provider
-	}
 }
 
 // setHooks notes which types of webhooks there are.

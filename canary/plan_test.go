@@ -121,24 +121,6 @@ func TestFieldsThatMeanNothingBesideOthersAreSaid(t *testing.T) {
 	}
 }
 
-func TestWhoRoutes(t *testing.T) {
-	for name, tc := range map[string]struct {
-		edit func(*flaggerv1.CanarySpec)
-		want string
-	}{
-		"the provider that is named":         {func(s *flaggerv1.CanarySpec) { s.Provider = "istio" }, "istio"},
-		"else the controller's":              {func(*flaggerv1.CanarySpec) {}, "gatewayapi:v1"},
-		"nobody for a worker":                {func(s *flaggerv1.CanarySpec) { s.Service.Port = 0 }, "kubernetes"},
-		"the StatefulSet's partition itself": {func(s *flaggerv1.CanarySpec) { s.TargetRef.Kind = "StatefulSet" }, Partition},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got := ProviderOf(object("", tc.edit), Limits{Provider: "gatewayapi:v1"}); got != tc.want {
-				t.Errorf("got %s", got)
-			}
-		})
-	}
-}
-
 func TestAShortIntervalIsRaisedAndSaidSo(t *testing.T) {
 	c := object("kubernetes", func(s *flaggerv1.CanarySpec) { s.Analysis.Interval, s.Analysis.Iterations = "1s", 1 })
 	plan, err := NewPlan(c, Limits{MinInterval: 10 * time.Second})

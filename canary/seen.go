@@ -5,6 +5,7 @@ import (
 	"time"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // Observation is one look at the world.
@@ -156,18 +157,14 @@ func (s State) staged() int {
 	return s.Weight
 }
 
-// Weights are percentages that add up to 100. With Mirror, the canary also gets
-// a copy of the requests, and its answers are thrown away.
-type Weights struct {
-	Primary, Canary int
-	Mirror          bool
-}
+// Weights say where users go.
+type Weights = provider.Weights
 
 // Stable sends every user to the primary.
-var Stable = Weights{Primary: 100}
+var Stable = provider.Stable
 
 // split gives the canary its percentage and the primary the rest.
-func split(canary int) Weights { return Weights{Primary: 100 - canary, Canary: canary} }
+func split(canary int) Weights { return provider.Split(canary) }
 
 // DigestPrefix starts every revision of ours. Flagger's hashes have none, which
 // is how a status that Flagger wrote is told from one of our own.

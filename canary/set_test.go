@@ -214,7 +214,7 @@ func TestPromisesHoldInPlace(t *testing.T) {
 				t.Run(fmt.Sprint(seed), func(t *testing.T) {
 					plan := dressed(t, func(c *flaggerv1.Canary) {
 						strategies[name](c)
-						c.Spec.TargetRef.Kind, c.Spec.Provider = statefulSet, ""
+						c.Spec.TargetRef.Kind, c.Spec.Provider = "StatefulSet", ""
 						c.Spec.Analysis.SessionAffinity = nil
 					}, spread(seed))
 					w := newWorld(t, plan, seed)
@@ -229,7 +229,7 @@ func TestPromisesHoldInPlace(t *testing.T) {
 func TestAStatefulSetIsReleasedStepByStep(t *testing.T) {
 	plan := dressed(t, func(c *flaggerv1.Canary) {
 		strategies["progressive"](c)
-		c.Spec.TargetRef.Kind, c.Spec.Provider = statefulSet, ""
+		c.Spec.TargetRef.Kind, c.Spec.Provider = "StatefulSet", ""
 	}, 2)
 	w := newWorld(t, plan, 1)
 	w.set, w.quiet = newSet(w.target.revision), true

@@ -187,7 +187,7 @@ func describe(req *http.Request, headers []string) string {
 func TestProvidersConform(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIAAMBIENT")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "ambient")
-	for name := range providers {
+	for name := range serverTypes {
 		if name == "keptn" {
 			continue // serves nothing, see TestKeptnIsRefused
 		}

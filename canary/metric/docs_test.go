@@ -52,7 +52,7 @@ func TestTheExamplesOfTheDocsWork(t *testing.T) {
 			t.Errorf("%s: %v", tmpl.Spec.Provider.Type, err)
 		}
 	}
-	for name := range providers {
+	for name := range serverTypes {
 		if !seen[name] {
 			t.Errorf("the docs have no example of %s", name)
 		}

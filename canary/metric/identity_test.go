@@ -221,7 +221,7 @@ func TestTheControllersIdentityGoesToItsProviderAlone(t *testing.T) {
 			if tc.secret != nil {
 				c.SecretRef = &flaggerv1.SecretReference{Name: "login"}
 			}
-			_, err := providers[tc.spec.Type].connect(c)
+			_, err := serverTypes[tc.spec.Type].connect(c)
 			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
 				t.Errorf("want %q, got %v", tc.want, err)
 			}

@@ -33,6 +33,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/outbound"
 )
@@ -98,7 +99,7 @@ func WithMemory(b *budget.Budget) Option {
 // targets through c, and sends queries that name no server of their own to the
 // Prometheus at the URL metricsServer. The clock says which time a query is about.
 func NewChecker(c client.Client, metricsServer string, clk clock.PassiveClock, options ...Option) *Checker {
-	k := &Checker{client: c, metricsServer: metricsServer, provider: "kubernetes", clock: clk, ambient: &ambient{}, verdicts: &verdicts{}}
+	k := &Checker{client: c, metricsServer: metricsServer, provider: provider.Kubernetes, clock: clk, ambient: &ambient{}, verdicts: &verdicts{}}
 	for _, option := range options {
 		option(k)
 	}

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/internal/mask"
 )
 
@@ -43,7 +44,7 @@ type plan struct {
 	source  source
 	scale   func(float64) float64
 	secrets *mask.Mask
-	words   bool // see dialect
+	names   provider.Spelling // of label values in the query
 }
 
 // question fills in the query. A query that cannot be filled in, or that its
@@ -94,7 +95,7 @@ func (k *Checker) plan(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.Can
 	if err != nil || p.window <= 0 {
 		return plan{}, reconcile.TerminalError(fmt.Errorf("%s.interval: %q is not a duration such as 30s or 1m", field, p.vars.interval))
 	}
-	if p.words {
+	if p.names == provider.Underscored {
 		p.vars = p.vars.words()
 	}
 	return p, nil

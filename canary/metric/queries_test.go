@@ -41,7 +41,7 @@ func TestQueriesThatNoServerUnderstands(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			err := providers[tc.provider].parse(tc.query)
+			err := serverTypes[tc.provider].parse(tc.query)
 			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
 				t.Errorf("want %q, got %v", tc.want, err)
 			}
@@ -93,7 +93,7 @@ func FuzzQueries(f *testing.F) {
 	f.Add("target=sum(a)&from=-2min")
 	f.Add("/path/%2e%2e/x?a=b c#d")
 	f.Fuzz(func(t *testing.T, query string) {
-		for _, p := range providers {
+		for _, p := range serverTypes {
 			if p.parse != nil {
 				_ = p.parse(query)
 			}

@@ -16,8 +16,8 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
-// provider is a kind of server that answers queries.
-type provider struct {
+// serverType is a kind of server that answers queries.
+type serverType struct {
 	// connect returns the source of a MetricTemplate, and asks nobody anything. The
 	// field that it names in an error is relative to spec.provider.
 	connect func(c *connection) (source, error)
@@ -25,8 +25,8 @@ type provider struct {
 	parse func(query string) error
 }
 
-// providers are the servers by spec.provider.type.
-var providers = map[string]provider{
+// serverTypes are those by spec.provider.type.
+var serverTypes = map[string]serverType{
 	"prometheus":      {connect: connectPrometheus},
 	"cloudwatch":      {connect: connectCloudWatch, parse: parsed(cloudWatchQuery)},
 	"datadog":         {connect: connectDatadog},
@@ -76,10 +76,10 @@ func (k *Checker) template(ctx context.Context, c *flaggerv1.Canary, field strin
 // connect plans a measurement by a MetricTemplate that was read.
 func (k *Checker) connect(ctx context.Context, tmpl *flaggerv1.MetricTemplate) (plan, error) {
 	where := fmt.Sprintf("MetricTemplate %s/%s: spec", tmpl.Namespace, tmpl.Name)
-	kind, ok := providers[tmpl.Spec.Provider.Type]
+	kind, ok := serverTypes[tmpl.Spec.Provider.Type]
 	if !ok {
 		return plan{}, reconcile.TerminalError(fmt.Errorf("%s.provider.type: %q is not served, only %s", where,
-			tmpl.Spec.Provider.Type, strings.Join(slices.Sorted(maps.Keys(providers)), ", ")))
+			tmpl.Spec.Provider.Type, strings.Join(slices.Sorted(maps.Keys(serverTypes)), ", ")))
 	}
 	secret, err := k.secret(ctx, tmpl)
 	if err != nil {
@@ -99,7 +99,7 @@ func (k *Checker) connect(ctx context.Context, tmpl *flaggerv1.MetricTemplate) (
 	}, nil
 }
 
-func (k *Checker) source(kind provider, tmpl *flaggerv1.MetricTemplate, secret map[string][]byte) (source, error) {
+func (k *Checker) source(kind serverType, tmpl *flaggerv1.MetricTemplate, secret map[string][]byte) (source, error) {
 	spec := tmpl.Spec.Provider
 	switch {
 	case spec.Region != "" && spec.Type != "cloudwatch":

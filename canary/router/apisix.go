@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 var apisixRoute = schema.GroupVersionKind{Group: "apisix.apache.org", Version: "v2", Kind: "ApisixRoute"}
@@ -43,7 +44,7 @@ func routeName(c *flaggerv1.Canary) string {
 	return c.Spec.RouteRef.Name
 }
 
-func (apisix) render(d draft, w Weights) error {
+func (apisix) render(d draft, w provider.Weights) error {
 	_, primary, canary := d.canary.ServiceNames()
 	rule, err := apisixRule(d)
 	if err != nil {
@@ -68,7 +69,7 @@ func (apisix) render(d draft, w Weights) error {
 	return nil
 }
 
-func (apisix) reweigh(o *unstructured.Unstructured, c *flaggerv1.Canary, w Weights) error {
+func (apisix) reweigh(o *unstructured.Unstructured, c *flaggerv1.Canary, w provider.Weights) error {
 	_, primary, canary := c.ServiceNames()
 	weights, found := map[string]int{primary: w.Primary, canary: w.Canary}, 0
 	for _, rule := range listAt(o.Object, "spec", "http") {
@@ -107,14 +108,14 @@ func apisixEntry(like entry, service string, weight int) entry {
 	return e
 }
 
-func (apisix) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (Weights, error) {
+func (apisix) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (provider.Weights, error) {
 	_, primary, canary := c.ServiceNames()
 	for _, rule := range listAt(live.Object, "spec", "http") {
 		if w, ok := weightsIn(listAt(rule, "backends"), apisixBackend, primary, canary); ok {
 			return w, nil
 		}
 	}
-	return stable, nil
+	return provider.Stable, nil
 }
 
 func (apisix) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error {
@@ -122,7 +123,7 @@ func (apisix) release(live *unstructured.Unstructured, c *flaggerv1.Canary) erro
 	for _, rule := range listAt(live.Object, "spec", "http") {
 		backends := listAt(rule, "backends")
 		if lookup(backends, apisixBackend, primary) != nil || lookup(backends, apisixBackend, canary) != nil {
-			put(rule, []entry{apisixEntry(keep(backends, apisixBackend, primary, canary), apex, stable.Primary)}, "backends")
+			put(rule, []entry{apisixEntry(keep(backends, apisixBackend, primary, canary), apex, provider.Stable.Primary)}, "backends")
 		}
 	}
 	return nil
@@ -130,9 +131,6 @@ func (apisix) release(live *unstructured.Unstructured, c *flaggerv1.Canary) erro
 
 // Supports refuses what a weighted ApisixRoute cannot do.
 func (apisix) Supports(c *flaggerv1.Canary) error {
-	if err := refuse("apisix", c); err != nil {
-		return err
-	}
 	if routeName(c) == "" {
 		return terminal("spec.routeRef: provider apisix needs the ApisixRoute that users come through; name it")
 	}

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 var contourProxy = schema.GroupVersionKind{Group: "projectcontour.io", Version: "v1", Kind: "HTTPProxy"}
@@ -42,7 +43,7 @@ func (contour) object(c *flaggerv1.Canary) Object {
 	return Object{contourProxy, client.ObjectKey{Namespace: c.Namespace, Name: apex}}
 }
 
-func (p contour) render(d draft, w Weights) error {
+func (p contour) render(d draft, w provider.Weights) error {
 	ours, others := contourRoutes(d.Unstructured, d.canary)
 	chosen, err := contourMatches(d.canary)
 	if err != nil {
@@ -53,7 +54,7 @@ func (p contour) render(d draft, w Weights) error {
 		routes = append(routes, contourRoute(d.canary, sameAs(ours, len(routes)), conditions, w))
 	}
 	if len(chosen) > 0 {
-		w = stable // for everybody who was not chosen
+		w = provider.Stable // for everybody who was not chosen
 	}
 	everyone := []entry{{"prefix": contourPrefix(d.canary)}}
 	routes = append(routes, contourRoute(d.canary, sameAs(ours, len(routes)), everyone, w))
@@ -89,7 +90,7 @@ func sameAs(live []entry, place int) entry {
 	return runtime.DeepCopyJSON(live[min(place, len(live)-1)])
 }
 
-func contourRoute(c *flaggerv1.Canary, route entry, conditions []entry, w Weights) entry {
+func contourRoute(c *flaggerv1.Canary, route entry, conditions []entry, w provider.Weights) entry {
 	_, primary, canary := c.ServiceNames()
 	live := listAt(route, "services")
 	put(route, conditions, "conditions")
@@ -199,7 +200,7 @@ func contourHeader(name string, value flaggerv1.StringMatch) (entry, error) {
 
 // weights are those of the first route. When it is for chosen users only, and the
 // canary no longer chooses any, they say nothing about the others.
-func (contour) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (Weights, error) {
+func (contour) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (provider.Weights, error) {
 	_, primary, canary := c.ServiceNames()
 	ours, _ := contourRoutes(live, c)
 	for _, route := range ours {
@@ -213,7 +214,7 @@ func (contour) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (We
 		}
 		return w, nil
 	}
-	return stable, nil
+	return provider.Stable, nil
 }
 
 func (contour) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error {
@@ -224,16 +225,13 @@ func (contour) release(live *unstructured.Unstructured, c *flaggerv1.Canary) err
 	}
 	kept := ours[len(ours)-1]
 	e := keep(listAt(kept, "services"), contourBackend, primary, canary)
-	put(kept, []entry{contourEntry(c, e, apex, stable.Primary)}, "services")
+	put(kept, []entry{contourEntry(c, e, apex, provider.Stable.Primary)}, "services")
 	put(live.Object, append([]entry{kept}, others...), "spec", "routes")
 	return nil
 }
 
 // Supports refuses what a route of an HTTPProxy cannot say.
 func (contour) Supports(c *flaggerv1.Canary) error {
-	if err := refuse("contour", c); err != nil {
-		return err
-	}
 	s := &c.Spec.Service
 	if len(s.Match) > 1 {
 		return terminal("spec.service.match[1]: provider contour has one prefix; leave one entry")

@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
 )
 
@@ -46,12 +47,12 @@ var contract = map[string]func(*trial){
 	},
 	"a route that is made sends everybody to the primary": func(t *trial) {
 		t.must(t.Reconcile(t.Context(), t.canary))
-		t.wants(router.Weights{Primary: 100})
+		t.wants(provider.Weights{Primary: 100})
 		t.unchangedBy("reconciling again", func() error { return t.Reconcile(t.Context(), t.canary) })
 	},
 	"weights are read back as they were set, and set only once": func(t *trial) {
 		t.must(t.Reconcile(t.Context(), t.canary))
-		for _, w := range []router.Weights{{Primary: 80, Canary: 20}, {Canary: 100}, {Primary: 99, Canary: 1}, {Primary: 100}} {
+		for _, w := range []provider.Weights{{Primary: 80, Canary: 20}, {Canary: 100}, {Primary: 99, Canary: 1}, {Primary: 100}} {
 			t.set(w)
 			t.wants(w)
 			t.unchangedBy("setting again", func() error { return t.SetWeights(t.Context(), t.canary, w) })
@@ -65,7 +66,7 @@ var contract = map[string]func(*trial){
 		}
 		t.canary.Spec.Analysis.Mirror = true
 		t.must(t.Reconcile(t.Context(), t.canary))
-		for _, w := range []router.Weights{{Primary: 100, Mirror: true}, {Primary: 90, Canary: 10}, {Primary: 100}} {
+		for _, w := range []provider.Weights{{Primary: 100, Mirror: true}, {Primary: 90, Canary: 10}, {Primary: 100}} {
 			t.set(w)
 			t.wants(w)
 			t.unchangedBy("reconciling", func() error { return t.Reconcile(t.Context(), t.canary) })
@@ -78,7 +79,7 @@ var contract = map[string]func(*trial){
 		t.canary.Spec.Analysis.Match = t.match
 		t.must(t.Supports(t.canary))
 		t.must(t.Reconcile(t.Context(), t.canary))
-		for _, w := range []router.Weights{{Primary: 100}, {Canary: 100}, {Primary: 100}, {Canary: 100}} {
+		for _, w := range []provider.Weights{{Primary: 100}, {Canary: 100}, {Primary: 100}, {Canary: 100}} {
 			t.set(w)
 			t.wants(w)
 			t.unchangedBy("reconciling", func() error { return t.Reconcile(t.Context(), t.canary) })
@@ -89,10 +90,10 @@ var contract = map[string]func(*trial){
 			t.Skip("cannot choose users")
 		}
 		t.canary.Spec.Analysis.Match = t.match
-		t.set(router.Weights{Canary: 100})
+		t.set(provider.Weights{Canary: 100})
 		t.canary.Spec.Analysis.Match = nil
 		t.must(t.Reconcile(t.Context(), t.canary))
-		t.wants(router.Weights{Primary: 100})
+		t.wants(provider.Weights{Primary: 100})
 	},
 	"an A/B test is opened for everybody, and closed again": func(t *trial) {
 		if t.match == nil {
@@ -100,27 +101,27 @@ var contract = map[string]func(*trial){
 		}
 		open := t.canary.DeepCopy()
 		t.canary.Spec.Analysis.Match = t.match
-		all := func() router.Weights {
+		all := func() provider.Weights {
 			w, err := t.Weights(t.Context(), open)
 			t.must(err)
 			return w
 		}
 		t.must(t.Reconcile(t.Context(), t.canary))
-		t.set(router.Weights{Canary: 100})
-		t.must(t.SetWeights(t.Context(), open, router.Weights{Canary: 100}))
+		t.set(provider.Weights{Canary: 100})
+		t.must(t.SetWeights(t.Context(), open, provider.Weights{Canary: 100}))
 		t.unchangedBy("reconciling", func() error { return t.Reconcile(t.Context(), open) })
 		if w := all(); w.Canary != 100 {
 			t.Errorf("everybody has %v", w)
 		}
-		t.wants(router.Weights{Canary: 100}) // for those whom it chose, too
-		t.set(router.Weights{Canary: 100})
+		t.wants(provider.Weights{Canary: 100}) // for those whom it chose, too
+		t.set(provider.Weights{Canary: 100})
 		if w := all(); w.Canary != 0 {
 			t.Errorf("those who are not chosen have %v", w)
 		}
-		t.wants(router.Weights{Canary: 100})
+		t.wants(provider.Weights{Canary: 100})
 	},
 	"what somebody else wrote survives": func(t *trial) {
-		t.start(router.Weights{Primary: 100})
+		t.start(provider.Weights{Primary: 100})
 		for _, o := range t.made() {
 			o.SetLabels(merged(o.GetLabels(), "team", "web"))
 			o.SetAnnotations(merged(o.GetAnnotations(), "example.com/note", "mine"))
@@ -131,7 +132,7 @@ var contract = map[string]func(*trial){
 			t.theirs.write(o)
 			t.must(t.cluster.Update(t.Context(), o))
 		}
-		t.set(router.Weights{Primary: 80, Canary: 20})
+		t.set(provider.Weights{Primary: 80, Canary: 20})
 		t.must(t.Reconcile(t.Context(), t.canary))
 		for _, o := range t.made() {
 			if o.GetLabels()["team"] != "web" || o.GetAnnotations()["example.com/note"] != "mine" {
@@ -144,19 +145,19 @@ var contract = map[string]func(*trial){
 	},
 	"a route that was deleted comes back with the weights that are set": func(t *trial) {
 		t.ifMade()
-		t.start(router.Weights{Primary: 80, Canary: 20})
+		t.start(provider.Weights{Primary: 80, Canary: 20})
 		t.deleteMade()
-		t.set(router.Weights{Primary: 70, Canary: 30})
-		t.wants(router.Weights{Primary: 70, Canary: 30})
+		t.set(provider.Weights{Primary: 70, Canary: 30})
+		t.wants(provider.Weights{Primary: 70, Canary: 30})
 		t.deleteMade()
 		if _, err := t.Weights(t.Context(), t.canary); !apierrors.IsNotFound(err) {
 			t.Errorf("weights of a missing route: want not found, got %v", err)
 		}
 		t.must(t.Reconcile(t.Context(), t.canary))
-		t.wants(router.Weights{Primary: 100})
+		t.wants(provider.Weights{Primary: 100})
 	},
 	"editing spec.service in mid-analysis moves nobody": func(t *trial) {
-		t.start(router.Weights{Primary: 70, Canary: 30})
+		t.start(provider.Weights{Primary: 70, Canary: 30})
 		if t.edit == nil {
 			t.Skip("nothing in spec.service is in the route")
 		}
@@ -164,24 +165,24 @@ var contract = map[string]func(*trial){
 		t.edit(&t.canary.Spec.Service)
 		t.must(t.Supports(t.canary))
 		t.must(t.Reconcile(t.Context(), t.canary))
-		t.wants(router.Weights{Primary: 70, Canary: 30})
+		t.wants(provider.Weights{Primary: 70, Canary: 30})
 		if cmp.Equal(before, t.versions()) {
 			t.Error("the edit was ignored")
 		}
 	},
 	"a write of somebody else in between is a conflict, and the next try succeeds": func(t *trial) {
-		t.start(router.Weights{Primary: 100})
+		t.start(provider.Weights{Primary: 100})
 		t.Router = t.routerOver(t.racing())
-		err := t.SetWeights(t.Context(), t.canary, router.Weights{Primary: 80, Canary: 20})
+		err := t.SetWeights(t.Context(), t.canary, provider.Weights{Primary: 80, Canary: 20})
 		if !apierrors.IsConflict(err) || errors.Is(err, reconcile.TerminalError(nil)) {
 			t.Fatalf("want a conflict that can be retried, got %v", err)
 		}
-		t.set(router.Weights{Primary: 80, Canary: 20})
-		t.wants(router.Weights{Primary: 80, Canary: 20})
+		t.set(provider.Weights{Primary: 80, Canary: 20})
+		t.wants(provider.Weights{Primary: 80, Canary: 20})
 	},
 	"a route that is made belongs to the canary, and is given up twice without harm": func(t *trial) {
 		t.ifMade()
-		t.start(router.Weights{Primary: 80, Canary: 20})
+		t.start(provider.Weights{Primary: 80, Canary: 20})
 		for _, o := range t.made() {
 			if !metav1.IsControlledBy(o, t.canary) && o.GetNamespace() != "" {
 				t.Errorf("%s %s would stay for ever", o.GetKind(), o.GetName())
@@ -194,12 +195,12 @@ var contract = map[string]func(*trial){
 		if t.existing != "" {
 			t.create(t.existing)
 		} else {
-			t.set(router.Weights{Primary: 80, Canary: 20})
+			t.set(provider.Weights{Primary: 80, Canary: 20})
 			t.disown()
 		}
 		before := t.made()
-		t.set(router.Weights{Primary: 60, Canary: 40})
-		t.wants(router.Weights{Primary: 60, Canary: 40})
+		t.set(provider.Weights{Primary: 60, Canary: 40})
+		t.wants(provider.Weights{Primary: 60, Canary: 40})
 		t.must(t.Finalize(t.Context(), t.canary))
 		left := t.made()
 		if len(left) < len(before) {
@@ -215,7 +216,7 @@ var contract = map[string]func(*trial){
 	},
 	"the route of another canary is refused, not shared": func(t *trial) {
 		t.ifMade()
-		t.start(router.Weights{Primary: 80, Canary: 20})
+		t.start(provider.Weights{Primary: 80, Canary: 20})
 		other := t.canary.DeepCopy()
 		other.Spec.Service.Name, _, _ = t.canary.ServiceNames()
 		other.Name, other.UID = "other", "other-uid"
@@ -225,7 +226,7 @@ var contract = map[string]func(*trial){
 		t.unchangedBy("another canary", func() error {
 			for what, err := range map[string]error{
 				"Reconcile":  t.Reconcile(t.Context(), other),
-				"SetWeights": t.SetWeights(t.Context(), other, router.Weights{Canary: 100}),
+				"SetWeights": t.SetWeights(t.Context(), other, provider.Weights{Canary: 100}),
 			} {
 				if !errors.Is(err, reconcile.TerminalError(nil)) {
 					t.Errorf("%s: want a terminal error, got %v", what, err)
@@ -239,10 +240,10 @@ var contract = map[string]func(*trial){
 		if t.collected {
 			t.Skip("the garbage collector may come first")
 		}
-		t.start(router.Weights{Primary: 80, Canary: 20})
+		t.start(provider.Weights{Primary: 80, Canary: 20})
 		t.canary.UID = "new-uid"
 		t.must(t.Reconcile(t.Context(), t.canary))
-		t.wants(router.Weights{Primary: 80, Canary: 20})
+		t.wants(provider.Weights{Primary: 80, Canary: 20})
 		for _, o := range t.made() {
 			if !metav1.IsControlledBy(o, t.canary) && o.GetNamespace() != "" {
 				t.Errorf("%s %s still belongs to the old one: %v", o.GetKind(), o.GetName(), o.GetOwnerReferences())
@@ -250,7 +251,7 @@ var contract = map[string]func(*trial){
 		}
 	},
 	"objects name everything that is made": func(t *trial) {
-		t.start(router.Weights{Primary: 80, Canary: 20})
+		t.start(provider.Weights{Primary: 80, Canary: 20})
 		if len(t.made()) == 0 {
 			t.Errorf("none of %v was written", t.Objects(t.canary))
 		}
@@ -305,18 +306,18 @@ func (t *trial) create(documents string) {
 }
 
 // start is what a controller does first.
-func (t *trial) start(w router.Weights) {
+func (t *trial) start(w provider.Weights) {
 	t.Helper()
 	t.must(t.Reconcile(t.Context(), t.canary))
 	t.set(w)
 }
 
-func (t *trial) set(w router.Weights) {
+func (t *trial) set(w provider.Weights) {
 	t.Helper()
 	t.must(t.SetWeights(t.Context(), t.canary, w))
 }
 
-func (t *trial) wants(w router.Weights) {
+func (t *trial) wants(w provider.Weights) {
 	t.Helper()
 	wantWeights(t.T, t.Router, t.canary, w)
 }
@@ -444,7 +445,7 @@ func (t *trial) saysWhatToInstall() {
 	t.Helper()
 	for what, err := range map[string]error{
 		"Reconcile":  t.Reconcile(t.Context(), t.canary),
-		"SetWeights": t.SetWeights(t.Context(), t.canary, router.Weights{Primary: 100}),
+		"SetWeights": t.SetWeights(t.Context(), t.canary, provider.Weights{Primary: 100}),
 	} {
 		if !errors.Is(err, router.ErrNotInstalled) || !strings.Contains(err.Error(), "install the CRDs of "+t.product) {
 			t.Errorf("%s: want ErrNotInstalled about %s, got %v", what, t.product, err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // Session affinity works with cookies, in proxies that know nothing of sessions:
@@ -37,7 +38,7 @@ type session struct {
 
 // sessionOf reports false when there is nothing to do about sessions: without
 // affinity, and while the status has no cookies. Weights come before affinity.
-func sessionOf(c *flaggerv1.Canary, w Weights) (session, bool) {
+func sessionOf(c *flaggerv1.Canary, w provider.Weights) (session, bool) {
 	a := c.Spec.Analysis
 	if a == nil || a.SessionAffinity == nil {
 		return session{}, false

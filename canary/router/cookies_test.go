@@ -9,15 +9,15 @@ import (
 	"sigs.k8s.io/yaml"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
-	"github.com/sluice-cd/sluice/canary/router"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // sticky are the providers that keep users where they are, with the field that
 // has their rules.
 var sticky = map[string]string{"gatewayapi:v1": "rules", "gatewayapi:v1beta1": "rules", "istio": "http"}
 
-func stickyCanary(provider string) *flaggerv1.Canary {
-	c := canaryFor(provider)
+func stickyCanary(by string) *flaggerv1.Canary {
+	c := canaryFor(by)
 	c.Spec.Analysis.SessionAffinity = &flaggerv1.SessionAffinity{CookieName: "seen", PrimaryCookieName: "stay", Domain: "example.com", Path: "/"}
 	c.Status.SessionAffinityCookie, c.Status.PrimarySessionAffinityCookie = "seen=new", "stay=new"
 	c.Status.PreviousSessionAffinityCookie = "seen=old"
@@ -25,17 +25,17 @@ func stickyCanary(provider string) *flaggerv1.Canary {
 }
 
 // rulesAt returns the rules of the route as YAML, for a canary at some weights.
-func rulesAt(t *testing.T, provider string, c *flaggerv1.Canary, w router.Weights) []string {
+func rulesAt(t *testing.T, by string, c *flaggerv1.Canary, w provider.Weights) []string {
 	t.Helper()
 	cluster := clusterWith(t)
-	r := routerOf(t, provider, cluster)
+	r := routerOf(t, by, cluster)
 	must(t, r.Supports(c))
 	must(t, r.Reconcile(t.Context(), c))
 	must(t, r.SetWeights(t.Context(), c, w))
 	wantWeights(t, r, c, w)
 	must(t, r.Reconcile(t.Context(), c))
 	wantWeights(t, r, c, w)
-	found, _, err := unstructured.NestedSlice(objectOf(t, cluster, r.Objects(c)[0]).Object, "spec", sticky[provider])
+	found, _, err := unstructured.NestedSlice(objectOf(t, cluster, r.Objects(c)[0]).Object, "spec", sticky[by])
 	must(t, err)
 	var out []string
 	for _, rule := range found {
@@ -47,10 +47,10 @@ func rulesAt(t *testing.T, provider string, c *flaggerv1.Canary, w router.Weight
 }
 
 func TestSessions(t *testing.T) {
-	split := router.Weights{Primary: 80, Canary: 20}
+	split := provider.Weights{Primary: 80, Canary: 20}
 	cases := map[string]struct {
 		edit func(*flaggerv1.Canary)
-		at   router.Weights
+		at   provider.Weights
 		want [][]string // for each rule, what it must mention; with a ! what it must not
 	}{
 		"users stay with what they saw": {func(*flaggerv1.Canary) {}, split, [][]string{
@@ -62,19 +62,19 @@ func TestSessions(t *testing.T) {
 			[][]string{{".*seen.*new.*"}, {"seen=new", "!stay"}},
 		},
 		"a cookie is dropped with its domain and path, or browsers keep it": {
-			func(c *flaggerv1.Canary) { c.Status.SessionAffinityCookie = "" }, router.Weights{Primary: 100},
+			func(c *flaggerv1.Canary) { c.Status.SessionAffinityCookie = "" }, provider.Weights{Primary: 100},
 			[][]string{{".*seen.*old.*", "seen=old; Max-Age=-1; Domain=example.com; Path=/"}, {"!cookie"}},
 		},
 		"only who has a cookie is told to drop it": {func(c *flaggerv1.Canary) {
 			c.Status.SessionAffinityCookie = ""
-			c.Spec.Service.Headers = &flaggerv1.Headers{Response: &flaggerv1.HeaderOperations{Add: map[string]string{"x-by": "app"}}}
-		}, router.Weights{Primary: 100}, [][]string{{"Max-Age=-1", "x-by"}, {"x-by", "!Max-Age"}}},
+			c.Spec.Service.Headers = &flaggerv1.Headers{Response: &flaggerv1.HeaderOperations{Add: map[string]string{"x-provider": "app"}}}
+		}, provider.Weights{Primary: 100}, [][]string{{"Max-Age=-1", "x-provider"}, {"x-provider", "!Max-Age"}}},
 		"users of a release that was withdrawn are let go": {
-			func(c *flaggerv1.Canary) { c.Status.PreviousSessionAffinityCookie = "" }, router.Weights{Primary: 100},
+			func(c *flaggerv1.Canary) { c.Status.PreviousSessionAffinityCookie = "" }, provider.Weights{Primary: 100},
 			[][]string{{".*seen.*new.*", "Max-Age=-1"}, {"!cookie"}},
 		},
 		"without cookies there is one rule": {
-			func(c *flaggerv1.Canary) { c.Status = flaggerv1.CanaryStatus{} }, router.Weights{Primary: 100},
+			func(c *flaggerv1.Canary) { c.Status = flaggerv1.CanaryStatus{} }, provider.Weights{Primary: 100},
 			[][]string{{"!cookie"}},
 		},
 		"weights come before affinity": {
@@ -83,14 +83,14 @@ func TestSessions(t *testing.T) {
 		},
 		"the mirror is on the rule for everybody, too": {func(c *flaggerv1.Canary) {
 			c.Spec.Analysis.Mirror, c.Status.SessionAffinityCookie = true, ""
-		}, router.Weights{Primary: 100, Mirror: true}, [][]string{{"irror", "Max-Age=-1"}, {"irror", "!Max-Age"}}},
+		}, provider.Weights{Primary: 100, Mirror: true}, [][]string{{"irror", "Max-Age=-1"}, {"irror", "!Max-Age"}}},
 	}
 	for name, tc := range cases {
-		for provider := range sticky {
-			t.Run(provider+"/"+name, func(t *testing.T) {
-				c := stickyCanary(provider)
+		for by := range sticky {
+			t.Run(by+"/"+name, func(t *testing.T) {
+				c := stickyCanary(by)
 				tc.edit(c)
-				rules := rulesAt(t, provider, c, tc.at)
+				rules := rulesAt(t, by, c, tc.at)
 				if len(rules) != len(tc.want) {
 					t.Fatalf("want %d rules, got %d:\n%s", len(tc.want), len(rules), strings.Join(rules, "---\n"))
 				}
@@ -110,13 +110,13 @@ func TestSessions(t *testing.T) {
 }
 
 func TestOurCopyOfTheSpecIsNotTouchedByCookies(t *testing.T) {
-	for provider := range sticky {
-		c := stickyCanary(provider)
-		c.Spec.Service.Headers = &flaggerv1.Headers{Response: &flaggerv1.HeaderOperations{Add: map[string]string{"x-by": "app"}}}
+	for by := range sticky {
+		c := stickyCanary(by)
+		c.Spec.Service.Headers = &flaggerv1.Headers{Response: &flaggerv1.HeaderOperations{Add: map[string]string{"x-provider": "app"}}}
 		before := c.DeepCopy()
-		rulesAt(t, provider, c, router.Weights{Primary: 100})
+		rulesAt(t, by, c, provider.Weights{Primary: 100})
 		if len(c.Spec.Service.Headers.Response.Add) != len(before.Spec.Service.Headers.Response.Add) {
-			t.Errorf("%s: the spec was changed: %v", provider, c.Spec.Service.Headers.Response.Add)
+			t.Errorf("%s: the spec was changed: %v", by, c.Spec.Service.Headers.Response.Add)
 		}
 	}
 }

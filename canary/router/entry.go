@@ -5,6 +5,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // entry is a part of an object in JSON, such as one of several weighted backends.
@@ -106,10 +108,10 @@ func keep(list []entry, name naming, want, sibling string) entry {
 // weightsIn returns the weights of two backends as percentages; ok is false unless
 // both are in the list. A backend without a weight gets nothing: Flagger leaves
 // out a weight of zero.
-func weightsIn(list []entry, name naming, primary, canary string) (w Weights, ok bool) {
+func weightsIn(list []entry, name naming, primary, canary string) (w provider.Weights, ok bool) {
 	p, c := lookup(list, name, primary), lookup(list, name, canary)
 	if p == nil || c == nil {
-		return Weights{}, false
+		return provider.Weights{}, false
 	}
 	return percentages(number(p["weight"]), number(c["weight"])), true
 }
@@ -118,14 +120,14 @@ func weightsIn(list []entry, name naming, primary, canary string) (w Weights, ok
 const maxShare = 1 << 20
 
 // percentages scales two weights to a total of 100. Without any there are none.
-func percentages(primary, canary int) Weights {
+func percentages(primary, canary int) provider.Weights {
 	primary, canary = min(max(primary, 0), maxShare), min(max(canary, 0), maxShare)
 	total := primary + canary
 	if total == 0 {
-		return Weights{}
+		return provider.Weights{}
 	}
 	share := (canary*100 + total/2) / total
-	return Weights{Primary: 100 - share, Canary: share}
+	return provider.Weights{Primary: 100 - share, Canary: share}
 }
 
 // number reads a weight: some APIs write it as a quantity in a text.

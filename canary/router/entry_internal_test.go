@@ -7,23 +7,24 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 func TestWeightsAreReadAsPercentages(t *testing.T) {
 	cases := map[string]struct {
 		primary, canary any
-		want            Weights
+		want            provider.Weights
 	}{
-		"numbers":                       {int64(80), int64(20), Weights{Primary: 80, Canary: 20}},
-		"quantities":                    {"80", "20", Weights{Primary: 80, Canary: 20}},
-		"halves":                        {int64(1), int64(1), Weights{Primary: 50, Canary: 50}},
-		"thirds":                        {int64(2), int64(1), Weights{Primary: 67, Canary: 33}},
-		"a weight that is left out":     {nil, int64(100), Weights{Canary: 100}},
-		"no weights":                    {nil, nil, Weights{}},
-		"nonsense is nothing":           {"many", int64(7), Weights{Canary: 100}},
-		"less than nothing is nothing":  {int64(-5), int64(105), Weights{Canary: 100}},
-		"more than anybody can count":   {1e300, 1e300, Weights{Primary: 50, Canary: 50}},
-		"fractions of a number, floats": {float64(30), float64(70), Weights{Primary: 30, Canary: 70}},
+		"numbers":                       {int64(80), int64(20), provider.Weights{Primary: 80, Canary: 20}},
+		"quantities":                    {"80", "20", provider.Weights{Primary: 80, Canary: 20}},
+		"halves":                        {int64(1), int64(1), provider.Weights{Primary: 50, Canary: 50}},
+		"thirds":                        {int64(2), int64(1), provider.Weights{Primary: 67, Canary: 33}},
+		"a weight that is left out":     {nil, int64(100), provider.Weights{Canary: 100}},
+		"no weights":                    {nil, nil, provider.Weights{}},
+		"nonsense is nothing":           {"many", int64(7), provider.Weights{Canary: 100}},
+		"less than nothing is nothing":  {int64(-5), int64(105), provider.Weights{Canary: 100}},
+		"more than anybody can count":   {1e300, 1e300, provider.Weights{Primary: 50, Canary: 50}},
+		"fractions of a number, floats": {float64(30), float64(70), provider.Weights{Primary: 30, Canary: 70}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
 )
 
@@ -136,7 +137,7 @@ func matches(t *testing.T, cluster client.Client, name string, written []map[str
 
 type step struct {
 	name    string
-	weights router.Weights
+	weights provider.Weights
 }
 
 // steps are the weights that were recorded. nginx has no percentages of the users
@@ -144,7 +145,7 @@ type step struct {
 func steps(r recording) []step {
 	var out []step
 	for name := range r.Written {
-		var w router.Weights
+		var w provider.Weights
 		if _, err := fmt.Sscanf(name, "%d/%d", &w.Primary, &w.Canary); err != nil {
 			continue
 		}

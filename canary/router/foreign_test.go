@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
 )
 
@@ -15,17 +16,17 @@ import (
 // the garbage collector of that cluster would not find it, and what belongs to a
 // Canary of that cluster is that one's, also if it has the same name.
 func TestRoutesInTheClusterOfAMesh(t *testing.T) {
-	for _, provider := range router.Names() {
-		if router.Local(provider) {
+	for _, by := range router.Names() {
+		if p, _ := provider.Named(by); p.Cluster == provider.OfWorkload {
 			continue
 		}
-		t.Run(provider, func(t *testing.T) {
-			tr := newTrial(t, provider, clusterWith(t))
-			r, err := router.New(provider, router.Deps{Client: tr.cluster, IngressClass: "edge", Foreign: true})
+		t.Run(by, func(t *testing.T) {
+			tr := newTrial(t, by, clusterWith(t))
+			r, err := router.New(by, router.Deps{Client: tr.cluster, IngressClass: "edge", Foreign: true})
 			must(t, err)
 			tr.Router = r
-			tr.start(router.Weights{Primary: 80, Canary: 20})
-			tr.wants(router.Weights{Primary: 80, Canary: 20})
+			tr.start(provider.Weights{Primary: 80, Canary: 20})
+			tr.wants(provider.Weights{Primary: 80, Canary: 20})
 			for _, o := range tr.made() {
 				if len(o.GetOwnerReferences()) > 0 {
 					t.Errorf("%s %s is owned from another cluster: %v", o.GetKind(), o.GetName(), o.GetOwnerReferences())
@@ -39,7 +40,7 @@ func TestRoutesInTheClusterOfAMesh(t *testing.T) {
 				tr.must(tr.cluster.Update(t.Context(), o))
 			}
 			tr.unchangedBy("a Canary of another cluster", func() error {
-				if err := tr.SetWeights(t.Context(), tr.canary, router.Weights{Canary: 100}); !errors.Is(err, reconcile.TerminalError(nil)) {
+				if err := tr.SetWeights(t.Context(), tr.canary, provider.Weights{Canary: 100}); !errors.Is(err, reconcile.TerminalError(nil)) {
 					t.Errorf("want a terminal error, got %v", err)
 				}
 				return tr.Finalize(t.Context(), tr.canary)

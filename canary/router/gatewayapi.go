@@ -13,6 +13,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // The kinds of routes. A GRPCRoute has no version but v1.
@@ -49,30 +50,30 @@ func newGatewayAPI(version string) func(Deps) Router {
 // editing spec.service in the middle of an analysis must not move a single user.
 // A route that sends nobody anywhere sends everybody to the primary.
 func (g gatewayAPI) Reconcile(ctx context.Context, c *flaggerv1.Canary) error {
-	return g.render(ctx, c, func(live []rule) Weights {
+	return g.render(ctx, c, func(live []rule) provider.Weights {
 		if w := weightsOf(live, c); w.Primary+w.Canary > 0 {
 			return w
 		}
-		return stable
+		return provider.Stable
 	})
 }
 
 // SetWeights writes the whole route with the given weights, so that a route that
 // was deleted in between comes back right.
-func (g gatewayAPI) SetWeights(ctx context.Context, c *flaggerv1.Canary, w Weights) error {
-	return g.render(ctx, c, func([]rule) Weights { return w })
+func (g gatewayAPI) SetWeights(ctx context.Context, c *flaggerv1.Canary, w provider.Weights) error {
+	return g.render(ctx, c, func([]rule) provider.Weights { return w })
 }
 
 // Weights fails with [ErrNotAccepted] while a Gateway that reports on the route
 // has not accepted its current generation. Gateways that report nothing are
 // taken at their word.
-func (g gatewayAPI) Weights(ctx context.Context, c *flaggerv1.Canary) (Weights, error) {
+func (g gatewayAPI) Weights(ctx context.Context, c *flaggerv1.Canary) (provider.Weights, error) {
 	route, err := g.read(ctx, g.object(c))
 	if err != nil {
-		return Weights{}, err
+		return provider.Weights{}, err
 	}
 	if verdict := unaccepted(route); verdict != nil {
-		return Weights{}, verdict
+		return provider.Weights{}, verdict
 	}
 	return weightsOf(rulesOf(route), c), nil
 }
@@ -131,7 +132,7 @@ func routeKind(c *flaggerv1.Canary) string {
 }
 
 // render writes the route with the weights that weigh makes of its live rules.
-func (g gatewayAPI) render(ctx context.Context, c *flaggerv1.Canary, weigh func([]rule) Weights) error {
+func (g gatewayAPI) render(ctx context.Context, c *flaggerv1.Canary, weigh func([]rule) provider.Weights) error {
 	return g.write(ctx, c, g.object(c), func(route *unstructured.Unstructured) error {
 		w := weigh(rulesOf(route))
 		if c.Spec.HTTPRouteRef != nil {

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // renderOwn writes weights into a route of the owner's (spec.httpRouteRef), and
@@ -22,7 +23,7 @@ import (
 // to both copies; one for a single copy is how an owner looks at it, and stays.
 // Of the rules only backends, the filter that mirrors and, for an A/B test, an
 // added rule before it are the canary's. Metadata is not touched at all.
-func renderOwn(route *unstructured.Unstructured, c *flaggerv1.Canary, w Weights) error {
+func renderOwn(route *unstructured.Unstructured, c *flaggerv1.Canary, w provider.Weights) error {
 	if route.GetResourceVersion() == "" {
 		return fmt.Errorf("spec.httpRouteRef: %s %s %w", routeKind(c), c.Spec.HTTPRouteRef.Name, ErrMissing)
 	}
@@ -72,7 +73,7 @@ func (b backends) shared(r rule) bool {
 }
 
 // own makes the rules of one of the owner's.
-func (b backends) own(r rule, c *flaggerv1.Canary, w Weights, chosen []map[string]any) ([]rule, error) {
+func (b backends) own(r rule, c *flaggerv1.Canary, w provider.Weights, chosen []map[string]any) ([]rule, error) {
 	for _, ref := range list(r, "backendRefs") {
 		if !b.is(ref, b.apex) && !b.is(ref, b.primary) && !b.is(ref, b.canary) {
 			return nil, terminal("a rule sends traffic to %v as well as to %s; give them rules of their own", ref["name"], b.apex)
@@ -95,7 +96,7 @@ func (b backends) own(r rule, c *flaggerv1.Canary, w Weights, chosen []map[strin
 		setList(r, "backendRefs", []map[string]any{weigh(primary, w.Primary), weigh(canary, w.Canary)})
 		return []rule{r}, nil
 	}
-	setList(r, "backendRefs", []map[string]any{weigh(primary, stable.Primary), weigh(canary, stable.Canary)})
+	setList(r, "backendRefs", []map[string]any{weigh(primary, provider.Stable.Primary), weigh(canary, provider.Stable.Canary)})
 	if w.Canary == 0 {
 		return []rule{r}, nil
 	}

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
 )
 
@@ -60,14 +61,14 @@ func manifestOf(t *testing.T, manifest string) *unstructured.Unstructured {
 }
 
 func ownCanary() *flaggerv1.Canary {
-	c := canaryFor(provider)
+	c := canaryFor(gatewayV1)
 	c.Spec.Service.GatewayRefs = nil
 	c.Spec.HTTPRouteRef = &flaggerv1.LocalObjectReference{Name: "website"}
 	return c
 }
 
 func TestAnOwnRouteComesBackAsItWas(t *testing.T) {
-	cases := map[string][]router.Weights{
+	cases := map[string][]provider.Weights{
 		"after steps":          {{Primary: 90, Canary: 10}, {Primary: 50, Canary: 50}},
 		"after a mirror":       {{Primary: 100, Mirror: true}},
 		"in the middle":        {{Canary: 100}},
@@ -80,7 +81,7 @@ func TestAnOwnRouteComesBackAsItWas(t *testing.T) {
 			if strings.Contains(name, "A/B") {
 				c.Spec.Analysis.Match = insider
 			}
-			r := routerOf(t, provider, cluster)
+			r := routerOf(t, gatewayV1, cluster)
 			must(t, r.Supports(c))
 			must(t, r.Reconcile(t.Context(), c))
 			for _, w := range weights {
@@ -100,14 +101,14 @@ func TestAnOwnRouteComesBackAsItWas(t *testing.T) {
 
 func TestAnOwnRouteOfAnEndedABTestHasNoRuleTooMany(t *testing.T) {
 	cluster, c := ownCluster(t, website), ownCanary()
-	r := routerOf(t, provider, cluster)
+	r := routerOf(t, gatewayV1, cluster)
 	c.Spec.Analysis.Match = insider
-	must(t, r.SetWeights(t.Context(), c, router.Weights{Canary: 100}))
+	must(t, r.SetWeights(t.Context(), c, provider.Weights{Canary: 100}))
 	if got := len(rulesIn(t, cluster, r, c)); got != 6 {
 		t.Fatalf("want a rule for the chosen users before each of two, got %d rules", got)
 	}
 	c.Spec.Analysis.Match, c.Spec.Analysis.Iterations, c.Spec.Analysis.StepWeight = nil, 0, 10
-	must(t, r.SetWeights(t.Context(), c, router.Weights{Primary: 90, Canary: 10}))
+	must(t, r.SetWeights(t.Context(), c, provider.Weights{Primary: 90, Canary: 10}))
 	if got := len(rulesIn(t, cluster, r, c)); got != 4 {
 		t.Errorf("want the owner's rules, got %d", got)
 	}
@@ -115,26 +116,26 @@ func TestAnOwnRouteOfAnEndedABTestHasNoRuleTooMany(t *testing.T) {
 
 func TestAnOwnRouteThatGitResetIsNoticed(t *testing.T) {
 	cluster, c := ownCluster(t, website), ownCanary()
-	r := routerOf(t, provider, cluster)
-	must(t, r.SetWeights(t.Context(), c, router.Weights{Primary: 70, Canary: 30}))
+	r := routerOf(t, gatewayV1, cluster)
+	must(t, r.SetWeights(t.Context(), c, provider.Weights{Primary: 70, Canary: 30}))
 	reset := objectOf(t, cluster, r.Objects(c)[0])
 	reset.Object["spec"] = manifestOf(t, website).Object["spec"]
 	must(t, cluster.Update(t.Context(), reset))
-	wantWeights(t, r, c, router.Weights{Primary: 100})
-	must(t, r.SetWeights(t.Context(), c, router.Weights{Primary: 70, Canary: 30}))
-	wantWeights(t, r, c, router.Weights{Primary: 70, Canary: 30})
+	wantWeights(t, r, c, provider.Weights{Primary: 100})
+	must(t, r.SetWeights(t.Context(), c, provider.Weights{Primary: 70, Canary: 30}))
+	wantWeights(t, r, c, provider.Weights{Primary: 70, Canary: 30})
 }
 
 func TestOneRuleOfAnOwnRouteThatWasEditedFollowsTheOthers(t *testing.T) {
 	cluster, c := ownCluster(t, website), ownCanary()
-	r := routerOf(t, provider, cluster)
-	must(t, r.SetWeights(t.Context(), c, router.Weights{Primary: 70, Canary: 30}))
+	r := routerOf(t, gatewayV1, cluster)
+	must(t, r.SetWeights(t.Context(), c, provider.Weights{Primary: 70, Canary: 30}))
 	route := objectOf(t, cluster, r.Objects(c)[0])
 	rules := rulesIn(t, cluster, r, c)
 	rules[3].(map[string]any)["backendRefs"] = []any{map[string]any{"name": "app", "port": int64(8080)}}
 	must(t, unstructured.SetNestedSlice(route.Object, rules, "spec", "rules"))
 	must(t, cluster.Update(t.Context(), route))
-	wantWeights(t, r, c, router.Weights{Primary: 70, Canary: 30})
+	wantWeights(t, r, c, provider.Weights{Primary: 70, Canary: 30})
 	must(t, r.Reconcile(t.Context(), c))
 	if refs := rulesIn(t, cluster, r, c)[3].(map[string]any)["backendRefs"].([]any); len(refs) != 2 {
 		t.Errorf("want both copies, got %v", refs)
@@ -153,15 +154,15 @@ spec:
 `)
 	app, shop := ownCanary(), ownCanary()
 	shop.Name, shop.UID, shop.Spec.TargetRef.Name, shop.Spec.Analysis.Match = "shop", "shop-uid", "shop", insider
-	r := routerOf(t, provider, cluster)
-	for _, w := range []router.Weights{{Primary: 90, Canary: 10}, {Primary: 50, Canary: 50}} {
+	r := routerOf(t, gatewayV1, cluster)
+	for _, w := range []provider.Weights{{Primary: 90, Canary: 10}, {Primary: 50, Canary: 50}} {
 		must(t, r.SetWeights(t.Context(), app, w))
-		must(t, r.SetWeights(t.Context(), shop, router.Weights{Canary: 100}))
+		must(t, r.SetWeights(t.Context(), shop, provider.Weights{Canary: 100}))
 		wantWeights(t, r, app, w)
-		wantWeights(t, r, shop, router.Weights{Canary: 100})
+		wantWeights(t, r, shop, provider.Weights{Canary: 100})
 	}
 	must(t, r.Finalize(t.Context(), app))
-	wantWeights(t, r, shop, router.Weights{Canary: 100})
+	wantWeights(t, r, shop, provider.Weights{Canary: 100})
 	must(t, r.Finalize(t.Context(), shop))
 	want := `[{"backendRefs":[{"name":"app","port":80}],"matches":[{"path":{"type":"PathPrefix","value":"/app"}}]},` +
 		`{"backendRefs":[{"name":"shop","port":80}],"matches":[{"path":{"type":"PathPrefix","value":"/shop"}}]}]`
@@ -172,13 +173,13 @@ spec:
 
 func TestAMissingOwnRouteIsWaitedFor(t *testing.T) {
 	cluster, c := ownCluster(t, ""), ownCanary()
-	r := routerOf(t, provider, cluster)
+	r := routerOf(t, gatewayV1, cluster)
 	if _, err := r.Weights(t.Context(), c); !apierrors.IsNotFound(err) {
 		t.Errorf("want NotFound, got %v", err)
 	}
 	for name, err := range map[string]error{
 		"Reconcile":  r.Reconcile(t.Context(), c),
-		"SetWeights": r.SetWeights(t.Context(), c, router.Weights{Primary: 100}),
+		"SetWeights": r.SetWeights(t.Context(), c, provider.Weights{Primary: 100}),
 	} {
 		if !errors.Is(err, router.ErrMissing) || errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), "HTTPRoute website") {
 			t.Errorf("%s: want a wait for the route, got %v", name, err)
@@ -197,7 +198,7 @@ func TestAnOwnRouteThatCannotCarryWeightsIsRefused(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			cluster, c := ownCluster(t, "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {namespace: staging, name: website}, spec: {rules: "+tc.rules+"}}"), ownCanary()
-			r := routerOf(t, provider, cluster)
+			r := routerOf(t, gatewayV1, cluster)
 			err := r.Reconcile(t.Context(), c)
 			if !errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("want a terminal error about %q, got %v", tc.want, err)

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // rule is a rule of a route as JSON. HTTPRoutes and GRPCRoutes have matches,
@@ -128,7 +129,7 @@ func (b backends) split(rules []rule) (ours, others []rule) {
 // the route sends no user to either copy. Without an A/B test they are those of
 // the rule for everybody, also while the rules of one are still there: its users
 // chose the canary, the others did not.
-func weightsOf(rules []rule, c *flaggerv1.Canary) Weights {
+func weightsOf(rules []rule, c *flaggerv1.Canary) provider.Weights {
 	b := backendsOf(c)
 	if c.Spec.HTTPRouteRef != nil {
 		if !isABTest(c) {
@@ -149,8 +150,8 @@ func weightsOf(rules []rule, c *flaggerv1.Canary) Weights {
 
 // mostOf returns the weights of the rule that is kindest to the canary: somebody
 // who is not sent there by one rule may be by another.
-func (b backends) mostOf(ours []rule) Weights {
-	var most Weights
+func (b backends) mostOf(ours []rule) provider.Weights {
+	var most provider.Weights
 	for _, r := range ours {
 		if w := b.weights(r); most.Primary == 0 && most.Canary == 0 || w.Canary > most.Canary {
 			most = w
@@ -160,7 +161,7 @@ func (b backends) mostOf(ours []rule) Weights {
 }
 
 // weights reads one rule. The apex Service selects the primary.
-func (b backends) weights(r rule) Weights {
+func (b backends) weights(r rule) provider.Weights {
 	w := percent(weight(b.find(r, b.apex))+weight(b.find(r, b.primary)), weight(b.find(r, b.canary)))
 	for _, filter := range list(r, "filters") {
 		w.Mirror = w.Mirror || b.mirrors(filter)
@@ -176,13 +177,13 @@ func (b backends) mirrors(filter map[string]any) bool {
 
 // percent makes weights that add up to 100 of any two: 1 and 1, say, which is how
 // people write halves. Two that add up to nothing stay nothing.
-func percent(primary, canary int64) Weights {
+func percent(primary, canary int64) provider.Weights {
 	total := primary + canary
 	if total <= 0 {
-		return Weights{}
+		return provider.Weights{}
 	}
 	share := int(math.Round(100 * float64(canary) / float64(total)))
-	return Weights{Primary: 100 - share, Canary: share}
+	return provider.Weights{Primary: 100 - share, Canary: share}
 }
 
 // weight is 1 where a backend has none, which is the API's default, and 0 for no

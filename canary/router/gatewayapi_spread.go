@@ -5,10 +5,11 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // spread makes the rules of a route out of the one for everybody.
-func spread(base rule, c *flaggerv1.Canary, w Weights) ([]rule, error) {
+func spread(base rule, c *flaggerv1.Canary, w provider.Weights) ([]rule, error) {
 	rules, err := spreadUsers(base, c, w)
 	if err != nil {
 		return nil, err
@@ -22,7 +23,7 @@ func spread(base rule, c *flaggerv1.Canary, w Weights) ([]rule, error) {
 
 // spreadUsers spreads users over rules in the order in which Flagger writes them: for
 // an A/B test the chosen ones come first, for session affinity those with a cookie.
-func spreadUsers(base rule, c *flaggerv1.Canary, w Weights) ([]rule, error) {
+func spreadUsers(base rule, c *flaggerv1.Canary, w provider.Weights) ([]rule, error) {
 	weighted := runtime.DeepCopyJSON(base)
 	if w.Mirror {
 		_, _, canary := c.ServiceNames()
@@ -42,7 +43,7 @@ func spreadUsers(base rule, c *flaggerv1.Canary, w Weights) ([]rule, error) {
 	case len(chosen) > 0:
 		setList(weighted, "matches", narrow(list(base, "matches"), chosen, combine))
 		rest := without(base)
-		setList(rest, "backendRefs", shares(c, stable.Primary, stable.Canary)[:1])
+		setList(rest, "backendRefs", shares(c, provider.Stable.Primary, provider.Stable.Canary)[:1])
 		return []rule{without(weighted, "name"), rest}, nil
 	case bound && w.Canary == 0:
 		return append(dropCookies(weighted, s), weighted), nil

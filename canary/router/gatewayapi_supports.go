@@ -8,14 +8,12 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // Supports refuses what a route cannot say, and what would make it invalid before
 // the API server does, with the field of the canary that it comes from.
 func (g gatewayAPI) Supports(c *flaggerv1.Canary) error {
-	if err := refuse(g.provider, c); err != nil {
-		return err
-	}
 	if err := cmp.Or(checkMirror(c), checkSession(c)); err != nil {
 		return err
 	}
@@ -50,7 +48,7 @@ func (g gatewayAPI) checkMade(c *flaggerv1.Canary) error {
 	if err != nil {
 		return err
 	}
-	_, err = spread(base, bound(c), Weights{Primary: 50, Canary: 50})
+	_, err = spread(base, bound(c), provider.Weights{Primary: 50, Canary: 50})
 	return err
 }
 
@@ -84,7 +82,7 @@ func (g gatewayAPI) checkFilters(s *flaggerv1.CanaryService) error {
 
 // checkGRPC refuses what a GRPCRoute has no words for.
 func checkGRPC(s *flaggerv1.CanaryService) error {
-	for _, u := range []use{
+	for _, u := range []setting{
 		{field: "timeout", set: s.Timeout != ""},
 		{field: "backendTimeout", set: s.BackendTimeout != ""},
 		{field: "rewrite", set: s.Rewrite != nil},
@@ -100,7 +98,7 @@ func checkGRPC(s *flaggerv1.CanaryService) error {
 // checkOwn is about a route of the owner's: what it says, spec.service cannot.
 func (g gatewayAPI) checkOwn(c *flaggerv1.Canary) error {
 	const field = "spec.httpRouteRef"
-	ref, s := c.Spec.HTTPRouteRef, &c.Spec.Service
+	ref := c.Spec.HTTPRouteRef
 	switch {
 	case ref.Kind != "" && ref.Kind != kindHTTPRoute && ref.Kind != kindGRPCRoute:
 		return terminal("%s.kind: %q is neither HTTPRoute nor GRPCRoute", field, ref.Kind)
@@ -109,10 +107,8 @@ func (g gatewayAPI) checkOwn(c *flaggerv1.Canary) error {
 	case c.Spec.Analysis != nil && c.Spec.Analysis.SessionAffinity != nil:
 		return terminal("spec.analysis.sessionAffinity: not supported with %s; remove one of the two", field)
 	}
-	for _, u := range routingFields(s) {
-		if u.set {
-			return terminal("%s: has no effect with %s; write it in that route", u.field, field)
-		}
+	if _, path, ok := provider.FirstSet(c, provider.OfRequests); ok {
+		return terminal("%s: has no effect with %s; write it in that route", path, field)
 	}
 	_, err := analysisMatches(c)
 	return err

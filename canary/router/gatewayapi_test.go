@@ -15,19 +15,20 @@ import (
 	"sigs.k8s.io/yaml"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
 )
 
-const provider = "gatewayapi:v1"
+const gatewayV1 = "gatewayapi:v1"
 
 func TestEditingTheServiceMidAnalysisMovesNobody(t *testing.T) {
 	cluster := clusterWith(t)
-	r, c := gateway(t, cluster), canaryFor(provider)
+	r, c := gateway(t, cluster), canaryFor(gatewayV1)
 	must(t, r.Reconcile(t.Context(), c))
-	must(t, r.SetWeights(t.Context(), c, router.Weights{Primary: 70, Canary: 30}))
+	must(t, r.SetWeights(t.Context(), c, provider.Weights{Primary: 70, Canary: 30}))
 	c.Spec.Service.Timeout, c.Spec.Service.Hosts = "15s", []string{"app.example.com"}
 	must(t, r.Reconcile(t.Context(), c))
-	wantWeights(t, r, c, router.Weights{Primary: 70, Canary: 30})
+	wantWeights(t, r, c, provider.Weights{Primary: 70, Canary: 30})
 	spec := routeOf(t, cluster).Spec
 	if got := spec.Rules[0].Timeouts; got == nil || ptr.Deref(got.Request, "") != "15s" || len(spec.Hostnames) != 1 {
 		t.Errorf("the edit was lost: %+v", spec)
@@ -36,7 +37,7 @@ func TestEditingTheServiceMidAnalysisMovesNobody(t *testing.T) {
 
 func TestRouteKeepsWhatOthersWrote(t *testing.T) {
 	cluster := clusterWith(t)
-	r, c := gateway(t, cluster), canaryFor(provider)
+	r, c := gateway(t, cluster), canaryFor(gatewayV1)
 	must(t, r.Reconcile(t.Context(), c))
 	route := routeOf(t, cluster)
 	route.Annotations["cloud.example.com/address"] = "192.0.2.1"
@@ -48,7 +49,7 @@ func TestRouteKeepsWhatOthersWrote(t *testing.T) {
 	route.Spec.Rules = append([]gatewayv1.HTTPRouteRule{docs}, route.Spec.Rules...)
 	must(t, cluster.Update(t.Context(), route))
 
-	must(t, r.SetWeights(t.Context(), c, router.Weights{Primary: 70, Canary: 30}))
+	must(t, r.SetWeights(t.Context(), c, provider.Weights{Primary: 70, Canary: 30}))
 	got := routeOf(t, cluster)
 	if got.Annotations["cloud.example.com/address"] == "" || got.Labels["team"] == "" {
 		t.Errorf("metadata was lost: %v %v", got.Annotations, got.Labels)
@@ -63,7 +64,7 @@ func TestRouteKeepsWhatOthersWrote(t *testing.T) {
 
 func TestAnUnchangedRouteIsNotWritten(t *testing.T) {
 	cluster := clusterWith(t)
-	c := canaryFor(provider)
+	c := canaryFor(gatewayV1)
 	must(t, gateway(t, cluster).Reconcile(t.Context(), c))
 	readonly := interceptor.NewClient(cluster, interceptor.Funcs{
 		Patch: func(context.Context, client.WithWatch, client.Object, client.Patch, ...client.PatchOption) error {
@@ -72,12 +73,12 @@ func TestAnUnchangedRouteIsNotWritten(t *testing.T) {
 	})
 	r := gateway(t, readonly)
 	must(t, r.Reconcile(t.Context(), c))
-	must(t, r.SetWeights(t.Context(), c, router.Weights{Primary: 100}))
+	must(t, r.SetWeights(t.Context(), c, provider.Weights{Primary: 100}))
 }
 
 func TestAConcurrentEditIsAConflict(t *testing.T) {
 	cluster := clusterWith(t)
-	c := canaryFor(provider)
+	c := canaryFor(gatewayV1)
 	must(t, gateway(t, cluster).Reconcile(t.Context(), c))
 	racing := interceptor.NewClient(cluster, interceptor.Funcs{
 		Get: func(ctx context.Context, w client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
@@ -89,10 +90,10 @@ func TestAConcurrentEditIsAConflict(t *testing.T) {
 			return cluster.Update(ctx, other)
 		},
 	})
-	if err := gateway(t, racing).SetWeights(t.Context(), c, router.Weights{Primary: 70, Canary: 30}); err == nil {
+	if err := gateway(t, racing).SetWeights(t.Context(), c, provider.Weights{Primary: 70, Canary: 30}); err == nil {
 		t.Fatal("a lost update went unnoticed")
 	}
-	wantWeights(t, gateway(t, cluster), c, router.Weights{Primary: 100})
+	wantWeights(t, gateway(t, cluster), c, provider.Weights{Primary: 100})
 }
 
 func TestWeightsWaitForTheGateway(t *testing.T) {
@@ -111,7 +112,7 @@ func TestWeightsWaitForTheGateway(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			cluster := clusterWith(t)
-			r, c := gateway(t, cluster), canaryFor(provider)
+			r, c := gateway(t, cluster), canaryFor(gatewayV1)
 			must(t, r.Reconcile(t.Context(), c))
 			route := routeOf(t, cluster)
 			route.Generation = 3
@@ -206,7 +207,7 @@ func TestOtherProxiesThatRefuseARoute(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tr := newTrial(t, tc.provider, clusterWith(t))
-			tr.start(router.Weights{Primary: 80, Canary: 20})
+			tr.start(provider.Weights{Primary: 80, Canary: 20})
 			route := objectOf(t, tr.cluster, tr.Objects(tr.canary)[0])
 			route.SetGeneration(2)
 			status := map[string]any{}
@@ -227,25 +228,25 @@ func TestOtherProxiesThatRefuseARoute(t *testing.T) {
 func TestWeightsOfARouteThatWasEditedByHand(t *testing.T) {
 	cases := map[string]struct {
 		rules string
-		want  router.Weights
+		want  provider.Weights
 	}{
-		"halves that add up to less":   {`[{backendRefs: [{name: app-primary, port: 80}, {name: app-canary, port: 80}]}]`, router.Weights{Primary: 50, Canary: 50}},
-		"thirds":                       {`[{backendRefs: [{name: app-primary, port: 80, weight: 2}, {name: app-canary, port: 80, weight: 1}]}]`, router.Weights{Primary: 67, Canary: 33}},
-		"the apex Service alone":       {`[{backendRefs: [{name: app, port: 80}]}]`, router.Weights{Primary: 100}},
-		"the canary alone":             {`[{backendRefs: [{name: app-canary, port: 80, weight: 7}]}]`, router.Weights{Canary: 100}},
-		"nobody":                       {`[{backendRefs: [{name: docs, port: 80}]}]`, router.Weights{}},
-		"weights of nothing":           {`[{backendRefs: [{name: app-primary, port: 80, weight: 0}, {name: app-canary, port: 80, weight: 0}]}]`, router.Weights{}},
-		"the same name elsewhere":      {`[{backendRefs: [{name: app-canary, namespace: other, port: 80}]}]`, router.Weights{}},
-		"a rule to look at the canary": {`[{backendRefs: [{name: app-primary, port: 80}]}, {backendRefs: [{name: app-canary, port: 80}]}]`, router.Weights{Primary: 100}},
+		"halves that add up to less":   {`[{backendRefs: [{name: app-primary, port: 80}, {name: app-canary, port: 80}]}]`, provider.Weights{Primary: 50, Canary: 50}},
+		"thirds":                       {`[{backendRefs: [{name: app-primary, port: 80, weight: 2}, {name: app-canary, port: 80, weight: 1}]}]`, provider.Weights{Primary: 67, Canary: 33}},
+		"the apex Service alone":       {`[{backendRefs: [{name: app, port: 80}]}]`, provider.Weights{Primary: 100}},
+		"the canary alone":             {`[{backendRefs: [{name: app-canary, port: 80, weight: 7}]}]`, provider.Weights{Canary: 100}},
+		"nobody":                       {`[{backendRefs: [{name: docs, port: 80}]}]`, provider.Weights{}},
+		"weights of nothing":           {`[{backendRefs: [{name: app-primary, port: 80, weight: 0}, {name: app-canary, port: 80, weight: 0}]}]`, provider.Weights{}},
+		"the same name elsewhere":      {`[{backendRefs: [{name: app-canary, namespace: other, port: 80}]}]`, provider.Weights{}},
+		"a rule to look at the canary": {`[{backendRefs: [{name: app-primary, port: 80}]}, {backendRefs: [{name: app-canary, port: 80}]}]`, provider.Weights{Primary: 100}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			cluster := ownCluster(t, "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {namespace: staging, name: app}, spec: {rules: "+tc.rules+"}}")
-			r, c := gateway(t, cluster), canaryFor(provider)
+			r, c := gateway(t, cluster), canaryFor(gatewayV1)
 			wantWeights(t, r, c, tc.want)
 			must(t, r.Reconcile(t.Context(), c)) // nobody may be left without an answer
-			if tc.want == (router.Weights{}) {
-				tc.want = router.Weights{Primary: 100}
+			if tc.want == (provider.Weights{}) {
+				tc.want = provider.Weights{Primary: 100}
 			}
 			wantWeights(t, r, c, tc.want)
 		})
@@ -256,10 +257,10 @@ func TestWeightsOfARouteThatWasEditedByHand(t *testing.T) {
 // Gateways take the one with more headers. Flagger drops those of the service.
 func TestAnABTestReachesItsUsersWhateverTheServiceMatches(t *testing.T) {
 	cluster := clusterWith(t)
-	r, c := gateway(t, cluster), canaryFor(provider)
+	r, c := gateway(t, cluster), canaryFor(gatewayV1)
 	c.Spec.Analysis.Match = insider
 	c.Spec.Service.Match = []flaggerv1.HTTPMatchRequest{{Headers: map[string]flaggerv1.StringMatch{"x-tenant": {Exact: "a"}, "x-region": {Exact: "eu"}}}}
-	must(t, r.SetWeights(t.Context(), c, router.Weights{Canary: 100}))
+	must(t, r.SetWeights(t.Context(), c, provider.Weights{Canary: 100}))
 	rules := routeOf(t, cluster).Spec.Rules
 	if chosen, all := rules[0].Matches[0].Headers, rules[1].Matches[0].Headers; len(chosen) != 3 || len(all) != 2 {
 		t.Errorf("want the chosen users' header beside the service's, got %v and %v", chosen, all)
@@ -268,7 +269,7 @@ func TestAnABTestReachesItsUsersWhateverTheServiceMatches(t *testing.T) {
 
 func TestTwoKindsOfRoutesDoNotContend(t *testing.T) {
 	cluster := clusterWith(t)
-	r, c := gateway(t, cluster), canaryFor(provider)
+	r, c := gateway(t, cluster), canaryFor(gatewayV1)
 	must(t, r.Reconcile(t.Context(), c))
 	c.Spec.Service.RouteKind = "GRPCRoute"
 	err := r.Reconcile(t.Context(), c)
@@ -277,7 +278,7 @@ func TestTwoKindsOfRoutesDoNotContend(t *testing.T) {
 	}
 	must(t, cluster.Delete(t.Context(), routeOf(t, cluster)))
 	must(t, r.Reconcile(t.Context(), c))
-	wantWeights(t, r, c, router.Weights{Primary: 100})
+	wantWeights(t, r, c, provider.Weights{Primary: 100})
 }
 
 func TestHTTPRoutesNeedNoGRPCRoutes(t *testing.T) {
@@ -289,7 +290,7 @@ func TestHTTPRoutesNeedNoGRPCRoutes(t *testing.T) {
 			return w.Get(ctx, key, o, opts...)
 		},
 	})
-	must(t, gateway(t, old).Reconcile(t.Context(), canaryFor(provider)))
+	must(t, gateway(t, old).Reconcile(t.Context(), canaryFor(gatewayV1)))
 }
 
 func TestAGRPCRouteThatNobodyAccepted(t *testing.T) {
@@ -314,7 +315,7 @@ status:
 func TestFinalizeReleasesARouteThatWasThereBefore(t *testing.T) {
 	theirs := &gatewayv1.HTTPRoute{ObjectMeta: metav1.ObjectMeta{Namespace: "staging", Name: "app"}}
 	cluster := clusterWith(t, theirs)
-	r, c := gateway(t, cluster), canaryFor(provider)
+	r, c := gateway(t, cluster), canaryFor(gatewayV1)
 	must(t, r.Reconcile(t.Context(), c))
 	must(t, r.Finalize(t.Context(), c))
 	route := routeOf(t, cluster)
@@ -326,7 +327,7 @@ func TestFinalizeReleasesARouteThatWasThereBefore(t *testing.T) {
 
 func gateway(t *testing.T, c client.Client) router.Router {
 	t.Helper()
-	r, err := router.New(provider, router.Deps{Client: c})
+	r, err := router.New(gatewayV1, router.Deps{Client: c})
 	if err != nil {
 		t.Fatal(err)
 	}

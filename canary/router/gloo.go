@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 var (
@@ -44,7 +45,7 @@ func (g gloo) Reconcile(ctx context.Context, c *flaggerv1.Canary) error {
 
 // SetWeights writes everything, and the weights also when the Upstreams cannot be
 // written: users have to be taken off a bad canary.
-func (g gloo) SetWeights(ctx context.Context, c *flaggerv1.Canary, w Weights) error {
+func (g gloo) SetWeights(ctx context.Context, c *flaggerv1.Canary, w provider.Weights) error {
 	return errors.Join(g.writeUpstreams(ctx, c), g.single.SetWeights(ctx, c, w))
 }
 

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // glooShape is what is in a RouteTable.
@@ -24,7 +25,7 @@ func (glooShape) object(c *flaggerv1.Canary) Object {
 
 // render puts the canary's routes where they were: in a RouteTable, the first
 // route that fits a request wins. New ones go behind those of others.
-func (glooShape) render(d draft, w Weights) error {
+func (glooShape) render(d draft, w provider.Weights) error {
 	matchers, err := glooMatchers(d.canary)
 	if err != nil {
 		return err
@@ -35,7 +36,7 @@ func (glooShape) render(d draft, w Weights) error {
 	if len(matchers) > 0 {
 		chosen := glooRoute(d.canary, sameAs(ours, 0), w)
 		put(chosen, matchers, "matchers")
-		routes, w = append(routes, chosen), stable
+		routes, w = append(routes, chosen), provider.Stable
 	}
 	everyone := glooRoute(d.canary, sameAs(ours, len(routes)), w)
 	delete(everyone, "matchers")
@@ -50,7 +51,7 @@ func (glooShape) render(d draft, w Weights) error {
 	return nil
 }
 
-func glooRoute(c *flaggerv1.Canary, route entry, w Weights) entry {
+func glooRoute(c *flaggerv1.Canary, route entry, w provider.Weights) entry {
 	names := glooNames(c)
 	live := listAt(route, "routeAction", "multi", "destinations")
 	route["inheritablePathMatchers"] = true
@@ -82,7 +83,7 @@ func glooOurs(route entry, c *flaggerv1.Canary) bool {
 
 // weights are those of the first route. When it is for chosen users only, and the
 // canary no longer chooses any, they say nothing about the others.
-func (glooShape) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (Weights, error) {
+func (glooShape) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (provider.Weights, error) {
 	names := glooNames(c)
 	for _, route := range listAt(live.Object, "spec", "routes") {
 		w, ok := weightsIn(listAt(route, "routeAction", "multi", "destinations"), glooBackend, names.primary, names.canary)
@@ -90,7 +91,7 @@ func (glooShape) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (
 			return w, nil
 		}
 	}
-	return stable, nil
+	return provider.Stable, nil
 }
 
 func (glooShape) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error {
@@ -109,7 +110,7 @@ func (glooShape) release(live *unstructured.Unstructured, c *flaggerv1.Canary) e
 		}
 		if i == last {
 			e := keep(listAt(route, "routeAction", "multi", "destinations"), glooBackend, names.primary, names.canary)
-			route["routeAction"] = entry{"multi": entry{"destinations": []any{glooEntry(c, e, names.primary, stable.Primary)}}}
+			route["routeAction"] = entry{"multi": entry{"destinations": []any{glooEntry(c, e, names.primary, provider.Stable.Primary)}}}
 		}
 		kept = append(kept, route)
 	}
@@ -119,9 +120,6 @@ func (glooShape) release(live *unstructured.Unstructured, c *flaggerv1.Canary) e
 
 // Supports refuses what a RouteTable of Flagger's shape cannot say.
 func (glooShape) Supports(c *flaggerv1.Canary) error {
-	if err := refuse("gloo", c); err != nil {
-		return err
-	}
 	_, err := glooMatchers(c)
 	return err
 }

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/test/golden"
 )
@@ -61,12 +62,12 @@ func renderings(t *testing.T) []rendering {
 }
 
 // weights are those that the routes are rendered with.
-func (g rendering) weights() router.Weights {
+func (g rendering) weights() provider.Weights {
 	share := 30
 	if g.canary.Status.Phase != "" {
 		share = g.canary.Status.CanaryWeight
 	}
-	return router.Weights{Primary: 100 - share, Canary: share, Mirror: g.canary.Spec.Analysis.Mirror}
+	return provider.Weights{Primary: 100 - share, Canary: share, Mirror: g.canary.Spec.Analysis.Mirror}
 }
 
 // path is that of the expected route objects.
@@ -109,9 +110,9 @@ func objectOf(t *testing.T, c client.Client, o router.Object) *unstructured.Unst
 	return object
 }
 
-func routerOf(t *testing.T, provider string, c client.Client) router.Router {
+func routerOf(t *testing.T, by string, c client.Client) router.Router {
 	t.Helper()
-	r, err := router.New(provider, router.Deps{Client: c})
+	r, err := router.New(by, router.Deps{Client: c})
 	must(t, err)
 	return r
 }

@@ -8,6 +8,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // handsOff keeps Flux from taking a generated object for a part of its own.
@@ -19,7 +20,7 @@ var handsOff = map[string]string{
 // renderRoute writes into route what the canary says about it, with weights w.
 // What the API server defaults is spelled out, so that an unchanged canary
 // renders an unchanged route.
-func renderRoute(route *unstructured.Unstructured, c *flaggerv1.Canary, w Weights) error {
+func renderRoute(route *unstructured.Unstructured, c *flaggerv1.Canary, w provider.Weights) error {
 	if apex := c.Spec.Service.Apex; apex != nil && len(apex.Labels) > 0 {
 		route.SetLabels(merge(route.GetLabels(), apex.Labels))
 	}

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // istioVersion is the one that Flagger writes; every Istio since 1.5 serves it.
@@ -52,24 +53,24 @@ func (i istio) Reconcile(ctx context.Context, c *flaggerv1.Canary) error {
 			return err
 		}
 	}
-	return i.render(ctx, c, func(live []rule) Weights {
+	return i.render(ctx, c, func(live []rule) provider.Weights {
 		if w := hostsOf(c).weightsOf(live, c); w.Primary+w.Canary > 0 {
 			return w
 		}
-		return stable
+		return provider.Stable
 	})
 }
 
 // SetWeights writes the whole VirtualService with the given weights.
-func (i istio) SetWeights(ctx context.Context, c *flaggerv1.Canary, w Weights) error {
-	return i.render(ctx, c, func([]rule) Weights { return w })
+func (i istio) SetWeights(ctx context.Context, c *flaggerv1.Canary, w provider.Weights) error {
+	return i.render(ctx, c, func([]rule) provider.Weights { return w })
 }
 
 // Weights are taken at their word: Istio says nothing about who has them.
-func (i istio) Weights(ctx context.Context, c *flaggerv1.Canary) (Weights, error) {
+func (i istio) Weights(ctx context.Context, c *flaggerv1.Canary) (provider.Weights, error) {
 	vs, err := i.read(ctx, virtualService(c))
 	if err != nil {
-		return Weights{}, err
+		return provider.Weights{}, err
 	}
 	return hostsOf(c).weightsOf(routesOf(vs, c), c), nil
 }
@@ -124,7 +125,7 @@ func (i istio) reconcileRule(ctx context.Context, c *flaggerv1.Canary, host stri
 
 // render writes the VirtualService with the weights that weigh makes of its live
 // routes.
-func (i istio) render(ctx context.Context, c *flaggerv1.Canary, weigh func([]rule) Weights) error {
+func (i istio) render(ctx context.Context, c *flaggerv1.Canary, weigh func([]rule) provider.Weights) error {
 	return i.write(ctx, c, virtualService(c), func(vs *unstructured.Unstructured) error {
 		w := weigh(routesOf(vs, c))
 		if err := remember(vs, c); err != nil {

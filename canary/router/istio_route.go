@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // mesh is Istio's name for all sidecars.
@@ -32,7 +33,7 @@ func routesOf(vs *unstructured.Unstructured, c *flaggerv1.Canary) []rule {
 }
 
 // renderVirtualService writes hosts, gateways and routes.
-func renderVirtualService(vs *unstructured.Unstructured, c *flaggerv1.Canary, w Weights) error {
+func renderVirtualService(vs *unstructured.Unstructured, c *flaggerv1.Canary, w provider.Weights) error {
 	routes, err := virtualRoutes(c, w)
 	if err != nil {
 		return err
@@ -72,7 +73,7 @@ func reach(c *flaggerv1.Canary) (hosts, gateways []string) {
 
 // virtualRoutes makes the routes in the order in which Flagger writes them; the
 // first that matches wins.
-func virtualRoutes(c *flaggerv1.Canary, w Weights) ([]rule, error) {
+func virtualRoutes(c *flaggerv1.Canary, w provider.Weights) ([]rule, error) {
 	if isTCP(c) {
 		return []rule{tcpRoute(c, w)}, nil
 	}
@@ -93,7 +94,7 @@ func virtualRoutes(c *flaggerv1.Canary, w Weights) ([]rule, error) {
 	switch {
 	case len(chosen) > 0:
 		setList(weighted, "match", narrow(list(base, "match"), chosen, replace))
-		setList(base, "route", destinations(c, stable.Primary, stable.Canary)[:1])
+		setList(base, "route", destinations(c, provider.Stable.Primary, provider.Stable.Canary)[:1])
 		return []rule{weighted, base}, nil
 	case bound && w.Canary == 0:
 		return append(dropMeshCookies(weighted, s), weighted), nil
@@ -153,7 +154,7 @@ func mirrorRoute(r rule, c *flaggerv1.Canary) {
 }
 
 // tcpRoute matches connections, of which less is known than of requests.
-func tcpRoute(c *flaggerv1.Canary, w Weights) rule {
+func tcpRoute(c *flaggerv1.Canary, w provider.Weights) rule {
 	var matches []map[string]any
 	for i := range c.Spec.Service.Match {
 		m, match := &c.Spec.Service.Match[i], map[string]any{}

@@ -8,14 +8,12 @@ import (
 	"time"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // Supports refuses what a VirtualService cannot say, and what Istio would refuse.
 func (i istio) Supports(c *flaggerv1.Canary) error {
 	s := &c.Spec.Service
-	if err := refuse("istio", c); err != nil {
-		return err
-	}
 	if err := cmp.Or(checkMirror(c), checkSession(c)); err != nil {
 		return err
 	}
@@ -62,29 +60,25 @@ func checkDurations(s *flaggerv1.CanaryService) error {
 // checkTCP refuses what needs requests: TCP has only connections.
 func checkTCP(c *flaggerv1.Canary) error {
 	s := &c.Spec.Service
-	uses := slices.Concat(analysisFields(c), []use{
-		{field: "spec.service.rewrite", set: s.Rewrite != nil},
-		{field: "spec.service.timeout", set: s.Timeout != ""},
-		{field: "spec.service.retries", set: s.Retries != nil},
-		{field: "spec.service.headers", set: s.Headers != nil},
-		{field: "spec.service.corsPolicy", set: s.CorsPolicy != nil},
-	})
+	const needsHTTP = "%s: needs HTTP, and spec.service.appProtocol is tcp; remove one of the two"
+	if _, path, ok := provider.FirstSet(c, provider.OfAnalysis|provider.Rewrite|provider.Timeout|provider.Retries|provider.Headers|provider.CORSPolicy); ok {
+		return terminal(needsHTTP, path)
+	}
 	for i := range s.Match {
 		m, at := &s.Match[i], fmt.Sprintf("spec.service.match[%d].", i)
-		uses = append(uses,
-			use{field: at + "uri", set: m.URI != nil},
-			use{field: at + "scheme", set: m.Scheme != nil},
-			use{field: at + "method", set: m.Method != nil},
-			use{field: at + "authority", set: m.Authority != nil},
-			use{field: at + "headers", set: len(m.Headers) > 0},
-			use{field: at + "queryParams", set: len(m.QueryParams) > 0},
-			use{field: at + "ignoreUriCase", set: m.IgnoreURICase},
-			use{field: at + "withoutHeaders", set: len(m.WithoutHeaders) > 0},
-		)
-	}
-	for _, u := range uses {
-		if u.set {
-			return terminal("%s: needs HTTP, and spec.service.appProtocol is tcp; remove one of the two", u.field)
+		for _, condition := range []setting{
+			{"uri", m.URI != nil},
+			{"scheme", m.Scheme != nil},
+			{"method", m.Method != nil},
+			{"authority", m.Authority != nil},
+			{"headers", len(m.Headers) > 0},
+			{"queryParams", len(m.QueryParams) > 0},
+			{"ignoreUriCase", m.IgnoreURICase},
+			{"withoutHeaders", len(m.WithoutHeaders) > 0},
+		} {
+			if condition.set {
+				return terminal(needsHTTP, at+condition.field)
+			}
 		}
 	}
 	return nil

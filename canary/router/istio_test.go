@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
 )
 
@@ -49,7 +50,7 @@ func TestIstioGivesAVirtualServiceBack(t *testing.T) {
 			must(t, cluster.Create(t.Context(), theirService(t, tc.annotations)))
 			r := routerOf(t, "istio", cluster)
 			must(t, r.Reconcile(t.Context(), c))
-			must(t, r.SetWeights(t.Context(), c, router.Weights{Primary: 70, Canary: 30}))
+			must(t, r.SetWeights(t.Context(), c, provider.Weights{Primary: 70, Canary: 30}))
 			if tc.lose {
 				vs := virtualServiceOf(t, cluster, r)
 				vs.SetAnnotations(nil)
@@ -102,7 +103,7 @@ func TestDriftOfIstioObjectsIsUndone(t *testing.T) {
 	c.Spec.Service.TrafficPolicy = &runtime.RawExtension{Raw: []byte(`{"connectionPool":{"http":{"http1MaxPendingRequests":128}}}`)}
 	r := routerOf(t, "istio", cluster)
 	must(t, r.Reconcile(t.Context(), c))
-	must(t, r.SetWeights(t.Context(), c, router.Weights{Primary: 70, Canary: 30}))
+	must(t, r.SetWeights(t.Context(), c, provider.Weights{Primary: 70, Canary: 30}))
 	wanted := virtualServiceOf(t, cluster, r)
 
 	vs := wanted.DeepCopy()
@@ -140,18 +141,18 @@ func TestDelegationTakesHostsAndGatewaysAway(t *testing.T) {
 func TestIstioWeightsAreReadAsTheyAre(t *testing.T) {
 	cases := map[string]struct {
 		protocol, http string
-		want           router.Weights
+		want           provider.Weights
 	}{
-		"halves that add up to less": {"", `[{"route":[{"destination":{"host":"app-primary"},"weight":1},{"destination":{"host":"app-canary"},"weight":1}]}]`, router.Weights{Primary: 50, Canary: 50}},
-		"long names":                 {"", `[{"route":[{"destination":{"host":"app-primary.staging.svc.cluster.local"},"weight":90},{"destination":{"host":"app-canary.staging"},"weight":10}]}]`, router.Weights{Primary: 90, Canary: 10}},
-		"a mirror":                   {"", `[{"mirror":{"host":"app-canary"},"route":[{"destination":{"host":"app-primary"},"weight":100},{"destination":{"host":"app-canary"},"weight":0}]}]`, router.Weights{Primary: 100, Mirror: true}},
-		"a mirror of the owner's":    {"", `[{"mirror":{"host":"audit"},"route":[{"destination":{"host":"app-primary"}}]}]`, router.Weights{Primary: 100}},
-		"the apex Service alone":     {"", `[{"route":[{"destination":{"host":"app"}}]}]`, router.Weights{Primary: 100}},
-		"the canary alone":           {"", `[{"route":[{"destination":{"host":"app-canary"}}]}]`, router.Weights{Canary: 100}},
-		"the same name elsewhere":    {"", `[{"route":[{"destination":{"host":"app-canary.other.svc.cluster.local"}}]}]`, router.Weights{}},
-		"somebody else's":            {"", `[{"route":[{"destination":{"host":"app-primary-db"}}]}]`, router.Weights{}},
-		"nobody":                     {"", `[]`, router.Weights{}},
-		"HTTP where there is TCP":    {"tcp", `[{"route":[{"destination":{"host":"app-canary"}}]}]`, router.Weights{}},
+		"halves that add up to less": {"", `[{"route":[{"destination":{"host":"app-primary"},"weight":1},{"destination":{"host":"app-canary"},"weight":1}]}]`, provider.Weights{Primary: 50, Canary: 50}},
+		"long names":                 {"", `[{"route":[{"destination":{"host":"app-primary.staging.svc.cluster.local"},"weight":90},{"destination":{"host":"app-canary.staging"},"weight":10}]}]`, provider.Weights{Primary: 90, Canary: 10}},
+		"a mirror":                   {"", `[{"mirror":{"host":"app-canary"},"route":[{"destination":{"host":"app-primary"},"weight":100},{"destination":{"host":"app-canary"},"weight":0}]}]`, provider.Weights{Primary: 100, Mirror: true}},
+		"a mirror of the owner's":    {"", `[{"mirror":{"host":"audit"},"route":[{"destination":{"host":"app-primary"}}]}]`, provider.Weights{Primary: 100}},
+		"the apex Service alone":     {"", `[{"route":[{"destination":{"host":"app"}}]}]`, provider.Weights{Primary: 100}},
+		"the canary alone":           {"", `[{"route":[{"destination":{"host":"app-canary"}}]}]`, provider.Weights{Canary: 100}},
+		"the same name elsewhere":    {"", `[{"route":[{"destination":{"host":"app-canary.other.svc.cluster.local"}}]}]`, provider.Weights{}},
+		"somebody else's":            {"", `[{"route":[{"destination":{"host":"app-primary-db"}}]}]`, provider.Weights{}},
+		"nobody":                     {"", `[]`, provider.Weights{}},
+		"HTTP where there is TCP":    {"tcp", `[{"route":[{"destination":{"host":"app-canary"}}]}]`, provider.Weights{}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -163,8 +164,8 @@ func TestIstioWeightsAreReadAsTheyAre(t *testing.T) {
 			r := routerOf(t, "istio", cluster)
 			wantWeights(t, r, c, tc.want)
 			must(t, r.Reconcile(t.Context(), c)) // nobody may be left without an answer
-			if tc.want == (router.Weights{}) {
-				tc.want = router.Weights{Primary: 100}
+			if tc.want == (provider.Weights{}) {
+				tc.want = provider.Weights{Primary: 100}
 			}
 			wantWeights(t, r, c, tc.want)
 		})
@@ -176,8 +177,8 @@ func TestADeletedVirtualServiceComesBackWithItsWeights(t *testing.T) {
 	r := routerOf(t, "istio", cluster)
 	must(t, r.Reconcile(t.Context(), c))
 	must(t, cluster.Delete(t.Context(), virtualServiceOf(t, cluster, r)))
-	must(t, r.SetWeights(t.Context(), c, router.Weights{Primary: 70, Canary: 30}))
-	wantWeights(t, r, c, router.Weights{Primary: 70, Canary: 30})
+	must(t, r.SetWeights(t.Context(), c, provider.Weights{Primary: 70, Canary: 30}))
+	wantWeights(t, r, c, provider.Weights{Primary: 70, Canary: 30})
 }
 
 func virtualServiceOf(t *testing.T, cluster client.Client, r router.Router) *unstructured.Unstructured {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // hosts names the three Services of a canary among the destinations of routes.
@@ -18,8 +19,8 @@ func hostsOf(c *flaggerv1.Canary) hosts {
 // weightsOf reads the weights back: those of the last route, which is the one for
 // everybody, or for an A/B test the last with both copies. None at all means that
 // the route sends no user to either copy.
-func (h hosts) weightsOf(routes []rule, c *flaggerv1.Canary) Weights {
-	var most Weights
+func (h hosts) weightsOf(routes []rule, c *flaggerv1.Canary) provider.Weights {
+	var most provider.Weights
 	for _, r := range slices.Backward(routes) {
 		both := h.has(r, h.primary) && h.has(r, h.canary)
 		one := h.has(r, h.primary) || h.has(r, h.apex)
@@ -27,7 +28,7 @@ func (h hosts) weightsOf(routes []rule, c *flaggerv1.Canary) Weights {
 		if both || one && !isABTest(c) {
 			return w
 		}
-		if w.Canary > most.Canary || most == (Weights{}) {
+		if w.Canary > most.Canary || most == (provider.Weights{}) {
 			most = w
 		}
 	}
@@ -35,7 +36,7 @@ func (h hosts) weightsOf(routes []rule, c *flaggerv1.Canary) Weights {
 }
 
 // weights reads one route. The apex Service selects the primary.
-func (h hosts) weights(r rule) Weights {
+func (h hosts) weights(r rule) provider.Weights {
 	w := percent(h.sum(r, h.apex)+h.sum(r, h.primary), h.sum(r, h.canary))
 	w.Mirror = h.mirrored(r)
 	return w

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // primaryRevision is Flagger's annotation on a Knative Service: the name of the
@@ -46,7 +47,7 @@ func (k knative) Reconcile(ctx context.Context, c *flaggerv1.Canary) error {
 }
 
 // SetWeights implements [Router].
-func (k knative) SetWeights(ctx context.Context, c *flaggerv1.Canary, w Weights) error {
+func (k knative) SetWeights(ctx context.Context, c *flaggerv1.Canary, w provider.Weights) error {
 	return k.split(ctx, c, func(*unstructured.Unstructured) int64 { return int64(w.Canary) })
 }
 
@@ -86,19 +87,19 @@ func latestPercent(u *unstructured.Unstructured) (int64, bool) {
 }
 
 // Weights implements [Router].
-func (k knative) Weights(ctx context.Context, c *flaggerv1.Canary) (Weights, error) {
+func (k knative) Weights(ctx context.Context, c *flaggerv1.Canary) (provider.Weights, error) {
 	live, err := k.read(ctx, k.object(c))
 	if err != nil {
-		return Weights{}, err
+		return provider.Weights{}, err
 	}
 	percent, ok := latestPercent(live)
 	if !ok {
-		return Weights{}, &NotAccepted{Why: fmt.Sprintf("knative service %s.%s: spec.traffic is not split in two", live.GetName(), live.GetNamespace())}
+		return provider.Weights{}, &NotAccepted{Why: fmt.Sprintf("knative service %s.%s: spec.traffic is not split in two", live.GetName(), live.GetNamespace())}
 	}
 	if why := notRouted(live); why != "" {
-		return Weights{}, &NotAccepted{Why: fmt.Sprintf("knative service %s.%s: %s", live.GetName(), live.GetNamespace(), why)}
+		return provider.Weights{}, &NotAccepted{Why: fmt.Sprintf("knative service %s.%s: %s", live.GetName(), live.GetNamespace(), why)}
 	}
-	return Weights{Primary: 100 - int(percent), Canary: int(percent)}, nil
+	return provider.Weights{Primary: 100 - int(percent), Canary: int(percent)}, nil
 }
 
 // notRouted says why the split is not in force yet; empty is that it is, as far as
@@ -148,7 +149,7 @@ func (knative) Supports(c *flaggerv1.Canary) error {
 		return terminal("spec.targetRef: provider knative is for a Service of %s, not for a %s of %q",
 			knativeService.GroupVersion(), c.Spec.TargetRef.Kind, c.Spec.TargetRef.APIVersion)
 	}
-	return refuse("knative", c)
+	return nil
 }
 
 func isKnative(c *flaggerv1.Canary) bool {

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
 )
 
@@ -35,7 +36,7 @@ func TestKnativeWeightsThatSayNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tr := newTrial(t, "knative", clusterWith(t))
-			tr.start(router.Weights{Primary: 80, Canary: 20})
+			tr.start(provider.Weights{Primary: 80, Canary: 20})
 			tr.edit1(change)
 			if _, err := tr.Weights(t.Context(), tr.canary); !errors.Is(err, router.ErrNotAccepted) {
 				t.Errorf("got %v", err)
@@ -46,20 +47,20 @@ func TestKnativeWeightsThatSayNothing(t *testing.T) {
 
 func TestAKnativeServiceIsSplitAgainAfterItsOwnerAppliedIt(t *testing.T) {
 	tr := newTrial(t, "knative", clusterWith(t))
-	tr.start(router.Weights{Primary: 80, Canary: 20})
+	tr.start(provider.Weights{Primary: 80, Canary: 20})
 	tr.edit1(func(u *unstructured.Unstructured) { unstructured.RemoveNestedField(u.Object, "spec", "traffic") })
 	tr.must(tr.Reconcile(t.Context(), tr.canary))
-	tr.wants(router.Weights{Primary: 100})
+	tr.wants(provider.Weights{Primary: 100})
 }
 
 func TestAPromotedKnativeRevisionTakesTheOldOnesShare(t *testing.T) {
 	tr := newTrial(t, "knative", clusterWith(t))
-	tr.start(router.Weights{Primary: 80, Canary: 20})
+	tr.start(provider.Weights{Primary: 80, Canary: 20})
 	tr.edit1(func(u *unstructured.Unstructured) {
 		u.SetAnnotations(map[string]string{"flagger.app/primary-revision": "app-00002"})
 	})
 	tr.must(tr.Reconcile(t.Context(), tr.canary))
-	tr.wants(router.Weights{Primary: 80, Canary: 20})
+	tr.wants(provider.Weights{Primary: 80, Canary: 20})
 	traffic, _, _ := unstructured.NestedSlice(tr.made()[0].Object, "spec", "traffic")
 	if got := traffic[1].(map[string]any)["revisionName"]; got != "app-00002" {
 		t.Errorf("the primary is %v", got)
@@ -70,14 +71,14 @@ func TestAKnativeServiceWithoutAPrimaryIsLeftAlone(t *testing.T) {
 	tr := newTrial(t, "knative", clusterWith(t))
 	tr.edit1(func(u *unstructured.Unstructured) { u.SetAnnotations(nil) })
 	tr.unchangedBy("all of it", func() error {
-		return errors.Join(tr.Reconcile(t.Context(), tr.canary), tr.SetWeights(t.Context(), tr.canary, router.Weights{Canary: 100}),
+		return errors.Join(tr.Reconcile(t.Context(), tr.canary), tr.SetWeights(t.Context(), tr.canary, provider.Weights{Canary: 100}),
 			tr.Finalize(t.Context(), tr.canary))
 	})
 }
 
 func TestKnativeGivesEverybodyBackToTheLatest(t *testing.T) {
 	tr := newTrial(t, "knative", clusterWith(t))
-	tr.start(router.Weights{Primary: 80, Canary: 20})
+	tr.start(provider.Weights{Primary: 80, Canary: 20})
 	tr.must(tr.Finalize(t.Context(), tr.canary))
 	left := tr.made()[0]
 	if _, split, _ := unstructured.NestedSlice(left.Object, "spec", "traffic"); split || len(left.GetAnnotations()) > 0 {

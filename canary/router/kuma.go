@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 var kumaRoute = schema.GroupVersionKind{Group: "kuma.io", Version: "v1alpha1", Kind: "TrafficRoute"}
@@ -35,7 +36,7 @@ func (kuma) object(c *flaggerv1.Canary) Object {
 	return Object{kumaRoute, client.ObjectKey{Name: apex}}
 }
 
-func (kuma) render(d draft, w Weights) error {
+func (kuma) render(d draft, w provider.Weights) error {
 	if err := checkKuma(d.Unstructured, d.canary); err != nil {
 		return err
 	}
@@ -52,14 +53,14 @@ func (kuma) render(d draft, w Weights) error {
 	return nil
 }
 
-func (kuma) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (Weights, error) {
+func (kuma) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (provider.Weights, error) {
 	if err := checkKuma(live, c); err != nil {
-		return Weights{}, err
+		return provider.Weights{}, err
 	}
 	_, primary, canary := kumaTags(c)
 	w, ok := weightsIn(listAt(live.Object, "spec", "conf", "split"), kumaBackend, primary, canary)
 	if !ok {
-		return stable, nil
+		return provider.Stable, nil
 	}
 	return w, nil
 }
@@ -70,12 +71,9 @@ func (kuma) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error 
 	}
 	apex, primary, canary := kumaTags(c)
 	e := keep(listAt(live.Object, "spec", "conf", "split"), kumaBackend, primary, canary)
-	put(live.Object, []entry{kumaEntry(e, apex, stable.Primary)}, "spec", "conf", "split")
+	put(live.Object, []entry{kumaEntry(e, apex, provider.Stable.Primary)}, "spec", "conf", "split")
 	return nil
 }
-
-// Supports refuses what a TrafficRoute of Flagger's shape cannot say.
-func (kuma) Supports(c *flaggerv1.Canary) error { return refuse("kuma", c) }
 
 // checkKuma refuses a route that sends anything but the canary's apex Service
 // somewhere else: rewriting it would take the route from a namesake in another

@@ -197,23 +197,23 @@ func matrix(t *testing.T) string {
 }
 
 // ask returns `yes`, `needed` or nothing for refused.
-func ask(t *testing.T, provider, field string, set func(*flaggerv1.CanarySpec)) string {
+func ask(t *testing.T, by, field string, set func(*flaggerv1.CanarySpec)) string {
 	t.Helper()
-	r, err := router.New(provider, router.Deps{})
+	r, err := router.New(by, router.Deps{})
 	must(t, err)
-	c := canaryFor(provider)
+	c := canaryFor(by)
 	c.Spec.IngressRef, c.Spec.RouteRef, c.Spec.Service.GatewayRefs = nil, nil, nil
 	if err := r.Supports(c); err != nil && strings.Contains(err.Error(), field+":") {
 		return "needed"
 	}
-	c = canaryFor(provider)
+	c = canaryFor(by)
 	set(&c.Spec)
 	err = r.Supports(c)
 	switch {
 	case err == nil:
 		return "yes"
 	case !errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), field+":"):
-		t.Errorf("%s %s: want a terminal error that names the field, got %v", provider, field, err)
+		t.Errorf("%s %s: want a terminal error that names the field, got %v", by, field, err)
 	}
 	return ""
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // inNamespace is a router of canaries that may not reach beyond their namespace. Most
@@ -13,7 +14,7 @@ import (
 // mesh nobody is asked: whoever names a host has it.
 type inNamespace struct {
 	Router
-	provider string
+	provider provider.Provider
 }
 
 // Supports implements [Router].
@@ -26,23 +27,20 @@ func (r inNamespace) Supports(c *flaggerv1.Canary) error {
 
 const forbidden = "which --no-cross-namespace-refs forbids"
 
+// confined returns a terminal error about what a canary wants of another namespace.
 func (r inNamespace) confined(c *flaggerv1.Canary) error {
 	s := &c.Spec.Service
-	family, _, _ := strings.Cut(r.provider, ":")
-	switch family {
-	case "gloo":
-		if ref := c.Spec.UpstreamRef; ref != nil && ref.Namespace != "" && ref.Namespace != c.Namespace {
-			return terminal("spec.upstreamRef.namespace: Upstream %s/%s is in another namespace, %s; copy it to %s", ref.Namespace, ref.Name, forbidden, c.Namespace)
-		}
-	case "istio", "linkerd", "osm", "smi":
-		if family == "istio" && len(s.Gateways) > 0 && !slices.Contains(s.Gateways, mesh) {
-			return nil // each Gateway says whose hosts it takes
-		}
-		for _, host := range s.Hosts {
-			if !ownHost(host, c.Namespace) {
-				return terminal("spec.service.hosts: %s is no host of namespace %s, and the whole mesh would come here, %s; name a Service of the namespace, or gateways without %s",
-					host, c.Namespace, forbidden, mesh)
-			}
+	if ref := c.Spec.UpstreamRef; r.provider.Honours(provider.UpstreamRef) && ref != nil && ref.Namespace != "" && ref.Namespace != c.Namespace {
+		return terminal("spec.upstreamRef.namespace: Upstream %s/%s is in another namespace, %s; copy it to %s", ref.Namespace, ref.Name, forbidden, c.Namespace)
+	}
+	byGateways := r.provider.Honours(provider.Gateways) && len(s.Gateways) > 0 && !slices.Contains(s.Gateways, mesh)
+	if !r.provider.ClaimsHosts || byGateways {
+		return nil // each Gateway says whose hosts it takes
+	}
+	for _, host := range s.Hosts {
+		if !ownHost(host, c.Namespace) {
+			return terminal("spec.service.hosts: %s is no host of namespace %s, and the whole mesh would come here, %s; name a Service of the namespace, or gateways without %s",
+				host, c.Namespace, forbidden, mesh)
 		}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // nginxAnnotations is the prefix that ingress-nginx has by default.
@@ -34,7 +35,7 @@ func newNginx(d Deps) Router {
 	return single{d, nginx{canary: prefix + "/canary"}}
 }
 
-func (n nginx) render(d draft, w Weights) error {
+func (n nginx) render(d draft, w provider.Weights) error {
 	apex, _, canary := d.canary.ServiceNames()
 	copyOrigin(d, n.mine)
 	if redirect(d.Unstructured, apex, canary) == 0 {
@@ -43,7 +44,7 @@ func (n nginx) render(d draft, w Weights) error {
 	return n.reweigh(d.Unstructured, d.canary, w)
 }
 
-func (n nginx) reweigh(o *unstructured.Unstructured, c *flaggerv1.Canary, w Weights) error {
+func (n nginx) reweigh(o *unstructured.Unstructured, c *flaggerv1.Canary, w provider.Weights) error {
 	match, err := nginxMatch(c)
 	if err != nil {
 		return err
@@ -66,21 +67,21 @@ func (n nginx) reweigh(o *unstructured.Unstructured, c *flaggerv1.Canary, w Weig
 func (n nginx) mine(key string) bool { return strings.HasPrefix(key, n.canary) }
 
 // weights are 0/100 in an A/B test: all users who were chosen are on the canary.
-func (n nginx) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (Weights, error) {
+func (n nginx) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (provider.Weights, error) {
 	annotations := live.GetAnnotations()
 	if annotations[n.canary] != "true" {
-		return stable, nil
+		return provider.Stable, nil
 	}
 	_, header := annotations[n.canary+"-by-header"]
 	_, cookie := annotations[n.canary+"-by-cookie"]
 	if c.Spec.Analysis != nil && len(c.Spec.Analysis.Match) > 0 && (header || cookie) {
-		return Weights{Canary: 100}, nil
+		return provider.Weights{Canary: 100}, nil
 	}
 	weight, err := strconv.Atoi(annotations[n.canary+"-weight"])
 	if err != nil || weight < 0 || weight > 100 {
-		return stable, nil // so does ingress-nginx
+		return provider.Stable, nil // so does ingress-nginx
 	}
-	return Weights{Primary: 100 - weight, Canary: weight}, nil
+	return provider.Weights{Primary: 100 - weight, Canary: weight}, nil
 }
 
 // release keeps the annotation `canary`: without it, two Ingresses would claim
@@ -96,9 +97,6 @@ func (n nginx) release(live *unstructured.Unstructured, c *flaggerv1.Canary) err
 
 // Supports refuses what the annotations cannot say.
 func (n nginx) Supports(c *flaggerv1.Canary) error {
-	if err := refuse("nginx", c); err != nil {
-		return err
-	}
 	if err := needsIngress("nginx", c); err != nil {
 		return err
 	}
@@ -164,18 +162,18 @@ func nginxCondition(out map[string]string, field, name string, value flaggerv1.S
 }
 
 // onlyHeaders refuses every condition but those on headers.
-func onlyHeaders(field, provider string, m *flaggerv1.HTTPMatchRequest, also ...string) error {
+func onlyHeaders(field, by string, m *flaggerv1.HTTPMatchRequest, also ...string) error {
 	for _, condition := range conditions(m) {
 		if condition.set && condition.field != "headers" && !slices.Contains(also, condition.field) {
-			return terminal("%s.%s: provider %s cannot match it; remove it", field, condition.field, provider)
+			return terminal("%s.%s: provider %s cannot match it; remove it", field, condition.field, by)
 		}
 	}
 	return nil
 }
 
 // conditions are what requests can be told apart by.
-func conditions(m *flaggerv1.HTTPMatchRequest) []use {
-	return []use{
+func conditions(m *flaggerv1.HTTPMatchRequest) []setting {
+	return []setting{
 		{field: "headers", set: len(m.Headers) > 0},
 		{field: "uri", set: m.URI != nil},
 		{field: "method", set: m.Method != nil},

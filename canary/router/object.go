@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // ErrNotInstalled means that the cluster does not know the kind of a route
@@ -29,20 +30,13 @@ var ErrMissing = errors.New("does not exist")
 // errTaken means that a route object is another canary's.
 var errTaken = errors.New("is taken by another")
 
-// products are who brings the CRDs of a group, also of kinds that canaries need for
-// something else than routes.
-var products = map[string]string{
-	"apisix.apache.org":         "the APISIX ingress controller",
-	"gateway.networking.k8s.io": "the Gateway API",
-	"gateway.solo.io":           "Gloo Edge",
-	"gloo.solo.io":              "Gloo Edge",
-	"keda.sh":                   "KEDA",
-	"kuma.io":                   "Kuma",
-	"networking.istio.io":       "Istio",
-	"projectcontour.io":         "Contour",
-	"serving.knative.dev":       "Knative Serving",
-	"split.smi-spec.io":         "the SMI traffic split (linkerd-smi, OSM)",
-	"traefik.io":                "Traefik",
+// productOf returns what brings the CRDs of an API group: that of a provider's routes,
+// or KEDA's, which canaries need for something else.
+func productOf(group string) (string, bool) {
+	if group == "keda.sh" {
+		return "KEDA", true
+	}
+	return provider.ProductOf(group)
 }
 
 // notInstalled is an [ErrNotInstalled] with what to do about it.
@@ -62,7 +56,7 @@ func (e notInstalled) Unwrap() []error { return []error{ErrNotInstalled, e.cause
 // from an object that is not there: to an API server whose CRD was deleted both are
 // a 404.
 func Explain(err error, kind schema.GroupVersionKind) error {
-	product, ok := products[kind.Group]
+	product, ok := productOf(kind.Group)
 	var unknown *meta.NoKindMatchError
 	switch {
 	case ok && (meta.IsNoMatchError(err) || errors.As(err, &unknown)):

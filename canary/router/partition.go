@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/internal/partition"
 )
 
@@ -33,7 +34,7 @@ func (r inPlace) Reconcile(ctx context.Context, c *flaggerv1.Canary) error {
 }
 
 // SetWeights implements [Router].
-func (r inPlace) SetWeights(ctx context.Context, c *flaggerv1.Canary, w Weights) error {
+func (r inPlace) SetWeights(ctx context.Context, c *flaggerv1.Canary, w provider.Weights) error {
 	return r.settle(ctx, c, func(annotations map[string]string) {
 		delete(annotations, partition.WeightAnnotation)
 		if w.Canary > 0 {
@@ -102,20 +103,20 @@ func (r inPlace) takeBack(ctx context.Context, u *unstructured.Unstructured) err
 
 // Weights implements [Router]. Until the pods are what the partition says, a
 // weight says nothing about where users go.
-func (r inPlace) Weights(ctx context.Context, c *flaggerv1.Canary) (Weights, error) {
+func (r inPlace) Weights(ctx context.Context, c *flaggerv1.Canary) (provider.Weights, error) {
 	live, err := r.read(ctx, r.object(c))
 	if err != nil {
-		return Weights{}, err
+		return provider.Weights{}, err
 	}
 	set, err := partition.Read(live)
 	if err != nil {
-		return Weights{}, err
+		return provider.Weights{}, err
 	}
 	if !set.Followed() {
-		return Weights{}, fmt.Errorf("StatefulSet %s.%s: %d of %d pods have the new revision: %w",
+		return provider.Weights{}, fmt.Errorf("StatefulSet %s.%s: %d of %d pods have the new revision: %w",
 			set.Name, set.Namespace, set.Status.UpdatedReplicas, set.Reach(), ErrNotAccepted)
 	}
-	return Weights{Primary: 100 - set.Live(), Canary: set.Live()}, nil
+	return provider.Weights{Primary: 100 - set.Live(), Canary: set.Live()}, nil
 }
 
 // Finalize implements [Router]: the StatefulSet gets its partition back, and its
@@ -150,6 +151,6 @@ func (inPlace) Supports(c *flaggerv1.Canary) error {
 	case a != nil && a.StepWeightPromotion > 0:
 		return terminal("spec.analysis.stepWeightPromotion: the pods of a StatefulSet are promoted one after the other; remove it")
 	default:
-		return refuse("partition", c)
+		return nil
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
 )
 
@@ -29,7 +30,7 @@ func wantTerminal(t *testing.T, err error, about string) {
 func rolling(t *testing.T, updated int) *trial {
 	t.Helper()
 	tr := newTrial(t, "partition", clusterWith(t))
-	tr.start(router.Weights{Primary: 60, Canary: 40})
+	tr.start(provider.Weights{Primary: 60, Canary: 40})
 	set := tr.made()[0]
 	set.SetUID("set")
 	tr.must(tr.cluster.Update(t.Context(), set))
@@ -69,11 +70,11 @@ func (t *trial) pods() (names []string) {
 
 func TestAWeightIsAPartition(t *testing.T) {
 	tr := rolling(t, 2)
-	tr.wants(router.Weights{Primary: 60, Canary: 40})
+	tr.wants(provider.Weights{Primary: 60, Canary: 40})
 	if tr.partition() != 3 {
 		t.Errorf("partition %d", tr.partition())
 	}
-	tr.set(router.Weights{Primary: 20, Canary: 80})
+	tr.set(provider.Weights{Primary: 20, Canary: 80})
 	if _, err := tr.Weights(t.Context(), tr.canary); tr.partition() != 1 || !errors.Is(err, router.ErrNotAccepted) {
 		t.Errorf("partition %d, and no pod has followed: %v", tr.partition(), err)
 	}
@@ -81,7 +82,7 @@ func TestAWeightIsAPartition(t *testing.T) {
 
 func TestPodsOfAFailedRevisionAreTakenBackOneByOne(t *testing.T) {
 	tr := rolling(t, 2)
-	tr.set(router.Weights{Primary: 100})
+	tr.set(provider.Weights{Primary: 100})
 	if diff := cmp.Diff([]string{"app-0", "app-1", "app-2", "app-3"}, tr.pods()); diff != "" {
 		t.Error(diff)
 	}

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
 )
 
@@ -110,7 +111,7 @@ func TestNginxChoosesUsersByAnnotation(t *testing.T) {
 			tr := newTrial(t, "nginx", clusterWith(t))
 			tc.edit(&tr.canary.Spec)
 			must(t, tr.Supports(tr.canary))
-			for _, w := range []router.Weights{{Canary: 100}, {Primary: 100}} {
+			for _, w := range []provider.Weights{{Canary: 100}, {Primary: 100}} {
 				tr.start(w)
 				want := map[string]string{"": "true", "weight": "0"}
 				if w.Canary > 0 {
@@ -135,18 +136,18 @@ func TestNginxAnnotationsHaveThePrefixOfTheController(t *testing.T) {
 	r, err := router.New("nginx", router.Deps{Client: tr.cluster, IngressAnnotations: "edge.example.com"})
 	must(t, err)
 	tr.Router = r
-	tr.start(router.Weights{Primary: 80, Canary: 20})
-	tr.wants(router.Weights{Primary: 80, Canary: 20})
+	tr.start(provider.Weights{Primary: 80, Canary: 20})
+	tr.wants(provider.Weights{Primary: 80, Canary: 20})
 	if got := tr.made()[0].GetAnnotations()["edge.example.com/canary-weight"]; got != "20" {
 		t.Errorf("want 20 percent, got %q", got)
 	}
 }
 
 func TestACopyFollowsItsOriginal(t *testing.T) {
-	for _, provider := range []string{"apisix", "nginx", "skipper"} {
-		t.Run(provider, func(t *testing.T) {
-			tr := newTrial(t, provider, clusterWith(t))
-			tr.start(router.Weights{Primary: 80, Canary: 20})
+	for _, by := range []string{"apisix", "nginx", "skipper"} {
+		t.Run(by, func(t *testing.T) {
+			tr := newTrial(t, by, clusterWith(t))
+			tr.start(provider.Weights{Primary: 80, Canary: 20})
 			for key, o := range tr.all() {
 				if tr.given[key] {
 					o.SetAnnotations(merged(o.GetAnnotations(), "example.com/body-size", "16m"))
@@ -155,7 +156,7 @@ func TestACopyFollowsItsOriginal(t *testing.T) {
 				}
 			}
 			must(t, tr.Reconcile(t.Context(), tr.canary))
-			tr.wants(router.Weights{Primary: 80, Canary: 20})
+			tr.wants(provider.Weights{Primary: 80, Canary: 20})
 			made := tr.made()[0]
 			class, _, _ := unstructured.NestedString(made.Object, "spec", "ingressClassName")
 			if made.GetAnnotations()["example.com/body-size"] != "16m" || class != "another" {
@@ -169,12 +170,12 @@ func TestACopyFollowsItsOriginal(t *testing.T) {
 }
 
 func TestTheOriginalMustLeadToTheApexService(t *testing.T) {
-	for _, provider := range []string{"apisix", "nginx", "skipper"} {
-		tr := newTrial(t, provider, clusterWith(t))
+	for _, by := range []string{"apisix", "nginx", "skipper"} {
+		tr := newTrial(t, by, clusterWith(t))
 		tr.canary.Spec.Service.Name = "another"
 		err := tr.Reconcile(t.Context(), tr.canary)
 		if err == nil || !strings.Contains(err.Error(), "Service another") || errors.Is(err, reconcile.TerminalError(nil)) {
-			t.Errorf("%s: want an error about the backend, which its owner may yet mend, got %v", provider, err)
+			t.Errorf("%s: want an error about the backend, which its owner may yet mend, got %v", by, err)
 		}
 	}
 }
@@ -189,20 +190,20 @@ func TestUsersAreTakenOffTheCanaryWhateverBecameOfTheOriginal(t *testing.T) {
 			return t.cluster.Update(t.Context(), o)
 		},
 	}
-	for _, provider := range []string{"apisix", "nginx", "skipper"} {
+	for _, by := range []string{"apisix", "nginx", "skipper"} {
 		for what, spoil := range spoil {
-			t.Run(provider+" "+what, func(t *testing.T) {
-				tr := newTrial(t, provider, clusterWith(t))
-				tr.start(router.Weights{Primary: 70, Canary: 30})
+			t.Run(by+" "+what, func(t *testing.T) {
+				tr := newTrial(t, by, clusterWith(t))
+				tr.start(provider.Weights{Primary: 70, Canary: 30})
 				for key, o := range tr.all() {
 					if tr.given[key] {
 						must(t, spoil(tr, o))
 					}
 				}
-				tr.set(router.Weights{Primary: 100})
-				tr.wants(router.Weights{Primary: 100})
+				tr.set(provider.Weights{Primary: 100})
+				tr.wants(provider.Weights{Primary: 100})
 				tr.deleteMade()
-				if err := tr.SetWeights(t.Context(), tr.canary, router.Weights{Canary: 100}); err == nil {
+				if err := tr.SetWeights(t.Context(), tr.canary, provider.Weights{Canary: 100}); err == nil {
 					t.Error("a copy of nothing was made")
 				}
 			})
@@ -212,12 +213,12 @@ func TestUsersAreTakenOffTheCanaryWhateverBecameOfTheOriginal(t *testing.T) {
 
 func TestGlooTakesUsersOffWithoutItsSettings(t *testing.T) {
 	tr := newTrial(t, "gloo", clusterWith(t))
-	tr.start(router.Weights{Primary: 70, Canary: 30})
+	tr.start(provider.Weights{Primary: 70, Canary: 30})
 	tr.canary.Spec.UpstreamRef = &flaggerv1.CrossNamespaceObjectReference{Name: "gone"}
-	if err := tr.SetWeights(t.Context(), tr.canary, router.Weights{Primary: 100}); err == nil || !strings.Contains(err.Error(), "spec.upstreamRef") {
+	if err := tr.SetWeights(t.Context(), tr.canary, provider.Weights{Primary: 100}); err == nil || !strings.Contains(err.Error(), "spec.upstreamRef") {
 		t.Errorf("want an error about the missing settings, got %v", err)
 	}
-	tr.wants(router.Weights{Primary: 100})
+	tr.wants(provider.Weights{Primary: 100})
 }
 
 func TestSkipperPutsItsPredicateFirst(t *testing.T) {
@@ -235,7 +236,7 @@ func TestSkipperPutsItsPredicateFirst(t *testing.T) {
 				must(t, tr.cluster.Update(t.Context(), o))
 			}
 			for canary, want := range map[int]string{0: tc.wantOff, 30: tc.wantOn} {
-				tr.start(router.Weights{Primary: 100 - canary, Canary: canary})
+				tr.start(provider.Weights{Primary: 100 - canary, Canary: canary})
 				if got := tr.made()[0].GetAnnotations()["zalando.org/skipper-predicate"]; got != want {
 					t.Errorf("want %s, got %s", want, got)
 				}
@@ -249,7 +250,7 @@ func TestSkipperPutsItsPredicateFirst(t *testing.T) {
 func TestContourHasARouteForEachEntryOfAMatch(t *testing.T) {
 	tr := newTrial(t, "contour", clusterWith(t))
 	choose(headerMatch{"a": {Exact: "1"}, "b": {}}, headerMatch{"c": {Suffix: "3"}})(&tr.canary.Spec)
-	tr.start(router.Weights{Canary: 100})
+	tr.start(provider.Weights{Canary: 100})
 	routes, _, _ := unstructured.NestedSlice(tr.made()[0].Object, "spec", "routes")
 	var got []any
 	for _, route := range routes {
@@ -270,7 +271,7 @@ func TestContourHasARouteForEachEntryOfAMatch(t *testing.T) {
 
 func TestGlooKeepsAnUpstreamForARouteTableThatStays(t *testing.T) {
 	tr := newTrial(t, "gloo", clusterWith(t))
-	tr.start(router.Weights{Primary: 80, Canary: 20})
+	tr.start(provider.Weights{Primary: 80, Canary: 20})
 	table := tr.made()[0]
 	table.SetOwnerReferences(nil)
 	must(t, tr.cluster.Update(t.Context(), table))
@@ -284,14 +285,14 @@ func TestGlooKeepsAnUpstreamForARouteTableThatStays(t *testing.T) {
 
 func TestGlooKeepsTheOrderOfRoutes(t *testing.T) {
 	tr := newTrial(t, "gloo", clusterWith(t))
-	tr.start(router.Weights{Primary: 100})
+	tr.start(provider.Weights{Primary: 100})
 	table := tr.made()[0]
 	routes, _, _ := unstructured.NestedSlice(table.Object, "spec", "routes")
 	first, last := map[string]any{"options": map[string]any{"timeout": "1s"}}, map[string]any{"options": map[string]any{"timeout": "2s"}}
 	must(t, unstructured.SetNestedSlice(table.Object, []any{first, routes[0], last}, "spec", "routes"))
 	must(t, tr.cluster.Update(t.Context(), table))
 	choose(headerMatch{"a": {Exact: "1"}})(&tr.canary.Spec)
-	tr.set(router.Weights{Canary: 100})
+	tr.set(provider.Weights{Canary: 100})
 	routes, _, _ = unstructured.NestedSlice(tr.made()[0].Object, "spec", "routes")
 	if len(routes) != 4 || !cmp.Equal(routes[0], any(first)) || !cmp.Equal(routes[3], any(last)) {
 		t.Errorf("want the canary's routes between the others, got %v", routes)
@@ -304,7 +305,7 @@ func TestKumaNamesTheMeshOfTheCanary(t *testing.T) {
 		if mesh != "" {
 			tr.canary.Annotations = map[string]string{"kuma.io/mesh": mesh}
 		}
-		tr.start(router.Weights{Primary: 100})
+		tr.start(provider.Weights{Primary: 100})
 		if got := tr.made()[0].Object["mesh"]; !slices.Contains([]any{mesh, "default"}, got) || mesh != "" && got != mesh {
 			t.Errorf("want mesh %q, got %v", mesh, got)
 		}

@@ -16,14 +16,13 @@ package router
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // Router reads and writes the traffic weights of one canary.
@@ -32,13 +31,14 @@ type Router interface {
 	// they are. Routes that it creates send everything to the primary.
 	Reconcile(ctx context.Context, c *flaggerv1.Canary) error
 	// Weights returns what the route objects say now; see [ErrNotAccepted].
-	Weights(ctx context.Context, c *flaggerv1.Canary) (Weights, error)
+	Weights(ctx context.Context, c *flaggerv1.Canary) (provider.Weights, error)
 	// SetWeights makes the route objects say w. It is absolute and idempotent.
-	SetWeights(ctx context.Context, c *flaggerv1.Canary, w Weights) error
+	SetWeights(ctx context.Context, c *flaggerv1.Canary, w provider.Weights) error
 	// Finalize leaves routes that outlive the canary pointing at the apex Service.
 	Finalize(ctx context.Context, c *flaggerv1.Canary) error
 	// Supports returns a terminal error that names the first field of the
-	// canary that this router cannot honour.
+	// canary that this router cannot honour. Those that its row in the table of
+	// package provider has not are refused before it is asked.
 	Supports(c *flaggerv1.Canary) error
 	// Objects are the route objects of the canary, whose changes concern it. They
 	// need not exist.
@@ -50,16 +50,6 @@ type Object struct {
 	schema.GroupVersionKind
 	client.ObjectKey
 }
-
-// Weights are percentages that add up to 100. With Mirror, the canary also gets
-// a copy of requests whose answers are thrown away.
-type Weights struct {
-	Primary, Canary int
-	Mirror          bool
-}
-
-// Stable sends every user to the primary.
-var stable = Weights{Primary: 100}
 
 // Deps are what routers work with.
 type Deps struct {
@@ -80,7 +70,9 @@ type Deps struct {
 	IngressAnnotations string
 }
 
-var table = map[string]func(Deps) Router{
+// builders make the router of each provider; what it can do is a row in the table of
+// package provider.
+var builders = map[string]func(Deps) Router{
 	"apisix":             func(d Deps) Router { return single{d, apisix{}} },
 	"contour":            newContour,
 	"gatewayapi:v1":      newGatewayAPI("v1"),
@@ -101,33 +93,22 @@ var table = map[string]func(Deps) Router{
 	"traefik":            func(d Deps) Router { return single{d, traefik{}} },
 }
 
-// local are providers whose objects are beside the workload, wherever the mesh is.
-var local = []string{"knative", "kubernetes", "nginx", "partition", "skipper"}
-
-// Local reports whether the objects of a provider are always in the cluster of the
-// workload. Those of the others are where the mesh has its control plane.
-func Local(provider string) bool { return slices.Contains(local, provider) }
-
-// ended are providers that a Canary may name, but whose product is no more.
-var ended = map[string]string{
-	"appmesh":         "AWS App Mesh ended in September 2026",
-	"appmesh:v1beta2": "AWS App Mesh ended in September 2026",
-}
-
 // Names returns the providers that [New] accepts, sorted.
-func Names() []string { return slices.Sorted(maps.Keys(table)) }
+func Names() []string { return provider.Names() }
 
 // New returns the router of a spec.provider. An unknown name is a terminal error.
 func New(name string, deps Deps) (Router, error) {
-	if why, ok := ended[name]; ok {
+	if why, ok := provider.Ended(name); ok {
 		return nil, terminal("spec.provider: %s is not served, %s; move to one of %s", name, why, strings.Join(Names(), ", "))
 	}
-	build, ok := table[name]
+	p, _ := provider.Named(name)
+	build, ok := builders[name]
 	if !ok {
 		return nil, terminal("spec.provider: %q is not served, only %s are", name, strings.Join(Names(), ", "))
 	}
+	var r Router = supported{build(deps), p}
 	if deps.OwnNamespace {
-		return inNamespace{build(deps), name}, nil
+		r = inNamespace{r, p}
 	}
-	return build(deps), nil
+	return r, nil
 }

@@ -17,6 +17,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
 )
 
@@ -41,10 +42,10 @@ func (t *trial) refusesNothingPlain() error { return t.Supports(t.canary) }
 
 // movesNobody is the contract of a provider without routes.
 func movesNobody(t *trial) {
-	for _, w := range []router.Weights{{Primary: 80, Canary: 20}, {Canary: 100}, {Primary: 100}} {
+	for _, w := range []provider.Weights{{Primary: 80, Canary: 20}, {Canary: 100}, {Primary: 100}} {
 		t.set(w)
 		t.must(t.Reconcile(t.Context(), t.canary))
-		t.wants(router.Weights{Primary: 100})
+		t.wants(provider.Weights{Primary: 100})
 	}
 	t.must(t.Finalize(t.Context(), t.canary))
 	if objects := t.Objects(t.canary); len(objects) > 0 {
@@ -73,7 +74,7 @@ func TestAppMeshHasEnded(t *testing.T) {
 	}
 }
 
-func wantWeights(t *testing.T, r router.Router, c *flaggerv1.Canary, want router.Weights) {
+func wantWeights(t *testing.T, r router.Router, c *flaggerv1.Canary, want provider.Weights) {
 	t.Helper()
 	got, err := r.Weights(t.Context(), c)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // services is the provider `kubernetes`. A Service cannot split traffic, so
@@ -16,10 +17,12 @@ type services struct{}
 func (services) Reconcile(context.Context, *flaggerv1.Canary) error { return nil }
 
 // Weights always finds every user on the primary.
-func (services) Weights(context.Context, *flaggerv1.Canary) (Weights, error) { return stable, nil }
+func (services) Weights(context.Context, *flaggerv1.Canary) (provider.Weights, error) {
+	return provider.Stable, nil
+}
 
 // SetWeights does nothing: there is nothing that could carry a weight.
-func (services) SetWeights(context.Context, *flaggerv1.Canary, Weights) error { return nil }
+func (services) SetWeights(context.Context, *flaggerv1.Canary, provider.Weights) error { return nil }
 
 // Finalize does nothing.
 func (services) Finalize(context.Context, *flaggerv1.Canary) error { return nil }
@@ -33,5 +36,5 @@ func (services) Supports(c *flaggerv1.Canary) error {
 	if c.Spec.TargetRef.Kind == "Service" {
 		return terminal("spec.provider: kubernetes cannot keep users of a Service from what it leads to; name a provider that routes")
 	}
-	return refuse("kubernetes", c)
+	return nil
 }

@@ -13,28 +13,29 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
 )
 
 // TestUsersStayWithWhatTheySaw is a release as browsers see it: a proxy that obeys
 // the routes, and users who keep cookies as browsers do.
 func TestUsersStayWithWhatTheySaw(t *testing.T) {
-	for provider := range sticky {
-		t.Run(provider, func(t *testing.T) {
-			c := stickyCanary(provider)
+	for by := range sticky {
+		t.Run(by, func(t *testing.T) {
+			c := stickyCanary(by)
 			c.Spec.Service.Match = []flaggerv1.HTTPMatchRequest{{URI: &flaggerv1.StringMatch{Prefix: "/shop"}}}
 			// The cookie is for all paths, and is to be dropped by an answer for one.
 			c.Spec.Analysis.SessionAffinity.Domain, c.Spec.Analysis.SessionAffinity.Path = "", "/"
 			cluster := clusterWith(t)
-			r := routerOf(t, provider, cluster)
+			r := routerOf(t, by, cluster)
 			set := func(canary int, status flaggerv1.CanaryStatus) {
 				t.Helper()
 				c.Status = status
 				must(t, r.Supports(c))
-				must(t, r.SetWeights(t.Context(), c, router.Weights{Primary: 100 - canary, Canary: canary}))
+				must(t, r.SetWeights(t.Context(), c, provider.Weights{Primary: 100 - canary, Canary: canary}))
 			}
 			set(20, flaggerv1.CanaryStatus{SessionAffinityCookie: "seen=one", PrimarySessionAffinityCookie: "stay=one"})
-			users := crowd(t, proxy(t, cluster, r.Objects(c)[0], sticky[provider]), 50)
+			users := crowd(t, proxy(t, cluster, r.Objects(c)[0], sticky[by]), 50)
 			first := users.visit("/shop/deep/down/page")
 			wantShare(t, "at first", first, 10)
 			for range 3 {

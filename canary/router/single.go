@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // single is a router whose weights are in one object. It reads, writes and gives
@@ -23,12 +24,16 @@ type shape interface {
 	// object names it.
 	object(c *flaggerv1.Canary) Object
 	// render changes what is the canary's in a draft, so that it says w.
-	render(d draft, w Weights) error
+	render(d draft, w provider.Weights) error
 	// weights reads them back; an object that does not mention the canary is
 	// stable.
-	weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (Weights, error)
+	weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (provider.Weights, error)
 	// release sends the users of both copies to the apex Service.
 	release(live *unstructured.Unstructured, c *flaggerv1.Canary) error
+}
+
+// selective is a shape that cannot write everything that its provider's fields may say.
+type selective interface {
 	// Supports is that of [Router].
 	Supports(c *flaggerv1.Canary) error
 }
@@ -38,7 +43,7 @@ type copied interface {
 	// origin names that object.
 	origin(c *flaggerv1.Canary) Object
 	// reweigh changes nothing but the weights of a copy that is there.
-	reweigh(live *unstructured.Unstructured, c *flaggerv1.Canary, w Weights) error
+	reweigh(live *unstructured.Unstructured, c *flaggerv1.Canary, w provider.Weights) error
 }
 
 // draft is an object on its way to be written.
@@ -52,11 +57,19 @@ type draft struct {
 // made reports whether the object is there already.
 func (d draft) made() bool { return d.GetResourceVersion() != "" }
 
+// Supports asks the shape, if there is anything that it refuses.
+func (s single) Supports(c *flaggerv1.Canary) error {
+	if shape, ok := s.shape.(selective); ok {
+		return shape.Supports(c)
+	}
+	return nil
+}
+
 // Reconcile writes the object around the weights that it carries now.
 func (s single) Reconcile(ctx context.Context, c *flaggerv1.Canary) error {
-	return s.apply(ctx, c, func(d draft) (Weights, error) {
+	return s.apply(ctx, c, func(d draft) (provider.Weights, error) {
 		if !d.made() {
-			return stable, nil
+			return provider.Stable, nil
 		}
 		return s.weights(d.Unstructured, c)
 	})
@@ -66,8 +79,8 @@ func (s single) Reconcile(ctx context.Context, c *flaggerv1.Canary) error {
 // comes back right. A copy whose original is gone, or leads elsewhere now, gets
 // its weights all the same: users have to be taken off a bad canary whatever
 // became of the rest.
-func (s single) SetWeights(ctx context.Context, c *flaggerv1.Canary, w Weights) error {
-	whole := s.apply(ctx, c, func(draft) (Weights, error) { return w, nil })
+func (s single) SetWeights(ctx context.Context, c *flaggerv1.Canary, w provider.Weights) error {
+	whole := s.apply(ctx, c, func(draft) (provider.Weights, error) { return w, nil })
 	shape, ok := s.shape.(copied)
 	if whole == nil || !ok || !errors.Is(whole, errOrigin) {
 		return whole
@@ -83,7 +96,7 @@ func (s single) SetWeights(ctx context.Context, c *flaggerv1.Canary, w Weights) 
 // errOrigin means that there is nothing to copy.
 var errOrigin = errors.New("nothing to copy")
 
-func (s single) apply(ctx context.Context, c *flaggerv1.Canary, weigh func(draft) (Weights, error)) error {
+func (s single) apply(ctx context.Context, c *flaggerv1.Canary, weigh func(draft) (provider.Weights, error)) error {
 	var from *unstructured.Unstructured
 	if shape, ok := s.shape.(copied); ok {
 		read, err := s.read(ctx, shape.origin(c))
@@ -106,14 +119,14 @@ func (s single) apply(ctx context.Context, c *flaggerv1.Canary, weigh func(draft
 }
 
 // Weights reads them from the live object.
-func (s single) Weights(ctx context.Context, c *flaggerv1.Canary) (Weights, error) {
+func (s single) Weights(ctx context.Context, c *flaggerv1.Canary) (provider.Weights, error) {
 	live, err := s.read(ctx, s.object(c))
 	if err != nil {
-		return Weights{}, err
+		return provider.Weights{}, err
 	}
 	if proxy, ok := s.shape.(reporting); ok {
 		if verdict := proxy.verdict(live); verdict != nil {
-			return Weights{}, verdict
+			return provider.Weights{}, verdict
 		}
 	}
 	return s.weights(live, c)

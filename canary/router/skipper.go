@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 const (
@@ -27,7 +28,7 @@ const (
 // predicate turns it off, and the original routes by itself.
 type skipper struct{ ingressCopy }
 
-func (s skipper) render(d draft, w Weights) error {
+func (s skipper) render(d draft, w provider.Weights) error {
 	apex, primary, canary := d.canary.ServiceNames()
 	copyOrigin(d, skipperMine)
 	if redirect(d.Unstructured, apex, primary) == 0 {
@@ -46,7 +47,7 @@ func (s skipper) render(d draft, w Weights) error {
 	return s.reweigh(d.Unstructured, d.canary, w)
 }
 
-func (skipper) reweigh(o *unstructured.Unstructured, c *flaggerv1.Canary, w Weights) error {
+func (skipper) reweigh(o *unstructured.Unstructured, c *flaggerv1.Canary, w provider.Weights) error {
 	_, primary, canary := c.ServiceNames()
 	weights, err := json.Marshal(map[string]int{primary: w.Primary, canary: w.Canary})
 	if err != nil {
@@ -75,11 +76,11 @@ func skipperTwin(path entry, to string) entry {
 
 func skipperMine(key string) bool { return key == skipperWeights || key == skipperPredicate }
 
-func (skipper) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (Weights, error) {
+func (skipper) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (provider.Weights, error) {
 	_, primary, canary := c.ServiceNames()
 	annotations := live.GetAnnotations()
 	if slices.Contains(predicates(annotations[skipperPredicate]), skipperOff) {
-		return stable, nil
+		return provider.Stable, nil
 	}
 	weights := map[string]any{}
 	if err := json.Unmarshal([]byte(annotations[skipperWeights]), &weights); err != nil {
@@ -105,9 +106,6 @@ func (skipper) release(live *unstructured.Unstructured, c *flaggerv1.Canary) err
 
 // Supports refuses what the annotations cannot say.
 func (skipper) Supports(c *flaggerv1.Canary) error {
-	if err := refuse("skipper", c); err != nil {
-		return err
-	}
 	return needsIngress("skipper", c)
 }
 

@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // smi is a provider that implements the Service Mesh Interface: a TrafficSplit
@@ -28,7 +29,7 @@ func (s smi) object(c *flaggerv1.Canary) Object {
 	return Object{kind, client.ObjectKey{Namespace: c.Namespace, Name: apex}}
 }
 
-func (s smi) render(d draft, w Weights) error {
+func (s smi) render(d draft, w provider.Weights) error {
 	apex, primary, canary := d.canary.ServiceNames()
 	root := apex
 	if hosts := d.canary.Spec.Service.Hosts; len(hosts) > 0 {
@@ -52,11 +53,11 @@ func (s smi) entry(e entry, service string, weight int) entry {
 	return e
 }
 
-func (s smi) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (Weights, error) {
+func (s smi) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (provider.Weights, error) {
 	_, primary, canary := c.ServiceNames()
 	w, ok := weightsIn(listAt(live.Object, "spec", "backends"), smiBackend, primary, canary)
 	if !ok {
-		return stable, nil
+		return provider.Stable, nil
 	}
 	return w, nil
 }
@@ -64,15 +65,12 @@ func (s smi) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (Weig
 func (s smi) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	apex, primary, canary := c.ServiceNames()
 	e := keep(listAt(live.Object, "spec", "backends"), smiBackend, primary, canary)
-	put(live.Object, []entry{s.entry(e, apex, stable.Primary)}, "spec", "backends")
+	put(live.Object, []entry{s.entry(e, apex, provider.Stable.Primary)}, "spec", "backends")
 	return nil
 }
 
 // Supports refuses what a TrafficSplit cannot say.
 func (s smi) Supports(c *flaggerv1.Canary) error {
-	if err := refuse(s.provider, c); err != nil {
-		return err
-	}
 	if len(c.Spec.Service.Hosts) > 1 {
 		return terminal("spec.service.hosts: provider %s has one host, the root Service of the TrafficSplit; leave one", s.provider)
 	}

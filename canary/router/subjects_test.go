@@ -260,24 +260,24 @@ spec: {selector: {app: APP}, ports: [{port: 9898}]}
 
 // newTrial puts the subject's canary and what it needs into a cluster. It is
 // called `app` in the namespace `staging` unless told otherwise.
-func newTrial(t *testing.T, provider string, cluster client.WithWatch, place ...string) *trial {
+func newTrial(t *testing.T, by string, cluster client.WithWatch, place ...string) *trial {
 	t.Helper()
 	namespace, app := "staging", "app"
 	if len(place) == 2 {
 		namespace, app = place[0], place[1]
 	}
-	s, ok := subjects[provider]
+	s, ok := subjects[by]
 	if !ok {
-		t.Fatalf("tell the suite in subjects what provider %s can do", provider)
+		t.Fatalf("tell the suite in subjects what by %s can do", by)
 	}
-	c := canaryFor(provider)
+	c := canaryFor(by)
 	c.Namespace, c.Name, c.Spec.TargetRef.Name = namespace, app, app
 	for _, ref := range []*flaggerv1.LocalObjectReference{c.Spec.IngressRef, c.Spec.RouteRef} {
 		if ref != nil {
 			ref.Name = strings.ReplaceAll(ref.Name, "APP", app)
 		}
 	}
-	tr := &trial{T: t, subject: s, name: provider, cluster: cluster, canary: c, given: map[string]bool{}}
+	tr := &trial{T: t, subject: s, name: by, cluster: cluster, canary: c, given: map[string]bool{}}
 	tr.create(s.given)
 	tr.Router = tr.routerOver(cluster)
 	for key := range tr.all() {
@@ -287,17 +287,17 @@ func newTrial(t *testing.T, provider string, cluster client.WithWatch, place ...
 }
 
 // canaryFor returns the plainest canary that a provider can do.
-func canaryFor(provider string) *flaggerv1.Canary {
+func canaryFor(by string) *flaggerv1.Canary {
 	c := &flaggerv1.Canary{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "staging", Name: "app", UID: "canary-uid"},
 		Spec: flaggerv1.CanarySpec{
-			Provider:  provider,
+			Provider:  by,
 			TargetRef: flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "app"},
 			Service:   flaggerv1.CanaryService{Port: 9898},
 			Analysis:  &flaggerv1.CanaryAnalysis{Interval: "10s", Threshold: 2, Iterations: 3},
 		},
 	}
-	if plain := subjects[provider].plain; plain != nil {
+	if plain := subjects[by].plain; plain != nil {
 		plain(&c.Spec)
 	}
 	return c

@@ -19,10 +19,10 @@ func TestRoutesNameTheFieldTheyCannotHonour(t *testing.T) {
 		edit     func(*flaggerv1.CanarySpec)
 		want     string
 	}{
-		"users of an A/B test are not bound": {provider, func(s *flaggerv1.CanarySpec) {
+		"users of an A/B test are not bound": {gatewayV1, func(s *flaggerv1.CanarySpec) {
 			s.Analysis.Match, s.Analysis.SessionAffinity = insider, &flaggerv1.SessionAffinity{CookieName: "a"}
 		}, "spec.analysis.sessionAffinity"},
-		"a cookie has a name": {provider, func(s *flaggerv1.CanarySpec) {
+		"a cookie has a name": {gatewayV1, func(s *flaggerv1.CanarySpec) {
 			s.Analysis.SessionAffinity = &flaggerv1.SessionAffinity{CookieName: "a;b"}
 		}, "spec.analysis.sessionAffinity.cookieName"},
 		"two cookies have two names": {"istio", func(s *flaggerv1.CanarySpec) {
@@ -34,38 +34,38 @@ func TestRoutesNameTheFieldTheyCannotHonour(t *testing.T) {
 		"a cookie's domain smuggles no attribute": {"istio", func(s *flaggerv1.CanarySpec) {
 			s.Analysis.SessionAffinity = &flaggerv1.SessionAffinity{CookieName: "a", Domain: "b; Secure"}
 		}, "spec.analysis.sessionAffinity.domain"},
-		"a cookie's path smuggles no header": {provider, func(s *flaggerv1.CanarySpec) {
+		"a cookie's path smuggles no header": {gatewayV1, func(s *flaggerv1.CanarySpec) {
 			s.Analysis.SessionAffinity = &flaggerv1.SessionAffinity{CookieName: "a", Path: "/\r\nX: y"}
 		}, "spec.analysis.sessionAffinity.path"},
-		"there is one Set-Cookie to add": {provider, func(s *flaggerv1.CanarySpec) {
+		"there is one Set-Cookie to add": {gatewayV1, func(s *flaggerv1.CanarySpec) {
 			s.Analysis.SessionAffinity = &flaggerv1.SessionAffinity{CookieName: "a"}
 			s.Service.Headers = &flaggerv1.Headers{Response: &flaggerv1.HeaderOperations{Add: map[string]string{"set-cookie": "x"}}}
 		}, "spec.service.headers.response.add[Set-Cookie]"},
-		"a share is a percentage":            {provider, func(s *flaggerv1.CanarySpec) { s.Analysis.MirrorWeight = 101 }, "spec.analysis.mirrorWeight"},
+		"a share is a percentage":            {gatewayV1, func(s *flaggerv1.CanarySpec) { s.Analysis.MirrorWeight = 101 }, "spec.analysis.mirrorWeight"},
 		"a share is a percentage with Istio": {"istio", func(s *flaggerv1.CanarySpec) { s.Analysis.MirrorWeight = -1 }, "spec.analysis.mirrorWeight"},
-		"a path is rewritten in two ways": {provider, func(s *flaggerv1.CanarySpec) {
+		"a path is rewritten in two ways": {gatewayV1, func(s *flaggerv1.CanarySpec) {
 			s.Service.Rewrite = &flaggerv1.HTTPRewrite{URI: "/", Type: "Regex"}
 		}, "spec.service.rewrite.type"},
-		"there are two kinds of routes":        {provider, func(s *flaggerv1.CanarySpec) { s.Service.RouteKind = "TCPRoute" }, "spec.service.routeKind"},
+		"there are two kinds of routes":        {gatewayV1, func(s *flaggerv1.CanarySpec) { s.Service.RouteKind = "TCPRoute" }, "spec.service.routeKind"},
 		"only Gateway API has kinds of routes": {"istio", func(s *flaggerv1.CanarySpec) { s.Service.RouteKind = "GRPCRoute" }, "spec.service.routeKind"},
-		"a GRPCRoute has no timeout":           {provider, grpc(func(s *flaggerv1.CanaryService) { s.Timeout = "1s" }), "spec.service.timeout"},
-		"a GRPCRoute has no backend timeout":   {provider, grpc(func(s *flaggerv1.CanaryService) { s.BackendTimeout = "1s" }), "spec.service.backendTimeout"},
-		"a GRPCRoute rewrites nothing":         {provider, grpc(func(s *flaggerv1.CanaryService) { s.Rewrite = &flaggerv1.HTTPRewrite{} }), "spec.service.rewrite"},
-		"a GRPCRoute has no CORS":              {provider, grpc(func(s *flaggerv1.CanaryService) { s.CorsPolicy = &flaggerv1.CorsPolicy{} }), "spec.service.corsPolicy"},
-		"a GRPCRoute matches calls":            {provider, grpc(matching(flaggerv1.HTTPMatchRequest{URI: &flaggerv1.StringMatch{Prefix: "/a/b/c"}})), "spec.service.match[0].uri"},
-		"a GRPCRoute matches no path by regex": {provider, grpc(matching(flaggerv1.HTTPMatchRequest{URI: &flaggerv1.StringMatch{Regex: "/a.*"}})), "spec.service.match[0].uri"},
-		"a GRPCRoute matches no HTTP method":   {provider, grpc(matching(flaggerv1.HTTPMatchRequest{Method: &flaggerv1.StringMatch{Exact: "GET"}})), "spec.service.match[0].method"},
-		"a GRPCRoute matches no query":         {provider, grpc(matching(flaggerv1.HTTPMatchRequest{QueryParams: map[string]flaggerv1.StringMatch{"a": {Exact: "b"}}})), "spec.service.match[0].queryParams"},
-		"a GRPCRoute matches no header prefix": {provider, grpc(matching(flaggerv1.HTTPMatchRequest{Headers: map[string]flaggerv1.StringMatch{"a": {Prefix: "b"}}})), "spec.service.match[0].headers[a]"},
-		"an own route is of two kinds":         {provider, own(func(s *flaggerv1.CanarySpec) { s.HTTPRouteRef.Kind = "TCPRoute" }), "spec.httpRouteRef.kind"},
-		"an own route is of the Gateway API":   {provider, own(func(s *flaggerv1.CanarySpec) { s.HTTPRouteRef.APIVersion = "example.com/v1" }), "spec.httpRouteRef.apiVersion"},
-		"an own route has its own Gateways":    {provider, own(func(s *flaggerv1.CanarySpec) { s.Service.GatewayRefs = make([]gatewayv1.ParentReference, 1) }), "spec.service.gatewayRefs"},
-		"an own route has its own matches":     {provider, own(func(s *flaggerv1.CanarySpec) { s.Service.Match = insider }), "spec.service.match"},
-		"an own route says its kind itself":    {provider, own(func(s *flaggerv1.CanarySpec) { s.Service.RouteKind = "HTTPRoute" }), "spec.service.routeKind"},
-		"an own route binds no users": {provider, own(func(s *flaggerv1.CanarySpec) {
+		"a GRPCRoute has no timeout":           {gatewayV1, grpc(func(s *flaggerv1.CanaryService) { s.Timeout = "1s" }), "spec.service.timeout"},
+		"a GRPCRoute has no backend timeout":   {gatewayV1, grpc(func(s *flaggerv1.CanaryService) { s.BackendTimeout = "1s" }), "spec.service.backendTimeout"},
+		"a GRPCRoute rewrites nothing":         {gatewayV1, grpc(func(s *flaggerv1.CanaryService) { s.Rewrite = &flaggerv1.HTTPRewrite{} }), "spec.service.rewrite"},
+		"a GRPCRoute has no CORS":              {gatewayV1, grpc(func(s *flaggerv1.CanaryService) { s.CorsPolicy = &flaggerv1.CorsPolicy{} }), "spec.service.corsPolicy"},
+		"a GRPCRoute matches calls":            {gatewayV1, grpc(matching(flaggerv1.HTTPMatchRequest{URI: &flaggerv1.StringMatch{Prefix: "/a/b/c"}})), "spec.service.match[0].uri"},
+		"a GRPCRoute matches no path by regex": {gatewayV1, grpc(matching(flaggerv1.HTTPMatchRequest{URI: &flaggerv1.StringMatch{Regex: "/a.*"}})), "spec.service.match[0].uri"},
+		"a GRPCRoute matches no HTTP method":   {gatewayV1, grpc(matching(flaggerv1.HTTPMatchRequest{Method: &flaggerv1.StringMatch{Exact: "GET"}})), "spec.service.match[0].method"},
+		"a GRPCRoute matches no query":         {gatewayV1, grpc(matching(flaggerv1.HTTPMatchRequest{QueryParams: map[string]flaggerv1.StringMatch{"a": {Exact: "b"}}})), "spec.service.match[0].queryParams"},
+		"a GRPCRoute matches no header prefix": {gatewayV1, grpc(matching(flaggerv1.HTTPMatchRequest{Headers: map[string]flaggerv1.StringMatch{"a": {Prefix: "b"}}})), "spec.service.match[0].headers[a]"},
+		"an own route is of two kinds":         {gatewayV1, own(func(s *flaggerv1.CanarySpec) { s.HTTPRouteRef.Kind = "TCPRoute" }), "spec.httpRouteRef.kind"},
+		"an own route is of the Gateway API":   {gatewayV1, own(func(s *flaggerv1.CanarySpec) { s.HTTPRouteRef.APIVersion = "example.com/v1" }), "spec.httpRouteRef.apiVersion"},
+		"an own route has its own Gateways":    {gatewayV1, own(func(s *flaggerv1.CanarySpec) { s.Service.GatewayRefs = make([]gatewayv1.ParentReference, 1) }), "spec.service.gatewayRefs"},
+		"an own route has its own matches":     {gatewayV1, own(func(s *flaggerv1.CanarySpec) { s.Service.Match = insider }), "spec.service.match"},
+		"an own route says its kind itself":    {gatewayV1, own(func(s *flaggerv1.CanarySpec) { s.Service.RouteKind = "HTTPRoute" }), "spec.service.routeKind"},
+		"an own route binds no users": {gatewayV1, own(func(s *flaggerv1.CanarySpec) {
 			s.Analysis.SessionAffinity = &flaggerv1.SessionAffinity{CookieName: "a"}
 		}), "spec.analysis.sessionAffinity"},
-		"an own route is matched as any": {provider, own(func(s *flaggerv1.CanarySpec) { s.Analysis.Match = []flaggerv1.HTTPMatchRequest{{Port: 80}} }), "spec.analysis.match[0].port"},
+		"an own route is matched as any": {gatewayV1, own(func(s *flaggerv1.CanarySpec) { s.Analysis.Match = []flaggerv1.HTTPMatchRequest{{Port: 80}} }), "spec.analysis.match[0].port"},
 		"Istio has no own route":         {"istio", func(s *flaggerv1.CanarySpec) { s.HTTPRouteRef = &flaggerv1.LocalObjectReference{Name: "a"} }, "spec.httpRouteRef"},
 		"Istio has no Gateway API":       {"istio", func(s *flaggerv1.CanarySpec) { s.Service.GatewayRefs = make([]gatewayv1.ParentReference, 1) }, "spec.service.gatewayRefs"},
 		"Istio has one timeout":          {"istio", func(s *flaggerv1.CanarySpec) { s.Service.BackendTimeout = "1s" }, "spec.service.backendTimeout"},

@@ -6,6 +6,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 var traefikService = schema.GroupVersionKind{Group: "traefik.io", Version: "v1alpha1", Kind: "TraefikService"}
@@ -23,7 +24,7 @@ func (traefik) object(c *flaggerv1.Canary) Object {
 	return Object{traefikService, client.ObjectKey{Namespace: c.Namespace, Name: apex}}
 }
 
-func (traefik) render(d draft, w Weights) error {
+func (traefik) render(d draft, w provider.Weights) error {
 	_, primary, canary := d.canary.ServiceNames()
 	live := listAt(d.Object, "spec", "weighted", "services")
 	services := []entry{traefikEntry(d.canary, keep(live, traefikBackend, primary, canary), primary, w.Primary)}
@@ -42,11 +43,11 @@ func traefikEntry(c *flaggerv1.Canary, e entry, name string, weight int) entry {
 	return e
 }
 
-func (traefik) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (Weights, error) {
+func (traefik) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (provider.Weights, error) {
 	_, primary, canary := c.ServiceNames()
 	w, ok := weightsIn(listAt(live.Object, "spec", "weighted", "services"), traefikBackend, primary, canary)
 	if !ok {
-		return stable, nil
+		return provider.Stable, nil
 	}
 	return w, nil
 }
@@ -54,9 +55,6 @@ func (traefik) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (We
 func (traefik) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	apex, primary, canary := c.ServiceNames()
 	e := keep(listAt(live.Object, "spec", "weighted", "services"), traefikBackend, primary, canary)
-	put(live.Object, []entry{traefikEntry(c, e, apex, stable.Primary)}, "spec", "weighted", "services")
+	put(live.Object, []entry{traefikEntry(c, e, apex, provider.Stable.Primary)}, "spec", "weighted", "services")
 	return nil
 }
-
-// Supports refuses what a TraefikService cannot do.
-func (traefik) Supports(c *flaggerv1.Canary) error { return refuse("traefik", c) }

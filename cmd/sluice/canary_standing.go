@@ -14,6 +14,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // standing is where a Canary stands.
@@ -74,7 +75,7 @@ func revisionOf(c *flaggerv1.Canary) string {
 // is taken to have its default. A spec that is refused has an empty plan: the
 // condition says why.
 func planOf(c *flaggerv1.Canary) canary.Plan {
-	plan, err := canary.NewPlan(c, canary.Limits{MinInterval: flaggerv1.MinAnalysisInterval, Provider: "kubernetes"})
+	plan, err := canary.NewPlan(c, canary.Limits{MinInterval: flaggerv1.MinAnalysisInterval, Provider: provider.Kubernetes})
 	if err != nil {
 		return canary.Plan{}
 	}

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
-	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
@@ -103,7 +103,7 @@ func (r *Reconciler) writtenRoutes(c *flaggerv1.Canary) []routesOf {
 func (r *Reconciler) allRoutes(c *flaggerv1.Canary) []routesOf {
 	all := r.writtenRoutes(c)
 	routes, err := r.route(c)
-	if err == nil && !reflect.DeepEqual(c.Status.Routing, c.RoutingBy(canary.ProviderOf(c, r.limits()))) {
+	if err == nil && !reflect.DeepEqual(c.Status.Routing, c.RoutingBy(provider.Of(c, r.Provider).Name)) {
 		all = append(all, routesOf{c, routes})
 	}
 	return all

@@ -13,6 +13,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/canary/workload"
 )
@@ -133,7 +134,7 @@ func (r *Reconciler) limits() canary.Limits {
 
 func (r *Reconciler) names(c *flaggerv1.Canary) canary.Names {
 	return canary.Names{Namespace: c.Namespace, Canary: c.Name, Target: c.Spec.TargetRef.Name,
-		Kind: c.Spec.TargetRef.Kind, Identity: c.Spec.TargetRef.Identity(), Provider: canary.ProviderOf(c, r.limits())}
+		Kind: c.Spec.TargetRef.Kind, Identity: c.Spec.TargetRef.Identity(), Provider: provider.Of(c, r.Provider).Name}
 }
 
 // checkMetrics keeps a release from beginning that could not be measured: for good,
@@ -208,7 +209,7 @@ func (l *look) readRoute(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.seen.Weights = canary.Weights(weights)
+	l.seen.Weights = weights
 	if !l.seen.Plan.ABTest || !l.seen.Plan.Routed || weights.Canary == 0 {
 		return nil
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/sluice-cd/sluice/canary"
-	"github.com/sluice-cd/sluice/canary/router"
 )
 
 // perform carries out the actions in order. All are absolute, so that the first
@@ -38,7 +37,7 @@ func (l *look) perform(ctx context.Context, action canary.Action) error {
 	case canary.EnsureRoute:
 		return l.router.Reconcile(ctx, l.routed)
 	case canary.SetWeights:
-		return l.router.SetWeights(ctx, l.routed, router.Weights(a.Weights))
+		return l.router.SetWeights(ctx, l.routed, a.Weights)
 	case canary.Snapshot:
 		return l.pair.Save(ctx, a.Revision)
 	case canary.SetPrimary:

@@ -8,7 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
-	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
 )
 
@@ -22,11 +22,11 @@ func (r *Reconciler) routeBy(c *flaggerv1.Canary, here, mesh client.Client) (rou
 	if r.routesAbroad(c) {
 		deps.Client, deps.Foreign = mesh, true
 	}
-	return router.New(canary.ProviderOf(c, r.limits()), deps)
+	return router.New(provider.Of(c, r.Provider).Name, deps)
 }
 
 // rehearsedWeights are those that make a router write all rules that it ever does.
-var rehearsedWeights = router.Weights{Primary: 50, Canary: 50}
+var rehearsedWeights = provider.Split(50)
 
 // rehearse has the API server check the routes of a canary that is new, before
 // anything is made for it: what it refuses then is no longer a surprise on the day of
@@ -42,7 +42,7 @@ func (r *Reconciler) rehearse(ctx context.Context, c *flaggerv1.Canary) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range []router.Weights{{Primary: 100}, rehearsedWeights} {
+	for _, w := range []provider.Weights{provider.Stable, rehearsedWeights} {
 		if err := routes.SetWeights(ctx, c, w); errors.Is(err, reconcile.TerminalError(nil)) {
 			return err
 		}
@@ -53,7 +53,7 @@ func (r *Reconciler) rehearse(ctx context.Context, c *flaggerv1.Canary) error {
 
 // routesAbroad reports whether the routes of a canary are in the cluster of the mesh.
 func (r *Reconciler) routesAbroad(c *flaggerv1.Canary) bool {
-	return r.mesh != nil && !router.Local(canary.ProviderOf(c, r.limits()))
+	return r.mesh != nil && provider.Of(c, r.Provider).Cluster == provider.OfMesh
 }
 
 // settle gives a canary that names no provider, in memory, the one that its release
@@ -69,7 +69,7 @@ func settle(c *flaggerv1.Canary) {
 func (r *Reconciler) keepProvider(c *flaggerv1.Canary) {
 	before := c.Status.Provider
 	c.Status.Provider = ""
-	switch defaulted := canary.ProviderOf(c, canary.Limits{}) == ""; {
+	switch defaulted := provider.Of(c, "").Name == ""; {
 	case !c.Status.UnderWay():
 	case before != "":
 		c.Status.Provider = before
@@ -82,6 +82,6 @@ func (r *Reconciler) keepProvider(c *flaggerv1.Canary) {
 // under a provider that has none: they still lead users.
 func (r *Reconciler) noteRouting(c *flaggerv1.Canary, routes router.Router) {
 	if len(routes.Objects(c)) > 0 {
-		c.Status.Routing = c.RoutingBy(canary.ProviderOf(c, r.limits()))
+		c.Status.Routing = c.RoutingBy(provider.Of(c, r.Provider).Name)
 	}
 }

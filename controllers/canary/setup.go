@@ -21,6 +21,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/metric"
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/workload"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
@@ -29,7 +30,7 @@ import (
 const finalizer = "finalizer.flagger.app"
 
 // defaultProvider suits any cluster: it needs nothing but Services.
-const defaultProvider = "kubernetes"
+const defaultProvider = provider.Kubernetes
 
 // kind is how the runner sees Canaries. A finalizer that is there is ours to
 // release, also when spec.revertOnDeletion was unset since.

@@ -6,7 +6,11 @@
 //	controllers/*
 //	scan writeback source apply notify canary/{router,metric,workload,hook}
 //	policy writeback/edit apply/inventory canary canary/judge        (pure)
+//	canary/provider                                                  (pure)
 //	api/*  internal/*
+//
+// canary/provider is a row of its own: canary reads what a provider can do as its
+// I/O leaves do, and neither may import the other.
 //
 // The imports are read with go/parser: asking the go command instead can be
 // answered from its test cache, which then passes over a real violation.
@@ -47,8 +51,9 @@ var rows = []struct {
 	{"apply/inventory", 2, true},
 	{"canary", 2, true},
 	{"canary/judge", 2, true},
-	{"api/", 1, false},
-	{"internal/", 1, false},
+	{"canary/provider", 1, true},
+	{"api/", 0, false},
+	{"internal/", 0, false},
 }
 
 // impure are imports that a pure package may not have.
@@ -88,7 +93,7 @@ func checkLocal(t *testing.T, file, dir string, at int, local string) {
 	switch {
 	case !ok:
 		t.Errorf("%s imports %s, which has no row", file, local)
-	case rows[to].row < rows[at].row, rows[at].row == 1 && rows[to].row == 1:
+	case rows[to].row < rows[at].row, rows[at].row == 0 && rows[to].row == 0:
 	case unit(dir) == unit(local):
 	default:
 		t.Errorf("%s imports %s: imports point downwards only", file, local)

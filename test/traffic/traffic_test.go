@@ -15,6 +15,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/metric"
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/test/env"
 	"github.com/sluice-cd/sluice/test/harness"
@@ -45,7 +46,7 @@ func TestWhatTheRouterRoutesTheCheckerMeasures(t *testing.T) {
 	if value, err := check(flaggerv1.RequestSuccessRate); err == nil {
 		t.Errorf("nobody is on the canary, and %v%% of their requests succeed", value)
 	}
-	if err := r.SetWeights(ctx, c, router.Weights{Primary: 50, Canary: 50}); err != nil {
+	if err := r.SetWeights(ctx, c, provider.Weights{Primary: 50, Canary: 50}); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]struct{ low, high float64 }{

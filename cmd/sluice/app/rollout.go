@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
 
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/workload"
 	"github.com/sluice-cd/sluice/controllers/canary"
 	"github.com/sluice-cd/sluice/notify/alert"
@@ -27,7 +28,7 @@ type rolloutFlags struct {
 
 func (f *rolloutFlags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.metricsServer, "metrics-server", "http://prometheus:9090", "Prometheus that canary analysis asks")
-	set.StringVar(&f.meshProvider, "mesh-provider", "kubernetes", "router of canaries that name no provider")
+	set.StringVar(&f.meshProvider, "mesh-provider", provider.Kubernetes, "router of canaries that name no provider")
 	set.StringSliceVar(&f.selectorLabels, "selector-labels", []string{"app", "name", "app.kubernetes.io/name"}, "labels by which a canary's target may select its pods")
 	set.StringSliceVar(&f.labelPrefix, "include-label-prefix", nil, "prefixes of labels and annotations that a canary's copies inherit; * is all")
 	set.BoolVar(&f.configTracking, "enable-config-tracking", true, "make ConfigMaps and Secrets part of a canary's revision")

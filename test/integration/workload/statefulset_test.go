@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
 	kit "github.com/sluice-cd/sluice/canary/workload"
 	"github.com/sluice-cd/sluice/internal/partition"
@@ -91,7 +92,7 @@ func (d *database) try(do func() error) {
 func (d *database) set(canary int) {
 	d.Helper()
 	d.try(func() error {
-		return d.router.SetWeights(d.Context(), d.canary, router.Weights{Primary: 100 - canary, Canary: canary})
+		return d.router.SetWeights(d.Context(), d.canary, provider.Weights{Primary: 100 - canary, Canary: canary})
 	})
 }
 

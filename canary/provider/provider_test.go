@@ -1,0 +1,130 @@
+package provider
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+func TestWhoRoutesACanary(t *testing.T) {
+	for name, tc := range map[string]struct {
+		edit func(*flaggerv1.CanarySpec)
+		want string
+	}{
+		"the provider that is named":                     {func(s *flaggerv1.CanarySpec) { s.Provider = "istio" }, "istio"},
+		"else the controller's":                          {func(*flaggerv1.CanarySpec) {}, "gatewayapi:v1"},
+		"nothing for a worker":                           {func(s *flaggerv1.CanarySpec) { s.Service.Port = 0 }, "kubernetes"},
+		"the partition of a StatefulSet":                 {func(s *flaggerv1.CanarySpec) { s.TargetRef.Kind = "StatefulSet" }, "partition"},
+		"the partition of one that names no real router": {func(s *flaggerv1.CanarySpec) { s.TargetRef.Kind, s.Provider = "StatefulSet", "kubernetes" }, "partition"},
+		"what a StatefulSet names, to be refused":        {func(s *flaggerv1.CanarySpec) { s.TargetRef.Kind, s.Provider = "StatefulSet", "istio" }, "istio"},
+		"what is unknown, to be refused":                 {func(s *flaggerv1.CanarySpec) { s.Provider = "envoy" }, "envoy"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := &flaggerv1.Canary{Spec: flaggerv1.CanarySpec{Service: flaggerv1.CanaryService{Port: 80}}}
+			tc.edit(&c.Spec)
+			if got := Of(c, "gatewayapi:v1"); got.Name != tc.want {
+				t.Errorf("got %s, want %s", got.Name, tc.want)
+			}
+		})
+	}
+}
+
+func TestAProviderThatIsUnknownHonoursNothing(t *testing.T) {
+	p, ok := Named("envoy")
+	if diff := cmp.Diff(Provider{Name: "envoy"}, p); ok || diff != "" {
+		t.Errorf("got %v, %s", ok, diff)
+	}
+}
+
+func TestEveryRowIsWhole(t *testing.T) {
+	seen := map[string]bool{}
+	for _, p := range table {
+		if p.Name == "" || seen[p.Name] {
+			t.Errorf("%q is not the name of one provider", p.Name)
+		}
+		seen[p.Name] = true
+		if (p.Product == "") != (len(p.Groups) == 0) {
+			t.Errorf("%s: product %q brings groups %v", p.Name, p.Product, p.Groups)
+		}
+		if _, gone := Ended(p.Name); gone {
+			t.Errorf("%s is served and has ended", p.Name)
+		}
+		if named, ok := Named(p.Name); !ok || named.Name != p.Name {
+			t.Errorf("%s is not found by its name", p.Name)
+		}
+	}
+	if got := Names(); !slices.IsSorted(got) || len(got) != len(table) {
+		t.Errorf("names are %v", got)
+	}
+}
+
+// TestProvidersOfAFamilyDifferInNothingElse is what messages rely on that name only
+// the family.
+func TestProvidersOfAFamilyDifferInNothingElse(t *testing.T) {
+	first := map[string]Provider{}
+	for _, p := range table {
+		before, ok := first[p.Family()]
+		if !ok {
+			first[p.Family()] = p
+			continue
+		}
+		before.Name = p.Name
+		if diff := cmp.Diff(before, p); diff != "" {
+			t.Errorf("%s (-family +provider):\n%s", p.Name, diff)
+		}
+	}
+}
+
+func TestTheFirstFieldThatIsNotHonouredIsNamed(t *testing.T) {
+	istio, _ := Named(Istio)
+	kubernetes, _ := Named(Kubernetes)
+	for name, tc := range map[string]struct {
+		provider Provider
+		edit     func(*flaggerv1.CanarySpec)
+		want     string
+	}{
+		"none without any":                   {kubernetes, func(*flaggerv1.CanarySpec) {}, ""},
+		"none that is honoured":              {istio, func(s *flaggerv1.CanarySpec) { s.Service.Hosts = []string{"a"} }, ""},
+		"one that is another provider's":     {istio, func(s *flaggerv1.CanarySpec) { s.Service.RouteKind = "GRPCRoute" }, "spec.service.routeKind"},
+		"one that nobody has":                {istio, func(s *flaggerv1.CanarySpec) { s.Service.MeshName = "m" }, "spec.service.meshName"},
+		"one of the analysis":                {kubernetes, func(s *flaggerv1.CanarySpec) { s.Analysis = &flaggerv1.CanaryAnalysis{Mirror: true} }, "spec.analysis.mirror"},
+		"references before what they are to": {kubernetes, func(s *flaggerv1.CanarySpec) { s.RouteRef, s.Service.Timeout = &flaggerv1.LocalObjectReference{}, "1s" }, "spec.routeRef"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := &flaggerv1.Canary{}
+			tc.edit(&c.Spec)
+			if _, path, ok := tc.provider.Unsupported(c); path != tc.want || ok != (tc.want != "") {
+				t.Errorf("got %q, %v", path, ok)
+			}
+		})
+	}
+}
+
+func TestWhoHonoursAField(t *testing.T) {
+	for field, want := range map[Fields][]string{
+		AnalysisMatch: {"contour", "gatewayapi", "gloo", "istio", "kubernetes", "nginx"},
+		Hosts:         {"gatewayapi", "istio", "linkerd", "osm", "smi"},
+		MeshName:      nil,
+	} {
+		if diff := cmp.Diff(want, With(field)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+}
+
+func TestWhoseCRDsAGroupNeeds(t *testing.T) {
+	for group, want := range map[string]string{"gloo.solo.io": "Gloo Edge", "split.smi-spec.io": "the SMI traffic split (linkerd-smi, OSM)", "": "", "apps": ""} {
+		if got, ok := ProductOf(group); got != want || ok != (want != "") {
+			t.Errorf("%q: got %q, %v", group, got, ok)
+		}
+	}
+}
+
+func TestWeightsAddUp(t *testing.T) {
+	if diff := cmp.Diff(Weights{Primary: 80, Canary: 20}, Split(20)); diff != "" || Split(0) != Stable {
+		t.Error(diff)
+	}
+}

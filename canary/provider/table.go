@@ -1,0 +1,127 @@
+package provider
+
+import "slices"
+
+// The providers that the code has to tell from others by their name.
+const (
+	// Kubernetes is the provider without a router: a Service cannot split traffic.
+	Kubernetes = "kubernetes"
+	// Partition is that of StatefulSets. No spec names it, see [Of].
+	Partition = "partition"
+	// Istio stands for whatever mesh counts requests in the way of Envoy.
+	Istio = "istio"
+	// Linkerd counts the requests of a cluster that has it, whoever splits them.
+	Linkerd = "linkerd"
+)
+
+// table has a row for each provider; canary/router has what carries them out.
+var table = []Provider{
+	{
+		Name: "apisix", Product: "the APISIX ingress controller", Groups: []string{"apisix.apache.org"},
+		Fields:  RouteRef,
+		Queries: Queries{Folder: "apisix", SeeServices: true},
+	},
+	{
+		Name: "contour", Product: "Contour", Groups: []string{"projectcontour.io"},
+		Fields:  AnalysisMatch | Match | Timeout | Retries,
+		Queries: Queries{Folder: "contour", SeeServices: true},
+	},
+	gatewayAPI("v1"),
+	gatewayAPI("v1beta1"),
+	{
+		Name: "gloo", Product: "Gloo Edge", Groups: []string{"gateway.solo.io", "gloo.solo.io"},
+		Fields:  UpstreamRef | AnalysisMatch,
+		Queries: Queries{Folder: "gloo", SeeServices: true},
+	},
+	{
+		Name: Istio, Product: "Istio", Groups: []string{"networking.istio.io"},
+		Fields: AnalysisMatch | AnalysisMirror | MirrorWeight | SessionAffinity | Hosts | Match | Rewrite | Headers | CORSPolicy |
+			Timeout | Retries | Gateways | Delegation | TrafficPolicy,
+		Queries:     Queries{Folder: "istio"},
+		ClaimsHosts: true,
+	},
+	{
+		Name: "knative", Product: "Knative Serving", Groups: []string{"serving.knative.dev"},
+		Cluster:         OfWorkload,
+		ServiceOptional: true, // the target is a Service that Knative routes
+		Queries:         Queries{Folder: "knative", SeeServices: true},
+	},
+	{
+		Name: Kubernetes, Routing: Nowhere, Cluster: OfWorkload,
+		// No user ever reaches the canary: what chooses users is ignored with a
+		// warning, as Flagger does.
+		Fields:          AnalysisMatch,
+		ServiceOptional: true, // a worker has no users
+		Queries:         Queries{Folder: "kubernetes", Duration: Seconds},
+	},
+	{
+		Name: "kuma", Product: "Kuma", Groups: []string{"kuma.io"},
+		Queries: Queries{Folder: "kuma", SeeServices: true},
+	},
+	smi(Linkerd, "linkerd"),
+	{
+		Name: "nginx", Cluster: OfWorkload,
+		Fields:  IngressRef | AnalysisMatch,
+		Queries: Queries{Folder: "nginx", SeeServices: true},
+	},
+	smi("osm", "osm"),
+	{Name: Partition, Routing: ByPod, Cluster: OfWorkload},
+	{
+		Name: "skipper", Cluster: OfWorkload,
+		Fields:  IngressRef,
+		Queries: Queries{Folder: "skipper", SeeServices: true, Names: Underscored},
+	},
+	smi("smi:v1alpha1", "istio"),
+	smi("smi:v1alpha2", "istio"),
+	smi("smi:v1alpha3", "istio"),
+	{
+		Name: "traefik", Product: "Traefik", Groups: []string{"traefik.io"},
+		Queries: Queries{Folder: "traefik", SeeServices: true},
+	},
+}
+
+// gatewayAPI is the Gateway API, of which v1 and v1beta1 are two views of the same
+// objects. Its implementations count requests each in their own way, so that the
+// pods themselves are asked.
+func gatewayAPI(version string) Provider {
+	return Provider{
+		Name: "gatewayapi:" + version, Product: "the Gateway API", Groups: []string{"gateway.networking.k8s.io"},
+		Fields: HTTPRouteRef | AnalysisMatch | AnalysisMirror | MirrorWeight | SessionAffinity | GatewayRefs | RouteKind | Hosts | Match |
+			Rewrite | Headers | Mirror | CORSPolicy | Timeout | BackendTimeout,
+		Queries: Queries{Folder: "kubernetes", Duration: Seconds, SeeServices: true},
+	}
+}
+
+// smi is a mesh that implements the Service Mesh Interface. One that is not known
+// is taken for Istio, as Flagger does.
+func smi(name, queries string) Provider {
+	return Provider{
+		Name: name, Product: "the SMI traffic split (linkerd-smi, OSM)", Groups: []string{"split.smi-spec.io"},
+		Fields: Hosts, ClaimsHosts: true,
+		Queries: Queries{Folder: queries},
+	}
+}
+
+// ended are providers that a Canary may name, but whose product is no more.
+var ended = map[string]string{
+	"appmesh":         "AWS App Mesh ended in September 2026",
+	"appmesh:v1beta2": "AWS App Mesh ended in September 2026",
+}
+
+// Ended returns why a provider that the API accepts is no longer served.
+func Ended(name string) (why string, ok bool) {
+	why, ok = ended[name]
+	return why, ok
+}
+
+// With returns the families that honour a field, sorted.
+func With(field Fields) []string {
+	var out []string
+	for _, p := range table {
+		if p.Honours(field) {
+			out = append(out, p.Family())
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
