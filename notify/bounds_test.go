@@ -11,7 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"testing/synctest"
+	"time"
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -215,33 +215,23 @@ func TestWhereTheKeysOfAnIssuerMayBe(t *testing.T) {
 }
 
 func TestANamespaceWhoseExpressionsTakeLongKeepsNobodyElseWaiting(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		turns := newTurns()
-		ctx, cancel := context.WithCancel(t.Context())
-		first, err := turns.take(ctx, "busy")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for range 100 {
-			go func() {
-				if done, err := turns.take(ctx, "busy"); err == nil {
-					done()
-				}
-			}()
-		}
-		synctest.Wait()
-		done, err := turns.take(ctx, "other")
-		if err != nil {
-			t.Fatal(err)
-		}
-		done()
-		cancel()
-		synctest.Wait()
-		first()
-		if n := len(turns.of); n != 0 {
-			t.Errorf("%d namespaces are remembered", n)
-		}
-	})
+	programs := newPrograms()
+	if err := programs.slots.Acquire(t.Context(), "busy"); err != nil {
+		t.Fatal(err)
+	}
+	soon, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	e := expression{text: "true", boolean: true}
+	if _, err := programs.get(soon, "busy", e); !errors.Is(err, errBusy) {
+		t.Errorf("a second one of the namespace: %v", err)
+	}
+	other, err := programs.get(t.Context(), "other", e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if passes, err := other.passes(t.Context(), nil); err != nil || !passes {
+		t.Errorf("another namespace: %v, %v", passes, err)
+	}
 }
 
 func TestTheReceiversOfANamespaceShareItsTurns(t *testing.T) {

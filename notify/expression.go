@@ -10,6 +10,7 @@ import (
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/cel"
 )
 
@@ -84,6 +85,10 @@ func checkExpressions(receiver *notificationv1.Receiver) error {
 // maxPrograms bounds the memory of expressions that nobody uses any more.
 const maxPrograms = 1000
 
+// maxEvaluations is how many expressions are compiled or evaluated at once: requests
+// share the processors with the controllers.
+const maxEvaluations = 2
+
 // evaluationTime is for one expression. The steps that it may take end it before,
 // unless the machine is very busy.
 const evaluationTime = 5 * time.Second
@@ -94,7 +99,7 @@ const evaluationTime = 5 * time.Second
 type programs struct {
 	mu    sync.Mutex
 	known map[owned]*cel.Program
-	turns turns
+	slots *background.Slots
 }
 
 // owned is an expression of a namespace: programs are not shared, since one that is
@@ -105,7 +110,7 @@ type owned struct {
 }
 
 func newPrograms() *programs {
-	return &programs{known: map[owned]*cel.Program{}, turns: newTurns()}
+	return &programs{known: map[owned]*cel.Program{}, slots: background.NewSlots(maxEvaluations, 1)}
 }
 
 func (p *programs) get(ctx context.Context, namespace string, e expression) (*program, error) {
@@ -119,15 +124,14 @@ func (p *programs) get(ctx context.Context, namespace string, e expression) (*pr
 			return nil, err
 		}
 	}
-	return &program{known, namespace, &p.turns}, nil
+	return &program{known, namespace, p.slots}, nil
 }
 
 func (p *programs) compile(ctx context.Context, key owned) (*cel.Program, error) {
-	done, err := p.turns.take(ctx, key.namespace)
-	if err != nil {
-		return nil, err
+	if err := p.slots.Acquire(ctx, key.namespace); err != nil {
+		return nil, fmt.Errorf("%w: %w", errBusy, err)
 	}
-	defer done()
+	defer p.slots.Release(key.namespace)
 	compiled, err := key.compile()
 	if err != nil {
 		return nil, err
@@ -145,18 +149,17 @@ func (p *programs) compile(ctx context.Context, key owned) (*cel.Program, error)
 type program struct {
 	*cel.Program
 	namespace string
-	turns     *turns
+	slots     *background.Slots
 }
 
-// errBusy means that it was not the turn of an expression in time.
+// errBusy means that an expression had no slot in time.
 var errBusy = errors.New("too many expressions are being evaluated")
 
 func (p *program) value(ctx context.Context, data map[string]any) (any, error) {
-	done, err := p.turns.take(ctx, p.namespace)
-	if err != nil {
-		return nil, err
+	if err := p.slots.Acquire(ctx, p.namespace); err != nil {
+		return nil, fmt.Errorf("%w: %w", errBusy, err)
 	}
-	defer done()
+	defer p.slots.Release(p.namespace)
 	ctx, cancel := context.WithTimeout(ctx, evaluationTime)
 	defer cancel()
 	return p.Evaluate(ctx, data)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/sluice-cd/sluice/internal/background"
 )
 
 // Limits of what one registry host is asked. A registry that says less in its
@@ -71,15 +73,14 @@ func callerOf(ctx context.Context) caller {
 
 // host is what is known of one registry over one route, whatever the image.
 type host struct {
-	name  string
-	slots *slots
+	name string
+	lane *background.Lane
 
 	mu      sync.Mutex
 	used    time.Time
 	bucket  *rate.Limiter
 	shares  map[string]*rate.Limiter // by namespace
 	until   map[string]time.Time     // left alone until then, by credential
-	late    int                      // scans that nobody waits for any more
 	perPage int                      // 0: the registry refuses every number
 }
 
@@ -97,7 +98,7 @@ func (all *hosts) of(at endpoint, now time.Time) *host {
 	h, ok := all.list[at]
 	if !ok {
 		h = &host{
-			name: at.host, slots: newSlots(hostSlots, namespaceSlots), perPage: maxPageSize,
+			name: at.host, lane: background.NewLane(background.NewSlots(hostSlots, namespaceSlots)), perPage: maxPageSize,
 			bucket: rate.NewLimiter(hostRate, hostBurst), shares: map[string]*rate.Limiter{}, until: map[string]time.Time{},
 		}
 		if all.list == nil {
@@ -121,13 +122,13 @@ func (h *host) use(now time.Time) {
 
 // idle reports whether the host is of no interest any more.
 func (h *host) idle(now time.Time) bool {
-	if !h.slots.idle() {
+	if !h.lane.Idle() {
 		return false
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.forgive(now)
-	return now.Sub(h.used) > hostLife && h.late == 0 && len(h.until) == 0
+	return now.Sub(h.used) > hostLife && len(h.until) == 0
 }
 
 // forgive forgets pauses that are over. The lock is held.
@@ -191,19 +192,6 @@ func (h *host) share(now time.Time, namespace string) *rate.Limiter {
 		h.shares[namespace] = share
 	}
 	return share
-}
-
-func (h *host) lateBy(n int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.late += n
-}
-
-// slow reports whether the host keeps somebody waiting.
-func (h *host) slow() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.late > 0
 }
 
 func (h *host) pageSize() int {

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/wake/waketest"
 )
 
 // through reads the access of an object whose proxy is at an address.
@@ -61,65 +62,6 @@ func TestNobodysProxySpeaksForTheRegistry(t *testing.T) {
 	}
 }
 
-// A namespace with many images at a registry that is slow leaves slots to others.
-func TestANamespaceHasAShareOfTheSlots(t *testing.T) {
-	free := newSlots(4, 2)
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	got := make(chan string, 100)
-	take := func(namespace string) {
-		go func() {
-			if free.take(ctx, namespace) == nil {
-				got <- namespace
-			}
-		}()
-	}
-	next := func() string {
-		select {
-		case namespace := <-got:
-			return namespace
-		case <-time.After(soon):
-			t.Fatal("nobody got a slot")
-			return ""
-		}
-	}
-	for range 50 {
-		take("greedy")
-	}
-	for range 2 {
-		if who := next(); who != "greedy" {
-			t.Fatalf("%s got a slot", who)
-		}
-	}
-	for range 3 {
-		take("modest")
-		take("other")
-	}
-	counts := map[string]int{}
-	for range 2 {
-		counts[next()]++
-	}
-	if counts["greedy"] != 0 {
-		t.Errorf("beyond its share: %v", counts)
-	}
-	cancel() // those that wait leave
-	for namespace, n := range map[string]int{"greedy": 2, "modest": counts["modest"], "other": counts["other"]} {
-		for range n {
-			free.give(namespace)
-		}
-	}
-	deadline := time.After(soon)
-	for !free.idle() {
-		select {
-		case who := <-got: // was let in before it noticed
-			free.give(who)
-		case <-deadline:
-			t.Fatal("slots are not given back")
-		default:
-		}
-	}
-}
-
 // One that has little patience must not make it everybody's.
 func TestATimeoutIsEachObjectsOwn(t *testing.T) {
 	release := make(chan struct{})
@@ -135,7 +77,7 @@ func TestATimeoutIsEachObjectsOwn(t *testing.T) {
 		registry.ServeHTTP(w, r)
 	}))
 	s := NewScanner(newClient(t), NewStore())
-	done := told(s)
+	done := waketest.Objects(t, s.Done())
 	to := target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image})
 	hasty := to
 	hasty.Timeout = 300 * time.Millisecond
@@ -150,14 +92,14 @@ func TestATimeoutIsEachObjectsOwn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if key := await(t, done); key != object("hasty") {
+	if key := waketest.Next(t, done); key != object("hasty") {
 		t.Fatalf("%s is told first", key)
 	}
 	if _, err := s.Scan(context.Background(), Ask{Key: object("hasty"), Target: hasty, Within: time.Hour}); !errors.Is(err, ErrTimeout) {
 		t.Errorf("got %v", err)
 	}
 	close(release)
-	if key := await(t, done); key != object("patient") {
+	if key := waketest.Next(t, done); key != object("patient") {
 		t.Fatalf("%s is told", key)
 	}
 	if _, err := s.Scan(context.Background(), Ask{Key: object("patient"), Target: to, Within: time.Hour}); err != nil {

@@ -12,15 +12,12 @@ import (
 
 	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/pattern"
+	"github.com/sluice-cd/sluice/internal/wake"
 )
 
-// ErrPending means that a scan goes on by itself. [Scanner.OnDone] tells when it
-// is done; the next call of [Scanner.Scan] then returns what came of it.
+// ErrPending means that a scan goes on in the background. [Scanner.Done] wakes the
+// object when it is done; the next call of [Scanner.Scan] then returns its result.
 var ErrPending = errors.New("scan in progress")
-
-// defaultPatience is how long a caller waits for a registry that is not known to
-// be slow: most answer within it, and then there is no status to write twice.
-const defaultPatience = 100 * time.Millisecond
 
 // Scanner shares scans: whoever asks for an image with the same credentials gets
 // the same listing, and only one request for it is under way at a time.
@@ -29,10 +26,10 @@ const defaultPatience = 100 * time.Millisecond
 //	     -> listing young enough? -----------------> snapshot
 //	     -> host to be left alone? ----------------> RateLimited
 //	     -> join or start a flight -> done soon? --> snapshot or error
-//	                                  else --------> ErrPending ... OnDone
+//	                                  else --------> ErrPending ... Done
 //
-// A flight runs outside of the workers and takes a slot of its host, so that
-// neither a registry that hangs nor one with many images keeps others waiting.
+// A flight is a background task in the lane of its host, so that neither a registry
+// that hangs nor one with many images keeps others waiting.
 type Scanner struct {
 	client   *Client
 	store    *Store
@@ -42,18 +39,26 @@ type Scanner struct {
 	flights  map[listingID]*flight
 	outcomes map[types.NamespacedName]*flight
 	held     map[heldKey]heldList
-	sifts    map[types.NamespacedName]*sift
-	sifters  *slots
-	done     []func(types.NamespacedName)
+	done     *wake.Source
+
+	// exclusions apply spec.exclusionList where that takes long: some expressions take
+	// seconds for many tags, which no worker has.
+	exclusions background.Runner[types.NamespacedName, *Snapshot]
 }
+
+// maxExclusions is how many objects have their exclusions applied in the background at
+// once, one of each namespace.
+const maxExclusions = 4
 
 // NewScanner returns a scanner over the client and the store.
 func NewScanner(client *Client, store *Store) *Scanner {
-	return &Scanner{
-		client: client, store: store, patience: defaultPatience,
+	s := &Scanner{
+		client: client, store: store, patience: background.DefaultPatience,
 		flights: map[listingID]*flight{}, outcomes: map[types.NamespacedName]*flight{},
-		held: map[heldKey]heldList{}, sifts: map[types.NamespacedName]*sift{}, sifters: newSlots(sifters, 1),
+		held: map[heldKey]heldList{}, done: &wake.Source{},
 	}
+	s.exclusions.PerHost, s.exclusions.PerNamespace, s.exclusions.Wake = maxExclusions, 1, s.done.Wake
+	return s
 }
 
 // SetPatience sets how long a call of Scan waits. It must not be called later
@@ -63,12 +68,8 @@ func (s *Scanner) SetPatience(d time.Duration) { s.patience = d }
 // Store is where the snapshots go.
 func (s *Scanner) Store() *Store { return s.store }
 
-// OnDone calls tell for every object whose scan was pending and is over.
-func (s *Scanner) OnDone(tell func(types.NamespacedName)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.done = append(s.done, tell)
-}
+// Done wakes every object whose scan was pending and is done.
+func (s *Scanner) Done() *wake.Source { return s.done }
 
 // Ask is what an object wants scanned.
 type Ask struct {
@@ -86,30 +87,30 @@ type Ask struct {
 
 // flight is one request for a listing, and those who wait for it.
 type flight struct {
-	ask     Ask
-	id      listingID
-	host    *host
-	budget  atomic.Int64
-	started atomic.Bool
-	landed  chan struct{}
+	ask    Ask
+	id     listingID
+	host   *host
+	budget atomic.Int64
+	task   *background.Task[*listing]
 
 	// Of the scanner, under its lock.
-	waiting map[types.NamespacedName]Ask // to be told
+	waiting map[types.NamespacedName]Ask // to be woken
 	late    map[types.NamespacedName]Ask // want a flight that starts later
-	slow    bool                         // somebody gave up waiting
+	landed  bool
 
-	// Set before landed is closed.
+	// Set before the flight has landed.
 	list *listing
 	err  error
 }
 
 // Scan returns the tags for ask, and keeps them in the store. The error is
-// [ErrPending] when that takes longer than a moment.
+// [ErrPending] when that takes longer than a worker waits. The context is the one of
+// the process: others may wait for the same listing.
 func (s *Scanner) Scan(ctx context.Context, ask Ask) (*Snapshot, error) {
 	ask.Access.namespace = ask.Key.Namespace
 	id := ask.Access.id(ask.Target)
-	if done := s.sifted(ask); done != nil {
-		return s.use(ask, done.snapshot, done.err)
+	if done, ok := s.exclusions.Collect(ask.Key); ok && done.Input == ask.Target.source {
+		return s.use(ask, done.Value, done.Err)
 	}
 	if f := s.collect(ask.Key, id); f != nil {
 		return s.result(ctx, ask, f)
@@ -141,8 +142,8 @@ func (s *Scanner) Forget(key types.NamespacedName) {
 	s.mu.Lock()
 	delete(s.outcomes, key)
 	delete(s.held, heldKey{object: key})
-	delete(s.sifts, key)
 	s.mu.Unlock()
+	s.exclusions.Forget(key)
 	s.store.Delete(key)
 }
 
@@ -171,44 +172,29 @@ func (s *Scanner) join(ctx context.Context, id listingID, h *host, ask Ask) *fli
 	f.budget.Store(max(f.budget.Load(), int64(s.client.MaxTags(ask.Target))))
 	_, queued := f.late[ask.Key]
 	_, waits := f.waiting[ask.Key]
-	if queued || ask.Within == 0 && f.started.Load() && !waits {
+	if queued || ask.Within == 0 && f.task.Started() && !waits {
 		f.late[ask.Key] = ask
 		return nil
 	}
 	return f
 }
 
-// start begins a flight. The lock is held.
+// start begins a flight. The lock is held. The target's timeout ends it.
 func (s *Scanner) start(ctx context.Context, id listingID, h *host, ask Ask) *flight {
 	f := &flight{
-		ask: ask, id: id, host: h, landed: make(chan struct{}),
+		ask: ask, id: id, host: h,
 		waiting: map[types.NamespacedName]Ask{}, late: map[types.NamespacedName]Ask{},
 	}
 	f.budget.Store(int64(s.client.MaxTags(ask.Target)))
 	s.flights[id] = f
-	// Not the caller's deadline: others may wait for the flight as well. The
-	// target's timeout ends it.
-	go s.fly(context.WithoutCancel(ctx), f)
+	f.task = background.Start(ctx, h.lane, ask.Key.Namespace,
+		func(ctx context.Context) (*listing, error) { return s.listing(ctx, f) },
+		func(list *listing, err error) { s.land(ctx, f, list, err) })
 	return f
-}
-
-// fly makes the listing once the host has a slot.
-func (s *Scanner) fly(ctx context.Context, f *flight) {
-	var list *listing
-	err := background.Try(ctx, func() (err error) {
-		list, err = s.listing(ctx, f)
-		return err
-	})
-	s.land(ctx, f, list, err)
 }
 
 // listing asks the registry.
 func (s *Scanner) listing(ctx context.Context, f *flight) (*listing, error) {
-	if err := f.host.slots.take(ctx, f.ask.Key.Namespace); err != nil {
-		return nil, err
-	}
-	defer f.host.slots.give(f.ask.Key.Namespace)
-	f.started.Store(true)
 	last := s.store.listing(f.id)
 	list, err := s.client.list(ctx, f.ask.Target, f.ask.Access, listOptions{
 		last: last, budget: func() int { return int(f.budget.Load()) },
@@ -229,19 +215,16 @@ func (s *Scanner) listing(ctx context.Context, f *flight) (*listing, error) {
 // want a later one.
 func (s *Scanner) land(ctx context.Context, f *flight, list *listing, err error) {
 	s.mu.Lock()
-	f.list, f.err = list, err
+	f.list, f.err, f.landed = list, err, true
 	delete(s.flights, f.id)
-	told := make([]types.NamespacedName, 0, len(f.waiting))
+	woken := make([]types.NamespacedName, 0, len(f.waiting))
 	for key, ask := range f.waiting {
 		if errors.Is(err, ErrTimeout) && ask.Target.Timeout > f.ask.Target.Timeout {
 			f.late[key] = ask // whoever was first has less patience
 			continue
 		}
 		s.outcomes[key] = f
-		told = append(told, key)
-	}
-	if f.slow {
-		f.host.lateBy(-1)
+		woken = append(woken, key)
 	}
 	for key, ask := range f.late {
 		next := s.flights[f.id]
@@ -251,13 +234,9 @@ func (s *Scanner) land(ctx context.Context, f *flight, list *listing, err error)
 		next.waiting[key] = ask
 		next.budget.Store(max(next.budget.Load(), int64(s.client.MaxTags(ask.Target))))
 	}
-	done := s.done
-	close(f.landed)
 	s.mu.Unlock()
-	for _, tell := range done {
-		for _, key := range told {
-			tell(key)
-		}
+	for _, key := range woken {
+		s.done.Wake(key)
 	}
 }
 
@@ -271,32 +250,16 @@ func mostPatient(asks map[types.NamespacedName]Ask, ask Ask) Ask {
 	return ask
 }
 
-// wait waits for the flight, but no longer than is worth a worker's time; after
-// that key is told when it has landed.
+// wait waits for the flight, but no longer than is worth a worker's time; after that
+// the object is woken when it has landed.
 func (s *Scanner) wait(ctx context.Context, f *flight, ask Ask) bool {
-	if !f.host.slow() {
-		timer := time.NewTimer(s.patience)
-		defer timer.Stop()
-		select {
-		case <-f.landed:
-			return true
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-	}
+	f.task.Wait(ctx, s.patience)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	select {
-	case <-f.landed:
-		return true
-	default:
+	if !f.landed {
+		f.waiting[ask.Key] = ask
 	}
-	f.waiting[ask.Key] = ask
-	if !f.slow {
-		f.slow = true
-		f.host.lateBy(1)
-	}
-	return false
+	return f.landed
 }
 
 func (s *Scanner) result(ctx context.Context, ask Ask, f *flight) (*Snapshot, error) {
@@ -317,17 +280,28 @@ func (s *Scanner) snapshot(ctx context.Context, ask Ask, list *listing) (*Snapsh
 			return nil, fmt.Errorf("%w: spec.exclusionList: %w", ErrInvalidExclusion, err)
 		}
 		if int64(ask.Target.size)*int64(len(list.tags.text)) > pattern.Light {
-			s.sift(context.WithoutCancel(ctx), ask, list)
-			return nil, ErrPending
+			return s.exclude(ctx, ask, list)
 		}
 	}
 	return s.use(ask, newSnapshot(ask.Target, list, last), nil)
 }
 
+// exclude makes the snapshot in the background.
+func (s *Scanner) exclude(ctx context.Context, ask Ask, list *listing) (*Snapshot, error) {
+	request := background.Request[types.NamespacedName]{Key: ask.Key, Namespace: ask.Key.Namespace, Input: ask.Target.source}
+	snapshot, err := s.exclusions.Run(ctx, request, func(context.Context) (*Snapshot, error) {
+		return newSnapshot(ask.Target, list, nil), nil
+	})
+	if errors.Is(err, background.ErrPending) {
+		return nil, ErrPending
+	}
+	return s.use(ask, snapshot, err)
+}
+
 // use puts a snapshot into the store.
 func (s *Scanner) use(ask Ask, snapshot *Snapshot, err error) (*Snapshot, error) {
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("applying spec.exclusionList to the tags of %s: %w", ask.Target.Repository, err)
 	}
 	last, _ := s.store.Get(ask.Key, ask.Target)
 	if err := s.settleFor(ask, last, snapshot); err != nil {

@@ -17,6 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/background"
+	"github.com/sluice-cd/sluice/internal/wake/waketest"
 )
 
 // soon bounds every wait; it is only ever spent by a test that fails.
@@ -24,24 +26,6 @@ const soon = 20 * time.Second
 
 func object(name string) types.NamespacedName {
 	return types.NamespacedName{Namespace: "apps", Name: name}
-}
-
-// told collects the objects whose scans are done.
-func told(s *Scanner) chan types.NamespacedName {
-	keys := make(chan types.NamespacedName, 100)
-	s.OnDone(func(key types.NamespacedName) { keys <- key })
-	return keys
-}
-
-func await(t *testing.T, keys chan types.NamespacedName) types.NamespacedName {
-	t.Helper()
-	select {
-	case key := <-keys:
-		return key
-	case <-time.After(soon):
-		t.Fatal("no scan was done")
-		return types.NamespacedName{}
-	}
 }
 
 func patient(t *testing.T, store *Store) *Scanner {
@@ -77,7 +61,7 @@ func silent(t *testing.T) http.Handler {
 func TestASilentRegistryHoldsUpNobodyElse(t *testing.T) {
 	mute, live := serve(t, silent(t)), serve(t, newRegistry(t, "1"))
 	s := NewScanner(newClient(t), NewStore())
-	done := told(s)
+	done := waketest.Objects(t, s.Done())
 	before := time.Now()
 	for i := range 50 {
 		to := target(t, imagev1.ImageRepositorySpec{Image: fmt.Sprintf("%s/app-%d", mute, i)})
@@ -86,7 +70,7 @@ func TestASilentRegistryHoldsUpNobodyElse(t *testing.T) {
 			t.Fatalf("got %v", err)
 		}
 	}
-	if took := time.Since(before); took > 25*defaultPatience {
+	if took := time.Since(before); took > 25*background.DefaultPatience {
 		t.Errorf("the worker was held for %s", took)
 	}
 	to := target(t, imagev1.ImageRepositorySpec{Image: live + "/" + image})
@@ -95,7 +79,7 @@ func TestASilentRegistryHoldsUpNobodyElse(t *testing.T) {
 		t.Errorf("the other registry: %v", err)
 	}
 	for range 50 {
-		await(t, done)
+		waketest.Next(t, done)
 	}
 	to = target(t, imagev1.ImageRepositorySpec{Image: mute + "/app-7"})
 	if _, err := s.Scan(context.Background(), Ask{Key: object("7"), Target: to}); !errors.Is(err, ErrTimeout) {
@@ -181,7 +165,7 @@ func TestScansOfOneImageAreOneRequest(t *testing.T) {
 	var lists atomic.Int64
 	host := serve(t, counted(&lists, h))
 	s := NewScanner(newClient(t), NewStore())
-	done := told(s)
+	done := waketest.Objects(t, s.Done())
 	to := target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image})
 	for i := range 10 {
 		if _, err := s.Scan(context.Background(), Ask{Key: object(fmt.Sprint(i)), Target: to, Within: time.Minute}); !errors.Is(err, ErrPending) {
@@ -190,7 +174,7 @@ func TestScansOfOneImageAreOneRequest(t *testing.T) {
 	}
 	close(h.pass)
 	for range 10 {
-		key := await(t, done)
+		key := waketest.Next(t, done)
 		if _, err := s.Scan(context.Background(), Ask{Key: key, Target: to}); err != nil {
 			t.Error(err)
 		}
@@ -205,7 +189,7 @@ func TestARequestIsNotAnsweredByAScanThatBeganBeforeIt(t *testing.T) {
 	h := &held{next: newRegistry(t, "1"), arrived: make(chan struct{}, 10), pass: make(chan struct{})}
 	host := serve(t, h)
 	s := NewScanner(newClient(t), NewStore())
-	done := told(s)
+	done := waketest.Objects(t, s.Done())
 	ask := Ask{Key: object("first"), Target: target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image})}
 	later := ask
 	later.Key = object("later")
@@ -223,11 +207,11 @@ func TestARequestIsNotAnsweredByAScanThatBeganBeforeIt(t *testing.T) {
 		}
 	}
 	h.pass <- struct{}{}
-	if key := await(t, done); key != ask.Key {
+	if key := waketest.Next(t, done); key != ask.Key {
 		t.Errorf("%s was answered by a scan that began before it", key)
 	}
 	h.pass <- struct{}{}
-	if key := await(t, done); key != later.Key {
+	if key := waketest.Next(t, done); key != later.Key {
 		t.Errorf("got %s", key)
 	}
 }

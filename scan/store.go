@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
+
+	"github.com/sluice-cd/sluice/internal/wake"
 )
 
 // Store keeps the last snapshot of each ImageRepository, the listings that the
@@ -26,7 +28,7 @@ type Store struct {
 	snapshots map[types.NamespacedName]*Snapshot
 	listings  map[string]map[string]*listing // by image and access
 	memory    residents
-	arrived   []func(types.NamespacedName)
+	arrivals  wake.Source
 }
 
 // StoreOption changes what [NewStore] makes.
@@ -89,13 +91,9 @@ func (s *Store) Put(key types.NamespacedName, snapshot *Snapshot) {
 	if had {
 		s.memory.drop(before.list.tags)
 	}
-	arrived := s.arrived
 	s.mu.Unlock()
-	if had && before.source == own.source {
-		return
-	}
-	for _, tell := range arrived {
-		tell(key)
+	if !had || before.source != own.source {
+		s.arrivals.Wake(key)
 	}
 }
 
@@ -109,14 +107,10 @@ func (s *Store) Delete(key types.NamespacedName) {
 	}
 }
 
-// OnArrival calls tell whenever a repository has a snapshot that had none that
-// was of use. After a restart that is the only sign: when the registry has
-// nothing new, no status changes.
-func (s *Store) OnArrival(tell func(types.NamespacedName)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.arrived = append(s.arrived, tell)
-}
+// Arrivals wakes every repository that has a snapshot and had none that was of use.
+// After a restart that is the only sign: when the registry has nothing new, no status
+// changes.
+func (s *Store) Arrivals() *wake.Source { return &s.arrivals }
 
 // Seen returns when tag was first seen with digest, and remembers the present
 // time if that is now. The image is what [Snapshot.Image] says. The digest may be

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/wake/waketest"
 )
 
 func TestNewTarget(t *testing.T) {
@@ -117,13 +118,17 @@ func TestSnapshotIsTheSetOfTags(t *testing.T) {
 
 func TestStoreKnowsWhatASnapshotIsOf(t *testing.T) {
 	store, key := NewStore(), types.NamespacedName{Namespace: "apps", Name: "app"}
-	var arrivals int
-	store.OnArrival(func(types.NamespacedName) { arrivals++ })
+	arrivals := waketest.Objects(t, store.Arrivals())
 	before, old := snap(t, imagev1.ImageRepositorySpec{Image: "app"}, "1")
 	store.Put(key, old)
+	if waketest.Next(t, arrivals) != key {
+		t.Error("another object was woken")
+	}
 	store.Put(key, old)
-	if _, ok := store.Get(key, before); !ok || arrivals != 1 {
-		t.Errorf("there: %v, arrivals: %d", ok, arrivals)
+	last := types.NamespacedName{Namespace: "apps", Name: "last"}
+	store.Put(last, old)
+	if _, ok := store.Get(key, before); !ok || waketest.Next(t, arrivals) != last {
+		t.Errorf("there: %v, and woken again for the same tags", ok)
 	}
 	for name, spec := range map[string]imagev1.ImageRepositorySpec{
 		"another image":          {Image: "other"},
@@ -136,8 +141,8 @@ func TestStoreKnowsWhatASnapshotIsOf(t *testing.T) {
 	}
 	after, fresh := snap(t, imagev1.ImageRepositorySpec{Image: "other"}, "2")
 	store.Put(key, fresh)
-	if _, ok := store.Get(key, after); !ok || arrivals != 2 {
-		t.Errorf("there: %v, arrivals: %d", ok, arrivals)
+	if _, ok := store.Get(key, after); !ok || waketest.Next(t, arrivals) != key {
+		t.Errorf("there: %v, or another object was woken", ok)
 	}
 	store.Delete(key)
 	if _, ok := store.Get(key, after); ok {

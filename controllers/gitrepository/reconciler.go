@@ -27,10 +27,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/internal/budget"
-	"github.com/sluice-cd/sluice/internal/bus"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/git/credential"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/wake"
 	"github.com/sluice-cd/sluice/source"
 )
 
@@ -48,8 +48,8 @@ type Reconciler struct {
 	Store *source.Store
 	// Memory is what reading from outside takes of; nil is without end.
 	Memory *budget.Budget
-	// Hints tell of commits that were pushed from this process.
-	Hints *bus.Hints
+	// Pushed wakes sources for which this process has pushed a commit.
+	Pushed *wake.Source
 }
 
 const (
@@ -86,8 +86,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 			return about(obj.Status.Artifact)
 		},
 	}
-	hints := func(b *builder.Builder) *builder.Builder {
-		return b.WatchesRawSource(r.Hints.Source(sourcev1.GitRepositoryKind))
+	pushed := func(b *builder.Builder) *builder.Builder {
+		return b.WatchesRawSource(r.Pushed)
 	}
 	secrets, err := reconciler.Secrets[*sourcev1.GitRepository]{
 		List: func() client.ObjectList { return &sourcev1.GitRepositoryList{} }, Of: secretsOf,
@@ -95,7 +95,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	if err != nil {
 		return err
 	}
-	return reconciler.Setup(mgr, kind, r, opts, hints, secrets)
+	return reconciler.Setup(mgr, kind, r, opts, pushed, secrets)
 }
 
 // secretsOf are the Secrets that a source is reached with.
@@ -168,7 +168,6 @@ func (r *Reconciler) isCurrent(ctx context.Context, obj *sourcev1.GitRepository,
 
 // Finalize implements [reconciler.Finalizer].
 func (r *Reconciler) Finalize(_ context.Context, obj *sourcev1.GitRepository) error {
-	r.Hints.Forget(sourcev1.GitRepositoryKind, client.ObjectKeyFromObject(obj))
 	r.Mirrors.Forget(credential.Owner(obj))
 	return r.Store.Remove(keyOf(obj))
 }

@@ -22,11 +22,11 @@ import (
 
 	"github.com/sluice-cd/sluice/controllers/gitrepository"
 	"github.com/sluice-cd/sluice/internal/budget"
-	"github.com/sluice-cd/sluice/internal/bus"
 	"github.com/sluice-cd/sluice/internal/disk"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
+	"github.com/sluice-cd/sluice/internal/wake"
 	"github.com/sluice-cd/sluice/source"
 	"github.com/sluice-cd/sluice/test/fake/gitserver"
 )
@@ -68,7 +68,7 @@ func (f *fixture) restart() {
 		Client: fake.NewClientBuilder().WithObjects(secret).Build(), Clock: f.clock,
 		Mirrors: git.NewMirrors(filepath.Join(f.dir, "mirrors"), f.clock),
 		Store:   source.NewStore(filepath.Join(f.dir, "artifacts"), "store.example.com", f.clock),
-		Hints:   bus.New(),
+		Pushed:  &wake.Source{},
 	}
 }
 

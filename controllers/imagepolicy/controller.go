@@ -71,7 +71,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	if err := index(mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	return reconciler.Setup(mgr, kind, r, opts, r.watchRepositories, r.watchNamespaces, r.watchTags, r.forgetDeleted)
+	return reconciler.Setup(mgr, kind, r, opts, r.watchRepositories, r.watchNamespaces, r.watchTags,
+		reconciler.OnDelete(&imagev1.ImagePolicy{}, r.forget))
 }
 
 var kind = reconciler.Kind[*imagev1.ImagePolicy]{

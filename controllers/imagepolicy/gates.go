@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sluice-cd/sluice/internal/errand"
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/signature"
 	"github.com/sluice-cd/sluice/policy"
 )
@@ -190,7 +190,7 @@ func (s *search) verify(ctx context.Context, digest string, before verdict) (ver
 	case errors.Is(err, signature.ErrUnverified):
 		said := strings.Replace(err.Error(), " of "+ref.String(), "", 1) // the candidate is at hand
 		return before.again(s.now, short(said)), nil
-	case errors.Is(err, errand.ErrPending), errors.Is(err, errBound), errors.Is(err, signature.ErrConfig):
+	case errors.Is(err, background.ErrPending), errors.Is(err, errBound), errors.Is(err, signature.ErrConfig):
 		return verdict{}, err
 	case err != nil:
 		return verdict{}, fmt.Errorf("verifying %s: %w", ref, err)

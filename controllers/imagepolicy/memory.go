@@ -8,7 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/lru"
 
-	"github.com/sluice-cd/sluice/internal/errand"
+	"github.com/sluice-cd/sluice/internal/background"
+	"github.com/sluice-cd/sluice/internal/wake"
 )
 
 const (
@@ -27,20 +28,23 @@ type memory struct {
 	platforms cache[imageDigest, []string]            // what an image is made for
 	verdicts  cache[verdictKey, verdict]              // of signatures
 	searches  cache[types.NamespacedName, unfinished] // by policy
-	errands   errand.Desk
+	lookUps   background.Runner[types.NamespacedName, any]
 	surveys   cache[surveyKey, survey] // that took long
-	surveyors errand.Desk
+	surveyors background.Runner[types.NamespacedName, survey]
+	done      wake.Source // look-ups and surveys
 }
 
 func newMemory() *memory {
-	return &memory{
+	m := &memory{
 		platforms: cache[imageDigest, []string]{lru.New(remembered)},
 		verdicts:  cache[verdictKey, verdict]{lru.New(remembered)},
 		searches:  cache[types.NamespacedName, unfinished]{lru.New(remembered)},
-		errands:   errand.Desk{Patience: errand.DefaultPatience, Keep: searchLife},
 		surveys:   cache[surveyKey, survey]{lru.New(rememberedSurveys)},
-		surveyors: errand.Desk{Patience: errand.DefaultPatience, Keep: searchLife, Slots: 1},
 	}
+	m.lookUps.Patience, m.lookUps.Keep, m.lookUps.Wake = background.DefaultPatience, searchLife, m.done.Wake
+	m.surveyors.Patience, m.surveyors.Keep, m.surveyors.Wake = background.DefaultPatience, searchLife, m.done.Wake
+	m.surveyors.PerNamespace = 1
+	return m
 }
 
 // memory returns the Reconciler's, made at first use.

@@ -98,7 +98,7 @@ func newFixture(t *testing.T, objects ...client.Object) *fixture {
 		Client: c, Secrets: c, Registry: scan.NewClient(f.clock, metrics),
 		Store: scan.NewStore(scan.WithClock(f.clock)), Clock: f.clock,
 	}
-	f.memory().errands.Patience = time.Minute // nothing here is slow, but for the machine
+	f.memory().lookUps.Patience = time.Minute // nothing here is slow, but for the machine
 	return f
 }
 

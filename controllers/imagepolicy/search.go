@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
-	"github.com/sluice-cd/sluice/internal/errand"
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/policy"
 	"github.com/sluice-cd/sluice/scan"
 )
@@ -84,7 +84,7 @@ var gates = map[policy.Gate]func(*search, context.Context, *candidate) (string, 
 func (s *search) run(ctx context.Context) error {
 	for reach := firstReach; ; reach *= 10 {
 		ranked, decision, err := s.survey(ctx, reach)
-		if errors.Is(err, errand.ErrPending) {
+		if errors.Is(err, background.ErrPending) {
 			s.bound, s.pending, s.surveying = true, true, true
 			return nil
 		}
@@ -96,8 +96,8 @@ func (s *search) run(ctx context.Context) error {
 		}
 		s.listed = ranked
 		err = s.walk(ctx, ranked[len(s.looked):])
-		if errors.Is(err, errBound) || errors.Is(err, errand.ErrPending) {
-			s.bound, s.pending = true, errors.Is(err, errand.ErrPending)
+		if errors.Is(err, errBound) || errors.Is(err, background.ErrPending) {
+			s.bound, s.pending = true, errors.Is(err, background.ErrPending)
 			return nil
 		}
 		if err != nil || s.chosen != nil || len(ranked) < reach || reach >= maxReach {

@@ -5,7 +5,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/sluice-cd/sluice/internal/errand"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/pattern"
 	"github.com/sluice-cd/sluice/policy"
 )
@@ -37,8 +39,10 @@ func (s *search) survey(ctx context.Context, reach int) ([]policy.Ranked, policy
 	if known, ok := s.memory().surveys.get(key); ok {
 		return known.ranked, known.decision, nil
 	}
-	order := errand.Order{Object: s.key(), Host: s.policy.Namespace, What: key.revision + " " + strconv.Itoa(reach), At: s.now}
-	got, err := s.memory().surveyors.Run(context.WithoutCancel(ctx), order, func(context.Context) (any, error) {
+	request := background.Request[types.NamespacedName]{
+		Key: s.key(), Namespace: s.policy.Namespace, Input: key.revision + " " + strconv.Itoa(reach), At: s.now,
+	}
+	found, err := s.memory().surveyors.Run(ctx, request, func(context.Context) (survey, error) {
 		ranked, decision := s.compiled.Survey(s.tags.All(), reach)
 		for i := range ranked { // not to keep all tags for the sake of some
 			ranked[i].Tag, ranked[i].Text = strings.Clone(ranked[i].Tag), strings.Clone(ranked[i].Text)
@@ -48,7 +52,6 @@ func (s *search) survey(ctx context.Context, reach int) ([]policy.Ranked, policy
 	if err != nil {
 		return nil, policy.Decision{}, err
 	}
-	found, _ := got.(survey)
 	s.memory().surveys.put(key, found)
 	return found.ranked, found.decision, nil
 }

@@ -8,13 +8,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
-	"github.com/sluice-cd/sluice/internal/errand"
+	"github.com/sluice-cd/sluice/internal/wake/waketest"
 )
 
 // listing makes the fixture's image one with so many tags, which nobody could push.
@@ -40,18 +38,13 @@ func TestASlowPatternIsMatchedOutsideOfTheWorkers(t *testing.T) {
 	f := newFixture(t)
 	f.listing(t, 1000)
 	f.policy.Spec.FilterTags = &imagev1.TagFilter{Pattern: `^(?:[0-9]+|x|\.){1,300}$`}
-	told := make(chan types.NamespacedName, 10)
 	f.memory().surveyors.Patience = 0
-	f.memory().surveyors.Tell(func(late errand.Late) { told <- late.Object })
+	woken := waketest.Objects(t, &f.memory().done)
 	got := f.mustReconcile(t)
 	if !got.Progressing || !strings.Contains(got.Message, "1000 tags") {
 		t.Fatalf("got %+v", got)
 	}
-	select {
-	case <-told:
-	case <-time.After(time.Minute):
-		t.Fatal("it was not done")
-	}
+	waketest.Next(t, woken)
 	for range 2 { // and again, for what is known
 		f.wantChoice(t, "1.0.999")
 	}

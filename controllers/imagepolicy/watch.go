@@ -6,7 +6,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -14,10 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	srcs "sigs.k8s.io/controller-runtime/pkg/source"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
-	"github.com/sluice-cd/sluice/internal/errand"
 )
 
 // byRepository indexes policies by the repository they refer to.
@@ -99,25 +96,11 @@ func foreign(p *imagev1.ImagePolicy) bool { return repositoryKey(p).Namespace !=
 // when a look-up is done that took longer than a moment. Neither shows in a status:
 // after a restart a scan that finds nothing new changes none.
 func (r *Reconciler) watchTags(b *builder.Builder) *builder.Builder {
-	return b.WatchesRawSource(srcs.Func(func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-		r.Store.OnArrival(func(key types.NamespacedName) {
-			for _, request := range r.policiesOf(ctx, key) {
-				queue.Add(request)
-			}
-		})
-		again := func(late errand.Late) { queue.Add(reconcile.Request{NamespacedName: late.Object}) }
-		r.memory().errands.Tell(again)
-		r.memory().surveyors.Tell(again)
-		return nil
-	}))
+	return b.WatchesRawSource(r.Store.Arrivals().Map(r.policiesOf)).WatchesRawSource(&r.memory().done)
 }
 
-// forgetDeleted ends what goes on for policies that are deleted.
-func (r *Reconciler) forgetDeleted(b *builder.Builder) *builder.Builder {
-	return b.Watches(&imagev1.ImagePolicy{}, handler.Funcs{
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			r.memory().errands.Forget(client.ObjectKeyFromObject(e.Object))
-			r.memory().surveyors.Forget(client.ObjectKeyFromObject(e.Object))
-		},
-	})
+// forget ends what goes on for a policy that is deleted.
+func (r *Reconciler) forget(policy types.NamespacedName) {
+	r.memory().lookUps.Forget(policy)
+	r.memory().surveyors.Forget(policy)
 }

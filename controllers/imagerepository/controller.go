@@ -27,18 +27,10 @@
 package imagerepository
 
 import (
-	"context"
-
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -63,7 +55,7 @@ type Reconciler struct {
 
 // SetupWithManager registers the controller.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
-	return reconciler.Setup(mgr, kind, r, opts, r.forgetDeleted, r.watchScans)
+	return reconciler.Setup(mgr, kind, r, opts, r.watchScans, reconciler.OnDelete(&imagev1.ImageRepository{}, r.Scanner.Forget))
 }
 
 var kind = reconciler.Kind[*imagev1.ImageRepository]{
@@ -84,20 +76,7 @@ var kind = reconciler.Kind[*imagev1.ImageRepository]{
 	},
 }
 
-// forgetDeleted drops the tags of deleted repositories. A finalizer could do the
-// same, at the price of a write for every repository there is.
-func (r *Reconciler) forgetDeleted(b *builder.Builder) *builder.Builder {
-	return b.Watches(&imagev1.ImageRepository{}, handler.Funcs{
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			r.Scanner.Forget(client.ObjectKeyFromObject(e.Object))
-		},
-	})
-}
-
-// watchScans brings repositories back whose scan took longer than a moment.
+// watchScans brings repositories back whose scan took longer than a worker waits.
 func (r *Reconciler) watchScans(b *builder.Builder) *builder.Builder {
-	return b.WatchesRawSource(source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-		r.Scanner.OnDone(func(key types.NamespacedName) { queue.Add(reconcile.Request{NamespacedName: key}) })
-		return nil
-	}))
+	return b.WatchesRawSource(r.Scanner.Done())
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/wake/waketest"
 	"github.com/sluice-cd/sluice/scan"
 )
 
@@ -121,8 +121,7 @@ func TestAScanThatTakesLongIsNotWaitedFor(t *testing.T) {
 		_, _ = io.WriteString(w, `{"tags":["1"]}`)
 	})
 	f.Scanner.SetPatience(time.Millisecond)
-	done := make(chan types.NamespacedName, 1)
-	f.Scanner.OnDone(func(key types.NamespacedName) { done <- key })
+	done := waketest.Objects(t, f.Scanner.Done())
 	steps := []struct {
 		title       string
 		change      func()
@@ -142,7 +141,7 @@ func TestAScanThatTakesLongIsNotWaitedFor(t *testing.T) {
 			f.repo.Status.Conditions[0].Status = metav1.ConditionUnknown
 		}
 		pass <- struct{}{}
-		<-done
+		waketest.Next(t, done)
 		if got = f.mustReconcile(t); got.Progressing || !strings.HasPrefix(got.Message, "successful scan: found 1 tags") {
 			t.Errorf("%s, when it is done: %+v", step.title, got)
 		}

@@ -49,9 +49,9 @@ import (
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get
 // +kubebuilder:rbac:groups="",resources=events,verbs=create;patch
 
-// Hints tells a source that a commit is there to fetch.
-type Hints interface {
-	Publish(kind string, key types.NamespacedName, commit string)
+// Waker starts the reconcile of an object of this process.
+type Waker interface {
+	Wake(object types.NamespacedName)
 }
 
 // Reconciler writes chosen images to Git.
@@ -59,10 +59,10 @@ type Reconciler struct {
 	// Client should cache what is listed, and may leave Secrets out.
 	Client client.Client
 	Writer *writeback.Writer
-	// ServesSources says that GitRepositories are served by this process, which hears
-	// Hints. Those that somebody else serves are asked for a reconcile after a push.
+	// ServesSources says that GitRepositories are served by this process, where Sources
+	// wakes them after a push. Those that somebody else serves are asked for a reconcile.
 	ServesSources bool
-	Hints         Hints
+	Sources       Waker
 	Clock         clock.PassiveClock
 	// Credentials are what the identities of clouds need.
 	Credentials credential.Options

@@ -22,25 +22,17 @@ import (
 
 const markedFile = "image: app:1 # {\"$imagepolicy\": \"apps:app\"}\n"
 
-// hint is one call of Publish.
-type hint struct {
-	kind   string
-	key    types.NamespacedName
-	commit string
-}
+// woken are the sources that a reconcile woke.
+type woken []types.NamespacedName
 
-type hints []hint
-
-func (h *hints) Publish(kind string, key types.NamespacedName, commit string) {
-	*h = append(*h, hint{kind, key, commit})
-}
+func (w *woken) Wake(source types.NamespacedName) { *w = append(*w, source) }
 
 // fixture is a reconciler with a Git server and the objects of the API server.
 type fixture struct {
 	*Reconciler
 	server *gitserver.Server
 	repo   *gitserver.Repo
-	hints  *hints
+	woken  *woken
 }
 
 // newFixture serves a repository with one marked file on branch main.
@@ -60,11 +52,11 @@ func newFixture(t *testing.T, objects ...client.Object) fixture {
 			source.Spec.URL = repo.URL
 		}
 	}
-	f := fixture{server: server, repo: repo, hints: &hints{}}
+	f := fixture{server: server, repo: repo, woken: &woken{}}
 	f.Reconciler = &Reconciler{
 		Client:        fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(),
 		Writer:        writeback.NewWriter(git.NewMirrors(t.TempDir(), clock.RealClock{}), clock.RealClock{}),
-		ServesSources: true, Hints: f.hints, Clock: clock.RealClock{},
+		ServesSources: true, Sources: f.woken, Clock: clock.RealClock{},
 	}
 	return f
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
@@ -55,9 +54,8 @@ func TestReconcilePushesWhatThePolicyChose(t *testing.T) {
 	if diff := cmp.Diff(imagev1.ObservedPolicies{"app": {Name: "app", Tag: "2"}}, status.ObservedPolicies); diff != "" {
 		t.Errorf("observed policies (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]hint{{"GitRepository", types.NamespacedName{Namespace: "apps", Name: "app"}, head}},
-		[]hint(*f.hints), cmp.AllowUnexported(hint{})); diff != "" {
-		t.Errorf("hints (-want +got):\n%s", diff)
+	if diff := cmp.Diff(woken{{Namespace: "apps", Name: "app"}}, *f.woken); diff != "" {
+		t.Errorf("woken sources (-want +got):\n%s", diff)
 	}
 	if got := f.repo.File("main", "a.yaml"); got != strings.Replace(markedFile, "app:1", "app:2", 1) {
 		t.Errorf("the file is %s", got)
@@ -146,8 +144,8 @@ func TestReconcilePushesToAnotherBranchWithoutAHint(t *testing.T) {
 	if f.repo.Head("updates^") != base || f.repo.Head("main") != base {
 		t.Error("the commit is not on a new branch that starts at main")
 	}
-	if len(*f.hints) != 0 || a.Status.ObservedSourceRevision != "refs/heads/main@sha1:"+base || a.Status.LastPushBase != base || a.Status.LastPushCommit != f.repo.Head("updates") {
-		t.Errorf("hints %v, status %+v", *f.hints, a.Status)
+	if len(*f.woken) != 0 || a.Status.ObservedSourceRevision != "refs/heads/main@sha1:"+base || a.Status.LastPushBase != base || a.Status.LastPushCommit != f.repo.Head("updates") {
+		t.Errorf("woken %v, status %+v", *f.woken, a.Status)
 	}
 }
 

@@ -33,7 +33,7 @@ func (r *Reconciler) driveSources(ctx context.Context, a *imagev1.ImageUpdateAut
 		repo := &sources[i]
 		switch {
 		case r.ServesSources:
-			r.Hints.Publish(sourcev1.GitRepositoryKind, client.ObjectKeyFromObject(repo), pushed)
+			r.Sources.Wake(client.ObjectKeyFromObject(repo))
 		case pushed != "" || unaware(a, repo):
 			if err := r.request(ctx, repo); err != nil {
 				events = append(events, unasked(a, err))

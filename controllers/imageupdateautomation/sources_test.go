@@ -75,8 +75,8 @@ func TestAPushAsksTheSourcesThatOthersServe(t *testing.T) {
 			if diff := cmp.Diff(tc.want, f.asked(t)); diff != "" {
 				t.Errorf("asked for a reconcile (-want +got):\n%s", diff)
 			}
-			if len(*f.hints) > 0 {
-				t.Errorf("hints inside the process: %v", *f.hints)
+			if len(*f.woken) > 0 {
+				t.Errorf("woken inside the process: %v", *f.woken)
 			}
 		})
 	}

@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/apply/build"
-	"github.com/sluice-cd/sluice/internal/errand"
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
@@ -32,8 +33,8 @@ func (r *Reconciler) buildInTheBackground() {
 	if r.Builder == nil {
 		r.Builder = &build.Builder{}
 	}
-	r.builds.Patience, r.builds.Slots, r.builds.Keep = buildPatience, buildsPerNamespace, buildKept
-	r.builds.Tell(func(late errand.Late) { r.wake(late.Object) })
+	r.builds.Patience, r.builds.PerNamespace, r.builds.Keep = buildPatience, buildsPerNamespace, buildKept
+	r.builds.Wake = r.wake.Wake
 }
 
 // build builds the objects from the artifact.
@@ -48,17 +49,16 @@ func (p *pass) build(ctx context.Context) (result *build.Result, made *built, er
 	p.state.mask = sub.Mask()
 	made = &built{generation: p.k.Generation, variables: digestOf(sub), inputs: inputs, artifact: p.artifact.Digest}
 	owner, opened, spec := keyOf(p.k), p.opened, specOf(p.k, sub)
-	order := errand.Order{
-		Object: owner, Host: owner.Namespace, At: p.now,
-		What: fmt.Sprintf("%s %s %d %s", p.artifact.Revision, p.artifact.Digest, p.k.Generation, made.variables),
+	request := background.Request[types.NamespacedName]{
+		Key: owner, Namespace: owner.Namespace, At: p.now,
+		Input: fmt.Sprintf("%s %s %d %s", p.artifact.Revision, p.artifact.Digest, p.k.Generation, made.variables),
 	}
-	done, err := p.r.builds.Run(ctx, order, func(ctx context.Context) (any, error) {
+	result, err = p.r.builds.Run(ctx, request, func(ctx context.Context) (*build.Result, error) {
 		return p.r.Builder.Build(ctx, owner, opened, spec)
 	})
 	if err != nil {
 		return nil, nil, p.unbuilt(err)
 	}
-	result, _ = done.(*build.Result)
 	made.reads, made.digest = result.Reads, result.Digest
 	return result, made, nil
 }
@@ -67,7 +67,7 @@ func (p *pass) build(ctx context.Context) (result *build.Result, made *built, er
 func (p *pass) unbuilt(err error) error {
 	failed := because(meta.BuildFailedReason, err)
 	switch {
-	case errors.Is(err, errand.ErrPending):
+	case errors.Is(err, background.ErrPending):
 		return err
 	case errors.Is(err, build.ErrPathNotFound):
 		return later(p.k, because(meta.ArtifactFailedReason, err))

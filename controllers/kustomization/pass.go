@@ -14,7 +14,7 @@ import (
 	"github.com/sluice-cd/sluice/apply"
 	"github.com/sluice-cd/sluice/apply/build"
 	"github.com/sluice-cd/sluice/apply/inventory"
-	"github.com/sluice-cd/sluice/internal/errand"
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/mask"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
@@ -124,7 +124,7 @@ func (p *pass) run(ctx context.Context) (reconciler.Result, error) {
 	}
 	if plan == all {
 		waiting, err := p.bring(ctx)
-		if errors.Is(err, errand.ErrPending) {
+		if errors.Is(err, background.ErrPending) {
 			return p.building(), nil
 		}
 		if err != nil || waiting != nil {

@@ -26,21 +26,20 @@ import (
 	"github.com/fluxcd/pkg/apis/acl"
 	"github.com/fluxcd/pkg/apis/meta"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/sluice-cd/sluice/apply"
 	"github.com/sluice-cd/sluice/apply/build"
 	"github.com/sluice-cd/sluice/apply/watch"
-	"github.com/sluice-cd/sluice/internal/errand"
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
+	"github.com/sluice-cd/sluice/internal/wake"
 )
 
 // Opener gives access to the files of an artifact.
@@ -66,10 +65,10 @@ type Reconciler struct {
 	clock    clock.PassiveClock
 	recorder reconciler.Recorder
 
-	builds errand.Desk
+	builds background.Runner[types.NamespacedName, *build.Result]
 	mu     sync.Mutex
 	states map[types.NamespacedName]*state
-	queue  workqueue.TypedRateLimitingInterface[reconcile.Request]
+	wake   wake.Source // by news of applied objects, and by builds
 }
 
 // SetupWithManager registers the controller, its indexes and its watches.
@@ -78,7 +77,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	r.clock, r.recorder = opts.Clock, opts.Recorder
 	r.states = map[types.NamespacedName]*state{}
 	r.buildInTheBackground()
-	watches, err := watch.New(mgr.GetConfig(), mgr.GetRESTMapper(), mgr.GetLogger().WithName("apply"), r.wake)
+	watches, err := watch.New(mgr.GetConfig(), mgr.GetRESTMapper(), mgr.GetLogger().WithName("apply"), r.wake.Wake)
 	if err != nil {
 		return err
 	}
@@ -124,25 +123,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, k *kustomizev1.Kustomization
 	return result, p.state.mask.Error(err)
 }
 
-// wake is called with news of an applied object.
-func (r *Reconciler) wake(owner types.NamespacedName) {
-	r.mu.Lock()
-	queue := r.queue
-	r.mu.Unlock()
-	if queue != nil {
-		queue.Add(reconcile.Request{NamespacedName: owner})
-	}
-}
-
-// watchHealth gives wake the controller's queue.
+// watchHealth brings Kustomizations back with news of their objects and builds.
 func (r *Reconciler) watchHealth(b *builder.Builder) *builder.Builder {
-	return b.WatchesRawSource(source.Func(
-		func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.queue = queue
-			return nil
-		}))
+	return b.WatchesRawSource(&r.wake)
 }
 
 func (r *Reconciler) watchSources(b *builder.Builder) *builder.Builder {

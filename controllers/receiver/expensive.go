@@ -1,25 +1,23 @@
 package receiver
 
 import (
-	"context"
 	"sync"
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-)
 
-type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	"github.com/sluice-cd/sluice/internal/wake"
+)
 
 // expensive remembers the Receivers whose expressions took more than they may, and
 // has them reconciled. A restart forgets it; the first request finds it out again,
 // and is ended as the one before.
 type expensive struct {
+	wake wake.Source
+
 	mu    sync.Mutex
-	queue queue
 	found map[types.NamespacedName]verdict
 }
 
@@ -31,14 +29,6 @@ type verdict struct {
 	err        error
 }
 
-// Start implements source.Source.
-func (e *expensive) Start(_ context.Context, q queue) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.queue = q
-	return nil
-}
-
 func (e *expensive) note(obj *notificationv1.Receiver, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -47,9 +37,7 @@ func (e *expensive) note(obj *notificationv1.Receiver, err error) {
 	}
 	key := client.ObjectKeyFromObject(obj)
 	e.found[key] = verdict{obj.UID, obj.Generation, obj.Annotations[meta.ReconcileRequestAnnotation], err}
-	if e.queue != nil {
-		e.queue.Add(reconcile.Request{NamespacedName: key})
-	}
+	e.wake.Wake(key)
 }
 
 // verdict is what was found out about a Receiver as it is now; nil is nothing.

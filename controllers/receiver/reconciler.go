@@ -22,8 +22,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/internal/cel"
@@ -69,14 +67,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	if err != nil {
 		return err
 	}
-	verdicts := func(b *builder.Builder) *builder.Builder {
-		return b.WatchesRawSource(&r.expensive).Watches(&notificationv1.Receiver{}, handler.Funcs{
-			DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ queue) {
-				r.forget(client.ObjectKeyFromObject(e.Object))
-			},
-		})
-	}
-	return reconciler.Setup(mgr, kind, r, opts, tokens, verdicts)
+	tooExpensive := func(b *builder.Builder) *builder.Builder { return b.WatchesRawSource(&r.expensive.wake) }
+	return reconciler.Setup(mgr, kind, r, opts, tokens, tooExpensive, reconciler.OnDelete(&notificationv1.Receiver{}, r.forget))
 }
 
 func (r *Reconciler) forget(key client.ObjectKey) {

@@ -1,10 +1,33 @@
-// Package background keeps what goes wrong in goroutines of the process's own from
-// ending the process.
+// Package background runs work that outlasts a worker: a scan of a registry, a fetch
+// from a Git server, a build, a query of a metric. A server that hangs then holds up
+// nobody but those who need it.
 //
-// A panic in a worker of a controller, or in the handler of a request, is one failed
-// run: the framework recovers it. In a goroutine that nobody waits for, such as a
-// probe of a canary or the delivery of a message, it takes every controller with it,
-// and again after the restart, since the object that caused it is still there.
+//	Runner.Run -> done within the patience? ------> its result
+//	           -> else ErrPending, and the worker is free
+//	                 ... done at last -> Wake(key) -> Runner.Run or Collect -> its result
+//
+// There is one task at a time for each key; whoever asks for the same joins it. Tasks
+// take a slot of the host that they wait for. A namespace has a share of the slots, so
+// that a tenant whose proxy or server never answers keeps the tenant's own slots and
+// not those of everybody at that host. Where a host keeps one caller of a namespace
+// waiting beyond the patience, the next ones do not wait at all: with more objects at
+// a silent server than workers, even short waits would add up.
+//
+// A panic is an error. In a worker of a controller, or in the handler of a request,
+// the framework recovers it; in a goroutine that nobody waits for it would end the
+// process, and end it again after the restart, since the object that caused it is
+// still there.
+//
+// The context given to a task is the one of the process, not of a request: it ends
+// the task when the process ends. Nothing is kept across a restart.
+//
+//	Try, Run   a call whose panic is an error
+//	Slots      how many may run at once, fairly divided among namespaces
+//	Lane, Task one piece of work that takes a slot, and whether its host is slow
+//	Runner     tasks by key, with their results
+//
+// golang.org/x/sync/singleflight joins calls but neither bounds nor abandons them, and
+// a workqueue has no result to come back for.
 package background
 
 import (
@@ -14,8 +37,8 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 )
 
-// Try runs work and returns its error, which is that there was a panic if there was
-// one. The panic is logged and counted as those of workers are.
+// Try runs work and returns its error. A panic is an error too; it is logged and
+// counted as panics of workers are.
 func Try(ctx context.Context, work func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -28,8 +51,8 @@ func Try(ctx context.Context, work func() error) (err error) {
 	return work()
 }
 
-// Run is [Try] for work that has no error. It reports whether the work came to its
-// end.
+// Run is [Try] for work that has no error. It reports whether the work ended without
+// a panic.
 func Run(ctx context.Context, work func()) bool {
 	return Try(ctx, func() error { work(); return nil }) == nil
 }

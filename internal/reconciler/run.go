@@ -6,16 +6,17 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/sluice-cd/sluice/internal/errand"
+	"github.com/sluice-cd/sluice/internal/background"
+	"github.com/sluice-cd/sluice/internal/wake"
 )
 
 // runner is the reconcile.Reconciler around one Controller.
@@ -26,22 +27,26 @@ type runner[T Object] struct {
 	ctrl   Controller[T]
 	opts   Options
 	writes versions
-	desk   errand.Desk
-	logs   func(*reconcile.Request) logr.Logger
+	tasks  background.Runner[types.NamespacedName, reconcile.Result]
+	wake   *wake.Source
 	name   string // of the kind, in metrics
 }
 
 func newRunner[T Object](mgr ctrl.Manager, kind Kind[T], c Controller[T], opts Options) *runner[T] {
-	r := &runner[T]{client: mgr.GetClient(), live: mgr.GetAPIReader(), kind: kind, ctrl: c, opts: opts}
-	r.desk.Patience, r.desk.Slots = errand.DefaultPatience, max(opts.Concurrent, 1)
+	r := &runner[T]{client: mgr.GetClient(), live: mgr.GetAPIReader(), kind: kind, ctrl: c, opts: opts, wake: &wake.Source{}}
+	r.tasks.Patience, r.tasks.PerNamespace = background.DefaultPatience, max(opts.Concurrent, 1)
+	r.tasks.Limit, r.tasks.Wake = maxBackground, r.wake.Wake
 	return r
 }
 
 // Reconcile implements reconcile.Reconciler.
 func (r *runner[T]) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	if late, ok := r.tasks.Collect(req.NamespacedName); ok {
+		return r.afterBackground(req, late)
+	}
 	obj := r.kind.New()
 	err := r.client.Get(ctx, req.NamespacedName, obj)
-	if r.underWay(req, obj, err) {
+	if r.isRunning(req, obj, err) {
 		return reconcile.Result{}, nil
 	}
 	if err != nil {
@@ -65,7 +70,7 @@ func (r *runner[T]) Reconcile(ctx context.Context, req reconcile.Request) (recon
 		return r.afterConflict(ctx, err)
 	}
 	if r.kind.Host != nil {
-		return r.send(ctx, req, obj)
+		return r.runInBackground(ctx, req, obj)
 	}
 	return r.run(ctx, req, obj)
 }

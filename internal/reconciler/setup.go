@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"cmp"
+	"context"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -10,9 +11,11 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -37,7 +40,7 @@ func Setup[T Object](mgr ctrl.Manager, kind Kind[T], c Controller[T], opts Optio
 	if err != nil {
 		return err
 	}
-	r.name, r.logs = gvk.Kind, logs(mgr, kind.Name, gvk.Group, gvk.Kind)
+	r.name = gvk.Kind
 	if err := registerMetrics(metrics.Registry); err != nil {
 		return err
 	}
@@ -45,8 +48,9 @@ func Setup[T Object](mgr ctrl.Manager, kind Kind[T], c Controller[T], opts Optio
 		Named(kind.Name).
 		For(kind.New(), builder.WithPredicates(predicate.Or(
 			predicate.GenerationChangedPredicate{}, Requested()))).
-		WithOptions(opts.controller(r.logs, r.desk.Open))
-	for _, watch := range append(watches, r.returning) {
+		WithOptions(opts.controller(logs(mgr, kind.Name, gvk.Group, gvk.Kind), r.tasks.Has)).
+		WatchesRawSource(r.wake)
+	for _, watch := range watches {
 		b = watch(b)
 	}
 	return b.Complete(r)
@@ -54,12 +58,24 @@ func Setup[T Object](mgr ctrl.Manager, kind Kind[T], c Controller[T], opts Optio
 
 // controller are the options of the framework's own. The builder takes them whole,
 // in place of what it was told of them before.
-func (o Options) controller(logs func(*reconcile.Request) logr.Logger, away func(types.NamespacedName) bool) controller.Options {
+func (o Options) controller(logs func(*reconcile.Request) logr.Logger, running func(types.NamespacedName) bool) controller.Options {
 	return controller.Options{
 		MaxConcurrentReconciles: max(o.Concurrent, 1),
 		LogConstructor:          logs,
 		RateLimiter: limiter{workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
-			cmp.Or(o.MinRetryDelay, MinRetryDelay), cmp.Or(o.MaxRetryDelay, MaxRetryDelay)), away},
+			cmp.Or(o.MinRetryDelay, MinRetryDelay), cmp.Or(o.MaxRetryDelay, MaxRetryDelay)), running},
+	}
+}
+
+// OnDelete drops what a controller remembers of objects that are deleted. A finalizer
+// could do the same, at the price of a write for every object there is.
+func OnDelete(kind client.Object, forget func(client.ObjectKey)) Watch {
+	return func(b *builder.Builder) *builder.Builder {
+		return b.Watches(kind, handler.Funcs{
+			DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+				forget(client.ObjectKeyFromObject(e.Object))
+			},
+		})
 	}
 }
 

@@ -21,20 +21,20 @@ import (
 	"github.com/sluice-cd/sluice/controllers/kustomization"
 	"github.com/sluice-cd/sluice/controllers/receiver"
 	"github.com/sluice-cd/sluice/internal/budget"
-	"github.com/sluice-cd/sluice/internal/bus"
 	"github.com/sluice-cd/sluice/internal/disk"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/git/credential"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/signature"
+	"github.com/sluice-cd/sluice/internal/wake"
 	"github.com/sluice-cd/sluice/notify"
 	"github.com/sluice-cd/sluice/scan"
 	"github.com/sluice-cd/sluice/source"
 	"github.com/sluice-cd/sluice/writeback"
 )
 
-// wiring gives every controller what it needs. Mirrors, hints and the artifact
+// wiring gives every controller what it needs. Mirrors and the artifact
 // store are shared, so that a pushed commit is fetched and applied at once; a
 // group that runs elsewhere is found through the API instead.
 type wiring struct {
@@ -49,7 +49,7 @@ type wiring struct {
 
 	space   *disk.Space
 	mirrors *git.Mirrors
-	hints   *bus.Hints
+	pushed  wake.Source // GitRepositories
 	store   *source.Store
 	tokens  *cache.TokenCache
 }
@@ -72,7 +72,6 @@ func (w *wiring) all() error {
 	if err := metrics.Registry.Register(w.mirrors); err != nil {
 		return err
 	}
-	w.hints = bus.New()
 	for _, group := range []struct {
 		name  string
 		setup func() error
@@ -110,7 +109,7 @@ func (w *wiring) image() error {
 	}
 	automations := &imageupdateautomation.Reconciler{
 		Client: client, Writer: writeback.NewWriter(w.mirrors, w.clock).WithMemory(w.memory), Clock: w.clock,
-		ServesSources: w.flags.serves("source"), Hints: w.hints,
+		ServesSources: w.flags.serves("source"), Sources: &w.pushed,
 		NoCrossNamespaceRefs: w.flags.noCrossNamespace, AllowCrossNamespaceWrites: w.flags.allowCrossNamespaceWrites,
 		Credentials: w.credentials(),
 	}
@@ -149,7 +148,7 @@ func (w *wiring) source() error {
 	if err := w.mgr.Add(&httpServer{listener: listener, handler: w.store}); err != nil {
 		return err
 	}
-	repositories := &gitrepository.Reconciler{Mirrors: w.mirrors, Store: w.store, Hints: w.hints, Memory: w.memory, Credentials: w.credentials()}
+	repositories := &gitrepository.Reconciler{Mirrors: w.mirrors, Store: w.store, Pushed: &w.pushed, Memory: w.memory, Credentials: w.credentials()}
 	return repositories.SetupWithManager(w.mgr, w.options)
 }
 

@@ -22,9 +22,9 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/controllers/imageupdateautomation"
-	"github.com/sluice-cd/sluice/internal/bus"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/wake"
 	"github.com/sluice-cd/sluice/test/fake/gitserver"
 	"github.com/sluice-cd/sluice/test/harness"
 	"github.com/sluice-cd/sluice/writeback"
@@ -83,7 +83,7 @@ func (f *fixture) start() {
 	f.t.Helper()
 	f.run(func(mgr ctrl.Manager, opts reconciler.Options) error {
 		return (&imageupdateautomation.Reconciler{
-			Client: mgr.GetClient(), Hints: bus.New(), Clock: clock.RealClock{},
+			Client: mgr.GetClient(), Sources: &wake.Source{}, Clock: clock.RealClock{},
 			Writer: writeback.NewWriter(git.NewMirrors(f.t.TempDir(), clock.RealClock{}), clock.RealClock{}),
 		}).SetupWithManager(mgr, opts)
 	})

@@ -19,9 +19,9 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/controllers/gitrepository"
-	"github.com/sluice-cd/sluice/internal/bus"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/wake"
 	"github.com/sluice-cd/sluice/source"
 	"github.com/sluice-cd/sluice/test/harness"
 )
@@ -79,7 +79,7 @@ func (f *fixture) sources() {
 	f.t.Helper()
 	f.run(func(mgr ctrl.Manager, opts reconciler.Options) error {
 		return (&gitrepository.Reconciler{
-			Mirrors: git.NewMirrors(f.t.TempDir(), clock.RealClock{}), Hints: bus.New(),
+			Mirrors: git.NewMirrors(f.t.TempDir(), clock.RealClock{}), Pushed: &wake.Source{},
 			Store: source.NewStore(f.t.TempDir(), "127.0.0.1:1", clock.RealClock{}),
 		}).SetupWithManager(mgr, opts)
 	})

@@ -11,46 +11,40 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
-	"github.com/sluice-cd/sluice/internal/errand"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/wake/waketest"
 )
 
 // silent is a fixture whose policy reflects digests, chose 1.0.0, and whose
 // registry has said nothing since.
-func silent(t *testing.T) (f *fixture, wake func(), told chan types.NamespacedName) {
+func silent(t *testing.T) (f *fixture, wake func(), woken <-chan types.NamespacedName) {
 	t.Helper()
 	f = newFixture(t)
 	f.policy.Spec.DigestReflectionPolicy = imagev1.ReflectAlways
 	f.policy.Spec.Interval = &metav1.Duration{Duration: time.Hour}
 	f.push(t, "1.0.0")
 	f.mustReconcile(t)
-	told = make(chan types.NamespacedName, 10)
-	f.memory().errands.Tell(func(late errand.Late) { told <- late.Object })
-	f.memory().errands.Patience = time.Millisecond
+	woken = waketest.Objects(t, &f.memory().done)
+	f.memory().lookUps.Patience = time.Millisecond
 	hang := make(chan struct{})
 	f.hang.Store(hang)
 	wake = func() {
 		f.hang.Store((chan struct{})(nil))
 		close(hang)
 	}
-	return f, wake, told
+	return f, wake, woken
 }
 
-// await is the policy that is told of, or the end of the test.
-func await(t *testing.T, told chan types.NamespacedName) {
+// await waits until the policy is woken.
+func await(t *testing.T, woken <-chan types.NamespacedName) {
 	t.Helper()
-	select {
-	case key := <-told:
-		if want := (types.NamespacedName{Namespace: "apps", Name: "app"}); key != want {
-			t.Fatalf("told of %s", key)
-		}
-	case <-time.After(20 * time.Second):
-		t.Fatal("nobody was told that the look-up is done")
+	if got, want := waketest.Next(t, woken), (types.NamespacedName{Namespace: "apps", Name: "app"}); got != want {
+		t.Fatalf("%s was woken", got)
 	}
 }
 
 func TestARegistryThatSaysNothingHoldsNoWorkerAndChangesNothing(t *testing.T) {
-	f, wake, told := silent(t)
+	f, wake, woken := silent(t)
 	before := f.policy.DeepCopy()
 	f.pass(time.Hour)
 	got := f.mustReconcile(t)
@@ -63,7 +57,7 @@ func TestARegistryThatSaysNothingHoldsNoWorkerAndChangesNothing(t *testing.T) {
 		t.Errorf("a look by interval changes the status before it is done: %s", diff)
 	}
 	wake()
-	await(t, told)
+	await(t, woken)
 	asked := f.asked.Load()
 	f.wantChoice(t, "1.0.0")
 	if f.asked.Load() != asked {
@@ -72,7 +66,7 @@ func TestARegistryThatSaysNothingHoldsNoWorkerAndChangesNothing(t *testing.T) {
 }
 
 func TestANewPolicyIsProgressingWhileItsRegistrySaysNothing(t *testing.T) {
-	f, wake, told := silent(t)
+	f, wake, woken := silent(t)
 	digest := f.policy.Status.LatestRef.Digest
 	f.policy.Status = imagev1.ImagePolicyStatus{}
 	got := f.mustReconcile(t)
@@ -80,7 +74,7 @@ func TestANewPolicyIsProgressingWhileItsRegistrySaysNothing(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	wake()
-	await(t, told)
+	await(t, woken)
 	f.wantChoice(t, "1.0.0")
 	if got := f.policy.Status.LatestRef.Digest; got != digest {
 		t.Errorf("digest %q, want %q", got, digest)
@@ -88,7 +82,7 @@ func TestANewPolicyIsProgressingWhileItsRegistrySaysNothing(t *testing.T) {
 }
 
 func TestARequestedLookIsProgressingUntilItIsDone(t *testing.T) {
-	f, wake, told := silent(t)
+	f, wake, woken := silent(t)
 	f.policy.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
 	for range 2 { // the second run does not see the request any more
 		if got := f.mustReconcile(t); !got.Progressing {
@@ -96,7 +90,7 @@ func TestARequestedLookIsProgressingUntilItIsDone(t *testing.T) {
 		}
 	}
 	wake()
-	await(t, told)
+	await(t, woken)
 	if got := f.mustReconcile(t); got.Progressing || len(got.Events) != 0 {
 		t.Errorf("got %+v", got)
 	}
@@ -107,7 +101,7 @@ func TestPoliciesOfAHostThatIsSlowDoNotWaitForIt(t *testing.T) {
 	defer wake()
 	f.pass(time.Hour)
 	f.mustReconcile(t)
-	f.memory().errands.Patience = time.Hour
+	f.memory().lookUps.Patience = time.Hour
 	second := f.policy.DeepCopy()
 	second.Name, second.UID = "second", "2"
 	f.policy = second
@@ -120,37 +114,37 @@ func TestALookUpEndsWithWhatItWasFor(t *testing.T) {
 			f.policy.Generation++
 			_, _ = f.reconcile()
 		},
-		"no policy": func(f *fixture) { f.memory().errands.Forget(client.ObjectKeyFromObject(f.policy)) },
+		"no policy": func(f *fixture) { f.memory().lookUps.Forget(client.ObjectKeyFromObject(f.policy)) },
 	}
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
-			f, wake, told := silent(t)
+			f, wake, woken := silent(t)
 			f.pass(time.Hour)
 			f.mustReconcile(t)
 			end(f)
-			if name == "no policy" && f.memory().errands.Open(client.ObjectKeyFromObject(f.policy)) {
+			if name == "no policy" && f.memory().lookUps.Has(client.ObjectKeyFromObject(f.policy)) {
 				t.Error("the look-up goes on")
 			}
 			wake()
 			if name == "no policy" {
 				return
 			}
-			await(t, told) // by the look-up for the new spec
-			if len(told) > 0 {
-				t.Error("the look-up for the old spec was told of, too")
+			await(t, woken) // by the look-up for the new spec
+			if len(woken) > 0 {
+				t.Error("the look-up for the old spec woke the policy, too")
 			}
 		})
 	}
 }
 
 func TestWhatNobodyCameForIsAskedAgain(t *testing.T) {
-	f, wake, told := silent(t)
+	f, wake, woken := silent(t)
 	f.pass(time.Hour)
 	f.mustReconcile(t)
 	wake()
-	await(t, told)
+	await(t, woken)
 	f.pass(time.Hour)
-	f.memory().errands.Patience = time.Minute
+	f.memory().lookUps.Patience = time.Minute
 	asked := f.asked.Load()
 	f.mustReconcile(t)
 	if f.asked.Load() == asked {

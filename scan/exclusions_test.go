@@ -7,19 +7,20 @@ import (
 	"testing"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/wake/waketest"
 )
 
 // An expression that is slow for many tags must not hold a worker, and one that is
 // slower is refused.
 func TestSlowExclusionsAreAppliedOutsideOfTheWorkers(t *testing.T) {
 	l := newLossy(t, NewStore(), numbered(0, 2000)...)
-	done := told(l.scanner)
+	done := waketest.Objects(t, l.scanner.Done())
 	l.to = target(t, imagev1.ImageRepositorySpec{Image: l.to.Repository.String(), ExclusionList: []string{`^(?:[0-9]+|x|\.){1,300}[05]$`}})
 	ask := Ask{Key: object("app"), Target: l.to}
 	if _, err := l.scanner.Scan(context.Background(), ask); !errors.Is(err, ErrPending) {
 		t.Fatalf("got %v", err)
 	}
-	await(t, done)
+	waketest.Next(t, done)
 	got, err := l.scanner.Scan(context.Background(), ask)
 	if err != nil || got.Len() != 1600 {
 		t.Fatalf("got %+v, %v", got, err)

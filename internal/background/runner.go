@@ -1,0 +1,221 @@
+package background
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// Errors of [Runner.Run].
+var (
+	// ErrPending means that a task is not done yet.
+	ErrPending = errors.New("a background task is not done yet")
+	// ErrBusy means that the runner has as many tasks as it may have.
+	ErrBusy = errors.New("too many background tasks")
+)
+
+// Runner runs one task at a time for each key. Its fields are set before the first
+// Run; the zero value waits for no task, has no limits and wakes nobody.
+type Runner[K comparable, V any] struct {
+	// Patience is how long Run waits for a task; see [DefaultPatience].
+	Patience time.Duration
+	// PerHost is how many tasks run at once at one host, and PerNamespace how many of
+	// them for one namespace; zero is no limit.
+	PerHost, PerNamespace int
+	// Limit is how many tasks there may be, running, waiting for a slot, or done and
+	// not collected; zero is no limit.
+	Limit int
+	// Keep is how long after its request the result of a late task counts; zero is
+	// for as long as it takes. What nobody came for is not true for ever.
+	Keep time.Duration
+	// Wake is called when a task is done that nobody waits for any more, unless it
+	// was forgotten or replaced.
+	Wake func(K)
+
+	mu    sync.Mutex
+	tasks map[K]*entry[K, V]
+	hosts map[string]*host
+}
+
+// Request is what a task is for.
+type Request[K comparable] struct {
+	// Key is the object or the question. A request for another input takes the place
+	// of the task that the key had before, which is cancelled.
+	Key   K
+	Input string
+	// Namespace is whose share of the slots the task takes.
+	Namespace string
+	// Host is the server that the task waits for, with the proxy before it if there is
+	// one.
+	Host string
+	// At is the time of the request.
+	At time.Time
+}
+
+// Result is what a late task came to.
+type Result[V any] struct {
+	Value V
+	Err   error
+	// Input is what the request was for.
+	Input string
+	// Again says that [Runner.Repeat] was called meanwhile.
+	Again bool
+}
+
+// entry is a task with its request.
+type entry[K comparable, V any] struct {
+	Request[K]
+	task               *Task[V]
+	late, again, ended bool
+}
+
+// host has the lanes of its namespaces, which share its slots.
+type host struct {
+	slots *Slots
+	lanes map[string]*Lane
+	users int
+}
+
+// Run runs work for a request, joins the task that does the same already, or returns
+// what that one came to meanwhile. The error is [ErrPending] when the task takes longer
+// than the patience.
+func (r *Runner[K, V]) Run(ctx context.Context, req Request[K], work func(context.Context) (V, error)) (V, error) {
+	e, err := r.join(ctx, req, work)
+	if err != nil {
+		var none V
+		return none, err
+	}
+	e.task.Wait(ctx, r.Patience)
+	return r.take(e)
+}
+
+// Collect takes the result of a late task. It reports false if there is none: no task,
+// or one that is under way.
+func (r *Runner[K, V]) Collect(key K) (Result[V], bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.tasks[key]
+	if e == nil || !e.ended {
+		return Result[V]{}, false
+	}
+	delete(r.tasks, key)
+	return Result[V]{Value: e.task.value, Err: e.task.err, Input: e.Input, Again: e.again}, true
+}
+
+// Repeat reports whether the key has a task under way, and notes for the one who
+// collects its result that it was wanted again meanwhile.
+func (r *Runner[K, V]) Repeat(key K) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.tasks[key]
+	if e == nil || e.ended {
+		return false
+	}
+	e.again = true
+	return true
+}
+
+// Has reports whether the key has a task under way or a result.
+func (r *Runner[K, V]) Has(key K) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tasks[key] != nil
+}
+
+// Cancel ends the context of the key's task. Its result is there to be collected.
+func (r *Runner[K, V]) Cancel(key K) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e := r.tasks[key]; e != nil {
+		e.task.Cancel()
+	}
+}
+
+// Forget cancels the key's task and drops its result.
+func (r *Runner[K, V]) Forget(key K) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e := r.tasks[key]; e != nil {
+		e.task.Cancel()
+		delete(r.tasks, key)
+	}
+}
+
+// join returns the task for a request, which it starts if need be.
+func (r *Runner[K, V]) join(ctx context.Context, req Request[K], work func(context.Context) (V, error)) (*entry[K, V], error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if known := r.tasks[req.Key]; known != nil {
+		if known.Input == req.Input && r.counts(known, req.At) {
+			return known, nil
+		}
+		known.task.Cancel()
+		delete(r.tasks, req.Key)
+	}
+	if r.Limit > 0 && len(r.tasks) >= r.Limit {
+		return nil, ErrBusy
+	}
+	if r.tasks == nil {
+		r.tasks, r.hosts = map[K]*entry[K, V]{}, map[string]*host{}
+	}
+	e := &entry[K, V]{Request: req}
+	r.tasks[req.Key] = e
+	e.task = Start(ctx, r.lane(req), req.Namespace, work, func(V, error) { r.finish(e) })
+	return e, nil
+}
+
+// counts reports whether a task is under way, or its result is young enough. The lock
+// is held.
+func (r *Runner[K, V]) counts(e *entry[K, V], now time.Time) bool {
+	return !e.ended || r.Keep == 0 || now.Sub(e.At) < r.Keep
+}
+
+// lane counts a task to its host. The lock is held.
+func (r *Runner[K, V]) lane(req Request[K]) *Lane {
+	at := r.hosts[req.Host]
+	if at == nil {
+		at = &host{slots: NewSlots(r.PerHost, r.PerNamespace), lanes: map[string]*Lane{}}
+		r.hosts[req.Host] = at
+	}
+	at.users++
+	lane := at.lanes[req.Namespace]
+	if lane == nil {
+		lane = NewLane(at.slots)
+		at.lanes[req.Namespace] = lane
+	}
+	return lane
+}
+
+// finish notes that a task is done, and wakes those who do not wait for it any more.
+func (r *Runner[K, V]) finish(e *entry[K, V]) {
+	r.mu.Lock()
+	e.ended = true
+	at := r.hosts[e.Host]
+	if at.users--; at.users == 0 {
+		delete(r.hosts, e.Host)
+	}
+	wake := r.Wake
+	if !e.late || r.tasks[e.Key] != e {
+		wake = nil
+	}
+	r.mu.Unlock()
+	if wake != nil {
+		wake(e.Key)
+	}
+}
+
+// take returns the result of a task, or that it is not done.
+func (r *Runner[K, V]) take(e *entry[K, V]) (V, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !e.ended {
+		e.late = true
+		var none V
+		return none, ErrPending
+	}
+	if r.tasks[e.Key] == e {
+		delete(r.tasks, e.Key)
+	}
+	return e.task.value, e.task.err
+}
