@@ -1,0 +1,52 @@
+package kustomization
+
+import (
+	"testing"
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/sluice-cd/sluice/apply"
+	"github.com/sluice-cd/sluice/apply/watch"
+	"github.com/sluice-cd/sluice/internal/tree"
+	"github.com/sluice-cd/sluice/test/fake/apiserver"
+)
+
+func newTestEnv(t *testing.T) *testEnv {
+	t.Helper()
+	e := &testEnv{
+		Reconciler: reconcilerWith(t), t: t, cluster: apiserver.New(t), trees: map[string]tree.Tree{},
+		clock: clocktesting.NewFakePassiveClock(time.Unix(1_700_000_000, 0)),
+	}
+	e.Reconciler.clock, e.recorder, e.Opener, e.live = e.clock, e, e, e.client
+	e.states = map[types.NamespacedName]*state{}
+	e.buildInTheBackground()
+	watches, err := watch.New(e.cluster.Config(), e.cluster.Mapper(), logr.Discard(), func(types.NamespacedName) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.woken++
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = watches.Start(t.Context()) }()
+	e.engine = apply.NewEngine(apply.NewClients(e.cluster.Config(), e.cluster.Mapper()), watches)
+	e.engine.Clock = e.clock
+	return e
+}
+
+// wakes is how often the engine asked for a reconcile.
+func (e *testEnv) wakes() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.woken
+}
+
+// inSync reports whether informers see the objects as they were left.
+func (e *testEnv) inSync(k *kustomizev1.Kustomization) bool {
+	drift, _ := e.engine.Drift(keyOf(k))
+	return drift == apply.Steady
+}

@@ -1,0 +1,650 @@
+package kustomization
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/tree"
+	"github.com/sluice-cd/sluice/test/fake/apiserver"
+)
+
+// testEnv is a reconciler, a cluster to apply to, and a source with trees by digest.
+type testEnv struct {
+	*Reconciler
+	t       *testing.T
+	cluster *apiserver.Server
+	clock   *clocktesting.FakePassiveClock
+	trees   map[string]tree.Tree
+	events  []reconciler.Event
+
+	mu    sync.Mutex
+	woken int
+}
+
+// Open implements Opener.
+func (e *testEnv) Open(_ context.Context, artifact *meta.Artifact) (tree.Tree, error) {
+	if t := e.trees[artifact.Digest]; t != nil {
+		return t, nil
+	}
+	return nil, fmt.Errorf("no artifact %s", artifact.Digest)
+}
+
+// Event implements reconciler.Recorder.
+func (e *testEnv) Event(_ client.Object, event reconciler.Event) { e.events = append(e.events, event) }
+
+// commit makes files the artifact of the source at a revision.
+func (e *testEnv) commit(revision string, files map[string]string) {
+	e.t.Helper()
+	made, err := tree.FromStrings(files)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	hash, _ := made.Hash(".")
+	digest := "sha256:" + revision + hash
+	e.trees[digest] = made
+	src := &sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "src"}}
+	ctx := e.t.Context()
+	if err := e.client.Get(ctx, client.ObjectKeyFromObject(src), src); err != nil {
+		if err := e.client.Create(ctx, src); err != nil {
+			e.t.Fatal(err)
+		}
+	}
+	src.Status.Artifact = &meta.Artifact{Revision: revision, Digest: digest}
+	if err := e.client.Update(ctx, src); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// run is one reconcile, whose conditions end up where the runner puts them.
+func (e *testEnv) run(k *kustomizev1.Kustomization) (reconciler.Result, error) {
+	e.t.Helper()
+	result, err := e.Reconcile(e.t.Context(), k)
+	status := metav1.ConditionTrue
+	switch {
+	case err != nil:
+		status = metav1.ConditionFalse
+	case result.Progressing:
+		status = metav1.ConditionUnknown
+	}
+	apimeta.SetStatusCondition(&k.Status.Conditions, metav1.Condition{Type: meta.ReadyCondition, Status: status, Reason: "Test"})
+	return result, err
+}
+
+// must is run, which has to make k ready.
+func (e *testEnv) must(k *kustomizev1.Kustomization) reconciler.Result {
+	e.t.Helper()
+	result, err := e.run(k)
+	if err != nil || result.Progressing {
+		e.t.Fatalf("Reconcile = %+v, %v", result, err)
+	}
+	return result
+}
+
+// eventually waits until a condition is true: what informers see takes a moment.
+func (e *testEnv) eventually(what string, ok func() bool) {
+	e.t.Helper()
+	deadline := time.After(10 * time.Second)
+	for !ok() {
+		select {
+		case <-deadline:
+			e.t.Fatalf("never: %s", what)
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
+
+// writes are the requests since the last call that changed something.
+func (e *testEnv) writes() []string {
+	return slices.DeleteFunc(e.cluster.Calls(), func(call string) bool { return strings.HasPrefix(call, "GET ") })
+}
+
+func configMap(name, value string) string {
+	return fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: %s\n  namespace: ns\ndata:\n  key: %s\n", name, value)
+}
+
+func deployment(name string) string {
+	return fmt.Sprintf("apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: %s\n  namespace: ns\nspec:\n  replicas: 1\n", name)
+}
+
+func pathOf(name string) string { return "/api/v1/namespaces/ns/configmaps/" + name }
+
+func valueOf(u *unstructured.Unstructured) string {
+	if u == nil {
+		return ""
+	}
+	value, _, _ := unstructured.NestedString(u.Object, "data", "key")
+	return value
+}
+
+func TestANewCommitIsApplied(t *testing.T) {
+	e := newTestEnv(t)
+	k := app("a")
+	e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "one")})
+	result := e.must(k)
+	if got := valueOf(e.cluster.Get(pathOf("c"))); got != "one" {
+		t.Fatalf("the first commit left %q", got)
+	}
+	if result.Message != "Applied revision: main@sha1:1" || k.Status.LastAppliedRevision != "main@sha1:1" || k.Status.LastAttemptedRevision != "main@sha1:1" {
+		t.Errorf("result %+v, status %+v", result, k.Status)
+	}
+	if n := len(k.Status.Inventory.Entries); n != 1 {
+		t.Errorf("the inventory has %d entries", n)
+	}
+	e.commit("main@sha1:2", map[string]string{"c.yaml": configMap("c", "two")})
+	e.must(k)
+	if got := valueOf(e.cluster.Get(pathOf("c"))); got != "two" || k.Status.LastAppliedRevision != "main@sha1:2" {
+		t.Errorf("the second commit left %q, revision %s", got, k.Status.LastAppliedRevision)
+	}
+}
+
+func TestACommitThatChangesNothingCostsNoCall(t *testing.T) {
+	e := newTestEnv(t)
+	k := app("a")
+	k.Spec.Path = "./app"
+	files := map[string]string{"app/c.yaml": configMap("c", "one"), "README.md": "one"}
+	e.commit("main@sha1:1", files)
+	if events := e.must(k).Events; len(events) != 2 { // what changed, and that it is finished
+		t.Errorf("events of the first run: %+v", events)
+	}
+	e.eventually("the informer sees the object", func() bool { return e.inSync(k) })
+	e.cluster.Calls()
+	files["README.md"] = "two"
+	e.commit("main@sha1:2", files)
+	result := e.must(k)
+	if calls := e.cluster.Calls(); len(calls) > 0 || k.Status.LastAppliedRevision != "main@sha1:2" {
+		t.Errorf("calls %q, revision %s", calls, k.Status.LastAppliedRevision)
+	}
+	if len(result.Events) > 0 || result.ReadyEvent != reconciler.SkipReadyEvent {
+		t.Errorf("events of a run that did nothing: %+v", result)
+	}
+}
+
+func TestWhatLeftTheSourceIsPruned(t *testing.T) {
+	tests := map[string]struct {
+		prune    bool
+		change   func(*unstructured.Unstructured)
+		wantKept bool
+	}{
+		"with spec.prune":                           {prune: true},
+		"not without spec.prune":                    {wantKept: true},
+		"not what another Kustomization has by now": {prune: true, change: ownedBy("other"), wantKept: true},
+		"not what asks to be kept":                  {prune: true, change: annotated("kustomize.toolkit.fluxcd.io/prune", "disabled"), wantKept: true},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			e := newTestEnv(t)
+			k := app("a")
+			k.Spec.Prune = tc.prune
+			e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "one"), "d.yaml": configMap("d", "one")})
+			e.must(k)
+			if tc.change != nil {
+				live := e.cluster.Get(pathOf("d"))
+				tc.change(live)
+				e.cluster.Put(pathOf("d"), live)
+			}
+			e.commit("main@sha1:2", map[string]string{"c.yaml": configMap("c", "one")})
+			e.must(k)
+			if kept := e.cluster.Get(pathOf("d")) != nil; kept != tc.wantKept {
+				t.Errorf("kept = %v, want %v", kept, tc.wantKept)
+			}
+			if len(k.Status.Inventory.Entries) != 1 || e.cluster.Get(pathOf("c")) == nil {
+				t.Errorf("inventory %v", k.Status.Inventory.Entries)
+			}
+		})
+	}
+}
+
+func ownedBy(name string) func(*unstructured.Unstructured) {
+	return func(u *unstructured.Unstructured) {
+		u.SetLabels(map[string]string{"kustomize.toolkit.fluxcd.io/name": name, "kustomize.toolkit.fluxcd.io/namespace": "ns"})
+	}
+}
+
+func annotated(key, value string) func(*unstructured.Unstructured) {
+	return func(u *unstructured.Unstructured) { u.SetAnnotations(map[string]string{key: value}) }
+}
+
+func TestDriftIsRepaired(t *testing.T) {
+	tests := map[string]func(*testEnv){
+		"a field that somebody changed": func(e *testEnv) {
+			live := e.cluster.Get(pathOf("c"))
+			live.Object["data"] = map[string]any{"key": "theirs"}
+			live.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "kubectl-edit", Operation: metav1.ManagedFieldsOperationUpdate}})
+			e.cluster.Put(pathOf("c"), live)
+		},
+		"an object that somebody deleted": func(e *testEnv) { e.cluster.Delete(pathOf("c")) },
+	}
+	for name, disturb := range tests {
+		t.Run(name, func(t *testing.T) {
+			e := newTestEnv(t)
+			k := app("a")
+			e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "ours")})
+			e.must(k)
+			e.eventually("the informer sees the object", func() bool { return e.inSync(k) })
+			disturb(e)
+			e.eventually("the Kustomization is woken", func() bool { return e.wakes() > 0 })
+			e.must(k)
+			if got := valueOf(e.cluster.Get(pathOf("c"))); got != "ours" {
+				t.Errorf("the object has %q", got)
+			}
+		})
+	}
+}
+
+func TestDependenciesAreWaitedFor(t *testing.T) {
+	ready := func(k *kustomizev1.Kustomization, revision string) {
+		k.Status.LastAppliedRevision = revision
+		k.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue}}
+	}
+	tests := map[string]struct {
+		dep  func(*kustomizev1.Kustomization)
+		want string
+	}{
+		"one that is not there":               {want: "dependency 'ns/b' not found"},
+		"one that is not ready":               {dep: func(*kustomizev1.Kustomization) {}, want: "dependency 'ns/b' is not ready"},
+		"one that has not seen its own spec":  {dep: func(k *kustomizev1.Kustomization) { ready(k, "main@sha1:1"); k.Generation = 2 }, want: "dependency 'ns/b' is not ready"},
+		"one that has the commit before":      {dep: func(k *kustomizev1.Kustomization) { ready(k, "main@sha1:0") }, want: "dependency 'ns/b' revision is not up to date"},
+		"one that is ready":                   {dep: func(k *kustomizev1.Kustomization) { ready(k, "main@sha1:1") }},
+		"one that is ready at another source": {dep: func(k *kustomizev1.Kustomization) { ready(k, "x"); k.Spec.SourceRef.Name = "other" }},
+		"one that depends on this one": {dep: func(k *kustomizev1.Kustomization) {
+			k.Spec.DependsOn = []kustomizev1.DependencyReference{{Name: "a"}}
+		}, want: "circular dependency: ns/a -> ns/b -> ns/a"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			e := newTestEnv(t)
+			k := app("a", "b")
+			if err := e.client.Create(t.Context(), k.DeepCopy()); err != nil {
+				t.Fatal(err)
+			}
+			if tc.dep != nil {
+				dep := app("b")
+				tc.dep(dep)
+				if err := e.client.Create(t.Context(), dep); err != nil {
+					t.Fatal(err)
+				}
+			}
+			e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "one")})
+			_, err := e.run(k)
+			if got := fmt.Sprint(err); tc.want != "" && got != tc.want || tc.want == "" && err != nil {
+				t.Errorf("Reconcile = %v, want %s", err, tc.want)
+			}
+			if applied := e.cluster.Get(pathOf("c")) != nil; applied != (tc.want == "") {
+				t.Errorf("applied = %v", applied)
+			}
+			if tc.want != "" && e.Reason(err) != meta.DependencyNotReadyReason {
+				t.Errorf("reason %s", e.Reason(err))
+			}
+			if tc.want != "" && k.Status.LastAttemptedRevision != "" {
+				t.Errorf("attempted %s, which it did not", k.Status.LastAttemptedRevision)
+			}
+		})
+	}
+}
+
+func TestHealthIsWaitedFor(t *testing.T) {
+	const at = "/apis/apps/v1/namespaces/ns/deployments/d"
+	status := func(e *testEnv, status map[string]any) {
+		live := e.cluster.Get(at)
+		live.Object["status"] = status
+		live.SetGeneration(1)
+		e.cluster.Put(at, live)
+	}
+	healthy := map[string]any{
+		"observedGeneration": int64(1), "replicas": int64(1), "updatedReplicas": int64(1), "readyReplicas": int64(1), "availableReplicas": int64(1),
+		"conditions": []any{map[string]any{"type": "Available", "status": "True"}},
+	}
+	failed := map[string]any{"observedGeneration": int64(1), "conditions": []any{
+		map[string]any{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "too slow"}}}
+	start := func(t *testing.T) (*testEnv, *kustomizev1.Kustomization) {
+		t.Helper()
+		e := newTestEnv(t)
+		k := app("a")
+		k.Spec.Wait = true
+		k.Spec.Timeout = &metav1.Duration{Duration: time.Minute}
+		e.commit("main@sha1:1", map[string]string{"d.yaml": deployment("d")})
+		result, err := e.run(k)
+		if err != nil || !result.Progressing || result.Reason != meta.ProgressingReason || result.After != time.Minute {
+			t.Fatalf("Reconcile = %+v, %v", result, err)
+		}
+		c := apimeta.FindStatusCondition(k.Status.Conditions, meta.HealthyCondition)
+		if want := "Running health checks for revision main@sha1:1 with a timeout of 1m0s"; c == nil || c.Status != metav1.ConditionUnknown || c.Message != want {
+			t.Fatalf("Healthy is %+v", c)
+		}
+		if k.Status.LastAppliedRevision != "" {
+			t.Error("the revision counts as applied before it is healthy")
+		}
+		return e, k
+	}
+	check := func(t *testing.T, e *testEnv, k *kustomizev1.Kustomization, status metav1.ConditionStatus, reason string) {
+		t.Helper()
+		c := apimeta.FindStatusCondition(k.Status.Conditions, meta.HealthyCondition)
+		if c == nil || c.Status != status || c.Reason != reason {
+			t.Errorf("Healthy is %+v, want %s %s", c, status, reason)
+		}
+	}
+	t.Run("until it is there", func(t *testing.T) {
+		e, k := start(t)
+		e.clock.SetTime(e.clock.Now().Add(30 * time.Second))
+		if result, err := e.run(k); err != nil || result.After != 30*time.Second {
+			t.Errorf("half way: %+v, %v", result, err)
+		}
+		status(e, healthy)
+		e.eventually("the Kustomization is woken", func() bool { return e.wakes() > 0 })
+		e.must(k)
+		check(t, e, k, metav1.ConditionTrue, meta.SucceededReason)
+		if k.Status.LastAppliedRevision != "main@sha1:1" {
+			t.Errorf("status %+v", k.Status)
+		}
+	})
+	t.Run("until it failed", func(t *testing.T) {
+		e, k := start(t)
+		status(e, failed)
+		e.eventually("the Kustomization is woken", func() bool { return e.wakes() > 0 })
+		_, err := e.run(k)
+		if e.Reason(err) != meta.HealthCheckFailedReason || !strings.Contains(err.Error(), "failed early due to stalled resources: [Deployment/ns/d") {
+			t.Fatalf("Reconcile = %v", err)
+		}
+		check(t, e, k, metav1.ConditionFalse, meta.HealthCheckFailedReason)
+		if len(k.Status.History) != 1 || k.Status.History[0].LastReconciledStatus != meta.HealthCheckFailedReason {
+			t.Errorf("history %+v", k.Status.History)
+		}
+	})
+	t.Run("until the timeout, after which the verdict stands", func(t *testing.T) {
+		e, k := start(t)
+		e.clock.SetTime(e.clock.Now().Add(time.Minute))
+		_, err := e.run(k)
+		want := "health check failed after 1m0s: timeout waiting for: [Deployment/ns/d status: 'InProgress'"
+		if err == nil || !strings.HasPrefix(err.Error(), want) || errors.Is(err, reconcile.TerminalError(nil)) {
+			t.Fatalf("Reconcile = %v, want %s", err, want)
+		}
+		e.clock.SetTime(e.clock.Now().Add(time.Minute))
+		if _, err := e.run(k); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("later: %v", err)
+		}
+		status(e, healthy)
+		e.eventually("the Kustomization is woken", func() bool { return e.wakes() > 0 })
+		e.must(k)
+		check(t, e, k, metav1.ConditionTrue, meta.SucceededReason)
+	})
+	t.Run("and not for what the next commit leaves out", func(t *testing.T) {
+		e, k := start(t)
+		e.commit("main@sha1:2", map[string]string{"c.yaml": configMap("c", "one")})
+		e.must(k)
+	})
+}
+
+func TestDefinitionsAreWaitedFor(t *testing.T) {
+	definition := "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata:\n  name: widgets.example.com\nspec: {}\n"
+	const at = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com"
+	condition := func(e *testEnv, kind, status string) {
+		live := e.cluster.Get(at)
+		live.Object["status"] = map[string]any{"conditions": []any{map[string]any{"type": kind, "status": status, "message": "taken"}}}
+		e.cluster.Put(at, live)
+	}
+	start := func(t *testing.T) (*testEnv, *kustomizev1.Kustomization) {
+		t.Helper()
+		e := newTestEnv(t)
+		k := app("a")
+		k.Spec.Timeout = &metav1.Duration{Duration: time.Minute}
+		e.commit("main@sha1:1", map[string]string{"crd.yaml": definition, "c.yaml": configMap("c", "one")})
+		result, err := e.run(k)
+		if err != nil || !result.Progressing || !strings.HasPrefix(result.Message, "Waiting for definitions to be established: [CustomResourceDefinition/widgets.example.com") {
+			t.Fatalf("Reconcile = %+v, %v", result, err)
+		}
+		if e.cluster.Get(pathOf("c")) != nil {
+			t.Fatal("what comes after is applied already")
+		}
+		if len(k.Status.Inventory.Entries) != 1 {
+			t.Fatalf("inventory %v", k.Status.Inventory.Entries)
+		}
+		return e, k
+	}
+	t.Run("until they are established", func(t *testing.T) {
+		e, k := start(t)
+		condition(e, "Established", "True")
+		e.eventually("the Kustomization is woken", func() bool { return e.wakes() > 0 })
+		e.must(k)
+		if e.cluster.Get(pathOf("c")) == nil || len(k.Status.Inventory.Entries) != 2 {
+			t.Errorf("inventory %v", k.Status.Inventory.Entries)
+		}
+	})
+	t.Run("until they fail", func(t *testing.T) {
+		e, k := start(t)
+		condition(e, "NamesAccepted", "False")
+		e.eventually("the Kustomization is woken", func() bool { return e.wakes() > 0 })
+		if _, err := e.run(k); err == nil || !strings.HasPrefix(err.Error(), "failed early due to stalled resources: [CustomResourceDefinition/widgets") {
+			t.Errorf("Reconcile = %v", err)
+		}
+	})
+	t.Run("until the timeout", func(t *testing.T) {
+		e, k := start(t)
+		e.clock.SetTime(e.clock.Now().Add(time.Minute))
+		if _, err := e.run(k); err == nil || !strings.HasPrefix(err.Error(), "timeout waiting for: [CustomResourceDefinition/widgets") {
+			t.Errorf("Reconcile = %v", err)
+		}
+	})
+}
+
+func TestTheIntervalLooksAtWhatCannotBeWatched(t *testing.T) {
+	e := newTestEnv(t)
+	e.cluster.ForbidsLists = true
+	k := app("a")
+	k.Spec.Interval = metav1.Duration{Duration: time.Hour}
+	e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "ours")})
+	if after := e.must(k).After; after != time.Hour {
+		t.Errorf("comes back after %s", after)
+	}
+	live := e.cluster.Get(pathOf("c"))
+	live.Object["data"] = map[string]any{"key": "theirs"}
+	e.cluster.Put(pathOf("c"), live)
+	e.must(k)
+	if got := valueOf(e.cluster.Get(pathOf("c"))); got != "theirs" {
+		t.Errorf("repaired before the interval is over: %q", got)
+	}
+	e.clock.SetTime(e.clock.Now().Add(time.Hour))
+	e.must(k)
+	if got := valueOf(e.cluster.Get(pathOf("c"))); got != "ours" {
+		t.Errorf("after the interval: %q", got)
+	}
+}
+
+func TestARequestIsAFullLook(t *testing.T) {
+	e := newTestEnv(t)
+	e.cluster.ForbidsLists = true
+	k := app("a")
+	k.Spec.Interval = metav1.Duration{Duration: time.Hour}
+	e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "ours")})
+	e.must(k)
+	live := e.cluster.Get(pathOf("c"))
+	live.Object["data"] = map[string]any{"key": "theirs"}
+	e.cluster.Put(pathOf("c"), live)
+	k.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
+	e.must(k)
+	if got := valueOf(e.cluster.Get(pathOf("c"))); got != "ours" {
+		t.Errorf("after a request: %q", got)
+	}
+}
+
+func TestAFailedApplyKeepsTheInventory(t *testing.T) {
+	e := newTestEnv(t)
+	k := app("a")
+	k.Spec.Prune = true
+	e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "one")})
+	e.must(k)
+	e.cluster.Hook = func(r apiserver.Request) error {
+		if strings.HasSuffix(r.Path, "/e") {
+			return errors.New("the API server has trouble")
+		}
+		return nil
+	}
+	e.commit("main@sha1:2", map[string]string{"d.yaml": configMap("d", "one"), "e.yaml": configMap("e", "one")})
+	_, err := e.run(k)
+	if err == nil || !strings.Contains(err.Error(), "ConfigMap/ns/e apply failed") || !strings.Contains(err.Error(), "ConfigMap/ns/d created") {
+		t.Errorf("Reconcile = %v", err)
+	}
+	if len(k.Status.Inventory.Entries) != 2 || e.cluster.Get(pathOf("c")) == nil {
+		t.Errorf("inventory %v", k.Status.Inventory.Entries)
+	}
+	e.cluster.Hook = nil
+	e.must(k)
+	if len(k.Status.Inventory.Entries) != 2 || e.cluster.Get(pathOf("c")) != nil {
+		t.Errorf("after the repair: inventory %v", k.Status.Inventory.Entries)
+	}
+}
+
+func TestVariablesThatChangeAreApplied(t *testing.T) {
+	e := newTestEnv(t)
+	vars := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "vars"}, Data: map[string]string{"value": "one"}}
+	k := app("a")
+	k.Spec.PostBuild = &kustomizev1.PostBuild{SubstituteFrom: []kustomizev1.SubstituteReference{{Kind: "ConfigMap", Name: "vars"}}}
+	e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "${value}")})
+	if _, err := e.run(k); e.Reason(err) != meta.BuildFailedReason || !strings.Contains(fmt.Sprint(err), "substitute from 'ConfigMap/vars'") {
+		t.Errorf("without the variables: %v", err)
+	}
+	if err := e.client.Create(t.Context(), vars); err != nil {
+		t.Fatal(err)
+	}
+	e.must(k)
+	vars.Data["value"] = "two"
+	if err := e.client.Update(t.Context(), vars); err != nil {
+		t.Fatal(err)
+	}
+	e.must(k)
+	if got := valueOf(e.cluster.Get(pathOf("c"))); got != "two" {
+		t.Errorf("applied %q", got)
+	}
+	e.eventually("the informer sees the object", func() bool { return e.inSync(k) })
+	e.cluster.Calls()
+	vars.Labels = map[string]string{"other": "version, same values"}
+	if err := e.client.Update(t.Context(), vars); err != nil {
+		t.Fatal(err)
+	}
+	e.must(k)
+	if calls := e.cluster.Calls(); len(calls) > 0 {
+		t.Errorf("the same values cost %q", calls)
+	}
+}
+
+func TestWhatCannotBeBuilt(t *testing.T) {
+	tests := map[string]struct {
+		files      map[string]string
+		path       string
+		wantReason string
+		wantStalls bool
+	}{
+		"a path that is not there": {files: map[string]string{"a.yaml": configMap("c", "x")}, path: "./none", wantReason: meta.ArtifactFailedReason},
+		"a file that is no YAML":   {files: map[string]string{"a.yaml": "a: b: c"}, wantReason: meta.BuildFailedReason},
+		"a base that is elsewhere": {files: map[string]string{"kustomization.yaml": "resources: [\"https://example.com/x\"]"}, wantReason: meta.BuildFailedReason, wantStalls: true},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			e := newTestEnv(t)
+			k := app("a")
+			k.Spec.Path = tc.path
+			e.commit("main@sha1:1", tc.files)
+			_, err := e.run(k)
+			if err == nil || e.Reason(err) != tc.wantReason || errors.Is(err, reconcile.TerminalError(nil)) != tc.wantStalls {
+				t.Errorf("Reconcile = %v, reason %s", err, e.Reason(err))
+			}
+			if k.Status.LastAttemptedRevision != "main@sha1:1" {
+				t.Errorf("attempted %q", k.Status.LastAttemptedRevision)
+			}
+		})
+	}
+}
+
+func TestDeletion(t *testing.T) {
+	tests := map[string]struct {
+		policy  string
+		account string
+		holds   bool // a finalizer holds the object
+
+		wantKept, wantWaits bool
+		wantEvent           string
+	}{
+		"prunes":                                 {wantEvent: "ConfigMap/ns/c deleted"},
+		"orphans":                                {policy: kustomizev1.DeletionPolicyOrphan, wantKept: true},
+		"waits for no finalizer unless asked to": {holds: true, wantKept: true, wantEvent: "ConfigMap/ns/c deleted"},
+		"waits for what is held":                 {policy: kustomizev1.DeletionPolicyWaitForTermination, holds: true, wantKept: true, wantWaits: true, wantEvent: "waiting for the termination of ConfigMap/ns/c"},
+		"keeps what its account applied":         {account: "gone", wantKept: true, wantEvent: "unable to prune, service account ns/gone is gone"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			e := newTestEnv(t)
+			k := app("a")
+			k.Spec.Prune, k.Spec.DeletionPolicy = true, tc.policy
+			e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "one")})
+			e.must(k)
+			e.eventually("the informer sees the object", func() bool { return e.inSync(k) })
+			k.Spec.ServiceAccountName = tc.account
+			if tc.holds {
+				live := e.cluster.Get(pathOf("c"))
+				live.SetFinalizers([]string{"example.com/held"})
+				e.cluster.Put(pathOf("c"), live)
+			}
+			err := e.Finalize(t.Context(), k)
+			if (err != nil) != tc.wantWaits {
+				t.Errorf("Finalize = %v", err)
+			}
+			if kept := e.cluster.Get(pathOf("c")) != nil; kept != tc.wantKept {
+				t.Errorf("kept = %v, want %v", kept, tc.wantKept)
+			}
+			told := ""
+			for _, event := range e.events {
+				told += event.Message + "\n"
+			}
+			if !strings.Contains(told, tc.wantEvent) || tc.wantEvent == "" && told != "" {
+				t.Errorf("events %q, want %q", told, tc.wantEvent)
+			}
+			if tc.wantWaits {
+				before := e.wakes()
+				e.cluster.Delete(pathOf("c"))
+				e.eventually("the Kustomization is woken", func() bool { return e.wakes() > before })
+				if err := e.Finalize(t.Context(), k); err != nil {
+					t.Errorf("when it is gone: %v", err)
+				}
+			}
+		})
+	}
+}
+
+func TestATerminationIsNotWaitedForForEver(t *testing.T) {
+	e := newTestEnv(t)
+	k := app("a")
+	k.Spec.Prune, k.Spec.DeletionPolicy = true, kustomizev1.DeletionPolicyWaitForTermination
+	k.Spec.Timeout = &metav1.Duration{Duration: time.Minute}
+	e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "one")})
+	e.must(k)
+	live := e.cluster.Get(pathOf("c"))
+	live.SetFinalizers([]string{"example.com/held"})
+	e.cluster.Put(pathOf("c"), live)
+	if err := e.Finalize(t.Context(), k); err == nil {
+		t.Fatal("what is held is not waited for")
+	}
+	e.clock.SetTime(e.clock.Now().Add(time.Minute))
+	if err := e.Finalize(t.Context(), k); err != nil {
+		t.Errorf("after the timeout: %v", err)
+	}
+	if last := e.events[len(e.events)-1]; last.Type != corev1.EventTypeWarning || !strings.HasPrefix(last.Message, "failed to wait for resources termination") {
+		t.Errorf("last event %+v", last)
+	}
+}
