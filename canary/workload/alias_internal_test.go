@@ -35,15 +35,15 @@ func TestAliasesAreWhatFlaggerComputes(t *testing.T) {
 			if err := json.Unmarshal(data, u); err != nil {
 				t.Fatal(err)
 			}
-			spec := dict(u.Object, "spec")
+			spec := mapAt(u.Object, "spec")
 			var got string
 			switch u.GetKind() {
 			case "Service":
 				got, err = aliasOf(spec, &corev1.ServiceSpec{})
 			case "DaemonSet":
-				got, err = nodesAlias(dict(spec, "template"))
+				got, err = nodesAlias(mapAt(spec, "template"))
 			default:
-				got, err = templateAlias(dict(spec, "template"))
+				got, err = templateAlias(mapAt(spec, "template"))
 			}
 			if err != nil || got != want {
 				t.Errorf("alias is %q (%v), want %q", got, err, want)

@@ -34,49 +34,56 @@ var trackedSecrets = []corev1.SecretType{
 	corev1.SecretTypeOpaque, corev1.SecretTypeBasicAuth, corev1.SecretTypeSSHAuth, corev1.SecretTypeTLS,
 }
 
-// readConfigs reads what the target's pod template refers to, sorted by name. An
-// optional config that does not exist is none.
-func (p *Pair) readConfigs(ctx context.Context, podSpec map[string]any) ([]Config, error) {
-	if p.kit.opts.IgnoreConfigs || p.canary.DeletionTimestamp != nil { // nothing is promoted any more
-		return nil, nil
+// configs are the ConfigMaps and Secrets that the pods of a target read, and the copies
+// of them that the primary's pods read.
+type configs struct {
+	scope *scope
+	// maxBytes bounds how much of their content is held at once.
+	maxBytes int
+}
+
+// read reads what the target's pod template refers to, sorted by name, and returns the
+// keys of all references. An optional config that does not exist is none.
+func (c configs) read(ctx context.Context, podSpec map[string]any) (keys []string, read []Config, err error) {
+	if c.scope.opts.IgnoreConfigs || c.scope.deleted() { // nothing is promoted any more
+		return nil, nil, nil
 	}
 	required := map[string]bool{}
-	byKey := map[string]ref{}
-	for _, r := range refs(podSpec) {
+	byKey := map[string]configRef{}
+	for _, r := range configRefs(podSpec) {
 		key := configKey(r.kind, r.name())
 		byKey[key] = r
 		required[key] = required[key] || !r.optional()
 	}
-	p.Configs = slices.Sorted(maps.Keys(byKey))
-	if len(byKey) > maxConfigs {
-		return nil, reconcile.TerminalError(fmt.Errorf("spec.targetRef: pods of %s.%s read %d ConfigMaps and Secrets, more than %d: put several into one",
-			p.canary.Spec.TargetRef.Name, p.canary.Namespace, len(byKey), maxConfigs))
+	keys = slices.Sorted(maps.Keys(byKey))
+	if len(keys) > maxConfigs {
+		return keys, nil, reconcile.TerminalError(fmt.Errorf("spec.targetRef: pods of %s.%s read %d ConfigMaps and Secrets, more than %d: put several into one",
+			c.scope.targetName(), c.scope.canary.Namespace, len(keys), maxConfigs))
 	}
-	var configs []Config
 	held := 0
-	for key, r := range byKey {
-		config, err := p.readConfig(ctx, r.kind, r.name())
+	for _, key := range keys {
+		config, err := c.readOne(ctx, byKey[key].kind, byKey[key].name())
 		switch {
 		case apierrors.IsNotFound(err) && !required[key]:
 		case err != nil:
-			return nil, err
+			return keys, nil, err
 		case config != nil:
-			configs = append(configs, *config)
-			if held += size(config.Content); held > p.kit.configBytes {
-				return nil, p.checkSize(held)
+			read = append(read, *config)
+			held += size(config.Content)
+			if err := c.checkSize(held); err != nil {
+				return keys, nil, err
 			}
 		}
 	}
-	slices.SortFunc(configs, func(a, b Config) int { return strings.Compare(a.key(), b.key()) })
-	return configs, nil
+	return keys, read, nil
 }
 
-// readConfig returns nil for a config that is not to be tracked. One that has not
+// readOne returns nil for a config that is not to be tracked. One that has not
 // changed since it was read is not read again.
-func (p *Pair) readConfig(ctx context.Context, kind, name string) (*Config, error) {
-	key := configKey(kind, name)
-	if before, ok := p.known.configs[key]; ok {
-		now, err := p.version(ctx, corev1.SchemeGroupVersion.WithKind(kind), name)
+func (c configs) readOne(ctx context.Context, kind, name string) (*Config, error) {
+	key, gvk, cached := configKey(kind, name), corev1.SchemeGroupVersion.WithKind(kind), c.scope.entry.configs
+	if before, ok := cached[key]; ok {
+		now, err := c.scope.cachedVersion(ctx, gvk, name)
 		if err != nil {
 			return nil, err
 		}
@@ -84,18 +91,18 @@ func (p *Pair) readConfig(ctx context.Context, kind, name string) (*Config, erro
 			return before.config, before.missing
 		}
 	}
-	live := configObject(kind, p.canary.Namespace, name)
-	if err := p.kit.live.Get(ctx, client.ObjectKeyFromObject(live), live); err != nil {
+	live := c.scope.named(gvk, name)
+	if err := c.scope.live.Get(ctx, client.ObjectKeyFromObject(live), live); err != nil {
 		if apierrors.IsNotFound(err) {
-			p.known.configs[key] = known{missing: err}
+			cached[key] = cachedConfig{missing: err}
 		}
-		return nil, fmt.Errorf("reading %s %s.%s: %w", strings.ToLower(kind), name, p.canary.Namespace, err)
+		return nil, fmt.Errorf("reading %s %s.%s: %w", strings.ToLower(kind), name, c.scope.canary.Namespace, err)
 	}
 	config, err := trackedConfig(live)
 	if err != nil {
 		return nil, err
 	}
-	p.known.configs[key] = known{version: live.GetResourceVersion(), config: config.bare()}
+	cached[key] = cachedConfig{version: live.GetResourceVersion(), config: config.bare()}
 	return config, nil
 }
 
@@ -109,28 +116,28 @@ func (c *Config) bare() *Config {
 
 // fetch reads the content of configs that was not read with the revision. It must
 // be the same still.
-func (p *Pair) fetch(ctx context.Context, r *Revision) error {
+func (c configs) fetch(ctx context.Context, r *Revision) error {
 	held := 0
 	for i := range r.Configs {
-		c := &r.Configs[i]
-		if c.Content != nil {
+		config := &r.Configs[i]
+		if config.Content != nil {
 			continue
 		}
-		live := configObject(c.Kind, p.canary.Namespace, c.Name)
-		if err := p.kit.live.Get(ctx, client.ObjectKeyFromObject(live), live); err != nil {
-			return fmt.Errorf("reading %s: %w", c.key(), err)
+		live := c.scope.named(config.groupVersionKind(), config.Name)
+		if err := c.scope.live.Get(ctx, client.ObjectKeyFromObject(live), live); err != nil {
+			return fmt.Errorf("reading %s: %w", config.key(), err)
 		}
 		now, err := configOf(live)
 		if err != nil {
-			return fmt.Errorf("reading %s: %w", c.key(), err)
+			return fmt.Errorf("reading %s: %w", config.key(), err)
 		}
-		if now.Checksum != c.Checksum {
-			p.expect(-1)
-			return fmt.Errorf("reading %s: it has just changed", c.key())
+		if now.Checksum != config.Checksum {
+			c.scope.entry.expectGeneration(-1)
+			return fmt.Errorf("reading %s: it has just changed", config.key())
 		}
-		c.Content = now.Content
-		held += size(c.Content)
-		if err := p.checkSize(held); err != nil {
+		config.Content = now.Content
+		held += size(config.Content)
+		if err := c.checkSize(held); err != nil {
 			return err
 		}
 	}
@@ -138,12 +145,12 @@ func (p *Pair) fetch(ctx context.Context, r *Revision) error {
 }
 
 // checkSize refuses configs that together are too large to be held.
-func (p *Pair) checkSize(bytes int) error {
-	if bytes <= p.kit.configBytes {
+func (c configs) checkSize(bytes int) error {
+	if bytes <= c.maxBytes {
 		return nil
 	}
 	return reconcile.TerminalError(fmt.Errorf("spec.targetRef: ConfigMaps and Secrets that pods of %s.%s read have more than %d bytes in all: annotate those that need no copy %s: disabled",
-		p.canary.Spec.TargetRef.Name, p.canary.Namespace, p.kit.configBytes, optOut))
+		c.scope.targetName(), c.scope.canary.Namespace, c.maxBytes, optOut))
 }
 
 // size is about how many bytes a config has.
@@ -187,43 +194,35 @@ func configOf(live *unstructured.Unstructured) (*Config, error) {
 	return c, err
 }
 
-func configObject(kind, namespace, name string) *unstructured.Unstructured {
-	u := &unstructured.Unstructured{}
-	u.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
-	u.SetNamespace(namespace)
-	u.SetName(name)
-	return u
-}
-
 // primaryNames chooses the names of the primary's copies: `<name>-primary`, or
 // one of its own if another canary has promoted that copy of a shared config:
 // what one canary measured must not reach the primary of another.
-func (p *Pair) primaryNames(ctx context.Context, configs []Config) (map[string]string, error) {
+func (c configs) primaryNames(ctx context.Context, read []Config) (map[string]string, error) {
 	names := map[string]string{}
-	for _, c := range configs {
-		name := c.Name + primarySuffix
-		held := configObject(c.Kind, p.canary.Namespace, name)
-		err := p.kit.live.Get(ctx, client.ObjectKeyFromObject(held), held)
+	for _, config := range read {
+		name := config.Name + primarySuffix
+		held := c.scope.named(config.groupVersionKind(), name)
+		err := c.scope.live.Get(ctx, client.ObjectKeyFromObject(held), held)
 		if client.IgnoreNotFound(err) != nil {
-			return nil, fmt.Errorf("reading %s %s.%s: %w", strings.ToLower(c.Kind), name, p.canary.Namespace, err)
+			return nil, fmt.Errorf("reading %s %s.%s: %w", strings.ToLower(config.Kind), name, c.scope.canary.Namespace, err)
 		}
-		if owner := metav1.GetControllerOf(held); err == nil && owner != nil && owner.UID != p.canary.UID {
-			name = fmt.Sprintf("%s-%s%s", c.Name, p.canary.Name, primarySuffix)
-		} else if err := p.checkConfigPlace(held, c); err != nil {
+		if owner := metav1.GetControllerOf(held); err == nil && owner != nil && owner.UID != c.scope.canary.UID {
+			name = fmt.Sprintf("%s-%s%s", config.Name, c.scope.canary.Name, primarySuffix)
+		} else if err := c.checkPlace(held, config); err != nil {
 			return nil, err
 		}
-		names[c.key()] = name
+		names[config.key()] = name
 	}
 	return names, nil
 }
 
-// checkConfigPlace refuses to write a copy over somebody else's config.
-func (p *Pair) checkConfigPlace(held *unstructured.Unstructured, c Config) error {
+// checkPlace refuses to write a copy over somebody else's config.
+func (c configs) checkPlace(held *unstructured.Unstructured, config Config) error {
 	has, err := configOf(held)
 	if err != nil {
 		return err
 	}
-	return p.checkPlace(held, has.Checksum == c.Checksum && has.Content["type"] == c.Content["type"])
+	return c.scope.checkPlace(held, func() bool { return has.Checksum == config.Checksum && has.Content["type"] == config.Content["type"] })
 }
 
 // flaggerNames are those that Flagger gives to the copies, shared or not.
@@ -235,47 +234,49 @@ func flaggerNames(configs []Config) map[string]string {
 	return names
 }
 
-// copyConfigs gives the primary the configuration of a revision.
-func (p *Pair) copyConfigs(ctx context.Context, r *Revision) error {
-	if err := p.fetch(ctx, r); err != nil {
-		return err
+// copyToPrimary gives the primary the configuration of a revision, and returns the names
+// of the copies.
+func (c configs) copyToPrimary(ctx context.Context, r *Revision) (map[string]string, error) {
+	if err := c.fetch(ctx, r); err != nil {
+		return nil, err
 	}
-	names, err := p.primaryNames(ctx, r.Configs)
+	names, err := c.primaryNames(ctx, r.Configs)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	p.names.configs = names
-	for _, c := range r.Configs {
-		if err := p.copyConfig(ctx, c, names[c.key()]); err != nil {
-			return fmt.Errorf("copying %s to %s.%s: %w", c.key(), names[c.key()], p.canary.Namespace, err)
+	for _, config := range r.Configs {
+		name := names[config.key()]
+		if err := c.copyOne(ctx, config, name); err != nil {
+			return nil, fmt.Errorf("copying %s to %s.%s: %w", config.key(), name, c.scope.canary.Namespace, err)
 		}
 	}
-	return nil
+	return names, nil
 }
 
-func (p *Pair) copyConfig(ctx context.Context, c Config, name string) error {
-	copied := configObject(c.Kind, p.canary.Namespace, name)
-	_, err := controllerutil.CreateOrPatch(ctx, p.kit.live, copied, func() error {
-		if owner := metav1.GetControllerOf(copied); owner != nil && owner.UID != p.canary.UID {
+func (c configs) copyOne(ctx context.Context, config Config, name string) error {
+	copied := c.scope.named(config.groupVersionKind(), name)
+	_, err := controllerutil.CreateOrPatch(ctx, c.scope.live, copied, func() error {
+		if owner := metav1.GetControllerOf(copied); owner != nil && owner.UID != c.scope.canary.UID {
 			return fmt.Errorf("%s %s has made it meanwhile", owner.Kind, owner.Name)
 		}
-		if err := p.checkConfigPlace(copied, c); err != nil {
+		if err := c.checkPlace(copied, config); err != nil {
 			return err
 		}
-		if before, ok := copied.Object["type"]; ok && before != c.Content["type"] {
+		if before, ok := copied.Object["type"]; ok && before != config.Content["type"] {
 			return errRetyped
 		}
-		fill(copied, c)
-		copied.SetLabels(merge(copied.GetLabels(), included(c.Labels, p.kit.opts.IncludeLabelPrefix)))
-		return p.claim(copied)
+		fill(copied, config)
+		copied.SetLabels(merge(copied.GetLabels(), included(config.Labels, c.scope.opts.IncludeLabelPrefix)))
+		c.scope.claim(copied)
+		return nil
 	})
 	if !errors.Is(err, errRetyped) {
 		return err
 	}
-	if err := p.kit.live.Delete(ctx, copied); client.IgnoreNotFound(err) != nil {
+	if err := c.scope.live.Delete(ctx, copied); client.IgnoreNotFound(err) != nil {
 		return err
 	}
-	return p.copyConfig(ctx, c, name)
+	return c.copyOne(ctx, config, name)
 }
 
 // errRetyped means that a Secret has another type now, which cannot be changed.
@@ -289,17 +290,4 @@ func fill(copied *unstructured.Unstructured, c Config) {
 	for field, value := range runtime.DeepCopyJSON(c.Content) {
 		copied.Object[field] = value
 	}
-}
-
-func merge(a, b map[string]string) map[string]string {
-	if len(b) == 0 {
-		return a
-	}
-	out := map[string]string{}
-	for _, m := range []map[string]string{a, b} {
-		for key, value := range m {
-			out[key] = value
-		}
-	}
-	return out
 }

@@ -11,41 +11,42 @@ import (
 	"github.com/sluice-cd/sluice/canary"
 )
 
-// nowhere is the node selector that no node has: a DaemonSet cannot be scaled, so
+// stoppedSelector is the node selector that no node has: a DaemonSet cannot be scaled, so
 // a stopped one asks for this. It is Flagger's, and no part of a revision.
-const nowhere = "flagger.app/scale-to-zero"
+const stoppedSelector = "flagger.app/scale-to-zero"
 
 // daemonSets are stopped by asking for nodes that do not exist.
-var daemonSets = shape{
-	kind:     appsv1.SchemeGroupVersion.WithKind("DaemonSet"),
-	rollout:  []string{"updateStrategy", "minReadySeconds", "revisionHistoryLimit"},
-	describe: describeDaemonSet,
-	check:    rollsDaemonSet,
-	strip:    stripNowhere,
-	alias:    nodesAlias,
+var daemonSets = twoCopyKind{
+	GroupVersionKind: appsv1.SchemeGroupVersion.WithKind("DaemonSet"),
+	rollout:          []string{"updateStrategy", "minReadySeconds", "revisionHistoryLimit"},
+	describe:         describeDaemonSet,
+	check:            rollsDaemonSet,
+	clean:            cleanNodeSelector,
+	alias:            nodesAlias,
+	replicas:         byNodes,
 	run: func(pods int32) string {
 		selector := "null"
 		if pods == 0 {
 			selector = `"true"`
 		}
-		return fmt.Sprintf(`{"spec":{"template":{"spec":{"nodeSelector":{%q:%s}}}}}`, nowhere, selector)
+		return fmt.Sprintf(`{"spec":{"template":{"spec":{"nodeSelector":{%q:%s}}}}}`, stoppedSelector, selector)
 	},
 }
 
 // rollsDaemonSet refuses pods that nobody replaces: neither copy would ever run
 // what its template says.
 func rollsDaemonSet(u *unstructured.Unstructured) error {
-	kind, _ := dict(dict(u.Object, "spec"), "updateStrategy")["type"].(string)
+	kind := stringAt(u.Object, "spec", "updateStrategy", "type")
 	if kind != "" && kind != string(appsv1.RollingUpdateDaemonSetStrategyType) {
 		return reconcile.TerminalError(fmt.Errorf("%s spec.updateStrategy.type must be RollingUpdate, not %s", title(u), kind))
 	}
 	return nil
 }
 
-func stripNowhere(template map[string]any) {
-	spec := dict(template, "spec")
-	selector := dict(spec, "nodeSelector")
-	delete(selector, nowhere)
+func cleanNodeSelector(template map[string]any) {
+	spec := mapAt(template, "spec")
+	selector := mapAt(spec, "nodeSelector")
+	delete(selector, stoppedSelector)
 	if len(selector) == 0 {
 		delete(spec, "nodeSelector")
 	}
@@ -59,7 +60,7 @@ func describeDaemonSet(u *unstructured.Unstructured, p patience) (canary.Workloa
 		return canary.Workload{}, fmt.Errorf("reading %s: %w", title(u), err)
 	}
 	w := canary.Workload{Exists: true, Replicas: max(d.Status.DesiredNumberScheduled, 1), Available: d.Status.NumberAvailable}
-	if _, stopped := d.Spec.Template.Spec.NodeSelector[nowhere]; stopped {
+	if _, stopped := d.Spec.Template.Spec.NodeSelector[stoppedSelector]; stopped {
 		w.Replicas, w.Available = 0, 0
 		w.Why = "daemonset is scaled to zero"
 		return w, nil

@@ -21,9 +21,9 @@ func agent(image string) *appsv1.DaemonSet {
 	}, Status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 2, UpdatedNumberScheduled: 2, NumberAvailable: 2}}
 }
 
-func daemonBench(t *testing.T, d *appsv1.DaemonSet, objects ...client.Object) *bench {
+func daemonBench(t *testing.T, d *appsv1.DaemonSet, objects ...client.Object) *fixture {
 	t.Helper()
-	b := newBench(t, slices.Concat([]client.Object{d}, world("podinfo:1")[1:], objects)...)
+	b := newFixture(t, slices.Concat([]client.Object{d}, world("podinfo:1")[1:], objects)...)
 	b.canary.Spec.TargetRef.Kind = "DaemonSet"
 	return b
 }
@@ -34,10 +34,10 @@ func TestAStoppedDaemonSetIsTheSameRevision(t *testing.T) {
 			d := agent("podinfo:1")
 			d.Spec.Template.Spec.NodeSelector = selector
 			b := daemonBench(t, d)
-			p := b.look()
+			p := b.observe()
 			b.must(p.SetPrimary(t.Context(), p.Revision.Digest))
 			b.must(p.StopTarget(t.Context()))
-			stopped := b.look()
+			stopped := b.observe()
 			if stopped.Target.Replicas != 0 || stopped.Target.Ready || stopped.Revision.Digest != p.Revision.Digest {
 				t.Errorf("stopped: %+v", stopped.Target)
 			}
@@ -45,14 +45,14 @@ func TestAStoppedDaemonSetIsTheSameRevision(t *testing.T) {
 			primary, target := &appsv1.DaemonSet{}, &appsv1.DaemonSet{}
 			b.get("podinfo-primary", primary)
 			b.get("podinfo", target)
-			if _, stops := primary.Spec.Template.Spec.NodeSelector[nowhere]; stops || primary.Spec.MinReadySeconds != 5 {
+			if _, stops := primary.Spec.Template.Spec.NodeSelector[stoppedSelector]; stops || primary.Spec.MinReadySeconds != 5 {
 				t.Errorf("primary %+v", primary.Spec)
 			}
-			if got := target.Spec.Template.Spec.NodeSelector; got[nowhere] != "true" || len(got) != len(selector)+1 {
+			if got := target.Spec.Template.Spec.NodeSelector; got[stoppedSelector] != "true" || len(got) != len(selector)+1 {
 				t.Errorf("target selects %v", got)
 			}
 			b.must(stopped.StartTarget(t.Context()))
-			if again := b.look(); again.Target.Replicas != 2 || again.Revision.Digest != p.Revision.Digest {
+			if again := b.observe(); again.Target.Replicas != 2 || again.Revision.Digest != p.Revision.Digest {
 				t.Errorf("started: %+v", again.Target)
 			}
 		})
@@ -61,12 +61,12 @@ func TestAStoppedDaemonSetIsTheSameRevision(t *testing.T) {
 
 func TestADeletedCanaryGivesADaemonSetItsNodesBack(t *testing.T) {
 	b := daemonBench(t, agent("podinfo:1"))
-	b.must(b.look().SetPrimary(t.Context(), b.look().Revision.Digest))
-	b.must(b.look().StopTarget(t.Context()))
-	if why, err := b.look().RevertTarget(t.Context()); why == "" || err != nil {
+	b.must(b.observe().SetPrimary(t.Context(), b.observe().Revision.Digest))
+	b.must(b.observe().StopTarget(t.Context()))
+	if why, err := b.observe().RevertTarget(t.Context()); why == "" || err != nil {
 		t.Fatalf("%q, %v", why, err)
 	}
-	if why, err := b.look().RevertTarget(t.Context()); why != "" || err != nil {
+	if why, err := b.observe().RevertTarget(t.Context()); why != "" || err != nil {
 		t.Fatalf("%q, %v", why, err)
 	}
 }
@@ -75,7 +75,7 @@ func TestADaemonSetMustRoll(t *testing.T) {
 	d := agent("podinfo:1")
 	d.Spec.UpdateStrategy.Type = appsv1.OnDeleteDaemonSetStrategyType
 	b := daemonBench(t, d)
-	_, err := b.kit.Look(context.Background(), b.canary)
+	_, err := b.manager.Observe(context.Background(), b.canary)
 	wantTerminal(t, err, "spec.updateStrategy.type")
 }
 

@@ -12,9 +12,9 @@ import (
 )
 
 // deployments are scaled to zero to be stopped.
-var deployments = shape{
-	kind:    appsv1.SchemeGroupVersion.WithKind("Deployment"),
-	rollout: []string{"strategy", "minReadySeconds", "progressDeadlineSeconds", "revisionHistoryLimit"},
+var deployments = twoCopyKind{
+	GroupVersionKind: appsv1.SchemeGroupVersion.WithKind("Deployment"),
+	rollout:          []string{"strategy", "minReadySeconds", "progressDeadlineSeconds", "revisionHistoryLimit"},
 	describe: func(u *unstructured.Unstructured, p patience) (canary.Workload, error) {
 		d := &appsv1.Deployment{}
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, d); err != nil {
@@ -22,11 +22,9 @@ var deployments = shape{
 		}
 		return describe(d, p), nil
 	},
-	check:   func(*unstructured.Unstructured) error { return nil },
-	strip:   func(map[string]any) {},
-	alias:   templateAlias,
-	counted: true,
-	run:     func(pods int32) string { return fmt.Sprintf(`{"spec":{"replicas":%d}}`, pods) },
+	alias:    templateAlias,
+	replicas: bySpec,
+	run:      func(pods int32) string { return fmt.Sprintf(`{"spec":{"replicas":%d}}`, pods) },
 }
 
 // describe says how a Deployment stands, by its status conditions.

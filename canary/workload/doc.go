@@ -7,10 +7,17 @@
 //	Service <apex>, <apex>-primary -> primary, <apex>-canary -> target
 //	HPA or ScaledObject <y>-primary  the owner's, for the primary
 //
-// Each kind of targets is a form, in a file of its own: twins have a second copy
-// like this, a Service is a facade, and of a StatefulSet or a Knative Service
-// nothing is made, because what they consist of already is of either revision. A
-// [Pair] is one look at both copies, and the face of all forms.
+// Each kind of targets has an adapter, in a file of its own: Deployments and DaemonSets
+// have two copies like this, a Service is copied without any pods, and of a StatefulSet
+// or a Knative Service nothing is made, because what they consist of already is of
+// either revision. A [Manager] observes the workloads of a canary, and [Workloads] is
+// what one observation found, with the actions that a release is made of:
+//
+//	Manager.Observe -> adapter.observe -> Workloads{Target, Primary, Revision, Saved}
+//	Workloads       -> adapter          pods and Services of either copy
+//	                -> snapshots        revisions that are kept for later
+//	                -> configs          ConfigMaps and Secrets that pods read
+//	                -> autoscaler       the owner's, and its copy for the primary
 //
 // A revision of the target is its pod template together with the content of the
 // ConfigMaps and Secrets that the template reads. Its digest is taken over the

@@ -26,30 +26,38 @@ const primaryRevision = "flagger.app/primary-revision"
 // template and scales all of them by itself, so that nothing is copied: the
 // target is the latest Revision, the primary the one that an annotation names.
 type knative struct {
-	*Pair
+	scope     *scope
+	seen      Copies
 	target    *unstructured.Unstructured
 	revisions map[string]*unstructured.Unstructured // by name
 	digests   map[string]string                     // names by digest
 }
 
-func (n *knative) look(ctx context.Context) error {
-	if err := n.noScaler("Knative scales its Revisions by itself"); err != nil {
+// observe implements [adapter].
+func (n *knative) observe(ctx context.Context) (Copies, error) {
+	err := n.read(ctx)
+	if err == nil && n.target != nil {
+		err = n.observeTarget()
+	}
+	if err == nil && n.target != nil {
+		err = n.observePrimary()
+	}
+	return n.seen, err
+}
+
+// read reads the Knative Service and its Revisions, if it exists.
+func (n *knative) read(ctx context.Context) error {
+	if err := refuseAutoscaler(n.scope, "Knative scales its Revisions by itself"); err != nil {
 		return err
 	}
-	if provider := n.canary.Spec.Provider; provider != "knative" {
+	if provider := n.scope.canary.Spec.Provider; provider != "knative" {
 		return reconcile.TerminalError(fmt.Errorf("spec.provider: must be knative for a Knative Service, not %q", provider))
 	}
 	var err error
-	if n.target, err = n.kit.read(ctx, knativeService, n.key(n.canary.Spec.TargetRef.Name)); err != nil || n.target == nil {
+	if n.target, err = n.scope.read(ctx, knativeService, n.scope.targetName()); err != nil || n.target == nil {
 		return err
 	}
-	if err := n.list(ctx); err != nil {
-		return err
-	}
-	if err := n.lookAtTarget(); err != nil {
-		return err
-	}
-	return n.lookAtPrimary()
+	return n.list(ctx)
 }
 
 // list reads the Revisions of the Service. Of two with the same content the later
@@ -57,12 +65,12 @@ func (n *knative) look(ctx context.Context) error {
 func (n *knative) list(ctx context.Context) error {
 	found := &unstructured.UnstructuredList{}
 	found.SetGroupVersionKind(knativeRevision.GroupVersion().WithKind("RevisionList"))
-	err := n.kit.live.List(ctx, found, client.InNamespace(n.canary.Namespace),
+	err := n.scope.live.List(ctx, found, client.InNamespace(n.scope.canary.Namespace),
 		client.MatchingLabels{knativeGroup + "/service": n.target.GetName()})
 	if err != nil {
 		return fmt.Errorf("listing revisions of knative %s: %w", title(n.target), err)
 	}
-	n.revisions, n.digests, n.Saved = map[string]*unstructured.Unstructured{}, map[string]string{}, map[string]bool{}
+	n.revisions, n.digests, n.seen.Saved = map[string]*unstructured.Unstructured{}, map[string]string{}, map[string]bool{}
 	for i := range found.Items {
 		item := &found.Items[i]
 		digest, err := digestOfRevision(item)
@@ -73,7 +81,7 @@ func (n *knative) list(ctx context.Context) error {
 		if before, ok := n.revisions[n.digests[digest]]; !ok || before.GetCreationTimestamp().Time.Before(item.GetCreationTimestamp().Time) {
 			n.digests[digest] = item.GetName()
 		}
-		n.Saved[digest] = true
+		n.seen.Saved[digest] = true
 	}
 	return nil
 }
@@ -90,7 +98,7 @@ func digestOfRevision(u *unstructured.Unstructured) (string, error) {
 		}
 		return out
 	}
-	r := Revision{Template: map[string]any{"spec": dict(u.Object, "spec"),
+	r := Revision{Template: map[string]any{"spec": mapAt(u.Object, "spec"),
 		"metadata": map[string]any{"labels": theirs(u.GetLabels()), "annotations": theirs(u.GetAnnotations())}}}
 	digest, err := r.digest()
 	if err != nil {
@@ -99,10 +107,10 @@ func digestOfRevision(u *unstructured.Unstructured) (string, error) {
 	return digest, nil
 }
 
-// lookAtTarget looks at the latest Revision. Until Knative has made one of a new
+// observeTarget looks at the latest Revision. Until Knative has made one of a new
 // template, that is the one before.
-func (n *knative) lookAtTarget() error {
-	name, _ := dict(n.target.Object, "status")["latestCreatedRevisionName"].(string)
+func (n *knative) observeTarget() error {
+	name := stringAt(n.target.Object, "status", "latestCreatedRevisionName")
 	latest, ok := n.revisions[name]
 	if !ok {
 		return fmt.Errorf("knative %s has no revision yet", title(n.target))
@@ -111,35 +119,43 @@ func (n *knative) lookAtTarget() error {
 	if err != nil {
 		return err
 	}
-	n.Target, n.Revision = n.describe(latest, n.patience(target)), &Revision{Digest: digest, Template: latest.Object}
-	n.Target.Revision, n.Target.Alias = digest, revisionAlias(name)
-	n.wait(target, n.Target)
+	w := n.describe(latest, target)
+	w.Revision, w.Alias = digest, revisionAlias(name)
+	n.seen.Target, n.seen.Revision = w, &Revision{Digest: digest, Template: latest.Object}
 	return nil
 }
 
-func (n *knative) lookAtPrimary() error {
-	name, ok := n.target.GetAnnotations()[primaryRevision]
-	if !ok || name == "" {
+func (n *knative) observePrimary() error {
+	name := n.target.GetAnnotations()[primaryRevision]
+	if name == "" {
 		return nil
 	}
-	n.Primary = canary.Workload{Exists: true, Why: fmt.Sprintf("knative revision %s.%s not found", name, n.canary.Namespace)}
 	live, ok := n.revisions[name]
 	if !ok {
+		n.seen.Primary = canary.Workload{Exists: true, Why: fmt.Sprintf("knative revision %s.%s not found", name, n.scope.canary.Namespace)}
 		return nil
 	}
-	n.Primary = n.describe(live, n.patience(primary))
-	n.wait(primary, n.Primary)
-	var err error
-	n.Primary.Revision, err = digestOfRevision(live)
-	return err
+	digest, err := digestOfRevision(live)
+	if err != nil {
+		return err
+	}
+	n.seen.Primary = n.describe(live, primary)
+	n.seen.Primary.Revision = digest
+	return nil
 }
 
 // describe says how a Revision stands. A ready one serves even while it has no
 // pods: its first request gives it some.
-func (n *knative) describe(u *unstructured.Unstructured, p patience) canary.Workload {
-	w := canary.Workload{Exists: true, Replicas: 1, Images: imagesOf(dict(u.Object, "spec"))}
+func (n *knative) describe(u *unstructured.Unstructured, of role) canary.Workload {
+	w := describeRevision(u, patienceWith(n.scope, of))
+	n.scope.entry.noteWaiting(of, w, n.scope.clock.Now())
+	return w
+}
+
+func describeRevision(u *unstructured.Unstructured, p patience) canary.Workload {
+	w := canary.Workload{Exists: true, Replicas: 1, Images: imagesOf(mapAt(u.Object, "spec"))}
 	w.Why = fmt.Sprintf("knative revision %s is not ready", u.GetName())
-	for _, c := range list(dict(u.Object, "status"), "conditions") {
+	for _, c := range objectsAt(u.Object, "status", "conditions") {
 		if c["type"] != "Ready" {
 			continue
 		}
@@ -157,45 +173,29 @@ func (n *knative) describe(u *unstructured.Unstructured, p patience) canary.Work
 	return w
 }
 
-// recall implements [archive]: Knative keeps Revisions itself.
-func (n *knative) recall(digest string) (*Revision, error) {
+// revision implements [revisionSource]: Knative keeps Revisions itself.
+func (n *knative) revision(digest string) (*Revision, error) {
 	name, ok := n.digests[digest]
 	if !ok {
-		return nil, fmt.Errorf("finding revision %s of knative service %s.%s: it is gone", digest, n.canary.Spec.TargetRef.Name, n.canary.Namespace)
+		return nil, fmt.Errorf("finding revision %s of knative service %s.%s: it is gone", digest, n.scope.targetName(), n.scope.canary.Namespace)
 	}
 	return &Revision{Digest: digest, Template: n.revisions[name].Object}, nil
 }
 
-// setPrimary implements [form].
-func (n *knative) setPrimary(ctx context.Context, r *Revision) error {
+// promote implements [adapter].
+func (n *knative) promote(ctx context.Context, r *Revision) error {
 	name := n.digests[r.Digest]
 	if n.target.GetAnnotations()[primaryRevision] == name {
 		return nil
 	}
-	return n.annotate(ctx, n.target, map[string]any{primaryRevision: name})
+	return n.scope.annotate(ctx, n.target, map[string]any{primaryRevision: name})
 }
 
-// The rest is Knative's business, and the router's.
+// revert implements [reverter]: the rest is Knative's business, and the router's.
+func (n *knative) revert(context.Context) (string, error) { return n.seen.Target.Why, nil }
 
-func (*knative) start(context.Context) error { return nil }
-
-func (*knative) stop(context.Context) error { return nil }
-
-func (n *knative) revert(context.Context) (string, error) {
-	if n.target == nil {
-		return "", nil
-	}
-	return n.Target.Why, nil
-}
-
-func (*knative) ensureServices(context.Context) error { return nil }
-
-func (*knative) ensureApex(context.Context) error { return nil }
-
-func (*knative) revertApex(context.Context) error { return nil }
-
-// objects implements [form]. What happens to its Revisions shows in the status of
+// objects implements [adapter]. What happens to its Revisions shows in the status of
 // a Knative Service.
 func (n *knative) objects() []Object {
-	return []Object{n.object(knativeService, n.canary.Spec.TargetRef.Name)}
+	return []Object{n.scope.object(knativeService, n.scope.targetName())}
 }

@@ -12,18 +12,18 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
-func knativeBench(t *testing.T, latest string, revisions ...client.Object) *bench {
+func knativeBench(t *testing.T, latest string, revisions ...client.Object) *fixture {
 	t.Helper()
-	svc := named(knativeService, client.ObjectKey{Name: "podinfo"})
+	svc := object(knativeService, "podinfo")
 	svc.Object["status"] = map[string]any{"latestCreatedRevisionName": latest}
-	b := newBench(t, append(revisions, svc)...)
+	b := newFixture(t, append(revisions, svc)...)
 	b.canary.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "serving.knative.dev/v1", Kind: "Service", Name: "podinfo"}
 	b.canary.Spec.Provider = "knative"
 	return b
 }
 
 func knativeRev(name, image, ready string) *unstructured.Unstructured {
-	u := named(knativeRevision, client.ObjectKey{Name: name})
+	u := object(knativeRevision, name)
 	u.SetLabels(map[string]string{"serving.knative.dev/service": "podinfo", "serving.knative.dev/configurationGeneration": name, "team": "a"})
 	u.Object["spec"] = map[string]any{"containers": []any{map[string]any{"image": image}}}
 	u.Object["status"] = map[string]any{"conditions": []any{
@@ -33,13 +33,13 @@ func knativeRev(name, image, ready string) *unstructured.Unstructured {
 
 func TestAKnativeServiceIsReleasedByItsRevisions(t *testing.T) {
 	b := knativeBench(t, "podinfo-1", knativeRev("podinfo-1", "podinfo:1", "True"))
-	one := b.look()
+	one := b.observe()
 	if one.Primary.Exists || !one.Target.Ready || one.Target.Images[0] != "podinfo:1" {
 		t.Fatalf("target %+v, primary %+v", one.Target, one.Primary)
 	}
 	b.must(one.Save(t.Context(), one.Revision.Digest))
 	b.must(one.SetPrimary(t.Context(), one.Revision.Digest))
-	svc := named(knativeService, client.ObjectKey{})
+	svc := object(knativeService, "")
 	b.get("podinfo", svc)
 	if got := svc.GetAnnotations()[primaryRevision]; got != "podinfo-1" {
 		t.Fatalf("primary is %q", got)
@@ -49,7 +49,7 @@ func TestAKnativeServiceIsReleasedByItsRevisions(t *testing.T) {
 	b.must(b.c.Create(t.Context(), next))
 	svc.Object["status"] = map[string]any{"latestCreatedRevisionName": "podinfo-2"}
 	b.must(b.c.Update(t.Context(), svc))
-	two := b.look()
+	two := b.observe()
 	if two.Primary.Revision != one.Revision.Digest || !two.Primary.Serves() || two.Target.Ready || two.Target.Revision == one.Revision.Digest ||
 		!strings.Contains(two.Target.Why, "ExitCode1: Container failed") || !two.Saved[one.Revision.Digest] {
 		t.Errorf("target %+v, primary %+v", two.Target, two.Primary)
@@ -68,11 +68,11 @@ func TestARevertedKnativeServiceIsTheRevisionThatItWas(t *testing.T) {
 	first := knativeRev("podinfo-1", "podinfo:1", "True")
 	first.SetCreationTimestamp(metav1.NewTime(noon.Add(-time.Hour)))
 	b := knativeBench(t, "podinfo-3", first, knativeRev("podinfo-2", "podinfo:2", "True"), again)
-	svc := named(knativeService, client.ObjectKey{})
+	svc := object(knativeService, "")
 	b.get("podinfo", svc)
 	svc.SetAnnotations(map[string]string{primaryRevision: "podinfo-1"})
 	b.must(b.c.Update(t.Context(), svc))
-	if p := b.look(); p.Target.Revision != p.Primary.Revision {
+	if p := b.observe(); p.Target.Revision != p.Primary.Revision {
 		t.Errorf("target %s, primary %s", p.Target.Revision, p.Primary.Revision)
 	}
 }
@@ -88,11 +88,11 @@ func TestAKnativeServiceThatIsNotThereYet(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := knativeBench(t, tc.latest, knativeRev("podinfo-1", "podinfo:1", "True"))
-			svc := named(knativeService, client.ObjectKey{})
+			svc := object(knativeService, "")
 			b.get("podinfo", svc)
 			svc.SetAnnotations(map[string]string{primaryRevision: tc.annotation})
 			b.must(b.c.Update(t.Context(), svc))
-			p, err := b.kit.Look(t.Context(), b.canary)
+			p, err := b.manager.Observe(t.Context(), b.canary)
 			if (err != nil) != tc.wantErr || !strings.Contains(p.Primary.Why, tc.wantWhy) {
 				t.Errorf("%+v, %v", p.Primary, err)
 			}

@@ -33,8 +33,6 @@ type naming struct {
 	// selector is the primary's, and matching are labels of pods that it selects.
 	selector map[string]any
 	matching map[string]string
-	// configs are the names of the primary's copies, by [configKey].
-	configs map[string]string
 }
 
 // namingOf takes the names from a target that has no primary yet.
@@ -60,10 +58,10 @@ func namingOf(target string, selector map[string]any, pods map[string]string, ke
 
 // replace gives a target's selector the primary's value of the label.
 func (n naming) replace(selector map[string]any) {
-	if matched := dict(selector, "matchLabels"); matched[n.label] == n.value {
+	if matched := mapAt(selector, "matchLabels"); matched[n.label] == n.value {
 		matched[n.label] = n.value + primarySuffix
 	}
-	for _, expression := range list(selector, "matchExpressions") {
+	for _, expression := range objectsAt(selector, "matchExpressions") {
 		if expression["key"] == n.label && expression["operator"] == string(metav1.LabelSelectorOpIn) {
 			expression["values"] = []any{n.value + primarySuffix}
 		}
@@ -73,7 +71,7 @@ func (n naming) replace(selector map[string]any) {
 // follow takes over what the primary was made with. pods are the labels of the
 // target's pods; nil if there is no target.
 func (n *naming) follow(primary *unstructured.Unstructured, pods map[string]string) {
-	n.selector, n.matching = dict(dict(primary.Object, "spec"), "selector"), podLabels(primary)
+	n.selector, n.matching = mapAt(primary.Object, "spec", "selector"), podLabels(primary)
 	n.primary = equalities(n.selector)
 	if n.label == "" && len(n.own) == 0 {
 		n.infer()
@@ -132,7 +130,7 @@ func (n naming) relabel(template map[string]any) {
 	}
 	requirements, _ := selector.Requirements()
 	for _, r := range requirements {
-		if r.Matches(labels.Set(texts(template))) {
+		if r.Matches(labels.Set(stringsOf(template))) {
 			continue
 		}
 		delete(template, r.Key())
@@ -145,8 +143,8 @@ func (n naming) relabel(template map[string]any) {
 // equalities are the labels that a selector wants to have one value. What else it
 // wants, a Service cannot.
 func equalities(selector map[string]any) map[string]string {
-	out := texts(dict(selector, "matchLabels"))
-	for _, expression := range list(selector, "matchExpressions") {
+	out := stringsOf(mapAt(selector, "matchLabels"))
+	for _, expression := range objectsAt(selector, "matchExpressions") {
 		key, _ := expression["key"].(string)
 		values, _ := expression["values"].([]any)
 		if expression["operator"] != string(metav1.LabelSelectorOpIn) || len(values) != 1 {
@@ -159,59 +157,38 @@ func equalities(selector map[string]any) map[string]string {
 	return out
 }
 
-func texts(m map[string]any) map[string]string {
-	out := make(map[string]string, len(m))
-	for key, value := range m {
-		if text, ok := value.(string); ok {
-			out[key] = text
-		}
-	}
-	return out
-}
-
 // podLabels are those of the pods that a workload makes.
 func podLabels(workload *unstructured.Unstructured) map[string]string {
-	template := dict(dict(workload.Object, "spec"), "template")
-	return texts(dict(dict(template, "metadata"), "labels"))
-}
-
-// within reports whether all of the labels are among others.
-func within(labels, others map[string]string) bool {
-	for key, value := range labels {
-		if has, ok := others[key]; !ok || has != value {
-			return false
-		}
-	}
-	return len(labels) > 0
+	template := mapAt(workload.Object, "spec", "template")
+	return stringsOf(mapAt(template, "metadata", "labels"))
 }
 
 // nameAfter takes the label that tells the two copies apart from the target, and
 // its containers.
-func (p *Pair) nameAfter(target *unstructured.Unstructured) error {
-	p.names = namingOf(target.GetName(), dict(dict(target.Object, "spec"), "selector"), podLabels(target), p.kit.opts.SelectorLabels)
-	if p.names.label == "" {
-		if err := p.refuse("%s spec.selector.matchLabels must contain one of %v", title(target), p.kit.opts.SelectorLabels); err != nil {
-			return err
+func nameAfter(s *scope, target *unstructured.Unstructured) (naming, []corev1.Container, error) {
+	names := namingOf(target.GetName(), mapAt(target.Object, "spec", "selector"), podLabels(target), s.opts.SelectorLabels)
+	if names.label == "" {
+		if err := s.refuse("%s spec.selector.matchLabels must contain one of %v", title(target), s.opts.SelectorLabels); err != nil {
+			return names, nil, err
 		}
 	}
 	pods := &corev1.PodSpec{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(podSpec(target), pods); err != nil {
-		return fmt.Errorf("reading containers of %s: %w", title(target), err)
+		return names, nil, fmt.Errorf("reading containers of %s: %w", title(target), err)
 	}
-	p.containers = pods.Containers
-	return nil
+	return names, pods.Containers, nil
 }
 
 // checkLengths refuses names and labels that get too long for Kubernetes with what is
 // appended to them.
-func (p *Pair) checkLengths(target *unstructured.Unstructured) error {
-	if label := p.names.value + primarySuffix; len(label) > validation.LabelValueMaxLength {
-		return p.refuse("%s spec.selector: the value of %s must be shorter, %s has more than %d characters",
-			title(target), p.names.label, label, validation.LabelValueMaxLength)
+func checkLengths(s *scope, target *unstructured.Unstructured, names naming) error {
+	if label := names.value + primarySuffix; len(label) > validation.LabelValueMaxLength {
+		return s.refuse("%s spec.selector: the value of %s must be shorter, %s has more than %d characters",
+			title(target), names.label, label, validation.LabelValueMaxLength)
 	}
-	apex, primary, _ := p.canary.ServiceNames()
-	if p.canary.HasService() && len(primary) > validation.DNS1035LabelMaxLength {
-		return p.refuse("spec.service.name: must be shorter than %s: %s has more than %d characters",
+	apex, primary, _ := s.canary.ServiceNames()
+	if s.canary.HasService() && len(primary) > validation.DNS1035LabelMaxLength {
+		return s.refuse("spec.service.name: must be shorter than %s: %s has more than %d characters",
 			apex, primary, validation.DNS1035LabelMaxLength)
 	}
 	return nil
@@ -219,19 +196,18 @@ func (p *Pair) checkLengths(target *unstructured.Unstructured) error {
 
 // nameAfterRevision takes the names from a revision, of which a primary is made while
 // neither copy is there. Snapshots of earlier versions have no selector.
-func (p *Pair) nameAfterRevision(r *Revision) error {
-	pods, selector := texts(dict(dict(r.Template, "metadata"), "labels")), r.Selector
+func nameAfterRevision(s *scope, r *Revision) (naming, error) {
+	pods, selector, keys := stringsOf(mapAt(r.Template, "metadata", "labels")), r.Selector, s.opts.SelectorLabels
 	if selector == nil {
 		matched := map[string]any{}
-		if i := slices.IndexFunc(p.kit.opts.SelectorLabels, func(key string) bool { return pods[key] != "" }); i >= 0 {
-			matched[p.kit.opts.SelectorLabels[i]] = pods[p.kit.opts.SelectorLabels[i]]
+		if i := slices.IndexFunc(keys, func(key string) bool { return pods[key] != "" }); i >= 0 {
+			matched[keys[i]] = pods[keys[i]]
 		}
 		selector = map[string]any{"matchLabels": matched}
 	}
-	p.names = namingOf(p.canary.Spec.TargetRef.Name, selector, pods, p.kit.opts.SelectorLabels)
-	if p.names.label == "" {
-		return fmt.Errorf("restoring %s%s.%s: its pods have none of the labels %v",
-			p.canary.Spec.TargetRef.Name, primarySuffix, p.canary.Namespace, p.kit.opts.SelectorLabels)
+	names := namingOf(s.targetName(), selector, pods, keys)
+	if names.label == "" {
+		return names, fmt.Errorf("restoring %s.%s: its pods have none of the labels %v", s.primaryName(), s.canary.Namespace, keys)
 	}
-	return nil
+	return names, nil
 }

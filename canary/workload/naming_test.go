@@ -113,12 +113,12 @@ func TestWhatTellsTheTwoCopiesApart(t *testing.T) {
 				keys = DefaultSelectorLabels
 			}
 			target := deployed(t, "web", tc.selector, tc.pods)
-			n := namingOf("web", dict(dict(target.Object, "spec"), "selector"), podLabels(target), keys)
+			n := namingOf("web", mapAt(target.Object, "spec", "selector"), podLabels(target), keys)
 			if tc.primary != nil {
 				n.follow(deployed(t, "web-primary", tc.primary, tc.primaryPods), podLabels(target))
 			}
-			r := &Revision{Template: dict(dict(target.Object, "spec"), "template")}
-			pods := texts(dict(dict(n.primaryTemplate(r), "metadata"), "labels"))
+			r := &Revision{Template: mapAt(target.Object, "spec", "template")}
+			pods := stringsOf(mapAt(n.primaryTemplate(r, nil), "metadata", "labels"))
 			if diff := cmp.Diff(tc.want, expect{n.own, n.primary, n.settled, pods}); diff != "" {
 				t.Error(diff)
 			}
@@ -168,9 +168,9 @@ func TestWorkloadsThatShareLabels(t *testing.T) {
 			want: "deployment other.test", wantStuck: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, tc.target, tc.other)
+			b := newFixture(t, tc.target, tc.other)
 			b.canary.Status.Phase = tc.phase
-			p, err := b.kit.Look(t.Context(), b.canary)
+			p, err := b.manager.Observe(t.Context(), b.canary)
 			switch {
 			case tc.wantStuck:
 				if err != nil || !p.Target.Stuck || !strings.Contains(p.Target.Why, tc.want) {
@@ -186,11 +186,11 @@ func TestWorkloadsThatShareLabels(t *testing.T) {
 }
 
 func TestAnEditedSelectorIsNoOutage(t *testing.T) {
-	b := newBench(t, world("podinfo:1")...)
+	b := newFixture(t, world("podinfo:1")...)
 	b.primary()
 	ensure := func() {
-		b.must(b.look().EnsureServices(t.Context()))
-		b.must(b.look().EnsureApex(t.Context()))
+		b.must(b.observe().EnsureServices(t.Context()))
+		b.must(b.observe().EnsureApex(t.Context()))
 	}
 	ensure()
 	target := &appsv1.Deployment{}
@@ -217,16 +217,16 @@ func TestAnEditedSelectorIsNoOutage(t *testing.T) {
 // new one's primary has pods.
 func TestServicesAreNotLedToPodsThatAreNotThere(t *testing.T) {
 	other := shop("payments", set{"app": "payments"}, set{"app": "payments"})
-	b := newBench(t, append(world("podinfo:1"), other)...)
+	b := newFixture(t, append(world("podinfo:1"), other)...)
 	b.canary.Spec.Service.Name = "shop"
 	b.primary()
 	ensure := func() {
-		b.must(b.look().EnsureServices(t.Context()))
-		b.must(b.look().EnsureApex(t.Context()))
+		b.must(b.observe().EnsureServices(t.Context()))
+		b.must(b.observe().EnsureApex(t.Context()))
 	}
 	ensure()
 	b.canary.Spec.TargetRef.Name = "payments"
-	p := b.look()
+	p := b.observe()
 	b.must(p.SetPrimary(t.Context(), p.Revision.Digest))
 	ensure()
 	for _, name := range []string{"shop", "shop-primary"} {
@@ -249,14 +249,14 @@ func TestServicesAreNotLedToPodsThatAreNotThere(t *testing.T) {
 func TestAPrimaryIsMadeAgainWithoutATarget(t *testing.T) {
 	for name, selector := range map[string]map[string]any{"a snapshot": {"matchLabels": map[string]any{"app": "podinfo"}}, "a snapshot of an earlier version": nil} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, world("podinfo:1")...)
-			p := b.look()
+			b := newFixture(t, world("podinfo:1")...)
+			p := b.observe()
 			p.Revision.Selector = selector
 			b.must(p.Save(t.Context(), p.Revision.Digest))
 			d := &appsv1.Deployment{}
 			b.get("podinfo", d)
 			b.must(b.c.Delete(t.Context(), d))
-			b.must(b.look().SetPrimary(t.Context(), p.Revision.Digest))
+			b.must(b.observe().SetPrimary(t.Context(), p.Revision.Digest))
 			b.get("podinfo-primary", d)
 			if diff := cmp.Diff(set{"app": "podinfo-primary"}, d.Spec.Selector.MatchLabels); diff != "" || d.Spec.Template.Labels["app"] != "podinfo-primary" {
 				t.Errorf("%s %v", diff, d.Spec.Template.Labels)
@@ -267,12 +267,12 @@ func TestAPrimaryIsMadeAgainWithoutATarget(t *testing.T) {
 
 func TestNamesThatGetTooLong(t *testing.T) {
 	long := strings.Repeat("a", 56)
-	b := newBench(t, shop("podinfo", set{"app": long}, set{"app": long}))
-	_, err := b.kit.Look(t.Context(), b.canary)
+	b := newFixture(t, shop("podinfo", set{"app": long}, set{"app": long}))
+	_, err := b.manager.Observe(t.Context(), b.canary)
 	wantTerminal(t, err, "the value of app must be shorter")
-	b = newBench(t, shop("podinfo", set{"app": "a"}, set{"app": "a"}))
+	b = newFixture(t, shop("podinfo", set{"app": "a"}, set{"app": "a"}))
 	b.canary.Spec.Service.Name = long
-	_, err = b.kit.Look(t.Context(), b.canary)
+	_, err = b.manager.Observe(t.Context(), b.canary)
 	wantTerminal(t, err, "spec.service.name")
 }
 
@@ -310,8 +310,8 @@ func TestPodsArePlacedAmongTheirOwn(t *testing.T) {
 					PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{{PodAffinityTerm: term}}}}
 				spec.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{LabelSelector: tc.given.DeepCopy()}}
 			}
-			b := newBench(t, d)
-			p := b.look()
+			b := newFixture(t, d)
+			p := b.observe()
 			b.must(p.SetPrimary(t.Context(), p.Revision.Digest))
 			primary := &appsv1.Deployment{}
 			b.get("podinfo-primary", primary)
@@ -337,14 +337,14 @@ func TestPodsArePlacedAmongTheirOwn(t *testing.T) {
 func TestAPrimaryThatFlaggerPlacedIsRecognised(t *testing.T) {
 	d := shop("podinfo", set{"app": "web"}, set{"app": "web"})
 	d.Spec.Template.Spec.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{LabelSelector: &metav1.LabelSelector{MatchLabels: set{"app": "web"}}}}
-	b := newBench(t, d)
+	b := newFixture(t, d)
 	b.primary()
 	primary := &appsv1.Deployment{}
 	b.get("podinfo-primary", primary)
 	primary.Spec.Template.Annotations[idAnnotation] = "a-uuid-of-flagger"
 	primary.Spec.Template.Spec.TopologySpreadConstraints[0].LabelSelector.MatchLabels["app"] = "web"
 	b.must(b.c.Update(t.Context(), primary))
-	if p := b.look(); p.Primary.Revision != p.Revision.Digest {
+	if p := b.observe(); p.Primary.Revision != p.Revision.Digest {
 		t.Errorf("primary runs %q", p.Primary.Revision)
 	}
 }

@@ -14,7 +14,7 @@ import (
 // do not say otherwise.
 func queue(edit func(spec map[string]any)) *unstructured.Unstructured {
 	u := scaledObject()
-	spec := dict(u.Object, "spec")
+	spec := mapAt(u.Object, "spec")
 	delete(spec, "minReplicaCount")
 	if edit != nil {
 		edit(spec)
@@ -22,19 +22,19 @@ func queue(edit func(spec map[string]any)) *unstructured.Unstructured {
 	return u
 }
 
-// keda is a bench with a primary whose ScaledObject is the copy of the owner's.
-func keda(t *testing.T, theirs *unstructured.Unstructured) *bench {
+// keda is a fixture with a primary whose ScaledObject is the copy of the owner's.
+func keda(t *testing.T, theirs *unstructured.Unstructured) *fixture {
 	t.Helper()
 	b := scaled(t, theirs)
 	b.primary()
-	b.must(b.look().EnsureScaler(t.Context()))
-	b.must(b.look().StopTarget(t.Context()))
+	b.must(b.observe().EnsureScaler(t.Context()))
+	b.must(b.observe().StopTarget(t.Context()))
 	b.stand()
 	return b
 }
 
 // scale does what an autoscaler does.
-func (b *bench) scale(name string, pods int32) {
+func (b *fixture) scale(name string, pods int32) {
 	b.t.Helper()
 	d := &appsv1.Deployment{}
 	b.get(name, d)
@@ -43,7 +43,7 @@ func (b *bench) scale(name string, pods int32) {
 	b.stand()
 }
 
-func (b *bench) pausedAt() string {
+func (b *fixture) pausedAt() string {
 	b.t.Helper()
 	return b.so("scale").GetAnnotations()[pausedReplicas]
 }
@@ -76,22 +76,22 @@ func TestATargetWithoutLoadKeepsItsPodsDuringARelease(t *testing.T) {
 				t.Fatalf("a stopped target is paused at %q", got)
 			}
 			b.canary.Status.Phase = flaggerv1.CanaryPhaseProgressing
-			b.must(b.look().StartTarget(t.Context()))
-			b.must(b.look().EnsureScaler(t.Context()))
+			b.must(b.observe().StartTarget(t.Context()))
+			b.must(b.observe().EnsureScaler(t.Context()))
 			if got := b.pausedAt(); got != tc.want {
 				t.Errorf("paused at %q during the release", got)
 			}
-			if b.look().Target.Replicas == 0 {
+			if b.observe().Target.Replicas == 0 {
 				t.Error("the target has no pods")
 			}
 			if tc.want == "3" {
 				b.scale("podinfo-primary", 6)
-				b.must(b.look().EnsureScaler(t.Context()))
+				b.must(b.observe().EnsureScaler(t.Context()))
 				if got := b.pausedAt(); got != "6" {
 					t.Errorf("paused at %q while the primary has more", got)
 				}
 			}
-			b.must(b.look().StopTarget(t.Context()))
+			b.must(b.observe().StopTarget(t.Context()))
 			if got := b.pausedAt(); got != "0" {
 				t.Errorf("paused at %q afterwards", got)
 			}
@@ -115,9 +115,9 @@ func TestAPrimaryWithoutWork(t *testing.T) {
 			b := keda(t, tc.theirs)
 			b.scale("podinfo-primary", 0)
 			b.canary.Status.Phase = tc.phase
-			p := b.look()
+			p := b.observe()
 			b.must(p.EnsureScaler(t.Context()))
-			spec := dict(b.so("scale-primary").Object, "spec")
+			spec := mapAt(b.so("scale-primary").Object, "spec")
 			if p.Primary.Ready != tc.want || spec["minReplicaCount"] != tc.wantLeast {
 				t.Errorf("%+v, at least %v", p.Primary, spec["minReplicaCount"])
 			}
@@ -131,11 +131,11 @@ func TestAPrimaryWithoutWork(t *testing.T) {
 func TestAPrimaryThatWakesIsNotDown(t *testing.T) {
 	b := keda(t, queue(nil))
 	b.canary.Status.Phase = flaggerv1.CanaryPhaseProgressing
-	if b.look().Primary.Idle {
+	if b.observe().Primary.Idle {
 		t.Error("idle with pods")
 	}
 	b.scale("podinfo-primary", 0)
-	if !b.look().Primary.Idle {
+	if !b.observe().Primary.Idle {
 		t.Error("not idle without pods")
 	}
 	d := &appsv1.Deployment{}
@@ -145,11 +145,11 @@ func TestAPrimaryThatWakesIsNotDown(t *testing.T) {
 	b.get("podinfo-primary", d)
 	d.Status.AvailableReplicas = 0
 	b.must(b.c.Status().Update(t.Context(), d))
-	if !b.look().Primary.Idle {
+	if !b.observe().Primary.Idle {
 		t.Error("not idle while its pod starts")
 	}
 	b.stand()
-	if b.look().Primary.Idle {
+	if b.observe().Primary.Idle {
 		t.Error("idle still")
 	}
 }
@@ -162,17 +162,17 @@ func TestARevertedTargetKeepsItsPodsUntilUsersAreBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := keda(t, queue(nil))
 			b.scale("podinfo-primary", tc.primary)
-			why, err := b.look().RevertTarget(t.Context())
+			why, err := b.observe().RevertTarget(t.Context())
 			b.must(err)
 			if tc.primary > 0 && (why == "" || b.pausedAt() != "4") {
 				t.Errorf("%q, paused at %q", why, b.pausedAt())
 			}
 			b.stand()
-			why, err = b.look().RevertTarget(t.Context())
+			why, err = b.observe().RevertTarget(t.Context())
 			b.must(err)
 			left := b.so("scale").GetAnnotations()
-			if why != "" || left[pausedReplicas] != "" || left[heldAnnotation] != "" || b.look().Target.Replicas != tc.pods {
-				t.Errorf("%q, %v, %+v", why, left, b.look().Target)
+			if why != "" || left[pausedReplicas] != "" || left[pausedAnnotation] != "" || b.observe().Target.Replicas != tc.pods {
+				t.Errorf("%q, %v, %+v", why, left, b.observe().Target)
 			}
 		})
 	}
@@ -182,9 +182,9 @@ func TestThePauseOfAnOwnerComesBack(t *testing.T) {
 	theirs := scaledObject()
 	theirs.SetAnnotations(map[string]string{pausedReplicas: "5"})
 	b := keda(t, theirs)
-	b.must(b.look().StartTarget(t.Context()))
+	b.must(b.observe().StartTarget(t.Context()))
 	b.stand()
-	if why, err := b.look().RevertTarget(t.Context()); why != "" || err != nil || b.pausedAt() != "5" {
+	if why, err := b.observe().RevertTarget(t.Context()); why != "" || err != nil || b.pausedAt() != "5" {
 		t.Errorf("%q %v, paused at %q", why, err, b.pausedAt())
 	}
 }
@@ -194,12 +194,12 @@ func TestAnAutoscalerOfAnEarlierSpecIsLetGo(t *testing.T) {
 	b := keda(t, scaledObject())
 	b.canary.Spec.AutoscalerRef = nil
 	for range 2 {
-		if _, err := b.look().RevertTarget(t.Context()); err != nil {
+		if _, err := b.observe().RevertTarget(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		b.stand()
 	}
-	if left := b.so("scale").GetAnnotations(); left[pausedReplicas] != "" || left[heldAnnotation] != "" {
+	if left := b.so("scale").GetAnnotations(); left[pausedReplicas] != "" || left[pausedAnnotation] != "" {
 		t.Errorf("left %v", left)
 	}
 }

@@ -9,12 +9,21 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
 // meshProxies are containers that meshes put beside an application. Their ports are
 // the mesh's own.
 var meshProxies = []string{"istio-proxy", "istio-init", "envoy", "envoy-sidecar", "linkerd-proxy", "linkerd-init",
 	"kuma-sidecar", "consul-dataplane", "aws-appmesh-proxy"}
+
+// ports are those that the Services of a canary have, by its spec and by what the
+// target's containers listen on.
+type ports struct {
+	spec       *flaggerv1.CanaryService
+	containers []corev1.Container
+}
 
 // portKey is what may be there once in a Service.
 func portKey(port corev1.ServicePort) string {
@@ -27,9 +36,9 @@ func byPort(ports []corev1.ServicePort) []corev1.ServicePort {
 	})
 }
 
-// mainPort is the port that the canary names.
-func (p *Pair) mainPort() corev1.ServicePort {
-	s := p.canary.Spec.Service
+// main is the port that the canary names.
+func (p ports) main() corev1.ServicePort {
+	s := p.spec
 	main := corev1.ServicePort{Name: cmp.Or(s.PortName, "http"), Protocol: corev1.ProtocolTCP, Port: s.Port, TargetPort: intstr.FromInt32(s.Port)}
 	if s.TargetPort != (intstr.IntOrString{}) {
 		main.TargetPort = s.TargetPort
@@ -40,15 +49,15 @@ func (p *Pair) mainPort() corev1.ServicePort {
 	return main
 }
 
-// ports are the canary's port and, if asked for, all others of the containers.
-func (p *Pair) ports() []corev1.ServicePort {
-	ports := []corev1.ServicePort{p.mainPort()}
+// all are the canary's port and, if asked for, all others of the containers.
+func (p ports) all() []corev1.ServicePort {
+	all := []corev1.ServicePort{p.main()}
 	for _, port := range p.discovered() {
-		if !slices.ContainsFunc(ports, func(had corev1.ServicePort) bool { return portKey(had) == portKey(port) }) {
-			ports = append(ports, distinct(port, ports))
+		if !slices.ContainsFunc(all, func(had corev1.ServicePort) bool { return portKey(had) == portKey(port) }) {
+			all = append(all, distinct(port, all))
 		}
 	}
-	return ports
+	return all
 }
 
 // distinct gives a port a name that none of the others has.
@@ -68,11 +77,11 @@ func distinct(port corev1.ServicePort, others []corev1.ServicePort) corev1.Servi
 
 // discovered are the ports of the target's containers but that of the canary. Two
 // containers may name the same one.
-func (p *Pair) discovered() []corev1.ServicePort {
-	if !p.canary.Spec.Service.PortDiscovery {
+func (p ports) discovered() []corev1.ServicePort {
+	if !p.spec.PortDiscovery {
 		return nil
 	}
-	main := p.containerPort(p.mainPort())
+	main := p.containerPort(p.main())
 	var found []corev1.ServicePort
 	for _, container := range p.containers {
 		if slices.Contains(meshProxies, container.Name) {
@@ -98,7 +107,7 @@ func (p *Pair) discovered() []corev1.ServicePort {
 }
 
 // containerPort is where a port leads, by number if the containers know its name.
-func (p *Pair) containerPort(port corev1.ServicePort) string {
+func (p ports) containerPort(port corev1.ServicePort) string {
 	protocol, target := cmp.Or(port.Protocol, corev1.ProtocolTCP), port.TargetPort
 	if target == (intstr.IntOrString{}) {
 		target = intstr.FromInt32(port.Port)
@@ -113,12 +122,12 @@ func (p *Pair) containerPort(port corev1.ServicePort) string {
 	return fmt.Sprintf("%s/%s", protocol, target.String())
 }
 
-// mergePorts adds the canary's ports to those of a Service's owner, and notes which
+// merged adds the canary's ports to those of a Service's owner, and notes which
 // were not his. Where both have one, the canary says where its own leads.
-func (p *Pair) mergePorts(o *original, live []corev1.ServicePort) []corev1.ServicePort {
-	main, added, before := p.mainPort(), o.Added, o.Main
+func (p ports) merged(o *originalService, live []corev1.ServicePort) []corev1.ServicePort {
+	main, added, before := p.main(), o.Added, o.Main
 	o.Main, o.Added = portKey(main), []string{portKey(main)}
-	var ports []corev1.ServicePort
+	var merged []corev1.ServicePort
 	for _, port := range live {
 		switch key := portKey(port); {
 		case key == o.Main:
@@ -128,34 +137,34 @@ func (p *Pair) mergePorts(o *original, live []corev1.ServicePort) []corev1.Servi
 			}
 		case slices.Contains(added, key):
 		case key == before:
-			ports = append(ports, o.was(port))
+			merged = append(merged, o.was(port))
 		default:
-			ports = append(ports, port)
+			merged = append(merged, port)
 		}
 	}
-	ports = slices.Insert(ports, 0, distinct(main, ports))
+	merged = slices.Insert(merged, 0, distinct(main, merged))
 	for _, port := range p.discovered() {
 		same := func(had corev1.ServicePort) bool {
 			return portKey(had) == portKey(port) || had.Name == port.Name || p.containerPort(had) == p.containerPort(port)
 		}
-		if !slices.ContainsFunc(ports, same) {
+		if !slices.ContainsFunc(merged, same) {
 			port.NodePort = nodePort(live, port)
-			ports, o.Added = append(ports, port), append(o.Added, portKey(port))
+			merged, o.Added = append(merged, port), append(o.Added, portKey(port))
 		}
 	}
-	for i := range ports {
-		if ports[i].Name == "" && len(ports) > 1 {
-			ports[i] = distinct(ports[i], ports)
+	for i := range merged {
+		if merged[i].Name == "" && len(merged) > 1 {
+			merged[i] = distinct(merged[i], merged)
 		}
 	}
-	return ports
+	return merged
 }
 
 // asBefore gives the canary's port what it does not say itself from the one that is in
 // its place.
-func (p *Pair) asBefore(main, port corev1.ServicePort) corev1.ServicePort {
+func (p ports) asBefore(main, port corev1.ServicePort) corev1.ServicePort {
 	main.NodePort = port.NodePort
-	if p.canary.Spec.Service.PortName == "" {
+	if p.spec.PortName == "" {
 		main.Name = cmp.Or(port.Name, main.Name)
 	}
 	if main.AppProtocol == nil {
@@ -175,7 +184,7 @@ func nodePort(in []corev1.ServicePort, of corev1.ServicePort) int32 {
 }
 
 // was is a port as its owner had it, with the node port that it has now.
-func (o *original) was(port corev1.ServicePort) corev1.ServicePort {
+func (o *originalService) was(port corev1.ServicePort) corev1.ServicePort {
 	for _, had := range o.Ports {
 		if portKey(had) == portKey(port) {
 			had.NodePort, had.Protocol = port.NodePort, port.Protocol
@@ -186,7 +195,7 @@ func (o *original) was(port corev1.ServicePort) corev1.ServicePort {
 }
 
 // restore are the ports without those of the canary.
-func (o *original) restore(live *corev1.Service) []corev1.ServicePort {
+func (o *originalService) restore(live *corev1.Service) []corev1.ServicePort {
 	var ports []corev1.ServicePort
 	for _, port := range live.Spec.Ports {
 		key, was := portKey(port), o.was(port)

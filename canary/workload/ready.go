@@ -3,7 +3,7 @@ package workload
 import (
 	"time"
 
-	"github.com/sluice-cd/sluice/canary"
+	"k8s.io/utils/ptr"
 )
 
 // patience is when a workload counts as ready, and as stuck.
@@ -22,43 +22,28 @@ func (p patience) over() bool { return !p.since.IsZero() && p.since.Add(p.deadli
 func (p patience) needed(pods int32) int32 { return max(int32(int(pods)*p.threshold/100), 1) }
 
 // replicas is the number of pods asked for; one if nobody said.
-func replicas(asked *int32) int32 {
-	if asked == nil {
-		return 1
-	}
-	return *asked
-}
+func replicas(asked *int32) int32 { return ptr.Deref(asked, 1) }
 
-// half is one of the two copies.
-type half string
+// role is that of one of the two copies.
+type role string
 
 const (
-	target  half = "target"
-	primary half = "primary"
+	target  role = "target"
+	primary role = "primary"
 )
 
-// patience is that with a copy. The time that it has is counted from when it was
+// patienceWith is that with a copy. The time that it has is counted from when it was
 // first seen to lack something, or from the canary's last step if that was later:
 // a pod that restarts late in a long stage has as much as one that starts.
-func (p *Pair) patience(of half) patience {
-	a := p.canary.Spec.Analysis
+func patienceWith(s *scope, of role) patience {
+	a := s.canary.Spec.Analysis
 	threshold := a.GetCanaryReadyThreshold()
 	if of == primary {
 		threshold = a.GetPrimaryReadyThreshold()
 	}
-	since, waits := p.kit.memory.about(p.canary.UID).waits[of]
-	if step := p.canary.Status.LastTransitionTime.Time; waits && step.After(since) {
+	since, waits := s.entry.waitingSince[of]
+	if step := s.canary.Status.LastTransitionTime.Time; waits && step.After(since) {
 		since = step
 	}
-	return patience{threshold: threshold, deadline: p.canary.ProgressDeadline(), since: since, now: p.kit.clock.Now()}
-}
-
-// wait notes since when a copy lacks something.
-func (p *Pair) wait(of half, w canary.Workload) {
-	about := p.kit.memory.about(p.canary.UID)
-	if _, waits := about.waits[of]; w.Ready || !w.Exists || w.Replicas == 0 && of == target {
-		delete(about.waits, of)
-	} else if !waits {
-		about.waits[of] = p.kit.clock.Now()
-	}
+	return patience{threshold: threshold, deadline: s.canary.ProgressDeadline(), since: since, now: s.clock.Now()}
 }

@@ -16,17 +16,17 @@ import (
 // A canary whose spec was broken by an edit let its target go without pods, and its
 // users on a primary that went with it.
 func TestWhatGoesGivesBackWhateverItsSpecHasBecome(t *testing.T) {
-	scaled := func(ref flaggerv1.AutoscalerReference) func(*bench) {
-		return func(b *bench) { b.canary.Spec.AutoscalerRef = &ref }
+	scaled := func(ref flaggerv1.AutoscalerReference) func(*fixture) {
+		return func(b *fixture) { b.canary.Spec.AutoscalerRef = &ref }
 	}
-	for name, edit := range map[string]func(*bench){
-		"nothing was edited":               func(*bench) {},
+	for name, edit := range map[string]func(*fixture){
+		"nothing was edited":               func(*fixture) {},
 		"an autoscaler of an unknown kind": scaled(flaggerv1.AutoscalerReference{Name: "scale", Kind: "Foo"}),
 		"an autoscaler without queries":    scaled(flaggerv1.AutoscalerReference{Name: "scale", Kind: "HorizontalPodAutoscaler", PrimaryScalerQueries: set{"a": "b"}}),
 		"an autoscaler that is gone":       scaled(flaggerv1.AutoscalerReference{Name: "scale", Kind: "HorizontalPodAutoscaler"}),
-		"other selector labels":            func(b *bench) { b.kit.opts.SelectorLabels = []string{"team"} },
-		"a Service with a name too long":   func(b *bench) { b.canary.Spec.Service.Name = strings.Repeat("a", 63) },
-		"a ConfigMap that is gone": func(b *bench) {
+		"other selector labels":            func(b *fixture) { b.manager.opts.SelectorLabels = []string{"team"} },
+		"a Service with a name too long":   func(b *fixture) { b.canary.Spec.Service.Name = strings.Repeat("a", 63) },
+		"a ConfigMap that is gone": func(b *fixture) {
 			d := &appsv1.Deployment{}
 			b.get("podinfo", d)
 			gone := &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "gone"}}
@@ -37,12 +37,12 @@ func TestWhatGoesGivesBackWhateverItsSpecHasBecome(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := site(t, []corev1.ServicePort{port("web", 80, "http", 1)})
 			before := b.service("podinfo").Spec.Selector
-			b.must(b.look().EnsureApex(t.Context()))
-			b.must(b.look().StopTarget(t.Context()))
+			b.must(b.observe().EnsureApex(t.Context()))
+			b.must(b.observe().StopTarget(t.Context()))
 			b.stand()
 			edit(b)
 			b.canary.DeletionTimestamp = ptr.To(metav1.Now())
-			p := b.look()
+			p := b.observe()
 			if why, err := p.RevertTarget(t.Context()); err != nil || why != "scaling up" {
 				t.Errorf("the target gets no pods: %q, %v", why, err)
 			}
@@ -59,9 +59,9 @@ func TestWhatGoesGivesBackWhateverItsSpecHasBecome(t *testing.T) {
 func TestWhatWasNeverNotedIsGivenBackUnderOtherSelectorLabels(t *testing.T) {
 	b := site(t, []corev1.ServicePort{port("http", 80, 8080, 1)})
 	b.editService(func(s *corev1.Service) { s.Spec.Selector = set{"app": "podinfo-primary"} })
-	b.kit.opts.SelectorLabels = []string{"team"}
+	b.manager.opts.SelectorLabels = []string{"team"}
 	b.canary.DeletionTimestamp = ptr.To(metav1.Now())
-	b.must(b.look().RevertApex(t.Context()))
+	b.must(b.observe().RevertApex(t.Context()))
 	if is, want := b.service("podinfo").Spec.Selector, (set{"app": "podinfo", "component": "web"}); !maps.Equal(is, want) {
 		t.Errorf("users are led to %v", is)
 	}
@@ -70,9 +70,9 @@ func TestWhatWasNeverNotedIsGivenBackUnderOtherSelectorLabels(t *testing.T) {
 func TestServicesAreGivenBackByATargetOfAnUnknownKind(t *testing.T) {
 	b := site(t, []corev1.ServicePort{port("http", 80, 8080, 1)})
 	before := b.service("podinfo").Spec.Selector
-	b.must(b.look().EnsureApex(t.Context()))
+	b.must(b.observe().EnsureApex(t.Context()))
 	b.canary.Spec.TargetRef.Kind = "Foo"
-	p, err := b.kit.Look(t.Context(), b.canary)
+	p, err := b.manager.Observe(t.Context(), b.canary)
 	if err == nil {
 		t.Fatal("a Foo is served")
 	}

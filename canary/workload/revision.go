@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
 	"github.com/sluice-cd/sluice/canary"
 )
 
@@ -36,6 +39,10 @@ type Config struct {
 	// Content has the fields data, binaryData and type. It is never stored with
 	// the template: Secrets stay Secrets.
 	Content map[string]any `json:"-"`
+}
+
+func (c Config) groupVersionKind() schema.GroupVersionKind {
+	return corev1.SchemeGroupVersion.WithKind(c.Kind)
 }
 
 // key is how status.trackedConfigs names a config.

@@ -14,15 +14,15 @@ const pausedReplicas = "autoscaling.keda.sh/paused-replicas"
 // scaledObjects are KEDA's. One would wake a stopped target as soon as there is
 // load, so that it is paused meanwhile. The copy is made of one that may be
 // paused, and must not be: it is what users depend on.
-var scaledObjects = &scaler{
-	kind:  schema.GroupVersionKind{Group: "keda.sh", Version: "v1alpha1", Kind: "ScaledObject"},
-	least: "minReplicaCount",
-	most:  "maxReplicaCount",
-	adapt: adaptScaledObject,
+var scaledObjects = &scalerKind{
+	GroupVersionKind: schema.GroupVersionKind{Group: "keda.sh", Version: "v1alpha1", Kind: "ScaledObject"},
+	least:            "minReplicaCount",
+	most:             "maxReplicaCount",
+	adapt:            adaptScaledObject,
 	inherits: func(annotations map[string]string, _ []string) map[string]string {
 		return inherited(annotations)
 	},
-	drops: []string{pausedReplicas, "autoscaling.keda.sh/paused", heldAnnotation},
+	drops: []string{pausedReplicas, "autoscaling.keda.sh/paused", pausedAnnotation},
 	pause: pausedReplicas,
 	idles: func(spec map[string]any) bool {
 		least, _ := spec["minReplicaCount"].(int64) // KEDA's default is none
@@ -37,12 +37,12 @@ const idleReplicas = "idleReplicaCount"
 
 // adaptScaledObject makes the copy ask about the primary. The HPA that KEDA makes
 // cannot have the name of the other one's.
-func adaptScaledObject(p *Pair, spec map[string]any) {
-	hpa := dict(dict(spec, "advanced"), "horizontalPodAutoscalerConfig")
+func adaptScaledObject(p primaryScaler, spec map[string]any) {
+	hpa := mapAt(spec, "advanced", "horizontalPodAutoscalerConfig")
 	if name, _ := hpa["name"].(string); name != "" {
 		hpa["name"] = name + primarySuffix
 	}
-	for _, trigger := range list(spec, "triggers") {
+	for _, trigger := range objectsAt(spec, "triggers") {
 		p.adaptTrigger(trigger)
 	}
 }
@@ -51,15 +51,15 @@ func adaptScaledObject(p *Pair, spec map[string]any) {
 // primary, by the names of triggers, leave all others as they are. Triggers
 // without a query measure what both copies share, such as a queue, or the copy's
 // own pods; but one that counts pods has to count the primary's.
-func (p *Pair) adaptTrigger(trigger map[string]any) {
+func (p primaryScaler) adaptTrigger(trigger map[string]any) {
 	name, _ := trigger["name"].(string)
-	metadata := child(trigger, "metadata")
-	queries := p.canary.Spec.AutoscalerRef.PrimaryScalerQueries
+	metadata := ensureMap(trigger, "metadata")
+	queries := p.ref.PrimaryScalerQueries
 	if query, ok := queries[name]; ok {
 		metadata["query"] = query
 	}
 	if query, ok := metadata["query"].(string); ok && queries == nil {
-		metadata["query"] = toPrimary(query, p.canary.Spec.TargetRef.Name)
+		metadata["query"] = toPrimary(query, p.target)
 	}
 	if selector, ok := metadata["podSelector"].(string); ok {
 		metadata["podSelector"] = p.names.podSelector(selector)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -16,190 +17,209 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary"
 )
 
-// scaler is one kind of autoscalers. The owner's scales the target; the primary
-// gets a copy, `<name>-primary`, that follows every change of it.
-type scaler struct {
-	kind schema.GroupVersionKind
+// scalerKind is one kind of autoscalers.
+type scalerKind struct {
+	schema.GroupVersionKind
 	// least and most are the fields of the spec that bound the pods.
 	least, most string
-	// adapt makes the copied spec fit the primary.
-	adapt func(p *Pair, spec map[string]any)
+	// adapt makes the copied spec fit the primary; nil leaves it as it is.
+	adapt func(primaryScaler, map[string]any)
 	// inherits are the annotations of the owner's object that the copy has too.
 	inherits func(annotations map[string]string, prefixes []string) map[string]string
 	// drops are annotations that the copy never has.
 	drops []string
 	// pause is the annotation that keeps the owner's object from scaling a target
-	// that was stopped; empty if it does not do that by itself.
+	// that was stopped; empty if it leaves such a target alone by itself.
 	pause string
 	// idles reports whether a spec lets it take all pods away.
 	idles func(spec map[string]any) bool
 }
 
-var scalers = map[string]*scaler{
-	"HorizontalPodAutoscaler": horizontal,
-	"ScaledObject":            scaledObjects,
+// primaryScaler is what the copy of an autoscaler is about.
+type primaryScaler struct {
+	ref    *flaggerv1.AutoscalerReference
+	target string
+	names  naming
 }
 
-// scalerOf is that of the canary; nil is none.
-func (p *Pair) scalerOf() (*scaler, error) {
-	ref := p.canary.Spec.AutoscalerRef
+// horizontalPodAutoscalers leave a target with zero pods alone by themselves.
+var horizontalPodAutoscalers = &scalerKind{
+	GroupVersionKind: autoscalingv2.SchemeGroupVersion.WithKind("HorizontalPodAutoscaler"),
+	least:            "minReplicas",
+	most:             "maxReplicas",
+	inherits:         included,
+	idles: func(spec map[string]any) bool {
+		least, ok := spec["minReplicas"].(int64)
+		return ok && least == 0
+	},
+}
+
+// scalerKinds are all that a canary may name, by kind.
+var scalerKinds = map[string]*scalerKind{
+	horizontalPodAutoscalers.Kind: horizontalPodAutoscalers,
+	scaledObjects.Kind:            scaledObjects,
+}
+
+// autoscaler is the owner's autoscaler of the target. The primary gets a copy of it,
+// `<name>-primary`, that follows every change.
+type autoscaler struct {
+	scope *scope
+	kind  *scalerKind
+}
+
+// autoscalerOf is that of the canary; nil is none.
+func autoscalerOf(s *scope) (*autoscaler, error) {
+	ref := s.canary.Spec.AutoscalerRef
 	if ref == nil {
 		return nil, nil
 	}
-	if len(ref.PrimaryScalerQueries) > 0 && ref.Kind != scaledObjects.kind.Kind {
-		return nil, p.refuse("spec.autoscalerRef.primaryScalerQueries: a %s has no queries, only a ScaledObject has; remove it", ref.Kind)
+	if len(ref.PrimaryScalerQueries) > 0 && ref.Kind != scaledObjects.Kind {
+		return nil, s.refuse("spec.autoscalerRef.primaryScalerQueries: a %s has no queries, only a ScaledObject has; remove it", ref.Kind)
 	}
-	s, ok := scalers[ref.Kind]
+	kind, ok := scalerKinds[ref.Kind]
 	if !ok {
-		known := strings.Join(slices.Sorted(maps.Keys(scalers)), ", ")
-		return nil, p.refuse("spec.autoscalerRef.kind: %q is not served, only %s are", ref.Kind, known)
+		known := strings.Join(slices.Sorted(maps.Keys(scalerKinds)), ", ")
+		return nil, s.refuse("spec.autoscalerRef.kind: %q is not served, only %s are", ref.Kind, known)
 	}
-	return s, nil
+	return &autoscaler{s, kind}, nil
 }
 
-// noScaler refuses autoscalers of targets that cannot have one beside them.
-func (p *Pair) noScaler(why string) error {
-	if p.canary.Spec.AutoscalerRef == nil {
+// refuseAutoscaler refuses autoscalers of targets that cannot have one beside them.
+func refuseAutoscaler(s *scope, why string) error {
+	if s.canary.Spec.AutoscalerRef == nil {
 		return nil
 	}
-	return p.refuse("spec.autoscalerRef: %s; remove it", why)
+	return s.refuse("spec.autoscalerRef: %s; remove it", why)
 }
 
-// EnsureScaler keeps the primary's autoscaler in step with the owner's, and the
-// owner's from scaling a target that was stopped. It writes only what differs. A
-// copy that an earlier spec asked for goes.
-func (p *Pair) EnsureScaler(ctx context.Context) error {
-	s, err := p.scalerOf()
+func (a *autoscaler) name() string { return a.scope.canary.Spec.AutoscalerRef.Name }
+
+// read returns the owner's object; nil if there is none.
+func (a *autoscaler) read(ctx context.Context) (*unstructured.Unstructured, error) {
+	return a.scope.read(ctx, a.kind.GroupVersionKind, a.name())
+}
+
+// ensureCopy keeps the primary's autoscaler in step with the owner's, and the owner's
+// from scaling a target that was stopped. It writes only what differs.
+func (a *autoscaler) ensureCopy(ctx context.Context, seen Copies) error {
+	state, err := a.state(ctx, seen)
+	if err != nil || a.scope.entry.scaler == state {
+		return err
+	}
+	owners, err := a.read(ctx)
 	if err != nil {
 		return err
 	}
-	if p.Edited {
-		if err := p.dropScalers(ctx, s); err != nil {
-			return err
-		}
-		p.kit.memory.about(p.canary.UID).edited = false
-	}
-	if s == nil {
-		return nil
-	}
-	state, err := p.scalerState(ctx, s)
-	if known := p.kit.memory.about(p.canary.UID); err != nil || known.scaler == state {
-		return err
-	}
-	theirs, err := p.theirScaler(ctx, s)
-	if err != nil {
-		return err
-	}
-	copied := p.copiedScaler(s)
-	if theirs == nil {
+	copied := a.scope.named(a.kind.GroupVersionKind, a.name()+primarySuffix)
+	if owners == nil {
 		// Their mistake must not hold up a release, or its end, that works already.
-		if had, err := p.kit.read(ctx, s.kind, client.ObjectKeyFromObject(copied)); err != nil || had != nil {
+		if had, err := a.scope.read(ctx, a.kind.GroupVersionKind, copied.GetName()); err != nil || had != nil {
 			return err
 		}
-		return fmt.Errorf("spec.autoscalerRef: %s %s.%s not found", s.kind.Kind, p.canary.Spec.AutoscalerRef.Name, p.canary.Namespace)
+		return fmt.Errorf("spec.autoscalerRef: %s %s.%s not found", a.kind.Kind, a.name(), a.scope.canary.Namespace)
 	}
-	written, err := controllerutil.CreateOrPatch(ctx, p.kit.live, copied, func() error {
+	written, err := controllerutil.CreateOrPatch(ctx, a.scope.live, copied, func() error {
 		had := copied.DeepCopy()
-		p.writeScaler(s, copied, theirs)
-		same := equality.Semantic.DeepEqual(filled(had.Object["spec"]), filled(copied.Object["spec"]))
-		if err := p.checkPlace(had, same); err != nil {
+		a.writeCopy(copied, owners, seen.names)
+		isCopy := func() bool {
+			return equality.Semantic.DeepEqual(filled(had.Object["spec"]), filled(copied.Object["spec"]))
+		}
+		if err := a.scope.checkPlace(had, isCopy); err != nil {
 			return refusing("spec.autoscalerRef", err)
 		}
-		return p.claim(copied)
+		a.scope.claim(copied)
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", title(copied), err)
 	}
-	if err := p.holdBack(ctx, s, theirs); err != nil {
+	if err := a.holdTarget(ctx, owners, seen); err != nil {
 		return err
 	}
 	if written == controllerutil.OperationResultNone {
-		p.kit.memory.about(p.canary.UID).scaler = state
+		a.scope.entry.scaler = state
 	}
 	return nil
 }
 
-// dropScalers deletes the canary's copies but that of its autoscaler now; nil is
+// dropScalerCopies deletes the canary's copies but that of its autoscaler now; nil is
 // none. One that nobody keeps in step any more would go on scaling the primary, and
 // of two for the same pods Kubernetes lets neither.
-func (p *Pair) dropScalers(ctx context.Context, now *scaler) error {
-	for _, s := range scalers {
+func dropScalerCopies(ctx context.Context, s *scope, now *autoscaler) error {
+	for _, kind := range scalerKinds {
 		found := &metav1.PartialObjectMetadataList{}
-		found.SetGroupVersionKind(s.kind.GroupVersion().WithKind(s.kind.Kind + "List"))
-		err := p.kit.live.List(ctx, found, client.InNamespace(p.canary.Namespace))
+		found.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+		err := s.live.List(ctx, found, client.InNamespace(s.canary.Namespace))
 		if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
 			continue // no such autoscalers, no copies
 		}
 		if err != nil {
-			return fmt.Errorf("listing copies of autoscalers of %s.%s: %w", p.canary.Name, p.canary.Namespace, err)
+			return fmt.Errorf("listing copies of autoscalers of %s.%s: %w", s.canary.Name, s.canary.Namespace, err)
 		}
 		for i := range found.Items {
 			copied := &found.Items[i]
-			kept := s == now && copied.Name == p.canary.Spec.AutoscalerRef.Name+primarySuffix
-			if kept || !metav1.IsControlledBy(copied, p.canary) {
+			kept := now != nil && now.kind == kind && copied.Name == now.name()+primarySuffix
+			if kept || !metav1.IsControlledBy(copied, s.canary) {
 				continue
 			}
-			copied.SetGroupVersionKind(s.kind)
-			if err := p.kit.live.Delete(ctx, copied); client.IgnoreNotFound(err) != nil {
-				return fmt.Errorf("deleting %s %s.%s: %w", s.kind.Kind, copied.Name, copied.Namespace, err)
+			copied.SetGroupVersionKind(kind.GroupVersionKind)
+			if err := s.live.Delete(ctx, copied); client.IgnoreNotFound(err) != nil {
+				return fmt.Errorf("deleting %s %s.%s: %w", kind.Kind, copied.Name, copied.Namespace, err)
 			}
 		}
 	}
 	return nil
 }
 
-// stopped reports whether the target is not to have pods.
-func (p *Pair) stopped() bool { return p.Target.Exists && p.Target.Replicas == 0 }
+// isStopped reports whether the target is not to have pods.
+func isStopped(target canary.Workload) bool { return target.Exists && target.Replicas == 0 }
 
-// scalerState is all that being in step depends on, as the informers have it.
-func (p *Pair) scalerState(ctx context.Context, s *scaler) (string, error) {
-	name := p.canary.Spec.AutoscalerRef.Name
-	theirs, err := p.version(ctx, s.kind, name)
+// state is all that being in step depends on, as the informers have it.
+func (a *autoscaler) state(ctx context.Context, seen Copies) (string, error) {
+	owners, err := a.scope.cachedVersion(ctx, a.kind.GroupVersionKind, a.name())
 	if err != nil {
 		return "", err
 	}
-	copied, err := p.version(ctx, s.kind, name+primarySuffix)
-	state := fmt.Sprintf("%d %s %s %s %v", p.canary.Generation, p.canary.Spec.TargetRef.Name, theirs, copied, p.stopped())
-	if p.canary.Status.UnderWay() {
-		state += fmt.Sprintf(" %d", p.Primary.Replicas)
+	copied, err := a.scope.cachedVersion(ctx, a.kind.GroupVersionKind, a.name()+primarySuffix)
+	state := fmt.Sprintf("%d %s %s %s %v", a.scope.canary.Generation, a.scope.targetName(), owners, copied, isStopped(seen.Target))
+	if a.scope.canary.Status.UnderWay() {
+		state += fmt.Sprintf(" %d", seen.Primary.Replicas)
 	}
 	return state, err
 }
 
-func (p *Pair) theirScaler(ctx context.Context, s *scaler) (*unstructured.Unstructured, error) {
-	return p.kit.read(ctx, s.kind, p.key(p.canary.Spec.AutoscalerRef.Name))
-}
-
-func (p *Pair) copiedScaler(s *scaler) *unstructured.Unstructured {
-	return named(s.kind, p.key(p.canary.Spec.AutoscalerRef.Name+primarySuffix))
-}
-
-// writeScaler writes what the copy has of the owner's. What others put on it, as
+// writeCopy writes what the copy has of the owner's. What others put on it, as
 // KEDA does, stays.
-func (p *Pair) writeScaler(s *scaler, copied, theirs *unstructured.Unstructured) {
-	spec := runtime.DeepCopyJSON(dict(theirs.Object, "spec"))
-	child(spec, "scaleTargetRef")["name"] = p.canary.Spec.TargetRef.Name + primarySuffix
-	if bounds := p.canary.Spec.AutoscalerRef.PrimaryScalerReplicas; bounds != nil {
-		for field, value := range map[string]*int32{s.least: bounds.MinReplicas, s.most: bounds.MaxReplicas} {
+func (a *autoscaler) writeCopy(copied, owners *unstructured.Unstructured, names naming) {
+	ref := a.scope.canary.Spec.AutoscalerRef
+	spec := runtime.DeepCopyJSON(mapAt(owners.Object, "spec"))
+	ensureMap(spec, "scaleTargetRef")["name"] = a.scope.primaryName()
+	if bounds := ref.PrimaryScalerReplicas; bounds != nil {
+		for field, value := range map[string]*int32{a.kind.least: bounds.MinReplicas, a.kind.most: bounds.MaxReplicas} {
 			if value != nil {
 				spec[field] = int64(*value)
 			}
 		}
 	}
-	s.adapt(p, spec)
-	if p.canary.Status.UnderWay() && s.idles(spec) {
+	if a.kind.adapt != nil {
+		a.kind.adapt(primaryScaler{ref, a.scope.targetName(), names}, spec)
+	}
+	if a.scope.canary.Status.UnderWay() && a.kind.idles(spec) {
 		// Users must have somewhere to go back to.
-		spec[s.least] = int64(1)
+		spec[a.kind.least] = int64(1)
 		delete(spec, idleReplicas)
 	}
 	if !equality.Semantic.DeepEqual(filled(copied.Object["spec"]), filled(spec)) {
 		copied.Object["spec"] = spec
 	}
-	copied.SetLabels(merge(copied.GetLabels(), inherited(theirs.GetLabels())))
-	annotations := merge(copied.GetAnnotations(), s.inherits(theirs.GetAnnotations(), p.kit.opts.IncludeLabelPrefix))
-	for _, key := range s.drops {
+	copied.SetLabels(merge(copied.GetLabels(), inherited(owners.GetLabels())))
+	annotations := merge(copied.GetAnnotations(), a.kind.inherits(owners.GetAnnotations(), a.scope.opts.IncludeLabelPrefix))
+	for _, key := range a.kind.drops {
 		delete(annotations, key)
 	}
 	if len(annotations) == 0 {

@@ -57,10 +57,10 @@ func scaledObject() *unstructured.Unstructured {
 	return u
 }
 
-// scaled is a bench whose target has an autoscaler.
-func scaled(t *testing.T, theirs client.Object) *bench {
+// scaled is a fixture whose target has an autoscaler.
+func scaled(t *testing.T, theirs client.Object) *fixture {
 	t.Helper()
-	b := newBench(t, append(world("podinfo:1"), theirs)...)
+	b := newFixture(t, append(world("podinfo:1"), theirs)...)
 	b.canary.Spec.AutoscalerRef = &flaggerv1.AutoscalerReference{Name: "scale", Kind: "HorizontalPodAutoscaler", APIVersion: "autoscaling/v2"}
 	if u, ok := theirs.(*unstructured.Unstructured); ok {
 		b.canary.Spec.AutoscalerRef.Kind, b.canary.Spec.AutoscalerRef.APIVersion = u.GetKind(), u.GetAPIVersion()
@@ -68,16 +68,16 @@ func scaled(t *testing.T, theirs client.Object) *bench {
 	return b
 }
 
-func (b *bench) so(name string) *unstructured.Unstructured {
+func (b *fixture) so(name string) *unstructured.Unstructured {
 	b.t.Helper()
-	u := named(scaledObjects.kind, client.ObjectKey{})
+	u := object(scaledObjects.GroupVersionKind, "")
 	b.get(name, u)
 	return u
 }
 
 func TestThePrimaryGetsACopyOfTheHPAThatFollowsIt(t *testing.T) {
 	b := scaled(t, hpa())
-	b.must(b.look().EnsureScaler(t.Context()))
+	b.must(b.observe().EnsureScaler(t.Context()))
 	copied := &autoscalingv2.HorizontalPodAutoscaler{}
 	b.get("scale-primary", copied)
 	want := hpa().Spec
@@ -86,7 +86,7 @@ func TestThePrimaryGetsACopyOfTheHPAThatFollowsIt(t *testing.T) {
 		t.Errorf("%s %v", diff, copied.ObjectMeta)
 	}
 	first := copied.ResourceVersion
-	b.must(b.look().EnsureScaler(t.Context()))
+	b.must(b.observe().EnsureScaler(t.Context()))
 	b.get("scale-primary", copied)
 	if copied.ResourceVersion != first {
 		t.Error("written although it was in step")
@@ -97,7 +97,7 @@ func TestThePrimaryGetsACopyOfTheHPAThatFollowsIt(t *testing.T) {
 	theirs.Spec.Metrics[0].Resource.Target.AverageUtilization = ptr.To(int32(50))
 	b.must(b.c.Update(t.Context(), theirs))
 	b.canary.Spec.AutoscalerRef.PrimaryScalerReplicas = &flaggerv1.ScalerReplicas{MinReplicas: ptr.To(int32(5))}
-	b.must(b.look().EnsureScaler(t.Context()))
+	b.must(b.observe().EnsureScaler(t.Context()))
 	b.get("scale-primary", copied)
 	if *copied.Spec.MinReplicas != 5 || copied.Spec.MaxReplicas != 9 || copied.Labels["team"] != "b" ||
 		*copied.Spec.Metrics[0].Resource.Target.AverageUtilization != 50 {
@@ -111,12 +111,12 @@ func TestThePrimaryGetsACopyOfTheScaledObject(t *testing.T) {
 	for name, theirs := range map[string]*unstructured.Unstructured{"as it is": scaledObject(), "while it is paused": paused} {
 		t.Run(name, func(t *testing.T) {
 			b := scaled(t, theirs)
-			b.must(b.look().EnsureScaler(t.Context()))
+			b.must(b.observe().EnsureScaler(t.Context()))
 			copied := b.so("scale-primary")
-			triggers := list(dict(copied.Object, "spec"), "triggers")
-			got := []any{dict(copied.Object, "spec")["initialCooldownPeriod"], dict(dict(copied.Object, "spec"), "scaleTargetRef")["name"],
-				dict(dict(dict(copied.Object, "spec"), "advanced"), "horizontalPodAutoscalerConfig")["name"],
-				dict(triggers[0], "metadata")["query"], dict(triggers[1], "metadata")["topic"], dict(triggers[2], "metadata")["podSelector"]}
+			triggers := objectsAt(copied.Object, "spec", "triggers")
+			got := []any{mapAt(copied.Object, "spec")["initialCooldownPeriod"], mapAt(copied.Object, "spec", "scaleTargetRef")["name"],
+				mapAt(copied.Object, "spec", "advanced", "horizontalPodAutoscalerConfig")["name"],
+				mapAt(triggers[0], "metadata")["query"], mapAt(triggers[1], "metadata")["topic"], mapAt(triggers[2], "metadata")["podSelector"]}
 			want := []any{int64(7), "podinfo-primary", "podinfo-primary", `sum(rate(http{app="podinfo-primary"}[2m]))`, "podinfo", "app=podinfo-primary"}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)
@@ -134,15 +134,15 @@ func TestThePrimaryGetsACopyOfTheScaledObject(t *testing.T) {
 // TestACopyThatFlaggerMadeIsLeftAsItIs: its types write objects that are empty.
 func TestACopyThatFlaggerMadeIsLeftAsItIs(t *testing.T) {
 	theirs := scaledObject()
-	delete(dict(theirs.Object, "spec"), "advanced")
+	delete(mapAt(theirs.Object, "spec"), "advanced")
 	b := scaled(t, theirs)
-	b.must(b.look().EnsureScaler(t.Context()))
+	b.must(b.observe().EnsureScaler(t.Context()))
 	copied := b.so("scale-primary")
-	dict(copied.Object, "spec")["advanced"] = map[string]any{"horizontalPodAutoscalerConfig": map[string]any{}}
+	mapAt(copied.Object, "spec")["advanced"] = map[string]any{"horizontalPodAutoscalerConfig": map[string]any{}}
 	b.must(b.c.Update(t.Context(), copied))
 	made := copied.GetResourceVersion()
-	b.kit = New(b.c, b.c, clocktesting.NewFakePassiveClock(noon), Options{}) // which knows nothing of it
-	b.must(b.look().EnsureScaler(t.Context()))
+	b.manager = New(b.c, b.c, clocktesting.NewFakePassiveClock(noon), Options{}) // which knows nothing of it
+	b.must(b.observe().EnsureScaler(t.Context()))
 	if got := b.so("scale-primary").GetResourceVersion(); got != made {
 		t.Error("written although it says the same")
 	}
@@ -150,11 +150,11 @@ func TestACopyThatFlaggerMadeIsLeftAsItIs(t *testing.T) {
 
 func TestAPausedPrimaryIsResumed(t *testing.T) {
 	b := scaled(t, scaledObject())
-	b.must(b.look().EnsureScaler(t.Context()))
+	b.must(b.observe().EnsureScaler(t.Context()))
 	copied := b.so("scale-primary")
 	copied.SetAnnotations(map[string]string{pausedReplicas: "0", "other": "x"})
 	b.must(b.c.Update(t.Context(), copied))
-	b.must(b.look().EnsureScaler(t.Context()))
+	b.must(b.observe().EnsureScaler(t.Context()))
 	if got := b.so("scale-primary").GetAnnotations(); got[pausedReplicas] != "" || got["other"] != "x" {
 		t.Errorf("annotations %v", got)
 	}
@@ -164,15 +164,15 @@ func TestAPausedPrimaryIsResumed(t *testing.T) {
 // there was none: a write at each look, for ever.
 func TestACopyWithoutAnnotationsIsNotWrittenAgain(t *testing.T) {
 	theirs := scaledObject()
-	theirs.SetAnnotations(map[string]string{pausedReplicas: "0", heldAnnotation: `{"set":"0"}`})
+	theirs.SetAnnotations(map[string]string{pausedReplicas: "0", pausedAnnotation: `{"set":"0"}`})
 	b := scaled(t, theirs)
-	p := b.look()
-	s, err := p.scalerOf()
+	w := b.observe()
+	a, err := autoscalerOf(w.scope)
 	b.must(err)
-	copied := p.copiedScaler(s)
-	p.writeScaler(s, copied, theirs)
+	copied := object(scaledObjects.GroupVersionKind, "scale-primary")
+	a.writeCopy(copied, theirs, w.names)
 	again := copied.DeepCopy()
-	p.writeScaler(s, again, theirs)
+	a.writeCopy(again, theirs, w.names)
 	if _, found, _ := unstructured.NestedMap(copied.Object, "metadata", "annotations"); found {
 		t.Errorf("annotations %v", copied.Object["metadata"])
 	}
@@ -199,8 +199,8 @@ func TestQueriesOfThePrimarysScaledObject(t *testing.T) {
 			b := scaled(t, scaledObject())
 			b.canary.Spec.AutoscalerRef.PrimaryScalerQueries = tc.queries
 			trigger := map[string]any{"name": "load", "metadata": map[string]any{"query": tc.query}}
-			b.look().adaptTrigger(trigger)
-			if got := dict(trigger, "metadata")["query"]; got != tc.want {
+			primaryScaler{b.canary.Spec.AutoscalerRef, "podinfo", b.observe().names}.adaptTrigger(trigger)
+			if got := mapAt(trigger, "metadata")["query"]; got != tc.want {
 				t.Errorf("got %v", got)
 			}
 		})
@@ -209,41 +209,41 @@ func TestQueriesOfThePrimarysScaledObject(t *testing.T) {
 
 func TestAStoppedTargetIsNotScaled(t *testing.T) {
 	b := scaled(t, scaledObject())
-	b.must(b.look().StopTarget(t.Context()))
+	b.must(b.observe().StopTarget(t.Context()))
 	if got := b.so("scale").GetAnnotations()[pausedReplicas]; got != "0" {
 		t.Fatalf("paused at %q", got)
 	}
 	theirs := b.so("scale")
 	theirs.SetAnnotations(nil) // as a GitOps tool would
 	b.must(b.c.Update(t.Context(), theirs))
-	b.must(b.look().EnsureScaler(t.Context()))
+	b.must(b.observe().EnsureScaler(t.Context()))
 	if got := b.so("scale").GetAnnotations()[pausedReplicas]; got != "0" {
 		t.Fatalf("paused at %q after its owner applied it again", got)
 	}
-	b.must(b.look().StartTarget(t.Context()))
+	b.must(b.observe().StartTarget(t.Context()))
 	if _, paused := b.so("scale").GetAnnotations()[pausedReplicas]; paused {
 		t.Error("still paused")
 	}
-	if got := b.look().Target.Replicas; got != 3 {
+	if got := b.observe().Target.Replicas; got != 3 {
 		t.Errorf("started with %d pods, not with the floor", got)
 	}
 }
 
 func TestADeletedCanaryResumesTheScaledObject(t *testing.T) {
 	b := scaled(t, scaledObject())
-	b.must(b.look().SetPrimary(t.Context(), b.look().Revision.Digest))
-	b.must(b.look().StopTarget(t.Context()))
-	if _, err := b.look().RevertTarget(t.Context()); err != nil {
+	b.must(b.observe().SetPrimary(t.Context(), b.observe().Revision.Digest))
+	b.must(b.observe().StopTarget(t.Context()))
+	if _, err := b.observe().RevertTarget(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, paused := b.so("scale").GetAnnotations()[pausedReplicas]; paused || b.look().Target.Replicas != 3 {
-		t.Errorf("paused %v, %d pods", paused, b.look().Target.Replicas)
+	if _, paused := b.so("scale").GetAnnotations()[pausedReplicas]; paused || b.observe().Target.Replicas != 3 {
+		t.Errorf("paused %v, %d pods", paused, b.observe().Target.Replicas)
 	}
 }
 
 func TestPromotionLeavesTheAutoscalerItsPods(t *testing.T) {
 	b := scaled(t, hpa())
-	p := b.look()
+	p := b.observe()
 	b.must(p.SetPrimary(t.Context(), p.Revision.Digest))
 	primary := &appsv1.Deployment{}
 	b.get("podinfo-primary", primary)
@@ -252,7 +252,7 @@ func TestPromotionLeavesTheAutoscalerItsPods(t *testing.T) {
 	}
 	primary.Spec.Replicas = ptr.To(int32(17))
 	b.must(b.c.Update(t.Context(), primary))
-	b.must(b.look().SetPrimary(t.Context(), p.Revision.Digest))
+	b.must(b.observe().SetPrimary(t.Context(), p.Revision.Digest))
 	b.get("podinfo-primary", primary)
 	if *primary.Spec.Replicas != 17 {
 		t.Errorf("the autoscaler gave it 17 pods, promotion %d", *primary.Spec.Replicas)
@@ -263,11 +263,11 @@ func TestAMissingAutoscalerStopsOnlyWhatHasNotBegun(t *testing.T) {
 	b := scaled(t, hpa())
 	theirs := hpa()
 	theirs.Namespace = "test"
-	b.must(b.look().EnsureScaler(t.Context()))
+	b.must(b.observe().EnsureScaler(t.Context()))
 	b.must(b.c.Delete(t.Context(), theirs))
-	b.must(b.look().EnsureScaler(t.Context()))
+	b.must(b.observe().EnsureScaler(t.Context()))
 	b.canary.Spec.AutoscalerRef.Name = "other"
-	if err := b.look().EnsureScaler(t.Context()); err == nil || !strings.Contains(err.Error(), "spec.autoscalerRef") {
+	if err := b.observe().EnsureScaler(t.Context()); err == nil || !strings.Contains(err.Error(), "spec.autoscalerRef") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -280,12 +280,12 @@ func TestAnIdleWorkerIsReady(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := scaled(t, scaledObject())
 			b.canary.Spec.Service.Port = tc.port
-			b.must(b.look().SetPrimary(t.Context(), b.look().Revision.Digest))
+			b.must(b.observe().SetPrimary(t.Context(), b.observe().Revision.Digest))
 			primary := &appsv1.Deployment{}
 			b.get("podinfo-primary", primary)
 			primary.Spec.Replicas = ptr.To(int32(0))
 			b.must(b.c.Update(t.Context(), primary))
-			if got := b.look().Primary.Ready; got != tc.want {
+			if got := b.observe().Primary.Ready; got != tc.want {
 				t.Errorf("ready: %v", got)
 			}
 		})
@@ -295,14 +295,14 @@ func TestAnIdleWorkerIsReady(t *testing.T) {
 func TestDaemonSetsHaveNoAutoscaler(t *testing.T) {
 	b := daemonBench(t, agent("podinfo:1"))
 	b.canary.Spec.AutoscalerRef = &flaggerv1.AutoscalerReference{Name: "x", Kind: "HorizontalPodAutoscaler"}
-	_, err := b.kit.Look(t.Context(), b.canary)
+	_, err := b.manager.Observe(t.Context(), b.canary)
 	wantTerminal(t, err, "spec.autoscalerRef")
 }
 
 func TestAWorkerGetsNoServices(t *testing.T) {
-	b := newBench(t, world("podinfo:1")...)
+	b := newFixture(t, world("podinfo:1")...)
 	b.canary.Spec.Service.Port = 0
-	p := b.look()
+	p := b.observe()
 	b.must(p.EnsureServices(t.Context()))
 	b.must(p.EnsureApex(t.Context()))
 	b.must(p.RevertApex(t.Context()))
@@ -332,10 +332,10 @@ func TestACopyThatAnEarlierSpecAskedForGoes(t *testing.T) {
 				b.must(b.c.Create(t.Context(), another))
 			}
 			b.canary.Generation = 1
-			b.must(b.look().EnsureScaler(t.Context()))
+			b.must(b.observe().EnsureScaler(t.Context()))
 			b.canary.Generation, b.canary.Status.ObservedGeneration = 2, 1
 			tc.edit(&b.canary.Spec)
-			b.must(b.look().EnsureScaler(t.Context()))
+			b.must(b.observe().EnsureScaler(t.Context()))
 			found := &autoscalingv2.HorizontalPodAutoscalerList{}
 			b.must(b.c.List(t.Context(), found))
 			var got []string
@@ -347,7 +347,7 @@ func TestACopyThatAnEarlierSpecAskedForGoes(t *testing.T) {
 				t.Error(diff)
 			}
 			b.canary.Status.ObservedGeneration = 2
-			if b.look().Edited {
+			if b.observe().Edited {
 				t.Error("the edit is acted on again")
 			}
 		})
@@ -357,9 +357,9 @@ func TestACopyThatAnEarlierSpecAskedForGoes(t *testing.T) {
 func TestAnEditIsActedOnUntilThatSucceeds(t *testing.T) {
 	b := scaled(t, hpa())
 	b.canary.Generation, b.canary.Status.ObservedGeneration = 2, 1
-	b.look()
+	b.observe()
 	b.canary.Status.ObservedGeneration = 2 // it was seen, and acting on it failed
-	if !b.look().Edited {
+	if !b.observe().Edited {
 		t.Error("the edit is forgotten")
 	}
 }
@@ -367,6 +367,6 @@ func TestAnEditIsActedOnUntilThatSucceeds(t *testing.T) {
 func TestQueriesForAnAutoscalerWithoutAnyAreRefused(t *testing.T) {
 	b := scaled(t, hpa())
 	b.canary.Spec.AutoscalerRef.PrimaryScalerQueries = map[string]string{"load": "sum(load)"}
-	_, err := b.kit.Look(t.Context(), b.canary)
+	_, err := b.manager.Observe(t.Context(), b.canary)
 	wantTerminal(t, err, "spec.autoscalerRef.primaryScalerQueries")
 }

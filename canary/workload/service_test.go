@@ -11,7 +11,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
-func facadeBench(t *testing.T, objects ...client.Object) *bench {
+func newServiceFixture(t *testing.T, objects ...client.Object) *fixture {
 	t.Helper()
 	target := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Name: "podinfo", Labels: map[string]string{"team": "a"},
@@ -19,12 +19,12 @@ func facadeBench(t *testing.T, objects ...client.Object) *bench {
 		Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeNodePort, ClusterIP: "10.0.0.1", ClusterIPs: []string{"10.0.0.1"},
 			Selector: map[string]string{"version": "1"}, Ports: []corev1.ServicePort{{Name: "http", Port: 80, NodePort: 30080}}},
 	}
-	b := newBench(t, append(objects, target)...)
+	b := newFixture(t, append(objects, target)...)
 	b.canary.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "v1", Kind: "Service", Name: "podinfo"}
 	return b
 }
 
-func (b *bench) service(name string) *corev1.Service {
+func (b *fixture) service(name string) *corev1.Service {
 	b.t.Helper()
 	svc := &corev1.Service{}
 	b.get(name, svc)
@@ -32,9 +32,9 @@ func (b *bench) service(name string) *corev1.Service {
 }
 
 func TestAServiceIsReleasedAsTwoCopies(t *testing.T) {
-	b := facadeBench(t)
+	b := newServiceFixture(t)
 	b.canary.Spec.Service.Canary = &flaggerv1.CustomMetadata{Annotations: map[string]string{"a": "b"}}
-	one := b.look()
+	one := b.observe()
 	b.must(one.Save(t.Context(), one.Revision.Digest))
 	b.must(one.EnsureServices(t.Context()))
 	b.must(one.SetPrimary(t.Context(), one.Revision.Digest))
@@ -49,7 +49,7 @@ func TestAServiceIsReleasedAsTwoCopies(t *testing.T) {
 	target := b.service("podinfo")
 	target.Spec.Selector["version"] = "2"
 	b.must(b.c.Update(t.Context(), target))
-	two := b.look()
+	two := b.observe()
 	b.must(two.EnsureServices(t.Context()))
 	if two.Primary.Revision != one.Revision.Digest || two.Revision.Digest == one.Revision.Digest || !two.Target.Serves() || !two.Primary.Ready {
 		t.Errorf("target %+v, primary %+v", two.Target, two.Primary)
@@ -62,45 +62,45 @@ func TestAServiceIsReleasedAsTwoCopies(t *testing.T) {
 	if got := b.service("podinfo-primary").Spec.Selector["version"]; got != "2" {
 		t.Errorf("promoted %s", got)
 	}
-	b.must(b.look().SetPrimary(t.Context(), one.Revision.Digest))
+	b.must(b.observe().SetPrimary(t.Context(), one.Revision.Digest))
 	if got := b.service("podinfo-primary").Spec.Selector["version"]; got != "1" {
 		t.Errorf("restored %s", got)
 	}
 }
 
 func TestACopyOfAServiceKeepsItsAddress(t *testing.T) {
-	b := facadeBench(t, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "podinfo-primary"}, Spec: corev1.ServiceSpec{
+	b := newServiceFixture(t, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "podinfo-primary"}, Spec: corev1.ServiceSpec{
 		Type: corev1.ServiceTypeNodePort, ClusterIP: "10.0.0.2", ClusterIPs: []string{"10.0.0.2"}, Ports: []corev1.ServicePort{{Name: "http", Port: 80, NodePort: 30090}}}})
 	b.own(&corev1.Service{}, "podinfo-primary", "podinfo", "uid-1")
-	p := b.look()
+	p := b.observe()
 	b.must(p.SetPrimary(t.Context(), p.Revision.Digest))
 	svc := b.service("podinfo-primary")
 	if svc.Spec.ClusterIP != "10.0.0.2" || svc.Spec.Ports[0].NodePort != 30090 || svc.Spec.Selector["version"] != "1" {
 		t.Errorf("primary %+v", svc.Spec)
 	}
 	first := svc.ResourceVersion
-	b.must(b.look().SetPrimary(t.Context(), p.Revision.Digest))
+	b.must(b.observe().SetPrimary(t.Context(), p.Revision.Digest))
 	if b.service("podinfo-primary").ResourceVersion != first {
 		t.Error("promoting again changed the primary")
 	}
 }
 
 func TestAServiceThatFlaggerPromotedIsRecognised(t *testing.T) {
-	b := facadeBench(t, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "podinfo-primary"}, Spec: corev1.ServiceSpec{
+	b := newServiceFixture(t, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "podinfo-primary"}, Spec: corev1.ServiceSpec{
 		Type: corev1.ServiceTypeNodePort, ClusterIP: "10.0.0.2", Selector: map[string]string{"version": "1"}, Ports: []corev1.ServicePort{{Name: "http", Port: 80}}}})
-	if p := b.look(); p.Primary.Revision != p.Revision.Digest {
+	if p := b.observe(); p.Primary.Revision != p.Revision.Digest {
 		t.Errorf("primary runs %q", p.Primary.Revision)
 	}
 }
 
 func TestTheServiceOfAServiceIsItself(t *testing.T) {
-	b := facadeBench(t)
+	b := newServiceFixture(t)
 	before := b.service("podinfo").ResourceVersion
-	b.must(b.look().EnsureApex(t.Context()))
-	b.must(b.look().StartTarget(t.Context()))
-	b.must(b.look().StopTarget(t.Context()))
-	b.must(b.look().RevertApex(t.Context()))
-	if why, err := b.look().RevertTarget(t.Context()); why != "" || err != nil || b.service("podinfo").ResourceVersion != before {
+	b.must(b.observe().EnsureApex(t.Context()))
+	b.must(b.observe().StartTarget(t.Context()))
+	b.must(b.observe().StopTarget(t.Context()))
+	b.must(b.observe().RevertApex(t.Context()))
+	if why, err := b.observe().RevertTarget(t.Context()); why != "" || err != nil || b.service("podinfo").ResourceVersion != before {
 		t.Errorf("%q %v", why, err)
 	}
 }

@@ -25,115 +25,102 @@ type service struct {
 	name     string
 	selector map[string]string
 	metadata *flaggerv1.CustomMetadata
-	// leads says what to make of a selector that differs; nil replaces it.
-	leads func(now map[string]string) map[string]string
+	// reselect says what to make of a selector that differs; nil replaces it.
+	reselect func(now map[string]string) map[string]string
 }
 
-// ensureServices implements [form].
-func (t *twin) ensureServices(ctx context.Context) error {
-	_, primary, canary := t.canary.ServiceNames()
-	spec := &t.canary.Spec.Service
-	if err := t.ensureService(ctx, service{name: canary, selector: t.names.own, metadata: spec.Canary}); err != nil {
-		return err
+// selectorFor is what a Service is to select that selects something now.
+func (s service) selectorFor(now map[string]string) map[string]string {
+	if s.reselect == nil {
+		return s.selector
 	}
-	return t.ensureService(ctx, service{primary, t.names.primary, spec.Primary, t.leads})
+	return s.reselect(now)
 }
 
-// leads is what a Service of the primary selects that selects something else now. It
-// is led to pods that serve only, and while they are being replaced by labels only
-// that both the old and the new ones have: an edited selector is no outage.
-func (t *twin) leads(now map[string]string) map[string]string {
-	switch {
-	case !t.Primary.Serves():
-		return now
-	case t.Primary.Ready:
-		return t.names.settled
-	case within(t.names.primary, now) && within(now, t.names.matching):
-		return now
-	default:
-		return t.names.primary
-	}
+// services writes the Services of a canary whose copies have pods.
+type services struct {
+	scope *scope
+	names naming
+	ports ports
 }
 
-// ensureApex implements [form].
-func (t *twin) ensureApex(ctx context.Context) error {
-	apex, _, _ := t.canary.ServiceNames()
-	return t.ensureService(ctx, service{apex, t.names.primary, t.canary.Spec.Service.Apex, t.leads})
+func servicesOf(s *scope, seen Copies) services {
+	return services{s, seen.names, ports{&s.canary.Spec.Service, seen.containers}}
 }
 
-// ensureService makes a Service what it should be. One that others made keeps
+// ensure makes a Service what it should be. One that others made keeps
 // what it does not share with the others.
-func (p *Pair) ensureService(ctx context.Context, s service) error {
-	if p.names.label == "" {
+func (w services) ensure(ctx context.Context, s service) error {
+	if w.names.label == "" {
 		return nil // neither copy exists: there is nothing to select
 	}
 	live := &corev1.Service{}
-	err := p.kit.cached.Get(ctx, client.ObjectKey{Namespace: p.canary.Namespace, Name: s.name}, live)
+	err := w.scope.cached.Get(ctx, w.scope.key(s.name), live)
 	if apierrors.IsNotFound(err) {
-		return p.createService(ctx, s)
+		return w.create(ctx, s)
 	}
 	if err != nil {
-		return fmt.Errorf("reading service %s.%s: %w", s.name, p.canary.Namespace, err)
+		return fmt.Errorf("reading service %s.%s: %w", s.name, w.scope.canary.Namespace, err)
 	}
-	if err := p.checkOwner(live, "spec.service.name"); err != nil {
+	if err := w.scope.checkOwner(live, "spec.service.name"); err != nil {
 		return err
 	}
 	wanted := live.DeepCopy()
-	if !metav1.IsControlledBy(live, p.canary) {
-		if apex, _, _ := p.canary.ServiceNames(); s.name == apex {
-			return p.adopt(ctx, live, s)
+	if !metav1.IsControlledBy(live, w.scope.canary) {
+		if apex, _, _ := w.scope.canary.ServiceNames(); s.name == apex {
+			return adoption{w}.adopt(ctx, live, s)
 		}
-		if err := p.reclaim(wanted); err != nil {
+		if err := w.reclaim(wanted); err != nil {
 			return err
 		}
 	}
-	p.writeService(wanted, s)
-	p.writeMetadata(wanted, s)
-	wanted.Spec.TrafficDistribution = p.trafficDistribution()
+	w.writeSpec(wanted, s)
+	w.writeMetadata(wanted, s)
+	wanted.Spec.TrafficDistribution = w.trafficDistribution()
 	if equality.Semantic.DeepEqual(live, wanted) {
 		return nil
 	}
-	if err := p.kit.live.Patch(ctx, wanted, client.MergeFrom(live)); err != nil {
-		return fmt.Errorf("writing service %s.%s: %w", s.name, p.canary.Namespace, err)
+	if err := w.scope.live.Patch(ctx, wanted, client.MergeFrom(live)); err != nil {
+		return fmt.Errorf("writing service %s.%s: %w", s.name, w.scope.canary.Namespace, err)
 	}
 	return nil
 }
 
-func (p *Pair) createService(ctx context.Context, s service) error {
+func (w services) create(ctx context.Context, s service) error {
 	created := &corev1.Service{ObjectMeta: metav1.ObjectMeta{
-		Name: s.name, Namespace: p.canary.Namespace, OwnerReferences: []metav1.OwnerReference{p.owned()},
+		Name: s.name, Namespace: w.scope.canary.Namespace, OwnerReferences: []metav1.OwnerReference{w.scope.ownerRef()},
 	}}
-	if p.canary.Spec.Service.Headless {
+	if w.scope.canary.Spec.Service.Headless {
 		created.Spec.ClusterIP = corev1.ClusterIPNone
 	}
 	created.Spec.Type = corev1.ServiceTypeClusterIP
-	created.Spec.TrafficDistribution = p.trafficDistribution()
-	p.writeService(created, s)
-	p.writeMetadata(created, s)
-	if err := p.kit.live.Create(ctx, created); err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("creating service %s.%s: %w", s.name, p.canary.Namespace, err)
+	created.Spec.TrafficDistribution = w.trafficDistribution()
+	w.writeSpec(created, s)
+	w.writeMetadata(created, s)
+	if err := w.scope.live.Create(ctx, created); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("creating service %s.%s: %w", s.name, w.scope.canary.Namespace, err)
 	}
 	return nil
 }
 
 // trafficDistribution is that of the Services that the canary makes; nil is that of
 // the cluster.
-func (p *Pair) trafficDistribution() *string {
-	if d := p.canary.Spec.Service.TrafficDistribution; d != "" {
+func (w services) trafficDistribution() *string {
+	if d := w.scope.canary.Spec.Service.TrafficDistribution; d != "" {
 		return &d
 	}
 	return nil
 }
 
-// writeService writes selector and ports. A node port that was given stays.
-func (p *Pair) writeService(svc *corev1.Service, s service) {
+// writeSpec writes selector and ports. A node port that was given stays.
+func (w services) writeSpec(svc *corev1.Service, s service) {
 	switch {
-	case s.leads == nil || svc.UID == "" && svc.ResourceVersion == "":
+	case svc.UID == "" && svc.ResourceVersion == "":
 		svc.Spec.Selector = s.selector
 	default:
-		svc.Spec.Selector = s.leads(svc.Spec.Selector)
+		svc.Spec.Selector = s.selectorFor(svc.Spec.Selector)
 	}
-	ports := p.ports()
+	ports := w.ports.all()
 	for i := range ports {
 		ports[i].NodePort = nodePort(svc.Spec.Ports, ports[i])
 		for _, had := range svc.Spec.Ports {
@@ -149,13 +136,13 @@ func (p *Pair) writeService(svc *corev1.Service, s service) {
 
 // writeMetadata replaces labels and annotations, but for those that the canary
 // says are not to be managed.
-func (p *Pair) writeMetadata(svc *corev1.Service, s service) {
-	labels, annotations := map[string]string{p.names.label: s.name}, maps.Clone(handsOff)
+func (w services) writeMetadata(svc *corev1.Service, s service) {
+	labels, annotations := map[string]string{w.names.label: s.name}, maps.Clone(handsOff)
 	if s.metadata != nil {
 		labels = merge(s.metadata.Labels, labels)
 		annotations = merge(s.metadata.Annotations, annotations)
 	}
-	if u := p.canary.Spec.Service.UnmanagedMetadata; u != nil {
+	if u := w.scope.canary.Spec.Service.UnmanagedMetadata; u != nil {
 		keep(labels, svc.Labels, u.Labels)
 		keep(annotations, svc.Annotations, u.Annotations)
 	}
@@ -169,4 +156,14 @@ func keep(wanted, live map[string]string, keys []string) {
 			wanted[key] = value
 		}
 	}
+}
+
+// reclaim takes back one of the canary's own Services that has lost its owner.
+func (w services) reclaim(svc *corev1.Service) error {
+	isCopy := func() bool { return svc.Labels[w.names.label] == svc.Name && within(handsOff, svc.Annotations) }
+	if err := w.scope.checkPlace(svc, isCopy); err != nil {
+		return refusing("spec.service.name", err)
+	}
+	w.scope.claim(svc)
+	return nil
 }

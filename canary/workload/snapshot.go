@@ -28,51 +28,48 @@ const (
 	revisionAnnotation = "sluice.dev/revision"
 )
 
-// Save keeps the revision that was seen. The ControllerRevision comes last: it is
-// what says that the snapshot is complete.
-func (p *Pair) Save(ctx context.Context, digest string) error {
-	if _, kept := p.form.(archive); kept || p.Saved[digest] {
-		return nil
-	}
-	if p.Revision == nil || p.Revision.Digest != digest {
-		return fmt.Errorf("saving revision %s of %s: it is not the target's", digest, p.canary.Name)
-	}
-	if err := p.fetch(ctx, p.Revision); err != nil {
+// snapshots keep revisions of a canary's target, so that they can be promoted, or
+// restored, after the target has moved on: a ControllerRevision each, and copies of
+// the configs.
+type snapshots struct {
+	scope   *scope
+	configs configs
+}
+
+// save keeps a revision. The ControllerRevision comes last: it is what says that the
+// snapshot is complete.
+func (k snapshots) save(ctx context.Context, r *Revision) error {
+	if err := k.configs.fetch(ctx, r); err != nil {
 		return err
 	}
 	// What cannot be promoted is not worth measuring.
-	if _, err := p.primaryNames(ctx, p.Revision.Configs); err != nil {
+	if _, err := k.configs.primaryNames(ctx, r.Configs); err != nil {
 		return err
 	}
-	for i, c := range p.Revision.Configs {
-		copied := configObject(c.Kind, p.canary.Namespace, p.configName(digest, i))
+	for i, c := range r.Configs {
+		copied := k.scope.named(c.groupVersionKind(), k.configName(r.Digest, i))
 		fill(copied, c)
 		copied.Object["immutable"] = true
-		p.mark(copied, digest)
-		if err := p.create(ctx, copied); err != nil {
+		k.mark(copied, r.Digest)
+		if err := k.create(ctx, copied); err != nil {
 			return err
 		}
 	}
-	data, err := json.Marshal(p.Revision)
+	data, err := json.Marshal(r)
 	if err != nil {
-		return fmt.Errorf("encoding revision %s: %w", digest, err)
+		return fmt.Errorf("encoding revision %s: %w", r.Digest, err)
 	}
 	kept := &appsv1.ControllerRevision{Data: runtime.RawExtension{Raw: data}, Revision: 1}
-	kept.Namespace, kept.Name = p.canary.Namespace, p.snapshotName(digest)
-	p.mark(kept, digest)
-	if err := p.replaceForeign(ctx, kept); err != nil {
+	kept.Namespace, kept.Name = k.scope.canary.Namespace, k.name(r.Digest)
+	k.mark(kept, r.Digest)
+	if err := k.replaceForeign(ctx, kept); err != nil {
 		return err
 	}
-	if err := p.create(ctx, kept); err != nil {
-		return err
-	}
-	p.Saved[digest] = true
-	p.remember(p.Saved)
-	return nil
+	return k.create(ctx, kept)
 }
 
-func (p *Pair) create(ctx context.Context, object client.Object) error {
-	if err := p.kit.live.Create(ctx, object); err != nil && !apierrors.IsAlreadyExists(err) {
+func (k snapshots) create(ctx context.Context, object client.Object) error {
+	if err := k.scope.live.Create(ctx, object); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("keeping snapshot %s.%s: %w", object.GetName(), object.GetNamespace(), err)
 	}
 	return nil
@@ -80,91 +77,85 @@ func (p *Pair) create(ctx context.Context, object client.Object) error {
 
 // replaceForeign makes room for a snapshot where one of another target is in its place,
 // which had the same template and was perhaps rolled out in another way.
-func (p *Pair) replaceForeign(ctx context.Context, kept *appsv1.ControllerRevision) error {
+func (k snapshots) replaceForeign(ctx context.Context, kept *appsv1.ControllerRevision) error {
 	had := &appsv1.ControllerRevision{}
-	err := p.kit.live.Get(ctx, client.ObjectKeyFromObject(kept), had)
-	if err != nil || p.took(had) {
+	err := k.scope.live.Get(ctx, client.ObjectKeyFromObject(kept), had)
+	if err != nil || k.isOfTarget(had) {
 		return client.IgnoreNotFound(err)
 	}
-	if err := p.kit.live.Delete(ctx, had); client.IgnoreNotFound(err) != nil {
+	if err := k.scope.live.Delete(ctx, had); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("deleting snapshot %s.%s of %s: %w", had.Name, had.Namespace, had.Annotations[targetAnnotation], err)
 	}
 	return nil
 }
 
-// took reports whether a snapshot is one of the canary's target, and not of one that
+// isOfTarget reports whether a snapshot is one of the canary's target, and not of one that
 // it had before. Those of earlier versions do not say.
-func (p *Pair) took(snapshot client.Object) bool {
+func (k snapshots) isOfTarget(snapshot client.Object) bool {
 	of := snapshot.GetAnnotations()[targetAnnotation]
-	return of == "" || of == p.canary.Spec.TargetRef.Identity()
+	return of == "" || of == k.scope.canary.Spec.TargetRef.Identity()
 }
 
-func (p *Pair) mark(object client.Object, digest string) {
-	object.SetLabels(map[string]string{canaryLabel: string(p.canary.UID)})
-	object.SetAnnotations(map[string]string{revisionAnnotation: digest, targetAnnotation: p.canary.Spec.TargetRef.Identity()})
-	object.SetOwnerReferences([]metav1.OwnerReference{p.owned()})
+func (k snapshots) mark(object client.Object, digest string) {
+	object.SetLabels(map[string]string{canaryLabel: string(k.scope.canary.UID)})
+	object.SetAnnotations(map[string]string{revisionAnnotation: digest, targetAnnotation: k.scope.canary.Spec.TargetRef.Identity()})
+	object.SetOwnerReferences([]metav1.OwnerReference{k.scope.ownerRef()})
 }
 
-// snapshotName differs between canaries of the same name: what an older one left
+// name differs between canaries of the same name: what an older one left
 // behind is about to be collected.
-func (p *Pair) snapshotName(digest string) string {
-	sum := sha256.Sum256([]byte(string(p.canary.UID) + digest))
-	return p.canary.Name + "-" + hex.EncodeToString(sum[:8])
+func (k snapshots) name(digest string) string {
+	sum := sha256.Sum256([]byte(string(k.scope.canary.UID) + digest))
+	return k.scope.canary.Name + "-" + hex.EncodeToString(sum[:8])
 }
 
-func (p *Pair) configName(digest string, i int) string {
-	return fmt.Sprintf("%s-config-%d", p.snapshotName(digest), i)
+func (k snapshots) configName(digest string, i int) string {
+	return fmt.Sprintf("%s-config-%d", k.name(digest), i)
 }
 
-// snapshots lists what is kept for the canary. Nobody else makes or deletes any,
+// list lists what is kept for the canary. Nobody else makes or deletes any,
 // so that once is enough.
-func (p *Pair) snapshots(ctx context.Context) (map[string]bool, error) {
-	if saved := p.savedBefore(); saved != nil {
+func (k snapshots) list(ctx context.Context) (map[string]bool, error) {
+	if saved, ok := k.scope.entry.savedSnapshots(); ok {
 		return saved, nil
 	}
 	kept := &appsv1.ControllerRevisionList{}
-	if err := p.kit.live.List(ctx, kept, p.mine()...); err != nil {
-		return nil, fmt.Errorf("listing snapshots of %s.%s: %w", p.canary.Name, p.canary.Namespace, err)
+	if err := k.scope.live.List(ctx, kept, k.listOptions()...); err != nil {
+		return nil, fmt.Errorf("listing snapshots of %s.%s: %w", k.scope.canary.Name, k.scope.canary.Namespace, err)
 	}
 	saved := map[string]bool{}
 	for _, r := range kept.Items {
-		if !p.took(&r) {
+		if !k.isOfTarget(&r) {
 			continue
 		}
 		saved[r.Annotations[revisionAnnotation]] = true
 	}
-	p.remember(saved)
+	k.scope.entry.noteSnapshots(saved)
 	return saved, nil
 }
 
-func (p *Pair) mine() []client.ListOption {
-	return []client.ListOption{client.InNamespace(p.canary.Namespace), client.MatchingLabels{canaryLabel: string(p.canary.UID)}}
+func (k snapshots) listOptions() []client.ListOption {
+	return []client.ListOption{client.InNamespace(k.scope.canary.Namespace), client.MatchingLabels{canaryLabel: string(k.scope.canary.UID)}}
 }
 
-// revision returns the revision that was seen, or a snapshot. A snapshot that
-// does not add up to its digest is an error: it was never measured.
-func (p *Pair) revision(ctx context.Context, digest string) (*Revision, error) {
-	if a, ok := p.form.(archive); ok {
-		return a.recall(digest)
-	}
-	if p.Revision != nil && p.Revision.Digest == digest {
-		return p.Revision, nil
-	}
+// load returns the revision of a snapshot. One that does not add up to its digest is an
+// error: it was never measured.
+func (k snapshots) load(ctx context.Context, digest string) (*Revision, error) {
 	kept := &appsv1.ControllerRevision{}
-	key := client.ObjectKey{Namespace: p.canary.Namespace, Name: p.snapshotName(digest)}
-	if err := p.kit.live.Get(ctx, key, kept); err != nil {
-		p.remember(nil) // somebody has deleted it after all
+	key := client.ObjectKey{Namespace: k.scope.canary.Namespace, Name: k.name(digest)}
+	if err := k.scope.live.Get(ctx, key, kept); err != nil {
+		k.scope.entry.forgetSnapshots() // somebody has deleted it after all
 		return nil, fmt.Errorf("reading snapshot of revision %s: %w", digest, err)
 	}
-	if !p.took(kept) {
-		return nil, fmt.Errorf("snapshot %s is of %s, not of %s", key, kept.Annotations[targetAnnotation], p.canary.Spec.TargetRef.Identity())
+	if !k.isOfTarget(kept) {
+		return nil, fmt.Errorf("snapshot %s is of %s, not of %s", key, kept.Annotations[targetAnnotation], k.scope.canary.Spec.TargetRef.Identity())
 	}
 	r, err := decode(kept.Data.Raw)
 	if err != nil {
 		return nil, fmt.Errorf("decoding snapshot %s: %w", key, err)
 	}
 	for i := range r.Configs {
-		if err := p.loadConfig(ctx, digest, i, &r.Configs[i]); err != nil {
+		if err := k.loadConfig(ctx, digest, i, &r.Configs[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -188,13 +179,13 @@ func decode(data []byte) (*Revision, error) {
 	if err := utiljson.Unmarshal(data, &fields); err != nil {
 		return nil, err
 	}
-	r.Template, r.Rollout, r.Selector = dict(fields, "template"), dict(fields, "rollout"), dict(fields, "selector")
+	r.Template, r.Rollout, r.Selector = mapAt(fields, "template"), mapAt(fields, "rollout"), mapAt(fields, "selector")
 	return r, nil
 }
 
-func (p *Pair) loadConfig(ctx context.Context, digest string, i int, c *Config) error {
-	live := configObject(c.Kind, p.canary.Namespace, p.configName(digest, i))
-	if err := p.kit.live.Get(ctx, client.ObjectKeyFromObject(live), live); err != nil {
+func (k snapshots) loadConfig(ctx context.Context, digest string, i int, c *Config) error {
+	live := k.scope.named(c.groupVersionKind(), k.configName(digest, i))
+	if err := k.scope.live.Get(ctx, client.ObjectKeyFromObject(live), live); err != nil {
 		return fmt.Errorf("reading snapshot of %s: %w", c.key(), err)
 	}
 	loaded, err := configOf(live)
@@ -205,13 +196,10 @@ func (p *Pair) loadConfig(ctx context.Context, digest string, i int, c *Config) 
 	return nil
 }
 
-// Prune forgets all snapshots but those of the given revisions. The
+// prune forgets all snapshots but those of the given revisions. The
 // ControllerRevision goes first, so that no half snapshot counts as one.
-func (p *Pair) Prune(ctx context.Context, keep []string) error {
-	if _, kept := p.form.(archive); kept {
-		return nil
-	}
-	p.remember(nil)
+func (k snapshots) prune(ctx context.Context, keep []string) error {
+	k.scope.entry.forgetSnapshots()
 	for _, kind := range []schema.GroupVersionKind{
 		appsv1.SchemeGroupVersion.WithKind("ControllerRevisionList"),
 		corev1.SchemeGroupVersion.WithKind("ConfigMapList"),
@@ -219,8 +207,8 @@ func (p *Pair) Prune(ctx context.Context, keep []string) error {
 	} {
 		found := &metav1.PartialObjectMetadataList{}
 		found.SetGroupVersionKind(kind)
-		if err := p.kit.live.List(ctx, found, p.mine()...); err != nil {
-			return fmt.Errorf("listing snapshots of %s.%s: %w", p.canary.Name, p.canary.Namespace, err)
+		if err := k.scope.live.List(ctx, found, k.listOptions()...); err != nil {
+			return fmt.Errorf("listing snapshots of %s.%s: %w", k.scope.canary.Name, k.scope.canary.Namespace, err)
 		}
 		for i := range found.Items {
 			object := &found.Items[i]
@@ -228,7 +216,7 @@ func (p *Pair) Prune(ctx context.Context, keep []string) error {
 			if slices.Contains(keep, object.Annotations[revisionAnnotation]) {
 				continue
 			}
-			if err := p.kit.live.Delete(ctx, object); client.IgnoreNotFound(err) != nil {
+			if err := k.scope.live.Delete(ctx, object); client.IgnoreNotFound(err) != nil {
 				return fmt.Errorf("deleting snapshot %s.%s: %w", object.Name, object.Namespace, err)
 			}
 		}

@@ -18,28 +18,41 @@ import (
 	"github.com/sluice-cd/sluice/internal/partition"
 )
 
-// stateful releases a StatefulSet in place, see package partition: the target are
+// statefulSet releases a StatefulSet in place, see package partition: the target are
 // its pods with the update revision, the primary are the others. The new template
 // waits in the StatefulSet until the router lets it reach pods. Configuration is
 // no part of a revision: all pods read the same.
-type stateful struct {
-	*Pair
-	live *unstructured.Unstructured
-	set  partition.Set
+type statefulSet struct {
+	scope *scope
+	seen  Copies
+	live  *unstructured.Unstructured
+	set   partition.Set
+	// pods are those of the set, if they are not all the same.
 	pods []corev1.Pod
 }
 
-func (s *stateful) look(ctx context.Context) error {
-	if err := s.noScaler("a StatefulSet is released in place, and keeps its own"); err != nil {
+// observe implements [adapter].
+func (s *statefulSet) observe(ctx context.Context) (Copies, error) {
+	err := s.read(ctx)
+	for _, step := range []func(context.Context) error{s.observePods, s.observeTarget, s.observePrimary} {
+		if err == nil && s.live != nil {
+			err = step(ctx)
+		}
+	}
+	return s.seen, err
+}
+
+func (s *statefulSet) read(ctx context.Context) error {
+	if err := refuseAutoscaler(s.scope, "a StatefulSet is released in place, and keeps its own"); err != nil {
 		return err
 	}
-	if provider := s.canary.Spec.Provider; provider != "" && provider != "kubernetes" {
-		if err := s.refuse("spec.provider: a StatefulSet is routed by its partition, not by %s; remove it", provider); err != nil {
+	if provider := s.scope.canary.Spec.Provider; provider != "" && provider != "kubernetes" {
+		if err := s.scope.refuse("spec.provider: a StatefulSet is routed by its partition, not by %s; remove it", provider); err != nil {
 			return err
 		}
 	}
 	var err error
-	if s.live, err = s.kit.read(ctx, partition.Kind, s.key(s.canary.Spec.TargetRef.Name)); err != nil || s.live == nil {
+	if s.live, err = s.scope.read(ctx, partition.Kind, s.scope.targetName()); err != nil || s.live == nil {
 		return err
 	}
 	if s.set, err = partition.Read(s.live); err != nil {
@@ -48,27 +61,21 @@ func (s *stateful) look(ctx context.Context) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	if err := s.nameAfter(s.live); err != nil {
+	if s.seen.names, s.seen.containers, err = nameAfter(s.scope, s.live); err != nil {
 		return err
 	}
-	if s.Revision, err = newRevision(dict(s.live.Object, "spec"), nil, nil); err != nil {
+	if s.seen.Revision, err = newRevision(mapAt(s.live.Object, "spec"), nil, nil); err != nil {
 		return fmt.Errorf("%s: %w", title(s.live), err)
 	}
-	if err := s.lookAtPods(ctx); err != nil {
-		return err
-	}
-	if err := s.lookAtTarget(ctx); err != nil {
-		return err
-	}
-	return s.lookAtPrimary(ctx)
+	return nil
 }
 
 // check refuses what could not be held back. A canary that is on its way out
 // holds nothing.
-func (s *stateful) check() error {
+func (s *statefulSet) check() error {
 	strategy := s.set.Spec.UpdateStrategy.Type
 	switch {
-	case s.canary.DeletionTimestamp != nil:
+	case s.scope.deleted():
 		return nil
 	case strategy != "" && strategy != appsv1.RollingUpdateStatefulSetStrategyType:
 		return reconcile.TerminalError(fmt.Errorf("%s spec.updateStrategy.type must be RollingUpdate, not %s: others have no partition", title(s.live), strategy))
@@ -80,13 +87,13 @@ func (s *stateful) check() error {
 	}
 }
 
-// lookAtPods reads pods only if they are not all the same: the status tells how
+// observePods reads pods only if they are not all the same: the status tells how
 // many there are of each revision, but not how many of each work.
-func (s *stateful) lookAtPods(ctx context.Context) error {
+func (s *statefulSet) observePods(ctx context.Context) error {
 	if s.set.Settled() && (!s.set.Behind() || s.set.Status.UpdatedReplicas == 0) && s.set.Status.CurrentReplicas == s.set.Status.Replicas {
 		return nil
 	}
-	pods, err := s.Pair.pods(ctx, s.set.Spec.Selector.MatchLabels)
+	pods, err := podsWith(ctx, s.scope, s.set.Spec.Selector.MatchLabels)
 	if err != nil {
 		return err
 	}
@@ -99,7 +106,7 @@ func (s *stateful) lookAtPods(ctx context.Context) error {
 }
 
 // available counts pods that have been ready for long enough.
-func (s *stateful) available(of func(revision string) bool) (n int32) {
+func (s *statefulSet) available(of func(revision string) bool) (n int32) {
 	for i := range s.pods {
 		if of(partition.Revision(&s.pods[i])) && s.isAvailable(&s.pods[i]) {
 			n++
@@ -108,48 +115,48 @@ func (s *stateful) available(of func(revision string) bool) (n int32) {
 	return n
 }
 
-func (s *stateful) isAvailable(pod *corev1.Pod) bool {
+func (s *statefulSet) isAvailable(pod *corev1.Pod) bool {
 	if !partition.Ready(pod) {
 		return false
 	}
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodReady {
-			ready := s.kit.clock.Since(c.LastTransitionTime.Time)
+			ready := s.scope.clock.Since(c.LastTransitionTime.Time)
 			return ready.Seconds() >= float64(s.set.Spec.MinReadySeconds)
 		}
 	}
 	return false
 }
 
-func (s *stateful) isUpdate(revision string) bool {
+func (s *statefulSet) isUpdate(revision string) bool {
 	return s.set.Behind() && revision == s.set.Status.UpdateRevision
 }
 
-// lookAtTarget finds the target ready without a pod as long as it may have none:
+// observeTarget finds the target ready without a pod as long as it may have none:
 // there is nothing to wait for before the first weight.
-func (s *stateful) lookAtTarget(ctx context.Context) (err error) {
-	p := s.patience(target)
-	w := canary.Workload{Exists: true, Revision: s.Revision.Digest, Images: imagesOf(podSpec(s.live))}
+func (s *statefulSet) observeTarget(ctx context.Context) (err error) {
+	p := patienceWith(s.scope, target)
+	w := canary.Workload{Exists: true, Revision: s.seen.Revision.Digest, Images: imagesOf(podSpec(s.live))}
 	if !s.set.Settled() {
 		w.Why = "waiting for rollout to finish: observed statefulset generation less than desired generation"
-		s.Target = w
+		s.seen.Target = w
 		return nil
 	}
 	if s.set.Behind() {
 		w.Replicas, w.Available = s.set.Reach(), s.available(s.isUpdate)
 		w.Why = missingPods(w, s.set.Status.UpdatedReplicas, p)
 	}
-	s.Target, err = s.judged(ctx, w, p)
-	s.wait(target, s.Target)
+	s.seen.Target, err = s.completed(ctx, w, p)
+	s.scope.entry.noteWaiting(target, s.seen.Target, s.scope.clock.Now())
 	return err
 }
 
-// lookAtPrimary takes all pods for the primary from promotion on: the revision is
+// observePrimary takes all pods for the primary from promotion on: the revision is
 // the one that it will have, and it is ready once all pods do.
-func (s *stateful) lookAtPrimary(ctx context.Context) error {
-	p := s.patience(primary)
+func (s *statefulSet) observePrimary(ctx context.Context) error {
+	p := patienceWith(s.scope, primary)
 	w := canary.Workload{Exists: true, Replicas: s.set.Pods(), Available: s.set.Status.AvailableReplicas,
-		Revision: s.Revision.Digest, Images: imagesOf(podSpec(s.live))}
+		Revision: s.seen.Revision.Digest, Images: imagesOf(podSpec(s.live))}
 	switch {
 	case !s.set.Settled():
 		w.Why = "waiting for rollout to finish: observed statefulset generation less than desired generation"
@@ -165,18 +172,18 @@ func (s *stateful) lookAtPrimary(ctx context.Context) error {
 		w.Why = missingPods(w, s.set.Status.CurrentReplicas, p)
 	}
 	var err error
-	if s.Primary, err = s.judged(ctx, w, p); err != nil {
+	if s.seen.Primary, err = s.completed(ctx, w, p); err != nil {
 		return err
 	}
-	s.wait(primary, s.Primary)
+	s.scope.entry.noteWaiting(primary, s.seen.Primary, s.scope.clock.Now())
 	if s.set.Settled() && !s.set.Behind() || s.set.Released() {
 		return nil
 	}
 	return s.currentRevision(ctx)
 }
 
-// judged completes what was seen of one half.
-func (s *stateful) judged(ctx context.Context, w canary.Workload, p patience) (canary.Workload, error) {
+// completed adds to what was seen of one half whether it is ready, and what is wrong.
+func (s *statefulSet) completed(ctx context.Context, w canary.Workload, p patience) (canary.Workload, error) {
 	if w.Ready = w.Why == ""; w.Ready {
 		return w, nil
 	}
@@ -189,10 +196,7 @@ func (s *stateful) judged(ctx context.Context, w canary.Workload, p patience) (c
 			updated = append(updated, pod)
 		}
 	}
-	if blameAny(&w, updated) {
-		return w, nil
-	}
-	return w, s.blameEvents(ctx, &w, s.live, updated)
+	return diagnosis{s.scope}.explain(ctx, w, s.live, updated)
 }
 
 // missingPods says what one half still lacks; empty is nothing.
@@ -211,11 +215,11 @@ func missingPods(w canary.Workload, have int32, p patience) string {
 
 // currentRevision reads what the primary's pods are made of from where Kubernetes
 // keeps it.
-func (s *stateful) currentRevision(ctx context.Context) error {
-	s.Primary.Revision = ""
+func (s *statefulSet) currentRevision(ctx context.Context) error {
+	s.seen.Primary.Revision = ""
 	kept := &appsv1.ControllerRevision{}
-	key := s.key(s.set.Status.CurrentRevision)
-	if err := s.kit.live.Get(ctx, key, kept); apierrors.IsNotFound(err) || key.Name == "" {
+	key := s.scope.key(s.set.Status.CurrentRevision)
+	if err := s.scope.live.Get(ctx, key, kept); apierrors.IsNotFound(err) || key.Name == "" {
 		return nil
 	} else if err != nil {
 		return fmt.Errorf("reading revision %s: %w", key, err)
@@ -224,32 +228,32 @@ func (s *stateful) currentRevision(ctx context.Context) error {
 	if err := utiljson.Unmarshal(kept.Data.Raw, &data); err != nil {
 		return fmt.Errorf("decoding revision %s: %w", key, err)
 	}
-	delete(dict(dict(data, "spec"), "template"), "$patch")
-	r, err := newRevision(dict(data, "spec"), nil, nil)
+	delete(mapAt(data, "spec", "template"), "$patch")
+	r, err := newRevision(mapAt(data, "spec"), nil, nil)
 	if err != nil {
 		return fmt.Errorf("revision %s: %w", key, err)
 	}
-	s.Primary.Revision, s.Primary.Images = r.Digest, imagesOf(dict(r.Template, "spec"))
+	s.seen.Primary.Revision, s.seen.Primary.Images = r.Digest, imagesOf(mapAt(r.Template, "spec"))
 	return nil
 }
 
-// recall implements [archive]. A StatefulSet goes back by itself, or not at all.
-func (s *stateful) recall(digest string) (*Revision, error) {
-	if s.Revision == nil || s.Revision.Digest != digest {
+// revision implements [revisionSource]. A StatefulSet goes back by itself, or not at all.
+func (s *statefulSet) revision(digest string) (*Revision, error) {
+	if s.seen.Revision == nil || s.seen.Revision.Digest != digest {
 		return nil, fmt.Errorf("promoting revision %s of statefulset %s.%s: it is not the one in the template",
-			digest, s.canary.Spec.TargetRef.Name, s.canary.Namespace)
+			digest, s.scope.targetName(), s.scope.canary.Namespace)
 	}
-	return s.Revision, nil
+	return s.seen.Revision, nil
 }
 
-// setPrimary implements [form]: the template may reach all pods.
-func (s *stateful) setPrimary(ctx context.Context, _ *Revision) error {
+// promote implements [adapter]: the template may reach all pods.
+func (s *statefulSet) promote(ctx context.Context, _ *Revision) error {
 	return s.write(ctx, s.set.Fingerprint())
 }
 
-// stop implements [form]: what was promoted is not any more, unless it is all
+// stop implements [stopper]: what was promoted is not any more, unless it is all
 // there is. The router takes the pods back.
-func (s *stateful) stop(ctx context.Context) error {
+func (s *statefulSet) stop(ctx context.Context) error {
 	if s.live == nil || !s.set.Released() || !s.set.Behind() {
 		return nil
 	}
@@ -258,7 +262,7 @@ func (s *stateful) stop(ctx context.Context) error {
 
 // write notes which template is promoted, and the partition that follows.
 // Somebody's change in between is a conflict: the template may be another one.
-func (s *stateful) write(ctx context.Context, released string) error {
+func (s *statefulSet) write(ctx context.Context, released string) error {
 	wanted := s.live.DeepCopy()
 	annotations := merge(map[string]string{}, wanted.GetAnnotations())
 	if annotations == nil {
@@ -273,25 +277,19 @@ func (s *stateful) write(ctx context.Context, released string) error {
 	if err != nil {
 		return err
 	}
-	child(child(child(wanted.Object, "spec"), "updateStrategy"), "rollingUpdate")["partition"] = int64(set.Wanted())
+	ensureMap(wanted.Object, "spec", "updateStrategy", "rollingUpdate")["partition"] = int64(set.Wanted())
 	before, _ := json.Marshal(s.live)
 	after, _ := json.Marshal(wanted)
 	if string(before) == string(after) {
 		return nil
 	}
-	if err := s.kit.live.Patch(ctx, wanted, client.MergeFromWithOptions(s.live, client.MergeFromWithOptimisticLock{})); err != nil {
+	if err := s.scope.live.Patch(ctx, wanted, client.MergeFromWithOptions(s.live, client.MergeFromWithOptimisticLock{})); err != nil {
 		return fmt.Errorf("writing %s: %w", title(s.live), err)
 	}
 	return nil
 }
 
-// start implements [form]: pods follow the weight.
-func (*stateful) start(context.Context) error { return nil }
-
-// revert implements [form]: the router gives the partition back.
-func (*stateful) revert(context.Context) (string, error) { return "", nil }
-
-// objects implements [form]. What happens to its pods shows in its status.
-func (s *stateful) objects() []Object {
-	return append(s.services(), s.object(partition.Kind, s.canary.Spec.TargetRef.Name))
+// objects implements [adapter]. What happens to its pods shows in its status.
+func (s *statefulSet) objects() []Object {
+	return append(s.scope.services(), s.scope.object(partition.Kind, s.scope.targetName()))
 }

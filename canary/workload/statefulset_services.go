@@ -10,37 +10,35 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// ensureServices implements [form]. The Services of the two halves follow the
+// ensureServices implements [servicesEnsurer]. The Services of the two halves follow the
 // revisions.
-func (s *stateful) ensureServices(ctx context.Context) error {
+func (s *statefulSet) ensureServices(ctx context.Context) error {
 	if s.live == nil {
 		return nil
 	}
-	_, primary, own := s.canary.ServiceNames()
-	spec := &s.canary.Spec.Service
-	if err := s.ensureService(ctx, service{name: own, selector: s.selecting(s.set.Status.UpdateRevision), metadata: spec.Canary}); err != nil {
+	_, primary, own := s.scope.canary.ServiceNames()
+	spec := &s.scope.canary.Spec.Service
+	if err := servicesOf(s.scope, s.seen).ensure(ctx, service{name: own, selector: s.selecting(s.set.Status.UpdateRevision), metadata: spec.Canary}); err != nil {
 		return err
 	}
-	return s.ensureService(ctx, service{name: primary, selector: s.selecting(s.set.Status.CurrentRevision), metadata: spec.Primary})
+	return servicesOf(s.scope, s.seen).ensure(ctx, service{name: primary, selector: s.selecting(s.set.Status.CurrentRevision), metadata: spec.Primary})
 }
 
-func (s *stateful) selecting(revision string) map[string]string {
-	return merge(s.names.own, map[string]string{appsv1.ControllerRevisionHashLabelKey: revision})
+func (s *statefulSet) selecting(revision string) map[string]string {
+	return merge(s.seen.names.own, map[string]string{appsv1.ControllerRevisionHashLabelKey: revision})
 }
 
-// ensureApex implements [form]. Users reach all pods, as they do without a
+// ensureApex implements [apexEnsurer]. Users reach all pods, as they do without a
 // canary: a Service that is there stays as it is.
-func (s *stateful) ensureApex(ctx context.Context) error {
-	apex, _, _ := s.canary.ServiceNames()
+func (s *statefulSet) ensureApex(ctx context.Context) error {
+	apex, _, _ := s.scope.canary.ServiceNames()
 	live := &corev1.Service{}
-	err := s.kit.cached.Get(ctx, s.key(apex), live)
+	err := s.scope.cached.Get(ctx, s.scope.key(apex), live)
 	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("reading service %s.%s: %w", apex, s.canary.Namespace, err)
+		return fmt.Errorf("reading service %s.%s: %w", apex, s.scope.canary.Namespace, err)
 	}
-	if err == nil && !metav1.IsControlledBy(live, s.canary) {
+	if err == nil && !metav1.IsControlledBy(live, s.scope.canary) {
 		return nil
 	}
-	return s.ensureService(ctx, service{name: apex, selector: s.names.own, metadata: s.canary.Spec.Service.Apex})
+	return servicesOf(s.scope, s.seen).ensure(ctx, service{name: apex, selector: s.seen.names.own, metadata: s.scope.canary.Spec.Service.Apex})
 }
-
-func (*stateful) revertApex(context.Context) error { return nil }

@@ -22,7 +22,7 @@ import (
 
 // database is a StatefulSet of three pods, and the world as its controller would
 // leave it: pods has a letter for each, see below.
-func database(t *testing.T, pods string, change func(*appsv1.StatefulSet)) *bench {
+func database(t *testing.T, pods string, change func(*appsv1.StatefulSet)) *fixture {
 	t.Helper()
 	set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "podinfo", UID: "set", Generation: 1}, Spec: appsv1.StatefulSetSpec{
 		Replicas: ptr.To(int32(3)), Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "podinfo"}},
@@ -54,7 +54,7 @@ func database(t *testing.T, pods string, change func(*appsv1.StatefulSet)) *benc
 	if change != nil {
 		change(set)
 	}
-	b := newBench(t, objects...)
+	b := newFixture(t, objects...)
 	b.canary.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "podinfo"}
 	return b
 }
@@ -111,7 +111,7 @@ func TestAStatefulSetIsTwoHalves(t *testing.T) {
 		"some pods must stay for long": {"112", func(s *appsv1.StatefulSet) { at(2)(s); s.Spec.MinReadySeconds = 120 }, half{1, 0, false}, half{2, 0, false}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := database(t, tc.pods, tc.change).look()
+			p := database(t, tc.pods, tc.change).observe()
 			got := []half{{p.Target.Replicas, p.Target.Available, p.Target.Ready}, {p.Primary.Replicas, p.Primary.Available, p.Primary.Ready}}
 			if diff := cmp.Diff([]half{tc.target, tc.primary}, got); diff != "" || !strings.Contains(p.Target.Why, tc.wantWhy) {
 				t.Errorf("%s%q %q", diff, p.Target.Why, p.Primary.Why)
@@ -122,7 +122,7 @@ func TestAStatefulSetIsTwoHalves(t *testing.T) {
 
 func TestWhatAStatefulSetsPodsAreMadeOf(t *testing.T) {
 	b := database(t, "111", nil)
-	p := b.look()
+	p := b.observe()
 	if p.Target.Images[0] != "db:2" || p.Primary.Images[0] != "db:1" || p.Primary.Revision == p.Target.Revision || !strings.HasPrefix(p.Primary.Revision, canary.DigestPrefix) {
 		t.Fatalf("target %+v, primary %+v", p.Target, p.Primary)
 	}
@@ -130,7 +130,7 @@ func TestWhatAStatefulSetsPodsAreMadeOf(t *testing.T) {
 	b.get("podinfo", set)
 	set.Spec.Template.Spec.Containers[0].Image = "db:1" // Git goes back
 	b.must(b.c.Update(t.Context(), set))
-	if again := b.look(); again.Target.Revision != p.Primary.Revision {
+	if again := b.observe(); again.Target.Revision != p.Primary.Revision {
 		t.Error("a revert is not recognised")
 	}
 }
@@ -140,10 +140,10 @@ func TestAStatefulSetIsPromotedByItsPartition(t *testing.T) {
 		s.Annotations = map[string]string{partition.WeightAnnotation: "20"}
 		s.Spec.UpdateStrategy.RollingUpdate.Partition = ptr.To(int32(2))
 	})
-	p := b.look()
+	p := b.observe()
 	b.must(p.Save(t.Context(), p.Revision.Digest))
 	b.must(p.SetPrimary(t.Context(), p.Revision.Digest))
-	b.must(b.look().SetPrimary(t.Context(), p.Revision.Digest))
+	b.must(b.observe().SetPrimary(t.Context(), p.Revision.Digest))
 	at := func() int32 {
 		set := &appsv1.StatefulSet{}
 		b.get("podinfo", set)
@@ -152,13 +152,13 @@ func TestAStatefulSetIsPromotedByItsPartition(t *testing.T) {
 	if at() != 0 {
 		t.Fatalf("partition %d", at())
 	}
-	under := b.look()
+	under := b.observe()
 	if under.Primary.Revision != p.Revision.Digest || under.Primary.Ready || under.Primary.Available != 3 {
 		t.Errorf("while it is promoted: %+v", under.Primary)
 	}
 	b.must(under.StopTarget(t.Context())) // it is given up
-	if at() != 2 || b.look().Primary.Revision == p.Revision.Digest {
-		t.Errorf("given up at partition %d: %+v", at(), b.look().Primary)
+	if at() != 2 || b.observe().Primary.Revision == p.Revision.Digest {
+		t.Errorf("given up at partition %d: %+v", at(), b.observe().Primary)
 	}
 	if err := p.SetPrimary(t.Context(), "sha256:other"); err == nil {
 		t.Error("promoted what is not in the template")
@@ -168,7 +168,7 @@ func TestAStatefulSetIsPromotedByItsPartition(t *testing.T) {
 
 func TestATemplateThatChangedMeanwhileIsNotPromoted(t *testing.T) {
 	b := database(t, "112", nil)
-	p := b.look()
+	p := b.observe()
 	set := &appsv1.StatefulSet{}
 	b.get("podinfo", set)
 	set.Spec.Template.Spec.Containers[0].Image = "db:3"
@@ -191,13 +191,13 @@ func TestStatefulSetsThatCannotBeHeldBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := database(t, "111", tc.change)
 			b.canary.Spec.Provider = tc.provider
-			_, err := b.kit.Look(t.Context(), b.canary)
+			_, err := b.manager.Observe(t.Context(), b.canary)
 			wantTerminal(t, err, tc.want)
 		})
 	}
 	gone := database(t, "1", func(s *appsv1.StatefulSet) { s.Spec.Replicas = ptr.To(int32(1)) })
 	gone.canary.DeletionTimestamp = ptr.To(metav1.NewTime(noon))
-	if _, err := gone.look().RevertTarget(t.Context()); err != nil {
+	if _, err := gone.observe().RevertTarget(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
@@ -208,8 +208,8 @@ func TestTheServicesOfAStatefulSet(t *testing.T) {
 	b := database(t, "112", nil)
 	mine.Namespace = "test"
 	b.must(b.c.Create(t.Context(), mine))
-	b.must(b.look().EnsureServices(t.Context()))
-	b.must(b.look().EnsureApex(t.Context()))
+	b.must(b.observe().EnsureServices(t.Context()))
+	b.must(b.observe().EnsureApex(t.Context()))
 	if svc := b.service("podinfo"); svc.ResourceVersion != mine.ResourceVersion {
 		t.Errorf("the owner's Service was changed: %+v", svc)
 	}
@@ -219,7 +219,7 @@ func TestTheServicesOfAStatefulSet(t *testing.T) {
 		t.Error(diff)
 	}
 	b.must(b.c.Delete(t.Context(), mine))
-	b.must(b.look().EnsureApex(t.Context()))
+	b.must(b.observe().EnsureApex(t.Context()))
 	if diff := cmp.Diff(map[string]string{"app": "podinfo"}, b.service("podinfo").Spec.Selector); diff != "" {
 		t.Error(diff)
 	}

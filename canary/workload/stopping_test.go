@@ -15,14 +15,14 @@ func TestATargetThatStillStopsIsNotStarted(t *testing.T) {
 	target.Spec.Replicas = ptr.To(int32(0))
 	target.Generation = 2
 	target.Status = appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 3, UpdatedReplicas: 3, AvailableReplicas: 3}
-	b := newBench(t, append(world("podinfo:1")[1:], target)...)
+	b := newFixture(t, append(world("podinfo:1")[1:], target)...)
 	pods := func() int32 {
 		live := &appsv1.Deployment{}
 		b.get("podinfo", live)
 		return *live.Spec.Replicas
 	}
-	b.must(b.look().StartTarget(context.Background()))
-	if why, err := b.look().RevertTarget(context.Background()); err != nil || why != "scaling down" || pods() != 0 {
+	b.must(b.observe().StartTarget(context.Background()))
+	if why, err := b.observe().RevertTarget(context.Background()); err != nil || why != "scaling down" || pods() != 0 {
 		t.Errorf("reverted: %q, %v; %d pods", why, err, pods())
 	}
 
@@ -30,7 +30,7 @@ func TestATargetThatStillStopsIsNotStarted(t *testing.T) {
 	b.get("podinfo", live)
 	live.Status.Replicas, live.Status.UpdatedReplicas, live.Status.AvailableReplicas = 0, 0, 0
 	b.must(b.c.Status().Update(context.Background(), live))
-	b.must(b.look().StartTarget(context.Background()))
+	b.must(b.observe().StartTarget(context.Background()))
 	if pods() != 1 {
 		t.Errorf("started with %d pods", pods())
 	}

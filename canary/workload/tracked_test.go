@@ -15,8 +15,8 @@ func TestTrackedConfigsAreWhatFlaggerWouldHaveWritten(t *testing.T) {
 	files := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "files"}, Data: map[string]string{"b": "2", "a": "<1>"}}
 	cert := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "cert"}, Type: corev1.SecretTypeTLS, Data: map[string][]byte{"token": []byte("s3cret")}}
 	empty := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "env"}}
-	b := newBench(t, podinfo("podinfo:1"), files, cert, empty, secret("token", "helm.sh/release.v1"), secret("db", "helm.sh/release.v1"))
-	before := b.look().Revision
+	b := newFixture(t, podinfo("podinfo:1"), files, cert, empty, secret("token", "helm.sh/release.v1"), secret("db", "helm.sh/release.v1"))
+	before := b.observe().Revision
 	want := map[string]string{
 		"configmap/files": "280988fe9e311a31", // {"a":"\u003c1\u003e","b":"2"}
 		"configmap/env":   "74234e98afe7498f", // null
@@ -29,7 +29,7 @@ func TestTrackedConfigsAreWhatFlaggerWouldHaveWritten(t *testing.T) {
 	b.get("files", live)
 	live.BinaryData = map[string][]byte{"blob": {0xff}}
 	b.must(b.c.Update(t.Context(), live))
-	after := b.look().Revision
+	after := b.observe().Revision
 	if diff := cmp.Diff(want, after.TrackedConfigs()); diff != "" {
 		t.Errorf("Flagger does not see binaryData (-want +got):\n%s", diff)
 	}

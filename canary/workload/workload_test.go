@@ -10,7 +10,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -23,15 +25,15 @@ import (
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-// bench is a cluster with one canary.
-type bench struct {
-	t      *testing.T
-	c      client.Client
-	kit    *Kit
-	canary *flaggerv1.Canary
+// fixture is a cluster with one canary.
+type fixture struct {
+	t       *testing.T
+	c       client.Client
+	manager *Manager
+	canary  *flaggerv1.Canary
 }
 
-func newBench(t *testing.T, objects ...client.Object) *bench {
+func newFixture(t *testing.T, objects ...client.Object) *fixture {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, flaggerv1.AddToScheme} {
@@ -49,19 +51,27 @@ func newBench(t *testing.T, objects ...client.Object) *bench {
 	canary := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Name: "podinfo", Namespace: "test", UID: types.UID("uid-1")}}
 	canary.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "podinfo"}
 	canary.Spec.Service.Port = 80
-	return &bench{t: t, c: c, canary: canary, kit: New(c, c, clocktesting.NewFakePassiveClock(noon), Options{})}
+	return &fixture{t: t, c: c, canary: canary, manager: New(c, c, clocktesting.NewFakePassiveClock(noon), Options{})}
 }
 
-func (b *bench) look() *Pair {
+// object is one of which nothing is known but its name.
+func object(kind schema.GroupVersionKind, name string) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{Object: map[string]any{}}
+	u.SetGroupVersionKind(kind)
+	u.SetName(name)
+	return u
+}
+
+func (b *fixture) observe() *Workloads {
 	b.t.Helper()
-	p, err := b.kit.Look(context.Background(), b.canary)
+	p, err := b.manager.Observe(context.Background(), b.canary)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	return p
 }
 
-func (b *bench) must(err error) {
+func (b *fixture) must(err error) {
 	b.t.Helper()
 	if err != nil {
 		b.t.Fatal(err)
@@ -69,14 +79,14 @@ func (b *bench) must(err error) {
 }
 
 // primary makes a primary of the target whose pods are there.
-func (b *bench) primary() {
+func (b *fixture) primary() {
 	b.t.Helper()
-	p := b.look()
+	p := b.observe()
 	b.must(p.SetPrimary(b.t.Context(), p.Revision.Digest))
 	b.stand()
 }
 
-func (b *bench) get(name string, object client.Object) {
+func (b *fixture) get(name string, object client.Object) {
 	b.t.Helper()
 	b.must(b.c.Get(context.Background(), client.ObjectKey{Namespace: "test", Name: name}, object))
 }
@@ -124,8 +134,8 @@ func world(image string) []client.Object {
 }
 
 func TestPrimaryIsTheTargetUnderAnotherName(t *testing.T) {
-	b := newBench(t, world("podinfo:1")...)
-	p := b.look()
+	b := newFixture(t, world("podinfo:1")...)
+	p := b.observe()
 	b.must(p.SetPrimary(context.Background(), p.Revision.Digest))
 	primary := &appsv1.Deployment{}
 	b.get("podinfo-primary", primary)
@@ -148,18 +158,18 @@ func TestPrimaryIsTheTargetUnderAnotherName(t *testing.T) {
 	if *primary.Spec.Replicas != 3 || primary.Spec.MinReadySeconds != 5 || !metav1.IsControlledBy(primary, b.canary) {
 		t.Errorf("primary %+v", primary.Spec)
 	}
-	if got := b.look().Primary.Revision; got != p.Revision.Digest {
+	if got := b.observe().Primary.Revision; got != p.Revision.Digest {
 		t.Errorf("primary runs %s", got)
 	}
 }
 
 func TestPromotionIsRepeatable(t *testing.T) {
-	b := newBench(t, world("podinfo:1")...)
-	p := b.look()
+	b := newFixture(t, world("podinfo:1")...)
+	p := b.observe()
 	b.must(p.SetPrimary(context.Background(), p.Revision.Digest))
 	first, second := &appsv1.Deployment{}, &appsv1.Deployment{}
 	b.get("podinfo-primary", first)
-	b.must(b.look().SetPrimary(context.Background(), p.Revision.Digest))
+	b.must(b.observe().SetPrimary(context.Background(), p.Revision.Digest))
 	b.get("podinfo-primary", second)
 	if first.ResourceVersion != second.ResourceVersion {
 		t.Error("promoting again changed the primary")
@@ -168,40 +178,40 @@ func TestPromotionIsRepeatable(t *testing.T) {
 
 func TestRevisionsChangeWithWhatPodsAreMadeOf(t *testing.T) {
 	for name, tc := range map[string]struct {
-		change func(*bench)
+		change func(*fixture)
 		want   bool
 	}{
-		"an image": {func(b *bench) {
+		"an image": {func(b *fixture) {
 			d := &appsv1.Deployment{}
 			b.get("podinfo", d)
 			d.Spec.Template.Spec.Containers[0].Image = "podinfo:2"
 			b.must(b.c.Update(context.Background(), d))
 		}, true},
-		"the number of pods": {func(b *bench) {
+		"the number of pods": {func(b *fixture) {
 			d := &appsv1.Deployment{}
 			b.get("podinfo", d)
 			d.Spec.Replicas = ptr.To(int32(0))
 			b.must(b.c.Update(context.Background(), d))
 		}, false},
-		"the binary data of a ConfigMap": {func(b *bench) {
+		"the binary data of a ConfigMap": {func(b *fixture) {
 			cm := &corev1.ConfigMap{}
 			b.get("files", cm)
 			cm.BinaryData = map[string][]byte{"blob": {0xff}}
 			b.must(b.c.Update(context.Background(), cm))
 		}, true},
-		"a ConfigMap that opted out": {func(b *bench) {
+		"a ConfigMap that opted out": {func(b *fixture) {
 			cm := &corev1.ConfigMap{}
 			b.get("quiet", cm)
 			cm.Data["color"] = "red"
 			b.must(b.c.Update(context.Background(), cm))
 		}, false},
-		"a Secret of the platform": {func(b *bench) {
+		"a Secret of the platform": {func(b *fixture) {
 			s := &corev1.Secret{}
 			b.get("db", s)
 			s.Data["key"] = []byte("new")
 			b.must(b.c.Update(context.Background(), s))
 		}, false},
-		"an optional ConfigMap that appears": {func(b *bench) {
+		"an optional ConfigMap that appears": {func(b *fixture) {
 			cm := configMap("extra", "x")
 			cm.Namespace = "test"
 			b.must(b.c.Create(context.Background(), cm))
@@ -214,10 +224,10 @@ func TestRevisionsChangeWithWhatPodsAreMadeOf(t *testing.T) {
 			d := objects[0].(*appsv1.Deployment)
 			d.Spec.Template.Spec.Containers[0].EnvFrom = []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{
 				LocalObjectReference: corev1.LocalObjectReference{Name: "quiet"}}}}
-			b := newBench(t, append(objects, quiet)...)
-			before := b.look().Revision.Digest
+			b := newFixture(t, append(objects, quiet)...)
+			before := b.observe().Revision.Digest
 			tc.change(b)
-			if got := b.look().Revision.Digest != before; got != tc.want {
+			if got := b.observe().Revision.Digest != before; got != tc.want {
 				t.Errorf("changed: %v", got)
 			}
 		})
@@ -225,8 +235,8 @@ func TestRevisionsChangeWithWhatPodsAreMadeOf(t *testing.T) {
 }
 
 func TestASnapshotOutlivesTheTarget(t *testing.T) {
-	b := newBench(t, world("podinfo:1")...)
-	old := b.look()
+	b := newFixture(t, world("podinfo:1")...)
+	old := b.observe()
 	b.must(old.Save(context.Background(), old.Revision.Digest))
 	target, cm := &appsv1.Deployment{}, &corev1.ConfigMap{}
 	b.get("podinfo", target)
@@ -234,7 +244,7 @@ func TestASnapshotOutlivesTheTarget(t *testing.T) {
 	target.Spec.Template.Spec.Containers[0].Image, cm.Data["color"] = "podinfo:2", "red"
 	b.must(b.c.Update(context.Background(), target))
 	b.must(b.c.Update(context.Background(), cm))
-	p := b.look()
+	p := b.observe()
 	b.must(p.Save(context.Background(), p.Revision.Digest))
 	b.must(p.SetPrimary(context.Background(), old.Revision.Digest))
 	primary := &appsv1.Deployment{}
@@ -244,7 +254,7 @@ func TestASnapshotOutlivesTheTarget(t *testing.T) {
 		t.Errorf("primary runs %s with %v", primary.Spec.Template.Spec.Containers[0].Image, cm.Data)
 	}
 	b.must(p.Prune(context.Background(), []string{p.Revision.Digest}))
-	if diff := cmp.Diff(map[string]bool{p.Revision.Digest: true}, b.look().Saved); diff != "" {
+	if diff := cmp.Diff(map[string]bool{p.Revision.Digest: true}, b.observe().Saved); diff != "" {
 		t.Error(diff)
 	}
 	if err := p.SetPrimary(context.Background(), old.Revision.Digest); err == nil {
@@ -253,15 +263,15 @@ func TestASnapshotOutlivesTheTarget(t *testing.T) {
 }
 
 func TestASnapshotThatWasChangedIsNotPromoted(t *testing.T) {
-	b := newBench(t, world("podinfo:1")...)
-	p := b.look()
+	b := newFixture(t, world("podinfo:1")...)
+	p := b.observe()
 	digest := p.Revision.Digest
 	b.must(p.Save(context.Background(), digest))
 	kept := &appsv1.ControllerRevision{}
-	b.get(p.snapshotName(digest), kept)
+	b.get(p.snapshots.name(digest), kept)
 	r, err := decode(kept.Data.Raw)
 	b.must(err)
-	list(dict(r.Template, "spec"), "containers")[0]["image"] = "miner:1"
+	objectsAt(r.Template, "spec", "containers")[0]["image"] = "miner:1"
 	kept.Data.Raw, err = json.Marshal(r)
 	b.must(err)
 	b.must(b.c.Update(context.Background(), kept))
@@ -269,7 +279,7 @@ func TestASnapshotThatWasChangedIsNotPromoted(t *testing.T) {
 	b.get("podinfo", target)
 	target.Spec.Template.Spec.Containers[0].Image = "podinfo:2"
 	b.must(b.c.Update(context.Background(), target))
-	if err := b.look().SetPrimary(context.Background(), digest); err == nil {
+	if err := b.observe().SetPrimary(context.Background(), digest); err == nil {
 		t.Error("no error")
 	}
 }
@@ -277,8 +287,8 @@ func TestASnapshotThatWasChangedIsNotPromoted(t *testing.T) {
 func TestASharedConfigIsPromotedByEachCanaryForItself(t *testing.T) {
 	taken := configMap("env-primary", "theirs")
 	taken.OwnerReferences = []metav1.OwnerReference{{APIVersion: "flagger.app/v1beta1", Kind: "Canary", Name: "other", UID: "uid-2", Controller: ptr.To(true)}}
-	b := newBench(t, append(world("podinfo:1"), taken)...)
-	p := b.look()
+	b := newFixture(t, append(world("podinfo:1"), taken)...)
+	p := b.observe()
 	b.must(p.SetPrimary(context.Background(), p.Revision.Digest))
 	theirs, our := &corev1.ConfigMap{}, &corev1.ConfigMap{}
 	b.get("env-primary", theirs)
@@ -295,11 +305,11 @@ func TestServices(t *testing.T) {
 	mine := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "podinfo", Labels: map[string]string{"team": "a"}}, Spec: corev1.ServiceSpec{
 		Type: corev1.ServiceTypeNodePort, Selector: map[string]string{"app": "podinfo"},
 		Ports: []corev1.ServicePort{{Name: "http", Port: 80, NodePort: 30080}}}}
-	b := newBench(t, append(world("podinfo:1"), mine)...)
+	b := newFixture(t, append(world("podinfo:1"), mine)...)
 	b.canary.Spec.Service.PortDiscovery = true
 	b.canary.Spec.Service.Canary = &flaggerv1.CustomMetadata{Annotations: map[string]string{"a": "b"}}
 	b.primary()
-	p := b.look()
+	p := b.observe()
 	b.must(p.EnsureServices(context.Background()))
 	b.must(p.EnsureApex(context.Background()))
 	svc := &corev1.Service{}

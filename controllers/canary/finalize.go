@@ -35,7 +35,7 @@ func (r *Reconciler) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 
 // revert gives back what the canary took.
 func (r *Reconciler) revert(ctx context.Context, c *flaggerv1.Canary) error {
-	pair, err := r.kit.Look(ctx, c)
+	pair, err := r.workloads.Observe(ctx, c)
 	if errors.Is(err, reconcile.TerminalError(nil)) {
 		// A target that could not be taken over needs nothing back; one that was, and is
 		// another's or unknown by now, is not to be touched. But its users have to get

@@ -28,7 +28,7 @@ type look struct {
 	// routed is the canary as its router is to see it.
 	routed *flaggerv1.Canary
 	seen   canary.Observation
-	pair   *workload.Pair
+	pair   *workload.Workloads
 	router router.Router
 	// waits means that answers are still to come.
 	waits bool
@@ -55,7 +55,7 @@ func (r *Reconciler) observe(ctx context.Context, c *flaggerv1.Canary, now time.
 	if err := r.checkStatus(ctx, c); err != nil {
 		return nil, err
 	}
-	pair, err := r.kit.Look(ctx, c)
+	pair, err := r.workloads.Observe(ctx, c)
 	if dependErr := r.feed.depend(ctx, client.ObjectKeyFromObject(c), r.dependencies(pair, c, routes)); dependErr != nil && (err == nil || errors.Is(dependErr, router.ErrNotInstalled)) {
 		err = dependErr
 	}

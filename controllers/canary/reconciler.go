@@ -69,7 +69,7 @@ type Reconciler struct {
 	mesh         client.Client // of Mesh, nil without one
 	clock        clock.PassiveClock
 	teller       *teller
-	kit          *workload.Kit
+	workloads    *workload.Manager
 	checker      *metric.Checker
 	metrics      *metrics
 	fights       *fights

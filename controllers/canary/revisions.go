@@ -11,7 +11,7 @@ import (
 
 // recognised reports whether the target is, with its configuration, what Flagger
 // recorded last.
-func recognised(c *flaggerv1.Canary, pair *workload.Pair) bool {
+func recognised(c *flaggerv1.Canary, pair *workload.Workloads) bool {
 	return pair.Revision != nil && pair.Target.Alias != "" && pair.Target.Alias == c.Status.LastAppliedSpec &&
 		maps.Equal(pair.Revision.TrackedConfigs(), c.Status.TrackedConfigs)
 }

@@ -35,7 +35,7 @@ func TestRevisionsHaveTheNamesThatFlaggerWouldLookFor(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			l := &look{canary: &flaggerv1.Canary{Status: tc.before}, pair: &workload.Pair{Target: tc.target}}
+			l := &look{canary: &flaggerv1.Canary{Status: tc.before}, pair: &workload.Workloads{Copies: workload.Copies{Target: tc.target}}}
 			l.nameRevisions(canary.State{Applied: tc.applied, Promoted: tc.promoted})
 			if diff := cmp.Diff(tc.want, l.canary.Status); diff != "" {
 				t.Errorf("status (-want +got):\n%s", diff)
@@ -47,10 +47,10 @@ func TestRevisionsHaveTheNamesThatFlaggerWouldLookFor(t *testing.T) {
 // TestAReleaseIsRecognisedWithItsConfiguration only: what Flagger calls a template
 // says nothing about it.
 func TestAReleaseIsRecognisedWithItsConfiguration(t *testing.T) {
-	pair := &workload.Pair{
+	pair := &workload.Workloads{Copies: workload.Copies{
 		Target:   canary.Workload{Alias: "one"},
 		Revision: &workload.Revision{Configs: []workload.Config{{Kind: "ConfigMap", Name: "app", Tracked: "abc"}}},
-	}
+	}}
 	for name, tc := range map[string]struct {
 		alias, tracked string
 		want           bool

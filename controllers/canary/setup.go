@@ -103,7 +103,7 @@ func (r *Reconciler) prepare(mgr ctrl.Manager, opts reconciler.Options) error {
 	}
 	copies := r.Workload
 	copies.Warn = r.warnOnce
-	r.kit = workload.New(r.live, mgr.GetCache(), r.clock, copies)
+	r.workloads = workload.New(r.live, mgr.GetCache(), r.clock, copies)
 	r.checker = metric.NewChecker(r.live, r.MetricsServer, r.clock, r.measuring(mgr.GetConfig())...)
 	r.probe = &probe{meter: r.meter, call: r.call, clock: r.clock, feed: r.feed}
 	r.sampler = &sampler{clock: r.Clock, meter: r.meter, feed: r.feed}
@@ -177,7 +177,7 @@ func (r *Reconciler) bookkeeping() handler.EventHandler {
 			r.ticks.forget(uid)
 			r.probe.forget(uid)
 			r.sampler.forget(uid)
-			r.kit.Forget(uid)
+			r.workloads.Forget(uid)
 			r.warnings.forget(uid)
 			r.fights.forget(key)
 			r.teller.alerts.Forget(uid)

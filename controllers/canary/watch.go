@@ -77,12 +77,12 @@ func (w *watchlist) who(t thing) []types.NamespacedName {
 }
 
 // dependencies are the things whose changes concern a canary.
-func (r *Reconciler) dependencies(pair *workload.Pair, c *flaggerv1.Canary, routes router.Router) []thing {
+func (r *Reconciler) dependencies(pair *workload.Workloads, c *flaggerv1.Canary, routes router.Router) []thing {
 	return append(workloadThings(pair), r.routeThings(c, routes)...)
 }
 
 // workloadThings are the objects of both copies.
-func workloadThings(pair *workload.Pair) []thing {
+func workloadThings(pair *workload.Workloads) []thing {
 	var things []thing
 	for _, object := range pair.Objects() {
 		things = append(things, thing{sort{object.GroupVersionKind, false}, object.ObjectKey})

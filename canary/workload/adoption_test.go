@@ -27,11 +27,11 @@ func port(name string, number int32, target any, node int32) corev1.ServicePort 
 }
 
 // site is a target with ports, and a Service that was there before its canary.
-func site(t *testing.T, ports []corev1.ServicePort) *bench {
+func site(t *testing.T, ports []corev1.ServicePort) *fixture {
 	t.Helper()
 	d := shop("podinfo", set{"app": "podinfo", "component": "web"}, set{"app": "podinfo", "component": "web"})
 	d.Spec.Template.Spec.Containers[0].Ports = []corev1.ContainerPort{{Name: "http", ContainerPort: 8080}, {Name: "https", ContainerPort: 8443}}
-	b := newBench(t, d, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "podinfo", Labels: set{"team": "a"}, Annotations: set{"keep": "yes"}}, Spec: corev1.ServiceSpec{
+	b := newFixture(t, d, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "podinfo", Labels: set{"team": "a"}, Annotations: set{"keep": "yes"}}, Spec: corev1.ServiceSpec{
 		Type: corev1.ServiceTypeLoadBalancer, Selector: set{"app": "podinfo", "component": "web"}, SessionAffinity: corev1.ServiceAffinityClientIP,
 		ExternalTrafficPolicy: corev1.ServiceExternalTrafficPolicyLocal, LoadBalancerClass: ptr.To("internal"), LoadBalancerSourceRanges: []string{"10.0.0.0/8"}, Ports: ports}})
 	b.canary.Spec.Service.TargetPort = intstr.FromInt32(8080)
@@ -40,9 +40,9 @@ func site(t *testing.T, ports []corev1.ServicePort) *bench {
 }
 
 // warned collects what the canary's owner is told.
-func (b *bench) warned() *[]string {
+func (b *fixture) warned() *[]string {
 	var said []string
-	b.kit.opts.Warn = func(_ *flaggerv1.Canary, err error) { said = append(said, err.Error()) }
+	b.manager.opts.Warn = func(_ *flaggerv1.Canary, err error) { said = append(said, err.Error()) }
 	return &said
 }
 
@@ -92,7 +92,7 @@ func TestAnAdoptedServiceKeepsWhatTheCanaryDoesNotKnow(t *testing.T) {
 			b.canary.Spec.Service.PortName, b.canary.Spec.Service.PortDiscovery = tc.portName, tc.discover
 			said := b.warned()
 			before := b.service("podinfo")
-			b.must(b.look().EnsureApex(t.Context()))
+			b.must(b.observe().EnsureApex(t.Context()))
 			after := b.service("podinfo")
 			if diff := cmp.Diff(tc.want, byPort(after.Spec.Ports)); diff != "" {
 				t.Error(diff)
@@ -100,7 +100,7 @@ func TestAnAdoptedServiceKeepsWhatTheCanaryDoesNotKnow(t *testing.T) {
 			if diff := cmp.Diff(tc.warned, *said); diff != "" {
 				t.Error(diff)
 			}
-			b.must(b.look().EnsureApex(t.Context()))
+			b.must(b.observe().EnsureApex(t.Context()))
 			if b.service("podinfo").ResourceVersion != after.ResourceVersion {
 				t.Error("adopting again changed it")
 			}
@@ -108,7 +108,7 @@ func TestAnAdoptedServiceKeepsWhatTheCanaryDoesNotKnow(t *testing.T) {
 			if diff := cmp.Diff(before.Spec, after.Spec); diff != "" || after.Labels["team"] != "a" || after.Annotations["keep"] != "yes" {
 				t.Errorf("%s %v %v", diff, after.Labels, after.Annotations)
 			}
-			b.must(b.look().RevertApex(t.Context()))
+			b.must(b.observe().RevertApex(t.Context()))
 			restored := b.service("podinfo")
 			if diff := cmp.Diff(before.Spec, restored.Spec); diff != "" || !maps.Equal(restored.Annotations, set{"keep": "yes"}) {
 				t.Errorf("restored: %s %v", diff, restored.Annotations)
@@ -120,45 +120,45 @@ func TestAnAdoptedServiceKeepsWhatTheCanaryDoesNotKnow(t *testing.T) {
 func TestAServiceIsRestoredToWhatItsOwnerHas(t *testing.T) {
 	full := set{"app": "podinfo", "component": "web"}
 	for name, tc := range map[string]struct {
-		meanwhile func(*bench)
+		meanwhile func(*fixture)
 		want      set
 		wantPorts []corev1.ServicePort
 	}{
-		"as it was": {func(*bench) {}, full, []corev1.ServicePort{port("web", 80, "http", 1)}},
-		"a selector that was applied since": {func(b *bench) {
+		"as it was": {func(*fixture) {}, full, []corev1.ServicePort{port("web", 80, "http", 1)}},
+		"a selector that was applied since": {func(b *fixture) {
 			b.editService(func(s *corev1.Service) { s.Spec.Selector = set{"app": "other"} })
 		}, set{"app": "other"}, []corev1.ServicePort{port("web", 80, "http", 1)}},
-		"a selector and ports that were applied since, and taken over": {func(b *bench) {
+		"a selector and ports that were applied since, and taken over": {func(b *fixture) {
 			b.editService(func(s *corev1.Service) {
 				s.Spec.Selector, s.Spec.Ports = set{"app": "other"}, []corev1.ServicePort{port("new", 80, 7070, 1), port("admin", 90, 90, 2)}
 			})
-			b.must(b.look().EnsureApex(b.t.Context()))
+			b.must(b.observe().EnsureApex(b.t.Context()))
 		}, set{"app": "other"}, []corev1.ServicePort{port("new", 80, 7070, 1), port("admin", 90, 90, 2)}},
-		"another port of the canary": {func(b *bench) {
+		"another port of the canary": {func(b *fixture) {
 			b.canary.Spec.Service.Port = 81
-			b.must(b.look().EnsureApex(b.t.Context()))
+			b.must(b.observe().EnsureApex(b.t.Context()))
 		}, full, []corev1.ServicePort{port("web", 80, "http", 1)}},
-		"another name of the canary's Service": {func(b *bench) { b.canary.Spec.Service.Name = "elsewhere" }, full, []corev1.ServicePort{port("web", 80, "http", 1)}},
-		"a canary that was made anew": {func(b *bench) {
+		"another name of the canary's Service": {func(b *fixture) { b.canary.Spec.Service.Name = "elsewhere" }, full, []corev1.ServicePort{port("web", 80, "http", 1)}},
+		"a canary that was made anew": {func(b *fixture) {
 			b.canary.UID = "uid-2"
 			for _, name := range []string{"podinfo-primary"} {
 				b.own(&appsv1.Deployment{}, name, "podinfo", "uid-2")
 			}
-			b.must(b.look().EnsureApex(b.t.Context()))
+			b.must(b.observe().EnsureApex(b.t.Context()))
 		}, full, []corev1.ServicePort{port("web", 80, "http", 1)}},
-		"one that an earlier version took over, by kubectl apply": {func(b *bench) {
+		"one that an earlier version took over, by kubectl apply": {func(b *fixture) {
 			b.editService(func(s *corev1.Service) {
 				delete(s.Annotations, originalAnnotation)
 				s.Annotations[corev1.LastAppliedConfigAnnotation] = `{"spec":{"selector":{"app":"podinfo","component":"web"}}}`
 			})
 		}, full, []corev1.ServicePort{port("web", 80, 8080, 1)}},
-		"one that Flagger took over, by kubectl apply": {func(b *bench) {
+		"one that Flagger took over, by kubectl apply": {func(b *fixture) {
 			b.editService(func(s *corev1.Service) {
 				delete(s.Annotations, originalAnnotation)
 				s.Annotations[corev1.LastAppliedConfigAnnotation] = `{"spec":{"selector":{"app":"podinfo","component":"web"},"ports":[{"name":"web","port":80,"targetPort":"http"}]}}`
 			})
 			before := b.service("podinfo").ResourceVersion
-			b.must(b.look().EnsureApex(b.t.Context()))
+			b.must(b.observe().EnsureApex(b.t.Context()))
 			if b.service("podinfo").ResourceVersion != before {
 				b.t.Error("taking over has changed it")
 			}
@@ -166,12 +166,12 @@ func TestAServiceIsRestoredToWhatItsOwnerHas(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := site(t, []corev1.ServicePort{port("web", 80, "http", 1)})
-			b.must(b.look().EnsureApex(t.Context()))
+			b.must(b.observe().EnsureApex(t.Context()))
 			if diff := cmp.Diff(set{"app": "podinfo-primary", "component": "web"}, b.service("podinfo").Spec.Selector); diff != "" {
 				t.Fatal(diff)
 			}
 			tc.meanwhile(b)
-			b.must(b.look().RevertApex(t.Context()))
+			b.must(b.observe().RevertApex(t.Context()))
 			svc := b.service("podinfo")
 			if diff := cmp.Diff(tc.want, svc.Spec.Selector); diff != "" {
 				t.Error(diff)
@@ -186,7 +186,7 @@ func TestAServiceIsRestoredToWhatItsOwnerHas(t *testing.T) {
 	}
 }
 
-func (b *bench) editService(edit func(*corev1.Service)) {
+func (b *fixture) editService(edit func(*corev1.Service)) {
 	b.t.Helper()
 	svc := b.service("podinfo")
 	edit(svc)
@@ -195,19 +195,19 @@ func (b *bench) editService(edit func(*corev1.Service)) {
 
 func TestAServiceIsAdoptedByOneCanary(t *testing.T) {
 	b := site(t, []corev1.ServicePort{port("web", 80, "http", 1)})
-	b.must(b.look().EnsureApex(t.Context()))
+	b.must(b.observe().EnsureApex(t.Context()))
 	other := b.canary
 	b.canary = other.DeepCopy()
 	b.canary.Name, b.canary.UID = "second", types.UID("uid-2")
 	b.own(&appsv1.Deployment{}, "podinfo-primary", "second", "uid-2")
-	b.must(b.look().EnsureApex(t.Context())) // the first is gone
+	b.must(b.observe().EnsureApex(t.Context())) // the first is gone
 	if got := originalOf(b.service("podinfo")); got.Canary != "second" || got.Selector["app"] != "podinfo" {
 		t.Errorf("noted %+v", got)
 	}
 	b.must(b.c.Create(t.Context(), b.canary.DeepCopy()))
 	b.canary = other
 	b.own(&appsv1.Deployment{}, "podinfo-primary", "podinfo", "uid-1")
-	wantTerminal(t, b.look().EnsureApex(t.Context()), "service podinfo.test is that of Canary second")
+	wantTerminal(t, b.observe().EnsureApex(t.Context()), "service podinfo.test is that of Canary second")
 }
 
 func TestAnAliasIsAdoptedWithAWarning(t *testing.T) {
@@ -216,7 +216,7 @@ func TestAnAliasIsAdoptedWithAWarning(t *testing.T) {
 		s.Spec = corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "shop.example.com"}
 	})
 	said := b.warned()
-	b.must(b.look().EnsureApex(t.Context()))
+	b.must(b.observe().EnsureApex(t.Context()))
 	if len(*said) != 1 {
 		t.Errorf("said %v", *said)
 	}
@@ -264,14 +264,14 @@ func TestPortsThatAreDiscovered(t *testing.T) {
 					d.Spec.Template.Spec.Containers = append(d.Spec.Template.Spec.Containers, corev1.Container{Name: container, Ports: ports})
 				}
 			}
-			b := newBench(t, d)
+			b := newFixture(t, d)
 			b.canary.Spec.Service.TargetPort, b.canary.Spec.Service.PortDiscovery = tc.target, true
-			b.must(b.look().EnsureServices(t.Context()))
+			b.must(b.observe().EnsureServices(t.Context()))
 			got := byPort(b.service("podinfo-canary").Spec.Ports)
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Error(diff)
 			}
-			b.must(b.look().EnsureServices(t.Context()))
+			b.must(b.observe().EnsureServices(t.Context()))
 		})
 	}
 }

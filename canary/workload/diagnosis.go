@@ -16,9 +16,9 @@ import (
 	"github.com/sluice-cd/sluice/internal/partition"
 )
 
-// hopeless are the reasons for which a container waits that do not pass by
+// terminalWaitingReasons are the reasons for which a container waits that do not pass by
 // themselves.
-var hopeless = map[string]bool{
+var terminalWaitingReasons = map[string]bool{
 	"CrashLoopBackOff": true, "ImagePullBackOff": true, "ErrImagePull": true, "ErrImageNeverPull": true, "InvalidImageName": true,
 	"CreateContainerConfigError": true, "CreateContainerError": true, "RunContainerError": true,
 }
@@ -26,35 +26,48 @@ var hopeless = map[string]bool{
 // maxReason bounds what is said about one pod.
 const maxReason = 200
 
-// maxBlamed bounds how many pods are read to find one to blame.
-const maxBlamed = 500
+// maxDiagnosed bounds how many pods, or events, are read to find what is wrong.
+const maxDiagnosed = 500
 
-// pods are those that labels select, of whatever owner.
-func (p *Pair) pods(ctx context.Context, labels map[string]string, opts ...client.ListOption) ([]corev1.Pod, error) {
+// diagnosis finds out what keeps pods from serving.
+type diagnosis struct{ scope *scope }
+
+// podsWith are those that have the labels, of whatever owner.
+func podsWith(ctx context.Context, s *scope, labels map[string]string, opts ...client.ListOption) ([]corev1.Pod, error) {
 	found := &corev1.PodList{}
-	opts = append(opts, client.InNamespace(p.canary.Namespace), client.MatchingLabels(labels))
-	if err := p.kit.live.List(ctx, found, opts...); err != nil {
-		return nil, fmt.Errorf("listing pods of %s.%s: %w", p.canary.Spec.TargetRef.Name, p.canary.Namespace, err)
+	opts = append(opts, client.InNamespace(s.canary.Namespace), client.MatchingLabels(labels))
+	if err := s.live.List(ctx, found, opts...); err != nil {
+		return nil, fmt.Errorf("listing pods of %s.%s: %w", s.targetName(), s.canary.Namespace, err)
 	}
 	return found.Items, nil
 }
 
-// blame says which pod keeps a workload from becoming ready, and why, if there is
+// diagnose says which pod keeps a workload from becoming ready, and why, if there is
 // one that will not recover by itself: long before a deadline would. Pods of older
 // revisions are on their way out. If there is none, there may be no pods at all.
-func (p *Pair) blame(ctx context.Context, w *canary.Workload, of *unstructured.Unstructured, labels map[string]string) error {
-	if w.Ready || w.Replicas == 0 || p.names.label == "" {
-		return nil
-	}
-	pods, err := p.pods(ctx, labels, client.Limit(maxBlamed))
+func (d diagnosis) diagnose(ctx context.Context, w canary.Workload, of *unstructured.Unstructured, labels map[string]string) (canary.Workload, error) {
+	pods, err := podsWith(ctx, d.scope, labels, client.Limit(maxDiagnosed))
 	if err != nil {
-		return err
+		return w, err
 	}
-	pods = newest(slices.DeleteFunc(pods, func(pod corev1.Pod) bool { return !madeBy(&pod, of.GetName()) }))
-	if blameAny(w, pods) {
-		return nil
+	return d.explain(ctx, w, of, newest(slices.DeleteFunc(pods, func(pod corev1.Pod) bool { return !madeBy(&pod, of.GetName()) })))
+}
+
+// explain adds to what a workload lacks why its pods do not work, by their status or by
+// events.
+func (d diagnosis) explain(ctx context.Context, w canary.Workload, of *unstructured.Unstructured, pods []corev1.Pod) (canary.Workload, error) {
+	if w.Ready {
+		return w, nil
 	}
-	return p.blameEvents(ctx, w, of, pods)
+	for i := range pods {
+		if reason := failureReason(&pods[i]); reason != "" {
+			w.Why = fmt.Sprintf("%s; pod %s: %s", w.Why, pods[i].Name, reason)
+			return w, nil
+		}
+	}
+	told, err := d.fromEvents(ctx, of, pods)
+	w.Why += told
+	return w, err
 }
 
 // madeBy reports whether a pod may be one of a Deployment or DaemonSet. Others can
@@ -68,17 +81,6 @@ func madeBy(pod *corev1.Pod, name string) bool {
 	default:
 		return owner.Name == name
 	}
-}
-
-// blameAny reports whether there was a pod to blame.
-func blameAny(w *canary.Workload, pods []corev1.Pod) bool {
-	for i := range pods {
-		if trouble := troubleOf(&pods[i]); trouble != "" && !w.Ready {
-			w.Why = fmt.Sprintf("%s; pod %s: %s", w.Why, pods[i].Name, trouble)
-			return true
-		}
-	}
-	return false
 }
 
 // newest are the pods of the same template as the youngest.
@@ -102,16 +104,16 @@ func templateOf(pod *corev1.Pod) string {
 	return pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey] + pod.Labels[appsv1.ControllerRevisionHashLabelKey]
 }
 
-// troubleOf says what keeps a pod from becoming ready for good; empty is nothing.
+// failureReason says what keeps a pod from becoming ready for good; empty is nothing.
 // Only messages that Kubernetes writes itself are repeated: those of registries
 // and runtimes may have tokens in them.
-func troubleOf(pod *corev1.Pod) string {
+func failureReason(pod *corev1.Pod) string {
 	if partition.Ready(pod) || pod.DeletionTimestamp != nil {
 		return ""
 	}
 	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
 		for _, c := range statuses {
-			if waiting := c.State.Waiting; waiting != nil && hopeless[waiting.Reason] {
+			if waiting := c.State.Waiting; waiting != nil && terminalWaitingReasons[waiting.Reason] {
 				return fmt.Sprintf("container %s: %s%s", c.Name, waiting.Reason, detail(pod, &c))
 			}
 		}

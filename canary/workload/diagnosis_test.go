@@ -40,7 +40,7 @@ func TestWhyAPodDoesNotStart(t *testing.T) {
 		"it works": {corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := troubleOf(&corev1.Pod{Status: tc.status}); got != tc.want {
+			if got := failureReason(&corev1.Pod{Status: tc.status}); got != tc.want {
 				t.Errorf("got %q", got)
 			}
 		})
@@ -52,22 +52,22 @@ func TestATargetThatCrashesSaysSo(t *testing.T) {
 		Labels: map[string]string{"app": "podinfo", "pod-template-hash": "a"}}, Status: waiting("ImagePullBackOff", "")}
 	young := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "podinfo-new", CreationTimestamp: metav1.NewTime(noon),
 		Labels: map[string]string{"app": "podinfo", "pod-template-hash": "b"}}, Status: waiting("CrashLoopBackOff", "")}
-	b := newBench(t, append(world("podinfo:1"), old, young)...)
-	if got := b.look().Target.Why; !strings.Contains(got, "pod podinfo-new: container app: CrashLoopBackOff") || strings.Contains(got, "podinfo-old") {
+	b := newFixture(t, append(world("podinfo:1"), old, young)...)
+	if got := b.observe().Target.Why; !strings.Contains(got, "pod podinfo-new: container app: CrashLoopBackOff") || strings.Contains(got, "podinfo-old") {
 		t.Errorf("got %q", got)
 	}
 	d := &appsv1.Deployment{}
 	b.get("podinfo", d)
 	d.Spec.Replicas = ptr.To(int32(0))
 	b.must(b.c.Update(t.Context(), d))
-	if got := b.look().Target.Why; got != "deployment is scaled to zero" {
+	if got := b.observe().Target.Why; got != "deployment is scaled to zero" {
 		t.Errorf("got %q", got)
 	}
 }
 
 func TestAnImageThatIsMissingIsNamed(t *testing.T) {
 	pod := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "shop/web:9"}}}, Status: waiting("ImagePullBackOff", "denied: token abc")}
-	if got := troubleOf(pod); got != "container app: ImagePullBackOff (image shop/web:9)" {
+	if got := failureReason(pod); got != "container app: ImagePullBackOff (image shop/web:9)" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -98,7 +98,7 @@ func TestWhyThereAreNoPodsByEvents(t *testing.T) {
 			d := agent("podinfo:1")
 			d.UID, d.Status.DesiredNumberScheduled, d.Status.UpdatedNumberScheduled, d.Status.NumberAvailable = "set", 2, 2, 1
 			b := daemonBench(t, d, tc.objects...)
-			if got := b.look().Target.Why; !strings.HasSuffix(got, tc.want) {
+			if got := b.observe().Target.Why; !strings.HasSuffix(got, tc.want) {
 				t.Errorf("got %q", got)
 			}
 		})

@@ -18,12 +18,12 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
-// calls counts what a kit asks the API server.
-func (b *bench) calls() func() int {
+// calls counts what a manager asks the API server.
+func (b *fixture) calls() func() int {
 	b.t.Helper()
 	n := 0
 	base := b.c.(client.WithWatch)
-	b.kit.live = interceptor.NewClient(base, interceptor.Funcs{
+	b.manager.live = interceptor.NewClient(base, interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 			n++
 			return c.Get(ctx, key, o, opts...)
@@ -45,7 +45,7 @@ func (b *bench) calls() func() int {
 }
 
 // stand makes all pods of both copies available, as nobody would otherwise.
-func (b *bench) stand() {
+func (b *fixture) stand() {
 	b.t.Helper()
 	for _, name := range []string{"podinfo", "podinfo-primary"} {
 		d := &appsv1.Deployment{}
@@ -58,14 +58,14 @@ func (b *bench) stand() {
 
 func TestALookReadsWhatHasChanged(t *testing.T) {
 	b := scaled(t, hpa())
-	p := b.look()
+	p := b.observe()
 	b.must(p.Save(t.Context(), p.Revision.Digest))
 	b.must(p.SetPrimary(t.Context(), p.Revision.Digest))
 	b.must(p.EnsureScaler(t.Context()))
 	b.stand()
-	b.kit.Forget(b.canary.UID)
+	b.manager.Forget(b.canary.UID)
 	count := b.calls()
-	look := func() { b.must(b.look().EnsureScaler(t.Context())) }
+	look := func() { b.must(b.observe().EnsureScaler(t.Context())) }
 	look()
 	if got := count(); got != 14 { // two Deployments, six configs, the snapshots, two autoscalers, three kinds of neighbours
 		t.Errorf("the first look took %d calls", got)
@@ -80,7 +80,7 @@ func TestALookReadsWhatHasChanged(t *testing.T) {
 	b.get("env", cm)
 	cm.Data["color"] = "red"
 	b.must(b.c.Update(t.Context(), cm))
-	if got := b.look(); got.Revision.Digest == p.Revision.Digest {
+	if got := b.observe(); got.Revision.Digest == p.Revision.Digest {
 		t.Error("a change went unnoticed")
 	}
 	if got := count(); got != 3 {
@@ -89,9 +89,9 @@ func TestALookReadsWhatHasChanged(t *testing.T) {
 }
 
 func TestWhatIsPromotedWasNotReadAgainByMistake(t *testing.T) {
-	b := newBench(t, world("podinfo:1")...)
-	b.look()
-	p := b.look() // knows the configs without their content
+	b := newFixture(t, world("podinfo:1")...)
+	b.observe()
+	p := b.observe() // knows the configs without their content
 	cm := &corev1.ConfigMap{}
 	b.get("env", cm)
 	cm.Data["color"] = "red"
@@ -99,7 +99,7 @@ func TestWhatIsPromotedWasNotReadAgainByMistake(t *testing.T) {
 	if err := p.SetPrimary(t.Context(), p.Revision.Digest); err == nil {
 		t.Fatal("promoted something else")
 	}
-	again := b.look()
+	again := b.observe()
 	b.must(again.SetPrimary(t.Context(), again.Revision.Digest))
 	b.get("env-primary", cm)
 	if cm.Data["color"] != "red" {
@@ -108,19 +108,19 @@ func TestWhatIsPromotedWasNotReadAgainByMistake(t *testing.T) {
 }
 
 func TestASnapshotThatSomebodyDeletedIsNoticed(t *testing.T) {
-	b := newBench(t, world("podinfo:1")...)
-	old := b.look()
+	b := newFixture(t, world("podinfo:1")...)
+	old := b.observe()
 	b.must(old.Save(t.Context(), old.Revision.Digest))
 	d := &appsv1.Deployment{}
 	b.get("podinfo", d)
 	d.Spec.Template.Spec.Containers[0].Image = "podinfo:2"
 	b.must(b.c.Update(t.Context(), d))
 	b.must(b.c.DeleteAllOf(t.Context(), &appsv1.ControllerRevision{}, client.InNamespace("test")))
-	p := b.look()
+	p := b.observe()
 	if err := p.SetPrimary(t.Context(), old.Revision.Digest); err == nil {
 		t.Fatal("promoted what is gone")
 	}
-	if b.look().Saved[old.Revision.Digest] {
+	if b.observe().Saved[old.Revision.Digest] {
 		t.Error("still said to be there")
 	}
 }
@@ -130,13 +130,13 @@ func TestASnapshotThatSomebodyDeletedIsNoticed(t *testing.T) {
 func TestTwoCanariesWithOneConfig(t *testing.T) {
 	other := podinfo("other:1")
 	other.Name, other.Spec.Selector.MatchLabels["app"], other.Spec.Template.Labels["app"] = "other", "other", "other"
-	b := newBench(t, append(world("podinfo:1"), other)...)
+	b := newFixture(t, append(world("podinfo:1"), other)...)
 	second := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Name: "other", Namespace: "test", UID: types.UID("uid-2")}}
 	second.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "other"}
 	first := b.canary
 	promote := func(c *flaggerv1.Canary) {
 		b.canary = c
-		p := b.look()
+		p := b.observe()
 		b.must(p.SetPrimary(t.Context(), p.Revision.Digest))
 	}
 	reads := func() []string {
@@ -168,8 +168,8 @@ func TestTwoCanariesWithOneConfig(t *testing.T) {
 
 // TestACopyThatFlaggerSharedIsRecognised: taking over must not look like a release.
 func TestACopyThatFlaggerSharedIsRecognised(t *testing.T) {
-	b := newBench(t, world("podinfo:1")...)
-	p := b.look()
+	b := newFixture(t, world("podinfo:1")...)
+	p := b.observe()
 	b.must(p.SetPrimary(t.Context(), p.Revision.Digest))
 	d, cm := &appsv1.Deployment{}, &corev1.ConfigMap{}
 	b.get("podinfo-primary", d)
@@ -178,21 +178,21 @@ func TestACopyThatFlaggerSharedIsRecognised(t *testing.T) {
 	b.get("env-primary", cm)
 	cm.OwnerReferences = []metav1.OwnerReference{{APIVersion: "flagger.app/v1beta1", Kind: "Canary", Name: "other", UID: "uid-2", Controller: ptr.To(true)}}
 	b.must(b.c.Update(t.Context(), cm))
-	if got := b.look().Primary.Revision; got != p.Revision.Digest {
+	if got := b.observe().Primary.Revision; got != p.Revision.Digest {
 		t.Errorf("primary runs %q", got)
 	}
 }
 
 func TestASecretOfAnotherTypeIsCopiedAnew(t *testing.T) {
-	b := newBench(t, world("podinfo:1")...)
-	b.must(b.look().SetPrimary(t.Context(), b.look().Revision.Digest))
+	b := newFixture(t, world("podinfo:1")...)
+	b.must(b.observe().SetPrimary(t.Context(), b.observe().Revision.Digest))
 	s := &corev1.Secret{}
 	b.get("cert", s)
 	b.must(b.c.Delete(t.Context(), s))
 	anew := secret("cert", corev1.SecretTypeOpaque)
 	anew.Namespace, anew.Immutable = "test", ptr.To(true)
 	b.must(b.c.Create(t.Context(), anew))
-	b.must(b.look().SetPrimary(t.Context(), b.look().Revision.Digest))
+	b.must(b.observe().SetPrimary(t.Context(), b.observe().Revision.Digest))
 	b.get("cert-primary", s)
 	if s.Type != corev1.SecretTypeOpaque || s.Immutable != nil {
 		t.Errorf("copied %+v", s)
@@ -207,33 +207,33 @@ func TestAPodThatRestartsLateHasItsTime(t *testing.T) {
 	b := daemonBench(t, d)
 	b.canary.Status.LastTransitionTime = metav1.NewTime(noon.Add(-time.Hour))
 	clk := clocktesting.NewFakePassiveClock(noon)
-	b.kit.clock = clk
+	b.manager.clock = clk
 	for _, tc := range []struct {
 		after time.Duration
 		want  bool
 	}{{0, false}, {9 * time.Minute, false}, {11 * time.Minute, true}} {
 		clk.SetTime(noon.Add(tc.after))
-		if got := b.look().Target; got.Stuck != tc.want || got.Ready {
+		if got := b.observe().Target; got.Stuck != tc.want || got.Ready {
 			t.Errorf("after %s: %+v", tc.after, got)
 		}
 	}
 	b.canary.Status.LastTransitionTime = metav1.NewTime(noon.Add(11 * time.Minute)) // another revision, say
-	if b.look().Target.Stuck {
+	if b.observe().Target.Stuck {
 		t.Error("stuck at the beginning")
 	}
 }
 
 func TestAPrimaryThatIsRestoredHasThePodsThatItHad(t *testing.T) {
-	b := newBench(t, world("podinfo:1")...)
-	p := b.look()
+	b := newFixture(t, world("podinfo:1")...)
+	p := b.observe()
 	b.must(p.SetPrimary(t.Context(), p.Revision.Digest))
 	b.must(p.StopTarget(t.Context()))
-	b.look()
+	b.observe()
 	lost := &appsv1.Deployment{}
 	b.get("podinfo-primary", lost)
 	b.must(b.c.Delete(t.Context(), lost))
-	b.must(b.look().SetPrimary(t.Context(), p.Revision.Digest))
-	if got := b.look().Primary.Replicas; got != 3 {
+	b.must(b.observe().SetPrimary(t.Context(), p.Revision.Digest))
+	if got := b.observe().Primary.Replicas; got != 3 {
 		t.Errorf("restored with %d pods", got)
 	}
 }
@@ -243,13 +243,13 @@ func TestAPrimaryThatIsRestoredHasThePodsThatItHad(t *testing.T) {
 func TestASnapshotOfAnotherTargetIsNotPromoted(t *testing.T) {
 	other := podinfo("payments:1")
 	other.Name, other.Spec.Selector.MatchLabels["app"], other.Spec.Template.Labels["app"], other.Spec.Replicas = "payments", "payments", "payments", ptr.To(int32(1))
-	b := newBench(t, append(world("podinfo:1"), other)...)
-	old := b.look()
+	b := newFixture(t, append(world("podinfo:1"), other)...)
+	old := b.observe()
 	b.must(old.Save(t.Context(), old.Revision.Digest))
 	b.must(old.SetPrimary(t.Context(), old.Revision.Digest))
-	b.look() // sees three pods of the primary
+	b.observe() // sees three pods of the primary
 	b.canary.Spec.TargetRef.Name = "payments"
-	p := b.look()
+	p := b.observe()
 	if len(p.Saved) > 0 || p.SetPrimary(t.Context(), old.Revision.Digest) == nil {
 		t.Errorf("promoted %s, saved %v", old.Revision.Digest, p.Saved)
 	}
@@ -260,7 +260,7 @@ func TestASnapshotOfAnotherTargetIsNotPromoted(t *testing.T) {
 		t.Errorf("%d pods run %s", *primary.Spec.Replicas, got)
 	}
 	b.canary.Spec.TargetRef.Name = "podinfo"
-	if diff := cmp.Diff(map[string]bool{old.Revision.Digest: true}, b.look().Saved); diff != "" {
+	if diff := cmp.Diff(map[string]bool{old.Revision.Digest: true}, b.observe().Saved); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -21,8 +21,8 @@ import (
 // restored on deletion, whoever applied it and by whatever means.
 const originalAnnotation = "sluice.dev/original-service"
 
-// original is a Service as its owner has it, and what the canary made of it.
-type original struct {
+// originalService is a Service as its owner has it, and what the canary made of it.
+type originalService struct {
 	Canary   string               `json:"canary"`
 	Selector map[string]string    `json:"selector,omitempty"`
 	Ports    []corev1.ServicePort `json:"ports,omitempty"`
@@ -37,73 +37,73 @@ type original struct {
 }
 
 // originalOf reads what was noted; nil is nothing that can be read.
-func originalOf(svc *corev1.Service) *original {
-	noted := &original{}
+func originalOf(svc *corev1.Service) *originalService {
+	noted := &originalService{}
 	if json.Unmarshal([]byte(svc.Annotations[originalAnnotation]), noted) != nil {
 		return nil
 	}
 	return noted
 }
 
+// adoption takes over the Service that users call when others made it.
+type adoption struct{ services services }
+
 // adopt makes a Service that others made select what the canary wants. Whatever else
 // it has stays: ports that the canary does not know, node ports, addresses, labels.
-func (p *Pair) adopt(ctx context.Context, live *corev1.Service, s service) error {
+func (a adoption) adopt(ctx context.Context, live *corev1.Service, s service) error {
 	noted := originalOf(live)
-	if err := p.checkAdopter(ctx, live, noted); err != nil {
+	if err := a.checkAdopter(ctx, live, noted); err != nil {
 		return err
 	}
-	selector := s.selector
-	if s.leads != nil {
-		selector = s.leads(live.Spec.Selector)
-	}
-	if noted == nil && maps.Equal(selector, live.Spec.Selector) && !p.ledByUs(live) {
+	selector := s.selectorFor(live.Spec.Selector)
+	if noted == nil && maps.Equal(selector, live.Spec.Selector) && !a.ledByUs(live) {
 		return nil // there is nothing yet to lead its users to
 	}
 	wanted, first := live.DeepCopy(), noted == nil
-	o := p.noteOriginal(live, noted, selector)
+	o := a.noteOriginal(live, noted, selector)
 	wanted.Spec.Selector = selector
-	ports := p.mergePorts(o, live.Spec.Ports)
+	ports := a.services.ports.merged(o, live.Spec.Ports)
 	if !equality.Semantic.DeepEqual(byPort(ports), byPort(live.Spec.Ports)) {
 		wanted.Spec.Ports = ports
 	}
-	if first && p.ledByUs(live) && equality.Semantic.DeepEqual(live.Spec, wanted.Spec) && within(handsOff, live.Annotations) {
+	if first && a.ledByUs(live) && equality.Semantic.DeepEqual(live.Spec, wanted.Spec) && within(handsOff, live.Annotations) {
 		return nil // Flagger took it over: there is nothing to note that is not there
 	}
 	encoded, err := json.Marshal(o)
 	if err != nil {
-		return fmt.Errorf("noting what service %s.%s was: %w", s.name, p.canary.Namespace, err)
+		return fmt.Errorf("noting what service %s.%s was: %w", s.name, a.services.scope.canary.Namespace, err)
 	}
 	wanted.Annotations = merge(merge(wanted.Annotations, handsOff), map[string]string{originalAnnotation: string(encoded)})
 	if equality.Semantic.DeepEqual(live, wanted) {
 		return nil
 	}
-	if err := p.kit.live.Patch(ctx, wanted, client.MergeFrom(live)); err != nil {
-		return fmt.Errorf("writing service %s.%s: %w", s.name, p.canary.Namespace, err)
+	if err := a.services.scope.live.Patch(ctx, wanted, client.MergeFrom(live)); err != nil {
+		return fmt.Errorf("writing service %s.%s: %w", s.name, a.services.scope.canary.Namespace, err)
 	}
 	if first {
-		p.warnAdopted(live, wanted)
+		a.warnOfChanges(live, wanted)
 	}
 	return nil
 }
 
 // ledByUs reports whether an earlier version has taken a Service over already, which
 // noted nothing.
-func (p *Pair) ledByUs(svc *corev1.Service) bool {
-	return svc.Spec.Selector[p.names.label] == p.names.primaryValue() && within(svc.Spec.Selector, p.names.settled)
+func (a adoption) ledByUs(svc *corev1.Service) bool {
+	return svc.Spec.Selector[a.services.names.label] == a.services.names.primaryValue() && within(svc.Spec.Selector, a.services.names.settled)
 }
 
 // checkAdopter refuses a Service that another canary has taken over and still uses.
-func (p *Pair) checkAdopter(ctx context.Context, live *corev1.Service, noted *original) error {
-	if noted == nil || noted.Canary == p.canary.Name || noted.Canary == "" {
+func (a adoption) checkAdopter(ctx context.Context, live *corev1.Service, noted *originalService) error {
+	if noted == nil || noted.Canary == a.services.scope.canary.Name || noted.Canary == "" {
 		return nil
 	}
 	other := &flaggerv1.Canary{}
-	err := p.kit.live.Get(ctx, p.key(noted.Canary), other)
+	err := a.services.scope.live.Get(ctx, a.services.scope.key(noted.Canary), other)
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("reading canary %s.%s: %w", noted.Canary, p.canary.Namespace, err)
+		return fmt.Errorf("reading canary %s.%s: %w", noted.Canary, a.services.scope.canary.Namespace, err)
 	}
 	if apex, _, _ := other.ServiceNames(); other.DeletionTimestamp != nil || !other.HasService() || apex != live.Name {
 		return nil
@@ -114,13 +114,13 @@ func (p *Pair) checkAdopter(ctx context.Context, live *corev1.Service, noted *or
 
 // noteOriginal is what to restore: what was noted or, if the owner has written a
 // selector since, what he has now.
-func (p *Pair) noteOriginal(live *corev1.Service, noted *original, selector map[string]string) *original {
-	o := &original{Canary: p.canary.Name, Set: selector}
+func (a adoption) noteOriginal(live *corev1.Service, noted *originalService, selector map[string]string) *originalService {
+	o := &originalService{Canary: a.services.scope.canary.Name, Set: selector}
 	switch {
 	case noted != nil && (maps.Equal(live.Spec.Selector, noted.Set) || maps.Equal(live.Spec.Selector, selector)):
 		o.Selector, o.Ports, o.Main, o.Annotations = noted.Selector, noted.Ports, noted.Main, noted.Annotations
-	case noted == nil && p.ledByUs(live):
-		o.Selector, o.Ports = p.names.own, live.Spec.Ports
+	case noted == nil && a.ledByUs(live):
+		o.Selector, o.Ports = a.services.names.own, live.Spec.Ports
 		if applied, ok := lastApplied(live); ok {
 			o.Selector, o.Ports = applied.Selector, applied.Ports
 		}
@@ -142,45 +142,39 @@ func (p *Pair) noteOriginal(live *corev1.Service, noted *original, selector map[
 	return o
 }
 
-// warnAdopted says what of an adopted Service works in another way than before.
-func (p *Pair) warnAdopted(before, after *corev1.Service) {
+// warnOfChanges says what of an adopted Service works in another way than before.
+func (a adoption) warnOfChanges(before, after *corev1.Service) {
 	if before.Spec.Type == corev1.ServiceTypeExternalName {
-		p.warn("service %s.%s is an alias of %s: who calls it reaches that, and neither copy", before.Name, before.Namespace, before.Spec.ExternalName)
+		a.services.scope.warn("service %s.%s is an alias of %s: who calls it reaches that, and neither copy", before.Name, before.Namespace, before.Spec.ExternalName)
 	}
 	for _, had := range before.Spec.Ports {
 		for _, has := range after.Spec.Ports {
 			if portKey(had) != portKey(has) {
 				continue
 			}
-			if p.containerPort(had) != p.containerPort(has) {
-				p.warn("service %s.%s: port %d leads to %s, no longer to %s", before.Name, before.Namespace, had.Port, has.TargetPort.String(), had.TargetPort.String())
+			if a.services.ports.containerPort(had) != a.services.ports.containerPort(has) {
+				a.services.scope.warn("service %s.%s: port %d leads to %s, no longer to %s", before.Name, before.Namespace, had.Port, has.TargetPort.String(), had.TargetPort.String())
 			}
 			if had.Name != has.Name && had.Name != "" {
-				p.warn("service %s.%s: port %d is called %s, no longer %s", before.Name, before.Namespace, had.Port, has.Name, had.Name)
+				a.services.scope.warn("service %s.%s: port %d is called %s, no longer %s", before.Name, before.Namespace, had.Port, has.Name, had.Name)
 			}
 		}
-	}
-}
-
-func (p *Pair) warn(format string, args ...any) {
-	if p.kit.opts.Warn != nil {
-		p.kit.opts.Warn(p.canary, fmt.Errorf(format, args...))
 	}
 }
 
 // restoreServices gives all Services back that were there before the canary.
-func (p *Pair) restoreServices(ctx context.Context) error {
+func restoreServices(ctx context.Context, s *scope) error {
 	found := &corev1.ServiceList{}
-	if err := p.kit.live.List(ctx, found, client.InNamespace(p.canary.Namespace)); err != nil {
-		return fmt.Errorf("listing services of %s.%s: %w", p.canary.Name, p.canary.Namespace, err)
+	if err := s.live.List(ctx, found, client.InNamespace(s.canary.Namespace)); err != nil {
+		return fmt.Errorf("listing services of %s.%s: %w", s.canary.Name, s.canary.Namespace, err)
 	}
 	for i := range found.Items {
 		live := &found.Items[i]
 		noted := originalOf(live)
-		if noted == nil || noted.Canary != p.canary.Name || metav1.GetControllerOf(live) != nil {
+		if noted == nil || noted.Canary != s.canary.Name || metav1.GetControllerOf(live) != nil {
 			continue
 		}
-		if err := p.restoreService(ctx, live, noted); err != nil {
+		if err := restoreService(ctx, s, live, noted); err != nil {
 			return err
 		}
 	}
@@ -189,7 +183,7 @@ func (p *Pair) restoreServices(ctx context.Context) error {
 
 // restoreService makes a Service what its owner has. A selector that is not the
 // canary's is newer than what was noted, and stays.
-func (p *Pair) restoreService(ctx context.Context, live *corev1.Service, noted *original) error {
+func restoreService(ctx context.Context, s *scope, live *corev1.Service, noted *originalService) error {
 	restored := live.DeepCopy()
 	if maps.Equal(live.Spec.Selector, noted.Set) {
 		restored.Spec.Selector = noted.Selector
@@ -200,7 +194,7 @@ func (p *Pair) restoreService(ctx context.Context, live *corev1.Service, noted *
 	}
 	maps.Copy(restored.Annotations, noted.Annotations)
 	delete(restored.Annotations, originalAnnotation)
-	if err := p.kit.live.Patch(ctx, restored, client.MergeFrom(live)); err != nil {
+	if err := s.live.Patch(ctx, restored, client.MergeFrom(live)); err != nil {
 		return fmt.Errorf("reverting service %s.%s: %w", live.Name, live.Namespace, err)
 	}
 	return nil

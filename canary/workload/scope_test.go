@@ -33,17 +33,17 @@ func TestWhatAnotherCanaryMadeIsNotShared(t *testing.T) {
 		"that of nobody, such as was orphaned": {"", "", false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, world("podinfo:1")...)
-			p := b.look()
+			b := newFixture(t, world("podinfo:1")...)
+			p := b.observe()
 			b.must(p.SetPrimary(t.Context(), p.Revision.Digest))
-			b.must(b.look().EnsureServices(t.Context()))
+			b.must(b.observe().EnsureServices(t.Context()))
 			b.own(&appsv1.Deployment{}, "podinfo-primary", tc.owner, tc.uid)
-			_, err := b.kit.Look(t.Context(), b.canary)
+			_, err := b.manager.Observe(t.Context(), b.canary)
 			wantRefusal(t, err, tc.terminal, "spec.targetRef", tc.want)
 
 			b.own(&appsv1.Deployment{}, "podinfo-primary", "podinfo", "uid-1")
 			b.own(&corev1.Service{}, "podinfo-canary", tc.owner, tc.uid)
-			wantRefusal(t, b.look().EnsureServices(t.Context()), tc.terminal, "spec.service.name", tc.want)
+			wantRefusal(t, b.observe().EnsureServices(t.Context()), tc.terminal, "spec.service.name", tc.want)
 		})
 	}
 }
@@ -63,7 +63,7 @@ func wantRefusal(t *testing.T, err error, terminal bool, field, want string) {
 }
 
 // own gives an object to a canary, or to nobody.
-func (b *bench) own(object client.Object, name, owner, uid string) {
+func (b *fixture) own(object client.Object, name, owner, uid string) {
 	b.t.Helper()
 	b.get(name, object)
 	object.SetOwnerReferences(nil)
@@ -77,9 +77,9 @@ func (b *bench) own(object client.Object, name, owner, uid string) {
 // What an edit of the canary says about its own Services holds for those that are
 // there, too.
 func TestAnEditOfTheServiceReachesTheServices(t *testing.T) {
-	b := newBench(t, world("podinfo:1")...)
+	b := newFixture(t, world("podinfo:1")...)
 	distribution := func() any {
-		b.must(b.look().EnsureServices(t.Context()))
+		b.must(b.observe().EnsureServices(t.Context()))
 		svc := &corev1.Service{}
 		b.get("podinfo-canary", svc)
 		if svc.Spec.TrafficDistribution == nil {
@@ -103,8 +103,8 @@ func TestWhatSomebodyElseMadeIsNotOverwritten(t *testing.T) {
 		object.SetOwnerReferences(owner)
 		return object
 	}
-	promote := func(b *bench) error {
-		p, err := b.kit.Look(b.t.Context(), b.canary)
+	promote := func(b *fixture) error {
+		p, err := b.manager.Observe(b.t.Context(), b.canary)
 		if err != nil {
 			return err
 		}
@@ -113,13 +113,13 @@ func TestWhatSomebodyElseMadeIsNotOverwritten(t *testing.T) {
 		}
 		return p.SetPrimary(b.t.Context(), p.Revision.Digest)
 	}
-	services := func(b *bench) error { return b.look().EnsureServices(b.t.Context()) }
-	scale := func(b *bench) error { return b.look().EnsureScaler(b.t.Context()) }
+	services := func(b *fixture) error { return b.observe().EnsureServices(b.t.Context()) }
+	scale := func(b *fixture) error { return b.observe().EnsureScaler(b.t.Context()) }
 	autoscaler := hpa()
 	autoscaler.Spec.MaxReplicas = 99
 	for name, tc := range map[string]struct {
 		theirs   client.Object
-		do       func(*bench) error
+		do       func(*fixture) error
 		want     string
 		terminal bool
 	}{
@@ -133,7 +133,7 @@ func TestWhatSomebodyElseMadeIsNotOverwritten(t *testing.T) {
 		"an autoscaler":               {theirs(autoscaler, "scale-primary", nil), scale, "horizontalpodautoscaler scale-primary.test", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, append(world("podinfo:1"), hpa(), tc.theirs)...)
+			b := newFixture(t, append(world("podinfo:1"), hpa(), tc.theirs)...)
 			b.canary.Spec.AutoscalerRef = &flaggerv1.AutoscalerReference{Name: "scale", Kind: "HorizontalPodAutoscaler", APIVersion: "autoscaling/v2"}
 			before := tc.theirs.DeepCopyObject().(client.Object)
 			b.get(tc.theirs.GetName(), before)
@@ -151,10 +151,10 @@ func TestWhatSomebodyElseMadeIsNotOverwritten(t *testing.T) {
 }
 
 func TestCopiesThatLostTheirOwnerAreTakenBack(t *testing.T) {
-	b := newBench(t, append(world("podinfo:1"), hpa())...)
+	b := newFixture(t, append(world("podinfo:1"), hpa())...)
 	b.canary.Spec.AutoscalerRef = &flaggerv1.AutoscalerReference{Name: "scale", Kind: "HorizontalPodAutoscaler", APIVersion: "autoscaling/v2"}
 	make := func() {
-		p := b.look()
+		p := b.observe()
 		b.must(p.SetPrimary(t.Context(), p.Revision.Digest))
 		b.must(p.EnsureServices(t.Context()))
 		b.must(p.EnsureScaler(t.Context()))
@@ -165,7 +165,7 @@ func TestCopiesThatLostTheirOwnerAreTakenBack(t *testing.T) {
 	for name, object := range copies {
 		b.own(object, name, "", "")
 	}
-	b.kit.Forget(b.canary.UID)
+	b.manager.Forget(b.canary.UID)
 	make()
 	for name, object := range copies {
 		if b.get(name, object); !metav1.IsControlledBy(object, b.canary) {
@@ -188,9 +188,9 @@ func TestConfigsAreBounded(t *testing.T) {
 					corev1.EnvFromSource{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: object.Name}}})
 				objects = append(objects, object)
 			}
-			b := newBench(t, objects...)
-			b.kit.configBytes = 4 << 10
-			p, err := b.kit.Look(t.Context(), b.canary)
+			b := newFixture(t, objects...)
+			b.manager.configBytes = 4 << 10
+			p, err := b.manager.Observe(t.Context(), b.canary)
 			if err == nil {
 				err = p.Save(t.Context(), p.Revision.Digest)
 			}

@@ -17,27 +17,28 @@ const (
 	primarySuffix = "-primary"
 )
 
-// primaryTemplate turns the target's pod template into the primary's.
-func (n naming) primaryTemplate(r *Revision) map[string]any {
-	template := n.rename(r)
-	before := texts(dict(dict(r.Template, "metadata"), "labels"))
-	after := texts(dict(dict(template, "metadata"), "labels"))
-	pods{before, after, n.keys}.place(dict(template, "spec"))
+// primaryTemplate turns the target's pod template into the primary's. configNames are
+// the names of the primary's copies of configs, by [Config.key].
+func (n naming) primaryTemplate(r *Revision, configNames map[string]string) map[string]any {
+	template := n.rename(r, configNames)
+	before := stringsOf(mapAt(r.Template, "metadata", "labels"))
+	after := stringsOf(mapAt(template, "metadata", "labels"))
+	placement{before, after, n.keys}.apply(mapAt(template, "spec"))
 	return template
 }
 
 // flaggerTemplate is what Flagger makes of it.
-func (n naming) flaggerTemplate(r *Revision) map[string]any {
-	template := n.rename(r)
-	n.placeAsFlagger(dict(template, "spec"))
+func (n naming) flaggerTemplate(r *Revision, configNames map[string]string) map[string]any {
+	template := n.rename(r, configNames)
+	n.placeAsFlagger(mapAt(template, "spec"))
 	return template
 }
 
 // rename gives a template the names of the primary.
-func (n naming) rename(r *Revision) map[string]any {
+func (n naming) rename(r *Revision, configNames map[string]string) map[string]any {
 	template := runtime.DeepCopyJSON(r.Template)
-	metadata := child(template, "metadata")
-	labels, annotations := child(metadata, "labels"), child(metadata, "annotations")
+	metadata := ensureMap(template, "metadata")
+	labels, annotations := ensureMap(metadata, "labels"), ensureMap(metadata, "annotations")
 	for _, m := range []map[string]any{labels, annotations} {
 		for key := range m {
 			if strings.Contains(key, toolkitMarker) {
@@ -48,23 +49,12 @@ func (n naming) rename(r *Revision) map[string]any {
 	n.relabel(labels)
 	annotations[idAnnotation] = r.Digest
 	delete(metadata, "creationTimestamp")
-	spec := child(template, "spec")
-	for _, ref := range refs(spec) {
-		if name, ok := n.configs[configKey(ref.kind, ref.name())]; ok {
+	for _, ref := range configRefs(ensureMap(template, "spec")) {
+		if name, ok := configNames[configKey(ref.kind, ref.name())]; ok {
 			ref.holder[ref.key] = name
 		}
 	}
 	return template
-}
-
-// child is a field that is an object, made if it is missing.
-func child(m map[string]any, field string) map[string]any {
-	if value, ok := m[field].(map[string]any); ok {
-		return value
-	}
-	value := map[string]any{}
-	m[field] = value
-	return value
 }
 
 // included are the labels or annotations whose keys have one of the prefixes;
