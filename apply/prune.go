@@ -128,6 +128,7 @@ func (e *Engine) Remaining(ctx context.Context, owner Owner, as Identity, delete
 	if err != nil {
 		return nil, err
 	}
+	mem := e.remember(owner)
 	var left []string
 	var awaited []watch.Awaited
 	for _, change := range deleted {
@@ -141,8 +142,9 @@ func (e *Engine) Remaining(ctx context.Context, owner Owner, as Identity, delete
 		if !ok {
 			continue
 		}
-		gone := watch.Awaited{GroupVersionKind: kindOf(change.Entry), ID: change.ID, Gone: true}
-		if _, sight := e.watches.Look(gone.GroupVersionKind, gone.ID, ""); sight == watch.Unknown {
+		// An informer that has not seen what was applied cannot say that it is gone.
+		gone := watch.Awaited{GroupVersionKind: kindOf(change.Entry), ID: change.ID, Gone: true, ResourceVersion: mem.applied[change.ID].version()}
+		if _, sight := e.watches.Look(gone.GroupVersionKind, gone.ID, gone.ResourceVersion); sight == watch.Unknown {
 			_, err = c.get(ctx, at)
 			if apierrors.IsNotFound(err) {
 				continue
