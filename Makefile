@@ -20,7 +20,11 @@ help: ## Show this help
 
 .PHONY: build
 build: ## Build bin/sluice
-	go build -ldflags '$(LDFLAGS)' -o bin/sluice ./cmd/sluice
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/sluice ./cmd/sluice # as in the image
+
+.PHONY: image
+image: ## Build the container image for all platforms into bin/image, and print its digest (PUSH=registry/sluice:tag)
+	go run ./hack/image -version $(VERSION) -out bin/image $(if $(PUSH),-push $(PUSH))
 
 .PHONY: playground
 playground: ## Build bin/playground and the control plane it runs (slow once, then cached)
