@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // ErrNotAccepted means that a proxy has not taken up the route as it is written now,
@@ -64,15 +66,15 @@ func because(why ...string) string {
 // verdict on this one. A generation that is missing, or zero, is not said.
 func judged(o *unstructured.Unstructured, conditions []entry, kind, by string) *NotAccepted {
 	for _, condition := range conditions {
-		if textAt(condition, "type") != kind {
+		if object.Text(condition, "type") != kind {
 			continue
 		}
 		seen, _ := condition["observedGeneration"].(int64)
-		switch status := textAt(condition, "status"); {
+		switch status := object.Text(condition, "status"); {
 		case seen > 0 && seen < o.GetGeneration():
 			return stale(o, by)
 		case status == "False":
-			return refusal(o, by, textAt(condition, "reason"), textAt(condition, "message"))
+			return refusal(o, by, object.Text(condition, "reason"), object.Text(condition, "message"))
 		case status != "True":
 			return stale(o, by)
 		}

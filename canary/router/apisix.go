@@ -7,9 +7,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -26,15 +26,15 @@ type apisix struct{}
 
 var apisixBackend = named("serviceName")
 
-func (apisix) object(c *flaggerv1.Canary) Object {
+func (apisix) object(c *flaggerv1.Canary) object.Ref {
 	apex, _, _ := c.ServiceNames()
 	return apisixObject(c, routeName(c)+"-"+apex+"-canary")
 }
 
-func (apisix) origin(c *flaggerv1.Canary) Object { return apisixObject(c, routeName(c)) }
+func (apisix) origin(c *flaggerv1.Canary) object.Ref { return apisixObject(c, routeName(c)) }
 
-func apisixObject(c *flaggerv1.Canary, name string) Object {
-	return Object{apisixRoute, client.ObjectKey{Namespace: c.Namespace, Name: name}}
+func apisixObject(c *flaggerv1.Canary, name string) object.Ref {
+	return object.NewRef(apisixRoute, c.Namespace, name)
 }
 
 func routeName(c *flaggerv1.Canary) string {
@@ -50,8 +50,8 @@ func (apisix) render(d draft, w provider.Weights) error {
 	if err != nil {
 		return err
 	}
-	backend := listAt(rule, "backends")[0]
-	put(rule, []entry{
+	backend := object.List(rule, "backends")[0]
+	object.Put(rule, []entry{
 		apisixEntry(backend, primary, w.Primary),
 		apisixEntry(backend, canary, w.Canary),
 	}, "backends")
@@ -64,7 +64,7 @@ func (apisix) render(d draft, w provider.Weights) error {
 	delete(annotations, "kubectl.kubernetes.io/last-applied-configuration")
 	addLabels(d, d.from.GetLabels())
 	if len(annotations) > 0 {
-		d.SetAnnotations(merge(d.GetAnnotations(), annotations))
+		d.SetAnnotations(object.Merge(d.GetAnnotations(), annotations))
 	}
 	return nil
 }
@@ -72,8 +72,8 @@ func (apisix) render(d draft, w provider.Weights) error {
 func (apisix) reweigh(o *unstructured.Unstructured, c *flaggerv1.Canary, w provider.Weights) error {
 	_, primary, canary := c.ServiceNames()
 	weights, found := map[string]int{primary: w.Primary, canary: w.Canary}, 0
-	for _, rule := range listAt(o.Object, "spec", "http") {
-		for _, backend := range listAt(rule, "backends") {
+	for _, rule := range object.List(o.Object, "spec", "http") {
+		for _, backend := range object.List(rule, "backends") {
 			if weight, ours := weights[apisixBackend(backend)]; ours {
 				backend["weight"] = int64(weight)
 				found++
@@ -89,13 +89,13 @@ func (apisix) reweigh(o *unstructured.Unstructured, c *flaggerv1.Canary, w provi
 // apisixRule returns a copy of the rule for the apex Service.
 func apisixRule(d draft) (entry, error) {
 	apex, _, _ := d.canary.ServiceNames()
-	for _, rule := range listAt(d.from.Object, "spec", "http") {
-		backends := listAt(rule, "backends")
+	for _, rule := range object.List(d.from.Object, "spec", "http") {
+		backends := object.List(rule, "backends")
 		if lookup(backends, apisixBackend, apex) == nil {
 			continue
 		}
 		if len(backends) != 1 {
-			return nil, fmt.Errorf("spec.routeRef: %w: rule %s of ApisixRoute %s has other backends than Service %s", errOrigin, textAt(rule, "name"), routeName(d.canary), apex)
+			return nil, fmt.Errorf("spec.routeRef: %w: rule %s of ApisixRoute %s has other backends than Service %s", errOrigin, object.Text(rule, "name"), routeName(d.canary), apex)
 		}
 		return runtime.DeepCopyJSON(rule), nil
 	}
@@ -110,8 +110,8 @@ func apisixEntry(like entry, service string, weight int) entry {
 
 func (apisix) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (provider.Weights, error) {
 	_, primary, canary := c.ServiceNames()
-	for _, rule := range listAt(live.Object, "spec", "http") {
-		if w, ok := weightsIn(listAt(rule, "backends"), apisixBackend, primary, canary); ok {
+	for _, rule := range object.List(live.Object, "spec", "http") {
+		if w, ok := weightsIn(object.List(rule, "backends"), apisixBackend, primary, canary); ok {
 			return w, nil
 		}
 	}
@@ -120,10 +120,10 @@ func (apisix) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (pro
 
 func (apisix) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	apex, primary, canary := c.ServiceNames()
-	for _, rule := range listAt(live.Object, "spec", "http") {
-		backends := listAt(rule, "backends")
+	for _, rule := range object.List(live.Object, "spec", "http") {
+		backends := object.List(rule, "backends")
 		if lookup(backends, apisixBackend, primary) != nil || lookup(backends, apisixBackend, canary) != nil {
-			put(rule, []entry{apisixEntry(keep(backends, apisixBackend, primary, canary), apex, provider.Stable.Primary)}, "backends")
+			object.Put(rule, []entry{apisixEntry(keep(backends, apisixBackend, primary, canary), apex, provider.Stable.Primary)}, "backends")
 		}
 	}
 	return nil

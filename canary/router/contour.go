@@ -10,9 +10,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -38,9 +38,9 @@ func newContour(d Deps) Router { return single{d, contour{class: d.IngressClass}
 
 var contourBackend = named("name")
 
-func (contour) object(c *flaggerv1.Canary) Object {
+func (contour) object(c *flaggerv1.Canary) object.Ref {
 	apex, _, _ := c.ServiceNames()
-	return Object{contourProxy, client.ObjectKey{Namespace: c.Namespace, Name: apex}}
+	return object.NewRef(contourProxy, c.Namespace, apex)
 }
 
 func (p contour) render(d draft, w provider.Weights) error {
@@ -60,17 +60,17 @@ func (p contour) render(d draft, w provider.Weights) error {
 	routes = append(routes, contourRoute(d.canary, sameAs(ours, len(routes)), everyone, w))
 	apexMetadata(d)
 	if p.class != "" {
-		put(d.Object, p.class, "spec", "ingressClassName")
+		object.Put(d.Object, p.class, "spec", "ingressClassName")
 	}
-	put(d.Object, append(routes, others...), "spec", "routes")
+	object.Put(d.Object, append(routes, others...), "spec", "routes")
 	return nil
 }
 
 // contourRoutes tells the routes of the canary's three Services from others.
 func contourRoutes(o *unstructured.Unstructured, c *flaggerv1.Canary) (ours, others []entry) {
 	apex, primary, canary := c.ServiceNames()
-	for _, route := range listAt(o.Object, "spec", "routes") {
-		if slices.ContainsFunc(listAt(route, "services"), func(service entry) bool {
+	for _, route := range object.List(o.Object, "spec", "routes") {
+		if slices.ContainsFunc(object.List(route, "services"), func(service entry) bool {
 			return slices.Contains([]string{apex, primary, canary}, contourBackend(service))
 		}) {
 			ours = append(ours, route)
@@ -92,24 +92,24 @@ func sameAs(live []entry, place int) entry {
 
 func contourRoute(c *flaggerv1.Canary, route entry, conditions []entry, w provider.Weights) entry {
 	_, primary, canary := c.ServiceNames()
-	live := listAt(route, "services")
-	put(route, conditions, "conditions")
-	put(route, []entry{
+	live := object.List(route, "services")
+	object.Put(route, conditions, "conditions")
+	object.Put(route, []entry{
 		contourEntry(c, keep(live, contourBackend, primary, canary), primary, w.Primary),
 		contourEntry(c, keep(live, contourBackend, canary, primary), canary, w.Canary),
 	}, "services")
-	putOrDrop(route, contourTimeout(&c.Spec.Service), "timeoutPolicy")
-	putOrDrop(route, contourRetries(c.Spec.Service.Retries), "retryPolicy")
+	object.PutMap(route, "timeoutPolicy", contourTimeout(&c.Spec.Service))
+	object.PutMap(route, "retryPolicy", contourRetries(c.Spec.Service.Retries))
 	return route
 }
 
 func contourEntry(c *flaggerv1.Canary, e entry, service string, weight int) entry {
 	port := c.Spec.Service.Port
 	e["name"], e["port"], e["weight"] = service, int64(port), int64(weight)
-	headers := slices.DeleteFunc(listAt(e, "requestHeadersPolicy", "set"), func(header entry) bool {
-		return textAt(header, "name") == contourMesh
+	headers := slices.DeleteFunc(object.List(e, "requestHeadersPolicy", "set"), func(header entry) bool {
+		return object.Text(header, "name") == contourMesh
 	})
-	put(e, append(headers, entry{
+	object.Put(e, append(headers, entry{
 		"name": contourMesh, "value": fmt.Sprintf("%s.%s.svc.cluster.local:%d", service, c.Namespace, port),
 	}), "requestHeadersPolicy", "set")
 	return e
@@ -204,11 +204,11 @@ func (contour) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (pr
 	_, primary, canary := c.ServiceNames()
 	ours, _ := contourRoutes(live, c)
 	for _, route := range ours {
-		w, ok := weightsIn(listAt(route, "services"), contourBackend, primary, canary)
+		w, ok := weightsIn(object.List(route, "services"), contourBackend, primary, canary)
 		if !ok {
 			continue
 		}
-		chooses := slices.ContainsFunc(listAt(route, "conditions"), func(condition entry) bool { return condition["header"] != nil })
+		chooses := slices.ContainsFunc(object.List(route, "conditions"), func(condition entry) bool { return condition["header"] != nil })
 		if chooses && !isABTest(c) {
 			continue
 		}
@@ -224,9 +224,9 @@ func (contour) release(live *unstructured.Unstructured, c *flaggerv1.Canary) err
 		return nil
 	}
 	kept := ours[len(ours)-1]
-	e := keep(listAt(kept, "services"), contourBackend, primary, canary)
-	put(kept, []entry{contourEntry(c, e, apex, provider.Stable.Primary)}, "services")
-	put(live.Object, append([]entry{kept}, others...), "spec", "routes")
+	e := keep(object.List(kept, "services"), contourBackend, primary, canary)
+	object.Put(kept, []entry{contourEntry(c, e, apex, provider.Stable.Primary)}, "services")
+	object.Put(live.Object, append([]entry{kept}, others...), "spec", "routes")
 	return nil
 }
 

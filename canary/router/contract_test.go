@@ -329,7 +329,7 @@ func (t *trial) all() map[string]*unstructured.Unstructured {
 	for _, o := range t.Objects(t.canary) {
 		live := &unstructured.Unstructured{}
 		live.SetGroupVersionKind(o.GroupVersionKind)
-		err := t.cluster.Get(t.Context(), o.ObjectKey, live)
+		err := t.cluster.Get(t.Context(), o.NamespacedName, live)
 		if client.IgnoreNotFound(err) != nil {
 			t.Fatal(err)
 		}

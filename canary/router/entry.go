@@ -6,82 +6,18 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // entry is a part of an object in JSON, such as one of several weighted backends.
 type entry = map[string]any
 
-// at returns what is at a path, nil for nothing.
-func at(o entry, path ...string) any {
-	var value any = o
-	for _, key := range path {
-		parent, ok := value.(entry)
-		if !ok {
-			return nil
-		}
-		value = parent[key]
-	}
-	return value
-}
-
-// textAt returns the text at a path, empty for none.
-func textAt(o entry, path ...string) string {
-	text, _ := at(o, path...).(string)
-	return text
-}
-
-// listAt returns the objects of the list at a path.
-func listAt(o entry, path ...string) []entry {
-	items, _ := at(o, path...).([]any)
-	var out []entry
-	for _, item := range items {
-		if e, ok := item.(entry); ok {
-			out = append(out, e)
-		}
-	}
-	return out
-}
-
-// put sets what is at a path. Anything on the way that is no object becomes one.
-func put(o entry, value any, path ...string) {
-	last := len(path) - 1
-	for _, key := range path[:last] {
-		child, ok := o[key].(entry)
-		if !ok {
-			child = entry{}
-			o[key] = child
-		}
-		o = child
-	}
-	if list, ok := value.([]entry); ok {
-		value = anyList(list)
-	}
-	o[path[last]] = value
-}
-
-// putOrDrop sets a field, or removes it when there is nothing to say.
-func putOrDrop(o entry, value entry, key string) {
-	if value == nil {
-		delete(o, key)
-		return
-	}
-	o[key] = value
-}
-
-func anyList[T any](list []T) []any {
-	out := make([]any, 0, len(list))
-	for _, item := range list {
-		out = append(out, item)
-	}
-	return out
-}
-
 // naming says which backend an entry is for.
 type naming func(entry) string
 
 // named is a naming by what is at a path.
-func named(path ...string) naming { return func(e entry) string { return textAt(e, path...) } }
+func named(path ...string) naming { return func(e entry) string { return object.Text(e, path...) } }
 
 // lookup returns the entry of a backend, nil if there is none.
 func lookup(list []entry, name naming, want string) entry {

@@ -9,10 +9,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -97,10 +97,10 @@ func (g gatewayAPI) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 }
 
 // Objects are the one route.
-func (g gatewayAPI) Objects(c *flaggerv1.Canary) []Object { return []Object{g.object(c)} }
+func (g gatewayAPI) Objects(c *flaggerv1.Canary) []object.Ref { return []object.Ref{g.object(c)} }
 
 // object names the route: the owner's, or the one that is made.
-func (g gatewayAPI) object(c *flaggerv1.Canary) Object {
+func (g gatewayAPI) object(c *flaggerv1.Canary) object.Ref {
 	name, _, _ := c.ServiceNames()
 	if ref := c.Spec.HTTPRouteRef; ref != nil {
 		name = ref.Name
@@ -108,13 +108,13 @@ func (g gatewayAPI) object(c *flaggerv1.Canary) Object {
 	return g.named(routeKind(c), c.Namespace, name)
 }
 
-func (g gatewayAPI) named(kind, namespace, name string) Object {
+func (g gatewayAPI) named(kind, namespace, name string) object.Ref {
 	version := g.version
 	if kind == kindGRPCRoute {
 		version = gatewayv1.GroupVersion.Version
 	}
 	gvk := schema.GroupVersionKind{Group: gatewayv1.GroupName, Version: version, Kind: kind}
-	return Object{gvk, client.ObjectKey{Namespace: namespace, Name: name}}
+	return object.NewRef(gvk, namespace, name)
 }
 
 // routeKind is HTTPRoute unless the owner asks for a GRPCRoute. The application
@@ -162,7 +162,7 @@ func (g gatewayAPI) alone(ctx context.Context, c *flaggerv1.Canary) error {
 	case err != nil:
 		return err
 	case metav1.IsControlledBy(before, c):
-		return fmt.Errorf("%s %s was made for this Canary before; delete it to get a %s", other, o.ObjectKey, o.Kind)
+		return fmt.Errorf("%s %s was made for this Canary before; delete it to get a %s", other, o.NamespacedName, o.Kind)
 	default:
 		return nil
 	}

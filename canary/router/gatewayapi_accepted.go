@@ -6,19 +6,21 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // unaccepted is the verdict of the parents of a route: all must follow it that say
 // anything about it, whichever of their controllers says so. nil is that they do.
 func unaccepted(route *unstructured.Unstructured) *NotAccepted {
 	var refused, waiting []string
-	for _, want := range listAt(route.Object, "spec", "parentRefs") {
-		for _, parent := range listAt(route.Object, "status", "parents") {
+	for _, want := range object.List(route.Object, "spec", "parentRefs") {
+		for _, parent := range object.List(route.Object, "status", "parents") {
 			ref, _ := parent["parentRef"].(entry)
 			if parentKey(ref, route) != parentKey(want, route) {
 				continue
 			}
-			verdict := judged(route, listAt(parent, "conditions"), string(gatewayv1.RouteConditionAccepted), parentName(want, route))
+			verdict := judged(route, object.List(parent, "conditions"), string(gatewayv1.RouteConditionAccepted), parentName(want, route))
 			switch {
 			case verdict == nil:
 			case verdict.Refused:
@@ -38,13 +40,13 @@ func unaccepted(route *unstructured.Unstructured) *NotAccepted {
 // parentKey is a reference to a parent with everything that it leaves out.
 func parentKey(ref entry, route *unstructured.Unstructured) [6]any {
 	namespace := textOr(ref, "namespace", route.GetNamespace())
-	return [6]any{textOr(ref, "group", gatewayv1.GroupName), textOr(ref, "kind", "Gateway"), namespace, textAt(ref, "name"), textAt(ref, "sectionName"), ref["port"]}
+	return [6]any{textOr(ref, "group", gatewayv1.GroupName), textOr(ref, "kind", "Gateway"), namespace, object.Text(ref, "name"), object.Text(ref, "sectionName"), ref["port"]}
 }
 
 // parentName is how messages name a parent.
 func parentName(ref entry, route *unstructured.Unstructured) string {
-	name := textOr(ref, "kind", "Gateway") + " " + textOr(ref, "namespace", route.GetNamespace()) + "/" + textAt(ref, "name")
-	if section := textAt(ref, "sectionName"); section != "" {
+	name := textOr(ref, "kind", "Gateway") + " " + textOr(ref, "namespace", route.GetNamespace()) + "/" + object.Text(ref, "name")
+	if section := object.Text(ref, "sectionName"); section != "" {
 		name += " (" + section + ")"
 	}
 	return name

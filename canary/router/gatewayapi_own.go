@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -49,7 +50,8 @@ func renderOwn(route *unstructured.Unstructured, c *flaggerv1.Canary, w provider
 	if !found {
 		return terminal("%s %s of spec.httpRouteRef has no rule that sends traffic to Service %s", route.GetKind(), client.ObjectKeyFromObject(route), b.apex)
 	}
-	return setRules(route, out)
+	setRules(route, out)
+	return nil
 }
 
 // releaseOwn sends what went to the two copies to the apex Service again.
@@ -60,11 +62,12 @@ func releaseOwn(route *unstructured.Unstructured, c *flaggerv1.Canary) error {
 		if b.shared(r) {
 			apex := b.like(r, b.apex, b.apex, b.primary, b.canary)
 			delete(apex, "weight")
-			setList(r, "backendRefs", []map[string]any{apex})
+			object.PutList(r, "backendRefs", []map[string]any{apex})
 			b.unmirror(r)
 		}
 	}
-	return setRules(route, rules)
+	setRules(route, rules)
+	return nil
 }
 
 // shared reports whether a rule is for the users of the canary.
@@ -74,7 +77,7 @@ func (b backends) shared(r rule) bool {
 
 // own makes the rules of one of the owner's.
 func (b backends) own(r rule, c *flaggerv1.Canary, w provider.Weights, chosen []map[string]any) ([]rule, error) {
-	for _, ref := range list(r, "backendRefs") {
+	for _, ref := range object.List(r, "backendRefs") {
 		if !b.is(ref, b.apex) && !b.is(ref, b.primary) && !b.is(ref, b.canary) {
 			return nil, terminal("a rule sends traffic to %v as well as to %s; give them rules of their own", ref["name"], b.apex)
 		}
@@ -90,19 +93,19 @@ func (b backends) own(r rule, c *flaggerv1.Canary, w provider.Weights, chosen []
 		if err != nil {
 			return nil, err
 		}
-		setList(r, "filters", append(list(r, "filters"), mirror))
+		object.PutList(r, "filters", append(object.List(r, "filters"), mirror))
 	}
 	if len(chosen) == 0 {
-		setList(r, "backendRefs", []map[string]any{weigh(primary, w.Primary), weigh(canary, w.Canary)})
+		object.PutList(r, "backendRefs", []map[string]any{weigh(primary, w.Primary), weigh(canary, w.Canary)})
 		return []rule{r}, nil
 	}
-	setList(r, "backendRefs", []map[string]any{weigh(primary, provider.Stable.Primary), weigh(canary, provider.Stable.Canary)})
+	object.PutList(r, "backendRefs", []map[string]any{weigh(primary, provider.Stable.Primary), weigh(canary, provider.Stable.Canary)})
 	if w.Canary == 0 {
 		return []rule{r}, nil
 	}
 	added := without(r, "name")
-	setList(added, "matches", narrow(list(r, "matches"), chosen, combine))
-	setList(added, "backendRefs", []map[string]any{weigh(canary, w.Canary), weigh(primary, w.Primary)})
+	object.PutList(added, "matches", narrow(object.List(r, "matches"), chosen, combine))
+	object.PutList(added, "backendRefs", []map[string]any{weigh(canary, w.Canary), weigh(primary, w.Primary)})
 	return append(onePrefix(added), r), nil
 }
 
@@ -127,8 +130,8 @@ func weigh(ref map[string]any, weight int) map[string]any {
 
 // unmirror removes the filter that copies requests to the canary.
 func (b backends) unmirror(r rule) {
-	if filters := list(r, "filters"); len(filters) > 0 {
-		setList(r, "filters", slices.DeleteFunc(filters, b.mirrors))
+	if filters := object.List(r, "filters"); len(filters) > 0 {
+		object.PutList(r, "filters", slices.DeleteFunc(filters, b.mirrors))
 	}
 }
 
@@ -138,7 +141,7 @@ func (b backends) unmirror(r rule) {
 func (b backends) tidy(rules []rule) []rule {
 	var out []rule
 	for i, r := range rules {
-		refs := list(r, "backendRefs")
+		refs := object.List(r, "backendRefs")
 		added := len(refs) == 2 && b.is(refs[0], b.canary) && b.is(refs[1], b.primary)
 		if !added || !slices.ContainsFunc(rules[i+1:], func(other rule) bool { return b.shared(other) && sameButMatches(r, other) }) {
 			out = append(out, r)

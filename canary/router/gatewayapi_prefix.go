@@ -7,13 +7,14 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // onePrefix makes of a rule that replaces the prefix of the path one for each of its
 // matches, which means the same: the API server wants to know of such a rule which
 // prefix it is. The name stays with the last, since no two may have it.
 func onePrefix(r rule) []rule {
-	matches := list(r, "matches")
+	matches := object.List(r, "matches")
 	if len(matches) < 2 || !replacesPrefix(r) {
 		return []rule{r}
 	}
@@ -23,7 +24,7 @@ func onePrefix(r rule) []rule {
 		if i < len(matches)-1 {
 			delete(one, "name")
 		}
-		setList(one, "matches", []map[string]any{match})
+		object.PutList(one, "matches", []map[string]any{match})
 		out = append(out, one)
 	}
 	return out
@@ -32,13 +33,13 @@ func onePrefix(r rule) []rule {
 // replacesPrefix reports whether a rule, or one of its backends, has a filter that
 // replaces the prefix of the path.
 func replacesPrefix(r rule) bool {
-	filters := list(r, "filters")
-	for _, ref := range list(r, "backendRefs") {
-		filters = append(filters, list(ref, "filters")...)
+	filters := object.List(r, "filters")
+	for _, ref := range object.List(r, "backendRefs") {
+		filters = append(filters, object.List(ref, "filters")...)
 	}
 	for _, filter := range filters {
 		for _, kind := range []string{"urlRewrite", "requestRedirect"} {
-			if textAt(filter, kind, "path", "type") == string(gatewayv1.PrefixMatchHTTPPathModifier) {
+			if object.Text(filter, kind, "path", "type") == string(gatewayv1.PrefixMatchHTTPPathModifier) {
 				return true
 			}
 		}
@@ -81,7 +82,7 @@ const (
 func tooMany(rules []rule) error {
 	total := 0
 	for _, r := range rules {
-		n := len(list(r, "matches"))
+		n := len(object.List(r, "matches"))
 		if total += n; n > maxRuleMatches {
 			return terminal("spec.service.match: makes %d matches of one rule, with those of spec.analysis.match; a route may have %d", n, maxRuleMatches)
 		}

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -19,46 +20,11 @@ type rule = map[string]any
 
 // rulesOf returns copies of a route's rules.
 func rulesOf(route *unstructured.Unstructured) []rule {
-	found, _, _ := unstructured.NestedSlice(route.Object, "spec", "rules")
-	return objects(found)
+	return object.CopyList(route.Object, "spec", "rules")
 }
 
-func setRules(route *unstructured.Unstructured, rules []rule) error {
-	return unstructured.SetNestedSlice(route.Object, anys(rules), "spec", "rules")
-}
-
-// list returns the objects of a list in an object.
-func list(in map[string]any, key string) []map[string]any {
-	found, _ := in[key].([]any)
-	return objects(found)
-}
-
-// setList sets a list, or removes the key: an empty list is not what the API
-// server hands back.
-func setList(in map[string]any, key string, items []map[string]any) {
-	if len(items) == 0 {
-		delete(in, key)
-		return
-	}
-	in[key] = anys(items)
-}
-
-func objects(items []any) []map[string]any {
-	var out []map[string]any
-	for _, item := range items {
-		if object, ok := item.(map[string]any); ok {
-			out = append(out, object)
-		}
-	}
-	return out
-}
-
-func anys(items []map[string]any) []any {
-	out := make([]any, len(items))
-	for i, item := range items {
-		out[i] = item
-	}
-	return out
+func setRules(route *unstructured.Unstructured, rules []rule) {
+	object.Put(route.Object, rules, "spec", "rules")
 }
 
 // asJSON turns a typed part of a route into JSON.
@@ -89,7 +55,7 @@ func backendsOf(c *flaggerv1.Canary) backends {
 
 // find returns the backend of a rule that is a Service.
 func (b backends) find(r rule, service string) map[string]any {
-	for _, ref := range list(r, "backendRefs") {
+	for _, ref := range object.List(r, "backendRefs") {
 		if b.is(ref, service) {
 			return ref
 		}
@@ -163,7 +129,7 @@ func (b backends) mostOf(ours []rule) provider.Weights {
 // weights reads one rule. The apex Service selects the primary.
 func (b backends) weights(r rule) provider.Weights {
 	w := percent(weight(b.find(r, b.apex))+weight(b.find(r, b.primary)), weight(b.find(r, b.canary)))
-	for _, filter := range list(r, "filters") {
+	for _, filter := range object.List(r, "filters") {
 		w.Mirror = w.Mirror || b.mirrors(filter)
 	}
 	return w
@@ -230,15 +196,15 @@ func replace(into, from map[string]any) { maps.Copy(into, from) }
 // for chosen users must not have fewer than the one for everybody.
 func combine(into, from map[string]any) {
 	for key, value := range from {
-		added, isList := value.([]any)
-		if !isList {
+		if _, isList := value.([]any); !isList {
 			into[key] = value
 			continue
 		}
-		kept := slices.DeleteFunc(list(into, key), func(old map[string]any) bool {
-			return slices.ContainsFunc(objects(added), func(item map[string]any) bool { return sameName(item, old) })
+		added := object.List(from, key)
+		kept := slices.DeleteFunc(object.List(into, key), func(old map[string]any) bool {
+			return slices.ContainsFunc(added, func(item map[string]any) bool { return sameName(item, old) })
 		})
-		into[key] = anys(append(kept, objects(added)...))
+		into[key] = object.Items(append(kept, added...))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -31,9 +32,9 @@ func spreadUsers(base rule, c *flaggerv1.Canary, w provider.Weights) ([]rule, er
 		if err != nil {
 			return nil, err
 		}
-		setList(weighted, "filters", append(list(weighted, "filters"), mirror))
+		object.PutList(weighted, "filters", append(object.List(weighted, "filters"), mirror))
 	}
-	setList(weighted, "backendRefs", shares(c, w.Primary, w.Canary))
+	object.PutList(weighted, "backendRefs", shares(c, w.Primary, w.Canary))
 	chosen, err := analysisMatches(c)
 	if err != nil {
 		return nil, err
@@ -41,9 +42,9 @@ func spreadUsers(base rule, c *flaggerv1.Canary, w provider.Weights) ([]rule, er
 	s, bound := sessionOf(c, w)
 	switch {
 	case len(chosen) > 0:
-		setList(weighted, "matches", narrow(list(base, "matches"), chosen, combine))
+		object.PutList(weighted, "matches", narrow(object.List(base, "matches"), chosen, combine))
 		rest := without(base)
-		setList(rest, "backendRefs", shares(c, provider.Stable.Primary, provider.Stable.Canary)[:1])
+		object.PutList(rest, "backendRefs", shares(c, provider.Stable.Primary, provider.Stable.Canary)[:1])
 		return []rule{without(weighted, "name"), rest}, nil
 	case bound && w.Canary == 0:
 		return append(dropCookies(weighted, s), weighted), nil
@@ -65,18 +66,18 @@ func shares(c *flaggerv1.Canary, ofPrimary, ofCanary int) []map[string]any {
 func stick(base rule, c *flaggerv1.Canary, s session) []rule {
 	return s.stick(func(cookie string, ofPrimary, ofCanary int) rule {
 		r := withCookie(base, cookie)
-		setList(r, "backendRefs", shares(c, ofPrimary, ofCanary))
+		object.PutList(r, "backendRefs", shares(c, ofPrimary, ofCanary))
 		return r
 	})
 }
 
 // setCookies makes the answers of the copies set their cookie.
 func setCookies(weighted rule, s session) rule {
-	refs := list(weighted, "backendRefs")
+	refs := object.List(weighted, "backendRefs")
 	if s.primary != "" {
-		setList(refs[0], "filters", addHeader(nil, setCookieHeader, s.setPrimary()))
+		object.PutList(refs[0], "filters", addHeader(nil, setCookieHeader, s.setPrimary()))
 	}
-	setList(refs[1], "filters", addHeader(nil, setCookieHeader, s.setCanary()))
+	object.PutList(refs[1], "filters", addHeader(nil, setCookieHeader, s.setCanary()))
 	return weighted
 }
 
@@ -85,7 +86,7 @@ func dropCookies(weighted rule, s session) []rule {
 	var out []rule
 	for _, cookie := range s.stale {
 		r := withCookie(weighted, cookie)
-		setList(r, "filters", addHeader(list(r, "filters"), setCookieHeader, s.drop(cookie)))
+		object.PutList(r, "filters", addHeader(object.List(r, "filters"), setCookieHeader, s.drop(cookie)))
 		out = append(out, r)
 	}
 	return out
@@ -97,7 +98,7 @@ func withCookie(r rule, cookie string) rule {
 		"type": string(gatewayv1.HeaderMatchRegularExpression), "name": cookieHeader, "value": cookieRegex(cookie),
 	}}}
 	narrowed := without(r, "name")
-	setList(narrowed, "matches", narrow(list(r, "matches"), []map[string]any{condition}, combine))
+	object.PutList(narrowed, "matches", narrow(object.List(r, "matches"), []map[string]any{condition}, combine))
 	return narrowed
 }
 
@@ -109,7 +110,7 @@ func addHeader(filters []map[string]any, name, value string) []map[string]any {
 	for i, filter := range filters {
 		if modifier, ok := filter[key].(map[string]any); ok {
 			modifier = runtime.DeepCopyJSON(modifier)
-			setList(modifier, "add", append(list(modifier, "add"), header))
+			object.PutList(modifier, "add", append(object.List(modifier, "add"), header))
 			filters[i] = map[string]any{"type": kind, key: modifier}
 			return filters
 		}

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -64,7 +65,7 @@ func (g gloo) writeUpstreams(ctx context.Context, c *flaggerv1.Canary) error {
 	_, primary, canary := c.ServiceNames()
 	names := glooNames(c)
 	for service, upstream := range map[string]string{primary: names.primary, canary: names.canary} {
-		live, err := g.read(ctx, Object{corev1.SchemeGroupVersion.WithKind("Service"), client.ObjectKey{Namespace: c.Namespace, Name: service}})
+		live, err := g.read(ctx, object.NewRef(corev1.SchemeGroupVersion.WithKind("Service"), c.Namespace, service))
 		if err != nil {
 			return err
 		}
@@ -83,17 +84,17 @@ func renderUpstream(o *unstructured.Unstructured, c *flaggerv1.Canary, service *
 	if settings != nil {
 		for _, key := range glooSettings {
 			if value, ok := settings[key]; ok {
-				put(o.Object, value, "spec", key)
+				object.Put(o.Object, value, "spec", key)
 			} else {
 				unstructured.RemoveNestedField(o.Object, "spec", key)
 			}
 		}
 	}
-	put(o.Object, service.GetName(), "spec", "kube", "serviceName")
-	put(o.Object, c.Namespace, "spec", "kube", "serviceNamespace")
-	put(o.Object, int64(c.Spec.Service.Port), "spec", "kube", "servicePort")
-	if selector, ok := at(service.Object, "spec", "selector").(entry); ok {
-		put(o.Object, selector, "spec", "kube", "selector")
+	object.Put(o.Object, service.GetName(), "spec", "kube", "serviceName")
+	object.Put(o.Object, c.Namespace, "spec", "kube", "serviceNamespace")
+	object.Put(o.Object, int64(c.Spec.Service.Port), "spec", "kube", "servicePort")
+	if selector, ok := object.At(service.Object, "spec", "selector").(entry); ok {
+		object.Put(o.Object, selector, "spec", "kube", "selector")
 	}
 }
 
@@ -109,7 +110,7 @@ func (g gloo) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 	}
 	apex, _, _ := c.ServiceNames()
 	err = g.giveUp(ctx, c, glooObject(c, glooNames(c).primary), func(o *unstructured.Unstructured, _ *flaggerv1.Canary) error {
-		put(o.Object, apex, "spec", "kube", "serviceName")
+		object.Put(o.Object, apex, "spec", "kube", "serviceName")
 		unstructured.RemoveNestedField(o.Object, "spec", "kube", "selector")
 		if !metav1.IsControlledBy(table, c) {
 			o.SetOwnerReferences(slices.DeleteFunc(o.GetOwnerReferences(), func(ref metav1.OwnerReference) bool { return ref.UID == c.UID }))
@@ -123,7 +124,7 @@ func (g gloo) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 }
 
 // Objects are the RouteTable, the two Upstreams and the one with the settings.
-func (g gloo) Objects(c *flaggerv1.Canary) []Object {
+func (g gloo) Objects(c *flaggerv1.Canary) []object.Ref {
 	names := glooNames(c)
 	objects := append(g.single.Objects(c), glooObject(c, names.primary), glooObject(c, names.canary))
 	if config, ok := glooConfig(c); ok {
@@ -132,20 +133,20 @@ func (g gloo) Objects(c *flaggerv1.Canary) []Object {
 	return objects
 }
 
-func glooObject(c *flaggerv1.Canary, upstream string) Object {
-	return Object{glooUpstream, client.ObjectKey{Namespace: c.Namespace, Name: upstream}}
+func glooObject(c *flaggerv1.Canary, upstream string) object.Ref {
+	return object.NewRef(glooUpstream, c.Namespace, upstream)
 }
 
-func glooConfig(c *flaggerv1.Canary) (Object, bool) {
+func glooConfig(c *flaggerv1.Canary) (object.Ref, bool) {
 	ref := c.Spec.UpstreamRef
 	if ref == nil {
-		return Object{}, false
+		return object.Ref{}, false
 	}
 	key := client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}
 	if key.Namespace == "" {
 		key.Namespace = c.Namespace
 	}
-	return Object{glooUpstream, key}, true
+	return object.NewRef(glooUpstream, key.Namespace, key.Name), true
 }
 
 // upstreams are the names of Upstreams; apex is what Gloo's discovery calls that

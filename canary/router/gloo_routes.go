@@ -7,9 +7,9 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -18,9 +18,9 @@ type glooShape struct{}
 
 var glooBackend = named("destination", "upstream", "name")
 
-func (glooShape) object(c *flaggerv1.Canary) Object {
+func (glooShape) object(c *flaggerv1.Canary) object.Ref {
 	apex, _, _ := c.ServiceNames()
-	return Object{glooTable, client.ObjectKey{Namespace: c.Namespace, Name: apex}}
+	return object.NewRef(glooTable, c.Namespace, apex)
 }
 
 // render puts the canary's routes where they were: in a RouteTable, the first
@@ -30,12 +30,12 @@ func (glooShape) render(d draft, w provider.Weights) error {
 	if err != nil {
 		return err
 	}
-	live := listAt(d.Object, "spec", "routes")
+	live := object.List(d.Object, "spec", "routes")
 	ours := slices.DeleteFunc(slices.Clone(live), func(route entry) bool { return !glooOurs(route, d.canary) })
 	var routes []entry
 	if len(matchers) > 0 {
 		chosen := glooRoute(d.canary, sameAs(ours, 0), w)
-		put(chosen, matchers, "matchers")
+		object.Put(chosen, matchers, "matchers")
 		routes, w = append(routes, chosen), provider.Stable
 	}
 	everyone := glooRoute(d.canary, sameAs(ours, len(routes)), w)
@@ -47,13 +47,13 @@ func (glooShape) render(d draft, w provider.Weights) error {
 	if place < 0 {
 		place = len(others)
 	}
-	put(d.Object, slices.Insert(others, place, routes...), "spec", "routes")
+	object.Put(d.Object, slices.Insert(others, place, routes...), "spec", "routes")
 	return nil
 }
 
 func glooRoute(c *flaggerv1.Canary, route entry, w provider.Weights) entry {
 	names := glooNames(c)
-	live := listAt(route, "routeAction", "multi", "destinations")
+	live := object.List(route, "routeAction", "multi", "destinations")
 	route["inheritablePathMatchers"] = true
 	route["routeAction"] = entry{"multi": entry{"destinations": []any{
 		glooEntry(c, keep(live, glooBackend, names.primary, names.canary), names.primary, w.Primary),
@@ -63,8 +63,8 @@ func glooRoute(c *flaggerv1.Canary, route entry, w provider.Weights) entry {
 }
 
 func glooEntry(c *flaggerv1.Canary, e entry, upstream string, weight int) entry {
-	put(e, upstream, "destination", "upstream", "name")
-	put(e, c.Namespace, "destination", "upstream", "namespace")
+	object.Put(e, upstream, "destination", "upstream", "name")
+	object.Put(e, c.Namespace, "destination", "upstream", "namespace")
 	e["weight"] = int64(weight)
 	return e
 }
@@ -72,8 +72,8 @@ func glooEntry(c *flaggerv1.Canary, e entry, upstream string, weight int) entry 
 // glooOurs reports whether a route leads to one of the canary's three Services.
 func glooOurs(route entry, c *flaggerv1.Canary) bool {
 	names := glooNames(c)
-	destinations := listAt(route, "routeAction", "multi", "destinations")
-	if one, ok := at(route, "routeAction", "single").(entry); ok {
+	destinations := object.List(route, "routeAction", "multi", "destinations")
+	if one, ok := object.At(route, "routeAction", "single").(entry); ok {
 		destinations = append(destinations, entry{"destination": one})
 	}
 	return slices.ContainsFunc(destinations, func(e entry) bool {
@@ -85,9 +85,9 @@ func glooOurs(route entry, c *flaggerv1.Canary) bool {
 // canary no longer chooses any, they say nothing about the others.
 func (glooShape) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (provider.Weights, error) {
 	names := glooNames(c)
-	for _, route := range listAt(live.Object, "spec", "routes") {
-		w, ok := weightsIn(listAt(route, "routeAction", "multi", "destinations"), glooBackend, names.primary, names.canary)
-		if ok && (isABTest(c) || len(listAt(route, "matchers")) == 0) {
+	for _, route := range object.List(live.Object, "spec", "routes") {
+		w, ok := weightsIn(object.List(route, "routeAction", "multi", "destinations"), glooBackend, names.primary, names.canary)
+		if ok && (isABTest(c) || len(object.List(route, "matchers")) == 0) {
 			return w, nil
 		}
 	}
@@ -96,7 +96,7 @@ func (glooShape) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (
 
 func (glooShape) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	names := glooNames(c)
-	routes := listAt(live.Object, "spec", "routes")
+	routes := object.List(live.Object, "spec", "routes")
 	last := -1
 	for i, route := range routes {
 		if glooOurs(route, c) {
@@ -109,12 +109,12 @@ func (glooShape) release(live *unstructured.Unstructured, c *flaggerv1.Canary) e
 			continue
 		}
 		if i == last {
-			e := keep(listAt(route, "routeAction", "multi", "destinations"), glooBackend, names.primary, names.canary)
+			e := keep(object.List(route, "routeAction", "multi", "destinations"), glooBackend, names.primary, names.canary)
 			route["routeAction"] = entry{"multi": entry{"destinations": []any{glooEntry(c, e, names.primary, provider.Stable.Primary)}}}
 		}
 		kept = append(kept, route)
 	}
-	put(live.Object, kept, "spec", "routes")
+	object.Put(live.Object, kept, "spec", "routes")
 	return nil
 }
 

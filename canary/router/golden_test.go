@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/test/golden"
@@ -102,11 +103,11 @@ func TestGoldens(t *testing.T) {
 }
 
 // objectOf reads a route object as it is stored.
-func objectOf(t *testing.T, c client.Client, o router.Object) *unstructured.Unstructured {
+func objectOf(t *testing.T, c client.Client, o object.Ref) *unstructured.Unstructured {
 	t.Helper()
 	object := &unstructured.Unstructured{}
 	object.SetGroupVersionKind(o.GroupVersionKind)
-	must(t, c.Get(t.Context(), o.ObjectKey, object))
+	must(t, c.Get(t.Context(), o.NamespacedName, object))
 	return object
 }
 

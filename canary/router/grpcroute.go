@@ -9,6 +9,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // grpcRule is the rule of a GRPCRoute for everybody, without backends. Its filters
@@ -30,7 +31,7 @@ func grpcRule(c *flaggerv1.Canary) (rule, error) {
 	if err != nil {
 		return nil, err
 	}
-	setList(out, "filters", rendered)
+	object.PutList(out, "filters", rendered)
 	return out, nil
 }
 

@@ -8,23 +8,18 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
-
-// handsOff keeps Flux from taking a generated object for a part of its own.
-var handsOff = map[string]string{
-	"kustomize.toolkit.fluxcd.io/reconcile": "disabled",
-	"helm.toolkit.fluxcd.io/driftDetection": "disabled",
-}
 
 // renderRoute writes into route what the canary says about it, with weights w.
 // What the API server defaults is spelled out, so that an unchanged canary
 // renders an unchanged route.
 func renderRoute(route *unstructured.Unstructured, c *flaggerv1.Canary, w provider.Weights) error {
 	if apex := c.Spec.Service.Apex; apex != nil && len(apex.Labels) > 0 {
-		route.SetLabels(merge(route.GetLabels(), apex.Labels))
+		route.SetLabels(object.Merge(route.GetLabels(), apex.Labels))
 	}
-	route.SetAnnotations(merge(route.GetAnnotations(), annotations(c)))
+	route.SetAnnotations(object.Merge(route.GetAnnotations(), annotations(c)))
 	if err := renderHead(route, c); err != nil {
 		return err
 	}
@@ -38,15 +33,16 @@ func renderRoute(route *unstructured.Unstructured, c *flaggerv1.Canary, w provid
 	if err != nil {
 		return err
 	}
-	return setRules(route, append(rules, others...))
+	setRules(route, append(rules, others...))
+	return nil
 }
 
 // annotations of generated objects.
 func annotations(c *flaggerv1.Canary) map[string]string {
 	if c.Spec.Service.Apex == nil {
-		return handsOff
+		return object.FluxDisabled()
 	}
-	return merge(c.Spec.Service.Apex.Annotations, handsOff)
+	return object.Merge(c.Spec.Service.Apex.Annotations, object.FluxDisabled())
 }
 
 // renderHead writes the Gateways and hosts.
@@ -61,14 +57,13 @@ func renderHead(route *unstructured.Unstructured, c *flaggerv1.Canary) error {
 		}
 		parents = append(parents, parent)
 	}
-	if err := unstructured.SetNestedSlice(route.Object, anys(parents), "spec", "parentRefs"); err != nil {
-		return err
-	}
+	object.Put(route.Object, parents, "spec", "parentRefs")
 	if len(c.Spec.Service.Hosts) == 0 {
 		unstructured.RemoveNestedField(route.Object, "spec", "hostnames")
 		return nil
 	}
-	return unstructured.SetNestedStringSlice(route.Object, c.Spec.Service.Hosts, "spec", "hostnames")
+	object.Put(route.Object, c.Spec.Service.Hosts, "spec", "hostnames")
+	return nil
 }
 
 // baseRule is the rule of the route for everybody, without backends.
@@ -110,26 +105,7 @@ func releaseRoute(route *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	keepUnmanaged(base, ours)
 	apex, _, _ := c.ServiceNames()
 	base["backendRefs"] = []any{backend(apex, c.Spec.Service.Port, 100)}
-	letGo(route)
-	return setRules(route, append(onePrefix(base), others...))
-}
-
-// letGo gives an object back to Flux.
-func letGo(object *unstructured.Unstructured) {
-	left := object.GetAnnotations()
-	for key := range handsOff {
-		delete(left, key)
-	}
-	if len(left) == 0 {
-		left = nil
-	}
-	object.SetAnnotations(left)
-}
-
-// merge overlays extra onto base; neither is modified.
-func merge(base, extra map[string]string) map[string]string {
-	out := map[string]string{}
-	maps.Copy(out, base)
-	maps.Copy(out, extra)
-	return out
+	object.EnableFlux(route)
+	setRules(route, append(onePrefix(base), others...))
+	return nil
 }

@@ -7,9 +7,9 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // ingressCopy is what nginx and skipper have in common: beside the Ingress of
@@ -20,14 +20,14 @@ type ingressCopy struct{}
 
 var ingressBackend = named("backend", "service", "name")
 
-func (ingressCopy) object(c *flaggerv1.Canary) Object {
+func (ingressCopy) object(c *flaggerv1.Canary) object.Ref {
 	return ingressObject(c, ingressName(c)+"-canary")
 }
 
-func (ingressCopy) origin(c *flaggerv1.Canary) Object { return ingressObject(c, ingressName(c)) }
+func (ingressCopy) origin(c *flaggerv1.Canary) object.Ref { return ingressObject(c, ingressName(c)) }
 
-func ingressObject(c *flaggerv1.Canary, name string) Object {
-	return Object{networkingv1.SchemeGroupVersion.WithKind("Ingress"), client.ObjectKey{Namespace: c.Namespace, Name: name}}
+func ingressObject(c *flaggerv1.Canary, name string) object.Ref {
+	return object.NewRef(networkingv1.SchemeGroupVersion.WithKind("Ingress"), c.Namespace, name)
 }
 
 func ingressName(c *flaggerv1.Canary) string {
@@ -60,16 +60,17 @@ func copyOrigin(d draft, mine func(key string) bool) {
 			annotations[key] = value
 		}
 	}
-	d.SetAnnotations(merge(annotations, handsOff))
+	d.SetAnnotations(annotations)
+	object.DisableFlux(d)
 	spec, _ := d.from.Object["spec"].(entry)
 	d.Object["spec"] = runtime.DeepCopyJSON(spec)
 }
 
 // eachPath calls edit with the paths of every rule and keeps what it returns.
 func eachPath(o *unstructured.Unstructured, edit func([]entry) []entry) {
-	for _, rule := range listAt(o.Object, "spec", "rules") {
-		if paths := listAt(rule, "http", "paths"); len(paths) > 0 {
-			put(rule, edit(paths), "http", "paths")
+	for _, rule := range object.List(o.Object, "spec", "rules") {
+		if paths := object.List(rule, "http", "paths"); len(paths) > 0 {
+			object.Put(rule, edit(paths), "http", "paths")
 		}
 	}
 }
@@ -85,7 +86,7 @@ func redirect(o *unstructured.Unstructured, from, to string) int {
 	eachPath(o, func(paths []entry) []entry {
 		for _, path := range paths {
 			if ingressBackend(path) == from {
-				put(path, to, "backend", "service", "name")
+				object.Put(path, to, "backend", "service", "name")
 				count++
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -89,18 +90,18 @@ func (i istio) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 }
 
 // Objects are the VirtualService and the DestinationRules.
-func (istio) Objects(c *flaggerv1.Canary) []Object {
+func (istio) Objects(c *flaggerv1.Canary) []object.Ref {
 	_, primary, canary := c.ServiceNames()
-	return []Object{virtualService(c), destinationRule(c, primary), destinationRule(c, canary)}
+	return []object.Ref{virtualService(c), destinationRule(c, primary), destinationRule(c, canary)}
 }
 
-func virtualService(c *flaggerv1.Canary) Object {
+func virtualService(c *flaggerv1.Canary) object.Ref {
 	apex, _, _ := c.ServiceNames()
-	return Object{istioVersion.WithKind("VirtualService"), client.ObjectKey{Namespace: c.Namespace, Name: apex}}
+	return object.NewRef(istioVersion.WithKind("VirtualService"), c.Namespace, apex)
 }
 
-func destinationRule(c *flaggerv1.Canary, host string) Object {
-	return Object{istioVersion.WithKind("DestinationRule"), client.ObjectKey{Namespace: c.Namespace, Name: host}}
+func destinationRule(c *flaggerv1.Canary, host string) object.Ref {
+	return object.NewRef(istioVersion.WithKind("DestinationRule"), c.Namespace, host)
 }
 
 // reconcileRule makes the DestinationRule of one copy. Subsets that somebody else
@@ -132,9 +133,9 @@ func (i istio) render(ctx context.Context, c *flaggerv1.Canary, weigh func([]rul
 			return err
 		}
 		if apex := c.Spec.Service.Apex; apex != nil && len(apex.Labels) > 0 {
-			vs.SetLabels(merge(vs.GetLabels(), apex.Labels))
+			vs.SetLabels(object.Merge(vs.GetLabels(), apex.Labels))
 		}
-		vs.SetAnnotations(merge(vs.GetAnnotations(), annotations(c)))
+		vs.SetAnnotations(object.Merge(vs.GetAnnotations(), annotations(c)))
 		return renderVirtualService(vs, c, w)
 	})
 }
@@ -150,7 +151,7 @@ func remember(vs *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	if err != nil {
 		return fmt.Errorf("keeping the spec of VirtualService %s: %w", client.ObjectKeyFromObject(vs), err)
 	}
-	vs.SetAnnotations(merge(was, map[string]string{original: string(spec)}))
+	vs.SetAnnotations(object.Merge(was, map[string]string{original: string(spec)}))
 	return nil
 }
 
@@ -164,7 +165,7 @@ func restore(vs *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	}
 	delete(kept, original)
 	vs.SetAnnotations(kept)
-	letGo(vs)
+	object.EnableFlux(vs)
 	vs.Object["spec"] = spec
 	return nil
 }

@@ -3,23 +3,22 @@ package router
 import (
 	"maps"
 
-	"k8s.io/apimachinery/pkg/runtime"
-
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // stickToHost returns the routes that keep users with a cookie where they are.
 func stickToHost(base rule, c *flaggerv1.Canary, s session) []rule {
 	return s.stick(func(cookie string, ofPrimary, ofCanary int) rule {
 		r := withMeshCookie(base, cookie)
-		setList(r, "route", destinations(c, ofPrimary, ofCanary))
+		object.PutList(r, "route", destinations(c, ofPrimary, ofCanary))
 		return r
 	})
 }
 
 // setMeshCookies makes the answers of the copies set their cookie.
 func setMeshCookies(weighted rule, s session) rule {
-	to := list(weighted, "route")
+	to := object.List(weighted, "route")
 	if s.primary != "" {
 		addMeshHeader(to[0], s.setPrimary())
 	}
@@ -42,30 +41,22 @@ func dropMeshCookies(weighted rule, s session) []rule {
 func withMeshCookie(r rule, cookie string) rule {
 	condition := map[string]any{"headers": map[string]any{cookieHeader: map[string]any{"regex": cookieRegex(cookie)}}}
 	narrowed := without(r)
-	setList(narrowed, "match", narrow(list(r, "match"), []map[string]any{condition}, addConditions))
+	object.PutList(narrowed, "match", narrow(object.List(r, "match"), []map[string]any{condition}, addConditions))
 	return narrowed
 }
 
 // addConditions adds headers to those of a match.
 func addConditions(into, from map[string]any) {
-	headers := child(into, "headers")
-	maps.Copy(headers, child(from, "headers"))
+	headers := object.CopyMap(into, "headers")
+	maps.Copy(headers, object.CopyMap(from, "headers"))
 	into["headers"] = headers
 }
 
 // addMeshHeader makes answers set a cookie, for a route or one of its destinations.
 func addMeshHeader(to map[string]any, cookie string) {
-	headers := child(to, "headers")
-	response := child(headers, "response")
-	add := child(response, "add")
+	headers := object.CopyMap(to, "headers")
+	response := object.CopyMap(headers, "response")
+	add := object.CopyMap(response, "add")
 	add[setCookieHeader] = cookie
 	response["add"], headers["response"], to["headers"] = add, response, headers
-}
-
-// child returns a copy of an object in an object, empty if there is none.
-func child(in map[string]any, key string) map[string]any {
-	if found, ok := in[key].(map[string]any); ok && found != nil {
-		return runtime.DeepCopyJSON(found)
-	}
-	return map[string]any{}
 }

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -28,8 +29,7 @@ func protocol(c *flaggerv1.Canary) (used, unused string) {
 // routesOf returns copies of the routes that carry the weights.
 func routesOf(vs *unstructured.Unstructured, c *flaggerv1.Canary) []rule {
 	used, _ := protocol(c)
-	found, _, _ := unstructured.NestedSlice(vs.Object, "spec", used)
-	return objects(found)
+	return object.CopyList(vs.Object, "spec", used)
 }
 
 // renderVirtualService writes hosts, gateways and routes.
@@ -40,18 +40,15 @@ func renderVirtualService(vs *unstructured.Unstructured, c *flaggerv1.Canary, w 
 	}
 	used, unused := protocol(c)
 	unstructured.RemoveNestedField(vs.Object, "spec", unused)
-	if err := unstructured.SetNestedSlice(vs.Object, anys(routes), "spec", used); err != nil {
-		return err
-	}
+	object.Put(vs.Object, routes, "spec", used)
 	hosts, gateways := reach(c)
-	if err := unstructured.SetNestedStringSlice(vs.Object, hosts, "spec", "hosts"); err != nil {
-		return err
-	}
+	object.Put(vs.Object, hosts, "spec", "hosts")
 	if len(gateways) == 0 {
 		unstructured.RemoveNestedField(vs.Object, "spec", "gateways")
 		return nil
 	}
-	return unstructured.SetNestedStringSlice(vs.Object, gateways, "spec", "gateways")
+	object.Put(vs.Object, gateways, "spec", "gateways")
+	return nil
 }
 
 // reach returns for whom the routes are: always also for those who call the apex
@@ -82,7 +79,7 @@ func virtualRoutes(c *flaggerv1.Canary, w provider.Weights) ([]rule, error) {
 		return nil, err
 	}
 	weighted := without(base)
-	setList(weighted, "route", destinations(c, w.Primary, w.Canary))
+	object.PutList(weighted, "route", destinations(c, w.Primary, w.Canary))
 	if w.Mirror {
 		mirrorRoute(weighted, c)
 	}
@@ -93,8 +90,8 @@ func virtualRoutes(c *flaggerv1.Canary, w provider.Weights) ([]rule, error) {
 	s, bound := sessionOf(c, w)
 	switch {
 	case len(chosen) > 0:
-		setList(weighted, "match", narrow(list(base, "match"), chosen, replace))
-		setList(base, "route", destinations(c, provider.Stable.Primary, provider.Stable.Canary)[:1])
+		object.PutList(weighted, "match", narrow(object.List(base, "match"), chosen, replace))
+		object.PutList(base, "route", destinations(c, provider.Stable.Primary, provider.Stable.Canary)[:1])
 		return []rule{weighted, base}, nil
 	case bound && w.Canary == 0:
 		return append(dropMeshCookies(weighted, s), weighted), nil
@@ -113,7 +110,7 @@ func httpRoute(c *flaggerv1.Canary) (rule, error) {
 		return nil, err
 	}
 	out := rule{}
-	setList(out, "match", matches)
+	object.PutList(out, "match", matches)
 	if s.Timeout != "" {
 		out["timeout"] = s.Timeout
 	}
@@ -162,7 +159,7 @@ func tcpRoute(c *flaggerv1.Canary, w provider.Weights) rule {
 			match["port"] = int64(m.Port)
 		}
 		if len(m.Gateways) > 0 {
-			match["gateways"] = texts(m.Gateways)
+			match["gateways"] = object.Items(m.Gateways)
 		}
 		if len(m.SourceLabels) > 0 {
 			match["sourceLabels"] = values(m.SourceLabels)
@@ -173,8 +170,8 @@ func tcpRoute(c *flaggerv1.Canary, w provider.Weights) rule {
 		matches = append(matches, match)
 	}
 	out := rule{}
-	setList(out, "match", matches)
-	setList(out, "route", destinations(c, w.Primary, w.Canary))
+	object.PutList(out, "match", matches)
+	object.PutList(out, "route", destinations(c, w.Primary, w.Canary))
 	return out
 }
 
@@ -204,18 +201,11 @@ func releaseVirtualService(vs *unstructured.Unstructured, c *flaggerv1.Canary) e
 		return nil
 	}
 	last := without(routes[len(routes)-1], "mirror", "mirrorPercentage")
-	setList(last, "route", []map[string]any{destination(c, apex, 100)})
-	letGo(vs)
+	object.PutList(last, "route", []map[string]any{destination(c, apex, 100)})
+	object.EnableFlux(vs)
 	used, _ := protocol(c)
-	return unstructured.SetNestedSlice(vs.Object, []any{last}, "spec", used)
-}
-
-func texts(items []string) []any {
-	out := make([]any, len(items))
-	for i, item := range items {
-		out[i] = item
-	}
-	return out
+	object.Put(vs.Object, []rule{last}, "spec", used)
+	return nil
 }
 
 func values(items map[string]string) map[string]any {

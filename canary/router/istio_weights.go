@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -48,16 +49,16 @@ func (h hosts) mirrored(r rule) bool {
 }
 
 func (h hosts) has(r rule, service string) bool {
-	return slices.ContainsFunc(list(r, "route"), func(to map[string]any) bool { return h.is(child(to, "destination"), service) })
+	return slices.ContainsFunc(object.List(r, "route"), func(to map[string]any) bool { return h.is(object.CopyMap(to, "destination"), service) })
 }
 
 // sum adds up the weights of the destinations that are a Service. One that is
 // alone needs no weight to get everything.
 func (h hosts) sum(r rule, service string) int64 {
 	var total int64
-	all := list(r, "route")
+	all := object.List(r, "route")
 	for _, to := range all {
-		if !h.is(child(to, "destination"), service) {
+		if !h.is(object.CopyMap(to, "destination"), service) {
 			continue
 		}
 		weight, _ := to["weight"].(int64)

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -30,8 +31,8 @@ type knative struct{ Deps }
 
 func newKnative(d Deps) Router { return knative{d} }
 
-func (knative) object(c *flaggerv1.Canary) Object {
-	return Object{knativeService, client.ObjectKey{Namespace: c.Namespace, Name: c.Spec.TargetRef.Name}}
+func (knative) object(c *flaggerv1.Canary) object.Ref {
+	return object.NewRef(knativeService, c.Namespace, c.Spec.TargetRef.Name)
 }
 
 // Reconcile implements [Router]: the split names the primary of today. A Service
@@ -113,7 +114,7 @@ func notRouted(u *unstructured.Unstructured) string {
 	for _, entry := range conditions {
 		condition, _ := entry.(map[string]any)
 		if condition["type"] == "RoutesReady" && condition["status"] != "True" {
-			return "routes are not ready" + because(textAt(condition, "reason"), textAt(condition, "message"))
+			return "routes are not ready" + because(object.Text(condition, "reason"), object.Text(condition, "message"))
 		}
 	}
 	return ""
@@ -141,7 +142,7 @@ func (k knative) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 }
 
 // Objects implements [Router].
-func (k knative) Objects(c *flaggerv1.Canary) []Object { return []Object{k.object(c)} }
+func (k knative) Objects(c *flaggerv1.Canary) []object.Ref { return []object.Ref{k.object(c)} }
 
 // Supports implements [Router].
 func (knative) Supports(c *flaggerv1.Canary) error {

@@ -6,9 +6,9 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -31,22 +31,22 @@ type kuma struct{}
 
 var kumaBackend = named("destination", kumaService)
 
-func (kuma) object(c *flaggerv1.Canary) Object {
+func (kuma) object(c *flaggerv1.Canary) object.Ref {
 	apex, _, _ := c.ServiceNames()
-	return Object{kumaRoute, client.ObjectKey{Name: apex}}
+	return object.NewRef(kumaRoute, "", apex)
 }
 
 func (kuma) render(d draft, w provider.Weights) error {
 	if err := checkKuma(d.Unstructured, d.canary); err != nil {
 		return err
 	}
-	put(d.Object, meshOf(d.canary), "mesh")
+	object.Put(d.Object, meshOf(d.canary), "mesh")
 	apexMetadata(d)
 	apex, primary, canary := kumaTags(d.canary)
-	put(d.Object, []entry{kumaSelector("*")}, "spec", "sources")
-	put(d.Object, []entry{kumaSelector(apex)}, "spec", "destinations")
-	live := listAt(d.Object, "spec", "conf", "split")
-	put(d.Object, []entry{
+	object.Put(d.Object, []entry{kumaSelector("*")}, "spec", "sources")
+	object.Put(d.Object, []entry{kumaSelector(apex)}, "spec", "destinations")
+	live := object.List(d.Object, "spec", "conf", "split")
+	object.Put(d.Object, []entry{
 		kumaEntry(keep(live, kumaBackend, primary, canary), primary, w.Primary),
 		kumaEntry(keep(live, kumaBackend, canary, primary), canary, w.Canary),
 	}, "spec", "conf", "split")
@@ -58,7 +58,7 @@ func (kuma) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (provi
 		return provider.Weights{}, err
 	}
 	_, primary, canary := kumaTags(c)
-	w, ok := weightsIn(listAt(live.Object, "spec", "conf", "split"), kumaBackend, primary, canary)
+	w, ok := weightsIn(object.List(live.Object, "spec", "conf", "split"), kumaBackend, primary, canary)
 	if !ok {
 		return provider.Stable, nil
 	}
@@ -70,8 +70,8 @@ func (kuma) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error 
 		return err
 	}
 	apex, primary, canary := kumaTags(c)
-	e := keep(listAt(live.Object, "spec", "conf", "split"), kumaBackend, primary, canary)
-	put(live.Object, []entry{kumaEntry(e, apex, provider.Stable.Primary)}, "spec", "conf", "split")
+	e := keep(object.List(live.Object, "spec", "conf", "split"), kumaBackend, primary, canary)
+	object.Put(live.Object, []entry{kumaEntry(e, apex, provider.Stable.Primary)}, "spec", "conf", "split")
 	return nil
 }
 
@@ -80,8 +80,8 @@ func (kuma) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error 
 // namespace, whose users would lose theirs.
 func checkKuma(live *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	apex, _, _ := c.ServiceNames()
-	for _, destination := range listAt(live.Object, "spec", "destinations") {
-		tag := textAt(destination, "match", kumaService)
+	for _, destination := range object.List(live.Object, "spec", "destinations") {
+		tag := object.Text(destination, "match", kumaService)
 		if strings.HasPrefix(tag, fmt.Sprintf("%s_%s_svc_", apex, c.Namespace)) || kumaIdle(live, tag) {
 			continue
 		}
@@ -92,7 +92,7 @@ func checkKuma(live *unstructured.Unstructured, c *flaggerv1.Canary) error {
 
 // kumaIdle reports whether a route only sends a Service to itself.
 func kumaIdle(live *unstructured.Unstructured, tag string) bool {
-	split := listAt(live.Object, "spec", "conf", "split")
+	split := object.List(live.Object, "spec", "conf", "split")
 	return len(split) == 1 && kumaBackend(split[0]) == tag
 }
 

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -60,7 +61,7 @@ func (n nginx) reweigh(o *unstructured.Unstructured, c *flaggerv1.Canary, w prov
 			ours[n.canary+suffix] = value
 		}
 	}
-	o.SetAnnotations(merge(annotations, ours))
+	o.SetAnnotations(object.Merge(annotations, ours))
 	return nil
 }
 
@@ -91,7 +92,7 @@ func (n nginx) release(live *unstructured.Unstructured, c *flaggerv1.Canary) err
 	redirect(live, canary, apex)
 	annotations := live.GetAnnotations()
 	maps.DeleteFunc(annotations, func(key, _ string) bool { return n.mine(key) })
-	live.SetAnnotations(merge(annotations, map[string]string{n.canary: "true", n.canary + "-weight": "0"}))
+	live.SetAnnotations(object.Merge(annotations, map[string]string{n.canary: "true", n.canary + "-weight": "0"}))
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -71,10 +72,10 @@ func Explain(err error, kind schema.GroupVersionKind) error {
 // read returns a route object as JSON: most proxies' Go types would drag in
 // their whole code, and drop fields that they do not know. A missing object is
 // a NotFound error, a missing kind is [ErrNotInstalled].
-func (d Deps) read(ctx context.Context, o Object) (*unstructured.Unstructured, error) {
+func (d Deps) read(ctx context.Context, o object.Ref) (*unstructured.Unstructured, error) {
 	live := &unstructured.Unstructured{}
 	live.SetGroupVersionKind(o.GroupVersionKind)
-	if err := d.Client.Get(ctx, o.ObjectKey, live); err != nil {
+	if err := d.Client.Get(ctx, o.NamespacedName, live); err != nil {
 		return nil, fmt.Errorf("reading %s %s: %w", o.Kind, o, Explain(err, o.GroupVersionKind))
 	}
 	return live, nil
@@ -84,7 +85,7 @@ func (d Deps) read(ctx context.Context, o Object) (*unstructured.Unstructured, e
 // or an empty one that the canary owns, and changes only what is the canary's.
 // Nothing is written when nothing changes; a write of somebody else in between is
 // a conflict.
-func (d Deps) write(ctx context.Context, c *flaggerv1.Canary, o Object, render func(*unstructured.Unstructured) error) error {
+func (d Deps) write(ctx context.Context, c *flaggerv1.Canary, o object.Ref, render func(*unstructured.Unstructured) error) error {
 	live, err := d.read(ctx, o)
 	if apierrors.IsNotFound(err) {
 		return d.create(ctx, c, o, render)
@@ -102,7 +103,7 @@ func (d Deps) write(ctx context.Context, c *flaggerv1.Canary, o Object, render f
 	return d.update(ctx, o, live, wanted)
 }
 
-func (d Deps) update(ctx context.Context, o Object, live, wanted *unstructured.Unstructured) error {
+func (d Deps) update(ctx context.Context, o object.Ref, live, wanted *unstructured.Unstructured) error {
 	if equality.Semantic.DeepEqual(live.Object, wanted.Object) {
 		return nil
 	}
@@ -123,13 +124,13 @@ func invalid(err error) error {
 	return err
 }
 
-func (d Deps) create(ctx context.Context, c *flaggerv1.Canary, o Object, render func(*unstructured.Unstructured) error) error {
+func (d Deps) create(ctx context.Context, c *flaggerv1.Canary, o object.Ref, render func(*unstructured.Unstructured) error) error {
 	made := &unstructured.Unstructured{Object: map[string]any{}}
 	made.SetGroupVersionKind(o.GroupVersionKind)
 	made.SetName(o.Name)
 	made.SetNamespace(o.Namespace)
 	if o.Namespace != "" && !d.Foreign { // an object of a namespace cannot own one of the cluster
-		made.SetOwnerReferences([]metav1.OwnerReference{ownerRef(c)})
+		made.SetOwnerReferences([]metav1.OwnerReference{object.OwnerReference(c)})
 	}
 	if err := render(made); err != nil {
 		return err
@@ -147,14 +148,14 @@ func (d Deps) create(ctx context.Context, c *flaggerv1.Canary, o Object, render 
 func (d Deps) claim(o *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	refs := o.GetOwnerReferences()
 	for i, ref := range refs {
-		if !isCanary(ref) || ref.UID == c.UID {
+		if !object.OwnedByCanary(ref) || ref.UID == c.UID {
 			continue
 		}
 		if ref.Name != c.Name || d.Foreign {
 			return terminal("%s %s/%s %w, Canary %s: give one of the two another spec.service.name or another route",
 				o.GetKind(), o.GetNamespace(), o.GetName(), errTaken, ref.Name)
 		}
-		refs[i] = ownerRef(c)
+		refs[i] = object.OwnerReference(c)
 		o.SetOwnerReferences(refs)
 	}
 	return nil
@@ -164,23 +165,6 @@ func (d Deps) claim(o *unstructured.Unstructured, c *flaggerv1.Canary) error {
 // is its own and goes with it, or another canary has it.
 func (d Deps) goesAnyway(o *unstructured.Unstructured, c *flaggerv1.Canary) bool {
 	return slices.ContainsFunc(o.GetOwnerReferences(), func(ref metav1.OwnerReference) bool {
-		return isCanary(ref) && (ref.UID == c.UID || ref.Name != c.Name || d.Foreign)
+		return object.OwnedByCanary(ref) && (ref.UID == c.UID || ref.Name != c.Name || d.Foreign)
 	})
-}
-
-func isCanary(ref metav1.OwnerReference) bool {
-	of, err := schema.ParseGroupVersion(ref.APIVersion)
-	return err == nil && of.Group == flaggerv1.GroupVersion.Group && ref.Kind == flaggerv1.CanaryKind
-}
-
-func ownerRef(c *flaggerv1.Canary) metav1.OwnerReference {
-	return *metav1.NewControllerRef(c, flaggerv1.GroupVersion.WithKind(flaggerv1.CanaryKind))
-}
-
-// String is the key as messages have it: objects of the cluster have no slash.
-func (o Object) String() string {
-	if o.Namespace == "" {
-		return o.Name
-	}
-	return o.ObjectKey.String()
 }

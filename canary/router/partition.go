@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/internal/partition"
 )
@@ -23,8 +24,8 @@ type inPlace struct{ Deps }
 
 func newInPlace(d Deps) Router { return inPlace{d} }
 
-func (inPlace) object(c *flaggerv1.Canary) Object {
-	return Object{partition.Kind, client.ObjectKey{Namespace: c.Namespace, Name: c.Spec.TargetRef.Name}}
+func (inPlace) object(c *flaggerv1.Canary) object.Ref {
+	return object.NewRef(partition.Kind, c.Namespace, c.Spec.TargetRef.Name)
 }
 
 // Reconcile implements [Router]: the partition follows the pods that there are,
@@ -138,7 +139,7 @@ func (r inPlace) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 }
 
 // Objects implements [Router].
-func (r inPlace) Objects(c *flaggerv1.Canary) []Object { return []Object{r.object(c)} }
+func (r inPlace) Objects(c *flaggerv1.Canary) []object.Ref { return []object.Ref{r.object(c)} }
 
 // Supports implements [Router].
 func (inPlace) Supports(c *flaggerv1.Canary) error {

@@ -18,10 +18,10 @@ import (
 	"context"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -42,13 +42,7 @@ type Router interface {
 	Supports(c *flaggerv1.Canary) error
 	// Objects are the route objects of the canary, whose changes concern it. They
 	// need not exist.
-	Objects(c *flaggerv1.Canary) []Object
-}
-
-// Object names a route object.
-type Object struct {
-	schema.GroupVersionKind
-	client.ObjectKey
+	Objects(c *flaggerv1.Canary) []object.Ref
 }
 
 // Deps are what routers work with.

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -28,7 +29,7 @@ func (services) SetWeights(context.Context, *flaggerv1.Canary, provider.Weights)
 func (services) Finalize(context.Context, *flaggerv1.Canary) error { return nil }
 
 // Objects are none.
-func (services) Objects(*flaggerv1.Canary) []Object { return nil }
+func (services) Objects(*flaggerv1.Canary) []object.Ref { return nil }
 
 // Supports refuses what would need a router. Whoever calls a Service that is a
 // target gets the new version at once, unless something routes around it.

@@ -13,8 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
-	"github.com/sluice-cd/sluice/canary/router"
 )
 
 // TestUsersStayWithWhatTheySaw is a release as browsers see it: a proxy that obeys
@@ -53,7 +53,7 @@ func TestUsersStayWithWhatTheySaw(t *testing.T) {
 }
 
 // proxy serves the rules of a route object as they are at each request.
-func proxy(t *testing.T, cluster client.Client, o router.Object, field string) string {
+func proxy(t *testing.T, cluster client.Client, o object.Ref, field string) string {
 	t.Helper()
 	turn := 0
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {

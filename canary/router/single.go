@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -22,7 +23,7 @@ type single struct {
 // shape is how a provider writes weights into its object.
 type shape interface {
 	// object names it.
-	object(c *flaggerv1.Canary) Object
+	object(c *flaggerv1.Canary) object.Ref
 	// render changes what is the canary's in a draft, so that it says w.
 	render(d draft, w provider.Weights) error
 	// weights reads them back; an object that does not mention the canary is
@@ -41,7 +42,7 @@ type selective interface {
 // copied is a shape that is made from an object of the owner's.
 type copied interface {
 	// origin names that object.
-	origin(c *flaggerv1.Canary) Object
+	origin(c *flaggerv1.Canary) object.Ref
 	// reweigh changes nothing but the weights of a copy that is there.
 	reweigh(live *unstructured.Unstructured, c *flaggerv1.Canary, w provider.Weights) error
 }
@@ -140,7 +141,7 @@ func (s single) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 
 // giveUp changes an object for the last time. One that does not exist, or that
 // another canary has meanwhile, needs nothing.
-func (d Deps) giveUp(ctx context.Context, c *flaggerv1.Canary, o Object, release func(*unstructured.Unstructured, *flaggerv1.Canary) error) error {
+func (d Deps) giveUp(ctx context.Context, c *flaggerv1.Canary, o object.Ref, release func(*unstructured.Unstructured, *flaggerv1.Canary) error) error {
 	live, err := d.read(ctx, o)
 	if apierrors.IsNotFound(err) || errors.Is(err, ErrNotInstalled) {
 		return nil
@@ -158,17 +159,13 @@ func (d Deps) giveUp(ctx context.Context, c *flaggerv1.Canary, o Object, release
 	if err != nil {
 		return err
 	}
-	annotations := wanted.GetAnnotations()
-	for key := range handsOff {
-		delete(annotations, key)
-	}
-	wanted.SetAnnotations(annotations)
+	object.EnableFlux(wanted)
 	return d.update(ctx, o, live, wanted)
 }
 
 // Objects are the object and what it is a copy of.
-func (s single) Objects(c *flaggerv1.Canary) []Object {
-	objects := []Object{s.object(c)}
+func (s single) Objects(c *flaggerv1.Canary) []object.Ref {
+	objects := []object.Ref{s.object(c)}
 	if shape, ok := s.shape.(copied); ok {
 		objects = append(objects, shape.origin(c))
 	}
@@ -180,14 +177,14 @@ func (s single) Objects(c *flaggerv1.Canary) []Object {
 func apexMetadata(d draft) {
 	if apex := d.canary.Spec.Service.Apex; apex != nil {
 		addLabels(d, apex.Labels)
-		d.SetAnnotations(merge(d.GetAnnotations(), apex.Annotations))
+		d.SetAnnotations(object.Merge(d.GetAnnotations(), apex.Annotations))
 	}
-	d.SetAnnotations(merge(d.GetAnnotations(), handsOff))
+	object.DisableFlux(d)
 }
 
 // addLabels writes no empty map: the API server would not hand it back.
 func addLabels(d draft, labels map[string]string) {
 	if len(labels) > 0 {
-		d.SetLabels(merge(d.GetLabels(), labels))
+		d.SetLabels(object.Merge(d.GetLabels(), labels))
 	}
 }

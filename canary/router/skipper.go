@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -43,7 +44,7 @@ func (s skipper) render(d draft, w provider.Weights) error {
 		return paths
 	})
 	predicate := d.from.GetAnnotations()[skipperPredicate]
-	d.SetAnnotations(merge(d.GetAnnotations(), map[string]string{skipperPredicate: predicate}))
+	d.SetAnnotations(object.Merge(d.GetAnnotations(), map[string]string{skipperPredicate: predicate}))
 	return s.reweigh(d.Unstructured, d.canary, w)
 }
 
@@ -57,7 +58,7 @@ func (skipper) reweigh(o *unstructured.Unstructured, c *flaggerv1.Canary, w prov
 	if w.Canary > 0 {
 		first = skipperWins
 	}
-	o.SetAnnotations(merge(o.GetAnnotations(), map[string]string{
+	o.SetAnnotations(object.Merge(o.GetAnnotations(), map[string]string{
 		skipperWeights: string(weights), skipperPredicate: withPredicate(o.GetAnnotations()[skipperPredicate], first),
 	}))
 	return nil
@@ -66,7 +67,7 @@ func (skipper) reweigh(o *unstructured.Unstructured, c *flaggerv1.Canary, w prov
 // skipperTwin is the same path to another Service.
 func skipperTwin(path entry, to string) entry {
 	twin, service := maps.Clone(path), entry{}
-	if old, ok := at(path, "backend", "service").(entry); ok {
+	if old, ok := object.At(path, "backend", "service").(entry); ok {
 		service = maps.Clone(old)
 	}
 	service["name"] = to
@@ -98,7 +99,7 @@ func (skipper) release(live *unstructured.Unstructured, c *flaggerv1.Canary) err
 	})
 	annotations := live.GetAnnotations()
 	delete(annotations, skipperWeights)
-	live.SetAnnotations(merge(annotations, map[string]string{
+	live.SetAnnotations(object.Merge(annotations, map[string]string{
 		skipperPredicate: withPredicate(annotations[skipperPredicate], skipperOff),
 	}))
 	return nil

@@ -5,9 +5,9 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -23,10 +23,10 @@ func newSMI(provider, version string) func(Deps) Router {
 
 var smiBackend = named("service")
 
-func (s smi) object(c *flaggerv1.Canary) Object {
+func (s smi) object(c *flaggerv1.Canary) object.Ref {
 	apex, _, _ := c.ServiceNames()
 	kind := schema.GroupVersionKind{Group: "split.smi-spec.io", Version: s.version, Kind: "TrafficSplit"}
-	return Object{kind, client.ObjectKey{Namespace: c.Namespace, Name: apex}}
+	return object.NewRef(kind, c.Namespace, apex)
 }
 
 func (s smi) render(d draft, w provider.Weights) error {
@@ -35,9 +35,9 @@ func (s smi) render(d draft, w provider.Weights) error {
 	if hosts := d.canary.Spec.Service.Hosts; len(hosts) > 0 {
 		root = hosts[0]
 	}
-	put(d.Object, root, "spec", "service")
-	live := listAt(d.Object, "spec", "backends")
-	put(d.Object, []entry{
+	object.Put(d.Object, root, "spec", "service")
+	live := object.List(d.Object, "spec", "backends")
+	object.Put(d.Object, []entry{
 		s.entry(keep(live, smiBackend, canary, primary), canary, w.Canary),
 		s.entry(keep(live, smiBackend, primary, canary), primary, w.Primary),
 	}, "spec", "backends")
@@ -55,7 +55,7 @@ func (s smi) entry(e entry, service string, weight int) entry {
 
 func (s smi) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (provider.Weights, error) {
 	_, primary, canary := c.ServiceNames()
-	w, ok := weightsIn(listAt(live.Object, "spec", "backends"), smiBackend, primary, canary)
+	w, ok := weightsIn(object.List(live.Object, "spec", "backends"), smiBackend, primary, canary)
 	if !ok {
 		return provider.Stable, nil
 	}
@@ -64,8 +64,8 @@ func (s smi) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (prov
 
 func (s smi) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	apex, primary, canary := c.ServiceNames()
-	e := keep(listAt(live.Object, "spec", "backends"), smiBackend, primary, canary)
-	put(live.Object, []entry{s.entry(e, apex, provider.Stable.Primary)}, "spec", "backends")
+	e := keep(object.List(live.Object, "spec", "backends"), smiBackend, primary, canary)
+	object.Put(live.Object, []entry{s.entry(e, apex, provider.Stable.Primary)}, "spec", "backends")
 	return nil
 }
 

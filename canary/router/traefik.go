@@ -3,9 +3,9 @@ package router
 import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -19,20 +19,20 @@ type traefik struct{}
 
 var traefikBackend = named("name")
 
-func (traefik) object(c *flaggerv1.Canary) Object {
+func (traefik) object(c *flaggerv1.Canary) object.Ref {
 	apex, _, _ := c.ServiceNames()
-	return Object{traefikService, client.ObjectKey{Namespace: c.Namespace, Name: apex}}
+	return object.NewRef(traefikService, c.Namespace, apex)
 }
 
 func (traefik) render(d draft, w provider.Weights) error {
 	_, primary, canary := d.canary.ServiceNames()
-	live := listAt(d.Object, "spec", "weighted", "services")
+	live := object.List(d.Object, "spec", "weighted", "services")
 	services := []entry{traefikEntry(d.canary, keep(live, traefikBackend, primary, canary), primary, w.Primary)}
 	if w.Canary > 0 {
 		services = append(services, traefikEntry(d.canary, keep(live, traefikBackend, canary, primary), canary, w.Canary))
 	}
 	apexMetadata(d)
-	put(d.Object, services, "spec", "weighted", "services")
+	object.Put(d.Object, services, "spec", "weighted", "services")
 	return nil
 }
 
@@ -45,7 +45,7 @@ func traefikEntry(c *flaggerv1.Canary, e entry, name string, weight int) entry {
 
 func (traefik) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (provider.Weights, error) {
 	_, primary, canary := c.ServiceNames()
-	w, ok := weightsIn(listAt(live.Object, "spec", "weighted", "services"), traefikBackend, primary, canary)
+	w, ok := weightsIn(object.List(live.Object, "spec", "weighted", "services"), traefikBackend, primary, canary)
 	if !ok {
 		return provider.Stable, nil
 	}
@@ -54,7 +54,7 @@ func (traefik) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (pr
 
 func (traefik) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	apex, primary, canary := c.ServiceNames()
-	e := keep(listAt(live.Object, "spec", "weighted", "services"), traefikBackend, primary, canary)
-	put(live.Object, []entry{traefikEntry(c, e, apex, provider.Stable.Primary)}, "spec", "weighted", "services")
+	e := keep(object.List(live.Object, "spec", "weighted", "services"), traefikBackend, primary, canary)
+	object.Put(live.Object, []entry{traefikEntry(c, e, apex, provider.Stable.Primary)}, "spec", "weighted", "services")
 	return nil
 }

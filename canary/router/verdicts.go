@@ -6,18 +6,20 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // verdict implements [reporting]: Contour says in words how an HTTPProxy stands, and
 // in a condition which one it has seen. One that no other includes, an orphan, is
 // followed once it is included.
 func (contour) verdict(live *unstructured.Unstructured) *NotAccepted {
-	valid := judged(live, listAt(live.Object, "status", "conditions"), "Valid", "Contour")
+	valid := judged(live, object.List(live.Object, "status", "conditions"), "Valid", "Contour")
 	if valid != nil && !valid.Refused {
 		return valid
 	}
-	if textAt(live.Object, "status", "currentStatus") == "invalid" {
-		return refusal(live, "Contour", textAt(live.Object, "status", "description"))
+	if object.Text(live.Object, "status", "currentStatus") == "invalid" {
+		return refusal(live, "Contour", object.Text(live.Object, "status", "description"))
 	}
 	return nil
 }
@@ -25,7 +27,7 @@ func (contour) verdict(live *unstructured.Unstructured) *NotAccepted {
 // verdict implements [reporting]: the condition has another name in each major
 // version of the controller.
 func (apisix) verdict(live *unstructured.Unstructured) *NotAccepted {
-	conditions := listAt(live.Object, "status", "conditions")
+	conditions := object.List(live.Object, "status", "conditions")
 	for _, kind := range []string{"ResourcesAvailable", "Accepted"} {
 		if verdict := judged(live, conditions, kind, "APISIX"); verdict != nil {
 			return verdict
@@ -40,8 +42,8 @@ var glooStates = map[string]string{"0": "Pending", "1": "Accepted", "2": "Reject
 // verdict implements [reporting]: each installation of Gloo has a status of its own
 // in the object, older ones the only one.
 func (glooShape) verdict(live *unstructured.Unstructured) *NotAccepted {
-	statuses, _ := at(live.Object, "status", "statuses").(entry)
-	all := []entry{{"": at(live.Object, "status")}, statuses}
+	statuses, _ := object.At(live.Object, "status", "statuses").(entry)
+	all := []entry{{"": object.At(live.Object, "status")}, statuses}
 	for _, of := range all {
 		for _, name := range slices.Sorted(maps.Keys(of)) {
 			status, _ := of[name].(entry)
@@ -50,7 +52,7 @@ func (glooShape) verdict(live *unstructured.Unstructured) *NotAccepted {
 				state = known
 			}
 			if state == "Rejected" {
-				return refusal(live, "Gloo", textAt(status, "reason"))
+				return refusal(live, "Gloo", object.Text(status, "reason"))
 			}
 		}
 	}

@@ -95,7 +95,7 @@ func (r *Reconciler) routeThings(c *flaggerv1.Canary, routes router.Router) []th
 	var things []thing
 	abroad := r.routesAbroad(c)
 	for _, object := range routes.Objects(c) {
-		things = append(things, thing{sort{object.GroupVersionKind, abroad}, object.ObjectKey})
+		things = append(things, thing{sort{object.GroupVersionKind, abroad}, object.NamespacedName})
 	}
 	return things
 }
