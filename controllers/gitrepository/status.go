@@ -33,7 +33,7 @@ func storageFailed(err error) error {
 func (r *Reconciler) fail(obj *sourcev1.GitRepository, err error) error {
 	var f failure
 	if errors.As(err, &f) && f.condition != "" {
-		r.set(obj, f.condition, f.reason, reconciler.Steady(f))
+		r.set(obj, f.condition, f.reason, reconciler.ConditionMessage(f))
 	}
 	return err
 }

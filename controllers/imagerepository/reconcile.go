@@ -114,7 +114,7 @@ func (r *Reconciler) retry(repo *imagev1.ImageRepository, target scan.Target, er
 		return reconciler.Waiting(failure, shrunk.After)
 	case errors.Is(err, scan.ErrBudget):
 		most := r.Registry.MaxTags(target)
-		apimeta.RemoveStatusCondition(&repo.Status.Conditions, imagev1.ScanBudgetCondition)
+		reconciler.RemoveCondition(repo, imagev1.ScanBudgetCondition)
 		return reconciler.Waiting(fmt.Errorf("%w; nothing of it is used: set spec.maxTags higher than %d, or remove old tags from the registry", failure, most),
 			repo.Spec.Interval.Duration)
 	case errors.Is(err, identity.ErrRefused), errors.Is(err, scan.ErrInvalidExclusion):
@@ -156,13 +156,12 @@ func record(repo *imagev1.ImageRepository, target scan.Target, tags *scan.Snapsh
 func (r *Reconciler) recordBudget(repo *imagev1.ImageRepository, target scan.Target, listed int) {
 	most := r.Registry.MaxTags(target)
 	if 5*listed <= 4*most {
-		apimeta.RemoveStatusCondition(&repo.Status.Conditions, imagev1.ScanBudgetCondition)
+		reconciler.RemoveCondition(repo, imagev1.ScanBudgetCondition)
 		return
 	}
-	apimeta.SetStatusCondition(&repo.Status.Conditions, metav1.Condition{
+	reconciler.SetCondition(repo, r.Clock.Now(), metav1.Condition{
 		Type: imagev1.ScanBudgetCondition, Status: metav1.ConditionTrue, Reason: imagev1.ScanBudgetNearlyUsedReason,
-		Message:            fmt.Sprintf("a scan lists %d of at most %d tags, and fails beyond that: set spec.maxTags higher, or remove old tags from the registry", listed, most),
-		ObservedGeneration: repo.Generation, LastTransitionTime: metav1.NewTime(r.Clock.Now()),
+		Message: fmt.Sprintf("a scan lists %d of at most %d tags, and fails beyond that: set spec.maxTags higher, or remove old tags from the registry", listed, most),
 	})
 }
 

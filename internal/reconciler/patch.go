@@ -62,7 +62,7 @@ func (r *runner[T]) sendStatus(ctx context.Context, obj T, diff map[string]any) 
 		return err
 	}
 	obj.SetResourceVersion(written.GetResourceVersion())
-	r.writes.wrote(obj)
+	r.writes.WroteAt(client.ObjectKeyFromObject(obj), obj.GetResourceVersion())
 	return nil
 }
 

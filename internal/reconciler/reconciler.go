@@ -19,7 +19,6 @@ package reconciler
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -78,7 +77,8 @@ type Controller[T Object] interface {
 	// Reconcile observes, acts, and writes what it found into obj's status, in
 	// memory only.
 	Reconcile(ctx context.Context, obj T) (Result, error)
-	// Reason maps an error of Reconcile to the Ready condition's reason.
+	// Reason maps an error of Reconcile that has no reason by [WithReason] to the reason
+	// of the Ready condition.
 	Reason(err error) string
 }
 
@@ -139,46 +139,4 @@ type Options struct {
 	// MinRetryDelay and MaxRetryDelay bound the backoff of objects that fail; zero
 	// is the default.
 	MinRetryDelay, MaxRetryDelay time.Duration
-}
-
-// waiting is an error that neither backs off nor needs a person.
-type waiting struct {
-	error
-	after time.Duration
-}
-
-func (w waiting) Unwrap() error { return w.error }
-
-// Waiting marks err as a failure that time or a watch resolves: the object is
-// Ready=False with the reason of err and comes back after the given delay, or
-// as soon as a watch says so.
-func Waiting(err error, after time.Duration) error {
-	return waiting{error: err, after: after}
-}
-
-// pending is a waiting error about which nobody needs an alert.
-type pending struct{ waiting }
-
-func (p pending) Unwrap() error { return p.waiting }
-
-// Pending marks err as nothing that went wrong: what it names is not there yet, or
-// not ready yet, as in every chain of objects that follow one another. It is
-// [Waiting] otherwise, but told as an event of severity info.
-func Pending(err error, after time.Duration) error {
-	return pending{waiting{error: err, after: after}}
-}
-
-// waitingFor returns the delay of an error that [Waiting] or [Pending] marked.
-func waitingFor(err error) (time.Duration, bool) {
-	var w waiting
-	if errors.As(err, &w) {
-		return w.after, true
-	}
-	return 0, false
-}
-
-// isPending reports whether [Pending] marked an error.
-func isPending(err error) bool {
-	var p pending
-	return errors.As(err, &p)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,8 +17,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/internal/background"
+	"github.com/sluice-cd/sluice/internal/consistency"
 	"github.com/sluice-cd/sluice/internal/wake"
 )
+
+// staleDelay is how soon to look again when the cache lags behind our own writes. It
+// usually catches up within milliseconds.
+const staleDelay = 20 * time.Millisecond
 
 // runner is the reconcile.Reconciler around one Controller.
 type runner[T Object] struct {
@@ -26,7 +32,7 @@ type runner[T Object] struct {
 	kind   Kind[T]
 	ctrl   Controller[T]
 	opts   Options
-	writes versions
+	writes consistency.Store[types.NamespacedName]
 	tasks  background.Runner[types.NamespacedName, reconcile.Result]
 	wake   *wake.Source
 	name   string // of the kind, in metrics
@@ -51,12 +57,12 @@ func (r *runner[T]) Reconcile(ctx context.Context, req reconcile.Request) (recon
 	}
 	if err != nil {
 		if apierrors.IsNotFound(err) {
-			r.writes.forget(req.NamespacedName)
+			r.writes.Clear(req.NamespacedName)
 			forgetRuns(r.name, req.NamespacedName)
 		}
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	if r.writes.outrun(obj) {
+	if !r.writes.IsReady(req.NamespacedName, obj.GetResourceVersion()) {
 		return reconcile.Result{RequeueAfter: staleDelay}, nil
 	}
 	if !obj.GetDeletionTimestamp().IsZero() {
@@ -109,7 +115,7 @@ func (r *runner[T]) ensureFinalizer(ctx context.Context, obj T) error {
 	if err := r.client.Patch(ctx, obj, patch); err != nil {
 		return fmt.Errorf("adding finalizer to %s: %w", client.ObjectKeyFromObject(obj), err)
 	}
-	r.writes.wrote(obj)
+	r.writes.WroteAt(client.ObjectKeyFromObject(obj), obj.GetResourceVersion())
 	return nil
 }
 
@@ -128,7 +134,7 @@ func (r *runner[T]) finalize(ctx context.Context, obj T) (reconcile.Result, erro
 			return reconcile.Result{RequeueAfter: after}, nil
 		}
 		if err != nil {
-			r.emit(obj, Event{Type: corev1.EventTypeWarning, Reason: r.ctrl.Reason(err), Message: err.Error()}, nil)
+			r.emit(obj, Event{Type: corev1.EventTypeWarning, Reason: r.reason(err), Message: err.Error()}, nil)
 			return reconcile.Result{}, fmt.Errorf("finalizing %s: %w", client.ObjectKeyFromObject(obj), err)
 		}
 	}

@@ -140,6 +140,17 @@ func TestOutcomeBecomesConditions(t *testing.T) {
 				"Ready": "False/Because/registry is down", "Reconciling": "True/ProgressingWithRetry/registry is down"},
 			wantErr: true, wantEvents: 1,
 		},
+		"an error may bring its reason": {
+			err: fmt.Errorf("reconciling: %w", WithReason("Own", errors.New("registry is down"))),
+			want: map[string]string{
+				"Ready": "False/Own/reconciling: registry is down", "Reconciling": "True/ProgressingWithRetry/reconciling: registry is down"},
+			wantErr: true, wantEvents: 1,
+		},
+		"a terminal error may bring its reason": {
+			err:     reconcile.TerminalError(WithReason("Own", errors.New("spec.path is wrong"))),
+			want:    map[string]string{"Ready": "False/Own/spec.path is wrong", "Stalled": "True/Own/spec.path is wrong"},
+			wantErr: true, wantEvents: 1,
+		},
 		"what is tried again may be said beside why": {
 			result: Result{Message: "running checks"}, err: errors.New("checks failed"),
 			want: map[string]string{
@@ -366,5 +377,37 @@ func TestAShutdownWhileTheStatusIsWrittenIsNoError(t *testing.T) {
 	result, err := b.runner.Reconcile(ctx, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(app())})
 	if err != nil || result != (reconcile.Result{}) || len(*b.events) != 0 {
 		t.Errorf("got %v, %v and events %v, want silence", result, err, *b.events)
+	}
+}
+
+func TestACacheFromBeforeTheLastWriteIsNotActedUpon(t *testing.T) {
+	runs := 0
+	b := newBench(t, scripted{func(*kustomizev1.Kustomization) (Result, error) {
+		runs++
+		return Result{Reason: "Done", Message: fmt.Sprint(runs)}, nil
+	}}, app(), nil)
+	if _, err := b.reconcile(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := b.reconcile(); err != nil || got != (reconcile.Result{}) || runs != 2 {
+		t.Fatalf("a cache that shows the write: got %+v, %v after %d runs", got, err, runs)
+	}
+	b.runner.writes.WroteAt(client.ObjectKeyFromObject(app()), "1000000")
+	if got, err := b.reconcile(); err != nil || got.RequeueAfter != staleDelay || runs != 2 {
+		t.Errorf("got %+v, %v after %d runs", got, err, runs)
+	}
+}
+
+func TestAStatusPatchIsRememberedUntilTheCacheShowsIt(t *testing.T) {
+	b := newBench(t, scripted{func(*kustomizev1.Kustomization) (Result, error) { return Result{Reason: "Done"}, nil }}, app(), nil)
+	if _, err := b.reconcile(); err != nil {
+		t.Fatal(err)
+	}
+	key, written := client.ObjectKeyFromObject(app()), b.get(t).ResourceVersion
+	if b.runner.writes.IsReady(key, "1") {
+		t.Errorf("version 1 is taken for as new as %s", written)
+	}
+	if !b.runner.writes.IsReady(key, written) {
+		t.Error("what was written is not as new as itself")
 	}
 }

@@ -47,7 +47,7 @@ func TestErrorsThatDifferByWhatIsPassingAreTheSame(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			if first, second := steady(tc.first), steady(tc.second); first != tc.want || second != tc.want {
+			if first, second := normalise(tc.first), normalise(tc.second); first != tc.want || second != tc.want {
 				t.Errorf("got  %s\nand  %s\nwant %s", first, second, tc.want)
 			}
 		})

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// passing are the parts of errors that differ from one attempt to the next though
+// transient are the parts of errors that differ from one attempt to the next though
 // nothing else does: the port that a connection got, the time at which an expired
 // certificate was looked at, the numbers that clouds give to requests.
-var passing = []struct {
+var transient = []struct {
 	part *regexp.Regexp
 	with string
 }{
@@ -19,11 +19,11 @@ var passing = []struct {
 	{regexp.MustCompile(`(?i)[,.;]? ?\btimestamp: ?\d{4}-\d\d-\d\d[T ][0-9:.]+Z?`), ""},
 }
 
-// steady leaves out of an error what is passing. A condition that said it would
-// change with every retry, and every change is a write and an event. The log has
-// the error as it was.
-func steady(message string) string {
-	for _, p := range passing {
+// normalise leaves out of an error what is transient. A condition that had it would
+// change with every retry, and every change is a write and an event. The log has the
+// error as it was.
+func normalise(message string) string {
+	for _, p := range transient {
 		message = p.part.ReplaceAllString(message, p.with)
 	}
 	return fields.ReplaceAllStringFunc(message, func(list string) string {
@@ -36,7 +36,3 @@ func steady(message string) string {
 // fields are the lines on which the API server lists what is wrong with an object,
 // field by field, in an order of its own at each attempt.
 var fields = regexp.MustCompile(`(?m)^ +\.[^\n]*(?:\n +\.[^\n]*)+$`)
-
-// Steady is for the conditions that a controller sets itself: the message of an error
-// as Ready has it.
-func Steady(err error) string { return kept(steady(terminalMessage(err))) }

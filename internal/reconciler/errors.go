@@ -1,0 +1,70 @@
+package reconciler
+
+import (
+	"errors"
+	"time"
+)
+
+// withReason is an error that brings the reason of the Ready condition.
+type withReason struct {
+	error
+	reason string
+}
+
+func (w withReason) Unwrap() error { return w.error }
+
+// WithReason gives an error the reason of the Ready condition that shows it. The
+// controller's Reason is asked about all others: about sentinels of the packages that
+// it uses.
+func WithReason(reason string, err error) error { return withReason{err, reason} }
+
+// reason is that of the Ready condition for an error.
+func (r *runner[T]) reason(err error) string {
+	var known withReason
+	if errors.As(err, &known) {
+		return known.reason
+	}
+	return r.ctrl.Reason(err)
+}
+
+// waiting is an error that neither backs off nor needs a person.
+type waiting struct {
+	error
+	after time.Duration
+}
+
+func (w waiting) Unwrap() error { return w.error }
+
+// Waiting marks err as a failure that time or a watch resolves: the object is
+// Ready=False with the reason of err and comes back after the given delay, or
+// as soon as a watch says so.
+func Waiting(err error, after time.Duration) error {
+	return waiting{error: err, after: after}
+}
+
+// pending is a waiting error about which nobody needs an alert.
+type pending struct{ waiting }
+
+func (p pending) Unwrap() error { return p.waiting }
+
+// Pending marks err as nothing that went wrong: what it names is not there yet, or
+// not ready yet, as in every chain of objects that follow one another. It is
+// [Waiting] otherwise, but told as an event of severity info.
+func Pending(err error, after time.Duration) error {
+	return pending{waiting{error: err, after: after}}
+}
+
+// waitingFor returns the delay of an error that [Waiting] or [Pending] marked.
+func waitingFor(err error) (time.Duration, bool) {
+	var w waiting
+	if errors.As(err, &w) {
+		return w.after, true
+	}
+	return 0, false
+}
+
+// isPending reports whether [Pending] marked an error.
+func isPending(err error) bool {
+	var p pending
+	return errors.As(err, &p)
+}
