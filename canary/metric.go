@@ -103,13 +103,30 @@ func (n Names) failure(metric Metric, m Measurement) string {
 	case math.IsNaN(m.Value), math.IsInf(m.Value, 0):
 		m.Err = "the value is infinite or no number"
 		return broken(metric, m)
-	case metric.Min != nil && !(m.Value >= *metric.Min):
-		return n.outside(m, "<", *metric.Min)
-	case metric.Max != nil && !(m.Value <= *metric.Max):
-		return n.outside(m, ">", *metric.Max)
-	default:
-		return ""
 	}
+	if sign, limit := metric.beyond(m.Value); sign != "" {
+		return n.outside(m, sign, limit)
+	}
+	return ""
+}
+
+// beyond says which end of the range a value is beyond: below ("<") the minimum or
+// above (">") the maximum; the sign is empty if it is in the range. Written so that a
+// NaN is beyond any end.
+func (m Metric) beyond(value float64) (sign string, limit float64) {
+	switch {
+	case m.Min != nil && !(value >= *m.Min):
+		return "<", *m.Min
+	case m.Max != nil && !(value <= *m.Max):
+		return ">", *m.Max
+	default:
+		return "", 0
+	}
+}
+
+func (m Metric) inRange(value float64) bool {
+	sign, _ := m.beyond(value)
+	return sign == ""
 }
 
 func (n Names) empty(metric Metric, m Measurement) string {

@@ -109,7 +109,7 @@ func (w *world) good(seen Observation) bool {
 		return false
 	}
 	for i, m := range seen.Measured {
-		if m.NoValues || m.Err != "" || !w.plan.Metrics[i].holds(m.Value) {
+		if m.NoValues || m.Err != "" || !w.plan.Metrics[i].inRange(m.Value) {
 			return false
 		}
 	}

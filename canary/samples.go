@@ -24,7 +24,7 @@ func (s *Samples) Add(p Plan, measured []Measurement) (alarm string) {
 			continue
 		}
 		metric, key := p.Metrics[i], fmt.Sprint(i, m.Name)
-		if metric.holds(m.Value) {
+		if metric.inRange(m.Value) {
 			s.runs[key] = 0
 			continue
 		}
@@ -34,11 +34,6 @@ func (s *Samples) Add(p Plan, measured []Measurement) (alarm string) {
 		}
 	}
 	return alarm
-}
-
-// holds reports whether a value is good. Written so that a NaN is not.
-func (m Metric) holds(value float64) bool {
-	return (m.Min == nil || value >= *m.Min) && (m.Max == nil || value <= *m.Max)
 }
 
 // Sampled reports whether metrics are to be looked at between two checks: the

@@ -24,7 +24,7 @@ type Observation struct {
 	// RouteReason names who has not taken them up, and its reason if there is one;
 	// empty if nobody has said anything. RouteRefused means that waiting alone does
 	// not help.
-	RouteReason     string
+	RouteReason  string
 	RouteRefused bool
 	// Everyone means that the weights are those of all users, also of an A/B release
 	// whose users are chosen.
