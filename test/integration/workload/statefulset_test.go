@@ -22,7 +22,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
-	kit "github.com/sluice-cd/sluice/canary/workload"
+	targets "github.com/sluice-cd/sluice/canary/workload"
 	"github.com/sluice-cd/sluice/internal/partition"
 	"github.com/sluice-cd/sluice/test/harness"
 )
@@ -34,16 +34,16 @@ const patience = 60 * time.Second
 // ours: the test does what one would do.
 type database struct {
 	*testing.T
-	c      client.Client
-	kit    *kit.Kit
-	router router.Router
-	canary *flaggerv1.Canary
+	c       client.Client
+	manager *targets.Manager
+	router  router.Router
+	canary  *flaggerv1.Canary
 }
 
 func newDatabase(t *testing.T) *database {
 	t.Helper()
 	p := harness.Installed(t)
-	d := &database{T: t, c: p.Client, kit: kit.New(p.Client, p.Client, clock.RealClock{}, kit.Options{})}
+	d := &database{T: t, c: p.Client, manager: targets.New(p.Client, p.Client, clock.RealClock{}, targets.Options{})}
 	ns := p.Room(t, "statefulset-", nil)
 	d.canary = &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "db"}, Spec: flaggerv1.CanarySpec{
 		TargetRef: flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "db"}, Suspend: true,
@@ -70,9 +70,9 @@ func (d *database) must(err error) {
 	}
 }
 
-func (d *database) look() *kit.Pair {
+func (d *database) observe() *targets.Workloads {
 	d.Helper()
-	p, err := d.kit.Look(d.Context(), d.canary)
+	p, err := d.manager.Observe(d.Context(), d.canary)
 	d.must(err)
 	return p
 }
@@ -100,7 +100,7 @@ func (d *database) set(canary int) {
 func (d *database) promote() {
 	d.Helper()
 	d.try(func() error {
-		p := d.look()
+		p := d.observe()
 		return p.SetPrimary(d.Context(), p.Revision.Digest)
 	})
 }
@@ -138,14 +138,14 @@ func (d *database) images() []string {
 
 // until does what every look of a controller does, until the pods are as wanted,
 // the router says so, and both halves agree.
-func (d *database) until(weight int, images ...string) *kit.Pair {
+func (d *database) until(weight int, images ...string) *targets.Workloads {
 	d.Helper()
-	var pair *kit.Pair
+	var pair *targets.Workloads
 	_, err := harness.Eventually(d.Context(), fmt.Sprintf("weight %d, pods %v", weight, images), patience, func(ctx context.Context) (bool, string) {
 		if err := d.router.Reconcile(ctx, d.canary); err != nil && !apierrors.IsConflict(err) {
 			return false, err.Error()
 		}
-		pair = d.look()
+		pair = d.observe()
 		weights, err := d.router.Weights(ctx, d.canary)
 		if err != nil && !errors.Is(err, router.ErrNotAccepted) {
 			return false, err.Error()
@@ -169,7 +169,7 @@ func (d *database) begin() {
 func TestAStatefulSetIsReleasedPodByPod(t *testing.T) {
 	d := newDatabase(t)
 	d.begin()
-	first := d.look()
+	first := d.observe()
 	d.push(image("db:2"))
 	held := d.until(0, "1", "1", "1", "1")
 	if held.Primary.Revision != first.Primary.Revision || held.Target.Revision == held.Primary.Revision || held.Primary.Images[0] != "db:1" {
@@ -200,7 +200,7 @@ func TestAFailedStatefulSetGetsItsPodsBack(t *testing.T) {
 	d.set(60)
 	d.until(60, "1", "2", "2", "2")
 	d.set(0)
-	d.try(func() error { return d.look().StopTarget(t.Context()) })
+	d.try(func() error { return d.observe().StopTarget(t.Context()) })
 	d.until(0, "1", "1", "1", "1")
 	d.push(image("db:1")) // Git follows
 	if p := d.until(0, "1", "1", "1", "1"); p.Target.Revision != p.Primary.Revision {
@@ -216,7 +216,7 @@ func TestAPodThatNeverStartsIsReplacedByTheOldOne(t *testing.T) {
 	})
 	d.set(25)
 	_, err := harness.Eventually(t.Context(), "a reason", patience, func(context.Context) (bool, string) {
-		why := d.look().Target.Why
+		why := d.observe().Target.Why
 		return strings.Contains(why, "pod db-3: Unschedulable"), why
 	})
 	d.must(err)
@@ -240,7 +240,7 @@ func TestAPromotionThatGetsStuckIsTakenBack(t *testing.T) {
 	})
 	d.must(err)
 	d.set(0)
-	d.try(func() error { return d.look().StopTarget(t.Context()) })
+	d.try(func() error { return d.observe().StopTarget(t.Context()) })
 	d.until(0, "1", "1", "1", "1")
 }
 
