@@ -6,106 +6,107 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 const before, under = "5b8f9c7d", "6d4cf56d" // what Flagger calls v1 and v2
 
 // flagger is a status that Flagger left in a phase, for v2 while the primary is as
 // given. Nobody has kept a snapshot.
-func flagger(phase flaggerv1.CanaryPhase, primary Workload) Observation {
-	return because(at(phase, 0), func(s *Observation) {
+func flagger(phase flaggerv1.CanaryPhase, primary Workload) situation {
+	return because(at(phase, 0), func(s *situation) {
 		s.State.Applied, s.State.Promoted, s.Primary, s.Snapshots = before, before, primary, nil
 	})
 }
 
 // recognised is the same with the release of v2 recorded.
-func recognised(phase flaggerv1.CanaryPhase, live int, primary Workload) Observation {
-	return because(flagger(phase, primary), func(s *Observation) {
-		s.State.Applied, s.Recognised, s.Weights = under, true, split(live)
+func recognised(phase flaggerv1.CanaryPhase, live int, primary Workload) situation {
+	return because(flagger(phase, primary), func(s *situation) {
+		s.State.Applied, s.Recognised, s.Weights = under, true, provider.Split(live)
 	})
 }
 
 func TestTakingOverFromFlagger(t *testing.T) {
 	progressing, succeeded, failed := flaggerv1.CanaryPhaseProgressing, flaggerv1.CanaryPhaseSucceeded, flaggerv1.CanaryPhaseFailed
 	promoting, waits := flaggerv1.CanaryPhasePromoting, flaggerv1.CanaryPhaseWaitingPromotion
-	for name, tc := range map[string]transition{
+	for name, tc := range map[string]decisionCase{
 		"a primary that is what Git says needs no analysis": {
-			seen:      flagger(succeeded, running(v2)),
+			given:     flagger(succeeded, running(v2)),
 			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2, wantActions: []string{"Snapshot{v2}", "StopTarget{}"},
 		},
 		"a primary that somebody restarted needs none either": {
-			seen: because(recognised(succeeded, 0, running("")), func(s *Observation) {
+			given: because(recognised(succeeded, 0, running("")), func(s *situation) {
 				s.State.Promoted, s.Target = under, stopped(v2)
 			}),
 			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2, wantActions: []string{"Snapshot{v2}"},
 		},
 		"what failed stays failed": {
-			seen:      flagger(failed, running("")),
+			given:     flagger(failed, running("")),
 			wantPhase: failed, wantApplied: v2, wantPromoted: before, wantActions: []string{"StopTarget{}"},
 		},
 		"what failed stays failed, for certain": {
-			seen:      because(recognised(failed, 0, running("")), func(s *Observation) { s.Target = stopped(v2) }),
+			given:     because(recognised(failed, 0, running("")), func(s *situation) { s.Target = stopped(v2) }),
 			wantPhase: failed, wantApplied: v2, wantPromoted: before,
 		},
 		"a failed revision that Git takes back is recognised by the primary": {
-			seen: because(flagger(failed, running(v1)), func(s *Observation) {
+			given: because(flagger(failed, running(v1)), func(s *situation) {
 				s.State.Applied, s.Target = v2, stopped(v1)
 			}),
 			wantPhase: failed, wantApplied: v1, wantPromoted: v1,
 		},
 		"users whom a failed promotion left on the canary stay there": {
-			seen:      recognised(failed, 100, stuck("")),
+			given:     recognised(failed, 100, stuck("")),
 			wantPhase: failed, wantWeight: 100, wantApplied: v2, wantPromoted: before,
 			wantProblem: "Canary failed, traffic stays on it: podinfo-primary.test not ready: rolling",
 		},
 		"a revision that nobody noticed is analysed": {
-			seen:      flagger(succeeded, running("")),
+			given:     flagger(succeeded, running("")),
 			wantPhase: progressing, wantApplied: v2, wantPromoted: before,
 			wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v2}", "StartTarget{}"},
 			wantSaid:    "New revision detected! Scaling up podinfo.test",
 		},
 		"an analysis goes on from its weight": {
-			seen:      recognised(progressing, 20, running("")),
+			given:     recognised(progressing, 20, running("")),
 			wantPhase: progressing, wantWeight: 40, wantApplied: v2, wantPromoted: before,
 			wantActions: []string{"Snapshot{v2}", "SetWeights{{60 40 false}}"},
 			wantSaid:    "Advance podinfo.test canary weight 40 (request-success-rate 99.80%)",
 		},
 		"a closed gate keeps the weight that Flagger does not report": {
-			seen: because(recognised(waits, 50, running("")), func(s *Observation) {
+			given: because(recognised(waits, 50, running("")), func(s *situation) {
 				s.State.Iterations, s.State.At, s.Measured = -1, noon, nil
 			}),
 			wantPhase: waits, wantWeight: 50, wantApplied: v2, wantPromoted: before, wantActions: []string{"Snapshot{v2}"},
 		},
 		"all users stay on a green version at a closed gate": {
-			seen: because(recognised(waits, 100, running("")), func(s *Observation) {
+			given: because(recognised(waits, 100, running("")), func(s *situation) {
 				s.Plan.Steps = []Step{{Iteration: 1}, {Iteration: 2, Weight: 100}}
 			}),
 			wantPhase: promoting, wantWeight: 100, wantApplied: v2, wantPromoted: before,
 			wantActions: []string{"SetPrimary{v2}"}, wantSaid: "Copying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
 		},
 		"an analysis of something that is gone starts over": {
-			seen:      because(flagger(progressing, running("")), func(s *Observation) { s.State.Weight = 40 }),
+			given:     because(flagger(progressing, running("")), func(s *situation) { s.State.Weight = 40 }),
 			wantPhase: progressing, wantApplied: v2, wantPromoted: before,
 			wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v2}", "StartTarget{}"},
 			wantSaid:    "New revision detected! Restarting analysis for podinfo.test",
 		},
 		"an analysis of what was taken back ends": {
-			seen:      flagger(progressing, running(v2)),
+			given:     flagger(progressing, running(v2)),
 			wantPhase: flaggerv1.CanaryPhaseInitialized, wantApplied: v2, wantPromoted: v2, wantVerdict: VerdictReverted,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantSaid:    "Revision reverted! Ending analysis of podinfo.test without promotion",
 		},
 		"a promotion goes on": {
-			seen:      flagger(promoting, running(v2)),
+			given:     flagger(promoting, running(v2)),
 			wantPhase: flaggerv1.CanaryPhaseFinalising, wantApplied: v2, wantPromoted: before,
 			wantActions: []string{"SetWeights{{100 0 false}}"}, wantSaid: "Routing all traffic to primary",
 		},
 		"a promotion that Flagger had begun but not recorded goes on": {
-			seen:      recognised(progressing, 50, rolling(v2)),
+			given:     recognised(progressing, 50, rolling(v2)),
 			wantPhase: promoting, wantWeight: 50, wantApplied: v2, wantPromoted: before,
 		},
 		"users stay on the canary until its promotion is done": {
-			seen:      recognised(promoting, 100, rolling(v2)),
+			given:     recognised(promoting, 100, rolling(v2)),
 			wantPhase: promoting, wantWeight: 100, wantApplied: v2, wantPromoted: before,
 		},
 	} {
@@ -115,11 +116,11 @@ func TestTakingOverFromFlagger(t *testing.T) {
 
 // TestUsersKeepTheCookiesThatFlaggerGaveThem until their release ends.
 func TestUsersKeepTheCookiesThatFlaggerGaveThem(t *testing.T) {
-	s := because(recognised(flaggerv1.CanaryPhaseProgressing, 20, running("")), func(s *Observation) {
+	s := because(recognised(flaggerv1.CanaryPhaseProgressing, 20, running("")), func(s *situation) {
 		s.Plan.Affinity = &flaggerv1.SessionAffinity{CookieName: "sticky", PrimaryCookieName: "stay"}
 		s.State.Cookies = Cookies{Canary: "sticky=LpsIaLdoNZ", Primary: "stay=xGTOGfFqXa"}
 	})
-	step, err := Decide(s, noon)
+	step, err := s.decide()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,14 +18,14 @@ type inquiry struct {
 
 // ask puts the questions that are due, one leading to another, and reports
 // whether there is nothing left to wait for.
-func (w *world) ask(seen *Observation) bool {
+func (w *world) ask(seen *situation) bool {
 	s := seen.State
 	about := fmt.Sprint(s.Phase, s.Applied, seen.Target.Revision, s.Weight, s.Iterations, s.FailedChecks, s.At.UnixNano())
 	if w.inquiry.about != about {
 		w.inquiry = inquiry{about: about, left: map[string]int{}, answers: map[flaggerv1.HookType]Answer{}}
 	}
 	for range 10 {
-		q := Due(*seen, w.now)
+		q := Due(seen.State, seen.Observation, w.now)
 		if q.None() {
 			return true
 		}
@@ -35,7 +35,7 @@ func (w *world) ask(seen *Observation) bool {
 		}
 		seen.Measured, seen.Answers = w.inquiry.measured, maps.Clone(w.inquiry.answers)
 	}
-	w.fatalf("one question leads to another: %+v", Due(*seen, w.now))
+	w.fatalf("one question leads to another: %+v", Due(seen.State, seen.Observation, w.now))
 	return false
 }
 

@@ -12,136 +12,133 @@ import (
 // unmeasured, from the command on.
 const promotionCommanded = "promotion was commanded"
 
-// obey carries out what a person wants, and records what came of it. It changes
-// the state before the phase is looked at, so that every phase sees it alike.
-func (t *turn) obey() {
-	if t.Command == nil {
-		return
-	}
-	command := *t.Command
-	command.Outcome = t.carryOut(command)
-	t.State.LastCommand = &command
-	t.say("%s by %s: %s", command.Verb, somebody(command.By), command.Outcome)
-	t.alert(flaggerv1.SeverityInfo)
+// promotionWasCommanded reports whether the rest of the analysis is to be left out.
+func promotionWasCommanded(s State) bool {
+	return s.History.current().Reason == promotionCommanded
 }
 
-func (t *turn) carryOut(command flaggerv1.CanaryCommand) string {
+// applyCommand carries out what a person wants, and records what came of it, before
+// the phase is looked at. If that ends the release, the phase has no say any more.
+func applyCommand(t transition) (d Decision, ended bool) {
+	if t.seen.Command == nil {
+		return t.unchanged(), false
+	}
+	command := *t.seen.Command
+	d, command.Outcome = carryOut(t, command)
+	d.State.LastCommand = &command
+	d.alert(flaggerv1.SeverityInfo, "%s by %s: %s", command.Verb, somebody(command.By), command.Outcome)
+	return d, d.Verdict == VerdictFailed
+}
+
+// carryOut decides what a command changes, and says what came of it.
+func carryOut(t transition, command flaggerv1.CanaryCommand) (Decision, string) {
 	switch command.Verb {
 	case flaggerv1.CommandApprove:
-		return t.approve()
+		return approve(t)
 	case flaggerv1.CommandHalt:
-		return t.hold(flaggerv1.HoldHalt, command.By)
+		return hold(t, flaggerv1.HoldHalt, command.By)
 	case flaggerv1.CommandPause:
-		return t.hold(flaggerv1.HoldPause, command.By)
+		return hold(t, flaggerv1.HoldPause, command.By)
 	case flaggerv1.CommandRetry:
-		return t.retry()
+		return retry(t)
 	}
 	switch {
-	case command.Verb == flaggerv1.CommandPromote && t.blocked():
-		return t.skipAhead(command.By)
-	case !t.underWay():
-		return t.nothing()
+	case command.Verb == flaggerv1.CommandPromote && waitsToBegin(t):
+		return skipAnalysis(t, command.By)
+	case !t.prev.underWay(t.seen.Target):
+		return t.unchanged(), nothingUnderWay(t.prev.Phase)
 	case command.Verb == flaggerv1.CommandAbort:
-		t.abort(command.By)
-		return "rolled back"
+		return abort(t, command.By)
 	default:
-		return t.skipAhead(command.By)
+		return skipAnalysis(t, command.By)
 	}
 }
 
-// underWay reports whether there is a revision that can still be stopped: one
-// under analysis, or one that waits at the first gate.
-func (t *turn) underWay() bool {
-	return analysing(t.State.Phase) || t.State.Phase == flaggerv1.CanaryPhaseWaiting && t.fresh()
-}
-
-// blocked reports whether a revision is there whose release has not begun: what keeps
-// it, such as a primary that is not ready, may be what it mends.
-func (t *turn) blocked() bool {
-	switch t.State.Phase {
+// waitsToBegin reports whether a revision is there whose release has not begun: what
+// keeps it, such as a primary that is not ready, may be what it mends.
+func waitsToBegin(t transition) bool {
+	switch t.prev.Phase {
 	case flaggerv1.CanaryPhaseInitialized, flaggerv1.CanaryPhaseSucceeded, flaggerv1.CanaryPhaseFailed:
-		return t.fresh()
+		return t.newRevision()
 	}
 	return false
 }
 
-// nothing says why a command has nothing to work on.
-func (t *turn) nothing() string {
-	if promoting(t.State.Phase) {
+// nothingUnderWay says why a command has nothing to work on.
+func nothingUnderWay(phase flaggerv1.CanaryPhase) string {
+	if promoting(phase) {
 		return "refused: the promotion has begun; go back in Git"
 	}
-	return fmt.Sprintf("refused: no release is under way, the phase is %s", t.State.Phase)
+	return fmt.Sprintf("refused: no release is under way, the phase is %s", phase)
 }
 
-func (t *turn) approve() string {
-	h := t.State.Hold
-	switch {
-	case h == nil:
-		return "refused: nothing waits for an approval"
-	case t.openRelease() != nil && t.openRelease().Revision != t.Target.Revision:
-		return "refused: another revision has come"
-	case h.Kind != flaggerv1.HoldGate:
-		t.State.Hold = nil
-		return "the release goes on"
+// approve opens the gate that the release waits at, or ends a halt.
+func approve(t transition) (Decision, string) {
+	d, held := t.unchanged(), t.prev.Hold
+	switch history := t.prev.History; {
+	case held == nil:
+		return d, "refused: nothing waits for an approval"
+	case history.underWay() && history.current().Revision != t.seen.Target.Revision:
+		return d, "refused: another revision has come"
+	case held.Kind != flaggerv1.HoldGate:
+		d.State.Hold = nil
+		return d, "the release goes on"
 	default:
-		opened := *h
+		opened := *held
 		opened.Approved = true
-		t.State.Hold = &opened
-		return fmt.Sprintf("gate %s is open", h.Gate)
+		d.State.Hold = &opened
+		return d, fmt.Sprintf("gate %s is open", held.Gate)
 	}
 }
 
-func (t *turn) hold(kind, by string) string {
-	if !t.underWay() {
-		return t.nothing()
+// hold keeps the release where it is.
+func hold(t transition, kind, by string) (Decision, string) {
+	d := t.unchanged()
+	if !t.prev.underWay(t.seen.Target) {
+		return d, nothingUnderWay(t.prev.Phase)
 	}
-	if t.State.Phase == flaggerv1.CanaryPhaseWaiting {
-		t.begun() // it is this revision that is meant
+	if t.prev.Phase == flaggerv1.CanaryPhaseWaiting {
+		d.State = t.withNewRelease() // it is this revision that is meant
 	}
-	t.State.Hold = &flaggerv1.CanaryHold{Kind: kind, By: by, Since: metav1.NewTime(t.now)}
-	return "the release is " + holdWords[kind]
+	d.State.Hold = &flaggerv1.CanaryHold{Kind: kind, By: by, Since: metav1.NewTime(t.now)}
+	return d, "the release is " + holdVerbs[kind]
 }
 
 // abort gives up the revision. One that waits at the first gate has no pods yet,
 // and becomes a failed one all the same: it must not begin by itself.
-func (t *turn) abort(by string) {
-	if t.State.Phase == flaggerv1.CanaryPhaseWaiting {
-		t.begun()
-		t.State.Applied = t.Target.Revision
+func abort(t transition, by string) (Decision, string) {
+	d, aborted := t.unchanged(), "aborted by "+somebody(by)
+	if t.prev.Phase == flaggerv1.CanaryPhaseWaiting {
+		d.State = t.withNewRelease()
+		d.State.Applied = t.seen.Target.Revision
 	}
-	t.warn("Rolling back %s.%s aborted by %s", t.Canary, t.Namespace, somebody(by))
-	t.alert(flaggerv1.SeverityError)
-	t.rollback("aborted by " + somebody(by))
-	t.State.History[0].By = by
-	t.over = true
+	d.alert(flaggerv1.SeverityError, "Rolling back %s %s", t.seen.canary(), aborted)
+	d = t.then(d, rollBack(aborted))
+	d.State.History = d.State.History.edit(func(r *flaggerv1.CanaryRelease) { r.By = by })
+	return d, "rolled back"
 }
 
-// skipAhead leaves out the rest of the analysis.
-func (t *turn) skipAhead(by string) string {
+// skipAnalysis leaves out the rest of the analysis.
+func skipAnalysis(t transition, by string) (Decision, string) {
+	d := t.unchanged()
 	switch {
-	case t.State.Phase == flaggerv1.CanaryPhaseWaiting || t.blocked():
-		t.pin()
+	case t.prev.Phase == flaggerv1.CanaryPhaseWaiting || waitsToBegin(t):
+		d = startAnalysis(t)
 	case !t.pinned():
-		return "refused: the target is not the revision under analysis any more"
+		return d, "refused: the target is not the revision under analysis any more"
 	}
-	t.State.Hold = nil
-	release := t.release()
-	release.By, release.Reason = by, promotionCommanded
-	return "promoted once its pods are ready"
-}
-
-// commanded reports whether the rest of the analysis is to be left out.
-func (t *turn) commanded() bool {
-	open := t.openRelease()
-	return open != nil && open.Reason == promotionCommanded
+	d.State.Hold = nil
+	d.State = t.from(d.State).withRelease()
+	d.State.History = d.State.History.edit(func(r *flaggerv1.CanaryRelease) { r.By, r.Reason = by, promotionCommanded })
+	return d, "promoted once its pods are ready"
 }
 
 // retry makes a failed revision one that was never looked at.
-func (t *turn) retry() string {
-	if t.State.Phase != flaggerv1.CanaryPhaseFailed || !t.Target.Exists ||
-		t.Target.Revision != t.State.Applied || t.State.Applied == t.State.Promoted {
-		return "refused: there is no failed revision"
+func retry(t transition) (Decision, string) {
+	d := t.unchanged()
+	if t.prev.Phase != flaggerv1.CanaryPhaseFailed || !t.pinned() || t.prev.Applied == t.prev.Promoted {
+		return d, "refused: there is no failed revision"
 	}
-	t.State.Applied = ""
-	return "the revision is analysed again"
+	d.State.Applied = ""
+	return d, "the revision is analysed again"
 }

@@ -6,25 +6,40 @@ import (
 	"strings"
 )
 
+// Cookies are `<name>=<value>`, with a value for each revision, so that a new
+// one is not bound by the sessions of the last. All are empty without session
+// affinity.
+type Cookies struct {
+	// Canary marks users of the revision under analysis, Previous those of the
+	// one before, and Primary those who stay on the primary.
+	Canary, Previous, Primary string
+}
+
 // cookieLength is that of Flagger's values.
 const cookieLength = 10
 
-// bind gives the users of the canary cookies, and lets them go when it has none
-// any more. A value belongs to a revision, and is the same however often a step
-// is repeated.
-func (t *turn) bind() {
-	affinity, had := t.Plan.Affinity, t.State.Cookies.Canary
+// sessionCookies are the cookies of the next state: users of the canary get one, and
+// are let go when it has none any more. A value belongs to a revision, and is the same
+// however often a step is repeated.
+func sessionCookies(t transition, next State) Cookies {
+	affinity, had := t.seen.Plan.Affinity, next.Cookies.Canary
 	switch {
 	case affinity == nil:
-		t.State.Cookies = Cookies{}
-		return
-	case t.State.Weight == 0 && had != "":
-		t.State.Cookies = Cookies{Previous: had}
-		return
-	case t.State.Weight == 0:
-		return
+		return Cookies{}
+	case next.Weight == 0 && had != "":
+		return Cookies{Previous: had}
+	case next.Weight == 0:
+		return next.Cookies
 	}
-	cookies := Cookies{Canary: t.cookie(affinity.CookieName, had, "canary"), Previous: t.State.Cookies.Previous}
+	sameRevision := t.prev.Applied == next.Applied
+	value := func(name, had, copy string) string {
+		// Users keep a cookie of this revision, also if Flagger chose it.
+		if sameRevision && strings.HasPrefix(had, name+"=") {
+			return had
+		}
+		return name + "=" + cookieValue(copy, next.Applied)
+	}
+	cookies := Cookies{Canary: value(affinity.CookieName, had, "canary"), Previous: next.Cookies.Previous}
 	if had != "" && had != cookies.Canary {
 		cookies.Previous = had
 	}
@@ -32,18 +47,9 @@ func (t *turn) bind() {
 		cookies.Previous = "" // the revision is tried again
 	}
 	if affinity.PrimaryCookieName != "" {
-		cookies.Primary = t.cookie(affinity.PrimaryCookieName, t.State.Cookies.Primary, "primary")
+		cookies.Primary = value(affinity.PrimaryCookieName, next.Cookies.Primary, "primary")
 	}
-	t.State.Cookies = cookies
-}
-
-// cookie is that of one copy for the revision under analysis. One that its users
-// have already stays what it is, also if Flagger chose it.
-func (t *turn) cookie(name, had, copy string) string {
-	if t.was.Applied == t.State.Applied && strings.HasPrefix(had, name+"=") {
-		return had
-	}
-	return name + "=" + cookieValue(copy, t.State.Applied)
+	return cookies
 }
 
 func cookieValue(copy, revision string) string {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 const (
@@ -45,21 +46,32 @@ func gone(revision string) Workload {
 	return Workload{Exists: true, Revision: revision, Replicas: 2, Why: "gone"}
 }
 
+// situation is what a decision is made from: the previous state, and what is seen.
+type situation struct {
+	State State
+	Observation
+}
+
+// decide makes the decision at noon.
+func (s situation) decide() (Decision, error) { return Decide(s.State, s.Observation, noon) }
+
 // at is an analysis of v2 in which v1 is the primary, and its check is due.
-func at(phase flaggerv1.CanaryPhase, weight int) Observation {
-	return Observation{
-		Names: names,
-		Plan: Plan{Routed: true, Interval: time.Minute, Threshold: 2,
-			Steps: []Step{{Weight: 20}, {Weight: 40}, {Weight: 50}}, Metrics: []Metric{{Name: successRate, Min: &floor}}},
-		State:  State{Phase: phase, Weight: weight, Applied: v2, Promoted: v1, At: noon.Add(-time.Minute)},
-		Target: running(v2), Primary: running(v1),
-		Weights: split(weight), Snapshots: map[string]bool{v1: true, v2: true},
-		Measured: []Measurement{{Name: successRate, Value: 99.8}},
+func at(phase flaggerv1.CanaryPhase, weight int) situation {
+	return situation{
+		State: State{Phase: phase, Weight: weight, Applied: v2, Promoted: v1, At: noon.Add(-time.Minute)},
+		Observation: Observation{
+			Names: names,
+			Plan: Plan{Routed: true, Interval: time.Minute, Threshold: 2,
+				Steps: []Step{{Weight: 20}, {Weight: 40}, {Weight: 50}}, Metrics: []Metric{{Name: successRate, Min: &floor}}},
+			Target: running(v2), Primary: running(v1),
+			Weights: provider.Split(weight), Snapshots: map[string]bool{v1: true, v2: true},
+			Measured: []Measurement{{Name: successRate, Value: 99.8}},
+		},
 	}
 }
 
 // because edits a Seen.
-func because(s Observation, edit func(*Observation)) Observation {
+func because(s situation, edit func(*situation)) situation {
 	edit(&s)
 	return s
 }
@@ -108,8 +120,8 @@ func held(h *flaggerv1.CanaryHold) string {
 	}
 }
 
-type transition struct {
-	seen         Observation
+type decisionCase struct {
+	given        situation
 	wantPhase    flaggerv1.CanaryPhase
 	wantWeight   int
 	wantFailed   int
@@ -123,52 +135,52 @@ type transition struct {
 	wantHold     string
 }
 
-func (tc transition) run(t *testing.T) {
+func (tc decisionCase) run(t *testing.T) {
 	t.Helper()
-	step, err := Decide(tc.seen, noon)
+	step, err := tc.given.decide()
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := transition{wantPhase: step.State.Phase, wantWeight: step.State.Weight, wantFailed: step.State.FailedChecks,
+	got := decisionCase{wantPhase: step.State.Phase, wantWeight: step.State.Weight, wantFailed: step.State.FailedChecks,
 		wantApplied: step.State.Applied, wantPromoted: step.State.Promoted,
 		wantActions: brief(step.Actions), wantSaid: said(step.Events), wantProblem: step.Problem, wantVerdict: step.Verdict,
 		wantDue: asked(step.due), wantHold: held(step.State.Hold)}
-	tc.seen = Observation{}
-	if diff := cmp.Diff(tc, got, cmp.AllowUnexported(transition{})); diff != "" {
+	tc.given = situation{}
+	if diff := cmp.Diff(tc, got, cmp.AllowUnexported(decisionCase{})); diff != "" {
 		t.Error(diff)
 	}
 }
 
 func TestInitializing(t *testing.T) {
-	fresh := func(phase flaggerv1.CanaryPhase, primary Workload) Observation {
+	fresh := func(phase flaggerv1.CanaryPhase, primary Workload) situation {
 		s := at(phase, 0)
 		s.State.Applied, s.State.Promoted, s.Target, s.Primary = "", "", running(v1), primary
 		return s
 	}
-	for name, tc := range map[string]transition{
+	for name, tc := range map[string]decisionCase{
 		"a new canary makes its primary out of the target": {
-			seen: fresh(initial, Workload{}), wantPhase: flaggerv1.CanaryPhaseInitializing,
+			given: fresh(initial, Workload{}), wantPhase: flaggerv1.CanaryPhaseInitializing,
 			wantActions: []string{"Snapshot{v1}", "SetPrimary{v1}"},
 		},
 		"the target serves until the primary is ready": {
-			seen: fresh(flaggerv1.CanaryPhaseInitializing, rolling(v1)), wantPhase: flaggerv1.CanaryPhaseInitializing,
+			given: fresh(flaggerv1.CanaryPhaseInitializing, rolling(v1)), wantPhase: flaggerv1.CanaryPhaseInitializing,
 		},
 		"a primary that does not start leaves the target alone": {
-			seen: fresh(flaggerv1.CanaryPhaseInitializing, stuck(v1)), wantPhase: flaggerv1.CanaryPhaseInitializing,
+			given: fresh(flaggerv1.CanaryPhaseInitializing, stuck(v1)), wantPhase: flaggerv1.CanaryPhaseInitializing,
 			wantProblem: "podinfo-primary.test not ready: rolling",
 		},
 		"users move over to a ready primary": {
-			seen: fresh(flaggerv1.CanaryPhaseInitializing, running(v1)), wantPhase: flaggerv1.CanaryPhaseInitialized,
+			given: fresh(flaggerv1.CanaryPhaseInitializing, running(v1)), wantPhase: flaggerv1.CanaryPhaseInitialized,
 			wantApplied: v1, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantSaid: "Initialization done! podinfo.test",
 		},
 		"a target that moved on meanwhile is not taken for the primary": {
-			seen: because(fresh(flaggerv1.CanaryPhaseInitializing, running(v1)), func(s *Observation) { s.Target = running(v2) }), wantPhase: flaggerv1.CanaryPhaseInitialized,
+			given: because(fresh(flaggerv1.CanaryPhaseInitializing, running(v1)), func(s *situation) { s.Target = running(v2) }), wantPhase: flaggerv1.CanaryPhaseInitialized,
 			wantApplied: v1, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantSaid: "Initialization done! podinfo.test",
 		},
 		"a missing target is a problem": {
-			seen:      because(fresh(initial, Workload{}), func(s *Observation) { s.Target = Workload{} }),
+			given:     because(fresh(initial, Workload{}), func(s *situation) { s.Target = Workload{} }),
 			wantPhase: flaggerv1.CanaryPhaseInitializing, wantProblem: "Deployment podinfo.test not found",
 		},
 	} {
@@ -178,77 +190,77 @@ func TestInitializing(t *testing.T) {
 
 func TestAnalysis(t *testing.T) {
 	progressing := flaggerv1.CanaryPhaseProgressing
-	bad := func(s *Observation) { s.Measured[0].Value = 69.172 }
-	for name, tc := range map[string]transition{
+	bad := func(s *situation) { s.Measured[0].Value = 69.172 }
+	for name, tc := range map[string]decisionCase{
 		"a new revision is pinned and scaled up": {
-			seen:      because(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *Observation) { s.State.Applied, s.Target = v1, stopped(v2) }),
+			given:     because(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *situation) { s.State.Applied, s.Target = v1, stopped(v2) }),
 			wantPhase: progressing, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v2}", "StartTarget{}"},
 			wantSaid:    "New revision detected! Scaling up podinfo.test",
 		},
 		"a canary that is not ready gets no users": {
-			seen:      because(at(progressing, 0), func(s *Observation) { s.Target = rolling(v2) }),
+			given:     because(at(progressing, 0), func(s *situation) { s.Target = rolling(v2) }),
 			wantPhase: progressing, wantApplied: v2, wantPromoted: v1,
 		},
 		"a ready canary gets the first step": {
-			seen: at(progressing, 0), wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1,
+			given: at(progressing, 0), wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{80 20 false}}"},
 			wantSaid:    "Starting canary analysis for podinfo.test\nAdvance podinfo.test canary weight 20 (request-success-rate 99.80%)",
 		},
 		"a good check takes the next step": {
-			seen: at(progressing, 20), wantPhase: progressing, wantWeight: 40, wantApplied: v2, wantPromoted: v1,
+			given: at(progressing, 20), wantPhase: progressing, wantWeight: 40, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{60 40 false}}"},
 			wantSaid:    "Advance podinfo.test canary weight 40 (request-success-rate 99.80%)",
 		},
 		"a stage lasts its interval": {
-			seen:      because(at(progressing, 20), func(s *Observation) { s.State.At = noon.Add(-time.Second) }),
+			given:     because(at(progressing, 20), func(s *situation) { s.State.At = noon.Add(-time.Second) }),
 			wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1,
 		},
 		"a good check after the last step promotes the pinned revision": {
-			seen: at(progressing, 50), wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 50, wantApplied: v2, wantPromoted: v1,
+			given: at(progressing, 50), wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 50, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetPrimary{v2}"},
 			wantSaid:    "Copying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
 		},
 		"a failed check holds": {
-			seen: because(at(progressing, 20), bad), wantPhase: progressing, wantWeight: 20, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
+			given: because(at(progressing, 20), bad), wantPhase: progressing, wantWeight: 20, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
 			wantSaid: "Halt podinfo.test advancement success rate 69.17% < 99%",
 		},
 		"a failed check at the limit rolls back in the same step": {
-			seen:      because(at(progressing, 20), func(s *Observation) { bad(s); s.State.FailedChecks = 1 }),
+			given:     because(at(progressing, 20), func(s *situation) { bad(s); s.State.FailedChecks = 1 }),
 			wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantVerdict: VerdictFailed,
 			wantSaid: "Halt podinfo.test advancement success rate 69.17% < 99%\n" +
 				"Rolling back podinfo.test failed checks threshold reached 2\nCanary failed! Scaling down podinfo.test",
 		},
 		"a metric without values is a failed check": {
-			seen: because(at(progressing, 20), func(s *Observation) { s.Measured[0] = Measurement{Name: successRate, NoValues: true} }), wantPhase: progressing,
+			given: because(at(progressing, 20), func(s *situation) { s.Measured[0] = Measurement{Name: successRate, NoValues: true} }), wantPhase: progressing,
 			wantWeight: 20, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
 			wantSaid: "Halt advancement no values found for gatewayapi:v1 metric request-success-rate probably podinfo.test is not receiving traffic",
 		},
 		"a canary past its deadline rolls back": {
-			seen:      because(at(progressing, 20), func(s *Observation) { s.Target = stuck(v2) }),
+			given:     because(at(progressing, 20), func(s *situation) { s.Target = stuck(v2) }),
 			wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantVerdict: VerdictFailed,
 			wantSaid: "Rolling back podinfo.test progress deadline exceeded canary deployment podinfo.test not ready: rolling\nCanary failed! Scaling down podinfo.test",
 		},
 		"a canary without pods loses its users": {
-			seen:      because(at(progressing, 20), func(s *Observation) { s.Target.Available, s.Target.Ready = 0, false }),
+			given:     because(at(progressing, 20), func(s *situation) { s.Target.Available, s.Target.Ready = 0, false }),
 			wantPhase: progressing, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}"}, wantSaid: "Halt podinfo.test advancement canary has no available pods",
 		},
 		"an unfit primary holds the steps": {
-			seen:      because(at(progressing, 20), func(s *Observation) { s.Primary = rolling(v1) }),
+			given:     because(at(progressing, 20), func(s *situation) { s.Primary = rolling(v1) }),
 			wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1,
 			wantSaid: "Halt podinfo.test advancement podinfo-primary.test not ready: rolling",
 		},
 		"skipping the analysis still waits for the primary": {
-			seen:      because(at(progressing, 0), func(s *Observation) { s.Plan.Skip = true }),
+			given:     because(at(progressing, 0), func(s *situation) { s.Plan.Skip = true }),
 			wantPhase: flaggerv1.CanaryPhasePromoting, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetPrimary{v2}"},
 			wantSaid:    "Copying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
 		},
 		"a promotion whose status was lost goes on": {
-			seen:      because(at(progressing, 50), func(s *Observation) { bad(s); s.Primary = rolling(v2) }),
+			given:     because(at(progressing, 50), func(s *situation) { bad(s); s.Primary = rolling(v2) }),
 			wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 50, wantApplied: v2, wantPromoted: v1,
 		},
 	} {
@@ -257,54 +269,54 @@ func TestAnalysis(t *testing.T) {
 }
 
 func TestPromotion(t *testing.T) {
-	promoting := func(weight int, primary Workload) Observation {
-		return because(at(flaggerv1.CanaryPhasePromoting, weight), func(s *Observation) { s.Primary = primary })
+	promoting := func(weight int, primary Workload) situation {
+		return because(at(flaggerv1.CanaryPhasePromoting, weight), func(s *situation) { s.Primary = primary })
 	}
-	for name, tc := range map[string]transition{
+	for name, tc := range map[string]decisionCase{
 		"users stay on the canary until the primary is ready": {
-			seen: promoting(50, rolling(v2)), wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 50, wantApplied: v2, wantPromoted: v1,
+			given: promoting(50, rolling(v2)), wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 50, wantApplied: v2, wantPromoted: v1,
 		},
 		"a ready primary gets all users": {
-			seen: promoting(50, running(v2)), wantPhase: flaggerv1.CanaryPhaseFinalising, wantApplied: v2, wantPromoted: v1,
+			given: promoting(50, running(v2)), wantPhase: flaggerv1.CanaryPhaseFinalising, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}"}, wantSaid: "Routing all traffic to primary",
 		},
 		"users leave a canary that lost its pods for what there is of the primary": {
-			seen: because(promoting(50, rolling(v2)), func(s *Observation) { s.Target.Available, s.Target.Ready = 0, false }), wantPhase: flaggerv1.CanaryPhasePromoting,
+			given: because(promoting(50, rolling(v2)), func(s *situation) { s.Target.Available, s.Target.Ready = 0, false }), wantPhase: flaggerv1.CanaryPhasePromoting,
 			wantApplied: v2, wantPromoted: v1, wantActions: []string{"SetWeights{{100 0 false}}"},
 		},
 		"users can come back step by step": {
-			seen:      because(promoting(50, running(v2)), func(s *Observation) { s.Plan.PromotionStep = 20 }),
+			given:     because(promoting(50, running(v2)), func(s *situation) { s.Plan.PromotionStep = 20 }),
 			wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 30, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{70 30 false}}"}, wantSaid: "Advance podinfo.test primary weight 70",
 		},
 		"a primary that lost the revision gets it again": {
-			seen: promoting(50, running(v1)), wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 50, wantApplied: v2, wantPromoted: v1,
+			given: promoting(50, running(v1)), wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 50, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetPrimary{v2}"},
 		},
 		"a primary that does not start gets its old revision back, and users stay on the canary": {
-			seen: promoting(50, stuck(v2)), wantPhase: flaggerv1.CanaryPhaseFailed, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
+			given: promoting(50, stuck(v2)), wantPhase: flaggerv1.CanaryPhaseFailed, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{0 100 false}}", "SetPrimary{v1}"}, wantVerdict: VerdictFailed,
 			wantSaid:    "Promotion of podinfo.test failed, primary not ready: rolling",
 			wantProblem: "Canary failed, traffic stays on it: podinfo-primary.test not ready: rolling. Reason: promotion failed, primary not ready: rolling",
 		},
 		"users come back to the old primary once it is ready": {
-			seen:      because(at(flaggerv1.CanaryPhaseFailed, 100), func(s *Observation) { s.Primary = running(v1) }),
+			given:     because(at(flaggerv1.CanaryPhaseFailed, 100), func(s *situation) { s.Primary = running(v1) }),
 			wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantSaid: "Canary failed! Scaling down podinfo.test",
 		},
 		"a revert in Git gives the primary its old revision back": {
-			seen:      because(promoting(50, rolling(v2)), func(s *Observation) { s.Target = running(v1) }),
+			given:     because(promoting(50, rolling(v2)), func(s *situation) { s.Target = running(v1) }),
 			wantPhase: flaggerv1.CanaryPhaseInitialized, wantApplied: v1, wantPromoted: v1, wantVerdict: VerdictReverted,
 			wantActions: []string{"SetWeights{{100 0 false}}", "SetPrimary{v1}", "SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantSaid:    "Revision reverted! Ending analysis of podinfo.test without promotion",
 		},
 		"the canary goes when its users have left": {
-			seen:      because(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *Observation) { s.Primary = running(v2) }),
+			given:     because(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary = running(v2) }),
 			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v2, wantPromoted: v2, wantVerdict: VerdictPromoted,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantSaid: "Promotion completed! Scaling down podinfo.test",
 		},
 		"a primary that breaks while users leave gives them back": {
-			seen: because(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *Observation) {
+			given: because(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) {
 				s.Primary = Workload{Exists: true, Revision: v2, Replicas: 2, Why: "gone"}
 			}), wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{0 100 false}}"}, wantSaid: "Routing all traffic to canary, podinfo-primary.test not ready: gone",
@@ -315,28 +327,29 @@ func TestPromotion(t *testing.T) {
 }
 
 func TestAnUnknownPhaseIsAnError(t *testing.T) {
-	if _, err := Decide(at("Dreaming", 0), noon); err == nil {
+	unknown := at("Dreaming", 0)
+	if _, err := unknown.decide(); err == nil {
 		t.Error("no error")
 	}
 }
 
 func TestDueAsksOnlyWhenACheckCounts(t *testing.T) {
 	for name, tc := range map[string]struct {
-		seen Observation
-		want int
+		given situation
+		want  int
 	}{
 		"a stage that has lasted":   {at(flaggerv1.CanaryPhaseProgressing, 20), 1},
 		"a canary without users":    {at(flaggerv1.CanaryPhaseProgressing, 0), 0},
-		"a stage that has not":      {because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *Observation) { s.State.At = noon }), 0},
-		"another revision":          {because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *Observation) { s.Target = running(v3) }), 0},
-		"a route nobody took up":    {because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *Observation) { s.RoutePending = true }), 0},
+		"a stage that has not":      {because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) { s.State.At = noon }), 0},
+		"another revision":          {because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) { s.Target = running(v3) }), 0},
+		"a route nobody took up":    {because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) { s.RoutePending = true }), 0},
 		"a promotion":               {at(flaggerv1.CanaryPhasePromoting, 50), 0},
 		"a canary at rest":          {at(flaggerv1.CanaryPhaseSucceeded, 0), 0},
 		"a gate that Flagger waits": {at(flaggerv1.CanaryPhaseWaitingPromotion, 50), 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tc.seen.Measured = nil
-			if got := Due(tc.seen, noon).Metrics; len(got) != tc.want {
+			tc.given.Measured = nil
+			if got := Due(tc.given.State, tc.given.Observation, noon).Metrics; len(got) != tc.want {
 				t.Errorf("got %v", got)
 			}
 		})

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // TestKnownDefects has one case for each way in which Flagger 1.44 was seen to
@@ -11,32 +12,32 @@ import (
 // down. They are numbered as in the notes about it.
 func TestKnownDefects(t *testing.T) {
 	progressing, failed := flaggerv1.CanaryPhaseProgressing, flaggerv1.CanaryPhaseFailed
-	for name, tc := range map[string]transition{
+	for name, tc := range map[string]decisionCase{
 		"1: a revision that arrives with the last check is not promoted": {
-			seen:      because(at(progressing, 50), func(s *Observation) { s.Target = running(v3) }),
+			given:     because(at(progressing, 50), func(s *situation) { s.Target = running(v3) }),
 			wantPhase: progressing, wantApplied: v3, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v3}", "StartTarget{}"},
 			wantSaid:    "New revision detected! Restarting analysis for podinfo.test",
 		},
 		"1: a revision that arrives during the promotion loses its users, and the pinned one goes on": {
-			seen:      because(at(flaggerv1.CanaryPhasePromoting, 50), func(s *Observation) { s.Target, s.Primary = rolling(v3), rolling(v2) }),
+			given:     because(at(flaggerv1.CanaryPhasePromoting, 50), func(s *situation) { s.Target, s.Primary = rolling(v3), rolling(v2) }),
 			wantPhase: flaggerv1.CanaryPhasePromoting, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}"},
 		},
 		"1: the pinned revision is promoted from its snapshot": {
-			seen:      because(at(flaggerv1.CanaryPhasePromoting, 0), func(s *Observation) { s.Target = rolling(v3) }),
+			given:     because(at(flaggerv1.CanaryPhasePromoting, 0), func(s *situation) { s.Target = rolling(v3) }),
 			wantPhase: flaggerv1.CanaryPhasePromoting, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}", "SetPrimary{v2}"}[1:],
 		},
 		"2: a fix after a failed promotion is analysed on the healthy canary": {
-			seen: because(at(failed, 100), func(s *Observation) {
+			given: because(at(failed, 100), func(s *situation) {
 				s.Target, s.Primary, s.State.Promoted, s.Snapshots = running(v3), stuck(v2), "flagger", nil
 			}), wantPhase: progressing, wantWeight: 100, wantApplied: v3, wantPromoted: "flagger",
 			wantActions: []string{"Snapshot{v3}", "StartTarget{}"},
 			wantSaid:    "New revision detected! Scaling up podinfo.test",
 		},
 		"2: a fix that fails leaves users on the only pods that answer": {
-			seen: because(at(progressing, 100), func(s *Observation) {
+			given: because(at(progressing, 100), func(s *situation) {
 				s.State.Fallback = &flaggerv1.CanaryFallback{Weight: 20}
 				s.Primary = Workload{Exists: true, Revision: v1, Replicas: 2, Stuck: true, Why: "broken"}
 				s.State.FailedChecks, s.Measured[0].Value = 1, 10
@@ -46,53 +47,53 @@ func TestKnownDefects(t *testing.T) {
 				"Rolling back podinfo.test failed checks threshold reached 2\nCanary failed! Scaling down podinfo.test",
 		},
 		"3: a revision pushed while the primary is unfit is not forgotten": {
-			seen: because(at(failed, 0), func(s *Observation) {
+			given: because(at(failed, 0), func(s *situation) {
 				s.Target, s.Primary = stopped(v3), rolling(v1)
 			}), wantPhase: failed, wantApplied: v2, wantPromoted: v1,
 		},
 		"4: a revert in Git ends the analysis without promoting": {
-			seen:      because(at(progressing, 40), func(s *Observation) { s.Target = running(v1) }),
+			given:     because(at(progressing, 40), func(s *situation) { s.Target = running(v1) }),
 			wantPhase: flaggerv1.CanaryPhaseInitialized, wantApplied: v1, wantPromoted: v1, wantVerdict: VerdictReverted,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantSaid:    "Revision reverted! Ending analysis of podinfo.test without promotion",
 		},
 		"4: a revert after a failure stays failed, and the same revision can be tried again": {
-			seen:      because(at(failed, 0), func(s *Observation) { s.Target = stopped(v1) }),
+			given:     because(at(failed, 0), func(s *situation) { s.Target = stopped(v1) }),
 			wantPhase: failed, wantApplied: v1, wantPromoted: v1,
 		},
 		"6: weights that an edit reset come back": {
-			seen: because(at(progressing, 40), func(s *Observation) {
-				s.Weights, s.State.At = Stable, noon
+			given: because(at(progressing, 40), func(s *situation) {
+				s.Weights, s.State.At = provider.Stable, noon
 			}), wantPhase: progressing, wantWeight: 40, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{60 40 false}}"},
 		},
 		"9: a rollout that is never ready is told": {
-			seen:      because(at(progressing, 0), func(s *Observation) { s.Target = stuck(v2) }),
+			given:     because(at(progressing, 0), func(s *situation) { s.Target = stuck(v2) }),
 			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantSaid:    "Rolling back podinfo.test progress deadline exceeded canary deployment podinfo.test not ready: rolling\nCanary failed! Scaling down podinfo.test",
 		},
 		"10: a rollback webhook is heard before the release begins": {
-			seen:      closed(with(arriving(waiting), confirmRollout, rollback), confirmRollout),
+			given:     closed(with(arriving(waiting), confirmRollout, rollback), confirmRollout),
 			wantPhase: waiting, wantApplied: v1, wantPromoted: v1, wantDue: "rollback", wantHold: "gate confirm-rollout by gate",
 		},
 		"13: of a primary that was scaled to zero there is nothing to lose": {
-			seen: because(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *Observation) {
+			given: because(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *situation) {
 				s.State.Applied, s.Primary, s.Snapshots = v1, stopped(v1), nil
 			}),
 			wantPhase: progressing, wantApplied: v2, wantPromoted: v1, wantActions: []string{"Snapshot{v2}", "StartTarget{}"},
 			wantSaid: "New revision detected! Scaling up podinfo.test",
 		},
 		"13: a gate that Flagger waits at keeps its weight": {
-			seen: because(at(flaggerv1.CanaryPhaseWaitingPromotion, 50), func(s *Observation) { s.State.At = noon }), wantPhase: flaggerv1.CanaryPhaseWaitingPromotion,
+			given: because(at(flaggerv1.CanaryPhaseWaitingPromotion, 50), func(s *situation) { s.State.At = noon }), wantPhase: flaggerv1.CanaryPhaseWaitingPromotion,
 			wantWeight: 50, wantApplied: v2, wantPromoted: v1,
 		},
 		"snapshots that nobody needs any more go": {
-			seen:      because(at(failed, 0), func(s *Observation) { s.Snapshots = map[string]bool{v1: true, v2: true, v3: true} }),
+			given:     because(at(failed, 0), func(s *situation) { s.Snapshots = map[string]bool{v1: true, v2: true, v3: true} }),
 			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantActions: []string{"StopTarget{}", "Prune{[v1 v2]}"},
 		},
 		"a missing primary gets what was promoted, not what failed": {
-			seen:      because(at(failed, 0), func(s *Observation) { s.Primary = Workload{} }),
+			given:     because(at(failed, 0), func(s *situation) { s.Primary = Workload{} }),
 			wantPhase: failed, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetPrimary{v1}", "SetWeights{{0 100 false}}"},
 			wantProblem: "Restoring podinfo-primary.test; podinfo-primary.test is missing",
@@ -107,14 +108,14 @@ func TestBlueGreenAndMirror(t *testing.T) {
 	progressing := flaggerv1.CanaryPhaseProgressing
 	plan := func(routed bool, a flaggerv1.CanaryAnalysis) Plan {
 		p := Plan{Routed: routed}
-		if err := p.setStages(&a); err != nil {
+		if err := p.setSteps(&a); err != nil {
 			t.Fatal(err)
 		}
 		p.Threshold = 1
 		return p
 	}
-	run := func(p Plan, weight, iterations int) Observation {
-		return because(at(progressing, weight), func(s *Observation) {
+	run := func(p Plan, weight, iterations int) situation {
+		return because(at(progressing, weight), func(s *situation) {
 			s.Plan, s.State.Iterations, s.Measured = p, iterations, nil
 			s.Weights = p.weights(s.State)
 		})
@@ -124,42 +125,42 @@ func TestBlueGreenAndMirror(t *testing.T) {
 	copied := plan(true, flaggerv1.CanaryAnalysis{Iterations: 2, Mirror: true})
 	mirror := plan(true, flaggerv1.CanaryAnalysis{StepWeight: 50, MaxWeight: 60, Mirror: true})
 	chosen := plan(true, flaggerv1.CanaryAnalysis{Iterations: 1, Match: make([]flaggerv1.HTTPMatchRequest, 1)})
-	for name, tc := range map[string]transition{
+	for name, tc := range map[string]decisionCase{
 		"without a router iterations move nobody": {
-			seen: run(services, 0, 0), wantPhase: progressing, wantApplied: v2, wantPromoted: v1,
+			given: run(services, 0, 0), wantPhase: progressing, wantApplied: v2, wantPromoted: v1,
 			wantSaid: "Starting canary analysis for podinfo.test\nAdvance podinfo.test canary iteration 1/2",
 		},
 		"without a router the last iteration promotes": {
-			seen: run(services, 0, 2), wantPhase: flaggerv1.CanaryPhasePromoting, wantApplied: v2, wantPromoted: v1,
+			given: run(services, 0, 2), wantPhase: flaggerv1.CanaryPhasePromoting, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetPrimary{v2}"}, wantSaid: "Copying podinfo.test template spec to podinfo-primary.test",
 		},
 		"with a router the last iteration switches": {
-			seen: run(routed, 0, 2), wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
+			given: run(routed, 0, 2), wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{0 100 false}}"}, wantSaid: "Routing all traffic to canary",
 		},
 		"the end of mirroring is told": {
-			seen: run(copied, 0, 2), wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
+			given: run(copied, 0, 2), wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{0 100 false}}"}, wantSaid: "Stop traffic mirroring and route all traffic to canary",
 		},
 		"with a router what was switched is promoted": {
-			seen: run(routed, 100, 3), wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
+			given: run(routed, 100, 3), wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetPrimary{v2}"}, wantSaid: "Copying podinfo.test template spec to podinfo-primary.test",
 		},
 		"mirroring comes before the first weight": {
-			seen: run(mirror, 0, 0), wantPhase: progressing, wantApplied: v2, wantPromoted: v1,
+			given: run(mirror, 0, 0), wantPhase: progressing, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 true}}"},
 			wantSaid:    "Starting canary analysis for podinfo.test\nMirroring traffic to podinfo.test",
 		},
 		"the first weight ends mirroring": {
-			seen: run(mirror, 0, 1), wantPhase: progressing, wantWeight: 50, wantApplied: v2, wantPromoted: v1,
+			given: run(mirror, 0, 1), wantPhase: progressing, wantWeight: 50, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{50 50 false}}"}, wantSaid: "Advance podinfo.test canary weight 50",
 		},
 		"weights stop at the maximum": {
-			seen: run(mirror, 50, 1), wantPhase: progressing, wantWeight: 60, wantApplied: v2, wantPromoted: v1,
+			given: run(mirror, 50, 1), wantPhase: progressing, wantWeight: 60, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{40 60 false}}"}, wantSaid: "Advance podinfo.test canary weight 60",
 		},
 		"an A/B test sends all chosen users to the canary": {
-			seen: run(chosen, 0, 0), wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
+			given: run(chosen, 0, 0), wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{0 100 false}}"},
 			wantSaid:    "Starting canary analysis for podinfo.test\nAdvance podinfo.test canary iteration 1/1",
 		},
@@ -172,9 +173,9 @@ func TestBlueGreenAndMirror(t *testing.T) {
 // its status was written, and the route cannot be read just now.
 func TestUsersWhomALostStepMovedAreNotSentToADeadPrimary(t *testing.T) {
 	s := at(flaggerv1.CanaryPhaseProgressing, 0)
-	s.Weights, s.RoutePending = Weights{}, true
+	s.Weights, s.RoutePending = provider.Weights{}, true
 	s.Target, s.Primary = rolling(v3), Workload{Exists: true, Revision: v1, Replicas: 2, Why: "gone"}
-	step, err := Decide(s, noon)
+	step, err := s.decide()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 // Package canary decides, step by step, whether a new version of a workload
-// replaces the one that users trust. It is pure: a look at the world goes in
-// ([Observation]), and what to do about it comes out ([Decision]).
+// replaces the one that users trust. It is pure: [Decide] is a function from the
+// previous [State], an [Observation] of the cluster and the time to a [Decision],
+// which holds actions, events and the next state. What goes in is never changed.
 //
 // Every version is a revision: a digest of the pod template and of the
 // configuration it reads. The target is what Git says, the primary is what
@@ -14,13 +15,19 @@
 //	     +-----(from step 0)---------+  | | <--gate--> WaitingPromotion
 //	                                    | |
 //	                                    | +--checks, samples, abort--> Failed
-//	                            all stages good                          ^
+//	                             all steps good                          ^
 //	                                    v                                |
 //	                                Promoting --primary never ready------+
 //	                                    |
 //	                              primary ready
 //	                                    v
 //	                                Finalising --drained--> Succeeded
+//
+// Each phase is a function in a file of its own. One that is made in several parts
+// goes on from the state that the last part returned, so that no part depends on what
+// another one left behind. What the phases share are values: where users are
+// (traffic.go), who holds a release (gate.go), what the last releases measured
+// (history.go), the steps of an analysis (steps.go), and one check (check.go).
 //
 // Webhooks, gates and people hold a release, and State.Hold says which of them.
 // What they said was about one revision: another one clears every hold and every

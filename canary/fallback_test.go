@@ -8,74 +8,77 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // Users stayed on a primary without pods for as long as the analysis waited for it.
 func TestUsersGoWherePodsServe(t *testing.T) {
 	progressing, succeeded := flaggerv1.CanaryPhaseProgressing, flaggerv1.CanaryPhaseSucceeded
-	fallen := func(weight int, primary Workload) Observation {
-		return because(at(progressing, 100), func(s *Observation) {
+	fallen := func(weight int, primary Workload) situation {
+		return because(at(progressing, 100), func(s *situation) {
 			s.State.Fallback, s.Primary = &flaggerv1.CanaryFallback{Weight: weight}, primary
 		})
 	}
-	without := func(s Observation) Observation { return because(s, func(s *Observation) { s.Primary = gone(s.Primary.Revision) }) }
+	without := func(s situation) situation {
+		return because(s, func(s *situation) { s.Primary = gone(s.Primary.Revision) })
+	}
 	moved := []string{"SetWeights{{0 100 false}}"}
 	said := "Routing all traffic to canary, podinfo-primary.test not ready: gone"
-	for name, tc := range map[string]transition{
+	for name, tc := range map[string]decisionCase{
 		"to the canary when the primary loses its pods": {
-			seen: without(at(progressing, 40)), wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
+			given: without(at(progressing, 40)), wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 			wantActions: moved, wantSaid: said,
 		},
 		"before the first step, too": {
-			seen: without(at(progressing, 0)), wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
+			given: without(at(progressing, 0)), wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 			wantActions: moved, wantSaid: said,
 		},
 		"while a person has paused the release": {
-			seen: because(without(at(progressing, 20)), func(s *Observation) { s.State.Hold = &flaggerv1.CanaryHold{Kind: flaggerv1.HoldPause, By: "bob"} }), wantPhase: progressing,
+			given: because(without(at(progressing, 20)), func(s *situation) { s.State.Hold = &flaggerv1.CanaryHold{Kind: flaggerv1.HoldPause, By: "bob"} }), wantPhase: progressing,
 			wantWeight: 100, wantApplied: v2, wantPromoted: v1, wantActions: moved, wantSaid: said, wantHold: "pause by bob",
 		},
 		"while the primary is rolled out, and has no pods for a moment": {
-			seen:      because(at(flaggerv1.CanaryPhasePromoting, 50), func(s *Observation) { s.Primary = gone(v2) }),
+			given:     because(at(flaggerv1.CanaryPhasePromoting, 50), func(s *situation) { s.Primary = gone(v2) }),
 			wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 100, wantApplied: v2, wantPromoted: v1, wantActions: moved,
 			wantSaid: "Routing all traffic to canary, podinfo-primary.test not ready: gone",
 		},
 		"to a canary that is rolled back, if nothing else is there": {
-			seen: because(without(at(progressing, 40)), func(s *Observation) { s.Alarm = "lag 7.00 in 3 samples in a row" }), wantPhase: flaggerv1.CanaryPhaseFailed,
+			given: because(without(at(progressing, 40)), func(s *situation) { s.Alarm = "lag 7.00 in 3 samples in a row" }), wantPhase: flaggerv1.CanaryPhaseFailed,
 			wantWeight: 100, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed, wantActions: moved,
 			wantProblem: "Canary failed, traffic stays on it: podinfo-primary.test not ready: gone. Reason: lag 7.00 in 3 samples in a row",
 			wantSaid:    "Rolling back podinfo.test at once, lag 7.00 in 3 samples in a row\n" + said + "\nCanary failed! Scaling down podinfo.test",
 		},
 		"nowhere if the canary has no pods either": {
-			seen:      because(without(at(progressing, 40)), func(s *Observation) { s.Target = gone(v2) }),
+			given:     because(without(at(progressing, 40)), func(s *situation) { s.Target = gone(v2) }),
 			wantPhase: progressing, wantFailed: 1, wantApplied: v2, wantPromoted: v1, wantActions: []string{"SetWeights{{100 0 false}}"},
 			wantSaid: "Halt podinfo.test advancement canary has no available pods", wantProblem: "Canary analysis at weight 0, stage 0 of 3, 1 of 2 checks failed; podinfo-primary.test not ready: gone",
 		},
 		"and the analysis goes on from stage to stage": {
-			seen: fallen(20, gone(v1)), wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
+			given: fallen(20, gone(v1)), wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 			wantActions: moved, wantSaid: "Advance podinfo.test canary weight 40 (request-success-rate 99.80%)",
 		},
 		"to the primary as the stage has it, once it is ready": {
-			seen: fallen(40, running(v1)), wantPhase: progressing, wantWeight: 40, wantApplied: v2, wantPromoted: v1,
+			given: fallen(40, running(v1)), wantPhase: progressing, wantWeight: 40, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{60 40 false}}"}, wantSaid: "podinfo-primary.test is ready again, routing traffic to it",
 		},
 		"not to a primary of which only a part is there": {
-			seen:      because(fallen(40, rolling(v1)), func(s *Observation) { s.State.At = noon }),
+			given:     because(fallen(40, rolling(v1)), func(s *situation) { s.State.At = noon }),
 			wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 		},
 		"and what passed every stage repairs the primary": {
-			seen: fallen(50, gone(v1)), wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
+			given: fallen(50, gone(v1)), wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetPrimary{v2}"}, wantSaid: "Copying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
 		},
 		"from whom an A/B release chose, to everybody": {
-			seen: because(fallen(100, gone(v1)), func(s *Observation) { s.Plan.ABTest, s.State.At = true, noon }), wantPhase: progressing, wantWeight: 100,
+			given: because(fallen(100, gone(v1)), func(s *situation) { s.Plan.ABTest, s.State.At = true, noon }), wantPhase: progressing, wantWeight: 100,
 			wantApplied: v2, wantPromoted: v1, wantActions: moved,
 		},
 		"nowhere from a primary that its autoscaler let go": {
-			seen:      because(without(at(progressing, 40)), func(s *Observation) { s.Primary.Idle, s.State.At = true, noon }),
+			given:     because(without(at(progressing, 40)), func(s *situation) { s.Primary.Idle, s.State.At = true, noon }),
 			wantPhase: progressing, wantWeight: 40, wantApplied: v2, wantPromoted: v1,
 		},
 		"nowhere without a router": {
-			seen:      because(without(at(succeeded, 0)), func(s *Observation) { s.Plan.Routed, s.State.Applied, s.Target = false, v1, stopped(v1) }),
+			given:     because(without(at(succeeded, 0)), func(s *situation) { s.Plan.Routed, s.State.Applied, s.Target = false, v1, stopped(v1) }),
 			wantPhase: succeeded, wantApplied: v1, wantPromoted: v1,
 			wantProblem: "Canary analysis completed successfully, promotion finished; podinfo-primary.test not ready: gone",
 			wantActions: []string{"Prune{[v1]}"},
@@ -117,26 +120,28 @@ func TestTheFixOfAPrimaryThatIsDownIsReleased(t *testing.T) {
 // Part of a primary is something to fall back on, and still it may be what the new
 // revision mends: a person decides.
 func TestAPromotionIsCommandedBesideAPrimaryThatIsNotReady(t *testing.T) {
-	arrived := func(s *Observation) { s.State.Applied, s.Target, s.Primary, s.Snapshots = v1, stopped(v2), stuck(v1), nil }
+	arrived := func(s *situation) {
+		s.State.Applied, s.Target, s.Primary, s.Snapshots = v1, stopped(v2), stuck(v1), nil
+	}
 	command := &flaggerv1.CanaryCommand{Verb: flaggerv1.CommandPromote, By: "bob"}
-	for name, tc := range map[string]transition{
+	for name, tc := range map[string]decisionCase{
 		"without a word it waits": {
-			seen: because(at(flaggerv1.CanaryPhaseSucceeded, 0), arrived), wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v1, wantPromoted: v1,
+			given: because(at(flaggerv1.CanaryPhaseSucceeded, 0), arrived), wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v1, wantPromoted: v1,
 			wantProblem: "New revision detected, podinfo-primary.test not ready: rolling",
 		},
 		"by command": {
-			seen:      because(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *Observation) { arrived(s); s.Command = command }),
+			given:     because(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *situation) { arrived(s); s.Command = command }),
 			wantPhase: flaggerv1.CanaryPhaseProgressing, wantApplied: v2, wantPromoted: v1, wantActions: []string{"Snapshot{v2}", "StartTarget{}", "StartTarget{}"},
 			wantSaid: "promote by bob: promoted once its pods are ready",
 		},
 		"by skipping the analysis": {
-			seen:      because(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *Observation) { arrived(s); s.Plan.Skip = true }),
+			given:     because(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *situation) { arrived(s); s.Plan.Skip = true }),
 			wantPhase: flaggerv1.CanaryPhaseProgressing, wantApplied: v2, wantPromoted: v1, wantActions: []string{"Snapshot{v2}", "StartTarget{}"},
 			wantSaid: "New revision detected! Scaling up podinfo.test",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tc.seen.Measured = nil
+			tc.given.Measured = nil
 			tc.run(t)
 		})
 	}
@@ -147,58 +152,60 @@ func TestAPromotionIsCommandedBesideAPrimaryThatIsNotReady(t *testing.T) {
 func TestARouteThatNobodyTakesUp(t *testing.T) {
 	progressing := flaggerv1.CanaryPhaseProgressing
 	const why = "HTTPRoute test/podinfo is not accepted by Gateway public: NotAllowedByListeners"
-	refused := func(s Observation) Observation {
-		return because(s, func(s *Observation) {
-			s.Weights, s.RoutePending, s.RouteRefused, s.RouteReason, s.Measured = Weights{}, true, true, why, nil
+	refused := func(s situation) situation {
+		return because(s, func(s *situation) {
+			s.Weights, s.RoutePending, s.RouteRefused, s.RouteReason, s.Measured = provider.Weights{}, true, true, why, nil
 			s.State.History = []flaggerv1.CanaryRelease{{Revision: v2}}
 			s.State.History[0].StartedAt.Time = noon.Add(-2 * time.Minute)
 		})
 	}
-	hooked := func(s Observation, rollout, rollback bool) Observation {
-		return because(s, func(s *Observation) {
+	hooked := func(s situation, rollout, rollback bool) situation {
+		return because(s, func(s *situation) {
 			s.Plan.Hooks = map[flaggerv1.HookType]bool{flaggerv1.RolloutHook: true, flaggerv1.RollbackHook: true}
 			s.Answers = map[flaggerv1.HookType]Answer{flaggerv1.RolloutHook: {OK: rollout, Webhook: "smoke", Why: "500"}, flaggerv1.RollbackHook: {OK: rollback, Webhook: "takeback"}}
 		})
 	}
-	for name, tc := range map[string]transition{
+	for name, tc := range map[string]decisionCase{
 		"keeps a release from beginning": {
-			seen:      because(refused(at(flaggerv1.CanaryPhaseSucceeded, 0)), func(s *Observation) { s.State.Applied, s.State.History, s.Target, s.Snapshots = v1, nil, stopped(v2), nil }),
+			given: because(refused(at(flaggerv1.CanaryPhaseSucceeded, 0)), func(s *situation) {
+				s.State.Applied, s.State.History, s.Target, s.Snapshots = v1, nil, stopped(v2), nil
+			}),
 			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v1, wantPromoted: v1, wantProblem: "New revision detected, and waits to be analysed; " + why,
 		},
 		"is a problem at rest": {
-			seen: because(refused(at(flaggerv1.CanaryPhaseSucceeded, 0)), func(s *Observation) {
+			given: because(refused(at(flaggerv1.CanaryPhaseSucceeded, 0)), func(s *situation) {
 				s.State.Promoted, s.State.History, s.Target, s.Primary = v2, nil, stopped(v2), running(v2)
 			}),
 			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v2, wantPromoted: v2, wantActions: []string{"Prune{[v2]}"},
 			wantProblem: "Canary analysis completed successfully, promotion finished; " + why,
 		},
 		"gives nobody to the canary": {
-			seen: refused(at(progressing, 0)), wantPhase: progressing, wantApplied: v2, wantPromoted: v1,
+			given: refused(at(progressing, 0)), wantPhase: progressing, wantApplied: v2, wantPromoted: v1,
 			wantSaid: "Halt podinfo.test advancement " + why,
 		},
 		"has its webhooks asked, and nothing measured": {
-			seen:      because(hooked(refused(at(progressing, 20)), true, false), func(s *Observation) { s.Answers = nil }),
+			given:     because(hooked(refused(at(progressing, 20)), true, false), func(s *situation) { s.Answers = nil }),
 			wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1, wantDue: "rollout rollback",
 		},
 		"holds the release where it is": {
-			seen: hooked(refused(at(progressing, 20)), true, false), wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1,
+			given: hooked(refused(at(progressing, 20)), true, false), wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1,
 			wantSaid: "Halt podinfo.test advancement " + why,
 		},
 		"does not hide a webhook that fails": {
-			seen: hooked(refused(at(progressing, 20)), false, false), wantPhase: progressing, wantWeight: 20, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
+			given: hooked(refused(at(progressing, 20)), false, false), wantPhase: progressing, wantWeight: 20, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
 			wantSaid: "Halt podinfo.test advancement external check smoke failed 500",
 		},
 		"does not keep users from being taken back": {
-			seen: hooked(refused(at(progressing, 20)), true, true), wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
+			given: hooked(refused(at(progressing, 20)), true, true), wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantSaid:    "Rollback check takeback passed\nRolling back podinfo.test manual webhook invoked\nCanary failed! Scaling down podinfo.test",
 		},
 		"is not promoted": {
-			seen: refused(at(progressing, 50)), wantPhase: progressing, wantWeight: 50, wantApplied: v2, wantPromoted: v1,
+			given: refused(at(progressing, 50)), wantPhase: progressing, wantWeight: 50, wantApplied: v2, wantPromoted: v1,
 			wantSaid: "Halt podinfo.test advancement " + why,
 		},
 		"ends the release after the deadline": {
-			seen: because(refused(at(progressing, 20)), func(s *Observation) {
+			given: because(refused(at(progressing, 20)), func(s *situation) {
 				s.Plan.Deadline = time.Minute
 				s.State.History[0].Steps = []flaggerv1.CanaryStep{{Weight: 20, At: metav1.NewTime(noon.Add(-3 * time.Minute))}}
 			}),
@@ -214,27 +221,27 @@ func TestARouteThatNobodyTakesUp(t *testing.T) {
 // A release began whose metrics could not be measured, and was rolled back for that.
 func TestAReleaseWaitsForWhatMeasuresIt(t *testing.T) {
 	const why = "reading MetricTemplate istio-system/nothere: not found"
-	unmeasurable := func(phase flaggerv1.CanaryPhase, target Workload) Observation {
-		return because(at(phase, 0), func(s *Observation) {
+	unmeasurable := func(phase flaggerv1.CanaryPhase, target Workload) situation {
+		return because(at(phase, 0), func(s *situation) {
 			s.State.Applied, s.Target, s.Unmeasurable, s.Measured, s.Snapshots = v1, target, why, nil, nil
 		})
 	}
-	for name, tc := range map[string]transition{
+	for name, tc := range map[string]decisionCase{
 		"with a warning when it is initialized": {
-			seen: because(unmeasurable(flaggerv1.CanaryPhaseInitializing, running(v1)), func(s *Observation) { s.State.Applied, s.State.Promoted = "", "" }), wantPhase: flaggerv1.CanaryPhaseInitialized,
+			given: because(unmeasurable(flaggerv1.CanaryPhaseInitializing, running(v1)), func(s *situation) { s.State.Applied, s.State.Promoted = "", "" }), wantPhase: flaggerv1.CanaryPhaseInitialized,
 			wantApplied: v1, wantPromoted: v1, wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantSaid: "Error checking metric providers: " + why + "\nInitialization done! podinfo.test",
 		},
 		"and the canary is not ready for one": {
-			seen: unmeasurable(flaggerv1.CanaryPhaseInitialized, stopped(v1)), wantPhase: flaggerv1.CanaryPhaseInitialized, wantApplied: v1, wantPromoted: v1,
+			given: unmeasurable(flaggerv1.CanaryPhaseInitialized, stopped(v1)), wantPhase: flaggerv1.CanaryPhaseInitialized, wantApplied: v1, wantPromoted: v1,
 			wantActions: []string{"Snapshot{v1}"}, wantProblem: "Deployment initialization completed; metrics cannot be measured: " + why,
 		},
 		"before it begins": {
-			seen: unmeasurable(flaggerv1.CanaryPhaseSucceeded, stopped(v2)), wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v1, wantPromoted: v1,
+			given: unmeasurable(flaggerv1.CanaryPhaseSucceeded, stopped(v2)), wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v1, wantPromoted: v1,
 			wantProblem: "New revision detected, and waits to be analysed; metrics cannot be measured: " + why,
 		},
 		"unless nothing is to be measured": {
-			seen:      because(unmeasurable(flaggerv1.CanaryPhaseSucceeded, stopped(v2)), func(s *Observation) { s.Plan.Skip = true }),
+			given:     because(unmeasurable(flaggerv1.CanaryPhaseSucceeded, stopped(v2)), func(s *situation) { s.Plan.Skip = true }),
 			wantPhase: flaggerv1.CanaryPhaseProgressing, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v2}", "StartTarget{}"}, wantSaid: "New revision detected! Scaling up podinfo.test",
 		},
@@ -244,7 +251,7 @@ func TestAReleaseWaitsForWhatMeasuresIt(t *testing.T) {
 }
 
 func TestAReleaseThatFailedSaysWhy(t *testing.T) {
-	step, err := Decide(because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *Observation) { s.Measured[0].Value, s.Plan.Threshold = 69.172, 1 }), noon)
+	step, err := because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) { s.Measured[0].Value, s.Plan.Threshold = 69.172, 1 }).decide()
 	want := "Canary analysis failed, Deployment scaled to zero. Reason: Halt podinfo.test advancement success rate 69.17% < 99%"
 	if err != nil || step.Message != want {
 		t.Errorf("%q, %v", step.Message, err)

@@ -10,120 +10,164 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
-// gates are the types of webhooks that hold a release without failing it, and what
-// it then does.
-var gates = map[flaggerv1.HookType]string{
+// gateMessages are the types of webhooks that hold a release without failing it, and
+// what the release then does.
+var gateMessages = map[flaggerv1.HookType]string{
 	flaggerv1.ConfirmRolloutHook:         "waiting for approval",
 	flaggerv1.ConfirmTrafficIncreaseHook: "waiting for traffic increase approval",
 	flaggerv1.ConfirmPromotionHook:       "waiting for promotion approval",
 }
 
-// answered reports whether the webhooks of all these types have been called, and
-// asks for those that have not. A type without webhooks has no answer to wait for.
-func (t *turn) answered(hooks ...flaggerv1.HookType) bool {
-	all := true
+// gates are what webhooks, annotations and people say about a release.
+type gates struct {
+	closed  []flaggerv1.HookType          // by annotation
+	hooks   map[flaggerv1.HookType]bool   // types of the webhooks that there are
+	answers map[flaggerv1.HookType]Answer // of the webhooks that were called
+	hold    *flaggerv1.CanaryHold
+}
+
+func (t transition) gates() gates {
+	return gates{closed: t.seen.Plan.Gates, hooks: t.seen.Plan.Hooks, answers: t.seen.Answers, hold: t.prev.Hold}
+}
+
+// gateState says whether a gate lets a release pass.
+type gateState int
+
+const (
+	gateUnasked  gateState = iota // its webhooks have not been called yet
+	gateClosed                    // an annotation or a webhook keeps it closed
+	gateOpen                      // nobody objects
+	gateApproved                  // a person opened it
+)
+
+// gateCheck is the state of a gate, and by whom a closed one is closed.
+type gateCheck struct {
+	state gateState
+	by    string
+	muted bool
+}
+
+// check asks who objects to a release that wants to pass a gate.
+func (g gates) check(gate flaggerv1.HookType) gateCheck {
+	answer := g.answers[gate]
+	switch {
+	case approved(g.hold, gate):
+		return gateCheck{state: gateApproved}
+	case slices.Contains(g.closed, gate):
+		return gateCheck{state: gateClosed, by: "annotation " + flaggerv1.GatesAnnotation}
+	case len(g.unanswered(gate)) > 0:
+		return gateCheck{state: gateUnasked}
+	case !g.agree(gate):
+		return gateCheck{state: gateClosed, by: answer.Webhook, muted: answer.Muted}
+	default:
+		return gateCheck{state: gateOpen}
+	}
+}
+
+// unanswered are those of these types whose webhooks have to be called first. A type
+// without webhooks has no answer to wait for.
+func (g gates) unanswered(hooks ...flaggerv1.HookType) []flaggerv1.HookType {
+	var missing []flaggerv1.HookType
 	for _, hook := range hooks {
-		if _, known := t.Answers[hook]; !known && t.Plan.Hooks[hook] {
-			t.step.due.Hooks = append(t.step.due.Hooks, hook)
-			all = false
+		if _, known := g.answers[hook]; !known && g.hooks[hook] {
+			missing = append(missing, hook)
 		}
 	}
-	return all
+	return missing
 }
 
-// agrees reports whether the webhooks of a type, which have been called, let the
+// agree reports whether the webhooks of a type, which have been called, let the
 // release go on. Without webhooks nobody objects.
-func (t *turn) agrees(hook flaggerv1.HookType) bool {
-	return !t.Plan.Hooks[hook] || t.Answers[hook].OK
+func (g gates) agree(hook flaggerv1.HookType) bool { return !g.hooks[hook] || g.answers[hook].OK }
+
+// rollbackRequested reports whether a rollback webhook asks for a rollback.
+func (g gates) rollbackRequested() bool {
+	return g.hooks[flaggerv1.RollbackHook] && g.answers[flaggerv1.RollbackHook].OK
 }
 
-// wanted reports whether a rollback webhook asks for a rollback.
-func (t *turn) wanted() bool {
-	return t.Plan.Hooks[flaggerv1.RollbackHook] && t.Answers[flaggerv1.RollbackHook].OK
-}
-
-// open reports whether a gate lets the release pass. A closed one becomes what
-// holds it; one whose webhooks have not been asked does so now.
-func (t *turn) open(gate flaggerv1.HookType) bool {
-	switch {
-	case t.approved(gate):
-		return true
-	case slices.Contains(t.Plan.Gates, gate):
-		t.shut(gate, "annotation "+flaggerv1.GatesAnnotation, Answer{})
-		return false
-	case !t.answered(gate):
-		return false
-	case !t.agrees(gate):
-		answer := t.Answers[gate]
-		t.shut(gate, answer.Webhook, answer)
-		return false
-	}
-	t.passed(gate)
-	t.pass(gate)
-	return true
-}
-
-// passed tells which webhooks of a type have agreed.
-func (t *turn) passed(hook flaggerv1.HookType) {
+// passedChecks says which webhooks of a type agreed.
+func (g gates) passedChecks(hook flaggerv1.HookType) []Event {
 	title := strings.ToUpper(string(hook[:1])) + string(hook[1:])
-	for _, name := range t.Answers[hook].Agreed {
-		t.say("%s check %s passed", title, name)
+	var events []Event
+	for _, name := range g.answers[hook].Agreed {
+		events = append(events, Event{Message: fmt.Sprintf("%s check %s passed", title, name)})
+	}
+	return events
+}
+
+// passGate reports whether a release passes a gate. A closed gate becomes what holds
+// the release; a gate whose webhooks have not been called has them called.
+func passGate(t transition, gate flaggerv1.HookType) (Decision, bool) {
+	d := t.unchanged()
+	switch found := t.gates().check(gate); found.state {
+	case gateUnasked:
+		d.due.Hooks = []flaggerv1.HookType{gate}
+		return d, false
+	case gateClosed:
+		return closeGate(t, gate, found), false
+	case gateApproved:
+		// The approval holds until the promotion: it is asked for once, whatever
+		// the number of steps behind the gate.
+		return d, true
+	default:
+		d.Events = t.gates().passedChecks(gate)
+		if heldAt(t.prev.Hold, gate) {
+			d.State.Hold = nil
+		}
+		return d, true
 	}
 }
 
-// approved reports whether a person has opened the gate.
-func (t *turn) approved(gate flaggerv1.HookType) bool {
-	h := t.State.Hold
-	return h != nil && h.Kind == flaggerv1.HoldGate && h.Gate == gate && h.Approved
-}
-
-// shut notes that a gate is closed. It is news only the first time.
-func (t *turn) shut(gate flaggerv1.HookType, by string, answer Answer) {
-	h := t.State.Hold
-	if h != nil && h.Kind == flaggerv1.HoldGate && h.Gate == gate && h.By == by {
-		return
+// closeGate holds the release at a gate, which is news only the first time.
+func closeGate(t transition, gate flaggerv1.HookType, found gateCheck) Decision {
+	d := t.unchanged()
+	if heldAt(t.prev.Hold, gate) && t.prev.Hold.By == found.by {
+		return d
 	}
-	t.State.Hold = &flaggerv1.CanaryHold{Kind: flaggerv1.HoldGate, Gate: gate, By: by, Since: metav1.NewTime(t.now)}
-	t.warn("Halt %s.%s advancement %s %s", t.Canary, t.Namespace, gates[gate], by)
-	if !answer.Muted {
-		t.alert(flaggerv1.SeverityWarn)
+	d.State.Hold = &flaggerv1.CanaryHold{Kind: flaggerv1.HoldGate, Gate: gate, By: found.by, Since: metav1.NewTime(t.now)}
+	severity := flaggerv1.SeverityWarn
+	if found.muted {
+		severity = ""
 	}
+	d.alert(severity, "Halt %s advancement %s %s", t.seen.canary(), gateMessages[gate], found.by)
+	return d
 }
 
-// pass forgets that a gate was closed. What a person approved holds until the
-// promotion: it is asked for once, whatever the number of steps behind the gate.
-func (t *turn) pass(gate flaggerv1.HookType) {
-	if h := t.State.Hold; h != nil && h.Kind == flaggerv1.HoldGate && h.Gate == gate {
-		t.State.Hold = nil
-	}
+// heldAt reports whether the release waits at a gate, also if it was opened since.
+func heldAt(h *flaggerv1.CanaryHold, gate flaggerv1.HookType) bool {
+	return h != nil && h.Kind == flaggerv1.HoldGate && h.Gate == gate
 }
 
-// held reports whether a person keeps the release where it is.
-func (t *turn) held() bool {
-	return t.State.Hold != nil && t.State.Hold.Kind != flaggerv1.HoldGate
+// approved reports whether a person has opened a gate.
+func approved(h *flaggerv1.CanaryHold, gate flaggerv1.HookType) bool {
+	return heldAt(h, gate) && h.Approved
 }
 
-// paused reports whether a person wants nothing to be judged.
-func (t *turn) paused() bool {
-	return t.State.Hold != nil && t.State.Hold.Kind == flaggerv1.HoldPause
-}
+// anyApproved reports whether a person has opened the gate that the release waits at,
+// whichever it is: then the release need not wait for its next check.
+func anyApproved(h *flaggerv1.CanaryHold) bool { return h != nil && h.Approved }
 
-// holding says what holds the release, and how it is released.
-func (t *turn) holding() string {
-	h := t.State.Hold
+// heldByPerson reports whether a person keeps the release where it is.
+func heldByPerson(h *flaggerv1.CanaryHold) bool { return h != nil && h.Kind != flaggerv1.HoldGate }
+
+// paused reports whether a person wants nothing to be checked.
+func paused(h *flaggerv1.CanaryHold) bool { return h != nil && h.Kind == flaggerv1.HoldPause }
+
+// holdMessage says what holds the release, and how it is released.
+func holdMessage(h *flaggerv1.CanaryHold, canary string) string {
 	switch {
 	case h == nil:
 		return ""
 	case h.Kind == flaggerv1.HoldGate && h.Approved:
 		return fmt.Sprintf("; %s approved", h.Gate)
 	case h.Kind == flaggerv1.HoldGate:
-		return fmt.Sprintf("; %s by %s, or `sluice canary approve %s`", gates[h.Gate], h.By, t.Canary)
+		return fmt.Sprintf("; %s by %s, or `sluice canary approve %s`", gateMessages[h.Gate], h.By, canary)
 	default:
-		return fmt.Sprintf("; %s by %s until `sluice canary approve %s`", holdWords[h.Kind], somebody(h.By), t.Canary)
+		return fmt.Sprintf("; %s by %s until `sluice canary approve %s`", holdVerbs[h.Kind], somebody(h.By), canary)
 	}
 }
 
-var holdWords = map[string]string{flaggerv1.HoldHalt: "halted", flaggerv1.HoldPause: "paused"}
+var holdVerbs = map[string]string{flaggerv1.HoldHalt: "halted", flaggerv1.HoldPause: "paused"}
 
 func somebody(name string) string {
 	if name == "" {

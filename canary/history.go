@@ -2,112 +2,145 @@ package canary
 
 import (
 	"slices"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
-// openRelease is the release under way in the history; nil is none.
-func (t *turn) openRelease() *flaggerv1.CanaryRelease {
-	if len(t.State.History) == 0 || !t.State.History[0].EndedAt.IsZero() {
-		return nil
-	}
-	return &t.State.History[0]
-}
-
-// begun opens a release for the target's revision. One that is open for this one
-// goes on; one that was open for another ends, with what a person said about it.
-func (t *turn) begun() {
-	if open := t.openRelease(); open != nil {
-		if open.Revision == t.Target.Revision {
-			return
-		}
-		t.close(flaggerv1.VerdictSuperseded, "another revision came")
-		t.State.Hold = nil
-	}
-	t.openFor(t.Target.Revision)
-}
-
-func (t *turn) openFor(revision string) {
-	release := flaggerv1.CanaryRelease{Revision: revision, StartedAt: metav1.NewTime(t.now)}
-	if revision == t.Target.Revision {
-		release.Images = t.Target.Images
-	}
-	t.State.History = slices.Insert(t.State.History, 0, release)
-	t.State.History = t.State.History[:min(len(t.State.History), flaggerv1.MaxReleases)]
-}
-
-// release is the one under way. One that began before there was a history, under
-// Flagger, begins now.
-func (t *turn) release() *flaggerv1.CanaryRelease {
-	if t.openRelease() == nil {
-		t.openFor(t.State.Applied)
-	}
-	return t.openRelease()
-}
-
-// close ends the release under way. Whoever commanded its promotion decided only
-// if that came about.
-func (t *turn) close(verdict, reason string) {
-	release := t.release()
-	release.Verdict, release.EndedAt = verdict, metav1.NewTime(t.now)
-	if release.Reason != promotionCommanded || verdict != flaggerv1.VerdictPromoted {
-		release.Reason, release.By = reason, ""
-	}
-}
-
-// withdrawn ends a release that waited to begin, because its revision is gone.
-func (t *turn) withdrawn() {
-	t.State.Hold = nil
-	if t.openRelease() != nil {
-		t.close(flaggerv1.VerdictReverted, wentBack)
-	}
-}
+// History has the last releases, the newest first. Only the first may be under way;
+// it has no end. A history is never changed: each method returns another one.
+type History []flaggerv1.CanaryRelease
 
 // wentBack is why a release ends without a verdict on its revision.
 const wentBack = "Git went back to what users have"
 
-// entered notes a stage.
-func (t *turn) entered(s Step) {
-	release := t.release()
-	release.Steps = append(release.Steps, flaggerv1.CanaryStep{
-		Weight: s.Weight, Iteration: s.Iteration, Mirror: s.Mirror, At: metav1.NewTime(t.now),
-	})
-	if extra := len(release.Steps) - flaggerv1.MaxSteps; extra > 0 {
-		release.Steps = slices.Delete(release.Steps, 0, extra)
+// underWay reports whether the first release has not ended.
+func (h History) underWay() bool { return len(h) > 0 && h[0].EndedAt.IsZero() }
+
+// current is the release under way. Without one it has no revision.
+func (h History) current() flaggerv1.CanaryRelease {
+	if !h.underWay() {
+		return flaggerv1.CanaryRelease{}
 	}
+	return h[0]
 }
 
-// checked notes what a check measured.
-func (t *turn) checked(failures []string) {
-	release := t.release()
-	if len(release.Steps) == 0 {
-		t.entered(Step{Weight: t.State.Weight, Iteration: t.State.Iterations})
-	}
-	last := &release.Steps[len(release.Steps)-1]
-	last.Measured = nil
-	for i, m := range t.Measured[:min(len(t.Measured), flaggerv1.MaxSteps)] {
-		noted := flaggerv1.CanaryMeasurement{Name: m.Name, Failure: failures[i]}
-		if !m.NoValues && m.Err == "" {
-			noted.Value = &t.Measured[i].Value
+// begin is the history with one more release under way.
+func (h History) begin(revision string, images []string, now time.Time) History {
+	release := flaggerv1.CanaryRelease{Revision: revision, StartedAt: metav1.NewTime(now), Images: images}
+	all := slices.Concat(History{release}, h)
+	return all[:min(len(all), flaggerv1.MaxReleases)]
+}
+
+// edit changes a copy of the newest release.
+func (h History) edit(change func(*flaggerv1.CanaryRelease)) History {
+	edited := slices.Clone(h)
+	edited[0] = *h[0].DeepCopy()
+	change(&edited[0])
+	return edited
+}
+
+// end ends the release under way. If a person commanded its promotion, that remains
+// its reason, but only if the promotion came about.
+func (h History) end(verdict, reason string, now time.Time) History {
+	return h.edit(func(r *flaggerv1.CanaryRelease) {
+		r.Verdict, r.EndedAt = verdict, metav1.NewTime(now)
+		if r.Reason != promotionCommanded || verdict != flaggerv1.VerdictPromoted {
+			r.Reason, r.By = reason, ""
 		}
-		last.Measured = append(last.Measured, noted)
-	}
+	})
 }
 
-// failedCheck counts a failed check in the history's last step.
-func (t *turn) failedCheck() {
-	if release := t.release(); len(release.Steps) > 0 {
-		release.Steps[len(release.Steps)-1].FailedChecks++
-	}
+// enter records that the release under way entered a step.
+func (h History) enter(step Step, now time.Time) History {
+	return h.edit(func(r *flaggerv1.CanaryRelease) {
+		r.Steps = append(r.Steps, flaggerv1.CanaryStep{
+			Weight: step.Weight, Iteration: step.Iteration, Mirror: step.Mirror, At: metav1.NewTime(now),
+		})
+		if extra := len(r.Steps) - flaggerv1.MaxSteps; extra > 0 {
+			r.Steps = slices.Delete(r.Steps, 0, extra)
+		}
+	})
 }
 
-// copyHistory keeps what was seen from being changed.
-func copyHistory(from []flaggerv1.CanaryRelease) []flaggerv1.CanaryRelease {
-	to := slices.Clone(from)
-	for i := range to {
-		to[i] = *to[i].DeepCopy()
+// measure records what a check measured in the last step; failures has an entry for
+// each measurement, and is empty for a good one.
+func (h History) measure(measured []Measurement, failures []string) History {
+	return h.edit(func(r *flaggerv1.CanaryRelease) {
+		last := &r.Steps[len(r.Steps)-1]
+		last.Measured = nil
+		for i, m := range measured[:min(len(measured), flaggerv1.MaxSteps)] {
+			recorded := flaggerv1.CanaryMeasurement{Name: m.Name, Failure: failures[i]}
+			if !m.NoValues && m.Err == "" {
+				recorded.Value = &measured[i].Value
+			}
+			last.Measured = append(last.Measured, recorded)
+		}
+	})
+}
+
+// failCheck counts a failed check in the last step, if there was one yet.
+func (h History) failCheck() History {
+	return h.edit(func(r *flaggerv1.CanaryRelease) {
+		if n := len(r.Steps); n > 0 {
+			r.Steps[n-1].FailedChecks++
+		}
+	})
+}
+
+// lastFailure is why the newest release failed; empty if it did not.
+func (h History) lastFailure() string {
+	if len(h) == 0 || h[0].Verdict != flaggerv1.VerdictFailed {
+		return ""
 	}
-	return to
+	return h[0].Reason
+}
+
+// firstUse returns when the revision under analysis was first in use, and when
+// another one last was; false if there is no such other.
+func (h History) firstUse() (since, other time.Time, ok bool) {
+	if len(h) < 2 || !h.underWay() || len(h[0].Steps) == 0 {
+		return time.Time{}, time.Time{}, false
+	}
+	for _, earlier := range h[1:] {
+		if len(earlier.Steps) > 0 {
+			return h[0].Steps[0].At.Time, earlier.EndedAt.Time, true
+		}
+	}
+	return time.Time{}, time.Time{}, false
+}
+
+// withRelease is the state with a release under way. One that Flagger began has no
+// history yet, and begins now.
+func (t transition) withRelease() State {
+	s := t.prev
+	if !s.History.underWay() {
+		s.History = s.History.begin(s.Applied, t.imagesOf(s.Applied), t.now)
+	}
+	return s
+}
+
+// withNewRelease is the state with a release of the target's revision under way. One
+// that was under way for another revision ends, with what a person said about it.
+func (t transition) withNewRelease() State {
+	s, revision := t.prev, t.seen.Target.Revision
+	if s.History.underWay() {
+		if s.History[0].Revision == revision {
+			return s
+		}
+		s.History = s.History.end(flaggerv1.VerdictSuperseded, "another revision came", t.now)
+		s.Hold = nil
+	}
+	s.History = s.History.begin(revision, t.seen.Target.Images, t.now)
+	return s
+}
+
+// imagesOf are the images of a revision, if it is the target's.
+func (t transition) imagesOf(revision string) []string {
+	if revision != t.seen.Target.Revision {
+		return nil
+	}
+	return t.seen.Target.Images
 }

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // tell is a release in a line.
@@ -25,7 +26,7 @@ func tell(releases []flaggerv1.CanaryRelease) []string {
 }
 
 // since is a history with v1 promoted and v2 under way since an hour.
-func since(s Observation) Observation {
+func since(s situation) situation {
 	hour := metav1.NewTime(noon.Add(-time.Hour))
 	s.State.History = []flaggerv1.CanaryRelease{
 		{Revision: v2, StartedAt: hour, Steps: []flaggerv1.CanaryStep{{Weight: 20, At: hour}}},
@@ -38,47 +39,47 @@ func TestHistory(t *testing.T) {
 	progressing := flaggerv1.CanaryPhaseProgressing
 	v1Promoted := `v1 "promoted" ""`
 	for name, tc := range map[string]struct {
-		seen Observation
-		want []string
+		given situation
+		want  []string
 	}{
 		"a release begins":                      {arriving(flaggerv1.CanaryPhaseSucceeded), []string{`v2 "" ""`}},
 		"one that waits is in the history, too": {says(arriving(flaggerv1.CanaryPhaseSucceeded), confirmRollout, no), []string{`v2 "" ""`}},
 		"a stage changes nothing":               {since(at(progressing, 20)), []string{`v2 "" ""`, v1Promoted}},
-		"another revision supersedes it": {since(because(at(progressing, 20), func(s *Observation) { s.Target = running(v3) })),
+		"another revision supersedes it": {since(because(at(progressing, 20), func(s *situation) { s.Target = running(v3) })),
 			[]string{`v3 "" ""`, `v2 "superseded" "another revision came"`, v1Promoted}},
 		"a revision that took the place of one that waited supersedes it": {
-			because(since(closed(with(arriving(waiting), confirmRollout), confirmRollout)), func(s *Observation) { s.Target = stopped(v3); s.State.Hold.Approved = true }),
+			because(since(closed(with(arriving(waiting), confirmRollout), confirmRollout)), func(s *situation) { s.Target = stopped(v3); s.State.Hold.Approved = true }),
 			[]string{`v2 "" ""`, v1Promoted}, // not before its own gate was asked
 		},
-		"Git went back": {since(because(at(progressing, 20), func(s *Observation) { s.Target = running(v1) })),
+		"Git went back": {since(because(at(progressing, 20), func(s *situation) { s.Target = running(v1) })),
 			[]string{`v2 "reverted" "Git went back to what users have"`, v1Promoted}},
-		"a revision that waited is gone": {since(because(closed(with(arriving(waiting), confirmRollout), confirmRollout), func(s *Observation) { s.Target = stopped(v1) })),
+		"a revision that waited is gone": {since(because(closed(with(arriving(waiting), confirmRollout), confirmRollout), func(s *situation) { s.Target = stopped(v1) })),
 			[]string{`v2 "reverted" "Git went back to what users have"`, v1Promoted}},
 		"the check that was one too many says why": {
-			since(because(at(progressing, 20), func(s *Observation) { s.Measured[0].Value, s.Plan.Threshold = 50, 1 })),
+			since(because(at(progressing, 20), func(s *situation) { s.Measured[0].Value, s.Plan.Threshold = 50, 1 })),
 			[]string{`v2 "failed" "Halt podinfo.test advancement success rate 50.00% < 99%"`, v1Promoted}},
-		"decisive samples say why": {since(because(at(progressing, 20), func(s *Observation) { s.Alarm = "lag 7.00 in 3 samples in a row" })),
+		"decisive samples say why": {since(because(at(progressing, 20), func(s *situation) { s.Alarm = "lag 7.00 in 3 samples in a row" })),
 			[]string{`v2 "failed" "lag 7.00 in 3 samples in a row"`, v1Promoted}},
-		"a deadline says why": {since(because(at(progressing, 20), func(s *Observation) { s.Target = stuck(v2) })),
+		"a deadline says why": {since(because(at(progressing, 20), func(s *situation) { s.Target = stuck(v2) })),
 			[]string{`v2 "failed" "progress deadline exceeded: canary deployment podinfo.test not ready: rolling"`, v1Promoted}},
 		"whoever aborts is named": {since(told(at(progressing, 20), flaggerv1.CommandAbort)), []string{`v2 "failed" "aborted by ann" by ann`, v1Promoted}},
 		"a webhook that wants a rollback is named": {since(says(at(progressing, 20), rollback, Answer{OK: true, Webhook: "page"})),
 			[]string{`v2 "failed" "rollback webhook page"`, v1Promoted}},
-		"a promotion that fails says why": {since(because(at(flaggerv1.CanaryPhasePromoting, 50), func(s *Observation) { s.Primary = stuck(v2) })),
+		"a promotion that fails says why": {since(because(at(flaggerv1.CanaryPhasePromoting, 50), func(s *situation) { s.Primary = stuck(v2) })),
 			[]string{`v2 "failed" "promotion failed, primary not ready: rolling"`, v1Promoted}},
-		"a good release": {since(because(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *Observation) { s.Primary = running(v2) })),
+		"a good release": {since(because(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary = running(v2) })),
 			[]string{`v2 "promoted" "all checks passed"`, v1Promoted}},
-		"a release without analysis": {since(because(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *Observation) { s.Primary, s.Plan.Skip = running(v2), true })),
+		"a release without analysis": {since(because(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary, s.Plan.Skip = running(v2), true })),
 			[]string{`v2 "skipped" "the analysis was skipped"`, v1Promoted}},
-		"whoever commands a promotion is named": {because(since(because(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *Observation) { s.Primary = running(v2) })), func(s *Observation) {
+		"whoever commands a promotion is named": {because(since(because(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary = running(v2) })), func(s *situation) {
 			s.State.History[0].By, s.State.History[0].Reason = "ann", promotionCommanded
 		}), []string{`v2 "promoted" "promotion was commanded" by ann`, v1Promoted}},
-		"a commanded promotion that does not come about says why": {because(since(because(at(progressing, 0), func(s *Observation) { s.Target = stuck(v2) })), func(s *Observation) {
+		"a commanded promotion that does not come about says why": {because(since(because(at(progressing, 0), func(s *situation) { s.Target = stuck(v2) })), func(s *situation) {
 			s.State.History[0].By, s.State.History[0].Reason = "ann", promotionCommanded
 		}), []string{`v2 "failed" "progress deadline exceeded: canary deployment podinfo.test not ready: rolling"`, v1Promoted}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			step, err := Decide(tc.seen, noon)
+			step, err := tc.given.decide()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -97,12 +98,12 @@ func TestStepsOfAReleaseAreKeptWithWhatWasMeasured(t *testing.T) {
 	s.Target.Images = []string{"app:2"}
 	for i, value := range []float64{good, bad} {
 		s.Measured = []Measurement{{Name: successRate, Value: value}}
-		step, err := Decide(s, noon.Add(time.Duration(i+1)*time.Minute))
+		step, err := Decide(s.State, s.Observation, noon.Add(time.Duration(i+1)*time.Minute))
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.State = step.State
-		s.Weights = split(step.State.Weight)
+		s.Weights = provider.Split(step.State.Weight)
 	}
 	want := []flaggerv1.CanaryStep{
 		{Weight: 20, At: s.State.History[0].StartedAt, Measured: []flaggerv1.CanaryMeasurement{{Name: successRate, Value: &good}}},

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // TestPodsThatFollowTheirWeightAreNoFailure: a StatefulSet has no pods of the new
@@ -19,11 +20,11 @@ func TestPodsThatFollowTheirWeightAreNoFailure(t *testing.T) {
 		"pods come first":        {false, 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *Observation) {
+			s := because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) {
 				s.Plan.InPlace = tc.inPlace
 				s.Target = Workload{Exists: true, Revision: v2, Replicas: 1, Why: "0 of 1 pods are available"}
 			})
-			step, err := Decide(s, noon)
+			step, err := s.decide()
 			if err != nil || step.State.FailedChecks != tc.wantFailed || step.State.Weight != tc.wantWeight {
 				t.Errorf("%+v, %v", step.State, err)
 			}
@@ -32,12 +33,12 @@ func TestPodsThatFollowTheirWeightAreNoFailure(t *testing.T) {
 }
 
 func TestAWeightThatWasResetIsSetAgainWithoutPods(t *testing.T) {
-	s := because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *Observation) {
-		s.Plan.InPlace, s.Weights = true, Stable
+	s := because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) {
+		s.Plan.InPlace, s.Weights = true, provider.Stable
 		s.Target = Workload{Exists: true, Revision: v2, Ready: true}
 		s.State.At = noon.Add(-time.Second)
 	})
-	step, err := Decide(s, noon)
+	step, err := s.decide()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,12 +73,12 @@ func TestWhoHasNoServicesIsNoWorkerIfSomethingRoutesIt(t *testing.T) {
 // TestARevertWhilePodsArePromotedTakesThemBack: pods that have the new revision
 // get what is the template again, and nothing stops that.
 func TestARevertWhilePodsArePromotedTakesThemBack(t *testing.T) {
-	s := because(at(flaggerv1.CanaryPhasePromoting, 0), func(s *Observation) {
+	s := because(at(flaggerv1.CanaryPhasePromoting, 0), func(s *situation) {
 		s.Plan.InPlace, s.Snapshots = true, nil
 		s.Target, s.Primary = rolling(v1), running(v2)
 	})
 	for _, phase := range []flaggerv1.CanaryPhase{flaggerv1.CanaryPhaseInitialized, flaggerv1.CanaryPhaseInitialized} {
-		step, err := Decide(s, noon)
+		step, err := s.decide()
 		if err != nil || step.State.Phase != phase {
 			t.Fatalf("%s, %v", step.State.Phase, err)
 		}
@@ -94,12 +95,12 @@ func TestARevertWhilePodsArePromotedTakesThemBack(t *testing.T) {
 // back to the last one, which nobody has any more.
 func TestWhatAllPodsHaveIsWhatUsersHave(t *testing.T) {
 	for _, phase := range []flaggerv1.CanaryPhase{flaggerv1.CanaryPhaseInitialized, flaggerv1.CanaryPhaseFailed} {
-		s := because(at(phase, 0), func(s *Observation) {
+		s := because(at(phase, 0), func(s *situation) {
 			s.Plan.InPlace, s.Snapshots = true, nil
 			s.State.Applied, s.State.Promoted = v1, v1
 			s.Target, s.Primary = Workload{Exists: true, Revision: v3, Ready: true}, running(v2)
 		})
-		step, err := Decide(s, noon)
+		step, err := s.decide()
 		if err != nil || step.State.Promoted != v2 || step.State.Applied != v3 || step.State.Phase != flaggerv1.CanaryPhaseProgressing {
 			t.Errorf("%s: %+v, %v", phase, step.State, err)
 		}

@@ -80,8 +80,8 @@ func (m Measurement) String() string {
 
 func milliseconds(v float64) time.Duration { return time.Duration(v * float64(time.Millisecond)) }
 
-// values lists measurements for people.
-func values(measured []Measurement) string {
+// formatMeasurements lists measurements for people.
+func formatMeasurements(measured []Measurement) string {
 	if len(measured) == 0 {
 		return ""
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // strategies are all ways in which a release can get its users.
@@ -97,7 +98,7 @@ func (w *world) disturb() {
 		}
 	case 9:
 		w.logf("weights changed by somebody else")
-		w.weights, w.everyone = Stable, false
+		w.weights, w.everyone = provider.Stable, false
 	case 10:
 		if len(w.edits) > 0 {
 			w.plan, w.edited = w.edits[w.pick(len(w.edits))], true

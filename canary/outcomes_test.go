@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // quietWorld has v1 as its primary, and releases step by step: 20, 40, 50.
@@ -103,7 +104,7 @@ func TestAFailedPromotionIsTakenBack(t *testing.T) {
 	w := quietWorld(t, 2)
 	w.push(fate{neverStartsAsPrimary: true})
 	w.settle()
-	if w.until("back", w.weight(0)); w.state.Phase != flaggerv1.CanaryPhaseFailed || w.weights != Stable {
+	if w.until("back", w.weight(0)); w.state.Phase != flaggerv1.CanaryPhaseFailed || w.weights != provider.Stable {
 		t.Errorf("%s with %v", w.state.Phase, w.weights)
 	}
 	w.wantEnds(1, flaggerv1.VerdictFailed)
@@ -160,7 +161,7 @@ func TestFailedChecksAddUp(t *testing.T) {
 	}
 	w.fate[revision(2)] = fate{failsChecks: true}
 	w.until("failed", w.phase(flaggerv1.CanaryPhaseFailed))
-	if steps := w.state.History[0].Steps; steps[len(steps)-1].FailedChecks == 0 || w.state.FailedChecks != 0 || w.weights != Stable {
+	if steps := w.state.History[0].Steps; steps[len(steps)-1].FailedChecks == 0 || w.state.FailedChecks != 0 || w.weights != provider.Stable {
 		t.Errorf("%+v, %d failed checks, %v", steps, w.state.FailedChecks, w.weights)
 	}
 }
@@ -175,7 +176,7 @@ func TestAnIdleCanaryNeedsNothing(t *testing.T) {
 			w.release(fate{}, flaggerv1.CanaryPhaseSucceeded)
 			w.quiet = true
 			seen := w.look()
-			step, err := Decide(seen, w.now.Add(time.Hour))
+			step, err := Decide(seen.State, seen.Observation, w.now.Add(time.Hour))
 			if err != nil || step.After != 0 || len(brief(step.Actions)) > 0 || !step.due.None() || len(step.Events) > 0 {
 				t.Errorf("after %s: %v, %q, %v", step.After, brief(step.Actions), said(step.Events), err)
 			}
@@ -192,19 +193,19 @@ func TestAnEditedStrategyGivesNobodyTheCanary(t *testing.T) {
 	blueGreen := []Step{{Iteration: 1}, {Iteration: 2}, {Iteration: 3}, {Iteration: 4, Weight: 100}}
 	for name, tc := range map[string]struct {
 		stages []Step
-		edit   func(*Observation)
+		edit   func(*situation)
 	}{
-		"into steps":                               {[]Step{{Weight: 20}, {Weight: 50}}, func(*Observation) {}},
-		"into steps up to everybody":               {[]Step{{Weight: 50}, {Weight: 100}}, func(*Observation) {}},
-		"into blue/green":                          {blueGreen, func(*Observation) {}},
-		"into steps, while the primary is unready": {[]Step{{Weight: 20}, {Weight: 50}}, func(s *Observation) { s.Primary = rolling(v1) }},
+		"into steps":                               {[]Step{{Weight: 20}, {Weight: 50}}, func(*situation) {}},
+		"into steps up to everybody":               {[]Step{{Weight: 50}, {Weight: 100}}, func(*situation) {}},
+		"into blue/green":                          {blueGreen, func(*situation) {}},
+		"into steps, while the primary is unready": {[]Step{{Weight: 20}, {Weight: 50}}, func(s *situation) { s.Primary = rolling(v1) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := at(flaggerv1.CanaryPhaseProgressing, 100)
-			s.Plan.Steps, s.State.Iterations, s.Weights = tc.stages, 2, Stable
+			s.Plan.Steps, s.State.Iterations, s.Weights = tc.stages, 2, provider.Stable
 			s.State.History = []flaggerv1.CanaryRelease{{Revision: v2, Steps: []flaggerv1.CanaryStep{{Weight: 100, Iteration: 2}}}}
 			tc.edit(&s)
-			step, err := Decide(s, noon)
+			step, err := s.decide()
 			if err != nil {
 				t.Fatal(err)
 			}

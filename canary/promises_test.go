@@ -6,11 +6,12 @@ import (
 	"strings"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // checkStep holds a step to what it was decided from, before it is performed.
-func (w *world) checkStep(seen Observation, step Decision) {
-	if again, err := Decide(seen, w.now); err != nil || !reflect.DeepEqual(again, step) {
+func (w *world) checkStep(seen situation, step Decision) {
+	if again, err := Decide(seen.State, seen.Observation, w.now); err != nil || !reflect.DeepEqual(again, step) {
 		w.fatalf("decides otherwise when asked again: %+v", again)
 	}
 	w.checkCommand(seen, step)
@@ -26,7 +27,7 @@ func (w *world) checkStep(seen Observation, step Decision) {
 
 // checkHealth: it is said when nobody answers, and nothing begins that could not be
 // moved or measured.
-func (w *world) checkHealth(seen Observation, step Decision) {
+func (w *world) checkHealth(seen situation, step Decision) {
 	dead := seen.Primary.Exists && seen.Primary.Replicas > 0 && !seen.Primary.Serves() && !seen.Target.Serves()
 	if dead && step.State.Phase != initial && !promoting(step.State.Phase) && step.State.Phase != flaggerv1.CanaryPhaseInitializing && step.Problem == "" {
 		w.fatalf("nobody answers, and %s says nothing", step.State.Phase)
@@ -38,7 +39,7 @@ func (w *world) checkHealth(seen Observation, step Decision) {
 }
 
 // checkCommand: each is carried out once, says so, and names who.
-func (w *world) checkCommand(seen Observation, step Decision) {
+func (w *world) checkCommand(seen situation, step Decision) {
 	last := step.State.LastCommand
 	if seen.Command != nil && seen.Command.Verb == flaggerv1.CommandPromote {
 		w.commanded[seen.Target.Revision] = true
@@ -70,13 +71,13 @@ func ended(phase flaggerv1.CanaryPhase) bool {
 }
 
 // checkHold: what holds a release does hold it.
-func (w *world) checkHold(seen Observation, step Decision) {
+func (w *world) checkHold(seen situation, step Decision) {
 	fix := step.State.Phase == flaggerv1.CanaryPhaseFailed && seen.Target.Revision != step.State.Applied
 	if step.State.Hold != nil && !fix && (ended(step.State.Phase) || step.State.Phase == initial || step.State.Phase == flaggerv1.CanaryPhaseInitializing) {
 		w.fatalf("%s is held", step.State.Phase)
 	}
 	stopped := holding(seen.State, flaggerv1.HoldHalt, flaggerv1.HoldPause) && holding(step.State, flaggerv1.HoldHalt, flaggerv1.HoldPause)
-	further := step.State.staged() > seen.State.staged() || w.plan.position(step.State) > w.plan.position(seen.State)
+	further := step.State.stepWeight() > seen.State.stepWeight() || w.plan.position(step.State) > w.plan.position(seen.State)
 	if stopped && seen.Target.Revision == seen.State.Applied && analysing(step.State.Phase) && further {
 		w.fatalf("a release that is halted goes on")
 	}
@@ -84,13 +85,13 @@ func (w *world) checkHold(seen Observation, step Decision) {
 		seen.Primary.Revision != seen.State.Applied && !w.plan.Skip {
 		w.fatalf("a release that is halted is promoted")
 	}
-	if seen.Command == nil && w.heldFor == seen.Target.Revision && holding(seen.State, flaggerv1.HoldPause) && holding(step.State, flaggerv1.HoldPause) && !Due(seen, w.now).None() {
-		w.fatalf("asks %+v about a release that is paused", Due(seen, w.now))
+	if seen.Command == nil && w.heldFor == seen.Target.Revision && holding(seen.State, flaggerv1.HoldPause) && holding(step.State, flaggerv1.HoldPause) && !Due(seen.State, seen.Observation, w.now).None() {
+		w.fatalf("asks %+v about a release that is paused", Due(seen.State, seen.Observation, w.now))
 	}
 }
 
 // passed reports whether a gate was open in this look.
-func (w *world) passed(gate flaggerv1.HookType, seen Observation) bool {
+func (w *world) passed(gate flaggerv1.HookType, seen situation) bool {
 	held := seen.State.Hold
 	approved := held != nil && held.Kind == flaggerv1.HoldGate && held.Gate == gate && w.heldFor == seen.Target.Revision &&
 		(held.Approved || seen.Command != nil && seen.Command.Verb == flaggerv1.CommandApprove)
@@ -104,7 +105,7 @@ func (w *world) passed(gate flaggerv1.HookType, seen Observation) bool {
 }
 
 // good reports whether a check was made, and nothing spoke against the canary.
-func (w *world) good(seen Observation) bool {
+func (w *world) good(seen situation) bool {
 	if len(seen.Measured) != len(w.plan.Metrics) || w.plan.Hooks[flaggerv1.RolloutHook] && !seen.Answers[flaggerv1.RolloutHook].OK {
 		return false
 	}
@@ -117,7 +118,7 @@ func (w *world) good(seen Observation) bool {
 }
 
 // checkProgress: a release goes on only where it may, and one stage at a time.
-func (w *world) checkProgress(seen Observation, step Decision) {
+func (w *world) checkProgress(seen situation, step Decision) {
 	was, next := seen.State, step.State
 	if (ended(was.Phase) || was.Phase == flaggerv1.CanaryPhaseWaiting) && next.Phase == flaggerv1.CanaryPhaseProgressing && !w.passed(flaggerv1.ConfirmRolloutHook, seen) {
 		w.fatalf("started without approval")
@@ -134,13 +135,13 @@ func (w *world) checkProgress(seen Observation, step Decision) {
 	if !analysing(was.Phase) || seen.Target.Revision != was.Applied {
 		return
 	}
-	if !analysing(next.Phase) || w.plan.position(next) <= w.plan.position(was) && next.staged() <= was.staged() {
+	if !analysing(next.Phase) || w.plan.position(next) <= w.plan.position(was) && next.stepWeight() <= was.stepWeight() {
 		return
 	}
 	switch {
 	case w.plan.position(next) > w.plan.position(was)+1:
 		w.fatalf("skipped a stage")
-	case next.staged() > was.staged() && was.Phase != flaggerv1.CanaryPhaseWaitingPromotion && !w.passed(flaggerv1.ConfirmTrafficIncreaseHook, seen):
+	case next.stepWeight() > was.stepWeight() && was.Phase != flaggerv1.CanaryPhaseWaitingPromotion && !w.passed(flaggerv1.ConfirmTrafficIncreaseHook, seen):
 		w.fatalf("users are sent to the canary without approval")
 	case !was.Started() && w.plan.Hooks[flaggerv1.PreRolloutHook] && !seen.Answers[flaggerv1.PreRolloutHook].OK:
 		w.fatalf("started before what has to come first")
@@ -151,7 +152,7 @@ func (w *world) checkProgress(seen Observation, step Decision) {
 
 // checkPromotion: users get for good what passed every stage, or what a person
 // answers for.
-func (w *world) checkPromotion(seen Observation, applied string) {
+func (w *world) checkPromotion(seen situation, applied string) {
 	switch {
 	case seen.Primary.Revision == applied: // it was promoted before, and that was lost
 	case w.plan.Skip, w.commanded[applied]:
@@ -167,7 +168,7 @@ func (w *world) checkPromotion(seen Observation, applied string) {
 
 // checkEnd: what is decisive ends the release in the same step, and its end is
 // told once.
-func (w *world) checkEnd(seen Observation, step Decision) {
+func (w *world) checkEnd(seen situation, step Decision) {
 	was := seen.State
 	stands := analysing(was.Phase) && seen.Primary.Exists && seen.Primary.Revision != was.Applied &&
 		seen.Target.Revision == was.Applied && was.Applied != was.Promoted
@@ -185,7 +186,7 @@ func (w *world) checkEnd(seen Observation, step Decision) {
 
 // checkFailedPromotion: a primary that does not start loses its users to the canary,
 // which is healthy and was measured, and gets none back before it is ready.
-func (w *world) checkFailedPromotion(seen Observation, step Decision) {
+func (w *world) checkFailedPromotion(seen situation, step Decision) {
 	if w.set != nil || !w.plan.Routed || seen.Command != nil {
 		return
 	}
@@ -201,7 +202,7 @@ func (w *world) checkFailedPromotion(seen Observation, step Decision) {
 }
 
 // checkUpkeep: what somebody may have changed is put back each time.
-func (w *world) checkUpkeep(seen Observation, step Decision) {
+func (w *world) checkUpkeep(seen situation, step Decision) {
 	if step.State.Phase == flaggerv1.CanaryPhaseInitializing || step.State.Phase == initial {
 		return
 	}
@@ -212,7 +213,7 @@ func (w *world) checkUpkeep(seen Observation, step Decision) {
 
 // checkHistory: the releases are there, the newest first, and only the first may
 // be under way.
-func (w *world) checkHistory(seen Observation, step Decision) {
+func (w *world) checkHistory(seen situation, step Decision) {
 	state := step.State
 	if len(state.History) > flaggerv1.MaxReleases {
 		w.fatalf("%d releases", len(state.History))
@@ -259,7 +260,7 @@ func (w *world) checkCookies(step Decision) {
 
 // checkWeights holds every change of weights to the promise: nobody is sent to
 // pods that cannot answer, nor to a revision that is not under analysis.
-func (w *world) checkWeights(to Weights, step Decision) {
+func (w *world) checkWeights(to provider.Weights, step Decision) {
 	switch {
 	case to.Primary+to.Canary != 100 || to.Primary < 0 || to.Canary < 0:
 		w.fatalf("weights %v", to)
@@ -305,7 +306,7 @@ func (w *world) checkSettled(calm int) {
 		w.fatalf("does not come to rest in %s", w.state.Phase)
 	case w.command != nil && (w.state.LastCommand == nil || !w.state.LastCommand.Same(*w.command)):
 		w.fatalf("%v was never carried out", w.command)
-	case w.set == nil && w.weights != Stable || w.state.Weight != 0:
+	case w.set == nil && w.weights != provider.Stable || w.state.Weight != 0:
 		w.fatalf("users are left on the canary: %v", w.weights)
 	case w.set == nil && !w.primary.workload().Ready || w.primary.revision != promoted:
 		w.fatalf("primary is not the last healthy one: %+v, promoted %s", w.primary, promoted)

@@ -1,136 +1,141 @@
 package canary
 
-import flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+import (
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
+)
 
-// give hands the primary what was measured: the pinned revision, not whatever
-// the target has become.
-func (t *turn) give() {
-	t.say("Copying %s.%s template spec to %s-primary.%s%s",
-		t.Names.Target, t.Namespace, t.Names.Target, t.Namespace, values(t.Measured))
-	t.do(SetPrimary{t.State.Applied})
-	t.State.Hold = nil
-	t.enter(flaggerv1.CanaryPhasePromoting)
-	t.wait("Canary analysis completed, starting primary rolling update.")
-}
+// routingToPrimary is the message while users move back to the promoted primary.
+const routingToPrimary = "Canary analysis completed, routing all traffic to primary."
 
-// promote waits for the primary to become ready with the pinned revision while
+// rollOutPrimary waits for the primary to become ready with the pinned revision while
 // users stay where they are, then moves them over.
-func (t *turn) promote() {
-	if !t.restorePrimary() {
-		return
+func rollOutPrimary(t transition) Decision {
+	if !t.seen.Primary.Exists {
+		return restorePrimary(t)
 	}
-	if t.State.Weight > 0 && !t.trusted() {
-		t.land() // nobody measured what the canary is now
+	d := t.unchanged()
+	if t.prev.Weight > 0 && !t.traffic().canaryTrusted() {
+		d = routeAllToPrimary(t) // nobody measured what the canary is now
 	}
-	if t.stranded() {
-		t.fallBack()
+	if t.from(d.State).traffic().primaryDown() {
+		d = t.then(d, fallBack)
 	}
+	target, primary := t.seen.Target, t.seen.Primary
 	switch {
-	case t.Target.Exists && t.Target.Revision == t.State.Promoted:
-		t.do(SetPrimary{t.State.Promoted})
-		t.revert()
-	case t.Primary.Revision != t.State.Applied:
-		t.giveAgain()
-	case t.Primary.Stuck:
-		t.breakOff()
-	case !t.Primary.Ready, t.State.Fallback != nil && !t.Primary.Serves():
-		t.wait("Canary analysis completed, %s", t.primaryNotReady())
+	case target.Exists && target.Revision == t.prev.Promoted:
+		d.do(SetPrimary{t.prev.Promoted})
+		return t.then(d, revert)
+	case primary.Revision != t.prev.Applied:
+		return t.then(d, promoteAgain)
+	case primary.Stuck:
+		return t.then(d, abortPromotion)
+	case !primary.Ready, d.State.Fallback != nil && !primary.Serves():
+		d.wait(t.interval(), "Canary analysis completed, %s", t.seen.primaryNotReady())
+		return d
 	default:
-		t.shift()
+		return t.then(d, shiftTraffic)
 	}
 }
 
-// giveAgain hands the primary the pinned revision, which it does not have.
-func (t *turn) giveAgain() {
+// promoteAgain hands the primary the pinned revision, which it does not have.
+func promoteAgain(t transition) Decision {
+	d := t.unchanged()
 	switch {
-	case t.have(t.State.Applied):
-		t.do(SetPrimary{t.State.Applied})
-		t.wait("Canary analysis completed, starting primary rolling update.")
-	case t.Target.Exists:
-		t.restart() // the pinned revision is lost
+	case t.seen.canRestore(t.prev.Applied):
+		d.do(SetPrimary{t.prev.Applied})
+		d.wait(t.interval(), "Canary analysis completed, starting primary rolling update.")
+		return d
+	case t.seen.Target.Exists:
+		return restart(t) // the pinned revision is lost
 	default:
-		t.step.Problem = t.missingTarget()
+		d.Problem = t.seen.missingTarget()
+		return d
 	}
 }
 
-// shift moves users to the promoted primary, at once or step by step.
-func (t *turn) shift() {
-	size := t.Plan.PromotionStep
-	if t.State.Weight > 0 && size > 0 && size < t.State.Weight {
-		t.shiftStep(t.State.Weight - size)
-		return
+// shiftTraffic moves users to the promoted primary, at once or step by step.
+func shiftTraffic(t transition) Decision {
+	if size := t.seen.Plan.PromotionStep; size > 0 && size < t.prev.Weight {
+		return shiftOneStep(t)
 	}
-	if t.Plan.Routed {
-		t.say("Routing all traffic to primary")
+	d := t.unchanged()
+	if t.seen.Plan.Routed {
+		d.say("Routing all traffic to primary")
 	}
-	t.route(Stable)
-	t.enter(flaggerv1.CanaryPhaseFinalising)
-	t.message("Canary analysis completed, routing all traffic to primary.")
-	t.step.After = soon
-	if t.drains() {
-		t.step.After = t.Plan.Interval
+	d = t.then(d, setWeights(provider.Stable))
+	d.State = d.State.enter(flaggerv1.CanaryPhaseFinalising, t.now)
+	d.wait(soon, routingToPrimary)
+	if drains(t.seen.Plan) {
+		d.After = t.seen.Plan.Interval
 	}
+	return d
 }
 
-func (t *turn) shiftStep(weight int) {
-	t.message("Canary analysis completed, routing all traffic to primary.")
-	if left := t.left(); left > 0 {
-		t.step.After = left
-		return
+// shiftOneStep moves some users to the promoted primary, once an interval.
+func shiftOneStep(t transition) Decision {
+	d := t.unchanged()
+	if left := t.remaining(); left > 0 {
+		d.wait(left, routingToPrimary)
+		return d
 	}
-	t.route(split(weight))
-	t.State.At = t.now
-	t.step.After = t.Plan.Interval
-	t.say("Advance %s.%s primary weight %d", t.Canary, t.Namespace, 100-weight)
+	weight := t.prev.Weight - t.seen.Plan.PromotionStep
+	d = setWeights(provider.Split(weight))(t)
+	d.State.At = t.now
+	d.say("Advance %s primary weight %d", t.seen.canary(), 100-weight)
+	d.wait(t.seen.Plan.Interval, routingToPrimary)
+	return d
 }
 
 // drains reports whether users may still be on their way to the canary.
-func (t *turn) drains() bool { return t.Plan.Routed && !t.Plan.Skip }
+func drains(p Plan) bool { return p.Routed && !p.Skip }
 
 // finalise scales the canary down once its users have left. If the primary
 // breaks just now, they go back.
-func (t *turn) finalise() {
-	if !t.restorePrimary() {
-		return
+func finalise(t transition) Decision {
+	if !t.seen.Primary.Exists {
+		return restorePrimary(t)
 	}
-	if !t.Plan.InPlace && t.Plan.Routed && !t.Primary.Serves() && t.pinned() && t.Target.Ready {
-		t.fallBack()
-		t.enter(flaggerv1.CanaryPhasePromoting)
-		t.wait("Canary analysis completed, %s", t.primaryNotReady())
-		return
+	d, users := t.unchanged(), t.traffic()
+	if !users.inPlace && users.routed && !users.primary.Serves() && users.pinned && users.canary.Ready {
+		d = fallBack(t)
+		d.State = d.State.enter(flaggerv1.CanaryPhasePromoting, t.now)
+		d.wait(t.interval(), "Canary analysis completed, %s", t.seen.primaryNotReady())
+		return d
 	}
-	if left := t.left(); left > 0 && t.drains() {
-		t.message("Canary analysis completed, routing all traffic to primary.")
-		t.step.After = left
-		return
+	if left := t.remaining(); left > 0 && drains(t.seen.Plan) {
+		d.wait(left, routingToPrimary)
+		return d
 	}
-	if !t.land() || !t.Primary.Serves() {
-		t.wait("Canary analysis completed, %s", t.primaryNotReady())
-		return
+	d = routeAllToPrimary(t)
+	if !users.primaryTakesAll() || !users.primary.Serves() {
+		d.wait(t.interval(), "Canary analysis completed, %s", t.seen.primaryNotReady())
+		return d
 	}
-	t.succeed()
+	return t.then(d, succeed)
 }
 
-func (t *turn) succeed() {
+// succeed ends a release that was promoted.
+func succeed(t transition) Decision {
+	d := Decision{State: t.prev.enter(flaggerv1.CanaryPhaseSucceeded, t.now)}
 	if t.pinned() {
-		t.do(StopTarget{})
+		d.do(StopTarget{})
 	} else {
-		t.step.After = soon // there is another revision already
+		d.After = soon // there is another revision already
 	}
-	t.enter(flaggerv1.CanaryPhaseSucceeded)
-	t.State.Promoted = t.State.Applied
-	t.State.Iterations = 0
-	t.after()
-	t.message("Canary analysis completed successfully, promotion finished.")
-	if t.Plan.Skip {
-		t.step.Verdict = VerdictSkipped
-		t.close(flaggerv1.VerdictSkipped, "the analysis was skipped")
-		t.say("Promotion completed! Canary analysis was skipped for %s.%s", t.Names.Target, t.Namespace)
-		t.alert(flaggerv1.SeverityInfo)
-		return
+	d.State.Promoted = t.prev.Applied
+	d.State.Iterations = 0
+	d.do(notifyEnd(t.seen.Plan)...)
+	d.Message = "Canary analysis completed successfully, promotion finished."
+	d.State = t.from(d.State).withRelease()
+	if t.seen.Plan.Skip {
+		d.Verdict = VerdictSkipped
+		d.State.History = d.State.History.end(flaggerv1.VerdictSkipped, "the analysis was skipped", t.now)
+		d.alert(flaggerv1.SeverityInfo, "Promotion completed! Canary analysis was skipped for %s", t.seen.target())
+		return d
 	}
-	t.step.Verdict = VerdictPromoted
-	t.close(flaggerv1.VerdictPromoted, "all checks passed")
-	t.say("Promotion completed! Scaling down %s.%s", t.Names.Target, t.Namespace)
-	t.alert(flaggerv1.SeverityInfo)
+	d.Verdict = VerdictPromoted
+	d.State.History = d.State.History.end(flaggerv1.VerdictPromoted, "all checks passed", t.now)
+	d.alert(flaggerv1.SeverityInfo, "Promotion completed! Scaling down %s", t.seen.target())
+	return d
 }

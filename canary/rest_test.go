@@ -6,51 +6,52 @@ import (
 	"testing"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // TestAtRest has what happens while nothing is released.
 func TestAtRest(t *testing.T) {
 	succeeded, failed := flaggerv1.CanaryPhaseSucceeded, flaggerv1.CanaryPhaseFailed
-	resting := func(edit func(*Observation)) Observation {
-		return because(at(succeeded, 0), func(s *Observation) {
+	resting := func(edit func(*situation)) situation {
+		return because(at(succeeded, 0), func(s *situation) {
 			s.State.Promoted, s.Target, s.Primary, s.Snapshots, s.Measured = v2, stopped(v2), running(v2), map[string]bool{v2: true}, nil
 			edit(s)
 		})
 	}
-	for name, tc := range map[string]transition{
-		"nothing happens": {seen: resting(func(*Observation) {}), wantPhase: succeeded, wantApplied: v2, wantPromoted: v2},
+	for name, tc := range map[string]decisionCase{
+		"nothing happens": {given: resting(func(*situation) {}), wantPhase: succeeded, wantApplied: v2, wantPromoted: v2},
 		"a target that somebody scaled up is scaled down again": {
-			seen:      resting(func(s *Observation) { s.Target = running(v2) }),
+			given:     resting(func(s *situation) { s.Target = running(v2) }),
 			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2, wantActions: []string{"StopTarget{}"},
 		},
 		"but it has the users while the primary has no pods": {
-			seen:      resting(func(s *Observation) { s.Target, s.Primary = running(v2), gone(v2) }),
+			given:     resting(func(s *situation) { s.Target, s.Primary = running(v2), gone(v2) }),
 			wantPhase: succeeded, wantWeight: 100, wantApplied: v2, wantPromoted: v2, wantActions: []string{"SetWeights{{0 100 false}}"},
 			wantSaid: "Routing all traffic to canary, podinfo-primary.test not ready: gone",
 		},
 		"and not while nobody knows where users go": {
-			seen:      resting(func(s *Observation) { s.Target, s.Weights, s.RoutePending = running(v2), Weights{}, true }),
+			given:     resting(func(s *situation) { s.Target, s.Weights, s.RoutePending = running(v2), provider.Weights{}, true }),
 			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2,
 		},
 		"a target that failed and was scaled up is scaled down again": {
-			seen:      because(at(failed, 0), func(s *Observation) { s.Measured = nil }),
+			given:     because(at(failed, 0), func(s *situation) { s.Measured = nil }),
 			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantActions: []string{"StopTarget{}"},
 		},
 		"weights that somebody changed come back": {
-			seen:      resting(func(s *Observation) { s.Weights = split(30) }),
+			given:     resting(func(s *situation) { s.Weights = provider.Split(30) }),
 			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2, wantActions: []string{"SetWeights{{100 0 false}}"},
 		},
 		"a missing target is a problem": {
-			seen:      resting(func(s *Observation) { s.Target = Workload{} }),
+			given:     resting(func(s *situation) { s.Target = Workload{} }),
 			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2, wantProblem: "Deployment podinfo.test not found",
 		},
 		"a missing primary comes back with what was promoted": {
-			seen:      resting(func(s *Observation) { s.Primary = Workload{} }),
+			given:     resting(func(s *situation) { s.Primary = Workload{} }),
 			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2, wantActions: []string{"SetPrimary{v2}"},
 			wantSaid: "podinfo-primary.test is missing, restoring it",
 		},
 		"a revision that comes while the primary is unfit waits, and is not forgotten": {
-			seen:      resting(func(s *Observation) { s.Target, s.Primary = stopped(v3), rolling(v2) }),
+			given:     resting(func(s *situation) { s.Target, s.Primary = stopped(v3), rolling(v2) }),
 			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2,
 		},
 	} {
@@ -72,8 +73,8 @@ func TestUpkeep(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, phase := range []flaggerv1.CanaryPhase{flaggerv1.CanaryPhaseSucceeded, flaggerv1.CanaryPhaseFailed, flaggerv1.CanaryPhaseProgressing, flaggerv1.CanaryPhasePromoting} {
-				s := because(at(phase, 0), func(s *Observation) { s.Plan, s.Target = tc.plan, stopped(v2) })
-				step, err := Decide(s, noon)
+				s := because(at(phase, 0), func(s *situation) { s.Plan, s.Target = tc.plan, stopped(v2) })
+				step, err := s.decide()
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -1,31 +1,21 @@
 package canary
 
-import (
-	"time"
+import flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
-)
-
-// retarget is the state of a canary that may have got another target since, and which
-// it had. Nothing that was measured or promoted for one target may be given to the
-// users of another, so that a canary begins with it as a new one does. Its commands
-// and its history stay.
-func retarget(s Observation, now time.Time) (state State, left string) {
-	state = s.State
-	switch state.Target {
-	case s.Identity:
-		return state, ""
-	case "":
-		state.Target = s.Identity
-		return state, ""
+// retarget begins anew if the canary has got another target since. Nothing that was
+// measured or promoted for one target may be given to the users of another. The last
+// command and the history stay.
+func retarget(t transition) Decision {
+	d, was := t.unchanged(), t.prev.Target
+	d.State.Target = t.seen.Identity
+	if was == t.seen.Identity || was == "" {
+		return d
 	}
-	left = state.Target
-	history := copyHistory(state.History)
-	if len(history) > 0 && history[0].EndedAt.IsZero() {
-		history[0].Verdict, history[0].Reason, history[0].By = flaggerv1.VerdictSuperseded, "another target", ""
-		history[0].EndedAt = metav1.NewTime(now)
+	history := t.prev.History
+	if history.underWay() {
+		history = history.end(flaggerv1.VerdictSuperseded, "another target", t.now)
 	}
-	return State{Target: s.Identity, LastCommand: state.LastCommand, History: history}, left
+	d.State = State{Target: t.seen.Identity, LastCommand: t.prev.LastCommand, History: history}
+	d.say("Target %s is another than %s! Initializing %s", t.seen.Identity, was, t.seen.canary())
+	return d
 }

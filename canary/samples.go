@@ -1,10 +1,6 @@
 package canary
 
-import (
-	"fmt"
-
-	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
-)
+import "fmt"
 
 // Samples counts for each metric of a plan how many samples in a row were outside
 // its range. A sample without a value says nothing, and neither counts nor ends a
@@ -38,7 +34,6 @@ func (s *Samples) Add(p Plan, measured []Measurement) (alarm string) {
 
 // Sampled reports whether metrics are to be looked at between two checks: the
 // canary is being tried, on users or without them, and nobody paused it.
-func Sampled(s Observation) bool {
-	paused := s.State.Hold != nil && s.State.Hold.Kind == flaggerv1.HoldPause
-	return s.Plan.SampleEvery > 0 && len(s.Plan.Metrics) > 0 && analysing(s.State.Phase) && s.State.Started() && !paused
+func Sampled(s State, p Plan) bool {
+	return p.SampleEvery > 0 && len(p.Metrics) > 0 && analysing(s.Phase) && s.Started() && !paused(s.Hold)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // set is a StatefulSet that is released in place: its one set of pods is both
@@ -152,9 +153,9 @@ func (s *set) followed() bool {
 
 func (s *set) see(seen *Observation) {
 	seen.Target, seen.Primary, seen.Snapshots = s.target(), s.primary(), map[string]bool{}
-	seen.Weights = split(s.weight)
+	seen.Weights = provider.Split(s.weight)
 	if !s.followed() {
-		seen.Weights, seen.RoutePending = Weights{}, true
+		seen.Weights, seen.RoutePending = provider.Weights{}, true
 	}
 }
 

@@ -36,11 +36,11 @@ func TestErrorsOfAnotherRevisionAreNotHeldAgainstThisOne(t *testing.T) {
 			s := at(flaggerv1.CanaryPhaseProgressing, 20)
 			s.Plan.Metrics[0].Interval = time.Minute
 			s.State.History, s.Measured = tc.history, nil
-			due := Due(s, noon).Metrics
+			due := Due(s.State, s.Observation, noon).Metrics
 			if len(due) != 1 || due[0].Window != tc.want || due[0].Interval != time.Minute {
 				t.Errorf("got %+v", due)
 			}
-			if sampled := SampleMetrics(s, noon); sampled[0].Window != tc.want {
+			if sampled := SampleMetrics(s.State, s.Plan, noon); sampled[0].Window != tc.want {
 				t.Errorf("samples use %+v", sampled)
 			}
 		})
@@ -56,7 +56,7 @@ func TestACheckWithoutValuesInACutWindowIsPostponed(t *testing.T) {
 		{Revision: v2, StartedAt: now, Steps: []flaggerv1.CanaryStep{{Weight: 20, At: now}}},
 		{Revision: v3, StartedAt: now, EndedAt: now, Verdict: flaggerv1.VerdictFailed, Steps: make([]flaggerv1.CanaryStep, 1)},
 	}
-	step, err := Decide(s, noon)
+	step, err := s.decide()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 // world is a small one in which releases happen, pods come and go, people and
@@ -29,7 +30,7 @@ type world struct {
 	state           State
 	target, primary pods
 	set             *set // both copies, if they are one
-	weights         Weights
+	weights         provider.Weights
 	everyone        bool // has those weights, and not only who was chosen
 	saved           map[string]bool
 	fate            map[string]fate
@@ -69,7 +70,7 @@ const patience = 6 // looks after which a rollout is stuck
 
 func newWorld(t *testing.T, plan Plan, seed uint64) *world {
 	w := &world{
-		t: t, rng: rand.New(rand.NewPCG(seed, 7)), plan: plan, now: noon, weights: Stable,
+		t: t, rng: rand.New(rand.NewPCG(seed, 7)), plan: plan, now: noon, weights: provider.Stable,
 		peace: 40, saved: map[string]bool{}, fate: map[string]fate{}, earned: map[string]bool{}, commanded: map[string]bool{}, cookies: map[string]string{},
 	}
 	w.push(fate{})
@@ -156,16 +157,16 @@ func (w *world) live(least time.Duration) {
 	}
 }
 
-func (w *world) look() Observation {
-	s := Observation{Names: names, Plan: w.plan, State: w.state, Target: w.target.workload(), Primary: w.primary.workload(),
-		Weights: w.weights, Snapshots: maps.Clone(w.saved), Edited: w.edited, Everyone: w.everyone}
+func (w *world) look() situation {
+	s := situation{State: w.state, Observation: Observation{Names: names, Plan: w.plan, Target: w.target.workload(), Primary: w.primary.workload(),
+		Weights: w.weights, Snapshots: maps.Clone(w.saved), Edited: w.edited, Everyone: w.everyone}}
 	if w.set != nil {
-		w.set.see(&s)
+		w.set.see(&s.Observation)
 	}
 	if w.refused--; w.set == nil && w.refused >= 0 {
-		s.Weights, s.RoutePending, s.RouteRefused, s.RouteReason = Weights{}, true, true, "no listener has this host"
+		s.Weights, s.RoutePending, s.RouteRefused, s.RouteReason = provider.Weights{}, true, true, "no listener has this host"
 	} else if w.rarely(15) {
-		s.Weights, s.RoutePending = Weights{}, true
+		s.Weights, s.RoutePending = provider.Weights{}, true
 	}
 	if w.unmeasurable--; w.unmeasurable >= 0 {
 		s.Unmeasurable = "no such template"
@@ -174,7 +175,7 @@ func (w *world) look() Observation {
 		command := *w.command
 		s.Command = &command
 	}
-	if Sampled(s) && w.rarely(20) {
+	if Sampled(s.State, s.Plan) && w.rarely(20) {
 		s.Alarm = "lag 7.00 in 3 samples in a row"
 	}
 	return s
@@ -185,7 +186,7 @@ func (w *world) look() Observation {
 func (w *world) reconcile() Decision {
 	seen := w.look()
 	complete := w.ask(&seen)
-	step, err := Decide(seen, w.now)
+	step, err := Decide(seen.State, seen.Observation, w.now)
 	if err != nil {
 		w.fatalf("%v", err)
 	}
@@ -217,7 +218,7 @@ func (w *world) reconcile() Decision {
 	return step
 }
 
-func (w *world) perform(seen Observation, step Decision, action Action) {
+func (w *world) perform(seen situation, step Decision, action Action) {
 	if w.set != nil {
 		w.set.perform(w, step, action)
 		return
@@ -251,7 +252,7 @@ func (w *world) perform(seen Observation, step Decision, action Action) {
 	}
 }
 
-func (w *world) setPrimary(seen Observation, revision string) {
+func (w *world) setPrimary(seen situation, revision string) {
 	if !w.saved[revision] && seen.Target.Revision != revision {
 		w.fatalf("primary gets %s, which nobody has", revision)
 	}

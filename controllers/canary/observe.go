@@ -27,6 +27,7 @@ type look struct {
 	canary *flaggerv1.Canary
 	// routed is the canary as its router is to see it.
 	routed *flaggerv1.Canary
+	prev   canary.State
 	seen   canary.Observation
 	pair   *workload.Workloads
 	router router.Router
@@ -62,9 +63,9 @@ func (r *Reconciler) observe(ctx context.Context, c *flaggerv1.Canary, now time.
 	if err != nil {
 		return nil, err
 	}
-	l := &look{canary: c, pair: pair, router: routes}
+	l := &look{canary: c, prev: r.state(c), pair: pair, router: routes}
 	l.seen = canary.Observation{
-		Names: r.names(c), Plan: plan, State: r.state(c),
+		Names: r.names(c), Plan: plan,
 		Target: pair.Target, Primary: pair.Primary, Snapshots: pair.Saved,
 		Command: r.command(c), Recognised: recognised(c, pair), Edited: pair.Edited, Unmeasurable: unmeasurable,
 	}
@@ -75,18 +76,18 @@ func (r *Reconciler) observe(ctx context.Context, c *flaggerv1.Canary, now time.
 		// Whatever they say now, users are not where they should be for long.
 		l.seen.RoutePending, l.seen.RouteRefused, l.seen.RouteReason = true, true, why
 	}
-	l.seen.Alarm = r.sampler.alarm(c, l.seen.State.Applied)
+	l.seen.Alarm = r.sampler.alarm(c, l.prev.Applied)
 	return l, r.enquire(l, now)
 }
 
 // enquire gets the answers that a decision needs, as far as they are there.
 func (r *Reconciler) enquire(l *look, now time.Time) error {
 	for range maxRounds {
-		q := canary.Due(l.seen, now)
+		q := canary.Due(l.prev, l.seen, now)
 		if q.None() {
 			return nil
 		}
-		if !r.probe.ask(l.canary, &l.seen, q) {
+		if !r.probe.ask(l, q) {
 			l.waits = true
 			return nil
 		}

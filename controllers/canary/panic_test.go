@@ -20,14 +20,14 @@ func TestAPanicInTheBackgroundIsAFailedCheck(t *testing.T) {
 	}
 	p := &probe{clock: clock.RealClock{}, feed: &feed{ctx: t.Context()},
 		call: func(context.Context, *flaggerv1.Canary, flaggerv1.HookType) canary.Answer { panic("no such hook") }}
-	seen := &canary.Observation{}
+	l := &look{canary: podinfo()}
 	due := canary.Questions{Hooks: []flaggerv1.HookType{flaggerv1.RolloutHook}}
-	for deadline := time.Now().Add(20 * time.Second); !p.ask(podinfo(), seen, due); {
+	for deadline := time.Now().Add(20 * time.Second); !p.ask(l, due); {
 		if time.Now().After(deadline) {
 			t.Fatal("nobody answers")
 		}
 	}
-	if answer := seen.Answers[flaggerv1.RolloutHook]; answer.OK || answer.Webhook != "rollout" || answer.Why == "" {
+	if answer := l.seen.Answers[flaggerv1.RolloutHook]; answer.OK || answer.Webhook != "rollout" || answer.Why == "" {
 		t.Errorf("got %+v", answer)
 	}
 }

@@ -43,10 +43,11 @@ const metricsQuestion = "metrics"
 
 // ask fills in what has been found out about this moment, starts to find out the
 // rest, and reports whether there is nothing left to wait for.
-func (p *probe) ask(c *flaggerv1.Canary, seen *canary.Observation, q canary.Questions) bool {
+func (p *probe) ask(l *look, q canary.Questions) bool {
+	c := l.canary
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	in := p.inquiry(c, seen)
+	in := p.inquiry(l)
 	if len(q.Metrics) > 0 {
 		meter := p.meter(c.DeepCopy())
 		p.once(in, metricsQuestion, c, func() func() {
@@ -67,15 +68,15 @@ func (p *probe) ask(c *flaggerv1.Canary, seen *canary.Observation, q canary.Ques
 		_, answered := in.answers[hook]
 		complete = complete && answered
 	}
-	seen.Measured, seen.Answers = in.measured, maps.Clone(in.answers)
+	l.seen.Measured, l.seen.Answers = in.measured, maps.Clone(in.answers)
 	return complete
 }
 
 // inquiry is the one about this moment; what was asked about another is of no
 // use any more.
-func (p *probe) inquiry(c *flaggerv1.Canary, seen *canary.Observation) *inquiry {
-	s := seen.State
-	about := fmt.Sprint(c.Generation, s.Phase, s.Applied, seen.Target.Revision, s.Weight, s.Iterations, s.FailedChecks, s.At.UnixNano())
+func (p *probe) inquiry(l *look) *inquiry {
+	c, s := l.canary, l.prev
+	about := fmt.Sprint(c.Generation, s.Phase, s.Applied, l.seen.Target.Revision, s.Weight, s.Iterations, s.FailedChecks, s.At.UnixNano())
 	if in := p.running[c.UID]; in != nil && in.about == about {
 		return in
 	}

@@ -120,7 +120,7 @@ func (r *Reconciler) reconcile(ctx context.Context, c *flaggerv1.Canary) (reconc
 		r.ease(c)
 		return reconciler.Result{}, err
 	}
-	step, err := canary.Decide(look.seen, now)
+	step, err := canary.Decide(look.prev, look.seen, now)
 	if err != nil {
 		return reconciler.Result{}, reconcile.TerminalError(err)
 	}

@@ -32,7 +32,7 @@ func (r *Reconciler) record(l *look, step canary.Decision) (reconciler.Result, e
 	r.keepProvider(c)
 	c.Status.Hold, c.Status.LastCommand, c.Status.History = state.Hold, state.LastCommand, state.History
 	remember(c, state.Cookies)
-	if !state.At.Equal(l.seen.State.At) {
+	if !state.At.Equal(l.prev.At) {
 		c.Status.LastTransitionTime = metav1.NewTime(state.At)
 		r.ticks.note(c.UID, state.At)
 	}
@@ -66,10 +66,8 @@ const answersTimeout = time.Minute
 
 // sample follows the metrics of a canary that is being tried on users.
 func (r *Reconciler) sample(l *look, step canary.Decision) {
-	seen := l.seen
-	seen.State = step.State
-	if canary.Sampled(seen) {
-		r.sampler.follow(l.canary, seen)
+	if canary.Sampled(step.State, l.seen.Plan) {
+		r.sampler.follow(l.canary, step.State, l.seen.Plan)
 	} else {
 		r.sampler.forget(l.canary.UID)
 	}

@@ -30,23 +30,25 @@ type sampler struct {
 // sampling is one canary's revision being looked at.
 type sampling struct {
 	of      string
+	state   canary.State // when it began
+	plan    canary.Plan
 	cancel  context.CancelFunc
 	samples canary.Samples
 	alarm   string
 }
 
 // follow begins or goes on to sample the revision under analysis.
-func (s *sampler) follow(c *flaggerv1.Canary, seen canary.Observation) {
+func (s *sampler) follow(c *flaggerv1.Canary, state canary.State, plan canary.Plan) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	of := fmt.Sprint(c.Generation, seen.State.Applied)
+	of := fmt.Sprint(c.Generation, state.Applied)
 	if old := s.running[c.UID]; old != nil {
 		if old.of == of {
 			return
 		}
 		s.drop(c.UID)
 	}
-	this := &sampling{of: of}
+	this := &sampling{of: of, state: state, plan: plan}
 	var ctx context.Context
 	ctx, this.cancel = context.WithCancel(s.feed.ctx)
 	if s.running == nil {
@@ -54,11 +56,11 @@ func (s *sampler) follow(c *flaggerv1.Canary, seen canary.Observation) {
 	}
 	s.running[c.UID] = this
 	sampled := c.DeepCopy()
-	go background.Run(ctx, func() { s.run(ctx, this, s.meter(sampled), seen) })
+	go background.Run(ctx, func() { s.run(ctx, this, s.meter(sampled)) })
 }
 
-func (s *sampler) run(ctx context.Context, this *sampling, m *meter, seen canary.Observation) {
-	ticker := s.clock.NewTicker(seen.Plan.SampleEvery)
+func (s *sampler) run(ctx context.Context, this *sampling, m *meter) {
+	ticker := s.clock.NewTicker(this.plan.SampleEvery)
 	defer ticker.Stop()
 	for {
 		select {
@@ -66,7 +68,7 @@ func (s *sampler) run(ctx context.Context, this *sampling, m *meter, seen canary
 			return
 		case <-ticker.C():
 		}
-		metrics := canary.SampleMetrics(seen, s.clock.Now())
+		metrics := canary.SampleMetrics(this.state, this.plan, s.clock.Now())
 		if len(metrics) == 0 {
 			continue
 		}
@@ -74,7 +76,7 @@ func (s *sampler) run(ctx context.Context, this *sampling, m *meter, seen canary
 		if ctx.Err() != nil {
 			return
 		}
-		if alarm := this.samples.Add(seen.Plan, measured); alarm != "" {
+		if alarm := this.samples.Add(this.plan, measured); alarm != "" {
 			s.mu.Lock()
 			this.alarm = alarm
 			s.mu.Unlock()

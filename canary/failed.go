@@ -1,0 +1,132 @@
+package canary
+
+import (
+	"fmt"
+	"strings"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
+)
+
+// failed brings users back to the last healthy primary, and waits for a new
+// revision. A failed revision stays failed; going back to the promoted one is
+// recorded, so that the failed one can be tried again later.
+func failed(t transition) Decision {
+	if !t.seen.Primary.Exists {
+		return restorePrimary(t)
+	}
+	d := recordInPlace(t)
+	if t.traffic().canaryMayHaveUsers() && !t.seen.Target.Serves() {
+		d = t.then(d, routeAllToPrimary)
+	}
+	d.Message = failedMessage(d.State, t.seen)
+	switch t = t.from(d.State); {
+	case t.prev.promotionBegun(t.seen.Primary) && t.seen.canRestore(t.prev.Promoted):
+		d.do(SetPrimary{t.prev.Promoted})
+		d.wait(t.interval(), "Promotion failed, restoring %s", t.seen.primary())
+		return d
+	case t.newRevision():
+		return t.then(d, beginRelease)
+	}
+	d.State = endWaiting(d.State, t.now)
+	if d.State.Weight > 0 {
+		return t.then(d, recoverPrimary)
+	}
+	if t.seen.Target.Exists && t.seen.Target.Revision == d.State.Promoted {
+		d.State.Applied = d.State.Promoted
+		d.Message = "Revision reverted to the promoted one."
+	}
+	return t.then(d, stopUnusedTarget)
+}
+
+// recoverPrimary ends the time in which users were on the canary because the primary
+// did not start.
+func recoverPrimary(t transition) Decision {
+	d := t.unchanged()
+	if !t.traffic().primaryRecovered() && t.seen.Target.Serves() {
+		d.After = t.interval()
+		return d
+	}
+	if t.prev.promotionBegun(t.seen.Primary) {
+		d.State.Promoted = t.prev.Applied // it started after all, and users have it
+	}
+	d = t.then(d, setWeights(provider.Stable))
+	d.do(StopTarget{})
+	d.State.At = t.now
+	d.warn("Canary failed! Scaling down %s", t.seen.canary())
+	d.Message = failedMessage(d.State, t.seen)
+	return d
+}
+
+// rollBack gives up the revision under analysis. Users leave it now, not at the
+// next check.
+func rollBack(reason string) func(transition) Decision {
+	return func(t transition) Decision {
+		d := routeAllToPrimary(t)
+		if t.traffic().primaryTakesAll() {
+			d.do(StopTarget{})
+		} else {
+			d.After = soon
+		}
+		d.warn("Canary failed! Scaling down %s", t.seen.canary())
+		return t.then(d, markFailed(reason))
+	}
+}
+
+// abortPromotion gives up a promotion because the primary does not start. As long as
+// the canary is healthy it serves, while the primary gets its old revision back.
+func abortPromotion(t transition) Decision {
+	d, why := t.unchanged(), t.seen.Primary.Why
+	d.alert(flaggerv1.SeverityError, "Promotion of %s failed, primary not ready: %s", t.seen.target(), why)
+	switch users := t.traffic(); {
+	case users.routed && users.pinned && users.canary.Ready && !users.inPlace:
+		d = t.then(d, routeAllToCanary)
+	case users.primaryTakesAll():
+		d = t.then(d, routeAllToPrimary)
+		d.do(StopTarget{})
+	default:
+		d = t.then(d, routeAllToPrimary)
+	}
+	if t.seen.canRestore(t.prev.Promoted) {
+		d.do(SetPrimary{t.prev.Promoted})
+	}
+	d = t.then(d, markFailed("promotion failed, primary not ready: "+why))
+	d.After = soon
+	return d
+}
+
+// markFailed ends the release, and tells webhooks.
+func markFailed(reason string) func(transition) Decision {
+	return func(t transition) Decision {
+		d := Decision{State: t.withRelease().enter(flaggerv1.CanaryPhaseFailed, t.now), Verdict: VerdictFailed}
+		d.State.History = d.State.History.end(flaggerv1.VerdictFailed, reason, t.now)
+		d.State.FailedChecks, d.State.Iterations = 0, 0
+		d.State.Hold = nil
+		if t.prev.Fallback != nil {
+			d.State.Fallback = &flaggerv1.CanaryFallback{Since: t.prev.Fallback.Since}
+		}
+		d.do(notifyEnd(t.seen.Plan)...)
+		d.Message = failedMessage(d.State, t.seen)
+		return d
+	}
+}
+
+// notifyEnd tells webhooks that the release has ended.
+func notifyEnd(p Plan) []Action {
+	if !p.Hooks[flaggerv1.PostRolloutHook] {
+		return nil
+	}
+	return []Action{Notify{flaggerv1.PostRolloutHook}}
+}
+
+// failedMessage says where users are after a failure, and why the revision failed.
+func failedMessage(s State, seen Observation) string {
+	message := fmt.Sprintf("Canary analysis failed, %s scaled to zero.", seen.Kind)
+	if s.Weight > 0 {
+		message = fmt.Sprintf("Canary failed, traffic stays on it: %s", seen.primaryNotReady())
+	}
+	if why := s.History.lastFailure(); why != "" {
+		message = fmt.Sprintf("%s. Reason: %s", strings.TrimSuffix(message, "."), why)
+	}
+	return message
+}

@@ -1,0 +1,65 @@
+package canary
+
+import (
+	"slices"
+)
+
+// maintain adds to a decision what puts back whatever somebody changed. Services come
+// first, and the weights last, so that they are those of the next state.
+func maintain(t transition, d Decision) Decision {
+	kept := services(t.seen.Plan)
+	if !t.seen.Plan.Worker {
+		kept = append(kept, EnsureApex{}, EnsureRoute{})
+	}
+	if lacksSnapshot(t, d.State) {
+		kept = append(kept, Snapshot{d.State.Applied})
+	}
+	d.Actions = slices.Concat(kept, d.Actions)
+	d.State.Cookies = sessionCookies(t, d.State)
+	d.do(enforceWeights(t, d)...)
+	d.do(autoscaler(t.seen)...) // whatever is wrong with it must not keep users from leaving
+	d.do(prune(t, d.State)...)
+	return d
+}
+
+// lacksSnapshot reports whether a release is under way whose revision was not kept:
+// Flagger makes no snapshots.
+func lacksSnapshot(t transition, next State) bool {
+	return analysing(next.Phase) && t.prev.Applied == next.Applied && next.pinned(t.seen.Target) && !t.seen.Snapshots[next.Applied]
+}
+
+// enforceWeights puts back weights that somebody changed, unless the decision sets
+// others, or they would lead users to pods that do not answer.
+func enforceWeights(t transition, d Decision) []Action {
+	if !t.seen.Plan.Routed || t.seen.RoutePending {
+		return nil
+	}
+	for _, a := range d.Actions {
+		if _, ok := a.(SetWeights); ok {
+			return nil
+		}
+	}
+	wanted, found, users := t.seen.Plan.weights(d.State), t.seen.Weights, t.from(d.State).traffic()
+	everyone := d.State.Fallback != nil && t.seen.Plan.ABTest // also those whom the test does not match
+	switch {
+	case wanted == found && t.seen.Everyone == everyone && d.State.Cookies == t.prev.Cookies:
+	case wanted.Canary > found.Canary && !users.canaryTrusted():
+	case wanted.Canary < found.Canary && !users.primary.Serves() && users.canary.Serves():
+	default:
+		return []Action{SetWeights{wanted}}
+	}
+	return nil
+}
+
+// prune forgets revisions that neither the recorded state nor the next one knows:
+// the next one may be lost in a crash.
+func prune(t transition, next State) []Action {
+	keep := []string{t.prev.Applied, t.prev.Promoted, next.Applied, next.Promoted}
+	for revision, saved := range t.seen.Snapshots {
+		if saved && !slices.Contains(keep, revision) {
+			slices.Sort(keep)
+			return []Action{Prune{slices.Compact(keep)}}
+		}
+	}
+	return nil
+}

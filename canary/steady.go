@@ -1,0 +1,77 @@
+package canary
+
+import (
+	"time"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+)
+
+// steadyState waits for a new revision.
+func steadyState(t transition) Decision {
+	if !t.seen.Primary.Exists {
+		return restorePrimary(t)
+	}
+	d := recordInPlace(t)
+	if t.prev.Weight > 0 || t.from(d.State).traffic().primaryDown() {
+		d = t.then(d, routeAllToPrimary)
+	}
+	if d.State.newRevision(t.seen.Target) {
+		return t.then(d, beginRelease)
+	}
+	return t.then(d, rest)
+}
+
+// rest has nothing to release.
+func rest(t transition) Decision {
+	d := t.unchanged()
+	if t.seen.Target.Exists && t.seen.Target.Revision == t.prev.Promoted {
+		d.State.Applied = t.prev.Promoted
+		if !t.seen.Snapshots[t.prev.Promoted] {
+			d.do(Snapshot{t.prev.Promoted})
+		}
+	}
+	if t.prev.Phase == flaggerv1.CanaryPhaseWaiting { // what it waited to release is gone
+		d.State = endWaiting(d.State.enter(flaggerv1.CanaryPhaseInitialized, t.now), t.now)
+	}
+	d = t.then(d, stopUnusedTarget)
+	switch {
+	case !t.seen.Target.Exists:
+		d.Problem = t.seen.missingTarget()
+	case d.State.Phase == flaggerv1.CanaryPhaseInitialized:
+		d.Message = t.seen.Kind + " initialization completed."
+	default:
+		d.Message = "Canary analysis completed successfully, promotion finished."
+	}
+	return d
+}
+
+// recordInPlace records what all pods have that are their own primary. They went back
+// to a template that was replaced before they got there, and no copy of it exists.
+func recordInPlace(t transition) Decision {
+	d := t.unchanged()
+	if t.seen.Plan.InPlace && t.seen.Primary.Ready && t.seen.Primary.Revision != "" {
+		d.State.Promoted = t.seen.Primary.Revision
+	}
+	return d
+}
+
+// stopUnusedTarget scales down a target that somebody scaled up although there is
+// nothing to try: applying a manifest with replicas does that, again and again.
+func stopUnusedTarget(t transition) Decision {
+	d := t.unchanged()
+	unused := t.pinned() && t.seen.Target.Replicas > 0 && !t.traffic().canaryMayHaveUsers()
+	if unused && !t.seen.Plan.InPlace && t.seen.Primary.Serves() {
+		d.do(StopTarget{})
+	}
+	return d
+}
+
+// endWaiting is the state in which no release waits to begin, because its revision is
+// gone.
+func endWaiting(s State, now time.Time) State {
+	s.Hold = nil
+	if s.History.underWay() {
+		s.History = s.History.end(flaggerv1.VerdictReverted, wentBack, now)
+	}
+	return s
+}
