@@ -16,7 +16,7 @@ import (
 func TestDocsAreCurrent(t *testing.T) {
 	t.Setenv("RUNTIME_NAMESPACE", "")
 	t.Setenv("HOME", "/home/you")
-	golden.Compare(t, "../../docs/cli.md", reference(root("sluice")))
+	golden.Compare(t, "../../docs/cli.md", reference(newRoot("sluice")))
 }
 
 // reference is the page, in the order of the commands.

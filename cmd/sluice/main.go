@@ -26,14 +26,11 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/sluice-cd/sluice/cmd/sluice/app"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/update"
 )
 
 // version is stamped by the linker.
 var version = "dev"
-
-// errOutdated is what `sluice update --exit-code` ends with when there was
-// something to update. It is an answer, not a failure.
-var errOutdated = errors.New("files are not up to date")
 
 // Exit codes.
 const (
@@ -45,7 +42,7 @@ func main() {
 	if served, err := app.ServeBuild(); served {
 		exit(err)
 	}
-	cmd := root(displayName(os.Args[0]))
+	cmd := newRoot(displayName(os.Args[0]))
 	if strings.HasPrefix(filepath.Base(os.Args[0]), completionPrefix) {
 		cmd.SetArgs(append([]string{cobra.ShellCompRequestCmd}, os.Args[1:]...))
 	}
@@ -58,7 +55,7 @@ func exit(err error) {
 	switch {
 	case err == nil:
 		os.Exit(0)
-	case errors.Is(err, errOutdated):
+	case errors.Is(err, update.ErrOutdated):
 		os.Exit(exitOutdated)
 	}
 	fmt.Fprintln(os.Stderr, "sluice:", err)
@@ -79,32 +76,4 @@ func displayName(path string) string {
 		}
 	}
 	return "sluice"
-}
-
-func root(name string) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:           "sluice",
-		Short:         "Image automation, GitOps apply and canary analysis in one binary",
-		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: name},
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	}
-	cmd.AddCommand(app.Command(version), getCommand(), explainCommand(), resumeCommand(), canaryCommand(), updateCommand(), versionCommand())
-	return cmd
-}
-
-// showHelp is what a command does that only has others below it. Without it cobra
-// would take the name of one that does not exist for a call for help.
-func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-
-func versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), version)
-			return err
-		},
-	}
 }

@@ -2,9 +2,11 @@
 // sideways inside a row, and the pure packages import nothing that does I/O.
 //
 //	cmd/sluice
-//	cmd/sluice/app
+//	cmd/sluice/app  cmd/sluice/cli/*                  a command imports no controller
+//	cmd/sluice/cli/{cluster,follow,manifest,markers}  what commands share
+//	cmd/sluice/cli/output
 //	controllers/*
-//	scan writeback source apply notify canary/{router,metric,workload,hook}
+//	scan writeback source apply notify canary/{router,metric,workload,hook}  report (pure)
 //	policy writeback/edit apply/inventory canary canary/judge        (pure)
 //	canary/{provider,object}                                         (pure)
 //	api/*  internal/*
@@ -35,8 +37,14 @@ var rows = []struct {
 	row    int
 	pure   bool
 }{
-	{"cmd/sluice", 6, false},
-	{"cmd/sluice/app", 5, false},
+	{"cmd/sluice", 8, false},
+	{"cmd/sluice/app", 7, false},
+	{"cmd/sluice/cli/", 7, false},
+	{"cmd/sluice/cli/cluster", 6, false},
+	{"cmd/sluice/cli/follow", 6, false},
+	{"cmd/sluice/cli/manifest", 6, false},
+	{"cmd/sluice/cli/markers", 6, false},
+	{"cmd/sluice/cli/output", 5, false},
 	{"controllers/", 4, false},
 	{"scan", 3, false},
 	{"writeback", 3, false},
@@ -47,6 +55,7 @@ var rows = []struct {
 	{"canary/metric", 3, false},
 	{"canary/hook", 3, false},
 	{"canary/workload", 3, false},
+	{"report", 3, true},
 	{"policy", 2, true},
 	{"writeback/edit", 2, true},
 	{"apply/inventory", 2, true},
@@ -90,6 +99,9 @@ func checkLocal(t *testing.T, file, dir string, at int, local string) {
 	if strings.HasPrefix(local, "test/") {
 		t.Errorf("%s imports %s: only tests may import test/", file, local)
 		return
+	}
+	if strings.HasPrefix(dir, "cmd/sluice/cli/") && strings.HasPrefix(local, "controllers/") {
+		t.Errorf("%s imports %s: commands read objects, and leave controllers to cmd/sluice/app", file, local)
 	}
 	to, ok := place(local)
 	switch {

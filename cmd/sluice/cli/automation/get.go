@@ -1,0 +1,76 @@
+// Package automation lists ImageUpdateAutomations, explains what becomes of every marker
+// in their files, and releases what they hold.
+package automation
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+	"github.com/sluice-cd/sluice/report"
+)
+
+func newList() client.ObjectList { return &imagev1.ImageUpdateAutomationList{} }
+
+type listing struct{ cluster.Listing }
+
+// GetCommand is `sluice get automations`.
+func GetCommand(c *cluster.Cluster) *cobra.Command {
+	l := &listing{cluster.Listing{Cluster: c}}
+	cmd := &cobra.Command{
+		Use:     "automations",
+		Aliases: []string{"automation", "iua"},
+		Short:   "List automations with the state of their markers",
+		Long: `List automations: how many markers their files have, how many of them are
+current, held or without effect, and the last commit. sluice explain automation
+names each one.`,
+		Example: `  sluice get automations -A`,
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return l.run(cmd) },
+	}
+	l.Register(cmd)
+	return cmd
+}
+
+func (l *listing) run(cmd *cobra.Command) error {
+	c, where, err := l.Connect(nil)
+	if err != nil {
+		return err
+	}
+	var found imagev1.ImageUpdateAutomationList
+	if err := cluster.List(cmd.Context(), c, &found, where...); err != nil {
+		return err
+	}
+	automations := report.ListOf(found.Items, report.OfAutomation)
+	return l.Print(cmd, table(automations.Items), automations)
+}
+
+func table(automations []report.Automation) output.Table {
+	t := output.Table{Columns: []string{
+		"NAMESPACE", "NAME", "MARKERS", "CURRENT", "HELD", "SKIPPED", "COMMIT", "READY", "SUSPENDED",
+		"SOURCE", "REVISION", "MESSAGE"}, Short: 9}
+	for _, a := range automations {
+		total, current, held, skipped := counts(a.Markers)
+		t.Add("imageupdateautomation."+imagev1.GroupVersion.Group+"/"+a.Name,
+			a.Namespace, a.Name, total, current, held, skipped, report.Short(a.Commit), a.Ready, fmt.Sprint(a.Suspended),
+			a.Source, a.Revision, a.Message)
+	}
+	return t
+}
+
+// counts are numbers of markers as cells, empty before the first run.
+func counts(m *imagev1.MarkerCounts) (total, current, held, skipped string) {
+	if m == nil {
+		return "", "", "", ""
+	}
+	n := 0
+	for _, s := range m.Skipped {
+		n += s.Count
+	}
+	return strconv.Itoa(m.Total), strconv.Itoa(m.Current), strconv.Itoa(m.Held), strconv.Itoa(n)
+}

@@ -1,0 +1,60 @@
+package canary
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/follow"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+)
+
+// await waits until the controller has carried a command out, and prints what
+// became of it.
+func (v *verb) await(cmd *cobra.Command, c client.WithWatch, target *flaggerv1.Canary, command flaggerv1.CanaryCommand) error {
+	key := client.ObjectKeyFromObject(target)
+	ctx, cancel := withTimeout(cmd.Context(), v.timeout, fmt.Errorf(
+		"the controller has not carried it out within %s: is one running? The command stays in the annotation %s of Canary %s",
+		v.timeout, flaggerv1.CommandAnnotation, key))
+	defer cancel()
+	f := &follow.Follower[*flaggerv1.Canary]{
+		Client: c, NewList: newList, Options: named(target.Namespace, target.Name),
+		OnDisconnect: noteDisconnect(cmd),
+		OnDelete:     func(client.ObjectKey) error { return fmt.Errorf("Canary %s was deleted", key) },
+		OnChange: func(now *flaggerv1.Canary) error {
+			text, err := outcome(now, command)
+			if err != nil || text == "" {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", key, text)
+			return errDone
+		},
+	}
+	err := output.Await(cmd, fmt.Sprintf("waiting for the controller to %s %s", v.name, key), func() error { return f.Run(ctx) })
+	if errors.Is(err, errDone) {
+		return nil
+	}
+	return err
+}
+
+// outcome is what became of a command, empty before it was carried out. The error
+// says that it was refused, or that it never will be carried out.
+func outcome(c *flaggerv1.Canary, command flaggerv1.CanaryCommand) (string, error) {
+	last := c.Status.LastCommand
+	if last == nil || !last.Same(command) {
+		if value := c.Annotations[flaggerv1.CommandAnnotation]; value != command.String() {
+			return "", fmt.Errorf("the command was replaced before it was carried out, by: %s", output.Clean(value))
+		}
+		return "", nil
+	}
+	text := output.Clean(cmp.Or(last.Outcome, "carried out"))
+	if why, refused := strings.CutPrefix(text, flaggerv1.OutcomeRefused); refused {
+		return "", fmt.Errorf("the controller refuses to %s %s/%s: %s", last.Verb, c.Namespace, c.Name, why)
+	}
+	return text, nil
+}

@@ -1,0 +1,37 @@
+// Package canary shows where releases stand and gives them commands.
+//
+// A command is an annotation that the controller carries out and answers in the status;
+// nothing here writes a status, routes traffic or touches a workload.
+package canary
+
+import (
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
+)
+
+// Command is `sluice canary` of a program of the given version.
+func Command(version string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "canary",
+		Aliases: []string{"canaries"},
+		Short:   "See where releases stand, and decide about them",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	c := cluster.AddFlags(cmd, version)
+	cmd.AddCommand(getCommand(c), describeCommand(c), watchCommand(c))
+	for _, verb := range flaggerv1.CommandVerbs {
+		cmd.AddCommand(verbCommand(c, verb))
+	}
+	return cmd
+}
+
+func newList() client.ObjectList { return &flaggerv1.CanaryList{} }
+
+// commandLine is a command line of this program for a Canary, as people type it.
+func commandLine(cmd *cobra.Command, c *flaggerv1.Canary, verb string) string {
+	return cmd.Root().CommandPath() + " canary " + verb + " " + c.Name + " -n " + c.Namespace
+}

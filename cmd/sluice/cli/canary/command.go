@@ -1,0 +1,192 @@
+package canary
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+	"github.com/sluice-cd/sluice/report"
+)
+
+// verb gives a Canary a command, and waits for what becomes of it.
+type verb struct {
+	cluster *cluster.Cluster
+	name    flaggerv1.CommandVerb
+	yes     bool
+	wait    bool
+	timeout time.Duration
+}
+
+// verbTexts are what people read about each verb.
+var verbTexts = map[flaggerv1.CommandVerb]struct{ short, long string }{
+	flaggerv1.CommandApprove: {
+		"Let a release go on that waits at a gate, or that was halted or paused",
+		`Open the gate that a release waits at, whether a webhook or the annotation
+sluice.dev/gates closed it, or end a halt or a pause.`,
+	},
+	flaggerv1.CommandHalt: {
+		"Keep a release in its step; checks go on",
+		`Keep a release in its step until it is approved. Checks go on, and still roll it
+back.`,
+	},
+	flaggerv1.CommandPause: {
+		"Keep a release in its step, unchecked",
+		`Keep a release in its step until it is approved, and check nothing meanwhile: users
+stay where they are as long as the canary answers.`,
+	},
+	flaggerv1.CommandAbort: {
+		"Roll a release back now",
+		`Roll the release that is under way back now. Its revision has failed, and is not
+tried again before the target changes or sluice canary retry asks for it.`,
+	},
+	flaggerv1.CommandPromote: {
+		"Promote a release now, unmeasured",
+		`Give users the revision that is under way now, without the rest of its analysis.`,
+	},
+	flaggerv1.CommandRetry: {
+		"Analyse a revision that failed once more",
+		`Analyse the revision that failed once more, from the first step. The target stays as
+it is.`,
+	},
+}
+
+func verbCommand(c *cluster.Cluster, name flaggerv1.CommandVerb) *cobra.Command {
+	v := &verb{cluster: c, name: name}
+	text := verbTexts[name]
+	cmd := &cobra.Command{
+		Use:   string(name) + " NAME",
+		Short: text.short,
+		Long: text.long + `
+
+The command is written into the annotation ` + flaggerv1.CommandAnnotation + ` with your name, as the
+cluster knows you, and the controller carries it out.`,
+		Example:           "  sluice canary " + string(name) + " podinfo -n apps",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.Complete(newList),
+		RunE:              v.run,
+	}
+	cmd.Flags().BoolVar(&v.wait, "wait", true, "wait until the controller has carried it out")
+	cmd.Flags().DurationVar(&v.timeout, "timeout", time.Minute, "how long to wait")
+	if v.asks() {
+		cmd.Flags().BoolVarP(&v.yes, "yes", "y", false, "do not ask for confirmation, which is asked for in a terminal only")
+	}
+	return cmd
+}
+
+// asks reports whether a person is asked first: users get another version at once.
+func (v *verb) asks() bool {
+	return v.name == flaggerv1.CommandAbort || v.name == flaggerv1.CommandPromote
+}
+
+func (v *verb) run(cmd *cobra.Command, args []string) error {
+	c, err := v.cluster.Client()
+	if err != nil {
+		return err
+	}
+	var target flaggerv1.Canary
+	if err := v.cluster.Get(cmd.Context(), c, args[0], &target); err != nil {
+		return err
+	}
+	if err := v.check(&target); err != nil {
+		return err
+	}
+	if err := v.confirm(cmd, &target); err != nil {
+		return err
+	}
+	command, err := v.give(cmd.Context(), c, &target)
+	if err != nil {
+		return err
+	}
+	if !v.wait {
+		output.Note(cmd, "told %s/%s: %s", target.Namespace, target.Name, command)
+		return nil
+	}
+	return v.await(cmd, c, &target, command)
+}
+
+// check refuses a command that would change nothing.
+func (v *verb) check(c *flaggerv1.Canary) error {
+	if why := report.ObjectionTo(v.name, c, time.Now()); why != "" {
+		return fmt.Errorf("there is nothing to %s: %s/%s %s", v.name, c.Namespace, c.Name, why)
+	}
+	return nil
+}
+
+// errDeclined is what a person ends a command with who does not confirm it.
+var errDeclined = errors.New("not confirmed, nothing was done")
+
+// confirm asks a person who sits at a terminal.
+func (v *verb) confirm(cmd *cobra.Command, c *flaggerv1.Canary) error {
+	in, ok := cmd.InOrStdin().(*os.File)
+	if !v.asks() || v.yes || !ok || !term.IsTerminal(int(in.Fd())) {
+		return nil
+	}
+	fmt.Fprint(cmd.ErrOrStderr(), v.question(c)+" [y/N] ")
+	answer, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil || !strings.HasPrefix(strings.ToLower(strings.TrimSpace(answer)), "y") {
+		return errDeclined
+	}
+	return nil
+}
+
+func (v *verb) question(c *flaggerv1.Canary) string {
+	s := report.OfCanary(c)
+	what := cmp.Or(s.Image, report.ShortRevision(s.Revision))
+	text := fmt.Sprintf("Roll back %s of %s/%s, which %d%% of the users have?", what, s.Namespace, s.Name, s.Weight)
+	if v.name == flaggerv1.CommandPromote {
+		text = fmt.Sprintf("Give %s of %s/%s to all users, without the rest of its analysis?", what, s.Namespace, s.Name)
+	}
+	return output.Clean(text)
+}
+
+// give writes the command into the annotation, unless it makes no sense any more after
+// what somebody else did meanwhile.
+func (v *verb) give(ctx context.Context, c client.Client, target *flaggerv1.Canary) (flaggerv1.CanaryCommand, error) {
+	who, err := username(ctx, c)
+	if err != nil {
+		return flaggerv1.CanaryCommand{}, err
+	}
+	command := flaggerv1.CanaryCommand{Verb: v.name, At: metav1.NewMicroTime(time.Now().Truncate(time.Microsecond)), By: who}
+	err = retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		if err := cluster.Get(ctx, c, client.ObjectKeyFromObject(target), target); err != nil {
+			return err
+		}
+		if err := v.check(target); err != nil {
+			return err
+		}
+		before := target.DeepCopy()
+		if target.Annotations == nil {
+			target.Annotations = map[string]string{}
+		}
+		target.Annotations[flaggerv1.CommandAnnotation] = command.String()
+		return c.Patch(ctx, target, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	})
+	if err != nil {
+		return command, fmt.Errorf("telling Canary %s/%s to %s: %w", target.Namespace, target.Name, v.name, err)
+	}
+	return command, nil
+}
+
+// username is what the cluster calls the person.
+func username(ctx context.Context, c client.Client) (string, error) {
+	var review authenticationv1.SelfSubjectReview
+	if err := c.Create(ctx, &review); err != nil {
+		return "", fmt.Errorf("asking the API server who you are: %w", err)
+	}
+	return output.Clean(review.Status.UserInfo.Username), nil
+}

@@ -1,0 +1,148 @@
+package canary
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/report"
+)
+
+// screen redraws a table in place: releases that are under way first, and below
+// them what happened last.
+type screen struct {
+	out  io.Writer
+	root string
+	wide bool
+	size func() (width, height int)
+
+	mu      sync.Mutex
+	all     map[client.ObjectKey]report.Canary
+	log     []string
+	drawn   int
+	err     error
+	stop    chan struct{}
+	stopped sync.WaitGroup
+}
+
+// shownTransitions is how many of the last transitions a screen has.
+const shownTransitions = 8
+
+func (s *screen) show(key client.ObjectKey, now report.Canary) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if before, known := s.all[key]; known && !before.SamePosition(now) {
+		s.log = append(s.log, logLine(now, time.Now()))
+		s.log = s.log[max(0, len(s.log)-shownTransitions):]
+	}
+	s.all[key] = now
+	s.draw()
+	return s.err
+}
+
+func (s *screen) forget(key client.ObjectKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.all, key)
+	s.draw()
+}
+
+// keepCurrent redraws, since times pass also when nothing happens.
+func (s *screen) keepCurrent() {
+	defer s.stopped.Done()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-tick.C:
+			s.mu.Lock()
+			s.draw()
+			s.mu.Unlock()
+		}
+	}
+}
+
+func (s *screen) close() {
+	close(s.stop)
+	s.stopped.Wait()
+}
+
+// draw replaces what was drawn before. Lines are cut, since one that wraps would
+// make the next redraw start in the wrong place.
+func (s *screen) draw() {
+	width, height := s.size()
+	text := s.text(height - 1)
+	var b bytes.Buffer
+	if s.drawn > 0 {
+		fmt.Fprintf(&b, "\x1b[%dA", s.drawn)
+	}
+	for _, line := range text {
+		if runes := []rune(line); len(runes) > width {
+			line = string(runes[:width])
+		}
+		b.WriteString("\r\x1b[2K" + line + "\r\n")
+	}
+	b.WriteString("\x1b[J")
+	s.drawn = len(text)
+	if _, err := s.out.Write(b.Bytes()); err != nil {
+		s.err = err
+	}
+}
+
+// text has at most so many lines.
+func (s *screen) text(height int) []string {
+	all := slices.SortedFunc(maps.Values(s.all), func(a, b report.Canary) int {
+		return cmp.Or(cmp.Compare(urgency(b), urgency(a)), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	var held []string
+	for _, c := range all {
+		if text := hint(c, s.root); text != "" {
+			held = append(held, text)
+		}
+	}
+	var b bytes.Buffer
+	t := table(all)
+	columns := t.Short
+	if s.wide {
+		columns = len(t.Columns)
+	}
+	_ = t.Print(&b, columns) // a buffer takes everything
+	rows := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
+	below := slices.Concat(section(held), section(s.log))
+	if room := height - len(below); room > 1 && len(rows) > room {
+		rows = append(rows[:room-1], fmt.Sprintf("... and %d more", len(rows)-room+1))
+	}
+	text := append(rows, below...)
+	return text[:min(len(text), max(height, 1))]
+}
+
+// section is lines with an empty one before them.
+func section(lines []string) []string {
+	if len(lines) == 0 {
+		return nil
+	}
+	return append([]string{""}, lines...)
+}
+
+// urgency is how much a release needs somebody to look at it: 2 if it waits for a
+// person, 1 if it is under way.
+func urgency(c report.Canary) int {
+	switch {
+	case c.Hold != nil && !c.Hold.Approved:
+		return 2
+	case c.Stage > 0 || c.Weight > 0:
+		return 1
+	default:
+		return 0
+	}
+}

@@ -1,0 +1,44 @@
+package canary
+
+import (
+	"fmt"
+	"strconv"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+	"github.com/sluice-cd/sluice/report"
+)
+
+func table(canaries []report.Canary) output.Table {
+	t := output.Table{Columns: []string{
+		"NAMESPACE", "NAME", "PHASE", "WEIGHT", "IMAGE", "STEP", "FAILED", "HOLD", "SINCE",
+		"REVISION", "TARGET", "PROVIDER", "STRATEGY", "READY", "MESSAGE"}, Short: 9}
+	for _, c := range canaries {
+		t.Add("canary."+flaggerv1.GroupVersion.Group+"/"+c.Name, row(c)...)
+	}
+	return t
+}
+
+func row(c report.Canary) []string {
+	since := ""
+	if c.Since != nil {
+		since = output.Ago(*c.Since)
+	}
+	return []string{
+		c.Namespace, c.Name, string(c.Phase), strconv.Itoa(c.Weight), c.Image, step(c), failed(c), c.HeldBy(), since,
+		report.ShortRevision(c.Revision), c.Target, c.Provider, string(c.Strategy), c.Ready, c.Message,
+	}
+}
+
+// step is the step of the analysis among all of them, empty if there is none.
+func step(c report.Canary) string {
+	if c.Stage == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d", c.Stage, c.Stages)
+}
+
+// failed is how many checks have failed of those that roll back.
+func failed(c report.Canary) string {
+	return fmt.Sprintf("%d/%d", c.FailedChecks, c.Threshold)
+}

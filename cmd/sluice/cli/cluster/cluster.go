@@ -1,0 +1,170 @@
+// Package cluster is how commands reach a cluster: kubectl's flags, objects by name,
+// and error messages that say what to type instead.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/internal/kinds"
+)
+
+// Cluster is the cluster that a command talks to, as kubectl's flags say.
+type Cluster struct {
+	flags   *genericclioptions.ConfigFlags
+	version string
+}
+
+// rareFlags of kubectl work and are not shown: they would bury the others.
+var rareFlags = []string{
+	"cache-dir", "disable-compression", "tls-server-name", "as-uid", "as-group", "as-user-extra",
+	"certificate-authority", "client-certificate", "client-key", "insecure-skip-tls-verify", "cluster", "user", "token",
+}
+
+// AddFlags gives a command and those below it kubectl's flags. The API server is told
+// the version of the program.
+func AddFlags(cmd *cobra.Command, version string) *Cluster {
+	k := &Cluster{flags: genericclioptions.NewConfigFlags(true), version: version}
+	set := cmd.PersistentFlags()
+	k.flags.AddFlags(set)
+	for _, name := range rareFlags {
+		if f := set.Lookup(name); f != nil {
+			f.Hidden = true
+		}
+	}
+	if f := set.Lookup("namespace"); f != nil {
+		f.Usage = "namespace of the objects; default: that of the kubeconfig's context"
+	}
+	return k
+}
+
+// fallbackHost is where kubectl's own libraries look for a cluster when nobody has
+// named one.
+const fallbackHost = "http://localhost:8080"
+
+// ErrUnconfigured means that nobody has said which cluster is meant.
+var ErrUnconfigured = errors.New("no cluster is configured: name a kubeconfig with --kubeconfig or KUBECONFIG, or a server with --server")
+
+// unconfigured reports whether neither a kubeconfig nor a flag names a cluster.
+func (k *Cluster) unconfigured() bool {
+	raw, err := k.flags.ToRawKubeConfigLoader().RawConfig()
+	return err == nil && clientcmdapi.IsConfigEmpty(&raw) && *k.flags.APIServer == ""
+}
+
+// Client returns a client that caches nothing.
+func (k *Cluster) Client() (client.WithWatch, error) {
+	config, err := k.flags.ToRESTConfig()
+	if err != nil {
+		return nil, fmt.Errorf("finding the cluster (--kubeconfig, --context, KUBECONFIG): %w", err)
+	}
+	if config.Host == fallbackHost && k.unconfigured() {
+		return nil, ErrUnconfigured
+	}
+	config.UserAgent = "sluice/" + k.version
+	scheme, err := kinds.Scheme()
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %s: %w", config.Host, err)
+	}
+	return c, nil
+}
+
+// Namespace is the one of -n, or that of the context, or default.
+func (k *Cluster) Namespace() (string, error) {
+	ns, _, err := k.flags.ToRawKubeConfigLoader().Namespace()
+	if err != nil {
+		return "", fmt.Errorf("reading the namespace of the kubeconfig: %w", err)
+	}
+	return ns, nil
+}
+
+// Get reads the object that the argument of a command names.
+func (k *Cluster) Get(ctx context.Context, c client.Client, name string, into client.Object) error {
+	ns, err := k.Namespace()
+	if err != nil {
+		return err
+	}
+	return Get(ctx, c, client.ObjectKey{Namespace: ns, Name: name}, into)
+}
+
+// Get reads an object. The error says what can be done about it.
+func Get(ctx context.Context, c client.Client, key client.ObjectKey, into client.Object) error {
+	err := c.Get(ctx, key, into)
+	kind := kindOf(c, into)
+	switch {
+	case apierrors.IsNotFound(err):
+		return fmt.Errorf("there is no %s %s in namespace %s: list them with kubectl get %s -A, choose a namespace with -n",
+			kind, key.Name, key.Namespace, strings.ToLower(kind))
+	case meta.IsNoMatchError(err):
+		return fmt.Errorf("the cluster does not serve %s: install the CRDs of config/crd", kind)
+	case err != nil:
+		return fmt.Errorf("reading %s %s: %w", kind, key, err)
+	}
+	return nil
+}
+
+func kindOf(c client.Client, of client.Object) string {
+	gvk, err := c.GroupVersionKindFor(of)
+	if err != nil {
+		return fmt.Sprintf("%T", of)
+	}
+	return gvk.Kind
+}
+
+// completionPatience bounds what a person waits for a completion.
+const completionPatience = 3 * time.Second
+
+// Complete offers the names of the objects of a list for the first argument.
+func (k *Cluster) Complete(list func() client.ObjectList) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), completionPatience)
+		defer cancel()
+		names, err := k.names(ctx, list())
+		if err != nil {
+			cobra.CompErrorln(err.Error())
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func (k *Cluster) names(ctx context.Context, list client.ObjectList) ([]string, error) {
+	c, err := k.Client()
+	if err != nil {
+		return nil, err
+	}
+	ns, err := k.Namespace()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.List(ctx, list, client.InNamespace(ns)); err != nil {
+		return nil, err
+	}
+	items, err := meta.ExtractList(list)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, item := range items {
+		if object, ok := item.(client.Object); ok {
+			names = append(names, object.GetName())
+		}
+	}
+	return names, nil
+}

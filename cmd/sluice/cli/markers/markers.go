@@ -1,0 +1,60 @@
+// Package markers turns what writeback finds in files into what is reported.
+package markers
+
+import (
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+	"github.com/sluice-cd/sluice/report"
+	"github.com/sluice-cd/sluice/writeback"
+)
+
+// Of reports every marker. Replaced is the state of a marker whose value is not the
+// wanted one: outdated, or updated.
+func Of(found writeback.Report, replaced report.MarkerState) []Marker {
+	markers := []Marker{}
+	for _, line := range found.Lines() {
+		m := Marker{line: line, Marker: report.Marker{
+			File: line.File, Line: line.Line, Marker: line.Setter, Current: line.Current, Wanted: line.Wanted,
+			State: report.MarkerCurrent, Why: line.Skip,
+		}}
+		switch {
+		case line.Skip != "":
+			m.State = report.MarkerSkipped
+		case line.Current != line.Wanted:
+			m.State = replaced
+		}
+		markers = append(markers, m)
+	}
+	return markers
+}
+
+// Marker is a marker with what only messages about it say.
+type Marker struct {
+	report.Marker
+	line writeback.Line
+}
+
+// Skipped is a sentence about a marker that has no effect.
+func (m Marker) Skipped() string {
+	line := m.line
+	line.Skip = m.Why
+	return line.Skipped()
+}
+
+// Reports are the markers without what only messages say.
+func Reports(markers []Marker) []report.Marker {
+	reports := make([]report.Marker, 0, len(markers))
+	for _, m := range markers {
+		reports = append(reports, m.Marker)
+	}
+	return reports
+}
+
+// Table is for people; current and wanted are what they call the two values. The name
+// of a marker is its place.
+func Table(markers []report.Marker, current, wanted string) output.Table {
+	t := output.Table{Columns: []string{"WHERE", "MARKER", current, wanted, "STATE", "WHY"}}
+	for _, m := range markers {
+		t.Add(m.Where(), m.Where(), m.Marker, m.Current, m.Wanted, string(m.State), m.Why)
+	}
+	return t
+}

@@ -1,0 +1,62 @@
+package output
+
+import (
+	"bytes"
+	"testing"
+)
+
+func TestTables(t *testing.T) {
+	table := Table{Columns: []string{"A", "B", "C"}, Short: 2}
+	table.Add("kind/x", "x\x1b[2Jy\tz\n", "", "hidden")
+	tests := map[string]struct {
+		format Format
+		want   string
+	}{
+		"commands for the terminal are blanks, and nothing is a dash": {Short, "A           B\nx [2Jy z    -\n"},
+		"wide has all columns":       {Wide, "A           B   C\nx [2Jy z    -   hidden\n"},
+		"a name a line":              {Name, "kind/x\n"},
+		"JSON is that of the report": {JSON, "{\n  \"a\": \"<b>\"\n}\n"},
+		"YAML is that of the report": {YAML, "a: <b>\n"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			f := Flags{format: string(tc.format)}
+			if err := f.Validate(); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Print(&out, table, map[string]string{"a": "<b>"}); err != nil {
+				t.Fatal(err)
+			}
+			if out.String() != tc.want {
+				t.Errorf("got %q, want %q", out.String(), tc.want)
+			}
+		})
+	}
+}
+
+func TestAColumnIsLeftOut(t *testing.T) {
+	table := Table{Columns: []string{"A", "B", "C"}, Short: 2}
+	table.Add("x", "a", "b", "c")
+	for name, tc := range map[string]struct {
+		column int
+		want   string
+	}{
+		"one that is shown":       {0, "B\nb\n"},
+		"one that is for -o wide": {2, "A   B\na   b\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cut := table.Without(tc.column)
+			var out bytes.Buffer
+			if err := cut.Print(&out, cut.Short); err != nil {
+				t.Fatal(err)
+			}
+			if out.String() != tc.want {
+				t.Errorf("got %q, want %q", out.String(), tc.want)
+			}
+		})
+	}
+	if len(table.Columns) != 3 || len(table.rows[0].cells) != 3 {
+		t.Error("the table itself has changed")
+	}
+}

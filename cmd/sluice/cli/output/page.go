@@ -1,0 +1,44 @@
+package output
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
+
+// Page is text for people in sections, each with a title and aligned lines.
+type Page struct{ b strings.Builder }
+
+// Section starts a section with a title.
+func (p *Page) Section(format string, args ...any) {
+	if p.b.Len() > 0 {
+		p.b.WriteByte('\n')
+	}
+	p.b.WriteString(Clean(fmt.Sprintf(format, args...)) + "\n")
+}
+
+// Lines adds rows of cells, indented and aligned. Empty cells stay empty.
+func (p *Page) Lines(rows [][]string) {
+	tabs := tabwriter.NewWriter(&p.b, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		clean := cleanCells(row)
+		for i := range row {
+			if row[i] == "" {
+				clean[i] = ""
+			}
+		}
+		fmt.Fprintln(tabs, "  "+strings.Join(clean, "\t"))
+	}
+	_ = tabs.Flush() // into memory
+}
+
+// WriteTo writes the page without blanks at the ends of lines.
+func (p *Page) WriteTo(w io.Writer) (int64, error) {
+	var trimmed strings.Builder
+	for line := range strings.Lines(p.b.String()) {
+		trimmed.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
+	n, err := io.WriteString(w, trimmed.String())
+	return int64(n), err
+}

@@ -1,0 +1,89 @@
+package output
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// Table is what people read.
+type Table struct {
+	Columns []string
+	// Short is how many of the columns are shown without -o wide; 0 is all.
+	Short int
+	rows  []row
+}
+
+type row struct {
+	name  string
+	cells []string
+}
+
+// Add adds a row, which -o name prints as the given name.
+func (t *Table) Add(name string, cells ...string) { t.rows = append(t.rows, row{name, cells}) }
+
+// Len is the number of rows.
+func (t *Table) Len() int { return len(t.rows) }
+
+// Print writes the first columns, aligned; 0 is all of them.
+func (t *Table) Print(w io.Writer, columns int) error {
+	if columns == 0 {
+		columns = len(t.Columns)
+	}
+	tabs := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	for _, r := range append([]row{{cells: t.Columns}}, t.rows...) {
+		if _, err := fmt.Fprintln(tabs, strings.Join(cleanCells(r.cells[:columns]), "\t")); err != nil {
+			return err
+		}
+	}
+	return tabs.Flush()
+}
+
+func (t *Table) printNames(w io.Writer) error {
+	for _, r := range t.rows {
+		if _, err := fmt.Fprintln(w, Clean(r.name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Without leaves out a column.
+func (t *Table) Without(column int) Table {
+	cut := Table{Columns: slices.Delete(slices.Clone(t.Columns), column, column+1), Short: t.Short}
+	if column < t.Short {
+		cut.Short--
+	}
+	for _, r := range t.rows {
+		cut.Add(r.name, slices.Delete(slices.Clone(r.cells), column, column+1)...)
+	}
+	return cut
+}
+
+// Clean keeps a text to its line and its cell: control characters become blanks, and
+// nothing becomes a dash.
+func Clean(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, text)
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+func cleanCells(cells []string) []string {
+	clean := make([]string, len(cells))
+	for i, cell := range cells {
+		clean[i] = Clean(cell)
+	}
+	return clean
+}
+
+// CleanLine is Clean of several texts, as one line with two blanks between them.
+func CleanLine(parts []string) string { return strings.Join(cleanCells(parts), "  ") }

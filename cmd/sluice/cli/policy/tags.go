@@ -1,0 +1,95 @@
+package policy
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+	"github.com/sluice-cd/sluice/scan"
+)
+
+// Bounds of a list of tags in a file.
+const (
+	maxTagLength = 4096
+	maxTagList   = 256 << 20
+)
+
+// readTags reads one tag a line. Blank lines, and lines that start with "#", are
+// none.
+func readTags(cmd *cobra.Command, name string) ([]string, error) {
+	in := cmd.InOrStdin()
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, fmt.Errorf("--tags: %w", err)
+		}
+		defer file.Close()
+		in = file
+	}
+	var tags []string
+	lines := bufio.NewScanner(io.LimitReader(in, maxTagList))
+	lines.Buffer(nil, maxTagLength)
+	for lines.Scan() {
+		if tag := strings.TrimSpace(lines.Text()); tag != "" && !strings.HasPrefix(tag, "#") {
+			tags = append(tags, tag)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("--tags: reading %s: %w", name, err)
+	}
+	return tags, nil
+}
+
+// scanTags lists the tags of an ImageRepository as the controller does: with its
+// credentials, which takes the right to read them.
+func scanTags(cmd *cobra.Command, c client.Client, repo *imagev1.ImageRepository) ([]string, error) {
+	target, err := scan.NewTarget(repo)
+	if err != nil {
+		return nil, fmt.Errorf("ImageRepository %s/%s: %w", repo.Namespace, repo.Name, err)
+	}
+	var found []string
+	err = output.Await(cmd, "listing the tags of "+target.Repository.String(), func() error {
+		found, err = listTags(cmd.Context(), c, repo, target)
+		return err
+	})
+	if err == nil {
+		return found, nil
+	}
+	err = fmt.Errorf("ImageRepository %s/%s: %w", repo.Namespace, repo.Name, err)
+	if apierrors.IsForbidden(err) {
+		return nil, fmt.Errorf("%w\nyou may not read the credentials of the registry: give the tags yourself, one a line, with --tags FILE", err)
+	}
+	return nil, fmt.Errorf("%w\nto judge tags without the registry, give them with --tags FILE", err)
+}
+
+func listTags(ctx context.Context, c client.Client, repo *imagev1.ImageRepository, target scan.Target) ([]string, error) {
+	metrics, err := scan.NewMetrics(prometheus.NewRegistry())
+	if err != nil {
+		return nil, err
+	}
+	registry := scan.NewClient(clock.RealClock{}, metrics)
+	access, err := registry.Access(ctx, c, repo)
+	if err != nil {
+		return nil, err
+	}
+	snapshot, err := registry.Tags(ctx, target, access)
+	if err != nil {
+		return nil, err
+	}
+	var tags []string
+	for tag := range snapshot.All() {
+		tags = append(tags, strings.Clone(tag))
+	}
+	return tags, nil
+}

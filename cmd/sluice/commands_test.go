@@ -1,0 +1,83 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
+	"github.com/sluice-cd/sluice/test/command"
+)
+
+func TestUsageIsThatOfTheNameItIsCalledBy(t *testing.T) {
+	tests := map[string]string{
+		"/usr/local/bin/sluice": "sluice", "sluice.exe": "sluice", "/x/kubectl-sluice": "kubectl sluice",
+		"flux-sluice": "flux sluice", "kubectl-sluice.exe": "kubectl sluice", "./renamed": "sluice",
+	}
+	for path, want := range tests {
+		if got := displayName(path); got != want {
+			t.Errorf("%s is shown as %q, want %q", path, got, want)
+		}
+	}
+	cmd := newRoot("kubectl sluice")
+	var out bytes.Buffer
+	cmd.SetOut(&out)
+	cmd.SetArgs([]string{"explain", "policy", "--help"})
+	if err := cmd.ExecuteContext(t.Context()); err != nil || !strings.Contains(out.String(), "\n  kubectl sluice explain policy [NAME]") {
+		t.Errorf("error %v, usage:\n%s", err, out.String())
+	}
+}
+
+func TestWrongUsageIsRefusedWithTheRemedy(t *testing.T) {
+	tests := map[string]struct {
+		args []string
+		want string
+	}{
+		"a format that does not exist": {[]string{"update", "--policies", "-", "-o", "xml"}, `--output: unknown format "xml"; known: json, yaml, wide, name`},
+		"no policy at all":             {[]string{"explain", "policy"}, "name one of the cluster, or give --file"},
+		"a policy without tags":        {[]string{"explain", "policy", "--range", "1.x"}, "needs --tags FILE"},
+		"one standard input for two":   {[]string{"explain", "policy", "--file", "-", "--tags", "-"}, "cannot both be standard input"},
+		"two rules at once":            {[]string{"explain", "policy", "--range", "1.x", "--numerical", "--tags", "-"}, "none of the others can be"},
+		"an order without an order":    {[]string{"explain", "policy", "--range", "1.x", "--order", "asc", "--tags", "-"}, "add --alphabetical or --numerical"},
+		"an order that is none":        {[]string{"explain", "policy", "--numerical", "--order", "up", "--tags", "-"}, `unknown order "up"`},
+		"an extract without a pattern": {[]string{"explain", "policy", "--numerical", "--extract", "$1", "--tags", "-"}, "add --pattern"},
+		"a range that is none":         {[]string{"explain", "policy", "--range", "one", "--tags", "-"}, "spec.policy.semver"},
+		"a file that is missing":       {[]string{"update", "--policies", "/nonexistent"}, "--policies: open /nonexistent"},
+		"a directory that is missing":  {[]string{"update", "--policies", "-", "--dir", "/nonexistent"}, "--dir: "},
+		"no policies flag":             {[]string{"update"}, `required flag(s) "policies" not set`},
+		"a name too many":              {[]string{"explain", "automation", "a", "b"}, "accepts 1 arg(s), received 2"},
+		"a command that is none":       {[]string{"explain", "everything"}, `unknown command "everything"`},
+		"one canary of everywhere":     {[]string{"canary", "get", "podinfo", "-A"}, "leave out -A"},
+		"a stream of YAML":             {[]string{"canary", "watch", "-o", "yaml"}, "use json"},
+		"a stream of names":            {[]string{"canary", "watch", "-o", "name"}, "use json"},
+		"the end of all releases":      {[]string{"canary", "watch", "--until-done"}, "needs the NAME"},
+		"a verb without a canary":      {[]string{"canary", "abort"}, "accepts 1 arg(s), received 0"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := command.Run(t, newRoot("sluice"), "a:b: c:1\n", tc.args...)
+			if r.Err == nil || !strings.Contains(r.Err.Error(), tc.want) {
+				t.Errorf("got %v, want %q", r.Err, tc.want)
+			}
+			if r.Out != "" {
+				t.Errorf("standard output is for data, got %q", r.Out)
+			}
+		})
+	}
+}
+
+func TestWithoutAClusterCommandsSayWhatNamesOne(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "none")
+	t.Setenv("KUBECONFIG", empty)
+	t.Setenv("HOME", t.TempDir())
+	for _, line := range [][]string{{"get", "images"}, {"canary", "get"}, {"explain", "policy", "app"}, {"resume", "automation", "app"}} {
+		if r := command.Run(t, newRoot("sluice"), "", line...); !errors.Is(r.Err, cluster.ErrUnconfigured) {
+			t.Errorf("sluice %s: %v", strings.Join(line, " "), r.Err)
+		}
+	}
+	if r := command.Run(t, newRoot("sluice"), "", "get", "images", "--server", "http://127.0.0.1:1"); r.Err == nil || errors.Is(r.Err, cluster.ErrUnconfigured) {
+		t.Errorf("with --server: %v", r.Err)
+	}
+}

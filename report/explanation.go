@@ -1,0 +1,133 @@
+package report
+
+import (
+	"slices"
+	"time"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/policy"
+)
+
+// GateExclusion is the gate of the tags that the exclusion list of the ImageRepository
+// leaves out: no policy ever sees them.
+const GateExclusion policy.Gate = "exclusionList"
+
+// Explanation says what a policy makes of every tag.
+type Explanation struct {
+	Namespace string `json:"namespace,omitempty"`
+	Policy    string `json:"policy,omitempty"`
+	// Image is the repository in the registry, if the tags were read from there.
+	Image string `json:"image,omitempty"`
+	// Rule is the policy in words, such as semver 1.x.
+	Rule string `json:"rule"`
+	// Total is how many tags were judged, Qualified how many of them rank.
+	Total     int `json:"total"`
+	Qualified int `json:"qualified"`
+	// Why says in a sentence why the best tag is the best one, or why there is none.
+	Why string `json:"why"`
+	// Tags are the ones that rank, the best first, then those that were dropped.
+	Tags []Tag `json:"tags"`
+}
+
+// Tag says what became of one tag.
+type Tag struct {
+	Tag string `json:"tag"`
+	// Text is what the rule compared, left out if the filter dropped the tag.
+	Text string `json:"text,omitempty"`
+	// Rank counts from 1, the best. It is left out for a tag that was dropped.
+	Rank int `json:"rank,omitempty"`
+	// Gate is the first that dropped the tag, named after its field of the spec. A tag
+	// that ranks has one, too, if it may not be chosen yet.
+	Gate policy.Gate `json:"gate,omitempty"`
+	// Why ends the sentence that starts with the tag, such as: outside the range.
+	Why string `json:"why,omitempty"`
+	// Chosen marks the tag that the policy stands for at present.
+	Chosen bool `json:"chosen,omitempty"`
+	// Digest and FirstSeen are known of the best tags of a cluster's policy.
+	Digest    string     `json:"digest,omitempty"`
+	FirstSeen *time.Time `json:"firstSeen,omitempty"`
+}
+
+// Explain judges tags by the compiled rule of a policy, and adds what the policy's
+// status knows of them: the verdict of gates that need the registry or a clock is
+// that of the last reconciliation.
+func Explain(p *imagev1.ImagePolicy, rule *policy.Policy, tags []string) Explanation {
+	decision := rule.Select(slices.Values(tags))
+	found := Explanation{
+		Namespace: p.Namespace, Policy: p.Name, Rule: rule.String(),
+		Total: decision.Total, Qualified: decision.Qualified(), Why: decision.Why(), Tags: []Tag{},
+	}
+	candidates := candidatesOf(p)
+	for _, line := range rule.Explain(slices.Values(tags)) {
+		tag := Tag{Tag: line.Tag, Text: line.Text, Rank: line.Rank, Gate: line.Gate, Why: line.Why}
+		tag.Chosen = p.Status.LatestRef != nil && p.Status.LatestRef.Tag == tag.Tag
+		if candidate, ok := candidates[tag.Tag]; ok {
+			tag.addCandidate(candidate)
+		}
+		found.Tags = append(found.Tags, tag)
+	}
+	return found
+}
+
+// candidatesOf are the best tags of the last decision, by tag.
+func candidatesOf(p *imagev1.ImagePolicy) map[string]imagev1.Candidate {
+	candidates := map[string]imagev1.Candidate{}
+	if p.Status.Decision != nil {
+		for _, candidate := range p.Status.Decision.Candidates {
+			candidates[candidate.Tag] = candidate
+		}
+	}
+	return candidates
+}
+
+// addCandidate adds what the controller found out about a tag. A gate that dropped it
+// here comes first.
+func (t *Tag) addCandidate(candidate imagev1.Candidate) {
+	t.Digest = candidate.Digest
+	if candidate.FirstSeen != nil {
+		t.FirstSeen = &candidate.FirstSeen.Time
+	}
+	if t.Gate == "" {
+		t.Gate, t.Why = policy.Gate(candidate.Gate), candidate.Dropped
+	}
+}
+
+// Limited keeps the first n of the tags that rank, and the first n of the others. 0
+// keeps all.
+func (x Explanation) Limited(n int) Explanation {
+	if n == 0 {
+		return x
+	}
+	ranked, dropped, kept := 0, 0, []Tag{}
+	for _, tag := range x.Tags {
+		count := &dropped
+		if tag.Rank > 0 {
+			count = &ranked
+		}
+		if *count++; *count <= n {
+			kept = append(kept, tag)
+		}
+	}
+	x.Tags = kept
+	return x
+}
+
+// FieldsForTheController are the fields of a policy that Explain does not judge, since
+// they need the registry or the time at which a tag was first seen.
+func FieldsForTheController(spec *imagev1.ImagePolicySpec) []string {
+	var fields []string
+	for _, field := range []struct {
+		name string
+		set  bool
+	}{
+		{"minAge", spec.MinAge != nil && spec.Pin == nil},
+		{"platform", spec.Platform != ""},
+		{"reject.digest", slices.ContainsFunc(spec.Reject, func(r imagev1.Rejection) bool { return r.Digest != "" })},
+		{"verify", spec.Verify != nil},
+	} {
+		if field.set {
+			fields = append(fields, field.name)
+		}
+	}
+	return fields
+}
