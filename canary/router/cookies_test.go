@@ -10,6 +10,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/provider"
+	"github.com/sluice-cd/sluice/test/contract"
 )
 
 // sticky are the providers that keep users where they are, with the field that
@@ -17,7 +18,7 @@ import (
 var sticky = map[string]string{"gatewayapi:v1": "rules", "gatewayapi:v1beta1": "rules", "istio": "http"}
 
 func stickyCanary(by string) *flaggerv1.Canary {
-	c := canaryFor(by)
+	c := contract.CanaryFor(by)
 	c.Spec.Analysis.SessionAffinity = &flaggerv1.SessionAffinity{CookieName: "seen", PrimaryCookieName: "stay", Domain: "example.com", Path: "/"}
 	c.Status.SessionAffinityCookie, c.Status.PrimarySessionAffinityCookie = "seen=new", "stay=new"
 	c.Status.PreviousSessionAffinityCookie = "seen=old"
@@ -27,7 +28,7 @@ func stickyCanary(by string) *flaggerv1.Canary {
 // rulesAt returns the rules of the route as YAML, for a canary at some weights.
 func rulesAt(t *testing.T, by string, c *flaggerv1.Canary, w provider.Weights) []string {
 	t.Helper()
-	cluster := clusterWith(t)
+	cluster := contract.Cluster(t)
 	r := routerOf(t, by, cluster)
 	must(t, r.Supports(c))
 	must(t, r.Reconcile(t.Context(), c))

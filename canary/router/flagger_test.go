@@ -19,6 +19,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
+	"github.com/sluice-cd/sluice/test/contract"
 )
 
 // recording is what Flagger 1.44.0 wrote for a canary, each time after its router
@@ -84,7 +85,7 @@ func TestWhatWeWriteIsWhatFlaggerWrites(t *testing.T) {
 	for name, r := range recordings(t) {
 		for _, step := range steps(r) {
 			t.Run(name+" "+step.name, func(t *testing.T) {
-				cluster := clusterWith(t)
+				cluster := contract.Cluster(t)
 				for _, o := range r.Given {
 					must(t, cluster.Create(t.Context(), &unstructured.Unstructured{Object: runtime.DeepCopyJSON(o)}))
 				}
@@ -104,7 +105,7 @@ func TestTakingOverFromFlaggerMovesNobody(t *testing.T) {
 	for name, r := range recordings(t) {
 		for _, step := range steps(r) {
 			t.Run(name+" "+step.name, func(t *testing.T) {
-				cluster := clusterWith(t)
+				cluster := contract.Cluster(t)
 				for _, o := range slices.Concat(r.Given, r.Written[step.name]) {
 					must(t, cluster.Create(t.Context(), &unstructured.Unstructured{Object: runtime.DeepCopyJSON(o)}))
 				}

@@ -10,6 +10,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
+	"github.com/sluice-cd/sluice/test/contract"
 )
 
 // TestRoutesInTheClusterOfAMesh: nothing there can belong to a Canary of here, since
@@ -21,29 +22,29 @@ func TestRoutesInTheClusterOfAMesh(t *testing.T) {
 			continue
 		}
 		t.Run(by, func(t *testing.T) {
-			tr := newTrial(t, by, clusterWith(t))
-			r, err := router.New(by, router.Deps{Client: tr.cluster, IngressClass: "edge", Foreign: true})
+			tr := contract.New(t, by, contract.Cluster(t))
+			r, err := router.New(by, router.Deps{Client: tr.Cluster, IngressClass: "edge", Foreign: true})
 			must(t, err)
 			tr.Router = r
-			tr.start(provider.Weights{Primary: 80, Canary: 20})
-			tr.wants(provider.Weights{Primary: 80, Canary: 20})
-			for _, o := range tr.made() {
+			tr.Start(provider.Weights{Primary: 80, Canary: 20})
+			tr.Wants(provider.Weights{Primary: 80, Canary: 20})
+			for _, o := range tr.Made() {
 				if len(o.GetOwnerReferences()) > 0 {
 					t.Errorf("%s %s is owned from another cluster: %v", o.GetKind(), o.GetName(), o.GetOwnerReferences())
 				}
 			}
-			namesake := tr.canary.DeepCopy()
+			namesake := tr.Canary.DeepCopy()
 			namesake.UID = "there-uid"
 			owner := *metav1.NewControllerRef(namesake, flaggerv1.GroupVersion.WithKind(flaggerv1.CanaryKind))
-			for _, o := range tr.made() {
+			for _, o := range tr.Made() {
 				o.SetOwnerReferences([]metav1.OwnerReference{owner})
-				tr.must(tr.cluster.Update(t.Context(), o))
+				tr.Must(tr.Cluster.Update(t.Context(), o))
 			}
-			tr.unchangedBy("a Canary of another cluster", func() error {
-				if err := tr.SetWeights(t.Context(), tr.canary, provider.Weights{Canary: 100}); !errors.Is(err, reconcile.TerminalError(nil)) {
+			tr.UnchangedBy("a Canary of another cluster", func() error {
+				if err := tr.SetWeights(t.Context(), tr.Canary, provider.Weights{Canary: 100}); !errors.Is(err, reconcile.TerminalError(nil)) {
 					t.Errorf("want a terminal error, got %v", err)
 				}
-				return tr.Finalize(t.Context(), tr.canary)
+				return tr.Finalize(t.Context(), tr.Canary)
 			})
 		})
 	}

@@ -18,6 +18,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
+	"github.com/sluice-cd/sluice/test/contract"
 )
 
 // website is a route of the owner's, with a field that no Go type here knows.
@@ -61,7 +62,7 @@ func manifestOf(t *testing.T, manifest string) *unstructured.Unstructured {
 }
 
 func ownCanary() *flaggerv1.Canary {
-	c := canaryFor(gatewayV1)
+	c := contract.CanaryFor(gatewayV1)
 	c.Spec.Service.GatewayRefs = nil
 	c.Spec.HTTPRouteRef = &flaggerv1.LocalObjectReference{Name: "website"}
 	return c
@@ -79,7 +80,7 @@ func TestAnOwnRouteComesBackAsItWas(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cluster, c := ownCluster(t, website), ownCanary()
 			if strings.Contains(name, "A/B") {
-				c.Spec.Analysis.Match = insider
+				c.Spec.Analysis.Match = contract.Insider
 			}
 			r := routerOf(t, gatewayV1, cluster)
 			must(t, r.Supports(c))
@@ -102,7 +103,7 @@ func TestAnOwnRouteComesBackAsItWas(t *testing.T) {
 func TestAnOwnRouteOfAnEndedABTestHasNoRuleTooMany(t *testing.T) {
 	cluster, c := ownCluster(t, website), ownCanary()
 	r := routerOf(t, gatewayV1, cluster)
-	c.Spec.Analysis.Match = insider
+	c.Spec.Analysis.Match = contract.Insider
 	must(t, r.SetWeights(t.Context(), c, provider.Weights{Canary: 100}))
 	if got := len(rulesIn(t, cluster, r, c)); got != 6 {
 		t.Fatalf("want a rule for the chosen users before each of two, got %d rules", got)
@@ -153,7 +154,7 @@ spec:
   - {matches: [{path: {type: PathPrefix, value: /shop}}], backendRefs: [{name: shop, port: 80}]}
 `)
 	app, shop := ownCanary(), ownCanary()
-	shop.Name, shop.UID, shop.Spec.TargetRef.Name, shop.Spec.Analysis.Match = "shop", "shop-uid", "shop", insider
+	shop.Name, shop.UID, shop.Spec.TargetRef.Name, shop.Spec.Analysis.Match = "shop", "shop-uid", "shop", contract.Insider
 	r := routerOf(t, gatewayV1, cluster)
 	for _, w := range []provider.Weights{{Primary: 90, Canary: 10}, {Primary: 50, Canary: 50}} {
 		must(t, r.SetWeights(t.Context(), app, w))

@@ -17,13 +17,14 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
+	"github.com/sluice-cd/sluice/test/contract"
 )
 
 const gatewayV1 = "gatewayapi:v1"
 
 func TestEditingTheServiceMidAnalysisMovesNobody(t *testing.T) {
-	cluster := clusterWith(t)
-	r, c := gateway(t, cluster), canaryFor(gatewayV1)
+	cluster := contract.Cluster(t)
+	r, c := gateway(t, cluster), contract.CanaryFor(gatewayV1)
 	must(t, r.Reconcile(t.Context(), c))
 	must(t, r.SetWeights(t.Context(), c, provider.Weights{Primary: 70, Canary: 30}))
 	c.Spec.Service.Timeout, c.Spec.Service.Hosts = "15s", []string{"app.example.com"}
@@ -36,8 +37,8 @@ func TestEditingTheServiceMidAnalysisMovesNobody(t *testing.T) {
 }
 
 func TestRouteKeepsWhatOthersWrote(t *testing.T) {
-	cluster := clusterWith(t)
-	r, c := gateway(t, cluster), canaryFor(gatewayV1)
+	cluster := contract.Cluster(t)
+	r, c := gateway(t, cluster), contract.CanaryFor(gatewayV1)
 	must(t, r.Reconcile(t.Context(), c))
 	route := routeOf(t, cluster)
 	route.Annotations["cloud.example.com/address"] = "192.0.2.1"
@@ -63,8 +64,8 @@ func TestRouteKeepsWhatOthersWrote(t *testing.T) {
 }
 
 func TestAnUnchangedRouteIsNotWritten(t *testing.T) {
-	cluster := clusterWith(t)
-	c := canaryFor(gatewayV1)
+	cluster := contract.Cluster(t)
+	c := contract.CanaryFor(gatewayV1)
 	must(t, gateway(t, cluster).Reconcile(t.Context(), c))
 	readonly := interceptor.NewClient(cluster, interceptor.Funcs{
 		Patch: func(context.Context, client.WithWatch, client.Object, client.Patch, ...client.PatchOption) error {
@@ -77,8 +78,8 @@ func TestAnUnchangedRouteIsNotWritten(t *testing.T) {
 }
 
 func TestAConcurrentEditIsAConflict(t *testing.T) {
-	cluster := clusterWith(t)
-	c := canaryFor(gatewayV1)
+	cluster := contract.Cluster(t)
+	c := contract.CanaryFor(gatewayV1)
 	must(t, gateway(t, cluster).Reconcile(t.Context(), c))
 	racing := interceptor.NewClient(cluster, interceptor.Funcs{
 		Get: func(ctx context.Context, w client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
@@ -111,8 +112,8 @@ func TestWeightsWaitForTheGateway(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			cluster := clusterWith(t)
-			r, c := gateway(t, cluster), canaryFor(gatewayV1)
+			cluster := contract.Cluster(t)
+			r, c := gateway(t, cluster), contract.CanaryFor(gatewayV1)
 			must(t, r.Reconcile(t.Context(), c))
 			route := routeOf(t, cluster)
 			route.Generation = 3
@@ -206,15 +207,15 @@ func TestOtherProxiesThatRefuseARoute(t *testing.T) {
 		"Gloo, content":        {"gloo", "{state: Accepted}", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tr := newTrial(t, tc.provider, clusterWith(t))
-			tr.start(provider.Weights{Primary: 80, Canary: 20})
-			route := objectOf(t, tr.cluster, tr.Objects(tr.canary)[0])
+			tr := contract.New(t, tc.provider, contract.Cluster(t))
+			tr.Start(provider.Weights{Primary: 80, Canary: 20})
+			route := objectOf(t, tr.Cluster, tr.Objects(tr.Canary)[0])
 			route.SetGeneration(2)
 			status := map[string]any{}
 			must(t, yaml.Unmarshal([]byte(tc.status), &status))
 			route.Object["status"] = status
-			must(t, tr.cluster.Update(t.Context(), route))
-			_, err := tr.Weights(t.Context(), tr.canary)
+			must(t, tr.Cluster.Update(t.Context(), route))
+			_, err := tr.Weights(t.Context(), tr.Canary)
 			switch {
 			case tc.want == "" && err != nil:
 				t.Error(err)
@@ -242,7 +243,7 @@ func TestWeightsOfARouteThatWasEditedByHand(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			cluster := ownCluster(t, "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {namespace: staging, name: app}, spec: {rules: "+tc.rules+"}}")
-			r, c := gateway(t, cluster), canaryFor(gatewayV1)
+			r, c := gateway(t, cluster), contract.CanaryFor(gatewayV1)
 			wantWeights(t, r, c, tc.want)
 			must(t, r.Reconcile(t.Context(), c)) // nobody may be left without an answer
 			if tc.want == (provider.Weights{}) {
@@ -256,9 +257,9 @@ func TestWeightsOfARouteThatWasEditedByHand(t *testing.T) {
 // TestAnABTestReachesItsUsersWhateverTheServiceMatches: of two rules that match,
 // Gateways take the one with more headers. Flagger drops those of the service.
 func TestAnABTestReachesItsUsersWhateverTheServiceMatches(t *testing.T) {
-	cluster := clusterWith(t)
-	r, c := gateway(t, cluster), canaryFor(gatewayV1)
-	c.Spec.Analysis.Match = insider
+	cluster := contract.Cluster(t)
+	r, c := gateway(t, cluster), contract.CanaryFor(gatewayV1)
+	c.Spec.Analysis.Match = contract.Insider
 	c.Spec.Service.Match = []flaggerv1.HTTPMatchRequest{{Headers: map[string]flaggerv1.StringMatch{"x-tenant": {Exact: "a"}, "x-region": {Exact: "eu"}}}}
 	must(t, r.SetWeights(t.Context(), c, provider.Weights{Canary: 100}))
 	rules := routeOf(t, cluster).Spec.Rules
@@ -268,8 +269,8 @@ func TestAnABTestReachesItsUsersWhateverTheServiceMatches(t *testing.T) {
 }
 
 func TestTwoKindsOfRoutesDoNotContend(t *testing.T) {
-	cluster := clusterWith(t)
-	r, c := gateway(t, cluster), canaryFor(gatewayV1)
+	cluster := contract.Cluster(t)
+	r, c := gateway(t, cluster), contract.CanaryFor(gatewayV1)
 	must(t, r.Reconcile(t.Context(), c))
 	c.Spec.Service.RouteKind = "GRPCRoute"
 	err := r.Reconcile(t.Context(), c)
@@ -282,7 +283,7 @@ func TestTwoKindsOfRoutesDoNotContend(t *testing.T) {
 }
 
 func TestHTTPRoutesNeedNoGRPCRoutes(t *testing.T) {
-	old := interceptor.NewClient(clusterWith(t), interceptor.Funcs{
+	old := interceptor.NewClient(contract.Cluster(t), interceptor.Funcs{
 		Get: func(ctx context.Context, w client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 			if kind := o.GetObjectKind().GroupVersionKind(); kind.Kind == "GRPCRoute" {
 				return &meta.NoKindMatchError{GroupKind: kind.GroupKind()}
@@ -290,7 +291,7 @@ func TestHTTPRoutesNeedNoGRPCRoutes(t *testing.T) {
 			return w.Get(ctx, key, o, opts...)
 		},
 	})
-	must(t, gateway(t, old).Reconcile(t.Context(), canaryFor(gatewayV1)))
+	must(t, gateway(t, old).Reconcile(t.Context(), contract.CanaryFor(gatewayV1)))
 }
 
 func TestAGRPCRouteThatNobodyAccepted(t *testing.T) {
@@ -314,8 +315,8 @@ status:
 
 func TestFinalizeReleasesARouteThatWasThereBefore(t *testing.T) {
 	theirs := &gatewayv1.HTTPRoute{ObjectMeta: metav1.ObjectMeta{Namespace: "staging", Name: "app"}}
-	cluster := clusterWith(t, theirs)
-	r, c := gateway(t, cluster), canaryFor(gatewayV1)
+	cluster := contract.Cluster(t, theirs)
+	r, c := gateway(t, cluster), contract.CanaryFor(gatewayV1)
 	must(t, r.Reconcile(t.Context(), c))
 	must(t, r.Finalize(t.Context(), c))
 	route := routeOf(t, cluster)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
+	"github.com/sluice-cd/sluice/test/contract"
 )
 
 const (
@@ -46,7 +47,7 @@ func TestIstioGivesAVirtualServiceBack(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			cluster, c := clusterWith(t), canaryFor("istio")
+			cluster, c := contract.Cluster(t), contract.CanaryFor("istio")
 			must(t, cluster.Create(t.Context(), theirService(t, tc.annotations)))
 			r := routerOf(t, "istio", cluster)
 			must(t, r.Reconcile(t.Context(), c))
@@ -72,7 +73,7 @@ func TestIstioGivesAVirtualServiceBack(t *testing.T) {
 // TestASecondEditDoesNotPassForTheOriginal: Flagger keeps the spec before each
 // edit, so after two it restores a route of its own.
 func TestASecondEditDoesNotPassForTheOriginal(t *testing.T) {
-	cluster, c := clusterWith(t), canaryFor("istio")
+	cluster, c := contract.Cluster(t), contract.CanaryFor("istio")
 	must(t, cluster.Create(t.Context(), theirService(t, nil)))
 	r := routerOf(t, "istio", cluster)
 	for _, timeout := range []string{"", "1s", "2s"} {
@@ -85,7 +86,7 @@ func TestASecondEditDoesNotPassForTheOriginal(t *testing.T) {
 }
 
 func TestAVirtualServiceOfOurOwnIsNotKept(t *testing.T) {
-	cluster, c := clusterWith(t), canaryFor("istio")
+	cluster, c := contract.Cluster(t), contract.CanaryFor("istio")
 	r := routerOf(t, "istio", cluster)
 	for _, timeout := range []string{"", "1s"} {
 		c.Spec.Service.Timeout = timeout
@@ -99,7 +100,7 @@ func TestAVirtualServiceOfOurOwnIsNotKept(t *testing.T) {
 }
 
 func TestDriftOfIstioObjectsIsUndone(t *testing.T) {
-	cluster, c := clusterWith(t), canaryFor("istio")
+	cluster, c := contract.Cluster(t), contract.CanaryFor("istio")
 	c.Spec.Service.TrafficPolicy = &runtime.RawExtension{Raw: []byte(`{"connectionPool":{"http":{"http1MaxPendingRequests":128}}}`)}
 	r := routerOf(t, "istio", cluster)
 	must(t, r.Reconcile(t.Context(), c))
@@ -126,7 +127,7 @@ func TestDriftOfIstioObjectsIsUndone(t *testing.T) {
 }
 
 func TestDelegationTakesHostsAndGatewaysAway(t *testing.T) {
-	cluster, c := clusterWith(t), canaryFor("istio")
+	cluster, c := contract.Cluster(t), contract.CanaryFor("istio")
 	c.Spec.Service.Hosts, c.Spec.Service.Gateways = []string{"app.example.com"}, []string{"public"}
 	r := routerOf(t, "istio", cluster)
 	must(t, r.Reconcile(t.Context(), c))
@@ -156,7 +157,7 @@ func TestIstioWeightsAreReadAsTheyAre(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			cluster, c := clusterWith(t), canaryFor("istio")
+			cluster, c := contract.Cluster(t), contract.CanaryFor("istio")
 			c.Spec.Service.AppProtocol = tc.protocol
 			vs := theirService(t, nil)
 			vs.Object["spec"] = specOf(t, `{"http":`+tc.http+`}`)
@@ -173,7 +174,7 @@ func TestIstioWeightsAreReadAsTheyAre(t *testing.T) {
 }
 
 func TestADeletedVirtualServiceComesBackWithItsWeights(t *testing.T) {
-	cluster, c := clusterWith(t), canaryFor("istio")
+	cluster, c := contract.Cluster(t), contract.CanaryFor("istio")
 	r := routerOf(t, "istio", cluster)
 	must(t, r.Reconcile(t.Context(), c))
 	must(t, cluster.Delete(t.Context(), virtualServiceOf(t, cluster, r)))
@@ -183,7 +184,7 @@ func TestADeletedVirtualServiceComesBackWithItsWeights(t *testing.T) {
 
 func virtualServiceOf(t *testing.T, cluster client.Client, r router.Router) *unstructured.Unstructured {
 	t.Helper()
-	return objectOf(t, cluster, r.Objects(canaryFor("istio"))[0])
+	return objectOf(t, cluster, r.Objects(contract.CanaryFor("istio"))[0])
 }
 
 func specOf(t *testing.T, spec string) map[string]any {

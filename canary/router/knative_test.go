@@ -9,13 +9,14 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
+	"github.com/sluice-cd/sluice/test/contract"
 )
 
-func (t *trial) edit1(change func(*unstructured.Unstructured)) {
+func editRoute(t *contract.Fixture, change func(*unstructured.Unstructured)) {
 	t.Helper()
-	o := t.made()[0]
+	o := t.Made()[0]
 	change(o)
-	t.must(t.cluster.Update(t.Context(), o))
+	t.Must(t.Cluster.Update(t.Context(), o))
 }
 
 // TestKnativeWeightsThatSayNothing would crash a router that trusts what Knative
@@ -35,10 +36,10 @@ func TestKnativeWeightsThatSayNothing(t *testing.T) {
 		"the status makes no sense": set("x", "spec", "traffic"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			tr := newTrial(t, "knative", clusterWith(t))
-			tr.start(provider.Weights{Primary: 80, Canary: 20})
-			tr.edit1(change)
-			if _, err := tr.Weights(t.Context(), tr.canary); !errors.Is(err, router.ErrNotAccepted) {
+			tr := contract.New(t, "knative", contract.Cluster(t))
+			tr.Start(provider.Weights{Primary: 80, Canary: 20})
+			editRoute(tr, change)
+			if _, err := tr.Weights(t.Context(), tr.Canary); !errors.Is(err, router.ErrNotAccepted) {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -46,55 +47,55 @@ func TestKnativeWeightsThatSayNothing(t *testing.T) {
 }
 
 func TestAKnativeServiceIsSplitAgainAfterItsOwnerAppliedIt(t *testing.T) {
-	tr := newTrial(t, "knative", clusterWith(t))
-	tr.start(provider.Weights{Primary: 80, Canary: 20})
-	tr.edit1(func(u *unstructured.Unstructured) { unstructured.RemoveNestedField(u.Object, "spec", "traffic") })
-	tr.must(tr.Reconcile(t.Context(), tr.canary))
-	tr.wants(provider.Weights{Primary: 100})
+	tr := contract.New(t, "knative", contract.Cluster(t))
+	tr.Start(provider.Weights{Primary: 80, Canary: 20})
+	editRoute(tr, func(u *unstructured.Unstructured) { unstructured.RemoveNestedField(u.Object, "spec", "traffic") })
+	tr.Must(tr.Reconcile(t.Context(), tr.Canary))
+	tr.Wants(provider.Weights{Primary: 100})
 }
 
 func TestAPromotedKnativeRevisionTakesTheOldOnesShare(t *testing.T) {
-	tr := newTrial(t, "knative", clusterWith(t))
-	tr.start(provider.Weights{Primary: 80, Canary: 20})
-	tr.edit1(func(u *unstructured.Unstructured) {
+	tr := contract.New(t, "knative", contract.Cluster(t))
+	tr.Start(provider.Weights{Primary: 80, Canary: 20})
+	editRoute(tr, func(u *unstructured.Unstructured) {
 		u.SetAnnotations(map[string]string{"flagger.app/primary-revision": "app-00002"})
 	})
-	tr.must(tr.Reconcile(t.Context(), tr.canary))
-	tr.wants(provider.Weights{Primary: 80, Canary: 20})
-	traffic, _, _ := unstructured.NestedSlice(tr.made()[0].Object, "spec", "traffic")
+	tr.Must(tr.Reconcile(t.Context(), tr.Canary))
+	tr.Wants(provider.Weights{Primary: 80, Canary: 20})
+	traffic, _, _ := unstructured.NestedSlice(tr.Made()[0].Object, "spec", "traffic")
 	if got := traffic[1].(map[string]any)["revisionName"]; got != "app-00002" {
 		t.Errorf("the primary is %v", got)
 	}
 }
 
 func TestAKnativeServiceWithoutAPrimaryIsLeftAlone(t *testing.T) {
-	tr := newTrial(t, "knative", clusterWith(t))
-	tr.edit1(func(u *unstructured.Unstructured) { u.SetAnnotations(nil) })
-	tr.unchangedBy("all of it", func() error {
-		return errors.Join(tr.Reconcile(t.Context(), tr.canary), tr.SetWeights(t.Context(), tr.canary, provider.Weights{Canary: 100}),
-			tr.Finalize(t.Context(), tr.canary))
+	tr := contract.New(t, "knative", contract.Cluster(t))
+	editRoute(tr, func(u *unstructured.Unstructured) { u.SetAnnotations(nil) })
+	tr.UnchangedBy("all of it", func() error {
+		return errors.Join(tr.Reconcile(t.Context(), tr.Canary), tr.SetWeights(t.Context(), tr.Canary, provider.Weights{Canary: 100}),
+			tr.Finalize(t.Context(), tr.Canary))
 	})
 }
 
 func TestKnativeGivesEverybodyBackToTheLatest(t *testing.T) {
-	tr := newTrial(t, "knative", clusterWith(t))
-	tr.start(provider.Weights{Primary: 80, Canary: 20})
-	tr.must(tr.Finalize(t.Context(), tr.canary))
-	left := tr.made()[0]
+	tr := contract.New(t, "knative", contract.Cluster(t))
+	tr.Start(provider.Weights{Primary: 80, Canary: 20})
+	tr.Must(tr.Finalize(t.Context(), tr.Canary))
+	left := tr.Made()[0]
 	if _, split, _ := unstructured.NestedSlice(left.Object, "spec", "traffic"); split || len(left.GetAnnotations()) > 0 {
 		t.Errorf("left %v", left.Object)
 	}
 }
 
 func TestKnativeIsForKnativeServicesOnly(t *testing.T) {
-	c := canaryFor("knative")
+	c := contract.CanaryFor("knative")
 	c.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "app"}
-	tr := newTrial(t, "knative", clusterWith(t))
+	tr := contract.New(t, "knative", contract.Cluster(t))
 	wantTerminal(t, tr.Supports(c), "spec.targetRef")
 }
 
 func TestKubernetesCannotKeepUsersFromWhatAServiceLeadsTo(t *testing.T) {
-	c := canaryFor("kubernetes")
+	c := contract.CanaryFor("kubernetes")
 	c.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "v1", Kind: "Service", Name: "app"}
-	wantTerminal(t, newTrial(t, "kubernetes", clusterWith(t)).Supports(c), "spec.provider")
+	wantTerminal(t, contract.New(t, "kubernetes", contract.Cluster(t)).Supports(c), "spec.provider")
 }

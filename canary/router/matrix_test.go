@@ -17,6 +17,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/router"
+	"github.com/sluice-cd/sluice/test/contract"
 	"github.com/sluice-cd/sluice/test/golden"
 )
 
@@ -43,7 +44,7 @@ var probes = []struct {
 	{"spec.analysis.stepWeightPromotion", func(s *flaggerv1.CanarySpec) {
 		s.Analysis.Iterations, s.Analysis.StepWeight, s.Analysis.StepWeightPromotion = 0, 10, 20
 	}},
-	{"spec.analysis.match", func(s *flaggerv1.CanarySpec) { s.Analysis.Match = insider }},
+	{"spec.analysis.match", func(s *flaggerv1.CanarySpec) { s.Analysis.Match = contract.Insider }},
 	{"spec.analysis.mirror", func(s *flaggerv1.CanarySpec) { s.Analysis.Mirror = true }},
 	{"spec.analysis.mirrorWeight", func(s *flaggerv1.CanarySpec) { s.Analysis.MirrorWeight = 10 }},
 	{"spec.analysis.sessionAffinity", func(s *flaggerv1.CanarySpec) {
@@ -201,12 +202,12 @@ func ask(t *testing.T, by, field string, set func(*flaggerv1.CanarySpec)) string
 	t.Helper()
 	r, err := router.New(by, router.Deps{})
 	must(t, err)
-	c := canaryFor(by)
+	c := contract.CanaryFor(by)
 	c.Spec.IngressRef, c.Spec.RouteRef, c.Spec.Service.GatewayRefs = nil, nil, nil
 	if err := r.Supports(c); err != nil && strings.Contains(err.Error(), field+":") {
 		return "needed"
 	}
-	c = canaryFor(by)
+	c = contract.CanaryFor(by)
 	set(&c.Spec)
 	err = r.Supports(c)
 	switch {

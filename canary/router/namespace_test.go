@@ -9,6 +9,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/router"
+	"github.com/sluice-cd/sluice/test/contract"
 )
 
 // A Canary of one namespace had the users of another's Service, by naming its host.
@@ -44,7 +45,7 @@ func TestACanaryIsKeptInItsNamespace(t *testing.T) {
 			for _, confined := range []bool{true, false} {
 				r, err := router.New(tc.provider, router.Deps{OwnNamespace: confined})
 				must(t, err)
-				c := canaryFor(tc.provider)
+				c := contract.CanaryFor(tc.provider)
 				tc.edit(&c.Spec)
 				err = r.Supports(c)
 				refused := errors.Is(err, reconcile.TerminalError(nil)) && strings.Contains(err.Error(), tc.want) && strings.Contains(err.Error(), "--no-cross-namespace-refs")

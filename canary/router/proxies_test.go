@@ -14,6 +14,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
+	"github.com/sluice-cd/sluice/test/contract"
 )
 
 type headerMatch = map[string]flaggerv1.StringMatch
@@ -81,7 +82,7 @@ func TestProxiesRefuseWhatTheyCannotSay(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			c := canaryFor(tc.provider)
+			c := contract.CanaryFor(tc.provider)
 			tc.edit(&c.Spec)
 			r, err := router.New(tc.provider, router.Deps{})
 			must(t, err)
@@ -108,17 +109,17 @@ func TestNginxChoosesUsersByAnnotation(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			tr := newTrial(t, "nginx", clusterWith(t))
-			tc.edit(&tr.canary.Spec)
-			must(t, tr.Supports(tr.canary))
+			tr := contract.New(t, "nginx", contract.Cluster(t))
+			tc.edit(&tr.Canary.Spec)
+			must(t, tr.Supports(tr.Canary))
 			for _, w := range []provider.Weights{{Canary: 100}, {Primary: 100}} {
-				tr.start(w)
+				tr.Start(w)
 				want := map[string]string{"": "true", "weight": "0"}
 				if w.Canary > 0 {
 					maps.Copy(want, tc.want)
 				}
 				got := map[string]string{}
-				for key, value := range tr.made()[0].GetAnnotations() {
+				for key, value := range tr.Made()[0].GetAnnotations() {
 					if suffix, ok := strings.CutPrefix(key, "nginx.ingress.kubernetes.io/canary"); ok {
 						got[strings.TrimPrefix(suffix, "-")] = value
 					}
@@ -132,13 +133,13 @@ func TestNginxChoosesUsersByAnnotation(t *testing.T) {
 }
 
 func TestNginxAnnotationsHaveThePrefixOfTheController(t *testing.T) {
-	tr := newTrial(t, "nginx", clusterWith(t))
-	r, err := router.New("nginx", router.Deps{Client: tr.cluster, IngressAnnotations: "edge.example.com"})
+	tr := contract.New(t, "nginx", contract.Cluster(t))
+	r, err := router.New("nginx", router.Deps{Client: tr.Cluster, IngressAnnotations: "edge.example.com"})
 	must(t, err)
 	tr.Router = r
-	tr.start(provider.Weights{Primary: 80, Canary: 20})
-	tr.wants(provider.Weights{Primary: 80, Canary: 20})
-	if got := tr.made()[0].GetAnnotations()["edge.example.com/canary-weight"]; got != "20" {
+	tr.Start(provider.Weights{Primary: 80, Canary: 20})
+	tr.Wants(provider.Weights{Primary: 80, Canary: 20})
+	if got := tr.Made()[0].GetAnnotations()["edge.example.com/canary-weight"]; got != "20" {
 		t.Errorf("want 20 percent, got %q", got)
 	}
 }
@@ -146,23 +147,23 @@ func TestNginxAnnotationsHaveThePrefixOfTheController(t *testing.T) {
 func TestACopyFollowsItsOriginal(t *testing.T) {
 	for _, by := range []string{"apisix", "nginx", "skipper"} {
 		t.Run(by, func(t *testing.T) {
-			tr := newTrial(t, by, clusterWith(t))
-			tr.start(provider.Weights{Primary: 80, Canary: 20})
-			for key, o := range tr.all() {
-				if tr.given[key] {
-					o.SetAnnotations(merged(o.GetAnnotations(), "example.com/body-size", "16m"))
+			tr := contract.New(t, by, contract.Cluster(t))
+			tr.Start(provider.Weights{Primary: 80, Canary: 20})
+			for key, o := range tr.All() {
+				if tr.Given[key] {
+					o.SetAnnotations(contract.Merged(o.GetAnnotations(), "example.com/body-size", "16m"))
 					must(t, unstructured.SetNestedField(o.Object, "another", "spec", "ingressClassName"))
-					must(t, tr.cluster.Update(t.Context(), o))
+					must(t, tr.Cluster.Update(t.Context(), o))
 				}
 			}
-			must(t, tr.Reconcile(t.Context(), tr.canary))
-			tr.wants(provider.Weights{Primary: 80, Canary: 20})
-			made := tr.made()[0]
+			must(t, tr.Reconcile(t.Context(), tr.Canary))
+			tr.Wants(provider.Weights{Primary: 80, Canary: 20})
+			made := tr.Made()[0]
 			class, _, _ := unstructured.NestedString(made.Object, "spec", "ingressClassName")
 			if made.GetAnnotations()["example.com/body-size"] != "16m" || class != "another" {
-				t.Errorf("the copy stayed behind: %s", asJSON(made))
+				t.Errorf("the copy stayed behind: %s", contract.AsJSON(made))
 			}
-			if text := asJSON(made); strings.Contains(text, "last-applied") {
+			if text := contract.AsJSON(made); strings.Contains(text, "last-applied") {
 				t.Errorf("kubectl's memory was copied: %s", text)
 			}
 		})
@@ -171,9 +172,9 @@ func TestACopyFollowsItsOriginal(t *testing.T) {
 
 func TestTheOriginalMustLeadToTheApexService(t *testing.T) {
 	for _, by := range []string{"apisix", "nginx", "skipper"} {
-		tr := newTrial(t, by, clusterWith(t))
-		tr.canary.Spec.Service.Name = "another"
-		err := tr.Reconcile(t.Context(), tr.canary)
+		tr := contract.New(t, by, contract.Cluster(t))
+		tr.Canary.Spec.Service.Name = "another"
+		err := tr.Reconcile(t.Context(), tr.Canary)
 		if err == nil || !strings.Contains(err.Error(), "Service another") || errors.Is(err, reconcile.TerminalError(nil)) {
 			t.Errorf("%s: want an error about the backend, which its owner may yet mend, got %v", by, err)
 		}
@@ -183,27 +184,27 @@ func TestTheOriginalMustLeadToTheApexService(t *testing.T) {
 // TestUsersAreTakenOffTheCanaryWhateverBecameOfTheOriginal: a rollback must not
 // wait for somebody to mend an Ingress.
 func TestUsersAreTakenOffTheCanaryWhateverBecameOfTheOriginal(t *testing.T) {
-	spoil := map[string]func(*trial, *unstructured.Unstructured) error{
-		"it was deleted": func(t *trial, o *unstructured.Unstructured) error { return t.cluster.Delete(t.Context(), o) },
-		"it leads elsewhere": func(t *trial, o *unstructured.Unstructured) error {
+	spoil := map[string]func(*contract.Fixture, *unstructured.Unstructured) error{
+		"it was deleted": func(t *contract.Fixture, o *unstructured.Unstructured) error { return t.Cluster.Delete(t.Context(), o) },
+		"it leads elsewhere": func(t *contract.Fixture, o *unstructured.Unstructured) error {
 			o.Object["spec"] = map[string]any{}
-			return t.cluster.Update(t.Context(), o)
+			return t.Cluster.Update(t.Context(), o)
 		},
 	}
 	for _, by := range []string{"apisix", "nginx", "skipper"} {
 		for what, spoil := range spoil {
 			t.Run(by+" "+what, func(t *testing.T) {
-				tr := newTrial(t, by, clusterWith(t))
-				tr.start(provider.Weights{Primary: 70, Canary: 30})
-				for key, o := range tr.all() {
-					if tr.given[key] {
+				tr := contract.New(t, by, contract.Cluster(t))
+				tr.Start(provider.Weights{Primary: 70, Canary: 30})
+				for key, o := range tr.All() {
+					if tr.Given[key] {
 						must(t, spoil(tr, o))
 					}
 				}
-				tr.set(provider.Weights{Primary: 100})
-				tr.wants(provider.Weights{Primary: 100})
-				tr.deleteMade()
-				if err := tr.SetWeights(t.Context(), tr.canary, provider.Weights{Canary: 100}); err == nil {
+				tr.Set(provider.Weights{Primary: 100})
+				tr.Wants(provider.Weights{Primary: 100})
+				tr.DeleteMade()
+				if err := tr.SetWeights(t.Context(), tr.Canary, provider.Weights{Canary: 100}); err == nil {
 					t.Error("a copy of nothing was made")
 				}
 			})
@@ -212,13 +213,13 @@ func TestUsersAreTakenOffTheCanaryWhateverBecameOfTheOriginal(t *testing.T) {
 }
 
 func TestGlooTakesUsersOffWithoutItsSettings(t *testing.T) {
-	tr := newTrial(t, "gloo", clusterWith(t))
-	tr.start(provider.Weights{Primary: 70, Canary: 30})
-	tr.canary.Spec.UpstreamRef = &flaggerv1.CrossNamespaceObjectReference{Name: "gone"}
-	if err := tr.SetWeights(t.Context(), tr.canary, provider.Weights{Primary: 100}); err == nil || !strings.Contains(err.Error(), "spec.upstreamRef") {
+	tr := contract.New(t, "gloo", contract.Cluster(t))
+	tr.Start(provider.Weights{Primary: 70, Canary: 30})
+	tr.Canary.Spec.UpstreamRef = &flaggerv1.CrossNamespaceObjectReference{Name: "gone"}
+	if err := tr.SetWeights(t.Context(), tr.Canary, provider.Weights{Primary: 100}); err == nil || !strings.Contains(err.Error(), "spec.upstreamRef") {
 		t.Errorf("want an error about the missing settings, got %v", err)
 	}
-	tr.wants(provider.Weights{Primary: 100})
+	tr.Wants(provider.Weights{Primary: 100})
 }
 
 func TestSkipperPutsItsPredicateFirst(t *testing.T) {
@@ -230,14 +231,14 @@ func TestSkipperPutsItsPredicateFirst(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			tr := newTrial(t, "skipper", clusterWith(t))
-			for _, o := range tr.all() {
-				o.SetAnnotations(merged(o.GetAnnotations(), "zalando.org/skipper-predicate", tc.raw))
-				must(t, tr.cluster.Update(t.Context(), o))
+			tr := contract.New(t, "skipper", contract.Cluster(t))
+			for _, o := range tr.All() {
+				o.SetAnnotations(contract.Merged(o.GetAnnotations(), "zalando.org/skipper-predicate", tc.raw))
+				must(t, tr.Cluster.Update(t.Context(), o))
 			}
 			for canary, want := range map[int]string{0: tc.wantOff, 30: tc.wantOn} {
-				tr.start(provider.Weights{Primary: 100 - canary, Canary: canary})
-				if got := tr.made()[0].GetAnnotations()["zalando.org/skipper-predicate"]; got != want {
+				tr.Start(provider.Weights{Primary: 100 - canary, Canary: canary})
+				if got := tr.Made()[0].GetAnnotations()["zalando.org/skipper-predicate"]; got != want {
 					t.Errorf("want %s, got %s", want, got)
 				}
 			}
@@ -248,10 +249,10 @@ func TestSkipperPutsItsPredicateFirst(t *testing.T) {
 // TestContourHasARouteForEachEntryOfAMatch: Flagger puts all of them into one, with
 // a prefix each, which Contour finds invalid.
 func TestContourHasARouteForEachEntryOfAMatch(t *testing.T) {
-	tr := newTrial(t, "contour", clusterWith(t))
-	choose(headerMatch{"a": {Exact: "1"}, "b": {}}, headerMatch{"c": {Suffix: "3"}})(&tr.canary.Spec)
-	tr.start(provider.Weights{Canary: 100})
-	routes, _, _ := unstructured.NestedSlice(tr.made()[0].Object, "spec", "routes")
+	tr := contract.New(t, "contour", contract.Cluster(t))
+	choose(headerMatch{"a": {Exact: "1"}, "b": {}}, headerMatch{"c": {Suffix: "3"}})(&tr.Canary.Spec)
+	tr.Start(provider.Weights{Canary: 100})
+	routes, _, _ := unstructured.NestedSlice(tr.Made()[0].Object, "spec", "routes")
 	var got []any
 	for _, route := range routes {
 		got = append(got, route.(map[string]any)["conditions"])
@@ -270,13 +271,13 @@ func TestContourHasARouteForEachEntryOfAMatch(t *testing.T) {
 }
 
 func TestGlooKeepsAnUpstreamForARouteTableThatStays(t *testing.T) {
-	tr := newTrial(t, "gloo", clusterWith(t))
-	tr.start(provider.Weights{Primary: 80, Canary: 20})
-	table := tr.made()[0]
+	tr := contract.New(t, "gloo", contract.Cluster(t))
+	tr.Start(provider.Weights{Primary: 80, Canary: 20})
+	table := tr.Made()[0]
 	table.SetOwnerReferences(nil)
-	must(t, tr.cluster.Update(t.Context(), table))
-	must(t, tr.Finalize(t.Context(), tr.canary))
-	primary := tr.all()["Upstream/staging-app-primaryupstream-9898"]
+	must(t, tr.Cluster.Update(t.Context(), table))
+	must(t, tr.Finalize(t.Context(), tr.Canary))
+	primary := tr.All()["Upstream/staging-app-primaryupstream-9898"]
 	kube, _, _ := unstructured.NestedMap(primary.Object, "spec", "kube")
 	if kube["serviceName"] != "app" || kube["selector"] != nil || len(primary.GetOwnerReferences()) > 0 {
 		t.Errorf("want an Upstream of the apex Service that stays, got %v owned by %v", kube, primary.GetOwnerReferences())
@@ -284,16 +285,16 @@ func TestGlooKeepsAnUpstreamForARouteTableThatStays(t *testing.T) {
 }
 
 func TestGlooKeepsTheOrderOfRoutes(t *testing.T) {
-	tr := newTrial(t, "gloo", clusterWith(t))
-	tr.start(provider.Weights{Primary: 100})
-	table := tr.made()[0]
+	tr := contract.New(t, "gloo", contract.Cluster(t))
+	tr.Start(provider.Weights{Primary: 100})
+	table := tr.Made()[0]
 	routes, _, _ := unstructured.NestedSlice(table.Object, "spec", "routes")
 	first, last := map[string]any{"options": map[string]any{"timeout": "1s"}}, map[string]any{"options": map[string]any{"timeout": "2s"}}
 	must(t, unstructured.SetNestedSlice(table.Object, []any{first, routes[0], last}, "spec", "routes"))
-	must(t, tr.cluster.Update(t.Context(), table))
-	choose(headerMatch{"a": {Exact: "1"}})(&tr.canary.Spec)
-	tr.set(provider.Weights{Canary: 100})
-	routes, _, _ = unstructured.NestedSlice(tr.made()[0].Object, "spec", "routes")
+	must(t, tr.Cluster.Update(t.Context(), table))
+	choose(headerMatch{"a": {Exact: "1"}})(&tr.Canary.Spec)
+	tr.Set(provider.Weights{Canary: 100})
+	routes, _, _ = unstructured.NestedSlice(tr.Made()[0].Object, "spec", "routes")
 	if len(routes) != 4 || !cmp.Equal(routes[0], any(first)) || !cmp.Equal(routes[3], any(last)) {
 		t.Errorf("want the canary's routes between the others, got %v", routes)
 	}
@@ -301,12 +302,12 @@ func TestGlooKeepsTheOrderOfRoutes(t *testing.T) {
 
 func TestKumaNamesTheMeshOfTheCanary(t *testing.T) {
 	for _, mesh := range []string{"", "blue"} {
-		tr := newTrial(t, "kuma", clusterWith(t))
+		tr := contract.New(t, "kuma", contract.Cluster(t))
 		if mesh != "" {
-			tr.canary.Annotations = map[string]string{"kuma.io/mesh": mesh}
+			tr.Canary.Annotations = map[string]string{"kuma.io/mesh": mesh}
 		}
-		tr.start(provider.Weights{Primary: 100})
-		if got := tr.made()[0].Object["mesh"]; !slices.Contains([]any{mesh, "default"}, got) || mesh != "" && got != mesh {
+		tr.Start(provider.Weights{Primary: 100})
+		if got := tr.Made()[0].Object["mesh"]; !slices.Contains([]any{mesh, "default"}, got) || mesh != "" && got != mesh {
 			t.Errorf("want mesh %q, got %v", mesh, got)
 		}
 	}

@@ -1,55 +1,61 @@
 package router_test
 
 import (
+	"context"
 	"errors"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
-	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
+	"github.com/sluice-cd/sluice/test/contract"
 )
 
 func TestEveryRouterKeepsTheContract(t *testing.T) {
 	for _, name := range router.Names() {
 		t.Run(name, func(t *testing.T) {
-			if err := newTrial(t, name, clusterWith(t)).refusesNothingPlain(); err != nil {
-				t.Fatalf("refuses the plainest canary: %v", err)
+			fixture := func(t *testing.T) *contract.Fixture { return contract.New(t, name, contract.Cluster(t)) }
+			if f := fixture(t); f.Supports(f.Canary) != nil {
+				t.Fatalf("refuses the plainest canary: %v", f.Supports(f.Canary))
 			}
-			if subjects[name].still {
-				movesNobody(newTrial(t, name, clusterWith(t)))
-				return
-			}
-			for _, clause := range slices.Sorted(maps.Keys(contract)) {
-				t.Run(clause, func(t *testing.T) { contract[clause](newTrial(t, name, clusterWith(t))) })
-			}
+			contract.Run(t, name, fixture)
 		})
 	}
 }
 
-func (t *trial) refusesNothingPlain() error { return t.Supports(t.canary) }
-
-// movesNobody is the contract of a provider without routes.
-func movesNobody(t *trial) {
-	for _, w := range []provider.Weights{{Primary: 80, Canary: 20}, {Canary: 100}, {Primary: 100}} {
-		t.set(w)
-		t.must(t.Reconcile(t.Context(), t.canary))
-		t.wants(provider.Weights{Primary: 100})
+func TestEveryProviderHasARouter(t *testing.T) {
+	for _, name := range router.Names() {
+		if _, err := router.New(name, router.Deps{}); err != nil {
+			t.Errorf("%s: its row in package provider is not carried out by a line in builders: %v", name, err)
+		}
 	}
-	t.must(t.Finalize(t.Context(), t.canary))
-	if objects := t.Objects(t.canary); len(objects) > 0 {
-		t.Errorf("has no routes, but names %v", objects)
+}
+
+func TestWithoutTheCRDsTheErrorSaysWhatToInstall(t *testing.T) {
+	for _, name := range router.Names() {
+		if row, _ := provider.Named(name); row.Product == "" {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			f := contract.New(t, name, contract.Cluster(t))
+			f.Router = f.RouterOver(interceptor.NewClient(f.Cluster, interceptor.Funcs{
+				Get: func(ctx context.Context, w client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+					if kind := o.GetObjectKind().GroupVersionKind(); slices.Contains(f.Provider.Groups, kind.Group) {
+						return &meta.NoKindMatchError{GroupKind: kind.GroupKind()}
+					}
+					return w.Get(ctx, key, o, opts...)
+				},
+			}))
+			f.SaysWhatToInstall()
+		})
 	}
 }
 
@@ -83,15 +89,4 @@ func wantWeights(t *testing.T, r router.Router, c *flaggerv1.Canary, want provid
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("weights (-want +got):\n%s", diff)
 	}
-}
-
-func clusterWith(t *testing.T, objs ...client.Object) client.WithWatch {
-	t.Helper()
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{flaggerv1.AddToScheme, gatewayv1.Install, corev1.AddToScheme, networkingv1.AddToScheme} {
-		if err := add(scheme); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objs...).WithStatusSubresource(&gatewayv1.HTTPRoute{}).Build()
 }

@@ -15,6 +15,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/canary/provider"
+	"github.com/sluice-cd/sluice/test/contract"
 )
 
 // TestUsersStayWithWhatTheySaw is a release as browsers see it: a proxy that obeys
@@ -26,7 +27,7 @@ func TestUsersStayWithWhatTheySaw(t *testing.T) {
 			c.Spec.Service.Match = []flaggerv1.HTTPMatchRequest{{URI: &flaggerv1.StringMatch{Prefix: "/shop"}}}
 			// The cookie is for all paths, and is to be dropped by an answer for one.
 			c.Spec.Analysis.SessionAffinity.Domain, c.Spec.Analysis.SessionAffinity.Path = "", "/"
-			cluster := clusterWith(t)
+			cluster := contract.Cluster(t)
 			r := routerOf(t, by, cluster)
 			set := func(canary int, status flaggerv1.CanaryStatus) {
 				t.Helper()

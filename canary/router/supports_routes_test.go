@@ -11,6 +11,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/router"
+	"github.com/sluice-cd/sluice/test/contract"
 )
 
 func TestRoutesNameTheFieldTheyCannotHonour(t *testing.T) {
@@ -20,7 +21,7 @@ func TestRoutesNameTheFieldTheyCannotHonour(t *testing.T) {
 		want     string
 	}{
 		"users of an A/B test are not bound": {gatewayV1, func(s *flaggerv1.CanarySpec) {
-			s.Analysis.Match, s.Analysis.SessionAffinity = insider, &flaggerv1.SessionAffinity{CookieName: "a"}
+			s.Analysis.Match, s.Analysis.SessionAffinity = contract.Insider, &flaggerv1.SessionAffinity{CookieName: "a"}
 		}, "spec.analysis.sessionAffinity"},
 		"a cookie has a name": {gatewayV1, func(s *flaggerv1.CanarySpec) {
 			s.Analysis.SessionAffinity = &flaggerv1.SessionAffinity{CookieName: "a;b"}
@@ -60,7 +61,7 @@ func TestRoutesNameTheFieldTheyCannotHonour(t *testing.T) {
 		"an own route is of two kinds":         {gatewayV1, own(func(s *flaggerv1.CanarySpec) { s.HTTPRouteRef.Kind = "TCPRoute" }), "spec.httpRouteRef.kind"},
 		"an own route is of the Gateway API":   {gatewayV1, own(func(s *flaggerv1.CanarySpec) { s.HTTPRouteRef.APIVersion = "example.com/v1" }), "spec.httpRouteRef.apiVersion"},
 		"an own route has its own Gateways":    {gatewayV1, own(func(s *flaggerv1.CanarySpec) { s.Service.GatewayRefs = make([]gatewayv1.ParentReference, 1) }), "spec.service.gatewayRefs"},
-		"an own route has its own matches":     {gatewayV1, own(func(s *flaggerv1.CanarySpec) { s.Service.Match = insider }), "spec.service.match"},
+		"an own route has its own matches":     {gatewayV1, own(func(s *flaggerv1.CanarySpec) { s.Service.Match = contract.Insider }), "spec.service.match"},
 		"an own route says its kind itself":    {gatewayV1, own(func(s *flaggerv1.CanarySpec) { s.Service.RouteKind = "HTTPRoute" }), "spec.service.routeKind"},
 		"an own route binds no users": {gatewayV1, own(func(s *flaggerv1.CanarySpec) {
 			s.Analysis.SessionAffinity = &flaggerv1.SessionAffinity{CookieName: "a"}
@@ -82,7 +83,7 @@ func TestRoutesNameTheFieldTheyCannotHonour(t *testing.T) {
 		"also in an A/B test": {"istio", func(s *flaggerv1.CanarySpec) {
 			s.Analysis.Match = []flaggerv1.HTTPMatchRequest{{URI: &flaggerv1.StringMatch{Suffix: "b"}}}
 		}, "spec.analysis.match[0].uri.suffix"},
-		"connections choose no users":  {"istio", tcp(func(s *flaggerv1.CanarySpec) { s.Analysis.Match = insider }), "spec.analysis.match"},
+		"connections choose no users":  {"istio", tcp(func(s *flaggerv1.CanarySpec) { s.Analysis.Match = contract.Insider }), "spec.analysis.match"},
 		"connections are not mirrored": {"istio", tcp(func(s *flaggerv1.CanarySpec) { s.Analysis.Mirror = true }), "spec.analysis.mirror"},
 		"connections have no cookies": {"istio", tcp(func(s *flaggerv1.CanarySpec) {
 			s.Analysis.SessionAffinity = &flaggerv1.SessionAffinity{CookieName: "a"}
@@ -98,7 +99,7 @@ func TestRoutesNameTheFieldTheyCannotHonour(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			c := canaryFor(tc.provider)
+			c := contract.CanaryFor(tc.provider)
 			tc.edit(&c.Spec)
 			r, err := router.New(tc.provider, router.Deps{})
 			must(t, err)

@@ -12,6 +12,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/router"
+	"github.com/sluice-cd/sluice/test/contract"
 )
 
 func TestSupportsNamesTheFieldItCannotHonour(t *testing.T) {
@@ -66,7 +67,7 @@ func TestSupportsNamesTheFieldItCannotHonour(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			c := canaryFor(tc.provider)
+			c := contract.CanaryFor(tc.provider)
 			tc.edit(&c.Spec)
 			r, err := router.New(tc.provider, router.Deps{})
 			if err != nil {
@@ -82,7 +83,7 @@ func TestSupportsNamesTheFieldItCannotHonour(t *testing.T) {
 
 func TestSupportsWithoutAnalysis(t *testing.T) {
 	for _, name := range router.Names() {
-		c := canaryFor(name)
+		c := contract.CanaryFor(name)
 		c.Spec.Analysis = nil
 		r, err := router.New(name, router.Deps{})
 		if err != nil {

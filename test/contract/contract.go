@@ -1,0 +1,477 @@
+// Package contract is what every router of a canary keeps, as a test: on a fake API
+// server beside the routers, and on a real one in test/integration/router.
+//
+//	contract.Run(t, "traefik", func(t *testing.T) *contract.Fixture {
+//		return contract.New(t, "traefik", contract.Cluster(t))
+//	})
+//
+// It reads in the table of package provider what a router can do, so that a new one is
+// held to the contract without being mentioned here, unless its owner has to make
+// something first: that is an [Example].
+package contract
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/yaml"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
+	"github.com/sluice-cd/sluice/canary/router"
+)
+
+// Fixture is one router in one cluster, with the plainest Canary that it can do.
+type Fixture struct {
+	*testing.T
+	router.Router
+	Provider provider.Provider
+	Example  Example
+	Cluster  client.WithWatch
+	Canary   *flaggerv1.Canary
+	// Collected means that a garbage collector deletes what has lost its owner.
+	Collected bool
+	// Given are the keys of what the owner made.
+	Given map[string]bool
+}
+
+// Run holds a router to the contract, each time with a fixture of its own.
+func Run(t *testing.T, name string, fixture func(*testing.T) *Fixture) {
+	if row, _ := provider.Named(name); row.Routing == provider.Nowhere {
+		movesNobody(fixture(t))
+		return
+	}
+	for _, clause := range slices.Sorted(maps.Keys(clauses)) {
+		t.Run(clause, func(t *testing.T) { clauses[clause](fixture(t)) })
+	}
+}
+
+// movesNobody is the contract of a provider without routes.
+func movesNobody(t *Fixture) {
+	for _, w := range []provider.Weights{{Primary: 80, Canary: 20}, {Canary: 100}, provider.Stable} {
+		t.Set(w)
+		t.Must(t.Reconcile(t.Context(), t.Canary))
+		t.Wants(provider.Stable)
+	}
+	t.Must(t.Finalize(t.Context(), t.Canary))
+	if objects := t.Objects(t.Canary); len(objects) > 0 {
+		t.Errorf("has no routes, but names %v", objects)
+	}
+}
+
+// clauses are what every router keeps that moves users.
+var clauses = map[string]func(*Fixture){
+	"what was never routed is finalized without a word": func(t *Fixture) {
+		t.Must(t.Finalize(t.Context(), t.Canary))
+	},
+	"a route that is made sends everybody to the primary": func(t *Fixture) {
+		t.Must(t.Reconcile(t.Context(), t.Canary))
+		t.Wants(provider.Weights{Primary: 100})
+		t.UnchangedBy("reconciling again", func() error { return t.Reconcile(t.Context(), t.Canary) })
+	},
+	"weights are read back as they were set, and set only once": func(t *Fixture) {
+		t.Must(t.Reconcile(t.Context(), t.Canary))
+		for _, w := range []provider.Weights{{Primary: 80, Canary: 20}, {Canary: 100}, {Primary: 99, Canary: 1}, {Primary: 100}} {
+			t.Set(w)
+			t.Wants(w)
+			t.UnchangedBy("setting again", func() error { return t.SetWeights(t.Context(), t.Canary, w) })
+			t.UnchangedBy("reconciling", func() error { return t.Reconcile(t.Context(), t.Canary) })
+			t.Wants(w)
+		}
+	},
+	"mirroring is read back, and ends": func(t *Fixture) {
+		if !t.Provider.Honours(provider.AnalysisMirror) {
+			t.Skip("cannot mirror")
+		}
+		t.Canary.Spec.Analysis.Mirror = true
+		t.Must(t.Reconcile(t.Context(), t.Canary))
+		for _, w := range []provider.Weights{{Primary: 100, Mirror: true}, {Primary: 90, Canary: 10}, {Primary: 100}} {
+			t.Set(w)
+			t.Wants(w)
+			t.UnchangedBy("reconciling", func() error { return t.Reconcile(t.Context(), t.Canary) })
+		}
+	},
+	"an A/B test is for those whom it chooses": func(t *Fixture) {
+		if !t.Provider.Honours(provider.AnalysisMatch) {
+			t.Skip("cannot choose users")
+		}
+		t.Canary.Spec.Analysis.Match = Insider
+		t.Must(t.Supports(t.Canary))
+		t.Must(t.Reconcile(t.Context(), t.Canary))
+		for _, w := range []provider.Weights{{Primary: 100}, {Canary: 100}, {Primary: 100}, {Canary: 100}} {
+			t.Set(w)
+			t.Wants(w)
+			t.UnchangedBy("reconciling", func() error { return t.Reconcile(t.Context(), t.Canary) })
+		}
+	},
+	"what an A/B test's users get says nothing about the others": func(t *Fixture) {
+		if !t.Provider.Honours(provider.AnalysisMatch) {
+			t.Skip("cannot choose users")
+		}
+		t.Canary.Spec.Analysis.Match = Insider
+		t.Set(provider.Weights{Canary: 100})
+		t.Canary.Spec.Analysis.Match = nil
+		t.Must(t.Reconcile(t.Context(), t.Canary))
+		t.Wants(provider.Weights{Primary: 100})
+	},
+	"an A/B test is opened for everybody, and closed again": func(t *Fixture) {
+		if !t.Provider.Honours(provider.AnalysisMatch) {
+			t.Skip("cannot choose users")
+		}
+		open := t.Canary.DeepCopy()
+		t.Canary.Spec.Analysis.Match = Insider
+		all := func() provider.Weights {
+			w, err := t.Weights(t.Context(), open)
+			t.Must(err)
+			return w
+		}
+		t.Must(t.Reconcile(t.Context(), t.Canary))
+		t.Set(provider.Weights{Canary: 100})
+		t.Must(t.SetWeights(t.Context(), open, provider.Weights{Canary: 100}))
+		t.UnchangedBy("reconciling", func() error { return t.Reconcile(t.Context(), open) })
+		if w := all(); w.Canary != 100 {
+			t.Errorf("everybody has %v", w)
+		}
+		t.Wants(provider.Weights{Canary: 100}) // for those whom it chose, too
+		t.Set(provider.Weights{Canary: 100})
+		if w := all(); w.Canary != 0 {
+			t.Errorf("those who are not chosen have %v", w)
+		}
+		t.Wants(provider.Weights{Canary: 100})
+	},
+	"what somebody else wrote survives": func(t *Fixture) {
+		t.Start(provider.Weights{Primary: 100})
+		for _, o := range t.Made() {
+			o.SetLabels(Merged(o.GetLabels(), "team", "web"))
+			o.SetAnnotations(Merged(o.GetAnnotations(), "example.com/note", "mine"))
+			t.Must(t.Cluster.Update(t.Context(), o))
+		}
+		if t.Example.Theirs != nil {
+			o := t.Made()[0]
+			t.Example.Theirs.write(o)
+			t.Must(t.Cluster.Update(t.Context(), o))
+		}
+		t.Set(provider.Weights{Primary: 80, Canary: 20})
+		t.Must(t.Reconcile(t.Context(), t.Canary))
+		for _, o := range t.Made() {
+			if o.GetLabels()["team"] != "web" || o.GetAnnotations()["example.com/note"] != "mine" {
+				t.Errorf("%s %s lost metadata: %v %v", o.GetKind(), o.GetName(), o.GetLabels(), o.GetAnnotations())
+			}
+		}
+		if t.Example.Theirs != nil && !t.Example.Theirs.isIn(t.Made()[0]) {
+			t.Errorf("what somebody wrote is gone: %s", AsJSON(t.Made()[0]))
+		}
+	},
+	"a route that was deleted comes back with the weights that are set": func(t *Fixture) {
+		t.ifMade()
+		t.Start(provider.Weights{Primary: 80, Canary: 20})
+		t.DeleteMade()
+		t.Set(provider.Weights{Primary: 70, Canary: 30})
+		t.Wants(provider.Weights{Primary: 70, Canary: 30})
+		t.DeleteMade()
+		if _, err := t.Weights(t.Context(), t.Canary); !apierrors.IsNotFound(err) {
+			t.Errorf("weights of a missing route: want not found, got %v", err)
+		}
+		t.Must(t.Reconcile(t.Context(), t.Canary))
+		t.Wants(provider.Weights{Primary: 100})
+	},
+	"editing spec.service in mid-analysis moves nobody": func(t *Fixture) {
+		t.Start(provider.Weights{Primary: 70, Canary: 30})
+		if t.Example.Edit == nil {
+			t.Skip("nothing in spec.service is in the route")
+		}
+		before := t.versions()
+		t.Example.Edit(&t.Canary.Spec.Service)
+		t.Must(t.Supports(t.Canary))
+		t.Must(t.Reconcile(t.Context(), t.Canary))
+		t.Wants(provider.Weights{Primary: 70, Canary: 30})
+		if cmp.Equal(before, t.versions()) {
+			t.Error("the edit was ignored")
+		}
+	},
+	"a write of somebody else in between is a conflict, and the next try succeeds": func(t *Fixture) {
+		t.Start(provider.Weights{Primary: 100})
+		t.Router = t.RouterOver(t.racing())
+		err := t.SetWeights(t.Context(), t.Canary, provider.Weights{Primary: 80, Canary: 20})
+		if !apierrors.IsConflict(err) || errors.Is(err, reconcile.TerminalError(nil)) {
+			t.Fatalf("want a conflict that can be retried, got %v", err)
+		}
+		t.Set(provider.Weights{Primary: 80, Canary: 20})
+		t.Wants(provider.Weights{Primary: 80, Canary: 20})
+	},
+	"a route that is made belongs to the canary, and is given up twice without harm": func(t *Fixture) {
+		t.ifMade()
+		t.Start(provider.Weights{Primary: 80, Canary: 20})
+		for _, o := range t.Made() {
+			if !metav1.IsControlledBy(o, t.Canary) && o.GetNamespace() != "" {
+				t.Errorf("%s %s would stay for ever", o.GetKind(), o.GetName())
+			}
+		}
+		t.Must(t.Finalize(t.Context(), t.Canary))
+		t.Must(t.Finalize(t.Context(), t.Canary))
+	},
+	"a route that was there before stays, and leads to the apex Service": func(t *Fixture) {
+		if t.Example.Existing != "" {
+			t.Create(t.Example.Existing)
+		} else {
+			t.Set(provider.Weights{Primary: 80, Canary: 20})
+			t.disown()
+		}
+		before := t.Made()
+		t.Set(provider.Weights{Primary: 60, Canary: 40})
+		t.Wants(provider.Weights{Primary: 60, Canary: 40})
+		t.Must(t.Finalize(t.Context(), t.Canary))
+		left := t.Made()
+		if len(left) < len(before) {
+			t.Fatalf("%d of %d objects are left", len(left), len(before))
+		}
+		if text := AsJSON(left[0]); dangling.MatchString(text) {
+			t.Errorf("leads to what will be gone: %s", text)
+		}
+		if t.Example.Existing != "" && !cmp.Equal(before[0].Object["spec"], left[0].Object["spec"]) {
+			t.Errorf("is not what it was:\n%s", cmp.Diff(before[0].Object["spec"], left[0].Object["spec"]))
+		}
+		t.UnchangedBy("finalizing again", func() error { return t.Finalize(t.Context(), t.Canary) })
+	},
+	"the route of another canary is refused, not shared": func(t *Fixture) {
+		t.ifMade()
+		t.Start(provider.Weights{Primary: 80, Canary: 20})
+		other := t.Canary.DeepCopy()
+		other.Spec.Service.Name, _, _ = t.Canary.ServiceNames()
+		other.Name, other.UID = "other", "other-uid"
+		if t.Made()[0].GetNamespace() == "" {
+			other.Namespace = "elsewhere" // the route is the whole cluster's
+		}
+		t.UnchangedBy("another canary", func() error {
+			for what, err := range map[string]error{
+				"Reconcile":  t.Reconcile(t.Context(), other),
+				"SetWeights": t.SetWeights(t.Context(), other, provider.Weights{Canary: 100}),
+			} {
+				if !errors.Is(err, reconcile.TerminalError(nil)) {
+					t.Errorf("%s: want a terminal error, got %v", what, err)
+				}
+			}
+			return t.Finalize(t.Context(), other)
+		})
+	},
+	"a canary that was made anew succeeds its namesake": func(t *Fixture) {
+		t.ifMade()
+		if t.Collected {
+			t.Skip("the garbage collector may come first")
+		}
+		t.Start(provider.Weights{Primary: 80, Canary: 20})
+		t.Canary.UID = "new-uid"
+		t.Must(t.Reconcile(t.Context(), t.Canary))
+		t.Wants(provider.Weights{Primary: 80, Canary: 20})
+		for _, o := range t.Made() {
+			if !metav1.IsControlledBy(o, t.Canary) && o.GetNamespace() != "" {
+				t.Errorf("%s %s still belongs to the old one: %v", o.GetKind(), o.GetName(), o.GetOwnerReferences())
+			}
+		}
+	},
+	"objects name everything that is made": func(t *Fixture) {
+		t.Start(provider.Weights{Primary: 80, Canary: 20})
+		if len(t.Made()) == 0 {
+			t.Errorf("none of %v was written", t.Objects(t.Canary))
+		}
+	},
+}
+
+// dangling is a Service that goes with its canary.
+var dangling = regexp.MustCompile("app(-[0-9]+(-router-[a-z0-9]+)?)?-(primary|canary)([^a-z]|$)")
+
+// AsJSON is what an object says, without its name and owner.
+func AsJSON(o *unstructured.Unstructured) string {
+	text, _ := json.Marshal(map[string]any{"spec": o.Object["spec"], "annotations": o.GetAnnotations()})
+	return string(text)
+}
+
+// Merged returns a map with one more key.
+func Merged(m map[string]string, key, value string) map[string]string {
+	out := map[string]string{key: value}
+	for k, v := range m {
+		if k != key {
+			out[k] = v
+		}
+	}
+	return out
+}
+
+func (t *Fixture) Must(err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (t *Fixture) ifMade() {
+	t.Helper()
+	if t.Example.Borrowed {
+		t.Skip("the route is the owner's")
+	}
+}
+
+// create makes what the owner has.
+func (t *Fixture) Create(documents string) {
+	t.Helper()
+	for _, document := range strings.Split(documents, "---\n") {
+		o := &unstructured.Unstructured{}
+		names := strings.NewReplacer("NAMESPACE", t.Canary.Namespace, "APP", t.Canary.Name)
+		t.Must(yaml.Unmarshal([]byte(names.Replace(document)), &o.Object))
+		if o.Object == nil {
+			continue
+		}
+		t.Must(t.Cluster.Create(t.Context(), o))
+	}
+}
+
+// start is what a controller does first.
+func (t *Fixture) Start(w provider.Weights) {
+	t.Helper()
+	t.Must(t.Reconcile(t.Context(), t.Canary))
+	t.Set(w)
+}
+
+func (t *Fixture) Set(w provider.Weights) {
+	t.Helper()
+	t.Must(t.SetWeights(t.Context(), t.Canary, w))
+}
+
+func (t *Fixture) Wants(w provider.Weights) {
+	t.Helper()
+	got, err := t.Weights(t.Context(), t.Canary)
+	t.Must(err)
+	if diff := cmp.Diff(w, got); diff != "" {
+		t.Errorf("weights (-want +got):\n%s", diff)
+	}
+}
+
+// all are the objects that the router names and that exist.
+func (t *Fixture) All() map[string]*unstructured.Unstructured {
+	t.Helper()
+	found := map[string]*unstructured.Unstructured{}
+	for _, o := range t.Objects(t.Canary) {
+		live := &unstructured.Unstructured{}
+		live.SetGroupVersionKind(o.GroupVersionKind)
+		err := t.Cluster.Get(t.Context(), o.NamespacedName, live)
+		if client.IgnoreNotFound(err) != nil {
+			t.Fatal(err)
+		}
+		if err == nil {
+			found[o.Kind+"/"+o.Name] = live
+		}
+	}
+	return found
+}
+
+// made are those that the router wrote, the one with the weights first.
+func (t *Fixture) Made() []*unstructured.Unstructured {
+	t.Helper()
+	var out []*unstructured.Unstructured
+	all := t.All()
+	for _, o := range t.Objects(t.Canary) {
+		key := o.Kind + "/" + o.Name
+		if live := all[key]; live != nil && (t.Example.Borrowed || !t.Given[key]) {
+			out = append(out, live)
+		}
+	}
+	return out
+}
+
+func (t *Fixture) versions() map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for key, o := range t.All() {
+		out[key] = o.GetResourceVersion()
+	}
+	return out
+}
+
+func (t *Fixture) UnchangedBy(what string, do func() error) {
+	t.Helper()
+	before := t.All()
+	t.Must(do())
+	after := t.All()
+	for _, key := range slices.Sorted(maps.Keys(after)) {
+		if before[key] == nil || before[key].GetResourceVersion() != after[key].GetResourceVersion() {
+			t.Errorf("%s wrote %s (-before +after):\n%s", what, key, cmp.Diff(before[key], after[key]))
+		}
+	}
+	if len(before) != len(after) {
+		t.Errorf("%s left %d of %d objects", what, len(after), len(before))
+	}
+}
+
+func (t *Fixture) DeleteMade() {
+	t.Helper()
+	for _, o := range t.Made() {
+		t.Must(t.Cluster.Delete(t.Context(), o))
+	}
+}
+
+// disown makes what the router wrote look like somebody else's.
+func (t *Fixture) disown() {
+	t.Helper()
+	for _, o := range t.Made() {
+		o.SetOwnerReferences(nil)
+		t.Must(t.Cluster.Update(t.Context(), o))
+	}
+}
+
+// racing is a client whose first write is overtaken by another's.
+func (t *Fixture) racing() client.WithWatch {
+	overtaken := false
+	return interceptor.NewClient(t.Cluster, interceptor.Funcs{
+		Patch: func(ctx context.Context, w client.WithWatch, o client.Object, patch client.Patch, opts ...client.PatchOption) error {
+			if !overtaken {
+				overtaken = true
+				live := &unstructured.Unstructured{}
+				live.SetGroupVersionKind(o.GetObjectKind().GroupVersionKind())
+				t.Must(w.Get(ctx, client.ObjectKeyFromObject(o), live))
+				live.SetAnnotations(Merged(live.GetAnnotations(), "edited", "in between"))
+				t.Must(w.Update(ctx, live))
+			}
+			return w.Patch(ctx, o, patch, opts...)
+		},
+	})
+}
+
+func (t *Fixture) RouterOver(c client.Client) router.Router {
+	t.Helper()
+	r, err := router.New(t.Provider.Name, router.Deps{Client: c, IngressClass: "edge"})
+	t.Must(err)
+	return r
+}
+
+// SaysWhatToInstall is about a cluster without the CRDs of the provider. It also holds
+// for the last word: a Canary must be deletable when its proxy was uninstalled.
+func (t *Fixture) SaysWhatToInstall() {
+	t.Helper()
+	for what, err := range map[string]error{
+		"Reconcile":  t.Reconcile(t.Context(), t.Canary),
+		"SetWeights": t.SetWeights(t.Context(), t.Canary, provider.Weights{Primary: 100}),
+	} {
+		if !errors.Is(err, router.ErrNotInstalled) || !strings.Contains(err.Error(), "install the CRDs of "+t.Provider.Product) {
+			t.Errorf("%s: want ErrNotInstalled about %s, got %v", what, t.Provider.Product, err)
+		}
+		if errors.Is(err, reconcile.TerminalError(nil)) {
+			t.Errorf("%s: CRDs may come any time: %v", what, err)
+		}
+	}
+	if err := t.Finalize(t.Context(), t.Canary); err != nil {
+		t.Errorf("Finalize: %v", err)
+	}
+}
