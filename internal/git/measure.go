@@ -45,7 +45,7 @@ func (t *CommitTree) extent(hash string, above int) (extent, error) {
 		if known, err = t.sum(entries, above); err != nil {
 			return extent{}, err
 		}
-		t.trees.measured(hash, known)
+		t.trees.setExtent(hash, known)
 	}
 	if above+known.longest > maxPath {
 		return extent{}, tooLong(above + known.longest)

@@ -47,20 +47,28 @@ func TestTreeObjectsThatGitDoesNotServe(t *testing.T) {
 	}
 }
 
-func TestTreeCacheForgetsTheLeastUsed(t *testing.T) {
-	c := newTreeCache(10)
-	entries := make([]tree.Entry, 4)
-	c.put("a", entries)
-	c.put("b", entries)
-	if _, ok := c.get("a"); !ok {
-		t.Error("a is gone too early")
+func TestTheTreeCacheKeepsExtentsWithTheirDirectories(t *testing.T) {
+	c := newTreeCache(80)
+	if _, ok := c.extent("a"); ok {
+		t.Error("an unknown directory has an extent")
 	}
-	c.put("c", entries)
-	_, a := c.get("a")
-	_, b := c.get("b")
-	_, last := c.get("c")
-	if !a || b || !last || c.size != 10 {
-		t.Errorf("a: %v, b: %v, c: %v, size %d", a, b, last, c.size)
+	c.setExtent("a", extent{paths: 1}) // it is not kept, which is no reason to keep it
+	c.put("a", make([]tree.Entry, 4))
+	if _, ok := c.extent("a"); ok {
+		t.Error("a directory that was not measured has an extent")
+	}
+	c.setExtent("a", extent{paths: 3, longest: 4})
+	if e, ok := c.extent("a"); !ok || e != (extent{3, 4}) {
+		t.Errorf("extent %+v, %v", e, ok)
+	}
+	if entries, ok := c.get("a"); !ok || len(entries) != 4 {
+		t.Errorf("%d entries, %v", len(entries), ok)
+	}
+}
+
+func TestALongNameWeighsMoreInTheTreeCache(t *testing.T) {
+	if got := weight([]tree.Entry{{Name: "a"}, {Name: strings.Repeat("x", 130)}}); got != 5 {
+		t.Errorf("weight %d, want 5", got)
 	}
 }
 

@@ -1,87 +1,63 @@
 package git
 
 import (
-	"container/list"
-	"sync"
+	"sync/atomic"
 
+	"github.com/sluice-cd/sluice/internal/lru"
 	"github.com/sluice-cd/sluice/internal/tree"
 )
 
 // maxCachedEntries bounds the decoded directories that are kept: some 60 MiB.
 const maxCachedEntries = 400_000
 
-// treeCache keeps decoded directories by hash, the least used going first. The
-// hash says all, so one cache serves all mirrors.
-type treeCache struct {
-	mu    sync.Mutex
-	limit int
-	size  int
-	order *list.List // of *cachedTree, most recently used in front
-	byID  map[string]*list.Element
-}
+// treeCache keeps decoded directories by hash and evicts those used longest ago.
+// The hash says all, so that one cache serves all mirrors. A restart loses it, and
+// each directory is decoded again when it is next read.
+type treeCache struct{ byHash *lru.Cache[string, *cachedTree] }
 
 type cachedTree struct {
-	hash    string
 	entries []tree.Entry
-	extent  *extent // nil until it is measured
+	extent  atomic.Pointer[extent] // nil until it is measured
 }
 
-func newTreeCache(limit int) *treeCache {
-	return &treeCache{limit: limit, order: list.New(), byID: map[string]*list.Element{}}
+func newTreeCache(limit int64) *treeCache {
+	return &treeCache{lru.New(limit, func(_ string, t *cachedTree) int64 { return weight(t.entries) })}
 }
 
 // weight is what a directory counts for: its entries, more for those with long names.
-func weight(entries []tree.Entry) int {
+func weight(entries []tree.Entry) int64 {
 	const common = 64
 	w := 1
 	for _, e := range entries {
 		w += 1 + len(e.Name)/common
 	}
-	return w
+	return int64(w)
 }
 
 func (c *treeCache) get(hash string) ([]tree.Entry, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	at, ok := c.byID[hash]
-	if !ok {
-		return nil, false
+	if t, ok := c.byHash.Get(hash); ok {
+		return t.entries, true
 	}
-	c.order.MoveToFront(at)
-	return at.Value.(*cachedTree).entries, true
+	return nil, false
 }
 
 func (c *treeCache) put(hash string, entries []tree.Entry) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, ok := c.byID[hash]; ok {
-		return
-	}
-	c.byID[hash] = c.order.PushFront(&cachedTree{hash: hash, entries: entries})
-	c.size += weight(entries)
-	for c.size > c.limit && c.order.Len() > 1 {
-		last := c.order.Remove(c.order.Back()).(*cachedTree)
-		delete(c.byID, last.hash)
-		c.size -= weight(last.entries)
-	}
+	c.byHash.Put(hash, &cachedTree{entries: entries})
 }
 
 // extent returns what was measured of a directory.
 func (c *treeCache) extent(hash string) (extent, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	at, ok := c.byID[hash]
-	if !ok || at.Value.(*cachedTree).extent == nil {
-		return extent{}, false
+	if t, ok := c.byHash.Get(hash); ok {
+		if e := t.extent.Load(); e != nil {
+			return *e, true
+		}
 	}
-	return *at.Value.(*cachedTree).extent, true
+	return extent{}, false
 }
 
-// measured remembers what is below a directory that is kept.
-func (c *treeCache) measured(hash string, e extent) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if at, ok := c.byID[hash]; ok {
-		at.Value.(*cachedTree).extent = &e
+// setExtent remembers what is below a directory, for as long as the directory is kept.
+func (c *treeCache) setExtent(hash string, e extent) {
+	if t, ok := c.byHash.Get(hash); ok {
+		t.extent.Store(&e)
 	}
 }

@@ -1,0 +1,78 @@
+// Package lru is a cache that is bounded by what its values weigh, in bytes or
+// entries, and evicts those that were used longest ago. Counting the values would
+// not bound memory where others, such as the owner of a repository, decide how
+// large each is.
+//
+// The order of use is kept by github.com/hashicorp/golang-lru, which bounds the
+// number of values only; this package adds the weights and the lock. Caches with
+// weights of their own (ristretto, otter) evict in the background and may refuse a
+// value that was just put, so that neither the bound nor a hit can be relied on.
+package lru
+
+import (
+	"math"
+	"sync"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+// Cache maps keys to values. It is safe for concurrent use.
+type Cache[K comparable, V any] struct {
+	limit  int64
+	weight func(K, V) int64
+
+	mu   sync.Mutex
+	size int64
+	lru  *simplelru.LRU[K, weighed[V]]
+}
+
+// weighed is a value and its weight when it was put.
+type weighed[V any] struct {
+	value  V
+	weight int64
+}
+
+// New returns an empty cache whose values together weigh at most limit, unless the
+// last one alone weighs more.
+func New[K comparable, V any](limit int64, weight func(K, V) int64) *Cache[K, V] {
+	c := &Cache[K, V]{limit: limit, weight: weight}
+	// The only error is that of a size that is not positive.
+	c.lru, _ = simplelru.NewLRU(math.MaxInt, func(_ K, v weighed[V]) { c.size -= v.weight })
+	return c
+}
+
+// Get returns the value of a key and marks it as used.
+func (c *Cache[K, V]) Get(key K) (value V, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v, ok := c.lru.Get(key)
+	return v.value, ok
+}
+
+// Put keeps a value and evicts others until all fit. The value itself stays even if
+// it alone weighs more than the limit, so that whoever reads it again and again does
+// not make it again and again; a caller that minds does not put it.
+func (c *Cache[K, V]) Put(key K, value V) {
+	weight := c.weight(key, value)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lru.Remove(key)
+	c.lru.Add(key, weighed[V]{value, weight})
+	for c.size += weight; c.size > c.limit && c.lru.Len() > 1; {
+		c.lru.RemoveOldest()
+	}
+}
+
+// Remove forgets a key.
+func (c *Cache[K, V]) Remove(key K) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lru.Remove(key)
+}
+
+// Usage is what the values weigh together, and how many there are.
+func (c *Cache[K, V]) Usage() (weight int64, values int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.size, c.lru.Len()
+}
