@@ -9,9 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/utils/clock"
-
 	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/lru"
 	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/writeback/edit"
 )
@@ -29,7 +28,7 @@ func filesOf(t *testing.T, content map[string]string) tree.Tree {
 
 func TestTheIndexKeepsSoManyBytesAndNoMore(t *testing.T) {
 	index := NewIndex(nil)
-	index.blobs.limit, index.trees.limit = 8<<20, 1<<20
+	index.blobs, index.trees = lru.New(8<<20, weighBlob), lru.New(1<<20, weighTree)
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
@@ -41,32 +40,10 @@ func TestTheIndexKeepsSoManyBytesAndNoMore(t *testing.T) {
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	if kept := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) >> 20; kept > 12 || index.blobs.size > index.blobs.limit {
-		t.Errorf("it keeps %d MiB, and says %d bytes", kept, index.blobs.size)
+	if kept := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) >> 20; kept > 12 {
+		t.Errorf("it keeps %d MiB", kept)
 	}
 	runtime.KeepAlive(index)
-}
-
-func TestACacheKeepsWhatWasUsedLast(t *testing.T) {
-	c := newCache(8*(costOfEntry+100), func(v string) int64 { return int64(len(v)) })
-	c.put("", "nothing")
-	c.put("large", strings.Repeat("x", 1000))
-	for i := range 20 {
-		c.put(fmt.Sprint("k", i), strings.Repeat("x", 90))
-		c.put("kept", "x")
-		if _, known := c.get("kept"); !known {
-			t.Fatal("what is used all the time is gone")
-		}
-	}
-	for key, want := range map[string]bool{"": false, "large": false, "k0": false, "k19": true} {
-		if _, known := c.get(key); known != want {
-			t.Errorf("%q is known: %v, want %v", key, known, want)
-		}
-	}
-	c.remove("kept")
-	if _, known := c.get("kept"); known || c.size > c.limit || c.order.Len() != len(c.byKey) {
-		t.Errorf("known %v, %d bytes of %d, %d and %d entries", known, c.size, c.limit, c.order.Len(), len(c.byKey))
-	}
 }
 
 func TestMarkersAreBounded(t *testing.T) {
@@ -118,22 +95,5 @@ func TestWhatChangesIsBounded(t *testing.T) {
 	_, err := Plan(t.Context(), files, "", Policies{Namespace: "n", Chosen: map[string]edit.Image{"p": {Name: "b", Tag: "2"}}})
 	if !errors.Is(err, ErrTooMuchChanged) {
 		t.Errorf("error %v", err)
-	}
-}
-
-func TestAWriterForgetsBranchesThatNobodyWritesTo(t *testing.T) {
-	w := NewWriter(nil, clock.RealClock{})
-	release, err := w.acquire(t.Context(), branch{"a", "main"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-	defer cancel()
-	if _, err := w.acquire(ctx, branch{"a", "main"}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("a second run did not wait: %v", err)
-	}
-	release()
-	if len(w.branches) > 0 {
-		t.Errorf("it remembers %d branches", len(w.branches))
 	}
 }

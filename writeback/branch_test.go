@@ -22,9 +22,10 @@ func remember(req *writeback.Request, result writeback.Result) {
 	if !result.Commit.IsZero() {
 		req.Last.Push, req.Last.Base = result.Commit, result.Base
 	}
-	req.Last.Choices = map[string]edit.Image{}
-	for policy, image := range req.Policies.Chosen {
-		req.Last.Choices[policy] = image
+	edits := imagesOf(req)
+	edits.LastChosen = map[string]edit.Image{}
+	for policy, image := range edits.Policies.Chosen {
+		edits.LastChosen[policy] = image
 	}
 }
 
@@ -40,7 +41,7 @@ func mustRun(t *testing.T, w *writeback.Writer, req *writeback.Request) writebac
 }
 
 func choose(req *writeback.Request, tag string) {
-	req.Policies.Chosen = map[string]edit.Image{"app": {Name: "app", Tag: tag}}
+	imagesOf(req).Policies.Chosen = map[string]edit.Image{"app": {Name: "app", Tag: tag}}
 }
 
 func TestAPushBranchIsKeptOnItsBase(t *testing.T) {
@@ -59,7 +60,7 @@ func TestAPushBranchIsKeptOnItsBase(t *testing.T) {
 			t.Fatal("the same commit was made again")
 		}
 	}
-	req.Last = writeback.Last{} // as after a takeover
+	req.Last, imagesOf(&req).LastChosen = writeback.Last{}, nil // as after a takeover
 	if again := mustRun(t, w, &req); !again.Commit.IsZero() {
 		t.Fatal("the same commit was made again by one that has no memory")
 	}
@@ -257,8 +258,8 @@ func TestOneCommitPerPolicy(t *testing.T) {
 		t.Run(push, func(t *testing.T) {
 			repo.Git("update-ref", "refs/heads/main", base)
 			req := request(repo, "")
-			req.Push, req.PerPolicy = push, true
-			req.Policies.Chosen = map[string]edit.Image{"a": {Name: "a", Tag: "2"}, "b": {Name: "b", Tag: "2"}, "c": {Name: "c", Tag: "2"}}
+			req.Push, imagesOf(&req).CommitPerPolicy = push, true
+			imagesOf(&req).Policies.Chosen = map[string]edit.Image{"a": {Name: "a", Tag: "2"}, "b": {Name: "b", Tag: "2"}, "c": {Name: "c", Tag: "2"}}
 			req.Message = func(_ context.Context, c writeback.Changed) (string, error) {
 				return fmt.Sprint(c.Changes()[0].Setter, " in ", c.Files()), nil
 			}

@@ -48,8 +48,8 @@ func (c Changed) Changes() []edit.Change {
 	return changes
 }
 
-// setters are the names of the policies that make the changes, sorted.
-func (c Changed) setters() []string {
+// policies are the names of the policies that make the changes, sorted.
+func (c Changed) policies() []string {
 	policies := map[string]bool{}
 	for _, change := range c.Changes() {
 		if setter, err := edit.ParseSetter(change.Setter); err == nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/lru"
 	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/writeback/edit"
 )
@@ -58,15 +59,39 @@ type Files interface {
 // Index remembers what was found in blobs and trees, by hash. It is safe for
 // concurrent use, and may be shared by all repositories.
 type Index struct {
-	blobs *cache[found]        // by hash
-	trees *cache[[]tree.Entry] // by hash: those that have something, or have it below
+	blobs *lru.Cache[string, found]        // by hash
+	trees *lru.Cache[string, []tree.Entry] // by hash: those that have something, or have it below
 	// memory is for what parsing a file takes; nil is no limit.
 	memory *budget.Budget
 }
 
 // NewIndex returns an empty index that parses files within a budget; nil is none.
 func NewIndex(memory *budget.Budget) *Index {
-	return &Index{blobs: newCache(maxBlobs, found.weight), trees: newCache(maxTrees, weightOf), memory: memory}
+	return &Index{blobs: lru.New(maxBlobs, weighBlob), trees: lru.New(maxTrees, weighTree), memory: memory}
+}
+
+// costOfEntry is about how many bytes an entry takes besides its key and its value.
+const costOfEntry = 200
+
+func weighBlob(hash string, in found) int64 { return costOfEntry + int64(len(hash)) + in.weight() }
+
+func weighTree(hash string, entries []tree.Entry) int64 {
+	return costOfEntry + int64(len(hash)) + weightOf(entries)
+}
+
+// keepTree remembers what of a directory has something. A directory without a hash is
+// listed each time, and so is one that would take a large part of the cache.
+func (x *Index) keepTree(hash string, marked []tree.Entry) {
+	if hash != "" && weighTree(hash, marked) <= maxTrees/8 {
+		x.trees.Put(hash, marked)
+	}
+}
+
+// keepBlob remembers what a file has, likewise.
+func (x *Index) keepBlob(hash string, in found) {
+	if hash != "" && weighBlob(hash, in) <= maxBlobs/8 {
+		x.blobs.Put(hash, in)
+	}
 }
 
 // weightOf is about how many bytes entries take.
@@ -141,7 +166,7 @@ func (w *walk) directory(ctx context.Context, dir, hash string) (bool, error) {
 	if strings.Count(dir, "/") >= maxDepth {
 		return w.skip(dir, TooDeep)
 	}
-	if entries, known := w.index.trees.get(hash); known {
+	if entries, known := w.index.trees.Get(hash); known {
 		_, err := w.entries(ctx, dir, entries)
 		return len(entries) > 0, err
 	}
@@ -153,7 +178,7 @@ func (w *walk) directory(ctx context.Context, dir, hash string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	w.index.trees.put(hash, marked)
+	w.index.keepTree(hash, marked)
 	return len(marked) > 0, nil
 }
 
@@ -190,7 +215,7 @@ func (w *walk) entry(ctx context.Context, name string, e tree.Entry) (bool, erro
 
 // file reports whether the file has something.
 func (w *walk) file(ctx context.Context, name, hash string) (bool, error) {
-	in, known := w.index.blobs.get(hash)
+	in, known := w.index.blobs.Get(hash)
 	if !known {
 		content, err := w.files.ReadFile(name)
 		if errors.Is(err, fs.ErrPermission) {
@@ -202,7 +227,7 @@ func (w *walk) file(ctx context.Context, name, hash string) (bool, error) {
 		if in, err = w.index.scan(ctx, content, w.namespace); err != nil {
 			return false, fmt.Errorf("reading file %s: %w", name, err)
 		}
-		w.index.blobs.put(hash, in)
+		w.index.keepBlob(hash, in)
 	}
 	if in.something() {
 		w.found = append(w.found, File{Path: name, found: in})

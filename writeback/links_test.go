@@ -98,7 +98,7 @@ func TestALinkIsLookedBehindEachTime(t *testing.T) {
 	repo.Git("-C", clone, "-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-qm", "link")
 	repo.Git("worktree", "remove", clone)
 	w, req := newWriter(t), request(repo, "2")
-	req.Path = "prod"
+	imagesOf(&req).Path = "prod"
 	for _, tc := range []struct {
 		content string
 		want    int

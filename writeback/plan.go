@@ -52,12 +52,7 @@ type Planned struct {
 //		Namespace: "apps", Chosen: map[string]edit.Image{"app": {Name: "app", Tag: "2"}}})
 //	for _, line := range planned.Report.Lines() { ... }
 func Plan(ctx context.Context, files Files, root string, policies Policies) (Planned, error) {
-	index := NewIndex(nil)
-	marked, err := index.Marked(ctx, files, root, policies.Namespace)
-	if err != nil {
-		return Planned{}, err
-	}
-	return index.plan(ctx, files, marked, policies)
+	return ImageEdits{Path: root, Policies: policies}.Plan(ctx, NewIndex(nil), files)
 }
 
 // plan edits the marked files that are out of date, and reads no others.

@@ -55,13 +55,13 @@ func (p Policies) writable(lacking map[string]bool) edit.Images {
 }
 
 // hold is the same with more policies held.
-func (p Policies) hold(undone []Undone) Policies {
+func (p Policies) hold(policies []string) Policies {
 	held := maps.Clone(p.Held)
 	if held == nil {
 		held = map[string]bool{}
 	}
-	for _, u := range undone {
-		held[u.Policy] = true
+	for _, policy := range policies {
+		held[policy] = true
 	}
 	p.Held = held
 	return p

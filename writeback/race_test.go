@@ -75,7 +75,7 @@ func release(ctx context.Context, w *writeback.Writer, repo *gitserver.Repo, i, 
 // policyRequest asks for app:<n> of policy p<i>.
 func policyRequest(repo *gitserver.Repo, i, n int) writeback.Request {
 	req := request(repo, "")
-	req.Policies.Chosen = map[string]edit.Image{fmt.Sprintf("p%d", i): {Name: "app", Tag: fmt.Sprint(n)}}
+	imagesOf(&req).Policies.Chosen = map[string]edit.Image{fmt.Sprintf("p%d", i): {Name: "app", Tag: fmt.Sprint(n)}}
 	req.Message = func(context.Context, writeback.Changed) (string, error) { return fmt.Sprintf("p%d to %d", i, n), nil }
 	return req
 }

@@ -2,9 +2,12 @@ package writeback
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/sluice-cd/sluice/internal/git"
 )
 
 // Refspec is what is pushed besides the push branch, and where to: full names.
@@ -42,5 +45,23 @@ func full(name string) string {
 	if name == string(plumbing.HEAD) || strings.HasPrefix(name, "refs/") {
 		return name
 	}
-	return refOf(name)
+	return branchRef(name)
+}
+
+// destination is what is known of a refspec's target before a push.
+type destination struct {
+	at plumbing.Hash // zero if it is not there
+	// known are the commits that the target may have without losing any: the mirror
+	// has no history to look others up in.
+	known []plumbing.Hash
+}
+
+// update is the move of the refspec's target to a commit. It is [ErrDiverged] unless
+// the target is new, is there already, or is at a commit that is known to be part of
+// what replaces it.
+func (s Refspec) update(to plumbing.Hash, d destination) (git.RefUpdate, error) {
+	if !d.at.IsZero() && d.at != to && !slices.Contains(d.known, d.at) {
+		return git.RefUpdate{}, fmt.Errorf("pushing to %s, which is at %s: %w", s.Target, d.at, ErrDiverged)
+	}
+	return git.RefUpdate{Ref: s.Target, Old: d.at, New: to}, nil
 }

@@ -19,7 +19,7 @@ var (
 	ErrDiverged = errors.New("the destination has other commits")
 )
 
-// Request is one run: which images to write where.
+// Request is one run: which edits to commit where.
 type Request struct {
 	Remote git.Remote
 	// Checkout is what to edit, and Push the branch to commit to. If they differ,
@@ -30,17 +30,61 @@ type Request struct {
 	Refspec Refspec
 	// Options are sent with every push.
 	Options map[string]string
-	// Path limits the run to a directory or a file; "" is everything.
-	Path     string
-	Policies Policies
-	// PerPolicy makes one commit of each policy's changes instead of one of all.
-	PerPolicy bool
-	Author    git.Signature // its time is set by the writer
-	Signer    git.Signer    // nil leaves commits unsigned
+	Edits   Edits
+	Author  git.Signature // its time is set by the writer
+	Signer  git.Signer    // nil leaves commits unsigned
 	// Message renders the commit message.
 	Message func(context.Context, Changed) (string, error)
 	// Last is what is known of the run before.
 	Last Last
+}
+
+// usesOneBranch reports whether a run reads and moves no ref but its push branch.
+func (r Request) usesOneBranch() bool {
+	return r.Checkout.BranchName() == r.Push && r.Refspec == Refspec{}
+}
+
+// neededRefs are the refs that a run reads; none means that it has to see all.
+func (r Request) neededRefs() []string {
+	checkout := r.Checkout.BranchName()
+	if checkout == "" {
+		return nil
+	}
+	needed := []string{branchRef(checkout), branchRef(r.Push)}
+	if r.Refspec.Target != "" {
+		needed = append(needed, r.Refspec.Target)
+	}
+	return needed
+}
+
+// Edits are what a run wants the files of a branch to say. [ImageEdits] are those of
+// image policies; whoever promotes something else between branches brings others.
+// They depend on the files alone, so that planning again after a crash, or a lost
+// race, finds what is left to do and nothing else.
+type Edits interface {
+	// Plan says what has to change in files.
+	Plan(ctx context.Context, index *Index, files Files) (Planned, error)
+	// Split returns edits that together make what was planned, one commit each, in
+	// order. None means that everything goes into one commit.
+	Split(planned Planned) []Edits
+	// WithoutReverted finds which planned updates somebody else reverted since the
+	// last run, and returns the edits without them. They are returned as they are if
+	// nothing was reverted.
+	WithoutReverted(ctx context.Context, index *Index, planned Planned, h History) ([]RevertedUpdate, Edits)
+}
+
+// History is what is known of earlier states of the files that are edited.
+type History struct {
+	// Files are those of Head, the commit that is edited.
+	Files Files
+	Head  plumbing.Hash
+	// Before returns the files as the last run left them. It is false if that is not
+	// known, is the same commit, or the branch was set back to an older commit: then
+	// nothing tells of a revert.
+	Before func(context.Context) (Files, bool)
+	// Pushed returns the files of LastPush, the last pushed commit, if they are known.
+	Pushed   func() (Files, bool)
+	LastPush plumbing.Hash
 }
 
 // Last is what the run before left, as the caller remembers it. The zero value
@@ -48,10 +92,6 @@ type Request struct {
 type Last struct {
 	// Source is the commit of the checkout that the run saw, or left there.
 	Source plumbing.Hash
-	// Choices are the images that the run wrote or found written. Of a policy that
-	// still stands for the same image, a marker that has another value now and had
-	// this one at Source was changed by someone else, on purpose.
-	Choices map[string]edit.Image
 	// Push is the last commit that was pushed, by whichever run. Base is what the
 	// pushed commits were made on, if the push branch is not the checkout and has
 	// nothing besides.
@@ -65,8 +105,8 @@ type Commit struct {
 	Changed Changed
 }
 
-// Undone is an update that someone else took back.
-type Undone struct {
+// RevertedUpdate is an update that was pushed and that somebody else reverted.
+type RevertedUpdate struct {
 	Policy string
 	Image  edit.Image
 	// Reverted is the last pushed commit, if it had the image; By the commit in
@@ -102,9 +142,9 @@ type Result struct {
 	// Held is not nil when a policy was held back because its image lacks a part;
 	// the others were written.
 	Held *HeldError
-	// Undone are the updates that are not written for they were taken back. They
-	// are for the caller to remember, and to name in [Policies.Held] from then on.
-	Undone []Undone
+	// Reverted are the updates that are not written because somebody reverted them.
+	// They are for the caller to remember, and to name in [Policies.Held] from then on.
+	Reverted []RevertedUpdate
 	// Conflicts counts the pushes that lost a race.
 	Conflicts int
 }

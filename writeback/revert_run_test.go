@@ -47,7 +47,7 @@ func TestWhatSomeoneTookBackIsHeld(t *testing.T) {
 		"a lower choice": {then: func(r *gitserver.Repo, _ string) { r.Commit("main", gitserver.Files{"a.yaml": marked}) },
 			again: func(req *writeback.Request) { choose(req, "0") }},
 		"no memory": {then: func(r *gitserver.Repo, _ string) { r.Commit("main", gitserver.Files{"a.yaml": marked}) },
-			again: func(req *writeback.Request) { req.Last = writeback.Last{} }},
+			again: func(req *writeback.Request) { req.Last, imagesOf(req).LastChosen = writeback.Last{}, nil }},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -61,20 +61,20 @@ func TestWhatSomeoneTookBackIsHeld(t *testing.T) {
 			if tc.again != nil {
 				tc.again(&req)
 			}
-			req.Policies.Chosen["other"] = edit.Image{Name: "other", Tag: "2"}
+			imagesOf(&req).Policies.Chosen["other"] = edit.Image{Name: "other", Tag: "2"}
 
 			result := mustRun(t, w, &req)
 
-			var want []writeback.Undone
+			var want []writeback.RevertedUpdate
 			if tc.held {
-				by := result.Undone[0].By
+				by := result.Reverted[0].By
 				if by.String() != head {
-					t.Errorf("undone by %s, want %s", by, head)
+					t.Errorf("reverted by %s, want %s", by, head)
 				}
-				want = []writeback.Undone{{Policy: "app", Image: edit.Image{Name: "app", Tag: "2"}, Reverted: ours.Commit, By: by}}
+				want = []writeback.RevertedUpdate{{Policy: "app", Image: edit.Image{Name: "app", Tag: "2"}, Reverted: ours.Commit, By: by}}
 			}
-			if diff := cmp.Diff(want, result.Undone); diff != "" {
-				t.Errorf("undone (-want +got):\n%s", diff)
+			if diff := cmp.Diff(want, result.Reverted); diff != "" {
+				t.Errorf("reverted (-want +got):\n%s", diff)
 			}
 			if got := repo.File("main", "o.yaml"); !strings.HasPrefix(got, "image: other:2 ") {
 				t.Errorf("the other policy was not written: %s", got)
@@ -96,16 +96,16 @@ func TestAHeldPolicyStaysHeld(t *testing.T) {
 	req := request(repo, "2")
 	mustRun(t, w, &req)
 	repo.Commit("main", gitserver.Files{"a.yaml": marked})
-	if held := mustRun(t, w, &req); len(held.Undone) != 1 {
-		t.Fatalf("undone %v", held.Undone)
+	if held := mustRun(t, w, &req); len(held.Reverted) != 1 {
+		t.Fatalf("reverted %v", held.Reverted)
 	}
-	req.Policies.Held = map[string]bool{"app": true}
+	imagesOf(&req).Policies.Held = map[string]bool{"app": true}
 	repo.Commit("main", gitserver.Files{"b.yaml": marked})
-	if again := mustRun(t, w, &req); !again.Commit.IsZero() || len(again.Undone) > 0 || again.Report.Counts().Held != 2 {
-		t.Errorf("pushed %s, undone %v, counts %+v", again.Commit, again.Undone, again.Report.Counts())
+	if again := mustRun(t, w, &req); !again.Commit.IsZero() || len(again.Reverted) > 0 || again.Report.Counts().Held != 2 {
+		t.Errorf("pushed %s, reverted %v, counts %+v", again.Commit, again.Reverted, again.Report.Counts())
 	}
-	req.Policies.Held = nil // released
-	if released := mustRun(t, w, &req); repo.File("main", "a.yaml") != two || len(released.Undone) > 0 {
+	imagesOf(&req).Policies.Held = nil // released
+	if released := mustRun(t, w, &req); repo.File("main", "a.yaml") != two || len(released.Reverted) > 0 {
 		t.Errorf("after the release the file is %s", repo.File("main", "a.yaml"))
 	}
 }
@@ -123,8 +123,8 @@ func TestTwoWritersDoNotQuarrel(t *testing.T) {
 			req *writeback.Request
 		}{{one, &first}, {two, &second}} {
 			result := mustRun(t, turn.w, turn.req)
-			for _, u := range result.Undone {
-				turn.req.Policies.Held = map[string]bool{u.Policy: true}
+			for _, u := range result.Reverted {
+				imagesOf(turn.req).Policies.Held = map[string]bool{u.Policy: true}
 			}
 		}
 	}
@@ -143,7 +143,7 @@ func TestARevertOnThePushBranchIsHeld(t *testing.T) {
 	mustRun(t, w, &req)
 	theirs := repo.Commit("updates", gitserver.Files{"a.yaml": marked})
 	held := mustRun(t, w, &req)
-	if len(held.Undone) != 1 || repo.Head("updates") != theirs {
-		t.Errorf("undone %v, the branch is at %s, want %s", held.Undone, repo.Head("updates"), theirs)
+	if len(held.Reverted) != 1 || repo.Head("updates") != theirs {
+		t.Errorf("reverted %v, the branch is at %s, want %s", held.Reverted, repo.Head("updates"), theirs)
 	}
 }

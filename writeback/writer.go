@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
 	"time"
 
+	"github.com/go-git/go-git/v5/plumbing"
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-cd/sluice/internal/budget"
@@ -20,33 +20,19 @@ const (
 	maxPause    = 800 * time.Millisecond
 )
 
-// Writer writes images to Git. One writer should serve a whole process.
+// Writer commits edits to Git. One writer should serve a whole process: its index,
+// its ref cache and its locks are shared by all repositories.
 type Writer struct {
 	mirrors *git.Mirrors
 	clock   clock.Clock
 	index   *Index
-	views   *views
-	heads   *heads
-
-	mu       sync.Mutex
-	branches map[branch]*branchTurn
+	refs    *refCache
+	locks   branchLocks
 }
-
-// branchTurn lets one run after the other write to a branch.
-type branchTurn struct {
-	users int           // runs that write or wait; under the writer's lock
-	free  chan struct{} // has room for one
-}
-
-// branch is what one run at a time may write to.
-type branch struct{ url, name string }
 
 // NewWriter returns a writer that shares mirrors with the sources.
 func NewWriter(mirrors *git.Mirrors, clk clock.Clock) *Writer {
-	return &Writer{
-		mirrors: mirrors, clock: clk, index: NewIndex(nil), branches: map[branch]*branchTurn{},
-		views: &views{clock: clk, byRemote: map[string]*view{}}, heads: newHeads(),
-	}
+	return &Writer{mirrors: mirrors, clock: clk, index: NewIndex(nil), refs: newRefCache(clk)}
 }
 
 // WithMemory makes the writer take what parsing files needs out of a budget. It is
@@ -56,28 +42,28 @@ func (w *Writer) WithMemory(memory *budget.Budget) *Writer {
 	return w
 }
 
-// Run brings the push branch up to date with the images, in at most one push.
-// The result is meaningful with an error too: a lost race counts as a conflict.
+// Run brings the push branch up to date with the edits, in at most one push. The
+// result is meaningful with an error too: it counts the races that were lost.
 func (w *Writer) Run(ctx context.Context, req Request) (result Result, err error) {
-	visit, leave := w.views.enter(req.Remote)
-	defer leave()
-	release, err := w.acquire(ctx, branch{req.Remote.String(), req.Push})
+	refs := w.refs.begin(req.Remote.ID())
+	defer refs.end()
+	unlock, err := w.locks.lock(ctx, branch{req.Remote.String(), req.Push})
 	if err != nil {
 		return Result{}, err
 	}
-	defer release()
+	defer unlock()
 	mirror, err := w.mirrors.Get(ctx, req.Remote)
 	if err != nil {
 		return Result{}, fmt.Errorf("opening the mirror of %s: %w", req.Remote, err)
 	}
-	defer func() { w.heads.note(req, result, err) }()
-	first := &guess{survey: &survey{Writer: w, mirror: mirror, req: req}}
-	if result, known, err := first.try(ctx, visit); known {
+	defer func() { refs.setLastHead(req.Push, headAfter(req, result, err)) }()
+	a := attempt{mirror: mirror, index: w.index, clock: w.clock, session: refs, req: req}
+	idle, result, done, err := w.optimistic(ctx, a)
+	if done {
 		return result, err
 	}
-	conflicts := 0
-	for {
-		result, err := w.attempt(ctx, mirror, req, visit, first)
+	for conflicts := 0; ; {
+		result, err := a.run(ctx, idle)
 		result.Conflicts = conflicts
 		if !errors.Is(err, git.ErrNonFastForward) {
 			return result, err
@@ -90,70 +76,44 @@ func (w *Writer) Run(ctx context.Context, req Request) (result Result, err error
 		if err := w.pause(ctx, conflicts); err != nil {
 			return result, err
 		}
-		visit.doubt()
+		refs.invalidate()
 	}
 }
 
-// Preview is Run without writing: the report says what would be done. It waits
-// for no other run.
-func (w *Writer) Preview(ctx context.Context, req Request) (Result, error) {
-	visit, leave := w.views.enter(req.Remote)
-	defer leave()
-	mirror, err := w.mirrors.Get(ctx, req.Remote)
-	if err != nil {
-		return Result{}, fmt.Errorf("opening the mirror of %s: %w", req.Remote, err)
+// headAfter is where a run leaves its branch; zero if it failed, or looked at more
+// than the one branch.
+func headAfter(req Request, result Result, err error) plumbing.Hash {
+	if err != nil || !req.usesOneBranch() {
+		return plumbing.ZeroHash
 	}
-	s := &survey{Writer: w, mirror: mirror, req: req}
-	if err = s.look(ctx, visit); err == nil {
-		err = s.run(ctx)
-	}
-	s.result.Changed = s.planned.Changed
-	return s.result, err
+	return result.Source
 }
 
-// attempt is one pass from the look at the remote to the push.
-func (w *Writer) attempt(ctx context.Context, mirror *git.Mirror, req Request, visit *visit, first *guess) (Result, error) {
-	s := &survey{Writer: w, mirror: mirror, req: req}
-	err := s.look(ctx, visit)
-	if err == nil && first.holds(s.refs) {
-		return first.result, nil
+// optimistic is an attempt that takes the branch to be where the last run left it, as
+// it nearly always is, and pushes without asking: one request instead of two between
+// an image and its commit. The remote compares the branch when it is pushed, so that a
+// wrong head loses a race and nothing else.
+//
+// The run is done after a push, or an error other than a lost race. If there is
+// nothing to push, the proposal is returned: the remote has to confirm its head.
+func (w *Writer) optimistic(ctx context.Context, a attempt) (idle *proposal, result Result, done bool, err error) {
+	if !a.req.usesOneBranch() {
+		return nil, Result{}, false, nil
 	}
-	if err == nil {
-		err = s.run(ctx)
+	head := a.session.lastHead(a.req.Push)
+	if !a.mirror.Has(head) {
+		return nil, Result{}, false, nil
 	}
-	if err == nil && s.withdraws {
-		err = s.pushBack(ctx, visit)
+	a.refs = map[string]plumbing.Hash{branchRef(a.req.Push): head}
+	p, err := a.propose(ctx)
+	switch {
+	case err != nil:
+		return nil, Result{}, false, nil
+	case p.isEmpty():
+		return &p, Result{}, false, nil
 	}
-	if err != nil || len(s.planned.Contents) == 0 {
-		return s.result, err
-	}
-	return s.publish(ctx, visit)
-}
-
-// acquire waits for the turn to write to a branch.
-func (w *Writer) acquire(ctx context.Context, b branch) (release func(), err error) {
-	w.mu.Lock()
-	turn := w.branches[b]
-	if turn == nil {
-		turn = &branchTurn{free: make(chan struct{}, 1)}
-		w.branches[b] = turn
-	}
-	turn.users++
-	w.mu.Unlock()
-	leave := func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if turn.users--; turn.users == 0 {
-			delete(w.branches, b)
-		}
-	}
-	select {
-	case turn.free <- struct{}{}:
-		return func() { <-turn.free; leave() }, nil
-	case <-ctx.Done():
-		leave()
-		return nil, ctx.Err()
-	}
+	result, err = a.publish(ctx, p)
+	return nil, result, !errors.Is(err, git.ErrNonFastForward), err
 }
 
 // pause waits a random time that doubles on average with every lost race, so

@@ -28,13 +28,17 @@ func newWriter(t *testing.T) *writeback.Writer {
 func request(repo *gitserver.Repo, tag string) writeback.Request {
 	return writeback.Request{
 		Remote: git.Remote{URL: repo.URL}, Checkout: git.Reference{Branch: "main"}, Push: "main",
-		Policies: writeback.Policies{Namespace: "apps", Chosen: map[string]edit.Image{"app": {Name: "app", Tag: tag}}},
-		Author:   git.Signature{Name: "bot", Email: "bot@example.com"},
+		Edits: &writeback.ImageEdits{
+			Policies: writeback.Policies{Namespace: "apps", Chosen: map[string]edit.Image{"app": {Name: "app", Tag: tag}}}},
+		Author: git.Signature{Name: "bot", Email: "bot@example.com"},
 		Message: func(_ context.Context, c writeback.Changed) (string, error) {
 			return "Set " + strings.Join(c.Files(), " "), nil
 		},
 	}
 }
+
+// imagesOf are the edits of such a request, to change them.
+func imagesOf(req *writeback.Request) *writeback.ImageEdits { return req.Edits.(*writeback.ImageEdits) }
 
 func TestRunCommitsExactlyTheMarkedLines(t *testing.T) {
 	repo := gitserver.New(t).Repo("app")
@@ -100,7 +104,7 @@ func TestRunHonoursThePath(t *testing.T) {
 			base := repo.Commit("main", gitserver.Files{
 				"apps/a.yaml": marked, "infra/b.yaml": marked, "infra/x/c.yaml": marked, "120000 link": "apps"})
 			req := request(repo, "2")
-			req.Path = tc.path
+			imagesOf(&req).Path = tc.path
 			_, err := newWriter(t).Run(t.Context(), req)
 			if (err != nil) != tc.wantErr {
 				t.Fatalf("error %v, want one: %v", err, tc.wantErr)
@@ -120,7 +124,7 @@ func TestRunHoldsAPolicyThatLacksADigest(t *testing.T) {
 	})
 	before := repo.File("main", "a.yaml")
 	req := request(repo, "2")
-	req.Policies.Chosen["other"] = edit.Image{Name: "other", Tag: "2"}
+	imagesOf(&req).Policies.Chosen["other"] = edit.Image{Name: "other", Tag: "2"}
 
 	result, err := newWriter(t).Run(t.Context(), req)
 

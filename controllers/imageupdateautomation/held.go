@@ -20,7 +20,7 @@ import (
 // ready now and may come back with the same choice, and of those that have a
 // marker that would be written. Where someone wrote the choice after all there is
 // nothing to hold.
-func stillHeld(a *imagev1.ImageUpdateAutomation, seen run, report writeback.Report) []imagev1.HeldUpdate {
+func stillHeld(a *imagev1.ImageUpdateAutomation, seen observation, report writeback.Report) []imagev1.HeldUpdate {
 	withheld := map[string]bool{}
 	for _, line := range report.Lines() {
 		if line.Skip == string(writeback.Reverted) {
@@ -29,18 +29,18 @@ func stillHeld(a *imagev1.ImageUpdateAutomation, seen run, report writeback.Repo
 	}
 	var still []imagev1.HeldUpdate
 	for _, h := range a.Status.Held {
-		waits := seen.request.Policies.Absent[h.Policy] == writeback.NotReady && !seen.released
-		if waits || seen.held[h.Policy] && withheld[h.Policy] {
+		waits := seen.policies.Absent[h.Policy] == writeback.NotReady && !seen.released
+		if waits || seen.policies.Held[h.Policy] && withheld[h.Policy] {
 			still = append(still, h)
 		}
 	}
 	return still
 }
 
-// newlyHeld are the entries for what was found undone.
-func newlyHeld(undone []writeback.Undone, now metav1.Time) []imagev1.HeldUpdate {
+// newlyHeld are the entries for updates that were found reverted.
+func newlyHeld(reverted []writeback.RevertedUpdate, now metav1.Time) []imagev1.HeldUpdate {
 	var held []imagev1.HeldUpdate
-	for _, u := range undone {
+	for _, u := range reverted {
 		held = append(held, imagev1.HeldUpdate{
 			Policy: u.Policy, Ref: writeback.RefOf(u.Image),
 			Reverted: nameOf(u.Reverted), By: nameOf(u.By), Since: now,
@@ -71,7 +71,7 @@ func restored(report writeback.Report, policy string) []string {
 // heldEvents tell once of each update that is held from now on.
 func heldEvents(a *imagev1.ImageUpdateAutomation, written writeback.Result) []reconciler.Event {
 	var events []reconciler.Event
-	for _, u := range written.Undone {
+	for _, u := range written.Reverted {
 		ref := writeback.RefOf(u.Image)
 		events = append(events, reconciler.Event{
 			Type: corev1.EventTypeWarning, Reason: imagev1.UpdateHeldReason,

@@ -10,22 +10,39 @@ import (
 	"github.com/sluice-cd/sluice/writeback/edit"
 )
 
-// lastOf is what the status tells of the run before. After a change of the spec
-// what was written then and is not there now may be another branch's or another
-// repository's, and after a resume nothing is to be held against anyone.
+// lastOf is what the status tells of the last run.
 func lastOf(a *imagev1.ImageUpdateAutomation) writeback.Last {
 	last := writeback.Last{
 		Push: plumbing.NewHash(a.Status.LastPushCommit), Base: plumbing.NewHash(a.Status.LastPushBase),
 	}
-	if _, released := writeback.ResumeRequest(a); released || a.Generation != a.Status.ObservedGeneration {
-		return last
-	}
-	last.Source = commitOf(a.Status.ObservedSourceRevision)
-	last.Choices = map[string]edit.Image{}
-	for policy, ref := range a.Status.ObservedPolicies {
-		last.Choices[policy] = writeback.ImageOf(ref)
+	if !startsAnew(a) {
+		last.Source = commitOf(a.Status.ObservedSourceRevision)
 	}
 	return last
+}
+
+// editsOf are the edits that an automation asks for.
+func editsOf(a *imagev1.ImageUpdateAutomation, policies writeback.Policies) writeback.ImageEdits {
+	edits := writeback.ImageEdits{Policies: policies, CommitPerPolicy: a.Spec.GitSpec.Commit.Per == imagev1.CommitPerPolicy}
+	if a.Spec.Update != nil {
+		edits.Path = a.Spec.Update.Path
+	}
+	if startsAnew(a) {
+		return edits
+	}
+	edits.LastChosen = map[string]edit.Image{}
+	for policy, ref := range a.Status.ObservedPolicies {
+		edits.LastChosen[policy] = writeback.ImageOf(ref)
+	}
+	return edits
+}
+
+// startsAnew reports whether a run must not take what is missing now for reverted:
+// after a change of the spec the last run may have written to another branch or
+// repository, and a resume request releases everything.
+func startsAnew(a *imagev1.ImageUpdateAutomation) bool {
+	_, released := writeback.ResumeRequest(a)
+	return released || a.Generation != a.Status.ObservedGeneration
 }
 
 // commitOf is the commit of a revision such as main@sha1:abc, zero if it has none.

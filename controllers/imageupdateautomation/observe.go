@@ -16,13 +16,14 @@ import (
 // defaultTimeout bounds a run whose GitRepository names no timeout.
 const defaultTimeout = 60 * time.Second
 
-// run is everything that a run needs to know.
-type run struct {
+// observation is what a run reads before it writes.
+type observation struct {
 	request writeback.Request
 	chosen  imagev1.ObservedPolicies
-	// held are the policies whose present choice is held by the status, and resume
-	// the annotation that released what was held, which it did just now if released.
-	held     map[string]bool
+	// policies are those of the namespace; the status holds some of their choices back.
+	policies writeback.Policies
+	// resume is the value of the annotation that releases what is held, and released
+	// says that this run is the first to see it.
 	resume   string
 	released bool
 	refspec  string
@@ -32,40 +33,40 @@ type run struct {
 }
 
 // observe reads the policies, the GitRepository and the Secrets.
-func (r *Reconciler) observe(ctx context.Context, a *imagev1.ImageUpdateAutomation) (run, error) {
+func (r *Reconciler) observe(ctx context.Context, a *imagev1.ImageUpdateAutomation) (observation, error) {
 	if err := validate(a); err != nil {
-		return run{}, err
+		return observation{}, err
 	}
 	policies, chosen, err := r.observePolicies(ctx, a)
 	if err != nil {
-		return run{}, err
+		return observation{}, err
 	}
 	repo, err := r.observeSource(ctx, a)
 	if err != nil {
-		return run{}, err
+		return observation{}, err
 	}
 	at, err := placesOf(a, repo)
 	if err != nil {
-		return run{}, err
+		return observation{}, err
 	}
 	remote, err := r.observeRemote(ctx, repo)
 	if err != nil {
-		return run{}, err
+		return observation{}, err
 	}
 	signer, err := r.observeSigner(ctx, a)
 	if err != nil {
-		return run{}, err
+		return observation{}, err
 	}
 	message, err := commitMessage(ctx, a)
 	if err != nil {
-		return run{}, err
+		return observation{}, err
 	}
-	seen := run{chosen: chosen, held: policies.Held, timeout: defaultTimeout, url: repo.Spec.URL}
+	seen := observation{chosen: chosen, policies: policies, timeout: defaultTimeout, url: repo.Spec.URL}
 	seen.resume, seen.released = writeback.ResumeRequest(a)
 	author := a.Spec.GitSpec.Commit.Author
 	seen.request = writeback.Request{
 		Remote: remote, Checkout: at.checkout, Push: at.push, Refspec: at.refspec,
-		Policies: policies, PerPolicy: a.Spec.GitSpec.Commit.Per == imagev1.CommitPerPolicy,
+		Edits:  editsOf(a, policies),
 		Author: git.Signature{Name: author.Name, Email: author.Email}, Signer: signer, Message: message,
 		Last: lastOf(a),
 	}
@@ -74,9 +75,6 @@ func (r *Reconciler) observe(ctx context.Context, a *imagev1.ImageUpdateAutomati
 	}
 	if repo.Spec.Timeout != nil {
 		seen.timeout = repo.Spec.Timeout.Duration
-	}
-	if a.Spec.Update != nil {
-		seen.request.Path = a.Spec.Update.Path
 	}
 	return seen, nil
 }

@@ -19,7 +19,7 @@ import (
 const maxListed = 100
 
 // pushed remembers the push until the status has it.
-func (r *Reconciler) pushed(a *imagev1.ImageUpdateAutomation, seen run, written writeback.Result) []reconciler.Event {
+func (r *Reconciler) pushed(a *imagev1.ImageUpdateAutomation, seen observation, written writeback.Result) []reconciler.Event {
 	now := r.Clock.Now()
 	for _, change := range written.Changed.Changes() {
 		r.choices.observe(a, change, now)
@@ -38,7 +38,7 @@ func (r *Reconciler) pushed(a *imagev1.ImageUpdateAutomation, seen run, written 
 
 func refOf(branch string) string { return plumbing.NewBranchReferenceName(branch).String() }
 
-func pushEvent(seen run, commit writeback.Commit) reconciler.Event {
+func pushEvent(seen observation, commit writeback.Commit) reconciler.Event {
 	where := fmt.Sprintf("branch '%s'", seen.request.Push)
 	if seen.refspec != "" {
 		where += fmt.Sprintf(" and refspecs '%s'", seen.refspec)
@@ -63,7 +63,7 @@ func pushEvent(seen run, commit writeback.Commit) reconciler.Event {
 // branchEvents tell once what became of a push branch that is not the checkout,
 // besides commits: that it is not built anew any more because others commit to it,
 // or that it was set back.
-func branchEvents(a *imagev1.ImageUpdateAutomation, seen run, written writeback.Result) []reconciler.Event {
+func branchEvents(a *imagev1.ImageUpdateAutomation, seen observation, written writeback.Result) []reconciler.Event {
 	event := func(reason, format string, args ...any) []reconciler.Event {
 		at := written.Source
 		if !written.Foreign.IsZero() {

@@ -61,7 +61,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, a *imagev1.ImageUpdateAutoma
 
 // advise says what would help, and makes errors terminal that only another
 // GitRepository or another spec resolves.
-func advise(a *imagev1.ImageUpdateAutomation, seen run, err error) error {
+func advise(a *imagev1.ImageUpdateAutomation, seen observation, err error) error {
 	switch {
 	case errors.Is(err, git.ErrUnsupportedURL), errors.Is(err, git.ErrObjectFormat):
 		return refuse(imagev1.InvalidSourceConfigReason, "GitRepository %s: spec.url: %w", sourceKey(a), err)
@@ -79,7 +79,7 @@ func advise(a *imagev1.ImageUpdateAutomation, seen run, err error) error {
 }
 
 // remarks tell what is not as it would be without other people.
-func remarks(a *imagev1.ImageUpdateAutomation, seen run, written writeback.Result) string {
+func remarks(a *imagev1.ImageUpdateAutomation, seen observation, written writeback.Result) string {
 	text := ""
 	for _, held := range a.Status.Held {
 		text += fmt.Sprintf("; holding %s of policy '%s', which commit %s reverted", held.Ref.String(), held.Policy, short(held.By))
@@ -93,7 +93,7 @@ func remarks(a *imagev1.ImageUpdateAutomation, seen run, written writeback.Resul
 
 // record notes in the status what the run saw.
 func (r *Reconciler) record(
-	ctx context.Context, a *imagev1.ImageUpdateAutomation, seen run, written writeback.Result,
+	ctx context.Context, a *imagev1.ImageUpdateAutomation, seen observation, written writeback.Result,
 ) []reconciler.Event {
 	source := git.Selected{Commit: written.Source, Label: written.Label}.Revision()
 	if misses := written.Report.NearMisses(); len(misses) > 0 && source != a.Status.ObservedSourceRevision {
@@ -105,7 +105,7 @@ func (r *Reconciler) record(
 	a.Status.ObservedPolicies = seen.chosen
 	a.Status.ObservedSourceRevision = source
 	a.Status.LastHandledResume = seen.resume
-	a.Status.Held = append(stillHeld(a, seen, written.Report), newlyHeld(written.Undone, now)...)
+	a.Status.Held = append(stillHeld(a, seen, written.Report), newlyHeld(written.Reverted, now)...)
 	if len(a.Status.Held) == 0 {
 		a.Status.Held = nil
 	}

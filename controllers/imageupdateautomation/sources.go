@@ -20,7 +20,7 @@ import (
 // this process serves hear of it inside the process; others are asked through the
 // API, whoever serves them. One that could not be asked at the time of the push, or
 // not any more because the process ended, is asked at the next run.
-func (r *Reconciler) driveSources(ctx context.Context, a *imagev1.ImageUpdateAutomation, seen run, pushed string) []reconciler.Event {
+func (r *Reconciler) driveSources(ctx context.Context, a *imagev1.ImageUpdateAutomation, seen observation, pushed string) []reconciler.Event {
 	if a.Status.LastPushCommit == "" || a.Status.LastPushTime == nil || r.ServesSources && pushed == "" {
 		return nil
 	}
@@ -47,7 +47,7 @@ func (r *Reconciler) driveSources(ctx context.Context, a *imagev1.ImageUpdateAut
 // automation, which may follow another one, and those beside it or beside the
 // automation with the same repository, such as one that reads with credentials of
 // its own.
-func (r *Reconciler) followers(ctx context.Context, a *imagev1.ImageUpdateAutomation, seen run) ([]sourcev1.GitRepository, error) {
+func (r *Reconciler) followers(ctx context.Context, a *imagev1.ImageUpdateAutomation, seen observation) ([]sourcev1.GitRepository, error) {
 	key := sourceKey(a)
 	var found []sourcev1.GitRepository
 	for _, namespace := range slices.Compact([]string{key.Namespace, a.Namespace}) {

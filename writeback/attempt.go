@@ -1,0 +1,194 @@
+package writeback
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"k8s.io/utils/clock"
+
+	"github.com/sluice-cd/sluice/internal/git"
+)
+
+// attempt is one pass of a run, from listing the refs to the push. Its fields are
+// inputs; what it finds out is in the [proposal].
+type attempt struct {
+	mirror  *git.Mirror
+	index   *Index
+	clock   clock.PassiveClock
+	session *refSession
+	req     Request
+	refs    map[string]plumbing.Hash // by full name
+}
+
+// proposal is what an attempt wants to push, and on top of what.
+type proposal struct {
+	source  git.Selected    // what is checked out
+	base    *git.CommitTree // what is edited, and committed on
+	tip     plumbing.Hash   // of the push branch, zero if that has to be made
+	edits   Edits           // without those that others reverted
+	planned Planned
+	// withdraw sets the push branch to the checkout.
+	withdraw bool
+	// result is what is known before the push.
+	result Result
+}
+
+// isEmpty reports whether there is nothing to commit.
+func (p proposal) isEmpty() bool { return len(p.planned.Contents) == 0 }
+
+func branchRef(name string) string { return plumbing.NewBranchReferenceName(name).String() }
+
+// run lists the refs, proposes and publishes. An idle proposal that the listed refs
+// confirm ends the run at once.
+func (a attempt) run(ctx context.Context, idle *proposal) (Result, error) {
+	var err error
+	if a.refs, err = a.session.list(ctx, a.mirror, a.req.neededRefs()...); err != nil {
+		return Result{}, fmt.Errorf("asking for the refs of %s: %w", a.req.Remote, err)
+	}
+	if idle != nil && a.refs[branchRef(a.req.Push)] == idle.source.Commit {
+		return idle.result, nil
+	}
+	p, err := a.propose(ctx)
+	switch {
+	case err != nil:
+		return p.result, err
+	case p.withdraw:
+		return a.withdraw(ctx, p)
+	case p.isEmpty():
+		return p.result, nil
+	}
+	return a.publish(ctx, p)
+}
+
+// propose finds out what is to be written, given where the refs are:
+//
+//	push branch            is built on         and pushed
+//	the checkout           its head            as a fast-forward
+//	another, not there     the checkout        as a new branch
+//	another, only ours     the checkout        over what is there, unless that is
+//	                                           just what it would become
+//	another, not ours      its own tip         as a fast-forward
+//
+// If nothing is to be written another branch is left alone, unless it proposes what
+// is not wanted any more: then it is set to the checkout.
+func (a attempt) propose(ctx context.Context) (proposal, error) {
+	p := proposal{edits: a.req.Edits, tip: a.refs[branchRef(a.req.Push)]}
+	var err error
+	if p.source, err = a.mirror.SelectFrom(a.refs, a.req.Checkout); err != nil {
+		return p, fmt.Errorf("selecting what to check out: %w", err)
+	}
+	p.result.Source, p.result.Label = p.source.Commit, p.source.Label
+	checkout, err := a.open(ctx, p.source.Ref, p.source.Commit)
+	if err != nil {
+		return p, err
+	}
+	pushesCheckout := a.pushesCheckout(p)
+	if !pushesCheckout {
+		p.result.Base = p.source.Commit
+	}
+	p, err = a.plan(ctx, p, checkout, a.req.Last.Source)
+	if err != nil || pushesCheckout || p.tip.IsZero() || p.isEmpty() && !a.req.Last.isTip(p.tip) {
+		return p, err
+	}
+	tip, err := a.open(ctx, branchRef(a.req.Push), p.tip)
+	if err != nil {
+		return p, err
+	}
+	return a.decide(ctx, p, tip)
+}
+
+// decide says what becomes of a push branch that is there already and is not the
+// checkout, on which the proposal is planned.
+func (a attempt) decide(ctx context.Context, p proposal, tip *git.CommitTree) (proposal, error) {
+	b := pushBranch{source: factsOf(p.base), tip: factsOf(tip), last: a.req.Last, author: a.req.Author.Email}
+	if p.isEmpty() { // and the branch is the last push
+		proposed, err := p.edits.Plan(ctx, a.index, tip)
+		if err != nil {
+			return p, fmt.Errorf("%w: %w", ErrUpdate, err)
+		}
+		p.withdraw = len(proposed.Contents) > 0 // a merged one has the same as the checkout
+		return p, nil
+	}
+	if !b.isOurs() {
+		p.result.Foreign, p.result.Base = p.tip, plumbing.ZeroHash
+		return a.plan(ctx, p, tip, a.req.Last.Push)
+	}
+	if !b.isBuiltOnSource() {
+		return p, nil
+	}
+	same, err := sameBut(p.base, tip, p.planned.Contents)
+	if err != nil {
+		return p, fmt.Errorf("comparing %s with %s: %w", p.tip, p.source.Commit, err)
+	}
+	if same {
+		p.planned.Contents = nil
+	}
+	return p, nil
+}
+
+// pushesCheckout reports whether the branch that is pushed is the one that is
+// checked out.
+func (a attempt) pushesCheckout(p proposal) bool { return p.source.Ref == branchRef(a.req.Push) }
+
+// open fetches a commit and opens its files.
+func (a attempt) open(ctx context.Context, ref string, commit plumbing.Hash) (*git.CommitTree, error) {
+	err := a.mirror.Fetch(ctx, ref, commit)
+	if errors.Is(err, git.ErrRefNotFound) && !plumbing.IsHash(ref) {
+		err = git.ErrNonFastForward // it was there a moment ago
+	}
+	if err != nil {
+		return nil, fmt.Errorf("fetching %s of %s: %w", commit, ref, err)
+	}
+	files, err := a.mirror.Tree(commit)
+	if err != nil {
+		return nil, fmt.Errorf("opening commit %s: %w", commit, err)
+	}
+	return files, nil
+}
+
+// plan edits the files of a base, without what others reverted since the commit
+// before, in which the last run left the same branch.
+func (a attempt) plan(ctx context.Context, p proposal, base *git.CommitTree, before plumbing.Hash) (proposal, error) {
+	p.base = base
+	planned, err := p.edits.Plan(ctx, a.index, base)
+	if err != nil {
+		return p, fmt.Errorf("%w: %w", ErrUpdate, err)
+	}
+	reverted, others := p.edits.WithoutReverted(ctx, a.index, planned, a.history(base, before))
+	if len(reverted) > 0 {
+		p.result.Reverted = append(p.result.Reverted, reverted...)
+		p.edits = others
+		if planned, err = others.Plan(ctx, a.index, base); err != nil {
+			return p, fmt.Errorf("%w: %w", ErrUpdate, err)
+		}
+	}
+	p.planned = planned
+	p.result.Report, p.result.Held = planned.Report, planned.Held
+	return p, nil
+}
+
+// history is what a base may be compared with. It fetches commits only when asked.
+func (a attempt) history(base *git.CommitTree, before plumbing.Hash) History {
+	return History{
+		Files: base, Head: base.Commit(), LastPush: a.req.Last.Push,
+		Before: func(ctx context.Context) (Files, bool) {
+			if before.IsZero() || before == base.Commit() {
+				return nil, false
+			}
+			if !a.mirror.Has(before) && a.mirror.Fetch(ctx, before.String(), before) != nil {
+				return nil, false
+			}
+			then, err := a.mirror.Tree(before)
+			if err != nil || isSetBack(factsOf(then), factsOf(base)) {
+				return nil, false
+			}
+			return then, true
+		},
+		Pushed: func() (Files, bool) {
+			files, err := a.mirror.Tree(a.req.Last.Push)
+			return files, err == nil
+		},
+	}
+}

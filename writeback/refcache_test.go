@@ -1,0 +1,208 @@
+package writeback
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/google/go-cmp/cmp"
+	testclock "k8s.io/utils/clock/testing"
+
+	"github.com/sluice-cd/sluice/internal/git"
+)
+
+// hashOf is a commit id that is easy to tell from others.
+func hashOf(n int) plumbing.Hash { return plumbing.NewHash(fmt.Sprintf("%040x", n)) }
+
+// remoteRefs is a remote whose main is at a commit, and that counts who asks.
+type remoteRefs struct {
+	main  plumbing.Hash
+	err   error
+	asked int
+}
+
+func (r *remoteRefs) Refs(context.Context) (map[string]plumbing.Hash, error) {
+	r.asked++
+	return map[string]plumbing.Hash{branchRef("main"): r.main, branchRef("other"): hashOf(9)}, r.err
+}
+
+func TestListedRefsCountForRunsThatOverlap(t *testing.T) {
+	main, other := branchRef("main"), branchRef("other")
+	tests := map[string]struct {
+		between   func(first, second *refSession) // what happens between the lists of two overlapping runs
+		needed    []string
+		wantAsked int
+		wantMain  int
+	}{
+		"what was listed before the second run began is stale": {needed: []string{main}, wantAsked: 2, wantMain: 2},
+		"what the first run pushed since is fresh": {
+			between: func(first, _ *refSession) { first.recordPush([]git.RefUpdate{{Ref: main, New: hashOf(3)}}) },
+			needed:  []string{main}, wantAsked: 1, wantMain: 3},
+		"a push to one ref says nothing of another": {
+			between: func(first, _ *refSession) { first.recordPush([]git.RefUpdate{{Ref: main, New: hashOf(3)}}) },
+			needed:  []string{main, other}, wantAsked: 2, wantMain: 2},
+		"a run that needs all refs asks": {
+			between:   func(first, _ *refSession) { first.recordPush([]git.RefUpdate{{Ref: main, New: hashOf(3)}}) },
+			wantAsked: 2, wantMain: 2},
+		"what was invalidated is asked for again": {
+			between: func(first, second *refSession) {
+				first.recordPush([]git.RefUpdate{{Ref: main, New: hashOf(3)}})
+				second.invalidate()
+			},
+			needed: []string{main}, wantAsked: 2, wantMain: 2},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			clk := testclock.NewFakeClock(time.Unix(0, 0))
+			cache, remote := newRefCache(clk), &remoteRefs{main: hashOf(1)}
+			first := cache.begin("remote")
+			if _, err := first.list(t.Context(), remote, main); err != nil {
+				t.Fatal(err)
+			}
+			clk.Step(time.Second)
+			second := cache.begin("remote")
+			clk.Step(time.Second)
+			if tc.between != nil {
+				tc.between(first, second)
+			}
+			remote.main = hashOf(2)
+			refs, err := second.list(t.Context(), remote, tc.needed...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if remote.asked != tc.wantAsked || refs[main] != hashOf(tc.wantMain) {
+				t.Errorf("asked %d times, main is at %s; want %d and %s", remote.asked, refs[main], tc.wantAsked, hashOf(tc.wantMain))
+			}
+			second.list(t.Context(), remote, main) //nolint:errcheck // what it asked itself is fresh
+			if remote.asked != tc.wantAsked {
+				t.Error("a run asked twice")
+			}
+		})
+	}
+}
+
+func TestListedRefsEndWithTheLastRun(t *testing.T) {
+	cache, remote := newRefCache(testclock.NewFakeClock(time.Unix(0, 0))), &remoteRefs{main: hashOf(1)}
+	first, second := cache.begin("remote"), cache.begin("remote")
+	refs, err := first.list(t.Context(), remote)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refs[branchRef("main")] = hashOf(7) // the caller's copy
+	first.end()
+	if again, err := second.list(t.Context(), remote); err != nil || remote.asked != 1 || again[branchRef("main")] != hashOf(1) {
+		t.Errorf("asked %d times, refs %v, error %v", remote.asked, again, err)
+	}
+	second.end()
+	if len(cache.remotes) != 0 {
+		t.Errorf("%d remotes are kept though nobody runs", len(cache.remotes))
+	}
+}
+
+func TestAFailedListIsNotRemembered(t *testing.T) {
+	cache, remote := newRefCache(testclock.NewFakeClock(time.Unix(0, 0))), &remoteRefs{err: errors.New("down")}
+	s := cache.begin("remote")
+	if _, err := s.list(t.Context(), remote); err == nil {
+		t.Fatal("no error")
+	}
+	remote.err = nil
+	if refs, err := s.list(t.Context(), remote); err != nil || len(refs) != 2 || remote.asked != 2 {
+		t.Errorf("asked %d times, refs %v, error %v", remote.asked, refs, err)
+	}
+}
+
+func TestLastHeadsOutliveRunsAndAreBounded(t *testing.T) {
+	cache := newRefCache(testclock.NewFakeClock(time.Unix(0, 0)))
+	s := cache.begin("remote")
+	s.setLastHead("main", hashOf(1))
+	s.end()
+	if got := cache.begin("remote").lastHead("main"); got != hashOf(1) {
+		t.Errorf("main was left at %s", got)
+	}
+	for _, s := range []*refSession{cache.begin("other"), cache.begin("remote")} {
+		if got := s.lastHead("updates"); !got.IsZero() {
+			t.Errorf("the head of another branch is %s", got)
+		}
+	}
+	s.setLastHead("main", plumbing.ZeroHash)
+	if got := s.lastHead("main"); !got.IsZero() {
+		t.Errorf("a forgotten head is %s", got)
+	}
+	for n := range 50_000 {
+		s.setLastHead(fmt.Sprint("branch", n), hashOf(n+1))
+	}
+	if weight, heads := cache.heads.Usage(); weight > maxHeads || heads < 10_000 || heads == 50_000 {
+		t.Errorf("%d heads weigh %d bytes", heads, weight)
+	}
+}
+
+func TestARunLeavesALastHeadUnlessItFailedOrUsesMoreBranches(t *testing.T) {
+	onMain := Request{Push: "main", Checkout: git.Reference{Branch: "main"}}
+	another := Request{Push: "updates", Checkout: git.Reference{Branch: "main"}}
+	mirrored := onMain
+	mirrored.Refspec = Refspec{Source: "HEAD", Target: "refs/heads/copy"}
+	tests := map[string]struct {
+		req  Request
+		err  error
+		want plumbing.Hash
+	}{
+		"a run on one branch":         {req: onMain, want: hashOf(1)},
+		"a failed run":                {req: onMain, err: errors.New("down")},
+		"a run with a push branch":    {req: another},
+		"a run that pushes a refspec": {req: mirrored},
+	}
+	for name, tc := range tests {
+		if got := headAfter(tc.req, Result{Source: hashOf(1)}, tc.err); got != tc.want {
+			t.Errorf("%s: %s, want %s", name, got, tc.want)
+		}
+	}
+}
+
+func TestTheRefsThatARunNeeds(t *testing.T) {
+	main, updates, copied := branchRef("main"), branchRef("updates"), "refs/heads/copy"
+	tests := map[string]struct {
+		req  Request
+		want []string
+	}{
+		"a branch": {Request{Checkout: git.Reference{Branch: "main"}, Push: "updates"}, []string{main, updates}},
+		"a refspec": {Request{Checkout: git.Reference{Branch: "main"}, Push: "updates", Refspec: Refspec{Target: copied}},
+			[]string{main, updates, copied}},
+		"a range of tags needs all": {Request{Checkout: git.Reference{SemVer: "1.x"}, Push: "updates"}, nil},
+	}
+	for name, tc := range tests {
+		if diff := cmp.Diff(tc.want, tc.req.neededRefs()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestOneRunAtATimeWritesToABranch(t *testing.T) {
+	var locks branchLocks
+	unlock, err := locks.lock(t.Context(), branch{"a", "main"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := locks.lock(t.Context(), branch{"a", "other"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := locks.lock(ctx, branch{"a", "main"}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a second run did not wait: %v", err)
+	}
+	next := make(chan func())
+	go func() {
+		unlock, _ := locks.lock(t.Context(), branch{"a", "main"})
+		next <- unlock
+	}()
+	unlock()
+	(<-next)()
+	other()
+	if len(locks.locks) > 0 {
+		t.Errorf("%d locks are kept that nobody holds", len(locks.locks))
+	}
+}
