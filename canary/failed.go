@@ -19,7 +19,7 @@ func failed(t transition) Decision {
 	if t.traffic().canaryMayHaveUsers() && !t.seen.Target.Serves() {
 		d = t.then(d, routeAllToPrimary)
 	}
-	d.Message = failedMessage(d.State, t.seen)
+	d.Message = failedMessage(t.from(d.State))
 	switch t = t.from(d.State); {
 	case t.prev.promotionBegun(t.seen.Primary) && t.seen.canRestore(t.prev.Promoted):
 		d.do(SetPrimary{t.prev.Promoted})
@@ -54,7 +54,7 @@ func recoverPrimary(t transition) Decision {
 	d.do(StopTarget{})
 	d.State.At = t.now
 	d.warn("Canary failed! Scaling down %s", t.seen.canary())
-	d.Message = failedMessage(d.State, t.seen)
+	d.Message = failedMessage(t.from(d.State))
 	return d
 }
 
@@ -106,7 +106,7 @@ func markFailed(reason string) func(transition) Decision {
 			d.State.Fallback = &flaggerv1.CanaryFallback{Since: t.prev.Fallback.Since}
 		}
 		d.do(notifyEnd(t.seen.Plan)...)
-		d.Message = failedMessage(d.State, t.seen)
+		d.Message = failedMessage(t.from(d.State))
 		return d
 	}
 }
@@ -120,12 +120,12 @@ func notifyEnd(p Plan) []Action {
 }
 
 // failedMessage says where users are after a failure, and why the revision failed.
-func failedMessage(s State, seen Observation) string {
-	message := fmt.Sprintf("Canary analysis failed, %s scaled to zero.", seen.Kind)
-	if s.Weight > 0 {
-		message = fmt.Sprintf("Canary failed, traffic stays on it: %s", seen.primaryNotReady())
+func failedMessage(t transition) string {
+	message := fmt.Sprintf("Canary analysis failed, %s scaled to zero.", t.seen.Kind)
+	if t.prev.Weight > 0 || !t.traffic().primaryTakesAll() {
+		message = fmt.Sprintf("Canary failed, traffic stays on it: %s", t.seen.primaryNotReady())
 	}
-	if why := s.History.lastFailure(); why != "" {
+	if why := t.prev.History.lastFailure(); why != "" {
 		message = fmt.Sprintf("%s. Reason: %s", strings.TrimSuffix(message, "."), why)
 	}
 	return message

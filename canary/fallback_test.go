@@ -1,6 +1,7 @@
 package canary
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -255,5 +256,23 @@ func TestAReleaseThatFailedSaysWhy(t *testing.T) {
 	want := "Canary analysis failed, Deployment scaled to zero. Reason: Halt podinfo.test advancement success rate 69.17% < 99%"
 	if err != nil || step.Message != want {
 		t.Errorf("%q, %v", step.Message, err)
+	}
+}
+
+// The route could not be read, so that nobody knew whether users were on the canary,
+// and the message said that it was scaled to zero.
+func TestAReleaseThatFailedDoesNotClaimThatTheCanaryIsGone(t *testing.T) {
+	given := because(at(flaggerv1.CanaryPhaseProgressing, 0), func(s *situation) {
+		s.Weights, s.RoutePending = provider.Weights{}, true
+		s.Target, s.Primary = running(v3), gone(v1)
+		s.Command = &flaggerv1.CanaryCommand{Verb: flaggerv1.CommandAbort, By: "ann"}
+	})
+	d, err := given.decide()
+	want := "Canary failed, traffic stays on it: podinfo-primary.test not ready: gone. Reason: aborted by ann"
+	if err != nil || d.Message != want {
+		t.Errorf("%q, %v", d.Message, err)
+	}
+	if slices.Contains(d.Actions, Action(StopTarget{})) {
+		t.Errorf("the canary is scaled down: %v", d.Actions)
 	}
 }

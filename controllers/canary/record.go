@@ -139,6 +139,9 @@ var promoted = map[flaggerv1.CanaryPhase]struct {
 // setPromoted writes Flagger's condition, whose reason is the phase.
 func (r *Reconciler) setPromoted(c *flaggerv1.Canary) {
 	says := promoted[c.Status.Phase]
+	if c.Status.Phase == flaggerv1.CanaryPhaseFailed && c.Status.CanaryWeight > 0 {
+		says.message = "Canary analysis failed, traffic stays on the canary until the primary is ready."
+	}
 	conditions := c.GetConditions()
 	apimeta.SetStatusCondition(&conditions, metav1.Condition{
 		Type: string(flaggerv1.PromotedType), Status: says.status,
