@@ -55,6 +55,11 @@ type situation struct {
 // decide makes the decision at noon.
 func (s situation) decide() (Decision, error) { return Decide(s.State, s.Observation, noon) }
 
+// transition is the same for a part of a decision.
+func (s situation) transition() transition {
+	return transition{prev: s.State, seen: s.Observation, now: noon}
+}
+
 // at is an analysis of v2 in which v1 is the primary, and its check is due.
 func at(phase flaggerv1.CanaryPhase, weight int) situation {
 	return situation{
@@ -353,5 +358,34 @@ func TestDueAsksOnlyWhenACheckCounts(t *testing.T) {
 				t.Errorf("got %v", got)
 			}
 		})
+	}
+}
+
+// TestADecisionGoesOnFromWhereThePartBeforeItLeads: what is decided next sees the
+// state of the part before it, and what it says last holds.
+func TestADecisionGoesOnFromWhereThePartBeforeItLeads(t *testing.T) {
+	tr := at(flaggerv1.CanaryPhaseProgressing, 20).transition()
+	first := tr.unchanged()
+	first.do(StartTarget{})
+	first.say("first")
+	first.wait(time.Minute, "one")
+	first.State.Weight = 40
+	both := tr.then(first, func(next transition) Decision {
+		d := next.unchanged()
+		d.do(StopTarget{})
+		d.alert(flaggerv1.SeverityWarn, "then")
+		d.State.Iterations = next.prev.Weight
+		d.Message = "two"
+		return d
+	})
+	if tr.prev.Weight != 20 || len(first.Actions) != 1 || len(first.Events) != 1 {
+		t.Errorf("the parts were changed: %+v %+v", tr.prev, first)
+	}
+	want := first
+	want.Actions = []Action{StartTarget{}, StopTarget{}}
+	want.Events = []Event{{Message: "first"}, {Warning: true, Message: "then", Alert: flaggerv1.SeverityWarn}}
+	want.State.Iterations, want.Message = 40, "two"
+	if diff := cmp.Diff(want, both, cmp.AllowUnexported(Decision{})); diff != "" {
+		t.Error(diff)
 	}
 }

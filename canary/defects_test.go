@@ -74,7 +74,7 @@ func TestKnownDefects(t *testing.T) {
 			wantSaid:    "Rolling back podinfo.test progress deadline exceeded canary deployment podinfo.test not ready: rolling\nCanary failed! Scaling down podinfo.test",
 		},
 		"10: a rollback webhook is heard before the release begins": {
-			given:     closed(with(arriving(waiting), confirmRollout, rollback), confirmRollout),
+			given:     closed(with(arriving(waiting), confirmRollout, rollbackHook), confirmRollout),
 			wantPhase: waiting, wantApplied: v1, wantPromoted: v1, wantDue: "rollback", wantHold: "gate confirm-rollout by gate",
 		},
 		"13: of a primary that was scaled to zero there is nothing to lose": {

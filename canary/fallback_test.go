@@ -160,10 +160,10 @@ func TestARouteThatNobodyTakesUp(t *testing.T) {
 			s.State.History[0].StartedAt.Time = noon.Add(-2 * time.Minute)
 		})
 	}
-	hooked := func(s situation, rollout, rollback bool) situation {
+	answered := func(s situation, rolloutOK, rollbackOK bool) situation {
 		return because(s, func(s *situation) {
 			s.Plan.Hooks = map[flaggerv1.HookType]bool{flaggerv1.RolloutHook: true, flaggerv1.RollbackHook: true}
-			s.Answers = map[flaggerv1.HookType]Answer{flaggerv1.RolloutHook: {OK: rollout, Webhook: "smoke", Why: "500"}, flaggerv1.RollbackHook: {OK: rollback, Webhook: "takeback"}}
+			s.Answers = map[flaggerv1.HookType]Answer{flaggerv1.RolloutHook: {OK: rolloutOK, Webhook: "smoke", Why: "500"}, flaggerv1.RollbackHook: {OK: rollbackOK, Webhook: "takeback"}}
 		})
 	}
 	for name, tc := range map[string]decisionCase{
@@ -185,19 +185,19 @@ func TestARouteThatNobodyTakesUp(t *testing.T) {
 			wantSaid: "Halt podinfo.test advancement " + why,
 		},
 		"has its webhooks asked, and nothing measured": {
-			given:     because(hooked(refused(at(progressing, 20)), true, false), func(s *situation) { s.Answers = nil }),
+			given:     because(answered(refused(at(progressing, 20)), true, false), func(s *situation) { s.Answers = nil }),
 			wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1, wantDue: "rollout rollback",
 		},
 		"holds the release where it is": {
-			given: hooked(refused(at(progressing, 20)), true, false), wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1,
+			given: answered(refused(at(progressing, 20)), true, false), wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1,
 			wantSaid: "Halt podinfo.test advancement " + why,
 		},
 		"does not hide a webhook that fails": {
-			given: hooked(refused(at(progressing, 20)), false, false), wantPhase: progressing, wantWeight: 20, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
+			given: answered(refused(at(progressing, 20)), false, false), wantPhase: progressing, wantWeight: 20, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
 			wantSaid: "Halt podinfo.test advancement external check smoke failed 500",
 		},
 		"does not keep users from being taken back": {
-			given: hooked(refused(at(progressing, 20)), true, true), wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
+			given: answered(refused(at(progressing, 20)), true, true), wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantSaid:    "Rollback check takeback passed\nRolling back podinfo.test manual webhook invoked\nCanary failed! Scaling down podinfo.test",
 		},

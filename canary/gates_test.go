@@ -20,7 +20,7 @@ const (
 	preRollout       = flaggerv1.PreRolloutHook
 	rollout          = flaggerv1.RolloutHook
 	postRollout      = flaggerv1.PostRolloutHook
-	rollback         = flaggerv1.RollbackHook
+	rollbackHook     = flaggerv1.RollbackHook
 )
 
 var (
@@ -114,25 +114,25 @@ func TestTheFirstGate(t *testing.T) {
 			wantSaid: "Confirm-rollout check gate passed\nNew revision detected! Scaling up podinfo.test",
 		},
 		"a release that waits can be rolled back": {
-			given: closed(says(with(arriving(waiting), confirmRollout), rollback, yes), confirmRollout), wantPhase: flaggerv1.CanaryPhaseFailed,
+			given: closed(says(with(arriving(waiting), confirmRollout), rollbackHook, yes), confirmRollout), wantPhase: flaggerv1.CanaryPhaseFailed,
 			wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed, wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantSaid: "Rollback check gate passed\nRolling back podinfo.test manual webhook invoked\nCanary failed! Scaling down podinfo.test",
 		},
 		"also while a person has halted it": {
-			given: heldBy(says(with(arriving(waiting), confirmRollout), rollback, yes), flaggerv1.HoldHalt), wantPhase: flaggerv1.CanaryPhaseFailed,
+			given: heldBy(says(with(arriving(waiting), confirmRollout), rollbackHook, yes), flaggerv1.HoldHalt), wantPhase: flaggerv1.CanaryPhaseFailed,
 			wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed, wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantSaid: "Rollback check gate passed\nRolling back podinfo.test manual webhook invoked\nCanary failed! Scaling down podinfo.test",
 		},
 		"one that is halted is asked about each interval": {
-			given: heldBy(with(arriving(waiting), confirmRollout, rollback), flaggerv1.HoldHalt), wantPhase: waiting,
+			given: heldBy(with(arriving(waiting), confirmRollout, rollbackHook), flaggerv1.HoldHalt), wantPhase: waiting,
 			wantApplied: v1, wantPromoted: v1, wantHold: "halt by bob", wantDue: "rollback",
 		},
 		"and goes on waiting when nobody wants it back": {
-			given: heldBy(says(with(arriving(waiting), confirmRollout), rollback, no), flaggerv1.HoldHalt), wantPhase: waiting,
+			given: heldBy(says(with(arriving(waiting), confirmRollout), rollbackHook, no), flaggerv1.HoldHalt), wantPhase: waiting,
 			wantApplied: v1, wantPromoted: v1, wantHold: "halt by bob",
 		},
 		"one that is paused is not": {
-			given: heldBy(with(arriving(waiting), confirmRollout, rollback), flaggerv1.HoldPause), wantPhase: waiting,
+			given: heldBy(with(arriving(waiting), confirmRollout, rollbackHook), flaggerv1.HoldPause), wantPhase: waiting,
 			wantApplied: v1, wantPromoted: v1, wantHold: "pause by bob",
 		},
 		"a gate by annotation needs no webhook": {
@@ -190,7 +190,7 @@ func TestWebhooksInAnalysis(t *testing.T) {
 			wantPhase: progressing, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
 		},
 		"a check asks webhooks and metrics together": {
-			given: fresh(with(at(progressing, 20), rollout, rollback)), wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1,
+			given: fresh(with(at(progressing, 20), rollout, rollbackHook)), wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1,
 			wantDue: "request-success-rate rollout rollback",
 		},
 		"a rollout webhook that fails is a failed check": {
@@ -203,12 +203,12 @@ func TestWebhooksInAnalysis(t *testing.T) {
 			wantSaid: "Halt podinfo.test advancement external check gate failed 403 Forbidden\nHalt podinfo.test advancement success rate 50.00% < 99%",
 		},
 		"a rollback webhook rolls back": {
-			given: says(at(progressing, 20), rollback, yes), wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1,
+			given: says(at(progressing, 20), rollbackHook, yes), wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1,
 			wantVerdict: VerdictFailed, wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantSaid: "Rollback check gate passed\nRolling back podinfo.test manual webhook invoked\nCanary failed! Scaling down podinfo.test",
 		},
 		"a rollback webhook is not kept waiting by slow metrics": {
-			given: fresh(says(at(progressing, 20), rollback, yes)), wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1,
+			given: fresh(says(at(progressing, 20), rollbackHook, yes)), wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1,
 			wantVerdict: VerdictFailed, wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantSaid: "Rollback check gate passed\nRolling back podinfo.test manual webhook invoked\nCanary failed! Scaling down podinfo.test",
 		},
@@ -285,7 +285,7 @@ func TestAlerts(t *testing.T) {
 		"too many failed checks": {because(at(progressing, 20), func(s *situation) { s.Measured[0].Value, s.Plan.Threshold = 50, 1 }), "error"},
 		"a deadline, of which Flagger says nothing":                     {because(at(progressing, 20), func(s *situation) { s.Target = stuck(v2) }), "error"},
 		"samples that are decisive":                                     {because(at(progressing, 20), func(s *situation) { s.Alarm = "lag" }), "error"},
-		"a rollback webhook":                                            {says(at(progressing, 20), rollback, yes), "warn"},
+		"a rollback webhook":                                            {says(at(progressing, 20), rollbackHook, yes), "warn"},
 		"a gate that is closed":                                         {says(at(progressing, 20), confirmTraffic, no), "warn"},
 		"a gate that is still closed, of which Flagger tells each time": {closed(says(at(progressing, 20), confirmTraffic, no), confirmTraffic), ""},
 		"a gate whose owner wants no alerts":                            {says(at(progressing, 20), confirmTraffic, Answer{Webhook: "gate", Muted: true}), ""},

@@ -63,7 +63,7 @@ func TestHistory(t *testing.T) {
 		"a deadline says why": {since(because(at(progressing, 20), func(s *situation) { s.Target = stuck(v2) })),
 			[]string{`v2 "failed" "progress deadline exceeded: canary deployment podinfo.test not ready: rolling"`, v1Promoted}},
 		"whoever aborts is named": {since(told(at(progressing, 20), flaggerv1.CommandAbort)), []string{`v2 "failed" "aborted by ann" by ann`, v1Promoted}},
-		"a webhook that wants a rollback is named": {since(says(at(progressing, 20), rollback, Answer{OK: true, Webhook: "page"})),
+		"a webhook that wants a rollback is named": {since(says(at(progressing, 20), rollbackHook, Answer{OK: true, Webhook: "page"})),
 			[]string{`v2 "failed" "rollback webhook page"`, v1Promoted}},
 		"a promotion that fails says why": {since(because(at(flaggerv1.CanaryPhasePromoting, 50), func(s *situation) { s.Primary = stuck(v2) })),
 			[]string{`v2 "failed" "promotion failed, primary not ready: rolling"`, v1Promoted}},
@@ -130,5 +130,76 @@ func TestTheHistoryIsBounded(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"app:" + newest.Revision}, newest.Images); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestAHistoryIsNeverChanged: each method returns another one, also for the steps of
+// the newest release.
+func TestAHistoryIsNeverChanged(t *testing.T) {
+	now := noon.Add(time.Minute)
+	step := flaggerv1.CanaryStep{Weight: 20, Measured: []flaggerv1.CanaryMeasurement{{Name: "lag"}}}
+	history := func() History {
+		// With room behind, which an append would write into.
+		steps := append(make([]flaggerv1.CanaryStep, 0, 4), step)
+		return append(make(History, 0, 4), flaggerv1.CanaryRelease{Revision: v2, Steps: steps}, flaggerv1.CanaryRelease{Revision: v1, EndedAt: metav1.NewTime(noon)})
+	}
+	for name, change := range map[string]func(History) History{
+		"begin": func(h History) History { return h.begin(v3, nil, now) },
+		"end":   func(h History) History { return h.end(flaggerv1.VerdictFailed, "lag", now) },
+		"enter": func(h History) History { return h.enter(Step{Weight: 40}, now) },
+		"measure": func(h History) History {
+			return h.measure([]Measurement{{Name: "lag", Value: 7}}, []string{"too much"})
+		},
+		"failCheck": History.failCheck,
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := history()
+			changed := change(h)
+			if diff := cmp.Diff(history(), h); diff != "" {
+				t.Error(diff)
+			}
+			if cmp.Equal(h, changed) {
+				t.Error("nothing is recorded")
+			}
+			if behind := append(h[:2:4], flaggerv1.CanaryRelease{}); !cmp.Equal(history(), behind[:2]) || h[0].Steps[:2][1].Weight != 0 {
+				t.Error("something was written behind the end of the history")
+			}
+		})
+	}
+}
+
+func TestACommandedPromotionKeepsItsReasonOnlyIfItComesAbout(t *testing.T) {
+	commanded := History{{Revision: v2, Reason: promotionCommanded, By: "ann"}}
+	for verdict, want := range map[string]string{
+		flaggerv1.VerdictPromoted: `v2 "promoted" "promotion was commanded" by ann`,
+		flaggerv1.VerdictFailed:   `v2 "failed" "no pods"`,
+	} {
+		if diff := cmp.Diff([]string{want}, tell(commanded.end(verdict, "no pods", noon))); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+func TestTheReleaseUnderWayIsTheFirstWithoutAnEnd(t *testing.T) {
+	ended := flaggerv1.CanaryRelease{Revision: v1, EndedAt: metav1.NewTime(noon), Verdict: flaggerv1.VerdictFailed, Reason: "lag"}
+	for name, tc := range map[string]struct {
+		history         History
+		wantCurrent     string
+		wantLastFailure string
+	}{
+		"nothing was released":         {nil, "", ""},
+		"a release is under way":       {History{{Revision: v2}, ended}, v2, ""},
+		"the last one has failed":      {History{ended}, "", "lag"},
+		"a success after a failed one": {History{{Revision: v2, EndedAt: metav1.NewTime(noon), Verdict: flaggerv1.VerdictPromoted, Reason: "good"}, ended}, "", ""},
+		"an older one without an end":  {History{ended, {Revision: v2}}, "", "lag"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := tc.history.current().Revision; got != tc.wantCurrent || tc.history.underWay() != (got != "") {
+				t.Errorf("under way is %q", got)
+			}
+			if got := tc.history.lastFailure(); got != tc.wantLastFailure {
+				t.Errorf("failed because of %q", got)
+			}
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package canary
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -11,8 +12,12 @@ import (
 
 // checkStep holds a step to what it was decided from, before it is performed.
 func (w *world) checkStep(seen situation, step Decision) {
+	before := seen.deepCopy()
 	if again, err := Decide(seen.State, seen.Observation, w.now); err != nil || !reflect.DeepEqual(again, step) {
 		w.fatalf("decides otherwise when asked again: %+v", again)
+	}
+	if !reflect.DeepEqual(before, seen) {
+		w.fatalf("what was seen is changed: %+v", seen)
 	}
 	w.checkCommand(seen, step)
 	w.checkHold(seen, step)
@@ -323,4 +328,17 @@ func (w *world) checkSettled(calm int) {
 	default:
 		w.fatalf("did not settle: %s", w.state.Phase)
 	}
+}
+
+// deepCopy copies whatever a decision could change of what it is made from.
+func (s situation) deepCopy() situation {
+	s.State.Fallback, s.State.Hold = s.State.Fallback.DeepCopy(), s.State.Hold.DeepCopy()
+	s.State.LastCommand, s.Command = s.State.LastCommand.DeepCopy(), s.Command.DeepCopy()
+	s.State.History = slices.Clone(s.State.History)
+	for i, r := range s.State.History {
+		s.State.History[i] = *r.DeepCopy()
+	}
+	s.Snapshots, s.Answers = maps.Clone(s.Snapshots), maps.Clone(s.Answers)
+	s.Measured, s.Plan.Steps = slices.Clone(s.Measured), slices.Clone(s.Plan.Steps)
+	return s
 }
