@@ -17,14 +17,9 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/metric"
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/test/golden"
 )
-
-// served are the router providers that have builtin checks.
-var served = []string{
-	"apisix", "contour", "gatewayapi:v1", "gatewayapi:v1beta1", "gloo", "istio", "knative", "kubernetes", "kuma",
-	"linkerd", "nginx", "osm", "skipper", "smi:v1alpha1", "smi:v1alpha2", "smi:v1alpha3", "traefik",
-}
 
 // TestBuiltinQueries has goldens of what is sent, on one line each.
 func TestBuiltinQueries(t *testing.T) {
@@ -43,16 +38,16 @@ func TestBuiltinQueries(t *testing.T) {
 			prom := newServer(t, "1")
 			k := checker(t, prom.URL)
 			out := &strings.Builder{}
-			for _, provider := range served {
+			for _, name := range provider.WithQueries() {
 				c := canary()
-				c.Spec.Provider = provider
+				c.Spec.Provider = name
 				edit(c)
 				for _, check := range []string{flaggerv1.RequestSuccessRate, flaggerv1.RequestDuration} {
 					if _, err := k.Check(t.Context(), c, flaggerv1.CanaryMetric{Name: check}); err != nil {
-						t.Fatal(provider, check, err)
+						t.Fatal(name, check, err)
 					}
 					query := strings.Join(strings.Fields(prom.last(t).URL.Query().Get("query")), " ")
-					fmt.Fprintf(out, "%s %s\n\t%s\n", provider, check, query)
+					fmt.Fprintf(out, "%s %s\n\t%s\n", name, check, query)
 				}
 			}
 			golden.Compare(t, filepath.Join("testdata", "builtin", strings.ReplaceAll(name, " ", "-")+".txt"), out.String())

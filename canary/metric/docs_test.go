@@ -3,6 +3,7 @@ package metric
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,5 +57,25 @@ func TestTheExamplesOfTheDocsWork(t *testing.T) {
 		if !seen[name] {
 			t.Errorf("the docs have no example of %s", name)
 		}
+	}
+}
+
+// TestEveryServerTypeIsInTheAPI reads the marker that the API server's validation is
+// generated from.
+func TestEveryServerTypeIsInTheAPI(t *testing.T) {
+	source, err := os.ReadFile("../../api/flagger/v1beta1/metrictemplate.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	enum := regexp.MustCompile(`\+kubebuilder:validation:Enum=(prometheus;\S+)`).FindSubmatch(source)
+	if enum == nil {
+		t.Fatal("the type of a provider is no enum any more")
+	}
+	for name := range serverTypes {
+		t.Run(name, func(t *testing.T) {
+			if !slices.Contains(strings.Split(string(enum[1]), ";"), name) {
+				t.Errorf("the API server refuses it: add it to the enum %s", enum[1])
+			}
+		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/test/contract"
 	"github.com/sluice-cd/sluice/test/golden"
@@ -153,6 +155,42 @@ func TestTheExamplesAreSupported(t *testing.T) {
 	}
 	if examples < 10 {
 		t.Errorf("only %d examples in %v", examples, pages)
+	}
+}
+
+// TestEveryProviderIsLetIntoACluster reads the marker that the API server's validation
+// is generated from, and the rights of the controller.
+func TestEveryProviderIsLetIntoACluster(t *testing.T) {
+	source, err := os.ReadFile("../../api/flagger/v1beta1/canary.go")
+	must(t, err)
+	enum := regexp.MustCompile(`\+kubebuilder:validation:Enum=(apisix;\S+)`).FindSubmatch(source)
+	if enum == nil {
+		t.Fatal("spec.provider is no enum any more")
+	}
+	rights, err := os.ReadFile("../../config/rbac/canary.yaml")
+	must(t, err)
+	for _, name := range router.Names() {
+		t.Run(name, func(t *testing.T) {
+			if name != provider.Partition && !slices.Contains(strings.Split(string(enum[1]), ";"), name) {
+				t.Errorf("the API server refuses it: add it to the enum %s", enum[1])
+			}
+			row, _ := provider.Named(name)
+			for _, group := range row.Groups {
+				if !strings.Contains(string(rights), "apiGroups: ["+group+"]\n") {
+					t.Errorf("the controller may not touch objects of %s", group)
+				}
+			}
+			page := row.Family()
+			switch page {
+			case "linkerd", "osm":
+				page = "smi"
+			case provider.Partition:
+				page = "README"
+			}
+			if _, err := os.Stat("../../docs/routers/" + page + ".md"); err != nil {
+				t.Errorf("its page is missing: %v", err)
+			}
+		})
 	}
 }
 
