@@ -55,10 +55,7 @@ var chance = sync.OnceValue(func() uint64 {
 
 func TestReleasesEndAsIfTheControllerHadNotBeenKilled(t *testing.T) {
 	t.Parallel() // each test has a namespace and a controller of its own
-	p, err := harness.FromEnv()
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := harness.Require(t)
 	t.Logf("-seed %d", chance())
 	work := t.TempDir()
 	c, err := chain.Setup(t.Context(), p, work, chain.Options{Namespace: "crash", Interval: interval})

@@ -108,10 +108,7 @@ func start(t *testing.T) *chain.Chain {
 	t.Helper()
 	log.SetLogger(logr.Discard()) // what is worth telling is in the log of the controller
 	t.Parallel()                  // not before: loggers are set by one at a time
-	p, err := harness.FromEnv()
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := harness.Require(t)
 	work := t.TempDir()
 	name := fmt.Sprintf("e2e-%d", time.Now().UnixNano()) // the registry remembers the tags of other runs
 	c, err := chain.Setup(t.Context(), p, work, chain.Options{Namespace: name, Interval: interval, Deadline: deadline})

@@ -7,8 +7,9 @@
 //
 // and gets their addresses from the environment, as hack/with-playground.sh
 // sets it, or else from the file .playground/env of the checkout. A test
-// without a playground fails and says how to get one: a test that skips itself
-// is one that nobody runs.
+// without a playground is skipped, so that `go test ./...` passes on a fresh
+// checkout, and says how to get one. Where everything has to run, as in `make test`,
+// $SLUICE_TEST_COMPLETE is set and a test that would be skipped fails instead.
 package env
 
 import (
@@ -30,6 +31,29 @@ import (
 // ErrNone means that there is no playground to test against.
 var ErrNone = errors.New("no playground: run `make playground && bin/playground up` first, or run the test with hack/with-playground.sh")
 
+// complete is the environment variable that turns a skipped test into a failed one.
+const complete = "SLUICE_TEST_COMPLETE"
+
+// Missing skips a test because of what is missing to run it, and fails it where all
+// tests have to run. The error says how to get what is missing.
+func Missing(t testing.TB, err error) {
+	t.Helper()
+	if os.Getenv(complete) != "" {
+		t.Fatalf("%v ($%s is set: no test may be skipped)", err, complete)
+	}
+	t.Skip(err)
+}
+
+// SkipAll reports whether a TestMain whose setup failed ends with all tests skipped:
+// there is no playground, and not all tests have to run.
+func SkipAll(err error) bool {
+	if !errors.Is(err, ErrNone) || os.Getenv(complete) != "" {
+		return false
+	}
+	fmt.Fprintln(os.Stderr, "all tests are skipped:", err)
+	return true
+}
+
 // Playground says where everything is. See test/playground/README.md.
 type Playground struct {
 	REST              *rest.Config // of the administrator, without a client-side rate limit
@@ -45,7 +69,8 @@ type Playground struct {
 	PrometheusTargets string // folder: *.json and *.yaml in it are read as file_sd targets
 }
 
-// Require returns the running playground, or fails the test.
+// Require returns the running playground. Without one the test is skipped; see
+// [Missing].
 func Require(t testing.TB) Playground {
 	t.Helper()
 	dir, err := os.Getwd()
@@ -53,6 +78,9 @@ func Require(t testing.TB) Playground {
 		t.Fatal(err)
 	}
 	p, err := Find(dir)
+	if errors.Is(err, ErrNone) {
+		Missing(t, err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

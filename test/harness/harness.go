@@ -17,6 +17,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"testing"
 	"time"
 
 	"github.com/sluice-cd/sluice/internal/kinds"
@@ -30,6 +31,16 @@ import (
 type Playground struct {
 	env.Playground
 	Client client.WithWatch
+}
+
+// Require is [FromEnv] for a test, which is skipped without a playground.
+func Require(tb testing.TB) *Playground {
+	tb.Helper()
+	p, err := connect(env.Require(tb))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return p
 }
 
 // FromEnv finds the running playground; the error says how to get one.

@@ -18,8 +18,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/sluice-cd/sluice/test/env"
 )
 
 // fieldManager marks what the harness applied.
@@ -44,14 +42,11 @@ var installOnce sync.Once
 
 // Installed is the running playground with Sluice's CRDs and those of the Gateway
 // API, which the first test of a process applies for all. Without a playground the
-// test fails.
+// test is skipped.
 func Installed(tb testing.TB) *Playground {
 	tb.Helper()
-	env.Require(tb)
-	p, err := FromEnv()
-	if err != nil {
-		tb.Fatal(err)
-	}
+	p := Require(tb)
+	var err error
 	installOnce.Do(func() { err = p.Install(tb.Context()) })
 	if err != nil {
 		tb.Fatal(err)

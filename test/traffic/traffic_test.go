@@ -17,7 +17,6 @@ import (
 	"github.com/sluice-cd/sluice/canary/metric"
 	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/canary/router"
-	"github.com/sluice-cd/sluice/test/env"
 	"github.com/sluice-cd/sluice/test/harness"
 	"github.com/sluice-cd/sluice/test/traffic"
 )
@@ -143,12 +142,9 @@ func create(t *testing.T, p *harness.Playground, obj client.Object) {
 
 func playground(t *testing.T) *harness.Playground {
 	t.Helper()
-	if pg := env.Require(t); pg.Node == "none" {
+	p := harness.Require(t)
+	if p.Node == "none" {
 		t.Fatal("the playground has no nodes")
-	}
-	p, err := harness.FromEnv()
-	if err != nil {
-		t.Fatal(err)
 	}
 	if err := p.Install(t.Context()); err != nil {
 		t.Fatal(err)

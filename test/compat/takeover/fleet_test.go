@@ -67,10 +67,7 @@ type fleet struct {
 // newFleet builds the chain as it is when Flux has committed and applied 1.1.0.
 func newFleet(t *testing.T) *fleet {
 	t.Helper()
-	p, err := harness.FromEnv()
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := harness.Require(t)
 	if err := p.Install(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -81,10 +81,7 @@ subjects: [{kind: ServiceAccount, name: sluice, namespace: flux-system}]
 `
 
 func TestAReleaseNeedsNoMoreThanTheRoles(t *testing.T) {
-	p, err := harness.FromEnv()
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := harness.Require(t)
 	work := t.TempDir()
 	c, err := chain.Setup(t.Context(), p, work, chain.Options{Namespace: namespace, Interval: time.Second})
 	if err != nil {
