@@ -4,8 +4,10 @@ import imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 
 // Automation is what the last run of an ImageUpdateAutomation found and wrote.
 type Automation struct {
+	// Namespace of the automation.
 	Namespace string `json:"namespace"`
-	Name      string `json:"name"`
+	// Name of the automation.
+	Name string `json:"name"`
 	// Source is what is read and written, such as GitRepository/apps/fleet.
 	Source string `json:"source"`
 	// Revision is what the last run read, such as main@sha1:0123...
@@ -17,10 +19,12 @@ type Automation struct {
 	// Held are updates that a person has reverted; they wait to be released.
 	Held []imagev1.HeldUpdate `json:"held,omitempty"`
 	// Written are the images in Git, by the name of their policy.
-	Written   imagev1.ObservedPolicies `json:"written,omitempty"`
-	Suspended bool                     `json:"suspended,omitempty"`
+	Written imagev1.ObservedPolicies `json:"written,omitempty"`
+	// Suspended means that nothing is written before spec.suspend is false.
+	Suspended bool `json:"suspended,omitempty"`
 	// Ready is the status of the condition Ready: True, False or Unknown.
-	Ready   string `json:"ready"`
+	Ready string `json:"ready"`
+	// Message is that of the condition Ready.
 	Message string `json:"message,omitempty"`
 }
 

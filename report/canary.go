@@ -18,8 +18,10 @@ import (
 
 // Canary is where the release of a Canary stands, and what holds it.
 type Canary struct {
+	// Namespace of the Canary.
 	Namespace string `json:"namespace"`
-	Name      string `json:"name"`
+	// Name of the Canary.
+	Name string `json:"name"`
 	// Phase is empty before a controller has looked at the Canary.
 	Phase flaggerv1.CanaryPhase `json:"phase"`
 	// Weight is the percentage of the users that the canary has.
@@ -30,24 +32,28 @@ type Canary struct {
 	// Revision is what is tried or was tried last, or else what users have.
 	Revision string `json:"revision,omitempty"`
 	// Stage is the step of the analysis, from 1; it is 0 if no release is under way.
-	Stage  int `json:"stage"`
+	Stage int `json:"stage"`
+	// Stages is how many steps the analysis has.
 	Stages int `json:"stages"`
-	// FailedChecks are those of the step; when they reach Threshold, the release is
-	// rolled back.
+	// FailedChecks is how many checks have failed.
 	FailedChecks int `json:"failedChecks"`
-	Threshold    int `json:"threshold"`
+	// Threshold is how many failed checks roll the release back.
+	Threshold int `json:"threshold"`
 	// Hold is what keeps the release in its step: a gate, a halt or a pause.
-	Hold      *flaggerv1.CanaryHold `json:"hold,omitempty"`
-	Suspended bool                  `json:"suspended,omitempty"`
+	Hold *flaggerv1.CanaryHold `json:"hold,omitempty"`
+	// Suspended means that nothing happens before spec.suspend is false.
+	Suspended bool `json:"suspended,omitempty"`
 	// Since is when the phase or the step began.
 	Since *time.Time `json:"since,omitempty"`
 	// Target is the workload, such as Deployment/podinfo.
 	Target string `json:"target"`
 	// Provider is that of the spec; left out, it is the one of the controller.
-	Provider string             `json:"provider,omitempty"`
+	Provider string `json:"provider,omitempty"`
+	// Strategy is canary, blue-green or ab-testing, as the analysis says.
 	Strategy flaggerv1.Strategy `json:"strategy"`
 	// Ready is the status of the condition Ready: True, False or Unknown.
-	Ready   string `json:"ready"`
+	Ready string `json:"ready"`
+	// Message is that of the condition Ready.
 	Message string `json:"message,omitempty"`
 	// LastCommand is the last one of a person that the controller has seen.
 	LastCommand *flaggerv1.CanaryCommand `json:"lastCommand,omitempty"`
@@ -57,6 +63,7 @@ type Canary struct {
 
 // CanaryTransition is a Canary at the time at which it was seen to have changed.
 type CanaryTransition struct {
+	// Time is when the change was seen.
 	Time time.Time `json:"time"`
 	Canary
 }

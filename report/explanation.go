@@ -14,14 +14,17 @@ const GateExclusion policy.Gate = "exclusionList"
 
 // Explanation says what a policy makes of every tag.
 type Explanation struct {
+	// Namespace of the policy, left out if it is only tried.
 	Namespace string `json:"namespace,omitempty"`
-	Policy    string `json:"policy,omitempty"`
+	// Policy is the name of the ImagePolicy, left out if it is only tried.
+	Policy string `json:"policy,omitempty"`
 	// Image is the repository in the registry, if the tags were read from there.
 	Image string `json:"image,omitempty"`
 	// Rule is the policy in words, such as semver 1.x.
 	Rule string `json:"rule"`
-	// Total is how many tags were judged, Qualified how many of them rank.
-	Total     int `json:"total"`
+	// Total is how many tags were judged.
+	Total int `json:"total"`
+	// Qualified is how many of the tags rank.
 	Qualified int `json:"qualified"`
 	// Why says in a sentence why the best tag is the best one, or why there is none.
 	Why string `json:"why"`
@@ -31,6 +34,7 @@ type Explanation struct {
 
 // Tag says what became of one tag.
 type Tag struct {
+	// Tag is the tag itself.
 	Tag string `json:"tag"`
 	// Text is what the rule compared, left out if the filter dropped the tag.
 	Text string `json:"text,omitempty"`
@@ -43,8 +47,9 @@ type Tag struct {
 	Why string `json:"why,omitempty"`
 	// Chosen marks the tag that the policy stands for at present.
 	Chosen bool `json:"chosen,omitempty"`
-	// Digest and FirstSeen are known of the best tags of a cluster's policy.
-	Digest    string     `json:"digest,omitempty"`
+	// Digest is known of the best tags of a policy with a status.
+	Digest string `json:"digest,omitempty"`
+	// FirstSeen is when a scan found the tag first, known of the same tags.
 	FirstSeen *time.Time `json:"firstSeen,omitempty"`
 }
 

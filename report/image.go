@@ -11,26 +11,31 @@ import (
 
 // Image is the way of one policy's image from the registry to Git.
 type Image struct {
+	// Namespace of the policy.
 	Namespace string `json:"namespace"`
-	Policy    string `json:"policy"`
+	// Policy is the name of the ImagePolicy.
+	Policy string `json:"policy"`
 	// Image is the repository in the registry, without a tag.
 	Image string `json:"image,omitempty"`
 	// Tags is how many tags the last scan found.
-	Tags     int        `json:"tags"`
+	Tags int `json:"tags"`
+	// LastScan is when the tags were listed last.
 	LastScan *time.Time `json:"lastScan,omitempty"`
 	// Best is the first tag in the policy's order, whether it may be chosen or not.
 	Best string `json:"best,omitempty"`
-	// Chosen is the tag that the policy stands for, and Digest its digest if the
-	// policy reflects digests.
+	// Chosen is the tag that the policy stands for.
 	Chosen string `json:"chosen,omitempty"`
+	// Digest is that of the chosen tag, if the policy reflects digests.
 	Digest string `json:"digest,omitempty"`
-	// Automation is the one that wrote the policy last, Written the tag that it wrote,
-	// and Commit the last commit that it pushed.
+	// Automation is the name of the one that has written the policy to Git.
 	Automation string `json:"automation,omitempty"`
-	Written    string `json:"written,omitempty"`
-	Commit     string `json:"commit,omitempty"`
+	// Written is the tag that the automation wrote.
+	Written string `json:"written,omitempty"`
+	// Commit is the hash of the last commit that the automation pushed.
+	Commit string `json:"commit,omitempty"`
 	// Ready is the status of the policy's condition Ready: True, False or Unknown.
-	Ready   string `json:"ready"`
+	Ready string `json:"ready"`
+	// Message is that of the condition Ready.
 	Message string `json:"message,omitempty"`
 }
 

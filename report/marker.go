@@ -30,10 +30,12 @@ type Marker struct {
 	Line int `json:"line,omitempty"`
 	// Marker is the setter, such as apps:podinfo:tag, left out if it cannot be read.
 	Marker string `json:"marker,omitempty"`
-	// Current is the value in the file, Wanted the one that the policy stands for.
-	Current string      `json:"current,omitempty"`
-	Wanted  string      `json:"wanted,omitempty"`
-	State   MarkerState `json:"state"`
+	// Current is the value in the file, before an update of it.
+	Current string `json:"current,omitempty"`
+	// Wanted is the value that the policy stands for.
+	Wanted string `json:"wanted,omitempty"`
+	// State is current, outdated, updated or skipped.
+	State MarkerState `json:"state"`
 	// Why says what keeps a skipped marker from having an effect.
 	Why string `json:"why,omitempty"`
 }
@@ -70,14 +72,18 @@ func CountMarkers(markers []Marker, state MarkerState) int {
 
 // AutomationMarkers are the markers in the files of an automation.
 type AutomationMarkers struct {
-	Namespace  string `json:"namespace"`
+	// Namespace of the automation.
+	Namespace string `json:"namespace"`
+	// Automation is its name.
 	Automation string `json:"automation"`
 	// Revision is the commit that was read, or the local directory.
-	Revision string   `json:"revision"`
-	Markers  []Marker `json:"markers"`
+	Revision string `json:"revision"`
+	// Markers are in order of file and line.
+	Markers []Marker `json:"markers"`
 }
 
 // DirectoryMarkers are the markers in the files of a local directory.
 type DirectoryMarkers struct {
+	// Markers are in order of file and line.
 	Markers []Marker `json:"markers"`
 }

@@ -1,0 +1,100 @@
+package report_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/policy"
+	"github.com/sluice-cd/sluice/report"
+)
+
+// policyOf is the ImagePolicy apps/app for a range of versions.
+func policyOf(t *testing.T, versions string) *imagev1.ImagePolicy {
+	t.Helper()
+	return &imagev1.ImagePolicy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"},
+		Spec:       imagev1.ImagePolicySpec{Policy: imagev1.ImagePolicyChoice{SemVer: &imagev1.SemVerPolicy{Range: versions}}},
+	}
+}
+
+func ruleOf(t *testing.T, versions string) *policy.Policy {
+	t.Helper()
+	rule, err := policy.CompileSpec(&policyOf(t, versions).Spec, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rule
+}
+
+func TestExplanation(t *testing.T) {
+	seen := metav1.NewTime(now.Add(-time.Hour))
+	p := policyOf(t, "1.x")
+	p.Status.LatestRef = &imagev1.ImageRef{Name: "ghcr.io/acme/app", Tag: "1.0.0"}
+	p.Status.Decision = &imagev1.Decision{Candidates: []imagev1.Candidate{
+		{Tag: "1.1.0", Digest: "sha256:feed", FirstSeen: &seen, Gate: "minAge", Dropped: "younger than 24h"},
+		{Tag: "2.0.0", Gate: "verify", Dropped: "not signed"},
+	}}
+	got := report.Explain(p, ruleOf(t, "1.x"), []string{"1.0.0", "2.0.0", "1.1.0", "latest"})
+	want := report.Explanation{
+		Namespace: "apps", Policy: "app", Rule: "semver 1.x", Total: 4, Qualified: 2, Why: got.Why,
+		Tags: []report.Tag{
+			{Tag: "1.1.0", Text: "1.1.0", Rank: 1, Gate: "minAge", Why: "younger than 24h", Digest: "sha256:feed", FirstSeen: &seen.Time},
+			{Tag: "1.0.0", Text: "1.0.0", Rank: 2, Chosen: true},
+			{Tag: "2.0.0", Text: "2.0.0", Gate: "policy", Why: "outside the range"}, // which comes before what the status says
+			{Tag: "latest", Text: "latest", Gate: "policy", Why: "not a semantic version"},
+		},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if got.Why == "" {
+		t.Error("it does not say why")
+	}
+}
+
+func TestLimitedExplanations(t *testing.T) {
+	all := report.Explain(policyOf(t, "1.x"), ruleOf(t, "1.x"), []string{"1.0.0", "1.1.0", "1.2.0", "a", "b"})
+	for limit, want := range map[int][]string{
+		0: {"1.2.0", "1.1.0", "1.0.0", "a", "b"},
+		1: {"1.2.0", "a"},
+		2: {"1.2.0", "1.1.0", "a", "b"},
+		9: {"1.2.0", "1.1.0", "1.0.0", "a", "b"},
+	} {
+		var got []string
+		for _, tag := range all.Limited(limit).Tags {
+			got = append(got, tag.Tag)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("limit %d (-want +got):\n%s", limit, diff)
+		}
+	}
+	if len(all.Tags) != 5 {
+		t.Error("the explanation itself was changed")
+	}
+}
+
+func TestFieldsThatOnlyTheControllerJudges(t *testing.T) {
+	tests := map[string]struct {
+		spec imagev1.ImagePolicySpec
+		want []string
+	}{
+		"none":                    {imagev1.ImagePolicySpec{}, nil},
+		"an age":                  {imagev1.ImagePolicySpec{MinAge: &metav1.Duration{}}, []string{"minAge"}},
+		"an age and a pin":        {imagev1.ImagePolicySpec{MinAge: &metav1.Duration{}, Pin: &imagev1.Pin{}}, nil},
+		"a platform":              {imagev1.ImagePolicySpec{Platform: "linux/arm64"}, []string{"platform"}},
+		"a rejected tag":          {imagev1.ImagePolicySpec{Reject: []imagev1.Rejection{{Tag: "x"}}}, nil},
+		"a rejected digest":       {imagev1.ImagePolicySpec{Reject: []imagev1.Rejection{{Tag: "x"}, {Digest: "x"}}}, []string{"reject.digest"}},
+		"signatures to be looked": {imagev1.ImagePolicySpec{Verify: &imagev1.Verification{}}, []string{"verify"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, report.FieldsForTheController(&tc.spec)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
