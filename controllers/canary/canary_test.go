@@ -102,27 +102,30 @@ func TestTheSeriesOfARequestDurationIsInSeconds(t *testing.T) {
 	}
 }
 
-func TestWatchlist(t *testing.T) {
-	var w watchlist
+func TestDependencyIndex(t *testing.T) {
+	var index dependencyIndex
 	key := types.NamespacedName{Namespace: "test", Name: "podinfo"}
-	named := func(kind, namespace, name string) thing {
-		return thing{sort{schema.GroupVersionKind{Version: "v1", Kind: kind}, false}, types.NamespacedName{Namespace: namespace, Name: name}}
+	object := func(kind, namespace, name string) objectRef {
+		return objectRef{clusterKind{schema.GroupVersionKind{Version: "v1", Kind: kind}, workloadCluster}, types.NamespacedName{Namespace: namespace, Name: name}}
 	}
-	env, other := named("ConfigMap", "test", "env"), named("Secret", "test", "env")
-	w.set(key, []thing{env})
-	if diff := cmp.Diff([]types.NamespacedName{key}, w.who(env)); diff != "" {
+	env, other := object("ConfigMap", "test", "env"), object("Secret", "test", "env")
+	index.set(key, []objectRef{env})
+	if diff := cmp.Diff([]types.NamespacedName{key}, index.dependentsOf(env)); diff != "" {
 		t.Error(diff)
 	}
-	w.set(key, []thing{other})
-	if got := w.who(env); len(got) != 0 {
+	index.set(key, []objectRef{other})
+	if got := index.dependentsOf(env); len(got) != 0 {
 		t.Errorf("still there: %v", got)
 	}
-	if got := w.who(named("Secret", "other", "env")); len(got) != 0 {
-		t.Errorf("of another namespace: %v", got)
+	for name, of := range map[string]objectRef{"another namespace": object("Secret", "other", "env"),
+		"another cluster": {clusterKind{other.GroupVersionKind, meshCluster}, other.ObjectKey}} {
+		if got := index.dependentsOf(of); len(got) != 0 {
+			t.Errorf("of %s: %v", name, got)
+		}
 	}
-	w.forget(key)
-	if len(w.by)+len(w.needs) != 0 {
-		t.Errorf("left behind: %v %v", w.by, w.needs)
+	index.forget(key)
+	if len(index.dependents)+len(index.needs) != 0 {
+		t.Errorf("left behind: %v %v", index.dependents, index.needs)
 	}
 }
 
@@ -146,20 +149,20 @@ func TestTheStatusOfAnAutoscalerWakesNobody(t *testing.T) {
 	}
 }
 
-func TestTicksArePreciseWhileTheyAreRemembered(t *testing.T) {
-	var memory ticks
+func TestTransitionsArePreciseWhileTheyAreRemembered(t *testing.T) {
+	var memory transitions
 	c := podinfo()
 	at := time.Date(2026, 1, 2, 12, 0, 0, 900_000_000, time.UTC)
 	c.Status.LastTransitionTime = metav1.NewTime(at.Truncate(time.Second))
-	if got := memory.precise(c); !got.Equal(at.Truncate(time.Second)) {
+	if got := memory.last(c); !got.Equal(at.Truncate(time.Second)) {
 		t.Errorf("got %v", got)
 	}
 	memory.note(c.UID, at)
-	if got := memory.precise(c); !got.Equal(at) {
+	if got := memory.last(c); !got.Equal(at) {
 		t.Errorf("got %v", got)
 	}
 	c.Status.LastTransitionTime = metav1.NewTime(at.Add(time.Minute))
-	if got := memory.precise(c); got.Equal(at) {
+	if got := memory.last(c); got.Equal(at) {
 		t.Error("remembers what was never recorded")
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/util/workqueue"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,8 +19,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllertest"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -36,7 +32,6 @@ type testEnv struct {
 	api   client.WithWatch
 	clock *clocktesting.FakeClock
 	cache *fakeCache
-	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
 	// events are the messages of all events, in their order.
 	events []string
 }
@@ -60,17 +55,20 @@ func newEnv(t *testing.T, funcs interceptor.Funcs, objects ...client.Object) *te
 	e := &testEnv{
 		T: t, api: api, clock: clocktesting.NewFakeClock(time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)),
 		cache: &fakeCache{Reader: api, scheme: api.Scheme(), informers: map[schema.GroupVersionKind]*controllertest.FakeInformer{}},
-		queue: workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]()),
 	}
-	t.Cleanup(e.queue.ShutDown)
-	e.r = &Reconciler{Clock: e.clock, Registry: prometheus.NewRegistry(), live: interceptor.NewClient(api, funcs)}
-	if err := e.r.prepare(fakeManager{cache: e.cache}, reconciler.Options{Clock: e.clock, Recorder: e}); err != nil {
-		t.Fatal(err)
-	}
-	if err := e.r.feed.Start(t.Context(), e.queue); err != nil {
-		t.Fatal(err)
-	}
+	e.r = &Reconciler{Clock: e.clock, Registry: prometheus.NewRegistry()}
+	e.restart(interceptor.NewClient(api, funcs))
 	return e
+}
+
+// restart puts the reconciler together anew, as after a restart of the process.
+func (e *testEnv) restart(live client.Client) {
+	e.Helper()
+	e.r = &Reconciler{Clock: e.clock, Registry: prometheus.NewRegistry(), Provider: e.r.Provider, MetricsServer: e.r.MetricsServer}
+	p := platform{config: &rest.Config{}, live: clients{workload: live}, caches: map[clusterName]cache.Cache{workloadCluster: e.cache}}
+	if _, err := e.r.assemble(p, reconciler.Options{Clock: e.clock, Recorder: e}); err != nil {
+		e.Fatal(err)
+	}
 }
 
 // Event implements [reconciler.Recorder].
@@ -84,18 +82,6 @@ func (e *testEnv) get(name string, into client.Object) {
 		e.Fatal(err)
 	}
 }
-
-// fakeManager is what of a manager the reconciler is put together with.
-type fakeManager struct {
-	manager.Manager
-	cache cache.Cache
-}
-
-func (m fakeManager) GetCache() cache.Cache       { return m.cache }
-func (fakeManager) GetConfig() *rest.Config       { return &rest.Config{} }
-func (fakeManager) GetLogger() logr.Logger        { return logr.Discard() }
-func (fakeManager) Add(manager.Runnable) error    { return nil }
-func (m fakeManager) GetAPIReader() client.Reader { return m.cache }
 
 // fakeCache reads from the fake API server, and has informers that a test lets speak.
 type fakeCache struct {

@@ -149,11 +149,11 @@ func TestRoutesAreNotedBeforeTheyAreWritten(t *testing.T) {
 	note := func(provider string) *flaggerv1.CanaryRouting {
 		t.Helper()
 		c.Spec.Provider = provider
-		routes, err := e.r.route(c)
+		routes, err := e.r.observer.routing.routerOf(c)
 		if err != nil {
 			t.Fatal(err)
 		}
-		e.r.noteRouting(c, routes)
+		e.r.observer.routing.noteRoutes(c, routes)
 		return c.Status.Routing
 	}
 	if got := note("kubernetes"); got != nil {

@@ -4,106 +4,118 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
-	"github.com/sluice-cd/sluice/canary/provider"
+	"github.com/sluice-cd/sluice/canary/metric"
 	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/canary/workload"
 )
 
-// errOvertaken means that the cache has not seen the last status yet. Writing on
-// top of it would be a conflict, which is retried without a word.
-var errOvertaken = errors.New("status was overtaken")
+// observer reads what a decision on a canary is made of.
+type observer struct {
+	minInterval time.Duration
+	routing     *routing
+	workloads   *workload.Manager
+	status      *statusCheck
+	rehearsal   *rehearsal
+	checker     *metric.Checker
+	watcher     *dynamicWatcher
+	contentions *contentions
+	queries     *queries
+	sampler     *sampler
+	transitions *transitions
+	notifier    *notifier
+}
 
-// look is what one reconcile saw, and what it acts with.
-type look struct {
-	canary *flaggerv1.Canary
-	// routed is the canary as its router is to see it.
-	routed *flaggerv1.Canary
-	prev   canary.State
-	seen   canary.Observation
-	pair   *workload.Workloads
-	router router.Router
-	// waits means that answers are still to come.
-	waits bool
-	// next is the phase that the step leads to.
-	next flaggerv1.CanaryPhase
+// observed is what one reconcile saw, and what it acts with.
+type observed struct {
+	// prev is the state that the status records.
+	prev canary.State
+	canary.Observation
+	workloads *workload.Workloads
+	router    router.Router
+	// pending means that answers are still to come.
+	pending bool
 }
 
 // maxRounds bounds how often one answer may lead to another question.
 const maxRounds = 10
 
 // observe reads only. A check that is due is measured.
-func (r *Reconciler) observe(ctx context.Context, c *flaggerv1.Canary, now time.Time) (*look, error) {
-	plan, routes, err := r.plan(c)
+func (o *observer) observe(ctx context.Context, c *flaggerv1.Canary, now time.Time) (*observed, error) {
+	plan, routes, err := o.plan(c)
 	if err != nil {
 		return nil, err
 	}
-	unmeasurable, err := r.checkMetrics(ctx, c)
+	unmeasurable, err := o.checkMetrics(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.rehearse(ctx, c); err != nil {
+	if err := o.rehearsal.check(ctx, c); err != nil {
 		return nil, err
 	}
-	if err := r.checkStatus(ctx, c); err != nil {
+	if err := o.status.check(ctx, c); err != nil {
 		return nil, err
 	}
-	pair, err := r.workloads.Observe(ctx, c)
-	if dependErr := r.feed.depend(ctx, client.ObjectKeyFromObject(c), r.dependencies(pair, c, routes)); dependErr != nil && (err == nil || errors.Is(dependErr, router.ErrNotInstalled)) {
+	workloads, err := o.workloads.Observe(ctx, c)
+	routeObjects := o.routing.objects(c, routes)
+	dependErr := o.watcher.depend(ctx, client.ObjectKeyFromObject(c), append(workloadObjects(workloads), routeObjects...))
+	if dependErr != nil && (err == nil || errors.Is(dependErr, router.ErrNotInstalled)) {
 		err = dependErr
 	}
 	if err != nil {
 		return nil, err
 	}
-	l := &look{canary: c, prev: r.state(c), pair: pair, router: routes}
-	l.seen = canary.Observation{
-		Names: r.names(c), Plan: plan,
-		Target: pair.Target, Primary: pair.Primary, Snapshots: pair.Saved,
-		Command: r.command(c), Recognised: recognised(c, pair), Edited: pair.Edited, Unmeasurable: unmeasurable,
+	seen := &observed{prev: stateOf(c, o.transitions.last(c)), workloads: workloads, router: routes}
+	seen.Observation = canary.Observation{
+		Names: o.names(c), Plan: plan,
+		Target: workloads.Target, Primary: workloads.Primary, Snapshots: workloads.Saved,
+		Command: o.command(c), Recognised: recognised(c, workloads), Edited: workloads.Edited, Unmeasurable: unmeasurable,
 	}
-	if err := l.readRoute(ctx); err != nil {
+	if err := seen.readRoute(ctx, c); err != nil {
 		return nil, err
 	}
-	if why := r.fights.on(r.routeThings(c, routes)); why != "" {
+	if why := o.contentions.about(routeObjects); why != "" {
 		// Whatever they say now, users are not where they should be for long.
-		l.seen.RoutePending, l.seen.RouteRefused, l.seen.RouteReason = true, true, why
+		seen.RoutePending, seen.RouteRefused, seen.RouteReason = true, true, why
 	}
-	l.seen.Alarm = r.sampler.alarm(c, l.prev.Applied)
-	return l, r.enquire(l, now)
+	seen.Alarm = o.sampler.alarm(c, seen.prev.Applied)
+	return seen, o.ask(ctx, c, seen, now)
 }
 
-// enquire gets the answers that a decision needs, as far as they are there.
-func (r *Reconciler) enquire(l *look, now time.Time) error {
+// ask gets the answers that a decision needs, as far as they are there.
+func (o *observer) ask(ctx context.Context, c *flaggerv1.Canary, seen *observed, now time.Time) error {
 	for range maxRounds {
-		q := canary.Due(l.prev, l.seen, now)
+		q := canary.Due(seen.prev, seen.Observation, now)
 		if q.None() {
 			return nil
 		}
-		if !r.probe.ask(l, q) {
-			l.waits = true
+		if !o.queries.ask(ctx, c, seen, q) {
+			seen.pending = true
 			return nil
 		}
 	}
-	return fmt.Errorf("deciding on canary %s.%s: one question leads to another", l.canary.Name, l.canary.Namespace)
+	return fmt.Errorf("deciding on canary %s.%s: one question leads to another", c.Name, c.Namespace)
 }
 
 // command is what a person wants and was not carried out yet.
-func (r *Reconciler) command(c *flaggerv1.Canary) *flaggerv1.CanaryCommand {
+func (o *observer) command(c *flaggerv1.Canary) *flaggerv1.CanaryCommand {
 	value, ok := c.Annotations[flaggerv1.CommandAnnotation]
 	if !ok {
 		return nil
 	}
 	command, err := flaggerv1.ParseCommand(value)
 	if err != nil {
-		r.warnOnce(c, err)
+		o.notifier.warnOnce(c, err)
 		return nil
 	}
 	if last := c.Status.LastCommand; last != nil && last.Same(command) {
@@ -113,109 +125,118 @@ func (r *Reconciler) command(c *flaggerv1.Canary) *flaggerv1.CanaryCommand {
 }
 
 // plan reads the spec; what cannot be honoured is a terminal error.
-func (r *Reconciler) plan(c *flaggerv1.Canary) (canary.Plan, router.Router, error) {
-	limits := r.limits()
-	routes, err := r.route(c)
+func (o *observer) plan(c *flaggerv1.Canary) (canary.Plan, router.Router, error) {
+	routes, err := o.routing.routerOf(c)
 	if err != nil {
 		return canary.Plan{}, nil, err
 	}
 	if err := routes.Supports(c); err != nil {
 		return canary.Plan{}, nil, err
 	}
-	plan, err := canary.NewPlan(c, limits)
+	plan, err := canary.NewPlan(c, canary.Limits{MinInterval: o.minInterval, Provider: o.routing.defaultProvider})
 	if err != nil {
 		return canary.Plan{}, nil, reconcile.TerminalError(err)
 	}
 	return plan, routes, nil
 }
 
-func (r *Reconciler) limits() canary.Limits {
-	return canary.Limits{MinInterval: r.MinInterval, Provider: r.Provider}
-}
-
-func (r *Reconciler) names(c *flaggerv1.Canary) canary.Names {
+func (o *observer) names(c *flaggerv1.Canary) canary.Names {
 	return canary.Names{Namespace: c.Namespace, Canary: c.Name, Target: c.Spec.TargetRef.Name,
-		Kind: c.Spec.TargetRef.Kind, Identity: c.Spec.TargetRef.Identity(), Provider: provider.Of(c, r.Provider).Name}
+		Kind: c.Spec.TargetRef.Kind, Identity: c.Spec.TargetRef.Identity(), Provider: o.routing.providerOf(c)}
 }
 
 // checkMetrics keeps a release from beginning that could not be measured: for good,
 // which is an error, or because of what is missing. One that is under way is judged
 // by its checks instead: a metric that was broken meanwhile fails them, and users are
 // taken off the canary.
-func (r *Reconciler) checkMetrics(ctx context.Context, c *flaggerv1.Canary) (missing string, err error) {
+func (o *observer) checkMetrics(ctx context.Context, c *flaggerv1.Canary) (missing string, err error) {
 	if c.Status.UnderWay() || c.Spec.Analysis == nil || c.SkipAnalysis() {
 		return "", nil
 	}
-	if err := r.teller.alerts.Check(ctx, c); err != nil {
-		r.warnOnce(c, err) // nobody will hear of it, which is no reason not to release
+	if err := o.notifier.alerts.Check(ctx, c); err != nil {
+		o.notifier.warnOnce(c, err) // nobody will hear of it, which is no reason not to release
 	}
-	err = r.checker.Supports(ctx, c)
+	err = o.checker.Supports(ctx, c)
 	if err != nil && !errors.Is(err, reconcile.TerminalError(nil)) {
 		return err.Error(), nil
 	}
 	return "", err
 }
 
-// checkStatus makes sure that the status is the last one that an earlier process
-// wrote. What this one wrote since is waited for before a canary is looked at.
-func (r *Reconciler) checkStatus(ctx context.Context, c *flaggerv1.Canary) error {
-	if _, known := r.checked.Load(c.UID); known {
+// errStale means that the cache has not seen the last status yet. Writing on top of it
+// would be a conflict, which is retried without a word.
+var errStale = errors.New("status was overtaken")
+
+// statusCheck makes sure that the status is the last one that an earlier process wrote.
+// What this one wrote since is waited for before a canary is reconciled. It keeps which
+// canaries were checked, until they are gone.
+type statusCheck struct {
+	live    client.Reader
+	checked sync.Map // by UID
+}
+
+func (s *statusCheck) check(ctx context.Context, c *flaggerv1.Canary) error {
+	if _, ok := s.checked.Load(c.UID); ok {
 		return nil
 	}
 	latest := &flaggerv1.Canary{}
-	if err := r.live.Get(ctx, client.ObjectKeyFromObject(c), latest); err != nil {
+	if err := s.live.Get(ctx, client.ObjectKeyFromObject(c), latest); err != nil {
 		return fmt.Errorf("reading canary %s.%s: %w", c.Name, c.Namespace, err)
 	}
 	if !equality.Semantic.DeepEqual(latest.Status, c.Status) {
-		return errOvertaken
+		return errStale
 	}
-	r.checked.Store(c.UID, true)
+	s.checked.Store(c.UID, true)
 	return nil
 }
 
-// state is the status as the machine reads it.
-func (r *Reconciler) state(c *flaggerv1.Canary) canary.State {
+func (s *statusCheck) forget(uid types.UID) { s.checked.Delete(uid) }
+
+// stateOf is the status as the state machine reads it, with the precise time of the
+// last transition.
+func stateOf(c *flaggerv1.Canary, at time.Time) canary.State {
+	status := c.Status.DeepCopy()
 	return canary.State{
-		Target:       c.Status.Target,
-		Phase:        c.Status.Phase,
-		FailedChecks: c.Status.FailedChecks,
-		Weight:       c.Status.CanaryWeight,
-		Fallback:     c.Status.Fallback.DeepCopy(),
-		Iterations:   c.Status.Iterations,
-		Applied:      c.Status.Applied(),
-		Promoted:     c.Status.Promoted(),
-		At:           r.ticks.precise(c),
-		Hold:         c.Status.Hold.DeepCopy(),
-		LastCommand:  c.Status.LastCommand.DeepCopy(),
+		Target:       status.Target,
+		Phase:        status.Phase,
+		FailedChecks: status.FailedChecks,
+		Weight:       status.CanaryWeight,
+		Fallback:     status.Fallback,
+		Iterations:   status.Iterations,
+		Applied:      status.Applied(),
+		Promoted:     status.Promoted(),
+		At:           at,
+		Hold:         status.Hold,
+		LastCommand:  status.LastCommand,
 		Cookies: canary.Cookies{
-			Canary:   c.Status.SessionAffinityCookie,
-			Previous: c.Status.PreviousSessionAffinityCookie,
-			Primary:  c.Status.PrimarySessionAffinityCookie,
+			Canary:   status.SessionAffinityCookie,
+			Previous: status.PreviousSessionAffinityCookie,
+			Primary:  status.PrimarySessionAffinityCookie,
 		},
-		History: c.Status.DeepCopy().History,
+		History: status.History,
 	}
 }
 
 // readRoute reads the live weights. A route that does not exist yet, or that no
 // gateway has accepted, has none.
-func (l *look) readRoute(ctx context.Context) error {
-	weights, err := l.router.Weights(ctx, l.canary)
+func (s *observed) readRoute(ctx context.Context, c *flaggerv1.Canary) error {
+	weights, err := s.router.Weights(ctx, c)
 	if errors.Is(err, router.ErrNotAccepted) || apierrors.IsNotFound(err) {
-		l.seen.RoutePending = true
+		s.RoutePending = true
 		if verdict := (*router.NotAccepted)(nil); errors.As(err, &verdict) {
-			l.seen.RouteReason, l.seen.RouteRefused = verdict.Why, verdict.Refused
+			s.RouteReason, s.RouteRefused = verdict.Why, verdict.Refused
 		}
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	l.seen.Weights = weights
-	if !l.seen.Plan.ABTest || !l.seen.Plan.Routed || weights.Canary == 0 {
+	s.Weights = weights
+	if !s.Plan.ABTest || !s.Plan.Routed || weights.Canary == 0 {
 		return nil
 	}
-	all, err := l.router.Weights(ctx, forEveryone(l.canary))
-	l.seen.Everyone = err == nil && all.Canary == weights.Canary
+	all, err := s.router.Weights(ctx, forEveryone(c))
+	s.Everyone = err == nil && all.Canary == weights.Canary
 	return client.IgnoreNotFound(err)
 }
 

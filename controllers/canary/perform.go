@@ -5,51 +5,63 @@ import (
 	"errors"
 	"fmt"
 
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/router"
+	"github.com/sluice-cd/sluice/canary/workload"
 )
+
+// performer carries out the actions of one decision.
+type performer struct {
+	workloads *workload.Workloads
+	router    router.Router
+	// routed is the canary as its router is to see it.
+	routed *flaggerv1.Canary
+	// notify calls webhooks whose answers decide nothing.
+	notify func(flaggerv1.HookType)
+}
 
 // perform carries out the actions in order. All are absolute, so that the first
 // error ends it and the next reconcile repeats it. But whatever else fails, users are
 // taken off a canary now.
-func (r *Reconciler) perform(ctx context.Context, l *look, actions []canary.Action) error {
+func (p performer) perform(ctx context.Context, actions []canary.Action) error {
 	var failed error
 	for _, action := range actions {
 		if to, ok := action.(canary.SetWeights); failed != nil && (!ok || to.Canary > 0) {
 			continue
 		}
-		if n, ok := action.(canary.Notify); ok {
-			r.teller.hooks.Notify(l.canary, n.Hook, l.next)
-			continue
-		}
-		if err := l.perform(ctx, action); err != nil {
+		if err := p.one(ctx, action); err != nil {
 			failed = errors.Join(failed, err)
 		}
 	}
 	return failed
 }
 
-func (l *look) perform(ctx context.Context, action canary.Action) error {
+func (p performer) one(ctx context.Context, action canary.Action) error {
 	switch a := action.(type) {
 	case canary.EnsureServices:
-		return l.pair.EnsureServices(ctx)
+		return p.workloads.EnsureServices(ctx)
 	case canary.EnsureApex:
-		return l.pair.EnsureApex(ctx)
+		return p.workloads.EnsureApex(ctx)
 	case canary.EnsureRoute:
-		return l.router.Reconcile(ctx, l.routed)
+		return p.router.Reconcile(ctx, p.routed)
 	case canary.SetWeights:
-		return l.router.SetWeights(ctx, l.routed, a.Weights)
+		return p.router.SetWeights(ctx, p.routed, a.Weights)
 	case canary.Snapshot:
-		return l.pair.Save(ctx, a.Revision)
+		return p.workloads.Save(ctx, a.Revision)
 	case canary.SetPrimary:
-		return l.pair.SetPrimary(ctx, a.Revision)
+		return p.workloads.SetPrimary(ctx, a.Revision)
 	case canary.StartTarget:
-		return l.pair.StartTarget(ctx)
+		return p.workloads.StartTarget(ctx)
 	case canary.StopTarget:
-		return l.pair.StopTarget(ctx)
+		return p.workloads.StopTarget(ctx)
 	case canary.EnsureScaler:
-		return l.pair.EnsureScaler(ctx)
+		return p.workloads.EnsureScaler(ctx)
 	case canary.Prune:
-		return l.pair.Prune(ctx, a.Keep)
+		return p.workloads.Prune(ctx, a.Keep)
+	case canary.Notify:
+		p.notify(a.Hook)
+		return nil
 	default:
 		return fmt.Errorf("performing %T: unknown action", action)
 	}

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	clocktesting "k8s.io/utils/clock/testing"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
@@ -20,11 +19,10 @@ func TestThePromotedConditionSaysWhereUsersAreAfterAFailure(t *testing.T) {
 		"on the canary":  {100, "Canary analysis failed, traffic stays on the canary until the primary is ready."},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := &Reconciler{clock: clocktesting.NewFakeClock(time.Unix(0, 0))}
 			c := podinfo()
 			c.Spec.TargetRef.Kind = "DaemonSet"
 			c.Status.Phase, c.Status.CanaryWeight = flaggerv1.CanaryPhaseFailed, tc.weight
-			r.setPromoted(c)
+			setPromoted(c, time.Unix(0, 0))
 			got := apimeta.FindStatusCondition(c.GetConditions(), string(flaggerv1.PromotedType))
 			if got == nil || got.Message != tc.want || got.Reason != string(flaggerv1.CanaryPhaseFailed) {
 				t.Errorf("got %+v", got)

@@ -3,11 +3,11 @@ package canary
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -16,12 +16,12 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
-	"github.com/sluice-cd/sluice/canary/metric"
 	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/canary/workload"
 	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/wake"
 	"github.com/sluice-cd/sluice/notify/alert"
 )
 
@@ -63,23 +63,15 @@ type Reconciler struct {
 	// Registry gets the metrics; nil is controller-runtime's.
 	Registry prometheus.Registerer
 
-	live client.Client
-	// dry and dryMesh check writes, and perform none.
-	dry, dryMesh client.Client
-	mesh         client.Client // of Mesh, nil without one
-	clock        clock.PassiveClock
-	teller       *teller
-	workloads    *workload.Manager
-	checker      *metric.Checker
-	metrics      *metrics
-	fights       *fights
-	feed         *feed
-	probe        *probe
-	sampler      *sampler
-	checked      sync.Map // by UID, see checkStatus
-	rehearsed    sync.Map // by UID, see rehearse
-	ticks        ticks
-	warnings     warnings
+	// wake starts reconciles from the watches, the queries and the sampler.
+	wake        wake.Source
+	clock       clock.PassiveClock
+	observer    *observer
+	recorder    *statusRecorder
+	finisher    *finisher
+	notifier    *notifier
+	contentions *contentions
+	metrics     *metrics
 }
 
 // installDelay is when to look again for a kind that the cluster does not know, which
@@ -112,41 +104,49 @@ func (r *Reconciler) Reconcile(ctx context.Context, c *flaggerv1.Canary) (reconc
 	return result, err
 }
 
+// reconcile observes, decides, performs and records.
 func (r *Reconciler) reconcile(ctx context.Context, c *flaggerv1.Canary) (reconciler.Result, error) {
 	now := r.clock.Now()
-	settle(c)
-	look, err := r.observe(ctx, c, now)
+	restoreProvider(c)
+	seen, err := r.observer.observe(ctx, c, now)
 	if err != nil {
-		r.ease(c)
+		r.stopMeasuring(c.UID)
 		return reconciler.Result{}, err
 	}
-	step, err := canary.Decide(look.prev, look.seen, now)
+	decided, err := canary.Decide(seen.prev, seen.Observation, now)
 	if err != nil {
 		return reconciler.Result{}, reconcile.TerminalError(err)
 	}
-	look.next = step.State.Phase
-	remember(c, step.State.Cookies) // routers bind users by them
-	r.noteRouting(c, look.router)
-	look.routed = c
-	if step.State.Fallback != nil {
-		look.routed = forEveryone(c)
-	}
-	// A gateway that writes the status of its route at the same moment is no
-	// reason to report a failure.
-	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		return r.perform(withCanary(ctx, client.ObjectKeyFromObject(c)), look, step.Actions)
-	})
-	r.tellFights(c)
-	if err != nil {
+	if err := r.perform(ctx, c, seen, decided); err != nil {
 		return reconciler.Result{}, err
 	}
-	return r.record(look, step)
+	return r.recorder.record(ctx, c, seen, decided)
 }
 
-// ease stops finding things out for a canary that needs nothing.
-func (r *Reconciler) ease(c *flaggerv1.Canary) {
-	r.probe.forget(c.UID)
-	r.sampler.forget(c.UID)
+// perform notes in the status what routes are made by, also if it fails, and carries out
+// what was decided. A gateway that writes the status of its route at the same moment is
+// no reason to report a failure.
+func (r *Reconciler) perform(ctx context.Context, c *flaggerv1.Canary, seen *observed, decided canary.Decision) error {
+	recordCookies(c, decided.State.Cookies)
+	r.observer.routing.noteRoutes(c, seen.router)
+	p := performer{workloads: seen.workloads, router: seen.router, routed: c, notify: func(hook flaggerv1.HookType) {
+		r.notifier.hooks.Notify(c, hook, decided.State.Phase)
+	}}
+	if decided.State.Fallback != nil {
+		p.routed = forEveryone(c)
+	}
+	key := client.ObjectKeyFromObject(c)
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		return p.perform(withCanary(ctx, key), decided.Actions)
+	})
+	r.notifier.warnOfContention(c, r.contentions.news(key))
+	return err
+}
+
+// stopMeasuring stops finding things out for a canary that needs nothing.
+func (r *Reconciler) stopMeasuring(uid types.UID) {
+	r.observer.queries.forget(uid)
+	r.observer.sampler.forget(uid)
 }
 
 // Reason implements [reconciler.Controller].

@@ -2,6 +2,7 @@ package canary
 
 import (
 	"cmp"
+	"context"
 	"strconv"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -19,45 +21,56 @@ import (
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
+// statusRecorder writes what was decided into the status.
+type statusRecorder struct {
+	clock       clock.PassiveClock
+	routing     *routing
+	transitions *transitions
+	metrics     *metrics
+	contentions *contentions
+	queries     *queries
+	sampler     *sampler
+}
+
 // record writes the next state into the status, in memory, and says how it stands.
-func (r *Reconciler) record(l *look, step canary.Decision) (reconciler.Result, error) {
-	c, state := l.canary, step.State
+func (r *statusRecorder) record(ctx context.Context, c *flaggerv1.Canary, seen *observed, decided canary.Decision) (reconciler.Result, error) {
+	state := decided.State
 	c.Status.Target = state.Target
 	c.Status.Phase = state.Phase
 	c.Status.FailedChecks = state.FailedChecks
 	c.Status.CanaryWeight = state.Weight
 	c.Status.Fallback = state.Fallback
 	c.Status.Iterations = state.Iterations
-	l.nameRevisions(state)
-	r.keepProvider(c)
+	recordRevisions(c, seen.Target, state)
+	r.routing.noteProvider(c)
 	c.Status.Hold, c.Status.LastCommand, c.Status.History = state.Hold, state.LastCommand, state.History
-	remember(c, state.Cookies)
-	if !state.At.Equal(l.prev.At) {
+	recordCookies(c, state.Cookies)
+	if !state.At.Equal(seen.prev.At) {
 		c.Status.LastTransitionTime = metav1.NewTime(state.At)
-		r.ticks.note(c.UID, state.At)
+		r.transitions.note(c.UID, state.At)
 	}
-	if l.pair.Revision != nil {
-		c.Status.TrackedConfigs = l.pair.Revision.TrackedConfigs()
+	if seen.workloads.Revision != nil {
+		c.Status.TrackedConfigs = seen.workloads.Revision.TrackedConfigs()
 	}
-	r.setPromoted(c)
 	now := r.clock.Now()
+	setPromoted(c, now)
 	result := reconciler.Result{
-		Reason: string(state.Phase), Message: step.Message, After: step.After,
-		Recorded: func() { r.metrics.step(c, step, now) },
+		Reason: string(state.Phase), Message: decided.Message, After: decided.After,
+		Recorded: func() { r.metrics.step(c, decided, now) },
 	}
-	for _, e := range step.Events {
+	for _, e := range decided.Events {
 		result.Events = append(result.Events, eventOf(c, e))
 	}
-	if l.waits {
+	if seen.pending {
 		result.After = answersTimeout
 	} else {
-		r.probe.forget(c.UID)
+		r.queries.forget(c.UID)
 	}
-	if pause := r.fights.pause(client.ObjectKeyFromObject(c)); pause > 0 && (result.After == 0 || pause < result.After) {
+	if pause := r.contentions.pause(client.ObjectKeyFromObject(c)); pause > 0 && (result.After == 0 || pause < result.After) {
 		result.After = pause
 	}
-	r.sample(l, step)
-	return verdict(result, l, step)
+	r.sample(ctx, c, state, seen.Plan)
+	return readiness(result, seen.Observation, decided)
 }
 
 // answersTimeout is when to look again although no answer came: each has a
@@ -65,16 +78,16 @@ func (r *Reconciler) record(l *look, step canary.Decision) (reconciler.Result, e
 const answersTimeout = time.Minute
 
 // sample follows the metrics of a canary that is being tried on users.
-func (r *Reconciler) sample(l *look, step canary.Decision) {
-	if canary.Sampled(step.State, l.seen.Plan) {
-		r.sampler.follow(l.canary, step.State, l.seen.Plan)
+func (r *statusRecorder) sample(ctx context.Context, c *flaggerv1.Canary, state canary.State, plan canary.Plan) {
+	if canary.Sampled(state, plan) {
+		r.sampler.follow(ctx, c, state, plan)
 	} else {
-		r.sampler.forget(l.canary.UID)
+		r.sampler.forget(c.UID)
 	}
 }
 
-// remember puts the cookies of sessions into the status, in memory.
-func remember(c *flaggerv1.Canary, cookies canary.Cookies) {
+// recordCookies writes the cookies of sessions into the status, in memory.
+func recordCookies(c *flaggerv1.Canary, cookies canary.Cookies) {
 	c.Status.SessionAffinityCookie = cookies.Canary
 	c.Status.PreviousSessionAffinityCookie = cookies.Previous
 	c.Status.PrimarySessionAffinityCookie = cookies.Primary
@@ -96,21 +109,21 @@ func eventOf(c *flaggerv1.Canary, e canary.Event) reconciler.Event {
 	return reconciler.Event{Type: kind, Reason: flaggerv1.EventSynced, Message: e.Message, Metadata: metadata}
 }
 
-// verdict says whether the canary is Ready, on its way, or stalled. A failed
+// readiness says whether the canary is Ready, on its way, or stalled. A failed
 // revision is stalled until Git has another one; when Git is back at what users
 // have, all is well again.
-func verdict(result reconciler.Result, l *look, step canary.Decision) (reconciler.Result, error) {
-	reverted := l.seen.Target.Exists && l.seen.Target.Revision == step.State.Promoted
+func readiness(result reconciler.Result, seen canary.Observation, decided canary.Decision) (reconciler.Result, error) {
+	reverted := seen.Target.Exists && seen.Target.Revision == decided.State.Promoted
 	switch {
-	case step.Problem != "":
-		after := max(l.seen.Plan.Interval, flaggerv1.MinAnalysisInterval)
-		return result, reconciler.Waiting(errWaiting{step.Problem}, cmp.Or(step.After, after))
-	case step.State.Phase == flaggerv1.CanaryPhaseFailed && step.After == 0 && !reverted:
-		return result, reconcile.TerminalError(errFailed{step.Message})
-	case step.Settling:
+	case decided.Problem != "":
+		after := max(seen.Plan.Interval, flaggerv1.MinAnalysisInterval)
+		return result, reconciler.Waiting(errWaiting{decided.Problem}, cmp.Or(decided.After, after))
+	case decided.State.Phase == flaggerv1.CanaryPhaseFailed && decided.After == 0 && !reverted:
+		return result, reconcile.TerminalError(errFailed{decided.Message})
+	case decided.Settling:
 		result.Progressing = true
-	case step.State.Phase == flaggerv1.CanaryPhaseFailed && step.After == 0:
-	case step.State.Phase == flaggerv1.CanaryPhaseInitialized, step.State.Phase == flaggerv1.CanaryPhaseSucceeded:
+	case decided.State.Phase == flaggerv1.CanaryPhaseFailed && decided.After == 0:
+	case decided.State.Phase == flaggerv1.CanaryPhaseInitialized, decided.State.Phase == flaggerv1.CanaryPhaseSucceeded:
 	default:
 		result.Progressing = true
 	}
@@ -137,7 +150,7 @@ var promoted = map[flaggerv1.CanaryPhase]struct {
 }
 
 // setPromoted writes Flagger's condition, whose reason is the phase.
-func (r *Reconciler) setPromoted(c *flaggerv1.Canary) {
+func setPromoted(c *flaggerv1.Canary, now time.Time) {
 	says := promoted[c.Status.Phase]
 	if c.Status.Phase == flaggerv1.CanaryPhaseFailed && c.Status.CanaryWeight > 0 {
 		says.message = "Canary analysis failed, traffic stays on the canary until the primary is ready."
@@ -146,20 +159,20 @@ func (r *Reconciler) setPromoted(c *flaggerv1.Canary) {
 	apimeta.SetStatusCondition(&conditions, metav1.Condition{
 		Type: string(flaggerv1.PromotedType), Status: says.status,
 		Reason: string(c.Status.Phase), Message: strings.ReplaceAll(says.message, "Deployment", c.Spec.TargetRef.Kind),
-		ObservedGeneration: c.Generation, LastTransitionTime: metav1.NewTime(r.clock.Now()),
+		ObservedGeneration: c.Generation, LastTransitionTime: metav1.NewTime(now),
 	})
 	c.SetConditions(conditions)
 }
 
-// ticks remembers the times of the last transitions precisely. The status has
-// whole seconds, which would cut a stage of one second to nothing; after a
-// restart that is all there is.
-type ticks struct {
+// transitions has the precise times of the last transitions of canaries, which go with
+// them. The status has whole seconds, which would cut a stage of one second to nothing;
+// after a restart that is all there is.
+type transitions struct {
 	mu sync.Mutex
 	at map[types.UID]time.Time
 }
 
-func (t *ticks) note(uid types.UID, at time.Time) {
+func (t *transitions) note(uid types.UID, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.at == nil {
@@ -168,8 +181,8 @@ func (t *ticks) note(uid types.UID, at time.Time) {
 	t.at[uid] = at
 }
 
-// precise returns the time of the last transition of c.
-func (t *ticks) precise(c *flaggerv1.Canary) time.Time {
+// last returns the time of the last transition of c.
+func (t *transitions) last(c *flaggerv1.Canary) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	recorded := c.Status.LastTransitionTime.Time
@@ -179,7 +192,7 @@ func (t *ticks) precise(c *flaggerv1.Canary) time.Time {
 	return recorded
 }
 
-func (t *ticks) forget(uid types.UID) {
+func (t *transitions) forget(uid types.UID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.at, uid)

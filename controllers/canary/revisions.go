@@ -11,27 +11,27 @@ import (
 
 // recognised reports whether the target is, with its configuration, what Flagger
 // recorded last.
-func recognised(c *flaggerv1.Canary, pair *workload.Workloads) bool {
-	return pair.Revision != nil && pair.Target.Alias != "" && pair.Target.Alias == c.Status.LastAppliedSpec &&
-		maps.Equal(pair.Revision.TrackedConfigs(), c.Status.TrackedConfigs)
+func recognised(c *flaggerv1.Canary, w *workload.Workloads) bool {
+	return w.Revision != nil && w.Target.Alias != "" && w.Target.Alias == c.Status.LastAppliedSpec &&
+		maps.Equal(w.Revision.TrackedConfigs(), c.Status.TrackedConfigs)
 }
 
-// nameRevisions writes the revisions of a state into the status, in memory: under
+// recordRevisions writes the revisions of a state into the status, in memory: under
 // their own names, and under those that Flagger would look for after a hand-back.
-func (l *look) nameRevisions(state canary.State) {
-	status, before := &l.canary.Status, l.canary.Status.DeepCopy()
-	status.AppliedRevision, status.LastAppliedSpec = l.names(before, state.Applied)
-	status.PromotedRevision, status.LastPromotedSpec = l.names(before, state.Promoted)
+func recordRevisions(c *flaggerv1.Canary, target canary.Workload, state canary.State) {
+	before := c.Status.DeepCopy()
+	c.Status.AppliedRevision, c.Status.LastAppliedSpec = namesOf(state.Applied, target, before)
+	c.Status.PromotedRevision, c.Status.LastPromotedSpec = namesOf(state.Promoted, target, before)
 }
 
-// names are the digest of a revision, and its alias. A revision that only Flagger
+// namesOf are the digest of a revision, and its alias. A revision that only Flagger
 // has seen has no digest; one that Flagger has no name for is called by its digest.
-func (l *look) names(before *flaggerv1.CanaryStatus, revision string) (digest, alias string) {
+func namesOf(revision string, target canary.Workload, before *flaggerv1.CanaryStatus) (digest, alias string) {
 	switch {
 	case !canary.Ours(revision):
 		return "", revision
-	case revision == l.pair.Target.Revision:
-		return revision, cmp.Or(l.pair.Target.Alias, revision)
+	case revision == target.Revision:
+		return revision, cmp.Or(target.Alias, revision)
 	case revision == before.AppliedRevision:
 		return revision, before.LastAppliedSpec
 	case revision == before.PromotedRevision:

@@ -35,9 +35,9 @@ func TestRevisionsHaveTheNamesThatFlaggerWouldLookFor(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			l := &look{canary: &flaggerv1.Canary{Status: tc.before}, pair: &workload.Workloads{Copies: workload.Copies{Target: tc.target}}}
-			l.nameRevisions(canary.State{Applied: tc.applied, Promoted: tc.promoted})
-			if diff := cmp.Diff(tc.want, l.canary.Status); diff != "" {
+			c := &flaggerv1.Canary{Status: tc.before}
+			recordRevisions(c, tc.target, canary.State{Applied: tc.applied, Promoted: tc.promoted})
+			if diff := cmp.Diff(tc.want, c.Status); diff != "" {
 				t.Errorf("status (-want +got):\n%s", diff)
 			}
 		})
@@ -47,7 +47,7 @@ func TestRevisionsHaveTheNamesThatFlaggerWouldLookFor(t *testing.T) {
 // TestAReleaseIsRecognisedWithItsConfiguration only: what Flagger calls a template
 // says nothing about it.
 func TestAReleaseIsRecognisedWithItsConfiguration(t *testing.T) {
-	pair := &workload.Workloads{Copies: workload.Copies{
+	observed := &workload.Workloads{Copies: workload.Copies{
 		Target:   canary.Workload{Alias: "one"},
 		Revision: &workload.Revision{Configs: []workload.Config{{Kind: "ConfigMap", Name: "app", Tracked: "abc"}}},
 	}}
@@ -60,7 +60,7 @@ func TestAReleaseIsRecognisedWithItsConfiguration(t *testing.T) {
 		"another configuration": {"one", "def", false},
 	} {
 		c := &flaggerv1.Canary{Status: flaggerv1.CanaryStatus{LastAppliedSpec: tc.alias, TrackedConfigs: map[string]string{"configmap/app": tc.tracked}}}
-		if got := recognised(c, pair); got != tc.want {
+		if got := recognised(c, observed); got != tc.want {
 			t.Errorf("%s: %v, want %v", name, got, tc.want)
 		}
 	}

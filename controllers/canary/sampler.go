@@ -14,84 +14,93 @@ import (
 	"github.com/sluice-cd/sluice/internal/background"
 )
 
-// sampler looks at the metrics of canaries that have users between their checks.
-// It costs no call to the API server, and starts a reconcile only when what it
-// finds is decisive. What it knows is lost with the process, and no harm done:
-// the next check decides.
+// sampler measures the metrics of canaries that have users between their checks. It
+// costs no call to the API server, and starts a reconcile only when what it finds is
+// decisive. It keeps the alarm about one revision of each canary, until the canary has
+// no users or is gone. A restart loses it, and no harm done: the next check decides.
 type sampler struct {
-	clock clock.WithTicker
-	meter func(*flaggerv1.Canary) *meter
-	feed  *feed
+	clock   clock.WithTicker
+	metrics func(*flaggerv1.Canary) *metricRunner
+	// tasks end with an alarm, or when they are forgotten.
+	tasks background.Runner[sampled, string]
 
-	mu      sync.Mutex
-	running map[types.UID]*sampling
+	mu     sync.Mutex
+	alarms map[types.UID]alarm
+	keys   map[types.UID]sampled
 }
 
-// sampling is one canary's revision being looked at.
-type sampling struct {
-	of      string
-	state   canary.State // when it began
-	plan    canary.Plan
-	cancel  context.CancelFunc
-	samples canary.Samples
-	alarm   string
+// sampled is a canary that is sampled.
+type sampled struct {
+	canary types.NamespacedName
+	uid    types.UID
+}
+
+// alarm is what was decisive about a revision.
+type alarm struct{ revision, message string }
+
+func newSampler(metrics func(*flaggerv1.Canary) *metricRunner, clk clock.WithTicker, wake func(types.NamespacedName)) *sampler {
+	s := &sampler{clock: clk, metrics: metrics, alarms: map[types.UID]alarm{}, keys: map[types.UID]sampled{}}
+	s.tasks.Wake = func(of sampled) { wake(of.canary) }
+	return s
+}
+
+// sampledRevision is what an alarm is about: the revision under analysis, with the
+// metrics that the spec has now.
+func sampledRevision(c *flaggerv1.Canary, applied string) string {
+	return fmt.Sprint(c.Generation, applied)
 }
 
 // follow begins or goes on to sample the revision under analysis.
-func (s *sampler) follow(c *flaggerv1.Canary, state canary.State, plan canary.Plan) {
+func (s *sampler) follow(ctx context.Context, c *flaggerv1.Canary, state canary.State, plan canary.Plan) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	of := fmt.Sprint(c.Generation, state.Applied)
-	if old := s.running[c.UID]; old != nil {
-		if old.of == of {
-			return
-		}
-		s.drop(c.UID)
+	revision := sampledRevision(c, state.Applied)
+	if s.alarms[c.UID].revision == revision {
+		return
 	}
-	this := &sampling{of: of, state: state, plan: plan}
-	var ctx context.Context
-	ctx, this.cancel = context.WithCancel(s.feed.ctx)
-	if s.running == nil {
-		s.running = map[types.UID]*sampling{}
+	key, copied := sampled{client.ObjectKeyFromObject(c), c.UID}, c.DeepCopy()
+	s.keys[c.UID] = key
+	request := background.Request[sampled]{Key: key, Input: revision, Namespace: c.Namespace, At: s.clock.Now()}
+	message, err := s.tasks.Run(ctx, request, func(ctx context.Context) (string, error) { return s.sample(ctx, s.metrics(copied), state, plan) })
+	if err == nil { // it ended between two reconciles
+		s.alarms[c.UID] = alarm{revision, message}
 	}
-	s.running[c.UID] = this
-	sampled := c.DeepCopy()
-	go background.Run(ctx, func() { s.run(ctx, this, s.meter(sampled)) })
 }
 
-func (s *sampler) run(ctx context.Context, this *sampling, m *meter) {
-	ticker := s.clock.NewTicker(this.plan.SampleEvery)
+// sample measures until what it has found is decisive.
+func (s *sampler) sample(ctx context.Context, runner *metricRunner, state canary.State, plan canary.Plan) (string, error) {
+	ticker := s.clock.NewTicker(plan.SampleEvery)
 	defer ticker.Stop()
+	var samples canary.Samples
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return "", ctx.Err()
 		case <-ticker.C():
 		}
-		metrics := canary.SampleMetrics(this.state, this.plan, s.clock.Now())
+		metrics := canary.SampleMetrics(state, plan, s.clock.Now())
 		if len(metrics) == 0 {
 			continue
 		}
-		measured := m.measure(ctx, metrics)
+		measured := runner.measure(ctx, metrics)
 		if ctx.Err() != nil {
-			return
+			return "", ctx.Err()
 		}
-		if alarm := this.samples.Add(this.plan, measured); alarm != "" {
-			s.mu.Lock()
-			this.alarm = alarm
-			s.mu.Unlock()
-			s.feed.wake(client.ObjectKeyFromObject(m.canary))
+		if message := samples.Add(plan, measured); message != "" {
+			return message, nil
 		}
 	}
 }
 
-// alarm says what was decisive about the revision under analysis; empty is
-// nothing.
+// alarm says what was decisive about the revision under analysis; empty is nothing.
 func (s *sampler) alarm(c *flaggerv1.Canary, applied string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if this := s.running[c.UID]; this != nil && this.of == fmt.Sprint(c.Generation, applied) {
-		return this.alarm
+	if ended, ok := s.tasks.Collect(s.keys[c.UID]); ok && ended.Err == nil {
+		s.alarms[c.UID] = alarm{ended.Input, ended.Value}
+	}
+	if known := s.alarms[c.UID]; known.revision == sampledRevision(c, applied) {
+		return known.message
 	}
 	return ""
 }
@@ -100,12 +109,9 @@ func (s *sampler) alarm(c *flaggerv1.Canary, applied string) string {
 func (s *sampler) forget(uid types.UID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.drop(uid)
-}
-
-func (s *sampler) drop(uid types.UID) {
-	if this := s.running[uid]; this != nil {
-		this.cancel()
-		delete(s.running, uid)
+	if key, ok := s.keys[uid]; ok {
+		s.tasks.Forget(key)
 	}
+	delete(s.keys, uid)
+	delete(s.alarms, uid)
 }

@@ -3,25 +3,31 @@ package canary
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"net/http"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/cluster"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/hook"
 	"github.com/sluice-cd/sluice/canary/metric"
 	"github.com/sluice-cd/sluice/canary/provider"
+	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/canary/workload"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
@@ -54,36 +60,60 @@ var kind = reconciler.Kind[*flaggerv1.Canary]{
 
 // SetupWithManager registers the controller and its watches.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
-	var err error
-	if r.live, err = uncached(mgr); err != nil {
+	live, err := uncached(mgr)
+	if err != nil {
 		return fmt.Errorf("connecting to the API server: %w", err)
 	}
+	clusters := platform{config: mgr.GetConfig(), live: clients{workload: live}, caches: map[clusterName]cache.Cache{workloadCluster: mgr.GetCache()}}
 	if r.Mesh != nil {
-		if r.mesh, err = uncached(r.Mesh); err != nil {
+		if clusters.live.mesh, err = uncached(r.Mesh); err != nil {
 			return fmt.Errorf("connecting to the API server of the service mesh: %w", err)
 		}
 		if err := mgr.Add(r.Mesh); err != nil {
 			return err
 		}
+		clusters.caches[meshCluster] = r.Mesh.GetCache()
 	}
 	r.Log = mgr.GetLogger().WithName(kind.Name)
-	if err := r.prepare(mgr, opts); err != nil {
+	runnables, err := r.assemble(clusters, opts)
+	if err != nil {
 		return err
 	}
-	opts.Recorder = r.teller
-	return errors.Join(mgr.Add(r.teller.hooks), mgr.Add(r.teller.alerts), reconciler.Setup(mgr, kind, r, opts,
-		func(b *builder.Builder) *builder.Builder { return b.WatchesRawSource(r.feed) },
-		func(b *builder.Builder) *builder.Builder { return b.Watches(&flaggerv1.Canary{}, r.bookkeeping()) },
-	))
+	for _, runnable := range runnables {
+		if err := mgr.Add(runnable); err != nil {
+			return err
+		}
+	}
+	opts.Recorder = r.notifier
+	return reconciler.Setup(mgr, kind, r, opts,
+		func(b *builder.Builder) *builder.Builder { return b.WatchesRawSource(&r.wake) },
+		func(b *builder.Builder) *builder.Builder { return b.Watches(&flaggerv1.Canary{}, r.ownEvents()) },
+	)
 }
 
 // uncached is a client that asks the API server itself.
-func uncached(of cluster.Cluster) (client.Client, error) {
+func uncached(of clusterClient) (client.Client, error) {
 	return client.New(of.GetConfig(), client.Options{Scheme: of.GetScheme(), Mapper: of.GetRESTMapper(), HTTPClient: of.GetHTTPClient()})
 }
 
-// prepare fills in defaults and builds what the reconciler works with.
-func (r *Reconciler) prepare(mgr ctrl.Manager, opts reconciler.Options) error {
+// clusterClient is what of a cluster a client is made of.
+type clusterClient interface {
+	GetConfig() *rest.Config
+	GetScheme() *runtime.Scheme
+	GetRESTMapper() meta.RESTMapper
+	GetHTTPClient() *http.Client
+}
+
+// platform are the clusters that the reconciler works with.
+type platform struct {
+	config *rest.Config
+	live   clients
+	caches map[clusterName]cache.Cache
+}
+
+// assemble fills in defaults and puts the reconciler together. It returns what the
+// manager is to run.
+func (r *Reconciler) assemble(p platform, opts reconciler.Options) ([]manager.Runnable, error) {
 	r.MinInterval = cmp.Or(r.MinInterval, flaggerv1.MinAnalysisInterval)
 	r.Provider = cmp.Or(r.Provider, defaultProvider)
 	if r.Clock == nil {
@@ -93,46 +123,66 @@ func (r *Reconciler) prepare(mgr ctrl.Manager, opts reconciler.Options) error {
 		r.Registry = ctrlmetrics.Registry
 	}
 	r.clock = opts.Clock
-	r.feed = &feed{cache: mgr.GetCache()}
-	r.dry = client.NewDryRunClient(r.live)
-	if r.Mesh != nil {
-		r.dryMesh = client.NewDryRunClient(r.mesh)
-	}
-	if err := r.recallObjects(mgr); err != nil {
-		return err
-	}
-	copies := r.Workload
-	copies.Warn = r.warnOnce
-	r.workloads = workload.New(r.live, mgr.GetCache(), r.clock, copies)
-	r.checker = metric.NewChecker(r.live, r.MetricsServer, r.clock, r.measuring(mgr.GetConfig())...)
-	r.probe = &probe{meter: r.meter, call: r.call, clock: r.clock, feed: r.feed}
-	r.sampler = &sampler{clock: r.Clock, meter: r.meter, feed: r.feed}
 	var err error
-	if r.teller, err = r.newTeller(opts.Recorder); err != nil {
-		return err
-	}
 	if r.metrics, err = newMetrics(r.Registry); err != nil {
-		return fmt.Errorf("registering metrics: %w", err)
+		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
 	r.metrics.info.WithLabelValues(r.Version, r.Provider).Set(1)
-	return nil
-}
 
-// recallObjects spares reads of both clusters, and writes that are undone.
-func (r *Reconciler) recallObjects(mgr ctrl.Manager) error {
-	here := newRecall(r.live, r.feed, r.Clock)
-	r.fights = &fights{clock: r.clock, self: fieldManager(mgr.GetConfig())}
-	r.live = &referee{here, r.fights, false}
-	if r.Mesh == nil {
-		return mgr.Add(here)
+	watcher := &dynamicWatcher{caches: p.caches, wake: r.wake.Wake}
+	r.contentions = &contentions{clock: r.clock, self: fieldManager(p.config)}
+	live, runnables := r.writers(p.live, watcher)
+	routing := &routing{defaultProvider: r.Provider, live: live, dryRun: dryRunOf(p.live), deps: router.Deps{
+		IngressClass: r.IngressClass, IngressAnnotations: r.IngressAnnotations, OwnNamespace: r.NoCrossNamespaceRefs}}
+	if r.notifier, err = r.newNotifier(live.workload, opts.Recorder); err != nil {
+		return nil, err
 	}
-	r.feed.mesh = r.Mesh.GetCache()
-	there := newRecall(r.mesh, r.feed, r.Clock)
-	there.inMesh, r.mesh = true, &referee{there, r.fights, true}
-	return errors.Join(mgr.Add(here), mgr.Add(there))
+	copies := r.Workload
+	copies.Warn = r.notifier.warnOnce
+	workloads := workload.New(live.workload, p.caches[workloadCluster], r.clock, copies)
+	checker := metric.NewChecker(live.workload, r.MetricsServer, r.clock, r.metricOptions(p.config)...)
+	newRunner := func(c *flaggerv1.Canary) *metricRunner { return newMetricRunner(c, checker, r.metrics) }
+	queries, sampler := newQueries(newRunner, r.notifier.call, r.clock, r.wake.Wake), newSampler(newRunner, r.Clock, r.wake.Wake)
+	transitions := &transitions{}
+	r.observer = &observer{
+		minInterval: r.MinInterval, routing: routing, workloads: workloads, status: &statusCheck{live: live.workload},
+		rehearsal: &rehearsal{routing: routing}, checker: checker, watcher: watcher, contentions: r.contentions,
+		queries: queries, sampler: sampler, transitions: transitions, notifier: r.notifier,
+	}
+	r.recorder = &statusRecorder{clock: r.clock, routing: routing, transitions: transitions, metrics: r.metrics,
+		contentions: r.contentions, queries: queries, sampler: sampler}
+	r.finisher = &finisher{status: live.workload, workloads: workloads, routing: routing, watcher: watcher, recorder: r.notifier, clock: r.clock}
+	return append(runnables, r.notifier.hooks, r.notifier.alerts), nil
 }
 
-func (r *Reconciler) measuring(config *rest.Config) []metric.Option {
+// writers are clients that read no object twice, and leave out for a while what somebody
+// keeps undoing.
+func (r *Reconciler) writers(live clients, watcher *dynamicWatcher) (clients, []manager.Runnable) {
+	here := newCachedReader(live.workload, workloadCluster, watcher, r.Clock)
+	out, runnables := clients{workload: &guardedWriter{here, r.contentions, workloadCluster}}, []manager.Runnable{here}
+	if live.mesh != nil {
+		there := newCachedReader(live.mesh, meshCluster, watcher, r.Clock)
+		out.mesh, runnables = &guardedWriter{there, r.contentions, meshCluster}, append(runnables, there)
+	}
+	return out, runnables
+}
+
+// dryRunOf are clients whose writes are checked, and not performed.
+func dryRunOf(live clients) clients {
+	out := clients{workload: client.NewDryRunClient(live.workload)}
+	if live.mesh != nil {
+		out.mesh = client.NewDryRunClient(live.mesh)
+	}
+	return out
+}
+
+func (r *Reconciler) newNotifier(reader client.Reader, events reconciler.Recorder) (*notifier, error) {
+	alerts := r.Alerts
+	alerts.Reader, alerts.Clock, alerts.Log, alerts.NoCrossNamespaceRefs, alerts.Guard = reader, r.Clock, r.Log, r.NoCrossNamespaceRefs, r.Guard
+	return newNotifier(events, hook.Options{Clock: r.Clock, Log: r.Log, EventWebhook: r.EventWebhook, Guard: r.Guard}, alerts)
+}
+
+func (r *Reconciler) metricOptions(config *rest.Config) []metric.Option {
 	options := []metric.Option{metric.WithProvider(r.Provider), metric.WithAPIServer(config), metric.WithGuard(r.Guard), metric.WithMemory(r.Memory)}
 	if r.NoCrossNamespaceRefs {
 		options = append(options, metric.WithoutCrossNamespaceRefs())
@@ -140,17 +190,9 @@ func (r *Reconciler) measuring(config *rest.Config) []metric.Option {
 	return options
 }
 
-// follow takes in what an update of a canary says by itself.
-func (r *Reconciler) follow(c *flaggerv1.Canary) {
-	r.metrics.stands(c)
-	if c.Spec.Suspend {
-		r.ease(c)
-	}
-}
-
-// bookkeeping counts canaries, suspended ones too, and forgets those that go. It
-// starts a reconcile for what people say by annotation.
-func (r *Reconciler) bookkeeping() handler.EventHandler {
+// ownEvents follows the Canaries themselves: it counts them, suspended ones too, starts
+// a reconcile for what people say by annotation, and forgets those that are gone.
+func (r *Reconciler) ownEvents() handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	return handler.Funcs{
 		CreateFunc: func(_ context.Context, e event.CreateEvent, _ queue) {
@@ -160,27 +202,32 @@ func (r *Reconciler) bookkeeping() handler.EventHandler {
 		},
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, _ queue) {
 			if c, ok := e.ObjectNew.(*flaggerv1.Canary); ok {
-				r.follow(c)
+				r.metrics.stands(c)
+				if c.Spec.Suspend {
+					r.stopMeasuring(c.UID)
+				}
 			}
 			for _, annotation := range []string{flaggerv1.CommandAnnotation, flaggerv1.GatesAnnotation} {
 				if e.ObjectOld.GetAnnotations()[annotation] != e.ObjectNew.GetAnnotations()[annotation] {
-					r.feed.wake(client.ObjectKeyFromObject(e.ObjectNew))
+					r.wake.Wake(client.ObjectKeyFromObject(e.ObjectNew))
 				}
 			}
 		},
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ queue) {
-			key, uid := client.ObjectKeyFromObject(e.Object), e.Object.GetUID()
-			r.metrics.forget(key, uid)
-			r.feed.watched.forget(key)
-			r.checked.Delete(uid)
-			r.rehearsed.Delete(uid)
-			r.ticks.forget(uid)
-			r.probe.forget(uid)
-			r.sampler.forget(uid)
-			r.workloads.Forget(uid)
-			r.warnings.forget(uid)
-			r.fights.forget(key)
-			r.teller.alerts.Forget(uid)
+			r.forget(client.ObjectKeyFromObject(e.Object), e.Object.GetUID())
 		},
 	}
+}
+
+// forget drops everything that is kept in memory about a canary.
+func (r *Reconciler) forget(key types.NamespacedName, uid types.UID) {
+	r.metrics.forget(key, uid)
+	r.observer.watcher.index.forget(key)
+	r.observer.status.forget(uid)
+	r.observer.rehearsal.forget(uid)
+	r.observer.transitions.forget(uid)
+	r.stopMeasuring(uid)
+	r.observer.workloads.Forget(uid)
+	r.contentions.forget(key)
+	r.notifier.forget(uid)
 }

@@ -15,48 +15,48 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 )
 
-// ring is where a canary and somebody else write to the same Service.
-type ring struct {
+// contendedService is one that a canary and somebody else write to.
+type contendedService struct {
 	t     *testing.T
 	api   client.Client
 	clock *clocktesting.FakePassiveClock
-	r     *referee
+	r     *guardedWriter
 }
 
-var fighter = types.NamespacedName{Namespace: "test", Name: "podinfo"}
+var contendedCanary = types.NamespacedName{Namespace: "test", Name: "podinfo"}
 
-func newRing(t *testing.T) *ring {
+func newContendedService(t *testing.T) *contendedService {
 	clk := clocktesting.NewFakePassiveClock(time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC))
-	g := &ring{t: t, clock: clk, api: fake.NewClientBuilder().WithObjects(&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "test", Name: "podinfo"}}).Build()}
-	g.r = &referee{g.api, &fights{clock: clk, self: "sluice"}, false}
+	g := &contendedService{t: t, clock: clk, api: fake.NewClientBuilder().WithObjects(&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "test", Name: "podinfo"}}).Build()}
+	g.r = &guardedWriter{g.api, &contentions{clock: clk, self: "sluice"}, workloadCluster}
 	return g
 }
 
-func (g *ring) service() *corev1.Service {
+func (g *contendedService) service() *corev1.Service {
 	g.t.Helper()
 	s := &corev1.Service{}
-	if err := g.api.Get(g.t.Context(), fighter, s); err != nil {
+	if err := g.api.Get(g.t.Context(), contendedCanary, s); err != nil {
 		g.t.Fatal(err)
 	}
 	return s
 }
 
 // ours makes the Service select an application, and reports whether it does then.
-func (g *ring) ours(app string) bool {
+func (g *contendedService) ours(app string) bool {
 	g.t.Helper()
 	live := g.service()
 	at := metav1.NewTime(g.clock.Now())
 	live.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "sluice", Time: &at}, {Manager: "helm", Time: &at}, {Manager: "kube-proxy", Time: &at, Subresource: "status"}}
 	wanted := live.DeepCopy()
 	wanted.Spec.Selector = map[string]string{"app": app}
-	if err := g.r.Patch(withCanary(g.t.Context(), fighter), wanted, client.MergeFromWithOptions(live, client.MergeFromWithOptimisticLock{})); err != nil {
+	if err := g.r.Patch(withCanary(g.t.Context(), contendedCanary), wanted, client.MergeFromWithOptions(live, client.MergeFromWithOptimisticLock{})); err != nil {
 		g.t.Fatal(err)
 	}
 	return g.service().Spec.Selector["app"] == app
 }
 
 // theirs undoes it.
-func (g *ring) theirs() {
+func (g *contendedService) theirs() {
 	g.t.Helper()
 	s := g.service()
 	s.Spec.Selector = nil
@@ -67,42 +67,42 @@ func (g *ring) theirs() {
 
 // Two controllers once rewrote an object as fast as they could, without a word.
 func TestWhoKeepsUndoingAWriteIsNamed(t *testing.T) {
-	g := newRing(t)
-	on := []thing{{sort{schema.GroupVersionKind{Version: "v1", Kind: "Service"}, false}, fighter}}
-	for i := range fightRepairs + 1 {
-		if !g.ours("podinfo-primary") || (g.r.fights.on(on) != "") != (i == fightRepairs) {
-			t.Fatalf("repair %d: %q", i, g.r.fights.on(on))
+	g := newContendedService(t)
+	on := []objectRef{{clusterKind{schema.GroupVersionKind{Version: "v1", Kind: "Service"}, workloadCluster}, contendedCanary}}
+	for i := range contentionPolicy.Repairs {
+		if !g.ours("podinfo-primary") || (g.r.contentions.about(on) != "") != (i == contentionPolicy.Repairs-1) {
+			t.Fatalf("repair %d: %q", i, g.r.contentions.about(on))
 		}
 		g.theirs()
 	}
 	want := "Service test/podinfo is changed again and again by helm: it is repaired after growing pauses; keep it from that, or leave the object to this Canary"
-	if told := g.r.fights.told(fighter); len(told) != 1 || told[0] != want || len(g.r.fights.told(fighter)) > 0 {
+	if told := g.r.contentions.news(contendedCanary); len(told) != 1 || told[0] != want || len(g.r.contentions.news(contendedCanary)) > 0 {
 		t.Errorf("told %q", told)
 	}
-	if g.ours("podinfo-primary") || g.r.fights.pause(fighter) != firstPause {
-		t.Errorf("no pause: %s", g.r.fights.pause(fighter))
+	if g.ours("podinfo-primary") || g.r.contentions.pause(contendedCanary) != contentionPolicy.First {
+		t.Errorf("no pause: %s", g.r.contentions.pause(contendedCanary))
 	}
 	if !g.ours("podinfo") {
 		t.Error("something else is not written, and users may have to leave")
 	}
 	g.theirs()
-	if !g.ours("podinfo-primary") || g.r.fights.pause(fighter) != 0 {
+	if !g.ours("podinfo-primary") || g.r.contentions.pause(contendedCanary) != 0 {
 		t.Error("what is new does not begin anew")
 	}
-	g.r.fights.forget(fighter)
-	if len(g.r.fights.over)+len(g.r.fights.news) > 0 {
-		t.Errorf("left behind: %v", g.r.fights.over)
+	g.r.contentions.forget(contendedCanary)
+	if len(g.r.contentions.objects)+len(g.r.contentions.reports) > 0 {
+		t.Errorf("left behind: %v", g.r.contentions.objects)
 	}
 }
 
 func TestPausesGrowAndEnd(t *testing.T) {
-	g := newRing(t)
-	for range fightRepairs + 1 {
+	g := newContendedService(t)
+	for range contentionPolicy.Repairs {
 		g.ours("podinfo-primary")
 		g.theirs()
 	}
 	for _, want := range []time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute, time.Minute} {
-		if got := g.r.fights.pause(fighter); got != want {
+		if got := g.r.contentions.pause(contendedCanary); got != want {
 			t.Errorf("a pause of %s, want %s", got, want)
 		}
 		g.clock.SetTime(g.clock.Now().Add(want))
@@ -111,15 +111,15 @@ func TestPausesGrowAndEnd(t *testing.T) {
 		}
 		g.theirs()
 	}
-	g.clock.SetTime(g.clock.Now().Add(fightWindow + time.Minute))
-	if !g.ours("podinfo-primary") || g.r.fights.pause(fighter) != 0 {
+	g.clock.SetTime(g.clock.Now().Add(contentionPolicy.Window + time.Minute))
+	if !g.ours("podinfo-primary") || g.r.contentions.pause(contendedCanary) != 0 {
 		t.Error("an old fight is not forgotten")
 	}
 }
 
 func TestWhatIsWrittenForNobodyIsNoFight(t *testing.T) {
-	g := newRing(t)
-	for range 2 * fightRepairs {
+	g := newContendedService(t)
+	for range 2 * contentionPolicy.Repairs {
 		live := g.service()
 		wanted := live.DeepCopy()
 		wanted.Spec.Selector = map[string]string{"app": "podinfo"}
@@ -132,16 +132,16 @@ func TestWhatIsWrittenForNobodyIsNoFight(t *testing.T) {
 
 // A patch that said nothing was written at each look, and taken for a repair.
 func TestAWriteThatChangesNothingIsNoRepair(t *testing.T) {
-	g := newRing(t)
+	g := newContendedService(t)
 	g.r.Client = interceptor.NewClient(g.api.(client.WithWatch), interceptor.Funcs{
 		Patch: func(context.Context, client.WithWatch, client.Object, client.Patch, ...client.PatchOption) error {
 			return nil
 		},
 	})
-	for range 2 * fightRepairs {
+	for range 2 * contentionPolicy.Repairs {
 		g.ours("podinfo-primary")
 	}
-	if told := g.r.fights.told(fighter); len(told) > 0 || g.r.fights.pause(fighter) != 0 {
-		t.Errorf("told %q, a pause of %s", told, g.r.fights.pause(fighter))
+	if told := g.r.contentions.news(contendedCanary); len(told) > 0 || g.r.contentions.pause(contendedCanary) != 0 {
+		t.Errorf("told %q, a pause of %s", told, g.r.contentions.pause(contendedCanary))
 	}
 }

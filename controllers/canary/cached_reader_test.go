@@ -14,11 +14,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 )
 
-// recollection is a recall in front of a cluster whose watch says what seen is.
-type recollection struct {
+// readerEnv is a cachedReader in front of a cluster whose watch says what seen is.
+type readerEnv struct {
 	t     *testing.T
 	api   client.WithWatch
-	r     *recall
+	r     *cachedReader
 	seen  string
 	reads int
 	// meanwhile is run within the next read, after the API server has answered.
@@ -27,11 +27,11 @@ type recollection struct {
 	after error
 }
 
-func newRecollection(t *testing.T) *recollection {
-	w := &recollection{t: t}
+func newReaderEnv(t *testing.T) *readerEnv {
+	w := &readerEnv{t: t}
 	route := w.object()
 	w.api = fake.NewClientBuilder().WithScheme(runtime.NewScheme()).WithObjects(route).Build()
-	w.r = &recall{known: lru.New(recalledObjects), version: func(context.Context, thing) string { return w.seen }}
+	w.r = &cachedReader{objects: lru.New(cachedObjects), version: func(context.Context, objectRef) string { return w.seen }}
 	w.r.Client = interceptor.NewClient(w.api, interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 			w.reads++
@@ -52,7 +52,7 @@ func newRecollection(t *testing.T) *recollection {
 	return w
 }
 
-func (w *recollection) object() *unstructured.Unstructured {
+func (w *readerEnv) object() *unstructured.Unstructured {
 	o := &unstructured.Unstructured{Object: map[string]any{}}
 	o.SetGroupVersionKind(schema.GroupVersionKind{Group: "gateway.networking.k8s.io", Version: "v1", Kind: "HTTPRoute"})
 	o.SetNamespace("test")
@@ -61,7 +61,7 @@ func (w *recollection) object() *unstructured.Unstructured {
 }
 
 // weight is what the object says by way of a client; the version is the watch's next.
-func (w *recollection) weight(by client.Reader) (says, version string) {
+func (w *readerEnv) weight(by client.Reader) (says, version string) {
 	w.t.Helper()
 	o := w.object()
 	if err := by.Get(w.t.Context(), client.ObjectKeyFromObject(o), o); err != nil {
@@ -70,11 +70,11 @@ func (w *recollection) weight(by client.Reader) (says, version string) {
 	return o.GetLabels()["weight"], o.GetResourceVersion()
 }
 
-func (w *recollection) write(by client.Writer, weight string) error {
+func (w *readerEnv) write(by client.Writer, weight string) error {
 	return by.Patch(w.t.Context(), w.object(), client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"weight":"`+weight+`"}}}`)))
 }
 
-func (w *recollection) must(err error) {
+func (w *readerEnv) must(err error) {
 	w.t.Helper()
 	if err != nil {
 		w.t.Fatal(err)
@@ -82,45 +82,45 @@ func (w *recollection) must(err error) {
 }
 
 // informed lets the watch see what is there.
-func (w *recollection) informed() { _, w.seen = w.weight(w.api) }
+func (w *readerEnv) informed() { _, w.seen = w.weight(w.api) }
 
 func TestObjectsAreReadAgainOnlyWhenTheyMayHaveChanged(t *testing.T) {
 	for name, tc := range map[string]struct {
-		between func(w *recollection)
+		between func(w *readerEnv)
 		says    string
 		reads   int
 	}{
-		"nothing has changed": {func(w *recollection) { w.informed() }, "10", 0},
-		"there is no watch":   {func(*recollection) {}, "10", 1},
-		"somebody has written, and the watch knows": {func(w *recollection) {
+		"nothing has changed": {func(w *readerEnv) { w.informed() }, "10", 0},
+		"there is no watch":   {func(*readerEnv) {}, "10", 1},
+		"somebody has written, and the watch knows": {func(w *readerEnv) {
 			w.must(w.write(w.api, "20"))
 			w.informed()
 		}, "20", 1},
-		"we have written, and the watch does not know": {func(w *recollection) {
+		"we have written, and the watch does not know": {func(w *readerEnv) {
 			w.informed()
 			w.must(w.write(w.r, "20"))
 		}, "20", 1},
-		"we have written, and the watch knows": {func(w *recollection) {
+		"we have written, and the watch knows": {func(w *readerEnv) {
 			w.must(w.write(w.r, "20"))
 			w.informed()
 		}, "20", 0},
-		"we have written, and lost the answer": {func(w *recollection) {
+		"we have written, and lost the answer": {func(w *readerEnv) {
 			w.informed()
 			w.after = errors.New("connection lost")
 			if err := w.write(w.r, "20"); err == nil {
 				w.t.Error("want the error")
 			}
 		}, "20", 1},
-		"we wrote while it was read": {func(w *recollection) {
+		"we wrote while it was read": {func(w *readerEnv) {
 			w.informed()
-			w.r.known.Clear()
+			w.r.objects.Clear()
 			w.meanwhile = func() { w.must(w.write(w.r, "20")) }
 			w.weight(w.r)
 			w.reads = 0
 		}, "20", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newRecollection(t)
+			w := newReaderEnv(t)
 			w.must(w.write(w.api, "10"))
 			w.weight(w.r)
 			w.reads = 0
@@ -133,7 +133,7 @@ func TestObjectsAreReadAgainOnlyWhenTheyMayHaveChanged(t *testing.T) {
 }
 
 func TestWhatIsRecalledIsNobodysToChange(t *testing.T) {
-	w := newRecollection(t)
+	w := newReaderEnv(t)
 	w.must(w.write(w.api, "10"))
 	w.weight(w.r)
 	w.informed()
@@ -146,7 +146,7 @@ func TestWhatIsRecalledIsNobodysToChange(t *testing.T) {
 }
 
 func TestWhatWasDeletedIsNotRecalled(t *testing.T) {
-	w := newRecollection(t)
+	w := newReaderEnv(t)
 	w.weight(w.r)
 	w.informed()
 	w.must(w.r.Delete(t.Context(), w.object()))

@@ -1,0 +1,93 @@
+package canary
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/canary/workload"
+)
+
+// objectRef names an object that a canary depends on, whether it exists or not.
+type objectRef struct {
+	clusterKind
+	client.ObjectKey
+}
+
+// clusterKind is a kind of objects in one of the clusters.
+type clusterKind struct {
+	schema.GroupVersionKind
+	cluster clusterName
+}
+
+// clusterName is that of one of the two clusters that a release may have to do with.
+type clusterName string
+
+const (
+	workloadCluster clusterName = "workload"
+	// meshCluster has the control plane of the service mesh, if it is another one.
+	meshCluster clusterName = "mesh"
+)
+
+// dependencyIndex knows which canaries depend on an object. It has an entry for each
+// canary that was observed, which goes with it. It is filled by reconciling, which
+// every canary is when the process starts.
+type dependencyIndex struct {
+	mu         sync.Mutex
+	dependents map[objectRef]map[types.NamespacedName]bool
+	needs      map[types.NamespacedName][]objectRef
+}
+
+// set replaces what a canary depends on.
+func (i *dependencyIndex) set(canary types.NamespacedName, objects []objectRef) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.dependents == nil {
+		i.dependents, i.needs = map[objectRef]map[types.NamespacedName]bool{}, map[types.NamespacedName][]objectRef{}
+	}
+	i.remove(canary)
+	for _, object := range objects {
+		if i.dependents[object] == nil {
+			i.dependents[object] = map[types.NamespacedName]bool{}
+		}
+		i.dependents[object][canary] = true
+	}
+	i.needs[canary] = objects
+}
+
+func (i *dependencyIndex) forget(canary types.NamespacedName) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.remove(canary)
+}
+
+// remove drops a canary. The lock is held.
+func (i *dependencyIndex) remove(canary types.NamespacedName) {
+	for _, object := range i.needs[canary] {
+		delete(i.dependents[object], canary)
+		if len(i.dependents[object]) == 0 {
+			delete(i.dependents, object)
+		}
+	}
+	delete(i.needs, canary)
+}
+
+// dependentsOf returns the canaries that depend on an object.
+func (i *dependencyIndex) dependentsOf(object objectRef) []types.NamespacedName {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return slices.Collect(maps.Keys(i.dependents[object]))
+}
+
+// workloadObjects are the objects of both copies.
+func workloadObjects(w *workload.Workloads) []objectRef {
+	var objects []objectRef
+	for _, object := range w.Objects() {
+		objects = append(objects, objectRef{clusterKind{object.GroupVersionKind, workloadCluster}, object.ObjectKey})
+	}
+	return objects
+}

@@ -1,0 +1,102 @@
+package canary
+
+import (
+	"context"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/hook"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/notify/alert"
+)
+
+// notifier fans events out to all who want to hear of them: Kubernetes, webhooks of
+// the type event, and chat rooms. What goes over the network is sent later. It keeps
+// the last warning of each canary, until that is gone; after a restart it is said once
+// more.
+type notifier struct {
+	events reconciler.Recorder
+	hooks  *hook.Caller
+	alerts *alert.Notifier
+
+	mu       sync.Mutex
+	warnings map[types.UID]string
+}
+
+// newNotifier completes the options by what is told when something was sent, or not.
+func newNotifier(events reconciler.Recorder, hooks hook.Options, alerts alert.Options) (*notifier, error) {
+	n := &notifier{events: events, warnings: map[types.UID]string{}}
+	hooks.Told, alerts.Failed = n.hookCalled, n.alertFailed
+	var err error
+	if n.hooks, err = hook.New(hooks); err != nil {
+		return nil, err
+	}
+	n.alerts, err = alert.New(alerts)
+	return n, err
+}
+
+// Event implements [reconciler.Recorder].
+func (n *notifier) Event(object client.Object, e reconciler.Event) {
+	n.events.Event(object, e)
+	c, ok := object.(*flaggerv1.Canary)
+	if !ok {
+		return
+	}
+	severity := flaggerv1.AlertSeverity(e.Metadata[flaggerv1.EventSeverity])
+	n.hooks.Event(c, canary.Event{Warning: e.Type == corev1.EventTypeWarning, Message: e.Message, Alert: severity})
+	if severity != "" {
+		n.alerts.Send(alert.Alert{Canary: c, Severity: severity, Message: e.Message})
+	}
+}
+
+// warnOnce tells of a mistake that does not keep the canary from working.
+func (n *notifier) warnOnce(c *flaggerv1.Canary, err error) {
+	n.mu.Lock()
+	known := n.warnings[c.UID] == err.Error()
+	n.warnings[c.UID] = err.Error()
+	n.mu.Unlock()
+	if !known {
+		n.Event(c, reconciler.Event{Type: corev1.EventTypeWarning, Reason: flaggerv1.InvalidSpecReason, Message: err.Error()})
+	}
+}
+
+// warnOfContention tells of objects that somebody keeps changing back.
+func (n *notifier) warnOfContention(c *flaggerv1.Canary, news []string) {
+	for _, message := range news {
+		n.Event(c, eventOf(c, canary.Event{Warning: true, Message: message, Alert: flaggerv1.SeverityWarn}))
+	}
+}
+
+// call calls the webhooks of a type, and waits for them.
+func (n *notifier) call(ctx context.Context, c *flaggerv1.Canary, hook flaggerv1.HookType) canary.Answer {
+	return n.hooks.Call(ctx, c, hook, phaseFor(c, hook))
+}
+
+// phaseFor is the phase that webhooks are told during an analysis: those that gate
+// the rollout and roll it back hear the phase as it is, and the others Progressing.
+func phaseFor(c *flaggerv1.Canary, hook flaggerv1.HookType) flaggerv1.CanaryPhase {
+	if hook == flaggerv1.ConfirmRolloutHook || hook == flaggerv1.RollbackHook {
+		return c.Status.Phase
+	}
+	return flaggerv1.CanaryPhaseProgressing
+}
+
+// hookCalled tells what became of a hook that nobody waited for.
+func (n *notifier) hookCalled(c *flaggerv1.Canary, e canary.Event) { n.Event(c, eventOf(c, e)) }
+
+// alertFailed tells of an alert that could not be delivered, and alerts nobody of that.
+func (n *notifier) alertFailed(c *flaggerv1.Canary, err error) {
+	n.events.Event(c, reconciler.Event{Type: corev1.EventTypeWarning, Reason: flaggerv1.EventAlertFailed, Message: err.Error()})
+}
+
+func (n *notifier) forget(uid types.UID) {
+	n.mu.Lock()
+	delete(n.warnings, uid)
+	n.mu.Unlock()
+	n.alerts.Forget(uid)
+}
