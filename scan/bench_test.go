@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/registry"
 )
 
 // benchTags are n tags as they are in the wild, in the order of a registry.
@@ -46,11 +46,7 @@ func benchRegistry(b *testing.B, n int) (*Client, string) {
 		}
 	}))
 	b.Cleanup(server.Close)
-	metrics, err := NewMetrics(prometheus.NewRegistry())
-	if err != nil {
-		b.Fatal(err)
-	}
-	return NewClient(clock.RealClock{}, metrics), strings.TrimPrefix(server.URL, "http://")
+	return NewClient(registry.NewClient(clock.RealClock{}), clock.RealClock{}), strings.TrimPrefix(server.URL, "http://")
 }
 
 func benchAsks(b *testing.B, host string, n int) []Ask {
@@ -112,7 +108,7 @@ func BenchmarkTags(b *testing.B) {
 		b.Fatal(err)
 	}
 	set := tags.set(nil)
-	list := newListing(listingID{image: "app"}, set, time.Unix(1, 0))
+	list := newListing(registry.ID{Image: "app"}, set, time.Unix(1, 0))
 	to, err := NewTarget(repository(imagev1.ImageRepositorySpec{Image: "app"}))
 	if err != nil {
 		b.Fatal(err)

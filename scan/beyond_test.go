@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/registry"
+	"github.com/sluice-cd/sluice/internal/registry/registrytest"
 )
 
 // Registries that send no more than they are asked for, and do not say that there is
@@ -31,7 +33,7 @@ func TestAFullPageWithoutALinkIsNotTheEnd(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			all := numbered(0, tc.tags)
-			host := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			host := registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/v2/" {
 					return
 				}
@@ -52,7 +54,7 @@ func TestAFullPageWithoutALinkIsNotTheEnd(t *testing.T) {
 				_, _ = io.WriteString(w, `{"name":"app","tags":["`+strings.Join(page, `","`)+`"]}`)
 			}))
 			to := target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image, MaxTags: tc.tags})
-			got, err := newClient(t).Tags(context.Background(), to, Access{})
+			got, err := newClient(t).Tags(context.Background(), to, registry.Access{})
 			if err != nil || got.Len() != tc.want {
 				t.Errorf("got %+v, %v", got, err)
 			}

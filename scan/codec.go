@@ -26,7 +26,7 @@ func encodeListing(l *listing) []byte {
 		out = binary.AppendUvarint(out, uint64(len(s)))
 		out = append(out, s...)
 	}
-	text(l.id.image)
+	text(l.id.Image)
 	out = binary.AppendVarint(out, l.at.Unix())
 	text(l.etag())
 	out = binary.AppendUvarint(out, uint64(len(l.epochs)))
@@ -78,7 +78,7 @@ func decodeListing(data []byte) (*listing, error) {
 	}
 	r := reader{data: data[len(magic):body]}
 	l := &listing{}
-	l.id.image = string(r.bytes())
+	l.id.Image = string(r.bytes())
 	l.at = time.Unix(r.varint(), 0)
 	if etag := string(r.bytes()); etag != "" {
 		l.pages = []page{{etag: etag}}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/sluice-cd/sluice/internal/registry"
 )
 
 // disk is the copy of a [Store] that survives a restart:
@@ -47,7 +49,7 @@ func hashOf(image string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-func nameOf(id listingID) string { return hashOf(id.image) + "." + id.access + listingSuffix }
+func nameOf(id registry.ID) string { return hashOf(id.Image) + "." + id.Access + listingSuffix }
 
 func sightingsOf(image string) string { return hashOf(image) + sightingsSuffix }
 
@@ -110,20 +112,20 @@ func (d *disk) forget(name string) {
 }
 
 // listingsOf are the listings of an image.
-func (d *disk) listingsOf(image string) []listingID {
+func (d *disk) listingsOf(image string) []registry.ID {
 	if d == nil {
 		return nil
 	}
-	var found []listingID
+	var found []registry.ID
 	for _, name := range d.of(image) {
 		if _, rest, _ := strings.Cut(name, "."); strings.HasSuffix(rest, listingSuffix) {
-			found = append(found, listingID{image: image, access: strings.TrimSuffix(rest, listingSuffix)})
+			found = append(found, registry.ID{Image: image, Access: strings.TrimSuffix(rest, listingSuffix)})
 		}
 	}
 	return found
 }
 
-func (d *disk) readListing(id listingID) *listing {
+func (d *disk) readListing(id registry.ID) *listing {
 	if d == nil || !d.has(nameOf(id)) {
 		return nil
 	}
@@ -133,7 +135,7 @@ func (d *disk) readListing(id listingID) *listing {
 		return nil
 	}
 	l, err := decodeListing(data)
-	if err == nil && l.id.image != id.image {
+	if err == nil && l.id.Image != id.Image {
 		err = errDamaged
 	}
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +17,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/registry"
+	"github.com/sluice-cd/sluice/internal/registry/registrytest"
 )
 
 // body answers a list with text, as a registry of which something is broken.
@@ -53,15 +54,15 @@ func cut() http.Handler {
 func TestFaults(t *testing.T) {
 	link := func(to string) map[string]string { return map[string]string{"Link": "<" + to + `>; rel="next"`} }
 	const good = `{"name":"app","tags":["1"]}`
-	var limited *RateLimited
+	var limited *registry.RateLimited
 	tests := map[string]struct {
 		registry http.Handler
 		want     error
 		text     string
 	}{
-		"401":                          {status(401, nil), ErrUnauthorized, ""},
-		"403":                          {status(403, nil), ErrUnauthorized, ""},
-		"404":                          {status(404, nil), ErrNotFound, ""},
+		"401":                          {status(401, nil), registry.ErrUnauthorized, ""},
+		"403":                          {status(403, nil), registry.ErrUnauthorized, ""},
+		"404":                          {status(404, nil), registry.ErrNotFound, ""},
 		"429":                          {status(429, nil), nil, "limits the rate"},
 		"500":                          {status(500, nil), nil, "500"},
 		"503 with a time":              {status(503, http.Header{"Retry-After": {"9"}}), nil, "limits the rate of requests, and is asked again when it allows"},
@@ -76,17 +77,17 @@ func TestFaults(t *testing.T) {
 		"a next page elsewhere":        {body(good, link("http://169.254.169.254/latest")), errPage, "another host"},
 		"a Link that is none":          {body(good, map[string]string{"Link": "next"}), errPage, ""},
 		"a body without an end":        {endless(), ErrBudget, ""},
-		"silence":                      {silent(t), ErrTimeout, ""},
+		"silence":                      {silent(t), registry.ErrTimeout, ""},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			to := target(t, imagev1.ImageRepositorySpec{Image: serve(t, tc.registry) + "/" + image, MaxTags: 1000})
+			to := target(t, imagev1.ImageRepositorySpec{Image: registrytest.Serve(t, tc.registry) + "/" + image, MaxTags: 1000})
 			to.Timeout = 3 * time.Second
 			if name == "silence" {
 				to.Timeout = 100 * time.Millisecond
 			}
-			_, err := newClient(t).Tags(context.Background(), to, Access{})
+			_, err := newClient(t).Tags(context.Background(), to, registry.Access{})
 			if err == nil || tc.want != nil && !errors.Is(err, tc.want) || !strings.Contains(err.Error(), tc.text) {
 				t.Errorf("got %v", err)
 			}
@@ -127,7 +128,7 @@ func TestThePageSizeIsWhatTheRegistryTakes(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			var asked []string
-			host := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			host := registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/v2/" {
 					return
 				}
@@ -142,7 +143,7 @@ func TestThePageSizeIsWhatTheRegistryTakes(t *testing.T) {
 			client, to := newClient(t), target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image})
 			for _, want := range [][]string{tc.wantAsked, tc.wantSecond} {
 				asked = nil
-				if _, err := client.Tags(context.Background(), to, Access{}); err != nil {
+				if _, err := client.Tags(context.Background(), to, registry.Access{}); err != nil {
 					t.Fatal(err)
 				}
 				if diff := cmp.Diff(want, asked); diff != "" {
@@ -153,52 +154,9 @@ func TestThePageSizeIsWhatTheRegistryTakes(t *testing.T) {
 	}
 }
 
-func TestQuotas(t *testing.T) {
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	tests := map[string]struct {
-		header map[string]string
-		want   time.Duration
-	}{
-		"nothing said":                        {nil, 0},
-		"plenty left":                         {map[string]string{"RateLimit-Limit": "100;w=21600", "RateLimit-Remaining": "76;w=21600"}, 0},
-		"nothing left of a sliding window":    {map[string]string{"RateLimit-Limit": "100;w=21600", "RateLimit-Remaining": "0;w=21600"}, 216 * time.Second},
-		"nothing left until a reset":          {map[string]string{"RateLimit-Limit": "100", "RateLimit-Remaining": "0", "RateLimit-Reset": "30"}, 30 * time.Second},
-		"little left is spread":               {map[string]string{"RateLimit-Limit": "100", "RateLimit-Remaining": "2", "RateLimit-Reset": "30"}, 10 * time.Second},
-		"a reset at a Unix time":              {map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": fmt.Sprint(now.Add(time.Minute).Unix())}, time.Minute},
-		"a reset that is over":                {map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": fmt.Sprint(now.Add(-time.Minute).Unix())}, 0},
-		"one field of names and numbers":      {map[string]string{"RateLimit": "limit=100, remaining=0, reset=50"}, 50 * time.Second},
-		"one structured field":                {map[string]string{"RateLimit": `"default";r=0;t=30`}, 30 * time.Second},
-		"more than an hour is an hour":        {map[string]string{"RateLimit-Remaining": "0", "RateLimit-Reset": "99999"}, time.Hour},
-		"nonsense is nothing said":            {map[string]string{"RateLimit-Remaining": "many", "RateLimit-Reset": "-1"}, 0},
-		"a limit with policies after a comma": {map[string]string{"RateLimit-Limit": "10, 10;w=1, 50;w=60", "RateLimit-Remaining": "9"}, 0},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			header := http.Header{}
-			for key, value := range tc.header {
-				header.Set(key, value)
-			}
-			if got := readQuota(header, now).pause(); got != tc.want {
-				t.Errorf("got %s", got)
-			}
-		})
-	}
-}
-
-func FuzzQuota(f *testing.F) {
-	f.Add("76;w=21600", "30", `"default";r=0;t=30`)
-	f.Add("0", "1767323045", "limit=1, remaining=0, reset=9999999999999")
-	f.Fuzz(func(t *testing.T, remaining, reset, combined string) {
-		header := http.Header{"Ratelimit-Remaining": {remaining}, "X-Ratelimit-Reset": {reset}, "Ratelimit": {combined}, "Ratelimit-Limit": {remaining}}
-		if pause := readQuota(header, time.Unix(1_767_323_045, 0)).pause(); pause < 0 || pause > maxRetryAfter {
-			t.Errorf("pause of %s", pause)
-		}
-	})
-}
-
 func TestAHostThatLimitsRequestsIsLeftAlone(t *testing.T) {
 	var asked atomic.Int64
-	host := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	host := registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		asked.Add(1)
 		w.Header().Set("Retry-After", "60")
 		w.WriteHeader(http.StatusTooManyRequests)
@@ -207,49 +165,13 @@ func TestAHostThatLimitsRequestsIsLeftAlone(t *testing.T) {
 	for i := range 3 {
 		to := target(t, imagev1.ImageRepositorySpec{Image: fmt.Sprintf("%s/app-%d", host, i)})
 		_, err := s.Scan(context.Background(), Ask{Key: object(fmt.Sprint(i)), Target: to})
-		var limited *RateLimited
+		var limited *registry.RateLimited
 		if !errors.As(err, &limited) || limited.After <= 50*time.Second {
 			t.Errorf("got %v", err)
 		}
 	}
 	if n := asked.Load(); n != 1 {
 		t.Errorf("it was asked %d times", n)
-	}
-}
-
-func TestATokenIsUsedForAsLongAsItLives(t *testing.T) {
-	var tokens, pings atomic.Int64
-	open := newRegistry(t, "1")
-	var host string
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/token":
-			tokens.Add(1)
-			_, _ = io.WriteString(w, `{"access_token":"let-me-in","expires_in":300}`)
-			return
-		case "/v2/":
-			pings.Add(1)
-		}
-		if r.Header.Get("Authorization") == "Bearer let-me-in" {
-			open.ServeHTTP(w, r)
-			return
-		}
-		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/token",service="test"`, host))
-		w.WriteHeader(http.StatusUnauthorized)
-	}))
-	t.Cleanup(server.Close)
-	host = strings.TrimPrefix(server.URL, "http://")
-	client, to := newClient(t), target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image})
-	for range 3 {
-		if _, err := client.Tags(context.Background(), to, Access{}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := client.Digest(context.Background(), to, Access{}, "1"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if tokens.Load() != 1 || pings.Load() != 1 {
-		t.Errorf("%d tokens, %d pings", tokens.Load(), pings.Load())
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/sluice-cd/sluice/internal/registry"
 )
 
 // How long what nobody asks for is kept.
@@ -37,7 +39,7 @@ func (*Store) NeedLeaderElection() bool { return false }
 // not used for long from the disk.
 func (s *Store) collect() {
 	s.mu.Lock()
-	used := map[listingID]bool{}
+	used := map[registry.ID]bool{}
 	for _, snapshot := range s.snapshots {
 		used[snapshot.list.id] = true
 	}
@@ -56,8 +58,8 @@ func (s *Store) collect() {
 		}
 	}
 	for id := range used {
-		delete(images, id.image)
-		kept[sightingsOf(id.image)] = true
+		delete(images, id.Image)
+		kept[sightingsOf(id.Image)] = true
 	}
 	s.mu.Unlock()
 	for image := range images {

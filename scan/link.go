@@ -2,11 +2,11 @@ package scan
 
 import (
 	"fmt"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/sluice-cd/sluice/internal/registry"
 )
 
 // maxCursor bounds what says where the next page begins.
@@ -71,7 +71,7 @@ func (l *link) isNext() bool {
 		return false
 	}
 	path, _, _ := strings.Cut(l.target, "?")
-	return strings.HasSuffix(path, listPath)
+	return strings.HasSuffix(path, registry.TagListPath)
 }
 
 // cursor returns the query of a link's target, if that is at the registry.
@@ -89,7 +89,7 @@ func cursor(target string, address, answered *url.URL) (string, error) {
 	switch {
 	case to.Opaque != "" || to.Scheme != "" && to.Scheme != "https" && to.Scheme != "http":
 		return "", fmt.Errorf("%w: the link to its next page is none of the web", errPage)
-	case to.Host != "" && !sameHost(to.Host, address.Host) && !sameHost(to.Host, answered.Host):
+	case to.Host != "" && !registry.SameHost(to.Host, address.Host) && !registry.SameHost(to.Host, answered.Host):
 		return "", fmt.Errorf("%w: its next page is on another host, %q", errPage, to.Host)
 	case to.RawQuery == "":
 		return "", fmt.Errorf("%w: the link to its next page does not say where that begins", errPage)
@@ -107,27 +107,6 @@ func cutFold(text, prefix string) (string, bool) {
 		return text, false
 	}
 	return text[len(prefix):], true
-}
-
-// sameHost reports whether two hosts, with or without a port, are one: in any case,
-// with a dot at the end, with the port that is implied anyway, and however an
-// address is written. A proxy that ends TLS leaves the implied port of the other
-// scheme behind.
-func sameHost(a, b string) bool { return plainHost(a) == plainHost(b) }
-
-func plainHost(host string) string {
-	name, port, err := net.SplitHostPort(host)
-	if err != nil {
-		name, port = strings.Trim(host, "[]"), ""
-	}
-	name = strings.TrimSuffix(strings.ToLower(name), ".")
-	if addr, err := netip.ParseAddr(name); err == nil {
-		name = addr.Unmap().String()
-	}
-	if port == "" || port == "80" || port == "443" {
-		return name
-	}
-	return net.JoinHostPort(name, strings.TrimLeft(port, "0"))
 }
 
 // parseLinks reads one Link header: links with parameters, separated by commas.

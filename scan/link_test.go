@@ -14,6 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/registry"
+	"github.com/sluice-cd/sluice/internal/registry/registrytest"
 )
 
 // A link that is not understood must never look like the end of the list: the
@@ -88,32 +90,9 @@ func TestTheNextPage(t *testing.T) {
 	}
 }
 
-func TestSpellingsOfOneHost(t *testing.T) {
-	tests := map[string]struct {
-		a, b string
-		want bool
-	}{
-		"a port of its own":             {"registry:5000", "REGISTRY:5000", true},
-		"a port with zeros before it":   {"registry:5000", "registry:05000", true},
-		"an address in full":            {"[::1]:5000", "[0:0:0:0:0:0:0:1]:5000", true},
-		"an address without brackets":   {"[::1]", "::1", true},
-		"an address mapped into IPv6":   {"127.0.0.1:5000", "[::ffff:127.0.0.1]:5000", true},
-		"another port":                  {"registry:5000", "registry:5001", false},
-		"no port where there was one":   {"registry:5000", "registry", false},
-		"a name that ends like another": {"registry.example.com", "evilregistry.example.com", false},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			if got := sameHost(tc.a, tc.b); got != tc.want {
-				t.Errorf("got %t", got)
-			}
-		})
-	}
-}
-
 // A registry sends its lists to another one behind it, whose links lead there.
 func TestARedirectedListIsFollowedToItsEnd(t *testing.T) {
-	behind := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	behind := registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("last") == "" {
 			w.Header().Set("Link", `</v2/images/team/app/tags/list?n=2&last=b>; rel="next"`)
 			_, _ = io.WriteString(w, `{"name":"x","tags":["a","b"]}`)
@@ -121,7 +100,7 @@ func TestARedirectedListIsFollowedToItsEnd(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, `{"name":"x","tags":["c"]}`)
 	}))
-	front := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	front := registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/v2/team/app/") {
 			http.Redirect(w, r, fmt.Sprintf("http://%s/v2/images/team/app/tags/list?%s", behind, r.URL.RawQuery), http.StatusTemporaryRedirect)
 			return
@@ -130,7 +109,7 @@ func TestARedirectedListIsFollowedToItsEnd(t *testing.T) {
 			w.WriteHeader(http.StatusNotFound)
 		}
 	}))
-	got, err := newClient(t).Tags(context.Background(), target(t, imagev1.ImageRepositorySpec{Image: front + "/" + image}), Access{})
+	got, err := newClient(t).Tags(context.Background(), target(t, imagev1.ImageRepositorySpec{Image: front + "/" + image}), registry.Access{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,13 +10,16 @@ import (
 	"strconv"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/sluice-cd/sluice/internal/registry"
 )
 
 // maxPages bounds one list, however few tags its pages have.
 const maxPages = 10_000
 
-// listPath is how the path of every list of tags ends.
-const listPath = "/tags/list"
+// minPageSize is the smallest page that is asked for; a registry that refuses it as
+// well is asked for whatever it likes.
+const minPageSize = 50
 
 // maxETags bounds the pages that are remembered of one list, to ask for them again.
 const maxETags = 300
@@ -24,7 +27,7 @@ const maxETags = 300
 // lister lists the tags of one image.
 type lister struct {
 	client *http.Client
-	host   *host
+	host   *registry.Host
 	target Target
 	// budget is the most tags to list.
 	budget func() int
@@ -69,8 +72,8 @@ func (l *lister) first(address string) string {
 		return address
 	}
 	repository := l.target.Repository
-	at := url.URL{Scheme: repository.Scheme(), Host: repository.RegistryStr(), Path: "/v2/" + repository.RepositoryStr() + listPath}
-	if n := l.host.pageSize(); n > 0 {
+	at := url.URL{Scheme: repository.Scheme(), Host: repository.RegistryStr(), Path: "/v2/" + repository.RepositoryStr() + registry.TagListPath}
+	if n := l.host.PageSize(); n > 0 {
 		at.RawQuery = "n=" + strconv.Itoa(n)
 	}
 	return at.String()
@@ -80,18 +83,18 @@ func (l *lister) first(address string) string {
 // half of it, and so on, and at last for whatever it likes; what it takes is
 // remembered of the host.
 func (l *lister) open(ctx context.Context, into *heap) (answer, error) {
-	size := l.host.pageSize()
+	size := l.host.PageSize()
 	got, err := l.fetch(ctx, l.first(""), "", into)
 	first := err
 	for n := size; refusesSize(err) && n > 0; {
 		if n /= 2; n < minPageSize {
 			n = 0
 		}
-		l.host.setPageSize(n)
+		l.host.SetPageSize(n)
 		got, err = l.fetch(ctx, l.first(""), "", into)
 	}
 	if err != nil && size > 0 && first != nil && refusesSize(first) {
-		l.host.setPageSize(size) // it was not the size
+		l.host.SetPageSize(size) // it was not the size
 		return answer{}, first
 	}
 	return got, err
@@ -148,7 +151,7 @@ func (l *lister) follow(ctx context.Context, got answer, into *heap) ([]page, er
 			return nil, err
 		}
 	}
-	if n := l.host.pageSize(); n > 0 && got.size >= n || len(pages) == 0 {
+	if n := l.host.PageSize(); n > 0 && got.size >= n || len(pages) == 0 {
 		return nil, nil
 	}
 	return pages, nil
@@ -158,7 +161,7 @@ func (l *lister) follow(ctx context.Context, got answer, into *heap) ([]page, er
 // registries cut there and say nothing, and others have just as many tags; of the
 // latter some do not understand what they are asked, and send the same page again.
 func (l *lister) beyond(ctx context.Context, got answer, into *heap) (more answer, ok bool, err error) {
-	n := l.host.pageSize()
+	n := l.host.PageSize()
 	if n == 0 || got.size != n {
 		return answer{}, false, nil
 	}

@@ -4,12 +4,14 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sluice-cd/sluice/internal/registry"
 )
 
 // listing is what a registry answered: all tags of one image, as one credential
 // sees them. Every ImageRepository that asks for both shares it. It is immutable.
 type listing struct {
-	id   listingID
+	id   registry.ID
 	at   time.Time // when the registry said so last
 	tags *tagset
 
@@ -29,14 +31,11 @@ type listing struct {
 	settled bool
 }
 
-// listingID says what was listed, and by whom. See [Access.id].
-type listingID struct{ image, access string }
-
 // page remembers one answer of a registry, to ask whether it still holds.
 type page struct{ url, etag string }
 
 // newListing is the answer of a registry that is asked for the first time.
-func newListing(id listingID, tags *tagset, at time.Time) *listing {
+func newListing(id registry.ID, tags *tagset, at time.Time) *listing {
 	return &listing{id: id, at: at, tags: tags, epochs: []int64{at.Unix()}}
 }
 

@@ -12,6 +12,8 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/registry"
+	"github.com/sluice-cd/sluice/internal/registry/registrytest"
 )
 
 // A namespace whose registries have tags without end must not fill the memory that
@@ -22,7 +24,7 @@ func TestTheTagsOfANamespaceAreBounded(t *testing.T) {
 	s := patient(t, store)
 	image := func(name string) imagev1.ImageRepositorySpec {
 		tags := `{"name":"app","tags":["` + strings.Join(numbered(len(name), 1000), `","`) + `"]}`
-		return imagev1.ImageRepositorySpec{Image: serve(t, body(tags, nil)) + "/" + name}
+		return imagev1.ImageRepositorySpec{Image: registrytest.Serve(t, body(tags, nil)) + "/" + name}
 	}
 	scan := func(namespace, name string) error {
 		_, err := s.Scan(context.Background(), Ask{Key: types.NamespacedName{Namespace: namespace, Name: name}, Target: target(t, image(name))})
@@ -59,7 +61,7 @@ func TestALongPageWaitsForMemory(t *testing.T) {
 		_, _ = fmt.Fprintf(&tags, `"%0100d",`, i)
 	}
 	page := `{"name":"app","tags":[` + strings.TrimSuffix(tags.String(), ",") + `]}`
-	host := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	host := registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/v2/" {
 			_, _ = w.Write([]byte(page))
 		}
@@ -72,7 +74,7 @@ func TestALongPageWaitsForMemory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			client := newClient(t)
 			client.memory = budget.New(tc.total)
-			_, err := client.Tags(context.Background(), to, Access{namespace: "apps"})
+			_, err := client.Tags(context.Background(), to, registry.In("apps"))
 			if !errors.Is(err, tc.want) || tc.want == nil && err != nil {
 				t.Errorf("got %v", err)
 			}

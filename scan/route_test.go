@@ -11,14 +11,16 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/registry"
+	"github.com/sluice-cd/sluice/internal/registry/registrytest"
 	"github.com/sluice-cd/sluice/internal/wake/waketest"
 )
 
 // through reads the access of an object whose proxy is at an address.
-func through(t *testing.T, address string) Access {
+func through(t *testing.T, address string) registry.Access {
 	t.Helper()
-	access, err := ReadAccess(context.Background(), withSecrets(secret("proxy", map[string]string{"address": "http://" + address})),
-		repository(imagev1.ImageRepositorySpec{ProxySecretRef: ref("proxy")}))
+	proxy := registrytest.Reader(registrytest.Secret("proxy", map[string]string{"address": "http://" + address}))
+	access, err := registry.ReadAccess(context.Background(), proxy, registry.Spec{Namespace: registrytest.Namespace, ProxySecretRef: "proxy"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +40,7 @@ func TestNobodysProxySpeaksForTheRegistry(t *testing.T) {
 	for name, proxy := range map[string]http.Handler{"one that limits requests": limits, "one that refuses pages": small, "one that hangs": nil} {
 		t.Run(name, func(t *testing.T) {
 			hang := make(chan struct{})
-			host, theirs := serve(t, newRegistry(t, "1")), through(t, serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			host, theirs := registrytest.Serve(t, registrytest.New(t, "1")), through(t, registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if proxy == nil {
 					<-hang
 					return
@@ -48,7 +50,7 @@ func TestNobodysProxySpeaksForTheRegistry(t *testing.T) {
 			t.Cleanup(func() { close(hang) })
 			s := patient(t, NewStore())
 			s.SetPatience(0)
-			for i := range 2 * hostSlots {
+			for i := range 2 * 32 {
 				to := target(t, imagev1.ImageRepositorySpec{Image: fmt.Sprintf("%s/app-%d", host, i), Insecure: true})
 				to.Timeout = time.Second
 				_, _ = s.Scan(context.Background(), Ask{Key: types.NamespacedName{Namespace: "theirs", Name: fmt.Sprint(i)}, Target: to, Access: theirs})
@@ -65,8 +67,8 @@ func TestNobodysProxySpeaksForTheRegistry(t *testing.T) {
 // One that has little patience must not make it everybody's.
 func TestATimeoutIsEachObjectsOwn(t *testing.T) {
 	release := make(chan struct{})
-	registry := newRegistry(t, "1")
-	host := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	open := registrytest.New(t, "1")
+	host := registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/v2/" {
 			select {
 			case <-release:
@@ -74,7 +76,7 @@ func TestATimeoutIsEachObjectsOwn(t *testing.T) {
 				return
 			}
 		}
-		registry.ServeHTTP(w, r)
+		open.ServeHTTP(w, r)
 	}))
 	s := NewScanner(newClient(t), NewStore())
 	done := waketest.Objects(t, s.Done())
@@ -95,7 +97,7 @@ func TestATimeoutIsEachObjectsOwn(t *testing.T) {
 	if key := waketest.Next(t, done); key != object("hasty") {
 		t.Fatalf("%s is told first", key)
 	}
-	if _, err := s.Scan(context.Background(), Ask{Key: object("hasty"), Target: hasty, Within: time.Hour}); !errors.Is(err, ErrTimeout) {
+	if _, err := s.Scan(context.Background(), Ask{Key: object("hasty"), Target: hasty, Within: time.Hour}); !errors.Is(err, registry.ErrTimeout) {
 		t.Errorf("got %v", err)
 	}
 	close(release)
@@ -107,49 +109,10 @@ func TestATimeoutIsEachObjectsOwn(t *testing.T) {
 	}
 }
 
-// What one credential has used up is no reason to keep another waiting.
-func TestAPauseIsOneCredentials(t *testing.T) {
-	h := new(hosts).of(endpoint{host: "registry.example.com"}, start)
-	h.pause(start, start.Add(time.Hour), caller{namespace: "theirs", credential: "theirs"})
-	if err := h.limited(start, caller{namespace: "apps"}); err != nil {
-		t.Errorf("an anonymous one: %v", err)
-	}
-	if err := h.limited(start, caller{namespace: "other", credential: "theirs"}); err == nil {
-		t.Error("the same credential is not left alone")
-	}
-	for range namespaceBurst + namespaceRate*3 {
-		_, _ = h.turn(start, caller{namespace: "theirs"})
-	}
-	if wait, err := h.turn(start, caller{namespace: "apps"}); wait != 0 || err != nil {
-		t.Errorf("another namespace waits %s: %v", wait, err)
-	}
-}
-
-// Servers name hosts without end, in redirects and as token servers.
-func TestHostsThatNobodyAsksAreForgotten(t *testing.T) {
-	all := new(hosts)
-	for i := range 100 {
-		all.of(endpoint{host: fmt.Sprint(i)}, start)
-	}
-	paused := all.of(endpoint{host: "paused"}, start)
-	paused.pause(start, start.Add(3*time.Hour), caller{})
-	all.of(endpoint{host: "now"}, start.Add(2*time.Hour))
-	if n := len(all.list); n != 2 {
-		t.Errorf("%d are left", n)
-	}
-	metrics := newClient(t).metrics
-	for i := range 2 * maxHosts {
-		metrics.host(fmt.Sprint(i))
-	}
-	if got := metrics.host("one more"); got != "other" {
-		t.Errorf("got a series of its own: %s", got)
-	}
-}
-
 // A panic in the background would end the process.
 func TestAPanicOfAScanIsAnError(t *testing.T) {
 	s := patient(t, NewStore())
-	to := target(t, imagev1.ImageRepositorySpec{Image: serve(t, newRegistry(t, "1")) + "/" + image})
+	to := target(t, imagev1.ImageRepositorySpec{Image: registrytest.Serve(t, registrytest.New(t, "1")) + "/" + image})
 	s.client.heaps.New = func() any { panic("no memory") }
 	if _, err := s.Scan(context.Background(), Ask{Key: object("app"), Target: to}); err == nil {
 		t.Error("no error")

@@ -6,62 +6,28 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net/http"
-	"net/http/httptest"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/registry"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
+
+	"github.com/sluice-cd/sluice/internal/registry"
+	"github.com/sluice-cd/sluice/internal/registry/registrytest"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 )
 
-const image = "team/app"
+const image = registrytest.Image
 
-// serve starts a server and returns its host:port.
-func serve(t *testing.T, handler http.Handler) string {
-	t.Helper()
-	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
-	return strings.TrimPrefix(server.URL, "http://")
-}
-
-// newRegistry is a registry with an image of the given tags.
-func newRegistry(t *testing.T, tags ...string) http.Handler {
-	t.Helper()
-	handler := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
-	host := serve(t, handler)
-	for _, tag := range tags {
-		ref, err := name.NewTag(host + "/" + image + ":" + tag)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := remote.Write(ref, empty.Image); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return handler
-}
-
-func newClient(t *testing.T) *Client {
-	t.Helper()
-	metrics, err := NewMetrics(prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return NewClient(clock.RealClock{}, metrics)
+// newClient is a client of nothing but its own connections.
+func newClient(_ *testing.T) *Client {
+	return NewClient(registry.NewClient(clock.RealClock{}), clock.RealClock{})
 }
 
 func repository(spec imagev1.ImageRepositorySpec) *imagev1.ImageRepository {
@@ -97,9 +63,9 @@ func TestTags(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			host := serve(t, newRegistry(t, tc.tags...))
+			host := registrytest.Serve(t, registrytest.New(t, tc.tags...))
 			spec := imagev1.ImageRepositorySpec{Image: host + "/" + image, ExclusionList: tc.exclude}
-			got, err := newClient(t).Tags(context.Background(), target(t, spec), Access{})
+			got, err := newClient(t).Tags(context.Background(), target(t, spec), registry.Access{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -128,16 +94,16 @@ func TestRefusalsAreTold(t *testing.T) {
 		registry http.Handler
 		want     error
 	}{
-		"an unknown repository":     {newRegistry(t), ErrNotFound},
-		"no credentials":            {status(http.StatusUnauthorized, nil), ErrUnauthorized},
-		"not enough rights":         {status(http.StatusForbidden, nil), ErrUnauthorized},
+		"an unknown repository":     {registrytest.New(t), registry.ErrNotFound},
+		"no credentials":            {status(http.StatusUnauthorized, nil), registry.ErrUnauthorized},
+		"not enough rights":         {status(http.StatusForbidden, nil), registry.ErrUnauthorized},
 		"pages in a circle":         {circle(10), errPage},
 		"a registry that is broken": {status(http.StatusInternalServerError, nil), nil},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			spec := imagev1.ImageRepositorySpec{Image: serve(t, tc.registry) + "/" + image}
-			_, err := newClient(t).Tags(context.Background(), target(t, spec), Access{})
+			spec := imagev1.ImageRepositorySpec{Image: registrytest.Serve(t, tc.registry) + "/" + image}
+			_, err := newClient(t).Tags(context.Background(), target(t, spec), registry.Access{})
 			if err == nil || tc.want != nil && !errors.Is(err, tc.want) {
 				t.Errorf("got %v, want %v", err, tc.want)
 			}
@@ -167,8 +133,8 @@ func TestPagesAreFollowed(t *testing.T) {
 			_, _ = io.WriteString(w, `{"tags":["c"]}`)
 		}
 	})
-	spec := imagev1.ImageRepositorySpec{Image: serve(t, pages) + "/" + image}
-	got, err := newClient(t).Tags(context.Background(), target(t, spec), Access{})
+	spec := imagev1.ImageRepositorySpec{Image: registrytest.Serve(t, pages) + "/" + image}
+	got, err := newClient(t).Tags(context.Background(), target(t, spec), registry.Access{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +145,7 @@ func TestPagesAreFollowed(t *testing.T) {
 
 func TestAHangingRegistryIsLeft(t *testing.T) {
 	done := make(chan struct{})
-	host := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	host := registrytest.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		select {
 		case <-r.Context().Done():
 		case <-done:
@@ -188,69 +154,23 @@ func TestAHangingRegistryIsLeft(t *testing.T) {
 	t.Cleanup(func() { close(done) })
 	slow := target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image})
 	slow.Timeout = 50 * time.Millisecond
-	_, err := newClient(t).Tags(context.Background(), slow, Access{})
-	if !errors.Is(err, ErrTimeout) {
+	_, err := newClient(t).Tags(context.Background(), slow, registry.Access{})
+	if !errors.Is(err, registry.ErrTimeout) {
 		t.Errorf("got %v", err)
 	}
-}
-
-func TestARateLimitIsNotRetried(t *testing.T) {
-	client := newClient(t)
-	host := serve(t, status(http.StatusTooManyRequests, http.Header{"Retry-After": {"7"}}))
-	_, err := client.Tags(context.Background(), target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image}), Access{})
-	var limited *RateLimited
-	if !errors.As(err, &limited) || limited.After != 7*time.Second || limited.Host != host {
-		t.Errorf("got %v", err)
-	}
-	if n := value(t, client.metrics.requests.WithLabelValues(host, "429")); n != 1 {
-		t.Errorf("%v requests", n)
-	}
-}
-
-func value(t *testing.T, counter prometheus.Counter) float64 {
-	t.Helper()
-	var written dto.Metric
-	if err := counter.Write(&written); err != nil {
-		t.Fatal(err)
-	}
-	return written.GetCounter().GetValue()
 }
 
 func TestABlipIsRetried(t *testing.T) {
 	var asked atomic.Int64
-	healthy := newRegistry(t, "1")
-	host := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	healthy := registrytest.New(t, "1")
+	host := registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if asked.Add(1) == 1 {
 			w.WriteHeader(http.StatusBadGateway)
 			return
 		}
 		healthy.ServeHTTP(w, r)
 	}))
-	if _, err := newClient(t).Tags(context.Background(), target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image}), Access{}); err != nil {
+	if _, err := newClient(t).Tags(context.Background(), target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image}), registry.Access{}); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestRetryAfter(t *testing.T) {
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	tests := map[string]struct {
-		header string
-		want   time.Duration
-	}{
-		"nothing is a minute":            {"", time.Minute},
-		"nonsense is a minute":           {"soon", time.Minute},
-		"seconds":                        {"30", 30 * time.Second},
-		"at once is a second":            {"0", time.Second},
-		"the past is a second":           {now.Add(-time.Hour).Format(http.TimeFormat), time.Second},
-		"a date":                         {now.Add(time.Minute).Format(http.TimeFormat), time.Minute},
-		"never is an hour":               {"999999999999", time.Hour},
-		"more than fits a word is a bit": {"99999999999999999999", time.Minute},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			if got := retryAfter(tc.header, now); got != tc.want {
-				t.Errorf("got %s, want %s", got, tc.want)
-			}
-		})
 	}
 }

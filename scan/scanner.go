@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/pattern"
+	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/internal/wake"
 )
 
@@ -36,7 +37,7 @@ type Scanner struct {
 	patience time.Duration
 
 	mu       sync.Mutex
-	flights  map[listingID]*flight
+	flights  map[registry.ID]*flight
 	outcomes map[types.NamespacedName]*flight
 	held     map[heldKey]heldList
 	done     *wake.Source
@@ -54,7 +55,7 @@ const maxExclusions = 4
 func NewScanner(client *Client, store *Store) *Scanner {
 	s := &Scanner{
 		client: client, store: store, patience: background.DefaultPatience,
-		flights: map[listingID]*flight{}, outcomes: map[types.NamespacedName]*flight{},
+		flights: map[registry.ID]*flight{}, outcomes: map[types.NamespacedName]*flight{},
 		held: map[heldKey]heldList{}, done: &wake.Source{},
 	}
 	s.exclusions.PerHost, s.exclusions.PerNamespace, s.exclusions.Wake = maxExclusions, 1, s.done.Wake
@@ -64,6 +65,9 @@ func NewScanner(client *Client, store *Store) *Scanner {
 // SetPatience sets how long a call of Scan waits. It must not be called later
 // than the first Scan.
 func (s *Scanner) SetPatience(d time.Duration) { s.patience = d }
+
+// MaxTags is the most tags that a scan of target may list.
+func (s *Scanner) MaxTags(target Target) int { return s.client.MaxTags(target) }
 
 // Store is where the snapshots go.
 func (s *Scanner) Store() *Store { return s.store }
@@ -76,7 +80,7 @@ type Ask struct {
 	// Key is the object, and Target and Access what it asks for.
 	Key    types.NamespacedName
 	Target Target
-	Access Access
+	Access registry.Access
 	// Within is how old a listing that somebody else asked for may be; zero wants
 	// one that is made after the call.
 	Within time.Duration
@@ -88,8 +92,8 @@ type Ask struct {
 // flight is one request for a listing, and those who wait for it.
 type flight struct {
 	ask    Ask
-	id     listingID
-	host   *host
+	id     registry.ID
+	host   *registry.Host
 	budget atomic.Int64
 	task   *background.Task[*listing]
 
@@ -107,8 +111,8 @@ type flight struct {
 // [ErrPending] when that takes longer than a worker waits. The context is the one of
 // the process: others may wait for the same listing.
 func (s *Scanner) Scan(ctx context.Context, ask Ask) (*Snapshot, error) {
-	ask.Access.namespace = ask.Key.Namespace
-	id := ask.Access.id(ask.Target)
+	image := ask.Target.Image(ask.Access)
+	id := image.ID()
 	if done, ok := s.exclusions.Collect(ask.Key); ok && done.Input == ask.Target.source {
 		return s.use(ask, done.Value, done.Err)
 	}
@@ -116,14 +120,13 @@ func (s *Scanner) Scan(ctx context.Context, ask Ask) (*Snapshot, error) {
 		return s.result(ctx, ask, f)
 	}
 	if list := s.store.listing(id); list != nil && s.young(list, ask.Within) {
-		s.client.metrics.scans.WithLabelValues(s.client.metrics.host(ask.Target.Repository.RegistryStr()), outcomeShared).Inc()
+		s.client.count(ask.Target, outcomeShared)
 		return s.snapshot(ctx, ask, list)
 	}
-	h := s.client.host(ask.Target, ask.Access)
-	if err := h.limited(s.client.clock.Now(), ask.Access.caller(ask.Target)); err != nil {
+	if err := s.client.registry.Limited(image); err != nil {
 		return nil, err
 	}
-	f := s.join(ctx, id, h, ask)
+	f := s.join(ctx, id, s.client.registry.Host(image), ask)
 	if f == nil || !s.wait(ctx, f, ask) {
 		return nil, ErrPending
 	}
@@ -148,7 +151,7 @@ func (s *Scanner) Forget(key types.NamespacedName) {
 }
 
 // collect takes the outcome that waits for key, if it is still what it wants.
-func (s *Scanner) collect(key types.NamespacedName, id listingID) *flight {
+func (s *Scanner) collect(key types.NamespacedName, id registry.ID) *flight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := s.outcomes[key]
@@ -162,7 +165,7 @@ func (s *Scanner) collect(key types.NamespacedName, id listingID) *flight {
 // join returns the flight that answers ask, and starts one if there is none. It
 // returns nil when the answer is a flight after the present one, which may have
 // read the tags before what ask knows of happened.
-func (s *Scanner) join(ctx context.Context, id listingID, h *host, ask Ask) *flight {
+func (s *Scanner) join(ctx context.Context, id registry.ID, h *registry.Host, ask Ask) *flight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := s.flights[id]
@@ -180,14 +183,14 @@ func (s *Scanner) join(ctx context.Context, id listingID, h *host, ask Ask) *fli
 }
 
 // start begins a flight. The lock is held. The target's timeout ends it.
-func (s *Scanner) start(ctx context.Context, id listingID, h *host, ask Ask) *flight {
+func (s *Scanner) start(ctx context.Context, id registry.ID, h *registry.Host, ask Ask) *flight {
 	f := &flight{
 		ask: ask, id: id, host: h,
 		waiting: map[types.NamespacedName]Ask{}, late: map[types.NamespacedName]Ask{},
 	}
 	f.budget.Store(int64(s.client.MaxTags(ask.Target)))
 	s.flights[id] = f
-	f.task = background.Start(ctx, h.lane, ask.Key.Namespace,
+	f.task = background.Start(ctx, h.Lane(), ask.Key.Namespace,
 		func(ctx context.Context) (*listing, error) { return s.listing(ctx, f) },
 		func(list *listing, err error) { s.land(ctx, f, list, err) })
 	return f
@@ -219,7 +222,7 @@ func (s *Scanner) land(ctx context.Context, f *flight, list *listing, err error)
 	delete(s.flights, f.id)
 	woken := make([]types.NamespacedName, 0, len(f.waiting))
 	for key, ask := range f.waiting {
-		if errors.Is(err, ErrTimeout) && ask.Target.Timeout > f.ask.Target.Timeout {
+		if errors.Is(err, registry.ErrTimeout) && ask.Target.Timeout > f.ask.Target.Timeout {
 			f.late[key] = ask // whoever was first has less patience
 			continue
 		}

@@ -13,11 +13,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/background"
+	"github.com/sluice-cd/sluice/internal/registry"
+	"github.com/sluice-cd/sluice/internal/registry/registrytest"
 	"github.com/sluice-cd/sluice/internal/wake/waketest"
 )
 
@@ -59,7 +62,7 @@ func silent(t *testing.T) http.Handler {
 
 // One worker asks a registry that says nothing for fifty images, then another.
 func TestASilentRegistryHoldsUpNobodyElse(t *testing.T) {
-	mute, live := serve(t, silent(t)), serve(t, newRegistry(t, "1"))
+	mute, live := registrytest.Serve(t, silent(t)), registrytest.Serve(t, registrytest.New(t, "1"))
 	s := NewScanner(newClient(t), NewStore())
 	done := waketest.Objects(t, s.Done())
 	before := time.Now()
@@ -82,14 +85,14 @@ func TestASilentRegistryHoldsUpNobodyElse(t *testing.T) {
 		waketest.Next(t, done)
 	}
 	to = target(t, imagev1.ImageRepositorySpec{Image: mute + "/app-7"})
-	if _, err := s.Scan(context.Background(), Ask{Key: object("7"), Target: to}); !errors.Is(err, ErrTimeout) {
+	if _, err := s.Scan(context.Background(), Ask{Key: object("7"), Target: to}); !errors.Is(err, registry.ErrTimeout) {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestOneListingServesEverybody(t *testing.T) {
 	var lists atomic.Int64
-	host := serve(t, counted(&lists, newRegistry(t, "1", "2", "1-debug")))
+	host := registrytest.Serve(t, counted(&lists, registrytest.New(t, "1", "2", "1-debug")))
 	s := patient(t, NewStore())
 	want := map[string][]string{"": {"1", "1-debug", "2"}, "-debug$": {"1", "2"}, "^1": {"2"}}
 	for exclude, tags := range want {
@@ -111,12 +114,12 @@ func TestOneListingServesEverybody(t *testing.T) {
 }
 
 func TestOtherCredentialsAreAnotherListing(t *testing.T) {
-	host := serve(t, guarded(newRegistry(t, "1")))
-	reader := withSecrets(dockerConfig("good", host, "ann", "pw"), dockerConfig("same", host, "ann", "pw"), dockerConfig("bad", host, "ann", "guess"))
+	host := registrytest.Serve(t, registrytest.Guarded(registrytest.New(t, "1")))
+	reader := registrytest.Reader(registrytest.DockerConfig("good", host, "ann", "pw"), registrytest.DockerConfig("same", host, "ann", "pw"), registrytest.DockerConfig("bad", host, "ann", "guess"))
 	s := patient(t, NewStore())
 	scan := func(secret string) error {
-		spec := imagev1.ImageRepositorySpec{Image: host + "/" + image, SecretRef: ref(secret)}
-		access, err := ReadAccess(context.Background(), reader, repository(spec))
+		spec := imagev1.ImageRepositorySpec{Image: host + "/" + image, SecretRef: &meta.LocalObjectReference{Name: secret}}
+		access, err := registry.ReadAccess(context.Background(), reader, RegistrySpec(repository(spec)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +129,7 @@ func TestOtherCredentialsAreAnotherListing(t *testing.T) {
 	if err := scan("good"); err != nil {
 		t.Fatal(err)
 	}
-	if err := scan("bad"); !errors.Is(err, ErrUnauthorized) {
+	if err := scan("bad"); !errors.Is(err, registry.ErrUnauthorized) {
 		t.Errorf("somebody else's listing was given away: %v", err)
 	}
 	if err := scan("same"); err != nil {
@@ -161,9 +164,9 @@ func (h *held) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestScansOfOneImageAreOneRequest(t *testing.T) {
-	h := &held{next: newRegistry(t, "1"), arrived: make(chan struct{}, 10), pass: make(chan struct{})}
+	h := &held{next: registrytest.New(t, "1"), arrived: make(chan struct{}, 10), pass: make(chan struct{})}
 	var lists atomic.Int64
-	host := serve(t, counted(&lists, h))
+	host := registrytest.Serve(t, counted(&lists, h))
 	s := NewScanner(newClient(t), NewStore())
 	done := waketest.Objects(t, s.Done())
 	to := target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image})
@@ -186,8 +189,8 @@ func TestScansOfOneImageAreOneRequest(t *testing.T) {
 
 // What a webhook tells of may be newer than the scan that is under way.
 func TestARequestIsNotAnsweredByAScanThatBeganBeforeIt(t *testing.T) {
-	h := &held{next: newRegistry(t, "1"), arrived: make(chan struct{}, 10), pass: make(chan struct{})}
-	host := serve(t, h)
+	h := &held{next: registrytest.New(t, "1"), arrived: make(chan struct{}, 10), pass: make(chan struct{})}
+	host := registrytest.Serve(t, h)
 	s := NewScanner(newClient(t), NewStore())
 	done := waketest.Objects(t, s.Done())
 	ask := Ask{Key: object("first"), Target: target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image})}
@@ -219,7 +222,7 @@ func TestARequestIsNotAnsweredByAScanThatBeganBeforeIt(t *testing.T) {
 func TestAfterARestartNoRegistryIsAskedBeforeItsTime(t *testing.T) {
 	dir := t.TempDir()
 	var lists atomic.Int64
-	host := serve(t, counted(&lists, newRegistry(t, "1", "2")))
+	host := registrytest.Serve(t, counted(&lists, registrytest.New(t, "1", "2")))
 	spec := imagev1.ImageRepositorySpec{Image: host + "/" + image}
 	ask := Ask{Key: object("app"), Target: target(t, spec), Within: time.Minute}
 	for range 3 {
@@ -292,7 +295,7 @@ func TestWhatARegistryCallsUnchangedIsNotSentAgain(t *testing.T) {
 			registry := &paged{tags: []string{"a", "b", "c"}, count: map[int]int{}}
 			dir := t.TempDir()
 			s := patient(t, kept(t, dir, start))
-			ask := Ask{Key: object("app"), Target: target(t, imagev1.ImageRepositorySpec{Image: serve(t, registry) + "/" + image})}
+			ask := Ask{Key: object("app"), Target: target(t, imagev1.ImageRepositorySpec{Image: registrytest.Serve(t, registry) + "/" + image})}
 			first, err := s.Scan(context.Background(), ask)
 			if err != nil {
 				t.Fatal(err)
@@ -319,7 +322,7 @@ func TestWhatARegistryCallsUnchangedIsNotSentAgain(t *testing.T) {
 }
 
 func TestTheBudgetIsEachObjectsOwn(t *testing.T) {
-	host := serve(t, newRegistry(t, "1", "2", "3"))
+	host := registrytest.Serve(t, registrytest.New(t, "1", "2", "3"))
 	s := patient(t, NewStore())
 	scan := func(most int) error {
 		to := target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image, MaxTags: most})

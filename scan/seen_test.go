@@ -16,6 +16,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/registry"
 )
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -30,8 +31,8 @@ func kept(t *testing.T, dir string, at time.Time) *Store {
 func scanned(t *testing.T, s *Store, at time.Time, access string, tags ...string) *Snapshot {
 	t.Helper()
 	to := target(t, imagev1.ImageRepositorySpec{Image: "app"})
-	id := Access{}.id(to)
-	id.access = access
+	id := to.Image(registry.Access{}).ID()
+	id.Access = access
 	key := types.NamespacedName{Namespace: "apps", Name: "app"}
 	s.Put(key, newSnapshot(to, newListing(id, packed(tags...), at), nil))
 	snapshot, ok := s.Get(key, to)
@@ -152,7 +153,7 @@ func TestSightingsAreBounded(t *testing.T) {
 
 // listings are what a cache on disk must give back.
 func listings() map[string]*listing {
-	id := listingID{image: "index.docker.io/library/app", access: "a"}
+	id := registry.ID{Image: "index.docker.io/library/app", Access: "a"}
 	many := newListing(id, packed("1", "1.0", "1.0.1", "2"), start.Add(time.Hour))
 	many.remember(newListing(id, packed("1", "2"), start))
 	tagged := newListing(id, packed("1"), start)
@@ -170,9 +171,9 @@ func TestAListingSurvivesTheDisk(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got.id.access = "a"
+			got.id.Access = "a"
 			got.at = got.at.UTC()
-			if diff := cmp.Diff(want, got, cmp.AllowUnexported(listing{}, listingID{}, page{}, tagset{}), cmpopts.EquateEmpty()); diff != "" {
+			if diff := cmp.Diff(want, got, cmp.AllowUnexported(listing{}, page{}, tagset{}), cmpopts.EquateEmpty()); diff != "" {
 				t.Error(diff)
 			}
 		})

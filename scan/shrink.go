@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-cd/sluice/internal/registry"
 )
 
 // When a list counts as one that lost many tags: at least fewLost, if that is a
@@ -65,7 +67,7 @@ func (s *tagset) missing(other *tagset) int {
 // heldKey says whose list is held: that of an image and credential, or of an object
 // when what it had was not known of its present credential.
 type heldKey struct {
-	listing listingID
+	listing registry.ID
 	object  types.NamespacedName
 }
 

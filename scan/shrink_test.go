@@ -12,10 +12,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/registry"
+	"github.com/sluice-cd/sluice/internal/registry/registrytest"
 )
 
 // numbered are so many tags, from first on.
@@ -39,7 +40,7 @@ type lossy struct {
 func newLossy(t *testing.T, store *Store, tags ...string) *lossy {
 	t.Helper()
 	l := &lossy{tags: tags, clock: clocktesting.NewFakePassiveClock(start)}
-	host := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	host := registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/v2/" {
 			_, _ = io.WriteString(w, `{"name":"app","tags":["`+strings.Join(l.tags, `","`)+`"]}`)
 		}
@@ -51,11 +52,7 @@ func newLossy(t *testing.T, store *Store, tags ...string) *lossy {
 
 func (l *lossy) restart(t *testing.T, store *Store) {
 	t.Helper()
-	metrics, err := NewMetrics(prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.scanner = NewScanner(NewClient(l.clock, metrics), store)
+	l.scanner = NewScanner(NewClient(registry.NewClient(l.clock), l.clock), store)
 	l.scanner.SetPatience(soon)
 }
 

@@ -76,7 +76,7 @@ func (s *Snapshot) Listed() int { return s.list.tags.len() }
 // Image names what was listed, for [Store.Seen]: the canonical image name, and
 // something more when the registry was reached in a way of the repository's own,
 // since such a registry may be another one of the same name.
-func (s *Snapshot) Image() string { return s.list.id.image }
+func (s *Snapshot) Image() string { return s.list.id.Image }
 
 // All yields the tags in ascending bytewise order. They share the snapshot's
 // memory: clone the ones to keep.
@@ -111,7 +111,7 @@ func (s *Snapshot) FirstSeen(tag string) time.Time {
 	}
 	first := s.list.firstSeen(i)
 	if s.seen != nil {
-		if at, ok := s.seen.earliest(s.list.id.image, tag); ok && at.Before(first) {
+		if at, ok := s.seen.earliest(s.list.id.Image, tag); ok && at.Before(first) {
 			return at
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
+	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/internal/wake"
 )
 
@@ -126,9 +127,9 @@ func (s *Store) Restore(image, tag, digest string, at time.Time) {
 }
 
 // listing returns the last listing of id, from disk if need be, or nil.
-func (s *Store) listing(id listingID) *listing {
+func (s *Store) listing(id registry.ID) *listing {
 	s.mu.RLock()
-	l := s.listings[id.image][id.access]
+	l := s.listings[id.Image][id.Access]
 	s.mu.RUnlock()
 	if l != nil {
 		return l
@@ -139,7 +140,7 @@ func (s *Store) listing(id listingID) *listing {
 	l.kept = true
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if newer := s.listings[id.image][id.access]; newer != nil {
+	if newer := s.listings[id.Image][id.Access]; newer != nil {
 		return newer
 	}
 	s.add(l, "")
@@ -174,7 +175,7 @@ func (s *Store) keep(fresh *listing, namespace string) *listing {
 		}
 		return same
 	}
-	fresh.remember(s.siblings(fresh.id.image)...)
+	fresh.remember(s.siblings(fresh.id.Image)...)
 	s.set(fresh, namespace)
 	s.disk.writeListing(fresh)
 	return fresh
@@ -189,11 +190,11 @@ func (s *Store) set(l *listing, namespace string) {
 
 // add makes l the listing of its image and credential. The lock is held.
 func (s *Store) add(l *listing, namespace string) {
-	if s.listings[l.id.image] == nil {
-		s.listings[l.id.image] = map[string]*listing{}
+	if s.listings[l.id.Image] == nil {
+		s.listings[l.id.Image] = map[string]*listing{}
 	}
-	before := s.listings[l.id.image][l.id.access]
-	s.listings[l.id.image][l.id.access] = l
+	before := s.listings[l.id.Image][l.id.Access]
+	s.listings[l.id.Image][l.id.Access] = l
 	s.memory.keep(l.tags, namespace)
 	if before != nil {
 		s.memory.drop(before.tags)

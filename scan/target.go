@@ -5,10 +5,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/google/go-containerregistry/pkg/name"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/pattern"
+	"github.com/sluice-cd/sluice/internal/registry"
 )
 
 // Target is what an ImageRepository asks to list, checked and compiled.
@@ -35,9 +37,13 @@ const maxDefaultTimeout = time.Minute
 const maxTimeout = 10 * time.Minute
 
 // NewTarget reads the image, the exclusion list and the timeout of repo. The
-// errors are [ErrInvalidReference] and [ErrInvalidExclusion].
+// errors are registry.ErrInvalidReference and [ErrInvalidExclusion].
 func NewTarget(repo *imagev1.ImageRepository) (Target, error) {
-	repository, err := parseRepository(&repo.Spec)
+	var scheme []name.Option
+	if repo.Spec.Insecure {
+		scheme = append(scheme, name.Insecure)
+	}
+	repository, err := registry.ParseRepository(repo.Spec.Image, scheme...)
 	if err != nil {
 		return Target{}, err
 	}
@@ -56,25 +62,26 @@ func NewTarget(repo *imagev1.ImageRepository) (Target, error) {
 	return t, nil
 }
 
-// parseRepository reads spec.image, which names a repository and nothing else.
-func parseRepository(spec *imagev1.ImageRepositorySpec) (name.Repository, error) {
-	image := spec.Image
-	if scheme, _, ok := strings.Cut(image, "://"); ok {
-		return name.Repository{}, fmt.Errorf("%w: spec.image %q should not include a URL scheme; remove '%s://'", ErrInvalidReference, image, scheme)
+// RegistrySpec is what repo says of how its registry is reached.
+func RegistrySpec(repo *imagev1.ImageRepository) registry.Spec {
+	spec := registry.Spec{
+		Kind: imagev1.ImageRepositoryKind, Namespace: repo.Namespace, Name: repo.Name,
+		Image: repo.Spec.Image, Insecure: repo.Spec.Insecure,
+		Provider: repo.GetProvider(), ServiceAccountName: repo.Spec.ServiceAccountName,
 	}
-	path := image[strings.LastIndex(image, "/")+1:]
-	if at := strings.IndexAny(path, ":@"); at >= 0 {
-		return name.Repository{}, fmt.Errorf("%w: spec.image %q should not include a tag or a digest; remove '%s'", ErrInvalidReference, image, path[at:])
+	for to, ref := range map[*string]*meta.LocalObjectReference{
+		&spec.SecretRef: repo.Spec.SecretRef, &spec.CertSecretRef: repo.Spec.CertSecretRef, &spec.ProxySecretRef: repo.Spec.ProxySecretRef,
+	} {
+		if ref != nil {
+			*to = ref.Name
+		}
 	}
-	var opts []name.Option
-	if spec.Insecure {
-		opts = append(opts, name.Insecure)
-	}
-	repository, err := name.NewRepository(image, opts...)
-	if err != nil {
-		return name.Repository{}, fmt.Errorf("%w: spec.image: %w", ErrInvalidReference, err)
-	}
-	return repository, nil
+	return spec
+}
+
+// Image is the target as one identity reads it.
+func (t Target) Image(access registry.Access) registry.Image {
+	return registry.Image{Repository: t.Repository, Access: access, Timeout: t.Timeout}
 }
 
 // leaveOut adds an exclusion. Nearly every object has the default one: a look at the

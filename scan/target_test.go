@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/internal/wake/waketest"
 )
 
@@ -37,7 +38,7 @@ func TestNewTarget(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got, err := NewTarget(repository(imagev1.ImageRepositorySpec{Image: tc.image}))
 			if tc.wantErr != "" {
-				if !errors.Is(err, ErrInvalidReference) || !strings.Contains(err.Error(), tc.wantErr) {
+				if !errors.Is(err, registry.ErrInvalidReference) || !strings.Contains(err.Error(), tc.wantErr) {
 					t.Errorf("got %v", err)
 				}
 				return
@@ -91,7 +92,7 @@ func packed(tags ...string) *tagset {
 func snap(t *testing.T, spec imagev1.ImageRepositorySpec, tags ...string) (Target, *Snapshot) {
 	t.Helper()
 	to := target(t, spec)
-	return to, newSnapshot(to, newListing(Access{}.id(to), packed(tags...), time.Unix(0, 0)), nil)
+	return to, newSnapshot(to, newListing(to.Image(registry.Access{}).ID(), packed(tags...), time.Unix(0, 0)), nil)
 }
 
 func TestSnapshotIsTheSetOfTags(t *testing.T) {
@@ -157,7 +158,7 @@ func FuzzNewTarget(f *testing.F) {
 	f.Fuzz(func(t *testing.T, image string) {
 		got, err := NewTarget(repository(imagev1.ImageRepositorySpec{Image: image}))
 		if err != nil {
-			if !errors.Is(err, ErrInvalidReference) {
+			if !errors.Is(err, registry.ErrInvalidReference) {
 				t.Fatalf("%q: %v", image, err)
 			}
 			return

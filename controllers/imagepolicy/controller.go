@@ -34,6 +34,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/internal/signature"
 	"github.com/sluice-cd/sluice/scan"
 )
@@ -52,7 +53,7 @@ type Reconciler struct {
 	Client client.Client
 	// Secrets reads Secrets and ServiceAccounts; it should not cache them.
 	Secrets  client.Reader
-	Registry *scan.Client
+	Registry *registry.Client
 	Store    *scan.Store
 	Clock    clock.PassiveClock
 	// PublicGood is the root of keyless signatures; without one those of the public

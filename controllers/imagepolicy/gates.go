@@ -127,7 +127,7 @@ func (s *search) platforms(ctx context.Context, digest string) ([]string, error)
 		return nil, err
 	}
 	had, err := ask(ctx, s, "platforms of "+digest, func(ctx context.Context) ([]string, error) {
-		return s.Registry.Platforms(ctx, s.from.target, access, digest)
+		return s.Registry.Platforms(ctx, s.from.target.Image(access), digest)
 	})
 	if err == nil {
 		s.memory().platforms.put(key, had)

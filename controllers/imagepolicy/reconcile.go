@@ -17,6 +17,7 @@ import (
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/identity"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/internal/signature"
 	"github.com/sluice-cd/sluice/policy"
 	"github.com/sluice-cd/sluice/scan"
@@ -80,7 +81,7 @@ func (s *search) conclude(ctx context.Context) (reconciler.Result, error) {
 // patient waits as long as a registry asks for, and for ever for what only an edit
 // helps.
 func patient(err error) error {
-	var limited *scan.RateLimited
+	var limited *registry.RateLimited
 	if errors.As(err, &limited) {
 		return reconciler.Waiting(err, limited.After)
 	}
@@ -219,11 +220,11 @@ func (r *Reconciler) Reason(err error) string {
 		return imagev1.InvalidPolicyReason
 	case errors.Is(err, identity.ErrRefused):
 		return imagev1.InvalidProviderReason
-	case errors.Is(err, scan.ErrInvalidReference):
+	case errors.Is(err, registry.ErrInvalidReference):
 		return imagev1.ImageURLInvalidReason
 	case errors.Is(err, scan.ErrInvalidExclusion):
 		return imagev1.InvalidExclusionListReason
-	case errors.Is(err, scan.ErrCredentials), errors.Is(err, scan.ErrUnauthorized):
+	case errors.Is(err, registry.ErrCredentials), errors.Is(err, registry.ErrUnauthorized):
 		return imagev1.AuthenticationFailedReason
 	case errors.Is(err, errUnverified), errors.Is(err, signature.ErrConfig):
 		return imagev1.VerificationErrorReason

@@ -16,11 +16,10 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/registry"
+	fakeregistry "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -32,6 +31,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/scan"
 )
 
@@ -51,7 +51,7 @@ type fixture struct {
 func newFixture(t *testing.T, objects ...client.Object) *fixture {
 	t.Helper()
 	f := &fixture{clock: testclock.NewFakePassiveClock(time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC))}
-	images := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	images := fakeregistry.New(fakeregistry.Logger(log.New(io.Discard, "", 0)))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if f.broken.Load() {
 			w.WriteHeader(http.StatusServiceUnavailable)
@@ -88,14 +88,10 @@ func newFixture(t *testing.T, objects ...client.Object) *fixture {
 			t.Fatal(err)
 		}
 	}
-	metrics, err := scan.NewMetrics(prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithObjects(f.repo).
 		WithStatusSubresource(f.repo).WithIndex(&imagev1.ImagePolicy{}, byRepository, indexOf).Build()
 	f.Reconciler = &Reconciler{
-		Client: c, Secrets: c, Registry: scan.NewClient(f.clock, metrics),
+		Client: c, Secrets: c, Registry: registry.NewClient(f.clock),
 		Store: scan.NewStore(scan.WithClock(f.clock)), Clock: f.clock,
 	}
 	f.memory().lookUps.Patience = time.Minute // nothing here is slow, but for the machine
@@ -140,11 +136,11 @@ func (f *fixture) scan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	access, err := f.Registry.Access(context.Background(), f.Secrets, f.repo)
+	access, err := f.Registry.Access(context.Background(), f.Secrets, scan.RegistrySpec(f.repo))
 	if err != nil {
 		t.Fatal(err)
 	}
-	tags, err := f.Registry.Tags(context.Background(), target, access)
+	tags, err := scan.NewClient(f.Registry, f.clock).Tags(context.Background(), target, access)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/background"
+	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/policy"
 	"github.com/sluice-cd/sluice/scan"
 )
@@ -40,7 +41,7 @@ type search struct {
 	now      time.Time
 	work     int64 // of one look at all tags, see package pattern
 
-	access  *scan.Access
+	access  *registry.Access
 	trust   *trust
 	asked   time.Time         // when somebody asked for this search, zero if nobody did
 	left    int               // look-ups that this run may still do
@@ -133,11 +134,11 @@ func (s *search) walk(ctx context.Context, ranked []policy.Ranked) error {
 // the last choice was held to may be gone while the tag has another.
 func (s *search) look(ctx context.Context, c *candidate) (policy.Gate, error) {
 	gate, err := s.ask(ctx, c)
-	if errors.Is(err, scan.ErrNotFound) && c.kept {
+	if errors.Is(err, registry.ErrNotFound) && c.kept {
 		*c = candidate{tag: c.tag, lost: true}
 		gate, err = s.ask(ctx, c)
 	}
-	if errors.Is(err, scan.ErrNotFound) {
+	if errors.Is(err, registry.ErrNotFound) {
 		c.dropped = "gone from the registry"
 		return policy.GateFound, nil
 	}
@@ -192,7 +193,7 @@ func (s *search) lookUp(ctx context.Context, tag string) (string, error) {
 		return "", err
 	}
 	digest, err := ask(ctx, s, "digest of "+tag, func(ctx context.Context) (string, error) {
-		return s.Registry.Digest(ctx, s.from.target, access, tag)
+		return s.Registry.Digest(ctx, s.from.target.Image(access), tag)
 	})
 	if err != nil {
 		return "", err
@@ -211,11 +212,11 @@ func (s *search) spend() error {
 }
 
 // reach reads the repository's credentials once.
-func (s *search) reach(ctx context.Context) (scan.Access, error) {
+func (s *search) reach(ctx context.Context) (registry.Access, error) {
 	if s.access == nil {
-		access, err := s.Registry.Access(ctx, s.Secrets, s.from.repo)
+		access, err := s.Registry.Access(ctx, s.Secrets, scan.RegistrySpec(s.from.repo))
 		if err != nil {
-			return scan.Access{}, err
+			return registry.Access{}, err
 		}
 		s.access = &access
 	}

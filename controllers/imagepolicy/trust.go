@@ -63,7 +63,7 @@ func (s *search) verifier(ctx context.Context) (signature.Verifier, error) {
 		return nil, err
 	}
 	s.trust.verifier, err = signature.New(ctx, s.Secrets, s.policy.Namespace, trusting(s.policy.Spec.Verify), signature.Options{
-		Remote: s.Registry.Remote(s.from.target, access), PublicGood: s.PublicGood,
+		Remote: s.Registry.Remote(s.from.target.Image(access)), PublicGood: s.PublicGood,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("spec.verify: %w", err)

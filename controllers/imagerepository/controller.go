@@ -34,6 +34,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/scan"
 )
 
@@ -47,7 +48,7 @@ import (
 type Reconciler struct {
 	// Secrets reads Secrets and ServiceAccounts; it should not cache them.
 	Secrets  client.Reader
-	Registry *scan.Client
+	Registry *registry.Client
 	// Scanner is over Registry, and puts tags into the store of the policies.
 	Scanner *scan.Scanner
 	Clock   clock.PassiveClock

@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/identity"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/scan"
 )
 
@@ -50,14 +51,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, repo *imagev1.ImageRepositor
 
 // accept checks the spec: what it returns as an error only an edit can cure.
 func accept(repo *imagev1.ImageRepository) (scan.Target, error) {
-	if err := scan.CheckProvider(repo); err != nil {
+	if err := registry.CheckProvider(scan.RegistrySpec(repo)); err != nil {
 		return scan.Target{}, err
 	}
 	return scan.NewTarget(repo)
 }
 
 func (r *Reconciler) scan(ctx context.Context, repo *imagev1.ImageRepository, target scan.Target, within time.Duration) (*scan.Snapshot, error) {
-	access, err := r.Registry.Access(ctx, r.Secrets, repo)
+	access, err := r.Registry.Access(ctx, r.Secrets, scan.RegistrySpec(repo))
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +106,7 @@ func pending(repo *imagev1.ImageRepository, target scan.Target, plan plan) recon
 // interval, and a registry that limits requests is left alone for as long as it
 // asks.
 func (r *Reconciler) retry(repo *imagev1.ImageRepository, target scan.Target, err error) error {
-	var limited *scan.RateLimited
+	var limited *registry.RateLimited
 	var shrunk *scan.Shrunk
 	switch failure := fmt.Errorf("scan failed: %w", err); {
 	case errors.As(err, &limited):
@@ -113,13 +114,13 @@ func (r *Reconciler) retry(repo *imagev1.ImageRepository, target scan.Target, er
 	case errors.As(err, &shrunk):
 		return reconciler.Waiting(failure, shrunk.After)
 	case errors.Is(err, scan.ErrBudget):
-		most := r.Registry.MaxTags(target)
+		most := r.Scanner.MaxTags(target)
 		reconciler.RemoveCondition(repo, imagev1.ScanBudgetCondition)
 		return reconciler.Waiting(fmt.Errorf("%w; nothing of it is used: set spec.maxTags higher than %d, or remove old tags from the registry", failure, most),
 			repo.Spec.Interval.Duration)
 	case errors.Is(err, identity.ErrRefused), errors.Is(err, scan.ErrInvalidExclusion):
 		return reconcile.TerminalError(failure)
-	case errors.Is(err, scan.ErrNotFound), errors.Is(err, scan.ErrMemory), errors.Is(err, outbound.ErrForbiddenAddress):
+	case errors.Is(err, registry.ErrNotFound), errors.Is(err, scan.ErrMemory), errors.Is(err, outbound.ErrForbiddenAddress):
 		return reconciler.Waiting(failure, repo.Spec.Interval.Duration)
 	default:
 		return failure
@@ -154,7 +155,7 @@ func record(repo *imagev1.ImageRepository, target scan.Target, tags *scan.Snapsh
 
 // recordBudget warns of a list that has nearly as many tags as a scan may read.
 func (r *Reconciler) recordBudget(repo *imagev1.ImageRepository, target scan.Target, listed int) {
-	most := r.Registry.MaxTags(target)
+	most := r.Scanner.MaxTags(target)
 	if 5*listed <= 4*most {
 		reconciler.RemoveCondition(repo, imagev1.ScanBudgetCondition)
 		return
@@ -171,17 +172,17 @@ func (r *Reconciler) Reason(err error) string {
 	switch {
 	case errors.As(err, &shrunk):
 		return imagev1.ScanHeldReason
-	case errors.Is(err, scan.ErrFeatureGate):
+	case errors.Is(err, registry.ErrFeatureGate):
 		return meta.FeatureGateDisabledReason
 	case errors.Is(err, identity.ErrRefused):
 		return imagev1.InvalidProviderReason
-	case errors.Is(err, scan.ErrInvalidReference):
+	case errors.Is(err, registry.ErrInvalidReference):
 		return imagev1.ImageURLInvalidReason
 	case errors.Is(err, scan.ErrInvalidExclusion):
 		return imagev1.InvalidExclusionListReason
 	case errors.Is(err, scan.ErrBudget), errors.Is(err, scan.ErrMemory):
 		return imagev1.ScanBudgetExceededReason
-	case errors.Is(err, scan.ErrCredentials), errors.Is(err, scan.ErrUnauthorized):
+	case errors.Is(err, registry.ErrCredentials), errors.Is(err, registry.ErrUnauthorized):
 		return imagev1.AuthenticationFailedReason
 	}
 	return imagev1.ReadOperationFailedReason

@@ -15,10 +15,9 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/registry"
+	fakeregistry "github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/prometheus/client_golang/prometheus"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -28,6 +27,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/scan"
 )
 
@@ -43,7 +43,7 @@ type fixture struct {
 func newFixture(t *testing.T, tags ...string) *fixture {
 	t.Helper()
 	f := &fixture{clock: clocktesting.NewFakePassiveClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))}
-	images := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	images := fakeregistry.New(fakeregistry.Logger(log.New(io.Discard, "", 0)))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/tags/list") {
 			f.scans.Add(1)
@@ -52,12 +52,8 @@ func newFixture(t *testing.T, tags ...string) *fixture {
 	}))
 	t.Cleanup(server.Close)
 	f.host = strings.TrimPrefix(server.URL, "http://")
-	metrics, err := scan.NewMetrics(prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
 	f.Reconciler = &Reconciler{
-		Secrets: fake.NewClientBuilder().Build(), Registry: scan.NewClient(f.clock, metrics), Clock: f.clock,
+		Secrets: fake.NewClientBuilder().Build(), Registry: registry.NewClient(f.clock), Clock: f.clock,
 	}
 	f.restart(scan.NewStore())
 	f.repo = &imagev1.ImageRepository{
@@ -75,7 +71,7 @@ const patience = time.Minute
 
 // restart forgets what is in memory.
 func (f *fixture) restart(store *scan.Store) {
-	f.Scanner = scan.NewScanner(f.Registry, store)
+	f.Scanner = scan.NewScanner(scan.NewClient(f.Registry, f.clock), store)
 	f.Scanner.SetPatience(patience)
 }
 

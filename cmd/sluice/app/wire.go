@@ -26,6 +26,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/git/credential"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/internal/signature"
 	"github.com/sluice-cd/sluice/internal/wake"
 	"github.com/sluice-cd/sluice/notify"
@@ -89,21 +90,20 @@ func (w *wiring) all() error {
 }
 
 func (w *wiring) image() error {
-	scanned, err := scan.NewMetrics(metrics.Registry)
-	if err != nil {
+	client := w.mgr.GetClient()
+	registries := registry.NewClient(w.clock, registry.WithIdentity(registry.Identity{Client: client, Tokens: w.tokens}), registry.WithGuard(w.guard))
+	lister := scan.NewClient(registries, w.clock, scan.WithMaxTags(w.flags.scanMaxTags), scan.WithMemory(w.memory))
+	if err := errors.Join(metrics.Registry.Register(registries), metrics.Registry.Register(lister)); err != nil {
 		return err
 	}
-	client := w.mgr.GetClient()
-	registry := scan.NewClient(w.clock, scanned, scan.WithMaxTags(w.flags.scanMaxTags),
-		scan.WithIdentity(scan.Identity{Client: client, Tokens: w.tokens}), scan.WithGuard(w.guard), scan.WithMemory(w.memory))
 	tags, err := w.tags()
 	if err != nil {
 		return err
 	}
 	secrets := w.mgr.GetAPIReader() // Secrets and ServiceAccounts are read one at a time
-	repositories := &imagerepository.Reconciler{Secrets: secrets, Registry: registry, Scanner: scan.NewScanner(registry, tags), Clock: w.clock}
+	repositories := &imagerepository.Reconciler{Secrets: secrets, Registry: registries, Scanner: scan.NewScanner(lister, tags), Clock: w.clock}
 	policies := &imagepolicy.Reconciler{
-		Client: client, Secrets: secrets, Registry: registry, Store: tags, Clock: w.clock,
+		Client: client, Secrets: secrets, Registry: registries, Store: tags, Clock: w.clock,
 		PublicGood:           signature.NewPublicGood(filepath.Join(w.flags.storagePath, "sigstore"), w.clock),
 		NoCrossNamespaceRefs: w.flags.noCrossNamespace,
 	}

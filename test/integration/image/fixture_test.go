@@ -18,10 +18,9 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/go-logr/logr"
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/registry"
+	fakeregistry "github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -32,6 +31,7 @@ import (
 	"github.com/sluice-cd/sluice/controllers/imagepolicy"
 	"github.com/sluice-cd/sluice/controllers/imagerepository"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/scan"
 	"github.com/sluice-cd/sluice/test/harness"
 )
@@ -53,7 +53,7 @@ func newFixture(t *testing.T) *fixture {
 	ctrl.SetLogger(logr.Discard()) // conditions tell
 	f := &fixture{Playground: harness.Installed(t), t: t}
 	f.ns = f.Room(t, "image-", nil)
-	images := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	images := fakeregistry.New(fakeregistry.Logger(log.New(io.Discard, "", 0)))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		images.ServeHTTP(w, r)
 		if strings.HasSuffix(r.URL.Path, "/tags/list") {
@@ -80,12 +80,9 @@ func (f *fixture) start(namespaces ...string) (stop func()) {
 }
 
 func (f *fixture) setup(mgr ctrl.Manager, opts reconciler.Options) error {
-	metrics, err := scan.NewMetrics(prometheus.NewRegistry())
-	if err != nil {
-		return err
-	}
-	client, store := scan.NewClient(opts.Clock, metrics), scan.NewStore()
-	repositories := &imagerepository.Reconciler{Secrets: mgr.GetAPIReader(), Registry: client, Scanner: scan.NewScanner(client, store), Clock: opts.Clock}
+	client, store := registry.NewClient(opts.Clock), scan.NewStore()
+	scanner := scan.NewScanner(scan.NewClient(client, opts.Clock), store)
+	repositories := &imagerepository.Reconciler{Secrets: mgr.GetAPIReader(), Registry: client, Scanner: scanner, Clock: opts.Clock}
 	if err := repositories.SetupWithManager(mgr, opts); err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
@@ -16,6 +15,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/scan"
 )
 
@@ -74,16 +74,12 @@ func scanTags(cmd *cobra.Command, c client.Client, repo *imagev1.ImageRepository
 }
 
 func listTags(ctx context.Context, c client.Client, repo *imagev1.ImageRepository, target scan.Target) ([]string, error) {
-	metrics, err := scan.NewMetrics(prometheus.NewRegistry())
+	asking := registry.NewClient(clock.RealClock{})
+	access, err := asking.Access(ctx, c, scan.RegistrySpec(repo))
 	if err != nil {
 		return nil, err
 	}
-	registry := scan.NewClient(clock.RealClock{}, metrics)
-	access, err := registry.Access(ctx, c, repo)
-	if err != nil {
-		return nil, err
-	}
-	snapshot, err := registry.Tags(ctx, target, access)
+	snapshot, err := scan.NewClient(asking, clock.RealClock{}).Tags(ctx, target, access)
 	if err != nil {
 		return nil, err
 	}

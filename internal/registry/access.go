@@ -1,4 +1,4 @@
-package scan
+package registry
 
 import (
 	"context"
@@ -12,11 +12,11 @@ import (
 	"strconv"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/identity"
 )
 
@@ -30,24 +30,44 @@ type Access struct {
 	route     string // digest over tls and proxy; empty when there are none
 }
 
-// ReadAccess reads the Secrets and the ServiceAccount that repo names. All its
+// Spec is what the spec of an object says of how its registry is reached.
+type Spec struct {
+	// Kind, Namespace and Name are those of the object.
+	Kind, Namespace, Name string
+	// Image is spec.image, and Insecure spec.insecure.
+	Image    string
+	Insecure bool
+	// Provider is spec.provider.
+	Provider           string
+	ServiceAccountName string
+	// Secrets of the object's namespace; empty is none.
+	SecretRef, CertSecretRef, ProxySecretRef string
+}
+
+// In returns an Access without credentials for the objects of a namespace.
+func In(namespace string) Access { return Access{namespace: namespace} }
+
+// Namespace is that of the object that the Access is read for.
+func (a Access) Namespace() string { return a.namespace }
+
+// ReadAccess reads the Secrets and the ServiceAccount that a spec names. All its
 // errors are [ErrCredentials] and name the field. Give it a reader without a
 // cache: a cache would hold every Secret of the cluster.
-func ReadAccess(ctx context.Context, reader client.Reader, repo *imagev1.ImageRepository) (Access, error) {
-	s := secrets{reader: reader, namespace: repo.Namespace}
-	a := Access{namespace: repo.Namespace}
+func ReadAccess(ctx context.Context, reader client.Reader, spec Spec) (Access, error) {
+	s := secrets{reader: reader, namespace: spec.Namespace}
+	a := Access{namespace: spec.Namespace}
 	var err error
-	if a.keychain, err = s.keychain(ctx, &repo.Spec); err != nil {
+	if a.keychain, err = s.keychain(ctx, spec); err != nil {
 		return Access{}, fmt.Errorf("%w: %w", ErrCredentials, err)
 	}
 	var material string
-	if ref := repo.Spec.CertSecretRef; ref != nil {
-		if a.tls, material, err = s.tls(ctx, ref.Name); err != nil {
+	if spec.CertSecretRef != "" {
+		if a.tls, material, err = s.tls(ctx, spec.CertSecretRef); err != nil {
 			return Access{}, fmt.Errorf("%w: spec.certSecretRef: %w", ErrCredentials, err)
 		}
 	}
-	if ref := repo.Spec.ProxySecretRef; ref != nil {
-		if a.proxy, err = s.proxy(ctx, ref.Name); err != nil {
+	if spec.ProxySecretRef != "" {
+		if a.proxy, err = s.proxy(ctx, spec.ProxySecretRef); err != nil {
 			return Access{}, fmt.Errorf("%w: spec.proxySecretRef: %w", ErrCredentials, err)
 		}
 		material += "\n" + a.proxy.String()
@@ -58,34 +78,12 @@ func ReadAccess(ctx context.Context, reader client.Reader, repo *imagev1.ImageRe
 	return a, nil
 }
 
-// id says what a listing is of, and who may share it: whoever has the same
-// credentials for the image. The image is the canonical name; a registry that is
-// reached through a certificate authority or a proxy of the repository's own may
-// be another one of the same name, which must not tell the others how old a tag
-// is, and so is told apart.
-func (a Access) id(target Target) listingID {
-	image, secret := target.canonical, a.secret(target)
-	if a.route != "" {
-		image += "#" + a.route
-	}
-	return listingID{image: image, access: digest(image, target.Repository.Scheme(), secret)}
-}
-
-// secret spells the credential for target, to be hashed; never to be shown.
-func (a Access) secret(target Target) string {
+// secret spells the credential for a repository, to be hashed; never to be shown.
+func (a Access) secret(repository name.Repository) string {
 	if a.cloud != nil {
 		return a.cloud.key()
 	}
-	return a.keychain.secret(target.Repository)
-}
-
-// caller says whose requests those for target are.
-func (a Access) caller(target Target) caller {
-	who := caller{namespace: a.namespace, registry: target.Repository.RegistryStr()}
-	if secret := a.secret(target); secret != "" {
-		who.credential = digest(who.registry, secret)
-	}
-	return who
+	return a.keychain.secret(repository)
 }
 
 // bind keeps the credentials of a cloud with its own hosts.
@@ -105,11 +103,6 @@ func digest(parts ...string) string {
 	}
 	sum := sha256.Sum256(framed)
 	return hex.EncodeToString(sum[:16])
-}
-
-// authenticator returns the credentials for target.
-func (a Access) authenticator(target Target) (authn.Authenticator, error) {
-	return a.Resolve(target.Repository)
 }
 
 // Resolve implements authn.Keychain.
@@ -137,10 +130,10 @@ func (s secrets) get(ctx context.Context, name string) (map[string][]byte, error
 
 // keychain merges the credentials of secretRef with the pull secrets of the
 // ServiceAccount; the former come first.
-func (s secrets) keychain(ctx context.Context, spec *imagev1.ImageRepositorySpec) (keychain, error) {
+func (s secrets) keychain(ctx context.Context, spec Spec) (keychain, error) {
 	var keys keychain
-	if spec.SecretRef != nil {
-		found, err := s.dockerConfig(ctx, spec.SecretRef.Name)
+	if spec.SecretRef != "" {
+		found, err := s.dockerConfig(ctx, spec.SecretRef)
 		if err != nil {
 			return nil, fmt.Errorf("spec.secretRef: %w", err)
 		}

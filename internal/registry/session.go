@@ -1,4 +1,4 @@
-package scan
+package registry
 
 import (
 	"cmp"
@@ -38,7 +38,7 @@ const (
 type sessions struct {
 	mu     sync.Mutex
 	routes map[string]*route
-	open   map[listingID]*session
+	open   map[ID]*session
 	// swept is when the sessions that are over were last dropped.
 	swept time.Time
 }
@@ -98,7 +98,7 @@ func (c *Client) newRoute(access Access) *route {
 	if access.proxy != nil {
 		shared.Proxy = c.guard.ProxyOr(access.proxy)
 	}
-	gated := &discreet{next: &gate{next: shared, route: access.route, clock: c.clock, hosts: &c.hosts, metrics: c.metrics}}
+	gated := &filter{next: &gate{next: shared, route: access.route, clock: c.clock, hosts: &c.hosts, metrics: c.metrics}}
 	base := transport.NewRetry(gated, transport.WithRetryBackoff(retries), transport.WithRetryStatusCodes(
 		http.StatusRequestTimeout, http.StatusInternalServerError, http.StatusBadGateway,
 		http.StatusServiceUnavailable, http.StatusGatewayTimeout))
@@ -125,9 +125,9 @@ func (r *route) ping(ctx context.Context, registry name.Registry, now time.Time)
 	return challenge, nil
 }
 
-// session returns a transport with which the image of target can be read.
-func (c *Client) session(ctx context.Context, target Target, access Access) (http.RoundTripper, error) {
-	id, now := access.id(target), c.clock.Now()
+// session returns a transport with which an image can be read.
+func (c *Client) session(ctx context.Context, image Image) (http.RoundTripper, error) {
+	id, now := image.ID(), c.clock.Now()
 	s := &c.sessions
 	s.mu.Lock()
 	known, ok := s.open[id]
@@ -135,17 +135,17 @@ func (c *Client) session(ctx context.Context, target Target, access Access) (htt
 	if ok && now.Before(known.until) {
 		return known.transport, nil
 	}
-	fresh, err := c.login(ctx, target, access)
+	fresh, err := c.login(ctx, image)
 	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open == nil {
-		s.open = map[listingID]*session{}
+		s.open = map[ID]*session{}
 	}
 	if now.Sub(s.swept) > sessionLife { // each time would cost the square of their number
-		maps.DeleteFunc(s.open, func(_ listingID, other *session) bool { return !now.Before(other.until) })
+		maps.DeleteFunc(s.open, func(_ ID, other *session) bool { return !now.Before(other.until) })
 		s.swept = now
 	}
 	s.open[id] = fresh
@@ -154,14 +154,14 @@ func (c *Client) session(ctx context.Context, target Target, access Access) (htt
 
 // login does what the registry's challenge asks for: nothing, a password with
 // each request, or a token that a server gives for it.
-func (c *Client) login(ctx context.Context, target Target, access Access) (*session, error) {
-	registry, now := target.Repository.Registry, c.clock.Now()
+func (c *Client) login(ctx context.Context, image Image) (*session, error) {
+	registry, access, now := image.Repository.Registry, image.Access, c.clock.Now()
 	route := c.route(access)
 	challenge, err := route.ping(ctx, registry, now)
 	if err != nil {
 		return nil, err
 	}
-	auth, err := access.authenticator(target)
+	auth, err := access.Resolve(image.Repository)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +174,7 @@ func (c *Client) login(ctx context.Context, target Target, access Access) (*sess
 	}
 	life, token := pingLife, &transport.Token{}
 	if strings.EqualFold(challenge.Scheme, "bearer") {
-		if token, err = exchange(ctx, target, auth, base, challenge); err != nil {
+		if token, err = exchange(ctx, image.Repository, auth, base, challenge); err != nil {
 			return nil, err
 		}
 		life = sessionLife
@@ -189,7 +189,7 @@ func (c *Client) login(ctx context.Context, target Target, access Access) (*sess
 	return &session{transport: authenticated, until: now.Add(life)}, nil
 }
 
-func exchange(ctx context.Context, target Target, auth authn.Authenticator, base http.RoundTripper, challenge *transport.Challenge) (*transport.Token, error) {
+func exchange(ctx context.Context, repository name.Repository, auth authn.Authenticator, base http.RoundTripper, challenge *transport.Challenge) (*transport.Token, error) {
 	config, err := authn.Authorization(ctx, auth)
 	if err != nil {
 		return nil, err
@@ -197,8 +197,8 @@ func exchange(ctx context.Context, target Target, auth authn.Authenticator, base
 	if config.RegistryToken != "" {
 		return &transport.Token{Token: config.RegistryToken}, nil
 	}
-	scopes := []string{target.Repository.Scope(transport.PullScope)}
-	token, err := transport.Exchange(ctx, target.Repository.Registry, auth, base, scopes, challenge)
+	scopes := []string{repository.Scope(transport.PullScope)}
+	token, err := transport.Exchange(ctx, repository.Registry, auth, base, scopes, challenge)
 	if err != nil {
 		return nil, err
 	}
@@ -207,14 +207,14 @@ func exchange(ctx context.Context, target Target, auth authn.Authenticator, base
 }
 
 // logout forgets a session, and how to get one, after a refusal.
-func (c *Client) logout(target Target, access Access) {
-	route := c.route(access)
+func (c *Client) logout(image Image) {
+	route := c.route(image.Access)
 	route.mu.Lock()
-	delete(route.pings, target.Repository.Scheme()+"://"+target.Repository.RegistryStr())
+	delete(route.pings, image.Repository.Scheme()+"://"+image.Repository.RegistryStr())
 	route.mu.Unlock()
 	c.sessions.mu.Lock()
 	defer c.sessions.mu.Unlock()
-	delete(c.sessions.open, access.id(target))
+	delete(c.sessions.open, image.ID())
 }
 
 // schemed asks the registry over the scheme that it answered the ping on.
@@ -236,12 +236,12 @@ func (t *schemed) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // Remote returns the options with which go-containerregistry reaches the registry
-// of target as this client does: credentials, TLS, proxy, limits and metrics. The
+// of an image as this client does: credentials, TLS, proxy, limits and metrics. The
 // caller adds its context, whose deadline bounds the call.
-func (c *Client) Remote(target Target, access Access) []remote.Option {
+func (c *Client) Remote(image Image) []remote.Option {
 	return []remote.Option{
-		remote.WithTransport(calling{access.bind(c.route(access).base), access.caller(target)}),
-		remote.WithAuthFromKeychain(access),
+		remote.WithTransport(calling{image.Access.bind(c.route(image.Access).base), image.caller()}),
+		remote.WithAuthFromKeychain(image.Access),
 		remote.WithRetryBackoff(remote.Backoff{Steps: 1}), // the transport retries
 	}
 }

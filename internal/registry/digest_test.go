@@ -1,4 +1,4 @@
-package scan
+package registry
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/registry/registrytest"
 )
 
 // altered changes the answers of a registry.
@@ -76,10 +76,10 @@ func TestADigestIsFoundWhateverARegistrySaysOfIt(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			registry := newRegistry(t)
-			want := publish(t, serve(t, registry)+"/"+image+":1", empty.Image)
-			spec := imagev1.ImageRepositorySpec{Image: serve(t, altered(registry, tc.change)) + "/" + image}
-			got, err := newClient(t).Digest(context.Background(), target(t, spec), Access{}, "1")
+			registry := registrytest.New(t)
+			want := publish(t, registrytest.Serve(t, registry)+"/"+image+":1", empty.Image)
+			spec := Spec{Image: registrytest.Serve(t, altered(registry, tc.change)) + "/" + image}
+			got, err := newClient(t).Digest(context.Background(), imageOf(t, spec, Access{}), "1")
 			if tc.want != nil {
 				if !errors.Is(err, tc.want) {
 					t.Errorf("got %v", err)
@@ -116,10 +116,10 @@ func TestWhatHasAnotherDigestIsNotBelieved(t *testing.T) {
 	}
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
-			registry := newRegistry(t)
-			digest := publish(t, serve(t, registry)+"/"+image+":1", made(t, "linux", "amd64", ""))
-			spec := imagev1.ImageRepositorySpec{Image: serve(t, altered(registry, change)) + "/" + image}
-			if got, err := newClient(t).Platforms(context.Background(), target(t, spec), Access{}, digest); err == nil && len(got) > 0 {
+			registry := registrytest.New(t)
+			digest := publish(t, registrytest.Serve(t, registry)+"/"+image+":1", made(t, "linux", "amd64", ""))
+			spec := Spec{Image: registrytest.Serve(t, altered(registry, change)) + "/" + image}
+			if got, err := newClient(t).Platforms(context.Background(), imageOf(t, spec, Access{}), digest); err == nil && len(got) > 0 {
 				t.Errorf("got %v", got)
 			}
 		})
@@ -127,13 +127,13 @@ func TestWhatHasAnotherDigestIsNotBelieved(t *testing.T) {
 }
 
 func TestAManifestIsBounded(t *testing.T) {
-	registry := altered(newRegistry(t), func(r *http.Request, a *httptest.ResponseRecorder) {
+	registry := altered(registrytest.New(t), func(r *http.Request, a *httptest.ResponseRecorder) {
 		if strings.Contains(r.URL.Path, "/manifests/") {
 			a.Code, a.Body = http.StatusOK, bytes.NewBufferString(strings.Repeat(" ", maxManifest+1))
 		}
 	})
-	to := target(t, imagev1.ImageRepositorySpec{Image: serve(t, registry) + "/" + image})
-	_, err := newClient(t).Platforms(context.Background(), to, Access{}, "sha256:"+strings.Repeat("0", 64))
+	spec := Spec{Image: registrytest.Serve(t, registry) + "/" + image}
+	_, err := newClient(t).Platforms(context.Background(), imageOf(t, spec, Access{}), "sha256:"+strings.Repeat("0", 64))
 	if !errors.Is(err, ErrBudget) {
 		t.Errorf("got %v", err)
 	}

@@ -1,4 +1,4 @@
-package scan
+package registry
 
 import (
 	"context"
@@ -17,7 +17,7 @@ type gate struct {
 	route   string
 	clock   clock.PassiveClock
 	hosts   *hosts
-	metrics *Metrics
+	metrics *hostMetrics
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -70,7 +70,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 // weighed counts the bytes that are read of an answer.
 type weighed struct {
 	io.ReadCloser
-	metrics *Metrics
+	metrics *hostMetrics
 	host    string
 	n       int
 }

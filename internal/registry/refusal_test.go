@@ -1,4 +1,4 @@
-package scan
+package registry
 
 import (
 	"context"
@@ -10,14 +10,14 @@ import (
 	"strings"
 	"testing"
 
-	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/outbound"
+	"github.com/sluice-cd/sluice/internal/registry/registrytest"
 )
 
 // What another server answers must not be read in a condition.
 func TestNoForeignAnswerIsQuoted(t *testing.T) {
 	const hidden = "the password is hunter2"
-	foreign := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	foreign := registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
 		_, _ = fmt.Fprintf(w, `{"errors":[{"code":"DENIED","message":%q}]}`, hidden)
 	}))
@@ -50,12 +50,12 @@ func TestNoForeignAnswerIsQuoted(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			host := serve(t, tc.registry)
-			_, err := newClient(t).Tags(context.Background(), target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image}), Access{})
+			host := registrytest.Serve(t, tc.registry)
+			err := listTags(newClient(t), imageOf(t, Spec{Image: host + "/" + image}, Access{}))
 			if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("got %v", err)
 			}
-			_, err = newClient(t).Platforms(context.Background(), target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image}), Access{}, "sha256:"+strings.Repeat("0", 64))
+			_, err = newClient(t).Platforms(context.Background(), imageOf(t, Spec{Image: host + "/" + image}, Access{}), "sha256:"+strings.Repeat("0", 64))
 			if err == nil || strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("a manifest: %v", err)
 			}
@@ -72,18 +72,18 @@ func asksFor(realm string) http.Handler {
 }
 
 func TestNoRegistryLeadsToAForbiddenAddress(t *testing.T) {
-	host := serve(t, newRegistry(t, "1"))
-	front := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	host := registrytest.Serve(t, registrytest.New(t, "1"))
+	front := registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/v2/" {
 			http.Redirect(w, r, "http://127.0.0.2:1/v2/x/tags/list", http.StatusFound)
 		}
 	}))
-	proxied := secret("proxy", map[string]string{"address": "http://127.0.0.2:1"})
-	plain, through := imagev1.ImageRepositorySpec{}, imagev1.ImageRepositorySpec{ProxySecretRef: ref("proxy")}
+	proxied := registrytest.Secret("proxy", map[string]string{"address": "http://127.0.0.2:1"})
+	plain, through := Spec{}, Spec{ProxySecretRef: "proxy"}
 	only := []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 	tests := map[string]struct {
 		host  string
-		spec  imagev1.ImageRepositorySpec
+		spec  Spec
 		allow []netip.Prefix
 		want  error
 	}{
@@ -98,9 +98,9 @@ func TestNoRegistryLeadsToAForbiddenAddress(t *testing.T) {
 			client := newClient(t)
 			client.guard = outbound.NewGuard(tc.allow)
 			tc.spec.Image, tc.spec.Insecure = tc.host+"/"+image, true
-			access, err := client.Access(context.Background(), withSecrets(proxied), repository(tc.spec))
+			access, err := client.Access(context.Background(), registrytest.Reader(proxied), named(tc.spec))
 			if err == nil {
-				_, err = client.Tags(context.Background(), target(t, tc.spec), access)
+				err = listTags(client, imageOf(t, tc.spec, access))
 			}
 			if !errors.Is(err, tc.want) || tc.want != nil && err == nil {
 				t.Errorf("got %v", err)
@@ -121,7 +121,7 @@ func TestARegistryThatRepeatsCredentialsIsNotQuoted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			host := ""
-			host = serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			host = registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				switch {
 				case r.URL.Path == "/token":
 					_, _ = io.WriteString(w, `{"token":"t0ken-of-the-registry"}`)
@@ -132,13 +132,13 @@ func TestARegistryThatRepeatsCredentialsIsNotQuoted(t *testing.T) {
 					repeats(w, r)
 				}
 			}))
-			spec := imagev1.ImageRepositorySpec{Image: host + "/" + image, Insecure: true, SecretRef: ref("login")}
+			spec := Spec{Image: host + "/" + image, Insecure: true, SecretRef: "login"}
 			client := newClient(t)
-			access, err := client.Access(context.Background(), withSecrets(dockerConfig("login", host, "user", "hunter2-of-the-user")), repository(spec))
+			access, err := client.Access(context.Background(), registrytest.Reader(registrytest.DockerConfig("login", host, "user", "hunter2-of-the-user")), named(spec))
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = client.Tags(context.Background(), target(t, spec), access)
+			err = listTags(client, imageOf(t, spec, access))
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}

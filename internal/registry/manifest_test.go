@@ -1,4 +1,4 @@
-package scan
+package registry
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/registry/registrytest"
 )
 
 // made returns an image for a platform.
@@ -72,9 +72,9 @@ func TestPlatforms(t *testing.T) {
 // wantPlatforms checks for which platforms what was pushed is made.
 func wantPlatforms(t *testing.T, pushed any, want []string) {
 	t.Helper()
-	spec := imagev1.ImageRepositorySpec{Image: serve(t, newRegistry(t)) + "/" + image}
+	spec := Spec{Image: registrytest.Serve(t, registrytest.New(t)) + "/" + image}
 	digest := publish(t, spec.Image+":1", pushed)
-	got, err := newClient(t).Platforms(context.Background(), target(t, spec), Access{}, digest)
+	got, err := newClient(t).Platforms(context.Background(), imageOf(t, spec, Access{}), digest)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func publish(t *testing.T, image string, what any) string {
 }
 
 func TestAnUnknownDigestHasNoPlatforms(t *testing.T) {
-	spec := imagev1.ImageRepositorySpec{Image: serve(t, newRegistry(t, "1")) + "/" + image}
+	spec := Spec{Image: registrytest.Serve(t, registrytest.New(t, "1")) + "/" + image}
 	hash, err := random.Image(16, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -115,23 +115,23 @@ func TestAnUnknownDigestHasNoPlatforms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = newClient(t).Platforms(context.Background(), target(t, spec), Access{}, digest.String())
+	_, err = newClient(t).Platforms(context.Background(), imageOf(t, spec, Access{}), digest.String())
 	if !errors.Is(err, ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestSignaturesAreFoundTheWayTagsAre(t *testing.T) {
-	host := serve(t, guarded(newRegistry(t, "1")))
-	reader := withSecrets(dockerConfig("good", host, "ann", "pw"))
-	spec := imagev1.ImageRepositorySpec{Image: host + "/" + image, SecretRef: ref("good")}
+	host := registrytest.Serve(t, registrytest.Guarded(registrytest.New(t, "1")))
+	reader := registrytest.Reader(registrytest.DockerConfig("good", host, "ann", "pw"))
+	spec := Spec{Image: host + "/" + image, SecretRef: "good"}
 	client := newClient(t)
-	access, err := client.Access(context.Background(), reader, repository(spec))
+	access, err := client.Access(context.Background(), reader, named(spec))
 	if err != nil {
 		t.Fatal(err)
 	}
-	to := target(t, spec)
-	if _, err := remote.Head(to.Repository.Tag("1"), client.Remote(to, access)...); err != nil {
+	to := imageOf(t, spec, access)
+	if _, err := remote.Head(to.Repository.Tag("1"), client.Remote(to)...); err != nil {
 		t.Error(err)
 	}
 }

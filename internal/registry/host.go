@@ -1,4 +1,4 @@
-package scan
+package registry
 
 import (
 	"context"
@@ -24,9 +24,9 @@ const (
 	// maxDelay is the longest a request waits for its turn; beyond that the scan
 	// gives up its place and comes back.
 	maxDelay = 2 * time.Second
-	// maxPageSize is what is asked for first; most registries allow it, some less,
-	// and some refuse a number that is too high.
-	maxPageSize, minPageSize = 1000, 50
+	// MaxPageSize is the page of a list that is asked for first; most registries allow
+	// it, some less, and some refuse a number that is too high.
+	MaxPageSize = 1000
 	// hostLife is how long a host is remembered that nobody asks.
 	hostLife = time.Hour
 	// sweepInterval is how often those are looked for that nobody asks.
@@ -71,8 +71,8 @@ func callerOf(ctx context.Context) caller {
 	return who
 }
 
-// host is what is known of one registry over one route, whatever the image.
-type host struct {
+// Host is what is known of one registry over one route, whatever the image.
+type Host struct {
 	name string
 	lane *background.Lane
 
@@ -88,24 +88,24 @@ type host struct {
 // asks: servers may name others without end.
 type hosts struct {
 	mu    sync.Mutex
-	list  map[endpoint]*host
+	list  map[endpoint]*Host
 	swept time.Time
 }
 
-func (all *hosts) of(at endpoint, now time.Time) *host {
+func (all *hosts) of(at endpoint, now time.Time) *Host {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	h, ok := all.list[at]
 	if !ok {
-		h = &host{
-			name: at.host, lane: background.NewLane(background.NewSlots(hostSlots, namespaceSlots)), perPage: maxPageSize,
+		h = &Host{
+			name: at.host, lane: background.NewLane(background.NewSlots(hostSlots, namespaceSlots)), perPage: MaxPageSize,
 			bucket: rate.NewLimiter(hostRate, hostBurst), shares: map[string]*rate.Limiter{}, until: map[string]time.Time{},
 		}
 		if all.list == nil {
-			all.list = map[endpoint]*host{}
+			all.list = map[endpoint]*Host{}
 		}
 		if now.Sub(all.swept) > sweepInterval {
-			maps.DeleteFunc(all.list, func(_ endpoint, other *host) bool { return other.idle(now) })
+			maps.DeleteFunc(all.list, func(_ endpoint, other *Host) bool { return other.idle(now) })
 			all.swept = now
 		}
 		all.list[at] = h
@@ -114,14 +114,14 @@ func (all *hosts) of(at endpoint, now time.Time) *host {
 	return h
 }
 
-func (h *host) use(now time.Time) {
+func (h *Host) use(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.used = now
 }
 
 // idle reports whether the host is of no interest any more.
-func (h *host) idle(now time.Time) bool {
+func (h *Host) idle(now time.Time) bool {
 	if !h.lane.Idle() {
 		return false
 	}
@@ -132,13 +132,13 @@ func (h *host) idle(now time.Time) bool {
 }
 
 // forgive forgets pauses that are over. The lock is held.
-func (h *host) forgive(now time.Time) {
+func (h *Host) forgive(now time.Time) {
 	maps.DeleteFunc(h.until, func(_ string, at time.Time) bool { return !at.After(now) })
 }
 
 // limited says how long the host is to be left alone with a credential, as an
 // error, or nil.
-func (h *host) limited(now time.Time, who caller) error {
+func (h *Host) limited(now time.Time, who caller) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if after := h.until[who.credential].Sub(now); after > 0 {
@@ -150,7 +150,7 @@ func (h *host) limited(now time.Time, who caller) error {
 // pause leaves the host alone with a credential until at. Registries count by
 // credential, and those that have none by address: what one has used up is no
 // reason to keep another waiting.
-func (h *host) pause(now, at time.Time, who caller) {
+func (h *Host) pause(now, at time.Time, who caller) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.forgive(now)
@@ -161,7 +161,7 @@ func (h *host) pause(now, at time.Time, who caller) {
 
 // turn takes a request's place in the queue: how long it has to wait, or that it
 // is not worth waiting.
-func (h *host) turn(now time.Time, who caller) (time.Duration, error) {
+func (h *Host) turn(now time.Time, who caller) (time.Duration, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	wait := h.until[who.credential].Sub(now)
@@ -182,7 +182,7 @@ func (h *host) turn(now time.Time, who caller) (time.Duration, error) {
 }
 
 // share is what a namespace has of the host's requests. The lock is held.
-func (h *host) share(now time.Time, namespace string) *rate.Limiter {
+func (h *Host) share(now time.Time, namespace string) *rate.Limiter {
 	share, ok := h.shares[namespace]
 	if !ok {
 		if len(h.shares) >= manyShares {
@@ -194,13 +194,19 @@ func (h *host) share(now time.Time, namespace string) *rate.Limiter {
 	return share
 }
 
-func (h *host) pageSize() int {
+// Lane is where scans of the host take their slots.
+func (h *Host) Lane() *background.Lane { return h.lane }
+
+// PageSize is the size of page to ask for, which the registry is known to take; zero is
+// none.
+func (h *Host) PageSize() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.perPage
 }
 
-func (h *host) setPageSize(n int) {
+// SetPageSize notes which page size the registry takes.
+func (h *Host) SetPageSize(n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.perPage = n

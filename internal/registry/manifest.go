@@ -1,4 +1,4 @@
-package scan
+package registry
 
 import (
 	"bytes"
@@ -18,22 +18,22 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// errLies means that what a registry sent for a digest has another one.
-var errLies = errors.New("the registry sent something else than was asked for")
+// errWrongDigest means that what a registry sent for a digest has another one.
+var errWrongDigest = errors.New("the registry sent something else than was asked for")
 
 // Digest returns the digest of the manifest or index that tag points to now, as
 // algorithm:hex. A registry that does not say it, which the distribution
 // specification leaves open, or that knows no HEAD, sends the manifest instead.
-func (c *Client) Digest(ctx context.Context, target Target, access Access, tag string) (string, error) {
-	ref := target.Repository.Tag(tag)
+func (c *Client) Digest(ctx context.Context, image Image, tag string) (string, error) {
+	ref := image.Repository.Tag(tag)
 	var digest string
-	err := c.pull(ctx, target, access, func(ctx context.Context, puller *remote.Puller) error {
+	err := c.pull(ctx, image, func(ctx context.Context, puller *remote.Puller) error {
 		head, err := puller.Head(ctx, ref)
 		if err == nil {
 			digest = head.Digest.String()
 			return nil
 		}
-		if ctx.Err() != nil || !mute(err) {
+		if ctx.Err() != nil || !answersNoHead(err) {
 			return err
 		}
 		got, err := puller.Get(ctx, ref)
@@ -48,10 +48,10 @@ func (c *Client) Digest(ctx context.Context, target Target, access Access, tag s
 	return digest, nil
 }
 
-// mute reports whether the error of a HEAD is that the registry answered it without
+// answersNoHead reports whether the error of a HEAD is that the registry answered it without
 // the headers that are needed, or does not know the method. Proxies and firewalls
 // that do not pass HEAD on say so with any refusal, such as 403 and 404.
-func mute(err error) bool {
+func answersNoHead(err error) bool {
 	var refused *transport.Error
 	if errors.As(err, &refused) {
 		return refused.StatusCode == http.StatusNotImplemented ||
@@ -74,11 +74,11 @@ const (
 // os/arch or os/arch/variant, in ascending order. An index that does not say so has
 // its images asked. An artifact without platforms, such as a chart or a signature,
 // has none.
-func (c *Client) Platforms(ctx context.Context, target Target, access Access, digest string) ([]string, error) {
-	ref := target.Repository.Digest(digest)
+func (c *Client) Platforms(ctx context.Context, image Image, digest string) ([]string, error) {
+	ref := image.Repository.Digest(digest)
 	var found []string
-	err := c.pull(ctx, target, access, func(ctx context.Context, puller *remote.Puller) error {
-		look := platforms{puller: puller, repository: target.Repository, left: maxLookUps}
+	err := c.pull(ctx, image, func(ctx context.Context, puller *remote.Puller) error {
+		look := platforms{puller: puller, repository: image.Repository, left: maxLookUps}
 		if err := look.at(ctx, digest, 0); err != nil {
 			return err
 		}
@@ -195,15 +195,15 @@ func (p *platforms) image(ctx context.Context, content []byte) error {
 func verify(content []byte, digest string) error {
 	want, err := v1.NewHash(digest)
 	if err != nil {
-		return fmt.Errorf("%w: %q is no digest", errLies, digest)
+		return fmt.Errorf("%w: %q is no digest", errWrongDigest, digest)
 	}
 	hasher, err := v1.Hasher(want.Algorithm)
 	if err != nil {
-		return fmt.Errorf("%w: %q is no digest", errLies, digest)
+		return fmt.Errorf("%w: %q is no digest", errWrongDigest, digest)
 	}
 	_, _ = hasher.Write(content) // a hash never fails
 	if hex.EncodeToString(hasher.Sum(nil)) != want.Hex {
-		return fmt.Errorf("%w: not %s", errLies, digest)
+		return fmt.Errorf("%w: not %s", errWrongDigest, digest)
 	}
 	return nil
 }

@@ -1,15 +1,16 @@
-package scan
+package registry
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
 
 	"golang.org/x/time/rate"
 
-	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/registry/registrytest"
 )
 
 func TestAHostTakesSoManyRequestsAndNoMore(t *testing.T) {
@@ -61,10 +62,9 @@ func TestAHostThatAskedForAPauseIsAskedAfterIt(t *testing.T) {
 
 func TestARequestWaitsForItsTurn(t *testing.T) {
 	client := newClient(t)
-	host := serve(t, newRegistry(t, "1"))
+	host := registrytest.Serve(t, registrytest.New(t, "1"))
 	client.hosts.of(endpoint{host: host}, client.clock.Now()).bucket = rate.NewLimiter(100, 1) // a ping is the first
-	to := target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image})
-	if _, err := client.Tags(context.Background(), to, Access{}); err != nil {
+	if err := listTags(client, imageOf(t, Spec{Image: host + "/" + image}, Access{})); err != nil {
 		t.Fatal(err)
 	}
 	if waited := value(t, client.metrics.waits.WithLabelValues(host)); waited <= 0 || waited > 0.1 {
@@ -85,5 +85,44 @@ func TestARequestWaitsForItsTurn(t *testing.T) {
 	}
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("whoever leaves while it waits gets %v", err)
+	}
+}
+
+// What one credential has used up is no reason to keep another waiting.
+func TestAPauseIsOneCredentials(t *testing.T) {
+	h := new(hosts).of(endpoint{host: "registry.example.com"}, start)
+	h.pause(start, start.Add(time.Hour), caller{namespace: "theirs", credential: "theirs"})
+	if err := h.limited(start, caller{namespace: "apps"}); err != nil {
+		t.Errorf("an anonymous one: %v", err)
+	}
+	if err := h.limited(start, caller{namespace: "other", credential: "theirs"}); err == nil {
+		t.Error("the same credential is not left alone")
+	}
+	for range namespaceBurst + namespaceRate*3 {
+		_, _ = h.turn(start, caller{namespace: "theirs"})
+	}
+	if wait, err := h.turn(start, caller{namespace: "apps"}); wait != 0 || err != nil {
+		t.Errorf("another namespace waits %s: %v", wait, err)
+	}
+}
+
+// Servers name hosts without end, in redirects and as token servers.
+func TestHostsThatNobodyAsksAreForgotten(t *testing.T) {
+	all := new(hosts)
+	for i := range 100 {
+		all.of(endpoint{host: fmt.Sprint(i)}, start)
+	}
+	paused := all.of(endpoint{host: "paused"}, start)
+	paused.pause(start, start.Add(3*time.Hour), caller{})
+	all.of(endpoint{host: "now"}, start.Add(2*time.Hour))
+	if n := len(all.list); n != 2 {
+		t.Errorf("%d are left", n)
+	}
+	metrics := newClient(t).metrics
+	for i := range 2 * maxHosts {
+		metrics.host(fmt.Sprint(i))
+	}
+	if got := metrics.host("one more"); got != "other" {
+		t.Errorf("got a series of its own: %s", got)
 	}
 }

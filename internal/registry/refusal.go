@@ -1,4 +1,4 @@
-package scan
+package registry
 
 import (
 	"bytes"
@@ -23,19 +23,19 @@ const (
 	maxManifest = 8 << 20
 )
 
-// errAstray means that a server leads where the controller does not go.
-var errAstray = errors.New("refusing a redirect")
+// errRedirect means that a server leads where the controller does not go.
+var errRedirect = errors.New("refusing a redirect")
 
-// discreet lets nothing of a refusal's body through but the errors that the
+// filter lets nothing of a refusal's body through but the errors that the
 // distribution specification defines, and those of the registry alone that the
 // object names. A body ends in errors, and so in conditions and events: whoever can
 // make the controller ask a server of its choice, by a redirect or as a token
 // server, must not read there what it answers.
-type discreet struct{ next http.RoundTripper }
+type filter struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
-func (t *discreet) RoundTrip(req *http.Request) (*http.Response, error) {
-	if err := astray(req); err != nil {
+func (t *filter) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := checkRedirect(req); err != nil {
 		return nil, err
 	}
 	resp, err := t.next.RoundTrip(req)
@@ -49,7 +49,7 @@ func (t *discreet) RoundTrip(req *http.Request) (*http.Response, error) {
 		return resp, nil
 	}
 	var said []byte
-	if own := callerOf(req.Context()).registry; own != "" && sameHost(req.URL.Host, own) && req.Method != http.MethodHead {
+	if own := callerOf(req.Context()).registry; own != "" && SameHost(req.URL.Host, own) && req.Method != http.MethodHead {
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // half of it is none
 		said = reasons(body, mask.New(credentialsOf(req)...))
 	}
@@ -94,7 +94,7 @@ func credentialsOf(req *http.Request) []string {
 	return secrets
 }
 
-// reasons returns the first errors of a body, without secrets and cut to a bearable
+// reasons returns the first errors of a body, without secrets and cut to a shorten
 // length, or nothing.
 func reasons(body []byte, secrets *mask.Mask) []byte {
 	var found struct {
@@ -106,7 +106,7 @@ func reasons(body []byte, secrets *mask.Mask) []byte {
 	found.Errors = found.Errors[:min(len(found.Errors), maxReasons)]
 	for i := range found.Errors {
 		e := &found.Errors[i]
-		e.Code, e.Message = bearable(secrets.Text(e.Code)), bearable(secrets.Text(e.Message))
+		e.Code, e.Message = shorten(secrets.Text(e.Code)), shorten(secrets.Text(e.Message))
 	}
 	said, err := json.Marshal(found)
 	if err != nil {
@@ -115,7 +115,7 @@ func reasons(body []byte, secrets *mask.Mask) []byte {
 	return said
 }
 
-func bearable(text string) string {
+func shorten(text string) string {
 	if len(text) > maxReasonLength {
 		text = strings.ToValidUTF8(text[:maxReasonLength], "") + "..."
 	}
@@ -125,11 +125,11 @@ func bearable(text string) string {
 // maxRedirects is how often one request may be sent elsewhere.
 const maxRedirects = 5
 
-// astray refuses a redirect to another host unless it leads to the same kind of
+// checkRedirect refuses a redirect to another host unless it leads to the same kind of
 // thing there, as registries send a list of tags to the registry behind them and a
 // blob to where it is stored. Everything else would make the controller ask any
 // server for any path. None leads from https to http.
-func astray(req *http.Request) error {
+func checkRedirect(req *http.Request) error {
 	first, hops := req, 0
 	for first.Response != nil && first.Response.Request != nil && hops <= maxRedirects {
 		first, hops = first.Response.Request, hops+1
@@ -138,13 +138,13 @@ func astray(req *http.Request) error {
 	case hops == 0:
 		return nil
 	case hops > maxRedirects:
-		return fmt.Errorf("%w: more than %d redirects", errAstray, maxRedirects)
+		return fmt.Errorf("%w: more than %d redirects", errRedirect, maxRedirects)
 	case first.URL.Scheme == "https" && req.URL.Scheme != "https":
-		return fmt.Errorf("%w: from https to %s, at %s", errAstray, req.URL.Scheme, req.URL.Host)
-	case sameHost(first.URL.Host, req.URL.Host), strings.Contains(first.URL.Path, "/blobs/"):
+		return fmt.Errorf("%w: from https to %s, at %s", errRedirect, req.URL.Scheme, req.URL.Host)
+	case SameHost(first.URL.Host, req.URL.Host), strings.Contains(first.URL.Path, "/blobs/"):
 		return nil
-	case strings.HasSuffix(first.URL.Path, listPath):
-		if strings.HasSuffix(req.URL.Path, listPath) {
+	case strings.HasSuffix(first.URL.Path, TagListPath):
+		if strings.HasSuffix(req.URL.Path, TagListPath) {
 			return nil
 		}
 	case strings.Contains(first.URL.Path, "/manifests/"), strings.Contains(first.URL.Path, "/referrers/"):
@@ -152,5 +152,5 @@ func astray(req *http.Request) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: to %s, and to something else than was asked for", errAstray, req.URL.Host)
+	return fmt.Errorf("%w: to %s, and to something else than was asked for", errRedirect, req.URL.Host)
 }

@@ -1,4 +1,4 @@
-package scan
+package registry
 
 import (
 	"context"
@@ -11,12 +11,13 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/identity"
 )
 
-// genericProvider is the one that uses Secrets.
+// genericProvider is the one that uses Secrets, and the default.
 const genericProvider = "generic"
+
+func (s Spec) isGeneric() bool { return s.Provider == "" || s.Provider == genericProvider }
 
 // Identity is what credentials of a cloud are asked for with. Whose identity that
 // is depends on the feature gate ObjectLevelWorkloadIdentity: when it is on, that
@@ -29,37 +30,37 @@ type Identity struct {
 	Tokens *cache.TokenCache
 }
 
-// WithIdentity lets ImageRepositories use spec.provider.
-func WithIdentity(identity Identity) ClientOption {
+// WithIdentity lets objects use spec.provider.
+func WithIdentity(identity Identity) Option {
 	return func(c *Client) { c.identity = &identity }
 }
 
 // CheckProvider refuses a spec that no retry helps: an [ErrFeatureGate] for one that
 // needs a feature gate which is off, and an identity.ErrRefused for one that would
 // send the identity of a cloud where it does not belong.
-func CheckProvider(repo *imagev1.ImageRepository) error {
-	if repo.GetProvider() == genericProvider {
+func CheckProvider(spec Spec) error {
+	if spec.isGeneric() {
 		return nil
 	}
-	if repo.Spec.ServiceAccountName != "" && !auth.IsObjectLevelWorkloadIdentityEnabled() {
+	if spec.ServiceAccountName != "" && !auth.IsObjectLevelWorkloadIdentityEnabled() {
 		return fmt.Errorf("%w: to use spec.serviceAccountName for provider authentication please enable the %s feature gate in the controller",
 			ErrFeatureGate, auth.FeatureGateObjectLevelWorkloadIdentity)
 	}
-	if repo.Spec.Insecure {
-		return fmt.Errorf("%w: spec.insecure beside spec.provider %s: remove it; such an identity goes over https only", identity.ErrRefused, repo.GetProvider())
+	if spec.Insecure {
+		return fmt.Errorf("%w: spec.insecure beside spec.provider %s: remove it; such an identity goes over https only", identity.ErrRefused, spec.Provider)
 	}
-	repository, err := parseRepository(&repo.Spec)
+	repository, err := ParseRepository(spec.Image)
 	if err != nil {
 		return err
 	}
 	use := identity.Use{
-		Provider: repo.GetProvider(), Service: identity.Registry, Account: accountOf(repo),
+		Provider: spec.Provider, Service: identity.Registry, Account: spec.account(),
 		URL: &url.URL{Scheme: repository.Scheme(), Host: repository.RegistryStr()},
 	}
-	if repo.Spec.ProxySecretRef != nil {
+	if spec.ProxySecretRef != "" {
 		use.Route = append(use.Route, "spec.proxySecretRef")
 	}
-	if repo.Spec.CertSecretRef != nil {
+	if spec.CertSecretRef != "" {
 		use.Route = append(use.Route, "spec.certSecretRef")
 	}
 	if err := use.Check(); err != nil {
@@ -68,39 +69,39 @@ func CheckProvider(repo *imagev1.ImageRepository) error {
 	return nil
 }
 
-// Access reads how the registry of repo is reached, with the credentials of a
-// cloud if spec.provider names one. Its errors are those of [ReadAccess] and of
+// Access reads how the registry of an object is reached, with the credentials of a
+// cloud if its provider is one. Its errors are those of [ReadAccess] and of
 // [CheckProvider].
-func (c *Client) Access(ctx context.Context, reader client.Reader, repo *imagev1.ImageRepository) (Access, error) {
-	if repo.GetProvider() == genericProvider {
-		return c.readAccess(ctx, reader, repo)
+func (c *Client) Access(ctx context.Context, reader client.Reader, spec Spec) (Access, error) {
+	if spec.isGeneric() {
+		return c.readAccess(ctx, reader, spec)
 	}
-	if err := CheckProvider(repo); err != nil {
+	if err := CheckProvider(spec); err != nil {
 		return Access{}, err
 	}
 	if c.identity == nil {
 		return Access{}, fmt.Errorf("%w: spec.provider: this process has no identity in a cloud", ErrCredentials)
 	}
-	if _, err := utils.ProviderByName[auth.ArtifactRegistryCredentialsProvider](repo.GetProvider()); err != nil {
+	if _, err := utils.ProviderByName[auth.ArtifactRegistryCredentialsProvider](spec.Provider); err != nil {
 		return Access{}, fmt.Errorf("%w: spec.provider: %w", ErrCredentials, err)
 	}
-	onlyRoute := repo.DeepCopy() // Secrets with credentials are not looked at, as in Flux
-	onlyRoute.Spec.SecretRef, onlyRoute.Spec.ServiceAccountName = nil, ""
+	onlyRoute := spec // Secrets with credentials are not looked at, as in Flux
+	onlyRoute.SecretRef, onlyRoute.ServiceAccountName = "", ""
 	access, err := c.readAccess(ctx, reader, onlyRoute)
 	if err != nil {
 		return Access{}, err
 	}
 	access.cloud = &cloud{
-		provider: repo.GetProvider(), image: repo.Spec.Image,
-		account: accountOf(repo), options: c.identity.options(repo, access),
+		provider: spec.Provider, image: spec.Image,
+		account: spec.account(), options: c.identity.options(spec, access),
 	}
 	return access, nil
 }
 
 // readAccess is [ReadAccess] for what this client may reach: a proxy is also dialed
 // by what gets credentials from a cloud, which knows of no guard.
-func (c *Client) readAccess(ctx context.Context, reader client.Reader, repo *imagev1.ImageRepository) (Access, error) {
-	access, err := ReadAccess(ctx, reader, repo)
+func (c *Client) readAccess(ctx context.Context, reader client.Reader, spec Spec) (Access, error) {
+	access, err := ReadAccess(ctx, reader, spec)
 	if err != nil || access.proxy == nil {
 		return access, err
 	}
@@ -110,33 +111,33 @@ func (c *Client) readAccess(ctx context.Context, reader client.Reader, repo *ima
 	return access, nil
 }
 
-func (i *Identity) options(repo *imagev1.ImageRepository, access Access) []auth.Option {
+func (i *Identity) options(spec Spec, access Access) []auth.Option {
 	options := []auth.Option{
 		auth.WithClient(i.Client),
-		auth.WithServiceAccountNamespace(repo.Namespace),
+		auth.WithServiceAccountNamespace(spec.Namespace),
 	}
 	if access.proxy != nil {
 		options = append(options, auth.WithProxyURL(*access.proxy))
 	}
-	if name := repo.Spec.ServiceAccountName; name != "" {
-		options = append(options, auth.WithServiceAccountName(name))
+	if spec.ServiceAccountName != "" {
+		options = append(options, auth.WithServiceAccountName(spec.ServiceAccountName))
 	}
 	if i.Tokens != nil {
 		options = append(options, auth.WithCache(*i.Tokens, cache.InvolvedObject{
-			Kind: imagev1.ImageRepositoryKind, Namespace: repo.Namespace, Name: repo.Name, Operation: cache.OperationReconcile,
+			Kind: spec.Kind, Namespace: spec.Namespace, Name: spec.Name, Operation: cache.OperationReconcile,
 		}))
 	}
 	return options
 }
 
-// accountOf names whose identity is used; it is empty for the controller's.
-func accountOf(repo *imagev1.ImageRepository) string {
+// account names whose identity is used; it is empty for the controller's.
+func (s Spec) account() string {
 	if !auth.IsObjectLevelWorkloadIdentityEnabled() {
 		return ""
 	}
-	for _, name := range []string{repo.Spec.ServiceAccountName, auth.GetDefaultServiceAccount()} {
+	for _, name := range []string{s.ServiceAccountName, auth.GetDefaultServiceAccount()} {
 		if name != "" {
-			return repo.Namespace + "/" + name
+			return s.Namespace + "/" + name
 		}
 	}
 	return ""
