@@ -28,24 +28,24 @@ func TestCookies(t *testing.T) {
 		"the first users of the canary are bound to it": {bound(at(progressing, 0)), Cookies{Canary: of(v2), Primary: stay}},
 		"a further step binds them to the same":         {bound(at(progressing, 20)), Cookies{Canary: of(v2), Primary: stay}},
 		"a cookie for the primary is not made unless it has a name": {
-			because(bound(at(progressing, 0)), func(s *situation) { s.Plan.Affinity.PrimaryCookieName = "" }), Cookies{Canary: of(v2)}},
-		"users of a canary that failed are let go": {because(bound(at(progressing, 20)), func(s *situation) { s.Alarm = "lag" }), Cookies{Previous: of(v2)}},
-		"another revision has nobody yet":          {because(bound(at(progressing, 20)), func(s *situation) { s.Target = running(v3) }), Cookies{Previous: of(v2)}},
+			edited(bound(at(progressing, 0)), func(s *situation) { s.Plan.Affinity.PrimaryCookieName = "" }), Cookies{Canary: of(v2)}},
+		"users of a canary that failed are let go": {edited(bound(at(progressing, 20)), func(s *situation) { s.Alarm = "lag" }), Cookies{Previous: of(v2)}},
+		"another revision has nobody yet":          {edited(bound(at(progressing, 20)), func(s *situation) { s.Target = running(v3) }), Cookies{Previous: of(v2)}},
 		"the cookie of the last release is still let go in the next": {
-			because(bound(at(progressing, 0)), func(s *situation) { s.State.Cookies.Previous = of(v1) }), Cookies{Canary: of(v2), Primary: stay, Previous: of(v1)}},
+			edited(bound(at(progressing, 0)), func(s *situation) { s.State.Cookies.Previous = of(v1) }), Cookies{Canary: of(v2), Primary: stay, Previous: of(v1)}},
 		"a revision that is tried again is not let go by the cookie that binds it": {
-			because(bound(at(progressing, 0)), func(s *situation) { s.State.Cookies.Previous = of(v2) }), Cookies{Canary: of(v2), Primary: stay}},
+			edited(bound(at(progressing, 0)), func(s *situation) { s.State.Cookies.Previous = of(v2) }), Cookies{Canary: of(v2), Primary: stay}},
 		"a fix takes over the users of what failed": {
-			because(bound(at(flaggerv1.CanaryPhaseFailed, 100)), func(s *situation) { s.Target, s.Primary = running(v3), stuck(v1) }),
+			edited(bound(at(flaggerv1.CanaryPhaseFailed, 100)), func(s *situation) { s.Target, s.Primary = running(v3), stuck(v1) }),
 			Cookies{Canary: of(v3), Primary: "stay=" + cookieValue("primary", v3), Previous: of(v2)}},
-		"without session affinity nobody is bound": {because(bound(at(progressing, 20)), func(s *situation) { s.Plan.Affinity = nil }), Cookies{}},
+		"without session affinity nobody is bound": {edited(bound(at(progressing, 20)), func(s *situation) { s.Plan.Affinity = nil }), Cookies{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			step, err := tc.given.decide()
+			decision, err := tc.given.decide()
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tc.want, step.State.Cookies); diff != "" {
+			if diff := cmp.Diff(tc.want, decision.State.Cookies); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -56,8 +56,8 @@ func TestCookiesThatAnEditAsksForAreWrittenAtOnce(t *testing.T) {
 	s := at(flaggerv1.CanaryPhaseProgressing, 20)
 	s.State.At, s.Measured = noon, nil
 	s.Plan.Affinity = &flaggerv1.SessionAffinity{CookieName: "sticky"}
-	step, err := s.decide()
-	if err != nil || !strings.HasPrefix(step.State.Cookies.Canary, "sticky=") || strings.Join(brief(step.Actions), " ") != "SetWeights{{80 20 false}}" {
-		t.Errorf("got %+v, %v, %v", step.State.Cookies, brief(step.Actions), err)
+	decision, err := s.decide()
+	if err != nil || !strings.HasPrefix(decision.State.Cookies.Canary, "sticky=") || strings.Join(actionNames(decision.Actions), " ") != "SetWeights{{80 20 false}}" {
+		t.Errorf("got %+v, %v, %v", decision.State.Cookies, actionNames(decision.Actions), err)
 	}
 }

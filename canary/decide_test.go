@@ -75,14 +75,14 @@ func at(phase flaggerv1.CanaryPhase, weight int) situation {
 	}
 }
 
-// because edits a Seen.
-func because(s situation, edit func(*situation)) situation {
+// edited is a situation of which something is different.
+func edited(s situation, edit func(*situation)) situation {
 	edit(&s)
 	return s
 }
 
-// brief drops the upkeep that every step of a running canary begins with.
-func brief(actions []Action) []string {
+// actionNames leaves out the maintenance that every decision on a running canary begins with.
+func actionNames(actions []Action) []string {
 	var out []string
 	for _, a := range actions {
 		switch a.(type) {
@@ -95,7 +95,7 @@ func brief(actions []Action) []string {
 	return out
 }
 
-func said(events []Event) string {
+func messages(events []Event) string {
 	var out []string
 	for _, e := range events {
 		out = append(out, e.Message)
@@ -103,7 +103,7 @@ func said(events []Event) string {
 	return strings.Join(out, "\n")
 }
 
-func asked(q Questions) string {
+func questionNames(q Questions) string {
 	var out []string
 	for _, m := range q.Metrics {
 		out = append(out, m.Name)
@@ -114,7 +114,7 @@ func asked(q Questions) string {
 	return strings.Join(out, " ")
 }
 
-func held(h *flaggerv1.CanaryHold) string {
+func holdText(h *flaggerv1.CanaryHold) string {
 	switch {
 	case h == nil:
 		return ""
@@ -133,7 +133,7 @@ type decisionCase struct {
 	wantApplied  string
 	wantPromoted string
 	wantActions  []string
-	wantSaid     string
+	wantEvents   string
 	wantProblem  string
 	wantVerdict  Verdict
 	wantDue      string // what is asked, in its order
@@ -142,14 +142,15 @@ type decisionCase struct {
 
 func (tc decisionCase) run(t *testing.T) {
 	t.Helper()
-	step, err := tc.given.decide()
+	decision, err := tc.given.decide()
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := decisionCase{wantPhase: step.State.Phase, wantWeight: step.State.Weight, wantFailed: step.State.FailedChecks,
-		wantApplied: step.State.Applied, wantPromoted: step.State.Promoted,
-		wantActions: brief(step.Actions), wantSaid: said(step.Events), wantProblem: step.Problem, wantVerdict: step.Verdict,
-		wantDue: asked(step.due), wantHold: held(step.State.Hold)}
+	wantMessage(t, decision)
+	got := decisionCase{wantPhase: decision.State.Phase, wantWeight: decision.State.Weight, wantFailed: decision.State.FailedChecks,
+		wantApplied: decision.State.Applied, wantPromoted: decision.State.Promoted,
+		wantActions: actionNames(decision.Actions), wantEvents: messages(decision.Events), wantProblem: decision.Problem, wantVerdict: decision.Verdict,
+		wantDue: questionNames(decision.due), wantHold: holdText(decision.State.Hold)}
 	tc.given = situation{}
 	if diff := cmp.Diff(tc, got, cmp.AllowUnexported(decisionCase{})); diff != "" {
 		t.Error(diff)
@@ -177,15 +178,15 @@ func TestInitializing(t *testing.T) {
 		"users move over to a ready primary": {
 			given: fresh(flaggerv1.CanaryPhaseInitializing, running(v1)), wantPhase: flaggerv1.CanaryPhaseInitialized,
 			wantApplied: v1, wantPromoted: v1,
-			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantSaid: "Initialization done! podinfo.test",
+			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantEvents: "Initialization done! podinfo.test",
 		},
 		"a target that moved on meanwhile is not taken for the primary": {
-			given: because(fresh(flaggerv1.CanaryPhaseInitializing, running(v1)), func(s *situation) { s.Target = running(v2) }), wantPhase: flaggerv1.CanaryPhaseInitialized,
+			given: edited(fresh(flaggerv1.CanaryPhaseInitializing, running(v1)), func(s *situation) { s.Target = running(v2) }), wantPhase: flaggerv1.CanaryPhaseInitialized,
 			wantApplied: v1, wantPromoted: v1,
-			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantSaid: "Initialization done! podinfo.test",
+			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantEvents: "Initialization done! podinfo.test",
 		},
 		"a missing target is a problem": {
-			given:     because(fresh(initial, Workload{}), func(s *situation) { s.Target = Workload{} }),
+			given:     edited(fresh(initial, Workload{}), func(s *situation) { s.Target = Workload{} }),
 			wantPhase: flaggerv1.CanaryPhaseInitializing, wantProblem: "Deployment podinfo.test not found",
 		},
 	} {
@@ -198,74 +199,74 @@ func TestAnalysis(t *testing.T) {
 	bad := func(s *situation) { s.Measured[0].Value = 69.172 }
 	for name, tc := range map[string]decisionCase{
 		"a new revision is pinned and scaled up": {
-			given:     because(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *situation) { s.State.Applied, s.Target = v1, stopped(v2) }),
+			given:     edited(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *situation) { s.State.Applied, s.Target = v1, stopped(v2) }),
 			wantPhase: progressing, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v2}", "StartTarget{}"},
-			wantSaid:    "New revision detected! Scaling up podinfo.test",
+			wantEvents:  "New revision detected! Scaling up podinfo.test",
 		},
 		"a canary that is not ready gets no users": {
-			given:     because(at(progressing, 0), func(s *situation) { s.Target = rolling(v2) }),
+			given:     edited(at(progressing, 0), func(s *situation) { s.Target = rolling(v2) }),
 			wantPhase: progressing, wantApplied: v2, wantPromoted: v1,
 		},
 		"a ready canary gets the first step": {
 			given: at(progressing, 0), wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{80 20 false}}"},
-			wantSaid:    "Starting canary analysis for podinfo.test\nAdvance podinfo.test canary weight 20 (request-success-rate 99.80%)",
+			wantEvents:  "Starting canary analysis for podinfo.test\nAdvance podinfo.test canary weight 20 (request-success-rate 99.80%)",
 		},
 		"a good check takes the next step": {
 			given: at(progressing, 20), wantPhase: progressing, wantWeight: 40, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{60 40 false}}"},
-			wantSaid:    "Advance podinfo.test canary weight 40 (request-success-rate 99.80%)",
+			wantEvents:  "Advance podinfo.test canary weight 40 (request-success-rate 99.80%)",
 		},
 		"a stage lasts its interval": {
-			given:     because(at(progressing, 20), func(s *situation) { s.State.At = noon.Add(-time.Second) }),
+			given:     edited(at(progressing, 20), func(s *situation) { s.State.At = noon.Add(-time.Second) }),
 			wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1,
 		},
 		"a good check after the last step promotes the pinned revision": {
 			given: at(progressing, 50), wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 50, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetPrimary{v2}"},
-			wantSaid:    "Copying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
+			wantEvents:  "Copying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
 		},
 		"a failed check holds": {
-			given: because(at(progressing, 20), bad), wantPhase: progressing, wantWeight: 20, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
-			wantSaid: "Halt podinfo.test advancement success rate 69.17% < 99%",
+			given: edited(at(progressing, 20), bad), wantPhase: progressing, wantWeight: 20, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
+			wantEvents: "Halt podinfo.test advancement success rate 69.17% < 99%",
 		},
 		"a failed check at the limit rolls back in the same step": {
-			given:     because(at(progressing, 20), func(s *situation) { bad(s); s.State.FailedChecks = 1 }),
+			given:     edited(at(progressing, 20), func(s *situation) { bad(s); s.State.FailedChecks = 1 }),
 			wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantVerdict: VerdictFailed,
-			wantSaid: "Halt podinfo.test advancement success rate 69.17% < 99%\n" +
+			wantEvents: "Halt podinfo.test advancement success rate 69.17% < 99%\n" +
 				"Rolling back podinfo.test failed checks threshold reached 2\nCanary failed! Scaling down podinfo.test",
 		},
 		"a metric without values is a failed check": {
-			given: because(at(progressing, 20), func(s *situation) { s.Measured[0] = Measurement{Name: successRate, NoValues: true} }), wantPhase: progressing,
+			given: edited(at(progressing, 20), func(s *situation) { s.Measured[0] = Measurement{Name: successRate, NoValues: true} }), wantPhase: progressing,
 			wantWeight: 20, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
-			wantSaid: "Halt advancement no values found for gatewayapi:v1 metric request-success-rate probably podinfo.test is not receiving traffic",
+			wantEvents: "Halt advancement no values found for gatewayapi:v1 metric request-success-rate probably podinfo.test is not receiving traffic",
 		},
 		"a canary past its deadline rolls back": {
-			given:     because(at(progressing, 20), func(s *situation) { s.Target = stuck(v2) }),
+			given:     edited(at(progressing, 20), func(s *situation) { s.Target = stuck(v2) }),
 			wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantVerdict: VerdictFailed,
-			wantSaid: "Rolling back podinfo.test progress deadline exceeded canary deployment podinfo.test not ready: rolling\nCanary failed! Scaling down podinfo.test",
+			wantEvents: "Rolling back podinfo.test progress deadline exceeded canary deployment podinfo.test not ready: rolling\nCanary failed! Scaling down podinfo.test",
 		},
 		"a canary without pods loses its users": {
-			given:     because(at(progressing, 20), func(s *situation) { s.Target.Available, s.Target.Ready = 0, false }),
+			given:     edited(at(progressing, 20), func(s *situation) { s.Target.Available, s.Target.Ready = 0, false }),
 			wantPhase: progressing, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
-			wantActions: []string{"SetWeights{{100 0 false}}"}, wantSaid: "Halt podinfo.test advancement canary has no available pods",
+			wantActions: []string{"SetWeights{{100 0 false}}"}, wantEvents: "Halt podinfo.test advancement canary has no available pods",
 		},
 		"an unfit primary holds the steps": {
-			given:     because(at(progressing, 20), func(s *situation) { s.Primary = rolling(v1) }),
+			given:     edited(at(progressing, 20), func(s *situation) { s.Primary = rolling(v1) }),
 			wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1,
-			wantSaid: "Halt podinfo.test advancement podinfo-primary.test not ready: rolling",
+			wantEvents: "Halt podinfo.test advancement podinfo-primary.test not ready: rolling",
 		},
 		"skipping the analysis still waits for the primary": {
-			given:     because(at(progressing, 0), func(s *situation) { s.Plan.Skip = true }),
+			given:     edited(at(progressing, 0), func(s *situation) { s.Plan.Skip = true }),
 			wantPhase: flaggerv1.CanaryPhasePromoting, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetPrimary{v2}"},
-			wantSaid:    "Copying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
+			wantEvents:  "Copying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
 		},
 		"a promotion whose status was lost goes on": {
-			given:     because(at(progressing, 50), func(s *situation) { bad(s); s.Primary = rolling(v2) }),
+			given:     edited(at(progressing, 50), func(s *situation) { bad(s); s.Primary = rolling(v2) }),
 			wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 50, wantApplied: v2, wantPromoted: v1,
 		},
 	} {
@@ -275,7 +276,7 @@ func TestAnalysis(t *testing.T) {
 
 func TestPromotion(t *testing.T) {
 	promoting := func(weight int, primary Workload) situation {
-		return because(at(flaggerv1.CanaryPhasePromoting, weight), func(s *situation) { s.Primary = primary })
+		return edited(at(flaggerv1.CanaryPhasePromoting, weight), func(s *situation) { s.Primary = primary })
 	}
 	for name, tc := range map[string]decisionCase{
 		"users stay on the canary until the primary is ready": {
@@ -283,16 +284,16 @@ func TestPromotion(t *testing.T) {
 		},
 		"a ready primary gets all users": {
 			given: promoting(50, running(v2)), wantPhase: flaggerv1.CanaryPhaseFinalising, wantApplied: v2, wantPromoted: v1,
-			wantActions: []string{"SetWeights{{100 0 false}}"}, wantSaid: "Routing all traffic to primary",
+			wantActions: []string{"SetWeights{{100 0 false}}"}, wantEvents: "Routing all traffic to primary",
 		},
 		"users leave a canary that lost its pods for what there is of the primary": {
-			given: because(promoting(50, rolling(v2)), func(s *situation) { s.Target.Available, s.Target.Ready = 0, false }), wantPhase: flaggerv1.CanaryPhasePromoting,
+			given: edited(promoting(50, rolling(v2)), func(s *situation) { s.Target.Available, s.Target.Ready = 0, false }), wantPhase: flaggerv1.CanaryPhasePromoting,
 			wantApplied: v2, wantPromoted: v1, wantActions: []string{"SetWeights{{100 0 false}}"},
 		},
 		"users can come back step by step": {
-			given:     because(promoting(50, running(v2)), func(s *situation) { s.Plan.PromotionStep = 20 }),
+			given:     edited(promoting(50, running(v2)), func(s *situation) { s.Plan.PromotionStep = 20 }),
 			wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 30, wantApplied: v2, wantPromoted: v1,
-			wantActions: []string{"SetWeights{{70 30 false}}"}, wantSaid: "Advance podinfo.test primary weight 70",
+			wantActions: []string{"SetWeights{{70 30 false}}"}, wantEvents: "Advance podinfo.test primary weight 70",
 		},
 		"a primary that lost the revision gets it again": {
 			given: promoting(50, running(v1)), wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 50, wantApplied: v2, wantPromoted: v1,
@@ -301,30 +302,30 @@ func TestPromotion(t *testing.T) {
 		"a primary that does not start gets its old revision back, and users stay on the canary": {
 			given: promoting(50, stuck(v2)), wantPhase: flaggerv1.CanaryPhaseFailed, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{0 100 false}}", "SetPrimary{v1}"}, wantVerdict: VerdictFailed,
-			wantSaid:    "Promotion of podinfo.test failed, primary not ready: rolling",
+			wantEvents:  "Promotion of podinfo.test failed, primary not ready: rolling",
 			wantProblem: "Canary failed, traffic stays on it: podinfo-primary.test not ready: rolling. Reason: promotion failed, primary not ready: rolling",
 		},
 		"users come back to the old primary once it is ready": {
-			given:     because(at(flaggerv1.CanaryPhaseFailed, 100), func(s *situation) { s.Primary = running(v1) }),
+			given:     edited(at(flaggerv1.CanaryPhaseFailed, 100), func(s *situation) { s.Primary = running(v1) }),
 			wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1,
-			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantSaid: "Canary failed! Scaling down podinfo.test",
+			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantEvents: "Canary failed! Scaling down podinfo.test",
 		},
 		"a revert in Git gives the primary its old revision back": {
-			given:     because(promoting(50, rolling(v2)), func(s *situation) { s.Target = running(v1) }),
+			given:     edited(promoting(50, rolling(v2)), func(s *situation) { s.Target = running(v1) }),
 			wantPhase: flaggerv1.CanaryPhaseInitialized, wantApplied: v1, wantPromoted: v1, wantVerdict: VerdictReverted,
 			wantActions: []string{"SetWeights{{100 0 false}}", "SetPrimary{v1}", "SetWeights{{100 0 false}}", "StopTarget{}"},
-			wantSaid:    "Revision reverted! Ending analysis of podinfo.test without promotion",
+			wantEvents:  "Revision reverted! Ending analysis of podinfo.test without promotion",
 		},
 		"the canary goes when its users have left": {
-			given:     because(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary = running(v2) }),
+			given:     edited(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary = running(v2) }),
 			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v2, wantPromoted: v2, wantVerdict: VerdictPromoted,
-			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantSaid: "Promotion completed! Scaling down podinfo.test",
+			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantEvents: "Promotion completed! Scaling down podinfo.test",
 		},
 		"a primary that breaks while users leave gives them back": {
-			given: because(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) {
+			given: edited(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) {
 				s.Primary = Workload{Exists: true, Revision: v2, Replicas: 2, Why: "gone"}
 			}), wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
-			wantActions: []string{"SetWeights{{0 100 false}}"}, wantSaid: "Routing all traffic to canary, podinfo-primary.test not ready: gone",
+			wantActions: []string{"SetWeights{{0 100 false}}"}, wantEvents: "Routing all traffic to canary, podinfo-primary.test not ready: gone",
 		},
 	} {
 		t.Run(name, tc.run)
@@ -345,9 +346,9 @@ func TestDueAsksOnlyWhenACheckCounts(t *testing.T) {
 	}{
 		"a stage that has lasted":   {at(flaggerv1.CanaryPhaseProgressing, 20), 1},
 		"a canary without users":    {at(flaggerv1.CanaryPhaseProgressing, 0), 0},
-		"a stage that has not":      {because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) { s.State.At = noon }), 0},
-		"another revision":          {because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) { s.Target = running(v3) }), 0},
-		"a route nobody took up":    {because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) { s.RoutePending = true }), 0},
+		"a stage that has not":      {edited(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) { s.State.At = noon }), 0},
+		"another revision":          {edited(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) { s.Target = running(v3) }), 0},
+		"a route nobody took up":    {edited(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) { s.RoutePending = true }), 0},
 		"a promotion":               {at(flaggerv1.CanaryPhasePromoting, 50), 0},
 		"a canary at rest":          {at(flaggerv1.CanaryPhaseSucceeded, 0), 0},
 		"a gate that Flagger waits": {at(flaggerv1.CanaryPhaseWaitingPromotion, 50), 1},

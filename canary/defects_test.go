@@ -14,90 +14,90 @@ func TestKnownDefects(t *testing.T) {
 	progressing, failed := flaggerv1.CanaryPhaseProgressing, flaggerv1.CanaryPhaseFailed
 	for name, tc := range map[string]decisionCase{
 		"1: a revision that arrives with the last check is not promoted": {
-			given:     because(at(progressing, 50), func(s *situation) { s.Target = running(v3) }),
+			given:     edited(at(progressing, 50), func(s *situation) { s.Target = running(v3) }),
 			wantPhase: progressing, wantApplied: v3, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v3}", "StartTarget{}"},
-			wantSaid:    "New revision detected! Restarting analysis for podinfo.test",
+			wantEvents:  "New revision detected! Restarting analysis for podinfo.test",
 		},
 		"1: a revision that arrives during the promotion loses its users, and the pinned one goes on": {
-			given:     because(at(flaggerv1.CanaryPhasePromoting, 50), func(s *situation) { s.Target, s.Primary = rolling(v3), rolling(v2) }),
+			given:     edited(at(flaggerv1.CanaryPhasePromoting, 50), func(s *situation) { s.Target, s.Primary = rolling(v3), rolling(v2) }),
 			wantPhase: flaggerv1.CanaryPhasePromoting, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}"},
 		},
 		"1: the pinned revision is promoted from its snapshot": {
-			given:     because(at(flaggerv1.CanaryPhasePromoting, 0), func(s *situation) { s.Target = rolling(v3) }),
+			given:     edited(at(flaggerv1.CanaryPhasePromoting, 0), func(s *situation) { s.Target = rolling(v3) }),
 			wantPhase: flaggerv1.CanaryPhasePromoting, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}", "SetPrimary{v2}"}[1:],
 		},
 		"2: a fix after a failed promotion is analysed on the healthy canary": {
-			given: because(at(failed, 100), func(s *situation) {
+			given: edited(at(failed, 100), func(s *situation) {
 				s.Target, s.Primary, s.State.Promoted, s.Snapshots = running(v3), stuck(v2), "flagger", nil
 			}), wantPhase: progressing, wantWeight: 100, wantApplied: v3, wantPromoted: "flagger",
 			wantActions: []string{"Snapshot{v3}", "StartTarget{}"},
-			wantSaid:    "New revision detected! Scaling up podinfo.test",
+			wantEvents:  "New revision detected! Scaling up podinfo.test",
 		},
 		"2: a fix that fails leaves users on the only pods that answer": {
-			given: because(at(progressing, 100), func(s *situation) {
+			given: edited(at(progressing, 100), func(s *situation) {
 				s.State.Fallback = &flaggerv1.CanaryFallback{Weight: 20}
 				s.Primary = Workload{Exists: true, Revision: v1, Replicas: 2, Stuck: true, Why: "broken"}
 				s.State.FailedChecks, s.Measured[0].Value = 1, 10
 			}), wantPhase: failed, wantWeight: 100, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
 			wantProblem: "Canary failed, traffic stays on it: podinfo-primary.test not ready: broken. Reason: Halt podinfo.test advancement success rate 10.00% < 99%",
-			wantSaid: "Halt podinfo.test advancement success rate 10.00% < 99%\n" +
+			wantEvents: "Halt podinfo.test advancement success rate 10.00% < 99%\n" +
 				"Rolling back podinfo.test failed checks threshold reached 2\nCanary failed! Scaling down podinfo.test",
 		},
 		"3: a revision pushed while the primary is unfit is not forgotten": {
-			given: because(at(failed, 0), func(s *situation) {
+			given: edited(at(failed, 0), func(s *situation) {
 				s.Target, s.Primary = stopped(v3), rolling(v1)
 			}), wantPhase: failed, wantApplied: v2, wantPromoted: v1,
 		},
 		"4: a revert in Git ends the analysis without promoting": {
-			given:     because(at(progressing, 40), func(s *situation) { s.Target = running(v1) }),
+			given:     edited(at(progressing, 40), func(s *situation) { s.Target = running(v1) }),
 			wantPhase: flaggerv1.CanaryPhaseInitialized, wantApplied: v1, wantPromoted: v1, wantVerdict: VerdictReverted,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
-			wantSaid:    "Revision reverted! Ending analysis of podinfo.test without promotion",
+			wantEvents:  "Revision reverted! Ending analysis of podinfo.test without promotion",
 		},
 		"4: a revert after a failure stays failed, and the same revision can be tried again": {
-			given:     because(at(failed, 0), func(s *situation) { s.Target = stopped(v1) }),
+			given:     edited(at(failed, 0), func(s *situation) { s.Target = stopped(v1) }),
 			wantPhase: failed, wantApplied: v1, wantPromoted: v1,
 		},
 		"6: weights that an edit reset come back": {
-			given: because(at(progressing, 40), func(s *situation) {
+			given: edited(at(progressing, 40), func(s *situation) {
 				s.Weights, s.State.At = provider.Stable, noon
 			}), wantPhase: progressing, wantWeight: 40, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{60 40 false}}"},
 		},
 		"9: a rollout that is never ready is told": {
-			given:     because(at(progressing, 0), func(s *situation) { s.Target = stuck(v2) }),
+			given:     edited(at(progressing, 0), func(s *situation) { s.Target = stuck(v2) }),
 			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
-			wantSaid:    "Rolling back podinfo.test progress deadline exceeded canary deployment podinfo.test not ready: rolling\nCanary failed! Scaling down podinfo.test",
+			wantEvents:  "Rolling back podinfo.test progress deadline exceeded canary deployment podinfo.test not ready: rolling\nCanary failed! Scaling down podinfo.test",
 		},
 		"10: a rollback webhook is heard before the release begins": {
-			given:     closed(with(arriving(waiting), confirmRollout, rollbackHook), confirmRollout),
+			given:     waitingAt(withHooks(arriving(waiting), confirmRollout, rollbackHook), confirmRollout),
 			wantPhase: waiting, wantApplied: v1, wantPromoted: v1, wantDue: "rollback", wantHold: "gate confirm-rollout by gate",
 		},
 		"13: of a primary that was scaled to zero there is nothing to lose": {
-			given: because(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *situation) {
+			given: edited(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *situation) {
 				s.State.Applied, s.Primary, s.Snapshots = v1, stopped(v1), nil
 			}),
 			wantPhase: progressing, wantApplied: v2, wantPromoted: v1, wantActions: []string{"Snapshot{v2}", "StartTarget{}"},
-			wantSaid: "New revision detected! Scaling up podinfo.test",
+			wantEvents: "New revision detected! Scaling up podinfo.test",
 		},
 		"13: a gate that Flagger waits at keeps its weight": {
-			given: because(at(flaggerv1.CanaryPhaseWaitingPromotion, 50), func(s *situation) { s.State.At = noon }), wantPhase: flaggerv1.CanaryPhaseWaitingPromotion,
+			given: edited(at(flaggerv1.CanaryPhaseWaitingPromotion, 50), func(s *situation) { s.State.At = noon }), wantPhase: flaggerv1.CanaryPhaseWaitingPromotion,
 			wantWeight: 50, wantApplied: v2, wantPromoted: v1,
 		},
 		"snapshots that nobody needs any more go": {
-			given:     because(at(failed, 0), func(s *situation) { s.Snapshots = map[string]bool{v1: true, v2: true, v3: true} }),
+			given:     edited(at(failed, 0), func(s *situation) { s.Snapshots = map[string]bool{v1: true, v2: true, v3: true} }),
 			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantActions: []string{"StopTarget{}", "Prune{[v1 v2]}"},
 		},
 		"a missing primary gets what was promoted, not what failed": {
-			given:     because(at(failed, 0), func(s *situation) { s.Primary = Workload{} }),
+			given:     edited(at(failed, 0), func(s *situation) { s.Primary = Workload{} }),
 			wantPhase: failed, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetPrimary{v1}", "SetWeights{{0 100 false}}"},
 			wantProblem: "Restoring podinfo-primary.test; podinfo-primary.test is missing",
-			wantSaid:    "podinfo-primary.test is missing, restoring it\nRouting all traffic to canary, podinfo-primary.test is missing",
+			wantEvents:  "podinfo-primary.test is missing, restoring it\nRouting all traffic to canary, podinfo-primary.test is missing",
 		},
 	} {
 		t.Run(name, tc.run)
@@ -115,7 +115,7 @@ func TestBlueGreenAndMirror(t *testing.T) {
 		return p
 	}
 	run := func(p Plan, weight, iterations int) situation {
-		return because(at(progressing, weight), func(s *situation) {
+		return edited(at(progressing, weight), func(s *situation) {
 			s.Plan, s.State.Iterations, s.Measured = p, iterations, nil
 			s.Weights = p.weights(s.State)
 		})
@@ -128,41 +128,41 @@ func TestBlueGreenAndMirror(t *testing.T) {
 	for name, tc := range map[string]decisionCase{
 		"without a router iterations move nobody": {
 			given: run(services, 0, 0), wantPhase: progressing, wantApplied: v2, wantPromoted: v1,
-			wantSaid: "Starting canary analysis for podinfo.test\nAdvance podinfo.test canary iteration 1/2",
+			wantEvents: "Starting canary analysis for podinfo.test\nAdvance podinfo.test canary iteration 1/2",
 		},
 		"without a router the last iteration promotes": {
 			given: run(services, 0, 2), wantPhase: flaggerv1.CanaryPhasePromoting, wantApplied: v2, wantPromoted: v1,
-			wantActions: []string{"SetPrimary{v2}"}, wantSaid: "Copying podinfo.test template spec to podinfo-primary.test",
+			wantActions: []string{"SetPrimary{v2}"}, wantEvents: "Copying podinfo.test template spec to podinfo-primary.test",
 		},
 		"with a router the last iteration switches": {
 			given: run(routed, 0, 2), wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
-			wantActions: []string{"SetWeights{{0 100 false}}"}, wantSaid: "Routing all traffic to canary",
+			wantActions: []string{"SetWeights{{0 100 false}}"}, wantEvents: "Routing all traffic to canary",
 		},
 		"the end of mirroring is told": {
 			given: run(copied, 0, 2), wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
-			wantActions: []string{"SetWeights{{0 100 false}}"}, wantSaid: "Stop traffic mirroring and route all traffic to canary",
+			wantActions: []string{"SetWeights{{0 100 false}}"}, wantEvents: "Stop traffic mirroring and route all traffic to canary",
 		},
 		"with a router what was switched is promoted": {
 			given: run(routed, 100, 3), wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
-			wantActions: []string{"SetPrimary{v2}"}, wantSaid: "Copying podinfo.test template spec to podinfo-primary.test",
+			wantActions: []string{"SetPrimary{v2}"}, wantEvents: "Copying podinfo.test template spec to podinfo-primary.test",
 		},
 		"mirroring comes before the first weight": {
 			given: run(mirror, 0, 0), wantPhase: progressing, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 true}}"},
-			wantSaid:    "Starting canary analysis for podinfo.test\nMirroring traffic to podinfo.test",
+			wantEvents:  "Starting canary analysis for podinfo.test\nMirroring traffic to podinfo.test",
 		},
 		"the first weight ends mirroring": {
 			given: run(mirror, 0, 1), wantPhase: progressing, wantWeight: 50, wantApplied: v2, wantPromoted: v1,
-			wantActions: []string{"SetWeights{{50 50 false}}"}, wantSaid: "Advance podinfo.test canary weight 50",
+			wantActions: []string{"SetWeights{{50 50 false}}"}, wantEvents: "Advance podinfo.test canary weight 50",
 		},
 		"weights stop at the maximum": {
 			given: run(mirror, 50, 1), wantPhase: progressing, wantWeight: 60, wantApplied: v2, wantPromoted: v1,
-			wantActions: []string{"SetWeights{{40 60 false}}"}, wantSaid: "Advance podinfo.test canary weight 60",
+			wantActions: []string{"SetWeights{{40 60 false}}"}, wantEvents: "Advance podinfo.test canary weight 60",
 		},
 		"an A/B test sends all chosen users to the canary": {
 			given: run(chosen, 0, 0), wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{0 100 false}}"},
-			wantSaid:    "Starting canary analysis for podinfo.test\nAdvance podinfo.test canary iteration 1/1",
+			wantEvents:  "Starting canary analysis for podinfo.test\nAdvance podinfo.test canary iteration 1/1",
 		},
 	} {
 		t.Run(name, tc.run)
@@ -175,11 +175,11 @@ func TestUsersWhomALostStepMovedAreNotSentToADeadPrimary(t *testing.T) {
 	s := at(flaggerv1.CanaryPhaseProgressing, 0)
 	s.Weights, s.RoutePending = provider.Weights{}, true
 	s.Target, s.Primary = rolling(v3), Workload{Exists: true, Revision: v1, Replicas: 2, Why: "gone"}
-	step, err := s.decide()
+	decision, err := s.decide()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, action := range step.Actions {
+	for _, action := range decision.Actions {
 		if to, ok := action.(SetWeights); ok {
 			t.Errorf("users get %v", to)
 		}

@@ -68,19 +68,19 @@ func TestPassingAGateEndsItsHoldUnlessAPersonApproved(t *testing.T) {
 		wantHold string
 		wantDue  string
 	}{
-		"webhooks that agree end the hold":      {closed(says(at(flaggerv1.CanaryPhaseProgressing, 20), confirmTraffic, yes), confirmTraffic), true, "", ""},
-		"the hold of another gate stays":        {closed(says(at(flaggerv1.CanaryPhaseProgressing, 20), confirmTraffic, yes), confirmPromotion), true, "gate confirm-promotion by gate", ""},
-		"an approval is kept for further steps": {because(closed(with(at(flaggerv1.CanaryPhaseProgressing, 20), confirmTraffic), confirmTraffic), func(s *situation) { s.State.Hold.Approved = true }), true, "gate confirm-traffic-increase approved", ""},
-		"a closed gate holds":                   {says(at(flaggerv1.CanaryPhaseProgressing, 20), confirmTraffic, no), false, "gate confirm-traffic-increase by gate", ""},
-		"a gate closed by somebody else holds":  {because(closed(at(flaggerv1.CanaryPhaseProgressing, 20), confirmTraffic), func(s *situation) { s.Plan.Gates = []flaggerv1.HookType{confirmTraffic} }), false, "gate confirm-traffic-increase by annotation sluice.dev/gates", ""},
-		"one that was not asked holds nothing":  {with(at(flaggerv1.CanaryPhaseProgressing, 20), confirmTraffic), false, "", "confirm-traffic-increase"},
+		"webhooks that agree end the hold":      {waitingAt(withAnswer(at(flaggerv1.CanaryPhaseProgressing, 20), confirmTraffic, yes), confirmTraffic), true, "", ""},
+		"the hold of another gate stays":        {waitingAt(withAnswer(at(flaggerv1.CanaryPhaseProgressing, 20), confirmTraffic, yes), confirmPromotion), true, "gate confirm-promotion by gate", ""},
+		"an approval is kept for further steps": {edited(waitingAt(withHooks(at(flaggerv1.CanaryPhaseProgressing, 20), confirmTraffic), confirmTraffic), func(s *situation) { s.State.Hold.Approved = true }), true, "gate confirm-traffic-increase approved", ""},
+		"a closed gate holds":                   {withAnswer(at(flaggerv1.CanaryPhaseProgressing, 20), confirmTraffic, no), false, "gate confirm-traffic-increase by gate", ""},
+		"a gate closed by somebody else holds":  {edited(waitingAt(at(flaggerv1.CanaryPhaseProgressing, 20), confirmTraffic), func(s *situation) { s.Plan.Gates = []flaggerv1.HookType{confirmTraffic} }), false, "gate confirm-traffic-increase by annotation sluice.dev/gates", ""},
+		"one that was not asked holds nothing":  {withHooks(at(flaggerv1.CanaryPhaseProgressing, 20), confirmTraffic), false, "", "confirm-traffic-increase"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d, open := passGate(tc.given.transition(), confirmTraffic)
-			if open != tc.wantOpen || held(d.State.Hold) != tc.wantHold {
-				t.Errorf("open %v, held %q", open, held(d.State.Hold))
+			if open != tc.wantOpen || holdText(d.State.Hold) != tc.wantHold {
+				t.Errorf("open %v, held %q", open, holdText(d.State.Hold))
 			}
-			if got := asked(d.due); got != tc.wantDue {
+			if got := questionNames(d.due); got != tc.wantDue {
 				t.Errorf("asks %q", got)
 			}
 		})

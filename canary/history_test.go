@@ -12,8 +12,8 @@ import (
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
-// tell is a release in a line.
-func tell(releases []flaggerv1.CanaryRelease) []string {
+// releaseLines has a line for each release.
+func releaseLines(releases []flaggerv1.CanaryRelease) []string {
 	var out []string
 	for _, r := range releases {
 		line := fmt.Sprintf("%s %q %q", r.Revision[len(DigestPrefix):], r.Verdict, r.Reason)
@@ -25,8 +25,8 @@ func tell(releases []flaggerv1.CanaryRelease) []string {
 	return out
 }
 
-// since is a history with v1 promoted and v2 under way since an hour.
-func since(s situation) situation {
+// withHistory has v1 promoted, and v2 under way since an hour.
+func withHistory(s situation) situation {
 	hour := metav1.NewTime(noon.Add(-time.Hour))
 	s.State.History = []flaggerv1.CanaryRelease{
 		{Revision: v2, StartedAt: hour, Steps: []flaggerv1.CanaryStep{{Weight: 20, At: hour}}},
@@ -43,47 +43,47 @@ func TestHistory(t *testing.T) {
 		want  []string
 	}{
 		"a release begins":                      {arriving(flaggerv1.CanaryPhaseSucceeded), []string{`v2 "" ""`}},
-		"one that waits is in the history, too": {says(arriving(flaggerv1.CanaryPhaseSucceeded), confirmRollout, no), []string{`v2 "" ""`}},
-		"a stage changes nothing":               {since(at(progressing, 20)), []string{`v2 "" ""`, v1Promoted}},
-		"another revision supersedes it": {since(because(at(progressing, 20), func(s *situation) { s.Target = running(v3) })),
+		"one that waits is in the history, too": {withAnswer(arriving(flaggerv1.CanaryPhaseSucceeded), confirmRollout, no), []string{`v2 "" ""`}},
+		"a stage changes nothing":               {withHistory(at(progressing, 20)), []string{`v2 "" ""`, v1Promoted}},
+		"another revision supersedes it": {withHistory(edited(at(progressing, 20), func(s *situation) { s.Target = running(v3) })),
 			[]string{`v3 "" ""`, `v2 "superseded" "another revision came"`, v1Promoted}},
 		"a revision that took the place of one that waited supersedes it": {
-			because(since(closed(with(arriving(waiting), confirmRollout), confirmRollout)), func(s *situation) { s.Target = stopped(v3); s.State.Hold.Approved = true }),
+			edited(withHistory(waitingAt(withHooks(arriving(waiting), confirmRollout), confirmRollout)), func(s *situation) { s.Target = stopped(v3); s.State.Hold.Approved = true }),
 			[]string{`v2 "" ""`, v1Promoted}, // not before its own gate was asked
 		},
-		"Git went back": {since(because(at(progressing, 20), func(s *situation) { s.Target = running(v1) })),
+		"Git went back": {withHistory(edited(at(progressing, 20), func(s *situation) { s.Target = running(v1) })),
 			[]string{`v2 "reverted" "Git went back to what users have"`, v1Promoted}},
-		"a revision that waited is gone": {since(because(closed(with(arriving(waiting), confirmRollout), confirmRollout), func(s *situation) { s.Target = stopped(v1) })),
+		"a revision that waited is gone": {withHistory(edited(waitingAt(withHooks(arriving(waiting), confirmRollout), confirmRollout), func(s *situation) { s.Target = stopped(v1) })),
 			[]string{`v2 "reverted" "Git went back to what users have"`, v1Promoted}},
 		"the check that was one too many says why": {
-			since(because(at(progressing, 20), func(s *situation) { s.Measured[0].Value, s.Plan.Threshold = 50, 1 })),
+			withHistory(edited(at(progressing, 20), func(s *situation) { s.Measured[0].Value, s.Plan.Threshold = 50, 1 })),
 			[]string{`v2 "failed" "Halt podinfo.test advancement success rate 50.00% < 99%"`, v1Promoted}},
-		"decisive samples say why": {since(because(at(progressing, 20), func(s *situation) { s.Alarm = "lag 7.00 in 3 samples in a row" })),
+		"decisive samples say why": {withHistory(edited(at(progressing, 20), func(s *situation) { s.Alarm = "lag 7.00 in 3 samples in a row" })),
 			[]string{`v2 "failed" "lag 7.00 in 3 samples in a row"`, v1Promoted}},
-		"a deadline says why": {since(because(at(progressing, 20), func(s *situation) { s.Target = stuck(v2) })),
+		"a deadline says why": {withHistory(edited(at(progressing, 20), func(s *situation) { s.Target = stuck(v2) })),
 			[]string{`v2 "failed" "progress deadline exceeded: canary deployment podinfo.test not ready: rolling"`, v1Promoted}},
-		"whoever aborts is named": {since(told(at(progressing, 20), flaggerv1.CommandAbort)), []string{`v2 "failed" "aborted by ann" by ann`, v1Promoted}},
-		"a webhook that wants a rollback is named": {since(says(at(progressing, 20), rollbackHook, Answer{OK: true, Webhook: "page"})),
+		"whoever aborts is named": {withHistory(withCommand(at(progressing, 20), flaggerv1.CommandAbort)), []string{`v2 "failed" "aborted by ann" by ann`, v1Promoted}},
+		"a webhook that wants a rollback is named": {withHistory(withAnswer(at(progressing, 20), rollbackHook, Answer{OK: true, Webhook: "page"})),
 			[]string{`v2 "failed" "rollback webhook page"`, v1Promoted}},
-		"a promotion that fails says why": {since(because(at(flaggerv1.CanaryPhasePromoting, 50), func(s *situation) { s.Primary = stuck(v2) })),
+		"a promotion that fails says why": {withHistory(edited(at(flaggerv1.CanaryPhasePromoting, 50), func(s *situation) { s.Primary = stuck(v2) })),
 			[]string{`v2 "failed" "promotion failed, primary not ready: rolling"`, v1Promoted}},
-		"a good release": {since(because(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary = running(v2) })),
+		"a good release": {withHistory(edited(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary = running(v2) })),
 			[]string{`v2 "promoted" "all checks passed"`, v1Promoted}},
-		"a release without analysis": {since(because(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary, s.Plan.Skip = running(v2), true })),
+		"a release without analysis": {withHistory(edited(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary, s.Plan.Skip = running(v2), true })),
 			[]string{`v2 "skipped" "the analysis was skipped"`, v1Promoted}},
-		"whoever commands a promotion is named": {because(since(because(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary = running(v2) })), func(s *situation) {
+		"whoever commands a promotion is named": {edited(withHistory(edited(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary = running(v2) })), func(s *situation) {
 			s.State.History[0].By, s.State.History[0].Reason = "ann", promotionCommanded
 		}), []string{`v2 "promoted" "promotion was commanded" by ann`, v1Promoted}},
-		"a commanded promotion that does not come about says why": {because(since(because(at(progressing, 0), func(s *situation) { s.Target = stuck(v2) })), func(s *situation) {
+		"a commanded promotion that does not come about says why": {edited(withHistory(edited(at(progressing, 0), func(s *situation) { s.Target = stuck(v2) })), func(s *situation) {
 			s.State.History[0].By, s.State.History[0].Reason = "ann", promotionCommanded
 		}), []string{`v2 "failed" "progress deadline exceeded: canary deployment podinfo.test not ready: rolling"`, v1Promoted}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			step, err := tc.given.decide()
+			decision, err := tc.given.decide()
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tc.want, tell(step.State.History)); diff != "" {
+			if diff := cmp.Diff(tc.want, releaseLines(decision.State.History)); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -94,16 +94,16 @@ func TestStepsOfAReleaseAreKeptWithWhatWasMeasured(t *testing.T) {
 	good, bad := 99.8, 50.0
 	failure := "Halt podinfo.test advancement success rate 50.00% < 99%"
 	minute := metav1.NewTime(noon.Add(time.Minute))
-	s := since(at(flaggerv1.CanaryPhaseProgressing, 20))
+	s := withHistory(at(flaggerv1.CanaryPhaseProgressing, 20))
 	s.Target.Images = []string{"app:2"}
 	for i, value := range []float64{good, bad} {
 		s.Measured = []Measurement{{Name: successRate, Value: value}}
-		step, err := Decide(s.State, s.Observation, noon.Add(time.Duration(i+1)*time.Minute))
+		decision, err := Decide(s.State, s.Observation, noon.Add(time.Duration(i+1)*time.Minute))
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.State = step.State
-		s.Weights = provider.Split(step.State.Weight)
+		s.State = decision.State
+		s.Weights = provider.Split(decision.State.Weight)
 	}
 	want := []flaggerv1.CanaryStep{
 		{Weight: 20, At: s.State.History[0].StartedAt, Measured: []flaggerv1.CanaryMeasurement{{Name: successRate, Value: &good}}},
@@ -115,14 +115,14 @@ func TestStepsOfAReleaseAreKeptWithWhatWasMeasured(t *testing.T) {
 }
 
 func TestTheHistoryIsBounded(t *testing.T) {
-	w := newWorld(t, dressed(t, strategies["listed"], 2), 1)
+	w := newSimulation(t, planFor(t, strategies["listed"], 2), 1)
 	w.plan.Steps = nil
 	for i := range flaggerv1.MaxSteps + 5 {
 		w.plan.Steps = append(w.plan.Steps, Step{Weight: i + 1})
 	}
-	w.settle()
+	w.runUntilCalm()
 	for range flaggerv1.MaxReleases + 2 {
-		w.release(fate{}, flaggerv1.CanaryPhaseSucceeded)
+		w.release(behaviour{}, flaggerv1.CanaryPhaseSucceeded)
 	}
 	newest := w.state.History[0]
 	if len(w.state.History) != flaggerv1.MaxReleases || len(newest.Steps) != flaggerv1.MaxSteps || newest.Steps[flaggerv1.MaxSteps-1].Weight != flaggerv1.MaxSteps+5 {
@@ -174,7 +174,7 @@ func TestACommandedPromotionKeepsItsReasonOnlyIfItComesAbout(t *testing.T) {
 		flaggerv1.VerdictPromoted: `v2 "promoted" "promotion was commanded" by ann`,
 		flaggerv1.VerdictFailed:   `v2 "failed" "no pods"`,
 	} {
-		if diff := cmp.Diff([]string{want}, tell(commanded.end(verdict, "no pods", noon))); diff != "" {
+		if diff := cmp.Diff([]string{want}, releaseLines(commanded.end(verdict, "no pods", noon))); diff != "" {
 			t.Error(diff)
 		}
 	}

@@ -20,34 +20,34 @@ func TestPodsThatFollowTheirWeightAreNoFailure(t *testing.T) {
 		"pods come first":        {false, 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) {
+			s := edited(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) {
 				s.Plan.InPlace = tc.inPlace
 				s.Target = Workload{Exists: true, Revision: v2, Replicas: 1, Why: "0 of 1 pods are available"}
 			})
-			step, err := s.decide()
-			if err != nil || step.State.FailedChecks != tc.wantFailed || step.State.Weight != tc.wantWeight {
-				t.Errorf("%+v, %v", step.State, err)
+			decision, err := s.decide()
+			if err != nil || decision.State.FailedChecks != tc.wantFailed || decision.State.Weight != tc.wantWeight {
+				t.Errorf("%+v, %v", decision.State, err)
 			}
 		})
 	}
 }
 
 func TestAWeightThatWasResetIsSetAgainWithoutPods(t *testing.T) {
-	s := because(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) {
+	s := edited(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) {
 		s.Plan.InPlace, s.Weights = true, provider.Stable
 		s.Target = Workload{Exists: true, Revision: v2, Ready: true}
 		s.State.At = noon.Add(-time.Second)
 	})
-	step, err := s.decide()
+	decision, err := s.decide()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, a := range step.Actions {
+	for _, a := range decision.Actions {
 		if set, ok := a.(SetWeights); ok && set.Canary == 20 {
 			return
 		}
 	}
-	t.Errorf("actions %v", step.Actions)
+	t.Errorf("actions %v", decision.Actions)
 }
 
 func TestWhoHasNoServicesIsNoWorkerIfSomethingRoutesIt(t *testing.T) {
@@ -73,21 +73,21 @@ func TestWhoHasNoServicesIsNoWorkerIfSomethingRoutesIt(t *testing.T) {
 // TestARevertWhilePodsArePromotedTakesThemBack: pods that have the new revision
 // get what is the template again, and nothing stops that.
 func TestARevertWhilePodsArePromotedTakesThemBack(t *testing.T) {
-	s := because(at(flaggerv1.CanaryPhasePromoting, 0), func(s *situation) {
+	s := edited(at(flaggerv1.CanaryPhasePromoting, 0), func(s *situation) {
 		s.Plan.InPlace, s.Snapshots = true, nil
 		s.Target, s.Primary = rolling(v1), running(v2)
 	})
 	for _, phase := range []flaggerv1.CanaryPhase{flaggerv1.CanaryPhaseInitialized, flaggerv1.CanaryPhaseInitialized} {
-		step, err := s.decide()
-		if err != nil || step.State.Phase != phase {
-			t.Fatalf("%s, %v", step.State.Phase, err)
+		decision, err := s.decide()
+		if err != nil || decision.State.Phase != phase {
+			t.Fatalf("%s, %v", decision.State.Phase, err)
 		}
-		for _, a := range step.Actions {
+		for _, a := range decision.Actions {
 			if _, stop := a.(StopTarget); stop {
-				t.Errorf("actions %v", step.Actions)
+				t.Errorf("actions %v", decision.Actions)
 			}
 		}
-		s.State = step.State
+		s.State = decision.State
 	}
 }
 
@@ -95,14 +95,14 @@ func TestARevertWhilePodsArePromotedTakesThemBack(t *testing.T) {
 // back to the last one, which nobody has any more.
 func TestWhatAllPodsHaveIsWhatUsersHave(t *testing.T) {
 	for _, phase := range []flaggerv1.CanaryPhase{flaggerv1.CanaryPhaseInitialized, flaggerv1.CanaryPhaseFailed} {
-		s := because(at(phase, 0), func(s *situation) {
+		s := edited(at(phase, 0), func(s *situation) {
 			s.Plan.InPlace, s.Snapshots = true, nil
 			s.State.Applied, s.State.Promoted = v1, v1
 			s.Target, s.Primary = Workload{Exists: true, Revision: v3, Ready: true}, running(v2)
 		})
-		step, err := s.decide()
-		if err != nil || step.State.Promoted != v2 || step.State.Applied != v3 || step.State.Phase != flaggerv1.CanaryPhaseProgressing {
-			t.Errorf("%s: %+v, %v", phase, step.State, err)
+		decision, err := s.decide()
+		if err != nil || decision.State.Promoted != v2 || decision.State.Applied != v3 || decision.State.Phase != flaggerv1.CanaryPhaseProgressing {
+			t.Errorf("%s: %+v, %v", phase, decision.State, err)
 		}
 	}
 }

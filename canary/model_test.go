@@ -30,8 +30,8 @@ var strategies = map[string]func(*flaggerv1.Canary){
 	"skip":                 func(c *flaggerv1.Canary) { c.Spec.SkipAnalysis, c.Spec.Analysis.StepWeight = true, 50 },
 }
 
-// dressed adds to a strategy what else a spec may ask for, by the bits of what.
-func dressed(t *testing.T, strategy func(*flaggerv1.Canary), what uint64) Plan {
+// planFor adds to a strategy what else a spec may ask for, by the bits of what.
+func planFor(t *testing.T, strategy func(*flaggerv1.Canary), what uint64) Plan {
 	c := object("gatewayapi:v1", func(s *flaggerv1.CanarySpec) {
 		s.Analysis.Threshold = 1 + int(what%3)
 		s.Analysis.Metrics = []flaggerv1.CanaryMetric{{Name: successRate, Threshold: 99}, {Name: "lag", ThresholdRange: &flaggerv1.CanaryThresholdRange{Min: &floor}}}
@@ -61,21 +61,21 @@ func dressed(t *testing.T, strategy func(*flaggerv1.Canary), what uint64) Plan {
 }
 
 // disturb is what other people do.
-func (w *world) disturb() {
-	choice := w.pick(w.peace)
-	if w.set != nil && choice >= 5 && choice < 10 {
-		w.set.disturb(w)
+func (w *simulation) disturb() {
+	choice := w.pick(w.rarity)
+	if w.statefulSet != nil && choice >= 5 && choice < 10 {
+		w.statefulSet.disturb(w)
 		return
 	}
 	switch choice {
 	case 0:
-		w.push(fate{})
+		w.push(behaviour{})
 	case 1:
-		w.push(fate{failsChecks: true})
+		w.push(behaviour{failsChecks: true})
 	case 2:
-		w.push(fate{neverStarts: true})
+		w.push(behaviour{neverStarts: true})
 	case 3:
-		w.push(fate{neverStartsAsPrimary: true})
+		w.push(behaviour{neverStartsAsPrimary: true})
 	case 4:
 		if w.state.Promoted != "" {
 			w.deploy(w.state.Promoted)
@@ -106,42 +106,42 @@ func (w *world) disturb() {
 		}
 	case 15:
 		w.refused = w.pick(12)
-		w.logf("the Gateway refuses the route for %d looks", w.refused)
+		w.logf("the Gateway refuses the route for %d observations", w.refused)
 	case 16:
 		w.unmeasurable = w.pick(12)
-		w.logf("the template is missing for %d looks", w.unmeasurable)
+		w.logf("the template is missing for %d observations", w.unmeasurable)
 	case 11, 12, 13, 14:
-		w.order(flaggerv1.CommandVerbs[w.pick(len(flaggerv1.CommandVerbs))])
+		w.giveCommand(flaggerv1.CommandVerbs[w.pick(len(flaggerv1.CommandVerbs))])
 	}
 }
 
-// settle lets the world run without disturbance until nothing happens any more.
+// runUntilCalm lets time pass without disturbance until nothing happens any more.
 // Whatever is held waits for a person, who approves.
-func (w *world) settle() {
+func (w *simulation) runUntilCalm() {
 	was := w.quiet
 	w.quiet = true
 	defer func() { w.quiet = was }()
 	held, calm := 0, 0
-	for looks := 0; looks < 1000 && calm < 2*patience; looks++ {
-		step := w.reconcile()
-		w.live(max(step.After, time.Second))
+	for seen := 0; seen < 1000 && calm < 2*patience; seen++ {
+		decision := w.reconcile()
+		w.elapse(max(decision.After, time.Second))
 		calm++
-		if step.After > 0 || len(step.Events) > 0 || w.state.Hold != nil {
+		if decision.After > 0 || len(decision.Events) > 0 || w.state.Hold != nil {
 			calm = 0
 		}
 		if w.state.Hold == nil {
 			held = 0
 		} else if held++; held%10 == 0 {
-			w.order(flaggerv1.CommandApprove)
+			w.giveCommand(flaggerv1.CommandApprove)
 		}
 	}
 	w.checkSettled(calm)
 }
 
-// release pushes a revision into a settled world, and waits for its end.
-func (w *world) release(f fate, want flaggerv1.CanaryPhase) {
+// release pushes a revision into a calm cluster, and waits for its end.
+func (w *simulation) release(f behaviour, want flaggerv1.CanaryPhase) {
 	w.push(f)
-	w.settle()
+	w.runUntilCalm()
 	if w.state.Phase != want {
 		w.fatalf("a release that is %+v ended as %s", f, w.state.Phase)
 	}
@@ -150,26 +150,26 @@ func (w *world) release(f fate, want flaggerv1.CanaryPhase) {
 	}
 }
 
-// history runs a world through disturbances, and then through a good and a bad
+// runHistory lets disturbances happen, and then through a good and a bad
 // release.
-func (w *world) history(looks int) {
-	for range looks {
-		step := w.reconcile()
-		w.live(time.Duration(w.pick(200)) * max(step.After, time.Second) / 100)
+func (w *simulation) runHistory(observations int) {
+	for range observations {
+		decision := w.reconcile()
+		w.elapse(time.Duration(w.pick(200)) * max(decision.After, time.Second) / 100)
 		w.disturb()
 	}
-	w.settle()
+	w.runUntilCalm()
 	first := w.state.Promoted == ""
-	w.push(fate{})
-	w.settle()
+	w.push(behaviour{})
+	w.runUntilCalm()
 	if first {
 		return
 	}
-	w.release(fate{}, flaggerv1.CanaryPhaseSucceeded)
-	w.release(fate{neverStarts: true}, flaggerv1.CanaryPhaseFailed)
-	w.release(fate{}, flaggerv1.CanaryPhaseSucceeded)
+	w.release(behaviour{}, flaggerv1.CanaryPhaseSucceeded)
+	w.release(behaviour{neverStarts: true}, flaggerv1.CanaryPhaseFailed)
+	w.release(behaviour{}, flaggerv1.CanaryPhaseSucceeded)
 	if !w.plan.Skip {
-		w.release(fate{failsChecks: true}, flaggerv1.CanaryPhaseFailed)
+		w.release(behaviour{failsChecks: true}, flaggerv1.CanaryPhaseFailed)
 	}
 }
 
@@ -180,7 +180,7 @@ func spread(n uint64) uint64 { return n * 2654435761 >> 5 }
 func edits(t *testing.T, routed bool, what uint64) []Plan {
 	var plans []Plan
 	for i, name := range slices.Sorted(maps.Keys(strategies)) {
-		if plan := dressed(t, strategies[name], what+uint64(i)<<3); plan.Routed == routed && !plan.Worker {
+		if plan := planFor(t, strategies[name], what+uint64(i)<<3); plan.Routed == routed && !plan.Worker {
 			plans = append(plans, plan)
 		}
 	}
@@ -192,12 +192,12 @@ func TestPromisesHoldInEveryHistory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(20) {
 				t.Run(fmt.Sprint(seed), func(t *testing.T) {
-					w := newWorld(t, dressed(t, strategy, spread(seed)), seed)
-					w.peace = 40 + 80*int(seed%2)
+					w := newSimulation(t, planFor(t, strategy, spread(seed)), seed)
+					w.rarity = 40 + 80*int(seed%2)
 					if seed%4 == 0 && !w.plan.Worker {
 						w.edits = edits(t, w.plan.Routed, spread(seed+1))
 					}
-					w.history(150)
+					w.runHistory(150)
 				})
 			}
 		})
@@ -211,8 +211,8 @@ func FuzzPromises(f *testing.F) {
 		f.Add(uint8(i), spread(uint64(i)), []byte("a release, \x00\x01 and what people make of it"))
 	}
 	f.Fuzz(func(t *testing.T, strategy uint8, what uint64, script []byte) {
-		w := newWorld(t, dressed(t, strategies[all[int(strategy)%len(all)]], what), what)
+		w := newSimulation(t, planFor(t, strategies[all[int(strategy)%len(all)]], what), what)
 		w.script = script
-		w.history(40)
+		w.runHistory(40)
 	})
 }

@@ -10,38 +10,38 @@ import (
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
-// quietWorld has v1 as its primary, and releases step by step: 20, 40, 50.
-func quietWorld(t *testing.T, what uint64) *world {
-	w := newWorld(t, dressed(t, strategies["progressive"], what), 1)
-	w.settle()
+// quietSimulation has v1 as its primary, and releases step by step: 20, 40, 50.
+func quietSimulation(t *testing.T, what uint64) *simulation {
+	w := newSimulation(t, planFor(t, strategies["progressive"], what), 1)
+	w.runUntilCalm()
 	w.quiet = true
 	return w
 }
 
-// until lets the world run until something is true.
-func (w *world) until(what string, reached func() bool) {
+// until lets time pass until something is true.
+func (w *simulation) until(what string, reached func() bool) {
 	w.t.Helper()
 	for range 300 {
 		if reached() {
 			return
 		}
-		step := w.reconcile()
-		w.live(max(step.After, time.Second))
+		decision := w.reconcile()
+		w.elapse(max(decision.After, time.Second))
 	}
 	w.fatalf("never %s", what)
 }
 
-func (w *world) weight(weight int) func() bool {
+func (w *simulation) weight(weight int) func() bool {
 	return func() bool { return w.state.Weight == weight }
 }
 
-func (w *world) phase(phase flaggerv1.CanaryPhase) func() bool {
+func (w *simulation) phase(phase flaggerv1.CanaryPhase) func() bool {
 	return func() bool { return w.state.Phase == phase }
 }
 
 // wantEnds holds the verdicts of the last releases, the newest first, to what
 // they should be, and the primary to the revision that it should have.
-func (w *world) wantEnds(primary int, verdicts ...string) {
+func (w *simulation) wantEnds(primary int, verdicts ...string) {
 	w.t.Helper()
 	var got []string
 	for _, release := range w.state.History {
@@ -56,54 +56,54 @@ func (w *world) wantEnds(primary int, verdicts ...string) {
 }
 
 func TestARevertDuringTheAnalysisEndsItAndTheRevertedRevisionCanComeBack(t *testing.T) {
-	w := quietWorld(t, 2)
-	w.push(fate{})
+	w := quietSimulation(t, 2)
+	w.push(behaviour{})
 	w.until("at 40", w.weight(40))
 	w.deploy(revision(1))
-	w.settle()
+	w.runUntilCalm()
 	w.wantEnds(1, flaggerv1.VerdictReverted)
 	w.deploy(revision(2))
-	w.settle()
+	w.runUntilCalm()
 	w.wantEnds(2, flaggerv1.VerdictPromoted, flaggerv1.VerdictReverted)
 }
 
 func TestAFixAfterAFailureIsReleased(t *testing.T) {
-	w := quietWorld(t, 2)
-	w.release(fate{failsChecks: true}, flaggerv1.CanaryPhaseFailed)
-	w.release(fate{}, flaggerv1.CanaryPhaseSucceeded)
+	w := quietSimulation(t, 2)
+	w.release(behaviour{failsChecks: true}, flaggerv1.CanaryPhaseFailed)
+	w.release(behaviour{}, flaggerv1.CanaryPhaseSucceeded)
 	w.wantEnds(3, flaggerv1.VerdictPromoted, flaggerv1.VerdictFailed)
 }
 
 func TestARevertAfterAFailureStaysFailedAndTheSameRevisionCanBeTriedAgain(t *testing.T) {
-	w := quietWorld(t, 2)
-	w.release(fate{failsChecks: true}, flaggerv1.CanaryPhaseFailed)
+	w := quietSimulation(t, 2)
+	w.release(behaviour{failsChecks: true}, flaggerv1.CanaryPhaseFailed)
 	w.deploy(revision(1))
-	w.settle()
+	w.runUntilCalm()
 	if w.state.Phase != flaggerv1.CanaryPhaseFailed {
 		t.Errorf("phase %s", w.state.Phase)
 	}
-	w.fate[revision(2)] = fate{}
+	w.behaviour[revision(2)] = behaviour{}
 	w.deploy(revision(2))
-	w.settle()
+	w.runUntilCalm()
 	w.wantEnds(2, flaggerv1.VerdictPromoted, flaggerv1.VerdictFailed)
 }
 
 func TestAFixAfterAFailedPromotionIsReleasedAndNobodyNotices(t *testing.T) {
-	w := quietWorld(t, 2)
-	w.push(fate{neverStartsAsPrimary: true})
+	w := quietSimulation(t, 2)
+	w.push(behaviour{neverStartsAsPrimary: true})
 	w.until("failed", w.phase(flaggerv1.CanaryPhaseFailed))
 	if w.weights.Canary != 100 {
 		t.Fatalf("users are at %v while the primary does not start", w.weights)
 	}
-	w.push(fate{})
-	w.settle()
+	w.push(behaviour{})
+	w.runUntilCalm()
 	w.wantEnds(3, flaggerv1.VerdictPromoted, flaggerv1.VerdictFailed)
 }
 
 func TestAFailedPromotionIsTakenBack(t *testing.T) {
-	w := quietWorld(t, 2)
-	w.push(fate{neverStartsAsPrimary: true})
-	w.settle()
+	w := quietSimulation(t, 2)
+	w.push(behaviour{neverStartsAsPrimary: true})
+	w.runUntilCalm()
 	if w.until("back", w.weight(0)); w.state.Phase != flaggerv1.CanaryPhaseFailed || w.weights != provider.Stable {
 		t.Errorf("%s with %v", w.state.Phase, w.weights)
 	}
@@ -111,18 +111,18 @@ func TestAFailedPromotionIsTakenBack(t *testing.T) {
 }
 
 func TestARevisionThatNobodyAnalysedIsNeverPromoted(t *testing.T) {
-	for name, when := range map[string]func(*world){
-		"pushed with the last check":       func(w *world) { w.until("at 50", w.weight(50)) },
-		"pushed during the promotion":      func(w *world) { w.until("promoting", w.phase(flaggerv1.CanaryPhasePromoting)) },
-		"pushed while users go back":       func(w *world) { w.until("finalising", w.phase(flaggerv1.CanaryPhaseFinalising)) },
-		"pushed while its pods are coming": func(w *world) { w.until("progressing", w.phase(flaggerv1.CanaryPhaseProgressing)) },
+	for name, when := range map[string]func(*simulation){
+		"pushed with the last check":       func(w *simulation) { w.until("at 50", w.weight(50)) },
+		"pushed during the promotion":      func(w *simulation) { w.until("promoting", w.phase(flaggerv1.CanaryPhasePromoting)) },
+		"pushed while users go back":       func(w *simulation) { w.until("finalising", w.phase(flaggerv1.CanaryPhaseFinalising)) },
+		"pushed while its pods are coming": func(w *simulation) { w.until("progressing", w.phase(flaggerv1.CanaryPhaseProgressing)) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := quietWorld(t, 2)
-			w.push(fate{})
+			w := quietSimulation(t, 2)
+			w.push(behaviour{})
 			when(w)
-			w.push(fate{failsChecks: true})
-			w.settle()
+			w.push(behaviour{failsChecks: true})
+			w.runUntilCalm()
 			if w.primary.revision == revision(3) || w.state.Phase != flaggerv1.CanaryPhaseFailed {
 				t.Errorf("%s with %s", w.state.Phase, w.primary.revision)
 			}
@@ -131,35 +131,35 @@ func TestARevisionThatNobodyAnalysedIsNeverPromoted(t *testing.T) {
 }
 
 func TestAnEditInMidAnalysisMovesNobodyAndHoldsFromTheNextStep(t *testing.T) {
-	w := quietWorld(t, 2)
-	w.push(fate{})
+	w := quietSimulation(t, 2)
+	w.push(behaviour{})
 	w.until("at 40", w.weight(40))
-	w.plan = dressed(t, strategies["listed"], 2)
+	w.plan = planFor(t, strategies["listed"], 2)
 	w.reconcile()
 	if w.weights.Canary != 40 {
 		t.Errorf("the edit moved users to %v", w.weights)
 	}
 	w.until("at 100", w.weight(100))
-	w.settle()
+	w.runUntilCalm()
 	w.wantEnds(2, flaggerv1.VerdictPromoted)
 }
 
 // TestFailedChecksAddUp: three of them, however many good ones are in between, as
 // in Flagger.
 func TestFailedChecksAddUp(t *testing.T) {
-	w := quietWorld(t, 2)
-	w.push(fate{})
+	w := quietSimulation(t, 2)
+	w.push(behaviour{})
 	w.until("at 20", w.weight(20))
 	for i, weight := range []int{20, 40} {
-		w.fate[revision(2)] = fate{failsChecks: true}
+		w.behaviour[revision(2)] = behaviour{failsChecks: true}
 		w.until("a failed check", func() bool { return w.state.FailedChecks == i+1 })
 		if w.state.Weight != weight {
 			t.Fatalf("a failed check moved users to %v", w.weights)
 		}
-		w.fate[revision(2)] = fate{}
+		w.behaviour[revision(2)] = behaviour{}
 		w.until("the next stage", func() bool { return w.state.Weight > weight })
 	}
-	w.fate[revision(2)] = fate{failsChecks: true}
+	w.behaviour[revision(2)] = behaviour{failsChecks: true}
 	w.until("failed", w.phase(flaggerv1.CanaryPhaseFailed))
 	if steps := w.state.History[0].Steps; steps[len(steps)-1].FailedChecks == 0 || w.state.FailedChecks != 0 || w.weights != provider.Stable {
 		t.Errorf("%+v, %d failed checks, %v", steps, w.state.FailedChecks, w.weights)
@@ -167,20 +167,20 @@ func TestFailedChecksAddUp(t *testing.T) {
 }
 
 // TestAnIdleCanaryNeedsNothing: no timer, no question, and nothing to be written
-// but what upkeep looks at.
+// but what maintenance looks at.
 func TestAnIdleCanaryNeedsNothing(t *testing.T) {
 	for name, strategy := range strategies {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, dressed(t, strategy, 0x1ffc), 1)
-			w.settle()
-			w.release(fate{}, flaggerv1.CanaryPhaseSucceeded)
+			w := newSimulation(t, planFor(t, strategy, 0x1ffc), 1)
+			w.runUntilCalm()
+			w.release(behaviour{}, flaggerv1.CanaryPhaseSucceeded)
 			w.quiet = true
-			seen := w.look()
-			step, err := Decide(seen.State, seen.Observation, w.now.Add(time.Hour))
-			if err != nil || step.After != 0 || len(brief(step.Actions)) > 0 || !step.due.None() || len(step.Events) > 0 {
-				t.Errorf("after %s: %v, %q, %v", step.After, brief(step.Actions), said(step.Events), err)
+			seen := w.observe()
+			decision, err := Decide(seen.State, seen.Observation, w.now.Add(time.Hour))
+			if err != nil || decision.After != 0 || len(actionNames(decision.Actions)) > 0 || !decision.due.None() || len(decision.Events) > 0 {
+				t.Errorf("after %s: %v, %q, %v", decision.After, actionNames(decision.Actions), messages(decision.Events), err)
 			}
-			if diff := cmp.Diff(seen.State, step.State); diff != "" {
+			if diff := cmp.Diff(seen.State, decision.State); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -205,17 +205,17 @@ func TestAnEditedStrategyGivesNobodyTheCanary(t *testing.T) {
 			s.Plan.Steps, s.State.Iterations, s.Weights = tc.stages, 2, provider.Stable
 			s.State.History = []flaggerv1.CanaryRelease{{Revision: v2, Steps: []flaggerv1.CanaryStep{{Weight: 100, Iteration: 2}}}}
 			tc.edit(&s)
-			step, err := s.decide()
+			decision, err := s.decide()
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, a := range step.Actions {
+			for _, a := range decision.Actions {
 				if w, ok := a.(SetWeights); ok && w.Canary > 0 {
 					t.Errorf("users are sent to the canary: %v", w)
 				}
 			}
-			if step.State.Weight != 0 || step.State.Iterations != 0 {
-				t.Errorf("the analysis does not start over: %+v", step.State)
+			if decision.State.Weight != 0 || decision.State.Iterations != 0 {
+				t.Errorf("the analysis does not start over: %+v", decision.State)
 			}
 		})
 	}

@@ -11,41 +11,41 @@ import (
 )
 
 // checkStep holds a step to what it was decided from, before it is performed.
-func (w *world) checkStep(seen situation, step Decision) {
+func (w *simulation) checkStep(seen situation, decision Decision) {
 	before := seen.deepCopy()
-	if again, err := Decide(seen.State, seen.Observation, w.now); err != nil || !reflect.DeepEqual(again, step) {
+	if again, err := Decide(seen.State, seen.Observation, w.now); err != nil || !reflect.DeepEqual(again, decision) {
 		w.fatalf("decides otherwise when asked again: %+v", again)
 	}
 	if !reflect.DeepEqual(before, seen) {
 		w.fatalf("what was seen is changed: %+v", seen)
 	}
-	w.checkCommand(seen, step)
-	w.checkHold(seen, step)
-	w.checkEnd(seen, step)
-	w.checkFailedPromotion(seen, step)
-	w.checkProgress(seen, step)
-	w.checkUpkeep(seen, step)
-	w.checkHistory(seen, step)
-	w.checkCookies(step)
-	w.checkHealth(seen, step)
+	w.checkCommand(seen, decision)
+	w.checkHold(seen, decision)
+	w.checkEnd(seen, decision)
+	w.checkFailedPromotion(seen, decision)
+	w.checkProgress(seen, decision)
+	w.checkMaintenance(seen, decision)
+	w.checkHistory(seen, decision)
+	w.checkCookies(decision)
+	w.checkHealth(seen, decision)
 }
 
 // checkHealth: it is said when nobody answers, and nothing begins that could not be
 // moved or measured.
-func (w *world) checkHealth(seen situation, step Decision) {
+func (w *simulation) checkHealth(seen situation, decision Decision) {
 	dead := seen.Primary.Exists && seen.Primary.Replicas > 0 && !seen.Primary.Serves() && !seen.Target.Serves()
-	if dead && step.State.Phase != initial && !promoting(step.State.Phase) && step.State.Phase != flaggerv1.CanaryPhaseInitializing && step.Problem == "" {
-		w.fatalf("nobody answers, and %s says nothing", step.State.Phase)
+	if dead && decision.State.Phase != initial && !promoting(decision.State.Phase) && decision.State.Phase != flaggerv1.CanaryPhaseInitializing && decision.Problem == "" {
+		w.fatalf("nobody answers, and %s says nothing", decision.State.Phase)
 	}
-	begins := ended(seen.State.Phase) && analysing(step.State.Phase) && !w.plan.Skip && !w.commanded[seen.Target.Revision]
+	begins := ended(seen.State.Phase) && analysing(decision.State.Phase) && !w.plan.Skip && !w.commanded[seen.Target.Revision]
 	if begins && (seen.RouteRefused && w.plan.Routed || seen.Unmeasurable != "") {
 		w.fatalf("begins although %q %q", seen.RouteReason, seen.Unmeasurable)
 	}
 }
 
 // checkCommand: each is carried out once, says so, and names who.
-func (w *world) checkCommand(seen situation, step Decision) {
-	last := step.State.LastCommand
+func (w *simulation) checkCommand(seen situation, decision Decision) {
+	last := decision.State.LastCommand
 	if seen.Command != nil && seen.Command.Verb == flaggerv1.CommandPromote {
 		w.commanded[seen.Target.Revision] = true
 	}
@@ -57,8 +57,8 @@ func (w *world) checkCommand(seen situation, step Decision) {
 		w.fatalf("carried out %v, which nobody wants", last)
 	case last.Outcome == "":
 		w.fatalf("%v has no outcome", last)
-	case !strings.Contains(said(step.Events), last.By):
-		w.fatalf("%v is nowhere told: %q", last, said(step.Events))
+	case !strings.Contains(messages(decision.Events), last.By):
+		w.fatalf("%v is nowhere told: %q", last, messages(decision.Events))
 	}
 }
 
@@ -76,27 +76,27 @@ func ended(phase flaggerv1.CanaryPhase) bool {
 }
 
 // checkHold: what holds a release does hold it.
-func (w *world) checkHold(seen situation, step Decision) {
-	fix := step.State.Phase == flaggerv1.CanaryPhaseFailed && seen.Target.Revision != step.State.Applied
-	if step.State.Hold != nil && !fix && (ended(step.State.Phase) || step.State.Phase == initial || step.State.Phase == flaggerv1.CanaryPhaseInitializing) {
-		w.fatalf("%s is held", step.State.Phase)
+func (w *simulation) checkHold(seen situation, decision Decision) {
+	fix := decision.State.Phase == flaggerv1.CanaryPhaseFailed && seen.Target.Revision != decision.State.Applied
+	if decision.State.Hold != nil && !fix && (ended(decision.State.Phase) || decision.State.Phase == initial || decision.State.Phase == flaggerv1.CanaryPhaseInitializing) {
+		w.fatalf("%s is held", decision.State.Phase)
 	}
-	stopped := holding(seen.State, flaggerv1.HoldHalt, flaggerv1.HoldPause) && holding(step.State, flaggerv1.HoldHalt, flaggerv1.HoldPause)
-	further := step.State.stepWeight() > seen.State.stepWeight() || w.plan.position(step.State) > w.plan.position(seen.State)
-	if stopped && seen.Target.Revision == seen.State.Applied && analysing(step.State.Phase) && further {
+	stopped := holding(seen.State, flaggerv1.HoldHalt, flaggerv1.HoldPause) && holding(decision.State, flaggerv1.HoldHalt, flaggerv1.HoldPause)
+	further := decision.State.stepWeight() > seen.State.stepWeight() || w.plan.position(decision.State) > w.plan.position(seen.State)
+	if stopped && seen.Target.Revision == seen.State.Applied && analysing(decision.State.Phase) && further {
 		w.fatalf("a release that is halted goes on")
 	}
-	if holding(seen.State, flaggerv1.HoldHalt, flaggerv1.HoldPause) && seen.Command == nil && step.State.Phase == flaggerv1.CanaryPhasePromoting &&
+	if holding(seen.State, flaggerv1.HoldHalt, flaggerv1.HoldPause) && seen.Command == nil && decision.State.Phase == flaggerv1.CanaryPhasePromoting &&
 		seen.Primary.Revision != seen.State.Applied && !w.plan.Skip {
 		w.fatalf("a release that is halted is promoted")
 	}
-	if seen.Command == nil && w.heldFor == seen.Target.Revision && holding(seen.State, flaggerv1.HoldPause) && holding(step.State, flaggerv1.HoldPause) && !Due(seen.State, seen.Observation, w.now).None() {
+	if seen.Command == nil && w.heldFor == seen.Target.Revision && holding(seen.State, flaggerv1.HoldPause) && holding(decision.State, flaggerv1.HoldPause) && !Due(seen.State, seen.Observation, w.now).None() {
 		w.fatalf("asks %+v about a release that is paused", Due(seen.State, seen.Observation, w.now))
 	}
 }
 
-// passed reports whether a gate was open in this look.
-func (w *world) passed(gate flaggerv1.HookType, seen situation) bool {
+// passed reports whether a gate was open in this observation.
+func (w *simulation) passed(gate flaggerv1.HookType, seen situation) bool {
 	held := seen.State.Hold
 	approved := held != nil && held.Kind == flaggerv1.HoldGate && held.Gate == gate && w.heldFor == seen.Target.Revision &&
 		(held.Approved || seen.Command != nil && seen.Command.Verb == flaggerv1.CommandApprove)
@@ -110,7 +110,7 @@ func (w *world) passed(gate flaggerv1.HookType, seen situation) bool {
 }
 
 // good reports whether a check was made, and nothing spoke against the canary.
-func (w *world) good(seen situation) bool {
+func (w *simulation) good(seen situation) bool {
 	if len(seen.Measured) != len(w.plan.Metrics) || w.plan.Hooks[flaggerv1.RolloutHook] && !seen.Answers[flaggerv1.RolloutHook].OK {
 		return false
 	}
@@ -123,8 +123,8 @@ func (w *world) good(seen situation) bool {
 }
 
 // checkProgress: a release goes on only where it may, and one stage at a time.
-func (w *world) checkProgress(seen situation, step Decision) {
-	was, next := seen.State, step.State
+func (w *simulation) checkProgress(seen situation, decision Decision) {
+	was, next := seen.State, decision.State
 	if (ended(was.Phase) || was.Phase == flaggerv1.CanaryPhaseWaiting) && next.Phase == flaggerv1.CanaryPhaseProgressing && !w.passed(flaggerv1.ConfirmRolloutHook, seen) {
 		w.fatalf("started without approval")
 	}
@@ -157,7 +157,7 @@ func (w *world) checkProgress(seen situation, step Decision) {
 
 // checkPromotion: users get for good what passed every stage, or what a person
 // answers for.
-func (w *world) checkPromotion(seen situation, applied string) {
+func (w *simulation) checkPromotion(seen situation, applied string) {
 	switch {
 	case seen.Primary.Revision == applied: // it was promoted before, and that was lost
 	case w.plan.Skip, w.commanded[applied]:
@@ -173,53 +173,53 @@ func (w *world) checkPromotion(seen situation, applied string) {
 
 // checkEnd: what is decisive ends the release in the same step, and its end is
 // told once.
-func (w *world) checkEnd(seen situation, step Decision) {
+func (w *simulation) checkEnd(seen situation, decision Decision) {
 	was := seen.State
 	stands := analysing(was.Phase) && seen.Primary.Exists && seen.Primary.Revision != was.Applied &&
 		seen.Target.Revision == was.Applied && was.Applied != was.Promoted
 	decisive := seen.Alarm != "" || seen.Answers[flaggerv1.RollbackHook].OK || seen.Command != nil && seen.Command.Verb == flaggerv1.CommandAbort
 	other := seen.Command != nil && (seen.Command.Verb == flaggerv1.CommandPromote || seen.Command.Verb == flaggerv1.CommandPause)
-	if stands && decisive && !other && !w.commanded[was.Applied] && !holding(was, flaggerv1.HoldPause) && step.State.Phase != flaggerv1.CanaryPhaseFailed {
-		w.fatalf("alarm %q, answers %v, command %v, and it goes on as %s", seen.Alarm, seen.Answers, seen.Command, step.State.Phase)
+	if stands && decisive && !other && !w.commanded[was.Applied] && !holding(was, flaggerv1.HoldPause) && decision.State.Phase != flaggerv1.CanaryPhaseFailed {
+		w.fatalf("alarm %q, answers %v, command %v, and it goes on as %s", seen.Alarm, seen.Answers, seen.Command, decision.State.Phase)
 	}
-	told := slices.Contains(step.Actions, Action(Notify{flaggerv1.PostRolloutHook}))
-	ends := step.Verdict == VerdictPromoted || step.Verdict == VerdictSkipped || step.Verdict == VerdictFailed
+	told := slices.Contains(decision.Actions, Action(Notify{flaggerv1.PostRolloutHook}))
+	ends := decision.Verdict == VerdictPromoted || decision.Verdict == VerdictSkipped || decision.Verdict == VerdictFailed
 	if want := ends && w.plan.Hooks[flaggerv1.PostRolloutHook]; told != want {
-		w.fatalf("verdict %q, but told is %v", step.Verdict, told)
+		w.fatalf("verdict %q, but told is %v", decision.Verdict, told)
 	}
 }
 
 // checkFailedPromotion: a primary that does not start loses its users to the canary,
 // which is healthy and was measured, and gets none back before it is ready.
-func (w *world) checkFailedPromotion(seen situation, step Decision) {
-	if w.set != nil || !w.plan.Routed || seen.Command != nil {
+func (w *simulation) checkFailedPromotion(seen situation, decision Decision) {
+	if w.statefulSet != nil || !w.plan.Routed || seen.Command != nil {
 		return
 	}
 	healthy := seen.Target.Ready && seen.Target.Revision == seen.State.Applied
-	fails := promoting(seen.State.Phase) && step.Verdict == VerdictFailed
-	if fails && healthy && step.State.Weight != 100 {
-		w.fatalf("the promotion failed, and the healthy canary is left with %d%% of the users", step.State.Weight)
+	fails := promoting(seen.State.Phase) && decision.Verdict == VerdictFailed
+	if fails && healthy && decision.State.Weight != 100 {
+		w.fatalf("the promotion failed, and the healthy canary is left with %d%% of the users", decision.State.Weight)
 	}
 	carries := seen.State.Phase == flaggerv1.CanaryPhaseFailed && seen.State.Weight == 100
-	if carries && healthy && step.State.Weight < 100 && !seen.Primary.Ready {
+	if carries && healthy && decision.State.Weight < 100 && !seen.Primary.Ready {
 		w.fatalf("users go back to a primary that is not ready")
 	}
 }
 
-// checkUpkeep: what somebody may have changed is put back each time.
-func (w *world) checkUpkeep(seen situation, step Decision) {
-	if step.State.Phase == flaggerv1.CanaryPhaseInitializing || step.State.Phase == initial {
+// checkMaintenance: what somebody may have changed is put back each time.
+func (w *simulation) checkMaintenance(seen situation, decision Decision) {
+	if decision.State.Phase == flaggerv1.CanaryPhaseInitializing || decision.State.Phase == initial {
 		return
 	}
-	if slices.Contains(step.Actions, Action(EnsureScaler{})) != (w.plan.Autoscaled || seen.Edited) {
+	if slices.Contains(decision.Actions, Action(EnsureScaler{})) != (w.plan.Autoscaled || seen.Edited) {
 		w.fatalf("nobody minds the autoscaler")
 	}
 }
 
 // checkHistory: the releases are there, the newest first, and only the first may
 // be under way.
-func (w *world) checkHistory(seen situation, step Decision) {
-	state := step.State
+func (w *simulation) checkHistory(seen situation, decision Decision) {
+	state := decision.State
 	if len(state.History) > flaggerv1.MaxReleases {
 		w.fatalf("%d releases", len(state.History))
 	}
@@ -242,19 +242,19 @@ func (w *world) checkHistory(seen situation, step Decision) {
 	if under && (len(state.History) == 0 || state.History[0].Verdict != "" || state.History[0].Revision != state.Applied) {
 		w.fatalf("%s of %s is not in the history %+v", state.Phase, state.Applied, state.History)
 	}
-	if v := step.Verdict; v != VerdictNone && (len(state.History) == 0 || state.History[0].Verdict != string(v)) {
+	if v := decision.Verdict; v != VerdictNone && (len(state.History) == 0 || state.History[0].Verdict != string(v)) {
 		w.fatalf("%q is not in the history %+v", v, state.History)
 	}
 }
 
 // checkCookies: the sessions of one revision do not bind those of another.
-func (w *world) checkCookies(step Decision) {
-	cookies, applied := step.State.Cookies, step.State.Applied
+func (w *simulation) checkCookies(decision Decision) {
+	cookies, applied := decision.State.Cookies, decision.State.Applied
 	switch {
 	case w.plan.Affinity == nil && cookies != Cookies{}:
 		w.fatalf("cookies %+v without session affinity", cookies)
 	case w.plan.Affinity == nil:
-	case analysing(step.State.Phase) && step.State.Weight > 0 && cookies.Canary == "":
+	case analysing(decision.State.Phase) && decision.State.Weight > 0 && cookies.Canary == "":
 		w.fatalf("users of the canary have no cookie")
 	case cookies.Canary != "" && w.cookies[cookies.Canary] != "" && w.cookies[cookies.Canary] != applied:
 		w.fatalf("%s has the cookie of %s", applied, w.cookies[cookies.Canary])
@@ -265,25 +265,25 @@ func (w *world) checkCookies(step Decision) {
 
 // checkWeights holds every change of weights to the promise: nobody is sent to
 // pods that cannot answer, nor to a revision that is not under analysis.
-func (w *world) checkWeights(to provider.Weights, step Decision) {
+func (w *simulation) checkWeights(to provider.Weights, decision Decision) {
 	switch {
 	case to.Primary+to.Canary != 100 || to.Primary < 0 || to.Canary < 0:
 		w.fatalf("weights %v", to)
 	case !w.plan.Routed:
 		w.fatalf("weights %v, and nobody to route", to)
-	case to.Canary > w.weights.Canary && (!w.target.workload().Serves() || w.target.revision != step.State.Applied):
+	case to.Canary > w.weights.Canary && (!w.target.workload().Serves() || w.target.revision != decision.State.Applied):
 		w.fatalf("users sent to a canary that cannot have them: %+v", w.target)
 	case to.Primary > w.weights.Primary && !w.primary.workload().Serves() && w.target.workload().Serves():
 		w.fatalf("users sent to a primary that cannot answer")
 	}
 }
 
-// checkRecorded holds the world to the promise after a step that nothing cut off.
-func (w *world) checkRecorded(before State) {
+// checkRecorded holds the cluster to the promises after a step that nothing cut off.
+func (w *simulation) checkRecorded(before State) {
 	if w.state.Phase == flaggerv1.CanaryPhaseInitialized {
 		w.earned[w.state.Promoted] = true // what the first primary is nobody measures
 	}
-	if w.set != nil {
+	if w.statefulSet != nil {
 		return
 	}
 	canaryDead, primaryServes := !w.target.workload().Serves(), w.primary.workload().Serves()
@@ -296,26 +296,26 @@ func (w *world) checkRecorded(before State) {
 	}
 }
 
-// checkSettled: a quiet world comes to rest, with everybody on the last healthy
-// primary, and then nobody looks at it any more.
-func (w *world) checkSettled(calm int) {
+// checkSettled: a cluster without disturbance comes to rest, with everybody on the last healthy
+// primary, and then it needs no attention any more.
+func (w *simulation) checkSettled(calm int) {
 	revision, promoted := w.target.revision, w.state.Promoted
-	if promoted == "" && w.fate[revision].neverStarts || w.fate[revision].neverStartsAsPrimary {
+	if promoted == "" && w.behaviour[revision].neverStarts || w.behaviour[revision].neverStartsAsPrimary {
 		return // there never was a healthy primary
 	}
-	if w.set != nil {
-		w.set.checkSettled(w)
+	if w.statefulSet != nil {
+		w.statefulSet.checkSettled(w)
 	}
 	switch {
 	case calm == 0:
 		w.fatalf("does not come to rest in %s", w.state.Phase)
 	case w.command != nil && (w.state.LastCommand == nil || !w.state.LastCommand.Same(*w.command)):
 		w.fatalf("%v was never carried out", w.command)
-	case w.set == nil && w.weights != provider.Stable || w.state.Weight != 0:
+	case w.statefulSet == nil && w.weights != provider.Stable || w.state.Weight != 0:
 		w.fatalf("users are left on the canary: %v", w.weights)
-	case w.set == nil && !w.primary.workload().Ready || w.primary.revision != promoted:
+	case w.statefulSet == nil && !w.primary.workload().Ready || w.primary.revision != promoted:
 		w.fatalf("primary is not the last healthy one: %+v, promoted %s", w.primary, promoted)
-	case w.set == nil && w.target.replicas != 0:
+	case w.statefulSet == nil && w.target.replicas != 0:
 		w.fatalf("the target was not scaled down")
 	case w.state.Phase == flaggerv1.CanaryPhaseSucceeded, w.state.Phase == flaggerv1.CanaryPhaseInitialized:
 		if revision != promoted {

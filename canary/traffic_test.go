@@ -103,7 +103,7 @@ func TestMovesOfUsers(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			given := because(at(flaggerv1.CanaryPhaseProgressing, 40), tc.edit)
+			given := edited(at(flaggerv1.CanaryPhaseProgressing, 40), tc.edit)
 			d := tc.move(given.transition())
 			if d.State.Fallback != nil {
 				fallback := *d.State.Fallback

@@ -56,11 +56,11 @@ func TestACheckWithoutValuesInACutWindowIsPostponed(t *testing.T) {
 		{Revision: v2, StartedAt: now, Steps: []flaggerv1.CanaryStep{{Weight: 20, At: now}}},
 		{Revision: v3, StartedAt: now, EndedAt: now, Verdict: flaggerv1.VerdictFailed, Steps: make([]flaggerv1.CanaryStep, 1)},
 	}
-	step, err := s.decide()
+	decision, err := s.decide()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if step.State.FailedChecks != 0 || step.State.Weight != 20 || !step.State.At.Equal(noon) || step.After != time.Minute {
-		t.Errorf("got %+v after %s", step.State, step.After)
+	if decision.State.FailedChecks != 0 || decision.State.Weight != 20 || !decision.State.At.Equal(noon) || decision.After != time.Minute {
+		t.Errorf("got %+v after %s", decision.State, decision.After)
 	}
 }

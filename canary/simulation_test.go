@@ -13,11 +13,11 @@ import (
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
-// world is a small one in which releases happen, pods come and go, people and
-// webhooks say what they like, and the controller is killed between any two of
-// its writes. Every look, step and action is held to the promises of the package
-// as it happens.
-type world struct {
+// simulation is a small cluster in which releases happen, pods come and go, people
+// and webhooks say what they like, and the controller is killed between any two of
+// its writes. Every observation, decision and action is held to the promises of the
+// package as it happens.
+type simulation struct {
 	t      *testing.T
 	script []byte // choices of a fuzzer, before those of rng
 	rng    *rand.Rand
@@ -29,23 +29,23 @@ type world struct {
 	now             time.Time
 	state           State
 	target, primary pods
-	set             *set // both copies, if they are one
+	statefulSet     *statefulSet // both copies, if they are one
 	weights         provider.Weights
 	everyone        bool // has those weights, and not only who was chosen
 	saved           map[string]bool
-	fate            map[string]fate
+	behaviour       map[string]behaviour
 	revisions       int
 
-	// refused and unmeasurable are how many looks it lasts that no Gateway takes the
-	// route, and that a template is missing.
+	// refused and unmeasurable are for how many observations no Gateway takes the
+	// route, and a template is missing.
 	refused, unmeasurable int
 
-	// peace is how seldom something happens. quiet is a world in which nothing surprising happens any more.
-	peace   int
-	quiet   bool
-	command *flaggerv1.CanaryCommand // the annotation
-	given   int
-	inquiry inquiry
+	// rarity is how seldom something happens; with quiet, nothing surprising does.
+	rarity         int
+	quiet          bool
+	command        *flaggerv1.CanaryCommand // the annotation
+	given          int
+	pendingAnswers pendingAnswers
 
 	// earned are the revisions that users may have for good; commanded those that
 	// a person wanted promoted.
@@ -54,8 +54,8 @@ type world struct {
 	cookies           map[string]string // of which revision
 }
 
-// fate is what becomes of a revision.
-type fate struct{ failsChecks, neverStarts, neverStartsAsPrimary bool }
+// behaviour is how the pods of a revision behave.
+type behaviour struct{ failsChecks, neverStarts, neverStartsAsPrimary bool }
 
 // pods are one copy of the workload.
 type pods struct {
@@ -63,23 +63,23 @@ type pods struct {
 	revision            string
 	replicas, available int32
 	rolled              bool // the rollout is complete
-	age                 int  // looks since the last change
+	age                 int  // observations since the last change
 }
 
-const patience = 6 // looks after which a rollout is stuck
+const patience = 6 // observations after which a rollout is stuck
 
-func newWorld(t *testing.T, plan Plan, seed uint64) *world {
-	w := &world{
+func newSimulation(t *testing.T, plan Plan, seed uint64) *simulation {
+	w := &simulation{
 		t: t, rng: rand.New(rand.NewPCG(seed, 7)), plan: plan, now: noon, weights: provider.Stable,
-		peace: 40, saved: map[string]bool{}, fate: map[string]fate{}, earned: map[string]bool{}, commanded: map[string]bool{}, cookies: map[string]string{},
+		rarity: 40, saved: map[string]bool{}, behaviour: map[string]behaviour{}, earned: map[string]bool{}, commanded: map[string]bool{}, cookies: map[string]string{},
 	}
-	w.push(fate{})
+	w.push(behaviour{})
 	w.target.replicas, w.target.available, w.target.rolled = 2, 2, true
 	return w
 }
 
 // pick chooses one of n.
-func (w *world) pick(n int) int {
+func (w *simulation) pick(n int) int {
 	if len(w.script) > 0 {
 		choice := int(w.script[0])
 		w.script = w.script[1:]
@@ -88,14 +88,14 @@ func (w *world) pick(n int) int {
 	return w.rng.IntN(n)
 }
 
-// rarely is true once in n times, and never in a quiet world.
-func (w *world) rarely(n int) bool { return !w.quiet && w.pick(n) == n-1 }
+// rarely is true once in n times, and never while it is quiet.
+func (w *simulation) rarely(n int) bool { return !w.quiet && w.pick(n) == n-1 }
 
-func (w *world) logf(format string, args ...any) {
+func (w *simulation) logf(format string, args ...any) {
 	w.log = append(w.log, func() string { return fmt.Sprintf(format, args...) })
 }
 
-func (w *world) fatalf(format string, args ...any) {
+func (w *simulation) fatalf(format string, args ...any) {
 	w.t.Helper()
 	for _, line := range w.log[max(0, len(w.log)-40):] {
 		w.t.Log(line())
@@ -104,26 +104,26 @@ func (w *world) fatalf(format string, args ...any) {
 }
 
 // push is a commit that changes the target.
-func (w *world) push(f fate) {
+func (w *simulation) push(f behaviour) {
 	w.revisions++
-	w.fate[revision(w.revisions)] = f
+	w.behaviour[revision(w.revisions)] = f
 	w.deploy(revision(w.revisions))
 }
 
 // revision is the n-th that was pushed.
 func revision(n int) string { return fmt.Sprint(DigestPrefix, n) }
 
-func (w *world) deploy(revision string) {
-	w.logf("git: %s %+v", revision, w.fate[revision])
-	if w.set != nil {
-		w.set.template, w.set.age = revision, 0
+func (w *simulation) deploy(revision string) {
+	w.logf("git: %s %+v", revision, w.behaviour[revision])
+	if w.statefulSet != nil {
+		w.statefulSet.template, w.statefulSet.age = revision, 0
 	}
 	w.target.exists, w.target.revision = true, revision
 	w.target.age, w.target.rolled = 0, w.target.replicas == 0
 }
 
-// order is what a person types.
-func (w *world) order(verb flaggerv1.CommandVerb) {
+// giveCommand is what a person types.
+func (w *simulation) giveCommand(verb flaggerv1.CommandVerb) {
 	w.given++
 	w.command = &flaggerv1.CanaryCommand{Verb: verb, By: fmt.Sprintf("person-%d", w.given), At: metav1.NewMicroTime(w.now)}
 	w.logf("%s: %s", w.command.By, verb)
@@ -139,17 +139,17 @@ func (p pods) workload() Workload {
 	return w
 }
 
-// live lets time go by, and pods make progress.
-func (w *world) live(least time.Duration) {
+// elapse lets time go by, and pods make progress.
+func (w *simulation) elapse(least time.Duration) {
 	w.now = w.now.Add(least)
-	if w.set != nil {
-		w.set.live(w)
-		w.primary.revision = w.set.current
+	if w.statefulSet != nil {
+		w.statefulSet.elapse(w)
+		w.primary.revision = w.statefulSet.current
 		return
 	}
 	for _, p := range []*pods{&w.target, &w.primary} {
 		p.age++
-		f := w.fate[p.revision]
+		f := w.behaviour[p.revision]
 		stays := f.neverStarts || p == &w.primary && f.neverStartsAsPrimary
 		if p.exists && !stays && p.replicas > 0 && (w.pick(2) == 0 || p.age == patience) {
 			p.available, p.rolled = p.replicas, true
@@ -157,13 +157,13 @@ func (w *world) live(least time.Duration) {
 	}
 }
 
-func (w *world) look() situation {
+func (w *simulation) observe() situation {
 	s := situation{State: w.state, Observation: Observation{Names: names, Plan: w.plan, Target: w.target.workload(), Primary: w.primary.workload(),
 		Weights: w.weights, Snapshots: maps.Clone(w.saved), Edited: w.edited, Everyone: w.everyone}}
-	if w.set != nil {
-		w.set.see(&s.Observation)
+	if w.statefulSet != nil {
+		w.statefulSet.see(&s.Observation)
 	}
-	if w.refused--; w.set == nil && w.refused >= 0 {
+	if w.refused--; w.statefulSet == nil && w.refused >= 0 {
 		s.Weights, s.RoutePending, s.RouteRefused, s.RouteReason = provider.Weights{}, true, true, "no listener has this host"
 	} else if w.rarely(15) {
 		s.Weights, s.RoutePending = provider.Weights{}, true
@@ -183,50 +183,50 @@ func (w *world) look() situation {
 
 // reconcile takes one step as the controller does. A kill leaves its later
 // actions, or its status, undone.
-func (w *world) reconcile() Decision {
-	seen := w.look()
+func (w *simulation) reconcile() Decision {
+	seen := w.observe()
 	complete := w.ask(&seen)
-	step, err := Decide(seen.State, seen.Observation, w.now)
+	decision, err := Decide(seen.State, seen.Observation, w.now)
 	if err != nil {
 		w.fatalf("%v", err)
 	}
 	w.log = append(w.log, func() string {
-		return fmt.Sprintf("%s -> %s/%d: %v %q %s", seen.State.Phase, step.State.Phase, step.State.Weight, brief(step.Actions), said(step.Events), step.Message)
+		return fmt.Sprintf("%s -> %s/%d: %v %q %s", seen.State.Phase, decision.State.Phase, decision.State.Weight, actionNames(decision.Actions), messages(decision.Events), decision.Message)
 	})
-	w.checkStep(seen, step)
-	for _, action := range step.Actions {
+	w.checkStep(seen, decision)
+	for _, action := range decision.Actions {
 		if w.rarely(25) {
 			w.logf("killed")
-			w.inquiry = inquiry{}
-			return step
+			w.pendingAnswers = pendingAnswers{}
+			return decision
 		}
-		w.perform(seen, step, action)
+		w.perform(seen, decision, action)
 	}
 	if w.rarely(20) {
 		w.logf("killed before the status")
-		w.inquiry = inquiry{}
-		return step
+		w.pendingAnswers = pendingAnswers{}
+		return decision
 	}
-	if held := step.State.Hold; held != nil && (w.state.Hold == nil || w.state.Hold.Gate != held.Gate || w.state.Hold.Since != held.Since) {
+	if held := decision.State.Hold; held != nil && (w.state.Hold == nil || w.state.Hold.Gate != held.Gate || w.state.Hold.Since != held.Since) {
 		w.heldFor = seen.Target.Revision
 	}
-	w.state, w.edited = step.State, false
+	w.state, w.edited = decision.State, false
 	if complete {
-		w.inquiry = inquiry{}
+		w.pendingAnswers = pendingAnswers{}
 	}
 	w.checkRecorded(seen.State)
-	return step
+	return decision
 }
 
-func (w *world) perform(seen situation, step Decision, action Action) {
-	if w.set != nil {
-		w.set.perform(w, step, action)
+func (w *simulation) perform(seen situation, decision Decision, action Action) {
+	if w.statefulSet != nil {
+		w.statefulSet.perform(w, decision, action)
 		return
 	}
 	switch a := action.(type) {
 	case SetWeights:
-		w.checkWeights(a.Weights, step)
-		w.weights, w.everyone = a.Weights, step.State.Fallback != nil && w.plan.ABTest
+		w.checkWeights(a.Weights, decision)
+		w.weights, w.everyone = a.Weights, decision.State.Fallback != nil && w.plan.ABTest
 	case Snapshot:
 		if a.Revision != seen.Target.Revision {
 			w.fatalf("snapshot of %s, but the target is %s", a.Revision, seen.Target.Revision)
@@ -252,7 +252,7 @@ func (w *world) perform(seen situation, step Decision, action Action) {
 	}
 }
 
-func (w *world) setPrimary(seen situation, revision string) {
+func (w *simulation) setPrimary(seen situation, revision string) {
 	if !w.saved[revision] && seen.Target.Revision != revision {
 		w.fatalf("primary gets %s, which nobody has", revision)
 	}

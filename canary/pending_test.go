@@ -7,9 +7,9 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
-// inquiry is what is being found out about one moment, in the background: the
-// answers come some looks after the questions.
-type inquiry struct {
+// pendingAnswers are being found out about one moment, in the background: the
+// answers come some observations after the questions.
+type pendingAnswers struct {
 	about    string
 	left     map[string]int
 	measured []Measurement
@@ -18,11 +18,11 @@ type inquiry struct {
 
 // ask puts the questions that are due, one leading to another, and reports
 // whether there is nothing left to wait for.
-func (w *world) ask(seen *situation) bool {
+func (w *simulation) ask(seen *situation) bool {
 	s := seen.State
 	about := fmt.Sprint(s.Phase, s.Applied, seen.Target.Revision, s.Weight, s.Iterations, s.FailedChecks, s.At.UnixNano())
-	if w.inquiry.about != about {
-		w.inquiry = inquiry{about: about, left: map[string]int{}, answers: map[flaggerv1.HookType]Answer{}}
+	if w.pendingAnswers.about != about {
+		w.pendingAnswers = pendingAnswers{about: about, left: map[string]int{}, answers: map[flaggerv1.HookType]Answer{}}
 	}
 	for range 10 {
 		q := Due(seen.State, seen.Observation, w.now)
@@ -30,50 +30,50 @@ func (w *world) ask(seen *situation) bool {
 			return true
 		}
 		if !w.answered(q) {
-			seen.Measured, seen.Answers = w.inquiry.measured, maps.Clone(w.inquiry.answers)
+			seen.Measured, seen.Answers = w.pendingAnswers.measured, maps.Clone(w.pendingAnswers.answers)
 			return false
 		}
-		seen.Measured, seen.Answers = w.inquiry.measured, maps.Clone(w.inquiry.answers)
+		seen.Measured, seen.Answers = w.pendingAnswers.measured, maps.Clone(w.pendingAnswers.answers)
 	}
 	w.fatalf("one question leads to another: %+v", Due(seen.State, seen.Observation, w.now))
 	return false
 }
 
-func (w *world) answered(q Questions) bool {
+func (w *simulation) answered(q Questions) bool {
 	complete := true
-	if len(q.Metrics) > 0 && w.arrived("metrics") && w.inquiry.measured == nil {
-		w.inquiry.measured = w.measure(q.Metrics)
+	if len(q.Metrics) > 0 && w.arrived("metrics") && w.pendingAnswers.measured == nil {
+		w.pendingAnswers.measured = w.measure(q.Metrics)
 	}
-	complete = complete && (len(q.Metrics) == 0 || w.inquiry.measured != nil)
+	complete = complete && (len(q.Metrics) == 0 || w.pendingAnswers.measured != nil)
 	for _, hook := range q.Hooks {
 		if !w.plan.Hooks[hook] {
 			w.fatalf("asked %s, of which there is none", hook)
 		}
-		if _, ok := w.inquiry.answers[hook]; !ok && w.arrived(string(hook)) {
-			w.inquiry.answers[hook] = w.answer(hook)
+		if _, ok := w.pendingAnswers.answers[hook]; !ok && w.arrived(string(hook)) {
+			w.pendingAnswers.answers[hook] = w.answer(hook)
 		}
-		_, ok := w.inquiry.answers[hook]
+		_, ok := w.pendingAnswers.answers[hook]
 		complete = complete && ok
 	}
 	return complete
 }
 
 // arrived reports whether the answer to a question is there by now.
-func (w *world) arrived(question string) bool {
-	left, asked := w.inquiry.left[question]
+func (w *simulation) arrived(question string) bool {
+	left, asked := w.pendingAnswers.left[question]
 	if !asked {
 		left = w.pick(3)
 	}
-	w.inquiry.left[question] = left - 1
+	w.pendingAnswers.left[question] = left - 1
 	return left <= 0
 }
 
-func (w *world) measure(metrics []Metric) []Measurement {
+func (w *simulation) measure(metrics []Metric) []Measurement {
 	measured := make([]Measurement, 0, len(metrics))
 	for _, metric := range metrics {
 		m := Measurement{Name: metric.Name, Value: 100}
 		switch {
-		case w.fate[w.target.revision].failsChecks:
+		case w.behaviour[w.target.revision].failsChecks:
 			m.Value = 10
 		case w.rarely(12):
 			m.NoValues = true
@@ -83,8 +83,8 @@ func (w *world) measure(metrics []Metric) []Measurement {
 	return measured
 }
 
-// answer is what the webhooks of a type say. In a quiet world they agree.
-func (w *world) answer(hook flaggerv1.HookType) Answer {
+// answer is what the webhooks of a type say. Without disturbance they agree.
+func (w *simulation) answer(hook flaggerv1.HookType) Answer {
 	unless := 8
 	switch hook {
 	case flaggerv1.RollbackHook:

@@ -9,11 +9,11 @@ import (
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
-// set is a StatefulSet that is released in place: its one set of pods is both
+// statefulSet is released in place: its one set of pods is both
 // copies, and a partition says which pods have the new template. Its rules are
 // those of package partition and of Kubernetes.
-type set struct {
-	pods              []setPod
+type statefulSet struct {
+	pods              []statefulPod
 	template, current string
 	weight            int
 	released          string
@@ -21,35 +21,35 @@ type set struct {
 	age               int
 }
 
-type setPod struct {
+type statefulPod struct {
 	revision string
 	ready    bool
 }
 
-// setHeld is the partition at rest.
-const setHeld = 1000
+// partitionHeld is the partition between releases.
+const partitionHeld = 1000
 
-func newSet(revision string) *set {
-	s := &set{template: revision, current: revision}
+func newStatefulSet(revision string) *statefulSet {
+	s := &statefulSet{template: revision, current: revision}
 	for range 4 {
-		s.pods = append(s.pods, setPod{revision, true})
+		s.pods = append(s.pods, statefulPod{revision, true})
 	}
 	return s
 }
 
-func (s *set) behind() bool { return s.template != s.current }
+func (s *statefulSet) behind() bool { return s.template != s.current }
 
-func (s *set) reach() int { return max(len(s.pods)-s.partition, 0) }
+func (s *statefulSet) reach() int { return max(len(s.pods)-s.partition, 0) }
 
-// settle writes the partition that follows from what is wanted.
-func (s *set) settle() {
+// setPartition writes the partition that follows from what is wanted.
+func (s *statefulSet) setPartition() {
 	n := len(s.pods)
 	was := s.partition
 	switch {
 	case s.released == s.template && s.behind():
 		s.partition = 0
 	case s.released == s.template || s.weight == 0:
-		s.partition = setHeld
+		s.partition = partitionHeld
 	default:
 		s.partition = n - max(min(max((n*s.weight+99)/100, 1), n-1), 0)
 	}
@@ -59,27 +59,27 @@ func (s *set) settle() {
 }
 
 // takeBack deletes a pod that has what it should not.
-func (s *set) takeBack() {
+func (s *statefulSet) takeBack() {
 	for i := range s.pods {
 		if i < s.partition && s.pods[i].revision != s.current {
-			s.pods[i] = setPod{s.current, false}
+			s.pods[i] = statefulPod{s.current, false}
 			return
 		}
 	}
 }
 
-// live replaces one pod after the other, from the last, each when all are ready.
-func (s *set) live(w *world) {
+// elapse replaces one pod after the other, from the last, each when all are ready.
+func (s *statefulSet) elapse(w *simulation) {
 	s.age++
 	whole := true
 	for i := len(s.pods) - 1; i >= 0; i-- {
 		p := &s.pods[i]
-		if !p.ready && !w.fate[p.revision].neverStarts && (w.pick(2) == 0 || s.age == patience) {
+		if !p.ready && !w.behaviour[p.revision].neverStarts && (w.pick(2) == 0 || s.age == patience) {
 			p.ready, s.age = true, 0
 		}
 		whole = whole && p.ready && p.revision == s.template
 		if i >= s.partition && p.revision != s.template {
-			*p, s.age = setPod{s.template, false}, 0
+			*p, s.age = statefulPod{s.template, false}, 0
 		}
 		if !p.ready {
 			whole = false
@@ -94,7 +94,7 @@ func (s *set) live(w *world) {
 }
 
 // count returns how many pods have a revision, and how many of them are ready.
-func (s *set) count(revision string) (have, ready int32) {
+func (s *statefulSet) count(revision string) (have, ready int32) {
 	for _, p := range s.pods {
 		if p.revision == revision {
 			have++
@@ -106,7 +106,7 @@ func (s *set) count(revision string) (have, ready int32) {
 	return have, ready
 }
 
-func (s *set) judged(w Workload, have int32) Workload {
+func (s *statefulSet) judged(w Workload, have int32) Workload {
 	switch {
 	case have != w.Replicas:
 		w.Why = fmt.Sprintf("%d of %d pods have the revision", have, w.Replicas)
@@ -118,7 +118,7 @@ func (s *set) judged(w Workload, have int32) Workload {
 	return w
 }
 
-func (s *set) target() Workload {
+func (s *statefulSet) target() Workload {
 	w := Workload{Exists: true, Revision: s.template}
 	if !s.behind() {
 		return s.judged(w, 0)
@@ -128,7 +128,7 @@ func (s *set) target() Workload {
 	return s.judged(w, have)
 }
 
-func (s *set) primary() Workload {
+func (s *statefulSet) primary() Workload {
 	n := int32(len(s.pods))
 	have, ready := s.count(s.current)
 	w := Workload{Exists: true, Revision: s.current, Replicas: n, Available: ready}
@@ -146,12 +146,12 @@ func (s *set) primary() Workload {
 }
 
 // followed reports whether exactly those pods have the template that should.
-func (s *set) followed() bool {
+func (s *statefulSet) followed() bool {
 	have, _ := s.count(s.template)
 	return !s.behind() || int(have) == s.reach()
 }
 
-func (s *set) see(seen *Observation) {
+func (s *statefulSet) see(seen *Observation) {
 	seen.Target, seen.Primary, seen.Snapshots = s.target(), s.primary(), map[string]bool{}
 	seen.Weights = provider.Split(s.weight)
 	if !s.followed() {
@@ -159,17 +159,17 @@ func (s *set) see(seen *Observation) {
 	}
 }
 
-func (s *set) perform(w *world, step Decision, action Action) {
+func (s *statefulSet) perform(w *simulation, decision Decision, action Action) {
 	switch a := action.(type) {
 	case EnsureRoute:
-		s.settle()
+		s.setPartition()
 		s.takeBack()
 	case SetWeights:
-		if a.Canary > s.weight && s.template != step.State.Applied {
+		if a.Canary > s.weight && s.template != decision.State.Applied {
 			w.fatalf("pods are given %s, which nobody looks at", s.template)
 		}
 		s.weight = a.Canary
-		s.settle()
+		s.setPartition()
 		s.takeBack()
 	case SetPrimary:
 		if a.Revision != s.template {
@@ -179,17 +179,17 @@ func (s *set) perform(w *world, step Decision, action Action) {
 			w.fatalf("primary gets %s, which did not earn it", a.Revision)
 		}
 		s.released = a.Revision
-		s.settle()
+		s.setPartition()
 	case StopTarget:
 		if s.released == s.template && s.behind() {
 			s.released = ""
-			s.settle()
+			s.setPartition()
 		}
 	}
 }
 
 // disturb is what happens to pods.
-func (s *set) disturb(w *world) {
+func (s *statefulSet) disturb(w *simulation) {
 	switch w.pick(30) {
 	case 0:
 		w.logf("a pod fails")
@@ -197,11 +197,11 @@ func (s *set) disturb(w *world) {
 	case 1:
 		w.logf("weight changed by somebody else")
 		s.weight = 0
-		s.settle()
+		s.setPartition()
 	}
 }
 
-func (s *set) checkSettled(w *world) {
+func (s *statefulSet) checkSettled(w *simulation) {
 	have, ready := s.count(w.state.Promoted)
 	if s.weight != 0 || s.current != w.state.Promoted || int(have) != len(s.pods) || have != ready {
 		w.fatalf("pods are %+v, promoted %s", s.pods, w.state.Promoted)
@@ -213,14 +213,14 @@ func TestPromisesHoldInPlace(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(15) {
 				t.Run(fmt.Sprint(seed), func(t *testing.T) {
-					plan := dressed(t, func(c *flaggerv1.Canary) {
+					plan := planFor(t, func(c *flaggerv1.Canary) {
 						strategies[name](c)
 						c.Spec.TargetRef.Kind, c.Spec.Provider = "StatefulSet", ""
 						c.Spec.Analysis.SessionAffinity = nil
 					}, spread(seed))
-					w := newWorld(t, plan, seed)
-					w.set, w.peace = newSet(w.target.revision), 40+80*int(seed%2)
-					w.history(150)
+					w := newSimulation(t, plan, seed)
+					w.statefulSet, w.rarity = newStatefulSet(w.target.revision), 40+80*int(seed%2)
+					w.runHistory(150)
 				})
 			}
 		})
@@ -228,19 +228,19 @@ func TestPromisesHoldInPlace(t *testing.T) {
 }
 
 func TestAStatefulSetIsReleasedStepByStep(t *testing.T) {
-	plan := dressed(t, func(c *flaggerv1.Canary) {
+	plan := planFor(t, func(c *flaggerv1.Canary) {
 		strategies["progressive"](c)
 		c.Spec.TargetRef.Kind, c.Spec.Provider = "StatefulSet", ""
 	}, 2)
-	w := newWorld(t, plan, 1)
-	w.set, w.quiet = newSet(w.target.revision), true
-	w.settle()
-	w.push(fate{})
+	w := newSimulation(t, plan, 1)
+	w.statefulSet, w.quiet = newStatefulSet(w.target.revision), true
+	w.runUntilCalm()
+	w.push(behaviour{})
 	var reached []int32
 	for range 300 {
-		step := w.reconcile()
-		w.live(max(step.After, time.Second))
-		if have, _ := w.set.count(revision(2)); len(reached) == 0 || have != reached[len(reached)-1] {
+		decision := w.reconcile()
+		w.elapse(max(decision.After, time.Second))
+		if have, _ := w.statefulSet.count(revision(2)); len(reached) == 0 || have != reached[len(reached)-1] {
 			reached = append(reached, have)
 		}
 	}

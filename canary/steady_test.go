@@ -13,7 +13,7 @@ import (
 func TestAtRest(t *testing.T) {
 	succeeded, failed := flaggerv1.CanaryPhaseSucceeded, flaggerv1.CanaryPhaseFailed
 	resting := func(edit func(*situation)) situation {
-		return because(at(succeeded, 0), func(s *situation) {
+		return edited(at(succeeded, 0), func(s *situation) {
 			s.State.Promoted, s.Target, s.Primary, s.Snapshots, s.Measured = v2, stopped(v2), running(v2), map[string]bool{v2: true}, nil
 			edit(s)
 		})
@@ -27,14 +27,14 @@ func TestAtRest(t *testing.T) {
 		"but it has the users while the primary has no pods": {
 			given:     resting(func(s *situation) { s.Target, s.Primary = running(v2), gone(v2) }),
 			wantPhase: succeeded, wantWeight: 100, wantApplied: v2, wantPromoted: v2, wantActions: []string{"SetWeights{{0 100 false}}"},
-			wantSaid: "Routing all traffic to canary, podinfo-primary.test not ready: gone",
+			wantEvents: "Routing all traffic to canary, podinfo-primary.test not ready: gone",
 		},
 		"and not while nobody knows where users go": {
 			given:     resting(func(s *situation) { s.Target, s.Weights, s.RoutePending = running(v2), provider.Weights{}, true }),
 			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2,
 		},
 		"a target that failed and was scaled up is scaled down again": {
-			given:     because(at(failed, 0), func(s *situation) { s.Measured = nil }),
+			given:     edited(at(failed, 0), func(s *situation) { s.Measured = nil }),
 			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantActions: []string{"StopTarget{}"},
 		},
 		"weights that somebody changed come back": {
@@ -48,7 +48,7 @@ func TestAtRest(t *testing.T) {
 		"a missing primary comes back with what was promoted": {
 			given:     resting(func(s *situation) { s.Primary = Workload{} }),
 			wantPhase: succeeded, wantApplied: v2, wantPromoted: v2, wantActions: []string{"SetPrimary{v2}"},
-			wantSaid: "podinfo-primary.test is missing, restoring it",
+			wantEvents: "podinfo-primary.test is missing, restoring it",
 		},
 		"a revision that comes while the primary is unfit waits, and is not forgotten": {
 			given:     resting(func(s *situation) { s.Target, s.Primary = stopped(v3), rolling(v2) }),
@@ -59,8 +59,8 @@ func TestAtRest(t *testing.T) {
 	}
 }
 
-// TestUpkeep has what every step of a running canary puts back, and in which order.
-func TestUpkeep(t *testing.T) {
+// TestMaintenance has what every decision on a running canary puts back, and in which order.
+func TestMaintenance(t *testing.T) {
 	for name, tc := range map[string]struct {
 		plan Plan
 		want string
@@ -73,13 +73,13 @@ func TestUpkeep(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, phase := range []flaggerv1.CanaryPhase{flaggerv1.CanaryPhaseSucceeded, flaggerv1.CanaryPhaseFailed, flaggerv1.CanaryPhaseProgressing, flaggerv1.CanaryPhasePromoting} {
-				s := because(at(phase, 0), func(s *situation) { s.Plan, s.Target = tc.plan, stopped(v2) })
-				step, err := s.decide()
+				s := edited(at(phase, 0), func(s *situation) { s.Plan, s.Target = tc.plan, stopped(v2) })
+				decision, err := s.decide()
 				if err != nil {
 					t.Fatal(err)
 				}
 				var got []string
-				for _, a := range step.Actions {
+				for _, a := range decision.Actions {
 					if name := strings.TrimPrefix(fmt.Sprintf("%T", a), "canary."); strings.HasPrefix(name, "Ensure") {
 						got = append(got, name)
 					}
@@ -93,15 +93,44 @@ func TestUpkeep(t *testing.T) {
 }
 
 func TestAWorkerHasNoServicesFromTheStart(t *testing.T) {
-	w := newWorld(t, dressed(t, strategies["worker"], 2), 1)
+	w := newSimulation(t, planFor(t, strategies["worker"], 2), 1)
 	for range 30 {
-		step := w.reconcile()
-		for _, a := range step.Actions {
+		decision := w.reconcile()
+		for _, a := range decision.Actions {
 			switch a.(type) {
 			case EnsureServices, EnsureApex, EnsureRoute, SetWeights:
 				t.Fatalf("%s: %T", w.state.Phase, a)
 			}
 		}
-		w.live(max(step.After, 1))
+		w.elapse(max(decision.After, 1))
+	}
+}
+
+// A primary that has no pods because there is nothing to do is not down: its users
+// would be sent to a version that nobody has measured.
+func TestAPrimaryThatSleepsIsNotDown(t *testing.T) {
+	asleep := Workload{Exists: true, Revision: v1, Ready: true, Idle: true}
+	waking := Workload{Exists: true, Revision: v1, Replicas: 1, Idle: true, Why: "waking"}
+	for name, tc := range map[string]decisionCase{
+		"a release begins": {
+			given: edited(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *situation) {
+				s.State.Applied, s.Primary, s.Target = v1, asleep, stopped(v2)
+			}),
+			wantPhase: flaggerv1.CanaryPhaseProgressing, wantApplied: v2, wantPromoted: v1,
+			wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v2}", "StartTarget{}"}, wantEvents: "New revision detected! Scaling up podinfo.test",
+		},
+		"and waits for it to wake": {
+			given:     edited(at(flaggerv1.CanaryPhaseProgressing, 0), func(s *situation) { s.Primary = waking }),
+			wantPhase: flaggerv1.CanaryPhaseProgressing, wantApplied: v2, wantPromoted: v1,
+			wantEvents: "Starting canary analysis for podinfo.test\nHalt podinfo.test advancement podinfo-primary.test not ready: waking",
+		},
+		"one that wakes before a release": {
+			given: edited(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *situation) {
+				s.State.Applied, s.Primary, s.Target = v1, waking, stopped(v2)
+			}),
+			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v1, wantPromoted: v1, wantActions: []string{"Prune{[v1]}"},
+		},
+	} {
+		t.Run(name, tc.run)
 	}
 }
