@@ -10,53 +10,71 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/disk"
-	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/source"
 )
 
-// publish fetches what is missing of the commit, stores its artifact and puts it
-// into status.
+// publish makes the artifact in status what the source has now, unless it is.
 func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.GitRepository, seen observed) ([]reconciler.Event, error) {
-	err := seen.mirror.Fetch(ctx, seen.Ref, seen.Commit)
-	switch {
-	case errors.Is(err, disk.ErrFull):
-		return nil, storageFailed(err)
-	case err != nil:
-		return nil, fetchFailed(reasonOf(err), fmt.Errorf("failed to checkout and determine revision: %w", err))
+	message := ""
+	snapshot := source.Snapshot{
+		Key: keyOf(obj), Name: seen.Commit.String(), Revision: seen.Revision(), Ignore: obj.Spec.Ignore,
+		Open: func() (source.Files, error) {
+			files, err := seen.mirror.Tree(seen.Commit)
+			if err != nil {
+				return nil, err
+			}
+			message = files.Info().Message
+			return files, nil
+		},
 	}
-	memory, err := r.Memory.Acquire(ctx, obj.Namespace, publishMemory)
-	if err != nil {
-		return nil, storageFailed(err)
+	recorded := source.Recorded{Artifact: obj.Status.Artifact, Ignore: obj.Status.ObservedIgnore}
+	if r.Publisher.IsCurrent(snapshot, recorded) {
+		return nil, r.share(ctx, snapshot, recorded.Artifact, seen)
 	}
-	defer memory.Release()
-	files, view, err := r.view(ctx, obj, seen, memory)
-	if err != nil {
+	if err := fetch(ctx, seen); err != nil {
 		return nil, err
 	}
-	artifact, err := r.Store.Put(ctx, keyOf(obj), source.Content{
-		Name: seen.Commit.String(), Revision: seen.Revision(), View: view, Memory: memory,
-	})
+	artifact, err := r.Publisher.Publish(ctx, snapshot, recorded)
 	if err != nil {
-		return nil, storageFailed(fmt.Errorf("unable to archive artifact to storage: %w", err))
+		return nil, storageFailed(err)
 	}
-	before := obj.Status.Artifact
-	if before.HasDigest(artifact.Digest) && before.HasRevision(artifact.Revision) {
-		artifact.LastUpdateTime = before.LastUpdateTime // it was only missing on the disk
-	}
-	obj.Status.Artifact = artifact
-	obj.Status.ObservedIgnore = obj.Spec.Ignore
-	if before.HasDigest(artifact.Digest) {
+	obj.Status.Artifact, obj.Status.ObservedIgnore = artifact, obj.Spec.Ignore
+	if recorded.Artifact.HasDigest(artifact.Digest) {
 		return nil, nil
 	}
 	return []reconciler.Event{{
 		Type:     corev1.EventTypeNormal,
 		Reason:   "NewArtifact",
-		Message:  fmt.Sprintf("stored artifact for commit '%s'", subject(files.Info().Message)),
+		Message:  fmt.Sprintf("stored artifact for commit '%s'", subject(message)),
 		Metadata: about(artifact),
 	}}, nil
+}
+
+// share lets consumers read the files of an artifact that an earlier process made, if
+// the mirror has its commit. The store's address may be another one than before.
+func (r *Reconciler) share(ctx context.Context, snapshot source.Snapshot, artifact *meta.Artifact, seen observed) error {
+	artifact.URL = r.Publisher.Store.URL(artifact.Path)
+	if r.Publisher.IsShared(artifact) || !seen.mirror.Has(seen.Commit) {
+		return nil
+	}
+	if err := r.Publisher.Share(ctx, snapshot, artifact); err != nil {
+		return storageFailed(err)
+	}
+	return nil
+}
+
+// fetch brings what is missing of the commit into the mirror.
+func fetch(ctx context.Context, seen observed) error {
+	err := seen.mirror.Fetch(ctx, seen.Ref, seen.Commit)
+	switch {
+	case errors.Is(err, disk.ErrFull):
+		return storageFailed(err)
+	case err != nil:
+		return fetchFailed(reasonOf(err), fmt.Errorf("failed to checkout and determine revision: %w", err))
+	}
+	return nil
 }
 
 // about is the metadata by which notifications know an artifact.
@@ -65,22 +83,6 @@ func about(artifact *meta.Artifact) map[string]string {
 		sourcev1.GroupVersion.Group + "/revision": artifact.Revision,
 		sourcev1.GroupVersion.Group + "/digest":   artifact.Digest,
 	}
-}
-
-// publishMemory is what an artifact of a common size takes while it is made.
-const publishMemory = 4 << 20
-
-// view is what of the commit belongs into the artifact.
-func (r *Reconciler) view(ctx context.Context, obj *sourcev1.GitRepository, seen observed, memory *budget.Grant) (*git.CommitTree, *source.View, error) {
-	files, err := seen.mirror.Tree(seen.Commit)
-	if err != nil {
-		return nil, nil, storageFailed(err)
-	}
-	view, err := source.NewView(ctx, files, obj.Spec.Ignore, r.Store.Latest(keyOf(obj)), memory)
-	if err != nil {
-		return nil, nil, storageFailed(err)
-	}
-	return files, view, nil
 }
 
 // maxSubject bounds a commit's subject in an event.

@@ -20,13 +20,11 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/git/credential"
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -44,10 +42,8 @@ type Reconciler struct {
 	Credentials credential.Options
 	// Mirrors are shared with the writers of the same repositories.
 	Mirrors *git.Mirrors
-	// Store keeps and serves the artifacts.
-	Store *source.Store
-	// Memory is what reading from outside takes of; nil is without end.
-	Memory *budget.Budget
+	// Publisher makes the artifacts.
+	Publisher source.Publisher
 	// Pushed wakes sources for which this process has pushed a commit.
 	Pushed *wake.Source
 }
@@ -123,53 +119,24 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *sourcev1.GitRepository)
 	if err != nil {
 		return reconciler.Result{}, r.fail(obj, err)
 	}
-	r.settle(obj, sourcev1.FetchFailedCondition)
+	reconciler.RemoveCondition(obj, sourcev1.FetchFailedCondition)
 	result := reconciler.Result{
 		Reason:  meta.SucceededReason,
 		Message: fmt.Sprintf("stored artifact for revision '%s'", seen.Revision()),
 		After:   spread(obj.Spec.Interval.Duration),
 	}
-	current, err := r.isCurrent(ctx, obj, seen)
-	if err == nil && !current {
-		result.Events, err = r.publish(ctx, obj, seen)
-	}
-	if err != nil {
+	if result.Events, err = r.publish(ctx, obj, seen); err != nil {
 		return reconciler.Result{}, r.fail(obj, err)
 	}
-	r.settle(obj, sourcev1.StorageOperationFailedCondition)
-	r.succeed(obj, result.Message)
+	reconciler.RemoveCondition(obj, sourcev1.StorageOperationFailedCondition)
+	r.set(obj, sourcev1.ArtifactInStorageCondition, meta.SucceededReason, result.Message)
 	return result, nil
-}
-
-// isCurrent reports whether the artifact in status is what publishing would
-// make. Then there is nothing to write, and consumers are let into the mirror if
-// this process has not done so yet.
-func (r *Reconciler) isCurrent(ctx context.Context, obj *sourcev1.GitRepository, seen observed) (bool, error) {
-	artifact := obj.Status.Artifact
-	if !artifact.HasRevision(seen.Revision()) || !ptr.Equal(obj.Spec.Ignore, obj.Status.ObservedIgnore) || !r.Store.Holds(artifact) {
-		return false, nil
-	}
-	artifact.URL = r.Store.URL(artifact.Path) // the store's address may be another than before
-	if r.Store.Published(artifact.Digest) != nil || !seen.mirror.Has(seen.Commit) {
-		return true, nil
-	}
-	memory, err := r.Memory.Acquire(ctx, obj.Namespace, publishMemory)
-	if err != nil {
-		return false, storageFailed(err)
-	}
-	defer memory.Release()
-	_, view, err := r.view(ctx, obj, seen, memory)
-	if err != nil {
-		return false, err
-	}
-	r.Store.Publish(keyOf(obj), artifact, view)
-	return true, nil
 }
 
 // Finalize implements [reconciler.Finalizer].
 func (r *Reconciler) Finalize(_ context.Context, obj *sourcev1.GitRepository) error {
 	r.Mirrors.Forget(credential.Owner(obj))
-	return r.Store.Remove(keyOf(obj))
+	return r.Publisher.Store.Remove(keyOf(obj))
 }
 
 // Reason implements [reconciler.Controller].

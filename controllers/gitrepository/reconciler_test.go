@@ -66,9 +66,9 @@ func (f *fixture) restart() {
 	secret.Data = map[string][]byte{"username": []byte("user"), "password": []byte("secret")}
 	f.Reconciler = &gitrepository.Reconciler{
 		Client: fake.NewClientBuilder().WithObjects(secret).Build(), Clock: f.clock,
-		Mirrors: git.NewMirrors(filepath.Join(f.dir, "mirrors"), f.clock),
-		Store:   source.NewStore(filepath.Join(f.dir, "artifacts"), "store.example.com", f.clock),
-		Pushed:  &wake.Source{},
+		Mirrors:   git.NewMirrors(filepath.Join(f.dir, "mirrors"), f.clock),
+		Publisher: source.Publisher{Store: source.NewStore(filepath.Join(f.dir, "artifacts"), "store.example.com", f.clock)},
+		Pushed:    &wake.Source{},
 	}
 }
 
@@ -89,7 +89,7 @@ func (f *fixture) must() reconciler.Result {
 // contents reads the files of the artifact in status.
 func (f *fixture) contents() map[string]string {
 	f.Helper()
-	t, err := source.NewOpener(f.Store).Open(f.Context(), f.obj.Status.Artifact)
+	t, err := source.NewOpener(f.Publisher.Store).Open(f.Context(), f.obj.Status.Artifact)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestArtifactFollowsTheBranch(t *testing.T) {
 		t.Errorf("comes back after %s, want a minute and at most 5%% off", result.After)
 	}
 	a := f.obj.Status.Artifact
-	if a.Revision != revision || a.URL != "http://store.example.com/gitrepository/apps/app/"+first+".tar.gz" || !f.Store.Holds(a) {
+	if a.Revision != revision || a.URL != "http://store.example.com/gitrepository/apps/app/"+first+".tar.gz" || !f.Publisher.Store.Holds(a) {
 		t.Errorf("artifact is %+v", a)
 	}
 	want := []reconciler.Event{{
@@ -198,7 +198,7 @@ func TestRestart(t *testing.T) {
 		if diff := cmp.Diff(before, f.obj); diff != "" {
 			t.Error(diff)
 		}
-		if f.Store.Published(f.obj.Status.Artifact.Digest) == nil {
+		if f.Publisher.Store.Published(f.obj.Status.Artifact.Digest) == nil {
 			t.Error("consumers are not let into the mirror")
 		}
 	})
@@ -214,8 +214,8 @@ func TestRestart(t *testing.T) {
 		if diff := cmp.Diff(before, f.obj); diff != "" {
 			t.Error(diff)
 		}
-		if cost := f.server.Requests() - requests; cost != 1 || !f.Store.Holds(f.obj.Status.Artifact) {
-			t.Errorf("it cost %d requests; in the store: %v", cost, f.Store.Holds(f.obj.Status.Artifact))
+		if cost := f.server.Requests() - requests; cost != 1 || !f.Publisher.Store.Holds(f.obj.Status.Artifact) {
+			t.Errorf("it cost %d requests; in the store: %v", cost, f.Publisher.Store.Holds(f.obj.Status.Artifact))
 		}
 	})
 	t.Run("a lost disk is fetched and made again", func(t *testing.T) {
@@ -234,7 +234,7 @@ func TestRestart(t *testing.T) {
 		if err := f.Finalize(t.Context(), f.obj); err != nil {
 			t.Fatal(err)
 		}
-		if f.Store.Holds(f.obj.Status.Artifact) {
+		if f.Publisher.Store.Holds(f.obj.Status.Artifact) {
 			t.Error("the artifact is still there")
 		}
 	})
@@ -352,7 +352,7 @@ func TestFailures(t *testing.T) {
 		},
 		"an artifact that needs more memory than a namespace may have": {
 			spoil: func(f *fixture) {
-				f.Memory = budget.New(10 << 20)
+				f.Publisher.Memory = budget.New(10 << 20)
 				f.repo.Commit("main", files{"large": strings.Repeat("x", 4<<20)})
 			},
 			reason: sourcev1.ArchiveOperationFailedReason, says: "more memory than one namespace may use",
@@ -367,7 +367,7 @@ func TestFailures(t *testing.T) {
 			condition: sourcev1.StorageOperationFailedCondition,
 		},
 		"a storage folder without room for the artifact": {
-			spoil:  func(f *fixture) { f.Store.Space = disk.New(100) },
+			spoil:  func(f *fixture) { f.Publisher.Store.Space = disk.New(100) },
 			reason: sourcev1.ArchiveOperationFailedReason, says: "no room in the storage folder",
 			condition: sourcev1.StorageOperationFailedCondition,
 		},

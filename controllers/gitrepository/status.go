@@ -5,15 +5,14 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
-// failure is an error with the condition that tells of it and its reason.
+// failure is an error with the reason of the conditions that show it: of Ready and,
+// unless it is empty, of another condition.
 type failure struct {
 	error
 	condition, reason string
@@ -38,19 +37,9 @@ func (r *Reconciler) fail(obj *sourcev1.GitRepository, err error) error {
 	return err
 }
 
-// settle takes back a condition of something that failed before.
-func (r *Reconciler) settle(obj *sourcev1.GitRepository, condition string) {
-	apimeta.RemoveStatusCondition(&obj.Status.Conditions, condition)
-}
-
-func (r *Reconciler) succeed(obj *sourcev1.GitRepository, message string) {
-	r.set(obj, sourcev1.ArtifactInStorageCondition, meta.SucceededReason, message)
-}
-
 func (r *Reconciler) set(obj *sourcev1.GitRepository, condition, reason, message string) {
-	apimeta.SetStatusCondition(&obj.Status.Conditions, metav1.Condition{
+	reconciler.SetCondition(obj, r.Clock.Now(), metav1.Condition{
 		Type: condition, Status: metav1.ConditionTrue, Reason: reason, Message: message,
-		ObservedGeneration: obj.Generation, LastTransitionTime: metav1.NewTime(r.Clock.Now()),
 	})
 }
 

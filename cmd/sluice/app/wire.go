@@ -148,7 +148,7 @@ func (w *wiring) source() error {
 	if err := w.mgr.Add(&httpServer{listener: listener, handler: w.store}); err != nil {
 		return err
 	}
-	repositories := &gitrepository.Reconciler{Mirrors: w.mirrors, Store: w.store, Pushed: &w.pushed, Memory: w.memory, Credentials: w.credentials()}
+	repositories := &gitrepository.Reconciler{Mirrors: w.mirrors, Publisher: source.Publisher{Store: w.store, Memory: w.memory}, Pushed: &w.pushed, Credentials: w.credentials()}
 	return repositories.SetupWithManager(w.mgr, w.options)
 }
 

@@ -80,7 +80,7 @@ func (f *fixture) sources() {
 	f.run(func(mgr ctrl.Manager, opts reconciler.Options) error {
 		return (&gitrepository.Reconciler{
 			Mirrors: git.NewMirrors(f.t.TempDir(), clock.RealClock{}), Pushed: &wake.Source{},
-			Store: source.NewStore(f.t.TempDir(), "127.0.0.1:1", clock.RealClock{}),
+			Publisher: source.Publisher{Store: source.NewStore(f.t.TempDir(), "127.0.0.1:1", clock.RealClock{})},
 		}).SetupWithManager(mgr, opts)
 	})
 }

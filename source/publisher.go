@@ -1,0 +1,140 @@
+package source
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"k8s.io/utils/ptr"
+
+	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/tree"
+)
+
+// Publisher keeps the artifact of a source at what its origin has now, whatever kind
+// of source it is: a commit, an OCI artifact, a bucket.
+//
+//	IsCurrent --yes--> Share    the artifact is there; let consumers read its files
+//	          --no---> Publish  files -> view -> archive -> artifact for the status
+type Publisher struct {
+	Store *Store
+	// Memory is what making an artifact takes of; nil is without end.
+	Memory *budget.Budget
+}
+
+// Snapshot is what the origin of a source has now.
+type Snapshot struct {
+	Key Key
+	// Name is the file name of the artifact, usually a commit or a digest, and
+	// Revision what statuses call it.
+	Name, Revision string
+	// Ignore is spec.ignore.
+	Ignore *string
+	// Open returns the files. It is called when they are needed, and memory for an
+	// artifact of a common size has been granted.
+	Open func() (Files, error)
+}
+
+// Recorded is what the status of a source says of its last artifact.
+type Recorded struct {
+	Artifact *meta.Artifact
+	// Ignore are the ignore rules that it was made with.
+	Ignore *string
+}
+
+// publishMemory is what an artifact of a common size takes while it is made.
+const publishMemory = 4 << 20
+
+// IsCurrent reports whether the recorded artifact is in the store and is what
+// publishing the snapshot would make.
+func (p *Publisher) IsCurrent(s Snapshot, recorded Recorded) bool {
+	return recorded.Artifact.HasRevision(s.Revision) && ptr.Equal(s.Ignore, recorded.Ignore) && p.Store.Holds(recorded.Artifact)
+}
+
+// IsShared reports whether consumers in this process can read the artifact's files
+// without its archive.
+func (p *Publisher) IsShared(artifact *meta.Artifact) bool {
+	return p.Store.Published(artifact.Digest) != nil
+}
+
+// Share lets consumers in this process read the files of an artifact that an earlier
+// process made.
+func (p *Publisher) Share(ctx context.Context, s Snapshot, artifact *meta.Artifact) error {
+	memory, err := p.Memory.Acquire(ctx, s.Key.Namespace, publishMemory)
+	if err != nil {
+		return err
+	}
+	defer memory.Release()
+	view, err := p.view(ctx, s, memory)
+	if err != nil {
+		return err
+	}
+	p.Store.Publish(s.Key, artifact, view)
+	return nil
+}
+
+// Publish stores the artifact of a snapshot, and shares it. An artifact that was only
+// missing in the store keeps the time of the recorded one.
+func (p *Publisher) Publish(ctx context.Context, s Snapshot, recorded Recorded) (*meta.Artifact, error) {
+	memory, err := p.Memory.Acquire(ctx, s.Key.Namespace, publishMemory)
+	if err != nil {
+		return nil, err
+	}
+	defer memory.Release()
+	view, err := p.view(ctx, s, memory)
+	if err != nil {
+		return nil, err
+	}
+	artifact, err := p.Store.Put(ctx, s.Key, Content{Name: s.Name, Revision: s.Revision, View: view, Memory: memory})
+	if err != nil {
+		return nil, fmt.Errorf("unable to archive artifact to storage: %w", err)
+	}
+	if before := recorded.Artifact; before.HasDigest(artifact.Digest) && before.HasRevision(artifact.Revision) {
+		artifact.LastUpdateTime = before.LastUpdateTime
+	}
+	return artifact, nil
+}
+
+func (p *Publisher) view(ctx context.Context, s Snapshot, memory *budget.Grant) (*View, error) {
+	files, err := s.Open()
+	if err != nil {
+		return nil, err
+	}
+	return NewView(ctx, files, s.Ignore, p.Store.Latest(s.Key), memory)
+}
+
+// FilesOf makes a tree of any origin, such as that of a tarball, one that finds content
+// by hash.
+func FilesOf(t tree.Tree) (Files, error) {
+	f := hashedTree{Tree: t, paths: map[string]string{}}
+	err := tree.Walk(t, "", func(path string, e tree.Entry) error {
+		f.paths[e.Hash] = path
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing files: %w", err)
+	}
+	return f, nil
+}
+
+// hashedTree is a tree with a path for each hash.
+type hashedTree struct {
+	tree.Tree
+	paths map[string]string
+}
+
+// ReadBlob implements [Files].
+func (f hashedTree) ReadBlob(hash string) ([]byte, error) {
+	path, ok := f.paths[hash]
+	if !ok {
+		return nil, &fs.PathError{Op: "read", Path: hash, Err: fs.ErrNotExist}
+	}
+	return f.ReadFile(path)
+}
+
+// BlobSize implements [Files].
+func (f hashedTree) BlobSize(hash string) (int64, error) {
+	data, err := f.ReadBlob(hash)
+	return int64(len(data)), err
+}
