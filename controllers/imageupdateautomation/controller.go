@@ -73,9 +73,7 @@ type Reconciler struct {
 	// credentials, as Flux does.
 	AllowCrossNamespaceWrites bool
 
-	pushes  pushes
-	choices choices
-	batches batches
+	tracker tracker
 }
 
 // kind is how the runner sees an automation.
@@ -105,7 +103,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	return reconciler.Setup(mgr, seen, r, opts,
 		func(b *builder.Builder) *builder.Builder {
 			return b.Watches(&imagev1.ImagePolicy{}, policyHandler{
-				EventHandler: handler.EnqueueRequestsFromMapFunc(r.automationsOfPolicy), choices: &r.choices,
+				EventHandler: handler.EnqueueRequestsFromMapFunc(r.automationsOfPolicy), tracker: &r.tracker,
 			}, builder.WithPredicates(policyChanged()))
 		},
 		func(b *builder.Builder) *builder.Builder {
@@ -125,18 +123,17 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 // gone forgets an automation that was deleted.
 func (r *Reconciler) gone(_ context.Context, e event.DeleteEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 	forgetMarkers(client.ObjectKeyFromObject(e.Object))
-	r.batches.forget(e.Object.GetUID())
-	r.pushes.forget(e.Object.GetUID())
+	r.tracker.forgetAutomation(e.Object.GetUID())
 }
 
 // policyHandler also forgets policies that were deleted.
 type policyHandler struct {
 	handler.EventHandler
-	choices *choices
+	tracker *tracker
 }
 
 // Delete implements handler.EventHandler.
 func (h policyHandler) Delete(ctx context.Context, e event.DeleteEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 	h.EventHandler.Delete(ctx, e, queue)
-	h.choices.forget(client.ObjectKeyFromObject(e.Object))
+	h.tracker.forgetPolicy(client.ObjectKeyFromObject(e.Object))
 }

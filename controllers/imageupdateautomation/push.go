@@ -18,11 +18,24 @@ import (
 // maxListed bounds how many changes an event's annotations list.
 const maxListed = 100
 
+// push is a commit that was pushed for an automation.
+type push struct {
+	commit, base string
+	at           metav1.Time
+	events       []reconciler.Event
+}
+
+func (p push) writeTo(status *imagev1.ImageUpdateAutomationStatus) {
+	status.LastPushCommit, status.LastPushBase, status.LastPushTime = p.commit, p.base, &p.at
+}
+
 // pushed remembers the push until the status has it.
 func (r *Reconciler) pushed(a *imagev1.ImageUpdateAutomation, seen observation, written writeback.Result) []reconciler.Event {
 	now := r.Clock.Now()
 	for _, change := range written.Changed.Changes() {
-		r.choices.observe(a, change, now)
+		if delay, known := r.tracker.takeDelay(a, change, now); known {
+			commitDuration.Observe(delay.Seconds())
+		}
 	}
 	p := push{commit: written.Commit.String(), at: metav1.NewTime(now)}
 	if !written.Base.IsZero() {
@@ -31,7 +44,7 @@ func (r *Reconciler) pushed(a *imagev1.ImageUpdateAutomation, seen observation, 
 	for _, commit := range written.Commits {
 		p.events = append(p.events, pushEvent(seen, commit))
 	}
-	r.pushes.remember(a.UID, p)
+	r.tracker.recordPush(a.UID, p)
 	p.writeTo(&a.Status)
 	return p.events
 }
@@ -90,7 +103,7 @@ func branchEvents(a *imagev1.ImageUpdateAutomation, seen observation, written wr
 // restore brings back a push that the status does not have, because writing it
 // failed, and the events that were not told for the same reason.
 func (r *Reconciler) restore(a *imagev1.ImageUpdateAutomation) []reconciler.Event {
-	p, ok := r.pushes.unrecorded(a)
+	p, ok := r.tracker.unrecordedPush(a)
 	if !ok {
 		return nil
 	}

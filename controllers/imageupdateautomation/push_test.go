@@ -93,7 +93,7 @@ func TestAnUpdateThatWasRevertedIsHeldUntilItIsReleased(t *testing.T) {
 			if m := a.Status.Markers; m == nil || m.Held != 1 || m.Current != 1 || m.Total != 2 {
 				t.Errorf("markers %+v", m)
 			}
-			f.batches, f.pushes, f.choices = batches{}, pushes{}, choices{} // a restart
+			f.tracker = tracker{} // a restart
 			if told = f.reconciled(t, a); len(told) != 1 || f.repo.Head("main") != by || len(a.Status.Held) != 1 {
 				t.Errorf("the next run told %q, held %v, head %s", told, a.Status.Held, f.repo.Head("main"))
 			}
@@ -150,7 +150,7 @@ func TestBatchesWaitForMore(t *testing.T) {
 	step(4*time.Second, 6*time.Second)
 	f.choose(t, q, "2")
 	step(4*time.Second, 10*time.Second)
-	f.batches = batches{} // a restart loses when it began, and nothing else
+	f.tracker = tracker{} // a restart loses when it began, and nothing else
 	step(9*time.Second, 10*time.Second)
 	f.choose(t, p, "3")
 	step(9*time.Second, 10*time.Second)

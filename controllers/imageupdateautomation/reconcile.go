@@ -26,7 +26,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, a *imagev1.ImageUpdateAutoma
 	if err != nil {
 		return reconciler.Result{Events: events}, err
 	}
-	if wait := r.batches.wait(a, seen.chosen, r.Clock.Now()); wait > 0 {
+	if wait := r.batchWait(a, seen.chosen); wait > 0 {
 		return reconciler.Result{
 			Reason: meta.ProgressingReason, Message: "waiting for more updates to commit together",
 			Progressing: true, After: wait, Events: events,
@@ -39,7 +39,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, a *imagev1.ImageUpdateAutoma
 	if err != nil {
 		return reconciler.Result{Events: events}, advise(a, seen, err)
 	}
-	r.batches.forget(a.UID)
+	r.tracker.closeBatch(a.UID)
 	events = append(events, branchEvents(a, seen, written)...)
 	events = append(events, withheldEvents(a, written.Report)...)
 	pushed := ""

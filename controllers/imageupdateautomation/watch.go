@@ -32,7 +32,7 @@ func sourceKey(a *imagev1.ImageUpdateAutomation) types.NamespacedName {
 // automationsOfPolicy are the automations that select a policy.
 func (r *Reconciler) automationsOfPolicy(ctx context.Context, obj client.Object) []reconcile.Request {
 	policy := obj.(*imagev1.ImagePolicy)
-	r.choices.note(policy, r.Clock.Now())
+	r.tracker.recordChoice(policy, r.Clock.Now())
 	var list imagev1.ImageUpdateAutomationList
 	if err := r.Client.List(ctx, &list, client.InNamespace(policy.Namespace)); err != nil {
 		log.FromContext(ctx).Error(err, "listing the automations of a policy", "policy", policy.Name)

@@ -1,0 +1,42 @@
+package imageupdateautomation
+
+import (
+	"time"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/writeback"
+)
+
+// trackedChoice is a policy's choice and when it was first seen; the time is zero if
+// that is not known, or was measured. The zero value is a policy that was not seen yet.
+type trackedChoice struct {
+	ref  imagev1.ImageRef
+	seen time.Time
+}
+
+// next is what is known after a policy was seen again. It is false if the policy has
+// no choice now, or still the same one.
+func (c trackedChoice) next(p *imagev1.ImagePolicy, now time.Time) (trackedChoice, bool) {
+	ref, ok := writeback.ChosenRef(p)
+	switch {
+	case !ok || c.ref == ref:
+		return trackedChoice{}, false
+	case c.ref == imagev1.ImageRef{}: // it may have chosen before this process began
+		return trackedChoice{ref: ref, seen: firstSeen(p)}, true
+	}
+	return trackedChoice{ref: ref, seen: now}, true
+}
+
+// firstSeen is when a policy that has just been met first saw the tag that it chose;
+// zero if it does not tell. If tags have to reach an age, that is no measure.
+func firstSeen(p *imagev1.ImagePolicy) time.Time {
+	if p.Spec.MinAge != nil || p.Status.Decision == nil {
+		return time.Time{}
+	}
+	for _, c := range p.Status.Decision.Candidates {
+		if c.Tag == p.Status.LatestRef.Tag && c.Dropped == "" && c.FirstSeen != nil {
+			return c.FirstSeen.Time
+		}
+	}
+	return time.Time{}
+}
