@@ -26,7 +26,7 @@ func (r *Reconciler) observeRemote(ctx context.Context, repo *sourcev1.GitReposi
 	case errors.Is(err, credential.ErrProvider):
 		return git.Remote{}, refuse(imagev1.InvalidSourceConfigReason, "%w", err)
 	case err != nil:
-		return git.Remote{}, fault{err, imagev1.SourceManagerFailedReason}
+		return git.Remote{}, reasonError{err, imagev1.SourceManagerFailedReason}
 	}
 	return remote, nil
 }

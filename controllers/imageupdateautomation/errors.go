@@ -11,25 +11,25 @@ import (
 	"github.com/sluice-cd/sluice/writeback/edit"
 )
 
-// fault is an error that knows its condition reason.
-type fault struct {
+// reasonError is an error with the reason of the Ready condition that shows it.
+type reasonError struct {
 	error
 	reason string
 }
 
-func (f fault) Unwrap() error { return f.error }
+func (e reasonError) Unwrap() error { return e.error }
 
 // refuse is an error that only a person can resolve: Stalled, no retry.
 func refuse(reason, format string, args ...any) error {
-	return reconcile.TerminalError(fault{fmt.Errorf(format, args...), reason})
+	return reconcile.TerminalError(reasonError{fmt.Errorf(format, args...), reason})
 }
 
 // Reason implements reconciler.Controller.
 func (r *Reconciler) Reason(err error) string {
-	var f fault
+	var known reasonError
 	switch {
-	case errors.As(err, &f):
-		return f.reason
+	case errors.As(err, &known):
+		return known.reason
 	case errors.Is(err, writeback.ErrUpdate), errors.Is(err, edit.ErrMissingPart):
 		return imagev1.UpdateFailedReason
 	}
