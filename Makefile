@@ -32,22 +32,23 @@ playground: ## Build bin/playground and the control plane it runs (slow once, th
 	bin/playground build
 
 .PHONY: upstream
-upstream: ## Build Flux's CLI and controllers, Flagger and its load tester, to test against (slow once, then cached)
+upstream: ## Build Flux's CLI and controllers, Flagger, its load tester and Helm, to test against (slow once, then cached)
 	hack/upstream.sh flux
 	hack/upstream.sh source-controller
 	hack/upstream.sh kustomize-controller
 	hack/upstream.sh flagger
 	hack/upstream.sh loadtester
+	hack/upstream.sh helm
 
 .PHONY: demo
 demo: build playground ## Show a good and a bad release from push to verdict (NODE=real, KEEP=1)
 	go run ./test/demo -node $(NODE) $(if $(KEEP),-keep)
 
 .PHONY: generate
-generate: ## Generate deepcopy functions and CRDs
+generate: ## Generate deepcopy functions, CRDs and the chart's copies
 	hack/generate.sh
 
-GENERATED := api config test/compat/takeover/testdata/upstream
+GENERATED := api config charts/sluice/files test/compat/takeover/testdata/upstream
 
 .PHONY: verify
 verify: generate ## Fail if anything generated is not committed

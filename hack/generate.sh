@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Generates deepcopy functions for our API types and CRDs for every served kind.
+# Generates deepcopy functions for our API types, CRDs for every served kind, and the
+# chart's copies.
 # Running it twice changes nothing; `make verify` fails if running it once does.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -61,3 +62,14 @@ publish "$tmp/upstream" test/compat/takeover/testdata/upstream
 	done | LC_ALL=C sort
 } >"$tmp/kustomization.yaml"
 cmp -s "$tmp/kustomization.yaml" config/crd/kustomization.yaml || cp "$tmp/kustomization.yaml" config/crd
+
+# The chart renders the same CRDs and roles, from copies: Helm reads only its own folder.
+mkdir -p "$tmp/chart"
+for file in config/rbac/*.yaml; do
+	case ${file##*/} in
+	kustomization.yaml | serviceaccount.yaml) ;; # kustomize's alone; a template with values
+	*) cp "$file" "$tmp/chart" ;;
+	esac
+done
+publish "$out" charts/sluice/files/crds
+publish "$tmp/chart" charts/sluice/files/rbac

@@ -1,10 +1,15 @@
 #!/usr/bin/env bash
 # Builds a program of the field from its module, unmodified, once, and prints its
 # path: what Sluice is compatible with is tested against the real thing. Two that
-# build at once take turns.
-#   hack/upstream.sh flux | source-controller | kustomize-controller | flagger | loadtester
+# build at once take turns. With --if-built, nothing is built, and nothing printed.
+#   hack/upstream.sh [--if-built] flux | source-controller | kustomize-controller | flagger | loadtester | helm
 set -euo pipefail
 
+ifbuilt=
+if [ "${1:-}" = --if-built ]; then
+	ifbuilt=1
+	shift
+fi
 name=${1:-}
 case $name in
 flux)
@@ -30,8 +35,13 @@ flagger | loadtester)
 	sum=h1:JAb2mE3AAO5Y/JkfHy6xbFDPDPk9lGvqXwmtztNbdhw=
 	flags="-s -w"
 	;;
+helm)
+	module=helm.sh/helm/v4 version=4.3.2 package=./cmd/helm
+	sum=h1:zdd8DgKTlLrlYIzdoAntDHLH0V3RkgNIpQ3yjzuD84M=
+	flags="-s -w"
+	;;
 *)
-	echo "usage: $0 flux | source-controller | kustomize-controller | flagger | loadtester" >&2
+	echo "usage: $0 flux | source-controller | kustomize-controller | flagger | loadtester | helm" >&2
 	exit 2
 	;;
 esac
@@ -41,6 +51,7 @@ if [ -x "$dir/$name" ]; then
 	echo "$dir/$name"
 	exit 0
 fi
+[ -z "$ifbuilt" ] || exit 0
 
 mkdir -p "$dir"
 exec 9>"$dir/lock"

@@ -2,12 +2,8 @@ package harness
 
 import (
 	"context"
-	"fmt"
 	"net"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 )
 
 // Flagger is a running Flagger process.
@@ -35,19 +31,4 @@ func (p *Playground) StartFlagger(ctx context.Context, namespace, dir string, ar
 	flagger := &Flagger{URL: "http://" + addr, Process: NewProcess(bin, filepath.Join(dir, "flagger.log"), append([]string{
 		"-kubeconfig", p.Kubeconfig, "-namespace", namespace, "-metrics-server", p.Prometheus, "-port", port, "-log-level", "info"}, args...)...)}
 	return flagger, flagger.Launch()
-}
-
-// upstream builds a program of the field once, and returns its path.
-func upstream(ctx context.Context, name string) (string, error) {
-	root, err := Root()
-	if err != nil {
-		return "", err
-	}
-	build := exec.CommandContext(ctx, filepath.Join(root, "hack", "upstream.sh"), name)
-	build.Stderr = os.Stderr
-	out, err := build.Output()
-	if err != nil {
-		return "", fmt.Errorf("building %s: %w", name, err)
-	}
-	return strings.TrimSpace(string(out)), nil
 }
