@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 
-	"github.com/sluice-cd/sluice/apply/watch"
+	"github.com/sluice-cd/sluice/apply/inventory"
 )
 
 // Identity is who applies: a service account, or, when zero, the controller.
@@ -31,21 +31,23 @@ func (i Identity) user() string {
 // Clients pools one API client per identity. Discovery is the same for all of
 // them, and is shared.
 type Clients struct {
-	config *rest.Config
-	mapper meta.RESTMapper
+	config       *rest.Config
+	mapper       meta.RESTMapper
+	fieldManager string
 
 	mu   sync.Mutex
 	pool map[Identity]*client
 }
 
-// NewClients returns a pool for the cluster of config.
-func NewClients(config *rest.Config, mapper meta.RESTMapper) *Clients {
+// NewClients returns a pool for the cluster of config, whose clients write as a field
+// manager.
+func NewClients(config *rest.Config, mapper meta.RESTMapper, fieldManager string) *Clients {
 	config = rest.CopyConfig(config)
 	// The API server paces its clients better than a fixed rate here would.
 	config.QPS, config.RateLimiter = -1, nil
 	config.ContentType, config.AcceptContentTypes = "application/json", "application/json"
 	config.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
-	return &Clients{config: config, mapper: mapper, pool: map[Identity]*client{}}
+	return &Clients{config: config, mapper: mapper, fieldManager: fieldManager, pool: map[Identity]*client{}}
 }
 
 // identity returns the pooled client of an identity.
@@ -63,7 +65,7 @@ func (c *Clients) identity(id Identity) (*client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a client for %s: %w", id.user(), err)
 	}
-	c.pool[id] = &client{rest: made, mapper: c.mapper}
+	c.pool[id] = &client{rest: made, mapper: c.mapper, fieldManager: c.fieldManager}
 	return c.pool[id], nil
 }
 
@@ -71,8 +73,9 @@ func (c *Clients) identity(id Identity) (*client, error) {
 // unstructured objects, and tells a creation from an update by the HTTP status,
 // which typed clients hide.
 type client struct {
-	rest   rest.Interface
-	mapper meta.RESTMapper
+	rest         rest.Interface
+	mapper       meta.RESTMapper
+	fieldManager string
 }
 
 // endpoint is where one object lives.
@@ -93,21 +96,21 @@ func (e endpoint) segments() []string {
 	return append(path, e.mapping.Resource.Resource, e.key.Name)
 }
 
-// claim is what a server-side apply does about fields that others own with
+// conflicts is what a server-side apply does about fields that others own with
 // other values.
-type claim string
+type conflicts string
 
-// yielding: it is refused as a conflict. forcing: it takes them over.
+// refuseConflicts: the apply is refused. forceConflicts: it takes the fields over.
 const (
-	yielding claim = "false"
-	forcing  claim = "true"
+	refuseConflicts conflicts = "false"
+	forceConflicts  conflicts = "true"
 )
 
 // apply sends a server-side apply and returns what the API server made of it.
-func (c *client) apply(ctx context.Context, at endpoint, payload []byte, how claim) (obj *unstructured.Unstructured, created bool, err error) {
+func (c *client) apply(ctx context.Context, at endpoint, payload []byte, how conflicts) (obj *unstructured.Unstructured, created bool, err error) {
 	var code int
 	result := c.rest.Patch(types.ApplyPatchType).AbsPath(at.segments()...).
-		Param("fieldManager", watch.Manager).Param("force", string(how)).
+		Param("fieldManager", c.fieldManager).Param("force", string(how)).
 		// An apply refuses unknown fields anyway; the API server need not decode
 		// the object a second time to warn of them.
 		Param("fieldValidation", "Ignore").
@@ -128,7 +131,7 @@ func (c *client) patch(ctx context.Context, at endpoint, resourceVersion string,
 		return nil, err
 	}
 	return decode(c.rest.Patch(types.JSONPatchType).AbsPath(at.segments()...).
-		Param("fieldManager", watch.Manager).Body(body).Do(ctx))
+		Param("fieldManager", c.fieldManager).Body(body).Do(ctx))
 }
 
 // get reads an object.
@@ -167,4 +170,21 @@ func decode(result rest.Result) (*unstructured.Unstructured, error) {
 		return nil, fmt.Errorf("decoding the API server's answer: %w", err)
 	}
 	return obj, nil
+}
+
+// locate finds out where an object of a kind lives; not ok when its kind is gone, and
+// the object with it.
+func (c *client) locate(entry inventory.Entry) (at endpoint, ok bool, err error) {
+	gvk := kindOf(entry)
+	mapping, err := c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	if meta.IsNoMatchError(err) { // that version may be gone, not the kind
+		mapping, err = c.mapper.RESTMapping(gvk.GroupKind())
+	}
+	if meta.IsNoMatchError(err) {
+		return endpoint{}, false, nil
+	}
+	if err != nil {
+		return endpoint{}, false, err
+	}
+	return endpoint{mapping: mapping, key: types.NamespacedName{Namespace: entry.Namespace, Name: entry.Name}}, true, nil
 }

@@ -7,10 +7,13 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluice-cd/sluice/apply/decide"
 )
 
 // explain says what is wrong with which object, and what would help.
-func (p *pass) explain(o *object, err error) error {
+func (a *applier) explain(o *object, err error) error {
+	profile := a.set.engine.profile
 	subject, immutable := o.id.Subject(), errors.Is(err, ErrImmutable)
 	if o.id.Kind == "Secret" && o.id.Group == "" {
 		err = discreet(err)
@@ -19,10 +22,10 @@ func (p *pass) explain(o *object, err error) error {
 	case errors.Is(err, ErrTerminating):
 		return fmt.Errorf("%s %w", subject, err)
 	case immutable:
-		return fmt.Errorf("%s apply failed, %w: %w; set spec.force, or annotate the object with %s: %s, to recreate it",
-			subject, ErrImmutable, err, keyForce, enabled)
-	case apierrors.IsForbidden(err) && p.req.Identity != Identity{}:
-		return fmt.Errorf("%s apply failed as %s: %w", subject, p.req.Identity.user(), err)
+		return fmt.Errorf("%s apply failed, %w: %w; set %s, or annotate the object with %s: %s, to recreate it",
+			subject, ErrImmutable, err, profile.ForceField, profile.ForceKey, decide.Enabled)
+	case apierrors.IsForbidden(err) && a.set.identity != Identity{}:
+		return fmt.Errorf("%s apply failed as %s: %w", subject, a.set.identity.user(), err)
 	}
 	return fmt.Errorf("%s apply failed: %w", subject, err)
 }

@@ -7,64 +7,68 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/apply/inventory"
+	"github.com/sluice-cd/sluice/test/fake/apiserver"
 )
 
 func TestPruneDeletesWhatItJudged(t *testing.T) {
 	const path = "/api/v1/namespaces/ns/configmaps/c"
-	before, after := Owner{Namespace: "ns", Name: "before"}, Owner{Namespace: "ns", Name: "after"}
-	write := func(a *api, change func(*unstructured.Unstructured)) {
-		u := a.objects[path].DeepCopy()
+	write := func(s *apiserver.Server, change func(*unstructured.Unstructured)) {
+		u := s.Peek(path)
 		change(u)
-		a.put(path, u)
+		s.Store(path, u)
 	}
 	tests := map[string]struct {
 		// meanwhile happens between the look and the deletion, once or always.
-		meanwhile func(*api)
+		meanwhile func(*apiserver.Server)
 		always    bool
-		want      Action
+		want      decide.Action
 		kept      bool
 		left      bool
 	}{
-		"nobody else wants it": {want: Deleted},
+		"nobody else wants it": {want: decide.Deleted},
 		"another owner adopts it between the look and the deletion": {
-			meanwhile: func(a *api) {
-				write(a, func(u *unstructured.Unstructured) { u.SetLabels(ownerLabels(after)) })
+			meanwhile: func(s *apiserver.Server) {
+				write(s, func(u *unstructured.Unstructured) { u.SetLabels(profile.Labels(other)) })
 			},
-			want: Skipped, kept: true,
+			want: decide.Skipped, kept: true,
 		},
 		"somebody asks that it be kept between the look and the deletion": {
-			meanwhile: func(a *api) {
-				write(a, func(u *unstructured.Unstructured) { u.SetAnnotations(map[string]string{keyPrune: disabled}) })
+			meanwhile: func(s *apiserver.Server) {
+				write(s, func(u *unstructured.Unstructured) {
+					u.SetAnnotations(map[string]string{profile.PruneKey: decide.Disabled})
+				})
 			},
-			want: Skipped, kept: true,
+			want: decide.Skipped, kept: true,
 		},
 		"a controller writes its status between the look and the deletion": {
-			meanwhile: func(a *api) { write(a, func(*unstructured.Unstructured) {}) }, want: Deleted,
+			meanwhile: func(s *apiserver.Server) { write(s, func(*unstructured.Unstructured) {}) }, want: decide.Deleted,
 		},
 		"it goes by itself between the look and the deletion": {
-			meanwhile: func(a *api) { delete(a.objects, path) }, want: Deleted,
+			meanwhile: func(s *apiserver.Server) { s.Remove(path) }, want: decide.Deleted,
 		},
 		"a controller writes without pause": {
-			meanwhile: func(a *api) { write(a, func(*unstructured.Unstructured) {}) }, always: true, kept: true, left: true,
+			meanwhile: func(s *apiserver.Server) { write(s, func(*unstructured.Unstructured) {}) }, always: true, kept: true, left: true,
 		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			a, engine := newAPI(t)
-			a.put(path, labelled(unstructuredOf("v1", "ConfigMap", "c"), before))
+			e := newTestEnv(t)
+			e.Put(path, ownedBy(owner, unstructuredOf("v1", "ConfigMap", "c")))
 			did := false
-			a.hook = func(method, _, _ string, _ *unstructured.Unstructured) error {
+			e.Hook = func(r apiserver.Request) error {
+				method := r.Method
 				if method == http.MethodDelete && tc.meanwhile != nil && (tc.always || !did) {
 					did = true
-					tc.meanwhile(a)
+					tc.meanwhile(e.Server)
 				}
 				return nil
 			}
 			entry := inventory.Entry{ID: inventory.ID{Namespace: "ns", Name: "c", Kind: "ConfigMap"}, Version: "v1"}
-			changes, left, err := engine.Prune(t.Context(), before, Identity{}, []inventory.Entry{entry})
-			if (a.objects[path] != nil) != tc.kept {
-				t.Errorf("kept = %v, want %v; calls:\n%s", a.objects[path] != nil, tc.kept, strings.Join(a.calls, "\n"))
+			changes, left, err := e.set.Prune(t.Context(), Identity{}, []inventory.Entry{entry})
+			if kept := e.Get(path) != nil; kept != tc.kept {
+				t.Errorf("kept = %v, want %v; calls:\n%s", kept, tc.kept, strings.Join(e.Calls(), "\n"))
 			}
 			if (len(left) > 0) != tc.left || (err != nil) != tc.left {
 				t.Errorf("left %v, %v", left, err)
@@ -77,15 +81,14 @@ func TestPruneDeletesWhatItJudged(t *testing.T) {
 }
 
 func TestWhatRemainsOfWhatWasDeleted(t *testing.T) {
-	a, engine := newAPI(t)
-	owner := Owner{Namespace: "ns", Name: "app"}
-	a.put("/api/v1/namespaces/ns/configmaps/held", labelled(unstructuredOf("v1", "ConfigMap", "held"), owner))
-	change := func(name, kind string, action Action) Change {
+	e := newTestEnv(t)
+	e.Put("/api/v1/namespaces/ns/configmaps/held", ownedBy(owner, unstructuredOf("v1", "ConfigMap", "held")))
+	change := func(name, kind string, action decide.Action) Change {
 		return Change{Entry: inventory.Entry{ID: inventory.ID{Namespace: "ns", Name: name, Kind: kind}, Version: "v1"}, Action: action}
 	}
-	left, err := engine.Remaining(t.Context(), owner, Identity{}, []Change{
-		change("held", "ConfigMap", Deleted), change("gone", "ConfigMap", Deleted),
-		change("kept", "ConfigMap", Skipped), change("x", "Unknown", Deleted),
+	left, err := e.set.Remaining(t.Context(), Identity{}, []Change{
+		change("held", "ConfigMap", decide.Deleted), change("gone", "ConfigMap", decide.Deleted),
+		change("kept", "ConfigMap", decide.Skipped), change("x", "Unknown", decide.Deleted),
 	})
 	if err != nil || len(left) != 1 || left[0] != "ConfigMap/ns/held" {
 		t.Errorf("left %v, %v", left, err)

@@ -6,13 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/wait"
 
-	"github.com/sluice-cd/sluice/apply/watch"
+	"github.com/sluice-cd/sluice/apply/decide"
 )
 
 // ErrImmutable marks the refusal of a change to an object whose new state the API
@@ -23,11 +21,11 @@ var ErrImmutable = errors.New("immutable field")
 // can be created again. The owner is notified when it is.
 var ErrTerminating = errors.New("is being deleted in order to recreate it")
 
-// unchangeable is an error that is [ErrImmutable] without saying so.
-type unchangeable struct{ error }
+// immutableError is an error that is [ErrImmutable] without saying so.
+type immutableError struct{ error }
 
-func (u unchangeable) Unwrap() error        { return u.error }
-func (u unchangeable) Is(target error) bool { return target == ErrImmutable }
+func (e immutableError) Unwrap() error        { return e.error }
+func (e immutableError) Is(target error) bool { return target == ErrImmutable }
 
 // refusesChange reports whether an API server may have refused an apply because of
 // what the object was before. That is invalid to API servers, and whatever they like
@@ -44,47 +42,47 @@ func refusesChange(err error) bool {
 		strings.Contains(text, "immutable")
 }
 
-// renew deals with the refusal of a change to an object that is there. Whether the
+// recreateObject deals with the refusal of a change to an object that is there. Whether the
 // change or the new state is refused, the phrases of errors do not tell: an
 // immutable field has as many names as there are kinds. The API server is asked
 // whether it would accept the same as a new object, in a dry run. So nothing is ever
 // deleted that could not be created again.
-func (p *pass) renew(ctx context.Context, o *object, next *applied, refusal error) error {
-	live, err := p.client.get(ctx, o.at)
+func (a *applier) recreateObject(ctx context.Context, o *object, next *decide.Applied, refusal error) error {
+	live, err := a.client.get(ctx, o.at)
 	if apierrors.IsNotFound(err) {
 		return refusal // nothing is there to be changed: it is the new state
 	}
 	if err != nil {
 		return errors.Join(refusal, err)
 	}
-	if excluded(live.GetLabels(), live.GetAnnotations()) {
-		next.action, next.seen = Skipped, watch.Observe(live)
+	if a.set.engine.profile.Excluded(live.GetLabels(), live.GetAnnotations()) {
+		next.Action, next.Left = decide.Skipped, a.set.engine.observer.Observe(live)
 		return nil
 	}
-	allowed := p.mayRecreate(o, live)
-	err = p.client.wouldCreate(ctx, o, live)
+	allowed := a.mayRecreate(o, live)
+	err = a.client.wouldCreate(ctx, o, live)
 	switch {
 	case err != nil && allowed:
 		return fmt.Errorf("%w; nor would it be accepted as a new object, so it is not recreated: %w", refusal, err)
 	case err != nil:
 		return refusal
 	case !allowed:
-		return unchangeable{refusal}
+		return immutableError{refusal}
 	}
-	if err := p.remove(ctx, o, live); err != nil {
+	if err := a.remove(ctx, o, live); err != nil {
 		return err
 	}
-	got, created, err := p.client.apply(ctx, o.at, o.payload, forcing)
+	got, created, err := a.client.apply(ctx, o.at, o.payload, forceConflicts)
 	if err != nil {
 		return fmt.Errorf("it was deleted in order to recreate it: %w", err)
 	}
-	return p.settle(ctx, o, got, next, actionOf(created))
+	return a.finish(ctx, o, got, next, actionOf(created))
 }
 
-func (p *pass) mayRecreate(o *object, live *unstructured.Unstructured) bool {
-	return p.req.Recreate == RecreateAll ||
-		wants(o.GetLabels(), o.GetAnnotations(), keyForce, enabled) ||
-		wants(live.GetLabels(), live.GetAnnotations(), keyForce, enabled)
+func (a *applier) mayRecreate(o *object, live *unstructured.Unstructured) bool {
+	profile := a.set.engine.profile
+	return a.recreate == RecreateAll || profile.MayRecreate(o.GetLabels(), o.GetAnnotations()) ||
+		profile.MayRecreate(live.GetLabels(), live.GetAnnotations())
 }
 
 // wouldCreate returns nil if the API server would accept the object if it were new.
@@ -96,7 +94,7 @@ func (c *client) wouldCreate(ctx context.Context, o *object, live *unstructured.
 	}
 	segments := o.at.segments()
 	err = c.rest.Post().AbsPath(segments[:len(segments)-1]...).
-		Param("fieldManager", watch.Manager).Param("dryRun", "All").Body(body).Do(ctx).Error()
+		Param("fieldManager", c.fieldManager).Param("dryRun", "All").Body(body).Do(ctx).Error()
 	if apierrors.IsAlreadyExists(err) {
 		return nil
 	}
@@ -150,42 +148,29 @@ func portsOf(spec map[string]any) []map[string]any {
 	return ports
 }
 
-// How long, and how often, a worker looks whether a deleted object is gone. What
-// takes longer, because of finalizers, comes back by itself.
-const (
-	goneMoment   = 2 * time.Second
-	goneInterval = 100 * time.Millisecond
-)
-
 // remove deletes the version of the object that was judged, and returns nil when it
-// is gone, [ErrTerminating] when that takes longer than a moment.
-func (p *pass) remove(ctx context.Context, o *object, live *unstructured.Unstructured) error {
+// is gone, [ErrTerminating] when it is not: then the informers tell when it is, and no
+// worker waits for it.
+func (a *applier) remove(ctx context.Context, o *object, live *unstructured.Unstructured) error {
 	if live.GetDeletionTimestamp() == nil {
-		err := p.client.delete(ctx, o.at, live.GetUID(), live.GetResourceVersion())
+		err := a.client.delete(ctx, o.at, live.GetUID(), live.GetResourceVersion())
 		if err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("deleting it in order to recreate it: %w", err)
 		}
 	}
-	err := wait.PollUntilContextTimeout(ctx, goneInterval, p.engine.moment, true, func(ctx context.Context) (bool, error) {
-		var err error
-		live, err = p.client.get(ctx, o.at)
-		if apierrors.IsNotFound(err) {
-			return true, nil
-		}
-		return false, err
-	})
+	left, err := a.client.get(ctx, o.at)
 	switch {
-	case wait.Interrupted(err) && ctx.Err() == nil:
-		return fmt.Errorf("%w%s", ErrTerminating, heldBy(live))
+	case apierrors.IsNotFound(err):
+		return nil
 	case err != nil:
-		return fmt.Errorf("waiting until it is deleted in order to recreate it: %w", err)
+		return fmt.Errorf("looking whether it is deleted in order to recreate it: %w", err)
 	}
-	return nil
+	return fmt.Errorf("%w%s", ErrTerminating, heldBy(left))
 }
 
 // heldBy says which finalizers a deletion waits for.
 func heldBy(u *unstructured.Unstructured) string {
-	if u == nil || len(u.GetFinalizers()) == 0 {
+	if len(u.GetFinalizers()) == 0 {
 		return ""
 	}
 	return ", and waits for the finalizers " + strings.Join(u.GetFinalizers(), ", ")

@@ -6,13 +6,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/sluice-cd/sluice/test/fake/apiserver"
 )
 
 var (
@@ -29,20 +30,23 @@ func denied(code int32, message string) error {
 	}}
 }
 
-// changing is an API server that has the object and refuses to change it.
-func changing(t *testing.T, change, creation error) (*api, *Engine) {
-	a, engine := newAPI(t)
-	a.put(databaseAt, unstructuredOf("example.com/v1", "Database", "d")).SetAnnotations(map[string]string{"is": "before"})
-	a.hook = func(method, path, dry string, _ *unstructured.Unstructured) error {
+// newImmutableEnv has the object, and refuses to change it.
+func newImmutableEnv(t *testing.T, change, creation error) *testEnv {
+	e := newTestEnv(t)
+	before := unstructuredOf("example.com/v1", "Database", "d")
+	before.SetAnnotations(map[string]string{"is": "before"})
+	e.Put(databaseAt, before)
+	e.Hook = func(r apiserver.Request) error {
+		method, path, dry := r.Method, r.Path, r.DryRun
 		switch {
-		case method == http.MethodPatch && a.objects[path] != nil:
+		case method == http.MethodPatch && e.Peek(path) != nil:
 			return change
 		case method == http.MethodPost && dry == "All":
 			return creation
 		}
 		return nil
 	}
-	return a, engine
+	return e
 }
 
 func database() *unstructured.Unstructured {
@@ -72,15 +76,15 @@ func TestWhatCannotBeChangedIsRecreated(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			a, engine := changing(t, tc.change, tc.creation)
-			_, err := engine.Apply(t.Context(), Request{Owner: Owner{Namespace: "ns", Name: "app"}, Recreate: RecreateAll, Objects: []*unstructured.Unstructured{database()}})
+			e := newImmutableEnv(t, tc.change, tc.creation)
+			_, err := e.set.Apply(t.Context(), Request{Recreate: RecreateAll, Objects: []*unstructured.Unstructured{database()}})
 			if (err == nil) != tc.recreated {
 				t.Errorf("Apply = %v", err)
 			}
-			if deleted := slices.Contains(a.calls, "DELETE "+databaseAt); deleted != tc.recreated {
-				t.Errorf("deleted = %v; calls:\n%s", deleted, strings.Join(a.calls, "\n"))
+			if deleted := slices.Contains(e.Calls(), "DELETE "+databaseAt); deleted != tc.recreated {
+				t.Errorf("deleted = %v", deleted)
 			}
-			if a.objects[databaseAt] == nil {
+			if e.Get(databaseAt) == nil {
 				t.Error("the object is gone")
 			}
 		})
@@ -96,12 +100,12 @@ func TestWithoutForceTheWayOutIsNamed(t *testing.T) {
 		"what is wrong anyway":   {creation: refusal(field.Invalid(field.NewPath("spec"), "y", "no"))},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, engine := changing(t, refusal(field.Forbidden(field.NewPath("spec"), "pod updates may not change fields other than image")), tc.creation)
-			_, err := engine.Apply(t.Context(), Request{Owner: Owner{Namespace: "ns", Name: "app"}, Objects: []*unstructured.Unstructured{database()}})
+			e := newImmutableEnv(t, refusal(field.Forbidden(field.NewPath("spec"), "pod updates may not change fields other than image")), tc.creation)
+			_, err := e.set.Apply(t.Context(), Request{Objects: []*unstructured.Unstructured{database()}})
 			if err == nil || strings.Contains(err.Error(), "spec.force") != tc.says || errors.Is(err, ErrImmutable) != tc.says {
 				t.Errorf("Apply = %v", err)
 			}
-			if slices.Contains(a.calls, "DELETE "+databaseAt) {
+			if slices.Contains(e.Calls(), "DELETE "+databaseAt) {
 				t.Error("it was deleted without force")
 			}
 		})
@@ -109,12 +113,11 @@ func TestWithoutForceTheWayOutIsNamed(t *testing.T) {
 }
 
 func TestWhatIsHeldByFinalizersComesBack(t *testing.T) {
-	a, engine := changing(t, refusal(field.Forbidden(field.NewPath("spec"), "no")), nil)
-	a.objects[databaseAt].SetFinalizers([]string{"example.com/backup"})
-	engine.moment = 10 * time.Millisecond
-	now := metav1.Now()
-	a.objects[databaseAt].SetDeletionTimestamp(&now)
-	_, err := engine.Apply(t.Context(), Request{Owner: Owner{Namespace: "ns", Name: "app"}, Recreate: RecreateAll, Objects: []*unstructured.Unstructured{database()}})
+	e := newImmutableEnv(t, refusal(field.Forbidden(field.NewPath("spec"), "no")), nil)
+	held := e.Get(databaseAt)
+	held.SetFinalizers([]string{"example.com/backup"})
+	e.Put(databaseAt, held)
+	_, err := e.set.Apply(t.Context(), Request{Recreate: RecreateAll, Objects: []*unstructured.Unstructured{database()}})
 	want := "Database/ns/d is being deleted in order to recreate it, and waits for the finalizers example.com/backup"
 	if !errors.Is(err, ErrTerminating) || err.Error() != want {
 		t.Errorf("Apply = %v, want %s", err, want)

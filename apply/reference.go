@@ -8,8 +8,6 @@ import (
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-
-	"github.com/sluice-cd/sluice/apply/watch"
 )
 
 // Informers see everything that the controller may see, and what they see of an
@@ -29,40 +27,40 @@ type grant struct {
 
 // locateReference returns the reference as the cluster knows it, or why nobody can look
 // at it: what only another spec helps.
-func (e *Engine) locateReference(ref Reference) (found Reference, mapping *meta.RESTMapping, problem string) {
-	mapping, err := e.clients.mapper.RESTMapping(ref.GroupKind(), ref.Version)
+func (s *Set) locateReference(ref Reference) (found Reference, mapping *meta.RESTMapping, problem string) {
+	mapping, err := s.engine.clients.mapper.RESTMapping(ref.GroupKind(), ref.Version)
 	switch {
 	case err != nil:
 		return ref, nil, "" // it may come to be known
 	case mapping.Scope.Name() != meta.RESTScopeNameNamespace:
 		ref.Namespace = "" // there is one of the name
 	case ref.Namespace == "":
-		return ref, mapping, fmt.Sprintf("%s has no namespace: set it in spec.healthChecks", ref.id().Subject())
+		return ref, mapping, fmt.Sprintf("%s has no namespace: set it in %s", ref.id().Subject(), s.engine.profile.HealthChecksField)
 	}
 	return ref, mapping, ""
 }
 
 // refusal says why an identity may not read an object; "" when it may.
-func (e *Engine) refusal(ctx context.Context, mem *memory, ref Reference, mapping *meta.RESTMapping) string {
-	if mem.identity == (Identity{}) || mapping == nil {
+func (s *Set) refusal(ctx context.Context, ref Reference, mapping *meta.RESTMapping) string {
+	if s.identity == (Identity{}) || mapping == nil {
 		return ""
 	}
-	now := e.Clock.Now()
-	if known, ok := mem.grants[ref]; ok && now.Before(known.until) {
+	now := s.engine.clock.Now()
+	if known, ok := s.grants[ref]; ok && now.Before(known.until) {
 		return known.refusal
 	}
 	made := grant{until: now.Add(grantTTL)}
-	if err := e.mayRead(ctx, mem.identity, ref, mapping); err != nil {
+	if err := s.mayRead(ctx, s.identity, ref, mapping); err != nil {
 		made = grant{refusal: err.Error(), until: now.Add(refusalTTL)}
 	}
-	mem.grants[ref] = made
+	s.grants[ref] = made
 	return made.refusal
 }
 
 // mayRead asks the API server, in the name of the identity, what it may do: everybody
 // may ask that of himself.
-func (e *Engine) mayRead(ctx context.Context, as Identity, ref Reference, mapping *meta.RESTMapping) error {
-	c, err := e.clients.identity(as)
+func (s *Set) mayRead(ctx context.Context, as Identity, ref Reference, mapping *meta.RESTMapping) error {
+	c, err := s.engine.clients.identity(as)
 	if err != nil {
 		return err
 	}
@@ -85,23 +83,19 @@ func (e *Engine) mayRead(ctx context.Context, as Identity, ref Reference, mappin
 		return fmt.Errorf("asking whether %s may get %s: %w", as.user(), ref.id().Subject(), err)
 	}
 	if !review.Status.Allowed {
-		return fmt.Errorf("%s may not get %s: let a role say so, or leave it out of spec.healthChecks", as.user(), ref.id().Subject())
+		return fmt.Errorf("%s may not get %s: let a role say so, or leave it out of %s", as.user(), ref.id().Subject(), s.engine.profile.HealthChecksField)
 	}
 	return nil
 }
 
 // readable returns those of the references that the owner may look at.
-func (e *Engine) readable(ctx context.Context, mem *memory, refs []Reference) []Reference {
+func (s *Set) readable(ctx context.Context, refs []Reference) []Reference {
 	var found []Reference
 	for _, ref := range refs {
-		ref, mapping, problem := e.locateReference(ref)
-		if problem == "" && e.refusal(ctx, mem, ref, mapping) == "" {
+		ref, mapping, problem := s.locateReference(ref)
+		if problem == "" && s.refusal(ctx, ref, mapping) == "" {
 			found = append(found, ref)
 		}
 	}
 	return found
-}
-
-func (r Reference) target() watch.Target {
-	return watch.Target{GroupVersionKind: r.GroupVersionKind, Namespace: r.Namespace, Name: r.Name}
 }

@@ -8,8 +8,9 @@ import (
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/sluice-cd/sluice/test/fake/apiserver"
 )
 
 func TestHealthOfOthers(t *testing.T) {
@@ -37,11 +38,13 @@ func TestHealthOfOthers(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			a, engine := newAPI(t)
-			u := a.put(theirs, unstructuredOf("example.com/v1", "Database", "orders"))
+			e := newTestEnv(t)
+			u := unstructuredOf("example.com/v1", "Database", "orders")
 			u.SetNamespace("theirs")
 			u.Object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Stalled", "status": "True", "reason": "Failed", "message": "login with hunter2 refused"}}}
-			a.hook = func(method, path, _ string, body *unstructured.Unstructured) error {
+			e.Put(theirs, u)
+			e.Hook = func(r apiserver.Request) error {
+				method, path, body := r.Method, r.Path, r.Body
 				if !strings.HasSuffix(path, "/selfsubjectaccessreviews") {
 					return nil
 				}
@@ -53,11 +56,10 @@ func TestHealthOfOthers(t *testing.T) {
 				}
 				return nil
 			}
-			owner := Owner{Namespace: "ns", Name: "app"}
-			if _, err := engine.Apply(t.Context(), Request{Owner: owner, Identity: tc.as, Others: []Reference{tc.ref}}); err != nil {
+			if _, err := e.set.Apply(t.Context(), Request{Identity: tc.as, References: []Reference{tc.ref}}); err != nil {
 				t.Fatal(err)
 			}
-			h := engine.HealthOf(t.Context(), owner, []Reference{tc.ref})
+			h := e.set.HealthOf(t.Context(), []Reference{tc.ref})
 			if got := strings.Join(h.Failed, "; "); !strings.Contains(got, tc.failed) || (tc.failed == "") != (got == "") {
 				t.Errorf("failed: %q, want %q", got, tc.failed)
 			}
@@ -73,24 +75,24 @@ func TestHealthOfOthers(t *testing.T) {
 }
 
 func TestWhatAnIdentityMayIsNotAskedAgainAndAgain(t *testing.T) {
-	a, engine := newAPI(t)
-	a.hook = func(_, path string, _ string, body *unstructured.Unstructured) error {
+	e := newTestEnv(t)
+	e.Hook = func(r apiserver.Request) error {
+		path, body := r.Path, r.Body
 		if strings.HasSuffix(path, "/selfsubjectaccessreviews") {
 			body.Object["status"] = map[string]any{"allowed": true}
 		}
 		return nil
 	}
-	owner := Owner{Namespace: "ns", Name: "app"}
 	refs := []Reference{{GroupVersionKind: schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, Namespace: "other", Name: "c"}}
-	_, err := engine.Apply(t.Context(), Request{Owner: owner, Identity: Identity{Namespace: "ns", ServiceAccount: "rich"}, Others: refs})
+	_, err := e.set.Apply(t.Context(), Request{Identity: Identity{Namespace: "ns", ServiceAccount: "rich"}, References: refs})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
-		engine.HealthOf(t.Context(), owner, refs)
+		e.set.HealthOf(t.Context(), refs)
 	}
 	asked := 0
-	for _, call := range a.calls {
+	for _, call := range e.Calls() {
 		if strings.Contains(call, "selfsubjectaccessreviews") {
 			asked++
 		}

@@ -16,21 +16,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Rivals are the field managers whose fields become ours, as upstream has it: those
-// of people who used kubectl, whichever of its commands, and our own from before
+// FormerManagers are the field managers whose fields become ours, as upstream has it:
+// those of people who used kubectl, whichever of its commands, and our own from before
 // server-side apply. What they add and the source does not have is taken away.
 // Everybody else's fields stay with them.
-func Rivals() []ssa.FieldManager {
+func FormerManagers(ours string) []ssa.FieldManager {
 	return []ssa.FieldManager{
 		{Name: "kubectl", OperationType: metav1.ManagedFieldsOperationApply},
 		{Name: "kubectl", OperationType: metav1.ManagedFieldsOperationUpdate},
 		{Name: "before-first-apply", OperationType: metav1.ManagedFieldsOperationUpdate},
-		{Name: Manager, OperationType: metav1.ManagedFieldsOperationUpdate},
+		{Name: ours, OperationType: metav1.ManagedFieldsOperationUpdate},
 	}
 }
-
-// rivals is read for each event of each object.
-var rivals = Rivals()
 
 // requests are the annotations by which people ask for something to be done once. They
 // are not in any source, and taken away at once they would not be heard.
@@ -82,13 +79,13 @@ func leaves(path string, fields map[string]any) iter.Seq[string] {
 	}
 }
 
-// overruled reports whether the fields of an entry are taken over.
-func overruled(entry metav1.ManagedFieldsEntry) bool {
+// isFormer reports whether the fields of an entry are taken over.
+func (r Observer) isFormer(entry metav1.ManagedFieldsEntry) bool {
 	if entry.Subresource != "" {
 		return false
 	}
-	for _, rival := range rivals {
-		if rival.OperationType == entry.Operation && strings.HasPrefix(entry.Manager, rival.Name) {
+	for _, former := range r.former {
+		if former.OperationType == entry.Operation && strings.HasPrefix(entry.Manager, former.Name) {
 			return !Requests(entry)
 		}
 	}
@@ -96,18 +93,18 @@ func overruled(entry metav1.ManagedFieldsEntry) bool {
 }
 
 // readManagers reads what managedFields says of an object. An API server that does
-// not track fields leaves only the resource version for a print, which changes more
+// not track fields leaves only the resource version for a hash, which changes more
 // often than needed and never less.
-func readManagers(obj metav1.Object) (own, rivals, writer string) {
+func (r Observer) readManagers(obj metav1.Object) (own, former, writer string) {
 	own = "resourceVersion " + obj.GetResourceVersion()
 	var last time.Time
 	for _, f := range obj.GetManagedFields() {
 		switch {
-		case f.Manager == Manager && f.Operation == metav1.ManagedFieldsOperationApply && f.Subresource == "" && f.FieldsV1 != nil:
-			own = printOf(f)
+		case f.Manager == r.profile.FieldManager && f.Operation == metav1.ManagedFieldsOperationApply && f.Subresource == "" && f.FieldsV1 != nil:
+			own = hashOf(f)
 			continue
-		case overruled(f):
-			rivals += f.Manager + " " + printOf(f) + "\n"
+		case r.isFormer(f):
+			former += f.Manager + " " + hashOf(f) + "\n"
 		case f.Subresource == "status":
 			continue
 		}
@@ -115,13 +112,13 @@ func readManagers(obj metav1.Object) (own, rivals, writer string) {
 			writer, last = unique.Make(f.Manager).Value(), at // the same few names on all objects
 		}
 	}
-	return own, rivals, writer
+	return own, former, writer
 }
 
-// printOf identifies the fields of an entry. The time is that of the last write that
+// hashOf identifies the fields of an entry. The time is that of the last write that
 // changed something: another apply under the same name may leave the same fields
 // with other values.
-func printOf(f metav1.ManagedFieldsEntry) string {
+func hashOf(f metav1.ManagedFieldsEntry) string {
 	var fields []byte
 	if f.FieldsV1 != nil {
 		fields = f.FieldsV1.GetRawBytes()

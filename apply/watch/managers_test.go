@@ -4,9 +4,11 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluice-cd/sluice/apply/decide"
 )
 
-func TestWhoIsOverruled(t *testing.T) {
+func TestWhoseFieldsAreTakenOver(t *testing.T) {
 	apply, update := metav1.ManagedFieldsOperationApply, metav1.ManagedFieldsOperationUpdate
 	restart := `{"f:spec":{"f:template":{"f:metadata":{"f:annotations":{".":{},"f:kubectl.kubernetes.io/restartedAt":{}}}}}}`
 	tests := map[string]struct {
@@ -18,8 +20,8 @@ func TestWhoIsOverruled(t *testing.T) {
 		"kubectl apply":                       {managed("kubectl-client-side-apply", update, "", `{"f:data":{}}`), true},
 		"kubectl apply --server-side":         {managed("kubectl", apply, "", `{"f:data":{}}`), true},
 		"what was there before the first":     {managed("before-first-apply", update, "", `{"f:data":{}}`), true},
-		"ourselves before server-side apply":  {managed(Manager, update, "", `{"f:data":{}}`), true},
-		"ourselves":                           {managed(Manager, apply, "", `{"f:data":{}}`), false},
+		"ourselves before server-side apply":  {managed(profile.FieldManager, update, "", `{"f:data":{}}`), true},
+		"ourselves":                           {managed(profile.FieldManager, apply, "", `{"f:data":{}}`), false},
 		"kubectl scale of what has no number": {managed("kubectl", update, "scale", `{"f:spec":{"f:replicas":{}}}`), false},
 		"an autoscaler":                       {managed("kube-controller-manager", update, "scale", `{"f:spec":{"f:replicas":{}}}`), false},
 		"another controller's apply":          {managed("cert-manager", apply, "", `{"f:data":{}}`), false},
@@ -33,40 +35,45 @@ func TestWhoIsOverruled(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, rivals, _ := readManagers(&metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{tc.entry}})
-			if got := rivals != ""; got != tc.want {
-				t.Errorf("overruled = %v, want %v", got, tc.want)
+			_, former, _ := observer.readManagers(&metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{tc.entry}})
+			if got := former != ""; got != tc.want {
+				t.Errorf("taken over = %v, want %v", got, tc.want)
 			}
 		})
 	}
 }
 
-func TestOnlyWhatSomebodyDidIsNews(t *testing.T) {
-	object := func(change func(*Observed)) *Observed {
+func TestOnlyWhatSomebodyDidIsAChange(t *testing.T) {
+	object := func(change func(*decide.Observed)) *decide.Observed {
 		o := seen("a", "1", "Current")
-		o.Labels = map[string]string{OwnerLabel: "app", NamespaceLabel: "ns"}
+		o.Labels = profile.Labels(owner)
 		if change != nil {
 			change(o)
 		}
 		return o
 	}
+	other := profile.Owner("ns", "other")
 	tests := map[string]struct {
-		after *Observed
-		want  []string
+		after                *decide.Observed
+		wantOwner, wantOther int
 	}{
-		"a status":                 {object(func(o *Observed) { o.ResourceVersion, o.Status = "2", "InProgress" }), nil},
-		"a field of ours":          {object(func(o *Observed) { o.Print = "less" }), []string{"app"}},
-		"a field from kubectl":     {object(func(o *Observed) { o.Rivals = "kubectl-edit" }), []string{"app"}},
-		"another owner":            {object(func(o *Observed) { o.Labels = map[string]string{OwnerLabel: "b", NamespaceLabel: "ns"} }), []string{"b", "app"}},
-		"another of the same name": {object(func(o *Observed) { o.UID = "other" }), []string{"app"}},
+		"a status":                 {after: object(func(o *decide.Observed) { o.ResourceVersion, o.Status = "2", "InProgress" })},
+		"a field of ours":          {after: object(func(o *decide.Observed) { o.FieldHash = "less" }), wantOwner: 1},
+		"a field from kubectl":     {after: object(func(o *decide.Observed) { o.FormerHash = "kubectl-edit" }), wantOwner: 1},
+		"another owner":            {after: object(func(o *decide.Observed) { o.Labels = profile.Labels(other) }), wantOwner: 1, wantOther: 1},
+		"another of the same name": {after: object(func(o *decide.Observed) { o.UID = "other" }), wantOwner: 1},
+		"an annotation":            {after: object(func(o *decide.Observed) { o.Annotations = map[string]string{"a": "b"} }), wantOwner: 1},
+		"the owner's labels":       {after: object(func(o *decide.Observed) { o.Labels = nil }), wantOwner: 1},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			var told []string
-			s := &Set{changed: func(o Owner, _ News) { told = append(told, o.Name) }}
-			s.news(deployments, object(nil), tc.after, Seen)
-			if len(told) != len(tc.want) || len(told) > 0 && (told[0] != tc.want[0] || told[len(told)-1] != tc.want[len(tc.want)-1]) {
-				t.Errorf("told %v, want %v", told, tc.want)
+			s := &Informers{observer: observer, owners: map[decide.Owner]*Subscription{}}
+			ofOwner, ofOther := &recorder{}, &recorder{}
+			s.Subscribe(owner, ofOwner)
+			s.Subscribe(other, ofOther)
+			s.handle(deployments, object(nil), tc.after, decide.Fresh)
+			if len(ofOwner.changes) != tc.wantOwner || len(ofOther.changes) != tc.wantOther {
+				t.Errorf("told the owner %v, another one %v", ofOwner.changes, ofOther.changes)
 			}
 		})
 	}

@@ -4,45 +4,34 @@ import (
 	"fmt"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	"github.com/fluxcd/pkg/ssa"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/sluice-cd/sluice/apply/decide"
 )
 
-// Manager is the field manager of everything that is applied. It is upstream's,
-// so that objects can change hands without a conflict.
-const Manager = "kustomize-controller"
+// Observer reads live objects for the owners of one kind. Make it with [NewObserver].
+type Observer struct {
+	profile *decide.Profile
+	former  []ssa.FieldManager
+}
 
-// Observed is what is kept of an object: enough to say whether it is healthy
-// and whether anyone changed the fields that were applied, and no more.
-type Observed struct {
-	// ObjectMeta has name, namespace, uid, resourceVersion, deletionTimestamp,
-	// labels and annotations.
-	metav1.ObjectMeta
-	// Status is the health of the object as kstatus sees it, with its message.
-	Status  status.Status
-	Message string
-	// Print identifies the fields that Manager owns, and when it wrote them last.
-	// Whoever overwrites or removes one of them takes it over, and the print
-	// changes; status updates and other people's fields leave it alone.
-	Print string
-	// Rivals identifies the fields of managers who are overruled; "" when there
-	// are none.
-	Rivals string
-	// Writer is the manager, other than Manager, that wrote fields last.
-	Writer string
+// NewObserver returns an observer for the owners of a profile.
+func NewObserver(profile *decide.Profile) Observer {
+	return Observer{profile: profile, former: FormerManagers(profile.FieldManager)}
 }
 
 // Observe reads an object as the API server returned it.
-func Observe(u *unstructured.Unstructured) (o *Observed) {
-	o = observeMeta(u)
+func (r Observer) Observe(u *unstructured.Unstructured) (o *decide.Observed) {
+	o = r.observeMeta(u)
 	// Anybody may write anything into the status of an object of his own kind. A
 	// panic here would be one of an informer, which ends the process.
 	defer func() {
-		if r := recover(); r != nil {
-			o.Status, o.Message = status.UnknownStatus, fmt.Sprintf("reading its status: panic: %v [recovered]", r)
+		if cause := recover(); cause != nil {
+			o.Status, o.Message = status.UnknownStatus, fmt.Sprintf("reading its status: panic: %v [recovered]", cause)
 		}
 	}()
 	if res, err := compute(u); err != nil {
@@ -53,8 +42,8 @@ func Observe(u *unstructured.Unstructured) (o *Observed) {
 	return o
 }
 
-func observeMeta(obj metav1.Object) *Observed {
-	o := &Observed{
+func (r Observer) observeMeta(obj metav1.Object) *decide.Observed {
+	o := &decide.Observed{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: obj.GetName(), Namespace: obj.GetNamespace(), UID: obj.GetUID(),
 			ResourceVersion: obj.GetResourceVersion(), DeletionTimestamp: obj.GetDeletionTimestamp(),
@@ -62,7 +51,7 @@ func observeMeta(obj metav1.Object) *Observed {
 		},
 		Status: status.CurrentStatus,
 	}
-	o.Print, o.Rivals, o.Writer = readManagers(obj)
+	o.FieldHash, o.FormerHash, o.Writer = r.readManagers(obj)
 	// A kubectl user's copy of the whole object is not worth its memory.
 	delete(o.Annotations, "kubectl.kubernetes.io/last-applied-configuration")
 	if o.DeletionTimestamp != nil {
@@ -90,34 +79,15 @@ func compute(u *unstructured.Unstructured) (*status.Result, error) {
 	return &status.Result{Status: status.InProgressStatus, Message: res.Message}, nil
 }
 
-// OlderThan reports whether o was read before the given version was written.
-func (o *Observed) OlderThan(resourceVersion string) bool {
-	return older(o.ResourceVersion, resourceVersion)
-}
-
-// older compares resource versions; what cannot be compared is not older.
-func older(version, than string) bool {
-	order, err := resourceversion.CompareResourceVersion(version, than)
-	return err == nil && order < 0
-}
-
-// String is the object's health as messages show it.
-func (o *Observed) String() string {
-	if o.Message == "" {
-		return fmt.Sprintf("status: '%s'", o.Status)
-	}
-	return fmt.Sprintf("status: '%s': %s", o.Status, o.Message)
-}
-
 // trim replaces what an informer received by what is kept of it. It sees its
 // own output again when an informer lists anew.
-func trim(obj any) (any, error) {
+func (r Observer) trim(obj any) (any, error) {
 	switch o := obj.(type) {
 	case *unstructured.Unstructured:
-		return Observe(o), nil
+		return r.Observe(o), nil
 	case *metav1.PartialObjectMetadata:
-		return observeMeta(o), nil
-	case *Observed:
+		return r.observeMeta(o), nil
+	case *decide.Observed:
 		return o, nil
 	case cache.DeletedFinalStateUnknown:
 		return o, nil

@@ -2,23 +2,20 @@ package kustomization
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-)
 
-// errCircular marks a Kustomization that waits, by way of others, for itself.
-var errCircular = errors.New("circular dependency")
+	"github.com/sluice-cd/sluice/apply/decide"
+)
 
 func dependenciesOf(k *kustomizev1.Kustomization) []types.NamespacedName {
 	keys := make([]types.NamespacedName, 0, len(k.Spec.DependsOn))
@@ -28,61 +25,55 @@ func dependenciesOf(k *kustomizev1.Kustomization) []types.NamespacedName {
 	return keys
 }
 
-// errNotReady marks a dependency that k waits for. It is no failure: every commit has
-// its Kustomizations wait for one another.
-var errNotReady = errors.New("dependency")
-
-// dependencies returns an error unless everything that k depends on is ready.
-// Those with the same source must have applied the same revision, unless k has
-// nothing to apply from it.
-func (p *pass) dependencies(ctx context.Context, plan plan) error {
-	for _, key := range dependenciesOf(p.k) {
-		if p.r.NoCrossNamespaceRefs && key.Namespace != p.k.Namespace {
-			return reconcile.TerminalError(fmt.Errorf("can't depend on '%s': %w", key, errAccessDenied))
+// dependencies reads how far the dependencies of k are. Those with the same source
+// should have applied the same revision of it.
+func (r *Reconciler) dependencies(ctx context.Context, k *kustomizev1.Kustomization, artifact *meta.Artifact) ([]decide.Dependency, error) {
+	var found []decide.Dependency
+	for _, key := range dependenciesOf(k) {
+		if r.NoCrossNamespaceRefs && key.Namespace != k.Namespace {
+			return nil, terminal(fmt.Errorf("can't depend on '%s': %w", key, errAccessDenied))
 		}
-		err := p.dependency(ctx, key, plan)
-		switch {
-		case err == nil:
-			continue
-		case !errors.Is(err, errNotReady):
-			return because(meta.DependencyNotReadyReason, err)
+		state, err := dependencyState(ctx, r.client, key, k, artifact)
+		if err != nil {
+			return nil, because(meta.DependencyNotReadyReason, fmt.Errorf("reading dependency '%s': %w", key, err))
 		}
-		if cycle := p.r.cycle(ctx, keyOf(p.k)); cycle != nil {
-			err = fmt.Errorf("%w: %s", errCircular, strings.Join(cycle, " -> "))
-			return later(p.k, because(meta.DependencyNotReadyReason, err))
-		}
-		return pending(p.k, because(meta.DependencyNotReadyReason, err))
+		found = append(found, decide.Dependency{Name: key.String(), State: state})
 	}
-	return nil
+	return found, nil
 }
 
-func (p *pass) dependency(ctx context.Context, key types.NamespacedName, plan plan) error {
+func dependencyState(
+	ctx context.Context, cache client.Reader, key types.NamespacedName, k *kustomizev1.Kustomization, artifact *meta.Artifact,
+) (decide.DependencyState, error) {
 	var dep kustomizev1.Kustomization
-	if err := p.r.client.Get(ctx, key, &dep); err != nil {
-		if apierrors.IsNotFound(err) {
-			return fmt.Errorf("%w '%s' not found", errNotReady, key)
-		}
-		return fmt.Errorf("reading dependency '%s': %w", key, err)
+	err := cache.Get(ctx, key, &dep)
+	switch {
+	case apierrors.IsNotFound(err):
+		return decide.DependencyMissing, nil
+	case err != nil:
+		return decide.DependencyMissing, err
+	case dep.Generation != dep.Status.ObservedGeneration, !apimeta.IsStatusConditionTrue(dep.Status.Conditions, meta.ReadyCondition):
+		return decide.DependencyNotReady, nil
 	}
-	if dep.Generation != dep.Status.ObservedGeneration ||
-		!apimeta.IsStatusConditionTrue(dep.Status.Conditions, meta.ReadyCondition) {
-		return fmt.Errorf("%w '%s' is not ready", errNotReady, key)
+	sameSource := dep.Spec.SourceRef.Kind == k.Spec.SourceRef.Kind && sourceKey(&dep) == sourceKey(k)
+	if sameSource && !artifact.HasRevision(dep.Status.LastAppliedRevision) {
+		return decide.DependencyOutdated, nil
 	}
-	sameSource := dep.Spec.SourceRef.Kind == p.k.Spec.SourceRef.Kind && sourceKey(&dep) == sourceKey(p.k)
-	if sameSource && plan != nothing && !p.artifact.HasRevision(dep.Status.LastAppliedRevision) {
-		return fmt.Errorf("%w '%s' revision is not up to date", errNotReady, key)
-	}
-	return nil
+	return decide.DependencyReady, nil
+}
+
+func allReady(dependencies []decide.Dependency) bool {
+	return !slices.ContainsFunc(dependencies, func(d decide.Dependency) bool { return d.State != decide.DependencyReady })
 }
 
 // cycle returns a path of dependencies from a Kustomization back to itself, nil
 // if there is none.
-func (r *Reconciler) cycle(ctx context.Context, start types.NamespacedName) []string {
+func cycle(ctx context.Context, cache client.Reader, start types.NamespacedName) []string {
 	seen := map[types.NamespacedName]bool{}
 	var search func(at types.NamespacedName) []string
 	search = func(at types.NamespacedName) []string {
 		var k kustomizev1.Kustomization
-		if seen[at] || r.client.Get(ctx, at, &k) != nil {
+		if seen[at] || cache.Get(ctx, at, &k) != nil {
 			return nil
 		}
 		seen[at] = true
@@ -112,20 +103,20 @@ func readinessChanged() predicate.Predicate {
 			if err != nil {
 				return false
 			}
-			return standing(before) != standing(after)
+			return readinessOf(before) != readinessOf(after)
 		},
 	}
 }
 
-// stand is what dependents look at.
-type stand struct {
+// readiness is what dependents look at.
+type readiness struct {
 	generation, observed int64
 	ready                bool
 	revision             string
 }
 
-func standing(k *kustomizev1.Kustomization) stand {
-	return stand{
+func readinessOf(k *kustomizev1.Kustomization) readiness {
+	return readiness{
 		generation: k.Generation, observed: k.Status.ObservedGeneration,
 		ready:    apimeta.IsStatusConditionTrue(k.Status.Conditions, meta.ReadyCondition),
 		revision: k.Status.LastAppliedRevision,

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/sluice-cd/sluice/apply"
+	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/apply/inventory"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
@@ -23,12 +24,12 @@ import (
 func (r *Reconciler) Finalize(ctx context.Context, k *kustomizev1.Kustomization) error {
 	entries, malformed := entriesOf(k)
 	if deletes(k) && len(entries)+len(malformed) > 0 {
-		if err := r.clear(ctx, k, entries, malformed); err != nil {
-			return because(meta.PruneFailedReason, r.state(keyOf(k)).mask.Error(err))
+		if err := r.deleteObjects(ctx, k, entries, malformed); err != nil {
+			return because(meta.PruneFailedReason, r.memories.of(keyOf(k)).mask.Error(err))
 		}
 	}
-	r.engine.Forget(ctx, keyOf(k))
-	r.forget(keyOf(k))
+	r.memories.forget(ctx, keyOf(k))
+	r.builds.Forget(keyOf(k))
 	return nil
 }
 
@@ -47,9 +48,9 @@ func deletes(k *kustomizev1.Kustomization) bool {
 	return false
 }
 
-// clear deletes the objects. When the service account that applied them is gone
+// deleteObjects deletes the objects. When the service account that applied them is gone
 // they stay: nobody else may delete them in its name.
-func (r *Reconciler) clear(ctx context.Context, k *kustomizev1.Kustomization, entries []inventory.Entry, malformed []string) error {
+func (r *Reconciler) deleteObjects(ctx context.Context, k *kustomizev1.Kustomization, entries []inventory.Entry, malformed []string) error {
 	as := r.identity(k)
 	ok, err := r.exists(ctx, as)
 	if err != nil {
@@ -64,38 +65,39 @@ func (r *Reconciler) clear(ctx context.Context, k *kustomizev1.Kustomization, en
 			as.Namespace, as.ServiceAccount, strings.Join(subjects, "\n")))
 		return nil
 	}
-	st := r.state(keyOf(k))
-	if st.cleared.IsZero() {
+	known := r.memories.of(keyOf(k))
+	if known.termination == nil {
 		if len(malformed) > 0 {
-			r.tell(k, corev1.EventTypeWarning, forgotten(malformed))
+			r.tell(k, corev1.EventTypeWarning, describeMalformed(malformed))
 		}
-		changes, _, err := r.engine.Prune(ctx, keyOf(k), as, entries)
+		changes, _, err := known.objects.Prune(ctx, as, entries)
 		if pruned := apply.Log(changes); pruned != "" {
 			r.tell(k, corev1.EventTypeNormal, pruned)
 		}
 		if err != nil {
 			return err
 		}
-		st.cleared, st.going = r.clock.Now(), changes
+		known.termination = &termination{since: r.clock.Now(), deleted: changes}
 	}
 	if k.GetDeletionPolicy() != kustomizev1.DeletionPolicyWaitForTermination {
 		return nil
 	}
-	return r.await(ctx, k, as, st)
+	return r.awaitTermination(ctx, k, known)
 }
 
-// await returns an error as long as what was deleted is still there, until the timeout
-// is over. No worker is held: the engine tells when the last of it is gone.
-func (r *Reconciler) await(ctx context.Context, k *kustomizev1.Kustomization, as apply.Identity, st *state) error {
-	left, err := r.engine.Remaining(ctx, keyOf(k), as, st.going)
-	over := r.clock.Since(st.cleared) >= k.GetTimeout()
+// awaitTermination returns an error as long as what was deleted is still there, until
+// the timeout is over. No worker is held: informers tell when the last of it is gone.
+func (r *Reconciler) awaitTermination(ctx context.Context, k *kustomizev1.Kustomization, known *memory) error {
+	wait := known.termination
+	left, err := known.objects.Remaining(ctx, r.identity(k), wait.deleted)
+	over := r.clock.Since(wait.since) >= k.GetTimeout()
 	switch {
 	case err == nil && len(left) == 0:
 		return nil
 	case err != nil && !over:
-		return reconciler.Pending(err, blindLook)
-	case err != nil || over:
-		why := fmt.Sprintf("failed to wait for resources termination: timeout waiting for: %s", list(left))
+		return reconciler.Pending(err, decide.BlindLook)
+	case over:
+		why := fmt.Sprintf("failed to wait for resources termination: timeout waiting for: [%s]", strings.Join(left, ", "))
 		if err != nil {
 			why = "failed to wait for resources termination: " + err.Error()
 		}
@@ -103,12 +105,12 @@ func (r *Reconciler) await(ctx context.Context, k *kustomizev1.Kustomization, as
 		r.tell(k, corev1.EventTypeWarning, why)
 		return nil
 	}
-	waitsFor := "waiting for the termination of " + strings.Join(left, ", ")
-	if !st.toldGoing {
-		st.toldGoing = true
-		r.tell(k, corev1.EventTypeNormal, waitsFor)
+	message := "waiting for the termination of " + strings.Join(left, ", ")
+	if !wait.announced {
+		wait.announced = true
+		r.tell(k, corev1.EventTypeNormal, message)
 	}
-	return reconciler.Pending(errors.New(waitsFor), blindLook)
+	return reconciler.Pending(errors.New(message), decide.BlindLook)
 }
 
 // exists reports whether an identity can still be assumed.

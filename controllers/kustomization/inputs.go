@@ -31,13 +31,13 @@ func substitutesFrom(k *kustomizev1.Kustomization) bool {
 	return k.Spec.PostBuild != nil && len(k.Spec.PostBuild.SubstituteFrom) > 0
 }
 
-// moved reports whether the cache knows another version of something that k's
+// changedInputs reports whether the cache knows another version of something that
 // variables come from. It holds their metadata alone, and the answer costs no call.
-func (r *Reconciler) moved(ctx context.Context, k *kustomizev1.Kustomization, seen inputs) bool {
+func changedInputs(ctx context.Context, cache client.Reader, namespace string, seen inputs) bool {
 	for in, version := range seen {
 		meta := &metav1.PartialObjectMetadata{}
 		meta.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(in.kind))
-		err := r.client.Get(ctx, types.NamespacedName{Namespace: k.Namespace, Name: in.name}, meta)
+		err := cache.Get(ctx, types.NamespacedName{Namespace: namespace, Name: in.name}, meta)
 		if err != nil && !apierrors.IsNotFound(err) || meta.ResourceVersion != version {
 			return true
 		}

@@ -21,6 +21,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-cd/sluice/apply/decide"
 )
 
 func app(name string, dependsOn ...string) *kustomizev1.Kustomization {
@@ -106,7 +108,7 @@ func TestCycle(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := reconcilerWith(t, tc.objects...).cycle(t.Context(), keyOf(tc.objects[0]))
+			got := cycle(t.Context(), reconcilerWith(t, tc.objects...).client, keyOf(tc.objects[0]))
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("cycle (-want +got):\n%s", diff)
 			}
@@ -190,12 +192,11 @@ func TestDependenciesInOtherNamespaces(t *testing.T) {
 	k := app("a")
 	k.Spec.DependsOn = []kustomizev1.DependencyReference{{Name: "b", Namespace: "other"}}
 	r := reconcilerWith(t, dep)
-	p := &pass{r: r, k: k, artifact: &meta.Artifact{}}
-	if err := p.dependencies(t.Context(), nothing); err == nil || errors.Is(err, reconcile.TerminalError(nil)) {
-		t.Errorf("allowed, and not ready: %v", err)
+	if found, err := r.dependencies(t.Context(), k, &meta.Artifact{}); err != nil || found[0].State != decide.DependencyNotReady {
+		t.Errorf("allowed, and not ready: %v, %v", found, err)
 	}
 	r.NoCrossNamespaceRefs = true
-	err := p.dependencies(t.Context(), nothing)
+	_, err := r.dependencies(t.Context(), k, &meta.Artifact{})
 	if !errors.Is(err, reconcile.TerminalError(nil)) || r.Reason(err) != acl.AccessDeniedReason {
 		t.Errorf("denied: %v, reason %s", err, r.Reason(err))
 	}
@@ -218,7 +219,6 @@ func TestAnInventoryThatSomebodyWrote(t *testing.T) {
 func TestWhatVariablesComeFrom(t *testing.T) {
 	config := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "vars"}, Data: map[string]string{"a": "1"}}
 	r := reconcilerWith(t, config)
-	r.live = r.client
 	k := app("a")
 	k.Spec.PostBuild = &kustomizev1.PostBuild{SubstituteFrom: []kustomizev1.SubstituteReference{
 		{Kind: "ConfigMap", Name: "vars"}, {Kind: "Secret", Name: "none", Optional: true},
@@ -226,26 +226,26 @@ func TestWhatVariablesComeFrom(t *testing.T) {
 	if diff := cmp.Diff([]string{"ConfigMap/ns/vars", "Secret/ns/none"}, indexInputs(k)); diff != "" {
 		t.Errorf("index (-want +got):\n%s", diff)
 	}
-	_, seen, err := r.substitution(t.Context(), k)
+	_, seen, err := substitution(t.Context(), r.client, k)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.moved(t.Context(), k, seen) {
+	if changedInputs(t.Context(), r.client, "ns", seen) {
 		t.Error("moved, and nothing changed")
 	}
 	config.Data["a"] = "2"
 	if err := r.client.Update(t.Context(), config); err != nil {
 		t.Fatal(err)
 	}
-	if !r.moved(t.Context(), k, seen) {
+	if !changedInputs(t.Context(), r.client, "ns", seen) {
 		t.Error("a changed ConfigMap is not seen")
 	}
-	_, seen, _ = r.substitution(t.Context(), k)
+	_, seen, _ = substitution(t.Context(), r.client, k)
 	made := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "none"}}
 	if err := r.client.Create(t.Context(), made); err != nil {
 		t.Fatal(err)
 	}
-	if !r.moved(t.Context(), k, seen) {
+	if !changedInputs(t.Context(), r.client, "ns", seen) {
 		t.Error("a Secret that came late is not seen")
 	}
 }
@@ -254,16 +254,14 @@ func TestVariablesAreBounded(t *testing.T) {
 	config := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "vars"}, Data: map[string]string{"a": strings.Repeat("x", 700_000)}}
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "vars"}, Data: map[string][]byte{"a": []byte(strings.Repeat("x", 700_000))}}
 	r := reconcilerWith(t, config, secret)
-	r.live = r.client
 	for kind, within := range map[string]bool{"ConfigMap": true, "Secret": false} {
 		k := app("a")
 		k.Spec.PostBuild = &kustomizev1.PostBuild{SubstituteFrom: []kustomizev1.SubstituteReference{{Kind: kind, Name: "vars"}}}
-		_, _, err := r.substitution(t.Context(), k)
+		_, _, err := substitution(t.Context(), r.client, k)
 		if within != (err == nil) {
 			t.Errorf("%s: got %.200v", kind, err)
 		}
-		p := &pass{r: r, k: k}
-		if err != nil && !errors.Is(p.unsubstituted(err), reconcile.TerminalError(nil)) {
+		if err != nil && variablesFailure(err).Retry != decide.RetryNever {
 			t.Errorf("%s: is tried again, which cannot help", kind)
 		}
 	}

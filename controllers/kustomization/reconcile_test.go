@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/sluice-cd/sluice/apply/watch"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/test/fake/apiserver"
@@ -29,11 +30,12 @@ import (
 // testEnv is a reconciler, a cluster to apply to, and a source with trees by digest.
 type testEnv struct {
 	*Reconciler
-	t       *testing.T
-	cluster *apiserver.Server
-	clock   *clocktesting.FakePassiveClock
-	trees   map[string]tree.Tree
-	events  []reconciler.Event
+	t         *testing.T
+	cluster   *apiserver.Server
+	informers *watch.Informers
+	clock     *clocktesting.FakePassiveClock
+	trees     map[string]tree.Tree
+	events    []reconciler.Event
 
 	mu    sync.Mutex
 	woken int

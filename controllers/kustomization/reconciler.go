@@ -1,40 +1,37 @@
 // Package kustomization reconciles Kustomizations: it builds a path of a source
 // and applies it.
 //
-//	source artifact --> anything to do? --> dependencies --> build --> apply
-//	                         |                                          |
-//	                         '------------> health <--- prune <---------'
+//	observe --> Decide --> perform --> Decide --> ... --> record
 //
-// "Anything to do?" asks whether the spec, the files that the last build read
-// and the values it substituted are the same, and whether the applied objects
-// are as they were left. The answer costs no API call. When nothing is to be
-// done, all that is written is the revision in the status.
+// Whether there is anything to do depends on whether the spec, the files that the last
+// build read and the values it substituted are the same, and whether the applied
+// objects are as they were left. The answer costs no API call. When nothing is to be
+// done, all that is written is the revision in the status. The state machine is
+// [decide.Decide].
 //
-// A reconcile never waits. Health, dependencies and the establishment of
-// definitions are watched, and bring the Kustomization back when there is news;
-// a timer stands by for the timeout and for the next interval.
+// A reconcile never waits. Health, dependencies, terminations and the establishment of
+// definitions are watched, and start another reconcile when there is news; a timer
+// stands by for the timeout and for the next interval.
 package kustomization
 
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"sync"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
-	"github.com/fluxcd/pkg/apis/acl"
 	"github.com/fluxcd/pkg/apis/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/apply"
 	"github.com/sluice-cd/sluice/apply/build"
+	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/apply/watch"
 	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -61,31 +58,33 @@ type Reconciler struct {
 
 	client   client.Client
 	live     client.Reader
-	engine   *apply.Engine
 	clock    clock.PassiveClock
 	recorder reconciler.Recorder
+	memories *memories
 
 	builds background.Runner[types.NamespacedName, *build.Result]
-	mu     sync.Mutex
-	states map[types.NamespacedName]*state
 	wake   wake.Source // by news of applied objects, and by builds
 }
+
+// profile is what an apply has to know about Kustomizations. The field manager is
+// upstream's, so that objects can change hands without a conflict.
+var profile = decide.NewProfile(
+	schema.GroupKind{Group: kustomizev1.GroupVersion.Group, Kind: kustomizev1.KustomizationKind}, "kustomize-controller")
 
 // SetupWithManager registers the controller, its indexes and its watches.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
 	r.client, r.live = mgr.GetClient(), mgr.GetAPIReader()
 	r.clock, r.recorder = opts.Clock, opts.Recorder
-	r.states = map[types.NamespacedName]*state{}
 	r.buildInTheBackground()
-	watches, err := watch.New(mgr.GetConfig(), mgr.GetRESTMapper(), mgr.GetLogger().WithName("apply"), r.wake.Wake)
+	informers, err := watch.New(mgr.GetConfig(), mgr.GetRESTMapper(), mgr.GetLogger().WithName("apply"), profile)
 	if err != nil {
 		return err
 	}
-	if err := mgr.Add(watches); err != nil {
+	if err := mgr.Add(informers); err != nil {
 		return err
 	}
-	r.engine = apply.NewEngine(apply.NewClients(mgr.GetConfig(), mgr.GetRESTMapper()), watches)
-	r.engine.Clock = opts.Clock
+	clients := apply.NewClients(mgr.GetConfig(), mgr.GetRESTMapper(), profile.FieldManager)
+	r.memories = newMemories(apply.NewEngine(profile, clients, informers, opts.Clock), r.wake.Wake)
 	if err := index(mgr); err != nil {
 		return err
 	}
@@ -108,19 +107,18 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 
 // Reconcile implements reconciler.Controller.
 func (r *Reconciler) Reconcile(ctx context.Context, k *kustomizev1.Kustomization) (reconciler.Result, error) {
-	if err := refuse(k); err != nil {
-		return reconciler.Result{}, reconcile.TerminalError(err)
-	}
-	artifact, err := r.artifact(ctx, k)
+	run, err := r.observe(ctx, k)
 	if err != nil {
-		return reconciler.Result{}, err
+		return r.recordFailure(run, reconciler.Result{}, err)
 	}
-	p := r.begin(k, artifact)
-	result, err := p.run(ctx)
-	result.About = p.about()
-	// Whoever is asked about an object may quote it: the API server, an admission
-	// webhook, the object's own status.
-	return result, p.state.mask.Error(err)
+	for {
+		decision := decide.Decide(run.seen, run.memory.decided, r.clock.Now())
+		run.memory.decided = decision.Memory
+		if decision.Action == decide.Report {
+			return r.record(run, decision.Report)
+		}
+		r.perform(ctx, run, decision)
+	}
 }
 
 // watchHealth brings Kustomizations back with news of their objects and builds.
@@ -140,50 +138,13 @@ func (r *Reconciler) watchDependencies(b *builder.Builder) *builder.Builder {
 		handler.EnqueueRequestsFromMapFunc(r.dependents), builder.WithPredicates(readinessChanged()))
 }
 
-// failure is an error with the reason of the condition that will show it.
-type failure struct {
-	reason string
-	error
-}
-
-func (f failure) Unwrap() error { return f.error }
-
-// because gives an error its reason.
-func because(reason string, err error) error { return failure{reason: reason, error: err} }
-
-// Reason implements reconciler.Controller.
-func (*Reconciler) Reason(err error) string {
-	var f failure
-	switch {
-	case errors.As(err, &f):
-		return f.reason
-	case errors.Is(err, errAccessDenied):
-		return acl.AccessDeniedReason
-	case errors.Is(err, errUnsupported):
-		return "UnsupportedField"
+// buildInTheBackground prepares for builds that take longer than a worker waits.
+func (r *Reconciler) buildInTheBackground() {
+	if r.Builder == nil {
+		r.Builder = &build.Builder{}
 	}
-	return meta.ReconciliationFailedReason
-}
-
-// retrying is err, retried at the Kustomization's own pace if it names one, and
-// with backoff otherwise.
-func retrying(k *kustomizev1.Kustomization, err error) error {
-	if k.Spec.RetryInterval == nil {
-		return err
-	}
-	return reconciler.Waiting(err, k.Spec.RetryInterval.Duration)
-}
-
-// later is err, which only a change can mend that is watched for; the retry is
-// a safety net.
-func later(k *kustomizev1.Kustomization, err error) error {
-	return reconciler.Waiting(err, k.GetRetryInterval())
-}
-
-// pending is err, which is nobody's fault: what it names comes by and by, and is
-// watched for.
-func pending(k *kustomizev1.Kustomization, err error) error {
-	return reconciler.Pending(err, k.GetRetryInterval())
+	r.builds.Patience, r.builds.PerNamespace, r.builds.Keep = buildPatience, buildsPerNamespace, buildKept
+	r.builds.Wake = r.wake.Wake
 }
 
 // identity is who applies for k.
@@ -196,23 +157,6 @@ func (r *Reconciler) identity(k *kustomizev1.Kustomization) apply.Identity {
 		return apply.Identity{}
 	}
 	return apply.Identity{Namespace: k.Namespace, ServiceAccount: name}
-}
-
-// state returns what is remembered of a Kustomization.
-func (r *Reconciler) state(owner types.NamespacedName) *state {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.states[owner] == nil {
-		r.states[owner] = &state{}
-	}
-	return r.states[owner]
-}
-
-func (r *Reconciler) forget(owner types.NamespacedName) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.states, owner)
-	r.builds.Forget(owner)
 }
 
 func keyOf(obj client.Object) types.NamespacedName { return client.ObjectKeyFromObject(obj) }

@@ -17,6 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
 // artifactSource is what all kinds of sources have in common.
@@ -54,19 +56,25 @@ func (r *Reconciler) artifact(ctx context.Context, k *kustomizev1.Kustomization)
 	kind, _ := sourceOf(k.Spec.SourceRef.Kind) // refuse has seen it
 	key := sourceKey(k)
 	if r.NoCrossNamespaceRefs && key.Namespace != k.Namespace {
-		return nil, reconcile.TerminalError(fmt.Errorf("can't access '%s/%s': %w", kind.kind, key, errAccessDenied))
+		return nil, terminal(fmt.Errorf("can't access '%s/%s': %w", kind.kind, key, errAccessDenied))
 	}
 	src := kind.new()
 	err := r.client.Get(ctx, key, src)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, pending(k, because(meta.ArtifactFailedReason, fmt.Errorf("source '%s/%s' not found", kind.kind, key)))
+		return nil, waitForSource(k, because(meta.ArtifactFailedReason, fmt.Errorf("source '%s/%s' not found", kind.kind, key)))
 	case err != nil:
 		return nil, because(meta.ArtifactFailedReason, fmt.Errorf("reading source '%s/%s': %w", kind.kind, key, err))
 	case src.GetArtifact() == nil:
-		return nil, pending(k, because(meta.ArtifactFailedReason, fmt.Errorf("source '%s/%s' has no artifact yet", kind.kind, key)))
+		return nil, waitForSource(k, because(meta.ArtifactFailedReason, fmt.Errorf("source '%s/%s' has no artifact yet", kind.kind, key)))
 	}
 	return src.GetArtifact(), nil
+}
+
+// waitForSource is err, which nobody has done wrong: the source comes by and by, and is
+// watched for.
+func waitForSource(k *kustomizev1.Kustomization, err error) error {
+	return reconciler.Pending(err, k.GetRetryInterval())
 }
 
 func sourceKey(k *kustomizev1.Kustomization) types.NamespacedName {

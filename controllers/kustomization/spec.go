@@ -36,7 +36,7 @@ func specOf(k *kustomizev1.Kustomization, sub *build.Substitution) build.Spec {
 
 // substitution reads the values of spec.postBuild, and the versions of what they come
 // from; nil when there is none.
-func (r *Reconciler) substitution(ctx context.Context, k *kustomizev1.Kustomization) (*build.Substitution, inputs, error) {
+func substitution(ctx context.Context, live client.Reader, k *kustomizev1.Kustomization) (*build.Substitution, inputs, error) {
 	post, seen := k.Spec.PostBuild, inputs{}
 	if post == nil {
 		return nil, seen, nil
@@ -46,17 +46,17 @@ func (r *Reconciler) substitution(ctx context.Context, k *kustomizev1.Kustomizat
 		Always: k.GetSubstituteStrategy() == kustomizev1.SubstituteStrategyAlways,
 	}
 	for _, ref := range post.SubstituteFrom {
-		version, err := r.valuesFrom(ctx, k.Namespace, ref, sub)
+		version, err := valuesFrom(ctx, live, k.Namespace, ref, sub)
 		if err != nil {
 			return nil, nil, fmt.Errorf("substitute from '%s/%s': %w", ref.Kind, ref.Name, err)
 		}
 		seen[inputOf(ref)] = version
-		if err := bounded(sub); err != nil {
+		if err := checkSize(sub); err != nil {
 			return nil, nil, err
 		}
 	}
 	maps.Copy(sub.Values, post.Substitute)
-	return sub, seen, bounded(sub)
+	return sub, seen, checkSize(sub)
 }
 
 // maxVariables is how many bytes the names and values of all variables have at most.
@@ -64,7 +64,7 @@ func (r *Reconciler) substitution(ctx context.Context, k *kustomizev1.Kustomizat
 // them. It is as much as one ConfigMap may have.
 const maxVariables = 1 << 20
 
-func bounded(sub *build.Substitution) error {
+func checkSize(sub *build.Substitution) error {
 	total := 0
 	for name, value := range sub.Values {
 		total += len(name) + len(value)
@@ -82,10 +82,12 @@ func bounded(sub *build.Substitution) error {
 // valuesFrom adds the data of a ConfigMap or Secret, read from the API server:
 // keeping all of them in memory for this would be a poor trade. It returns the version
 // that was read, "" of what is not there and need not be.
-func (r *Reconciler) valuesFrom(ctx context.Context, namespace string, ref kustomizev1.SubstituteReference, sub *build.Substitution) (string, error) {
+func valuesFrom(
+	ctx context.Context, live client.Reader, namespace string, ref kustomizev1.SubstituteReference, sub *build.Substitution,
+) (string, error) {
 	key := types.NamespacedName{Namespace: namespace, Name: ref.Name}
 	read := func(obj client.Object) error {
-		err := r.live.Get(ctx, key, obj)
+		err := live.Get(ctx, key, obj)
 		if ref.Optional && apierrors.IsNotFound(err) {
 			return nil
 		}
@@ -123,13 +125,14 @@ func digestOf(sub *build.Substitution) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// others are the objects of spec.healthChecks.
-func (p *pass) others() []apply.Reference {
-	if p.k.Spec.Wait {
-		return nil // spec.wait covers what is applied, and healthChecks are ignored
+// references are the objects of spec.healthChecks. They are ignored where spec.wait
+// covers what is applied.
+func references(k *kustomizev1.Kustomization) []apply.Reference {
+	if k.Spec.Wait {
+		return nil
 	}
-	refs := make([]apply.Reference, 0, len(p.k.Spec.HealthChecks))
-	for _, check := range p.k.Spec.HealthChecks {
+	refs := make([]apply.Reference, 0, len(k.Spec.HealthChecks))
+	for _, check := range k.Spec.HealthChecks {
 		version := check.APIVersion
 		if version == "" {
 			version = "apps/v1"

@@ -7,8 +7,8 @@
 //	cmd/sluice/cli/output
 //	controllers/*
 //	scan writeback source apply notify canary/{router,metric,workload,hook}  report (pure)
-//	policy writeback/edit apply/inventory canary canary/judge        (pure)
-//	canary/{provider,object}                                         (pure)
+//	policy writeback/edit apply/decide canary canary/judge        (pure)
+//	canary/{provider,object}  apply/inventory                        (pure)
 //	api/*  internal/*
 //
 // canary/{provider,object} are a row of their own, the floor of canary: canary and its
@@ -58,10 +58,11 @@ var rows = []struct {
 	{"report", 3, true},
 	{"policy", 2, true},
 	{"writeback/edit", 2, true},
-	{"apply/inventory", 2, true},
+	{"apply/decide", 2, true},
 	{"canary", 2, true},
 	{"canary/judge", 2, true},
 	{"canary/provider", 1, true},
+	{"apply/inventory", 1, true},
 	{"canary/object", 1, true},
 	{"api/", 0, false},
 	{"internal/", 0, false},

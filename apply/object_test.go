@@ -9,6 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/sluice-cd/sluice/test/fake/apiserver"
 )
 
 func TestFieldsAreTakenOverAlthoughAStatusIsWritten(t *testing.T) {
@@ -22,9 +24,10 @@ func TestFieldsAreTakenOverAlthoughAStatusIsWritten(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			a, engine := newAPI(t)
+			e := newTestEnv(t)
 			taken, tries := false, 0
-			a.hook = func(method, _, _ string, body *unstructured.Unstructured) error {
+			e.Hook = func(r apiserver.Request) error {
+				method, body := r.Method, r.Body
 				switch {
 				case method != http.MethodPatch:
 				case body.Object == nil: // a JSON patch
@@ -40,7 +43,7 @@ func TestFieldsAreTakenOverAlthoughAStatusIsWritten(t *testing.T) {
 				}
 				return nil
 			}
-			_, err := engine.Apply(t.Context(), Request{Owner: Owner{Namespace: "ns", Name: "app"}, Objects: []*unstructured.Unstructured{config("1")}})
+			_, err := e.set.Apply(t.Context(), Request{Objects: []*unstructured.Unstructured{config("1")}})
 			if (err != nil) != tc.wantErr || taken == tc.wantErr {
 				t.Errorf("Apply = %v, taken over %v after %d tries", err, taken, tries)
 			}
@@ -49,9 +52,9 @@ func TestFieldsAreTakenOverAlthoughAStatusIsWritten(t *testing.T) {
 }
 
 func TestAPanicOverOneObjectIsItsError(t *testing.T) {
-	_, engine := newAPI(t)
-	p := &pass{engine: engine, mem: newMemory(Owner{Name: "app"})}
-	done, err := p.safely(t.Context(), &object{}) // which nobody prepared
+	e := newTestEnv(t)
+	a := &applier{set: e.set}
+	done, err := a.safely(t.Context(), &object{}) // which nobody prepared
 	if done != nil || err == nil {
 		t.Errorf("safely = %v, %v", done, err)
 	}

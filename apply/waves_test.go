@@ -23,9 +23,9 @@ func unstructuredOf(apiVersion, kind, name string) *unstructured.Unstructured {
 	return u
 }
 
-func TestPlan(t *testing.T) {
+func TestObjectsAreAppliedInWaves(t *testing.T) {
 	req := Request{
-		Owner: Owner{Namespace: "flux-system", Name: "apps"}, Labels: map[string]string{"team": "a"},
+		Labels: map[string]string{"team": "a"},
 		Objects: []*unstructured.Unstructured{
 			unstructuredOf("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "w"),
 			unstructuredOf("apps/v1", "Deployment", "d"),
@@ -37,7 +37,7 @@ func TestPlan(t *testing.T) {
 			unstructuredOf("apiextensions.k8s.io/v1", "CustomResourceDefinition", "things.example.com"),
 		},
 	}
-	waves, err := plan(req)
+	waves, err := sortIntoWaves(profile, profile.Owner("flux-system", "apps"), req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestPlan(t *testing.T) {
 		var kinds []string
 		for _, o := range w.objects {
 			kinds = append(kinds, o.GetKind())
-			want := map[string]string{"team": "a", labelName: "apps", labelNamespace: "flux-system"}
+			want := map[string]string{"team": "a", profile.NameLabel: "apps", profile.NamespaceLabel: "flux-system"}
 			if diff := cmp.Diff(want, o.GetLabels()); diff != "" {
 				t.Errorf("labels of %s (-want +got):\n%s", o.GetKind(), diff)
 			}
@@ -65,12 +65,12 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-func TestBackwards(t *testing.T) {
+func TestPruneGoesInReverseOrder(t *testing.T) {
 	entry := func(group, kind string) inventory.Entry {
 		return inventory.Entry{ID: inventory.ID{Name: "x", Group: group, Kind: kind}, Version: "v1"}
 	}
 	var got []string
-	for _, e := range backwards([]inventory.Entry{entry("", "Namespace"), entry("apps", "Deployment"), entry("", "ConfigMap")}) {
+	for _, e := range inReverseOrder([]inventory.Entry{entry("", "Namespace"), entry("apps", "Deployment"), entry("", "ConfigMap")}) {
 		got = append(got, e.Kind)
 	}
 	if diff := cmp.Diff([]string{"Deployment", "ConfigMap", "Namespace"}, got); diff != "" {
@@ -96,19 +96,21 @@ func TestExplain(t *testing.T) {
 		is     error
 	}{
 		"the object is named":                       {object: config, err: errors.New("broken"), says: []string{"ConfigMap/ns/c apply failed: broken"}},
-		"an immutable field comes with the way out": {object: config, err: unchangeable{invalid("field is immutable")}, says: []string{"spec.force", "force: enabled"}, is: ErrImmutable},
+		"an immutable field comes with the way out": {object: config, err: immutableError{invalid("field is immutable")}, says: []string{"spec.force", "force: enabled"}, is: ErrImmutable},
 		"a refusal names who was refused":           {object: config, err: forbidden, says: []string{"system:serviceaccount:ns:deployer"}},
 		"a value of a Secret is hidden":             {object: secret, err: invalid("must be longer"), says: []string{"Secret/ns/s", "data.password", "Invalid"}, hides: "hunter2"},
-		"a Secret's immutable field is one too":     {object: secret, err: unchangeable{invalid("field is immutable")}, is: ErrImmutable, hides: "hunter2"},
+		"a Secret's immutable field is one too":     {object: secret, err: immutableError{invalid("field is immutable")}, is: ErrImmutable, hides: "hunter2"},
 		"a nameless failure keeps its code": {
 			object: secret, hides: "hunter2", says: []string{"500"},
 			err: &apierrors.StatusError{ErrStatus: metav1.Status{Code: 500, Message: "got hunter2"}},
 		},
 	}
-	p := &pass{req: Request{Identity: Identity{Namespace: "ns", ServiceAccount: "deployer"}}}
+	e := newTestEnv(t)
+	e.set.identity = Identity{Namespace: "ns", ServiceAccount: "deployer"}
+	a := &applier{set: e.set}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			err := p.explain(tc.object, tc.err)
+			err := a.explain(tc.object, tc.err)
 			for _, text := range tc.says {
 				if !strings.Contains(err.Error(), text) {
 					t.Errorf("%q does not say %q", err, text)

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/apply/inventory"
 )
 
@@ -45,7 +46,7 @@ func TestObservedStatus(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := Observe(tc.object); got.Status != tc.want {
+			if got := observer.Observe(tc.object); got.Status != tc.want {
 				t.Errorf("status = %s (%s), want %s", got.Status, got.Message, tc.want)
 			}
 		})
@@ -59,9 +60,9 @@ func managed(manager string, op metav1.ManagedFieldsOperationType, subresource, 
 	}
 }
 
-func TestPrint(t *testing.T) {
+func TestFieldHash(t *testing.T) {
 	apply, update := metav1.ManagedFieldsOperationApply, metav1.ManagedFieldsOperationUpdate
-	ours := managed(Manager, apply, "", `{"f:data":{"f:a":{},"f:b":{}}}`)
+	ours := managed(profile.FieldManager, apply, "", `{"f:data":{"f:a":{},"f:b":{}}}`)
 	tests := map[string]struct {
 		after []metav1.ManagedFieldsEntry
 		same  bool
@@ -74,7 +75,7 @@ func TestPrint(t *testing.T) {
 		},
 		"a field that another took over changes it": {
 			after: []metav1.ManagedFieldsEntry{
-				managed("other", update, "", `{"f:data":{"f:a":{}}}`), managed(Manager, apply, "", `{"f:data":{"f:b":{}}}`),
+				managed("other", update, "", `{"f:data":{"f:a":{}}}`), managed(profile.FieldManager, apply, "", `{"f:data":{"f:b":{}}}`),
 			},
 		},
 		"losing all changes it": {after: []metav1.ManagedFieldsEntry{managed("other", update, "", `{"f:data":{}}`)}},
@@ -85,7 +86,7 @@ func TestPrint(t *testing.T) {
 			before.SetManagedFields([]metav1.ManagedFieldsEntry{ours})
 			after.SetManagedFields(tc.after)
 			after.SetResourceVersion("2")
-			if same := Observe(before).Print == Observe(after).Print; same != tc.same {
+			if same := observer.Observe(before).FieldHash == observer.Observe(after).FieldHash; same != tc.same {
 				t.Errorf("same = %v, want %v", same, tc.same)
 			}
 		})
@@ -95,84 +96,95 @@ func TestPrint(t *testing.T) {
 func TestTrimKeepsNoContent(t *testing.T) {
 	secret := object("Secret", "v1", map[string]any{"data": map[string]any{"password": "aHVudGVyMg=="}})
 	secret.SetAnnotations(map[string]string{"kubectl.kubernetes.io/last-applied-configuration": "hunter2", "kept": "yes"})
-	once, err := trim(secret)
+	once, err := observer.trim(secret)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(map[string]string{"kept": "yes"}, once.(*Observed).Annotations); diff != "" {
+	if diff := cmp.Diff(map[string]string{"kept": "yes"}, once.(*decide.Observed).Annotations); diff != "" {
 		t.Errorf("annotations (-want +got):\n%s", diff)
 	}
-	if twice, err := trim(once); err != nil || twice != once {
+	if twice, err := observer.trim(once); err != nil || twice != once {
 		t.Errorf("trim of its own output = %v, %v", twice, err)
 	}
-	if _, err := trim("text"); err == nil {
+	if _, err := observer.trim("text"); err == nil {
 		t.Error("trim takes anything")
 	}
 }
 
 var (
 	deployments = schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}
-	owner       = Owner{Namespace: "ns", Name: "app"}
+	profile     = decide.NewProfile(schema.GroupKind{Group: "kustomize.toolkit.fluxcd.io", Kind: "Kustomization"}, "kustomize-controller")
+	observer    = NewObserver(profile)
+	owner       = profile.Owner("ns", "app")
 )
 
-func awaited(name string) Awaited {
-	return Awaited{
+func awaited(name string) decide.Awaited {
+	return decide.Awaited{
 		GroupVersionKind: deployments, ResourceVersion: "10",
 		ID: inventory.ID{Namespace: "ns", Name: name, Group: "apps", Kind: "Deployment"},
 	}
 }
 
-func seen(name, version string, s status.Status) *Observed {
-	return &Observed{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, ResourceVersion: version}, Status: s}
+func seen(name, version string, s status.Status) *decide.Observed {
+	return &decide.Observed{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, ResourceVersion: version}, Status: s}
 }
+
+// recorder is a handler that counts what it is told.
+type recorder struct {
+	healthChanges int
+	changes       []Change
+}
+
+func (r *recorder) HealthChanged()         { r.healthChanges++ }
+func (r *recorder) ObjectChanged(c Change) { r.changes = append(r.changes, c) }
 
 func TestAwait(t *testing.T) {
 	type news struct {
-		object *Observed
-		sight  Sight
+		object    *decide.Observed
+		freshness decide.Freshness
 	}
 	gone := awaited("a")
 	gone.Gone = true
 	failed := awaited("a")
 	failed.Failed = true
 	tests := map[string]struct {
-		objects []Awaited
+		objects []decide.Awaited
 		news    []news
 		want    int // notifications
 	}{
-		"one healthy of two is no news":         {[]Awaited{awaited("a"), awaited("b")}, []news{{seen("a", "11", status.CurrentStatus), Seen}}, 0},
-		"the last one to become healthy is":     {[]Awaited{awaited("a"), awaited("b")}, []news{{seen("a", "11", status.CurrentStatus), Seen}, {seen("b", "12", status.CurrentStatus), Seen}}, 1},
-		"what was healthy before is not":        {[]Awaited{awaited("a")}, []news{{seen("a", "9", status.CurrentStatus), Seen}}, 0},
-		"a failure is":                          {[]Awaited{awaited("a"), awaited("b")}, []news{{seen("a", "11", status.FailedStatus), Seen}}, 1},
-		"a known failure is not":                {[]Awaited{failed}, []news{{seen("a", "11", status.FailedStatus), Seen}}, 0},
-		"recovery of a known failure is":        {[]Awaited{failed}, []news{{seen("a", "11", status.CurrentStatus), Seen}}, 1},
-		"another's object is not":               {[]Awaited{awaited("a")}, []news{{seen("x", "11", status.CurrentStatus), Seen}}, 0},
-		"deletion is not, unless waited for":    {[]Awaited{awaited("a")}, []news{{seen("a", "11", status.CurrentStatus), Missing}}, 0},
-		"deletion is, if waited for":            {[]Awaited{gone}, []news{{seen("a", "11", status.CurrentStatus), Missing}}, 1},
-		"after all is healthy nothing is":       {[]Awaited{awaited("a")}, []news{{seen("a", "11", status.CurrentStatus), Seen}, {seen("a", "12", status.FailedStatus), Seen}}, 1},
-		"nothing is for those who do not await": {nil, []news{{seen("a", "11", status.CurrentStatus), Seen}}, 0},
+		"one healthy of two is no news":         {[]decide.Awaited{awaited("a"), awaited("b")}, []news{{seen("a", "11", status.CurrentStatus), decide.Fresh}}, 0},
+		"the last one to become healthy is":     {[]decide.Awaited{awaited("a"), awaited("b")}, []news{{seen("a", "11", status.CurrentStatus), decide.Fresh}, {seen("b", "12", status.CurrentStatus), decide.Fresh}}, 1},
+		"what was healthy before is not":        {[]decide.Awaited{awaited("a")}, []news{{seen("a", "9", status.CurrentStatus), decide.Fresh}}, 0},
+		"a failure is":                          {[]decide.Awaited{awaited("a"), awaited("b")}, []news{{seen("a", "11", status.FailedStatus), decide.Fresh}}, 1},
+		"a known failure is not":                {[]decide.Awaited{failed}, []news{{seen("a", "11", status.FailedStatus), decide.Fresh}}, 0},
+		"recovery of a known failure is":        {[]decide.Awaited{failed}, []news{{seen("a", "11", status.CurrentStatus), decide.Fresh}}, 1},
+		"another's object is not":               {[]decide.Awaited{awaited("a")}, []news{{seen("x", "11", status.CurrentStatus), decide.Fresh}}, 0},
+		"deletion is not, unless waited for":    {[]decide.Awaited{awaited("a")}, []news{{seen("a", "11", status.CurrentStatus), decide.Missing}}, 0},
+		"deletion is, if waited for":            {[]decide.Awaited{gone}, []news{{seen("a", "11", status.CurrentStatus), decide.Missing}}, 1},
+		"after all is healthy nothing is":       {[]decide.Awaited{awaited("a")}, []news{{seen("a", "11", status.CurrentStatus), decide.Fresh}, {seen("a", "12", status.FailedStatus), decide.Fresh}}, 1},
+		"nothing is for those who do not await": {nil, []news{{seen("a", "11", status.CurrentStatus), decide.Fresh}}, 0},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			notified := 0
-			s := &Set{
-				informers: map[Target]*informer{}, uses: map[Owner]map[Target]bool{},
-				checks: map[Owner]*check{}, waiters: map[inventory.ID]map[Owner]bool{},
-				notify: func(Owner) { notified++ },
+			h := &recorder{}
+			s := &Informers{
+				observer: observer, byTarget: map[Target]*informer{}, owners: map[decide.Owner]*Subscription{},
+				waiting: map[inventory.ID]map[*Subscription]bool{},
 			}
-			if waiting := s.Await(owner, tc.objects); waiting != (len(tc.objects) > 0) {
+			u := s.Subscribe(owner, h)
+			if waiting := u.Await(tc.objects); waiting != (len(tc.objects) > 0) {
 				t.Errorf("Await = %v", waiting)
 			}
 			for _, n := range tc.news {
-				s.news(deployments, nil, n.object, n.sight)
+				s.handle(deployments, nil, n.object, n.freshness)
 			}
-			s.news(deployments, nil, cache.DeletedFinalStateUnknown{Key: "ns/none"}, Missing)
-			if notified != tc.want {
-				t.Errorf("notified %d times, want %d", notified, tc.want)
+			s.handle(deployments, nil, cache.DeletedFinalStateUnknown{Key: "ns/none"}, decide.Missing)
+			if h.healthChanges != tc.want {
+				t.Errorf("told %d times, want %d", h.healthChanges, tc.want)
 			}
-			s.Await(owner, nil)
-			if len(s.checks)+len(s.waiters) != 0 {
-				t.Errorf("left over: %v, %v", s.checks, s.waiters)
+			u.Await(nil)
+			if len(u.pending)+len(s.waiting) != 0 {
+				t.Errorf("left over: %v, %v", u.pending, s.waiting)
 			}
 		})
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"sort"
-	"strings"
 
 	"github.com/fluxcd/pkg/ssa"
 	"github.com/fluxcd/pkg/ssa/normalize"
@@ -14,21 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/apply/inventory"
-	"github.com/sluice-cd/sluice/apply/watch"
-)
-
-// Labels and annotations by which objects say how they want to be treated.
-const (
-	group          = "kustomize.toolkit.fluxcd.io"
-	labelName      = watch.OwnerLabel
-	labelNamespace = watch.NamespaceLabel
-	keyReconcile   = group + "/reconcile"
-	keySSA         = group + "/ssa"
-	keyForce       = group + "/force"
-	keyPrune       = group + "/prune"
-	disabled       = "disabled"
-	enabled        = "enabled"
 )
 
 // object is one object to apply.
@@ -78,13 +64,13 @@ func waveOf(u *unstructured.Unstructured) int {
 	return workloads
 }
 
-// plan prepares the objects and sorts them into waves.
-func plan(req Request) ([]wave, error) {
+// sortIntoWaves prepares the objects of an owner and sorts them into waves.
+func sortIntoWaves(profile *decide.Profile, owner decide.Owner, req Request) ([]wave, error) {
 	if err := normalize.UnstructuredList(req.Objects); err != nil {
 		return nil, err
 	}
 	ssautil.SetCommonMetadata(req.Objects, req.Labels, req.Annotations)
-	ssautil.SetCommonMetadata(req.Objects, ownerLabels(req.Owner), nil)
+	ssautil.SetCommonMetadata(req.Objects, profile.Labels(owner), nil)
 	sort.Sort(ssa.SortableUnstructureds(req.Objects))
 	var planned [waves]wave
 	for _, u := range req.Objects {
@@ -102,16 +88,12 @@ func plan(req Request) ([]wave, error) {
 	return used, nil
 }
 
-func ownerLabels(owner Owner) map[string]string {
-	return map[string]string{labelName: owner.Name, labelNamespace: owner.Namespace}
-}
-
 // resolve finds out where the wave's objects live, and encodes them. It is done
 // wave by wave, for a definition may be what makes a later kind known.
-func (p *pass) resolve(wave wave) error {
-	for _, o := range wave.objects {
+func (w wave) resolve(c *client) error {
+	for _, o := range w.objects {
 		gvk := o.GroupVersionKind()
-		mapping, err := p.client.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+		mapping, err := c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
 		if err != nil {
 			return fmt.Errorf("%s: %w", idOf(o.Unstructured).Subject(), err)
 		}
@@ -134,14 +116,4 @@ func (p *pass) resolve(wave wave) error {
 func idOf(u *unstructured.Unstructured) inventory.ID {
 	gvk := u.GroupVersionKind()
 	return inventory.ID{Namespace: u.GetNamespace(), Name: u.GetName(), Group: gvk.Group, Kind: gvk.Kind}
-}
-
-// wants reports whether a label or an annotation asks for something.
-func wants(labels, annotations map[string]string, key, value string) bool {
-	return strings.EqualFold(labels[key], value) || strings.EqualFold(annotations[key], value)
-}
-
-// excluded reports whether an object asks to be left alone.
-func excluded(labels, annotations map[string]string) bool {
-	return wants(labels, annotations, keyReconcile, disabled) || wants(labels, annotations, keySSA, "Ignore")
 }

@@ -1,0 +1,323 @@
+package decide
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+
+	"github.com/sluice-cd/sluice/apply/inventory"
+)
+
+// Attempt identifies what a reconcile is asked to do.
+type Attempt struct {
+	Revision, Digest string // of the artifact
+	Generation       int64
+	Requested        string // the last request for a reconcile
+}
+
+// HealthCheck is whose health an owner waits for.
+type HealthCheck int
+
+const (
+	// CheckNone waits for nothing.
+	CheckNone HealthCheck = iota
+	// CheckApplied waits for everything that was applied.
+	CheckApplied
+	// CheckReferences waits for the objects that the owner names.
+	CheckReferences
+)
+
+// Spec is what an owner asks for.
+type Spec struct {
+	Interval, Timeout time.Duration
+	// NextRun is when to look again without news: the interval, with jitter if there is any.
+	NextRun     time.Duration
+	Prune       bool
+	HealthCheck HealthCheck
+	// ReadsVariables says that variables come from objects, which may change.
+	ReadsVariables bool
+}
+
+// DriftSummary is what happened to a set of objects since they were applied.
+type DriftSummary struct {
+	// Worst is the worst of all objects whose repair is due.
+	Worst Drift
+	// Resume is when the first pause before the repair of what somebody keeps changing
+	// is over; zero if there is none.
+	Resume time.Time
+}
+
+// DependencyState is how far a dependency is.
+type DependencyState int
+
+const (
+	// DependencyReady: nothing is to be waited for.
+	DependencyReady DependencyState = iota
+	// DependencyMissing: it does not exist.
+	DependencyMissing
+	// DependencyNotReady: it is not Ready, or has not seen its own spec yet.
+	DependencyNotReady
+	// DependencyOutdated: it is ready with another revision of the same source.
+	DependencyOutdated
+)
+
+// Dependency is an object that has to be ready first.
+type Dependency struct {
+	Name  string
+	State DependencyState
+}
+
+// Observation is what a reconcile has seen so far. What follows an action is in it once
+// the action was performed.
+type Observation struct {
+	Attempt
+	Spec
+
+	// Of the status: the inventory, whether Ready is True, whether Healthy is True of this
+	// generation, and since when it says that the health of this revision is awaited.
+	Inventory          []inventory.Entry
+	Ready, Healthy     bool
+	HealthAwaitedSince time.Time
+
+	// FilesChanged says that the files which the last build read are other ones in this
+	// artifact; VariablesChanged that what its variables come from has another version.
+	FilesChanged, VariablesChanged bool
+	Drift                          DriftSummary
+	Dependencies                   []Dependency
+	// Cycle is the path of dependencies that leads back to the owner, if there is one.
+	Cycle []string
+
+	// Variables is the digest of their values, after [ReadVariables].
+	Variables *string
+	// Building says that a build goes on in the background, after [Apply].
+	Building bool
+	// Applied is how far the apply came, after [Apply].
+	Applied *Outcome
+	// Pruned says that stale objects were deleted, all but Kept, after [Prune].
+	Pruned bool
+	Kept   []inventory.Entry
+	// Health is that of the objects that the spec names, after [CheckHealth].
+	Health *Health
+	// Failure is why the last action failed.
+	Failure *Failure
+	// News says that there is something to tell already.
+	News bool
+}
+
+// Outcome is how far an apply came.
+type Outcome struct {
+	// Entries are the objects that were dealt with.
+	Entries []inventory.Entry
+	// Waiting are definitions that later objects need, and that are not established yet.
+	Waiting Health
+	// Built is what was applied.
+	Built Built
+}
+
+// Built identifies a build: the generation of the spec, the digests of its artifact, of
+// its variables and of the objects it made.
+type Built struct {
+	Generation                   int64
+	Artifact, Variables, Objects string
+}
+
+// Memory is what is remembered of an owner between reconciles. Losing it costs one build
+// and one apply that changes nothing, and an unhealthy owner is given its timeout anew.
+// It is a value: nothing that it points to is changed.
+type Memory struct {
+	// Attempt is what the last reconcile was asked to do.
+	Attempt Attempt
+	// Started is when that was first tried; HealthSince since when its health is awaited.
+	Started, HealthSince time.Time
+	// Due is when the interval is over.
+	Due time.Time
+	// Failed is the failed health check that stands until there is news.
+	Failed string
+	// Built is what the last complete apply was made of; nil before the first, and
+	// while one is under way.
+	Built *Built
+	// Inventory is that of the last apply, if Applied. It is told again with every
+	// status: the write that should have told it may have failed.
+	Applied   bool
+	Inventory []inventory.Entry
+}
+
+// ReconcileAction is what a reconcile does next.
+type ReconcileAction int
+
+const (
+	// Report ends the reconcile.
+	Report ReconcileAction = iota
+	// EndPauses has what somebody keeps changing repaired without delay.
+	EndPauses
+	// ReadVariables reads the values of variables.
+	ReadVariables
+	// Apply builds and applies.
+	Apply
+	// Prune deletes the stale objects.
+	Prune
+	// CheckHealth looks at the objects whose health matters.
+	CheckHealth
+)
+
+// Decision is what follows from what was seen.
+type Decision struct {
+	Action ReconcileAction
+	// Stale are the objects to prune.
+	Stale []inventory.Entry
+	// Memory is what is remembered from now on.
+	Memory Memory
+	// Report says what people are told, when that is the action.
+	Report ReportedState
+}
+
+// Decide says what a reconcile does next. Neither argument is changed.
+func Decide(o Observation, m Memory, now time.Time) Decision {
+	if o.Attempt != m.Attempt {
+		if next, insists := m.start(o, now); insists {
+			return Decision{Action: EndPauses, Memory: next}
+		} else {
+			m = next
+		}
+	}
+	switch {
+	case o.Applied != nil:
+		return afterApply(o, m, now)
+	case o.Failure != nil:
+		return failed(m, *o.Failure)
+	case o.Building:
+		return building(o, m)
+	}
+	needed := m.work(o, now)
+	if waiting := waitingFor(o, needed); waiting != nil {
+		return failed(m, *waiting)
+	}
+	switch needed {
+	case Apply:
+		if m.Built != nil {
+			m = m.restart(now) // what comes now has its own time
+		}
+		m.Built = nil
+	case Report:
+		m = m.upToDate(o)
+		return checkHealth(o, m, now)
+	}
+	return Decision{Action: needed, Memory: m}
+}
+
+// start begins an attempt that was not made before. It insists on repairs when somebody
+// asked for it, by the spec or by a request.
+func (m Memory) start(o Observation, now time.Time) (next Memory, insists bool) {
+	first := m.Attempt == Attempt{}
+	insists = o.Generation != m.Attempt.Generation || o.Requested != m.Attempt.Requested || first
+	m = m.restart(now)
+	if first && !o.HealthAwaitedSince.IsZero() && o.HealthAwaitedSince.Before(now) {
+		m.HealthSince = o.HealthAwaitedSince // the process is new, the wait is not
+	}
+	if insists {
+		m.Due = now
+	}
+	m.Attempt = o.Attempt
+	return m, insists
+}
+
+// restart gives what is done from now on its own time.
+func (m Memory) restart(now time.Time) Memory {
+	m.Started, m.HealthSince, m.Failed = now, now, ""
+	return m
+}
+
+// work is whether there is anything to apply: [Apply], [ReadVariables] in order to know,
+// or [Report] when there is nothing. Everything is looked at when somebody asks for it:
+// by the spec, by request, or by the interval.
+func (m Memory) work(o Observation, now time.Time) ReconcileAction {
+	due := !now.Before(m.Due)
+	switch {
+	case m.Built == nil, m.Built.Generation != o.Generation, o.FilesChanged, o.Drift.Worst == Drifted,
+		due && o.Drift.Worst == UnknownDrift:
+		return Apply
+	case o.Variables != nil && *o.Variables != m.Built.Variables:
+		return Apply
+	case o.Variables != nil || !o.ReadsVariables:
+		return Report
+	case due, m.Built.Artifact != o.Digest, o.VariablesChanged:
+		return ReadVariables
+	}
+	return Report
+}
+
+// upToDate notes that the artifact makes the objects that were applied.
+func (m Memory) upToDate(o Observation) Memory {
+	built := *m.Built
+	built.Artifact = o.Digest
+	m.Built = &built
+	return m
+}
+
+// waitingFor is the first dependency that has to be waited for; nil if there is none.
+// A dependency may have another revision while there is nothing to apply.
+func waitingFor(o Observation, needed ReconcileAction) *Failure {
+	for _, d := range o.Dependencies {
+		var text string
+		switch {
+		case d.State == DependencyMissing:
+			text = fmt.Sprintf("dependency '%s' not found", d.Name)
+		case d.State == DependencyNotReady:
+			text = fmt.Sprintf("dependency '%s' is not ready", d.Name)
+		case d.State == DependencyOutdated && needed != Report:
+			text = fmt.Sprintf("dependency '%s' revision is not up to date", d.Name)
+		default:
+			continue
+		}
+		if len(o.Cycle) > 0 {
+			return &Failure{
+				Reason: meta.DependencyNotReadyReason, Retry: RetryWhenWatched,
+				Err: fmt.Errorf("%w: %s", ErrCircular, strings.Join(o.Cycle, " -> ")),
+			}
+		}
+		return &Failure{Reason: meta.DependencyNotReadyReason, Retry: RetryPending, Err: fmt.Errorf("%s", text)}
+	}
+	return nil
+}
+
+// afterApply decides what follows an apply, as far as it came.
+func afterApply(o Observation, m Memory, now time.Time) Decision {
+	before := o.Inventory
+	if m.Applied {
+		before = m.Inventory
+	}
+	stale := inventory.Diff(before, o.Applied.Entries)
+	waiting := o.Applied.Waiting
+	m.Applied = true
+	if o.Failure != nil && !o.Pruned || !waiting.Healthy() {
+		// The inventory never loses an object that may be there.
+		m.Inventory = inventory.Union(before, o.Applied.Entries)
+	} else {
+		m.Inventory = append(inventory.Union(o.Applied.Entries, nil), o.Kept...)
+	}
+	switch {
+	case o.Failure != nil:
+		return failed(m, *o.Failure)
+	case len(waiting.Failed) > 0:
+		return failed(m, retryable("failed early due to stalled resources: "+list(waiting.Failed)))
+	case !waiting.Healthy() && m.timedOut(o, now):
+		return failed(m, retryable("timeout waiting for: "+list(waiting.Pending)))
+	case !waiting.Healthy():
+		return progressing(m, "Waiting for definitions to be established: "+list(waiting.Pending), m.remaining(o, waiting, now))
+	case o.Prune && len(stale) > 0 && !o.Pruned:
+		m.Inventory = inventory.Union(before, o.Applied.Entries)
+		return Decision{Action: Prune, Stale: stale, Memory: m}
+	}
+	built := o.Applied.Built
+	m.Built = &built
+	return checkHealth(o, m, now)
+}
+
+func retryable(message string) Failure {
+	return Failure{Reason: meta.ReconciliationFailedReason, Err: fmt.Errorf("%s", message), Retry: RetrySoon}
+}
+
+// list is how messages enumerate objects.
+func list(objects []string) string { return "[" + strings.Join(objects, ", ") + "]" }

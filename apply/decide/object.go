@@ -1,0 +1,183 @@
+package decide
+
+import (
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+)
+
+// Observed is what is kept of a live object: enough to say whether it is healthy and
+// whether anyone changed the fields that were applied, and no more.
+type Observed struct {
+	// ObjectMeta has name, namespace, uid, resourceVersion, deletionTimestamp,
+	// labels and annotations.
+	metav1.ObjectMeta
+	// Status is the health of the object as kstatus sees it, with its message.
+	Status  status.Status
+	Message string
+	// FieldHash identifies the fields that our field manager owns, and when it wrote
+	// them last. Whoever overwrites or removes one of them takes it over, and the hash
+	// changes; status updates and other managers' fields leave it as it is.
+	FieldHash string
+	// FormerHash identifies the fields of managers whose fields become ours, as those
+	// of kubectl; "" when there are none.
+	FormerHash string
+	// Writer is the manager, other than ours, that wrote fields last.
+	Writer string
+}
+
+// OlderThan reports whether o was read before the given version was written.
+func (o *Observed) OlderThan(resourceVersion string) bool {
+	return Older(o.ResourceVersion, resourceVersion)
+}
+
+// String is the object's health as messages show it.
+func (o *Observed) String() string {
+	if o.Message == "" {
+		return fmt.Sprintf("status: '%s'", o.Status)
+	}
+	return fmt.Sprintf("status: '%s': %s", o.Status, o.Message)
+}
+
+// Older compares resource versions; what cannot be compared is not older.
+func Older(version, than string) bool {
+	order, err := resourceversion.CompareResourceVersion(version, than)
+	return err == nil && order < 0
+}
+
+// Freshness is how much an informer knows of an object as of a resource version.
+type Freshness int
+
+const (
+	// Unknown: no informer watches the object, or it has not listed yet.
+	Unknown Freshness = iota
+	// Stale: the informer has not caught up with the version asked for.
+	Stale
+	// Missing: the object is not there.
+	Missing
+	// Fresh: the object is there.
+	Fresh
+)
+
+// Action is what was done with an object, in upstream's words.
+type Action string
+
+// What can be done with an object.
+const (
+	Created    Action = "created"
+	Configured Action = "configured"
+	Unchanged  Action = "unchanged"
+	Skipped    Action = "skipped"
+	Deleted    Action = "deleted"
+)
+
+// Applied is how an object was left by its last apply.
+type Applied struct {
+	schema.GroupVersionKind
+	Treatment
+	// Digest is that of the object in the source.
+	Digest [sha256.Size]byte
+	Action Action
+	// Left is the live object as it was left; nil when it was skipped unseen.
+	Left *Observed
+}
+
+// Version is the resource version that the object was left at; "" if a is nil.
+func (a *Applied) Version() string {
+	if a == nil || a.Left == nil {
+		return ""
+	}
+	return a.Left.ResourceVersion
+}
+
+// Labelled reports whether the object carried the owner's labels when it was left, so
+// that informers, which select by them, would have told if it were gone.
+func (a *Applied) Labelled(p *Profile, owner Owner) bool {
+	return a.Left != nil && p.OwnerOf(a.Left.Labels) == owner
+}
+
+// Drift is what happened to applied objects since their owner applied them.
+type Drift int
+
+const (
+	// NoDrift: everything is as it was left.
+	NoDrift Drift = iota
+	// UnknownDrift: some objects cannot be watched, or are another owner's now.
+	UnknownDrift
+	// Drifted: somebody changed or deleted an object, or nothing is remembered of it.
+	Drifted
+)
+
+// DriftOf compares what is seen of an object with how its owner left it.
+func (p *Profile) DriftOf(owner Owner, left *Applied, seen *Observed, freshness Freshness) Drift {
+	switch {
+	case freshness == Stale, left.Excluded:
+		return NoDrift
+	case freshness == Unknown:
+		return UnknownDrift
+	case freshness == Missing && left.Expires:
+		return NoDrift
+	case freshness == Missing && !left.Labelled(p, owner):
+		return UnknownDrift // it exists without the labels that the informer selects by, or did
+	case freshness == Missing:
+		return Drifted
+	case p.Excluded(seen.Labels, seen.Annotations), left.IfNotPresent:
+		return NoDrift
+	case left.Action == Skipped:
+		return Drifted // it asked to be left alone, and does no more
+	case p.HasOther(seen.Labels, owner):
+		return UnknownDrift
+	case left.Left.FieldHash != seen.FieldHash, p.hasNewFormer(left, seen):
+		return Drifted
+	}
+	return NoDrift
+}
+
+// hasNewFormer reports whether fields came that are to be taken over.
+func (p *Profile) hasNewFormer(left *Applied, seen *Observed) bool {
+	return seen.FormerHash != "" && seen.FormerHash != left.Left.FormerHash &&
+		!left.Merge && !p.Merges(seen.Labels, seen.Annotations)
+}
+
+// Step is what is to be done with one object of the source.
+type Step int
+
+const (
+	// Skip leaves the object alone.
+	Skip Step = iota
+	// Keep leaves the object as it was applied before.
+	Keep
+	// Update applies the object and takes all its fields over.
+	Update
+	// Create applies an object that is probably new, and takes nothing from anyone.
+	Create
+)
+
+// Candidate is one object of the source and what is known of the live one.
+type Candidate struct {
+	Treatment
+	// Live is the object in the cluster, nil if it is not there. Known says whether
+	// that is certain.
+	Live  *Observed
+	Known bool
+	// AsLeft says that the object is in the source as it was, and in the cluster as it
+	// was left, or that it is not repaired for a while.
+	AsLeft bool
+}
+
+// StepFor decides what to do with an object.
+func (p *Profile) StepFor(c Candidate) Step {
+	switch {
+	case c.Excluded, c.Live != nil && (c.IfNotPresent || p.Excluded(c.Live.Labels, c.Live.Annotations)):
+		return Skip
+	case c.AsLeft:
+		return Keep
+	case c.Known:
+		return Update
+	}
+	return Create
+}

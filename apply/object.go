@@ -1,0 +1,241 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/fluxcd/pkg/ssa"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/sluice-cd/sluice/apply/decide"
+	"github.com/sluice-cd/sluice/apply/watch"
+)
+
+// applyObject applies one object.
+func (a *applier) applyObject(ctx context.Context, o *object) (*decide.Applied, error) {
+	profile, left := a.set.engine.profile, a.set.memory.applied[o.id]
+	next := &decide.Applied{GroupVersionKind: o.GroupVersionKind(), Treatment: profile.TreatmentOf(o.Unstructured), Digest: o.digest}
+	live, known, err := a.live(ctx, o, left)
+	if err == nil && !known && next.IfNotPresent {
+		live, err = a.read(ctx, o)
+		known = true
+	}
+	if err != nil {
+		return nil, a.explain(o, err)
+	}
+	step := profile.StepFor(decide.Candidate{Treatment: next.Treatment, Live: live, Known: known, AsLeft: a.asLeft(o, left)})
+	switch step {
+	case decide.Skip:
+		next.Action, next.Left = decide.Skipped, live
+		return next, nil
+	case decide.Keep:
+		kept := *left
+		kept.Action = decide.Unchanged
+		return &kept, nil
+	case decide.Update, decide.Create:
+	}
+	repaired := a.repairing(ctx, o, left, live)
+	if step == decide.Create {
+		err = a.create(ctx, o, next)
+	} else {
+		err = a.update(ctx, o, live, next)
+	}
+	if err != nil {
+		return nil, a.explain(o, err)
+	}
+	a.countRepair(repaired, next)
+	return next, nil
+}
+
+// asLeft reports whether the object is in the source as it was, and in the cluster as
+// it was left, or is not repaired for a while because somebody keeps changing it.
+func (a *applier) asLeft(o *object, left *decide.Applied) bool {
+	memory := a.set.memory
+	return left != nil && left.Digest == o.digest &&
+		(memory.driftOf(o.id, left) == decide.NoDrift || memory.repairsOf(o.id).Paused(a.set.engine.clock.Now()))
+}
+
+// live is the object as it is before this apply, nil when it is not there. The
+// informers know the objects that carry an owner's label; whether there is one
+// without it is not known.
+func (a *applier) live(ctx context.Context, o *object, left *decide.Applied) (live *decide.Observed, known bool, err error) {
+	engine := a.set.engine
+	seen, freshness := engine.informers.Look(o.GroupVersionKind(), o.id, left.Version())
+	switch {
+	case freshness == decide.Fresh:
+		return seen, true, nil
+	case freshness == decide.Stale && left != nil:
+		return left.Left, true, nil
+	case freshness == decide.Missing && left != nil && left.Labelled(engine.profile, a.set.owner):
+		return nil, true, nil // it was labelled, so it is gone
+	case freshness == decide.Missing:
+		return nil, false, nil
+	}
+	live, err = a.read(ctx, o)
+	return live, true, err
+}
+
+// read reads the object from the API server; nil when it is not there.
+func (a *applier) read(ctx context.Context, o *object) (*decide.Observed, error) {
+	u, err := a.client.get(ctx, o.at)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a.set.engine.observer.Observe(u), nil
+}
+
+// create applies an object that is probably new. Somebody else may have made
+// it, and asked that it be left alone, so nothing is taken from anyone before
+// that is known; asking first would cost every new object a call.
+func (a *applier) create(ctx context.Context, o *object, next *decide.Applied) error {
+	profile := a.set.engine.profile
+	got, created, err := a.client.apply(ctx, o.at, o.payload, refuseConflicts)
+	if apierrors.IsConflict(err) || refusesChange(err) {
+		refusal := err
+		live, err := a.read(ctx, o)
+		switch {
+		case err != nil:
+			return errors.Join(refusal, err)
+		case live == nil && !apierrors.IsConflict(refusal):
+			return refusal // it is new, and is refused as it is
+		case live != nil && profile.Excluded(live.Labels, live.Annotations):
+			next.Action, next.Left = decide.Skipped, live
+			return nil
+		}
+		return a.update(ctx, o, live, next)
+	}
+	if err != nil {
+		return err
+	}
+	if !created && profile.Excluded(got.GetLabels(), got.GetAnnotations()) {
+		return a.release(ctx, o, next)
+	}
+	return a.finish(ctx, o, got, next, actionOf(created))
+}
+
+// release gives up all fields that were just applied to an object that asks to be left
+// alone: an apply of nothing removes them.
+func (a *applier) release(ctx context.Context, o *object, next *decide.Applied) error {
+	bare := &unstructured.Unstructured{}
+	bare.SetGroupVersionKind(o.GroupVersionKind())
+	bare.SetNamespace(o.GetNamespace())
+	bare.SetName(o.GetName())
+	payload, err := bare.MarshalJSON()
+	if err != nil {
+		return err
+	}
+	got, _, err := a.client.apply(ctx, o.at, payload, forceConflicts)
+	if err != nil {
+		return err
+	}
+	next.Action, next.Left = decide.Skipped, a.set.engine.observer.Observe(got)
+	return nil
+}
+
+// update applies the object whoever owns its fields, and recreates it if it must
+// and may.
+func (a *applier) update(ctx context.Context, o *object, live *decide.Observed, next *decide.Applied) error {
+	got, created, err := a.client.apply(ctx, o.at, o.payload, forceConflicts)
+	if live != nil && refusesChange(err) {
+		return a.recreateObject(ctx, o, next, err)
+	}
+	if err != nil {
+		return err
+	}
+	if err := a.finish(ctx, o, got, next, actionOf(created)); err != nil {
+		return err
+	}
+	if live != nil && live.ResourceVersion == next.Left.ResourceVersion {
+		next.Action = decide.Unchanged
+	}
+	return nil
+}
+
+// finish clears other managers' claims on what was applied, and notes how the object
+// is left.
+func (a *applier) finish(ctx context.Context, o *object, got *unstructured.Unstructured, next *decide.Applied, did decide.Action) error {
+	got, err := a.takeOver(ctx, o, got)
+	if err != nil {
+		return err
+	}
+	next.Left, next.Action = a.set.engine.observer.Observe(got), did
+	return nil
+}
+
+func actionOf(created bool) decide.Action {
+	if created {
+		return decide.Created
+	}
+	return decide.Configured
+}
+
+// Annotations and labels of those who managed an object before: kubectl, and the first
+// Flux.
+var (
+	formerAnnotations = []string{
+		"kubectl.kubernetes.io/last-applied-configuration",
+		"kustomize.toolkit.fluxcd.io/checksum", "fluxcd.io/sync-checksum",
+	}
+	formerLabels = []string{"fluxcd.io/sync-gc-mark"}
+)
+
+// takeOver looks at what the API server answered for traces of former managers,
+// and clears them. Objects that have none, nearly all, cost no call.
+func (a *applier) takeOver(ctx context.Context, o *object, got *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	profile := a.set.engine.profile
+	if profile.Merges(o.GetLabels(), o.GetAnnotations()) || profile.Merges(got.GetLabels(), got.GetAnnotations()) {
+		return got, nil
+	}
+	for range maxConflicts {
+		operations := append(
+			ssa.PatchRemoveAnnotations(got, formerAnnotations),
+			ssa.PatchRemoveLabels(got, formerLabels)...)
+		fields, err := replaceFormerManagers(got, profile.FieldManager)
+		if err != nil {
+			return nil, fmt.Errorf("reading managed fields: %w", err)
+		}
+		if operations = append(operations, fields...); len(operations) == 0 {
+			return got, nil
+		}
+		_, conflict := a.client.patch(ctx, o.at, got.GetResourceVersion(), operations)
+		if conflict != nil && !apierrors.IsConflict(conflict) {
+			return nil, fmt.Errorf("taking over managed fields: %w", conflict)
+		}
+		// Also after a conflict, for a status that was written meanwhile: the answer
+		// is the object as it is now.
+		got, _, err = a.client.apply(ctx, o.at, o.payload, forceConflicts)
+		if err != nil || conflict == nil {
+			return got, err
+		}
+	}
+	return nil, errors.New("taking over managed fields: the object is written faster than it can be looked at")
+}
+
+// replaceFormerManagers makes the fields of former managers ours. Entries that only ask
+// for something, as for a restart, stay as they are.
+func replaceFormerManagers(got *unstructured.Unstructured, ours string) ([]ssa.JSONPatch, error) {
+	var others, requests []metav1.ManagedFieldsEntry
+	for _, entry := range got.GetManagedFields() {
+		if watch.Requests(entry) {
+			requests = append(requests, entry)
+		} else {
+			others = append(others, entry)
+		}
+	}
+	shown := got
+	if len(requests) > 0 {
+		shown = &unstructured.Unstructured{Object: map[string]any{}}
+		shown.SetManagedFields(others)
+	}
+	patches, err := ssa.PatchReplaceFieldsManagers(shown, watch.FormerManagers(ours), ours)
+	for i := range patches {
+		patches[i].Value = append(patches[i].Value, requests...)
+	}
+	return patches, err
+}

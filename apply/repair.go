@@ -1,0 +1,85 @@
+package apply
+
+import (
+	"context"
+	"fmt"
+	"sort"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	"github.com/sluice-cd/sluice/apply/decide"
+)
+
+// namedFields bounds how many fields a message about a fight names.
+const namedFields = 5
+
+// repairing is what is about to be undone of what somebody did to an object; nil when
+// it is applied for another reason.
+func (a *applier) repairing(ctx context.Context, o *object, left *decide.Applied, live *decide.Observed) *decide.Fight {
+	if left == nil || left.Digest != o.digest || left.Left == nil || left.Action == decide.Skipped {
+		return nil
+	}
+	found := &decide.Fight{ID: o.id, Deleted: live == nil}
+	if live == nil {
+		return found
+	}
+	if profile := a.set.engine.profile; profile.HasOther(live.Labels, a.set.owner) {
+		found.Owner = profile.OwnerOf(live.Labels)
+		return found
+	}
+	found.Manager = live.Writer
+	if a.set.memory.repairsOf(o.id).Count == decide.FightRepairs-1 { // this one will be reported
+		if u, err := a.client.get(ctx, o.at); err == nil {
+			found.Fields = differences(o.Object, u.Object)
+		}
+	}
+	return found
+}
+
+// countRepair counts what was done as a repair, and reports a fight when there is one.
+func (a *applier) countRepair(found *decide.Fight, next *decide.Applied) {
+	if found == nil || next.Action == decide.Unchanged || next.Action == decide.Skipped {
+		return
+	}
+	now := a.set.engine.clock.Now()
+	repairs := a.set.memory.repairsOf(found.ID).Next(now)
+	if repairs.Count >= decide.FightRepairs {
+		found.Pause = repairs.Until.Sub(now)
+	}
+	if found.Reported(repairs) {
+		repairs.Reported = true
+		a.report(*found)
+	}
+	a.set.memory.setRepairs(found.ID, repairs)
+}
+
+// differences names the fields of the source that the live object has otherwise, at
+// most a few, and none of their values.
+func differences(source, live map[string]any) []string {
+	var paths []string
+	var walk func(path string, want, have any)
+	walk = func(path string, want, have any) {
+		switch from := want.(type) {
+		case map[string]any:
+			if to, ok := have.(map[string]any); ok {
+				for key := range from {
+					walk(path+"."+key, from[key], to[key])
+				}
+				return
+			}
+		case []any:
+			if to, ok := have.([]any); ok && len(to) == len(from) { // whose items have defaults, too
+				for i := range from {
+					walk(fmt.Sprintf("%s[%d]", path, i), from[i], to[i])
+				}
+				return
+			}
+		}
+		if want != nil && !equality.Semantic.DeepEqual(want, have) {
+			paths = append(paths, path)
+		}
+	}
+	walk("", source, live)
+	sort.Strings(paths)
+	return paths[:min(len(paths), namedFields)]
+}

@@ -1,0 +1,210 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/sluice-cd/sluice/apply/decide"
+	"github.com/sluice-cd/sluice/apply/inventory"
+	"github.com/sluice-cd/sluice/apply/watch"
+	"github.com/sluice-cd/sluice/internal/background"
+)
+
+// Limits that are not worth an option.
+const (
+	// parallel bounds the objects of one owner that are applied at once.
+	parallel = 4
+	// syncPatience is how long a first apply waits for informers to list, so
+	// that it need not read every object by itself.
+	syncPatience = 5 * time.Second
+)
+
+// Apply applies the request's objects wave by wave. On an error the outcome
+// says what was done before it.
+func (s *Set) Apply(ctx context.Context, req Request) (out *Outcome, err error) {
+	out = &Outcome{}
+	c, err := s.engine.clients.identity(req.Identity)
+	if err != nil {
+		return out, err
+	}
+	waves, err := sortIntoWaves(s.engine.profile, s.owner, req)
+	if err != nil {
+		return out, err
+	}
+	if s.identity != req.Identity {
+		s.identity, s.grants = req.Identity, map[Reference]grant{}
+	}
+	s.references = s.readable(ctx, req.References)
+	r := &run{set: s, applier: applier{set: s, client: c, recreate: req.Recreate}}
+	s.memory.begin()
+	defer func() {
+		out.Fights = r.applier.fights
+		if s.memory.end() && err == nil {
+			s.memory.wake() // an error is tried again anyway
+		}
+	}()
+	return out, r.apply(ctx, waves, out)
+}
+
+// run is one Apply.
+type run struct {
+	set      *Set
+	applier  applier
+	watching []watch.Target
+	// terminating are objects that have to be gone before they can be created again.
+	terminating []*object
+}
+
+func (r *run) apply(ctx context.Context, waves []wave, out *Outcome) error {
+	kept := map[inventory.ID]bool{}
+	for _, wave := range waves {
+		changes, err := r.applyWave(ctx, wave)
+		out.Changes = append(out.Changes, changes...)
+		if err != nil {
+			r.awaitTermination(ctx)
+			return err
+		}
+		for _, o := range wave.objects {
+			kept[o.id] = true
+		}
+		if wave.gate {
+			if out.Waiting = r.waitFor(ctx, wave); !out.Waiting.Healthy() {
+				return nil
+			}
+		}
+	}
+	r.set.memory.keep(kept)
+	r.set.watch.Use(ctx, r.set.targets())
+	return nil
+}
+
+// applyWave applies the objects of one wave in parallel.
+func (r *run) applyWave(ctx context.Context, wave wave) ([]Change, error) {
+	if err := wave.resolve(r.applier.client); err != nil {
+		return nil, err
+	}
+	r.watchWave(ctx, wave)
+	results := make([]*decide.Applied, len(wave.objects))
+	errs := make([]error, len(wave.objects))
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	for i, o := range wave.objects {
+		group.Go(func() error {
+			results[i], errs[i] = r.applier.safely(ctx, o)
+			return nil
+		})
+	}
+	_ = group.Wait() // every object is tried; errs tells
+	var changes []Change
+	for i, o := range wave.objects {
+		if errors.Is(errs[i], ErrTerminating) {
+			r.terminating = append(r.terminating, o)
+		}
+		if results[i] == nil {
+			continue
+		}
+		r.set.memory.note(o.id, results[i])
+		changes = append(changes, Change{
+			Entry:  inventory.Entry{ID: o.id, Version: o.GroupVersionKind().Version},
+			Action: results[i].Action,
+		})
+	}
+	return changes, errors.Join(errs...)
+}
+
+// watchWave makes sure that the wave's kinds are watched, and waits a little for
+// the first list of those that were not.
+func (r *run) watchWave(ctx context.Context, wave wave) {
+	known := len(r.watching)
+	for _, o := range wave.objects {
+		r.addTarget(watch.Target{GroupVersionKind: o.GroupVersionKind()})
+	}
+	if known == 0 {
+		for _, ref := range r.set.references {
+			r.addTarget(ref.target())
+		}
+	}
+	if len(r.watching) == known {
+		return
+	}
+	// What the last run used stays in use until this one has seen all waves.
+	r.set.watch.Use(ctx, append(r.set.targets(), r.watching...))
+	ctx, cancel := context.WithTimeout(ctx, syncPatience)
+	defer cancel()
+	r.set.watch.WaitSynced(ctx)
+}
+
+func (r *run) addTarget(target watch.Target) {
+	for _, known := range r.watching {
+		if known == target {
+			return
+		}
+	}
+	r.watching = append(r.watching, target)
+}
+
+// waitFor reports whether the wave's objects are established, so that later waves
+// can rely on them.
+func (r *run) waitFor(ctx context.Context, wave wave) decide.Health {
+	var all []subject
+	for _, o := range wave.objects {
+		if done := r.set.memory.applied[o.id]; done != nil && done.Action != decide.Skipped {
+			all = append(all, subject{gvk: o.GroupVersionKind(), id: o.id})
+		}
+	}
+	return r.set.checkHealth(ctx, all)
+}
+
+// awaitTermination has the owner woken when deleted objects are gone. One may be gone
+// before anybody waits for it, and then nobody would be told.
+func (r *run) awaitTermination(ctx context.Context) {
+	awaited := make([]decide.Awaited, 0, len(r.terminating))
+	for _, o := range r.terminating {
+		awaited = append(awaited, decide.Awaited{GroupVersionKind: o.GroupVersionKind(), ID: o.id, Gone: true, ResourceVersion: r.set.memory.applied[o.id].Version()})
+	}
+	if r.set.watch.Await(awaited) || len(awaited) == 0 {
+		return
+	}
+	for _, o := range r.terminating {
+		if _, err := r.applier.client.get(ctx, o.at); !apierrors.IsNotFound(err) {
+			return
+		}
+	}
+	r.set.memory.wake()
+}
+
+// applier applies single objects, several at once.
+type applier struct {
+	set      *Set
+	client   *client
+	recreate Recreate
+
+	mu     sync.Mutex
+	fights []decide.Fight
+}
+
+// safely is applyObject, outside of whose goroutine nobody would catch a panic: an
+// object that nobody thought of must not end the process, again after each restart.
+func (a *applier) safely(ctx context.Context, o *object) (done *decide.Applied, err error) {
+	panicked := background.Try(ctx, func() error {
+		done, err = a.applyObject(ctx, o)
+		return nil
+	})
+	if panicked != nil {
+		return nil, fmt.Errorf("%s apply failed: %w", o.id.Subject(), panicked)
+	}
+	return done, err
+}
+
+// report keeps a fight that people should be told of.
+func (a *applier) report(f decide.Fight) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.fights = append(a.fights, f)
+}

@@ -1,0 +1,232 @@
+package watch
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/sluice-cd/sluice/apply/decide"
+	"github.com/sluice-cd/sluice/apply/inventory"
+	"github.com/sluice-cd/sluice/test/fake/apiserver"
+)
+
+var (
+	configMaps = schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}
+	services   = schema.GroupVersionKind{Version: "v1", Kind: "Service"}
+)
+
+// signals is a handler whose news tests wait for.
+type signals struct{ health, changed chan Change }
+
+func newSignals() signals {
+	return signals{health: make(chan Change, 100), changed: make(chan Change, 100)}
+}
+
+func (s signals) HealthChanged()         { s.health <- Change{} }
+func (s signals) ObjectChanged(c Change) { s.changed <- c }
+
+func wait(t *testing.T, on <-chan Change, what string) Change {
+	t.Helper()
+	select {
+	case c := <-on:
+		return c
+	case <-time.After(10 * time.Second):
+		t.Fatalf("never told: %s", what)
+		return Change{}
+	}
+}
+
+func newInformers(t *testing.T) (*apiserver.Server, *Informers) {
+	t.Helper()
+	server := apiserver.New(t)
+	s, err := New(server.Config(), server.Mapper(), logr.Discard(), profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stopped sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	stopped.Go(func() { _ = s.Start(ctx) })
+	t.Cleanup(func() { cancel(); stopped.Wait() })
+	return server, s
+}
+
+func named(gvk schema.GroupVersionKind, name string) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{Object: map[string]any{}}
+	u.SetGroupVersionKind(gvk)
+	u.SetNamespace("ns")
+	u.SetName(name)
+	u.SetLabels(profile.Labels(owner))
+	return u
+}
+
+func idOf(gvk schema.GroupVersionKind, name string) inventory.ID {
+	return inventory.ID{Namespace: "ns", Name: name, Group: gvk.Group, Kind: gvk.Kind}
+}
+
+func TestInformersSeeWhatCarriesTheLabel(t *testing.T) {
+	server, s := newInformers(t)
+	server.Put("/api/v1/namespaces/ns/services/labelled", named(services, "labelled"))
+	foreign := named(services, "foreign")
+	foreign.SetLabels(nil)
+	server.Put("/api/v1/namespaces/ns/services/foreign", foreign)
+	if _, freshness := s.Look(services, idOf(services, "labelled"), ""); freshness != decide.Unknown {
+		t.Fatalf("before anybody watches: %d", freshness)
+	}
+	h := newSignals()
+	u := s.Subscribe(owner, h)
+	u.Use(t.Context(), []Target{{GroupVersionKind: services}, {GroupVersionKind: schema.GroupVersionKind{Version: "v1", Kind: "Unknown"}}})
+	u.WaitSynced(t.Context())
+	tests := map[string]struct {
+		name, since string
+		want        decide.Freshness
+	}{
+		"an object with the label":             {name: "labelled", want: decide.Fresh},
+		"an object without it":                 {name: "foreign", want: decide.Missing},
+		"an object that is not there":          {name: "none", want: decide.Missing},
+		"a version that is not seen yet":       {name: "labelled", since: "1000", want: decide.Stale},
+		"the absence of what is written later": {name: "none", since: "1000", want: decide.Stale},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if _, got := s.Look(services, idOf(services, tc.name), tc.since); got != tc.want {
+				t.Errorf("freshness %d, want %d", got, tc.want)
+			}
+		})
+	}
+	wait(t, h.changed, "the object is there")
+	server.Delete("/api/v1/namespaces/ns/services/labelled")
+	if c := wait(t, h.changed, "the object was deleted"); c.Freshness != decide.Missing || c.ID != idOf(services, "labelled") {
+		t.Errorf("told %+v", c)
+	}
+}
+
+func TestOneObjectIsWatchedWhoeverOwnsIt(t *testing.T) {
+	server, s := newInformers(t)
+	foreign := named(services, "foreign")
+	foreign.SetLabels(nil)
+	server.Put("/api/v1/namespaces/ns/services/foreign", foreign)
+	u := s.Subscribe(owner, newSignals())
+	u.Use(t.Context(), []Target{{GroupVersionKind: services, Namespace: "ns", Name: "foreign"}})
+	u.WaitSynced(t.Context())
+	if _, freshness := s.Look(services, idOf(services, "foreign"), ""); freshness != decide.Fresh {
+		t.Errorf("freshness %d", freshness)
+	}
+}
+
+func TestNoContentOfConfigurationIsAskedFor(t *testing.T) {
+	server, s := newInformers(t)
+	u := named(configMaps, "c")
+	u.Object["data"] = map[string]any{"password": "hunter2"}
+	server.Put("/api/v1/namespaces/ns/configmaps/c", u)
+	h := newSignals()
+	sub := s.Subscribe(owner, h)
+	sub.Use(t.Context(), []Target{{GroupVersionKind: configMaps}})
+	sub.WaitSynced(t.Context())
+	if seen, freshness := s.Look(configMaps, idOf(configMaps, "c"), ""); freshness != decide.Fresh || seen.Status != "Current" {
+		t.Errorf("seen %+v, %d", seen, freshness)
+	}
+	wait(t, h.changed, "the object is there")
+	server.Put("/api/v1/namespaces/ns/configmaps/d", named(configMaps, "d"))
+	wait(t, h.changed, "another one came")
+}
+
+func TestAnAwaitedObjectWakes(t *testing.T) {
+	server, s := newInformers(t)
+	path := "/apis/apps/v1/namespaces/ns/deployments/d"
+	deployment := named(deployments, "d")
+	deployment.Object["spec"] = map[string]any{"replicas": int64(1)}
+	deployment.Object["metadata"].(map[string]any)["generation"] = int64(1)
+	server.Put(path, deployment)
+	h := newSignals()
+	u := s.Subscribe(owner, h)
+	u.Use(t.Context(), []Target{{GroupVersionKind: deployments}})
+	u.WaitSynced(t.Context())
+	seen, _ := s.Look(deployments, idOf(deployments, "d"), "")
+	if seen == nil || !u.Await([]decide.Awaited{{GroupVersionKind: deployments, ID: idOf(deployments, "d"), ResourceVersion: seen.ResourceVersion}}) {
+		t.Fatalf("nothing to wait for: %+v", seen)
+	}
+	healthy := server.Get(path)
+	healthy.Object["status"] = map[string]any{
+		"observedGeneration": int64(1), "replicas": int64(1), "updatedReplicas": int64(1), "readyReplicas": int64(1), "availableReplicas": int64(1),
+		"conditions": []any{map[string]any{"type": "Available", "status": "True"}},
+	}
+	server.Put(path, healthy)
+	wait(t, h.health, "the Deployment is healthy")
+	if u.Await([]decide.Awaited{{GroupVersionKind: deployments, ID: idOf(deployments, "d"), ResourceVersion: seen.ResourceVersion}}) {
+		t.Error("what is healthy by now is waited for")
+	}
+	seen, _ = s.Look(deployments, idOf(deployments, "d"), "")
+	if !u.Await([]decide.Awaited{{GroupVersionKind: deployments, ID: idOf(deployments, "d"), ResourceVersion: seen.ResourceVersion, Gone: true}}) {
+		t.Fatal("the termination of what is there is not waited for")
+	}
+	server.Delete(path)
+	wait(t, h.health, "the Deployment is gone")
+}
+
+func TestAnInformerStopsWithItsLastUser(t *testing.T) {
+	_, s := newInformers(t)
+	a, b := s.Subscribe(owner, newSignals()), s.Subscribe(profile.Owner("ns", "other"), newSignals())
+	a.Use(t.Context(), []Target{{GroupVersionKind: services}, {GroupVersionKind: configMaps}})
+	b.Use(t.Context(), []Target{{GroupVersionKind: services}})
+	a.Use(t.Context(), []Target{{GroupVersionKind: services}})
+	if s.byTarget[Target{GroupVersionKind: configMaps}] != nil {
+		t.Error("ConfigMaps are watched for nobody")
+	}
+	a.Close(t.Context())
+	if s.byTarget[Target{GroupVersionKind: services}] == nil {
+		t.Error("the informer stopped under its other user")
+	}
+	b.Close(t.Context())
+	if len(s.byTarget)+len(s.owners)+len(s.waiting) != 0 {
+		t.Errorf("left over: %v, %v, %v", s.byTarget, s.owners, s.waiting)
+	}
+}
+
+func TestAForbiddenKindIsUnknownAndHoldsNobody(t *testing.T) {
+	server, s := newInformers(t)
+	server.ForbidsLists = true
+	u := s.Subscribe(owner, newSignals())
+	u.Use(t.Context(), []Target{{GroupVersionKind: services}})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	u.WaitSynced(ctx)
+	if ctx.Err() != nil {
+		t.Error("an informer that may not list is waited for")
+	}
+	if _, freshness := s.Look(services, idOf(services, "a"), ""); freshness != decide.Unknown {
+		t.Errorf("freshness %d", freshness)
+	}
+}
+
+func TestNothingStartsAfterTheEnd(t *testing.T) {
+	server := apiserver.New(t)
+	s, err := New(server.Config(), server.Mapper(), logr.Discard(), profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := s.Subscribe(owner, newSignals())
+	u.Use(t.Context(), []Target{{GroupVersionKind: services}})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	u.Use(t.Context(), []Target{{GroupVersionKind: configMaps}})
+	if len(s.byTarget) != 0 {
+		t.Errorf("running: %v", s.byTarget)
+	}
+}
+
+func TestAStatusThatPanicsIsUnknown(t *testing.T) {
+	u := object("Deployment", "apps/v1", map[string]any{"status": map[string]any{"conditions": []any{"no condition"}}})
+	u.SetDeletionTimestamp(&metav1.Time{})
+	if got := observer.Observe(u); got.Status == "" {
+		t.Errorf("status %q", got.Status)
+	}
+}

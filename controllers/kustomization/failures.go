@@ -1,0 +1,93 @@
+package kustomization
+
+import (
+	"errors"
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/acl"
+	"github.com/fluxcd/pkg/apis/meta"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-cd/sluice/apply"
+	"github.com/sluice-cd/sluice/apply/build"
+	"github.com/sluice-cd/sluice/apply/decide"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+)
+
+// slowRetry is when a build that took too long is tried again without a change.
+const slowRetry = 10 * time.Minute
+
+// failure is an error with the reason of the condition that will show it.
+type failure struct {
+	reason string
+	error
+}
+
+func (f failure) Unwrap() error { return f.error }
+
+// because gives an error its reason.
+func because(reason string, err error) error { return failure{reason: reason, error: err} }
+
+// Reason implements reconciler.Controller.
+func (*Reconciler) Reason(err error) string {
+	var f failure
+	switch {
+	case errors.As(err, &f):
+		return f.reason
+	case errors.Is(err, errAccessDenied):
+		return acl.AccessDeniedReason
+	case errors.Is(err, errUnsupported):
+		return "UnsupportedField"
+	}
+	return meta.ReconciliationFailedReason
+}
+
+// terminal is err, which retrying cannot mend.
+func terminal(err error) error { return reconcile.TerminalError(err) }
+
+// retrySoon is err, retried at the Kustomization's own pace if it names one, and
+// with backoff otherwise.
+func retrySoon(k *kustomizev1.Kustomization, err error) error {
+	if k.Spec.RetryInterval == nil {
+		return err
+	}
+	return reconciler.Waiting(err, k.Spec.RetryInterval.Duration)
+}
+
+// variablesFailure says when variables that could not be read are read again. What
+// they come from is watched, also while it is not there.
+func variablesFailure(err error) *decide.Failure {
+	f := &decide.Failure{Reason: meta.BuildFailedReason, Err: err, Retry: decide.RetrySoon}
+	switch {
+	case apierrors.IsNotFound(err):
+		f.Retry = decide.RetryWhenWatched
+	case errors.Is(err, build.ErrTooLarge):
+		f.Retry = decide.RetryNever
+	}
+	return f
+}
+
+// buildFailure says when a build that failed is tried again.
+func buildFailure(k *kustomizev1.Kustomization, err error) *decide.Failure {
+	f := &decide.Failure{Reason: meta.BuildFailedReason, Err: err, Retry: decide.RetryWhenWatched} // the same commit will fail the same way
+	switch {
+	case errors.Is(err, build.ErrPathNotFound):
+		f.Reason = meta.ArtifactFailedReason
+	case build.IsRefused(err): // only another commit or spec can help, and both are watched
+		f.Retry = decide.RetryNever
+	case errors.Is(err, build.ErrTimeout), errors.Is(err, build.ErrUnfinished):
+		f.After = max(k.GetRetryInterval(), slowRetry)
+	}
+	return f
+}
+
+// applyFailure says when an apply that failed is tried again.
+func applyFailure(err error) *decide.Failure {
+	f := &decide.Failure{Reason: meta.ReconciliationFailedReason, Err: err, Retry: decide.RetrySoon}
+	if errors.Is(err, apply.ErrTerminating) { // nothing went wrong, and its end is watched
+		f.Retry, f.After = decide.RetryPending, decide.BlindLook
+	}
+	return f
+}

@@ -1,0 +1,158 @@
+package kustomization
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/sluice-cd/sluice/apply"
+	"github.com/sluice-cd/sluice/apply/build"
+	"github.com/sluice-cd/sluice/apply/decide"
+	"github.com/sluice-cd/sluice/internal/background"
+)
+
+// Builds that take long go on without a worker, so that ten slow Kustomizations do
+// not hold up everybody's.
+const (
+	// buildPatience is how long a worker waits for a build; nearly all are done by then.
+	buildPatience = 2 * time.Second
+	// buildsPerNamespace is how many builds of one namespace run at once.
+	buildsPerNamespace = 4
+	// buildKept is how long a late build waits for the run that asks for it again.
+	buildKept = 10 * time.Minute
+)
+
+// reasonDrift is that of events about objects that somebody keeps changing.
+const reasonDrift = "DriftDetected"
+
+// perform does what was decided, and adds to the observation what came of it.
+func (r *Reconciler) perform(ctx context.Context, run *run, decision decide.Decision) {
+	switch decision.Action {
+	case decide.EndPauses:
+		run.memory.objects.EndPauses()
+		run.seen.Drift = run.memory.objects.Drift()
+	case decide.ReadVariables:
+		r.readVariables(ctx, run)
+	case decide.Apply:
+		run.attempted = true
+		r.apply(ctx, run)
+	case decide.Prune:
+		r.prune(ctx, run, decision)
+	case decide.CheckHealth:
+		run.attempted = true
+		run.seen.Health = new(run.health(ctx))
+	case decide.Report:
+	}
+}
+
+// readVariables reads what variables are by now.
+func (r *Reconciler) readVariables(ctx context.Context, run *run) {
+	sub, inputs, err := substitution(ctx, r.live, run.k)
+	if err != nil {
+		run.seen.Failure = variablesFailure(err)
+		return
+	}
+	run.memory.inputs = inputs
+	run.seen.Variables = new(digestOf(sub))
+}
+
+// apply builds the objects and applies them.
+func (r *Reconciler) apply(ctx context.Context, run *run) {
+	result, built, failure := r.build(ctx, run)
+	if run.seen.Failure = failure; result == nil {
+		return
+	}
+	request := apply.Request{Identity: r.identity(run.k), Objects: result.Objects, References: references(run.k)}
+	if run.k.Spec.Force {
+		request.Recreate = apply.RecreateAll
+	}
+	if common := run.k.Spec.CommonMetadata; common != nil {
+		request.Labels, request.Annotations = common.Labels, common.Annotations
+	}
+	ctx, cancel := context.WithTimeout(ctx, run.k.GetTimeout())
+	defer cancel()
+	outcome, err := run.memory.objects.Apply(ctx, request)
+	if len(run.malformed) > 0 && !run.memory.decided.Applied {
+		run.warn(meta.ProgressingReason, describeMalformed(run.malformed))
+	}
+	run.seen.Applied = &decide.Outcome{Entries: outcome.Entries(), Waiting: outcome.Waiting, Built: built}
+	run.seen.Drift = run.memory.objects.Drift()
+	for _, fight := range outcome.Fights {
+		run.warn(reasonDrift, profile.Describe(fight))
+	}
+	changed := apply.Log(outcome.Changes)
+	switch {
+	case err != nil && changed != "":
+		run.seen.Failure = applyFailure(fmt.Errorf("%w\n%s", err, changed))
+	case err != nil:
+		run.seen.Failure = applyFailure(err)
+	case changed != "":
+		run.tell(meta.ProgressingReason, changed)
+	}
+	run.seen.News = len(run.events) > 0
+}
+
+// build builds the objects from the artifact. There is neither a result nor a failure
+// while the build goes on in the background.
+func (r *Reconciler) build(ctx context.Context, run *run) (*build.Result, decide.Built, *decide.Failure) {
+	if err := r.open(ctx, run); err != nil {
+		return nil, decide.Built{}, &decide.Failure{Err: err, Retry: decide.RetrySoon}
+	}
+	sub, inputs, err := substitution(ctx, r.live, run.k)
+	if err != nil {
+		return nil, decide.Built{}, variablesFailure(err)
+	}
+	run.memory.mask = sub.Mask()
+	owner, opened, spec := keyOf(run.k), run.opened, specOf(run.k, sub)
+	built := decide.Built{Generation: run.k.Generation, Variables: digestOf(sub), Artifact: run.artifact.Digest}
+	request := background.Request[types.NamespacedName]{
+		Key: owner, Namespace: owner.Namespace, At: r.clock.Now(),
+		Input: fmt.Sprintf("%s %s %d %s", run.artifact.Revision, run.artifact.Digest, run.k.Generation, built.Variables),
+	}
+	result, err := r.builds.Run(ctx, request, func(ctx context.Context) (*build.Result, error) {
+		return r.Builder.Build(ctx, owner, opened, spec)
+	})
+	switch {
+	case errors.Is(err, background.ErrPending):
+		run.seen.Building = true
+		return nil, decide.Built{}, nil
+	case err != nil:
+		return nil, decide.Built{}, buildFailure(run.k, err)
+	}
+	run.memory.reads, run.memory.inputs = result.Reads, inputs
+	built.Objects = result.Digest
+	return result, built, nil
+}
+
+// prune deletes what left the inventory.
+func (r *Reconciler) prune(ctx context.Context, run *run, decision decide.Decision) {
+	changes, kept, err := run.memory.objects.Prune(ctx, r.identity(run.k), decision.Stale)
+	run.seen.Pruned, run.seen.Kept = true, kept
+	if pruned := apply.Log(changes); pruned != "" {
+		log.FromContext(ctx).Info("pruned", "objects", strings.Split(pruned, "\n"), "revision", run.artifact.Revision)
+		run.tell(meta.ProgressingReason, pruned)
+		run.seen.News = true
+	}
+	if err != nil {
+		run.seen.Failure = &decide.Failure{Reason: meta.PruneFailedReason, Err: err, Retry: decide.RetrySoon}
+	}
+}
+
+// health is that of the objects that the spec names.
+func (run *run) health(ctx context.Context) decide.Health {
+	switch run.seen.HealthCheck {
+	case decide.CheckApplied:
+		return run.memory.objects.Health(ctx)
+	case decide.CheckReferences:
+		return run.memory.objects.HealthOf(ctx, references(run.k))
+	case decide.CheckNone:
+		run.memory.objects.StopWaiting()
+	}
+	return decide.Health{}
+}
