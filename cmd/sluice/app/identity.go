@@ -18,11 +18,11 @@ type identityFlags struct {
 	tokens cache.TokenFlags
 }
 
-// defaultTokens is how many tokens are kept at once.
+// defaultTokens is how many tokens of clouds the cache keeps by default.
 const defaultTokens = 100
 
-// gates are the features that --feature-gates knows, and what is their default.
-var gates = map[string]bool{auth.FeatureGateObjectLevelWorkloadIdentity: false}
+// features are those that --feature-gates knows, with their defaults.
+var features = map[string]bool{auth.FeatureGateObjectLevelWorkloadIdentity: false}
 
 func (f *identityFlags) register(set *pflag.FlagSet) {
 	set.StringToStringVar(&f.gates, "feature-gates", nil,
@@ -32,7 +32,7 @@ func (f *identityFlags) register(set *pflag.FlagSet) {
 
 func (f *identityFlags) validate() error {
 	for name, value := range f.gates {
-		if _, ok := gates[name]; !ok {
+		if _, ok := features[name]; !ok {
 			return fmt.Errorf("--feature-gates: unknown feature %q; known: %s", name, auth.FeatureGateObjectLevelWorkloadIdentity)
 		}
 		if _, err := strconv.ParseBool(value); err != nil {
@@ -50,11 +50,11 @@ func (f *identityFlags) enabled(name string) bool {
 	if on, err := strconv.ParseBool(f.gates[name]); err == nil {
 		return on
 	}
-	return gates[name]
+	return features[name]
 }
 
-// apply sets the process up. With the gate on, the default service account is also
-// that of objects that use a cloud's identity and name none; with the gate off it
+// apply sets the process up. With the feature on, the default service account is also
+// that of objects that use a cloud's identity and name none; with the feature off it
 // is that of Kustomizations alone.
 func (f *identityFlags) apply(defaultServiceAccount string) {
 	if !f.enabled(auth.FeatureGateObjectLevelWorkloadIdentity) {

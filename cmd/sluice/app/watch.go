@@ -8,8 +8,10 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -71,4 +73,16 @@ func (f *watchFlags) restrict(options *cache.Options, own string) error {
 		options.ByObject[kind] = cache.ByObject{Label: selector}
 	}
 	return nil
+}
+
+// withoutContents removes managed fields, and the annotation in which kubectl repeats
+// the contents of Secrets and ConfigMaps: the cache is for their metadata alone.
+func withoutContents() toolscache.TransformFunc {
+	strip := cache.TransformStripManagedFields()
+	return func(in any) (any, error) {
+		if object, err := apimeta.Accessor(in); err == nil {
+			delete(object.GetAnnotations(), corev1.LastAppliedConfigAnnotation)
+		}
+		return strip(in)
+	}
 }

@@ -8,6 +8,7 @@
 package follow
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -35,16 +36,15 @@ type Follower[T client.Object] struct {
 	// OnDisconnect is told why the connection broke.
 	OnDisconnect func(error)
 
-	known map[client.ObjectKey]bool
+	// reconnectDelay is how long to wait after the connection broke; 0 is a second.
+	reconnectDelay time.Duration
+	known          map[client.ObjectKey]bool
 }
-
-// reconnectDelay is how long to wait after a connection broke.
-const reconnectDelay = time.Second
 
 // Run follows until a callback returns an error, which it returns, or until ctx ends,
 // whose cause it then returns.
 func (f *Follower[T]) Run(ctx context.Context) error {
-	f.known = map[client.ObjectKey]bool{}
+	f.known, f.reconnectDelay = map[client.ObjectKey]bool{}, cmp.Or(f.reconnectDelay, time.Second)
 	version, err := f.list(ctx)
 	for err == nil {
 		err = f.watch(ctx, version)
@@ -53,7 +53,7 @@ func (f *Follower[T]) Run(ctx context.Context) error {
 				break
 			}
 			f.OnDisconnect(err)
-			err = sleep(ctx, reconnectDelay)
+			err = sleep(ctx, f.reconnectDelay)
 		}
 	}
 	if ctx.Err() != nil {
@@ -128,7 +128,7 @@ func (f *Follower[T]) watch(ctx context.Context, version string) error {
 	switch {
 	case isDisconnect(err):
 		f.OnDisconnect(err)
-		return sleep(ctx, reconnectDelay)
+		return sleep(ctx, f.reconnectDelay)
 	case err != nil:
 		return err
 	}
@@ -137,7 +137,7 @@ func (f *Follower[T]) watch(ctx context.Context, version string) error {
 		object, ok := e.Object.(T)
 		switch {
 		case !ok: // an error; the list that follows finds out what is wrong
-			return sleep(ctx, reconnectDelay)
+			return sleep(ctx, f.reconnectDelay)
 		case e.Type == watch.Deleted:
 			err = f.delete(client.ObjectKeyFromObject(object))
 		case e.Type == watch.Added || e.Type == watch.Modified:

@@ -71,7 +71,7 @@ func TestTheControllerWaitsForItsKinds(t *testing.T) {
 	}
 	kinds.Store("GitRepository.source.toolkit.fluxcd.io/v1 " + missing)
 	for clock.HasWaiters() {
-		clock.Step(lookForKinds)
+		clock.Step(kindsPeriod)
 		select {
 		case err := <-done:
 			if err != nil {

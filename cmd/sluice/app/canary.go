@@ -14,8 +14,8 @@ import (
 	"github.com/sluice-cd/sluice/notify/alert"
 )
 
-// rolloutFlags are the settings of canaries, by Flagger's names.
-type rolloutFlags struct {
+// canaryFlags are the settings of canaries, by Flagger's names.
+type canaryFlags struct {
 	meshProvider, metricsServer      string
 	selectorLabels, labelPrefix      []string
 	configTracking                   bool
@@ -26,7 +26,7 @@ type rolloutFlags struct {
 	meshKubeconfig                   string
 }
 
-func (f *rolloutFlags) register(set *pflag.FlagSet) {
+func (f *canaryFlags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.metricsServer, "metrics-server", "http://prometheus:9090", "Prometheus that canary analysis asks")
 	set.StringVar(&f.meshProvider, "mesh-provider", provider.Kubernetes, "router of canaries that name no provider")
 	set.StringSliceVar(&f.selectorLabels, "selector-labels", []string{"app", "name", "app.kubernetes.io/name"}, "labels by which a canary's target may select its pods")
@@ -36,12 +36,12 @@ func (f *rolloutFlags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.ingressClass, "ingress-class", "", "class that route objects for ingress controllers are annotated with")
 	set.StringVar(&f.ingressAnnotations, "ingress-annotations-prefix", "nginx.ingress.kubernetes.io", "prefix of the annotations by which NGINX is told of canaries")
 	set.StringVar(&f.meshKubeconfig, "kubeconfig-service-mesh", "", "kubeconfig of the cluster with the control plane of the service mesh, where routes are written; default: the cluster of the workloads")
-	f.registerRooms(set)
+	f.registerAlerts(set)
 }
 
-// registerRooms are the flags of those who hear of canaries that name nobody
-// themselves. What is secret is better given in the environment.
-func (f *rolloutFlags) registerRooms(set *pflag.FlagSet) {
+// registerAlerts adds the flags of the chats and webhooks that get the alerts of
+// canaries without alerts of their own. Secrets are better given in the environment.
+func (f *canaryFlags) registerAlerts(set *pflag.FlagSet) {
 	a := &f.alerts
 	set.StringVar(&a.ClusterName, "cluster-name", "", "name of the cluster in alerts")
 	set.StringVar(&a.Slack.URL, "slack-url", "", "Slack webhook for canaries without alerts of their own (SLACK_URL)")
@@ -54,9 +54,9 @@ func (f *rolloutFlags) registerRooms(set *pflag.FlagSet) {
 	set.StringVar(&f.eventWebhook, "event-webhook", "", "webhook that is told the events of canaries without an event hook (EVENT_WEBHOOK_URL)")
 }
 
-// fromEnvironment overrides flags by the variables that Flagger reads. They are no
-// defaults of the flags: --help would print them.
-func (f *rolloutFlags) fromEnvironment() {
+// fromEnvironment overrides flags by the variables that Flagger reads. These are not the
+// defaults of the flags, since --help would print them.
+func (f *canaryFlags) fromEnvironment() {
 	for name, setting := range map[string]*string{
 		"SLACK_URL": &f.alerts.Slack.URL, "SLACK_TOKEN": &f.alerts.Slack.Token, "SLACK_PROXY_URL": &f.alerts.Slack.Proxy,
 		"MSTEAMS_URL": &f.alerts.Teams.URL, "MSTEAMS_PROXY_URL": &f.alerts.Teams.Proxy, "EVENT_WEBHOOK_URL": &f.eventWebhook,
@@ -65,7 +65,7 @@ func (f *rolloutFlags) fromEnvironment() {
 	}
 }
 
-func (f *rolloutFlags) validate() error {
+func (f *canaryFlags) validate() error {
 	if f.minInterval <= 0 {
 		return fmt.Errorf("--canary-min-interval: must be positive, is %s", f.minInterval)
 	}
@@ -74,7 +74,7 @@ func (f *rolloutFlags) validate() error {
 
 // mesh is the cluster of --kubeconfig-service-mesh, nil if that is the manager's own.
 func (w *wiring) mesh() (cluster.Cluster, error) {
-	path := w.flags.rollout.meshKubeconfig
+	path := w.flags.canary.meshKubeconfig
 	if path == "" {
 		return nil, nil
 	}
@@ -100,7 +100,7 @@ func (w *wiring) mesh() (cluster.Cluster, error) {
 }
 
 func (w *wiring) canary() error {
-	f := &w.flags.rollout
+	f := &w.flags.canary
 	f.fromEnvironment()
 	mesh, err := w.mesh()
 	if err != nil {

@@ -1,13 +1,10 @@
 package app
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"path/filepath"
-	"time"
 
 	"github.com/fluxcd/pkg/cache"
 	"k8s.io/utils/clock"
@@ -181,35 +178,4 @@ func (w *wiring) notification() error {
 		return fmt.Errorf("--receiverAddr: %w", err)
 	}
 	return errors.Join(w.mgr.Add(&httpServer{listener: listener, handler: hooks}), receivers.SetupWithManager(w.mgr, w.options))
-}
-
-// httpServer serves artifacts to other controllers and clients, or takes webhooks in.
-type httpServer struct {
-	listener net.Listener
-	handler  http.Handler
-}
-
-// Bounds of how long a client may take to say what it wants.
-const (
-	headerTimeout = 10 * time.Second
-	readTimeout   = 30 * time.Second
-	idleTimeout   = time.Minute
-	// maxHeader is the longest header in bytes.
-	maxHeader = 64 << 10
-)
-
-// NeedLeaderElection says that every replica serves what it has.
-func (*httpServer) NeedLeaderElection() bool { return false }
-
-// Start serves until ctx ends.
-func (s *httpServer) Start(ctx context.Context) error {
-	server := &http.Server{
-		Handler: s.handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-	}
-	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
-	defer stop()
-	if err := server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
 }

@@ -10,10 +10,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 )
 
-// mapper remembers which resource serves a kind. The framework asks with every read
-// of its caches and every write, and its own mapper searches all groups each time,
-// which is more than the read costs. It does not forget either: a kind that is
-// removed is answered for by the API server.
+// mapper caches which resource serves a kind. controller-runtime asks a RESTMapper with
+// every read of its cache and every write, and its own one searches all groups each
+// time, which costs more than the read. Entries are never dropped, as there: a request
+// for a kind that was removed fails at the API server. There are as many entries as
+// kinds that the process reads or writes; a restart asks for them again.
 type mapper struct {
 	meta.RESTMapper
 	known sync.Map // schema.GroupVersionKind -> meta.RESTMapping

@@ -8,13 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.uber.org/zap/zapcore"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/scan"
@@ -47,7 +42,7 @@ type flags struct {
 	storagePath                  string
 	storageLimit                 storageLimit
 	storageAddr, storageAdvAddr  string
-	rollout                      rolloutFlags
+	canary                       canaryFlags
 	scanMaxTags                  int
 	identity                     identityFlags
 	outbound                     outboundFlags
@@ -88,7 +83,7 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.StringSliceVar(&f.sshKeyExchanges, "ssh-kex-algos", nil, "key exchange algorithms to offer to SSH servers; default: those considered safe")
 	set.StringSliceVar(&f.sshHostKeys, "ssh-hostkey-algos", nil, "host key algorithms to accept of SSH servers; default: those that known_hosts has keys for")
 	set.StringVar(&f.receiverAddr, "receiverAddr", ":9292", "where webhooks are taken in")
-	f.rollout.register(set)
+	f.canary.register(set)
 }
 
 func env(name, fallback string) string {
@@ -123,84 +118,8 @@ func (f *flags) validate() error {
 	if f.minRetryDelay <= 0 || f.maxRetryDelay < f.minRetryDelay {
 		return fmt.Errorf("--min-retry-delay must be positive and at most --max-retry-delay, they are %s and %s", f.minRetryDelay, f.maxRetryDelay)
 	}
-	return errors.Join(f.lease.validate(), f.watch.validate(), f.identity.validate(), f.outbound.validate(), f.storageLimit.validate(), f.builds.validate(), f.rollout.validate())
+	return errors.Join(f.lease.validate(), f.watch.validate(), f.identity.validate(), f.outbound.validate(), f.storageLimit.validate(), f.builds.validate(), f.canary.validate())
 }
 
 // serves reports whether --controllers names the group.
 func (f *flags) serves(group string) bool { return slices.Contains(f.controllers, group) }
-
-// Command is `sluice controller`, of a program of the given version.
-func Command(version string) *cobra.Command {
-	f := flags{version: version}
-	cmd := &cobra.Command{
-		Use:   "controller",
-		Short: "Run the controllers",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.validate(); err != nil {
-				return err
-			}
-			if err := setLogger(f.logLevel, f.logEncoding); err != nil {
-				return err
-			}
-			config, err := restConfig(&f)
-			if err != nil {
-				return err
-			}
-			return run(cmd.Context(), config, &f)
-		},
-	}
-	f.register(cmd.Flags())
-	return cmd
-}
-
-// restConfig finds the cluster: the flag, then KUBECONFIG, then the pod.
-func restConfig(f *flags) (*rest.Config, error) {
-	config, err := f.clientConfig(f.kubeconfig)
-	if err != nil {
-		return nil, fmt.Errorf("finding the cluster (--kubeconfig, KUBECONFIG or a service account): %w", err)
-	}
-	return config, nil
-}
-
-// clientConfig reads the kubeconfig at path; without one it looks where kubectl would.
-func (f *flags) clientConfig(path string) (*rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = path
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
-	if err != nil {
-		return nil, err
-	}
-	config.QPS, config.Burst = f.qps, f.burst
-	config.UserAgent = "sluice/" + f.version
-	return config, nil
-}
-
-// setLogger writes lines with the keys that `flux logs` reads.
-func setLogger(level, encoding string) error {
-	parsed, err := zapcore.ParseLevel(level)
-	if err != nil {
-		return fmt.Errorf("--log-level: %w", err)
-	}
-	encoder, err := logEncoder(encoding)
-	if err != nil {
-		return err
-	}
-	ctrl.SetLogger(zap.New(zap.Opts(encoder(func(c *zapcore.EncoderConfig) {
-		c.TimeKey, c.LevelKey, c.MessageKey = "ts", "level", "msg"
-		c.EncodeTime = zapcore.RFC3339NanoTimeEncoder
-		c.StacktraceKey = zapcore.OmitKey
-	})), zap.Level(parsed)))
-	return nil
-}
-
-// logEncoder returns the encoder that --log-encoding names.
-func logEncoder(name string) (func(...zap.EncoderConfigOption) func(*zap.Options), error) {
-	switch name {
-	case "json":
-		return zap.JSONEncoder, nil
-	case "console":
-		return zap.ConsoleEncoder, nil
-	}
-	return nil, fmt.Errorf("--log-encoding: must be json or console, is %q", name)
-}

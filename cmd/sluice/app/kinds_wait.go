@@ -35,9 +35,10 @@ var needed = map[string][]schema.GroupVersionKind{
 }
 
 const (
-	lookForKinds = 500 * time.Millisecond
-	// saySoAgain is how often the log repeats what is waited for.
-	saySoAgain = 30 * time.Second
+	// kindsPeriod is the time between two looks at the API server.
+	kindsPeriod = 500 * time.Millisecond
+	// logPeriod is how often the log repeats what is waited for.
+	logPeriod = 30 * time.Second
 )
 
 // kindsWait waits until the API server serves the kinds of the groups: CRDs that
@@ -71,9 +72,9 @@ func (w *kindsWait) until(ctx context.Context, groups []string) error {
 		return err
 	}
 	defer stop()
-	w.say(missing)
-	said := w.clock.Now()
-	ticker := w.clock.NewTicker(lookForKinds)
+	w.logMissing(missing)
+	logged := w.clock.Now()
+	ticker := w.clock.NewTicker(kindsPeriod)
 	defer ticker.Stop()
 	for {
 		select {
@@ -89,14 +90,14 @@ func (w *kindsWait) until(ctx context.Context, groups []string) error {
 		if missing = now; len(missing) == 0 {
 			return nil
 		}
-		if w.clock.Since(said) >= saySoAgain {
-			w.say(missing)
-			said = w.clock.Now()
+		if w.clock.Since(logged) >= logPeriod {
+			w.logMissing(missing)
+			logged = w.clock.Now()
 		}
 	}
 }
 
-func (w *kindsWait) say(missing []string) {
+func (w *kindsWait) logMissing(missing []string) {
 	w.log.Info("waiting for kinds that the API server does not serve: apply their CRDs (config/crd)", "kinds", missing)
 }
 
