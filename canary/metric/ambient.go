@@ -11,9 +11,9 @@ import (
 	"golang.org/x/oauth2/google"
 )
 
-// ambient is who the controller is in a cloud without a Secret: the identity of its
+// ambientCredentials is who the controller is in a cloud without a Secret: the identity of its
 // pod, node or environment. It is kept, because finding it out takes requests.
-type ambient struct {
+type ambientCredentials struct {
 	mu     sync.Mutex
 	aws    map[string]aws.CredentialsProvider // by region
 	google bearer
@@ -23,7 +23,7 @@ type ambient struct {
 const maxRegions = 100
 
 // amazon is the identity in a region. It renews itself.
-func (a *ambient) amazon(ctx context.Context, region string) (aws.CredentialsProvider, error) {
+func (a *ambientCredentials) amazon(ctx context.Context, region string) (aws.CredentialsProvider, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if identity, ok := a.aws[region]; ok {

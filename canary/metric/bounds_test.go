@@ -58,11 +58,11 @@ func TestAQueryIsFilledInOnceForAllLooksAtACanary(t *testing.T) {
 		t.Errorf("the same query: %v", err)
 	}
 	c.Namespace = "other"
-	k.verdicts.mu.Lock()
-	known := len(k.verdicts.known)
-	k.verdicts.mu.Unlock()
-	if err := k.Supports(t.Context(), c); err != nil || len(k.verdicts.known) != known+1 {
-		t.Errorf("another namespace: %v, %d queries known", err, len(k.verdicts.known))
+	k.checked.mu.Lock()
+	known := len(k.checked.renderable)
+	k.checked.mu.Unlock()
+	if err := k.Supports(t.Context(), c); err != nil || len(k.checked.renderable) != known+1 {
+		t.Errorf("another namespace: %v, %d queries known", err, len(k.checked.renderable))
 	}
 }
 
@@ -75,7 +75,7 @@ func TestACanaryHasOnlySoManyMetrics(t *testing.T) {
 }
 
 func TestEveryFunctionOfQueriesStillWorks(t *testing.T) {
-	v := vars{name: "app", namespace: "test", target: "podinfo", service: "svc", ingress: "ing", route: "rt", interval: "1m", pods: "podinfo-[0-9]+",
+	v := templateVars{name: "app", namespace: "test", target: "podinfo", service: "svc", ingress: "ing", route: "rt", interval: "1m", pods: "podinfo-[0-9]+",
 		variables: map[string]string{"direction": "inbound"}}
 	for query, want := range map[string]string{
 		`{{ name }} {{ namespace }} {{ target }} {{ service }} {{ ingress }} {{ route }} {{ interval }} {{ pods }}`: "app test podinfo svc ing rt 1m podinfo-[0-9]+",
@@ -100,7 +100,7 @@ func TestAnInfiniteValueFailsItsCheck(t *testing.T) {
 	r := recordings(t)["prometheus"]
 	r.spec.Type = "prometheus"
 	for _, value := range []string{"+Inf", "-Inf", "1e999", "-1e999"} {
-		s := newStage(t, r)
+		s := newTestServer(t, r)
 		s.answer(http.StatusOK, `{"data":{"resultType":"vector","result":[{"value":[1,"`+value+`"]}]}}`)
 		if got, err := s.check(t); !errors.Is(err, ErrInfinite) {
 			t.Errorf("%s: got %v, %v", value, got, err)
@@ -115,7 +115,7 @@ func TestTemplatesPointToNoServerThatTheGuardForbids(t *testing.T) {
 	for _, name := range []string{"prometheus", "web", "graphite", "influxdb"} {
 		r := recordings(t)[name]
 		r.spec.Type = name
-		s := newStage(t, r)
+		s := newTestServer(t, r)
 		s.checker.transports = newTransports(outbound.NewGuard(nil))
 		if _, err := s.check(t); !errors.Is(err, outbound.ErrForbiddenAddress) || len(s.asked) > 0 {
 			t.Errorf("%s: got %v", name, err)
@@ -130,7 +130,7 @@ func TestTemplatesPointToNoServerThatTheGuardForbids(t *testing.T) {
 func TestTheOperatorsPrometheusMayBeAnywhereAndATenantsMayNot(t *testing.T) {
 	r := recordings(t)["prometheus"]
 	r.spec.Type = "prometheus"
-	s := newStage(t, r)
+	s := newTestServer(t, r)
 	s.checker.transports = newTransports(outbound.NewGuard(nil))
 	s.checker.metricsServer = s.URL
 	c := inline("up")
@@ -146,10 +146,10 @@ func TestTheOperatorsPrometheusMayBeAnywhereAndATenantsMayNot(t *testing.T) {
 func TestTransportsOfManyTemplatesAreNotKept(t *testing.T) {
 	all := newTransports(nil)
 	for i := range maxTransports + 10 {
-		all.own[trust{ca: fmt.Sprint(i)}] = &http.Transport{}
+		all.own[tlsSettings{ca: fmt.Sprint(i)}] = &http.Transport{}
 	}
 	authority := string(newCertificate(t, "server").crt)
-	if _, err := all.of(client.ObjectKey{Name: "new"}, trust{ca: authority}); err != nil || len(all.own) != 1 {
+	if _, err := all.of(client.ObjectKey{Name: "new"}, tlsSettings{ca: authority}); err != nil || len(all.own) != 1 {
 		t.Errorf("%v, %d are kept", err, len(all.own))
 	}
 }
@@ -157,7 +157,7 @@ func TestTransportsOfManyTemplatesAreNotKept(t *testing.T) {
 func TestAnswersAreBoundedTogether(t *testing.T) {
 	r := recordings(t)["prometheus"]
 	r.spec.Type = "prometheus"
-	s := newStage(t, r)
+	s := newTestServer(t, r)
 	s.checker.memory = budget.New(2 * perReadByte * 64 << 10)
 	if got, err := s.check(t); err != nil || got != 42.5 {
 		t.Errorf("got %v, %v", got, err)

@@ -15,9 +15,9 @@ import (
 //go:embed queries
 var queries embed.FS
 
-// builtin adds the query of a builtin check to a plan. Nobody counts the requests
+// builtin fills in the query of a builtin check. Nobody counts the requests
 // of a Service by the pods behind it; a mesh may, and Flagger takes it to be Istio.
-func (k *Checker) builtin(p *plan, c *flaggerv1.Canary, name string) error {
+func (k *Checker) builtin(p *preparedQuery, c *flaggerv1.Canary, name string) error {
 	proxy := k.proxy(c)
 	counted, _ := provider.Named(proxy)
 	ask := counted.Queries

@@ -89,7 +89,7 @@ func ask(client *http.Client, req *http.Request) ([]byte, error) {
 	case err != nil:
 		return nil, fmt.Errorf("reading the answer of %s: it was cut off", req.URL.Host)
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
-		return nil, refused{resp.StatusCode, complaint(body)}
+		return nil, statusError{resp.StatusCode, serverMessage(body)}
 	case len(body) > maxAnswer:
 		return nil, fmt.Errorf("the answer of %s is larger than %d bytes", req.URL.Host, maxAnswer)
 	default:
@@ -97,13 +97,13 @@ func ask(client *http.Client, req *http.Request) ([]byte, error) {
 	}
 }
 
-// memory is the key of what a measurement may hold, in its context.
-type memory struct{}
+// grantKey is the key of what a measurement may hold, in its context.
+type grantKey struct{}
 
 // read reads an answer up to what is too long of one, and pays for what has come and
 // for what it becomes.
 func read(ctx context.Context, from io.Reader) ([]byte, error) {
-	grant, _ := ctx.Value(memory{}).(*budget.Grant)
+	grant, _ := ctx.Value(grantKey{}).(*budget.Grant)
 	body := make([]byte, 0, firstRead)
 	for len(body) <= maxAnswer {
 		if len(body) == cap(body) {
@@ -132,23 +132,23 @@ func decode(body []byte, into any, whose string) error {
 	return nil
 }
 
-// refused is an answer that is no good.
-type refused struct {
+// statusError is an answer that is no good.
+type statusError struct {
 	status int
 	why    string // what a metrics server says of it, "" if it says nothing
 }
 
-func (r refused) Error() string {
+func (r statusError) Error() string {
 	if r.why == "" {
 		return fmt.Sprintf("the server answered %d %s", r.status, http.StatusText(r.status))
 	}
 	return fmt.Sprintf("the server answered %d: %s", r.status, r.why)
 }
 
-// complaint is what the body of an answer says went wrong, in the fields that metrics
+// serverMessage is what the body of an answer says went wrong, in the fields that metrics
 // servers have for it. Any other page is not repeated: whoever may write the address
 // need not be whoever may read what is there.
-func complaint(body []byte) string {
+func serverMessage(body []byte) string {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(body, &fields) == nil {
 		for _, key := range []string{"error", "errors", "message", "Message", "detail", "description"} {

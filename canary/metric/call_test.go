@@ -34,7 +34,7 @@ func TestOrigins(t *testing.T) {
 func TestARedirectWithinAServerKeepsCredentials(t *testing.T) {
 	r := recordings(t)["datadog"]
 	r.spec.Type = "datadog"
-	s := newStage(t, r, "DD-API-KEY")
+	s := newTestServer(t, r, "DD-API-KEY")
 	s.handle(func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path != "/there" {
 			http.Redirect(w, req, "/there", http.StatusFound)
@@ -72,7 +72,7 @@ func TestComplaints(t *testing.T) {
 		``:     "",
 		`null`: "",
 	} {
-		if got := complaint([]byte(body)); got != want {
+		if got := serverMessage([]byte(body)); got != want {
 			t.Errorf("%.40s: want %q, got %q", body, want, got)
 		}
 	}

@@ -36,7 +36,7 @@ type cloudwatch struct {
 
 // connectCloudWatch asks the region's endpoint, unless there is an address, such as
 // that of a VPC endpoint.
-func connectCloudWatch(c *connection) (source, error) {
+func connectCloudWatch(c *connection) (querier, error) {
 	if c.Region == "" {
 		return nil, fmt.Errorf("region: provider cloudwatch needs one, such as eu-west-1")
 	}
@@ -70,7 +70,7 @@ func awsDomain(region string) string {
 	return "amazonaws.com"
 }
 
-func (w *cloudwatch) Query(ctx context.Context, q question) (float64, error) {
+func (w *cloudwatch) Query(ctx context.Context, q renderedQuery) (float64, error) {
 	form, err := cloudWatchQuery(q.text)
 	if err != nil {
 		return 0, err
@@ -99,7 +99,7 @@ func (w *cloudwatch) Query(ctx context.Context, q question) (float64, error) {
 
 // throttled reports whether the same request may do better in a moment.
 func throttled(err error) bool {
-	var answer refused
+	var answer statusError
 	return errors.As(err, &answer) && (answer.status == http.StatusTooManyRequests || answer.status >= 500 ||
 		strings.Contains(answer.why, "Rate exceeded") || strings.Contains(answer.why, "Throttling"))
 }
@@ -120,7 +120,7 @@ func (w *cloudwatch) sign(ctx context.Context, req *http.Request, body string, n
 	identity := w.identity
 	if identity == nil {
 		var err error
-		if identity, err = w.checker.ambient.amazon(ctx, w.Region); err != nil {
+		if identity, err = w.checker.ambientCredentials.amazon(ctx, w.Region); err != nil {
 			return err
 		}
 	}
@@ -152,7 +152,7 @@ func decodeCloudWatch(body []byte) (float64, error) {
 	if err := xml.Unmarshal(body, &answer); err != nil {
 		return 0, errors.New("the server's answer is not from CloudWatch")
 	}
-	var result only
+	var result singleValue
 	for _, series := range answer.Results {
 		switch series.Status {
 		case "InternalError", "Forbidden":

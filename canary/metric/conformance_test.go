@@ -46,12 +46,12 @@ type recording struct {
 	failure string   // an answer of status 400, with the message "no such thing"
 	// optional means that it works without a Secret.
 	optional bool
-	// mute servers say what went wrong in a way that anything could be said.
-	mute bool
+	// opaque servers say what went wrong in a way that anything could be said.
+	opaque bool
 }
 
-// stage is a server, and a checker that measures with it.
-type stage struct {
+// testServer is a server, and a checker that measures with it.
+type testServer struct {
 	*httptest.Server
 	handler atomic.Pointer[http.HandlerFunc]
 	fresh   atomic.Int32 // connections
@@ -63,10 +63,10 @@ type stage struct {
 	asked []string
 }
 
-// newStage serves tokens at /token, and otherwise what it is told.
-func newStage(t *testing.T, r recording, headers ...string) *stage {
+// newTestServer serves tokens at /token, and otherwise what it is told.
+func newTestServer(t *testing.T, r recording, headers ...string) *testServer {
 	t.Helper()
-	s := &stage{}
+	s := &testServer{}
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == "/token" {
 			w.Header().Set("Content-Type", "application/json")
@@ -90,7 +90,7 @@ func newStage(t *testing.T, r recording, headers ...string) *stage {
 	return s
 }
 
-func (s *stage) prepare(t *testing.T, r recording) {
+func (s *testServer) prepare(t *testing.T, r recording) {
 	t.Helper()
 	tmpl := &flaggerv1.MetricTemplate{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "staging", Name: "errors"},
@@ -127,22 +127,22 @@ func testChecker(t *testing.T, objects ...client.Object) *Checker {
 	return NewChecker(c, "", clocktesting.NewFakePassiveClock(now))
 }
 
-func (s *stage) answer(status int, body string) {
+func (s *testServer) answer(status int, body string) {
 	s.handle(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, body)
 	})
 }
 
-func (s *stage) handle(handler http.HandlerFunc) { s.handler.Store(&handler) }
+func (s *testServer) handle(handler http.HandlerFunc) { s.handler.Store(&handler) }
 
-func (s *stage) check(t *testing.T) (float64, error) {
+func (s *testServer) check(t *testing.T) (float64, error) {
 	t.Helper()
 	return s.checker.Check(t.Context(), s.canary, s.metric)
 }
 
 // edit changes the template.
-func (s *stage) edit(t *testing.T, change func(*flaggerv1.MetricTemplate)) {
+func (s *testServer) edit(t *testing.T, change func(*flaggerv1.MetricTemplate)) {
 	t.Helper()
 	tmpl := &flaggerv1.MetricTemplate{}
 	if err := s.checker.client.Get(t.Context(), client.ObjectKey{Namespace: "staging", Name: "errors"}, tmpl); err != nil {
@@ -212,7 +212,7 @@ func TestProvidersConform(t *testing.T) {
 }
 
 func conformRequest(t *testing.T, r recording) {
-	s := newStage(t, r, r.headers...)
+	s := newTestServer(t, r, r.headers...)
 	got, err := s.check(t)
 	if err != nil || got != 42.5 {
 		t.Fatalf("want 42.5, got %v, %v", got, err)
@@ -226,7 +226,7 @@ func conformRequest(t *testing.T, r recording) {
 }
 
 func conformAnswers(t *testing.T, r recording) {
-	s := newStage(t, r)
+	s := newTestServer(t, r)
 	for _, body := range r.empty {
 		s.answer(http.StatusOK, body)
 		if got, err := s.check(t); !errors.Is(err, ErrNoValues) || got != 0 {
@@ -250,10 +250,10 @@ func conformAnswers(t *testing.T, r recording) {
 }
 
 func conformFailures(t *testing.T, r recording) {
-	s := newStage(t, r)
+	s := newTestServer(t, r)
 	s.answer(http.StatusBadRequest, r.failure)
 	want := "answered 400: no such thing"
-	if r.mute {
+	if r.opaque {
 		want = "answered 400 Bad Request"
 	}
 	if _, err := s.check(t); err == nil || !strings.Contains(err.Error(), want) {
@@ -295,7 +295,7 @@ func noSecrets(t *testing.T, r recording, address, text string) {
 }
 
 func conformPatience(t *testing.T, r recording) {
-	s := newStage(t, r)
+	s := newTestServer(t, r)
 	over := make(chan struct{})
 	t.Cleanup(func() { close(over) })
 	s.handle(func(_ http.ResponseWriter, req *http.Request) {
@@ -319,7 +319,7 @@ func conformRedirect(t *testing.T, r recording) {
 	}))
 	t.Cleanup(other.Close)
 	r.spec.Headers = map[string][]string{"X-Own": {"template-header"}}
-	s := newStage(t, r)
+	s := newTestServer(t, r)
 	s.handle(func(w http.ResponseWriter, req *http.Request) {
 		http.Redirect(w, req, other.URL+"/there", http.StatusTemporaryRedirect)
 	})
@@ -339,7 +339,7 @@ func conformRedirect(t *testing.T, r recording) {
 
 func conformHeaders(t *testing.T, r recording) {
 	r.spec.Headers = map[string][]string{"X-Scope": {"one", "two"}}
-	s := newStage(t, r, "X-Scope")
+	s := newTestServer(t, r, "X-Scope")
 	for range 3 {
 		if _, err := s.check(t); err != nil {
 			t.Fatal(err)
@@ -353,7 +353,7 @@ func conformHeaders(t *testing.T, r recording) {
 }
 
 func conformReuse(t *testing.T, r recording) {
-	s := newStage(t, r)
+	s := newTestServer(t, r)
 	measure, err := s.checker.Prepare(t.Context(), s.canary, s.metric)
 	if err != nil {
 		t.Fatal(err)
@@ -373,7 +373,7 @@ func conformReuse(t *testing.T, r recording) {
 
 func conformSecret(t *testing.T, r recording) {
 	for key := range r.secret {
-		s := newStage(t, r)
+		s := newTestServer(t, r)
 		secret := &corev1.Secret{}
 		if err := s.checker.client.Get(t.Context(), client.ObjectKey{Namespace: "staging", Name: "login"}, secret); err != nil {
 			t.Fatal(err)
@@ -390,7 +390,7 @@ func conformSecret(t *testing.T, r recording) {
 			t.Errorf("without %s: want to wait for the Secret, got %v", key, err)
 		}
 	}
-	s := newStage(t, r)
+	s := newTestServer(t, r)
 	s.edit(t, func(m *flaggerv1.MetricTemplate) { m.Spec.Provider.SecretRef = nil })
 	_, err := s.check(t)
 	if r.optional {
@@ -412,7 +412,7 @@ func conformFields(t *testing.T, r recording) {
 		"spec.query:":             nil,
 	}
 	for want, change := range cases {
-		s := newStage(t, r)
+		s := newTestServer(t, r)
 		s.edit(t, func(m *flaggerv1.MetricTemplate) {
 			if change == nil {
 				m.Spec.Query = "{{ variables.missing }}"

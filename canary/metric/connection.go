@@ -21,9 +21,9 @@ type connection struct {
 	checker   *Checker
 }
 
-// incomplete is what is wrong with a Secret. It is worth another try: who writes
+// incompleteSecret is what is wrong with a Secret. It is worth another try: who writes
 // the Secret may not be done.
-type incomplete struct{ error }
+type incompleteSecret struct{ error }
 
 // base is the address to ask, or the fallback without one. An address that is no
 // URL is not repeated in the error: it may hold a password.
@@ -69,7 +69,7 @@ func (c *connection) keys(names ...string) (map[string]string, error) {
 	values := make(map[string]string, len(names))
 	for _, name := range names {
 		if values[name] = c.key(name); values[name] == "" {
-			return nil, incomplete{fmt.Errorf("secretRef: Secret %q has no %s", c.SecretRef.Name, name)}
+			return nil, incompleteSecret{fmt.Errorf("secretRef: Secret %q has no %s", c.SecretRef.Name, name)}
 		}
 	}
 	return values, nil
@@ -92,24 +92,24 @@ func (c *connection) login() (func(*http.Request), error) {
 	case c.SecretRef == nil, username == "" && password == "" && (c.key("ca.crt") != "" || c.key("tls.crt") != ""):
 		return func(*http.Request) {}, nil
 	default:
-		return nil, incomplete{fmt.Errorf("secretRef: Secret %q has neither token nor username and password", c.SecretRef.Name)}
+		return nil, incompleteSecret{fmt.Errorf("secretRef: Secret %q has neither token nor username and password", c.SecretRef.Name)}
 	}
 }
 
-// host is a server that is asked at the address of a template, with its login.
-type host struct {
+// endpoint is a server that is asked at the address of a template, with its login.
+type endpoint struct {
 	*connection
 	base  *url.URL
 	login func(*http.Request)
 }
 
-func (c *connection) host() (host, error) {
+func (c *connection) endpoint() (endpoint, error) {
 	base, err := c.base("")
 	if err != nil {
-		return host{}, err
+		return endpoint{}, err
 	}
 	login, err := c.login()
-	return host{c, base, login}, err
+	return endpoint{c, base, login}, err
 }
 
 // request has the headers of the template; those of the provider come on top.

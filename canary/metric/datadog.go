@@ -22,7 +22,7 @@ type datadog struct {
 	keys map[string]string
 }
 
-func connectDatadog(c *connection) (source, error) {
+func connectDatadog(c *connection) (querier, error) {
 	base, err := c.base("https://api.datadoghq.com")
 	if err != nil {
 		return nil, err
@@ -34,7 +34,7 @@ func connectDatadog(c *connection) (source, error) {
 	return &datadog{c, base, keys}, nil
 }
 
-func (d *datadog) Query(ctx context.Context, q question) (float64, error) {
+func (d *datadog) Query(ctx context.Context, q renderedQuery) (float64, error) {
 	body, err := d.get(ctx, at(d.base, "api/v1/query", url.Values{
 		"query": {q.text},
 		"from":  {strconv.FormatInt(q.now.Add(-lookback*q.window).Unix(), 10)},
@@ -66,7 +66,7 @@ func decodeDatadog(body []byte, now time.Time) (float64, error) {
 	if answer.Error != "" {
 		return 0, fmt.Errorf("the server answered: %s", excerpt(answer.Error))
 	}
-	var result only
+	var result singleValue
 	for _, series := range answer.Series {
 		if err := result.read(series.newest(now)); err != nil {
 			return 0, err

@@ -15,7 +15,7 @@ type dynatrace struct {
 	token string
 }
 
-func connectDynatrace(c *connection) (source, error) {
+func connectDynatrace(c *connection) (querier, error) {
 	base, err := c.base("")
 	if err != nil {
 		return nil, err
@@ -28,7 +28,7 @@ func connectDynatrace(c *connection) (source, error) {
 }
 
 // Query wants one point for the whole time, which the resolution Inf means.
-func (d *dynatrace) Query(ctx context.Context, q question) (float64, error) {
+func (d *dynatrace) Query(ctx context.Context, q renderedQuery) (float64, error) {
 	body, err := d.get(ctx, at(d.base, "api/v2/metrics/query", url.Values{
 		"metricSelector": {q.text},
 		"resolution":     {"Inf"},
@@ -53,7 +53,7 @@ func decodeDynatrace(body []byte) (float64, error) {
 	if err := decode(body, &answer, "Dynatrace"); err != nil {
 		return 0, err
 	}
-	var result only
+	var result singleValue
 	for _, metric := range answer.Result {
 		for _, series := range metric.Data {
 			if err := result.read(last(series.Values)); err != nil {

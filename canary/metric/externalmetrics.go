@@ -18,27 +18,27 @@ import (
 // externalMetrics asks the external metrics API of Kubernetes: through the API
 // server, or an adapter that serves it.
 type externalMetrics struct {
-	host
+	endpoint
 	// own is the only namespace to ask about; empty is any.
 	own string
 }
 
 // connectExternalMetrics never sends the controller's own token to an address.
 // Flagger does, to whatever address a MetricTemplate names.
-func connectExternalMetrics(c *connection) (source, error) {
+func connectExternalMetrics(c *connection) (querier, error) {
 	token := c.key("token")
 	if c.SecretRef != nil && token == "" {
-		return nil, incomplete{fmt.Errorf("secretRef: Secret %q has no token", c.SecretRef.Name)}
+		return nil, incompleteSecret{fmt.Errorf("secretRef: Secret %q has no token", c.SecretRef.Name)}
 	}
 	if c.Address == "" {
 		return c.apiServer(token)
 	}
-	asked, err := c.host()
-	return &externalMetrics{host: asked}, err
+	asked, err := c.endpoint()
+	return &externalMetrics{endpoint: asked}, err
 }
 
 // apiServer asks as the controller, or as whoever the token is.
-func (c *connection) apiServer(token string) (source, error) {
+func (c *connection) apiServer(token string) (querier, error) {
 	api := c.checker.api
 	if api == nil {
 		return nil, errors.New("address: provider externalmetrics needs one here, because there is no API server to ask")
@@ -65,7 +65,7 @@ func (c *connection) apiServer(token string) (source, error) {
 	if token == "" && c.checker.sameNamespace {
 		own = c.namespace
 	}
-	return &externalMetrics{host: host{c, base, func(*http.Request) {}}, own: own}, nil
+	return &externalMetrics{endpoint: endpoint{c, base, func(*http.Request) {}}, own: own}, nil
 }
 
 // external is what a query <namespace>/<metric>?labelSelector=<selector> names. The
@@ -103,7 +103,7 @@ func externalQuery(query string) (external, error) {
 	return external{namespace, metric, selector.String()}, nil
 }
 
-func (e *externalMetrics) Query(ctx context.Context, q question) (float64, error) {
+func (e *externalMetrics) Query(ctx context.Context, q renderedQuery) (float64, error) {
 	what, err := externalQuery(q.text)
 	if err != nil {
 		return 0, err
@@ -138,7 +138,7 @@ func decodeExternalMetrics(body []byte) (float64, error) {
 	if list.Kind != "ExternalMetricValueList" {
 		return 0, errors.New("the server's answer is not from the external metrics API")
 	}
-	var result only
+	var result singleValue
 	for _, item := range list.Items {
 		if item.Value != nil {
 			result.add(item.Value.AsApproximateFloat64())

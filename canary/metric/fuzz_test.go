@@ -29,7 +29,7 @@ func FuzzDecoders(f *testing.F) {
 				t.Fatalf("%s: value %v beside error %v", name, value, err)
 			}
 		}
-		if text := complaint(body); len(text) > 210 {
+		if text := serverMessage(body); len(text) > 210 {
 			t.Fatalf("a complaint of %d bytes", len(text))
 		}
 	})

@@ -11,11 +11,11 @@ import (
 // graphite asks the render API of Graphite. The query is the query string of the
 // URL, such as target=...&from=-2min.
 type graphite struct {
-	host
+	endpoint
 }
 
-func connectGraphite(c *connection) (source, error) {
-	asked, err := c.host()
+func connectGraphite(c *connection) (querier, error) {
+	asked, err := c.endpoint()
 	return &graphite{asked}, err
 }
 
@@ -32,7 +32,7 @@ func graphiteQuery(query string) (url.Values, error) {
 	return values, nil
 }
 
-func (g *graphite) Query(ctx context.Context, q question) (float64, error) {
+func (g *graphite) Query(ctx context.Context, q renderedQuery) (float64, error) {
 	values, err := graphiteQuery(q.text)
 	if err != nil {
 		return 0, err
@@ -53,7 +53,7 @@ func decodeGraphite(body []byte) (float64, error) {
 	if err := decode(body, &answer, "Graphite"); err != nil {
 		return 0, err
 	}
-	var result only
+	var result singleValue
 	for _, series := range answer {
 		values := make([]json.RawMessage, 0, len(series.Points))
 		for _, point := range series.Points {

@@ -36,7 +36,7 @@ func TestCloudWatchIsSigned(t *testing.T) {
 		"by the environment": {"AKIAAMBIENT", "ambient", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newStage(t, r)
+			s := newTestServer(t, r)
 			if keys[0] == "AKIAAMBIENT" {
 				s.edit(t, func(m *flaggerv1.MetricTemplate) { m.Spec.Provider.SecretRef, m.Spec.Provider.Address = nil, "" })
 				s.stands(t, "monitoring.eu-west-1.amazonaws.com:443")
@@ -82,7 +82,7 @@ func TestCloudWatchIsAskedAgain(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			s := newStage(t, r)
+			s := newTestServer(t, r)
 			s.answer(tc.status, tc.body)
 			if _, err := s.check(t); err == nil || len(s.asked) != tc.want {
 				t.Errorf("asked %d times, %v", len(s.asked), err)
@@ -150,7 +150,7 @@ func TestGoogleWithoutASecretIsTheEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", path)
-	all := &ambient{}
+	all := &ambientCredentials{}
 	for range 3 {
 		token, project, err := all.google.get(t.Context(), func(ctx context.Context) (*oauth2.Token, string, error) { return ambientGoogle(ctx) })
 		if err != nil || token != "ambient-token" || project != "ambient-project" {
@@ -163,7 +163,7 @@ func TestGoogleWithoutASecretIsTheEnvironment(t *testing.T) {
 }
 
 // stands has the server of a stage stand for another one, without encryption.
-func (s *stage) stands(t *testing.T, address string) {
+func (s *testServer) stands(t *testing.T, address string) {
 	t.Helper()
 	transport := s.checker.transports.verifying
 	transport.Proxy = nil
@@ -234,7 +234,7 @@ func TestARedirectTakesTheControllersIdentityNowhere(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "ambient")
 	r := recordings(t)["cloudwatch"]
 	r.spec.Type = "cloudwatch"
-	s := newStage(t, r)
+	s := newTestServer(t, r)
 	s.edit(t, func(m *flaggerv1.MetricTemplate) { m.Spec.Provider.SecretRef, m.Spec.Provider.Address = nil, "" })
 	s.stands(t, "monitoring.eu-west-1.amazonaws.com:443")
 	s.handle(func(w http.ResponseWriter, req *http.Request) {
@@ -249,7 +249,7 @@ func TestGoogleRefusesToken(t *testing.T) {
 	r := recordings(t)["stackdriver"]
 	r.spec.Type = "stackdriver"
 	r.secret["serviceAccountKey"] = strings.Replace(r.secret["serviceAccountKey"], "/token", "/refuse", 1)
-	s := newStage(t, r)
+	s := newTestServer(t, r)
 	s.answer(http.StatusBadRequest, `{"error":"invalid_grant","error_description":"Invalid JWT Signature."}`)
 	if _, err := s.check(t); err == nil || !strings.Contains(err.Error(), "getting a token from Google: the server answered 400: invalid_grant") {
 		t.Errorf("got %v", err)
@@ -262,7 +262,7 @@ func TestAKeyThatNamesAFileIsRefused(t *testing.T) {
 	r := recordings(t)["stackdriver"]
 	r.spec.Type = "stackdriver"
 	r.secret["serviceAccountKey"] = `{"type":"external_account","credential_source":{"file":"/var/run/secrets/kubernetes.io/serviceaccount/token"}}`
-	if _, err := newStage(t, r).check(t); err == nil || !strings.Contains(err.Error(), "not the JSON key of a service account") {
+	if _, err := newTestServer(t, r).check(t); err == nil || !strings.Contains(err.Error(), "not the JSON key of a service account") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -272,7 +272,7 @@ func TestAKeyThatNamesAFileIsRefused(t *testing.T) {
 func TestTheControllersTokenGoesToNoAddress(t *testing.T) {
 	r := recordings(t)["externalmetrics"]
 	r.spec.Type, r.secret = "externalmetrics", nil
-	s := newStage(t, r, "Authorization")
+	s := newTestServer(t, r, "Authorization")
 	WithAPIServer(&rest.Config{Host: "https://kubernetes.example", BearerToken: "controller-token"})(s.checker)
 	if _, err := s.check(t); err != nil {
 		t.Fatal(err)
@@ -289,7 +289,7 @@ func TestExternalMetricsOfTheAPIServer(t *testing.T) {
 	t.Run("as the controller", func(t *testing.T) {
 		r := r
 		r.secret = nil
-		s := newStage(t, r, "Authorization")
+		s := newTestServer(t, r, "Authorization")
 		s.edit(t, atServer)
 		WithAPIServer(&rest.Config{Host: s.URL, BearerToken: "controller-token"})(s.checker)
 		if got, err := s.check(t); err != nil || got != 42.5 || !strings.Contains(s.asked[0], "Bearer controller-token") {
@@ -297,7 +297,7 @@ func TestExternalMetricsOfTheAPIServer(t *testing.T) {
 		}
 	})
 	t.Run("as whoever the Secret is", func(t *testing.T) {
-		s := newStage(t, r, "Authorization")
+		s := newTestServer(t, r, "Authorization")
 		s.edit(t, atServer)
 		WithAPIServer(&rest.Config{Host: s.URL, BearerToken: "controller-token", BearerTokenFile: "/does/not/exist"})(s.checker)
 		if got, err := s.check(t); err != nil || got != 42.5 || !strings.Contains(s.asked[0], "Bearer s3cret-token") {
@@ -309,7 +309,7 @@ func TestExternalMetricsOfTheAPIServer(t *testing.T) {
 		r.secret = nil
 		for query, forbidden := range map[string]bool{"staging/queue": false, "queue": true, "kube-system/queue": true} {
 			r.query = query
-			s := newStage(t, r)
+			s := newTestServer(t, r)
 			s.edit(t, atServer)
 			WithAPIServer(&rest.Config{Host: s.URL})(s.checker)
 			WithoutCrossNamespaceRefs()(s.checker)
@@ -320,7 +320,7 @@ func TestExternalMetricsOfTheAPIServer(t *testing.T) {
 		}
 	})
 	t.Run("a redirect is not followed with a token", func(t *testing.T) {
-		s := newStage(t, r)
+		s := newTestServer(t, r)
 		s.edit(t, atServer)
 		WithAPIServer(&rest.Config{Host: s.URL})(s.checker)
 		s.handle(func(w http.ResponseWriter, req *http.Request) {
@@ -339,7 +339,7 @@ func TestExternalMetricsOfTheAPIServer(t *testing.T) {
 		"the API server is not waved": {func(m *flaggerv1.MetricTemplate) { atServer(m); m.Spec.Provider.InsecureSkipVerify = true }, &rest.Config{}, "insecureSkipVerify:"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newStage(t, r)
+			s := newTestServer(t, r)
 			s.edit(t, tc.edit)
 			WithAPIServer(tc.cfg)(s.checker)
 			if _, err := s.check(t); !errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), tc.want) {
@@ -367,7 +367,7 @@ func TestWhereSignalFlowStreams(t *testing.T) {
 }
 
 // digestOf is that of the body that a stage was sent last, which is a form.
-func digestOf(t *testing.T, s *stage) string {
+func digestOf(t *testing.T, s *testServer) string {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -26,7 +26,7 @@ type influxdb struct {
 }
 
 // connectInfluxDB needs no Secret: InfluxDB 1.8 speaks Flux and may be open.
-func connectInfluxDB(c *connection) (source, error) {
+func connectInfluxDB(c *connection) (querier, error) {
 	base, err := c.base("")
 	if err != nil {
 		return nil, err
@@ -43,7 +43,7 @@ func connectInfluxDB(c *connection) (source, error) {
 	return db, nil
 }
 
-func (i *influxdb) Query(ctx context.Context, q question) (float64, error) {
+func (i *influxdb) Query(ctx context.Context, q renderedQuery) (float64, error) {
 	body, err := json.Marshal(map[string]any{
 		"query": q.text, "type": "flux",
 		"dialect": map[string]any{"header": true, "annotations": []string{"datatype", "group", "default"}},

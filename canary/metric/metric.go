@@ -9,7 +9,7 @@
 //
 // A templateRef names a MetricTemplate, which has a query of its own and says
 // where to send it; query is the same inline. Queries are Go templates, so that
-// one of them serves many canaries, see [vars]. Whether a number is good enough
+// one of them serves many canaries, see [templateVars]. Whether a number is good enough
 // is decided elsewhere; a query that has no answer is [ErrNoValues], which most
 // often means that the canary gets no traffic, and one with several answers is
 // [ErrManySeries].
@@ -52,17 +52,17 @@ var (
 
 // Checker measures metrics of canaries.
 type Checker struct {
-	client        client.Client
-	metricsServer string
-	provider      string
-	sameNamespace bool
-	api           *rest.Config
-	clock         clock.PassiveClock
-	transports    *transports
-	ambient       *ambient
-	verdicts      *verdicts
-	guard         *outbound.Guard
-	memory        *budget.Budget
+	client             client.Client
+	metricsServer      string
+	provider           string
+	sameNamespace      bool
+	api                *rest.Config
+	clock              clock.PassiveClock
+	transports         *transports
+	ambientCredentials *ambientCredentials
+	checked            *checkedQueries
+	guard              *outbound.Guard
+	memory             *budget.Budget
 }
 
 // Option changes what a [Checker] assumes.
@@ -99,7 +99,7 @@ func WithMemory(b *budget.Budget) Option {
 // targets through c, and sends queries that name no server of their own to the
 // Prometheus at the URL metricsServer. The clock says which time a query is about.
 func NewChecker(c client.Client, metricsServer string, clk clock.PassiveClock, options ...Option) *Checker {
-	k := &Checker{client: c, metricsServer: metricsServer, provider: provider.Kubernetes, clock: clk, ambient: &ambient{}, verdicts: &verdicts{}}
+	k := &Checker{client: c, metricsServer: metricsServer, provider: provider.Kubernetes, clock: clk, ambientCredentials: &ambientCredentials{}, checked: &checkedQueries{}}
 	for _, option := range options {
 		option(k)
 	}
@@ -122,11 +122,11 @@ type Measure func(ctx context.Context, window time.Duration) (float64, error)
 // partition of a StatefulSet, which moves. What only an edit can repair is a
 // terminal error that names the field; anything else is worth another try.
 func (k *Checker) Prepare(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.CanaryMetric) (Measure, error) {
-	p, err := k.plan(ctx, c, m)
+	p, err := k.prepared(ctx, c, m)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := p.question(ctx, 0, k.clock.Now()); err != nil {
+	if _, err := p.render(ctx, 0, k.clock.Now()); err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context, window time.Duration) (float64, error) { return k.measure(ctx, p, window) }, nil
@@ -154,9 +154,9 @@ func (k *Checker) Supports(ctx context.Context, c *flaggerv1.Canary) error {
 	}
 	var missing error
 	for _, m := range checks {
-		p, err := k.plan(ctx, c, m)
+		p, err := k.prepared(ctx, c, m)
 		if err == nil {
-			err = k.verdicts.of(ctx, p)
+			err = k.checked.check(ctx, p)
 		}
 		if errors.Is(err, reconcile.TerminalError(nil)) {
 			return err
@@ -169,7 +169,7 @@ func (k *Checker) Supports(ctx context.Context, c *flaggerv1.Canary) error {
 // maxMetrics is how many metrics a canary may have: all are measured at once.
 const maxMetrics = 100
 
-func (k *Checker) measure(ctx context.Context, p plan, window time.Duration) (float64, error) {
+func (k *Checker) measure(ctx context.Context, p preparedQuery, window time.Duration) (float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, measureTimeout)
 	defer cancel()
 	grant, err := k.memory.Acquire(ctx, p.namespace, perReadByte*firstRead)
@@ -177,9 +177,9 @@ func (k *Checker) measure(ctx context.Context, p plan, window time.Duration) (fl
 		return 0, fmt.Errorf("measuring %s: %w", p.metric, err)
 	}
 	defer grant.Release()
-	ctx = context.WithValue(ctx, memory{}, grant)
+	ctx = context.WithValue(ctx, grantKey{}, grant)
 	start := k.clock.Now()
-	q, err := p.question(ctx, window, start)
+	q, err := p.render(ctx, window, start)
 	if err != nil {
 		return 0, err
 	}

@@ -16,7 +16,7 @@ type newrelic struct {
 	keys map[string]string
 }
 
-func connectNewRelic(c *connection) (source, error) {
+func connectNewRelic(c *connection) (querier, error) {
 	base, err := c.base("https://insights-api.newrelic.com")
 	if err != nil {
 		return nil, err
@@ -29,7 +29,7 @@ func connectNewRelic(c *connection) (source, error) {
 }
 
 // Query adds the window to the query, which must not have a SINCE of its own.
-func (n *newrelic) Query(ctx context.Context, q question) (float64, error) {
+func (n *newrelic) Query(ctx context.Context, q renderedQuery) (float64, error) {
 	path := "v1/accounts/" + url.PathEscape(n.keys["newrelic_account_id"]) + "/query"
 	body, err := n.get(ctx, at(n.base, path, url.Values{
 		"nrql": {fmt.Sprintf("%s SINCE %d seconds ago", q.text, int64(q.window/time.Second))},

@@ -49,19 +49,19 @@ func last(series []json.RawMessage) (float64, error) {
 	return 0, ErrNoValues
 }
 
-// only is the value of the only series that has one.
-type only struct {
+// singleValue is the value of the only series that has one.
+type singleValue struct {
 	value float64
 	count int
 }
 
-func (o *only) add(value float64) {
+func (o *singleValue) add(value float64) {
 	o.value = value
 	o.count++
 }
 
 // read adds a value that was read, and passes over one that is not there.
-func (o *only) read(value float64, err error) error {
+func (o *singleValue) read(value float64, err error) error {
 	switch {
 	case err == nil:
 		o.add(value)
@@ -71,7 +71,7 @@ func (o *only) read(value float64, err error) error {
 	return nil
 }
 
-func (o *only) get() (float64, error) {
+func (o *singleValue) get() (float64, error) {
 	switch o.count {
 	case 0:
 		return 0, ErrNoValues

@@ -12,16 +12,16 @@ import (
 // prometheus asks instant queries of a Prometheus server, or of anything else
 // that speaks its HTTP API.
 type prometheus struct {
-	host
+	endpoint
 }
 
-func connectPrometheus(c *connection) (source, error) {
-	asked, err := c.host()
+func connectPrometheus(c *connection) (querier, error) {
+	asked, err := c.endpoint()
 	return &prometheus{asked}, err
 }
 
 // Query returns the value of the only series of the answer.
-func (p *prometheus) Query(ctx context.Context, q question) (float64, error) {
+func (p *prometheus) Query(ctx context.Context, q renderedQuery) (float64, error) {
 	body, err := p.get(ctx, at(p.base, "api/v1/query", url.Values{"query": {q.text}}), p.login)
 	if err != nil {
 		return 0, err

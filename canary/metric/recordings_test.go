@@ -120,7 +120,7 @@ Authorization: Basic Z3JhY2U6czNjcmV0LXdvcmQ=
 			empty:    []string{`[]`, `[{"target":"a","datapoints":[]}]`, `[{"target":"a","datapoints":[[null,1],[null,2]]}]`},
 			several:  `[{"datapoints":[[1,1]]},{"datapoints":[[2,1]]}]`,
 			failure:  `no such thing`,
-			optional: true, mute: true,
+			optional: true, opaque: true,
 		},
 		"influxdb": {
 			secret: map[string]string{"token": "s3cret-token", "org": "sales"},
@@ -225,7 +225,7 @@ Authorization: Bearer s3cret-token
 			empty:    []string{`{}`, `{"data":{"errors":[]}}`, `{"data":{"errors":[null]}}`, `{"data":{"errors":["NaN"]}}`},
 			several:  `{"data":{"errors":[1,2]}}`,
 			failure:  `{"message":"no such thing"}`,
-			optional: true, mute: true,
+			optional: true, opaque: true,
 		},
 	}
 }
@@ -243,7 +243,7 @@ func fluxAnswerOf(rows ...string) string {
 	return answer + "\r\n"
 }
 
-// serviceAccount is a key file whose tokens are issued by the test's server.
+// privateKey is a key file whose tokens are issued by the test's server.
 var privateKey = sync.OnceValues(func() ([]byte, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/template"
 )
 
-// vars are what a query may ask for, each a template function of that name:
+// templateVars are what a query may ask for, each a template function of that name:
 //
 //	{{ name }} {{ namespace }} {{ target }}   of the canary
 //	{{ service }} {{ ingress }} {{ route }}   default to the target's name
@@ -20,16 +20,16 @@ import (
 //
 // Besides, a query may use what text/template itself has, within [limits].
 // The route of a Knative Service is its newest revision.
-type vars struct {
+type templateVars struct {
 	name, namespace, target string
 	service, ingress, route string
 	interval, pods          string
 	variables               map[string]string
 }
 
-func varsOf(c *flaggerv1.Canary, m flaggerv1.CanaryMetric) vars {
+func newTemplateVars(c *flaggerv1.Canary, m flaggerv1.CanaryMetric) templateVars {
 	target := c.Spec.TargetRef.Name
-	v := vars{
+	v := templateVars{
 		name: c.Name, namespace: c.Namespace, target: target,
 		service: target, ingress: target, route: target,
 		interval: flaggerv1.DefaultMetricInterval, variables: m.TemplateVariables,
@@ -49,9 +49,9 @@ func varsOf(c *flaggerv1.Canary, m flaggerv1.CanaryMetric) vars {
 	return v
 }
 
-// words are the names as proxies write them who know only letters, digits and the
+// underscored are the names as proxies write them who know only letters, digits and the
 // underscore.
-func (v vars) words() vars {
+func (v templateVars) underscored() templateVars {
 	for _, name := range []*string{&v.name, &v.namespace, &v.target, &v.service, &v.ingress} {
 		*name = nonWord.ReplaceAllString(*name, "_")
 	}
@@ -66,7 +66,7 @@ var limits = template.Limits{Source: 64 << 10, Text: 64 << 10, Value: 128 << 10,
 
 // render fills in a query. A variable that was not given is an error: a query
 // with a hole in it measures something, and nobody knows what.
-func render(ctx context.Context, query string, v vars) (string, error) {
+func render(ctx context.Context, query string, v templateVars) (string, error) {
 	tmpl, err := template.Language{Name: "query", Functions: v.functions(), Strict: true, Limits: limits}.Parse(query)
 	if err != nil {
 		return "", err
@@ -75,7 +75,7 @@ func render(ctx context.Context, query string, v vars) (string, error) {
 	return strings.TrimSpace(text), err
 }
 
-func (v vars) functions() map[string]any {
+func (v templateVars) functions() map[string]any {
 	return map[string]any{
 		"name":      func() string { return v.name },
 		"namespace": func() string { return v.namespace },

@@ -15,7 +15,7 @@ func TestQueriesThatNeverEnd(t *testing.T) {
 		`{{ html (printf "%100000000s" "<") | len }}`,
 		`{{ range 100000 }}{{ printf "%1000d" 1 | len }}{{ end }}`,
 	} {
-		if out, err := render(t.Context(), query, vars{}); err == nil {
+		if out, err := render(t.Context(), query, templateVars{}); err == nil {
 			t.Errorf("%.40s: became %d bytes", query, len(out))
 		}
 	}
@@ -26,7 +26,7 @@ func FuzzRender(f *testing.F) {
 	f.Add(`{{ variables.missing }}`)
 	f.Add(`{{ if }}`)
 	f.Fuzz(func(t *testing.T, query string) {
-		out, err := render(t.Context(), query, vars{name: "app", interval: "1m", variables: map[string]string{"q": "v"}})
+		out, err := render(t.Context(), query, templateVars{name: "app", interval: "1m", variables: map[string]string{"q": "v"}})
 		if err == nil && strings.Contains(out, "<no value>") && !strings.Contains(query, "value") {
 			t.Fatalf("a hole in %q", out)
 		}

@@ -24,7 +24,7 @@ type splunk struct {
 
 // connectSplunk takes the address of the API or of the stream, of either protocol,
 // as Flagger does: programs run at the stream.
-func connectSplunk(c *connection) (source, error) {
+func connectSplunk(c *connection) (querier, error) {
 	if rest, ok := strings.CutPrefix(c.Address, "ws"); ok {
 		c.Address = "http" + rest
 	}
@@ -43,7 +43,7 @@ func connectSplunk(c *connection) (source, error) {
 }
 
 // Query asks for a time that is over, so that the stream ends by itself.
-func (s *splunk) Query(ctx context.Context, q question) (float64, error) {
+func (s *splunk) Query(ctx context.Context, q renderedQuery) (float64, error) {
 	req, err := s.request(ctx, http.MethodPost, at(s.base, "v2/signalflow/execute", url.Values{
 		"start":     {strconv.FormatInt(q.now.Add(-lookback*q.window).UnixMilli(), 10)},
 		"stop":      {strconv.FormatInt(q.now.UnixMilli(), 10)},
@@ -120,7 +120,7 @@ func (s *signalFlow) line(line string) error {
 func (s *signalFlow) take(event, data string) error {
 	switch event {
 	case "error":
-		return fmt.Errorf("the server answered: %s", complaint([]byte(data)))
+		return fmt.Errorf("the server answered: %s", serverMessage([]byte(data)))
 	case "control-message":
 		var control struct {
 			Event string `json:"event"`

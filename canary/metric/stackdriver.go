@@ -31,12 +31,12 @@ type stackdriver struct {
 // connectStackdriver takes from the Secret the project and the key of a service
 // account. Other kinds of credentials may name files and commands to read them
 // from, which would be the controller's.
-func connectStackdriver(c *connection) (source, error) {
+func connectStackdriver(c *connection) (querier, error) {
 	base, err := c.base("https://monitoring.googleapis.com")
 	if err != nil {
 		return nil, err
 	}
-	s := &stackdriver{connection: c, base: base, bearer: &c.checker.ambient.google}
+	s := &stackdriver{connection: c, base: base, bearer: &c.checker.ambientCredentials.google}
 	if c.SecretRef != nil {
 		keys, err := c.keys("project")
 		if err != nil {
@@ -46,7 +46,7 @@ func connectStackdriver(c *connection) (source, error) {
 	}
 	if key := c.key("serviceAccountKey"); key != "" {
 		if s.account, err = google.JWTConfigFromJSON([]byte(key), monitoringScope); err != nil {
-			return nil, incomplete{fmt.Errorf("secretRef: serviceAccountKey of Secret %q is not the JSON key of a service account", c.SecretRef.Name)}
+			return nil, incompleteSecret{fmt.Errorf("secretRef: serviceAccountKey of Secret %q is not the JSON key of a service account", c.SecretRef.Name)}
 		}
 		s.bearer = &bearer{}
 	}
@@ -58,7 +58,7 @@ func connectStackdriver(c *connection) (source, error) {
 	return s, nil
 }
 
-func (s *stackdriver) Query(ctx context.Context, q question) (float64, error) {
+func (s *stackdriver) Query(ctx context.Context, q renderedQuery) (float64, error) {
 	token, project, err := s.bearer.get(ctx, s.issue)
 	if err != nil {
 		return 0, err
@@ -147,7 +147,7 @@ func decodeStackdriver(body []byte) (float64, error) {
 	if len(answer.Partial) > 0 {
 		return 0, fmt.Errorf("the server answered in part: %s", excerpt(answer.Partial[0].Message))
 	}
-	var result only
+	var result singleValue
 	for _, series := range answer.Series {
 		if len(series.Points) == 0 || len(series.Points[0].Values) == 0 {
 			continue

@@ -22,15 +22,15 @@ func isKnative(c *flaggerv1.Canary) bool {
 
 // vars are what the queries of a metric may ask for. Some of it only the live
 // target knows.
-func (k *Checker) vars(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.CanaryMetric) (vars, error) {
-	v := varsOf(c, m)
+func (k *Checker) vars(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.CanaryMetric) (templateVars, error) {
+	v := newTemplateVars(c, m)
 	key := client.ObjectKey{Namespace: c.Namespace, Name: c.Spec.TargetRef.Name}
 	var err error
 	switch {
 	case isKnative(c):
 		v.route, err = k.newestRevision(ctx, key)
 	case c.Spec.TargetRef.Kind == "StatefulSet":
-		// see plan.pods
+		// see preparedQuery.pods
 	case c.Spec.TargetRef.Kind == "DaemonSet":
 		// Flagger's pattern below asks for two suffixes. No pod of a DaemonSet has
 		// them, but for those of its primary: <target>-primary-x7k2p.

@@ -18,9 +18,9 @@ import (
 
 // serverType is a kind of server that answers queries.
 type serverType struct {
-	// connect returns the source of a MetricTemplate, and asks nobody anything. The
+	// connect returns the server of a MetricTemplate, and asks nobody anything. The
 	// field that it names in an error is relative to spec.provider.
-	connect func(c *connection) (source, error)
+	connect func(c *connection) (querier, error)
 	// parse finds what is wrong with a query that is filled in; nil takes any text.
 	parse func(query string) error
 }
@@ -49,18 +49,18 @@ func parsed[T any](parse func(string) (T, error)) func(string) error {
 	}
 }
 
-// template plans a measurement by a MetricTemplate, in the canary's namespace
+// template prepares a measurement by a MetricTemplate, in the canary's namespace
 // unless the reference says otherwise.
-func (k *Checker) template(ctx context.Context, c *flaggerv1.Canary, field string, ref *flaggerv1.CrossNamespaceObjectReference) (plan, error) {
+func (k *Checker) template(ctx context.Context, c *flaggerv1.Canary, field string, ref *flaggerv1.CrossNamespaceObjectReference) (preparedQuery, error) {
 	if ref.Kind != "" && ref.Kind != flaggerv1.MetricTemplateKind {
-		return plan{}, reconcile.TerminalError(fmt.Errorf("%s.kind: %q is no %s", field, ref.Kind, flaggerv1.MetricTemplateKind))
+		return preparedQuery{}, reconcile.TerminalError(fmt.Errorf("%s.kind: %q is no %s", field, ref.Kind, flaggerv1.MetricTemplateKind))
 	}
 	key := client.ObjectKey{Namespace: c.Namespace, Name: ref.Name}
 	if ref.Namespace != "" {
 		key.Namespace = ref.Namespace
 	}
 	if k.sameNamespace && key.Namespace != c.Namespace {
-		return plan{}, reconcile.TerminalError(fmt.Errorf("%s.namespace: MetricTemplate %s is in another namespace, which --no-cross-namespace-refs forbids; copy it to %s",
+		return preparedQuery{}, reconcile.TerminalError(fmt.Errorf("%s.namespace: MetricTemplate %s is in another namespace, which --no-cross-namespace-refs forbids; copy it to %s",
 			field, key, c.Namespace))
 	}
 	tmpl := &flaggerv1.MetricTemplate{}
@@ -68,38 +68,38 @@ func (k *Checker) template(ctx context.Context, c *flaggerv1.Canary, field strin
 		if apierrors.IsNotFound(err) {
 			k.transports.forget(key)
 		}
-		return plan{}, fmt.Errorf("reading MetricTemplate %s: %w", key, err)
+		return preparedQuery{}, fmt.Errorf("reading MetricTemplate %s: %w", key, err)
 	}
 	return k.connect(ctx, tmpl)
 }
 
 // connect plans a measurement by a MetricTemplate that was read.
-func (k *Checker) connect(ctx context.Context, tmpl *flaggerv1.MetricTemplate) (plan, error) {
+func (k *Checker) connect(ctx context.Context, tmpl *flaggerv1.MetricTemplate) (preparedQuery, error) {
 	where := fmt.Sprintf("MetricTemplate %s/%s: spec", tmpl.Namespace, tmpl.Name)
 	kind, ok := serverTypes[tmpl.Spec.Provider.Type]
 	if !ok {
-		return plan{}, reconcile.TerminalError(fmt.Errorf("%s.provider.type: %q is not served, only %s", where,
+		return preparedQuery{}, reconcile.TerminalError(fmt.Errorf("%s.provider.type: %q is not served, only %s", where,
 			tmpl.Spec.Provider.Type, strings.Join(slices.Sorted(maps.Keys(serverTypes)), ", ")))
 	}
 	secret, err := k.secret(ctx, tmpl)
 	if err != nil {
-		return plan{}, err
+		return preparedQuery{}, err
 	}
 	src, err := k.source(kind, tmpl, secret)
-	var waits incomplete
+	var waits incompleteSecret
 	switch {
 	case errors.As(err, &waits):
-		return plan{}, fmt.Errorf("%s.provider.%w", where, err)
+		return preparedQuery{}, fmt.Errorf("%s.provider.%w", where, err)
 	case err != nil:
-		return plan{}, reconcile.TerminalError(fmt.Errorf("%s.provider.%w", where, err))
+		return preparedQuery{}, reconcile.TerminalError(fmt.Errorf("%s.provider.%w", where, err))
 	}
-	return plan{
+	return preparedQuery{
 		field: where + ".query", query: tmpl.Spec.Query, provider: tmpl.Spec.Provider.Type, parse: kind.parse, source: src, scale: asIs,
 		secrets: newSecrets(secret, tmpl.Spec.Provider.Address),
 	}, nil
 }
 
-func (k *Checker) source(kind serverType, tmpl *flaggerv1.MetricTemplate, secret map[string][]byte) (source, error) {
+func (k *Checker) source(kind serverType, tmpl *flaggerv1.MetricTemplate, secret map[string][]byte) (querier, error) {
 	spec := tmpl.Spec.Provider
 	switch {
 	case spec.Region != "" && spec.Type != "cloudwatch":
@@ -107,12 +107,12 @@ func (k *Checker) source(kind serverType, tmpl *flaggerv1.MetricTemplate, secret
 	case spec.JSONPath != "" && spec.Type != "web":
 		return nil, fmt.Errorf("jsonPath: has no meaning for provider %s", spec.Type)
 	}
-	transport, err := k.transports.of(client.ObjectKeyFromObject(tmpl), trust{
+	transport, err := k.transports.of(client.ObjectKeyFromObject(tmpl), tlsSettings{
 		insecure: spec.InsecureSkipVerify,
 		ca:       string(secret["ca.crt"]), cert: string(secret["tls.crt"]), key: string(secret["tls.key"]),
 	})
 	if err != nil {
-		return nil, incomplete{fmt.Errorf("secretRef: Secret %q: %w", spec.SecretRef.Name, err)}
+		return nil, incompleteSecret{fmt.Errorf("secretRef: Secret %q: %w", spec.SecretRef.Name, err)}
 	}
 	return kind.connect(&connection{
 		MetricTemplateProvider: spec, namespace: tmpl.Namespace, secret: secret,

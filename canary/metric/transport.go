@@ -12,23 +12,23 @@ import (
 	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
-// trust is whom a connection trusts, and as whom it presents itself.
-type trust struct {
+// tlsSettings is whom a connection trusts, and as whom it presents itself.
+type tlsSettings struct {
 	insecure      bool
 	ca, cert, key string
 }
 
-// transports keeps one transport for each trust, so that connections are shared
+// transports keeps one transport for each set of TLS settings, so that connections are shared
 // by all that may share them. The two that need no Secret live forever; the others
 // as long as a MetricTemplate uses them, so that a Secret that rotates leaves no
 // connections behind.
 type transports struct {
-	verifying, trusting *http.Transport
-	operators           *http.Transport // for what the controller's flags name
+	verifying, unverified *http.Transport
+	operators             *http.Transport // for what the controller's flags name
 
 	mu   sync.Mutex
-	own  map[trust]*http.Transport
-	used map[client.ObjectKey]trust // by which MetricTemplate
+	own  map[tlsSettings]*http.Transport
+	used map[client.ObjectKey]tlsSettings // by which MetricTemplate
 }
 
 // maxTransports bounds their memory: templates that are gone are noticed only when a
@@ -43,24 +43,24 @@ func newTransports(guard *outbound.Guard) *transports {
 	trusting := verifying.Clone()
 	trusting.TLSClientConfig = &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
 	return &transports{
-		verifying: verifying, trusting: trusting, operators: operators,
-		own: map[trust]*http.Transport{}, used: map[client.ObjectKey]trust{},
+		verifying: verifying, unverified: trusting, operators: operators,
+		own: map[tlsSettings]*http.Transport{}, used: map[client.ObjectKey]tlsSettings{},
 	}
 }
 
 // of returns the transport of a MetricTemplate, and drops the one that it had
 // before if nobody else has it.
-func (t *transports) of(owner client.ObjectKey, wants trust) (*http.Transport, error) {
+func (t *transports) of(owner client.ObjectKey, wants tlsSettings) (*http.Transport, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.used[owner] != wants {
 		t.drop(owner)
 	}
 	switch wants {
-	case trust{}:
+	case tlsSettings{}:
 		return t.verifying, nil
-	case trust{insecure: true}:
-		return t.trusting, nil
+	case tlsSettings{insecure: true}:
+		return t.unverified, nil
 	}
 	transport, ok := t.own[wants]
 	if !ok {
@@ -113,7 +113,7 @@ func (t *transports) drop(owner client.ObjectKey) {
 // config trusts the authorities of the Secret beside those of the system: the
 // token of a service account comes with the authority of its cluster, which is not
 // that of every server the token is for.
-func (t trust) config() (*tls.Config, error) {
+func (t tlsSettings) config() (*tls.Config, error) {
 	config := &tls.Config{InsecureSkipVerify: t.insecure, MinVersion: tls.VersionTLS12}
 	if t.ca != "" {
 		pool, err := x509.SystemCertPool()

@@ -200,7 +200,7 @@ func TestTemplatesShareATransport(t *testing.T) {
 	all := newTransports(nil)
 	own := newCertificate(t, "server")
 	a, b := client.ObjectKey{Name: "a"}, client.ObjectKey{Name: "b"}
-	get := func(owner client.ObjectKey, wants trust) *http.Transport {
+	get := func(owner client.ObjectKey, wants tlsSettings) *http.Transport {
 		t.Helper()
 		transport, err := all.of(owner, wants)
 		if err != nil {
@@ -208,15 +208,15 @@ func TestTemplatesShareATransport(t *testing.T) {
 		}
 		return transport
 	}
-	if get(a, trust{}) != get(b, trust{}) || get(a, trust{insecure: true}) == get(a, trust{}) {
+	if get(a, tlsSettings{}) != get(b, tlsSettings{}) || get(a, tlsSettings{insecure: true}) == get(a, tlsSettings{}) {
 		t.Error("one transport per trust")
 	}
-	private := trust{ca: string(own.crt)}
+	private := tlsSettings{ca: string(own.crt)}
 	shared := get(a, private)
 	if get(b, private) != shared {
 		t.Error("two templates that trust the same make two transports")
 	}
-	get(a, trust{})
+	get(a, tlsSettings{})
 	if get(b, private) != shared {
 		t.Error("the transport went with the first of its users")
 	}

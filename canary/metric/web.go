@@ -12,14 +12,14 @@ import (
 // web asks any server that answers in JSON. The query is the rest of the URL, and
 // spec.provider.jsonPath says where in the answer the number is.
 type web struct {
-	host
+	endpoint
 }
 
-func connectWeb(c *connection) (source, error) {
+func connectWeb(c *connection) (querier, error) {
 	if err := checkJSONPath(c.JSONPath); err != nil {
 		return nil, fmt.Errorf("jsonPath: %w", err)
 	}
-	asked, err := c.host()
+	asked, err := c.endpoint()
 	return &web{asked}, err
 }
 
@@ -54,7 +54,7 @@ func urlEscape(query string) string {
 	return out.String()
 }
 
-func (w *web) Query(ctx context.Context, q question) (float64, error) {
+func (w *web) Query(ctx context.Context, q renderedQuery) (float64, error) {
 	rest, err := webQuery(q.text)
 	if err != nil {
 		return 0, err
@@ -69,10 +69,10 @@ func (w *web) Query(ctx context.Context, q question) (float64, error) {
 		address += separator + rest.RawQuery
 	}
 	body, err := w.get(ctx, address, w.login)
-	var answer refused
+	var answer statusError
 	switch {
 	case errors.As(err, &answer):
-		return 0, refused{status: answer.status} // it may be any server, and say anything
+		return 0, statusError{status: answer.status} // it may be any server, and say anything
 	case err != nil:
 		return 0, err
 	}

@@ -111,7 +111,7 @@ func decodeWeb(body []byte, path string) (float64, error) {
 	case err != nil:
 		return 0, errors.New("jsonPath does not fit the server's answer") // the library's error quotes it
 	}
-	var result only
+	var result singleValue
 	for _, item := range found {
 		if err := result.read(plain(item)); err != nil {
 			return 0, err

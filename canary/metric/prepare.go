@@ -14,20 +14,20 @@ import (
 	"github.com/sluice-cd/sluice/internal/mask"
 )
 
-// source answers queries, by any number of goroutines at once.
-type source interface {
-	Query(ctx context.Context, q question) (float64, error)
+// querier answers queries, by any number of goroutines at once.
+type querier interface {
+	Query(ctx context.Context, q renderedQuery) (float64, error)
 }
 
-// question is a query filled in, and the time that it is about.
-type question struct {
+// renderedQuery is a query filled in, and the time that it is about.
+type renderedQuery struct {
 	text   string
 	now    time.Time
 	window time.Duration // before now, which the metric measures
 }
 
-// plan is how to measure one metric.
-type plan struct {
+// preparedQuery is how to measure one metric.
+type preparedQuery struct {
 	metric string
 	// namespace is that of the canary.
 	namespace string
@@ -36,31 +36,31 @@ type plan struct {
 	// provider is the type of the server, which decides what parse takes.
 	provider string
 	parse    func(query string) error // nil takes any text
-	vars     vars
+	vars     templateVars
 	// pods matches the canary's pods at this moment; nil if vars has a pattern for
 	// all times. Those of a StatefulSet become more with each step.
 	pods    func(ctx context.Context) (string, error)
 	window  time.Duration
-	source  source
+	source  querier
 	scale   func(float64) float64
 	secrets *mask.Mask
 	names   provider.Spelling // of label values in the query
 }
 
-// question fills in the query. A query that cannot be filled in, or that its
+// render fills in the query. A query that cannot be filled in, or that its
 // provider could never understand, only an edit repairs.
-func (p plan) question(ctx context.Context, window time.Duration, now time.Time) (question, error) {
+func (p preparedQuery) render(ctx context.Context, window time.Duration, now time.Time) (renderedQuery, error) {
 	v := p.vars
 	if p.pods != nil && strings.Contains(p.query, "pods") {
 		var err error
 		if v.pods, err = p.pods(ctx); err != nil {
-			return question{}, err
+			return renderedQuery{}, err
 		}
 	}
-	return p.ask(ctx, v, window, now)
+	return p.fill(ctx, v, window, now)
 }
 
-func (p plan) ask(ctx context.Context, v vars, window time.Duration, now time.Time) (question, error) {
+func (p preparedQuery) fill(ctx context.Context, v templateVars, window time.Duration, now time.Time) (renderedQuery, error) {
 	if window <= 0 {
 		window = p.window
 	} else {
@@ -72,20 +72,20 @@ func (p plan) ask(ctx context.Context, v vars, window time.Duration, now time.Ti
 		err = p.parse(text)
 	}
 	if err != nil {
-		return question{}, reconcile.TerminalError(fmt.Errorf("%s: %w", p.field, err))
+		return renderedQuery{}, reconcile.TerminalError(fmt.Errorf("%s: %w", p.field, err))
 	}
-	return question{text: text, now: now, window: window}, nil
+	return renderedQuery{text: text, now: now, window: window}, nil
 }
 
-func (k *Checker) plan(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.CanaryMetric) (plan, error) {
+func (k *Checker) prepared(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.CanaryMetric) (preparedQuery, error) {
 	field := fmt.Sprintf("spec.analysis.metrics[%s]", m.Name)
-	p, err := k.way(ctx, c, field, m)
+	p, err := k.queryOf(ctx, c, field, m)
 	if err != nil {
-		return plan{}, err
+		return preparedQuery{}, err
 	}
 	p.metric, p.namespace = m.Name, c.Namespace
 	if p.vars, err = k.vars(ctx, c, m); err != nil {
-		return plan{}, err
+		return preparedQuery{}, err
 	}
 	if c.Spec.TargetRef.Kind == "StatefulSet" {
 		key := client.ObjectKey{Namespace: c.Namespace, Name: c.Spec.TargetRef.Name}
@@ -93,25 +93,25 @@ func (k *Checker) plan(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.Can
 	}
 	p.window, err = time.ParseDuration(p.vars.interval)
 	if err != nil || p.window <= 0 {
-		return plan{}, reconcile.TerminalError(fmt.Errorf("%s.interval: %q is not a duration such as 30s or 1m", field, p.vars.interval))
+		return preparedQuery{}, reconcile.TerminalError(fmt.Errorf("%s.interval: %q is not a duration such as 30s or 1m", field, p.vars.interval))
 	}
 	if p.names == provider.Underscored {
-		p.vars = p.vars.words()
+		p.vars = p.vars.underscored()
 	}
 	return p, nil
 }
 
-// way tells the kinds of metrics apart.
-func (k *Checker) way(ctx context.Context, c *flaggerv1.Canary, field string, m flaggerv1.CanaryMetric) (plan, error) {
+// queryOf tells the kinds of metrics apart.
+func (k *Checker) queryOf(ctx context.Context, c *flaggerv1.Canary, field string, m flaggerv1.CanaryMetric) (preparedQuery, error) {
 	if m.TemplateRef != nil {
 		return k.template(ctx, c, field+".templateRef", m.TemplateRef)
 	}
 	if m.Query == "" && !m.Builtin() {
-		return plan{}, reconcile.TerminalError(fmt.Errorf("%s: it is no builtin check and has neither templateRef nor query", field))
+		return preparedQuery{}, reconcile.TerminalError(fmt.Errorf("%s: it is no builtin check and has neither templateRef nor query", field))
 	}
 	p, err := k.server(c)
 	if err != nil {
-		return plan{}, err
+		return preparedQuery{}, err
 	}
 	if m.Query != "" {
 		p.field, p.query, p.scale = field+".query", m.Query, asIs
@@ -122,7 +122,7 @@ func (k *Checker) way(ctx context.Context, c *flaggerv1.Canary, field string, m 
 }
 
 // server is the Prometheus of a canary: its own, or the controller's.
-func (k *Checker) server(c *flaggerv1.Canary) (plan, error) {
+func (k *Checker) server(c *flaggerv1.Canary) (preparedQuery, error) {
 	address, field, transport := k.metricsServer, "--metrics-server", k.transports.operators
 	if c.Spec.MetricsServer != "" {
 		address, field, transport = c.Spec.MetricsServer, "spec.metricsServer", k.transports.verifying
@@ -133,9 +133,9 @@ func (k *Checker) server(c *flaggerv1.Canary) (plan, error) {
 		checker:                k,
 	})
 	if err != nil {
-		return plan{}, reconcile.TerminalError(fmt.Errorf("%s: %w", field, err))
+		return preparedQuery{}, reconcile.TerminalError(fmt.Errorf("%s: %w", field, err))
 	}
-	return plan{source: server, secrets: newSecrets(nil, address)}, nil
+	return preparedQuery{source: server, secrets: newSecrets(nil, address)}, nil
 }
 
 func asIs(v float64) float64 { return v }
