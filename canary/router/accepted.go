@@ -28,20 +28,20 @@ func (e *NotAccepted) Error() string { return e.Why }
 // Is makes every NotAccepted an [ErrNotAccepted].
 func (e *NotAccepted) Is(target error) bool { return target == ErrNotAccepted }
 
-// reporting is a shape whose proxy writes into the status what it makes of a route.
-type reporting interface {
-	// verdict is why it does not follow the route as it is; nil is that it does, or
+// statusFormat is a format whose proxy writes into the status what it makes of a route.
+type statusFormat interface {
+	// notAccepted is why it does not follow the route as it is; nil is that it does, or
 	// says nothing.
-	verdict(live *unstructured.Unstructured) *NotAccepted
+	notAccepted(live *unstructured.Unstructured) *NotAccepted
 }
 
-// refusal is the verdict of a proxy that wants another route.
-func refusal(o *unstructured.Unstructured, by string, why ...string) *NotAccepted {
+// rejected is a route that its proxy has seen and does not follow.
+func rejected(o *unstructured.Unstructured, by string, why ...string) *NotAccepted {
 	return &NotAccepted{Why: fmt.Sprintf("%s %s/%s is not accepted by %s%s", o.GetKind(), o.GetNamespace(), o.GetName(), by, because(why...)), Refused: true}
 }
 
-// stale is the verdict of a proxy that has not seen the route as it is.
-func stale(o *unstructured.Unstructured, by string) *NotAccepted {
+// notYetAccepted is a route that its proxy has not seen as it is now.
+func notYetAccepted(o *unstructured.Unstructured, by string) *NotAccepted {
 	return &NotAccepted{Why: fmt.Sprintf("%s %s/%s is not yet taken up by %s", o.GetKind(), o.GetNamespace(), o.GetName(), by)}
 }
 
@@ -62,9 +62,9 @@ func because(why ...string) string {
 	return text
 }
 
-// judged reads a condition: what a proxy says that has seen an older route is no
-// verdict on this one. A generation that is missing, or zero, is not said.
-func judged(o *unstructured.Unstructured, conditions []entry, kind, by string) *NotAccepted {
+// conditionNotAccepted reads a condition. What a proxy says that has seen an older
+// route says nothing of this one; a generation that is missing or zero is not said.
+func conditionNotAccepted(o *unstructured.Unstructured, conditions []entry, kind, by string) *NotAccepted {
 	for _, condition := range conditions {
 		if object.Text(condition, "type") != kind {
 			continue
@@ -72,11 +72,11 @@ func judged(o *unstructured.Unstructured, conditions []entry, kind, by string) *
 		seen, _ := condition["observedGeneration"].(int64)
 		switch status := object.Text(condition, "status"); {
 		case seen > 0 && seen < o.GetGeneration():
-			return stale(o, by)
+			return notYetAccepted(o, by)
 		case status == "False":
-			return refusal(o, by, object.Text(condition, "reason"), object.Text(condition, "message"))
+			return rejected(o, by, object.Text(condition, "reason"), object.Text(condition, "message"))
 		case status != "True":
-			return stale(o, by)
+			return notYetAccepted(o, by)
 		}
 	}
 	return nil

@@ -24,7 +24,7 @@ const apisixPriority = 10000
 // apex Service with both copies of the workload as weighted backends.
 type apisix struct{}
 
-var apisixBackend = named("serviceName")
+var apisixBackend = backendNameAt("serviceName")
 
 func (apisix) object(c *flaggerv1.Canary) object.Ref {
 	apex, _, _ := c.ServiceNames()
@@ -91,7 +91,7 @@ func apisixRule(d draft) (entry, error) {
 	apex, _, _ := d.canary.ServiceNames()
 	for _, rule := range object.List(d.from.Object, "spec", "http") {
 		backends := object.List(rule, "backends")
-		if lookup(backends, apisixBackend, apex) == nil {
+		if findEntry(backends, apisixBackend, apex) == nil {
 			continue
 		}
 		if len(backends) != 1 {
@@ -122,8 +122,8 @@ func (apisix) release(live *unstructured.Unstructured, c *flaggerv1.Canary) erro
 	apex, primary, canary := c.ServiceNames()
 	for _, rule := range object.List(live.Object, "spec", "http") {
 		backends := object.List(rule, "backends")
-		if lookup(backends, apisixBackend, primary) != nil || lookup(backends, apisixBackend, canary) != nil {
-			object.Put(rule, []entry{apisixEntry(keep(backends, apisixBackend, primary, canary), apex, provider.Stable.Primary)}, "backends")
+		if findEntry(backends, apisixBackend, primary) != nil || findEntry(backends, apisixBackend, canary) != nil {
+			object.Put(rule, []entry{apisixEntry(liveEntry(backends, apisixBackend, primary, canary), apex, provider.Stable.Primary)}, "backends")
 		}
 	}
 	return nil
@@ -133,6 +133,18 @@ func (apisix) release(live *unstructured.Unstructured, c *flaggerv1.Canary) erro
 func (apisix) Supports(c *flaggerv1.Canary) error {
 	if routeName(c) == "" {
 		return terminal("spec.routeRef: provider apisix needs the ApisixRoute that users come through; name it")
+	}
+	return nil
+}
+
+// notAccepted implements [statusFormat]: the condition has another name in each major
+// version of the controller.
+func (apisix) notAccepted(live *unstructured.Unstructured) *NotAccepted {
+	conditions := object.List(live.Object, "status", "conditions")
+	for _, kind := range []string{"ResourcesAvailable", "Accepted"} {
+		if refused := conditionNotAccepted(live, conditions, kind, "APISIX"); refused != nil {
+			return refused
+		}
 	}
 	return nil
 }

@@ -34,9 +34,9 @@ type contour struct {
 	class string
 }
 
-func newContour(d Deps) Router { return single{d, contour{class: d.IngressClass}} }
+func newContour(d Deps) Router { return singleObject{d, contour{class: d.IngressClass}} }
 
-var contourBackend = named("name")
+var contourBackend = backendNameAt("name")
 
 func (contour) object(c *flaggerv1.Canary) object.Ref {
 	apex, _, _ := c.ServiceNames()
@@ -95,8 +95,8 @@ func contourRoute(c *flaggerv1.Canary, route entry, conditions []entry, w provid
 	live := object.List(route, "services")
 	object.Put(route, conditions, "conditions")
 	object.Put(route, []entry{
-		contourEntry(c, keep(live, contourBackend, primary, canary), primary, w.Primary),
-		contourEntry(c, keep(live, contourBackend, canary, primary), canary, w.Canary),
+		contourEntry(c, liveEntry(live, contourBackend, primary, canary), primary, w.Primary),
+		contourEntry(c, liveEntry(live, contourBackend, canary, primary), canary, w.Canary),
 	}, "services")
 	object.PutMap(route, "timeoutPolicy", contourTimeout(&c.Spec.Service))
 	object.PutMap(route, "retryPolicy", contourRetries(c.Spec.Service.Retries))
@@ -224,7 +224,7 @@ func (contour) release(live *unstructured.Unstructured, c *flaggerv1.Canary) err
 		return nil
 	}
 	kept := ours[len(ours)-1]
-	e := keep(object.List(kept, "services"), contourBackend, primary, canary)
+	e := liveEntry(object.List(kept, "services"), contourBackend, primary, canary)
 	object.Put(kept, []entry{contourEntry(c, e, apex, provider.Stable.Primary)}, "services")
 	object.Put(live.Object, append([]entry{kept}, others...), "spec", "routes")
 	return nil
@@ -253,4 +253,18 @@ func (contour) Supports(c *flaggerv1.Canary) error {
 // isABTest reports whether the canary is for chosen users.
 func isABTest(c *flaggerv1.Canary) bool {
 	return c.Spec.Analysis != nil && len(c.Spec.Analysis.Match) > 0
+}
+
+// notAccepted implements [statusFormat]: Contour says in words how an HTTPProxy stands, and
+// in a condition which one it has seen. One that no other includes, an orphan, is
+// followed once it is included.
+func (contour) notAccepted(live *unstructured.Unstructured) *NotAccepted {
+	valid := conditionNotAccepted(live, object.List(live.Object, "status", "conditions"), "Valid", "Contour")
+	if valid != nil && !valid.Refused {
+		return valid
+	}
+	if object.Text(live.Object, "status", "currentStatus") == "invalid" {
+		return rejected(live, "Contour", object.Text(live.Object, "status", "description"))
+	}
+	return nil
 }

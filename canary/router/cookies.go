@@ -32,7 +32,7 @@ type session struct {
 	canary, primary string
 	// stay is how long a user stays on the primary: until the next step.
 	stay time.Duration
-	// stale are cookies of which nothing depends any more.
+	// notYetAccepted are cookies of which nothing depends any more.
 	stale []string
 }
 

@@ -13,14 +13,16 @@ import (
 // entry is a part of an object in JSON, such as one of several weighted backends.
 type entry = map[string]any
 
-// naming says which backend an entry is for.
-type naming func(entry) string
+// backendName says which backend an entry is for.
+type backendName func(entry) string
 
-// named is a naming by what is at a path.
-func named(path ...string) naming { return func(e entry) string { return object.Text(e, path...) } }
+// backendNameAt reads the name at a path.
+func backendNameAt(path ...string) backendName {
+	return func(e entry) string { return object.Text(e, path...) }
+}
 
-// lookup returns the entry of a backend, nil if there is none.
-func lookup(list []entry, name naming, want string) entry {
+// findEntry returns the entry of a backend, nil if there is none.
+func findEntry(list []entry, name backendName, want string) entry {
 	i := slices.IndexFunc(list, func(e entry) bool { return name(e) == want })
 	if i < 0 {
 		return nil
@@ -28,12 +30,12 @@ func lookup(list []entry, name naming, want string) entry {
 	return list[i]
 }
 
-// keep returns the live entry of a backend to change what is the canary's in it,
+// liveEntry returns the live entry of a backend to change what is the canary's in it,
 // or else that of its sibling, which is called in the same way; or an empty one.
-func keep(list []entry, name naming, want, sibling string) entry {
-	e := lookup(list, name, want)
+func liveEntry(list []entry, name backendName, want, sibling string) entry {
+	e := findEntry(list, name, want)
 	if e == nil {
-		e = lookup(list, name, sibling)
+		e = findEntry(list, name, sibling)
 	}
 	if e == nil {
 		return entry{}
@@ -44,8 +46,8 @@ func keep(list []entry, name naming, want, sibling string) entry {
 // weightsIn returns the weights of two backends as percentages; ok is false unless
 // both are in the list. A backend without a weight gets nothing: Flagger leaves
 // out a weight of zero.
-func weightsIn(list []entry, name naming, primary, canary string) (w provider.Weights, ok bool) {
-	p, c := lookup(list, name, primary), lookup(list, name, canary)
+func weightsIn(list []entry, name backendName, primary, canary string) (w provider.Weights, ok bool) {
+	p, c := findEntry(list, name, primary), findEntry(list, name, canary)
 	if p == nil || c == nil {
 		return provider.Weights{}, false
 	}

@@ -29,7 +29,7 @@ func TestWeightsAreReadAsPercentages(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			list := []entry{{"name": "p", "weight": tc.primary}, {"name": "c", "weight": tc.canary}}
-			got, ok := weightsIn(list, named("name"), "p", "c")
+			got, ok := weightsIn(list, backendNameAt("name"), "p", "c")
 			if !ok || got != tc.want {
 				t.Errorf("want %v, got %v %t", tc.want, got, ok)
 			}

@@ -72,8 +72,8 @@ func (g gatewayAPI) Weights(ctx context.Context, c *flaggerv1.Canary) (provider.
 	if err != nil {
 		return provider.Weights{}, err
 	}
-	if verdict := unaccepted(route); verdict != nil {
-		return provider.Weights{}, verdict
+	if refused := unaccepted(route); refused != nil {
+		return provider.Weights{}, refused
 	}
 	return weightsOf(rulesOf(route), c), nil
 }
@@ -82,7 +82,7 @@ func (g gatewayAPI) Weights(ctx context.Context, c *flaggerv1.Canary) (provider.
 // One that was there before stays, and must not point at Services that go.
 func (g gatewayAPI) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 	route, err := g.read(ctx, g.object(c))
-	if apierrors.IsNotFound(err) || errors.Is(err, ErrNotInstalled) || err == nil && g.goesAnyway(route, c) {
+	if apierrors.IsNotFound(err) || errors.Is(err, ErrNotInstalled) || err == nil && g.needsNoHandBack(route, c) {
 		return nil
 	}
 	if err != nil {
@@ -139,7 +139,7 @@ func (g gatewayAPI) render(ctx context.Context, c *flaggerv1.Canary, weigh func(
 			return renderOwn(route, c, w)
 		}
 		if route.GetResourceVersion() == "" {
-			if err := g.alone(ctx, c); err != nil {
+			if err := g.checkNoOtherKind(ctx, c); err != nil {
 				return err
 			}
 		}
@@ -147,9 +147,9 @@ func (g gatewayAPI) render(ctx context.Context, c *flaggerv1.Canary, weigh func(
 	})
 }
 
-// alone fails while a route of the other kind that was made before is there: of
+// checkNoOtherKind fails while a route of the other kind that was made before is there: of
 // two routes for one host, Gateways refuse the younger.
-func (g gatewayAPI) alone(ctx context.Context, c *flaggerv1.Canary) error {
+func (g gatewayAPI) checkNoOtherKind(ctx context.Context, c *flaggerv1.Canary) error {
 	other := kindGRPCRoute
 	if routeKind(c) == kindGRPCRoute {
 		other = kindHTTPRoute

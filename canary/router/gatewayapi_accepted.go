@@ -10,7 +10,7 @@ import (
 	"github.com/sluice-cd/sluice/canary/object"
 )
 
-// unaccepted is the verdict of the parents of a route: all must follow it that say
+// unaccepted is what the parents of a route say against it: all must follow it that say
 // anything about it, whichever of their controllers says so. nil is that they do.
 func unaccepted(route *unstructured.Unstructured) *NotAccepted {
 	var refused, waiting []string
@@ -20,13 +20,13 @@ func unaccepted(route *unstructured.Unstructured) *NotAccepted {
 			if parentKey(ref, route) != parentKey(want, route) {
 				continue
 			}
-			verdict := judged(route, object.List(parent, "conditions"), string(gatewayv1.RouteConditionAccepted), parentName(want, route))
+			answer := conditionNotAccepted(route, object.List(parent, "conditions"), string(gatewayv1.RouteConditionAccepted), parentName(want, route))
 			switch {
-			case verdict == nil:
-			case verdict.Refused:
-				refused = append(refused, verdict.Why)
+			case answer == nil:
+			case answer.Refused:
+				refused = append(refused, answer.Why)
 			default:
-				waiting = append(waiting, verdict.Why)
+				waiting = append(waiting, answer.Why)
 			}
 		}
 	}

@@ -82,7 +82,7 @@ func (g gatewayAPI) checkFilters(s *flaggerv1.CanaryService) error {
 
 // checkGRPC refuses what a GRPCRoute has no words for.
 func checkGRPC(s *flaggerv1.CanaryService) error {
-	for _, u := range []setting{
+	for _, u := range []fieldSetting{
 		{field: "timeout", set: s.Timeout != ""},
 		{field: "backendTimeout", set: s.BackendTimeout != ""},
 		{field: "rewrite", set: s.Rewrite != nil},

@@ -32,22 +32,22 @@ var glooSettings = []string{
 // gloo is the provider of that name: a RouteTable with the name of the apex, which
 // a VirtualService of the owner's delegates to, and an Upstream for either copy,
 // because a cluster may have Gloo's discovery of Services turned off.
-type gloo struct{ single }
+type gloo struct{ singleObject }
 
-func newGloo(d Deps) Router { return gloo{single{d, glooShape{}}} }
+func newGloo(d Deps) Router { return gloo{singleObject{d, glooFormat{}}} }
 
 // Reconcile writes the Upstreams and the RouteTable around its weights.
 func (g gloo) Reconcile(ctx context.Context, c *flaggerv1.Canary) error {
 	if err := g.writeUpstreams(ctx, c); err != nil {
 		return err
 	}
-	return g.single.Reconcile(ctx, c)
+	return g.singleObject.Reconcile(ctx, c)
 }
 
 // SetWeights writes everything, and the weights also when the Upstreams cannot be
 // written: users have to be taken off a bad canary.
 func (g gloo) SetWeights(ctx context.Context, c *flaggerv1.Canary, w provider.Weights) error {
-	return errors.Join(g.writeUpstreams(ctx, c), g.single.SetWeights(ctx, c, w))
+	return errors.Join(g.writeUpstreams(ctx, c), g.singleObject.SetWeights(ctx, c, w))
 }
 
 func (g gloo) writeUpstreams(ctx context.Context, c *flaggerv1.Canary) error {
@@ -109,7 +109,7 @@ func (g gloo) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 		return err
 	}
 	apex, _, _ := c.ServiceNames()
-	err = g.giveUp(ctx, c, glooObject(c, glooNames(c).primary), func(o *unstructured.Unstructured, _ *flaggerv1.Canary) error {
+	err = g.handBack(ctx, c, glooObject(c, glooNames(c).primary), func(o *unstructured.Unstructured, _ *flaggerv1.Canary) error {
 		object.Put(o.Object, apex, "spec", "kube", "serviceName")
 		unstructured.RemoveNestedField(o.Object, "spec", "kube", "selector")
 		if !metav1.IsControlledBy(table, c) {
@@ -120,13 +120,13 @@ func (g gloo) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 	if err != nil {
 		return err
 	}
-	return g.single.Finalize(ctx, c)
+	return g.singleObject.Finalize(ctx, c)
 }
 
 // Objects are the RouteTable, the two Upstreams and the one with the settings.
 func (g gloo) Objects(c *flaggerv1.Canary) []object.Ref {
 	names := glooNames(c)
-	objects := append(g.single.Objects(c), glooObject(c, names.primary), glooObject(c, names.canary))
+	objects := append(g.singleObject.Objects(c), glooObject(c, names.primary), glooObject(c, names.canary))
 	if config, ok := glooConfig(c); ok {
 		objects = append(objects, config)
 	}

@@ -13,19 +13,19 @@ import (
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
-// glooShape is what is in a RouteTable.
-type glooShape struct{}
+// glooFormat is what is in a RouteTable.
+type glooFormat struct{}
 
-var glooBackend = named("destination", "upstream", "name")
+var glooBackend = backendNameAt("destination", "upstream", "name")
 
-func (glooShape) object(c *flaggerv1.Canary) object.Ref {
+func (glooFormat) object(c *flaggerv1.Canary) object.Ref {
 	apex, _, _ := c.ServiceNames()
 	return object.NewRef(glooTable, c.Namespace, apex)
 }
 
 // render puts the canary's routes where they were: in a RouteTable, the first
 // route that fits a request wins. New ones go behind those of others.
-func (glooShape) render(d draft, w provider.Weights) error {
+func (glooFormat) render(d draft, w provider.Weights) error {
 	matchers, err := glooMatchers(d.canary)
 	if err != nil {
 		return err
@@ -56,8 +56,8 @@ func glooRoute(c *flaggerv1.Canary, route entry, w provider.Weights) entry {
 	live := object.List(route, "routeAction", "multi", "destinations")
 	route["inheritablePathMatchers"] = true
 	route["routeAction"] = entry{"multi": entry{"destinations": []any{
-		glooEntry(c, keep(live, glooBackend, names.primary, names.canary), names.primary, w.Primary),
-		glooEntry(c, keep(live, glooBackend, names.canary, names.primary), names.canary, w.Canary),
+		glooEntry(c, liveEntry(live, glooBackend, names.primary, names.canary), names.primary, w.Primary),
+		glooEntry(c, liveEntry(live, glooBackend, names.canary, names.primary), names.canary, w.Canary),
 	}}}
 	return route
 }
@@ -83,7 +83,7 @@ func glooOurs(route entry, c *flaggerv1.Canary) bool {
 
 // weights are those of the first route. When it is for chosen users only, and the
 // canary no longer chooses any, they say nothing about the others.
-func (glooShape) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (provider.Weights, error) {
+func (glooFormat) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (provider.Weights, error) {
 	names := glooNames(c)
 	for _, route := range object.List(live.Object, "spec", "routes") {
 		w, ok := weightsIn(object.List(route, "routeAction", "multi", "destinations"), glooBackend, names.primary, names.canary)
@@ -94,7 +94,7 @@ func (glooShape) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (
 	return provider.Stable, nil
 }
 
-func (glooShape) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error {
+func (glooFormat) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	names := glooNames(c)
 	routes := object.List(live.Object, "spec", "routes")
 	last := -1
@@ -109,7 +109,7 @@ func (glooShape) release(live *unstructured.Unstructured, c *flaggerv1.Canary) e
 			continue
 		}
 		if i == last {
-			e := keep(object.List(route, "routeAction", "multi", "destinations"), glooBackend, names.primary, names.canary)
+			e := liveEntry(object.List(route, "routeAction", "multi", "destinations"), glooBackend, names.primary, names.canary)
 			route["routeAction"] = entry{"multi": entry{"destinations": []any{glooEntry(c, e, names.primary, provider.Stable.Primary)}}}
 		}
 		kept = append(kept, route)
@@ -118,8 +118,8 @@ func (glooShape) release(live *unstructured.Unstructured, c *flaggerv1.Canary) e
 	return nil
 }
 
-// Supports refuses what a RouteTable of Flagger's shape cannot say.
-func (glooShape) Supports(c *flaggerv1.Canary) error {
+// Supports refuses what a RouteTable as Flagger has it cannot say.
+func (glooFormat) Supports(c *flaggerv1.Canary) error {
 	_, err := glooMatchers(c)
 	return err
 }
@@ -173,4 +173,27 @@ func glooHeader(name string, value flaggerv1.StringMatch) entry {
 		header["value"], header["regex"] = ".*"+regexp.QuoteMeta(value.Suffix), true
 	}
 	return header
+}
+
+// glooStates are those that Gloo once wrote as numbers.
+var glooStates = map[string]string{"0": "Pending", "1": "Accepted", "2": "Rejected", "3": "Warning"}
+
+// notAccepted implements [statusFormat]: each installation of Gloo has a status of its own
+// in the object, older ones the only one.
+func (glooFormat) notAccepted(live *unstructured.Unstructured) *NotAccepted {
+	statuses, _ := object.At(live.Object, "status", "statuses").(entry)
+	all := []entry{{"": object.At(live.Object, "status")}, statuses}
+	for _, of := range all {
+		for _, name := range slices.Sorted(maps.Keys(of)) {
+			status, _ := of[name].(entry)
+			state := fmt.Sprint(status["state"])
+			if known, ok := glooStates[state]; ok {
+				state = known
+			}
+			if state == "Rejected" {
+				return rejected(live, "Gloo", object.Text(status, "reason"))
+			}
+		}
+	}
+	return nil
 }

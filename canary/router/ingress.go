@@ -12,19 +12,19 @@ import (
 	"github.com/sluice-cd/sluice/canary/object"
 )
 
-// ingressCopy is what nginx and skipper have in common: beside the Ingress of
+// ingressFormat is what nginx and skipper have in common: beside the Ingress of
 // spec.ingressRef, which is never touched, there is a copy of it that is called
 // `<ingress>-canary` and carries the weights. The copy follows the original, also
 // in its annotations: another class or body size must hold for both.
-type ingressCopy struct{}
+type ingressFormat struct{}
 
-var ingressBackend = named("backend", "service", "name")
+var ingressBackend = backendNameAt("backend", "service", "name")
 
-func (ingressCopy) object(c *flaggerv1.Canary) object.Ref {
+func (ingressFormat) object(c *flaggerv1.Canary) object.Ref {
 	return ingressObject(c, ingressName(c)+"-canary")
 }
 
-func (ingressCopy) origin(c *flaggerv1.Canary) object.Ref { return ingressObject(c, ingressName(c)) }
+func (ingressFormat) origin(c *flaggerv1.Canary) object.Ref { return ingressObject(c, ingressName(c)) }
 
 func ingressObject(c *flaggerv1.Canary, name string) object.Ref {
 	return object.NewRef(networkingv1.SchemeGroupVersion.WithKind("Ingress"), c.Namespace, name)

@@ -80,7 +80,7 @@ func (i istio) Weights(ctx context.Context, c *flaggerv1.Canary) (provider.Weigh
 // the canary created goes with it.
 func (i istio) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
 	vs, err := i.read(ctx, virtualService(c))
-	if apierrors.IsNotFound(err) || errors.Is(err, ErrNotInstalled) || err == nil && i.goesAnyway(vs, c) {
+	if apierrors.IsNotFound(err) || errors.Is(err, ErrNotInstalled) || err == nil && i.needsNoHandBack(vs, c) {
 		return nil
 	}
 	if err != nil {
@@ -129,7 +129,7 @@ func (i istio) reconcileRule(ctx context.Context, c *flaggerv1.Canary, host stri
 func (i istio) render(ctx context.Context, c *flaggerv1.Canary, weigh func([]rule) provider.Weights) error {
 	return i.write(ctx, c, virtualService(c), func(vs *unstructured.Unstructured) error {
 		w := weigh(routesOf(vs, c))
-		if err := remember(vs, c); err != nil {
+		if err := keepOriginal(vs, c); err != nil {
 			return err
 		}
 		if apex := c.Spec.Service.Apex; apex != nil && len(apex.Labels) > 0 {
@@ -140,9 +140,9 @@ func (i istio) render(ctx context.Context, c *flaggerv1.Canary, weigh func([]rul
 	})
 }
 
-// remember keeps the spec of a VirtualService that somebody else made, once: what
+// keepOriginal keeps the spec of a VirtualService that somebody else made, once: what
 // is there later is the canary's own, which Flagger then takes for the original.
-func remember(vs *unstructured.Unstructured, c *flaggerv1.Canary) error {
+func keepOriginal(vs *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	was := vs.GetAnnotations()
 	if vs.GetResourceVersion() == "" || metav1.IsControlledBy(vs, c) || was[lastApplied] != "" || was[original] != "" {
 		return nil
@@ -155,7 +155,7 @@ func remember(vs *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	return nil
 }
 
-// restore undoes [remember]. Where nothing usable was kept, the routes go to the
+// restore undoes [keepOriginal]. Where nothing usable was kept, the routes go to the
 // apex Service: the canary's Services will not be there any more.
 func restore(vs *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	kept := vs.GetAnnotations()

@@ -41,7 +41,7 @@ func renderVirtualService(vs *unstructured.Unstructured, c *flaggerv1.Canary, w 
 	used, unused := protocol(c)
 	unstructured.RemoveNestedField(vs.Object, "spec", unused)
 	object.Put(vs.Object, routes, "spec", used)
-	hosts, gateways := reach(c)
+	hosts, gateways := hostsAndGateways(c)
 	object.Put(vs.Object, hosts, "spec", "hosts")
 	if len(gateways) == 0 {
 		unstructured.RemoveNestedField(vs.Object, "spec", "gateways")
@@ -51,9 +51,9 @@ func renderVirtualService(vs *unstructured.Unstructured, c *flaggerv1.Canary, w 
 	return nil
 }
 
-// reach returns for whom the routes are: always also for those who call the apex
+// hostsAndGateways returns for whom the routes are: always also for those who call the apex
 // Service by its name. One that others delegate to must have neither.
-func reach(c *flaggerv1.Canary) (hosts, gateways []string) {
+func hostsAndGateways(c *flaggerv1.Canary) (hosts, gateways []string) {
 	if c.Spec.Service.Delegation {
 		return []string{}, nil
 	}

@@ -66,7 +66,7 @@ func checkTCP(c *flaggerv1.Canary) error {
 	}
 	for i := range s.Match {
 		m, at := &s.Match[i], fmt.Sprintf("spec.service.match[%d].", i)
-		for _, condition := range []setting{
+		for _, condition := range []fieldSetting{
 			{"uri", m.URI != nil},
 			{"scheme", m.Scheme != nil},
 			{"method", m.Method != nil},

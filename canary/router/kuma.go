@@ -29,7 +29,7 @@ const (
 // requests to the apex Service, and whoever needs the name may have it.
 type kuma struct{}
 
-var kumaBackend = named("destination", kumaService)
+var kumaBackend = backendNameAt("destination", kumaService)
 
 func (kuma) object(c *flaggerv1.Canary) object.Ref {
 	apex, _, _ := c.ServiceNames()
@@ -47,8 +47,8 @@ func (kuma) render(d draft, w provider.Weights) error {
 	object.Put(d.Object, []entry{kumaSelector(apex)}, "spec", "destinations")
 	live := object.List(d.Object, "spec", "conf", "split")
 	object.Put(d.Object, []entry{
-		kumaEntry(keep(live, kumaBackend, primary, canary), primary, w.Primary),
-		kumaEntry(keep(live, kumaBackend, canary, primary), canary, w.Canary),
+		kumaEntry(liveEntry(live, kumaBackend, primary, canary), primary, w.Primary),
+		kumaEntry(liveEntry(live, kumaBackend, canary, primary), canary, w.Canary),
 	}, "spec", "conf", "split")
 	return nil
 }
@@ -70,7 +70,7 @@ func (kuma) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error 
 		return err
 	}
 	apex, primary, canary := kumaTags(c)
-	e := keep(object.List(live.Object, "spec", "conf", "split"), kumaBackend, primary, canary)
+	e := liveEntry(object.List(live.Object, "spec", "conf", "split"), kumaBackend, primary, canary)
 	object.Put(live.Object, []entry{kumaEntry(e, apex, provider.Stable.Primary)}, "spec", "conf", "split")
 	return nil
 }

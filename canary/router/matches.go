@@ -149,7 +149,7 @@ func valueMatch(m flaggerv1.StringMatch) (kind, value string, ok bool) {
 
 // foreignMatch names a condition that only Istio can check.
 func foreignMatch(r *flaggerv1.HTTPMatchRequest) (string, bool) {
-	for _, u := range []setting{
+	for _, u := range []fieldSetting{
 		{field: "scheme", set: r.Scheme != nil},
 		{field: "authority", set: r.Authority != nil},
 		{field: "port", set: r.Port != 0},

@@ -23,7 +23,7 @@ const nginxAnnotations = "nginx.ingress.kubernetes.io"
 // sends there what its other annotations say: a percentage, or in an A/B test
 // those with a header or a cookie.
 type nginx struct {
-	ingressCopy
+	ingressFormat
 	// canary is the annotation `<prefix>/canary`, which all others begin with.
 	canary string
 }
@@ -33,7 +33,7 @@ func newNginx(d Deps) Router {
 	if prefix == "" {
 		prefix = nginxAnnotations
 	}
-	return single{d, nginx{canary: prefix + "/canary"}}
+	return singleObject{d, nginx{canary: prefix + "/canary"}}
 }
 
 func (n nginx) render(d draft, w provider.Weights) error {
@@ -173,8 +173,8 @@ func onlyHeaders(field, by string, m *flaggerv1.HTTPMatchRequest, also ...string
 }
 
 // conditions are what requests can be told apart by.
-func conditions(m *flaggerv1.HTTPMatchRequest) []setting {
-	return []setting{
+func conditions(m *flaggerv1.HTTPMatchRequest) []fieldSetting {
+	return []fieldSetting{
 		{field: "headers", set: len(m.Headers) > 0},
 		{field: "uri", set: m.URI != nil},
 		{field: "method", set: m.Method != nil},

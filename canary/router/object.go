@@ -161,9 +161,9 @@ func (d Deps) claim(o *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	return nil
 }
 
-// goesAnyway reports whether a canary that ends has nothing to give up: the object
+// needsNoHandBack reports whether a canary that ends has nothing to give up: the object
 // is its own and goes with it, or another canary has it.
-func (d Deps) goesAnyway(o *unstructured.Unstructured, c *flaggerv1.Canary) bool {
+func (d Deps) needsNoHandBack(o *unstructured.Unstructured, c *flaggerv1.Canary) bool {
 	return slices.ContainsFunc(o.GetOwnerReferences(), func(ref metav1.OwnerReference) bool {
 		return object.OwnedByCanary(ref) && (ref.UID == c.UID || ref.Name != c.Name || d.Foreign)
 	})

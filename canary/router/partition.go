@@ -31,12 +31,12 @@ func (inPlace) object(c *flaggerv1.Canary) object.Ref {
 // Reconcile implements [Router]: the partition follows the pods that there are,
 // and pods that have what they should not are taken back, some at a time.
 func (r inPlace) Reconcile(ctx context.Context, c *flaggerv1.Canary) error {
-	return r.settle(ctx, c, func(map[string]string) {})
+	return r.apply(ctx, c, func(map[string]string) {})
 }
 
 // SetWeights implements [Router].
 func (r inPlace) SetWeights(ctx context.Context, c *flaggerv1.Canary, w provider.Weights) error {
-	return r.settle(ctx, c, func(annotations map[string]string) {
+	return r.apply(ctx, c, func(annotations map[string]string) {
 		delete(annotations, partition.WeightAnnotation)
 		if w.Canary > 0 {
 			annotations[partition.WeightAnnotation] = fmt.Sprint(w.Canary)
@@ -44,10 +44,10 @@ func (r inPlace) SetWeights(ctx context.Context, c *flaggerv1.Canary, w provider
 	})
 }
 
-// settle changes what the canary wants, and the partition and the pods with it. A
+// apply changes what the canary wants, and the partition and the pods with it. A
 // StatefulSet that is not there has neither. A template that was changed meanwhile
 // is a conflict, so that no partition is ever meant for another one.
-func (r inPlace) settle(ctx context.Context, c *flaggerv1.Canary, want func(annotations map[string]string)) error {
+func (r inPlace) apply(ctx context.Context, c *flaggerv1.Canary, want func(annotations map[string]string)) error {
 	live, err := r.read(ctx, r.object(c))
 	if err != nil {
 		return client.IgnoreNotFound(err)
@@ -73,12 +73,12 @@ func (r inPlace) settle(ctx context.Context, c *flaggerv1.Canary, want func(anno
 	if err := r.update(ctx, r.object(c), live, wanted); err != nil {
 		return err
 	}
-	return r.takeBack(ctx, wanted)
+	return r.deleteStrayPods(ctx, wanted)
 }
 
-// takeBack deletes pods that have a revision which they should not have, as far as
+// deleteStrayPods deletes pods that have a revision which they should not have, as far as
 // that may happen now. Kubernetes makes them anew with the one that they should.
-func (r inPlace) takeBack(ctx context.Context, u *unstructured.Unstructured) error {
+func (r inPlace) deleteStrayPods(ctx context.Context, u *unstructured.Unstructured) error {
 	set, err := partition.Read(u)
 	if err != nil || !set.Settled() || set.Followed() {
 		return err

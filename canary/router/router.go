@@ -67,7 +67,7 @@ type Deps struct {
 // builders make the router of each provider; what it can do is a row in the table of
 // package provider.
 var builders = map[string]func(Deps) Router{
-	"apisix":             func(d Deps) Router { return single{d, apisix{}} },
+	"apisix":             func(d Deps) Router { return singleObject{d, apisix{}} },
 	"contour":            newContour,
 	"gatewayapi:v1":      newGatewayAPI("v1"),
 	"gatewayapi:v1beta1": newGatewayAPI("v1beta1"),
@@ -75,16 +75,16 @@ var builders = map[string]func(Deps) Router{
 	"istio":              newIstio,
 	"knative":            newKnative,
 	"kubernetes":         func(Deps) Router { return services{} },
-	"kuma":               func(d Deps) Router { return single{d, kuma{}} },
+	"kuma":               func(d Deps) Router { return singleObject{d, kuma{}} },
 	"linkerd":            newSMI("linkerd", "v1alpha1"),
 	"nginx":              newNginx,
 	"osm":                newSMI("osm", "v1alpha2"),
 	"partition":          newInPlace,
-	"skipper":            func(d Deps) Router { return single{d, skipper{}} },
+	"skipper":            func(d Deps) Router { return singleObject{d, skipper{}} },
 	"smi:v1alpha1":       newSMI("smi:v1alpha1", "v1alpha1"),
 	"smi:v1alpha2":       newSMI("smi:v1alpha2", "v1alpha2"),
 	"smi:v1alpha3":       newSMI("smi:v1alpha3", "v1alpha3"),
-	"traefik":            func(d Deps) Router { return single{d, traefik{}} },
+	"traefik":            func(d Deps) Router { return singleObject{d, traefik{}} },
 }
 
 // Names returns the providers that [New] accepts, sorted.

@@ -13,15 +13,15 @@ import (
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
-// single is a router whose weights are in one object. It reads, writes and gives
+// singleObject is a router whose weights are in one object. It reads, writes and gives
 // up the object; what is in it is the provider's business.
-type single struct {
+type singleObject struct {
 	Deps
-	shape
+	routeFormat
 }
 
-// shape is how a provider writes weights into its object.
-type shape interface {
+// routeFormat is how a provider writes weights into its object.
+type routeFormat interface {
 	// object names it.
 	object(c *flaggerv1.Canary) object.Ref
 	// render changes what is the canary's in a draft, so that it says w.
@@ -33,14 +33,14 @@ type shape interface {
 	release(live *unstructured.Unstructured, c *flaggerv1.Canary) error
 }
 
-// selective is a shape that cannot write everything that its provider's fields may say.
-type selective interface {
+// restrictedFormat is a format that cannot say everything that its provider's fields may say.
+type restrictedFormat interface {
 	// Supports is that of [Router].
 	Supports(c *flaggerv1.Canary) error
 }
 
-// copied is a shape that is made from an object of the owner's.
-type copied interface {
+// copyFormat is a format that is made from an object of the owner's.
+type copyFormat interface {
 	// origin names that object.
 	origin(c *flaggerv1.Canary) object.Ref
 	// reweigh changes nothing but the weights of a copy that is there.
@@ -58,16 +58,16 @@ type draft struct {
 // made reports whether the object is there already.
 func (d draft) made() bool { return d.GetResourceVersion() != "" }
 
-// Supports asks the shape, if there is anything that it refuses.
-func (s single) Supports(c *flaggerv1.Canary) error {
-	if shape, ok := s.shape.(selective); ok {
-		return shape.Supports(c)
+// Supports asks the format, if there is anything that it refuses.
+func (s singleObject) Supports(c *flaggerv1.Canary) error {
+	if format, ok := s.routeFormat.(restrictedFormat); ok {
+		return format.Supports(c)
 	}
 	return nil
 }
 
 // Reconcile writes the object around the weights that it carries now.
-func (s single) Reconcile(ctx context.Context, c *flaggerv1.Canary) error {
+func (s singleObject) Reconcile(ctx context.Context, c *flaggerv1.Canary) error {
 	return s.apply(ctx, c, func(d draft) (provider.Weights, error) {
 		if !d.made() {
 			return provider.Stable, nil
@@ -80,9 +80,9 @@ func (s single) Reconcile(ctx context.Context, c *flaggerv1.Canary) error {
 // comes back right. A copy whose original is gone, or leads elsewhere now, gets
 // its weights all the same: users have to be taken off a bad canary whatever
 // became of the rest.
-func (s single) SetWeights(ctx context.Context, c *flaggerv1.Canary, w provider.Weights) error {
+func (s singleObject) SetWeights(ctx context.Context, c *flaggerv1.Canary, w provider.Weights) error {
 	whole := s.apply(ctx, c, func(draft) (provider.Weights, error) { return w, nil })
-	shape, ok := s.shape.(copied)
+	format, ok := s.routeFormat.(copyFormat)
 	if whole == nil || !ok || !errors.Is(whole, errOrigin) {
 		return whole
 	}
@@ -90,19 +90,19 @@ func (s single) SetWeights(ctx context.Context, c *flaggerv1.Canary, w provider.
 		if o.GetResourceVersion() == "" {
 			return whole
 		}
-		return shape.reweigh(o, c, w)
+		return format.reweigh(o, c, w)
 	})
 }
 
 // errOrigin means that there is nothing to copy.
 var errOrigin = errors.New("nothing to copy")
 
-func (s single) apply(ctx context.Context, c *flaggerv1.Canary, weigh func(draft) (provider.Weights, error)) error {
+func (s singleObject) apply(ctx context.Context, c *flaggerv1.Canary, weigh func(draft) (provider.Weights, error)) error {
 	var from *unstructured.Unstructured
-	if shape, ok := s.shape.(copied); ok {
-		read, err := s.read(ctx, shape.origin(c))
+	if format, ok := s.routeFormat.(copyFormat); ok {
+		read, err := s.read(ctx, format.origin(c))
 		if apierrors.IsNotFound(err) {
-			return fmt.Errorf("%w: %s %s %w", errOrigin, shape.origin(c).Kind, shape.origin(c), ErrMissing)
+			return fmt.Errorf("%w: %s %s %w", errOrigin, format.origin(c).Kind, format.origin(c), ErrMissing)
 		}
 		if err != nil {
 			return err
@@ -120,14 +120,14 @@ func (s single) apply(ctx context.Context, c *flaggerv1.Canary, weigh func(draft
 }
 
 // Weights reads them from the live object.
-func (s single) Weights(ctx context.Context, c *flaggerv1.Canary) (provider.Weights, error) {
+func (s singleObject) Weights(ctx context.Context, c *flaggerv1.Canary) (provider.Weights, error) {
 	live, err := s.read(ctx, s.object(c))
 	if err != nil {
 		return provider.Weights{}, err
 	}
-	if proxy, ok := s.shape.(reporting); ok {
-		if verdict := proxy.verdict(live); verdict != nil {
-			return provider.Weights{}, verdict
+	if format, ok := s.routeFormat.(statusFormat); ok {
+		if refused := format.notAccepted(live); refused != nil {
+			return provider.Weights{}, refused
 		}
 	}
 	return s.weights(live, c)
@@ -135,13 +135,13 @@ func (s single) Weights(ctx context.Context, c *flaggerv1.Canary) (provider.Weig
 
 // Finalize sends users to the apex Service also by an object that goes with the
 // canary: the garbage collector may well take the primary first.
-func (s single) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
-	return s.giveUp(ctx, c, s.object(c), s.release)
+func (s singleObject) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
+	return s.handBack(ctx, c, s.object(c), s.release)
 }
 
-// giveUp changes an object for the last time. One that does not exist, or that
+// handBack changes an object for the last time. One that does not exist, or that
 // another canary has meanwhile, needs nothing.
-func (d Deps) giveUp(ctx context.Context, c *flaggerv1.Canary, o object.Ref, release func(*unstructured.Unstructured, *flaggerv1.Canary) error) error {
+func (d Deps) handBack(ctx context.Context, c *flaggerv1.Canary, o object.Ref, release func(*unstructured.Unstructured, *flaggerv1.Canary) error) error {
 	live, err := d.read(ctx, o)
 	if apierrors.IsNotFound(err) || errors.Is(err, ErrNotInstalled) {
 		return nil
@@ -164,10 +164,10 @@ func (d Deps) giveUp(ctx context.Context, c *flaggerv1.Canary, o object.Ref, rel
 }
 
 // Objects are the object and what it is a copy of.
-func (s single) Objects(c *flaggerv1.Canary) []object.Ref {
+func (s singleObject) Objects(c *flaggerv1.Canary) []object.Ref {
 	objects := []object.Ref{s.object(c)}
-	if shape, ok := s.shape.(copied); ok {
-		objects = append(objects, shape.origin(c))
+	if format, ok := s.routeFormat.(copyFormat); ok {
+		objects = append(objects, format.origin(c))
 	}
 	return objects
 }

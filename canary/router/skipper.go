@@ -27,7 +27,7 @@ const (
 // the apex twice, once for either Service, and an annotation with their weights. It
 // takes precedence over the original while the canary has users; otherwise a
 // predicate turns it off, and the original routes by itself.
-type skipper struct{ ingressCopy }
+type skipper struct{ ingressFormat }
 
 func (s skipper) render(d draft, w provider.Weights) error {
 	apex, primary, canary := d.canary.ServiceNames()

@@ -18,10 +18,10 @@ import (
 type smi struct{ provider, version string }
 
 func newSMI(provider, version string) func(Deps) Router {
-	return func(d Deps) Router { return single{d, smi{provider: provider, version: version}} }
+	return func(d Deps) Router { return singleObject{d, smi{provider: provider, version: version}} }
 }
 
-var smiBackend = named("service")
+var smiBackend = backendNameAt("service")
 
 func (s smi) object(c *flaggerv1.Canary) object.Ref {
 	apex, _, _ := c.ServiceNames()
@@ -38,8 +38,8 @@ func (s smi) render(d draft, w provider.Weights) error {
 	object.Put(d.Object, root, "spec", "service")
 	live := object.List(d.Object, "spec", "backends")
 	object.Put(d.Object, []entry{
-		s.entry(keep(live, smiBackend, canary, primary), canary, w.Canary),
-		s.entry(keep(live, smiBackend, primary, canary), primary, w.Primary),
+		s.entry(liveEntry(live, smiBackend, canary, primary), canary, w.Canary),
+		s.entry(liveEntry(live, smiBackend, primary, canary), primary, w.Primary),
 	}, "spec", "backends")
 	return nil
 }
@@ -64,7 +64,7 @@ func (s smi) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (prov
 
 func (s smi) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	apex, primary, canary := c.ServiceNames()
-	e := keep(object.List(live.Object, "spec", "backends"), smiBackend, primary, canary)
+	e := liveEntry(object.List(live.Object, "spec", "backends"), smiBackend, primary, canary)
 	object.Put(live.Object, []entry{s.entry(e, apex, provider.Stable.Primary)}, "spec", "backends")
 	return nil
 }

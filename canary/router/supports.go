@@ -32,8 +32,8 @@ func onlyBy(providers []string) string {
 	return ", only by " + strings.Join(providers, ", ") + "; remove it"
 }
 
-// setting is a field below some other, and whether a canary sets it.
-type setting struct {
+// fieldSetting is a field below some other, and whether a canary sets it.
+type fieldSetting struct {
 	field string
 	set   bool
 }

@@ -17,7 +17,7 @@ var traefikService = schema.GroupVersionKind{Group: "traefik.io", Version: "v1al
 // while it has no weight, as Flagger does.
 type traefik struct{}
 
-var traefikBackend = named("name")
+var traefikBackend = backendNameAt("name")
 
 func (traefik) object(c *flaggerv1.Canary) object.Ref {
 	apex, _, _ := c.ServiceNames()
@@ -27,9 +27,9 @@ func (traefik) object(c *flaggerv1.Canary) object.Ref {
 func (traefik) render(d draft, w provider.Weights) error {
 	_, primary, canary := d.canary.ServiceNames()
 	live := object.List(d.Object, "spec", "weighted", "services")
-	services := []entry{traefikEntry(d.canary, keep(live, traefikBackend, primary, canary), primary, w.Primary)}
+	services := []entry{traefikEntry(d.canary, liveEntry(live, traefikBackend, primary, canary), primary, w.Primary)}
 	if w.Canary > 0 {
-		services = append(services, traefikEntry(d.canary, keep(live, traefikBackend, canary, primary), canary, w.Canary))
+		services = append(services, traefikEntry(d.canary, liveEntry(live, traefikBackend, canary, primary), canary, w.Canary))
 	}
 	apexMetadata(d)
 	object.Put(d.Object, services, "spec", "weighted", "services")
@@ -54,7 +54,7 @@ func (traefik) weights(live *unstructured.Unstructured, c *flaggerv1.Canary) (pr
 
 func (traefik) release(live *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	apex, primary, canary := c.ServiceNames()
-	e := keep(object.List(live.Object, "spec", "weighted", "services"), traefikBackend, primary, canary)
+	e := liveEntry(object.List(live.Object, "spec", "weighted", "services"), traefikBackend, primary, canary)
 	object.Put(live.Object, []entry{traefikEntry(c, e, apex, provider.Stable.Primary)}, "spec", "weighted", "services")
 	return nil
 }
