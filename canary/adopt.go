@@ -48,8 +48,9 @@ func adoptRelease(t transition) State {
 	return state
 }
 
-// adoptedIteration is that of a state of Flagger's whose weight is known: the first
-// with this weight or, at the gate behind them, where Flagger counts down, the last.
+// adoptedIteration finds the iteration of a state that Flagger wrote by its weight: the
+// first iteration with this weight. At the gate behind the iterations, where Flagger
+// counts down, it is the last one.
 func (p Plan) adoptedIteration(s State) int {
 	found := max(s.Iterations, 0)
 	for _, step := range p.Steps {

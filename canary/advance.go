@@ -58,8 +58,8 @@ func holdAtGate(gate flaggerv1.HookType) func(transition) Decision {
 // deadline: a release that nobody can move on is given up.
 func holdFor(why string) func(transition) Decision {
 	return func(t transition) Decision {
-		d := Decision{State: t.withRelease()}
-		if t.from(d.State).overdue() || t.seen.Primary.Stuck {
+		d := Decision{State: withRelease(t)}
+		if overdue(t.from(d.State)) || t.seen.Primary.Stuck {
 			d.alert(flaggerv1.SeverityError, "Rolling back %s progress deadline exceeded %s", t.seen.canary(), why)
 			return t.then(d, rollBack("progress deadline exceeded: "+why))
 		}
@@ -71,7 +71,7 @@ func holdFor(why string) func(transition) Decision {
 }
 
 // overdue reports whether the check that ends the step should have been long ago.
-func (t transition) overdue() bool {
+func overdue(t transition) bool {
 	release := t.prev.History.current()
 	since := release.StartedAt.Time
 	if n := len(release.Steps); n > 0 {
@@ -101,7 +101,7 @@ func enterStep(step Step) func(transition) Decision {
 			d.State.Phase = flaggerv1.CanaryPhaseProgressing
 		}
 		d = t.then(d, setStepWeight(step))
-		d.State = t.from(d.State).withRelease()
+		d.State = withRelease(t.from(d.State))
 		d.State.History = d.State.History.enter(step, t.now)
 		d.say("%s", stepMessage(step, t.seen))
 		d.wait(t.interval(), "%s", progress(t.from(d.State)))

@@ -44,8 +44,8 @@ func analyse(t transition) Decision {
 
 // continueAnalysis goes on with a canary that nothing speaks against so far.
 func continueAnalysis(t transition) Decision {
-	switch users := t.traffic(); {
-	case users.primaryDown() && !t.gates().rollbackRequested():
+	switch users := trafficOf(t); {
+	case users.primaryDown() && !gatesOf(t).rollbackRequested():
 		d := fallBack(t)
 		d.wait(soon, "%s", progress(t.from(d.State)))
 		return d
@@ -94,7 +94,7 @@ func strategyChanged(t transition) bool {
 // revert ends an analysis because Git went back to what users have.
 func revert(t transition) Decision {
 	d := routeAllToPrimary(t)
-	if !t.traffic().primaryTakesAll() {
+	if !trafficOf(t).primaryTakesAll() {
 		d.wait(t.interval(), "Revision reverted, %s", t.seen.primaryNotReady())
 		return d
 	}
@@ -105,7 +105,7 @@ func revert(t transition) Decision {
 	d.State.Applied = t.prev.Promoted
 	d.State.FailedChecks, d.State.Iterations = 0, 0
 	d.State.Hold = nil
-	d.State = t.from(d.State).withRelease()
+	d.State = withRelease(t.from(d.State))
 	d.State.History = d.State.History.end(flaggerv1.VerdictReverted, wentBack, t.now)
 	d.Verdict = VerdictReverted
 	d.say("Revision reverted! Ending analysis of %s without promotion", t.seen.target())
@@ -144,7 +144,7 @@ func awaitCanary(t transition) Decision {
 func progress(t transition) string {
 	steps := t.seen.Plan
 	text := fmt.Sprintf("Canary analysis at weight %d, stage %d of %d%s",
-		t.prev.stepWeight(), steps.position(t.prev)+1, len(steps.Steps), t.holdMessage())
+		t.prev.stepWeight(), steps.position(t.prev)+1, len(steps.Steps), holdMessage(t.prev.Hold, t.seen.Canary))
 	if t.prev.Fallback != nil && !t.seen.Primary.Ready {
 		text += "; all traffic is on the canary, " + t.seen.primaryServesNobody()
 	}

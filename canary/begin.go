@@ -38,7 +38,7 @@ func beginRelease(t transition) Decision {
 // passFirstGate reports whether the release may begin. Otherwise it waits, and may be
 // given up before it has begun.
 func passFirstGate(t transition) (Decision, bool) {
-	t = t.from(t.withNewRelease())
+	t = t.from(withNewRelease(t))
 	if t.prev.Hold != nil && !approved(t.prev.Hold, flaggerv1.ConfirmRolloutHook) {
 		if d, waits := waitAtFirstGate(t); waits {
 			return d, false
@@ -49,23 +49,23 @@ func passFirstGate(t transition) (Decision, bool) {
 	case open:
 		return d, true
 	case !d.due.None():
-		return t.ask(d.due, "New revision detected%s", t.from(d.State).holdMessage()), false
+		return t.ask(d.due, "New revision detected%s", holdMessage(d.State.Hold, t.seen.Canary)), false
 	}
 	if t.prev.Phase != flaggerv1.CanaryPhaseFailed || t.prev.Weight == 0 {
 		d.State.Phase = flaggerv1.CanaryPhaseWaiting
 	}
 	d.State.At = t.now
-	d.wait(t.interval(), "Waiting for approval%s", t.from(d.State).holdMessage())
+	d.wait(t.interval(), "Waiting for approval%s", holdMessage(d.State.Hold, t.seen.Canary))
 	return d, false
 }
 
-// waitAtFirstGate reports whether a release that was held before is not to be asked
-// about yet: the gate is asked once an interval, and after those who may want the
-// release gone. A halt keeps the gate from being asked, and does not keep them.
+// waitAtFirstGate reports whether a release that was held before goes on waiting
+// without its gate being asked again. The gate is asked once an interval, and after
+// the rollback webhooks. A halt keeps the gate from being asked, but not those webhooks.
 func waitAtFirstGate(t transition) (Decision, bool) {
 	d := t.unchanged()
-	d.Message = "Waiting for approval" + t.holdMessage()
-	gates, halted := t.gates(), heldByPerson(t.prev.Hold)
+	d.Message = "Waiting for approval" + holdMessage(t.prev.Hold, t.seen.Canary)
+	gates, halted := gatesOf(t), heldByPerson(t.prev.Hold)
 	// While users are on a canary that failed, there is nothing to roll back.
 	canRollBack := t.prev.Phase == flaggerv1.CanaryPhaseWaiting
 	switch left := t.remaining(); {
@@ -92,7 +92,7 @@ func waitAtFirstGate(t transition) (Decision, bool) {
 
 // startAnalysis makes the target's revision the one under analysis.
 func startAnalysis(t transition) Decision {
-	d := Decision{State: t.withNewRelease().enter(flaggerv1.CanaryPhaseProgressing, t.now)}
+	d := Decision{State: withNewRelease(t).enter(flaggerv1.CanaryPhaseProgressing, t.now)}
 	d.State.History = d.State.History.edit(func(r *flaggerv1.CanaryRelease) { r.StartedAt = metav1.NewTime(t.now) })
 	d.State.Hold = nil // it was for another revision
 	d.State.Applied = t.seen.Target.Revision
@@ -101,5 +101,3 @@ func startAnalysis(t transition) Decision {
 	d.wait(t.interval(), "New revision detected, progressing canary analysis.")
 	return d
 }
-
-func (t transition) holdMessage() string { return holdMessage(t.prev.Hold, t.seen.Canary) }

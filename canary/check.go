@@ -9,7 +9,7 @@ import (
 // checkBeforeFirstStep asks what is to be asked before the canary gets its first
 // users. After a failed check, and at a closed gate, it asks again once an interval.
 func checkBeforeFirstStep(t transition) Decision {
-	d, gates, halted := t.unchanged(), t.gates(), heldByPerson(t.prev.Hold)
+	d, gates, halted := t.unchanged(), gatesOf(t), heldByPerson(t.prev.Hold)
 	again := t.prev.FailedChecks > 0 || t.prev.Hold != nil || t.seen.routeUnsettled()
 	if left := t.remaining(); again && left > 0 && !anyApproved(t.prev.Hold) {
 		d.wait(left, "%s", progress(t))
@@ -32,7 +32,8 @@ func checkBeforeFirstStep(t transition) Decision {
 		d.say("Starting canary analysis for %s", t.seen.target())
 	}
 	if answer := t.seen.Answers[flaggerv1.PreRolloutHook]; !gates.agree(flaggerv1.PreRolloutHook) {
-		return t.then(d, failCheck(fmt.Sprintf("Halt %s advancement pre-rollout check %s failed %s", t.seen.canary(), answer.Webhook, answer.Why)))
+		return t.then(d, failCheck(fmt.Sprintf("Halt %s advancement pre-rollout check %s failed %s",
+			t.seen.canary(), answer.Webhook, answer.Why)))
 	}
 	if t.prev.Hold == nil {
 		d.Events = append(d.Events, gates.passedChecks(flaggerv1.PreRolloutHook)...)
@@ -52,27 +53,27 @@ func checkStep(t transition) Decision {
 		d.wait(left, "%s", progress(t))
 		return d
 	}
-	if t.gates().rollbackRequested() {
+	if gatesOf(t).rollbackRequested() {
 		return rollBackOnRequest(t) // however long the others take to answer
 	}
 	metrics, measured := SampleMetrics(t.prev, t.seen.Plan, t.now), t.seen.Measured
 	if t.seen.routeUnsettled() {
 		metrics, measured = nil, nil // they would be about no users; webhooks may know more
 	}
-	due := Questions{Hooks: t.gates().unanswered(flaggerv1.RolloutHook, flaggerv1.RollbackHook)}
+	due := Questions{Hooks: gatesOf(t).unanswered(flaggerv1.RolloutHook, flaggerv1.RollbackHook)}
 	if len(measured) != len(metrics) {
 		due.Metrics = metrics
 	}
 	if !due.None() {
 		return t.ask(due, "%s", progress(t))
 	}
-	return decideCheck(t, check{names: t.seen.Names, metrics: metrics, measured: measured, webhooks: t.gates()})
+	return decideCheck(t, check{names: t.seen.Names, metrics: metrics, measured: measured, webhooks: gatesOf(t)})
 }
 
 // decideCheck counts a failed check, and goes on after a good one.
 func decideCheck(t transition, c check) Decision {
 	result := c.result()
-	d := Decision{State: t.withRelease()}
+	d := Decision{State: withRelease(t)}
 	if len(d.State.History[0].Steps) == 0 {
 		d.State.History = d.State.History.enter(Step{Weight: t.prev.Weight, Iteration: t.prev.Iterations}, t.now)
 	}
@@ -103,7 +104,7 @@ type checkResult struct {
 	failures []string
 	// warnings are all that speaks against the canary.
 	warnings []string
-	// early means that a metric has no values yet, and no reason to have any.
+	// early means that a metric has no values yet because its window is too short.
 	early bool
 }
 
@@ -112,7 +113,8 @@ type checkResult struct {
 func (c check) result() checkResult {
 	r := checkResult{failures: make([]string, len(c.metrics))}
 	if answer := c.webhooks.answers[flaggerv1.RolloutHook]; !c.webhooks.agree(flaggerv1.RolloutHook) {
-		r.warnings = append(r.warnings, fmt.Sprintf("Halt %s advancement external check %s failed %s", c.names.canary(), answer.Webhook, answer.Why))
+		r.warnings = append(r.warnings, fmt.Sprintf("Halt %s advancement external check %s failed %s",
+			c.names.canary(), answer.Webhook, answer.Why))
 	}
 	for i, m := range c.measured {
 		if m.NoValues && c.metrics[i].Window > 0 {
@@ -130,7 +132,7 @@ func (c check) result() checkResult {
 // The last warning becomes the reason of the failure.
 func failCheck(warnings ...string) func(transition) Decision {
 	return func(t transition) Decision {
-		d := Decision{State: t.withRelease()}
+		d := Decision{State: withRelease(t)}
 		d.State.History = d.State.History.failCheck()
 		d.State.FailedChecks++
 		d.State.At = t.now

@@ -54,8 +54,9 @@ func carryOut(t transition, command flaggerv1.CanaryCommand) (Decision, string) 
 	}
 }
 
-// waitsToBegin reports whether a revision is there whose release has not begun: what
-// keeps it, such as a primary that is not ready, may be what it mends.
+// waitsToBegin reports whether there is a new revision whose release has not begun. A
+// person may promote it at once: it may mend what keeps it waiting, such as a primary
+// that is not ready.
 func waitsToBegin(t transition) bool {
 	switch t.prev.Phase {
 	case flaggerv1.CanaryPhaseInitialized, flaggerv1.CanaryPhaseSucceeded, flaggerv1.CanaryPhaseFailed:
@@ -98,7 +99,7 @@ func hold(t transition, kind, by string) (Decision, string) {
 		return d, nothingUnderWay(t.prev.Phase)
 	}
 	if t.prev.Phase == flaggerv1.CanaryPhaseWaiting {
-		d.State = t.withNewRelease() // it is this revision that is meant
+		d.State = withNewRelease(t) // it is this revision that is meant
 	}
 	d.State.Hold = &flaggerv1.CanaryHold{Kind: kind, By: by, Since: metav1.NewTime(t.now)}
 	return d, "the release is " + holdVerbs[kind]
@@ -109,7 +110,7 @@ func hold(t transition, kind, by string) (Decision, string) {
 func abort(t transition, by string) (Decision, string) {
 	d, aborted := t.unchanged(), "aborted by "+somebody(by)
 	if t.prev.Phase == flaggerv1.CanaryPhaseWaiting {
-		d.State = t.withNewRelease()
+		d.State = withNewRelease(t)
 		d.State.Applied = t.seen.Target.Revision
 	}
 	d.alert(flaggerv1.SeverityError, "Rolling back %s %s", t.seen.canary(), aborted)
@@ -128,7 +129,7 @@ func skipAnalysis(t transition, by string) (Decision, string) {
 		return d, "refused: the target is not the revision under analysis any more"
 	}
 	d.State.Hold = nil
-	d.State = t.from(d.State).withRelease()
+	d.State = withRelease(t.from(d.State))
 	d.State.History = d.State.History.edit(func(r *flaggerv1.CanaryRelease) { r.By, r.Reason = by, promotionCommanded })
 	return d, "promoted once its pods are ready"
 }

@@ -15,7 +15,7 @@ type Cookies struct {
 	Canary, Previous, Primary string
 }
 
-// cookieLength is that of Flagger's values.
+// cookieLength is the length of the values that Flagger makes.
 const cookieLength = 10
 
 // sessionCookies are the cookies of the next state: users of the canary get one, and

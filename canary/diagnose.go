@@ -14,7 +14,7 @@ func diagnose(t transition, d Decision) Decision {
 		return d
 	}
 	betweenReleases, failed := !analysing(next.Phase), next.Phase == flaggerv1.CanaryPhaseFailed
-	users, fixArrived := t.from(next).traffic(), next.newRevision(seen.Target)
+	users, fixArrived := trafficOf(t.from(next)), next.newRevision(seen.Target)
 	switch {
 	case failed && users.fallback && !fixArrived:
 		return withProblem(d, seen.primaryServesNobody())

@@ -9,14 +9,14 @@ import (
 )
 
 // failed brings users back to the last healthy primary, and waits for a new
-// revision. A failed revision stays failed; going back to the promoted one is
-// recorded, so that the failed one can be tried again later.
+// revision. A failed revision stays failed. If Git goes back to the promoted one, that
+// is recorded, so that the failed one can be tried again later.
 func failed(t transition) Decision {
 	if !t.seen.Primary.Exists {
 		return restorePrimary(t)
 	}
 	d := recordInPlace(t)
-	if t.traffic().canaryMayHaveUsers() && !t.seen.Target.Serves() {
+	if trafficOf(t).canaryMayHaveUsers() && !t.seen.Target.Serves() {
 		d = t.then(d, routeAllToPrimary)
 	}
 	d.Message = failedMessage(t.from(d.State))
@@ -43,7 +43,7 @@ func failed(t transition) Decision {
 // did not start.
 func recoverPrimary(t transition) Decision {
 	d := t.unchanged()
-	if !t.traffic().primaryRecovered() && t.seen.Target.Serves() {
+	if !trafficOf(t).primaryRecovered() && t.seen.Target.Serves() {
 		d.After = t.interval()
 		return d
 	}
@@ -63,7 +63,7 @@ func recoverPrimary(t transition) Decision {
 func rollBack(reason string) func(transition) Decision {
 	return func(t transition) Decision {
 		d := routeAllToPrimary(t)
-		if t.traffic().primaryTakesAll() {
+		if trafficOf(t).primaryTakesAll() {
 			d.do(StopTarget{})
 		} else {
 			d.After = soon
@@ -78,7 +78,7 @@ func rollBack(reason string) func(transition) Decision {
 func abortPromotion(t transition) Decision {
 	d, why := t.unchanged(), t.seen.Primary.Why
 	d.alert(flaggerv1.SeverityError, "Promotion of %s failed, primary not ready: %s", t.seen.target(), why)
-	switch users := t.traffic(); {
+	switch users := trafficOf(t); {
 	case users.routed && users.pinned && users.canary.Ready && !users.inPlace:
 		d = t.then(d, routeAllToCanary)
 	case users.primaryTakesAll():
@@ -98,7 +98,7 @@ func abortPromotion(t transition) Decision {
 // markFailed ends the release, and tells webhooks.
 func markFailed(reason string) func(transition) Decision {
 	return func(t transition) Decision {
-		d := Decision{State: t.withRelease().enter(flaggerv1.CanaryPhaseFailed, t.now), Verdict: VerdictFailed}
+		d := Decision{State: withRelease(t).enter(flaggerv1.CanaryPhaseFailed, t.now), Verdict: VerdictFailed}
 		d.State.History = d.State.History.end(flaggerv1.VerdictFailed, reason, t.now)
 		d.State.FailedChecks, d.State.Iterations = 0, 0
 		d.State.Hold = nil
@@ -122,7 +122,7 @@ func notifyEnd(p Plan) []Action {
 // failedMessage says where users are after a failure, and why the revision failed.
 func failedMessage(t transition) string {
 	message := fmt.Sprintf("Canary analysis failed, %s scaled to zero.", t.seen.Kind)
-	if t.prev.Weight > 0 || !t.traffic().primaryTakesAll() {
+	if t.prev.Weight > 0 || !trafficOf(t).primaryTakesAll() {
 		message = fmt.Sprintf("Canary failed, traffic stays on it: %s", t.seen.primaryNotReady())
 	}
 	if why := t.prev.History.lastFailure(); why != "" {

@@ -26,7 +26,7 @@ type gates struct {
 	hold    *flaggerv1.CanaryHold
 }
 
-func (t transition) gates() gates {
+func gatesOf(t transition) gates {
 	return gates{closed: t.seen.Plan.Gates, hooks: t.seen.Plan.Hooks, answers: t.seen.Answers, hold: t.prev.Hold}
 }
 
@@ -99,7 +99,7 @@ func (g gates) passedChecks(hook flaggerv1.HookType) []Event {
 // the release; a gate whose webhooks have not been called has them called.
 func passGate(t transition, gate flaggerv1.HookType) (Decision, bool) {
 	d := t.unchanged()
-	switch found := t.gates().check(gate); found.state {
+	switch found := gatesOf(t).check(gate); found.state {
 	case gateUnasked:
 		d.due.Hooks = []flaggerv1.HookType{gate}
 		return d, false
@@ -110,7 +110,7 @@ func passGate(t transition, gate flaggerv1.HookType) (Decision, bool) {
 		// the number of steps behind the gate.
 		return d, true
 	default:
-		d.Events = t.gates().passedChecks(gate)
+		d.Events = gatesOf(t).passedChecks(gate)
 		if heldAt(t.prev.Hold, gate) {
 			d.State.Hold = nil
 		}

@@ -114,17 +114,17 @@ func (h History) firstUse() (since, other time.Time, ok bool) {
 
 // withRelease is the state with a release under way. One that Flagger began has no
 // history yet, and begins now.
-func (t transition) withRelease() State {
+func withRelease(t transition) State {
 	s := t.prev
 	if !s.History.underWay() {
-		s.History = s.History.begin(s.Applied, t.imagesOf(s.Applied), t.now)
+		s.History = s.History.begin(s.Applied, imagesOf(t, s.Applied), t.now)
 	}
 	return s
 }
 
 // withNewRelease is the state with a release of the target's revision under way. One
 // that was under way for another revision ends, with what a person said about it.
-func (t transition) withNewRelease() State {
+func withNewRelease(t transition) State {
 	s, revision := t.prev, t.seen.Target.Revision
 	if s.History.underWay() {
 		if s.History[0].Revision == revision {
@@ -138,7 +138,7 @@ func (t transition) withNewRelease() State {
 }
 
 // imagesOf are the images of a revision, if it is the target's.
-func (t transition) imagesOf(revision string) []string {
+func imagesOf(t transition, revision string) []string {
 	if revision != t.seen.Target.Revision {
 		return nil
 	}

@@ -39,7 +39,7 @@ func enforceWeights(t transition, d Decision) []Action {
 			return nil
 		}
 	}
-	wanted, found, users := t.seen.Plan.weights(d.State), t.seen.Weights, t.from(d.State).traffic()
+	wanted, found, users := t.seen.Plan.weights(d.State), t.seen.Weights, trafficOf(t.from(d.State))
 	everyone := d.State.Fallback != nil && t.seen.Plan.ABTest // also those whom the test does not match
 	switch {
 	case wanted == found && t.seen.Everyone == everyone && d.State.Cookies == t.prev.Cookies:

@@ -22,12 +22,12 @@ type Metric struct {
 	Min, Max *float64
 	// Interval is the window that the owner wants to be measured.
 	Interval time.Duration
-	// Decisive is the number of samples in a row outside the range that decide.
+	// Decisive is the number of samples in a row outside the range that fail the release.
 	Decisive int
-	// Custom means that its query is the owner's, and its unit anybody's guess;
-	// Inline, that this query is written in the canary.
+	// Custom means that its query is the owner's, so that its unit is not known;
+	// Inline, that this query is written in the Canary and not in a MetricTemplate.
 	Custom, Inline bool
-	// Window is the one to measure now, if it has to be a shorter one.
+	// Window replaces Interval while it has to be shorter; see [SampleMetrics].
 	Window time.Duration
 }
 
@@ -80,7 +80,7 @@ func (m Measurement) String() string {
 
 func milliseconds(v float64) time.Duration { return time.Duration(v * float64(time.Millisecond)) }
 
-// formatMeasurements lists measurements for people.
+// formatMeasurements lists measurements for an event, in parentheses.
 func formatMeasurements(measured []Measurement) string {
 	if len(measured) == 0 {
 		return ""

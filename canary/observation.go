@@ -124,7 +124,7 @@ func (o Observation) pendingRoute() string {
 }
 
 // primaryUnfit reports whether the primary answers some of its users, but is not
-// fully there. A primary that serves nobody has nothing to lose by a release.
+// fully available. A primary that serves nobody has nothing to lose by a release.
 func (o Observation) primaryUnfit() bool { return !o.Primary.Ready && !o.Primary.Failing() }
 
 func (o Observation) missingTarget() string {

@@ -63,7 +63,7 @@ func (e *Refused) Error() string { return e.Field + ": " + e.Why }
 type Limits struct {
 	// MinInterval is the shortest time between two checks.
 	MinInterval time.Duration
-	// Provider is that of canaries that name none.
+	// Provider routes the canaries that name no provider.
 	Provider string
 }
 
@@ -103,7 +103,8 @@ func NewPlan(c *flaggerv1.Canary, limits Limits) (Plan, error) {
 func refuse(c *flaggerv1.Canary) error {
 	p, _ := provider.Named(c.Spec.Provider)
 	if !c.HasService() && p.Name != "" && !p.ServiceOptional {
-		return &Refused{"spec.service.port", "provider " + c.Spec.Provider + " needs it to route users; a worker, which has none, needs no provider"}
+		why := "provider " + c.Spec.Provider + " needs it to route users; a worker, which has none, needs no provider"
+		return &Refused{"spec.service.port", why}
 	}
 	return nil
 }
@@ -162,19 +163,23 @@ func (p *Plan) setInterval(value string, least time.Duration) error {
 	return nil
 }
 
-// fieldsWithoutEffect are notes about fields that mean nothing beside others. Flagger accepts
-// them without a word, and so do manifests that were written for it; their owner is
-// told with each release.
+// fieldsWithoutEffect are notes about fields that mean nothing beside others. Flagger
+// accepts them without a word, so manifests that were written for it may have them.
+// Each release says so in an event.
 func fieldsWithoutEffect(a *flaggerv1.CanaryAnalysis) []string {
 	var notes []string
 	for _, field := range []struct {
 		note string
 		set  bool
 	}{
-		{"spec.analysis.mirror: has no meaning in an A/B release, whose users are chosen; nothing is mirrored", a.Mirror && a.Iterations > 0 && len(a.Match) > 0},
-		{"spec.analysis.mirrorWeight: has no meaning without mirror; nothing is mirrored", a.MirrorWeight > 0 && !a.Mirror},
-		{"spec.analysis.maxWeight: has no meaning beside iterations, which move nobody step by step", a.MaxWeight > 0 && a.Iterations > 0},
-		{"spec.analysis.maxWeight: has no meaning beside stepWeights, the last of which is the most", a.MaxWeight > 0 && len(a.StepWeights) > 0},
+		{"spec.analysis.mirror: has no meaning in an A/B release, whose users are chosen; nothing is mirrored",
+			a.Mirror && a.Iterations > 0 && len(a.Match) > 0},
+		{"spec.analysis.mirrorWeight: has no meaning without mirror; nothing is mirrored",
+			a.MirrorWeight > 0 && !a.Mirror},
+		{"spec.analysis.maxWeight: has no meaning beside iterations, which move nobody step by step",
+			a.MaxWeight > 0 && a.Iterations > 0},
+		{"spec.analysis.maxWeight: has no meaning beside stepWeights, the last of which is the most",
+			a.MaxWeight > 0 && len(a.StepWeights) > 0},
 	} {
 		if field.set {
 			notes = append(notes, field.note)

@@ -15,10 +15,10 @@ func rollOutPrimary(t transition) Decision {
 		return restorePrimary(t)
 	}
 	d := t.unchanged()
-	if t.prev.Weight > 0 && !t.traffic().canaryTrusted() {
+	if t.prev.Weight > 0 && !trafficOf(t).canaryTrusted() {
 		d = routeAllToPrimary(t) // nobody measured what the canary is now
 	}
-	if t.from(d.State).traffic().primaryDown() {
+	if trafficOf(t.from(d.State)).primaryDown() {
 		d = t.then(d, fallBack)
 	}
 	target, primary := t.seen.Target, t.seen.Primary
@@ -96,7 +96,7 @@ func finalise(t transition) Decision {
 	if !t.seen.Primary.Exists {
 		return restorePrimary(t)
 	}
-	d, users := t.unchanged(), t.traffic()
+	d, users := t.unchanged(), trafficOf(t)
 	if !users.inPlace && users.routed && !users.primary.Serves() && users.pinned && users.canary.Ready {
 		d = fallBack(t)
 		d.State = d.State.enter(flaggerv1.CanaryPhasePromoting, t.now)
@@ -127,7 +127,7 @@ func succeed(t transition) Decision {
 	d.State.Iterations = 0
 	d.do(notifyEnd(t.seen.Plan)...)
 	d.Message = "Canary analysis completed successfully, promotion finished."
-	d.State = t.from(d.State).withRelease()
+	d.State = withRelease(t.from(d.State))
 	if t.seen.Plan.Skip {
 		d.Verdict = VerdictSkipped
 		d.State.History = d.State.History.end(flaggerv1.VerdictSkipped, "the analysis was skipped", t.now)

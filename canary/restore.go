@@ -22,7 +22,7 @@ func restorePrimary(t transition) Decision {
 	default:
 		d.Problem = t.seen.missingTarget()
 	}
-	if t.traffic().primaryDown() {
+	if trafficOf(t).primaryDown() {
 		return t.then(d, fallBack)
 	}
 	return d

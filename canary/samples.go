@@ -1,6 +1,9 @@
 package canary
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Samples counts for each metric of a plan how many samples in a row were outside
 // its range. A sample without a value says nothing, and neither counts nor ends a
@@ -36,4 +39,20 @@ func (s *Samples) Add(p Plan, measured []Measurement) (alarm string) {
 // canary is being tried, on users or without them, and nobody paused it.
 func Sampled(s State, p Plan) bool {
 	return p.SampleEvery > 0 && len(p.Metrics) > 0 && analysing(s.Phase) && s.Started() && !paused(s.Hold)
+}
+
+// SampleMetrics returns the metrics of a plan with the windows that they may use now.
+// The proxy does not tell one revision of the canary from the next: a window that
+// reaches back to users of another revision would hold its errors against this one,
+// and begins with this revision instead.
+func SampleMetrics(s State, p Plan, now time.Time) []Metric {
+	since, other, ok := s.History.firstUse()
+	metrics := make([]Metric, len(p.Metrics))
+	for i, m := range p.Metrics {
+		if ok && other.Add(m.Interval).After(now) && since.Add(m.Interval).After(now) {
+			m.Window = max(now.Sub(since).Truncate(time.Second), time.Second)
+		}
+		metrics[i] = m
+	}
+	return metrics
 }

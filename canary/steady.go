@@ -12,17 +12,17 @@ func steadyState(t transition) Decision {
 		return restorePrimary(t)
 	}
 	d := recordInPlace(t)
-	if t.prev.Weight > 0 || t.from(d.State).traffic().primaryDown() {
+	if t.prev.Weight > 0 || trafficOf(t.from(d.State)).primaryDown() {
 		d = t.then(d, routeAllToPrimary)
 	}
 	if d.State.newRevision(t.seen.Target) {
 		return t.then(d, beginRelease)
 	}
-	return t.then(d, rest)
+	return t.then(d, nothingToRelease)
 }
 
-// rest has nothing to release.
-func rest(t transition) Decision {
+// nothingToRelease is the decision while the target is what users have, or is missing.
+func nothingToRelease(t transition) Decision {
 	d := t.unchanged()
 	if t.seen.Target.Exists && t.seen.Target.Revision == t.prev.Promoted {
 		d.State.Applied = t.prev.Promoted
@@ -45,8 +45,9 @@ func rest(t transition) Decision {
 	return d
 }
 
-// recordInPlace records what all pods have that are their own primary. They went back
-// to a template that was replaced before they got there, and no copy of it exists.
+// recordInPlace records the revision that all pods have as the promoted one, where one
+// set of pods is both copies. They may have been on their way back to another template
+// when it was replaced, and then no copy of that one exists.
 func recordInPlace(t transition) Decision {
 	d := t.unchanged()
 	if t.seen.Plan.InPlace && t.seen.Primary.Ready && t.seen.Primary.Revision != "" {
@@ -59,7 +60,7 @@ func recordInPlace(t transition) Decision {
 // nothing to try: applying a manifest with replicas does that, again and again.
 func stopUnusedTarget(t transition) Decision {
 	d := t.unchanged()
-	unused := t.pinned() && t.seen.Target.Replicas > 0 && !t.traffic().canaryMayHaveUsers()
+	unused := t.pinned() && t.seen.Target.Replicas > 0 && !trafficOf(t).canaryMayHaveUsers()
 	if unused && !t.seen.Plan.InPlace && t.seen.Primary.Serves() {
 		d.do(StopTarget{})
 	}

@@ -31,7 +31,7 @@ type traffic struct {
 	primary, canary Workload
 }
 
-func (t transition) traffic() traffic {
+func trafficOf(t transition) traffic {
 	return traffic{
 		routed: t.seen.Plan.Routed, inPlace: t.seen.Plan.InPlace,
 		weight: t.prev.Weight, routes: t.seen.Weights, pending: t.seen.RoutePending,
@@ -44,8 +44,8 @@ func (t transition) traffic() traffic {
 // are what is under analysis.
 func (t traffic) canaryTrusted() bool { return t.pinned && (t.canary.Serves() || t.inPlace) }
 
-// primaryDown reports whether users are led to a primary that serves nobody, although
-// the canary could have them.
+// primaryDown reports whether users are routed to a primary that serves nobody, although
+// the canary could serve them.
 func (t traffic) primaryDown() bool {
 	return !t.fallback && t.routed && !t.inPlace && t.primary.Failing() && t.canaryTrusted()
 }
@@ -55,9 +55,9 @@ func (t traffic) primaryRecovered() bool {
 	return t.fallback && t.primary.Ready && t.primary.Serves()
 }
 
-// canaryMayHaveUsers reports whether there may be users on the canary: those of the
-// state, or those whom a step sent there that was lost before it was recorded. A
-// route that nobody took up does not tell.
+// canaryMayHaveUsers reports whether there may be users on the canary, by the recorded
+// weight or by the routes: a crash may have kept the last weight from being recorded.
+// A pending route does not tell.
 func (t traffic) canaryMayHaveUsers() bool {
 	return t.routed && (t.weight > 0 || t.routes.Canary > 0 || t.pending)
 }
@@ -90,7 +90,7 @@ func setWeights(w provider.Weights) func(transition) Decision {
 // routeAllToPrimary takes all users off the canary, unless only the canary can answer
 // them. Users of a primary that is down are sent to the canary instead.
 func routeAllToPrimary(t transition) Decision {
-	switch users := t.traffic(); {
+	switch users := trafficOf(t); {
 	case users.primaryDown():
 		return fallBack(t)
 	case !users.primaryTakesAll():
