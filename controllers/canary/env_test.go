@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -22,6 +23,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/wake/waketest"
 )
 
 // testEnv is a reconciler in front of a fake API server, put together as
@@ -32,6 +34,7 @@ type testEnv struct {
 	api   client.WithWatch
 	clock *clocktesting.FakeClock
 	cache *fakeCache
+	woken <-chan types.NamespacedName
 	// events are the messages of all events, in their order.
 	events []string
 }
@@ -69,6 +72,7 @@ func (e *testEnv) restart(live client.Client) {
 	if _, err := e.r.assemble(p, reconciler.Options{Clock: e.clock, Recorder: e}); err != nil {
 		e.Fatal(err)
 	}
+	e.woken = waketest.Objects(e.T, &e.r.wake)
 }
 
 // Event implements [reconciler.Recorder].
@@ -89,8 +93,8 @@ type fakeCache struct {
 	cache.Cache
 	scheme    *runtime.Scheme
 	informers map[schema.GroupVersionKind]*controllertest.FakeInformer
-	// err is what getting an informer fails with.
-	err error
+	// fails are the errors of getting an informer, by kind.
+	fails map[string]error
 }
 
 func (c *fakeCache) Get(ctx context.Context, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
@@ -103,8 +107,11 @@ func (c *fakeCache) List(ctx context.Context, into client.ObjectList, opts ...cl
 
 func (c *fakeCache) GetInformer(_ context.Context, of client.Object, _ ...cache.InformerGetOption) (cache.Informer, error) {
 	kind, err := apiutil.GVKForObject(of, c.scheme)
-	if err != nil || c.err != nil {
-		return nil, c.err
+	if err == nil {
+		err = c.fails[kind.Kind]
+	}
+	if err != nil {
+		return nil, err
 	}
 	if c.informers[kind] == nil {
 		c.informers[kind] = controllertest.NewFakeInformer(controllertest.Synced)
