@@ -101,12 +101,12 @@ type previous struct {
 
 // take returns the bytes of a member, if they are there and sound, and there is
 // room for them.
-func (p *previous) take(key string, room *room) ([]byte, bool) {
+func (p *previous) take(key string, memory *reservation) ([]byte, bool) {
 	if p == nil {
 		return nil, false
 	}
 	m, ok := p.members[key]
-	if !ok || m.Length < 0 || m.Length > maxArchive || room.need(m.Length) != nil {
+	if !ok || m.Length < 0 || m.Length > maxArchive || memory.need(m.Length) != nil {
 		return nil, false
 	}
 	data := make([]byte, m.Length)
@@ -116,15 +116,15 @@ func (p *previous) take(key string, room *room) ([]byte, bool) {
 	return data, crc32.ChecksumIEEE(data) == m.CRC
 }
 
-// room is memory that is taken for one thing after another: what is granted once
+// reservation is memory that is taken for one thing after another: what is granted once
 // is kept for the next.
-type room struct {
+type reservation struct {
 	memory  *budget.Grant
 	granted int64
 }
 
 // need makes sure that so many bytes may be held.
-func (r *room) need(bytes int64) error {
+func (r *reservation) need(bytes int64) error {
 	if bytes <= r.granted {
 		return nil
 	}
@@ -147,13 +147,13 @@ func writeArchive(ctx context.Context, w io.Writer, v *View, from *previous, mem
 		_, err := w.Write(data)
 		return err
 	}
-	zip := zipper{room: room{memory: memory}}
+	zip := zipper{memory: reservation{memory: memory}}
 	for _, files := range group(v) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		key := keyOf(files)
-		data, ok := from.take(key, &zip.room)
+		data, ok := from.take(key, &zip.memory)
 		if !ok {
 			var err error
 			if data, err = zip.files(ctx, v, files); err != nil {
@@ -173,9 +173,9 @@ func writeArchive(ctx context.Context, w io.Writer, v *View, from *previous, mem
 
 // zipper compresses members.
 type zipper struct {
-	out  bytes.Buffer
-	gz   *gzip.Writer
-	room room
+	out    bytes.Buffer
+	gz     *gzip.Writer
+	memory reservation
 }
 
 func (z *zipper) reset() *gzip.Writer {
@@ -238,7 +238,7 @@ func (z *zipper) read(ctx context.Context, v *View, hash string) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := z.room.need(3*size + 2*int64(z.out.Len())); err != nil {
+	if err := z.memory.need(3*size + 2*int64(z.out.Len())); err != nil {
 		return nil, err
 	}
 	return v.files.ReadBlob(hash)

@@ -42,11 +42,11 @@ func TestWhatIsKnownOfArtifactsGoesWithThem(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(s.sound) > keptArtifacts || len(s.views[key]) > keptArtifacts {
-		t.Errorf("of 20 artifacts %d are known and %d kept", len(s.sound), len(s.views[key]))
+	if len(s.verified) > keptArtifacts || len(s.views[key]) > keptArtifacts {
+		t.Errorf("of 20 artifacts %d are known and %d kept", len(s.verified), len(s.views[key]))
 	}
-	if err := s.Remove(key); err != nil || len(s.sound)+len(s.views) > 0 {
-		t.Errorf("after the source is gone %d and %d, %v", len(s.sound), len(s.views), err)
+	if err := s.Remove(key); err != nil || len(s.verified)+len(s.views) > 0 {
+		t.Errorf("after the source is gone %d and %d, %v", len(s.verified), len(s.views), err)
 	}
 }
 

@@ -1,11 +1,12 @@
-// Package source turns a commit into an artifact: a tarball that any client can
-// download by the URL and check by the digest in a source's status, as those of
-// Flux's source-controller.
+// Package source turns the files of a source, such as a commit, into an artifact: a
+// tarball that any client can download by the URL and check by the digest in the
+// source's status, as those of Flux's source-controller.
 //
-//	commit in a mirror --View--> files that are not ignored --Store--> tar.gz
-//	                              |                                      |
-//	                              '------------- Opener <--- HTTP -------'
+//	files of a source --View--> files that are not ignored --Store--> tar.gz
+//	                             |                                      |
+//	                             '------------- Opener <--- HTTP -------'
 //
+// A [Publisher] decides whether the artifact of a source is current, and makes it.
 // A [View] is what of a tree belongs into the artifact: ignore rules applied,
 // symlinks replaced by what they point at. A [Store] writes it as a tarball,
 // copying from the one before what did not change, and serves it. An [Opener]

@@ -47,8 +47,8 @@ type patterns struct {
 	key   hash.Hash
 }
 
-// room is an error unless there is room for so many bytes more.
-func (p *patterns) room(size int64) error {
+// addBytes counts bytes of rules, of which only so many are accepted.
+func (p *patterns) addBytes(size int64) error {
 	if p.bytes += size; p.bytes > maxRules {
 		return fmt.Errorf("%w: %d bytes, of which %d are allowed", ErrRules, p.bytes, maxRules)
 	}
@@ -81,7 +81,7 @@ func CheckIgnore(ignore *string) error {
 
 // addSpec reads spec.ignore.
 func (p *patterns) addSpec(ignore string) error {
-	err := p.room(int64(len(ignore)))
+	err := p.addBytes(int64(len(ignore)))
 	if err == nil {
 		err = p.add(nil, []byte(ignore))
 	}
@@ -147,7 +147,7 @@ func (b *builder) findRules(name, at string, found *patterns) error {
 func (b *builder) readRules(name, hash string, found *patterns) error {
 	size, err := b.files.BlobSize(hash)
 	if err == nil {
-		err = found.room(size)
+		err = found.addBytes(size)
 	}
 	if err != nil {
 		return err

@@ -86,7 +86,7 @@ func (s *Store) Holds(artifact *meta.Artifact) bool {
 		return false
 	}
 	s.mu.Lock()
-	seen := s.sound[artifact.Path]
+	seen := s.verified[artifact.Path]
 	s.mu.Unlock()
 	if seen == artifact.Digest {
 		return true
@@ -100,7 +100,7 @@ func (s *Store) Holds(artifact *meta.Artifact) bool {
 		return false
 	}
 	s.mu.Lock()
-	s.sound[artifact.Path] = artifact.Digest
+	s.verified[artifact.Path] = artifact.Digest
 	s.mu.Unlock()
 	return true
 }
@@ -124,9 +124,9 @@ func isArchive(name string) bool {
 func (s *Store) Remove(key Key) error {
 	s.mu.Lock()
 	delete(s.views, key)
-	for at := range s.sound {
+	for at := range s.verified {
 		if path.Dir(at) == key.dir() {
-			delete(s.sound, at)
+			delete(s.verified, at)
 		}
 	}
 	s.mu.Unlock()

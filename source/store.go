@@ -53,14 +53,14 @@ type Store struct {
 	address string
 	clock   clock.PassiveClock
 
-	// Space is the room on the disk; nil has no end. Set it before the first use.
+	// Space is what is free on the disk; nil has no end. Set it before the first use.
 	Space *disk.Space
 
 	mu        sync.Mutex
 	sizes     map[Key]int64       // bytes on the disk, nil before they were looked at
 	views     map[Key][]published // newest first
 	published int                 // how many there have been
-	sound     map[string]string   // path -> digest that the file was seen to have
+	verified  map[string]string   // path -> digest that the file was seen to have
 }
 
 // published is a view by the digest of its artifact.
@@ -73,7 +73,7 @@ type published struct {
 // NewStore keeps artifacts below root. The address is how consumers reach the
 // store's HTTP handler: host, or host:port, or a URL.
 func NewStore(root, address string, clk clock.PassiveClock) *Store {
-	return &Store{root: root, address: address, clock: clk, views: map[Key][]published{}, sound: map[string]string{}}
+	return &Store{root: root, address: address, clock: clk, views: map[Key][]published{}, verified: map[string]string{}}
 }
 
 // URL is where consumers find the artifact at a path.
@@ -132,7 +132,7 @@ func (s *Store) Put(ctx context.Context, key Key, c Content) (*meta.Artifact, er
 		LastUpdateTime: metav1.NewTime(s.clock.Now()), Size: &size,
 	}
 	s.mu.Lock()
-	s.sound[at] = artifact.Digest
+	s.verified[at] = artifact.Digest
 	s.mu.Unlock()
 	s.Publish(key, artifact, c.View)
 	err = s.collect(key)
@@ -285,5 +285,5 @@ func (s *Store) collect(key Key) error {
 func (s *Store) forget(at string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.sound, at)
+	delete(s.verified, at)
 }

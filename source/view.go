@@ -61,7 +61,7 @@ const (
 // before, which may be nil, is taken over from it. What the view takes of memory
 // is added to the grant, which may be nil too.
 func NewView(ctx context.Context, files Files, ignore *string, before *View, memory *budget.Grant) (*View, error) {
-	b := &builder{ended: ctx.Err, files: files, memory: memory, budget: maxViewFiles, active: map[string]bool{}, followed: map[[2]string]place{}}
+	b := &builder{ended: ctx.Err, files: files, memory: memory, budget: maxViewFiles, active: map[string]bool{}, followed: map[[2]string]located{}}
 	rules, err := b.loadRules(ignore)
 	if err != nil {
 		return nil, fmt.Errorf("reading ignore rules: %w", err)
@@ -76,7 +76,7 @@ func NewView(ctx context.Context, files Files, ignore *string, before *View, mem
 		known = before.root
 	}
 	b.budget = maxViewFiles
-	root, err := b.dir("", place{Entry: top}, known)
+	root, err := b.dir("", located{Entry: top}, known)
 	if err != nil {
 		return nil, fmt.Errorf("listing files: %w", err)
 	}
@@ -94,19 +94,19 @@ type builder struct {
 	active map[string]bool // directories that are being listed
 	// followed is where symlinks lead, by the directory that they lie in and the
 	// hash of their target: thousands may share one.
-	followed map[[2]string]place
+	followed map[[2]string]located
 }
 
-// place is an entry and where in the tree it really lies, which behind a symlink
+// located is an entry and where in the tree it really lies, which behind a symlink
 // is not where it shows.
-type place struct {
+type located struct {
 	tree.Entry
 	at string
 }
 
 // list returns a directory's files and directories, symlinks followed, and
 // whether there were any.
-func (b *builder) list(at string) (places []place, linked bool, err error) {
+func (b *builder) list(at string) (places []located, linked bool, err error) {
 	entries, err := b.files.ReadDir(at)
 	if err != nil {
 		return nil, false, err
@@ -121,7 +121,7 @@ func (b *builder) list(at string) (places []place, linked bool, err error) {
 		if err := b.ended(); err != nil {
 			return nil, false, err
 		}
-		p := place{Entry: e, at: path.Join(at, e.Name)}
+		p := located{Entry: e, at: path.Join(at, e.Name)}
 		if e.Mode == tree.Symlink {
 			linked = true
 			if p, err = b.follow(p); err != nil {
@@ -141,45 +141,45 @@ const maxLinks = 40
 
 // follow returns what a symlink leads to; a zero Mode when that is nothing, or
 // outside of the tree. Directories on the way may be symlinks themselves.
-func (b *builder) follow(link place) (place, error) {
+func (b *builder) follow(link located) (located, error) {
 	key := [2]string{path.Dir(link.at), link.Hash}
 	if known, ok := b.followed[key]; ok {
 		return known, nil
 	}
-	found, err := b.walk(link)
+	found, err := b.resolve(link)
 	if err == nil {
 		b.followed[key] = found
 	}
 	return found, err
 }
 
-// walk goes from name to name, as an operating system does.
-func (b *builder) walk(link place) (place, error) {
-	found := place{at: path.Dir(link.at)}
+// resolve goes from name to name, as an operating system does.
+func (b *builder) resolve(link located) (located, error) {
+	found := located{at: path.Dir(link.at)}
 	todo := []string{path.Base(link.at)}
 	for links := 0; len(todo) > 0; {
 		if b.steps++; b.steps > maxSteps {
-			return place{}, fmt.Errorf("%w: symlinks that lead by more than %d names", tree.ErrTooLarge, maxSteps)
+			return located{}, fmt.Errorf("%w: symlinks that lead by more than %d names", tree.ErrTooLarge, maxSteps)
 		}
 		if err := b.ended(); err != nil {
-			return place{}, err
+			return located{}, err
 		}
 		next := path.Join(found.at, todo[0])
 		todo = todo[1:]
 		e, err := b.files.Stat(next)
 		if err != nil {
-			return place{}, nil //nolint:nilerr // a link to nothing, or out of the tree, is left out
+			return located{}, nil // a link to nothing, or out of the tree, is left out
 		}
 		if e.Mode != tree.Symlink {
-			found = place{Entry: e, at: next}
+			found = located{Entry: e, at: next}
 			continue
 		}
 		target, err := b.target(e.Hash)
 		if err != nil {
-			return place{}, err
+			return located{}, err
 		}
 		if links++; links > maxLinks || target == "" || path.IsAbs(target) {
-			return place{}, nil
+			return located{}, nil
 		}
 		todo = append(strings.Split(target, "/"), todo...)
 	}
@@ -200,7 +200,7 @@ func (b *builder) target(hash string) (string, error) {
 }
 
 // dir makes the node of a directory that shows at name.
-func (b *builder) dir(name string, p place, known *node) (*node, error) {
+func (b *builder) dir(name string, p located, known *node) (*node, error) {
 	if known != nil && known.source == p.Hash && !known.linked {
 		return known, nil
 	}

@@ -134,25 +134,25 @@ func (x *Index) Marked(ctx context.Context, files Files, root, namespace string)
 	if err != nil {
 		return nil, fmt.Errorf("looking for markers in %q: %w", root, err)
 	}
-	w := walk{index: x, files: files, namespace: namespace}
+	s := search{index: x, files: files, namespace: namespace}
 	switch at.Mode {
 	case tree.Dir:
-		_, err = w.directory(ctx, path.Clean(root), at.Hash)
+		_, err = s.directory(ctx, path.Clean(root), at.Hash)
 	case tree.File, tree.Executable:
-		_, err = w.file(ctx, path.Clean(root), at.Hash)
+		_, err = s.file(ctx, path.Clean(root), at.Hash)
 	case tree.Symlink:
-		err = fmt.Errorf("looking for markers in %q: %w", root, w.link(path.Clean(root)))
+		err = fmt.Errorf("looking for markers in %q: %w", root, s.link(path.Clean(root)))
 	default:
 		err = fmt.Errorf("looking for markers in %q: %w", root, tree.ErrNotDir)
 	}
 	if err == nil {
-		err = w.follow(ctx, path.Clean(root))
+		err = s.follow(ctx, path.Clean(root))
 	}
-	return w.found, err
+	return s.found, err
 }
 
-// walk is one traversal of a tree.
-type walk struct {
+// search looks for markers in a tree.
+type search struct {
 	index     *Index
 	files     Files
 	namespace string
@@ -162,32 +162,32 @@ type walk struct {
 }
 
 // directory reports whether there is something below dir.
-func (w *walk) directory(ctx context.Context, dir, hash string) (bool, error) {
+func (s *search) directory(ctx context.Context, dir, hash string) (bool, error) {
 	if strings.Count(dir, "/") >= maxDepth {
-		return w.skip(dir, TooDeep)
+		return s.skip(dir, TooDeep)
 	}
-	if entries, known := w.index.trees.Get(hash); known {
-		_, err := w.entries(ctx, dir, entries)
+	if entries, known := s.index.trees.Get(hash); known {
+		_, err := s.entries(ctx, dir, entries)
 		return len(entries) > 0, err
 	}
-	all, err := w.files.ReadDir(dir)
+	all, err := s.files.ReadDir(dir)
 	if err != nil {
 		return false, fmt.Errorf("reading directory %s: %w", dir, err)
 	}
-	marked, err := w.entries(ctx, dir, all)
+	marked, err := s.entries(ctx, dir, all)
 	if err != nil {
 		return false, err
 	}
-	w.index.keepTree(hash, marked)
+	s.index.keepTree(hash, marked)
 	return len(marked) > 0, nil
 }
 
 // entries visits the entries of dir and returns those with something. A symlink
 // may have something: what it points to may change while it does not.
-func (w *walk) entries(ctx context.Context, dir string, entries []tree.Entry) ([]tree.Entry, error) {
+func (s *search) entries(ctx context.Context, dir string, entries []tree.Entry) ([]tree.Entry, error) {
 	var marked []tree.Entry
 	for _, e := range entries {
-		has, err := w.entry(ctx, path.Join(dir, e.Name), e)
+		has, err := s.entry(ctx, path.Join(dir, e.Name), e)
 		if err != nil {
 			return nil, err
 		}
@@ -198,41 +198,41 @@ func (w *walk) entries(ctx context.Context, dir string, entries []tree.Entry) ([
 	return marked, nil
 }
 
-func (w *walk) entry(ctx context.Context, name string, e tree.Entry) (bool, error) {
+func (s *search) entry(ctx context.Context, name string, e tree.Entry) (bool, error) {
 	switch {
 	case e.Mode == tree.Dir && unsafe(e.Name), e.Mode.IsFile() && mayHoldMarkers(e.Name) && unsafe(e.Name):
-		return w.skip(name, UnsafePath)
+		return s.skip(name, UnsafePath)
 	case e.Mode == tree.Dir:
-		return w.directory(ctx, name, e.Hash)
+		return s.directory(ctx, name, e.Hash)
 	case e.Mode.IsFile() && mayHoldMarkers(e.Name):
-		return w.file(ctx, name, e.Hash)
-	case e.Mode == tree.Symlink && len(w.links) < maxLinks:
-		w.links = append(w.links, name)
+		return s.file(ctx, name, e.Hash)
+	case e.Mode == tree.Symlink && len(s.links) < maxLinks:
+		s.links = append(s.links, name)
 		return true, nil
 	}
 	return false, nil
 }
 
 // file reports whether the file has something.
-func (w *walk) file(ctx context.Context, name, hash string) (bool, error) {
-	in, known := w.index.blobs.Get(hash)
+func (s *search) file(ctx context.Context, name, hash string) (bool, error) {
+	in, known := s.index.blobs.Get(hash)
 	if !known {
-		content, err := w.files.ReadFile(name)
+		content, err := s.files.ReadFile(name)
 		if errors.Is(err, fs.ErrPermission) {
-			return w.skip(name, Unreadable)
+			return s.skip(name, Unreadable)
 		}
 		if err != nil {
 			return false, fmt.Errorf("reading file %s: %w", name, err)
 		}
-		if in, err = w.index.scan(ctx, content, w.namespace); err != nil {
+		if in, err = s.index.scan(ctx, content, s.namespace); err != nil {
 			return false, fmt.Errorf("reading file %s: %w", name, err)
 		}
-		w.index.keepBlob(hash, in)
+		s.index.keepBlob(hash, in)
 	}
 	if in.something() {
-		w.found = append(w.found, File{Path: name, found: in})
+		s.found = append(s.found, File{Path: name, found: in})
 	}
-	if w.markers += len(in.Markers); w.markers > maxMarked {
+	if s.markers += len(in.Markers); s.markers > maxMarked {
 		return false, ErrTooManyMarkers
 	}
 	return in.something(), nil
@@ -255,8 +255,8 @@ func (x *Index) scan(ctx context.Context, content []byte, namespace string) (fou
 	return found{Markers: markers}, nil
 }
 
-func (w *walk) skip(name string, why edit.Reason) (bool, error) {
-	w.found = append(w.found, File{Path: name, found: found{Skip: why}})
+func (s *search) skip(name string, why edit.Reason) (bool, error) {
+	s.found = append(s.found, File{Path: name, found: found{Skip: why}})
 	return true, nil
 }
 

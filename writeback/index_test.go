@@ -11,22 +11,22 @@ import (
 	"github.com/sluice-cd/sluice/internal/tree"
 )
 
-// guarded is a tree that may be read in a few places only.
-type guarded struct {
+// restrictedTree is a tree that may be read in a few places only.
+type restrictedTree struct {
 	tree.Tree
 	allowed []string
 }
 
 var errForbidden = errors.New("read what did not change")
 
-func (g guarded) ReadDir(name string) ([]tree.Entry, error) {
+func (g restrictedTree) ReadDir(name string) ([]tree.Entry, error) {
 	if !slices.Contains(g.allowed, path.Clean(name)) {
 		return nil, errForbidden
 	}
 	return g.Tree.ReadDir(name)
 }
 
-func (g guarded) ReadFile(name string) ([]byte, error) {
+func (g restrictedTree) ReadFile(name string) ([]byte, error) {
 	if !slices.Contains(g.allowed, path.Clean(name)) {
 		return nil, errForbidden
 	}
@@ -56,11 +56,11 @@ func TestIndexReadsOnlyWhatChanged(t *testing.T) {
 		root string
 	}{
 		{"everything is read once", files("1"), ""},
-		{"an unchanged tree is not read at all", guarded{files("1"), nil}, "."},
-		{"nor is a part of it", guarded{files("1"), nil}, "apps"},
+		{"an unchanged tree is not read at all", restrictedTree{files("1"), nil}, "."},
+		{"nor is a part of it", restrictedTree{files("1"), nil}, "apps"},
 		{"a changed file is read, and the directories above it",
-			guarded{files("2"), []string{".", "apps", "apps/a", "apps/a/deploy.yaml"}}, ""},
-		{"going back reads nothing", guarded{files("1"), nil}, ""},
+			restrictedTree{files("2"), []string{".", "apps", "apps/a", "apps/a/deploy.yaml"}}, ""},
+		{"going back reads nothing", restrictedTree{files("1"), nil}, ""},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {

@@ -19,8 +19,8 @@ const maxLinks = 1000
 var ErrLink = errors.New("it is a symlink, which is not followed")
 
 // link is the error for a root that is a symlink.
-func (w *walk) link(name string) error {
-	target, err := w.target(name)
+func (s *search) link(name string) error {
+	target, err := s.target(name)
 	if err != nil {
 		return fmt.Errorf("%w: name what it points to", ErrLink)
 	}
@@ -28,8 +28,8 @@ func (w *walk) link(name string) error {
 }
 
 // target is what a symlink points to, from the root of the tree.
-func (w *walk) target(name string) (string, error) {
-	content, err := w.files.ReadFile(name)
+func (s *search) target(name string) (string, error) {
+	content, err := s.files.ReadFile(name)
 	if err != nil {
 		return "", err
 	}
@@ -49,34 +49,34 @@ const maxTarget = 4096
 
 // follow reports the symlinks that have markers behind them, outside of the root:
 // those inside are looked at where they are. Links behind links are not followed.
-func (w *walk) follow(ctx context.Context, root string) error {
-	links := w.links
+func (s *search) follow(ctx context.Context, root string) error {
+	links := s.links
 	for _, name := range links {
-		target, err := w.target(name)
+		target, err := s.target(name)
 		if err != nil || root == "." || target == root || strings.HasPrefix(target, root+"/") {
 			continue
 		}
-		marked, err := w.marksBehind(ctx, name, target)
+		marked, err := s.marksBehind(ctx, name, target)
 		if err != nil {
 			return err
 		}
 		if marked {
-			_, _ = w.skip(name, Linked)
+			_, _ = s.skip(name, Linked)
 		}
 	}
 	if len(links) > 0 {
-		slices.SortStableFunc(w.found, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+		slices.SortStableFunc(s.found, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	}
 	return nil
 }
 
 // marksBehind tells whether there are markers at or below the target of a link.
-func (w *walk) marksBehind(ctx context.Context, name, target string) (bool, error) {
-	at, err := w.files.Stat(target)
+func (s *search) marksBehind(ctx context.Context, name, target string) (bool, error) {
+	at, err := s.files.Stat(target)
 	if err != nil {
 		return false, nil // it points to nothing
 	}
-	behind := walk{index: w.index, files: w.files, namespace: w.namespace}
+	behind := search{index: s.index, files: s.files, namespace: s.namespace}
 	switch {
 	case at.Mode == tree.Dir:
 		_, err = behind.directory(ctx, target, at.Hash)

@@ -13,7 +13,7 @@ import (
 	"github.com/sluice-cd/sluice/writeback/edit"
 )
 
-const everyFate = `current: app:2 # {"$imagepolicy": "apps:app"}
+const everyState = `current: app:2 # {"$imagepolicy": "apps:app"}
 changed: app:1 # {"$imagepolicy": "apps:app"}
 undone: held:1 # {"$imagepolicy": "apps:held"}
 kept: held:2 # {"$imagepolicy": "apps:held"}
@@ -38,7 +38,7 @@ func everyPolicy() writeback.Policies {
 
 func TestPlanAccountsForEveryMarker(t *testing.T) {
 	files, err := tree.FromStrings(map[string]string{
-		"a.yaml":       everyFate,
+		"a.yaml":       everyState,
 		"z/large.yaml": marked + strings.Repeat("#", 5<<20), "z/plain.yaml": strings.Repeat("#", 5<<20),
 	})
 	if err != nil {
@@ -77,7 +77,7 @@ func TestPlanAccountsForEveryMarker(t *testing.T) {
 	if planned.Held == nil || !strings.Contains(planned.Held.Error(), "a.yaml:5: apps:bare:digest; for a digest, set") {
 		t.Errorf("held: %v", planned.Held)
 	}
-	wantFile := strings.Replace(everyFate, "changed: app:1", "changed: app:2", 1)
+	wantFile := strings.Replace(everyState, "changed: app:1", "changed: app:2", 1)
 	if diff := cmp.Diff(map[string][]byte{"a.yaml": []byte(wantFile)}, planned.Contents); diff != "" {
 		t.Errorf("contents (-want +got):\n%s", diff)
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/sluice-cd/sluice/writeback/edit"
 )
 
-// FileReport says what came of each marker of a file, or why the file is left
+// FileReport says what a run did about each marker of a file, or why the file is left
 // alone as a whole.
 type FileReport struct {
 	Path     string
@@ -16,7 +16,7 @@ type FileReport struct {
 	Outcomes []edit.Outcome
 }
 
-// Report says what came of every marker at or below the automation's path, in
+// Report says what a run did about every marker at or below the automation's path, in
 // order of file and line.
 type Report []FileReport
 
@@ -89,7 +89,7 @@ func (r Report) Lines() []Line {
 	return lines
 }
 
-// Counts says how many markers there are of each fate.
+// Counts says how many markers are current, held and skipped.
 type Counts struct {
 	Total, Current, Held int
 	// Skipped are the rest, in order of their reason.

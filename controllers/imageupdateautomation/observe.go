@@ -45,7 +45,7 @@ func (r *Reconciler) observe(ctx context.Context, a *imagev1.ImageUpdateAutomati
 	if err != nil {
 		return observation{}, err
 	}
-	at, err := placesOf(a, repo)
+	at, err := branchesOf(a, repo)
 	if err != nil {
 		return observation{}, err
 	}

@@ -100,8 +100,8 @@ func branchEvents(a *imagev1.ImageUpdateAutomation, seen observation, written wr
 	return nil
 }
 
-// restore brings back a push that the status does not have, because writing it
-// failed, and the events that were not told for the same reason.
+// restore puts a push into the status that lacks it because writing the status
+// failed, and returns its events, which were not sent for the same reason.
 func (r *Reconciler) restore(a *imagev1.ImageUpdateAutomation) []reconciler.Event {
 	p, ok := r.tracker.unrecordedPush(a)
 	if !ok {

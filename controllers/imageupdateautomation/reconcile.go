@@ -78,7 +78,8 @@ func advise(a *imagev1.ImageUpdateAutomation, seen observation, err error) error
 	return err
 }
 
-// remarks tell what is not as it would be without other people.
+// remarks are what the Ready message says besides: updates and markers that are held,
+// and a push branch that others commit to.
 func remarks(a *imagev1.ImageUpdateAutomation, seen observation, written writeback.Result) string {
 	text := ""
 	for _, held := range a.Status.Held {

@@ -47,17 +47,17 @@ func validateSource(a *imagev1.ImageUpdateAutomation) error {
 	return nil
 }
 
-// places are where a run reads and writes.
-type places struct {
+// branches are what a run checks out and pushes to.
+type branches struct {
 	checkout git.Reference
 	push     string
 	refspec  writeback.Refspec
 }
 
-// placesOf reads the spec of an automation, and what it leaves to the
+// branchesOf reads the spec of an automation, and what it leaves to the
 // GitRepository.
-func placesOf(a *imagev1.ImageUpdateAutomation, repo *sourcev1.GitRepository) (places, error) {
-	at := places{checkout: referenceOf(repo)}
+func branchesOf(a *imagev1.ImageUpdateAutomation, repo *sourcev1.GitRepository) (branches, error) {
+	at := branches{checkout: referenceOf(repo)}
 	if c := a.Spec.GitSpec.Checkout; c != nil {
 		at.checkout = git.Reference(c.Reference)
 	}
@@ -69,7 +69,7 @@ func placesOf(a *imagev1.ImageUpdateAutomation, repo *sourcev1.GitRepository) (p
 		at.push = push.Branch
 	}
 	if at.push == "" {
-		return places{}, refuse(imagev1.InvalidSourceConfigReason, "spec.git.push.branch: push spec not provided, and cannot be "+
+		return branches{}, refuse(imagev1.InvalidSourceConfigReason, "spec.git.push.branch: push spec not provided, and cannot be "+
 			"inferred from .spec.git.checkout.ref or GitRepository .spec.ref, which name no branch")
 	}
 	if push == nil || push.Refspec == "" {
@@ -77,13 +77,13 @@ func placesOf(a *imagev1.ImageUpdateAutomation, repo *sourcev1.GitRepository) (p
 	}
 	var err error
 	if at.refspec, err = writeback.ParseRefspec(push.Refspec); err != nil {
-		return places{}, refuse(imagev1.InvalidSourceConfigReason, "spec.git.push.refspec: %w", err)
+		return branches{}, refuse(imagev1.InvalidSourceConfigReason, "spec.git.push.refspec: %w", err)
 	}
 	switch at.refspec.Source {
 	case "HEAD", refOf(at.push), refOf(at.checkout.BranchName()):
 		return at, nil
 	}
-	return places{}, refuse(imagev1.InvalidSourceConfigReason,
+	return branches{}, refuse(imagev1.InvalidSourceConfigReason,
 		"spec.git.push.refspec: the source %s is neither HEAD, nor the push branch %s, nor the branch that is checked out",
 		at.refspec.Source, at.push)
 }

@@ -54,9 +54,9 @@ func (r *Reconciler) automationsOfSource(ctx context.Context, obj client.Object)
 		return nil
 	}
 	key := client.ObjectKeyFromObject(repo)
-	settled := repo.Generation == repo.Status.ObservedGeneration && revisionOf(repo) != ""
+	reconciled := repo.Generation == repo.Status.ObservedGeneration && revisionOf(repo) != ""
 	return requests(list.Items, func(a *imagev1.ImageUpdateAutomation) bool {
-		return sourceKey(a) == key && (!settled || denied(a) || revisionOf(repo) != a.Status.ObservedSourceRevision)
+		return sourceKey(a) == key && (!reconciled || denied(a) || revisionOf(repo) != a.Status.ObservedSourceRevision)
 	})
 }
 

@@ -54,14 +54,14 @@ type connection struct {
 	pushCaps  protocol.Capabilities
 }
 
-// payer is whose share of the memory is taken for what a remote sends.
-type payer struct {
+// memoryShare is the share of a namespace that is taken for what a remote sends.
+type memoryShare struct {
 	memory    *budget.Budget
 	namespace string
 }
 
-func (p payer) acquire(ctx context.Context, bytes int64) (*budget.Grant, error) {
-	return p.memory.Acquire(ctx, p.namespace, bytes)
+func (s memoryShare) acquire(ctx context.Context, bytes int64) (*budget.Grant, error) {
+	return s.memory.Acquire(ctx, s.namespace, bytes)
 }
 
 // dial prepares a connection; nothing is sent yet.
@@ -110,12 +110,12 @@ const advertisedMemory = 256 << 10
 
 // greet reads what the server says first, and remembers what it can do. The memory is
 // that of whoever reads the refs for as long as it takes to choose one.
-func (c *connection) greet(ctx context.Context, s session, slot *protocol.Capabilities, by payer) (*protocol.Advertisement, error) {
+func (c *connection) greet(ctx context.Context, s session, slot *protocol.Capabilities, share memoryShare) (*protocol.Advertisement, error) {
 	from, err := s.greet(ctx)
 	if err != nil {
 		return nil, c.explain(err)
 	}
-	memory, err := by.acquire(ctx, advertisedMemory)
+	memory, err := share.acquire(ctx, advertisedMemory)
 	if err != nil {
 		return nil, err
 	}
@@ -133,13 +133,13 @@ func (c *connection) greet(ctx context.Context, s session, slot *protocol.Capabi
 }
 
 // refs lists the remote's refs, tags peeled.
-func (c *connection) refs(ctx context.Context, by payer) (map[string]plumbing.Hash, error) {
+func (c *connection) refs(ctx context.Context, share memoryShare) (map[string]plumbing.Hash, error) {
 	s, err := c.open(ctx, uploadPack)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = s.Close() }()
-	advertised, err := c.greet(ctx, s, &c.fetchCaps, by)
+	advertised, err := c.greet(ctx, s, &c.fetchCaps, share)
 	if err != nil {
 		return nil, err
 	}
@@ -164,19 +164,19 @@ var errMoved = errors.New("the server leads elsewhere")
 
 // fetch asks for one commit without its history, given the commits that are here, and
 // returns the pack.
-func (c *connection) fetch(ctx context.Context, by payer, want plumbing.Hash, tips []plumbing.Hash) (io.ReadCloser, error) {
-	stream, err := c.fetchOnce(ctx, by, want, tips)
+func (c *connection) fetch(ctx context.Context, share memoryShare, want plumbing.Hash, tips []plumbing.Hash) (io.ReadCloser, error) {
+	stream, err := c.fetchOnce(ctx, share, want, tips)
 	if err != nil {
 		known := c.known(&c.fetchCaps) != nil
 		c.forget(&c.fetchCaps)
 		if known && errors.Is(err, errMoved) {
-			return c.fetchOnce(ctx, by, want, tips)
+			return c.fetchOnce(ctx, share, want, tips)
 		}
 	}
 	return stream, err
 }
 
-func (c *connection) fetchOnce(ctx context.Context, by payer, want plumbing.Hash, tips []plumbing.Hash) (_ io.ReadCloser, err error) {
+func (c *connection) fetchOnce(ctx context.Context, share memoryShare, want plumbing.Hash, tips []plumbing.Hash) (_ io.ReadCloser, err error) {
 	s, err := c.open(ctx, uploadPack)
 	if err != nil {
 		return nil, err
@@ -188,7 +188,7 @@ func (c *connection) fetchOnce(ctx context.Context, by payer, want plumbing.Hash
 	}()
 	caps := c.known(&c.fetchCaps)
 	if caps == nil {
-		advertised, err := c.greet(ctx, s, &c.fetchCaps, by)
+		advertised, err := c.greet(ctx, s, &c.fetchCaps, share)
 		if err != nil {
 			return nil, err
 		}

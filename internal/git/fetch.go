@@ -70,7 +70,7 @@ type refusal struct {
 func (m *Mirror) renew(ctx context.Context, ref string, want plumbing.Hash) error {
 	m.last++
 	dir := filepath.Join(m.dir, fmt.Sprintf("%08d", m.last))
-	s, err := createStore(dir, m.room)
+	s, err := createStore(dir, m.tryMemory)
 	if err == nil {
 		err = m.fetchInto(ctx, s, want, nil)
 	}
@@ -83,14 +83,14 @@ func (m *Mirror) renew(ctx context.Context, ref string, want plumbing.Hash) erro
 
 // fetchInto adds a commit to a store that has the given tips.
 func (m *Mirror) fetchInto(ctx context.Context, s *store, want plumbing.Hash, tips []plumbing.Hash) (err error) {
-	stream, err := m.conn.fetch(ctx, m.payer(), want, tips)
+	stream, err := m.conn.fetch(ctx, m.share(), want, tips)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stream.Close()) }()
 	meter := disk.Meter{Space: m.space, Namespace: m.remote.Namespace}
 	defer meter.Settle(0) // what stays is counted with the mirror
-	received, err := pack.Receive(ctx, filepath.Join(s.dir, packDir), meter.Reader(stream), s.read, m.payer().acquire)
+	received, err := pack.Receive(ctx, filepath.Join(s.dir, packDir), meter.Reader(stream), s.read, m.share().acquire)
 	if err != nil {
 		return err
 	}

@@ -30,12 +30,12 @@ type Mirror struct {
 // For is the mirror as used by a namespace, whose share of memory it takes.
 func (m Mirror) For(namespace string) *Mirror { return &Mirror{m.mirror, namespace} }
 
-// payer is who pays for what this mirror is asked for.
-func (m *Mirror) payer() payer { return payer{m.memory, m.namespace} }
+// share is the share of the memory that what this mirror is asked for takes of.
+func (m *Mirror) share() memoryShare { return memoryShare{m.memory, m.namespace} }
 
-// room is what readers take of, who are those of the namespace that the mirror was
+// tryMemory is what readers take of, who are those of the namespace that the mirror was
 // opened for first.
-func (m *mirror) room(bytes int64) (*budget.Grant, error) {
+func (m *mirror) tryMemory(bytes int64) (*budget.Grant, error) {
 	return m.memory.TryAcquire(m.remote.Namespace, bytes)
 }
 
@@ -74,7 +74,7 @@ func openMirror(dir string, remote Remote, conn *connection, set *Mirrors) (*Mir
 		return nil, fmt.Errorf("opening mirror: %w", err)
 	}
 	for i := len(names) - 1; i >= 0; i-- { // Glob sorts; names have equal length
-		s, err := openStore(names[i], m.room)
+		s, err := openStore(names[i], m.tryMemory)
 		if err != nil || len(m.stores) > 0 {
 			if err := os.RemoveAll(names[i]); err != nil {
 				return nil, fmt.Errorf("removing old mirror: %w", err)
@@ -146,7 +146,7 @@ func (m *Mirror) Resolve(ctx context.Context, ref string) (plumbing.Hash, error)
 // Refs asks the remote for all its refs: full name, or HEAD, to commit. Tags
 // are peeled. An empty repository has none.
 func (m *Mirror) Refs(ctx context.Context) (map[string]plumbing.Hash, error) {
-	return m.conn.refs(ctx, m.payer())
+	return m.conn.refs(ctx, m.share())
 }
 
 // Has reports whether the mirror has a commit with all its files.

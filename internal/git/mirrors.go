@@ -38,7 +38,7 @@ type Mirrors struct {
 	// those without bounds. Set them, too, before the first Get.
 	Guard  *outbound.Guard
 	Memory *budget.Budget
-	// Space is the room on the disk, likewise.
+	// Space is what is free on the disk, likewise.
 	Space *disk.Space
 	// SSHKeyExchanges and SSHHostKeys are the algorithms to offer to SSH servers;
 	// none means those that are considered safe. Set them before the first Get.

@@ -59,7 +59,9 @@ type proxied struct {
 }
 
 // tunnel asks an HTTP proxy for a connection by CONNECT (RFC 9110, section
-// 9.3.6).
+// 9.3.6). golang.org/x/net/proxy, which is used for SOCKS5, has no HTTP proxies: a
+// dialer for them that is registered there would be this same code, in a table of the
+// whole process, and without the context, the guard and the certificates of the source.
 func tunnel(ctx context.Context, guard *outbound.Guard, via proxied, address string) (conn net.Conn, err error) {
 	host := via.Host
 	if via.Port() == "" {

@@ -66,8 +66,8 @@ func (m *Mirror) Push(ctx context.Context, options map[string]string, updates ..
 	if p.objects, err = packOf(chain); err != nil {
 		return fmt.Errorf("pushing to %s: %w", m.remote, err)
 	}
-	if err := m.conn.push(ctx, m.payer(), p); err != nil {
-		if err = m.settle(ctx, p.commands, err); err != nil {
+	if err := m.conn.push(ctx, m.share(), p); err != nil {
+		if err = m.confirmPush(ctx, p.commands, err); err != nil {
 			return fmt.Errorf("pushing to %s of %s: %w", p.names(), m.remote, err)
 		}
 	}
@@ -89,9 +89,9 @@ func (p push) names() string {
 	return strings.Join(names, ", ")
 }
 
-// settle finds out what a push that did not go through came to, by looking at
+// confirmPush finds out what a push that did not go through came to, by looking at
 // the refs: servers word their refusals as they like, and answers get lost.
-func (m *Mirror) settle(ctx context.Context, commands []protocol.Command, cause error) error {
+func (m *Mirror) confirmPush(ctx context.Context, commands []protocol.Command, cause error) error {
 	if errors.Is(cause, ErrUnauthorized) || errors.Is(cause, ErrRepositoryNotFound) || ctx.Err() != nil {
 		return cause
 	}
@@ -134,7 +134,7 @@ func packOf(chain []draft) (io.Reader, error) {
 }
 
 // push sends commands with the objects they need.
-func (c *connection) push(ctx context.Context, by payer, p push) error {
+func (c *connection) push(ctx context.Context, share memoryShare, p push) error {
 	s, err := c.open(ctx, receivePack)
 	if err != nil {
 		return err
@@ -142,7 +142,7 @@ func (c *connection) push(ctx context.Context, by payer, p push) error {
 	defer func() { _ = s.Close() }()
 	caps := c.known(&c.pushCaps)
 	if caps == nil {
-		if caps, err = c.discover(ctx, s, by, p.commands); err != nil {
+		if caps, err = c.discover(ctx, s, share, p.commands); err != nil {
 			return err
 		}
 	}
@@ -184,8 +184,8 @@ func (c *connection) send(ctx context.Context, s session, p protocol.Push) (*pro
 }
 
 // discover learns what the server can do, and on the way where the refs are.
-func (c *connection) discover(ctx context.Context, s session, by payer, commands []protocol.Command) (protocol.Capabilities, error) {
-	advertised, err := c.greet(ctx, s, &c.pushCaps, by)
+func (c *connection) discover(ctx context.Context, s session, share memoryShare, commands []protocol.Command) (protocol.Capabilities, error) {
+	advertised, err := c.greet(ctx, s, &c.pushCaps, share)
 	if err != nil {
 		return nil, err
 	}

@@ -26,8 +26,8 @@ import (
 // Its files are closed by the garbage collector: a reader may hold on to a store
 // that its mirror has long replaced and removed from the disk.
 type store struct {
-	dir  string
-	room pack.Room // nil has no bounds
+	dir    string
+	memory pack.TryMemory // nil has no bounds
 
 	mu    sync.RWMutex
 	packs []*pack.Pack            // newest first
@@ -48,7 +48,7 @@ const (
 )
 
 // createStore makes an empty store in dir, which must not exist.
-func createStore(dir string, room pack.Room) (*store, error) {
+func createStore(dir string, memory pack.TryMemory) (*store, error) {
 	for _, sub := range []string{packDir, "refs/heads"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
 			return nil, fmt.Errorf("making mirror: %w", err)
@@ -63,14 +63,14 @@ func createStore(dir string, room pack.Room) (*store, error) {
 			return nil, fmt.Errorf("making mirror: %w", err)
 		}
 	}
-	return &store{dir: dir, room: room, local: map[plumbing.Hash]draft{}}, nil
+	return &store{dir: dir, memory: memory, local: map[plumbing.Hash]draft{}}, nil
 }
 
 // openStore opens what an earlier process left in dir. A store without commits
 // was never finished, which is an error, as is any damage that can be seen from
 // the outside.
-func openStore(dir string, room pack.Room) (*store, error) {
-	s := &store{dir: dir, room: room, local: map[plumbing.Hash]draft{}}
+func openStore(dir string, memory pack.TryMemory) (*store, error) {
+	s := &store{dir: dir, memory: memory, local: map[plumbing.Hash]draft{}}
 	data, err := os.ReadFile(filepath.Join(dir, shallowFile))
 	if err != nil {
 		return nil, fmt.Errorf("opening mirror: %w", err)
@@ -146,7 +146,7 @@ func (s *store) holds(h plumbing.Hash) bool {
 
 // read returns an object.
 func (s *store) read(h plumbing.Hash) (pack.Object, error) {
-	return find(s, h, func(p *pack.Pack, h plumbing.Hash) (pack.Object, error) { return p.ReadWithin(h, s.room) })
+	return find(s, h, func(p *pack.Pack, h plumbing.Hash) (pack.Object, error) { return p.ReadWithin(h, s.memory) })
 }
 
 // size returns how long an object is.

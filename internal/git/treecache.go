@@ -13,7 +13,9 @@ const maxCachedEntries = 400_000
 // treeCache keeps decoded directories by hash and evicts those used longest ago.
 // The hash says all, so that one cache serves all mirrors. A restart loses it, and
 // each directory is decoded again when it is next read.
-type treeCache struct{ byHash *lru.Cache[string, *cachedTree] }
+type treeCache struct {
+	byHash *lru.Cache[string, *cachedTree]
+}
 
 type cachedTree struct {
 	entries []tree.Entry

@@ -28,14 +28,14 @@ type adoption struct {
 
 func newAdoption(found nodes, markers []Marker, lines []line, blocks []block) adoption {
 	a := adoption{offset: found.offset, lines: lines, blocks: map[int]block{}, owners: map[Setter][]located{}, tried: map[*yaml.Node]bool{}}
-	settled := map[*yaml.Node]bool{}
+	explained := map[*yaml.Node]bool{}
 	for _, m := range markers {
 		if at, ok := found.values[position{m.span.node, m.span.column}]; ok && m.Skip == "" {
-			settled[at.node] = true
+			explained[at.node] = true
 		}
 	}
 	for _, at := range found.commented {
-		if settled[at.node] {
+		if explained[at.node] {
 			continue
 		}
 		if setter, skip, is := readComment([]byte(commentOf(at.node))); is && skip == "" {
@@ -48,7 +48,7 @@ func newAdoption(found nodes, markers []Marker, lines []line, blocks []block) ad
 	return a
 }
 
-// adoptFar gives a marker the value that the parser says its comment belongs to.
+// adopt gives a marker the value that the parser says its comment belongs to.
 func (a adoption) adopt(m *Marker) {
 	if !m.unexplained() {
 		return

@@ -73,9 +73,9 @@ func (b block) skipped(why Reason) []Marker {
 	return markers
 }
 
-// settle asks the parser whether there is a literal here with the lines that
+// confirmed are the markers of the block. It asks the parser whether there is a literal here with the lines that
 // were read. Where it cannot say, the lines stand for themselves.
-func (b block) settle(nodes nodes, err error) []Marker {
+func (b block) confirmed(nodes nodes, err error) []Marker {
 	if err != nil || !b.marked() {
 		return b.markers
 	}

@@ -39,10 +39,10 @@ func decode(text []byte) ([]*yaml.Node, error) {
 	}
 }
 
-// nodes are the values of a text on the lines that matter. Keys are left out.
+// nodes are the values of a text on the wanted lines. Keys are left out.
 type nodes struct {
 	offset int
-	matter map[int]bool         // by number of the line
+	wanted map[int]bool         // by number of the line
 	values map[position]located // by where they start
 	blocks map[int]located      // block scalars by the line that they start on
 	// commented are the values with a comment that may be a marker, in order.
@@ -51,12 +51,12 @@ type nodes struct {
 
 // parse finds the values on some lines of a text whose first line has the number
 // first.
-func parse(text []byte, first int, matter map[int]bool) (nodes, error) {
+func parse(text []byte, first int, wanted map[int]bool) (nodes, error) {
 	documents, err := decode(text)
 	if err != nil {
 		return nodes{}, err
 	}
-	found := nodes{offset: first - 1, matter: matter, values: map[position]located{}, blocks: map[int]located{}}
+	found := nodes{offset: first - 1, wanted: wanted, values: map[position]located{}, blocks: map[int]located{}}
 	for _, document := range documents {
 		found.add(located{node: document})
 	}
@@ -73,7 +73,7 @@ func (n *nodes) add(at located) {
 			n.commented = append(n.commented, at)
 		}
 		number := at.node.Line + n.offset
-		if !n.matter[number] {
+		if !n.wanted[number] {
 			return
 		}
 		n.values[position{number, at.node.Column}] = at

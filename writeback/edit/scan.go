@@ -121,19 +121,19 @@ func scanDocument(lines []line, text []byte) []Marker {
 func scanLines(lines []line, text []byte, depth int) []Marker {
 	own, blocks := splitBlocks(lines)
 	markers, above := scanOwn(own)
-	matter := map[int]bool{}
+	wanted := map[int]bool{}
 	for _, m := range markers {
-		matter[m.Line] = true
-		matter[above[m.Line].number] = true
+		wanted[m.Line] = true
+		wanted[above[m.Line].number] = true
 	}
 	for i := range blocks {
 		blocks[i].markers = blocks[i].scan(depth)
-		matter[blocks[i].header.number] = matter[blocks[i].header.number] || blocks[i].marked()
+		wanted[blocks[i].header.number] = wanted[blocks[i].header.number] || blocks[i].marked()
 	}
 	if len(markers) == 0 && !slices.ContainsFunc(blocks, block.marked) {
 		return nil
 	}
-	nodes, err := parse(text, lines[0].number, matter)
+	nodes, err := parse(text, lines[0].number, wanted)
 	for i := range markers {
 		if err != nil {
 			distrust(&markers[i])
@@ -142,7 +142,7 @@ func scanLines(lines []line, text []byte, depth int) []Marker {
 		if next, ok := above[markers[i].Line]; ok {
 			adopt(&markers[i], next, nodes)
 		}
-		settle(&markers[i], nodes)
+		confirm(&markers[i], nodes)
 	}
 	if err == nil && slices.ContainsFunc(markers, Marker.unexplained) {
 		a := newAdoption(nodes, markers, lines, blocks)
@@ -152,7 +152,7 @@ func scanLines(lines []line, text []byte, depth int) []Marker {
 		}
 	}
 	for _, b := range blocks {
-		markers = append(markers, b.settle(nodes, err)...)
+		markers = append(markers, b.confirmed(nodes, err)...)
 	}
 	return markers
 }
@@ -263,10 +263,10 @@ func adopt(m *Marker, next line, nodes nodes) {
 	}
 }
 
-// settle checks a marker's value against the node that the parser found there,
+// confirm checks a marker's value against the node that the parser found there,
 // and learns what object it is in. The value of a scalar in a flow collection
 // may be followed by a comma that a line alone cannot tell from its text.
-func settle(m *Marker, nodes nodes) {
+func confirm(m *Marker, nodes nodes) {
 	at, ok := nodes.values[position{m.Line, m.span.column}]
 	if ok {
 		m.Object = at.object

@@ -12,7 +12,7 @@ import (
 )
 
 // applyDelta makes an object of a base and a delta, which stay held.
-func applyDelta(base Object, delta []byte, l limits, memory *ledger) (Object, error) {
+func applyDelta(base Object, delta []byte, l limits, memory *reservation) (Object, error) {
 	from, n := binary.Uvarint(delta)
 	if n <= 0 || from != uint64(len(base.Data)) {
 		return Object{}, errDelta

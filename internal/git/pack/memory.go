@@ -11,52 +11,52 @@ import (
 // everything.
 type Memory func(ctx context.Context, bytes int64) (*budget.Grant, error)
 
-// Room is Memory for those who cannot wait: readers.
-type Room func(bytes int64) (*budget.Grant, error)
+// TryMemory is Memory for those who cannot wait: readers.
+type TryMemory func(bytes int64) (*budget.Grant, error)
 
 // entryMemory is what an object takes while its pack is indexed, and smallestEntry
 // what it takes of the pack at least.
 const (
 	entryMemory   = 256
 	smallestEntry = 9
-	// freely is what is held without asking: objects of a common size.
-	freely = 1 << 20
+	// unreserved is what is held without asking: objects of a common size.
+	unreserved = 1 << 20
 )
 
 // acquire asks for what the index of a pack of so many bytes and objects takes.
-func (m Memory) acquire(ctx context.Context, size, objects int64) (*ledger, error) {
+func (m Memory) acquire(ctx context.Context, size, objects int64) (*reservation, error) {
 	if m == nil {
-		return &ledger{}, nil
+		return &reservation{}, nil
 	}
-	grant, err := m(ctx, min(objects, size/smallestEntry)*entryMemory+freely)
-	return &ledger{grant: grant, granted: freely}, err
+	grant, err := m(ctx, min(objects, size/smallestEntry)*entryMemory+unreserved)
+	return &reservation{grant: grant, granted: unreserved}, err
 }
 
-// ledger is what one reader holds of memory at the moment, and has been granted so far:
+// reservation is what one reader holds of memory at the moment, and has been granted so far:
 // it is the most at once that counts.
-type ledger struct {
-	room          Room
+type reservation struct {
+	try           TryMemory // nil if the grant was acquired by waiting
 	grant         *budget.Grant
 	held, granted int64
 }
 
 // hold notes that so many bytes are about to be held.
-func (l *ledger) hold(bytes int64) error {
-	l.held += bytes
-	more := l.held - l.granted
+func (r *reservation) hold(bytes int64) error {
+	r.held += bytes
+	more := r.held - r.granted
 	if more <= 0 {
 		return nil
 	}
-	if l.grant == nil && l.room != nil {
-		grant, err := l.room(more)
-		l.grant, l.granted = grant, l.held
+	if r.grant == nil && r.try != nil {
+		grant, err := r.try(more)
+		r.grant, r.granted = grant, r.held
 		return err
 	}
-	l.granted = l.held
-	return l.grant.Grow(more)
+	r.granted = r.held
+	return r.grant.Grow(more)
 }
 
 // drop notes that they are held no more.
-func (l *ledger) drop(bytes int64) { l.held -= bytes }
+func (r *reservation) drop(bytes int64) { r.held -= bytes }
 
-func (l *ledger) release() { l.grant.Release() }
+func (r *reservation) release() { r.grant.Release() }

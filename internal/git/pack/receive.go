@@ -87,7 +87,7 @@ func (v receiver) index(ctx context.Context, file *os.File, size int64) (*idxfil
 // indexer finds out which objects a pack holds, where.
 type indexer struct {
 	ended    func() error // why nobody waits any more, or nil
-	memory   *ledger
+	memory   *reservation
 	file     *os.File
 	limits   limits
 	unpacked int64 // bytes of all objects so far
