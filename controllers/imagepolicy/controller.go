@@ -63,8 +63,8 @@ type Reconciler struct {
 	// their accessFrom says.
 	NoCrossNamespaceRefs bool
 
-	once sync.Once
-	mem  *memory
+	once   sync.Once
+	cached *caches
 }
 
 // SetupWithManager registers the controller.

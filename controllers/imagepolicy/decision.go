@@ -6,7 +6,10 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/policy"
 )
 
 const (
@@ -16,71 +19,75 @@ const (
 
 // evidence is the decision as the status has it. Nothing in it changes while tags
 // and verdicts stay the same, so that a look without news writes nothing.
-func (s *search) evidence() *imagev1.Decision {
+func evidence(in *inputs, out *outcome) *imagev1.Decision {
 	d := &imagev1.Decision{
-		Rule: s.decision.Rule, Total: s.decision.Total, Qualified: s.decision.Qualified(),
-		NextMaturity: timeOf(s.maturity), Unchecked: s.unchecked(),
+		Rule: out.decision.Rule, Total: out.decision.Total, Qualified: out.decision.Qualified(),
+		NextMaturity: timeOf(out.maturity), Unchecked: out.unchecked(),
 	}
-	for _, drop := range s.decision.Dropped() {
+	for _, drop := range out.decision.Dropped() {
 		d.Dropped = append(d.Dropped, imagev1.DroppedTags{Rule: drop.Reason, Count: drop.Count, Example: strings.Clone(drop.Example)})
 	}
-	for i, r := range s.listed {
+	for i, r := range out.ranked {
 		switch {
-		case i < len(s.looked) && (i < maxListed-1 || s.looked[i] == s.chosen):
-			d.Candidates = append(d.Candidates, s.looked[i].status())
-		case i >= len(s.looked) && i < bestListed:
+		case i < len(out.checked) && (i < maxListed-1 || out.isChosen(i)):
+			d.Candidates = append(d.Candidates, out.checked[i].status())
+		case i >= len(out.checked) && i < bestListed:
 			d.Candidates = append(d.Candidates, imagev1.Candidate{Tag: strings.Clone(r.Tag)})
 		}
 	}
 	return d
 }
 
-func (c *candidate) status() imagev1.Candidate {
+// isChosen reports whether the candidate of a rank, which is the last that was checked
+// then, is the choice.
+func (out *outcome) isChosen(i int) bool { return out.chosen != nil && i == len(out.checked)-1 }
+
+func (c *checked) status() imagev1.Candidate {
 	return imagev1.Candidate{Tag: c.tag, Digest: c.digest, FirstSeen: timeOf(c.firstSeen), Dropped: c.dropped, Gate: string(c.gate)}
 }
 
-// unchecked is the number of qualified tags that nobody looked at although
+// unchecked is the number of qualified tags that were led through no gate although
 // nothing was chosen.
-func (s *search) unchecked() int {
-	if s.chosen != nil {
+func (out *outcome) unchecked() int {
+	if out.chosen != nil {
 		return 0
 	}
-	return s.decision.Qualified()
+	return out.decision.Qualified()
 }
 
-// fate is what became of a tag that was not chosen, as the end of a sentence; it
-// is empty for one that qualifies.
-func (s *search) fate(tag string) string {
-	if s.tags.FirstSeen(tag).IsZero() {
-		return fmt.Sprintf("not a tag of %s, or excluded", s.from.repo.Spec.Image)
+// rejectionReason is why a tag was not chosen, as the end of a sentence; it is empty
+// for one that qualifies.
+func rejectionReason(in *inputs, out *outcome, tag string) string {
+	if in.tags.FirstSeen(tag).IsZero() {
+		return fmt.Sprintf("not a tag of %s, or excluded", in.repo.Spec.Image)
 	}
-	for _, c := range s.looked {
+	for _, c := range out.checked {
 		if c.tag == tag {
 			return c.dropped
 		}
 	}
-	for _, line := range s.compiled.Explain(slices.Values([]string{tag})) {
+	for _, line := range in.compiled.Explain(slices.Values([]string{tag})) {
 		return line.Why
 	}
 	return ""
 }
 
-// because says in one line how the choice was made, and what became of the one
+// explain says in one line how the choice was made, and what became of the one
 // before it: a step down must not come without a word.
-func (s *search) because() string {
-	said := s.decision.Why()
-	if pin := s.compiled.Pin(); pin != nil {
+func explain(in *inputs, out *outcome) string {
+	said := out.decision.Why()
+	if pin := in.compiled.Pin(); pin != nil {
 		said = pinned(pin)
 	}
-	if s.chosen.signer != "" {
-		said += "; " + s.chosen.signer
+	if out.chosen.signer != "" {
+		said += "; " + out.chosen.signer
 	}
-	last := s.policy.Status.LatestRef
-	if last == nil || last.Name != s.from.repo.Spec.Image || last.Tag == s.chosen.tag {
+	last := in.latestRef()
+	if last == nil || last.Tag == out.chosen.tag {
 		return said
 	}
-	if fate := s.fate(last.Tag); fate != "" {
-		said += fmt.Sprintf("; %s: %s", last.Tag, fate)
+	if why := rejectionReason(in, out, last.Tag); why != "" {
+		said += fmt.Sprintf("; %s: %s", last.Tag, why)
 	}
 	return said
 }
@@ -96,7 +103,42 @@ func pinned(pin *imagev1.Pin) string {
 	return said
 }
 
-// qualifies reports whether the last choice is one that the tags still allow.
-func (s *search) qualifies(tag string) bool {
-	return s.fate(tag) == "" && s.compiled.Select(slices.Values([]string{tag})).Tag != ""
+// stillQualifies reports whether the last choice is one that the tags still allow.
+func stillQualifies(in *inputs, out *outcome) bool {
+	tag := in.policy.Status.LatestRef.Tag
+	return rejectionReason(in, out, tag) == "" && in.compiled.Select(slices.Values([]string{tag})).Tag != ""
+}
+
+// noMatch says why nothing was chosen.
+func noMatch(in *inputs, out *outcome) error {
+	why := out.decision
+	why.Tag = ""
+	said := why.Why()
+	if pin := in.compiled.Pin(); pin != nil {
+		if rejected := rejectionReason(in, out, pin.Tag); rejected != "" {
+			said = fmt.Sprintf("spec.pin.tag %s: %s", pin.Tag, rejected)
+		}
+	}
+	if left := out.unchecked(); left > 0 {
+		said += fmt.Sprintf("; the other %d were not looked at", left)
+	}
+	for _, drop := range why.Dropped() {
+		if drop.Gate == policy.GateVerify {
+			return fmt.Errorf("%w: %s", errUnverified, said)
+		}
+	}
+	return fmt.Errorf("%w: %s", errNoMatch, said)
+}
+
+// timeOf is at for a status, where zero is nil. Fractions of a second are cut off
+// there, which must not make a time look passed that is not.
+func timeOf(at time.Time) *metav1.Time {
+	if at.IsZero() {
+		return nil
+	}
+	whole := at.Truncate(time.Second)
+	if whole.Before(at) {
+		whole = whole.Add(time.Second)
+	}
+	return &metav1.Time{Time: whole}
 }

@@ -2,198 +2,212 @@ package imagepolicy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
-	"github.com/sluice-cd/sluice/internal/background"
-	"github.com/sluice-cd/sluice/internal/signature"
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/policy"
 )
 
-// found looks the digest up for the gates that are about it. It does not for the
+// candidate is a tag that a policy could choose, and what is known of it.
+type candidate struct {
+	tag, digest string
+	// held says that the digest is the one of the last choice, and was not looked up.
+	held bool
+	// lost says that the digest of the last choice is gone from the registry.
+	lost      bool
+	firstSeen time.Time
+	signer    string
+}
+
+// verdict is what a gate says of a candidate.
+type verdict struct {
+	// rejected says why the candidate is dropped; empty is that it passes.
+	rejected string
+	// until is when the gate may say something else; zero is never by itself.
+	until time.Time
+}
+
+// facts are what gates ask about candidates. An answer may be an error that ends the
+// run, such as background.ErrPending.
+type facts interface {
+	// Digest is what a tag points to now.
+	Digest(ctx context.Context, tag string) (string, error)
+	// Platforms are what a digest is made for.
+	Platforms(ctx context.Context, digest string) ([]string, error)
+	// Signature says whether a digest is signed by whom the policy trusts.
+	Signature(ctx context.Context, digest string) (signatureVerdict, error)
+	// FirstSeen is when a tag was first seen, whatever it pointed to; zero is never.
+	// WasSeen says that it was seen with a digest, too.
+	FirstSeen(tag string) (at time.Time, wasSeen bool)
+	// FirstSeenWith is when a tag was first seen with a digest: now, if it never was.
+	FirstSeenWith(tag, digest string) time.Time
+}
+
+// gate decides about one candidate, and returns it with what it has found out.
+type gate func(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, verdict, error)
+
+// gates has the lazy gates; [policy.LazyGates] says in which order they are asked.
+var gates = map[policy.Gate]gate{
+	policy.GateFound:        existence,
+	policy.GateMinAge:       minimumAge,
+	policy.GatePlatform:     platform,
+	policy.GateRejectDigest: rejectedDigest,
+	policy.GateVerify:       signed,
+}
+
+// existence looks the digest up for the gates that are about it. It does not for the
 // minimum age, which can often do without.
-func (s *search) found(ctx context.Context, c *candidate) (string, error) {
-	spec := s.policy.Spec
-	if s.aging() || spec.Platform == "" && spec.Verify == nil && !s.compiled.RejectsDigests() {
-		return "", nil
+func existence(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, verdict, error) {
+	spec := in.policy.Spec
+	if in.minAge() > 0 || spec.Platform == "" && spec.Verify == nil && !in.compiled.RejectsDigests() {
+		return c, verdict{}, nil
 	}
-	return "", s.digest(ctx, c)
+	c, err := withDigest(ctx, in, ask, c)
+	return c, verdict{}, err
 }
 
-// aging reports whether the minimum age counts. It does not for a pin: who pins a
-// tag has decided when.
-func (s *search) aging() bool {
-	min := s.policy.Spec.MinAge
-	return min != nil && min.Duration > 0 && s.compiled.Pin() == nil
+// withDigest sets the digest of a candidate. With IfNotPresent the one of the last
+// choice stays, wherever its tag points to now.
+func withDigest(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, error) {
+	if c.digest != "" {
+		return c, nil
+	}
+	if last := lastDigest(in, c); last != "" && in.policy.GetDigestReflectionPolicy() == imagev1.ReflectIfNotPresent {
+		c.digest, c.held = last, true
+		return c, nil
+	}
+	var err error
+	c.digest, err = ask.Digest(ctx, c.tag)
+	return c, err
 }
 
-// oldEnough drops what was first seen too short a time ago. The clock belongs to
-// the tag with its digest: a tag that is moved is as young as a new one. The last
-// choice then stays at the digest that it was made for, if it has one.
-func (s *search) oldEnough(ctx context.Context, c *candidate) (string, error) {
-	if !s.aging() {
-		return "", nil
+// lastDigest is the digest of the last choice, if that was the candidate's tag.
+func lastDigest(in *inputs, c candidate) string {
+	last := in.latestRef()
+	if c.lost || last == nil || last.Tag != c.tag {
+		return ""
 	}
-	if first := s.tags.FirstSeen(c.tag); !first.IsZero() && !s.old(first) && s.Store.Looked(s.tags, c.tag) {
-		s.recall(c)
+	return last.Digest
+}
+
+// minimumAge drops what was first seen too short a time ago. The clock belongs to the
+// tag with its digest: a tag that is moved is as young as a new one. The last choice
+// then stays at the digest that it was made for, if it has one.
+func minimumAge(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, verdict, error) {
+	if in.minAge() == 0 {
+		return c, verdict{}, nil
+	}
+	if first, wasSeen := ask.FirstSeen(c.tag); !first.IsZero() && !in.isOldEnough(first) && wasSeen {
+		c = fromStatus(in, c)
 		if c.firstSeen.IsZero() {
 			c.firstSeen = first
 		}
-		return s.tooYoung(c), nil // whatever it points to now
+		return c, tooYoung(in, c), nil // whatever it points to now
 	}
-	if err := s.digest(ctx, c); err != nil {
-		return "", err
+	c, err := withDigest(ctx, in, ask, c)
+	if err != nil {
+		return c, verdict{}, err
 	}
-	c.firstSeen = s.Store.SeenIn(s.tags, c.tag, c.digest)
-	if s.old(c.firstSeen) {
-		return "", nil
+	c.firstSeen = ask.FirstSeenWith(c.tag, c.digest)
+	if in.isOldEnough(c.firstSeen) {
+		return c, verdict{}, nil
 	}
-	why := s.tooYoung(c)
-	if last := s.last(c); last != "" && last != c.digest {
-		if seen := s.Store.SeenIn(s.tags, c.tag, last); s.old(seen) {
-			c.digest, c.firstSeen, c.kept = last, seen, true
-			return "", nil
+	young := tooYoung(in, c)
+	if last := lastDigest(in, c); last != "" && last != c.digest {
+		if seen := ask.FirstSeenWith(c.tag, last); in.isOldEnough(seen) {
+			c.digest, c.firstSeen, c.held, young.rejected = last, seen, true, ""
 		}
 	}
-	return why, nil
+	return c, young, nil
 }
 
-func (s *search) old(first time.Time) bool {
-	return !s.now.Before(first.Add(s.policy.Spec.MinAge.Duration))
-}
-
-func (s *search) tooYoung(c *candidate) string {
-	at := c.firstSeen.Add(s.policy.Spec.MinAge.Duration)
-	sooner(&s.maturity, at)
-	return fmt.Sprintf("younger than %s, old enough at %s", s.policy.Spec.MinAge.Duration, timeOf(at).UTC().Format(time.RFC3339))
-}
-
-// restore tells the clock what the status remembers, in case that its own memory
-// was lost: else every restart would make everything young again.
-func (s *search) restore() {
-	last := s.policy.Status.LatestRef
-	if !s.aging() || s.policy.Status.Decision == nil || last != nil && last.Name != s.from.repo.Spec.Image {
-		return
-	}
-	for _, c := range s.policy.Status.Decision.Candidates {
-		if c.FirstSeen != nil && c.Digest != "" {
-			s.Store.Restore(s.tags.Image(), c.Tag, c.Digest, c.FirstSeen.Time)
-		}
+func tooYoung(in *inputs, c candidate) verdict {
+	at := c.firstSeen.Add(in.minAge())
+	return verdict{
+		rejected: fmt.Sprintf("younger than %s, old enough at %s", in.minAge(), timeOf(at).UTC().Format(time.RFC3339)),
+		until:    at,
 	}
 }
 
-// recall copies what the status says of a candidate that is not looked up again,
+// fromStatus copies what the status says of a candidate that is not looked up again,
 // so that the status keeps it.
-func (s *search) recall(c *candidate) {
-	if s.policy.Status.Decision == nil {
-		return
+func fromStatus(in *inputs, c candidate) candidate {
+	if in.policy.Status.Decision == nil {
+		return c
 	}
-	for _, known := range s.policy.Status.Decision.Candidates {
+	for _, known := range in.policy.Status.Decision.Candidates {
 		if known.Tag == c.tag && known.FirstSeen != nil {
 			c.digest, c.firstSeen = known.Digest, known.FirstSeen.Time
 		}
 	}
+	return c
 }
 
-// fits drops images that are not made for the platform. What a digest is made for
+// platform drops images that are not made for the platform. What a digest is made for
 // never changes.
-func (s *search) fits(ctx context.Context, c *candidate) (string, error) {
-	wanted := s.policy.Spec.Platform
+func platform(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, verdict, error) {
+	wanted := in.policy.Spec.Platform
 	if wanted == "" {
-		return "", nil
+		return c, verdict{}, nil
 	}
-	if err := s.digest(ctx, c); err != nil {
-		return "", err
+	c, err := withDigest(ctx, in, ask, c)
+	if err != nil {
+		return c, verdict{}, err
 	}
-	had, err := s.platforms(ctx, c.digest)
+	had, err := ask.Platforms(ctx, c.digest)
 	switch {
 	case err != nil || policy.Fits(wanted, had):
-		return "", err
+		return c, verdict{}, err
 	case len(had) == 0:
-		return "made for no platform", nil
+		return c, verdict{rejected: "made for no platform"}, nil
 	}
-	return "made for " + few(had) + " only", nil
+	return c, verdict{rejected: "made for " + firstOf(had) + " only"}, nil
 }
 
-func (s *search) platforms(ctx context.Context, digest string) ([]string, error) {
-	key := imageDigest{s.tags.Image(), digest}
-	if had, ok := s.memory().platforms.get(key); ok {
-		return had, nil
+// firstOf lists the first of many.
+func firstOf(names []string) string {
+	const most = 5
+	if len(names) <= most {
+		return strings.Join(names, ", ")
 	}
-	access, err := s.reach(ctx)
+	return strings.Join(names[:most], ", ") + ", ..."
+}
+
+// rejectedDigest drops digests that spec.reject names.
+func rejectedDigest(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, verdict, error) {
+	if !in.compiled.RejectsDigests() {
+		return c, verdict{}, nil
+	}
+	c, err := withDigest(ctx, in, ask, c)
 	if err != nil {
-		return nil, err
+		return c, verdict{}, err
 	}
-	had, err := ask(ctx, s, "platforms of "+digest, func(ctx context.Context) ([]string, error) {
-		return s.Registry.Platforms(ctx, s.from.target.Image(access), digest)
-	})
-	if err == nil {
-		s.memory().platforms.put(key, had)
+	if r, ok := in.compiled.RejectsDigest(c.digest); ok {
+		return c, verdict{rejected: policy.Because(r)}, nil
 	}
-	return had, err
+	return c, verdict{}, nil
 }
 
-// allowed drops digests that spec.reject names.
-func (s *search) allowed(ctx context.Context, c *candidate) (string, error) {
-	if !s.compiled.RejectsDigests() {
-		return "", nil
+// signed drops images without a signature that counts. One that is missing may come
+// later: signatures are made after the push. So the verdict is reached again after a
+// while.
+func signed(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, verdict, error) {
+	if in.policy.Spec.Verify == nil {
+		return c, verdict{}, nil
 	}
-	if err := s.digest(ctx, c); err != nil {
-		return "", err
-	}
-	if r, ok := s.compiled.RejectsDigest(c.digest); ok {
-		return policy.Because(r), nil
-	}
-	return "", nil
-}
-
-// signed drops images without a signature that counts. One that is missing may
-// come later: signatures are made after the push. So that verdict is reached again
-// after a while.
-func (s *search) signed(ctx context.Context, c *candidate) (string, error) {
-	if s.policy.Spec.Verify == nil {
-		return "", nil
-	}
-	if err := s.digest(ctx, c); err != nil {
-		return "", err
-	}
-	key, err := s.verdictKey(ctx, c.digest)
+	c, err := withDigest(ctx, in, ask, c)
 	if err != nil {
-		return "", err
+		return c, verdict{}, err
 	}
-	known, _ := s.memory().verdicts.get(key)
-	if !known.holds(s.now, s.asked) {
-		if known, err = s.verify(ctx, c.digest, known); err != nil {
-			return "", err
-		}
-		s.memory().verdicts.put(key, known)
+	found, err := ask.Signature(ctx, c.digest)
+	if err != nil {
+		return c, verdict{}, err
 	}
-	if known.why != "" {
-		sooner(&s.recheck, known.until)
+	c.signer = found.signer
+	if found.missing == "" {
+		return c, verdict{}, nil
 	}
-	c.signer = known.signer
-	return known.why, nil
-}
-
-func (s *search) verify(ctx context.Context, digest string, before verdict) (verdict, error) {
-	ref := s.from.target.Repository.Digest(digest)
-	evidence, err := ask(ctx, s, "signatures of "+digest+" for "+s.trust.id, func(ctx context.Context) (signature.Evidence, error) {
-		verifier, err := s.verifier(ctx)
-		if err != nil {
-			return signature.Evidence{}, err
-		}
-		return verifier.Verify(ctx, ref)
-	})
-	switch {
-	case errors.Is(err, signature.ErrUnverified):
-		said := strings.Replace(err.Error(), " of "+ref.String(), "", 1) // the candidate is at hand
-		return before.again(s.now, short(said)), nil
-	case errors.Is(err, background.ErrPending), errors.Is(err, errBound), errors.Is(err, signature.ErrConfig):
-		return verdict{}, err
-	case err != nil:
-		return verdict{}, fmt.Errorf("verifying %s: %w", ref, err)
-	}
-	return verdict{known: true, signer: evidence.String()}, nil
+	return c, verdict{rejected: found.missing, until: found.until}, nil
 }

@@ -166,7 +166,7 @@ func TestASearchIsBoundedAndGoesOn(t *testing.T) {
 		before := f.asked.Load()
 		result := f.mustReconcile(t)
 		runs++
-		if n := f.asked.Load() - before; n > 3*lookUps {
+		if n := f.asked.Load() - before; n > 3*maxLookUps {
 			t.Fatalf("%d requests in one run", n)
 		}
 		d := f.policy.Status.Decision

@@ -24,8 +24,8 @@ func silent(t *testing.T) (f *fixture, wake func(), woken <-chan types.Namespace
 	f.policy.Spec.Interval = &metav1.Duration{Duration: time.Hour}
 	f.push(t, "1.0.0")
 	f.mustReconcile(t)
-	woken = waketest.Objects(t, &f.memory().done)
-	f.memory().lookUps.Patience = time.Millisecond
+	woken = waketest.Objects(t, &f.caches().done)
+	f.caches().lookUps.Patience = time.Millisecond
 	hang := make(chan struct{})
 	f.hang.Store(hang)
 	wake = func() {
@@ -101,7 +101,7 @@ func TestPoliciesOfAHostThatIsSlowDoNotWaitForIt(t *testing.T) {
 	defer wake()
 	f.pass(time.Hour)
 	f.mustReconcile(t)
-	f.memory().lookUps.Patience = time.Hour
+	f.caches().lookUps.Patience = time.Hour
 	second := f.policy.DeepCopy()
 	second.Name, second.UID = "second", "2"
 	f.policy = second
@@ -114,7 +114,7 @@ func TestALookUpEndsWithWhatItWasFor(t *testing.T) {
 			f.policy.Generation++
 			_, _ = f.reconcile()
 		},
-		"no policy": func(f *fixture) { f.memory().lookUps.Forget(client.ObjectKeyFromObject(f.policy)) },
+		"no policy": func(f *fixture) { f.caches().lookUps.Forget(client.ObjectKeyFromObject(f.policy)) },
 	}
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
@@ -122,7 +122,7 @@ func TestALookUpEndsWithWhatItWasFor(t *testing.T) {
 			f.pass(time.Hour)
 			f.mustReconcile(t)
 			end(f)
-			if name == "no policy" && f.memory().lookUps.Has(client.ObjectKeyFromObject(f.policy)) {
+			if name == "no policy" && f.caches().lookUps.Has(client.ObjectKeyFromObject(f.policy)) {
 				t.Error("the look-up goes on")
 			}
 			wake()
@@ -144,7 +144,7 @@ func TestWhatNobodyCameForIsAskedAgain(t *testing.T) {
 	wake()
 	await(t, woken)
 	f.pass(time.Hour)
-	f.memory().lookUps.Patience = time.Minute
+	f.caches().lookUps.Patience = time.Minute
 	asked := f.asked.Load()
 	f.mustReconcile(t)
 	if f.asked.Load() == asked {

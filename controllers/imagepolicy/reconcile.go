@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/acl"
 	"github.com/fluxcd/pkg/apis/meta"
-	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -54,28 +52,44 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *imagev1.ImagePolicy) (rec
 	if err != nil {
 		return reconciler.Result{}, reconcile.TerminalError(err)
 	}
-	s := &search{Reconciler: r, policy: p, compiled: compiled, from: source{repo, target}, tags: tags, now: now, left: lookUps, work: work}
-	return s.conclude(ctx)
+	in := &inputs{policy: p, compiled: compiled, repo: repo, target: target, tags: tags, now: now, work: work}
+	return r.choose(ctx, in)
 }
 
-// conclude searches, and turns what was found into a status.
-func (s *search) conclude(ctx context.Context) (reconciler.Result, error) {
-	s.resume()
-	s.restore()
-	if err := s.run(ctx); err != nil {
-		s.suspend()
+// choose searches, and turns what was found into a status.
+func (r *Reconciler) choose(ctx context.Context, in *inputs) (reconciler.Result, error) {
+	r.restoreFirstSeen(in)
+	look := &lookUps{r: r, in: in, left: maxLookUps, started: r.caches().resume(in)}
+	out, err := search(ctx, in, r.caches().rank(in), look)
+	if err != nil || out.progress != complete {
+		r.caches().searches.Add(in.key(), look.started)
+	}
+	switch {
+	case err != nil:
 		return reconciler.Result{}, patient(err)
+	case out.progress != complete:
+		return interrupted(in, &out, !look.started.requested.IsZero()), nil
 	}
-	if s.bound {
-		s.suspend()
-		return s.unfinished(), nil
+	r.caches().searches.Remove(in.key())
+	in.policy.Status.Decision = evidence(in, &out)
+	if out.chosen != nil {
+		return record(in, &out), nil
 	}
-	s.finish()
-	s.policy.Status.Decision = s.evidence()
-	if s.chosen != nil {
-		return s.record(s.ref()), nil
+	return reconciler.Result{}, reconciler.Waiting(noMatch(in, &out), out.nextRun(in))
+}
+
+// restoreFirstSeen tells the clock what the status remembers, in case that its own
+// memory was lost: else every restart would make everything young again.
+func (r *Reconciler) restoreFirstSeen(in *inputs) {
+	status := in.policy.Status
+	if in.minAge() == 0 || status.Decision == nil || status.LatestRef != nil && in.latestRef() == nil {
+		return
 	}
-	return reconciler.Result{}, reconciler.Waiting(s.noMatch(), s.again())
+	for _, c := range status.Decision.Candidates {
+		if c.FirstSeen != nil && c.Digest != "" {
+			r.Store.Restore(in.tags.Image(), c.Tag, c.Digest, c.FirstSeen.Time)
+		}
+	}
 }
 
 // patient waits as long as a registry asks for, and for ever for what only an edit
@@ -89,36 +103,6 @@ func patient(err error) error {
 		return reconcile.TerminalError(err)
 	}
 	return err
-}
-
-// unfinished is the outcome of a run that was interrupted. A choice that the
-// policy's present spec allows counts meanwhile, unless somebody waits for the
-// look-up that is not done: then it is Progressing.
-func (s *search) unfinished() reconciler.Result {
-	p := s.policy
-	ready, ok := standing(p, s.from.repo, s.from.target)
-	stands := ok && s.qualifies(p.Status.LatestRef.Tag)
-	if (!stands || !s.pending) && !s.surveying {
-		p.Status.Decision = s.evidence()
-	}
-	switch {
-	case s.surveying && (!stands || !s.asked.IsZero()):
-		return reconciler.Result{
-			Progressing: true, Reason: meta.ProgressingReason, After: s.again(),
-			Message: fmt.Sprintf("looking at the %d tags of %s", s.tags.Len(), s.from.repo.Spec.Image),
-		}
-	case s.pending && (!stands || !s.asked.IsZero()):
-		return reconciler.Result{
-			Progressing: true, Reason: meta.ProgressingReason, After: s.again(),
-			Message: fmt.Sprintf("waiting for %s to answer", s.from.target.Repository.RegistryStr()),
-		}
-	case stands:
-		return reconciler.Result{Reason: ready.Reason, Message: ready.Message, After: s.again()}
-	}
-	return reconciler.Result{
-		Progressing: true, Reason: meta.ProgressingReason, After: s.again(),
-		Message: fmt.Sprintf("looking at the candidates of %s: %d were dropped, %d are left", s.from.repo.Spec.Image, len(s.looked), s.unchecked()),
-	}
 }
 
 // accept checks the spec: what it returns as an error only an edit can cure.
@@ -137,7 +121,7 @@ func accept(p *imagev1.ImagePolicy, now time.Time) (*policy.Policy, error) {
 
 // withoutTags is the outcome while the tags are not in memory.
 func withoutTags(p *imagev1.ImagePolicy, repo *imagev1.ImageRepository, target scan.Target) (reconciler.Result, error) {
-	if ready, ok := standing(p, repo, target); ok {
+	if ready, ok := validReady(p, repo, target); ok {
 		return reconciler.Result{Reason: ready.Reason, Message: ready.Message, After: interval(p)}, nil
 	}
 	state := "was not scanned yet"
@@ -148,63 +132,6 @@ func withoutTags(p *imagev1.ImagePolicy, repo *imagev1.ImageRepository, target s
 	}
 	return reconciler.Result{}, reconciler.Pending( // a failed scan is told of the ImageRepository
 		fmt.Errorf("%w: ImageRepository %s %s", errNotReady, repositoryKey(p), state), 0)
-}
-
-// standing returns the Ready condition of a choice that still counts: it was
-// made for the present spec, from a scan of what the repository asks for now.
-// Without this every restart would turn every policy to not Ready and back.
-func standing(p *imagev1.ImagePolicy, repo *imagev1.ImageRepository, target scan.Target) (*metav1.Condition, bool) {
-	ready := apimeta.FindStatusCondition(p.Status.Conditions, meta.ReadyCondition)
-	ok := ready != nil && ready.Status == metav1.ConditionTrue &&
-		ready.ObservedGeneration == p.Generation &&
-		p.Status.LatestRef != nil && p.Status.LatestRef.Name == repo.Spec.Image &&
-		repo.Status.CanonicalImageName == target.Repository.String() &&
-		slices.Equal(repo.Status.ObservedExclusionList, repo.GetExclusionList())
-	return ready, ok
-}
-
-// record writes the choice into the status, and tells of a new one with the
-// reasons for it.
-func (s *search) record(ref imagev1.ImageRef) reconciler.Result {
-	status := &s.policy.Status
-	why := s.because()
-	changed := status.LatestRef == nil || *status.LatestRef != ref
-	if changed {
-		status.ObservedPreviousRef, status.LatestRef = status.LatestRef, &ref
-	}
-	result := reconciler.Result{Reason: meta.SucceededReason, Message: message(status), After: s.again()}
-	if changed {
-		event := reconciler.Event{
-			Type: corev1.EventTypeNormal, Reason: meta.SucceededReason, Message: result.Message + "; " + why,
-			Metadata: map[string]string{imagev1.PolicyAnnotation: s.policy.Name, imagev1.NewAnnotation: ref.String()},
-		}
-		if previous := status.ObservedPreviousRef; previous != nil {
-			event.Metadata[imagev1.OldAnnotation] = previous.String()
-		}
-		result.Events = []reconciler.Event{event}
-	}
-	return result
-}
-
-// message is the sentence that Flux says and that clients parse.
-func message(status *imagev1.ImagePolicyStatus) string {
-	latest, previous := status.LatestRef, status.ObservedPreviousRef
-	said := fmt.Sprintf("Latest image tag for %s resolved to %s", latest.Name, latest.Tag)
-	if latest.Digest != "" {
-		said += " with digest " + latest.Digest
-	}
-	if previous != nil && *previous != *latest {
-		said += fmt.Sprintf(" (previously %s)", previous)
-	}
-	return said
-}
-
-// interval is that of a digest that is reflected Always, or zero.
-func interval(p *imagev1.ImagePolicy) time.Duration {
-	if p.Spec.DigestReflectionPolicy == imagev1.ReflectAlways && p.Spec.Interval != nil {
-		return p.Spec.Interval.Duration
-	}
-	return 0
 }
 
 // Reason implements reconciler.Controller.

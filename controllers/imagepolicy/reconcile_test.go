@@ -94,7 +94,7 @@ func newFixture(t *testing.T, objects ...client.Object) *fixture {
 		Client: c, Secrets: c, Registry: registry.NewClient(f.clock),
 		Store: scan.NewStore(scan.WithClock(f.clock)), Clock: f.clock,
 	}
-	f.memory().lookUps.Patience = time.Minute // nothing here is slow, but for the machine
+	f.caches().lookUps.Patience = time.Minute // nothing here is slow, but for the machine
 	return f
 }
 

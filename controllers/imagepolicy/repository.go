@@ -13,14 +13,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
-	"github.com/sluice-cd/sluice/scan"
 )
-
-// source is where a policy's tags come from.
-type source struct {
-	repo   *imagev1.ImageRepository
-	target scan.Target
-}
 
 // repositoryKey names the ImageRepository of p.
 func repositoryKey(p *imagev1.ImagePolicy) types.NamespacedName {

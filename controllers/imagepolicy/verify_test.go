@@ -127,10 +127,10 @@ func TestAReconcileRequestLooksForSignaturesAtOnce(t *testing.T) {
 }
 
 func TestLooksForSignaturesGetRarer(t *testing.T) {
-	v := verdict{}
+	v := signatureVerdict{}
 	var total time.Duration
 	for range 20 {
-		v = v.again(time.Time{}, "none")
+		v = v.stillMissing(time.Time{}, "none")
 		total += v.delay
 	}
 	if v.delay != longRecheck || total < 10*time.Hour {

@@ -96,11 +96,11 @@ func foreign(p *imagev1.ImagePolicy) bool { return repositoryKey(p).Namespace !=
 // when a look-up is done that took longer than a moment. Neither shows in a status:
 // after a restart a scan that finds nothing new changes none.
 func (r *Reconciler) watchTags(b *builder.Builder) *builder.Builder {
-	return b.WatchesRawSource(r.Store.Arrivals().Map(r.policiesOf)).WatchesRawSource(&r.memory().done)
+	return b.WatchesRawSource(r.Store.Arrivals().Map(r.policiesOf)).WatchesRawSource(&r.caches().done)
 }
 
 // forget ends what goes on for a policy that is deleted.
 func (r *Reconciler) forget(policy types.NamespacedName) {
-	r.memory().lookUps.Forget(policy)
-	r.memory().surveyors.Forget(policy)
+	r.caches().lookUps.Forget(policy)
+	r.caches().matches.Forget(policy)
 }

@@ -38,8 +38,8 @@ func TestASlowPatternIsMatchedOutsideOfTheWorkers(t *testing.T) {
 	f := newFixture(t)
 	f.listing(t, 1000)
 	f.policy.Spec.FilterTags = &imagev1.TagFilter{Pattern: `^(?:[0-9]+|x|\.){1,300}$`}
-	f.memory().surveyors.Patience = 0
-	woken := waketest.Objects(t, &f.memory().done)
+	f.caches().matches.Patience = 0
+	woken := waketest.Objects(t, &f.caches().done)
 	got := f.mustReconcile(t)
 	if !got.Progressing || !strings.Contains(got.Message, "1000 tags") {
 		t.Fatalf("got %+v", got)

@@ -1,0 +1,126 @@
+package imagepolicy
+
+import (
+	"strings"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-cd/sluice/internal/background"
+	"github.com/sluice-cd/sluice/internal/wake"
+)
+
+const (
+	// maxCached bounds each of the caches, and maxRankings the rankings; each of those
+	// has maxTop tags at most.
+	maxCached, maxRankings = 4096, 64
+	// shortRecheck and longRecheck bound the time until an image without a
+	// signature is looked at again; it doubles every time.
+	shortRecheck, longRecheck = 10 * time.Second, time.Hour
+	// searchLife is for how long the digests of a search that was interrupted are
+	// those of the registry.
+	searchLife = 5 * time.Minute
+)
+
+// caches outlive a run. A restart loses nothing with them but requests.
+type caches struct {
+	platforms  *lru.Cache[imageDigest, []string]
+	signatures *lru.Cache[signatureKey, signatureVerdict]
+	searches   *lru.Cache[types.NamespacedName, started] // interrupted, by policy
+	rankings   *lru.Cache[rankingKey, ranking]           // that took long
+
+	lookUps background.Runner[types.NamespacedName, any]     // one for each policy
+	matches background.Runner[types.NamespacedName, ranking] // one for each policy, one at a time in a namespace
+	done    wake.Source                                      // policies whose look-up or match is done
+}
+
+func newCaches() *caches {
+	m := &caches{
+		platforms:  newLRU[imageDigest, []string](maxCached),
+		signatures: newLRU[signatureKey, signatureVerdict](maxCached),
+		searches:   newLRU[types.NamespacedName, started](maxCached),
+		rankings:   newLRU[rankingKey, ranking](maxRankings),
+	}
+	m.lookUps.Patience, m.lookUps.Keep, m.lookUps.Wake = background.DefaultPatience, searchLife, m.done.Wake
+	m.matches.Patience, m.matches.Keep, m.matches.Wake = background.DefaultPatience, searchLife, m.done.Wake
+	m.matches.PerNamespace = 1
+	return m
+}
+
+func newLRU[K comparable, V any](size int) *lru.Cache[K, V] {
+	cache, err := lru.New[K, V](size)
+	if err != nil {
+		panic(err) // the size is not positive
+	}
+	return cache
+}
+
+// caches returns the Reconciler's, made at first use.
+func (r *Reconciler) caches() *caches {
+	r.once.Do(func() { r.cached = newCaches() })
+	return r.cached
+}
+
+// started is a search that may take several runs: the one before was interrupted by
+// the bound, by a registry that limits the rate, or by a look-up that takes longer than
+// a worker waits. It must not begin anew every time.
+type started struct {
+	revision string // of the tags, and of the spec
+	at       time.Time
+	// requested is when somebody asked for the search, zero if nobody did.
+	requested time.Time
+	digests   map[string]string // by tag
+}
+
+// resume returns the search that the last run began if tags and spec are still the
+// same, or a new one.
+func (m *caches) resume(in *inputs) started {
+	s, ok := m.searches.Get(in.key())
+	if !ok || s.revision != in.revision() || in.now.Sub(s.at) >= searchLife {
+		s = started{revision: in.revision(), at: in.now, digests: map[string]string{}}
+	}
+	if in.isRequested() {
+		s.requested = in.now
+	}
+	return s
+}
+
+// imageDigest is a digest as one image's registry knows it, see [scan.Snapshot.Image]:
+// what one says of a digest is nothing to go by for the images of others.
+type imageDigest struct{ image, digest string }
+
+// signatureKey is what a verdict on signatures depends on.
+type signatureKey struct{ image, digest, trust string }
+
+// signatureVerdict is whether an image is signed by whom the policy trusts.
+type signatureVerdict struct {
+	known   bool
+	signer  string
+	missing string    // why it is not signed
+	at      time.Time // when that was found
+	until   time.Time // when that ends; what is signed stays signed
+	delay   time.Duration
+}
+
+// holds reports whether the verdict still counts now, when somebody last asked for
+// a look at the given time.
+func (v signatureVerdict) holds(now, requested time.Time) bool {
+	return v.known && (v.missing == "" || now.Before(v.until) && v.at.After(requested))
+}
+
+// stillMissing is the verdict that follows v when there is still no signature.
+func (v signatureVerdict) stillMissing(now time.Time, why string) signatureVerdict {
+	delay := min(max(2*v.delay, shortRecheck), longRecheck)
+	return signatureVerdict{known: true, missing: why, at: now, until: now.Add(delay), delay: delay}
+}
+
+// maxWhy bounds what a status says of one candidate.
+const maxWhy = 300
+
+func short(why string) string {
+	if len(why) <= maxWhy {
+		return why
+	}
+	return strings.ToValidUTF8(why[:maxWhy], "") + "..."
+}
