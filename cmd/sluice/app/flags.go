@@ -72,7 +72,7 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.BoolVar(&f.noCrossNamespace, "no-cross-namespace-refs", false, "refuse references to objects and hosts of other namespaces")
 	set.BoolVar(&f.allowCrossNamespaceWrites, "allow-cross-namespace-writes", false, "let every ImageUpdateAutomation write with the credentials of any GitRepository, as Flux does, without the annotation sluice.dev/write-from")
 	set.StringVar(&f.defaultServiceAccount, "default-service-account", "", "applies for Kustomizations that name none, and with the feature ObjectLevelWorkloadIdentity stands for objects in clouds; default: the controller itself")
-	set.StringVar(&f.storagePath, "storage-path", "/data", "folder of Git mirrors, artifacts and tags; a cache, rebuilt when lost")
+	set.StringVar(&f.storagePath, "storage-path", "/data", "folder of Git mirrors, artifacts and tags, of this process alone; a cache, rebuilt when lost")
 	f.storageLimit.register(set)
 	set.StringVar(&f.storageAddr, "storage-addr", ":9090", "where artifacts are served")
 	set.StringVar(&f.storageAdvAddr, "storage-adv-addr", "", "host[:port] that artifact URLs name; default: the address listened on")

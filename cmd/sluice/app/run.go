@@ -16,6 +16,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/sluice-cd/sluice/internal/budget"
@@ -34,7 +35,12 @@ import (
 )
 
 // run serves the groups that f names until ctx ends.
-func run(ctx context.Context, config *rest.Config, f *flags) error {
+func run(ctx context.Context, config *rest.Config, f *flags) (err error) {
+	lock, err := lockStorage(f.storagePath)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.release()) }()
 	limitMemory(ctrl.Log.WithName("setup"))
 	f.identity.apply(f.defaultServiceAccount)
 	wait, err := newKindsWait(config, f, clock.RealClock{}, ctrl.Log.WithName("setup"))
