@@ -86,7 +86,8 @@ test: build playground upstream ## Unit, controller and end-to-end tests on simu
 	hack/test.sh $(TESTFLAGS)
 
 .PHONY: e2e-real
-e2e-real: build playground ## The chain with real pods on a real node (root, Linux)
+e2e-real: build playground ## Sluice from its image, and the chain, with real pods on a real node (root, Linux)
+	hack/upstream.sh helm
 	hack/packages.sh containerd runc containernetworking-plugins iptables conntrack
 	go -C test/playground test -count=1 -tags realnode -run RealNode .
 	hack/with-playground.sh --node real go test -count=1 -v -run Releases ./test/e2e

@@ -150,10 +150,10 @@ func (p *printer) summary(primary string) {
 	p.printf("  The primary runs %s; the bad release never touched it.\n\n", p.style.bold(primary))
 }
 
-func (p *printer) controllerLog(c *harness.Controller) {
+func (p *printer) controllerLog(c harness.Running) {
 	const enough = 4000
 	if c != nil {
-		p.printf("\n%s\n%s\n", p.style.dim("the end of "+c.Log()), c.Tail(enough))
+		p.printf("\n%s\n%s\n", p.style.dim("the end of the controller's log"), c.Tail(enough))
 	}
 }
 
@@ -164,9 +164,10 @@ func (p *printer) lookAround(s *stage) {
 	for _, command := range []string{
 		"source " + s.dir + "/.playground/env",
 		"$SLUICE_KUBECTL -n " + n + " get canary,httproute,deployment,imagepolicy,kustomization",
-		"$SLUICE_KUBECTL -n " + n + " describe canary " + chain.App,
+		"bin/sluice canary describe " + chain.App + " -n " + n + "   # where the release stands, and why",
+		"bin/sluice explain policy " + chain.App + " -n " + n,
 		"git -C " + s.chain.Repo.Bare + " log -p",
-		"tail -f " + s.controller.Log(),
+		s.controller.FollowLog(),
 		"open " + s.chain.Prometheus + "/graph   # http_request_duration_seconds_count",
 	} {
 		p.printf("  %s\n", command)

@@ -29,7 +29,7 @@ type stage struct {
 
 	root, dir  string // of the checkout; of everything that the demo writes
 	chain      *chain.Chain
-	controller *harness.Controller
+	controller harness.Running
 	stop       context.CancelFunc // of traffic and timeline
 	traffic    chan error
 	told       chan struct{} // has one when a verdict was told
@@ -74,10 +74,10 @@ func (s *stage) set(ctx context.Context) (err error) {
 		return err
 	}
 	start = time.Now()
-	if s.controller, err = p.StartController(ctx, s.dir); err != nil {
+	if s.controller, err = p.Start(ctx, s.dir); err != nil {
 		return err
 	}
-	s.out.done("sluice controller is running", time.Since(start))
+	s.out.done(started(s.node), time.Since(start))
 	start = time.Now()
 	if err := s.chain.Ready(ctx); err != nil {
 		s.out.controllerLog(s.controller)
@@ -85,6 +85,14 @@ func (s *stage) set(ctx context.Context) (err error) {
 	}
 	s.out.done("podinfo "+chain.First+" serves all users", time.Since(start))
 	return nil
+}
+
+// started says how the controller runs.
+func started(node string) string {
+	if node == "real" {
+		return "sluice runs in the cluster, from its image, installed by its chart"
+	}
+	return "sluice controller is running"
 }
 
 // connect finds the playground that the demo started, and no other.

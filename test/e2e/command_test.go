@@ -14,7 +14,7 @@ import (
 // TestPeopleDecideFromTheCommandLine gives a release every command that there is,
 // and looks at what becomes of it.
 func TestPeopleDecideFromTheCommandLine(t *testing.T) {
-	c := start(t)
+	c, _ := start(t)
 	release := func(tag string) {
 		t.Helper()
 		if err := c.Release(t.Context(), chain.Release{Tag: tag}); err != nil {

@@ -18,13 +18,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/test/chain"
 	"github.com/sluice-cd/sluice/test/harness"
 	"github.com/sluice-cd/sluice/test/traffic"
 )
 
 func TestGoodReleasesArePromotedAndBadOnesRolledBack(t *testing.T) {
-	c := start(t)
+	c, sluice := start(t)
 	for _, tc := range []struct {
 		release chain.Release
 		want    chain.Outcome
@@ -34,10 +35,13 @@ func TestGoodReleasesArePromotedAndBadOnesRolledBack(t *testing.T) {
 		{chain.Release{Tag: "1.2.0", Traits: traffic.Traits{ErrorRate: 0.5}}, chain.RolledBack, "1.1.0"},
 		{chain.Release{Tag: "1.2.1", Traits: traffic.Traits{Latency: 700 * time.Millisecond}}, chain.RolledBack, "1.1.0"},
 		{chain.Release{Tag: "1.2.2", Crashes: true}, chain.RolledBack, "1.1.0"},
-		{chain.Release{Tag: "1.3.0"}, chain.Promoted, "1.3.0"},
+		{chain.Release{Tag: last}, chain.Promoted, last},
 	} {
 		if c.Node != "real" && tc.release.Crashes {
 			continue // simulated pods never do
+		}
+		if chart, ok := sluice.(*harness.Chart); ok && tc.release.Tag == last {
+			upgrade(t, chart)
 		}
 		before := primary(t, c)
 		c.Ledger.Open()
@@ -60,7 +64,51 @@ func TestGoodReleasesArePromotedAndBadOnesRolledBack(t *testing.T) {
 		everybodyOnThePrimary(t, c)
 		committedOnce(t, c, tc.release.Tag)
 	}
+	if chart, ok := sluice.(*harness.Chart); ok {
+		uninstalled(t, c, chart)
+	}
 }
+
+// upgrade gives Sluice another version of its image in the middle of its work.
+func upgrade(t *testing.T, chart *harness.Chart) {
+	t.Helper()
+	before, err := chart.Images(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := chart.Upgrade(t.Context(), "v0.0.2"); err != nil {
+		t.Fatal(err)
+	}
+	after, err := chart.Images(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(after) != 1 || cmp.Equal(before, after) {
+		t.Errorf("pods and images before the upgrade %v, after it %v", before, after)
+	}
+}
+
+// uninstalled demands that what was served stays when Sluice goes: the app, and every
+// object of Sluice's kinds.
+func uninstalled(t *testing.T, c *chain.Chain, chart *harness.Chart) {
+	t.Helper()
+	if err := chart.Uninstall(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	canary := &flaggerv1.Canary{}
+	if err := c.Client.Get(t.Context(), client.ObjectKey{Namespace: c.Namespace, Name: chain.App}, canary); err != nil {
+		t.Errorf("the canary after Sluice was uninstalled: %v", err)
+	}
+	if got := primary(t, c).Status.ReadyReplicas; got == 0 {
+		t.Error("the app has no ready pods after Sluice was uninstalled")
+	}
+	if err := chart.Upgrade(t.Context(), "v0.0.2"); err != nil { // it finalizes what the test leaves behind
+		t.Fatal(err)
+	}
+}
+
+// last is the release at the end, by another version of Sluice than the first.
+const last = "1.3.0"
 
 const (
 	// interval is that of the analysis in these tests.
@@ -104,7 +152,7 @@ func answered(t *testing.T, c *chain.Chain) {
 
 // start runs a chain, its users and the controller, and waits until the first
 // version serves.
-func start(t *testing.T) *chain.Chain {
+func start(t *testing.T) (*chain.Chain, harness.Running) {
 	t.Helper()
 	log.SetLogger(logr.Discard()) // what is worth telling is in the log of the controller
 	t.Parallel()                  // not before: loggers are set by one at a time
@@ -116,7 +164,7 @@ func start(t *testing.T) *chain.Chain {
 		t.Fatal(err)
 	}
 	c.Users(t)
-	sluice, err := p.StartController(t.Context(), work, "--canary-min-interval", interval.String(), "--watch-namespace", c.Namespace)
+	sluice, err := p.Start(t.Context(), work, "--canary-min-interval", interval.String(), "--watch-namespace", c.Namespace)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +182,7 @@ func start(t *testing.T) *chain.Chain {
 	if err := c.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return c, sluice
 }
 
 func primary(t *testing.T, c *chain.Chain) *appsv1.Deployment {

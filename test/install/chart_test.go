@@ -101,7 +101,6 @@ func TestTheSchemaRefusesValuesThatMeanNothing(t *testing.T) {
 		"a misspelt value":              {"image.repositry=x", "repositry"},
 		"an unknown group":              {"controllers[0]=helm", "controllers"},
 		"a digest without an algorithm": {"image.digest=abc", "digest"},
-		"a flag without dashes":         {"args[0]=log-level", "args"},
 		"a size that is none":           {"storage.size=big", "size"},
 	} {
 		t.Run(name, func(t *testing.T) {
