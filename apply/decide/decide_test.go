@@ -1,0 +1,448 @@
+package decide
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluice-cd/sluice/apply/inventory"
+)
+
+var (
+	now     = time.Unix(1_700_000_000, 0)
+	attempt = Attempt{Revision: "main@sha1:1", Digest: "sha256:1", Generation: 1}
+)
+
+func entry(name string) inventory.Entry {
+	return inventory.Entry{ID: inventory.ID{Namespace: "ns", Name: name, Kind: "ConfigMap"}, Version: "v1"}
+}
+
+// observed is what is seen of an owner with nothing to do.
+func observed(change func(*Observation)) Observation {
+	o := Observation{
+		Attempt: attempt, Ready: true, Inventory: []inventory.Entry{entry("a")},
+		Spec: Spec{Interval: time.Hour, NextRun: time.Hour, Timeout: time.Minute, Prune: true},
+	}
+	if change != nil {
+		change(&o)
+	}
+	return o
+}
+
+// remembered is the memory of a complete apply a minute ago.
+func remembered(change func(*Memory)) Memory {
+	m := Memory{
+		Attempt: attempt, Started: now.Add(-time.Minute), HealthSince: now.Add(-time.Minute), Due: now.Add(time.Hour),
+		Built:   &Built{Generation: 1, Artifact: attempt.Digest, Variables: "vars", Objects: "objects"},
+		Applied: true, Inventory: []inventory.Entry{entry("a")},
+	}
+	if change != nil {
+		change(&m)
+	}
+	return m
+}
+
+func TestWhatIsDoneNext(t *testing.T) {
+	due := remembered(func(m *Memory) { m.Due = now })
+	variables := func(digest string) *string { return &digest }
+	tests := map[string]struct {
+		seen func(*Observation)
+		m    Memory
+		want ReconcileAction
+	}{
+		"nothing was applied yet":                       {m: remembered(func(m *Memory) { m.Built = nil }), want: Apply},
+		"nothing changed":                               {m: remembered(nil), want: CheckHealth},
+		"the spec changed":                              {m: remembered(func(m *Memory) { m.Built.Generation = 0 }), want: Apply},
+		"a file changed that was read":                  {seen: func(o *Observation) { o.FilesChanged = true }, m: remembered(nil), want: Apply},
+		"an object drifted":                             {seen: func(o *Observation) { o.Drift.Worst = Drifted }, m: remembered(nil), want: Apply},
+		"an object cannot be watched":                   {seen: func(o *Observation) { o.Drift.Worst = UnknownDrift }, m: remembered(nil), want: CheckHealth},
+		"nor when the interval is over":                 {seen: func(o *Observation) { o.Drift.Worst = UnknownDrift }, m: due, want: Apply},
+		"the interval is over and all is watched":       {m: due, want: CheckHealth},
+		"what variables come from changed":              {seen: func(o *Observation) { o.ReadsVariables, o.VariablesChanged = true, true }, m: remembered(nil), want: ReadVariables},
+		"variables come from objects, and a new commit": {seen: func(o *Observation) { o.ReadsVariables = true }, m: remembered(func(m *Memory) { m.Built.Artifact = "sha256:0" }), want: ReadVariables},
+		"variables come from objects, and the interval": {seen: func(o *Observation) { o.ReadsVariables = true }, m: due, want: ReadVariables},
+		"variables come from objects, as they were":     {seen: func(o *Observation) { o.ReadsVariables = true }, m: remembered(nil), want: CheckHealth},
+		"variables have other values":                   {seen: func(o *Observation) { o.ReadsVariables, o.Variables = true, variables("new") }, m: due, want: Apply},
+		"variables have the same values":                {seen: func(o *Observation) { o.ReadsVariables, o.Variables = true, variables("vars") }, m: due, want: CheckHealth},
+		"a request for a reconcile":                     {seen: func(o *Observation) { o.Requested = "now" }, m: remembered(nil), want: EndPauses},
+		"another generation":                            {seen: func(o *Observation) { o.Generation = 2 }, m: remembered(nil), want: EndPauses},
+		"another revision":                              {seen: func(o *Observation) { o.Revision = "main@sha1:2" }, m: remembered(nil), want: CheckHealth},
+		"stale objects after an apply":                  {seen: func(o *Observation) { o.Applied = &Outcome{Entries: []inventory.Entry{entry("b")}} }, m: remembered(nil), want: Prune},
+		"stale objects that are not to be pruned":       {seen: func(o *Observation) { o.Prune = false; o.Applied = &Outcome{Entries: []inventory.Entry{entry("b")}} }, m: remembered(nil), want: CheckHealth},
+		"no stale objects after an apply":               {seen: func(o *Observation) { o.Applied = &Outcome{Entries: []inventory.Entry{entry("a")}} }, m: remembered(nil), want: CheckHealth},
+		"a failed apply prunes nothing": {seen: func(o *Observation) {
+			o.Applied, o.Failure = &Outcome{Entries: []inventory.Entry{entry("b")}}, &Failure{Err: errors.New("broken")}
+		}, m: remembered(nil), want: Report},
+		"definitions that are awaited prune nothing": {seen: func(o *Observation) {
+			o.Applied = &Outcome{Entries: []inventory.Entry{entry("b")}, Waiting: Health{Pending: []string{"crd"}}}
+		}, m: remembered(func(m *Memory) { m.HealthSince = now }), want: Report},
+		"a build in the background":      {seen: func(o *Observation) { o.Building = true }, m: remembered(func(m *Memory) { m.Built = nil }), want: Report},
+		"a dependency that is not ready": {seen: func(o *Observation) { o.Dependencies = []Dependency{{"ns/b", DependencyNotReady}} }, m: remembered(nil), want: Report},
+		"a dependency at another revision": {seen: func(o *Observation) {
+			o.FilesChanged = true
+			o.Dependencies = []Dependency{{"ns/b", DependencyOutdated}}
+		}, m: remembered(nil), want: Report},
+		"a dependency at another revision, and nothing to apply": {seen: func(o *Observation) { o.Dependencies = []Dependency{{"ns/b", DependencyOutdated}} }, m: remembered(nil), want: CheckHealth},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			o := observed(tc.seen)
+			before := *tc.m.clone()
+			if got := Decide(o, tc.m, now); got.Action != tc.want {
+				t.Errorf("action %d, want %d; %+v", got.Action, tc.want, got.Report)
+			}
+			if diff := cmp.Diff(before, tc.m); diff != "" {
+				t.Errorf("the memory was changed (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+// clone copies a memory, and all that it points to.
+func (m Memory) clone() *Memory {
+	if m.Built != nil {
+		built := *m.Built
+		m.Built = &built
+	}
+	m.Inventory = append([]inventory.Entry{}, m.Inventory...)
+	return &m
+}
+
+func TestTheInventoryLosesNothing(t *testing.T) {
+	tests := map[string]struct {
+		seen func(*Observation)
+		m    Memory
+		want []string
+	}{
+		"of the status, before anything is remembered": {
+			seen: func(o *Observation) { o.Failure = &Failure{Err: errors.New("broken")} }, want: []string{"a", "b"},
+		},
+		"that is remembered, whatever the status says": {
+			seen: func(o *Observation) { o.Failure = &Failure{Err: errors.New("broken")} },
+			m:    remembered(func(m *Memory) { m.Inventory = []inventory.Entry{entry("c")} }), want: []string{"c", "b"},
+		},
+		"while definitions are awaited": {
+			seen: func(o *Observation) { o.Applied.Waiting.Pending = []string{"crd"} }, m: remembered(nil), want: []string{"a", "b"},
+		},
+		"before stale objects are pruned": {m: remembered(nil), want: []string{"a", "b"}},
+		"that could not be pruned": {seen: func(o *Observation) {
+			o.Pruned, o.Kept, o.Failure = true, []inventory.Entry{entry("a")}, &Failure{Err: errors.New("no")}
+		}, m: remembered(nil), want: []string{"b", "a"}},
+		"but what was pruned":          {seen: func(o *Observation) { o.Pruned = true }, m: remembered(nil), want: []string{"b"}},
+		"but what is not to be pruned": {seen: func(o *Observation) { o.Prune = false }, m: remembered(nil), want: []string{"b"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			o := observed(func(o *Observation) { o.Applied = &Outcome{Entries: []inventory.Entry{entry("b")}} })
+			if tc.seen != nil {
+				tc.seen(&o)
+			}
+			tc.m.Attempt = attempt
+			var got []string
+			for _, e := range Decide(o, tc.m, now).Memory.Inventory {
+				got = append(got, e.Name)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("inventory (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWhatIsReported(t *testing.T) {
+	pending, failing := &Health{Pending: []string{"x"}}, &Health{Failed: []string{"x"}}
+	checked := func(h *Health) func(*Observation) {
+		return func(o *Observation) { o.HealthCheck, o.Health = CheckApplied, h }
+	}
+	late := now.Add(-time.Minute)
+	tests := map[string]struct {
+		seen func(*Observation)
+		m    Memory
+
+		want        string // the error, or the message
+		wantRetry   Retry
+		wantHealthy metav1.ConditionStatus
+		wantAfter   time.Duration
+		wantHistory string
+		wantEvents  int
+	}{
+		"ready as before is no news": {
+			seen: func(o *Observation) { o.Health = &Health{} }, m: remembered(nil),
+			want: "Applied revision: main@sha1:1", wantAfter: time.Hour,
+		},
+		"ready after a change is": {
+			seen: func(o *Observation) { o.Health, o.News = &Health{}, true }, m: remembered(nil),
+			want: "Applied revision: main@sha1:1", wantAfter: time.Hour, wantHistory: meta.ReconciliationSucceededReason, wantEvents: 1,
+		},
+		"ready for the first time is": {
+			seen: func(o *Observation) { o.Health, o.Ready = &Health{}, false }, m: remembered(nil),
+			want: "Applied revision: main@sha1:1", wantAfter: time.Hour, wantHistory: meta.ReconciliationSucceededReason, wantEvents: 1,
+		},
+		"the end of a pause comes before the interval": {
+			seen: func(o *Observation) { o.Health = &Health{}; o.Drift.Resume = now.Add(time.Minute) }, m: remembered(nil),
+			want: "Applied revision: main@sha1:1", wantAfter: time.Minute,
+		},
+		"healthy for the first time": {
+			seen: checked(&Health{}), m: remembered(nil), want: "Applied revision: main@sha1:1",
+			wantHealthy: metav1.ConditionTrue, wantAfter: time.Hour, wantHistory: meta.ReconciliationSucceededReason, wantEvents: 2,
+		},
+		"healthy as before": {
+			seen: func(o *Observation) { checked(&Health{})(o); o.Healthy = true }, m: remembered(nil),
+			want: "Applied revision: main@sha1:1", wantAfter: time.Hour,
+		},
+		"objects that are awaited": {
+			seen: checked(pending), m: remembered(func(m *Memory) { m.HealthSince = now.Add(-20 * time.Second) }),
+			want: "Running health checks for revision main@sha1:1 with a timeout of 1m0s", wantHealthy: metav1.ConditionUnknown, wantAfter: 40 * time.Second,
+		},
+		"objects that nobody may watch": {
+			seen: checked(&Health{Pending: []string{"x"}, Blind: true}), m: remembered(func(m *Memory) { m.HealthSince = now }),
+			want: "Running health checks for revision main@sha1:1 with a timeout of 1m0s", wantHealthy: metav1.ConditionUnknown, wantAfter: BlindLook,
+		},
+		"a kind that is not served": {
+			seen: checked(&Health{Pending: []string{"x"}, Unserved: []string{"no kind x"}}), m: remembered(func(m *Memory) { m.HealthSince = now }),
+			want: "Running health checks for revision main@sha1:1 with a timeout of 1m0s; no kind x", wantHealthy: metav1.ConditionUnknown, wantAfter: time.Minute,
+		},
+		"an object that failed": {
+			seen: checked(failing), m: remembered(nil), want: "health check failed after 1m0s: failed early due to stalled resources: [x]",
+			wantRetry: RetryWhenWatched, wantHealthy: metav1.ConditionFalse, wantHistory: meta.HealthCheckFailedReason,
+		},
+		"objects that were awaited for too long": {
+			seen: checked(pending), m: remembered(func(m *Memory) { m.HealthSince = late }), want: "health check failed after 1m0s: timeout waiting for: [x]",
+			wantRetry: RetryWhenWatched, wantHealthy: metav1.ConditionFalse, wantHistory: meta.HealthCheckFailedReason,
+		},
+		"a failed check stands, and is noted once": {
+			seen: checked(pending), m: remembered(func(m *Memory) { m.HealthSince, m.Failed = now, "health check failed after 1s" }),
+			want: "health check failed after 1s: timeout waiting for: [x]", wantRetry: RetryWhenWatched, wantHealthy: metav1.ConditionFalse,
+		},
+		"definitions that are awaited": {
+			seen: func(o *Observation) { o.Applied = &Outcome{Waiting: *pending} }, m: remembered(func(m *Memory) { m.HealthSince = now }),
+			want: "Waiting for definitions to be established: [x]", wantAfter: time.Minute,
+		},
+		"definitions that failed": {
+			seen: func(o *Observation) { o.Applied = &Outcome{Waiting: *failing} }, m: remembered(nil),
+			want: "failed early due to stalled resources: [x]", wantRetry: RetrySoon,
+		},
+		"definitions that were awaited for too long": {
+			seen: func(o *Observation) { o.Applied = &Outcome{Waiting: *pending} }, m: remembered(func(m *Memory) { m.HealthSince = late }),
+			want: "timeout waiting for: [x]", wantRetry: RetrySoon,
+		},
+		"a build in the background": {
+			seen: func(o *Observation) { o.Building = true }, m: remembered(func(m *Memory) { m.Built = nil }),
+			want: "Building main@sha1:1", wantAfter: buildLook,
+		},
+		"a dependency that is missing": {
+			seen: func(o *Observation) {
+				o.Dependencies = []Dependency{{"ns/ok", DependencyReady}, {"ns/b", DependencyMissing}}
+			}, m: remembered(nil),
+			want: "dependency 'ns/b' not found", wantRetry: RetryPending,
+		},
+		"dependencies in a circle": {
+			seen: func(o *Observation) {
+				o.Dependencies, o.Cycle = []Dependency{{"ns/b", DependencyNotReady}}, []string{"ns/a", "ns/b", "ns/a"}
+			}, m: remembered(nil), want: "circular dependency: ns/a -> ns/b -> ns/a", wantRetry: RetryWhenWatched,
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			d := Decide(observed(tc.seen), tc.m, now)
+			if d.Action != Report {
+				t.Fatalf("action %d", d.Action)
+			}
+			r := d.Report
+			if r.Failure != nil {
+				if r.Failure.Err.Error() != tc.want || r.Failure.Retry != tc.wantRetry {
+					t.Errorf("failure %+v, want %s", r.Failure, tc.want)
+				}
+			} else if r.Message != tc.want || r.After != tc.wantAfter {
+				t.Errorf("message %q after %s, want %q after %s", r.Message, r.After, tc.want, tc.wantAfter)
+			}
+			healthy := metav1.ConditionStatus("")
+			if r.Healthy != nil {
+				healthy = r.Healthy.Status
+			}
+			if healthy != tc.wantHealthy || r.History != tc.wantHistory || len(r.Events) != tc.wantEvents {
+				t.Errorf("Healthy %q, history %q, events %v", healthy, r.History, r.Events)
+			}
+		})
+	}
+}
+
+func TestTime(t *testing.T) {
+	t.Run("a new attempt has its own", func(t *testing.T) {
+		m := remembered(func(m *Memory) { m.Failed = "health check failed" })
+		d := Decide(observed(func(o *Observation) { o.Revision = "main@sha1:2" }), m, now)
+		if got := d.Memory; !got.Started.Equal(now) || !got.HealthSince.Equal(now) || got.Failed != "" || got.Due.Equal(now) {
+			t.Errorf("memory %+v", got)
+		}
+	})
+	t.Run("a request makes the interval due", func(t *testing.T) {
+		d := Decide(observed(func(o *Observation) { o.Requested = "now" }), remembered(nil), now)
+		if !d.Memory.Due.Equal(now) {
+			t.Errorf("due %s", d.Memory.Due)
+		}
+	})
+	t.Run("a repair has its own", func(t *testing.T) {
+		d := Decide(observed(func(o *Observation) { o.Drift.Worst = Drifted }), remembered(nil), now)
+		if !d.Memory.HealthSince.Equal(now) || d.Memory.Built != nil {
+			t.Errorf("memory %+v", d.Memory)
+		}
+	})
+	t.Run("an apply that goes on has the one it began with", func(t *testing.T) {
+		m := remembered(func(m *Memory) { m.Built = nil })
+		if d := Decide(observed(nil), m, now); !d.Memory.HealthSince.Equal(m.HealthSince) {
+			t.Errorf("memory %+v", d.Memory)
+		}
+	})
+	t.Run("a new process goes on with the old one's wait", func(t *testing.T) {
+		since := now.Add(-40 * time.Second)
+		d := Decide(observed(func(o *Observation) { o.HealthAwaitedSince = since }), Memory{}, now)
+		if !d.Memory.HealthSince.Equal(since) || !d.Memory.Started.Equal(now) {
+			t.Errorf("memory %+v", d.Memory)
+		}
+	})
+	t.Run("the interval begins anew when it is over", func(t *testing.T) {
+		d := Decide(observed(func(o *Observation) { o.Health = &Health{} }), remembered(func(m *Memory) { m.Due = now }), now)
+		if !d.Memory.Due.Equal(now.Add(time.Hour)) {
+			t.Errorf("due %s", d.Memory.Due)
+		}
+	})
+	t.Run("nothing to apply is noted for the artifact", func(t *testing.T) {
+		d := Decide(observed(nil), remembered(func(m *Memory) { m.Built.Artifact = "sha256:0" }), now)
+		if d.Memory.Built.Artifact != attempt.Digest {
+			t.Errorf("built %+v", d.Memory.Built)
+		}
+	})
+}
+
+func TestHealthOf(t *testing.T) {
+	seen := func(s status.Status) *Observed {
+		return &Observed{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "7"}, Status: s}
+	}
+	id := inventory.ID{Namespace: "ns", Name: "x", Kind: "Job"}
+	tests := map[string]struct {
+		looked      Looked
+		want        Health
+		wantAwaited []Awaited
+	}{
+		"a healthy object":          {looked: Looked{Seen: seen(status.CurrentStatus), Watched: true}},
+		"one that is missing":       {looked: Looked{Watched: true}, want: Health{Pending: []string{"Job/ns/x status: 'NotFound'"}}, wantAwaited: []Awaited{{ID: id}}},
+		"one that was cleaned up":   {looked: Looked{Watched: true, Expires: true}},
+		"one that failed":           {looked: Looked{Seen: seen(status.FailedStatus), Watched: true}, want: Health{Failed: []string{"Job/ns/x status: 'Failed'"}}, wantAwaited: []Awaited{{ID: id, ResourceVersion: "7", Failed: true}}},
+		"one that is in progress":   {looked: Looked{Seen: seen(status.InProgressStatus), Watched: true}, want: Health{Pending: []string{"Job/ns/x status: 'InProgress'"}}, wantAwaited: []Awaited{{ID: id, ResourceVersion: "7"}}},
+		"one that nobody may watch": {looked: Looked{Seen: seen(status.CurrentStatus)}, want: Health{Blind: true}},
+		"a kind that is not served": {looked: Looked{Seen: &Observed{Status: status.NotFoundStatus, Message: "no kind"}, Watched: true}, want: Health{Pending: []string{"Job/ns/x status: 'NotFound': no kind"}, Unserved: []string{"Job/ns/x: no kind"}}, wantAwaited: []Awaited{{ID: id}}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			tc.looked.ID = id
+			health, awaited := HealthOf([]Looked{tc.looked})
+			if diff := cmp.Diff(tc.want, health); diff != "" {
+				t.Errorf("health (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tc.wantAwaited, awaited); diff != "" {
+				t.Errorf("awaited (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestStepFor(t *testing.T) {
+	live := &Observed{}
+	excluded := &Observed{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{kustomizations.ReconcileKey: "disabled"}}}
+	tests := map[string]struct {
+		candidate Candidate
+		want      Step
+	}{
+		"an object that may be new":               {Candidate{}, Create},
+		"an object that is known to be missing":   {Candidate{Known: true}, Update},
+		"an object that is there":                 {Candidate{Known: true, Live: live}, Update},
+		"an object as it was left":                {Candidate{Known: true, Live: live, AsLeft: true}, Keep},
+		"a source that asks not to apply":         {Candidate{Treatment: Treatment{Excluded: true}, AsLeft: true}, Skip},
+		"a live object that asks to be left":      {Candidate{Known: true, Live: excluded, AsLeft: true}, Skip},
+		"an object that need only be there":       {Candidate{Treatment: Treatment{IfNotPresent: true}, Known: true, Live: live}, Skip},
+		"an object that need be there and is not": {Candidate{Treatment: Treatment{IfNotPresent: true}, Known: true}, Update},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := kustomizations.StepFor(tc.candidate); got != tc.want {
+				t.Errorf("step %d, want %d", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestPrunable(t *testing.T) {
+	ours := kustomizations.Labels(owner)
+	tests := map[string]struct {
+		labels, annotations map[string]string
+		want                bool
+	}{
+		"our own":                    {labels: ours, want: true},
+		"another owner's":            {labels: kustomizations.Labels(other)},
+		"nobody's":                   {},
+		"our own that is to be kept": {labels: ours, annotations: map[string]string{kustomizations.PruneKey: "Disabled"}},
+		"our own that is left alone": {labels: ours, annotations: map[string]string{kustomizations.ReconcileKey: "disabled"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := kustomizations.Prunable(tc.labels, tc.annotations, owner); got != tc.want {
+				t.Errorf("Prunable = %v", got)
+			}
+		})
+	}
+}
+
+func TestRepairs(t *testing.T) {
+	var r Repairs
+	for range FightRepairs - 1 {
+		if r = r.Next(now); r.Paused(now) {
+			t.Fatalf("paused after %d repairs", r.Count)
+		}
+	}
+	var pauses []time.Duration
+	for range 9 {
+		r = r.Next(now)
+		pauses = append(pauses, r.Until.Sub(now))
+	}
+	want := []time.Duration{10, 20, 40, 80, 160, 320, 600, 600, 600}
+	for i := range want {
+		want[i] *= time.Second
+	}
+	if diff := cmp.Diff(want, pauses); diff != "" {
+		t.Errorf("pauses (-want +got):\n%s", diff)
+	}
+	if later := r.Next(now.Add(16 * time.Minute)); later.Count != 1 || later.Paused(now.Add(16*time.Minute)) {
+		t.Errorf("after a long peace: %+v", later)
+	}
+}
+
+func TestWhoIsToldOfAFight(t *testing.T) {
+	tests := map[string]struct {
+		fight   Fight
+		repairs Repairs
+		want    bool
+		says    string
+	}{
+		"a first repair is none":         {repairs: Repairs{Count: 1}, says: "somebody (fields)"},
+		"a third one is":                 {fight: Fight{Manager: "hpa", Fields: []string{".spec.replicas"}}, repairs: Repairs{Count: 3}, want: true, says: "hpa (.spec.replicas)"},
+		"it is told once":                {repairs: Repairs{Count: 4, Reported: true}, says: "somebody"},
+		"two owners are told of at once": {fight: Fight{Owner: other}, repairs: Repairs{Count: 1}, want: true, says: "is applied by Kustomization/ns/other as well"},
+		"an object that is deleted":      {fight: Fight{Deleted: true}, repairs: Repairs{Count: 3}, want: true, says: "is deleted again and again"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := tc.fight.Reported(tc.repairs); got != tc.want {
+				t.Errorf("Reported = %v", got)
+			}
+			if text := kustomizations.Describe(tc.fight); !strings.Contains(text, tc.says) {
+				t.Errorf("%q does not say %q", text, tc.says)
+			}
+		})
+	}
+}
