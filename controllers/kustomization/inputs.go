@@ -8,15 +8,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
-
-// byInput is the index of Kustomizations by what their variables come from.
-const byInput = "spec.postBuild.substituteFrom"
 
 // input is a ConfigMap or Secret of the Kustomization's namespace.
 type input struct{ kind, name string }
@@ -43,23 +36,6 @@ func changedInputs(ctx context.Context, cache client.Reader, namespace string, s
 		}
 	}
 	return false
-}
-
-// watchInputs brings Kustomizations back when something that their variables come
-// from was made, changed or deleted, whether or not it carries the label
-// reconcile.fluxcd.io/watch: a commit that is applied with yesterday's values is not
-// applied.
-func (r *Reconciler) watchInputs(b *builder.Builder) *builder.Builder {
-	for _, obj := range []client.Object{&corev1.ConfigMap{}, &corev1.Secret{}} {
-		kind := "ConfigMap"
-		if _, ok := obj.(*corev1.Secret); ok {
-			kind = "Secret"
-		}
-		b = b.WatchesMetadata(obj, handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, obj client.Object) []reconcile.Request {
-			return r.find(ctx, byInput, sourceIndex(kind, keyOf(obj)))
-		}), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{}))
-	}
-	return b
 }
 
 // indexInputs is the index function of byInput.

@@ -25,9 +25,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	"github.com/sluice-cd/sluice/apply"
 	"github.com/sluice-cd/sluice/apply/build"
@@ -88,6 +86,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	if err := index(mgr); err != nil {
 		return err
 	}
+	w := watches{cache: r.client, wake: &r.wake}
 	kind := reconciler.Kind[*kustomizev1.Kustomization]{
 		Name:      "kustomization",
 		New:       func() *kustomizev1.Kustomization { return &kustomizev1.Kustomization{} },
@@ -102,7 +101,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 			return revisionOf(cmp.Or(k.Status.LastAttemptedRevision, k.Status.LastAppliedRevision), "")
 		},
 	}
-	return reconciler.Setup(mgr, kind, r, opts, r.watchSources, r.watchDependencies, r.watchInputs, r.watchHealth)
+	return reconciler.Setup(mgr, kind, r, opts, w.sources, w.dependencies, w.inputs, w.news)
 }
 
 // Reconcile implements reconciler.Controller.
@@ -119,23 +118,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, k *kustomizev1.Kustomization
 		}
 		r.perform(ctx, run, decision)
 	}
-}
-
-// watchHealth brings Kustomizations back with news of their objects and builds.
-func (r *Reconciler) watchHealth(b *builder.Builder) *builder.Builder {
-	return b.WatchesRawSource(&r.wake)
-}
-
-func (r *Reconciler) watchSources(b *builder.Builder) *builder.Builder {
-	for _, s := range sources {
-		b = b.Watches(s.new(), handler.EnqueueRequestsFromMapFunc(r.usersOf(s.kind)), builder.WithPredicates(artifactChanged()))
-	}
-	return b
-}
-
-func (r *Reconciler) watchDependencies(b *builder.Builder) *builder.Builder {
-	return b.Watches(&kustomizev1.Kustomization{},
-		handler.EnqueueRequestsFromMapFunc(r.dependents), builder.WithPredicates(readinessChanged()))
 }
 
 // buildInTheBackground prepares for builds that take longer than a worker waits.

@@ -10,13 +10,9 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
@@ -79,72 +75,6 @@ func waitForSource(k *kustomizev1.Kustomization, err error) error {
 
 func sourceKey(k *kustomizev1.Kustomization) types.NamespacedName {
 	return inNamespace(k.Spec.SourceRef.Namespace, k.Namespace, k.Spec.SourceRef.Name)
-}
-
-// Field indexes.
-const (
-	bySource     = "spec.sourceRef"
-	byDependency = "spec.dependsOn"
-)
-
-// index makes Kustomizations findable by their source and by what they depend
-// on.
-func index(mgr ctrl.Manager) error {
-	// The indexer's context only bounds the registration.
-	ctx := context.TODO() //nolint:forbidigo // SetupWithManager has no context, and nothing here waits
-	indexer := mgr.GetFieldIndexer()
-	err := indexer.IndexField(ctx, &kustomizev1.Kustomization{}, bySource, func(obj client.Object) []string {
-		k, err := mustBe[*kustomizev1.Kustomization](obj)
-		if err != nil {
-			return nil
-		}
-		return []string{sourceIndex(k.Spec.SourceRef.Kind, sourceKey(k))}
-	})
-	if err != nil {
-		return err
-	}
-	if err := indexer.IndexField(ctx, &kustomizev1.Kustomization{}, byInput, indexInputs); err != nil {
-		return err
-	}
-	return indexer.IndexField(ctx, &kustomizev1.Kustomization{}, byDependency, func(obj client.Object) []string {
-		k, err := mustBe[*kustomizev1.Kustomization](obj)
-		if err != nil {
-			return nil
-		}
-		var keys []string
-		for _, key := range dependenciesOf(k) {
-			keys = append(keys, key.String())
-		}
-		return keys
-	})
-}
-
-func sourceIndex(kind string, key types.NamespacedName) string { return kind + "/" + key.String() }
-
-// usersOf maps a source to the Kustomizations that build from it.
-func (r *Reconciler) usersOf(kind string) handler.MapFunc {
-	return func(ctx context.Context, obj client.Object) []reconcile.Request {
-		return r.find(ctx, bySource, sourceIndex(kind, keyOf(obj)))
-	}
-}
-
-// dependents maps a Kustomization to those that depend on it.
-func (r *Reconciler) dependents(ctx context.Context, obj client.Object) []reconcile.Request {
-	return r.find(ctx, byDependency, keyOf(obj).String())
-}
-
-func (r *Reconciler) find(ctx context.Context, field, value string) []reconcile.Request {
-	var list kustomizev1.KustomizationList
-	// Only names are read, so the cache's own objects will do.
-	if err := r.client.List(ctx, &list, client.MatchingFields{field: value}, client.UnsafeDisableDeepCopy); err != nil {
-		log.FromContext(ctx).Error(err, "listing Kustomizations", "field", field, "value", value)
-		return nil
-	}
-	requests := make([]reconcile.Request, 0, len(list.Items))
-	for i := range list.Items {
-		requests = append(requests, reconcile.Request{NamespacedName: keyOf(&list.Items[i])})
-	}
-	return requests
 }
 
 // artifactChanged passes sources with another artifact than before.

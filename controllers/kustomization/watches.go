@@ -1,0 +1,126 @@
+package kustomization
+
+import (
+	"context"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-cd/sluice/internal/wake"
+)
+
+// watches start reconciles.
+type watches struct {
+	cache client.Reader
+	wake  *wake.Source
+}
+
+// Field indexes.
+const (
+	bySource     = "spec.sourceRef"
+	byDependency = "spec.dependsOn"
+	byInput      = "spec.postBuild.substituteFrom"
+)
+
+// index makes Kustomizations findable by their source and by what they depend
+// on.
+func index(mgr ctrl.Manager) error {
+	// The indexer's context only bounds the registration.
+	ctx := context.TODO() //nolint:forbidigo // SetupWithManager has no context, and nothing here waits
+	indexer := mgr.GetFieldIndexer()
+	err := indexer.IndexField(ctx, &kustomizev1.Kustomization{}, bySource, func(obj client.Object) []string {
+		k, err := mustBe[*kustomizev1.Kustomization](obj)
+		if err != nil {
+			return nil
+		}
+		return []string{sourceIndex(k.Spec.SourceRef.Kind, sourceKey(k))}
+	})
+	if err != nil {
+		return err
+	}
+	if err := indexer.IndexField(ctx, &kustomizev1.Kustomization{}, byInput, indexInputs); err != nil {
+		return err
+	}
+	return indexer.IndexField(ctx, &kustomizev1.Kustomization{}, byDependency, func(obj client.Object) []string {
+		k, err := mustBe[*kustomizev1.Kustomization](obj)
+		if err != nil {
+			return nil
+		}
+		var keys []string
+		for _, key := range dependenciesOf(k) {
+			keys = append(keys, key.String())
+		}
+		return keys
+	})
+}
+
+func sourceIndex(kind string, key types.NamespacedName) string { return kind + "/" + key.String() }
+
+// usersOf maps a source to the Kustomizations that build from it.
+func (w watches) usersOf(kind string) handler.MapFunc {
+	return func(ctx context.Context, obj client.Object) []reconcile.Request {
+		return w.find(ctx, bySource, sourceIndex(kind, keyOf(obj)))
+	}
+}
+
+// dependents maps a Kustomization to those that depend on it.
+func (w watches) dependents(ctx context.Context, obj client.Object) []reconcile.Request {
+	return w.find(ctx, byDependency, keyOf(obj).String())
+}
+
+func (w watches) find(ctx context.Context, field, value string) []reconcile.Request {
+	var list kustomizev1.KustomizationList
+	// Only names are read, so the cache's own objects will do.
+	if err := w.cache.List(ctx, &list, client.MatchingFields{field: value}, client.UnsafeDisableDeepCopy); err != nil {
+		log.FromContext(ctx).Error(err, "listing Kustomizations", "field", field, "value", value)
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(list.Items))
+	for i := range list.Items {
+		requests = append(requests, reconcile.Request{NamespacedName: keyOf(&list.Items[i])})
+	}
+	return requests
+}
+
+// news starts a reconcile when there is news of applied objects, and when a late build
+// is done.
+func (w watches) news(b *builder.Builder) *builder.Builder {
+	return b.WatchesRawSource(w.wake)
+}
+
+func (w watches) sources(b *builder.Builder) *builder.Builder {
+	for _, s := range sources {
+		b = b.Watches(s.new(), handler.EnqueueRequestsFromMapFunc(w.usersOf(s.kind)), builder.WithPredicates(artifactChanged()))
+	}
+	return b
+}
+
+func (w watches) dependencies(b *builder.Builder) *builder.Builder {
+	return b.Watches(&kustomizev1.Kustomization{},
+		handler.EnqueueRequestsFromMapFunc(w.dependents), builder.WithPredicates(readinessChanged()))
+}
+
+// inputs starts a reconcile when something that their variables come
+// from was made, changed or deleted, whether or not it carries the label
+// reconcile.fluxcd.io/watch: a commit that is applied with yesterday's values is not
+// applied.
+func (w watches) inputs(b *builder.Builder) *builder.Builder {
+	for _, obj := range []client.Object{&corev1.ConfigMap{}, &corev1.Secret{}} {
+		kind := "ConfigMap"
+		if _, ok := obj.(*corev1.Secret); ok {
+			kind = "Secret"
+		}
+		b = b.WatchesMetadata(obj, handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, obj client.Object) []reconcile.Request {
+			return w.find(ctx, byInput, sourceIndex(kind, keyOf(obj)))
+		}), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{}))
+	}
+	return b
+}
