@@ -1,13 +1,17 @@
 package apply
 
 import (
+	"errors"
+	"net/http"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/sluice-cd/sluice/apply/decide"
@@ -115,5 +119,199 @@ func TestADriftWakesTheOwner(t *testing.T) {
 				t.Errorf("woken = %v, want %v", woken, tc.want)
 			}
 		})
+	}
+}
+
+func TestWhatIsAppliedIsReported(t *testing.T) {
+	e := newTestEnv(t)
+	e.Put("/api/v1/namespaces/ns/configmaps/kept", annotate(named("kept"), profile.ReconcileKey, decide.Disabled))
+	out := e.apply(t, config("1"), named("kept"))
+	if got := Log(out.Changes); got != "ConfigMap/ns/c created" {
+		t.Errorf("log %q", got)
+	}
+	if len(out.Entries()) != 2 {
+		t.Errorf("entries %v", out.Entries())
+	}
+	if out := e.apply(t, config("2")); Log(out.Changes) != "ConfigMap/ns/c configured" {
+		t.Errorf("log %q", Log(out.Changes))
+	}
+	if out := e.apply(t, config("2")); Log(out.Changes) != "" || out.Changes[0].Action != decide.Unchanged {
+		t.Errorf("changes %v", out.Changes)
+	}
+}
+
+func named(name string) *unstructured.Unstructured {
+	u := unstructuredOf("v1", "ConfigMap", name)
+	u.SetNamespace("ns")
+	return u
+}
+
+func annotate(u *unstructured.Unstructured, key, value string) *unstructured.Unstructured {
+	u.SetAnnotations(map[string]string{key: value})
+	return u
+}
+
+func TestInformersSaveCalls(t *testing.T) {
+	e := newWatchingEnv(t)
+	e.apply(t, config("1"))
+	if calls := e.Calls(); len(calls) != 1 || calls[0] != "PATCH "+configAt {
+		t.Errorf("the first apply: %q", calls)
+	}
+	e.apply(t, config("1"))
+	if calls := e.Calls(); len(calls) > 0 {
+		t.Errorf("the second apply: %q", calls)
+	}
+	if drift := e.set.Drift(); drift.Worst != decide.NoDrift {
+		t.Errorf("drift %+v", drift)
+	}
+	e.apply(t)
+	if len(e.set.memory.applied) > 0 {
+		t.Errorf("what left the set is remembered: %v", e.set.memory.applied)
+	}
+	e.set.Close(t.Context())
+}
+
+const configAt = "/api/v1/namespaces/ns/configmaps/c"
+
+func TestADeletedObjectDrifts(t *testing.T) {
+	e := newWatchingEnv(t)
+	e.apply(t, config("1"))
+	e.waitSeen(t, "c")
+	e.Delete(configAt)
+	e.wait(t, "the object is deleted")
+	if drift := e.set.Drift(); drift.Worst != decide.Drifted {
+		t.Errorf("drift %+v", drift)
+	}
+	out := e.apply(t, config("1"))
+	if Log(out.Changes) != "ConfigMap/ns/c created" {
+		t.Errorf("log %q", Log(out.Changes))
+	}
+}
+
+// waitSeen waits until an informer has seen a ConfigMap.
+func (e *testEnv) waitSeen(t *testing.T, name string) {
+	t.Helper()
+	u := named(name)
+	for range 2000 {
+		if _, freshness := e.set.engine.informers.Look(u.GroupVersionKind(), idOf(u), ""); freshness == decide.Fresh {
+			return
+		}
+		time.Sleep(5 * time.Millisecond) //nolint:forbidigo // informers have no event for this
+	}
+	t.Fatalf("%s is never seen", name)
+}
+
+func TestARepairWaitsInAPause(t *testing.T) {
+	e := newWatchingEnv(t)
+	e.apply(t, config("1"))
+	e.waitSeen(t, "c")
+	for range decide.FightRepairs {
+		e.Delete(configAt)
+		e.wait(t, "the object is deleted")
+		e.apply(t, config("1"))
+		e.waitSeen(t, "c")
+	}
+	e.Delete(configAt)
+	e.wait(t, "the object is deleted again")
+	drift := e.set.Drift()
+	if drift.Worst != decide.NoDrift || !drift.Resume.Equal(e.clock.Now().Add(decide.FirstPause)) {
+		t.Errorf("in the pause: %+v", drift)
+	}
+	e.clock.SetTime(drift.Resume)
+	if drift := e.set.Drift(); drift.Worst != decide.Drifted {
+		t.Errorf("after it: %+v", drift)
+	}
+}
+
+func TestNothingIsTakenFromWhoAsksToBeLeftAlone(t *testing.T) {
+	tests := map[string]func(r apiserver.Request) error{
+		"who shares fields": func(r apiserver.Request) error {
+			if r.Method == http.MethodPatch {
+				return apierrors.NewConflict(schema.GroupResource{Resource: "configmaps"}, "c", errors.New("field manager"))
+			}
+			return nil
+		},
+		"who shares none": nil,
+	}
+	for name, hook := range tests {
+		t.Run(name, func(t *testing.T) {
+			e := newWatchingEnv(t)
+			theirs := annotate(config("theirs"), profile.ReconcileKey, decide.Disabled)
+			e.Put(configAt, theirs)
+			e.Hook = hook
+			if hook == nil { // a real API server keeps the annotation beside what is applied
+				e.Hook = func(r apiserver.Request) error {
+					if r.Method == http.MethodPatch {
+						annotate(r.Body, profile.ReconcileKey, decide.Disabled)
+					}
+					return nil
+				}
+			}
+			out := e.apply(t, config("ours"))
+			if out.Changes[0].Action != decide.Skipped {
+				t.Errorf("changes %v", out.Changes)
+			}
+		})
+	}
+}
+
+func TestAConflictIsForcedWhenNobodyMinds(t *testing.T) {
+	e := newWatchingEnv(t)
+	e.Put(configAt, config("theirs"))
+	refused := false
+	e.Hook = func(r apiserver.Request) error {
+		if r.Method == http.MethodPatch && !refused {
+			refused = true
+			return apierrors.NewConflict(schema.GroupResource{Resource: "configmaps"}, "c", errors.New("field manager"))
+		}
+		return nil
+	}
+	out := e.apply(t, config("ours"))
+	if data := e.Get(configAt).Object["data"].(map[string]any); out.Changes[0].Action != decide.Configured || data["key"] != "ours" {
+		t.Errorf("changes %v, data %v", out.Changes, data)
+	}
+}
+
+func TestAnOwnerDoesNotWaitForItself(t *testing.T) {
+	e := newTestEnv(t)
+	e.apply(t, config("1"))
+	if h := e.set.Health(t.Context()); !h.Healthy() || !h.Blind {
+		t.Errorf("health %+v", h)
+	}
+	e.set.memory.applied[owner] = &decide.Applied{}
+	if h := e.set.Health(t.Context()); !h.Healthy() {
+		t.Errorf("an owner waits for itself: %+v", h)
+	}
+	e.set.StopWaiting()
+}
+
+func TestARecreatedObjectIsAwaited(t *testing.T) {
+	e := newWatchingEnv(t)
+	e.apply(t, database())
+	held := e.Get(databaseAt)
+	held.SetFinalizers([]string{"example.com/backup"})
+	e.Put(databaseAt, held)
+	e.Hook = func(r apiserver.Request) error {
+		if r.Method == http.MethodPatch && e.Peek(databaseAt) != nil {
+			return refusal(field.Forbidden(field.NewPath("spec"), "no"))
+		}
+		return nil
+	}
+	changed := database()
+	changed.Object["spec"] = map[string]any{"zone": "b"}
+	request := Request{Recreate: RecreateAll, Objects: []*unstructured.Unstructured{changed}}
+	if _, err := e.set.Apply(t.Context(), request); !errors.Is(err, ErrTerminating) {
+		t.Fatalf("Apply = %v", err)
+	}
+	for len(e.woken) > 0 {
+		<-e.woken
+	}
+	e.Delete(databaseAt)
+	e.wait(t, "the object is gone")
+	changed = database()
+	changed.Object["spec"] = map[string]any{"zone": "b"}
+	request.Objects = []*unstructured.Unstructured{changed}
+	if out, err := e.set.Apply(t.Context(), request); err != nil || out.Changes[0].Action != decide.Created {
+		t.Errorf("Apply = %v, %v", out, err)
 	}
 }

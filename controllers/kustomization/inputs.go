@@ -38,10 +38,9 @@ func changedInputs(ctx context.Context, cache client.Reader, namespace string, s
 	return false
 }
 
-// indexInputs is the index function of byInput.
-func indexInputs(obj client.Object) []string {
-	k, err := mustBe[*kustomizev1.Kustomization](obj)
-	if err != nil || k.Spec.PostBuild == nil {
+// inputsOf are the keys of what variables of k come from.
+func inputsOf(k *kustomizev1.Kustomization) []string {
+	if k.Spec.PostBuild == nil {
 		return nil
 	}
 	var keys []string

@@ -88,8 +88,12 @@ func reconcilerWith(t *testing.T, objects ...client.Object) *Reconciler {
 			t.Fatal(err)
 		}
 	}
+	built := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...)
+	for field, keys := range indexes {
+		built = built.WithIndex(&kustomizev1.Kustomization{}, field, keys)
+	}
 	return &Reconciler{
-		client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(),
+		client: built.Build(),
 		clock:  clocktesting.NewFakePassiveClock(metav1.Now().Time),
 	}
 }
@@ -223,7 +227,7 @@ func TestWhatVariablesComeFrom(t *testing.T) {
 	k.Spec.PostBuild = &kustomizev1.PostBuild{SubstituteFrom: []kustomizev1.SubstituteReference{
 		{Kind: "ConfigMap", Name: "vars"}, {Kind: "Secret", Name: "none", Optional: true},
 	}}
-	if diff := cmp.Diff([]string{"ConfigMap/ns/vars", "Secret/ns/none"}, indexInputs(k)); diff != "" {
+	if diff := cmp.Diff([]string{"ConfigMap/ns/vars", "Secret/ns/none"}, inputsOf(k)); diff != "" {
 		t.Errorf("index (-want +got):\n%s", diff)
 	}
 	_, seen, err := substitution(t.Context(), r.client, k)

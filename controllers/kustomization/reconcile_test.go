@@ -650,3 +650,57 @@ func TestATerminationIsNotWaitedForForEver(t *testing.T) {
 		t.Errorf("last event %+v", last)
 	}
 }
+
+func TestAMissingSourceIsAwaited(t *testing.T) {
+	e := newTestEnv(t)
+	k := app("a")
+	_, err := e.run(k)
+	if e.Reason(err) != meta.ArtifactFailedReason || !strings.Contains(fmt.Sprint(err), "source 'GitRepository/ns/src' not found") {
+		t.Errorf("Reconcile = %v", err)
+	}
+	if err := e.client.Create(t.Context(), &sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "src"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.run(k); !strings.Contains(fmt.Sprint(err), "source 'GitRepository/ns/src' has no artifact yet") {
+		t.Errorf("Reconcile = %v", err)
+	}
+}
+
+func TestAMalformedInventoryIsToldAndLeftOut(t *testing.T) {
+	e := newTestEnv(t)
+	k := app("a")
+	k.Status.Inventory = &kustomizev1.ResourceInventory{Entries: []kustomizev1.ResourceRef{{ID: "nonsense", Version: "v1"}}}
+	e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "one")})
+	events := e.must(k).Events
+	if len(events) == 0 || events[0].Type != corev1.EventTypeWarning || !strings.Contains(events[0].Message, `names no object: ["nonsense"]`) {
+		t.Errorf("events %+v", events)
+	}
+	if len(k.Status.Inventory.Entries) != 1 || k.Status.Inventory.Entries[0].ID != "ns_c__ConfigMap" {
+		t.Errorf("inventory %v", k.Status.Inventory.Entries)
+	}
+}
+
+func TestHealthChecksOfOthers(t *testing.T) {
+	e := newTestEnv(t)
+	k := app("a")
+	k.Spec.HealthChecks = []meta.NamespacedObjectKindReference{{Kind: "Deployment", Namespace: "ns", Name: "d"}}
+	k.Spec.Timeout = &metav1.Duration{Duration: time.Minute}
+	e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "one")})
+	result, err := e.run(k)
+	if err != nil || !result.Progressing {
+		t.Fatalf("Reconcile = %+v, %v", result, err)
+	}
+	c := apimeta.FindStatusCondition(k.Status.Conditions, meta.HealthyCondition)
+	if c == nil || !c.LastTransitionTime.Time.Equal(e.clock.Now()) {
+		t.Errorf("Healthy is %+v", c)
+	}
+	t.Run("go on where a former process stopped", func(t *testing.T) {
+		restarted := newTestEnv(t)
+		restarted.clock.SetTime(e.clock.Now().Add(40 * time.Second))
+		restarted.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "one")})
+		result, err := restarted.run(k)
+		if err != nil || result.After != 20*time.Second {
+			t.Errorf("Reconcile = %+v, %v", result, err)
+		}
+	})
+}

@@ -30,36 +30,42 @@ const (
 	byInput      = "spec.postBuild.substituteFrom"
 )
 
-// index makes Kustomizations findable by their source and by what they depend
-// on.
-func index(mgr ctrl.Manager) error {
-	// The indexer's context only bounds the registration.
-	ctx := context.TODO() //nolint:forbidigo // SetupWithManager has no context, and nothing here waits
-	indexer := mgr.GetFieldIndexer()
-	err := indexer.IndexField(ctx, &kustomizev1.Kustomization{}, bySource, func(obj client.Object) []string {
-		k, err := mustBe[*kustomizev1.Kustomization](obj)
-		if err != nil {
-			return nil
-		}
+// indexes make Kustomizations findable by their source, by what they depend on, and by
+// what their variables come from.
+var indexes = map[string]client.IndexerFunc{
+	bySource: indexKustomizations(func(k *kustomizev1.Kustomization) []string {
 		return []string{sourceIndex(k.Spec.SourceRef.Kind, sourceKey(k))}
-	})
-	if err != nil {
-		return err
-	}
-	if err := indexer.IndexField(ctx, &kustomizev1.Kustomization{}, byInput, indexInputs); err != nil {
-		return err
-	}
-	return indexer.IndexField(ctx, &kustomizev1.Kustomization{}, byDependency, func(obj client.Object) []string {
-		k, err := mustBe[*kustomizev1.Kustomization](obj)
-		if err != nil {
-			return nil
-		}
+	}),
+	byDependency: indexKustomizations(func(k *kustomizev1.Kustomization) []string {
 		var keys []string
 		for _, key := range dependenciesOf(k) {
 			keys = append(keys, key.String())
 		}
 		return keys
-	})
+	}),
+	byInput: indexKustomizations(inputsOf),
+}
+
+func indexKustomizations(keys func(*kustomizev1.Kustomization) []string) client.IndexerFunc {
+	return func(obj client.Object) []string {
+		k, err := mustBe[*kustomizev1.Kustomization](obj)
+		if err != nil {
+			return nil
+		}
+		return keys(k)
+	}
+}
+
+// index registers the indexes.
+func index(mgr ctrl.Manager) error {
+	// The indexer's context only bounds the registration.
+	ctx := context.TODO() //nolint:forbidigo // SetupWithManager has no context, and nothing here waits
+	for field, keys := range indexes {
+		if err := mgr.GetFieldIndexer().IndexField(ctx, &kustomizev1.Kustomization{}, field, keys); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func sourceIndex(kind string, key types.NamespacedName) string { return kind + "/" + key.String() }
