@@ -8,7 +8,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"sigs.k8s.io/kustomize/api/konfig"
@@ -18,37 +17,14 @@ import (
 	"github.com/sluice-cd/sluice/internal/tree"
 )
 
-// mount is where the overlay shows the tree. It is not the root, so that a path
-// that climbs out of the tree can be told from one within it.
-const mount = "/source"
-
-var (
-	errReadOnly = errors.New("a source is read-only")
-	errOutside  = errors.New("path is outside of the source")
-)
-
-// overlay shows a tree, and one file that is not in it, to kustomize. It records
-// what is asked of the tree, and hands out kustomization files only as they are
-// when they have been vetted.
+// overlay shows the files of a source to kustomize, and hands out kustomization files
+// only as they are when they have been vetted.
 type overlay struct {
-	// ctx ends the build: nothing can be read after. Kustomize takes none, so it is
-	// kept for the one build that the overlay is for; nil never ends.
-	ctx    context.Context
-	tree   tree.Tree
-	bounds Bounds
-	mem    memory
-	files  map[string][]byte
-	reads  Reads
+	*source
+	*weigher
+	*refusal
 	// vetted are the kustomization files by their path.
 	vetted map[string]*kustomization
-	// weights are those of files that are decoded; they are looked at once, however
-	// often they are read. Opaque files are data for generators.
-	weights map[string]weight
-	opaque  map[string]bool
-	// sealed are the files that are encrypted.
-	sealed map[string][]byte
-	// refused is the first refusal; kustomize wraps errors beyond recognition.
-	refused error
 }
 
 // kustomization is a vetted kustomization file.
@@ -60,38 +36,19 @@ type kustomization struct {
 }
 
 func newOverlay(ctx context.Context, t tree.Tree, bounds Bounds, mem memory) *overlay {
-	return &overlay{
-		ctx: ctx, tree: t, bounds: bounds, mem: mem, files: map[string][]byte{}, reads: Reads{},
-		vetted: map[string]*kustomization{}, weights: map[string]weight{},
-		opaque: map[string]bool{}, sealed: map[string][]byte{},
+	refused := &refusal{}
+	o := &overlay{
+		source: &source{
+			refused: refused, tree: t, files: map[string][]byte{}, reads: Reads{}, sealed: map[string][]byte{},
+		},
+		weigher: &weigher{refused: refused, bounds: bounds, mem: mem, weights: map[string]weight{}, opaque: map[string]bool{}},
+		refusal: refused,
+		vetted:  map[string]*kustomization{},
 	}
-}
-
-// refuse keeps the first refusal.
-func (o *overlay) refuse(err error) error {
-	if o.refused == nil {
-		o.refused = err
+	if ctx != nil {
+		o.end = func() error { return context.Cause(ctx) }
 	}
-	return err
-}
-
-// reason is why a build failed: the first refusal, if there was any.
-func (o *overlay) reason(err error) error {
-	if err != nil && o.refused != nil {
-		return o.refused
-	}
-	return err
-}
-
-// ended says why the build may read nothing more.
-func (o *overlay) ended() error {
-	if o.ctx == nil {
-		return nil
-	}
-	if err := context.Cause(o.ctx); err != nil {
-		return o.refuse(err)
-	}
-	return nil
+	return o
 }
 
 // put lays a file over the tree.
@@ -100,54 +57,6 @@ func (o *overlay) put(name string, content []byte) {
 	o.files[name] = content
 	delete(o.vetted, name)
 	delete(o.weights, name)
-}
-
-// inTree returns the path within the tree of a path that kustomize uses.
-func inTree(name string) (string, error) {
-	name = path.Clean(name)
-	if name == mount {
-		return ".", nil
-	}
-	if inside, ok := strings.CutPrefix(name, mount+"/"); ok {
-		return inside, nil
-	}
-	return "", &fs.PathError{Op: "open", Path: name, Err: errOutside}
-}
-
-// entry looks a path up and records that it was looked for. It returns where in
-// the tree it really is.
-func (o *overlay) entry(name string) (e tree.Entry, asked, real string, err error) {
-	asked, err = inTree(name)
-	if err != nil {
-		return tree.Entry{}, "", "", err
-	}
-	if err := o.ended(); err != nil {
-		return tree.Entry{}, "", "", err
-	}
-	e, real, err = look(o.tree, asked)
-	if err != nil {
-		return tree.Entry{}, "", "", o.refuse(err)
-	}
-	o.reads.probe(asked, e)
-	return e, asked, real, nil
-}
-
-// Exists implements filesys.FileSystem.
-func (o *overlay) Exists(name string) bool {
-	if _, ok := o.files[path.Clean(name)]; ok {
-		return true
-	}
-	e, _, _, err := o.entry(name)
-	return err == nil && kindOf(e) != absent
-}
-
-// IsDir implements filesys.FileSystem.
-func (o *overlay) IsDir(name string) bool {
-	if _, ok := o.files[path.Clean(name)]; ok {
-		return false
-	}
-	e, _, _, err := o.entry(name)
-	return err == nil && e.Mode == tree.Dir
 }
 
 // ReadFile implements filesys.FileSystem.
@@ -194,78 +103,6 @@ func (o *overlay) kustomization(name string) (*kustomization, error) {
 	return k, k.err
 }
 
-// weigh looks at a document.
-func (o *overlay) weigh(data []byte) (weight, error) {
-	w, err := o.bounds.weigh(data, o.mem)
-	if err != nil {
-		return w, o.refuse(err)
-	}
-	return w, nil
-}
-
-// weighFile looks at a file that is decoded, once.
-func (o *overlay) weighFile(name string, data []byte) (weight, error) {
-	name = path.Clean(name)
-	if w, ok := o.weights[name]; ok {
-		return w, nil
-	}
-	w, err := o.bounds.weigh(data, o.mem)
-	if err != nil {
-		return w, o.refuse(fmt.Errorf("%s: %w", name, err))
-	}
-	o.weights[name] = w
-	return w, nil
-}
-
-func (o *overlay) content(name string) ([]byte, error) {
-	if data, ok := o.files[path.Clean(name)]; ok {
-		return data, nil
-	}
-	e, asked, real, err := o.entry(name)
-	switch {
-	case err != nil:
-		return nil, err
-	case kindOf(e) == absent:
-		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
-	case e.Mode == tree.Dir:
-		return nil, &fs.PathError{Op: "read", Path: name, Err: tree.ErrIsDir}
-	}
-	o.reads.read(asked, e)
-	data, err := o.tree.ReadFile(real)
-	if err == nil && isSealed(data) {
-		o.sealed[asked] = data
-	}
-	return data, err
-}
-
-// list returns a directory's entries; the build then depends on all of it. Links
-// are left out: see links.
-func (o *overlay) list(name string) ([]tree.Entry, error) {
-	e, asked, real, err := o.entry(name)
-	if err != nil {
-		return nil, err
-	}
-	o.reads.read(asked, e)
-	entries, err := o.tree.ReadDir(real)
-	return slices.DeleteFunc(slices.Clone(entries), func(e tree.Entry) bool { return kindOf(e) == absent }), err
-}
-
-// links returns the paths of the links in a directory whose names match.
-func (o *overlay) links(dir string, match func(string) bool) ([]string, error) {
-	_, _, real, err := o.entry(dir)
-	if err != nil {
-		return nil, err
-	}
-	entries, err := o.tree.ReadDir(real)
-	var found []string
-	for _, e := range entries {
-		if e.Mode == tree.Symlink && match(e.Name) {
-			found = append(found, path.Join(dir, e.Name))
-		}
-	}
-	return found, err
-}
-
 // ReadDir implements filesys.FileSystem.
 func (o *overlay) ReadDir(name string) ([]string, error) {
 	entries, err := o.list(name)
@@ -274,29 +111,6 @@ func (o *overlay) ReadDir(name string) ([]string, error) {
 		names = append(names, e.Name)
 	}
 	return names, err
-}
-
-// CleanedAbs implements filesys.FileSystem. As on a disk, it says where a path leads
-// to, so that "../" in a directory behind a link starts at the directory.
-func (o *overlay) CleanedAbs(name string) (filesys.ConfirmedDir, string, error) {
-	name = path.Clean(name)
-	if !path.IsAbs(name) {
-		name = path.Join(mount, name)
-	}
-	if _, ok := o.files[name]; ok {
-		return filesys.ConfirmedDir(path.Dir(name)), path.Base(name), nil
-	}
-	e, _, real, err := o.entry(name)
-	real = path.Join(mount, real)
-	switch {
-	case err != nil:
-		return "", "", err
-	case e.Mode == tree.Dir:
-		return filesys.ConfirmedDir(real), "", nil
-	case kindOf(e) != absent:
-		return filesys.ConfirmedDir(path.Dir(real)), path.Base(real), nil
-	}
-	return "", "", &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }
 
 // Open implements filesys.FileSystem.

@@ -1,0 +1,166 @@
+package build
+
+import (
+	"errors"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+
+	"github.com/sluice-cd/sluice/internal/tree"
+)
+
+// mount is where the overlay shows the tree. It is not the root, so that a path
+// that climbs out of the tree can be told from one within it.
+const mount = "/source"
+
+var (
+	errReadOnly = errors.New("a source is read-only")
+	errOutside  = errors.New("path is outside of the source")
+)
+
+// source is the files that a build is made of: those of a tree, and generated ones in
+// front of them. It records what is asked of the tree.
+type source struct {
+	refused *refusal
+	// end says why the build has ended: nothing can be read after. nil never ends.
+	end   func() error
+	tree  tree.Tree
+	files map[string][]byte
+	reads Reads
+	// sealed are the files that are encrypted.
+	sealed map[string][]byte
+}
+
+// ended says why the build may read nothing more.
+func (s *source) ended() error {
+	if s.end == nil {
+		return nil
+	}
+	if err := s.end(); err != nil {
+		return s.refused.refuse(err)
+	}
+	return nil
+}
+
+// inTree returns the path within the tree of a path that kustomize uses.
+func inTree(name string) (string, error) {
+	name = path.Clean(name)
+	if name == mount {
+		return ".", nil
+	}
+	if inside, ok := strings.CutPrefix(name, mount+"/"); ok {
+		return inside, nil
+	}
+	return "", &fs.PathError{Op: "open", Path: name, Err: errOutside}
+}
+
+// entry looks a path up and records that it was looked for. It returns where in
+// the tree it really is.
+func (s *source) entry(name string) (e tree.Entry, asked, real string, err error) {
+	asked, err = inTree(name)
+	if err != nil {
+		return tree.Entry{}, "", "", err
+	}
+	if err := s.ended(); err != nil {
+		return tree.Entry{}, "", "", err
+	}
+	e, real, err = look(s.tree, asked)
+	if err != nil {
+		return tree.Entry{}, "", "", s.refused.refuse(err)
+	}
+	s.reads.probe(asked, e)
+	return e, asked, real, nil
+}
+
+// Exists implements filesys.FileSystem.
+func (s *source) Exists(name string) bool {
+	if _, ok := s.files[path.Clean(name)]; ok {
+		return true
+	}
+	e, _, _, err := s.entry(name)
+	return err == nil && kindOf(e) != absent
+}
+
+// IsDir implements filesys.FileSystem.
+func (s *source) IsDir(name string) bool {
+	if _, ok := s.files[path.Clean(name)]; ok {
+		return false
+	}
+	e, _, _, err := s.entry(name)
+	return err == nil && e.Mode == tree.Dir
+}
+
+func (s *source) content(name string) ([]byte, error) {
+	if data, ok := s.files[path.Clean(name)]; ok {
+		return data, nil
+	}
+	e, asked, real, err := s.entry(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case kindOf(e) == absent:
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	case e.Mode == tree.Dir:
+		return nil, &fs.PathError{Op: "read", Path: name, Err: tree.ErrIsDir}
+	}
+	s.reads.read(asked, e)
+	data, err := s.tree.ReadFile(real)
+	if err == nil && isSealed(data) {
+		s.sealed[asked] = data
+	}
+	return data, err
+}
+
+// list returns a directory's entries; the build then depends on all of it. Links
+// are left out: see links.
+func (s *source) list(name string) ([]tree.Entry, error) {
+	e, asked, real, err := s.entry(name)
+	if err != nil {
+		return nil, err
+	}
+	s.reads.read(asked, e)
+	entries, err := s.tree.ReadDir(real)
+	return slices.DeleteFunc(slices.Clone(entries), func(e tree.Entry) bool { return kindOf(e) == absent }), err
+}
+
+// links returns the paths of the links in a directory whose names match.
+func (s *source) links(dir string, match func(string) bool) ([]string, error) {
+	_, _, real, err := s.entry(dir)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := s.tree.ReadDir(real)
+	var found []string
+	for _, e := range entries {
+		if e.Mode == tree.Symlink && match(e.Name) {
+			found = append(found, path.Join(dir, e.Name))
+		}
+	}
+	return found, err
+}
+
+// CleanedAbs implements filesys.FileSystem. As on a disk, it says where a path leads
+// to, so that "../" in a directory behind a link starts at the directory.
+func (s *source) CleanedAbs(name string) (filesys.ConfirmedDir, string, error) {
+	name = path.Clean(name)
+	if !path.IsAbs(name) {
+		name = path.Join(mount, name)
+	}
+	if _, ok := s.files[name]; ok {
+		return filesys.ConfirmedDir(path.Dir(name)), path.Base(name), nil
+	}
+	e, _, real, err := s.entry(name)
+	real = path.Join(mount, real)
+	switch {
+	case err != nil:
+		return "", "", err
+	case e.Mode == tree.Dir:
+		return filesys.ConfirmedDir(real), "", nil
+	case kindOf(e) != absent:
+		return filesys.ConfirmedDir(path.Dir(real)), path.Base(real), nil
+	}
+	return "", "", &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
