@@ -118,6 +118,10 @@ func TestADriftWakesTheOwner(t *testing.T) {
 			if woken != tc.want {
 				t.Errorf("woken = %v, want %v", woken, tc.want)
 			}
+			// It has drifted, whatever informers see later: they may have seen it replaced.
+			if drifted := m.drift(time.Now()).Worst == decide.Drifted; drifted != tc.want {
+				t.Errorf("drifted = %v, want %v", drifted, tc.want)
+			}
 		})
 	}
 }
