@@ -74,9 +74,9 @@ type Request struct {
 type Recreate int
 
 const (
-	// RecreateAnnotated: only an object that is annotated to allow it.
+	// RecreateAnnotated allows only an object that is annotated to allow it.
 	RecreateAnnotated Recreate = iota
-	// RecreateAll: any object.
+	// RecreateAll allows any object.
 	RecreateAll
 )
 

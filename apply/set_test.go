@@ -200,7 +200,7 @@ func (e *testEnv) waitSeen(t *testing.T, name string) {
 		if _, freshness := e.set.engine.informers.Look(u.GroupVersionKind(), idOf(u), ""); freshness == decide.Fresh {
 			return
 		}
-		time.Sleep(5 * time.Millisecond) //nolint:forbidigo // informers have no event for this
+		time.Sleep(5 * time.Millisecond) // informers have no event for this
 	}
 	t.Fatalf("%s is never seen", name)
 }

@@ -53,13 +53,13 @@ type DriftSummary struct {
 type DependencyState int
 
 const (
-	// DependencyReady: nothing is to be waited for.
+	// DependencyReady means that nothing is to be waited for.
 	DependencyReady DependencyState = iota
-	// DependencyMissing: it does not exist.
+	// DependencyMissing means that it does not exist.
 	DependencyMissing
-	// DependencyNotReady: it is not Ready, or has not seen its own spec yet.
+	// DependencyNotReady means that it is not Ready, or has not seen its own spec yet.
 	DependencyNotReady
-	// DependencyOutdated: it is ready with another revision of the same source.
+	// DependencyOutdated means that it is ready with another revision of the same source.
 	DependencyOutdated
 )
 

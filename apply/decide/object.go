@@ -53,13 +53,13 @@ func Older(version, than string) bool {
 type Freshness int
 
 const (
-	// Unknown: no informer watches the object, or it has not listed yet.
+	// Unknown means that no informer watches the object, or it has not listed yet.
 	Unknown Freshness = iota
-	// Stale: the informer has not caught up with the version asked for.
+	// Stale means that the informer has not caught up with the version asked for.
 	Stale
-	// Missing: the object is not there.
+	// Missing means that the object is not there.
 	Missing
-	// Fresh: the object is there.
+	// Fresh means that the object is there.
 	Fresh
 )
 
@@ -104,11 +104,11 @@ func (a *Applied) Labelled(p *Profile, owner Owner) bool {
 type Drift int
 
 const (
-	// NoDrift: everything is as it was left.
+	// NoDrift means that everything is as it was left.
 	NoDrift Drift = iota
-	// UnknownDrift: some objects cannot be watched, or are another owner's now.
+	// UnknownDrift means that some objects cannot be watched, or are another owner's now.
 	UnknownDrift
-	// Drifted: somebody changed or deleted an object, or nothing is remembered of it.
+	// Drifted means that somebody changed or deleted an object, or nothing is remembered of it.
 	Drifted
 )
 

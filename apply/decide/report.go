@@ -24,14 +24,14 @@ const (
 type Retry int
 
 const (
-	// RetrySoon: at the owner's retry interval if it names one, with backoff otherwise.
+	// RetrySoon is at the owner's retry interval if it names one, with backoff otherwise.
 	RetrySoon Retry = iota
-	// RetryWhenWatched: when what it needs has changed, which is watched for; at the
+	// RetryWhenWatched is when what it needs has changed, which is watched for; at the
 	// retry interval to be safe.
 	RetryWhenWatched
-	// RetryPending: as RetryWhenWatched, of what nobody has done wrong.
+	// RetryPending is as RetryWhenWatched, of what nobody has done wrong.
 	RetryPending
-	// RetryNever: another spec or another artifact has to come.
+	// RetryNever says that another spec or another artifact has to come.
 	RetryNever
 )
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -111,11 +110,6 @@ func (e *testEnv) eventually(what string, ok func() bool) {
 		case <-time.After(2 * time.Millisecond):
 		}
 	}
-}
-
-// writes are the requests since the last call that changed something.
-func (e *testEnv) writes() []string {
-	return slices.DeleteFunc(e.cluster.Calls(), func(call string) bool { return strings.HasPrefix(call, "GET ") })
 }
 
 func configMap(name, value string) string {

@@ -300,7 +300,7 @@ func (s *Server) delete(w http.ResponseWriter, path string, was, options *unstru
 }
 
 func refuse(w http.ResponseWriter, err error) {
-	status, ok := err.(apierrors.APIStatus) //nolint:errorlint // hooks return them as they are
+	status, ok := err.(apierrors.APIStatus) // hooks return them as they are
 	if !ok {
 		status = apierrors.NewInternalError(err)
 	}

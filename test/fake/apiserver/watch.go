@@ -55,9 +55,9 @@ type watcher struct {
 	collection
 	// partial asks for the metadata of objects alone.
 	partial bool
-	labels labels.Selector
-	fields fields.Selector
-	events chan event
+	labels  labels.Selector
+	fields  fields.Selector
+	events  chan event
 }
 
 type event struct {
