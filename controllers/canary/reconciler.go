@@ -129,18 +129,24 @@ func (r *Reconciler) reconcile(ctx context.Context, c *flaggerv1.Canary) (reconc
 func (r *Reconciler) perform(ctx context.Context, c *flaggerv1.Canary, seen *observed, decided canary.Decision) error {
 	recordCookies(c, decided.State.Cookies)
 	r.observer.routing.noteRoutes(c, seen.router)
-	p := performer{workloads: seen.workloads, router: seen.router, routed: c, notify: func(hook flaggerv1.HookType) {
+	p := performer{workloads: seen.workloads, router: seen.router, routed: routedAs(c, decided.State), notify: func(hook flaggerv1.HookType) {
 		r.notifier.hooks.Notify(c, hook, decided.State.Phase)
 	}}
-	if decided.State.Fallback != nil {
-		p.routed = forEveryone(c)
-	}
 	key := client.ObjectKeyFromObject(c)
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		return p.perform(withCanary(ctx, key), decided.Actions)
 	})
 	r.notifier.warnOfContention(c, r.contentions.news(key))
 	return err
+}
+
+// routedAs is a canary as its router is to see it: all users are on the canary while the
+// primary cannot answer.
+func routedAs(c *flaggerv1.Canary, state canary.State) *flaggerv1.Canary {
+	if state.Fallback != nil {
+		return forEveryone(c)
+	}
+	return c
 }
 
 // stopMeasuring stops finding things out for a canary that needs nothing.

@@ -24,6 +24,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/wake/waketest"
 )
@@ -180,6 +181,9 @@ func TestAReleaseFromItsFirstLookToItsPromotion(t *testing.T) {
 	c, err := e.until("first weight", func(c *flaggerv1.Canary) bool { return c.Status.CanaryWeight > 0 })
 	if err != nil || c.Status.CanaryWeight != 50 || c.Status.Phase != flaggerv1.CanaryPhaseProgressing || e.routed() != [2]int64{50, 50} {
 		t.Fatalf("status %s %d, routed %v, %v", c.Status.Phase, c.Status.CanaryWeight, e.routed(), err)
+	}
+	if !c.Status.LastTransitionTime.Time.Equal(e.clock.Now()) {
+		t.Errorf("the stage began at %s, not %s", c.Status.LastTransitionTime, e.clock.Now())
 	}
 	c, err = e.phase(flaggerv1.CanaryPhaseSucceeded)
 	if err != nil || e.image("podinfo-primary") != "podinfo:2" || e.routed() != [2]int64{100, 0} || c.Status.CanaryWeight != 0 {
@@ -381,5 +385,51 @@ func TestUsersAreTakenOffACanaryWhateverElseFails(t *testing.T) {
 	}}))
 	if _, _, err := e.reconcile(); e.routed() != [2]int64{100, 0} {
 		t.Errorf("routed %v, %v", e.routed(), err)
+	}
+}
+
+// Users are not where they should be for long while somebody keeps leading them elsewhere.
+func TestSomebodyWhoKeepsChangingTheRouteIsNamed(t *testing.T) {
+	e := newRelease(t, newPrometheus(t, "100"), nil)
+	e.r.contentions.self = "sluice"
+	var result reconciler.Result
+	var err error
+	for range contentionPolicy.Repairs + 1 {
+		route := &unstructured.Unstructured{}
+		route.SetGroupVersionKind(ownRoute().GroupVersionKind())
+		e.get("podinfo", route)
+		rules, _, _ := unstructured.NestedSlice(route.Object, "spec", "rules")
+		for _, backend := range rules[0].(map[string]any)["backendRefs"].([]any) {
+			backend.(map[string]any)["weight"] = int64(50)
+		}
+		_ = unstructured.SetNestedSlice(route.Object, rules, "spec", "rules")
+		if err := e.api.Update(t.Context(), route); err != nil {
+			t.Fatal(err)
+		}
+		_, result, err = e.reconcile()
+	}
+	said := fmt.Sprint(result.Message, err, e.events)
+	if !strings.Contains(said, "again and again") || e.r.contentions.pause(client.ObjectKey{Namespace: "test", Name: "podinfo"}) == 0 {
+		t.Errorf("said %s", said)
+	}
+	if result.After == 0 || result.After > contentionPolicy.Longest {
+		t.Errorf("repaired again after %s", result.After)
+	}
+	if got := e.routed(); got != [2]int64{50, 50} {
+		t.Errorf("repaired without a pause: %v", got)
+	}
+}
+
+// While the primary cannot answer, the canary is for everyone, also of an A/B release.
+func TestAFallbackIsForEveryone(t *testing.T) {
+	c := podinfo()
+	c.Spec.Analysis.Match = make([]flaggerv1.HTTPMatchRequest, 1)
+	c.Spec.Analysis.SessionAffinity = &flaggerv1.SessionAffinity{}
+	if got := routedAs(c, canary.State{}); len(got.Spec.Analysis.Match) != 1 || got.Spec.Analysis.SessionAffinity == nil {
+		t.Errorf("got %+v", got.Spec.Analysis)
+	}
+	got := routedAs(c, canary.State{Fallback: &flaggerv1.CanaryFallback{}})
+	if len(got.Spec.Analysis.Match) != 0 || got.Spec.Analysis.SessionAffinity != nil || len(c.Spec.Analysis.Match) != 1 {
+		t.Errorf("got %+v", got.Spec.Analysis)
 	}
 }

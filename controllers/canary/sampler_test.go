@@ -7,7 +7,6 @@ import (
 
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/internal/wake/waketest"
@@ -108,5 +107,4 @@ func TestASampleThatIsCancelledEnds(t *testing.T) {
 	if e.r.observer.sampler.alarm(c, c.Status.AppliedRevision) != "" || len(e.r.observer.sampler.keys) > 0 {
 		t.Error("it goes on")
 	}
-	_ = interceptor.Funcs{}
 }

@@ -4,6 +4,9 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
@@ -45,5 +48,35 @@ func TestEventsOfACanaryItself(t *testing.T) {
 	h.Delete(t.Context(), event.DeleteEvent{Object: c}, nil)
 	if got := testutil.ToFloat64(total); got != 0 {
 		t.Errorf("%v canaries", got)
+	}
+}
+
+func TestAWatchWakesTheCanariesThatDependOnTheObject(t *testing.T) {
+	e := newEnv(t, interceptor.Funcs{})
+	kind := autoscalingv2.SchemeGroupVersion.WithKind("HorizontalPodAutoscaler")
+	key := types.NamespacedName{Namespace: "test", Name: "podinfo"}
+	on := []objectRef{{clusterKind{kind, workloadCluster}, key}}
+	for range 2 { // the second time it is watched already
+		if err := e.r.observer.watcher.depend(t.Context(), key, on); err != nil {
+			t.Fatal(err)
+		}
+	}
+	informer := e.cache.informers[kind]
+	hpa := &autoscalingv2.HorizontalPodAutoscaler{ObjectMeta: metav1.ObjectMeta{Namespace: "test", Name: "podinfo"}}
+	other, busy, wider := hpa.DeepCopy(), hpa.DeepCopy(), hpa.DeepCopy()
+	other.Name, busy.Status.DesiredReplicas, wider.Spec.MaxReplicas = "other", 5, 9
+	informer.Update(hpa, busy)
+	informer.Add(other)
+	wakes := map[string]func(){
+		"it is made": func() { informer.Add(hpa) }, "its spec changes": func() { informer.Update(hpa, wider) }, "it goes": func() { informer.Delete(hpa) },
+	}
+	for name, change := range wakes {
+		change()
+		if got := waketest.Next(t, e.woken); got != key {
+			t.Errorf("%s: %s is woken", name, got)
+		}
+	}
+	if len(e.woken) > 0 {
+		t.Error("its status or another object wakes it, too")
 	}
 }
