@@ -11,7 +11,7 @@ import (
 	"github.com/sluice-cd/sluice/canary"
 )
 
-// Keys of the metadata that tells an event. A webhook's own metadata does not
+// Keys of the metadata that describes an event. A webhook's own metadata does not
 // replace them.
 const (
 	eventMessage = "eventMessage"
@@ -22,7 +22,7 @@ const (
 // globalName is the name of the webhook that [Options.EventWebhook] amounts to.
 const globalName = "events"
 
-// Event tells the event webhooks of a canary what happened, later and in order.
+// Event notifies the event webhooks of a canary of what happened, later and in order.
 // The message is made now: with the phase and the time of now.
 func (k *Caller) Event(c *flaggerv1.Canary, e canary.Event) {
 	receivers, client := hooks(c, flaggerv1.EventHook), k.client
@@ -36,7 +36,7 @@ func (k *Caller) Event(c *flaggerv1.Canary, e canary.Event) {
 			log.Error(err, "telling an event to a webhook")
 			continue
 		}
-		k.put(c, string(flaggerv1.EventHook)+"/"+w.Name, func(ctx context.Context) {
+		k.enqueue(c, string(flaggerv1.EventHook)+"/"+w.Name, func(ctx context.Context) {
 			if _, err := client.Post(ctx, m); err != nil {
 				log.Error(err, "telling an event to a webhook")
 			}

@@ -6,7 +6,7 @@
 // Who calls and who waits depends on the type. The answers of gates, of checks and
 // of rollback hooks decide something: [Caller.Call] waits for them, which is for
 // the background, too. A post-rollout hook decides nothing any more
-// ([Caller.Notify]), and an event hook is only told ([Caller.Event]): these go
+// ([Caller.Notify]), and an event hook is only notified ([Caller.Event]): these go
 // through a queue, in order for each canary, and hold up nobody.
 //
 // The URL of a webhook may have a password or a token in it. No error, event or
@@ -38,22 +38,22 @@ const (
 	// a connection and memory.
 	maxTimeout = 6 * time.Hour
 	maxRetries = 1000
-	// highest is the last status that agrees, as in Flagger: 204 does not.
-	highest = 202
+	// highestStatus is the last status that agrees, as in Flagger: 204 does not.
+	highestStatus = 202
 )
 
 // Options are what a Caller needs.
 type Options struct {
 	Clock clock.Clock
 	Log   logr.Logger
-	// EventWebhook is told the events of canaries that have no event hook; empty
-	// tells nobody.
+	// EventWebhook gets the events of canaries that have no event hook; empty
+	// sends them nowhere.
 	EventWebhook string
 	// Guard decides where webhooks of canaries may be; nil lets them be anywhere, as
 	// EventWebhook always may.
 	Guard *outbound.Guard
-	// Told is called with what became of a hook that nobody waited for.
-	Told func(*flaggerv1.Canary, canary.Event)
+	// Notified is called with what became of a hook that nobody waited for.
+	Notified func(*flaggerv1.Canary, canary.Event)
 }
 
 // Caller calls webhooks. It is a manager.Runnable: without Start, nothing that
@@ -156,21 +156,21 @@ func message(c *flaggerv1.Canary, w flaggerv1.CanaryWebhook, p payload) (webhook
 		return webhook.Message{}, fmt.Errorf("encoding the message: %w", err)
 	}
 	return webhook.Message{
-		URL: w.URL, Body: body, Timeout: timeout, Retries: w.Retries, Highest: highest, DisableTLS: w.DisableTLS,
-		Quote: isOwn(c, target),
+		URL: w.URL, Body: body, Timeout: timeout, Retries: w.Retries, Highest: highestStatus, DisableTLS: w.DisableTLS,
+		Quote: inNamespaceOf(c, target),
 	}, nil
 }
 
-// isOwn reports whether a URL names a Service of the canary's own namespace, by a
+// inNamespaceOf reports whether a URL names a Service of the canary's own namespace, by a
 // name that says so: <service>.<namespace>, with or without .svc and the domain of the
 // cluster. What such a server answers may be told to those who write canaries there.
-func isOwn(c *flaggerv1.Canary, target *url.URL) bool {
+func inNamespaceOf(c *flaggerv1.Canary, target *url.URL) bool {
 	labels := strings.Split(strings.TrimSuffix(target.Hostname(), "."), ".")
 	return len(labels) >= 2 && labels[1] == c.Namespace && (len(labels) == 2 || labels[2] == "svc")
 }
 
 // Notify calls the webhooks of a type whose answers decide nothing, later. What
-// becomes of them is told to [Options.Told]; the first that fails is the last that
+// becomes of them goes to [Options.Notified]; the first that fails is the last that
 // is called, as in Flagger.
 func (k *Caller) Notify(c *flaggerv1.Canary, hook flaggerv1.HookType, phase flaggerv1.CanaryPhase) {
 	all := hooks(c, hook)
@@ -179,26 +179,26 @@ func (k *Caller) Notify(c *flaggerv1.Canary, hook flaggerv1.HookType, phase flag
 	}
 	c = c.DeepCopy()
 	title := strings.ToUpper(string(hook[:1])) + string(hook[1:])
-	k.put(c, string(hook), func(ctx context.Context) {
+	k.enqueue(c, string(hook), func(ctx context.Context) {
 		for _, w := range all {
 			if err := k.post(ctx, c, w, payload{phase: phase, metadata: w.Metadata}); err != nil {
-				k.told(c, canary.Event{Warning: true, Message: fmt.Sprintf("%s hook %s failed %v", title, w.Name, err)})
+				k.report(c, canary.Event{Warning: true, Message: fmt.Sprintf("%s hook %s failed %v", title, w.Name, err)})
 				return
 			}
-			k.told(c, canary.Event{Message: fmt.Sprintf("%s check %s passed", title, w.Name)})
+			k.report(c, canary.Event{Message: fmt.Sprintf("%s check %s passed", title, w.Name)})
 		}
 	})
 }
 
-func (k *Caller) told(c *flaggerv1.Canary, e canary.Event) {
-	if k.opts.Told != nil {
-		k.opts.Told(c, e)
+func (k *Caller) report(c *flaggerv1.Canary, e canary.Event) {
+	if k.opts.Notified != nil {
+		k.opts.Notified(c, e)
 	}
 }
 
-// put queues a call. Each receiver of a canary has a queue of its own: one that
+// enqueue puts off a call. Each receiver of a canary has a queue of its own: one that
 // hangs keeps nothing from the others.
-func (k *Caller) put(c *flaggerv1.Canary, receiver string, deliver func(context.Context)) {
+func (k *Caller) enqueue(c *flaggerv1.Canary, receiver string, deliver func(context.Context)) {
 	if !k.outbox.Put(c.Namespace, string(c.UID)+"/"+receiver, deliver) {
 		k.opts.Log.Info("dropped a message to a webhook: too many are waiting", "name", c.Name, "namespace", c.Namespace, "webhook", receiver)
 	}

@@ -161,7 +161,7 @@ func TestPayload(t *testing.T) {
 func TestNotifyTellsWhatBecameOfIt(t *testing.T) {
 	r := receive(t)
 	told := make(chan canary.Event, 10)
-	k := caller(t, hook.Options{Told: func(_ *flaggerv1.Canary, e canary.Event) { told <- e }})
+	k := caller(t, hook.Options{Notified: func(_ *flaggerv1.Canary, e canary.Event) { told <- e }})
 	c := podinfo(
 		flaggerv1.CanaryWebhook{Name: "a", Type: flaggerv1.PostRolloutHook, URL: r.URL + "/200"},
 		flaggerv1.CanaryWebhook{Name: "b", Type: flaggerv1.PostRolloutHook, URL: r.URL + "/403/no room"},

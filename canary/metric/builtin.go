@@ -29,7 +29,7 @@ func (k *Checker) builtin(p *preparedQuery, c *flaggerv1.Canary, name string) er
 		return reconcile.TerminalError(fmt.Errorf("%s: no builtin checks for %q, only for %s", field, proxy,
 			strings.Join(provider.WithQueries(), ", ")))
 	}
-	if c.Spec.TargetRef.Kind == "Service" && !isKnative(c) && !ask.SeeServices {
+	if c.Spec.TargetRef.Kind == "Service" && !provider.TargetsKnative(c) && !ask.SeeServices {
 		istio, _ := provider.Named(provider.Istio)
 		ask = istio.Queries
 	}

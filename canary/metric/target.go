@@ -7,18 +7,11 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
-
-// knativeService is the kind whose name a Service of Kubernetes shares.
-var knativeService = schema.GroupVersionKind{Group: "serving.knative.dev", Version: "v1", Kind: "Service"}
-
-func isKnative(c *flaggerv1.Canary) bool {
-	return c.Spec.TargetRef.Kind == knativeService.Kind && strings.HasPrefix(c.Spec.TargetRef.APIVersion, knativeService.Group+"/")
-}
 
 // vars are what the queries of a metric may ask for. Some of it only the live
 // target knows.
@@ -27,7 +20,7 @@ func (k *Checker) vars(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.Can
 	key := client.ObjectKey{Namespace: c.Namespace, Name: c.Spec.TargetRef.Name}
 	var err error
 	switch {
-	case isKnative(c):
+	case provider.TargetsKnative(c):
 		v.route, err = k.newestRevision(ctx, key)
 	case c.Spec.TargetRef.Kind == "StatefulSet":
 		// see preparedQuery.pods
@@ -44,7 +37,7 @@ func (k *Checker) vars(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.Can
 // newestRevision is what a Knative Service has made last of its template.
 func (k *Checker) newestRevision(ctx context.Context, key client.ObjectKey) (string, error) {
 	service := &unstructured.Unstructured{}
-	service.SetGroupVersionKind(knativeService)
+	service.SetGroupVersionKind(provider.KnativeService)
 	if err := k.client.Get(ctx, key, service); err != nil {
 		return "", fmt.Errorf("reading Knative Service %s: %w", key, err)
 	}

@@ -15,12 +15,14 @@
 // a provider does it is a file in canary/router.
 //
 // The package is the floor below canary and its I/O packages, which all may import
-// it; it imports nothing but the API types.
+// it; it imports nothing but API types.
 package provider
 
 import (
 	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
@@ -140,6 +142,17 @@ func nameOf(c *flaggerv1.Canary, byDefault string) string {
 }
 
 const statefulSet = "StatefulSet"
+
+// KnativeService is the kind of target that Knative itself routes. It shares its name
+// with the Service of Kubernetes.
+var KnativeService = schema.GroupVersionKind{Group: "serving.knative.dev", Version: "v1", Kind: "Service"}
+
+// TargetsKnative reports whether a canary releases a Knative Service, in any version of
+// its API.
+func TargetsKnative(c *flaggerv1.Canary) bool {
+	gv, err := schema.ParseGroupVersion(c.Spec.TargetRef.APIVersion)
+	return err == nil && gv.Group == KnativeService.Group && c.Spec.TargetRef.Kind == KnativeService.Kind
+}
 
 // Names returns the names of all providers, sorted.
 func Names() []string { return names(func(Provider) bool { return true }) }

@@ -128,3 +128,20 @@ func TestWeightsAddUp(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestWhatIsAKnativeService(t *testing.T) {
+	for name, tc := range map[string]struct {
+		target flaggerv1.LocalObjectReference
+		want   bool
+	}{
+		"a Service of Knative":            {flaggerv1.LocalObjectReference{APIVersion: "serving.knative.dev/v1", Kind: "Service"}, true},
+		"one of an earlier version":       {flaggerv1.LocalObjectReference{APIVersion: "serving.knative.dev/v1beta1", Kind: "Service"}, true},
+		"no Service of Kubernetes":        {flaggerv1.LocalObjectReference{APIVersion: "v1", Kind: "Service"}, false},
+		"nothing else of Knative":         {flaggerv1.LocalObjectReference{APIVersion: "serving.knative.dev/v1", Kind: "Route"}, false},
+		"nothing of a group that is none": {flaggerv1.LocalObjectReference{APIVersion: "serving.knative.dev/v1/x", Kind: "Service"}, false},
+	} {
+		if got := TargetsKnative(&flaggerv1.Canary{Spec: flaggerv1.CanarySpec{TargetRef: tc.target}}); got != tc.want {
+			t.Errorf("%s: got %v", name, got)
+		}
+	}
+}

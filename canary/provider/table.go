@@ -41,7 +41,7 @@ var table = []Provider{
 		ClaimsHosts: true,
 	},
 	{
-		Name: "knative", Product: "Knative Serving", Groups: []string{"serving.knative.dev"},
+		Name: "knative", Product: "Knative Serving", Groups: []string{KnativeService.Group},
 		Cluster:         OfWorkload,
 		ServiceOptional: true, // the target is a Service that Knative routes
 		Queries:         Queries{Folder: "knative", SeeServices: true},

@@ -7,7 +7,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -18,8 +17,6 @@ import (
 // primaryRevision is Flagger's annotation on a Knative Service: the name of the
 // Revision that users trust. The workload writes it.
 const primaryRevision = "flagger.app/primary-revision"
-
-var knativeService = schema.GroupVersionKind{Group: "serving.knative.dev", Version: "v1", Kind: "Service"}
 
 // knative splits the traffic of a Knative Service between its latest Revision and
 // the one that its annotation names, as Flagger does:
@@ -32,7 +29,7 @@ type knative struct{ Deps }
 func newKnative(d Deps) Router { return knative{d} }
 
 func (knative) object(c *flaggerv1.Canary) object.Ref {
-	return object.NewRef(knativeService, c.Namespace, c.Spec.TargetRef.Name)
+	return object.NewRef(provider.KnativeService, c.Namespace, c.Spec.TargetRef.Name)
 }
 
 // Reconcile implements [Router]: the split names the primary of today. A Service
@@ -146,14 +143,9 @@ func (k knative) Objects(c *flaggerv1.Canary) []object.Ref { return []object.Ref
 
 // Supports implements [Router].
 func (knative) Supports(c *flaggerv1.Canary) error {
-	if !isKnative(c) {
+	if !provider.TargetsKnative(c) {
 		return terminal("spec.targetRef: provider knative is for a Service of %s, not for a %s of %q",
-			knativeService.GroupVersion(), c.Spec.TargetRef.Kind, c.Spec.TargetRef.APIVersion)
+			provider.KnativeService.GroupVersion(), c.Spec.TargetRef.Kind, c.Spec.TargetRef.APIVersion)
 	}
 	return nil
-}
-
-func isKnative(c *flaggerv1.Canary) bool {
-	gv, err := schema.ParseGroupVersion(c.Spec.TargetRef.APIVersion)
-	return err == nil && gv.Group == knativeService.Group && c.Spec.TargetRef.Kind == knativeService.Kind
 }

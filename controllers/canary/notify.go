@@ -31,7 +31,7 @@ type notifier struct {
 // newNotifier completes the options by what is told when something was sent, or not.
 func newNotifier(events reconciler.Recorder, hooks hook.Options, alerts alert.Options) (*notifier, error) {
 	n := &notifier{events: events, warnings: map[types.UID]string{}}
-	hooks.Told, alerts.Failed = n.hookCalled, n.alertFailed
+	hooks.Notified, alerts.Failed = n.hookCalled, n.alertFailed
 	var err error
 	if n.hooks, err = hook.New(hooks); err != nil {
 		return nil, err

@@ -32,7 +32,7 @@ func TestOnlyServicesOfTheCanarysNamespaceAreQuoted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := isOwn(c, target); got != want {
+		if got := inNamespaceOf(c, target); got != want {
 			t.Errorf("%s: got %t", address, got)
 		}
 	}
