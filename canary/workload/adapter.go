@@ -13,6 +13,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // Copies are how the two copies of a workload stand.
@@ -39,7 +40,7 @@ type adapter interface {
 	// promote makes the primary run a revision for good.
 	promote(ctx context.Context, r *Revision) error
 	// objects are those that the copies consist of, and that may not exist yet.
-	objects() []Object
+	objects() []object.Ref
 }
 
 // The optional capabilities of adapters.

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // originalAnnotation is on a Service that was there before the canary: what is to be
@@ -26,7 +27,7 @@ type originalService struct {
 	Canary   string               `json:"canary"`
 	Selector map[string]string    `json:"selector,omitempty"`
 	Ports    []corev1.ServicePort `json:"ports,omitempty"`
-	// Annotations are those of [handsOff] that the owner had set.
+	// Annotations are those of [object.FluxDisabled] that the owner had set.
 	Annotations map[string]string `json:"annotations,omitempty"`
 	// Set is the selector that the canary wrote last: with another one, the owner has
 	// changed his mind since. Main is the port that is the canary's, and Added are
@@ -66,14 +67,14 @@ func (a adoption) adopt(ctx context.Context, live *corev1.Service, s service) er
 	if !equality.Semantic.DeepEqual(byPort(ports), byPort(live.Spec.Ports)) {
 		wanted.Spec.Ports = ports
 	}
-	if first && a.ledByUs(live) && equality.Semantic.DeepEqual(live.Spec, wanted.Spec) && within(handsOff, live.Annotations) {
+	if first && a.ledByUs(live) && equality.Semantic.DeepEqual(live.Spec, wanted.Spec) && within(object.FluxDisabled(), live.Annotations) {
 		return nil // Flagger took it over: there is nothing to note that is not there
 	}
 	encoded, err := json.Marshal(o)
 	if err != nil {
 		return fmt.Errorf("noting what service %s.%s was: %w", s.name, a.services.scope.canary.Namespace, err)
 	}
-	wanted.Annotations = merge(merge(wanted.Annotations, handsOff), map[string]string{originalAnnotation: string(encoded)})
+	wanted.Annotations = merge(merge(wanted.Annotations, object.FluxDisabled()), map[string]string{originalAnnotation: string(encoded)})
 	if equality.Semantic.DeepEqual(live, wanted) {
 		return nil
 	}
@@ -126,7 +127,7 @@ func (a adoption) noteOriginal(live *corev1.Service, noted *originalService, sel
 		}
 	default:
 		o.Selector, o.Ports = live.Spec.Selector, live.Spec.Ports
-		for key := range handsOff {
+		for key := range object.FluxDisabled() {
 			if value, ok := live.Annotations[key]; ok && noted == nil {
 				o.Annotations = merge(o.Annotations, map[string]string{key: value})
 			}
@@ -189,7 +190,7 @@ func restoreService(ctx context.Context, s *scope, live *corev1.Service, noted *
 		restored.Spec.Selector = noted.Selector
 	}
 	restored.Spec.Ports = noted.restore(live)
-	for key := range handsOff {
+	for key := range object.FluxDisabled() {
 		delete(restored.Annotations, key)
 	}
 	maps.Copy(restored.Annotations, noted.Annotations)

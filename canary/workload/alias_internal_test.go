@@ -14,6 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // TestAliasesAreWhatFlaggerComputes has the values that Flagger 1.44.0's own
@@ -35,15 +37,15 @@ func TestAliasesAreWhatFlaggerComputes(t *testing.T) {
 			if err := json.Unmarshal(data, u); err != nil {
 				t.Fatal(err)
 			}
-			spec := mapAt(u.Object, "spec")
+			spec := object.Map(u.Object, "spec")
 			var got string
 			switch u.GetKind() {
 			case "Service":
 				got, err = aliasOf(spec, &corev1.ServiceSpec{})
 			case "DaemonSet":
-				got, err = nodesAlias(mapAt(spec, "template"))
+				got, err = nodesAlias(object.Map(spec, "template"))
 			default:
-				got, err = templateAlias(mapAt(spec, "template"))
+				got, err = templateAlias(object.Map(spec, "template"))
 			}
 			if err != nil || got != want {
 				t.Errorf("alias is %q (%v), want %q", got, err, want)

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // selectedPods is what was found when the pods that the Services of a canary select were
@@ -20,7 +21,7 @@ type selectedPods struct {
 	// generation of the target with which they were compared, and the other workloads
 	// whose pods are selected too.
 	generation int64
-	alike      []Object
+	alike      []object.Ref
 }
 
 // podSelection is what the Services of a canary select pods by.
@@ -49,7 +50,7 @@ func (p podSelection) collision(ctx context.Context) (with string, err error) {
 		if !within(p.names.own, other.podLabels) && !within(p.names.settled, other.podLabels) {
 			continue
 		}
-		now.alike = append(now.alike, other.Object)
+		now.alike = append(now.alike, other.Ref)
 		if with == "" && other.hasPods {
 			with = fmt.Sprintf("%s %s.%s", strings.ToLower(other.Kind), other.Name, other.Namespace)
 		}
@@ -77,7 +78,7 @@ func startsOrRuns(c *flaggerv1.Canary, target *Revision) bool {
 
 // otherWorkload is one that is neither of the two copies.
 type otherWorkload struct {
-	Object
+	object.Ref
 	podLabels map[string]string
 	hasPods   bool
 }

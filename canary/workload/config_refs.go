@@ -1,6 +1,10 @@
 package workload
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/sluice-cd/sluice/canary/object"
+)
 
 const (
 	kindConfigMap = "ConfigMap"
@@ -33,23 +37,23 @@ func configRefs(podSpec map[string]any) []configRef {
 			found = append(found, r)
 		}
 	}
-	for _, volume := range objectsAt(podSpec, "volumes") {
-		add(kindConfigMap, mapAt(volume, "configMap"), "name")
-		add(kindSecret, mapAt(volume, "secret"), "secretName")
-		for _, source := range objectsAt(volume, "projected", "sources") {
-			add(kindConfigMap, mapAt(source, "configMap"), "name")
-			add(kindSecret, mapAt(source, "secret"), "name")
+	for _, volume := range object.List(podSpec, "volumes") {
+		add(kindConfigMap, object.Map(volume, "configMap"), "name")
+		add(kindSecret, object.Map(volume, "secret"), "secretName")
+		for _, source := range object.List(volume, "projected", "sources") {
+			add(kindConfigMap, object.Map(source, "configMap"), "name")
+			add(kindSecret, object.Map(source, "secret"), "name")
 		}
 	}
-	for _, container := range slices.Concat(objectsAt(podSpec, "initContainers"), objectsAt(podSpec, "containers")) {
-		for _, env := range objectsAt(container, "env") {
-			from := mapAt(env, "valueFrom")
-			add(kindConfigMap, mapAt(from, "configMapKeyRef"), "name")
-			add(kindSecret, mapAt(from, "secretKeyRef"), "name")
+	for _, container := range slices.Concat(object.List(podSpec, "initContainers"), object.List(podSpec, "containers")) {
+		for _, env := range object.List(container, "env") {
+			from := object.Map(env, "valueFrom")
+			add(kindConfigMap, object.Map(from, "configMapKeyRef"), "name")
+			add(kindSecret, object.Map(from, "secretKeyRef"), "name")
 		}
-		for _, from := range objectsAt(container, "envFrom") {
-			add(kindConfigMap, mapAt(from, "configMapRef"), "name")
-			add(kindSecret, mapAt(from, "secretRef"), "name")
+		for _, from := range object.List(container, "envFrom") {
+			add(kindConfigMap, object.Map(from, "configMapRef"), "name")
+			add(kindSecret, object.Map(from, "secretRef"), "name")
 		}
 	}
 	return found
@@ -58,7 +62,7 @@ func configRefs(podSpec map[string]any) []configRef {
 // imagesOf are those of the containers of a pod spec, in their order.
 func imagesOf(podSpec map[string]any) []string {
 	var images []string
-	for _, container := range objectsAt(podSpec, "containers") {
+	for _, container := range object.List(podSpec, "containers") {
 		if image, ok := container["image"].(string); ok {
 			images = append(images, image)
 		}

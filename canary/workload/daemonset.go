@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // stoppedSelector is the node selector that no node has: a DaemonSet cannot be scaled, so
@@ -36,7 +37,7 @@ var daemonSets = twoCopyKind{
 // rollsDaemonSet refuses pods that nobody replaces: neither copy would ever run
 // what its template says.
 func rollsDaemonSet(u *unstructured.Unstructured) error {
-	kind := stringAt(u.Object, "spec", "updateStrategy", "type")
+	kind := object.Text(u.Object, "spec", "updateStrategy", "type")
 	if kind != "" && kind != string(appsv1.RollingUpdateDaemonSetStrategyType) {
 		return reconcile.TerminalError(fmt.Errorf("%s spec.updateStrategy.type must be RollingUpdate, not %s", title(u), kind))
 	}
@@ -44,8 +45,8 @@ func rollsDaemonSet(u *unstructured.Unstructured) error {
 }
 
 func cleanNodeSelector(template map[string]any) {
-	spec := mapAt(template, "spec")
-	selector := mapAt(spec, "nodeSelector")
+	spec := object.Map(template, "spec")
+	selector := object.Map(spec, "nodeSelector")
 	delete(selector, stoppedSelector)
 	if len(selector) == 0 {
 		delete(spec, "nodeSelector")

@@ -4,52 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"github.com/sluice-cd/sluice/canary/object"
 )
-
-// mapAt returns the JSON object at a path, without copying it; nil if there is none.
-func mapAt(in map[string]any, path ...string) map[string]any {
-	found, _, _ := unstructured.NestedFieldNoCopy(in, path...)
-	object, _ := found.(map[string]any)
-	return object
-}
-
-// objectsAt returns the JSON objects of the list at a path, without copying them.
-func objectsAt(in map[string]any, path ...string) []map[string]any {
-	found, _, _ := unstructured.NestedFieldNoCopy(in, path...)
-	values, _ := found.([]any)
-	var objects []map[string]any
-	for _, value := range values {
-		if object, ok := value.(map[string]any); ok {
-			objects = append(objects, object)
-		}
-	}
-	return objects
-}
-
-// stringAt returns the text at a path; empty if there is none.
-func stringAt(in map[string]any, path ...string) string {
-	text, _, _ := unstructured.NestedString(in, path...)
-	return text
-}
 
 // intAt returns the whole number at a path; zero if there is none.
 func intAt(in map[string]any, path ...string) int64 {
-	number, _, _ := unstructured.NestedInt64(in, path...)
+	number, _ := object.At(in, path...).(int64)
 	return number
-}
-
-// ensureMap returns the JSON object at a path, which it makes if it is missing.
-func ensureMap(in map[string]any, path ...string) map[string]any {
-	for _, field := range path {
-		next, ok := in[field].(map[string]any)
-		if !ok {
-			next = map[string]any{}
-			in[field] = next
-		}
-		in = next
-	}
-	return in
 }
 
 // stringsOf returns those values of a JSON object that are text.
@@ -63,7 +24,8 @@ func stringsOf(in map[string]any) map[string]string {
 	return out
 }
 
-// merge returns the entries of both maps; those of b win.
+// merge returns the entries of both maps; those of b win. Unlike [object.Merge] it makes
+// nothing of nothing: an empty map in an object is written again and again.
 func merge(a, b map[string]string) map[string]string {
 	if len(b) == 0 {
 		return a

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 var (
@@ -98,7 +99,7 @@ func digestOfRevision(u *unstructured.Unstructured) (string, error) {
 		}
 		return out
 	}
-	r := Revision{Template: map[string]any{"spec": mapAt(u.Object, "spec"),
+	r := Revision{Template: map[string]any{"spec": object.Map(u.Object, "spec"),
 		"metadata": map[string]any{"labels": theirs(u.GetLabels()), "annotations": theirs(u.GetAnnotations())}}}
 	digest, err := r.digest()
 	if err != nil {
@@ -110,7 +111,7 @@ func digestOfRevision(u *unstructured.Unstructured) (string, error) {
 // observeTarget looks at the latest Revision. Until Knative has made one of a new
 // template, that is the one before.
 func (n *knative) observeTarget() error {
-	name := stringAt(n.target.Object, "status", "latestCreatedRevisionName")
+	name := object.Text(n.target.Object, "status", "latestCreatedRevisionName")
 	latest, ok := n.revisions[name]
 	if !ok {
 		return fmt.Errorf("knative %s has no revision yet", title(n.target))
@@ -153,9 +154,9 @@ func (n *knative) describe(u *unstructured.Unstructured, of role) canary.Workloa
 }
 
 func describeRevision(u *unstructured.Unstructured, p patience) canary.Workload {
-	w := canary.Workload{Exists: true, Replicas: 1, Images: imagesOf(mapAt(u.Object, "spec"))}
+	w := canary.Workload{Exists: true, Replicas: 1, Images: imagesOf(object.Map(u.Object, "spec"))}
 	w.Why = fmt.Sprintf("knative revision %s is not ready", u.GetName())
-	for _, c := range objectsAt(u.Object, "status", "conditions") {
+	for _, c := range object.List(u.Object, "status", "conditions") {
 		if c["type"] != "Ready" {
 			continue
 		}
@@ -196,6 +197,6 @@ func (n *knative) revert(context.Context) (string, error) { return n.seen.Target
 
 // objects implements [adapter]. What happens to its Revisions shows in the status of
 // a Knative Service.
-func (n *knative) objects() []Object {
-	return []Object{n.scope.object(knativeService, n.scope.targetName())}
+func (n *knative) objects() []object.Ref {
+	return []object.Ref{n.scope.object(knativeService, n.scope.targetName())}
 }

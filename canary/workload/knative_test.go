@@ -14,7 +14,7 @@ import (
 
 func knativeBench(t *testing.T, latest string, revisions ...client.Object) *fixture {
 	t.Helper()
-	svc := object(knativeService, "podinfo")
+	svc := newObject(knativeService, "podinfo")
 	svc.Object["status"] = map[string]any{"latestCreatedRevisionName": latest}
 	b := newFixture(t, append(revisions, svc)...)
 	b.canary.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "serving.knative.dev/v1", Kind: "Service", Name: "podinfo"}
@@ -23,7 +23,7 @@ func knativeBench(t *testing.T, latest string, revisions ...client.Object) *fixt
 }
 
 func knativeRev(name, image, ready string) *unstructured.Unstructured {
-	u := object(knativeRevision, name)
+	u := newObject(knativeRevision, name)
 	u.SetLabels(map[string]string{"serving.knative.dev/service": "podinfo", "serving.knative.dev/configurationGeneration": name, "team": "a"})
 	u.Object["spec"] = map[string]any{"containers": []any{map[string]any{"image": image}}}
 	u.Object["status"] = map[string]any{"conditions": []any{
@@ -39,7 +39,7 @@ func TestAKnativeServiceIsReleasedByItsRevisions(t *testing.T) {
 	}
 	b.must(one.Save(t.Context(), one.Revision.Digest))
 	b.must(one.SetPrimary(t.Context(), one.Revision.Digest))
-	svc := object(knativeService, "")
+	svc := newObject(knativeService, "")
 	b.get("podinfo", svc)
 	if got := svc.GetAnnotations()[primaryRevision]; got != "podinfo-1" {
 		t.Fatalf("primary is %q", got)
@@ -68,7 +68,7 @@ func TestARevertedKnativeServiceIsTheRevisionThatItWas(t *testing.T) {
 	first := knativeRev("podinfo-1", "podinfo:1", "True")
 	first.SetCreationTimestamp(metav1.NewTime(noon.Add(-time.Hour)))
 	b := knativeBench(t, "podinfo-3", first, knativeRev("podinfo-2", "podinfo:2", "True"), again)
-	svc := object(knativeService, "")
+	svc := newObject(knativeService, "")
 	b.get("podinfo", svc)
 	svc.SetAnnotations(map[string]string{primaryRevision: "podinfo-1"})
 	b.must(b.c.Update(t.Context(), svc))
@@ -88,7 +88,7 @@ func TestAKnativeServiceThatIsNotThereYet(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := knativeBench(t, tc.latest, knativeRev("podinfo-1", "podinfo:1", "True"))
-			svc := object(knativeService, "")
+			svc := newObject(knativeService, "")
 			b.get("podinfo", svc)
 			svc.SetAnnotations(map[string]string{primaryRevision: tc.annotation})
 			b.must(b.c.Update(t.Context(), svc))

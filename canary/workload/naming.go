@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // naming says what is called what, and how the pods of the two copies are told apart.
@@ -58,10 +60,10 @@ func namingOf(target string, selector map[string]any, pods map[string]string, ke
 
 // replace gives a target's selector the primary's value of the label.
 func (n naming) replace(selector map[string]any) {
-	if matched := mapAt(selector, "matchLabels"); matched[n.label] == n.value {
+	if matched := object.Map(selector, "matchLabels"); matched[n.label] == n.value {
 		matched[n.label] = n.value + primarySuffix
 	}
-	for _, expression := range objectsAt(selector, "matchExpressions") {
+	for _, expression := range object.List(selector, "matchExpressions") {
 		if expression["key"] == n.label && expression["operator"] == string(metav1.LabelSelectorOpIn) {
 			expression["values"] = []any{n.value + primarySuffix}
 		}
@@ -71,7 +73,7 @@ func (n naming) replace(selector map[string]any) {
 // follow takes over what the primary was made with. pods are the labels of the
 // target's pods; nil if there is no target.
 func (n *naming) follow(primary *unstructured.Unstructured, pods map[string]string) {
-	n.selector, n.matching = mapAt(primary.Object, "spec", "selector"), podLabels(primary)
+	n.selector, n.matching = object.Map(primary.Object, "spec", "selector"), podLabels(primary)
 	n.primary = equalities(n.selector)
 	if n.label == "" && len(n.own) == 0 {
 		n.infer()
@@ -143,8 +145,8 @@ func (n naming) relabel(template map[string]any) {
 // equalities are the labels that a selector wants to have one value. What else it
 // wants, a Service cannot.
 func equalities(selector map[string]any) map[string]string {
-	out := stringsOf(mapAt(selector, "matchLabels"))
-	for _, expression := range objectsAt(selector, "matchExpressions") {
+	out := stringsOf(object.Map(selector, "matchLabels"))
+	for _, expression := range object.List(selector, "matchExpressions") {
 		key, _ := expression["key"].(string)
 		values, _ := expression["values"].([]any)
 		if expression["operator"] != string(metav1.LabelSelectorOpIn) || len(values) != 1 {
@@ -159,14 +161,14 @@ func equalities(selector map[string]any) map[string]string {
 
 // podLabels are those of the pods that a workload makes.
 func podLabels(workload *unstructured.Unstructured) map[string]string {
-	template := mapAt(workload.Object, "spec", "template")
-	return stringsOf(mapAt(template, "metadata", "labels"))
+	template := object.Map(workload.Object, "spec", "template")
+	return stringsOf(object.Map(template, "metadata", "labels"))
 }
 
 // nameAfter takes the label that tells the two copies apart from the target, and
 // its containers.
 func nameAfter(s *scope, target *unstructured.Unstructured) (naming, []corev1.Container, error) {
-	names := namingOf(target.GetName(), mapAt(target.Object, "spec", "selector"), podLabels(target), s.opts.SelectorLabels)
+	names := namingOf(target.GetName(), object.Map(target.Object, "spec", "selector"), podLabels(target), s.opts.SelectorLabels)
 	if names.label == "" {
 		if err := s.refuse("%s spec.selector.matchLabels must contain one of %v", title(target), s.opts.SelectorLabels); err != nil {
 			return names, nil, err
@@ -197,7 +199,7 @@ func checkLengths(s *scope, target *unstructured.Unstructured, names naming) err
 // nameAfterRevision takes the names from a revision, of which a primary is made while
 // neither copy is there. Snapshots of earlier versions have no selector.
 func nameAfterRevision(s *scope, r *Revision) (naming, error) {
-	pods, selector, keys := stringsOf(mapAt(r.Template, "metadata", "labels")), r.Selector, s.opts.SelectorLabels
+	pods, selector, keys := stringsOf(object.Map(r.Template, "metadata", "labels")), r.Selector, s.opts.SelectorLabels
 	if selector == nil {
 		matched := map[string]any{}
 		if i := slices.IndexFunc(keys, func(key string) bool { return pods[key] != "" }); i >= 0 {

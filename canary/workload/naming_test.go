@@ -14,6 +14,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 type set = map[string]string
@@ -113,12 +114,12 @@ func TestWhatTellsTheTwoCopiesApart(t *testing.T) {
 				keys = DefaultSelectorLabels
 			}
 			target := deployed(t, "web", tc.selector, tc.pods)
-			n := namingOf("web", mapAt(target.Object, "spec", "selector"), podLabels(target), keys)
+			n := namingOf("web", object.Map(target.Object, "spec", "selector"), podLabels(target), keys)
 			if tc.primary != nil {
 				n.follow(deployed(t, "web-primary", tc.primary, tc.primaryPods), podLabels(target))
 			}
-			r := &Revision{Template: mapAt(target.Object, "spec", "template")}
-			pods := stringsOf(mapAt(n.primaryTemplate(r, nil), "metadata", "labels"))
+			r := &Revision{Template: object.Map(target.Object, "spec", "template")}
+			pods := stringsOf(object.Map(n.primaryTemplate(r, nil), "metadata", "labels"))
 			if diff := cmp.Diff(tc.want, expect{n.own, n.primary, n.settled, pods}); diff != "" {
 				t.Error(diff)
 			}

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // pausedAnnotation is on an autoscaler that is paused by the canary: at how many pods,
@@ -95,7 +96,7 @@ func (a *autoscaler) takesAll(owners *unstructured.Unstructured) bool {
 	} else if was == "0" {
 		was = "" // by an earlier version
 	}
-	return a.kind.pause != "" && (was == "0" || was == "" && a.kind.idles(mapAt(owners.Object, "spec")))
+	return a.kind.pause != "" && (was == "0" || was == "" && a.kind.idles(object.Map(owners.Object, "spec")))
 }
 
 // resumeTarget lets the autoscaler act on the target again, as far as that leaves it
@@ -149,7 +150,7 @@ func resumeAll(ctx context.Context, s *scope, now *autoscaler) error {
 	for i := range found.Items {
 		owners := &found.Items[i]
 		_, ours := owners.GetAnnotations()[pausedAnnotation]
-		if ours && stringAt(owners.Object, "spec", "scaleTargetRef", "name") == s.targetName() {
+		if ours && object.Text(owners.Object, "spec", "scaleTargetRef", "name") == s.targetName() {
 			if err := former.resume(ctx, owners); err != nil {
 				return err
 			}
@@ -169,7 +170,7 @@ func isIdle(ctx context.Context, s *scope, w canary.Workload) (bool, error) {
 		return a != nil, err
 	}
 	owners, err := a.read(ctx)
-	return owners != nil && a.kind.idles(mapAt(owners.Object, "spec")), err
+	return owners != nil && a.kind.idles(object.Map(owners.Object, "spec")), err
 }
 
 // markIdle marks a primary that is idle, or about to have pods again. At rest there is

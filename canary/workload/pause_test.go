@@ -8,13 +8,14 @@ import (
 	"k8s.io/utils/ptr"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // queue is a ScaledObject that gives a target without work no pods, as KEDA's do that
 // do not say otherwise.
 func queue(edit func(spec map[string]any)) *unstructured.Unstructured {
 	u := scaledObject()
-	spec := mapAt(u.Object, "spec")
+	spec := object.Map(u.Object, "spec")
 	delete(spec, "minReplicaCount")
 	if edit != nil {
 		edit(spec)
@@ -117,7 +118,7 @@ func TestAPrimaryWithoutWork(t *testing.T) {
 			b.canary.Status.Phase = tc.phase
 			p := b.observe()
 			b.must(p.EnsureScaler(t.Context()))
-			spec := mapAt(b.so("scale-primary").Object, "spec")
+			spec := object.Map(b.so("scale-primary").Object, "spec")
 			if p.Primary.Ready != tc.want || spec["minReplicaCount"] != tc.wantLeast {
 				t.Errorf("%+v, at least %v", p.Primary, spec["minReplicaCount"])
 			}

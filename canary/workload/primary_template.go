@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 const (
@@ -21,24 +23,24 @@ const (
 // the names of the primary's copies of configs, by [Config.key].
 func (n naming) primaryTemplate(r *Revision, configNames map[string]string) map[string]any {
 	template := n.rename(r, configNames)
-	before := stringsOf(mapAt(r.Template, "metadata", "labels"))
-	after := stringsOf(mapAt(template, "metadata", "labels"))
-	placement{before, after, n.keys}.apply(mapAt(template, "spec"))
+	before := stringsOf(object.Map(r.Template, "metadata", "labels"))
+	after := stringsOf(object.Map(template, "metadata", "labels"))
+	placement{before, after, n.keys}.apply(object.Map(template, "spec"))
 	return template
 }
 
 // flaggerTemplate is what Flagger makes of it.
 func (n naming) flaggerTemplate(r *Revision, configNames map[string]string) map[string]any {
 	template := n.rename(r, configNames)
-	n.placeAsFlagger(mapAt(template, "spec"))
+	n.placeAsFlagger(object.Map(template, "spec"))
 	return template
 }
 
 // rename gives a template the names of the primary.
 func (n naming) rename(r *Revision, configNames map[string]string) map[string]any {
 	template := runtime.DeepCopyJSON(r.Template)
-	metadata := ensureMap(template, "metadata")
-	labels, annotations := ensureMap(metadata, "labels"), ensureMap(metadata, "annotations")
+	metadata := object.Child(template, "metadata")
+	labels, annotations := object.Child(metadata, "labels"), object.Child(metadata, "annotations")
 	for _, m := range []map[string]any{labels, annotations} {
 		for key := range m {
 			if strings.Contains(key, toolkitMarker) {
@@ -49,7 +51,7 @@ func (n naming) rename(r *Revision, configNames map[string]string) map[string]an
 	n.relabel(labels)
 	annotations[idAnnotation] = r.Digest
 	delete(metadata, "creationTimestamp")
-	for _, ref := range configRefs(ensureMap(template, "spec")) {
+	for _, ref := range configRefs(object.Child(template, "spec")) {
 		if name, ok := configNames[configKey(ref.kind, ref.name())]; ok {
 			ref.holder[ref.key] = name
 		}

@@ -6,6 +6,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // pausedReplicas makes KEDA hold a workload at so many pods.
@@ -38,11 +40,11 @@ const idleReplicas = "idleReplicaCount"
 // adaptScaledObject makes the copy ask about the primary. The HPA that KEDA makes
 // cannot have the name of the other one's.
 func adaptScaledObject(p primaryScaler, spec map[string]any) {
-	hpa := mapAt(spec, "advanced", "horizontalPodAutoscalerConfig")
+	hpa := object.Map(spec, "advanced", "horizontalPodAutoscalerConfig")
 	if name, _ := hpa["name"].(string); name != "" {
 		hpa["name"] = name + primarySuffix
 	}
-	for _, trigger := range objectsAt(spec, "triggers") {
+	for _, trigger := range object.List(spec, "triggers") {
 		p.adaptTrigger(trigger)
 	}
 }
@@ -53,7 +55,7 @@ func adaptScaledObject(p primaryScaler, spec map[string]any) {
 // own pods; but one that counts pods has to count the primary's.
 func (p primaryScaler) adaptTrigger(trigger map[string]any) {
 	name, _ := trigger["name"].(string)
-	metadata := ensureMap(trigger, "metadata")
+	metadata := object.Child(trigger, "metadata")
 	queries := p.ref.PrimaryScalerQueries
 	if query, ok := queries[name]; ok {
 		metadata["query"] = query

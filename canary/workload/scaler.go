@@ -20,6 +20,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // scalerKind is one kind of autoscalers.
@@ -197,8 +198,8 @@ func (a *autoscaler) state(ctx context.Context, seen Copies) (string, error) {
 // KEDA does, stays.
 func (a *autoscaler) writeCopy(copied, owners *unstructured.Unstructured, names naming) {
 	ref := a.scope.canary.Spec.AutoscalerRef
-	spec := runtime.DeepCopyJSON(mapAt(owners.Object, "spec"))
-	ensureMap(spec, "scaleTargetRef")["name"] = a.scope.primaryName()
+	spec := runtime.DeepCopyJSON(object.Map(owners.Object, "spec"))
+	object.Child(spec, "scaleTargetRef")["name"] = a.scope.primaryName()
 	if bounds := ref.PrimaryScalerReplicas; bounds != nil {
 		for field, value := range map[string]*int32{a.kind.least: bounds.MinReplicas, a.kind.most: bounds.MaxReplicas} {
 			if value != nil {

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 func wantTerminal(t *testing.T, err error, about string) {
@@ -70,7 +71,7 @@ func scaled(t *testing.T, theirs client.Object) *fixture {
 
 func (b *fixture) so(name string) *unstructured.Unstructured {
 	b.t.Helper()
-	u := object(scaledObjects.GroupVersionKind, "")
+	u := newObject(scaledObjects.GroupVersionKind, "")
 	b.get(name, u)
 	return u
 }
@@ -113,10 +114,10 @@ func TestThePrimaryGetsACopyOfTheScaledObject(t *testing.T) {
 			b := scaled(t, theirs)
 			b.must(b.observe().EnsureScaler(t.Context()))
 			copied := b.so("scale-primary")
-			triggers := objectsAt(copied.Object, "spec", "triggers")
-			got := []any{mapAt(copied.Object, "spec")["initialCooldownPeriod"], mapAt(copied.Object, "spec", "scaleTargetRef")["name"],
-				mapAt(copied.Object, "spec", "advanced", "horizontalPodAutoscalerConfig")["name"],
-				mapAt(triggers[0], "metadata")["query"], mapAt(triggers[1], "metadata")["topic"], mapAt(triggers[2], "metadata")["podSelector"]}
+			triggers := object.List(copied.Object, "spec", "triggers")
+			got := []any{object.Map(copied.Object, "spec")["initialCooldownPeriod"], object.Map(copied.Object, "spec", "scaleTargetRef")["name"],
+				object.Map(copied.Object, "spec", "advanced", "horizontalPodAutoscalerConfig")["name"],
+				object.Map(triggers[0], "metadata")["query"], object.Map(triggers[1], "metadata")["topic"], object.Map(triggers[2], "metadata")["podSelector"]}
 			want := []any{int64(7), "podinfo-primary", "podinfo-primary", `sum(rate(http{app="podinfo-primary"}[2m]))`, "podinfo", "app=podinfo-primary"}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)
@@ -134,11 +135,11 @@ func TestThePrimaryGetsACopyOfTheScaledObject(t *testing.T) {
 // TestACopyThatFlaggerMadeIsLeftAsItIs: its types write objects that are empty.
 func TestACopyThatFlaggerMadeIsLeftAsItIs(t *testing.T) {
 	theirs := scaledObject()
-	delete(mapAt(theirs.Object, "spec"), "advanced")
+	delete(object.Map(theirs.Object, "spec"), "advanced")
 	b := scaled(t, theirs)
 	b.must(b.observe().EnsureScaler(t.Context()))
 	copied := b.so("scale-primary")
-	mapAt(copied.Object, "spec")["advanced"] = map[string]any{"horizontalPodAutoscalerConfig": map[string]any{}}
+	object.Map(copied.Object, "spec")["advanced"] = map[string]any{"horizontalPodAutoscalerConfig": map[string]any{}}
 	b.must(b.c.Update(t.Context(), copied))
 	made := copied.GetResourceVersion()
 	b.manager = New(b.c, b.c, clocktesting.NewFakePassiveClock(noon), Options{}) // which knows nothing of it
@@ -169,7 +170,7 @@ func TestACopyWithoutAnnotationsIsNotWrittenAgain(t *testing.T) {
 	w := b.observe()
 	a, err := autoscalerOf(w.scope)
 	b.must(err)
-	copied := object(scaledObjects.GroupVersionKind, "scale-primary")
+	copied := newObject(scaledObjects.GroupVersionKind, "scale-primary")
 	a.writeCopy(copied, theirs, w.names)
 	again := copied.DeepCopy()
 	a.writeCopy(again, theirs, w.names)
@@ -200,7 +201,7 @@ func TestQueriesOfThePrimarysScaledObject(t *testing.T) {
 			b.canary.Spec.AutoscalerRef.PrimaryScalerQueries = tc.queries
 			trigger := map[string]any{"name": "load", "metadata": map[string]any{"query": tc.query}}
 			primaryScaler{b.canary.Spec.AutoscalerRef, "podinfo", b.observe().names}.adaptTrigger(trigger)
-			if got := mapAt(trigger, "metadata")["query"]; got != tc.want {
+			if got := object.Map(trigger, "metadata")["query"]; got != tc.want {
 				t.Errorf("got %v", got)
 			}
 		})

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // scope is what it takes to act for one canary: its spec, the API server, and what is
@@ -36,8 +37,8 @@ func (s *scope) key(name string) client.ObjectKey {
 }
 
 // object names an object beside the canary.
-func (s *scope) object(kind schema.GroupVersionKind, name string) Object {
-	return Object{kind, s.key(name)}
+func (s *scope) object(kind schema.GroupVersionKind, name string) object.Ref {
+	return object.Ref{GroupVersionKind: kind, NamespacedName: s.key(name)}
 }
 
 // targetName and primaryName are those of the two copies.
@@ -45,13 +46,13 @@ func (s *scope) targetName() string  { return s.canary.Spec.TargetRef.Name }
 func (s *scope) primaryName() string { return s.targetName() + primarySuffix }
 
 // services are the three Services of a canary that has users.
-func (s *scope) services() []Object {
+func (s *scope) services() []object.Ref {
 	if !s.canary.HasService() {
 		return nil
 	}
 	apex, primary, canary := s.canary.ServiceNames()
 	service := corev1.SchemeGroupVersion.WithKind("Service")
-	return []Object{s.object(service, apex), s.object(service, primary), s.object(service, canary)}
+	return []object.Ref{s.object(service, apex), s.object(service, primary), s.object(service, canary)}
 }
 
 // read returns a live object as JSON; nil means that there is none, or that it is

@@ -12,6 +12,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // serviceAdapter releases a Service: what changes is where it leads, such as the selector
@@ -74,7 +75,7 @@ func (f *serviceAdapter) observeTarget() (err error) {
 		return fmt.Errorf("%s: %w", title(f.target), err)
 	}
 	w.Revision = r.Digest
-	if w.Alias, err = aliasOf(mapAt(f.target.Object, "spec"), &corev1.ServiceSpec{}); err != nil {
+	if w.Alias, err = aliasOf(object.Map(f.target.Object, "spec"), &corev1.ServiceSpec{}); err != nil {
 		return fmt.Errorf("%s: %w", title(f.target), err)
 	}
 	f.seen.Target, f.seen.Revision = w, r
@@ -111,7 +112,7 @@ func (f *serviceAdapter) sameAsTarget(svc *unstructured.Unstructured) bool {
 
 // ownSpec is the spec without what is allocated. Headless is a choice.
 func ownSpec(svc *unstructured.Unstructured) map[string]any {
-	spec := withoutNulls(mapAt(svc.Object, "spec")).(map[string]any)
+	spec := withoutNulls(object.Map(svc.Object, "spec")).(map[string]any)
 	headless := spec["clusterIP"] == corev1.ClusterIPNone
 	for _, field := range allocated {
 		delete(spec, field)
@@ -119,7 +120,7 @@ func ownSpec(svc *unstructured.Unstructured) map[string]any {
 	if headless {
 		spec["clusterIP"] = corev1.ClusterIPNone
 	}
-	for _, port := range objectsAt(spec, "ports") {
+	for _, port := range object.List(spec, "ports") {
 		delete(port, "nodePort")
 	}
 	return spec
@@ -171,7 +172,7 @@ func (f *serviceAdapter) copyTo(ctx context.Context, name string, r *Revision, m
 // writeCopy keeps what was allocated to the copy. A Service that becomes or stops
 // being an alias gets or loses its address from the API server.
 func (f *serviceAdapter) writeCopy(copied *unstructured.Unstructured, r *Revision, metadata *flaggerv1.CustomMetadata) {
-	had, spec := mapAt(copied.Object, "spec"), runtime.DeepCopyJSON(r.Template)
+	had, spec := object.Map(copied.Object, "spec"), runtime.DeepCopyJSON(r.Template)
 	if spec["type"] != string(corev1.ServiceTypeExternalName) {
 		for _, field := range allocated {
 			if value, ok := had[field]; ok && spec[field] == nil {
@@ -179,8 +180,8 @@ func (f *serviceAdapter) writeCopy(copied *unstructured.Unstructured, r *Revisio
 			}
 		}
 	}
-	for _, port := range objectsAt(spec, "ports") {
-		for _, before := range objectsAt(had, "ports") {
+	for _, port := range object.List(spec, "ports") {
+		for _, before := range object.List(had, "ports") {
 			if port["name"] == before["name"] && before["nodePort"] != nil && spec["type"] != string(corev1.ServiceTypeClusterIP) {
 				port["nodePort"] = before["nodePort"]
 			}
@@ -197,12 +198,12 @@ func (f *serviceAdapter) writeCopy(copied *unstructured.Unstructured, r *Revisio
 	if metadata != nil {
 		labels, annotations = merge(labels, metadata.Labels), merge(annotations, metadata.Annotations)
 	}
-	annotations = merge(merge(annotations, handsOff), map[string]string{revisionAnnotation: r.Digest})
+	annotations = merge(merge(annotations, object.FluxDisabled()), map[string]string{revisionAnnotation: r.Digest})
 	copied.SetLabels(merge(copied.GetLabels(), labels))
 	copied.SetAnnotations(merge(copied.GetAnnotations(), annotations))
 }
 
 // objects implements [adapter].
-func (f *serviceAdapter) objects() []Object {
+func (f *serviceAdapter) objects() []object.Ref {
 	return append(f.scope.services(), f.scope.object(serviceKind, f.scope.targetName()))
 }

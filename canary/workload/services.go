@@ -3,7 +3,6 @@ package workload
 import (
 	"context"
 	"fmt"
-	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -12,13 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 )
-
-// handsOff keeps Flux from putting back what Git says about an object.
-var handsOff = map[string]string{
-	"kustomize.toolkit.fluxcd.io/reconcile": "disabled",
-	"helm.toolkit.fluxcd.io/driftDetection": "disabled",
-}
 
 // service is one of the three Services of a canary.
 type service struct {
@@ -137,7 +131,7 @@ func (w services) writeSpec(svc *corev1.Service, s service) {
 // writeMetadata replaces labels and annotations, but for those that the canary
 // says are not to be managed.
 func (w services) writeMetadata(svc *corev1.Service, s service) {
-	labels, annotations := map[string]string{w.names.label: s.name}, maps.Clone(handsOff)
+	labels, annotations := map[string]string{w.names.label: s.name}, object.FluxDisabled()
 	if s.metadata != nil {
 		labels = merge(s.metadata.Labels, labels)
 		annotations = merge(s.metadata.Annotations, annotations)
@@ -160,7 +154,9 @@ func keep(wanted, live map[string]string, keys []string) {
 
 // reclaim takes back one of the canary's own Services that has lost its owner.
 func (w services) reclaim(svc *corev1.Service) error {
-	isCopy := func() bool { return svc.Labels[w.names.label] == svc.Name && within(handsOff, svc.Annotations) }
+	isCopy := func() bool {
+		return svc.Labels[w.names.label] == svc.Name && within(object.FluxDisabled(), svc.Annotations)
+	}
 	if err := w.scope.checkPlace(svc, isCopy); err != nil {
 		return refusing("spec.service.name", err)
 	}

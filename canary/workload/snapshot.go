@@ -17,6 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 const (
@@ -179,7 +181,7 @@ func decode(data []byte) (*Revision, error) {
 	if err := utiljson.Unmarshal(data, &fields); err != nil {
 		return nil, err
 	}
-	r.Template, r.Rollout, r.Selector = mapAt(fields, "template"), mapAt(fields, "rollout"), mapAt(fields, "selector")
+	r.Template, r.Rollout, r.Selector = object.Map(fields, "template"), object.Map(fields, "rollout"), object.Map(fields, "selector")
 	return r, nil
 }
 

@@ -7,6 +7,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // placement makes what pods of the target say about pods of their own application mean
@@ -26,12 +28,12 @@ func (p placement) apply(podSpec map[string]any) {
 			p.narrow(selector)
 		}
 	}
-	affinity := mapAt(podSpec, "affinity", "podAffinity")
-	for _, term := range objectsAt(affinity, "preferredDuringSchedulingIgnoredDuringExecution") {
-		p.replace(mapAt(term, "podAffinityTerm", "labelSelector"))
+	affinity := object.Map(podSpec, "affinity", "podAffinity")
+	for _, term := range object.List(affinity, "preferredDuringSchedulingIgnoredDuringExecution") {
+		p.replace(object.Map(term, "podAffinityTerm", "labelSelector"))
 	}
-	for _, term := range objectsAt(affinity, "requiredDuringSchedulingIgnoredDuringExecution") {
-		p.replace(mapAt(term, "labelSelector"))
+	for _, term := range object.List(affinity, "requiredDuringSchedulingIgnoredDuringExecution") {
+		p.replace(object.Map(term, "labelSelector"))
 	}
 }
 
@@ -44,10 +46,10 @@ func (p placement) changed() []string {
 // there were any.
 func (p placement) replace(selector map[string]any) (found bool) {
 	for _, key := range p.changed() {
-		if matched := mapAt(selector, "matchLabels"); matched[key] == p.target[key] {
+		if matched := object.Map(selector, "matchLabels"); matched[key] == p.target[key] {
 			matched[key], found = p.primary[key], true
 		}
-		for _, expression := range objectsAt(selector, "matchExpressions") {
+		for _, expression := range object.List(selector, "matchExpressions") {
 			values, _ := expression["values"].([]any)
 			i := slices.Index(values, any(p.target[key]))
 			if i < 0 || expression["key"] != key {
@@ -73,7 +75,7 @@ func (p placement) narrow(selector map[string]any) {
 	}
 	named := equalities(selector)
 	if slices.ContainsFunc(p.keys, func(key string) bool { return named[key] != "" }) {
-		ensureMap(selector, "matchLabels")[changed[0]] = p.primary[changed[0]]
+		object.Child(selector, "matchLabels")[changed[0]] = p.primary[changed[0]]
 	}
 }
 
@@ -90,12 +92,12 @@ func matches(selector map[string]any, of map[string]string) bool {
 // looks for the target's name.
 func (n naming) placeAsFlagger(podSpec map[string]any) {
 	for _, selector := range spreadSelectors(podSpec) {
-		for key, value := range mapAt(selector, "matchLabels") {
+		for key, value := range object.Map(selector, "matchLabels") {
 			if slices.Contains(n.keys, key) && value == n.target {
 				selector["matchLabels"].(map[string]any)[key] = n.target + primarySuffix
 			}
 		}
-		for _, expression := range objectsAt(selector, "matchExpressions") {
+		for _, expression := range object.List(selector, "matchExpressions") {
 			key, _ := expression["key"].(string)
 			values, _ := expression["values"].([]any)
 			if i := slices.Index(values, any(n.target)); i >= 0 && slices.Contains(n.keys, key) {
@@ -109,15 +111,15 @@ func (n naming) placeAsFlagger(podSpec map[string]any) {
 // apart.
 func spreadSelectors(podSpec map[string]any) []map[string]any {
 	var out []map[string]any
-	for _, constraint := range objectsAt(podSpec, "topologySpreadConstraints") {
-		out = append(out, mapAt(constraint, "labelSelector"))
+	for _, constraint := range object.List(podSpec, "topologySpreadConstraints") {
+		out = append(out, object.Map(constraint, "labelSelector"))
 	}
-	anti := mapAt(podSpec, "affinity", "podAntiAffinity")
-	for _, term := range objectsAt(anti, "preferredDuringSchedulingIgnoredDuringExecution") {
-		out = append(out, mapAt(term, "podAffinityTerm", "labelSelector"))
+	anti := object.Map(podSpec, "affinity", "podAntiAffinity")
+	for _, term := range object.List(anti, "preferredDuringSchedulingIgnoredDuringExecution") {
+		out = append(out, object.Map(term, "podAffinityTerm", "labelSelector"))
 	}
-	for _, term := range objectsAt(anti, "requiredDuringSchedulingIgnoredDuringExecution") {
-		out = append(out, mapAt(term, "labelSelector"))
+	for _, term := range object.List(anti, "requiredDuringSchedulingIgnoredDuringExecution") {
+		out = append(out, object.Map(term, "labelSelector"))
 	}
 	return slices.DeleteFunc(out, func(selector map[string]any) bool { return selector == nil })
 }

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/object"
 	"github.com/sluice-cd/sluice/internal/partition"
 )
 
@@ -64,7 +65,7 @@ func (s *statefulSet) read(ctx context.Context) error {
 	if s.seen.names, s.seen.containers, err = nameAfter(s.scope, s.live); err != nil {
 		return err
 	}
-	if s.seen.Revision, err = newRevision(mapAt(s.live.Object, "spec"), nil, nil); err != nil {
+	if s.seen.Revision, err = newRevision(object.Map(s.live.Object, "spec"), nil, nil); err != nil {
 		return fmt.Errorf("%s: %w", title(s.live), err)
 	}
 	return nil
@@ -228,12 +229,12 @@ func (s *statefulSet) currentRevision(ctx context.Context) error {
 	if err := utiljson.Unmarshal(kept.Data.Raw, &data); err != nil {
 		return fmt.Errorf("decoding revision %s: %w", key, err)
 	}
-	delete(mapAt(data, "spec", "template"), "$patch")
-	r, err := newRevision(mapAt(data, "spec"), nil, nil)
+	delete(object.Map(data, "spec", "template"), "$patch")
+	r, err := newRevision(object.Map(data, "spec"), nil, nil)
 	if err != nil {
 		return fmt.Errorf("revision %s: %w", key, err)
 	}
-	s.seen.Primary.Revision, s.seen.Primary.Images = r.Digest, imagesOf(mapAt(r.Template, "spec"))
+	s.seen.Primary.Revision, s.seen.Primary.Images = r.Digest, imagesOf(object.Map(r.Template, "spec"))
 	return nil
 }
 
@@ -277,7 +278,7 @@ func (s *statefulSet) write(ctx context.Context, released string) error {
 	if err != nil {
 		return err
 	}
-	ensureMap(wanted.Object, "spec", "updateStrategy", "rollingUpdate")["partition"] = int64(set.Wanted())
+	object.Put(wanted.Object, int64(set.Wanted()), "spec", "updateStrategy", "rollingUpdate", "partition")
 	before, _ := json.Marshal(s.live)
 	after, _ := json.Marshal(wanted)
 	if string(before) == string(after) {
@@ -290,6 +291,6 @@ func (s *statefulSet) write(ctx context.Context, released string) error {
 }
 
 // objects implements [adapter]. What happens to its pods shows in its status.
-func (s *statefulSet) objects() []Object {
+func (s *statefulSet) objects() []object.Ref {
 	return append(s.scope.services(), s.scope.object(partition.Kind, s.scope.targetName()))
 }

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // twoCopies releases targets that get a second copy, the primary, whose pods users
@@ -121,7 +122,7 @@ func (t *twoCopies) name() error {
 		return err
 	}
 	isCopy := func() bool {
-		_, ok := mapAt(t.primary.Object, "spec", "template", "metadata", "annotations")[idAnnotation]
+		_, ok := object.Map(t.primary.Object, "spec", "template", "metadata", "annotations")[idAnnotation]
 		return ok
 	}
 	if err := t.scope.checkPlace(t.primary, isCopy); err != nil {
@@ -141,15 +142,15 @@ func (t *twoCopies) observeTarget(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	spec := runtime.DeepCopyJSON(mapAt(t.target.Object, "spec"))
+	spec := runtime.DeepCopyJSON(object.Map(t.target.Object, "spec"))
 	if t.kind.clean != nil {
-		t.kind.clean(mapAt(spec, "template"))
+		t.kind.clean(object.Map(spec, "template"))
 	}
 	r, err := newRevision(spec, t.kind.rollout, read)
 	if err != nil {
 		return fmt.Errorf("%s: %w", title(t.target), err)
 	}
-	r.Selector = mapAt(spec, "selector")
+	r.Selector = object.Map(spec, "selector")
 	w, err := t.kind.describe(t.target, patienceWith(t.scope, target))
 	if err != nil {
 		return err
@@ -196,7 +197,7 @@ func (t *twoCopies) diagnosed(ctx context.Context, w canary.Workload, of *unstru
 }
 
 func podSpec(workload *unstructured.Unstructured) map[string]any {
-	return mapAt(workload.Object, "spec", "template", "spec")
+	return object.Map(workload.Object, "spec", "template", "spec")
 }
 
 // stopping reports whether a target that is not to have pods still had some when
@@ -286,7 +287,7 @@ func (t *twoCopies) scale(ctx context.Context, pods int32) error {
 }
 
 // objects implements [adapter].
-func (t *twoCopies) objects() []Object {
+func (t *twoCopies) objects() []object.Ref {
 	objects := append(t.scope.services(), t.scope.object(t.kind.GroupVersionKind, t.scope.targetName()), t.scope.object(t.kind.GroupVersionKind, t.scope.primaryName()))
 	if a, err := autoscalerOf(t.scope); a != nil && err == nil {
 		objects = append(objects, t.scope.object(a.kind.GroupVersionKind, a.name()), t.scope.object(a.kind.GroupVersionKind, a.name()+primarySuffix))

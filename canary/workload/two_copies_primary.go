@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // promote implements [adapter].
@@ -47,7 +48,7 @@ func (t *twoCopies) promote(ctx context.Context, r *Revision) error {
 // writePrimary writes everything of the primary that belongs to a revision. The
 // selector cannot change once it is there.
 func (t *twoCopies) writePrimary(written *unstructured.Unstructured, r *Revision, names naming, configNames map[string]string) {
-	spec := ensureMap(written.Object, "spec")
+	spec := object.Child(written.Object, "spec")
 	asked := t.seen.Target.Replicas
 	if _, ok := spec["selector"]; !ok {
 		spec["selector"] = runtime.DeepCopyJSON(names.selector)
@@ -81,8 +82,8 @@ func (t *twoCopies) setReplicas(spec map[string]any, pods int32) {
 // the digest in the template. What Flagger promoted is the target's revision if
 // promoting that would change nothing; anything else is unknown.
 func (t *twoCopies) primaryRevision(ctx context.Context) (string, error) {
-	template := mapAt(t.primary.Object, "spec", "template")
-	if id := stringAt(template, "metadata", "annotations", idAnnotation); strings.HasPrefix(id, canary.DigestPrefix) {
+	template := object.Map(t.primary.Object, "spec", "template")
+	if id := object.Text(template, "metadata", "annotations", idAnnotation); strings.HasPrefix(id, canary.DigestPrefix) {
 		return id, nil
 	}
 	if t.seen.Revision == nil {
@@ -122,10 +123,10 @@ func (t *twoCopies) sameAsPrimary(ctx context.Context, r *Revision, template map
 // withoutID drops what every promotion changes.
 func withoutID(template map[string]any) any {
 	out := withoutNulls(template).(map[string]any)
-	delete(mapAt(out, "metadata", "annotations"), idAnnotation)
-	if metadata := mapAt(out, "metadata"); metadata != nil {
+	delete(object.Map(out, "metadata", "annotations"), idAnnotation)
+	if metadata := object.Map(out, "metadata"); metadata != nil {
 		delete(metadata, "creationTimestamp")
-		if len(mapAt(metadata, "annotations")) == 0 {
+		if len(object.Map(metadata, "annotations")) == 0 {
 			delete(metadata, "annotations")
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // ensureServices implements [servicesEnsurer].
@@ -64,7 +66,7 @@ func (t *twoCopies) revertApex(ctx context.Context) error {
 		reverted.Spec.Selector = applied.Selector
 		reverted.Spec.Ports = appliedPorts(applied.Ports, live.Spec.Ports)
 	}
-	for key := range handsOff {
+	for key := range object.FluxDisabled() {
 		delete(reverted.Annotations, key)
 	}
 	if err := t.scope.live.Patch(ctx, reverted, client.MergeFrom(live)); err != nil {

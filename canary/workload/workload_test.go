@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
@@ -54,8 +55,8 @@ func newFixture(t *testing.T, objects ...client.Object) *fixture {
 	return &fixture{t: t, c: c, canary: canary, manager: New(c, c, clocktesting.NewFakePassiveClock(noon), Options{})}
 }
 
-// object is one of which nothing is known but its name.
-func object(kind schema.GroupVersionKind, name string) *unstructured.Unstructured {
+// newObject makes one of which nothing is known but its name.
+func newObject(kind schema.GroupVersionKind, name string) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{Object: map[string]any{}}
 	u.SetGroupVersionKind(kind)
 	u.SetName(name)
@@ -271,7 +272,7 @@ func TestASnapshotThatWasChangedIsNotPromoted(t *testing.T) {
 	b.get(p.snapshots.name(digest), kept)
 	r, err := decode(kept.Data.Raw)
 	b.must(err)
-	objectsAt(r.Template, "spec", "containers")[0]["image"] = "miner:1"
+	object.List(r.Template, "spec", "containers")[0]["image"] = "miner:1"
 	kept.Data.Raw, err = json.Marshal(r)
 	b.must(err)
 	b.must(b.c.Update(context.Background(), kept))

@@ -6,8 +6,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/canary/object"
 )
 
 // Workloads are the two copies of a canary's workload as they were observed. The
@@ -145,15 +145,9 @@ func (w *Workloads) EnsureScaler(ctx context.Context) error {
 	return a.ensureCopy(ctx, w.Copies)
 }
 
-// Object names an object that a canary depends on.
-type Object struct {
-	schema.GroupVersionKind
-	client.ObjectKey
-}
-
 // Objects are those whose changes concern the canary: its workloads, Services,
 // autoscalers, and the configuration that they read. They need not exist.
-func (w *Workloads) Objects() []Object {
+func (w *Workloads) Objects() []object.Ref {
 	if w.adapter == nil {
 		return nil
 	}

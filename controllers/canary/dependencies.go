@@ -87,7 +87,7 @@ func (i *dependencyIndex) dependentsOf(object objectRef) []types.NamespacedName 
 func workloadObjects(w *workload.Workloads) []objectRef {
 	var objects []objectRef
 	for _, object := range w.Objects() {
-		objects = append(objects, objectRef{clusterKind{object.GroupVersionKind, workloadCluster}, object.ObjectKey})
+		objects = append(objects, objectRef{clusterKind{object.GroupVersionKind, workloadCluster}, object.NamespacedName})
 	}
 	return objects
 }
