@@ -193,7 +193,9 @@ func (n *knative) promote(ctx context.Context, r *Revision) error {
 }
 
 // revert implements [reverter]: the rest is Knative's business, and the router's.
-func (n *knative) revert(context.Context) (string, error) { return n.seen.Target.Why, nil }
+func (n *knative) revert(context.Context) (string, error) { //nolint:unparam // as the interface has it
+	return n.seen.Target.Why, nil
+}
 
 // objects implements [adapter]. What happens to its Revisions shows in the status of
 // a Knative Service.
