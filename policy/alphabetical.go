@@ -24,16 +24,16 @@ func compileAlphabetical(choice imagev1.ImagePolicyChoice) (rule, error) {
 
 func (r letters) String() string { return "alphabetical " + r.order.String() }
 
-func (r letters) contest(room int) contest { return newPodium[string](r, room) }
+func (r letters) selector(capacity int) selector { return newTopK[string](r, capacity) }
 
-func (r letters) weigh(text string, into *string) verdict {
+func (r letters) parse(text string, into *string) result {
 	*into = text
 	return accepted
 }
 
 func (r letters) compare(a, b *string) int { return strings.Compare(*a, *b) * int(r.order) }
 
-func (r letters) tie(a, b string) int { return firstText(a, b) }
+func (r letters) breakTie(a, b string) int { return firstText(a, b) }
 
 // order is the direction of a rule: the sign of the comparison that wins.
 type order int

@@ -39,3 +39,21 @@ func BenchmarkSelect(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkFilter compares the fast matcher with the expression that it stands for.
+func BenchmarkFilter(b *testing.B) {
+	fast, err := compileFilter(filterBy(`^main-[a-f0-9]+-(?P<ts>[0-9]+)$`, "$ts"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, f := range map[string]*filter{"fast": fast, "regexp": {pattern: fast.pattern, extract: fast.extract}} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, ok := f.text("main-0012ab9-1767225600"); !ok {
+					b.Fatal("no match")
+				}
+			}
+		})
+	}
+}

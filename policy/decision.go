@@ -16,7 +16,7 @@ type Decision struct {
 	// Total is the number of tags considered.
 	Total int
 
-	dropped [verdicts]Drop
+	dropped [results]Drop
 }
 
 // Drop counts the tags that one rule dropped.
@@ -31,14 +31,14 @@ type Drop struct {
 
 // Drop counts a tag that a lazy gate dropped; see [LazyGates].
 func (d *Decision) Drop(g Gate, tag string) {
-	for v := notFound; v < verdicts; v++ {
+	for v := notFound; v < results; v++ {
 		if gateOf[v] == g {
 			d.drop(v, tag)
 		}
 	}
 }
 
-func (d *Decision) drop(v verdict, tag string) {
+func (d *Decision) drop(v result, tag string) {
 	seen := &d.dropped[v]
 	if seen.Count == 0 {
 		seen.Gate, seen.Reason, seen.Example = gateOf[v], reasons[v], tag

@@ -22,7 +22,7 @@ type Line struct {
 // first, then those that were dropped, in their order. A repeated tag has one
 // line. The lazy gates are not asked.
 func (p *Policy) Explain(tags iter.Seq[string]) []Line {
-	c := p.rule.contest(everyTag)
+	selected := p.rule.selector(unbounded)
 	known := map[string]bool{}
 	var dropped []Line
 	for tag := range tags {
@@ -31,18 +31,18 @@ func (p *Policy) Explain(tags iter.Seq[string]) []Line {
 		}
 		tag = strings.Clone(tag)
 		known[tag] = true
-		if v := p.judge(c, tag); v != accepted {
+		if v := p.check(selected, tag); v != accepted {
 			dropped = append(dropped, p.line(tag, v))
 		}
 	}
 	var lines []Line
-	for i, r := range c.ranking() {
+	for i, r := range selected.best() {
 		lines = append(lines, Line{Tag: r.Tag, Text: r.Text, Rank: i + 1})
 	}
 	return append(lines, dropped...)
 }
 
-func (p *Policy) line(tag string, v verdict) Line {
+func (p *Policy) line(tag string, v result) Line {
 	text, _ := p.filter.text(tag)
 	l := Line{Tag: tag, Text: text, Gate: gateOf[v], Why: reasons[v]}
 	if r, ok := p.RejectsTag(tag); ok && v == rejectedTag {

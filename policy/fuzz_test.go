@@ -202,23 +202,21 @@ func FuzzCut(f *testing.F) {
 		}
 		long := &filter{pattern: short.pattern, extract: extract}
 		want, wantOK := long.text(tag)
-		for _, way := range []*filter{short, {pattern: short.pattern, extract: extract, cut: short.cut}} {
-			got, ok := way.text(tag)
-			if ok != wantOK || ok && got != want {
-				t.Errorf("%q of %q by %q: got %q, %v, want %q, %v", extract, tag, pattern, got, ok, want, wantOK)
-			}
+		got, ok := short.text(tag)
+		if ok != wantOK || ok && got != want {
+			t.Errorf("%q of %q by %q: got %q, %v, want %q, %v", extract, tag, pattern, got, ok, want, wantOK)
 		}
 	})
 }
 
-func TestTheUsualFiltersAreCut(t *testing.T) {
+func TestTheUsualFiltersAreMatchedFast(t *testing.T) {
 	for pattern, extract := range map[string]string{
 		`^main-[a-f0-9]+-(?P<ts>[0-9]+)$`: "$ts",
 		`^main-(?P<version>.*)$`:          "${version}",
 		`^v(.*)$`:                         "$1",
 	} {
 		f, err := compileFilter(filterBy(pattern, extract))
-		if err != nil || f.cut == nil || f.walk == nil {
+		if err != nil || f.fast == nil {
 			t.Errorf("%s takes the long way: %v", pattern, err)
 		}
 	}

@@ -25,11 +25,11 @@ var Gates = append([]Gate{GateFilter, GateRule, GatePin, GateRejectTag}, LazyGat
 // tag may have gone since the scan.
 var LazyGates = []Gate{GateFound, GateMinAge, GatePlatform, GateRejectDigest, GateVerify}
 
-// verdict is what became of one tag.
-type verdict int8
+// result is what became of one tag.
+type result int8
 
 const (
-	accepted verdict = iota
+	accepted result = iota
 	// The rest are the reasons to drop a tag, in the order they are reported.
 	notMatching
 	notVersion
@@ -42,11 +42,11 @@ const (
 	otherPlatform
 	rejectedDigest
 	unverified
-	verdicts
+	results
 )
 
 // reasons of dropped tags, as the end of a sentence that starts with a count.
-var reasons = [verdicts]string{
+var reasons = [results]string{
 	notMatching:    "not matching spec.filterTags.pattern",
 	notVersion:     "not a semantic version",
 	outOfRange:     "outside the range",
@@ -60,7 +60,7 @@ var reasons = [verdicts]string{
 	unverified:     "without a valid signature",
 }
 
-var gateOf = [verdicts]Gate{
+var gateOf = [results]Gate{
 	notMatching:    GateFilter,
 	notVersion:     GateRule,
 	outOfRange:     GateRule,

@@ -20,9 +20,9 @@ func compileNumerical(choice imagev1.ImagePolicyChoice) (rule, error) {
 
 func (r numbers) String() string { return "numerical " + r.order.String() }
 
-func (r numbers) contest(room int) contest { return newPodium[number](r, room) }
+func (r numbers) selector(capacity int) selector { return newTopK[number](r, capacity) }
 
-func (r numbers) weigh(text string, into *number) verdict {
+func (r numbers) parse(text string, into *number) result {
 	var ok bool
 	if *into, ok = parseNumber(text); !ok {
 		return notNumber
@@ -32,4 +32,4 @@ func (r numbers) weigh(text string, into *number) verdict {
 
 func (r numbers) compare(a, b *number) int { return a.compare(b) * int(r.order) }
 
-func (r numbers) tie(a, b string) int { return firstText(a, b) }
+func (r numbers) breakTie(a, b string) int { return firstText(a, b) }

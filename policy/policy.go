@@ -56,9 +56,9 @@ var rules = []struct {
 
 // Policy is a compiled policy. It is immutable and safe for concurrent use.
 type Policy struct {
-	rule   rule
-	filter *filter
-	hand   byHand
+	rule      rule
+	filter    *filter
+	overrides overrides
 }
 
 // Compile prepares the rule and the filter of an ImagePolicy; filter may be nil.
@@ -83,10 +83,10 @@ func CompileSpec(spec *imagev1.ImagePolicySpec, now time.Time) (*Policy, error) 
 	if err != nil {
 		return nil, err
 	}
-	if p.hand, err = compileByHand(spec, now); err != nil {
+	if p.overrides, err = compileOverrides(spec, now); err != nil {
 		return nil, err
 	}
-	if pin := p.hand.pin; pin != nil {
+	if pin := p.overrides.pin; pin != nil {
 		p.rule, p.filter = pinned{tag: pin.Tag}, nil
 	}
 	return p, nil
@@ -132,48 +132,48 @@ func (p *Policy) Work(bytes int) (int64, error) {
 // Select chooses among tags. Order and repetitions of tags do not matter for
 // the choice; repetitions are counted. Decision.Tag may share memory with tags.
 func (p *Policy) Select(tags iter.Seq[string]) Decision {
-	_, d := p.Survey(tags, 1)
+	_, d := p.Evaluate(tags, 1)
 	return d
 }
 
 // Rank returns the best n tags, best first, each once. They may share memory with
 // tags.
 func (p *Policy) Rank(tags iter.Seq[string], n int) []Ranked {
-	best, _ := p.Survey(tags, n)
+	best, _ := p.Evaluate(tags, n)
 	return best
 }
 
-// Survey is [Policy.Rank] and [Policy.Select] in one pass.
-func (p *Policy) Survey(tags iter.Seq[string], n int) ([]Ranked, Decision) {
+// Evaluate is [Policy.Rank] and [Policy.Select] in one pass.
+func (p *Policy) Evaluate(tags iter.Seq[string], n int) ([]Ranked, Decision) {
 	d := Decision{Rule: p.rule.String()}
-	c := p.rule.contest(max(n, 1))
+	selected := p.rule.selector(max(n, 1))
 	for tag := range tags {
 		d.Total++
-		if v := p.judge(c, tag); v != accepted {
+		if v := p.check(selected, tag); v != accepted {
 			d.drop(v, tag)
 		}
 	}
-	best := c.ranking()
-	if len(best) > 0 {
-		d.Tag, d.Text = best[0].Tag, best[0].Text
+	ranked := selected.best()
+	if len(ranked) > 0 {
+		d.Tag, d.Text = ranked[0].Tag, ranked[0].Text
 	}
-	return best[:min(len(best), max(n, 0))], d
+	return ranked[:min(len(ranked), max(n, 0))], d
 }
 
-// judge leads one tag through the gates, and enters it into the contest.
-func (p *Policy) judge(c contest, tag string) verdict {
+// check leads one tag through the gates, and gives it to the selector.
+func (p *Policy) check(s selector, tag string) result {
 	text, ok := p.filter.text(tag)
 	if !ok {
 		return notMatching
 	}
-	if v := c.read(text); v != accepted {
+	if v := s.read(text); v != accepted {
 		return v
 	}
-	if len(p.hand.tags) > 0 {
-		if _, ok := p.hand.tags[tag]; ok {
+	if len(p.overrides.tags) > 0 {
+		if _, ok := p.overrides.tags[tag]; ok {
 			return rejectedTag
 		}
 	}
-	c.enter(tag, text)
+	s.keep(tag, text)
 	return accepted
 }

@@ -39,9 +39,9 @@ func compileSemVer(choice imagev1.ImagePolicyChoice) (rule, error) {
 
 func (r versions) String() string { return "semver " + r.constraint }
 
-func (r versions) contest(room int) contest { return newPodium[version](r, room) }
+func (r versions) selector(capacity int) selector { return newTopK[version](r, capacity) }
 
-func (r versions) weigh(text string, into *version) verdict {
+func (r versions) parse(text string, into *version) result {
 	if !plainVersion(text, into) {
 		var ok bool
 		if *into, ok = wholeVersion(text); !ok {
@@ -56,4 +56,4 @@ func (r versions) weigh(text string, into *version) verdict {
 
 func (r versions) compare(a, b *version) int { return a.compare(b) }
 
-func (r versions) tie(a, b string) int { return lastText(a, b) }
+func (r versions) breakTie(a, b string) int { return lastText(a, b) }

@@ -103,7 +103,7 @@ func BenchmarkScans(b *testing.B) {
 func BenchmarkTags(b *testing.B) {
 	const n = 100_000
 	body := benchBody(b, n)
-	var tags heap
+	var tags tagBuffer
 	if err := decodePage(body, &tags); err != nil {
 		b.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func BenchmarkTags(b *testing.B) {
 			return nil
 		},
 		"exclude":  func() error { newSnapshot(to, list, nil); return nil },
-		"again":    func() error { newSnapshot(to, list.confirmed(time.Unix(2, 0)), snapshot); return nil },
+		"again":    func() error { newSnapshot(to, list.unchangedAt(time.Unix(2, 0)), snapshot); return nil },
 		"remember": func() error { newListing(list.id, set, time.Unix(2, 0)).remember(list); return nil },
 		"encode":   func() error { encodeListing(list); return nil },
 		"restore":  func() error { _, err := decodeListing(encoded); return err },

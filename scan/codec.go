@@ -148,7 +148,7 @@ func (r *reader) epochs(l *listing) {
 
 func (r *reader) tags(l *listing) {
 	n := r.count()
-	packed := heap{ends: make([]uint32, 0, n)}
+	packed := tagBuffer{ends: make([]uint32, 0, n)}
 	if len(l.epochs) > 1 {
 		l.born = make([]uint32, n)
 	}

@@ -35,8 +35,8 @@ type disk struct {
 }
 
 const (
-	listingSuffix   = ".tags"
-	sightingsSuffix = ".seen"
+	listingSuffix = ".tags"
+	seenSuffix    = ".seen"
 	// newPrefix is that of files that are not complete yet.
 	newPrefix = ".new-"
 	// maxFile bounds what is read of one file.
@@ -51,7 +51,7 @@ func hashOf(image string) string {
 
 func nameOf(id registry.ID) string { return hashOf(id.Image) + "." + id.Access + listingSuffix }
 
-func sightingsOf(image string) string { return hashOf(image) + sightingsSuffix }
+func seenFileOf(image string) string { return hashOf(image) + seenSuffix }
 
 func (d *disk) path(name string) string { return filepath.Join(d.dir, name) }
 

@@ -184,7 +184,7 @@ func FuzzDecodePage(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		var got heap
+		var got tagBuffer
 		err := decodePage(body, &got)
 		var want struct {
 			Tags []string `json:"tags"`
@@ -196,7 +196,7 @@ func FuzzDecodePage(f *testing.F) {
 		if err != nil || strings.Count(strings.ToLower(string(body)), `tags"`) != 1 {
 			return
 		}
-		var known heap
+		var known tagBuffer
 		for _, tag := range want.Tags {
 			known.add([]byte(tag))
 		}

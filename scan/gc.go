@@ -59,7 +59,7 @@ func (s *Store) collect() {
 	}
 	for id := range used {
 		delete(images, id.Image)
-		kept[sightingsOf(id.Image)] = true
+		kept[seenFileOf(id.Image)] = true
 	}
 	s.mu.Unlock()
 	for image := range images {
@@ -81,7 +81,7 @@ func (d *disk) collect(kept map[string]bool, before time.Time) {
 	d.report("collecting the tag cache", err)
 	for _, entry := range entries {
 		name := entry.Name()
-		ours := strings.HasSuffix(name, listingSuffix) || strings.HasSuffix(name, sightingsSuffix) || strings.HasPrefix(name, newPrefix)
+		ours := strings.HasSuffix(name, listingSuffix) || strings.HasSuffix(name, seenSuffix) || strings.HasPrefix(name, newPrefix)
 		info, err := entry.Info()
 		if ours && err == nil && !info.ModTime().After(before) && !kept[name] {
 			_ = os.Remove(d.path(name))

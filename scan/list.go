@@ -37,7 +37,7 @@ type lister struct {
 // list asks the registry for all tags. Of a registry that knows conditional
 // requests it asks whether the pages of last still hold: only when all of them do
 // the list is last's.
-func (l *lister) list(ctx context.Context, last *listing, into *heap) (pages []page, same bool, err error) {
+func (l *lister) list(ctx context.Context, last *listing, into *tagBuffer) (pages []page, same bool, err error) {
 	if last != nil && len(last.pages) > 0 {
 		for i, known := range last.pages {
 			got, err := l.fetch(ctx, l.first(known.url), known.etag, into)
@@ -82,7 +82,7 @@ func (l *lister) first(address string) string {
 // open asks for the first page. A registry that refuses its size is asked for
 // half of it, and so on, and at last for whatever it likes; what it takes is
 // remembered of the host.
-func (l *lister) open(ctx context.Context, into *heap) (answer, error) {
+func (l *lister) open(ctx context.Context, into *tagBuffer) (answer, error) {
 	size := l.host.PageSize()
 	got, err := l.fetch(ctx, l.first(""), "", into)
 	first := err
@@ -116,7 +116,7 @@ func refusesSize(err error) bool {
 // follow fetches the pages after got. The pages it returns are those to ask for
 // again; there are none when one of them has no etag, or when the last one is full,
 // since a tag that comes after it would change nothing but its link.
-func (l *lister) follow(ctx context.Context, got answer, into *heap) ([]page, error) {
+func (l *lister) follow(ctx context.Context, got answer, into *tagBuffer) ([]page, error) {
 	address, pages := "", []page{}
 	visited := map[[sha256.Size]byte]bool{}
 	for count := 1; ; count++ {
@@ -160,7 +160,7 @@ func (l *lister) follow(ctx context.Context, got answer, into *heap) ([]page, er
 // beyond asks for what comes after a page that is exactly full and has no link. Some
 // registries cut there and say nothing, and others have just as many tags; of the
 // latter some do not understand what they are asked, and send the same page again.
-func (l *lister) beyond(ctx context.Context, got answer, into *heap) (more answer, ok bool, err error) {
+func (l *lister) beyond(ctx context.Context, got answer, into *tagBuffer) (more answer, ok bool, err error) {
 	n := l.host.PageSize()
 	if n == 0 || got.size != n {
 		return answer{}, false, nil
@@ -184,7 +184,7 @@ func (l *lister) beyond(ctx context.Context, got answer, into *heap) (more answe
 			return more, true, nil
 		}
 	}
-	into.cut(before)
+	into.truncate(before)
 	return answer{}, false, nil
 }
 

@@ -27,8 +27,8 @@ type listing struct {
 	// kept says that a store has it.
 	kept bool
 
-	// settled says that tags were missing, and that a second look confirmed it.
-	settled bool
+	// confirmed says that tags were missing, and that a second look confirmed it.
+	confirmed bool
 }
 
 // page remembers one answer of a registry, to ask whether it still holds.
@@ -39,8 +39,8 @@ func newListing(id registry.ID, tags *tagset, at time.Time) *listing {
 	return &listing{id: id, at: at, tags: tags, epochs: []int64{at.Unix()}}
 }
 
-// confirmed is the same listing at a later time.
-func (l *listing) confirmed(at time.Time) *listing {
+// unchangedAt is the same listing at a later time.
+func (l *listing) unchangedAt(at time.Time) *listing {
 	later := *l
 	later.at = at
 	return &later

@@ -36,7 +36,7 @@ const maxPooled = 1 << 20
 
 // fetch asks for the page at address, if it is not the one with the etag any
 // more, and adds its tags to into.
-func (l *lister) fetch(ctx context.Context, address, etag string, into *heap) (answer, error) {
+func (l *lister) fetch(ctx context.Context, address, etag string, into *tagBuffer) (answer, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return answer{}, err
@@ -69,7 +69,7 @@ func (l *lister) fetch(ctx context.Context, address, etag string, into *heap) (a
 }
 
 // read decodes a body that is no longer than the budget allows.
-func (l *lister) read(ctx context.Context, body io.Reader, into *heap) error {
+func (l *lister) read(ctx context.Context, body io.Reader, into *tagBuffer) error {
 	buffer := buffers.Get().(*bytes.Buffer)
 	defer func() {
 		if buffer.Cap() <= maxPooled {
@@ -95,7 +95,7 @@ func (l *lister) read(ctx context.Context, body io.Reader, into *heap) error {
 }
 
 // decodePage adds the tags of a page to into.
-func decodePage(body []byte, into *heap) error {
+func decodePage(body []byte, into *tagBuffer) error {
 	if quickPage(body, into) {
 		return nil
 	}
@@ -115,7 +115,7 @@ func decodePage(body []byte, into *heap) error {
 
 // tagList adds tags while they are decoded, without keeping a list of them.
 type tagList struct {
-	into  *heap
+	into  *tagBuffer
 	found bool
 }
 

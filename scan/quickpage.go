@@ -11,7 +11,7 @@ import "bytes"
 // members, a null or a mistake. The decoder of the standard library has the last
 // word on those; it goes over the bytes three times, which is most of what a scan
 // without news would cost.
-func quickPage(body []byte, into *heap) bool {
+func quickPage(body []byte, into *tagBuffer) bool {
 	before := *into
 	q := quick{rest: body}
 	if q.page(into) {
@@ -24,7 +24,7 @@ func quickPage(body []byte, into *heap) bool {
 // quick reads what is left of a page.
 type quick struct{ rest []byte }
 
-func (q *quick) page(into *heap) bool {
+func (q *quick) page(into *tagBuffer) bool {
 	if !q.take('{') {
 		return false
 	}
@@ -52,7 +52,7 @@ func (q *quick) page(into *heap) bool {
 }
 
 // list reads an array of strings.
-func (q *quick) list(into *heap) bool {
+func (q *quick) list(into *tagBuffer) bool {
 	if !q.take('[') {
 		return false
 	}

@@ -113,7 +113,7 @@ func TestATimeoutIsEachObjectsOwn(t *testing.T) {
 func TestAPanicOfAScanIsAnError(t *testing.T) {
 	s := patient(t, NewStore())
 	to := target(t, imagev1.ImageRepositorySpec{Image: registrytest.Serve(t, registrytest.New(t, "1")) + "/" + image})
-	s.client.heaps.New = func() any { panic("no memory") }
+	s.client.tagBuffers.New = func() any { panic("no memory") }
 	if _, err := s.Scan(context.Background(), Ask{Key: object("app"), Target: to}); err == nil {
 		t.Error("no error")
 	}

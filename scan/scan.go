@@ -3,7 +3,7 @@
 //	ImageRepository --NewTarget----> Target           what to list, and what to leave out
 //	ImageRepository --RegistrySpec-> registry.Access  credentials, TLS, proxy
 //
-//	Scanner.Scan(Target, Access)   one flight per image and credential
+//	Scanner.Scan(Target, Access)   one listCall per image and credential
 //	     |                         list: pages, ETag, budget
 //	     v
 //	  listing --exclusions--> Snapshot --Store.Put--> policies
@@ -53,12 +53,12 @@ const DefaultMaxTags = 250_000
 // Client lists tags. It is safe for concurrent use, and the prometheus.Collector of its
 // metrics.
 type Client struct {
-	registry *registry.Client
-	clock    clock.PassiveClock
-	metrics  *scanMetrics
-	maxTags  int
-	memory   *budget.Budget
-	heaps    sync.Pool
+	registry   *registry.Client
+	clock      clock.PassiveClock
+	metrics    *scanMetrics
+	maxTags    int
+	memory     *budget.Budget
+	tagBuffers sync.Pool
 }
 
 // ClientOption changes what [NewClient] makes.
@@ -75,7 +75,7 @@ func WithMemory(memory *budget.Budget) ClientOption {
 // NewClient returns a client that asks over a client of registries.
 func NewClient(asking *registry.Client, clk clock.PassiveClock, options ...ClientOption) *Client {
 	c := &Client{registry: asking, clock: clk, metrics: newMetrics(), maxTags: DefaultMaxTags}
-	c.heaps.New = func() any { return new(heap) }
+	c.tagBuffers.New = func() any { return new(tagBuffer) }
 	for _, option := range options {
 		option(c)
 	}
@@ -133,8 +133,8 @@ func (c *Client) count(target Target, outcome string) {
 }
 
 func (c *Client) listOnce(ctx context.Context, target Target, access registry.Access, opts listOptions) (*listing, string, error) {
-	tags := c.heaps.Get().(*heap)
-	defer c.heaps.Put(tags)
+	tags := c.tagBuffers.Get().(*tagBuffer)
+	defer c.tagBuffers.Put(tags)
 	tags.reset()
 	var pages []page
 	var same bool
@@ -150,7 +150,7 @@ func (c *Client) listOnce(ctx context.Context, target Target, access registry.Ac
 	case err != nil:
 		return nil, outcomeFailed, err
 	case same:
-		return opts.last.confirmed(opts.last.at), outcomeNotModified, nil
+		return opts.last.unchangedAt(opts.last.at), outcomeNotModified, nil
 	case opts.last == nil:
 		fresh := newListing(image.ID(), tags.set(nil), c.clock.Now())
 		fresh.pages = pages
@@ -158,7 +158,7 @@ func (c *Client) listOnce(ctx context.Context, target Target, access registry.Ac
 	}
 	set := tags.set(opts.last.tags)
 	if set == opts.last.tags {
-		again := opts.last.confirmed(opts.last.at)
+		again := opts.last.unchangedAt(opts.last.at)
 		again.pages = pages
 		return again, outcomeUnchanged, nil
 	}

@@ -26,21 +26,21 @@ var ErrPending = errors.New("scan in progress")
 //	Scan -> outcome waiting? ----------------------> snapshot or error
 //	     -> listing young enough? -----------------> snapshot
 //	     -> host to be left alone? ----------------> RateLimited
-//	     -> join or start a flight -> done soon? --> snapshot or error
+//	     -> join or start a listCall -> done soon? --> snapshot or error
 //	                                  else --------> ErrPending ... Done
 //
-// A flight is a background task in the lane of its host, so that neither a registry
+// A listCall is a background task in the lane of its host, so that neither a registry
 // that hangs nor one with many images keeps others waiting.
 type Scanner struct {
 	client   *Client
 	store    *Store
 	patience time.Duration
 
-	mu       sync.Mutex
-	flights  map[registry.ID]*flight
-	outcomes map[types.NamespacedName]*flight
-	held     map[heldKey]heldList
-	done     *wake.Source
+	mu        sync.Mutex
+	listCalls map[registry.ID]*listCall
+	outcomes  map[types.NamespacedName]*listCall
+	held      map[heldKey]heldList
+	done      *wake.Source
 
 	// exclusions apply spec.exclusionList where that takes long: some expressions take
 	// seconds for many tags, which no worker has.
@@ -55,7 +55,7 @@ const maxExclusions = 4
 func NewScanner(client *Client, store *Store) *Scanner {
 	s := &Scanner{
 		client: client, store: store, patience: background.DefaultPatience,
-		flights: map[registry.ID]*flight{}, outcomes: map[types.NamespacedName]*flight{},
+		listCalls: map[registry.ID]*listCall{}, outcomes: map[types.NamespacedName]*listCall{},
 		held: map[heldKey]heldList{}, done: &wake.Source{},
 	}
 	s.exclusions.PerHost, s.exclusions.PerNamespace, s.exclusions.Wake = maxExclusions, 1, s.done.Wake
@@ -89,8 +89,8 @@ type Ask struct {
 	Known int
 }
 
-// flight is one request for a listing, and those who wait for it.
-type flight struct {
+// listCall is one request for a listing, and those who wait for it.
+type listCall struct {
 	ask    Ask
 	id     registry.ID
 	host   *registry.Host
@@ -98,11 +98,11 @@ type flight struct {
 	task   *background.Task[*listing]
 
 	// Of the scanner, under its lock.
-	waiting map[types.NamespacedName]Ask // to be woken
-	late    map[types.NamespacedName]Ask // want a flight that starts later
-	landed  bool
+	waiting   map[types.NamespacedName]Ask // to be woken
+	next      map[types.NamespacedName]Ask // want a listCall that starts later
+	completed bool
 
-	// Set before the flight has landed.
+	// Set before the listCall has completed.
 	list *listing
 	err  error
 }
@@ -151,7 +151,7 @@ func (s *Scanner) Forget(key types.NamespacedName) {
 }
 
 // collect takes the outcome that waits for key, if it is still what it wants.
-func (s *Scanner) collect(key types.NamespacedName, id registry.ID) *flight {
+func (s *Scanner) collect(key types.NamespacedName, id registry.ID) *listCall {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := s.outcomes[key]
@@ -162,42 +162,42 @@ func (s *Scanner) collect(key types.NamespacedName, id registry.ID) *flight {
 	return f
 }
 
-// join returns the flight that answers ask, and starts one if there is none. It
-// returns nil when the answer is a flight after the present one, which may have
+// join returns the listCall that answers ask, and starts one if there is none. It
+// returns nil when the answer is a listCall after the present one, which may have
 // read the tags before what ask knows of happened.
-func (s *Scanner) join(ctx context.Context, id registry.ID, h *registry.Host, ask Ask) *flight {
+func (s *Scanner) join(ctx context.Context, id registry.ID, h *registry.Host, ask Ask) *listCall {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.flights[id]
+	f := s.listCalls[id]
 	if f == nil {
 		return s.start(ctx, id, h, ask)
 	}
 	f.budget.Store(max(f.budget.Load(), int64(s.client.MaxTags(ask.Target))))
-	_, queued := f.late[ask.Key]
+	_, queued := f.next[ask.Key]
 	_, waits := f.waiting[ask.Key]
 	if queued || ask.Within == 0 && f.task.Started() && !waits {
-		f.late[ask.Key] = ask
+		f.next[ask.Key] = ask
 		return nil
 	}
 	return f
 }
 
-// start begins a flight. The lock is held. The target's timeout ends it.
-func (s *Scanner) start(ctx context.Context, id registry.ID, h *registry.Host, ask Ask) *flight {
-	f := &flight{
+// start begins a listCall. The lock is held. The target's timeout ends it.
+func (s *Scanner) start(ctx context.Context, id registry.ID, h *registry.Host, ask Ask) *listCall {
+	f := &listCall{
 		ask: ask, id: id, host: h,
-		waiting: map[types.NamespacedName]Ask{}, late: map[types.NamespacedName]Ask{},
+		waiting: map[types.NamespacedName]Ask{}, next: map[types.NamespacedName]Ask{},
 	}
 	f.budget.Store(int64(s.client.MaxTags(ask.Target)))
-	s.flights[id] = f
+	s.listCalls[id] = f
 	f.task = background.Start(ctx, h.Lane(), ask.Key.Namespace,
 		func(ctx context.Context) (*listing, error) { return s.listing(ctx, f) },
-		func(list *listing, err error) { s.land(ctx, f, list, err) })
+		func(list *listing, err error) { s.complete(ctx, f, list, err) })
 	return f
 }
 
 // listing asks the registry.
-func (s *Scanner) listing(ctx context.Context, f *flight) (*listing, error) {
+func (s *Scanner) listing(ctx context.Context, f *listCall) (*listing, error) {
 	last := s.store.listing(f.id)
 	list, err := s.client.list(ctx, f.ask.Target, f.ask.Access, listOptions{
 		last: last, budget: func() int { return int(f.budget.Load()) },
@@ -205,34 +205,34 @@ func (s *Scanner) listing(ctx context.Context, f *flight) (*listing, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.settleListing(last, list); err != nil {
+	if err := s.confirmListing(last, list); err != nil {
 		return nil, fmt.Errorf("listing tags of %s: %w", f.ask.Target.Repository, err)
 	}
-	if err := s.store.room(f.ask.Key.Namespace, list, last); err != nil {
+	if err := s.store.checkMemory(f.ask.Key.Namespace, list, last); err != nil {
 		return nil, fmt.Errorf("listing tags of %s: %w", f.ask.Target.Repository, err)
 	}
 	return s.store.keep(list, f.ask.Key.Namespace), nil
 }
 
-// land hands the outcome to those who wait, and starts the next flight if some
+// complete hands the outcome to those who wait, and starts the next listCall if some
 // want a later one.
-func (s *Scanner) land(ctx context.Context, f *flight, list *listing, err error) {
+func (s *Scanner) complete(ctx context.Context, f *listCall, list *listing, err error) {
 	s.mu.Lock()
-	f.list, f.err, f.landed = list, err, true
-	delete(s.flights, f.id)
+	f.list, f.err, f.completed = list, err, true
+	delete(s.listCalls, f.id)
 	woken := make([]types.NamespacedName, 0, len(f.waiting))
 	for key, ask := range f.waiting {
 		if errors.Is(err, registry.ErrTimeout) && ask.Target.Timeout > f.ask.Target.Timeout {
-			f.late[key] = ask // whoever was first has less patience
+			f.next[key] = ask // whoever was first has less patience
 			continue
 		}
 		s.outcomes[key] = f
 		woken = append(woken, key)
 	}
-	for key, ask := range f.late {
-		next := s.flights[f.id]
+	for key, ask := range f.next {
+		next := s.listCalls[f.id]
 		if next == nil {
-			next = s.start(ctx, f.id, f.host, mostPatient(f.late, ask))
+			next = s.start(ctx, f.id, f.host, mostPatient(f.next, ask))
 		}
 		next.waiting[key] = ask
 		next.budget.Store(max(next.budget.Load(), int64(s.client.MaxTags(ask.Target))))
@@ -253,19 +253,19 @@ func mostPatient(asks map[types.NamespacedName]Ask, ask Ask) Ask {
 	return ask
 }
 
-// wait waits for the flight, but no longer than is worth a worker's time; after that
-// the object is woken when it has landed.
-func (s *Scanner) wait(ctx context.Context, f *flight, ask Ask) bool {
+// wait waits for the listCall, but no longer than is worth a worker's time; after that
+// the object is woken when it has completed.
+func (s *Scanner) wait(ctx context.Context, f *listCall, ask Ask) bool {
 	f.task.Wait(ctx, s.patience)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !f.landed {
+	if !f.completed {
 		f.waiting[ask.Key] = ask
 	}
-	return f.landed
+	return f.completed
 }
 
-func (s *Scanner) result(ctx context.Context, ask Ask, f *flight) (*Snapshot, error) {
+func (s *Scanner) result(ctx context.Context, ask Ask, f *listCall) (*Snapshot, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
@@ -307,7 +307,7 @@ func (s *Scanner) use(ask Ask, snapshot *Snapshot, err error) (*Snapshot, error)
 		return nil, fmt.Errorf("applying spec.exclusionList to the tags of %s: %w", ask.Target.Repository, err)
 	}
 	last, _ := s.store.Get(ask.Key, ask.Target)
-	if err := s.settleFor(ask, last, snapshot); err != nil {
+	if err := s.confirmSnapshot(ask, last, snapshot); err != nil {
 		return nil, fmt.Errorf("listing tags of %s: %w", ask.Target.Repository, err)
 	}
 	s.store.Put(ask.Key, snapshot)

@@ -124,7 +124,7 @@ func TestASightingThatWasCutOffIsSkipped(t *testing.T) {
 	s := kept(t, dir, start)
 	s.Seen("app", "1", "sha256:a")
 	s.Seen("app", "2", "sha256:b")
-	path := s.disk.path(sightingsOf("app"))
+	path := s.disk.path(seenFileOf("app"))
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -143,10 +143,10 @@ func TestASightingThatWasCutOffIsSkipped(t *testing.T) {
 
 func TestSightingsAreBounded(t *testing.T) {
 	s := kept(t, t.TempDir(), start)
-	for i := range maxSightings + 1 {
-		s.seen.first("app", sighting{"1", time.Duration(i).String()}, start.Unix()+int64(i))
+	for i := range maxSeen + 1 {
+		s.seen.first("app", seenEntry{"1", time.Duration(i).String()}, start.Unix()+int64(i))
 	}
-	if n := len(s.seen.of("app").first); n > maxSightings/2+1 {
+	if n := len(s.seen.of("app").first); n > maxSeen/2+1 {
 		t.Errorf("%d sightings", n)
 	}
 }

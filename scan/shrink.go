@@ -77,9 +77,9 @@ type heldList struct {
 	at   time.Time
 }
 
-// settle holds a list of which many tags are missing, unless this is the second look,
+// confirm holds a list of which many tags are missing, unless this is the second look,
 // which confirms it.
-func (s *Scanner) settle(key heldKey, before, missing int, list *listing) (confirmed bool, err error) {
+func (s *Scanner) confirm(key heldKey, before, missing int, list *listing) (confirmed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !many(before, missing) {
@@ -100,33 +100,33 @@ func (s *Scanner) settle(key heldKey, before, missing int, list *listing) (confi
 	return true, nil
 }
 
-// settleListing compares a list with the last one of the same image and credential.
-func (s *Scanner) settleListing(last, list *listing) error {
+// confirmListing compares a list with the last one of the same image and credential.
+func (s *Scanner) confirmListing(last, list *listing) error {
 	if last == nil {
 		return nil
 	}
-	confirmed, err := s.settle(heldKey{listing: list.id}, last.tags.len(), last.tags.missing(list.tags), list)
-	list.settled = confirmed || last.settled
+	confirmed, err := s.confirm(heldKey{listing: list.id}, last.tags.len(), last.tags.missing(list.tags), list)
+	list.confirmed = confirmed || last.confirmed
 	return err
 }
 
-// settleFor compares a list with what an object had, where that is not the last one
+// confirmSnapshot compares a list with what an object had, where that is not the last one
 // of the same credential: after a credential was renewed, and when the memory and the
 // disk were lost and only the object's status says how many tags there were.
-func (s *Scanner) settleFor(ask Ask, last, fresh *Snapshot) error {
+func (s *Scanner) confirmSnapshot(ask Ask, last, fresh *Snapshot) error {
 	before, missing := 0, 0
 	switch list := fresh.list; {
-	case list.settled:
+	case list.confirmed:
 		return nil
 	case last != nil && last.list.id != list.id:
 		before, missing = last.list.tags.len(), last.list.tags.missing(list.tags)
 	case last == nil:
 		before, missing = ask.Known, ask.Known-fresh.Len()
 	}
-	confirmed, err := s.settle(heldKey{object: ask.Key}, before, missing, fresh.list)
+	confirmed, err := s.confirm(heldKey{object: ask.Key}, before, missing, fresh.list)
 	if confirmed {
 		own := *fresh.list // the others' is not this object's to mark
-		own.settled, fresh.list = true, &own
+		own.confirmed, fresh.list = true, &own
 	}
 	return err
 }

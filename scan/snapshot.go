@@ -17,7 +17,7 @@ type Snapshot struct {
 	list     *listing
 	left     []uint64 // a bit for each tag that is left out; nil when none is
 	count    int
-	seen     *Sightings
+	seen     *firstSeen
 }
 
 // newSnapshot leaves out what target excludes. When last has the same tags and
@@ -59,9 +59,9 @@ func (s *Snapshot) Revision() string { return s.revision }
 // Time is when the registry answered.
 func (s *Snapshot) Time() time.Time { return s.list.at }
 
-// Settled reports whether many tags of the list before were missing, and a second
+// Confirmed reports whether many tags of the list before were missing, and a second
 // look confirmed it; see [Shrunk].
-func (s *Snapshot) Settled() bool { return s.list.settled }
+func (s *Snapshot) Confirmed() bool { return s.list.confirmed }
 
 // Len is the number of tags.
 func (s *Snapshot) Len() int { return s.count }

@@ -23,7 +23,7 @@ import (
 type Store struct {
 	clock clock.PassiveClock
 	disk  *disk
-	seen  *Sightings
+	seen  *firstSeen
 
 	mu        sync.RWMutex
 	snapshots map[types.NamespacedName]*Snapshot
@@ -63,7 +63,7 @@ func NewStore(options ...StoreOption) *Store {
 	for _, option := range options {
 		option(s)
 	}
-	s.seen = &Sightings{images: map[string]*album{}, disk: s.disk}
+	s.seen = &firstSeen{images: map[string]*seenIndex{}, disk: s.disk}
 	return s
 }
 
@@ -115,15 +115,15 @@ func (s *Store) Arrivals() *wake.Source { return &s.arrivals }
 
 // Seen returns when tag was first seen with digest, and remembers the present
 // time if that is now. The image is what [Snapshot.Image] says. The digest may be
-// empty, which makes it the sighting of a tag.
+// empty, which makes it the seenEntry of a tag.
 func (s *Store) Seen(image, tag, digest string) time.Time {
-	return s.seen.first(image, sighting{tag, digest}, s.clock.Now().Unix())
+	return s.seen.first(image, seenEntry{tag, digest}, s.clock.Now().Unix())
 }
 
 // Restore notes that tag was seen with digest at a time that is known from
 // elsewhere, as from a status that outlived the directory. An earlier time stays.
 func (s *Store) Restore(image, tag, digest string, at time.Time) {
-	s.seen.first(image, sighting{tag, digest}, at.Unix())
+	s.seen.first(image, seenEntry{tag, digest}, at.Unix())
 }
 
 // listing returns the last listing of id, from disk if need be, or nil.
@@ -147,9 +147,9 @@ func (s *Store) listing(id registry.ID) *listing {
 	return l
 }
 
-// room reports whether a namespace may keep the tags of a listing, in the place of
+// checkMemory reports whether a namespace may keep the tags of a listing, in the place of
 // those of the last one, which may be nil.
-func (s *Store) room(namespace string, fresh, last *listing) error {
+func (s *Store) checkMemory(namespace string, fresh, last *listing) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if last == nil {
@@ -164,8 +164,8 @@ func (s *Store) room(namespace string, fresh, last *listing) error {
 func (s *Store) keep(fresh *listing, namespace string) *listing {
 	last := s.listing(fresh.id)
 	if last != nil && last.tags == fresh.tags {
-		same := last.confirmed(fresh.at)
-		same.settled = fresh.settled
+		same := last.unchangedAt(fresh.at)
+		same.confirmed = fresh.confirmed
 		same.pages = fresh.pages
 		s.set(same, namespace)
 		if slices.Equal(last.pages, fresh.pages) {

@@ -29,17 +29,17 @@ func (s *tagset) find(tag string) (int, bool) {
 	return sort.Find(s.len(), func(i int) int { return strings.Compare(tag, s.at(i)) })
 }
 
-// heap is a list of tags as a registry sends them, packed: in any order, with
+// tagBuffer is a list of tags as a registry sends them, packed: in any order, with
 // repetitions. It is reused from scan to scan.
-type heap struct {
+type tagBuffer struct {
 	text []byte
 	ends []uint32
 }
 
-func (h *heap) reset() { h.text, h.ends = h.text[:0], h.ends[:0] }
+func (h *tagBuffer) reset() { h.text, h.ends = h.text[:0], h.ends[:0] }
 
-// cut keeps the first n tags.
-func (h *heap) cut(n int) {
+// truncate keeps the first n tags.
+func (h *tagBuffer) truncate(n int) {
 	end := 0
 	if n > 0 {
 		end = int(h.ends[n-1])
@@ -47,9 +47,9 @@ func (h *heap) cut(n int) {
 	h.text, h.ends = h.text[:end], h.ends[:n]
 }
 
-func (h *heap) len() int { return len(h.ends) }
+func (h *tagBuffer) len() int { return len(h.ends) }
 
-func (h *heap) at(i int) []byte {
+func (h *tagBuffer) at(i int) []byte {
 	var start uint32
 	if i > 0 {
 		start = h.ends[i-1]
@@ -59,7 +59,7 @@ func (h *heap) at(i int) []byte {
 
 // add appends tag, unless the distribution specification does not allow it: what
 // is not a tag would end in files and commit messages.
-func (h *heap) add(tag []byte) {
+func (h *tagBuffer) add(tag []byte) {
 	if !wellFormed(tag) {
 		return
 	}
@@ -69,7 +69,7 @@ func (h *heap) add(tag []byte) {
 
 // ascending reports whether the tags are in order and without repetitions, as
 // most registries send them.
-func (h *heap) ascending() bool {
+func (h *tagBuffer) ascending() bool {
 	for i := 1; i < h.len(); i++ {
 		if string(h.at(i-1)) >= string(h.at(i)) {
 			return false
@@ -80,7 +80,7 @@ func (h *heap) ascending() bool {
 
 // set returns the tags as a set. It is last itself when nothing changed, so that
 // a scan without news allocates nothing for the tags.
-func (h *heap) set(last *tagset) *tagset {
+func (h *tagBuffer) set(last *tagset) *tagset {
 	if !h.ascending() {
 		h.sort()
 	}
@@ -91,7 +91,7 @@ func (h *heap) set(last *tagset) *tagset {
 }
 
 // sort puts the tags in order and drops repetitions.
-func (h *heap) sort() {
+func (h *tagBuffer) sort() {
 	tags := make([]string, h.len())
 	text := string(h.text)
 	for i := range tags {

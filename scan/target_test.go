@@ -82,7 +82,7 @@ func TestTimeout(t *testing.T) {
 
 // packed is the set of tags that a registry sends.
 func packed(tags ...string) *tagset {
-	var h heap
+	var h tagBuffer
 	for _, tag := range tags {
 		h.add([]byte(tag))
 	}

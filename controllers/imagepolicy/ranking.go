@@ -31,7 +31,7 @@ type rankingKey struct {
 func (m *caches) rank(in *inputs) ranker {
 	return func(ctx context.Context, top int) ([]policy.Ranked, policy.Decision, error) {
 		if in.work <= pattern.Light {
-			ranked, decision := in.compiled.Survey(in.tags.All(), top)
+			ranked, decision := in.compiled.Evaluate(in.tags.All(), top)
 			return ranked, decision, nil
 		}
 		key := rankingKey{in.revision() + " " + in.compiled.Until().String(), top} // pins and rejections end
@@ -42,7 +42,7 @@ func (m *caches) rank(in *inputs) ranker {
 			Key: in.key(), Namespace: in.policy.Namespace, Input: key.revision + " " + strconv.Itoa(top), At: in.now,
 		}
 		found, err := m.matches.Run(ctx, request, func(context.Context) (ranking, error) {
-			ranked, decision := in.compiled.Survey(in.tags.All(), top)
+			ranked, decision := in.compiled.Evaluate(in.tags.All(), top)
 			for i := range ranked { // not to keep all tags for the sake of some
 				ranked[i].Tag, ranked[i].Text = strings.Clone(ranked[i].Tag), strings.Clone(ranked[i].Text)
 			}

@@ -82,7 +82,7 @@ func released(repo *imagev1.ImageRepository, tags *scan.Snapshot, said string) [
 		return nil
 	}
 	how := "the missing tags are listed again"
-	if tags.Settled() {
+	if tags.Confirmed() {
 		how = "a second look confirmed that tags are gone"
 	}
 	return []reconciler.Event{{Type: corev1.EventTypeNormal, Reason: meta.SucceededReason, Message: how + "; " + said}}

@@ -10,9 +10,9 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// gate lets requests through one by one as the host allows, and counts them. It
+// limiter lets requests through one by one as the host allows, and counts them. It
 // turns 429 into [RateLimited] before anybody retries it.
-type gate struct {
+type limiter struct {
 	next    http.RoundTripper
 	route   string
 	clock   clock.PassiveClock
@@ -21,11 +21,11 @@ type gate struct {
 }
 
 // RoundTrip implements http.RoundTripper.
-func (t *gate) RoundTrip(req *http.Request) (*http.Response, error) {
+func (t *limiter) RoundTrip(req *http.Request) (*http.Response, error) {
 	who, now := callerOf(req.Context()), t.clock.Now()
 	h := t.hosts.of(endpoint{req.URL.Host, t.route}, now)
 	name := t.metrics.host(req.URL.Host)
-	wait, err := h.turn(now, who)
+	wait, err := h.reserve(now, who)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (t *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 	if pause := readQuota(resp.Header, now).pause(); pause > 0 {
 		h.pause(now, now.Add(pause), who)
 	}
-	resp.Body = &weighed{ReadCloser: resp.Body, metrics: t.metrics, host: name}
+	resp.Body = &countedBody{ReadCloser: resp.Body, metrics: t.metrics, host: name}
 	return resp, nil
 }
 
@@ -67,8 +67,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// weighed counts the bytes that are read of an answer.
-type weighed struct {
+// countedBody counts the bytes that are read of an answer.
+type countedBody struct {
 	io.ReadCloser
 	metrics *hostMetrics
 	host    string
@@ -76,14 +76,14 @@ type weighed struct {
 }
 
 // Read implements io.Reader.
-func (w *weighed) Read(p []byte) (int, error) {
+func (w *countedBody) Read(p []byte) (int, error) {
 	n, err := w.ReadCloser.Read(p)
 	w.n += n
 	return n, err
 }
 
 // Close implements io.Closer.
-func (w *weighed) Close() error {
+func (w *countedBody) Close() error {
 	w.metrics.bytes.WithLabelValues(w.host).Add(float64(w.n))
 	w.n = 0
 	return w.ReadCloser.Close()

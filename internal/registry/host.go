@@ -127,12 +127,12 @@ func (h *Host) idle(now time.Time) bool {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.forgive(now)
+	h.dropEndedPauses(now)
 	return now.Sub(h.used) > hostLife && len(h.until) == 0
 }
 
-// forgive forgets pauses that are over. The lock is held.
-func (h *Host) forgive(now time.Time) {
+// dropEndedPauses forgets pauses that are over. The lock is held.
+func (h *Host) dropEndedPauses(now time.Time) {
 	maps.DeleteFunc(h.until, func(_ string, at time.Time) bool { return !at.After(now) })
 }
 
@@ -153,15 +153,15 @@ func (h *Host) limited(now time.Time, who caller) error {
 func (h *Host) pause(now, at time.Time, who caller) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.forgive(now)
+	h.dropEndedPauses(now)
 	if at.After(h.until[who.credential]) {
 		h.until[who.credential] = at
 	}
 }
 
-// turn takes a request's place in the queue: how long it has to wait, or that it
+// reserve takes a request's place in the queue: how long it has to wait, or that it
 // is not worth waiting.
-func (h *Host) turn(now time.Time, who caller) (time.Duration, error) {
+func (h *Host) reserve(now time.Time, who caller) (time.Duration, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	wait := h.until[who.credential].Sub(now)

@@ -16,26 +16,26 @@ import (
 func TestAHostTakesSoManyRequestsAndNoMore(t *testing.T) {
 	h := new(hosts).of(endpoint{host: "registry.example.com"}, start)
 	for n := range namespaceBurst {
-		if wait, err := h.turn(start, caller{}); wait != 0 || err != nil {
+		if wait, err := h.reserve(start, caller{}); wait != 0 || err != nil {
 			t.Fatalf("request %d of the burst: %s, %v", n, wait, err)
 		}
 	}
 	for n := 1; n <= int(namespaceRate*maxDelay.Seconds()); n++ {
-		wait, err := h.turn(start, caller{})
+		wait, err := h.reserve(start, caller{})
 		if want := time.Duration(n) * time.Second / namespaceRate; (wait-want).Abs() > time.Millisecond || err != nil {
 			t.Fatalf("request %d after the burst waits %s, want %s: %v", n, wait, want, err)
 		}
 	}
 	for range 3 { // a place that is given up is nobody's
 		var limited *RateLimited
-		if _, err := h.turn(start, caller{}); !errors.As(err, &limited) || limited.After > maxDelay+time.Second/namespaceRate+time.Millisecond {
+		if _, err := h.reserve(start, caller{}); !errors.As(err, &limited) || limited.After > maxDelay+time.Second/namespaceRate+time.Millisecond {
 			t.Fatalf("beyond the longest delay: %v", err)
 		}
 	}
-	if wait, err := h.turn(start.Add(maxDelay+time.Second), caller{}); wait != 0 || err != nil {
+	if wait, err := h.reserve(start.Add(maxDelay+time.Second), caller{}); wait != 0 || err != nil {
 		t.Errorf("when all are through: %s, %v", wait, err)
 	}
-	if wait, err := new(hosts).of(endpoint{host: "other.example.com"}, start).turn(start, caller{}); wait != 0 || err != nil {
+	if wait, err := new(hosts).of(endpoint{host: "other.example.com"}, start).reserve(start, caller{}); wait != 0 || err != nil {
 		t.Errorf("another host: %s, %v", wait, err)
 	}
 }
@@ -52,7 +52,7 @@ func TestAHostThatAskedForAPauseIsAskedAfterIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := new(hosts).of(endpoint{host: "registry.example.com"}, start)
 			h.pause(start, start.Add(tc.pause), caller{})
-			wait, err := h.turn(start, caller{})
+			wait, err := h.reserve(start, caller{})
 			if wait != tc.wait || (err != nil) != tc.refused {
 				t.Errorf("got %s, %v", wait, err)
 			}
@@ -78,7 +78,7 @@ func TestARequestWaitsForItsTurn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	through := &gate{next: http.DefaultTransport, clock: client.clock, hosts: &client.hosts, metrics: client.metrics}
+	through := &limiter{next: http.DefaultTransport, clock: client.clock, hosts: &client.hosts, metrics: client.metrics}
 	response, err := through.RoundTrip(request)
 	if err == nil {
 		_ = response.Body.Close()
@@ -99,9 +99,9 @@ func TestAPauseIsOneCredentials(t *testing.T) {
 		t.Error("the same credential is not left alone")
 	}
 	for range namespaceBurst + namespaceRate*3 {
-		_, _ = h.turn(start, caller{namespace: "theirs"})
+		_, _ = h.reserve(start, caller{namespace: "theirs"})
 	}
-	if wait, err := h.turn(start, caller{namespace: "apps"}); wait != 0 || err != nil {
+	if wait, err := h.reserve(start, caller{namespace: "apps"}); wait != 0 || err != nil {
 		t.Errorf("another namespace waits %s: %v", wait, err)
 	}
 }

@@ -98,7 +98,7 @@ func (c *Client) newRoute(access Access) *route {
 	if access.proxy != nil {
 		shared.Proxy = c.guard.ProxyOr(access.proxy)
 	}
-	gated := &filter{next: &gate{next: shared, route: access.route, clock: c.clock, hosts: &c.hosts, metrics: c.metrics}}
+	gated := &filter{next: &limiter{next: shared, route: access.route, clock: c.clock, hosts: &c.hosts, metrics: c.metrics}}
 	base := transport.NewRetry(gated, transport.WithRetryBackoff(retries), transport.WithRetryStatusCodes(
 		http.StatusRequestTimeout, http.StatusInternalServerError, http.StatusBadGateway,
 		http.StatusServiceUnavailable, http.StatusGatewayTimeout))
@@ -165,7 +165,7 @@ func (c *Client) login(ctx context.Context, image Image) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	base := &schemed{next: access.bind(route.base), host: registry.RegistryStr(), scheme: "https"}
+	base := &withScheme{next: access.bind(route.base), host: registry.RegistryStr(), scheme: "https"}
 	if challenge.Insecure {
 		if access.cloud != nil { // whose token would be read on the way
 			return nil, fmt.Errorf("%w: %s does not speak https", identity.ErrRefused, registry)
@@ -217,14 +217,14 @@ func (c *Client) logout(image Image) {
 	delete(c.sessions.open, image.ID())
 }
 
-// schemed asks the registry over the scheme that it answered the ping on.
-type schemed struct {
+// withScheme asks the registry over the scheme that it answered the ping on.
+type withScheme struct {
 	next         http.RoundTripper
 	host, scheme string
 }
 
 // RoundTrip implements http.RoundTripper.
-func (t *schemed) RoundTrip(req *http.Request) (*http.Response, error) {
+func (t *withScheme) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Host == t.host && req.URL.Scheme != t.scheme {
 		to := *req
 		to.URL = &url.URL{}
@@ -240,19 +240,19 @@ func (t *schemed) RoundTrip(req *http.Request) (*http.Response, error) {
 // caller adds its context, whose deadline bounds the call.
 func (c *Client) Remote(image Image) []remote.Option {
 	return []remote.Option{
-		remote.WithTransport(calling{image.Access.bind(c.route(image.Access).base), image.caller()}),
+		remote.WithTransport(withCaller{image.Access.bind(c.route(image.Access).base), image.caller()}),
 		remote.WithAuthFromKeychain(image.Access),
 		remote.WithRetryBackoff(remote.Backoff{Steps: 1}), // the transport retries
 	}
 }
 
-// calling says of each request whose it is.
-type calling struct {
+// withCaller says of each request whose it is.
+type withCaller struct {
 	next http.RoundTripper
 	who  caller
 }
 
 // RoundTrip implements http.RoundTripper.
-func (t calling) RoundTrip(req *http.Request) (*http.Response, error) {
+func (t withCaller) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.next.RoundTrip(req.WithContext(t.who.into(req.Context())))
 }

@@ -11,8 +11,8 @@ import (
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 )
 
-// byHand is what people decided against the rule, as far as it is in force.
-type byHand struct {
+// overrides is what people decided against the rule, as far as it is in force.
+type overrides struct {
 	pin     *imagev1.Pin
 	tags    map[string]imagev1.Rejection
 	digests map[string]imagev1.Rejection
@@ -24,10 +24,10 @@ var (
 	isPlatform = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9]+)?$`)
 )
 
-// compileByHand checks what the schema checks too: an object may have been stored
+// compileOverrides checks what the schema checks too: an object may have been stored
 // before the schema was installed, or come from a file.
-func compileByHand(spec *imagev1.ImagePolicySpec, now time.Time) (byHand, error) {
-	h := byHand{tags: map[string]imagev1.Rejection{}, digests: map[string]imagev1.Rejection{}}
+func compileOverrides(spec *imagev1.ImagePolicySpec, now time.Time) (overrides, error) {
+	h := overrides{tags: map[string]imagev1.Rejection{}, digests: map[string]imagev1.Rejection{}}
 	for i, r := range spec.Reject {
 		if err := checkRejection(r); err != nil {
 			return h, fmt.Errorf("%w: spec.reject[%d]%w", ErrInvalid, i, err)
@@ -65,7 +65,7 @@ func checkRejection(r imagev1.Rejection) error {
 }
 
 // reject keeps the first rejection of each tag and digest, whose reason is told.
-func (h *byHand) reject(r imagev1.Rejection) {
+func (h *overrides) reject(r imagev1.Rejection) {
 	in, key := h.tags, r.Tag
 	if r.Digest != "" {
 		in, key = h.digests, r.Digest
@@ -77,7 +77,7 @@ func (h *byHand) reject(r imagev1.Rejection) {
 
 // inForce reports whether end is still to come, and keeps the first that is. What
 // has none is in force for good.
-func (h *byHand) inForce(until *metav1.Time, now time.Time) bool {
+func (h *overrides) inForce(until *metav1.Time, now time.Time) bool {
 	if until == nil {
 		return true
 	}
@@ -92,27 +92,27 @@ func (h *byHand) inForce(until *metav1.Time, now time.Time) bool {
 
 // Until is when the first pin or rejection in force ends, or the zero time. The
 // spec must be compiled again then.
-func (p *Policy) Until() time.Time { return p.hand.until }
+func (p *Policy) Until() time.Time { return p.overrides.until }
 
 // Pin is the pin in force, or nil.
-func (p *Policy) Pin() *imagev1.Pin { return p.hand.pin }
+func (p *Policy) Pin() *imagev1.Pin { return p.overrides.pin }
 
 // RejectsTag returns the rejection in force of a tag.
 func (p *Policy) RejectsTag(tag string) (imagev1.Rejection, bool) {
-	r, ok := p.hand.tags[tag]
+	r, ok := p.overrides.tags[tag]
 	return r, ok
 }
 
 // RejectsDigest returns the rejection in force of a digest; it is what
 // [GateRejectDigest] asks.
 func (p *Policy) RejectsDigest(digest string) (imagev1.Rejection, bool) {
-	r, ok := p.hand.digests[digest]
+	r, ok := p.overrides.digests[digest]
 	return r, ok
 }
 
 // RejectsDigests reports whether a rejection of some digest is in force, without
 // which no digest needs to be looked up.
-func (p *Policy) RejectsDigests() bool { return len(p.hand.digests) > 0 }
+func (p *Policy) RejectsDigests() bool { return len(p.overrides.digests) > 0 }
 
 // Because tells of a rejection in one clause: rejected: CVE-2026-1 (until 2026-12-01T00:00:00Z).
 func Because(r imagev1.Rejection) string {
@@ -131,9 +131,9 @@ type pinned struct{ tag string }
 
 func (r pinned) String() string { return "pin" }
 
-func (r pinned) contest(room int) contest { return newPodium[struct{}](r, room) }
+func (r pinned) selector(capacity int) selector { return newTopK[struct{}](r, capacity) }
 
-func (r pinned) weigh(text string, _ *struct{}) verdict {
+func (r pinned) parse(text string, _ *struct{}) result {
 	if text != r.tag {
 		return notPinned
 	}
@@ -141,4 +141,4 @@ func (r pinned) weigh(text string, _ *struct{}) verdict {
 }
 
 func (r pinned) compare(_, _ *struct{}) int { return 0 }
-func (r pinned) tie(a, b string) int        { return firstText(a, b) }
+func (r pinned) breakTie(a, b string) int   { return firstText(a, b) }

@@ -13,22 +13,22 @@ import (
 
 // A line of sightings is `<unix seconds> <tag> <digest> <checksum>`. A line that
 // was cut off, by a full disk or a crash, has the wrong checksum.
-func sightingLine(what sighting, at int64) string {
+func sightingLine(what seenEntry, at int64) string {
 	text := fmt.Sprintf("%d %s %s", at, what.tag, what.digest)
 	return fmt.Sprintf("%s %08x\n", text, crc32.Checksum([]byte(text), castagnoli))
 }
 
-func parseSighting(line string) (what sighting, at int64, ok bool) {
+func parseSighting(line string) (what seenEntry, at int64, ok bool) {
 	text, sum, ok := cutLast(line)
 	if !ok || sum != fmt.Sprintf("%08x", crc32.Checksum([]byte(text), castagnoli)) {
-		return sighting{}, 0, false
+		return seenEntry{}, 0, false
 	}
 	parts := strings.Split(text, " ")
 	if len(parts) != 3 {
-		return sighting{}, 0, false
+		return seenEntry{}, 0, false
 	}
 	at, err := strconv.ParseInt(parts[0], 10, 64)
-	return sighting{strings.Clone(parts[1]), strings.Clone(parts[2])}, at, err == nil
+	return seenEntry{strings.Clone(parts[1]), strings.Clone(parts[2])}, at, err == nil
 }
 
 func cutLast(line string) (before, after string, ok bool) {
@@ -39,11 +39,11 @@ func cutLast(line string) (before, after string, ok bool) {
 	return line[:at], line[at+1:], true
 }
 
-func (d *disk) readSightings(image string, into *album) {
-	if d == nil || !d.has(sightingsOf(image)) {
+func (d *disk) readSeen(image string, into *seenIndex) {
+	if d == nil || !d.has(seenFileOf(image)) {
 		return
 	}
-	data, _, err := read(d.path(sightingsOf(image)))
+	data, _, err := read(d.path(seenFileOf(image)))
 	d.report("reading sightings of tags", err)
 	lines := bufio.NewScanner(bytes.NewReader(data))
 	for lines.Scan() {
@@ -53,11 +53,11 @@ func (d *disk) readSightings(image string, into *album) {
 	}
 }
 
-func (d *disk) appendSighting(image string, what sighting, at int64) {
+func (d *disk) appendSeen(image string, what seenEntry, at int64) {
 	if d == nil {
 		return
 	}
-	d.report("writing sightings of tags", d.append(sightingsOf(image), sightingLine(what, at)))
+	d.report("writing sightings of tags", d.append(seenFileOf(image), sightingLine(what, at)))
 }
 
 func (d *disk) append(name, line string) error {
@@ -72,7 +72,7 @@ func (d *disk) append(name, line string) error {
 	return errors.Join(err, file.Close())
 }
 
-func (d *disk) writeSightings(image string, a *album) {
+func (d *disk) writeSeen(image string, a *seenIndex) {
 	if d == nil {
 		return
 	}
@@ -80,5 +80,5 @@ func (d *disk) writeSightings(image string, a *album) {
 	for what, at := range a.first {
 		text.WriteString(sightingLine(what, at))
 	}
-	d.report("writing sightings of tags", d.write(sightingsOf(image), []byte(text.String())))
+	d.report("writing sightings of tags", d.write(seenFileOf(image), []byte(text.String())))
 }
