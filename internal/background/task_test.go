@@ -1,0 +1,50 @@
+package background
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+)
+
+func TestALaneIsSlowUntilItsLateTaskEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lane, end := NewLane(NewSlots(0, 0)), make(chan struct{})
+		task := Start(t.Context(), lane, "apps", until(end, "value"), func(string, error) {})
+		if lane.Slow() || task.Wait(t.Context(), 0) || !lane.Slow() {
+			t.Error("a task that nobody waits for any more does not make its lane slow")
+		}
+		task.Wait(t.Context(), 0) // counts once
+		close(end)
+		synctest.Wait()
+		if lane.Slow() || !lane.Idle() || !task.Wait(t.Context(), 0) {
+			t.Error("the lane is slow although its task has ended")
+		}
+	})
+}
+
+func TestAFreeSlotGoesToTheNamespaceWithTheFewest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slots, got := NewSlots(2, 0), make(chan string, 10)
+		acquire := func(namespace string) {
+			go func() {
+				if slots.Acquire(context.Background(), namespace) == nil {
+					got <- namespace
+				}
+			}()
+			synctest.Wait()
+		}
+		for _, namespace := range []string{"busy", "busy", "busy", "modest"} {
+			acquire(namespace)
+		}
+		<-got
+		<-got
+		slots.Release("busy")
+		if next := <-got; next != "modest" {
+			t.Errorf("the slot went to %s, which was first but has another", next)
+		}
+		slots.Release("busy")
+		slots.Release("modest")
+		<-got
+		slots.Release("busy")
+	})
+}
