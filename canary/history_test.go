@@ -2,6 +2,7 @@ package canary
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -201,5 +202,15 @@ func TestTheReleaseUnderWayIsTheFirstWithoutAnEnd(t *testing.T) {
 				t.Errorf("failed because of %q", got)
 			}
 		})
+	}
+}
+
+// TestAReleaseHasTheImagesOfItsRevision, and none if the target has moved on.
+func TestAReleaseHasTheImagesOfItsRevision(t *testing.T) {
+	for target, want := range map[string][]string{v2: {"app:2"}, v3: nil} {
+		tr := edited(at(flaggerv1.CanaryPhasePromoting, 50), func(s *situation) { s.Target = running(target); s.Target.Images = []string{"app:2"} }).transition()
+		if got := withRelease(tr).History.current(); got.Revision != v2 || !slices.Equal(got.Images, want) {
+			t.Errorf("target %s: %+v", target, got)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package canary
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -216,6 +217,58 @@ func TestAnEditedStrategyGivesNobodyTheCanary(t *testing.T) {
 			}
 			if decision.State.Weight != 0 || decision.State.Iterations != 0 {
 				t.Errorf("the analysis does not start over: %+v", decision.State)
+			}
+		})
+	}
+}
+
+// TestAnEndLeavesNoCountersForTheNextRelease, and starts the interval anew.
+func TestAnEndLeavesNoCountersForTheNextRelease(t *testing.T) {
+	for name, tc := range map[string]struct {
+		given        situation
+		failedChecks int
+		wantPhase    flaggerv1.CanaryPhase
+	}{
+		"initialization": {edited(at(flaggerv1.CanaryPhaseInitializing, 0), func(s *situation) { s.Target = running(v1) }), 1, flaggerv1.CanaryPhaseInitialized},
+		"success":        {edited(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary = running(v2) }), 0, flaggerv1.CanaryPhaseSucceeded},
+		"rollback":       {edited(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) { s.Target = stuck(v2) }), 1, flaggerv1.CanaryPhaseFailed},
+		"revert":         {edited(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) { s.Target = running(v1) }), 1, flaggerv1.CanaryPhaseInitialized},
+		"restart":        {edited(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) { s.Target = running(v3) }), 1, flaggerv1.CanaryPhaseProgressing},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc.given.State.Iterations, tc.given.State.FailedChecks = 2, tc.failedChecks
+			d, err := tc.given.decide()
+			if err != nil || d.State.Phase != tc.wantPhase {
+				t.Fatalf("%s, %v", d.State.Phase, err)
+			}
+			if d.State.Iterations != 0 || d.State.FailedChecks != 0 || !d.State.At.Equal(noon) {
+				t.Errorf("%d iterations, %d failed checks at %s", d.State.Iterations, d.State.FailedChecks, d.State.At)
+			}
+		})
+	}
+}
+
+func TestUsersWhoCameBackToThePrimaryAreRecordedWithTheTime(t *testing.T) {
+	d, err := edited(at(flaggerv1.CanaryPhaseFailed, 100), func(s *situation) { s.State.At = noon.Add(-time.Hour) }).decide()
+	if err != nil || d.State.Weight != 0 || !d.State.At.Equal(noon) {
+		t.Errorf("weight %d at %s, %v", d.State.Weight, d.State.At, err)
+	}
+}
+
+func TestAnAutoscalerIsThereFromTheStart(t *testing.T) {
+	for name, tc := range map[string]struct {
+		autoscaled, edited, want bool
+	}{
+		"a spec with an autoscaler":          {autoscaled: true, want: true},
+		"an edited spec, which had one once": {edited: true, want: true},
+		"a spec that never had one":          {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, err := edited(at(flaggerv1.CanaryPhaseInitializing, 0), func(s *situation) {
+				s.Target, s.Plan.Autoscaled, s.Edited = running(v1), tc.autoscaled, tc.edited
+			}).decide()
+			if got := slices.Contains(d.Actions, Action(EnsureScaler{})); err != nil || got != tc.want {
+				t.Errorf("%v, %v", d.Actions, err)
 			}
 		})
 	}

@@ -65,8 +65,8 @@ func (t traffic) canaryMayHaveUsers() bool {
 // primaryTakesAll reports whether users can leave the canary. They cannot while it is
 // the only copy that answers.
 func (t traffic) primaryTakesAll() bool {
-	onlyCanary := !t.primary.Serves() && t.canary.Serves()
-	return !t.primaryDown() && !(onlyCanary && t.canaryMayHaveUsers())
+	onlyCanaryServes := !t.primary.Serves() && t.canary.Serves()
+	return !t.primaryDown() && (!onlyCanaryServes || !t.canaryMayHaveUsers())
 }
 
 // nobodyAnswers reports whether users get no answer, although they should.
