@@ -1,0 +1,63 @@
+package arch
+
+import (
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// entry is a line of the tree in CONTRIBUTING.md: a folder, and what it is for.
+var entry = regexp.MustCompile(`(?m)^([a-z][a-z0-9/]*) {1,}\S`)
+
+func TestTheTreeInContributingIsTheTree(t *testing.T) {
+	named := tree(t)
+	for dir := range named {
+		if _, err := os.Stat(filepath.Join("..", "..", filepath.FromSlash(dir))); err != nil {
+			t.Errorf("CONTRIBUTING.md names %s, which is not there", dir)
+		}
+	}
+	for file := range sources(t) {
+		dir := filepath.ToSlash(filepath.Dir(file))
+		if !covered(named, dir) {
+			t.Errorf("CONTRIBUTING.md does not say what %s is for", dir)
+		}
+	}
+}
+
+// covered reports whether a folder, or the next above it, is in the tree. Below these
+// every folder is named by itself; elsewhere a line speaks for all below it.
+func covered(named map[string]bool, dir string) bool {
+	switch {
+	case named[dir]:
+		return true
+	case path.Dir(dir) == "internal", path.Dir(dir) == "canary", path.Dir(dir) == "apply", path.Dir(dir) == ".":
+		return false
+	}
+	return covered(named, path.Dir(dir))
+}
+
+// tree are the folders that the first block of CONTRIBUTING.md names.
+func tree(t *testing.T) map[string]bool {
+	t.Helper()
+	text, err := fs.ReadFile(os.DirFS(filepath.Join("..", "..")), "CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(text), "```\n")
+	block, _, end := strings.Cut(rest, "\n```\n")
+	if !ok || !end {
+		t.Fatal("CONTRIBUTING.md has no block with the tree")
+	}
+	named := map[string]bool{}
+	for _, m := range entry.FindAllStringSubmatch(block+"\n", -1) {
+		named[m[1]] = true
+	}
+	if len(named) == 0 {
+		t.Fatal("the block with the tree names nothing")
+	}
+	return named
+}
