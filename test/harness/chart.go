@@ -84,7 +84,7 @@ func (c *Chart) Upgrade(ctx context.Context, version string) error {
 	for _, v := range values {
 		args = append(args, "--set", v)
 	}
-	if _, err := c.helm(ctx, args...); err != nil {
+	if err := c.helm(ctx, args...); err != nil {
 		return fmt.Errorf("%w\n%s", err, c.Tail(4000))
 	}
 	return nil
@@ -92,7 +92,7 @@ func (c *Chart) Upgrade(ctx context.Context, version string) error {
 
 // Uninstall removes the release, and waits until its pod is gone.
 func (c *Chart) Uninstall(ctx context.Context) error {
-	if _, err := c.helm(ctx, "uninstall", "sluice", "--wait", "--timeout", "2m"); err != nil {
+	if err := c.helm(ctx, "uninstall", "sluice", "--wait", "--timeout", "2m"); err != nil {
 		return err
 	}
 	_, err := Eventually(ctx, "the end of Sluice's Deployment", time.Minute, func(ctx context.Context) (bool, string) {
@@ -136,17 +136,17 @@ func (c *Chart) FollowLog() string {
 	return c.playground.Kubectl + " -n " + chartNamespace + " logs -f deployment/sluice"
 }
 
-func (c *Chart) helm(ctx context.Context, args ...string) (string, error) {
+func (c *Chart) helm(ctx context.Context, args ...string) error {
 	bin, err := upstream(ctx, "helm")
 	if err != nil {
-		return "", err
+		return err
 	}
 	cmd := exec.CommandContext(ctx, bin, append(args, "--namespace", chartNamespace)...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.playground.Kubeconfig)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("helm %s: %w", args[0], errors.Join(err, errors.New(strings.TrimSpace(stderr.String()))))
+		return fmt.Errorf("helm %s: %w", args[0], errors.Join(err, errors.New(strings.TrimSpace(stderr.String()))))
 	}
-	return stdout.String(), nil
+	return nil
 }
