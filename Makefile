@@ -42,7 +42,7 @@ upstream: ## Build Flux's CLI and controllers, Flagger, its load tester and Helm
 
 .PHONY: demo
 demo: build playground ## Show a good and a bad release from push to verdict (NODE=real, KEEP=1)
-	go run ./test/demo -node $(NODE) $(if $(KEEP),-keep)
+	go run ./test/demo -node $(NODE) $(if $(KEEP),-keep) $(if $(PICTURE),-picture $(PICTURE))
 
 .PHONY: generate
 generate: ## Generate deepcopy functions, CRDs and the chart's copies

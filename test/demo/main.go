@@ -5,6 +5,7 @@
 //
 //	demo -node simulated    pods and their traffic are simulated (default)
 //	demo -node real         pods and requests are real; Linux, root
+//	demo -picture demo.svg  also draw what the releases print
 //	demo -keep              leave everything running afterwards, until Ctrl-C
 //
 // Everything it prints was read from the Kubernetes API and from Git. It exits
@@ -38,12 +39,20 @@ var (
 func main() {
 	node := flag.String("node", "simulated", "simulated or real")
 	keep := flag.Bool("keep", false, "leave everything running until Ctrl-C")
+	file := flag.String("picture", "", "SVG file to draw what the releases print to")
 	flag.Parse()
 	log.SetLogger(logr.Discard()) // what is worth telling is in the timeline
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	s := &stage{node: *node, keep: *keep, out: newPrinter(os.Stdout)}
+	if *file != "" {
+		s.picture = &picture{out: os.Stdout}
+		s.out.out, s.out.style.colours = s.picture, true
+	}
 	err := s.run(ctx)
+	if err == nil && s.picture != nil {
+		err = s.picture.save(*file)
+	}
 	if ctx.Err() != nil {
 		err = errors.New("interrupted")
 		if s.played {
@@ -76,6 +85,9 @@ func (s *stage) run(ctx context.Context) (err error) {
 
 // play puts both releases through the chain.
 func (s *stage) play(ctx context.Context) error {
+	if s.picture != nil {
+		s.picture.text.Reset() // how it was set up is not of interest
+	}
 	if err := s.release(ctx, good, chain.Promoted); err != nil {
 		return err
 	}
@@ -94,6 +106,9 @@ func (s *stage) play(ctx context.Context) error {
 		return fmt.Errorf("the primary was touched by the bad release: its generation went from %d to %d", before.Generation, after.Generation)
 	}
 	s.out.summary(after.Spec.Template.Spec.Containers[0].Image)
+	if s.picture != nil {
+		s.picture.done = true
+	}
 	return nil
 }
 

@@ -24,6 +24,8 @@ type stage struct {
 	node string
 	keep bool
 	out  *printer
+	// picture is drawn of the releases; nil is none.
+	picture *picture
 
 	played bool // both releases ended as they should
 
