@@ -1,7 +1,9 @@
 package app
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -69,7 +71,13 @@ func (f *canaryFlags) validate() error {
 	if f.minInterval <= 0 {
 		return fmt.Errorf("--canary-min-interval: must be positive, is %s", f.minInterval)
 	}
-	return nil
+	if _, ok := provider.Named(f.meshProvider); !ok {
+		return fmt.Errorf("--mesh-provider: unknown provider %q; known: %s", f.meshProvider, strings.Join(provider.Names(), ", "))
+	}
+	return errors.Join(
+		validateURL("--metrics-server", f.metricsServer), validateURL("--event-webhook", f.eventWebhook),
+		validateURL("--slack-url", f.alerts.Slack.URL), validateURL("--slack-proxy-url", f.alerts.Slack.Proxy),
+		validateURL("--msteams-url", f.alerts.Teams.URL), validateURL("--msteams-proxy-url", f.alerts.Teams.Proxy))
 }
 
 // mesh is the cluster of --kubeconfig-service-mesh, nil if that is the manager's own.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
-	"go.uber.org/zap/zapcore"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/scan"
@@ -17,6 +17,9 @@ import (
 
 // groups are the sets of kinds that --controllers names.
 var groups = []string{"image", "source", "kustomize", "canary", "notification"}
+
+// logLevels are those that the log has messages of.
+var logLevels = []string{"debug", "info", "error"}
 
 // flags are the settings of `sluice controller`.
 type flags struct {
@@ -57,13 +60,13 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.IntVar(&f.concurrent, "concurrent", 10, "objects of one kind reconciled at once")
 	set.Float32Var(&f.qps, "kube-api-qps", 500, "requests per second to the API server")
 	set.IntVar(&f.burst, "kube-api-burst", 1000, "burst of requests to the API server")
-	set.StringVar(&f.logLevel, "log-level", "info", "debug, info or error")
-	set.StringVar(&f.logEncoding, "log-encoding", "json", "json, which `flux logs` reads, or console")
+	set.StringVar(&f.logLevel, "log-level", "info", strings.Join(logLevels, ", "))
+	set.StringVar(&f.logEncoding, "log-encoding", "json", "json, which flux logs reads, or console")
 	set.StringVar(&f.eventsAddr, "events-addr", "", "URL of the events endpoint of Flux's notification-controller, for Alerts; default: events go to Kubernetes alone")
 	set.DurationVar(&f.minRetryDelay, "min-retry-delay", reconciler.MinRetryDelay, "delay before the first retry of an object that failed")
 	set.DurationVar(&f.maxRetryDelay, "max-retry-delay", reconciler.MaxRetryDelay, "longest delay between retries")
 	set.StringVar(&f.metricsAddr, "metrics-addr", ":8080", "where Prometheus metrics are served; 0 disables them")
-	set.StringVar(&f.pprofAddr, "pprof-addr", "0", "where profiles are served under /debug/pprof/, which tell of memory and of the command line: 127.0.0.1:6060, to be reached with `kubectl port-forward`; 0 disables them")
+	set.StringVar(&f.pprofAddr, "pprof-addr", "0", "where profiles are served under /debug/pprof/, which tell of memory and of the command line: 127.0.0.1:6060, to be reached with kubectl port-forward; 0 disables them")
 	set.StringVar(&f.healthAddr, "health-addr", ":9440", "where /healthz and /readyz are served; 0 disables them")
 	set.BoolVar(&f.leaderElect, "enable-leader-election", false, "run the controllers only while holding the lease")
 	f.lease.register(set)
@@ -112,8 +115,14 @@ func (f *flags) validate() error {
 	if _, err := logEncoder(f.logEncoding); err != nil {
 		return err
 	}
-	if _, err := zapcore.ParseLevel(f.logLevel); err != nil {
-		return fmt.Errorf("--log-level: %w", err)
+	if !slices.Contains(logLevels, f.logLevel) {
+		return fmt.Errorf("--log-level: unknown level %q; known: %s", f.logLevel, strings.Join(logLevels, ", "))
+	}
+	if name := f.defaultServiceAccount; name != "" && len(validation.IsDNS1123Subdomain(name)) > 0 {
+		return fmt.Errorf("--default-service-account: %q is not the name of a service account, such as deployer; it is looked for in the namespace of each object", name)
+	}
+	if len(validation.IsDNS1123Label(f.namespace)) > 0 {
+		return fmt.Errorf("--namespace: %q is not the name of a namespace", f.namespace)
 	}
 	if f.minRetryDelay <= 0 || f.maxRetryDelay < f.minRetryDelay {
 		return fmt.Errorf("--min-retry-delay must be positive and at most --max-retry-delay, they are %s and %s", f.minRetryDelay, f.maxRetryDelay)

@@ -41,6 +41,9 @@ func run(ctx context.Context, config *rest.Config, f *flags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.release()) }()
+	if err := f.checkListens(); err != nil {
+		return err
+	}
 	limitMemory(ctrl.Log.WithName("setup"))
 	f.identity.apply(f.defaultServiceAccount)
 	wait, err := newKindsWait(config, f, clock.RealClock{}, ctrl.Log.WithName("setup"))

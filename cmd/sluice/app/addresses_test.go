@@ -1,0 +1,39 @@
+package app
+
+import (
+	"net"
+	"strings"
+	"testing"
+)
+
+func TestAPortInUseIsFoundBeforeAnythingStarts(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	free := flags{controllers: groups, metricsAddr: "0", healthAddr: "127.0.0.1:0", pprofAddr: "0", storageAddr: "127.0.0.1:0", receiverAddr: "127.0.0.1:0"}
+	if err := free.checkListens(); err != nil {
+		t.Errorf("free addresses: %v", err)
+	}
+	for flag, set := range map[string]func(*flags, string){
+		"--metrics-addr": func(f *flags, a string) { f.metricsAddr = a },
+		"--health-addr":  func(f *flags, a string) { f.healthAddr = a },
+		"--pprof-addr":   func(f *flags, a string) { f.pprofAddr = a },
+		"--storage-addr": func(f *flags, a string) { f.storageAddr = a },
+		"--receiverAddr": func(f *flags, a string) { f.receiverAddr = a },
+	} {
+		for what, address := range map[string]string{"in use": taken.Addr().String(), "without a colon": "8081"} {
+			f := free
+			set(&f, address)
+			if err := f.checkListens(); err == nil || !strings.HasPrefix(err.Error(), flag+": ") {
+				t.Errorf("%s %s: %v", flag, what, err)
+			}
+		}
+	}
+	image := free
+	image.controllers, image.storageAddr = []string{"image"}, taken.Addr().String()
+	if err := image.checkListens(); err != nil {
+		t.Errorf("an address that no group listens on: %v", err)
+	}
+}
