@@ -172,6 +172,13 @@ func TestReconcileRefusesAndFails(t *testing.T) {
 		}, reason: imagev1.SourceManagerFailedReason, says: "no key 'identity'"},
 		"another grouping":                     {auto: func(a *auto) { a.Spec.GitSpec.Commit.Per = "file" }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.commit.per"},
 		"a refspec of another branch":          {auto: func(a *auto) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Refspec: "a:b"} }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.push.refspec: the source refs/heads/a"},
+		"a push branch with a blank": {auto: func(a *auto) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Branch: "a b"} },
+			terminal: true, reason: imagev1.InvalidSourceConfigReason, says: `spec.git.push.branch: invalid reference: branch "a b"`},
+		"a push branch with two dots": {auto: func(a *auto) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Branch: "a..b"} },
+			terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.push.branch"},
+		"a checkout of no branch": {auto: func(a *auto) {
+			a.Spec.GitSpec.Checkout = &imagev1.GitCheckoutSpec{Reference: imagev1.GitReference{Branch: "x.lock"}}
+		}, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.checkout.ref"},
 		"a refspec that is none":               {auto: func(a *auto) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Refspec: "main"} }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.push.refspec"},
 		"push options that the server refuses": {auto: func(a *auto) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Options: map[string]string{"a": "b"}} }, reason: imagev1.GitOperationFailedReason, says: "does not accept push options"},
 		"a tag to start from": {auto: func(a *auto) {

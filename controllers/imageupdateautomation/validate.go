@@ -61,6 +61,9 @@ func branchesOf(a *imagev1.ImageUpdateAutomation, repo *sourcev1.GitRepository) 
 	if c := a.Spec.GitSpec.Checkout; c != nil {
 		at.checkout = git.Reference(c.Reference)
 	}
+	if err := at.checkout.Validate(); err != nil {
+		return branches{}, refuse(imagev1.InvalidSourceConfigReason, "spec.git.checkout.ref, or else spec.ref of the GitRepository: %w", err)
+	}
 	if at.push = at.checkout.BranchName(); at.push == "" {
 		at.push = at.checkout.Branch
 	}
@@ -71,6 +74,9 @@ func branchesOf(a *imagev1.ImageUpdateAutomation, repo *sourcev1.GitRepository) 
 	if at.push == "" {
 		return branches{}, refuse(imagev1.InvalidSourceConfigReason, "spec.git.push.branch: push spec not provided, and cannot be "+
 			"inferred from .spec.git.checkout.ref or GitRepository .spec.ref, which name no branch")
+	}
+	if err := (git.Reference{Branch: at.push}).Validate(); err != nil {
+		return branches{}, refuse(imagev1.InvalidSourceConfigReason, "spec.git.push.branch: %w", err)
 	}
 	if push == nil || push.Refspec == "" {
 		return at, nil

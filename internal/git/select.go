@@ -39,6 +39,22 @@ func (r Reference) BranchName() string {
 	return defaultBranch
 }
 
+// Validate returns ErrInvalidReference for names that no repository can have, by the
+// rules of git check-ref-format, and says which field it is.
+func (r Reference) Validate() error {
+	for _, name := range []struct{ field, value, full string }{
+		{"branch", r.Branch, branchPrefix + r.Branch}, {"tag", r.Tag, tagPrefix + r.Tag}, {"name", r.Name, r.Name},
+	} {
+		if name.value == "" {
+			continue
+		}
+		if err := plumbing.ReferenceName(name.full).Validate(); err != nil {
+			return fmt.Errorf("%w: %s %q is no name that Git allows (git check-ref-format)", ErrInvalidReference, name.field, name.value)
+		}
+	}
+	return nil
+}
+
 // Selected is what a [Reference] is now.
 type Selected struct {
 	Commit plumbing.Hash
@@ -60,6 +76,9 @@ func (s Selected) Revision() string {
 // a commit, which is taken at its word. The errors that callers branch on are
 // ErrInvalidReference, ErrEmptyRepository and ErrRefNotFound.
 func (m *Mirror) Select(ctx context.Context, ref Reference) (Selected, error) {
+	if err := ref.Validate(); err != nil {
+		return Selected{}, err
+	}
 	if ref.Commit != "" {
 		return ref.pinned()
 	}

@@ -20,6 +20,9 @@ func unsupported(format string, args ...any) error {
 // which has a colon where a URL has its port, and passwords that are not encoded. An
 // error says what to write, and quotes nothing that may be part of a password.
 func parseURL(raw string) (*url.URL, error) {
+	if strings.TrimSpace(raw) != raw {
+		return nil, unsupported("it begins or ends with a blank")
+	}
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok {
 		return nil, withoutScheme(raw)

@@ -31,6 +31,8 @@ func TestURLsThatAreNone(t *testing.T) {
 		"no host but a user":                       {"ssh://git@/repo", "it has no host"},
 		"no host but a port":                       {"https://:443/repo", "it has no host"},
 		"a space":                                  {"https://example.com/my repo", ""},
+		"a blank at the end":                       {"https://example.com/repo.git ", "begins or ends with a blank"},
+		"a line break at the end":                  {"https://example.com/repo.git\n", "begins or ends with a blank"},
 		"a space in the host":                      {"https://exam ple.com/repo", "percent-encoded"},
 		"an escape that is none":                   {"https://example.com/%zz", "percent-encoded"},
 		"a line break":                             {"https://example.com/a\nb", "percent-encoded"},
