@@ -44,6 +44,16 @@ type messageChanged struct {
 // without end. It does so each time.
 var ErrMessageBudget = template.ErrBudget
 
+// ErrMessage means that a commit message template names a field that there is not,
+// whatever the commit changes.
+var ErrMessage = errors.New("the commit message template names a field that there is not")
+
+// messageError is an ErrMessage with the words of the template engine alone.
+type messageError struct{ error }
+
+func (messageError) Is(target error) bool { return target == ErrMessage }
+func (e messageError) Unwrap() error      { return e.error }
+
 // Message is a parsed commit message template.
 type Message struct{ template *template.Template }
 
@@ -66,6 +76,9 @@ func (m Message) Render(ctx context.Context, data MessageData) (string, error) {
 			Changes: data.Changed.Changes(), Objects: data.Changed.Objects(),
 		},
 	})
+	if err != nil && strings.Contains(err.Error(), "can't evaluate field") {
+		err = messageError{err}
+	}
 	return text, removedField(err)
 }
 

@@ -37,12 +37,12 @@ func (r *Reconciler) Reason(err error) string {
 }
 
 // refuseTemplate makes terminal what the template does wrong at each run: it uses
-// a removed field, or asks for more than templates may have.
+// a removed field or one that there is not, or asks for more than templates may have.
 func refuseTemplate(err error) error {
 	switch {
 	case errors.Is(err, writeback.ErrRemovedField):
 		return refuse(imagev1.RemovedTemplateFieldReason, "%w", err)
-	case errors.Is(err, writeback.ErrMessageBudget):
+	case errors.Is(err, writeback.ErrMessageBudget), errors.Is(err, writeback.ErrMessage):
 		return refuse(imagev1.GitOperationFailedReason, "spec.git.commit.messageTemplate: %w", err)
 	}
 	return err

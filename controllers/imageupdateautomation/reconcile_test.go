@@ -200,6 +200,10 @@ func TestReconcileRefusesAndFails(t *testing.T) {
 		"a template that never ends once there are changes": {auto: func(a *auto) {
 			a.Spec.GitSpec.Commit.MessageTemplate = `{{ range .Changed.Changes }}{{ range 10000000 }}{{ end }}{{ end }}`
 		}, terminal: true, reason: imagev1.GitOperationFailedReason, says: "spec.git.commit.messageTemplate: executing the commit message template: the template exceeds"},
+		"a template with a field that there is not": {auto: func(a *auto) { a.Spec.GitSpec.Commit.MessageTemplate = "{{ .Changed.Nope }}" },
+			terminal: true, reason: imagev1.GitOperationFailedReason, says: "spec.git.commit.messageTemplate: executing"},
+		"a path outside of the repository": {auto: func(a *auto) { a.Spec.Update = &imagev1.UpdateStrategy{Path: "../../etc"} },
+			terminal: true, reason: imagev1.InvalidUpdateStrategyReason, says: `spec.update.path: "../../etc" is outside of the repository`},
 		"an identity without its Secret": {repo: func(r *repo) { r.Spec.Provider, r.Spec.SecretRef = "github", nil }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "github app data"},
 		"a proxy that is not there":      {repo: func(r *repo) { r.Spec.ProxySecretRef = &meta.LocalObjectReference{Name: "p"} }, reason: imagev1.SourceManagerFailedReason, says: "spec.proxySecretRef"},
 		"another transport":              {repo: func(r *repo) { r.Spec.URL = "ftp://example.com/app" }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.url"},

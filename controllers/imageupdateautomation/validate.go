@@ -1,6 +1,7 @@
 package imageupdateautomation
 
 import (
+	"path"
 	"strings"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -18,6 +19,9 @@ func validate(a *imagev1.ImageUpdateAutomation) error {
 	if u := a.Spec.Update; u != nil && u.Strategy != "" && u.Strategy != imagev1.UpdateStrategySetters {
 		return refuse(imagev1.InvalidUpdateStrategyReason, "spec.update.strategy: %q is not supported, only %q",
 			u.Strategy, imagev1.UpdateStrategySetters)
+	}
+	if u := a.Spec.Update; u != nil && strings.HasPrefix(path.Clean(strings.TrimLeft(u.Path, "/"))+"/", "../") {
+		return refuse(imagev1.InvalidUpdateStrategyReason, "spec.update.path: %q is outside of the repository", u.Path)
 	}
 	commit := a.Spec.GitSpec.Commit
 	if key := commit.SigningKey; key != nil {
