@@ -61,3 +61,47 @@ func tree(t *testing.T) map[string]bool {
 	}
 	return named
 }
+
+// named is how docs name a test that holds what they say.
+var named = regexp.MustCompile("`(Test[A-Za-z0-9]+)`")
+
+func TestTheTestsThatDocsNameAreThere(t *testing.T) {
+	root := filepath.Join("..", "..")
+	tests := map[string]bool{}
+	declared := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	walk(t, root, "_test.go", func(_ string, text []byte) {
+		for _, m := range declared.FindAllSubmatch(text, -1) {
+			tests[string(m[1])] = true
+		}
+	})
+	walk(t, filepath.Join(root, "docs"), ".md", func(file string, text []byte) {
+		for _, m := range named.FindAllSubmatch(text, -1) {
+			if !tests[string(m[1])] {
+				t.Errorf("%s names %s, which is not there", file, m[1])
+			}
+		}
+	})
+}
+
+// walk reads the files below a folder that end in suffix.
+func walk(t *testing.T, root, suffix string, read func(file string, text []byte)) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && strings.HasPrefix(d.Name(), ".") && file != root:
+			return filepath.SkipDir
+		case d.IsDir() || !strings.HasSuffix(file, suffix):
+			return nil
+		}
+		text, err := os.ReadFile(file)
+		if err == nil {
+			read(file, text)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
