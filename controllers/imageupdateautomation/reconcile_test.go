@@ -170,8 +170,8 @@ func TestReconcileRefusesAndFails(t *testing.T) {
 		"a Secret without a key": {auto: func(a *auto) {
 			a.Spec.GitSpec.Commit.SigningKey = &imagev1.SigningKey{Type: "ssh", SecretRef: meta.LocalObjectReference{Name: "git"}}
 		}, reason: imagev1.SourceManagerFailedReason, says: "no key 'identity'"},
-		"another grouping":                     {auto: func(a *auto) { a.Spec.GitSpec.Commit.Per = "file" }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.commit.per"},
-		"a refspec of another branch":          {auto: func(a *auto) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Refspec: "a:b"} }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.push.refspec: the source refs/heads/a"},
+		"another grouping":            {auto: func(a *auto) { a.Spec.GitSpec.Commit.Per = "file" }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.commit.per"},
+		"a refspec of another branch": {auto: func(a *auto) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Refspec: "a:b"} }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.push.refspec: the source refs/heads/a"},
 		"a push branch with a blank": {auto: func(a *auto) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Branch: "a b"} },
 			terminal: true, reason: imagev1.InvalidSourceConfigReason, says: `spec.git.push.branch: invalid reference: branch "a b"`},
 		"a push branch with two dots": {auto: func(a *auto) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Branch: "a..b"} },
