@@ -9,7 +9,7 @@
 //	scan writeback source apply notify canary/{router,metric,workload,hook}  report (pure)
 //	policy writeback/edit apply/decide canary canary/judge        (pure)
 //	canary/{provider,object}  apply/inventory                        (pure)
-//	api/*  internal/*
+//	api/*  internal/*    of which internal/{contention,partition,pattern} are pure: a pure package imports no other
 //
 // canary/{provider,object} are a row of their own, the floor of canary: canary and its
 // I/O leaves read what a provider can do and edit objects alike, and may not import one
@@ -66,6 +66,9 @@ var rows = []struct {
 	{"canary/object", 1, true},
 	{"api/", 0, false},
 	{"internal/", 0, false},
+	{"internal/contention", 0, true},
+	{"internal/partition", 0, true},
+	{"internal/pattern", 0, true},
 }
 
 // impure are imports that a pure package may not have.
@@ -108,6 +111,8 @@ func checkLocal(t *testing.T, file, dir string, at int, local string) {
 	switch {
 	case !ok:
 		t.Errorf("%s imports %s, which has no row", file, local)
+	case rows[at].pure && !rows[to].pure && !strings.HasPrefix(local, "api/"):
+		t.Errorf("%s is pure and imports %s, which is not", file, local)
 	case rows[to].row < rows[at].row, rows[at].row == 0 && rows[to].row == 0:
 	case unit(dir) == unit(local):
 	default:
