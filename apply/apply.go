@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package apply puts a set of objects into the cluster on behalf of an owner,
 // keeps them as they were applied, deletes what left the set, and says whether
 // they are healthy.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package canary decides, step by step, whether a new version of a workload
 // replaces the one that users trust. It is pure: [Decide] is a function from the
 // previous [State], an [Observation] of the cluster and the time to a [Decision],

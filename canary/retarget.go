@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package canary
 
 import flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"

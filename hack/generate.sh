@@ -17,7 +17,7 @@ trap 'rm -rf "$tmp"' EXIT
 
 # Thresholds of canary metrics are float64 in Flagger's wire format, which
 # controller-gen accepts only when told that the danger is known.
-"$controller_gen" object paths=./api/...
+"$controller_gen" object:headerFile=hack/boilerplate.go.txt paths=./api/...
 "$controller_gen" crd:allowDangerousTypes=true paths=./api/... output:dir="$tmp"
 
 # Imported kinds come without descriptions, and only those that have a

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package notify takes in webhooks: a registry or a Git host says that something
 // was pushed, and the objects that care are reconciled at once instead of at
 // their next interval.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package policy
 
 // Gate is a condition of an ImagePolicy that a tag must meet, named by its field.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package policy chooses one tag of an image, and says why.
 //
 //	tags -> filter -> rule -> reject -> Decision, best candidates

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package report
 
 import imagev1 "github.com/sluice-cd/sluice/api/image/v1"

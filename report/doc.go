@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package report holds what clients of Sluice are told, as types whose JSON is a
 // contract: `sluice ... -o json|yaml` prints it, and a user interface reads the same.
 // docs/report.md documents every field, and a test holds the page to the types.

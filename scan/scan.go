@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package scan lists the tags of images, and remembers when each was first seen.
 //
 //	ImageRepository --NewTarget----> Target           what to list, and what to leave out

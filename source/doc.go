@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package source turns the files of a source, such as a commit, into an artifact: a
 // tarball that any client can download by the URL and check by the digest in the
 // source's status, as those of Flux's source-controller.

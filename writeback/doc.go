@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package writeback commits edits to Git without a checkout: above all, the images
 // that image policies chose.
 //

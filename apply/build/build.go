@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package build turns a path in a source into the Kubernetes objects that a
 // Kustomization asks for, straight from the source's tree: nothing is unpacked,
 // no file is written.

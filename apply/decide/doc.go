@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package decide holds the decisions of an apply, without doing anything: it knows no
 // API server, no clock and no informer.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package inventory is the arithmetic of what a Kustomization owns.
 //
 // The inventory is the list of objects that an apply left in the cluster. It is

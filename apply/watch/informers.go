@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package watch knows the live state of applied objects without asking for it.
 //
 // There is one informer for each kind of applied object, filtered by the label

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package hook calls the webhooks of a Canary: Flagger's protocol, so that its load
 // tester, and whatever else people have written for it, works unmodified.
 //

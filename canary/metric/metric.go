@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package metric measures a canary: it turns one entry of spec.analysis.metrics
 // into one number.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package object names, reads and writes objects of Kubernetes as the packages of a
 // canary do it: routes, Services, workloads and their copies, most of which have no
 // Go type here.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package provider knows what each value of a Canary's spec.provider can do.
 //
 // A provider is whatever stands in front of the two copies of a workload and

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package provider
 
 // Weights are percentages of the users that add up to 100. With Mirror, the canary

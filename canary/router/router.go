@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package router shifts traffic between the two copies of a workload.
 //
 // A canary runs a workload twice, behind two Services: `<apex>-primary`, the

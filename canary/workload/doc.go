@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package workload keeps the two copies of a workload that a canary release needs,
 // and the Services and autoscalers that go with them. For a Deployment:
 //

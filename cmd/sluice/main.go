@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Command sluice watches container registries, chooses tags by policy, commits
 // the bump to Git, drives the apply that follows and lets a release through
 // only after canary analysis. It also answers why.

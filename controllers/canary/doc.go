@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package canary serves Canary objects: it looks at the two copies of a workload
 // and at the traffic between them, lets the pure package of the same name decide
 // what comes next, does it, and records it in the status.

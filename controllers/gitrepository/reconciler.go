@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package gitrepository reconciles source.toolkit.fluxcd.io GitRepositories: it
 // keeps the artifact in a source's status at what its ref is now.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package imagepolicy reconciles ImagePolicy: it chooses one of the tags that
 // the ImageRepository's last scan found.
 //

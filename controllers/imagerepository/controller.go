@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package imagerepository reconciles ImageRepository: it asks a registry for
 // the tags of an image, keeps them for policies, and sums them up in status.
 //

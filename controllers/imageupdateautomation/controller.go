@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package imageupdateautomation reconciles ImageUpdateAutomation: it writes what
 // the image policies of its namespace chose into a Git branch.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package kustomization reconciles Kustomizations: it builds a path of a source
 // and applies it.
 //

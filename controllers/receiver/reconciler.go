@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package receiver reconciles notification.toolkit.fluxcd.io Receivers: it gives
 // each the path at which its webhooks arrive, and refuses what could never work.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Command image builds Sluice's container image: static binaries for each
 // platform, root certificates, and nothing else.
 //

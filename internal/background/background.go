@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package background runs work that outlasts a worker: a scan of a registry, a fetch
 // from a Git server, a build, a query of a metric. A server that hangs then holds up
 // nobody but those who need it.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package budget bounds what all namespaces together make the process hold in
 // memory of what it reads from outside: packs, trees, manifests, request bodies.
 //

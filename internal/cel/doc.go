@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package cel evaluates expressions of the Common Expression Language that people
 // put into objects, and that ask about what others send.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package consistency answers whether a cache has seen what this process wrote.
 //
 // A reconcile that starts from an object older than its own last write acts on a status

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package contention recognises that somebody keeps undoing what a controller writes.
 //
 // Every watch of such an object starts a reconcile, so that two controllers that

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package disk counts what is kept in the storage folder: mirrors of repositories and
 // artifacts made of them, which grow with what others push. There is an end to all of
 // it together, before the one that the file system has, where everything else on the

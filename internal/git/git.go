@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package git keeps bare mirrors of remote repositories and does the few things
 // that a continuous delivery needs of Git, at a cost that follows the change:
 //

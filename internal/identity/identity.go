@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package identity says where an identity in a cloud may go. Objects name a
 // provider instead of a Secret; what then leaves the process is the token of the
 // controller itself, or of a ServiceAccount, and whoever may write the object also

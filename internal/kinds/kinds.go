@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package kinds lists the types that Sluice reads and writes: those that it
 // serves, and those of Kubernetes and the Gateway API that it works with. Routers
 // of meshes and ingress controllers are not among them: their objects are read and

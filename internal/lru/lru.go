@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package lru is a cache that is bounded by what its values weigh, in bytes or
 // entries, and evicts those that were used longest ago. Counting the values would
 // not bound memory where others, such as the owner of a repository, decide how

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package mask hides secret values in texts that people read: conditions, events,
 // logs, errors.
 //

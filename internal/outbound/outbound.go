@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package outbound makes the connections that leave the cluster for where a user's
 // object points: registries, Git servers, metric providers, webhooks, and the
 // proxies in between.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package partition releases a StatefulSet in place, pod by pod. Its pods have
 // identities and volumes, so that there is no second copy to send users to; but
 // Kubernetes keeps pods with an ordinal below spec.updateStrategy.rollingUpdate

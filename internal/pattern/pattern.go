@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package pattern compiles the regular expressions of users' objects within bounds.
 //
 // Go's regular expressions take time in proportion to the text and to their own

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package reconciler is the one place where every served kind gets its
 // manners: suspend, reconcile requests, finalizers, the Ready, Reconciling and
 // Stalled conditions, observedGeneration, events, and the single status patch.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package registry is how container registries are asked: with which credentials, over
 // which connections, and how often.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package signature says whether an image carries a signature that counts.
 //
 // A signature is not in the image but beside it, in the same repository, and it

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package template runs Go templates that the users of a cluster write into the
 // fields of objects, such as the message of a commit.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package tree is a read-only tree of files in which everything has a content
 // hash: what a source hands to those who build from it.
 //

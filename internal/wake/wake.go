@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package wake starts reconciles from inside the process: when a scan, a build or a
 // fetch in the background is done, or when another controller has left something for
 // an object to find.

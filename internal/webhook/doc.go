@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package webhook posts JSON to addresses that people put into manifests, and
 // keeps a queue of what may be posted later.
 //

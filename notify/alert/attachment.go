@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package alert
 
 // attachments is the message format of Slack's webhooks, which Discord and Rocket

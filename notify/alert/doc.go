@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package alert tells chat rooms how releases of canaries go.
 //
 //	[Notifier.Send] --queue--> spec.analysis.alerts --severity?--> AlertProvider, its Secret

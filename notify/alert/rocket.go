@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package alert
 
 // rocket posts to an incoming webhook of Rocket.Chat, which takes Slack's format

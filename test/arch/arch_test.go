@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package arch holds the tree to its shape: imports point downwards only, never
 // sideways inside a row, and the pure packages import nothing that does I/O.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package arch
 
 import (
@@ -104,4 +106,13 @@ func walk(t *testing.T, root, suffix string, read func(file string, text []byte)
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestEveryFileSaysItsLicense(t *testing.T) {
+	const license = "// SPDX-License-Identifier: Apache-2.0\n"
+	walk(t, filepath.Join("..", ".."), ".go", func(file string, text []byte) {
+		if head := string(text[:min(len(text), 200)]); !strings.Contains(head, license) && !strings.Contains(file, "testdata") {
+			t.Errorf("%s does not say %s at its beginning", file, license)
+		}
+	})
 }

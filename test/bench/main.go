@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Command bench measures the chain on a playground and writes what it measured
 // to docs/benchmarks.md, beside Flux's figures for the same work.
 //

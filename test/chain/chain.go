@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package chain sets up the whole chain on a playground and puts releases
 // through it, for the demo, the end-to-end tests and the crash test.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package command runs commands of the command line inside a test, without a process.
 package command
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package compat holds our API types to the wire format of the ones they
 // replace.
 //

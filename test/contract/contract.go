@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package contract is what every router of a canary keeps, as a test: on a fake API
 // server beside the routers, and on a real one in test/integration/router.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package contract
 
 // The objects that owners make before a Canary of theirs is released.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package crash kills the controller at random points of releases and demands
 // that every release ends exactly as it would have without.
 package crash

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Command demo shows the main job of Sluice from push to verdict: it starts a
 // playground, installs the API, runs the real `sluice controller` with the
 // manifests of config/samples/demo, pushes a good release and then a bad one,

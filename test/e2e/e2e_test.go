@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package e2e puts releases through the whole chain, from a push to the
 // registry to the verdict of the canary, with the real controller on a
 // playground, and looks at what they leave behind in Git and in the cluster.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package env finds the playground that a test runs against.
 //
 // A test that needs a real API server, registry, Git server or Prometheus

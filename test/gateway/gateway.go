@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package gateway is a small real gateway for playgrounds with real pods.
 //
 // It obeys what it finds in HTTPRoutes, as far as a demonstration needs it: the

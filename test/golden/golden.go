@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package golden compares what a test got with a file. With -update the file is
 // written instead, to be read and committed:
 //

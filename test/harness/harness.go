@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package harness is what the end-to-end tests, the demo and the benchmarks
 // share to drive a real chain on a playground: the installed API, repositories
 // on the playground's Git server, images in its registry, and the real

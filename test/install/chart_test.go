@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package install holds the ways to install Sluice to one another: what the Helm
 // chart renders is what the kustomizations below config hold.
 package install

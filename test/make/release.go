@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package make builds objects for tests. A builder makes an object that is complete and
 // ordinary; a test changes what matters to it, and nothing else:
 //

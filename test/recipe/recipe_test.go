@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package recipe tries the recipes of CONTRIBUTING.md literally: a toy joins a family
 // by changing nothing but the files that the recipe names, and the tests of the family
 // have to take it in. A family that wants more from its members than its recipe says

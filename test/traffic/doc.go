@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package traffic plays the users of a canary, and measures what they get.
 //
 // Simulated nodes run no containers, so that nobody could send a request

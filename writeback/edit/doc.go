@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package edit writes chosen images into YAML without touching anything else.
 //
 // A field is marked by a comment on its line, a JSON object that names an

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package v1beta1 is the flagger.app/v1beta1 API: progressive delivery of one
 // workload.
 //

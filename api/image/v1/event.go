@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v1
 
 // Annotations of the events of choices and pushes, for receivers of events that

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package v1 is the image.toolkit.fluxcd.io/v1 API: the three kinds that turn
 // a push to a registry into a commit.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package app is the process behind `sluice controller`: its flags, its manager, and
 // what each controller is given.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package credential finds out how a GitRepository's remote is reached and with
 // which credentials, for all who read from it or write to it.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package pack stores Git objects in pack files: read in place by many at once,
 // and written in one piece.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package protocol is what Git's servers and clients say to each other, version 0,
 // as gitprotocol-pack(5) and gitprotocol-capabilities(5) define it, for a client:
 //

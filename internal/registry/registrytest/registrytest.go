@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package registrytest has registries, and the Secrets that open them, for tests.
 package registrytest
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package waketest observes wakes in tests, where no controller runs.
 package waketest
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package beside runs Sluice beside Flux's own controllers, unmodified.
 //
 // Whoever serves which part of the chain, an image that was pushed has to reach the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package flagger tells the stories of Flagger's end-to-end suite to Sluice: the
 // same objects, the same load tester, the same outcome.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package flux runs the Flux CLI, built from its own module and unmodified,
 // against a playground where Sluice serves instead of Flux's controllers.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package handover hands a fleet of canaries from Flagger to Sluice and back, and
 // the other way round, with every phase in which a controller can be stopped among
 // them.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package served asks a real API server what our CRDs accept and refuse, since
 // only it can tell: patterns, defaults and CEL rules exist nowhere else.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package takeover hands a running release chain from Flux to Sluice and back.
 //
 // The objects carry what Flux's controllers leave behind: finalizers, statuses,

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package apiserver is as much of a Kubernetes API server as a client of applied
 // objects needs, in memory and within a test's process: objects by path, resource
 // versions, server-side apply with managed fields, preconditions of deletions, dry

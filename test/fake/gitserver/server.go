@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package gitserver is a real Git server for tests: `git http-backend` behind
 // net/http/cgi on a loopback port, with basic auth and a place to inject faults.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package automation tests the way from a chosen image to a pushed commit against
 // a real API server and a real Git server. The choices are written into the
 // policies' status, so that nothing but the automation itself is under test.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package cli tests the commands against a real API server, a real registry and
 // a real Git server, as the binary that people run. No controller runs: what one
 // would have written is in the status of the objects.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package consistency measures what it costs to read one's own writes.
 package consistency
 

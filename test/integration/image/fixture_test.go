@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package image tests the way from a registry to a chosen tag against a real API
 // server.
 package image

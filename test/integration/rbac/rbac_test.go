@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package rbac runs a release with the rights that config/rbac grants and no
 // more, because only a real API server knows which ones a controller needs.
 //

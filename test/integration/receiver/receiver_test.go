@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package receiver sends webhooks to a running controller.
 package receiver
 

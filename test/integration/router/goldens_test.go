@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package router_test holds the routers of canaries to their contract, and to the objects
 // that they write, on a real API server.
 package router_test

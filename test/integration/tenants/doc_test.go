@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package tenants attacks the controller as a tenant would: somebody who may edit
 // one namespace, and whose registry, Git server, proxy and webhooks mean harm.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package workload tests how workloads are released against the controllers of
 // Kubernetes.
 package workload

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package automation lists ImageUpdateAutomations, explains what becomes of every marker
 // in their files, and releases what they hold.
 package automation

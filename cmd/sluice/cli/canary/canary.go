@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package canary shows where releases stand and gives them commands.
 //
 // A command is an annotation that the controller carries out and answers in the status;

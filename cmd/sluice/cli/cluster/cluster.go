@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package cluster is how commands reach a cluster: kubectl's flags, objects by name,
 // and error messages that say what to type instead.
 package cluster

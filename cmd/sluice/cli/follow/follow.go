@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package follow sees objects as they are and as they change, also when the connection
 // breaks in between:
 //

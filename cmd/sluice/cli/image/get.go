@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package image lists images on their way from the registry to Git.
 package image
 

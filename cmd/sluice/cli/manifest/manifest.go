@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package manifest reads ImagePolicies and ImageRepositories from files, as strictly as
 // the API server does.
 package manifest

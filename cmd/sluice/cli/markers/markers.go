@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package markers turns what writeback finds in files into what is reported.
 package markers
 

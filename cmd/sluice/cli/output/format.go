@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package output prints what commands have to say: data to standard output, as a
 // table for people or in a format for programs, and everything else to standard error.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package policy explains the choice of an ImagePolicy: of the cluster, of a file, or
 // one that is only tried.
 package policy

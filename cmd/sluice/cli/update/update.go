@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package update writes images into the files of a local directory, as an
 // ImageUpdateAutomation does in Git.
 package update
