@@ -64,7 +64,12 @@ func (r *Reconciler) scan(ctx context.Context, repo *imagev1.ImageRepository, ta
 	if err != nil {
 		return nil, err
 	}
-	return r.Scanner.Scan(ctx, scan.Ask{Key: client.ObjectKeyFromObject(repo), Target: target, Access: access, Within: within, Known: known(repo, target)})
+	tags, err := r.Scanner.Scan(ctx, scan.Ask{Key: client.ObjectKeyFromObject(repo), Target: target, Access: access, Within: within, Known: known(repo, target)})
+	if errors.Is(err, registry.ErrUnauthorized) {
+		// The listing may be shared with objects whose Secrets are others.
+		return nil, fmt.Errorf("%w; %s", err, access.Refused(target.Repository))
+	}
+	return tags, err
 }
 
 // known is how many tags the status says that the last scan of target found, or zero.

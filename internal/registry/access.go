@@ -80,6 +80,20 @@ func ReadAccess(ctx context.Context, reader client.Reader, spec Spec) (Access, e
 	return a, nil
 }
 
+// Refused says what to look at when the registry refuses access to a repository:
+// whether there are credentials at all, and whether one of them is for it.
+func (a Access) Refused(repository name.Repository) string {
+	switch {
+	case a.cloud != nil:
+		return "the identity of spec.provider has to be allowed to read " + repository.String()
+	case len(a.keychain) == 0:
+		return "there are no credentials: set spec.secretRef to a Secret of type kubernetes.io/dockerconfigjson"
+	case a.keychain.find(repository) == nil:
+		return "no Secret of spec.secretRef or of the ServiceAccount has an entry for " + repository.String()
+	}
+	return "the credentials of spec.secretRef or of the ServiceAccount for " + repository.RegistryStr() + " are wrong, or may not read this image"
+}
+
 // secret spells the credential for a repository, to be hashed; never to be shown.
 func (a Access) secret(repository name.Repository) string {
 	if a.cloud != nil {

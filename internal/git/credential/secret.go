@@ -4,12 +4,31 @@ package credential
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
+	"github.com/fluxcd/pkg/auth/githubapp"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/sluice-cd/sluice/internal/git"
 )
+
+// keys are what the Secret of a GitRepository may hold, for any transport or provider.
+var keys = []string{
+	"username", "password", "bearerToken", "identity", "identity.pub", "known_hosts",
+	"ca.crt", "caFile", "tls.crt", "certFile", "tls.key", "keyFile",
+	githubapp.KeyAppID, githubapp.KeyAppInstallationID, githubapp.KeyAppInstallationOwner, githubapp.KeyAppPrivateKey, githubapp.KeyAppBaseURL,
+}
+
+// knowsAny reports whether a Secret is empty or holds some of the keys. One that holds
+// only others was made for something else, or by another spelling.
+func knowsAny(secret *corev1.Secret) bool {
+	if len(secret.Data) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(keys, func(key string) bool { _, ok := secret.Data[key]; return ok })
+}
 
 // fromSecret reads the Secret of a GitRepository. What belongs to transports that
 // the URL does not use is left alone, as in Flux, so that one Secret can serve
@@ -41,6 +60,8 @@ func fromSecret(secret *corev1.Secret) (git.Auth, error) {
 		Identity: value("identity"), KnownHosts: value("known_hosts"),
 	}
 	switch {
+	case !knowsAny(secret):
+		return refuse(fmt.Sprintf("it has none of the keys %s; it has %s", strings.Join(keys, ", "), strings.Join(slices.Sorted(maps.Keys(secret.Data)), ", ")))
 	case (a.Cert == nil) != (a.Key == nil):
 		return refuse("'tls.crt' and 'tls.key' are both needed for a client certificate")
 	case a.BearerToken != "" && a.Username != "":

@@ -32,6 +32,7 @@ func TestSecretsOfGitRepositories(t *testing.T) {
 		"one Secret for both transports": {data: data{"identity": "i", "known_hosts": "h", "username": "u", "password": "p"}, want: git.Auth{Identity: []byte("i"), KnownHosts: []byte("h"), Passphrase: []byte("p"), Username: "u", Password: "p"}},
 		"an empty Secret proves nothing": {},
 
+		"keys by other names":               {data: data{"user": "u", "pass": "hunter2"}, wantErr: "secret 'apps/git': it has none of the keys username, password, bearerToken, "},
 		"a password needs a username":       {data: data{"password": "hunter2"}, wantErr: "secret 'apps/git': 'password' requires 'username'"},
 		"a certificate needs its key":       {data: data{"tls.crt": "c"}, wantErr: "'tls.crt' and 'tls.key' are both needed"},
 		"a key needs its certificate":       {data: data{"keyFile": "hunter2"}, wantErr: "'tls.crt' and 'tls.key' are both needed"},
