@@ -274,8 +274,12 @@ func waitingFor(o Observation, needed ReconcileAction) *Failure {
 			continue
 		}
 		if len(o.Cycle) > 0 {
+			retry := RetryWhenWatched
+			if len(o.Cycle) == 2 { // it names itself: nothing else can break the circle
+				retry = RetryNever
+			}
 			return &Failure{
-				Reason: meta.DependencyNotReadyReason, Retry: RetryWhenWatched,
+				Reason: meta.DependencyNotReadyReason, Retry: retry,
 				Err: fmt.Errorf("%w: %s", ErrCircular, strings.Join(o.Cycle, " -> ")),
 			}
 		}

@@ -249,6 +249,11 @@ func TestWhatIsReported(t *testing.T) {
 				o.Dependencies, o.Cycle = []Dependency{{"ns/b", DependencyNotReady}}, []string{"ns/a", "ns/b", "ns/a"}
 			}, m: remembered(nil), want: "circular dependency: ns/a -> ns/b -> ns/a", wantRetry: RetryWhenWatched,
 		},
+		"a dependency on itself": {
+			seen: func(o *Observation) {
+				o.Dependencies, o.Cycle = []Dependency{{"ns/a", DependencyNotReady}}, []string{"ns/a", "ns/a"}
+			}, m: remembered(nil), want: "circular dependency: ns/a -> ns/a", wantRetry: RetryNever,
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
