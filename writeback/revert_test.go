@@ -170,3 +170,30 @@ func TestSplitMakesOneCommitOfEachPolicyIfAsked(t *testing.T) {
 		t.Errorf("parts (-want +got):\n%s", diff)
 	}
 }
+
+// Two policies have updates that are gone; the last run wrote only one of them, and the
+// other was written by somebody else.
+func TestAnUpdateThatTheLastRunDidNotWriteIsNotHeldWithOneThatItWrote(t *testing.T) {
+	const other = "image: db:%s # {\"$imagepolicy\": \"apps:db\"}\n"
+	at := func(tag string) map[string]string {
+		return map[string]string{"a.yaml": app(tag), "b.yaml": strings.ReplaceAll(other, "%s", tag)}
+	}
+	edits := ImageEdits{
+		Policies:   Policies{Namespace: "apps", Chosen: map[string]edit.Image{"app": {Name: "app", Tag: "2"}, "db": {Name: "db", Tag: "2"}}},
+		LastChosen: map[string]edit.Image{"app": {Name: "app", Tag: "2"}, "db": {Name: "db", Tag: "1"}},
+	}
+	before, now := filesOf(t, at("2")), filesOf(t, at("1"))
+	index := NewIndex(nil)
+	planned, err := edits.Plan(t.Context(), index, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reverted, _ := edits.WithoutReverted(t.Context(), index, planned, History{
+		Files: now, Head: hashOf(2), LastPush: hashOf(1),
+		Before: func(context.Context) (Files, bool) { return before, true },
+		Pushed: func() (Files, bool) { return before, true },
+	})
+	if len(reverted) != 1 || reverted[0].Policy != "app" {
+		t.Errorf("reverted %v, want app alone", reverted)
+	}
+}
