@@ -66,8 +66,12 @@ func newKindsWait(config *rest.Config, f *flags, c clock.WithTicker, log logr.Lo
 // until returns when all kinds of the groups are served, or with the context's error.
 func (w *kindsWait) until(ctx context.Context, groups []string) error {
 	missing, err := w.missing(groups)
-	if err != nil || len(missing) == 0 {
+	if err != nil {
 		return err
+	}
+	if len(missing) == 0 {
+		w.log.Info("the API server serves all kinds")
+		return nil
 	}
 	stop, err := w.serve(missing)
 	if err != nil {
@@ -90,6 +94,7 @@ func (w *kindsWait) until(ctx context.Context, groups []string) error {
 			continue
 		}
 		if missing = now; len(missing) == 0 {
+			w.log.Info("the API server serves all kinds")
 			return nil
 		}
 		if w.clock.Since(logged) >= logPeriod {

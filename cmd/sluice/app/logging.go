@@ -24,7 +24,7 @@ func setLogger(level, encoding string) error {
 		c.TimeKey, c.LevelKey, c.MessageKey = "ts", "level", "msg"
 		c.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 		c.StacktraceKey = zapcore.OmitKey
-	})), zap.Level(parsed)))
+	})), zap.Level(parsed), zap.RawZapOpts(quiet(parsed))))
 	return nil
 }
 
