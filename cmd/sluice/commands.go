@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/image"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/policy"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/update"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/usage"
 )
 
 // newRoot makes the command tree. The name is how usage lines call the program.
@@ -22,6 +23,8 @@ func newRoot(name string) *cobra.Command {
 		Use:           "sluice",
 		Short:         "Image automation, GitOps apply and canary analysis in one binary",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: name},
+		Args:          usage.Subcommand,
+		RunE:          showHelp,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -37,7 +40,7 @@ func newGet() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get",
 		Short: "List what kubectl cannot show in one table",
-		Args:  cobra.NoArgs,
+		Args:  usage.Subcommand,
 		RunE:  showHelp,
 	}
 	c := cluster.AddFlags(cmd, version)
@@ -49,7 +52,7 @@ func newExplain() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain",
 		Short: "Say why a tag was chosen and why a marker has no effect",
-		Args:  cobra.NoArgs,
+		Args:  usage.Subcommand,
 		RunE:  showHelp,
 	}
 	c := cluster.AddFlags(cmd, version)
@@ -61,7 +64,7 @@ func newResume() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "resume",
 		Short: "Let go on what was held",
-		Args:  cobra.NoArgs,
+		Args:  usage.Subcommand,
 		RunE:  showHelp,
 	}
 	c := cluster.AddFlags(cmd, version)

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
 	"github.com/sluice-cd/sluice/test/command"
 )
@@ -49,13 +52,17 @@ func TestWrongUsageIsRefusedWithTheRemedy(t *testing.T) {
 		"a file that is missing":       {[]string{"update", "--policies", "/nonexistent"}, "--policies: open /nonexistent"},
 		"a directory that is missing":  {[]string{"update", "--policies", "-", "--dir", "/nonexistent"}, "--dir: "},
 		"no policies flag":             {[]string{"update"}, `required flag(s) "policies" not set`},
-		"a name too many":              {[]string{"explain", "automation", "a", "b"}, "accepts 1 arg(s), received 2"},
-		"a command that is none":       {[]string{"explain", "everything"}, `unknown command "everything"`},
+		"a name too many":              {[]string{"explain", "automation", "a", "b"}, "sluice explain automation needs one NAME, not 2: sluice explain automation NAME [flags]; list them with sluice get automations"},
+		"a command that is none":       {[]string{"explain", "everything"}, `unknown command "everything" for "sluice explain"; known: automation, policy`},
+		"a list of something else":     {[]string{"get", "policies"}, `unknown command "policies" for "sluice get"; known: automations, canaries, images`},
+		"a verb that is none":          {[]string{"canary", "stop"}, `unknown command "stop" for "sluice canary"; known: abort, approve,`},
+		"no command of the program":    {[]string{"list"}, `unknown command "list" for "sluice"; known: canary, controller,`},
+		"a file of something else":     {[]string{"update", "--policies", "commands.go"}, "--policies: reading commands.go: "},
 		"one canary of everywhere":     {[]string{"canary", "get", "podinfo", "-A"}, "leave out -A"},
 		"a stream of YAML":             {[]string{"canary", "watch", "-o", "yaml"}, "use json"},
 		"a stream of names":            {[]string{"canary", "watch", "-o", "name"}, "use json"},
 		"the end of all releases":      {[]string{"canary", "watch", "--until-done"}, "needs the NAME"},
-		"a verb without a canary":      {[]string{"canary", "abort"}, "accepts 1 arg(s), received 0"},
+		"a verb without a canary":      {[]string{"canary", "abort"}, "sluice canary abort needs one NAME, not 0: sluice canary abort NAME [flags]; list them with sluice canary get"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -82,4 +89,20 @@ func TestWithoutAClusterCommandsSayWhatNamesOne(t *testing.T) {
 	if r := command.Run(t, newRoot("sluice"), "", "get", "images", "--server", "http://127.0.0.1:1"); r.Err == nil || errors.Is(r.Err, cluster.ErrUnconfigured) {
 		t.Errorf("with --server: %v", r.Err)
 	}
+}
+
+func TestFlagsAreShownWithTheTypeOfTheirValue(t *testing.T) {
+	var check func(cmd *cobra.Command)
+	check = func(cmd *cobra.Command) {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			// What is in backquotes replaces the type.
+			if name, _ := pflag.UnquoteUsage(f); strings.Contains(name, " ") {
+				t.Errorf("%s --%s is shown as --%s %s", cmd.CommandPath(), f.Name, f.Name, name)
+			}
+		})
+		for _, child := range cmd.Commands() {
+			check(child)
+		}
+	}
+	check(newRoot("sluice"))
 }

@@ -5,7 +5,7 @@
 //
 //	cmd/sluice
 //	cmd/sluice/app  cmd/sluice/cli/*                  a command imports no controller
-//	cmd/sluice/cli/{cluster,follow,manifest,markers}  what commands share
+//	cmd/sluice/cli/{cluster,follow,manifest,markers,usage}  what commands share
 //	cmd/sluice/cli/output
 //	controllers/*
 //	scan writeback source apply notify canary/{router,metric,workload,hook}  report (pure)
@@ -46,6 +46,7 @@ var rows = []struct {
 	{"cmd/sluice/cli/follow", 6, false},
 	{"cmd/sluice/cli/manifest", 6, false},
 	{"cmd/sluice/cli/markers", 6, false},
+	{"cmd/sluice/cli/usage", 6, false},
 	{"cmd/sluice/cli/output", 5, false},
 	{"controllers/", 4, false},
 	{"scan", 3, false},

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/markers"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/usage"
 	"github.com/sluice-cd/sluice/report"
 	"github.com/sluice-cd/sluice/writeback"
 )
@@ -39,7 +40,7 @@ credentials of the GitRepository, or those of a local checkout with --dir.
 Nothing is written anywhere.`,
 		Example: `  sluice explain automation fleet -n apps
   sluice explain automation fleet -n apps --dir . -o json`,
-		Args:              cobra.ExactArgs(1),
+		Args:              usage.OneName("sluice get automations"),
 		ValidArgsFunction: c.Complete(newList),
 		RunE:              e.run,
 	}

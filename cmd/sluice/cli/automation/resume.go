@@ -12,6 +12,7 @@ import (
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/usage"
 )
 
 // ResumeCommand is `sluice resume automation`.
@@ -24,7 +25,7 @@ func ResumeCommand(c *cluster.Cluster) *cobra.Command {
 are written again. What is held is in status.held. A newer choice of the policy
 releases an update as well. (To undo spec.suspend, use flux resume.)`,
 		Example:           `  sluice resume automation fleet -n apps`,
-		Args:              cobra.ExactArgs(1),
+		Args:              usage.OneName("sluice get automations"),
 		ValidArgsFunction: c.Complete(newList),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return resume(cmd, c, args[0])

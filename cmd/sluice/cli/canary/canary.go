@@ -12,6 +12,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/usage"
 )
 
 // Command is `sluice canary` of a program of the given version.
@@ -20,7 +21,7 @@ func Command(version string) *cobra.Command {
 		Use:     "canary",
 		Aliases: []string{"canaries"},
 		Short:   "See where releases stand, and decide about them",
-		Args:    cobra.NoArgs,
+		Args:    usage.Subcommand,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c := cluster.AddFlags(cmd, version)

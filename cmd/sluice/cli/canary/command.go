@@ -22,6 +22,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/usage"
 	"github.com/sluice-cd/sluice/report"
 )
 
@@ -78,7 +79,7 @@ func verbCommand(c *cluster.Cluster, name flaggerv1.CommandVerb) *cobra.Command 
 The command is written into the annotation ` + flaggerv1.CommandAnnotation + ` with your name, as the
 cluster knows you, and the controller carries it out.`,
 		Example:           "  sluice canary " + string(name) + " podinfo -n apps",
-		Args:              cobra.ExactArgs(1),
+		Args:              usage.OneName("sluice canary get"),
 		ValidArgsFunction: c.Complete(newList),
 		RunE:              v.run,
 	}

@@ -17,6 +17,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/usage"
 	"github.com/sluice-cd/sluice/report"
 )
 
@@ -29,7 +30,7 @@ func describeCommand(c *cluster.Cluster) *cobra.Command {
 command lets it go on; then its conditions, its last releases with what each step
 measured and what it should have been, and its last events.`,
 		Example:           `  sluice canary describe podinfo -n apps`,
-		Args:              cobra.ExactArgs(1),
+		Args:              usage.OneName("sluice canary get"),
 		ValidArgsFunction: c.Complete(newList),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return describe(cmd, c, args[0])

@@ -17,6 +17,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"github.com/sluice-cd/sluice/internal/kinds"
 )
@@ -107,15 +108,36 @@ func Get(ctx context.Context, c client.Client, key client.ObjectKey, into client
 	err := c.Get(ctx, key, into)
 	kind := kindOf(c, into)
 	switch {
+	case isUnserved(err): // which may wrap that discovery was not found
+		return unserved(kind)
 	case apierrors.IsNotFound(err):
 		return fmt.Errorf("there is no %s %s in namespace %s: list them with kubectl get %s -A, choose a namespace with -n",
 			kind, key.Name, key.Namespace, strings.ToLower(kind))
-	case meta.IsNoMatchError(err):
-		return fmt.Errorf("the cluster does not serve %s: install the CRDs of config/crd", kind)
 	case err != nil:
 		return fmt.Errorf("reading %s %s: %w", kind, key, err)
 	}
 	return nil
+}
+
+// isUnserved reports whether the API server knows nothing of a kind, or of its group.
+func isUnserved(err error) bool {
+	if meta.IsNoMatchError(err) {
+		return true
+	}
+	var failed *apiutil.ErrResourceDiscoveryFailed
+	if !errors.As(err, &failed) {
+		return false
+	}
+	for _, err := range *failed {
+		if !apierrors.IsNotFound(err) {
+			return false
+		}
+	}
+	return true
+}
+
+func unserved(kind string) error {
+	return fmt.Errorf("the cluster does not serve %s: install the CRDs of config/crd", kind)
 }
 
 func kindOf(c client.Client, of client.Object) string {

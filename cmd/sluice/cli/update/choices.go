@@ -24,6 +24,8 @@ import (
 // choices are the images to write, by namespace: what a file of policies says.
 type choices map[string]*writeback.Policies
 
+var errNoPolicies = errors.New("there are neither ImagePolicies nor lines of the form namespace:name: image:tag")
+
 // parseChoices reads ImagePolicies with a status, also in Lists, and documents
 // that map namespace:name to an image. Other objects are none of its business.
 // Policies that name no namespace are of the given one.
@@ -36,8 +38,8 @@ func parseChoices(content []byte, namespace string) (choices, error) {
 	for _, document := range documents {
 		var is metav1.TypeMeta
 		switch err := yaml.Unmarshal(document, &is); {
-		case err != nil:
-			return nil, err
+		case err != nil: // the text of a file of another kind, as a rule
+			return nil, errNoPolicies
 		case manifest.IsPolicy(document):
 			err = found.addPolicy(document, namespace)
 			if err != nil {
@@ -50,7 +52,7 @@ func parseChoices(content []byte, namespace string) (choices, error) {
 		}
 	}
 	if len(found) == 0 {
-		return nil, errors.New("there are neither ImagePolicies nor lines of the form namespace:name: image:tag")
+		return nil, errNoPolicies
 	}
 	return found, nil
 }
