@@ -356,3 +356,23 @@ func fakeClient(t *testing.T, objs ...client.Object) client.WithWatch {
 	}
 	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objs...).Build()
 }
+
+func TestAServerThatDoesNotAnswerIsNamedWithItsSetting(t *testing.T) {
+	const nobody = "http://127.0.0.1:1"
+	own := canary()
+	own.Spec.MetricsServer = nobody
+	for name, tc := range map[string]struct {
+		canary *flaggerv1.Canary
+		want   string
+	}{
+		"the controller's": {canary(), "(the Prometheus of --metrics-server, as spec.metricsServer names none)"},
+		"the canary's own": {own, "(the Prometheus of spec.metricsServer)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := checker(t, nobody).Check(t.Context(), tc.canary, flaggerv1.CanaryMetric{Name: flaggerv1.RequestSuccessRate})
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}

@@ -4,7 +4,9 @@ package metric
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -125,7 +127,7 @@ func (k *Checker) queryOf(ctx context.Context, c *flaggerv1.Canary, field string
 
 // server is the Prometheus of a canary: its own, or the controller's.
 func (k *Checker) server(c *flaggerv1.Canary) (preparedQuery, error) {
-	address, field, transport := k.metricsServer, "--metrics-server", k.transports.operators
+	address, field, transport := k.metricsServer, "--metrics-server, as spec.metricsServer names none", k.transports.operators
 	if c.Spec.MetricsServer != "" {
 		address, field, transport = c.Spec.MetricsServer, "spec.metricsServer", k.transports.verifying
 	}
@@ -137,7 +139,23 @@ func (k *Checker) server(c *flaggerv1.Canary) (preparedQuery, error) {
 	if err != nil {
 		return preparedQuery{}, reconcile.TerminalError(fmt.Errorf("%s: %w", field, err))
 	}
-	return preparedQuery{source: server, secrets: newSecrets(nil, address)}, nil
+	return preparedQuery{source: configured{server, field}, secrets: newSecrets(nil, address)}, nil
+}
+
+// configured is a server that is named in one place, which errors name.
+type configured struct {
+	querier
+	by string
+}
+
+// Query implements querier.
+func (c configured) Query(ctx context.Context, q renderedQuery) (float64, error) {
+	value, err := c.querier.Query(ctx, q)
+	var network net.Error
+	if errors.As(err, &network) { // there may be no server at all
+		return value, fmt.Errorf("%w (the Prometheus of %s)", err, c.by)
+	}
+	return value, err
 }
 
 func asIs(v float64) float64 { return v }
