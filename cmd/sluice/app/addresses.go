@@ -5,8 +5,10 @@ package app
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -26,7 +28,9 @@ func (f *flags) listens() map[string]string {
 // use is otherwise found long after the start, by an error that names no flag.
 func (f *flags) checkListens() error {
 	var failed []error
-	for flag, address := range f.listens() {
+	on := f.listens()
+	for _, flag := range slices.Sorted(maps.Keys(on)) {
+		address := on[flag]
 		if address == "0" || address == "" {
 			continue
 		}
@@ -35,20 +39,26 @@ func (f *flags) checkListens() error {
 			failed = append(failed, fmt.Errorf("%s: %w; name another host:port", flag, err))
 			continue
 		}
-		failed = append(failed, listener.Close())
+		defer listener.Close() // when all are open: two flags may name one port
 	}
 	return errors.Join(failed...)
 }
 
-// validateURL refuses what is not the absolute http or https URL of a server. Empty is
+// Schemes of servers, and of proxies.
+var (
+	serverSchemes = []string{"http", "https"}
+	proxySchemes  = []string{"http", "https", "socks5", "socks5h"}
+)
+
+// validateURL refuses what is not the absolute URL of a server or a proxy. Empty is
 // none. The value is not repeated: some hold secrets.
-func validateURL(flag, value string) error {
+func validateURL(flag, value string, schemes []string) error {
 	if value == "" {
 		return nil
 	}
 	u, err := url.Parse(value)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.ContainsAny(value, " \t\n") {
-		return fmt.Errorf("%s: must be a URL such as https://host:port", flag)
+	if err != nil || u.Host == "" || !slices.Contains(schemes, u.Scheme) || strings.ContainsAny(value, " \t\n") {
+		return fmt.Errorf("%s: must be a URL such as https://host:port, of the schemes %s", flag, strings.Join(schemes, ", "))
 	}
 	return nil
 }

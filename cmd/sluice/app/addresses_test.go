@@ -33,6 +33,18 @@ func TestAPortInUseIsFoundBeforeAnythingStarts(t *testing.T) {
 			}
 		}
 	}
+	once, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := free
+	same.metricsAddr, same.receiverAddr = once.Addr().String(), once.Addr().String()
+	if err := once.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := same.checkListens(); err == nil || !strings.HasPrefix(err.Error(), "--receiverAddr: ") {
+		t.Errorf("two flags with one address: %v", err)
+	}
 	image := free
 	image.controllers, image.storageAddr = []string{"image"}, taken.Addr().String()
 	if err := image.checkListens(); err != nil {

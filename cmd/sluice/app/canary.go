@@ -77,9 +77,12 @@ func (f *canaryFlags) validate() error {
 		return fmt.Errorf("--mesh-provider: unknown provider %q; known: %s", f.meshProvider, strings.Join(provider.Names(), ", "))
 	}
 	return errors.Join(
-		validateURL("--metrics-server", f.metricsServer), validateURL("--event-webhook", f.eventWebhook),
-		validateURL("--slack-url", f.alerts.Slack.URL), validateURL("--slack-proxy-url", f.alerts.Slack.Proxy),
-		validateURL("--msteams-url", f.alerts.Teams.URL), validateURL("--msteams-proxy-url", f.alerts.Teams.Proxy))
+		validateURL("--metrics-server", f.metricsServer, serverSchemes),
+		validateURL("--event-webhook (EVENT_WEBHOOK_URL)", f.eventWebhook, serverSchemes),
+		validateURL("--slack-url (SLACK_URL)", f.alerts.Slack.URL, serverSchemes),
+		validateURL("--slack-proxy-url (SLACK_PROXY_URL)", f.alerts.Slack.Proxy, proxySchemes),
+		validateURL("--msteams-url (MSTEAMS_URL)", f.alerts.Teams.URL, serverSchemes),
+		validateURL("--msteams-proxy-url (MSTEAMS_PROXY_URL)", f.alerts.Teams.Proxy, proxySchemes))
 }
 
 // mesh is the cluster of --kubeconfig-service-mesh, nil if that is the manager's own.
@@ -111,7 +114,6 @@ func (w *wiring) mesh() (cluster.Cluster, error) {
 
 func (w *wiring) canary() error {
 	f := &w.flags.canary
-	f.fromEnvironment()
 	mesh, err := w.mesh()
 	if err != nil {
 		return err

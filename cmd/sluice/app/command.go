@@ -18,6 +18,7 @@ func Command(version string) *cobra.Command {
 		Short: "Run the controllers",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			f.canary.fromEnvironment()
 			if err := f.validate(); err != nil {
 				return err
 			}

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package usage refuses wrong arguments with what would be right: the command, how it
 // is called, and what can be named.
 package usage
