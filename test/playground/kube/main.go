@@ -1,5 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
-
 // Command kube is the playground's control plane in one binary.
 //
 // It dispatches on its first argument, or on the name it was called by, to

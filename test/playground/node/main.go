@@ -1,5 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
-
 // Command node is what a real node runs beside containerd, in one binary: it
 // dispatches on its first argument to kubelet or kube-proxy. It is apart from
 // kube because simulated nodes, the usual case, do not need it.

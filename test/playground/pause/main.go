@@ -1,5 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
-
 // Command pause is the process of a pod's sandbox: it holds the pod's
 // namespaces open while containers come and go, and reaps what they leave
 // behind, being process 1 of the pod.

@@ -1,5 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
-
 // Package gitserver serves a folder of bare Git repositories over HTTP and
 // SSH.
 //

@@ -1,5 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
-
 // Package program builds the programs that a playground runs, once for each
 // version on each machine.
 //
