@@ -37,38 +37,26 @@ func newRoot(name string) *cobra.Command {
 func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 func newGet() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "get",
-		Short: "List what kubectl cannot show in one table",
-		Args:  usage.Subcommand,
-		RunE:  showHelp,
-	}
-	c := cluster.AddFlags(cmd, version)
-	cmd.AddCommand(image.GetCommand(c), automation.GetCommand(c), canary.GetCommand(c))
-	return cmd
+	return group("get", "List what kubectl cannot show in one table",
+		image.GetCommand, automation.GetCommand, canary.GetCommand)
 }
 
 func newExplain() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "explain",
-		Short: "Say why a tag was chosen and why a marker has no effect",
-		Args:  usage.Subcommand,
-		RunE:  showHelp,
-	}
-	c := cluster.AddFlags(cmd, version)
-	cmd.AddCommand(policy.ExplainCommand(c), automation.ExplainCommand(c))
-	return cmd
+	return group("explain", "Say why a tag was chosen and why a marker has no effect",
+		policy.ExplainCommand, automation.ExplainCommand)
 }
 
 func newResume() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "resume",
-		Short: "Let go on what was held",
-		Args:  usage.Subcommand,
-		RunE:  showHelp,
-	}
+	return group("resume", "Let go on what was held", automation.ResumeCommand)
+}
+
+// group is a command that only has others below it, which all talk to one cluster.
+func group(use, short string, commands ...func(*cluster.Cluster) *cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Args: usage.Subcommand, RunE: showHelp}
 	c := cluster.AddFlags(cmd, version)
-	cmd.AddCommand(automation.ResumeCommand(c))
+	for _, command := range commands {
+		cmd.AddCommand(command(c))
+	}
 	return cmd
 }
 

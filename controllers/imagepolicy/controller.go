@@ -71,7 +71,7 @@ type Reconciler struct {
 
 // SetupWithManager registers the controller.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
-	if err := index(mgr.GetFieldIndexer()); err != nil {
+	if err := reconciler.Index(mgr, &imagev1.ImagePolicy{}, byRepository, indexOf); err != nil {
 		return err
 	}
 	return reconciler.Setup(mgr, kind, r, opts, r.watchRepositories, r.watchNamespaces, r.watchTags,

@@ -22,11 +22,6 @@ import (
 // byRepository indexes policies by the repository they refer to.
 const byRepository = "spec.imageRepositoryRef"
 
-func index(indexer client.FieldIndexer) error {
-	ctx := context.TODO() //nolint:forbidigo // SetupWithManager has no context, and nothing here waits
-	return indexer.IndexField(ctx, &imagev1.ImagePolicy{}, byRepository, indexOf)
-}
-
 func indexOf(obj client.Object) []string {
 	p, ok := obj.(*imagev1.ImagePolicy)
 	if !ok {

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/wake"
 )
 
@@ -60,10 +61,8 @@ func indexKustomizations(keys func(*kustomizev1.Kustomization) []string) client.
 
 // index registers the indexes.
 func index(mgr ctrl.Manager) error {
-	// The indexer's context only bounds the registration.
-	ctx := context.TODO() //nolint:forbidigo // SetupWithManager has no context, and nothing here waits
 	for field, keys := range indexes {
-		if err := mgr.GetFieldIndexer().IndexField(ctx, &kustomizev1.Kustomization{}, field, keys); err != nil {
+		if err := reconciler.Index(mgr, &kustomizev1.Kustomization{}, field, keys); err != nil {
 			return err
 		}
 	}

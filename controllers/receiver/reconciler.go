@@ -53,8 +53,7 @@ func (r *Reconciler) TooExpensive(obj *notificationv1.Receiver, err error) {
 // SetupWithManager registers the controller, and the index that package notify
 // finds Receivers by.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
-	ctx := context.TODO() //nolint:forbidigo // SetupWithManager has no context, and nothing here waits
-	if err := mgr.GetFieldIndexer().IndexField(ctx, &notificationv1.Receiver{}, notify.WebhookPathIndex, notify.IndexWebhookPath); err != nil {
+	if err := reconciler.Index(mgr, &notificationv1.Receiver{}, notify.WebhookPathIndex, notify.IndexWebhookPath); err != nil {
 		return err
 	}
 	tokens, err := reconciler.Secrets[*notificationv1.Receiver]{

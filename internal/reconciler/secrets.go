@@ -33,8 +33,7 @@ type Secrets[T Object] struct {
 // Secrets only the metadata is asked for and kept; the contents are read when they
 // are needed.
 func (s Secrets[T]) Watch(mgr ctrl.Manager, obj T) (Watch, error) {
-	ctx := context.TODO() //nolint:forbidigo // SetupWithManager has no context, and nothing here waits
-	if err := mgr.GetFieldIndexer().IndexField(ctx, obj, bySecret, s.index); err != nil {
+	if err := Index(mgr, obj, bySecret, s.index); err != nil {
 		return nil, err
 	}
 	toObjects := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, secret client.Object) []reconcile.Request {

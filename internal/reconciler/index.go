@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconciler
+
+import (
+	"context"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Index registers an index of the manager's cache, by which lists can select objects
+// with client.MatchingFields.
+func Index(mgr ctrl.Manager, obj client.Object, field string, values client.IndexerFunc) error {
+	// The context bounds the registration of an informer, which waits for nothing.
+	ctx := context.TODO() //nolint:forbidigo // SetupWithManager has no context
+	return mgr.GetFieldIndexer().IndexField(ctx, obj, field, values)
+}
