@@ -100,6 +100,8 @@ func (r Reference) target() watch.Target {
 type Change struct {
 	inventory.Entry
 	Action decide.Action
+	// Reason says why a stale object was not deleted; see [NotPruned].
+	Reason string
 }
 
 // String is the change as events show it.
@@ -124,6 +126,18 @@ func (o *Outcome) Entries() []inventory.Entry {
 		entries = append(entries, c.Entry)
 	}
 	return entries
+}
+
+// NotPruned lists the stale objects that were not deleted, one line each with the
+// reason; "" when all were.
+func NotPruned(changes []Change) string {
+	var lines []string
+	for _, c := range changes {
+		if c.Reason != "" {
+			lines = append(lines, c.Subject()+" not pruned: "+c.Reason)
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // Log lists what changed, one line each, as upstream's events do; "" when

@@ -28,13 +28,13 @@ func (s *Set) Prune(ctx context.Context, as Identity, stale []inventory.Entry) (
 		return nil, stale, err
 	}
 	for _, entry := range inReverseOrder(stale) {
-		action, deleteErr := s.pruneEntry(ctx, c, entry)
+		change, deleteErr := s.pruneEntry(ctx, c, entry)
 		if deleteErr != nil {
 			left = append(left, entry)
 			err = errors.Join(err, fmt.Errorf("%s delete failed: %w", entry.Subject(), deleteErr))
 			continue
 		}
-		changes = append(changes, Change{Entry: entry, Action: action})
+		changes = append(changes, change)
 	}
 	return changes, left, err
 }
@@ -67,33 +67,36 @@ const maxConflicts = 10
 
 // pruneEntry deletes one object, unless it is not the owner's. What is deleted is the
 // version that was judged: another owner may be taking the object over right now.
-func (s *Set) pruneEntry(ctx context.Context, c *client, entry inventory.Entry) (decide.Action, error) {
+func (s *Set) pruneEntry(ctx context.Context, c *client, entry inventory.Entry) (Change, error) {
+	deleted := Change{Entry: entry, Action: decide.Deleted}
 	at, ok, err := c.locate(entry)
 	if err != nil || !ok {
-		return decide.Deleted, err
+		return deleted, err
 	}
 	for range maxConflicts {
 		var live *unstructured.Unstructured
 		live, err = c.get(ctx, at)
 		switch {
 		case apierrors.IsNotFound(err):
-			return decide.Deleted, nil
+			return deleted, nil
 		case err != nil:
-			return "", err
-		case !s.engine.profile.Prunable(live.GetLabels(), live.GetAnnotations(), s.owner):
-			return decide.Skipped, nil
-		case live.GetDeletionTimestamp() != nil:
-			return decide.Deleted, nil // it goes; asking again would change nothing
+			return Change{}, err
+		}
+		if why, ok := s.engine.profile.Prunable(live.GetLabels(), live.GetAnnotations(), s.owner); !ok {
+			return Change{Entry: entry, Action: decide.Skipped, Reason: why}, nil
+		}
+		if live.GetDeletionTimestamp() != nil {
+			return deleted, nil // it goes; asking again would change nothing
 		}
 		err = c.delete(ctx, at, live.GetUID(), live.GetResourceVersion())
 		if err == nil || apierrors.IsNotFound(err) {
-			return decide.Deleted, nil
+			return deleted, nil
 		}
 		if !apierrors.IsConflict(err) {
-			return "", err
+			return Change{}, err
 		}
 	}
-	return "", fmt.Errorf("it is written faster than it can be looked at: %w", err)
+	return Change{}, fmt.Errorf("it is written faster than it can be looked at: %w", err)
 }
 
 // Remaining returns which of the deleted objects are still there. The owner is woken

@@ -78,6 +78,9 @@ func TestPruneDeletesWhatItJudged(t *testing.T) {
 			if !tc.left && (len(changes) != 1 || changes[0].Action != tc.want) {
 				t.Errorf("changes = %v, want %s", changes, tc.want)
 			}
+			if said := NotPruned(changes); (said != "") != (tc.want == decide.Skipped) {
+				t.Errorf("%s, and it says %q", tc.want, said)
+			}
 		})
 	}
 }

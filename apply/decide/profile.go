@@ -3,6 +3,7 @@
 package decide
 
 import (
+	"fmt"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -81,10 +82,22 @@ func (p *Profile) Excluded(labels, annotations map[string]string) bool {
 	return Wants(labels, annotations, p.ReconcileKey, Disabled) || Wants(labels, annotations, p.SSAKey, Ignore)
 }
 
-// Prunable reports whether an owner may delete an object: it carries the owner's
-// labels, and does not ask to be kept.
-func (p *Profile) Prunable(labels, annotations map[string]string, owner Owner) bool {
-	return p.OwnerOf(labels) == owner && !p.Excluded(labels, annotations) && !Wants(labels, annotations, p.PruneKey, Disabled)
+// Prunable reports whether an owner may delete an object, and if not, why: it carries
+// the labels of somebody else or of nobody, or asks to be kept.
+func (p *Profile) Prunable(labels, annotations map[string]string, owner Owner) (why string, ok bool) {
+	switch by := p.OwnerOf(labels); {
+	case p.HasOther(labels, owner):
+		return fmt.Sprintf("it has the labels of %s %s/%s", by.Kind, by.Namespace, by.Name), false
+	case by != owner:
+		return fmt.Sprintf("it has not the labels %s and %s of its owner", p.NameLabel, p.NamespaceLabel), false
+	case Wants(labels, annotations, p.ReconcileKey, Disabled):
+		return p.ReconcileKey + ": " + Disabled, false
+	case Wants(labels, annotations, p.SSAKey, Ignore):
+		return p.SSAKey + ": " + Ignore, false
+	case Wants(labels, annotations, p.PruneKey, Disabled):
+		return p.PruneKey + ": " + Disabled, false
+	}
+	return "", true
 }
 
 // Merges reports whether an object asks that the fields of other managers stay.

@@ -76,6 +76,9 @@ func (r *Reconciler) deleteObjects(ctx context.Context, k *kustomizev1.Kustomiza
 		if pruned := apply.Log(changes); pruned != "" {
 			r.tell(k, corev1.EventTypeNormal, pruned)
 		}
+		if skipped := apply.NotPruned(changes); skipped != "" {
+			r.tell(k, corev1.EventTypeNormal, skipped)
+		}
 		if err != nil {
 			return err
 		}

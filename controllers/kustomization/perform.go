@@ -141,6 +141,10 @@ func (r *Reconciler) prune(ctx context.Context, run *run, decision decide.Decisi
 		run.tell(meta.ProgressingReason, pruned)
 		run.seen.News = true
 	}
+	if skipped := apply.NotPruned(changes); skipped != "" {
+		log.FromContext(ctx).Info("not pruned", "objects", strings.Split(skipped, "\n"), "revision", run.artifact.Revision)
+		run.tell(meta.ProgressingReason, skipped)
+	}
 	if err != nil {
 		run.seen.Failure = &decide.Failure{Reason: meta.PruneFailedReason, Err: err, Retry: decide.RetrySoon}
 	}

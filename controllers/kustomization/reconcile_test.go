@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -180,11 +181,12 @@ func TestWhatLeftTheSourceIsPruned(t *testing.T) {
 		prune    bool
 		change   func(*unstructured.Unstructured)
 		wantKept bool
+		wantSays string // by an event
 	}{
-		"with spec.prune":                           {prune: true},
+		"with spec.prune":                           {prune: true, wantSays: "ConfigMap/ns/d deleted"},
 		"not without spec.prune":                    {wantKept: true},
-		"not what another Kustomization has by now": {prune: true, change: ownedBy("other"), wantKept: true},
-		"not what asks to be kept":                  {prune: true, change: annotated("kustomize.toolkit.fluxcd.io/prune", "disabled"), wantKept: true},
+		"not what another Kustomization has by now": {prune: true, change: ownedBy("other"), wantKept: true, wantSays: "ConfigMap/ns/d not pruned: it has the labels of Kustomization ns/other"},
+		"not what asks to be kept":                  {prune: true, change: annotated("kustomize.toolkit.fluxcd.io/prune", "disabled"), wantKept: true, wantSays: "ConfigMap/ns/d not pruned: kustomize.toolkit.fluxcd.io/prune: disabled"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -199,7 +201,11 @@ func TestWhatLeftTheSourceIsPruned(t *testing.T) {
 				e.cluster.Put(pathOf("d"), live)
 			}
 			e.commit("main@sha1:2", map[string]string{"c.yaml": configMap("c", "one")})
-			e.must(k)
+			events := e.must(k).Events
+			said := func(event reconciler.Event) bool { return event.Message == tc.wantSays }
+			if tc.wantSays != "" && !slices.ContainsFunc(events, said) {
+				t.Errorf("events %+v, want %q", events, tc.wantSays)
+			}
 			if kept := e.cluster.Get(pathOf("d")) != nil; kept != tc.wantKept {
 				t.Errorf("kept = %v, want %v", kept, tc.wantKept)
 			}
