@@ -3,6 +3,7 @@
 package apply
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apimachinery/pkg/util/wait"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/sluice-cd/sluice/apply/decide"
@@ -198,13 +200,14 @@ func TestADeletedObjectDrifts(t *testing.T) {
 func (e *testEnv) waitSeen(t *testing.T, name string) {
 	t.Helper()
 	u := named(name)
-	for range 2000 {
-		if _, freshness := e.set.engine.informers.Look(u.GroupVersionKind(), idOf(u), ""); freshness == decide.Fresh {
-			return
-		}
-		time.Sleep(5 * time.Millisecond) // informers have no event for this
+	// Informers have no event for this.
+	err := wait.PollUntilContextTimeout(t.Context(), 5*time.Millisecond, 10*time.Second, true, func(context.Context) (bool, error) {
+		_, freshness := e.set.engine.informers.Look(u.GroupVersionKind(), idOf(u), "")
+		return freshness == decide.Fresh, nil
+	})
+	if err != nil {
+		t.Fatalf("%s is never seen: %v", name, err)
 	}
-	t.Fatalf("%s is never seen", name)
 }
 
 func TestARepairWaitsInAPause(t *testing.T) {

@@ -3,10 +3,12 @@
 package canary
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -17,12 +19,19 @@ import (
 // tick lets time go on once the sampler waits for it.
 func tick(t *testing.T, clk *clocktesting.FakeClock, by time.Duration) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !clk.HasWaiters(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("nobody samples")
-		}
-	}
+	poll(t, "somebody who samples", clk.HasWaiters)
 	clk.Step(by)
+}
+
+// poll waits for a condition that nobody signals.
+func poll(t *testing.T, what string, met func() bool) {
+	t.Helper()
+	err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, 20*time.Second, true, func(context.Context) (bool, error) {
+		return met(), nil
+	})
+	if err != nil {
+		t.Fatalf("waiting for %s: %v", what, err)
+	}
 }
 
 // sampledRelease is one whose canary has users, with samples between its checks.
@@ -44,9 +53,10 @@ func TestDecisiveSamplesEndAReleaseBetweenTwoChecks(t *testing.T) {
 	server := newPrometheus(t, "100")
 	e := sampledRelease(t, server)
 	server.value.Store("50")
-	for asked := server.queries.Load(); server.queries.Load() < asked+2; {
+	for range 2 {
+		asked := server.queries.Load()
 		tick(t, e.clock, 10*time.Second)
-		time.Sleep(5 * time.Millisecond)
+		poll(t, "a sample", func() bool { return server.queries.Load() > asked })
 	}
 	if key := waketest.Next(t, e.woken); key.Name != "podinfo" {
 		t.Fatalf("%s was woken", key)

@@ -14,6 +14,7 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -117,8 +118,10 @@ func start(b *testing.B, p *harness.Playground, consistent bool, watches *atomic
 	if err := p.Client.Create(ctx, k); err != nil {
 		b.Fatal(err)
 	}
-	for mgr.GetClient().Get(ctx, client.ObjectKeyFromObject(k), &kustomizev1.Kustomization{}) != nil {
-		time.Sleep(10 * time.Millisecond)
+	if err := wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		return mgr.GetClient().Get(ctx, client.ObjectKeyFromObject(k), &kustomizev1.Kustomization{}) == nil, nil
+	}); err != nil {
+		b.Fatal(err)
 	}
 	return mgr.GetClient(), k
 }
