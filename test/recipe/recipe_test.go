@@ -55,6 +55,7 @@ func TestAToyRouterJoinsByTheRecipe(t *testing.T) {
 			{"config/rbac/canary.yaml", "# Route objects: made, or patched where they belong to somebody else.\n",
 				"- apiGroups: [toy.example.com]\n  resources: [toyroutes]\n  verbs: [get, list, watch, create, patch]\n"},
 			{"docs/routers/toy.md", "", "# Toy\n"},
+			{"docs/routers/README.md", "|---|---|---|---|---|\n", "| `toy` | ToyRoute `<apex>` | `weight` | | [page](toy.md) |\n"},
 		},
 		packages: []string{"canary/provider", "canary/router"},
 		folders:  []string{"canary/router/testdata", "docs/routers", "config/rbac"},

@@ -6,8 +6,43 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sluice-cd/sluice/canary/provider"
 	"github.com/sluice-cd/sluice/test/harness"
 )
+
+// TestTheAPIServerRefusesWhatTheTableOfProvidersDoesNotHave holds the CEL rules of the
+// Canary to package provider: they are written by hand.
+func TestTheAPIServerRefusesWhatTheTableOfProvidersDoesNotHave(t *testing.T) {
+	c := harness.Installed(t).Client
+	for what, tc := range map[string]struct {
+		field    provider.Fields
+		analysis string
+	}{
+		"analysis.match":           {provider.AnalysisMatch, "iterations: 5, match: [{headers: {a: {exact: b}}}]"},
+		"analysis.mirror":          {provider.AnalysisMirror, "stepWeight: 10, mirror: true"},
+		"analysis.sessionAffinity": {provider.SessionAffinity, "stepWeight: 10, sessionAffinity: {cookieName: c}"},
+	} {
+		for _, name := range provider.Names() {
+			if name == provider.Partition {
+				continue // no spec names it
+			}
+			t.Run(what+" with "+name, func(t *testing.T) {
+				row, _ := provider.Named(name)
+				spec := canaryHead + target + "  provider: " + name + "\n  analysis: {interval: 1m, threshold: 1, " + tc.analysis + "}\n"
+				if row.Fields&provider.IngressRef != 0 {
+					spec += "  ingressRef: {apiVersion: networking.k8s.io/v1, kind: Ingress, name: x}\n"
+				}
+				if row.Fields&provider.RouteRef != 0 {
+					spec += "  routeRef: {apiVersion: apisix.apache.org/v2, kind: ApisixRoute, name: x}\n"
+				}
+				err := create(t, c, parse(t, spec)[0])
+				if honoured := row.Fields&tc.field != 0; honoured != (err == nil) {
+					t.Errorf("the table has it: %v; the API server: %v", honoured, err)
+				}
+			})
+		}
+	}
+}
 
 // TestTheAPIServerRefusesWhatNoRouterOfThatNameCanDo: Flagger accepts these, and
 // ignores them or sends everybody to the canary.
