@@ -76,7 +76,7 @@ func (s *Set) checkHealth(ctx context.Context, all []subject) decide.Health {
 			return health
 		}
 	}
-	health.Blind = true // too much changes to be told of it; look again
+	health.Unwatched = true // too much changes to be told of it; look again
 	return health
 }
 

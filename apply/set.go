@@ -33,7 +33,8 @@ func (s *Set) Close(ctx context.Context) { s.watch.Close(ctx) }
 // Drift compares what was applied with what the informers see. It costs no call.
 func (s *Set) Drift() decide.DriftSummary { return s.memory.drift(s.engine.clock.Now()) }
 
-// EndPauses has all repairs done at once: somebody asks for them now.
+// EndPauses lets the next apply repair the objects whose repairs are paused because
+// somebody keeps changing them: a reconcile was requested.
 func (s *Set) EndPauses() { s.memory.endPauses() }
 
 // targets is what the remembered objects need watched.

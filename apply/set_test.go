@@ -284,7 +284,7 @@ func TestAConflictIsForcedWhenNobodyMinds(t *testing.T) {
 func TestAnOwnerDoesNotWaitForItself(t *testing.T) {
 	e := newTestEnv(t)
 	e.apply(t, config("1"))
-	if h := e.set.Health(t.Context()); !h.Healthy() || !h.Blind {
+	if h := e.set.Health(t.Context()); !h.Healthy() || !h.Unwatched {
 		t.Errorf("health %+v", h)
 	}
 	e.set.memory.applied[owner] = &decide.Applied{}

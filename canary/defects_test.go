@@ -11,34 +11,34 @@ import (
 
 // TestKnownDefects has one case for each way in which Flagger 1.44 was seen to
 // lose a revision, to promote what nobody measured, or to take an application
-// down. They are numbered as in the notes about it.
+// down.
 func TestKnownDefects(t *testing.T) {
 	progressing, failed := flaggerv1.CanaryPhaseProgressing, flaggerv1.CanaryPhaseFailed
 	for name, tc := range map[string]decisionCase{
-		"1: a revision that arrives with the last check is not promoted": {
+		"a revision that arrives with the last check is not promoted": {
 			given:     edited(at(progressing, 50), func(s *situation) { s.Target = running(v3) }),
 			wantPhase: progressing, wantApplied: v3, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v3}", "StartTarget{}"},
 			wantEvents:  "New revision detected! Restarting analysis for podinfo.test",
 		},
-		"1: a revision that arrives during the promotion loses its users, and the pinned one goes on": {
+		"a revision that arrives during the promotion loses its users, and the pinned one goes on": {
 			given:     edited(at(flaggerv1.CanaryPhasePromoting, 50), func(s *situation) { s.Target, s.Primary = rolling(v3), rolling(v2) }),
 			wantPhase: flaggerv1.CanaryPhasePromoting, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}"},
 		},
-		"1: the pinned revision is promoted from its snapshot": {
+		"the pinned revision is promoted from its snapshot": {
 			given:     edited(at(flaggerv1.CanaryPhasePromoting, 0), func(s *situation) { s.Target = rolling(v3) }),
 			wantPhase: flaggerv1.CanaryPhasePromoting, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}", "SetPrimary{v2}"}[1:],
 		},
-		"2: a fix after a failed promotion is analysed on the healthy canary": {
+		"a fix after a failed promotion is analysed on the healthy canary": {
 			given: edited(at(failed, 100), func(s *situation) {
 				s.Target, s.Primary, s.State.Promoted, s.Snapshots = running(v3), stuck(v2), "flagger", nil
 			}), wantPhase: progressing, wantWeight: 100, wantApplied: v3, wantPromoted: "flagger",
 			wantActions: []string{"Snapshot{v3}", "StartTarget{}"},
 			wantEvents:  "New revision detected! Scaling up podinfo.test",
 		},
-		"2: a fix that fails leaves users on the only pods that answer": {
+		"a fix that fails leaves users on the only pods that answer": {
 			given: edited(at(progressing, 100), func(s *situation) {
 				s.State.Fallback = &flaggerv1.CanaryFallback{Weight: 20}
 				s.Primary = Workload{Exists: true, Revision: v1, Replicas: 2, Stuck: true, Why: "broken"}
@@ -48,45 +48,45 @@ func TestKnownDefects(t *testing.T) {
 			wantEvents: "Halt podinfo.test advancement success rate 10.00% < 99%\n" +
 				"Rolling back podinfo.test failed checks threshold reached 2\nCanary failed! Scaling down podinfo.test",
 		},
-		"3: a revision pushed while the primary is unfit is not forgotten": {
+		"a revision pushed while the primary is unfit is not forgotten": {
 			given: edited(at(failed, 0), func(s *situation) {
 				s.Target, s.Primary = stopped(v3), rolling(v1)
 			}), wantPhase: failed, wantApplied: v2, wantPromoted: v1,
 		},
-		"4: a revert in Git ends the analysis without promoting": {
+		"a revert in Git ends the analysis without promoting": {
 			given:     edited(at(progressing, 40), func(s *situation) { s.Target = running(v1) }),
 			wantPhase: flaggerv1.CanaryPhaseInitialized, wantApplied: v1, wantPromoted: v1, wantVerdict: VerdictReverted,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantEvents:  "Revision reverted! Ending analysis of podinfo.test without promotion",
 		},
-		"4: a revert after a failure stays failed, and the same revision can be tried again": {
+		"a revert after a failure stays failed, and the same revision can be tried again": {
 			given:     edited(at(failed, 0), func(s *situation) { s.Target = stopped(v1) }),
 			wantPhase: failed, wantApplied: v1, wantPromoted: v1,
 		},
-		"6: weights that an edit reset come back": {
+		"weights that an edit reset come back": {
 			given: edited(at(progressing, 40), func(s *situation) {
 				s.Weights, s.State.At = provider.Stable, noon
 			}), wantPhase: progressing, wantWeight: 40, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{60 40 false}}"},
 		},
-		"9: a rollout that is never ready is told": {
+		"a rollout that is never ready is told": {
 			given:     edited(at(progressing, 0), func(s *situation) { s.Target = stuck(v2) }),
 			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantEvents:  "Rolling back podinfo.test progress deadline exceeded canary deployment podinfo.test not ready: rolling\nCanary failed! Scaling down podinfo.test",
 		},
-		"10: a rollback webhook is heard before the release begins": {
+		"a rollback webhook is heard before the release begins": {
 			given:     waitingAt(withHooks(arriving(waiting), confirmRollout, rollbackHook), confirmRollout),
 			wantPhase: waiting, wantApplied: v1, wantPromoted: v1, wantDue: "rollback", wantHold: "gate confirm-rollout by gate",
 		},
-		"13: of a primary that was scaled to zero there is nothing to lose": {
+		"of a primary that was scaled to zero there is nothing to lose": {
 			given: edited(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *situation) {
 				s.State.Applied, s.Primary, s.Snapshots = v1, stopped(v1), nil
 			}),
 			wantPhase: progressing, wantApplied: v2, wantPromoted: v1, wantActions: []string{"Snapshot{v2}", "StartTarget{}"},
 			wantEvents: "New revision detected! Scaling up podinfo.test",
 		},
-		"13: a gate that Flagger waits at keeps its weight": {
+		"a gate that Flagger waits at keeps its weight": {
 			given: edited(at(flaggerv1.CanaryPhaseWaitingPromotion, 50), func(s *situation) { s.State.At = noon }), wantPhase: flaggerv1.CanaryPhaseWaitingPromotion,
 			wantWeight: 50, wantApplied: v2, wantPromoted: v1,
 		},

@@ -162,7 +162,8 @@ func (p *Policy) Evaluate(tags iter.Seq[string], n int) ([]Ranked, Decision) {
 	return ranked[:min(len(ranked), max(n, 0))], d
 }
 
-// check leads one tag through the gates, and gives it to the selector.
+// check tries one tag against the gates in their order, and gives it to the selector if
+// it passes those that need neither clock nor registry.
 func (p *Policy) check(s selector, tag string) result {
 	text, ok := p.filter.text(tag)
 	if !ok {

@@ -98,7 +98,7 @@ func (l *lister) read(ctx context.Context, body io.Reader, into *tagBuffer) erro
 
 // decodePage adds the tags of a page to into.
 func decodePage(body []byte, into *tagBuffer) error {
-	if quickPage(body, into) {
+	if scanPage(body, into) {
 		return nil
 	}
 	decoded := struct {

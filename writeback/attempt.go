@@ -120,7 +120,7 @@ func (a attempt) decide(ctx context.Context, p proposal, tip *git.CommitTree) (p
 	if !b.isBuiltOnSource() {
 		return p, nil
 	}
-	same, err := sameBut(p.base, tip, p.planned.Contents)
+	same, err := sameExcept(p.base, tip, p.planned.Contents)
 	if err != nil {
 		return p, fmt.Errorf("comparing %s with %s: %w", p.tip, p.source.Commit, err)
 	}

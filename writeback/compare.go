@@ -8,9 +8,9 @@ import (
 	"github.com/sluice-cd/sluice/internal/tree"
 )
 
-// sameBut reports whether b is a with the given files changed, at the cost of
-// the difference.
-func sameBut(a, b tree.Tree, changes map[string][]byte) (bool, error) {
+// sameExcept reports whether b equals a except for the given files, which have the
+// given contents in b. Only directories with different hashes are read.
+func sameExcept(a, b tree.Tree, changes map[string][]byte) (bool, error) {
 	c := comparison{a: a, b: b, changes: changes}
 	same, err := c.directory("")
 	return same && c.seen == len(changes), err

@@ -203,8 +203,8 @@ func TestWhatIsReported(t *testing.T) {
 			want: "Running health checks for revision main@sha1:1 with a timeout of 1m0s", wantHealthy: metav1.ConditionUnknown, wantAfter: 40 * time.Second,
 		},
 		"objects that nobody may watch": {
-			seen: checked(&Health{Pending: []string{"x"}, Blind: true}), m: remembered(func(m *Memory) { m.HealthSince = now }),
-			want: "Running health checks for revision main@sha1:1 with a timeout of 1m0s", wantHealthy: metav1.ConditionUnknown, wantAfter: BlindLook,
+			seen: checked(&Health{Pending: []string{"x"}, Unwatched: true}), m: remembered(func(m *Memory) { m.HealthSince = now }),
+			want: "Running health checks for revision main@sha1:1 with a timeout of 1m0s", wantHealthy: metav1.ConditionUnknown, wantAfter: UnwatchedInterval,
 		},
 		"a kind that is not served": {
 			seen: checked(&Health{Pending: []string{"x"}, Unserved: []string{"no kind x"}}), m: remembered(func(m *Memory) { m.HealthSince = now }),
@@ -342,7 +342,7 @@ func TestHealthOf(t *testing.T) {
 		"one that was cleaned up":   {looked: Looked{Watched: true, Expires: true}},
 		"one that failed":           {looked: Looked{Seen: seen(status.FailedStatus), Watched: true}, want: Health{Failed: []string{"Job/ns/x status: 'Failed'"}}, wantAwaited: []Awaited{{ID: id, ResourceVersion: "7", Failed: true}}},
 		"one that is in progress":   {looked: Looked{Seen: seen(status.InProgressStatus), Watched: true}, want: Health{Pending: []string{"Job/ns/x status: 'InProgress'"}}, wantAwaited: []Awaited{{ID: id, ResourceVersion: "7"}}},
-		"one that nobody may watch": {looked: Looked{Seen: seen(status.CurrentStatus)}, want: Health{Blind: true}},
+		"one that nobody may watch": {looked: Looked{Seen: seen(status.CurrentStatus)}, want: Health{Unwatched: true}},
 		"a kind that is not served": {looked: Looked{Seen: &Observed{Status: status.NotFoundStatus, Message: "no kind"}, Watched: true}, want: Health{Pending: []string{"Job/ns/x status: 'NotFound': no kind"}, Unserved: []string{"Job/ns/x: no kind"}}, wantAwaited: []Awaited{{ID: id}}},
 	}
 	for name, tc := range tests {

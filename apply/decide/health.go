@@ -18,8 +18,8 @@ type Health struct {
 	Failed, Pending []string
 	// Unserved are those that are pending because the cluster has no such kind.
 	Unserved []string
-	// Blind says that some of them cannot be watched; look again in a while.
-	Blind bool
+	// Unwatched says that some of them cannot be watched; look again in a while.
+	Unwatched bool
 }
 
 // Healthy reports whether every object is.
@@ -70,7 +70,7 @@ func HealthOf(objects []Looked) (Health, []Awaited) {
 		awaited []Awaited
 	)
 	for _, o := range objects {
-		health.Blind = health.Blind || !o.Watched
+		health.Unwatched = health.Unwatched || !o.Watched
 		next := Awaited{GroupVersionKind: o.GroupVersionKind, ID: o.ID}
 		switch {
 		case o.Seen == nil && o.Expires && o.Watched, o.Seen != nil && o.Seen.Status == status.CurrentStatus:

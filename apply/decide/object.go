@@ -25,8 +25,8 @@ type Observed struct {
 	// them last. Whoever overwrites or removes one of them takes it over, and the hash
 	// changes; status updates and other managers' fields leave it as it is.
 	FieldHash string
-	// FormerHash identifies the fields of managers whose fields become ours, as those
-	// of kubectl; "" when there are none.
+	// FormerHash identifies the fields of former managers, such as kubectl, which this
+	// owner takes over; "" when there are none.
 	FormerHash string
 	// Writer is the manager, other than ours, that wrote fields last.
 	Writer string
@@ -139,7 +139,8 @@ func (p *Profile) DriftOf(owner Owner, left *Applied, seen *Observed, freshness 
 	return NoDrift
 }
 
-// hasNewFormer reports whether fields came that are to be taken over.
+// hasNewFormer reports whether a former manager, such as kubectl, wrote fields since
+// the last apply, which are to be taken over.
 func (p *Profile) hasNewFormer(left *Applied, seen *Observed) bool {
 	return seen.FormerHash != "" && seen.FormerHash != left.Left.FormerHash &&
 		!left.Merge && !p.Merges(seen.Labels, seen.Annotations)

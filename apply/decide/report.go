@@ -16,8 +16,8 @@ import (
 var ErrCircular = errors.New("circular dependency")
 
 const (
-	// BlindLook is how often objects that cannot be watched are looked at.
-	BlindLook = 5 * time.Second
+	// UnwatchedInterval is how often objects that cannot be watched are looked at.
+	UnwatchedInterval = 5 * time.Second
 	// buildLook is how often a build in the background is asked for; its end is told.
 	buildLook = 5 * time.Minute
 )
@@ -183,8 +183,8 @@ func (m Memory) timedOut(o Observation, now time.Time) bool {
 // remaining is how long to wait for news at most.
 func (m Memory) remaining(o Observation, h Health, now time.Time) time.Duration {
 	left := max(m.HealthSince.Add(o.Timeout).Sub(now), time.Millisecond)
-	if h.Blind {
-		return min(left, BlindLook)
+	if h.Unwatched {
+		return min(left, UnwatchedInterval)
 	}
 	return left
 }

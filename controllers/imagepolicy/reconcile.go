@@ -34,7 +34,7 @@ var (
 // Reconcile implements reconciler.Controller.
 func (r *Reconciler) Reconcile(ctx context.Context, p *imagev1.ImagePolicy) (reconciler.Result, error) {
 	now := r.Clock.Now()
-	compiled, err := accept(p, now)
+	compiled, err := compiledSpec(p, now)
 	if err != nil {
 		return reconciler.Result{}, reconcile.TerminalError(err)
 	}
@@ -68,7 +68,7 @@ func (r *Reconciler) choose(ctx context.Context, in *inputs) (reconciler.Result,
 	}
 	switch {
 	case err != nil:
-		return reconciler.Result{}, patient(err)
+		return reconciler.Result{}, asRetry(err)
 	case out.progress != complete:
 		return interrupted(in, &out, !look.started.requested.IsZero()), nil
 	}
@@ -94,9 +94,9 @@ func (r *Reconciler) restoreFirstSeen(in *inputs) {
 	}
 }
 
-// patient waits as long as a registry asks for, and for ever for what only an edit
-// helps.
-func patient(err error) error {
+// asRetry says when a failed look-up is tried again: when the registry said so, with
+// backoff, or not before the spec is edited.
+func asRetry(err error) error {
 	var limited *registry.RateLimited
 	if errors.As(err, &limited) {
 		return reconciler.Waiting(err, limited.After)
@@ -107,8 +107,9 @@ func patient(err error) error {
 	return err
 }
 
-// accept checks the spec: what it returns as an error only an edit can cure.
-func accept(p *imagev1.ImagePolicy, now time.Time) (*policy.Policy, error) {
+// compiledSpec checks and compiles the spec. Its errors are terminal: only an edit of
+// the spec resolves them.
+func compiledSpec(p *imagev1.ImagePolicy, now time.Time) (*policy.Policy, error) {
 	switch p.Spec.DigestReflectionPolicy {
 	case "", imagev1.ReflectNever, imagev1.ReflectIfNotPresent:
 	case imagev1.ReflectAlways:

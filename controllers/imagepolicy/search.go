@@ -160,7 +160,7 @@ func (out *outcome) note(gate policy.Gate, at time.Time) {
 }
 
 // nextRun is when to look once more without being woken, or zero: a digest can change
-// without a scan that says so, and pins, rejections and youth end.
+// without a scan that says so, pins and rejections end, and tags reach spec.minAge.
 func (out *outcome) nextRun(in *inputs) time.Duration {
 	switch out.progress {
 	case awaitingRegistry, awaitingMatch:

@@ -27,7 +27,7 @@ import (
 
 // Reconcile implements reconciler.Controller.
 func (r *Reconciler) Reconcile(ctx context.Context, repo *imagev1.ImageRepository) (reconciler.Result, error) {
-	target, err := accept(repo)
+	target, err := validTarget(repo)
 	if err != nil {
 		return reconciler.Result{}, reconcile.TerminalError(err)
 	}
@@ -51,8 +51,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, repo *imagev1.ImageRepositor
 	return reconciler.Result{Reason: meta.SucceededReason, Message: said, After: plan.wait, Events: events}, nil
 }
 
-// accept checks the spec: what it returns as an error only an edit can cure.
-func accept(repo *imagev1.ImageRepository) (scan.Target, error) {
+// validTarget is the image of a valid spec. Its errors are terminal: only an edit of the
+// spec resolves them.
+func validTarget(repo *imagev1.ImageRepository) (scan.Target, error) {
 	if err := registry.CheckProvider(scan.RegistrySpec(repo)); err != nil {
 		return scan.Target{}, err
 	}

@@ -100,7 +100,7 @@ func (r *Reconciler) awaitTermination(ctx context.Context, k *kustomizev1.Kustom
 	case err == nil && len(left) == 0:
 		return nil
 	case err != nil && !over:
-		return reconciler.Pending(err, decide.BlindLook)
+		return reconciler.Pending(err, decide.UnwatchedInterval)
 	case over:
 		why := fmt.Sprintf("failed to wait for resources termination: timeout waiting for: [%s]", strings.Join(left, ", "))
 		if err != nil {
@@ -115,7 +115,7 @@ func (r *Reconciler) awaitTermination(ctx context.Context, k *kustomizev1.Kustom
 		wait.announced = true
 		r.tell(k, corev1.EventTypeNormal, message)
 	}
-	return reconciler.Pending(errors.New(message), decide.BlindLook)
+	return reconciler.Pending(errors.New(message), decide.UnwatchedInterval)
 }
 
 // exists reports whether an identity can still be assumed.

@@ -94,7 +94,7 @@ func TestWhenWhatFailedIsTriedAgain(t *testing.T) {
 		"a build that does not end":  {buildFailure(app("a"), build.ErrUnfinished), decide.Failure{Reason: meta.BuildFailedReason, Retry: decide.RetryWhenWatched, After: slowRetry}},
 		"any other build":            {buildFailure(app("a"), errors.New("x")), decide.Failure{Reason: meta.BuildFailedReason, Retry: decide.RetryWhenWatched}},
 		"too many variables":         {variablesFailure(build.ErrTooLarge), decide.Failure{Reason: meta.BuildFailedReason, Retry: decide.RetryNever}},
-		"an object that terminates":  {applyFailure(apply.ErrTerminating), decide.Failure{Reason: meta.ReconciliationFailedReason, Retry: decide.RetryPending, After: decide.BlindLook}},
+		"an object that terminates":  {applyFailure(apply.ErrTerminating), decide.Failure{Reason: meta.ReconciliationFailedReason, Retry: decide.RetryPending, After: decide.UnwatchedInterval}},
 		"any other apply":            {applyFailure(errors.New("x")), decide.Failure{Reason: meta.ReconciliationFailedReason, Retry: decide.RetrySoon}},
 	}
 	for name, tc := range tests {

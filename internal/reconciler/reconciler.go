@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package reconciler is the one place where every served kind gets its
-// manners: suspend, reconcile requests, finalizers, the Ready, Reconciling and
+// Package reconciler is the one place for what all served kinds have in
+// common: suspend, reconcile requests, finalizers, the Ready, Reconciling and
 // Stalled conditions, observedGeneration, events, and the single status patch.
 //
 // A controller implements [Controller]: it looks at the world, acts, and writes

@@ -21,8 +21,8 @@ const (
 	// messages of others.
 	maxShare   = 512
 	maxWaiting = 16384
-	// lastWords is the time for what still waits when the process ends.
-	lastWords = 5 * time.Second
+	// drainTimeout is the time for what still waits when the process ends.
+	drainTimeout = 5 * time.Second
 )
 
 // Outbox delivers in the background. Deliveries of one lane are made one after the
@@ -118,7 +118,7 @@ func (o *Outbox) dispatch(ctx context.Context, running *sync.WaitGroup) {
 
 // drain waits until nothing is left, but not for long.
 func (o *Outbox) drain(ctx context.Context, running *sync.WaitGroup) {
-	timer := o.clock.NewTimer(lastWords)
+	timer := o.clock.NewTimer(drainTimeout)
 	defer timer.Stop()
 	empty := make(chan struct{})
 	o.mu.Lock()

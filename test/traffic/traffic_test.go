@@ -91,7 +91,7 @@ func users(t *testing.T, p *harness.Playground) {
 func stage(t *testing.T, p *harness.Playground) *flaggerv1.Canary {
 	t.Helper()
 	ctx := t.Context()
-	ns := p.Room(t, "traffic-", nil)
+	ns := p.NewNamespace(t, "traffic-", nil)
 	for name, traits := range map[string]traffic.Traits{
 		"app-primary": {Latency: 10 * time.Millisecond},
 		"app":         {Latency: 100 * time.Millisecond, ErrorRate: 0.5},

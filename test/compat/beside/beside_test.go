@@ -35,7 +35,7 @@ func TestTheChainNeedsNoIntervalWhoeverServesWhichPart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, err := chain.SetupPlain(t.Context(), p, p.Room(t, "beside-", nil), t.TempDir())
+			c, err := chain.SetupPlain(t.Context(), p, p.NewNamespace(t, "beside-", nil), t.TempDir())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -50,7 +50,7 @@ func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	ctrl.SetLogger(logr.Discard()) // conditions tell
 	f := &fixture{Playground: harness.Installed(t), t: t, repo: gitserver.New(t, gitserver.WithBasicAuth("user", "secret")).Repo("app")}
-	f.ns, f.shared = f.Room(t, "automation-", nil), f.Room(t, "shared-", nil)
+	f.ns, f.shared = f.NewNamespace(t, "automation-", nil), f.NewNamespace(t, "shared-", nil)
 	f.repo.Commit("main", gitserver.Files{"a.yaml": f.marked("app", "1")})
 	f.must(f.Client.Create(t.Context(), &corev1.Secret{ObjectMeta: f.named("git"),
 		StringData: map[string]string{"username": "user", "password": "secret"}}))

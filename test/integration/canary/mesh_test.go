@@ -21,9 +21,9 @@ import (
 // control plane of the mesh, and with it the routes, in another.
 func TestRoutesOfAMeshAreWrittenIntoItsCluster(t *testing.T) {
 	t.Parallel()
-	here, mesh := harness.Installed(t), harness.Another(t)
+	here, mesh := harness.Installed(t), harness.SecondPlayground(t)
 	w := &canaryWorld{t: t, c: here.Client}
-	w.namespace = here.Room(t, "mesh-", nil)
+	w.namespace = here.NewNamespace(t, "mesh-", nil)
 	there := &canaryWorld{t: t, c: mesh.Client, namespace: w.namespace}
 	there.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}})
 	sluice, err := here.StartController(t.Context(), t.TempDir(), "--controllers", "canary", "--watch-namespace", w.namespace,

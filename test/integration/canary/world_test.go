@@ -69,7 +69,7 @@ func newCanaryWorld(t *testing.T, log *eventLog) *canaryWorld {
 	t.Helper()
 	pg := harness.Installed(t)
 	w := &canaryWorld{t: t, c: pg.Client, wire: newWire(), metrics: newMetricsServer(t)}
-	w.namespace = pg.Room(t, "canary-", nil)
+	w.namespace = pg.NewNamespace(t, "canary-", nil)
 	wired := *pg
 	wired.REST = rest.CopyConfig(pg.REST)
 	wired.REST.Wrap(w.wire.wrap)

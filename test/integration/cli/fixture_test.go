@@ -80,7 +80,7 @@ func newFixture(t *testing.T) *fixture {
 		Playground: pg, t: t, host: strings.TrimPrefix(server.URL, "http://"),
 		repo: gitserver.New(t, gitserver.WithBasicAuth("user", "secret")).Repo("app"),
 	}
-	f.ns = f.Room(t, "cli-", nil)
+	f.ns = f.NewNamespace(t, "cli-", nil)
 	f.fill()
 	return f
 }

@@ -113,7 +113,7 @@ func start(b *testing.B, p *harness.Playground, consistent bool, watches *atomic
 	done := make(chan error, 1)
 	go func() { done <- mgr.Start(ctx) }()
 	b.Cleanup(func() { cancel(); <-done })
-	k := &kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: p.Room(b, "consistency-", nil), Name: "app"}}
+	k := &kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: p.NewNamespace(b, "consistency-", nil), Name: "app"}}
 	k.Spec.Suspend, k.Spec.Interval.Duration, k.Spec.SourceRef.Kind, k.Spec.SourceRef.Name = true, time.Hour, "GitRepository", "app"
 	if err := p.Client.Create(ctx, k); err != nil {
 		b.Fatal(err)

@@ -54,7 +54,7 @@ func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	ctrl.SetLogger(logr.Discard()) // conditions tell
 	f := &fixture{Playground: harness.Installed(t), t: t}
-	f.ns = f.Room(t, "image-", nil)
+	f.ns = f.NewNamespace(t, "image-", nil)
 	images := fakeregistry.New(fakeregistry.Logger(log.New(io.Discard, "", 0)))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		images.ServeHTTP(w, r)

@@ -86,7 +86,7 @@ func TestARestartBringsTheTagsBackWithoutANoise(t *testing.T) {
 	stop()
 	before := policy.ResourceVersion
 	scans := f.scans.Load()
-	other := f.policy(f.Room(t, "image-", nil), "2.x") // has never chosen: needs the tags
+	other := f.policy(f.NewNamespace(t, "image-", nil), "2.x") // has never chosen: needs the tags
 	f.edit(repo, func() { repo.Spec.AccessFrom = everybody() })
 	f.start(f.ns, other.Namespace)
 	f.chosen(other, "2.0.0")
@@ -101,7 +101,7 @@ func TestARestartBringsTheTagsBackWithoutANoise(t *testing.T) {
 
 func TestAccessIsGrantedAndWithdrawn(t *testing.T) {
 	f := newFixture(t)
-	tenant := f.Room(t, "image-", map[string]string{"tenant": "a"})
+	tenant := f.NewNamespace(t, "image-", map[string]string{"tenant": "a"})
 	f.start(f.ns, tenant)
 	f.push("1.0.0")
 	repo, policy := f.repository(time.Hour), f.policy(tenant, "1.x")

@@ -162,7 +162,7 @@ func TestEveryKindIsReleasedWithTheRoles(t *testing.T) {
 	p := harness.Installed(t)
 	install(t, p)
 	installProxies(t, p)
-	f := fleet{T: t, c: p.Client, namespace: p.Room(t, "rbac-", nil)}
+	f := fleet{T: t, c: p.Client, namespace: p.NewNamespace(t, "rbac-", nil)}
 	p.ServeKnative(t, f.namespace)
 
 	limited := *p

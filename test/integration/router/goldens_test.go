@@ -22,7 +22,7 @@ func TestARealServerAgreesWithTheGoldens(t *testing.T) {
 	installCRDs(t, p)
 	for _, g := range contract.Goldens(t, testdata) {
 		t.Run(g.Name, func(t *testing.T) {
-			ns := p.Room(t, "router-", nil)
+			ns := p.NewNamespace(t, "router-", nil)
 			for _, object := range g.Before {
 				object.SetNamespace(ns)
 				must(t, p.Client.Create(t.Context(), object))

@@ -57,7 +57,7 @@ type stage struct {
 
 func TestTenants(t *testing.T) {
 	p := harness.Installed(t)
-	s := &stage{Playground: p, Victim: p.Room(t, "victim-", nil), Tenant: p.Room(t, "tenant-", nil), work: t.TempDir()}
+	s := &stage{Playground: p, Victim: p.NewNamespace(t, "victim-", nil), Tenant: p.NewNamespace(t, "tenant-", nil), work: t.TempDir()}
 	s.Evil, s.Silent = newServer(t), newServer(t)
 	s.letIn(t)
 	victim, err := chain.SetupPlain(t.Context(), p, s.Victim, s.work)

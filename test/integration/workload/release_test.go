@@ -41,7 +41,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	p := harness.Installed(t)
-	return &world{T: t, c: p.Client, p: p, namespace: p.Room(t, "release-", nil)}
+	return &world{T: t, c: p.Client, p: p, namespace: p.NewNamespace(t, "release-", nil)}
 }
 
 func (w *world) must(err error) {

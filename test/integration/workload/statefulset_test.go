@@ -46,7 +46,7 @@ func newDatabase(t *testing.T) *database {
 	t.Helper()
 	p := harness.Installed(t)
 	d := &database{T: t, c: p.Client, manager: targets.New(p.Client, p.Client, clock.RealClock{}, targets.Options{})}
-	ns := p.Room(t, "statefulset-", nil)
+	ns := p.NewNamespace(t, "statefulset-", nil)
 	d.canary = &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "db"}, Spec: flaggerv1.CanarySpec{
 		TargetRef: flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "db"}, Suspend: true,
 		Service:  flaggerv1.CanaryService{Port: 5432},

@@ -25,7 +25,7 @@ const Workers = 4
 
 // Room makes a namespace that a test has for itself, and that goes with it. Its
 // name begins with prefix.
-func (p *Playground) Room(tb testing.TB, prefix string, labels map[string]string) string {
+func (p *Playground) NewNamespace(tb testing.TB, prefix string, labels map[string]string) string {
 	tb.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: prefix, Labels: labels}}
 	if err := p.Client.Create(tb.Context(), ns); err != nil {

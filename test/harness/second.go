@@ -12,9 +12,9 @@ import (
 	"github.com/sluice-cd/sluice/test/env"
 )
 
-// Another starts a second playground for one test, for what spans clusters: an API
+// SecondPlayground starts a second playground for one test, for what spans clusters: an API
 // server without nodes, with the CRDs of [Installed]. It goes with the test.
-func Another(tb testing.TB) *Playground {
+func SecondPlayground(tb testing.TB) *Playground {
 	tb.Helper()
 	root, err := Root()
 	if err != nil {

@@ -12,8 +12,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// weight is what something comes to when kustomize has decoded it. Of the largest
-// document it is known by itself, for which kustomize needs most for a moment.
+// weight is how much memory a file takes when kustomize has decoded it, as numbers of
+// documents, YAML nodes and bytes. The largest document counts by itself as well, since
+// kustomize holds it twice for a moment.
 type weight struct {
 	documents, nodes, bytes    int64
 	largestNodes, largestBytes int64

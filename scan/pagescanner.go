@@ -4,7 +4,7 @@ package scan
 
 import "bytes"
 
-// quickPage adds the tags of a page that looks as nearly all of them do, a name
+// scanPage adds the tags of a page that looks as nearly all of them do, a name
 // and a list of plain strings, in one pass over its bytes:
 //
 //	{"name":"app","tags":["1.0.0","1.1.0"]}
@@ -13,9 +13,9 @@ import "bytes"
 // members, a null or a mistake. The decoder of the standard library has the last
 // word on those; it goes over the bytes three times, which is most of what a scan
 // without news would cost.
-func quickPage(body []byte, into *tagBuffer) bool {
+func scanPage(body []byte, into *tagBuffer) bool {
 	before := *into
-	q := quick{rest: body}
+	q := pageScanner{rest: body}
 	if q.page(into) {
 		return true
 	}
@@ -23,10 +23,10 @@ func quickPage(body []byte, into *tagBuffer) bool {
 	return false
 }
 
-// quick reads what is left of a page.
-type quick struct{ rest []byte }
+// pageScanner reads what is left of a page.
+type pageScanner struct{ rest []byte }
 
-func (q *quick) page(into *tagBuffer) bool {
+func (q *pageScanner) page(into *tagBuffer) bool {
 	if !q.take('{') {
 		return false
 	}
@@ -54,7 +54,7 @@ func (q *quick) page(into *tagBuffer) bool {
 }
 
 // list reads an array of strings.
-func (q *quick) list(into *tagBuffer) bool {
+func (q *pageScanner) list(into *tagBuffer) bool {
 	if !q.take('[') {
 		return false
 	}
@@ -74,7 +74,7 @@ func (q *quick) list(into *tagBuffer) bool {
 }
 
 // text reads a string in which nothing is escaped.
-func (q *quick) text() ([]byte, bool) {
+func (q *pageScanner) text() ([]byte, bool) {
 	if !q.take('"') {
 		return nil, false
 	}
@@ -93,7 +93,7 @@ func (q *quick) text() ([]byte, bool) {
 }
 
 // take skips white space and then c, if that is next.
-func (q *quick) take(c byte) bool {
+func (q *pageScanner) take(c byte) bool {
 	if rest := q.space(); len(rest) > 0 && rest[0] == c {
 		q.rest = rest[1:]
 		return true
@@ -102,7 +102,7 @@ func (q *quick) take(c byte) bool {
 }
 
 // space skips white space.
-func (q *quick) space() []byte {
+func (q *pageScanner) space() []byte {
 	for len(q.rest) > 0 && (q.rest[0] == ' ' || q.rest[0] == '\n' || q.rest[0] == '\t' || q.rest[0] == '\r') {
 		q.rest = q.rest[1:]
 	}
