@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -90,7 +91,9 @@ func NewPlan(c *flaggerv1.Canary, limits Limits) (Plan, error) {
 	p.Affinity = a.SessionAffinity
 	p.Notes = fieldsWithoutEffect(a)
 	p.ABTest = len(a.Match) > 0
-	p.setHooks(a.Webhooks)
+	if err := p.setHooks(a.Webhooks); err != nil {
+		return Plan{}, err
+	}
 	if err := p.setInterval(a.Interval, limits.MinInterval); err != nil {
 		return Plan{}, err
 	}
@@ -111,12 +114,19 @@ func refuse(c *flaggerv1.Canary) error {
 	return nil
 }
 
-// setHooks notes which types of webhooks there are.
-func (p *Plan) setHooks(webhooks []flaggerv1.CanaryWebhook) {
+// setHooks notes which types of webhooks there are. A URL that cannot be called is
+// refused before a release begins, which would be rolled back for it. The URL is not
+// repeated: it may hold a secret.
+func (p *Plan) setHooks(webhooks []flaggerv1.CanaryWebhook) error {
 	p.Hooks = map[flaggerv1.HookType]bool{}
-	for _, w := range webhooks {
+	for i, w := range webhooks {
+		u, err := url.Parse(w.URL)
+		if w.URL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+			return &Refused{fmt.Sprintf("spec.analysis.webhooks[%d].url", i), "webhook " + w.Name + ": it is no URL such as https://host/path"}
+		}
 		p.Hooks[cmp.Or(w.Type, flaggerv1.RolloutHook)] = true
 	}
+	return nil
 }
 
 // setGates reads the gates that are closed by annotation.

@@ -222,6 +222,23 @@ func TestWebhooksAndGatesOfAPlan(t *testing.T) {
 	}
 }
 
+func TestAWebhookThatCannotBeCalledIsRefusedBeforeARelease(t *testing.T) {
+	for url, wantRefused := range map[string]bool{
+		"http://load tester/": true, "loadtester/": true, "ftp://loadtester/": true, "http://hunter2@ /": true,
+		"http://loadtester.test/": false, "https://loadtester/gate?token=hunter2": false,
+	} {
+		c := object("istio", func(s *flaggerv1.CanarySpec) {
+			s.Analysis.StepWeight = 50
+			s.Analysis.Webhooks = []flaggerv1.CanaryWebhook{{Name: "load"}, {Name: "gate", URL: url}}
+		})
+		_, err := NewPlan(c, Limits{})
+		var refused *Refused
+		if got := errors.As(err, &refused); got != wantRefused || got && (refused.Field != "spec.analysis.webhooks[1].url" || strings.Contains(err.Error(), "hunter2")) {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
 // TestWhatNothingRoutesIsTriedWithoutUsers: Flagger takes such manifests, and so
 // does the plan, which says how they were read.
 func TestWhatNothingRoutesIsTriedWithoutUsers(t *testing.T) {

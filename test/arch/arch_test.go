@@ -125,6 +125,9 @@ func checkLocal(t *testing.T, file, dir string, at int, local string) {
 
 func checkPure(t *testing.T, file, path string) {
 	t.Helper()
+	if path == "net/url" {
+		return // it parses, and connects to nothing
+	}
 	for _, bad := range impure {
 		if path == bad || strings.HasPrefix(path, bad+"/") {
 			t.Errorf("%s is pure and imports %s", file, path)
