@@ -22,3 +22,18 @@ func readyOf(conditions []metav1.Condition) (status, message string) {
 
 // Short abbreviates a commit or the hexadecimal part of a digest, as Git does.
 func Short(hash string) string { return fmt.Sprintf("%.7s", hash) }
+
+// Refusal is what the controller says of an object that it does not reconcile as it
+// stands, "" while there is nothing of the kind: what is computed here from the spec
+// alone, such as the choice of a policy, is then not what is so in the cluster.
+func Refusal(conditions []metav1.Condition) string {
+	ready := apimeta.FindStatusCondition(conditions, meta.ReadyCondition)
+	if ready == nil || ready.Status != metav1.ConditionFalse {
+		return ""
+	}
+	after := "its last reconcile failed"
+	if apimeta.IsStatusConditionTrue(conditions, meta.StalledCondition) {
+		after = "the controller refuses it"
+	}
+	return fmt.Sprintf("%s: %s: %s", after, ready.Reason, ready.Message)
+}

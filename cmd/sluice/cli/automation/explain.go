@@ -62,6 +62,9 @@ func (e *explanation) run(cmd *cobra.Command, args []string) error {
 	if err := e.cluster.Get(cmd.Context(), c, args[0], &a); err != nil {
 		return err
 	}
+	if refusal := report.Refusal(a.Status.Conditions); refusal != "" {
+		output.Note(cmd, "ImageUpdateAutomation %s: %s", a.Name, refusal)
+	}
 	known, err := policiesOf(cmd.Context(), c, &a)
 	if err != nil {
 		return err

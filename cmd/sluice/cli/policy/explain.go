@@ -76,6 +76,9 @@ func (e *explanation) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	saved := p.DeepCopy()
+	if refusal := report.Refusal(p.Status.Conditions); refusal != "" {
+		output.Note(cmd, "ImagePolicy %s: %s", p.Name, refusal)
+	}
 	if err := e.trial.apply(cmd.Flags(), &p.Spec); err != nil {
 		return err
 	}

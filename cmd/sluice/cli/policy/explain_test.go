@@ -132,6 +132,18 @@ func TestExplainPolicySaysWhatItDoesNotJudge(t *testing.T) {
 	}
 }
 
+func TestExplainPolicySaysThatTheControllerRefusesIt(t *testing.T) {
+	dir := command.Folder(t, map[string]string{"p.yaml": strings.Replace(policyFile, "  status:\n", `  status:
+    conditions:
+    - {type: Ready, status: "False", reason: AccessDenied, message: not for this namespace}
+    - {type: Stalled, status: "True", reason: AccessDenied, message: not for this namespace}
+`, 1)})
+	r := command.Must(t, explain(), tagList, "policy", "app", "--tags", "-", "--file", filepath.Join(dir, "p.yaml"))
+	if want := "ImagePolicy app: the controller refuses it: AccessDenied: not for this namespace\n"; !strings.Contains(r.Errors, want) {
+		t.Errorf("said %q", r.Errors)
+	}
+}
+
 func TestExplainPolicyForMachines(t *testing.T) {
 	r := command.Must(t, explain(), tagList, "policy", "--tags", "-", "--range", "1.x", "-o", "json")
 	var got struct {
