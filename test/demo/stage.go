@@ -94,7 +94,7 @@ func (s *stage) set(ctx context.Context) (err error) {
 // started says how the controller runs.
 func started(node string) string {
 	if node == "real" {
-		return "sluice runs in the cluster, from its image, installed by its chart"
+		return "sluice runs in the cluster, from its image"
 	}
 	return "sluice controller is running"
 }
