@@ -23,7 +23,7 @@ import (
 // Workers is how many each controller of [Playground.Serve] has.
 const Workers = 4
 
-// Room makes a namespace that a test has for itself, and that goes with it. Its
+// NewNamespace makes a namespace that a test has for itself, and that goes with it. Its
 // name begins with prefix.
 func (p *Playground) NewNamespace(tb testing.TB, prefix string, labels map[string]string) string {
 	tb.Helper()
