@@ -17,7 +17,7 @@ import (
 // Users stayed on a primary without pods for as long as the analysis waited for it.
 func TestUsersGoWherePodsServe(t *testing.T) {
 	progressing, succeeded := flaggerv1.CanaryPhaseProgressing, flaggerv1.CanaryPhaseSucceeded
-	fallen := func(weight int, primary Workload) situation {
+	onFallback := func(weight int, primary Workload) situation {
 		return edited(at(progressing, 100), func(s *situation) {
 			s.State.Fallback, s.Primary = &flaggerv1.CanaryFallback{Weight: weight}, primary
 		})
@@ -57,23 +57,23 @@ func TestUsersGoWherePodsServe(t *testing.T) {
 			wantEvents: "Halt podinfo.test advancement canary has no available pods", wantProblem: "Canary analysis at weight 0, stage 0 of 3, 1 of 2 checks failed; podinfo-primary.test not ready: gone",
 		},
 		"and the analysis goes on from stage to stage": {
-			given: fallen(20, gone(v1)), wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
+			given: onFallback(20, gone(v1)), wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 			wantActions: moved, wantEvents: "Advance podinfo.test canary weight 40 (request-success-rate 99.80%)",
 		},
 		"to the primary as the stage has it, once it is ready": {
-			given: fallen(40, running(v1)), wantPhase: progressing, wantWeight: 40, wantApplied: v2, wantPromoted: v1,
+			given: onFallback(40, running(v1)), wantPhase: progressing, wantWeight: 40, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{60 40 false}}"}, wantEvents: "podinfo-primary.test is ready again, routing traffic to it",
 		},
 		"not to a primary of which only a part is there": {
-			given:     edited(fallen(40, rolling(v1)), func(s *situation) { s.State.At = noon }),
+			given:     edited(onFallback(40, rolling(v1)), func(s *situation) { s.State.At = noon }),
 			wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 		},
 		"and what passed every stage repairs the primary": {
-			given: fallen(50, gone(v1)), wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
+			given: onFallback(50, gone(v1)), wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetPrimary{v2}"}, wantEvents: "Copying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
 		},
 		"from whom an A/B release chose, to everybody": {
-			given: edited(fallen(100, gone(v1)), func(s *situation) { s.Plan.ABTest, s.State.At = true, noon }), wantPhase: progressing, wantWeight: 100,
+			given: edited(onFallback(100, gone(v1)), func(s *situation) { s.Plan.ABTest, s.State.At = true, noon }), wantPhase: progressing, wantWeight: 100,
 			wantApplied: v2, wantPromoted: v1, wantActions: moved,
 		},
 		"nowhere from a primary that its autoscaler let go": {

@@ -338,7 +338,7 @@ func TestExternalMetricsOfTheAPIServer(t *testing.T) {
 		want string
 	}{
 		"without an API server":       {atServer, nil, "spec.provider.address:"},
-		"the API server is not waved": {func(m *flaggerv1.MetricTemplate) { atServer(m); m.Spec.Provider.InsecureSkipVerify = true }, &rest.Config{}, "insecureSkipVerify:"},
+		"the API server is always verified": {func(m *flaggerv1.MetricTemplate) { atServer(m); m.Spec.Provider.InsecureSkipVerify = true }, &rest.Config{}, "insecureSkipVerify:"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newTestServer(t, r)

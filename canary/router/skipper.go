@@ -68,13 +68,13 @@ func (skipper) reweigh(o *unstructured.Unstructured, c *flaggerv1.Canary, w prov
 
 // skipperTwin is the same path to another Service.
 func skipperTwin(path entry, to string) entry {
-	twin, service := maps.Clone(path), entry{}
+	canaryPath, service := maps.Clone(path), entry{}
 	if old, ok := object.At(path, "backend", "service").(entry); ok {
 		service = maps.Clone(old)
 	}
 	service["name"] = to
-	twin["backend"] = entry{"service": service}
-	return twin
+	canaryPath["backend"] = entry{"service": service}
+	return canaryPath
 }
 
 func skipperMine(key string) bool { return key == skipperWeights || key == skipperPredicate }
