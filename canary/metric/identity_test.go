@@ -337,7 +337,7 @@ func TestExternalMetricsOfTheAPIServer(t *testing.T) {
 		cfg  *rest.Config
 		want string
 	}{
-		"without an API server":       {atServer, nil, "spec.provider.address:"},
+		"without an API server":             {atServer, nil, "spec.provider.address:"},
 		"the API server is always verified": {func(m *flaggerv1.MetricTemplate) { atServer(m); m.Spec.Provider.InsecureSkipVerify = true }, &rest.Config{}, "insecureSkipVerify:"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -40,7 +40,7 @@ func (s skipper) render(d draft, w provider.Weights) error {
 	eachPath(d.Unstructured, func(paths []entry) []entry {
 		for _, path := range slices.Clone(paths) {
 			if ingressBackend(path) == primary {
-				paths = append(paths, skipperTwin(path, canary))
+				paths = append(paths, skipperPathTo(path, canary))
 			}
 		}
 		return paths
@@ -66,8 +66,8 @@ func (skipper) reweigh(o *unstructured.Unstructured, c *flaggerv1.Canary, w prov
 	return nil
 }
 
-// skipperTwin is the same path to another Service.
-func skipperTwin(path entry, to string) entry {
+// skipperPathTo is the same path to another Service.
+func skipperPathTo(path entry, to string) entry {
 	canaryPath, service := maps.Clone(path), entry{}
 	if old, ok := object.At(path, "backend", "service").(entry); ok {
 		service = maps.Clone(old)
