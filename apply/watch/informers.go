@@ -119,13 +119,20 @@ func (s *Informers) look(gvk schema.GroupVersionKind, id inventory.ID, since str
 		switch {
 		case err == nil && found && !obj.(*decide.Observed).OlderThan(since):
 			return obj.(*decide.Observed), decide.Fresh
-		case found || decide.Older(inf.LastSyncResourceVersion(), since):
+		case found || isBehind(inf.LastSyncResourceVersion(), since):
 			best = decide.Stale
 		case best == decide.Unknown:
 			best = decide.Missing
 		}
 	}
 	return nil, best
+}
+
+// isBehind reports whether an informer that last saw one version may not have seen
+// another yet. An informer notes the version of its first list a moment after it counts
+// as synced; until then it has seen nothing for sure.
+func isBehind(last, since string) bool {
+	return since != "" && (last == "" || decide.Older(last, since))
 }
 
 // ensure returns the target's informer, started if need be; nil when the

@@ -108,6 +108,26 @@ func TestInformersSeeWhatCarriesTheLabel(t *testing.T) {
 	}
 }
 
+// An object that was applied a moment ago was taken for one that somebody had deleted,
+// when its kind was listed for the first time just then.
+func TestAnInformerThatHasNotNotedItsFirstListIsBehind(t *testing.T) {
+	for name, tc := range map[string]struct {
+		last, since string
+		want        bool
+	}{
+		"no version is asked for":          {"", "", false},
+		"no list was noted yet":            {"", "7", true},
+		"an older list":                    {"6", "7", true},
+		"the list that has it":             {"7", "7", false},
+		"a newer one":                      {"10", "7", false},
+		"a list, and no version asked for": {"7", "", false},
+	} {
+		if got := isBehind(tc.last, tc.since); got != tc.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 func TestOneObjectIsWatchedWhoeverOwnsIt(t *testing.T) {
 	server, s := newInformers(t)
 	foreign := named(services, "foreign")
