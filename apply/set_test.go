@@ -165,6 +165,7 @@ func TestInformersSaveCalls(t *testing.T) {
 	if calls := e.Calls(); len(calls) != 1 || calls[0] != "PATCH "+configAt {
 		t.Errorf("the first apply: %q", calls)
 	}
+	e.waitSeen(t, "c")
 	e.apply(t, config("1"))
 	if calls := e.Calls(); len(calls) > 0 {
 		t.Errorf("the second apply: %q", calls)
