@@ -115,11 +115,14 @@ func (s *Informers) look(gvk schema.GroupVersionKind, id inventory.ID, since str
 		if inf == nil || !inf.HasSynced() {
 			continue
 		}
+		// In this order: what the store had not seen when it was asked for the object may
+		// be there a moment later. The informer's own version is ahead of its store.
+		last := inf.GetStore().LastStoreSyncResourceVersion()
 		obj, found, err := inf.GetStore().GetByKey(keyOf(id.Namespace, id.Name))
 		switch {
 		case err == nil && found && !obj.(*decide.Observed).OlderThan(since):
 			return obj.(*decide.Observed), decide.Fresh
-		case found || isBehind(inf.LastSyncResourceVersion(), since):
+		case found || isBehind(last, since):
 			best = decide.Stale
 		case best == decide.Unknown:
 			best = decide.Missing
@@ -128,9 +131,8 @@ func (s *Informers) look(gvk schema.GroupVersionKind, id inventory.ID, since str
 	return nil, best
 }
 
-// isBehind reports whether an informer that last saw one version may not have seen
-// another yet. An informer notes the version of its first list a moment after it counts
-// as synced; until then it has seen nothing for sure.
+// isBehind reports whether a store that was last changed at one version may lack what
+// was written at another. A store without a version has seen nothing for sure.
 func isBehind(last, since string) bool {
 	return since != "" && (last == "" || decide.Older(last, since))
 }
