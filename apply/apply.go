@@ -115,8 +115,8 @@ type Outcome struct {
 	// Waiting is not empty when the objects of an early wave are not established
 	// yet. The owner will be woken, and should apply again.
 	Waiting decide.Health
-	// Fights are objects that somebody keeps changing; each is reported once.
-	Fights []decide.Fight
+	// Contentions are objects that somebody keeps changing; each is reported once.
+	Contentions []decide.Contention
 }
 
 // Entries is the inventory of what was dealt with.

@@ -57,7 +57,7 @@ func (a *applier) applyObject(ctx context.Context, o *object) (*decide.Applied, 
 func (a *applier) asLeft(o *object, left *decide.Applied) bool {
 	memory := a.set.memory
 	return left != nil && left.Digest == o.digest &&
-		(memory.driftOf(o.id, left) == decide.NoDrift || memory.repairsOf(o.id).Paused(a.set.engine.clock.Now()))
+		(memory.driftOf(o.id, left) == decide.NoDrift || memory.repairsOf(o.id).Pause(a.set.engine.clock.Now()) > 0)
 }
 
 // live is the object as it is before this apply, nil when it is not there. The

@@ -12,16 +12,16 @@ import (
 	"github.com/sluice-cd/sluice/apply/decide"
 )
 
-// namedFields bounds how many fields a message about a fight names.
+// namedFields bounds how many fields a message about contention names.
 const namedFields = 5
 
 // repairing is what is about to be undone of what somebody did to an object; nil when
 // it is applied for another reason.
-func (a *applier) repairing(ctx context.Context, o *object, left *decide.Applied, live *decide.Observed) *decide.Fight {
+func (a *applier) repairing(ctx context.Context, o *object, left *decide.Applied, live *decide.Observed) *decide.Contention {
 	if left == nil || left.Digest != o.digest || left.Left == nil || left.Action == decide.Skipped {
 		return nil
 	}
-	found := &decide.Fight{ID: o.id, Deleted: live == nil}
+	found := &decide.Contention{ID: o.id, Deleted: live == nil}
 	if live == nil {
 		return found
 	}
@@ -30,7 +30,8 @@ func (a *applier) repairing(ctx context.Context, o *object, left *decide.Applied
 		return found
 	}
 	found.Manager = live.Writer
-	if a.set.memory.repairsOf(o.id).Count == decide.FightRepairs-1 { // this one will be reported
+	// What will be reported names the fields.
+	if found.Reported(a.set.memory.repairsOf(o.id).Next(a.set.engine.clock.Now())) {
 		if u, err := a.client.get(ctx, o.at); err == nil {
 			found.Fields = differences(o.Object, u.Object)
 		}
@@ -38,16 +39,14 @@ func (a *applier) repairing(ctx context.Context, o *object, left *decide.Applied
 	return found
 }
 
-// countRepair counts what was done as a repair, and reports a fight when there is one.
-func (a *applier) countRepair(found *decide.Fight, next *decide.Applied) {
+// countRepair counts what was done as a repair, and reports contention when there is any.
+func (a *applier) countRepair(found *decide.Contention, next *decide.Applied) {
 	if found == nil || next.Action == decide.Unchanged || next.Action == decide.Skipped {
 		return
 	}
 	now := a.set.engine.clock.Now()
 	repairs := a.set.memory.repairsOf(found.ID).Next(now)
-	if repairs.Count >= decide.FightRepairs {
-		found.Pause = repairs.Until.Sub(now)
-	}
+	found.Pause = repairs.Pause(now)
 	if found.Reported(repairs) {
 		repairs.Reported = true
 		a.report(*found)

@@ -23,17 +23,17 @@ func config(value string) *unstructured.Unstructured {
 	return u
 }
 
-func TestAFightIsRecognised(t *testing.T) {
+func TestContentionIsRecognised(t *testing.T) {
 	const path = "/api/v1/namespaces/ns/configmaps/c"
 	e := newTestEnv(t)
-	apply := func() (repaired bool, fights []decide.Fight) {
+	apply := func() (repaired bool, contentions []decide.Contention) {
 		t.Helper()
 		e.Calls()
 		out, err := e.set.Apply(t.Context(), Request{Objects: []*unstructured.Unstructured{config("ours")}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return strings.Contains(strings.Join(e.Calls(), "\n"), "PATCH"), out.Fights
+		return strings.Contains(strings.Join(e.Calls(), "\n"), "PATCH"), out.Contentions
 	}
 	undo := func() {
 		u := ownedBy(owner, config("theirs"))
@@ -43,17 +43,17 @@ func TestAFightIsRecognised(t *testing.T) {
 	apply()
 	for i := range 2 {
 		undo()
-		if repaired, fights := apply(); !repaired || len(fights) > 0 {
-			t.Fatalf("repair %d: repaired %v, fights %v", i+1, repaired, fights)
+		if repaired, contentions := apply(); !repaired || len(contentions) > 0 {
+			t.Fatalf("repair %d: repaired %v, contentions %v", i+1, repaired, contentions)
 		}
 	}
 	undo()
-	_, fights := apply()
-	want := []decide.Fight{{ID: inventory.ID{Namespace: "ns", Name: "c", Kind: "ConfigMap"}, Manager: "autoscaler", Fields: []string{".data.key"}, Pause: decide.FirstPause}}
-	if diff := cmp.Diff(want, fights); diff != "" {
-		t.Fatalf("fights (-want +got):\n%s", diff)
+	_, contentions := apply()
+	want := []decide.Contention{{ID: inventory.ID{Namespace: "ns", Name: "c", Kind: "ConfigMap"}, Manager: "autoscaler", Fields: []string{".data.key"}, Pause: decide.RepairPolicy.First}}
+	if diff := cmp.Diff(want, contentions); diff != "" {
+		t.Fatalf("contentions (-want +got):\n%s", diff)
 	}
-	if text := profile.Describe(fights[0]); strings.Contains(text, "theirs") || !strings.Contains(text, "autoscaler (.data.key)") {
+	if text := profile.Describe(contentions[0]); strings.Contains(text, "theirs") || !strings.Contains(text, "autoscaler (.data.key)") {
 		t.Errorf("told: %s", text)
 	}
 	undo()
@@ -61,11 +61,11 @@ func TestAFightIsRecognised(t *testing.T) {
 		t.Error("repaired in a pause")
 	}
 	e.set.EndPauses()
-	if repaired, fights := apply(); !repaired || len(fights) > 0 {
-		t.Errorf("by request: repaired %v, told again %v", repaired, fights)
+	if repaired, contentions := apply(); !repaired || len(contentions) > 0 {
+		t.Errorf("by request: repaired %v, told again %v", repaired, contentions)
 	}
 	undo()
-	e.clock.SetTime(e.clock.Now().Add(2*decide.FirstPause - time.Second))
+	e.clock.SetTime(e.clock.Now().Add(2*decide.RepairPolicy.First - time.Second))
 	if repaired, _ := apply(); repaired {
 		t.Error("the pause did not grow")
 	}

@@ -46,7 +46,7 @@ func (s *Set) Apply(ctx context.Context, req Request) (out *Outcome, err error) 
 	r := &run{set: s, applier: applier{set: s, client: c, recreate: req.Recreate}}
 	s.memory.begin()
 	defer func() {
-		out.Fights = r.applier.fights
+		out.Contentions = r.applier.contentions
 		if s.memory.end() && err == nil {
 			s.memory.wake() // an error is tried again anyway
 		}
@@ -187,8 +187,8 @@ type applier struct {
 	client   *client
 	recreate Recreate
 
-	mu     sync.Mutex
-	fights []decide.Fight
+	mu          sync.Mutex
+	contentions []decide.Contention
 }
 
 // safely is applyObject, outside of whose goroutine nobody would catch a panic: an
@@ -204,9 +204,9 @@ func (a *applier) safely(ctx context.Context, o *object) (done *decide.Applied, 
 	return done, err
 }
 
-// report keeps a fight that people should be told of.
-func (a *applier) report(f decide.Fight) {
+// report keeps a contention that people should be told of.
+func (a *applier) report(c decide.Contention) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.fights = append(a.fights, f)
+	a.contentions = append(a.contentions, c)
 }

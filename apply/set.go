@@ -132,7 +132,7 @@ func (m *memory) drift(now time.Time) decide.DriftSummary {
 			drift = decide.Drifted
 		}
 		repairs := m.repairs[id]
-		if drift != decide.Drifted || !repairs.Paused(now) {
+		if drift != decide.Drifted || repairs.Pause(now) == 0 {
 			found.Worst = max(found.Worst, drift)
 			continue
 		}

@@ -215,7 +215,7 @@ func TestARepairWaitsInAPause(t *testing.T) {
 	e := newWatchingEnv(t)
 	e.apply(t, config("1"))
 	e.waitSeen(t, "c")
-	for range decide.FightRepairs {
+	for range decide.RepairPolicy.Repairs {
 		e.Delete(configAt)
 		e.wait(t, "the object is deleted")
 		e.apply(t, config("1"))
@@ -224,7 +224,7 @@ func TestARepairWaitsInAPause(t *testing.T) {
 	e.Delete(configAt)
 	e.wait(t, "the object is deleted again")
 	drift := e.set.Drift()
-	if drift.Worst != decide.NoDrift || !drift.Resume.Equal(e.clock.Now().Add(decide.FirstPause)) {
+	if drift.Worst != decide.NoDrift || !drift.Resume.Equal(e.clock.Now().Add(decide.RepairPolicy.First)) {
 		t.Errorf("in the pause: %+v", drift)
 	}
 	e.clock.SetTime(drift.Resume)

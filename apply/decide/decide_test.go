@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluice-cd/sluice/apply/inventory"
+	"github.com/sluice-cd/sluice/internal/contention"
 )
 
 var (
@@ -408,15 +409,16 @@ func TestPrunable(t *testing.T) {
 
 func TestRepairs(t *testing.T) {
 	var r Repairs
-	for range FightRepairs - 1 {
-		if r = r.Next(now); r.Paused(now) {
-			t.Fatalf("paused after %d repairs", r.Count)
+	for range RepairPolicy.Repairs - 1 {
+		if r = r.Next(now); r.Pause(now) > 0 {
+			t.Fatalf("paused after %d repairs", r.Repairs)
 		}
 	}
+	r.Reported = true
 	var pauses []time.Duration
 	for range 9 {
 		r = r.Next(now)
-		pauses = append(pauses, r.Until.Sub(now))
+		pauses = append(pauses, r.Pause(now))
 	}
 	want := []time.Duration{10, 20, 40, 80, 160, 320, 600, 600, 600}
 	for i := range want {
@@ -425,30 +427,37 @@ func TestRepairs(t *testing.T) {
 	if diff := cmp.Diff(want, pauses); diff != "" {
 		t.Errorf("pauses (-want +got):\n%s", diff)
 	}
-	if later := r.Next(now.Add(16 * time.Minute)); later.Count != 1 || later.Paused(now.Add(16*time.Minute)) {
+	if !r.Reported {
+		t.Error("in a row, it is forgotten that it was reported")
+	}
+	peace := now.Add(16 * time.Minute)
+	if later := r.Next(peace); later.Repairs != 1 || later.Pause(peace) > 0 || later.Reported {
 		t.Errorf("after a long peace: %+v", later)
 	}
 }
 
-func TestWhoIsToldOfAFight(t *testing.T) {
+func TestWhoIsToldOfContention(t *testing.T) {
+	repairs := func(count int) Repairs { return Repairs{History: contention.History{Repairs: count}} }
+	reported := repairs(4)
+	reported.Reported = true
 	tests := map[string]struct {
-		fight   Fight
+		found   Contention
 		repairs Repairs
 		want    bool
 		says    string
 	}{
-		"a first repair is none":         {repairs: Repairs{Count: 1}, says: "somebody (fields)"},
-		"a third one is":                 {fight: Fight{Manager: "hpa", Fields: []string{".spec.replicas"}}, repairs: Repairs{Count: 3}, want: true, says: "hpa (.spec.replicas)"},
-		"it is told once":                {repairs: Repairs{Count: 4, Reported: true}, says: "somebody"},
-		"two owners are told of at once": {fight: Fight{Owner: other}, repairs: Repairs{Count: 1}, want: true, says: "is applied by Kustomization/ns/other as well"},
-		"an object that is deleted":      {fight: Fight{Deleted: true}, repairs: Repairs{Count: 3}, want: true, says: "is deleted again and again"},
+		"a first repair is none":         {repairs: repairs(1), says: "somebody (fields)"},
+		"a third one is":                 {found: Contention{Manager: "hpa", Fields: []string{".spec.replicas"}}, repairs: repairs(3), want: true, says: "hpa (.spec.replicas)"},
+		"it is told once":                {repairs: reported, says: "somebody"},
+		"two owners are told of at once": {found: Contention{Owner: other}, repairs: repairs(1), want: true, says: "is applied by Kustomization/ns/other as well"},
+		"an object that is deleted":      {found: Contention{Deleted: true}, repairs: repairs(3), want: true, says: "is deleted again and again"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := tc.fight.Reported(tc.repairs); got != tc.want {
+			if got := tc.found.Reported(tc.repairs); got != tc.want {
 				t.Errorf("Reported = %v", got)
 			}
-			if text := kustomizations.Describe(tc.fight); !strings.Contains(text, tc.says) {
+			if text := kustomizations.Describe(tc.found); !strings.Contains(text, tc.says) {
 				t.Errorf("%q does not say %q", text, tc.says)
 			}
 		})

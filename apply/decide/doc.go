@@ -9,7 +9,7 @@
 //	DriftOf   did somebody change it since it was applied?
 //	Prunable  may its former owner delete it?
 //
-// [HealthOf] judges a set of objects, and [Repairs] recognise that somebody else
+// [HealthOf] judges a set of objects, and [RepairPolicy] recognises that somebody else
 // changes an object again and again.
 //
 // [Decide] is the state machine of one owner's reconcile. It is asked until it has

@@ -115,11 +115,11 @@ func TestPausesGrowAndEnd(t *testing.T) {
 	}
 	g.clock.SetTime(g.clock.Now().Add(contentionPolicy.Window + time.Minute))
 	if !g.ours("podinfo-primary") || g.r.contentions.pause(contendedCanary) != 0 {
-		t.Error("an old fight is not forgotten")
+		t.Error("old contention is not forgotten")
 	}
 }
 
-func TestWhatIsWrittenForNobodyIsNoFight(t *testing.T) {
+func TestWhatIsWrittenForNobodyIsNoContention(t *testing.T) {
 	g := newContendedService(t)
 	for range 2 * contentionPolicy.Repairs {
 		live := g.service()

@@ -85,8 +85,8 @@ func (r *Reconciler) apply(ctx context.Context, run *run) {
 	}
 	run.seen.Applied = &decide.Outcome{Entries: outcome.Entries(), Waiting: outcome.Waiting, Built: built}
 	run.seen.Drift = run.memory.objects.Drift()
-	for _, fight := range outcome.Fights {
-		run.warn(reasonDrift, profile.Describe(fight))
+	for _, contention := range outcome.Contentions {
+		run.warn(reasonDrift, profile.Describe(contention))
 	}
 	changed := apply.Log(outcome.Changes)
 	switch {

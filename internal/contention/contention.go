@@ -40,11 +40,14 @@ func (p Policy) Repaired(h History, now time.Time) History {
 		h = History{}
 	}
 	h.Repairs, h.Last = h.Repairs+1, now
-	if h.Repairs >= p.Repairs {
+	if p.Contended(h) {
 		h.Until = now.Add(p.pause(h.Repairs - p.Repairs))
 	}
 	return h
 }
+
+// Contended reports whether somebody keeps undoing the writes of a history.
+func (p Policy) Contended(h History) bool { return h.Repairs >= p.Repairs }
 
 // pause is that after so many earlier pauses.
 func (p Policy) pause(earlier int) time.Duration {

@@ -18,8 +18,8 @@ func TestPauses(t *testing.T) {
 	}{
 		"repairs in a row wait longer and longer": {time.Second,
 			[]time.Duration{0, 0, 10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute, time.Minute}},
-		"repairs within the window count together": {5 * time.Minute, []time.Duration{0, 0, 10 * time.Second}},
-		"repairs that are far apart are no fight":  {5*time.Minute + 1, []time.Duration{0, 0, 0, 0, 0}},
+		"repairs within the window count together":     {5 * time.Minute, []time.Duration{0, 0, 10 * time.Second}},
+		"repairs that are far apart are not contended": {5*time.Minute + 1, []time.Duration{0, 0, 0, 0, 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var h History

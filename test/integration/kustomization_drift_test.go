@@ -23,7 +23,7 @@ func TestDrift(t *testing.T) {
 	for name, test := range map[string]func(*bench){
 		"what somebody does to objects is undone at once":          undoes,
 		"what others may do stays":                                 lets,
-		"a fight is told of, and does not go on for ever":          fights,
+		"contention is told of, and does not go on for ever":     contends,
 		"objects that move between Kustomizations are not lost":    moves,
 		"objects of a Kustomization that is renamed are not lost":  renames,
 		"new values of variables are applied when they change":     appliesVariables,
@@ -119,7 +119,7 @@ func lets(b *bench) {
 	b.field("apps/v1", "Deployment", "d", "2026-01-01T00:00:00Z", "spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt")
 }
 
-func fights(b *bench) {
+func contends(b *bench) {
 	b.kustomization("app", nil)
 	b.ready("app", b.push(map[string]string{"app/a.yaml": configMap("a", "1")}))
 	for i := range 3 {
