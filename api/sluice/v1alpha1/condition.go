@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// Conditions of a Pipeline besides Ready, Reconciling and Stalled.
+const (
+	// ApprovalsEnforcedCondition is False when a stage needs approval, or has been given a
+	// command, and the ValidatingAdmissionPolicy that guards the annotations is not
+	// installed: then commands in annotations are ignored. It is absent when no stage
+	// cares.
+	ApprovalsEnforcedCondition = "ApprovalsEnforced"
+
+	// StateDurableCondition is False when decisions are kept in the status alone.
+	StateDurableCondition = "StateDurable"
+)
+
+// Reasons of the Ready and Stalled conditions. The shared reasons (Succeeded,
+// Progressing, AccessDenied, ...) are those of github.com/fluxcd/pkg/apis/meta.
+const (
+	// InvalidSpecReason means that the spec cannot be used as it is. Terminal.
+	InvalidSpecReason = "InvalidSpec"
+
+	// ArtifactNotReadyReason means that an ImagePolicy or OCIRepository does not exist, or
+	// has chosen nothing yet.
+	ArtifactNotReadyReason = "ArtifactNotReady"
+
+	// SourceNotReadyReason means that the GitRepository or its credentials cannot be read.
+	SourceNotReadyReason = "SourceNotReady"
+
+	// GitOperationFailedReason means that fetching or pushing failed.
+	GitOperationFailedReason = "GitOperationFailed"
+
+	// ForgeFailedReason means that the API of the Git server failed or refused.
+	ForgeFailedReason = "ForgeFailed"
+
+	// RegistryFailedReason means that a tag could not be read or moved.
+	RegistryFailedReason = "RegistryFailed"
+
+	// NoTargetsReason means that below a stage's path no field is a marker or setter of
+	// one of the artifacts. Terminal until the content changes.
+	NoTargetsReason = "NoTargets"
+
+	// StateLostReason means that the state branch is gone, so that nobody knows what is in
+	// quarantine. Nothing is promoted until a person confirms.
+	StateLostReason = "StateLost"
+
+	// StateInvalidReason means that the file on the state branch cannot be read.
+	StateInvalidReason = "StateInvalid"
+
+	// NoRollbackTargetReason means that a bundle failed, and that there is none before it
+	// that was verified.
+	NoRollbackTargetReason = "NoRollbackTarget"
+
+	// StageFailedReason means that a stage has a bundle that failed.
+	StageFailedReason = "StageFailed"
+
+	// QuarantineOverriddenReason means that somebody put a quarantined bundle back.
+	QuarantineOverriddenReason = "QuarantineOverridden"
+)
