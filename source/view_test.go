@@ -234,7 +234,7 @@ func TestTreesThatMakeTooMuchOfThemselves(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
 			v, err := source.NewView(t.Context(), treeOf(t, tc.files), tc.ignore, nil, nil)
-			if took := time.Since(start); took > 10*time.Second {
+			if took := time.Since(start); took > 2*time.Minute {
 				t.Errorf("took %s", took)
 			}
 			if !errors.Is(err, tc.want) {

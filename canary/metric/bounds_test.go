@@ -41,7 +41,7 @@ func TestAQueryWithoutEndHoldsNoWorker(t *testing.T) {
 		if !errors.Is(err, reconcile.TerminalError(nil)) || !errors.Is(err, template.ErrBudget) {
 			t.Errorf("%s: got %v", query, err)
 		}
-		if took := time.Since(start); took > time.Second {
+		if took := time.Since(start); took > time.Minute {
 			t.Errorf("%s: took %s", query, took)
 		}
 	}

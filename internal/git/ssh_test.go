@@ -247,7 +247,7 @@ func TestSSHServersThatMisbehave(t *testing.T) {
 			if !errors.Is(err, git.ErrUnreachable) {
 				t.Errorf("got %v, want ErrUnreachable", err)
 			}
-			if took := time.Since(start); took > 10*time.Second {
+			if took := time.Since(start); took > 2*time.Minute {
 				t.Errorf("took %s of the second it had", took)
 			}
 			// Frozen connections stay open: what follows must not go over them.
