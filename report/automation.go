@@ -2,7 +2,11 @@
 
 package report
 
-import imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+import (
+	"fmt"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+)
 
 // Automation is what the last run of an ImageUpdateAutomation found and wrote.
 type Automation struct {
@@ -40,4 +44,15 @@ func OfAutomation(a *imagev1.ImageUpdateAutomation) Automation {
 	}
 	found.Ready, found.Message = readyOf(a.Status.Conditions)
 	return found
+}
+
+// WhyHeld says which commit reverted an update of an automation, and what has it written
+// again.
+func WhyHeld(a *imagev1.ImageUpdateAutomation, held imagev1.HeldUpdate) string {
+	who := "somebody"
+	if held.By != "" {
+		who = "commit '" + Short(held.By) + "'"
+	}
+	return fmt.Sprintf("%s reverted the update of policy '%s' to '%s': it is not written again until the policy "+
+		"chooses another image, or `sluice resume automation %s -n %s`", who, held.Policy, held.Ref.String(), a.Name, a.Namespace)
 }

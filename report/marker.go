@@ -19,6 +19,9 @@ const (
 	MarkerOutdated MarkerState = "outdated"
 	// MarkerUpdated is one whose value was replaced.
 	MarkerUpdated MarkerState = "updated"
+	// MarkerHeld is one that waits: somebody reverted the update, or the image lacks a
+	// part that a marker of its policy asks for.
+	MarkerHeld MarkerState = "held"
 	// MarkerSkipped is one that has no effect.
 	MarkerSkipped MarkerState = "skipped"
 )
@@ -36,9 +39,10 @@ type Marker struct {
 	Current string `json:"current,omitempty"`
 	// Wanted is the value that the policy stands for.
 	Wanted string `json:"wanted,omitempty"`
-	// State is current, outdated, updated or skipped.
+	// State is current, outdated, updated, held or skipped.
 	State MarkerState `json:"state"`
-	// Why says what keeps a skipped marker from having an effect.
+	// Why says what a held marker waits for, or what keeps a skipped one from having an
+	// effect.
 	Why string `json:"why,omitempty"`
 }
 
@@ -54,6 +58,13 @@ func (m Marker) Where() string {
 func (m Marker) Namespace() string {
 	namespace, _, _ := strings.Cut(m.Marker, ":")
 	return namespace
+}
+
+// Policy is the name of the marker's policy, empty if the marker cannot be read.
+func (m Marker) Policy() string {
+	_, rest, _ := strings.Cut(m.Marker, ":")
+	policy, _, _ := strings.Cut(rest, ":")
+	return policy
 }
 
 // Compare orders markers by file and line.

@@ -87,6 +87,14 @@ func TestPlanAccountsForEveryMarker(t *testing.T) {
 	if counts.Total != 12 || counts.Current != 3 || counts.Held != 3 || len(counts.Skipped) != 6 {
 		t.Errorf("counts %+v", counts)
 	}
+	standings := map[writeback.Standing]int{}
+	for _, l := range planned.Report.Lines() {
+		standings[l.Standing()]++
+	}
+	wantStandings := map[writeback.Standing]int{writeback.Current: 2, writeback.Outdated: 1, writeback.Held: counts.Held, writeback.Skipped: 6}
+	if diff := cmp.Diff(wantStandings, standings); diff != "" {
+		t.Errorf("the standings of lines are not what is counted (-want +got):\n%s", diff)
+	}
 	for _, s := range counts.Skipped {
 		if s.Reason == writeback.NotReady && (s.Count != 1 || s.Example != "a.yaml:7") {
 			t.Errorf("counts of the policy that is not ready: %+v", s)

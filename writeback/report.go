@@ -3,9 +3,12 @@
 package writeback
 
 import (
-	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/sluice-cd/sluice/writeback/edit"
 )
@@ -53,9 +56,12 @@ func (l Line) Subject() string {
 	return ""
 }
 
-// Skipped is a sentence about a marker that has no effect: where, why, and which.
-func (l Line) Skipped() string {
-	text := l.Where() + ": skipped: " + l.Skip
+// Sentence is about a marker that has no effect: where, its standing, why, and which.
+func (l Line) Sentence() string { return l.SentenceWith(l.Skip) }
+
+// SentenceWith is the same with another reason, for who knows more.
+func (l Line) SentenceWith(why string) string {
+	text := l.Where() + ": " + string(l.Standing()) + ": " + why
 	if subject := l.Subject(); subject != "" {
 		text += " (" + subject + ")"
 	}
@@ -91,43 +97,85 @@ func (r Report) Lines() []Line {
 	return lines
 }
 
+// Standing is what becomes of a marker, for whoever shows it.
+type Standing string
+
+// The standings of a marker.
+const (
+	// Current has the value that its policy stands for.
+	Current Standing = "current"
+	// Outdated has another one, which the run replaces.
+	Outdated Standing = "outdated"
+	// Held would be written, and waits: for the policy to choose another image, or for a
+	// person to release what a person reverted.
+	Held Standing = "held"
+	// Skipped has no effect until it, or the policy that it names, is mended.
+	Skipped Standing = "skipped"
+)
+
+// Standing is that of the marker.
+func (l Line) Standing() Standing {
+	switch edit.Reason(l.Skip) {
+	case "":
+		if l.Current == l.Wanted {
+			return Current
+		}
+		return Outdated
+	case Reverted, Incomplete, edit.MissingPart:
+		return Held
+	}
+	return Skipped
+}
+
 // Counts says how many markers are current, held and skipped.
 type Counts struct {
 	Total, Current, Held int
 	// Skipped are the rest, in order of their reason.
-	Skipped []Skipped
+	Skipped []SkippedBy
 }
 
-// Skipped counts the markers that have no effect for one reason.
-type Skipped struct {
+// SkippedBy counts the markers that have no effect for one reason.
+type SkippedBy struct {
 	Reason  edit.Reason
 	Count   int
 	Example string // file:line
+	// Digest stands for the files and the texts of the markers, not for their lines: it
+	// changes when other markers are skipped for the reason.
+	Digest string
 }
 
 // Counts sums up the report of a run whose changes were written.
 func (r Report) Counts() Counts {
 	var counts Counts
-	skipped := map[edit.Reason]*Skipped{}
+	skipped := map[edit.Reason][]Line{}
 	for _, line := range r.Lines() {
 		counts.Total++
-		switch why := edit.Reason(line.Skip); why {
-		case "":
+		switch line.Standing() {
+		case Current, Outdated:
 			counts.Current++
-		case Reverted, Incomplete, edit.MissingPart:
+		case Held:
 			counts.Held++
-		default:
-			if skipped[why] == nil {
-				skipped[why] = &Skipped{Reason: why, Example: line.Where()}
-			}
-			skipped[why].Count++
+		case Skipped:
+			why := edit.Reason(line.Skip)
+			skipped[why] = append(skipped[why], line)
 		}
 	}
-	for _, s := range skipped {
-		counts.Skipped = append(counts.Skipped, *s)
+	for _, why := range slices.Sorted(maps.Keys(skipped)) {
+		lines := skipped[why]
+		counts.Skipped = append(counts.Skipped, SkippedBy{Reason: why, Count: len(lines), Example: lines[0].Where(), Digest: digestOf(lines)})
 	}
-	slices.SortFunc(counts.Skipped, func(a, b Skipped) int { return cmp.Compare(a.Reason, b.Reason) })
 	return counts
+}
+
+// digestOf stands for markers, in any order.
+func digestOf(lines []Line) string {
+	var texts []string
+	for _, line := range lines {
+		texts = append(texts, fmt.Sprintf("%q %q %q", line.File, line.Setter, line.Text))
+	}
+	slices.Sort(texts)
+	sum := sha256.Sum256([]byte(strings.Join(texts, "\n")))
+	return hex.EncodeToString(sum[:8])
 }
 
 // NearMisses are the comments that mean to be markers, the markers of policies that
@@ -139,20 +187,22 @@ func (r Report) NearMisses() []string {
 		switch edit.Reason(line.Skip) {
 		case "", edit.OtherNamespace, edit.MissingPart, Incomplete, Reverted, NotReady, NotSelected:
 		default:
-			misses = append(misses, line.Skipped())
+			misses = append(misses, line.Sentence())
 		}
 	}
 	return misses
 }
 
-// Withheld are the markers that would be written if what they are in did not forbid
-// it, and the links that hide some.
-func (r Report) Withheld() []Line {
-	var held []Line
-	for _, line := range r.Lines() {
-		if why := edit.Reason(line.Skip); why.Held() || why == Linked {
-			held = append(held, line)
-		}
-	}
-	return held
+// SkippedFor are the markers that are skipped for a reason.
+func (r Report) SkippedFor(why edit.Reason) []Line {
+	return slices.DeleteFunc(r.Lines(), func(l Line) bool { return edit.Reason(l.Skip) != why })
 }
+
+// Withheld are the markers that what they are in withholds.
+func (r Report) Withheld() []Line {
+	return slices.DeleteFunc(r.Lines(), func(l Line) bool { return !Withholds(edit.Reason(l.Skip)) })
+}
+
+// Withholds reports whether a reason is what the marker is in: the value would be written
+// if that did not forbid it, or if a link did not hide it.
+func Withholds(why edit.Reason) bool { return why.Held() || why == Linked }

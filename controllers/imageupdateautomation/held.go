@@ -3,8 +3,6 @@
 package imageupdateautomation
 
 import (
-	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -15,6 +13,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/report"
 	"github.com/sluice-cd/sluice/writeback"
 )
 
@@ -22,9 +21,9 @@ import (
 // ready now and may come back with the same choice, and of those that have a
 // marker that would be written. Where someone wrote the choice after all there is
 // nothing to hold.
-func stillHeld(a *imagev1.ImageUpdateAutomation, seen observation, report writeback.Report) []imagev1.HeldUpdate {
+func stillHeld(a *imagev1.ImageUpdateAutomation, seen observation, found writeback.Report) []imagev1.HeldUpdate {
 	withheld := map[string]bool{}
-	for _, line := range report.Lines() {
+	for _, line := range found.Lines() {
 		if line.Skip == string(writeback.Reverted) {
 			withheld[line.Policy] = true
 		}
@@ -60,9 +59,9 @@ func nameOf(commit plumbing.Hash) string {
 
 // restored are the values that were put back in place of what a policy chose, each
 // once.
-func restored(report writeback.Report, policy string) []string {
+func restored(found writeback.Report, policy string) []string {
 	var values []string
-	for _, line := range report.Lines() {
+	for _, line := range found.Lines() {
 		if line.Policy == policy && line.Skip == string(writeback.Reverted) && len(values) < maxListed && !slices.Contains(values, line.Current) {
 			values = append(values, line.Current)
 		}
@@ -75,11 +74,10 @@ func heldEvents(a *imagev1.ImageUpdateAutomation, written writeback.Result) []re
 	var events []reconciler.Event
 	for _, u := range written.Reverted {
 		ref := writeback.RefOf(u.Image)
+		held := imagev1.HeldUpdate{Policy: u.Policy, Ref: ref, By: u.By.String()}
 		events = append(events, reconciler.Event{
 			Type: corev1.EventTypeWarning, Reason: imagev1.UpdateHeldReason,
-			Message: fmt.Sprintf("commit '%s' reverted the update of policy '%s' to '%s': it is not written again until the policy "+
-				"chooses another image, or `sluice resume automation %s -n %s`",
-				short(u.By.String()), u.Policy, ref.String(), a.Name, a.Namespace),
+			Message: report.WhyHeld(a, held),
 			Metadata: map[string]string{
 				imagev1.CommitAnnotation: u.By.String(), imagev1.PolicyAnnotation: u.Policy,
 				imagev1.OldAnnotation: strings.Join(restored(written.Report, u.Policy), ","), imagev1.NewAnnotation: ref.String(),
@@ -87,62 +85,4 @@ func heldEvents(a *imagev1.ImageUpdateAutomation, written writeback.Result) []re
 		})
 	}
 	return events
-}
-
-// maxRemarked bounds how many markers a message names.
-const maxRemarked = 3
-
-// withheldRemark names the markers that are not written because of what they are in.
-func withheldRemark(held []writeback.Line) string {
-	if len(held) == 0 {
-		return ""
-	}
-	var named []string
-	for _, line := range held[:min(len(held), maxRemarked)] {
-		named = append(named, line.Skipped())
-	}
-	text := "; " + strings.Join(named, "; ")
-	if more := len(held) - len(named); more > 0 {
-		text += fmt.Sprintf("; and %d more", more)
-	}
-	return text
-}
-
-// withheldEvents tell of markers that are not written because of what they are in:
-// once for each reason, and again when there are more of them.
-func withheldEvents(a *imagev1.ImageUpdateAutomation, report writeback.Report) []reconciler.Event {
-	known := map[string]int{}
-	if a.Status.Markers != nil {
-		for _, s := range a.Status.Markers.Skipped {
-			known[s.Reason] = s.Count
-		}
-	}
-	byReason := map[string][]writeback.Line{}
-	for _, line := range report.Withheld() {
-		byReason[line.Skip] = append(byReason[line.Skip], line)
-	}
-	var events []reconciler.Event
-	for _, reason := range slices.Sorted(maps.Keys(byReason)) {
-		lines := byReason[reason]
-		if len(lines) <= known[reason] {
-			continue
-		}
-		events = append(events, reconciler.Event{
-			Type: corev1.EventTypeWarning, Reason: imagev1.MarkerHeldReason,
-			Message:  strings.TrimPrefix(withheldRemark(lines), "; "),
-			Metadata: map[string]string{imagev1.PolicyAnnotation: policiesOf(lines)},
-		})
-	}
-	return events
-}
-
-// policiesOf are the policies of markers, each once.
-func policiesOf(lines []writeback.Line) string {
-	var policies []string
-	for _, line := range lines {
-		if line.Policy != "" && len(policies) < maxListed && !slices.Contains(policies, line.Policy) {
-			policies = append(policies, line.Policy)
-		}
-	}
-	return strings.Join(policies, ",")
 }

@@ -40,17 +40,24 @@ const otherFile = "image: app:1 # {\"$imagepolicy\": \"apps:other\"}\n"
 // reconciled reconciles, and patches the status as the runner does.
 func (f fixture) reconciled(t *testing.T, a *imagev1.ImageUpdateAutomation) []string {
 	t.Helper()
+	result := f.succeeded(t, a)
+	var told []string
+	for _, e := range result.Events {
+		told = append(told, e.Type+" "+e.Reason+": "+strings.SplitN(e.Message, "\n", 2)[0])
+	}
+	return append(told, result.Message)
+}
+
+// succeeded is the result of a reconcile whose status is recorded.
+func (f fixture) succeeded(t *testing.T, a *imagev1.ImageUpdateAutomation) reconciler.Result {
+	t.Helper()
 	result, err := f.Reconcile(t.Context(), a)
 	if err != nil {
 		t.Fatal(err)
 	}
 	a.Status.ObservedGeneration = a.Generation
 	a.Status.LastHandledReconcileAt = a.Annotations[meta.ReconcileRequestAnnotation]
-	var told []string
-	for _, e := range result.Events {
-		told = append(told, e.Type+" "+e.Reason+": "+strings.SplitN(e.Message, "\n", 2)[0])
-	}
-	return append(told, result.Message)
+	return result
 }
 
 // choose changes what a policy stands for.

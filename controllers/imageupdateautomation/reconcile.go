@@ -43,7 +43,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, a *imagev1.ImageUpdateAutoma
 	}
 	r.tracker.closeBatch(a.UID)
 	events = append(events, branchEvents(a, seen, written)...)
-	events = append(events, withheldEvents(a, written.Report)...)
 	pushed := ""
 	if !written.Commit.IsZero() {
 		pushed = written.Commit.String()
@@ -87,7 +86,7 @@ func remarks(a *imagev1.ImageUpdateAutomation, seen observation, written writeba
 	for _, held := range a.Status.Held {
 		text += fmt.Sprintf("; holding %s of policy '%s', which commit %s reverted", held.Ref.String(), held.Policy, short(held.By))
 	}
-	text += withheldRemark(written.Report.Withheld())
+	text += skippedRemark(a, written.Report)
 	if !written.Foreign.IsZero() {
 		text += fmt.Sprintf("; branch '%s' has commits of others and is not rebuilt", seen.request.Push)
 	}
@@ -112,9 +111,11 @@ func (r *Reconciler) record(
 	if len(a.Status.Held) == 0 {
 		a.Status.Held = nil
 	}
-	a.Status.Markers = markerCounts(written.Report.Counts())
+	counts := written.Report.Counts()
+	events := append(heldEvents(a, written), skippedEvents(a, written.Report, counts)...)
+	a.Status.Markers = markerCounts(counts)
 	observeMarkers(a)
-	return heldEvents(a, written)
+	return events
 }
 
 // maxLogged bounds how many markers one line of the log names.
@@ -125,7 +126,7 @@ func markerCounts(counts writeback.Counts) *imagev1.MarkerCounts {
 	status := &imagev1.MarkerCounts{Total: counts.Total, Current: counts.Current, Held: counts.Held}
 	for _, s := range counts.Skipped {
 		status.Skipped = append(status.Skipped, imagev1.SkippedMarkers{
-			Reason: string(s.Reason), Count: s.Count, Example: s.Example,
+			Reason: string(s.Reason), Count: s.Count, Example: s.Example, Digest: s.Digest,
 		})
 	}
 	return status

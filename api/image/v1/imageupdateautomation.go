@@ -166,6 +166,9 @@ const (
 	// MarkerHeldReason means: a marker is not written, because its field cannot be what
 	// it asks for, or because of the file that it is in.
 	MarkerHeldReason = "MarkerHeld"
+	// MarkerSkippedReason means: a marker has no effect, because it cannot be read, or
+	// names no policy of the automation's namespace.
+	MarkerSkippedReason = "MarkerSkipped"
 	// PushBranchExtendedReason means: the push branch has commits of others and is
 	// extended instead of built anew.
 	PushBranchExtendedReason = "PushBranchExtended"
@@ -216,6 +219,10 @@ type SkippedMarkers struct {
 	// Example is one of them, as file:line.
 	// +optional
 	Example string `json:"example,omitempty"`
+
+	// Digest stands for which markers they are. An event tells when it changes.
+	// +optional
+	Digest string `json:"digest,omitempty"`
 }
 
 // HeldUpdate is an update that was reverted by a person. Sluice extension.

@@ -52,7 +52,9 @@ func TestExplainAutomationOfACluster(t *testing.T) {
 	want := [][]string{
 		{"WHERE", "MARKER", "CURRENT", "WANTED", "STATE", "WHY"},
 		{"fleet/a.yaml:1", f.ns + ":app", f.host + "/app:0.9.0", f.host + "/app:1.0.0", "outdated", "-"},
-		{"fleet/a.yaml:2", f.ns + ":other", "other:1", "other:2", "skipped", "the", "update", "was", "reverted", "and", "is", "held"},
+		append([]string{"fleet/a.yaml:2", f.ns + ":other", "other:1", "other:2", "held"}, strings.Fields(
+			"commit '"+heldBy[:7]+"' reverted the update of policy 'other' to 'other:2': it is not written again until the policy chooses "+
+				"another image, or `sluice resume automation fleet -n "+f.ns+"`")...),
 		{"fleet/a.yaml:3", "-", "x:1", "-", "skipped", "the", "marker", "is", "not", "JSON:", "it", "must", "use", "double", "quotes"},
 	}
 	if diff := cmp.Diff(want, words(out)); diff != "" {

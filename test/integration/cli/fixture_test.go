@@ -36,6 +36,9 @@ import (
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
+// heldBy is the commit that reverted an update of the automation.
+const heldBy = "0123456789abcdef0123456789abcdef01234567"
+
 // binary is Sluice as kubectl finds it.
 var binary string
 
@@ -132,7 +135,7 @@ func (f *fixture) fill() {
 	a.Status.LastPushCommit = "0123456789abcdef0123456789abcdef01234567"
 	a.Status.ObservedPolicies = imagev1.ObservedPolicies{"app": {Name: f.host + "/app", Tag: "1.0.0"}}
 	a.Status.Markers = &imagev1.MarkerCounts{Total: 3, Current: 1, Held: 1, Skipped: []imagev1.SkippedMarkers{{Reason: "x", Count: 1}}}
-	a.Status.Held = []imagev1.HeldUpdate{{Policy: "other", Ref: imagev1.ImageRef{Name: "other", Tag: "2"}, Since: metav1.Now()}}
+	a.Status.Held = []imagev1.HeldUpdate{{Policy: "other", Ref: imagev1.ImageRef{Name: "other", Tag: "2"}, By: heldBy, Since: metav1.Now()}}
 	f.must(f.Client.Status().Update(f.t.Context(), a))
 }
 

@@ -84,12 +84,25 @@ func (e *explanation) run(cmd *cobra.Command, args []string) error {
 	}
 	found := report.AutomationMarkers{
 		Namespace: a.Namespace, Automation: a.Name, Revision: revision,
-		Markers: markers.Reports(markers.Of(p.Report, report.MarkerOutdated)),
+		Markers: markersOf(&a, p.Report),
 	}
-	output.Note(cmd, "%d markers at %s: %d current, %d outdated, %d skipped", len(found.Markers), revision,
+	output.Note(cmd, "%d markers at %s: %d current, %d outdated, %d held, %d skipped", len(found.Markers), revision,
 		report.CountMarkers(found.Markers, report.MarkerCurrent), report.CountMarkers(found.Markers, report.MarkerOutdated),
-		report.CountMarkers(found.Markers, report.MarkerSkipped))
+		report.CountMarkers(found.Markers, report.MarkerHeld), report.CountMarkers(found.Markers, report.MarkerSkipped))
 	return e.output.Print(cmd.OutOrStdout(), markers.Table(found.Markers, "CURRENT", "WANTED"), found)
+}
+
+// markersOf reports every marker, with the commit that reverted it where one did.
+func markersOf(a *imagev1.ImageUpdateAutomation, found writeback.Report) []report.Marker {
+	reports := markers.Reports(markers.Of(found, report.MarkerOutdated))
+	for i, m := range reports {
+		for _, held := range a.Status.Held {
+			if m.Why == string(writeback.Reverted) && m.Policy() == held.Policy {
+				reports[i].Why = report.WhyHeld(a, held)
+			}
+		}
+	}
+	return reports
 }
 
 // files opens what is to be read: the local directory, or the commit.

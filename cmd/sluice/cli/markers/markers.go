@@ -16,12 +16,9 @@ func Of(found writeback.Report, replaced report.MarkerState) []Marker {
 	for _, line := range found.Lines() {
 		m := Marker{line: line, Marker: report.Marker{
 			File: line.File, Line: line.Line, Marker: line.Setter, Current: line.Current, Wanted: line.Wanted,
-			State: report.MarkerCurrent, Why: line.Skip,
+			State: report.MarkerState(line.Standing()), Why: line.Skip,
 		}}
-		switch {
-		case line.Skip != "":
-			m.State = report.MarkerSkipped
-		case line.Current != line.Wanted:
+		if m.State == report.MarkerOutdated {
 			m.State = replaced
 		}
 		markers = append(markers, m)
@@ -35,12 +32,8 @@ type Marker struct {
 	line writeback.Line
 }
 
-// Skipped is a sentence about a marker that has no effect.
-func (m Marker) Skipped() string {
-	line := m.line
-	line.Skip = m.Why
-	return line.Skipped()
-}
+// Sentence is about a marker that is held or skipped.
+func (m Marker) Sentence() string { return m.line.SentenceWith(m.Why) }
 
 // Reports are the markers without what only messages say.
 func Reports(markers []Marker) []report.Marker {

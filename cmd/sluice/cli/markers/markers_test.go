@@ -4,6 +4,7 @@ package markers
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -21,6 +22,7 @@ func found() writeback.Report {
 			{Line: 1, Setter: app, Old: "app:1", New: "app:2"},
 			{Line: 2, Setter: app, Old: "app:2", New: "app:2"},
 			{Line: 3, Setter: app, Old: "app:1", New: "app:2", Skip: "the field is a list"},
+			{Line: 4, Setter: app, Old: "app:1", New: "app:2", Skip: writeback.Reverted},
 		}},
 		{Path: "b.yaml", Skip: "it is too long"},
 	}
@@ -32,6 +34,7 @@ func TestMarkersAreReported(t *testing.T) {
 			{File: "a.yaml", Line: 1, Marker: "apps:app", Current: "app:1", Wanted: "app:2", State: replaced},
 			{File: "a.yaml", Line: 2, Marker: "apps:app", Current: "app:2", Wanted: "app:2", State: report.MarkerCurrent},
 			{File: "a.yaml", Line: 3, Marker: "apps:app", Current: "app:1", State: report.MarkerSkipped, Why: "the field is a list"},
+			{File: "a.yaml", Line: 4, Marker: "apps:app", Current: "app:1", Wanted: "app:2", State: report.MarkerHeld, Why: string(writeback.Reverted)},
 			{File: "b.yaml", State: report.MarkerSkipped, Why: "it is too long"},
 		}
 		if diff := cmp.Diff(want, Reports(Of(found(), replaced))); diff != "" {
@@ -46,14 +49,14 @@ func TestMarkersAreReported(t *testing.T) {
 func TestWhySkippedCanBeSaidBetterByTheCaller(t *testing.T) {
 	m := Of(found(), report.MarkerOutdated)[2]
 	m.Why = "nobody wants it"
-	if got, want := m.Skipped(), "a.yaml:3: skipped: nobody wants it (marker \"apps:app\" of policy 'app' in namespace 'apps')"; got != want {
+	if got, want := m.Sentence(), "a.yaml:3: skipped: nobody wants it (marker \"apps:app\" of policy 'app' in namespace 'apps')"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
 func TestTable(t *testing.T) {
 	var out bytes.Buffer
-	table := Table(Reports(Of(found(), report.MarkerOutdated))[2:], "OLD", "NEW")
+	table := Table(slices.Delete(Reports(Of(found(), report.MarkerOutdated)), 3, 4)[2:], "OLD", "NEW")
 	if err := table.Print(&out, 0); err != nil {
 		t.Fatal(err)
 	}

@@ -119,8 +119,8 @@ func (u *update) done() report.MarkerState {
 // finish writes what is to be written, and prints what was done.
 func (u *update) finish(cmd *cobra.Command, dir *writeback.Directory, r planned) error {
 	for _, m := range r.markers {
-		if m.State == report.MarkerSkipped {
-			output.Note(cmd, "%s", m.Skipped())
+		if m.State == report.MarkerSkipped || m.State == report.MarkerHeld {
+			output.Note(cmd, "%s", m.Sentence())
 		}
 	}
 	if u.diff {

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package imageupdateautomation
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/writeback"
+)
+
+// maxRemarked bounds how many markers a message names.
+const maxRemarked = 3
+
+// skippedRemark is what the Ready message says of the markers that are skipped: it names
+// those that would break what they are in, counts the rest, and says what lists them all.
+// The counts of the run are in the status already.
+func skippedRemark(a *imagev1.ImageUpdateAutomation, report writeback.Report) string {
+	withheld := report.Withheld()
+	named := withheld[:min(len(withheld), maxRemarked)]
+	text := ""
+	for _, line := range named {
+		text += "; " + line.Sentence()
+	}
+	rest := -len(named)
+	for _, s := range a.Status.Markers.Skipped {
+		rest += s.Count
+	}
+	if rest <= 0 {
+		return text
+	}
+	return text + "; " + howMany(rest, len(named) > 0) + "; see: " + explainCommand(a)
+}
+
+// howMany counts markers; more says that others were named before.
+func howMany(n int, more bool) string {
+	subject, verb := "markers", "are"
+	if n == 1 {
+		subject, verb = "marker", "is"
+	}
+	if more {
+		subject = "more " + subject
+	}
+	return fmt.Sprintf("%d %s %s skipped", n, subject, verb)
+}
+
+// explainCommand lists all markers of an automation.
+func explainCommand(a *imagev1.ImageUpdateAutomation) string {
+	return fmt.Sprintf("sluice explain automation %s -n %s", a.Name, a.Namespace)
+}
+
+// skippedEvents tell of markers that are skipped, once: those that would break what they
+// are in by an event for each reason, and all others by one. They tell again when other
+// markers are skipped for a reason, and not when there are fewer. What was told is in
+// the status of the last run. A policy that is not ready, or not selected, is no fault of
+// its markers.
+func skippedEvents(a *imagev1.ImageUpdateAutomation, report writeback.Report, counts writeback.Counts) []reconciler.Event {
+	var events []reconciler.Event
+	var others []writeback.Line
+	for _, s := range counts.Skipped {
+		switch {
+		case s.Reason == writeback.NotReady, s.Reason == writeback.NotSelected, wasTold(a.Status.Markers, s):
+		case writeback.Withholds(s.Reason):
+			events = append(events, markerEvent(imagev1.MarkerHeldReason, report.SkippedFor(s.Reason), ""))
+		default:
+			others = append(others, report.SkippedFor(s.Reason)...)
+		}
+	}
+	if len(others) > 0 {
+		events = append(events, markerEvent(imagev1.MarkerSkippedReason, others, "; see: "+explainCommand(a)))
+	}
+	return events
+}
+
+// wasTold reports whether the status of the last run has the markers that are skipped
+// for a reason, or has more of them.
+func wasTold(last *imagev1.MarkerCounts, now writeback.SkippedBy) bool {
+	if last == nil {
+		return false
+	}
+	return slices.ContainsFunc(last.Skipped, func(s imagev1.SkippedMarkers) bool {
+		return s.Reason == string(now.Reason) && (s.Digest == now.Digest || now.Count < s.Count || s.Digest == "" && now.Count == s.Count)
+	})
+}
+
+// markerEvent names the first of some markers, and their policies.
+func markerEvent(reason string, lines []writeback.Line, advice string) reconciler.Event {
+	var named []string
+	for _, line := range lines[:min(len(lines), maxRemarked)] {
+		named = append(named, line.Sentence())
+	}
+	text := strings.Join(named, "; ")
+	if more := len(lines) - len(named); more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	return reconciler.Event{
+		Type: corev1.EventTypeWarning, Reason: reason, Message: text + advice,
+		Metadata: map[string]string{imagev1.PolicyAnnotation: policiesOf(lines)},
+	}
+}
+
+// policiesOf are the policies of markers, each once.
+func policiesOf(lines []writeback.Line) string {
+	var policies []string
+	for _, line := range lines {
+		if line.Policy != "" && len(policies) < maxListed && !slices.Contains(policies, line.Policy) {
+			policies = append(policies, line.Policy)
+		}
+	}
+	return strings.Join(policies, ",")
+}
