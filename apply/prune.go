@@ -4,7 +4,6 @@ package apply
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -27,16 +26,17 @@ func (s *Set) Prune(ctx context.Context, as Identity, stale []inventory.Entry) (
 	if err != nil {
 		return nil, stale, err
 	}
+	var errs []error
 	for _, entry := range inReverseOrder(stale) {
-		change, deleteErr := s.pruneEntry(ctx, c, entry)
-		if deleteErr != nil {
+		change, err := s.pruneEntry(ctx, c, entry)
+		if err != nil {
 			left = append(left, entry)
-			err = errors.Join(err, fmt.Errorf("%s delete failed: %w", entry.Subject(), deleteErr))
+			errs = append(errs, fmt.Errorf("%s delete failed: %w", entry.Subject(), err))
 			continue
 		}
 		changes = append(changes, change)
 	}
-	return changes, left, err
+	return changes, left, s.engine.refused(ctx, as, errs, len(changes) > 0)
 }
 
 // inReverseOrder returns entries in the reverse order of application.

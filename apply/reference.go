@@ -85,6 +85,9 @@ func (s *Set) mayRead(ctx context.Context, as Identity, ref Reference, mapping *
 		return fmt.Errorf("asking whether %s may get %s: %w", as.user(), ref.id().Subject(), err)
 	}
 	if !review.Status.Allowed {
+		if missing := s.engine.missing(ctx, as); missing != nil {
+			return missing
+		}
 		return fmt.Errorf("%s may not get %s: let a role say so, or leave it out of %s", as.user(), ref.id().Subject(), s.engine.profile.HealthChecksField)
 	}
 	return nil

@@ -45,6 +45,7 @@ func TestHealthOfOthers(t *testing.T) {
 			u.SetNamespace("theirs")
 			u.Object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Stalled", "status": "True", "reason": "Failed", "message": "login with hunter2 refused"}}}
 			e.Put(theirs, u)
+			e.Put("/api/v1/namespaces/ns/serviceaccounts/poor", unstructuredOf("v1", "ServiceAccount", "poor"))
 			e.Hook = func(r apiserver.Request) error {
 				method, path, body := r.Method, r.Path, r.Body
 				if !strings.HasSuffix(path, "/selfsubjectaccessreviews") {

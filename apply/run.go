@@ -88,7 +88,7 @@ func (r *run) apply(ctx context.Context, waves []wave, out *Outcome) error {
 
 // applyWave applies the objects of one wave in parallel.
 func (r *run) applyWave(ctx context.Context, wave wave) ([]Change, error) {
-	if err := wave.resolve(r.applier.client); err != nil {
+	if err := wave.resolve(r.applier.client, r.set.engine.profile); err != nil {
 		return nil, err
 	}
 	r.watchWave(ctx, wave)
@@ -117,7 +117,7 @@ func (r *run) applyWave(ctx context.Context, wave wave) ([]Change, error) {
 			Action: results[i].Action,
 		})
 	}
-	return changes, errors.Join(errs...)
+	return changes, r.set.engine.refused(ctx, r.set.identity, errs, Log(changes) != "")
 }
 
 // watchWave makes sure that the wave's kinds are watched, and waits a little for

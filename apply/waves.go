@@ -92,18 +92,23 @@ func sortIntoWaves(profile *decide.Profile, owner decide.Owner, req Request) ([]
 
 // resolve finds out where the wave's objects live, and encodes them. It is done
 // wave by wave, for a definition may be what makes a later kind known.
-func (w wave) resolve(c *client) error {
+func (w wave) resolve(c *client, profile *decide.Profile) error {
 	for _, o := range w.objects {
 		gvk := o.GroupVersionKind()
 		mapping, err := c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
-		if err != nil {
+		switch {
+		case meta.IsNoMatchError(err):
+			return fmt.Errorf("%s: %w: correct apiVersion and kind in its manifest, or install the definition of its kind first",
+				idOf(o.Unstructured).Subject(), err)
+		case err != nil:
 			return fmt.Errorf("%s: %w", idOf(o.Unstructured).Subject(), err)
 		}
 		switch {
 		case mapping.Scope.Name() != meta.RESTScopeNameNamespace:
 			o.SetNamespace("") // kustomize sets it where it does not know the kind
 		case o.GetNamespace() == "":
-			return fmt.Errorf("%s namespace not specified", idOf(o.Unstructured).Subject())
+			return fmt.Errorf("%s namespace not specified: set metadata.namespace in its manifest, or %s for all objects",
+				idOf(o.Unstructured).Subject(), profile.TargetNamespaceField)
 		}
 		o.id = idOf(o.Unstructured)
 		o.at = endpoint{mapping: mapping, key: types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}}

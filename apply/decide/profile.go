@@ -25,9 +25,10 @@ type Profile struct {
 	FieldManager string
 	// NameLabel and NamespaceLabel are on every applied object and name its owner.
 	NameLabel, NamespaceLabel string
-	// ForceField and HealthChecksField are fields of the owner, named in messages: the
-	// one that allows to recreate objects, and the one that lists objects to watch.
-	ForceField, HealthChecksField string
+	// Fields of the owner, named in messages: the one that allows to recreate objects,
+	// the one that lists objects to watch, the one that says who applies, and the one
+	// that says into which namespace.
+	ForceField, HealthChecksField, ServiceAccountField, TargetNamespaceField string
 	// ReconcileKey, SSAKey, ForceKey and PruneKey are the labels or annotations by which
 	// an object says how it wants to be treated.
 	ReconcileKey, SSAKey, ForceKey, PruneKey string
@@ -49,6 +50,7 @@ func NewProfile(owners schema.GroupKind, fieldManager string) *Profile {
 		Owners: owners, FieldManager: fieldManager,
 		NameLabel: group + "/name", NamespaceLabel: group + "/namespace",
 		ForceField: "spec.force", HealthChecksField: "spec.healthChecks",
+		ServiceAccountField: "spec.serviceAccountName", TargetNamespaceField: "spec.targetNamespace",
 		ReconcileKey: group + "/reconcile", SSAKey: group + "/ssa", ForceKey: group + "/force", PruneKey: group + "/prune",
 	}
 }

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// ErrNoAccount marks what was refused to a service account that does not exist. The API
+// server lets anyone impersonate it, and refuses whatever it asks for, object by object.
+var ErrNoAccount = errors.New("does not exist")
+
+// missing is an error that is [ErrNoAccount] when there is no such service account, and
+// nil when there is one, or when that is not known. The controller itself is asked about:
+// the account has no say in it.
+func (e *Engine) missing(ctx context.Context, as Identity) error {
+	if as == (Identity{}) {
+		return nil
+	}
+	c, err := e.clients.identity(Identity{})
+	if err != nil {
+		return nil //nolint:nilerr // the refusal is told instead
+	}
+	err = c.rest.Get().AbsPath("api", "v1", "namespaces", as.Namespace, "serviceaccounts", as.ServiceAccount).Do(ctx).Error()
+	if !apierrors.IsNotFound(err) {
+		return nil
+	}
+	return fmt.Errorf("ServiceAccount %s/%s %w: create it, or name another one in %s",
+		as.Namespace, as.ServiceAccount, ErrNoAccount, e.profile.ServiceAccountField)
+}
+
+// refused explains the errors of requests in the name of an identity: those that were
+// forbidden to a service account which does not exist have one reason, told once. done
+// says that others were allowed, to a role binding that is older than its account.
+func (e *Engine) refused(ctx context.Context, as Identity, errs []error, done bool) error {
+	var others []error
+	for _, err := range errs {
+		if err != nil && !apierrors.IsForbidden(err) {
+			others = append(others, err)
+		}
+	}
+	all := errors.Join(errs...)
+	if done || !apierrors.IsForbidden(all) {
+		return all
+	}
+	if missing := e.missing(ctx, as); missing != nil {
+		return errors.Join(append([]error{missing}, others...)...)
+	}
+	return all
+}
