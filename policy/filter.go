@@ -33,6 +33,9 @@ func compileFilter(spec *imagev1.TagFilter) (*filter, error) {
 	if len(spec.Extract) > maxExtract {
 		return nil, fmt.Errorf("%w: spec.filterTags.extract has %d bytes, and may have %d", ErrInvalid, len(spec.Extract), maxExtract)
 	}
+	if err := checkExtract(compiled.Regexp, spec.Extract); err != nil {
+		return nil, fmt.Errorf("%w: spec.filterTags.extract %q: %w", ErrInvalid, spec.Extract, err)
+	}
 	f := &filter{
 		pattern: compiled.Regexp, size: compiled.Size, extract: spec.Extract,
 		fast: compileFast(spec.Pattern, spec.Extract),
@@ -47,8 +50,7 @@ func compileFilter(spec *imagev1.TagFilter) (*filter, error) {
 const maxExtract = 256
 
 // text returns what the rule compares of tag. The extract template follows
-// regexp.Regexp.Expand: a group that does not exist or did not take part in the
-// match is empty.
+// regexp.Regexp.Expand: a group that did not take part in the match is empty.
 func (f *filter) text(tag string) (string, bool) {
 	if f == nil {
 		return tag, true

@@ -123,8 +123,10 @@ func TestSelect(t *testing.T) {
 			tags: "v1_2_3 v1_10_0 v2_0_0", want: "v1_10_0"},
 		"tags with equal extracts are decided by the first tag": {
 			choice: byNumber(""), filter: filterBy(`-(\d+)$`, "$1"), tags: "c-7 a-7 b-7 z-6", want: "a-7"},
-		"a group that does not exist is empty": {
-			choice: byNumber(""), filter: filterBy(`(\d+)`, "$nope"), tags: "1 2"},
+		"extract may take the whole match": {
+			choice: byNumber(""), filter: filterBy(`\d+`, "$0"), tags: "1 2", want: "2"},
+		"a group that took no part in the match is empty": {
+			choice: byNumber(""), filter: filterBy(`^(?:a(\d+)|b(\d+))$`, "$1$2"), tags: "a1 b2", want: "b2"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
