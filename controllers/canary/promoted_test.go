@@ -22,11 +22,11 @@ func TestThePromotedConditionSaysWhereUsersAreAfterAFailure(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := podinfo()
-			c.Spec.TargetRef.Kind = "DaemonSet"
+			c.Spec.TargetRef.Kind, c.Generation = "DaemonSet", 7
 			c.Status.Phase, c.Status.CanaryWeight = flaggerv1.CanaryPhaseFailed, tc.weight
 			setPromoted(c, time.Unix(0, 0))
 			got := apimeta.FindStatusCondition(c.GetConditions(), string(flaggerv1.PromotedType))
-			if got == nil || got.Message != tc.want || got.Reason != string(flaggerv1.CanaryPhaseFailed) {
+			if got == nil || got.Message != tc.want || got.Reason != string(flaggerv1.CanaryPhaseFailed) || got.ObservedGeneration != 7 {
 				t.Errorf("got %+v", got)
 			}
 		})

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -157,13 +156,10 @@ func setPromoted(c *flaggerv1.Canary, now time.Time) {
 	if c.Status.Phase == flaggerv1.CanaryPhaseFailed && c.Status.CanaryWeight > 0 {
 		says.message = "Canary analysis failed, traffic stays on the canary until the primary is ready."
 	}
-	conditions := c.GetConditions()
-	apimeta.SetStatusCondition(&conditions, metav1.Condition{
+	reconciler.SetCondition(c, now, metav1.Condition{
 		Type: string(flaggerv1.PromotedType), Status: says.status,
 		Reason: string(c.Status.Phase), Message: strings.ReplaceAll(says.message, "Deployment", c.Spec.TargetRef.Kind),
-		ObservedGeneration: c.Generation, LastTransitionTime: metav1.NewTime(now),
 	})
-	c.SetConditions(conditions)
 }
 
 // transitions has the precise times of the last transitions of canaries, which go with

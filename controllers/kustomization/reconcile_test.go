@@ -341,7 +341,7 @@ func TestHealthIsWaitedFor(t *testing.T) {
 	check := func(t *testing.T, e *testEnv, k *kustomizev1.Kustomization, status metav1.ConditionStatus, reason string) {
 		t.Helper()
 		c := apimeta.FindStatusCondition(k.Status.Conditions, meta.HealthyCondition)
-		if c == nil || c.Status != status || c.Reason != reason {
+		if c == nil || c.Status != status || c.Reason != reason || c.ObservedGeneration != k.Generation {
 			t.Errorf("Healthy is %+v, want %s %s", c, status, reason)
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	corev1 "k8s.io/api/core/v1"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluice-cd/sluice/apply/decide"
@@ -73,23 +72,20 @@ func (r *Reconciler) addHistory(run *run, reason string) {
 // setHealthy sets the Healthy condition. The wait for another revision is a transition
 // of its own, although both are Unknown: the timeout is counted from it.
 func (r *Reconciler) setHealthy(run *run, healthy *decide.HealthyCondition) {
-	conditions := &run.k.Status.Conditions
 	switch {
 	case healthy == nil:
 		return
 	case healthy.Status == "":
-		apimeta.RemoveStatusCondition(conditions, meta.HealthyCondition)
+		reconciler.RemoveCondition(run.k, meta.HealthyCondition)
 		return
 	}
 	since := r.clock.Now()
 	if healthy.Status == metav1.ConditionUnknown {
 		since = run.memory.decided.HealthSince
-		apimeta.RemoveStatusCondition(conditions, meta.HealthyCondition)
+		reconciler.RemoveCondition(run.k, meta.HealthyCondition)
 	}
-	apimeta.SetStatusCondition(conditions, metav1.Condition{
-		Type: meta.HealthyCondition, Status: healthy.Status, Reason: healthy.Reason,
-		Message:            run.memory.mask.Text(healthy.Message),
-		ObservedGeneration: run.k.Generation, LastTransitionTime: metav1.NewTime(since),
+	reconciler.SetCondition(run.k, since, metav1.Condition{
+		Type: meta.HealthyCondition, Status: healthy.Status, Reason: healthy.Reason, Message: run.memory.mask.Text(healthy.Message),
 	})
 }
 

@@ -22,14 +22,14 @@ func SetCondition(obj Object, now time.Time, condition metav1.Condition) {
 	condition.ObservedGeneration = obj.GetGeneration()
 	condition.LastTransitionTime = metav1.NewTime(now)
 	conditions := obj.GetConditions()
-	apimeta.SetStatusCondition(&conditions, condition)
+	apimeta.SetStatusCondition(&conditions, condition) //nolint:forbidigo // this is the one place
 	obj.SetConditions(conditions)
 }
 
 // RemoveCondition removes a condition of an object in memory.
 func RemoveCondition(obj Object, conditionType string) {
 	conditions := obj.GetConditions()
-	apimeta.RemoveStatusCondition(&conditions, conditionType)
+	apimeta.RemoveStatusCondition(&conditions, conditionType) //nolint:forbidigo // this is the one place
 	obj.SetConditions(conditions)
 }
 

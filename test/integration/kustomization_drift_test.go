@@ -23,7 +23,7 @@ func TestDrift(t *testing.T) {
 	for name, test := range map[string]func(*bench){
 		"what somebody does to objects is undone at once":          undoes,
 		"what others may do stays":                                 lets,
-		"contention is told of, and does not go on for ever":     contends,
+		"contention is told of, and does not go on for ever":       contends,
 		"objects that move between Kustomizations are not lost":    moves,
 		"objects of a Kustomization that is renamed are not lost":  renames,
 		"new values of variables are applied when they change":     appliesVariables,
