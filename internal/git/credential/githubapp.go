@@ -25,34 +25,61 @@ import (
 	"github.com/fluxcd/pkg/auth/githubapp"
 	"github.com/fluxcd/pkg/cache"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 // githubAPI is where tokens of Apps are made unless the Secret says otherwise.
 const githubAPI = "https://api.github.com"
 
-// gitHubApp gets tokens of an App's installation. The API is where the Secret says, so
-// that it may be anybody's: it is reached through the guard, and its answers are
-// bounded and not told.
+// gitHubApp gets tokens of the App of the Secret.
 func gitHubApp(r request) (*git.Tokens, error) {
 	if r.secret == nil || len(r.secret.Data[githubapp.KeyAppID]) == 0 {
 		return nil, fmt.Errorf("%w: secretRef with github app data must be specified when provider is set to github", ErrProvider)
 	}
-	app, err := newApp(r)
+	tokens, err := AppTokens(r.secret, AppOptions{
+		Guard: r.Guard, Clock: r.Clock, Proxy: r.proxy, Tokens: r.Tokens, Kind: sourcev1.GitRepositoryKind, Name: r.repo.Name,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: secret '%s/%s': %w", ErrProvider, r.secret.Namespace, r.secret.Name, err)
 	}
-	id := r.whose(
-		string(r.secret.Data[githubapp.KeyAppID]), string(r.secret.Data[githubapp.KeyAppInstallationID]),
-		string(r.secret.Data[githubapp.KeyAppInstallationOwner]), string(r.secret.Data[githubapp.KeyAppBaseURL]),
-		string(r.secret.Data[githubapp.KeyAppPrivateKey]))
+	return tokens, nil
+}
+
+// AppOptions are what tokens of a GitHub App need.
+type AppOptions struct {
+	// Guard is what connections to GitHub's API go through; nil forbids nothing.
+	Guard *outbound.Guard
+	// Clock dates assertions; nil is the machine's.
+	Clock clock.PassiveClock
+	// Proxy may be nil.
+	Proxy *url.URL
+	// Tokens keeps tokens for most of their life; nil keeps none.
+	Tokens *cache.TokenCache
+	// Kind and Name are of the object in the Secret's namespace that the tokens are for.
+	Kind, Name string
+}
+
+// AppTokens returns tokens of an App's installation, for Git and for GitHub's API. The
+// API is where the Secret says, so that it may be anybody's: it is reached through the
+// guard, and its answers are bounded and not told.
+func AppTokens(secret *corev1.Secret, opts AppOptions) (*git.Tokens, error) {
+	app, err := newApp(secret, opts)
+	if err != nil {
+		return nil, err
+	}
+	id := whose(sourcev1.GitProviderGitHub, secret.Namespace,
+		string(secret.Data[githubapp.KeyAppID]), string(secret.Data[githubapp.KeyAppInstallationID]),
+		string(secret.Data[githubapp.KeyAppInstallationOwner]), string(secret.Data[githubapp.KeyAppBaseURL]),
+		string(secret.Data[githubapp.KeyAppPrivateKey]))
 	get := app.token
-	if r.Tokens != nil {
+	if opts.Tokens != nil {
 		get = func(ctx context.Context) (*appToken, error) {
-			found, _, err := r.Tokens.GetOrSet(ctx, id, func(ctx context.Context) (cache.Token, error) { return app.token(ctx) },
-				cache.WithInvolvedObject(sourcev1.GitRepositoryKind, r.repo.Name, r.repo.Namespace, cache.OperationReconcile))
+			found, _, err := opts.Tokens.GetOrSet(ctx, id, func(ctx context.Context) (cache.Token, error) { return app.token(ctx) },
+				cache.WithInvolvedObject(opts.Kind, opts.Name, secret.Namespace, cache.OperationReconcile))
 			if err != nil {
 				return nil, err
 			}
@@ -87,11 +114,11 @@ type appToken struct {
 func (t *appToken) GetDuration() time.Duration { return t.life }
 
 // newApp reads the data of an App. Errors name keys and no values.
-func newApp(r request) (*app, error) {
-	value := func(key string) string { return strings.TrimSpace(string(r.secret.Data[key])) }
+func newApp(secret *corev1.Secret, opts AppOptions) (*app, error) {
+	value := func(key string) string { return strings.TrimSpace(string(secret.Data[key])) }
 	a := &app{
 		id: value(githubapp.KeyAppID), installation: value(githubapp.KeyAppInstallationID), owner: value(githubapp.KeyAppInstallationOwner),
-		clock: r.Clock,
+		clock: opts.Clock,
 	}
 	if a.clock == nil {
 		a.clock = clock.RealClock{}
@@ -106,13 +133,13 @@ func newApp(r request) (*app, error) {
 		return nil, fmt.Errorf("either '%s' or '%s' is needed", githubapp.KeyAppInstallationID, githubapp.KeyAppInstallationOwner)
 	}
 	var err error
-	if a.key, err = appKey(r.secret.Data[githubapp.KeyAppPrivateKey]); err != nil {
+	if a.key, err = appKey(secret.Data[githubapp.KeyAppPrivateKey]); err != nil {
 		return nil, err
 	}
 	if a.api, err = appAPI(value(githubapp.KeyAppBaseURL)); err != nil {
 		return nil, err
 	}
-	a.client, err = appClient(r)
+	a.client, err = appClient(secret, opts)
 	return a, err
 }
 
@@ -144,11 +171,11 @@ func appAPI(base string) (*url.URL, error) {
 	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: strings.TrimSuffix(u.Path, "/")}, nil
 }
 
-func appClient(r request) (*http.Client, error) {
-	transport := r.Guard.Transport()
-	transport.Proxy = r.Guard.ProxyOr(r.proxy)
+func appClient(secret *corev1.Secret, opts AppOptions) (*http.Client, error) {
+	transport := opts.Guard.Transport()
+	transport.Proxy = opts.Guard.ProxyOr(opts.Proxy)
 	transport.DisableKeepAlives = true // a token lasts an hour
-	if ca := r.secret.Data["ca.crt"]; len(ca) > 0 {
+	if ca := secret.Data["ca.crt"]; len(ca) > 0 {
 		roots, err := x509.SystemCertPool()
 		if err != nil {
 			return nil, fmt.Errorf("reading the system's certificates: %w", err)

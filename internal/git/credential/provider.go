@@ -64,7 +64,7 @@ func cloud(r request) (*git.Tokens, error) {
 	}
 	provider := r.repo.GetProvider()
 	return &git.Tokens{
-		ID: r.whose(r.repo.Spec.ServiceAccountName),
+		ID: whose(provider, r.repo.Namespace, r.repo.Spec.ServiceAccountName),
 		Get: func(ctx context.Context) (git.Token, error) {
 			if err := r.reachProxy(ctx); err != nil {
 				return git.Token{}, err
@@ -110,7 +110,7 @@ func (r request) route() []string {
 
 // whose names whose tokens are used. The namespace is part of it: tenants do
 // not share a mirror, even if they have the same rights today.
-func (r request) whose(parts ...string) string {
-	all := strings.Join(append([]string{r.repo.GetProvider(), r.repo.Namespace}, parts...), "\x00")
+func whose(provider, namespace string, parts ...string) string {
+	all := strings.Join(append([]string{provider, namespace}, parts...), "\x00")
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(all)))
 }
