@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package outbound
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+// Settings are how a server is reached: what a Secret says of certificates, and a
+// proxy. The zero value is the system's certificates and the environment's proxy.
+type Settings struct {
+	// CA holds PEM certificates that are trusted beside the system's; Cert and Key are a
+	// client certificate.
+	CA, Cert, Key string
+	// Proxy is the URL of a proxy, which may hold a password.
+	Proxy string
+}
+
+// maxTransports bounds how many sets of settings have connections at once.
+const maxTransports = 1000
+
+// Transports keeps one transport for each set of settings, so that connections are
+// shared by all that may share them. Those that were used longest ago are dropped, and
+// made again when they are needed. It is safe for concurrent use.
+type Transports struct {
+	guard *Guard
+
+	mu   sync.Mutex
+	kept *simplelru.LRU[Settings, *http.Transport]
+}
+
+// NewTransports returns transports whose connections go through the guard.
+func NewTransports(guard *Guard) *Transports {
+	// The only error is that of a size that is not positive.
+	kept, _ := simplelru.NewLRU(maxTransports, func(_ Settings, dropped *http.Transport) { dropped.CloseIdleConnections() })
+	return &Transports{guard: guard, kept: kept}
+}
+
+// For returns the transport for settings. Errors name keys of a Secret, and no values.
+func (t *Transports) For(s Settings) (*http.Transport, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if kept, ok := t.kept.Get(s); ok {
+		return kept, nil
+	}
+	transport := t.guard.Transport()
+	config, err := s.tls()
+	if err != nil {
+		return nil, err
+	}
+	transport.TLSClientConfig = config
+	if s.Proxy != "" {
+		proxy, err := url.Parse(s.Proxy)
+		if err != nil || proxy.Host == "" {
+			return nil, errors.New("'address' of the proxy is no URL")
+		}
+		transport.Proxy = t.guard.ProxyOr(proxy)
+	}
+	t.kept.Add(s, transport)
+	return transport, nil
+}
+
+// tls is nil when the defaults will do.
+func (s Settings) tls() (*tls.Config, error) {
+	if s.CA == "" && s.Cert == "" && s.Key == "" {
+		return nil, nil
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if s.CA != "" {
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool()
+		}
+		if !pool.AppendCertsFromPEM([]byte(s.CA)) {
+			return nil, errors.New("'ca.crt' holds no PEM certificate")
+		}
+		config.RootCAs = pool
+	}
+	if s.Cert == "" && s.Key == "" {
+		return config, nil
+	}
+	pair, err := tls.X509KeyPair([]byte(s.Cert), []byte(s.Key))
+	if err != nil {
+		return nil, fmt.Errorf("'tls.crt' and 'tls.key' are no pair: %w", err)
+	}
+	config.Certificates = []tls.Certificate{pair}
+	return config, nil
+}

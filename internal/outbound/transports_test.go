@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package outbound
+
+import (
+	"encoding/pem"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+func TestConnectionsAreSharedByThoseWhoHaveTheSameSettings(t *testing.T) {
+	all := NewTransports(nil)
+	of := func(s Settings) *http.Transport {
+		t.Helper()
+		transport, err := all.For(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return transport
+	}
+	plain, proxied := of(Settings{}), of(Settings{Proxy: "http://proxy.example:3128"})
+	if plain == proxied || plain != of(Settings{}) || proxied != of(Settings{Proxy: "http://proxy.example:3128"}) {
+		t.Error("a transport is shared with other settings, or made again for the same")
+	}
+}
+
+func TestSettingsOfASecretAreTrusted(t *testing.T) {
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	for name, tc := range map[string]struct {
+		settings Settings
+		guard    *Guard
+		ok       bool
+	}{
+		"the CA of the Secret":               {Settings{CA: ca}, nil, true},
+		"no CA":                              {Settings{}, nil, false},
+		"the CA of the Secret, by a guard":   {Settings{CA: ca}, NewGuard(nil), false},
+		"an address that the guard allows":   {Settings{CA: ca}, NewGuard([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}), true},
+		"a proxy to which the guard says no": {Settings{CA: ca, Proxy: "http://127.0.0.1:1"}, NewGuard(nil), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			transport, err := NewTransports(tc.guard).For(tc.settings)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := (&http.Client{Transport: transport}).Get(server.URL)
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+			if (err == nil) != tc.ok {
+				t.Errorf("got %v", err)
+			}
+			if tc.guard != nil && !tc.ok && !errors.Is(err, ErrForbiddenAddress) {
+				t.Errorf("got %v, want a forbidden address", err)
+			}
+		})
+	}
+}
+
+func TestSettingsThatCannotWorkNameTheirKeysAndNoValues(t *testing.T) {
+	for name, tc := range map[string]struct {
+		settings Settings
+		want     string
+	}{
+		"a CA that is none":              {Settings{CA: "hidden"}, "'ca.crt'"},
+		"half of a pair":                 {Settings{Cert: "hidden"}, "'tls.crt' and 'tls.key'"},
+		"a proxy that is no URL":         {Settings{Proxy: "http://user:hidden@[::1"}, "'address'"},
+		"a proxy that is without a host": {Settings{Proxy: "hidden"}, "'address'"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := NewTransports(nil).For(tc.settings)
+			if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "hidden") {
+				t.Errorf("got %v, want %s", err, tc.want)
+			}
+		})
+	}
+}
