@@ -8,7 +8,7 @@
 //	cmd/sluice/cli/{cluster,follow,manifest,markers,usage}  what commands share
 //	cmd/sluice/cli/output
 //	controllers/*
-//	scan writeback source apply notify canary/{router,metric,workload,hook}  report (pure)
+//	scan writeback source apply notify promotion/forge canary/{router,metric,workload,hook}  report (pure)
 //	policy writeback/edit apply/decide canary canary/judge        (pure)
 //	canary/{provider,object}  apply/inventory                        (pure)
 //	api/*  internal/*    of which internal/{contention,partition,pattern} are pure: a pure package imports no other
@@ -54,6 +54,7 @@ var rows = []struct {
 	{"source", 3, false},
 	{"apply", 3, false},
 	{"notify", 3, false},
+	{"promotion/forge", 3, false},
 	{"canary/router", 3, false},
 	{"canary/metric", 3, false},
 	{"canary/hook", 3, false},

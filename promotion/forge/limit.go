@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package forge
+
+import (
+	"maps"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Limits of what one identity writes at one host: half of what GitHub allows, which is
+// the strictest that says so (80 requests that generate content a minute, 500 an hour).
+const (
+	writesPerMinute, writesPerHour = 40, 400
+	// maxPause is the longest that a forge is left alone because it says so.
+	maxPause = 65 * time.Minute
+	// defaultPause is how long after a refusal that does not say.
+	defaultPause = time.Minute
+	// limitLife is how long an identity is remembered that asks nothing, and manyLimits
+	// how many there are before those are looked for.
+	limitLife  = 2 * time.Hour
+	manyLimits = 256
+)
+
+// account is an identity at a host: whose requests a forge counts together.
+type account struct{ host, identity string }
+
+// limits keeps one limit for each account. A restart forgets them: a forge refuses the
+// first request then, and says until when.
+type limits struct {
+	mu   sync.Mutex
+	list map[account]*limit
+}
+
+// of returns the limit of an account.
+func (l *limits) of(who account, now time.Time) *limit {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	found, ok := l.list[who]
+	if !ok {
+		if len(l.list) >= manyLimits {
+			maps.DeleteFunc(l.list, func(_ account, other *limit) bool { return other.idle(now) })
+		}
+		found = &limit{remaining: -1}
+		if l.list == nil {
+			l.list = map[account]*limit{}
+		}
+		l.list[who] = found
+	}
+	found.mu.Lock()
+	defer found.mu.Unlock()
+	found.used = now
+	return found
+}
+
+// limit is what one account may still ask.
+type limit struct {
+	mu        sync.Mutex
+	used      time.Time
+	until     time.Time
+	writes    []time.Time // of the last hour, oldest first
+	remaining int64       // as the forge says; -1 is not said
+}
+
+func (l *limit) idle(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return now.Sub(l.used) > limitLife && !l.until.After(now)
+}
+
+// read returns when a request may be made, if not now.
+func (l *limit) read(now time.Time) (time.Time, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.until, !l.until.After(now)
+}
+
+// write is read for a request that writes, and counts it if it may be made.
+func (l *limit) write(now time.Time) (time.Time, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.until.After(now) {
+		return l.until, false
+	}
+	for len(l.writes) > 0 && now.Sub(l.writes[0]) >= time.Hour {
+		l.writes = l.writes[1:]
+	}
+	if n := len(l.writes); n >= writesPerHour {
+		return l.writes[n-writesPerHour].Add(time.Hour), false
+	}
+	if n := len(l.writes); n >= writesPerMinute && now.Sub(l.writes[n-writesPerMinute]) < time.Minute {
+		return l.writes[n-writesPerMinute].Add(time.Minute), false
+	}
+	l.writes = append(l.writes, now)
+	return now, true
+}
+
+// learn reads what an answer says of limits, and reports whether it was refused for
+// them. GitHub answers with 403 or 429, and says when the limit is reset, or after how
+// many seconds to come back, or neither; Azure DevOps asks to wait in answers that
+// succeed.
+func (l *limit) learn(now time.Time, resp *http.Response, message string) (time.Time, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	remaining, known := number(resp.Header, "X-RateLimit-Remaining", "RateLimit-Remaining")
+	if known {
+		l.remaining = remaining
+	}
+	refused := resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusForbidden &&
+		(known && remaining == 0 || resp.Header.Get("Retry-After") != "" || strings.Contains(strings.ToLower(message), "rate limit"))
+	until := now
+	if refused {
+		until = now.Add(defaultPause)
+	}
+	if after, ok := retryAfter(resp.Header.Get("Retry-After"), now); ok {
+		until = after
+	} else if reset, ok := number(resp.Header, "X-RateLimit-Reset", "RateLimit-Reset"); ok && known && remaining == 0 {
+		until = time.Unix(reset, 0)
+	}
+	if latest := now.Add(maxPause); until.After(latest) {
+		until = latest
+	}
+	if refused && !until.After(now) {
+		until = now.Add(time.Second) // the forge's clock is ahead
+	}
+	if until.After(l.until) {
+		l.until = until
+	}
+	return l.until, refused
+}
+
+// retryAfter reads the header Retry-After: seconds, or a date (RFC 9110, section
+// 10.2.3).
+func retryAfter(value string, now time.Time) (time.Time, bool) {
+	if value == "" {
+		return time.Time{}, false
+	}
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return now.Add(time.Duration(seconds) * time.Second), true
+	}
+	at, err := http.ParseTime(value)
+	return at, err == nil
+}
+
+// number is the first of the headers that is one.
+func number(header http.Header, names ...string) (int64, bool) {
+	for _, name := range names {
+		if n, err := strconv.ParseInt(header.Get(name), 10, 64); err == nil {
+			return n, true
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package forge
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Capabilities are what a forge can do, and the most that it takes. What a forge
+// cannot do is refused as [Unsupported] before anything is sent.
+type Capabilities struct {
+	Draft, Labels, Reviewers, Assignees bool
+	AutoMerge, Queue, Statuses          bool
+	// Reopen is whether a closed pull request can be opened again.
+	Reopen bool
+	// Methods are the merge methods that the forge knows; repositories may allow fewer.
+	Methods []Method
+	// TitleBytes and BodyBytes are the most that a title and a body may have; texts are
+	// shortened to them.
+	TitleBytes, BodyBytes int
+}
+
+// provider is a row of the table.
+type provider struct {
+	Capabilities
+	// hosts are where it is found without being named; one that begins with a dot stands
+	// for all below it.
+	hosts []string
+	// token is the Authorization header for a token.
+	token func(token string) string
+	// basic says whether user and password are sent as such; else the password is a token.
+	basic bool
+	// app says whether the data of a GitHub App is taken.
+	app bool
+	// locate finds the API and the repository by the URL of the Git repository.
+	locate func(*url.URL) (repository, error)
+	// needs is what a credential must be allowed to do.
+	needs string
+	// connect returns the driver.
+	connect func(*session) (Forge, error)
+}
+
+// repository is where a repository is at a forge.
+type repository struct {
+	// api is the base of the URLs of the API.
+	api *url.URL
+	// path are the names from the outermost to the repository itself.
+	path []string
+}
+
+// owner is all but the last name.
+func (r repository) owner() string { return strings.Join(r.path[:len(r.path)-1], "/") }
+
+// name is the last name.
+func (r repository) name() string { return r.path[len(r.path)-1] }
+
+// String is owner/name.
+func (r repository) String() string { return strings.Join(r.path, "/") }
+
+// same reports whether a full name is that of the repository. Forges compare names
+// without regard to case.
+func (r repository) same(fullName string) bool { return strings.EqualFold(fullName, r.String()) }
+
+// The names of providers, spelled as Flux spells them in a Provider of notifications.
+const (
+	GitHub          = "github"
+	GitLab          = "gitlab"
+	Gitea           = "gitea"
+	Bitbucket       = "bitbucket"
+	BitbucketServer = "bitbucketserver"
+	AzureDevOps     = "azuredevops"
+)
+
+func bearer(token string) string { return "Bearer " + token }
+
+// Providers lists the names that spec fields may hold.
+func Providers() []string { return slices.Sorted(maps.Keys(providers())) }
+
+// CapabilitiesOf returns what a provider can do. An unknown name is an error that is
+// [ErrInvalid].
+func CapabilitiesOf(name string) (Capabilities, error) {
+	p, ok := providers()[name]
+	if !ok {
+		return Capabilities{}, unknownProvider(name)
+	}
+	return p.Capabilities, nil
+}
+
+func unknownProvider(name string) error {
+	return fmt.Errorf("%w: provider %q is none of %s", ErrInvalid, name, strings.Join(Providers(), ", "))
+}
+
+// Detect returns the provider by the host of a Git repository's URL. Only hosts that
+// are one forge's for everybody are known; that a host is called gitlab.example.com
+// says nothing, and a token must not be sent on a guess.
+func Detect(gitURL string) (string, error) {
+	u, err := parse(gitURL)
+	if err != nil {
+		return "", err
+	}
+	host := strings.ToLower(u.Hostname())
+	for name, p := range providers() {
+		for _, known := range p.hosts {
+			if host == known || strings.HasPrefix(known, ".") && strings.HasSuffix(host, known) {
+				return name, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("%w: which forge is at host %s is not known: name it in field provider (%s)",
+		ErrInvalid, host, strings.Join(Providers(), ", "))
+}
+
+// names splits the path of a URL, without .git at the end.
+func names(u *url.URL) []string {
+	var found []string
+	for name := range strings.SplitSeq(strings.TrimSuffix(strings.Trim(u.Path, "/"), ".git"), "/") {
+		if name != "" {
+			found = append(found, name)
+		}
+	}
+	return found
+}
+
+// at is the API on the web server of a URL. What is reached by SSH is taken to have its
+// API at the usual port by HTTPS.
+func at(u *url.URL, elements ...string) *url.URL {
+	api := &url.URL{Scheme: u.Scheme, Host: u.Host, Path: path.Join(append([]string{"/"}, elements...)...)}
+	if u.Scheme == "ssh" {
+		api.Scheme, api.Host = "https", u.Hostname()
+	}
+	return api
+}
+
+// ownerAndName locates repositories whose URL ends with two names.
+func ownerAndName(u *url.URL, api *url.URL) (repository, error) {
+	found := names(u)
+	if len(found) != 2 {
+		return repository{}, fmt.Errorf("%w: the URL of the repository must end with owner/name, not with %q", ErrInvalid, strings.Join(found, "/"))
+	}
+	return repository{api: api, path: found}, nil
+}
+
+// shorten cuts a text to a number of bytes, at the end of a character.
+func shorten(text string, most int) string {
+	const mark = "\n\n(shortened)"
+	if len(text) <= most {
+		return text
+	}
+	end := mark
+	if !strings.Contains(text, "\n") {
+		end = "..."
+	}
+	return strings.ToValidUTF8(text[:most-len(end)], "") + end
+}

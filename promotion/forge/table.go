@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package forge
+
+import "net/url"
+
+// providers is the table of forges: a new one is a file and a row. It is a function
+// because drivers refer to what the table says of them.
+func providers() map[string]provider {
+	return map[string]provider{
+		Gitea: {
+			Capabilities: Capabilities{
+				Draft: true, Labels: true, Reviewers: true, Assignees: true, AutoMerge: true, Statuses: true, Reopen: true,
+				Methods:    []Method{MergeCommit, Squash, Rebase, FastForward},
+				TitleBytes: 255, BodyBytes: 65000,
+			},
+			hosts: []string{"gitea.com", "codeberg.org"},
+			token: func(token string) string { return "token " + token }, basic: true,
+			locate:  func(u *url.URL) (repository, error) { return locateBelow(u, "api/v1") },
+			needs:   "scopes write:repository and write:issue, and the right to write to the repository",
+			connect: connectGitea,
+		},
+	}
+}

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pullrequest
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-cd/sluice/promotion/forge"
+)
+
+func pause() { time.Sleep(20 * time.Millisecond) }
+
+// Run tells the whole life, each chapter in a scene of its own.
+func Run(t *testing.T, newScene func(*testing.T) Scene) {
+	for name, chapter := range map[string]func(stage){
+		"opened, found, updated":                        openedFoundUpdated,
+		"gated, approved, guarded, merged, never twice": gatedAndMerged,
+		"merged by each method":                         mergedByEachMethod,
+		"closed and reopened by us":                     closedAndReopened,
+		"closed by a person":                            closedByAPerson,
+		"a fork's branch of our name is not ours":       forksAreNotOurs,
+		"an older one of the branch is passed over":     theNewestIsFound,
+		"a deleted branch":                              aDeletedBranch,
+		"a text that is too long":                       textsAreShortened,
+		"a draft":                                       drafts,
+		"merged by the forge itself":                    autoMerge,
+		"what the branch demands":                       rules,
+		"what a forge cannot is refused":                refusals,
+		"decorated":                                     decorated,
+	} {
+		t.Run(name, func(t *testing.T) {
+			scene := newScene(t)
+			can, err := forge.CapabilitiesOf(scene.Provider())
+			if err != nil {
+				t.Fatal(err)
+			}
+			chapter(stage{t, scene, t.Context(), can})
+		})
+	}
+}
+
+func openedFoundUpdated(s stage) {
+	_, err := s.Forge().Find(s.ctx, Base, Branch)
+	s.wantError(err, forge.ErrNotFound)
+	_, err = s.Forge().Get(s.ctx, 4711)
+	s.wantError(err, forge.ErrNotFound)
+
+	pr := s.open(nil)
+	me, err := s.Forge().Identity(s.ctx)
+	if err != nil || me.Login == "" {
+		s.Fatalf("identity: %+v, %v", me, err)
+	}
+	if pr.State != forge.Open || pr.HeadSHA != s.Head(Branch) || pr.Base != Base || pr.Branch != Branch || pr.Author != me.Login ||
+		pr.Title != "Promote shop to production" || pr.Body != "api 1.4.2" || pr.URL == "" || pr.HeadRepo == "" || pr.Landed != "" {
+		s.Errorf("opened as %+v by %s", pr, me.Login)
+	}
+	_, err = s.Forge().Open(s.ctx, forge.Proposal{Base: Base, Branch: Branch, Text: forge.Text{Title: "again"}})
+	s.wantError(err, forge.ErrExists)
+	if found := s.find(); found.Number != pr.Number || found.HeadSHA != pr.HeadSHA {
+		s.Errorf("found %+v", found)
+	}
+
+	want := forge.Text{Title: "Promote shop: api 1.4.3", Body: "api 1.4.3\n\nand more"}
+	if _, err := s.Forge().Update(s.ctx, pr.Number, want); err != nil {
+		s.Fatal(err)
+	}
+	if got := s.get(pr.Number); got.Title != want.Title || got.Body != want.Body {
+		s.Errorf("updated to %q, %q", got.Title, got.Body)
+	}
+	if err := s.Forge().Comment(s.ctx, pr.Number, "hands off: somebody else pushed"); err != nil {
+		s.Error(err)
+	}
+	recent, err := s.Forge().Recent(s.ctx)
+	if err != nil || len(recent) != 1 || recent[0].Number != pr.Number || recent[0].HeadSHA != pr.HeadSHA || recent[0].Branch != Branch {
+		s.Errorf("recent: %+v, %v", recent, err)
+	}
+}
+
+func gatedAndMerged(s stage) {
+	const check = "sluice/apps.shop/production"
+	s.Require(check)
+	pr := s.open(nil)
+	merge := forge.Merge{HeadSHA: pr.HeadSHA, Method: forge.MergeCommit, Title: "Promote shop", Body: "Sluice-Stage: production"}
+	s.until(pr.Number, "known to be blocked", func(pr *forge.PullRequest) bool { return pr.Mergeable == forge.No })
+	_, err := s.Forge().Merge(s.ctx, pr.Number, merge)
+	var not *forge.NotMergeable
+	if !errors.As(err, &not) {
+		s.Fatalf("merging what has neither check nor approval: %v", err)
+	}
+	if forge.Terminal(err) {
+		s.Errorf("a gate is terminal: %v", err)
+	}
+	for _, state := range []forge.CheckState{forge.CheckPending, forge.CheckSuccess} {
+		status := forge.Status{Context: check, State: state, Description: "soaking", URL: "https://sluice.example/shop"}
+		if err := s.Forge().SetStatus(s.ctx, pr.HeadSHA, status); err != nil {
+			s.Fatal(err)
+		}
+		checks, err := s.Forge().Checks(s.ctx, pr.HeadSHA)
+		if err != nil || checks.State != state || len(checks.Statuses) != 1 || checks.Statuses[0] != status {
+			s.Fatalf("checks after %s: %+v, %v", state, checks, err)
+		}
+	}
+	s.Approve(pr.Number)
+	pr = s.until(pr.Number, "mergeable", func(pr *forge.PullRequest) bool { return pr.Mergeable != forge.No })
+	if pr.Approvals != 1 {
+		s.Errorf("%d approvals", pr.Approvals)
+	}
+
+	moved := s.Push(Branch)
+	s.until(pr.Number, "moved", func(pr *forge.PullRequest) bool { return pr.HeadSHA == moved })
+	if err := s.Forge().SetStatus(s.ctx, moved, forge.Status{Context: check, State: forge.CheckSuccess}); err != nil {
+		s.Fatal(err)
+	}
+	s.Approve(pr.Number)
+	s.until(pr.Number, "mergeable again", func(pr *forge.PullRequest) bool { return pr.Mergeable != forge.No })
+	_, err = s.Forge().Merge(s.ctx, pr.Number, merge)
+	s.wantError(err, forge.ErrHeadMoved)
+	if s.get(pr.Number).State != forge.Open {
+		s.Fatal("a head that moved was merged")
+	}
+	merge.HeadSHA = moved
+	merged := s.merge(pr.Number, merge)
+	if merged.Landed == "" || merged.Landed != s.Head(Base) || len(merged.Landed) != 40 {
+		s.Errorf("landed as %q, and %s is at %s", merged.Landed, Base, s.Head(Base))
+	}
+	landed := s.Head(Base)
+	if again, err := s.Forge().Merge(s.ctx, pr.Number, merge); err != nil || again.State != forge.Merged || s.Head(Base) != landed {
+		s.Errorf("merging twice: %+v, %v", again, err)
+	}
+	if found := s.find(); found.State != forge.Merged || found.Landed != landed {
+		s.Errorf("found after the merge: %+v", found)
+	}
+}
+
+func mergedByEachMethod(s stage) {
+	for _, method := range s.can.Methods {
+		pr := s.open(nil)
+		merged := s.merge(pr.Number, forge.Merge{HeadSHA: pr.HeadSHA, Method: method, Title: "Promote shop"})
+		if merged.State != forge.Merged || merged.Landed != s.Head(Base) {
+			s.Errorf("%s: landed as %q, and %s is at %s", method, merged.Landed, Base, s.Head(Base))
+		}
+		if ff := merged.Landed == pr.HeadSHA; ff != (method == forge.FastForward) && method != forge.Rebase {
+			s.Errorf("%s landed as %s, of head %s", method, merged.Landed, pr.HeadSHA)
+		}
+		s.DeleteBranch(Branch) // as forges do by themselves if they are told to
+	}
+}
+
+func closedAndReopened(s stage) {
+	pr := s.open(nil)
+	me, _ := s.Forge().Identity(s.ctx)
+	for range 2 { // closing what is closed is done
+		if err := s.Forge().Close(s.ctx, pr.Number); err != nil {
+			s.Fatal(err)
+		}
+	}
+	closed := s.find()
+	if closed.State != forge.Closed || closed.ClosedBy != "" && closed.ClosedBy != me.Login || closed.Landed != "" {
+		s.Errorf("closed as %+v", closed)
+	}
+	var not *forge.NotMergeable
+	if _, err := s.Forge().Merge(s.ctx, pr.Number, forge.Merge{HeadSHA: pr.HeadSHA, Method: forge.MergeCommit}); !errors.As(err, &not) || not.Transient {
+		s.Errorf("merging what is closed: %v", err)
+	}
+	if !s.can.Reopen {
+		return
+	}
+	if err := s.Forge().Reopen(s.ctx, pr.Number); err != nil {
+		s.Fatal(err)
+	}
+	if found := s.find(); found.State != forge.Open || found.ClosedBy != "" {
+		s.Errorf("reopened as %+v", found)
+	}
+}
+
+func closedByAPerson(s stage) {
+	pr := s.open(nil)
+	s.ClosePerson(pr.Number)
+	if closed := s.find(); closed.State != forge.Closed || closed.ClosedBy != "" && closed.ClosedBy != s.Person() {
+		s.Errorf("closed by %q, and it was %s", closed.ClosedBy, s.Person())
+	}
+}
+
+func forksAreNotOurs(s stage) {
+	s.OpenFromFork(Branch)
+	_, err := s.Forge().Find(s.ctx, Base, Branch)
+	s.wantError(err, forge.ErrNotFound)
+	pr := s.open(nil)
+	if found := s.find(); found.Number != pr.Number || found.HeadSHA != s.Head(Branch) {
+		s.Errorf("found %+v instead of %d", found, pr.Number)
+	}
+}
+
+func theNewestIsFound(s stage) {
+	first := s.open(nil)
+	if err := s.Forge().Close(s.ctx, first.Number); err != nil {
+		s.Fatal(err)
+	}
+	second := s.open(nil)
+	if found := s.find(); second.Number == first.Number || found.Number != second.Number || found.State != forge.Open {
+		s.Errorf("found %+v", found)
+	}
+	if err := s.Forge().Close(s.ctx, second.Number); err != nil {
+		s.Fatal(err)
+	}
+	if found := s.find(); found.Number != second.Number {
+		s.Errorf("of two that are closed, found %d, not %d", found.Number, second.Number)
+	}
+}
+
+func aDeletedBranch(s stage) {
+	pr := s.open(nil)
+	if err := s.Forge().Close(s.ctx, pr.Number); err != nil {
+		s.Fatal(err)
+	}
+	s.DeleteBranch(Branch)
+	if found := s.find(); found.Number != pr.Number || found.State != forge.Closed {
+		s.Errorf("found %+v", found)
+	}
+	err := s.Forge().Reopen(s.ctx, pr.Number)
+	var not *forge.NotReopened
+	if s.can.Reopen && !errors.As(err, &not) {
+		s.Errorf("reopening without the branch: %v", err)
+	}
+	if again := s.open(nil); again.Number == pr.Number {
+		s.Errorf("the next one is %+v", again)
+	}
+}
+
+func textsAreShortened(s stage) {
+	long := strings.Repeat("é", 500_000)
+	pr := s.open(func(p *forge.Proposal) { p.Title, p.Body = "Promote "+long[:2000], long })
+	if len(pr.Title) > s.can.TitleBytes || len(pr.Body) > s.can.BodyBytes || !strings.HasPrefix(pr.Body, "éé") {
+		s.Errorf("%d bytes of title, %d of body", len(pr.Title), len(pr.Body))
+	}
+}
+
+func drafts(s stage) {
+	if !s.can.Draft {
+		return
+	}
+	pr := s.open(func(p *forge.Proposal) { p.Draft = true })
+	if !pr.Draft || pr.Mergeable != forge.No || pr.Title != "Promote shop to production" {
+		s.Errorf("opened as %+v", pr)
+	}
+	ready, err := s.Forge().Update(s.ctx, pr.Number, forge.Text{Title: pr.Title, Body: pr.Body})
+	if err != nil || ready.Draft || ready.Title != pr.Title {
+		s.Fatalf("ready as %+v, %v", ready, err)
+	}
+	again, err := s.Forge().Update(s.ctx, pr.Number, forge.Text{Title: pr.Title, Body: pr.Body, Draft: true})
+	if err != nil || !again.Draft || again.Title != pr.Title {
+		s.Fatalf("draft again as %+v, %v", again, err)
+	}
+	var not *forge.NotMergeable
+	if _, err := s.Forge().Merge(s.ctx, pr.Number, forge.Merge{HeadSHA: pr.HeadSHA, Method: forge.MergeCommit}); !errors.As(err, &not) {
+		s.Errorf("merging a draft: %v", err)
+	}
+}
+
+func autoMerge(s stage) {
+	if !s.can.AutoMerge {
+		return
+	}
+	const check = "ci"
+	pr := s.open(nil)
+	merge := forge.Merge{HeadSHA: pr.HeadSHA, Method: forge.MergeCommit}
+	s.until(pr.Number, "mergeable", func(pr *forge.PullRequest) bool { return pr.Mergeable == forge.Yes })
+	s.wantError(s.Forge().EnableAutoMerge(s.ctx, pr.Number, merge), forge.ErrMergeableNow)
+
+	s.Require(check)
+	s.Approve(pr.Number)
+	if err := s.Forge().SetStatus(s.ctx, pr.HeadSHA, forge.Status{Context: check, State: forge.CheckPending}); err != nil {
+		s.Fatal(err)
+	}
+	s.until(pr.Number, "blocked", func(pr *forge.PullRequest) bool { return pr.Mergeable == forge.No })
+	for range 2 {
+		if err := s.Forge().EnableAutoMerge(s.ctx, pr.Number, merge); err != nil {
+			s.Fatal(err)
+		}
+	}
+	if s.get(pr.Number).Auto == forge.No {
+		s.Error("auto-merge is not on")
+	}
+	for range 2 {
+		if err := s.Forge().DisableAutoMerge(s.ctx, pr.Number); err != nil {
+			s.Fatal(err)
+		}
+	}
+	if s.get(pr.Number).Auto == forge.Yes {
+		s.Error("auto-merge is still on")
+	}
+	stale := forge.Merge{HeadSHA: s.Head(Base), Method: forge.MergeCommit}
+	s.wantError(s.Forge().EnableAutoMerge(s.ctx, pr.Number, stale), forge.ErrHeadMoved)
+	if err := s.Forge().EnableAutoMerge(s.ctx, pr.Number, merge); err != nil {
+		s.Fatal(err)
+	}
+	if err := s.Forge().SetStatus(s.ctx, pr.HeadSHA, forge.Status{Context: check, State: forge.CheckSuccess}); err != nil {
+		s.Fatal(err)
+	}
+	s.until(pr.Number, "merged by the forge", func(pr *forge.PullRequest) bool { return pr.State == forge.Merged })
+}
+
+func rules(s stage) {
+	free, err := s.Forge().Rules(s.ctx, Base)
+	if err != nil || free.Approvals != 0 || len(free.RequiredChecks) != 0 || len(free.Methods) == 0 {
+		s.Errorf("rules of a branch without: %+v, %v", free, err)
+	}
+	s.Require("ci")
+	strict, err := s.Forge().Rules(s.ctx, Base)
+	if err != nil || !strict.Protected || strict.Approvals != 1 || len(strict.RequiredChecks) == 0 && !strict.AllChecks {
+		s.Errorf("rules of a branch with some: %+v, %v", strict, err)
+	}
+}
+
+func refusals(s stage) {
+	var unsupported *forge.Unsupported
+	refused := func(what string, able bool, err error) {
+		s.Helper()
+		if !able && (!errors.As(err, &unsupported) || !forge.Terminal(err)) {
+			s.Errorf("%s: %v", what, err)
+		}
+	}
+	open := func(p forge.Proposal) error {
+		p.Base, p.Branch, p.Title = Base, Branch, "refused"
+		_, err := s.Forge().Open(s.ctx, p)
+		return err
+	}
+	refused("reopen", s.can.Reopen, s.Forge().Reopen(s.ctx, 1))
+	refused("queue", s.can.Queue, s.Forge().Enqueue(s.ctx, 1, "0000"))
+	refused("auto-merge", s.can.AutoMerge, s.Forge().EnableAutoMerge(s.ctx, 1, forge.Merge{HeadSHA: "0000", Method: forge.MergeCommit}))
+	for what, able := range map[string]struct {
+		able bool
+		p    forge.Proposal
+	}{
+		"draft":     {s.can.Draft, forge.Proposal{Text: forge.Text{Draft: true}}},
+		"labels":    {s.can.Labels, forge.Proposal{Labels: []string{"promotion"}}},
+		"reviewers": {s.can.Reviewers, forge.Proposal{Reviewers: []string{"someone"}}},
+		"assignees": {s.can.Assignees, forge.Proposal{Assignees: []string{"someone"}}},
+	} {
+		refused(what, able.able, open(able.p))
+	}
+	_, err := s.Forge().Merge(s.ctx, 1, forge.Merge{HeadSHA: "0000", Method: "octopus"})
+	refused("an unknown method", false, err)
+	if _, err := s.Forge().Merge(s.ctx, 1, forge.Merge{Method: forge.MergeCommit}); err == nil {
+		s.Error("a merge without the commit that was judged is tried")
+	}
+}
+
+func decorated(s stage) {
+	pr := s.open(func(p *forge.Proposal) {
+		if s.can.Labels {
+			p.Labels = []string{"promotion", "production"}
+		}
+		if s.can.Reviewers {
+			p.Reviewers = []string{s.Person()}
+		}
+		if s.can.Assignees {
+			p.Assignees = []string{s.Person()}
+		}
+	})
+	if s.can.Labels && len(pr.Labels) != 2 {
+		s.Errorf("labels %v", pr.Labels)
+	}
+	s.Approve(pr.Number)
+	if got, err := s.Forge().Update(s.ctx, pr.Number, forge.Text{Title: "changed", Body: "changed"}); err != nil || got.Approvals != 1 {
+		s.Errorf("an update loses reviewers: %+v, %v", got, err)
+	}
+}
