@@ -40,8 +40,8 @@ const (
 	// a connection and memory.
 	maxTimeout = 6 * time.Hour
 	maxRetries = 1000
-	// highestStatus is the last status that agrees, as in Flagger: 204 does not.
-	highestStatus = 202
+	// maxSuccessStatus is the last status that agrees, as in Flagger: 204 does not.
+	maxSuccessStatus = 202
 )
 
 // Options are what a Caller needs.
@@ -158,8 +158,8 @@ func message(c *flaggerv1.Canary, w flaggerv1.CanaryWebhook, p payload) (webhook
 		return webhook.Message{}, fmt.Errorf("encoding the message: %w", err)
 	}
 	return webhook.Message{
-		URL: w.URL, Body: body, Timeout: timeout, Retries: w.Retries, Highest: highestStatus, DisableTLS: w.DisableTLS,
-		Quote: inNamespaceOf(c, target),
+		URL: w.URL, Body: body, Timeout: timeout, Retries: w.Retries, MaxSuccess: maxSuccessStatus, DisableTLS: w.DisableTLS,
+		QuoteAnswer: inNamespaceOf(c, target),
 	}, nil
 }
 

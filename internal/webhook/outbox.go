@@ -14,68 +14,69 @@ import (
 
 // Bounds of an Outbox.
 const (
-	// maxLane is how many deliveries may wait for one receiver.
-	maxLane = 64
-	// maxShare is how many may wait for the receivers of one namespace, and
-	// maxWaiting for all: nobody's receivers that do not answer leave no room for the
-	// messages of others.
-	maxShare   = 512
-	maxWaiting = 16384
+	// maxPerReceiver is how many deliveries may wait for one receiver.
+	maxPerReceiver = 64
+	// maxPerNamespace is how many may wait for the receivers of one namespace, and
+	// maxWaiting for all, so that a namespace whose receivers do not answer leaves room
+	// for the deliveries of others.
+	maxPerNamespace = 512
+	maxWaiting      = 16384
 	// drainTimeout is the time for what still waits when the process ends.
 	drainTimeout = 5 * time.Second
 )
 
-// Outbox delivers in the background. Deliveries of one lane are made one after the
-// other, in the order in which they were put there; lanes do not wait for one
-// another. It is a manager.Runnable, and what is put before it is started waits.
+// Outbox delivers in the background. The deliveries for one receiver are made one after
+// the other, in the order in which they were put; receivers do not wait for one another.
+// It is a manager.Runnable, and what is put before it is started waits.
 type Outbox struct {
 	clock clock.Clock
 
 	mu      sync.Mutex
-	lanes   map[string]*lane
-	ready   []string // lanes without a goroutine
-	news    chan struct{}
-	waiting map[string]int // by namespace; without those for which nothing waits
+	queues  map[string]*queue // by namespace and receiver
+	ready   []string          // queues without a goroutine
+	added   chan struct{}     // has an element when ready has one that Start has not seen
+	waiting map[string]int    // deliveries by namespace; zeros are removed
 	total   int
 	closed  bool
 }
 
-// lane is a queue with at most one goroutine that empties it.
-type lane struct {
-	namespace string
-	queue     []func(context.Context)
+// queue is what waits for one receiver. At most one goroutine empties it.
+type queue struct {
+	namespace  string
+	deliveries []func(context.Context)
 }
 
 // NewOutbox returns an empty outbox.
 func NewOutbox(c clock.Clock) *Outbox {
-	return &Outbox{clock: c, lanes: map[string]*lane{}, waiting: map[string]int{}, news: make(chan struct{}, 1)}
+	return &Outbox{clock: c, queues: map[string]*queue{}, waiting: map[string]int{}, added: make(chan struct{}, 1)}
 }
 
-// Put has deliver called later, and reports false if there is no room for it in the
-// lane or the namespace, or no time left. It never blocks.
-func (o *Outbox) Put(namespace, name string, deliver func(context.Context)) bool {
+// Put queues a delivery for a receiver of a namespace. It reports false, and drops the
+// delivery, if a bound of the outbox is reached or the outbox has ended. It never blocks.
+func (o *Outbox) Put(namespace, receiver string, deliver func(context.Context)) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	name = namespace + "/" + name
-	l := o.lanes[name]
-	if o.closed || o.total >= maxWaiting || o.waiting[namespace] >= maxShare || l != nil && len(l.queue) >= maxLane {
+	key := namespace + "/" + receiver
+	q := o.queues[key]
+	if o.closed || o.total >= maxWaiting || o.waiting[namespace] >= maxPerNamespace || q != nil && len(q.deliveries) >= maxPerReceiver {
 		return false
 	}
-	if l == nil {
-		l = &lane{namespace: namespace}
-		o.lanes[name] = l
-		o.ready = append(o.ready, name)
-		o.wake()
+	if q == nil {
+		q = &queue{namespace: namespace}
+		o.queues[key] = q
+		o.ready = append(o.ready, key)
+		o.signal()
 	}
-	l.queue = append(l.queue, deliver)
+	q.deliveries = append(q.deliveries, deliver)
 	o.waiting[namespace]++
 	o.total++
 	return true
 }
 
-func (o *Outbox) wake() {
+// signal has Start look at the queues that are ready.
+func (o *Outbox) signal() {
 	select {
-	case o.news <- struct{}{}:
+	case o.added <- struct{}{}:
 	default:
 	}
 }
@@ -93,7 +94,7 @@ func (o *Outbox) Start(ctx context.Context) error {
 	for {
 		o.dispatch(working, &running)
 		select {
-		case <-o.news:
+		case <-o.added:
 			continue
 		case <-ctx.Done():
 		}
@@ -105,18 +106,18 @@ func (o *Outbox) Start(ctx context.Context) error {
 	return nil
 }
 
-// dispatch starts the lanes that are ready.
+// dispatch starts a goroutine for each queue that is ready.
 func (o *Outbox) dispatch(ctx context.Context, running *sync.WaitGroup) {
 	o.mu.Lock()
 	ready := o.ready
 	o.ready = nil
 	o.mu.Unlock()
-	for _, name := range ready {
-		running.Go(func() { o.run(ctx, name) })
+	for _, key := range ready {
+		running.Go(func() { o.run(ctx, key) })
 	}
 }
 
-// drain waits until nothing is left, but not for long.
+// drain takes no more deliveries and waits for those that are left, drainTimeout at most.
 func (o *Outbox) drain(ctx context.Context, running *sync.WaitGroup) {
 	timer := o.clock.NewTimer(drainTimeout)
 	defer timer.Stop()
@@ -135,27 +136,27 @@ func (o *Outbox) drain(ctx context.Context, running *sync.WaitGroup) {
 	}
 }
 
-// run empties a lane. A delivery that panics is one that failed.
-func (o *Outbox) run(ctx context.Context, name string) {
-	for deliver := o.next(name); deliver != nil && ctx.Err() == nil; deliver = o.next(name) {
+// run empties a queue. A delivery that panics does not keep the next from being made.
+func (o *Outbox) run(ctx context.Context, key string) {
+	for deliver := o.next(key); deliver != nil && ctx.Err() == nil; deliver = o.next(key) {
 		background.Run(ctx, func() { deliver(ctx) })
 	}
 }
 
-// next takes the first delivery of a lane; without one the lane is gone.
-func (o *Outbox) next(name string) func(context.Context) {
+// next takes the first delivery of a queue. An empty queue is removed, and next is nil.
+func (o *Outbox) next(key string) func(context.Context) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	l := o.lanes[name]
-	if len(l.queue) == 0 {
-		delete(o.lanes, name)
+	q := o.queues[key]
+	if len(q.deliveries) == 0 {
+		delete(o.queues, key)
 		return nil
 	}
-	deliver := l.queue[0]
-	l.queue = l.queue[1:]
+	deliver := q.deliveries[0]
+	q.deliveries = q.deliveries[1:]
 	o.total--
-	if o.waiting[l.namespace]--; o.waiting[l.namespace] == 0 {
-		delete(o.waiting, l.namespace)
+	if o.waiting[q.namespace]--; o.waiting[q.namespace] == 0 {
+		delete(o.waiting, q.namespace)
 	}
 	return deliver
 }

@@ -27,12 +27,12 @@ func start(t *testing.T, o *webhook.Outbox) (stop func()) {
 	})
 }
 
-func TestALaneKeepsItsOrder(t *testing.T) {
+func TestDeliveriesForAReceiverKeepTheirOrder(t *testing.T) {
 	o := webhook.NewOutbox(clock.RealClock{})
 	var got, want []int
 	for i := range 10 {
 		want = append(want, i)
-		if !o.Put("apps", "lane", func(context.Context) { got = append(got, i) }) {
+		if !o.Put("apps", "receiver", func(context.Context) { got = append(got, i) }) {
 			t.Fatal("no room")
 		}
 	}
@@ -42,7 +42,7 @@ func TestALaneKeepsItsOrder(t *testing.T) {
 	}
 }
 
-func TestALaneThatHangsHoldsUpNoOther(t *testing.T) {
+func TestAReceiverThatHangsDelaysNoOther(t *testing.T) {
 	o := webhook.NewOutbox(clock.RealClock{})
 	stop := start(t, o)
 	hang, free := make(chan struct{}), make(chan struct{})
@@ -53,27 +53,27 @@ func TestALaneThatHangsHoldsUpNoOther(t *testing.T) {
 	stop()
 }
 
-func TestALaneIsUsedAgain(t *testing.T) {
+func TestAReceiverWhoseQueueWasEmptyIsServedAgain(t *testing.T) {
 	o := webhook.NewOutbox(clock.RealClock{})
 	defer start(t, o)()
 	for range 100 {
 		done := make(chan struct{})
-		o.Put("apps", "lane", func(context.Context) { close(done) })
+		o.Put("apps", "receiver", func(context.Context) { close(done) })
 		<-done
 	}
 }
 
-func TestAFullLaneTakesNoMore(t *testing.T) {
+func TestAFullQueueOfAReceiverTakesNoMore(t *testing.T) {
 	o := webhook.NewOutbox(clock.RealClock{})
 	taken := 0
-	for o.Put("apps", "lane", func(context.Context) {}) {
+	for o.Put("apps", "receiver", func(context.Context) {}) {
 		taken++
 	}
 	if taken != 64 {
 		t.Errorf("%d were taken", taken)
 	}
 	if !o.Put("apps", "other", func(context.Context) {}) {
-		t.Error("another lane is full, too")
+		t.Error("the queue of another receiver is full, too")
 	}
 }
 
@@ -88,7 +88,7 @@ func TestANamespaceWhoseReceiversDoNotAnswerLeavesRoomForOthers(t *testing.T) {
 	if taken := fill("busy"); taken != 512 {
 		t.Errorf("%d were taken of one namespace", taken)
 	}
-	if !o.Put("other", "lane", func(context.Context) {}) {
+	if !o.Put("other", "receiver", func(context.Context) {}) {
 		t.Error("another namespace has no room")
 	}
 	all := 513
@@ -107,30 +107,30 @@ func TestANamespaceWhoseReceiversDoNotAnswerLeavesRoomForOthers(t *testing.T) {
 func TestADeliveryThatPanicsEndsNothingElse(t *testing.T) {
 	o := webhook.NewOutbox(clock.RealClock{})
 	delivered := false
-	o.Put("apps", "lane", func(context.Context) { panic("no such room") })
-	o.Put("apps", "lane", func(context.Context) { delivered = true })
+	o.Put("apps", "receiver", func(context.Context) { panic("no such channel") })
+	o.Put("apps", "receiver", func(context.Context) { delivered = true })
 	start(t, o)()
 	if !delivered {
-		t.Error("the next delivery of the lane is lost")
+		t.Error("the next delivery is lost")
 	}
 }
 
-func TestTheEndWaitsForLastWordsButNotForLong(t *testing.T) {
-	o := webhook.NewOutbox(&eager{}) // for whom the time is over at once
+func TestTheEndOfTheProcessCutsOffADeliveryThatTakesTooLong(t *testing.T) {
+	o := webhook.NewOutbox(&instantClock{}) // the time for the rest is over at once
 	stop := start(t, o)
 	began, cut := make(chan struct{}), false
-	o.Put("apps", "lane", func(ctx context.Context) {
+	o.Put("apps", "receiver", func(ctx context.Context) {
 		close(began)
 		<-ctx.Done()
 		cut = true
 	})
-	o.Put("apps", "lane", func(context.Context) { t.Error("a delivery began after the end") })
+	o.Put("apps", "receiver", func(context.Context) { t.Error("a delivery began after the end") })
 	<-began
 	stop()
 	if !cut {
 		t.Error("the delivery was not cut off")
 	}
-	if o.Put("apps", "lane", func(context.Context) {}) {
+	if o.Put("apps", "receiver", func(context.Context) {}) {
 		t.Error("something was taken after the end")
 	}
 }

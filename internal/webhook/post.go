@@ -33,25 +33,26 @@ const (
 
 // Client posts messages. It is safe for concurrent use.
 type Client struct {
-	clock               clock.Clock
-	guard               *outbound.Guard
-	verifying, trusting *http.Transport
+	clock clock.Clock
+	guard *outbound.Guard
+	// verifying checks the certificates of servers, insecure accepts any.
+	verifying, insecure *http.Transport
 }
 
-// NewClient returns a client whose waits between two attempts are the clock's, and
-// that posts to where the guard allows it; nil is anywhere, for what the operator
-// has named.
+// NewClient returns a client that waits between two attempts by the clock, and connects
+// only where the guard allows it. A nil guard allows every address; it is for URLs from
+// the flags of the operator.
 func NewClient(c clock.Clock, guard *outbound.Guard) *Client {
 	verifying := guard.Transport()
-	trusting := verifying.Clone()
-	trusting.TLSClientConfig = &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
-	// Who turns verification off talks to something inside of the cluster, and
-	// Flagger takes no proxy there.
-	trusting.Proxy = nil
-	return &Client{clock: c, guard: guard, verifying: verifying, trusting: trusting}
+	insecure := verifying.Clone()
+	insecure.TLSClientConfig = &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
+	// Flagger uses no proxy either when verification is turned off: such a server is
+	// inside of the cluster.
+	insecure.Proxy = nil
+	return &Client{clock: c, guard: guard, verifying: verifying, insecure: insecure}
 }
 
-// Message is something to post, and how.
+// Message is what to post, where to, and what of the answer may be told.
 type Message struct {
 	URL string
 	// Body is JSON.
@@ -66,25 +67,25 @@ type Message struct {
 	Timeout time.Duration
 	// Retries after the first attempt.
 	Retries int
-	// Highest is the last status that is a success.
-	Highest int
+	// MaxSuccess is the highest HTTP status that is a success.
+	MaxSuccess int
 	// SecretPath means that the path of the URL is a secret, too.
 	SecretPath bool
-	// Quote means that whoever reads the errors may read what the server answers. The
-	// answer of any other is its status alone: the controller may reach servers that
-	// those who write addresses may not.
-	Quote bool
+	// QuoteAnswer lets errors repeat the body of an answer. Without it they have its
+	// status only: the controller may reach servers that the author of the URL may not
+	// reach, and must not read them out.
+	QuoteAnswer bool
 }
 
 // RefusedError is an answer that is no success.
 type RefusedError struct {
 	Status int
-	// Body is what the server said, cut and without secrets; it may be empty, and is
-	// without [Message.Quote].
+	// Body is the beginning of the answer, with secrets masked. It is empty without
+	// [Message.QuoteAnswer].
 	Body string
 }
 
-// Error is the body as it is, as Flagger has it, or else the status.
+// Error is the body alone, as in Flagger, or the status if there is no body.
 func (e *RefusedError) Error() string {
 	switch {
 	case e.Body != "":
@@ -95,8 +96,8 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("answered %d %s", e.Status, http.StatusText(e.Status))
 }
 
-// Post sends the message, again and again as [Message.Retries] allows, and returns
-// the beginning of the answer.
+// Post sends the message, up to [Message.Retries] times more after temporary errors, and
+// returns the beginning of the answer.
 func (c *Client) Post(ctx context.Context, m Message) ([]byte, error) {
 	target, err := ParseURL(m.URL)
 	if err != nil {
@@ -109,7 +110,7 @@ func (c *Client) Post(ctx context.Context, m Message) ([]byte, error) {
 	defer done()
 	var answer []byte
 	err = c.Retry(ctx, m.Retries, func() error {
-		answer, err = post(ctx, client, target, m)
+		answer, err = postOnce(ctx, client, target, m)
 		return err
 	})
 	return answer, err
@@ -137,7 +138,7 @@ func ParseProxy(address string) (*url.URL, error) {
 	return nil, errors.New("the scheme is none of http, https, socks5 and socks5h")
 }
 
-// client returns the client for a message, and what to call when it was sent.
+// client returns the HTTP client for a message, and a function that frees it.
 func (c *Client) client(m Message) (*http.Client, func(), error) {
 	client := &http.Client{Timeout: m.Timeout, Transport: c.verifying, CheckRedirect: checkRedirect}
 	if m.Proxy != "" {
@@ -154,16 +155,16 @@ func (c *Client) client(m Message) (*http.Client, func(), error) {
 		return client, transport.CloseIdleConnections, nil
 	}
 	if m.DisableTLS {
-		client.Transport = c.trusting
+		client.Transport = c.insecure
 	}
 	return client, func() {}, nil
 }
 
-var errElsewhere = errors.New("it redirects the message to another server")
+var errCrossOrigin = errors.New("it redirects the message to another server")
 
-// checkRedirect takes the message to no other server than the one it is meant for.
-// A redirect that leads to a page, without the message, is not followed: the page is
-// no answer to it, and the 200 of a log-in form would open a gate.
+// checkRedirect follows redirects on the same server only. One that turns the POST into
+// a GET (301, 302, 303) is not followed: the message would be lost, and the 200 of a
+// log-in form would open a gate.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	from := via[0].URL
 	switch {
@@ -172,13 +173,13 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	case len(via) >= maxRedirects:
 		return errors.New("it redirects too often")
 	case req.URL.Scheme != from.Scheme || req.URL.Host != from.Host:
-		return errElsewhere
+		return errCrossOrigin
 	}
 	return nil
 }
 
-// post makes one attempt.
-func post(ctx context.Context, client *http.Client, target *url.URL, m Message) ([]byte, error) {
+// postOnce makes one attempt.
+func postOnce(ctx context.Context, client *http.Client, target *url.URL, m Message) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), bytes.NewReader(m.Body))
 	if err != nil {
 		return nil, errors.New("making a request: it is no URL such as https://host/path")
@@ -189,15 +190,15 @@ func post(ctx context.Context, client *http.Client, target *url.URL, m Message) 
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, unreachable(ctx, target, err)
+		return nil, connectionError(ctx, target, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if resp.StatusCode <= m.Highest {
+	if resp.StatusCode <= m.MaxSuccess {
 		return body, nil
 	}
-	if err != nil || !m.Quote {
-		body = nil // what arrived of a part of it says nothing
+	if err != nil || !m.QuoteAnswer {
+		body = nil // of a body that was cut off, nothing is told
 	}
 	refused := &RefusedError{Status: resp.StatusCode, Body: quote(m, target, body)}
 	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500 && resp.StatusCode != http.StatusNotImplemented {
@@ -206,9 +207,9 @@ func post(ctx context.Context, client *http.Client, target *url.URL, m Message) 
 	return nil, refused
 }
 
-// unreachable is why there was no answer. The client's error holds the URL, so
-// that only its cause is kept.
-func unreachable(ctx context.Context, target *url.URL, err error) error {
+// connectionError is why there was no answer, without the URL, which the error of
+// net/http holds: only the cause of that is kept.
+func connectionError(ctx context.Context, target *url.URL, err error) error {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err
@@ -219,13 +220,13 @@ func unreachable(ctx context.Context, target *url.URL, err error) error {
 	}
 	reason := fmt.Errorf("posting to %s: %w", target.Host, err)
 	var certificate *tls.CertificateVerificationError
-	if errors.Is(err, errElsewhere) || errors.Is(err, outbound.ErrForbiddenAddress) || errors.As(err, &certificate) || ctx.Err() != nil {
+	if errors.Is(err, errCrossOrigin) || errors.Is(err, outbound.ErrForbiddenAddress) || errors.As(err, &certificate) || ctx.Err() != nil {
 		return reason
 	}
 	return &TemporaryError{Err: reason}
 }
 
-// quote is the part of an answer that an error repeats.
+// quote is the beginning of an answer, with the secrets of the message masked.
 func quote(m Message, target *url.URL, body []byte) string {
 	text := mask.New(m.secrets(target)...).Text(strings.TrimSpace(strings.ToValidUTF8(string(body), "")))
 	if len(text) > maxQuote {
@@ -234,11 +235,11 @@ func quote(m Message, target *url.URL, body []byte) string {
 	return text
 }
 
-// minSecret is the length below which hiding a part of a URL would tell more than it
-// hides.
+// minSecret is the shortest part of a URL that is masked: masking every `a` of an answer
+// would give away that the part is `a`.
 const minSecret = 4
 
-// secrets are texts that a server may repeat and that nobody else should read.
+// secrets are the parts of the message that must not be repeated from an answer.
 func (m Message) secrets(target *url.URL) []string {
 	candidates := []string{m.URL, m.Token}
 	if password, ok := target.User.Password(); ok {

@@ -20,32 +20,32 @@ import (
 	"github.com/sluice-cd/sluice/internal/webhook"
 )
 
-// eager is a clock whose timers go off at once, and that remembers what for.
-type eager struct {
+// instantClock fires timers at once, and keeps the durations that were waited for.
+type instantClock struct {
 	clock.RealClock
 	mu    sync.Mutex
 	waits []time.Duration
 }
 
-func (e *eager) NewTimer(d time.Duration) clock.Timer {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.waits = append(e.waits, d)
-	return e.RealClock.NewTimer(0)
+func (c *instantClock) NewTimer(d time.Duration) clock.Timer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waits = append(c.waits, d)
+	return c.RealClock.NewTimer(0)
 }
 
-// script answers with one handler after the other, the last again and again.
-func script(t *testing.T, steps ...http.HandlerFunc) *httptest.Server {
+// serve answers each request with the next handler, and repeats the last one.
+func serve(t *testing.T, handlers ...http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	var mu sync.Mutex
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
-		step := steps[0]
-		if len(steps) > 1 {
-			steps = steps[1:]
+		handler := handlers[0]
+		if len(handlers) > 1 {
+			handlers = handlers[1:]
 		}
 		mu.Unlock()
-		step(w, r)
+		handler(w, r)
 	}))
 	t.Cleanup(server.Close)
 	return server
@@ -58,48 +58,99 @@ func answer(status int, body string) http.HandlerFunc {
 	}
 }
 
-func TestPost(t *testing.T) {
-	busy := func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Retry-After", "7")
+// rateLimited asks to be left alone for some seconds.
+func rateLimited(seconds string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", seconds)
 		w.WriteHeader(http.StatusTooManyRequests)
 	}
+}
+
+func TestPost(t *testing.T) {
+	one := func(status int, body string) []http.HandlerFunc { return []http.HandlerFunc{answer(status, body)} }
 	cases := map[string]struct {
-		steps     []http.HandlerFunc
+		answers   []http.HandlerFunc
 		retries   int
+		private   bool // the error may not repeat the answer
 		wantErr   string
 		wantWaits []time.Duration
-		mute      bool
 	}{
-		"an answer that nobody may read is its status": {steps: []http.HandlerFunc{answer(403, "token=abcdef")}, mute: true, wantErr: "answered 403 Forbidden"},
-		"200 is a success":                              {steps: []http.HandlerFunc{answer(200, "")}},
-		"the highest good status is a success":          {steps: []http.HandlerFunc{answer(202, "")}},
-		"what is above is none":                         {steps: []http.HandlerFunc{answer(204, "")}, wantErr: "answered 204 No Content"},
-		"the answer is quoted, trimmed":                 {steps: []http.HandlerFunc{answer(403, "\n Forbidden \n")}, wantErr: "Forbidden"},
-		"a long answer is cut":                          {steps: []http.HandlerFunc{answer(403, strings.Repeat("x", 9999))}, wantErr: strings.Repeat("x", 512) + "..."},
-		"half a character is none":                      {steps: []http.HandlerFunc{answer(403, strings.Repeat("x", 511)+"ü")}, wantErr: strings.Repeat("x", 511) + "..."},
-		"the answer is quoted when all attempts failed": {steps: []http.HandlerFunc{answer(500, "command failed")}, retries: 1, wantErr: "command failed", wantWaits: []time.Duration{time.Second}},
-		"a server that is back is asked again": {
-			steps: []http.HandlerFunc{answer(503, ""), answer(500, ""), answer(200, "")}, retries: 5,
+		"200 is a success": {
+			answers: one(200, ""),
+		},
+		"the highest good status is a success": {
+			answers: one(202, ""),
+		},
+		"a higher status is an error": {
+			answers: one(204, ""),
+			wantErr: "answered 204 No Content",
+		},
+		"an answer that may not be repeated is told as its status": {
+			answers: one(403, "token=abcdef"),
+			private: true,
+			wantErr: "answered 403 Forbidden",
+		},
+		"the answer is quoted, trimmed": {
+			answers: one(403, "\n Forbidden \n"),
+			wantErr: "Forbidden",
+		},
+		"a long answer is cut": {
+			answers: one(403, strings.Repeat("x", 9999)),
+			wantErr: strings.Repeat("x", 512) + "...",
+		},
+		"an answer is not cut within a character": {
+			answers: one(403, strings.Repeat("x", 511)+"ü"),
+			wantErr: strings.Repeat("x", 511) + "...",
+		},
+		"the answer is quoted when all attempts failed": {
+			answers:   one(500, "command failed"),
+			retries:   1,
+			wantErr:   "command failed",
+			wantWaits: []time.Duration{time.Second},
+		},
+		"a server that recovers is a success": {
+			answers:   []http.HandlerFunc{answer(503, ""), answer(500, ""), answer(200, "")},
+			retries:   5,
 			wantWaits: []time.Duration{time.Second, 2 * time.Second},
 		},
-		"a refusal is final":              {steps: []http.HandlerFunc{answer(403, "no")}, retries: 5, wantErr: "no"},
-		"not implemented is final":        {steps: []http.HandlerFunc{answer(501, "no")}, retries: 5, wantErr: "no"},
-		"a server says when to come back": {steps: []http.HandlerFunc{busy, answer(200, "")}, retries: 1, wantWaits: []time.Duration{7 * time.Second}},
-		"waits grow up to half a minute": {
-			steps: []http.HandlerFunc{answer(500, "no")}, retries: 7, wantErr: "no",
+		"403 is not retried": {
+			answers: one(403, "no"),
+			retries: 5,
+			wantErr: "no",
+		},
+		"501 is not retried": {
+			answers: one(501, "no"),
+			retries: 5,
+			wantErr: "no",
+		},
+		"Retry-After is obeyed": {
+			answers:   []http.HandlerFunc{rateLimited("7"), answer(200, "")},
+			retries:   1,
+			wantWaits: []time.Duration{7 * time.Second},
+		},
+		"a Retry-After of hours is cut": {
+			answers:   []http.HandlerFunc{rateLimited("7200"), answer(200, "")},
+			retries:   1,
+			wantWaits: []time.Duration{30 * time.Second},
+		},
+		"waits double up to half a minute": {
+			answers:   one(500, "no"),
+			retries:   7,
+			wantErr:   "no",
 			wantWaits: []time.Duration{1e9, 2e9, 4e9, 8e9, 16e9, 30e9, 30e9},
 		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			server, tick := script(t, tc.steps...), &eager{}
-			_, err := webhook.NewClient(tick, nil).Post(t.Context(), webhook.Message{
-				URL: server.URL, Body: []byte(`{}`), Timeout: 10 * time.Second, Retries: tc.retries, Highest: 202, Quote: !tc.mute,
+			server, clk := serve(t, tc.answers...), &instantClock{}
+			_, err := webhook.NewClient(clk, nil).Post(t.Context(), webhook.Message{
+				URL: server.URL, Body: []byte(`{}`), Timeout: 10 * time.Second,
+				Retries: tc.retries, MaxSuccess: 202, QuoteAnswer: !tc.private,
 			})
 			if diff := cmp.Diff(tc.wantErr, text(err)); diff != "" {
 				t.Error(diff)
 			}
-			if diff := cmp.Diff(tc.wantWaits, tick.waits); diff != "" {
+			if diff := cmp.Diff(tc.wantWaits, clk.waits); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -114,44 +165,48 @@ func text(err error) string {
 }
 
 func TestAServerThatIsGoneIsAskedAgain(t *testing.T) {
-	server, tick := script(t, answer(200, "")), &eager{}
+	server, clk := serve(t, answer(200, "")), &instantClock{}
 	address := server.URL
 	server.Close()
-	_, err := webhook.NewClient(tick, nil).Post(t.Context(), webhook.Message{URL: address, Timeout: time.Second, Retries: 2, Highest: 202})
-	if len(tick.waits) != 2 || !strings.Contains(text(err), "connection refused") {
-		t.Errorf("waits %v, error %v", tick.waits, err)
+	_, err := webhook.NewClient(clk, nil).Post(t.Context(), webhook.Message{
+		URL: address, Timeout: time.Second, Retries: 2, MaxSuccess: 202,
+	})
+	if len(clk.waits) != 2 || !strings.Contains(text(err), "connection refused") {
+		t.Errorf("waits %v, error %v", clk.waits, err)
 	}
 }
 
 func TestAServerThatHangsIsGivenUp(t *testing.T) {
-	server := script(t, func(_ http.ResponseWriter, r *http.Request) {
+	server := serve(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // the server sees a client hang up only then
 		<-r.Context().Done()
 	})
-	_, err := webhook.NewClient(&eager{}, nil).Post(t.Context(), webhook.Message{URL: server.URL, Timeout: 20 * time.Millisecond, Highest: 202})
+	_, err := webhook.NewClient(&instantClock{}, nil).Post(t.Context(), webhook.Message{
+		URL: server.URL, Timeout: 20 * time.Millisecond, MaxSuccess: 202,
+	})
 	if want := "posting to " + strings.TrimPrefix(server.URL, "http://") + ": no answer in time"; text(err) != want {
 		t.Errorf("error %q, want %q", text(err), want)
 	}
 }
 
 func TestACancelledPostIsNotRepeated(t *testing.T) {
-	tick := &eager{}
+	clk := &instantClock{}
 	ctx, cancel := context.WithCancel(t.Context())
-	server := script(t, func(_ http.ResponseWriter, r *http.Request) {
+	server := serve(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		cancel()
 		<-r.Context().Done()
 	})
-	_, err := webhook.NewClient(tick, nil).Post(ctx, webhook.Message{URL: server.URL, Timeout: time.Minute, Retries: 3, Highest: 202})
-	if !errors.Is(err, context.Canceled) || len(tick.waits) != 0 {
-		t.Errorf("error %v, waits %v", err, tick.waits)
+	_, err := webhook.NewClient(clk, nil).Post(ctx, webhook.Message{URL: server.URL, Timeout: time.Minute, Retries: 3, MaxSuccess: 202})
+	if !errors.Is(err, context.Canceled) || len(clk.waits) != 0 {
+		t.Errorf("error %v, waits %v", err, clk.waits)
 	}
 }
 
 func TestRedirects(t *testing.T) {
 	var got *http.Request
 	var body string
-	elsewhere := script(t, func(_ http.ResponseWriter, r *http.Request) {
+	elsewhere := serve(t, func(_ http.ResponseWriter, r *http.Request) {
 		content, _ := io.ReadAll(r.Body)
 		got, body = r, string(content)
 	})
@@ -160,25 +215,49 @@ func TestRedirects(t *testing.T) {
 	}
 	here := func(_ http.ResponseWriter, r *http.Request) { elsewhere.Config.Handler.ServeHTTP(nil, r) }
 	cases := map[string]struct {
-		steps    []http.HandlerFunc
+		handlers []http.HandlerFunc
 		wantErr  string
 		wantBody string
 		wantAuth bool
 	}{
-		"the message stays on the server":       {steps: []http.HandlerFunc{to("/other", 307), here}, wantBody: "{}", wantAuth: true},
-		"the message goes to no other server":   {steps: []http.HandlerFunc{to(elsewhere.URL, 308)}, wantErr: "redirects the message to another server"},
-		"a page elsewhere is no answer":         {steps: []http.HandlerFunc{to(elsewhere.URL, 302)}, wantErr: "answered 302 Found: the message would not arrive"},
-		"nor is a page of the same server":      {steps: []http.HandlerFunc{to("/login", 303), here}, wantErr: "answered 303 See Other"},
-		"nor is one for good":                   {steps: []http.HandlerFunc{to("/login", 301), here}, wantErr: "answered 301 Moved Permanently"},
-		"a redirect that leads nowhere is none": {steps: []http.HandlerFunc{answer(304, "")}, wantErr: "answered 304"},
-		"a circle ends":                         {steps: []http.HandlerFunc{to("/again", 307)}, wantErr: "redirects too often"},
+		"a 307 on the same server is followed with the message": {
+			handlers: []http.HandlerFunc{to("/other", 307), here},
+			wantBody: "{}",
+			wantAuth: true,
+		},
+		"a 308 to another server is refused": {
+			handlers: []http.HandlerFunc{to(elsewhere.URL, 308)},
+			wantErr:  "redirects the message to another server",
+		},
+		"a 302 to another server is not followed": {
+			handlers: []http.HandlerFunc{to(elsewhere.URL, 302)},
+			wantErr:  "answered 302 Found: the message would not arrive",
+		},
+		"a 303 on the same server is not followed": {
+			handlers: []http.HandlerFunc{to("/login", 303), here},
+			wantErr:  "answered 303 See Other",
+		},
+		"a 301 on the same server is not followed": {
+			handlers: []http.HandlerFunc{to("/login", 301), here},
+			wantErr:  "answered 301 Moved Permanently",
+		},
+		"a 304 is an error": {
+			handlers: []http.HandlerFunc{answer(304, "")},
+			wantErr:  "answered 304",
+		},
+		"a circle ends": {
+			handlers: []http.HandlerFunc{to("/again", 307)},
+			wantErr:  "redirects too often",
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			got, body = nil, ""
-			server := script(t, tc.steps...)
+			server := serve(t, tc.handlers...)
 			address := strings.Replace(server.URL, "http://", "http://user:pass@", 1) + "/?key=secret"
-			_, err := webhook.NewClient(&eager{}, nil).Post(t.Context(), webhook.Message{URL: address, Body: []byte("{}"), Timeout: time.Minute, Highest: 202})
+			_, err := webhook.NewClient(&instantClock{}, nil).Post(t.Context(), webhook.Message{
+				URL: address, Body: []byte("{}"), Timeout: time.Minute, MaxSuccess: 202,
+			})
 			switch {
 			case !strings.Contains(text(err), tc.wantErr) || (err == nil) != (tc.wantErr == ""):
 				t.Fatalf("error %v, want %q", err, tc.wantErr)
@@ -202,7 +281,7 @@ func TestErrorsHoldNoSecrets(t *testing.T) {
 		w.WriteHeader(http.StatusForbidden)
 		_, _ = io.WriteString(w, "who sends "+r.Header.Get("Authorization")+" to "+r.URL.RequestURI()+"?")
 	}
-	server := script(t, echo)
+	server := serve(t, echo)
 	gone := httptest.NewServer(nil)
 	gone.Close()
 	with := func(address string) string { return strings.Replace(address, "http://", "http://user:passw0rd@", 1) }
@@ -216,8 +295,8 @@ func TestErrorsHoldNoSecrets(t *testing.T) {
 		"in a proxy that is gone":        {URL: server.URL, Proxy: with(gone.URL)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m.Timeout, m.Highest, m.Quote = time.Minute, 202, true
-			_, err := webhook.NewClient(&eager{}, nil).Post(t.Context(), m)
+			m.Timeout, m.MaxSuccess, m.QuoteAnswer = time.Minute, 202, true
+			_, err := webhook.NewClient(&instantClock{}, nil).Post(t.Context(), m)
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -233,20 +312,22 @@ func TestErrorsHoldNoSecrets(t *testing.T) {
 func TestCertificates(t *testing.T) {
 	server := httptest.NewTLSServer(answer(200, ""))
 	defer server.Close()
-	tick := &eager{}
-	client := webhook.NewClient(tick, nil)
-	_, err := client.Post(t.Context(), webhook.Message{URL: server.URL, Timeout: time.Minute, Retries: 3, Highest: 202})
-	if !strings.Contains(text(err), "certificate") || len(tick.waits) != 0 {
-		t.Errorf("error %v after waits %v", err, tick.waits)
+	clk := &instantClock{}
+	client := webhook.NewClient(clk, nil)
+	_, err := client.Post(t.Context(), webhook.Message{URL: server.URL, Timeout: time.Minute, Retries: 3, MaxSuccess: 202})
+	if !strings.Contains(text(err), "certificate") || len(clk.waits) != 0 {
+		t.Errorf("error %v after waits %v", err, clk.waits)
 	}
-	if _, err := client.Post(t.Context(), webhook.Message{URL: server.URL, Timeout: time.Minute, Highest: 202, DisableTLS: true}); err != nil {
+	if _, err := client.Post(t.Context(), webhook.Message{
+		URL: server.URL, Timeout: time.Minute, MaxSuccess: 202, DisableTLS: true,
+	}); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestMessagesGoNowhereThatTheGuardForbids(t *testing.T) {
 	asked := false
-	server := script(t, func(http.ResponseWriter, *http.Request) { asked = true })
+	server := serve(t, func(http.ResponseWriter, *http.Request) { asked = true })
 	for name, m := range map[string]webhook.Message{
 		"an address":                {URL: server.URL},
 		"one that is not verified":  {URL: server.URL, DisableTLS: true},
@@ -254,20 +335,20 @@ func TestMessagesGoNowhereThatTheGuardForbids(t *testing.T) {
 		"a name of a proxy":         {URL: "http://chat.example/hook", Proxy: strings.Replace(server.URL, "127.0.0.1", "localhost", 1)},
 		"an address behind a proxy": {URL: "http://169.254.169.254/latest", Proxy: "http://proxy.example:3128"},
 	} {
-		tick := &eager{}
-		m.Timeout, m.Highest, m.Retries = time.Minute, 202, 3
-		_, err := webhook.NewClient(tick, outbound.NewGuard(nil)).Post(t.Context(), m)
-		if !errors.Is(err, outbound.ErrForbiddenAddress) || asked || len(tick.waits) > 0 {
-			t.Errorf("%s: got %v after %d attempts", name, err, 1+len(tick.waits))
+		clk := &instantClock{}
+		m.Timeout, m.MaxSuccess, m.Retries = time.Minute, 202, 3
+		_, err := webhook.NewClient(clk, outbound.NewGuard(nil)).Post(t.Context(), m)
+		if !errors.Is(err, outbound.ErrForbiddenAddress) || asked || len(clk.waits) > 0 {
+			t.Errorf("%s: got %v after %d attempts", name, err, 1+len(clk.waits))
 		}
 	}
 }
 
 func TestAProxyIsAsked(t *testing.T) {
 	var asked string
-	proxy := script(t, func(_ http.ResponseWriter, r *http.Request) { asked = r.URL.String() })
-	_, err := webhook.NewClient(&eager{}, nil).Post(t.Context(), webhook.Message{
-		URL: "http://chat.example/hook", Proxy: proxy.URL, Timeout: time.Minute, Highest: 202,
+	proxy := serve(t, func(_ http.ResponseWriter, r *http.Request) { asked = r.URL.String() })
+	_, err := webhook.NewClient(&instantClock{}, nil).Post(t.Context(), webhook.Message{
+		URL: "http://chat.example/hook", Proxy: proxy.URL, Timeout: time.Minute, MaxSuccess: 202,
 	})
 	if err != nil || asked != "http://chat.example/hook" {
 		t.Errorf("asked for %q: %v", asked, err)
@@ -275,7 +356,9 @@ func TestAProxyIsAsked(t *testing.T) {
 }
 
 func FuzzParseURL(f *testing.F) {
-	for _, seed := range []string{"https://host/path?x=y", "http://user:secret@host", "ftp://host", "http://[::1", "", "//host", "socks5://proxy:1080"} {
+	for _, seed := range []string{
+		"https://host/path?x=y", "http://user:secret@host", "ftp://host", "http://[::1", "", "//host", "socks5://proxy:1080",
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, address string) {

@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// The first wait between two attempts and the longest; each is twice the last.
+// The first wait between two attempts and the longest one. Each is twice the one before.
 const (
-	firstWait = time.Second
-	maxWait   = 30 * time.Second
+	minBackoff = time.Second
+	maxBackoff = 30 * time.Second
 )
 
-// TemporaryError is one that another attempt may mend.
+// TemporaryError is a failure after which [Client.Retry] tries again.
 type TemporaryError struct {
 	Err error
-	// After is when the server wants the next attempt; zero leaves it to us.
+	// After is the server's Retry-After, up to maxBackoff; zero if it named none.
 	After time.Duration
 }
 
@@ -28,10 +28,10 @@ func (e *TemporaryError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *TemporaryError) Unwrap() error { return e.Err }
 
-// Retry calls try once, and up to so many times more while it fails with a
-// [TemporaryError]. The error is the last one.
+// Retry calls try until it succeeds or fails with something else than a
+// [TemporaryError], retries times at most after the first. The error is the last one.
 func (c *Client) Retry(ctx context.Context, retries int, try func() error) error {
-	wait := firstWait
+	wait := minBackoff
 	for {
 		err := try()
 		var temporary *TemporaryError
@@ -39,7 +39,7 @@ func (c *Client) Retry(ctx context.Context, retries int, try func() error) error
 			return err
 		}
 		retries--
-		timer := c.clock.NewTimer(min(max(wait, temporary.After), maxWait))
+		timer := c.clock.NewTimer(min(max(wait, temporary.After), maxBackoff))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -50,12 +50,12 @@ func (c *Client) Retry(ctx context.Context, retries int, try func() error) error
 	}
 }
 
-// retryAfter is what the server asks for in seconds; a date is as good as nothing,
-// since its clock is not ours.
+// retryAfter is the Retry-After of an answer, up to maxBackoff. One that is a date is
+// ignored: the clock of the server may differ from ours.
 func retryAfter(resp *http.Response) time.Duration {
 	seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
 	if err != nil || seconds < 0 {
 		return 0
 	}
-	return time.Duration(min(seconds, int(maxWait/time.Second))) * time.Second
+	return time.Duration(min(seconds, int(maxBackoff/time.Second))) * time.Second
 }

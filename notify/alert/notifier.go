@@ -25,8 +25,8 @@ const (
 	timeout = 5 * time.Second
 	// retries take half a minute, which is what it takes to restart a proxy.
 	retries = 4
-	// highest is the last status that is a success.
-	highest = 299
+	// maxSuccessStatus is the last status that is a success.
+	maxSuccessStatus = 299
 	// maxFailed bounds what is remembered of alerts that failed.
 	maxFailed = 10_000
 )
@@ -165,7 +165,7 @@ func (n *Notifier) post(ctx context.Context, k kind, r room, about news) error {
 	}
 	answer, err := client.Post(ctx, webhook.Message{
 		URL: k.address(r), Body: body, Token: r.token, Proxy: r.proxy,
-		Timeout: timeout, Highest: highest, SecretPath: true, Quote: r.operators || ofService(k.address(r)),
+		Timeout: timeout, MaxSuccess: maxSuccessStatus, SecretPath: true, QuoteAnswer: r.operators || ofService(k.address(r)),
 	})
 	if err != nil {
 		return err
