@@ -21,6 +21,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
 	"github.com/sluice-cd/sluice/canary/router"
+	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
 func podinfo() *flaggerv1.Canary {
@@ -172,13 +173,13 @@ func TestTransitionsArePreciseWhileTheyAreRemembered(t *testing.T) {
 func TestReasons(t *testing.T) {
 	var r Reconciler
 	for want, err := range map[string]error{
-		"Failed":               reconcile.TerminalError(errFailed{"rolled back"}),
+		"Failed":               reconcile.TerminalError(failed("rolled back")),
 		"InvalidSpec":          reconcile.TerminalError(errors.New("spec.provider")),
-		"NotReady":             errWaiting{"no target"},
+		"NotReady":             notReady("no target"),
 		"ReconciliationFailed": errors.New("timeout"),
 		"NotInstalled":         fmt.Errorf("watching HTTPRoute: %w", router.ErrNotInstalled),
 	} {
-		if got := r.Reason(err); got != want {
+		if got := reconciler.ReasonOf(err, r.Reason); got != want {
 			t.Errorf("%v: %s", err, got)
 		}
 	}

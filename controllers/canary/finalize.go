@@ -71,7 +71,7 @@ func (f *finisher) revert(ctx context.Context, c *flaggerv1.Canary) error {
 		return err
 	}
 	if why != "" {
-		return errWaiting{fmt.Sprintf("waiting for %s.%s before its users return: %s", c.Spec.TargetRef.Name, c.Namespace, why)}
+		return notReady(fmt.Sprintf("waiting for %s.%s before its users return: %s", c.Spec.TargetRef.Name, c.Namespace, why))
 	}
 	if err := workloads.RevertApex(ctx); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
 func container(image string) corev1.Container { return corev1.Container{Name: "app", Image: image} }
@@ -102,7 +103,7 @@ func TestADeletedCanaryWaitsForItsTarget(t *testing.T) {
 	c := deleted()
 	e := newEnv(t, interceptor.Funcs{}, c, ownRoute(), deployment("podinfo", "podinfo:1", 0))
 	e.get("podinfo", c)
-	if err := e.r.Finalize(t.Context(), c); err == nil || e.r.Reason(err) != flaggerv1.NotReadyReason {
+	if err := e.r.Finalize(t.Context(), c); err == nil || reconciler.ReasonOf(err, e.r.Reason) != flaggerv1.NotReadyReason {
 		t.Fatalf("got %v", err)
 	}
 	if got := e.backends(); len(got) != 2 {

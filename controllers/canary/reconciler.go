@@ -84,15 +84,15 @@ const installDelay = 15 * time.Second
 // ConfigMaps and Secrets are not watched.
 const takenDelay = 30 * time.Second
 
-// errFailed is the verdict on a revision, which only another revision changes.
-type errFailed struct{ message string }
+// failed is the verdict on a revision, which only another revision changes.
+func failed(message string) error {
+	return reconciler.WithReason(string(flaggerv1.CanaryPhaseFailed), errors.New(message))
+}
 
-func (e errFailed) Error() string { return e.message }
-
-// errWaiting is a state that keeps a canary from working, and that others mend.
-type errWaiting struct{ message string }
-
-func (e errWaiting) Error() string { return e.message }
+// notReady is a state that keeps a canary from working, and that others mend.
+func notReady(message string) error {
+	return reconciler.WithReason(flaggerv1.NotReadyReason, errors.New(message))
+}
 
 // Reconcile implements [reconciler.Controller].
 func (r *Reconciler) Reconcile(ctx context.Context, c *flaggerv1.Canary) (reconciler.Result, error) {
@@ -159,12 +159,8 @@ func (r *Reconciler) stopMeasuring(uid types.UID) {
 
 // Reason implements [reconciler.Controller].
 func (r *Reconciler) Reason(err error) string {
-	var failed errFailed
-	var waiting errWaiting
 	switch {
-	case errors.As(err, &failed):
-		return string(flaggerv1.CanaryPhaseFailed)
-	case errors.Is(err, workload.ErrTaken) && !errors.Is(err, reconcile.TerminalError(nil)), errors.Is(err, router.ErrMissing), errors.As(err, &waiting):
+	case errors.Is(err, workload.ErrTaken) && !errors.Is(err, reconcile.TerminalError(nil)), errors.Is(err, router.ErrMissing):
 		return flaggerv1.NotReadyReason
 	case errors.Is(err, router.ErrNotInstalled):
 		return flaggerv1.NotInstalledReason

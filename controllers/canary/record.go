@@ -118,9 +118,9 @@ func readiness(result reconciler.Result, seen canary.Observation, decided canary
 	switch {
 	case decided.Problem != "":
 		after := max(seen.Plan.Interval, flaggerv1.MinAnalysisInterval)
-		return result, reconciler.Waiting(errWaiting{decided.Problem}, cmp.Or(decided.After, after))
+		return result, reconciler.Waiting(notReady(decided.Problem), cmp.Or(decided.After, after))
 	case decided.State.Phase == flaggerv1.CanaryPhaseFailed && decided.After == 0 && !reverted:
-		return result, reconcile.TerminalError(errFailed{decided.Message})
+		return result, reconcile.TerminalError(failed(decided.Message))
 	case decided.Settling:
 		result.Progressing = true
 	case decided.State.Phase == flaggerv1.CanaryPhaseFailed && decided.After == 0:

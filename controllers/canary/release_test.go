@@ -220,8 +220,8 @@ func TestAReleaseThatFailsItsChecksIsRolledBack(t *testing.T) {
 		t.Fatalf("%d failed checks at weight %d, %v", c.Status.FailedChecks, c.Status.CanaryWeight, err)
 	}
 	c, err = e.phase(flaggerv1.CanaryPhaseFailed)
-	if e.r.Reason(err) != "Failed" && err != nil {
-		t.Errorf("reason %s: %v", e.r.Reason(err), err)
+	if reconciler.ReasonOf(err, e.r.Reason) != "Failed" && err != nil {
+		t.Errorf("reason %s: %v", reconciler.ReasonOf(err, e.r.Reason), err)
 	}
 	if e.routed() != [2]int64{100, 0} || c.Status.CanaryWeight != 0 || e.image("podinfo-primary") != "podinfo:1" {
 		t.Errorf("routed %v, weight %d, primary %s", e.routed(), c.Status.CanaryWeight, e.image("podinfo-primary"))
@@ -306,8 +306,8 @@ func TestWhatKeepsACanaryFromWorking(t *testing.T) {
 			e := newEnv(t, tc.funcs, c, deployment("podinfo", "podinfo:1", 1))
 			e.cache.fails = map[string]error{"HTTPRoute": tc.cacheErr}
 			_, _, err := e.reconcile()
-			if err == nil || e.r.Reason(err) != tc.wantReason || !strings.Contains(err.Error(), tc.want) {
-				t.Fatalf("%s: %v", e.r.Reason(err), err)
+			if err == nil || reconciler.ReasonOf(err, e.r.Reason) != tc.wantReason || !strings.Contains(err.Error(), tc.want) {
+				t.Fatalf("%s: %v", reconciler.ReasonOf(err, e.r.Reason), err)
 			}
 			services := &corev1.ServiceList{}
 			if err := e.api.List(t.Context(), services); err != nil || len(services.Items) > 0 {

@@ -14,7 +14,6 @@ package gitrepository
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -142,13 +141,7 @@ func (r *Reconciler) Finalize(_ context.Context, obj *sourcev1.GitRepository) er
 }
 
 // Reason implements [reconciler.Controller].
-func (r *Reconciler) Reason(err error) string {
-	var f failure
-	if errors.As(err, &f) {
-		return f.reason
-	}
-	return meta.FailedReason
-}
+func (*Reconciler) Reason(error) string { return meta.FailedReason }
 
 func keyOf(obj *sourcev1.GitRepository) source.Key {
 	return source.Key{Kind: sourcev1.GitRepositoryKind, Namespace: obj.Namespace, Name: obj.Name}

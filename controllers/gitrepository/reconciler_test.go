@@ -400,8 +400,8 @@ func TestFailures(t *testing.T) {
 			good := f.obj.Spec.DeepCopy()
 			tc.spoil(f)
 			_, err := f.reconcile()
-			if err == nil || f.Reason(err) != tc.reason || !strings.Contains(err.Error(), tc.says) {
-				t.Fatalf("error %v with reason %q", err, f.Reason(err))
+			if err == nil || reconciler.ReasonOf(err, f.Reason) != tc.reason || !strings.Contains(err.Error(), tc.says) {
+				t.Fatalf("error %v with reason %q", err, reconciler.ReasonOf(err, f.Reason))
 			}
 			if got := errors.Is(err, reconcile.TerminalError(nil)); got != tc.terminal {
 				t.Errorf("terminal: %v, want %v", got, tc.terminal)

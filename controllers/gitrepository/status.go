@@ -13,28 +13,27 @@ import (
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
-// failure is an error with the reason of the conditions that show it: of Ready and,
-// unless it is empty, of another condition.
+// failure is an error that another condition shows beside Ready, with the same reason.
 type failure struct {
 	error
-	condition, reason string
+	condition string
 }
 
 func (f failure) Unwrap() error { return f.error }
 
 func fetchFailed(reason string, err error) error {
-	return failure{err, sourcev1.FetchFailedCondition, reason}
+	return failure{reconciler.WithReason(reason, err), sourcev1.FetchFailedCondition}
 }
 
 func storageFailed(err error) error {
-	return failure{err, sourcev1.StorageOperationFailedCondition, sourcev1.ArchiveOperationFailedReason}
+	return failure{reconciler.WithReason(sourcev1.ArchiveOperationFailedReason, err), sourcev1.StorageOperationFailedCondition}
 }
 
 // fail records an error in the condition that it belongs to.
 func (r *Reconciler) fail(obj *sourcev1.GitRepository, err error) error {
 	var f failure
-	if errors.As(err, &f) && f.condition != "" {
-		r.set(obj, f.condition, f.reason, reconciler.ConditionMessage(f))
+	if errors.As(err, &f) {
+		r.set(obj, f.condition, reconciler.ReasonOf(f, r.Reason), reconciler.ConditionMessage(f))
 	}
 	return err
 }
@@ -64,5 +63,5 @@ func refuse(obj *sourcev1.GitRepository) error {
 	if len(fields) == 0 {
 		return nil
 	}
-	return failure{fmt.Errorf("field is not supported: %s", strings.Join(fields, ", ")), "", "UnsupportedField"}
+	return reconciler.WithReason("UnsupportedField", fmt.Errorf("field is not supported: %s", strings.Join(fields, ", ")))
 }

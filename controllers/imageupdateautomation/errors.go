@@ -9,30 +9,19 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/writeback"
 	"github.com/sluice-cd/sluice/writeback/edit"
 )
 
-// reasonError is an error with the reason of the Ready condition that shows it.
-type reasonError struct {
-	error
-	reason string
-}
-
-func (e reasonError) Unwrap() error { return e.error }
-
 // refuse is an error that only a person can resolve: Stalled, no retry.
 func refuse(reason, format string, args ...any) error {
-	return reconcile.TerminalError(reasonError{fmt.Errorf(format, args...), reason})
+	return reconcile.TerminalError(reconciler.WithReason(reason, fmt.Errorf(format, args...)))
 }
 
 // Reason implements reconciler.Controller.
 func (r *Reconciler) Reason(err error) string {
-	var known reasonError
-	switch {
-	case errors.As(err, &known):
-		return known.reason
-	case errors.Is(err, writeback.ErrUpdate), errors.Is(err, edit.ErrMissingPart):
+	if errors.Is(err, writeback.ErrUpdate) || errors.Is(err, edit.ErrMissingPart) {
 		return imagev1.UpdateFailedReason
 	}
 	return imagev1.GitOperationFailedReason

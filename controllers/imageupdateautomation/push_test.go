@@ -347,8 +347,8 @@ func TestARejectedPushIsToldOnceForEachReason(t *testing.T) {
 			var said []string
 			for range 2 {
 				_, err := f.Reconcile(t.Context(), automation())
-				if err == nil || f.Reason(err) != imagev1.GitOperationFailedReason {
-					t.Fatalf("error %v with reason %s", err, f.Reason(err))
+				if err == nil || reconciler.ReasonOf(err, f.Reason) != imagev1.GitOperationFailedReason {
+					t.Fatalf("error %v with reason %s", err, reconciler.ReasonOf(err, f.Reason))
 				}
 				said = append(said, err.Error())
 				clk.Step(time.Hour)

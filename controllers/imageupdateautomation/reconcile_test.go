@@ -96,8 +96,8 @@ func TestReconcileKeepsThePushWhenAPolicyIsHeld(t *testing.T) {
 
 	result, err := f.Reconcile(t.Context(), a)
 
-	if f.Reason(err) != imagev1.UpdateFailedReason || !strings.Contains(err.Error(), "b.yaml:1: apps:other:digest") {
-		t.Errorf("error %v with reason %s", err, f.Reason(err))
+	if reconciler.ReasonOf(err, f.Reason) != imagev1.UpdateFailedReason || !strings.Contains(err.Error(), "b.yaml:1: apps:other:digest") {
+		t.Errorf("error %v with reason %s", err, reconciler.ReasonOf(err, f.Reason))
 	}
 	if head := f.repo.Head("main"); a.Status.LastPushCommit != head || len(result.Events) != 1 {
 		t.Errorf("lastPushCommit %q, events %v; head is %s", a.Status.LastPushCommit, result.Events, head)
@@ -229,7 +229,7 @@ func TestReconcileRefusesAndFails(t *testing.T) {
 			if err == nil {
 				t.Fatal("no error")
 			}
-			if got := f.Reason(err); got != tc.reason || !strings.Contains(err.Error(), tc.says) {
+			if got := reconciler.ReasonOf(err, f.Reason); got != tc.reason || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("reason %s with %v; want %s with %q", got, err, tc.reason, tc.says)
 			}
 			if got := errors.Is(err, reconcile.TerminalError(nil)); got != tc.terminal {
@@ -279,8 +279,8 @@ func TestReconcileAcrossNamespaces(t *testing.T) {
 				}
 				return
 			}
-			if !errors.Is(err, reconcile.TerminalError(nil)) || f.Reason(err) != acl.AccessDeniedReason {
-				t.Errorf("error %v with reason %s", err, f.Reason(err))
+			if !errors.Is(err, reconcile.TerminalError(nil)) || reconciler.ReasonOf(err, f.Reason) != acl.AccessDeniedReason {
+				t.Errorf("error %v with reason %s", err, reconciler.ReasonOf(err, f.Reason))
 			}
 		})
 	}

@@ -14,6 +14,7 @@ import (
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/git/credential"
+	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
 // observeRemote reads the credentials, as the GitRepository's own controller does.
@@ -28,7 +29,7 @@ func (r *Reconciler) observeRemote(ctx context.Context, repo *sourcev1.GitReposi
 	case errors.Is(err, credential.ErrProvider):
 		return git.Remote{}, refuse(imagev1.InvalidSourceConfigReason, "%w", err)
 	case err != nil:
-		return git.Remote{}, reasonError{err, imagev1.SourceManagerFailedReason}
+		return git.Remote{}, reconciler.WithReason(imagev1.SourceManagerFailedReason, err)
 	}
 	return remote, nil
 }

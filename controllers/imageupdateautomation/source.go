@@ -30,14 +30,14 @@ func (r *Reconciler) observeSource(ctx context.Context, a *imagev1.ImageUpdateAu
 	err := r.Client.Get(ctx, key, &repo)
 	switch {
 	case client.IgnoreNotFound(err) != nil:
-		return nil, reasonError{fmt.Errorf("reading GitRepository %s: %w", key, err), imagev1.SourceManagerFailedReason}
+		return nil, reconciler.WithReason(imagev1.SourceManagerFailedReason, fmt.Errorf("reading GitRepository %s: %w", key, err))
 	case key.Namespace != a.Namespace && !r.AllowCrossNamespaceWrites && !admits(&repo, a.Namespace):
 		return nil, refuse(acl.AccessDeniedReason,
 			"can't access '%s/%s' from namespace '%s': the GitRepository needs the annotation %s: %s",
 			sourcev1.GitRepositoryKind, key, a.Namespace, imagev1.WriteFromAnnotation, a.Namespace)
 	case apierrors.IsNotFound(err):
-		return nil, reconciler.Pending(reasonError{fmt.Errorf("reading GitRepository %s: %w", key, err),
-			imagev1.SourceManagerFailedReason}, a.Spec.Interval.Duration)
+		return nil, reconciler.Pending(reconciler.WithReason(imagev1.SourceManagerFailedReason,
+			fmt.Errorf("reading GitRepository %s: %w", key, err)), a.Spec.Interval.Duration)
 	}
 	return &repo, nil
 }
@@ -61,7 +61,7 @@ func (r *Reconciler) observeSigner(ctx context.Context, a *imagev1.ImageUpdateAu
 	}
 	key := client.ObjectKey{Namespace: a.Namespace, Name: spec.SecretRef.Name}
 	failed := func(err error) (git.Signer, error) {
-		return nil, reasonError{fmt.Errorf("spec.git.commit.signingKey: secret %s: %w", key, err), imagev1.SourceManagerFailedReason}
+		return nil, reconciler.WithReason(imagev1.SourceManagerFailedReason, fmt.Errorf("spec.git.commit.signingKey: secret %s: %w", key, err))
 	}
 	var secret corev1.Secret
 	if err := r.Client.Get(ctx, key, &secret); err != nil {

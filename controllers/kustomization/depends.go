@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/sluice-cd/sluice/apply/decide"
+	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
 func dependenciesOf(k *kustomizev1.Kustomization) []types.NamespacedName {
@@ -37,7 +38,7 @@ func (r *Reconciler) dependencies(ctx context.Context, k *kustomizev1.Kustomizat
 		}
 		state, err := dependencyState(ctx, r.client, key, k, artifact)
 		if err != nil {
-			return nil, because(meta.DependencyNotReadyReason, fmt.Errorf("reading dependency '%s': %w", key, err))
+			return nil, reconciler.WithReason(meta.DependencyNotReadyReason, fmt.Errorf("reading dependency '%s': %w", key, err))
 		}
 		found = append(found, decide.Dependency{Name: key.String(), State: state})
 	}

@@ -21,23 +21,9 @@ import (
 // slowRetry is when a build that took too long is tried again without a change.
 const slowRetry = 10 * time.Minute
 
-// failure is an error with the reason of the condition that will show it.
-type failure struct {
-	reason string
-	error
-}
-
-func (f failure) Unwrap() error { return f.error }
-
-// because gives an error its reason.
-func because(reason string, err error) error { return failure{reason: reason, error: err} }
-
 // Reason implements reconciler.Controller.
 func (*Reconciler) Reason(err error) string {
-	var f failure
 	switch {
-	case errors.As(err, &f):
-		return f.reason
 	case errors.Is(err, errAccessDenied):
 		return acl.AccessDeniedReason
 	case errors.Is(err, errUnsupported):

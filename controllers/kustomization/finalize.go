@@ -27,7 +27,7 @@ func (r *Reconciler) Finalize(ctx context.Context, k *kustomizev1.Kustomization)
 	entries, malformed := entriesOf(k)
 	if deletes(k) && len(entries)+len(malformed) > 0 {
 		if err := r.deleteObjects(ctx, k, entries, malformed); err != nil {
-			return because(meta.PruneFailedReason, r.memories.of(keyOf(k)).mask.Error(err))
+			return reconciler.WithReason(meta.PruneFailedReason, r.memories.of(keyOf(k)).mask.Error(err))
 		}
 	}
 	r.memories.forget(ctx, keyOf(k))

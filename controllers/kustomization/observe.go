@@ -102,7 +102,7 @@ func (r *Reconciler) observeInputs(ctx context.Context, run *run) error {
 	}
 	_, same, err := run.memory.reads.AnsweredBy(run.opened)
 	if err != nil {
-		return retrySoon(run.k, because(meta.ArtifactFailedReason, fmt.Errorf("reading %s: %w", run.artifact.Revision, err)))
+		return retrySoon(run.k, reconciler.WithReason(meta.ArtifactFailedReason, fmt.Errorf("reading %s: %w", run.artifact.Revision, err)))
 	}
 	run.seen.FilesChanged = !same
 	run.seen.VariablesChanged = substitutesFrom(run.k) && changedInputs(ctx, r.client, run.k.Namespace, run.memory.inputs)
@@ -116,7 +116,7 @@ func (r *Reconciler) open(ctx context.Context, run *run) error {
 	}
 	opened, err := r.Opener.Open(ctx, run.artifact)
 	if err != nil {
-		return because(meta.ArtifactFailedReason, fmt.Errorf("opening artifact %s: %w", run.artifact.Revision, err))
+		return reconciler.WithReason(meta.ArtifactFailedReason, fmt.Errorf("opening artifact %s: %w", run.artifact.Revision, err))
 	}
 	run.opened = opened
 	return nil

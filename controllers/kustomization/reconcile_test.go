@@ -294,8 +294,8 @@ func TestDependenciesAreWaitedFor(t *testing.T) {
 			if applied := e.cluster.Get(pathOf("c")) != nil; applied != (tc.want == "") {
 				t.Errorf("applied = %v", applied)
 			}
-			if tc.want != "" && e.Reason(err) != meta.DependencyNotReadyReason {
-				t.Errorf("reason %s", e.Reason(err))
+			if tc.want != "" && reconciler.ReasonOf(err, e.Reason) != meta.DependencyNotReadyReason {
+				t.Errorf("reason %s", reconciler.ReasonOf(err, e.Reason))
 			}
 			if tc.want != "" && k.Status.LastAttemptedRevision != "" {
 				t.Errorf("attempted %s, which it did not", k.Status.LastAttemptedRevision)
@@ -364,7 +364,7 @@ func TestHealthIsWaitedFor(t *testing.T) {
 		status(e, failed)
 		e.eventually("the Kustomization is woken", func() bool { return e.wakes() > 0 })
 		_, err := e.run(k)
-		if e.Reason(err) != meta.HealthCheckFailedReason || !strings.Contains(err.Error(), "failed early due to stalled resources: [Deployment/ns/d") {
+		if reconciler.ReasonOf(err, e.Reason) != meta.HealthCheckFailedReason || !strings.Contains(err.Error(), "failed early due to stalled resources: [Deployment/ns/d") {
 			t.Fatalf("Reconcile = %v", err)
 		}
 		check(t, e, k, metav1.ConditionFalse, meta.HealthCheckFailedReason)
@@ -521,7 +521,7 @@ func TestVariablesThatChangeAreApplied(t *testing.T) {
 	k := app("a")
 	k.Spec.PostBuild = &kustomizev1.PostBuild{SubstituteFrom: []kustomizev1.SubstituteReference{{Kind: "ConfigMap", Name: "vars"}}}
 	e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "${value}")})
-	if _, err := e.run(k); e.Reason(err) != meta.BuildFailedReason || !strings.Contains(fmt.Sprint(err), "substitute from 'ConfigMap/vars'") {
+	if _, err := e.run(k); reconciler.ReasonOf(err, e.Reason) != meta.BuildFailedReason || !strings.Contains(fmt.Sprint(err), "substitute from 'ConfigMap/vars'") {
 		t.Errorf("without the variables: %v", err)
 	}
 	if err := e.client.Create(t.Context(), vars); err != nil {
@@ -566,8 +566,8 @@ func TestWhatCannotBeBuilt(t *testing.T) {
 			k.Spec.Path = tc.path
 			e.commit("main@sha1:1", tc.files)
 			_, err := e.run(k)
-			if err == nil || e.Reason(err) != tc.wantReason || errors.Is(err, reconcile.TerminalError(nil)) != tc.wantStalls {
-				t.Errorf("Reconcile = %v, reason %s", err, e.Reason(err))
+			if err == nil || reconciler.ReasonOf(err, e.Reason) != tc.wantReason || errors.Is(err, reconcile.TerminalError(nil)) != tc.wantStalls {
+				t.Errorf("Reconcile = %v, reason %s", err, reconciler.ReasonOf(err, e.Reason))
 			}
 			if k.Status.LastAttemptedRevision != "main@sha1:1" {
 				t.Errorf("attempted %q", k.Status.LastAttemptedRevision)
@@ -657,7 +657,7 @@ func TestAMissingSourceIsAwaited(t *testing.T) {
 	e := newTestEnv(t)
 	k := app("a")
 	_, err := e.run(k)
-	if e.Reason(err) != meta.ArtifactFailedReason || !strings.Contains(fmt.Sprint(err), "source 'GitRepository/ns/src' not found") {
+	if reconciler.ReasonOf(err, e.Reason) != meta.ArtifactFailedReason || !strings.Contains(fmt.Sprint(err), "source 'GitRepository/ns/src' not found") {
 		t.Errorf("Reconcile = %v", err)
 	}
 	if err := e.client.Create(t.Context(), &sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "src"}}); err != nil {

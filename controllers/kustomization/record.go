@@ -135,7 +135,7 @@ const originRevision = "org.opencontainers.image.revision"
 func asError(k *kustomizev1.Kustomization, f decide.Failure) error {
 	err := f.Err
 	if f.Reason != "" {
-		err = because(f.Reason, err)
+		err = reconciler.WithReason(f.Reason, err)
 	}
 	after := f.After
 	if after == 0 {

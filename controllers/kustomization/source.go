@@ -60,11 +60,11 @@ func (r *Reconciler) artifact(ctx context.Context, k *kustomizev1.Kustomization)
 	err := r.client.Get(ctx, key, src)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, waitForSource(k, because(meta.ArtifactFailedReason, fmt.Errorf("source '%s/%s' not found", kind.kind, key)))
+		return nil, waitForSource(k, reconciler.WithReason(meta.ArtifactFailedReason, fmt.Errorf("source '%s/%s' not found", kind.kind, key)))
 	case err != nil:
-		return nil, because(meta.ArtifactFailedReason, fmt.Errorf("reading source '%s/%s': %w", kind.kind, key, err))
+		return nil, reconciler.WithReason(meta.ArtifactFailedReason, fmt.Errorf("reading source '%s/%s': %w", kind.kind, key, err))
 	case src.GetArtifact() == nil:
-		return nil, waitForSource(k, because(meta.ArtifactFailedReason, fmt.Errorf("source '%s/%s' has no artifact yet", kind.kind, key)))
+		return nil, waitForSource(k, reconciler.WithReason(meta.ArtifactFailedReason, fmt.Errorf("source '%s/%s' has no artifact yet", kind.kind, key)))
 	}
 	return src.GetArtifact(), nil
 }

@@ -20,13 +20,14 @@ func (w withReason) Unwrap() error { return w.error }
 // it uses.
 func WithReason(reason string, err error) error { return withReason{err, reason} }
 
-// reason is that of the Ready condition for an error.
-func (r *runner[T]) reason(err error) string {
+// ReasonOf returns the reason that an error has by [WithReason]; others are those of
+// the given function, which is a controller's Reason.
+func ReasonOf(err error, others func(error) string) string {
 	var known withReason
 	if errors.As(err, &known) {
 		return known.reason
 	}
-	return r.ctrl.Reason(err)
+	return others(err)
 }
 
 // waiting is an error that neither backs off nor needs a person.

@@ -73,12 +73,12 @@ func (r *runner[T]) setConditions(obj T, out outcome) {
 		set(meta.ReconcilingCondition, metav1.ConditionTrue, out.result.Reason, out.result.Message)
 		RemoveCondition(obj, meta.StalledCondition)
 	case errors.Is(out.err, reconcile.TerminalError(nil)):
-		reason, message := r.reason(out.err), ConditionMessage(out.err)
+		reason, message := ReasonOf(out.err, r.ctrl.Reason), ConditionMessage(out.err)
 		set(meta.ReadyCondition, metav1.ConditionFalse, reason, message)
 		set(meta.StalledCondition, metav1.ConditionTrue, reason, message)
 		RemoveCondition(obj, meta.ReconcilingCondition)
 	default:
-		reason, message := r.reason(out.err), normalise(out.err.Error())
+		reason, message := ReasonOf(out.err, r.ctrl.Reason), normalise(out.err.Error())
 		set(meta.ReadyCondition, metav1.ConditionFalse, reason, message)
 		set(meta.ReconcilingCondition, metav1.ConditionTrue, meta.ProgressingWithRetryReason, cmp.Or(out.result.Message, message))
 		RemoveCondition(obj, meta.StalledCondition)

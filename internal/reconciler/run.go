@@ -136,7 +136,7 @@ func (r *runner[T]) finalize(ctx context.Context, obj T) (reconcile.Result, erro
 			return reconcile.Result{RequeueAfter: after}, nil
 		}
 		if err != nil {
-			r.emit(obj, Event{Type: corev1.EventTypeWarning, Reason: r.reason(err), Message: err.Error()}, nil)
+			r.emit(obj, Event{Type: corev1.EventTypeWarning, Reason: ReasonOf(err, r.ctrl.Reason), Message: err.Error()}, nil)
 			return reconcile.Result{}, fmt.Errorf("finalizing %s: %w", client.ObjectKeyFromObject(obj), err)
 		}
 	}
