@@ -96,6 +96,14 @@ e2e-real: build playground ## Sluice from its image, and the chain, with real po
 bench: build playground ## Measure the chain and write docs/benchmarks.md
 	hack/with-playground.sh go run ./test/bench
 
+# Where a decision is made: what a mutant survives there, nobody would notice.
+PACKAGES ?= ./policy ./writeback/edit ./report ./canary ./canary/object ./canary/provider ./apply/decide ./apply/inventory \
+	./apply ./apply/watch ./controllers/...
+
+.PHONY: mutate
+mutate: ## Find what the tests of decisions and reconcilers would not notice (PACKAGES=./policy), into docs/mutation.md
+	go run ./hack/mutate -doc docs/mutation.md $(PACKAGES)
+
 .PHONY: check
 check: verify vet lint vuln arch ## Exactly what CI runs
 	$(MAKE) test TESTFLAGS=-race

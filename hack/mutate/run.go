@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// runner runs the test binary of one package.
+type runner struct {
+	options
+	pkg    *pkg
+	binary string
+	dir    string // for files of the tests
+	tests  []*test
+}
+
+// test is a test (or the seeds of a fuzz test, or an example) of the package.
+type test struct {
+	name    string
+	took    time.Duration
+	reaches map[int]bool // the mutants
+}
+
+// trace runs each test by itself without a mutant. One that fails or is skipped kills nothing.
+func (r *runner) trace(ctx context.Context) error {
+	out, err := r.command(ctx, nil, "-test.list", "^(Test|Fuzz|Example)").Output()
+	if err != nil {
+		return fmt.Errorf("listing tests: %w", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		r.tests = append(r.tests, &test{name: strings.TrimSpace(line)})
+	}
+	failed := make([]error, len(r.tests))
+	progress := r.report("tracing tests", len(r.tests))
+	r.each(len(r.tests), func(i int) {
+		failed[i] = r.traceOne(ctx, r.tests[i], i)
+		progress("")
+	})
+	for _, err := range failed {
+		if err != nil {
+			fmt.Fprintf(r.progress, "left out: %v\n", err)
+		}
+	}
+	r.tests = slices.DeleteFunc(r.tests, func(t *test) bool { return t.reaches == nil })
+	slices.SortStableFunc(r.tests, func(a, b *test) int { return int(a.took - b.took) })
+	return ctx.Err()
+}
+
+func (r *runner) traceOne(ctx context.Context, t *test, number int) error {
+	trace := filepath.Join(r.dir, "trace-"+strconv.Itoa(number))
+	began := time.Now()
+	if f, out := r.run(ctx, []*test{t}, 10*time.Minute, "MUTATE_TRACE="+trace); f != survived {
+		return fmt.Errorf("%s of %s fails without a mutant: %s", t.name, r.pkg.path, shorten(out))
+	}
+	t.took = time.Since(began)
+	file, err := os.Open(trace)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // it reaches nothing
+	} else if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	t.reaches = map[int]bool{}
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		id, err := strconv.Atoi(lines.Text())
+		if err != nil {
+			return err
+		}
+		t.reaches[id] = true
+	}
+	return nil
+}
+
+// try runs each mutant with the tests that reach it.
+func (r *runner) try(ctx context.Context, mutants []*mutant) error {
+	progress := r.report("trying mutants", len(mutants))
+	r.each(len(mutants), func(i int) {
+		mutants[i].Fate = r.tryOne(ctx, mutants[i])
+		progress(mutants[i].Fate)
+	})
+	return ctx.Err()
+}
+
+// tryOne runs fast tests first: most mutants need no others.
+func (r *runner) tryOne(ctx context.Context, m *mutant) fate {
+	result := uncovered
+	var batch []*test
+	var takes time.Duration
+	budget := time.Second
+	try := func() fate {
+		f, _ := r.run(ctx, batch, r.patience+10*takes, "MUTATE_ACTIVE="+strconv.Itoa(m.ID))
+		batch, takes, budget = nil, 0, 8*budget
+		return f
+	}
+	for _, t := range r.tests {
+		if !t.reaches[m.ID] {
+			continue
+		}
+		if len(batch) > 0 && takes+t.took > budget {
+			if result = try(); result != survived {
+				return result
+			}
+		}
+		batch = append(batch, t)
+		takes += t.took
+	}
+	if len(batch) > 0 {
+		result = try()
+	}
+	return result
+}
+
+// run runs tests, and returns survived if they pass.
+func (r *runner) run(ctx context.Context, tests []*test, limit time.Duration, env string) (fate, []byte) {
+	names := make([]string, len(tests))
+	for i, t := range tests {
+		names[i] = regexp.QuoteMeta(t.name)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	temp, err := os.MkdirTemp(r.dir, "run-")
+	if err != nil {
+		return invalid, []byte(err.Error())
+	}
+	defer func() { _ = os.RemoveAll(temp) }()
+	run := r.command(ctx, []string{env, "TMPDIR=" + temp}, "-test.failfast", "-test.run", "^("+strings.Join(names, "|")+")$")
+	var out bytes.Buffer
+	run.Stdout, run.Stderr = &out, &out
+	err = run.Run()
+	switch {
+	case ctx.Err() != nil:
+		return timedOut, out.Bytes()
+	case err != nil:
+		return killed, out.Bytes()
+	}
+	return survived, nil
+}
+
+// command prepares a run of the test binary, in a process group of its own: what the tests started ends with them.
+func (r *runner) command(ctx context.Context, env []string, args ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, r.binary, args...)
+	c.Dir = r.pkg.dir
+	c.Env = append(os.Environ(), env...)
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
+	c.WaitDelay = 5 * time.Second
+	return c
+}
+
+// each calls do for 0 to n-1, r.parallel at a time.
+func (r *runner) each(n int, do func(int)) {
+	var workers sync.WaitGroup
+	next := make(chan int)
+	for range r.parallel {
+		workers.Go(func() {
+			for i := range next {
+				do(i)
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	workers.Wait()
+}
+
+// report returns a function to call when one of n is done; it prints a line every ten seconds.
+func (r *runner) report(what string, n int) func(fate) {
+	var mu sync.Mutex
+	counts := map[fate]int{}
+	done, said := 0, time.Now()
+	return func(f fate) {
+		mu.Lock()
+		defer mu.Unlock()
+		done++
+		counts[f]++
+		if done < n && time.Since(said) < 10*time.Second {
+			return
+		}
+		said = time.Now()
+		fmt.Fprintf(r.progress, "%s: %s: %d of %d", r.pkg.path, what, done, n)
+		for _, f := range []fate{killed, timedOut, survived, uncovered} {
+			if counts[f] > 0 {
+				fmt.Fprintf(r.progress, ", %d %s", counts[f], f)
+			}
+		}
+		fmt.Fprintln(r.progress)
+	}
+}
+
+// sample chooses n of the mutants that compile, always the same for a seed, in the order of the source.
+func sample(mutants []*mutant, n int, seed int64) []*mutant {
+	chosen := slices.DeleteFunc(slices.Clone(mutants), func(m *mutant) bool { return m.Fate == invalid })
+	if n <= 0 || n >= len(chosen) {
+		return chosen
+	}
+	random := rand.New(rand.NewSource(seed)) // the same everywhere, which is the point
+	random.Shuffle(len(chosen), func(i, j int) { chosen[i], chosen[j] = chosen[j], chosen[i] })
+	chosen = chosen[:n]
+	slices.SortFunc(chosen, func(a, b *mutant) int { return a.ID - b.ID })
+	return chosen
+}
