@@ -206,8 +206,8 @@ type Status struct {
 type Checks struct {
 	State    CheckState
 	Statuses []Status
-	// Truncated means that there are more than were read; State may be too good then.
-	Truncated bool
+	// Incomplete means that not all could be read; State may be too good then.
+	Incomplete bool
 }
 
 // combine is the state of a commit with these checks.

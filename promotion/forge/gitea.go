@@ -350,7 +350,7 @@ func (g *giteaForge) Checks(ctx context.Context, sha string) (Checks, error) {
 		statuses = append(statuses, Status{Context: s.Context, State: state, Description: s.Description, URL: s.TargetURL})
 	}
 	checks := combine(statuses)
-	checks.Truncated = combined.TotalCount > len(statuses)
+	checks.Incomplete = combined.TotalCount > len(statuses)
 	return checks, nil
 }
 

@@ -194,3 +194,12 @@ func (s *session) url(elements ...string) *url.URL {
 	u.Path = strings.TrimSuffix(u.Path, "/") + "/" + strings.Join(elements, "/")
 	return &u
 }
+
+// masked hides the credential in what a forge says in an answer that succeeds.
+func (s *session) masked(ctx context.Context, text string) string {
+	_, secrets, err := s.who.header(ctx)
+	if err != nil {
+		return ""
+	}
+	return mask.New(secrets...).Text(text)
+}

@@ -8,6 +8,18 @@ import "net/url"
 // because drivers refer to what the table says of them.
 func providers() map[string]provider {
 	return map[string]provider{
+		GitHub: {
+			Capabilities: Capabilities{
+				Draft: true, Labels: true, Reviewers: true, Assignees: true, AutoMerge: true, Queue: true, Statuses: true, Reopen: true,
+				Methods:    []Method{MergeCommit, Squash, Rebase},
+				TitleBytes: 256, BodyBytes: 60000,
+			},
+			hosts: []string{"github.com", "ssh.github.com", ".ghe.com"},
+			token: bearer, app: true,
+			locate:  locateGitHub,
+			needs:   "to write contents, pull requests and commit statuses, and to read checks and administration",
+			connect: connectGitHub,
+		},
 		Gitea: {
 			Capabilities: Capabilities{
 				Draft: true, Labels: true, Reviewers: true, Assignees: true, AutoMerge: true, Statuses: true, Reopen: true,

@@ -50,6 +50,8 @@ type world struct {
 	touched  int
 	labels   []string
 	requests []string
+	// checkRuns are those of every commit, at GitHub.
+	checkRuns []object
 	// intercept may answer instead of the forge.
 	intercept func(http.ResponseWriter, *http.Request) bool
 	// checking is for how many more looks mergeability is not known after a push.
@@ -78,7 +80,8 @@ var fakes = map[string]struct {
 	serve func(*world) http.Handler
 	path  string // of the Git repository, if it is not owner/name
 }{
-	forge.Gitea: {serve: serveGitea},
+	forge.Gitea:  {serve: serveGitea},
+	forge.GitHub: {serve: serveGitHub},
 }
 
 var start = time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
