@@ -144,7 +144,13 @@ func TestErrorsThatOnlyAnEditRepairs(t *testing.T) {
 			flaggerv1.CanaryMetric{Name: flaggerv1.RequestDuration},
 			func(c *flaggerv1.Canary, _ *flaggerv1.MetricTemplate) { c.Spec.Provider = "appmesh" }, "spec.provider:",
 		},
-		"a name that means nothing":  {flaggerv1.CanaryMetric{Name: "cpu"}, nil, "spec.analysis.metrics[cpu]:"},
+		"a name that means nothing": {
+			flaggerv1.CanaryMetric{Name: "cpu"}, nil,
+			`spec.analysis.metrics[cpu]: "cpu" is no builtin check (request-success-rate and request-duration are)`,
+		},
+		"a builtin check with a typo, which had to be looked up": {
+			flaggerv1.CanaryMetric{Name: "request-sucess-rate"}, nil, "did you mean request-success-rate?",
+		},
 		"a variable that is missing": {flaggerv1.CanaryMetric{Name: "x", Query: "{{ variables.y }}"}, nil, "spec.analysis.metrics[x].query:"},
 		"a query that is no template": {
 			byTemplate(), func(_ *flaggerv1.Canary, m *flaggerv1.MetricTemplate) { m.Spec.Query = "{{" }, "MetricTemplate monitoring/errors: spec.query:",

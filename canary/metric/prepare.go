@@ -111,7 +111,8 @@ func (k *Checker) queryOf(ctx context.Context, c *flaggerv1.Canary, field string
 		return k.template(ctx, c, field+".templateRef", m.TemplateRef)
 	}
 	if m.Query == "" && !m.Builtin() {
-		return preparedQuery{}, reconcile.TerminalError(fmt.Errorf("%s: it is no builtin check and has neither templateRef nor query", field))
+		return preparedQuery{}, reconcile.TerminalError(fmt.Errorf("%s: %q is no builtin check%s (%s are), and has neither templateRef nor query",
+			field, m.Name, maybe(m.Name, flaggerv1.BuiltinMetrics), strings.Join(flaggerv1.BuiltinMetrics, " and ")))
 	}
 	p, err := k.server(c)
 	if err != nil {

@@ -159,6 +159,9 @@ func TargetsKnative(c *flaggerv1.Canary) bool {
 // Names returns the names of all providers, sorted.
 func Names() []string { return names(func(Provider) bool { return true }) }
 
+// Nameable returns the names that a spec may give, sorted.
+func Nameable() []string { return names(func(p Provider) bool { return p.Name != Partition }) }
+
 // WithQueries returns the names of those that have built-in checks, sorted.
 func WithQueries() []string {
 	return names(func(p Provider) bool { return p.Queries.Folder != "" })

@@ -95,12 +95,12 @@ func Names() []string { return provider.Names() }
 // New returns the router of a spec.provider. An unknown name is a terminal error.
 func New(name string, deps Deps) (Router, error) {
 	if why, ok := provider.Ended(name); ok {
-		return nil, terminal("spec.provider: %s is not served, %s; move to one of %s", name, why, strings.Join(Names(), ", "))
+		return nil, terminal("spec.provider: %s is not served, %s; move to one of %s", name, why, strings.Join(provider.Nameable(), ", "))
 	}
 	p, _ := provider.Named(name)
 	build, ok := builders[name]
 	if !ok {
-		return nil, terminal("spec.provider: %q is not served, only %s are", name, strings.Join(Names(), ", "))
+		return nil, terminal("spec.provider: %q is not served, only %s are", name, strings.Join(provider.Nameable(), ", "))
 	}
 	var r Router = supported{build(deps), p}
 	if deps.OwnNamespace {

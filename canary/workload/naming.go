@@ -172,7 +172,8 @@ func podLabels(workload *unstructured.Unstructured) map[string]string {
 func nameAfter(s *scope, target *unstructured.Unstructured) (naming, []corev1.Container, error) {
 	names := namingOf(target.GetName(), object.Map(target.Object, "spec", "selector"), podLabels(target), s.opts.SelectorLabels)
 	if names.label == "" {
-		if err := s.refuse("%s spec.selector.matchLabels must contain one of %v", title(target), s.opts.SelectorLabels); err != nil {
+		if err := s.refuse("%s spec.selector.matchLabels must contain one of %s; other labels are allowed by --selector-labels of the controller",
+			title(target), strings.Join(s.opts.SelectorLabels, ", ")); err != nil {
 			return names, nil, err
 		}
 	}
@@ -211,7 +212,8 @@ func nameAfterRevision(s *scope, r *Revision) (naming, error) {
 	}
 	names := namingOf(s.targetName(), selector, pods, keys)
 	if names.label == "" {
-		return names, fmt.Errorf("restoring %s.%s: its pods have none of the labels %v", s.primaryName(), s.canary.Namespace, keys)
+		return names, fmt.Errorf("restoring %s.%s: its pods have none of the labels %s, which --selector-labels of the controller names",
+			s.primaryName(), s.canary.Namespace, strings.Join(keys, ", "))
 	}
 	return names, nil
 }

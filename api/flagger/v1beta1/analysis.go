@@ -2,6 +2,8 @@
 
 package v1beta1
 
+import "slices"
+
 // CanaryAnalysis says how the next version is tried, and what decides. Exactly
 // one of iterations, stepWeight and stepWeights says how.
 //
@@ -116,6 +118,9 @@ const (
 	RequestDuration = "request-duration"
 )
 
+// BuiltinMetrics are the names of metrics that come with a check.
+var BuiltinMetrics = []string{RequestSuccessRate, RequestDuration}
+
 // CanaryMetric is a measurement that a check makes. With several ways to measure,
 // each of them is a check.
 type CanaryMetric struct {
@@ -154,7 +159,7 @@ type CanaryMetric struct {
 
 // Builtin reports whether a check comes with the name of the metric.
 func (in CanaryMetric) Builtin() bool {
-	return in.Name == RequestSuccessRate || in.Name == RequestDuration
+	return slices.Contains(BuiltinMetrics, in.Name)
 }
 
 // Checks returns the metrics, each with one way to measure it. As in Flagger, a

@@ -64,6 +64,22 @@ func TestRowsOfCanaries(t *testing.T) {
 	}
 }
 
+func TestARefusedCanaryIsNoRowOfDashes(t *testing.T) {
+	c := make.Release(time.Now())
+	c.Status = flaggerv1.CanaryStatus{}
+	c.SetConditions([]metav1.Condition{{Type: "Ready", Status: metav1.ConditionFalse, Message: "spec.provider: appmesh is not served"}})
+	shown := table([]report.Canary{report.OfCanary(c)})
+	var out bytes.Buffer
+	if err := shown.Print(&out, shown.Short); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"READY", "MESSAGE", "False", "spec.provider: appmesh is not served"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%s lacks %q", out.String(), want)
+		}
+	}
+}
+
 func TestOutcomeOfACommand(t *testing.T) {
 	command := flaggerv1.CanaryCommand{Verb: flaggerv1.CommandHalt, At: metav1.NewMicroTime(time.Now().Truncate(time.Microsecond)), By: "eve"}
 	given := func(outcome string) *flaggerv1.Canary {

@@ -29,8 +29,8 @@ func GetCommand(c *cluster.Cluster) *cobra.Command {
 		Short:   "List canaries with the release that each is about",
 		Long: `List canaries: the phase, the canary's percentage of the users, the image that is
 tried or was tried last, the step of the analysis, the failed checks of those that
-roll back, what holds the release, and for how long it has been so.
-sluice canary describe says what was measured.`,
+roll back, what holds the release, and for how long it has been so; then whether the
+canary is ready, and its message. sluice canary describe says what was measured.`,
 		Example: `  sluice get canaries -A
   sluice get canaries podinfo -n apps -o yaml`,
 		Args:              cobra.MaximumNArgs(1),

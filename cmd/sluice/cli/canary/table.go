@@ -14,7 +14,7 @@ import (
 func table(canaries []report.Canary) output.Table {
 	t := output.Table{Columns: []string{
 		"NAMESPACE", "NAME", "PHASE", "WEIGHT", "IMAGE", "STEP", "FAILED", "HOLD", "SINCE",
-		"REVISION", "TARGET", "PROVIDER", "STRATEGY", "READY", "MESSAGE"}, Short: 9}
+		"REVISION", "TARGET", "PROVIDER", "STRATEGY", "READY", "MESSAGE"}, Short: 9, Also: []int{13, 14}}
 	for _, c := range canaries {
 		t.Add("canary."+flaggerv1.GroupVersion.Group+"/"+c.Name, row(c)...)
 	}

@@ -4,6 +4,7 @@ package output
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 )
 
@@ -32,6 +33,37 @@ func TestTables(t *testing.T) {
 			}
 			if out.String() != tc.want {
 				t.Errorf("got %q, want %q", out.String(), tc.want)
+			}
+		})
+	}
+}
+
+func TestWhatALaterColumnSaysIsShownInShort(t *testing.T) {
+	long := strings.Repeat("é", 100)
+	for name, tc := range map[string]struct {
+		table Table
+		want  string
+	}{
+		"after the first ones, and cut": {Table{Columns: []string{"A", "B", "C", "D", "E"}, Short: 2, Also: []int{3, 4}},
+			"A   B   D   E\na   b   d   " + strings.Repeat("é", 77) + "...\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc.table.Add("x", "a", "b", "c", "d", long)
+			var out bytes.Buffer
+			if err := tc.table.Print(&out, tc.table.Short); err != nil {
+				t.Fatal(err)
+			}
+			if out.String() != tc.want {
+				t.Errorf("got %q, want %q", out.String(), tc.want)
+			}
+			out.Reset()
+			cut := tc.table.Without(0)
+			if err := cut.Print(&out, cut.Short); err != nil || !strings.HasPrefix(out.String(), "B   D   E\nb   d   éé") {
+				t.Errorf("without the first: %q, %v", out.String(), err)
+			}
+			out.Reset()
+			if err := tc.table.Print(&out, 0); err != nil || !strings.Contains(out.String(), long) {
+				t.Errorf("wide: %q, %v", out.String(), err)
 			}
 		})
 	}

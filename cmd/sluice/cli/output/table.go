@@ -13,8 +13,10 @@ import (
 // Table is what people read.
 type Table struct {
 	Columns []string
-	// Short is how many of the columns are shown without -o wide; 0 is all.
+	// Short is how many of the columns are shown without -o wide; 0 is all. Also are
+	// later columns that are shown as well, with at most shortText of their cells.
 	Short int
+	Also  []int
 	rows  []row
 }
 
@@ -29,6 +31,9 @@ func (t *Table) Add(name string, cells ...string) { t.rows = append(t.rows, row{
 // Len is the number of rows.
 func (t *Table) Len() int { return len(t.rows) }
 
+// shortText is how many characters a cell of [Table.Also] has without -o wide.
+const shortText = 80
+
 // Print writes the first columns, aligned; 0 is all of them.
 func (t *Table) Print(w io.Writer, columns int) error {
 	if columns == 0 {
@@ -36,11 +41,27 @@ func (t *Table) Print(w io.Writer, columns int) error {
 	}
 	tabs := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	for _, r := range append([]row{{cells: t.Columns}}, t.rows...) {
-		if _, err := fmt.Fprintln(tabs, strings.Join(cleanCells(r.cells[:columns]), "\t")); err != nil {
+		if _, err := fmt.Fprintln(tabs, strings.Join(cleanCells(t.shown(r.cells, columns)), "\t")); err != nil {
 			return err
 		}
 	}
 	return tabs.Flush()
+}
+
+// shown are the cells of the first columns, and of those that go with them.
+func (t *Table) shown(cells []string, columns int) []string {
+	if columns != t.Short {
+		return cells[:columns]
+	}
+	shown := slices.Clone(cells[:columns])
+	for _, at := range t.Also {
+		text := []rune(cells[at])
+		if len(text) > shortText {
+			text = append(text[:shortText-3:shortText-3], []rune("...")...)
+		}
+		shown = append(shown, string(text))
+	}
+	return shown
 }
 
 func (t *Table) printNames(w io.Writer) error {
@@ -57,6 +78,14 @@ func (t *Table) Without(column int) Table {
 	cut := Table{Columns: slices.Delete(slices.Clone(t.Columns), column, column+1), Short: t.Short}
 	if column < t.Short {
 		cut.Short--
+	}
+	for _, at := range t.Also {
+		switch {
+		case at > column:
+			cut.Also = append(cut.Also, at-1)
+		case at < column:
+			cut.Also = append(cut.Also, at)
+		}
 	}
 	for _, r := range t.rows {
 		cut.Add(r.name, slices.Delete(slices.Clone(r.cells), column, column+1)...)
