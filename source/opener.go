@@ -45,7 +45,7 @@ func NewOpener(store *Store) *Opener {
 }
 
 // Open returns the files of an artifact. Nothing is returned that does not match
-// the artifact's digest.
+// the artifact's digest. Which artifact it is, errors leave to the caller to say.
 func (o *Opener) Open(ctx context.Context, artifact *meta.Artifact) (tree.Tree, error) {
 	if o.store != nil {
 		if v := o.store.Published(artifact.Digest); v != nil {
@@ -54,12 +54,12 @@ func (o *Opener) Open(ctx context.Context, artifact *meta.Artifact) (tree.Tree, 
 	}
 	memory, err := o.acquire(ctx, artifact)
 	if err != nil {
-		return nil, fmt.Errorf("opening artifact %s: %w", artifact.Revision, err)
+		return nil, err
 	}
 	t, err := o.unpack(ctx, artifact, memory)
 	if err != nil {
 		memory.Release()
-		return nil, fmt.Errorf("opening artifact %s: %w", artifact.Revision, err)
+		return nil, err
 	}
 	// Nobody says that a tree is of no use any more, but the collector knows.
 	runtime.AddCleanup(t, func(memory *budget.Grant) { memory.Release() }, memory)

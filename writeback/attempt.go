@@ -47,7 +47,7 @@ func branchRef(name string) string { return plumbing.NewBranchReferenceName(name
 func (a attempt) run(ctx context.Context, idle *proposal) (Result, error) {
 	var err error
 	if a.refs, err = a.session.list(ctx, a.mirror, a.req.neededRefs()...); err != nil {
-		return Result{}, fmt.Errorf("asking for the refs of %s: %w", a.req.Remote, err)
+		return Result{}, err
 	}
 	if idle != nil && a.refs[branchRef(a.req.Push)] == idle.source.Commit {
 		return idle.result, nil
@@ -137,17 +137,13 @@ func (a attempt) pushesCheckout(p proposal) bool { return p.source.Ref == branch
 // open fetches a commit and opens its files.
 func (a attempt) open(ctx context.Context, ref string, commit plumbing.Hash) (*git.CommitTree, error) {
 	err := a.mirror.Fetch(ctx, ref, commit)
-	if errors.Is(err, git.ErrRefNotFound) && !plumbing.IsHash(ref) {
-		err = git.ErrNonFastForward // it was there a moment ago
+	if errors.Is(err, git.ErrRefNotFound) && !plumbing.IsHash(ref) { // it was there a moment ago
+		return nil, fmt.Errorf("fetching %s (%s) from %s: %w", ref, commit, a.req.Remote, git.ErrNonFastForward)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("fetching %s of %s: %w", commit, ref, err)
+		return nil, err
 	}
-	files, err := a.mirror.Tree(commit)
-	if err != nil {
-		return nil, fmt.Errorf("opening commit %s: %w", commit, err)
-	}
-	return files, nil
+	return a.mirror.Tree(commit)
 }
 
 // plan edits the files of a base, without what others reverted since the commit

@@ -50,7 +50,7 @@ func (a attempt) commit(ctx context.Context, p proposal) ([]Commit, error) {
 	for _, part := range parts {
 		files, err := a.mirror.Tree(base)
 		if err != nil {
-			return nil, fmt.Errorf("opening commit %s: %w", base, err)
+			return nil, err
 		}
 		planned, err := part.Plan(ctx, a.index, files)
 		if err != nil {

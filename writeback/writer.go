@@ -56,7 +56,7 @@ func (w *Writer) Run(ctx context.Context, req Request) (result Result, err error
 	defer unlock()
 	mirror, err := w.mirrors.Get(ctx, req.Remote)
 	if err != nil {
-		return Result{}, fmt.Errorf("opening the mirror of %s: %w", req.Remote, err)
+		return Result{}, err
 	}
 	defer func() { refs.setLastHead(req.Push, headAfter(req, result, err)) }()
 	a := attempt{mirror: mirror, index: w.index, clock: w.clock, session: refs, req: req}

@@ -37,7 +37,7 @@ func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.GitRepository) (
 	case errors.Is(err, git.ErrUnsupportedURL):
 		return observed{}, reconcile.TerminalError(fetchFailed(sourcev1.URLInvalidReason, fmt.Errorf("spec.url: %w", err)))
 	case err != nil:
-		return observed{}, fetchFailed(sourcev1.GitOperationFailedReason, err)
+		return observed{}, fetchFailed(reasonOf(err), credential.Advise(obj, err))
 	}
 	selected, err := mirror.Select(ctx, reference(obj))
 	switch {
@@ -46,7 +46,7 @@ func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.GitRepository) (
 	case errors.Is(err, git.ErrObjectFormat):
 		return observed{}, reconcile.TerminalError(fetchFailed(sourcev1.GitOperationFailedReason, fmt.Errorf("spec.url: %w", err)))
 	case err != nil:
-		return observed{}, fetchFailed(reasonOf(err), fmt.Errorf("failed to checkout and determine revision: %w", err))
+		return observed{}, remoteFailed(obj, err)
 	}
 	return observed{mirror: mirror, Selected: selected}, nil
 }
@@ -59,10 +59,15 @@ func reference(obj *sourcev1.GitRepository) git.Reference {
 	return git.Reference(*obj.Spec.Reference)
 }
 
+// remoteFailed is an error of the remote, with what may help.
+func remoteFailed(obj *sourcev1.GitRepository, err error) error {
+	return fetchFailed(reasonOf(err), fmt.Errorf("failed to checkout and determine revision: %w", credential.Advise(obj, err)))
+}
+
 // reasonOf is the condition reason of an error of the remote.
 func reasonOf(err error) string {
 	switch {
-	case errors.Is(err, git.ErrUnauthorized), errors.Is(err, git.ErrHostKey):
+	case errors.Is(err, git.ErrUnauthorized), errors.Is(err, git.ErrHostKey), errors.Is(err, git.ErrCredentials):
 		return sourcev1.AuthenticationFailedReason
 	case errors.Is(err, git.ErrEmptyRepository):
 		return "EmptyGitRepository"

@@ -35,7 +35,7 @@ func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.GitRepository, s
 	if r.Publisher.IsCurrent(snapshot, recorded) {
 		return nil, r.share(ctx, snapshot, recorded.Artifact, seen)
 	}
-	if err := fetch(ctx, seen); err != nil {
+	if err := fetch(ctx, obj, seen); err != nil {
 		return nil, err
 	}
 	artifact, err := r.Publisher.Publish(ctx, snapshot, recorded)
@@ -68,13 +68,13 @@ func (r *Reconciler) share(ctx context.Context, snapshot source.Snapshot, artifa
 }
 
 // fetch brings what is missing of the commit into the mirror.
-func fetch(ctx context.Context, seen observed) error {
+func fetch(ctx context.Context, obj *sourcev1.GitRepository, seen observed) error {
 	err := seen.mirror.Fetch(ctx, seen.Ref, seen.Commit)
 	switch {
 	case errors.Is(err, disk.ErrFull):
 		return storageFailed(err)
 	case err != nil:
-		return fetchFailed(reasonOf(err), fmt.Errorf("failed to checkout and determine revision: %w", err))
+		return remoteFailed(obj, err)
 	}
 	return nil
 }

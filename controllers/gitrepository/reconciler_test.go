@@ -303,7 +303,26 @@ func TestFailures(t *testing.T) {
 		"refused credentials": {
 			server: []gitserver.Option{gitserver.WithBasicAuth("user", "other")},
 			spoil:  func(f *fixture) { f.obj.Spec.SecretRef = &meta.LocalObjectReference{Name: "creds"} },
-			reason: sourcev1.AuthenticationFailedReason, says: "refuses the credentials", condition: sourcev1.FetchFailedCondition,
+			reason: sourcev1.AuthenticationFailedReason, says: "refuses the credentials: status 401 Unauthorized; the credentials are those of Secret apps/creds, spec.secretRef",
+			condition: sourcev1.FetchFailedCondition,
+		},
+		"no credentials where some are needed": {
+			server: []gitserver.Option{gitserver.WithBasicAuth("user", "other")}, spoil: func(*fixture) {},
+			reason: sourcev1.AuthenticationFailedReason, says: "; there are no credentials: look at spec.url, or set spec.secretRef",
+			condition: sourcev1.FetchFailedCondition,
+		},
+		"a repository that is not there": {
+			spoil:  func(f *fixture) { f.obj.Spec.URL = f.server.URL + "/none.git" },
+			reason: sourcev1.GitOperationFailedReason, says: "/none.git: repository not found: status 404 Not Found; there are no credentials",
+			condition: sourcev1.FetchFailedCondition,
+		},
+		"a Secret without a key for SSH": {
+			spoil: func(f *fixture) {
+				f.obj.Spec.URL, f.obj.Spec.SecretRef = "ssh://git@git.example.com/app", &meta.LocalObjectReference{Name: "creds"}
+			},
+			reason: sourcev1.AuthenticationFailedReason, condition: sourcev1.FetchFailedCondition,
+			says: "ssh://git.example.com/app: unusable credentials: an ssh:// URL needs a Secret with the keys 'identity' and 'known_hosts'; " +
+				"the credentials are those of Secret apps/creds, spec.secretRef",
 		},
 		"a server that hangs": {
 			spoil: func(f *fixture) {

@@ -27,7 +27,7 @@ import (
 
 // Reconcile implements reconciler.Controller.
 func (r *Reconciler) Reconcile(ctx context.Context, repo *imagev1.ImageRepository) (reconciler.Result, error) {
-	target, err := validTarget(repo)
+	target, err := r.validTarget(repo)
 	if err != nil {
 		return reconciler.Result{}, reconcile.TerminalError(err)
 	}
@@ -53,11 +53,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, repo *imagev1.ImageRepositor
 
 // validTarget is the image of a valid spec. Its errors are terminal: only an edit of the
 // spec resolves them.
-func validTarget(repo *imagev1.ImageRepository) (scan.Target, error) {
+func (r *Reconciler) validTarget(repo *imagev1.ImageRepository) (scan.Target, error) {
 	if err := registry.CheckProvider(scan.RegistrySpec(repo)); err != nil {
 		return scan.Target{}, err
 	}
-	return scan.NewTarget(repo)
+	target, err := scan.NewTarget(repo)
+	if err != nil {
+		return scan.Target{}, err
+	}
+	return target, r.Registry.CheckAddress(target.Repository)
 }
 
 func (r *Reconciler) scan(ctx context.Context, repo *imagev1.ImageRepository, target scan.Target, within time.Duration) (*scan.Snapshot, error) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"time"
 
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -30,8 +31,7 @@ type observation struct {
 	released bool
 	refspec  string
 	timeout  time.Duration
-	// url is where the GitRepository is.
-	url string
+	repo     *sourcev1.GitRepository
 }
 
 // observe reads the policies, the GitRepository and the Secrets.
@@ -63,7 +63,7 @@ func (r *Reconciler) observe(ctx context.Context, a *imagev1.ImageUpdateAutomati
 	if err != nil {
 		return observation{}, err
 	}
-	seen := observation{chosen: chosen, policies: policies, timeout: defaultTimeout, url: repo.Spec.URL}
+	seen := observation{chosen: chosen, policies: policies, timeout: defaultTimeout, repo: repo}
 	seen.resume, seen.released = writeback.ResumeRequest(a)
 	author := a.Spec.GitSpec.Commit.Author
 	seen.request = writeback.Request{

@@ -13,6 +13,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/git/credential"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/writeback"
 )
@@ -74,7 +75,9 @@ func advise(a *imagev1.ImageUpdateAutomation, seen observation, err error) error
 		return fmt.Errorf("%w; have the server let the account of GitRepository %s push such commits to branch '%s', or set spec.git.push.branch to another one",
 			err, sourceKey(a), seen.request.Push)
 	case errors.Is(err, git.ErrUnauthorized):
-		return fmt.Errorf("%w; the credentials of GitRepository %s have to allow reading and pushing", err, sourceKey(a))
+		return fmt.Errorf("GitRepository %s: %w; reading and pushing have to be allowed", sourceKey(a), credential.Advise(seen.repo, err))
+	case errors.Is(err, git.ErrRepositoryNotFound), errors.Is(err, git.ErrHostKey), errors.Is(err, git.ErrCredentials):
+		return fmt.Errorf("GitRepository %s: %w", sourceKey(a), credential.Advise(seen.repo, err))
 	}
 	return err
 }

@@ -4,6 +4,7 @@ package imageupdateautomation
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -211,7 +212,7 @@ func TestReconcileRefusesAndFails(t *testing.T) {
 		"another transport":              {repo: func(r *repo) { r.Spec.URL = "ftp://example.com/app" }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.url"},
 		"a source that is not there":     {auto: func(a *auto) { a.Spec.SourceRef.Name = "none" }, reason: imagev1.SourceManagerFailedReason, says: "GitRepository apps/none"},
 		"a secret that is not there":     {repo: func(r *repo) { r.Spec.SecretRef.Name = "none" }, reason: imagev1.SourceManagerFailedReason, says: "secret 'apps/none'"},
-		"refused credentials":            {repo: func(r *repo) { r.Spec.SecretRef = nil }, reason: imagev1.GitOperationFailedReason},
+		"no credentials":                 {repo: func(r *repo) { r.Spec.SecretRef = nil }, reason: imagev1.GitOperationFailedReason, says: "set spec.secretRef"},
 		"a branch that is not there":     {repo: func(r *repo) { r.Spec.Reference.Branch = "none" }, reason: imagev1.GitOperationFailedReason, says: "none"},
 		"a path that is not there":       {auto: func(a *auto) { a.Spec.Update = &imagev1.UpdateStrategy{Path: "none"} }, reason: imagev1.UpdateFailedReason, says: "none"},
 	}
@@ -237,6 +238,35 @@ func TestReconcileRefusesAndFails(t *testing.T) {
 			}
 			if count := f.repo.Git("rev-list", "--count", "main"); count != "1" {
 				t.Error("something was committed")
+			}
+		})
+	}
+}
+
+func TestAFailureAtTheRemoteNamesItsSecretOnce(t *testing.T) {
+	tests := map[string]struct {
+		spoil func(t *testing.T, f fixture, secret *corev1.Secret)
+		says  string
+	}{
+		"a wrong password": {func(_ *testing.T, _ fixture, secret *corev1.Secret) { secret.Data["password"] = []byte("hunter2") },
+			"refuses the credentials: status 401 Unauthorized; the credentials are those of Secret apps/git, spec.secretRef; reading and pushing have to be allowed"},
+		"a repository that is not there": {func(t *testing.T, f fixture, _ *corev1.Secret) {
+			if err := os.RemoveAll(f.repo.Dir); err != nil {
+				t.Fatal(err)
+			}
+		}, "repository not found: status 404 Not Found; look at spec.url, and whether the credentials of Secret apps/git, spec.secretRef may read it"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			secret := credentials()
+			f := newFixture(t, source(), policy("2"))
+			tc.spoil(t, f, secret)
+			if err := f.Client.Create(t.Context(), secret); err != nil {
+				t.Fatal(err)
+			}
+			_, err := f.Reconcile(t.Context(), automation())
+			if want := "GitRepository apps/app: listing refs of " + f.repo.URL + ": "; err == nil || !strings.HasPrefix(err.Error(), want) || !strings.HasSuffix(err.Error(), tc.says) {
+				t.Errorf("got %v, want %q and %q", err, want, tc.says)
 			}
 		})
 	}

@@ -60,7 +60,7 @@ func (r *Reconciler) followers(ctx context.Context, a *imagev1.ImageUpdateAutoma
 		for _, repo := range list.Items {
 			branch := referenceOf(&repo).BranchName()
 			follows := branch != "" && (branch == seen.request.Push || refOf(branch) == seen.request.Refspec.Target)
-			if follows && !repo.Spec.Suspend && sameRepository(repo.Spec.URL, seen.url) {
+			if follows && !repo.Spec.Suspend && sameRepository(repo.Spec.URL, seen.repo.Spec.URL) {
 				found = append(found, repo)
 			}
 		}

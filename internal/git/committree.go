@@ -84,11 +84,11 @@ func (t *CommitTree) dir(hash string) ([]tree.Entry, error) {
 	}
 	raw, err := t.store.read(plumbing.NewHash(hash))
 	if err != nil {
-		return nil, fmt.Errorf("reading directory: %w", err)
+		return nil, err
 	}
 	entries, err := parseTree(raw.Data)
 	if err != nil {
-		return nil, fmt.Errorf("reading directory %s: %w", hash, err)
+		return nil, fmt.Errorf("tree %s: %w", hash, err)
 	}
 	t.trees.put(hash, entries)
 	return entries, nil
@@ -161,7 +161,7 @@ func (t *CommitTree) ReadFile(name string) ([]byte, error) {
 func (t *CommitTree) ReadBlob(hash string) ([]byte, error) {
 	raw, err := t.store.read(plumbing.NewHash(hash))
 	if err != nil {
-		return nil, fmt.Errorf("reading file: %w", err)
+		return nil, err
 	}
 	return raw.Data, nil
 }
@@ -170,7 +170,7 @@ func (t *CommitTree) ReadBlob(hash string) ([]byte, error) {
 func (t *CommitTree) BlobSize(hash string) (int64, error) {
 	size, err := t.store.size(plumbing.NewHash(hash))
 	if err != nil {
-		return 0, fmt.Errorf("reading file: %w", err)
+		return 0, err
 	}
 	return size, nil
 }

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -76,8 +77,11 @@ func (m *Mirrors) dial(remote Remote) (*connection, error) {
 		return nil, unsupported("%w", err)
 	}
 	server, auth, err := schemes[u.Scheme](m, remote.Auth, u)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrUnsupportedURL):
 		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrCredentials, err)
 	}
 	return &connection{server: server, auth: auth, fetched: &m.fetched}, nil
 }

@@ -56,8 +56,15 @@ func (c *connection) explain(err error) error {
 	if errors.Is(err, budget.ErrTooLarge) || errors.Is(err, budget.ErrExhausted) {
 		return err
 	}
-	kind := kindOf(err)
-	text := strings.TrimPrefix(c.redact(err.Error()), kind.Error())
+	kind, cause := kindOf(err), err
+	var request *url.Error
+	if errors.As(err, &request) {
+		cause = request.Err // the URL is named by who asked
+	}
+	if kind == ErrRefNotFound {
+		return &remoteError{kind: kind} // which one is named by who asked
+	}
+	text := strings.TrimPrefix(c.redact(cause.Error()), kind.Error())
 	return &remoteError{kind: kind, text: strings.TrimPrefix(text, ": "), moved: errors.Is(err, errMoved)}
 }
 

@@ -57,9 +57,18 @@ func (m *Mirror) Fetch(ctx context.Context, ref string, want plumbing.Hash) (err
 		return m.renew(ctx, ref, want) // what is here and what came do not fit
 	}
 	if err != nil {
-		return fmt.Errorf("fetching %s (%s) from %s: %w", ref, want, m.remote, err)
+		return m.fetchError(ref, want, err)
 	}
 	return nil
+}
+
+// fetchError says what could not be fetched. A ref that is the commit is named once.
+func (m *Mirror) fetchError(ref string, want plumbing.Hash, err error) error {
+	what := want.String()
+	if ref != what {
+		what = fmt.Sprintf("%s (%s)", ref, want)
+	}
+	return fmt.Errorf("fetching %s from %s: %w", what, m.remote, err)
 }
 
 // refusal is why a commit cannot be had, whatever is tried.
@@ -77,8 +86,7 @@ func (m *Mirror) renew(ctx context.Context, ref string, want plumbing.Hash) erro
 		err = m.fetchInto(ctx, s, want, nil)
 	}
 	if err != nil {
-		return errors.Join(
-			fmt.Errorf("fetching %s (%s) from %s: %w", ref, want, m.remote, err), os.RemoveAll(dir))
+		return errors.Join(m.fetchError(ref, want, err), os.RemoveAll(dir))
 	}
 	return m.replace(s)
 }

@@ -29,6 +29,9 @@ import (
 var (
 	// ErrUnauthorized means that the remote refuses the credentials.
 	ErrUnauthorized = errors.New("the remote refuses the credentials")
+	// ErrCredentials means that a key, a certificate or a proxy of an [Auth] cannot be
+	// used, or is missing. The remote was not asked.
+	ErrCredentials = errors.New("unusable credentials")
 	// ErrRepositoryNotFound means that the remote has no such repository, or
 	// hides it from these credentials.
 	ErrRepositoryNotFound = errors.New("repository not found")

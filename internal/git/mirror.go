@@ -148,7 +148,11 @@ func (m *Mirror) Resolve(ctx context.Context, ref string) (plumbing.Hash, error)
 // Refs asks the remote for all its refs: full name, or HEAD, to commit. Tags
 // are peeled. An empty repository has none.
 func (m *Mirror) Refs(ctx context.Context) (map[string]plumbing.Hash, error) {
-	return m.conn.refs(ctx, m.share())
+	refs, err := m.conn.refs(ctx, m.share())
+	if err != nil {
+		return nil, fmt.Errorf("listing refs of %s: %w", m.remote, err)
+	}
+	return refs, nil
 }
 
 // Has reports whether the mirror has a commit with all its files.

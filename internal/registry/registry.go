@@ -31,6 +31,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -147,6 +148,16 @@ func ParseRepository(image string, scheme ...name.Option) (name.Repository, erro
 		return name.Repository{}, fmt.Errorf("%w: spec.image: %w", ErrInvalidReference, err)
 	}
 	return repository, nil
+}
+
+// CheckAddress returns an [ErrInvalidReference] if a repository names its registry by an
+// address that objects may not lead to. What a name resolves to is checked when it is
+// dialed.
+func (c *Client) CheckAddress(repository name.Repository) error {
+	if err := c.guard.CheckURL(&url.URL{Host: repository.RegistryStr()}); err != nil {
+		return fmt.Errorf("%w: spec.image: %w", ErrInvalidReference, err)
+	}
+	return nil
 }
 
 // Host is what is known of the registry of an image over its route.

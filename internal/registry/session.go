@@ -116,15 +116,46 @@ func (r *route) ping(ctx context.Context, registry name.Registry, now time.Time)
 	if ok && now.Before(known.until) {
 		return known.Challenge, nil
 	}
-	challenge, err := transport.Ping(ctx, registry, r.base)
+	attempts := attempts{next: r.base}
+	challenge, err := transport.Ping(ctx, registry, &attempts)
 	if err != nil {
-		return nil, err
+		return nil, attempts.explain(err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	maps.DeleteFunc(r.pings, func(_ string, other ping) bool { return !now.Before(other.until) })
 	r.pings[key] = ping{challenge, now.Add(pingLife)}
 	return challenge, nil
+}
+
+// attempts remembers why requests failed. A registry that may speak http is asked over
+// https and over http, and mostly fails both for one reason.
+type attempts struct {
+	next http.RoundTripper
+
+	mu     sync.Mutex
+	failed []error
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := t.next.RoundTrip(req)
+	if err != nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.failed = append(t.failed, err)
+	}
+	return resp, err
+}
+
+// explain is an error of all attempts together, with a reason that they share told once.
+func (t *attempts) explain(err error) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.failed) != 2 || t.failed[0].Error() != t.failed[1].Error() {
+		return err
+	}
+	return fmt.Errorf("over https and http: %w", t.failed[0])
 }
 
 // session returns a transport with which an image can be read.

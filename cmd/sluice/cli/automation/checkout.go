@@ -54,7 +54,7 @@ func checkOutFiles(cmd *cobra.Command, c client.Client, a *imagev1.ImageUpdateAu
 	})
 	if err != nil {
 		remove()
-		return nil, "", nil, fmt.Errorf("GitRepository %s: %w\nto read a local checkout instead, use --dir PATH", key, err)
+		return nil, "", nil, fmt.Errorf("GitRepository %s: %w\nto read a local checkout instead, use --dir PATH", key, credential.Advise(&repo, err))
 	}
 	return files, revision, remove, nil
 }
