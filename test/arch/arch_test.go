@@ -9,7 +9,7 @@
 //	cmd/sluice/cli/output
 //	controllers/*
 //	scan writeback source apply notify promotion/forge canary/{router,metric,workload,hook}  report (pure)
-//	policy writeback/edit apply/decide canary canary/judge        (pure)
+//	policy writeback/edit apply/decide canary canary/judge promotion        (pure)
 //	canary/{provider,object}  apply/inventory                        (pure)
 //	api/*  internal/*    of which internal/{contention,partition,pattern} are pure: a pure package imports no other
 //
@@ -54,7 +54,6 @@ var rows = []struct {
 	{"source", 3, false},
 	{"apply", 3, false},
 	{"notify", 3, false},
-	{"promotion/forge", 3, false},
 	{"canary/router", 3, false},
 	{"canary/metric", 3, false},
 	{"canary/hook", 3, false},
@@ -65,6 +64,8 @@ var rows = []struct {
 	{"apply/decide", 2, true},
 	{"canary", 2, true},
 	{"canary/judge", 2, true},
+	{"promotion", 2, true},
+	{"promotion/forge", 3, false},
 	{"canary/provider", 1, true},
 	{"apply/inventory", 1, true},
 	{"canary/object", 1, true},

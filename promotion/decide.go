@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package promotion
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+)
+
+// Decide computes what to do, and the next state.
+func Decide(prev State, seen Observation, now time.Time) Decision {
+	r := &round{seen: seen, now: now}
+	r.State = prev.Clone()
+	r.State.Lost = r.State.Lost || seen.StateLost
+	r.chooseCandidate()
+	r.carryOutCommands()
+	for i := range seen.Spec.Stages {
+		s := r.stage(&seen.Spec.Stages[i])
+		s.recordContent()
+		s.judge()
+		r.keep(s)
+	}
+	for i := range seen.Spec.Stages {
+		s := r.stage(&seen.Spec.Stages[i])
+		status := s.advance()
+		r.keep(s)
+		r.Stages = append(r.Stages, status)
+	}
+	r.State.trim()
+	return r.Decision
+}
+
+// round is the making of one decision. Its state is a copy that is changed on the way;
+// each part goes on from where the last one left it.
+type round struct {
+	Decision
+	seen Observation
+	now  time.Time
+}
+
+// stageRound is the part of a round that is about one stage.
+type stageRound struct {
+	*round
+	spec  *sluicev1.Stage
+	seen  StageSeen
+	state StageState
+}
+
+func (r *round) stage(spec *sluicev1.Stage) *stageRound {
+	return &stageRound{round: r, spec: spec, seen: r.seen.Stages[spec.Name], state: r.State.Stages[spec.Name]}
+}
+
+// keep puts what was decided about a stage into the state.
+func (r *round) keep(s *stageRound) {
+	if r.State.Stages == nil {
+		r.State.Stages = map[string]StageState{}
+	}
+	r.State.Stages[s.spec.Name] = s.state
+}
+
+// chooseCandidate notes the newest bundle.
+func (r *round) chooseCandidate() {
+	r.Candidate, r.Waiting = r.candidate()
+	if r.Candidate == nil {
+		return
+	}
+	r.State.know(*r.Candidate, r.now)
+	if was := r.State.Candidate; was == nil || was.Bundle != r.Candidate.ID {
+		r.State.Candidate = &Candidate{Bundle: r.Candidate.ID, Since: r.now}
+	}
+}
+
+// candidate is the newest bundle, or says what it waits for.
+func (r *round) candidate() (*sluicev1.Bundle, string) {
+	var versions []sluicev1.Version
+	for _, a := range r.seen.Spec.Artifacts {
+		newest, ok := r.seen.Newest[a.Name]
+		if !ok {
+			return nil, cmp.Or(r.seen.NotReady[a.Name], fmt.Sprintf("artifact %s has no version", a.Name))
+		}
+		v := newest.Version
+		v.Artifact = a.Name
+		versions = append(versions, v)
+	}
+	if waits := r.waitsForOthers(versions); waits != "" {
+		return nil, waits
+	}
+	b := NewBundle(versions)
+	return &b, ""
+}
+
+// waitsForOthers says which versions have to come before these are a bundle.
+func (r *round) waitsForOthers(versions []sluicev1.Version) string {
+	together := r.seen.Spec.Together
+	if together == nil {
+		return ""
+	}
+	if together.SameTag {
+		for _, v := range versions[1:] {
+			if v.Tag != versions[0].Tag {
+				return fmt.Sprintf("waiting for versions with the same tag: %s", Describe(sluicev1.Bundle{Versions: versions}))
+			}
+		}
+	}
+	if together.WaitFor == nil || together.SameTag {
+		return ""
+	}
+	last, ok := r.lastBundle()
+	if !ok {
+		return ""
+	}
+	var changed, same []string
+	var since time.Time
+	for _, v := range versions {
+		if slices.ContainsFunc(last.Versions, func(was sluicev1.Version) bool { return was.Artifact == v.Artifact && agrees(was, v) }) {
+			same = append(same, v.Artifact)
+			continue
+		}
+		changed = append(changed, v.Artifact)
+		if at := r.seen.Newest[v.Artifact].Since; since.IsZero() || at.Before(since) {
+			since = at
+		}
+	}
+	deadline := since.Add(together.WaitFor.Duration)
+	if len(changed) == 0 || len(same) == 0 || !r.now.Before(deadline) {
+		return ""
+	}
+	r.lookAgain(deadline, r.now)
+	return fmt.Sprintf("%s changed: waiting until %s for %s", strings.Join(changed, ", "), deadline.UTC().Format(time.RFC3339), strings.Join(same, ", "))
+}
+
+// lastBundle is the one that a stage without others before it was given last.
+func (r *round) lastBundle() (sluicev1.Bundle, bool) {
+	for _, stage := range r.seen.Spec.Stages {
+		if stage.After != nil {
+			continue
+		}
+		state := r.State.Stages[stage.Name]
+		switch {
+		case state.Writing != nil:
+			return r.State.Bundle(state.Writing.Bundle)
+		case state.Proposal != nil:
+			return r.State.Bundle(state.Proposal.Bundle)
+		case len(state.Landings) > 0:
+			return r.State.Bundle(state.Landings[0].Bundle)
+		}
+	}
+	return sluicev1.Bundle{}, false
+}
+
+// name describes a bundle by its id.
+func (r *round) name(id string) string {
+	b, _ := r.State.Bundle(id)
+	return Describe(b)
+}
+
+// waves are the numbers of the waves of the stage's targets, in order.
+func (s *stageRound) waves() []int {
+	numbers := map[int]bool{}
+	for _, t := range s.seen.Targets {
+		numbers[t.Wave] = true
+	}
+	return slices.Sorted(maps.Keys(numbers))
+}

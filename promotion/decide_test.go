@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package promotion
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+)
+
+func TestABundleGoesThroughTheStages(t *testing.T) {
+	s := newSimulation(t, staging(), with(production(), func(p *sluicev1.Stage) { p.After.Soak = minutes(10) }))
+	s.settle()
+	s.release("2")
+	s.settle()
+	s.want(map[string]string{"staging": "2", "production": "1"})
+	s.wantGate("production", sluicev1.GateSoak)
+	s.pass(9 * time.Minute)
+	s.want(map[string]string{"production": "1"})
+	s.pass(time.Minute)
+	s.want(map[string]string{"staging": "2", "production": "2"})
+	if got := s.status("production").Phase; got != sluicev1.StageVerified {
+		t.Errorf("phase %s", got)
+	}
+}
+
+func TestWhatAStageWaitsFor(t *testing.T) {
+	deny := func(p *sluicev1.Stage) {
+		p.Windows = []sluicev1.Window{{
+			Name: "night", Kind: sluicev1.WindowDeny, Cron: "0 0 * * *", Duration: &metav1.Duration{Duration: 24 * time.Hour},
+		}}
+	}
+	tests := map[string]struct {
+		production func(*sluicev1.Stage)
+		given      func(*simulation)
+		gate       sluicev1.GateType
+		opens      func(*simulation)
+	}{
+		"the verdict of the stage before": {
+			given: func(s *simulation) { s.proof["staging/@2"] = Pending }, gate: sluicev1.GateUpstream,
+			opens: func(s *simulation) { s.proof["staging/@2"] = Passed },
+		},
+		"a window": {
+			production: deny, gate: sluicev1.GateWindow,
+			opens: func(s *simulation) {
+				s.command(sluicev1.CommandOverride, "production", func(c *Command) { c.Bundle = s.bundle("2") })
+			},
+		},
+		"a freeze that its owner cannot edit": {
+			given: func(s *simulation) {
+				s.freezes = []Freeze{{Name: "christmas", Stages: []string{"production"}, Windows: []sluicev1.Window{{
+					Name: "days", Kind: sluicev1.WindowDeny, From: &metav1.Time{Time: epoch.Add(-time.Hour)}, To: &metav1.Time{Time: epoch.Add(time.Hour)},
+				}}}}
+			},
+			gate:  sluicev1.GateFreeze,
+			opens: func(s *simulation) { s.now = s.now.Add(time.Hour) },
+		},
+		"an approval": {
+			production: func(p *sluicev1.Stage) { p.Approval = &sluicev1.Approval{} }, gate: sluicev1.GateApproval,
+			opens: func(s *simulation) { s.command(sluicev1.CommandApprove, "production") },
+		},
+		"a hold": {
+			given: func(s *simulation) { s.command(sluicev1.CommandHold, "production") }, gate: sluicev1.GateHold,
+			opens: func(s *simulation) {
+				s.now = s.now.Add(time.Second)
+				s.command(sluicev1.CommandHold, "production", func(c *Command) { c.End = true })
+			},
+		},
+		"a confirmation that its state is lost": {
+			given: func(s *simulation) { s.lost = true; s.decide(); s.lost = false }, gate: sluicev1.GateState,
+			opens: func(s *simulation) { s.command(sluicev1.CommandLift, "production") },
+		},
+		"the verdict on what it has": {
+			given: func(s *simulation) {
+				s.commit("production", "", "hotfix", "bob")
+				s.proof["production/@hotfix"] = Pending
+				s.settle()
+			},
+			gate:  sluicev1.GateVerdict,
+			opens: func(s *simulation) { s.proof["production/@hotfix"] = Passed },
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			change := tc.production
+			if change == nil {
+				change = func(*sluicev1.Stage) {}
+			}
+			s := newSimulation(t, staging(), with(production(), change))
+			s.settle()
+			if tc.given != nil {
+				tc.given(s)
+			}
+			s.state.Lost = s.state.Lost && tc.gate == sluicev1.GateState
+			was := s.has("production")
+			s.release("2")
+			if tc.gate == sluicev1.GateState { // no stage goes on
+				s.settle()
+				s.wantGate("staging", tc.gate)
+				tc.opens(s)
+				s.settle()
+				s.want(map[string]string{"production": "2"})
+				return
+			}
+			s.settle()
+			s.want(map[string]string{"production": was})
+			s.wantGate("production", tc.gate)
+			tc.opens(s)
+			s.settle()
+			s.want(map[string]string{"production": "2"})
+		})
+	}
+}
+
+func TestWhatFailsIsTakenBack(t *testing.T) {
+	tests := map[string]struct {
+		fails func(*simulation)
+		stage func(*sluicev1.Stage)
+		has   string // production, in the end
+		phase sluicev1.StagePhase
+	}{
+		"objects that are broken with it":   {fails: func(s *simulation) { s.ready["production/@2"] = Broken }, has: "1", phase: sluicev1.StageVerified},
+		"a verification that refutes it":    {fails: func(s *simulation) { s.proof["production/@2"] = Refuted }, has: "1", phase: sluicev1.StageVerified},
+		"a verification that takes forever": {fails: func(s *simulation) { s.proof["production/@2"] = Pending; s.settle(); s.pass(30 * time.Minute) }, has: "1", phase: sluicev1.StageVerified},
+		"objects that are never ready":      {fails: func(s *simulation) { s.ready["production/@2"] = Unready; s.settle(); s.pass(30 * time.Minute) }, has: "1", phase: sluicev1.StageVerified},
+		"or stays, if rollback is off": {
+			fails: func(s *simulation) { s.proof["production/@2"] = Refuted },
+			stage: func(p *sluicev1.Stage) { off := false; p.OnFailure.Rollback = &off }, has: "2", phase: sluicev1.StageFailed,
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			change := tc.stage
+			if change == nil {
+				change = func(*sluicev1.Stage) {}
+			}
+			s := newSimulation(t, staging(), with(production(), change))
+			s.settle()
+			s.release("2")
+			tc.fails(s)
+			s.settle()
+			s.want(map[string]string{"staging": "2", "production": tc.has})
+			if got := s.status("production").Phase; got != tc.phase {
+				t.Errorf("phase %s, want %s", got, tc.phase)
+			}
+			if q := s.state.quarantined(s.bundle("2")); q == nil || q.Stage != "production" {
+				t.Errorf("quarantine %+v", s.state.Quarantine)
+			}
+			s.pass(24 * time.Hour)
+			s.want(map[string]string{"production": tc.has})
+			s.release("3")
+			s.settle()
+			s.want(map[string]string{"staging": "3", "production": "3"})
+		})
+	}
+}
+
+func TestTheQuarantineIsKeptBeforeTheCommit(t *testing.T) {
+	s := newSimulation(t, staging())
+	s.settle()
+	s.release("2")
+	s.settle()
+	s.state.Stages["staging"].Landings[0].Verdict = ""
+	s.proof["staging/@2"] = Refuted
+	d := Decide(s.state, s.observe(), s.now)
+	if d.State.quarantined(s.bundle("2")) == nil {
+		t.Error("not in quarantine")
+	}
+	if w := d.State.Stages["staging"].Writing; w == nil || w.Kind != sluicev1.LandingRollback || w.Bundle != s.bundle("1") {
+		t.Errorf("writing %+v", w)
+	}
+	if len(d.Actions) != 1 || d.Actions[0].(Write).Bundle.ID != s.bundle("1") {
+		t.Errorf("actions %+v", d.Actions)
+	}
+}
+
+func TestPeopleWin(t *testing.T) {
+	t.Run("who reverts a promotion: it is not made again", func(t *testing.T) {
+		s := newSimulation(t, staging(), production())
+		s.settle()
+		s.release("2")
+		s.settle()
+		s.commit("production", "", "1", "bob")
+		s.pass(time.Hour)
+		s.want(map[string]string{"staging": "2", "production": "1"})
+		s.release("3")
+		s.settle()
+		s.want(map[string]string{"production": "3"})
+	})
+	t.Run("who puts a bundle back that is in quarantine", func(t *testing.T) {
+		s := newSimulation(t, staging(), production())
+		s.settle()
+		s.proof["production/@2"] = Refuted
+		s.release("2")
+		s.settle()
+		s.want(map[string]string{"production": "1"})
+		delete(s.proof, "production/@2")
+		s.commit("production", "", "2", "bob")
+		s.pass(time.Hour)
+		s.want(map[string]string{"production": "2"})
+	})
+	t.Run("until it fails again", func(t *testing.T) {
+		s := newSimulation(t, staging(), production())
+		s.settle()
+		s.release("2")
+		for range 2 {
+			s.commit("production", "", "2", "bob")
+			s.proof["production/@2"] = Refuted
+			s.settle()
+			s.want(map[string]string{"production": "1"})
+		}
+	})
+	t.Run("who promotes by command, past the stages before", func(t *testing.T) {
+		s := newSimulation(t, staging(), production())
+		s.settle()
+		s.release("2")
+		s.proof["staging/@2"] = Pending
+		s.settle()
+		s.command(sluicev1.CommandPromote, "production", func(c *Command) { c.Bundle = s.bundle("2") })
+		s.settle()
+		s.want(map[string]string{"production": "2"})
+	})
+	t.Run("who rolls back: the stage is held", func(t *testing.T) {
+		s := newSimulation(t, staging(), production())
+		s.settle()
+		s.release("2")
+		s.settle()
+		s.command(sluicev1.CommandRollback, "production")
+		s.pass(time.Hour)
+		s.want(map[string]string{"staging": "2", "production": "1"})
+		s.release("3")
+		s.settle()
+		s.want(map[string]string{"staging": "3", "production": "1"})
+		s.wantGate("production", sluicev1.GateHold)
+	})
+}
+
+func TestACommandThatNobodyGuardsIsIgnored(t *testing.T) {
+	s := newSimulation(t, staging(), with(production(), func(p *sluicev1.Stage) { p.Approval = &sluicev1.Approval{} }))
+	s.guarded = false
+	s.settle()
+	s.release("2")
+	s.settle()
+	s.command(sluicev1.CommandApprove, "production")
+	s.settle()
+	s.want(map[string]string{"production": "1"})
+}
+
+func TestAnExpiredQuarantineDeploysNothing(t *testing.T) {
+	s := newSimulation(t, with(staging(), func(p *sluicev1.Stage) { p.OnFailure.Quarantine = minutes(60) }))
+	s.settle()
+	s.proof["staging/@2"] = Refuted
+	s.release("2")
+	s.settle()
+	s.pass(48 * time.Hour)
+	s.want(map[string]string{"staging": "1"})
+	delete(s.proof, "staging/@2")
+	s.command(sluicev1.CommandPromote, "staging", func(c *Command) { c.Bundle = s.bundle("2") })
+	s.settle()
+	s.want(map[string]string{"staging": "2"})
+}
+
+func TestARollbackIsNotRolledBack(t *testing.T) {
+	s := newSimulation(t, staging())
+	s.settle()
+	s.release("1.5")
+	s.settle()
+	s.proof["staging/@2"], s.proof["staging/@1.5"] = Refuted, Refuted
+	s.release("2")
+	s.pass(time.Hour)
+	s.want(map[string]string{"staging": "1.5"})
+	if got := s.status("staging").Phase; got != sluicev1.StageFailed {
+		t.Errorf("phase %s", got)
+	}
+}
+
+func TestWavesStopAtTheFirstFailure(t *testing.T) {
+	waves := with(production(), func(p *sluicev1.Stage) {
+		p.Targets = []sluicev1.Target{{Name: "eu"}, {Name: "us", Wave: 1}, {Name: "asia", Wave: 1}}
+	})
+	s := newSimulation(t, staging(), waves)
+	s.settle()
+	s.proof["production/eu@2"] = Pending
+	s.release("2")
+	s.pass(time.Minute)
+	if got := s.content["production/us"]["app"]; got != "1" {
+		t.Fatalf("us has %s before eu is verified", got)
+	}
+	s.proof["production/eu@2"] = Passed
+	s.settle()
+	for _, target := range []string{"us", "asia"} {
+		if got := s.content["production/"+target]["app"]; got != "2" {
+			t.Errorf("%s has %s", target, got)
+		}
+	}
+	s.proof["production/eu@3"] = Refuted
+	s.release("3")
+	s.settle()
+	for _, target := range []string{"eu", "us", "asia"} {
+		if got := s.content["production/"+target]["app"]; got != "2" {
+			t.Errorf("after the failure %s has %s", target, got)
+		}
+	}
+}
+
+func TestProductionAdvancesHoweverFastBundlesCome(t *testing.T) {
+	s := newSimulation(t, staging(), production())
+	s.settle()
+	s.takes = 10 * time.Minute
+	landed := 0
+	for i := range 60 {
+		s.release(strconv.Itoa(i + 2))
+		before := s.has("production")
+		s.pass(time.Minute)
+		if s.has("production") != before {
+			landed++
+		}
+	}
+	if landed < 3 {
+		t.Errorf("production got %d bundles in an hour", landed)
+	}
+}
+
+func TestDeletedObjectsLeaveNothingToWrite(t *testing.T) {
+	s := newSimulation(t, staging(), production())
+	s.settle()
+	s.release("2")
+	s.settle()
+	before := s.last
+	text, err := s.state.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.state, err = ParseState(text); err != nil {
+		t.Fatal(err)
+	}
+	if s.decide() {
+		t.Errorf("something changed: %+v %+v", s.last.Actions, s.last.Events)
+	}
+	for i := range before.Stages {
+		if before.Stages[i].Message != s.last.Stages[i].Message || before.Stages[i].Phase != s.last.Stages[i].Phase {
+			t.Errorf("%+v is now %+v", before.Stages[i], s.last.Stages[i])
+		}
+	}
+}
+
+func TestBundlesThatGoTogether(t *testing.T) {
+	two := func(t *testing.T, together *sluicev1.Together) *simulation {
+		t.Helper()
+		s := newSimulation(t, staging())
+		s.spec.Artifacts = append(s.spec.Artifacts, sluicev1.Artifact{Name: "web"})
+		s.spec.Together = together
+		s.releaseOf("web", "1")
+		s.content["staging/"]["web"] = "1"
+		s.settle()
+		return s
+	}
+	t.Run("of the same tag", func(t *testing.T) {
+		s := two(t, &sluicev1.Together{SameTag: true})
+		s.release("2")
+		s.pass(time.Hour)
+		s.want(map[string]string{"staging": "1"})
+		s.releaseOf("web", "2")
+		s.settle()
+		s.want(map[string]string{"staging": "2"})
+	})
+	t.Run("wait for one another, but not for ever", func(t *testing.T) {
+		s := two(t, &sluicev1.Together{WaitFor: minutes(10)})
+		s.release("2")
+		s.pass(9 * time.Minute)
+		s.want(map[string]string{"staging": "1"})
+		s.pass(time.Minute)
+		s.want(map[string]string{"staging": "2"})
+	})
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package promotion decides which bundle each stage of a Pipeline is given, what it
+// waits for, and what happens to a bundle that fails. It is pure: [Decide] is a function
+// from the [State] that was kept, an [Observation] and the time to a [Decision], which
+// holds the next state and actions. What goes in is never changed.
+//
+// A bundle is one version of each artifact. What a stage has is read from the content of
+// its branch, or from its tag; a commit of anybody is seen the same way. A bundle that a
+// stage has is a landing, and goes this way:
+//
+//	wanted --gates--> written --> content has it --> Ready --> verified --soak--> eligible
+//	                                  |                |          for the stages after it
+//	                                  +----------------+
+//	                                  | failed, or not verified in time
+//	                                  v
+//	                            quarantined --> the newest verified bundle is written
+//
+// The state is kept before anything is done because of it: a bundle is in quarantine
+// before the commit that takes it back, and what is about to be written is noted before
+// it is pushed. Actions are absolute, so that they may be repeated after a crash: a
+// bundle that is there already is not written again.
+//
+// Rules that hold whatever happens, and that a model test holds [Decide] to:
+//
+//   - no bundle reaches a stage before its gates are open
+//   - a quarantined bundle is never written by itself
+//   - a bundle is promoted to a stage once; who takes it out by a commit wins
+//   - a landing is rolled back once, and a rollback never
+package promotion

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package promotion
+
+import (
+	"time"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+)
+
+// Observation is what was seen of a pipeline at one moment. A decision only reads it.
+type Observation struct {
+	Spec *sluicev1.PipelineSpec
+	// Newest are the newest versions of artifacts, by name; one that has none is missing,
+	// and NotReady says why.
+	Newest   map[string]Newest
+	NotReady map[string]string
+	// Stages by name, one for each of the spec.
+	Stages map[string]StageSeen
+	// Commands in annotations, whether they were carried out or not.
+	Commands []Command
+	// CommandsGuarded means that the API server lets nobody write a command who may not
+	// give it. Others are ignored.
+	CommandsGuarded bool
+	// StateLost means that there was a state, and it is gone.
+	StateLost bool
+	// Freezes that select the pipeline.
+	Freezes []Freeze
+}
+
+// Newest is the newest version of an artifact, and since when it is.
+type Newest struct {
+	sluicev1.Version
+	Since time.Time
+}
+
+// Freeze is a freeze that selects the pipeline.
+type Freeze struct {
+	Name, Reason string
+	// Stages that it is about; empty is all.
+	Stages  []string
+	Windows []sluicev1.Window
+}
+
+// Command is a command in an annotation.
+type Command struct {
+	Verb  sluicev1.CommandVerb
+	Stage string
+	sluicev1.Command
+}
+
+// Readiness is whether the objects of a target run what its content says.
+type Readiness int
+
+const (
+	// Unready means that they do not yet, or that it is not known.
+	Unready Readiness = iota
+	// Ready means that they do.
+	Ready
+	// Broken means that they tried, and that waiting does not help.
+	Broken
+)
+
+// Proof is the state of a verification.
+type Proof int
+
+const (
+	// Pending verifications have no result yet.
+	Pending Proof = iota
+	// Passed verifications prove that the bundle works.
+	Passed
+	// Refuted verifications prove that it does not.
+	Refuted
+)
+
+// StageSeen is what was seen of a stage.
+type StageSeen struct {
+	// Targets in the order of the spec; one with an empty name if it has none.
+	Targets []TargetSeen
+	// PullRequest is the newest that was found for the stage's branch; nil is none.
+	PullRequest *PullRequest
+	// Wrote is the id of the bundle that this process wrote to the stage last, and that the
+	// content had then.
+	Wrote string
+	// Problem says why the stage cannot be written, such as that the branch is protected.
+	Problem string
+}
+
+// TargetSeen is what was seen of a target.
+type TargetSeen struct {
+	Name string
+	Wave int
+	Content
+	// Commit in which the content got its values, by whom and when; zero if unknown.
+	Commit, By string
+	At         time.Time
+	// Ours means that the commit was made by this pipeline.
+	Ours bool
+	// Ready says whether the objects run the content, and Why not.
+	Ready Readiness
+	Why   string
+	// Proof is all verifications taken together, and Evidence what they say.
+	Proof    Proof
+	Evidence string
+}
+
+// PullRequest is a pull request as the forge shows it.
+type PullRequest struct {
+	Number int64
+	URL    string
+	Open   bool
+	Merged bool
+	Head   string
+	Base   string
+	Draft  bool
+	// Behind means that it is not built on the head of its base, Conflicted that it cannot
+	// be merged without being built anew.
+	Behind, Conflicted bool
+	// ClosedBy is who closed it, if it is closed and not merged; ClosedByUs that it was us.
+	ClosedBy   string
+	ClosedByUs bool
+	MergedBy   string
+	// HeadOurs means that all of its commits were made by this pipeline.
+	HeadOurs bool
+	// Approved means that somebody approved this head; Queued that it is in a merge queue.
+	Approved, Queued bool
+	// AutoMerge means that the forge was asked to merge by itself.
+	AutoMerge bool
+	// Keep and Retry are the labels sluice/keep and sluice/retry.
+	Keep, Retry bool
+	// Checks is whether all that the branch requires is there: Ready, Unready, or Broken,
+	// and Why not.
+	Checks Readiness
+	Why    string
+	// MustBeUpToDate means that the branch takes nothing that is behind it; MustQueue that
+	// it takes pull requests through a merge queue alone.
+	MustBeUpToDate, MustQueue bool
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package promotion
+
+import (
+	"testing"
+	"time"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+)
+
+// proposing is a pipeline whose production has an open pull request for version 2, which
+// waits for its checks.
+func proposing(t *testing.T, change ...func(*sluicev1.Stage)) *simulation {
+	t.Helper()
+	stage := with(production(), pullRequests)
+	for _, f := range change {
+		f(&stage)
+	}
+	s := newSimulation(t, staging(), stage)
+	s.settle()
+	s.release("2")
+	s.settle()
+	if pr := s.prs["production"]; pr == nil || !pr.Open || s.proposed["production"] != "2" {
+		t.Fatalf("no pull request for 2: %+v", pr)
+	}
+	return s
+}
+
+func TestAPullRequestIsMergedWhenItIsGreen(t *testing.T) {
+	s := proposing(t)
+	s.wantGate("production", sluicev1.GateReview)
+	s.prs["production"].Checks = Ready
+	s.settle()
+	s.want(map[string]string{"production": "2"})
+	if s.state.Stages["production"].Proposal != nil {
+		t.Error("it is still proposed")
+	}
+	if l := s.state.Stages["production"].Landings[0]; l.Kind != sluicev1.LandingPromotion {
+		t.Errorf("landed as %s", l.Kind)
+	}
+}
+
+func TestWhoMerges(t *testing.T) {
+	for name, tc := range map[string]struct {
+		auto   sluicev1.AutoMerge
+		window bool
+		checks Readiness
+		merged bool
+		asked  bool
+	}{
+		"Sluice, once all is green":             {auto: sluicev1.AutoMergeSelf, checks: Ready, merged: true},
+		"a person":                              {auto: sluicev1.AutoMergeNever, checks: Ready},
+		"the forge, when it is asked to":        {auto: sluicev1.AutoMergePlatform, checks: Unready, asked: true},
+		"not the forge, once all is green":      {auto: sluicev1.AutoMergePlatform, checks: Ready, merged: true, asked: true},
+		"not the forge, when there are windows": {auto: sluicev1.AutoMergePlatform, window: true, checks: Unready},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := proposing(t, func(p *sluicev1.Stage) {
+				p.Write.PullRequest.AutoMerge = tc.auto
+				if tc.window {
+					p.Windows = []sluicev1.Window{{Name: "always", Kind: sluicev1.WindowAllow, Cron: "0 * * * *", Duration: minutes(60)}}
+				}
+			})
+			s.prs["production"].Checks = tc.checks
+			s.settle()
+			if pr := s.prs["production"]; pr.Merged != tc.merged || pr.AutoMerge != tc.asked {
+				t.Errorf("merged %v, asked the forge %v", pr.Merged, pr.AutoMerge)
+			}
+		})
+	}
+}
+
+func TestANewerBundleChangesThePullRequest(t *testing.T) {
+	for name, tc := range map[string]struct {
+		given func(*PullRequest)
+		want  string // what is proposed in the end
+	}{
+		"that nobody approved":          {func(*PullRequest) {}, "3"},
+		"but not one that is approved":  {func(pr *PullRequest) { pr.Approved = true }, "2"},
+		"nor one in the merge queue":    {func(pr *PullRequest) { pr.Queued = true }, "2"},
+		"nor one that is to be kept":    {func(pr *PullRequest) { pr.Keep = true }, "2"},
+		"nor one that people commit to": {func(pr *PullRequest) { pr.Head, pr.HeadOurs = "theirs", false }, "2"},
+		"unless they hand it back":      {func(pr *PullRequest) { pr.Head, pr.HeadOurs, pr.Retry = "theirs", false, true }, "3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := proposing(t)
+			tc.given(s.prs["production"])
+			s.release("3")
+			s.settle()
+			if got := s.proposed["production"]; got != tc.want {
+				t.Errorf("it proposes %s, want %s", got, tc.want)
+			}
+			if pr := s.prs["production"]; pr.Number != 1 || !pr.Open {
+				t.Errorf("it is %+v", pr)
+			}
+		})
+	}
+}
+
+func TestAnApprovedBundleInQuarantineIsNotMerged(t *testing.T) {
+	s := proposing(t)
+	s.prs["production"].Approved = true
+	s.state.Quarantine = append(s.state.Quarantine, Quarantine{Bundle: s.bundle("2"), At: s.now, Reason: "bad"})
+	s.settle()
+	if pr := s.prs["production"]; pr.Open {
+		t.Errorf("it is open: %+v", pr)
+	}
+}
+
+func TestWhoClosesAPullRequest(t *testing.T) {
+	t.Run("a person: its bundle is not proposed again, the next is", func(t *testing.T) {
+		s := proposing(t)
+		s.prs["production"].Open, s.prs["production"].ClosedBy = false, "bob"
+		s.pass(time.Hour)
+		if pr := s.prs["production"]; pr.Open || pr.Number != 1 {
+			t.Errorf("it was proposed again: %+v", pr)
+		}
+		s.release("3")
+		s.settle()
+		if pr := s.prs["production"]; !pr.Open || pr.Number != 2 || s.proposed["production"] != "3" {
+			t.Errorf("the next is not proposed: %+v", pr)
+		}
+	})
+	t.Run("who then opens it again", func(t *testing.T) {
+		s := proposing(t)
+		s.prs["production"].Open, s.prs["production"].ClosedBy = false, "bob"
+		s.settle()
+		s.prs["production"].Open = true
+		s.prs["production"].Checks = Ready
+		s.settle()
+		s.want(map[string]string{"production": "2"})
+	})
+	t.Run("we: no veto", func(t *testing.T) {
+		s := proposing(t)
+		s.prs["production"].Open, s.prs["production"].ClosedByUs = false, true
+		s.settle()
+		if pr := s.prs["production"]; !pr.Open || pr.Number != 2 {
+			t.Errorf("it is not proposed again: %+v", pr)
+		}
+	})
+	t.Run("we, because the content has it already", func(t *testing.T) {
+		s := proposing(t)
+		s.commit("production", "", "2", "bob")
+		s.settle()
+		if pr := s.prs["production"]; pr.Open || !pr.ClosedByUs {
+			t.Errorf("it is %+v", pr)
+		}
+	})
+}
+
+func TestAPersonsMergeAndRevert(t *testing.T) {
+	s := proposing(t)
+	s.merge("production", "bob")
+	s.settle()
+	s.want(map[string]string{"production": "2"})
+	s.commit("production", "", "1", "bob")
+	s.pass(time.Hour)
+	s.want(map[string]string{"production": "1"})
+	if pr := s.prs["production"]; pr.Open || pr.Number != 1 {
+		t.Errorf("it was proposed again: %+v", pr)
+	}
+}
+
+func TestGatesHoldMergingAndNotOpening(t *testing.T) {
+	s := proposing(t, func(p *sluicev1.Stage) {
+		p.Windows = []sluicev1.Window{{Name: "evening", Kind: sluicev1.WindowAllow, Cron: "0 18 * * *", Duration: minutes(60)}}
+		p.Write.PullRequest.Draft = true
+	})
+	pr := s.prs["production"]
+	pr.Checks, pr.AutoMerge = Ready, true
+	s.settle()
+	if pr.Merged || pr.AutoMerge || !pr.Draft {
+		t.Errorf("outside of the window: %+v", pr)
+	}
+	s.pass(6 * time.Hour)
+	s.want(map[string]string{"production": "2"})
+}
+
+func TestAConflictIsMadeAnew(t *testing.T) {
+	for name, given := range map[string]func(*PullRequest){
+		"a conflict":                          func(pr *PullRequest) { pr.Conflicted = true },
+		"a branch that takes only what is on": func(pr *PullRequest) { pr.Behind, pr.MustBeUpToDate = true, true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := proposing(t)
+			was := s.prs["production"].Head
+			given(s.prs["production"])
+			s.settle()
+			if pr := s.prs["production"]; pr.Head == was || pr.Conflicted || pr.Number != 1 {
+				t.Errorf("it is %+v", pr)
+			}
+		})
+	}
+}
+
+func TestARollbackIsProposedOrCommitted(t *testing.T) {
+	for name, tc := range map[string]struct {
+		mode sluicev1.RollbackMode
+		has  string
+	}{
+		"proposed":                      {sluicev1.RollbackByWrite, "2"},
+		"committed, past pull requests": {sluicev1.RollbackByCommit, "1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := proposing(t, func(p *sluicev1.Stage) { p.OnFailure.Mode = tc.mode })
+			s.proof["production/@2"] = Refuted
+			s.prs["production"].Checks = Ready
+			s.settle()
+			s.want(map[string]string{"production": tc.has})
+			if proposed := s.proposed["production"]; tc.has == "2" && proposed != "1" {
+				t.Errorf("it proposes %s", proposed)
+			}
+		})
+	}
+}

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package promotion
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+)
+
+var epoch = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+
+// simulation is a pipeline with its repository, its clusters and its forge, all in
+// memory. What [Decide] decides is carried out at once; what objects and people do is up
+// to the test.
+type simulation struct {
+	t     *testing.T
+	spec  sluicev1.PipelineSpec
+	state State
+	now   time.Time
+
+	newest   map[string]Newest
+	content  map[string]map[string]string // version by target and artifact
+	by       map[string]string            // author of a target's content
+	at       map[string]time.Time         // of a target's last commit
+	commits  int
+	ready    map[string]Readiness    // by target and version, as in production/@2; Ready if missing
+	proof    map[string]Proof        // likewise; Passed if missing
+	takes    time.Duration           // how long verifications take
+	prs      map[string]*PullRequest // by stage
+	proposed map[string]string       // version by stage, on the branch of its pull request
+	commands []Command
+	guarded  bool
+	lost     bool
+	freezes  []Freeze
+
+	last   Decision
+	wrote  map[string]string // bundle by stage
+	merged int
+}
+
+// newSimulation is a pipeline of one artifact, with these stages. Every target has
+// version 1.
+func newSimulation(t *testing.T, stages ...sluicev1.Stage) *simulation {
+	t.Helper()
+	s := &simulation{
+		t: t, now: epoch, guarded: true,
+		spec:   sluicev1.PipelineSpec{Artifacts: []sluicev1.Artifact{{Name: "app"}}, Stages: stages},
+		newest: map[string]Newest{}, content: map[string]map[string]string{}, by: map[string]string{}, at: map[string]time.Time{},
+		ready: map[string]Readiness{}, proof: map[string]Proof{},
+		wrote: map[string]string{}, prs: map[string]*PullRequest{}, proposed: map[string]string{},
+	}
+	for _, stage := range stages {
+		for _, target := range targetsOf(&stage) {
+			s.commit(stage.Name, target.Name, "1", "setup")
+		}
+	}
+	s.release("1")
+	return s
+}
+
+// targetsOf are the targets of a stage; one without a name if it has none.
+func targetsOf(stage *sluicev1.Stage) []sluicev1.Target {
+	if len(stage.Targets) == 0 {
+		return []sluicev1.Target{{}}
+	}
+	return stage.Targets
+}
+
+// release is a new version of the artifact.
+func (s *simulation) release(version string) { s.releaseOf("app", version) }
+
+func (s *simulation) releaseOf(artifact, version string) {
+	s.newest[artifact] = Newest{Version: sluicev1.Version{Image: "registry/" + artifact, Tag: version}, Since: s.now}
+}
+
+// commit is what somebody commits to a target.
+func (s *simulation) commit(stage, target, version, by string) {
+	s.commits++
+	key := stage + "/" + target
+	if s.content[key] == nil {
+		s.content[key] = map[string]string{}
+	}
+	s.content[key]["app"], s.by[key], s.at[key] = version, by, s.now
+}
+
+// judged is what the objects and the verifications of a target say.
+func (s *simulation) judged(key string) (Readiness, Proof) {
+	ready, isSet := s.ready[key+"@"+s.content[key]["app"]]
+	if !isSet {
+		ready = Ready
+	}
+	proof, isSet := s.proof[key+"@"+s.content[key]["app"]]
+	switch {
+	case isSet:
+	case s.now.Sub(s.at[key]) < s.takes:
+		proof = Pending
+	default:
+		proof = Passed
+	}
+	return ready, proof
+}
+
+// has is the version of a stage's first target.
+func (s *simulation) has(stage string) string {
+	return s.content[stage+"/"+targetsOf(s.spec.Stage(stage))[0].Name]["app"]
+}
+
+// observe is what is seen now.
+func (s *simulation) observe() Observation {
+	seen := Observation{
+		Spec: &s.spec, Newest: s.newest, Stages: map[string]StageSeen{}, Commands: s.commands,
+		CommandsGuarded: s.guarded, StateLost: s.lost, Freezes: s.freezes,
+	}
+	for i := range s.spec.Stages {
+		stage := &s.spec.Stages[i]
+		in := StageSeen{Wrote: s.wrote[stage.Name]}
+		for _, target := range targetsOf(stage) {
+			key := stage.Name + "/" + target.Name
+			var versions []sluicev1.Version
+			for artifact, version := range s.content[key] {
+				versions = append(versions, sluicev1.Version{Artifact: artifact, Tag: version})
+			}
+			ready, proof := s.judged(key)
+			in.Targets = append(in.Targets, TargetSeen{
+				Name: target.Name, Wave: int(target.Wave), Content: Content{Versions: versions},
+				Commit: fmt.Sprint(s.commits), By: s.by[key], Ours: s.by[key] == "sluice", Ready: ready, Proof: proof,
+			})
+		}
+		if pr := s.prs[stage.Name]; pr != nil {
+			shown := *pr
+			in.PullRequest = &shown
+		}
+		seen.Stages[stage.Name] = in
+	}
+	return seen
+}
+
+// decide makes one decision and carries it out, and returns whether it did anything.
+func (s *simulation) decide() bool {
+	s.last = Decide(s.state, s.observe(), s.now)
+	changed := !equal(s.state, s.last.State)
+	s.state = s.last.State
+	acted := false
+	for _, action := range s.last.Actions {
+		acted = s.perform(action) || acted
+	}
+	return changed || acted
+}
+
+func equal(a, b State) bool {
+	x, _ := a.Marshal()
+	y, _ := b.Marshal()
+	return string(x) == string(y)
+}
+
+// perform reports whether an action changed anything.
+func (s *simulation) perform(action Action) bool {
+	switch a := action.(type) {
+	case Write:
+		return s.write(a)
+	case Propose:
+		return s.push(a)
+	case Merge:
+		pr := s.prs[a.Stage]
+		if !pr.Open || pr.Head != a.Head {
+			return false
+		}
+		s.merge(a.Stage, "sluice")
+	case ClosePullRequest:
+		pr := s.prs[a.Stage]
+		pr.Open, pr.ClosedByUs = false, true
+	case SetAutoMerge:
+		s.prs[a.Stage].AutoMerge = a.On
+	case SetDraft:
+		s.prs[a.Stage].Draft = a.Draft
+	default:
+		return false
+	}
+	return true
+}
+
+func (s *simulation) write(a Write) bool {
+	did := false
+	s.wrote[a.Stage] = a.Bundle.ID
+	for _, target := range a.Targets {
+		if s.content[a.Stage+"/"+target]["app"] == a.Bundle.Versions[0].Tag {
+			continue
+		}
+		s.commit(a.Stage, target, a.Bundle.Versions[0].Tag, "sluice")
+		did = true
+	}
+	return did
+}
+
+// push is a push to the branch of a pull request, which is opened if there is none.
+func (s *simulation) push(a Propose) bool {
+	pr := s.prs[a.Stage]
+	if a.Number == 0 {
+		number := int64(1)
+		if pr != nil {
+			number = pr.Number + 1
+		}
+		pr = &PullRequest{Number: number, Open: true}
+		s.prs[a.Stage] = pr
+	}
+	s.commits++
+	pr.Head, pr.HeadOurs, pr.Conflicted, pr.Behind, pr.Retry, pr.Draft = fmt.Sprint("head", s.commits), true, false, false, false, a.Draft
+	s.proposed[a.Stage] = a.Bundle.Versions[0].Tag
+	next := *s.state.Stages[a.Stage].Proposal
+	next.Number, next.Head = pr.Number, pr.Head
+	stage := s.state.Stages[a.Stage]
+	stage.Proposal = &next
+	s.state.Stages[a.Stage] = stage
+	return true
+}
+
+// merge is what happens when somebody merges the pull request of a stage.
+func (s *simulation) merge(stage, by string) {
+	pr := s.prs[stage]
+	pr.Open, pr.Merged, pr.MergedBy = false, true, by
+	s.merged++
+	for _, target := range targetsOf(s.spec.Stage(stage)) {
+		s.commit(stage, target.Name, s.proposed[stage], by)
+	}
+}
+
+// settle decides until nothing changes any more.
+func (s *simulation) settle() {
+	s.t.Helper()
+	for range 50 {
+		if !s.decide() {
+			return
+		}
+	}
+	s.t.Fatalf("it does not come to rest: %+v\n%+v", s.last.Stages, s.last.Actions)
+}
+
+// pass lets time go by.
+func (s *simulation) pass(d time.Duration) {
+	s.t.Helper()
+	s.now = s.now.Add(d)
+	s.settle()
+}
+
+func (s *simulation) command(verb sluicev1.CommandVerb, stage string, change ...func(*Command)) {
+	c := Command{Verb: verb, Stage: stage}
+	c.By, c.At = "alice", metav1.NewTime(s.now)
+	for _, f := range change {
+		f(&c)
+	}
+	s.commands = append(s.commands, c)
+}
+
+// status is where a stage stands.
+func (s *simulation) status(stage string) sluicev1.StageStatus {
+	i := slices.IndexFunc(s.last.Stages, func(st sluicev1.StageStatus) bool { return st.Name == stage })
+	return s.last.Stages[i]
+}
+
+// bundle is the id of a version.
+func (s *simulation) bundle(version string) string {
+	return NewBundle([]sluicev1.Version{{Artifact: "app", Image: "registry/app", Tag: version}}).ID
+}
+
+// want fails the test unless stages have these versions.
+func (s *simulation) want(want map[string]string) {
+	s.t.Helper()
+	for stage, version := range want {
+		if got := s.has(stage); got != version {
+			s.t.Errorf("%s has %q, want %q: %+v", stage, got, version, s.status(stage))
+		}
+	}
+}
+
+// wantGate fails the test unless the stage waits for such a gate first.
+func (s *simulation) wantGate(stage string, kind sluicev1.GateType) {
+	s.t.Helper()
+	if gates := s.status(stage).Waiting; len(gates) == 0 || gates[0].Type != kind {
+		s.t.Errorf("%s waits for %+v, want %s", stage, gates, kind)
+	}
+}
+
+func minutes(n int) *metav1.Duration {
+	return &metav1.Duration{Duration: time.Duration(n) * time.Minute}
+}
+
+func staging() sluicev1.Stage {
+	return sluicev1.Stage{Name: "staging", Write: sluicev1.Write{Commit: &sluicev1.WriteCommit{}}, VerifyTimeout: *minutes(30)}
+}
+
+func production() sluicev1.Stage {
+	return sluicev1.Stage{
+		Name: "production", Write: sluicev1.Write{Commit: &sluicev1.WriteCommit{}}, VerifyTimeout: *minutes(30),
+		After: &sluicev1.After{Stages: []string{"staging"}},
+	}
+}
+
+func with(stage sluicev1.Stage, change func(*sluicev1.Stage)) sluicev1.Stage {
+	change(&stage)
+	return stage
+}
+
+func pullRequests(stage *sluicev1.Stage) {
+	stage.Write = sluicev1.Write{PullRequest: &sluicev1.PullRequest{AutoMerge: sluicev1.AutoMergeSelf}}
+}

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package promotion
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+)
+
+// Bounds of a state, so that its file stays one that a person can read.
+const (
+	maxState      = 1 << 20 // bytes
+	maxLandings   = 20      // of a stage
+	maxBundles    = 200
+	maxQuarantine = 100
+	maxDecisions  = 50 // approvals, ignored bundles, ... of a stage
+)
+
+// State is what is kept of a pipeline besides the content of its stages: verdicts and
+// decisions. It is the file of the state branch.
+type State struct {
+	// Version of the format: 1.
+	Version int `json:"version"`
+	// Lost means that there was a state before this one, and that it is gone: nobody knows
+	// what was in quarantine. A person has to confirm that promotions may go on.
+	Lost bool `json:"lost,omitempty"`
+	// Candidate is the newest bundle, and since when it is.
+	Candidate *Candidate `json:"candidate,omitempty"`
+	// Bundles that others name by their id, in the order in which they were first seen.
+	Bundles []KnownBundle `json:"bundles,omitempty"`
+	// Quarantine are bundles that no stage is given, the newest last.
+	Quarantine []Quarantine `json:"quarantine,omitempty"`
+	// Stages by name.
+	Stages map[string]StageState `json:"stages,omitempty"`
+	// Handled is when the last command of a verb was given to a stage that was carried
+	// out: `<verb>/<stage>`.
+	Handled map[string]time.Time `json:"handled,omitempty"`
+}
+
+// Candidate is the newest bundle, and since when it is.
+type Candidate struct {
+	Bundle string    `json:"bundle"`
+	Since  time.Time `json:"since"`
+}
+
+// Quarantine is a bundle that no stage is given.
+type Quarantine struct {
+	Bundle string    `json:"bundle"`
+	Stage  string    `json:"stage,omitempty"`
+	Reason string    `json:"reason,omitempty"`
+	By     string    `json:"by,omitempty"`
+	At     time.Time `json:"at"`
+	// Until is when a person may promote it without lifting the quarantine first.
+	Until *time.Time `json:"until,omitempty"`
+	// Overridden is when somebody put it back by a commit.
+	Overridden *time.Time `json:"overridden,omitempty"`
+}
+
+// Verdicts of a landing; none while there is no verdict yet.
+const (
+	Verified = "Verified"
+	Failed   = "Failed"
+	Replaced = "Replaced" // another bundle came before there was a verdict
+)
+
+// Landing is a bundle that a stage got.
+type Landing struct {
+	Bundle string               `json:"bundle"`
+	At     time.Time            `json:"at"`
+	Kind   sluicev1.LandingKind `json:"kind"`
+	Commit string               `json:"commit,omitempty"`
+	By     string               `json:"by,omitempty"`
+	// Waves is when each wave of the stage's targets had it.
+	Waves []time.Time `json:"waves,omitempty"`
+	// Verdict, when it was given, and why.
+	Verdict   string     `json:"verdict,omitempty"`
+	VerdictAt *time.Time `json:"verdictAt,omitempty"`
+	Reason    string     `json:"reason,omitempty"`
+	// Soaked is for how long it was there and Ready until Since, and Since the moment
+	// since when it is again; nil if it is not.
+	Soaked Duration   `json:"soaked,omitempty"`
+	Since  *time.Time `json:"since,omitempty"`
+}
+
+// Duration is a time in the notation of Go, such as 1h30m.
+type Duration time.Duration
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Duration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	*d = Duration(parsed)
+	return err
+}
+
+// soaked is for how long a landing has been there and Ready.
+func (l Landing) soaked(now time.Time) time.Duration {
+	total := time.Duration(l.Soaked)
+	if l.Since != nil {
+		total += max(0, now.Sub(*l.Since))
+	}
+	return total
+}
+
+// Writing is what is about to be written to a stage, kept before it is.
+type Writing struct {
+	Bundle string               `json:"bundle"`
+	Kind   sluicev1.LandingKind `json:"kind"`
+	At     time.Time            `json:"at"`
+	// By and Reason are those of the person who asked for it; empty if nobody did.
+	By     string `json:"by,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Consent is a person's decision about a bundle in a stage, or about the stage.
+type Consent struct {
+	Bundle string     `json:"bundle,omitempty"`
+	By     string     `json:"by"`
+	At     time.Time  `json:"at"`
+	Reason string     `json:"reason,omitempty"`
+	Until  *time.Time `json:"until,omitempty"`
+}
+
+// inForce reports whether its time is not over.
+func (c Consent) inForce(now time.Time) bool { return c.Until == nil || now.Before(*c.Until) }
+
+// Proposal is the pull request of a stage as it was left.
+type Proposal struct {
+	Bundle string    `json:"bundle"`
+	Branch string    `json:"branch"`
+	At     time.Time `json:"at"`
+	// Head is the commit that was pushed last; Base is what it was made on.
+	Head string `json:"head,omitempty"`
+	Base string `json:"base,omitempty"`
+	// Number of the pull request; 0 until it is open.
+	Number int64 `json:"number,omitempty"`
+	// HandsOff is a head that somebody else pushed, which was commented on.
+	HandsOff string `json:"handsOff,omitempty"`
+	// Kind is Promotion or Rollback.
+	Kind sluicev1.LandingKind `json:"kind"`
+}
+
+// Ignored is a bundle whose pull request a person closed.
+type Ignored struct {
+	Bundle string    `json:"bundle"`
+	By     string    `json:"by,omitempty"`
+	Number int64     `json:"number,omitempty"`
+	At     time.Time `json:"at"`
+}
+
+// StageState is what is kept of a stage.
+type StageState struct {
+	// Landings, the newest first.
+	Landings []Landing `json:"landings,omitempty"`
+	// Writing is what is about to be written.
+	Writing *Writing `json:"writing,omitempty"`
+	// Pin is what a person asked to be written.
+	Pin *Writing `json:"pin,omitempty"`
+	// Hold stops promotions.
+	Hold *Consent `json:"hold,omitempty"`
+	// Approvals of bundles, and Overrides of windows and freezes for one.
+	Approvals []Consent `json:"approvals,omitempty"`
+	Overrides []Consent `json:"overrides,omitempty"`
+	// Ignored bundles are not proposed again.
+	Ignored  []Ignored `json:"ignored,omitempty"`
+	Proposal *Proposal `json:"proposal,omitempty"`
+}
+
+// current is the last landing, or nil.
+func (s StageState) current() *Landing {
+	if len(s.Landings) == 0 {
+		return nil
+	}
+	return &s.Landings[0]
+}
+
+// verifiedBefore is the newest bundle that was verified in the stage and that ok accepts;
+// empty if there is none.
+func (s StageState) verifiedBefore(ok func(bundle string) bool) string {
+	for _, l := range s.Landings {
+		if l.Verdict == Verified && ok(l.Bundle) {
+			return l.Bundle
+		}
+	}
+	return ""
+}
+
+// Clone returns a state that shares nothing that is changed in place with s.
+func (s State) Clone() State {
+	s.Bundles, s.Quarantine, s.Handled = slices.Clone(s.Bundles), slices.Clone(s.Quarantine), maps.Clone(s.Handled)
+	stages := make(map[string]StageState, len(s.Stages))
+	for name, stage := range s.Stages {
+		stage.Landings = slices.Clone(stage.Landings)
+		for i := range stage.Landings {
+			stage.Landings[i].Waves = slices.Clone(stage.Landings[i].Waves)
+		}
+		stage.Approvals, stage.Overrides = slices.Clone(stage.Approvals), slices.Clone(stage.Overrides)
+		stage.Ignored = slices.Clone(stage.Ignored)
+		stages[name] = stage
+	}
+	s.Stages = stages
+	return s
+}
+
+// Bundle returns the bundle of an id. It is false if that is not known.
+func (s State) Bundle(id string) (sluicev1.Bundle, bool) {
+	i := slices.IndexFunc(s.Bundles, func(b KnownBundle) bool { return b.ID == id })
+	if i < 0 {
+		return sluicev1.Bundle{ID: id}, false
+	}
+	return s.Bundles[i].Bundle, true
+}
+
+// know adds a bundle to those that are known.
+func (s *State) know(b sluicev1.Bundle, now time.Time) {
+	if _, known := s.Bundle(b.ID); !known {
+		s.Bundles = append(s.Bundles, KnownBundle{Bundle: b, Seen: now})
+	}
+}
+
+// quarantined returns the quarantine of a bundle, or nil.
+func (s *State) quarantined(bundle string) *Quarantine {
+	for i := range s.Quarantine {
+		if s.Quarantine[i].Bundle == bundle {
+			return &s.Quarantine[i]
+		}
+	}
+	return nil
+}
+
+// trim drops what is more than a state may have, the oldest first, and bundles that
+// nobody names.
+func (s *State) trim() {
+	s.Quarantine = newest(s.Quarantine, maxQuarantine)
+	named := map[string]bool{}
+	if s.Candidate != nil {
+		named[s.Candidate.Bundle] = true
+	}
+	for _, q := range s.Quarantine {
+		named[q.Bundle] = true
+	}
+	for name, stage := range s.Stages {
+		stage.Landings = stage.Landings[:min(len(stage.Landings), maxLandings)]
+		stage.Approvals, stage.Overrides = newest(stage.Approvals, maxDecisions), newest(stage.Overrides, maxDecisions)
+		stage.Ignored = newest(stage.Ignored, maxDecisions)
+		s.Stages[name] = stage
+		for _, id := range stage.bundles() {
+			named[id] = true
+		}
+	}
+	s.Bundles = slices.DeleteFunc(s.Bundles, func(b KnownBundle) bool { return !named[b.ID] })
+}
+
+// bundles are the ids of all that the stage names.
+func (s StageState) bundles() []string {
+	var ids []string
+	for _, l := range s.Landings {
+		ids = append(ids, l.Bundle)
+	}
+	for _, c := range slices.Concat(s.Approvals, s.Overrides) {
+		ids = append(ids, c.Bundle)
+	}
+	for _, i := range s.Ignored {
+		ids = append(ids, i.Bundle)
+	}
+	for _, w := range []*Writing{s.Writing, s.Pin} {
+		if w != nil {
+			ids = append(ids, w.Bundle)
+		}
+	}
+	if s.Proposal != nil {
+		ids = append(ids, s.Proposal.Bundle)
+	}
+	return ids
+}
+
+// newest are the last n of a list in order of time.
+func newest[T any](list []T, n int) []T { return list[max(0, len(list)-n):] }
+
+// ErrState means that the file of a state cannot be used.
+var ErrState = errors.New("the state cannot be read")
+
+const header = `# What Sluice decided about this pipeline. It is read on each change, and people may
+# edit it: a quarantine ends when its entry is removed.
+`
+
+// Marshal is the state as a file.
+func (s State) Marshal() ([]byte, error) {
+	s.Version = 1
+	text, err := yaml.Marshal(s)
+	return append([]byte(header), text...), err
+}
+
+// ParseState reads the file of a state. It fails with [ErrState].
+func ParseState(text []byte) (State, error) {
+	if len(text) > maxState {
+		return State{}, fmt.Errorf("%w: it has more than %d bytes", ErrState, maxState)
+	}
+	var s State
+	if err := yaml.UnmarshalStrict(text, &s); err != nil {
+		return State{}, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	switch {
+	case s.Version != 1:
+		return State{}, fmt.Errorf("%w: its version is %d, and this Sluice knows 1", ErrState, s.Version)
+	case len(s.Bundles) > maxBundles*4:
+		return State{}, fmt.Errorf("%w: it has more than %d bundles", ErrState, maxBundles*4)
+	}
+	return s, nil
+}
