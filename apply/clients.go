@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"sync"
 
 	"github.com/fluxcd/pkg/ssa"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -18,6 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/sluice-cd/sluice/apply/inventory"
+	"github.com/sluice-cd/sluice/internal/lru"
 )
 
 // Identity is who applies: a service account, or, when zero, the controller.
@@ -30,16 +30,19 @@ func (i Identity) user() string {
 	return "system:serviceaccount:" + i.Namespace + ":" + i.ServiceAccount
 }
 
-// Clients pools one API client per identity. Discovery is the same for all of
-// them, and is shared.
+// Clients pools one API client per identity, of those that applied last. Discovery is
+// the same for all of them, and is shared.
 type Clients struct {
 	config       *rest.Config
 	mapper       meta.RESTMapper
 	fieldManager string
 
-	mu   sync.Mutex
-	pool map[Identity]*client
+	pool *lru.Cache[Identity, *client]
 }
+
+// maxClients is how many identities have a client at the ready. A client is little more
+// than headers: its connections are those of all others.
+const maxClients = 1000
 
 // NewClients returns a pool for the cluster of config, whose clients write as a field
 // manager.
@@ -49,14 +52,13 @@ func NewClients(config *rest.Config, mapper meta.RESTMapper, fieldManager string
 	config.QPS, config.RateLimiter = -1, nil
 	config.ContentType, config.AcceptContentTypes = "application/json", "application/json"
 	config.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
-	return &Clients{config: config, mapper: mapper, fieldManager: fieldManager, pool: map[Identity]*client{}}
+	return &Clients{config: config, mapper: mapper, fieldManager: fieldManager,
+		pool: lru.New(maxClients, func(Identity, *client) int64 { return 1 })}
 }
 
 // identity returns the pooled client of an identity.
 func (c *Clients) identity(id Identity) (*client, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if pooled := c.pool[id]; pooled != nil {
+	if pooled, ok := c.pool.Get(id); ok {
 		return pooled, nil
 	}
 	config := rest.CopyConfig(c.config)
@@ -67,8 +69,9 @@ func (c *Clients) identity(id Identity) (*client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a client for %s: %w", id.user(), err)
 	}
-	c.pool[id] = &client{rest: made, mapper: c.mapper, fieldManager: c.fieldManager}
-	return c.pool[id], nil
+	ready := &client{rest: made, mapper: c.mapper, fieldManager: c.fieldManager}
+	c.pool.Put(id, ready)
+	return ready, nil
 }
 
 // client speaks to the API server as one identity. It works on bytes and

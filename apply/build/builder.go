@@ -50,7 +50,7 @@ type Builder struct {
 	Command []string
 
 	mu        sync.Mutex
-	abandoned map[types.NamespacedName]bool
+	abandoned map[types.NamespacedName]bool // each has a build that has not ended, and its memory
 	processes processes
 }
 
