@@ -32,13 +32,14 @@ playground: ## Build bin/playground and the control plane it runs (slow once, th
 	bin/playground build
 
 .PHONY: upstream
-upstream: ## Build Flux's CLI and controllers, Flagger, its load tester and Helm, to test against (slow once, then cached)
+upstream: ## Build Flux's CLI and controllers, Flagger, its load tester, Helm and Gitea, to test against (slow once, then cached)
 	hack/upstream.sh flux
 	hack/upstream.sh source-controller
 	hack/upstream.sh kustomize-controller
 	hack/upstream.sh flagger
 	hack/upstream.sh loadtester
 	hack/upstream.sh helm
+	hack/upstream.sh gitea
 
 .PHONY: demo
 demo: build playground ## Show a good and a bad release from push to verdict (NODE=real, KEEP=1)

@@ -2,7 +2,7 @@
 # Builds a program of the field from its module, unmodified, once, and prints its
 # path: what Sluice is compatible with is tested against the real thing. Two that
 # build at once take turns. With --if-built, nothing is built, and nothing printed.
-#   hack/upstream.sh [--if-built] flux | source-controller | kustomize-controller | flagger | loadtester | helm
+#   hack/upstream.sh [--if-built] flux | source-controller | kustomize-controller | flagger | loadtester | helm | gitea
 set -euo pipefail
 
 ifbuilt=
@@ -40,8 +40,16 @@ helm)
 	sum=h1:zdd8DgKTlLrlYIzdoAntDHLH0V3RkgNIpQ3yjzuD84M=
 	flags="-s -w"
 	;;
+gitea)
+	# A forge, for tests alone: none of it (MIT) is in what Sluice ships. The last whose
+	# module has this path. SQLite needs a C compiler.
+	module=code.gitea.io/gitea version=1.26.0 package=.
+	sum=h1:fJP9dqLbzKrKWUVnCVTfVersZdVDuyJQLEDzCAOmKKA=
+	flags="-s -w -X main.Version=$version"
+	tags=sqlite,sqlite_unlock_notify cgo=1
+	;;
 *)
-	echo "usage: $0 flux | source-controller | kustomize-controller | flagger | loadtester | helm" >&2
+	echo "usage: $0 flux | source-controller | kustomize-controller | flagger | loadtester | helm | gitea" >&2
 	exit 2
 	;;
 esac
@@ -59,6 +67,9 @@ flock 9
 if [ -x "$dir/$name" ]; then
 	echo "$dir/$name"
 	exit 0
+fi
+if [ -n "${cgo:-}" ] && ! command -v gcc >/dev/null; then
+	"$(dirname "$0")/packages.sh" gcc libc6-dev >&2
 fi
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
@@ -98,8 +109,8 @@ fi
 # Flags as upstream's release has them. -v names each package as it is compiled.
 echo "$name $version: compiling, some minutes on two cores, then never again" >&2
 start=$SECONDS
-if ! (cd "$tmp/src" && CGO_ENABLED=0 GOWORK=off GOFLAGS='' go build -v -mod=$mode -buildvcs=false \
-	-ldflags "$flags" -o "$tmp/$name" "$package") 2>&1 | tee "$tmp/log" |
+if ! (cd "$tmp/src" && CGO_ENABLED=${cgo:-0} GOWORK=off GOFLAGS='' go build -v -mod=$mode -buildvcs=false \
+	-tags "${tags:-}" -ldflags "$flags" -o "$tmp/$name" "$package") 2>&1 | tee "$tmp/log" |
 	awk -v name="$name" 'NR % 100 == 0 { print name ": " NR " packages compiled"; fflush() }' >&2; then
 	tail -n 20 "$tmp/log" >&2
 	exit 1
@@ -107,6 +118,15 @@ fi
 if [ -d "$tmp/src/config/crd/bases" ]; then
 	rm -rf "$dir/crd"
 	cp -r "$tmp/src/config/crd/bases" "$dir/crd" # the kinds that it serves
+fi
+if [ "$name" = gitea ]; then
+	# What the server reads beside its binary. Bundles of scripts and styles are made at
+	# release time; browsers take the style sheets as they are.
+	rm -rf "$dir/static"
+	mkdir "$dir/static"
+	cp -r "$tmp/src/options" "$tmp/src/public" "$tmp/src/templates" "$dir/static/"
+	cp -r "$tmp/src/web_src/css" "$dir/static/public/assets/css"
+	mv "$dir/static/public/assets/css/themes/"* "$dir/static/public/assets/css/"
 fi
 mv "$tmp/$name" "$dir/$name.new"
 mv "$dir/$name.new" "$dir/$name" # whoever sees it sees all of it

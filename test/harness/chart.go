@@ -139,7 +139,7 @@ func (c *Chart) FollowLog() string {
 }
 
 func (c *Chart) helm(ctx context.Context, args ...string) error {
-	bin, err := upstream(ctx, "helm")
+	bin, err := Upstream(ctx, "helm")
 	if err != nil {
 		return err
 	}

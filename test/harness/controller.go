@@ -30,15 +30,15 @@ func (p *Playground) StartController(ctx context.Context, dir string, args ...st
 	if err != nil {
 		return nil, err
 	}
-	health, err := freeAddr()
+	health, err := FreeAddr()
 	if err != nil {
 		return nil, err
 	}
-	webhooks, err := freeAddr()
+	webhooks, err := FreeAddr()
 	if err != nil {
 		return nil, err
 	}
-	metrics, err := freeAddr()
+	metrics, err := FreeAddr()
 	if err != nil {
 		return nil, err
 	}
@@ -71,10 +71,8 @@ func (c *Controller) Start(ctx context.Context) error {
 
 func (c *Controller) ready(ctx context.Context) error {
 	_, err := Eventually(ctx, "the controller's readiness", time.Minute, func(ctx context.Context) (bool, string) {
-		select {
-		case <-c.exited:
+		if c.Exited() {
 			return true, ""
-		default:
 		}
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.health+"/readyz", nil)
 		if err != nil {
@@ -87,10 +85,8 @@ func (c *Controller) ready(ctx context.Context) error {
 		_ = resp.Body.Close()
 		return resp.StatusCode == http.StatusOK, resp.Status
 	})
-	select {
-	case <-c.exited:
+	if c.Exited() {
 		return errors.Join(errors.New("the controller exited"), errors.New(c.Tail(2000)))
-	default:
-		return err
 	}
+	return err
 }

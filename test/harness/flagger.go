@@ -18,11 +18,11 @@ type Flagger struct {
 // StartFlagger starts the release of Flagger that we are compared with, for one
 // namespace, with its log under dir.
 func (p *Playground) StartFlagger(ctx context.Context, namespace, dir string, args ...string) (*Flagger, error) {
-	bin, err := upstream(ctx, "flagger")
+	bin, err := Upstream(ctx, "flagger")
 	if err != nil {
 		return nil, err
 	}
-	addr, err := freeAddr()
+	addr, err := FreeAddr()
 	if err != nil {
 		return nil, err
 	}

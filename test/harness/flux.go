@@ -17,13 +17,13 @@ import (
 // StartFlux starts source-controller or kustomize-controller of the release of Flux
 // that we are compared with, for one namespace, with its data and log under dir.
 func (p *Playground) StartFlux(ctx context.Context, name, namespace, dir string) (*Process, error) {
-	bin, err := upstream(ctx, name)
+	bin, err := Upstream(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	args := []string{"--watch-all-namespaces=false", "--enable-leader-election=false", "--log-level=debug"}
 	for _, flag := range []string{"metrics-addr", "health-addr", "storage-addr"} {
-		addr, err := freeAddr()
+		addr, err := FreeAddr()
 		if err != nil {
 			return nil, err
 		}
@@ -47,7 +47,7 @@ func (p *Playground) StartFlux(ctx context.Context, name, namespace, dir string)
 func (p *Playground) InstallFlux(ctx context.Context, controllers ...string) (remove func(context.Context), err error) {
 	var added []client.Object
 	for _, name := range controllers {
-		bin, err := upstream(ctx, name)
+		bin, err := Upstream(ctx, name)
 		if err != nil {
 			return nil, err
 		}

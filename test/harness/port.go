@@ -4,8 +4,8 @@ package harness
 
 import "net"
 
-// freeAddr is a loopback address that nobody listened on a moment ago.
-func freeAddr() (string, error) {
+// FreeAddr is a loopback address that nobody listened on a moment ago.
+func FreeAddr() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err

@@ -61,6 +61,16 @@ func (p *Process) Stop() {
 	}
 }
 
+// Exited reports whether the process has ended, by itself or not.
+func (p *Process) Exited() bool {
+	select {
+	case <-p.exited:
+		return true
+	default:
+		return false
+	}
+}
+
 // Log is the path of the process's log.
 func (p *Process) Log() string { return p.log }
 

@@ -37,11 +37,11 @@ func (p *Playground) NewRepo(ctx context.Context, name, work string) (*Repo, err
 		{"-C", r.clone, "config", "user.email", "person@example.com"},
 		{"-C", r.clone, "config", "gc.auto", "0"},
 	} {
-		if _, err := git(ctx, args...); err != nil {
+		if _, err := Git(ctx, args...); err != nil {
 			return nil, err
 		}
 	}
-	_, err := git(ctx, "-C", r.clone, "checkout", "-q", "-B", Branch)
+	_, err := Git(ctx, "-C", r.clone, "checkout", "-q", "-B", Branch)
 	return r, err
 }
 
@@ -49,7 +49,7 @@ func (p *Playground) NewRepo(ctx context.Context, name, work string) (*Repo, err
 // server has, pushes, and returns the commit.
 func (r *Repo) Commit(ctx context.Context, message string, files map[string][]byte) (string, error) {
 	if head, err := r.Head(ctx); err == nil && head != "" {
-		if _, err := git(ctx, "-C", r.clone, "pull", "-q", "--rebase", "origin", Branch); err != nil {
+		if _, err := Git(ctx, "-C", r.clone, "pull", "-q", "--rebase", "origin", Branch); err != nil {
 			return "", err
 		}
 	}
@@ -72,7 +72,7 @@ func (r *Repo) Commit(ctx context.Context, message string, files map[string][]by
 		{"-C", r.clone, "add", "-A"},
 		{"-C", r.clone, "commit", "-q", "-m", message},
 	} {
-		if _, err := git(ctx, args...); err != nil {
+		if _, err := Git(ctx, args...); err != nil {
 			return "", err
 		}
 	}
@@ -88,11 +88,11 @@ const pushAttempts = 10
 // push pushes the branch, on top of what others pushed meanwhile.
 func (r *Repo) push(ctx context.Context) error {
 	for attempt := 1; ; attempt++ {
-		_, err := git(ctx, "-C", r.clone, "push", "-q", "origin", Branch)
+		_, err := Git(ctx, "-C", r.clone, "push", "-q", "origin", Branch)
 		if err == nil || attempt == pushAttempts {
 			return err
 		}
-		if _, err := git(ctx, "-C", r.clone, "pull", "-q", "--rebase", "origin", Branch); err != nil {
+		if _, err := Git(ctx, "-C", r.clone, "pull", "-q", "--rebase", "origin", Branch); err != nil {
 			return err
 		}
 	}
@@ -100,13 +100,13 @@ func (r *Repo) push(ctx context.Context) error {
 
 // Head is the commit that the server's branch points at; "" when there is none.
 func (r *Repo) Head(ctx context.Context) (string, error) {
-	out, err := git(ctx, "-C", r.Bare, "for-each-ref", "--format=%(objectname)", "refs/heads/"+Branch)
+	out, err := Git(ctx, "-C", r.Bare, "for-each-ref", "--format=%(objectname)", "refs/heads/"+Branch)
 	return out, err
 }
 
 // Log lists the subjects of the branch's commits, newest first.
 func (r *Repo) Log(ctx context.Context) ([]string, error) {
-	out, err := git(ctx, "-C", r.Bare, "log", "--format=%s", Branch)
+	out, err := Git(ctx, "-C", r.Bare, "log", "--format=%s", Branch)
 	if err != nil || out == "" {
 		return nil, err
 	}
@@ -115,16 +115,16 @@ func (r *Repo) Log(ctx context.Context) ([]string, error) {
 
 // Diff is the patch of one commit, without context lines.
 func (r *Repo) Diff(ctx context.Context, commit string) (string, error) {
-	return git(ctx, "-C", r.Bare, "show", "--format=", "-U0", commit)
+	return Git(ctx, "-C", r.Bare, "show", "--format=", "-U0", commit)
 }
 
 // File is a file's content at the head of the branch.
 func (r *Repo) File(ctx context.Context, path string) (string, error) {
-	return git(ctx, "-C", r.Bare, "show", Branch+":"+path)
+	return Git(ctx, "-C", r.Bare, "show", Branch+":"+path)
 }
 
-// git runs the git command without the user's configuration.
-func git(ctx context.Context, args ...string) (string, error) {
+// Git runs the git command without the user's configuration.
+func Git(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0")
 	out, err := cmd.CombinedOutput()

@@ -37,8 +37,8 @@ func upstreamIfBuilt(ctx context.Context, name string) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// upstream builds a program of the field once, and returns its path.
-func upstream(ctx context.Context, name string) (string, error) {
+// Upstream builds a program of the field once, and returns its path.
+func Upstream(ctx context.Context, name string) (string, error) {
 	root, err := Root()
 	if err != nil {
 		return "", err
