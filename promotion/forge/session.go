@@ -161,6 +161,8 @@ func (s *session) judge(resp *http.Response, body []byte, key answerKey, hidden 
 	}
 	host := resp.Request.URL.Host
 	until, limited := s.limit.learn(s.clock.Now(), resp, message)
+	// The library of GitLab would sleep by it, with a limiter of its own for each client.
+	resp.Header.Del("RateLimit-Limit")
 	switch {
 	case limited:
 		return nil, &RateLimited{Host: host, Until: until}

@@ -20,6 +20,18 @@ func providers() map[string]provider {
 			needs:   "to write contents, pull requests and commit statuses, and to read checks and administration",
 			connect: connectGitHub,
 		},
+		GitLab: {
+			Capabilities: Capabilities{
+				Draft: true, Labels: true, Reviewers: true, Assignees: true, AutoMerge: true, Statuses: true, Reopen: true,
+				Methods:    []Method{MergeCommit, Squash, FastForward},
+				TitleBytes: 255, BodyBytes: 1 << 20,
+			},
+			hosts:   []string{"gitlab.com", "altssh.gitlab.com"},
+			token:   bearer,
+			locate:  locateGitLab,
+			needs:   "scope api and the role Developer, or Maintainer where the base is protected",
+			connect: connectGitLab,
+		},
 		Gitea: {
 			Capabilities: Capabilities{
 				Draft: true, Labels: true, Reviewers: true, Assignees: true, AutoMerge: true, Statuses: true, Reopen: true,

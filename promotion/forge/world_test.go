@@ -44,7 +44,8 @@ type world struct {
 	branches map[string]string
 	changes  []*change
 	statuses map[string][]forge.Status
-	required string // the check that main demands, beside an approval; "" is nothing
+	required string       // the check that main demands, beside an approval; "" is nothing
+	only     forge.Method // that the repository allows; "" is all
 	commits  int
 	merges   int
 	touched  int
@@ -82,6 +83,7 @@ var fakes = map[string]struct {
 }{
 	forge.Gitea:  {serve: serveGitea},
 	forge.GitHub: {serve: serveGitHub},
+	forge.GitLab: {serve: serveGitLab},
 }
 
 var start = time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
@@ -176,6 +178,12 @@ func (w *world) Require(check string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.required = check
+}
+
+func (w *world) Allow(method forge.Method) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.only = method
 }
 
 func (w *world) Approve(number int64) {

@@ -39,6 +39,8 @@ type Scene interface {
 	OpenFromFork(branch string)
 	// Require makes Base demand an approval and a successful check of this name.
 	Require(check string)
+	// Allow makes the repository allow a merge method, if it allows one at a time.
+	Allow(method forge.Method)
 	// Approve approves as the person, whose login is Person.
 	Approve(number int64)
 	// ClosePerson closes as the person.
