@@ -27,6 +27,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	apikustomize "github.com/fluxcd/pkg/apis/kustomize"
@@ -36,6 +37,7 @@ import (
 	"sigs.k8s.io/kustomize/api/resource"
 	kustypes "sigs.k8s.io/kustomize/api/types"
 
+	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/tree"
 )
 
@@ -51,10 +53,23 @@ var (
 		"as it is says so with " + decryptKey + ": " + disabled)
 )
 
-// IsRefused reports whether a build fails for what the commit and the spec are, so
-// that trying again cannot help.
+// errRefused marks the failure of a build that read all it asked for, and had the time
+// and the memory for it: the same files, spec and variables fail the same way again.
+var errRefused = errors.New("refused")
+
+// refusedError is an error that is errRefused without saying so.
+type refusedError struct{ error }
+
+func (e refusedError) Unwrap() error        { return e.error }
+func (e refusedError) Is(target error) bool { return target == errRefused }
+
+// errUnreadable marks files of the source that could not be read this time.
+var errUnreadable = errors.New("reading the source")
+
+// IsRefused reports whether a build fails for what the commit, the spec and the
+// variables are, so that trying again cannot help.
 func IsRefused(err error) bool {
-	return errors.Is(err, ErrTooLarge) || errors.Is(err, ErrRemote) || errors.Is(err, ErrEncrypted) || errors.Is(err, errLeaves)
+	return slices.ContainsFunc(sentinels, func(sentinel error) bool { return errors.Is(err, sentinel) })
 }
 
 // Spec is what of a Kustomization decides the objects, beside the tree.
@@ -147,10 +162,16 @@ func (j *job) prepare() (err error) {
 // largeCost is from where on a build is isolated for its mere size.
 const largeCost = 64 << 20
 
-// explain gives an error the words that people may read.
+// explain gives an error the words that people may read, and says whether trying again
+// can help.
 func (j *job) explain(err *error) {
-	if *err != nil {
-		*err = j.spec.Substitution.Mask().Error(readable(j.overlay.reason(*err)))
+	if *err == nil {
+		return
+	}
+	why := j.overlay.reason(*err)
+	*err = j.spec.Substitution.Mask().Error(readable(why))
+	if j.overlay.ended() == nil && !errors.Is(why, errUnreadable) && !errors.Is(why, budget.ErrExhausted) {
+		*err = refusedError{*err}
 	}
 }
 

@@ -3,6 +3,7 @@
 package build
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -127,23 +128,50 @@ func lay(o *overlay, dir string, spec Spec, kus *kustypes.Kustomization) error {
 	if len(spec.BuildMetadata) > 0 {
 		kus.BuildMetadata = spec.BuildMetadata
 	}
-	for _, p := range spec.Patches {
+	for i, p := range spec.Patches {
+		if err := checkPatch(o, p); err != nil {
+			return fmt.Errorf("spec.patches[%d]: %w", i, err)
+		}
 		kus.Patches = append(kus.Patches, kustypes.Patch{Patch: p.Patch, Target: selector(p.Target)})
 	}
 	for _, image := range spec.Images {
 		kus.Images = override(kus.Images, image)
 	}
-	for _, component := range spec.Components {
+	for i, component := range spec.Components {
 		exists := o.Exists(path.Join(dir, component))
-		if isRemote(component) && !exists || path.IsAbs(component) {
-			return fmt.Errorf("component %q: %w", component, ErrRemote)
-		}
-		if spec.IgnoreMissingComponents && !exists {
+		switch {
+		case isRemote(component) && !exists || path.IsAbs(component):
+			return fmt.Errorf("spec.components[%d] (%s): %w", i, component, ErrRemote)
+		case spec.IgnoreMissingComponents && !exists:
 			continue
+		case !exists:
+			return fmt.Errorf("spec.components[%d] (%s): the source has no such directory; paths start at spec.path", i, component)
 		}
 		kus.Components = append(kus.Components, component)
 	}
 	return nil
+}
+
+// checkPatch refuses what kustomize would take for no patch, in words that are not
+// about its own plugins.
+func checkPatch(o *overlay, p apikustomize.Patch) error {
+	if _, err := o.weigh([]byte(p.Patch)); err != nil {
+		return err
+	}
+	var patch any
+	if err := yaml.Unmarshal([]byte(p.Patch), &patch); err != nil {
+		return fmt.Errorf("decoding patch: %w", err)
+	}
+	switch patch.(type) {
+	case map[string]any:
+		return nil
+	case []any:
+		if p.Target == nil {
+			return errors.New("a JSON 6902 patch needs a target")
+		}
+		return nil
+	}
+	return errors.New("patch is neither a strategic merge patch, which is an object, nor a JSON 6902 patch, which is a list of operations")
 }
 
 func selector(s *apikustomize.Selector) *kustypes.Selector {

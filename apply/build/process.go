@@ -71,7 +71,9 @@ type outcome struct {
 	Is      int // index into sentinels, counted from one
 }
 
-var sentinels = []error{ErrPathNotFound, ErrTooLarge, ErrRemote, ErrEncrypted, ErrVariable, errLeaves}
+// sentinels are the failures that trying again cannot help against; of those that an
+// error is, the last one counts.
+var sentinels = []error{errRefused, ErrPathNotFound, ErrTooLarge, ErrRemote, ErrEncrypted, ErrVariable, errLeaves}
 
 // processes are those that run, and one that waits for more.
 type processes struct {

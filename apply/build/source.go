@@ -4,6 +4,7 @@ package build
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"slices"
@@ -71,7 +72,7 @@ func (s *source) entry(name string) (e tree.Entry, asked, real string, err error
 	}
 	e, real, err = look(s.tree, asked)
 	if err != nil {
-		return tree.Entry{}, "", "", s.refused.refuse(err)
+		return tree.Entry{}, "", "", s.unreadable(err)
 	}
 	s.reads.probe(asked, e)
 	return e, asked, real, nil
@@ -110,10 +111,22 @@ func (s *source) content(name string) ([]byte, error) {
 	}
 	s.reads.read(asked, e)
 	data, err := s.tree.ReadFile(real)
-	if err == nil && isSealed(data) {
+	if err != nil {
+		return nil, s.unreadable(err)
+	}
+	if isSealed(data) {
 		s.sealed[asked] = data
 	}
-	return data, err
+	return data, nil
+}
+
+// unreadable keeps that something which is there could not be read, so that kustomize
+// does not take it for absent, nor anybody the failure for that of the commit.
+func (s *source) unreadable(err error) error {
+	if errors.Is(err, errLeaves) {
+		return s.refused.refuse(err)
+	}
+	return s.refused.refuse(fmt.Errorf("%w: %w", errUnreadable, err))
 }
 
 // list returns a directory's entries; the build then depends on all of it. Links
@@ -124,8 +137,14 @@ func (s *source) list(name string) ([]tree.Entry, error) {
 		return nil, err
 	}
 	s.reads.read(asked, e)
+	if e.Mode != tree.Dir {
+		return nil, &fs.PathError{Op: "readdir", Path: name, Err: tree.ErrNotDir}
+	}
 	entries, err := s.tree.ReadDir(real)
-	return slices.DeleteFunc(slices.Clone(entries), func(e tree.Entry) bool { return kindOf(e) == absent }), err
+	if err != nil {
+		return nil, s.unreadable(err)
+	}
+	return slices.DeleteFunc(slices.Clone(entries), func(e tree.Entry) bool { return kindOf(e) == absent }), nil
 }
 
 // links returns the paths of the links in a directory whose names match.

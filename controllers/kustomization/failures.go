@@ -59,11 +59,12 @@ func variablesFailure(err error) *decide.Failure {
 
 // buildFailure says when a build that failed is tried again.
 func buildFailure(k *kustomizev1.Kustomization, err error) *decide.Failure {
-	f := &decide.Failure{Reason: meta.BuildFailedReason, Err: err, Retry: decide.RetryWhenWatched} // the same commit will fail the same way
-	switch {
-	case errors.Is(err, build.ErrPathNotFound):
+	f := &decide.Failure{Reason: meta.BuildFailedReason, Err: err, Retry: decide.RetryWhenWatched}
+	if errors.Is(err, build.ErrPathNotFound) {
 		f.Reason = meta.ArtifactFailedReason
-	case build.IsRefused(err): // only another commit or spec can help, and both are watched
+	}
+	switch {
+	case build.IsRefused(err): // only another commit, spec or variable can help, and all are watched
 		f.Retry = decide.RetryNever
 	case errors.Is(err, build.ErrTimeout), errors.Is(err, build.ErrUnfinished):
 		f.After = max(k.GetRetryInterval(), slowRetry)

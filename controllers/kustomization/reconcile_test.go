@@ -555,8 +555,21 @@ func TestWhatCannotBeBuilt(t *testing.T) {
 		wantReason string
 		wantStalls bool
 	}{
-		"a path that is not there": {files: map[string]string{"a.yaml": configMap("c", "x")}, path: "./none", wantReason: meta.ArtifactFailedReason},
-		"a file that is no YAML":   {files: map[string]string{"a.yaml": "a: b: c"}, wantReason: meta.BuildFailedReason},
+		"a path that is not there": {files: map[string]string{"a.yaml": configMap("c", "x")}, path: "./none", wantReason: meta.ArtifactFailedReason, wantStalls: true},
+		"a file that is no YAML":   {files: map[string]string{"a.yaml": "a: b: c"}, wantReason: meta.BuildFailedReason, wantStalls: true},
+		"a tab in YAML, which the next retry would not mend either": {
+			files: map[string]string{"a.yaml": "a:\n\tb: c"}, wantReason: meta.BuildFailedReason, wantStalls: true,
+		},
+		"a chart": {
+			files: map[string]string{"kustomization.yaml": "helmCharts: [{name: x}]"}, wantReason: meta.BuildFailedReason, wantStalls: true,
+		},
+		"a generator that is not built in": {
+			files:      map[string]string{"kustomization.yaml": "generators: [g.yaml]", "g.yaml": "apiVersion: x/v1\nkind: G\nmetadata: {name: g}\n"},
+			wantReason: meta.BuildFailedReason, wantStalls: true,
+		},
+		"a file outside of the source": {
+			files: map[string]string{"kustomization.yaml": "resources: [../../etc/passwd]"}, wantReason: meta.BuildFailedReason, wantStalls: true,
+		},
 		"a base that is elsewhere": {files: map[string]string{"kustomization.yaml": "resources: [\"https://example.com/x\"]"}, wantReason: meta.BuildFailedReason, wantStalls: true},
 	}
 	for name, tc := range tests {
