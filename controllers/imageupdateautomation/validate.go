@@ -25,12 +25,25 @@ func validate(a *imagev1.ImageUpdateAutomation) error {
 	if u := a.Spec.Update; u != nil && strings.HasPrefix(path.Clean(strings.TrimLeft(u.Path, "/"))+"/", "../") {
 		return refuse(imagev1.InvalidUpdateStrategyReason, "spec.update.path: %q is outside of the repository", u.Path)
 	}
-	commit := a.Spec.GitSpec.Commit
+	return validateCommit(a.Spec.GitSpec.Commit)
+}
+
+// validateCommit refuses what a commit cannot say.
+func validateCommit(commit imagev1.CommitSpec) error {
+	if why := git.CheckName(commit.Author.Name); why != "" {
+		return refuse(imagev1.InvalidSourceConfigReason, "spec.git.commit.author.name: %q %s", commit.Author.Name, why)
+	}
+	if why := git.CheckEmail(commit.Author.Email); why != "" {
+		return refuse(imagev1.InvalidSourceConfigReason, "spec.git.commit.author.email: %q %s", commit.Author.Email, why)
+	}
 	if key := commit.SigningKey; key != nil {
 		switch key.Type {
 		case "", imagev1.SigningKeyTypeGPG, imagev1.SigningKeyTypeSSH:
 		default:
 			return refuse(imagev1.InvalidSourceConfigReason, "spec.git.commit.signingKey.type: %q is neither gpg nor ssh", key.Type)
+		}
+		if key.SecretRef.Name == "" {
+			return refuse(imagev1.InvalidSourceConfigReason, "spec.git.commit.signingKey.secretRef.name is empty")
 		}
 	}
 	switch commit.Per {
