@@ -127,3 +127,46 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestOnlyNamesOfRBACHaveColons(t *testing.T) {
+	for _, kind := range []string{"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"} {
+		id := ID{Name: "a:b", Group: rbacGroup, Kind: kind}
+		if got, want := id.String(), "_a__b_rbac.authorization.k8s.io_"+kind; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	for want, id := range map[string]ID{
+		"_a:b_example.com_Role":                     {Name: "a:b", Group: "example.com", Kind: "Role"},
+		"_a:b_rbac.authorization.k8s.io_Permission": {Name: "a:b", Group: rbacGroup, Kind: "Permission"},
+	} {
+		if got := id.String(); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+func TestSubjectsNameTheNamespaceIfThereIsOne(t *testing.T) {
+	for want, id := range map[string]ID{
+		"Deployment/apps/podinfo": {Namespace: "apps", Name: "podinfo", Group: "apps", Kind: "Deployment"},
+		"Namespace/staging":       {Name: "staging", Kind: "Namespace"},
+	} {
+		if got := id.Subject(); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+func TestAnInventoryIsInOneOrder(t *testing.T) {
+	want := []Entry{
+		{ID: ID{Name: "z", Group: "z", Kind: "Z"}},
+		{ID: ID{Namespace: "a", Name: "a", Group: "z", Kind: "Z"}},
+		{ID: ID{Namespace: "a", Name: "b", Group: "a", Kind: "Z"}},
+		{ID: ID{Namespace: "a", Name: "b", Group: "b", Kind: "A"}},
+		{ID: ID{Namespace: "a", Name: "b", Group: "b", Kind: "B"}},
+	}
+	got := []Entry{want[4], want[2], want[0], want[3], want[1]}
+	Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Sort (-want +got):\n%s", diff)
+	}
+}
