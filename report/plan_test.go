@@ -33,6 +33,35 @@ func TestSpecInPlainWords(t *testing.T) {
 		}, []string{"strategy A/B: users whom analysis.match selects (header x-beta), for 5 checks, 30s each"}},
 		"unmeasured": {func(c *flaggerv1.Canary) { c.Spec.SkipAnalysis = true }, []string{
 			"strategy promoted as soon as it is ready, unmeasured"}},
+		"ten steps are all shown": {func(c *flaggerv1.Canary) { c.Spec.Analysis.StepWeight, c.Spec.Analysis.MaxWeight = 4, 40 }, []string{
+			"strategy canary: 4%, 8%, 12%, 16%, 20%, 24%, 28%, 32%, 36%, 40% of the users, 30s each"}},
+		"blue/green with copies of requests": {func(c *flaggerv1.Canary) {
+			c.Spec.Analysis.StepWeight, c.Spec.Analysis.Iterations, c.Spec.Analysis.Mirror = 0, 5, true
+		}, []string{"strategy blue/green: 5 checks with copies of the users' requests, 30s each"}},
+		"copies of requests, then users": {func(c *flaggerv1.Canary) { c.Spec.Analysis.Mirror = true }, []string{
+			"strategy canary: copies of requests, 20%, 40%, 60% of the users, 30s each"}},
+		"one failed check is enough": {func(c *flaggerv1.Canary) { c.Spec.Analysis.Threshold = 1; c.Spec.Analysis.Metrics = nil }, []string{
+			"roll back after 1 failed check"}},
+		"sessions stay": {func(c *flaggerv1.Canary) {
+			c.Spec.Analysis.SessionAffinity = &flaggerv1.SessionAffinity{CookieName: "seen", MaxAge: 90}
+		}, []string{"sessions users stay on the version that they saw first, by cookie seen for 1m30s"}},
+		"a metric that may not rise": {func(c *flaggerv1.Canary) {
+			most := 3.0
+			c.Spec.Analysis.Metrics = []flaggerv1.CanaryMetric{{Name: "errors", Query: "q", Interval: "2m",
+				ThresholdRange: &flaggerv1.CanaryThresholdRange{Max: &most}}}
+		}, []string{"metric errors: at most 3.00 over 2m, by a query of its own"}},
+		"webhooks say what they are for": {func(c *flaggerv1.Canary) {
+			c.Spec.Analysis.Webhooks = []flaggerv1.CanaryWebhook{{Name: "gate", Type: flaggerv1.ConfirmPromotionHook, URL: "http://x/"}}
+		}, []string{"webhook gate: holds a release before it is promoted"}},
+		"promotion in steps": {func(c *flaggerv1.Canary) { c.Spec.Analysis.StepWeightPromotion = 25 }, []string{
+			"promote users move to the promoted primary in steps of 25%"}},
+		"alerts": {func(c *flaggerv1.Canary) {
+			c.Spec.Analysis.Alerts = []flaggerv1.CanaryAlert{{Name: "on-call"}, {Name: "page", Severity: flaggerv1.SeverityError}}
+			c.Spec.Analysis.Alerts[1].ProviderRef.Name = "pager"
+		}, []string{"alert on-call: from info on, by AlertProvider ", "alert page: from error on, by AlertProvider pager"}},
+		"an autoscaler": {func(c *flaggerv1.Canary) {
+			c.Spec.AutoscalerRef = &flaggerv1.AutoscalerReference{Kind: "HorizontalPodAutoscaler", Name: "podinfo"}
+		}, []string{"autoscaler HorizontalPodAutoscaler podinfo"}},
 		"gates": {func(c *flaggerv1.Canary) {
 			c.Annotations = map[string]string{flaggerv1.GatesAnnotation: "confirm-promotion"}
 		}, []string{"gates confirm-promotion"}},
