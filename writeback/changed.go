@@ -77,3 +77,13 @@ func compareObjects(a, b edit.Object) int {
 	return cmp.Or(cmp.Compare(a.APIVersion, b.APIVersion), cmp.Compare(a.Kind, b.Kind),
 		cmp.Compare(a.Name, b.Name), cmp.Compare(a.Namespace, b.Namespace))
 }
+
+// merge adds the changes of another part of the same commit.
+func (c *Changed) merge(other Changed) {
+	for file, objects := range other.FileChanges {
+		if c.FileChanges == nil {
+			c.FileChanges = map[string]ObjectChanges{}
+		}
+		c.FileChanges[file] = objects
+	}
+}

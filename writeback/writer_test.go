@@ -23,7 +23,12 @@ const marked = "image: app:1 # {\"$imagepolicy\": \"apps:app\"}\n"
 
 func newWriter(t *testing.T) *writeback.Writer {
 	t.Helper()
-	return writeback.NewWriter(git.NewMirrors(t.TempDir(), clock.RealClock{}), clock.RealClock{})
+	return writeback.NewWriter(newMirrors(t), clock.RealClock{})
+}
+
+func newMirrors(t *testing.T) *git.Mirrors {
+	t.Helper()
+	return git.NewMirrors(t.TempDir(), clock.RealClock{})
 }
 
 // request asks for app:<tag> on main.

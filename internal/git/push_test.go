@@ -75,6 +75,35 @@ func TestWriteAndPush(t *testing.T) {
 	}
 }
 
+func TestTheFirstCommitOfABranchOfItsOwn(t *testing.T) {
+	server := gitserver.New(t)
+	repo := server.Repo("app")
+	repo.Commit("main", files{"a.yaml": "a: 1\n"})
+	m := open(t, t.TempDir(), git.Remote{URL: repo.URL})
+	pull(t, m, "main")
+	first, err := m.WriteFirst(t.Context(), map[string][]byte{"state.yaml": []byte("version: 1\n")}, info("the first\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := m.Write(t.Context(), first, map[string][]byte{"state.yaml": []byte("version: 2\n")}, info("the second\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Push(t.Context(), nil, git.RefUpdate{Ref: "state", New: second}); err != nil {
+		t.Fatal(err)
+	}
+	repo.Git("fsck", "--strict")
+	if got := repo.Git("log", "--format=%s|%P", "state"); got != fmt.Sprintf("the second|%s\nthe first|", first) {
+		t.Errorf("the branch is %q", got)
+	}
+	if got := repo.Git("ls-tree", "--name-only", "state"); got != "state.yaml" {
+		t.Errorf("it has %q", got)
+	}
+	if err := m.Push(t.Context(), nil, git.RefUpdate{Ref: "state", New: first}); !errors.Is(err, git.ErrNonFastForward) {
+		t.Errorf("made again: %v", err)
+	}
+}
+
 func TestWriteRefuses(t *testing.T) {
 	repo := gitserver.New(t).Repo("app")
 	repo.Commit("main", files{"f": "1\n", "d/g": "2\n", "120000 link": "f"})

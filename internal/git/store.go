@@ -233,13 +233,13 @@ func (s *store) addDraft(commit plumbing.Hash, d draft) {
 }
 
 // drafts returns the commits from one that Write made back to the one that the
-// remote has; none when the remote has it itself. ErrMissing means that the
+// remote has, or to the first; none when the remote has it itself. ErrMissing means that the
 // commit is unknown.
 func (s *store) drafts(commit plumbing.Hash) ([]draft, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	var chain []draft
-	for !slices.Contains(s.tips, commit) {
+	for !commit.IsZero() && !slices.Contains(s.tips, commit) {
 		d, ok := s.local[commit]
 		if !ok {
 			return nil, fmt.Errorf("%w: commit %s", ErrMissing, commit)

@@ -41,14 +41,39 @@ func (m *Mirror) Write(ctx context.Context, base plumbing.Hash, changes map[stri
 		return plumbing.ZeroHash, err
 	}
 	w := &writer{from: from}
-	root, err := w.root(changes)
+	root, err := w.root(from.commit.TreeHash.String(), changes)
 	if err != nil {
 		return plumbing.ZeroHash, fmt.Errorf("writing commit: %w", err)
 	}
 	if root == from.commit.TreeHash.String() {
 		return base, nil
 	}
-	made, err := w.commit(root, commit)
+	return w.draft(s, base, root, commit)
+}
+
+// WriteFirst makes a commit without parents that has these files alone: the first of a
+// branch that shares nothing with others.
+func (m *Mirror) WriteFirst(ctx context.Context, files map[string][]byte, commit CommitInfo) (plumbing.Hash, error) {
+	release, err := m.acquire(ctx)
+	if err != nil {
+		return plumbing.ZeroHash, err
+	}
+	defer release()
+	s := m.current()
+	if s == nil {
+		return plumbing.ZeroHash, fmt.Errorf("%w: %s was never fetched", ErrMissing, m.remote)
+	}
+	w := &writer{}
+	root, err := w.root("", files)
+	if err != nil {
+		return plumbing.ZeroHash, fmt.Errorf("writing commit: %w", err)
+	}
+	return w.draft(s, plumbing.ZeroHash, root, commit)
+}
+
+// draft keeps a commit in the mirror.
+func (w *writer) draft(s *store, base plumbing.Hash, root string, commit CommitInfo) (plumbing.Hash, error) {
+	made, err := w.commit(base, root, commit)
 	if err != nil {
 		return plumbing.ZeroHash, fmt.Errorf("writing commit: %w", err)
 	}
@@ -76,8 +101,9 @@ func newChange() *change {
 	return &change{files: map[string][]byte{}, dirs: map[string]*change{}}
 }
 
-// root applies changes by path and returns the hash of the new root directory.
-func (w *writer) root(changes map[string][]byte) (string, error) {
+// root applies changes by path to a root directory, "" if there was none, and returns the
+// hash of the new one.
+func (w *writer) root(old string, changes map[string][]byte) (string, error) {
 	top := newChange()
 	for name, data := range changes {
 		parts, err := tree.Split(name)
@@ -96,7 +122,7 @@ func (w *writer) root(changes map[string][]byte) (string, error) {
 		}
 		at.files[parts[len(parts)-1]] = data
 	}
-	hash, err := w.dir(w.from.commit.TreeHash.String(), top)
+	hash, err := w.dir(old, top)
 	if err == nil && hash == "" {
 		return w.tree("", nil) // no file is left
 	}
@@ -185,11 +211,11 @@ func (w *writer) tree(old string, entries []tree.Entry) (string, error) {
 	return hash, nil
 }
 
-// commit adds the commit object itself.
-func (w *writer) commit(root string, info CommitInfo) (plumbing.Hash, error) {
-	c := &object.Commit{
-		Author: info.Author, Committer: info.Committer, Message: info.Message,
-		TreeHash: plumbing.NewHash(root), ParentHashes: []plumbing.Hash{w.from.commit.Hash},
+// commit adds the commit object itself; one with the zero base has no parents.
+func (w *writer) commit(base plumbing.Hash, root string, info CommitInfo) (plumbing.Hash, error) {
+	c := &object.Commit{Author: info.Author, Committer: info.Committer, Message: info.Message, TreeHash: plumbing.NewHash(root)}
+	if !base.IsZero() {
+		c.ParentHashes = []plumbing.Hash{base}
 	}
 	data, err := encodeCommit(c)
 	if err == nil && info.Signer != nil {

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package writeback_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/test/fake/gitserver"
+	"github.com/sluice-cd/sluice/writeback"
+	"github.com/sluice-cd/sluice/writeback/edit"
+)
+
+func TestABundleIsWrittenBelowThePathsOfAStage(t *testing.T) {
+	repo := gitserver.New(t).Repo("fleet")
+	repo.Commit("main", gitserver.Files{"staging/a.yaml": marked, "production/eu/a.yaml": marked, "production/us/a.yaml": marked, "other.yaml": marked})
+	w := newWriter(t)
+	req := request(repo, "")
+	req.Edits = writeback.BundleEdits{
+		Namespace: "apps", Paths: []string{"production/eu", "production/us"}, Images: map[string]edit.Image{"app": {Name: "app", Tag: "2"}},
+	}
+	if _, err := w.Run(t.Context(), req); err != nil {
+		t.Fatal(err)
+	}
+	if got := repo.Git("diff", "--name-only", "main^", "main"); got != "production/eu/a.yaml\nproduction/us/a.yaml" {
+		t.Errorf("changed %q", got)
+	}
+	again, err := w.Run(t.Context(), req)
+	if err != nil || !again.Commit.IsZero() {
+		t.Errorf("written again: %v, %v", again.Commit, err)
+	}
+}
+
+func TestABundleThatLacksAPartIsNotWrittenInPart(t *testing.T) {
+	repo := gitserver.New(t).Repo("fleet")
+	head := repo.Commit("main", gitserver.Files{
+		"a.yaml": marked, "b.yaml": "digest: sha256:1 # {\"$imagepolicy\": \"apps:app:digest\"}\n",
+	})
+	req := request(repo, "")
+	req.Edits = writeback.BundleEdits{Namespace: "apps", Paths: []string{""}, Images: map[string]edit.Image{"app": {Name: "app", Tag: "2"}}}
+	if _, err := newWriter(t).Run(t.Context(), req); !errors.Is(err, edit.ErrMissingPart) {
+		t.Errorf("got %v", err)
+	}
+	if repo.Head("main") != head {
+		t.Error("something was written")
+	}
+}
+
+func TestTheVersionsOfAStage(t *testing.T) {
+	marker := func(key, value, setter string) string {
+		return key + ": " + value + " # {\"$imagepolicy\": \"" + setter + "\"}\n"
+	}
+	tests := map[string]struct {
+		files gitserver.Files
+		want  map[string]edit.Image
+		err   error
+	}{
+		"a whole reference": {
+			files: gitserver.Files{"a.yaml": marker("image", "host:5000/team/app:1.2@sha256:ab", "apps:app")},
+			want:  map[string]edit.Image{"app": {Name: "host:5000/team/app", Tag: "1.2", Digest: "sha256:ab"}},
+		},
+		"parts in several files": {
+			files: gitserver.Files{
+				"a.yaml": marker("newName", "host/app", "apps:app:name") + marker("newTag", "'1.20'", "apps:app:tag"),
+				"b.yaml": marker("digest", "sha256:ab", "apps:app:digest") + marker("image", "host/app:1.20", "apps:app"),
+			},
+			want: map[string]edit.Image{"app": {Name: "host/app", Tag: "1.20", Digest: "sha256:ab"}},
+		},
+		"other policies and namespaces do not count": {
+			files: gitserver.Files{"a.yaml": marker("image", "app:1", "apps:app") + marker("image", "x:1", "apps:x") + marker("image", "y:1", "other:app")},
+			want:  map[string]edit.Image{"app": {Name: "app", Tag: "1"}},
+		},
+		"two versions of one policy": {
+			files: gitserver.Files{"a.yaml": marker("image", "app:1", "apps:app") + marker("image", "app:2", "apps:app")},
+			err:   writeback.ErrDisagree,
+		},
+		"no field": {files: gitserver.Files{"a.yaml": "image: app:1\n"}, err: writeback.ErrNoMarkers},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			repo := gitserver.New(t).Repo("fleet")
+			repo.Commit("main", tc.files)
+			w := newWriter(t)
+			files := filesOf(t, repo)
+			got, err := w.Index().Versions(t.Context(), files, "", "apps", map[string]bool{"app": true, "web": true})
+			if !errors.Is(err, tc.err) {
+				t.Fatalf("got %v, want %v", err, tc.err)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// filesOf are the files of main.
+func filesOf(t *testing.T, repo *gitserver.Repo) *git.CommitTree {
+	t.Helper()
+	mirror, err := newMirrors(t).Get(t.Context(), git.Remote{URL: repo.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := plumbing.NewHash(repo.Head("main"))
+	if err := mirror.Fetch(t.Context(), "main", head); err != nil {
+		t.Fatal(err)
+	}
+	files, err := mirror.Tree(head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func TestTheStateIsWrittenByCompareAndSwap(t *testing.T) {
+	repo := gitserver.New(t).Repo("fleet")
+	repo.Commit("main", gitserver.Files{"a.yaml": marked})
+	w := newWriter(t)
+	if _, err := w.Run(t.Context(), request(repo, "2")); err != nil { // fetches
+		t.Fatal(err)
+	}
+	f := writeback.StateFile{
+		Remote: git.Remote{URL: repo.URL}, Branch: "sluice/state/apps.shop", Path: "state.yaml", Author: git.Signature{Name: "bot", Email: "bot@example.com"},
+	}
+	content, at, err := w.ReadState(t.Context(), f)
+	if err != nil || content != nil || !at.IsZero() {
+		t.Fatalf("before: %q at %s, %v", content, at, err)
+	}
+	first, err := w.WriteState(t.Context(), f, at, []byte("version: 1\n"), "First\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.WriteState(t.Context(), f, at, []byte("version: 9\n"), "Late\n"); !errors.Is(err, git.ErrNonFastForward) {
+		t.Errorf("a second first commit: %v", err)
+	}
+	if _, err := w.WriteState(t.Context(), f, first, []byte("version: 2\n"), "Second\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.WriteState(t.Context(), f, first, []byte("version: 9\n"), "Late\n"); !errors.Is(err, git.ErrNonFastForward) {
+		t.Errorf("a late commit: %v", err)
+	}
+	other := newWriter(t)
+	content, _, err = other.ReadState(t.Context(), f)
+	if err != nil || string(content) != "version: 2\n" {
+		t.Errorf("after: %q, %v", content, err)
+	}
+	if got := repo.Git("ls-tree", "-r", "--name-only", f.Branch); got != "state.yaml" {
+		t.Errorf("the branch has %q", got)
+	}
+}
