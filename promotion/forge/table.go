@@ -44,5 +44,28 @@ func providers() map[string]provider {
 			needs:   "scopes write:repository and write:issue, and the right to write to the repository",
 			connect: connectGitea,
 		},
+		AzureDevOps: {
+			Capabilities: Capabilities{
+				Draft: true, Labels: true, AutoMerge: true, Statuses: true, Reopen: true,
+				Methods:    []Method{MergeCommit, Squash, Rebase},
+				TitleBytes: 400, BodyBytes: 4000,
+			},
+			hosts:   []string{"dev.azure.com", "ssh.dev.azure.com", ".visualstudio.com"},
+			token:   func(token string) string { return basic("", token) },
+			locate:  locateAzure,
+			needs:   "scopes Code (read, write, status) and, for policies, Build (read)",
+			connect: connectAzure,
+		},
+		BitbucketServer: {
+			Capabilities: Capabilities{
+				Reviewers: true, Statuses: true, Reopen: true,
+				Methods:    []Method{MergeCommit, Squash, Rebase, FastForward},
+				TitleBytes: 255, BodyBytes: 30000,
+			},
+			token: bearer, basic: true,
+			locate:  locateServer,
+			needs:   "to write to the repository",
+			connect: connectServer,
+		},
 	}
 }

@@ -53,10 +53,18 @@ type world struct {
 	requests []string
 	// checkRuns are those of every commit, at GitHub.
 	checkRuns []object
+	// commitStatuses are those that no policy looks at, at Azure DevOps.
+	commitStatuses []shaStatus
 	// intercept may answer instead of the forge.
 	intercept func(http.ResponseWriter, *http.Request) bool
 	// checking is for how many more looks mergeability is not known after a push.
 	checking int
+}
+
+// shaStatus is a status of a commit.
+type shaStatus struct {
+	sha string
+	forge.Status
 }
 
 // change is a pull request.
@@ -66,7 +74,7 @@ type change struct {
 	headRepo, head, landed        string
 	draft, queued                 bool
 	auto                          bool
-	autoMethod                    forge.Method
+	autoMethod, completing        forge.Method
 	state                         forge.State
 	author, mergedBy, closedBy    string
 	approved                      map[string]bool
@@ -84,6 +92,9 @@ var fakes = map[string]struct {
 	forge.Gitea:  {serve: serveGitea},
 	forge.GitHub: {serve: serveGitHub},
 	forge.GitLab: {serve: serveGitLab},
+
+	forge.AzureDevOps:     {serve: serveAzure, path: "/org/" + owner + "/_git/" + repoName},
+	forge.BitbucketServer: {serve: serveBitbucketServer, path: "/scm/" + fullName + ".git"},
 }
 
 var start = time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
