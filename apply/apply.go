@@ -117,6 +117,8 @@ type Outcome struct {
 	Waiting decide.Health
 	// Contentions are objects that somebody keeps changing; each is reported once.
 	Contentions []decide.Contention
+
+	ignored []string // see Ignored
 }
 
 // Entries is the inventory of what was dealt with.

@@ -66,7 +66,7 @@ type run struct {
 func (r *run) apply(ctx context.Context, waves []wave, out *Outcome) error {
 	kept := map[inventory.ID]bool{}
 	for _, wave := range waves {
-		changes, err := r.applyWave(ctx, wave)
+		changes, err := r.applyWave(ctx, wave, out)
 		out.Changes = append(out.Changes, changes...)
 		if err != nil {
 			r.awaitTermination(ctx)
@@ -87,7 +87,7 @@ func (r *run) apply(ctx context.Context, waves []wave, out *Outcome) error {
 }
 
 // applyWave applies the objects of one wave in parallel.
-func (r *run) applyWave(ctx context.Context, wave wave) ([]Change, error) {
+func (r *run) applyWave(ctx context.Context, wave wave, out *Outcome) ([]Change, error) {
 	if err := wave.resolve(r.applier.client, r.set.engine.profile); err != nil {
 		return nil, err
 	}
@@ -110,6 +110,10 @@ func (r *run) applyWave(ctx context.Context, wave wave) ([]Change, error) {
 		}
 		if results[i] == nil {
 			continue
+		}
+		results[i].Unknown = o.unknown
+		if text := ignored(o.id, r.set.memory.applied[o.id], results[i]); text != "" {
+			out.ignored = append(out.ignored, text)
 		}
 		r.set.memory.note(o.id, results[i])
 		changes = append(changes, Change{

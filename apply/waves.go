@@ -26,6 +26,8 @@ type object struct {
 	at      endpoint
 	payload []byte
 	digest  [sha256.Size]byte
+	// unknown are the fields that were left out, since its kind does not have them.
+	unknown []string
 }
 
 // wave is a group of objects that do not need one another, after everything
@@ -68,6 +70,12 @@ func waveOf(u *unstructured.Unstructured) int {
 
 // sortIntoWaves prepares the objects of an owner and sorts them into waves.
 func sortIntoWaves(profile *decide.Profile, owner decide.Owner, req Request) ([]wave, error) {
+	unknown := map[*unstructured.Unstructured][]string{}
+	for _, u := range req.Objects {
+		if fields := unknownFields(u); len(fields) > 0 {
+			unknown[u] = fields
+		}
+	}
 	if err := normalize.UnstructuredList(req.Objects); err != nil {
 		return nil, err
 	}
@@ -78,7 +86,7 @@ func sortIntoWaves(profile *decide.Profile, owner decide.Owner, req Request) ([]
 	for _, u := range req.Objects {
 		ssautil.RemoveCABundleFromCRD(u)
 		i := waveOf(u)
-		planned[i].objects = append(planned[i].objects, &object{Unstructured: u})
+		planned[i].objects = append(planned[i].objects, &object{Unstructured: u, unknown: unknown[u]})
 		planned[i].gate = i <= classes
 	}
 	var used []wave

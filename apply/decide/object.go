@@ -83,7 +83,9 @@ type Applied struct {
 	Treatment
 	// Digest is that of the object in the source.
 	Digest [sha256.Size]byte
-	Action Action
+	// Unknown are the fields of the source that its kind does not have.
+	Unknown []string
+	Action  Action
 	// Left is the live object as it was left; nil when it was skipped unseen.
 	Left *Observed
 }

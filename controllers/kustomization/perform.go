@@ -33,6 +33,9 @@ const (
 // reasonDrift is that of events about objects that somebody keeps changing.
 const reasonDrift = "DriftDetected"
 
+// reasonUnknownFields is that of events about fields that an object's kind does not have.
+const reasonUnknownFields = "UnknownFields"
+
 // perform does what was decided, and adds to the observation what came of it.
 func (r *Reconciler) perform(ctx context.Context, run *run, decision decide.Decision) {
 	switch decision.Action {
@@ -87,6 +90,9 @@ func (r *Reconciler) apply(ctx context.Context, run *run) {
 	run.seen.Drift = run.memory.objects.Drift()
 	for _, contention := range outcome.Contentions {
 		run.warn(reasonDrift, profile.Describe(contention))
+	}
+	if text := outcome.Ignored(); text != "" {
+		run.warn(reasonUnknownFields, run.memory.mask.Text(text))
 	}
 	changed := apply.Log(outcome.Changes)
 	switch {
