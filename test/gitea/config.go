@@ -114,18 +114,19 @@ var web embed.FS
 // installation adds.
 func addPages(dir string) error {
 	const style = `<link rel="stylesheet" href="{{AssetUrlPrefix}}/css/forge.css">` + "\n"
-	index, err := web.ReadFile("web/index.js")
-	if err != nil {
-		return err
-	}
-	css, err := web.ReadFile("web/forge.css")
-	if err != nil {
-		return err
-	}
-	for name, data := range map[string][]byte{
-		"public/assets/js/index.js": index, "public/assets/js/iife.js": nil, "public/assets/css/forge.css": css,
-		"templates/custom/header.tmpl": []byte(style),
+	for name, from := range map[string]string{
+		"public/assets/js/index.js": "web/index.js", "public/assets/js/iife.js": "web/iife.js", "public/assets/css/forge.css": "web/forge.css",
+		"public/assets/css/features/cropper.css": "",   // wants a style sheet of another package
+		"public/assets/.vite/manifest.json":      "{}", // of its bundles: none
+		"templates/custom/header.tmpl":           style,
 	} {
+		data := []byte(from)
+		if strings.HasPrefix(from, "web/") {
+			var err error
+			if data, err = web.ReadFile(from); err != nil {
+				return err
+			}
+		}
 		path := filepath.Join(dir, "custom", filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err

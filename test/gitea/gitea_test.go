@@ -40,6 +40,7 @@ func TestForge(t *testing.T) {
 		"what landed is taken back by another pull request":                  reverted,
 		"a branch is deleted, and comes back":                                deleted,
 		"Git speaks HTTP and SSH, and the rules of branches hold for it":     git,
+		"a person merges by the button of the page":                          pressed,
 		"a fork proposes a branch of the same name":                          forked,
 		"a token that may only read does not write":                          scoped,
 	} {
