@@ -87,8 +87,8 @@ func TestAPatchIsOfOneVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	operation := ssa.JSONPatch{Operation: "replace", Path: "/metadata/managedFields"}
-	if _, err := c.patch(t.Context(), settings(t, c), "7", []ssa.JSONPatch{operation}); err != nil {
-		t.Fatal(err)
+	if got, err := c.patch(t.Context(), settings(t, c), "7", []ssa.JSONPatch{operation}); err != nil || got.GetName() != "settings" {
+		t.Fatal(got, err)
 	}
 	var got []string
 	for _, s := range sent {

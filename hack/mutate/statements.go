@@ -32,24 +32,28 @@ func (m *mutator) statement(s ast.Stmt) bool {
 		if m.unseen(s.X) {
 			return false
 		}
-		m.leaveOut(s)
 	case *ast.DeferStmt:
 		if m.unseen(s.Call) {
 			return false
 		}
+	}
+	if removable(s) {
 		m.leaveOut(s)
-	case *ast.AssignStmt:
-		if s.Tok != token.DEFINE && !allBlank(s.Lhs) {
-			m.leaveOut(s)
-		}
-	case *ast.IncDecStmt, *ast.SendStmt, *ast.GoStmt:
-		m.leaveOut(s)
-	case *ast.BranchStmt:
-		if s.Tok == token.BREAK || s.Tok == token.CONTINUE {
-			m.leaveOut(s)
-		}
 	}
 	return true
+}
+
+// removable returns whether a function without the statement is a function still.
+func removable(s ast.Stmt) bool {
+	switch s := s.(type) {
+	case *ast.ExprStmt, *ast.DeferStmt, *ast.IncDecStmt, *ast.SendStmt, *ast.GoStmt:
+		return true
+	case *ast.AssignStmt:
+		return s.Tok != token.DEFINE && !allBlank(s.Lhs)
+	case *ast.BranchStmt:
+		return s.Tok == token.BREAK || s.Tok == token.CONTINUE
+	}
+	return false
 }
 
 func (m *mutator) list(statements []ast.Stmt) {
