@@ -1,50 +1,100 @@
 #!/usr/bin/env bash
-# Runs all tests against playgrounds; arguments go to go test. Tests below test/
-# start controllers of their own, and two of those on one object would fight: each
-# package has a playground to itself while it runs. Most tests wait more than they
-# work, so several packages run side by side, those that take longest first; with
-# more than two at a time, though, what is simulated cannot keep up with its clock.
+# Runs all tests; arguments go to go test. What works and what waits run side by side:
+#
+#   without a playground   units: they work all the time, and give way to all others (nice)
+#   two streams            of packages with a playground each, those that take longest first;
+#                          with more of them, what is simulated cannot keep up with its clock
+#   the playground's own   tests start and stop playgrounds, and mostly wait for them
+#
+# Tests below test/ start controllers of their own, and two of those on one object would
+# fight: each package has a playground to itself while it runs. What has not changed since
+# it passed is not run again (see go help test) if the go command sees all that it depends
+# on: units and the playground. TESTFLAGS=-count=1 runs them all the same.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export SLUICE_TEST_COMPLETE=1 # what lacks something fails, instead of being skipped
+module=github.com/sluice-cd/sluice
 
-if [ "${1:-}" = --stream ]; then # with the list of packages, inside a playground
-	list=$2
-	shift 2
-	status=0
-	# These drive bin/sluice: the race detector would see the test alone, and slow its users down.
-	binary='/test/(crash|e2e|compat/(flagger|flux|handover|takeover))$'
+# These drive bin/sluice, or the tools of others: the race detector would see the test alone,
+# and slow its users down.
+binary='/test/(crash|e2e|compat/(beside|flagger|flux|handover|takeover)|integration/cli)$'
+# These work a lot, and on one goroutine: the race detector has nothing to see. test/arch holds
+# them to it.
+sequential='/(canary|internal/template|writeback/edit|test/compat)$'
+# These take longest, and go first: the others fill up what is left.
+long='/(internal/git|writeback|apply/build|controllers/imageupdateautomation|canary/workload)$'
+longest='/test/(crash|e2e|compat/(flagger|flux|handover)|integration/(canary|rbac|workload))$'
+
+# first prints the lines that match an expression, and then the others.
+first() {
+	local lines
+	lines=$(cat)
+	grep -E "$1" <<<"$lines" || true
+	grep -vE "$1" <<<"$lines" | grep . || true
+}
+
+# alone tests the packages of a list beside what waits.
+alone() {
+	local list=$1
+	shift
+	[ -z "$list" ] || nice -n 10 go test -timeout 20m -p "$(nproc)" "$@" $list
+}
+
+# stream tests packages of a list, one after the other, until none is left. Tests wait more
+# than they work: more of them run at once than there are processors.
+stream() {
+	local list=$1 package flags status=0
+	shift
 	while package=$(flock "$list.lock" sed -i -e '1w /dev/stdout' -e '1d' "$list") && [ -n "$package" ]; do
 		flags=("$@")
 		if [[ $package =~ $binary ]]; then
 			flags=("${flags[@]/#-race/}")
 		fi
-		go test -count=1 -timeout 25m ${flags[@]} "$package" || status=1
+		go test -count=1 -timeout 25m -parallel 4 ${flags[@]} "$package" || status=1
 	done
-	exit $status
+	return $status
+}
+
+if [ "${1:-}" = --stream ]; then # inside a playground
+	shift
+	stream "$@"
+	exit
 fi
 
-# The playground's own tests start and stop playgrounds, and mostly wait for them.
-go -C test/playground test -count=1 "$@" . ./internal/... &
-playground=$!
-mapfile -t units < <(go list ./... | grep -v '^github.com/sluice-cd/sluice/test/')
-status=0
-hack/with-playground.sh go test -count=1 -timeout 10m -p $(($(nproc) + 1)) "$@" "${units[@]}" || status=1
-wait "$playground" || status=1
-[ $status = 0 ] || exit 1
+tested=$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | grep .)
+waiting=$(go list -test -f '{{.ImportPath}} {{join .Deps " "}} ' ./test/... | sed -n "s, .* $module/test/env .*,,p" | sed -n 's,\.test$,,p')
+rest=$(grep -vxF "$waiting" <<<"$tested")
+plain="$(grep -E "$sequential" <<<"$rest") $(grep -E "$binary" <<<"$waiting")"
+race=
+for flag in "$@"; do
+	[ "$flag" != -race ] || race=-race
+done
+# All is compiled before anything waits on a clock.
+go list -export -test $race ./... >/dev/null
+[ -z "$race" ] || go list -export -test $plain >/dev/null
 
 list=$(mktemp)
 trap 'rm -f "$list" "$list.lock"' EXIT
-slowest='/test/(crash|e2e|compat/(flagger|flux|handover)|integration/(canary|rbac|workload))$'
-packages=$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./test/...)
-grep -E "$slowest" <<<"$packages" >"$list"
-grep -vE "$slowest" <<<"$packages" | grep . >>"$list"
-streams=()
+first "$longest" <<<"$waiting" >"$list"
+
+lanes=()
 for _ in 1 2; do
 	hack/with-playground.sh hack/test.sh --stream "$list" "$@" &
-	streams+=($!)
+	lanes+=($!)
 done
-for stream in "${streams[@]}"; do
-	wait "$stream" || status=1
+go -C test/playground test "$@" . ./internal/... &
+lanes+=($!)
+{
+	status=0
+	concurrent=$(grep -vE "$sequential" <<<"$rest" | first "$long")
+	alone "$(grep -v "^$module/test/" <<<"$concurrent")" "$@" || status=1
+	alone "$(grep "^$module/test/" <<<"$concurrent")" -count=1 "$@" || status=1 # test/recipe runs the go command
+	alone "$(grep -E "$sequential" <<<"$rest")" ${@/#-race/} || status=1
+	exit $status
+} &
+lanes+=($!)
+status=0
+for lane in "${lanes[@]}"; do
+	wait "$lane" || status=1
 done
 exit $status
