@@ -593,7 +593,8 @@ func TestDeletion(t *testing.T) {
 	tests := map[string]struct {
 		policy  string
 		account string
-		holds   bool // a finalizer holds the object
+		holds   bool                               // a finalizer holds the object
+		change  func(k *kustomizev1.Kustomization) // since it was applied
 
 		wantKept, wantWaits bool
 		wantEvent           string
@@ -602,6 +603,9 @@ func TestDeletion(t *testing.T) {
 		"orphans":                                {policy: kustomizev1.DeletionPolicyOrphan, wantKept: true},
 		"waits for no finalizer unless asked to": {holds: true, wantKept: true, wantEvent: "ConfigMap/ns/c deleted"},
 		"waits for what is held":                 {policy: kustomizev1.DeletionPolicyWaitForTermination, holds: true, wantKept: true, wantWaits: true, wantEvent: "waiting for the termination of ConfigMap/ns/c"},
+		"keeps what it may not prune":            {change: func(k *kustomizev1.Kustomization) { k.Spec.Prune = false }, wantKept: true},
+		"touches nothing while it is suspended":  {change: func(k *kustomizev1.Kustomization) { k.Spec.Suspend = true }, wantKept: true},
+		"prunes without a source":                {change: func(k *kustomizev1.Kustomization) { k.Spec.SourceRef.Name = "gone" }, wantEvent: "ConfigMap/ns/c deleted"},
 		"keeps what its account applied":         {account: "gone", wantKept: true, wantEvent: "unable to prune, service account ns/gone is gone"},
 	}
 	for name, tc := range tests {
@@ -613,6 +617,9 @@ func TestDeletion(t *testing.T) {
 			e.must(k)
 			e.eventually("the informer sees the object", func() bool { return e.inSync(k) })
 			k.Spec.ServiceAccountName = tc.account
+			if tc.change != nil {
+				tc.change(k)
+			}
 			if tc.holds {
 				live := e.cluster.Get(pathOf("c"))
 				live.SetFinalizers([]string{"example.com/held"})
