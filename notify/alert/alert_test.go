@@ -27,19 +27,19 @@ import (
 	"github.com/sluice-cd/sluice/test/golden"
 )
 
-// chat is a chat service that remembers what it was sent.
-type chat struct {
+// chatServer is a chat service that keeps the requests it was sent.
+type chatServer struct {
 	*httptest.Server
 	mu     sync.Mutex
 	got    []*http.Request
 	bodies []string
-	status []int // of the answers, the last again and again
-	says   string
+	status []int // of the answers in order; the last is repeated
+	answer string
 }
 
-func open(t *testing.T) *chat {
+func newChatServer(t *testing.T) *chatServer {
 	t.Helper()
-	c := &chat{status: []int{200}}
+	c := &chatServer{status: []int{200}}
 	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		c.mu.Lock()
@@ -49,16 +49,16 @@ func open(t *testing.T) *chat {
 		if len(c.status) > 1 {
 			c.status = c.status[1:]
 		}
-		_, _ = io.WriteString(w, c.says)
+		_, _ = io.WriteString(w, c.answer)
 	}))
 	t.Cleanup(c.Close)
 	return c
 }
 
-// eager is a clock whose timers go off at once, but for the one at the end.
-type eager struct{ clock.RealClock }
+// instantClock fires timers at once, except the one that ends the outbox.
+type instantClock struct{ clock.RealClock }
 
-func (e eager) NewTimer(d time.Duration) clock.Timer {
+func (e instantClock) NewTimer(d time.Duration) clock.Timer {
 	if d == 5*time.Second {
 		d = time.Hour
 	} else {
@@ -67,14 +67,14 @@ func (e eager) NewTimer(d time.Duration) clock.Timer {
 	return e.RealClock.NewTimer(d)
 }
 
-// desk is a Notifier, and what it says of its failures.
-type desk struct {
+// testNotifier is a Notifier with the failures that it reported and what it logged.
+type testNotifier struct {
 	*Notifier
 	failures []string
 	log      []string
 }
 
-func newDesk(t *testing.T, opts Options, objects ...client.Object) *desk {
+func newTestNotifier(t *testing.T, opts Options, objects ...client.Object) *testNotifier {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{flaggerv1.AddToScheme, corev1.AddToScheme} {
@@ -82,11 +82,11 @@ func newDesk(t *testing.T, opts Options, objects ...client.Object) *desk {
 			t.Fatal(err)
 		}
 	}
-	d := &desk{}
+	d := &testNotifier{}
 	if opts.Reader == nil {
 		opts.Reader = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
 	}
-	opts.Clock = eager{}
+	opts.Clock = instantClock{}
 	opts.Log = funcr.New(func(_, args string) { d.log = append(d.log, args) }, funcr.Options{})
 	opts.Failed = func(_ *flaggerv1.Canary, err error) { d.failures = append(d.failures, err.Error()) }
 	var err error
@@ -96,8 +96,8 @@ func newDesk(t *testing.T, opts Options, objects ...client.Object) *desk {
 	return d
 }
 
-// deliver sends all that was put so far.
-func (d *desk) deliver(t *testing.T) {
+// deliver sends all alerts that are queued.
+func (d *testNotifier) deliver(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -143,26 +143,26 @@ func podinfo(severities ...flaggerv1.AlertSeverity) *flaggerv1.Canary {
 }
 
 func TestEveryKindKeepsTheContract(t *testing.T) {
-	for name := range kinds {
+	for name := range services {
 		t.Run(name, func(t *testing.T) {
 			t.Run("it writes what the service reads", func(t *testing.T) { testPayload(t, name) })
-			t.Run("it tries again when the service is away", func(t *testing.T) { testAway(t, name) })
-			t.Run("it takes a refusal, and repeats no secret", func(t *testing.T) { testRefusal(t, name) })
+			t.Run("it tries again when the service is down", func(t *testing.T) { testRetry(t, name) })
+			t.Run("it reports a refusal without secrets", func(t *testing.T) { testRefusal(t, name) })
 			t.Run("it goes through a proxy", func(t *testing.T) { testProxy(t, name) })
 		})
 	}
 }
 
 func testPayload(t *testing.T, name string) {
-	for severity, says := range map[flaggerv1.AlertSeverity]string{
+	for severity, answer := range map[flaggerv1.AlertSeverity]string{
 		flaggerv1.SeverityInfo:  "Canary analysis completed successfully, promotion finished.",
 		flaggerv1.SeverityError: "Failed checks threshold reached: 97.5 < 99",
 	} {
-		service := open(t)
-		d := newDesk(t, Options{ClusterName: "prod"}, provider(flaggerv1.AlertProviderSpec{
+		service := newChatServer(t)
+		d := newTestNotifier(t, Options{ClusterName: "prod"}, provider(flaggerv1.AlertProviderSpec{
 			Type: name, Channel: "releases", Username: "bot", Address: service.URL + "/room",
 		}))
-		d.Send(Alert{Canary: podinfo(""), Severity: severity, Message: says, Fields: []Field{{"Gate", "closed"}}})
+		d.Send(Alert{Canary: podinfo(""), Severity: severity, Message: answer, Fields: []Field{{"Gate", "closed"}}})
 		d.deliver(t)
 		if len(d.failures) > 0 || len(service.bodies) != 1 {
 			t.Fatalf("%d messages, failures %v", len(service.bodies), d.failures)
@@ -184,10 +184,10 @@ func compare(t *testing.T, path, got string) {
 	golden.Compare(t, path, pretty.Bytes())
 }
 
-func testAway(t *testing.T, name string) {
-	service := open(t)
+func testRetry(t *testing.T, name string) {
+	service := newChatServer(t)
 	service.status = []int{503, 429, 200}
-	d := newDesk(t, Options{}, provider(flaggerv1.AlertProviderSpec{Type: name, Address: service.URL}))
+	d := newTestNotifier(t, Options{}, provider(flaggerv1.AlertProviderSpec{Type: name, Address: service.URL}))
 	d.Send(Alert{Canary: podinfo("info"), Message: "one"})
 	d.deliver(t)
 	if len(d.failures) > 0 || len(service.got) != 3 {
@@ -196,14 +196,15 @@ func testAway(t *testing.T, name string) {
 }
 
 func testRefusal(t *testing.T, name string) {
-	service := open(t)
-	service.status, service.says = []int{403}, "no one may post to /services/T0000/tellnobody"
-	d := newDesk(t, Options{}, secret(map[string]string{"address": service.URL + "/services/T0000/tellnobody\n"}),
+	service := newChatServer(t)
+	service.status, service.answer = []int{403}, "no one may post to /services/T0000/tellnobody"
+	d := newTestNotifier(t, Options{}, secret(map[string]string{"address": service.URL + "/services/T0000/tellnobody\n"}),
 		provider(flaggerv1.AlertProviderSpec{Type: name, SecretRef: &flaggerv1.SecretReference{Name: "room"}}))
 	d.Send(Alert{Canary: podinfo("info"), Message: "one"})
 	d.Send(Alert{Canary: podinfo("info"), Message: "two"})
 	d.deliver(t)
-	if len(service.got) != 2 || len(d.failures) != 1 || !strings.Contains(d.failures[0], "sending an alert to AlertProvider default/on-call: answered 403 Forbidden") {
+	const want = "sending an alert to AlertProvider default/on-call: answered 403 Forbidden"
+	if len(service.got) != 2 || len(d.failures) != 1 || !strings.Contains(d.failures[0], want) {
 		t.Errorf("%d attempts, failures %v", len(service.got), d.failures)
 	}
 	if all := strings.Join(append(d.failures, d.log...), "\n"); strings.Contains(all, "tellnobody") || strings.Contains(all, "T0000") {
@@ -212,8 +213,10 @@ func testRefusal(t *testing.T, name string) {
 }
 
 func testProxy(t *testing.T, name string) {
-	proxy := open(t)
-	d := newDesk(t, Options{}, provider(flaggerv1.AlertProviderSpec{Type: name, Address: "http://chat.example/room", Proxy: proxy.URL}))
+	proxy := newChatServer(t)
+	d := newTestNotifier(t, Options{}, provider(flaggerv1.AlertProviderSpec{
+		Type: name, Address: "http://chat.example/room", Proxy: proxy.URL,
+	}))
 	d.Send(Alert{Canary: podinfo("info"), Message: "one"})
 	d.deliver(t)
 	if len(proxy.got) != 1 || !strings.HasPrefix(proxy.got[0].URL.String(), "http://chat.example/room") {

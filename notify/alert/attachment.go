@@ -27,14 +27,14 @@ type attachmentField struct {
 	Short bool   `json:"short"`
 }
 
-// attached is the news in this format, in a color that the service knows.
-func attached(r room, n news, color string) attachments {
+// newAttachments encodes a notification in this format, in a color that the service knows.
+func newAttachments(e endpoint, n notification, color string) attachments {
 	fields := make([]attachmentField, 0, len(n.fields))
 	for _, f := range n.fields {
 		fields = append(fields, attachmentField{Title: f.Name, Value: f.Value})
 	}
 	return attachments{
-		Channel: r.channel, Username: r.username, IconEmoji: ":rocket:",
+		Channel: e.channel, Username: e.username, IconEmoji: ":rocket:",
 		Attachments: []attachment{{
 			Color: color, AuthorName: n.subject, Text: n.text, MrkdwnIn: []string{"text"}, Fields: fields,
 		}},
@@ -47,8 +47,8 @@ const (
 	colorDanger = "danger"
 )
 
-func colorName(n news) string {
-	if n.bad() {
+func colorName(n notification) string {
+	if n.isError() {
 		return colorDanger
 	}
 	return colorGood

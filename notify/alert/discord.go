@@ -9,16 +9,16 @@ import (
 
 // discord posts to the endpoint of a webhook that takes Slack's format.
 // See https://discord.com/developers/docs/resources/webhook#execute-slackcompatible-webhook.
-type discord struct{ plain }
+type discord struct{ plainWebhook }
 
-func (discord) address(r room) string {
-	u, err := url.Parse(r.url)
+func (discord) address(e endpoint) string {
+	u, err := url.Parse(e.url)
 	if err != nil || strings.HasSuffix(u.Path, "/slack") {
-		return r.url
+		return e.url
 	}
 	return u.JoinPath("slack").String()
 }
 
-func (discord) message(r room, n news) (any, error) {
-	return attached(r, n, colorName(n)), nil
+func (discord) message(e endpoint, n notification) (any, error) {
+	return newAttachments(e, n, colorName(n)), nil
 }

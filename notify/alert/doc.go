@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package alert tells chat rooms how releases of canaries go.
+// Package alert sends messages about the releases of canaries to chat services.
 //
 //	[Notifier.Send] --queue--> spec.analysis.alerts --severity?--> AlertProvider, its Secret
 //	                  |                                               |
-//	                  +--> a canary without alerts: the room of       +--> slack, msteams,
+//	                  +--> a canary without alerts: the webhook of    +--> slack, msteams,
 //	                       the controller's flags                          discord, rocket, gchat
 //
-// The kinds of chat services are one table ([kinds]): each turns a message into
-// the JSON that the service takes, and knows what its answer means. The payloads
-// are Flagger's, with the release's image, weight and measurements beside what
-// Flagger says.
+// The chat services are one table ([services]): each encodes a notification as the
+// JSON that the service accepts, and checks what the service answers. The payloads are
+// Flagger's, with the image, weight and measurements of the release added.
 //
-// Everything is found out when it is sent, in the background: a chat service that
-// hangs, or a Secret that is missing, holds up no release. What could not be
-// delivered is reported once for each canary and provider, until something is
-// delivered again. The address of a room is a secret, wherever it is written: no
-// error has more of it than the host.
+// AlertProvider and Secret are read in the background, when an alert is sent: a chat
+// service that hangs, or a Secret that is missing, delays no release. An alert that
+// could not be delivered is reported once for each canary and provider, and again only
+// after one was delivered in between. The URL of a webhook is a secret, wherever it is
+// written: errors name its host only.
 package alert

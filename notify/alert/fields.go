@@ -19,21 +19,20 @@ type Field struct {
 // maxFields bounds a message: chat services cut or refuse long ones.
 const maxFields = 30
 
-// fields are those of every message: what Flagger says about the canary, then how
-// the release stands.
+// fields are those of a message: the ones of Flagger, then those about the release.
 func (n *Notifier) fields(a Alert) []Field {
 	var all []Field
 	if n.opts.ClusterName != "" {
 		all = append(all, Field{"Cluster", n.opts.ClusterName})
 	}
-	all = append(all, about(a.Canary)...)
-	all = append(all, release(a.Canary)...)
+	all = append(all, specFields(a.Canary)...)
+	all = append(all, releaseFields(a.Canary)...)
 	all = append(all, a.Fields...)
 	return all[:min(len(all), maxFields)]
 }
 
-// about is what the spec says.
-func about(c *flaggerv1.Canary) []Field {
+// specFields are those that are read from the spec, as in Flagger.
+func specFields(c *flaggerv1.Canary) []Field {
 	all := []Field{
 		{"Target", fmt.Sprintf("%s/%s.%s", c.Spec.TargetRef.Kind, c.Spec.TargetRef.Name, c.Namespace)},
 		{"Failed checks threshold", strconv.Itoa(c.Spec.Analysis.GetThreshold())},
@@ -62,9 +61,9 @@ func routing(c *flaggerv1.Canary) string {
 	}
 }
 
-// release is how the last release stands: what it is, how many users have it, and
-// what was measured last.
-func release(c *flaggerv1.Canary) []Field {
+// releaseFields are those of the last release: images, weight, and the measurements of
+// its last step.
+func releaseFields(c *flaggerv1.Canary) []Field {
 	if len(c.Status.History) == 0 {
 		return nil
 	}

@@ -6,7 +6,7 @@ import "html"
 
 // gchat posts a card to a webhook of Google Chat.
 // See https://developers.google.com/workspace/chat/api/reference/rest/v1/cards-v1.
-type gchat struct{ plain }
+type gchat struct{ plainWebhook }
 
 type gchatMessage struct {
 	Cards []gchatCard `json:"cards"`
@@ -41,7 +41,7 @@ const (
 	gchatIcon  = "https://flagger.app/favicon.png"
 )
 
-func (gchat) message(_ room, n news) (any, error) {
+func (gchat) message(_ endpoint, n notification) (any, error) {
 	sections := []gchatSection{gchatParagraph(strong(n.text))}
 	for _, f := range n.fields {
 		sections = append(sections, gchatParagraph(html.EscapeString(f.Name)+"<br>"+strong(f.Value)))
@@ -56,8 +56,7 @@ func gchatParagraph(text string) gchatSection {
 	return gchatSection{Widgets: []gchatWidget{{TextParagraph: gchatText{Text: text}}}}
 }
 
-// strong is text in the few tags that a card knows; a measurement that is < 99
-// opens none.
+// strong is text in the few tags that a card allows, escaped: a measurement may hold a <.
 func strong(text string) string {
 	return "<font color=#848484><strong>" + html.EscapeString(text) + "</strong></font>"
 }

@@ -10,13 +10,13 @@ import (
 // msteams posts to Microsoft Teams. A workflow takes an Adaptive Card; a connector,
 // and everything that was made to look like one, a MessageCard.
 // See https://learn.microsoft.com/en-us/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using.
-type msteams struct{ plain }
+type msteams struct{ plainWebhook }
 
 // workflowHosts are where the webhooks of workflows are.
 var workflowHosts = []string{".logic.azure.com", ".powerplatform.com", ".powerautomate.com"}
 
-func (msteams) message(r room, n news) (any, error) {
-	if u, err := url.Parse(r.url); err == nil {
+func (msteams) message(e endpoint, n notification) (any, error) {
+	if u, err := url.Parse(e.url); err == nil {
 		for _, suffix := range workflowHosts {
 			if strings.HasSuffix(u.Hostname(), suffix) {
 				return adaptive(n), nil
@@ -40,12 +40,12 @@ type teamsSection struct {
 	Facts            []Field `json:"facts"`
 }
 
-func messageCard(n news) teamsCard {
+func messageCard(n notification) teamsCard {
 	card := teamsCard{
 		Type: "MessageCard", Context: "http://schema.org/extensions", ThemeColor: colorBlue[1:], Summary: n.subject,
 		Sections: []teamsSection{{ActivityTitle: n.text, ActivitySubtitle: n.subject, Facts: append([]Field{}, n.fields...)}},
 	}
-	if n.bad() {
+	if n.isError() {
 		card.ThemeColor = colorRed[1:]
 	}
 	return card
@@ -85,9 +85,9 @@ type adaptiveFact struct {
 
 // adaptive is a card of the oldest version that all clients of Teams show.
 // See https://adaptivecards.io/explorer/AdaptiveCard.html.
-func adaptive(n news) adaptiveMessage {
+func adaptive(n notification) adaptiveMessage {
 	title := adaptiveBlock{Type: "TextBlock", Text: n.text, Weight: "bolder", Color: "accent", Wrap: true}
-	if n.bad() {
+	if n.isError() {
 		title.Color = "attention"
 	}
 	body := []adaptiveBlock{title, {Type: "TextBlock", Text: n.subject, IsSubtle: true, Wrap: true}}

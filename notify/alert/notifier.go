@@ -27,7 +27,7 @@ const (
 	retries = 4
 	// maxSuccessStatus is the last status that is a success.
 	maxSuccessStatus = 299
-	// maxFailed bounds what is remembered of alerts that failed.
+	// maxFailed bounds the canaries whose failed destinations are kept.
 	maxFailed = 10_000
 )
 
@@ -38,10 +38,10 @@ type Options struct {
 	Reader client.Reader
 	Clock  clock.Clock
 	Log    logr.Logger
-	// ClusterName is told in each message; empty is not.
+	// ClusterName is a field of each message, unless it is empty.
 	ClusterName string
-	// Slack or Teams is the room for canaries that have no alerts. Teams comes
-	// first if both have a URL.
+	// Slack or Teams is the webhook for canaries that have no alerts. Teams wins if
+	// both have a URL.
 	Slack Slack
 	Teams Teams
 	// Guard decides where AlertProviders may point, and their proxies; nil lets them
@@ -61,7 +61,7 @@ type Slack struct{ URL, Token, Proxy, User, Channel string }
 // Teams is --msteams-url and --msteams-proxy-url.
 type Teams struct{ URL, Proxy string }
 
-// Alert is news of a canary.
+// Alert is a message about a canary.
 type Alert struct {
 	Canary   *flaggerv1.Canary
 	Severity flaggerv1.AlertSeverity
@@ -76,9 +76,9 @@ type Notifier struct {
 	opts   Options
 	global *destination // nil is none
 	client *webhook.Client
-	// operators is for the room of the flags.
-	operators *webhook.Client
-	outbox    *webhook.Outbox
+	// operatorClient posts to the webhook of the flags, which the guard does not limit.
+	operatorClient *webhook.Client
+	outbox         *webhook.Outbox
 
 	mu     sync.Mutex
 	failed map[types.UID]map[string]bool // by canary: destinations that failed last
@@ -91,9 +91,12 @@ func New(opts Options) (*Notifier, error) {
 		return nil, err
 	}
 	return &Notifier{
-		opts: opts, global: global, client: webhook.NewClient(opts.Clock, opts.Guard), operators: webhook.NewClient(opts.Clock, nil),
-		outbox: webhook.NewOutbox(opts.Clock),
-		failed: map[types.UID]map[string]bool{},
+		opts:           opts,
+		global:         global,
+		client:         webhook.NewClient(opts.Clock, opts.Guard),
+		operatorClient: webhook.NewClient(opts.Clock, nil),
+		outbox:         webhook.NewOutbox(opts.Clock),
+		failed:         map[types.UID]map[string]bool{},
 	}, nil
 }
 
@@ -103,12 +106,12 @@ func (n *Notifier) Start(ctx context.Context) error { return n.outbox.Start(ctx)
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
 func (n *Notifier) NeedLeaderElection() bool { return n.outbox.NeedLeaderElection() }
 
-// Send delivers an alert later, to each of the canary's alerts that wants news so
-// bad, or else to the room of the flags.
+// Send queues an alert for each of spec.analysis.alerts whose severity is not above that
+// of the alert, or, for a canary without alerts, for the webhook of the flags.
 func (n *Notifier) Send(a Alert) {
 	c := a.Canary.DeepCopy()
 	a.Canary = c
-	about := news{subject: c.Name + "." + c.Namespace, text: a.Message, severity: a.Severity, fields: n.fields(a)}
+	about := notification{subject: c.Name + "." + c.Namespace, text: a.Message, severity: a.Severity, fields: n.fields(a)}
 	if c.Spec.Analysis == nil || len(c.Spec.Analysis.Alerts) == 0 {
 		if n.global != nil {
 			n.put(c, *n.global, about)
@@ -116,42 +119,43 @@ func (n *Notifier) Send(a Alert) {
 		return
 	}
 	for _, alert := range c.Spec.Analysis.Alerts {
-		if wants(alert.Severity, a.Severity) {
+		if accepts(alert.Severity, a.Severity) {
 			n.put(c, n.destination(c, alert), about)
 		}
 	}
 }
 
-// ranks orders severities. An alert without one wants everything, as documented.
-var ranks = map[flaggerv1.AlertSeverity]int{
+// severityRanks orders severities. An alert without one takes all, as in Flagger.
+var severityRanks = map[flaggerv1.AlertSeverity]int{
 	"": 0, flaggerv1.SeverityInfo: 0, flaggerv1.SeverityWarn: 1, flaggerv1.SeverityError: 2,
 }
 
-// wants reports whether an alert with a severity wants news that are this bad.
-func wants(severity, news flaggerv1.AlertSeverity) bool {
-	return ranks[news] >= ranks[severity]
+// accepts reports whether an alert of spec.analysis.alerts with a minimum severity takes
+// one of this severity.
+func accepts(minimum, severity flaggerv1.AlertSeverity) bool {
+	return severityRanks[severity] >= severityRanks[minimum]
 }
 
-func (n *Notifier) put(c *flaggerv1.Canary, to destination, about news) {
+func (n *Notifier) put(c *flaggerv1.Canary, to destination, about notification) {
 	deliver := func(ctx context.Context) { n.report(c, to, n.deliver(ctx, to, about)) }
 	if !n.outbox.Put(c.Namespace, string(c.UID)+"/"+to.name, deliver) {
 		n.opts.Log.Info("dropped an alert: too many are waiting", "name", c.Name, "namespace", c.Namespace, "provider", to.name)
 	}
 }
 
-// deliver finds the room and posts, more than once if need be.
-func (n *Notifier) deliver(ctx context.Context, to destination, about news) error {
+// deliver resolves the destination and posts, with retries.
+func (n *Notifier) deliver(ctx context.Context, to destination, about notification) error {
 	return n.client.Retry(ctx, retries, func() error {
-		k, r, err := to.resolve(ctx)
+		s, e, err := to.resolve(ctx)
 		if err != nil {
 			return err
 		}
-		return n.post(ctx, k, r, about)
+		return n.post(ctx, s, e, about)
 	})
 }
 
-func (n *Notifier) post(ctx context.Context, k kind, r room, about news) error {
-	message, err := k.message(r, about)
+func (n *Notifier) post(ctx context.Context, s service, e endpoint, about notification) error {
+	message, err := s.message(e, about)
 	if err != nil {
 		return err
 	}
@@ -160,28 +164,29 @@ func (n *Notifier) post(ctx context.Context, k kind, r room, about news) error {
 		return fmt.Errorf("encoding the message: %w", err)
 	}
 	client := n.client
-	if r.operators {
-		client = n.operators
+	if e.fromFlags {
+		client = n.operatorClient
 	}
 	answer, err := client.Post(ctx, webhook.Message{
-		URL: k.address(r), Body: body, Token: r.token, Proxy: r.proxy,
-		Timeout: timeout, MaxSuccess: maxSuccessStatus, SecretPath: true, QuoteAnswer: r.operators || ofService(k.address(r)),
+		URL: s.address(e), Body: body, Token: e.token, Proxy: e.proxy,
+		Timeout: timeout, MaxSuccess: maxSuccessStatus, SecretPath: true,
+		QuoteAnswer: e.fromFlags || isChatService(s.address(e)),
 	})
 	if err != nil {
 		return err
 	}
-	return k.judge(r, answer)
+	return s.checkResponse(e, answer)
 }
 
-// report tells of a failure that was not told yet.
+// report logs a failure, and calls Failed if the last delivery had not failed as well.
 func (n *Notifier) report(c *flaggerv1.Canary, to destination, err error) {
 	n.mu.Lock()
-	known := n.failed[c.UID][to.name]
+	reported := n.failed[c.UID][to.name]
 	switch {
 	case err == nil:
 		delete(n.failed[c.UID], to.name)
 	case n.failed[c.UID] == nil:
-		if len(n.failed) >= maxFailed { // news of a canary that is gone came late
+		if len(n.failed) >= maxFailed { // canaries that were deleted before their alert failed
 			clear(n.failed)
 		}
 		n.failed[c.UID] = map[string]bool{to.name: true}
@@ -194,12 +199,12 @@ func (n *Notifier) report(c *flaggerv1.Canary, to destination, err error) {
 	}
 	err = fmt.Errorf("sending an alert to %s: %w", to.name, err)
 	n.opts.Log.Error(err, "sending an alert", "name", c.Name, "namespace", c.Namespace)
-	if !known && n.opts.Failed != nil {
+	if !reported && n.opts.Failed != nil {
 		n.opts.Failed(c, err)
 	}
 }
 
-// Forget forgets a canary that is gone.
+// Forget drops what is kept of a canary that was deleted.
 func (n *Notifier) Forget(uid types.UID) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -221,5 +226,5 @@ func (n *Notifier) Check(ctx context.Context, c *flaggerv1.Canary) error {
 	return nil
 }
 
-// trimmed is a value of a Secret without the line break that most files end in.
-func trimmed(value []byte) string { return strings.TrimSpace(string(value)) }
+// trimSpace is a value of a Secret without the line break that most files end in.
+func trimSpace(value []byte) string { return strings.TrimSpace(string(value)) }

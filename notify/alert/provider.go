@@ -16,8 +16,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/webhook"
 )
 
-// What a message is signed with, and where Slack and its likes put it, unless a
-// provider says otherwise.
+// The user name and the channel of messages, unless the provider has its own.
 const (
 	defaultUsername = "flagger"
 	defaultChannel  = "general"
@@ -29,42 +28,45 @@ const (
 	tokenKey   = "token"
 )
 
-// destination is where alerts go.
+// destination is an AlertProvider or the webhook of the flags, and its name in messages.
 type destination struct {
 	name    string
-	resolve func(context.Context) (kind, room, error)
+	resolve func(context.Context) (service, endpoint, error)
 }
 
-// global is the room of the flags.
+// global is the destination of the flags, nil without one.
 func (o Options) global() (*destination, error) {
 	var name, flag string
-	var r room
+	var e endpoint
 	switch {
 	case o.Teams.URL != "":
-		name, flag, r = "msteams", "msteams", room{url: o.Teams.URL, proxy: o.Teams.Proxy}
+		name, flag, e = "msteams", "msteams", endpoint{url: o.Teams.URL, proxy: o.Teams.Proxy}
 	case o.Slack.URL != "":
 		name, flag = "slack", "slack"
-		r = room{
+		e = endpoint{
 			url: o.Slack.URL, token: o.Slack.Token, proxy: o.Slack.Proxy,
 			username: cmp.Or(o.Slack.User, defaultUsername), channel: o.Slack.Channel,
 		}
-		if r.channel == "" {
+		if e.channel == "" {
 			return nil, errors.New("slack-channel: is needed with slack-url")
 		}
 	default:
 		return nil, nil
 	}
-	if _, err := webhook.ParseURL(r.url); err != nil {
+	if _, err := webhook.ParseURL(e.url); err != nil {
 		return nil, fmt.Errorf("%s-url: %w", flag, err)
 	}
-	if r.proxy != "" {
-		if _, err := webhook.ParseProxy(r.proxy); err != nil {
+	if e.proxy != "" {
+		if _, err := webhook.ParseProxy(e.proxy); err != nil {
 			return nil, fmt.Errorf("%s-proxy-url: %w", flag, err)
 		}
 	}
-	r.operators = true
-	k := kinds[name]
-	return &destination{name: "the room of --" + flag + "-url", resolve: func(context.Context) (kind, room, error) { return k, r, nil }}, nil
+	e.fromFlags = true
+	s := services[name]
+	return &destination{
+		name:    "the room of --" + flag + "-url",
+		resolve: func(context.Context) (service, endpoint, error) { return s, e, nil },
+	}, nil
 }
 
 // destination is what an alert of a canary refers to.
@@ -72,9 +74,9 @@ func (n *Notifier) destination(c *flaggerv1.Canary, alert flaggerv1.CanaryAlert)
 	key := client.ObjectKey{Namespace: cmp.Or(alert.ProviderRef.Namespace, c.Namespace), Name: alert.ProviderRef.Name}
 	return destination{
 		name: fmt.Sprintf("%s %s", flaggerv1.AlertProviderKind, key),
-		resolve: func(ctx context.Context) (kind, room, error) {
+		resolve: func(ctx context.Context) (service, endpoint, error) {
 			if n.opts.NoCrossNamespaceRefs && key.Namespace != c.Namespace {
-				return nil, room{}, fmt.Errorf("spec.analysis.alerts.providerRef.namespace: --no-cross-namespace-refs allows only %q", c.Namespace)
+				return nil, endpoint{}, fmt.Errorf("spec.analysis.alerts.providerRef.namespace: --no-cross-namespace-refs allows only %q", c.Namespace)
 			}
 			return n.resolve(ctx, key)
 		},
@@ -83,43 +85,44 @@ func (n *Notifier) destination(c *flaggerv1.Canary, alert flaggerv1.CanaryAlert)
 
 // resolve reads an AlertProvider and its Secret. An API server that does not answer
 // is worth another try; what does not exist is not.
-func (n *Notifier) resolve(ctx context.Context, key client.ObjectKey) (kind, room, error) {
+func (n *Notifier) resolve(ctx context.Context, key client.ObjectKey) (service, endpoint, error) {
 	var provider flaggerv1.AlertProvider
 	if err := n.opts.Reader.Get(ctx, key, &provider); err != nil {
-		return nil, room{}, reading(err)
+		return nil, endpoint{}, temporaryUnlessRefused(err)
 	}
 	if err := Validate(&provider); err != nil {
-		return nil, room{}, err
+		return nil, endpoint{}, err
 	}
-	k, err := kindOf(provider.Spec.Type)
+	s, err := serviceOf(provider.Spec.Type)
 	if err != nil {
-		return nil, room{}, err
+		return nil, endpoint{}, err
 	}
-	r := room{
+	e := endpoint{
 		url: provider.Spec.Address, proxy: provider.Spec.Proxy,
 		username: cmp.Or(provider.Spec.Username, defaultUsername),
 		channel:  cmp.Or(provider.Spec.Channel, defaultChannel),
 	}
 	if provider.Spec.SecretRef == nil {
-		return k, r, nil
+		return s, e, nil
 	}
 	var secret corev1.Secret
 	name := client.ObjectKey{Namespace: key.Namespace, Name: provider.Spec.SecretRef.Name}
 	if err := n.opts.Reader.Get(ctx, name, &secret); err != nil {
-		return nil, room{}, fmt.Errorf("spec.secretRef: %w", reading(err))
+		return nil, endpoint{}, fmt.Errorf("spec.secretRef: %w", temporaryUnlessRefused(err))
 	}
-	r.url, r.token = trimmed(secret.Data[addressKey]), trimmed(secret.Data[tokenKey])
-	if k.address(r) == "" {
-		return nil, room{}, fmt.Errorf("spec.secretRef: Secret %q has no %s", name.Name, addressKey)
+	e.url, e.token = trimSpace(secret.Data[addressKey]), trimSpace(secret.Data[tokenKey])
+	if s.address(e) == "" {
+		return nil, endpoint{}, fmt.Errorf("spec.secretRef: Secret %q has no %s", name.Name, addressKey)
 	}
-	if _, err := webhook.ParseURL(k.address(r)); err != nil {
-		return nil, room{}, fmt.Errorf("spec.secretRef: %s of Secret %q: %w", addressKey, name.Name, err)
+	if _, err := webhook.ParseURL(s.address(e)); err != nil {
+		return nil, endpoint{}, fmt.Errorf("spec.secretRef: %s of Secret %q: %w", addressKey, name.Name, err)
 	}
-	return k, r, nil
+	return s, e, nil
 }
 
-// reading tells failures of the API server, which pass, from its verdicts.
-func reading(err error) error {
+// temporaryUnlessRefused makes an error of the API server temporary, unless the object
+// does not exist or may not be read.
+func temporaryUnlessRefused(err error) error {
 	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
 		return err
 	}
@@ -128,7 +131,7 @@ func reading(err error) error {
 
 // Validate reports what makes an AlertProvider unusable, naming the field.
 func Validate(p *flaggerv1.AlertProvider) error {
-	if _, err := kindOf(p.Spec.Type); err != nil {
+	if _, err := serviceOf(p.Spec.Type); err != nil {
 		return err
 	}
 	switch {

@@ -5,7 +5,7 @@ package alert
 // rocket posts to an incoming webhook of Rocket.Chat, which takes Slack's format
 // but not its names of colors.
 // See https://docs.rocket.chat/docs/integrations.
-type rocket struct{ plain }
+type rocket struct{ plainWebhook }
 
 // Colors of Rocket.Chat's own palette.
 const (
@@ -13,10 +13,10 @@ const (
 	colorRed  = "#FF0000"
 )
 
-func (rocket) message(r room, n news) (any, error) {
+func (rocket) message(e endpoint, n notification) (any, error) {
 	color := colorBlue
-	if n.bad() {
+	if n.isError() {
 		color = colorRed
 	}
-	return attached(r, n, color), nil
+	return newAttachments(e, n, color), nil
 }

@@ -15,43 +15,43 @@ import (
 // See https://api.slack.com/methods/chat.postMessage.
 type slack struct{}
 
-const postMessage = "https://slack.com/api/chat.postMessage"
+const postMessageURL = "https://slack.com/api/chat.postMessage"
 
-func (slack) address(r room) string {
-	if r.url == "" && r.token != "" {
-		return postMessage
+func (slack) address(e endpoint) string {
+	if e.url == "" && e.token != "" {
+		return postMessageURL
 	}
-	return r.url
+	return e.url
 }
 
-// slackCode is what Slack calls errors, such as not_in_channel.
-var slackCode = regexp.MustCompile(`^[a-z]+(_[a-z]+){0,6}$`)
+// slackErrorCode is what Slack calls errors, such as not_in_channel.
+var slackErrorCode = regexp.MustCompile(`^[a-z]+(_[a-z]+){0,6}$`)
 
 // The three characters that Slack reads as markup.
 var slackText = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
-func (slack) message(r room, n news) (any, error) {
+func (slack) message(e endpoint, n notification) (any, error) {
 	escaped := n
 	escaped.text = slackText.Replace(n.text)
 	escaped.fields = make([]Field, 0, len(n.fields))
 	for _, f := range n.fields {
 		escaped.fields = append(escaped.fields, Field{Name: f.Name, Value: slackText.Replace(f.Value)})
 	}
-	return attached(r, escaped, colorName(n)), nil
+	return newAttachments(e, escaped, colorName(n)), nil
 }
 
-// judge reads what the Web API says: it answers 200 to what it refuses. A webhook
-// says nothing but ok.
-func (slack) judge(r room, answer []byte) error {
-	var said struct {
+// checkResponse reads the answer of the Web API, which refuses messages with 200. That
+// of an incoming webhook is `ok` and no more.
+func (slack) checkResponse(e endpoint, answer []byte) error {
+	var response struct {
 		OK    *bool  `json:"ok"`
 		Error string `json:"error"`
 	}
-	if r.token == "" || json.Unmarshal(answer, &said) != nil || said.OK == nil || *said.OK {
+	if e.token == "" || json.Unmarshal(answer, &response) != nil || response.OK == nil || *response.OK {
 		return nil
 	}
-	if !slackCode.MatchString(said.Error) {
+	if !slackErrorCode.MatchString(response.Error) {
 		return errors.New("slack refused the message")
 	}
-	return fmt.Errorf("slack refused the message: %s", said.Error)
+	return fmt.Errorf("slack refused the message: %s", response.Error)
 }
