@@ -12,55 +12,55 @@ import (
 	"github.com/sluice-cd/sluice/internal/budget"
 )
 
-// Bounds of the bodies of requests. Most are read before anybody knows who sent
-// them, since the proof is a signature of the body.
+// Bounds of the bodies of requests. Most are read before the sender is known, since what
+// proves it is a signature of the body.
 const (
 	// maxBody is the longest body in bytes, as in Flux.
 	maxBody = 3 << 20
-	// maxEvent is the longest of senders that tell of one thing.
+	// maxEvent is the longest body of senders whose events are about one image.
 	maxEvent = 256 << 10
-	// allBodies is what bodies that are being worked on may hold together, and the
-	// budget gives one namespace a part of it.
-	allBodies = 64 << 20
-	// firstChunk is what a request holds before anything of its body has come: who is
-	// slow to send holds little.
+	// maxTotalBodies is the memory of all bodies that are held at one time. The budget
+	// limits a namespace to a part of it.
+	maxTotalBodies = 64 << 20
+	// firstChunk is the memory that a request holds before its body arrives, so that slow
+	// senders hold little.
 	firstChunk = 16 << 10
-	// bodyPatience is how long a request waits for room to read its body.
-	bodyPatience = 5 * time.Second
-	// perParsedByte is how much a body becomes in memory that filters ask about, byte
-	// by byte: JSON of nothing but brackets is the worst.
-	perParsedByte = 32
+	// bodyTimeout is how long a request waits for memory for its body.
+	bodyTimeout = 5 * time.Second
+	// memoryPerParsedByte is the memory of parsed JSON for each of its bytes, in the worst
+	// case: brackets only.
+	memoryPerParsedByte = 32
 )
 
-// body is what a request says, and the memory that it holds.
+// body is the body of a request and the grant for its memory.
 type body struct {
 	bytes []byte
 	*budget.Grant
 }
 
-// errNoRoom means that too much is being read at the moment.
-var errNoRoom = errors.New("too many bodies are being read")
+// errNoMemory means that other bodies hold all memory that is granted to bodies.
+var errNoMemory = errors.New("too many bodies are being read")
 
-// longest is how long the body of a request to the receiver may be.
-func (s sender) longest() int64 {
+// maxBodyBytes is the longest body of the type.
+func (s sender) maxBodyBytes() int64 {
 	if s.limit > 0 {
 		return s.limit
 	}
 	return maxBody
 }
 
-// read reads the body of a request. The status is that of the answer to one that
-// cannot be read. A body holds what has come of it, and no more.
+// read reads the body of a request. If it cannot be read, the status is that of the
+// answer. Memory is acquired as the body arrives.
 func (h *Hooks) read(w http.ResponseWriter, r *http.Request, m message) (body, int, error) {
-	limit := senders[m.receiver.Spec.Type].longest()
+	limit := senders[m.receiver.Spec.Type].maxBodyBytes()
 	if r.ContentLength > limit {
 		return body{}, http.StatusRequestEntityTooLarge, errors.New("the body is too long")
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), bodyPatience)
+	ctx, cancel := context.WithTimeout(r.Context(), bodyTimeout)
 	defer cancel()
 	grant, err := h.bodies.Acquire(ctx, m.receiver.Namespace, firstChunk)
 	if err != nil {
-		return body{}, http.StatusServiceUnavailable, errNoRoom
+		return body{}, http.StatusServiceUnavailable, errNoMemory
 	}
 	read := body{make([]byte, 0, firstChunk), grant}
 	from := http.MaxBytesReader(w, r.Body, limit)
@@ -68,7 +68,7 @@ func (h *Hooks) read(w http.ResponseWriter, r *http.Request, m message) (body, i
 		if len(read.bytes) == cap(read.bytes) {
 			if grant.Grow(int64(cap(read.bytes))) != nil {
 				grant.Release()
-				return body{}, http.StatusServiceUnavailable, errNoRoom
+				return body{}, http.StatusServiceUnavailable, errNoMemory
 			}
 			grown := make([]byte, len(read.bytes), 2*cap(read.bytes))
 			copy(grown, read.bytes)
@@ -91,16 +91,16 @@ func (h *Hooks) read(w http.ResponseWriter, r *http.Request, m message) (body, i
 	}
 }
 
-// parsing acquires the memory for a body that filters ask about.
-func (h *Hooks) parsing(ctx context.Context, m message, sent notice) (*budget.Grant, error) {
-	ctx, cancel := context.WithTimeout(ctx, bodyPatience)
+// acquireParsing acquires the memory for the parsed body, which filters read.
+func (h *Hooks) acquireParsing(ctx context.Context, m message, sent payload) (*budget.Grant, error) {
+	ctx, cancel := context.WithTimeout(ctx, bodyTimeout)
 	defer cancel()
-	grant, err := h.Memory.Acquire(ctx, m.receiver.Namespace, perParsedByte*int64(max(len(m.body), len(sent.body))))
+	grant, err := h.Memory.Acquire(ctx, m.receiver.Namespace, memoryPerParsedByte*int64(max(len(m.body), len(sent.body))))
 	switch {
 	case errors.Is(err, budget.ErrTooLarge):
 		return nil, err
 	case err != nil:
-		return nil, errNoRoom
+		return nil, errNoMemory
 	}
 	return grant, nil
 }

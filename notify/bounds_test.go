@@ -25,24 +25,25 @@ import (
 	"github.com/sluice-cd/sluice/internal/cel"
 )
 
-func TestAFilterThatTakesTooMuchEndsAndIsTold(t *testing.T) {
-	w := newWorld(t, func(r *notificationv1.Receiver) { r.Spec.ResourceFilter = `req.s.replace("a", req.s) == "b"` })
-	var told error
-	w.hooks.TooExpensive = func(_ *notificationv1.Receiver, err error) { told = err }
-	code := w.post(post{body: `{"s":"` + strings.Repeat("a", maxBody-100) + `"}`}.with("Content-Type", "application/json"))
-	if code != http.StatusInternalServerError || !errors.Is(told, cel.ErrTooExpensive) || w.requested() != "" {
-		t.Errorf("answered %d, told %v", code, told)
+func TestAFilterThatExceedsItsBudgetEndsAndIsReported(t *testing.T) {
+	w := newTestServer(t, func(r *notificationv1.Receiver) { r.Spec.ResourceFilter = `req.s.replace("a", req.s) == "b"` })
+	var reported error
+	w.hooks.TooExpensive = func(_ *notificationv1.Receiver, err error) { reported = err }
+	code := w.post(request{body: `{"s":"` + strings.Repeat("a", maxBody-100) + `"}`}.with("Content-Type", "application/json"))
+	if code != http.StatusInternalServerError || !errors.Is(reported, cel.ErrTooExpensive) || w.requested() != "" {
+		t.Errorf("answered %d, reported %v", code, reported)
 	}
 }
 
-func TestAnswersTellNothingAboutObjects(t *testing.T) {
+func TestAnswersDiscloseNothingAboutObjects(t *testing.T) {
 	for name, filter := range map[string]string{
 		"a filter that fails for some objects": `res.metadata.labels.team == "a" ? 1/0 > 0 : false`,
 		"a filter that passes none":            `res.metadata.labels.team != "a"`,
-		"what kubectl keeps of an object":      `res.metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"].contains("hunter2")`,
+		"a filter that reads the last-applied annotation": `res.metadata.annotations` +
+			`["kubectl.kubernetes.io/last-applied-configuration"].contains("hunter2")`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, func(r *notificationv1.Receiver) { r.Spec.ResourceFilter = filter })
+			w := newTestServer(t, func(r *notificationv1.Receiver) { r.Spec.ResourceFilter = filter })
 			repo := &sourcev1.GitRepository{}
 			if err := w.api.Get(t.Context(), client.ObjectKey{Namespace: "ours", Name: "repo"}, repo); err != nil {
 				t.Fatal(err)
@@ -51,8 +52,8 @@ func TestAnswersTellNothingAboutObjects(t *testing.T) {
 			if err := w.api.Update(t.Context(), repo); err != nil {
 				t.Fatal(err)
 			}
-			if code := w.post(post{body: "{}"}); code != http.StatusOK || w.said != "" || w.requested() != "" {
-				t.Errorf("answered %d %q, requested %q", code, w.said, w.requested())
+			if code := w.post(request{body: "{}"}); code != http.StatusOK || w.answer != "" || w.requested() != "" {
+				t.Errorf("answered %d %q, requested %q", code, w.answer, w.requested())
 			}
 		})
 	}
@@ -66,10 +67,10 @@ func (u unread) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-func TestATokenIsAskedForBeforeTheBodyIsRead(t *testing.T) {
+func TestATokenIsVerifiedBeforeTheBodyIsRead(t *testing.T) {
 	for _, kind := range []string{"gitlab", "harbor", "gcr", "generic-oidc"} {
 		t.Run(kind, func(t *testing.T) {
-			w := newWorld(t, func(r *notificationv1.Receiver) {
+			w := newTestServer(t, func(r *notificationv1.Receiver) {
 				r.Spec.Type = kind
 				if kind == notificationv1.GenericOIDCReceiver {
 					r.Spec.SecretRef = nil
@@ -84,14 +85,14 @@ func TestATokenIsAskedForBeforeTheBodyIsRead(t *testing.T) {
 	}
 }
 
-func TestForgedRequestsDoNotUseUpTheTurnsOfGenuineOnes(t *testing.T) {
-	w := newWorld(t, func(r *notificationv1.Receiver) { r.Spec.Type = notificationv1.GitLabReceiver })
+func TestForgedRequestsDoNotUseUpTheRateLimitOfGenuineOnes(t *testing.T) {
+	w := newTestServer(t, func(r *notificationv1.Receiver) { r.Spec.Type = notificationv1.GitLabReceiver })
 	for range burst + 50 {
-		if code := w.post(post{}); code != http.StatusBadRequest {
+		if code := w.post(request{}); code != http.StatusBadRequest {
 			t.Fatalf("answered %d", code)
 		}
 	}
-	if code := w.post(post{}.with("X-Gitlab-Token", secretToken)); code != http.StatusOK {
+	if code := w.post(request{}.with("X-Gitlab-Token", secretToken)); code != http.StatusOK {
 		t.Errorf("answered %d", code)
 	}
 }
@@ -104,14 +105,14 @@ func TestBodiesAreBoundedTogether(t *testing.T) {
 		want int
 	}{
 		"one that fits": {size: maxBody, want: http.StatusOK},
-		"one that is longer than what its sender has to tell": {
+		"one that is longer than an event of its sender": {
 			edit: func(r *notificationv1.Receiver) { r.Spec.Type = notificationv1.DockerHubReceiver },
 			size: maxEvent + 1, want: http.StatusRequestEntityTooLarge,
 		},
-		"one for which others leave no room": {hold: allBodies/2 - firstChunk, size: maxBody, want: http.StatusServiceUnavailable},
+		"one for which others leave no room": {hold: maxTotalBodies/2 - firstChunk, size: maxBody, want: http.StatusServiceUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, tc.edit)
+			w := newTestServer(t, tc.edit)
 			if tc.hold > 0 {
 				grant, err := w.hooks.bodies.Acquire(t.Context(), "ours", tc.hold)
 				if err != nil {
@@ -119,7 +120,7 @@ func TestBodiesAreBoundedTogether(t *testing.T) {
 				}
 				defer grant.Release()
 			}
-			if code := w.post(post{body: strings.Repeat("x", tc.size)}); code != tc.want {
+			if code := w.post(request{body: strings.Repeat("x", tc.size)}); code != tc.want {
 				t.Errorf("answered %d, want %d", code, tc.want)
 			}
 		})
@@ -127,10 +128,10 @@ func TestBodiesAreBoundedTogether(t *testing.T) {
 }
 
 func TestABodyThatFiltersAskAboutIsCountedAsWhatItBecomes(t *testing.T) {
-	w := newWorld(t, func(r *notificationv1.Receiver) { r.Spec.ResourceFilter = "true" })
-	w.hooks.Memory = budget.New(2 * perParsedByte * 1000)
+	w := newTestServer(t, func(r *notificationv1.Receiver) { r.Spec.ResourceFilter = "true" })
+	w.hooks.Memory = budget.New(2 * memoryPerParsedByte * 1000)
 	ask := func(size int) int {
-		return w.post(post{body: `{"a":"` + strings.Repeat("x", size) + `"}`}.with("Content-Type", "application/json"))
+		return w.post(request{body: `{"a":"` + strings.Repeat("x", size) + `"}`}.with("Content-Type", "application/json"))
 	}
 	if code := ask(900); code != http.StatusOK {
 		t.Errorf("answered %d", code)
@@ -140,17 +141,32 @@ func TestABodyThatFiltersAskAboutIsCountedAsWhatItBecomes(t *testing.T) {
 	}
 }
 
-func TestNothingThatAServerAnswersIsTold(t *testing.T) {
+func TestErrorsRepeatNothingThatAnIssuerAnswers(t *testing.T) {
 	const page = "AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI"
 	for name, tc := range map[string]struct {
 		status int
 		keys   func(issuer, internal string) string
 	}{
-		"a page in place of keys":          {http.StatusOK, func(issuer, _ string) string { return issuer + "/page" }},
-		"a refusal in place of keys":       {http.StatusForbidden, func(issuer, _ string) string { return issuer + "/page" }},
-		"keys at another server":           {http.StatusOK, func(_, internal string) string { return internal + "/page" }},
-		"keys at another server, unasked":  {http.StatusOK, func(_, internal string) string { return strings.Replace(internal, "https", "http", 1) }},
-		"keys behind a redirect elsewhere": {http.StatusOK, func(issuer, _ string) string { return issuer + "/elsewhere" }},
+		"a page in place of keys": {
+			status: http.StatusOK,
+			keys:   func(issuer, _ string) string { return issuer + "/page" },
+		},
+		"a refusal in place of keys": {
+			status: http.StatusForbidden,
+			keys:   func(issuer, _ string) string { return issuer + "/page" },
+		},
+		"keys at another server": {
+			status: http.StatusOK,
+			keys:   func(_, internal string) string { return internal + "/page" },
+		},
+		"keys at another server, over HTTP": {
+			status: http.StatusOK,
+			keys:   func(_, internal string) string { return strings.Replace(internal, "https", "http", 1) },
+		},
+		"keys behind a redirect to another server": {
+			status: http.StatusOK,
+			keys:   func(issuer, _ string) string { return issuer + "/elsewhere" },
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			asked := false
@@ -171,13 +187,16 @@ func TestNothingThatAServerAnswersIsTold(t *testing.T) {
 				_, _ = io.WriteString(w, page)
 			})
 			mux.HandleFunc("/elsewhere", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, internal.URL, http.StatusFound) })
-			w := newWorld(t, func(r *notificationv1.Receiver) {
+			w := newTestServer(t, func(r *notificationv1.Receiver) {
 				r.Spec.Type, r.Spec.SecretRef = notificationv1.GenericOIDCReceiver, nil
-				r.Spec.OIDCProviders = []notificationv1.OIDCProvider{{IssuerURL: evil.URL, Audience: "sluice", Validations: []notificationv1.OIDCValidation{{Expression: `true`, Message: "x"}}}}
+				r.Spec.OIDCProviders = []notificationv1.OIDCProvider{{
+					IssuerURL: evil.URL, Audience: "sluice",
+					Validations: []notificationv1.OIDCValidation{{Expression: `true`, Message: "x"}},
+				}}
 			})
-			code := w.post(post{}.with("Authorization", newIssuer(t).token(t, map[string]any{"iss": evil.URL})))
-			if code != http.StatusBadRequest || strings.Contains(w.said, "SECRET") || asked {
-				t.Errorf("answered %d %q, and the other server was asked: %t", code, w.said, asked)
+			code := w.post(request{}.with("Authorization", newIssuer(t).token(t, map[string]any{"iss": evil.URL})))
+			if code != http.StatusBadRequest || strings.Contains(w.answer, "SECRET") || asked {
+				t.Errorf("answered %d %q, and the other server was asked: %t", code, w.answer, asked)
 			}
 		})
 	}
@@ -236,15 +255,15 @@ func TestANamespaceWhoseExpressionsTakeLongKeepsNobodyElseWaiting(t *testing.T) 
 	}
 }
 
-func TestTheReceiversOfANamespaceShareItsTurns(t *testing.T) {
+func TestTheReceiversOfANamespaceShareItsRateLimit(t *testing.T) {
 	limits := newLimits(clock.RealClock{})
-	let := 0
-	for i := range 10 * burst * byNamespace {
-		if limits.limiter(namespace("ours")).Allow() && limits.limiter(oneReceiver(fmt.Sprint(i))).Allow() {
-			let++
+	admitted := 0
+	for i := range 10 * burst * namespaceFactor {
+		if limits.limiter(namespaceKey("ours")).Allow() && limits.limiter(receiverKey(fmt.Sprint(i))).Allow() {
+			admitted++
 		}
 	}
-	if let > burst*byNamespace+perSecond*byNamespace {
-		t.Errorf("%d requests were let in at once", let)
+	if admitted > burst*namespaceFactor+requestsPerSecond*namespaceFactor {
+		t.Errorf("%d requests were admitted at once", admitted)
 	}
 }

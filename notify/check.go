@@ -108,8 +108,8 @@ func checkProvider(p *notificationv1.OIDCProvider) error {
 	return nil
 }
 
-// Ineffective names what a Receiver has that does nothing, "" if there is nothing
-// of the kind. Flux accepts it, so that it is told and not refused.
+// Ineffective is a warning about a field of a Receiver that has no effect, "" without one.
+// It is not refused, since Flux accepts it.
 func Ineffective(receiver *notificationv1.Receiver) string {
 	if len(receiver.Spec.Events) > 0 && !senders[receiver.Spec.Type].events {
 		return fmt.Sprintf("spec.events has no effect: a receiver of type %s does not tell events apart; use spec.resourceFilter", receiver.Spec.Type)

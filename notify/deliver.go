@@ -16,24 +16,24 @@ import (
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
-// delivery is a verified message on its way to the objects that it is about.
+// delivery is a verified request, and the Receiver whose objects it is about.
 type delivery struct {
 	receiver *notificationv1.Receiver
-	notice   notice
+	payload  payload
 	filters  *filters
 	log      logr.Logger
 }
 
 // atOnce is how many objects are annotated at the same time for one request.
-const atOnce = 8
+const maxConcurrent = 8
 
-// notify asks for a reconcile of every object that the receiver names and that
-// its filters pass. One that cannot be asked does not stop the others.
+// notify requests a reconcile of every object that the receiver names and that its
+// filters pass. An object that fails does not stop the others.
 func (h *Hooks) notify(ctx context.Context, d delivery) error {
 	var (
 		failures failures
 		workers  sync.WaitGroup
-		slots    = make(chan struct{}, atOnce)
+		slots    = make(chan struct{}, maxConcurrent)
 	)
 	for i := range d.receiver.Spec.Resources {
 		objects, err := h.targets(ctx, d, i)
@@ -68,9 +68,9 @@ type failures struct {
 	errors []error
 }
 
-// add notes an error that the sender is told of by the status of the answer. That an
-// object is not there, or that a filter has no answer about it, it is not: whoever
-// writes a Receiver could ask about objects of others so. The log says it.
+// add collects an error, which makes the answer a 500. An object that does not exist, or
+// that a filter cannot be evaluated for, is logged only: otherwise the status of the answer
+// would tell the author of a Receiver about objects that he may not read.
 func (f *failures) add(log logr.Logger, err error) {
 	switch {
 	case err == nil:

@@ -16,11 +16,11 @@ import (
 	"github.com/sluice-cd/sluice/internal/cel"
 )
 
-// expression is a CEL expression and what it may ask about.
+// expression is a CEL expression and the variables that it may use.
 type expression struct {
 	text      string
 	variables string // separated by spaces
-	boolean   bool   // what it must come to
+	boolean   bool   // whether its result must be true or false
 }
 
 // Expressions of a Receiver. The claims of a token are known only where there is
@@ -57,7 +57,7 @@ const (
 	maxExpressionBytes = 32 << 10
 )
 
-// checkExpressions refuses more of them than a worker should compile.
+// checkExpressions refuses a Receiver with more expressions than a worker should compile.
 func checkExpressions(receiver *notificationv1.Receiver) error {
 	count, length := 0, 0
 	add := func(text string) {
@@ -84,7 +84,7 @@ func checkExpressions(receiver *notificationv1.Receiver) error {
 	return nil
 }
 
-// maxPrograms bounds the memory of expressions that nobody uses any more.
+// maxPrograms bounds the cache, whose programs may belong to deleted Receivers.
 const maxPrograms = 1000
 
 // maxEvaluations is how many expressions are compiled or evaluated at once: requests
@@ -95,28 +95,28 @@ const maxEvaluations = 2
 // unless the machine is very busy.
 const evaluationTime = 5 * time.Second
 
-// programs keeps compiled expressions: compiling takes longer than all the rest
-// of a request. One of a namespace is compiled or evaluated at a time, so that a namespace whose
-// expressions are as expensive as they may be keeps only itself waiting.
+// programs caches compiled expressions: compiling takes longer than all the rest of a
+// request. One expression of a namespace is compiled or evaluated at a time, so that a
+// namespace with expensive expressions delays only itself.
 type programs struct {
 	mu    sync.Mutex
-	known map[owned]*cel.Program
+	known map[programKey]*cel.Program
 	slots *background.Slots
 }
 
-// owned is an expression of a namespace: programs are not shared, since one that is
-// evaluated is in use.
-type owned struct {
+// programKey is an expression of a namespace. Namespaces do not share programs, since one
+// that is being evaluated is in use.
+type programKey struct {
 	namespace string
 	expression
 }
 
 func newPrograms() *programs {
-	return &programs{known: map[owned]*cel.Program{}, slots: background.NewSlots(maxEvaluations, 1)}
+	return &programs{known: map[programKey]*cel.Program{}, slots: background.NewSlots(maxEvaluations, 1)}
 }
 
 func (p *programs) get(ctx context.Context, namespace string, e expression) (*program, error) {
-	key := owned{namespace, e}
+	key := programKey{namespace, e}
 	p.mu.Lock()
 	known := p.known[key]
 	p.mu.Unlock()
@@ -129,7 +129,7 @@ func (p *programs) get(ctx context.Context, namespace string, e expression) (*pr
 	return &program{known, namespace, p.slots}, nil
 }
 
-func (p *programs) compile(ctx context.Context, key owned) (*cel.Program, error) {
+func (p *programs) compile(ctx context.Context, key programKey) (*cel.Program, error) {
 	if err := p.slots.Acquire(ctx, key.namespace); err != nil {
 		return nil, fmt.Errorf("%w: %w", errBusy, err)
 	}

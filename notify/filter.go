@@ -21,14 +21,14 @@ import (
 // filters decide which objects a message is about: spec.resourceFilter, and for
 // each of spec.resources the filter of its own, if there is one.
 type filters struct {
-	facts map[string]any // req and claims; res is added for each object
+	input map[string]any // the variables req and claims; res is added for each object
 	all   *program
 	own   []*program // nil passes every object
 }
 
-// filters compiles what the receiver asks. A body is read only if there is a
-// question, since a message without one need not be JSON.
-func (h *Hooks) filters(ctx context.Context, m message, sent notice) (*filters, error) {
+// filters compiles the filters of the receiver. The body is parsed only if there are any,
+// since it need not be JSON otherwise.
+func (h *Hooks) filters(ctx context.Context, m message, sent payload) (*filters, error) {
 	spec, withClaims := &m.receiver.Spec, senders[m.receiver.Spec.Type].claims()
 	f := &filters{own: make([]*program, len(spec.Resources))}
 	var err error
@@ -46,24 +46,24 @@ func (h *Hooks) filters(ctx context.Context, m message, sent notice) (*filters, 
 		}
 	}
 	if filtered(m.receiver) {
-		f.facts, err = factsOf(m, sent)
+		f.input, err = filterInput(m, sent)
 	}
 	return f, err
 }
 
-// asks reports whether the object itself must be known to filter the i-th resource.
-func (f *filters) asks(i int) bool { return f.all != nil || f.own[i] != nil }
+// needsObject reports whether a filter reads the objects of the i-th resource.
+func (f *filters) needsObject(i int) bool { return f.all != nil || f.own[i] != nil }
 
-// pass reports whether an object of the i-th resource is meant.
+// pass reports whether an object of the i-th resource passes its filters.
 func (f *filters) pass(ctx context.Context, i int, object *metav1.PartialObjectMetadata) (bool, error) {
-	if !f.asks(i) {
+	if !f.needsObject(i) {
 		return true, nil
 	}
-	resource, err := known(object)
+	resource, err := visibleMetadata(object)
 	if err != nil {
 		return false, err
 	}
-	data := map[string]any{"res": resource, "req": f.facts["req"], "claims": f.facts["claims"]}
+	data := map[string]any{"res": resource, "req": f.input["req"], "claims": f.input["claims"]}
 	for _, expression := range []*program{f.all, f.own[i]} {
 		if expression == nil {
 			continue
@@ -81,21 +81,21 @@ func (f *filters) pass(ctx context.Context, i int, object *metav1.PartialObjectM
 	return true, nil
 }
 
-// errFilter means that a filter has no answer about an object.
+// errFilter means that a filter could not be evaluated for an object.
 var errFilter = errors.New("filtering an object")
 
-// known is what filters may know of an object: its metadata, without what tools keep
-// there of all the rest of it.
-func known(object *metav1.PartialObjectMetadata) (map[string]any, error) {
+// visibleMetadata is what filters may read of an object: its metadata without the managed
+// fields and kubectl's last-applied annotation, which hold copies of the spec.
+func visibleMetadata(object *metav1.PartialObjectMetadata) (map[string]any, error) {
 	object = object.DeepCopy()
 	object.ManagedFields = nil
 	delete(object.Annotations, corev1.LastAppliedConfigAnnotation)
 	return runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 }
 
-// factsOf are what filters may ask about a request. A body that does not say that
-// it is JSON is empty to them.
-func factsOf(m message, sent notice) (map[string]any, error) {
+// filterInput are the variables req and claims. Without the content type of JSON, req is
+// empty.
+func filterInput(m message, sent payload) (map[string]any, error) {
 	body := map[string]any{}
 	raw, isJSON := m.body, jsonContent(m.header.Get("Content-Type"))
 	if sent.body != nil {

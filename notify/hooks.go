@@ -25,9 +25,9 @@ import (
 	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
-// within is how long a request may be worked on. It goes on when the sender hangs
-// up: some wait for a few seconds only.
-const within = 30 * time.Second
+// handlingTimeout bounds the work on a request, which goes on when the sender hangs up:
+// some wait for a few seconds only.
+const handlingTimeout = 30 * time.Second
 
 // WebhookPathIndex is the name of the index of Receivers by webhook path.
 const WebhookPathIndex = "status.webhookPath"
@@ -68,8 +68,8 @@ type Options struct {
 	Guard *outbound.Guard
 	// Memory is shared with all else that is read from outside; nil is without bound.
 	Memory *budget.Budget
-	// TooExpensive is told of a receiver one of whose expressions took more than it
-	// may, with what is wrong; nil tells nobody.
+	// TooExpensive is called for a Receiver one of whose expressions exceeded its
+	// budget, with the error; it may be nil.
 	TooExpensive func(*notificationv1.Receiver, error)
 }
 
@@ -82,7 +82,7 @@ func New(opts Options, metrics prometheus.Registerer) (*Hooks, error) {
 	}
 	h := &Hooks{
 		Options: opts, issuers: newIssuers(opts.Clock, opts.Guard.Transport()), programs: newPrograms(),
-		limits: newLimits(opts.Clock), bodies: budget.New(allBodies),
+		limits: newLimits(opts.Clock), bodies: budget.New(maxTotalBodies),
 		total: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sluice_webhooks_total",
 			Help: "Webhook requests by type of receiver, empty for a path that none has, and HTTP status of the answer.",
@@ -93,9 +93,9 @@ func New(opts Options, metrics prometheus.Registerer) (*Hooks, error) {
 
 // ServeHTTP implements http.Handler. The answers are those of Flux: 404 for a path
 // that no receiver has, 503 for a receiver that is suspended or not ready, 413 for
-// a body that is too long, 400 for a request that does not prove itself, 500 when
-// an object could not be notified; and 429 for more requests than are good, or 503
-// for more bodies.
+// a body that is too long, 400 for a request that is not authenticated, 500 when an object
+// could not be notified. Beyond Flux: 429 when the rate limit, and 503 when the memory for
+// bodies is used up.
 func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	receiver, err := h.receiver(r.Context(), r.URL.Path)
 	if err != nil {
@@ -116,7 +116,7 @@ func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h.count(receiver.Spec.Type, status)
 	if errors.Is(err, errRefused) {
-		http.Error(w, err.Error(), status) // what the sender can mend
+		http.Error(w, err.Error(), status) // the sender can correct it
 		return
 	}
 	w.WriteHeader(status)
@@ -126,9 +126,9 @@ func (h *Hooks) count(kind string, status int) {
 	h.total.WithLabelValues(kind, strconv.Itoa(status)).Inc()
 }
 
-// receiver finds the Receiver with a path, nil when there is none. The parts of a
-// path's hash are joined without separators, so that somebody else can give a
-// Receiver the path of one that has no token; the oldest keeps it.
+// receiver returns the Receiver with a path, nil if there is none. Flux hashes token, name
+// and namespace without separators, so that two Receivers can have one path, which the
+// author of the second may intend. The older one keeps it.
 func (h *Hooks) receiver(ctx context.Context, path string) (*notificationv1.Receiver, error) {
 	var list notificationv1.ReceiverList
 	if err := h.Receivers.List(ctx, &list, client.MatchingFields{WebhookPathIndex: path}); err != nil {
@@ -160,23 +160,24 @@ func (h *Hooks) answer(w http.ResponseWriter, r *http.Request, receiver *notific
 	}
 	defer read.Release()
 	m.body = read.bytes
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), within)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), handlingTimeout)
 	defer cancel()
 	return h.handle(ctx, m, log)
 }
 
-// errOften means that more requests came than are good.
-var errOften = errors.New("too many requests")
+// errTooManyRequests means that the rate limit is exceeded.
+var errTooManyRequests = errors.New("too many requests")
 
-// admit lets a request in whose turn it is. Where the header proves who sends it,
-// that is asked first: the path of such a receiver may be known to anybody.
+// admit applies the rate limits and verifies what the header proves, before the body is
+// read. For a type that is verified by its header, that comes before the limit of the
+// Receiver: the path of such a Receiver need not be a secret.
 func (h *Hooks) admit(w http.ResponseWriter, r *http.Request, m *message) (int, error) {
 	path, from := m.receiver.Status.WebhookPath, senders[m.receiver.Spec.Type]
-	turns := []limited{oneReceiver(path), namespace(m.receiver.Namespace)}
-	if from.admit != nil && !h.limits.wait(r.Context(), attempts(path)) || from.admit == nil && !h.turn(r.Context(), turns) {
-		return often(w)
+	limits := []limitKey{receiverKey(path), namespaceKey(m.receiver.Namespace)}
+	if from.admit != nil && !h.limits.wait(r.Context(), attemptKey(path)) || from.admit == nil && !h.waitAll(r.Context(), limits) {
+		return tooManyRequests(w)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), within)
+	ctx, cancel := context.WithTimeout(r.Context(), handlingTimeout)
 	defer cancel()
 	var err error
 	if m.secret, err = h.secret(ctx, m.receiver); err != nil {
@@ -191,24 +192,25 @@ func (h *Hooks) admit(w http.ResponseWriter, r *http.Request, m *message) (int, 
 	if m.claims, err = from.admit(ctx, h, *m); err != nil {
 		return http.StatusBadRequest, err
 	}
-	if !h.turn(r.Context(), turns) {
-		return often(w)
+	if !h.waitAll(r.Context(), limits) {
+		return tooManyRequests(w)
 	}
 	return http.StatusOK, nil
 }
 
-func (h *Hooks) turn(ctx context.Context, all []limited) bool {
-	for _, what := range all {
-		if !h.limits.wait(ctx, what) {
+// waitAll waits for each limiter in turn.
+func (h *Hooks) waitAll(ctx context.Context, keys []limitKey) bool {
+	for _, key := range keys {
+		if !h.limits.wait(ctx, key) {
 			return false
 		}
 	}
 	return true
 }
 
-func often(w http.ResponseWriter) (int, error) {
-	w.Header().Set("Retry-After", strconv.Itoa(int(patience/time.Second)))
-	return http.StatusTooManyRequests, errOften
+func tooManyRequests(w http.ResponseWriter) (int, error) {
+	w.Header().Set("Retry-After", strconv.Itoa(int(maxDelay/time.Second)))
+	return http.StatusTooManyRequests, errTooManyRequests
 }
 
 // handle verifies a message and does what it asks for.
@@ -218,7 +220,7 @@ func (h *Hooks) handle(ctx context.Context, m message, log logr.Logger) (int, er
 		return http.StatusBadRequest, err
 	}
 	if filtered(m.receiver) {
-		memory, err := h.parsing(ctx, m, sent)
+		memory, err := h.acquireParsing(ctx, m, sent)
 		if err != nil {
 			return http.StatusServiceUnavailable, err
 		}
@@ -232,28 +234,28 @@ func (h *Hooks) handle(ctx context.Context, m message, log logr.Logger) (int, er
 		return http.StatusInternalServerError, err
 	}
 	if err := h.notify(ctx, delivery{m.receiver, sent, f, log}); err != nil {
-		h.expensive(m.receiver, err)
+		h.reportExpensive(m.receiver, err)
 		return http.StatusInternalServerError, err
 	}
 	return http.StatusOK, nil
 }
 
-// expensive tells of an expression that took more than it may.
-func (h *Hooks) expensive(receiver *notificationv1.Receiver, err error) {
+// reportExpensive calls TooExpensive if an expression exceeded its budget.
+func (h *Hooks) reportExpensive(receiver *notificationv1.Receiver, err error) {
 	if errors.Is(err, cel.ErrTooExpensive) && h.TooExpensive != nil {
 		h.TooExpensive(receiver, err)
 	}
 }
 
 // verify asks the receiver's type whether the message is genuine and wanted.
-func (h *Hooks) verify(ctx context.Context, m message) (notice, error) {
+func (h *Hooks) verify(ctx context.Context, m message) (payload, error) {
 	from, ok := senders[m.receiver.Spec.Type]
 	if !ok {
-		return notice{}, errors.New("the receiver has no known type")
+		return payload{}, errors.New("the receiver has no known type")
 	}
 	sent, err := from.verify(ctx, h, m)
 	if err != nil {
-		return notice{}, err
+		return payload{}, err
 	}
 	if from.events && !allowed(m.receiver, sent.event) {
 		return refuse("the event '%.100s' is not in spec.events", sent.event)

@@ -36,19 +36,19 @@ import (
 
 const secretToken = "a long token"
 
-// post is one webhook request.
-type post struct {
+// request is one webhook request.
+type request struct {
 	header map[string]string
 	body   string
 }
 
-func (p post) with(key, value string) post {
+func (p request) with(key, value string) request {
 	header := maps.Clone(p.header)
 	if header == nil {
 		header = map[string]string{}
 	}
 	header[key] = value
-	return post{header, p.body}
+	return request{header, p.body}
 }
 
 func sign(function func() hash.Hash, body string) string {
@@ -57,72 +57,72 @@ func sign(function func() hash.Hash, body string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// conformance is a genuine request of every type, and what must not pass for one.
+// conformance has a genuine request of every type, and forged ones that must be refused.
 var conformance = map[string]struct {
-	genuine post
-	forged  map[string]post
+	genuine request
+	forged  map[string]request
 }{
-	notificationv1.GenericReceiver: {genuine: post{body: "anything"}},
+	notificationv1.GenericReceiver: {genuine: request{body: "anything"}},
 	notificationv1.GenericHMACReceiver: {
-		genuine: post{body: "x"}.with("X-Signature", "sha512="+sign(sha512.New, "x")),
-		forged: map[string]post{
+		genuine: request{body: "x"}.with("X-Signature", "sha512="+sign(sha512.New, "x")),
+		forged: map[string]request{
 			"no signature":                 {body: "x"},
-			"the signature of another":     post{body: "y"}.with("X-Signature", "sha256="+sign(sha256.New, "x")),
-			"an unknown hash":              post{body: "x"}.with("X-Signature", "md5=00"),
-			"a signature that is not hex":  post{body: "x"}.with("X-Signature", "sha256=zz"),
-			"a signature without its name": post{body: "x"}.with("X-Signature", sign(sha256.New, "x")),
+			"the signature of another":     request{body: "y"}.with("X-Signature", "sha256="+sign(sha256.New, "x")),
+			"an unknown hash":              request{body: "x"}.with("X-Signature", "md5=00"),
+			"a signature that is not hex":  request{body: "x"}.with("X-Signature", "sha256=zz"),
+			"a signature without its name": request{body: "x"}.with("X-Signature", sign(sha256.New, "x")),
 		},
 	},
 	notificationv1.GitHubReceiver: {
-		genuine: post{body: "{}"}.with("X-Hub-Signature-256", "sha256="+sign(sha256.New, "{}")).with("X-GitHub-Event", "push"),
-		forged: map[string]post{
-			"a wrong signature beside a right old one": post{body: "{}"}.with("X-Hub-Signature-256", "sha256="+sign(sha256.New, "")).
+		genuine: request{body: "{}"}.with("X-Hub-Signature-256", "sha256="+sign(sha256.New, "{}")).with("X-GitHub-Event", "push"),
+		forged: map[string]request{
+			"a wrong signature beside a right old one": request{body: "{}"}.with("X-Hub-Signature-256", "sha256="+sign(sha256.New, "")).
 				with("X-Hub-Signature", "sha1="+sign(sha1.New, "{}")).with("X-GitHub-Event", "push"),
-			"another event": post{body: "{}"}.with("X-Hub-Signature-256", "sha256="+sign(sha256.New, "{}")).with("X-GitHub-Event", "star"),
+			"another event": request{body: "{}"}.with("X-Hub-Signature-256", "sha256="+sign(sha256.New, "{}")).with("X-GitHub-Event", "star"),
 		},
 	},
 	notificationv1.GitLabReceiver: {
-		genuine: post{}.with("X-Gitlab-Token", secretToken).with("X-Gitlab-Event", "Push"),
-		forged: map[string]post{
-			"a wrong token": post{}.with("X-Gitlab-Token", secretToken+"!").with("X-Gitlab-Event", "push"),
-			"no token":      post{}.with("X-Gitlab-Event", "push"),
+		genuine: request{}.with("X-Gitlab-Token", secretToken).with("X-Gitlab-Event", "Push"),
+		forged: map[string]request{
+			"a wrong token": request{}.with("X-Gitlab-Token", secretToken+"!").with("X-Gitlab-Event", "push"),
+			"no token":      request{}.with("X-Gitlab-Event", "push"),
 		},
 	},
 	notificationv1.BitbucketReceiver: {
-		genuine: post{body: "b"}.with("X-Hub-Signature", "sha256="+sign(sha256.New, "b")).with("X-Event-Key", "push"),
-		forged:  map[string]post{"no signature": post{body: "b"}.with("X-Event-Key", "push")},
+		genuine: request{body: "b"}.with("X-Hub-Signature", "sha256="+sign(sha256.New, "b")).with("X-Event-Key", "push"),
+		forged:  map[string]request{"no signature": request{body: "b"}.with("X-Event-Key", "push")},
 	},
 	notificationv1.HarborReceiver: {
-		genuine: post{body: `{"type":"PUSH_ARTIFACT"}`}.with("Authorization", secretToken),
-		forged:  map[string]post{"a wrong token": post{}.with("Authorization", "Bearer "+secretToken)},
+		genuine: request{body: `{"type":"PUSH_ARTIFACT"}`}.with("Authorization", secretToken),
+		forged:  map[string]request{"a wrong token": request{}.with("Authorization", "Bearer "+secretToken)},
 	},
 	notificationv1.DockerHubReceiver: {
-		genuine: post{body: `{"push_data":{"tag":"1.0"},"repository":{"repo_name":"team/app"}}`},
-		forged:  map[string]post{"another body": {body: "push"}},
+		genuine: request{body: `{"push_data":{"tag":"1.0"},"repository":{"repo_name":"team/app"}}`},
+		forged:  map[string]request{"another body": {body: "push"}},
 	},
 	notificationv1.QuayReceiver: {
-		genuine: post{body: `{"docker_url":"quay.io/team/app","updated_tags":["1.0"]}`},
-		forged:  map[string]post{"another body": {body: "["}},
+		genuine: request{body: `{"docker_url":"quay.io/team/app","updated_tags":["1.0"]}`},
+		forged:  map[string]request{"another body": {body: "["}},
 	},
 	notificationv1.NexusReceiver: {
-		genuine: post{body: `{"repositoryName":"docker"}`}.with("X-Nexus-Webhook-Signature", sign(sha1.New, `{"repositoryName":"docker"}`)),
-		forged: map[string]post{
+		genuine: request{body: `{"repositoryName":"docker"}`}.with("X-Nexus-Webhook-Signature", sign(sha1.New, `{"repositoryName":"docker"}`)),
+		forged: map[string]request{
 			"no signature":       {body: `{"repositoryName":"docker"}`},
-			"another body":       post{body: "{"}.with("X-Nexus-Webhook-Signature", sign(sha1.New, "{")),
-			"a better signature": post{body: "{}"}.with("X-Nexus-Webhook-Signature", sign(sha256.New, "{}")),
+			"another body":       request{body: "{"}.with("X-Nexus-Webhook-Signature", sign(sha1.New, "{")),
+			"a better signature": request{body: "{}"}.with("X-Nexus-Webhook-Signature", sign(sha256.New, "{}")),
 		},
 	},
 	notificationv1.ACRReceiver: {
-		genuine: post{body: `{"action":"push","target":{"repository":"app","tag":"1.0"},"request":{"host":"team.azurecr.io"}}`},
-		forged:  map[string]post{"another body": {body: ""}},
+		genuine: request{body: `{"action":"push","target":{"repository":"app","tag":"1.0"},"request":{"host":"team.azurecr.io"}}`},
+		forged:  map[string]request{"another body": {body: ""}},
 	},
 	notificationv1.CDEventsReceiver: {
-		genuine: post{body: cdEventOf("1", cdPublished)}.with("Ce-Type", cdPublished),
-		forged: map[string]post{
-			"no id":             post{body: cdEventOf("", cdPublished)}.with("Ce-Type", cdPublished),
-			"no type":           post{body: cdEventOf("1", "push")}.with("Ce-Type", cdPublished),
-			"no body":           post{}.with("Ce-Type", cdPublished),
-			"an unwanted event": post{body: cdEventOf("1", cdPublished)}.with("Ce-Type", "dev.cdevents.build.finished.0.2.0"),
+		genuine: request{body: cdEventOf("1", cdPublished)}.with("Ce-Type", cdPublished),
+		forged: map[string]request{
+			"no id":             request{body: cdEventOf("", cdPublished)}.with("Ce-Type", cdPublished),
+			"no type":           request{body: cdEventOf("1", "push")}.with("Ce-Type", cdPublished),
+			"no body":           request{}.with("Ce-Type", cdPublished),
+			"an unwanted event": request{body: cdEventOf("1", cdPublished)}.with("Ce-Type", "dev.cdevents.build.finished.0.2.0"),
 		},
 	},
 }
@@ -134,7 +134,7 @@ func cdEventOf(id, kind string) string {
 		`"subject":{"id":"pkg:oci/app@sha256%3A0b31b1c02ff458ad9b7b","type":"artifact","content":{}}}`
 }
 
-// tokenTypes prove themselves by tokens of an issuer; see oidc_test.go.
+// tokenTypes are authenticated by tokens of an issuer; see oidc_test.go.
 var tokenTypes = []string{notificationv1.GCRReceiver, notificationv1.GenericOIDCReceiver}
 
 func TestEveryTypeTakesGenuineRequestsOnly(t *testing.T) {
@@ -147,7 +147,7 @@ func TestEveryTypeTakesGenuineRequestsOnly(t *testing.T) {
 			t.Errorf("no case for type %s", kind)
 		}
 		t.Run(kind, func(t *testing.T) {
-			w := newWorld(t, func(r *notificationv1.Receiver) {
+			w := newTestServer(t, func(r *notificationv1.Receiver) {
 				r.Spec.Type = kind
 				if senders[kind].events {
 					r.Spec.Events = []string{"push", cdPublished}
@@ -171,53 +171,64 @@ func TestEveryTypeTakesGenuineRequestsOnly(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotForAReceiver(t *testing.T) {
+func TestTheStatusOfAnswers(t *testing.T) {
 	for name, tc := range map[string]struct {
 		edit func(*notificationv1.Receiver)
-		send func(w *world) int
+		send func(w *testServer) int
 		want int
 	}{
 		"a path that nobody has": {
-			send: func(w *world) int { w.path += "0"; return w.post(post{}) }, want: http.StatusNotFound,
+			send: func(w *testServer) int { w.path += "0"; return w.post(request{}) },
+			want: http.StatusNotFound,
 		},
 		"another method, as in Flux": {
-			send: func(w *world) int { return w.do(http.MethodGet, post{}) }, want: http.StatusOK,
+			send: func(w *testServer) int { return w.do(http.MethodGet, request{}) },
+			want: http.StatusOK,
 		},
 		"a path of a token that was replaced": {
-			send: func(w *world) int { w.rotate("a new token"); return w.post(post{}) }, want: http.StatusNotFound,
+			send: func(w *testServer) int { w.rotate("a new token"); return w.post(request{}) },
+			want: http.StatusNotFound,
 		},
 		"a receiver whose Secret is gone": {
-			send: func(w *world) int { w.rotate(""); return w.post(post{}) }, want: http.StatusInternalServerError,
+			send: func(w *testServer) int { w.rotate(""); return w.post(request{}) },
+			want: http.StatusInternalServerError,
 		},
 		"a body that is no object, when nothing asks about it": {
-			send: func(w *world) int { return w.post(post{body: "[]"}.with("Content-Type", "application/json")) }, want: http.StatusOK,
+			send: func(w *testServer) int { return w.post(request{body: "[]"}.with("Content-Type", "application/json")) },
+			want: http.StatusOK,
 		},
 		"a body that is no object, when a filter asks about it": {
 			edit: func(r *notificationv1.Receiver) { r.Spec.ResourceFilter = "true" },
-			send: func(w *world) int { return w.post(post{body: "[]"}.with("Content-Type", "application/json")) }, want: http.StatusBadRequest,
+			send: func(w *testServer) int { return w.post(request{body: "[]"}.with("Content-Type", "application/json")) },
+			want: http.StatusBadRequest,
 		},
 		"a filter that fails": {
 			edit: func(r *notificationv1.Receiver) { r.Spec.ResourceFilter = "req.missing == 'x'" },
-			send: func(w *world) int { return w.post(post{}) }, want: http.StatusOK,
+			send: func(w *testServer) int { return w.post(request{}) },
+			want: http.StatusOK,
 		},
 		"a suspended receiver": {
 			edit: func(r *notificationv1.Receiver) { r.Spec.Suspend = true },
-			send: func(w *world) int { return w.post(post{}) }, want: http.StatusServiceUnavailable,
+			send: func(w *testServer) int { return w.post(request{}) },
+			want: http.StatusServiceUnavailable,
 		},
 		"a receiver that is not ready": {
 			edit: func(r *notificationv1.Receiver) { r.Status.Conditions = nil },
-			send: func(w *world) int { return w.post(post{}) }, want: http.StatusServiceUnavailable,
+			send: func(w *testServer) int { return w.post(request{}) },
+			want: http.StatusServiceUnavailable,
 		},
 		"a body without end": {
-			send: func(w *world) int { return w.post(post{body: strings.Repeat("x", maxBody+1)}) }, want: http.StatusRequestEntityTooLarge,
+			send: func(w *testServer) int { return w.post(request{body: strings.Repeat("x", maxBody+1)}) },
+			want: http.StatusRequestEntityTooLarge,
 		},
 		"a target that is not there": {
 			edit: func(r *notificationv1.Receiver) { r.Spec.Resources[0].Name = "none" },
-			send: func(w *world) int { return w.post(post{}) }, want: http.StatusOK,
+			send: func(w *testServer) int { return w.post(request{}) },
+			want: http.StatusOK,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, tc.edit)
+			w := newTestServer(t, tc.edit)
 			if got := tc.send(w); got != tc.want {
 				t.Errorf("answered %d, want %d", got, tc.want)
 			}
@@ -234,7 +245,7 @@ func TestTargets(t *testing.T) {
 	hub := `{"repository":{"repo_name":"team/app"}}`
 	for name, tc := range map[string]struct {
 		edit func(*notificationv1.Receiver)
-		send post
+		send request
 		want string
 	}{
 		"labels select": {
@@ -243,18 +254,21 @@ func TestTargets(t *testing.T) {
 		},
 		"of all images only the one that was pushed": {
 			edit: func(r *notificationv1.Receiver) { all(r, "ImageRepository"); r.Spec.Type = "dockerhub" },
-			send: post{body: hub}, want: "ImageRepository/app",
+			send: request{body: hub},
+			want: "ImageRepository/app",
 		},
 		"an image that goes by another name here means all": {
 			edit: func(r *notificationv1.Receiver) { all(r, "ImageRepository"); r.Spec.Type = "dockerhub" },
-			send: post{body: `{"repository":{"repo_name":"elsewhere/app"}}`}, want: "ImageRepository/app ImageRepository/other",
+			send: request{body: `{"repository":{"repo_name":"elsewhere/app"}}`},
+			want: "ImageRepository/app ImageRepository/other",
 		},
 		"a filter for all resources": {
 			edit: func(r *notificationv1.Receiver) {
 				all(r, "ImageRepository")
 				r.Spec.ResourceFilter = `res.metadata.name == req.name`
 			},
-			send: post{body: `{"name":"other"}`}.with("Content-Type", "application/json; charset=utf-8"), want: "ImageRepository/other",
+			send: request{body: `{"name":"other"}`}.with("Content-Type", "application/json; charset=utf-8"),
+			want: "ImageRepository/other",
 		},
 		"and one for one of them": {
 			edit: func(r *notificationv1.Receiver) {
@@ -269,7 +283,7 @@ func TestTargets(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, tc.edit)
+			w := newTestServer(t, tc.edit)
 			if code := w.post(tc.send); code != http.StatusOK {
 				t.Errorf("answered %d", code)
 			}
@@ -282,13 +296,13 @@ func TestTargets(t *testing.T) {
 
 func TestTenantsCannotReachOthersWhenTheFlagSaysSo(t *testing.T) {
 	foreign := func(r *notificationv1.Receiver) { r.Spec.Resources[0].Namespace = "theirs" }
-	w := newWorld(t, foreign)
+	w := newTestServer(t, foreign)
 	w.hooks.NoCrossNamespaceRefs = true
-	if code := w.post(post{}); code != http.StatusInternalServerError || w.requested() != "" {
+	if code := w.post(request{}); code != http.StatusInternalServerError || w.requested() != "" {
 		t.Errorf("answered %d, requested %q", code, w.requested())
 	}
-	w = newWorld(t, foreign)
-	if code := w.post(post{}); code != http.StatusOK || w.requested() != "GitRepository/repo" {
+	w = newTestServer(t, foreign)
+	if code := w.post(request{}); code != http.StatusOK || w.requested() != "GitRepository/repo" {
 		t.Errorf("without the flag: answered %d, requested %q", code, w.requested())
 	}
 }
@@ -303,17 +317,20 @@ func TestReceiversThatCannotWorkAreRefused(t *testing.T) {
 			r.Spec.Resources[0].Kind, r.Spec.Resources[0].APIVersion = "Secret", "v1"
 		},
 		"kind 'Node' cannot be": func(r *notificationv1.Receiver) { r.Spec.Resources[0].Kind = "Node" },
-		"'GitRepository' can be notified in group source.toolkit.fluxcd.io only": func(r *notificationv1.Receiver) { r.Spec.Resources[0].APIVersion = "example.com/v1" },
+		"'GitRepository' can be notified in group source.toolkit.fluxcd.io only": func(r *notificationv1.Receiver) {
+			r.Spec.Resources[0].APIVersion = "example.com/v1"
+		},
 		"must be an https URL": func(r *notificationv1.Receiver) {
 			r.Spec.Type, r.Spec.SecretRef = "generic-oidc", nil
 			r.Spec.OIDCProviders = []notificationv1.OIDCProvider{{IssuerURL: "http://issuer.example.com"}}
 		},
 		"has 101 expressions": func(r *notificationv1.Receiver) {
-			r.Spec.Resources = slices.Repeat([]notificationv1.ReceiverResource{{CrossNamespaceObjectReference: r.Spec.Resources[0].CrossNamespaceObjectReference, Filter: "true"}}, 101)
+			r.Spec.Resources[0].Filter = "true"
+			r.Spec.Resources = slices.Repeat(r.Spec.Resources, 101)
 		},
 		"expressions of 80000 bytes": func(r *notificationv1.Receiver) {
-			r.Spec.Resources = slices.Repeat([]notificationv1.ReceiverResource{{CrossNamespaceObjectReference: r.Spec.Resources[0].CrossNamespaceObjectReference,
-				Filter: "true //" + strings.Repeat("x", 1993)}}, 40)
+			r.Spec.Resources[0].Filter = "true //" + strings.Repeat("x", 1993)
+			r.Spec.Resources = slices.Repeat(r.Spec.Resources, 40)
 		},
 		"4096 are allowed":           func(r *notificationv1.Receiver) { r.Spec.ResourceFilter = "true //" + strings.Repeat("x", 9000) },
 		"matchLabels must be":        func(r *notificationv1.Receiver) { r.Spec.Resources[0].Name = "*" },
@@ -342,8 +359,11 @@ func FuzzSendersSurviveAnyRequest(f *testing.F) {
 		}
 		header := http.Header{}
 		header.Set(key, value)
-		m := message{header: header, body: []byte(body), receiver: newReceiver(nil), secret: map[string][]byte{tokenKey: []byte(secretToken)}}
-		var sent notice
+		m := message{
+			header: header, body: []byte(body), receiver: newReceiver(nil),
+			secret: map[string][]byte{tokenKey: []byte(secretToken)},
+		}
+		var sent payload
 		var err error
 		if from.admit != nil {
 			_, err = from.admit(t.Context(), nil, m)
@@ -352,7 +372,7 @@ func FuzzSendersSurviveAnyRequest(f *testing.F) {
 			sent, err = from.verify(t.Context(), nil, m)
 		}
 		if err != nil && strings.Contains(err.Error(), secretToken) {
-			t.Errorf("the error tells the token: %v", err)
+			t.Errorf("the error holds the token: %v", err)
 		}
 		for _, image := range sent.images {
 			if strings.ContainsAny(image, "@") || path(image) == "" {
@@ -362,13 +382,13 @@ func FuzzSendersSurviveAnyRequest(f *testing.F) {
 	})
 }
 
-// world is a receiver, what it may notify, and the handler.
-type world struct {
-	t     *testing.T
-	hooks *Hooks
-	path  string
-	api   client.Client
-	said  string // the last answer
+// testServer is the handler, with a Receiver and the objects that it may name.
+type testServer struct {
+	t      *testing.T
+	hooks  *Hooks
+	path   string
+	api    client.Client
+	answer string // the last body
 }
 
 func newReceiver(edit func(*notificationv1.Receiver)) *notificationv1.Receiver {
@@ -376,7 +396,9 @@ func newReceiver(edit func(*notificationv1.Receiver)) *notificationv1.Receiver {
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ours", Name: "hook"},
 		Spec: notificationv1.ReceiverSpec{
 			Type: notificationv1.GenericReceiver, SecretRef: &meta.LocalObjectReference{Name: "token"},
-			Resources: []notificationv1.ReceiverResource{{CrossNamespaceObjectReference: notificationv1.CrossNamespaceObjectReference{Kind: "GitRepository", Name: "repo"}}},
+			Resources: []notificationv1.ReceiverResource{{
+				CrossNamespaceObjectReference: notificationv1.CrossNamespaceObjectReference{Kind: "GitRepository", Name: "repo"},
+			}},
 		},
 	}
 	r.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue}}
@@ -391,10 +413,12 @@ func newReceiver(edit func(*notificationv1.Receiver)) *notificationv1.Receiver {
 	return r
 }
 
-func newWorld(t *testing.T, edit func(*notificationv1.Receiver)) *world {
+func newTestServer(t *testing.T, edit func(*notificationv1.Receiver)) *testServer {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, notificationv1.AddToScheme, sourcev1.AddToScheme, imagev1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{
+		corev1.AddToScheme, notificationv1.AddToScheme, sourcev1.AddToScheme, imagev1.AddToScheme,
+	} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}
@@ -405,7 +429,9 @@ func newWorld(t *testing.T, edit func(*notificationv1.Receiver)) *world {
 	}
 	objects := []client.Object{
 		receiver,
-		&corev1.Secret{ObjectMeta: named("ours", "token"), Data: map[string][]byte{tokenKey: []byte(secretToken), "email": []byte("push@example.com"), "audience": []byte("sluice")}},
+		&corev1.Secret{ObjectMeta: named("ours", "token"), Data: map[string][]byte{
+			tokenKey: []byte(secretToken), "email": []byte("push@example.com"), "audience": []byte("sluice"),
+		}},
 		&corev1.ConfigMap{ObjectMeta: named("ours", "plain")},
 		&sourcev1.GitRepository{ObjectMeta: named("ours", "repo")},
 		&sourcev1.GitRepository{ObjectMeta: named("theirs", "repo")},
@@ -415,7 +441,10 @@ func newWorld(t *testing.T, edit func(*notificationv1.Receiver)) *world {
 	}
 	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
 		WithIndex(&notificationv1.Receiver{}, WebhookPathIndex, IndexWebhookPath).Build()
-	hooks, err := New(Options{Receivers: api, Reader: api, Writer: api, Clock: clocktesting.NewFakeClock(time.Now()), Logger: logr.Discard()}, prometheus.NewRegistry())
+	hooks, err := New(Options{
+		Receivers: api, Reader: api, Writer: api,
+		Clock: clocktesting.NewFakeClock(time.Now()), Logger: logr.Discard(),
+	}, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -423,11 +452,11 @@ func newWorld(t *testing.T, edit func(*notificationv1.Receiver)) *world {
 	trusting := http.DefaultTransport.(*http.Transport).Clone()
 	trusting.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 	hooks.issuers = newIssuers(hooks.Clock, trusting)
-	return &world{t: t, hooks: hooks, path: receiver.Status.WebhookPath, api: api}
+	return &testServer{t: t, hooks: hooks, path: receiver.Status.WebhookPath, api: api}
 }
 
 // rotate replaces the token in the receiver's Secret, or deletes the Secret.
-func (w *world) rotate(token string) {
+func (w *testServer) rotate(token string) {
 	w.t.Helper()
 	secret := &corev1.Secret{}
 	if err := w.api.Get(w.t.Context(), client.ObjectKey{Namespace: "ours", Name: "token"}, secret); err != nil {
@@ -443,24 +472,24 @@ func (w *world) rotate(token string) {
 	}
 }
 
-func (w *world) post(p post) int { return w.do(http.MethodPost, p) }
+func (w *testServer) post(p request) int { return w.do(http.MethodPost, p) }
 
-func (w *world) do(method string, p post) int {
+func (w *testServer) do(method string, p request) int {
 	req := httptest.NewRequest(method, w.path, strings.NewReader(p.body))
 	for key, value := range p.header {
 		req.Header.Set(key, value)
 	}
 	answer := httptest.NewRecorder()
 	w.hooks.ServeHTTP(answer, req)
-	w.said = answer.Body.String()
+	w.answer = answer.Body.String()
 	if strings.Contains(answer.Body.String(), secretToken) {
-		w.t.Errorf("the answer tells the token: %s", answer.Body)
+		w.t.Errorf("the answer holds the token: %s", answer.Body)
 	}
 	return answer.Code
 }
 
 // requested lists the objects that were asked to reconcile.
-func (w *world) requested() string {
+func (w *testServer) requested() string {
 	w.t.Helper()
 	var found []string
 	for kind, list := range map[string]client.ObjectList{

@@ -14,10 +14,10 @@ import (
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 )
 
-// ofImages keeps the ImageRepositories of the images that were pushed. When none
-// is theirs, the registry may go by another name here than it calls itself, and
-// all are kept.
-func (h *Hooks) ofImages(ctx context.Context, items []metav1.PartialObjectMetadata, in client.InNamespace, pushed []string) ([]metav1.PartialObjectMetadata, error) {
+// filterByImages keeps the ImageRepositories of the images that were pushed. If there is
+// none, all are kept: the cluster may pull from the registry by another host name than the
+// one that it reports.
+func (h *Hooks) filterByImages(ctx context.Context, items []metav1.PartialObjectMetadata, in client.InNamespace, pushed []string) ([]metav1.PartialObjectMetadata, error) {
 	if len(pushed) == 0 || len(items) < 2 {
 		return items, nil
 	}
@@ -25,23 +25,23 @@ func (h *Hooks) ofImages(ctx context.Context, items []metav1.PartialObjectMetada
 	if err := h.Reader.List(ctx, &list, in); err != nil {
 		return nil, fmt.Errorf("listing the images of %s in '%s': %w", imagev1.ImageRepositoryKind, string(in), err)
 	}
-	theirs := map[string]bool{}
+	pushedTo := map[string]bool{}
 	for i := range list.Items {
-		theirs[list.Items[i].Name] = slices.ContainsFunc(pushed, func(image string) bool {
-			return maybeSame(list.Items[i].Spec.Image, image)
+		pushedTo[list.Items[i].Name] = slices.ContainsFunc(pushed, func(image string) bool {
+			return mayBeSameRepository(list.Items[i].Spec.Image, image)
 		})
 	}
-	kept := slices.DeleteFunc(slices.Clone(items), func(o metav1.PartialObjectMetadata) bool { return !theirs[o.Name] })
+	kept := slices.DeleteFunc(slices.Clone(items), func(o metav1.PartialObjectMetadata) bool { return !pushedTo[o.Name] })
 	if len(kept) == 0 {
 		return items, nil
 	}
 	return kept, nil
 }
 
-// maybeSame reports whether two image names can mean the same repository. Hosts
+// mayBeSameRepository reports whether two image names can mean the same repository. Hosts
 // are not compared: a registry often has several, and a mirror puts a prefix of
 // its own before the path. A scan too many does no harm; one too few would.
-func maybeSame(a, b string) bool {
+func mayBeSameRepository(a, b string) bool {
 	a, b = path(a), path(b)
 	return a == b || strings.HasSuffix(a, "/"+b) || strings.HasSuffix(b, "/"+a)
 }
@@ -55,8 +55,8 @@ func path(image string) string {
 	return image
 }
 
-// add notes the repository of an image reference.
-func (n *notice) add(image string) {
+// add adds the repository of an image reference to those that were pushed to.
+func (n *payload) add(image string) {
 	image, _, _ = strings.Cut(image, "@")
 	if colon := strings.LastIndex(image, ":"); colon > strings.LastIndex(image, "/") {
 		image = image[:colon]

@@ -23,16 +23,16 @@ const (
 	issuerTimeout = 10 * time.Second
 	maxIssuerBody = 1 << 20 // bytes
 	maxIssuers    = 1000
-	// maxIssuerRedirects is more than a server in its senses needs.
+	// maxIssuerRedirects is more than an issuer needs.
 	maxIssuerRedirects = 3
-	// issuerAge is how long what an issuer says of itself is used. Its keys are
-	// renewed sooner, when a token is signed by one that is not known.
+	// issuerAge is how long a discovery document is used. Keys are fetched again sooner,
+	// when a token is signed by an unknown one.
 	issuerAge = time.Hour
 )
 
-// issuers keeps what issuers of tokens say of themselves, and their keys. Receivers
-// name them, and anybody can send a token, so that nothing of what a server answers
-// is told to anybody: it need not be an issuer at all.
+// issuers keeps the discovery documents and the keys of the issuers of tokens. Receivers
+// name the issuers and anybody can send a token, so errors repeat nothing of what such a
+// server answers: it may be any server that the controller can reach.
 type issuers struct {
 	clock  clock.PassiveClock
 	client *http.Client
@@ -49,12 +49,12 @@ type provider struct {
 func newIssuers(c clock.PassiveClock, transport http.RoundTripper) *issuers {
 	return &issuers{
 		clock: c, known: map[string]provider{},
-		client: &http.Client{Timeout: issuerTimeout, Transport: bounded{transport}, CheckRedirect: staysSecure},
+		client: &http.Client{Timeout: issuerTimeout, Transport: boundedTransport{transport}, CheckRedirect: checkRedirect},
 	}
 }
 
-// staysSecure follows redirects within the issuer's own site.
-func staysSecure(req *http.Request, via []*http.Request) error {
+// checkRedirect follows redirects within the issuer's own site.
+func checkRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) >= maxIssuerRedirects || !keysMayBeAt(via[0].URL, req.URL) {
 		return errors.New("it redirects to another server")
 	}
@@ -114,8 +114,8 @@ func (s *issuers) claims(ctx context.Context, issuer, audience, raw string) (map
 	return claims, nil
 }
 
-// provider asks the issuer, unless that was done lately. One that does not answer
-// is still known by what it said before.
+// provider returns the discovery document of an issuer, from the cache for issuerAge. If
+// the issuer does not answer, an older document is used.
 func (s *issuers) provider(ctx context.Context, issuer string) (*oidc.Provider, error) {
 	s.mu.Lock()
 	last, found := s.known[issuer]
@@ -124,7 +124,7 @@ func (s *issuers) provider(ctx context.Context, issuer string) (*oidc.Provider, 
 	if found && now.Sub(last.at) < issuerAge {
 		return last.Provider, nil
 	}
-	fresh, err := s.ask(ctx, issuer)
+	fresh, err := s.discover(ctx, issuer)
 	switch {
 	case err != nil && found:
 		return last.Provider, nil
@@ -140,7 +140,8 @@ func (s *issuers) provider(ctx context.Context, issuer string) (*oidc.Provider, 
 	return fresh, nil
 }
 
-func (s *issuers) ask(ctx context.Context, issuer string) (*oidc.Provider, error) {
+// discover fetches the discovery document of an issuer, and checks where its keys are.
+func (s *issuers) discover(ctx context.Context, issuer string) (*oidc.Provider, error) {
 	at, err := url.Parse(issuer)
 	if err != nil || at.Scheme != "https" {
 		return nil, errors.New("the issuer is no https URL")
@@ -149,24 +150,24 @@ func (s *issuers) ask(ctx context.Context, issuer string) (*oidc.Provider, error
 	if err != nil {
 		return nil, err
 	}
-	var said struct {
+	var metadata struct {
 		Keys string `json:"jwks_uri"`
 	}
-	if err := fresh.Claims(&said); err != nil {
+	if err := fresh.Claims(&metadata); err != nil {
 		return nil, err
 	}
-	keys, err := url.Parse(said.Keys)
+	keys, err := url.Parse(metadata.Keys)
 	if err != nil || !keysMayBeAt(at, keys) {
 		return nil, errors.New("the issuer has its keys at another site")
 	}
 	return fresh, nil
 }
 
-// bounded is a transport whose answers end.
-type bounded struct{ base http.RoundTripper }
+// boundedTransport cuts answers off after maxIssuerBody.
+type boundedTransport struct{ base http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
-func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+func (b boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := b.base.RoundTrip(r)
 	if err != nil {
 		return nil, err

@@ -11,79 +11,78 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// What one Receiver may ask for. A registry that mirrors a hundred images says so
-// a hundred times at once, and a request that is refused may never be repeated,
-// so that those beyond the burst wait.
+// The rate limit of one Receiver. A registry that mirrors a hundred images sends a hundred
+// requests at once, and may never repeat one that is refused. So a request beyond the
+// burst waits, maxDelay at most.
 const (
-	perSecond = 20
-	burst     = 100
-	patience  = 5 * time.Second
+	requestsPerSecond = 20
+	burst             = 100
+	maxDelay          = 5 * time.Second
 )
 
-// What all Receivers of a namespace may ask for, and what may be attempted at one
-// where requests are known by their header: looking at that costs little, and what
-// others attempt must not use up what the sender may ask for.
+// The limits of a namespace, and of requests whose header is not verified yet, as multiples
+// of that of one Receiver. Verifying a header costs little, and forged requests must not
+// use up the limit of the genuine sender.
 const (
-	byNamespace = 5
-	byAttempt   = 5
+	namespaceFactor = 5
+	attemptFactor   = 5
 )
 
-// maxLimits bounds the memory of limits; those of Receivers that are gone would
-// stay otherwise.
+// maxLimits bounds how many limiters are kept, among them those of deleted Receivers.
 const maxLimits = 10_000
 
-// limits are the turns of requests.
+// limits are the rate limiters of requests.
 type limits struct {
 	clock clock.Clock
 	mu    sync.Mutex
-	of    map[limited]*rate.Limiter
+	of    map[limitKey]*rate.Limiter // maxLimits at most; all are dropped beyond
 }
 
-// limited is what has turns of its own.
-type limited struct {
-	what, name string
-	times      int // more of them than one Receiver has
+// limitKey identifies a rate limiter.
+type limitKey struct {
+	scope, name string
+	factor      int // of the rate and the burst of one Receiver
 }
 
-// The turns that a request needs.
-func oneReceiver(path string) limited { return limited{"receiver", path, 1} }
-func attempts(path string) limited    { return limited{"attempts", path, byAttempt} }
-func namespace(name string) limited   { return limited{"namespace", name, byNamespace} }
+// The limiters that a request has to pass.
+func receiverKey(path string) limitKey  { return limitKey{"receiver", path, 1} }
+func attemptKey(path string) limitKey   { return limitKey{"attempts", path, attemptFactor} }
+func namespaceKey(name string) limitKey { return limitKey{"namespace", name, namespaceFactor} }
 
-func newLimits(c clock.Clock) *limits { return &limits{clock: c, of: map[limited]*rate.Limiter{}} }
+func newLimits(c clock.Clock) *limits { return &limits{clock: c, of: map[limitKey]*rate.Limiter{}} }
 
-// wait returns when it is the request's turn, and false if that would take too
-// long.
-func (l *limits) wait(ctx context.Context, what limited) bool {
+// wait returns true when the limiter admits the request, and false at once if that would
+// take more than maxDelay.
+func (l *limits) wait(ctx context.Context, key limitKey) bool {
 	now := l.clock.Now()
-	turn := l.limiter(what).ReserveN(now, 1)
-	delay := turn.DelayFrom(now)
+	reservation := l.limiter(key).ReserveN(now, 1)
+	delay := reservation.DelayFrom(now)
 	switch {
 	case delay == 0:
 		return true
-	case delay > patience:
-		turn.CancelAt(now)
+	case delay > maxDelay:
+		reservation.CancelAt(now)
 		return false
 	}
 	select {
 	case <-l.clock.After(delay):
 		return true
 	case <-ctx.Done():
-		turn.CancelAt(l.clock.Now())
+		reservation.CancelAt(l.clock.Now())
 		return false
 	}
 }
 
-func (l *limits) limiter(what limited) *rate.Limiter {
+func (l *limits) limiter(key limitKey) *rate.Limiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	limit, ok := l.of[what]
+	limit, ok := l.of[key]
 	if !ok {
 		if len(l.of) >= maxLimits {
 			clear(l.of)
 		}
-		limit = rate.NewLimiter(rate.Limit(perSecond*what.times), burst*what.times)
-		l.of[what] = limit
+		limit = rate.NewLimiter(rate.Limit(requestsPerSecond*key.factor), burst*key.factor)
+		l.of[key] = limit
 	}
 	return limit
 }

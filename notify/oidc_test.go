@@ -59,11 +59,11 @@ func (i *issuer) token(t *testing.T, claims map[string]any) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signed, err := i.signer.Sign(payload)
+	signature, err := i.signer.Sign(payload)
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw, err := signed.CompactSerialize()
+	raw, err := signature.CompactSerialize()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,49 +72,51 @@ func (i *issuer) token(t *testing.T, claims map[string]any) string {
 
 func TestTokensOfIssuersAreVerified(t *testing.T) {
 	trusted, stranger := newIssuer(t), newIssuer(t)
-	w := newWorld(t, func(r *notificationv1.Receiver) {
+	w := newTestServer(t, func(r *notificationv1.Receiver) {
 		r.Spec.Type, r.Spec.SecretRef = notificationv1.GenericOIDCReceiver, nil
 		r.Spec.OIDCProviders = []notificationv1.OIDCProvider{{
 			IssuerURL: trusted.URL, Audience: "sluice",
-			Variables:   []notificationv1.OIDCVariable{{Name: "owner", Expression: `claims.repository.split("/")[0]`}, {Name: "mine", Expression: `vars.owner == "team"`}},
+			Variables: []notificationv1.OIDCVariable{
+				{Name: "owner", Expression: `claims.repository.split("/")[0]`},
+				{Name: "mine", Expression: `vars.owner == "team"`},
+			},
 			Validations: []notificationv1.OIDCValidation{{Expression: `vars.mine`, Message: "only the team may"}},
 		}}
 		r.Spec.ResourceFilter = `claims.repository == "team/app"`
 	})
 	ours := map[string]any{"repository": "team/app"}
-	for name, tc := range map[string]struct {
-		token string
-		want  int
-	}{
-		"no token":           {"", http.StatusBadRequest},
-		"no JWT":             {"Bearer x.y", http.StatusBadRequest},
-		"an unsigned token":  {"Bearer e30." + base64.RawURLEncoding.EncodeToString([]byte(`{"iss":"`+trusted.URL+`"}`)) + ".", http.StatusBadRequest},
-		"another issuer":     {stranger.token(t, ours), http.StatusBadRequest},
-		"a borrowed name":    {stranger.token(t, map[string]any{"iss": trusted.URL, "repository": "team/app"}), http.StatusBadRequest},
-		"another audience":   {trusted.token(t, map[string]any{"aud": "else", "repository": "team/app"}), http.StatusBadRequest},
-		"an expired token":   {trusted.token(t, map[string]any{"exp": 1, "repository": "team/app"}), http.StatusBadRequest},
-		"an unwanted claim":  {trusted.token(t, map[string]any{"repository": "else/app"}), http.StatusBadRequest},
-		"a claim is missing": {trusted.token(t, nil), http.StatusBadRequest},
+	unsigned := base64.RawURLEncoding.EncodeToString([]byte(`{"iss":"` + trusted.URL + `"}`))
+	for name, token := range map[string]string{
+		"no token":                        "",
+		"a token that is not a JWT":       "Bearer x.y",
+		"an unsigned token":               "Bearer e30." + unsigned + ".",
+		"a token of another issuer":       stranger.token(t, ours),
+		"a token that claims this issuer": stranger.token(t, map[string]any{"iss": trusted.URL, "repository": "team/app"}),
+		"a token for another audience":    trusted.token(t, map[string]any{"aud": "else", "repository": "team/app"}),
+		"an expired token":                trusted.token(t, map[string]any{"exp": 1, "repository": "team/app"}),
+		"a claim of another value":        trusted.token(t, map[string]any{"repository": "else/app"}),
+		"a claim that is missing":         trusted.token(t, nil),
 	} {
-		if got := w.post(post{}.with("Authorization", tc.token)); got != tc.want {
+		if got := w.post(request{}.with("Authorization", token)); got != http.StatusBadRequest {
 			t.Errorf("%s: answered %d", name, got)
 		}
 	}
 	if w.requested() != "" {
 		t.Error("a forged token has an effect")
 	}
-	if code := w.post(post{}.with("Authorization", trusted.token(t, ours))); code != http.StatusOK || w.requested() != "GitRepository/repo" {
-		t.Errorf("answered %d (%s), requested %q", code, w.said, w.requested())
+	code := w.post(request{}.with("Authorization", trusted.token(t, ours)))
+	if code != http.StatusOK || w.requested() != "GitRepository/repo" {
+		t.Errorf("answered %d (%s), requested %q", code, w.answer, w.requested())
 	}
 }
 
-func TestPubSubProvesItselfByGooglesToken(t *testing.T) {
+func TestPubSubIsAuthenticatedByGooglesToken(t *testing.T) {
 	google := newIssuer(t)
-	w := newWorld(t, func(r *notificationv1.Receiver) { r.Spec.Type = notificationv1.GCRReceiver })
+	w := newTestServer(t, func(r *notificationv1.Receiver) { r.Spec.Type = notificationv1.GCRReceiver })
 	w.hooks.GoogleIssuer = google.URL
 	body := `{"message":{"data":"` + base64.StdEncoding.EncodeToString([]byte(`{"action":"INSERT","tag":"gcr.io/team/app:1.0"}`)) + `"}}`
 	send := func(claims map[string]any) int {
-		return w.post(post{body: body}.with("Authorization", google.token(t, claims)))
+		return w.post(request{body: body}.with("Authorization", google.token(t, claims)))
 	}
 	for name, claims := range map[string]map[string]any{
 		"another account":       {"email": "else@example.com", "email_verified": true},
@@ -125,7 +127,8 @@ func TestPubSubProvesItselfByGooglesToken(t *testing.T) {
 			t.Errorf("%s: answered %d", name, code)
 		}
 	}
-	if code := send(map[string]any{"email": "push@example.com", "email_verified": true}); code != http.StatusOK || w.requested() != "GitRepository/repo" {
+	code := send(map[string]any{"email": "push@example.com", "email_verified": true})
+	if code != http.StatusOK || w.requested() != "GitRepository/repo" {
 		t.Errorf("answered %d, requested %q", code, w.requested())
 	}
 }

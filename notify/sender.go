@@ -29,17 +29,17 @@ type message struct {
 	claims   map[string]any    // of the token that admitted it, nil without one
 }
 
-// token is what sender and receiver share.
+// token is the secret that sender and receiver share.
 func (m message) token() []byte { return m.secret[tokenKey] }
 
 // tokenKey is where the Secret of a Receiver has the token.
 const tokenKey = "token"
 
-// notice is what a verified message tells.
-type notice struct {
+// payload is what is read from a verified message.
+type payload struct {
 	// event is the sender's name of what happened, for spec.events.
 	event string
-	// images are the repositories that were pushed to, as far as they are told.
+	// images are the repositories that were pushed to, if the message names them.
 	images []string
 	// claims are those of the OIDC token that verified the message.
 	claims map[string]any
@@ -49,12 +49,13 @@ type notice struct {
 
 // sender verifies the messages of one type of Receiver.
 type sender struct {
-	// admit verifies a message by its header, before its body is read; nil if that
-	// proves nothing. It returns the claims of the token that does, if there are any,
-	// and an error that is safe to show to the sender.
+	// admit verifies a message by its header, before its body is read; nil for types
+	// whose header proves nothing. It returns the claims of the token in the header, if
+	// there is one. Its error may be shown to the sender.
 	admit func(context.Context, *Hooks, message) (map[string]any, error)
-	// verify reads a message that was admitted. Its error is safe, too.
-	verify func(context.Context, *Hooks, message) (notice, error)
+	// verify verifies the body of a message that was admitted, and reads it. Its error
+	// may be shown to the sender.
+	verify func(context.Context, *Hooks, message) (payload, error)
 	// limit is the longest body in bytes; zero is [maxBody].
 	limit int64
 	// tokenless senders have no Secret.
@@ -65,9 +66,9 @@ type sender struct {
 
 // senders are the types of Receivers.
 var senders = map[string]sender{
-	notificationv1.GenericReceiver:     {verify: anything},
+	notificationv1.GenericReceiver:     {verify: acceptAny},
 	notificationv1.GenericHMACReceiver: {verify: signedBody("X-Signature")},
-	notificationv1.GenericOIDCReceiver: {admit: oidcToken, verify: claimed, tokenless: true},
+	notificationv1.GenericOIDCReceiver: {admit: oidcToken, verify: withTokenClaims, tokenless: true},
 	notificationv1.GitHubReceiver:      {verify: gitHub, events: true},
 	notificationv1.GitLabReceiver:      {admit: gitLabToken, verify: gitLab, events: true},
 	notificationv1.BitbucketReceiver:   {verify: bitbucket, events: true},
@@ -83,8 +84,8 @@ var senders = map[string]sender{
 // errRefused is the kind of every error of a sender.
 var errRefused = errors.New("request refused")
 
-func refuse(format string, args ...any) (notice, error) {
-	return notice{}, refusal(format, args...)
+func refuse(format string, args ...any) (payload, error) {
+	return payload{}, refusal(format, args...)
 }
 
 func refusal(format string, args ...any) error {
@@ -101,23 +102,23 @@ func allowed(receiver *notificationv1.Receiver, event string) bool {
 	return len(receiver.Spec.Events) == 0
 }
 
-// same compares secrets in constant time.
-func same(a, b []byte) bool { return subtle.ConstantTimeCompare(a, b) == 1 }
+// equalSecrets compares secrets in constant time.
+func equalSecrets(a, b []byte) bool { return subtle.ConstantTimeCompare(a, b) == 1 }
 
 // hashes are the functions of signatures, by the prefix that names them.
 var hashes = map[string]func() hash.Hash{"sha1": sha1.New, "sha256": sha256.New, "sha512": sha512.New}
 
-// signed checks a signature such as sha256=<hex>, an HMAC of the body.
-func signed(signature string, m message) error {
+// verifySignature checks a signature such as sha256=<hex>, an HMAC of the body.
+func verifySignature(signature string, m message) error {
 	name, digits, found := strings.Cut(signature, "=")
 	function, known := hashes[name]
 	if !found || !known {
 		return errors.New("the signature is missing, or is none of sha1=, sha256=, sha512=")
 	}
-	return hmacIs(function, digits, m)
+	return verifyHMAC(function, digits, m)
 }
 
-func hmacIs(function func() hash.Hash, digits string, m message) error {
+func verifyHMAC(function func() hash.Hash, digits string, m message) error {
 	got, err := hex.DecodeString(digits)
 	if err != nil {
 		return errors.New("the signature is not hexadecimal")

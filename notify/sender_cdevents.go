@@ -11,11 +11,11 @@ import (
 // cdEventType is the type of an event of CDEvents, or of a tool's own.
 var cdEventType = regexp.MustCompile(`^dev\.cdevents(x\.[a-z0-9-]+)?\.[a-z]+\.[a-z]+(\.[a-z]+)?\.\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$`)
 
-// cdEvent takes a CDEvents message (https://cdevents.dev) over the HTTP binding of
+// cdEvent reads a CDEvents message (https://cdevents.dev) over the HTTP binding of
 // CloudEvents: the type is in the header Ce-Type and in the body's context. The
 // required fields are those of the specification, version 0.4; the schema of each
 // subject's content is not checked.
-func cdEvent(_ context.Context, _ *Hooks, m message) (notice, error) {
+func cdEvent(_ context.Context, _ *Hooks, m message) (payload, error) {
 	var body struct {
 		Context struct {
 			Version, ID, Source, Type string
@@ -29,10 +29,10 @@ func cdEvent(_ context.Context, _ *Hooks, m message) (notice, error) {
 	if err := decode(m, &body); err != nil {
 		return refuse("%v", err)
 	}
-	switch said := body.Context; {
-	case said.Version == "" || said.ID == "" || said.Source == "" || said.Timestamp.IsZero():
+	switch eventContext := body.Context; {
+	case eventContext.Version == "" || eventContext.ID == "" || eventContext.Source == "" || eventContext.Timestamp.IsZero():
 		return refuse("context.version, context.id, context.source and context.timestamp are required")
-	case !cdEventType.MatchString(said.Type):
+	case !cdEventType.MatchString(eventContext.Type):
 		return refuse("context.type is not the type of a CDEvents message")
 	case body.Subject.ID == "" || body.Subject.Content == nil:
 		return refuse("subject.id and subject.content are required")
@@ -41,5 +41,5 @@ func cdEvent(_ context.Context, _ *Hooks, m message) (notice, error) {
 	if event == "" {
 		event = body.Context.Type
 	}
-	return notice{event: event}, nil
+	return payload{event: event}, nil
 }

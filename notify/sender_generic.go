@@ -4,15 +4,15 @@ package notify
 
 import "context"
 
-// anything trusts the path alone.
-func anything(context.Context, *Hooks, message) (notice, error) { return notice{}, nil }
+// acceptAny accepts every message: the path is the only secret.
+func acceptAny(context.Context, *Hooks, message) (payload, error) { return payload{}, nil }
 
-// signedBody trusts an HMAC of the body in a header.
-func signedBody(header string) func(context.Context, *Hooks, message) (notice, error) {
-	return func(_ context.Context, _ *Hooks, m message) (notice, error) {
-		if err := signed(m.header.Get(header), m); err != nil {
+// signedBody accepts a message with an HMAC of its body in a header.
+func signedBody(header string) func(context.Context, *Hooks, message) (payload, error) {
+	return func(_ context.Context, _ *Hooks, m message) (payload, error) {
+		if err := verifySignature(m.header.Get(header), m); err != nil {
 			return refuse("%s: %v", header, err)
 		}
-		return notice{}, nil
+		return payload{}, nil
 	}
 }

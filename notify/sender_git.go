@@ -9,22 +9,22 @@ import (
 	"net/url"
 )
 
-// gitHub signs the body; new servers do so twice, and the better one counts.
-func gitHub(_ context.Context, _ *Hooks, m message) (notice, error) {
+// gitHub verifies the SHA-256 signature of the body, or the SHA-1 signature if an old
+// server sends no other.
+func gitHub(_ context.Context, _ *Hooks, m message) (payload, error) {
 	signature := m.header.Get("X-Hub-Signature-256")
 	if signature == "" {
 		signature = m.header.Get("X-Hub-Signature")
 	}
-	if err := signed(signature, m); err != nil {
+	if err := verifySignature(signature, m); err != nil {
 		return refuse("X-Hub-Signature: %v", err)
 	}
-	n := notice{event: m.header.Get("X-GitHub-Event"), body: formPayload(m)}
+	n := payload{event: m.header.Get("X-GitHub-Event"), body: formPayload(m)}
 	n.addPackage(m)
 	return n, nil
 }
 
-// formPayload is the JSON in a form, which is how GitHub sends it unless told
-// otherwise; nil if the body is no form.
+// formPayload is the JSON in a form, which is GitHub's default; nil if the body is no form.
 func formPayload(m message) []byte {
 	kind, _, err := mime.ParseMediaType(m.header.Get("Content-Type"))
 	if err != nil || kind != "application/x-www-form-urlencoded" {
@@ -37,9 +37,9 @@ func formPayload(m message) []byte {
 	return []byte(form.Get("payload"))
 }
 
-// addPackage notes the image of GitHub's events package and registry_package,
-// which tell of pushes to ghcr.io.
-func (n *notice) addPackage(m message) {
+// addPackage adds the image of GitHub's events package and registry_package,
+// which are about pushes to ghcr.io.
+func (n *payload) addPackage(m message) {
 	if n.event != "package" && n.event != "registry_package" {
 		return
 	}
@@ -57,28 +57,28 @@ func (n *notice) addPackage(m message) {
 		Registry published `json:"registry_package"`
 	}
 	if json.Unmarshal(raw, &body) != nil {
-		return // the signature has proved it; images are a convenience
+		return // the message is verified by its signature; images only narrow the targets
 	}
 	n.add(body.Package.Version.URL)
 	n.add(body.Registry.Version.URL)
 }
 
-// gitLabToken is the token itself.
+// gitLabToken compares a header with the token.
 func gitLabToken(_ context.Context, _ *Hooks, m message) (map[string]any, error) {
-	if !same([]byte(m.header.Get("X-Gitlab-Token")), m.token()) {
+	if !equalSecrets([]byte(m.header.Get("X-Gitlab-Token")), m.token()) {
 		return nil, refusal("X-Gitlab-Token is not the token of the receiver")
 	}
 	return nil, nil
 }
 
-func gitLab(_ context.Context, _ *Hooks, m message) (notice, error) {
-	return notice{event: m.header.Get("X-Gitlab-Event")}, nil
+func gitLab(_ context.Context, _ *Hooks, m message) (payload, error) {
+	return payload{event: m.header.Get("X-Gitlab-Event")}, nil
 }
 
 // bitbucket is Bitbucket Server, which signs as GitHub does.
-func bitbucket(_ context.Context, _ *Hooks, m message) (notice, error) {
-	if err := signed(m.header.Get("X-Hub-Signature"), m); err != nil {
+func bitbucket(_ context.Context, _ *Hooks, m message) (payload, error) {
+	if err := verifySignature(m.header.Get("X-Hub-Signature"), m); err != nil {
 		return refuse("X-Hub-Signature: %v", err)
 	}
-	return notice{event: m.header.Get("X-Event-Key")}, nil
+	return payload{event: m.header.Get("X-Event-Key")}, nil
 }

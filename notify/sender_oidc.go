@@ -12,7 +12,7 @@ import (
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 )
 
-// oidcToken trusts a token of one of the issuers of spec.oidcProviders whose
+// oidcToken accepts a token of one of the issuers of spec.oidcProviders whose
 // claims pass all of the issuer's validations.
 func oidcToken(ctx context.Context, h *Hooks, m message) (map[string]any, error) {
 	raw, ok := bearer(m)
@@ -37,12 +37,13 @@ func oidcToken(ctx context.Context, h *Hooks, m message) (map[string]any, error)
 	return nil, refusal("no provider is configured for the issuer of the token")
 }
 
-// claimed tells filters what the token that admitted a message says.
-func claimed(_ context.Context, _ *Hooks, m message) (notice, error) {
-	return notice{claims: m.claims}, nil
+// withTokenClaims lets filters read the claims of the token.
+func withTokenClaims(_ context.Context, _ *Hooks, m message) (payload, error) {
+	return payload{claims: m.claims}, nil
 }
 
-// googleToken checks what Pub/Sub sends with a push. Filters are not told of it.
+// googleToken verifies the OIDC token that Pub/Sub sends, for the service account and the
+// audience that the Secret names. Filters do not see its claims.
 func googleToken(ctx context.Context, h *Hooks, m message) (map[string]any, error) {
 	email, audience := string(m.secret["email"]), string(m.secret["audience"])
 	if email == "" || audience == "" {
@@ -87,8 +88,8 @@ func issuerOf(raw string) (string, error) {
 	return claims.Issuer, nil
 }
 
-// validate evaluates the expressions. The messages of those that fail are told to
-// the sender, as their author intends.
+// validate evaluates the expressions. The messages of those that fail are sent
+// to the sender, as their author intends.
 func (h *Hooks) validate(ctx context.Context, receiver *notificationv1.Receiver, p *notificationv1.OIDCProvider, claims map[string]any) error {
 	vars := map[string]any{}
 	data := map[string]any{"claims": claims, "vars": vars}
@@ -98,7 +99,7 @@ func (h *Hooks) validate(ctx context.Context, receiver *notificationv1.Receiver,
 			vars[v.Name], err = program.value(ctx, data)
 		}
 		if err != nil {
-			h.expensive(receiver, err)
+			h.reportExpensive(receiver, err)
 			return refusal("variable %s cannot be evaluated", v.Name)
 		}
 	}
@@ -111,7 +112,7 @@ func (h *Hooks) validate(ctx context.Context, receiver *notificationv1.Receiver,
 		}
 		switch {
 		case err != nil:
-			h.expensive(receiver, err)
+			h.reportExpensive(receiver, err)
 			return refusal("validation %d cannot be evaluated", i)
 		case !ok:
 			failed = append(failed, v.Message)

@@ -9,15 +9,15 @@ import (
 	"encoding/json"
 )
 
-// harborToken is the Authorization header as it is.
+// harborToken compares the whole Authorization header with the token.
 func harborToken(_ context.Context, _ *Hooks, m message) (map[string]any, error) {
-	if !same([]byte(m.header.Get("Authorization")), m.token()) {
+	if !equalSecrets([]byte(m.header.Get("Authorization")), m.token()) {
 		return nil, refusal("Authorization is not the token of the receiver")
 	}
 	return nil, nil
 }
 
-func harbor(_ context.Context, _ *Hooks, m message) (notice, error) {
+func harbor(_ context.Context, _ *Hooks, m message) (payload, error) {
 	type event struct {
 		Resources []struct {
 			ResourceURL string `json:"resource_url"`
@@ -27,16 +27,16 @@ func harbor(_ context.Context, _ *Hooks, m message) (notice, error) {
 		EventData event `json:"event_data"`
 		Data      event `json:"data"` // in the format of CloudEvents
 	}
-	_ = decode(m, &body) // the token has proved it; images are a convenience
-	var n notice
+	_ = decode(m, &body) // the message is verified by its token; images only narrow the targets
+	var n payload
 	for _, resource := range append(body.EventData.Resources, body.Data.Resources...) {
 		n.add(resource.ResourceURL)
 	}
 	return n, nil
 }
 
-// dockerHub signs nothing.
-func dockerHub(_ context.Context, _ *Hooks, m message) (notice, error) {
+// dockerHub reads an unsigned message: the path is the only secret.
+func dockerHub(_ context.Context, _ *Hooks, m message) (payload, error) {
 	var body struct {
 		Repository struct {
 			Name string `json:"repo_name"`
@@ -45,26 +45,26 @@ func dockerHub(_ context.Context, _ *Hooks, m message) (notice, error) {
 	if err := decode(m, &body); err != nil {
 		return refuse("%v", err)
 	}
-	var n notice
+	var n payload
 	n.add(body.Repository.Name)
 	return n, nil
 }
 
-// quay signs nothing.
-func quay(_ context.Context, _ *Hooks, m message) (notice, error) {
+// quay reads an unsigned message: the path is the only secret.
+func quay(_ context.Context, _ *Hooks, m message) (payload, error) {
 	var body struct {
 		DockerURL string `json:"docker_url"`
 	}
 	if err := decode(m, &body); err != nil {
 		return refuse("%v", err)
 	}
-	var n notice
+	var n payload
 	n.add(body.DockerURL)
 	return n, nil
 }
 
-// acr signs nothing.
-func acr(_ context.Context, _ *Hooks, m message) (notice, error) {
+// acr reads an unsigned message: the path is the only secret.
+func acr(_ context.Context, _ *Hooks, m message) (payload, error) {
 	var body struct {
 		Target struct {
 			Repository string `json:"repository"`
@@ -73,14 +73,14 @@ func acr(_ context.Context, _ *Hooks, m message) (notice, error) {
 	if err := decode(m, &body); err != nil {
 		return refuse("%v", err)
 	}
-	var n notice
+	var n payload
 	n.add(body.Target.Repository)
 	return n, nil
 }
 
 // nexus signs the body with HMAC-SHA1, without a prefix.
-func nexus(_ context.Context, _ *Hooks, m message) (notice, error) {
-	if err := hmacIs(sha1.New, m.header.Get("X-Nexus-Webhook-Signature"), m); err != nil {
+func nexus(_ context.Context, _ *Hooks, m message) (payload, error) {
+	if err := verifyHMAC(sha1.New, m.header.Get("X-Nexus-Webhook-Signature"), m); err != nil {
 		return refuse("X-Nexus-Webhook-Signature: %v", err)
 	}
 	var body struct {
@@ -92,17 +92,16 @@ func nexus(_ context.Context, _ *Hooks, m message) (notice, error) {
 	if err := decode(m, &body); err != nil {
 		return refuse("%v", err)
 	}
-	var n notice
+	var n payload
 	if body.Component.Format == "docker" {
 		n.add(body.Component.Name)
 	}
 	return n, nil
 }
 
-// gcr is a push of Pub/Sub, which proves itself by an OIDC token of Google's for
-// the service account and the audience that the Secret names. It wraps the event
-// of the registry.
-func gcr(_ context.Context, _ *Hooks, m message) (notice, error) {
+// gcr reads a push of Pub/Sub, which wraps the event of the registry. googleToken has
+// verified its OIDC token.
+func gcr(_ context.Context, _ *Hooks, m message) (payload, error) {
 	var body struct {
 		Message struct {
 			Data string `json:"data"`
@@ -120,7 +119,7 @@ func gcr(_ context.Context, _ *Hooks, m message) (notice, error) {
 	if err != nil || json.Unmarshal(raw, &pushed) != nil {
 		return refuse("message.data is not what a registry publishes")
 	}
-	var n notice
+	var n payload
 	n.add(pushed.Tag)
 	n.add(pushed.Digest)
 	n.body, err = json.Marshal(pushed) // filters see the event, not its envelope

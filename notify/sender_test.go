@@ -14,43 +14,50 @@ import (
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 )
 
-func TestSendersTellWhichImagesWerePushed(t *testing.T) {
-	github := func(event, body string) post {
-		return post{body: body}.with("X-Hub-Signature-256", "sha256="+sign(sha256.New, body)).with("X-GitHub-Event", event)
+func TestImagesAreReadFromTheMessages(t *testing.T) {
+	github := func(event, body string) request {
+		return request{body: body}.with("X-Hub-Signature-256", "sha256="+sign(sha256.New, body)).with("X-GitHub-Event", event)
 	}
 	pushed := `{"action":"published","package":{"package_version":{"package_url":"ghcr.io/team/app:1.0"}}}`
 	form := url.Values{"payload": {pushed}}.Encode()
 	for name, tc := range map[string]struct {
 		kind string
-		sent post
+		sent request
 		want []string
 	}{
 		"Harbor, by tag and by digest": {
 			notificationv1.HarborReceiver,
-			post{body: `{"type":"PUSH_ARTIFACT","event_data":{"resources":[{"tag":"1.0","resource_url":"harbor.example.com:8443/team/app:1.0"},{"resource_url":"harbor.example.com/team/two@sha256:00"}]}}`}.with("Authorization", secretToken),
+			request{body: `{"type":"PUSH_ARTIFACT","event_data":{"resources":[
+				{"tag":"1.0","resource_url":"harbor.example.com:8443/team/app:1.0"},
+				{"resource_url":"harbor.example.com/team/two@sha256:00"}
+			]}}`}.with("Authorization", secretToken),
 			[]string{"harbor.example.com:8443/team/app", "harbor.example.com/team/two"},
 		},
 		"Harbor, as a CloudEvent": {
 			notificationv1.HarborReceiver,
-			post{body: `{"specversion":"1.0","type":"harbor.artifact.pushed","data":{"resources":[{"resource_url":"harbor.example.com/team/app:1.0"}]}}`}.with("Authorization", secretToken),
+			request{body: `{"specversion":"1.0","type":"harbor.artifact.pushed","data":{"resources":[
+				{"resource_url":"harbor.example.com/team/app:1.0"}
+			]}}`}.with("Authorization", secretToken),
 			[]string{"harbor.example.com/team/app"},
 		},
 		"Docker Hub": {
 			notificationv1.DockerHubReceiver,
-			post{body: `{"push_data":{"tag":"1.0"},"repository":{"repo_name":"team/app","repo_url":"https://hub.docker.com/r/team/app"}}`},
+			request{body: `{"push_data":{"tag":"1.0"},"repository":{"repo_name":"team/app","repo_url":"https://hub.docker.com/r/team/app"}}`},
 			[]string{"team/app"},
 		},
 		"Quay": {
-			notificationv1.QuayReceiver, post{body: `{"docker_url":"quay.io/team/app","updated_tags":["1.0"]}`}, []string{"quay.io/team/app"},
+			notificationv1.QuayReceiver, request{body: `{"docker_url":"quay.io/team/app","updated_tags":["1.0"]}`}, []string{"quay.io/team/app"},
 		},
 		"ACR": {
 			notificationv1.ACRReceiver,
-			post{body: `{"action":"push","target":{"repository":"team/app","tag":"1.0"},"request":{"host":"team.azurecr.io"}}`},
+			request{body: `{"action":"push","target":{"repository":"team/app","tag":"1.0"},"request":{"host":"team.azurecr.io"}}`},
 			[]string{"team/app"},
 		},
 		"GitHub, of a package": {notificationv1.GitHubReceiver, github("package", pushed), []string{"ghcr.io/team/app"}},
 		"GitHub, in a form": {
-			notificationv1.GitHubReceiver, github("package", form).with("Content-Type", "application/x-www-form-urlencoded"), []string{"ghcr.io/team/app"},
+			notificationv1.GitHubReceiver,
+			github("package", form).with("Content-Type", "application/x-www-form-urlencoded"),
+			[]string{"ghcr.io/team/app"},
 		},
 		"GitHub, of a commit": {notificationv1.GitHubReceiver, github("push", pushed), nil},
 	} {
@@ -59,7 +66,10 @@ func TestSendersTellWhichImagesWerePushed(t *testing.T) {
 			for key, value := range tc.sent.header {
 				header.Set(key, value)
 			}
-			m := message{header: header, body: []byte(tc.sent.body), receiver: newReceiver(nil), secret: map[string][]byte{tokenKey: []byte(secretToken)}}
+			m := message{
+				header: header, body: []byte(tc.sent.body), receiver: newReceiver(nil),
+				secret: map[string][]byte{tokenKey: []byte(secretToken)},
+			}
 			sent, err := senders[tc.kind].verify(t.Context(), nil, m)
 			if err != nil {
 				t.Fatal(err)
@@ -78,24 +88,25 @@ func TestFiltersSeeTheEventAndNotItsEnvelope(t *testing.T) {
 	event := `{"action":"INSERT","digest":"gcr.io/team/app@sha256:00","tag":"gcr.io/team/app:1.0"}`
 	for name, tc := range map[string]struct {
 		kind, filter string
-		send         post
+		send         request
 	}{
 		"of GitHub, in a form": {
 			notificationv1.GitHubReceiver, `req.ref == "refs/heads/main"`,
-			post{body: form}.with("X-Hub-Signature-256", "sha256="+sign(sha256.New, form)).with("Content-Type", "application/x-www-form-urlencoded"),
+			request{body: form}.with("X-Hub-Signature-256", "sha256="+sign(sha256.New, form)).
+				with("Content-Type", "application/x-www-form-urlencoded"),
 		},
 		"of GitHub, as JSON": {
 			notificationv1.GitHubReceiver, `req.ref == "refs/heads/main"`,
-			post{body: body}.with("X-Hub-Signature-256", "sha256="+sign(sha256.New, body)).with("Content-Type", "application/json"),
+			request{body: body}.with("X-Hub-Signature-256", "sha256="+sign(sha256.New, body)).with("Content-Type", "application/json"),
 		},
 		"of Pub/Sub": {
 			notificationv1.GCRReceiver, `req.tag == "gcr.io/team/app:1.0" && req.action == "INSERT"`,
-			post{body: `{"message":{"data":"` + base64.StdEncoding.EncodeToString([]byte(event)) + `"}}`}.
+			request{body: `{"message":{"data":"` + base64.StdEncoding.EncodeToString([]byte(event)) + `"}}`}.
 				with("Authorization", google.token(t, map[string]any{"email": "push@example.com", "email_verified": true})),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, func(r *notificationv1.Receiver) { r.Spec.Type, r.Spec.ResourceFilter = tc.kind, tc.filter })
+			w := newTestServer(t, func(r *notificationv1.Receiver) { r.Spec.Type, r.Spec.ResourceFilter = tc.kind, tc.filter })
 			w.hooks.GoogleIssuer = google.URL
 			if code := w.post(tc.send); code != http.StatusOK || w.requested() != "GitRepository/repo" {
 				t.Errorf("answered %d, requested %q", code, w.requested())
@@ -116,7 +127,7 @@ func TestImagesThatMayBeTheSame(t *testing.T) {
 		"another team's":             {"example.com/team/app", "example.com/else/app", false},
 		"localhost":                  {"localhost/app", "registry.example.com/app", true},
 	} {
-		if got := maybeSame(tc.a, tc.b); got != tc.want {
+		if got := mayBeSameRepository(tc.a, tc.b); got != tc.want {
 			t.Errorf("%s: got %t", name, got)
 		}
 	}
@@ -129,7 +140,7 @@ func TestAReceiverThatIsYoungerCannotTakeThePathOfAnother(t *testing.T) {
 		r.Spec.SecretRef, r.UID = nil, "z"
 		r.Name, r.Namespace = "hooko", "urs" // with "hook" in "ours": the same
 	}
-	w := newWorld(t, func(r *notificationv1.Receiver) { r.Spec.SecretRef, r.UID = nil, "a" })
+	w := newTestServer(t, func(r *notificationv1.Receiver) { r.Spec.SecretRef, r.UID = nil, "a" })
 	theirs := newReceiver(tenant)
 	if theirs.Status.WebhookPath != w.path {
 		t.Fatal("the paths differ")
@@ -137,7 +148,7 @@ func TestAReceiverThatIsYoungerCannotTakeThePathOfAnother(t *testing.T) {
 	if err := w.api.Create(t.Context(), theirs); err != nil {
 		t.Fatal(err)
 	}
-	if code := w.post(post{}); code != http.StatusOK {
+	if code := w.post(request{}); code != http.StatusOK {
 		t.Errorf("answered %d", code)
 	}
 }

@@ -19,8 +19,8 @@ import (
 )
 
 // kinds are those that a Receiver may name, and their groups. All are namespaced,
-// and none has a secret in it. A Receiver that could name any kind would annotate
-// Secrets and Nodes for whoever may write Receivers, and tell a filter about them.
+// and none has a secret in it. A Receiver that could name any kind would let its
+// author annotate Secrets and Nodes, and read their metadata through filters.
 var kinds = map[string]schema.GroupVersion{
 	"Bucket":                {Group: "source.toolkit.fluxcd.io", Version: "v1"},
 	"ExternalArtifact":      {Group: "source.toolkit.fluxcd.io", Version: "v1"},
@@ -72,12 +72,12 @@ func (h *Hooks) targets(ctx context.Context, d delivery, i int) ([]metav1.Partia
 		return nil, fmt.Errorf("can't access '%s/%s', %w", resource.Kind, key, errCrossNamespace)
 	}
 	if resource.Name == "*" {
-		return h.selected(ctx, kind, key.Namespace, d, resource.MatchLabels)
+		return h.listSelected(ctx, kind, key.Namespace, d, resource.MatchLabels)
 	}
 	var one metav1.PartialObjectMetadata
 	one.SetGroupVersionKind(kind)
 	one.Namespace, one.Name = key.Namespace, key.Name
-	if d.filters.asks(i) {
+	if d.filters.needsObject(i) {
 		if err := h.Reader.Get(ctx, key, &one); err != nil {
 			return nil, fmt.Errorf("reading %s '%s': %w", resource.Kind, key, err)
 		}
@@ -85,8 +85,8 @@ func (h *Hooks) targets(ctx context.Context, d delivery, i int) ([]metav1.Partia
 	return []metav1.PartialObjectMetadata{one}, nil
 }
 
-// selected lists the objects with the labels.
-func (h *Hooks) selected(ctx context.Context, kind schema.GroupVersionKind, namespace string, d delivery, labels client.MatchingLabels) ([]metav1.PartialObjectMetadata, error) {
+// listSelected lists the objects with the labels.
+func (h *Hooks) listSelected(ctx context.Context, kind schema.GroupVersionKind, namespace string, d delivery, labels client.MatchingLabels) ([]metav1.PartialObjectMetadata, error) {
 	if labels == nil {
 		return nil, errors.New("matchLabels must be set when the name is '*'")
 	}
@@ -99,7 +99,7 @@ func (h *Hooks) selected(ctx context.Context, kind schema.GroupVersionKind, name
 		list.Items[i].SetGroupVersionKind(kind)
 	}
 	if kind.GroupKind() == (schema.GroupKind{Group: imagev1.GroupVersion.Group, Kind: imagev1.ImageRepositoryKind}) {
-		return h.ofImages(ctx, list.Items, client.InNamespace(namespace), d.notice.images)
+		return h.filterByImages(ctx, list.Items, client.InNamespace(namespace), d.payload.images)
 	}
 	return list.Items, nil
 }
