@@ -40,8 +40,12 @@ func TestAMissingServiceAccountIsNotAWallOfRefusals(t *testing.T) {
 		says    string
 		missing bool
 	}{
-		"one that does not exist is named once":                 {as: nobody, says: missing, missing: true},
-		"one that exists lacks rights":                          {as: nobody, exists: true, says: "ConfigMap/ns/c apply failed as system:serviceaccount:ns:nope: "},
+		"one that does not exist is named once": {as: nobody, says: missing, missing: true},
+		"one that exists lacks rights": {
+			as:     nobody,
+			exists: true,
+			says:   "ConfigMap/ns/c apply failed as system:serviceaccount:ns:nope: ",
+		},
 		"one that a binding is ahead of lacks rights for a few": {as: nobody, allowed: "/d", says: "ConfigMap/ns/c apply failed as"},
 		"the controller is no service account":                  {says: "ConfigMap/ns/c apply failed: "},
 	}

@@ -63,16 +63,36 @@ func TestWhatCannotBeChangedIsRecreated(t *testing.T) {
 		change, creation error
 		recreated        bool
 	}{
-		"a field that says it is immutable":       {change: refusal(field.Invalid(path, "y", "field is immutable")), recreated: true},
-		"a field of which updates are forbidden":  {change: refusal(field.Forbidden(path, "updates to parameters are forbidden.")), recreated: true},
-		"a reference that cannot change":          {change: refusal(field.Invalid(path, "y", "cannot change roleRef")), recreated: true},
-		"a rule in the words of its author":       {change: refusal(field.Invalid(path, "y", "zone is fixed once set")), recreated: true},
-		"a webhook that denies the change":        {change: denied(403, `admission webhook "v.example.com" denied the request: zone stays`), recreated: true},
-		"a policy that denies the change":         {change: denied(403, `ValidatingAdmissionPolicy 'zones' with binding 'zones' denied request: zone stays`), recreated: true},
-		"a new state that is refused as well":     {change: refusal(field.Invalid(path, 99999, "too large")), creation: refusal(field.Invalid(path, 99999, "too large"))},
-		"a webhook that cannot be asked":          {change: refusal(field.Invalid(path, "y", "field is immutable")), creation: denied(400, "admission webhook does not support dry run")},
-		"a namespace that takes no new objects":   {change: refusal(field.Invalid(path, "y", "field is immutable")), creation: denied(403, "the namespace is being terminated")},
-		"a missing right":                         {change: denied(403, `databases "d" is forbidden: User "x" cannot patch resource "databases"`)},
+		"a field that says it is immutable": {change: refusal(field.Invalid(path, "y", "field is immutable")), recreated: true},
+		"a field of which updates are forbidden": {
+			change:    refusal(field.Forbidden(path, "updates to parameters are forbidden.")),
+			recreated: true,
+		},
+		"a reference that cannot change":    {change: refusal(field.Invalid(path, "y", "cannot change roleRef")), recreated: true},
+		"a rule in the words of its author": {change: refusal(field.Invalid(path, "y", "zone is fixed once set")), recreated: true},
+		"a webhook that denies the change": {
+			change:    denied(403, `admission webhook "v.example.com" denied the request: zone stays`),
+			recreated: true,
+		},
+		"a policy that denies the change": {
+			change:    denied(403, `ValidatingAdmissionPolicy 'zones' with binding 'zones' denied request: zone stays`),
+			recreated: true,
+		},
+		"a new state that is refused as well": {
+			change:   refusal(field.Invalid(path, 99999, "too large")),
+			creation: refusal(field.Invalid(path, 99999, "too large")),
+		},
+		"a webhook that cannot be asked": {
+			change:   refusal(field.Invalid(path, "y", "field is immutable")),
+			creation: denied(400, "admission webhook does not support dry run"),
+		},
+		"a namespace that takes no new objects": {
+			change:   refusal(field.Invalid(path, "y", "field is immutable")),
+			creation: denied(403, "the namespace is being terminated"),
+		},
+		"a missing right": {
+			change: denied(403, `databases "d" is forbidden: User "x" cannot patch resource "databases"`),
+		},
 		"a server that has trouble":               {change: denied(500, "etcdserver: the field is immutable, no leader")},
 		"an object that is not the one in source": {change: apierrors.NewConflict(schema.GroupResource{}, "d", errors.New("uid mismatch"))},
 	}

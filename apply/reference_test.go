@@ -18,7 +18,11 @@ import (
 func TestHealthOfOthers(t *testing.T) {
 	const theirs = "/apis/example.com/v1/namespaces/theirs/databases/orders"
 	poor := Identity{Namespace: "ns", ServiceAccount: "poor"}
-	database := Reference{GroupVersionKind: schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Database"}, Namespace: "theirs", Name: "orders"}
+	database := Reference{
+		GroupVersionKind: schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Database"},
+		Namespace:        "theirs",
+		Name:             "orders",
+	}
 	other := func(change func(*Reference)) Reference { r := database; change(&r); return r }
 	tests := map[string]struct {
 		as      Identity
@@ -29,21 +33,47 @@ func TestHealthOfOthers(t *testing.T) {
 		pending string
 		secret  bool
 	}{
-		"the controller itself may":               {ref: database, failed: "hunter2", secret: true},
-		"a service account that may":              {as: poor, allowed: true, ref: database, failed: "hunter2", secret: true},
-		"a service account that may not":          {as: poor, ref: database, failed: "system:serviceaccount:ns:poor may not get Database/theirs/orders: let a role say so"},
-		"a service account of which nobody knows": {as: poor, broken: true, ref: database, failed: "asking whether system:serviceaccount:ns:poor may get"},
-		"no namespace":                            {ref: other(func(r *Reference) { r.Namespace = "" }), failed: "Database/orders has no namespace: set it in spec.healthChecks"},
-		"a kind that nobody knows":                {ref: other(func(r *Reference) { r.Kind = "Base" }), pending: "the cluster has no kind Base in example.com/v1: install its definition"},
-		"a namespace of what is in none":          {ref: Reference{GroupVersionKind: schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}, Namespace: "ns", Name: "theirs"}, pending: "Namespace/theirs status: 'NotFound'"},
-		"an object that is not there":             {ref: other(func(r *Reference) { r.Name = "none" }), pending: "Database/theirs/none status: 'NotFound'"},
+		"the controller itself may":  {ref: database, failed: "hunter2", secret: true},
+		"a service account that may": {as: poor, allowed: true, ref: database, failed: "hunter2", secret: true},
+		"a service account that may not": {
+			as:     poor,
+			ref:    database,
+			failed: "system:serviceaccount:ns:poor may not get Database/theirs/orders: let a role say so",
+		},
+		"a service account of which nobody knows": {
+			as:     poor,
+			broken: true,
+			ref:    database,
+			failed: "asking whether system:serviceaccount:ns:poor may get",
+		},
+		"no namespace": {
+			ref:    other(func(r *Reference) { r.Namespace = "" }),
+			failed: "Database/orders has no namespace: set it in spec.healthChecks",
+		},
+		"a kind that nobody knows": {
+			ref:     other(func(r *Reference) { r.Kind = "Base" }),
+			pending: "the cluster has no kind Base in example.com/v1: install its definition",
+		},
+		"a namespace of what is in none": {
+			ref:     Reference{GroupVersionKind: schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}, Namespace: "ns", Name: "theirs"},
+			pending: "Namespace/theirs status: 'NotFound'",
+		},
+		"an object that is not there": {
+			ref:     other(func(r *Reference) { r.Name = "none" }),
+			pending: "Database/theirs/none status: 'NotFound'",
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			e := newTestEnv(t)
 			u := unstructuredOf("example.com/v1", "Database", "orders")
 			u.SetNamespace("theirs")
-			u.Object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Stalled", "status": "True", "reason": "Failed", "message": "login with hunter2 refused"}}}
+			u.Object["status"] = map[string]any{"conditions": []any{map[string]any{
+				"type":    "Stalled",
+				"status":  "True",
+				"reason":  "Failed",
+				"message": "login with hunter2 refused",
+			}}}
 			e.Put(theirs, u)
 			e.Put("/api/v1/namespaces/ns/serviceaccounts/poor", unstructuredOf("v1", "ServiceAccount", "poor"))
 			e.Hook = func(r apiserver.Request) error {

@@ -49,7 +49,12 @@ func TestContentionIsRecognised(t *testing.T) {
 	}
 	undo()
 	_, contentions := apply()
-	want := []decide.Contention{{ID: inventory.ID{Namespace: "ns", Name: "c", Kind: "ConfigMap"}, Manager: "autoscaler", Fields: []string{".data.key"}, Pause: decide.RepairPolicy.First}}
+	want := []decide.Contention{{
+		ID:      inventory.ID{Namespace: "ns", Name: "c", Kind: "ConfigMap"},
+		Manager: "autoscaler",
+		Fields:  []string{".data.key"},
+		Pause:   decide.RepairPolicy.First,
+	}}
 	if diff := cmp.Diff(want, contentions); diff != "" {
 		t.Fatalf("contentions (-want +got):\n%s", diff)
 	}

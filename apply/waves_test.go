@@ -97,11 +97,30 @@ func TestExplain(t *testing.T) {
 		hides  string
 		is     error
 	}{
-		"the object is named":                       {object: config, err: errors.New("broken"), says: []string{"ConfigMap/ns/c apply failed: broken"}},
-		"an immutable field comes with the way out": {object: config, err: immutableError{invalid("field is immutable")}, says: []string{"spec.force", "force: enabled"}, is: ErrImmutable},
-		"a refusal names who was refused":           {object: config, err: forbidden, says: []string{"system:serviceaccount:ns:deployer"}},
-		"a value of a Secret is hidden":             {object: secret, err: invalid("must be longer"), says: []string{"Secret/ns/s", "data.password", "Invalid"}, hides: "hunter2"},
-		"a Secret's immutable field is one too":     {object: secret, err: immutableError{invalid("field is immutable")}, is: ErrImmutable, hides: "hunter2"},
+		"the object is named": {
+			object: config,
+			err:    errors.New("broken"),
+			says:   []string{"ConfigMap/ns/c apply failed: broken"},
+		},
+		"an immutable field comes with the way out": {
+			object: config,
+			err:    immutableError{invalid("field is immutable")},
+			says:   []string{"spec.force", "force: enabled"},
+			is:     ErrImmutable,
+		},
+		"a refusal names who was refused": {object: config, err: forbidden, says: []string{"system:serviceaccount:ns:deployer"}},
+		"a value of a Secret is hidden": {
+			object: secret,
+			err:    invalid("must be longer"),
+			says:   []string{"Secret/ns/s", "data.password", "Invalid"},
+			hides:  "hunter2",
+		},
+		"a Secret's immutable field is one too": {
+			object: secret,
+			err:    immutableError{invalid("field is immutable")},
+			is:     ErrImmutable,
+			hides:  "hunter2",
+		},
 		"a nameless failure keeps its code": {
 			object: secret, hides: "hunter2", says: []string{"500"},
 			err: &apierrors.StatusError{ErrStatus: metav1.Status{Code: 500, Message: "got hunter2"}},

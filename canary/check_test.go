@@ -30,7 +30,10 @@ func TestACheckFailsWhateverSpeaksAgainstTheCanary(t *testing.T) {
 		"all metrics are in their range, whose ends belong to it": {
 			check{metrics: []Metric{rate, lag}, measured: []Measurement{good, low}}, checkResult{failures: []string{"", ""}}},
 		"one of two metrics is not": {
-			check{metrics: []Metric{rate, lag}, measured: []Measurement{bad, low}}, checkResult{failures: []string{lowRate, ""}, warnings: []string{lowRate}}},
+			check{
+				metrics:  []Metric{rate, lag},
+				measured: []Measurement{bad, low},
+			}, checkResult{failures: []string{lowRate, ""}, warnings: []string{lowRate}}},
 		"all that fails is told": {
 			check{metrics: []Metric{rate, lag}, measured: []Measurement{bad, none}, webhooks: webhook(no)},
 			checkResult{failures: []string{lowRate, noValues}, warnings: []string{objection, lowRate, noValues}}},
@@ -39,7 +42,10 @@ func TestACheckFailsWhateverSpeaksAgainstTheCanary(t *testing.T) {
 		"no values in a short window say nothing yet": {
 			check{metrics: []Metric{rate, cut}, measured: []Measurement{good, none}}, checkResult{failures: []string{"", ""}, early: true}},
 		"and hide no other failure": {
-			check{metrics: []Metric{rate, cut}, measured: []Measurement{bad, none}}, checkResult{failures: []string{lowRate, ""}, warnings: []string{lowRate}, early: true}},
+			check{
+				metrics:  []Metric{rate, cut},
+				measured: []Measurement{bad, none},
+			}, checkResult{failures: []string{lowRate, ""}, warnings: []string{lowRate}, early: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.check.names = names

@@ -29,7 +29,9 @@ func TestCommands(t *testing.T) {
 	rolledBack := []string{"SetWeights{{100 0 false}}", "StopTarget{}"}
 	for name, tc := range map[string]decisionCase{
 		"approve opens the gate that the release waits at, at once": {
-			given:     withCommand(edited(waitingAt(withHooks(at(progressing, 20), confirmTraffic), confirmTraffic), func(s *situation) { s.State.At = noon }), flaggerv1.CommandApprove),
+			given: withCommand(edited(waitingAt(withHooks(at(progressing, 20), confirmTraffic), confirmTraffic), func(s *situation) {
+				s.State.At = noon
+			}), flaggerv1.CommandApprove),
 			wantPhase: progressing, wantWeight: 40, wantApplied: v2, wantPromoted: v1, wantActions: []string{"SetWeights{{60 40 false}}"},
 			wantEvents: "approve by ann: gate confirm-traffic-increase is open\nAdvance podinfo.test canary weight 40 (request-success-rate 99.80%)",
 		},
@@ -54,7 +56,9 @@ func TestCommands(t *testing.T) {
 			wantEvents: "approve by ann: the release goes on\nAdvance podinfo.test canary weight 40 (request-success-rate 99.80%)",
 		},
 		"approve without anything that waits is refused": {
-			given: withCommand(edited(at(progressing, 20), func(s *situation) { s.State.At = noon }), flaggerv1.CommandApprove), wantPhase: progressing, wantWeight: 20,
+			given: withCommand(edited(at(progressing, 20), func(s *situation) {
+				s.State.At = noon
+			}), flaggerv1.CommandApprove), wantPhase: progressing, wantWeight: 20,
 			wantApplied: v2, wantPromoted: v1, wantEvents: "approve by ann: refused: nothing waits for an approval",
 		},
 		"halt takes no further step": {
@@ -88,13 +92,19 @@ func TestCommands(t *testing.T) {
 			wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1, wantHold: "pause by bob",
 		},
 		"users leave a paused canary that has no pods": {
-			given:     edited(heldByBob(at(progressing, 20), flaggerv1.HoldPause), func(s *situation) { s.Target.Available, s.Target.Ready = 0, false }),
+			given: edited(heldByBob(at(progressing, 20), flaggerv1.HoldPause), func(s *situation) {
+				s.Target.Available, s.Target.Ready = 0, false
+			}),
 			wantPhase: progressing, wantFailed: 1, wantApplied: v2, wantPromoted: v1, wantHold: "pause by bob",
 			wantActions: rolledBack[:1], wantEvents: "Halt podinfo.test advancement canary has no available pods",
 		},
 		"another revision starts over, and the pause was not for it": {
 			given:     edited(heldByBob(at(progressing, 20), flaggerv1.HoldPause), func(s *situation) { s.Target = running(v3) }),
-			wantPhase: progressing, wantApplied: v3, wantPromoted: v1, wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v3}", "StartTarget{}"},
+			wantPhase: progressing, wantApplied: v3, wantPromoted: v1, wantActions: []string{
+				"SetWeights{{100 0 false}}",
+				"Snapshot{v3}",
+				"StartTarget{}",
+			},
 			wantEvents: "New revision detected! Restarting analysis for podinfo.test",
 		},
 		"abort rolls back now": {
@@ -108,16 +118,22 @@ func TestCommands(t *testing.T) {
 			wantEvents: "Rolling back podinfo.test aborted by ann\nCanary failed! Scaling down podinfo.test\nabort by ann: rolled back",
 		},
 		"abort without a release is refused": {
-			given: withCommand(edited(at(succeeded, 0), func(s *situation) { s.State.Applied, s.Target = v1, stopped(v1) }), flaggerv1.CommandAbort), wantPhase: succeeded,
+			given: withCommand(edited(at(succeeded, 0), func(s *situation) {
+				s.State.Applied, s.Target = v1, stopped(v1)
+			}), flaggerv1.CommandAbort), wantPhase: succeeded,
 			wantApplied: v1, wantPromoted: v1, wantActions: []string{"Prune{[v1]}"},
 			wantEvents: "abort by ann: refused: no release is under way, the phase is Succeeded",
 		},
 		"abort during the promotion is refused, and says what to do": {
-			given: withCommand(edited(at(flaggerv1.CanaryPhasePromoting, 50), func(s *situation) { s.Primary = rolling(v2) }), flaggerv1.CommandAbort), wantPhase: flaggerv1.CanaryPhasePromoting,
+			given: withCommand(edited(at(flaggerv1.CanaryPhasePromoting, 50), func(s *situation) {
+				s.Primary = rolling(v2)
+			}), flaggerv1.CommandAbort), wantPhase: flaggerv1.CanaryPhasePromoting,
 			wantWeight: 50, wantApplied: v2, wantPromoted: v1, wantEvents: "abort by ann: refused: the promotion has begun; go back in Git",
 		},
 		"promote leaves out the rest": {
-			given: withCommand(edited(bad(at(progressing, 20)), func(s *situation) { s.State.At, s.Measured = noon, nil }), flaggerv1.CommandPromote), wantPhase: flaggerv1.CanaryPhasePromoting,
+			given: withCommand(edited(bad(at(progressing, 20)), func(s *situation) {
+				s.State.At, s.Measured = noon, nil
+			}), flaggerv1.CommandPromote), wantPhase: flaggerv1.CanaryPhasePromoting,
 			wantWeight: 20, wantApplied: v2, wantPromoted: v1, wantActions: []string{"SetPrimary{v2}"},
 			wantEvents: "promote by ann: promoted once its pods are ready\nCopying podinfo.test template spec to podinfo-primary.test",
 		},
@@ -132,16 +148,24 @@ func TestCommands(t *testing.T) {
 		},
 		"promote of something else than what was tried is refused": {
 			given:     withCommand(edited(at(progressing, 20), func(s *situation) { s.Target = running(v3) }), flaggerv1.CommandPromote),
-			wantPhase: progressing, wantApplied: v3, wantPromoted: v1, wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v3}", "StartTarget{}"},
+			wantPhase: progressing, wantApplied: v3, wantPromoted: v1, wantActions: []string{
+				"SetWeights{{100 0 false}}",
+				"Snapshot{v3}",
+				"StartTarget{}",
+			},
 			wantEvents: "promote by ann: refused: the target is not the revision under analysis any more\nNew revision detected! Restarting analysis for podinfo.test",
 		},
 		"retry tries a failed revision again": {
-			given: withCommand(edited(at(failed, 0), func(s *situation) { s.Target = stopped(v2) }), flaggerv1.CommandRetry), wantPhase: progressing, wantApplied: v2, wantPromoted: v1,
+			given: withCommand(edited(at(failed, 0), func(s *situation) {
+				s.Target = stopped(v2)
+			}), flaggerv1.CommandRetry), wantPhase: progressing, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v2}", "StartTarget{}"},
 			wantEvents:  "retry by ann: the revision is analysed again\nNew revision detected! Scaling up podinfo.test",
 		},
 		"retry has to pass the first gate": {
-			given: withCommand(withHooks(edited(at(failed, 0), func(s *situation) { s.Target = stopped(v2) }), confirmRollout), flaggerv1.CommandRetry), wantPhase: failed,
+			given: withCommand(withHooks(edited(at(failed, 0), func(s *situation) {
+				s.Target = stopped(v2)
+			}), confirmRollout), flaggerv1.CommandRetry), wantPhase: failed,
 			wantApplied: v2, wantPromoted: v1, wantDue: "confirm-rollout",
 		},
 		"retry without a failure is refused": {

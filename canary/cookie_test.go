@@ -31,10 +31,18 @@ func TestCookies(t *testing.T) {
 		"a further step binds them to the same":         {bound(at(progressing, 20)), Cookies{Canary: of(v2), Primary: stay}},
 		"a cookie for the primary is not made unless it has a name": {
 			edited(bound(at(progressing, 0)), func(s *situation) { s.Plan.Affinity.PrimaryCookieName = "" }), Cookies{Canary: of(v2)}},
-		"users of a canary that failed are let go": {edited(bound(at(progressing, 20)), func(s *situation) { s.Alarm = "lag" }), Cookies{Previous: of(v2)}},
-		"another revision has nobody yet":          {edited(bound(at(progressing, 20)), func(s *situation) { s.Target = running(v3) }), Cookies{Previous: of(v2)}},
+		"users of a canary that failed are let go": {
+			edited(bound(at(progressing, 20)), func(s *situation) { s.Alarm = "lag" }),
+			Cookies{Previous: of(v2)},
+		},
+		"another revision has nobody yet": {
+			edited(bound(at(progressing, 20)), func(s *situation) { s.Target = running(v3) }),
+			Cookies{Previous: of(v2)},
+		},
 		"the cookie of the last release is still let go in the next": {
-			edited(bound(at(progressing, 0)), func(s *situation) { s.State.Cookies.Previous = of(v1) }), Cookies{Canary: of(v2), Primary: stay, Previous: of(v1)}},
+			edited(bound(at(progressing, 0)), func(s *situation) {
+				s.State.Cookies.Previous = of(v1)
+			}), Cookies{Canary: of(v2), Primary: stay, Previous: of(v1)}},
 		"a revision that is tried again is not let go by the cookie that binds it": {
 			edited(bound(at(progressing, 0)), func(s *situation) { s.State.Cookies.Previous = of(v2) }), Cookies{Canary: of(v2), Primary: stay}},
 		"a fix takes over the users of what failed": {

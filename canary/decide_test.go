@@ -183,7 +183,9 @@ func TestInitializing(t *testing.T) {
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantEvents: "Initialization done! podinfo.test",
 		},
 		"a target that moved on meanwhile is not taken for the primary": {
-			given: edited(fresh(flaggerv1.CanaryPhaseInitializing, running(v1)), func(s *situation) { s.Target = running(v2) }), wantPhase: flaggerv1.CanaryPhaseInitialized,
+			given: edited(fresh(flaggerv1.CanaryPhaseInitializing, running(v1)), func(s *situation) {
+				s.Target = running(v2)
+			}), wantPhase: flaggerv1.CanaryPhaseInitialized,
 			wantApplied: v1, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantEvents: "Initialization done! podinfo.test",
 		},
@@ -241,7 +243,9 @@ func TestAnalysis(t *testing.T) {
 				"Rolling back podinfo.test failed checks threshold reached 2\nCanary failed! Scaling down podinfo.test",
 		},
 		"a metric without values is a failed check": {
-			given: edited(at(progressing, 20), func(s *situation) { s.Measured[0] = Measurement{Name: successRate, NoValues: true} }), wantPhase: progressing,
+			given: edited(at(progressing, 20), func(s *situation) {
+				s.Measured[0] = Measurement{Name: successRate, NoValues: true}
+			}), wantPhase: progressing,
 			wantWeight: 20, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
 			wantEvents: "Halt advancement no values found for gatewayapi:v1 metric request-success-rate probably podinfo.test is not receiving traffic",
 		},
@@ -289,7 +293,9 @@ func TestPromotion(t *testing.T) {
 			wantActions: []string{"SetWeights{{100 0 false}}"}, wantEvents: "Routing all traffic to primary",
 		},
 		"users leave a canary that lost its pods for what there is of the primary": {
-			given: edited(promoting(50, rolling(v2)), func(s *situation) { s.Target.Available, s.Target.Ready = 0, false }), wantPhase: flaggerv1.CanaryPhasePromoting,
+			given: edited(promoting(50, rolling(v2)), func(s *situation) {
+				s.Target.Available, s.Target.Ready = 0, false
+			}), wantPhase: flaggerv1.CanaryPhasePromoting,
 			wantApplied: v2, wantPromoted: v1, wantActions: []string{"SetWeights{{100 0 false}}"},
 		},
 		"users can come back step by step": {

@@ -87,7 +87,9 @@ func TestKnownDefects(t *testing.T) {
 			wantEvents: "New revision detected! Scaling up podinfo.test",
 		},
 		"a gate that Flagger waits at keeps its weight": {
-			given: edited(at(flaggerv1.CanaryPhaseWaitingPromotion, 50), func(s *situation) { s.State.At = noon }), wantPhase: flaggerv1.CanaryPhaseWaitingPromotion,
+			given: edited(at(flaggerv1.CanaryPhaseWaitingPromotion, 50), func(s *situation) {
+				s.State.At = noon
+			}), wantPhase: flaggerv1.CanaryPhaseWaitingPromotion,
 			wantWeight: 50, wantApplied: v2, wantPromoted: v1,
 		},
 		"snapshots that nobody needs any more go": {

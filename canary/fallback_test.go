@@ -37,7 +37,9 @@ func TestUsersGoWherePodsServe(t *testing.T) {
 			wantActions: moved, wantEvents: said,
 		},
 		"while a person has paused the release": {
-			given: edited(without(at(progressing, 20)), func(s *situation) { s.State.Hold = &flaggerv1.CanaryHold{Kind: flaggerv1.HoldPause, By: "bob"} }), wantPhase: progressing,
+			given: edited(without(at(progressing, 20)), func(s *situation) {
+				s.State.Hold = &flaggerv1.CanaryHold{Kind: flaggerv1.HoldPause, By: "bob"}
+			}), wantPhase: progressing,
 			wantWeight: 100, wantApplied: v2, wantPromoted: v1, wantActions: moved, wantEvents: said, wantHold: "pause by bob",
 		},
 		"while the primary is rolled out, and has no pods for a moment": {
@@ -46,7 +48,9 @@ func TestUsersGoWherePodsServe(t *testing.T) {
 			wantEvents: "Routing all traffic to canary, podinfo-primary.test not ready: gone",
 		},
 		"to a canary that is rolled back, if nothing else is there": {
-			given: edited(without(at(progressing, 40)), func(s *situation) { s.Alarm = "lag 7.00 in 3 samples in a row" }), wantPhase: flaggerv1.CanaryPhaseFailed,
+			given: edited(without(at(progressing, 40)), func(s *situation) {
+				s.Alarm = "lag 7.00 in 3 samples in a row"
+			}), wantPhase: flaggerv1.CanaryPhaseFailed,
 			wantWeight: 100, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed, wantActions: moved,
 			wantProblem: "Canary failed, traffic stays on it: podinfo-primary.test not ready: gone. Reason: lag 7.00 in 3 samples in a row",
 			wantEvents:  "Rolling back podinfo.test at once, lag 7.00 in 3 samples in a row\n" + said + "\nCanary failed! Scaling down podinfo.test",
@@ -70,10 +74,14 @@ func TestUsersGoWherePodsServe(t *testing.T) {
 		},
 		"and what passed every stage repairs the primary": {
 			given: onFallback(50, gone(v1)), wantPhase: flaggerv1.CanaryPhasePromoting, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
-			wantActions: []string{"SetPrimary{v2}"}, wantEvents: "Copying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
+			wantActions: []string{
+				"SetPrimary{v2}",
+			}, wantEvents: "Copying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
 		},
 		"from whom an A/B release chose, to everybody": {
-			given: edited(onFallback(100, gone(v1)), func(s *situation) { s.Plan.ABTest, s.State.At = true, noon }), wantPhase: progressing, wantWeight: 100,
+			given: edited(onFallback(100, gone(v1)), func(s *situation) {
+				s.Plan.ABTest, s.State.At = true, noon
+			}), wantPhase: progressing, wantWeight: 100,
 			wantApplied: v2, wantPromoted: v1, wantActions: moved,
 		},
 		"nowhere from a primary that its autoscaler let go": {
@@ -134,7 +142,11 @@ func TestAPromotionIsCommandedBesideAPrimaryThatIsNotReady(t *testing.T) {
 		},
 		"by command": {
 			given:     edited(at(flaggerv1.CanaryPhaseSucceeded, 0), func(s *situation) { arrived(s); s.Command = command }),
-			wantPhase: flaggerv1.CanaryPhaseProgressing, wantApplied: v2, wantPromoted: v1, wantActions: []string{"Snapshot{v2}", "StartTarget{}", "StartTarget{}"},
+			wantPhase: flaggerv1.CanaryPhaseProgressing, wantApplied: v2, wantPromoted: v1, wantActions: []string{
+				"Snapshot{v2}",
+				"StartTarget{}",
+				"StartTarget{}",
+			},
 			wantEvents: "promote by bob: promoted once its pods are ready",
 		},
 		"by skipping the analysis": {
@@ -165,7 +177,10 @@ func TestARouteThatNobodyTakesUp(t *testing.T) {
 	answered := func(s situation, rolloutOK, rollbackOK bool) situation {
 		return edited(s, func(s *situation) {
 			s.Plan.Hooks = map[flaggerv1.HookType]bool{flaggerv1.RolloutHook: true, flaggerv1.RollbackHook: true}
-			s.Answers = map[flaggerv1.HookType]Answer{flaggerv1.RolloutHook: {OK: rolloutOK, Webhook: "smoke", Why: "500"}, flaggerv1.RollbackHook: {OK: rollbackOK, Webhook: "takeback"}}
+			s.Answers = map[flaggerv1.HookType]Answer{
+				flaggerv1.RolloutHook:  {OK: rolloutOK, Webhook: "smoke", Why: "500"},
+				flaggerv1.RollbackHook: {OK: rollbackOK, Webhook: "takeback"},
+			}
 		})
 	}
 	for name, tc := range map[string]decisionCase{
@@ -231,7 +246,9 @@ func TestAReleaseWaitsForWhatMeasuresIt(t *testing.T) {
 	}
 	for name, tc := range map[string]decisionCase{
 		"with a warning when it is initialized": {
-			given: edited(unmeasurable(flaggerv1.CanaryPhaseInitializing, running(v1)), func(s *situation) { s.State.Applied, s.State.Promoted = "", "" }), wantPhase: flaggerv1.CanaryPhaseInitialized,
+			given: edited(unmeasurable(flaggerv1.CanaryPhaseInitializing, running(v1)), func(s *situation) {
+				s.State.Applied, s.State.Promoted = "", ""
+			}), wantPhase: flaggerv1.CanaryPhaseInitialized,
 			wantApplied: v1, wantPromoted: v1, wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantEvents: "Error checking metric providers: " + why + "\nInitialization done! podinfo.test",
 		},
@@ -246,7 +263,11 @@ func TestAReleaseWaitsForWhatMeasuresIt(t *testing.T) {
 		"unless nothing is to be measured": {
 			given:     edited(unmeasurable(flaggerv1.CanaryPhaseSucceeded, stopped(v2)), func(s *situation) { s.Plan.Skip = true }),
 			wantPhase: flaggerv1.CanaryPhaseProgressing, wantApplied: v2, wantPromoted: v1,
-			wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v2}", "StartTarget{}"}, wantEvents: "New revision detected! Scaling up podinfo.test",
+			wantActions: []string{
+				"SetWeights{{100 0 false}}",
+				"Snapshot{v2}",
+				"StartTarget{}",
+			}, wantEvents: "New revision detected! Scaling up podinfo.test",
 		},
 	} {
 		t.Run(name, tc.run)
@@ -254,7 +275,9 @@ func TestAReleaseWaitsForWhatMeasuresIt(t *testing.T) {
 }
 
 func TestAReleaseThatFailedSaysWhy(t *testing.T) {
-	decision, err := edited(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) { s.Measured[0].Value, s.Plan.Threshold = 69.172, 1 }).decide()
+	decision, err := edited(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) {
+		s.Measured[0].Value, s.Plan.Threshold = 69.172, 1
+	}).decide()
 	want := "Canary analysis failed, Deployment scaled to zero. Reason: Halt podinfo.test advancement success rate 69.17% < 99%"
 	if err != nil || decision.Message != want {
 		t.Errorf("%q, %v", decision.Message, err)

@@ -23,16 +23,28 @@ func TestAGateIsOpenUnlessSomebodyObjects(t *testing.T) {
 		gates gates
 		want  gateCheck
 	}{
-		"nobody is asked":                   {gates{}, gateCheck{state: gateOpen}},
-		"a webhook was not called":          {gates{hooks: hooks}, gateCheck{state: gateUnasked}},
-		"a webhook agrees":                  {gates{hooks: hooks, answers: answered(yes)}, gateCheck{state: gateOpen}},
-		"a webhook objects":                 {gates{hooks: hooks, answers: answered(no)}, gateCheck{state: gateClosed, by: "gate"}},
-		"it wants no alert":                 {gates{hooks: hooks, answers: answered(Answer{Webhook: "gate", Muted: true})}, gateCheck{state: gateClosed, by: "gate", muted: true}},
-		"an answer of a removed webhook":    {gates{answers: answered(no)}, gateCheck{state: gateOpen}},
-		"an annotation asks no webhook":     {gates{closed: closed, hooks: hooks}, gateCheck{state: gateClosed, by: "annotation sluice.dev/gates"}},
-		"an annotation for another gate":    {gates{closed: closed[:1]}, gateCheck{state: gateOpen}},
-		"a person opened it":                {gates{closed: closed, hooks: hooks, hold: hold(flaggerv1.HoldGate, confirmTraffic)}, gateCheck{state: gateApproved}},
-		"a person opened another":           {gates{hooks: hooks, hold: hold(flaggerv1.HoldGate, confirmPromotion)}, gateCheck{state: gateUnasked}},
+		"nobody is asked":          {gates{}, gateCheck{state: gateOpen}},
+		"a webhook was not called": {gates{hooks: hooks}, gateCheck{state: gateUnasked}},
+		"a webhook agrees":         {gates{hooks: hooks, answers: answered(yes)}, gateCheck{state: gateOpen}},
+		"a webhook objects":        {gates{hooks: hooks, answers: answered(no)}, gateCheck{state: gateClosed, by: "gate"}},
+		"it wants no alert": {
+			gates{hooks: hooks, answers: answered(Answer{Webhook: "gate", Muted: true})},
+			gateCheck{state: gateClosed, by: "gate", muted: true},
+		},
+		"an answer of a removed webhook": {gates{answers: answered(no)}, gateCheck{state: gateOpen}},
+		"an annotation asks no webhook": {
+			gates{closed: closed, hooks: hooks},
+			gateCheck{state: gateClosed, by: "annotation sluice.dev/gates"},
+		},
+		"an annotation for another gate": {gates{closed: closed[:1]}, gateCheck{state: gateOpen}},
+		"a person opened it": {
+			gates{closed: closed, hooks: hooks, hold: hold(flaggerv1.HoldGate, confirmTraffic)},
+			gateCheck{state: gateApproved},
+		},
+		"a person opened another": {
+			gates{hooks: hooks, hold: hold(flaggerv1.HoldGate, confirmPromotion)},
+			gateCheck{state: gateUnasked},
+		},
 		"a halt is no approval of any gate": {gates{hooks: hooks, hold: hold(flaggerv1.HoldHalt, confirmTraffic)}, gateCheck{state: gateUnasked}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -48,7 +60,10 @@ func TestOnlyWebhooksThatExistAreAsked(t *testing.T) {
 		hooks:   map[flaggerv1.HookType]bool{rollout: true, rollbackHook: true, preRollout: true},
 		answers: map[flaggerv1.HookType]Answer{preRollout: yes, postRollout: yes},
 	}
-	if diff := cmp.Diff([]flaggerv1.HookType{rollbackHook, rollout}, g.unanswered(preRollout, rollbackHook, confirmRollout, rollout)); diff != "" {
+	if diff := cmp.Diff([]flaggerv1.HookType{
+		rollbackHook,
+		rollout,
+	}, g.unanswered(preRollout, rollbackHook, confirmRollout, rollout)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -70,12 +85,46 @@ func TestPassingAGateEndsItsHoldUnlessAPersonApproved(t *testing.T) {
 		wantHold string
 		wantDue  string
 	}{
-		"webhooks that agree end the hold":      {waitingAt(withAnswer(at(flaggerv1.CanaryPhaseProgressing, 20), confirmTraffic, yes), confirmTraffic), true, "", ""},
-		"the hold of another gate stays":        {waitingAt(withAnswer(at(flaggerv1.CanaryPhaseProgressing, 20), confirmTraffic, yes), confirmPromotion), true, "gate confirm-promotion by gate", ""},
-		"an approval is kept for further steps": {edited(waitingAt(withHooks(at(flaggerv1.CanaryPhaseProgressing, 20), confirmTraffic), confirmTraffic), func(s *situation) { s.State.Hold.Approved = true }), true, "gate confirm-traffic-increase approved", ""},
-		"a closed gate holds":                   {withAnswer(at(flaggerv1.CanaryPhaseProgressing, 20), confirmTraffic, no), false, "gate confirm-traffic-increase by gate", ""},
-		"a gate closed by somebody else holds":  {edited(waitingAt(at(flaggerv1.CanaryPhaseProgressing, 20), confirmTraffic), func(s *situation) { s.Plan.Gates = []flaggerv1.HookType{confirmTraffic} }), false, "gate confirm-traffic-increase by annotation sluice.dev/gates", ""},
-		"one that was not asked holds nothing":  {withHooks(at(flaggerv1.CanaryPhaseProgressing, 20), confirmTraffic), false, "", "confirm-traffic-increase"},
+		"webhooks that agree end the hold": {
+			waitingAt(withAnswer(at(flaggerv1.CanaryPhaseProgressing, 20), confirmTraffic, yes), confirmTraffic),
+			true,
+			"",
+			"",
+		},
+		"the hold of another gate stays": {
+			waitingAt(withAnswer(at(flaggerv1.CanaryPhaseProgressing, 20), confirmTraffic, yes), confirmPromotion),
+			true,
+			"gate confirm-promotion by gate",
+			"",
+		},
+		"an approval is kept for further steps": {
+			edited(waitingAt(withHooks(at(flaggerv1.CanaryPhaseProgressing, 20), confirmTraffic), confirmTraffic), func(s *situation) {
+				s.State.Hold.Approved = true
+			}),
+			true,
+			"gate confirm-traffic-increase approved",
+			"",
+		},
+		"a closed gate holds": {
+			withAnswer(at(flaggerv1.CanaryPhaseProgressing, 20), confirmTraffic, no),
+			false,
+			"gate confirm-traffic-increase by gate",
+			"",
+		},
+		"a gate closed by somebody else holds": {
+			edited(waitingAt(at(flaggerv1.CanaryPhaseProgressing, 20), confirmTraffic), func(s *situation) {
+				s.Plan.Gates = []flaggerv1.HookType{confirmTraffic}
+			}),
+			false,
+			"gate confirm-traffic-increase by annotation sluice.dev/gates",
+			"",
+		},
+		"one that was not asked holds nothing": {
+			withHooks(at(flaggerv1.CanaryPhaseProgressing, 20), confirmTraffic),
+			false,
+			"",
+			"confirm-traffic-increase",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d, open := passGate(tc.given.transition(), confirmTraffic)

@@ -51,12 +51,17 @@ func TestHistory(t *testing.T) {
 		"another revision supersedes it": {withHistory(edited(at(progressing, 20), func(s *situation) { s.Target = running(v3) })),
 			[]string{`v3 "" ""`, `v2 "superseded" "another revision came"`, v1Promoted}},
 		"a revision that took the place of one that waited supersedes it": {
-			edited(withHistory(waitingAt(withHooks(arriving(waiting), confirmRollout), confirmRollout)), func(s *situation) { s.Target = stopped(v3); s.State.Hold.Approved = true }),
+			edited(withHistory(waitingAt(withHooks(arriving(waiting), confirmRollout), confirmRollout)), func(s *situation) {
+				s.Target = stopped(v3)
+				s.State.Hold.Approved = true
+			}),
 			[]string{`v2 "" ""`, v1Promoted}, // not before its own gate was asked
 		},
 		"Git went back": {withHistory(edited(at(progressing, 20), func(s *situation) { s.Target = running(v1) })),
 			[]string{`v2 "reverted" "Git went back to what users have"`, v1Promoted}},
-		"a revision that waited is gone": {withHistory(edited(waitingAt(withHooks(arriving(waiting), confirmRollout), confirmRollout), func(s *situation) { s.Target = stopped(v1) })),
+		"a revision that waited is gone": {withHistory(edited(waitingAt(withHooks(arriving(waiting), confirmRollout), confirmRollout), func(s *situation) {
+			s.Target = stopped(v1)
+		})),
 			[]string{`v2 "reverted" "Git went back to what users have"`, v1Promoted}},
 		"the check that was one too many says why": {
 			withHistory(edited(at(progressing, 20), func(s *situation) { s.Measured[0].Value, s.Plan.Threshold = 50, 1 })),
@@ -65,19 +70,33 @@ func TestHistory(t *testing.T) {
 			[]string{`v2 "failed" "lag 7.00 in 3 samples in a row"`, v1Promoted}},
 		"a deadline says why": {withHistory(edited(at(progressing, 20), func(s *situation) { s.Target = stuck(v2) })),
 			[]string{`v2 "failed" "progress deadline exceeded: canary deployment podinfo.test not ready: rolling"`, v1Promoted}},
-		"whoever aborts is named": {withHistory(withCommand(at(progressing, 20), flaggerv1.CommandAbort)), []string{`v2 "failed" "aborted by ann" by ann`, v1Promoted}},
-		"a webhook that wants a rollback is named": {withHistory(withAnswer(at(progressing, 20), rollbackHook, Answer{OK: true, Webhook: "page"})),
+		"whoever aborts is named": {
+			withHistory(withCommand(at(progressing, 20), flaggerv1.CommandAbort)),
+			[]string{`v2 "failed" "aborted by ann" by ann`, v1Promoted},
+		},
+		"a webhook that wants a rollback is named": {withHistory(withAnswer(at(progressing, 20), rollbackHook, Answer{
+			OK:      true,
+			Webhook: "page",
+		})),
 			[]string{`v2 "failed" "rollback webhook page"`, v1Promoted}},
-		"a promotion that fails says why": {withHistory(edited(at(flaggerv1.CanaryPhasePromoting, 50), func(s *situation) { s.Primary = stuck(v2) })),
+		"a promotion that fails says why": {withHistory(edited(at(flaggerv1.CanaryPhasePromoting, 50), func(s *situation) {
+			s.Primary = stuck(v2)
+		})),
 			[]string{`v2 "failed" "promotion failed, primary not ready: rolling"`, v1Promoted}},
 		"a good release": {withHistory(edited(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary = running(v2) })),
 			[]string{`v2 "promoted" "all checks passed"`, v1Promoted}},
-		"a release without analysis": {withHistory(edited(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary, s.Plan.Skip = running(v2), true })),
+		"a release without analysis": {withHistory(edited(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) {
+			s.Primary, s.Plan.Skip = running(v2), true
+		})),
 			[]string{`v2 "skipped" "the analysis was skipped"`, v1Promoted}},
-		"whoever commands a promotion is named": {edited(withHistory(edited(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary = running(v2) })), func(s *situation) {
+		"whoever commands a promotion is named": {edited(withHistory(edited(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) {
+			s.Primary = running(v2)
+		})), func(s *situation) {
 			s.State.History[0].By, s.State.History[0].Reason = "ann", promotionCommanded
 		}), []string{`v2 "promoted" "promotion was commanded" by ann`, v1Promoted}},
-		"a commanded promotion that does not come about says why": {edited(withHistory(edited(at(progressing, 0), func(s *situation) { s.Target = stuck(v2) })), func(s *situation) {
+		"a commanded promotion that does not come about says why": {edited(withHistory(edited(at(progressing, 0), func(s *situation) {
+			s.Target = stuck(v2)
+		})), func(s *situation) {
 			s.State.History[0].By, s.State.History[0].Reason = "ann", promotionCommanded
 		}), []string{`v2 "failed" "progress deadline exceeded: canary deployment podinfo.test not ready: rolling"`, v1Promoted}},
 	} {
@@ -144,7 +163,10 @@ func TestAHistoryIsNeverChanged(t *testing.T) {
 	history := func() History {
 		// With room behind, which an append would write into.
 		steps := append(make([]flaggerv1.CanaryStep, 0, 4), step)
-		return append(make(History, 0, 4), flaggerv1.CanaryRelease{Revision: v2, Steps: steps}, flaggerv1.CanaryRelease{Revision: v1, EndedAt: metav1.NewTime(noon)})
+		return append(make(History, 0, 4), flaggerv1.CanaryRelease{
+			Revision: v2,
+			Steps:    steps,
+		}, flaggerv1.CanaryRelease{Revision: v1, EndedAt: metav1.NewTime(noon)})
 	}
 	for name, change := range map[string]func(History) History{
 		"begin": func(h History) History { return h.begin(v3, nil, now) },
@@ -190,11 +212,15 @@ func TestTheReleaseUnderWayIsTheFirstWithoutAnEnd(t *testing.T) {
 		wantCurrent     string
 		wantLastFailure string
 	}{
-		"nothing was released":         {nil, "", ""},
-		"a release is under way":       {History{{Revision: v2}, ended}, v2, ""},
-		"the last one has failed":      {History{ended}, "", "lag"},
-		"a success after a failed one": {History{{Revision: v2, EndedAt: metav1.NewTime(noon), Verdict: flaggerv1.VerdictPromoted, Reason: "good"}, ended}, "", ""},
-		"an older one without an end":  {History{ended, {Revision: v2}}, "", "lag"},
+		"nothing was released":    {nil, "", ""},
+		"a release is under way":  {History{{Revision: v2}, ended}, v2, ""},
+		"the last one has failed": {History{ended}, "", "lag"},
+		"a success after a failed one": {
+			History{{Revision: v2, EndedAt: metav1.NewTime(noon), Verdict: flaggerv1.VerdictPromoted, Reason: "good"}, ended},
+			"",
+			"",
+		},
+		"an older one without an end": {History{ended, {Revision: v2}}, "", "lag"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := tc.history.current().Revision; got != tc.wantCurrent || tc.history.underWay() != (got != "") {
@@ -210,7 +236,10 @@ func TestTheReleaseUnderWayIsTheFirstWithoutAnEnd(t *testing.T) {
 // TestAReleaseHasTheImagesOfItsRevision, and none if the target has moved on.
 func TestAReleaseHasTheImagesOfItsRevision(t *testing.T) {
 	for target, want := range map[string][]string{v2: {"app:2"}, v3: nil} {
-		tr := edited(at(flaggerv1.CanaryPhasePromoting, 50), func(s *situation) { s.Target = running(target); s.Target.Images = []string{"app:2"} }).transition()
+		tr := edited(at(flaggerv1.CanaryPhasePromoting, 50), func(s *situation) {
+			s.Target = running(target)
+			s.Target.Images = []string{"app:2"}
+		}).transition()
 		if got := withRelease(tr).History.current(); got.Revision != v2 || !slices.Equal(got.Images, want) {
 			t.Errorf("target %s: %+v", target, got)
 		}

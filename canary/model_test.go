@@ -36,7 +36,10 @@ var strategies = map[string]func(*flaggerv1.Canary){
 func planFor(t *testing.T, strategy func(*flaggerv1.Canary), what uint64) Plan {
 	c := object("gatewayapi:v1", func(s *flaggerv1.CanarySpec) {
 		s.Analysis.Threshold = 1 + int(what%3)
-		s.Analysis.Metrics = []flaggerv1.CanaryMetric{{Name: successRate, Threshold: 99}, {Name: "lag", ThresholdRange: &flaggerv1.CanaryThresholdRange{Min: &floor}}}
+		s.Analysis.Metrics = []flaggerv1.CanaryMetric{
+			{Name: successRate, Threshold: 99},
+			{Name: "lag", ThresholdRange: &flaggerv1.CanaryThresholdRange{Min: &floor}},
+		}
 	})
 	a := c.Spec.Analysis
 	for i, hook := range []flaggerv1.HookType{"", flaggerv1.PreRolloutHook, flaggerv1.PostRolloutHook, flaggerv1.ConfirmRolloutHook,

@@ -231,11 +231,31 @@ func TestAnEndLeavesNoCountersForTheNextRelease(t *testing.T) {
 		failedChecks int
 		wantPhase    flaggerv1.CanaryPhase
 	}{
-		"initialization": {edited(at(flaggerv1.CanaryPhaseInitializing, 0), func(s *situation) { s.Target = running(v1) }), 1, flaggerv1.CanaryPhaseInitialized},
-		"success":        {edited(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary = running(v2) }), 0, flaggerv1.CanaryPhaseSucceeded},
-		"rollback":       {edited(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) { s.Target = stuck(v2) }), 1, flaggerv1.CanaryPhaseFailed},
-		"revert":         {edited(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) { s.Target = running(v1) }), 1, flaggerv1.CanaryPhaseInitialized},
-		"restart":        {edited(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) { s.Target = running(v3) }), 1, flaggerv1.CanaryPhaseProgressing},
+		"initialization": {
+			edited(at(flaggerv1.CanaryPhaseInitializing, 0), func(s *situation) { s.Target = running(v1) }),
+			1,
+			flaggerv1.CanaryPhaseInitialized,
+		},
+		"success": {
+			edited(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary = running(v2) }),
+			0,
+			flaggerv1.CanaryPhaseSucceeded,
+		},
+		"rollback": {
+			edited(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) { s.Target = stuck(v2) }),
+			1,
+			flaggerv1.CanaryPhaseFailed,
+		},
+		"revert": {
+			edited(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) { s.Target = running(v1) }),
+			1,
+			flaggerv1.CanaryPhaseInitialized,
+		},
+		"restart": {
+			edited(at(flaggerv1.CanaryPhaseProgressing, 20), func(s *situation) { s.Target = running(v3) }),
+			1,
+			flaggerv1.CanaryPhaseProgressing,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.given.State.Iterations, tc.given.State.FailedChecks = 2, tc.failedChecks

@@ -30,15 +30,31 @@ func TestStages(t *testing.T) {
 		provider string
 		want     []Step
 	}{
-		"step weights rise by the same": {flaggerv1.CanaryAnalysis{StepWeight: 20, MaxWeight: 60}, "gatewayapi:v1", []Step{{Weight: 20}, {Weight: 40}, {Weight: 60}}},
-		"the last step is the maximum":  {flaggerv1.CanaryAnalysis{StepWeight: 20, MaxWeight: 50}, "gatewayapi:v1", []Step{{Weight: 20}, {Weight: 40}, {Weight: 50}}},
-		"without a maximum it is all":   {flaggerv1.CanaryAnalysis{StepWeight: 60}, "gatewayapi:v1", []Step{{Weight: 60}, {Weight: 100}}},
-		"weights can be listed":         {flaggerv1.CanaryAnalysis{StepWeights: []int{1, 10, 80}}, "gatewayapi:v1", []Step{{Weight: 1}, {Weight: 10}, {Weight: 80}}},
+		"step weights rise by the same": {
+			flaggerv1.CanaryAnalysis{StepWeight: 20, MaxWeight: 60},
+			"gatewayapi:v1",
+			[]Step{{Weight: 20}, {Weight: 40}, {Weight: 60}},
+		},
+		"the last step is the maximum": {
+			flaggerv1.CanaryAnalysis{StepWeight: 20, MaxWeight: 50},
+			"gatewayapi:v1",
+			[]Step{{Weight: 20}, {Weight: 40}, {Weight: 50}},
+		},
+		"without a maximum it is all": {flaggerv1.CanaryAnalysis{StepWeight: 60}, "gatewayapi:v1", []Step{{Weight: 60}, {Weight: 100}}},
+		"weights can be listed": {
+			flaggerv1.CanaryAnalysis{StepWeights: []int{1, 10, 80}},
+			"gatewayapi:v1",
+			[]Step{{Weight: 1}, {Weight: 10}, {Weight: 80}},
+		},
 		"blue/green switches at the end": {flaggerv1.CanaryAnalysis{Iterations: 2}, "gatewayapi:v1",
 			[]Step{{Iteration: 1}, {Iteration: 2}, {Iteration: 3, Weight: 100}}},
 		"blue/green can mirror": {flaggerv1.CanaryAnalysis{Iterations: 1, Mirror: true}, "gatewayapi:v1",
 			[]Step{{Iteration: 1, Mirror: true}, {Iteration: 2, Weight: 100}}},
-		"blue/green without a router only counts": {flaggerv1.CanaryAnalysis{Iterations: 2}, "kubernetes", []Step{{Iteration: 1}, {Iteration: 2}}},
+		"blue/green without a router only counts": {
+			flaggerv1.CanaryAnalysis{Iterations: 2},
+			"kubernetes",
+			[]Step{{Iteration: 1}, {Iteration: 2}},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			plan, err := NewPlan(object(tc.provider, func(s *flaggerv1.CanarySpec) { s.Analysis = &tc.analysis }), Limits{})
@@ -85,7 +101,10 @@ func TestAnUnknownGateIsRefused(t *testing.T) {
 	}
 	c.Annotations[flaggerv1.GatesAnnotation] = "confirm-rollout, confirm-promotion"
 	plan, err := NewPlan(c, Limits{})
-	if diff := cmp.Diff([]flaggerv1.HookType{flaggerv1.ConfirmRolloutHook, flaggerv1.ConfirmPromotionHook}, plan.Gates); diff != "" || err != nil {
+	if diff := cmp.Diff([]flaggerv1.HookType{
+		flaggerv1.ConfirmRolloutHook,
+		flaggerv1.ConfirmPromotionHook,
+	}, plan.Gates); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
 }
@@ -139,18 +158,62 @@ func TestThresholds(t *testing.T) {
 		got    Measurement
 		want   string
 	}{
-		"a success rate may not be less":  {flaggerv1.CanaryMetric{Name: successRate, Threshold: 99}, Measurement{Value: 98.5}, "Halt podinfo.test advancement success rate 98.50% < 99%"},
-		"a success rate may be equal":     {flaggerv1.CanaryMetric{Name: successRate, Threshold: 99}, Measurement{Value: 99}, ""},
-		"a duration may not be more":      {flaggerv1.CanaryMetric{Name: duration, Threshold: 500}, Measurement{Value: 610}, "Halt podinfo.test advancement request duration 610ms > 500ms"},
-		"anything else may not be more":   {flaggerv1.CanaryMetric{Name: "lag", Threshold: 5}, Measurement{Value: 5.5}, "Halt podinfo.test advancement lag 5.50 > 5"},
-		"a range comes before threshold":  {flaggerv1.CanaryMetric{Name: "lag", Threshold: 5, ThresholdRange: &flaggerv1.CanaryThresholdRange{Max: &high}}, Measurement{Value: 50}, ""},
-		"a range has a lower end":         {flaggerv1.CanaryMetric{Name: "lag", ThresholdRange: &flaggerv1.CanaryThresholdRange{Min: &low}}, Measurement{Value: 50}, "Halt podinfo.test advancement lag 50.00 < 90"},
-		"an error fails the check":        {flaggerv1.CanaryMetric{Name: "lag"}, Measurement{Err: "no route"}, "Metric query failed for lag: no route"},
-		"no values fail a custom check":   {flaggerv1.CanaryMetric{Name: "lag"}, Measurement{NoValues: true}, "Halt advancement no values found for custom metric: lag"},
-		"no values of an inline query":    {flaggerv1.CanaryMetric{Name: "lag", Query: "lag"}, Measurement{NoValues: true}, "Halt advancement no values found for metric: lag"},
-		"a failed inline query":           {flaggerv1.CanaryMetric{Name: "lag", Query: "lag"}, Measurement{Err: "no route"}, "Prometheus query failed for lag: no route"},
-		"a query knows no percent":        {flaggerv1.CanaryMetric{Name: successRate, Query: "x", Threshold: 5}, Measurement{Value: 5.5, Custom: true}, "Halt podinfo.test advancement request-success-rate 5.50 > 5"},
-		"a broken server fails the check": {flaggerv1.CanaryMetric{Name: duration}, Measurement{Err: "timeout"}, "Prometheus query failed: timeout"},
+		"a success rate may not be less": {
+			flaggerv1.CanaryMetric{Name: successRate, Threshold: 99},
+			Measurement{Value: 98.5},
+			"Halt podinfo.test advancement success rate 98.50% < 99%",
+		},
+		"a success rate may be equal": {flaggerv1.CanaryMetric{Name: successRate, Threshold: 99}, Measurement{Value: 99}, ""},
+		"a duration may not be more": {
+			flaggerv1.CanaryMetric{Name: duration, Threshold: 500},
+			Measurement{Value: 610},
+			"Halt podinfo.test advancement request duration 610ms > 500ms",
+		},
+		"anything else may not be more": {
+			flaggerv1.CanaryMetric{Name: "lag", Threshold: 5},
+			Measurement{Value: 5.5},
+			"Halt podinfo.test advancement lag 5.50 > 5",
+		},
+		"a range comes before threshold": {
+			flaggerv1.CanaryMetric{Name: "lag", Threshold: 5, ThresholdRange: &flaggerv1.CanaryThresholdRange{Max: &high}},
+			Measurement{Value: 50},
+			"",
+		},
+		"a range has a lower end": {
+			flaggerv1.CanaryMetric{Name: "lag", ThresholdRange: &flaggerv1.CanaryThresholdRange{Min: &low}},
+			Measurement{Value: 50},
+			"Halt podinfo.test advancement lag 50.00 < 90",
+		},
+		"an error fails the check": {
+			flaggerv1.CanaryMetric{Name: "lag"},
+			Measurement{Err: "no route"},
+			"Metric query failed for lag: no route",
+		},
+		"no values fail a custom check": {
+			flaggerv1.CanaryMetric{Name: "lag"},
+			Measurement{NoValues: true},
+			"Halt advancement no values found for custom metric: lag",
+		},
+		"no values of an inline query": {
+			flaggerv1.CanaryMetric{Name: "lag", Query: "lag"},
+			Measurement{NoValues: true},
+			"Halt advancement no values found for metric: lag",
+		},
+		"a failed inline query": {
+			flaggerv1.CanaryMetric{Name: "lag", Query: "lag"},
+			Measurement{Err: "no route"},
+			"Prometheus query failed for lag: no route",
+		},
+		"a query knows no percent": {
+			flaggerv1.CanaryMetric{Name: successRate, Query: "x", Threshold: 5},
+			Measurement{Value: 5.5, Custom: true},
+			"Halt podinfo.test advancement request-success-rate 5.50 > 5",
+		},
+		"a broken server fails the check": {
+			flaggerv1.CanaryMetric{Name: duration},
+			Measurement{Err: "timeout"},
+			"Prometheus query failed: timeout",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.got.Name = tc.metric.Name

@@ -62,7 +62,9 @@ func TestAReleaseThatWaitedEndsWithItsTarget(t *testing.T) {
 		t.Fatal(err)
 	}
 	open.Verdict, open.Reason, open.EndedAt = flaggerv1.VerdictSuperseded, "another target", metav1.NewTime(noon)
-	if diff := cmp.Diff(History{open}, decision.State.History); diff != "" || decision.State.Hold != nil || decision.State.Target != "DaemonSet/web" {
+	if diff := cmp.Diff(History{
+		open,
+	}, decision.State.History); diff != "" || decision.State.Hold != nil || decision.State.Target != "DaemonSet/web" {
 		t.Errorf("%s %+v", diff, decision.State)
 	}
 }

@@ -42,7 +42,10 @@ func TestAnInfiniteValueIsWithinNoRange(t *testing.T) {
 	n := Names{Namespace: "ns", Canary: "c", Target: "t", Provider: "kubernetes"}
 	for _, value := range []float64{math.Inf(1), math.Inf(-1), math.NaN()} {
 		for name, metric := range map[string]Metric{
-			"with a minimum": {Name: successRate, Min: &low}, "with a maximum": {Name: duration, Max: &high}, "without a range": {Name: "own", Custom: true},
+			"with a minimum": {
+				Name: successRate,
+				Min:  &low,
+			}, "with a maximum": {Name: duration, Max: &high}, "without a range": {Name: "own", Custom: true},
 		} {
 			if n.failure(metric, Measurement{Name: metric.Name, Value: value}) == "" {
 				t.Errorf("%v passes %s", value, name)

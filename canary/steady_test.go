@@ -74,7 +74,12 @@ func TestMaintenance(t *testing.T) {
 		"a worker that scales":     {Plan{Worker: true, Autoscaled: true}, "EnsureScaler"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, phase := range []flaggerv1.CanaryPhase{flaggerv1.CanaryPhaseSucceeded, flaggerv1.CanaryPhaseFailed, flaggerv1.CanaryPhaseProgressing, flaggerv1.CanaryPhasePromoting} {
+			for _, phase := range []flaggerv1.CanaryPhase{
+				flaggerv1.CanaryPhaseSucceeded,
+				flaggerv1.CanaryPhaseFailed,
+				flaggerv1.CanaryPhaseProgressing,
+				flaggerv1.CanaryPhasePromoting,
+			} {
 				s := edited(at(phase, 0), func(s *situation) { s.Plan, s.Target = tc.plan, stopped(v2) })
 				decision, err := s.decide()
 				if err != nil {
@@ -119,7 +124,11 @@ func TestAPrimaryThatSleepsIsNotDown(t *testing.T) {
 				s.State.Applied, s.Primary, s.Target = v1, asleep, stopped(v2)
 			}),
 			wantPhase: flaggerv1.CanaryPhaseProgressing, wantApplied: v2, wantPromoted: v1,
-			wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v2}", "StartTarget{}"}, wantEvents: "New revision detected! Scaling up podinfo.test",
+			wantActions: []string{
+				"SetWeights{{100 0 false}}",
+				"Snapshot{v2}",
+				"StartTarget{}",
+			}, wantEvents: "New revision detected! Scaling up podinfo.test",
 		},
 		"and waits for it to wake": {
 			given:     edited(at(flaggerv1.CanaryPhaseProgressing, 0), func(s *situation) { s.Primary = waking }),

@@ -25,30 +25,91 @@ func TestTrafficSaysWhereUsersCanGo(t *testing.T) {
 		edit func(*traffic)
 		want answers
 	}{
-		"both copies serve":                  {func(*traffic) {}, answers{canaryTrusted: true, canaryMayHaveUsers: true, primaryTakesAll: true}},
-		"the primary is down":                {func(t *traffic) { t.primary = gone(v1) }, answers{canaryTrusted: true, primaryDown: true, canaryMayHaveUsers: true, nobodyAnswers: true}},
-		"the primary is missing":             {func(t *traffic) { t.primary = Workload{} }, answers{canaryTrusted: true, primaryDown: true, canaryMayHaveUsers: true}},
-		"the primary sleeps":                 {func(t *traffic) { t.primary = gone(v1); t.primary.Idle = true }, answers{canaryTrusted: true, canaryMayHaveUsers: true}},
-		"the canary is down":                 {func(t *traffic) { t.canary = gone(v2) }, answers{canaryMayHaveUsers: true, primaryTakesAll: true}},
-		"both are down":                      {func(t *traffic) { t.primary, t.canary = gone(v1), gone(v2) }, answers{canaryMayHaveUsers: true, primaryTakesAll: true, nobodyAnswers: true}},
-		"the canary has another revision":    {func(t *traffic) { t.pinned = false }, answers{canaryMayHaveUsers: true, primaryTakesAll: true}},
-		"so, and the primary is down":        {func(t *traffic) { t.pinned, t.primary = false, gone(v1) }, answers{canaryMayHaveUsers: true, nobodyAnswers: true}},
-		"users fell back to the canary":      {func(t *traffic) { t.fallback, t.primary = true, gone(v1) }, answers{canaryTrusted: true, canaryMayHaveUsers: true}},
-		"and the primary is back":            {func(t *traffic) { t.fallback = true }, answers{canaryTrusted: true, primaryRecovered: true, canaryMayHaveUsers: true, primaryTakesAll: true}},
-		"and only a part of it is back":      {func(t *traffic) { t.fallback, t.primary = true, rolling(v1) }, answers{canaryTrusted: true, canaryMayHaveUsers: true, primaryTakesAll: true}},
-		"and it is ready without any pod":    {func(t *traffic) { t.fallback, t.primary = true, Workload{Exists: true, Ready: true} }, answers{canaryTrusted: true, canaryMayHaveUsers: true}},
-		"nobody is on the canary":            {func(t *traffic) { t.weight, t.routes = 0, provider.Stable }, answers{canaryTrusted: true, primaryTakesAll: true}},
-		"a step was lost before its record":  {func(t *traffic) { t.weight = 0 }, answers{canaryTrusted: true, canaryMayHaveUsers: true, primaryTakesAll: true}},
-		"the route is not readable":          {func(t *traffic) { t.weight, t.routes, t.pending = 0, provider.Weights{}, true }, answers{canaryTrusted: true, canaryMayHaveUsers: true, primaryTakesAll: true}},
-		"pods are released in place":         {func(t *traffic) { t.inPlace, t.canary = true, gone(v2) }, answers{canaryTrusted: true, canaryMayHaveUsers: true, primaryTakesAll: true}},
-		"in place, and the old pods fail":    {func(t *traffic) { t.inPlace, t.primary = true, gone(v1) }, answers{canaryTrusted: true, canaryMayHaveUsers: true}},
-		"nothing routes users":               {func(t *traffic) { t.routed, t.weight, t.primary = false, 0, gone(v1) }, answers{canaryTrusted: true, primaryTakesAll: true, nobodyAnswers: true}},
-		"the owner scaled the primary to 0":  {func(t *traffic) { t.primary = stopped(v1) }, answers{canaryTrusted: true, primaryDown: true, canaryMayHaveUsers: true}},
-		"a lost step, and the primary fails": {func(t *traffic) { t.weight, t.pinned, t.primary = 0, false, gone(v1) }, answers{canaryMayHaveUsers: true, nobodyAnswers: true}},
+		"both copies serve": {func(*traffic) {}, answers{canaryTrusted: true, canaryMayHaveUsers: true, primaryTakesAll: true}},
+		"the primary is down": {
+			func(t *traffic) { t.primary = gone(v1) },
+			answers{canaryTrusted: true, primaryDown: true, canaryMayHaveUsers: true, nobodyAnswers: true},
+		},
+		"the primary is missing": {
+			func(t *traffic) { t.primary = Workload{} },
+			answers{canaryTrusted: true, primaryDown: true, canaryMayHaveUsers: true},
+		},
+		"the primary sleeps": {
+			func(t *traffic) { t.primary = gone(v1); t.primary.Idle = true },
+			answers{canaryTrusted: true, canaryMayHaveUsers: true},
+		},
+		"the canary is down": {
+			func(t *traffic) { t.canary = gone(v2) },
+			answers{canaryMayHaveUsers: true, primaryTakesAll: true},
+		},
+		"both are down": {
+			func(t *traffic) { t.primary, t.canary = gone(v1), gone(v2) },
+			answers{canaryMayHaveUsers: true, primaryTakesAll: true, nobodyAnswers: true},
+		},
+		"the canary has another revision": {func(t *traffic) { t.pinned = false }, answers{canaryMayHaveUsers: true, primaryTakesAll: true}},
+		"so, and the primary is down": {
+			func(t *traffic) { t.pinned, t.primary = false, gone(v1) },
+			answers{canaryMayHaveUsers: true, nobodyAnswers: true},
+		},
+		"users fell back to the canary": {
+			func(t *traffic) { t.fallback, t.primary = true, gone(v1) },
+			answers{canaryTrusted: true, canaryMayHaveUsers: true},
+		},
+		"and the primary is back": {
+			func(t *traffic) { t.fallback = true },
+			answers{canaryTrusted: true, primaryRecovered: true, canaryMayHaveUsers: true, primaryTakesAll: true},
+		},
+		"and only a part of it is back": {
+			func(t *traffic) { t.fallback, t.primary = true, rolling(v1) },
+			answers{canaryTrusted: true, canaryMayHaveUsers: true, primaryTakesAll: true},
+		},
+		"and it is ready without any pod": {
+			func(t *traffic) { t.fallback, t.primary = true, Workload{Exists: true, Ready: true} },
+			answers{canaryTrusted: true, canaryMayHaveUsers: true},
+		},
+		"nobody is on the canary": {
+			func(t *traffic) { t.weight, t.routes = 0, provider.Stable },
+			answers{canaryTrusted: true, primaryTakesAll: true},
+		},
+		"a step was lost before its record": {
+			func(t *traffic) { t.weight = 0 },
+			answers{canaryTrusted: true, canaryMayHaveUsers: true, primaryTakesAll: true},
+		},
+		"the route is not readable": {
+			func(t *traffic) { t.weight, t.routes, t.pending = 0, provider.Weights{}, true },
+			answers{canaryTrusted: true, canaryMayHaveUsers: true, primaryTakesAll: true},
+		},
+		"pods are released in place": {
+			func(t *traffic) { t.inPlace, t.canary = true, gone(v2) },
+			answers{canaryTrusted: true, canaryMayHaveUsers: true, primaryTakesAll: true},
+		},
+		"in place, and the old pods fail": {
+			func(t *traffic) { t.inPlace, t.primary = true, gone(v1) },
+			answers{canaryTrusted: true, canaryMayHaveUsers: true},
+		},
+		"nothing routes users": {
+			func(t *traffic) { t.routed, t.weight, t.primary = false, 0, gone(v1) },
+			answers{canaryTrusted: true, primaryTakesAll: true, nobodyAnswers: true},
+		},
+		"the owner scaled the primary to 0": {
+			func(t *traffic) { t.primary = stopped(v1) },
+			answers{canaryTrusted: true, primaryDown: true, canaryMayHaveUsers: true},
+		},
+		"a lost step, and the primary fails": {
+			func(t *traffic) { t.weight, t.pinned, t.primary = 0, false, gone(v1) },
+			answers{canaryMayHaveUsers: true, nobodyAnswers: true},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			users := split50(tc.edit)
-			got := answers{users.canaryTrusted(), users.primaryDown(), users.primaryRecovered(), users.canaryMayHaveUsers(), users.primaryTakesAll(), users.nobodyAnswers()}
+			got := answers{
+				users.canaryTrusted(),
+				users.primaryDown(),
+				users.primaryRecovered(),
+				users.canaryMayHaveUsers(),
+				users.primaryTakesAll(),
+				users.nobodyAnswers(),
+			}
 			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(answers{})); diff != "" {
 				t.Error(diff)
 			}

@@ -90,7 +90,9 @@ func TestTheFirstGate(t *testing.T) {
 			wantEvents: "Halt podinfo.test advancement waiting for approval gate",
 		},
 		"one that waits after a failure waits the same": {
-			given: edited(withAnswer(arriving(flaggerv1.CanaryPhaseFailed), confirmRollout, no), func(s *situation) { s.Target.Revision, s.State.Applied = v3, v2 }), wantPhase: waiting,
+			given: edited(withAnswer(arriving(flaggerv1.CanaryPhaseFailed), confirmRollout, no), func(s *situation) {
+				s.Target.Revision, s.State.Applied = v3, v2
+			}), wantPhase: waiting,
 			wantApplied: v2, wantPromoted: v1, wantHold: "gate confirm-rollout by gate",
 			wantEvents: "Halt podinfo.test advancement waiting for approval gate",
 		},
@@ -143,7 +145,9 @@ func TestTheFirstGate(t *testing.T) {
 			wantEvents: "Halt podinfo.test advancement waiting for approval annotation sluice.dev/gates",
 		},
 		"a revision that is gone needs no approval": {
-			given:     edited(waitingAt(withHooks(arriving(waiting), confirmRollout), confirmRollout), func(s *situation) { s.Target = stopped(v1) }),
+			given: edited(waitingAt(withHooks(arriving(waiting), confirmRollout), confirmRollout), func(s *situation) {
+				s.Target = stopped(v1)
+			}),
 			wantPhase: flaggerv1.CanaryPhaseInitialized, wantApplied: v1, wantPromoted: v1,
 		},
 		"a fix for users on the canary waits where they are": {
@@ -228,7 +232,9 @@ func TestWebhooksInAnalysis(t *testing.T) {
 			wantApplied: v2, wantPromoted: v1, wantDue: "request-success-rate rollout", wantHold: "gate confirm-traffic-increase by gate",
 		},
 		"checks still fail while users wait": {
-			given:     edited(waitingAt(withAnswer(at(progressing, 20), confirmTraffic, no), confirmTraffic), func(s *situation) { s.Measured[0].Value = 50 }),
+			given: edited(waitingAt(withAnswer(at(progressing, 20), confirmTraffic, no), confirmTraffic), func(s *situation) {
+				s.Measured[0].Value = 50
+			}),
 			wantPhase: progressing, wantWeight: 20, wantFailed: 1, wantApplied: v2, wantPromoted: v1, wantHold: "gate confirm-traffic-increase by gate",
 			wantEvents: "Halt podinfo.test advancement success rate 50.00% < 99%",
 		},
@@ -260,7 +266,11 @@ func TestWebhooksInAnalysis(t *testing.T) {
 		"post-rollout is told of a success": {
 			given:     withHooks(edited(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary = running(v2) }), postRollout),
 			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v2, wantPromoted: v2, wantVerdict: VerdictPromoted,
-			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}", "Notify{post-rollout}"}, wantEvents: "Promotion completed! Scaling down podinfo.test",
+			wantActions: []string{
+				"SetWeights{{100 0 false}}",
+				"StopTarget{}",
+				"Notify{post-rollout}",
+			}, wantEvents: "Promotion completed! Scaling down podinfo.test",
 		},
 		"post-rollout is told of a failure": {
 			given:     withHooks(edited(at(progressing, 20), func(s *situation) { s.Alarm = "lag 7.00 in 3 samples in a row" }), postRollout),
@@ -280,20 +290,46 @@ func TestAlerts(t *testing.T) {
 		given situation
 		want  string
 	}{
-		"a new canary":           {edited(at(flaggerv1.CanaryPhaseInitializing, 0), func(s *situation) { s.Target, s.State.Applied, s.State.Promoted = running(v1), "", "" }), "info"},
+		"a new canary": {
+			edited(at(flaggerv1.CanaryPhaseInitializing, 0), func(s *situation) {
+				s.Target, s.State.Applied, s.State.Promoted = running(v1), "", ""
+			}),
+			"info",
+		},
 		"a new revision":         {arriving(flaggerv1.CanaryPhaseSucceeded), "info"},
 		"a good stage":           {at(progressing, 20), ""},
 		"a failed check":         {edited(at(progressing, 20), func(s *situation) { s.Measured[0].Value = 50 }), ""},
 		"too many failed checks": {edited(at(progressing, 20), func(s *situation) { s.Measured[0].Value, s.Plan.Threshold = 50, 1 }), "error"},
-		"a deadline, of which Flagger says nothing":                     {edited(at(progressing, 20), func(s *situation) { s.Target = stuck(v2) }), "error"},
-		"samples that are decisive":                                     {edited(at(progressing, 20), func(s *situation) { s.Alarm = "lag" }), "error"},
-		"a rollback webhook":                                            {withAnswer(at(progressing, 20), rollbackHook, yes), "warn"},
-		"a gate that is closed":                                         {withAnswer(at(progressing, 20), confirmTraffic, no), "warn"},
-		"a gate that is still closed, of which Flagger tells each time": {waitingAt(withAnswer(at(progressing, 20), confirmTraffic, no), confirmTraffic), ""},
-		"a gate whose owner wants no alerts":                            {withAnswer(at(progressing, 20), confirmTraffic, Answer{Webhook: "gate", Muted: true}), ""},
-		"a promotion":                                                   {edited(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary = running(v2) }), "info"},
-		"a promotion without analysis":                                  {edited(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary, s.Plan.Skip = running(v2), true }), "info"},
-		"a promotion that fails":                                        {edited(at(flaggerv1.CanaryPhasePromoting, 50), func(s *situation) { s.Primary = stuck(v2) }), "error"},
+		"a deadline, of which Flagger says nothing": {
+			edited(at(progressing, 20), func(s *situation) { s.Target = stuck(v2) }),
+			"error",
+		},
+		"samples that are decisive": {
+			edited(at(progressing, 20), func(s *situation) { s.Alarm = "lag" }),
+			"error",
+		},
+		"a rollback webhook":    {withAnswer(at(progressing, 20), rollbackHook, yes), "warn"},
+		"a gate that is closed": {withAnswer(at(progressing, 20), confirmTraffic, no), "warn"},
+		"a gate that is still closed, of which Flagger tells each time": {
+			waitingAt(withAnswer(at(progressing, 20), confirmTraffic, no), confirmTraffic),
+			"",
+		},
+		"a gate whose owner wants no alerts": {
+			withAnswer(at(progressing, 20), confirmTraffic, Answer{Webhook: "gate", Muted: true}),
+			"",
+		},
+		"a promotion": {
+			edited(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary = running(v2) }),
+			"info",
+		},
+		"a promotion without analysis": {
+			edited(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary, s.Plan.Skip = running(v2), true }),
+			"info",
+		},
+		"a promotion that fails": {
+			edited(at(flaggerv1.CanaryPhasePromoting, 50), func(s *situation) { s.Primary = stuck(v2) }),
+			"error",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			decision, err := tc.given.decide()

@@ -16,7 +16,11 @@ import (
 func TestErrorsOfAnotherRevisionAreNotHeldAgainstThisOne(t *testing.T) {
 	ago := func(d time.Duration) metav1.Time { return metav1.NewTime(noon.Add(-d)) }
 	under := func(began time.Duration) flaggerv1.CanaryRelease {
-		return flaggerv1.CanaryRelease{Revision: v2, StartedAt: ago(began + time.Minute), Steps: []flaggerv1.CanaryStep{{Weight: 20, At: ago(began)}}}
+		return flaggerv1.CanaryRelease{
+			Revision:  v2,
+			StartedAt: ago(began + time.Minute),
+			Steps:     []flaggerv1.CanaryStep{{Weight: 20, At: ago(began)}},
+		}
 	}
 	over := func(ended time.Duration, steps int) flaggerv1.CanaryRelease {
 		return flaggerv1.CanaryRelease{Revision: v1, StartedAt: ago(ended + time.Hour), EndedAt: ago(ended), Verdict: flaggerv1.VerdictFailed,
@@ -26,13 +30,19 @@ func TestErrorsOfAnotherRevisionAreNotHeldAgainstThisOne(t *testing.T) {
 		history []flaggerv1.CanaryRelease
 		want    time.Duration // zero is the metric's own minute
 	}{
-		"the first release":                             {[]flaggerv1.CanaryRelease{under(20 * time.Second)}, 0},
-		"another one that is long over":                 {[]flaggerv1.CanaryRelease{under(20 * time.Second), over(2*time.Minute, 3)}, 0},
-		"another one just now":                          {[]flaggerv1.CanaryRelease{under(20 * time.Second), over(30*time.Second, 3)}, 20 * time.Second},
-		"another one, and this one fills the window":    {[]flaggerv1.CanaryRelease{under(time.Minute), over(time.Minute+time.Second, 3)}, 0},
-		"another one that never had users":              {[]flaggerv1.CanaryRelease{under(20 * time.Second), over(30*time.Second, 0)}, 0},
-		"another one, and one without users in between": {[]flaggerv1.CanaryRelease{under(20 * time.Second), over(25*time.Second, 0), over(30*time.Second, 3)}, 20 * time.Second},
-		"nothing is known":                              {nil, 0},
+		"the first release":             {[]flaggerv1.CanaryRelease{under(20 * time.Second)}, 0},
+		"another one that is long over": {[]flaggerv1.CanaryRelease{under(20 * time.Second), over(2*time.Minute, 3)}, 0},
+		"another one just now": {
+			[]flaggerv1.CanaryRelease{under(20 * time.Second), over(30*time.Second, 3)},
+			20 * time.Second,
+		},
+		"another one, and this one fills the window": {[]flaggerv1.CanaryRelease{under(time.Minute), over(time.Minute+time.Second, 3)}, 0},
+		"another one that never had users":           {[]flaggerv1.CanaryRelease{under(20 * time.Second), over(30*time.Second, 0)}, 0},
+		"another one, and one without users in between": {
+			[]flaggerv1.CanaryRelease{under(20 * time.Second), over(25*time.Second, 0), over(30*time.Second, 3)},
+			20 * time.Second,
+		},
+		"nothing is known": {nil, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := at(flaggerv1.CanaryPhaseProgressing, 20)

@@ -63,7 +63,11 @@ func TestExplain(t *testing.T) {
 			tags: "v1.0.0 hotfix",
 			want: []Line{{Tag: "hotfix", Text: "hotfix", Rank: 1}, {Tag: "v1.0.0", Text: "v1.0.0", Gate: GatePin, Why: "not pinned"}}},
 		"a pin does not pass over a rejection": {
-			spec: imagev1.ImagePolicySpec{Policy: bySemVer("1.x"), Pin: &imagev1.Pin{Tag: "2"}, Reject: []imagev1.Rejection{{Tag: "2", Reason: "broken"}}},
+			spec: imagev1.ImagePolicySpec{
+				Policy: bySemVer("1.x"),
+				Pin:    &imagev1.Pin{Tag: "2"},
+				Reject: []imagev1.Rejection{{Tag: "2", Reason: "broken"}},
+			},
 			tags: "2",
 			want: []Line{{Tag: "2", Text: "2", Gate: GateRejectTag, Why: "rejected by spec.reject: broken"}}},
 		"a pin that has ended pins nothing": {

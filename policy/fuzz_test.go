@@ -18,7 +18,31 @@ import (
 
 // FuzzParseNumber compares with exact rational arithmetic.
 func FuzzParseNumber(f *testing.F) {
-	for _, s := range []string{"1", "-01.50", ".5", "5.", "1e3", "1E-3", "+7", "0", "-0", "100", "0.001", "", ".", "e", "inf", "1__0", "00.00e9", "1_0.5_0e1_0", "0x1p-2", "-0X_fp+1", "0x1", "0_1", "1e_1"} {
+	for _, s := range []string{
+		"1",
+		"-01.50",
+		".5",
+		"5.",
+		"1e3",
+		"1E-3",
+		"+7",
+		"0",
+		"-0",
+		"100",
+		"0.001",
+		"",
+		".",
+		"e",
+		"inf",
+		"1__0",
+		"00.00e9",
+		"1_0.5_0e1_0",
+		"0x1p-2",
+		"-0X_fp+1",
+		"0x1",
+		"0_1",
+		"1e_1",
+	} {
 		f.Add(s, "1")
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
@@ -78,7 +102,24 @@ func fluxVersion(text string) *semver.Version {
 // FuzzRanges compares with the library that Flux reads constraints with.
 func FuzzRanges(f *testing.F) {
 	for _, operator := range []string{"", "=", "!=", ">", "<", ">=", "=>", "<=", "=<", "~", "~>", "^"} {
-		for _, bound := range []string{"*", "0", "1", "1.x", "1.2", "1.2.x", "1.2.3", "0.0.0", "0.0", "0.0.3", "0.2", "0.2.3", "v1.2.3-rc.1+b-c", "1-0", "1.2-0", "x-a"} {
+		for _, bound := range []string{
+			"*",
+			"0",
+			"1",
+			"1.x",
+			"1.2",
+			"1.2.x",
+			"1.2.3",
+			"0.0.0",
+			"0.0",
+			"0.0.3",
+			"0.2",
+			"0.2.3",
+			"v1.2.3-rc.1+b-c",
+			"1-0",
+			"1.2-0",
+			"x-a",
+		} {
 			f.Add(operator+bound, "1.2.3")
 		}
 	}

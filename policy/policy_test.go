@@ -147,9 +147,13 @@ func TestCompileRefuses(t *testing.T) {
 		filter *imagev1.TagFilter
 		want   string
 	}{
-		"no rule":              {want: "invalid policy: spec.policy must set one of semver, alphabetical, numerical"},
-		"an unknown order":     {choice: byNumber("up"), want: `invalid policy: spec.policy.numerical: unknown order "up", must be asc or desc`},
-		"a broken pattern":     {choice: byLetters(""), filter: filterBy("(", ""), want: "invalid policy: spec.filterTags.pattern \"(\": error parsing regexp: missing closing ): `(`"},
+		"no rule":          {want: "invalid policy: spec.policy must set one of semver, alphabetical, numerical"},
+		"an unknown order": {choice: byNumber("up"), want: `invalid policy: spec.policy.numerical: unknown order "up", must be asc or desc`},
+		"a broken pattern": {
+			choice: byLetters(""),
+			filter: filterBy("(", ""),
+			want:   "invalid policy: spec.filterTags.pattern \"(\": error parsing regexp: missing closing ): `(`",
+		},
 		"an empty range":       {choice: bySemVer(""), want: "invalid policy: spec.policy.semver: improper constraint: \"\""},
 		"a range of letters":   {choice: bySemVer("a"), want: "invalid policy: spec.policy.semver: improper constraint: \"a\""},
 		"a range that is typo": {choice: bySemVer("1x"), want: "invalid policy: spec.policy.semver: constraint parser error"},

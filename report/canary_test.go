@@ -50,7 +50,13 @@ func TestWhereACanaryStands(t *testing.T) {
 			c.Status.CanaryWeight, c.Status.Iterations = 0, 3
 		}, 3, 6, "podinfo:6.1.0 +1", make.NewRevision},
 		"a spec that is refused": {func(c *flaggerv1.Canary) { c.Spec.Analysis.Interval = "1mx" }, 0, 0, "podinfo:6.1.0 +1", make.NewRevision},
-		"an image with a digest": {func(c *flaggerv1.Canary) { c.Status.History[0].Images = []string{"x/y@sha256:0123456789"} }, 2, 3, "y@0123456", make.NewRevision},
+		"an image with a digest": {
+			func(c *flaggerv1.Canary) { c.Status.History[0].Images = []string{"x/y@sha256:0123456789"} },
+			2,
+			3,
+			"y@0123456",
+			make.NewRevision,
+		},
 		"an image with a tag and a digest": {func(c *flaggerv1.Canary) { c.Status.History[0].Images = []string{"x/y:1@sha256:0123456789"} },
 			2, 3, "y:1", make.NewRevision},
 		"a revision that has no images": {func(c *flaggerv1.Canary) { c.Status.History[0].Revision = "sha256:cc" }, 2, 3, "", make.NewRevision},
@@ -73,12 +79,16 @@ func TestWhatHoldsARelease(t *testing.T) {
 		suspended bool
 		want      string
 	}{
-		"nothing":            {nil, false, ""},
-		"a person":           {&flaggerv1.CanaryHold{Kind: "halt", By: "eve"}, false, "halt by eve"},
-		"somebody":           {&flaggerv1.CanaryHold{Kind: "pause"}, false, "pause"},
-		"a gate":             {&flaggerv1.CanaryHold{Kind: "gate", Gate: "confirm-promotion", By: "gate"}, false, "confirm-promotion"},
-		"a gate that opened": {&flaggerv1.CanaryHold{Kind: "gate", Gate: "confirm-promotion", Approved: true}, false, "confirm-promotion (approved)"},
-		"the spec":           {&flaggerv1.CanaryHold{Kind: "halt"}, true, "suspended"},
+		"nothing":  {nil, false, ""},
+		"a person": {&flaggerv1.CanaryHold{Kind: "halt", By: "eve"}, false, "halt by eve"},
+		"somebody": {&flaggerv1.CanaryHold{Kind: "pause"}, false, "pause"},
+		"a gate":   {&flaggerv1.CanaryHold{Kind: "gate", Gate: "confirm-promotion", By: "gate"}, false, "confirm-promotion"},
+		"a gate that opened": {
+			&flaggerv1.CanaryHold{Kind: "gate", Gate: "confirm-promotion", Approved: true},
+			false,
+			"confirm-promotion (approved)",
+		},
+		"the spec": {&flaggerv1.CanaryHold{Kind: "halt"}, true, "suspended"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -29,13 +29,21 @@ func TestCommandsThatMakeNoSense(t *testing.T) {
 		change func(*flaggerv1.Canary)
 		want   string // part of it; empty is sensible
 	}{
-		"approving nothing":                {flaggerv1.CommandApprove, phase("Progressing"), "is held by nothing; it is Progressing"},
-		"approving a gate":                 {flaggerv1.CommandApprove, hold(flaggerv1.CanaryHold{Kind: "gate", Gate: "confirm-rollout"}), ""},
-		"approving twice":                  {flaggerv1.CommandApprove, hold(flaggerv1.CanaryHold{Kind: "gate", Gate: "confirm-rollout", Approved: true}), "gate confirm-rollout already"},
-		"approving what Flagger left":      {flaggerv1.CommandApprove, phase("WaitingPromotion"), ""},
-		"ending a halt":                    {flaggerv1.CommandApprove, hold(flaggerv1.CanaryHold{Kind: "halt"}), ""},
-		"halting":                          {flaggerv1.CommandHalt, phase("Progressing"), ""},
-		"halting twice":                    {flaggerv1.CommandHalt, hold(flaggerv1.CanaryHold{Kind: "halt", By: "eve"}), "is halted already by eve for "},
+		"approving nothing": {flaggerv1.CommandApprove, phase("Progressing"), "is held by nothing; it is Progressing"},
+		"approving a gate":  {flaggerv1.CommandApprove, hold(flaggerv1.CanaryHold{Kind: "gate", Gate: "confirm-rollout"}), ""},
+		"approving twice": {
+			flaggerv1.CommandApprove,
+			hold(flaggerv1.CanaryHold{Kind: "gate", Gate: "confirm-rollout", Approved: true}),
+			"gate confirm-rollout already",
+		},
+		"approving what Flagger left": {flaggerv1.CommandApprove, phase("WaitingPromotion"), ""},
+		"ending a halt":               {flaggerv1.CommandApprove, hold(flaggerv1.CanaryHold{Kind: "halt"}), ""},
+		"halting":                     {flaggerv1.CommandHalt, phase("Progressing"), ""},
+		"halting twice": {
+			flaggerv1.CommandHalt,
+			hold(flaggerv1.CanaryHold{Kind: "halt", By: "eve"}),
+			"is halted already by eve for ",
+		},
 		"halting what is paused":           {flaggerv1.CommandHalt, hold(flaggerv1.CanaryHold{Kind: "pause", By: "eve"}), ""},
 		"halting at rest":                  {flaggerv1.CommandHalt, phase("Succeeded"), "has no release under way; it is Succeeded"},
 		"pausing a promotion":              {flaggerv1.CommandPause, phase("Promoting"), "is past its analysis; it is Promoting"},
@@ -44,8 +52,16 @@ func TestCommandsThatMakeNoSense(t *testing.T) {
 		"promoting what failed":            {flaggerv1.CommandPromote, phase("Failed"), "has no release under way; it is Failed"},
 		"retrying what failed":             {flaggerv1.CommandRetry, phase("Failed"), ""},
 		"retrying what is still under way": {flaggerv1.CommandRetry, phase("Progressing"), "has not failed; it is Progressing"},
-		"anything while suspended":         {flaggerv1.CommandAbort, func(c *flaggerv1.Canary) { c.Spec.Suspend = true }, "spec.suspend is false"},
-		"anything while deleted":           {flaggerv1.CommandAbort, func(c *flaggerv1.Canary) { c.DeletionTimestamp = new(metav1.NewTime(now)) }, "is being deleted"},
+		"anything while suspended": {
+			flaggerv1.CommandAbort,
+			func(c *flaggerv1.Canary) { c.Spec.Suspend = true },
+			"spec.suspend is false",
+		},
+		"anything while deleted": {
+			flaggerv1.CommandAbort,
+			func(c *flaggerv1.Canary) { c.DeletionTimestamp = new(metav1.NewTime(now)) },
+			"is being deleted",
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -17,7 +17,10 @@ func TestARefusedObjectIsSaidToBeRefused(t *testing.T) {
 		"nothing is known yet": {},
 		"ready":                {conditions: []metav1.Condition{{Type: "Ready", Status: metav1.ConditionTrue, Message: "fine"}}},
 		"a failure":            {[]metav1.Condition{denied}, "its last reconcile failed: AccessDenied: not for this namespace"},
-		"a refusal":            {[]metav1.Condition{denied, {Type: "Stalled", Status: metav1.ConditionTrue}}, "the controller refuses it: AccessDenied: not for this namespace"},
+		"a refusal": {
+			[]metav1.Condition{denied, {Type: "Stalled", Status: metav1.ConditionTrue}},
+			"the controller refuses it: AccessDenied: not for this namespace",
+		},
 	} {
 		if got := Refusal(tc.conditions); got != tc.want {
 			t.Errorf("%s: %q, want %q", name, got, tc.want)

@@ -20,7 +20,10 @@ func TestImages(t *testing.T) {
 	scanned := metav1.NewTime(now.Add(-time.Minute))
 	chosen := imagev1.ImageRef{Name: "ghcr.io/acme/app", Tag: "1.1.0", Digest: "sha256:feed"}
 	older := imagev1.ImageRef{Name: "ghcr.io/acme/app", Tag: "1.0.0"}
-	policy := imagev1.ImagePolicy{ObjectMeta: named("app"), Spec: imagev1.ImagePolicySpec{ImageRepositoryRef: meta.NamespacedObjectReference{Name: "app"}}}
+	policy := imagev1.ImagePolicy{
+		ObjectMeta: named("app"),
+		Spec:       imagev1.ImagePolicySpec{ImageRepositoryRef: meta.NamespacedObjectReference{Name: "app"}},
+	}
 	policy.Status.LatestRef = &chosen
 	policy.Status.Decision = &imagev1.Decision{Total: 3, Candidates: []imagev1.Candidate{{Tag: "1.2.0"}, {Tag: "1.1.0"}}}
 	policy.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue, Message: "chosen"}}
@@ -51,11 +54,19 @@ func TestImages(t *testing.T) {
 		automations  []imagev1.ImageUpdateAutomation
 		want         report.Image
 	}{
-		"a policy by itself":                    {nil, nil, bare},
-		"the repository says how many tags":     {[]imagev1.ImageRepository{repository("other"), repository("app")}, nil, scan},
-		"an automation lags behind":             {nil, []imagev1.ImageUpdateAutomation{automation("old", "apps", older)}, written("old", "1.0.0")},
-		"one is up to date, whatever the order": {nil, []imagev1.ImageUpdateAutomation{automation("new", "apps", chosen), automation("old", "apps", older)}, written("new", "1.1.0")},
-		"an automation of another namespace":    {nil, []imagev1.ImageUpdateAutomation{automation("new", "infra", chosen)}, bare},
+		"a policy by itself":                {nil, nil, bare},
+		"the repository says how many tags": {[]imagev1.ImageRepository{repository("other"), repository("app")}, nil, scan},
+		"an automation lags behind": {
+			nil,
+			[]imagev1.ImageUpdateAutomation{automation("old", "apps", older)},
+			written("old", "1.0.0"),
+		},
+		"one is up to date, whatever the order": {
+			nil,
+			[]imagev1.ImageUpdateAutomation{automation("new", "apps", chosen), automation("old", "apps", older)},
+			written("new", "1.1.0"),
+		},
+		"an automation of another namespace": {nil, []imagev1.ImageUpdateAutomation{automation("new", "infra", chosen)}, bare},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -62,12 +62,16 @@ func TestFaults(t *testing.T) {
 		want     error
 		text     string
 	}{
-		"401":                          {status(401, nil), registry.ErrUnauthorized, ""},
-		"403":                          {status(403, nil), registry.ErrUnauthorized, ""},
-		"404":                          {status(404, nil), registry.ErrNotFound, ""},
-		"429":                          {status(429, nil), nil, "limits the rate"},
-		"500":                          {status(500, nil), nil, "500"},
-		"503 with a time":              {status(503, http.Header{"Retry-After": {"9"}}), nil, "limits the rate of requests, and is asked again when it allows"},
+		"401": {status(401, nil), registry.ErrUnauthorized, ""},
+		"403": {status(403, nil), registry.ErrUnauthorized, ""},
+		"404": {status(404, nil), registry.ErrNotFound, ""},
+		"429": {status(429, nil), nil, "limits the rate"},
+		"500": {status(500, nil), nil, "500"},
+		"503 with a time": {
+			status(503, http.Header{"Retry-After": {"9"}}),
+			nil,
+			"limits the rate of requests, and is asked again when it allows",
+		},
 		"400 whatever the page size":   {status(400, nil), nil, "400"},
 		"half a page":                  {body(`{"name":"app","tags":["1","2"`, nil), errPage, ""},
 		"a connection that is cut":     {cut(), nil, "unexpected EOF"},

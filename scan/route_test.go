@@ -39,7 +39,11 @@ func TestNobodysProxySpeaksForTheRegistry(t *testing.T) {
 			w.WriteHeader(http.StatusBadRequest)
 		}
 	})
-	for name, proxy := range map[string]http.Handler{"one that limits requests": limits, "one that refuses pages": small, "one that hangs": nil} {
+	for name, proxy := range map[string]http.Handler{
+		"one that limits requests": limits,
+		"one that refuses pages":   small,
+		"one that hangs":           nil,
+	} {
 		t.Run(name, func(t *testing.T) {
 			hang := make(chan struct{})
 			host, theirs := registrytest.Serve(t, registrytest.New(t, "1")), through(t, registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -55,7 +59,11 @@ func TestNobodysProxySpeaksForTheRegistry(t *testing.T) {
 			for i := range 2 * 32 {
 				to := target(t, imagev1.ImageRepositorySpec{Image: fmt.Sprintf("%s/app-%d", host, i), Insecure: true})
 				to.Timeout = time.Second
-				_, _ = s.Scan(context.Background(), Ask{Key: types.NamespacedName{Namespace: "theirs", Name: fmt.Sprint(i)}, Target: to, Access: theirs})
+				_, _ = s.Scan(context.Background(), Ask{
+					Key:    types.NamespacedName{Namespace: "theirs", Name: fmt.Sprint(i)},
+					Target: to,
+					Access: theirs,
+				})
 			}
 			s.SetPatience(soon)
 			to := target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image, Insecure: true})
@@ -99,7 +107,11 @@ func TestATimeoutIsEachObjectsOwn(t *testing.T) {
 	if key := waketest.Next(t, done); key != object("hasty") {
 		t.Fatalf("%s is told first", key)
 	}
-	if _, err := s.Scan(context.Background(), Ask{Key: object("hasty"), Target: hasty, Within: time.Hour}); !errors.Is(err, registry.ErrTimeout) {
+	if _, err := s.Scan(context.Background(), Ask{
+		Key:    object("hasty"),
+		Target: hasty,
+		Within: time.Hour,
+	}); !errors.Is(err, registry.ErrTimeout) {
 		t.Errorf("got %v", err)
 	}
 	close(release)

@@ -172,7 +172,9 @@ func TestABlipIsRetried(t *testing.T) {
 		}
 		healthy.ServeHTTP(w, r)
 	}))
-	if _, err := newClient(t).Tags(context.Background(), target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image}), registry.Access{}); err != nil {
+	if _, err := newClient(t).Tags(context.Background(), target(t, imagev1.ImageRepositorySpec{
+		Image: host + "/" + image,
+	}), registry.Access{}); err != nil {
 		t.Error(err)
 	}
 }

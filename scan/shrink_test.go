@@ -97,15 +97,30 @@ func TestAListThatLostManyTagsIsHeldUntilASecondLook(t *testing.T) {
 		"another list is a first look": {numbered(0, 100), []look{
 			{numbered(0, 50), time.Minute, held}, {numbered(50, 20), time.Minute, held}, {numbered(50, 20), time.Minute, 20},
 		}},
-		"a release meanwhile changes nothing":       {numbered(0, 100), []look{{numbered(0, 50), time.Minute, held}, {numbered(0, 51), time.Minute, 51}}},
-		"nothing is left":                           {numbered(0, 9), []look{{nil, time.Minute, held}, {nil, time.Minute, 0}}},
-		"the last page of many":                     {numbered(0, 9000), []look{{numbered(0, 8900), time.Minute, held}, {numbered(0, 9000), time.Minute, 9000}}},
-		"a few are deleted":                         {numbered(0, 100), []look{{numbered(0, 96), time.Minute, 96}, {numbered(0, 92), time.Minute, 92}}},
-		"some of very many are deleted":             {numbered(0, 2000), []look{{numbered(0, 1960), time.Minute, 1960}}},
-		"most of a handful":                         {numbered(0, 4), []look{{numbered(0, 1), time.Minute, held}, {numbered(0, 1), time.Minute, 1}}},
-		"half of a handful":                         {numbered(0, 4), []look{{numbered(0, 2), time.Minute, 2}}},
-		"as many come as go":                        {numbered(0, 100), []look{{numbered(50, 100), time.Minute, held}}},
-		"a first look from long ago does not count": {numbered(0, 100), []look{{numbered(0, 50), time.Minute, held}, {numbered(0, 50), 3 * heldLife, held}}},
+		"a release meanwhile changes nothing": {
+			numbered(0, 100),
+			[]look{{numbered(0, 50), time.Minute, held}, {numbered(0, 51), time.Minute, 51}},
+		},
+		"nothing is left": {numbered(0, 9), []look{{nil, time.Minute, held}, {nil, time.Minute, 0}}},
+		"the last page of many": {
+			numbered(0, 9000),
+			[]look{{numbered(0, 8900), time.Minute, held}, {numbered(0, 9000), time.Minute, 9000}},
+		},
+		"a few are deleted": {
+			numbered(0, 100),
+			[]look{{numbered(0, 96), time.Minute, 96}, {numbered(0, 92), time.Minute, 92}},
+		},
+		"some of very many are deleted": {numbered(0, 2000), []look{{numbered(0, 1960), time.Minute, 1960}}},
+		"most of a handful": {
+			numbered(0, 4),
+			[]look{{numbered(0, 1), time.Minute, held}, {numbered(0, 1), time.Minute, 1}},
+		},
+		"half of a handful":  {numbered(0, 4), []look{{numbered(0, 2), time.Minute, 2}}},
+		"as many come as go": {numbered(0, 100), []look{{numbered(50, 100), time.Minute, held}}},
+		"a first look from long ago does not count": {
+			numbered(0, 100),
+			[]look{{numbered(0, 50), time.Minute, held}, {numbered(0, 50), 3 * heldLife, held}},
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -65,10 +65,18 @@ func TestTimeout(t *testing.T) {
 		timeout  *metav1.Duration
 		want     time.Duration
 	}{
-		"the interval by default":               {interval: 30 * time.Second, want: 30 * time.Second},
-		"a minute at most by default":           {interval: time.Hour, want: time.Minute},
-		"what the spec says":                    {interval: time.Minute, timeout: &metav1.Duration{Duration: 5 * time.Minute}, want: 5 * time.Minute},
-		"a second at least, whatever it says":   {interval: time.Minute, timeout: &metav1.Duration{Duration: time.Millisecond}, want: time.Second},
+		"the interval by default":     {interval: 30 * time.Second, want: 30 * time.Second},
+		"a minute at most by default": {interval: time.Hour, want: time.Minute},
+		"what the spec says": {
+			interval: time.Minute,
+			timeout:  &metav1.Duration{Duration: 5 * time.Minute},
+			want:     5 * time.Minute,
+		},
+		"a second at least, whatever it says": {
+			interval: time.Minute,
+			timeout:  &metav1.Duration{Duration: time.Millisecond},
+			want:     time.Second,
+		},
 		"a second at least, by default as well": {interval: time.Millisecond, want: time.Second},
 	}
 	for name, tc := range tests {
@@ -154,7 +162,16 @@ func TestStoreKnowsWhatASnapshotIsOf(t *testing.T) {
 }
 
 func FuzzNewTarget(f *testing.F) {
-	for _, s := range []string{"alpine", "ghcr.io/team/app", "localhost:5000/app:1", "a@sha256:b", "https://x/y", "[::1]:5000/app", "//", ":"} {
+	for _, s := range []string{
+		"alpine",
+		"ghcr.io/team/app",
+		"localhost:5000/app:1",
+		"a@sha256:b",
+		"https://x/y",
+		"[::1]:5000/app",
+		"//",
+		":",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, image string) {

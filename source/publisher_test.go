@@ -42,12 +42,18 @@ func TestAnArtifactIsCurrentForAsLongAsNothingChanges(t *testing.T) {
 		change func(s *source.Snapshot, recorded *source.Recorded, store *source.Store)
 		want   bool
 	}{
-		"nothing changed":                   {change: func(*source.Snapshot, *source.Recorded, *source.Store) {}, want: true},
-		"another revision":                  {change: func(s *source.Snapshot, _ *source.Recorded, _ *source.Store) { s.Revision = "main@2" }},
-		"other ignore rules":                {change: func(s *source.Snapshot, _ *source.Recorded, _ *source.Store) { s.Ignore = ptr.To("*.md") }},
-		"ignore rules that were taken away": {change: func(_ *source.Snapshot, r *source.Recorded, _ *source.Store) { r.Ignore = ptr.To("*.md") }},
-		"the archive is gone":               {change: func(_ *source.Snapshot, _ *source.Recorded, store *source.Store) { _ = store.Remove(key) }},
-		"no artifact yet":                   {change: func(_ *source.Snapshot, r *source.Recorded, _ *source.Store) { r.Artifact = nil }},
+		"nothing changed":  {change: func(*source.Snapshot, *source.Recorded, *source.Store) {}, want: true},
+		"another revision": {change: func(s *source.Snapshot, _ *source.Recorded, _ *source.Store) { s.Revision = "main@2" }},
+		"other ignore rules": {
+			change: func(s *source.Snapshot, _ *source.Recorded, _ *source.Store) { s.Ignore = ptr.To("*.md") },
+		},
+		"ignore rules that were taken away": {
+			change: func(_ *source.Snapshot, r *source.Recorded, _ *source.Store) { r.Ignore = ptr.To("*.md") },
+		},
+		"the archive is gone": {
+			change: func(_ *source.Snapshot, _ *source.Recorded, store *source.Store) { _ = store.Remove(key) },
+		},
+		"no artifact yet": {change: func(_ *source.Snapshot, r *source.Recorded, _ *source.Store) { r.Artifact = nil }},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

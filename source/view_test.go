@@ -219,16 +219,38 @@ func TestTreesThatMakeTooMuchOfThemselves(t *testing.T) {
 		"one byte more is not": {
 			files: map[string]string{"a.yaml": "a", "b.yaml": "b", "link": link + strings.Repeat("a", 4097)},
 		},
-		"thousands of symlinks that share a long target":          {files: many(5000, "l%05d", link+strings.Repeat("./", 2000)+"none")},
-		"thousands of symlinks that share it in directories each": {files: many(5000, "d%05d/l", link+strings.Repeat("./", 2000)+"none"), want: tree.ErrTooLarge},
-		"an empty symlink":                                              {files: map[string]string{"a.yaml": "a", "link": link}},
-		"a .sourceignore of megabytes":                                  {files: map[string]string{"a.yaml": "a", ".sourceignore": strings.Repeat("x\n", 4<<20)}, want: source.ErrRules},
-		"more patterns than anybody writes":                             {files: map[string]string{"a.yaml": "a", ".sourceignore": strings.Repeat("x\n", 2001)}, want: source.ErrRules},
-		"as many, spread over the tree":                                 {files: many(300, "d%d/.sourceignore", strings.Repeat("x\n", 10)), want: source.ErrRules},
+		"thousands of symlinks that share a long target": {files: many(5000, "l%05d", link+strings.Repeat("./", 2000)+"none")},
+		"thousands of symlinks that share it in directories each": {
+			files: many(5000, "d%05d/l", link+strings.Repeat("./", 2000)+"none"),
+			want:  tree.ErrTooLarge,
+		},
+		"an empty symlink": {files: map[string]string{"a.yaml": "a", "link": link}},
+		"a .sourceignore of megabytes": {
+			files: map[string]string{"a.yaml": "a", ".sourceignore": strings.Repeat("x\n", 4<<20)},
+			want:  source.ErrRules,
+		},
+		"more patterns than anybody writes": {
+			files: map[string]string{"a.yaml": "a", ".sourceignore": strings.Repeat("x\n", 2001)},
+			want:  source.ErrRules,
+		},
+		"as many, spread over the tree": {
+			files: many(300, "d%d/.sourceignore", strings.Repeat("x\n", 10)),
+			want:  source.ErrRules,
+		},
 		"a .sourceignore in a thousand places, by symlinks to one file": {files: many(1000, "d%d/.sourceignore", link+"../rules"), want: nil},
-		"a long pattern":                                                {files: map[string]string{"a.yaml": "a", ".sourceignore": strings.Repeat("*a", 600)}, want: source.ErrRules},
-		"a spec.ignore as large":                                        {files: map[string]string{"a.yaml": "a"}, ignore: ptr(strings.Repeat("x\n", 2001)), want: source.ErrRules},
-		"rules of a common size":                                        {files: map[string]string{"a.yaml": "a", ".sourceignore": strings.Repeat("docs/*.md\n", 500)}},
+		"a long pattern": {
+			files: map[string]string{"a.yaml": "a", ".sourceignore": strings.Repeat("*a", 600)},
+			want:  source.ErrRules,
+		},
+		"a spec.ignore as large": {
+			files:  map[string]string{"a.yaml": "a"},
+			ignore: ptr(strings.Repeat("x\n", 2001)),
+			want:   source.ErrRules,
+		},
+		"rules of a common size": {files: map[string]string{
+			"a.yaml":        "a",
+			".sourceignore": strings.Repeat("docs/*.md\n", 500),
+		}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

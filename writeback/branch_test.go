@@ -261,7 +261,11 @@ func TestOneCommitPerPolicy(t *testing.T) {
 			repo.Git("update-ref", "refs/heads/main", base)
 			req := request(repo, "")
 			req.Push, imagesOf(&req).CommitPerPolicy = push, true
-			imagesOf(&req).Policies.Chosen = map[string]edit.Image{"a": {Name: "a", Tag: "2"}, "b": {Name: "b", Tag: "2"}, "c": {Name: "c", Tag: "2"}}
+			imagesOf(&req).Policies.Chosen = map[string]edit.Image{
+				"a": {Name: "a", Tag: "2"},
+				"b": {Name: "b", Tag: "2"},
+				"c": {Name: "c", Tag: "2"},
+			}
 			req.Message = func(_ context.Context, c writeback.Changed) (string, error) {
 				return fmt.Sprint(c.Changes()[0].Setter, " in ", c.Files()), nil
 			}

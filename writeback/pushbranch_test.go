@@ -60,11 +60,19 @@ func TestABranchThatWasSetBack(t *testing.T) {
 		from, to commitFacts
 		want     bool
 	}{
-		"a newer commit":                 {commitFacts{hash: hashOf(1), committed: older}, commitFacts{hash: hashOf(2), committed: newer}, false},
-		"an older commit":                {commitFacts{hash: hashOf(1), committed: newer}, commitFacts{hash: hashOf(2), committed: older}, true},
-		"a commit of the same time":      {commitFacts{hash: hashOf(1), committed: older}, commitFacts{hash: hashOf(2), committed: older}, false},
-		"a child from a clock that lags": {commitFacts{hash: hashOf(1), committed: newer}, commitFacts{hash: hashOf(2), parents: []plumbing.Hash{hashOf(1)}, committed: older}, false},
-		"a merge from a clock that lags": {commitFacts{hash: hashOf(1), committed: newer}, commitFacts{hash: hashOf(2), parents: []plumbing.Hash{hashOf(9), hashOf(1)}, committed: older}, false},
+		"a newer commit":            {commitFacts{hash: hashOf(1), committed: older}, commitFacts{hash: hashOf(2), committed: newer}, false},
+		"an older commit":           {commitFacts{hash: hashOf(1), committed: newer}, commitFacts{hash: hashOf(2), committed: older}, true},
+		"a commit of the same time": {commitFacts{hash: hashOf(1), committed: older}, commitFacts{hash: hashOf(2), committed: older}, false},
+		"a child from a clock that lags": {
+			commitFacts{hash: hashOf(1), committed: newer},
+			commitFacts{hash: hashOf(2), parents: []plumbing.Hash{hashOf(1)}, committed: older},
+			false,
+		},
+		"a merge from a clock that lags": {
+			commitFacts{hash: hashOf(1), committed: newer},
+			commitFacts{hash: hashOf(2), parents: []plumbing.Hash{hashOf(9), hashOf(1)}, committed: older},
+			false,
+		},
 	}
 	for name, tc := range tests {
 		if got := isSetBack(tc.from, tc.to); got != tc.want {

@@ -100,12 +100,26 @@ func TestWhatTellsOfNoRevert(t *testing.T) {
 		wantReverted bool
 		wantPushed   bool // the reverted commit is named
 	}{
-		"the commit before is not known":            {before: unknown, pushed: unknown},
-		"the path was not there":                    {path: "a.yaml", before: files(map[string]string{"b.yaml": app("2")}), pushed: unknown},
-		"the last push is not known":                {before: files(map[string]string{"a.yaml": app("2")}), pushed: unknown, wantReverted: true},
-		"the last push had another choice":          {before: files(map[string]string{"a.yaml": app("2")}), pushed: files(map[string]string{"a.yaml": app("3")}), wantReverted: true},
-		"the last push does not have the path":      {path: "a.yaml", before: files(map[string]string{"a.yaml": app("2")}), pushed: files(map[string]string{"b.yaml": app("2")}), wantReverted: true},
-		"the last push had it, so that it is named": {before: files(map[string]string{"a.yaml": app("2")}), pushed: files(map[string]string{"a.yaml": app("2")}), wantReverted: true, wantPushed: true},
+		"the commit before is not known": {before: unknown, pushed: unknown},
+		"the path was not there":         {path: "a.yaml", before: files(map[string]string{"b.yaml": app("2")}), pushed: unknown},
+		"the last push is not known":     {before: files(map[string]string{"a.yaml": app("2")}), pushed: unknown, wantReverted: true},
+		"the last push had another choice": {
+			before:       files(map[string]string{"a.yaml": app("2")}),
+			pushed:       files(map[string]string{"a.yaml": app("3")}),
+			wantReverted: true,
+		},
+		"the last push does not have the path": {
+			path:         "a.yaml",
+			before:       files(map[string]string{"a.yaml": app("2")}),
+			pushed:       files(map[string]string{"b.yaml": app("2")}),
+			wantReverted: true,
+		},
+		"the last push had it, so that it is named": {
+			before:       files(map[string]string{"a.yaml": app("2")}),
+			pushed:       files(map[string]string{"a.yaml": app("2")}),
+			wantReverted: true,
+			wantPushed:   true,
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

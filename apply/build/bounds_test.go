@@ -47,32 +47,110 @@ func TestABuildIsBounded(t *testing.T) {
 		files map[string]string
 		says  string
 	}{
-		"aliases of aliases":          {map[string]string{"a.yaml": configMap("a") + laughs(5)}, "a.yaml: the build is too large: more than 2000 values that aliases stand for in one YAML document"},
-		"in a second document":        {map[string]string{"a.yaml": configMap("a") + "---\n" + configMap("b") + laughs(5)}, "values that aliases stand for"},
-		"in a patch":                  {map[string]string{"kustomization.yaml": "resources: [a.yaml]\npatches: [{path: p.yaml}]", "a.yaml": configMap("a"), "p.yaml": configMap("a") + laughs(5)}, "p.yaml: "},
-		"in an inline patch":          {map[string]string{"kustomization.yaml": "resources: [a.yaml]\npatches:\n- patch: |" + inline(configMap("a")+laughs(5)), "a.yaml": configMap("a")}, "values that aliases stand for"},
-		"in an inline merge patch":    {map[string]string{"kustomization.yaml": "resources: [a.yaml]\npatchesStrategicMerge:\n- |" + inline(configMap("a")+laughs(5)), "a.yaml": configMap("a")}, "values that aliases stand for"},
-		"in a generator":              {map[string]string{"kustomization.yaml": "generators: [g.yaml]", "g.yaml": plugin("ConfigMapGenerator", laughs(5))}, "values that aliases stand for"},
-		"in an inline generator":      {map[string]string{"kustomization.yaml": "generators:\n- |" + inline(plugin("ConfigMapGenerator", laughs(5)))}, "values that aliases stand for"},
-		"in a plugin's inline patch":  {map[string]string{"kustomization.yaml": "resources: [a.yaml]\ntransformers: [t.yaml]", "a.yaml": configMap("a"), "t.yaml": plugin("PatchTransformer", "target: {kind: ConfigMap}\npatch: |"+inline(configMap("a")+laughs(5)))}, "values that aliases stand for"},
-		"in a replacement":            {map[string]string{"kustomization.yaml": "resources: [a.yaml]\nreplacements: [{path: r.yaml}]", "a.yaml": configMap("a"), "r.yaml": laughs(5)}, "r.yaml: "},
-		"in configurations":           {map[string]string{"kustomization.yaml": "resources: [a.yaml]\nconfigurations: [c.yaml]", "a.yaml": configMap("a"), "c.yaml": laughs(5)}, "c.yaml: "},
-		"in crds":                     {map[string]string{"kustomization.yaml": "resources: [a.yaml]\ncrds: [c.yaml]", "a.yaml": configMap("a"), "c.yaml": laughs(5)}, "c.yaml: "},
-		"in a schema":                 {map[string]string{"kustomization.yaml": "resources: [a.yaml]\nopenapi: {path: c.yaml}", "a.yaml": configMap("a"), "c.yaml": laughs(5)}, "c.yaml: "},
-		"in a kustomization":          {map[string]string{"kustomization.yaml": laughs(5)}, "kustomization.yaml: "},
-		"an alias of a long text":     {map[string]string{"a.yaml": configMap("a") + "x: &x '" + strings.Repeat("x", 1<<18) + "'\ny: [" + strings.Repeat("*x,", 9) + "]\n"}, "bytes in one YAML document"},
-		"an alias of itself":          {map[string]string{"a.yaml": configMap("a") + "x: &x [*x]\n"}, "contains itself"},
-		"one long list":               {map[string]string{"a.yaml": long}, "values in one YAML document"},
-		"many lists":                  {map[string]string{"a.yaml": strings.Repeat(configMap("a")+"x: ["+strings.Repeat("a,", 9_000)+"]\n---\n", 7)}, "more than 50000 values"},
-		"deep lists":                  {map[string]string{"a.yaml": configMap("a") + "x: " + strings.Repeat("[", 9000) + strings.Repeat("]", 9000)}, "levels of nesting"},
-		"a deep schema":               {map[string]string{"a.yaml": configMap("a") + "x: " + strings.Repeat("{a: ", 300) + strings.Repeat("}", 300)}, "levels of nesting"},
-		"a large file":                {map[string]string{"a.yaml": configMap("a") + strings.Repeat("# long\n", 1<<18)}, "bytes in one file"},
-		"a large file of a generator": {map[string]string{"kustomization.yaml": "configMapGenerator: [{name: a, files: [f]}]", "f": strings.Repeat("x", 2<<20)}, "bytes in f"},
-		"the same file many times":    {map[string]string{"kustomization.yaml": "configMapGenerator: [{name: a, files: [" + strings.Repeat("f, ", 10) + "f]}]", "f": strings.Repeat("x", 1<<19)}, "bytes of manifests"},
-		"a billion bases":             {doubled(12, "resources: [cm.yaml]"), "bases, counted as often as they are used"},
-		"a billion bases of nothing":  {doubled(12, "resources: []"), "bases, counted as often as they are used"},
-		"many objects in one file":    {map[string]string{"a.yaml": strings.Repeat("---\n"+configMap("a"), 501)}, "objects"},
-		"many objects in one list":    {map[string]string{"a.yaml": "apiVersion: v1\nkind: List\nitems: [" + strings.Repeat("{}, ", 501) + "]"}, "objects"},
+		"aliases of aliases": {
+			map[string]string{"a.yaml": configMap("a") + laughs(5)},
+			"a.yaml: the build is too large: more than 2000 values that aliases stand for in one YAML document",
+		},
+		"in a second document": {
+			map[string]string{"a.yaml": configMap("a") + "---\n" + configMap("b") + laughs(5)},
+			"values that aliases stand for",
+		},
+		"in a patch": {
+			map[string]string{
+				"kustomization.yaml": "resources: [a.yaml]\npatches: [{path: p.yaml}]",
+				"a.yaml":             configMap("a"),
+				"p.yaml":             configMap("a") + laughs(5),
+			},
+			"p.yaml: ",
+		},
+		"in an inline patch": {
+			map[string]string{
+				"kustomization.yaml": "resources: [a.yaml]\npatches:\n- patch: |" + inline(configMap("a")+laughs(5)),
+				"a.yaml":             configMap("a"),
+			},
+			"values that aliases stand for",
+		},
+		"in an inline merge patch": {
+			map[string]string{
+				"kustomization.yaml": "resources: [a.yaml]\npatchesStrategicMerge:\n- |" + inline(configMap("a")+laughs(5)),
+				"a.yaml":             configMap("a"),
+			},
+			"values that aliases stand for",
+		},
+		"in a generator": {
+			map[string]string{"kustomization.yaml": "generators: [g.yaml]", "g.yaml": plugin("ConfigMapGenerator", laughs(5))},
+			"values that aliases stand for",
+		},
+		"in an inline generator": {
+			map[string]string{"kustomization.yaml": "generators:\n- |" + inline(plugin("ConfigMapGenerator", laughs(5)))},
+			"values that aliases stand for",
+		},
+		"in a plugin's inline patch": {
+			map[string]string{
+				"kustomization.yaml": "resources: [a.yaml]\ntransformers: [t.yaml]",
+				"a.yaml":             configMap("a"),
+				"t.yaml":             plugin("PatchTransformer", "target: {kind: ConfigMap}\npatch: |"+inline(configMap("a")+laughs(5))),
+			},
+			"values that aliases stand for",
+		},
+		"in a replacement": {
+			map[string]string{
+				"kustomization.yaml": "resources: [a.yaml]\nreplacements: [{path: r.yaml}]",
+				"a.yaml":             configMap("a"),
+				"r.yaml":             laughs(5),
+			},
+			"r.yaml: ",
+		},
+		"in configurations": {
+			map[string]string{"kustomization.yaml": "resources: [a.yaml]\nconfigurations: [c.yaml]", "a.yaml": configMap("a"), "c.yaml": laughs(5)},
+			"c.yaml: ",
+		},
+		"in crds": {
+			map[string]string{"kustomization.yaml": "resources: [a.yaml]\ncrds: [c.yaml]", "a.yaml": configMap("a"), "c.yaml": laughs(5)},
+			"c.yaml: ",
+		},
+		"in a schema": {
+			map[string]string{"kustomization.yaml": "resources: [a.yaml]\nopenapi: {path: c.yaml}", "a.yaml": configMap("a"), "c.yaml": laughs(5)},
+			"c.yaml: ",
+		},
+		"in a kustomization": {map[string]string{"kustomization.yaml": laughs(5)}, "kustomization.yaml: "},
+		"an alias of a long text": {
+			map[string]string{"a.yaml": configMap("a") + "x: &x '" + strings.Repeat("x", 1<<18) + "'\ny: [" + strings.Repeat("*x,", 9) + "]\n"},
+			"bytes in one YAML document",
+		},
+		"an alias of itself": {map[string]string{"a.yaml": configMap("a") + "x: &x [*x]\n"}, "contains itself"},
+		"one long list":      {map[string]string{"a.yaml": long}, "values in one YAML document"},
+		"many lists": {
+			map[string]string{"a.yaml": strings.Repeat(configMap("a")+"x: ["+strings.Repeat("a,", 9_000)+"]\n---\n", 7)},
+			"more than 50000 values",
+		},
+		"deep lists": {
+			map[string]string{"a.yaml": configMap("a") + "x: " + strings.Repeat("[", 9000) + strings.Repeat("]", 9000)},
+			"levels of nesting",
+		},
+		"a deep schema": {
+			map[string]string{"a.yaml": configMap("a") + "x: " + strings.Repeat("{a: ", 300) + strings.Repeat("}", 300)},
+			"levels of nesting",
+		},
+		"a large file": {map[string]string{"a.yaml": configMap("a") + strings.Repeat("# long\n", 1<<18)}, "bytes in one file"},
+		"a large file of a generator": {
+			map[string]string{"kustomization.yaml": "configMapGenerator: [{name: a, files: [f]}]", "f": strings.Repeat("x", 2<<20)},
+			"bytes in f",
+		},
+		"the same file many times": {
+			map[string]string{
+				"kustomization.yaml": "configMapGenerator: [{name: a, files: [" + strings.Repeat("f, ", 10) + "f]}]",
+				"f":                  strings.Repeat("x", 1<<19),
+			},
+			"bytes of manifests",
+		},
+		"a billion bases":            {doubled(12, "resources: [cm.yaml]"), "bases, counted as often as they are used"},
+		"a billion bases of nothing": {doubled(12, "resources: []"), "bases, counted as often as they are used"},
+		"many objects in one file":   {map[string]string{"a.yaml": strings.Repeat("---\n"+configMap("a"), 501)}, "objects"},
+		"many objects in one list": {
+			map[string]string{"a.yaml": "apiVersion: v1\nkind: List\nitems: [" + strings.Repeat("{}, ", 501) + "]"},
+			"objects",
+		},
 		"a large patch of everything": {map[string]string{
 			"kustomization.yaml": "resources: [a.yaml]\npatches: [{path: p.yaml, target: {kind: ConfigMap}}]",
 			"a.yaml":             strings.Repeat("---\n"+configMap("a"), 400), "p.yaml": configMap("a", "k: "+strings.Repeat("x", 20_000)),

@@ -67,9 +67,14 @@ func TestBuild(t *testing.T) {
 		want  []string
 	}{
 		"plain manifests need no kustomization.yaml": {
-			files: map[string]string{"apps/a.yaml": configMap("a"), "apps/deep/b.yml": configMap("b"), "apps/README.md": "no", "other.yaml": configMap("c")},
-			spec:  Spec{Path: "./apps"},
-			want:  []string{"ConfigMap//a", "ConfigMap//b"},
+			files: map[string]string{
+				"apps/a.yaml":     configMap("a"),
+				"apps/deep/b.yml": configMap("b"),
+				"apps/README.md":  "no",
+				"other.yaml":      configMap("c"),
+			},
+			spec: Spec{Path: "./apps"},
+			want: []string{"ConfigMap//a", "ConfigMap//b"},
 		},
 		"a directory with a kustomization.yaml is taken as a whole": {
 			files: map[string]string{
@@ -117,9 +122,15 @@ func TestBuild(t *testing.T) {
 			want: []string{"ConfigMap//a", "ConfigMap//more", "ConfigMap//gen"},
 		},
 		"a link in a plain directory counts, unless what it leads to is there anyway": {
-			files: map[string]string{"apps/a.yaml": configMap("a"), "apps/again.yaml": "-> a.yaml", "apps/b.yaml": "-> ../other/b.yaml", "apps/c.yaml": "-> nowhere", "other/b.yaml": configMap("b")},
-			spec:  Spec{Path: "apps"},
-			want:  []string{"ConfigMap//b", "ConfigMap//a"},
+			files: map[string]string{
+				"apps/a.yaml":     configMap("a"),
+				"apps/again.yaml": "-> a.yaml",
+				"apps/b.yaml":     "-> ../other/b.yaml",
+				"apps/c.yaml":     "-> nowhere",
+				"other/b.yaml":    configMap("b"),
+			},
+			spec: Spec{Path: "apps"},
+			want: []string{"ConfigMap//b", "ConfigMap//a"},
 		},
 		"names that could be hosts or users are directories when they are there": {
 			files: map[string]string{
@@ -137,8 +148,12 @@ func TestBuild(t *testing.T) {
 			want:  []string{"ConfigMap//a"},
 		},
 		"a base that is empty stays empty": {
-			files: map[string]string{"kustomization.yaml": "resources: [base, a.yaml]", "base/kustomization.yaml": "resources: []", "a.yaml": configMap("a")},
-			want:  []string{"ConfigMap//a"},
+			files: map[string]string{
+				"kustomization.yaml":      "resources: [base, a.yaml]",
+				"base/kustomization.yaml": "resources: []",
+				"a.yaml":                  configMap("a"),
+			},
+			want: []string{"ConfigMap//a"},
 		},
 		"a missing component can be ignored": {
 			files: map[string]string{"apps/a.yaml": configMap("a")},
@@ -216,25 +231,77 @@ func TestBuildRefuses(t *testing.T) {
 		want  error
 		says  string
 	}{
-		"a path that is not there":       {spec: Spec{Path: "apps"}, want: ErrPathNotFound, says: `"apps"`},
-		"a path that is a file":          {spec: Spec{Path: "kustomization.yaml"}, files: map[string]string{"kustomization.yaml": ""}, want: ErrPathNotFound},
-		"a remote base":                  {files: map[string]string{"kustomization.yaml": "resources: ['github.com/org/repo//base?ref=main']"}, want: ErrRemote, says: "github.com/org/repo"},
-		"a remote base by SSH":           {files: map[string]string{"kustomization.yaml": "resources: ['git@host.example:org/repo']"}, want: ErrRemote},
-		"a remote file":                  {files: map[string]string{"kustomization.yaml": "resources: [https://example.com/a.yaml]"}, want: ErrRemote},
-		"a remote generator file":        {files: map[string]string{"kustomization.yaml": "configMapGenerator: [{name: a, files: ['k=http://example.com/a']}]"}, want: ErrRemote},
-		"a remote base below a base":     {files: map[string]string{"kustomization.yaml": "resources: [base]", "base/kustomization.yml": "resources: ['ssh://git@host/org/repo']"}, want: ErrRemote, says: "base/kustomization.yml"},
-		"a remote component of the spec": {files: map[string]string{"a.yaml": configMap("a")}, spec: Spec{Components: []string{"https://example.com/c"}}, want: ErrRemote},
-		"a base outside of the source":   {files: map[string]string{"apps/kustomization.yaml": "resources: [../../../etc]"}, spec: Spec{Path: "apps"}, says: "outside of the source"},
-		"a file that is not there":       {files: map[string]string{"kustomization.yaml": "resources: [a.yaml]"}, says: "a.yaml"},
-		"an object without a kind":       {files: map[string]string{"a.yaml": "apiVersion: v1\nmetadata: {name: a}"}, says: "kind"},
-		"a Secret that is still sealed":  {files: map[string]string{"a.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nsops: {mac: x}"}, want: ErrEncrypted, says: "Secret/a"},
-		"an invalid name of a variable":  {files: map[string]string{"a.yaml": configMap("a")}, spec: Spec{Substitution: &Substitution{Values: map[string]string{"a-b": "c"}}}, says: `"a-b"`},
-		"a symbolic link out of the source": {
-			files: map[string]string{"kustomization.yaml": "resources: [link.yaml]", "link.yaml": "-> ../../etc/passwd"}, want: errLeaves, says: "link.yaml -> ../../etc/passwd",
+		"a path that is not there": {spec: Spec{Path: "apps"}, want: ErrPathNotFound, says: `"apps"`},
+		"a path that is a file": {
+			spec:  Spec{Path: "kustomization.yaml"},
+			files: map[string]string{"kustomization.yaml": ""},
+			want:  ErrPathNotFound,
 		},
-		"a plain directory with a link to the machine": {files: map[string]string{"a.yaml": configMap("a"), "b.yaml": "-> /etc/passwd"}, want: errLeaves, says: "b.yaml -> /etc/passwd"},
-		"a path behind a link out of the source":       {files: map[string]string{"apps": "-> ../elsewhere"}, spec: Spec{Path: "apps/prod"}, want: errLeaves, says: "apps -> ../elsewhere"},
-		"helm charts, which need plugins":              {files: map[string]string{"kustomization.yaml": "helmCharts: [{name: a, repo: 'oci://example.com'}]"}, says: "helm"},
+		"a remote base": {
+			files: map[string]string{"kustomization.yaml": "resources: ['github.com/org/repo//base?ref=main']"},
+			want:  ErrRemote,
+			says:  "github.com/org/repo",
+		},
+		"a remote base by SSH": {
+			files: map[string]string{"kustomization.yaml": "resources: ['git@host.example:org/repo']"},
+			want:  ErrRemote,
+		},
+		"a remote file": {
+			files: map[string]string{"kustomization.yaml": "resources: [https://example.com/a.yaml]"},
+			want:  ErrRemote,
+		},
+		"a remote generator file": {
+			files: map[string]string{"kustomization.yaml": "configMapGenerator: [{name: a, files: ['k=http://example.com/a']}]"},
+			want:  ErrRemote,
+		},
+		"a remote base below a base": {
+			files: map[string]string{"kustomization.yaml": "resources: [base]", "base/kustomization.yml": "resources: ['ssh://git@host/org/repo']"},
+			want:  ErrRemote,
+			says:  "base/kustomization.yml",
+		},
+		"a remote component of the spec": {
+			files: map[string]string{"a.yaml": configMap("a")},
+			spec:  Spec{Components: []string{"https://example.com/c"}},
+			want:  ErrRemote,
+		},
+		"a base outside of the source": {
+			files: map[string]string{"apps/kustomization.yaml": "resources: [../../../etc]"},
+			spec:  Spec{Path: "apps"},
+			says:  "outside of the source",
+		},
+		"a file that is not there": {files: map[string]string{"kustomization.yaml": "resources: [a.yaml]"}, says: "a.yaml"},
+		"an object without a kind": {files: map[string]string{"a.yaml": "apiVersion: v1\nmetadata: {name: a}"}, says: "kind"},
+		"a Secret that is still sealed": {
+			files: map[string]string{"a.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nsops: {mac: x}"},
+			want:  ErrEncrypted,
+			says:  "Secret/a",
+		},
+		"an invalid name of a variable": {
+			files: map[string]string{"a.yaml": configMap("a")},
+			spec:  Spec{Substitution: &Substitution{Values: map[string]string{"a-b": "c"}}},
+			says:  `"a-b"`,
+		},
+		"a symbolic link out of the source": {
+			files: map[string]string{
+				"kustomization.yaml": "resources: [link.yaml]",
+				"link.yaml":          "-> ../../etc/passwd",
+			}, want: errLeaves, says: "link.yaml -> ../../etc/passwd",
+		},
+		"a plain directory with a link to the machine": {
+			files: map[string]string{"a.yaml": configMap("a"), "b.yaml": "-> /etc/passwd"},
+			want:  errLeaves,
+			says:  "b.yaml -> /etc/passwd",
+		},
+		"a path behind a link out of the source": {
+			files: map[string]string{"apps": "-> ../elsewhere"},
+			spec:  Spec{Path: "apps/prod"},
+			want:  errLeaves,
+			says:  "apps -> ../elsewhere",
+		},
+		"helm charts, which need plugins": {
+			files: map[string]string{"kustomization.yaml": "helmCharts: [{name: a, repo: 'oci://example.com'}]"},
+			says:  "helm",
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -60,8 +60,15 @@ func TestAProcessBuildsTheSame(t *testing.T) {
 			"t.yaml": "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: t}\nspec: {items: [{name: a}]}\n",
 			"p.yaml": "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: t}\nspec: {items: [{name: b}]}\n",
 		}},
-		"an encrypted value": {files: map[string]string{"kustomization.yaml": "generators: [g.yaml]", "g.yaml": plugin("SecretGenerator", "literals: ['k="+enc+"']")}, fails: ErrEncrypted},
-		"a missing variable": {files: map[string]string{"kustomization.yaml": "resources: [a.yaml]\nvars: []\nconfigurations: [c.yaml]", "c.yaml": "", "a.yaml": configMap("a", "k: ${v}")},
+		"an encrypted value": {
+			files: map[string]string{"kustomization.yaml": "generators: [g.yaml]", "g.yaml": plugin("SecretGenerator", "literals: ['k="+enc+"']")},
+			fails: ErrEncrypted,
+		},
+		"a missing variable": {files: map[string]string{
+			"kustomization.yaml": "resources: [a.yaml]\nvars: []\nconfigurations: [c.yaml]",
+			"c.yaml":             "",
+			"a.yaml":             configMap("a", "k: ${v}"),
+		},
 			spec: Spec{Substitution: &Substitution{Always: true}}, fails: ErrVariable},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -98,7 +105,10 @@ func TestWhatCannotBeMeasuredEndsAProcess(t *testing.T) {
 		files map[string]string
 		want  string
 	}{
-		"a value that doubles with every replacement": {map[string]string{"kustomization.yaml": doubling, "cm.yaml": configMap("cm", "k: "+strings.Repeat("x", 1000))}, "MiB of memory"},
+		"a value that doubles with every replacement": {
+			map[string]string{"kustomization.yaml": doubling, "cm.yaml": configMap("cm", "k: "+strings.Repeat("x", 1000))},
+			"MiB of memory",
+		},
 		"a definition that refers to itself": {map[string]string{
 			"kustomization.yaml": "resources: [cm.yaml]\ncrds: [crd.json]", "cm.yaml": configMap("cm"),
 			"crd.json": `{"a": {"Schema": {"properties": {"kind": {}, "apiVersion": {}, "metadata": {}, "x": {"$ref": "a"}}}}}`,
@@ -114,7 +124,11 @@ func TestWhatCannotBeMeasuredEndsAProcess(t *testing.T) {
 			if _, err := b.Build(t.Context(), owner, treeOf(t, tc.files), Spec{}); !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v", err)
 			}
-			plain := treeOf(t, map[string]string{"kustomization.yaml": "resources: [cm.yaml]\nconfigurations: [c.yaml]", "c.yaml": "", "cm.yaml": configMap("cm")})
+			plain := treeOf(t, map[string]string{
+				"kustomization.yaml": "resources: [cm.yaml]\nconfigurations: [c.yaml]",
+				"c.yaml":             "",
+				"cm.yaml":            configMap("cm"),
+			})
 			if _, err := b.Build(t.Context(), owner, plain, Spec{}); err != nil {
 				t.Errorf("the next build: %v", err)
 			}
@@ -149,20 +163,29 @@ func TestWhatIsBuiltInAProcess(t *testing.T) {
 		files map[string]string
 		want  bool
 	}{
-		"a patch that adds":                 {patch("{kind: ConfigMap}", "[{op: add, path: /data/k, value: {op: copy}}]"), false},
-		"a merge patch":                     {patch("{kind: ConfigMap}", "data: {op: copy}"), false},
-		"a patch that copies":               {patch("{kind: ConfigMap}", "[{op: copy, from: /data, path: /data/k}]"), true},
-		"one that says so in JSON":          {patch("{kind: ConfigMap}", `[{"op": "c\u006fpy", "from": "/data", "path": "/data/k"}]`), true},
-		"one that says so in base64":        {patch("{kind: ConfigMap}", "[{op: !!binary Y29weQ==, from: /data, path: /data/k}]"), true},
-		"one whose field is in base64":      {patch("{kind: ConfigMap}", "[{!!binary b3A=: copy, from: /data, path: /data/k}]"), true},
-		"one that says so by an alias":      {patch("{kind: ConfigMap}", "[{path: &c copy, op: *c, from: /data}]"), true},
-		"one that merges it in":             {patch("{kind: ConfigMap}", "[{<<: {op: copy}, from: /data, path: /data/k}]"), true},
-		"a small patch of one name":         {patch("{name: c1}", "[{op: add, path: /data/k, value: a}]"), false},
-		"a large patch of what has one":     {patch("{name: c1}", "[{op: add, path: /data/k, value: "+strings.Repeat("x", 100_000)+"}]"), true},
-		"hundreds of objects":               {map[string]string{"a.yaml": many.String()}, false},
-		"thousands of images of all":        {map[string]string{"kustomization.yaml": "resources: [a.yaml]\nimages:\n" + images.String(), "a.yaml": many.String()}, true},
-		"a few images of all":               {map[string]string{"kustomization.yaml": "resources: [a.yaml]\nimages: [{name: a, newTag: b}]", "a.yaml": many.String()}, false},
-		"thousands of names in one of many": {map[string]string{"a.yaml": many.String() + "x: [" + strings.Repeat("{configMapRef: {name: a}}, ", 20_000) + "]\n"}, true},
+		"a patch that adds":             {patch("{kind: ConfigMap}", "[{op: add, path: /data/k, value: {op: copy}}]"), false},
+		"a merge patch":                 {patch("{kind: ConfigMap}", "data: {op: copy}"), false},
+		"a patch that copies":           {patch("{kind: ConfigMap}", "[{op: copy, from: /data, path: /data/k}]"), true},
+		"one that says so in JSON":      {patch("{kind: ConfigMap}", `[{"op": "c\u006fpy", "from": "/data", "path": "/data/k"}]`), true},
+		"one that says so in base64":    {patch("{kind: ConfigMap}", "[{op: !!binary Y29weQ==, from: /data, path: /data/k}]"), true},
+		"one whose field is in base64":  {patch("{kind: ConfigMap}", "[{!!binary b3A=: copy, from: /data, path: /data/k}]"), true},
+		"one that says so by an alias":  {patch("{kind: ConfigMap}", "[{path: &c copy, op: *c, from: /data}]"), true},
+		"one that merges it in":         {patch("{kind: ConfigMap}", "[{<<: {op: copy}, from: /data, path: /data/k}]"), true},
+		"a small patch of one name":     {patch("{name: c1}", "[{op: add, path: /data/k, value: a}]"), false},
+		"a large patch of what has one": {patch("{name: c1}", "[{op: add, path: /data/k, value: "+strings.Repeat("x", 100_000)+"}]"), true},
+		"hundreds of objects":           {map[string]string{"a.yaml": many.String()}, false},
+		"thousands of images of all": {
+			map[string]string{"kustomization.yaml": "resources: [a.yaml]\nimages:\n" + images.String(), "a.yaml": many.String()},
+			true,
+		},
+		"a few images of all": {
+			map[string]string{"kustomization.yaml": "resources: [a.yaml]\nimages: [{name: a, newTag: b}]", "a.yaml": many.String()},
+			false,
+		},
+		"thousands of names in one of many": {
+			map[string]string{"a.yaml": many.String() + "x: [" + strings.Repeat("{configMapRef: {name: a}}, ", 20_000) + "]\n"},
+			true,
+		},
 	} {
 		j := newJob(t.Context(), treeOf(t, tc.files), Spec{}, Bounds{}, unbounded{})
 		if err := j.prepare(); err != nil || j.isolated != tc.want {
@@ -206,7 +229,14 @@ func (s slow) ReadFile(name string) ([]byte, error) {
 
 func TestABuildHasADeadline(t *testing.T) {
 	until := make(chan struct{})
-	hanging := slow{treeOf(t, map[string]string{"kustomization.yaml": "resources: [slow.yaml, b.yaml]", "slow.yaml": configMap("a"), "b.yaml": configMap("b")}), until}
+	hanging := slow{
+		treeOf(t, map[string]string{
+			"kustomization.yaml": "resources: [slow.yaml, b.yaml]",
+			"slow.yaml":          configMap("a"),
+			"b.yaml":             configMap("b"),
+		}),
+		until,
+	}
 	b := &Builder{Timeout: 50 * time.Millisecond}
 	if _, err := b.Build(t.Context(), owner, hanging, Spec{}); !errors.Is(err, ErrTimeout) || !strings.Contains(err.Error(), "50ms") {
 		t.Errorf("got %v", err)
@@ -216,7 +246,11 @@ func TestABuildHasADeadline(t *testing.T) {
 	}
 	b.Timeout = 0
 	plain := treeOf(t, map[string]string{"a.yaml": configMap("a")})
-	own := treeOf(t, map[string]string{"kustomization.yaml": "openapi: {path: s.json}\nresources: [a.yaml]", "s.json": ownSchema, "a.yaml": configMap("a")})
+	own := treeOf(t, map[string]string{
+		"kustomization.yaml": "openapi: {path: s.json}\nresources: [a.yaml]",
+		"s.json":             ownSchema,
+		"a.yaml":             configMap("a"),
+	})
 	for name, source := range map[string]tree.Tree{"plain": plain, "with its own schema": own} {
 		other := types.NamespacedName{Namespace: "others", Name: name}
 		if _, err := b.Build(t.Context(), other, source, Spec{}); err != nil {
@@ -239,7 +273,17 @@ func TestAProcessIsEndedAtTheDeadline(t *testing.T) {
 	b := isolating(t)
 	b.Timeout = 500 * time.Millisecond
 	count := 0
-	hanging := counting{slow{treeOf(t, map[string]string{"kustomization.yaml": "resources: [slow.yaml]\nconfigurations: [c.yaml]", "c.yaml": "", "slow.yaml": configMap("a")}), until}, &count}
+	hanging := counting{
+		slow{
+			treeOf(t, map[string]string{
+				"kustomization.yaml": "resources: [slow.yaml]\nconfigurations: [c.yaml]",
+				"c.yaml":             "",
+				"slow.yaml":          configMap("a"),
+			}),
+			until,
+		},
+		&count,
+	}
 	if _, err := b.Build(t.Context(), owner, hanging, Spec{}); !errors.Is(err, ErrTimeout) {
 		t.Errorf("got %v", err)
 	}

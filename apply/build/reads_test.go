@@ -30,17 +30,45 @@ func TestReads(t *testing.T) {
 		change map[string]string // "" removes
 		want   string            // the path that answers differently
 	}{
-		"an unrelated path":                        {path: "apps/prod", change: map[string]string{"other/c.yaml": configMap("d")}},
-		"a new unrelated path":                     {path: "apps/prod", change: map[string]string{"new/c.yaml": configMap("d")}},
-		"a file in the directory nobody reads":     {path: "apps/prod", change: map[string]string{"apps/prod/NOTES.md": "more"}},
-		"the kustomization.yaml":                   {path: "apps/prod", change: map[string]string{"apps/prod/kustomization.yaml": "resources: [../base]"}, want: "apps/prod/kustomization.yaml"},
-		"a manifest of the base":                   {path: "apps/prod", change: map[string]string{"apps/base/app.yaml": configMap("app")}, want: "apps/base/app.yaml"},
-		"a manifest of the component":              {path: "apps/prod", change: map[string]string{"apps/extra/more.yaml": configMap("less")}, want: "apps/extra/more.yaml"},
-		"a generator's file":                       {path: "apps/prod", change: map[string]string{"apps/prod/settings.txt": "a=c"}, want: "apps/prod/settings.txt"},
-		"a file where none was found":              {path: "apps/prod", change: map[string]string{"apps/base/kustomization.yml": "resources: []"}, want: "apps/base/kustomization.yml"},
-		"the base becomes a file":                  {path: "apps/prod", change: map[string]string{"apps/base/app.yaml": "", "apps/base/kustomization.yaml": "", "apps/base": configMap("x")}, want: "apps/base"},
-		"a manifest in a plain directory":          {path: "plain", change: map[string]string{"plain/a.yaml": configMap("z")}, want: "plain"},
-		"a new manifest in a plain directory":      {path: "plain", change: map[string]string{"plain/deep/c.yaml": configMap("z")}, want: "plain"},
+		"an unrelated path":                    {path: "apps/prod", change: map[string]string{"other/c.yaml": configMap("d")}},
+		"a new unrelated path":                 {path: "apps/prod", change: map[string]string{"new/c.yaml": configMap("d")}},
+		"a file in the directory nobody reads": {path: "apps/prod", change: map[string]string{"apps/prod/NOTES.md": "more"}},
+		"the kustomization.yaml": {
+			path:   "apps/prod",
+			change: map[string]string{"apps/prod/kustomization.yaml": "resources: [../base]"},
+			want:   "apps/prod/kustomization.yaml",
+		},
+		"a manifest of the base": {
+			path:   "apps/prod",
+			change: map[string]string{"apps/base/app.yaml": configMap("app")},
+			want:   "apps/base/app.yaml",
+		},
+		"a manifest of the component": {
+			path:   "apps/prod",
+			change: map[string]string{"apps/extra/more.yaml": configMap("less")},
+			want:   "apps/extra/more.yaml",
+		},
+		"a generator's file": {
+			path:   "apps/prod",
+			change: map[string]string{"apps/prod/settings.txt": "a=c"},
+			want:   "apps/prod/settings.txt",
+		},
+		"a file where none was found": {
+			path:   "apps/prod",
+			change: map[string]string{"apps/base/kustomization.yml": "resources: []"},
+			want:   "apps/base/kustomization.yml",
+		},
+		"the base becomes a file": {
+			path:   "apps/prod",
+			change: map[string]string{"apps/base/app.yaml": "", "apps/base/kustomization.yaml": "", "apps/base": configMap("x")},
+			want:   "apps/base",
+		},
+		"a manifest in a plain directory": {path: "plain", change: map[string]string{"plain/a.yaml": configMap("z")}, want: "plain"},
+		"a new manifest in a plain directory": {
+			path:   "plain",
+			change: map[string]string{"plain/deep/c.yaml": configMap("z")},
+			want:   "plain",
+		},
 		"a kustomization.yaml in a plain one":      {path: "plain", change: map[string]string{"plain/kustomization.yaml": ""}, want: "plain"},
 		"a removed manifest in a plain directory":  {path: "plain", change: map[string]string{"plain/deep/b.yaml": ""}, want: "plain"},
 		"an unrelated path beside plain manifests": {path: "plain", change: map[string]string{"other/c.yaml": ""}},

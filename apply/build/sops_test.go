@@ -18,20 +18,73 @@ func TestWhatSOPSEncryptedIsRefused(t *testing.T) {
 		files map[string]string
 		says  string
 	}{
-		"a Secret":                   {map[string]string{"a.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {k: '" + enc + "'}\nsops: {mac: x}"}, "Secret/a: stringData.k (from a.yaml)"},
-		"a ConfigMap":                {map[string]string{"a.yaml": configMap("a", "k: "+enc) + "sops: {mac: x}"}, "ConfigMap/a: data.k (from a.yaml)"},
-		"only its metadata":          {map[string]string{"a.yaml": configMap("a", "k: v") + "sops: {mac: x}"}, "ConfigMap/a: sops"},
-		"any kind":                   {map[string]string{"a.yaml": "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: a}\nspec: {url: '" + enc + "'}\nsops: {}"}, "GitRepository/a: spec.url (from a.yaml)"},
-		"a nested Kustomization":     {map[string]string{"a.yaml": "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: a}\nspec: {postBuild: {substitute: {k: '" + enc + "'}}}"}, "Kustomization/a: spec.postBuild.substitute.k"},
-		"a patch":                    {map[string]string{"kustomization.yaml": "resources: [a.yaml]\npatches: [{path: p.yaml}]", "a.yaml": configMap("a"), "p.yaml": configMap("a", "k: "+enc)}, "(from p.yaml)"},
-		"a dotenv file":              {map[string]string{"kustomization.yaml": generator("secretGenerator", "envs: [db.env]"), "db.env": dotenv}, "data.PASSWORD (from db.env)"},
-		"a YAML file":                {map[string]string{"kustomization.yaml": generator("secretGenerator", "files: [v.yaml]"), "v.yaml": values}, "data.v.yaml (from v.yaml)"},
-		"a YAML file in a ConfigMap": {map[string]string{"kustomization.yaml": generator("configMapGenerator", "files: [k=v.yaml]"), "v.yaml": values}, "data.k (from v.yaml)"},
-		"an INI file":                {map[string]string{"kustomization.yaml": generator("secretGenerator", "files: [v.ini]"), "v.ini": "[a]\nb = " + enc + "\n[sops]\nmac = " + enc}, "(from v.ini)"},
-		"a JSON or binary file":      {map[string]string{"kustomization.yaml": generator("secretGenerator", "files: [v.bin]"), "v.bin": `{"data": "` + enc + `", "sops": {"mac": "` + enc + `"}}`}, "(from v.bin)"},
-		"through a generator":        {map[string]string{"kustomization.yaml": "generators: [g.yaml]", "g.yaml": plugin("SecretGenerator", "envs: [db.env]"), "db.env": dotenv}, "(from db.env)"},
-		"through a link":             {map[string]string{"kustomization.yaml": generator("secretGenerator", "envs: [l.env]"), "l.env": "-> db.env", "db.env": dotenv}, "(from l.env)"},
-		"an inline literal":          {map[string]string{"kustomization.yaml": generator("secretGenerator", "literals: ['k="+enc+"']")}, "data.k"},
+		"a Secret": {
+			map[string]string{"a.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {k: '" + enc + "'}\nsops: {mac: x}"},
+			"Secret/a: stringData.k (from a.yaml)",
+		},
+		"a ConfigMap": {
+			map[string]string{"a.yaml": configMap("a", "k: "+enc) + "sops: {mac: x}"},
+			"ConfigMap/a: data.k (from a.yaml)",
+		},
+		"only its metadata": {map[string]string{"a.yaml": configMap("a", "k: v") + "sops: {mac: x}"}, "ConfigMap/a: sops"},
+		"any kind": {
+			map[string]string{
+				"a.yaml": "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: a}\nspec: {url: '" + enc + "'}\nsops: {}",
+			},
+			"GitRepository/a: spec.url (from a.yaml)",
+		},
+		"a nested Kustomization": {
+			map[string]string{
+				"a.yaml": "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: a}\nspec: {postBuild: {substitute: {k: '" + enc + "'}}}",
+			},
+			"Kustomization/a: spec.postBuild.substitute.k",
+		},
+		"a patch": {
+			map[string]string{
+				"kustomization.yaml": "resources: [a.yaml]\npatches: [{path: p.yaml}]",
+				"a.yaml":             configMap("a"),
+				"p.yaml":             configMap("a", "k: "+enc),
+			},
+			"(from p.yaml)",
+		},
+		"a dotenv file": {
+			map[string]string{"kustomization.yaml": generator("secretGenerator", "envs: [db.env]"), "db.env": dotenv},
+			"data.PASSWORD (from db.env)",
+		},
+		"a YAML file": {
+			map[string]string{"kustomization.yaml": generator("secretGenerator", "files: [v.yaml]"), "v.yaml": values},
+			"data.v.yaml (from v.yaml)",
+		},
+		"a YAML file in a ConfigMap": {
+			map[string]string{"kustomization.yaml": generator("configMapGenerator", "files: [k=v.yaml]"), "v.yaml": values},
+			"data.k (from v.yaml)",
+		},
+		"an INI file": {
+			map[string]string{
+				"kustomization.yaml": generator("secretGenerator", "files: [v.ini]"),
+				"v.ini":              "[a]\nb = " + enc + "\n[sops]\nmac = " + enc,
+			},
+			"(from v.ini)",
+		},
+		"a JSON or binary file": {
+			map[string]string{
+				"kustomization.yaml": generator("secretGenerator", "files: [v.bin]"),
+				"v.bin":              `{"data": "` + enc + `", "sops": {"mac": "` + enc + `"}}`,
+			},
+			"(from v.bin)",
+		},
+		"through a generator": {
+			map[string]string{"kustomization.yaml": "generators: [g.yaml]", "g.yaml": plugin("SecretGenerator", "envs: [db.env]"), "db.env": dotenv},
+			"(from db.env)",
+		},
+		"through a link": {
+			map[string]string{"kustomization.yaml": generator("secretGenerator", "envs: [l.env]"), "l.env": "-> db.env", "db.env": dotenv},
+			"(from l.env)",
+		},
+		"an inline literal": {
+			map[string]string{"kustomization.yaml": generator("secretGenerator", "literals: ['k="+enc+"']")},
+			"data.k",
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

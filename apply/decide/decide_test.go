@@ -59,39 +59,99 @@ func TestWhatIsDoneNext(t *testing.T) {
 		m    Memory
 		want ReconcileAction
 	}{
-		"nothing was applied yet":                       {m: remembered(func(m *Memory) { m.Built = nil }), want: Apply},
-		"nothing changed":                               {m: remembered(nil), want: CheckHealth},
-		"the spec changed":                              {m: remembered(func(m *Memory) { m.Built.Generation = 0 }), want: Apply},
-		"a file changed that was read":                  {seen: func(o *Observation) { o.FilesChanged = true }, m: remembered(nil), want: Apply},
-		"an object drifted":                             {seen: func(o *Observation) { o.Drift.Worst = Drifted }, m: remembered(nil), want: Apply},
-		"an object cannot be watched":                   {seen: func(o *Observation) { o.Drift.Worst = UnknownDrift }, m: remembered(nil), want: CheckHealth},
-		"nor when the interval is over":                 {seen: func(o *Observation) { o.Drift.Worst = UnknownDrift }, m: due, want: Apply},
-		"the interval is over and all is watched":       {m: due, want: CheckHealth},
-		"what variables come from changed":              {seen: func(o *Observation) { o.ReadsVariables, o.VariablesChanged = true, true }, m: remembered(nil), want: ReadVariables},
-		"variables come from objects, and a new commit": {seen: func(o *Observation) { o.ReadsVariables = true }, m: remembered(func(m *Memory) { m.Built.Artifact = "sha256:0" }), want: ReadVariables},
+		"nothing was applied yet":      {m: remembered(func(m *Memory) { m.Built = nil }), want: Apply},
+		"nothing changed":              {m: remembered(nil), want: CheckHealth},
+		"the spec changed":             {m: remembered(func(m *Memory) { m.Built.Generation = 0 }), want: Apply},
+		"a file changed that was read": {seen: func(o *Observation) { o.FilesChanged = true }, m: remembered(nil), want: Apply},
+		"an object drifted": {
+			seen: func(o *Observation) { o.Drift.Worst = Drifted },
+			m:    remembered(nil),
+			want: Apply,
+		},
+		"an object cannot be watched": {
+			seen: func(o *Observation) { o.Drift.Worst = UnknownDrift },
+			m:    remembered(nil),
+			want: CheckHealth,
+		},
+		"nor when the interval is over":           {seen: func(o *Observation) { o.Drift.Worst = UnknownDrift }, m: due, want: Apply},
+		"the interval is over and all is watched": {m: due, want: CheckHealth},
+		"what variables come from changed": {
+			seen: func(o *Observation) { o.ReadsVariables, o.VariablesChanged = true, true },
+			m:    remembered(nil),
+			want: ReadVariables,
+		},
+		"variables come from objects, and a new commit": {
+			seen: func(o *Observation) { o.ReadsVariables = true },
+			m:    remembered(func(m *Memory) { m.Built.Artifact = "sha256:0" }),
+			want: ReadVariables,
+		},
 		"variables come from objects, and the interval": {seen: func(o *Observation) { o.ReadsVariables = true }, m: due, want: ReadVariables},
-		"variables come from objects, as they were":     {seen: func(o *Observation) { o.ReadsVariables = true }, m: remembered(nil), want: CheckHealth},
-		"variables have other values":                   {seen: func(o *Observation) { o.ReadsVariables, o.Variables = true, variables("new") }, m: due, want: Apply},
-		"variables have the same values":                {seen: func(o *Observation) { o.ReadsVariables, o.Variables = true, variables("vars") }, m: due, want: CheckHealth},
-		"a request for a reconcile":                     {seen: func(o *Observation) { o.Requested = "now" }, m: remembered(nil), want: EndPauses},
-		"another generation":                            {seen: func(o *Observation) { o.Generation = 2 }, m: remembered(nil), want: EndPauses},
-		"another revision":                              {seen: func(o *Observation) { o.Revision = "main@sha1:2" }, m: remembered(nil), want: CheckHealth},
-		"stale objects after an apply":                  {seen: func(o *Observation) { o.Applied = &Outcome{Entries: []inventory.Entry{entry("b")}} }, m: remembered(nil), want: Prune},
-		"stale objects that are not to be pruned":       {seen: func(o *Observation) { o.Prune = false; o.Applied = &Outcome{Entries: []inventory.Entry{entry("b")}} }, m: remembered(nil), want: CheckHealth},
-		"no stale objects after an apply":               {seen: func(o *Observation) { o.Applied = &Outcome{Entries: []inventory.Entry{entry("a")}} }, m: remembered(nil), want: CheckHealth},
+		"variables come from objects, as they were": {
+			seen: func(o *Observation) { o.ReadsVariables = true },
+			m:    remembered(nil),
+			want: CheckHealth,
+		},
+		"variables have other values": {
+			seen: func(o *Observation) { o.ReadsVariables, o.Variables = true, variables("new") },
+			m:    due,
+			want: Apply,
+		},
+		"variables have the same values": {
+			seen: func(o *Observation) { o.ReadsVariables, o.Variables = true, variables("vars") },
+			m:    due,
+			want: CheckHealth,
+		},
+		"a request for a reconcile": {
+			seen: func(o *Observation) { o.Requested = "now" },
+			m:    remembered(nil),
+			want: EndPauses,
+		},
+		"another generation": {seen: func(o *Observation) { o.Generation = 2 }, m: remembered(nil), want: EndPauses},
+		"another revision": {
+			seen: func(o *Observation) { o.Revision = "main@sha1:2" },
+			m:    remembered(nil),
+			want: CheckHealth,
+		},
+		"stale objects after an apply": {
+			seen: func(o *Observation) { o.Applied = &Outcome{Entries: []inventory.Entry{entry("b")}} },
+			m:    remembered(nil),
+			want: Prune,
+		},
+		"stale objects that are not to be pruned": {
+			seen: func(o *Observation) { o.Prune = false; o.Applied = &Outcome{Entries: []inventory.Entry{entry("b")}} },
+			m:    remembered(nil),
+			want: CheckHealth,
+		},
+		"no stale objects after an apply": {
+			seen: func(o *Observation) { o.Applied = &Outcome{Entries: []inventory.Entry{entry("a")}} },
+			m:    remembered(nil),
+			want: CheckHealth,
+		},
 		"a failed apply prunes nothing": {seen: func(o *Observation) {
 			o.Applied, o.Failure = &Outcome{Entries: []inventory.Entry{entry("b")}}, &Failure{Err: errors.New("broken")}
 		}, m: remembered(nil), want: Report},
 		"definitions that are awaited prune nothing": {seen: func(o *Observation) {
 			o.Applied = &Outcome{Entries: []inventory.Entry{entry("b")}, Waiting: Health{Pending: []string{"crd"}}}
 		}, m: remembered(func(m *Memory) { m.HealthSince = now }), want: Report},
-		"a build in the background":      {seen: func(o *Observation) { o.Building = true }, m: remembered(func(m *Memory) { m.Built = nil }), want: Report},
-		"a dependency that is not ready": {seen: func(o *Observation) { o.Dependencies = []Dependency{{"ns/b", DependencyNotReady}} }, m: remembered(nil), want: Report},
+		"a build in the background": {
+			seen: func(o *Observation) { o.Building = true },
+			m:    remembered(func(m *Memory) { m.Built = nil }),
+			want: Report,
+		},
+		"a dependency that is not ready": {
+			seen: func(o *Observation) { o.Dependencies = []Dependency{{"ns/b", DependencyNotReady}} },
+			m:    remembered(nil),
+			want: Report,
+		},
 		"a dependency at another revision": {seen: func(o *Observation) {
 			o.FilesChanged = true
 			o.Dependencies = []Dependency{{"ns/b", DependencyOutdated}}
 		}, m: remembered(nil), want: Report},
-		"a dependency at another revision, and nothing to apply": {seen: func(o *Observation) { o.Dependencies = []Dependency{{"ns/b", DependencyOutdated}} }, m: remembered(nil), want: CheckHealth},
+		"a dependency at another revision, and nothing to apply": {
+			seen: func(o *Observation) { o.Dependencies = []Dependency{{"ns/b", DependencyOutdated}} },
+			m:    remembered(nil),
+			want: CheckHealth,
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -216,7 +276,9 @@ func TestWhatIsReported(t *testing.T) {
 			wantRetry: RetryWhenWatched, wantHealthy: metav1.ConditionFalse, wantHistory: meta.HealthCheckFailedReason,
 		},
 		"objects that were awaited for too long": {
-			seen: checked(pending), m: remembered(func(m *Memory) { m.HealthSince = late }), want: "health check failed after 1m0s: timeout waiting for: [x]",
+			seen: checked(pending), m: remembered(func(m *Memory) {
+				m.HealthSince = late
+			}), want: "health check failed after 1m0s: timeout waiting for: [x]",
 			wantRetry: RetryWhenWatched, wantHealthy: metav1.ConditionFalse, wantHistory: meta.HealthCheckFailedReason,
 		},
 		"a failed check stands, and is noted once": {
@@ -338,13 +400,29 @@ func TestHealthOf(t *testing.T) {
 		want        Health
 		wantAwaited []Awaited
 	}{
-		"a healthy object":          {looked: Looked{Seen: seen(status.CurrentStatus), Watched: true}},
-		"one that is missing":       {looked: Looked{Watched: true}, want: Health{Pending: []string{"Job/ns/x status: 'NotFound'"}}, wantAwaited: []Awaited{{ID: id}}},
-		"one that was cleaned up":   {looked: Looked{Watched: true, Expires: true}},
-		"one that failed":           {looked: Looked{Seen: seen(status.FailedStatus), Watched: true}, want: Health{Failed: []string{"Job/ns/x status: 'Failed'"}}, wantAwaited: []Awaited{{ID: id, ResourceVersion: "7", Failed: true}}},
-		"one that is in progress":   {looked: Looked{Seen: seen(status.InProgressStatus), Watched: true}, want: Health{Pending: []string{"Job/ns/x status: 'InProgress'"}}, wantAwaited: []Awaited{{ID: id, ResourceVersion: "7"}}},
+		"a healthy object": {looked: Looked{Seen: seen(status.CurrentStatus), Watched: true}},
+		"one that is missing": {
+			looked:      Looked{Watched: true},
+			want:        Health{Pending: []string{"Job/ns/x status: 'NotFound'"}},
+			wantAwaited: []Awaited{{ID: id}},
+		},
+		"one that was cleaned up": {looked: Looked{Watched: true, Expires: true}},
+		"one that failed": {
+			looked:      Looked{Seen: seen(status.FailedStatus), Watched: true},
+			want:        Health{Failed: []string{"Job/ns/x status: 'Failed'"}},
+			wantAwaited: []Awaited{{ID: id, ResourceVersion: "7", Failed: true}},
+		},
+		"one that is in progress": {
+			looked:      Looked{Seen: seen(status.InProgressStatus), Watched: true},
+			want:        Health{Pending: []string{"Job/ns/x status: 'InProgress'"}},
+			wantAwaited: []Awaited{{ID: id, ResourceVersion: "7"}},
+		},
 		"one that nobody may watch": {looked: Looked{Seen: seen(status.CurrentStatus)}, want: Health{Unwatched: true}},
-		"a kind that is not served": {looked: Looked{Seen: &Observed{Status: status.NotFoundStatus, Message: "no kind"}, Watched: true}, want: Health{Pending: []string{"Job/ns/x status: 'NotFound': no kind"}, Unserved: []string{"Job/ns/x: no kind"}}, wantAwaited: []Awaited{{ID: id}}},
+		"a kind that is not served": {
+			looked:      Looked{Seen: &Observed{Status: status.NotFoundStatus, Message: "no kind"}, Watched: true},
+			want:        Health{Pending: []string{"Job/ns/x status: 'NotFound': no kind"}, Unserved: []string{"Job/ns/x: no kind"}},
+			wantAwaited: []Awaited{{ID: id}},
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -391,12 +469,29 @@ func TestPrunable(t *testing.T) {
 		labels, annotations map[string]string
 		want                string // why not; empty is prunable
 	}{
-		"our own":                    {labels: ours},
-		"another owner's":            {labels: kustomizations.Labels(other), want: "it has the labels of Kustomization " + other.Namespace + "/" + other.Name},
-		"nobody's":                   {want: "it has not the labels kustomize.toolkit.fluxcd.io/name and kustomize.toolkit.fluxcd.io/namespace of its owner"},
-		"our own that is to be kept": {labels: ours, annotations: map[string]string{kustomizations.PruneKey: "Disabled"}, want: "kustomize.toolkit.fluxcd.io/prune: disabled"},
-		"our own that is left alone": {labels: ours, annotations: map[string]string{kustomizations.ReconcileKey: "disabled"}, want: "kustomize.toolkit.fluxcd.io/reconcile: disabled"},
-		"our own that is ignored":    {labels: ours, annotations: map[string]string{kustomizations.SSAKey: Ignore}, want: "kustomize.toolkit.fluxcd.io/ssa: Ignore"},
+		"our own": {labels: ours},
+		"another owner's": {
+			labels: kustomizations.Labels(other),
+			want:   "it has the labels of Kustomization " + other.Namespace + "/" + other.Name,
+		},
+		"nobody's": {
+			want: "it has not the labels kustomize.toolkit.fluxcd.io/name and kustomize.toolkit.fluxcd.io/namespace of its owner",
+		},
+		"our own that is to be kept": {
+			labels:      ours,
+			annotations: map[string]string{kustomizations.PruneKey: "Disabled"},
+			want:        "kustomize.toolkit.fluxcd.io/prune: disabled",
+		},
+		"our own that is left alone": {
+			labels:      ours,
+			annotations: map[string]string{kustomizations.ReconcileKey: "disabled"},
+			want:        "kustomize.toolkit.fluxcd.io/reconcile: disabled",
+		},
+		"our own that is ignored": {
+			labels:      ours,
+			annotations: map[string]string{kustomizations.SSAKey: Ignore},
+			want:        "kustomize.toolkit.fluxcd.io/ssa: Ignore",
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -446,11 +541,21 @@ func TestWhoIsToldOfContention(t *testing.T) {
 		want    bool
 		says    string
 	}{
-		"a first repair is none":         {repairs: repairs(1), says: "somebody (fields)"},
-		"a third one is":                 {found: Contention{Manager: "hpa", Fields: []string{".spec.replicas"}}, repairs: repairs(3), want: true, says: "hpa (.spec.replicas)"},
-		"it is told once":                {repairs: reported, says: "somebody"},
-		"two owners are told of at once": {found: Contention{Owner: other}, repairs: repairs(1), want: true, says: "is applied by Kustomization/ns/other as well"},
-		"an object that is deleted":      {found: Contention{Deleted: true}, repairs: repairs(3), want: true, says: "is deleted again and again"},
+		"a first repair is none": {repairs: repairs(1), says: "somebody (fields)"},
+		"a third one is": {
+			found:   Contention{Manager: "hpa", Fields: []string{".spec.replicas"}},
+			repairs: repairs(3),
+			want:    true,
+			says:    "hpa (.spec.replicas)",
+		},
+		"it is told once": {repairs: reported, says: "somebody"},
+		"two owners are told of at once": {
+			found:   Contention{Owner: other},
+			repairs: repairs(1),
+			want:    true,
+			says:    "is applied by Kustomization/ns/other as well",
+		},
+		"an object that is deleted": {found: Contention{Deleted: true}, repairs: repairs(3), want: true, says: "is deleted again and again"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -170,7 +170,11 @@ func TestAnAwaitedObjectWakes(t *testing.T) {
 	u.Use(t.Context(), []Target{{GroupVersionKind: deployments}})
 	u.WaitSynced(t.Context())
 	seen, _ := s.Look(deployments, idOf(deployments, "d"), "")
-	if seen == nil || !u.Await([]decide.Awaited{{GroupVersionKind: deployments, ID: idOf(deployments, "d"), ResourceVersion: seen.ResourceVersion}}) {
+	if seen == nil || !u.Await([]decide.Awaited{{
+		GroupVersionKind: deployments,
+		ID:               idOf(deployments, "d"),
+		ResourceVersion:  seen.ResourceVersion,
+	}}) {
 		t.Fatalf("nothing to wait for: %+v", seen)
 	}
 	healthy := server.Get(path)
@@ -184,7 +188,12 @@ func TestAnAwaitedObjectWakes(t *testing.T) {
 		t.Error("what is healthy by now is waited for")
 	}
 	seen, _ = s.Look(deployments, idOf(deployments, "d"), "")
-	if !u.Await([]decide.Awaited{{GroupVersionKind: deployments, ID: idOf(deployments, "d"), ResourceVersion: seen.ResourceVersion, Gone: true}}) {
+	if !u.Await([]decide.Awaited{{
+		GroupVersionKind: deployments,
+		ID:               idOf(deployments, "d"),
+		ResourceVersion:  seen.ResourceVersion,
+		Gone:             true,
+	}}) {
 		t.Fatal("the termination of what is there is not waited for")
 	}
 	server.Delete(path)

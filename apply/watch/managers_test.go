@@ -29,11 +29,17 @@ func TestWhoseFieldsAreTakenOver(t *testing.T) {
 		"another controller's apply":          {managed("cert-manager", apply, "", `{"f:data":{}}`), false},
 		"who asks to keep what he adds":       {managed("flux-client-side-apply", update, "", `{"f:data":{}}`), false},
 		"kubectl rollout restart":             {managed("kubectl-rollout", update, "", restart), false},
-		"a request for a reconcile":           {managed("kubectl-annotate", update, "", `{"f:metadata":{"f:annotations":{".":{},"f:reconcile.fluxcd.io/requestedAt":{}}}}`), false},
-		"a request among other annotations":   {managed("kubectl-annotate", update, "", `{"f:metadata":{"f:annotations":{"f:mine":{},"f:reconcile.fluxcd.io/requestedAt":{}}}}`), true},
-		"fields that nobody can read":         {managed("kubectl-edit", update, "", `{`), true},
-		"kubectl rollout pause":               {managed("kubectl-rollout", update, "", `{"f:spec":{"f:paused":{}}}`), true},
-		"a restart under a different name":    {managed("kubectl-patch", update, "", restart), false},
+		"a request for a reconcile": {
+			managed("kubectl-annotate", update, "", `{"f:metadata":{"f:annotations":{".":{},"f:reconcile.fluxcd.io/requestedAt":{}}}}`),
+			false,
+		},
+		"a request among other annotations": {
+			managed("kubectl-annotate", update, "", `{"f:metadata":{"f:annotations":{"f:mine":{},"f:reconcile.fluxcd.io/requestedAt":{}}}}`),
+			true,
+		},
+		"fields that nobody can read":      {managed("kubectl-edit", update, "", `{`), true},
+		"kubectl rollout pause":            {managed("kubectl-rollout", update, "", `{"f:spec":{"f:paused":{}}}`), true},
+		"a restart under a different name": {managed("kubectl-patch", update, "", restart), false},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

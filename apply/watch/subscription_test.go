@@ -38,10 +38,22 @@ func TestObservedStatus(t *testing.T) {
 		want   status.Status
 	}{
 		"a ConfigMap is healthy because it is there": {object("ConfigMap", "v1", map[string]any{}), status.CurrentStatus},
-		"a Job that runs is not healthy yet":         {object("Job", "batch/v1", map[string]any{"status": conditions()}), status.InProgressStatus},
-		"a Job that is complete is healthy":          {object("Job", "batch/v1", map[string]any{"status": conditions("Complete")}), status.CurrentStatus},
-		"a Job that failed has failed":               {object("Job", "batch/v1", map[string]any{"status": conditions("Failed")}), status.FailedStatus},
-		"a Job of another group is not a Job":        {object("Job", "example.com/v1", map[string]any{"status": conditions()}), status.CurrentStatus},
+		"a Job that runs is not healthy yet": {
+			object("Job", "batch/v1", map[string]any{"status": conditions()}),
+			status.InProgressStatus,
+		},
+		"a Job that is complete is healthy": {
+			object("Job", "batch/v1", map[string]any{"status": conditions("Complete")}),
+			status.CurrentStatus,
+		},
+		"a Job that failed has failed": {
+			object("Job", "batch/v1", map[string]any{"status": conditions("Failed")}),
+			status.FailedStatus,
+		},
+		"a Job of another group is not a Job": {
+			object("Job", "example.com/v1", map[string]any{"status": conditions()}),
+			status.CurrentStatus,
+		},
 		"a deployment nobody has seen is in progress": {object("Deployment", "apps/v1", map[string]any{
 			"metadata": map[string]any{"generation": int64(1)}, "spec": map[string]any{"replicas": int64(0)},
 		}), status.InProgressStatus},
@@ -154,16 +166,44 @@ func TestAwait(t *testing.T) {
 		news    []news
 		want    int // notifications
 	}{
-		"one healthy of two is no news":         {[]decide.Awaited{awaited("a"), awaited("b")}, []news{{seen("a", "11", status.CurrentStatus), decide.Fresh}}, 0},
-		"the last one to become healthy is":     {[]decide.Awaited{awaited("a"), awaited("b")}, []news{{seen("a", "11", status.CurrentStatus), decide.Fresh}, {seen("b", "12", status.CurrentStatus), decide.Fresh}}, 1},
-		"what was healthy before is not":        {[]decide.Awaited{awaited("a")}, []news{{seen("a", "9", status.CurrentStatus), decide.Fresh}}, 0},
-		"a failure is":                          {[]decide.Awaited{awaited("a"), awaited("b")}, []news{{seen("a", "11", status.FailedStatus), decide.Fresh}}, 1},
-		"a known failure is not":                {[]decide.Awaited{failed}, []news{{seen("a", "11", status.FailedStatus), decide.Fresh}}, 0},
-		"recovery of a known failure is":        {[]decide.Awaited{failed}, []news{{seen("a", "11", status.CurrentStatus), decide.Fresh}}, 1},
-		"another's object is not":               {[]decide.Awaited{awaited("a")}, []news{{seen("x", "11", status.CurrentStatus), decide.Fresh}}, 0},
-		"deletion is not, unless waited for":    {[]decide.Awaited{awaited("a")}, []news{{seen("a", "11", status.CurrentStatus), decide.Missing}}, 0},
-		"deletion is, if waited for":            {[]decide.Awaited{gone}, []news{{seen("a", "11", status.CurrentStatus), decide.Missing}}, 1},
-		"after all is healthy nothing is":       {[]decide.Awaited{awaited("a")}, []news{{seen("a", "11", status.CurrentStatus), decide.Fresh}, {seen("a", "12", status.FailedStatus), decide.Fresh}}, 1},
+		"one healthy of two is no news": {
+			[]decide.Awaited{awaited("a"), awaited("b")},
+			[]news{{seen("a", "11", status.CurrentStatus), decide.Fresh}},
+			0,
+		},
+		"the last one to become healthy is": {
+			[]decide.Awaited{awaited("a"), awaited("b")},
+			[]news{{seen("a", "11", status.CurrentStatus), decide.Fresh}, {seen("b", "12", status.CurrentStatus), decide.Fresh}},
+			1,
+		},
+		"what was healthy before is not": {
+			[]decide.Awaited{awaited("a")},
+			[]news{{seen("a", "9", status.CurrentStatus), decide.Fresh}},
+			0,
+		},
+		"a failure is": {
+			[]decide.Awaited{awaited("a"), awaited("b")},
+			[]news{{seen("a", "11", status.FailedStatus), decide.Fresh}},
+			1,
+		},
+		"a known failure is not":         {[]decide.Awaited{failed}, []news{{seen("a", "11", status.FailedStatus), decide.Fresh}}, 0},
+		"recovery of a known failure is": {[]decide.Awaited{failed}, []news{{seen("a", "11", status.CurrentStatus), decide.Fresh}}, 1},
+		"another's object is not": {
+			[]decide.Awaited{awaited("a")},
+			[]news{{seen("x", "11", status.CurrentStatus), decide.Fresh}},
+			0,
+		},
+		"deletion is not, unless waited for": {
+			[]decide.Awaited{awaited("a")},
+			[]news{{seen("a", "11", status.CurrentStatus), decide.Missing}},
+			0,
+		},
+		"deletion is, if waited for": {[]decide.Awaited{gone}, []news{{seen("a", "11", status.CurrentStatus), decide.Missing}}, 1},
+		"after all is healthy nothing is": {
+			[]decide.Awaited{awaited("a")},
+			[]news{{seen("a", "11", status.CurrentStatus), decide.Fresh}, {seen("a", "12", status.FailedStatus), decide.Fresh}},
+			1,
+		},
 		"nothing is for those who do not await": {nil, []news{{seen("a", "11", status.CurrentStatus), decide.Fresh}}, 0},
 	}
 	for name, tc := range tests {

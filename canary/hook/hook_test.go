@@ -111,21 +111,86 @@ func TestCall(t *testing.T) {
 		want  canary.Answer
 		asked []string
 	}{
-		"without webhooks all agree":                             {ask: flaggerv1.ConfirmRolloutHook, want: canary.Answer{OK: true}},
-		"other types are not called":                             {hooks: hooks{gate("a", "/403/no")}, ask: flaggerv1.RolloutHook, want: canary.Answer{OK: true}},
-		"all are called":                                         {hooks: hooks{gate("a", "/200"), gate("b", "/202")}, ask: flaggerv1.ConfirmRolloutHook, want: canary.Answer{OK: true, Webhook: "b", Agreed: []string{"a", "b"}}, asked: []string{"/200", "/202"}},
-		"the first refusal ends it":                              {hooks: hooks{gate("a", "/403/Forbidden"), gate("b", "/200")}, ask: flaggerv1.ConfirmRolloutHook, want: canary.Answer{Webhook: "a", Why: "answered 403 Forbidden"}, asked: []string{"/403/Forbidden"}},
-		"no content is a refusal":                                {hooks: hooks{gate("a", "/204")}, ask: flaggerv1.ConfirmRolloutHook, want: canary.Answer{Webhook: "a", Why: "answered 204 No Content"}, asked: []string{"/204"}},
-		"no type is rollout":                                     {hooks: hooks{{Name: "a", URL: r.URL + "/200"}}, ask: flaggerv1.RolloutHook, want: canary.Answer{OK: true, Webhook: "a", Agreed: []string{"a"}}, asked: []string{"/200"}},
-		"one rollback is enough":                                 {hooks: hooks{rollback("a", "/403"), rollback("b", "/200"), rollback("c", "/403")}, ask: flaggerv1.RollbackHook, want: canary.Answer{OK: true, Webhook: "b", Agreed: []string{"b"}}, asked: []string{"/403", "/200"}},
-		"no rollback is asked for":                               {hooks: hooks{rollback("a", "/403/no")}, ask: flaggerv1.RollbackHook, want: canary.Answer{Webhook: "a", Why: "answered 403 Forbidden"}, asked: []string{"/403/no"}},
-		"its owner wants no alert":                               {hooks: hooks{{Name: "a", URL: r.URL + "/403/no", MuteAlert: true}}, ask: flaggerv1.RolloutHook, want: canary.Answer{Webhook: "a", Why: "answered 403 Forbidden", Muted: true}, asked: []string{"/403/no"}},
-		"a URL that is none":                                     {hooks: hooks{{Name: "a", URL: "load tester"}}, ask: flaggerv1.RolloutHook, want: canary.Answer{Webhook: "a", Why: "url: it is no URL such as https://host/path"}},
-		"a timeout that is none":                                 {hooks: hooks{{Name: "a", URL: r.URL, Timeout: "10sx"}}, ask: flaggerv1.RolloutHook, want: canary.Answer{Webhook: "a", Why: `timeout: "10sx" is not a duration of up to 6h0m0s`}},
-		"a letter is the default":                                {hooks: hooks{{Name: "a", URL: r.URL + "/200", Timeout: "s"}}, ask: flaggerv1.RolloutHook, want: canary.Answer{OK: true, Webhook: "a", Agreed: []string{"a"}}, asked: []string{"/200"}},
-		"a timeout without an end":                               {hooks: hooks{{Name: "a", URL: r.URL, Timeout: "999h"}}, ask: flaggerv1.RolloutHook, want: canary.Answer{Webhook: "a", Why: `timeout: "999h" is not a duration of up to 6h0m0s`}},
-		"retries without an end":                                 {hooks: hooks{{Name: "a", URL: r.URL, Retries: 1e9}}, ask: flaggerv1.RolloutHook, want: canary.Answer{Webhook: "a", Why: "retries: at most 1000"}},
-		"what a server says is not quoted that may be anybody's": {hooks: hooks{{Name: "a", URL: r.URL + "/500/token=abcdef"}}, ask: flaggerv1.RolloutHook, want: canary.Answer{Webhook: "a", Why: "answered 500 Internal Server Error"}, asked: []string{"/500/token=abcdef"}},
+		"without webhooks all agree": {ask: flaggerv1.ConfirmRolloutHook, want: canary.Answer{OK: true}},
+		"other types are not called": {
+			hooks: hooks{gate("a", "/403/no")},
+			ask:   flaggerv1.RolloutHook,
+			want:  canary.Answer{OK: true},
+		},
+		"all are called": {
+			hooks: hooks{gate("a", "/200"), gate("b", "/202")},
+			ask:   flaggerv1.ConfirmRolloutHook,
+			want:  canary.Answer{OK: true, Webhook: "b", Agreed: []string{"a", "b"}},
+			asked: []string{"/200", "/202"},
+		},
+		"the first refusal ends it": {
+			hooks: hooks{gate("a", "/403/Forbidden"), gate("b", "/200")},
+			ask:   flaggerv1.ConfirmRolloutHook,
+			want:  canary.Answer{Webhook: "a", Why: "answered 403 Forbidden"},
+			asked: []string{"/403/Forbidden"},
+		},
+		"no content is a refusal": {
+			hooks: hooks{gate("a", "/204")},
+			ask:   flaggerv1.ConfirmRolloutHook,
+			want:  canary.Answer{Webhook: "a", Why: "answered 204 No Content"},
+			asked: []string{"/204"},
+		},
+		"no type is rollout": {
+			hooks: hooks{{Name: "a", URL: r.URL + "/200"}},
+			ask:   flaggerv1.RolloutHook,
+			want:  canary.Answer{OK: true, Webhook: "a", Agreed: []string{"a"}},
+			asked: []string{"/200"},
+		},
+		"one rollback is enough": {
+			hooks: hooks{rollback("a", "/403"), rollback("b", "/200"), rollback("c", "/403")},
+			ask:   flaggerv1.RollbackHook,
+			want:  canary.Answer{OK: true, Webhook: "b", Agreed: []string{"b"}},
+			asked: []string{"/403", "/200"},
+		},
+		"no rollback is asked for": {
+			hooks: hooks{rollback("a", "/403/no")},
+			ask:   flaggerv1.RollbackHook,
+			want:  canary.Answer{Webhook: "a", Why: "answered 403 Forbidden"},
+			asked: []string{"/403/no"},
+		},
+		"its owner wants no alert": {
+			hooks: hooks{{Name: "a", URL: r.URL + "/403/no", MuteAlert: true}},
+			ask:   flaggerv1.RolloutHook,
+			want:  canary.Answer{Webhook: "a", Why: "answered 403 Forbidden", Muted: true},
+			asked: []string{"/403/no"},
+		},
+		"a URL that is none": {
+			hooks: hooks{{Name: "a", URL: "load tester"}},
+			ask:   flaggerv1.RolloutHook,
+			want:  canary.Answer{Webhook: "a", Why: "url: it is no URL such as https://host/path"},
+		},
+		"a timeout that is none": {
+			hooks: hooks{{Name: "a", URL: r.URL, Timeout: "10sx"}},
+			ask:   flaggerv1.RolloutHook,
+			want:  canary.Answer{Webhook: "a", Why: `timeout: "10sx" is not a duration of up to 6h0m0s`},
+		},
+		"a letter is the default": {
+			hooks: hooks{{Name: "a", URL: r.URL + "/200", Timeout: "s"}},
+			ask:   flaggerv1.RolloutHook,
+			want:  canary.Answer{OK: true, Webhook: "a", Agreed: []string{"a"}},
+			asked: []string{"/200"},
+		},
+		"a timeout without an end": {
+			hooks: hooks{{Name: "a", URL: r.URL, Timeout: "999h"}},
+			ask:   flaggerv1.RolloutHook,
+			want:  canary.Answer{Webhook: "a", Why: `timeout: "999h" is not a duration of up to 6h0m0s`},
+		},
+		"retries without an end": {
+			hooks: hooks{{Name: "a", URL: r.URL, Retries: 1e9}},
+			ask:   flaggerv1.RolloutHook,
+			want:  canary.Answer{Webhook: "a", Why: "retries: at most 1000"},
+		},
+		"what a server says is not quoted that may be anybody's": {
+			hooks: hooks{{Name: "a", URL: r.URL + "/500/token=abcdef"}},
+			ask:   flaggerv1.RolloutHook,
+			want:  canary.Answer{Webhook: "a", Why: "answered 500 Internal Server Error"},
+			asked: []string{"/500/token=abcdef"},
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

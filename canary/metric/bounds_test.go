@@ -35,7 +35,11 @@ func inline(queries ...string) *flaggerv1.Canary {
 func TestAQueryWithoutEndHoldsNoWorker(t *testing.T) {
 	k := testChecker(t)
 	k.metricsServer = "http://127.0.0.1:1"
-	for _, query := range []string{`{{ range 20000000 }}{{ end }}`, `{{ range 5000 }}{{ range 5000 }}{{ end }}{{ end }}`, `{{ range 9223372036854775807 }}{{ end }}`} {
+	for _, query := range []string{
+		`{{ range 20000000 }}{{ end }}`,
+		`{{ range 5000 }}{{ range 5000 }}{{ end }}{{ end }}`,
+		`{{ range 9223372036854775807 }}{{ end }}`,
+	} {
 		start := time.Now()
 		err := k.Supports(t.Context(), inline(query))
 		if !errors.Is(err, reconcile.TerminalError(nil)) || !errors.Is(err, template.ErrBudget) {

@@ -162,8 +162,11 @@ func TestAStatefulSetIsMeasuredByItsUpdatedPods(t *testing.T) {
 		spec appsv1.StatefulSetSpec
 		want string
 	}{
-		"those from the partition on":                                      {rolling(5, 3, nil), "podinfo-(3|4)"},
-		"ordinals may start anywhere":                                      {rolling(3, 1, &appsv1.StatefulSetOrdinals{Start: 10}), "podinfo-(11|12)"},
+		"those from the partition on": {rolling(5, 3, nil), "podinfo-(3|4)"},
+		"ordinals may start anywhere": {
+			rolling(3, 1, &appsv1.StatefulSetOrdinals{Start: 10}),
+			"podinfo-(11|12)",
+		},
 		"a partition beyond all has no pods, and the pattern matches none": {rolling(2, 7, nil), "podinfo-(none)"},
 		"without a partition all of them":                                  {appsv1.StatefulSetSpec{Replicas: ptr.To[int32](2)}, "podinfo-(0|1)"},
 	}
@@ -202,7 +205,10 @@ func TestAStatefulSetIsFollowedFromStepToStep(t *testing.T) {
 	c.Spec.TargetRef.Kind = "StatefulSet"
 	set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: "staging", Name: "podinfo"}, Spec: rolling(5, 1000000, nil)}
 	api := fakeClient(t, set)
-	measure, err := metric.NewChecker(api, prom.URL, clock.RealClock{}).Prepare(t.Context(), c, flaggerv1.CanaryMetric{Name: "own", Query: "{{ pods }}"})
+	measure, err := metric.NewChecker(api, prom.URL, clock.RealClock{}).Prepare(t.Context(), c, flaggerv1.CanaryMetric{
+		Name:  "own",
+		Query: "{{ pods }}",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -261,7 +261,12 @@ func conformFailures(t *testing.T, r recording) {
 	if _, err := s.check(t); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("want %q, got %v", want, err)
 	}
-	for _, page := range []string{"<html>s3cret of an internal server</html>", `"s3cret"`, `{"AccessKeyId":"s3cret"}`, `{"message":{"key":"s3cret"}}`} {
+	for _, page := range []string{
+		"<html>s3cret of an internal server</html>",
+		`"s3cret"`,
+		`{"AccessKeyId":"s3cret"}`,
+		`{"message":{"key":"s3cret"}}`,
+	} {
 		for _, status := range []int{http.StatusOK, http.StatusBadGateway} {
 			s.answer(status, page)
 			if _, err := s.check(t); err == nil || strings.Contains(err.Error(), "s3cret") {

@@ -43,17 +43,32 @@ func decodes(t *testing.T, decode func([]byte) (float64, error), cases map[strin
 
 func TestPrometheusAnswers(t *testing.T) {
 	decodes(t, decodePrometheus, map[string]answer{
-		"infinity is a value":                      {body: `{"data":{"resultType":"vector","result":[{"value":[1,"+Inf"]}]}}`, want: math.Inf(1)},
-		"a scalar is the value":                    {body: `{"data":{"resultType":"scalar","result":[1,"42"]}}`, want: 42},
-		"dividing by no requests is no value":      {body: `{"data":{"resultType":"vector","result":[{"value":[1,"NaN"]}]}}`, wantIs: ErrNoValues},
-		"a range has no single value":              {body: `{"data":{"resultType":"matrix","result":[]}}`, wantErr: "matrix"},
-		"an error may come with status 200":        {body: `{"status":"error","error":"parse error at char 5"}`, wantErr: "parse error at char 5"},
-		"a page instead of an answer is refused":   {body: `<html>`, wantErr: "not from a Prometheus API"},
-		"a sample without value is refused":        {body: `{"data":{"resultType":"vector","result":[{"value":[1]}]}}`, wantErr: "sample"},
-		"a sample that is no number is refused":    {body: `{"data":{"resultType":"vector","result":[{"value":[1,"many"]}]}}`, wantErr: "a text of 4 bytes is none"},
-		"a series without sample is refused":       {body: `{"data":{"resultType":"vector","result":[{}]}}`, wantErr: "sample"},
-		"the last of several series does not win":  {body: `{"data":{"resultType":"vector","result":[{"value":[1,"50"]},{"value":[1,"100"]}]}}`, wantIs: ErrManySeries},
-		"a series that divides by none counts too": {body: `{"data":{"resultType":"vector","result":[{"value":[1,"NaN"]},{"value":[1,"1"]}]}}`, wantIs: ErrManySeries},
+		"infinity is a value":   {body: `{"data":{"resultType":"vector","result":[{"value":[1,"+Inf"]}]}}`, want: math.Inf(1)},
+		"a scalar is the value": {body: `{"data":{"resultType":"scalar","result":[1,"42"]}}`, want: 42},
+		"dividing by no requests is no value": {
+			body:   `{"data":{"resultType":"vector","result":[{"value":[1,"NaN"]}]}}`,
+			wantIs: ErrNoValues,
+		},
+		"a range has no single value": {body: `{"data":{"resultType":"matrix","result":[]}}`, wantErr: "matrix"},
+		"an error may come with status 200": {
+			body:    `{"status":"error","error":"parse error at char 5"}`,
+			wantErr: "parse error at char 5",
+		},
+		"a page instead of an answer is refused": {body: `<html>`, wantErr: "not from a Prometheus API"},
+		"a sample without value is refused":      {body: `{"data":{"resultType":"vector","result":[{"value":[1]}]}}`, wantErr: "sample"},
+		"a sample that is no number is refused": {
+			body:    `{"data":{"resultType":"vector","result":[{"value":[1,"many"]}]}}`,
+			wantErr: "a text of 4 bytes is none",
+		},
+		"a series without sample is refused": {body: `{"data":{"resultType":"vector","result":[{}]}}`, wantErr: "sample"},
+		"the last of several series does not win": {
+			body:   `{"data":{"resultType":"vector","result":[{"value":[1,"50"]},{"value":[1,"100"]}]}}`,
+			wantIs: ErrManySeries,
+		},
+		"a series that divides by none counts too": {
+			body:   `{"data":{"resultType":"vector","result":[{"value":[1,"NaN"]},{"value":[1,"1"]}]}}`,
+			wantIs: ErrManySeries,
+		},
 	})
 }
 
@@ -62,15 +77,27 @@ func TestPrometheusAnswers(t *testing.T) {
 func TestDatadogTakesTheNewestCompletePoint(t *testing.T) {
 	decode := func(body []byte) (float64, error) { return decodeDatadog(body, now) }
 	decodes(t, decode, map[string]answer{
-		"the newest whose time is over":         {body: `{"series":[{"interval":60,"pointlist":[[1699999880000,1],[1699999940000,2],[1700000000000,3]]}]}`, want: 2},
-		"a gap is filled by the one before":     {body: `{"series":[{"interval":10,"pointlist":[[1699999880000,1],[1699999900000,null]]}]}`, want: 1},
-		"without an interval points tell it":    {body: `{"series":[{"pointlist":[[1699999880000,1],[1699999940000,2],[1700000000000,3]]}]}`, want: 2},
+		"the newest whose time is over": {
+			body: `{"series":[{"interval":60,"pointlist":[[1699999880000,1],[1699999940000,2],[1700000000000,3]]}]}`,
+			want: 2,
+		},
+		"a gap is filled by the one before": {
+			body: `{"series":[{"interval":10,"pointlist":[[1699999880000,1],[1699999900000,null]]}]}`,
+			want: 1,
+		},
+		"without an interval points tell it": {
+			body: `{"series":[{"pointlist":[[1699999880000,1],[1699999940000,2],[1700000000000,3]]}]}`,
+			want: 2,
+		},
 		"a point alone is over when it is past": {body: `{"series":[{"pointlist":[[1699999880000,1]]}]}`, want: 1},
-		"old recordings have no incomplete one": {body: `{"series": [{"pointlist": [[1577232000000,1.1],[1577318400000,5.5],[1577404800000,2.9]]}]}`, want: 2.9},
-		"a series without points is none":       {body: `{"series":[{"pointlist":[]},{"pointlist":[[1,5]]}]}`, want: 5},
-		"a query that is wrong has status 200":  {body: `{"status":"error","error":"Error parsing query"}`, wantErr: "Error parsing query"},
-		"a point without time is refused":       {body: `{"series":[{"pointlist":[[null,5]]}]}`, wantErr: "the time of a point"},
-		"a value that is none is refused":       {body: `{"series":[{"pointlist":[[1,{}]]}]}`, wantErr: "number"},
+		"old recordings have no incomplete one": {
+			body: `{"series": [{"pointlist": [[1577232000000,1.1],[1577318400000,5.5],[1577404800000,2.9]]}]}`,
+			want: 2.9,
+		},
+		"a series without points is none":      {body: `{"series":[{"pointlist":[]},{"pointlist":[[1,5]]}]}`, want: 5},
+		"a query that is wrong has status 200": {body: `{"status":"error","error":"Error parsing query"}`, wantErr: "Error parsing query"},
+		"a point without time is refused":      {body: `{"series":[{"pointlist":[[null,5]]}]}`, wantErr: "the time of a point"},
+		"a value that is none is refused":      {body: `{"series":[{"pointlist":[[1,{}]]}]}`, wantErr: "number"},
 	})
 }
 
@@ -109,42 +136,72 @@ func TestFluxAnswers(t *testing.T) {
 		"tables of two schemas are several": {body: header + ",,0,,1,a\n\n" + header + ",other,0,,2,b\n", wantIs: ErrManySeries},
 		"an empty answer is not zero":       {body: "", wantIs: ErrNoValues},
 		"a header alone has no values":      {body: header, wantIs: ErrNoValues},
-		"an error comes as a table":         {body: "#datatype,string,string\n#group,true,true\n#default,,\n,error,reference\n,failed to find bucket,897\n", wantErr: "failed to find bucket"},
-		"rows need a value":                 {body: "#datatype,string,long\n#group,false,false\n#default,_result,\n,result,table\n,,0\n", wantErr: "without a column _value"},
-		"without annotations it is read":    {body: ",result,table,_value\n,,0,3\n", want: 3},
-		"broken quotes are refused":         {body: "a\"b,c\n", wantErr: "InfluxDB"},
-		"a page is refused":                 {body: "<html>\n", wantErr: "no header"},
+		"an error comes as a table": {
+			body:    "#datatype,string,string\n#group,true,true\n#default,,\n,error,reference\n,failed to find bucket,897\n",
+			wantErr: "failed to find bucket",
+		},
+		"rows need a value": {
+			body:    "#datatype,string,long\n#group,false,false\n#default,_result,\n,result,table\n,,0\n",
+			wantErr: "without a column _value",
+		},
+		"without annotations it is read": {body: ",result,table,_value\n,,0,3\n", want: 3},
+		"broken quotes are refused":      {body: "a\"b,c\n", wantErr: "InfluxDB"},
+		"a page is refused":              {body: "<html>\n", wantErr: "no header"},
 	})
 }
 
 func TestStackdriverAnswers(t *testing.T) {
 	decodes(t, decodeStackdriver, map[string]answer{
-		"an integer is not zero":              {body: `{"timeSeriesData":[{"pointData":[{"values":[{"int64Value":"12"}]}]}]}`, want: 12},
-		"true is one":                         {body: `{"timeSeriesData":[{"pointData":[{"values":[{"boolValue":true}]}]}]}`, want: 1},
-		"the first column counts":             {body: `{"timeSeriesData":[{"pointData":[{"values":[{"doubleValue":1},{"doubleValue":2}]}]}]}`, want: 1},
-		"a distribution is no number":         {body: `{"timeSeriesData":[{"pointData":[{"values":[{"distributionValue":{}}]}]}]}`, wantErr: "distributions"},
-		"half an answer is none":              {body: `{"timeSeriesData":[],"partialErrors":[{"message":"timed out"}]}`, wantErr: "timed out"},
-		"the first of several does not count": {body: `{"timeSeriesData":[{"pointData":[{"values":[{"doubleValue":1}]}]},{"pointData":[{"values":[{"doubleValue":2}]}]}]}`, wantIs: ErrManySeries},
+		"an integer is not zero": {body: `{"timeSeriesData":[{"pointData":[{"values":[{"int64Value":"12"}]}]}]}`, want: 12},
+		"true is one":            {body: `{"timeSeriesData":[{"pointData":[{"values":[{"boolValue":true}]}]}]}`, want: 1},
+		"the first column counts": {
+			body: `{"timeSeriesData":[{"pointData":[{"values":[{"doubleValue":1},{"doubleValue":2}]}]}]}`,
+			want: 1,
+		},
+		"a distribution is no number": {
+			body:    `{"timeSeriesData":[{"pointData":[{"values":[{"distributionValue":{}}]}]}]}`,
+			wantErr: "distributions",
+		},
+		"half an answer is none": {body: `{"timeSeriesData":[],"partialErrors":[{"message":"timed out"}]}`, wantErr: "timed out"},
+		"the first of several does not count": {
+			body:   `{"timeSeriesData":[{"pointData":[{"values":[{"doubleValue":1}]}]},{"pointData":[{"values":[{"doubleValue":2}]}]}]}`,
+			wantIs: ErrManySeries,
+		},
 	})
 }
 
 func TestSignalFlowAnswers(t *testing.T) {
 	decodes(t, decodeSignalFlow, map[string]answer{
-		"the last value counts":      {body: "event: data\ndata: {\"data\":[{\"tsId\":\"A\",\"value\":1}]}\n\nevent: data\ndata: {\"data\":[{\"tsId\":\"A\",\"value\":2}]}\n\n", want: 2},
+		"the last value counts": {
+			body: "event: data\ndata: {\"data\":[{\"tsId\":\"A\",\"value\":1}]}\n\nevent: data\ndata: {\"data\":[{\"tsId\":\"A\",\"value\":2}]}\n\n",
+			want: 2,
+		},
 		"lines may end as they like": {body: "event:data\r\ndata:{\"data\":[{\"tsId\":\"A\",\"value\":2}]}\r\n\r\n", want: 2},
-		"an error ends a program":    {body: "event: error\ndata: {\"errors\":[{\"code\":\"ANALYTICS_PROGRAM_NAME_ERROR\",\"context\":{}}]}\n\n", wantErr: "ANALYTICS_PROGRAM_NAME_ERROR"},
-		"so does being aborted":      {body: "event: control-message\ndata: {\"event\":\"CHANNEL_ABORT\",\"abortInfo\":{\"sf_job_abortState\":\"ABORTED\",\"sf_job_abortReason\":\"too slow\"}}\n\n", wantErr: "ABORTED too slow"},
-		"data that is none":          {body: "event: data\ndata: {\n\n", wantErr: "reading the data"},
-		"a page is no stream":        {body: "<html>\n", wantErr: "not from SignalFlow"},
+		"an error ends a program": {
+			body:    "event: error\ndata: {\"errors\":[{\"code\":\"ANALYTICS_PROGRAM_NAME_ERROR\",\"context\":{}}]}\n\n",
+			wantErr: "ANALYTICS_PROGRAM_NAME_ERROR",
+		},
+		"so does being aborted": {
+			body:    "event: control-message\ndata: {\"event\":\"CHANNEL_ABORT\",\"abortInfo\":{\"sf_job_abortState\":\"ABORTED\",\"sf_job_abortReason\":\"too slow\"}}\n\n",
+			wantErr: "ABORTED too slow",
+		},
+		"data that is none":   {body: "event: data\ndata: {\n\n", wantErr: "reading the data"},
+		"a page is no stream": {body: "<html>\n", wantErr: "not from SignalFlow"},
 	})
 }
 
 func TestCloudWatchAnswers(t *testing.T) {
 	decodes(t, decodeCloudWatch, map[string]answer{
-		"the newest comes first":     {body: cloudWatchAnswer(`<member><Values><member>3</member><member>1</member></Values></member>`), want: 3},
-		"what may not be read fails": {body: cloudWatchAnswer(`<member><Id>e1</Id><StatusCode>Forbidden</StatusCode><Messages><member><Code>x</Code><Value>no access</Value></member></Messages></member>`), wantErr: "Forbidden for e1: no access"},
-		"part of the data will do":   {body: cloudWatchAnswer(`<member><StatusCode>PartialData</StatusCode><Values><member>3</member></Values></member>`), want: 3},
-		"another answer is refused":  {body: `<Other/>`, wantErr: "not from CloudWatch"},
+		"the newest comes first": {body: cloudWatchAnswer(`<member><Values><member>3</member><member>1</member></Values></member>`), want: 3},
+		"what may not be read fails": {
+			body:    cloudWatchAnswer(`<member><Id>e1</Id><StatusCode>Forbidden</StatusCode><Messages><member><Code>x</Code><Value>no access</Value></member></Messages></member>`),
+			wantErr: "Forbidden for e1: no access",
+		},
+		"part of the data will do": {
+			body: cloudWatchAnswer(`<member><StatusCode>PartialData</StatusCode><Values><member>3</member></Values></member>`),
+			want: 3,
+		},
+		"another answer is refused": {body: `<Other/>`, wantErr: "not from CloudWatch"},
 	})
 }
 
@@ -153,12 +210,15 @@ func TestWebAnswers(t *testing.T) {
 		path string
 		answer
 	}{
-		"the answer itself":              {"", answer{body: `99.5`, want: 99.5}},
-		"a number in quotes":             {"", answer{body: `"99.5"`, want: 99.5}},
-		"yes is one":                     {"{.ok}", answer{body: `{"ok":true}`, want: 1}},
-		"no is zero":                     {"{.ok}", answer{body: `{"ok":false}`, want: 0}},
-		"a path through lists":           {"{.items[0].value}", answer{body: `{"items":[{"value":5}]}`, want: 5}},
-		"a path that chooses":            {`{.items[?(@.name=="b")].value}`, answer{body: `{"items":[{"name":"a","value":1},{"name":"b","value":2}]}`, want: 2}},
+		"the answer itself":    {"", answer{body: `99.5`, want: 99.5}},
+		"a number in quotes":   {"", answer{body: `"99.5"`, want: 99.5}},
+		"yes is one":           {"{.ok}", answer{body: `{"ok":true}`, want: 1}},
+		"no is zero":           {"{.ok}", answer{body: `{"ok":false}`, want: 0}},
+		"a path through lists": {"{.items[0].value}", answer{body: `{"items":[{"value":5}]}`, want: 5}},
+		"a path that chooses": {
+			`{.items[?(@.name=="b")].value}`,
+			answer{body: `{"items":[{"name":"a","value":1},{"name":"b","value":2}]}`, want: 2},
+		},
 		"an item that is not there":      {"{.items[0].value}", answer{body: `{"items":[]}`, wantIs: ErrNoValues}},
 		"a field that is not there":      {"{.a.b}", answer{body: `{"a":{}}`, wantIs: ErrNoValues}},
 		"null is no value":               {"{.a}", answer{body: `{"a":null}`, wantIs: ErrNoValues}},
@@ -169,9 +229,12 @@ func TestWebAnswers(t *testing.T) {
 		"a text is no number":            {"{.a}", answer{body: `{"a":"12%"}`, wantErr: "a text of 3 bytes is none"}},
 		"a path into what has no fields": {"{.a[0]}", answer{body: `{"a":5}`, wantErr: "jsonPath does not fit"}},
 		"an answer nests as deep":        {"{..a}", answer{body: strings.Repeat("[", 63) + `{"a":5}` + strings.Repeat("]", 63), want: 5}},
-		"an answer nests too deep":       {"{..a}", answer{body: strings.Repeat("[", 64) + `{"a":5}` + strings.Repeat("]", 64), wantErr: "more than 64 deep"}},
-		"brackets in a text are none":    {"{.a}", answer{body: `{"b":"\\\"` + strings.Repeat("[", 99) + `","a":5}`, want: 5}},
-		"a page is refused":              {"{.a}", answer{body: `<html>`, wantErr: "not JSON"}},
+		"an answer nests too deep": {
+			"{..a}",
+			answer{body: strings.Repeat("[", 64) + `{"a":5}` + strings.Repeat("]", 64), wantErr: "more than 64 deep"},
+		},
+		"brackets in a text are none": {"{.a}", answer{body: `{"b":"\\\"` + strings.Repeat("[", 99) + `","a":5}`, want: 5}},
+		"a page is refused":           {"{.a}", answer{body: `<html>`, wantErr: "not JSON"}},
 	}
 	for name, tc := range cases {
 		decodes(t, func(body []byte) (float64, error) { return decodeWeb(body, tc.path) }, map[string]answer{name: tc.answer})

@@ -78,9 +78,17 @@ func TestCloudWatchIsAskedAgain(t *testing.T) {
 		body   string
 		want   int
 	}{
-		"when it is asked too often": {http.StatusBadRequest, `<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>`, 4},
-		"when it is not well":        {http.StatusServiceUnavailable, ``, 4},
-		"but not what is wrong":      {http.StatusForbidden, `<ErrorResponse><Error><Message>not authorized</Message></Error></ErrorResponse>`, 1},
+		"when it is asked too often": {
+			http.StatusBadRequest,
+			`<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>`,
+			4,
+		},
+		"when it is not well": {http.StatusServiceUnavailable, ``, 4},
+		"but not what is wrong": {
+			http.StatusForbidden,
+			`<ErrorResponse><Error><Message>not authorized</Message></Error></ErrorResponse>`,
+			1,
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -115,7 +123,10 @@ func TestRegionsOfCloudWatch(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			c := &connection{client: http.DefaultClient, MetricTemplateProvider: flaggerv1.MetricTemplateProvider{Type: "cloudwatch", Region: tc.region}}
+			c := &connection{
+				client:                 http.DefaultClient,
+				MetricTemplateProvider: flaggerv1.MetricTemplateProvider{Type: "cloudwatch", Region: tc.region},
+			}
 			src, err := connectCloudWatch(c)
 			if tc.wantErr != "" {
 				if err == nil || !strings.Contains(err.Error(), tc.wantErr) {
@@ -219,7 +230,12 @@ func TestTheControllersIdentityGoesToItsProviderAlone(t *testing.T) {
 		"Amazon by another name":         {amazon(host), nil, "headers.Host"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := &connection{checker: testChecker(t), client: newClient(http.DefaultTransport, queryTimeout), MetricTemplateProvider: tc.spec, secret: tc.secret}
+			c := &connection{
+				checker:                testChecker(t),
+				client:                 newClient(http.DefaultTransport, queryTimeout),
+				MetricTemplateProvider: tc.spec,
+				secret:                 tc.secret,
+			}
 			if tc.secret != nil {
 				c.SecretRef = &flaggerv1.SecretReference{Name: "login"}
 			}
@@ -337,8 +353,12 @@ func TestExternalMetricsOfTheAPIServer(t *testing.T) {
 		cfg  *rest.Config
 		want string
 	}{
-		"without an API server":             {atServer, nil, "spec.provider.address:"},
-		"the API server is always verified": {func(m *flaggerv1.MetricTemplate) { atServer(m); m.Spec.Provider.InsecureSkipVerify = true }, &rest.Config{}, "insecureSkipVerify:"},
+		"without an API server": {atServer, nil, "spec.provider.address:"},
+		"the API server is always verified": {
+			func(m *flaggerv1.MetricTemplate) { atServer(m); m.Spec.Provider.InsecureSkipVerify = true },
+			&rest.Config{},
+			"insecureSkipVerify:",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newTestServer(t, r)
@@ -359,7 +379,9 @@ func TestWhereSignalFlowStreams(t *testing.T) {
 		"https://stream.capi.example":     "https://stream.capi.example",
 		"https://proxy.example/api/flows": "https://proxy.example/api/flows",
 	} {
-		src, err := connectSplunk(&connection{secret: map[string][]byte{"sf_token_key": []byte("x")}, MetricTemplateProvider: flaggerv1.MetricTemplateProvider{
+		src, err := connectSplunk(&connection{secret: map[string][]byte{
+			"sf_token_key": []byte("x"),
+		}, MetricTemplateProvider: flaggerv1.MetricTemplateProvider{
 			Type: "splunk", Address: address, SecretRef: &flaggerv1.SecretReference{Name: "x"},
 		}})
 		if err != nil || src.(*splunk).base.String() != want {

@@ -58,8 +58,12 @@ DD-APPLICATION-KEY: app-s3cret
 			failure: `{"errors":["no such thing"]}`,
 		},
 		"cloudwatch": {
-			spec:   flaggerv1.MetricTemplateProvider{Region: "eu-west-1"},
-			secret: map[string]string{"aws_access_key_id": "AKIAEXAMPLE", "aws_secret_access_key": "aws-s3cret", "aws_session_token": "session-s3cret"},
+			spec: flaggerv1.MetricTemplateProvider{Region: "eu-west-1"},
+			secret: map[string]string{
+				"aws_access_key_id":     "AKIAEXAMPLE",
+				"aws_secret_access_key": "aws-s3cret",
+				"aws_session_token":     "session-s3cret",
+			},
 			query: `[{"Id": "e1", "Expression": "m1 * 2", "Label": "errors"},
 				{"Id": "m1", "ReturnData": false, "MetricStat": {"Period": 60, "Stat": "Sum", "Unit": "Count", "Metric": {
 				"Namespace": "apps", "MetricName": "errors", "Dimensions": [{"Name": "app", "Value": "{{ target }}"}]}}}]`,
@@ -153,7 +157,12 @@ Authorization: Api-Token s3cret-token
 `,
 			headers: []string{"Authorization"},
 			value:   `{"totalCount":1,"result":[{"metricId":"x","data":[{"dimensions":["a"],"timestamps":[1],"values":[42.5]}]}]}`,
-			empty:   []string{`{"result":[]}`, `{"result":[{"data":[]}]}`, `{"result":[{"data":[{"values":[]}]}]}`, `{"result":[{"data":[{"values":[null]}]}]}`},
+			empty: []string{
+				`{"result":[]}`,
+				`{"result":[{"data":[]}]}`,
+				`{"result":[{"data":[{"values":[]}]}]}`,
+				`{"result":[{"data":[{"values":[null]}]}]}`,
+			},
 			several: `{"result":[{"data":[{"values":[1]},{"values":[2]}]}]}`,
 			failure: `{"error":{"code":400,"message":"no such thing"}}`,
 		},

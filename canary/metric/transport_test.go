@@ -40,7 +40,9 @@ func newCertificate(t *testing.T, name string) certificate {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{
+			CommonName: name,
+		}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
 		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
@@ -122,12 +124,18 @@ func TestCertificatesOfTheSecret(t *testing.T) {
 		data map[string][]byte
 		want string // of the error
 	}{
-		"an authority and a certificate":      {map[string][]byte{"ca.crt": own.crt, "tls.crt": friend.crt, "tls.key": friend.key}, ""},
-		"without the authority":               {map[string][]byte{"tls.crt": friend.crt, "tls.key": friend.key}, "certificate"},
-		"without a certificate":               {map[string][]byte{"ca.crt": own.crt}, "certificate required"},
-		"with that of a stranger":             {map[string][]byte{"ca.crt": own.crt, "tls.crt": stranger.crt, "tls.key": stranger.key}, "tls"},
-		"a certificate without its key waits": {map[string][]byte{"tls.crt": friend.crt}, "secretRef: Secret \"login\": tls.crt and tls.key are no pair"},
-		"an authority that is none waits":     {map[string][]byte{"ca.crt": []byte("x")}, "secretRef: Secret \"login\": ca.crt holds no certificate"},
+		"an authority and a certificate": {map[string][]byte{"ca.crt": own.crt, "tls.crt": friend.crt, "tls.key": friend.key}, ""},
+		"without the authority":          {map[string][]byte{"tls.crt": friend.crt, "tls.key": friend.key}, "certificate"},
+		"without a certificate":          {map[string][]byte{"ca.crt": own.crt}, "certificate required"},
+		"with that of a stranger":        {map[string][]byte{"ca.crt": own.crt, "tls.crt": stranger.crt, "tls.key": stranger.key}, "tls"},
+		"a certificate without its key waits": {
+			map[string][]byte{"tls.crt": friend.crt},
+			"secretRef: Secret \"login\": tls.crt and tls.key are no pair",
+		},
+		"an authority that is none waits": {
+			map[string][]byte{"ca.crt": []byte("x")},
+			"secretRef: Secret \"login\": ca.crt holds no certificate",
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

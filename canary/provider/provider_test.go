@@ -16,13 +16,19 @@ func TestWhoRoutesACanary(t *testing.T) {
 		edit func(*flaggerv1.CanarySpec)
 		want string
 	}{
-		"the provider that is named":                     {func(s *flaggerv1.CanarySpec) { s.Provider = "istio" }, "istio"},
-		"else the controller's":                          {func(*flaggerv1.CanarySpec) {}, "gatewayapi:v1"},
-		"nothing for a worker":                           {func(s *flaggerv1.CanarySpec) { s.Service.Port = 0 }, "kubernetes"},
-		"the partition of a StatefulSet":                 {func(s *flaggerv1.CanarySpec) { s.TargetRef.Kind = "StatefulSet" }, "partition"},
-		"the partition of one that names no real router": {func(s *flaggerv1.CanarySpec) { s.TargetRef.Kind, s.Provider = "StatefulSet", "kubernetes" }, "partition"},
-		"what a StatefulSet names, to be refused":        {func(s *flaggerv1.CanarySpec) { s.TargetRef.Kind, s.Provider = "StatefulSet", "istio" }, "istio"},
-		"what is unknown, to be refused":                 {func(s *flaggerv1.CanarySpec) { s.Provider = "envoy" }, "envoy"},
+		"the provider that is named":     {func(s *flaggerv1.CanarySpec) { s.Provider = "istio" }, "istio"},
+		"else the controller's":          {func(*flaggerv1.CanarySpec) {}, "gatewayapi:v1"},
+		"nothing for a worker":           {func(s *flaggerv1.CanarySpec) { s.Service.Port = 0 }, "kubernetes"},
+		"the partition of a StatefulSet": {func(s *flaggerv1.CanarySpec) { s.TargetRef.Kind = "StatefulSet" }, "partition"},
+		"the partition of one that names no real router": {
+			func(s *flaggerv1.CanarySpec) { s.TargetRef.Kind, s.Provider = "StatefulSet", "kubernetes" },
+			"partition",
+		},
+		"what a StatefulSet names, to be refused": {
+			func(s *flaggerv1.CanarySpec) { s.TargetRef.Kind, s.Provider = "StatefulSet", "istio" },
+			"istio",
+		},
+		"what is unknown, to be refused": {func(s *flaggerv1.CanarySpec) { s.Provider = "envoy" }, "envoy"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := &flaggerv1.Canary{Spec: flaggerv1.CanarySpec{Service: flaggerv1.CanaryService{Port: 80}}}
@@ -88,12 +94,24 @@ func TestTheFirstFieldThatIsNotHonouredIsNamed(t *testing.T) {
 		edit     func(*flaggerv1.CanarySpec)
 		want     string
 	}{
-		"none without any":                   {kubernetes, func(*flaggerv1.CanarySpec) {}, ""},
-		"none that is honoured":              {istio, func(s *flaggerv1.CanarySpec) { s.Service.Hosts = []string{"a"} }, ""},
-		"one that is another provider's":     {istio, func(s *flaggerv1.CanarySpec) { s.Service.RouteKind = "GRPCRoute" }, "spec.service.routeKind"},
-		"one that nobody has":                {istio, func(s *flaggerv1.CanarySpec) { s.Service.MeshName = "m" }, "spec.service.meshName"},
-		"one of the analysis":                {kubernetes, func(s *flaggerv1.CanarySpec) { s.Analysis = &flaggerv1.CanaryAnalysis{Mirror: true} }, "spec.analysis.mirror"},
-		"references before what they are to": {kubernetes, func(s *flaggerv1.CanarySpec) { s.RouteRef, s.Service.Timeout = &flaggerv1.LocalObjectReference{}, "1s" }, "spec.routeRef"},
+		"none without any":      {kubernetes, func(*flaggerv1.CanarySpec) {}, ""},
+		"none that is honoured": {istio, func(s *flaggerv1.CanarySpec) { s.Service.Hosts = []string{"a"} }, ""},
+		"one that is another provider's": {
+			istio,
+			func(s *flaggerv1.CanarySpec) { s.Service.RouteKind = "GRPCRoute" },
+			"spec.service.routeKind",
+		},
+		"one that nobody has": {istio, func(s *flaggerv1.CanarySpec) { s.Service.MeshName = "m" }, "spec.service.meshName"},
+		"one of the analysis": {
+			kubernetes,
+			func(s *flaggerv1.CanarySpec) { s.Analysis = &flaggerv1.CanaryAnalysis{Mirror: true} },
+			"spec.analysis.mirror",
+		},
+		"references before what they are to": {
+			kubernetes,
+			func(s *flaggerv1.CanarySpec) { s.RouteRef, s.Service.Timeout = &flaggerv1.LocalObjectReference{}, "1s" },
+			"spec.routeRef",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := &flaggerv1.Canary{}
@@ -118,7 +136,12 @@ func TestWhoHonoursAField(t *testing.T) {
 }
 
 func TestWhoseCRDsAGroupNeeds(t *testing.T) {
-	for group, want := range map[string]string{"gloo.solo.io": "Gloo Edge", "split.smi-spec.io": "the SMI traffic split (linkerd-smi, OSM)", "": "", "apps": ""} {
+	for group, want := range map[string]string{
+		"gloo.solo.io":      "Gloo Edge",
+		"split.smi-spec.io": "the SMI traffic split (linkerd-smi, OSM)",
+		"":                  "",
+		"apps":              "",
+	} {
 		if got, ok := ProductOf(group); got != want || ok != (want != "") {
 			t.Errorf("%q: got %q, %v", group, got, ok)
 		}

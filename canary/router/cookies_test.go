@@ -21,7 +21,12 @@ var sticky = map[string]string{"gatewayapi:v1": "rules", "gatewayapi:v1beta1": "
 
 func stickyCanary(by string) *flaggerv1.Canary {
 	c := contract.CanaryFor(by)
-	c.Spec.Analysis.SessionAffinity = &flaggerv1.SessionAffinity{CookieName: "seen", PrimaryCookieName: "stay", Domain: "example.com", Path: "/"}
+	c.Spec.Analysis.SessionAffinity = &flaggerv1.SessionAffinity{
+		CookieName:        "seen",
+		PrimaryCookieName: "stay",
+		Domain:            "example.com",
+		Path:              "/",
+	}
 	c.Status.SessionAffinityCookie, c.Status.PrimarySessionAffinityCookie = "seen=new", "stay=new"
 	c.Status.PreviousSessionAffinityCookie = "seen=old"
 	return c

@@ -195,8 +195,11 @@ func TestAnOwnRouteThatCannotCarryWeightsIsRefused(t *testing.T) {
 	cases := map[string]struct{ rules, want string }{
 		"no rule for the Service": {`[{backendRefs: [{name: docs, port: 80}]}]`, "no rule that sends traffic to Service app"},
 		"a Service elsewhere":     {`[{backendRefs: [{name: app, namespace: other, port: 80}]}]`, "no rule that sends traffic to Service app"},
-		"another kind":            {`[{backendRefs: [{name: app, kind: Pool, group: x.io, port: 80}]}]`, "no rule that sends traffic to Service app"},
-		"a shared rule":           {`[{backendRefs: [{name: app, port: 80}, {name: legacy, port: 80}]}]`, "legacy"},
+		"another kind": {
+			`[{backendRefs: [{name: app, kind: Pool, group: x.io, port: 80}]}]`,
+			"no rule that sends traffic to Service app",
+		},
+		"a shared rule": {`[{backendRefs: [{name: app, port: 80}, {name: legacy, port: 80}]}]`, "legacy"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

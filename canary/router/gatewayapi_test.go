@@ -174,9 +174,14 @@ func TestAVerdictNamesParentAndReason(t *testing.T) {
 			"[{name: public}]", `[{parentRef: {name: public}, conditions: [{type: Accepted, status: "False", observedGeneration: 1}]}]`,
 			"HTTPRoute staging/website is not yet taken up by Gateway staging/public", false,
 		},
-		"nobody says anything":      {"[{name: public}]", "[]", "", false},
-		"somebody else's Gateway":   {"[{name: public}]", "[{parentRef: {name: other}, conditions: [" + refused + "]}]", "", false},
-		"a condition that is other": {"[{name: public}]", `[{parentRef: {name: public}, conditions: [{type: ResolvedRefs, status: "False"}]}]`, "", false},
+		"nobody says anything":    {"[{name: public}]", "[]", "", false},
+		"somebody else's Gateway": {"[{name: public}]", "[{parentRef: {name: other}, conditions: [" + refused + "]}]", "", false},
+		"a condition that is other": {
+			"[{name: public}]",
+			`[{parentRef: {name: public}, conditions: [{type: ResolvedRefs, status: "False"}]}]`,
+			"",
+			false,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cluster, c := ownCluster(t, "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {namespace: staging, name: website, generation: 2}, "+
@@ -196,17 +201,37 @@ func TestAVerdictNamesParentAndReason(t *testing.T) {
 // TestOtherProxiesThatRefuseARoute say so in words of their own.
 func TestOtherProxiesThatRefuseARoute(t *testing.T) {
 	for name, tc := range map[string]struct{ provider, status, want string }{
-		"Contour":              {"contour", "{currentStatus: invalid, description: unresolved service}", "is not accepted by Contour: unresolved service"},
-		"Contour, long ago":    {"contour", "{currentStatus: invalid, conditions: [{type: Valid, status: 'False', observedGeneration: 1}]}", "is not yet taken up by Contour"},
+		"Contour": {
+			"contour",
+			"{currentStatus: invalid, description: unresolved service}",
+			"is not accepted by Contour: unresolved service",
+		},
+		"Contour, long ago": {
+			"contour",
+			"{currentStatus: invalid, conditions: [{type: Valid, status: 'False', observedGeneration: 1}]}",
+			"is not yet taken up by Contour",
+		},
 		"Contour, an orphan":   {"contour", "{currentStatus: orphaned}", ""},
 		"Contour, not running": {"contour", "{currentStatus: NotReconciled}", ""},
-		"APISIX":               {"apisix", "{conditions: [{type: ResourcesAvailable, status: 'False', reason: ResourceSyncAborted, message: no such plugin}]}", "is not accepted by APISIX: ResourceSyncAborted: no such plugin"},
-		"APISIX 2":             {"apisix", "{conditions: [{type: Accepted, status: 'False', reason: InvalidSpec}]}", "is not accepted by APISIX: InvalidSpec"},
-		"APISIX, content":      {"apisix", "{conditions: [{type: ResourcesAvailable, status: 'True', observedGeneration: 2}]}", ""},
-		"Gloo":                 {"gloo", "{statuses: {gloo-system: {state: Rejected, reason: no such upstream}}}", "is not accepted by Gloo: no such upstream"},
-		"Gloo before 1.10":     {"gloo", "{state: 2, reason: no such upstream}", "is not accepted by Gloo: no such upstream"},
-		"Gloo with a warning":  {"gloo", "{statuses: {gloo-system: {state: Warning, reason: no such upstream}}}", ""},
-		"Gloo, content":        {"gloo", "{state: Accepted}", ""},
+		"APISIX": {
+			"apisix",
+			"{conditions: [{type: ResourcesAvailable, status: 'False', reason: ResourceSyncAborted, message: no such plugin}]}",
+			"is not accepted by APISIX: ResourceSyncAborted: no such plugin",
+		},
+		"APISIX 2": {
+			"apisix",
+			"{conditions: [{type: Accepted, status: 'False', reason: InvalidSpec}]}",
+			"is not accepted by APISIX: InvalidSpec",
+		},
+		"APISIX, content": {"apisix", "{conditions: [{type: ResourcesAvailable, status: 'True', observedGeneration: 2}]}", ""},
+		"Gloo": {
+			"gloo",
+			"{statuses: {gloo-system: {state: Rejected, reason: no such upstream}}}",
+			"is not accepted by Gloo: no such upstream",
+		},
+		"Gloo before 1.10":    {"gloo", "{state: 2, reason: no such upstream}", "is not accepted by Gloo: no such upstream"},
+		"Gloo with a warning": {"gloo", "{statuses: {gloo-system: {state: Warning, reason: no such upstream}}}", ""},
+		"Gloo, content":       {"gloo", "{state: Accepted}", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tr := contract.New(t, tc.provider, contract.Cluster(t))
@@ -233,14 +258,26 @@ func TestWeightsOfARouteThatWasEditedByHand(t *testing.T) {
 		rules string
 		want  provider.Weights
 	}{
-		"halves that add up to less":   {`[{backendRefs: [{name: app-primary, port: 80}, {name: app-canary, port: 80}]}]`, provider.Weights{Primary: 50, Canary: 50}},
-		"thirds":                       {`[{backendRefs: [{name: app-primary, port: 80, weight: 2}, {name: app-canary, port: 80, weight: 1}]}]`, provider.Weights{Primary: 67, Canary: 33}},
-		"the apex Service alone":       {`[{backendRefs: [{name: app, port: 80}]}]`, provider.Weights{Primary: 100}},
-		"the canary alone":             {`[{backendRefs: [{name: app-canary, port: 80, weight: 7}]}]`, provider.Weights{Canary: 100}},
-		"nobody":                       {`[{backendRefs: [{name: docs, port: 80}]}]`, provider.Weights{}},
-		"weights of nothing":           {`[{backendRefs: [{name: app-primary, port: 80, weight: 0}, {name: app-canary, port: 80, weight: 0}]}]`, provider.Weights{}},
-		"the same name elsewhere":      {`[{backendRefs: [{name: app-canary, namespace: other, port: 80}]}]`, provider.Weights{}},
-		"a rule to look at the canary": {`[{backendRefs: [{name: app-primary, port: 80}]}, {backendRefs: [{name: app-canary, port: 80}]}]`, provider.Weights{Primary: 100}},
+		"halves that add up to less": {
+			`[{backendRefs: [{name: app-primary, port: 80}, {name: app-canary, port: 80}]}]`,
+			provider.Weights{Primary: 50, Canary: 50},
+		},
+		"thirds": {
+			`[{backendRefs: [{name: app-primary, port: 80, weight: 2}, {name: app-canary, port: 80, weight: 1}]}]`,
+			provider.Weights{Primary: 67, Canary: 33},
+		},
+		"the apex Service alone": {`[{backendRefs: [{name: app, port: 80}]}]`, provider.Weights{Primary: 100}},
+		"the canary alone":       {`[{backendRefs: [{name: app-canary, port: 80, weight: 7}]}]`, provider.Weights{Canary: 100}},
+		"nobody":                 {`[{backendRefs: [{name: docs, port: 80}]}]`, provider.Weights{}},
+		"weights of nothing": {
+			`[{backendRefs: [{name: app-primary, port: 80, weight: 0}, {name: app-canary, port: 80, weight: 0}]}]`,
+			provider.Weights{},
+		},
+		"the same name elsewhere": {`[{backendRefs: [{name: app-canary, namespace: other, port: 80}]}]`, provider.Weights{}},
+		"a rule to look at the canary": {
+			`[{backendRefs: [{name: app-primary, port: 80}]}, {backendRefs: [{name: app-canary, port: 80}]}]`,
+			provider.Weights{Primary: 100},
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -262,7 +299,10 @@ func TestAnABTestReachesItsUsersWhateverTheServiceMatches(t *testing.T) {
 	cluster := contract.Cluster(t)
 	r, c := gateway(t, cluster), contract.CanaryFor(gatewayV1)
 	c.Spec.Analysis.Match = contract.Insider
-	c.Spec.Service.Match = []flaggerv1.HTTPMatchRequest{{Headers: map[string]flaggerv1.StringMatch{"x-tenant": {Exact: "a"}, "x-region": {Exact: "eu"}}}}
+	c.Spec.Service.Match = []flaggerv1.HTTPMatchRequest{{Headers: map[string]flaggerv1.StringMatch{
+		"x-tenant": {Exact: "a"},
+		"x-region": {Exact: "eu"},
+	}}}
 	must(t, r.SetWeights(t.Context(), c, provider.Weights{Canary: 100}))
 	rules := routeOf(t, cluster).Spec.Rules
 	if chosen, all := rules[0].Matches[0].Headers, rules[1].Matches[0].Headers; len(chosen) != 3 || len(all) != 2 {

@@ -146,16 +146,32 @@ func TestIstioWeightsAreReadAsTheyAre(t *testing.T) {
 		protocol, http string
 		want           provider.Weights
 	}{
-		"halves that add up to less": {"", `[{"route":[{"destination":{"host":"app-primary"},"weight":1},{"destination":{"host":"app-canary"},"weight":1}]}]`, provider.Weights{Primary: 50, Canary: 50}},
-		"long names":                 {"", `[{"route":[{"destination":{"host":"app-primary.staging.svc.cluster.local"},"weight":90},{"destination":{"host":"app-canary.staging"},"weight":10}]}]`, provider.Weights{Primary: 90, Canary: 10}},
-		"a mirror":                   {"", `[{"mirror":{"host":"app-canary"},"route":[{"destination":{"host":"app-primary"},"weight":100},{"destination":{"host":"app-canary"},"weight":0}]}]`, provider.Weights{Primary: 100, Mirror: true}},
-		"a mirror of the owner's":    {"", `[{"mirror":{"host":"audit"},"route":[{"destination":{"host":"app-primary"}}]}]`, provider.Weights{Primary: 100}},
-		"the apex Service alone":     {"", `[{"route":[{"destination":{"host":"app"}}]}]`, provider.Weights{Primary: 100}},
-		"the canary alone":           {"", `[{"route":[{"destination":{"host":"app-canary"}}]}]`, provider.Weights{Canary: 100}},
-		"the same name elsewhere":    {"", `[{"route":[{"destination":{"host":"app-canary.other.svc.cluster.local"}}]}]`, provider.Weights{}},
-		"somebody else's":            {"", `[{"route":[{"destination":{"host":"app-primary-db"}}]}]`, provider.Weights{}},
-		"nobody":                     {"", `[]`, provider.Weights{}},
-		"HTTP where there is TCP":    {"tcp", `[{"route":[{"destination":{"host":"app-canary"}}]}]`, provider.Weights{}},
+		"halves that add up to less": {
+			"",
+			`[{"route":[{"destination":{"host":"app-primary"},"weight":1},{"destination":{"host":"app-canary"},"weight":1}]}]`,
+			provider.Weights{Primary: 50, Canary: 50},
+		},
+		"long names": {
+			"",
+			`[{"route":[{"destination":{"host":"app-primary.staging.svc.cluster.local"},"weight":90},{"destination":{"host":"app-canary.staging"},"weight":10}]}]`,
+			provider.Weights{Primary: 90, Canary: 10},
+		},
+		"a mirror": {
+			"",
+			`[{"mirror":{"host":"app-canary"},"route":[{"destination":{"host":"app-primary"},"weight":100},{"destination":{"host":"app-canary"},"weight":0}]}]`,
+			provider.Weights{Primary: 100, Mirror: true},
+		},
+		"a mirror of the owner's": {
+			"",
+			`[{"mirror":{"host":"audit"},"route":[{"destination":{"host":"app-primary"}}]}]`,
+			provider.Weights{Primary: 100},
+		},
+		"the apex Service alone":  {"", `[{"route":[{"destination":{"host":"app"}}]}]`, provider.Weights{Primary: 100}},
+		"the canary alone":        {"", `[{"route":[{"destination":{"host":"app-canary"}}]}]`, provider.Weights{Canary: 100}},
+		"the same name elsewhere": {"", `[{"route":[{"destination":{"host":"app-canary.other.svc.cluster.local"}}]}]`, provider.Weights{}},
+		"somebody else's":         {"", `[{"route":[{"destination":{"host":"app-primary-db"}}]}]`, provider.Weights{}},
+		"nobody":                  {"", `[]`, provider.Weights{}},
+		"HTTP where there is TCP": {"tcp", `[{"route":[{"destination":{"host":"app-canary"}}]}]`, provider.Weights{}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -28,11 +28,17 @@ func TestKnativeWeightsThatSayNothing(t *testing.T) {
 		return func(u *unstructured.Unstructured) { _ = unstructured.SetNestedField(u.Object, value, path...) }
 	}
 	for name, change := range map[string]func(*unstructured.Unstructured){
-		"nobody has split it":       func(u *unstructured.Unstructured) { unstructured.RemoveNestedField(u.Object, "spec", "traffic") },
-		"all go to the latest":      set([]any{map[string]any{"latestRevision": true, "percent": int64(100)}}, "spec", "traffic"),
-		"percentages are left out":  set([]any{map[string]any{"latestRevision": true}, map[string]any{"revisionName": "app-00001"}}, "spec", "traffic"),
-		"entries are empty":         set([]any{map[string]any{}, map[string]any{}}, "spec", "traffic"),
-		"they do not add up":        set([]any{map[string]any{"latestRevision": true, "percent": int64(30)}, map[string]any{"revisionName": "a", "percent": int64(30)}}, "spec", "traffic"),
+		"nobody has split it":  func(u *unstructured.Unstructured) { unstructured.RemoveNestedField(u.Object, "spec", "traffic") },
+		"all go to the latest": set([]any{map[string]any{"latestRevision": true, "percent": int64(100)}}, "spec", "traffic"),
+		"percentages are left out": set([]any{
+			map[string]any{"latestRevision": true},
+			map[string]any{"revisionName": "app-00001"},
+		}, "spec", "traffic"),
+		"entries are empty": set([]any{map[string]any{}, map[string]any{}}, "spec", "traffic"),
+		"they do not add up": set([]any{
+			map[string]any{"latestRevision": true, "percent": int64(30)},
+			map[string]any{"revisionName": "a", "percent": int64(30)},
+		}, "spec", "traffic"),
 		"Knative has not seen it":   set(int64(-1), "status", "observedGeneration"),
 		"the routes are not ready":  set([]any{map[string]any{"type": "RoutesReady", "status": "Unknown"}}, "status", "conditions"),
 		"the status makes no sense": set("x", "spec", "traffic"),

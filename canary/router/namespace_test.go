@@ -24,7 +24,11 @@ func TestACanaryIsKeptInItsNamespace(t *testing.T) {
 		edit     func(*flaggerv1.CanarySpec)
 		want     string
 	}{
-		"a Service of another namespace":    {"istio", hosts("payments.prod.svc.cluster.local"), "spec.service.hosts: payments.prod.svc.cluster.local"},
+		"a Service of another namespace": {
+			"istio",
+			hosts("payments.prod.svc.cluster.local"),
+			"spec.service.hosts: payments.prod.svc.cluster.local",
+		},
 		"by its shorter name":               {"istio", hosts("payments.prod"), "spec.service.hosts: payments.prod"},
 		"a namespace that begins like it":   {"istio", hosts("payments.staging-2.svc.cluster.local"), "spec.service.hosts"},
 		"a name that hides it":              {"istio", hosts("staging.svc.prod.svc.cluster.local"), "spec.service.hosts"},
@@ -36,9 +40,13 @@ func TestACanaryIsKeptInItsNamespace(t *testing.T) {
 		"a host of the world, by a Gateway": {"istio", func(s *flaggerv1.CanarySpec) {
 			s.Service.Hosts, s.Service.Gateways = []string{"api.example.com"}, []string{"edge/public"}
 		}, ""},
-		"Services of its own": {"istio", hosts("app", "app.staging", "app.staging.svc", "app.staging.svc.cluster.local", "*.staging.svc.cluster.local"), ""},
-		"Linkerd":             {"linkerd", hosts("payments.prod.svc.cluster.local"), "spec.service.hosts"},
-		"Linkerd, its own":    {"linkerd", hosts("app.staging.svc.cluster.local"), ""},
+		"Services of its own": {
+			"istio",
+			hosts("app", "app.staging", "app.staging.svc", "app.staging.svc.cluster.local", "*.staging.svc.cluster.local"),
+			"",
+		},
+		"Linkerd":          {"linkerd", hosts("payments.prod.svc.cluster.local"), "spec.service.hosts"},
+		"Linkerd, its own": {"linkerd", hosts("app.staging.svc.cluster.local"), ""},
 		"an Upstream of another namespace": {"gloo", func(s *flaggerv1.CanarySpec) {
 			s.UpstreamRef = &flaggerv1.CrossNamespaceObjectReference{Kind: "Upstream", Name: "tls", Namespace: "gloo-system"}
 		}, "spec.upstreamRef.namespace"},

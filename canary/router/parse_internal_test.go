@@ -62,7 +62,15 @@ func FuzzGRPCMethod(f *testing.F) {
 
 // FuzzKeptSpec: annotations are written by anybody.
 func FuzzKeptSpec(f *testing.F) {
-	for _, seed := range []string{`{"spec":{"hosts":["a"]}}`, `{"spec":null}`, `null`, `[]`, `{`, ``, `{"spec":{"http":[{"route":[{"weight":1e400}]}]}}`} {
+	for _, seed := range []string{
+		`{"spec":{"hosts":["a"]}}`,
+		`{"spec":null}`,
+		`null`,
+		`[]`,
+		`{`,
+		``,
+		`{"spec":{"http":[{"route":[{"weight":1e400}]}]}}`,
+	} {
 		f.Add(seed, seed)
 	}
 	f.Fuzz(func(t *testing.T, applied, kept string) {

@@ -36,20 +36,32 @@ func TestProxiesRefuseWhatTheyCannotSay(t *testing.T) {
 		provider, want string
 		edit           func(*flaggerv1.CanarySpec)
 	}{
-		"nginx needs an Ingress":          {"nginx", "spec.ingressRef", func(s *flaggerv1.CanarySpec) { s.IngressRef = nil }},
-		"an Ingress needs a name":         {"nginx", "spec.ingressRef", func(s *flaggerv1.CanarySpec) { s.IngressRef.Name = "" }},
-		"Skipper needs an Ingress":        {"skipper", "spec.ingressRef", func(s *flaggerv1.CanarySpec) { s.IngressRef = nil }},
-		"APISIX needs a route":            {"apisix", "spec.routeRef", func(s *flaggerv1.CanarySpec) { s.RouteRef = nil }},
-		"Traefik has no use for a route":  {"traefik", "spec.routeRef", func(s *flaggerv1.CanarySpec) { s.RouteRef = &flaggerv1.LocalObjectReference{Name: "x"} }},
-		"Traefik cannot choose users":     {"traefik", "spec.analysis.match", choose(headerMatch{"a": exact})},
-		"Skipper cannot choose users":     {"skipper", "spec.analysis.match", choose(headerMatch{"a": exact})},
-		"Kuma cannot choose users":        {"kuma", "spec.analysis.match", choose(headerMatch{"a": exact})},
-		"APISIX cannot choose users":      {"apisix", "spec.analysis.match", choose(headerMatch{"a": exact})},
-		"SMI cannot choose users":         {"smi:v1alpha3", "spec.analysis.match", choose(headerMatch{"a": exact})},
-		"SMI has one root Service":        {"osm", "spec.service.hosts", func(s *flaggerv1.CanarySpec) { s.Service.Hosts = []string{"a", "b"} }},
-		"nginx takes two headers for or":  {"nginx", "spec.analysis.match[0].headers", choose(headerMatch{"a": exact, "cookie": exact})},
-		"nginx has room for one header":   {"nginx", "spec.analysis.match[1].headers[b]", choose(headerMatch{"a": exact}, headerMatch{"b": exact})},
-		"nginx has room for one cookie":   {"nginx", "spec.analysis.match[1].headers[cookie]", choose(headerMatch{"cookie": exact}, headerMatch{"cookie": exact})},
+		"nginx needs an Ingress":   {"nginx", "spec.ingressRef", func(s *flaggerv1.CanarySpec) { s.IngressRef = nil }},
+		"an Ingress needs a name":  {"nginx", "spec.ingressRef", func(s *flaggerv1.CanarySpec) { s.IngressRef.Name = "" }},
+		"Skipper needs an Ingress": {"skipper", "spec.ingressRef", func(s *flaggerv1.CanarySpec) { s.IngressRef = nil }},
+		"APISIX needs a route":     {"apisix", "spec.routeRef", func(s *flaggerv1.CanarySpec) { s.RouteRef = nil }},
+		"Traefik has no use for a route": {
+			"traefik",
+			"spec.routeRef",
+			func(s *flaggerv1.CanarySpec) { s.RouteRef = &flaggerv1.LocalObjectReference{Name: "x"} },
+		},
+		"Traefik cannot choose users":    {"traefik", "spec.analysis.match", choose(headerMatch{"a": exact})},
+		"Skipper cannot choose users":    {"skipper", "spec.analysis.match", choose(headerMatch{"a": exact})},
+		"Kuma cannot choose users":       {"kuma", "spec.analysis.match", choose(headerMatch{"a": exact})},
+		"APISIX cannot choose users":     {"apisix", "spec.analysis.match", choose(headerMatch{"a": exact})},
+		"SMI cannot choose users":        {"smi:v1alpha3", "spec.analysis.match", choose(headerMatch{"a": exact})},
+		"SMI has one root Service":       {"osm", "spec.service.hosts", func(s *flaggerv1.CanarySpec) { s.Service.Hosts = []string{"a", "b"} }},
+		"nginx takes two headers for or": {"nginx", "spec.analysis.match[0].headers", choose(headerMatch{"a": exact, "cookie": exact})},
+		"nginx has room for one header": {
+			"nginx",
+			"spec.analysis.match[1].headers[b]",
+			choose(headerMatch{"a": exact}, headerMatch{"b": exact}),
+		},
+		"nginx has room for one cookie": {
+			"nginx",
+			"spec.analysis.match[1].headers[cookie]",
+			choose(headerMatch{"cookie": exact}, headerMatch{"cookie": exact}),
+		},
 		"nginx needs a cookie's name":     {"nginx", "spec.analysis.match[0].headers[cookie]", choose(headerMatch{"cookie": {Regex: "x"}})},
 		"nginx needs something to choose": {"nginx", "spec.analysis.match[0].headers", choose(headerMatch{})},
 		"nginx has chosen users or a percentage": {"nginx", "spec.analysis.match", func(s *flaggerv1.CanarySpec) {
@@ -66,7 +78,11 @@ func TestProxiesRefuseWhatTheyCannotSay(t *testing.T) {
 		}},
 		"Contour cannot match a regex":     {"contour", "spec.analysis.match[0].headers[a]", choose(headerMatch{"a": {Regex: "x"}})},
 		"Contour needs a header to choose": {"contour", "spec.analysis.match[1].headers", choose(headerMatch{"a": exact}, nil)},
-		"Contour has one prefix":           {"contour", "spec.service.match[1]", func(s *flaggerv1.CanarySpec) { s.Service.Match = make([]flaggerv1.HTTPMatchRequest, 2) }},
+		"Contour has one prefix": {
+			"contour",
+			"spec.service.match[1]",
+			func(s *flaggerv1.CanarySpec) { s.Service.Match = make([]flaggerv1.HTTPMatchRequest, 2) },
+		},
 		"Contour has a prefix only": {"contour", "spec.service.match[0].uri", func(s *flaggerv1.CanarySpec) {
 			s.Service.Match = []flaggerv1.HTTPMatchRequest{{URI: &exact}}
 		}},
@@ -103,9 +119,15 @@ func TestNginxChoosesUsersByAnnotation(t *testing.T) {
 	}{
 		"an exact header": {choose(headerMatch{"x-user": {Exact: "a.b"}}), map[string]string{"by-header": "x-user", "by-header-value": "a.b"}},
 		"a regex":         {choose(headerMatch{"x-user": {Regex: "a.*"}}), map[string]string{"by-header": "x-user", "by-header-pattern": "a.*"}},
-		"a prefix":        {choose(headerMatch{"x-user": {Prefix: "a.b"}}), map[string]string{"by-header": "x-user", "by-header-pattern": `^a\.b`}},
-		"a suffix":        {choose(headerMatch{"x-user": {Suffix: "a.b"}}), map[string]string{"by-header": "x-user", "by-header-pattern": `a\.b$`}},
-		"always":          {choose(headerMatch{"x-user": {}}), map[string]string{"by-header": "x-user"}},
+		"a prefix": {
+			choose(headerMatch{"x-user": {Prefix: "a.b"}}),
+			map[string]string{"by-header": "x-user", "by-header-pattern": `^a\.b`},
+		},
+		"a suffix": {
+			choose(headerMatch{"x-user": {Suffix: "a.b"}}),
+			map[string]string{"by-header": "x-user", "by-header-pattern": `a\.b$`},
+		},
+		"always": {choose(headerMatch{"x-user": {}}), map[string]string{"by-header": "x-user"}},
 		"a header or a cookie": {choose(headerMatch{"x-user": {Exact: "a"}}, headerMatch{"Cookie": {Exact: "canary"}}),
 			map[string]string{"by-header": "x-user", "by-header-value": "a", "by-cookie": "canary"}},
 	}
@@ -218,7 +240,9 @@ func TestGlooTakesUsersOffWithoutItsSettings(t *testing.T) {
 	tr := contract.New(t, "gloo", contract.Cluster(t))
 	tr.Start(provider.Weights{Primary: 70, Canary: 30})
 	tr.Canary.Spec.UpstreamRef = &flaggerv1.CrossNamespaceObjectReference{Name: "gone"}
-	if err := tr.SetWeights(t.Context(), tr.Canary, provider.Weights{Primary: 100}); err == nil || !strings.Contains(err.Error(), "spec.upstreamRef") {
+	if err := tr.SetWeights(t.Context(), tr.Canary, provider.Weights{
+		Primary: 100,
+	}); err == nil || !strings.Contains(err.Error(), "spec.upstreamRef") {
 		t.Errorf("want an error about the missing settings, got %v", err)
 	}
 	tr.Wants(provider.Weights{Primary: 100})

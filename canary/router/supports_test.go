@@ -23,19 +23,47 @@ func TestSupportsNamesTheFieldItCannotHonour(t *testing.T) {
 		edit     func(*flaggerv1.CanarySpec)
 		want     string
 	}{
-		"Services cannot mirror":          {"kubernetes", func(s *flaggerv1.CanarySpec) { s.Analysis.Mirror = true }, "spec.analysis.mirror"},
-		"Services have no hosts":          {"kubernetes", func(s *flaggerv1.CanarySpec) { s.Service.Hosts = []string{"a.example.com"} }, "spec.service.hosts"},
-		"Services belong to no Gateway":   {"kubernetes", func(s *flaggerv1.CanarySpec) { s.Service.GatewayRefs = make([]gatewayv1.ParentReference, 1) }, "spec.service.gatewayRefs"},
-		"a route needs a Gateway":         {gatewayV1, func(s *flaggerv1.CanarySpec) { s.Service.GatewayRefs = nil }, "spec.service.gatewayRefs"},
-		"a route's timeout has a syntax":  {gatewayV1, func(s *flaggerv1.CanarySpec) { s.Service.Timeout = "1.5s" }, "spec.service.timeout"},
-		"a route's backend timeout, too":  {gatewayV1, func(s *flaggerv1.CanarySpec) { s.Service.BackendTimeout = "soon" }, "spec.service.backendTimeout"},
-		"a route has no retries":          {gatewayV1, func(s *flaggerv1.CanarySpec) { s.Service.Retries = &flaggerv1.HTTPRetry{} }, "spec.service.retries"},
-		"Istio gateways are not Gateways": {gatewayV1, func(s *flaggerv1.CanarySpec) { s.Service.Gateways = []string{"mesh"} }, "spec.service.gateways"},
-		"a traffic policy is Istio's":     {gatewayV1, func(s *flaggerv1.CanarySpec) { s.Service.TrafficPolicy = &runtime.RawExtension{} }, "spec.service.trafficPolicy"},
+		"Services cannot mirror": {"kubernetes", func(s *flaggerv1.CanarySpec) { s.Analysis.Mirror = true }, "spec.analysis.mirror"},
+		"Services have no hosts": {
+			"kubernetes",
+			func(s *flaggerv1.CanarySpec) { s.Service.Hosts = []string{"a.example.com"} },
+			"spec.service.hosts",
+		},
+		"Services belong to no Gateway": {
+			"kubernetes",
+			func(s *flaggerv1.CanarySpec) { s.Service.GatewayRefs = make([]gatewayv1.ParentReference, 1) },
+			"spec.service.gatewayRefs",
+		},
+		"a route needs a Gateway":        {gatewayV1, func(s *flaggerv1.CanarySpec) { s.Service.GatewayRefs = nil }, "spec.service.gatewayRefs"},
+		"a route's timeout has a syntax": {gatewayV1, func(s *flaggerv1.CanarySpec) { s.Service.Timeout = "1.5s" }, "spec.service.timeout"},
+		"a route's backend timeout, too": {
+			gatewayV1,
+			func(s *flaggerv1.CanarySpec) { s.Service.BackendTimeout = "soon" },
+			"spec.service.backendTimeout",
+		},
+		"a route has no retries": {
+			gatewayV1,
+			func(s *flaggerv1.CanarySpec) { s.Service.Retries = &flaggerv1.HTTPRetry{} },
+			"spec.service.retries",
+		},
+		"Istio gateways are not Gateways": {
+			gatewayV1,
+			func(s *flaggerv1.CanarySpec) { s.Service.Gateways = []string{"mesh"} },
+			"spec.service.gateways",
+		},
+		"a traffic policy is Istio's": {
+			gatewayV1,
+			func(s *flaggerv1.CanarySpec) { s.Service.TrafficPolicy = &runtime.RawExtension{} },
+			"spec.service.trafficPolicy",
+		},
 		"a CORS origin is no pattern": {gatewayV1, func(s *flaggerv1.CanarySpec) {
 			s.Service.CorsPolicy = &flaggerv1.CorsPolicy{AllowOrigins: []*flaggerv1.StringMatch{{}}}
 		}, "spec.service.corsPolicy.allowOrigins"},
-		"a CORS age is a duration": {gatewayV1, func(s *flaggerv1.CanarySpec) { s.Service.CorsPolicy = &flaggerv1.CorsPolicy{MaxAge: "1d"} }, "spec.service.corsPolicy.maxAge"},
+		"a CORS age is a duration": {
+			gatewayV1,
+			func(s *flaggerv1.CanarySpec) { s.Service.CorsPolicy = &flaggerv1.CorsPolicy{MaxAge: "1d"} },
+			"spec.service.corsPolicy.maxAge",
+		},
 		"a header is matched exactly or by regex": {gatewayV1, func(s *flaggerv1.CanarySpec) {
 			s.Service.Match = []flaggerv1.HTTPMatchRequest{{Headers: map[string]flaggerv1.StringMatch{"h": {Suffix: "x"}}}}
 		}, "spec.service.match[0].headers[h]"},
@@ -59,10 +87,16 @@ func TestSupportsNamesTheFieldItCannotHonour(t *testing.T) {
 		"a rule has so many matches": {gatewayV1, func(s *flaggerv1.CanarySpec) {
 			for i := range 9 {
 				s.Service.Match = append(s.Service.Match, flaggerv1.HTTPMatchRequest{URI: &flaggerv1.StringMatch{Prefix: fmt.Sprintf("/v%d", i)}})
-				s.Analysis.Match = append(s.Analysis.Match, flaggerv1.HTTPMatchRequest{Headers: map[string]flaggerv1.StringMatch{fmt.Sprintf("h%d", i): {Exact: "x"}}})
+				s.Analysis.Match = append(s.Analysis.Match, flaggerv1.HTTPMatchRequest{Headers: map[string]flaggerv1.StringMatch{fmt.Sprintf("h%d", i): {
+					Exact: "x",
+				}}})
 			}
 		}, "spec.service.match"},
-		"one try is no longer than all": {gatewayV1, func(s *flaggerv1.CanarySpec) { s.Service.Timeout, s.Service.BackendTimeout = "5s", "1m" }, "spec.service.backendTimeout"},
+		"one try is no longer than all": {
+			gatewayV1,
+			func(s *flaggerv1.CanarySpec) { s.Service.Timeout, s.Service.BackendTimeout = "5s", "1m" },
+			"spec.service.backendTimeout",
+		},
 		"a path has no suffix": {gatewayV1, func(s *flaggerv1.CanarySpec) {
 			s.Service.Match = []flaggerv1.HTTPMatchRequest{{URI: &flaggerv1.StringMatch{Suffix: "x"}}}
 		}, "spec.service.match[0].uri"},

@@ -32,10 +32,22 @@ func port(name string, number int32, target any, node int32) corev1.ServicePort 
 func site(t *testing.T, ports []corev1.ServicePort) *fixture {
 	t.Helper()
 	d := shop("podinfo", set{"app": "podinfo", "component": "web"}, set{"app": "podinfo", "component": "web"})
-	d.Spec.Template.Spec.Containers[0].Ports = []corev1.ContainerPort{{Name: "http", ContainerPort: 8080}, {Name: "https", ContainerPort: 8443}}
-	b := newFixture(t, d, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "podinfo", Labels: set{"team": "a"}, Annotations: set{"keep": "yes"}}, Spec: corev1.ServiceSpec{
-		Type: corev1.ServiceTypeLoadBalancer, Selector: set{"app": "podinfo", "component": "web"}, SessionAffinity: corev1.ServiceAffinityClientIP,
-		ExternalTrafficPolicy: corev1.ServiceExternalTrafficPolicyLocal, LoadBalancerClass: ptr.To("internal"), LoadBalancerSourceRanges: []string{"10.0.0.0/8"}, Ports: ports}})
+	d.Spec.Template.Spec.Containers[0].Ports = []corev1.ContainerPort{
+		{Name: "http", ContainerPort: 8080},
+		{Name: "https", ContainerPort: 8443},
+	}
+	b := newFixture(t, d, &corev1.Service{ObjectMeta: metav1.ObjectMeta{
+		Name:        "podinfo",
+		Labels:      set{"team": "a"},
+		Annotations: set{"keep": "yes"},
+	}, Spec: corev1.ServiceSpec{
+		Type: corev1.ServiceTypeLoadBalancer, Selector: set{
+			"app":       "podinfo",
+			"component": "web",
+		}, SessionAffinity: corev1.ServiceAffinityClientIP,
+		ExternalTrafficPolicy: corev1.ServiceExternalTrafficPolicyLocal, LoadBalancerClass: ptr.To("internal"), LoadBalancerSourceRanges: []string{
+			"10.0.0.0/8",
+		}, Ports: ports}})
 	b.canary.Spec.Service.TargetPort = intstr.FromInt32(8080)
 	b.primary()
 	return b
@@ -63,7 +75,9 @@ func TestAnAdoptedServiceKeepsWhatTheCanaryDoesNotKnow(t *testing.T) {
 			before: []corev1.ServicePort{port("web", 80, "http", 30080)}, want: []corev1.ServicePort{port("web", 80, 8080, 30080)},
 		},
 		"a name that the canary wants otherwise": {
-			before: []corev1.ServicePort{port("web", 80, "http", 30080)}, portName: "http2", want: []corev1.ServicePort{port("http2", 80, 8080, 30080)},
+			before: []corev1.ServicePort{
+				port("web", 80, "http", 30080),
+			}, portName: "http2", want: []corev1.ServicePort{port("http2", 80, 8080, 30080)},
 			warned: []string{"service podinfo.test: port 80 is called http2, no longer web"},
 		},
 		"where the port led": {
@@ -75,10 +89,14 @@ func TestAnAdoptedServiceKeepsWhatTheCanaryDoesNotKnow(t *testing.T) {
 			want:   []corev1.ServicePort{port("http", 80, 8080, 1), port("metrics", 9100, 9100, 2)},
 		},
 		"another port without a name": {
-			before: []corev1.ServicePort{port("", 9100, 9100, 2)}, want: []corev1.ServicePort{port("http", 80, 8080, 0), port("port-9100", 9100, 9100, 2)},
+			before: []corev1.ServicePort{
+				port("", 9100, 9100, 2),
+			}, want: []corev1.ServicePort{port("http", 80, 8080, 0), port("port-9100", 9100, 9100, 2)},
 		},
 		"another port of the same name": {
-			before: []corev1.ServicePort{port("http", 8080, 8080, 1)}, want: []corev1.ServicePort{port("http-80", 80, 8080, 0), port("http", 8080, 8080, 1)},
+			before: []corev1.ServicePort{
+				port("http", 8080, 8080, 1),
+			}, want: []corev1.ServicePort{port("http-80", 80, 8080, 0), port("http", 8080, 8080, 1)},
 		},
 		"a port that is discovered under another number": {
 			before: []corev1.ServicePort{port("http2", 80, 8080, 1), port("https", 443, 8443, 2)}, portName: "http2", discover: true,
@@ -140,7 +158,11 @@ func TestAServiceIsRestoredToWhatItsOwnerHas(t *testing.T) {
 			b.canary.Spec.Service.Port = 81
 			b.must(b.observe().EnsureApex(b.t.Context()))
 		}, full, []corev1.ServicePort{port("web", 80, "http", 1)}},
-		"another name of the canary's Service": {func(b *fixture) { b.canary.Spec.Service.Name = "elsewhere" }, full, []corev1.ServicePort{port("web", 80, "http", 1)}},
+		"another name of the canary's Service": {
+			func(b *fixture) { b.canary.Spec.Service.Name = "elsewhere" },
+			full,
+			[]corev1.ServicePort{port("web", 80, "http", 1)},
+		},
 		"a canary that was made anew": {func(b *fixture) {
 			b.canary.UID = "uid-2"
 			for _, name := range []string{"podinfo-primary"} {
@@ -245,17 +267,30 @@ func TestPortsThatAreDiscovered(t *testing.T) {
 			[]corev1.ServicePort{main, port("metrics", 9797, 9797, 0)}},
 		"the target port by its name": {map[string][]corev1.ContainerPort{"a": {tcp("web", 8080), tcp("", 9797)}}, intstr.FromString("web"),
 			[]corev1.ServicePort{port("http", 80, "web", 0), port("tcp-a-1", 9797, 9797, 0)}},
-		"one number twice, by two protocols": {map[string][]corev1.ContainerPort{"a": {tcp("dns-tcp", 53), udp("dns", 53)}}, intstr.FromInt32(8080),
+		"one number twice, by two protocols": {map[string][]corev1.ContainerPort{"a": {
+			tcp("dns-tcp", 53),
+			udp("dns", 53),
+		}}, intstr.FromInt32(8080),
 			[]corev1.ServicePort{port("dns-tcp", 53, 53, 0), asUDP(port("dns", 53, 53, 0)), main}},
-		"the number of the target port by another protocol": {map[string][]corev1.ContainerPort{"a": {tcp("http", 8080), udp("", 8080)}}, intstr.FromInt32(8080),
+		"the number of the target port by another protocol": {map[string][]corev1.ContainerPort{"a": {
+			tcp("http", 8080),
+			udp("", 8080),
+		}}, intstr.FromInt32(8080),
 			[]corev1.ServicePort{main, asUDP(port("udp-a-1", 8080, 8080, 0))}},
 		"the number of the canary's port": {map[string][]corev1.ContainerPort{"a": {tcp("http", 8080), tcp("other", 80)}}, intstr.FromInt32(8080),
 			[]corev1.ServicePort{main}},
 		"the name of the canary's port": {map[string][]corev1.ContainerPort{"a": {tcp("web", 8080), tcp("http", 8081)}}, intstr.FromInt32(8080),
 			[]corev1.ServicePort{main, port("http-8081", 8081, 8081, 0)}},
-		"two containers with one port, or one name": {map[string][]corev1.ContainerPort{"a": {tcp("m", 9090)}, "b": {tcp("n", 9090), tcp("m", 9091)}}, intstr.FromInt32(8080),
+		"two containers with one port, or one name": {map[string][]corev1.ContainerPort{
+			"a": {tcp("m", 9090)},
+			"b": {tcp("n", 9090), tcp("m", 9091)},
+		}, intstr.FromInt32(8080),
 			[]corev1.ServicePort{main, port("m", 9090, 9090, 0), port("m-9091", 9091, 9091, 0)}},
-		"proxies of meshes": {map[string][]corev1.ContainerPort{"istio-proxy": {tcp("http-envoy-prom", 15090)}, "linkerd-proxy": {tcp("linkerd-admin", 4191)}, "kuma-sidecar": {tcp("", 9901)}},
+		"proxies of meshes": {map[string][]corev1.ContainerPort{
+			"istio-proxy":   {tcp("http-envoy-prom", 15090)},
+			"linkerd-proxy": {tcp("linkerd-admin", 4191)},
+			"kuma-sidecar":  {tcp("", 9901)},
+		},
 			intstr.FromInt32(8080), []corev1.ServicePort{main}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -178,7 +178,13 @@ func TestACopyThatFlaggerSharedIsRecognised(t *testing.T) {
 	d.Spec.Template.Annotations[idAnnotation] = "a-uuid-of-flagger"
 	b.must(b.c.Update(t.Context(), d))
 	b.get("env-primary", cm)
-	cm.OwnerReferences = []metav1.OwnerReference{{APIVersion: "flagger.app/v1beta1", Kind: "Canary", Name: "other", UID: "uid-2", Controller: ptr.To(true)}}
+	cm.OwnerReferences = []metav1.OwnerReference{{
+		APIVersion: "flagger.app/v1beta1",
+		Kind:       "Canary",
+		Name:       "other",
+		UID:        "uid-2",
+		Controller: ptr.To(true),
+	}}
 	b.must(b.c.Update(t.Context(), cm))
 	if got := b.observe().Primary.Revision; got != p.Revision.Digest {
 		t.Errorf("primary runs %q", got)

@@ -90,17 +90,37 @@ func TestReadinessOfDaemonSets(t *testing.T) {
 		wantReady  bool
 		wantStuck  bool
 	}{
-		"every node has a new pod":        {status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 1, UpdatedNumberScheduled: 1, NumberAvailable: 1}, wantReady: true},
-		"no node wants one":               {wantReady: true},
-		"a change nobody has seen":        {generation: 1, status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 1, UpdatedNumberScheduled: 1, NumberAvailable: 1}},
-		"a pod is still the old one":      {status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 1, NumberAvailable: 1}},
-		"a pod is not available":          {status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 1, UpdatedNumberScheduled: 1}},
-		"enough for the threshold":        {threshold: 50, status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 4, UpdatedNumberScheduled: 4, NumberAvailable: 2}, wantReady: true},
-		"too few for the threshold":       {threshold: 50, status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 4, UpdatedNumberScheduled: 4, NumberAvailable: 1}},
-		"none is never enough":            {threshold: 10, status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 4, UpdatedNumberScheduled: 4}},
-		"an old pod, and for too long":    {waited: time.Hour, wantStuck: true, status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 1}},
-		"ready, however long that took":   {waited: time.Hour, wantReady: true, status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 1, UpdatedNumberScheduled: 1, NumberAvailable: 1}},
-		"not available, but not for long": {waited: time.Minute, status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 1, UpdatedNumberScheduled: 1}},
+		"every node has a new pod": {
+			status:    appsv1.DaemonSetStatus{DesiredNumberScheduled: 1, UpdatedNumberScheduled: 1, NumberAvailable: 1},
+			wantReady: true,
+		},
+		"no node wants one": {wantReady: true},
+		"a change nobody has seen": {
+			generation: 1,
+			status:     appsv1.DaemonSetStatus{DesiredNumberScheduled: 1, UpdatedNumberScheduled: 1, NumberAvailable: 1},
+		},
+		"a pod is still the old one": {status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 1, NumberAvailable: 1}},
+		"a pod is not available":     {status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 1, UpdatedNumberScheduled: 1}},
+		"enough for the threshold": {
+			threshold: 50,
+			status:    appsv1.DaemonSetStatus{DesiredNumberScheduled: 4, UpdatedNumberScheduled: 4, NumberAvailable: 2},
+			wantReady: true,
+		},
+		"too few for the threshold": {
+			threshold: 50,
+			status:    appsv1.DaemonSetStatus{DesiredNumberScheduled: 4, UpdatedNumberScheduled: 4, NumberAvailable: 1},
+		},
+		"none is never enough":         {threshold: 10, status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 4, UpdatedNumberScheduled: 4}},
+		"an old pod, and for too long": {waited: time.Hour, wantStuck: true, status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 1}},
+		"ready, however long that took": {
+			waited:    time.Hour,
+			wantReady: true,
+			status:    appsv1.DaemonSetStatus{DesiredNumberScheduled: 1, UpdatedNumberScheduled: 1, NumberAvailable: 1},
+		},
+		"not available, but not for long": {
+			waited: time.Minute,
+			status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 1, UpdatedNumberScheduled: 1},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Generation: tc.generation}, Status: tc.status}

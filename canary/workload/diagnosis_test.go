@@ -29,11 +29,20 @@ func TestWhyAPodDoesNotStart(t *testing.T) {
 		status corev1.PodStatus
 		want   string
 	}{
-		"it crashes":                   {crashed, "container app: CrashLoopBackOff (OOMKilled, exit code 137)"},
-		"no image, nor what was said":  {initial, "container app: ErrImagePull"},
-		"its configuration is missing": {waiting("CreateContainerConfigError", `secret "db" not found`), `container app: CreateContainerConfigError: secret "db" not found`},
-		"a long story":                 {waiting("CreateContainerConfigError", strings.Repeat("ä", 500)), "container app: CreateContainerConfigError: " + strings.Repeat("ä", 200) + "..."},
-		"it was evicted":               {corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted", Message: "The node was low on resource: memory."}, "Evicted: The node was low on resource: memory."},
+		"it crashes":                  {crashed, "container app: CrashLoopBackOff (OOMKilled, exit code 137)"},
+		"no image, nor what was said": {initial, "container app: ErrImagePull"},
+		"its configuration is missing": {
+			waiting("CreateContainerConfigError", `secret "db" not found`),
+			`container app: CreateContainerConfigError: secret "db" not found`,
+		},
+		"a long story": {
+			waiting("CreateContainerConfigError", strings.Repeat("ä", 500)),
+			"container app: CreateContainerConfigError: " + strings.Repeat("ä", 200) + "...",
+		},
+		"it was evicted": {
+			corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted", Message: "The node was low on resource: memory."},
+			"Evicted: The node was low on resource: memory.",
+		},
 		"somebody holds it back": {corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse,
 			Reason: corev1.PodReasonSchedulingGated, Message: "Scheduling is blocked"}}}, "SchedulingGated: Scheduling is blocked"},
 		"it is just being made": {waiting("ContainerCreating", ""), ""},
@@ -68,7 +77,10 @@ func TestATargetThatCrashesSaysSo(t *testing.T) {
 }
 
 func TestAnImageThatIsMissingIsNamed(t *testing.T) {
-	pod := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "shop/web:9"}}}, Status: waiting("ImagePullBackOff", "denied: token abc")}
+	pod := &corev1.Pod{
+		Spec:   corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "shop/web:9"}}},
+		Status: waiting("ImagePullBackOff", "denied: token abc"),
+	}
 	if got := failureReason(pod); got != "container app: ImagePullBackOff (image shop/web:9)" {
 		t.Errorf("got %q", got)
 	}
@@ -82,7 +94,10 @@ func TestWhyThereAreNoPodsByEvents(t *testing.T) {
 	}
 	warning, normal := corev1.EventTypeWarning, corev1.EventTypeNormal
 	pending := func() *corev1.Pod {
-		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "podinfo-a", UID: "pod", Labels: map[string]string{"app": "podinfo"}}, Status: waiting("ContainerCreating", "")}
+		pod := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Name: "podinfo-a", UID: "pod", Labels: map[string]string{"app": "podinfo"}},
+			Status:     waiting("ContainerCreating", ""),
+		}
 		pod.Status.Phase = corev1.PodPending
 		return pod
 	}
@@ -90,11 +105,23 @@ func TestWhyThereAreNoPodsByEvents(t *testing.T) {
 		objects []client.Object
 		want    string // the end
 	}{
-		"a quota":                   {[]client.Object{about("set", warning, "FailedCreate", "exceeded quota", 0)}, "; FailedCreate: exceeded quota"},
-		"a quota that was extended": {[]client.Object{about("set", warning, "FailedCreate", "exceeded quota", 0), about("set", normal, "SuccessfulCreate", "created", time.Minute)}, "available"},
-		"a quota of somebody else":  {[]client.Object{about("other", warning, "FailedCreate", "exceeded quota", 0)}, "available"},
-		"a volume":                  {[]client.Object{pending(), about("pod", warning, "FailedMount", `secret "db" not found`, 0)}, `; pod podinfo-a: FailedMount: secret "db" not found`},
-		"what a registry said":      {[]client.Object{pending(), about("pod", warning, "Failed", "token=secret", 0)}, "available"},
+		"a quota": {
+			[]client.Object{about("set", warning, "FailedCreate", "exceeded quota", 0)},
+			"; FailedCreate: exceeded quota",
+		},
+		"a quota that was extended": {
+			[]client.Object{
+				about("set", warning, "FailedCreate", "exceeded quota", 0),
+				about("set", normal, "SuccessfulCreate", "created", time.Minute),
+			},
+			"available",
+		},
+		"a quota of somebody else": {[]client.Object{about("other", warning, "FailedCreate", "exceeded quota", 0)}, "available"},
+		"a volume": {
+			[]client.Object{pending(), about("pod", warning, "FailedMount", `secret "db" not found`, 0)},
+			`; pod podinfo-a: FailedMount: secret "db" not found`,
+		},
+		"what a registry said": {[]client.Object{pending(), about("pod", warning, "Failed", "token=secret", 0)}, "available"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := agent("podinfo:1")

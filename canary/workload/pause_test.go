@@ -109,9 +109,14 @@ func TestAPrimaryWithoutWork(t *testing.T) {
 		want      bool
 		wantLeast any
 	}{
-		"is ready for a release":            {queue(nil), flaggerv1.CanaryPhaseSucceeded, true, nil},
-		"has to wake for one":               {queue(nil), flaggerv1.CanaryPhaseProgressing, false, int64(1)},
-		"has to wake from idleness, too":    {queue(func(spec map[string]any) { spec["idleReplicaCount"] = int64(0) }), flaggerv1.CanaryPhaseProgressing, false, int64(1)},
+		"is ready for a release": {queue(nil), flaggerv1.CanaryPhaseSucceeded, true, nil},
+		"has to wake for one":    {queue(nil), flaggerv1.CanaryPhaseProgressing, false, int64(1)},
+		"has to wake from idleness, too": {
+			queue(func(spec map[string]any) { spec["idleReplicaCount"] = int64(0) }),
+			flaggerv1.CanaryPhaseProgressing,
+			false,
+			int64(1),
+		},
 		"is not to be without pods at rest": {scaledObject(), flaggerv1.CanaryPhaseSucceeded, false, int64(3)},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -24,10 +24,14 @@ func TestWhatGoesGivesBackWhateverItsSpecHasBecome(t *testing.T) {
 	for name, edit := range map[string]func(*fixture){
 		"nothing was edited":               func(*fixture) {},
 		"an autoscaler of an unknown kind": scaled(flaggerv1.AutoscalerReference{Name: "scale", Kind: "Foo"}),
-		"an autoscaler without queries":    scaled(flaggerv1.AutoscalerReference{Name: "scale", Kind: "HorizontalPodAutoscaler", PrimaryScalerQueries: set{"a": "b"}}),
-		"an autoscaler that is gone":       scaled(flaggerv1.AutoscalerReference{Name: "scale", Kind: "HorizontalPodAutoscaler"}),
-		"other selector labels":            func(b *fixture) { b.manager.opts.SelectorLabels = []string{"team"} },
-		"a Service with a name too long":   func(b *fixture) { b.canary.Spec.Service.Name = strings.Repeat("a", 63) },
+		"an autoscaler without queries": scaled(flaggerv1.AutoscalerReference{
+			Name:                 "scale",
+			Kind:                 "HorizontalPodAutoscaler",
+			PrimaryScalerQueries: set{"a": "b"},
+		}),
+		"an autoscaler that is gone":     scaled(flaggerv1.AutoscalerReference{Name: "scale", Kind: "HorizontalPodAutoscaler"}),
+		"other selector labels":          func(b *fixture) { b.manager.opts.SelectorLabels = []string{"team"} },
+		"a Service with a name too long": func(b *fixture) { b.canary.Spec.Service.Name = strings.Repeat("a", 63) },
 		"a ConfigMap that is gone": func(b *fixture) {
 			d := &appsv1.Deployment{}
 			b.get("podinfo", d)

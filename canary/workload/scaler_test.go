@@ -120,7 +120,14 @@ func TestThePrimaryGetsACopyOfTheScaledObject(t *testing.T) {
 			got := []any{object.Map(copied.Object, "spec")["initialCooldownPeriod"], object.Map(copied.Object, "spec", "scaleTargetRef")["name"],
 				object.Map(copied.Object, "spec", "advanced", "horizontalPodAutoscalerConfig")["name"],
 				object.Map(triggers[0], "metadata")["query"], object.Map(triggers[1], "metadata")["topic"], object.Map(triggers[2], "metadata")["podSelector"]}
-			want := []any{int64(7), "podinfo-primary", "podinfo-primary", `sum(rate(http{app="podinfo-primary"}[2m]))`, "podinfo", "app=podinfo-primary"}
+			want := []any{
+				int64(7),
+				"podinfo-primary",
+				"podinfo-primary",
+				`sum(rate(http{app="podinfo-primary"}[2m]))`,
+				"podinfo",
+				"app=podinfo-primary",
+			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)
 			}
@@ -324,8 +331,11 @@ func TestACopyThatAnEarlierSpecAskedForGoes(t *testing.T) {
 		want []string
 	}{
 		"without an autoscaler": {func(s *flaggerv1.CanarySpec) { s.AutoscalerRef = nil }, []string{"foreign-primary", "other", "scale"}},
-		"for another one":       {func(s *flaggerv1.CanarySpec) { s.AutoscalerRef.Name = "other" }, []string{"foreign-primary", "other", "other-primary", "scale"}},
-		"for the same one":      {func(*flaggerv1.CanarySpec) {}, []string{"foreign-primary", "other", "scale", "scale-primary"}},
+		"for another one": {
+			func(s *flaggerv1.CanarySpec) { s.AutoscalerRef.Name = "other" },
+			[]string{"foreign-primary", "other", "other-primary", "scale"},
+		},
+		"for the same one": {func(*flaggerv1.CanarySpec) {}, []string{"foreign-primary", "other", "scale", "scale-primary"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := scaled(t, hpa())

@@ -125,18 +125,47 @@ func TestWhatSomebodyElseMadeIsNotOverwritten(t *testing.T) {
 		want     string
 		terminal bool
 	}{
-		"a ConfigMap":                 {theirs(configMap("", "theirs"), "env-primary", nil), promote, "configmap env-primary.test is in the place of a copy and has no owner", false},
-		"a Secret":                    {theirs(secret("", corev1.SecretTypeOpaque), "token-primary", nil), promote, "secret token-primary.test", false},
-		"a Secret of another type":    {theirs(secret("", "example.com/x"), "cert-primary", nil), promote, "secret cert-primary.test", false},
-		"a Deployment":                {theirs(shop("", set{"app": "x"}, set{"app": "x"}), "podinfo-primary", nil), promote, "deployment podinfo-primary.test", true},
-		"a Deployment of an operator": {theirs(shop("", set{"app": "x"}, set{"app": "x"}), "podinfo-primary", operator), promote, "belongs to Database db", true},
-		"the primary's Service":       {theirs(&corev1.Service{Spec: corev1.ServiceSpec{Selector: set{"app": "x"}}}, "podinfo-primary", nil), services, "service podinfo-primary.test", true},
-		"the canary's Service":        {theirs(&corev1.Service{}, "podinfo-canary", operator), services, "service podinfo-canary.test", true},
-		"an autoscaler":               {theirs(autoscaler, "scale-primary", nil), scale, "horizontalpodautoscaler scale-primary.test", true},
+		"a ConfigMap": {
+			theirs(configMap("", "theirs"), "env-primary", nil),
+			promote,
+			"configmap env-primary.test is in the place of a copy and has no owner",
+			false,
+		},
+		"a Secret": {
+			theirs(secret("", corev1.SecretTypeOpaque), "token-primary", nil),
+			promote,
+			"secret token-primary.test",
+			false,
+		},
+		"a Secret of another type": {theirs(secret("", "example.com/x"), "cert-primary", nil), promote, "secret cert-primary.test", false},
+		"a Deployment": {
+			theirs(shop("", set{"app": "x"}, set{"app": "x"}), "podinfo-primary", nil),
+			promote,
+			"deployment podinfo-primary.test",
+			true,
+		},
+		"a Deployment of an operator": {
+			theirs(shop("", set{"app": "x"}, set{"app": "x"}), "podinfo-primary", operator),
+			promote,
+			"belongs to Database db",
+			true,
+		},
+		"the primary's Service": {
+			theirs(&corev1.Service{Spec: corev1.ServiceSpec{Selector: set{"app": "x"}}}, "podinfo-primary", nil),
+			services,
+			"service podinfo-primary.test",
+			true,
+		},
+		"the canary's Service": {theirs(&corev1.Service{}, "podinfo-canary", operator), services, "service podinfo-canary.test", true},
+		"an autoscaler":        {theirs(autoscaler, "scale-primary", nil), scale, "horizontalpodautoscaler scale-primary.test", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newFixture(t, append(world("podinfo:1"), hpa(), tc.theirs)...)
-			b.canary.Spec.AutoscalerRef = &flaggerv1.AutoscalerReference{Name: "scale", Kind: "HorizontalPodAutoscaler", APIVersion: "autoscaling/v2"}
+			b.canary.Spec.AutoscalerRef = &flaggerv1.AutoscalerReference{
+				Name:       "scale",
+				Kind:       "HorizontalPodAutoscaler",
+				APIVersion: "autoscaling/v2",
+			}
 			before := tc.theirs.DeepCopyObject().(client.Object)
 			b.get(tc.theirs.GetName(), before)
 			err := tc.do(b)

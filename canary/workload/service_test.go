@@ -72,7 +72,9 @@ func TestAServiceIsReleasedAsTwoCopies(t *testing.T) {
 
 func TestACopyOfAServiceKeepsItsAddress(t *testing.T) {
 	b := newServiceFixture(t, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "podinfo-primary"}, Spec: corev1.ServiceSpec{
-		Type: corev1.ServiceTypeNodePort, ClusterIP: "10.0.0.2", ClusterIPs: []string{"10.0.0.2"}, Ports: []corev1.ServicePort{{Name: "http", Port: 80, NodePort: 30090}}}})
+		Type: corev1.ServiceTypeNodePort, ClusterIP: "10.0.0.2", ClusterIPs: []string{
+			"10.0.0.2",
+		}, Ports: []corev1.ServicePort{{Name: "http", Port: 80, NodePort: 30090}}}})
 	b.own(&corev1.Service{}, "podinfo-primary", "podinfo", "uid-1")
 	p := b.observe()
 	b.must(p.SetPrimary(t.Context(), p.Revision.Digest))
@@ -89,7 +91,9 @@ func TestACopyOfAServiceKeepsItsAddress(t *testing.T) {
 
 func TestAServiceThatFlaggerPromotedIsRecognised(t *testing.T) {
 	b := newServiceFixture(t, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "podinfo-primary"}, Spec: corev1.ServiceSpec{
-		Type: corev1.ServiceTypeNodePort, ClusterIP: "10.0.0.2", Selector: map[string]string{"version": "1"}, Ports: []corev1.ServicePort{{Name: "http", Port: 80}}}})
+		Type: corev1.ServiceTypeNodePort, ClusterIP: "10.0.0.2", Selector: map[string]string{
+			"version": "1",
+		}, Ports: []corev1.ServicePort{{Name: "http", Port: 80}}}})
 	if p := b.observe(); p.Primary.Revision != p.Revision.Digest {
 		t.Errorf("primary runs %q", p.Primary.Revision)
 	}

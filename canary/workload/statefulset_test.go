@@ -30,7 +30,9 @@ func database(t *testing.T, pods string, change func(*appsv1.StatefulSet)) *fixt
 		Replicas: ptr.To(int32(3)), Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "podinfo"}},
 		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "podinfo"}},
 			Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "db", Image: "db:2"}}}},
-		UpdateStrategy: appsv1.StatefulSetUpdateStrategy{RollingUpdate: &appsv1.RollingUpdateStatefulSetStrategy{Partition: ptr.To(int32(partition.Held))}},
+		UpdateStrategy: appsv1.StatefulSetUpdateStrategy{
+			RollingUpdate: &appsv1.RollingUpdateStatefulSetStrategy{Partition: ptr.To(int32(partition.Held))},
+		},
 	}, Status: appsv1.StatefulSetStatus{ObservedGeneration: 1, CurrentRevision: "db-1", UpdateRevision: "db-2", Replicas: 3}}
 	old := set.DeepCopy().Spec.Template
 	old.Spec.Containers[0].Image = "db:1"
@@ -38,7 +40,10 @@ func database(t *testing.T, pods string, change func(*appsv1.StatefulSet)) *fixt
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects := []client.Object{set, &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Name: "db-1"}, Revision: 1, Data: runtime.RawExtension{Raw: data}}}
+	objects := []client.Object{
+		set,
+		&appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Name: "db-1"}, Revision: 1, Data: runtime.RawExtension{Raw: data}},
+	}
 	for i, kind := range pods {
 		pod := stsPod(fmt.Sprintf("podinfo-%d", i), kind)
 		objects = append(objects, pod)
@@ -74,17 +79,32 @@ func templateJSON(t *testing.T, template corev1.PodTemplateSpec) map[string]any 
 // stsPod is a pod of the old revision (1), of the new one (2), or one of that
 // which crashes (b).
 func stsPod(name string, kind rune) *corev1.Pod {
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app": "podinfo", appsv1.ControllerRevisionHashLabelKey: "db-2"},
-		OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "podinfo", UID: "set", Controller: ptr.To(true)}}}}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{
+		"app":                                 "podinfo",
+		appsv1.ControllerRevisionHashLabelKey: "db-2",
+	},
+		OwnerReferences: []metav1.OwnerReference{{
+			APIVersion: "apps/v1",
+			Kind:       "StatefulSet",
+			Name:       "podinfo",
+			UID:        "set",
+			Controller: ptr.To(true),
+		}}}}
 	if kind == '1' {
 		pod.Labels[appsv1.ControllerRevisionHashLabelKey] = "db-1"
 	}
 	if kind == 'b' {
-		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "db", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
+		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "db", State: corev1.ContainerState{
+			Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"},
+		},
 			LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "Error", ExitCode: 3}}}}
 		return pod
 	}
-	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(noon.Add(-time.Minute))}}
+	pod.Status.Conditions = []corev1.PodCondition{{
+		Type:               corev1.PodReady,
+		Status:             corev1.ConditionTrue,
+		LastTransitionTime: metav1.NewTime(noon.Add(-time.Minute)),
+	}}
 	return pod
 }
 
@@ -105,12 +125,24 @@ func TestAStatefulSetIsTwoHalves(t *testing.T) {
 		"a new template is held back": {"111", nil, half{0, 0, true}, half{3, 3, true}, ""},
 		"at rest": {"111", func(s *appsv1.StatefulSet) { s.Status.UpdateRevision = "db-1" },
 			half{0, 0, true}, half{3, 3, true}, ""},
-		"a pod has it":                 {"112", at(2), half{1, 1, true}, half{2, 2, true}, ""},
-		"a pod is to have it":          {"111", at(2), half{1, 0, false}, half{2, 3, false}, ""},
-		"the pod that has it crashes":  {"11b", at(2), half{1, 0, false}, half{2, 2, true}, "pod podinfo-2: container db: CrashLoopBackOff (Error, exit code 3)"},
-		"a pod is to be taken back":    {"112", nil, half{0, 1, false}, half{3, 2, false}, ""},
-		"a change nobody has seen":     {"112", func(s *appsv1.StatefulSet) { s.Generation = 2 }, half{0, 0, false}, half{3, 3, false}, ""},
-		"some pods must stay for long": {"112", func(s *appsv1.StatefulSet) { at(2)(s); s.Spec.MinReadySeconds = 120 }, half{1, 0, false}, half{2, 0, false}, ""},
+		"a pod has it":        {"112", at(2), half{1, 1, true}, half{2, 2, true}, ""},
+		"a pod is to have it": {"111", at(2), half{1, 0, false}, half{2, 3, false}, ""},
+		"the pod that has it crashes": {
+			"11b",
+			at(2),
+			half{1, 0, false},
+			half{2, 2, true},
+			"pod podinfo-2: container db: CrashLoopBackOff (Error, exit code 3)",
+		},
+		"a pod is to be taken back": {"112", nil, half{0, 1, false}, half{3, 2, false}, ""},
+		"a change nobody has seen":  {"112", func(s *appsv1.StatefulSet) { s.Generation = 2 }, half{0, 0, false}, half{3, 3, false}, ""},
+		"some pods must stay for long": {
+			"112",
+			func(s *appsv1.StatefulSet) { at(2)(s); s.Spec.MinReadySeconds = 120 },
+			half{1, 0, false},
+			half{2, 0, false},
+			"",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := database(t, tc.pods, tc.change).observe()
@@ -186,9 +218,13 @@ func TestStatefulSetsThatCannotBeHeldBack(t *testing.T) {
 		provider string
 		want     string
 	}{
-		"pods that are replaced by hand": {func(s *appsv1.StatefulSet) { s.Spec.UpdateStrategy.Type = appsv1.OnDeleteStatefulSetStrategyType }, "", "spec.updateStrategy.type"},
-		"a single pod":                   {func(s *appsv1.StatefulSet) { s.Spec.Replicas = ptr.To(int32(1)) }, "", "spec.replicas"},
-		"a provider that routes":         {nil, "istio", "spec.provider"},
+		"pods that are replaced by hand": {
+			func(s *appsv1.StatefulSet) { s.Spec.UpdateStrategy.Type = appsv1.OnDeleteStatefulSetStrategyType },
+			"",
+			"spec.updateStrategy.type",
+		},
+		"a single pod":           {func(s *appsv1.StatefulSet) { s.Spec.Replicas = ptr.To(int32(1)) }, "", "spec.replicas"},
+		"a provider that routes": {nil, "istio", "spec.provider"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := database(t, "111", tc.change)

@@ -15,7 +15,11 @@ import (
 // in: printf '{"token":"czNjcmV0"}' | sha256sum | cut -c1-16
 func TestTrackedConfigsAreWhatFlaggerWouldHaveWritten(t *testing.T) {
 	files := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "files"}, Data: map[string]string{"b": "2", "a": "<1>"}}
-	cert := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "cert"}, Type: corev1.SecretTypeTLS, Data: map[string][]byte{"token": []byte("s3cret")}}
+	cert := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "cert"},
+		Type:       corev1.SecretTypeTLS,
+		Data:       map[string][]byte{"token": []byte("s3cret")},
+	}
 	empty := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "env"}}
 	b := newFixture(t, podinfo("podinfo:1"), files, cert, empty, secret("token", "helm.sh/release.v1"), secret("db", "helm.sh/release.v1"))
 	before := b.observe().Revision

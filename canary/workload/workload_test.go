@@ -113,7 +113,10 @@ func podinfo(image string) *appsv1.Deployment {
 						{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: named("extra"), Optional: ptr.To(true)}},
 						{Secret: &corev1.SecretProjection{LocalObjectReference: named("token")}}}}}},
 				},
-				InitContainers: []corev1.Container{{Name: "init", EnvFrom: []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: named("db")}}}}},
+				InitContainers: []corev1.Container{{
+					Name:    "init",
+					EnvFrom: []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: named("db")}}},
+				}},
 				Containers: []corev1.Container{{Name: "podinfo", Image: image,
 					Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 80}, {Name: "metrics", ContainerPort: 9797}},
 					Env: []corev1.EnvVar{{Name: "COLOR", ValueFrom: &corev1.EnvVarSource{
@@ -289,7 +292,13 @@ func TestASnapshotThatWasChangedIsNotPromoted(t *testing.T) {
 
 func TestASharedConfigIsPromotedByEachCanaryForItself(t *testing.T) {
 	taken := configMap("env-primary", "theirs")
-	taken.OwnerReferences = []metav1.OwnerReference{{APIVersion: "flagger.app/v1beta1", Kind: "Canary", Name: "other", UID: "uid-2", Controller: ptr.To(true)}}
+	taken.OwnerReferences = []metav1.OwnerReference{{
+		APIVersion: "flagger.app/v1beta1",
+		Kind:       "Canary",
+		Name:       "other",
+		UID:        "uid-2",
+		Controller: ptr.To(true),
+	}}
 	b := newFixture(t, append(world("podinfo:1"), taken)...)
 	p := b.observe()
 	b.must(p.SetPrimary(context.Background(), p.Revision.Digest))

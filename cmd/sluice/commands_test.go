@@ -40,29 +40,50 @@ func TestWrongUsageIsRefusedWithTheRemedy(t *testing.T) {
 		args []string
 		want string
 	}{
-		"a format that does not exist": {[]string{"update", "--policies", "-", "-o", "xml"}, `--output: unknown format "xml"; known: json, yaml, wide, name`},
-		"no policy at all":             {[]string{"explain", "policy"}, "name one of the cluster, or give --file"},
-		"a policy without tags":        {[]string{"explain", "policy", "--range", "1.x"}, "needs --tags FILE"},
-		"one standard input for two":   {[]string{"explain", "policy", "--file", "-", "--tags", "-"}, "cannot both be standard input"},
-		"two rules at once":            {[]string{"explain", "policy", "--range", "1.x", "--numerical", "--tags", "-"}, "none of the others can be"},
-		"an order without an order":    {[]string{"explain", "policy", "--range", "1.x", "--order", "asc", "--tags", "-"}, "add --alphabetical or --numerical"},
+		"a format that does not exist": {
+			[]string{"update", "--policies", "-", "-o", "xml"},
+			`--output: unknown format "xml"; known: json, yaml, wide, name`,
+		},
+		"no policy at all":           {[]string{"explain", "policy"}, "name one of the cluster, or give --file"},
+		"a policy without tags":      {[]string{"explain", "policy", "--range", "1.x"}, "needs --tags FILE"},
+		"one standard input for two": {[]string{"explain", "policy", "--file", "-", "--tags", "-"}, "cannot both be standard input"},
+		"two rules at once": {
+			[]string{"explain", "policy", "--range", "1.x", "--numerical", "--tags", "-"},
+			"none of the others can be",
+		},
+		"an order without an order": {
+			[]string{"explain", "policy", "--range", "1.x", "--order", "asc", "--tags", "-"},
+			"add --alphabetical or --numerical",
+		},
 		"an order that is none":        {[]string{"explain", "policy", "--numerical", "--order", "up", "--tags", "-"}, `unknown order "up"`},
 		"an extract without a pattern": {[]string{"explain", "policy", "--numerical", "--extract", "$1", "--tags", "-"}, "add --pattern"},
 		"a range that is none":         {[]string{"explain", "policy", "--range", "one", "--tags", "-"}, "spec.policy.semver"},
 		"a file that is missing":       {[]string{"update", "--policies", "/nonexistent"}, "--policies: open /nonexistent"},
 		"a directory that is missing":  {[]string{"update", "--policies", "-", "--dir", "/nonexistent"}, "--dir: "},
 		"no policies flag":             {[]string{"update"}, `required flag(s) "policies" not set`},
-		"a name too many":              {[]string{"explain", "automation", "a", "b"}, "sluice explain automation needs one NAME, not 2: sluice explain automation NAME [flags]; list them with sluice get automations"},
-		"a command that is none":       {[]string{"explain", "everything"}, `unknown command "everything" for "sluice explain"; known: automation, policy`},
-		"a list of something else":     {[]string{"get", "policies"}, `unknown command "policies" for "sluice get"; known: automations, canaries, images`},
-		"a verb that is none":          {[]string{"canary", "stop"}, `unknown command "stop" for "sluice canary"; known: abort, approve,`},
-		"no command of the program":    {[]string{"list"}, `unknown command "list" for "sluice"; known: canary, controller,`},
-		"a file of something else":     {[]string{"update", "--policies", "commands.go"}, "--policies: reading commands.go: "},
-		"one canary of everywhere":     {[]string{"canary", "get", "podinfo", "-A"}, "leave out -A"},
-		"a stream of YAML":             {[]string{"canary", "watch", "-o", "yaml"}, "use json"},
-		"a stream of names":            {[]string{"canary", "watch", "-o", "name"}, "use json"},
-		"the end of all releases":      {[]string{"canary", "watch", "--until-done"}, "needs the NAME"},
-		"a verb without a canary":      {[]string{"canary", "abort"}, "sluice canary abort needs one NAME, not 0: sluice canary abort NAME [flags]; list them with sluice canary get"},
+		"a name too many": {
+			[]string{"explain", "automation", "a", "b"},
+			"sluice explain automation needs one NAME, not 2: sluice explain automation NAME [flags]; list them with sluice get automations",
+		},
+		"a command that is none": {
+			[]string{"explain", "everything"},
+			`unknown command "everything" for "sluice explain"; known: automation, policy`,
+		},
+		"a list of something else": {
+			[]string{"get", "policies"},
+			`unknown command "policies" for "sluice get"; known: automations, canaries, images`,
+		},
+		"a verb that is none":       {[]string{"canary", "stop"}, `unknown command "stop" for "sluice canary"; known: abort, approve,`},
+		"no command of the program": {[]string{"list"}, `unknown command "list" for "sluice"; known: canary, controller,`},
+		"a file of something else":  {[]string{"update", "--policies", "commands.go"}, "--policies: reading commands.go: "},
+		"one canary of everywhere":  {[]string{"canary", "get", "podinfo", "-A"}, "leave out -A"},
+		"a stream of YAML":          {[]string{"canary", "watch", "-o", "yaml"}, "use json"},
+		"a stream of names":         {[]string{"canary", "watch", "-o", "name"}, "use json"},
+		"the end of all releases":   {[]string{"canary", "watch", "--until-done"}, "needs the NAME"},
+		"a verb without a canary": {
+			[]string{"canary", "abort"},
+			"sluice canary abort needs one NAME, not 0: sluice canary abort NAME [flags]; list them with sluice canary get",
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -109,7 +109,10 @@ func TestDependencyIndex(t *testing.T) {
 	var index dependencyIndex
 	key := types.NamespacedName{Namespace: "test", Name: "podinfo"}
 	object := func(kind, namespace, name string) objectRef {
-		return objectRef{clusterKind{schema.GroupVersionKind{Version: "v1", Kind: kind}, workloadCluster}, types.NamespacedName{Namespace: namespace, Name: name}}
+		return objectRef{
+			clusterKind{schema.GroupVersionKind{Version: "v1", Kind: kind}, workloadCluster},
+			types.NamespacedName{Namespace: namespace, Name: name},
+		}
 	}
 	env, other := object("ConfigMap", "test", "env"), object("Secret", "test", "env")
 	index.set(key, []objectRef{env})

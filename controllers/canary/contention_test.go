@@ -29,7 +29,11 @@ var contendedCanary = types.NamespacedName{Namespace: "test", Name: "podinfo"}
 
 func newContendedService(t *testing.T) *contendedService {
 	clk := clocktesting.NewFakePassiveClock(time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC))
-	g := &contendedService{t: t, clock: clk, api: fake.NewClientBuilder().WithObjects(&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "test", Name: "podinfo"}}).Build()}
+	g := &contendedService{
+		t:     t,
+		clock: clk,
+		api:   fake.NewClientBuilder().WithObjects(&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "test", Name: "podinfo"}}).Build(),
+	}
 	g.r = &guardedWriter{g.api, &contentions{clock: clk, self: "sluice"}, workloadCluster}
 	return g
 }
@@ -48,7 +52,11 @@ func (g *contendedService) ours(app string) bool {
 	g.t.Helper()
 	live := g.service()
 	at := metav1.NewTime(g.clock.Now())
-	live.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "sluice", Time: &at}, {Manager: "helm", Time: &at}, {Manager: "kube-proxy", Time: &at, Subresource: "status"}}
+	live.ManagedFields = []metav1.ManagedFieldsEntry{
+		{Manager: "sluice", Time: &at},
+		{Manager: "helm", Time: &at},
+		{Manager: "kube-proxy", Time: &at, Subresource: "status"},
+	}
 	wanted := live.DeepCopy()
 	wanted.Spec.Selector = map[string]string{"app": app}
 	if err := g.r.Patch(withCanary(g.t.Context(), contendedCanary), wanted, client.MergeFromWithOptions(live, client.MergeFromWithOptimisticLock{})); err != nil {

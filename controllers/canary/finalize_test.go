@@ -20,7 +20,13 @@ func container(image string) corev1.Container { return corev1.Container{Name: "a
 // rolledOut makes the status of a Deployment say that all of its pods serve.
 func rolledOut(d *appsv1.Deployment) {
 	n := *d.Spec.Replicas
-	d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: n, UpdatedReplicas: n, ReadyReplicas: n, AvailableReplicas: n}
+	d.Status = appsv1.DeploymentStatus{
+		ObservedGeneration: d.Generation,
+		Replicas:           n,
+		UpdatedReplicas:    n,
+		ReadyReplicas:      n,
+		AvailableReplicas:  n,
+	}
 }
 
 // ownRoute is an HTTPRoute of the owner's whose users the canary has led to the primary.

@@ -138,7 +138,9 @@ func TestAQuestionThatIsNotAskedAnyMoreIsCancelled(t *testing.T) {
 // A panic in the background ended the process for everybody.
 func TestAPanicInTheBackgroundIsAFailedCheck(t *testing.T) {
 	r := &metricRunner{canary: podinfo()} // has nowhere to keep what it prepared
-	if got := r.measure(t.Context(), []canary.Metric{{Name: "lag"}}); len(got) != 1 || got[0].Name != "lag" || !strings.Contains(got[0].Err, "panic") {
+	if got := r.measure(t.Context(), []canary.Metric{{
+		Name: "lag",
+	}}); len(got) != 1 || got[0].Name != "lag" || !strings.Contains(got[0].Err, "panic") {
 		t.Errorf("got %+v", got)
 	}
 	e := newQueriesEnv(t)

@@ -259,7 +259,9 @@ func TestAReleaseEndsUnderTheDefaultProviderThatItBeganWith(t *testing.T) {
 		t.Fatalf("provider %q, routing %+v, %v", c.Status.Provider, c.Status.Routing, err)
 	}
 	e.push("podinfo:2")
-	if c, err := e.until("first weight", func(c *flaggerv1.Canary) bool { return c.Status.CanaryWeight > 0 }); err != nil || c.Status.Provider != "gatewayapi:v1" {
+	if c, err := e.until("first weight", func(c *flaggerv1.Canary) bool {
+		return c.Status.CanaryWeight > 0
+	}); err != nil || c.Status.Provider != "gatewayapi:v1" {
 		t.Fatalf("provider %q, %v", c.Status.Provider, err)
 	}
 	e.r.Provider = "kubernetes"
@@ -285,9 +287,17 @@ func TestWhatKeepsACanaryFromWorking(t *testing.T) {
 		"a metric that cannot be measured": {edit: func(c *flaggerv1.Canary) {
 			c.Spec.Analysis.Metrics = []flaggerv1.CanaryMetric{{Name: "nonsense", Threshold: 1}}
 		}, wantReason: "InvalidSpec", want: "nonsense"},
-		"a target of a kind that is not served": {edit: func(c *flaggerv1.Canary) { c.Spec.TargetRef.Kind = "Pod" }, wantReason: "InvalidSpec", want: "Pod"},
-		"no target":                             {edit: func(c *flaggerv1.Canary) { c.Spec.TargetRef.Name = "other" }, wantReason: "NotReady", want: "other"},
-		"a mesh that is not installed":          {cacheErr: missing, wantReason: "NotInstalled", want: "Gateway API"},
+		"a target of a kind that is not served": {
+			edit:       func(c *flaggerv1.Canary) { c.Spec.TargetRef.Kind = "Pod" },
+			wantReason: "InvalidSpec",
+			want:       "Pod",
+		},
+		"no target": {
+			edit:       func(c *flaggerv1.Canary) { c.Spec.TargetRef.Name = "other" },
+			wantReason: "NotReady",
+			want:       "other",
+		},
+		"a mesh that is not installed": {cacheErr: missing, wantReason: "NotInstalled", want: "Gateway API"},
 		"an API server that fails": {funcs: interceptor.Funcs{List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
 			return errors.New("etcd is down")
 		}}, wantReason: "ReconciliationFailed", want: "etcd is down"},
@@ -348,7 +358,9 @@ func TestCommandsOfPeople(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	warnings := len(slices.DeleteFunc(slices.Clone(e.events), func(message string) bool { return !strings.Contains(message, flaggerv1.CommandAnnotation) }))
+	warnings := len(slices.DeleteFunc(slices.Clone(e.events), func(message string) bool {
+		return !strings.Contains(message, flaggerv1.CommandAnnotation)
+	}))
 	if warnings != 1 {
 		t.Errorf("warned %d times: %q", warnings, e.events)
 	}
@@ -410,7 +422,10 @@ func TestSomebodyWhoKeepsChangingTheRouteIsNamed(t *testing.T) {
 		}
 		_, result, err = e.reconcile()
 	}
-	for where, said := range map[string]string{"in the condition": fmt.Sprint(result.Message, err), "in an event": strings.Join(e.events, "\n")} {
+	for where, said := range map[string]string{
+		"in the condition": fmt.Sprint(result.Message, err),
+		"in an event":      strings.Join(e.events, "\n"),
+	} {
 		if !strings.Contains(said, "again and again") {
 			t.Errorf("not named %s: %s", where, said)
 		}

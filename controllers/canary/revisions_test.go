@@ -16,7 +16,12 @@ import (
 func TestRevisionsHaveTheNamesThatFlaggerWouldLookFor(t *testing.T) {
 	const v1, v2 = canary.DigestPrefix + "v1", canary.DigestPrefix + "v2"
 	status := func(applied, appliedAlias, promoted, promotedAlias string) flaggerv1.CanaryStatus {
-		return flaggerv1.CanaryStatus{AppliedRevision: applied, LastAppliedSpec: appliedAlias, PromotedRevision: promoted, LastPromotedSpec: promotedAlias}
+		return flaggerv1.CanaryStatus{
+			AppliedRevision:  applied,
+			LastAppliedSpec:  appliedAlias,
+			PromotedRevision: promoted,
+			LastPromotedSpec: promotedAlias,
+		}
 	}
 	tests := map[string]struct {
 		before            flaggerv1.CanaryStatus
@@ -27,11 +32,20 @@ func TestRevisionsHaveTheNamesThatFlaggerWouldLookFor(t *testing.T) {
 		"the target has the name of its template": {
 			target: canary.Workload{Revision: v1, Alias: "one"}, applied: v1, promoted: v1, want: status(v1, "one", v1, "one")},
 		"what was promoted keeps its name when the target moves on": {
-			before: status(v1, "one", v1, "one"), target: canary.Workload{Revision: v2, Alias: "two"}, applied: v2, promoted: v1, want: status(v2, "two", v1, "one")},
+			before: status(v1, "one", v1, "one"), target: canary.Workload{
+				Revision: v2,
+				Alias:    "two",
+			}, applied: v2, promoted: v1, want: status(v2, "two", v1, "one")},
 		"a promotion takes the name along, also if the target has moved on again": {
-			before: status(v2, "two", v1, "one"), target: canary.Workload{Revision: "sha256:v3", Alias: "three"}, applied: v2, promoted: v2, want: status(v2, "two", v2, "two")},
+			before: status(v2, "two", v1, "one"), target: canary.Workload{
+				Revision: "sha256:v3",
+				Alias:    "three",
+			}, applied: v2, promoted: v2, want: status(v2, "two", v2, "two")},
 		"what only Flagger has seen keeps the name that Flagger wrote": {
-			before: status("", "one", "", "one"), target: canary.Workload{Revision: v2, Alias: "two"}, applied: v2, promoted: "one", want: status(v2, "two", "", "one")},
+			before: status("", "one", "", "one"), target: canary.Workload{
+				Revision: v2,
+				Alias:    "two",
+			}, applied: v2, promoted: "one", want: status(v2, "two", "", "one")},
 		"what Flagger has no name for is called by its digest": {
 			target: canary.Workload{Revision: v1}, applied: v1, promoted: v1, want: status(v1, v1, v1, v1)},
 	}
@@ -61,7 +75,10 @@ func TestAReleaseIsRecognisedWithItsConfiguration(t *testing.T) {
 		"another template":      {"two", "abc", false},
 		"another configuration": {"one", "def", false},
 	} {
-		c := &flaggerv1.Canary{Status: flaggerv1.CanaryStatus{LastAppliedSpec: tc.alias, TrackedConfigs: map[string]string{"configmap/app": tc.tracked}}}
+		c := &flaggerv1.Canary{Status: flaggerv1.CanaryStatus{
+			LastAppliedSpec: tc.alias,
+			TrackedConfigs:  map[string]string{"configmap/app": tc.tracked},
+		}}
 		if got := recognised(c, observed); got != tc.want {
 			t.Errorf("%s: %v, want %v", name, got, tc.want)
 		}

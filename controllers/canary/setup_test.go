@@ -70,7 +70,9 @@ func TestAWatchWakesTheCanariesThatDependOnTheObject(t *testing.T) {
 	informer.Update(hpa, busy)
 	informer.Add(other)
 	wakes := map[string]func(){
-		"it is made": func() { informer.Add(hpa) }, "its spec changes": func() { informer.Update(hpa, wider) }, "it goes": func() { informer.Delete(hpa) },
+		"it is made": func() {
+			informer.Add(hpa)
+		}, "its spec changes": func() { informer.Update(hpa, wider) }, "it goes": func() { informer.Delete(hpa) },
 	}
 	for name, change := range wakes {
 		change()

@@ -69,7 +69,9 @@ func TestRejections(t *testing.T) {
 		wantAfter time.Duration
 	}{
 		"a rejected tag": {
-			reject: func(*fixture, string) imagev1.Rejection { return imagev1.Rejection{Tag: "1.1.0"} }, wantTold: "; 1.1.0: rejected by spec.reject"},
+			reject: func(*fixture, string) imagev1.Rejection {
+				return imagev1.Rejection{Tag: "1.1.0"}
+			}, wantTold: "; 1.1.0: rejected by spec.reject"},
 		"a rejected tag, for a while": {
 			reject: func(f *fixture, _ string) imagev1.Rejection {
 				return imagev1.Rejection{Tag: "1.1.0", Reason: "leaks", Until: f.in(time.Minute)}
@@ -258,7 +260,10 @@ func TestARegistryThatFailsIsNoVerdict(t *testing.T) {
 func TestADigestOfAnInsecureRegistryIsLookedUpByHTTP(t *testing.T) {
 	f := newFixture(t)
 	digest := f.push(t, "1.0.0")
-	proxy := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "proxy"}, Data: map[string][]byte{"address": []byte("http://" + f.host)}}
+	proxy := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "proxy"},
+		Data:       map[string][]byte{"address": []byte("http://" + f.host)},
+	}
 	if err := f.Client.Create(t.Context(), proxy); err != nil {
 		t.Fatal(err)
 	}

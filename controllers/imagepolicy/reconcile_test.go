@@ -294,10 +294,14 @@ func TestAccess(t *testing.T) {
 		"an empty access list denies":                  {namespace: "team", access: from()},
 		"an empty selector lets everybody in":          {namespace: "team", access: from(nil), want: true},
 		"matching labels let in":                       {namespace: "team", access: from(map[string]string{"tenant": "a"}), want: true},
-		"one of several selectors is enough":           {namespace: "team", access: from(map[string]string{"tenant": "b"}, map[string]string{"tenant": "a"}), want: true},
-		"all labels of a selector must match":          {namespace: "team", access: from(map[string]string{"tenant": "a", "env": "prod"})},
-		"other labels do not":                          {namespace: "team", access: from(map[string]string{"tenant": "b"})},
-		"blocked cross references stay blocked":        {namespace: "team", access: from(nil), blocked: true},
+		"one of several selectors is enough": {
+			namespace: "team",
+			access:    from(map[string]string{"tenant": "b"}, map[string]string{"tenant": "a"}),
+			want:      true,
+		},
+		"all labels of a selector must match":   {namespace: "team", access: from(map[string]string{"tenant": "a", "env": "prod"})},
+		"other labels do not":                   {namespace: "team", access: from(map[string]string{"tenant": "b"})},
+		"blocked cross references stay blocked": {namespace: "team", access: from(nil), blocked: true},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

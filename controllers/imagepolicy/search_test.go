@@ -142,7 +142,11 @@ func TestGates(t *testing.T) {
 		"a rejected digest is dropped": {
 			spec: imagev1.ImagePolicySpec{Reject: []imagev1.Rejection{{Digest: leaky, Reason: "it leaks"}}}, tag: "2.0",
 			facts: known{digests: map[string]string{"2.0": leaky}},
-			want:  checked{candidate: candidate{tag: "2.0", digest: leaky}, dropped: "rejected by spec.reject: it leaks", gate: policy.GateRejectDigest}},
+			want: checked{
+				candidate: candidate{tag: "2.0", digest: leaky},
+				dropped:   "rejected by spec.reject: it leaks",
+				gate:      policy.GateRejectDigest,
+			}},
 		"another digest is not": {
 			spec: imagev1.ImagePolicySpec{Reject: []imagev1.Rejection{{Digest: leaky, Reason: "it leaks"}}}, tag: "2.0",
 			want: checked{candidate: candidate{tag: "2.0", digest: "sha256:2.0"}}},
@@ -213,8 +217,13 @@ func TestASearchEndsAtTheFirstTagThatPasses(t *testing.T) {
 		"none":                                {rank: tags(3), wantChecked: 3},
 		"none of more than are ever ranked":   {rank: tags(maxTop + 1), wantChecked: maxTop},
 		"a run that may ask no more":          {rank: tags(3), facts: failing("2", errBound), wantChecked: 1, wantProgress: outOfLookUps},
-		"a look-up that goes on":              {rank: tags(3), facts: failing("2", background.ErrPending), wantChecked: 1, wantProgress: awaitingRegistry},
-		"a registry that fails":               {rank: tags(3), facts: failing("3", busy), wantErr: busy},
+		"a look-up that goes on": {
+			rank:         tags(3),
+			facts:        failing("2", background.ErrPending),
+			wantChecked:  1,
+			wantProgress: awaitingRegistry,
+		},
+		"a registry that fails": {rank: tags(3), facts: failing("3", busy), wantErr: busy},
 		"a match that goes on": {
 			rank: func(context.Context, int) ([]policy.Ranked, policy.Decision, error) {
 				return nil, policy.Decision{}, background.ErrPending
@@ -267,11 +276,17 @@ func TestAVerdictOnSignaturesHoldsForAWhile(t *testing.T) {
 		v    signatureVerdict
 		want bool
 	}{
-		"never reached":                     {signatureVerdict{}, false},
-		"signed":                            {signatureVerdict{known: true, signer: "ann"}, true},
-		"missing a moment ago":              {signatureVerdict{known: true, missing: "none", at: noon.Add(-time.Second), until: noon.Add(time.Second)}, true},
-		"missing some time ago":             {signatureVerdict{known: true, missing: "none", at: noon.Add(-time.Minute), until: noon}, false},
-		"missing before somebody asked now": {signatureVerdict{known: true, missing: "none", at: noon.Add(-time.Hour), until: noon.Add(time.Hour)}, false},
+		"never reached": {signatureVerdict{}, false},
+		"signed":        {signatureVerdict{known: true, signer: "ann"}, true},
+		"missing a moment ago": {
+			signatureVerdict{known: true, missing: "none", at: noon.Add(-time.Second), until: noon.Add(time.Second)},
+			true,
+		},
+		"missing some time ago": {signatureVerdict{known: true, missing: "none", at: noon.Add(-time.Minute), until: noon}, false},
+		"missing before somebody asked now": {
+			signatureVerdict{known: true, missing: "none", at: noon.Add(-time.Hour), until: noon.Add(time.Hour)},
+			false,
+		},
 	}
 	for name, tc := range verdicts {
 		if got := tc.v.holds(noon, noon.Add(-30*time.Minute)); got != tc.want {

@@ -53,7 +53,11 @@ func TestFaultsOfARegistryHaveReasons(t *testing.T) {
 		"500":         {code(500), imagev1.ReadOperationFailedReason, "500"},
 		"half a page": {text(`{"tags":["1"`), imagev1.ReadOperationFailedReason, "not a list of tags"},
 		"garbage":     {text("\x00"), imagev1.ReadOperationFailedReason, "not a list of tags"},
-		"too many":    {text(`{"tags":["1","2","3","4"]}`), imagev1.ScanBudgetExceededReason, "set spec.maxTags higher than 3, or remove old tags"},
+		"too many": {
+			text(`{"tags":["1","2","3","4"]}`),
+			imagev1.ScanBudgetExceededReason,
+			"set spec.maxTags higher than 3, or remove old tags",
+		},
 		"silence": {func(_ http.ResponseWriter, r *http.Request) {
 			select {
 			case <-done:

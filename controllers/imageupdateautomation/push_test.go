@@ -260,8 +260,12 @@ func TestCommitsAreSigned(t *testing.T) {
 		data map[string][]byte
 		want string
 	}{
-		"by default with GPG":       {data: map[string][]byte{"git.asc": gpg.Bytes()}, want: "-----BEGIN PGP SIGNATURE-----"},
-		"with an encrypted SSH key": {kind: "ssh", data: map[string][]byte{"identity": identity, "password": []byte("open")}, want: "-----BEGIN SSH SIGNATURE-----"},
+		"by default with GPG": {data: map[string][]byte{"git.asc": gpg.Bytes()}, want: "-----BEGIN PGP SIGNATURE-----"},
+		"with an encrypted SSH key": {
+			kind: "ssh",
+			data: map[string][]byte{"identity": identity, "password": []byte("open")},
+			want: "-----BEGIN SSH SIGNATURE-----",
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -285,7 +289,9 @@ func TestMarkersAreCounted(t *testing.T) {
 		p.Status.Conditions[0].Status = metav1.ConditionFalse
 	})
 	f, a := newFixture(t, credentials(), source(), policy("2"), unready), automation()
-	f.repo.Commit("main", map[string]string{"m.yaml": "a: x # {\"$imagepolicy\": \"apps:unready\"}\nb: x # {\"$imagepolicy\": \"apps:nobody\"}\n"})
+	f.repo.Commit("main", map[string]string{
+		"m.yaml": "a: x # {\"$imagepolicy\": \"apps:unready\"}\nb: x # {\"$imagepolicy\": \"apps:nobody\"}\n",
+	})
 	f.reconciled(t, a)
 	m := a.Status.Markers
 	if m == nil || m.Total != 3 || m.Current != 1 || m.Held != 0 || len(m.Skipped) != 2 {

@@ -49,13 +49,21 @@ func TestAPushAsksTheSourcesThatOthersServe(t *testing.T) {
 		suspended bool
 		want      []string
 	}{
-		"the automation's own":                         {want: []string{"apps/app"}},
-		"no suspended one":                             {suspended: true},
-		"another one that reads the same branch":       {also: named("apps", "reader"), want: []string{"apps/app", "apps/reader"}},
-		"not one that reads another branch":            {also: named("apps", "reader", branch("next")), want: []string{"apps/app"}},
-		"not one of another namespace":                 {also: named("others", "reader"), want: []string{"apps/app"}},
-		"the one that reads the branch pushed to":      {also: named("apps", "next", branch("next")), push: imagev1.PushSpec{Branch: "next"}, want: []string{"apps/next"}},
-		"the one that reads the target of the refspec": {also: named("apps", "next", branch("next")), push: imagev1.PushSpec{Refspec: "refs/heads/main:refs/heads/next"}, want: []string{"apps/app", "apps/next"}},
+		"the automation's own":                   {want: []string{"apps/app"}},
+		"no suspended one":                       {suspended: true},
+		"another one that reads the same branch": {also: named("apps", "reader"), want: []string{"apps/app", "apps/reader"}},
+		"not one that reads another branch":      {also: named("apps", "reader", branch("next")), want: []string{"apps/app"}},
+		"not one of another namespace":           {also: named("others", "reader"), want: []string{"apps/app"}},
+		"the one that reads the branch pushed to": {
+			also: named("apps", "next", branch("next")),
+			push: imagev1.PushSpec{Branch: "next"},
+			want: []string{"apps/next"},
+		},
+		"the one that reads the target of the refspec": {
+			also: named("apps", "next", branch("next")),
+			push: imagev1.PushSpec{Refspec: "refs/heads/main:refs/heads/next"},
+			want: []string{"apps/app", "apps/next"},
+		},
 		"one by another protocol": {also: named("apps", "reader", func(r *sourcev1.GitRepository) {
 			r.Spec.URL = "ssh://git@127.0.0.1:22/app"
 		}), want: []string{"apps/app", "apps/reader"}},

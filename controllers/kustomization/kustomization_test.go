@@ -105,11 +105,14 @@ func TestCycle(t *testing.T) {
 		objects []client.Object
 		want    []string
 	}{
-		"a chain ends":              {objects: []client.Object{app("a", "b"), app("b", "c"), app("c")}},
-		"a diamond is no cycle":     {objects: []client.Object{app("a", "b", "c"), app("b", "d"), app("c", "d"), app("d")}},
-		"a missing one ends it":     {objects: []client.Object{app("a", "none")}},
-		"itself":                    {objects: []client.Object{app("a", "a")}, want: []string{"ns/a", "ns/a"}},
-		"by way of others":          {objects: []client.Object{app("a", "x", "b"), app("b", "c"), app("c", "a")}, want: []string{"ns/a", "ns/b", "ns/c", "ns/a"}},
+		"a chain ends":          {objects: []client.Object{app("a", "b"), app("b", "c"), app("c")}},
+		"a diamond is no cycle": {objects: []client.Object{app("a", "b", "c"), app("b", "d"), app("c", "d"), app("d")}},
+		"a missing one ends it": {objects: []client.Object{app("a", "none")}},
+		"itself":                {objects: []client.Object{app("a", "a")}, want: []string{"ns/a", "ns/a"}},
+		"by way of others": {
+			objects: []client.Object{app("a", "x", "b"), app("b", "c"), app("c", "a")},
+			want:    []string{"ns/a", "ns/b", "ns/c", "ns/a"},
+		},
 		"somebody else's is theirs": {objects: []client.Object{app("a", "b"), app("b", "c"), app("c", "b")}},
 	}
 	for name, tc := range tests {
@@ -257,8 +260,14 @@ func TestWhatVariablesComeFrom(t *testing.T) {
 }
 
 func TestVariablesAreBounded(t *testing.T) {
-	config := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "vars"}, Data: map[string]string{"a": strings.Repeat("x", 700_000)}}
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "vars"}, Data: map[string][]byte{"a": []byte(strings.Repeat("x", 700_000))}}
+	config := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "vars"},
+		Data:       map[string]string{"a": strings.Repeat("x", 700_000)},
+	}
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "vars"},
+		Data:       map[string][]byte{"a": []byte(strings.Repeat("x", 700_000))},
+	}
 	r := reconcilerWith(t, config, secret)
 	for kind, within := range map[string]bool{"ConfigMap": true, "Secret": false} {
 		k := app("a")

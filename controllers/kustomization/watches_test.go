@@ -89,13 +89,34 @@ func TestWhenWhatFailedIsTriedAgain(t *testing.T) {
 		got  *decide.Failure
 		want decide.Failure
 	}{
-		"a path that is not there":   {buildFailure(app("a"), build.ErrPathNotFound), decide.Failure{Reason: meta.ArtifactFailedReason, Retry: decide.RetryNever}},
-		"a build that took too long": {buildFailure(app("a"), build.ErrTimeout), decide.Failure{Reason: meta.BuildFailedReason, Retry: decide.RetryWhenWatched, After: slowRetry}},
-		"a build that does not end":  {buildFailure(app("a"), build.ErrUnfinished), decide.Failure{Reason: meta.BuildFailedReason, Retry: decide.RetryWhenWatched, After: slowRetry}},
-		"any other build":            {buildFailure(app("a"), errors.New("x")), decide.Failure{Reason: meta.BuildFailedReason, Retry: decide.RetryWhenWatched}},
-		"too many variables":         {variablesFailure(build.ErrTooLarge), decide.Failure{Reason: meta.BuildFailedReason, Retry: decide.RetryNever}},
-		"an object that terminates":  {applyFailure(apply.ErrTerminating), decide.Failure{Reason: meta.ReconciliationFailedReason, Retry: decide.RetryPending, After: decide.UnwatchedInterval}},
-		"any other apply":            {applyFailure(errors.New("x")), decide.Failure{Reason: meta.ReconciliationFailedReason, Retry: decide.RetrySoon}},
+		"a path that is not there": {
+			buildFailure(app("a"), build.ErrPathNotFound),
+			decide.Failure{Reason: meta.ArtifactFailedReason, Retry: decide.RetryNever},
+		},
+		"a build that took too long": {
+			buildFailure(app("a"), build.ErrTimeout),
+			decide.Failure{Reason: meta.BuildFailedReason, Retry: decide.RetryWhenWatched, After: slowRetry},
+		},
+		"a build that does not end": {
+			buildFailure(app("a"), build.ErrUnfinished),
+			decide.Failure{Reason: meta.BuildFailedReason, Retry: decide.RetryWhenWatched, After: slowRetry},
+		},
+		"any other build": {
+			buildFailure(app("a"), errors.New("x")),
+			decide.Failure{Reason: meta.BuildFailedReason, Retry: decide.RetryWhenWatched},
+		},
+		"too many variables": {
+			variablesFailure(build.ErrTooLarge),
+			decide.Failure{Reason: meta.BuildFailedReason, Retry: decide.RetryNever},
+		},
+		"an object that terminates": {
+			applyFailure(apply.ErrTerminating),
+			decide.Failure{Reason: meta.ReconciliationFailedReason, Retry: decide.RetryPending, After: decide.UnwatchedInterval},
+		},
+		"any other apply": {
+			applyFailure(errors.New("x")),
+			decide.Failure{Reason: meta.ReconciliationFailedReason, Retry: decide.RetrySoon},
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

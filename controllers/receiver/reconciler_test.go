@@ -69,7 +69,10 @@ func TestReconcile(t *testing.T) {
 			edit: func(spec *notificationv1.ReceiverSpec) {
 				spec.Type, spec.SecretRef = notificationv1.GenericOIDCReceiver, nil
 				spec.OIDCProviders = []notificationv1.OIDCProvider{{
-					IssuerURL: "https://issuer.example.com", Validations: []notificationv1.OIDCValidation{{Expression: "claims.sub == 'ci'", Message: "only CI may"}},
+					IssuerURL: "https://issuer.example.com", Validations: []notificationv1.OIDCValidation{{
+						Expression: "claims.sub == 'ci'",
+						Message:    "only CI may",
+					}},
 				}}
 			},
 			secret: secret(nil), wantPath: "/hook/", wantMessage: "Receiver initialized for path: /hook/",

@@ -97,7 +97,10 @@ func TestThePageKeepsTheRowsOfPackagesThatWereNotMeasured(t *testing.T) {
 	if err := os.WriteFile(page, []byte(begin+"| x/old | 1 | 1 | 0 | 0 | 100 % |\n| x/new | 9 | 9 | 0 | 0 | 100 % |\n<!-- end -->\nText\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	measured := result{Package: "host/owner/name/x/new", Mutants: []*mutant{{Fate: killed}, {Fate: timedOut}, {Fate: survived}, {Fate: uncovered}}}
+	measured := result{
+		Package: "host/owner/name/x/new",
+		Mutants: []*mutant{{Fate: killed}, {Fate: timedOut}, {Fate: survived}, {Fate: uncovered}},
+	}
 	if err := writeDoc(page, []result{measured}); err != nil {
 		t.Fatal(err)
 	}

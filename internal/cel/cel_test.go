@@ -119,16 +119,28 @@ func TestAnExpressionCannotHoldUpOrKillTheProcess(t *testing.T) {
 		"sets that are the same":                        {`sets.equivalent(req.l, req.l)`, many},
 		"lists within lists as JSON":                    {`json.encode(` + tenfold(wideList) + `) == ""`, items},
 		"a search that finds nothing":                   {`req.s.indexOf(req.s + "b") == 1`, long},
-		"a search for half of a text":                   {`req.s.indexOf(req.s.substring(1000) + "b") == 1`, strings.Replace(long, "aaaa", "", 1)},
-		"a search from the end":                         {`req.s.lastIndexOf("b" + req.s.substring(1000)) == 1`, long},
-		"a text in pieces":                              {`req.s.split("").size() == 1`, long},
-		"a text in some pieces":                         {`req.s.split("", 1000000).size() == 1`, long},
-		"a regular expression of several repetitions":   {`req.s.matches("` + strings.Repeat("a{0,900}", 9) + `b")`, long},
-		"a regular expression as long as the body":      {`"x".matches(req.s)`, long},
-		"a text turned round again and again":           {`req.s` + strings.Repeat(".reverse()", 40) + ` == ""`, long},
-		"a text quoted again and again":                 {strings.Repeat("strings.quote(", 40) + "req.s" + strings.Repeat(")", 40) + ` == ""`, long},
-		"a text encoded again and again":                {strings.Repeat("base64.encode(bytes(", 20) + "req.s" + strings.Repeat("))", 20) + ` == ""`, long},
-		"letters of a long text":                        {`req.l.all(x, req.s.charAt(1) == "b" || true)`, strings.Replace(long, "{", `{"l":[1,1,1,1,1,1,1],`, 1)},
+		"a search for half of a text": {
+			`req.s.indexOf(req.s.substring(1000) + "b") == 1`,
+			strings.Replace(long, "aaaa", "", 1),
+		},
+		"a search from the end":                       {`req.s.lastIndexOf("b" + req.s.substring(1000)) == 1`, long},
+		"a text in pieces":                            {`req.s.split("").size() == 1`, long},
+		"a text in some pieces":                       {`req.s.split("", 1000000).size() == 1`, long},
+		"a regular expression of several repetitions": {`req.s.matches("` + strings.Repeat("a{0,900}", 9) + `b")`, long},
+		"a regular expression as long as the body":    {`"x".matches(req.s)`, long},
+		"a text turned round again and again":         {`req.s` + strings.Repeat(".reverse()", 40) + ` == ""`, long},
+		"a text quoted again and again": {
+			strings.Repeat("strings.quote(", 40) + "req.s" + strings.Repeat(")", 40) + ` == ""`,
+			long,
+		},
+		"a text encoded again and again": {
+			strings.Repeat("base64.encode(bytes(", 20) + "req.s" + strings.Repeat("))", 20) + ` == ""`,
+			long,
+		},
+		"letters of a long text": {
+			`req.l.all(x, req.s.charAt(1) == "b" || true)`,
+			strings.Replace(long, "{", `{"l":[1,1,1,1,1,1,1],`, 1),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := ask(t.Context(), t, tc.text, tc.body)
@@ -163,10 +175,13 @@ func TestAnEvaluationEndsWithItsContext(t *testing.T) {
 
 func TestWhatDoesNotCompile(t *testing.T) {
 	for name, tc := range map[string]struct{ text, want string }{
-		"nothing":                    {"", "Syntax error"},
-		"an unknown variable":        {"foo == 1", "undeclared reference"},
-		"a text":                     {"'a'", "is not true or false"},
-		"a message":                  {"google.protobuf.ListValue{values: [req.a]} == req.b", "makes a message of type google.protobuf.ListValue"},
+		"nothing":             {"", "Syntax error"},
+		"an unknown variable": {"foo == 1", "undeclared reference"},
+		"a text":              {"'a'", "is not true or false"},
+		"a message": {
+			"google.protobuf.ListValue{values: [req.a]} == req.b",
+			"makes a message of type google.protobuf.ListValue",
+		},
 		"a message in the midst":     {"req.l.exists(x, google.protobuf.Value{string_value: x} == x)", "makes a message"},
 		"one that is too long":       {"req.a == '" + strings.Repeat("a", MaxLength) + "'", "4096 are allowed"},
 		"one that is nested deeply":  {strings.Repeat("(", 500) + "true" + strings.Repeat(")", 500), "recursion"},

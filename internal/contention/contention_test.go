@@ -40,7 +40,12 @@ func TestPauses(t *testing.T) {
 func TestAPauseEnds(t *testing.T) {
 	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	h := Policy{Repairs: 1, Window: time.Minute, First: 10 * time.Second, Longest: time.Minute}.Repaired(History{}, now)
-	for after, want := range map[time.Duration]time.Duration{0: 10 * time.Second, 4 * time.Second: 6 * time.Second, 10 * time.Second: 0, time.Hour: 0} {
+	for after, want := range map[time.Duration]time.Duration{
+		0:                10 * time.Second,
+		4 * time.Second:  6 * time.Second,
+		10 * time.Second: 0,
+		time.Hour:        0,
+	} {
 		if got := h.Pause(now.Add(after)); got != want {
 			t.Errorf("after %s: %s, want %s", after, got, want)
 		}

@@ -81,7 +81,12 @@ func TestFetchesOnlyWhatChangedAndReadsAllOfIt(t *testing.T) {
 	repo.Commit("main", files{"a.yaml": "a: 1\n", "100755 bin/run": "#!/bin/sh\n", "120000 link": "a.yaml", "deep/er/b.yaml": "b: 1\n"})
 	dir := t.TempDir()
 	m := open(t, dir, git.Remote{URL: repo.URL})
-	want := map[string]string{"100644 a.yaml": "a: 1\n", "100755 bin/run": "#!/bin/sh\n", "120000 link": "a.yaml", "100644 deep/er/b.yaml": "b: 1\n"}
+	want := map[string]string{
+		"100644 a.yaml":         "a: 1\n",
+		"100755 bin/run":        "#!/bin/sh\n",
+		"120000 link":           "a.yaml",
+		"100644 deep/er/b.yaml": "b: 1\n",
+	}
 	if diff := cmp.Diff(want, contents(t, pull(t, m, "main"))); diff != "" {
 		t.Error(diff)
 	}
@@ -91,7 +96,11 @@ func TestFetchesOnlyWhatChangedAndReadsAllOfIt(t *testing.T) {
 		want   map[string]string
 	}{
 		{"a change", files{"deep/er/b.yaml": "b: 2\n"}, map[string]string{"100644 deep/er/b.yaml": "b: 2\n"}},
-		{"a revert to a blob of before the mirror's first fetch of it", files{"deep/er/b.yaml": "b: 1\n"}, map[string]string{"100644 deep/er/b.yaml": "b: 1\n"}},
+		{
+			"a revert to a blob of before the mirror's first fetch of it",
+			files{"deep/er/b.yaml": "b: 1\n"},
+			map[string]string{"100644 deep/er/b.yaml": "b: 1\n"},
+		},
 		{"a new directory", files{"new/c.yaml": "c: 1\n"}, map[string]string{"100644 new/c.yaml": "c: 1\n"}},
 		{"a mode", files{"100755 a.yaml": "a: 1\n"}, map[string]string{"100755 a.yaml": "a: 1\n", "100644 a.yaml": ""}},
 	}

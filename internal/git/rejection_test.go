@@ -33,12 +33,24 @@ func TestAllReasonsOfARejectionAreTold(t *testing.T) {
 		"a rule set with several rules": {
 			"push declined due to repository rule violations",
 			"error: GH013: Repository rule violations found for refs/heads/main.\nReview all repository rules at https://github.com/o/r/rules?ref=refs%2Fheads%2Fmain\n\n- Changes must be made through a pull request.\n\n- Required status check \"ci\" is expected.\n\n- Commits must have verified signatures.\n",
-			[]string{"GH013", "https://github.com/o/r/rules", "- Changes must be made", "- Required status check", "- Commits must have verified signatures."}, nil,
+			[]string{
+				"GH013",
+				"https://github.com/o/r/rules",
+				"- Changes must be made",
+				"- Required status check",
+				"- Commits must have verified signatures.",
+			}, nil,
 		},
 		"push protection": {
 			"push declined due to repository rule violations",
 			"error: GH013: Repository rule violations found for refs/heads/main.\n\n- GITHUB PUSH PROTECTION\n  —————————————————————————————————————————\n    Resolve the following violations before pushing again\n\n    - Push cannot contain secrets\n\n      —— Some Token ————————————————\n       locations:\n         - commit: 0123456789\n           path: app/values.yaml:4\n",
-			[]string{"GITHUB PUSH PROTECTION", "Push cannot contain secrets", "Some Token", "- commit: 0123456789", "app/values.yaml:4"}, []string{"——"},
+			[]string{
+				"GITHUB PUSH PROTECTION",
+				"Push cannot contain secrets",
+				"Some Token",
+				"- commit: 0123456789",
+				"app/values.yaml:4",
+			}, []string{"——"},
 		},
 		"a reason at the end of a very long banner": {
 			"pre-receive hook declined", long + "GL-HOOK-ERR: branch main is frozen\n",
@@ -82,7 +94,11 @@ func TestAllReasonsOfARejectionAreTold(t *testing.T) {
 }
 
 func TestTheReasonsOfAllRefsOfAPush(t *testing.T) {
-	got := (&connection{}).rejection(&protocol.Report{Refused: map[string]string{"refs/heads/a": "protected", "refs/heads/b": "protected", "refs/heads/c": "frozen"}})
+	got := (&connection{}).rejection(&protocol.Report{Refused: map[string]string{
+		"refs/heads/a": "protected",
+		"refs/heads/b": "protected",
+		"refs/heads/c": "frozen",
+	}})
 	if diff := cmp.Diff("frozen protected", got); diff != "" {
 		t.Error(diff)
 	}

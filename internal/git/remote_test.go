@@ -249,7 +249,11 @@ func TestCompressedAnswersAreNeitherAskedForNorRead(t *testing.T) {
 
 func TestConnectionsGoThroughTheGuard(t *testing.T) {
 	server, overSSH := gitserver.New(t), gitserver.NewSSH(t)
-	proxies := map[string]*gitserver.Proxy{"http": gitserver.NewProxy(t, "", ""), "https": gitserver.NewTLSProxy(t, "", ""), "socks5": gitserver.NewSOCKS(t, "", "")}
+	proxies := map[string]*gitserver.Proxy{
+		"http":   gitserver.NewProxy(t, "", ""),
+		"https":  gitserver.NewTLSProxy(t, "", ""),
+		"socks5": gitserver.NewSOCKS(t, "", ""),
+	}
 	ssh := git.Auth{Identity: overSSH.Identity, KnownHosts: overSSH.KnownHosts}
 	byName := func(url string) string { return strings.Replace(url, "127.0.0.1", "localhost", 1) }
 	tests := map[string]git.Remote{

@@ -351,14 +351,21 @@ func TestSSHAlgorithms(t *testing.T) {
 		known               []string // algorithms that known_hosts has keys of; none means both
 		refused             string
 	}{
-		"nothing is said, and both sides choose":          {},
-		"a server that offers only what is unsafe":        {offered: []string{old}, refused: "key exchange"},
-		"what is unsafe is offered on demand":             {offered: []string{old}, exchanges: []string{old}},
-		"only what the server does not have is offered":   {exchanges: []string{old}, refused: "key exchange"},
-		"the exchange that is named is used":              {offered: []string{ssh.KeyExchangeECDHP384}, exchanges: []string{ssh.KeyExchangeECDHP384}},
-		"the host key that is named is shown":             {hostKeys: []string{ssh.KeyAlgoECDSA256}, known: []string{ssh.KeyAlgoECDSA256}},
-		"the host key of known_hosts is asked for":        {known: []string{ssh.KeyAlgoECDSA256}},
-		"a host key that is named and not known":          {hostKeys: []string{ssh.KeyAlgoED25519}, known: []string{ssh.KeyAlgoECDSA256}, refused: "known_hosts has another key"},
+		"nothing is said, and both sides choose":        {},
+		"a server that offers only what is unsafe":      {offered: []string{old}, refused: "key exchange"},
+		"what is unsafe is offered on demand":           {offered: []string{old}, exchanges: []string{old}},
+		"only what the server does not have is offered": {exchanges: []string{old}, refused: "key exchange"},
+		"the exchange that is named is used": {
+			offered:   []string{ssh.KeyExchangeECDHP384},
+			exchanges: []string{ssh.KeyExchangeECDHP384},
+		},
+		"the host key that is named is shown":      {hostKeys: []string{ssh.KeyAlgoECDSA256}, known: []string{ssh.KeyAlgoECDSA256}},
+		"the host key of known_hosts is asked for": {known: []string{ssh.KeyAlgoECDSA256}},
+		"a host key that is named and not known": {
+			hostKeys: []string{ssh.KeyAlgoED25519},
+			known:    []string{ssh.KeyAlgoECDSA256},
+			refused:  "known_hosts has another key",
+		},
 		"a host key that is named and the server has not": {hostKeys: []string{ssh.KeyAlgoRSASHA512}, refused: "host key"},
 	}
 	for name, tc := range tests {

@@ -10,16 +10,22 @@ import (
 
 func TestURLsThatAreNone(t *testing.T) {
 	tests := map[string]struct{ url, says string }{
-		"the form of scp behind a scheme":          {"ssh://git@github.com:org/repo.git", `":org" is no port: write ssh://git@github.com/org/repo.git`},
-		"it without a user":                        {"ssh://github.com:org/repo.git", "write ssh://github.com/org/repo.git"},
-		"it with a deeper path":                    {"ssh://git@127.0.0.1:group/sub/repo.git", "write ssh://git@127.0.0.1/group/sub/repo.git"},
-		"it with a home directory":                 {"ssh://git@example.com:~me/repo.git", "write ssh://git@example.com/~me/repo.git"},
-		"it with a slash":                          {"ssh://git@example.com:/org/repo.git", ""},
-		"it without a directory":                   {"ssh://git@example.com:repo.git", "write ssh://git@example.com/repo.git"},
-		"it over https":                            {"https://github.com:org/repo.git", "write https://github.com/org/repo.git"},
-		"it over https with a password":            {"https://me:s3cr3t@github.com:org/repo.git", "write https://github.com/org/repo.git"},
-		"it after a port":                          {"ssh://git@example.com:22:org/repo.git", "IPv6"},
-		"it alone":                                 {"git@github.com:org/repo.git", "this is the form of scp: write ssh://git@github.com/org/repo.git"},
+		"the form of scp behind a scheme": {
+			"ssh://git@github.com:org/repo.git",
+			`":org" is no port: write ssh://git@github.com/org/repo.git`,
+		},
+		"it without a user":             {"ssh://github.com:org/repo.git", "write ssh://github.com/org/repo.git"},
+		"it with a deeper path":         {"ssh://git@127.0.0.1:group/sub/repo.git", "write ssh://git@127.0.0.1/group/sub/repo.git"},
+		"it with a home directory":      {"ssh://git@example.com:~me/repo.git", "write ssh://git@example.com/~me/repo.git"},
+		"it with a slash":               {"ssh://git@example.com:/org/repo.git", ""},
+		"it without a directory":        {"ssh://git@example.com:repo.git", "write ssh://git@example.com/repo.git"},
+		"it over https":                 {"https://github.com:org/repo.git", "write https://github.com/org/repo.git"},
+		"it over https with a password": {"https://me:s3cr3t@github.com:org/repo.git", "write https://github.com/org/repo.git"},
+		"it after a port":               {"ssh://git@example.com:22:org/repo.git", "IPv6"},
+		"it alone": {
+			"git@github.com:org/repo.git",
+			"this is the form of scp: write ssh://git@github.com/org/repo.git",
+		},
 		"it alone without a user":                  {"github.com:org/repo.git", "write ssh://github.com/org/repo.git"},
 		"it alone with a port and a slash":         {"git@example.com:/org/repo.git", "write ssh://git@example.com/org/repo.git"},
 		"a number that is no port":                 {"https://example.com:99999/repo", `":99999" is no port`},

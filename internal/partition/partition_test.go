@@ -132,7 +132,11 @@ func TestPodsThatHaveToComeBack(t *testing.T) {
 		"not while another is missing":        {state{pods: 4, partition: Held, behind: true}, "122", nil},
 		"not while another is on its way out": {state{pods: 4, partition: Held, behind: true}, "122x", nil},
 		"those that do not work at once":      {state{pods: 4, partition: Held, behind: true}, "1bbb", []string{"db-1", "db-2", "db-3"}},
-		"as many as may be unavailable":       {state{pods: 5, partition: Held, behind: true, maxUnavailable: &two}, "12222", []string{"db-4", "db-3"}},
+		"as many as may be unavailable": {
+			state{pods: 5, partition: Held, behind: true, maxUnavailable: &two},
+			"12222",
+			[]string{"db-4", "db-3"},
+		},
 		"ordinals that start elsewhere":       {state{pods: 3, partition: 2, behind: true, start: 10}, "122", []string{"db-11"}},
 		"a revision that Git has taken back":  {state{pods: 3, partition: Held}, "112", []string{"db-2"}},
 		"not before the status is about that": {state{pods: 3, partition: Held, unsettled: true}, "112", nil},

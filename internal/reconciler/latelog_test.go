@@ -60,7 +60,9 @@ func TestALineOfARunHasWhatFluxLogsReads(t *testing.T) {
 
 func TestARunThatSaysNothingMakesNoLogger(t *testing.T) {
 	var out bytes.Buffer
-	made := Options{}.controller(logs(loud{logger: zap.New(zap.WriteTo(&out), zap.JSONEncoder())}, "app", "apps.example.com", "App"), nil).LogConstructor
+	made := Options{}.controller(logs(loud{
+		logger: zap.New(zap.WriteTo(&out), zap.JSONEncoder()),
+	}, "app", "apps.example.com", "App"), nil).LogConstructor
 	req := &reconcile.Request{NamespacedName: types.NamespacedName{Namespace: "apps", Name: "podinfo"}}
 	if n := testing.AllocsPerRun(100, func() { made(req).WithValues("reconcileID", "1").V(1).Info("quiet") }); n > 10 {
 		t.Errorf("%v allocations", n)

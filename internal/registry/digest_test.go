@@ -156,7 +156,10 @@ func TestAnIndexThatSaysNothingHasItsImagesAsked(t *testing.T) {
 		pushed v1.ImageIndex
 		want   []string
 	}{
-		"images":                    {silent(made(t, "linux", "amd64", ""), made(t, "linux", "arm64", "")), []string{"linux/amd64", "linux/arm64"}},
+		"images": {
+			silent(made(t, "linux", "amd64", ""), made(t, "linux", "arm64", "")),
+			[]string{"linux/amd64", "linux/arm64"},
+		},
 		"an index of an index":      {silent(silent(made(t, "linux", "amd64", ""))), []string{"linux/amd64"}},
 		"an attestation beside one": {attested, []string{"linux/arm64"}},
 		"nothing":                   {silent(), nil},

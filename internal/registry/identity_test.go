@@ -29,7 +29,10 @@ func identified(t *testing.T) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	accounts := fake.NewClientBuilder().WithObjects(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "plain"}}).Build()
+	accounts := fake.NewClientBuilder().WithObjects(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "apps",
+		Name:      "plain",
+	}}).Build()
 	return newClient(t, WithIdentity(Identity{Client: accounts, Tokens: tokens}))
 }
 
@@ -66,7 +69,11 @@ func TestAServiceAccountInACloudNeedsTheFeatureGate(t *testing.T) {
 }
 
 func TestAListingInACloudBelongsToTheIdentity(t *testing.T) {
-	hosts := map[string]string{"aws": "123456789012.dkr.ecr.eu-west-1.amazonaws.com", "generic": "123456789012.dkr.ecr.eu-west-1.amazonaws.com", "azure": "one.azurecr.io"}
+	hosts := map[string]string{
+		"aws":     "123456789012.dkr.ecr.eu-west-1.amazonaws.com",
+		"generic": "123456789012.dkr.ecr.eu-west-1.amazonaws.com",
+		"azure":   "one.azurecr.io",
+	}
 	spec := func(provider, account string) Spec {
 		return Spec{Image: hosts[provider] + "/app", Provider: provider, ServiceAccountName: account}
 	}
@@ -133,17 +140,33 @@ func TestTheIdentityOfTheControllerGoesNowhereElse(t *testing.T) {
 		gate bool
 		want string // empty: it is used
 	}{
-		"to the cloud":                             {Spec{Image: gcr, Provider: "gcp"}, false, ""},
-		"without encryption":                       {Spec{Image: gcr, Provider: "gcp", Insecure: true}, false, "spec.insecure"},
-		"through a proxy of the object's":          {Spec{Image: gcr, Provider: "gcp", ProxySecretRef: "proxy"}, false, "spec.proxySecretRef"},
-		"past an authority of the object's":        {Spec{Image: ecr, Provider: "aws", CertSecretRef: "ca"}, false, "spec.certSecretRef"},
-		"to a host that begins like the cloud's":   {Spec{Image: "123456789012.dkr.ecr.eu-west-1.amazonaws.com.example.com/app", Provider: "aws"}, false, "example.com is none"},
-		"to another cloud":                         {Spec{Image: ecr, Provider: "azure"}, false, "is none"},
-		"to a registry at home":                    {Spec{Image: "127.0.0.1:5000/app", Provider: "azure"}, false, "over https only"},
-		"an account's, through a proxy of its own": {Spec{Image: ecr, Provider: "aws", ServiceAccountName: "plain", ProxySecretRef: "proxy"}, true, ""},
-		"an account's, without encryption":         {Spec{Image: ecr, Provider: "aws", ServiceAccountName: "plain", Insecure: true}, true, "spec.insecure"},
-		"an account's, to somebody else":           {Spec{Image: "registry.example.com/app", Provider: "aws", ServiceAccountName: "plain"}, true, "is none"},
-		"the controller's with the gate on":        {Spec{Image: ecr, Provider: "aws", ProxySecretRef: "proxy"}, true, "spec.proxySecretRef"},
+		"to the cloud":                      {Spec{Image: gcr, Provider: "gcp"}, false, ""},
+		"without encryption":                {Spec{Image: gcr, Provider: "gcp", Insecure: true}, false, "spec.insecure"},
+		"through a proxy of the object's":   {Spec{Image: gcr, Provider: "gcp", ProxySecretRef: "proxy"}, false, "spec.proxySecretRef"},
+		"past an authority of the object's": {Spec{Image: ecr, Provider: "aws", CertSecretRef: "ca"}, false, "spec.certSecretRef"},
+		"to a host that begins like the cloud's": {
+			Spec{Image: "123456789012.dkr.ecr.eu-west-1.amazonaws.com.example.com/app", Provider: "aws"},
+			false,
+			"example.com is none",
+		},
+		"to another cloud":      {Spec{Image: ecr, Provider: "azure"}, false, "is none"},
+		"to a registry at home": {Spec{Image: "127.0.0.1:5000/app", Provider: "azure"}, false, "over https only"},
+		"an account's, through a proxy of its own": {
+			Spec{Image: ecr, Provider: "aws", ServiceAccountName: "plain", ProxySecretRef: "proxy"},
+			true,
+			"",
+		},
+		"an account's, without encryption": {
+			Spec{Image: ecr, Provider: "aws", ServiceAccountName: "plain", Insecure: true},
+			true,
+			"spec.insecure",
+		},
+		"an account's, to somebody else": {
+			Spec{Image: "registry.example.com/app", Provider: "aws", ServiceAccountName: "plain"},
+			true,
+			"is none",
+		},
+		"the controller's with the gate on": {Spec{Image: ecr, Provider: "aws", ProxySecretRef: "proxy"}, true, "spec.proxySecretRef"},
 	}
 	secrets := registrytest.Reader(registrytest.Secret("proxy", map[string]string{"address": "http://proxy.example.com:3128"}))
 	for name, tc := range tests {

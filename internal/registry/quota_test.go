@@ -23,13 +23,28 @@ func TestQuotas(t *testing.T) {
 		header map[string]string
 		want   time.Duration
 	}{
-		"nothing said":                        {nil, 0},
-		"plenty left":                         {map[string]string{"RateLimit-Limit": "100;w=21600", "RateLimit-Remaining": "76;w=21600"}, 0},
-		"nothing left of a sliding window":    {map[string]string{"RateLimit-Limit": "100;w=21600", "RateLimit-Remaining": "0;w=21600"}, 216 * time.Second},
-		"nothing left until a reset":          {map[string]string{"RateLimit-Limit": "100", "RateLimit-Remaining": "0", "RateLimit-Reset": "30"}, 30 * time.Second},
-		"little left is spread":               {map[string]string{"RateLimit-Limit": "100", "RateLimit-Remaining": "2", "RateLimit-Reset": "30"}, 10 * time.Second},
-		"a reset at a Unix time":              {map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": fmt.Sprint(now.Add(time.Minute).Unix())}, time.Minute},
-		"a reset that is over":                {map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": fmt.Sprint(now.Add(-time.Minute).Unix())}, 0},
+		"nothing said": {nil, 0},
+		"plenty left":  {map[string]string{"RateLimit-Limit": "100;w=21600", "RateLimit-Remaining": "76;w=21600"}, 0},
+		"nothing left of a sliding window": {
+			map[string]string{"RateLimit-Limit": "100;w=21600", "RateLimit-Remaining": "0;w=21600"},
+			216 * time.Second,
+		},
+		"nothing left until a reset": {
+			map[string]string{"RateLimit-Limit": "100", "RateLimit-Remaining": "0", "RateLimit-Reset": "30"},
+			30 * time.Second,
+		},
+		"little left is spread": {
+			map[string]string{"RateLimit-Limit": "100", "RateLimit-Remaining": "2", "RateLimit-Reset": "30"},
+			10 * time.Second,
+		},
+		"a reset at a Unix time": {
+			map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": fmt.Sprint(now.Add(time.Minute).Unix())},
+			time.Minute,
+		},
+		"a reset that is over": {
+			map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": fmt.Sprint(now.Add(-time.Minute).Unix())},
+			0,
+		},
 		"one field of names and numbers":      {map[string]string{"RateLimit": "limit=100, remaining=0, reset=50"}, 50 * time.Second},
 		"one structured field":                {map[string]string{"RateLimit": `"default";r=0;t=30`}, 30 * time.Second},
 		"more than an hour is an hour":        {map[string]string{"RateLimit-Remaining": "0", "RateLimit-Reset": "99999"}, time.Hour},
@@ -53,7 +68,12 @@ func FuzzQuota(f *testing.F) {
 	f.Add("76;w=21600", "30", `"default";r=0;t=30`)
 	f.Add("0", "1767323045", "limit=1, remaining=0, reset=9999999999999")
 	f.Fuzz(func(t *testing.T, remaining, reset, combined string) {
-		header := http.Header{"Ratelimit-Remaining": {remaining}, "X-Ratelimit-Reset": {reset}, "Ratelimit": {combined}, "Ratelimit-Limit": {remaining}}
+		header := http.Header{
+			"Ratelimit-Remaining": {remaining},
+			"X-Ratelimit-Reset":   {reset},
+			"Ratelimit":           {combined},
+			"Ratelimit-Limit":     {remaining},
+		}
 		if pause := readQuota(header, time.Unix(1_767_323_045, 0)).pause(); pause < 0 || pause > maxRetryAfter {
 			t.Errorf("pause of %s", pause)
 		}

@@ -15,9 +15,15 @@ func TestARefusalSaysWhichCredentialsToLookAt(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, tc := range map[string]struct{ config, want string }{
-		"no Secret":                 {"", "set spec.secretRef"},
-		"a Secret for another host": {`{"auths":{"other.example.com":{"username":"u","password":"hunter2"}}}`, "has an entry for registry.example.com/team/app"},
-		"a wrong password":          {`{"auths":{"registry.example.com":{"username":"u","password":"hunter2"}}}`, "for registry.example.com are wrong"},
+		"no Secret": {"", "set spec.secretRef"},
+		"a Secret for another host": {
+			`{"auths":{"other.example.com":{"username":"u","password":"hunter2"}}}`,
+			"has an entry for registry.example.com/team/app",
+		},
+		"a wrong password": {
+			`{"auths":{"registry.example.com":{"username":"u","password":"hunter2"}}}`,
+			"for registry.example.com are wrong",
+		},
 	} {
 		var access Access
 		if tc.config != "" {

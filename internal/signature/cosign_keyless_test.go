@@ -11,7 +11,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-var release = Identity{Issuer: `^https://token\.actions\.githubusercontent\.com$`, Subject: `^https://github\.com/team/app/.*@refs/heads/main$`}
+var release = Identity{
+	Issuer:  `^https://token\.actions\.githubusercontent\.com$`,
+	Subject: `^https://github\.com/team/app/.*@refs/heads/main$`,
+}
 
 func TestKeylessSignaturesCountInEveryLayout(t *testing.T) {
 	s := newSigstore(t)
@@ -134,10 +137,15 @@ func TestKeylessSpecsThatCannotBeUsedAreRefused(t *testing.T) {
 		terminal   bool
 		want       string
 	}{
-		"no identity":             {whole, nil, true, "matchOIDCIdentity must say whose count"},
-		"an empty subject":        {whole, []Identity{{Issuer: "x"}}, true, "matchOIDCIdentity[0] needs"},
-		"no regular expression":   {whole, []Identity{release, {Issuer: "x", Subject: "("}}, true, "matchOIDCIdentity[1]"},
-		"a root without any time": {func(p *rootParts) { p.signatures, p.timestamps = nil, nil }, []Identity{release}, false, "neither a transparency log nor"},
+		"no identity":           {whole, nil, true, "matchOIDCIdentity must say whose count"},
+		"an empty subject":      {whole, []Identity{{Issuer: "x"}}, true, "matchOIDCIdentity[0] needs"},
+		"no regular expression": {whole, []Identity{release, {Issuer: "x", Subject: "("}}, true, "matchOIDCIdentity[1]"},
+		"a root without any time": {
+			func(p *rootParts) { p.signatures, p.timestamps = nil, nil },
+			[]Identity{release},
+			false,
+			"neither a transparency log nor",
+		},
 	}
 	for title, tc := range tests {
 		t.Run(title, func(t *testing.T) {

@@ -38,13 +38,23 @@ func newAuthority(t *testing.T) authority {
 	rootKey, leafKey := ecKey(t), ecKey(t)
 	now := time.Now()
 	root := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test Root", Organization: []string{"Test"}, Country: []string{"CH"}, Province: []string{"ZH"}},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{
+			CommonName:   "Test Root",
+			Organization: []string{"Test"},
+			Country:      []string{"CH"},
+			Province:     []string{"ZH"},
+		},
 		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(48 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	root = issue(t, root, root, rootKey, rootKey)
 	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "builder", Organization: []string{"Test"}, Country: []string{"CH"}, Province: []string{"ZH"}},
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{
+			CommonName:   "builder",
+			Organization: []string{"Test"},
+			Country:      []string{"CH"},
+			Province:     []string{"ZH"},
+		},
 		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
 	}
@@ -168,7 +178,10 @@ func TestNotationSignatureOfAnotherImageDoesNotCount(t *testing.T) {
 func TestTrustPolicyThatDoesNotCoverTheImageIsRefused(t *testing.T) {
 	h := newHost(t, true)
 	image := h.image()
-	v, err := newNotary(t, map[string][]byte{trustPolicyKey: trustPolicy(t, "strict", "registry.example.com/app"), "ca.crt": newAuthority(t).root})
+	v, err := newNotary(t, map[string][]byte{
+		trustPolicyKey: trustPolicy(t, "strict", "registry.example.com/app"),
+		"ca.crt":       newAuthority(t).root,
+	})
 	must(t, err)
 	if _, err := v.Verify(t.Context(), image); !errors.Is(err, ErrConfig) {
 		t.Fatalf("got %v", err)
@@ -185,7 +198,10 @@ func TestNotationSecretsThatCannotBeUsedAreRefused(t *testing.T) {
 		"without trust policy":   {map[string][]byte{"ca.crt": root}, "it has no key trustpolicy.json"},
 		"without certificate":    {map[string][]byte{trustPolicyKey: strict}, "no key with a certificate ends in .crt or .pem"},
 		"with a file of garbage": {map[string][]byte{trustPolicyKey: strict, "ca.pem": []byte("garbage")}, "ca.pem: it is not a certificate"},
-		"with a private key only": {map[string][]byte{trustPolicyKey: strict, "ca.pem": []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")},
+		"with a private key only": {map[string][]byte{
+			trustPolicyKey: strict,
+			"ca.pem":       []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
+		},
 			"ca.pem: it holds no certificate"},
 		"with a policy that is not JSON": {map[string][]byte{trustPolicyKey: []byte("{"), "ca.crt": root}, "parsing trustpolicy.json"},
 		"with a policy of no version":    {map[string][]byte{trustPolicyKey: []byte("{}"), "ca.crt": root}, "version"},

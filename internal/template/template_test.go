@@ -198,11 +198,15 @@ func TestWhatFailsInATemplateIsSaid(t *testing.T) {
 		ctx          context.Context
 		source, want string
 	}{
-		"a key that is missing":     {t.Context(), `{{ variables.b }}`, `map has no entry for key "b"`},
-		"an error of a function":    {t.Context(), `{{ boom }}`, "error calling boom: boom"},
-		"a function that panics":    {t.Context(), `{{ panics }}`, "at the disco"},
-		"a caller who is gone":      {cancelled, `x`, "executing the query: context canceled"},
-		"too much, without a place": {t.Context(), `{{ range 100000000 }}{{ end }}`, "executing the query: the template exceeds what templates may do: it loops too often, or makes too much of its values"},
+		"a key that is missing":  {t.Context(), `{{ variables.b }}`, `map has no entry for key "b"`},
+		"an error of a function": {t.Context(), `{{ boom }}`, "error calling boom: boom"},
+		"a function that panics": {t.Context(), `{{ panics }}`, "at the disco"},
+		"a caller who is gone":   {cancelled, `x`, "executing the query: context canceled"},
+		"too much, without a place": {
+			t.Context(),
+			`{{ range 100000000 }}{{ end }}`,
+			"executing the query: the template exceeds what templates may do: it loops too often, or makes too much of its values",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			parsed, err := strict.Parse(tc.source)
@@ -251,7 +255,11 @@ func TestEveryFunctionIsThere(t *testing.T) {
 }
 
 func FuzzTemplatesEnd(f *testing.F) {
-	for _, source := range []string{`{{ range .Parts }}{{ .Name }}{{ end }}`, `{{ repeat 10 "x" }}`, `{{ define "a" }}{{ template "a" }}{{ end }}{{ template "a" }}`} {
+	for _, source := range []string{
+		`{{ range .Parts }}{{ .Name }}{{ end }}`,
+		`{{ repeat 10 "x" }}`,
+		`{{ define "a" }}{{ template "a" }}{{ end }}{{ template "a" }}`,
+	} {
 		f.Add(source)
 	}
 	f.Fuzz(func(_ *testing.T, source string) {

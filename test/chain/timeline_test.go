@@ -35,7 +35,12 @@ func TestNarratorTellsOnlyNews(t *testing.T) {
 	repo, commit := repository(t)
 	pushed := &imagev1.ImageUpdateAutomation{}
 	pushed.Status.LastPushCommit = commit
-	committed := Entry{Hop: Committed, Text: commit[:10], Weight: -1, Detail: []string{"+++ b/app.yaml", "@@ -1 +1 @@", "-image: app:1.0.0", "+image: app:1.1.0"}}
+	committed := Entry{
+		Hop:    Committed,
+		Text:   commit[:10],
+		Weight: -1,
+		Detail: []string{"+++ b/app.yaml", "@@ -1 +1 @@", "-image: app:1.0.0", "+image: app:1.1.0"},
+	}
 	revision := "main@sha1:" + commit
 	fetched := &sourcev1.GitRepository{}
 	fetched.Status.Artifact = &fluxmeta.Artifact{Revision: revision}
@@ -51,20 +56,44 @@ func TestNarratorTellsOnlyNews(t *testing.T) {
 		now    client.Object
 		want   []Entry
 	}{
-		"a first scan tells all tags":        {nil, scanned("1.1.0", "1.0.0"), []Entry{{Hop: Seen, Text: "1.1.0, 1.0.0, one of 2 tags of registry/app", Weight: -1}}},
-		"a scan tells only new tags":         {[]client.Object{scanned("1.0.0")}, scanned("1.1.0", "1.0.0"), []Entry{{Hop: Seen, Text: "1.1.0, one of 2 tags of registry/app", Weight: -1}}},
+		"a first scan tells all tags": {
+			nil,
+			scanned("1.1.0", "1.0.0"),
+			[]Entry{{Hop: Seen, Text: "1.1.0, 1.0.0, one of 2 tags of registry/app", Weight: -1}},
+		},
+		"a scan tells only new tags": {
+			[]client.Object{scanned("1.0.0")},
+			scanned("1.1.0", "1.0.0"),
+			[]Entry{{Hop: Seen, Text: "1.1.0, one of 2 tags of registry/app", Weight: -1}},
+		},
 		"a scan without new tags is no news": {[]client.Object{scanned("1.0.0")}, scanned("1.0.0"), nil},
-		"a choice comes with its reason":     {[]client.Object{chosen("1.0.0")}, chosen("1.1.0"), []Entry{{Hop: Chosen, Text: "1.1.0 by semver 1.x", Detail: []string{"highest in range"}, Weight: -1}}},
+		"a choice comes with its reason": {
+			[]client.Object{chosen("1.0.0")},
+			chosen("1.1.0"),
+			[]Entry{{Hop: Chosen, Text: "1.1.0 by semver 1.x", Detail: []string{"highest in range"}, Weight: -1}},
+		},
 		"a policy without choice is no news": {nil, &imagev1.ImagePolicy{}, nil},
 		"a commit is told with its diff":     {nil, pushed, []Entry{committed}},
 		"a fetch is told after its commit":   {[]client.Object{pushed}, fetched, []Entry{{Hop: Fetched, Text: revision[:20], Weight: -1}}},
 		"a fetch that overtakes tells both":  {nil, fetched, []Entry{committed, {Hop: Fetched, Text: revision[:20], Weight: -1}}},
 		"a commit is told once":              {[]client.Object{fetched}, pushed, nil},
 		"the same revision is no news":       {[]client.Object{applied}, applied, nil},
-		"a step has its weight":              {nil, event("Canary", "Normal", "Advance app.staging canary weight 40"), []Entry{{Hop: Analysed, Text: "Advance app.staging canary weight 40", Weight: 40}}},
-		"a warning is marked":                {nil, event("Canary", "Warning", "Halt"), []Entry{{Hop: Analysed, Text: "Halt", Weight: -1, Warning: true}}},
-		"the end is a verdict":               {nil, event("Canary", "Normal", "Promotion completed! Scaling down"), []Entry{{Hop: Verdict, Text: "Promotion completed! Scaling down", Weight: -1}}},
-		"other objects' events are no news":  {nil, event("Pod", "Normal", "Pulled"), nil},
+		"a step has its weight": {
+			nil,
+			event("Canary", "Normal", "Advance app.staging canary weight 40"),
+			[]Entry{{Hop: Analysed, Text: "Advance app.staging canary weight 40", Weight: 40}},
+		},
+		"a warning is marked": {
+			nil,
+			event("Canary", "Warning", "Halt"),
+			[]Entry{{Hop: Analysed, Text: "Halt", Weight: -1, Warning: true}},
+		},
+		"the end is a verdict": {
+			nil,
+			event("Canary", "Normal", "Promotion completed! Scaling down"),
+			[]Entry{{Hop: Verdict, Text: "Promotion completed! Scaling down", Weight: -1}},
+		},
+		"other objects' events are no news": {nil, event("Pod", "Normal", "Pulled"), nil},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -27,7 +27,13 @@ func TestTimeline(t *testing.T) {
 			at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
 			p.entry(chain.Entry{At: at(100), Hop: chain.Analysed, Text: "a late word about the release before", Weight: -1})
 			p.entry(chain.Entry{At: at(1200), Hop: chain.Seen, Text: "1.1.0", Weight: -1})
-			p.entry(chain.Entry{At: at(1500), Hop: chain.Committed, Text: "0123456789", Weight: -1, Detail: []string{"+++ b/app.yaml", "@@ -1 +1 @@", "-old", "+new"}})
+			p.entry(chain.Entry{
+				At:     at(1500),
+				Hop:    chain.Committed,
+				Text:   "0123456789",
+				Weight: -1,
+				Detail: []string{"+++ b/app.yaml", "@@ -1 +1 @@", "-old", "+new"},
+			})
 			p.entry(chain.Entry{At: at(12500), Hop: chain.Analysed, Text: "Advance canary weight 40", Weight: 40})
 			p.entry(chain.Entry{At: at(42500), Hop: chain.Verdict, Text: "Promotion completed!", Weight: -1})
 			p.entry(chain.Entry{At: at(42600), Hop: chain.Analysed, Text: "an afterword", Weight: -1})

@@ -51,20 +51,28 @@ func TestValuesReachTheirFields(t *testing.T) {
 		object string
 		want   string // in the object's YAML
 	}{
-		"an image by digest":       {set("image.repository=r.example.com/s", "image.digest=sha256:"+strings.Repeat("a", 64)), deployment, "r.example.com/s@sha256:aaaa"},
-		"an image by tag":          {set("image.tag=v1"), deployment, "sluice:v1"},
-		"pull secrets":             {set("imagePullSecrets[0].name=regcred"), deployment, "regcred"},
-		"flags":                    {set("args[0]=--log-level=debug"), deployment, "--log-level=debug"},
-		"an environment":           {set("env[0].name=HTTPS_PROXY", "env[0].value=http://proxy"), deployment, "HTTPS_PROXY"},
-		"a claim":                  {set("storage.existingClaim=cache"), deployment, "claimName:cache"},
-		"the host's network":       {set("hostNetwork=true"), deployment, "hostNetwork:true"},
-		"the address of the store": {set("storage.advertisedAddress=artifacts.example.com"), deployment, "--storage-adv-addr=artifacts.example.com"},
-		"CRDs that stay":           {nil, "CustomResourceDefinition/canaries.flagger.app", "helm.sh/resource-policy:keep"},
-		"a cloud's identity":       {set("serviceAccount.annotations.role=arn"), "ServiceAccount/sluice", "role:arn"},
-		"tokens of identities":     {set("rbac.workloadIdentity=true"), "ClusterRole/sluice-workload-identity", "serviceaccounts/token"},
-		"tolerations":              {set("tolerations[0].key=infra"), deployment, "key:infra"},
-		"labels of the pod":        {set("podLabels.team=platform"), deployment, "team:platform"},
-		"annotations of the pod":   {set("podAnnotations.a=b"), deployment, "a:b"},
+		"an image by digest": {
+			set("image.repository=r.example.com/s", "image.digest=sha256:"+strings.Repeat("a", 64)),
+			deployment,
+			"r.example.com/s@sha256:aaaa",
+		},
+		"an image by tag":    {set("image.tag=v1"), deployment, "sluice:v1"},
+		"pull secrets":       {set("imagePullSecrets[0].name=regcred"), deployment, "regcred"},
+		"flags":              {set("args[0]=--log-level=debug"), deployment, "--log-level=debug"},
+		"an environment":     {set("env[0].name=HTTPS_PROXY", "env[0].value=http://proxy"), deployment, "HTTPS_PROXY"},
+		"a claim":            {set("storage.existingClaim=cache"), deployment, "claimName:cache"},
+		"the host's network": {set("hostNetwork=true"), deployment, "hostNetwork:true"},
+		"the address of the store": {
+			set("storage.advertisedAddress=artifacts.example.com"),
+			deployment,
+			"--storage-adv-addr=artifacts.example.com",
+		},
+		"CRDs that stay":         {nil, "CustomResourceDefinition/canaries.flagger.app", "helm.sh/resource-policy:keep"},
+		"a cloud's identity":     {set("serviceAccount.annotations.role=arn"), "ServiceAccount/sluice", "role:arn"},
+		"tokens of identities":   {set("rbac.workloadIdentity=true"), "ClusterRole/sluice-workload-identity", "serviceaccounts/token"},
+		"tolerations":            {set("tolerations[0].key=infra"), deployment, "key:infra"},
+		"labels of the pod":      {set("podLabels.team=platform"), deployment, "team:platform"},
+		"annotations of the pod": {set("podAnnotations.a=b"), deployment, "a:b"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			object, ok := render(t, tc.values...)[tc.object]

@@ -278,7 +278,9 @@ spec: {zone: VALUE}
 		b.t.Error("the Pod was not recreated")
 	}
 	// What would not be accepted as a new object is not deleted for it.
-	files := map[string]string{"app/svc.yaml": "apiVersion: v1\nkind: Service\nmetadata: {name: svc}\nspec: {clusterIP: 192.0.2.1, ports: [{port: 80}]}\n"}
+	files := map[string]string{
+		"app/svc.yaml": "apiVersion: v1\nkind: Service\nmetadata: {name: svc}\nspec: {clusterIP: 192.0.2.1, ports: [{port: 80}]}\n",
+	}
 	uid := b.object("v1", "Service", "svc").GetUID()
 	b.push(files)
 	b.failing("app", meta.ReconciliationFailedReason, "so it is not recreated")

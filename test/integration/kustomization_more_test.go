@@ -39,7 +39,10 @@ func immutableField(b *bench) {
 	b.ready("app", b.push(map[string]string{"app/d.yaml": text, "app/a.yaml": configMap("a", "1")}))
 	uid := b.object("apps/v1", "Deployment", "d").GetUID()
 
-	revision := b.push(map[string]string{"app/d.yaml": strings.ReplaceAll(text, "{app: d}", "{app: other}"), "app/a.yaml": configMap("a", "2")})
+	revision := b.push(map[string]string{
+		"app/d.yaml": strings.ReplaceAll(text, "{app: d}", "{app: other}"),
+		"app/a.yaml": configMap("a", "2"),
+	})
 	k := b.failing("app", meta.ReconciliationFailedReason, "Deployment/"+b.ns+"/d apply failed, immutable field")
 	if k.Status.LastAppliedRevision == revision || len(k.Status.Inventory.Entries) != 2 {
 		b.t.Errorf("after a failed apply: applied %s, inventory %v", k.Status.LastAppliedRevision, k.Status.Inventory.Entries)
@@ -132,9 +135,14 @@ func recoversFromBrokenBuild(b *bench) {
 	b.push(map[string]string{"other/a.yaml": ""})
 	b.failing("app", meta.ArtifactFailedReason, "kustomization path not found")
 	// A commit that would be refused half way leaves no doubt about the next.
-	b.push(map[string]string{"app/a.yaml": configMap("a", "2"), "app/z.yaml": "apiVersion: v1\nkind: Service\nmetadata: {name: z}\nspec: {ports: [{port: 99999}]}\n"})
+	b.push(map[string]string{
+		"app/a.yaml": configMap("a", "2"),
+		"app/z.yaml": "apiVersion: v1\nkind: Service\nmetadata: {name: z}\nspec: {ports: [{port: 99999}]}\n",
+	})
 	b.failing("app", meta.ReconciliationFailedReason, "Service/"+b.ns+"/z apply failed")
-	b.push(map[string]string{"app/d.yaml": "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: r}\nspec: {url: https://example.com/r, interval: 1h, unknown: 1}\n"})
+	b.push(map[string]string{
+		"app/d.yaml": "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: r}\nspec: {url: https://example.com/r, interval: 1h, unknown: 1}\n",
+	})
 	b.failing("app", meta.ReconciliationFailedReason, "field not declared in schema")
 	b.ready("app", b.push(good))
 	if value, _, _ := unstructured.NestedString(b.object("v1", "ConfigMap", "a").Object, "data", "key"); value != "1" {

@@ -248,7 +248,11 @@ func waitsForHealth(b *bench) {
 	b.serverSideApply("somebody", object)
 	b.thingIs(apiVersion, "False")
 	revision := b.push(map[string]string{"defs/d.yaml": definition, "app/a.yaml": object, "app/c.yaml": configMap("c", "1")})
-	k := b.condition("app", meta.HealthyCondition, metav1.Condition{Status: metav1.ConditionUnknown, Reason: meta.ProgressingReason, Message: revision})
+	k := b.condition("app", meta.HealthyCondition, metav1.Condition{
+		Status:  metav1.ConditionUnknown,
+		Reason:  meta.ProgressingReason,
+		Message: revision,
+	})
 	if k.Status.LastAppliedRevision == revision {
 		b.t.Error("the revision counts as applied before it is healthy")
 	}
@@ -257,7 +261,11 @@ func waitsForHealth(b *bench) {
 	}
 	b.thingIs(apiVersion, "True")
 	b.ready("app", revision)
-	b.condition("app", meta.HealthyCondition, metav1.Condition{Status: metav1.ConditionTrue, Reason: meta.SucceededReason, Message: "Health check passed in "})
+	b.condition("app", meta.HealthyCondition, metav1.Condition{
+		Status:  metav1.ConditionTrue,
+		Reason:  meta.SucceededReason,
+		Message: "Health check passed in ",
+	})
 }
 
 // thingIs sets the Ready condition of the Thing.

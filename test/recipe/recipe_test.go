@@ -79,7 +79,11 @@ func TestAToyMetricProviderJoinsByTheRecipe(t *testing.T) {
 		},
 		packages: []string{"canary/metric"},
 		folders:  []string{"canary/metric/testdata", "canary/metric/queries", "docs/kinds"},
-		passed:   []string{"TestProvidersConform/toy/asks_what_its_server_understands", "TestEveryServerTypeIsInTheAPI/toy", "TestTheExamplesOfTheDocsWork"},
+		passed: []string{
+			"TestProvidersConform/toy/asks_what_its_server_understands",
+			"TestEveryServerTypeIsInTheAPI/toy",
+			"TestTheExamplesOfTheDocsWork",
+		},
 	})
 }
 

@@ -46,8 +46,12 @@ func TestReplayOfFlaggersTicks(t *testing.T) {
 		"a bad canary keeps its first weight for threshold+1 ticks": {rules, second(100, 10, 5), 3 * 10 * 100 * 0.2 * 0.5},
 		"a good one goes through all weights":                       {rules, second(100, 1000, 10), 10 * 100 * (0.2 + 0.4 + 0.6) * 0.01},
 		"one without requests does no harm":                         {rules, second(100, 0, 0), 0},
-		"the docs' own sample":                                      {TickRules{time.Minute, 10, 10, 50}, second(100, 10, 10), 11 * 60 * 100 * 0.1},
-		"no time at all":                                            {rules, Account{}, 0},
+		"the docs' own sample": {
+			TickRules{time.Minute, 10, 10, 50},
+			second(100, 10, 10),
+			11 * 60 * 100 * 0.1,
+		},
+		"no time at all": {rules, Account{}, 0},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -15,8 +15,12 @@ func TestParseTraits(t *testing.T) {
 		want    Traits
 		wantErr bool
 	}{
-		"an image without labels is healthy":  {nil, Healthy, false},
-		"labels declare traits":               {map[string]string{ErrorRateLabel: "0.25", LatencyLabel: "1.5s"}, Traits{0.25, 1500 * time.Millisecond}, false},
+		"an image without labels is healthy": {nil, Healthy, false},
+		"labels declare traits": {
+			map[string]string{ErrorRateLabel: "0.25", LatencyLabel: "1.5s"},
+			Traits{0.25, 1500 * time.Millisecond},
+			false,
+		},
 		"more than all cannot fail":           {map[string]string{ErrorRateLabel: "1.1"}, Traits{}, true},
 		"no number is no share":               {map[string]string{ErrorRateLabel: "NaN"}, Traits{}, true},
 		"a latency needs a unit":              {map[string]string{LatencyLabel: "20"}, Traits{}, true},

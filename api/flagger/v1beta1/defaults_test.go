@@ -81,10 +81,13 @@ func TestAMetricIsCheckedInEveryWayThatItHas(t *testing.T) {
 		metric CanaryMetric
 		want   []way
 	}{
-		"a built-in check":                  {CanaryMetric{Name: RequestDuration}, []way{{}}},
-		"a query":                           {CanaryMetric{Name: "lag", Query: "lag"}, []way{{Query: "lag"}}},
-		"a template":                        {CanaryMetric{Name: "lag", TemplateRef: template}, []way{{Template: true}}},
-		"a query and a template":            {CanaryMetric{Name: "lag", Query: "lag", TemplateRef: template}, []way{{Query: "lag"}, {Template: true}}},
+		"a built-in check": {CanaryMetric{Name: RequestDuration}, []way{{}}},
+		"a query":          {CanaryMetric{Name: "lag", Query: "lag"}, []way{{Query: "lag"}}},
+		"a template":       {CanaryMetric{Name: "lag", TemplateRef: template}, []way{{Template: true}}},
+		"a query and a template": {
+			CanaryMetric{Name: "lag", Query: "lag", TemplateRef: template},
+			[]way{{Query: "lag"}, {Template: true}},
+		},
 		"a built-in check with a template":  {CanaryMetric{Name: RequestSuccessRate, TemplateRef: template}, []way{{}, {Template: true}}},
 		"a built-in check with a query":     {CanaryMetric{Name: RequestSuccessRate, Query: "lag"}, []way{{}, {Query: "lag"}}},
 		"no way, which somebody has to say": {CanaryMetric{Name: "lag"}, []way{{}}},

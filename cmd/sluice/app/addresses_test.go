@@ -14,7 +14,14 @@ func TestAPortInUseIsFoundBeforeAnythingStarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	free := flags{controllers: groups, metricsAddr: "0", healthAddr: "127.0.0.1:0", pprofAddr: "0", storageAddr: "127.0.0.1:0", receiverAddr: "127.0.0.1:0"}
+	free := flags{
+		controllers:  groups,
+		metricsAddr:  "0",
+		healthAddr:   "127.0.0.1:0",
+		pprofAddr:    "0",
+		storageAddr:  "127.0.0.1:0",
+		receiverAddr: "127.0.0.1:0",
+	}
 	if err := free.checkListens(); err != nil {
 		t.Errorf("free addresses: %v", err)
 	}

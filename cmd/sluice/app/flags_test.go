@@ -14,9 +14,12 @@ func TestFlagsAreRefusedBeforeAnythingStarts(t *testing.T) {
 		args []string
 		want string // part of the error; empty is none
 	}{
-		"the defaults are valid":               {nil, ""},
-		"some groups":                          {[]string{"--controllers", "image,canary"}, ""},
-		"a group that does not exist":          {[]string{"--controllers", "image,helm"}, `unknown group "helm"; known: image, source, kustomize, canary, notification`},
+		"the defaults are valid": {nil, ""},
+		"some groups":            {[]string{"--controllers", "image,canary"}, ""},
+		"a group that does not exist": {
+			[]string{"--controllers", "image,helm"},
+			`unknown group "helm"; known: image, source, kustomize, canary, notification`,
+		},
 		"no group at all":                      {[]string{"--controllers", ""}, "name at least one of image"},
 		"a concurrency that does no work":      {[]string{"--concurrent", "0"}, "--concurrent: must be at least 1"},
 		"a log level that does not exist":      {[]string{"--log-level", "loud"}, "--log-level"},
@@ -30,11 +33,17 @@ func TestFlagsAreRefusedBeforeAnythingStarts(t *testing.T) {
 		"a namespace that can be none":         {[]string{"--namespace", "a b"}, "--namespace: "},
 		"a log encoding that does not exist":   {[]string{"--log-encoding", "xml"}, "--log-encoding: must be json or console"},
 		"labels that cannot be read":           {[]string{"--watch-label-selector", "a=b=c"}, "--watch-label-selector"},
-		"retries that get faster":              {[]string{"--min-retry-delay", "1m", "--max-retry-delay", "1s"}, "--min-retry-delay must be positive and at most --max-retry-delay"},
-		"a lease that ends before its renewal": {[]string{"--leader-election-lease-duration", "10s"}, "--leader-election-lease-duration must be longer than --leader-election-renew-deadline"},
-		"a storage limit that is no number":    {[]string{"--storage-limit", "much"}, "--storage-limit"},
-		"a range that is none":                 {[]string{"--allow-addresses", "localhost"}, "--allow-addresses"},
-		"a minimum interval of nothing":        {[]string{"--canary-min-interval", "0s"}, "--canary-min-interval: must be positive"},
+		"retries that get faster": {
+			[]string{"--min-retry-delay", "1m", "--max-retry-delay", "1s"},
+			"--min-retry-delay must be positive and at most --max-retry-delay",
+		},
+		"a lease that ends before its renewal": {
+			[]string{"--leader-election-lease-duration", "10s"},
+			"--leader-election-lease-duration must be longer than --leader-election-renew-deadline",
+		},
+		"a storage limit that is no number": {[]string{"--storage-limit", "much"}, "--storage-limit"},
+		"a range that is none":              {[]string{"--allow-addresses", "localhost"}, "--allow-addresses"},
+		"a minimum interval of nothing":     {[]string{"--canary-min-interval", "0s"}, "--canary-min-interval: must be positive"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -107,7 +107,9 @@ func probe(t *testing.T, address, path string) (int, string) {
 func TestWaitingForKindsEnds(t *testing.T) {
 	kinds := &atomic.Value{}
 	kinds.Store("")
-	wait, err := newKindsWait(apiServer(t, kinds), &flags{healthAddr: "0"}, clocktesting.NewFakeClock(time.Now()), funcr.New(func(string, string) {}, funcr.Options{}))
+	wait, err := newKindsWait(apiServer(t, kinds), &flags{
+		healthAddr: "0",
+	}, clocktesting.NewFakeClock(time.Now()), funcr.New(func(string, string) {}, funcr.Options{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +118,9 @@ func TestWaitingForKindsEnds(t *testing.T) {
 	if err := wait.until(ctx, groups); !errors.Is(err, context.Canceled) {
 		t.Errorf("when the process is told to end: got %v", err)
 	}
-	wait, err = newKindsWait(&rest.Config{Host: "http://127.0.0.1:1"}, &flags{}, clocktesting.NewFakeClock(time.Now()), funcr.New(func(string, string) {}, funcr.Options{}))
+	wait, err = newKindsWait(&rest.Config{
+		Host: "http://127.0.0.1:1",
+	}, &flags{}, clocktesting.NewFakeClock(time.Now()), funcr.New(func(string, string) {}, funcr.Options{}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -79,7 +79,9 @@ func TestWhatAnAPIAnswersToAnAppIsNotTold(t *testing.T) {
 			}
 		})
 	}
-	if _, err := tokenOf(t, appSecret(t, newGitHub(t, "t").URL), Options{Guard: outbound.NewGuard(nil)}); !errors.Is(err, outbound.ErrForbiddenAddress) {
+	if _, err := tokenOf(t, appSecret(t, newGitHub(t, "t").URL), Options{
+		Guard: outbound.NewGuard(nil),
+	}); !errors.Is(err, outbound.ErrForbiddenAddress) {
 		t.Errorf("an API at a loopback address: %v", err)
 	}
 }
@@ -115,12 +117,21 @@ func TestTheDataOfAnApp(t *testing.T) {
 		change map[string]string
 		says   string // empty: a token is made
 	}{
-		"an installation":            {nil, ""},
-		"the owner of one":           {map[string]string{"githubAppInstallationID": "", "githubAppInstallationOwner": "me"}, ""},
-		"an owner without one":       {map[string]string{"githubAppInstallationID": "", "githubAppInstallationOwner": "you"}, "finding the installation of you"},
-		"an API at a path":           {map[string]string{"githubAppBaseURL": api.URL + "/below/"}, ""},
-		"neither":                    {map[string]string{"githubAppInstallationID": ""}, "either 'githubAppInstallationID' or 'githubAppInstallationOwner'"},
-		"both":                       {map[string]string{"githubAppInstallationOwner": "me"}, "either 'githubAppInstallationID' or 'githubAppInstallationOwner'"},
+		"an installation":  {nil, ""},
+		"the owner of one": {map[string]string{"githubAppInstallationID": "", "githubAppInstallationOwner": "me"}, ""},
+		"an owner without one": {
+			map[string]string{"githubAppInstallationID": "", "githubAppInstallationOwner": "you"},
+			"finding the installation of you",
+		},
+		"an API at a path": {map[string]string{"githubAppBaseURL": api.URL + "/below/"}, ""},
+		"neither": {
+			map[string]string{"githubAppInstallationID": ""},
+			"either 'githubAppInstallationID' or 'githubAppInstallationOwner'",
+		},
+		"both": {
+			map[string]string{"githubAppInstallationOwner": "me"},
+			"either 'githubAppInstallationID' or 'githubAppInstallationOwner'",
+		},
 		"a name for a number":        {map[string]string{"githubAppID": "x"}, "'githubAppID' is no number"},
 		"an installation by path":    {map[string]string{"githubAppInstallationID": "42/../43"}, "'githubAppInstallationID' is no number"},
 		"no key":                     {map[string]string{"githubAppPrivateKey": "x"}, "'githubAppPrivateKey' is no RSA key in PEM"},

@@ -21,23 +21,38 @@ func TestSecretsOfGitRepositories(t *testing.T) {
 		want    git.Auth
 		wantErr string
 	}{
-		"basic auth":                     {data: data{"username": "u", "password": "p"}, want: git.Auth{Username: "u", Password: "p"}},
-		"a bearer token":                 {data: data{"bearerToken": "t\n"}, want: git.Auth{BearerToken: "t"}},
-		"a certificate authority":        {data: data{"ca.crt": "new", "caFile": "old"}, want: git.Auth{CA: []byte("new")}},
-		"its deprecated key":             {data: data{"caFile": "old"}, want: git.Auth{CA: []byte("old")}},
-		"a client certificate":           {data: data{"tls.crt": "c", "tls.key": "k"}, want: git.Auth{Cert: []byte("c"), Key: []byte("k")}},
-		"its deprecated keys":            {data: data{"certFile": "c", "keyFile": "k"}, want: git.Auth{Cert: []byte("c"), Key: []byte("k")}},
-		"an SSH key":                     {data: data{"identity": "i", "known_hosts": "h"}, want: git.Auth{Identity: []byte("i"), KnownHosts: []byte("h")}},
-		"an encrypted SSH key":           {data: data{"identity": "i", "known_hosts": "h", "password": "p"}, want: git.Auth{Identity: []byte("i"), KnownHosts: []byte("h"), Passphrase: []byte("p")}},
-		"one Secret for both transports": {data: data{"identity": "i", "known_hosts": "h", "username": "u", "password": "p"}, want: git.Auth{Identity: []byte("i"), KnownHosts: []byte("h"), Passphrase: []byte("p"), Username: "u", Password: "p"}},
+		"basic auth":              {data: data{"username": "u", "password": "p"}, want: git.Auth{Username: "u", Password: "p"}},
+		"a bearer token":          {data: data{"bearerToken": "t\n"}, want: git.Auth{BearerToken: "t"}},
+		"a certificate authority": {data: data{"ca.crt": "new", "caFile": "old"}, want: git.Auth{CA: []byte("new")}},
+		"its deprecated key":      {data: data{"caFile": "old"}, want: git.Auth{CA: []byte("old")}},
+		"a client certificate":    {data: data{"tls.crt": "c", "tls.key": "k"}, want: git.Auth{Cert: []byte("c"), Key: []byte("k")}},
+		"its deprecated keys":     {data: data{"certFile": "c", "keyFile": "k"}, want: git.Auth{Cert: []byte("c"), Key: []byte("k")}},
+		"an SSH key": {
+			data: data{"identity": "i", "known_hosts": "h"},
+			want: git.Auth{Identity: []byte("i"), KnownHosts: []byte("h")},
+		},
+		"an encrypted SSH key": {
+			data: data{"identity": "i", "known_hosts": "h", "password": "p"},
+			want: git.Auth{Identity: []byte("i"), KnownHosts: []byte("h"), Passphrase: []byte("p")},
+		},
+		"one Secret for both transports": {
+			data: data{"identity": "i", "known_hosts": "h", "username": "u", "password": "p"},
+			want: git.Auth{Identity: []byte("i"), KnownHosts: []byte("h"), Passphrase: []byte("p"), Username: "u", Password: "p"},
+		},
 		"an empty Secret proves nothing": {},
 
-		"keys by other names":               {data: data{"user": "u", "pass": "hunter2"}, wantErr: "secret 'apps/git': it has none of the keys username, password, bearerToken, "},
-		"a password needs a username":       {data: data{"password": "hunter2"}, wantErr: "secret 'apps/git': 'password' requires 'username'"},
-		"a certificate needs its key":       {data: data{"tls.crt": "c"}, wantErr: "'tls.crt' and 'tls.key' are both needed"},
-		"a key needs its certificate":       {data: data{"keyFile": "hunter2"}, wantErr: "'tls.crt' and 'tls.key' are both needed"},
-		"an SSH key needs the known hosts":  {data: data{"identity": "hunter2"}, wantErr: "'identity' requires 'known_hosts'"},
-		"two ways to prove oneself are one": {data: data{"username": "u", "password": "hunter2", "bearerToken": "t"}, wantErr: "'bearerToken' and 'username' exclude one another"},
+		"keys by other names": {
+			data:    data{"user": "u", "pass": "hunter2"},
+			wantErr: "secret 'apps/git': it has none of the keys username, password, bearerToken, ",
+		},
+		"a password needs a username":      {data: data{"password": "hunter2"}, wantErr: "secret 'apps/git': 'password' requires 'username'"},
+		"a certificate needs its key":      {data: data{"tls.crt": "c"}, wantErr: "'tls.crt' and 'tls.key' are both needed"},
+		"a key needs its certificate":      {data: data{"keyFile": "hunter2"}, wantErr: "'tls.crt' and 'tls.key' are both needed"},
+		"an SSH key needs the known hosts": {data: data{"identity": "hunter2"}, wantErr: "'identity' requires 'known_hosts'"},
+		"two ways to prove oneself are one": {
+			data:    data{"username": "u", "password": "hunter2", "bearerToken": "t"},
+			wantErr: "'bearerToken' and 'username' exclude one another",
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

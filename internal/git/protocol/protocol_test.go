@@ -41,17 +41,29 @@ func TestReadAdvertisement(t *testing.T) {
 		want map[string]plumbing.Hash
 		err  error
 	}{
-		"over SSH":              {packets(head, Flush), refs, nil},
-		"over HTTP":             {packets("# service=git-upload-pack\n", Flush, head, Flush), refs, nil},
-		"over HTTP, version 1":  {packets("# service=git-upload-pack\n", Flush, "version 1\n", head, Flush), refs, nil},
-		"without newlines":      {packets(strings.TrimSpace(head), Flush), refs, nil},
-		"a tag and its commit":  {packets(head, id1+" refs/tags/v1\n", id2+" refs/tags/v1^{}\n", Flush), map[string]plumbing.Hash{"HEAD": plumbing.NewHash(id1), "refs/tags/v1": plumbing.NewHash(id2)}, nil},
+		"over SSH":             {packets(head, Flush), refs, nil},
+		"over HTTP":            {packets("# service=git-upload-pack\n", Flush, head, Flush), refs, nil},
+		"over HTTP, version 1": {packets("# service=git-upload-pack\n", Flush, "version 1\n", head, Flush), refs, nil},
+		"without newlines":     {packets(strings.TrimSpace(head), Flush), refs, nil},
+		"a tag and its commit": {
+			packets(head, id1+" refs/tags/v1\n", id2+" refs/tags/v1^{}\n", Flush),
+			map[string]plumbing.Hash{"HEAD": plumbing.NewHash(id1), "refs/tags/v1": plumbing.NewHash(id2)},
+			nil,
+		},
 		"shallow commits of it": {packets(head, "shallow "+id2+"\n", Flush), refs, nil},
 		"an empty repository":   {packets("# service=git-upload-pack\n", Flush, Flush), map[string]plumbing.Hash{}, nil},
 		"an empty one that says what it can": {
 			packets("0000000000000000000000000000000000000000 capabilities^{}\x00report-status\n", Flush), map[string]plumbing.Hash{}, nil},
-		"SHA-256":                       {packets(strings.Repeat("a", 64)+" HEAD\x00multi_ack object-format=sha256\n", Flush), nil, ErrObjectFormat},
-		"an empty repository of it":     {packets(strings.Repeat("0", 64)+" capabilities^{}\x00object-format=sha256 report-status\n", Flush), nil, ErrObjectFormat},
+		"SHA-256": {
+			packets(strings.Repeat("a", 64)+" HEAD\x00multi_ack object-format=sha256\n", Flush),
+			nil,
+			ErrObjectFormat,
+		},
+		"an empty repository of it": {
+			packets(strings.Repeat("0", 64)+" capabilities^{}\x00object-format=sha256 report-status\n", Flush),
+			nil,
+			ErrObjectFormat,
+		},
 		"ids that are none":             {packets("zzzz HEAD\x00\n", Flush), nil, ErrProtocol},
 		"a page":                        {"<html>secret of the page", nil, ErrProtocol},
 		"nothing":                       {"", nil, io.ErrUnexpectedEOF},
@@ -116,12 +128,20 @@ func TestFetchAsksForAllThatItCanFollow(t *testing.T) {
 		tips    []plumbing.Hash
 		want    string
 	}{
-		"of a server that can all": {all, nil, packets("want "+id1+" agent="+Agent+" multi_ack_detailed no-progress ofs-delta side-band-64k thin-pack\n", "deepen 1\n", Flush, "done\n")},
+		"of a server that can all": {
+			all,
+			nil,
+			packets("want "+id1+" agent="+Agent+" multi_ack_detailed no-progress ofs-delta side-band-64k thin-pack\n", "deepen 1\n", Flush, "done\n"),
+		},
 		"with a commit that is here": {all, []plumbing.Hash{tip}, packets(
 			"want "+id1+" agent="+Agent+" multi_ack_detailed no-progress ofs-delta side-band-64k thin-pack\n",
 			"shallow "+id2+"\n", "deepen 1\n", Flush, "have "+id2+"\n", "done\n")},
-		"of one that knows the older acknowledgements": {"multi_ack side-band", nil, packets("want "+id1+" multi_ack side-band\n", Flush, "done\n")},
-		"of one that can nothing":                      {"", []plumbing.Hash{tip}, packets("want "+id1+"\n", Flush, "have "+id2+"\n", "done\n")},
+		"of one that knows the older acknowledgements": {
+			"multi_ack side-band",
+			nil,
+			packets("want "+id1+" multi_ack side-band\n", Flush, "done\n"),
+		},
+		"of one that can nothing": {"", []plumbing.Hash{tip}, packets("want "+id1+"\n", Flush, "have "+id2+"\n", "done\n")},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -143,20 +163,23 @@ func TestReadPack(t *testing.T) {
 		text string
 		err  error
 	}{
-		"nothing in common":                       {packets("NAK\n") + bands, nil},
-		"after the shallow commits":               {packets("shallow "+id1+"\n", "unshallow "+id2+"\n", Flush, "NAK\n") + bands, nil},
-		"a single acknowledgement":                {packets(ack("")) + bands, nil},
-		"multi_ack":                               {packets(ack("continue"), ack("")) + bands, nil},
-		"multi_ack_detailed":                      {packets(ack("common"), ack("ready"), ack("")) + bands, nil},
-		"multi_ack_detailed, ready and NAK":       {packets(ack("common"), ack("ready"), "NAK\n", ack("")) + bands, nil},
-		"acknowledged over and over":              {packets(Flush, "NAK\n", "NAK\n", ack("common"), "NAK\n", ack("")) + bands, nil},
-		"without bands":                           {packets("NAK\n") + "PACK data", nil},
-		"an end before the pack":                  {packets("shallow "+id1+"\n", Flush), ErrNoPack},
-		"nothing":                                 {"", ErrNoPack},
-		"an end in a line":                        {packets("NAK\n") + "00", io.ErrUnexpectedEOF},
-		"an end in the pack":                      {packets("NAK\n", "\x01PACK"), io.ErrUnexpectedEOF},
-		"something else":                          {packets("hello\n") + bands, ErrProtocol},
-		"shallow commits without end":             {strings.Repeat(packets("shallow "+id1+"\n"), 30_000) + packets(Flush, "NAK\n") + bands, ErrTooMuch},
+		"nothing in common":                 {packets("NAK\n") + bands, nil},
+		"after the shallow commits":         {packets("shallow "+id1+"\n", "unshallow "+id2+"\n", Flush, "NAK\n") + bands, nil},
+		"a single acknowledgement":          {packets(ack("")) + bands, nil},
+		"multi_ack":                         {packets(ack("continue"), ack("")) + bands, nil},
+		"multi_ack_detailed":                {packets(ack("common"), ack("ready"), ack("")) + bands, nil},
+		"multi_ack_detailed, ready and NAK": {packets(ack("common"), ack("ready"), "NAK\n", ack("")) + bands, nil},
+		"acknowledged over and over":        {packets(Flush, "NAK\n", "NAK\n", ack("common"), "NAK\n", ack("")) + bands, nil},
+		"without bands":                     {packets("NAK\n") + "PACK data", nil},
+		"an end before the pack":            {packets("shallow "+id1+"\n", Flush), ErrNoPack},
+		"nothing":                           {"", ErrNoPack},
+		"an end in a line":                  {packets("NAK\n") + "00", io.ErrUnexpectedEOF},
+		"an end in the pack":                {packets("NAK\n", "\x01PACK"), io.ErrUnexpectedEOF},
+		"something else":                    {packets("hello\n") + bands, ErrProtocol},
+		"shallow commits without end": {
+			strings.Repeat(packets("shallow "+id1+"\n"), 30_000) + packets(Flush, "NAK\n") + bands,
+			ErrTooMuch,
+		},
 		"acknowledgements without end":            {strings.Repeat(packets(ack("common")), 30_000) + bands, ErrTooMuch},
 		"another band":                            {packets("NAK\n", "\x01PACK", "\x07x", Flush), ErrProtocol},
 		"an empty line of no band, which is none": {packets("NAK\n", "\x01PACK", "", "\x01 data", Flush), nil},
@@ -193,9 +216,12 @@ func TestAServerThatFailsInItsAnswer(t *testing.T) {
 
 func TestPush(t *testing.T) {
 	p := Push{
-		Offered:  parseCapabilities("report-status delete-refs side-band-64k quiet atomic ofs-delta push-options agent=git/2"),
-		Commands: []Command{{Ref: "refs/heads/a", New: plumbing.NewHash(id1)}, {Ref: "refs/heads/b", Old: plumbing.NewHash(id2), New: plumbing.NewHash(id1)}},
-		Options:  map[string]string{"ci.skip": "true", "a": "b"}, Pack: strings.NewReader("PACK"),
+		Offered: parseCapabilities("report-status delete-refs side-band-64k quiet atomic ofs-delta push-options agent=git/2"),
+		Commands: []Command{
+			{Ref: "refs/heads/a", New: plumbing.NewHash(id1)},
+			{Ref: "refs/heads/b", Old: plumbing.NewHash(id2), New: plumbing.NewHash(id1)},
+		},
+		Options: map[string]string{"ci.skip": "true", "a": "b"}, Pack: strings.NewReader("PACK"),
 	}
 	var got bytes.Buffer
 	if err := p.Encode(&got); err != nil {
@@ -218,10 +244,25 @@ func TestReadReport(t *testing.T) {
 		want          *Report
 		err           error
 	}{
-		"done":                 {sideband, banded("unpack ok\n", "ok refs/heads/a\n", Flush), &Report{Refused: map[string]string{}, Said: "no changes on Fridays\n"}, nil},
-		"without bands":        {"report-status", packets("unpack ok\n", "ok refs/heads/a\n", Flush), &Report{Refused: map[string]string{}}, nil},
-		"refused":              {sideband, banded("unpack ok\n", "ng refs/heads/a hook declined\n", Flush), &Report{Refused: map[string]string{"refs/heads/a": "hook declined"}, Said: "no changes on Fridays\n"}, nil},
-		"not unpacked":         {"report-status", packets("unpack disk full\n", Flush), &Report{Refused: map[string]string{"": "unpack error: disk full"}}, nil},
+		"done": {
+			sideband,
+			banded("unpack ok\n", "ok refs/heads/a\n", Flush),
+			&Report{Refused: map[string]string{}, Said: "no changes on Fridays\n"},
+			nil,
+		},
+		"without bands": {"report-status", packets("unpack ok\n", "ok refs/heads/a\n", Flush), &Report{Refused: map[string]string{}}, nil},
+		"refused": {
+			sideband,
+			banded("unpack ok\n", "ng refs/heads/a hook declined\n", Flush),
+			&Report{Refused: map[string]string{"refs/heads/a": "hook declined"}, Said: "no changes on Fridays\n"},
+			nil,
+		},
+		"not unpacked": {
+			"report-status",
+			packets("unpack disk full\n", Flush),
+			&Report{Refused: map[string]string{"": "unpack error: disk full"}},
+			nil,
+		},
 		"no report":            {sideband, packets("\x02x", Flush), nil, ErrNoReport},
 		"nothing":              {"report-status", "", nil, ErrNoReport},
 		"a server that cannot": {"", "", nil, ErrNoReport},

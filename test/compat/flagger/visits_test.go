@@ -29,7 +29,11 @@ type visits struct {
 }
 
 func newVisits() *visits {
-	v := &visits{registry: prometheus.NewRegistry(), counters: map[string]*prometheus.CounterVec{}, histograms: map[string]*prometheus.HistogramVec{}}
+	v := &visits{
+		registry:   prometheus.NewRegistry(),
+		counters:   map[string]*prometheus.CounterVec{},
+		histograms: map[string]*prometheus.HistogramVec{},
+	}
 	v.counter("istio_requests_total", "reporter", "destination_workload_namespace", "destination_workload", "response_code")
 	v.milliseconds("istio_request_duration_milliseconds", "reporter", "destination_workload_namespace", "destination_workload")
 	v.seconds("http_request_duration_seconds", "kubernetes_namespace", "kubernetes_pod_name", "namespace", "app", "path", "status")

@@ -20,7 +20,10 @@ func TestSourceAndKustomization(t *testing.T) {
 		},
 		{
 			does: "get sources git shows the revision",
-			run:  "get sources git", out: []string{"NAME REVISION SUSPENDED READY MESSAGE repo main@sha1:", "False True stored artifact for revision 'main@sha1:"},
+			run:  "get sources git", out: []string{
+				"NAME REVISION SUSPENDED READY MESSAGE repo main@sha1:",
+				"False True stored artifact for revision 'main@sha1:",
+			},
 		},
 		{does: "get sources all shows it by kind", run: "get sources all -A", out: []string{"{ns} gitrepository/repo main@sha1:"}},
 		{
@@ -93,12 +96,23 @@ func TestSourceAndKustomization(t *testing.T) {
 	s.tell(t, manage("source git", "GitRepository", "source git", "✔ fetched revision main@sha1:"))
 	s.tell(t, manage("kustomization", "Kustomization", "kustomization", "✔ applied revision main@sha1:"))
 	s.tell(t, []step{
-		{does: "stats counts the artifact", run: "stats", out: []string{"GitRepository 1 0 0", "Kustomization 1 0 0"}, not: []string{"GitRepository 1 0 0 -"}},
+		{
+			does: "stats counts the artifact",
+			run:  "stats",
+			out:  []string{"GitRepository 1 0 0", "Kustomization 1 0 0"},
+			not:  []string{"GitRepository 1 0 0 -"},
+		},
 		{does: "deleting the kustomization", run: "delete kustomization podinfo -s", err: []string{"✔ kustomization deleted"}},
 		{
 			does: "what it applied is pruned", run: "trace deployment podinfo", code: 1, eventually: true, err: []string{"not found"},
 		},
 		{does: "deleting the source", run: "delete source git repo -s", err: []string{"✔ source git deleted"}},
-		{does: "they are gone", run: "get sources git", eventually: true, code: 1, err: []string{`no GitRepository objects found in "{ns}" namespace`}},
+		{
+			does:       "they are gone",
+			run:        "get sources git",
+			eventually: true,
+			code:       1,
+			err:        []string{`no GitRepository objects found in "{ns}" namespace`},
+		},
 	})
 }

@@ -21,7 +21,9 @@ import (
 // TestFlaggersOwnCRDs hands back to a Flagger that was installed with its own CRDs,
 // under which the API server forgets what is an extension of Sluice.
 func TestFlaggersOwnCRDs(t *testing.T) {
-	some := slices.DeleteFunc(slices.Clone(apps), func(a app) bool { return a.name != "initialized" && a.name != "succeeded" && a.name != "failed" })
+	some := slices.DeleteFunc(slices.Clone(apps), func(a app) bool {
+		return a.name != "initialized" && a.name != "succeeded" && a.name != "failed"
+	})
 	f := newFleet(t, "own-crds", some)
 	sluice := startSluice(t, f.ns)
 	f.each(f.apps, f.bring)

@@ -63,7 +63,11 @@ func setup(m *testing.M) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	for _, crds := range []string{"canary/router/testdata/crds/istio.yaml", "canary/router/testdata/crds/knative.yaml", "test/integration/workload/testdata/keda.yaml"} {
+	for _, crds := range []string{
+		"canary/router/testdata/crds/istio.yaml",
+		"canary/router/testdata/crds/knative.yaml",
+		"test/integration/workload/testdata/keda.yaml",
+	} {
 		if err := the.ApplyFile(ctx, filepath.Join(root, crds)); err != nil {
 			return 0, err
 		}

@@ -41,7 +41,12 @@ type users struct {
 type world map[string]*unstructured.Unstructured
 
 // kinds that users depend on.
-var kinds = map[string]string{"Pod": "v1", "Service": "v1", "HTTPRoute": "gateway.networking.k8s.io/v1", "VirtualService": "networking.istio.io/v1beta1"}
+var kinds = map[string]string{
+	"Pod":            "v1",
+	"Service":        "v1",
+	"HTTPRoute":      "gateway.networking.k8s.io/v1",
+	"VirtualService": "networking.istio.io/v1beta1",
+}
 
 func watchUsers(t *testing.T, ns string) *users {
 	t.Helper()

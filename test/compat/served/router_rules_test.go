@@ -91,10 +91,26 @@ func TestTheAPIServerRefusesWhatNoRouterOfThatNameCanDo(t *testing.T) {
 		"mirroring more than there is":         {"istio", strings.Replace(mirror, "mirror:", "mirrorWeight: 101, mirror:", 1), "mirrorWeight"},
 		"mirroring less than nothing":          {"istio", strings.Replace(mirror, "mirror:", "mirrorWeight: -1, mirror:", 1), "mirrorWeight"},
 		"steps that rise":                      {"istio", "  analysis: {interval: 1m, threshold: 1, stepWeights: [1, 2, 10, 80, 100]}\n", ""},
-		"steps that fall":                      {"istio", "  analysis: {interval: 1m, threshold: 1, stepWeights: [10, 5]}\n", "stepWeights must rise"},
-		"steps that stand":                     {"istio", "  analysis: {interval: 1m, threshold: 1, stepWeights: [10, 10]}\n", "stepWeights must rise"},
-		"steps beyond everybody":               {"istio", "  analysis: {interval: 1m, threshold: 1, stepWeights: [10, 110]}\n", "stepWeights must rise"},
-		"steps from nobody":                    {"istio", "  analysis: {interval: 1m, threshold: 1, stepWeights: [0, 50]}\n", "stepWeights must rise"},
+		"steps that fall": {
+			"istio",
+			"  analysis: {interval: 1m, threshold: 1, stepWeights: [10, 5]}\n",
+			"stepWeights must rise",
+		},
+		"steps that stand": {
+			"istio",
+			"  analysis: {interval: 1m, threshold: 1, stepWeights: [10, 10]}\n",
+			"stepWeights must rise",
+		},
+		"steps beyond everybody": {
+			"istio",
+			"  analysis: {interval: 1m, threshold: 1, stepWeights: [10, 110]}\n",
+			"stepWeights must rise",
+		},
+		"steps from nobody": {
+			"istio",
+			"  analysis: {interval: 1m, threshold: 1, stepWeights: [0, 50]}\n",
+			"stepWeights must rise",
+		},
 	}
 	c := harness.Installed(t).Client
 	for name, tc := range tests {

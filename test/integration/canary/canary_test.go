@@ -31,7 +31,11 @@ func TestCanaryTakesOverAndPromotesAGoodRelease(t *testing.T) {
 	if got := w.replicas("podinfo-primary"); got != 1 {
 		t.Fatalf("primary has %d replicas", got)
 	}
-	for name, want := range map[string]string{"podinfo": "podinfo-primary", "podinfo-primary": "podinfo-primary", "podinfo-canary": "podinfo"} {
+	for name, want := range map[string]string{
+		"podinfo":         "podinfo-primary",
+		"podinfo-primary": "podinfo-primary",
+		"podinfo-canary":  "podinfo",
+	} {
 		svc := &corev1.Service{}
 		w.get(name, svc)
 		if diff := cmp.Diff(map[string]string{"app": want}, svc.Spec.Selector); diff != "" {

@@ -76,7 +76,12 @@ func newCanaryWorld(t *testing.T, log *eventLog) *canaryWorld {
 	w.start = func() {
 		w.stop = wired.Serve(t, func(mgr ctrl.Manager, opts reconciler.Options) error {
 			opts.Recorder = log
-			r := &canaryctrl.Reconciler{Provider: w.provider, MetricsServer: w.metrics.URL, MinInterval: time.Millisecond, Registry: prometheus.NewRegistry()}
+			r := &canaryctrl.Reconciler{
+				Provider:      w.provider,
+				MetricsServer: w.metrics.URL,
+				MinInterval:   time.Millisecond,
+				Registry:      prometheus.NewRegistry(),
+			}
 			return r.SetupWithManager(mgr, opts)
 		}, w.namespace)
 	}

@@ -47,7 +47,11 @@ func newReleasing(t *testing.T) *releasing {
 		s.Conditions = []flaggerv1.CanaryCondition{{Type: "Ready", Status: metav1.ConditionUnknown, Reason: "Progressing",
 			Message: "Canary analysis at weight 40, stage 2 of 3", LastTransitionTime: now}}
 		s.History = []flaggerv1.CanaryRelease{{Revision: "sha256:bbbbbbbbbb", Images: []string{f.host + "/podinfo:6.1.0"}, StartedAt: now,
-			Steps: []flaggerv1.CanaryStep{{Weight: 40, At: now, Measured: []flaggerv1.CanaryMeasurement{{Name: "request-success-rate", Value: &value}}}}}}
+			Steps: []flaggerv1.CanaryStep{{
+				Weight:   40,
+				At:       now,
+				Measured: []flaggerv1.CanaryMeasurement{{Name: "request-success-rate", Value: &value}},
+			}}}}
 	})
 	return f
 }
@@ -126,7 +130,13 @@ func TestDescribeCanary(t *testing.T) {
 	})
 	f.create(&corev1.Event{ObjectMeta: metav1.ObjectMeta{Namespace: f.ns, Name: "podinfo.1"}, Type: corev1.EventTypeNormal, Reason: "Synced",
 		Message: "Advance podinfo canary weight 40", LastTimestamp: metav1.Now(),
-		InvolvedObject: corev1.ObjectReference{APIVersion: "flagger.app/v1beta1", Kind: "Canary", Namespace: f.ns, Name: "podinfo", UID: f.canary.UID}})
+		InvolvedObject: corev1.ObjectReference{
+			APIVersion: "flagger.app/v1beta1",
+			Kind:       "Canary",
+			Namespace:  f.ns,
+			Name:       "podinfo",
+			UID:        f.canary.UID,
+		}})
 	out, _ := f.succeed("canary", "describe", "podinfo")
 	for _, want := range []string{
 		f.ns + "/podinfo releases Deployment podinfo", "canary: 20%, 40%, 60% of the users, 30s each", "40% on the canary, 60% on the primary",
@@ -148,7 +158,12 @@ func TestCommandsReachTheController(t *testing.T) {
 		want, wantErrors string
 	}{
 		"carried out": {[]string{"halt", "podinfo"}, "the release is halted", f.ns + "/podinfo: the release is halted\n", ""},
-		"refused":     {[]string{"abort", "podinfo"}, "refused: the promotion has begun", "", "refuses to abort " + f.ns + "/podinfo: the promotion has begun"},
+		"refused": {
+			[]string{"abort", "podinfo"},
+			"refused: the promotion has begun",
+			"",
+			"refuses to abort " + f.ns + "/podinfo: the promotion has begun",
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

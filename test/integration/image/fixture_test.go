@@ -88,7 +88,13 @@ func (f *fixture) setup(mgr ctrl.Manager, opts reconciler.Options) error {
 	if err := repositories.SetupWithManager(mgr, opts); err != nil {
 		return err
 	}
-	policies := &imagepolicy.Reconciler{Client: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Registry: client, Store: store, Clock: opts.Clock}
+	policies := &imagepolicy.Reconciler{
+		Client:   mgr.GetClient(),
+		Secrets:  mgr.GetAPIReader(),
+		Registry: client,
+		Store:    store,
+		Clock:    opts.Clock,
+	}
 	return policies.SetupWithManager(mgr, opts)
 }
 

@@ -20,16 +20,31 @@ func TestTheSchemaRefusesWhatAPolicyCannotMean(t *testing.T) {
 		edit func(*imagev1.ImagePolicySpec)
 		want string
 	}{
-		"no policy":              {func(s *imagev1.ImagePolicySpec) { s.Policy.SemVer = nil }, "exactly one of semver, alphabetical and numerical must be set"},
-		"two policies":           {func(s *imagev1.ImagePolicySpec) { s.Policy.Numerical = numerical }, "exactly one of semver, alphabetical and numerical must be set"},
-		"a rejection of nothing": {func(s *imagev1.ImagePolicySpec) { s.Reject = []imagev1.Rejection{{}} }, "exactly one of tag and digest must be set"},
+		"no policy": {
+			func(s *imagev1.ImagePolicySpec) { s.Policy.SemVer = nil },
+			"exactly one of semver, alphabetical and numerical must be set",
+		},
+		"two policies": {
+			func(s *imagev1.ImagePolicySpec) { s.Policy.Numerical = numerical },
+			"exactly one of semver, alphabetical and numerical must be set",
+		},
+		"a rejection of nothing": {
+			func(s *imagev1.ImagePolicySpec) { s.Reject = []imagev1.Rejection{{}} },
+			"exactly one of tag and digest must be set",
+		},
 		"a rejection of both": {func(s *imagev1.ImagePolicySpec) {
 			s.Reject = []imagev1.Rejection{{Tag: "1", Digest: "sha256:" + strings.Repeat("0", 64)}}
 		}, "exactly one of tag and digest must be set"},
-		"a digest that is none":   {func(s *imagev1.ImagePolicySpec) { s.Reject = []imagev1.Rejection{{Digest: "sha256:0"}} }, "spec.reject[0].digest"},
+		"a digest that is none": {
+			func(s *imagev1.ImagePolicySpec) { s.Reject = []imagev1.Rejection{{Digest: "sha256:0"}} },
+			"spec.reject[0].digest",
+		},
 		"a pin of nothing":        {func(s *imagev1.ImagePolicySpec) { s.Pin = &imagev1.Pin{} }, "spec.pin.tag"},
 		"a platform that is none": {func(s *imagev1.ImagePolicySpec) { s.Platform = "arm64" }, "spec.platform"},
-		"a signature of wax":      {func(s *imagev1.ImagePolicySpec) { s.Verify = &imagev1.Verification{Provider: "wax"} }, "spec.verify.provider"},
+		"a signature of wax": {
+			func(s *imagev1.ImagePolicySpec) { s.Verify = &imagev1.Verification{Provider: "wax"} },
+			"spec.verify.provider",
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -134,23 +134,35 @@ const (
 var releases = map[string]release{
 	"rbac-daemonset":   {target: daemonSet, spec: "  provider: kubernetes\n" + served + counts},
 	"rbac-statefulset": {target: statefulSet, spec: served + byStep},
-	"rbac-service":     {target: service, spec: "  provider: gatewayapi:v1\n  service: {port: 80, gatewayRefs: [{name: public}]}\n" + byStep, change: `{"spec":{"selector":{"app":"green"}}}`},
-	"rbac-worker":      {spec: counts},
+	"rbac-service": {
+		target: service,
+		spec:   "  provider: gatewayapi:v1\n  service: {port: 80, gatewayRefs: [{name: public}]}\n" + byStep,
+		change: `{"spec":{"selector":{"app":"green"}}}`,
+	},
+	"rbac-worker": {spec: counts},
 	"rbac-hpa": {given: horizontal, spec: "  provider: kubernetes\n" + served + counts +
 		"  autoscalerRef: {apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, name: APP}\n"},
 	"rbac-keda": {given: scaledObject, spec: "  provider: kubernetes\n" + served + counts +
 		"  autoscalerRef: {apiVersion: keda.sh/v1alpha1, kind: ScaledObject, name: APP}\n"},
 	"rbac-httproute": {spec: "  provider: gatewayapi:v1\n  service: {port: 80, gatewayRefs: [{name: public}]}\n" + byStep},
-	"rbac-grpcroute": {spec: "  provider: gatewayapi:v1\n  service: {port: 80, routeKind: GRPCRoute, gatewayRefs: [{name: public}]}\n" + byStep},
-	"rbac-nginx":     {given: ingress, spec: "  provider: nginx\n" + served + byStep + "  ingressRef: {apiVersion: networking.k8s.io/v1, kind: Ingress, name: APP}\n"},
-	"rbac-apisix":    {given: apisixRoute, spec: "  provider: apisix\n" + served + byStep + "  routeRef: {apiVersion: apisix.apache.org/v2, kind: ApisixRoute, name: APP}\n"},
-	"rbac-contour":   {spec: "  provider: contour\n" + served + byStep},
-	"rbac-gloo":      {spec: "  provider: gloo\n" + served + byStep},
-	"rbac-istio":     {spec: "  provider: istio\n" + served + byStep},
-	"rbac-knative":   {target: knativeService, spec: "  provider: knative\n" + served + byStep},
-	"rbac-kuma":      {spec: "  provider: kuma\n" + served + byStep},
-	"rbac-smi":       {spec: "  provider: smi:v1alpha2\n" + served + byStep},
-	"rbac-traefik":   {spec: "  provider: traefik\n" + served + byStep},
+	"rbac-grpcroute": {
+		spec: "  provider: gatewayapi:v1\n  service: {port: 80, routeKind: GRPCRoute, gatewayRefs: [{name: public}]}\n" + byStep,
+	},
+	"rbac-nginx": {
+		given: ingress,
+		spec:  "  provider: nginx\n" + served + byStep + "  ingressRef: {apiVersion: networking.k8s.io/v1, kind: Ingress, name: APP}\n",
+	},
+	"rbac-apisix": {
+		given: apisixRoute,
+		spec:  "  provider: apisix\n" + served + byStep + "  routeRef: {apiVersion: apisix.apache.org/v2, kind: ApisixRoute, name: APP}\n",
+	},
+	"rbac-contour": {spec: "  provider: contour\n" + served + byStep},
+	"rbac-gloo":    {spec: "  provider: gloo\n" + served + byStep},
+	"rbac-istio":   {spec: "  provider: istio\n" + served + byStep},
+	"rbac-knative": {target: knativeService, spec: "  provider: knative\n" + served + byStep},
+	"rbac-kuma":    {spec: "  provider: kuma\n" + served + byStep},
+	"rbac-smi":     {spec: "  provider: smi:v1alpha2\n" + served + byStep},
+	"rbac-traefik": {spec: "  provider: traefik\n" + served + byStep},
 }
 
 // rolledBack are those whose rollback writes otherwise than their promotion.

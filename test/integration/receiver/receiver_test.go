@@ -144,7 +144,9 @@ func TestWebhooksStartScans(t *testing.T) {
 	w.push("app", "1.3.0")
 	hub := w.ready("hub")
 	w.send(hub, "", nil, http.StatusBadRequest)
-	w.send(hub, `{"push_data":{"tag":"1.3.0"},"repository":{"repo_name":"receiver-app"}}`, http.Header{"Content-Type": {"application/json"}}, http.StatusOK)
+	w.send(hub, `{"push_data":{"tag":"1.3.0"},"repository":{"repo_name":"receiver-app"}}`, http.Header{"Content-Type": {
+		"application/json",
+	}}, http.StatusOK)
 	w.tags("app", 4)
 	if other := w.repository("other"); other.Annotations[meta.ReconcileRequestAnnotation] != "" {
 		t.Error("an image that was not pushed was scanned")
@@ -211,7 +213,10 @@ func (w *world) ready(name string) (path string) {
 
 func (w *world) failing(name, condition, message string) {
 	w.t.Helper()
-	want := map[string]metav1.ConditionStatus{meta.StalledCondition: metav1.ConditionTrue, meta.ReadyCondition: metav1.ConditionFalse}[condition]
+	want := map[string]metav1.ConditionStatus{
+		meta.StalledCondition: metav1.ConditionTrue,
+		meta.ReadyCondition:   metav1.ConditionFalse,
+	}[condition]
 	w.eventually("receiver "+name+" to fail", func(ctx context.Context) (bool, string) {
 		var r notificationv1.Receiver
 		err := w.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &r)

@@ -63,7 +63,12 @@ kind: ImageRepository
 metadata: {name: pattern}
 spec: {image: <.Registry>/<.Victim>/app, insecure: true, interval: 1h, exclusionList: ["` + slow + `"]}
 `},
-		"a query of a canary without end":         {operator: true, objects: canary(`{{ range 9223372036854775807 }}{{ end }}`), want: []string{"query"}, stalled: true},
+		"a query of a canary without end": {
+			operator: true,
+			objects:  canary(`{{ range 9223372036854775807 }}{{ end }}`),
+			want:     []string{"query"},
+			stalled:  true,
+		},
 		"a canary, which the role does not grant": {objects: replace(canary("1"), "endless", "granted"), denied: "forbidden"},
 		"a filter of a receiver that takes all memory": {objects: `apiVersion: notification.toolkit.fluxcd.io/v1
 kind: Receiver
@@ -125,7 +130,12 @@ func (s *stage) sizes() map[string]attack {
 		}
 	}
 	return map[string]attack{
-		"aliases in a manifest": {operator: true, files: map[string]string{"bomb.yaml": aliases}, objects: s.kustomization("aliases", ""), want: []string{"alias"}},
+		"aliases in a manifest": {
+			operator: true,
+			files:    map[string]string{"bomb.yaml": aliases},
+			objects:  s.kustomization("aliases", ""),
+			want:     []string{"alias"},
+		},
 		"a manifest that is large": {operator: true, files: map[string]string{
 			"big.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: big}\ndata:\n" + strings.Repeat("  a: b\n", 3<<20/7)},
 			objects: s.kustomization("large", ""), want: []string{"large", "bytes", "limit", "most"}},
@@ -133,7 +143,10 @@ func (s *stage) sizes() map[string]attack {
 			objects: strings.TrimPrefix(replace(s.source(), "$NAME", "target"), "\n---\n")},
 		"thousands of links": {files: map[string]string{"a.yaml": "a: b\n"}, before: link("links", 32<<10, 2000),
 			objects: strings.TrimPrefix(replace(s.source(), "$NAME", "links"), "\n---\n")},
-		"patterns without end in .sourceignore": {files: map[string]string{"a.yaml": "a: b\n", ".sourceignore": strings.Repeat("/aaaaaaaa/**/b*\n", 4<<20/16)},
+		"patterns without end in .sourceignore": {files: map[string]string{
+			"a.yaml":        "a: b\n",
+			".sourceignore": strings.Repeat("/aaaaaaaa/**/b*\n", 4<<20/16),
+		},
 			objects: strings.TrimPrefix(replace(s.source(), "$NAME", "ignore"), "\n---\n")},
 	}
 }

@@ -28,7 +28,11 @@ func component(name string) *appsv1.Deployment {
 		Replicas: ptr.To(int32(2)), Selector: &metav1.LabelSelector{MatchLabels: labels},
 		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{
 			TerminationGracePeriodSeconds: ptr.To(int64(0)),
-			Containers:                    []corev1.Container{{Name: "app", Image: name + ":1", Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 8080}}}}}}}}
+			Containers: []corev1.Container{{
+				Name:  "app",
+				Image: name + ":1",
+				Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 8080}},
+			}}}}}}
 }
 
 // behind are the workloads whose pods a Service leads to.
@@ -61,7 +65,10 @@ func TestACanaryAmongItsNeighbours(t *testing.T) {
 	existing := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "web"}, Spec: corev1.ServiceSpec{
 		Type: corev1.ServiceTypeNodePort, SessionAffinity: corev1.ServiceAffinityClientIP, ExternalTrafficPolicy: corev1.ServiceExternalTrafficPolicyLocal,
 		Selector: map[string]string{"app": "shop", "component": "web"},
-		Ports:    []corev1.ServicePort{{Name: "web", Port: 80, TargetPort: intstr.FromString("http")}, {Name: "metrics", Port: 9100, TargetPort: intstr.FromInt32(9100)}}}}
+		Ports: []corev1.ServicePort{
+			{Name: "web", Port: 80, TargetPort: intstr.FromString("http")},
+			{Name: "metrics", Port: 9100, TargetPort: intstr.FromInt32(9100)},
+		}}}
 	c := app("Deployment")
 	c.Spec.TargetRef.Name, c.Spec.Service.TargetPort, c.Spec.RevertOnDeletion = "web", intstr.FromInt32(8080), true
 	w.create(component("web"), component("worker"), existing)
@@ -105,7 +112,10 @@ func TestAReleaseWithoutQuotaSaysSo(t *testing.T) {
 	w.serve()
 	d := component("app")
 	d.Spec.Replicas = ptr.To(int32(1))
-	w.create(&corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "pods"}, Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{}}}, d, app("Deployment"))
+	w.create(&corev1.ResourceQuota{
+		ObjectMeta: metav1.ObjectMeta{Name: "pods"},
+		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{}},
+	}, d, app("Deployment"))
 	w.phase(flaggerv1.CanaryPhaseInitialized)
 	quota := &corev1.ResourceQuota{}
 	w.edit("pods", quota, func() { quota.Spec.Hard = corev1.ResourceList{corev1.ResourcePods: resource.MustParse("1")} })

@@ -137,7 +137,10 @@ var selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "app"
 func TestADaemonSetIsReleased(t *testing.T) {
 	w := newWorld(t)
 	w.serve()
-	w.create(&appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Name: "app"}, Spec: appsv1.DaemonSetSpec{Selector: selector, Template: pods("app:1")}}, app("DaemonSet"))
+	w.create(&appsv1.DaemonSet{
+		ObjectMeta: metav1.ObjectMeta{Name: "app"},
+		Spec:       appsv1.DaemonSetSpec{Selector: selector, Template: pods("app:1")},
+	}, app("DaemonSet"))
 	w.phase(flaggerv1.CanaryPhaseInitialized)
 	d := &appsv1.DaemonSet{}
 	w.eventually("the target to be stopped", func() (bool, string) {
@@ -158,10 +161,20 @@ func TestAWorkerWithAnAutoscalerIsReleased(t *testing.T) {
 	c.Spec.Service.Port = 0
 	c.Spec.AutoscalerRef = &flaggerv1.AutoscalerReference{APIVersion: "autoscaling/v2", Kind: "HorizontalPodAutoscaler", Name: "app"}
 	hpa := &autoscalingv2.HorizontalPodAutoscaler{ObjectMeta: metav1.ObjectMeta{Name: "app"}, Spec: autoscalingv2.HorizontalPodAutoscalerSpec{
-		ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "app"}, MinReplicas: ptr.To(int32(2)), MaxReplicas: 4,
+		ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{
+			APIVersion: "apps/v1",
+			Kind:       "Deployment",
+			Name:       "app",
+		}, MinReplicas: ptr.To(int32(2)), MaxReplicas: 4,
 		Metrics: []autoscalingv2.MetricSpec{{Type: autoscalingv2.ResourceMetricSourceType, Resource: &autoscalingv2.ResourceMetricSource{
-			Name: corev1.ResourceCPU, Target: autoscalingv2.MetricTarget{Type: autoscalingv2.UtilizationMetricType, AverageUtilization: ptr.To(int32(80))}}}}}}
-	w.create(&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "app"}, Spec: appsv1.DeploymentSpec{Replicas: ptr.To(int32(2)), Selector: selector, Template: pods("app:1")}}, hpa, c)
+			Name: corev1.ResourceCPU, Target: autoscalingv2.MetricTarget{
+				Type:               autoscalingv2.UtilizationMetricType,
+				AverageUtilization: ptr.To(int32(80)),
+			}}}}}}
+	w.create(&appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: "app"},
+		Spec:       appsv1.DeploymentSpec{Replicas: ptr.To(int32(2)), Selector: selector, Template: pods("app:1")},
+	}, hpa, c)
 	w.phase(flaggerv1.CanaryPhaseInitialized)
 	copied := &autoscalingv2.HorizontalPodAutoscaler{}
 	w.get("app-primary", copied)
@@ -195,7 +208,9 @@ func TestAServiceIsReleased(t *testing.T) {
 	c.Spec.TargetRef.APIVersion, c.Spec.Provider = "v1", "gatewayapi:v1"
 	c.Spec.Service.GatewayRefs = []gatewayv1.ParentReference{{Name: "public"}}
 	svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "app"}, Spec: corev1.ServiceSpec{
-		Type: corev1.ServiceTypeNodePort, Selector: map[string]string{"version": "1"}, Ports: []corev1.ServicePort{{Name: "http", Port: 80, TargetPort: intstr.FromInt32(8080)}}}}
+		Type: corev1.ServiceTypeNodePort, Selector: map[string]string{
+			"version": "1",
+		}, Ports: []corev1.ServicePort{{Name: "http", Port: 80, TargetPort: intstr.FromInt32(8080)}}}}
 	w.create(svc, c)
 	w.phase(flaggerv1.CanaryPhaseInitialized)
 	w.released(func() { w.edit("app", svc, func() { svc.Spec.Selector["version"] = "2" }) }, flaggerv1.CanaryPhaseSucceeded)

@@ -57,7 +57,10 @@ func newDatabase(t *testing.T) *database {
 	d.must(err)
 	d.router = partition
 	labels := map[string]string{"app": "db"}
-	d.must(p.Client.Create(t.Context(), &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "db"}, Spec: appsv1.StatefulSetSpec{
+	d.must(p.Client.Create(t.Context(), &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{
+		Namespace: ns,
+		Name:      "db",
+	}, Spec: appsv1.StatefulSetSpec{
 		Replicas: ptr.To(int32(4)), Selector: &metav1.LabelSelector{MatchLabels: labels}, ServiceName: "db",
 		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels},
 			Spec: corev1.PodSpec{TerminationGracePeriodSeconds: ptr.To(int64(0)), Containers: []corev1.Container{{Name: "db", Image: "db:1"}}}},

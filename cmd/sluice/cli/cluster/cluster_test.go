@@ -54,7 +54,10 @@ func TestWithoutCRDsAllCommandsSayToInstallThem(t *testing.T) {
 	if err := List(t.Context(), c, &flaggerv1.CanaryList{}); err == nil || err.Error() != want {
 		t.Errorf("a list: %v", err)
 	}
-	if err := Get(t.Context(), c, client.ObjectKey{Namespace: "apps", Name: "podinfo"}, &flaggerv1.Canary{}); err == nil || err.Error() != want {
+	if err := Get(t.Context(), c, client.ObjectKey{
+		Namespace: "apps",
+		Name:      "podinfo",
+	}, &flaggerv1.Canary{}); err == nil || err.Error() != want {
 		t.Errorf("one object: %v", err)
 	}
 }

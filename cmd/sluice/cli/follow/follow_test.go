@@ -98,9 +98,11 @@ func TestFollowing(t *testing.T) {
 		wantErr  error
 	}{
 		"first all that there is, then changes from that version on": {
-			lists:   []func(*corev1.ConfigMapList) error{listed("7", "a", "b")},
-			watches: []func(chan<- watch.Event) error{sends(event(watch.Modified, object("a")), event(watch.Deleted, object("b")), event(watch.Added, object("end")))},
-			want:    []string{"a", "b", "a", "-b", "end"}, versions: []string{"7"}, wantErr: errEnd,
+			lists: []func(*corev1.ConfigMapList) error{listed("7", "a", "b")},
+			watches: []func(chan<- watch.Event) error{
+				sends(event(watch.Modified, object("a")), event(watch.Deleted, object("b")), event(watch.Added, object("end"))),
+			},
+			want: []string{"a", "b", "a", "-b", "end"}, versions: []string{"7"}, wantErr: errEnd,
 		},
 		"a watch that ends is started again from a new list": {
 			lists:   []func(*corev1.ConfigMapList) error{listed("7", "a"), listed("9", "a", "end")},

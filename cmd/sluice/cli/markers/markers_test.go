@@ -34,7 +34,15 @@ func TestMarkersAreReported(t *testing.T) {
 			{File: "a.yaml", Line: 1, Marker: "apps:app", Current: "app:1", Wanted: "app:2", State: replaced},
 			{File: "a.yaml", Line: 2, Marker: "apps:app", Current: "app:2", Wanted: "app:2", State: report.MarkerCurrent},
 			{File: "a.yaml", Line: 3, Marker: "apps:app", Current: "app:1", State: report.MarkerSkipped, Why: "the field is a list"},
-			{File: "a.yaml", Line: 4, Marker: "apps:app", Current: "app:1", Wanted: "app:2", State: report.MarkerHeld, Why: string(writeback.Reverted)},
+			{
+				File:    "a.yaml",
+				Line:    4,
+				Marker:  "apps:app",
+				Current: "app:1",
+				Wanted:  "app:2",
+				State:   report.MarkerHeld,
+				Why:     string(writeback.Reverted),
+			},
 			{File: "b.yaml", State: report.MarkerSkipped, Why: "it is too long"},
 		}
 		if diff := cmp.Diff(want, Reports(Of(found(), replaced))); diff != "" {

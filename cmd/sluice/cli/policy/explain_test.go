@@ -93,7 +93,17 @@ TAG          RANK   DROPPED BY   WHY                                     COMPARE
 latest       -      policy       not a semantic version                  latest       -                      -
 v1.2.0       -      reject.tag   rejected by spec.reject: it leaks       v1.2.0       -                      -
 `},
-		"a filter, an order and a limit": {[]string{"--numerical", "--order", "desc", "--pattern", `^1\.(\d+)\.`, "--extract", "$1", "--limit", "1"}, `
+		"a filter, an order and a limit": {[]string{
+			"--numerical",
+			"--order",
+			"desc",
+			"--pattern",
+			`^1\.(\d+)\.`,
+			"--extract",
+			"$1",
+			"--limit",
+			"1",
+		}, `
 TAG      RANK   DROPPED BY   WHY
 1.0.0    1      -            first by numerical desc
 latest   -      filterTags   not matching spec.filterTags.pattern
@@ -214,10 +224,19 @@ func TestExplainPolicyReadsOnlyWhatItUnderstands(t *testing.T) {
 		"no policy":                    {"kind: Pod\n", "has no ImagePolicy of that name"},
 		"a field that does not exist":  {"kind: ImagePolicy\nspec: {polizy: {}}\n", `unknown field "polizy"`},
 		"no YAML":                      {"{", "--file: reading"},
-		"a version of before":          {"apiVersion: image.toolkit.fluxcd.io/v1beta2\nkind: ImagePolicy\nmetadata: {name: app}\n", "version image.toolkit.fluxcd.io/v1beta2, which is not read"},
-		"a kind of somebody else":      {"apiVersion: config.openshift.io/v1\nkind: ImagePolicy\n", "has no ImagePolicy of that name"},
-		"a repository of before":       {"apiVersion: image.toolkit.fluxcd.io/v1beta1\nkind: ImageRepository\nmetadata: {name: app}\n---\nkind: ImagePolicy\n", "ImageRepository app is of version"},
-		"an exclusion that is none":    {"kind: ImageRepository\nmetadata: {name: app}\nspec: {exclusionList: ['[']}\n---\nkind: ImagePolicy\nspec: {imageRepositoryRef: {name: app}, policy: {semver: {range: 1.x}}}\n", "spec.exclusionList"},
+		"a version of before": {
+			"apiVersion: image.toolkit.fluxcd.io/v1beta2\nkind: ImagePolicy\nmetadata: {name: app}\n",
+			"version image.toolkit.fluxcd.io/v1beta2, which is not read",
+		},
+		"a kind of somebody else": {"apiVersion: config.openshift.io/v1\nkind: ImagePolicy\n", "has no ImagePolicy of that name"},
+		"a repository of before": {
+			"apiVersion: image.toolkit.fluxcd.io/v1beta1\nkind: ImageRepository\nmetadata: {name: app}\n---\nkind: ImagePolicy\n",
+			"ImageRepository app is of version",
+		},
+		"an exclusion that is none": {
+			"kind: ImageRepository\nmetadata: {name: app}\nspec: {exclusionList: ['[']}\n---\nkind: ImagePolicy\nspec: {imageRepositoryRef: {name: app}, policy: {semver: {range: 1.x}}}\n",
+			"spec.exclusionList",
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -34,7 +34,10 @@ func TestChoices(t *testing.T) {
 		"a part":                    {content: "a:b:tag: x:1", wantErr: "is not namespace:name"},
 		"a number":                  {content: "a:b: 1", wantErr: "must map namespace:name to image:tag"},
 		"nothing":                   {content: "kind: Pod", wantErr: "neither ImagePolicies nor lines"},
-		"a misspelt field":          {content: "kind: ImagePolicy\nmetadata: {name: b, namespace: a}\nstatus: {latest: x}", wantErr: "unknown field"},
+		"a misspelt field": {
+			content: "kind: ImagePolicy\nmetadata: {name: b, namespace: a}\nstatus: {latest: x}",
+			wantErr: "unknown field",
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -61,7 +64,15 @@ func TestChoices(t *testing.T) {
 // FuzzParseChoices checks that what is taken can be written: a name, a tag, and
 // a digest or none.
 func FuzzParseChoices(f *testing.F) {
-	for _, seed := range []string{chosenMap, chosenManifests, "a:b: c:1@sha256:0", "- a", "{}", "---\n---\na:b: c:d:e", "kind: List\nitems: [null, 1]"} {
+	for _, seed := range []string{
+		chosenMap,
+		chosenManifests,
+		"a:b: c:1@sha256:0",
+		"- a",
+		"{}",
+		"---\n---\na:b: c:d:e",
+		"kind: List\nitems: [null, 1]",
+	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {

@@ -138,7 +138,9 @@ func TestUpdateForCI(t *testing.T) {
 }
 
 func TestUpdateWritesTheRestAndFailsForAPartThatIsMissing(t *testing.T) {
-	dir := command.Folder(t, map[string]string{"a.yaml": "a: 1 # {\"$imagepolicy\": \"apps:app:tag\"}\nd: x # {\"$imagepolicy\": \"infra:proxy:digest\"}\n"})
+	dir := command.Folder(t, map[string]string{
+		"a.yaml": "a: 1 # {\"$imagepolicy\": \"apps:app:tag\"}\nd: x # {\"$imagepolicy\": \"infra:proxy:digest\"}\n",
+	})
 	r := command.Run(t, Command(), chosenMap, "--dir", dir, "--policies", "-")
 	if r.Err == nil || !strings.Contains(r.Err.Error(), "a.yaml:2: infra:proxy:digest") {
 		t.Errorf("got %v", r.Err)
