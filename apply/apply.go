@@ -54,8 +54,8 @@ func NewEngine(profile *decide.Profile, clients *Clients, informers *watch.Infor
 // at a time.
 func (e *Engine) Set(owner decide.Owner, wake func()) *Set {
 	s := &Set{engine: e, owner: owner, grants: map[Reference]grant{}}
-	s.memory = newMemory(e, owner, wake)
-	s.watch = e.informers.Subscribe(owner, s.memory)
+	s.tracker = newTracker(e, owner, wake)
+	s.watch = e.informers.Subscribe(owner, s.tracker)
 	return s
 }
 

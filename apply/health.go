@@ -26,7 +26,7 @@ type subject struct {
 // when the last object becomes healthy, or another one fails.
 func (s *Set) Health(ctx context.Context) decide.Health {
 	var all []subject
-	for id, a := range s.memory.applied {
+	for id, a := range s.tracker.applied {
 		if a.Action != decide.Skipped && id != s.owner { // an owner that waits for itself would wait for ever
 			all = append(all, subject{gvk: a.GroupVersionKind, id: id})
 		}
@@ -83,7 +83,7 @@ func (s *Set) checkHealth(ctx context.Context, all []subject) decide.Health {
 // look returns the newest that is known of an object. It is read from the API server
 // only if it cannot be watched.
 func (s *Set) look(ctx context.Context, o subject) decide.Looked {
-	left := s.memory.applied[o.id]
+	left := s.tracker.applied[o.id]
 	seen, freshness := s.engine.informers.Look(o.gvk, o.id, left.Version())
 	looked := decide.Looked{GroupVersionKind: o.gvk, ID: o.id, Seen: seen, Watched: true, Expires: left != nil && left.Expires}
 	switch {

@@ -18,7 +18,7 @@ import (
 
 // applyObject applies one object.
 func (a *applier) applyObject(ctx context.Context, o *object) (*decide.Applied, error) {
-	profile, left := a.set.engine.profile, a.set.memory.applied[o.id]
+	profile, left := a.set.engine.profile, a.set.tracker.applied[o.id]
 	next := &decide.Applied{GroupVersionKind: o.GroupVersionKind(), Treatment: profile.TreatmentOf(o.Unstructured), Digest: o.digest}
 	live, known, err := a.live(ctx, o, left)
 	if err == nil && !known && next.IfNotPresent {
@@ -55,9 +55,9 @@ func (a *applier) applyObject(ctx context.Context, o *object) (*decide.Applied, 
 // asLeft reports whether the object is in the source as it was, and in the cluster as
 // it was left, or is not repaired for a while because somebody keeps changing it.
 func (a *applier) asLeft(o *object, left *decide.Applied) bool {
-	memory := a.set.memory
+	tracker := a.set.tracker
 	return left != nil && left.Digest == o.digest &&
-		(memory.driftOf(o.id, left) == decide.NoDrift || memory.repairsOf(o.id).Pause(a.set.engine.clock.Now()) > 0)
+		(tracker.driftOf(o.id, left) == decide.NoDrift || tracker.repairsOf(o.id).Pause(a.set.engine.clock.Now()) > 0)
 }
 
 // live is the object as it is before this apply, nil when it is not there. The

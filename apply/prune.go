@@ -115,7 +115,7 @@ func (s *Set) Remaining(ctx context.Context, as Identity, deleted []Change) ([]s
 		gone := decide.Awaited{
 			GroupVersionKind: kindOf(change.Entry), ID: change.ID, Gone: true,
 			// An informer that has not seen what was applied cannot say that it is gone.
-			ResourceVersion: s.memory.applied[change.ID].Version(),
+			ResourceVersion: s.tracker.applied[change.ID].Version(),
 		}
 		there, err := s.isThere(ctx, c, change.Entry, gone.ResourceVersion)
 		if err != nil {

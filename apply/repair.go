@@ -31,7 +31,7 @@ func (a *applier) repairing(ctx context.Context, o *object, left *decide.Applied
 	}
 	found.Manager = live.Writer
 	// What will be reported names the fields.
-	if found.Reported(a.set.memory.repairsOf(o.id).Next(a.set.engine.clock.Now())) {
+	if found.Reported(a.set.tracker.repairsOf(o.id).Next(a.set.engine.clock.Now())) {
 		if u, err := a.client.get(ctx, o.at); err == nil {
 			found.Fields = differences(o.Object, u.Object)
 		}
@@ -45,13 +45,13 @@ func (a *applier) countRepair(found *decide.Contention, next *decide.Applied) {
 		return
 	}
 	now := a.set.engine.clock.Now()
-	repairs := a.set.memory.repairsOf(found.ID).Next(now)
+	repairs := a.set.tracker.repairsOf(found.ID).Next(now)
 	found.Pause = repairs.Pause(now)
 	if found.Reported(repairs) {
 		repairs.Reported = true
 		a.report(*found)
 	}
-	a.set.memory.setRepairs(found.ID, repairs)
+	a.set.tracker.setRepairs(found.ID, repairs)
 }
 
 // differences names the fields of the source that the live object has otherwise, at

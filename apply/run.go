@@ -44,11 +44,11 @@ func (s *Set) Apply(ctx context.Context, req Request) (out *Outcome, err error) 
 	}
 	s.references = s.readable(ctx, req.References)
 	r := &run{set: s, applier: applier{set: s, client: c, recreate: req.Recreate}}
-	s.memory.begin()
+	s.tracker.begin()
 	defer func() {
 		out.Contentions = r.applier.contentions
-		if s.memory.end() && err == nil {
-			s.memory.wake() // an error is tried again anyway
+		if s.tracker.end() && err == nil {
+			s.tracker.wake() // an error is tried again anyway
 		}
 	}()
 	return out, r.apply(ctx, waves, out)
@@ -81,7 +81,7 @@ func (r *run) apply(ctx context.Context, waves []wave, out *Outcome) error {
 			}
 		}
 	}
-	r.set.memory.keep(kept)
+	r.set.tracker.keep(kept)
 	r.set.watch.Use(ctx, r.set.targets())
 	return nil
 }
@@ -112,10 +112,10 @@ func (r *run) applyWave(ctx context.Context, wave wave, out *Outcome) ([]Change,
 			continue
 		}
 		results[i].Unknown = o.unknown
-		if text := ignored(o.id, r.set.memory.applied[o.id], results[i]); text != "" {
+		if text := ignored(o.id, r.set.tracker.applied[o.id], results[i]); text != "" {
 			out.ignored = append(out.ignored, text)
 		}
-		r.set.memory.note(o.id, results[i])
+		r.set.tracker.note(o.id, results[i])
 		changes = append(changes, Change{
 			Entry:  inventory.Entry{ID: o.id, Version: o.GroupVersionKind().Version},
 			Action: results[i].Action,
@@ -160,7 +160,7 @@ func (r *run) addTarget(target watch.Target) {
 func (r *run) waitFor(ctx context.Context, wave wave) decide.Health {
 	var all []subject
 	for _, o := range wave.objects {
-		if done := r.set.memory.applied[o.id]; done != nil && done.Action != decide.Skipped {
+		if done := r.set.tracker.applied[o.id]; done != nil && done.Action != decide.Skipped {
 			all = append(all, subject{gvk: o.GroupVersionKind(), id: o.id})
 		}
 	}
@@ -172,7 +172,7 @@ func (r *run) waitFor(ctx context.Context, wave wave) decide.Health {
 func (r *run) awaitTermination(ctx context.Context) {
 	awaited := make([]decide.Awaited, 0, len(r.terminating))
 	for _, o := range r.terminating {
-		awaited = append(awaited, decide.Awaited{GroupVersionKind: o.GroupVersionKind(), ID: o.id, Gone: true, ResourceVersion: r.set.memory.applied[o.id].Version()})
+		awaited = append(awaited, decide.Awaited{GroupVersionKind: o.GroupVersionKind(), ID: o.id, Gone: true, ResourceVersion: r.set.tracker.applied[o.id].Version()})
 	}
 	if r.set.watch.Await(awaited) || len(awaited) == 0 {
 		return
@@ -182,7 +182,7 @@ func (r *run) awaitTermination(ctx context.Context) {
 			return
 		}
 	}
-	r.set.memory.wake()
+	r.set.tracker.wake()
 }
 
 // applier applies single objects, several at once.

@@ -14,13 +14,13 @@ import (
 	"github.com/sluice-cd/sluice/apply/watch"
 )
 
-// Set is what is remembered of one owner's objects, and its subscription to the
+// Set is the objects of one owner as they were applied last, and the subscription to the
 // informers that see them. It lives as long as its owner: see [Set.Close].
 type Set struct {
-	engine *Engine
-	owner  decide.Owner
-	watch  *watch.Subscription
-	memory *memory
+	engine  *Engine
+	owner   decide.Owner
+	watch   *watch.Subscription
+	tracker *tracker
 
 	identity   Identity
 	references []Reference
@@ -31,17 +31,17 @@ type Set struct {
 func (s *Set) Close(ctx context.Context) { s.watch.Close(ctx) }
 
 // Drift compares what was applied with what the informers see. It costs no call.
-func (s *Set) Drift() decide.DriftSummary { return s.memory.drift(s.engine.clock.Now()) }
+func (s *Set) Drift() decide.DriftSummary { return s.tracker.drift(s.engine.clock.Now()) }
 
 // EndPauses lets the next apply repair the objects whose repairs are paused because
 // somebody keeps changing them: a reconcile was requested.
-func (s *Set) EndPauses() { s.memory.endPauses() }
+func (s *Set) EndPauses() { s.tracker.endPauses() }
 
-// targets is what the remembered objects need watched.
+// targets are the kinds and objects to watch.
 func (s *Set) targets() []watch.Target {
 	kinds := map[schema.GroupVersionKind]bool{}
 	var targets []watch.Target
-	for _, a := range s.memory.applied {
+	for _, a := range s.tracker.applied {
 		if !kinds[a.GroupVersionKind] {
 			kinds[a.GroupVersionKind] = true
 			targets = append(targets, watch.Target{GroupVersionKind: a.GroupVersionKind})
@@ -53,9 +53,10 @@ func (s *Set) targets() []watch.Target {
 	return targets
 }
 
-// memory is how objects were left. The owner's reconciles run one after another, and
-// are the only ones that write what was applied; informers look at it meanwhile.
-type memory struct {
+// tracker knows how the owner's objects were applied last, and which of them drifted
+// since. Only the owner's reconciles, which run one after another, change what was
+// applied; informers read it meanwhile.
+type tracker struct {
 	profile   *decide.Profile
 	informers *watch.Informers
 	owner     decide.Owner
@@ -63,18 +64,18 @@ type memory struct {
 
 	mu      sync.Mutex
 	applied map[inventory.ID]*decide.Applied
-	// applying says that an apply is under way: what informers tell is then mostly its
-	// own doing. It is looked at after.
+	// applying says that an apply is under way. Most changes that informers see then are
+	// its own; they are compared after it.
 	applying bool
 	touched  map[inventory.ID]bool
-	// drifted are objects of which an informer told that somebody changed them.
+	// drifted are objects that an informer saw somebody else change.
 	drifted map[inventory.ID]bool
 	// repairs are about objects that somebody changed.
 	repairs map[inventory.ID]decide.Repairs
 }
 
-func newMemory(e *Engine, owner decide.Owner, wake func()) *memory {
-	return &memory{
+func newTracker(e *Engine, owner decide.Owner, wake func()) *tracker {
+	return &tracker{
 		profile: e.profile, informers: e.informers, owner: owner, wake: wake,
 		applied: map[inventory.ID]*decide.Applied{}, touched: map[inventory.ID]bool{},
 		drifted: map[inventory.ID]bool{}, repairs: map[inventory.ID]decide.Repairs{},
@@ -82,56 +83,56 @@ func newMemory(e *Engine, owner decide.Owner, wake func()) *memory {
 }
 
 // HealthChanged implements watch.Handler.
-func (m *memory) HealthChanged() { m.wake() }
+func (t *tracker) HealthChanged() { t.wake() }
 
 // ObjectChanged implements watch.Handler: a drift wakes the owner.
-func (m *memory) ObjectChanged(c watch.Change) {
-	if m.noteChange(c) {
-		m.wake()
+func (t *tracker) ObjectChanged(c watch.Change) {
+	if t.noteChange(c) {
+		t.wake()
 	}
 }
 
 // noteChange reports whether a change means that an object has drifted.
-func (m *memory) noteChange(c watch.Change) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	a := m.applied[c.ID]
+func (t *tracker) noteChange(c watch.Change) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := t.applied[c.ID]
 	switch {
-	case m.applying:
-		m.touched[c.ID] = true
+	case t.applying:
+		t.touched[c.ID] = true
 		return false
 	case a == nil || c.Seen.OlderThan(a.Version()) && !c.Doubtful:
 		return false
 	}
 	seen, freshness := c.Seen, c.Freshness
 	if c.Doubtful {
-		seen, freshness = m.informers.Look(a.GroupVersionKind, c.ID, a.Version())
+		seen, freshness = t.informers.Look(a.GroupVersionKind, c.ID, a.Version())
 	}
-	if m.profile.DriftOf(m.owner, a, seen, freshness) != decide.Drifted {
-		delete(m.drifted, c.ID)
+	if t.profile.DriftOf(t.owner, a, seen, freshness) != decide.Drifted {
+		delete(t.drifted, c.ID)
 		return false
 	}
-	m.drifted[c.ID] = true
+	t.drifted[c.ID] = true
 	return true
 }
 
-// driftOf judges an object by what the informers see now.
-func (m *memory) driftOf(id inventory.ID, a *decide.Applied) decide.Drift {
-	seen, freshness := m.informers.Look(a.GroupVersionKind, id, a.Version())
-	return m.profile.DriftOf(m.owner, a, seen, freshness)
+// driftOf compares an object with what the informers see now.
+func (t *tracker) driftOf(id inventory.ID, a *decide.Applied) decide.Drift {
+	seen, freshness := t.informers.Look(a.GroupVersionKind, id, a.Version())
+	return t.profile.DriftOf(t.owner, a, seen, freshness)
 }
 
-// drift judges all objects. Of an owner of whom nothing was applied it knows nothing.
-func (m *memory) drift(now time.Time) decide.DriftSummary {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+// drift sums the drift of all objects up; the zero value if nothing was applied.
+func (t *tracker) drift(now time.Time) decide.DriftSummary {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	var found decide.DriftSummary
-	for id, a := range m.applied {
-		drift := m.driftOf(id, a)
-		if m.drifted[id] {
+	for id, a := range t.applied {
+		drift := t.driftOf(id, a)
+		if t.drifted[id] {
 			drift = decide.Drifted
 		}
-		repairs := m.repairs[id]
+		repairs := t.repairs[id]
 		if drift != decide.Drifted || repairs.Pause(now) == 0 {
 			found.Worst = max(found.Worst, drift)
 			continue
@@ -143,67 +144,67 @@ func (m *memory) drift(now time.Time) decide.DriftSummary {
 	return found
 }
 
-// begin says that what informers tell from now on may be the owner's own doing.
-func (m *memory) begin() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.applying = true
+// begin says that an apply begins, whose own changes the informers will see.
+func (t *tracker) begin() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.applying = true
 }
 
 // end reports whether an object drifted since begin.
-func (m *memory) end() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.applying = false
+func (t *tracker) end() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.applying = false
 	drifted := false
-	for id := range m.touched {
-		if a := m.applied[id]; a != nil {
-			drifted = drifted || m.driftOf(id, a) == decide.Drifted
+	for id := range t.touched {
+		if a := t.applied[id]; a != nil {
+			drifted = drifted || t.driftOf(id, a) == decide.Drifted
 		}
 	}
-	clear(m.touched)
+	clear(t.touched)
 	return drifted
 }
 
 // keep forgets the objects that are not in the set any more.
-func (m *memory) keep(ids map[inventory.ID]bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for id := range m.applied {
+func (t *tracker) keep(ids map[inventory.ID]bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id := range t.applied {
 		if !ids[id] {
-			delete(m.applied, id)
-			delete(m.drifted, id)
-			delete(m.repairs, id)
+			delete(t.applied, id)
+			delete(t.drifted, id)
+			delete(t.repairs, id)
 		}
 	}
 }
 
-// note remembers how an object was left.
-func (m *memory) note(id inventory.ID, left *decide.Applied) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.applied[id] = left
-	delete(m.drifted, id)
+// note keeps how an object was applied.
+func (t *tracker) note(id inventory.ID, left *decide.Applied) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.applied[id] = left
+	delete(t.drifted, id)
 }
 
 // repairsOf returns how often an object was repaired.
-func (m *memory) repairsOf(id inventory.ID) decide.Repairs {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.repairs[id]
+func (t *tracker) repairsOf(id inventory.ID) decide.Repairs {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.repairs[id]
 }
 
-func (m *memory) setRepairs(id inventory.ID, repairs decide.Repairs) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.repairs[id] = repairs
+func (t *tracker) setRepairs(id inventory.ID, repairs decide.Repairs) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.repairs[id] = repairs
 }
 
-func (m *memory) endPauses() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for id, repairs := range m.repairs {
+func (t *tracker) endPauses() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id, repairs := range t.repairs {
 		repairs.Until = time.Time{}
-		m.repairs[id] = repairs
+		t.repairs[id] = repairs
 	}
 }

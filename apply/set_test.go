@@ -113,7 +113,7 @@ func TestADriftWakesTheOwner(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			woken := false
-			m := newMemory(newTestEnv(t).set.engine, owner, func() { woken = true })
+			m := newTracker(newTestEnv(t).set.engine, owner, func() { woken = true })
 			m.note(id, &decide.Applied{Action: decide.Created, Left: at("10", "ours")})
 			if tc.applying {
 				m.begin()
@@ -174,8 +174,8 @@ func TestInformersSaveCalls(t *testing.T) {
 		t.Errorf("drift %+v", drift)
 	}
 	e.apply(t)
-	if len(e.set.memory.applied) > 0 {
-		t.Errorf("what left the set is remembered: %v", e.set.memory.applied)
+	if len(e.set.tracker.applied) > 0 {
+		t.Errorf("what left the set is remembered: %v", e.set.tracker.applied)
 	}
 	e.set.Close(t.Context())
 }
@@ -288,7 +288,7 @@ func TestAnOwnerDoesNotWaitForItself(t *testing.T) {
 	if h := e.set.Health(t.Context()); !h.Healthy() || !h.Unwatched {
 		t.Errorf("health %+v", h)
 	}
-	e.set.memory.applied[owner] = &decide.Applied{}
+	e.set.tracker.applied[owner] = &decide.Applied{}
 	if h := e.set.Health(t.Context()); !h.Healthy() {
 		t.Errorf("an owner waits for itself: %+v", h)
 	}

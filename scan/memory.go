@@ -24,15 +24,15 @@ type reading struct {
 	from      *budget.Budget
 	namespace string
 	grant     *budget.Grant
-	held      int64
+	reserved  int64
 }
 
 // hold makes sure of the memory for a page of so many bytes.
 func (r *reading) hold(ctx context.Context, bytes int64) error {
-	if r == nil || r.from == nil || bytes <= freeBytes || copies*bytes <= r.held {
+	if r == nil || r.from == nil || bytes <= freeBytes || copies*bytes <= r.reserved {
 		return nil
 	}
-	more := copies*bytes - r.held
+	more := copies*bytes - r.reserved
 	var err error
 	if r.grant == nil {
 		r.grant, err = r.from.Acquire(ctx, r.namespace, more)
@@ -43,7 +43,7 @@ func (r *reading) hold(ctx context.Context, bytes int64) error {
 		return fmt.Errorf("%w: %w", ErrMemory, err)
 	}
 	if err == nil {
-		r.held += more
+		r.reserved += more
 	}
 	return err
 }
@@ -56,7 +56,7 @@ func (r *reading) release() { r.grant.Release() }
 // of all. A total of zero is no limit.
 type residents struct {
 	total, used int64
-	held        map[string]int64 // by namespace
+	reserved    map[string]int64 // by namespace
 	sets        map[*tagset]*resident
 }
 
@@ -77,9 +77,9 @@ func (r *residents) room(namespace string, set, last *tagset) error {
 	}
 	switch {
 	case more <= 0:
-	case r.held[namespace]+more > r.total/2:
+	case r.reserved[namespace]+more > r.total/2:
 		return fmt.Errorf("%w: the tags of all images of namespace %s would take %d bytes of memory, and may take %d: remove old tags from the registries",
-			ErrMemory, namespace, r.held[namespace]+more, r.total/2)
+			ErrMemory, namespace, r.reserved[namespace]+more, r.total/2)
 	case r.used+more > r.total:
 		return fmt.Errorf("%w: the memory for tags, %d bytes, is in use: give the controller more, or remove old tags from the registries", ErrMemory, r.total)
 	}
@@ -116,8 +116,8 @@ func (r *residents) drop(set *tagset) {
 
 func (r *residents) count(namespace string, bytes int64) {
 	r.used += bytes
-	if r.held[namespace] += bytes; r.held[namespace] == 0 {
-		delete(r.held, namespace)
+	if r.reserved[namespace] += bytes; r.reserved[namespace] == 0 {
+		delete(r.reserved, namespace)
 	}
 }
 

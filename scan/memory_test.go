@@ -56,7 +56,7 @@ func TestTheTagsOfANamespaceAreBounded(t *testing.T) {
 		s.Forget(types.NamespacedName{Namespace: namespace, Name: name})
 	}
 	store.collect()
-	if store.memory.used != 0 || len(store.memory.sets) != 0 || len(store.memory.held) != 0 {
+	if store.memory.used != 0 || len(store.memory.sets) != 0 || len(store.memory.reserved) != 0 {
 		t.Errorf("after all: %+v", store.memory)
 	}
 }

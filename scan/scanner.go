@@ -38,11 +38,11 @@ type Scanner struct {
 	store    *Store
 	patience time.Duration
 
-	mu        sync.Mutex
-	listCalls map[registry.ID]*listCall
-	outcomes  map[types.NamespacedName]*listCall
-	held      map[heldKey]heldList
-	done      *wake.Source
+	mu          sync.Mutex
+	listCalls   map[registry.ID]*listCall
+	outcomes    map[types.NamespacedName]*listCall
+	unconfirmed map[unconfirmedKey]unconfirmedList
+	done        *wake.Source
 
 	// exclusions apply spec.exclusionList where that takes long: some expressions take
 	// seconds for many tags, which no worker has.
@@ -58,7 +58,7 @@ func NewScanner(client *Client, store *Store) *Scanner {
 	s := &Scanner{
 		client: client, store: store, patience: background.DefaultPatience,
 		listCalls: map[registry.ID]*listCall{}, outcomes: map[types.NamespacedName]*listCall{},
-		held: map[heldKey]heldList{}, done: &wake.Source{},
+		unconfirmed: map[unconfirmedKey]unconfirmedList{}, done: &wake.Source{},
 	}
 	s.exclusions.PerHost, s.exclusions.PerNamespace, s.exclusions.Wake = maxExclusions, 1, s.done.Wake
 	return s
@@ -146,7 +146,7 @@ func (s *Scanner) young(list *listing, d time.Duration) bool {
 func (s *Scanner) Forget(key types.NamespacedName) {
 	s.mu.Lock()
 	delete(s.outcomes, key)
-	delete(s.held, heldKey{object: key})
+	delete(s.unconfirmed, unconfirmedKey{object: key})
 	s.mu.Unlock()
 	s.exclusions.Forget(key)
 	s.store.Delete(key)

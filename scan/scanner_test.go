@@ -137,27 +137,27 @@ func TestOtherCredentialsAreAnotherListing(t *testing.T) {
 	if err := scan("same"); err != nil {
 		t.Error(err)
 	}
-	if n := heldBy(s.store); n != 1 {
+	if n := countListings(s.store); n != 1 {
 		t.Errorf("%d listings", n)
 	}
 }
 
-// heldBy counts the listings in memory.
-func heldBy(s *Store) (n int) {
+// countListings counts the listings in memory.
+func countListings(s *Store) (n int) {
 	for _, listings := range s.listings {
 		n += len(listings)
 	}
 	return n
 }
 
-// held lets lists pass when it is told to.
-type held struct {
+// blockedRegistry answers lists of tags only when pass is closed or sent to.
+type blockedRegistry struct {
 	next    http.Handler
 	arrived chan struct{}
 	pass    chan struct{}
 }
 
-func (h *held) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (h *blockedRegistry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, "/tags/list") {
 		h.arrived <- struct{}{}
 		<-h.pass
@@ -166,7 +166,7 @@ func (h *held) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestScansOfOneImageAreOneRequest(t *testing.T) {
-	h := &held{next: registrytest.New(t, "1"), arrived: make(chan struct{}, 10), pass: make(chan struct{})}
+	h := &blockedRegistry{next: registrytest.New(t, "1"), arrived: make(chan struct{}, 10), pass: make(chan struct{})}
 	var lists atomic.Int64
 	host := registrytest.Serve(t, counted(&lists, h))
 	s := NewScanner(newClient(t), NewStore())
@@ -191,7 +191,7 @@ func TestScansOfOneImageAreOneRequest(t *testing.T) {
 
 // What a webhook tells of may be newer than the scan that is under way.
 func TestARequestIsNotAnsweredByAScanThatBeganBeforeIt(t *testing.T) {
-	h := &held{next: registrytest.New(t, "1"), arrived: make(chan struct{}, 10), pass: make(chan struct{})}
+	h := &blockedRegistry{next: registrytest.New(t, "1"), arrived: make(chan struct{}, 10), pass: make(chan struct{})}
 	host := registrytest.Serve(t, h)
 	s := NewScanner(newClient(t), NewStore())
 	done := waketest.Objects(t, s.Done())
@@ -350,7 +350,7 @@ func TestWhatNobodyAsksForIsCollected(t *testing.T) {
 	s = kept(t, dir, start.Add(unusedLife+time.Hour))
 	got := scanned(t, s, start.Add(unusedLife+time.Hour), "new", "1")
 	s.collect()
-	if n := heldBy(s); n != 1 {
+	if n := countListings(s); n != 1 {
 		t.Errorf("%d listings in memory", n)
 	}
 	if n := len(s.disk.listingsOf(got.Image())); n != 1 {

@@ -21,8 +21,8 @@ const (
 	manyLost = 50
 	// confirmAfter is how much later than the first the second look must be.
 	confirmAfter = 30 * time.Second
-	// heldLife is how long a first look counts.
-	heldLife = time.Hour
+	// unconfirmedLife is how long the first of two equal lists counts.
+	unconfirmedLife = time.Hour
 )
 
 // Shrunk is the error of a list that lost many tags since the last one. Registries
@@ -66,39 +66,39 @@ func (s *tagset) missing(other *tagset) int {
 	return n
 }
 
-// heldKey says whose list is held: that of an image and credential, or of an object
+// unconfirmedKey says whose list is not confirmed yet: that of an image and credential, or of an object
 // when what it had was not known of its present credential.
-type heldKey struct {
+type unconfirmedKey struct {
 	listing registry.ID
 	object  types.NamespacedName
 }
 
-// heldList is what a first look found.
-type heldList struct {
+// unconfirmedList is a list that a second look has to confirm.
+type unconfirmedList struct {
 	tags *tagset
 	at   time.Time
 }
 
 // confirm holds a list of which many tags are missing, unless this is the second look,
 // which confirms it.
-func (s *Scanner) confirm(key heldKey, before, missing int, list *listing) (confirmed bool, err error) {
+func (s *Scanner) confirm(key unconfirmedKey, before, missing int, list *listing) (confirmed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !many(before, missing) {
-		delete(s.held, key)
+		delete(s.unconfirmed, key)
 		return false, nil
 	}
-	first, ok := s.held[key]
+	first, ok := s.unconfirmed[key]
 	age := list.at.Sub(first.at)
-	if !ok || age < 0 || age > heldLife || many(first.tags.len(), first.tags.missing(list.tags)) {
-		maps.DeleteFunc(s.held, func(_ heldKey, other heldList) bool { return list.at.Sub(other.at) > heldLife })
-		s.held[key] = heldList{list.tags, list.at}
+	if !ok || age < 0 || age > unconfirmedLife || many(first.tags.len(), first.tags.missing(list.tags)) {
+		maps.DeleteFunc(s.unconfirmed, func(_ unconfirmedKey, other unconfirmedList) bool { return list.at.Sub(other.at) > unconfirmedLife })
+		s.unconfirmed[key] = unconfirmedList{list.tags, list.at}
 		age = 0
 	}
 	if age < confirmAfter {
 		return false, &Shrunk{Before: before, Missing: missing, Listed: list.tags.len(), After: confirmAfter - age}
 	}
-	delete(s.held, key)
+	delete(s.unconfirmed, key)
 	return true, nil
 }
 
@@ -107,7 +107,7 @@ func (s *Scanner) confirmListing(last, list *listing) error {
 	if last == nil {
 		return nil
 	}
-	confirmed, err := s.confirm(heldKey{listing: list.id}, last.tags.len(), last.tags.missing(list.tags), list)
+	confirmed, err := s.confirm(unconfirmedKey{listing: list.id}, last.tags.len(), last.tags.missing(list.tags), list)
 	list.confirmed = confirmed || last.confirmed
 	return err
 }
@@ -125,7 +125,7 @@ func (s *Scanner) confirmSnapshot(ask Ask, last, fresh *Snapshot) error {
 	case last == nil:
 		before, missing = ask.Known, ask.Known-fresh.Len()
 	}
-	confirmed, err := s.confirm(heldKey{object: ask.Key}, before, missing, fresh.list)
+	confirmed, err := s.confirm(unconfirmedKey{object: ask.Key}, before, missing, fresh.list)
 	if confirmed {
 		own := *fresh.list // the others' is not this object's to mark
 		own.confirmed, fresh.list = true, &own

@@ -75,7 +75,7 @@ func (l *lossy) look(t *testing.T, after time.Duration) int {
 }
 
 func TestAListThatLostManyTagsIsHeldUntilASecondLook(t *testing.T) {
-	const held = -1
+	const unconfirmed = -1
 	type look struct {
 		tags  []string
 		after time.Duration
@@ -86,25 +86,25 @@ func TestAListThatLostManyTagsIsHeldUntilASecondLook(t *testing.T) {
 		looks  []look
 	}{
 		"what a second look confirms is gone": {numbered(0, 100), []look{
-			{numbered(0, 50), time.Minute, held}, {numbered(0, 50), time.Minute, 50},
+			{numbered(0, 50), time.Minute, unconfirmed}, {numbered(0, 50), time.Minute, 50},
 		}},
 		"what is back was never gone": {numbered(0, 100), []look{
-			{numbered(0, 50), time.Minute, held}, {numbered(0, 100), time.Minute, 100}, {numbered(0, 40), time.Minute, held},
+			{numbered(0, 50), time.Minute, unconfirmed}, {numbered(0, 100), time.Minute, 100}, {numbered(0, 40), time.Minute, unconfirmed},
 		}},
 		"a look that is too early confirms nothing": {numbered(0, 100), []look{
-			{numbered(0, 50), time.Minute, held}, {numbered(0, 50), time.Second, held}, {numbered(0, 50), time.Minute, 50},
+			{numbered(0, 50), time.Minute, unconfirmed}, {numbered(0, 50), time.Second, unconfirmed}, {numbered(0, 50), time.Minute, 50},
 		}},
 		"another list is a first look": {numbered(0, 100), []look{
-			{numbered(0, 50), time.Minute, held}, {numbered(50, 20), time.Minute, held}, {numbered(50, 20), time.Minute, 20},
+			{numbered(0, 50), time.Minute, unconfirmed}, {numbered(50, 20), time.Minute, unconfirmed}, {numbered(50, 20), time.Minute, 20},
 		}},
 		"a release meanwhile changes nothing": {
 			numbered(0, 100),
-			[]look{{numbered(0, 50), time.Minute, held}, {numbered(0, 51), time.Minute, 51}},
+			[]look{{numbered(0, 50), time.Minute, unconfirmed}, {numbered(0, 51), time.Minute, 51}},
 		},
-		"nothing is left": {numbered(0, 9), []look{{nil, time.Minute, held}, {nil, time.Minute, 0}}},
+		"nothing is left": {numbered(0, 9), []look{{nil, time.Minute, unconfirmed}, {nil, time.Minute, 0}}},
 		"the last page of many": {
 			numbered(0, 9000),
-			[]look{{numbered(0, 8900), time.Minute, held}, {numbered(0, 9000), time.Minute, 9000}},
+			[]look{{numbered(0, 8900), time.Minute, unconfirmed}, {numbered(0, 9000), time.Minute, 9000}},
 		},
 		"a few are deleted": {
 			numbered(0, 100),
@@ -113,13 +113,13 @@ func TestAListThatLostManyTagsIsHeldUntilASecondLook(t *testing.T) {
 		"some of very many are deleted": {numbered(0, 2000), []look{{numbered(0, 1960), time.Minute, 1960}}},
 		"most of a handful": {
 			numbered(0, 4),
-			[]look{{numbered(0, 1), time.Minute, held}, {numbered(0, 1), time.Minute, 1}},
+			[]look{{numbered(0, 1), time.Minute, unconfirmed}, {numbered(0, 1), time.Minute, 1}},
 		},
 		"half of a handful":  {numbered(0, 4), []look{{numbered(0, 2), time.Minute, 2}}},
-		"as many come as go": {numbered(0, 100), []look{{numbered(50, 100), time.Minute, held}}},
+		"as many come as go": {numbered(0, 100), []look{{numbered(50, 100), time.Minute, unconfirmed}}},
 		"a first look from long ago does not count": {
 			numbered(0, 100),
-			[]look{{numbered(0, 50), time.Minute, held}, {numbered(0, 50), 3 * heldLife, held}},
+			[]look{{numbered(0, 50), time.Minute, unconfirmed}, {numbered(0, 50), 3 * unconfirmedLife, unconfirmed}},
 		},
 	}
 	for name, tc := range tests {
@@ -133,7 +133,7 @@ func TestAListThatLostManyTagsIsHeldUntilASecondLook(t *testing.T) {
 				if got := l.look(t, look.after); got != look.want {
 					t.Fatalf("look %d: got %d, want %d", i+1, got, look.want)
 				}
-				if look.want != held {
+				if look.want != unconfirmed {
 					continue
 				}
 				if last, ok := l.scanner.Store().Get(object("app"), l.to); !ok || last.Len() != len(tc.before) && i == 0 {

@@ -60,7 +60,7 @@ func NewStore(options ...StoreOption) *Store {
 		clock:     clock.RealClock{},
 		snapshots: map[types.NamespacedName]*Snapshot{},
 		listings:  map[string]map[string]*listing{},
-		memory:    residents{held: map[string]int64{}, sets: map[*tagset]*resident{}},
+		memory:    residents{reserved: map[string]int64{}, sets: map[*tagset]*resident{}},
 	}
 	for _, option := range options {
 		option(s)

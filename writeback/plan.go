@@ -61,7 +61,7 @@ func Plan(ctx context.Context, files Files, root string, policies Policies) (Pla
 func (x *Index) plan(ctx context.Context, files Files, marked []File, policies Policies) (Planned, error) {
 	lacking, missing := missingParts(marked, policies.images())
 	p := Planned{Contents: map[string][]byte{}, Held: missing}
-	held := 0 // bytes
+	total := 0 // bytes
 	images := policies.writable(lacking)
 	for _, file := range marked {
 		outcomes := edit.Plan(file.Markers, images)
@@ -75,7 +75,7 @@ func (x *Index) plan(ctx context.Context, files Files, marked []File, policies P
 				return Planned{}, fmt.Errorf("editing file %s: %w", file.Path, err)
 			}
 			p.take(file.Path, edited, outcomes)
-			if held += len(edited); held > maxContents {
+			if total += len(edited); total > maxContents {
 				return Planned{}, ErrTooMuchChanged
 			}
 		}

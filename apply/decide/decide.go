@@ -125,10 +125,10 @@ type Built struct {
 	Artifact, Variables, Objects string
 }
 
-// Memory is what is remembered of an owner between reconciles. Losing it costs one build
-// and one apply that changes nothing, and an unhealthy owner is given its timeout anew.
-// It is a value: nothing that it points to is changed.
-type Memory struct {
+// State is what a decision takes from the one before. It is kept in memory: losing it
+// costs one build and one apply that changes nothing, and an unhealthy owner gets its
+// whole timeout again. It is a value: nothing that it points to is changed.
+type State struct {
 	// Attempt is what the last reconcile was asked to do.
 	Attempt Attempt
 	// Started is when that was first tried; HealthSince since when its health is awaited.
@@ -169,93 +169,93 @@ type Decision struct {
 	Action ReconcileAction
 	// Stale are the objects to prune.
 	Stale []inventory.Entry
-	// Memory is what is remembered from now on.
-	Memory Memory
+	// State is what the next decision is made from.
+	State State
 	// Report says what people are told, when that is the action.
 	Report ReportedState
 }
 
 // Decide says what a reconcile does next. Neither argument is changed.
-func Decide(o Observation, m Memory, now time.Time) Decision {
-	if o.Attempt != m.Attempt {
-		if next, insists := m.start(o, now); insists {
-			return Decision{Action: EndPauses, Memory: next}
+func Decide(o Observation, s State, now time.Time) Decision {
+	if o.Attempt != s.Attempt {
+		if next, insists := s.start(o, now); insists {
+			return Decision{Action: EndPauses, State: next}
 		} else {
-			m = next
+			s = next
 		}
 	}
 	switch {
 	case o.Applied != nil:
-		return afterApply(o, m, now)
+		return afterApply(o, s, now)
 	case o.Failure != nil:
-		return failed(m, *o.Failure)
+		return failed(s, *o.Failure)
 	case o.Building:
-		return building(o, m)
+		return building(o, s)
 	}
-	needed := m.work(o, now)
+	needed := s.work(o, now)
 	if waiting := waitingFor(o, needed); waiting != nil {
-		return failed(m, *waiting)
+		return failed(s, *waiting)
 	}
 	switch needed {
 	case Apply:
-		if m.Built != nil {
-			m = m.restart(now) // what comes now has its own time
+		if s.Built != nil {
+			s = s.restart(now) // what comes now has its own time
 		}
-		m.Built = nil
+		s.Built = nil
 	case Report:
-		m = m.upToDate(o)
-		return checkHealth(o, m, now)
+		s = s.upToDate(o)
+		return checkHealth(o, s, now)
 	}
-	return Decision{Action: needed, Memory: m}
+	return Decision{Action: needed, State: s}
 }
 
 // start begins an attempt that was not made before. It insists on repairs when somebody
 // asked for it, by the spec or by a request.
-func (m Memory) start(o Observation, now time.Time) (next Memory, insists bool) {
-	first := m.Attempt == Attempt{}
-	insists = o.Generation != m.Attempt.Generation || o.Requested != m.Attempt.Requested || first
-	m = m.restart(now)
+func (s State) start(o Observation, now time.Time) (next State, insists bool) {
+	first := s.Attempt == Attempt{}
+	insists = o.Generation != s.Attempt.Generation || o.Requested != s.Attempt.Requested || first
+	s = s.restart(now)
 	if first && !o.HealthAwaitedSince.IsZero() && o.HealthAwaitedSince.Before(now) {
-		m.HealthSince = o.HealthAwaitedSince // the process is new, the wait is not
+		s.HealthSince = o.HealthAwaitedSince // the process is new, the wait is not
 	}
 	if insists {
-		m.Due = now
+		s.Due = now
 	}
-	m.Attempt = o.Attempt
-	return m, insists
+	s.Attempt = o.Attempt
+	return s, insists
 }
 
 // restart gives what is done from now on its own time.
-func (m Memory) restart(now time.Time) Memory {
-	m.Started, m.HealthSince, m.Failed = now, now, ""
-	return m
+func (s State) restart(now time.Time) State {
+	s.Started, s.HealthSince, s.Failed = now, now, ""
+	return s
 }
 
 // work is whether there is anything to apply: [Apply], [ReadVariables] in order to know,
 // or [Report] when there is nothing. Everything is looked at when somebody asks for it:
 // by the spec, by request, or by the interval.
-func (m Memory) work(o Observation, now time.Time) ReconcileAction {
-	due := !now.Before(m.Due)
+func (s State) work(o Observation, now time.Time) ReconcileAction {
+	due := !now.Before(s.Due)
 	switch {
-	case m.Built == nil, m.Built.Generation != o.Generation, o.FilesChanged, o.Drift.Worst == Drifted,
+	case s.Built == nil, s.Built.Generation != o.Generation, o.FilesChanged, o.Drift.Worst == Drifted,
 		due && o.Drift.Worst == UnknownDrift:
 		return Apply
-	case o.Variables != nil && *o.Variables != m.Built.Variables:
+	case o.Variables != nil && *o.Variables != s.Built.Variables:
 		return Apply
 	case o.Variables != nil || !o.ReadsVariables:
 		return Report
-	case due, m.Built.Artifact != o.Digest, o.VariablesChanged:
+	case due, s.Built.Artifact != o.Digest, o.VariablesChanged:
 		return ReadVariables
 	}
 	return Report
 }
 
 // upToDate notes that the artifact makes the objects that were applied.
-func (m Memory) upToDate(o Observation) Memory {
-	built := *m.Built
+func (s State) upToDate(o Observation) State {
+	built := *s.Built
 	built.Artifact = o.Digest
-	m.Built = &built
-	return m
+	s.Built = &built
+	return s
 }
 
 // waitingFor is the first dependency that has to be waited for; nil if there is none.
@@ -289,36 +289,36 @@ func waitingFor(o Observation, needed ReconcileAction) *Failure {
 }
 
 // afterApply decides what follows an apply, as far as it came.
-func afterApply(o Observation, m Memory, now time.Time) Decision {
+func afterApply(o Observation, s State, now time.Time) Decision {
 	before := o.Inventory
-	if m.Applied {
-		before = m.Inventory
+	if s.Applied {
+		before = s.Inventory
 	}
 	stale := inventory.Diff(before, o.Applied.Entries)
 	waiting := o.Applied.Waiting
-	m.Applied = true
+	s.Applied = true
 	if o.Failure != nil && !o.Pruned || !waiting.Healthy() {
 		// The inventory never loses an object that may be there.
-		m.Inventory = inventory.Union(before, o.Applied.Entries)
+		s.Inventory = inventory.Union(before, o.Applied.Entries)
 	} else {
-		m.Inventory = append(inventory.Union(o.Applied.Entries, nil), o.Kept...)
+		s.Inventory = append(inventory.Union(o.Applied.Entries, nil), o.Kept...)
 	}
 	switch {
 	case o.Failure != nil:
-		return failed(m, *o.Failure)
+		return failed(s, *o.Failure)
 	case len(waiting.Failed) > 0:
-		return failed(m, retryable("failed early due to stalled resources: "+list(waiting.Failed)))
-	case !waiting.Healthy() && m.timedOut(o, now):
-		return failed(m, retryable("timeout waiting for: "+list(waiting.Pending)))
+		return failed(s, retryable("failed early due to stalled resources: "+list(waiting.Failed)))
+	case !waiting.Healthy() && s.timedOut(o, now):
+		return failed(s, retryable("timeout waiting for: "+list(waiting.Pending)))
 	case !waiting.Healthy():
-		return progressing(m, "Waiting for definitions to be established: "+list(waiting.Pending), m.remaining(o, waiting, now))
+		return progressing(s, "Waiting for definitions to be established: "+list(waiting.Pending), s.remaining(o, waiting, now))
 	case o.Prune && len(stale) > 0 && !o.Pruned:
-		m.Inventory = inventory.Union(before, o.Applied.Entries)
-		return Decision{Action: Prune, Stale: stale, Memory: m}
+		s.Inventory = inventory.Union(before, o.Applied.Entries)
+		return Decision{Action: Prune, Stale: stale, State: s}
 	}
 	built := o.Applied.Built
-	m.Built = &built
-	return checkHealth(o, m, now)
+	s.Built = &built
+	return checkHealth(o, s, now)
 }
 
 func retryable(message string) Failure {

@@ -39,128 +39,128 @@ func observed(change func(*Observation)) Observation {
 }
 
 // remembered is the memory of a complete apply a minute ago.
-func remembered(change func(*Memory)) Memory {
-	m := Memory{
+func state(change func(*State)) State {
+	s := State{
 		Attempt: attempt, Started: now.Add(-time.Minute), HealthSince: now.Add(-time.Minute), Due: now.Add(time.Hour),
 		Built:   &Built{Generation: 1, Artifact: attempt.Digest, Variables: "vars", Objects: "objects"},
 		Applied: true, Inventory: []inventory.Entry{entry("a")},
 	}
 	if change != nil {
-		change(&m)
+		change(&s)
 	}
-	return m
+	return s
 }
 
 func TestWhatIsDoneNext(t *testing.T) {
-	due := remembered(func(m *Memory) { m.Due = now })
+	due := state(func(s *State) { s.Due = now })
 	variables := func(digest string) *string { return &digest }
 	tests := map[string]struct {
 		seen func(*Observation)
-		m    Memory
+		prev State
 		want ReconcileAction
 	}{
-		"nothing was applied yet":      {m: remembered(func(m *Memory) { m.Built = nil }), want: Apply},
-		"nothing changed":              {m: remembered(nil), want: CheckHealth},
-		"the spec changed":             {m: remembered(func(m *Memory) { m.Built.Generation = 0 }), want: Apply},
-		"a file changed that was read": {seen: func(o *Observation) { o.FilesChanged = true }, m: remembered(nil), want: Apply},
+		"nothing was applied yet":      {prev: state(func(s *State) { s.Built = nil }), want: Apply},
+		"nothing changed":              {prev: state(nil), want: CheckHealth},
+		"the spec changed":             {prev: state(func(s *State) { s.Built.Generation = 0 }), want: Apply},
+		"a file changed that was read": {seen: func(o *Observation) { o.FilesChanged = true }, prev: state(nil), want: Apply},
 		"an object drifted": {
 			seen: func(o *Observation) { o.Drift.Worst = Drifted },
-			m:    remembered(nil),
+			prev: state(nil),
 			want: Apply,
 		},
 		"an object cannot be watched": {
 			seen: func(o *Observation) { o.Drift.Worst = UnknownDrift },
-			m:    remembered(nil),
+			prev: state(nil),
 			want: CheckHealth,
 		},
-		"nor when the interval is over":           {seen: func(o *Observation) { o.Drift.Worst = UnknownDrift }, m: due, want: Apply},
-		"the interval is over and all is watched": {m: due, want: CheckHealth},
+		"nor when the interval is over":           {seen: func(o *Observation) { o.Drift.Worst = UnknownDrift }, prev: due, want: Apply},
+		"the interval is over and all is watched": {prev: due, want: CheckHealth},
 		"what variables come from changed": {
 			seen: func(o *Observation) { o.ReadsVariables, o.VariablesChanged = true, true },
-			m:    remembered(nil),
+			prev: state(nil),
 			want: ReadVariables,
 		},
 		"variables come from objects, and a new commit": {
 			seen: func(o *Observation) { o.ReadsVariables = true },
-			m:    remembered(func(m *Memory) { m.Built.Artifact = "sha256:0" }),
+			prev: state(func(s *State) { s.Built.Artifact = "sha256:0" }),
 			want: ReadVariables,
 		},
-		"variables come from objects, and the interval": {seen: func(o *Observation) { o.ReadsVariables = true }, m: due, want: ReadVariables},
+		"variables come from objects, and the interval": {seen: func(o *Observation) { o.ReadsVariables = true }, prev: due, want: ReadVariables},
 		"variables come from objects, as they were": {
 			seen: func(o *Observation) { o.ReadsVariables = true },
-			m:    remembered(nil),
+			prev: state(nil),
 			want: CheckHealth,
 		},
 		"variables have other values": {
 			seen: func(o *Observation) { o.ReadsVariables, o.Variables = true, variables("new") },
-			m:    due,
+			prev: due,
 			want: Apply,
 		},
 		"variables have the same values": {
 			seen: func(o *Observation) { o.ReadsVariables, o.Variables = true, variables("vars") },
-			m:    due,
+			prev: due,
 			want: CheckHealth,
 		},
 		"a request for a reconcile": {
 			seen: func(o *Observation) { o.Requested = "now" },
-			m:    remembered(nil),
+			prev: state(nil),
 			want: EndPauses,
 		},
-		"another generation": {seen: func(o *Observation) { o.Generation = 2 }, m: remembered(nil), want: EndPauses},
+		"another generation": {seen: func(o *Observation) { o.Generation = 2 }, prev: state(nil), want: EndPauses},
 		"another revision": {
 			seen: func(o *Observation) { o.Revision = "main@sha1:2" },
-			m:    remembered(nil),
+			prev: state(nil),
 			want: CheckHealth,
 		},
 		"stale objects after an apply": {
 			seen: func(o *Observation) { o.Applied = &Outcome{Entries: []inventory.Entry{entry("b")}} },
-			m:    remembered(nil),
+			prev: state(nil),
 			want: Prune,
 		},
 		"stale objects that are not to be pruned": {
 			seen: func(o *Observation) { o.Prune = false; o.Applied = &Outcome{Entries: []inventory.Entry{entry("b")}} },
-			m:    remembered(nil),
+			prev: state(nil),
 			want: CheckHealth,
 		},
 		"no stale objects after an apply": {
 			seen: func(o *Observation) { o.Applied = &Outcome{Entries: []inventory.Entry{entry("a")}} },
-			m:    remembered(nil),
+			prev: state(nil),
 			want: CheckHealth,
 		},
 		"a failed apply prunes nothing": {seen: func(o *Observation) {
 			o.Applied, o.Failure = &Outcome{Entries: []inventory.Entry{entry("b")}}, &Failure{Err: errors.New("broken")}
-		}, m: remembered(nil), want: Report},
+		}, prev: state(nil), want: Report},
 		"definitions that are awaited prune nothing": {seen: func(o *Observation) {
 			o.Applied = &Outcome{Entries: []inventory.Entry{entry("b")}, Waiting: Health{Pending: []string{"crd"}}}
-		}, m: remembered(func(m *Memory) { m.HealthSince = now }), want: Report},
+		}, prev: state(func(s *State) { s.HealthSince = now }), want: Report},
 		"a build in the background": {
 			seen: func(o *Observation) { o.Building = true },
-			m:    remembered(func(m *Memory) { m.Built = nil }),
+			prev: state(func(s *State) { s.Built = nil }),
 			want: Report,
 		},
 		"a dependency that is not ready": {
 			seen: func(o *Observation) { o.Dependencies = []Dependency{{"ns/b", DependencyNotReady}} },
-			m:    remembered(nil),
+			prev: state(nil),
 			want: Report,
 		},
 		"a dependency at another revision": {seen: func(o *Observation) {
 			o.FilesChanged = true
 			o.Dependencies = []Dependency{{"ns/b", DependencyOutdated}}
-		}, m: remembered(nil), want: Report},
+		}, prev: state(nil), want: Report},
 		"a dependency at another revision, and nothing to apply": {
 			seen: func(o *Observation) { o.Dependencies = []Dependency{{"ns/b", DependencyOutdated}} },
-			m:    remembered(nil),
+			prev: state(nil),
 			want: CheckHealth,
 		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			o := observed(tc.seen)
-			before := *tc.m.clone()
-			if got := Decide(o, tc.m, now); got.Action != tc.want {
+			before := *tc.prev.clone()
+			if got := Decide(o, tc.prev, now); got.Action != tc.want {
 				t.Errorf("action %d, want %d; %+v", got.Action, tc.want, got.Report)
 			}
-			if diff := cmp.Diff(before, tc.m); diff != "" {
+			if diff := cmp.Diff(before, tc.prev); diff != "" {
 				t.Errorf("the memory was changed (-before +after):\n%s", diff)
 			}
 		})
@@ -168,19 +168,19 @@ func TestWhatIsDoneNext(t *testing.T) {
 }
 
 // clone copies a memory, and all that it points to.
-func (m Memory) clone() *Memory {
-	if m.Built != nil {
-		built := *m.Built
-		m.Built = &built
+func (s State) clone() *State {
+	if s.Built != nil {
+		built := *s.Built
+		s.Built = &built
 	}
-	m.Inventory = append([]inventory.Entry{}, m.Inventory...)
-	return &m
+	s.Inventory = append([]inventory.Entry{}, s.Inventory...)
+	return &s
 }
 
 func TestTheInventoryLosesNothing(t *testing.T) {
 	tests := map[string]struct {
 		seen func(*Observation)
-		m    Memory
+		prev State
 		want []string
 	}{
 		"of the status, before anything is remembered": {
@@ -188,17 +188,17 @@ func TestTheInventoryLosesNothing(t *testing.T) {
 		},
 		"that is remembered, whatever the status says": {
 			seen: func(o *Observation) { o.Failure = &Failure{Err: errors.New("broken")} },
-			m:    remembered(func(m *Memory) { m.Inventory = []inventory.Entry{entry("c")} }), want: []string{"c", "b"},
+			prev: state(func(s *State) { s.Inventory = []inventory.Entry{entry("c")} }), want: []string{"c", "b"},
 		},
 		"while definitions are awaited": {
-			seen: func(o *Observation) { o.Applied.Waiting.Pending = []string{"crd"} }, m: remembered(nil), want: []string{"a", "b"},
+			seen: func(o *Observation) { o.Applied.Waiting.Pending = []string{"crd"} }, prev: state(nil), want: []string{"a", "b"},
 		},
-		"before stale objects are pruned": {m: remembered(nil), want: []string{"a", "b"}},
+		"before stale objects are pruned": {prev: state(nil), want: []string{"a", "b"}},
 		"that could not be pruned": {seen: func(o *Observation) {
 			o.Pruned, o.Kept, o.Failure = true, []inventory.Entry{entry("a")}, &Failure{Err: errors.New("no")}
-		}, m: remembered(nil), want: []string{"b", "a"}},
-		"but what was pruned":          {seen: func(o *Observation) { o.Pruned = true }, m: remembered(nil), want: []string{"b"}},
-		"but what is not to be pruned": {seen: func(o *Observation) { o.Prune = false }, m: remembered(nil), want: []string{"b"}},
+		}, prev: state(nil), want: []string{"b", "a"}},
+		"but what was pruned":          {seen: func(o *Observation) { o.Pruned = true }, prev: state(nil), want: []string{"b"}},
+		"but what is not to be pruned": {seen: func(o *Observation) { o.Prune = false }, prev: state(nil), want: []string{"b"}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -206,9 +206,9 @@ func TestTheInventoryLosesNothing(t *testing.T) {
 			if tc.seen != nil {
 				tc.seen(&o)
 			}
-			tc.m.Attempt = attempt
+			tc.prev.Attempt = attempt
 			var got []string
-			for _, e := range Decide(o, tc.m, now).Memory.Inventory {
+			for _, e := range Decide(o, tc.prev, now).State.Inventory {
 				got = append(got, e.Name)
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
@@ -226,7 +226,7 @@ func TestWhatIsReported(t *testing.T) {
 	late := now.Add(-time.Minute)
 	tests := map[string]struct {
 		seen func(*Observation)
-		m    Memory
+		prev State
 
 		want        string // the error, or the message
 		wantRetry   Retry
@@ -236,91 +236,91 @@ func TestWhatIsReported(t *testing.T) {
 		wantEvents  int
 	}{
 		"ready as before is no news": {
-			seen: func(o *Observation) { o.Health = &Health{} }, m: remembered(nil),
+			seen: func(o *Observation) { o.Health = &Health{} }, prev: state(nil),
 			want: "Applied revision: main@sha1:1", wantAfter: time.Hour,
 		},
 		"ready after a change is": {
-			seen: func(o *Observation) { o.Health, o.News = &Health{}, true }, m: remembered(nil),
+			seen: func(o *Observation) { o.Health, o.News = &Health{}, true }, prev: state(nil),
 			want: "Applied revision: main@sha1:1", wantAfter: time.Hour, wantHistory: meta.ReconciliationSucceededReason, wantEvents: 1,
 		},
 		"ready for the first time is": {
-			seen: func(o *Observation) { o.Health, o.Ready = &Health{}, false }, m: remembered(nil),
+			seen: func(o *Observation) { o.Health, o.Ready = &Health{}, false }, prev: state(nil),
 			want: "Applied revision: main@sha1:1", wantAfter: time.Hour, wantHistory: meta.ReconciliationSucceededReason, wantEvents: 1,
 		},
 		"the end of a pause comes before the interval": {
-			seen: func(o *Observation) { o.Health = &Health{}; o.Drift.Resume = now.Add(time.Minute) }, m: remembered(nil),
+			seen: func(o *Observation) { o.Health = &Health{}; o.Drift.Resume = now.Add(time.Minute) }, prev: state(nil),
 			want: "Applied revision: main@sha1:1", wantAfter: time.Minute,
 		},
 		"healthy for the first time": {
-			seen: checked(&Health{}), m: remembered(nil), want: "Applied revision: main@sha1:1",
+			seen: checked(&Health{}), prev: state(nil), want: "Applied revision: main@sha1:1",
 			wantHealthy: metav1.ConditionTrue, wantAfter: time.Hour, wantHistory: meta.ReconciliationSucceededReason, wantEvents: 2,
 		},
 		"healthy as before": {
-			seen: func(o *Observation) { checked(&Health{})(o); o.Healthy = true }, m: remembered(nil),
+			seen: func(o *Observation) { checked(&Health{})(o); o.Healthy = true }, prev: state(nil),
 			want: "Applied revision: main@sha1:1", wantAfter: time.Hour,
 		},
 		"objects that are awaited": {
-			seen: checked(pending), m: remembered(func(m *Memory) { m.HealthSince = now.Add(-20 * time.Second) }),
+			seen: checked(pending), prev: state(func(s *State) { s.HealthSince = now.Add(-20 * time.Second) }),
 			want: "Running health checks for revision main@sha1:1 with a timeout of 1m0s", wantHealthy: metav1.ConditionUnknown, wantAfter: 40 * time.Second,
 		},
 		"objects that nobody may watch": {
-			seen: checked(&Health{Pending: []string{"x"}, Unwatched: true}), m: remembered(func(m *Memory) { m.HealthSince = now }),
+			seen: checked(&Health{Pending: []string{"x"}, Unwatched: true}), prev: state(func(s *State) { s.HealthSince = now }),
 			want: "Running health checks for revision main@sha1:1 with a timeout of 1m0s", wantHealthy: metav1.ConditionUnknown, wantAfter: UnwatchedInterval,
 		},
 		"a kind that is not served": {
-			seen: checked(&Health{Pending: []string{"x"}, Unserved: []string{"no kind x"}}), m: remembered(func(m *Memory) { m.HealthSince = now }),
+			seen: checked(&Health{Pending: []string{"x"}, Unserved: []string{"no kind x"}}), prev: state(func(s *State) { s.HealthSince = now }),
 			want: "Running health checks for revision main@sha1:1 with a timeout of 1m0s; no kind x", wantHealthy: metav1.ConditionUnknown, wantAfter: time.Minute,
 		},
 		"an object that failed": {
-			seen: checked(failing), m: remembered(nil), want: "health check failed after 1m0s: failed early due to stalled resources: [x]",
+			seen: checked(failing), prev: state(nil), want: "health check failed after 1m0s: failed early due to stalled resources: [x]",
 			wantRetry: RetryWhenWatched, wantHealthy: metav1.ConditionFalse, wantHistory: meta.HealthCheckFailedReason,
 		},
 		"objects that were awaited for too long": {
-			seen: checked(pending), m: remembered(func(m *Memory) {
-				m.HealthSince = late
+			seen: checked(pending), prev: state(func(s *State) {
+				s.HealthSince = late
 			}), want: "health check failed after 1m0s: timeout waiting for: [x]",
 			wantRetry: RetryWhenWatched, wantHealthy: metav1.ConditionFalse, wantHistory: meta.HealthCheckFailedReason,
 		},
 		"a failed check stands, and is noted once": {
-			seen: checked(pending), m: remembered(func(m *Memory) { m.HealthSince, m.Failed = now, "health check failed after 1s" }),
+			seen: checked(pending), prev: state(func(s *State) { s.HealthSince, s.Failed = now, "health check failed after 1s" }),
 			want: "health check failed after 1s: timeout waiting for: [x]", wantRetry: RetryWhenWatched, wantHealthy: metav1.ConditionFalse,
 		},
 		"definitions that are awaited": {
-			seen: func(o *Observation) { o.Applied = &Outcome{Waiting: *pending} }, m: remembered(func(m *Memory) { m.HealthSince = now }),
+			seen: func(o *Observation) { o.Applied = &Outcome{Waiting: *pending} }, prev: state(func(s *State) { s.HealthSince = now }),
 			want: "Waiting for definitions to be established: [x]", wantAfter: time.Minute,
 		},
 		"definitions that failed": {
-			seen: func(o *Observation) { o.Applied = &Outcome{Waiting: *failing} }, m: remembered(nil),
+			seen: func(o *Observation) { o.Applied = &Outcome{Waiting: *failing} }, prev: state(nil),
 			want: "failed early due to stalled resources: [x]", wantRetry: RetrySoon,
 		},
 		"definitions that were awaited for too long": {
-			seen: func(o *Observation) { o.Applied = &Outcome{Waiting: *pending} }, m: remembered(func(m *Memory) { m.HealthSince = late }),
+			seen: func(o *Observation) { o.Applied = &Outcome{Waiting: *pending} }, prev: state(func(s *State) { s.HealthSince = late }),
 			want: "timeout waiting for: [x]", wantRetry: RetrySoon,
 		},
 		"a build in the background": {
-			seen: func(o *Observation) { o.Building = true }, m: remembered(func(m *Memory) { m.Built = nil }),
+			seen: func(o *Observation) { o.Building = true }, prev: state(func(s *State) { s.Built = nil }),
 			want: "Building main@sha1:1", wantAfter: buildLook,
 		},
 		"a dependency that is missing": {
 			seen: func(o *Observation) {
 				o.Dependencies = []Dependency{{"ns/ok", DependencyReady}, {"ns/b", DependencyMissing}}
-			}, m: remembered(nil),
+			}, prev: state(nil),
 			want: "dependency 'ns/b' not found", wantRetry: RetryPending,
 		},
 		"dependencies in a circle": {
 			seen: func(o *Observation) {
 				o.Dependencies, o.Cycle = []Dependency{{"ns/b", DependencyNotReady}}, []string{"ns/a", "ns/b", "ns/a"}
-			}, m: remembered(nil), want: "circular dependency: ns/a -> ns/b -> ns/a", wantRetry: RetryWhenWatched,
+			}, prev: state(nil), want: "circular dependency: ns/a -> ns/b -> ns/a", wantRetry: RetryWhenWatched,
 		},
 		"a dependency on itself": {
 			seen: func(o *Observation) {
 				o.Dependencies, o.Cycle = []Dependency{{"ns/a", DependencyNotReady}}, []string{"ns/a", "ns/a"}
-			}, m: remembered(nil), want: "circular dependency: ns/a -> ns/a", wantRetry: RetryNever,
+			}, prev: state(nil), want: "circular dependency: ns/a -> ns/a", wantRetry: RetryNever,
 		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			d := Decide(observed(tc.seen), tc.m, now)
+			d := Decide(observed(tc.seen), tc.prev, now)
 			if d.Action != Report {
 				t.Fatalf("action %d", d.Action)
 			}
@@ -345,47 +345,47 @@ func TestWhatIsReported(t *testing.T) {
 
 func TestTime(t *testing.T) {
 	t.Run("a new attempt has its own", func(t *testing.T) {
-		m := remembered(func(m *Memory) { m.Failed = "health check failed" })
-		d := Decide(observed(func(o *Observation) { o.Revision = "main@sha1:2" }), m, now)
-		if got := d.Memory; !got.Started.Equal(now) || !got.HealthSince.Equal(now) || got.Failed != "" || got.Due.Equal(now) {
+		s := state(func(s *State) { s.Failed = "health check failed" })
+		d := Decide(observed(func(o *Observation) { o.Revision = "main@sha1:2" }), s, now)
+		if got := d.State; !got.Started.Equal(now) || !got.HealthSince.Equal(now) || got.Failed != "" || got.Due.Equal(now) {
 			t.Errorf("memory %+v", got)
 		}
 	})
 	t.Run("a request makes the interval due", func(t *testing.T) {
-		d := Decide(observed(func(o *Observation) { o.Requested = "now" }), remembered(nil), now)
-		if !d.Memory.Due.Equal(now) {
-			t.Errorf("due %s", d.Memory.Due)
+		d := Decide(observed(func(o *Observation) { o.Requested = "now" }), state(nil), now)
+		if !d.State.Due.Equal(now) {
+			t.Errorf("due %s", d.State.Due)
 		}
 	})
 	t.Run("a repair has its own", func(t *testing.T) {
-		d := Decide(observed(func(o *Observation) { o.Drift.Worst = Drifted }), remembered(nil), now)
-		if !d.Memory.HealthSince.Equal(now) || d.Memory.Built != nil {
-			t.Errorf("memory %+v", d.Memory)
+		d := Decide(observed(func(o *Observation) { o.Drift.Worst = Drifted }), state(nil), now)
+		if !d.State.HealthSince.Equal(now) || d.State.Built != nil {
+			t.Errorf("memory %+v", d.State)
 		}
 	})
 	t.Run("an apply that goes on has the one it began with", func(t *testing.T) {
-		m := remembered(func(m *Memory) { m.Built = nil })
-		if d := Decide(observed(nil), m, now); !d.Memory.HealthSince.Equal(m.HealthSince) {
-			t.Errorf("memory %+v", d.Memory)
+		s := state(func(s *State) { s.Built = nil })
+		if d := Decide(observed(nil), s, now); !d.State.HealthSince.Equal(s.HealthSince) {
+			t.Errorf("memory %+v", d.State)
 		}
 	})
 	t.Run("a new process goes on with the old one's wait", func(t *testing.T) {
 		since := now.Add(-40 * time.Second)
-		d := Decide(observed(func(o *Observation) { o.HealthAwaitedSince = since }), Memory{}, now)
-		if !d.Memory.HealthSince.Equal(since) || !d.Memory.Started.Equal(now) {
-			t.Errorf("memory %+v", d.Memory)
+		d := Decide(observed(func(o *Observation) { o.HealthAwaitedSince = since }), State{}, now)
+		if !d.State.HealthSince.Equal(since) || !d.State.Started.Equal(now) {
+			t.Errorf("memory %+v", d.State)
 		}
 	})
 	t.Run("the interval begins anew when it is over", func(t *testing.T) {
-		d := Decide(observed(func(o *Observation) { o.Health = &Health{} }), remembered(func(m *Memory) { m.Due = now }), now)
-		if !d.Memory.Due.Equal(now.Add(time.Hour)) {
-			t.Errorf("due %s", d.Memory.Due)
+		d := Decide(observed(func(o *Observation) { o.Health = &Health{} }), state(func(s *State) { s.Due = now }), now)
+		if !d.State.Due.Equal(now.Add(time.Hour)) {
+			t.Errorf("due %s", d.State.Due)
 		}
 	})
 	t.Run("nothing to apply is noted for the artifact", func(t *testing.T) {
-		d := Decide(observed(nil), remembered(func(m *Memory) { m.Built.Artifact = "sha256:0" }), now)
-		if d.Memory.Built.Artifact != attempt.Digest {
-			t.Errorf("built %+v", d.Memory.Built)
+		d := Decide(observed(nil), state(func(s *State) { s.Built.Artifact = "sha256:0" }), now)
+		if d.State.Built.Artifact != attempt.Digest {
+			t.Errorf("built %+v", d.State.Built)
 		}
 	})
 }

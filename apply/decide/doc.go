@@ -20,6 +20,6 @@
 //	      '- nothing changed -|-------------------------------|------------------->|
 //	                          '----------> Report <-----------'--------------------'
 //
-// The observation and the memory are read-only; what is to be remembered is part of
+// The observation and the previous state are read-only; the next state is part of
 // the decision.
 package decide

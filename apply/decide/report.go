@@ -79,43 +79,43 @@ type ReportedState struct {
 	History string
 }
 
-func failed(m Memory, f Failure) Decision {
-	return Decision{Memory: m, Report: ReportedState{Failure: &f}}
+func failed(s State, f Failure) Decision {
+	return Decision{State: s, Report: ReportedState{Failure: &f}}
 }
 
-func progressing(m Memory, message string, after time.Duration) Decision {
-	return Decision{Memory: m, Report: ReportedState{
+func progressing(s State, message string, after time.Duration) Decision {
+	return Decision{State: s, Report: ReportedState{
 		Progressing: true, Reason: meta.ProgressingReason, Message: message, After: after,
 	}}
 }
 
 // building waits for a build that goes on in the background.
-func building(o Observation, m Memory) Decision {
-	return progressing(m, "Building "+o.Revision, buildLook)
+func building(o Observation, s State) Decision {
+	return progressing(s, "Building "+o.Revision, buildLook)
 }
 
 // checkHealth says whether what was applied is healthy, if anyone wants to know.
-func checkHealth(o Observation, m Memory, now time.Time) Decision {
-	if !now.Before(m.Due) {
-		m.Due = now.Add(o.NextRun)
+func checkHealth(o Observation, s State, now time.Time) Decision {
+	if !now.Before(s.Due) {
+		s.Due = now.Add(o.NextRun)
 	}
 	switch h := o.Health; {
 	case h == nil:
-		return Decision{Action: CheckHealth, Memory: m}
+		return Decision{Action: CheckHealth, State: s}
 	case o.HealthCheck == CheckNone:
-		return ready(o, m, now, ReportedState{Healthy: &HealthyCondition{}})
+		return ready(o, s, now, ReportedState{Healthy: &HealthyCondition{}})
 	case h.Healthy():
-		return healthy(o, m, now)
+		return healthy(o, s, now)
 	case len(h.Failed) > 0:
-		return unhealthy(o, m, now, "failed early due to stalled resources: "+list(h.Failed))
-	case m.Failed != "" || m.timedOut(o, now):
-		return unhealthy(o, m, now, "timeout waiting for: "+list(h.Pending))
+		return unhealthy(o, s, now, "failed early due to stalled resources: "+list(h.Failed))
+	case s.Failed != "" || s.timedOut(o, now):
+		return unhealthy(o, s, now, "timeout waiting for: "+list(h.Pending))
 	}
 	message := checking(o)
 	if len(o.Health.Unserved) > 0 { // which may well be a mistake, and the timeout is long
 		message += "; " + strings.Join(o.Health.Unserved, "; ")
 	}
-	d := progressing(m, message, m.remaining(o, *o.Health, now))
+	d := progressing(s, message, s.remaining(o, *o.Health, now))
 	d.Report.Healthy = &HealthyCondition{Status: metav1.ConditionUnknown, Reason: meta.ProgressingReason, Message: message}
 	return d
 }
@@ -127,13 +127,13 @@ func checking(o Observation) string {
 
 // healthy notes a passed check. One that was passed before, with nothing applied since,
 // is no news.
-func healthy(o Observation, m Memory, now time.Time) Decision {
-	m.Failed = ""
+func healthy(o Observation, s State, now time.Time) Decision {
+	s.Failed = ""
 	if o.Healthy && !o.News {
-		return ready(o, m, now, ReportedState{})
+		return ready(o, s, now, ReportedState{})
 	}
-	message := "Health check passed in " + round(now.Sub(m.HealthSince))
-	return ready(o, m, now, ReportedState{
+	message := "Health check passed in " + round(now.Sub(s.HealthSince))
+	return ready(o, s, now, ReportedState{
 		Healthy: &HealthyCondition{Status: metav1.ConditionTrue, Reason: meta.SucceededReason, Message: message},
 		Events:  []Event{{Reason: meta.ProgressingReason, Message: message}},
 	})
@@ -141,26 +141,26 @@ func healthy(o Observation, m Memory, now time.Time) Decision {
 
 // unhealthy is a failed check. It stands until an object changes its state, of which
 // the informers tell.
-func unhealthy(o Observation, m Memory, now time.Time, why string) Decision {
+func unhealthy(o Observation, s State, now time.Time, why string) Decision {
 	report := ReportedState{
 		Message: checking(o),
 		Healthy: &HealthyCondition{Status: metav1.ConditionFalse, Reason: meta.HealthCheckFailedReason, Message: why},
 	}
-	if m.Failed == "" {
-		m.Failed = "health check failed after " + round(now.Sub(m.HealthSince))
+	if s.Failed == "" {
+		s.Failed = "health check failed after " + round(now.Sub(s.HealthSince))
 		report.History = meta.HealthCheckFailedReason
 	}
 	report.Failure = &Failure{
-		Reason: meta.HealthCheckFailedReason, Retry: RetryWhenWatched, Err: errors.New(m.Failed + ": " + why),
+		Reason: meta.HealthCheckFailedReason, Retry: RetryWhenWatched, Err: errors.New(s.Failed + ": " + why),
 	}
-	return Decision{Memory: m, Report: report}
+	return Decision{State: s, Report: report}
 }
 
 // ready completes the report of a reconcile that reached its end. It is news if an
 // object changed, or if the owner was not ready before.
-func ready(o Observation, m Memory, now time.Time, report ReportedState) Decision {
+func ready(o Observation, s State, now time.Time, report ReportedState) Decision {
 	report.Reason, report.Message = meta.ReconciliationSucceededReason, "Applied revision: "+o.Revision
-	next := m.Due
+	next := s.Due
 	if resume := o.Drift.Resume; !resume.IsZero() && resume.Before(next) {
 		next = resume
 	}
@@ -169,20 +169,20 @@ func ready(o Observation, m Memory, now time.Time, report ReportedState) Decisio
 		report.History = meta.ReconciliationSucceededReason
 		report.Events = append(report.Events, Event{
 			Reason: meta.ReconciliationSucceededReason, CommitStatus: true,
-			Message: fmt.Sprintf("Reconciliation finished in %s, next run in %s", round(now.Sub(m.Started)), o.Interval),
+			Message: fmt.Sprintf("Reconciliation finished in %s, next run in %s", round(now.Sub(s.Started)), o.Interval),
 		})
 	}
-	return Decision{Memory: m, Report: report}
+	return Decision{State: s, Report: report}
 }
 
 // timedOut reports whether health was awaited for too long.
-func (m Memory) timedOut(o Observation, now time.Time) bool {
-	return !now.Before(m.HealthSince.Add(o.Timeout))
+func (s State) timedOut(o Observation, now time.Time) bool {
+	return !now.Before(s.HealthSince.Add(o.Timeout))
 }
 
 // remaining is how long to wait for news at most.
-func (m Memory) remaining(o Observation, h Health, now time.Time) time.Duration {
-	left := max(m.HealthSince.Add(o.Timeout).Sub(now), time.Millisecond)
+func (s State) remaining(o Observation, h Health, now time.Time) time.Duration {
+	left := max(s.HealthSince.Add(o.Timeout).Sub(now), time.Millisecond)
 	if h.Unwatched {
 		return min(left, UnwatchedInterval)
 	}

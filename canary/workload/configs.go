@@ -62,7 +62,7 @@ func (c configs) read(ctx context.Context, podSpec map[string]any) (keys []strin
 		return keys, nil, reconcile.TerminalError(fmt.Errorf("spec.targetRef: pods of %s.%s read %d ConfigMaps and Secrets, more than %d: put several into one",
 			c.scope.targetName(), c.scope.canary.Namespace, len(keys), maxConfigs))
 	}
-	held := 0
+	total := 0
 	for _, key := range keys {
 		config, err := c.readOne(ctx, byKey[key].kind, byKey[key].name())
 		switch {
@@ -71,8 +71,8 @@ func (c configs) read(ctx context.Context, podSpec map[string]any) (keys []strin
 			return keys, nil, err
 		case config != nil:
 			read = append(read, *config)
-			held += size(config.Content)
-			if err := c.checkSize(held); err != nil {
+			total += size(config.Content)
+			if err := c.checkSize(total); err != nil {
 				return keys, nil, err
 			}
 		}
@@ -119,7 +119,7 @@ func (c *Config) bare() *Config {
 // fetch reads the content of configs that was not read with the revision. It must
 // be the same still.
 func (c configs) fetch(ctx context.Context, r *Revision) error {
-	held := 0
+	total := 0
 	for i := range r.Configs {
 		config := &r.Configs[i]
 		if config.Content != nil {
@@ -138,8 +138,8 @@ func (c configs) fetch(ctx context.Context, r *Revision) error {
 			return fmt.Errorf("reading %s: it has just changed", config.key())
 		}
 		config.Content = now.Content
-		held += size(config.Content)
-		if err := c.checkSize(held); err != nil {
+		total += size(config.Content)
+		if err := c.checkSize(total); err != nil {
 			return err
 		}
 	}
@@ -203,14 +203,14 @@ func (c configs) primaryNames(ctx context.Context, read []Config) (map[string]st
 	names := map[string]string{}
 	for _, config := range read {
 		name := config.Name + primarySuffix
-		held := c.scope.named(config.groupVersionKind(), name)
-		err := c.scope.live.Get(ctx, client.ObjectKeyFromObject(held), held)
+		existing := c.scope.named(config.groupVersionKind(), name)
+		err := c.scope.live.Get(ctx, client.ObjectKeyFromObject(existing), existing)
 		if client.IgnoreNotFound(err) != nil {
 			return nil, fmt.Errorf("reading %s %s.%s: %w", strings.ToLower(config.Kind), name, c.scope.canary.Namespace, err)
 		}
-		if owner := metav1.GetControllerOf(held); err == nil && owner != nil && owner.UID != c.scope.canary.UID {
+		if owner := metav1.GetControllerOf(existing); err == nil && owner != nil && owner.UID != c.scope.canary.UID {
 			name = fmt.Sprintf("%s-%s%s", config.Name, c.scope.canary.Name, primarySuffix)
-		} else if err := c.checkPlace(held, config); err != nil {
+		} else if err := c.checkPlace(existing, config); err != nil {
 			return nil, err
 		}
 		names[config.key()] = name
@@ -219,12 +219,12 @@ func (c configs) primaryNames(ctx context.Context, read []Config) (map[string]st
 }
 
 // checkPlace refuses to write a copy over somebody else's config.
-func (c configs) checkPlace(held *unstructured.Unstructured, config Config) error {
-	has, err := configOf(held)
+func (c configs) checkPlace(existing *unstructured.Unstructured, config Config) error {
+	has, err := configOf(existing)
 	if err != nil {
 		return err
 	}
-	return c.scope.checkPlace(held, func() bool { return has.Checksum == config.Checksum && has.Content["type"] == config.Content["type"] })
+	return c.scope.checkPlace(existing, func() bool { return has.Checksum == config.Checksum && has.Content["type"] == config.Content["type"] })
 }
 
 // flaggerNames are those that Flagger gives to the copies, shared or not.

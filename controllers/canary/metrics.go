@@ -117,11 +117,11 @@ func (m *metrics) ofKnown(c *flaggerv1.Canary, write func()) {
 func (m *metrics) step(c *flaggerv1.Canary, step canary.Decision, now time.Time) {
 	m.ofKnown(c, func() {
 		m.phase(c, now)
-		m.verdict(c, step.Verdict, now)
+		m.countVerdict(c, step.Verdict, now)
 	})
 }
 
-func (m *metrics) verdict(c *flaggerv1.Canary, verdict canary.Verdict, now time.Time) {
+func (m *metrics) countVerdict(c *flaggerv1.Canary, verdict canary.Verdict, now time.Time) {
 	target, strategy := c.Spec.TargetRef.Name, string(c.DeploymentStrategy())
 	switch verdict {
 	case canary.VerdictPromoted:

@@ -225,8 +225,8 @@ func (s *observed) readRoute(ctx context.Context, c *flaggerv1.Canary) error {
 	weights, err := s.router.Weights(ctx, c)
 	if errors.Is(err, router.ErrNotAccepted) || apierrors.IsNotFound(err) {
 		s.RoutePending = true
-		if verdict := (*router.NotAccepted)(nil); errors.As(err, &verdict) {
-			s.RouteReason, s.RouteRefused = verdict.Why, verdict.Refused
+		if notAccepted := (*router.NotAccepted)(nil); errors.As(err, &notAccepted) {
+			s.RouteReason, s.RouteRefused = notAccepted.Why, notAccepted.Refused
 		}
 		return nil
 	}

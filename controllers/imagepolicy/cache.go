@@ -28,7 +28,7 @@ const (
 // caches outlive a run. A restart loses nothing with them but requests.
 type caches struct {
 	platforms  *lru.Cache[imageDigest, []string]
-	signatures *lru.Cache[signatureKey, signatureVerdict]
+	signatures *lru.Cache[signatureKey, signatureResult]
 	searches   *lru.Cache[types.NamespacedName, started] // interrupted, by policy
 	rankings   *lru.Cache[rankingKey, ranking]           // that took long
 
@@ -40,7 +40,7 @@ type caches struct {
 func newCaches() *caches {
 	m := &caches{
 		platforms:  newLRU[imageDigest, []string](maxCached),
-		signatures: newLRU[signatureKey, signatureVerdict](maxCached),
+		signatures: newLRU[signatureKey, signatureResult](maxCached),
 		searches:   newLRU[types.NamespacedName, started](maxCached),
 		rankings:   newLRU[rankingKey, ranking](maxRankings),
 	}
@@ -92,11 +92,11 @@ func (m *caches) resume(in *inputs) started {
 // what one says of a digest is nothing to go by for the images of others.
 type imageDigest struct{ image, digest string }
 
-// signatureKey is what a verdict on signatures depends on.
+// signatureKey is what the result of a verification depends on.
 type signatureKey struct{ image, digest, trust string }
 
-// signatureVerdict is whether an image is signed by whom the policy trusts.
-type signatureVerdict struct {
+// signatureResult is whether an image is signed by whom the policy trusts.
+type signatureResult struct {
 	known   bool
 	signer  string
 	missing string    // why it is not signed
@@ -105,16 +105,16 @@ type signatureVerdict struct {
 	delay   time.Duration
 }
 
-// holds reports whether the verdict still counts now, when somebody last asked for
+// holds reports whether the result still counts now, when somebody last asked for
 // a look at the given time.
-func (v signatureVerdict) holds(now, requested time.Time) bool {
+func (v signatureResult) holds(now, requested time.Time) bool {
 	return v.known && (v.missing == "" || now.Before(v.until) && v.at.After(requested))
 }
 
-// stillMissing is the verdict that follows v when there is still no signature.
-func (v signatureVerdict) stillMissing(now time.Time, why string) signatureVerdict {
+// stillMissing is the result that follows v when there is still no signature.
+func (v signatureResult) stillMissing(now time.Time, why string) signatureResult {
 	delay := min(max(2*v.delay, shortRecheck), longRecheck)
-	return signatureVerdict{known: true, missing: why, at: now, until: now.Add(delay), delay: delay}
+	return signatureResult{known: true, missing: why, at: now, until: now.Add(delay), delay: delay}
 }
 
 // maxWhy bounds what a status says of one candidate.

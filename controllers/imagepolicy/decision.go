@@ -20,7 +20,7 @@ const (
 )
 
 // evidence is the decision as the status has it. Nothing in it changes while tags
-// and verdicts stay the same, so that a look without news writes nothing.
+// and results stay the same, so that a look without news writes nothing.
 func evidence(out *outcome) *imagev1.Decision {
 	d := &imagev1.Decision{
 		Rule: out.decision.Rule, Total: out.decision.Total, Qualified: out.decision.Qualified(),

@@ -15,19 +15,19 @@ import (
 // candidate is a tag that a policy could choose, and what is known of it.
 type candidate struct {
 	tag, digest string
-	// held says that the digest is the one of the last choice, and was not looked up.
-	held bool
+	// digestKept says that the digest is the one of the last choice, and was not looked up.
+	digestKept bool
 	// lost says that the digest of the last choice is gone from the registry.
 	lost      bool
 	firstSeen time.Time
 	signer    string
 }
 
-// verdict is what a gate says of a candidate.
-type verdict struct {
+// gateResult is whether a gate lets a candidate pass.
+type gateResult struct {
 	// rejected says why the candidate is dropped; empty is that it passes.
 	rejected string
-	// until is when the gate may say something else; zero is never by itself.
+	// until is when the gate may decide otherwise; zero is never by itself.
 	until time.Time
 }
 
@@ -39,7 +39,7 @@ type facts interface {
 	// Platforms are what a digest is made for.
 	Platforms(ctx context.Context, digest string) ([]string, error)
 	// Signature says whether a digest is signed by whom the policy trusts.
-	Signature(ctx context.Context, digest string) (signatureVerdict, error)
+	Signature(ctx context.Context, digest string) (signatureResult, error)
 	// FirstSeen is when a tag was first seen, whatever it pointed to; zero is never.
 	// WasSeen says that it was seen with a digest, too.
 	FirstSeen(tag string) (at time.Time, wasSeen bool)
@@ -48,7 +48,7 @@ type facts interface {
 }
 
 // gate decides about one candidate, and returns it with what it has found out.
-type gate func(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, verdict, error)
+type gate func(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, gateResult, error)
 
 // gates has the lazy gates; [policy.LazyGates] says in which order they are asked.
 var gates = map[policy.Gate]gate{
@@ -61,13 +61,13 @@ var gates = map[policy.Gate]gate{
 
 // existence looks the digest up for the gates that are about it. It does not for the
 // minimum age, which can often do without.
-func existence(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, verdict, error) {
+func existence(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, gateResult, error) {
 	spec := in.policy.Spec
 	if in.minAge() > 0 || spec.Platform == "" && spec.Verify == nil && !in.compiled.RejectsDigests() {
-		return c, verdict{}, nil
+		return c, gateResult{}, nil
 	}
 	c, err := withDigest(ctx, in, ask, c)
-	return c, verdict{}, err
+	return c, gateResult{}, err
 }
 
 // withDigest sets the digest of a candidate. With IfNotPresent the one of the last
@@ -77,7 +77,7 @@ func withDigest(ctx context.Context, in *inputs, ask facts, c candidate) (candid
 		return c, nil
 	}
 	if last := lastDigest(in, c); last != "" && in.policy.GetDigestReflectionPolicy() == imagev1.ReflectIfNotPresent {
-		c.digest, c.held = last, true
+		c.digest, c.digestKept = last, true
 		return c, nil
 	}
 	var err error
@@ -97,9 +97,9 @@ func lastDigest(in *inputs, c candidate) string {
 // minimumAge drops what was first seen too short a time ago. The clock belongs to the
 // tag with its digest: a tag that is moved is as young as a new one. The last choice
 // then stays at the digest that it was made for, if it has one.
-func minimumAge(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, verdict, error) {
+func minimumAge(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, gateResult, error) {
 	if in.minAge() == 0 {
-		return c, verdict{}, nil
+		return c, gateResult{}, nil
 	}
 	if first, wasSeen := ask.FirstSeen(c.tag); !first.IsZero() && !in.isOldEnough(first) && wasSeen {
 		c = fromStatus(in, c)
@@ -110,24 +110,24 @@ func minimumAge(ctx context.Context, in *inputs, ask facts, c candidate) (candid
 	}
 	c, err := withDigest(ctx, in, ask, c)
 	if err != nil {
-		return c, verdict{}, err
+		return c, gateResult{}, err
 	}
 	c.firstSeen = ask.FirstSeenWith(c.tag, c.digest)
 	if in.isOldEnough(c.firstSeen) {
-		return c, verdict{}, nil
+		return c, gateResult{}, nil
 	}
 	young := tooYoung(in, c)
 	if last := lastDigest(in, c); last != "" && last != c.digest {
 		if seen := ask.FirstSeenWith(c.tag, last); in.isOldEnough(seen) {
-			c.digest, c.firstSeen, c.held, young.rejected = last, seen, true, ""
+			c.digest, c.firstSeen, c.digestKept, young.rejected = last, seen, true, ""
 		}
 	}
 	return c, young, nil
 }
 
-func tooYoung(in *inputs, c candidate) verdict {
+func tooYoung(in *inputs, c candidate) gateResult {
 	at := c.firstSeen.Add(in.minAge())
-	return verdict{
+	return gateResult{
 		rejected: fmt.Sprintf("younger than %s, old enough at %s", in.minAge(), timeOf(at).UTC().Format(time.RFC3339)),
 		until:    at,
 	}
@@ -149,23 +149,23 @@ func fromStatus(in *inputs, c candidate) candidate {
 
 // platform drops images that are not made for the platform. What a digest is made for
 // never changes.
-func platform(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, verdict, error) {
+func platform(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, gateResult, error) {
 	wanted := in.policy.Spec.Platform
 	if wanted == "" {
-		return c, verdict{}, nil
+		return c, gateResult{}, nil
 	}
 	c, err := withDigest(ctx, in, ask, c)
 	if err != nil {
-		return c, verdict{}, err
+		return c, gateResult{}, err
 	}
 	had, err := ask.Platforms(ctx, c.digest)
 	switch {
 	case err != nil || policy.Fits(wanted, had):
-		return c, verdict{}, err
+		return c, gateResult{}, err
 	case len(had) == 0:
-		return c, verdict{rejected: "made for no platform"}, nil
+		return c, gateResult{rejected: "made for no platform"}, nil
 	}
-	return c, verdict{rejected: "made for " + firstOf(had) + " only"}, nil
+	return c, gateResult{rejected: "made for " + firstOf(had) + " only"}, nil
 }
 
 // firstOf lists the first of many.
@@ -178,38 +178,38 @@ func firstOf(names []string) string {
 }
 
 // rejectedDigest drops digests that spec.reject names.
-func rejectedDigest(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, verdict, error) {
+func rejectedDigest(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, gateResult, error) {
 	if !in.compiled.RejectsDigests() {
-		return c, verdict{}, nil
+		return c, gateResult{}, nil
 	}
 	c, err := withDigest(ctx, in, ask, c)
 	if err != nil {
-		return c, verdict{}, err
+		return c, gateResult{}, err
 	}
 	if r, ok := in.compiled.RejectsDigest(c.digest); ok {
-		return c, verdict{rejected: policy.Because(r)}, nil
+		return c, gateResult{rejected: policy.Because(r)}, nil
 	}
-	return c, verdict{}, nil
+	return c, gateResult{}, nil
 }
 
 // signed drops images without a signature that counts. One that is missing may come
 // later: signatures are made after the push. So the verdict is reached again after a
 // while.
-func signed(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, verdict, error) {
+func signed(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, gateResult, error) {
 	if in.policy.Spec.Verify == nil {
-		return c, verdict{}, nil
+		return c, gateResult{}, nil
 	}
 	c, err := withDigest(ctx, in, ask, c)
 	if err != nil {
-		return c, verdict{}, err
+		return c, gateResult{}, err
 	}
 	found, err := ask.Signature(ctx, c.digest)
 	if err != nil {
-		return c, verdict{}, err
+		return c, gateResult{}, err
 	}
 	c.signer = found.signer
 	if found.missing == "" {
-		return c, verdict{}, nil
+		return c, gateResult{}, nil
 	}
-	return c, verdict{rejected: found.missing, until: found.until}, nil
+	return c, gateResult{rejected: found.missing, until: found.until}, nil
 }

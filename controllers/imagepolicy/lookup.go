@@ -123,11 +123,11 @@ func (l *lookUps) FirstSeenWith(tag, digest string) time.Time {
 }
 
 // Signature implements facts.
-func (l *lookUps) Signature(ctx context.Context, digest string) (signatureVerdict, error) {
+func (l *lookUps) Signature(ctx context.Context, digest string) (signatureResult, error) {
 	if l.trust == nil {
 		id, err := l.trustID(ctx)
 		if err != nil {
-			return signatureVerdict{}, err
+			return signatureResult{}, err
 		}
 		l.trust = &trust{id: id}
 	}
@@ -143,7 +143,7 @@ func (l *lookUps) Signature(ctx context.Context, digest string) (signatureVerdic
 	return found, err
 }
 
-func (l *lookUps) verify(ctx context.Context, digest string, before signatureVerdict) (signatureVerdict, error) {
+func (l *lookUps) verify(ctx context.Context, digest string, before signatureResult) (signatureResult, error) {
 	ref := l.in.target.Repository.Digest(digest)
 	evidence, err := ask(ctx, l, "signatures of "+digest+" for "+l.trust.id, func(ctx context.Context) (signature.Evidence, error) {
 		verifier, err := l.verifier(ctx)
@@ -157,11 +157,11 @@ func (l *lookUps) verify(ctx context.Context, digest string, before signatureVer
 		said := strings.Replace(err.Error(), " of "+ref.String(), "", 1) // the candidate is at hand
 		return before.stillMissing(l.in.now, short(said)), nil
 	case errors.Is(err, background.ErrPending), errors.Is(err, errBound), errors.Is(err, signature.ErrConfig):
-		return signatureVerdict{}, err
+		return signatureResult{}, err
 	case err != nil:
-		return signatureVerdict{}, fmt.Errorf("verifying %s: %w", ref, err)
+		return signatureResult{}, fmt.Errorf("verifying %s: %w", ref, err)
 	}
-	return signatureVerdict{known: true, signer: evidence.String()}, nil
+	return signatureResult{known: true, signer: evidence.String()}, nil
 }
 
 // trustID names whose signatures count so that a verdict ends with what it was based

@@ -121,7 +121,7 @@ func (out *outcome) check(ctx context.Context, in *inputs, ask facts) error {
 // the tag has another.
 func (out *outcome) admit(ctx context.Context, in *inputs, ask facts, c candidate) (checked, error) {
 	result, err := out.admitOnce(ctx, in, ask, c)
-	if errors.Is(err, registry.ErrNotFound) && result.held {
+	if errors.Is(err, registry.ErrNotFound) && result.digestKept {
 		result, err = out.admitOnce(ctx, in, ask, candidate{tag: c.tag, lost: true})
 	}
 	if errors.Is(err, registry.ErrNotFound) {
@@ -133,7 +133,7 @@ func (out *outcome) admit(ctx context.Context, in *inputs, ask facts, c candidat
 
 func (out *outcome) admitOnce(ctx context.Context, in *inputs, ask facts, c candidate) (checked, error) {
 	for _, name := range policy.LazyGates {
-		var said verdict
+		var said gateResult
 		var err error
 		if c, said, err = gates[name](ctx, in, ask, c); err != nil {
 			return checked{candidate: c}, err

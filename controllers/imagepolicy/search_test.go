@@ -28,7 +28,7 @@ var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 type known struct {
 	digests    map[string]string
 	platforms  map[string][]string
-	signatures map[string]signatureVerdict
+	signatures map[string]signatureResult
 	seen       map[string]time.Time // by tag, and by tag@digest
 	fails      map[string]error     // by tag or digest
 	asked      []string
@@ -50,7 +50,7 @@ func (k *known) Platforms(_ context.Context, digest string) ([]string, error) {
 	return k.platforms[digest], k.answer(digest)
 }
 
-func (k *known) Signature(_ context.Context, digest string) (signatureVerdict, error) {
+func (k *known) Signature(_ context.Context, digest string) (signatureResult, error) {
 	return k.signatures[digest], k.answer(digest)
 }
 
@@ -85,7 +85,7 @@ func hours(n int) *metav1.Duration { return &metav1.Duration{Duration: time.Dura
 
 func TestGates(t *testing.T) {
 	aged := imagev1.ImagePolicySpec{MinAge: hours(1)}
-	missing := signatureVerdict{known: true, missing: "no signature", until: noon.Add(time.Minute)}
+	missing := signatureResult{known: true, missing: "no signature", until: noon.Add(time.Minute)}
 	tests := map[string]struct {
 		spec  imagev1.ImagePolicySpec
 		facts known
@@ -115,7 +115,7 @@ func TestGates(t *testing.T) {
 			until: noon.Add(time.Hour)},
 		"a moved tag stays at the digest of the last choice": {
 			spec: aged, tag: "1.0", facts: known{seen: map[string]time.Time{"1.0@sha256:old": noon.Add(-2 * time.Hour)}},
-			want:  checked{candidate: candidate{tag: "1.0", digest: "sha256:old", held: true, firstSeen: noon.Add(-2 * time.Hour)}},
+			want:  checked{candidate: candidate{tag: "1.0", digest: "sha256:old", digestKept: true, firstSeen: noon.Add(-2 * time.Hour)}},
 			until: noon.Add(time.Hour)},
 		"a pin has no minimum age": {
 			spec: imagev1.ImagePolicySpec{MinAge: hours(1), Pin: &imagev1.Pin{Tag: "2.0"}}, tag: "2.0",
@@ -134,7 +134,7 @@ func TestGates(t *testing.T) {
 		"with IfNotPresent the digest of the last choice stays": {
 			spec: imagev1.ImagePolicySpec{Platform: "linux/arm64", DigestReflectionPolicy: imagev1.ReflectIfNotPresent}, tag: "1.0",
 			facts: known{platforms: map[string][]string{"sha256:old": {"linux/arm64"}}},
-			want:  checked{candidate: candidate{tag: "1.0", digest: "sha256:old", held: true}}},
+			want:  checked{candidate: candidate{tag: "1.0", digest: "sha256:old", digestKept: true}}},
 		"a digest of the last choice that is gone is looked up": {
 			spec: imagev1.ImagePolicySpec{Platform: "linux/arm64", DigestReflectionPolicy: imagev1.ReflectIfNotPresent}, tag: "1.0",
 			facts: known{platforms: map[string][]string{"sha256:1.0": {"linux/arm64"}}, fails: map[string]error{"sha256:old": registry.ErrNotFound}},
@@ -152,11 +152,11 @@ func TestGates(t *testing.T) {
 			want: checked{candidate: candidate{tag: "2.0", digest: "sha256:2.0"}}},
 		"a signed image passes, and says by whom": {
 			spec: imagev1.ImagePolicySpec{Verify: &imagev1.Verification{}}, tag: "2.0",
-			facts: known{signatures: map[string]signatureVerdict{"sha256:2.0": {known: true, signer: "signed by ann"}}},
+			facts: known{signatures: map[string]signatureResult{"sha256:2.0": {known: true, signer: "signed by ann"}}},
 			want:  checked{candidate: candidate{tag: "2.0", digest: "sha256:2.0", signer: "signed by ann"}}},
 		"an unsigned image is dropped for a while": {
 			spec: imagev1.ImagePolicySpec{Verify: &imagev1.Verification{}}, tag: "2.0",
-			facts: known{signatures: map[string]signatureVerdict{"sha256:2.0": missing}},
+			facts: known{signatures: map[string]signatureResult{"sha256:2.0": missing}},
 			want:  checked{candidate: candidate{tag: "2.0", digest: "sha256:2.0"}, dropped: "no signature", gate: policy.GateVerify},
 			until: missing.until},
 	}
@@ -272,25 +272,25 @@ func TestTheNextRunIsWhenSomethingMayChange(t *testing.T) {
 }
 
 func TestAVerdictOnSignaturesHoldsForAWhile(t *testing.T) {
-	verdicts := map[string]struct {
-		v    signatureVerdict
+	results := map[string]struct {
+		v    signatureResult
 		want bool
 	}{
-		"never reached": {signatureVerdict{}, false},
-		"signed":        {signatureVerdict{known: true, signer: "ann"}, true},
+		"never reached": {signatureResult{}, false},
+		"signed":        {signatureResult{known: true, signer: "ann"}, true},
 		"missing a moment ago": {
-			signatureVerdict{known: true, missing: "none", at: noon.Add(-time.Second), until: noon.Add(time.Second)},
+			signatureResult{known: true, missing: "none", at: noon.Add(-time.Second), until: noon.Add(time.Second)},
 			true,
 		},
-		"missing some time ago": {signatureVerdict{known: true, missing: "none", at: noon.Add(-time.Minute), until: noon}, false},
+		"missing some time ago": {signatureResult{known: true, missing: "none", at: noon.Add(-time.Minute), until: noon}, false},
 		"missing before somebody asked now": {
-			signatureVerdict{known: true, missing: "none", at: noon.Add(-time.Hour), until: noon.Add(time.Hour)},
+			signatureResult{known: true, missing: "none", at: noon.Add(-time.Hour), until: noon.Add(time.Hour)},
 			false,
 		},
 	}
-	for name, tc := range verdicts {
+	for name, tc := range results {
 		if got := tc.v.holds(noon, noon.Add(-30*time.Minute)); got != tc.want {
-			t.Errorf("a verdict that is %s holds: %v", name, got)
+			t.Errorf("a result that is %s holds: %v", name, got)
 		}
 	}
 }

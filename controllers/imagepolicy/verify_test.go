@@ -129,7 +129,7 @@ func TestAReconcileRequestLooksForSignaturesAtOnce(t *testing.T) {
 }
 
 func TestLooksForSignaturesGetRarer(t *testing.T) {
-	v := signatureVerdict{}
+	v := signatureResult{}
 	var total time.Duration
 	for range 20 {
 		v = v.stillMissing(time.Time{}, "none")

@@ -35,7 +35,7 @@ func newTestEnv(t *testing.T) *testEnv {
 	go func() { _ = informers.Start(t.Context()) }()
 	e.informers = informers
 	engine := apply.NewEngine(profile, apply.NewClients(e.cluster.Config(), e.cluster.Mapper(), profile.FieldManager), informers, e.clock)
-	e.memories = newMemories(engine, func(types.NamespacedName) {
+	e.states = newStates(engine, func(types.NamespacedName) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.woken++
@@ -59,5 +59,5 @@ func (e *testEnv) inSync(k *kustomizev1.Kustomization) bool {
 			return false
 		}
 	}
-	return e.memories.of(keyOf(k)).objects.Drift().Worst == decide.NoDrift
+	return e.states.of(keyOf(k)).objects.Drift().Worst == decide.NoDrift
 }

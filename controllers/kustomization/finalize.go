@@ -27,10 +27,10 @@ func (r *Reconciler) Finalize(ctx context.Context, k *kustomizev1.Kustomization)
 	entries, malformed := entriesOf(k)
 	if deletes(k) && len(entries)+len(malformed) > 0 {
 		if err := r.deleteObjects(ctx, k, entries, malformed); err != nil {
-			return reconciler.WithReason(meta.PruneFailedReason, r.memories.of(keyOf(k)).mask.Error(err))
+			return reconciler.WithReason(meta.PruneFailedReason, r.states.of(keyOf(k)).mask.Error(err))
 		}
 	}
-	r.memories.forget(ctx, keyOf(k))
+	r.states.forget(ctx, keyOf(k))
 	r.builds.Forget(keyOf(k))
 	return nil
 }
@@ -67,7 +67,7 @@ func (r *Reconciler) deleteObjects(ctx context.Context, k *kustomizev1.Kustomiza
 			as.Namespace, as.ServiceAccount, strings.Join(subjects, "\n")))
 		return nil
 	}
-	known := r.memories.of(keyOf(k))
+	known := r.states.of(keyOf(k))
 	if known.termination == nil {
 		if len(malformed) > 0 {
 			r.tell(k, corev1.EventTypeWarning, describeMalformed(malformed))
@@ -92,7 +92,7 @@ func (r *Reconciler) deleteObjects(ctx context.Context, k *kustomizev1.Kustomiza
 
 // awaitTermination returns an error as long as what was deleted is still there, until
 // the timeout is over. No worker is held: informers tell when the last of it is gone.
-func (r *Reconciler) awaitTermination(ctx context.Context, k *kustomizev1.Kustomization, known *memory) error {
+func (r *Reconciler) awaitTermination(ctx context.Context, k *kustomizev1.Kustomization, known *state) error {
 	wait := known.termination
 	left, err := known.objects.Remaining(ctx, r.identity(k), wait.deleted)
 	over := r.clock.Since(wait.since) >= k.GetTimeout()

@@ -22,7 +22,7 @@ import (
 type run struct {
 	k        *kustomizev1.Kustomization
 	artifact *meta.Artifact
-	memory   *memory
+	state    *state
 	seen     decide.Observation
 	// opened is the artifact's tree, once it is needed.
 	opened tree.Tree
@@ -36,7 +36,7 @@ type run struct {
 // observe reads all that decides whether there is anything to do. It makes no API call
 // that the cache does not answer.
 func (r *Reconciler) observe(ctx context.Context, k *kustomizev1.Kustomization) (*run, error) {
-	run := &run{k: k, memory: r.memories.of(keyOf(k))}
+	run := &run{k: k, state: r.states.of(keyOf(k))}
 	if err := refuse(k); err != nil {
 		return run, terminal(err)
 	}
@@ -50,7 +50,7 @@ func (r *Reconciler) observe(ctx context.Context, k *kustomizev1.Kustomization) 
 	}
 	run.seen.Spec = decisionSpec(k)
 	run.observeStatus()
-	run.seen.Drift = run.memory.objects.Drift()
+	run.seen.Drift = run.state.objects.Drift()
 	if err := r.observeInputs(ctx, run); err != nil {
 		return run, err
 	}
@@ -93,19 +93,19 @@ func (run *run) observeStatus() {
 
 // observeInputs compares what the last build read with what is there now.
 func (r *Reconciler) observeInputs(ctx context.Context, run *run) error {
-	built := run.memory.decided.Built
+	built := run.state.previous.Built
 	if built == nil || built.Generation != run.k.Generation {
 		return nil
 	}
 	if err := r.open(ctx, run); err != nil {
 		return err
 	}
-	_, same, err := run.memory.reads.AnsweredBy(run.opened)
+	_, same, err := run.state.reads.AnsweredBy(run.opened)
 	if err != nil {
 		return retrySoon(run.k, reconciler.WithReason(meta.ArtifactFailedReason, fmt.Errorf("reading %s: %w", run.artifact.Revision, err)))
 	}
 	run.seen.FilesChanged = !same
-	run.seen.VariablesChanged = substitutesFrom(run.k) && changedInputs(ctx, r.client, run.k.Namespace, run.memory.inputs)
+	run.seen.VariablesChanged = substitutesFrom(run.k) && changedInputs(ctx, r.client, run.k.Namespace, run.state.inputs)
 	return nil
 }
 

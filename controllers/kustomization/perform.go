@@ -40,8 +40,8 @@ const reasonUnknownFields = "UnknownFields"
 func (r *Reconciler) perform(ctx context.Context, run *run, decision decide.Decision) {
 	switch decision.Action {
 	case decide.EndPauses:
-		run.memory.objects.EndPauses()
-		run.seen.Drift = run.memory.objects.Drift()
+		run.state.objects.EndPauses()
+		run.seen.Drift = run.state.objects.Drift()
 	case decide.ReadVariables:
 		r.readVariables(ctx, run)
 	case decide.Apply:
@@ -63,7 +63,7 @@ func (r *Reconciler) readVariables(ctx context.Context, run *run) {
 		run.seen.Failure = variablesFailure(err)
 		return
 	}
-	run.memory.inputs = inputs
+	run.state.inputs = inputs
 	run.seen.Variables = new(digestOf(sub))
 }
 
@@ -82,17 +82,17 @@ func (r *Reconciler) apply(ctx context.Context, run *run) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, run.k.GetTimeout())
 	defer cancel()
-	outcome, err := run.memory.objects.Apply(ctx, request)
-	if len(run.malformed) > 0 && !run.memory.decided.Applied {
+	outcome, err := run.state.objects.Apply(ctx, request)
+	if len(run.malformed) > 0 && !run.state.previous.Applied {
 		run.warn(meta.ProgressingReason, describeMalformed(run.malformed))
 	}
 	run.seen.Applied = &decide.Outcome{Entries: outcome.Entries(), Waiting: outcome.Waiting, Built: built}
-	run.seen.Drift = run.memory.objects.Drift()
+	run.seen.Drift = run.state.objects.Drift()
 	for _, contention := range outcome.Contentions {
 		run.warn(reasonDrift, profile.Describe(contention))
 	}
 	if text := outcome.Ignored(); text != "" {
-		run.warn(reasonUnknownFields, run.memory.mask.Text(text))
+		run.warn(reasonUnknownFields, run.state.mask.Text(text))
 	}
 	changed := apply.Log(outcome.Changes)
 	switch {
@@ -116,7 +116,7 @@ func (r *Reconciler) build(ctx context.Context, run *run) (*build.Result, decide
 	if err != nil {
 		return nil, decide.Built{}, variablesFailure(err)
 	}
-	run.memory.mask = sub.Mask()
+	run.state.mask = sub.Mask()
 	owner, opened, spec := keyOf(run.k), run.opened, specOf(run.k, sub)
 	built := decide.Built{Generation: run.k.Generation, Variables: digestOf(sub), Artifact: run.artifact.Digest}
 	request := background.Request[types.NamespacedName]{
@@ -133,14 +133,14 @@ func (r *Reconciler) build(ctx context.Context, run *run) (*build.Result, decide
 	case err != nil:
 		return nil, decide.Built{}, buildFailure(run.k, err)
 	}
-	run.memory.reads, run.memory.inputs = result.Reads, inputs
+	run.state.reads, run.state.inputs = result.Reads, inputs
 	built.Objects = result.Digest
 	return result, built, nil
 }
 
 // prune deletes what left the inventory.
 func (r *Reconciler) prune(ctx context.Context, run *run, decision decide.Decision) {
-	changes, kept, err := run.memory.objects.Prune(ctx, r.identity(run.k), decision.Stale)
+	changes, kept, err := run.state.objects.Prune(ctx, r.identity(run.k), decision.Stale)
 	run.seen.Pruned, run.seen.Kept = true, kept
 	if pruned := apply.Log(changes); pruned != "" {
 		log.FromContext(ctx).Info("pruned", "objects", strings.Split(pruned, "\n"), "revision", run.artifact.Revision)
@@ -160,11 +160,11 @@ func (r *Reconciler) prune(ctx context.Context, run *run, decision decide.Decisi
 func (run *run) health(ctx context.Context) decide.Health {
 	switch run.seen.HealthCheck {
 	case decide.CheckApplied:
-		return run.memory.objects.Health(ctx)
+		return run.state.objects.Health(ctx)
 	case decide.CheckReferences:
-		return run.memory.objects.HealthOf(ctx, references(run.k))
+		return run.state.objects.HealthOf(ctx, references(run.k))
 	case decide.CheckNone:
-		run.memory.objects.StopWaiting()
+		run.state.objects.StopWaiting()
 	}
 	return decide.Health{}
 }

@@ -60,7 +60,7 @@ type Reconciler struct {
 	live     client.Reader
 	clock    clock.PassiveClock
 	recorder reconciler.Recorder
-	memories *memories
+	states   *states
 
 	builds background.Runner[types.NamespacedName, *build.Result]
 	wake   wake.Source // by news of applied objects, and by builds
@@ -84,7 +84,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		return err
 	}
 	clients := apply.NewClients(mgr.GetConfig(), mgr.GetRESTMapper(), profile.FieldManager)
-	r.memories = newMemories(apply.NewEngine(profile, clients, informers, opts.Clock), r.wake.Wake)
+	r.states = newStates(apply.NewEngine(profile, clients, informers, opts.Clock), r.wake.Wake)
 	if err := index(mgr); err != nil {
 		return err
 	}
@@ -113,8 +113,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, k *kustomizev1.Kustomization
 		return r.recordFailure(run, reconciler.Result{}, err)
 	}
 	for {
-		decision := decide.Decide(run.seen, run.memory.decided, r.clock.Now())
-		run.memory.decided = decision.Memory
+		decision := decide.Decide(run.seen, run.state.previous, r.clock.Now())
+		run.state.previous = decision.State
 		if decision.Action == decide.Report {
 			return r.record(run, decision.Report)
 		}

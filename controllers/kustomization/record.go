@@ -19,7 +19,7 @@ import (
 // record writes into the status what a reconcile came to, in memory: the runner patches
 // it.
 func (r *Reconciler) record(run *run, report decide.ReportedState) (reconciler.Result, error) {
-	k, remembered := run.k, run.memory.decided
+	k, remembered := run.k, run.state.previous
 	if run.attempted {
 		k.Status.LastAttemptedRevision = run.artifact.Revision
 	}
@@ -56,7 +56,7 @@ func (r *Reconciler) record(run *run, report decide.ReportedState) (reconciler.R
 // object may quote it: the API server, an admission webhook, the object's own status.
 func (r *Reconciler) recordFailure(run *run, result reconciler.Result, err error) (reconciler.Result, error) {
 	result.About = run.about()
-	return result, run.memory.mask.Error(err)
+	return result, run.state.mask.Error(err)
 }
 
 // addHistory notes how an attempt ended.
@@ -65,7 +65,7 @@ func (r *Reconciler) addHistory(run *run, reason string) {
 	if origin := run.artifact.Metadata[originRevision]; origin != "" {
 		about["originRevision"] = origin
 	}
-	now, remembered := r.clock.Now(), run.memory.decided
+	now, remembered := r.clock.Now(), run.state.previous
 	run.k.Status.History.Upsert(remembered.Built.Objects, now, now.Sub(remembered.Started).Round(time.Millisecond), reason, about)
 }
 
@@ -81,11 +81,11 @@ func (r *Reconciler) setHealthy(run *run, healthy *decide.HealthyCondition) {
 	}
 	since := r.clock.Now()
 	if healthy.Status == metav1.ConditionUnknown {
-		since = run.memory.decided.HealthSince
+		since = run.state.previous.HealthSince
 		reconciler.RemoveCondition(run.k, meta.HealthyCondition)
 	}
 	reconciler.SetCondition(run.k, since, metav1.Condition{
-		Type: meta.HealthyCondition, Status: healthy.Status, Reason: healthy.Reason, Message: run.memory.mask.Text(healthy.Message),
+		Type: meta.HealthyCondition, Status: healthy.Status, Reason: healthy.Reason, Message: run.state.mask.Text(healthy.Message),
 	})
 }
 

@@ -13,18 +13,17 @@ import (
 	"github.com/sluice-cd/sluice/internal/wake"
 )
 
-// expensive remembers the Receivers whose expressions took more than they may, and
-// has them reconciled. A restart forgets it; the first request finds it out again,
-// and is ended as the one before.
+// expensive keeps the Receivers whose expressions exceeded their budget, and has them
+// reconciled. A restart loses it; the first request then exceeds the budget again.
 type expensive struct {
 	wake wake.Source
 
 	mu    sync.Mutex
-	found map[types.NamespacedName]verdict
+	found map[types.NamespacedName]budgetError
 }
 
-// verdict is about one generation of a Receiver, until somebody asks again.
-type verdict struct {
+// budgetError is about one generation of a Receiver, until a reconcile is requested.
+type budgetError struct {
 	uid        types.UID
 	generation int64
 	requested  string
@@ -35,15 +34,15 @@ func (e *expensive) note(obj *notificationv1.Receiver, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.found == nil {
-		e.found = map[types.NamespacedName]verdict{}
+		e.found = map[types.NamespacedName]budgetError{}
 	}
 	key := client.ObjectKeyFromObject(obj)
-	e.found[key] = verdict{obj.UID, obj.Generation, obj.Annotations[meta.ReconcileRequestAnnotation], err}
+	e.found[key] = budgetError{obj.UID, obj.Generation, obj.Annotations[meta.ReconcileRequestAnnotation], err}
 	e.wake.Wake(key)
 }
 
-// verdict is what was found out about a Receiver as it is now; nil is nothing.
-func (e *expensive) verdict(obj *notificationv1.Receiver) error {
+// errorOf is the error of a Receiver as it is now, nil if its expressions exceeded nothing.
+func (e *expensive) errorOf(obj *notificationv1.Receiver) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	key := client.ObjectKeyFromObject(obj)

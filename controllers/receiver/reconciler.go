@@ -100,7 +100,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *notificationv1.Receiver
 		obj.Status.WebhookPath = ""
 		return reconciler.Result{}, reconcile.TerminalError(err)
 	}
-	if err := r.expensive.verdict(obj); err != nil {
+	if err := r.expensive.errorOf(obj); err != nil {
 		return reconciler.Result{}, reconcile.TerminalError(fmt.Errorf("requests are refused until the expression is changed: %w", err))
 	}
 	token, err := r.token(ctx, obj)
