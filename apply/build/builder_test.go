@@ -196,7 +196,7 @@ func TestWhatIsBuiltInAProcess(t *testing.T) {
 
 func TestWhyAProcessEnded(t *testing.T) {
 	trace := strings.Repeat("goroutine 1 [running]:\n", 2000)
-	for said, want := range map[string]string{
+	for stderr, want := range map[string]string{
 		"# Warning: deprecated\n" + trace + "fatal error: runtime: out of memory\n" + trace:                      "MiB of memory",
 		trace + "runtime/cgo: pthread_create failed: Resource temporarily unavailable\nSIGABRT: abort\n" + trace: "MiB of memory",
 		"runtime: failed to create new OS thread (have 5 already; errno=11)\nfatal error: newosproc\n" + trace:   "MiB of memory",
@@ -204,12 +204,12 @@ func TestWhyAProcessEnded(t *testing.T) {
 		"fatal error: stack overflow\n" + trace: "of stack",
 		"fatal error: all goroutines are asleep\n" + trace: "fatal error: all goroutines",
 	} {
-		p := &process{said: &tail{}}
-		for data := []byte(said); len(data) > 0; data = data[min(len(data), 1000):] {
-			_, _ = p.said.Write(data[:min(len(data), 1000)])
+		p := &process{stderr: &stderrLog{}}
+		for data := []byte(stderr); len(data) > 0; data = data[min(len(data), 1000):] {
+			_, _ = p.stderr.Write(data[:min(len(data), 1000)])
 		}
 		if err := p.explain(errors.New("EOF"), 1<<20); !strings.Contains(err.Error(), want) {
-			t.Errorf("%.80q: got %v", said, err)
+			t.Errorf("%.80q: got %v", stderr, err)
 		}
 	}
 }

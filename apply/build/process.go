@@ -19,15 +19,15 @@ import (
 	"github.com/sluice-cd/sluice/internal/tree"
 )
 
-// A build in a process of its own can be ended at any moment, has a limit of memory
-// that is not a matter of counting, and cannot take this process with it. The other
-// side has no files but what it asks for, no environment and nobody to connect to.
+// A build in a process of its own can be killed at any moment, has a memory limit that
+// the kernel enforces, and cannot crash this process. It has no environment, no network,
+// and no files but those of the tree, which it requests from this process.
 //
-//	here                      there
-//	order ------------------>
-//	      <------------------ question: what is at this path?
-//	answer ----------------->   ... as often as it takes
-//	      <------------------ outcome
+//	controller                build process
+//	buildRequest ----------->
+//	             <----------- treeRequest: what is at this path?
+//	treeResponse ----------->   ... for each path that kustomize reads
+//	             <----------- treeRequest with the buildResult
 
 const (
 	// processCost is the memory that a process needs before it builds anything.
@@ -37,33 +37,34 @@ const (
 	processesPerNamespace = 2
 	// maxIdle is how long a process waits for the next build.
 	maxIdle = time.Minute
-	// maxSaid is how much is kept of what a process says about its end.
-	maxSaid = 8 << 10
+	// maxStderr is how much of standard error is kept, in bytes.
+	maxStderr = 8 << 10
 )
 
-// order is what to build.
-type order struct {
+// buildRequest is what to build.
+type buildRequest struct {
 	Spec   Spec
 	Bounds Bounds
 	// Memory is how much the process may use more than it uses, in bytes.
 	Memory int64
 }
 
-// question asks for something of the tree, or tells the outcome.
-type question struct {
+// treeRequest asks what is at a path of the tree, or ends the build with its result.
+type treeRequest struct {
 	Stat, ReadDir, ReadFile string
-	Outcome                 *outcome
+	Outcome                 *buildResult
 }
 
-type answer struct {
+// treeResponse is what is at the path.
+type treeResponse struct {
 	Entry   tree.Entry
 	Entries []tree.Entry
 	Data    []byte
 	Err     string
 }
 
-// outcome is a Result, or an error, which is one of the sentinels of this package.
-type outcome struct {
+// buildResult is a Result, or an error with the sentinel that it wraps.
+type buildResult struct {
 	Objects [][]byte
 	Reads   Reads
 	Digest  string
@@ -75,10 +76,10 @@ type outcome struct {
 // error is, the last one counts.
 var sentinels = []error{errRefused, ErrPathNotFound, ErrTooLarge, ErrRemote, ErrEncrypted, ErrVariable, errLeaves}
 
-// processes are those that run, and one that waits for more.
+// processes are the slots of the namespaces, and one idle process for the next build.
 type processes struct {
 	mu    sync.Mutex
-	slots map[string]*slots // by namespace; without those that nobody needs
+	slots map[string]*slots // by namespace; removed when unused
 	idle  *process
 }
 
@@ -88,17 +89,17 @@ type slots struct {
 }
 
 type process struct {
-	cmd  *exec.Cmd
-	in   *gob.Encoder
-	out  *gob.Decoder
-	said *tail
-	kill func()
-	// ended is closed when the process was killed, and all that it said is there.
+	cmd    *exec.Cmd
+	in     *gob.Encoder
+	out    *gob.Decoder
+	stderr *stderrLog
+	kill   func()
+	// ended is closed when the process has ended, and stderr is complete.
 	ended chan struct{}
 	used  int // how often it has waited for the next build
 }
 
-// build has a job done by a process.
+// build runs a job in a process.
 func (p *processes) build(ctx context.Context, command []string, j *job, memory int64) (*Result, error) {
 	proc, err := p.take(ctx, command)
 	if err != nil {
@@ -196,13 +197,13 @@ func start(ctx context.Context, command []string) (*process, error) {
 		cancel()
 		return nil, err
 	}
-	said := &tail{}
-	cmd.Stderr = said
+	stderr := &stderrLog{}
+	cmd.Stderr = stderr
 	if err := cmd.Start(); err != nil {
 		cancel()
 		return nil, err
 	}
-	p := &process{cmd: cmd, in: gob.NewEncoder(in), out: gob.NewDecoder(out), said: said, ended: make(chan struct{})}
+	p := &process{cmd: cmd, in: gob.NewEncoder(in), out: gob.NewDecoder(out), stderr: stderr, ended: make(chan struct{})}
 	p.kill = sync.OnceFunc(func() {
 		cancel()
 		_ = in.Close()
@@ -227,18 +228,18 @@ func (*process) alive(err error) bool { return errors.As(err, new(errFailed)) }
 
 // build does one job.
 func (p *process) build(j *job, memory int64) (*Result, error) {
-	if err := p.in.Encode(order{Spec: j.spec, Bounds: j.overlay.bounds, Memory: memory}); err != nil {
+	if err := p.in.Encode(buildRequest{Spec: j.spec, Bounds: j.overlay.bounds, Memory: memory}); err != nil {
 		return nil, err
 	}
 	for {
-		var q question
+		var q treeRequest
 		if err := p.out.Decode(&q); err != nil {
 			return nil, err
 		}
 		if q.Outcome != nil {
 			return q.Outcome.result()
 		}
-		if err := p.in.Encode(answerTo(j.overlay.tree, q)); err != nil {
+		if err := p.in.Encode(respond(j.overlay.tree, q)); err != nil {
 			return nil, err
 		}
 	}
@@ -246,30 +247,30 @@ func (p *process) build(j *job, memory int64) (*Result, error) {
 
 // explain says why a process ended.
 func (p *process) explain(err error, memory int64) error {
-	said := p.said.String()
-	if said == "" || containsAny(said, shortages) { // "" is killed, as the kernel does
+	stderr := p.stderr.String()
+	if stderr == "" || containsAny(stderr, outOfMemoryTexts) { // "" is killed, as the kernel does
 		return tooLarge(memory>>20, "MiB of memory", "look for replacements, variables, definitions and copying patches that add to themselves, or "+split)
 	}
-	if strings.Contains(said, "stack overflow") || strings.Contains(said, "stack exceeds") {
+	if strings.Contains(stderr, "stack overflow") || strings.Contains(stderr, "stack exceeds") {
 		return tooLarge(1, "gigabyte of stack", "something refers to itself")
 	}
-	first, _, _ := strings.Cut(strings.TrimSpace(said), "\n")
+	first, _, _ := strings.Cut(strings.TrimSpace(stderr), "\n")
 	return fmt.Errorf("the process that builds has ended: %w %.200s", err, first)
 }
 
-// endings begin what a process says when it ends; shortages is how it says that it
+// crashTexts begin the reason of a crash on standard error; outOfMemoryTexts say that it
 // could not get memory, of which a new thread needs some.
 var (
-	endings   = []string{"fatal error", "SIGABRT", "pthread_create failed"}
-	shortages = []string{"out of memory", "allocate", "pthread_create failed", "failed to create new OS thread"}
+	crashTexts       = []string{"fatal error", "SIGABRT", "pthread_create failed"}
+	outOfMemoryTexts = []string{"out of memory", "allocate", "pthread_create failed", "failed to create new OS thread"}
 )
 
 func containsAny(text string, words []string) bool {
 	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(text, word) })
 }
 
-func answerTo(t tree.Tree, q question) answer {
-	var a answer
+func respond(t tree.Tree, q treeRequest) treeResponse {
+	var a treeResponse
 	var err error
 	switch {
 	case q.Stat != "":
@@ -285,7 +286,7 @@ func answerTo(t tree.Tree, q question) answer {
 	return a
 }
 
-func (o *outcome) result() (*Result, error) {
+func (o *buildResult) result() (*Result, error) {
 	if o.Err != "" {
 		failed := errFailed{text: o.Err}
 		if o.Is > 0 && o.Is <= len(sentinels) {
@@ -304,26 +305,27 @@ func (o *outcome) result() (*Result, error) {
 	return r, nil
 }
 
-// tail keeps the first of what is written, where a crash says its reason.
-type tail struct {
+// stderrLog keeps the end of what is written, and from a crash on its beginning, where the
+// reason is.
+type stderrLog struct {
 	mu   sync.Mutex
 	kept []byte
 }
 
-var _ io.Writer = (*tail)(nil)
+var _ io.Writer = (*stderrLog)(nil)
 
-func (t *tail) Write(data []byte) (int, error) {
+func (t *stderrLog) Write(data []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.kept = append(t.kept, data...)
-	if extra := len(t.kept) - maxSaid; extra > 0 && !containsAny(string(t.kept), endings) {
+	if extra := len(t.kept) - maxStderr; extra > 0 && !containsAny(string(t.kept), crashTexts) {
 		t.kept = t.kept[extra:] // warnings
 	}
-	t.kept = t.kept[:min(len(t.kept), 2*maxSaid)]
+	t.kept = t.kept[:min(len(t.kept), 2*maxStderr)]
 	return len(data), nil
 }
 
-func (t *tail) String() string {
+func (t *stderrLog) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return string(t.kept)

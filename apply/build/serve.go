@@ -19,11 +19,11 @@ const ServeVariable = "SLUICE_BUILD_PROCESS"
 // Serve builds what in asks for until it ends. It is for a process of its own: it
 // changes the limits of the process, and what kustomize connects through.
 func Serve(in io.Reader, out io.Writer) error {
-	http.DefaultTransport = nowhere{}
-	orders, outcomes := gob.NewDecoder(in), gob.NewEncoder(out)
+	http.DefaultTransport = noNetwork{}
+	requests, results := gob.NewDecoder(in), gob.NewEncoder(out)
 	for {
-		var o order
-		if err := orders.Decode(&o); err != nil {
+		var o buildRequest
+		if err := requests.Decode(&o); err != nil {
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
@@ -33,8 +33,8 @@ func Serve(in io.Reader, out io.Writer) error {
 		if err := limitMemory(o.Memory); err != nil {
 			return err
 		}
-		j := newJob(nil, &asked{orders, outcomes}, o.Spec, o.Bounds, unbounded{}) //nolint:staticcheck // who waits for it kills the process
-		if err := outcomes.Encode(question{Outcome: outcomeOf(j.run())}); err != nil {
+		j := newJob(nil, &remoteTree{requests, results}, o.Spec, o.Bounds, unbounded{}) //nolint:staticcheck // who waits for it kills the process
+		if err := results.Encode(treeRequest{Outcome: buildResultOf(j.run())}); err != nil {
 			return err
 		}
 		j = nil
@@ -42,15 +42,15 @@ func Serve(in io.Reader, out io.Writer) error {
 	}
 }
 
-// nowhere opens no connection.
-type nowhere struct{}
+// noNetwork is a transport that opens no connection.
+type noNetwork struct{}
 
-func (nowhere) RoundTrip(r *http.Request) (*http.Response, error) {
+func (noNetwork) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, fmt.Errorf("%w: %s", ErrRemote, r.URL.Redacted())
 }
 
-func outcomeOf(r *Result, err error) *outcome {
-	o := &outcome{}
+func buildResultOf(r *Result, err error) *buildResult {
+	o := &buildResult{}
 	if err != nil {
 		o.Err = err.Error()
 		for i, sentinel := range sentinels {
@@ -64,21 +64,21 @@ func outcomeOf(r *Result, err error) *outcome {
 	for _, obj := range r.Objects {
 		data, err := obj.MarshalJSON()
 		if err != nil {
-			return &outcome{Err: err.Error()}
+			return &buildResult{Err: err.Error()}
 		}
 		o.Objects = append(o.Objects, data)
 	}
 	return o
 }
 
-// asked is the tree of whoever ordered the build.
-type asked struct {
+// remoteTree is the tree of the process that requested the build.
+type remoteTree struct {
 	in  *gob.Decoder
 	out *gob.Encoder
 }
 
-func (a *asked) ask(q question) (answer, error) {
-	var got answer
+func (a *remoteTree) request(q treeRequest) (treeResponse, error) {
+	var got treeResponse
 	if err := a.out.Encode(q); err != nil {
 		return got, err
 	}
@@ -92,25 +92,25 @@ func (a *asked) ask(q question) (answer, error) {
 }
 
 // Hash implements tree.Tree.
-func (a *asked) Hash(name string) (string, error) {
-	got, err := a.ask(question{Stat: name})
+func (a *remoteTree) Hash(name string) (string, error) {
+	got, err := a.request(treeRequest{Stat: name})
 	return got.Entry.Hash, err
 }
 
 // Stat implements tree.Tree; what is absent is the zero entry.
-func (a *asked) Stat(name string) (tree.Entry, error) {
-	got, err := a.ask(question{Stat: name})
+func (a *remoteTree) Stat(name string) (tree.Entry, error) {
+	got, err := a.request(treeRequest{Stat: name})
 	return got.Entry, err
 }
 
 // ReadDir implements tree.Tree.
-func (a *asked) ReadDir(name string) ([]tree.Entry, error) {
-	got, err := a.ask(question{ReadDir: name})
+func (a *remoteTree) ReadDir(name string) ([]tree.Entry, error) {
+	got, err := a.request(treeRequest{ReadDir: name})
 	return got.Entries, err
 }
 
 // ReadFile implements tree.Tree.
-func (a *asked) ReadFile(name string) ([]byte, error) {
-	got, err := a.ask(question{ReadFile: name})
+func (a *remoteTree) ReadFile(name string) ([]byte, error) {
+	got, err := a.request(treeRequest{ReadFile: name})
 	return got.Data, err
 }

@@ -10,29 +10,29 @@ import (
 
 // newCosign trusts keys if a Secret is named, or else identities.
 func newCosign(ctx context.Context, req request) (Verifier, error) {
-	var j judge
+	var t trustedSigners
 	var err error
 	if req.spec.SecretName != "" {
-		j, err = readKeys(ctx, req)
+		t, err = readKeys(ctx, req)
 	} else {
-		j, err = readIdentities(ctx, req)
+		t, err = readIdentities(ctx, req)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &cosign{judge: j, opts: req.opts}, nil
+	return &cosign{trusted: t, opts: req.opts}, nil
 }
 
 // cosign verifies what `cosign sign` leaves in a registry.
 type cosign struct {
-	judge judge
-	opts  Options
+	trusted trustedSigners
+	opts    Options
 }
 
-// judge decides whether a signature is by who is trusted, and says who that is.
-// The error says why not.
-type judge interface {
-	judge(s signed) (signer string, err error)
+// trustedSigners are the keys or the identities that are trusted. signerOf returns which of
+// them made a signature, or an error if none did.
+type trustedSigners interface {
+	signerOf(s signed) (signer string, err error)
 }
 
 // Verify implements [Verifier].
@@ -43,7 +43,7 @@ func (c *cosign) Verify(ctx context.Context, ref name.Digest) (Evidence, error) 
 	for s, err := range newRepository(ctx, ref, c.opts).cosignSignatures(&seen) {
 		if err == nil {
 			var signer string
-			if signer, err = c.judge.judge(s); err == nil {
+			if signer, err = c.trusted.signerOf(s); err == nil {
 				return Evidence{Signer: signer, Signature: s.where}, nil
 			}
 			err = unreadable{err}

@@ -103,7 +103,7 @@ func rootVerifier(trusted root.TrustedMaterial) (*verify.Verifier, error) {
 	return verify.NewVerifier(trusted, demands...)
 }
 
-func (i identities) judge(s signed) (string, error) {
+func (i identities) signerOf(s signed) (string, error) {
 	content, err := s.byCert.VerificationContent()
 	if err != nil {
 		return "", err

@@ -114,7 +114,7 @@ func keyVerifier(public crypto.PublicKey, hash crypto.Hash) (*verify.Verifier, e
 	return verify.NewVerifier(trusted, verify.WithNoObserverTimestamps())
 }
 
-func (k keys) judge(s signed) (string, error) {
+func (k keys) signerOf(s signed) (string, error) {
 	if content, err := s.byKey.VerificationContent(); err != nil {
 		return "", err
 	} else if content.Certificate() != nil {

@@ -33,7 +33,7 @@ var vagueTypes = []string{
 	"application/vnd.docker.container.image.v1+json",
 }
 
-// signed is one signature, not judged yet.
+// signed is one signature, not verified yet.
 type signed struct {
 	where string
 	// byKey and byCert are the signature as one by a key, and as one with a

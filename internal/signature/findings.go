@@ -16,11 +16,11 @@ const (
 	maxReason = 300
 )
 
-// findings are the signatures that were looked at and why each did not count.
+// findings are the signatures that were verified, and why each did not count.
 type findings struct {
 	found   []finding
-	outages []error // what could not be looked at
-	skipped int     // more than is looked at
+	outages []error // signatures that could not be read
+	skipped int     // signatures beyond maxSignatures
 }
 
 type finding struct {
@@ -28,8 +28,7 @@ type finding struct {
 	reason string
 }
 
-// note files an error about a signature: as why it does not count, or as an
-// outage.
+// note adds an error about a signature: a reason why it does not count, or an outage.
 func (f *findings) note(where string, err error) {
 	if isFinding(err) {
 		f.found = append(f.found, finding{where, shorten(err.Error())})
@@ -38,8 +37,8 @@ func (f *findings) note(where string, err error) {
 	f.outages = append(f.outages, fmt.Errorf("reading %s: %w", where, err))
 }
 
-// err is the verdict when nothing counted. It is ErrUnverified only if
-// everything could be looked at: what could not might have counted.
+// err is the error if no signature counted. It is ErrUnverified only if
+// all could be read: one that could not might have counted.
 func (f *findings) err(ref name.Digest) error {
 	if len(f.outages) > 0 {
 		return fmt.Errorf("looking for signatures of %s: %w", ref, errors.Join(f.outages...))

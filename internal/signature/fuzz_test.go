@@ -10,9 +10,9 @@ import (
 
 const anyDigest = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
 
-// judges are what every parsed signature is given to: whatever a registry
+// allTrustedSigners are what every parsed signature is verified by: whatever a registry
 // serves, nothing may panic and nothing may count.
-func judges(f *testing.F) []judge {
+func allTrustedSigners(f *testing.F) []trustedSigners {
 	f.Helper()
 	t := &testing.T{}
 	k, err := parseKeys("a.pub", newKey(t, p256).pub)
@@ -31,11 +31,11 @@ func judges(f *testing.F) []judge {
 	if err != nil {
 		f.Fatal(err)
 	}
-	return []judge{k, identities{verifier: v, policy: policy}}
+	return []trustedSigners{k, identities{verifier: v, policy: policy}}
 }
 
 func FuzzBundle(f *testing.F) {
-	all := judges(f)
+	all := allTrustedSigners(f)
 	f.Add([]byte(`{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json"}`))
 	f.Add([]byte(`{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{"publicKey":{"hint":"a"}},` +
 		`"dsseEnvelope":{"payload":"e30=","payloadType":"application/vnd.in-toto+json","signatures":[{"sig":"AAAA"}]}}`))
@@ -48,7 +48,7 @@ func FuzzBundle(f *testing.F) {
 			return
 		}
 		for _, j := range all {
-			if who, err := j.judge(s); err == nil {
+			if who, err := j.signerOf(s); err == nil {
 				t.Errorf("counts as signed by %s", who)
 			}
 		}
@@ -56,7 +56,7 @@ func FuzzBundle(f *testing.F) {
 }
 
 func FuzzSimpleSigning(f *testing.F) {
-	all := judges(f)
+	all := allTrustedSigners(f)
 	f.Add([]byte(`{"critical":{"image":{"docker-manifest-digest":"`+anyDigest+`"}}}`), "AAAA", "", "", "")
 	f.Add([]byte(`{}`), "AAAA", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", `{"Payload":{"body":"e30=","logID":"00"}}`, `{"SignedRFC3161Timestamp":"AAAA"}`)
 	f.Fuzz(func(t *testing.T, payload []byte, sig, cert, proof, stamp string) {
@@ -69,7 +69,7 @@ func FuzzSimpleSigning(f *testing.F) {
 		_ = claimsDigest(payload, anyDigest)
 		_, _ = s.byCert.TlogEntries()
 		for _, j := range all {
-			if who, err := j.judge(s); err == nil {
+			if who, err := j.signerOf(s); err == nil {
 				t.Errorf("counts as signed by %s", who)
 			}
 		}

@@ -93,7 +93,7 @@ func (n *notary) search(ctx context.Context, repo repository, image v1.Descripto
 		}
 		if err == nil {
 			var evidence Evidence
-			if evidence, err = n.judge(ctx, repo.ref, image, envelope); err == nil {
+			if evidence, err = n.verifyEnvelope(ctx, repo.ref, image, envelope); err == nil {
 				evidence.Signature = where
 				return evidence, nil
 			}
@@ -130,9 +130,9 @@ func (r repository) notationSignature(digest v1.Hash) (envelope, error) {
 	return envelope{mediaType: string(m.Layers[0].MediaType), data: data}, err
 }
 
-// judge holds a signature against the trust policy. What the policy only wants
+// verifyEnvelope verifies a signature by the trust policy. What the policy only wants
 // logged becomes a warning.
-func (n *notary) judge(ctx context.Context, ref name.Digest, image v1.Descriptor, e envelope) (Evidence, error) {
+func (n *notary) verifyEnvelope(ctx context.Context, ref name.Digest, image v1.Descriptor, e envelope) (Evidence, error) {
 	desc := ocispec.Descriptor{MediaType: string(image.MediaType), Digest: digest.Digest(image.Digest.String()), Size: image.Size}
 	outcome, err := n.verifier.Verify(ctx, desc, e.data, notation.VerifierVerifyOptions{
 		ArtifactReference:  ref.Name(),

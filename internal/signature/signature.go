@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package signature says whether an image carries a signature that counts.
+// Package signature verifies the signatures of images, by cosign and by notation.
 //
 // A signature is not in the image but beside it, in the same repository, and it
-// names the image by digest. So verifying is finding and judging:
+// names the image by digest. So verifying is finding signatures and checking each:
 //
 //	                        cosign                                    notation
 //	what to trust    keys `*.pub` | a Sigstore root + identities      `*.crt`, `*.pem` + trustpolicy.json
@@ -14,7 +14,7 @@
 // Referrers are listed by the registry's API for them, or where it has none, by
 // the tag sha256-<hex> that clients keep in its place. One signature that counts
 // is enough; the others do not matter, since anybody who may push may add one.
-// When none counts the error says of each why. An image without signatures and
+// If none counts, the error has the reason for each. An image without signatures and
 // a registry that does not answer are different things: only the former is
 // [ErrUnverified].
 //
@@ -43,15 +43,15 @@ import (
 
 var (
 	// ErrUnverified means that the image carries no signature that counts. It
-	// is evidence, not an outage: trying again helps only if somebody signs.
+	// is not an outage: trying again helps only after the image was signed.
 	ErrUnverified = errors.New("no valid signature")
 	// ErrConfig means that the spec or a Secret it names cannot be used. Errors
 	// that only a change of the spec can mend are also terminal errors.
 	ErrConfig = errors.New("verification is not configured correctly")
 )
 
-// Verifier judges images by what it trusts. It is safe for concurrent use, but
-// holds what the Secrets said when it was made.
+// Verifier verifies images by the keys and identities that it trusts, which are read from
+// Secrets once, when it is made. It is safe for concurrent use.
 type Verifier interface {
 	// Verify returns the evidence for the signature of ref that counts. The
 	// error is [ErrUnverified] if there is none; any other error means that it
@@ -99,7 +99,7 @@ type Identity struct {
 	Subject string
 }
 
-// Options are the means, where [Spec] is the will.
+// Options are how the registry is reached, and the bounds of a verification.
 type Options struct {
 	// Remote is how the registry is reached: transport and credentials.
 	Remote []remote.Option
