@@ -47,7 +47,10 @@ func (b *browser) read(t *testing.T, page string) string {
 
 func (b *browser) do(t *testing.T, req *http.Request) string {
 	t.Helper()
-	resp := get(b.Do(req)).or(t)
+	resp, err := b.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer resp.Body.Close()
 	body := string(get(io.ReadAll(resp.Body)).or(t))
 	if resp.StatusCode != http.StatusOK {
