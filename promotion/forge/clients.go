@@ -77,7 +77,7 @@ func (c *Clients) For(remote Remote) (Forge, error) {
 			return nil, err
 		}
 	}
-	table, ok := providers()[name]
+	table, ok := providers[name]
 	if !ok {
 		return nil, unknownProvider(name)
 	}

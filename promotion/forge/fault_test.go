@@ -124,7 +124,7 @@ func TestAWriteIsNeverSentTwice(t *testing.T) {
 					writes++
 				}
 			}
-			if writes != 1 {
+			if writes > 1 || writes == 0 && name != "open" { // one forge has to look first whether there is one
 				t.Errorf("%s: %d writes in %v", name, writes, w.requests)
 			}
 		}

@@ -17,7 +17,8 @@ type Forge interface {
 	Get(ctx context.Context, number int64) (*PullRequest, error)
 	// Recent returns a page of the pull requests that changed last, newest first, in all
 	// states: one request that tells whether anything happened in the repository. What a
-	// list does not say is unknown in it: Mergeable, Blocked, Approvals, Queued, ClosedBy.
+	// list does not say is unknown in it: Mergeable, Blocked, Approvals, Queued, ClosedBy;
+	// HeadSHA and Landed may be abbreviated to 12 characters.
 	Recent(ctx context.Context) ([]PullRequest, error)
 
 	// Open opens a pull request. It returns [ErrExists] if there is one, and

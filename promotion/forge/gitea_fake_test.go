@@ -116,11 +116,15 @@ func (w *world) giteaRest(mux *http.ServeMux, repo string) {
 	mux.HandleFunc("GET "+repo, func(rw http.ResponseWriter, _ *http.Request) {
 		reply(rw, 200, object{"allow_merge_commits": true, "allow_squash_merge": true, "allow_rebase": false, "full_name": fullName})
 	})
-	mux.HandleFunc("GET "+repo+"/branches/{branch}", func(rw http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET "+repo+"/branches/{branch...}", func(rw http.ResponseWriter, r *http.Request) {
+		if w.branches[r.PathValue("branch")] == "" {
+			fail(rw, 404, "branch does not exist")
+			return
+		}
 		b := object{"name": r.PathValue("branch"), "protected": w.required != "", "user_can_merge": true}
 		if w.required != "" {
 			b["required_approvals"], b["enable_status_check"], b["status_check_contexts"] = 1, true, []string{w.required}
-			b["effective_branch_protection_name"] = "main"
+			b["effective_branch_protection_name"] = w.protection // which only administrators are told
 		}
 		reply(rw, 200, b)
 	})
@@ -185,10 +189,7 @@ func (w *world) giteaEdit(rw http.ResponseWriter, in object, c *change) {
 		return
 	case state == "closed" && c.state == forge.Open:
 		w.close(c, us)
-	case state == "open" && w.branches[c.branch] == "":
-		fail(rw, 422, "head branch does not exist")
-		return
-	case state == "open":
+	case state == "open": // also without the branch
 		c.state, c.closedBy = forge.Open, ""
 	}
 	w.touch(c)

@@ -115,6 +115,19 @@ func (g *giteaForge) Close(ctx context.Context, number int64) error {
 
 // Reopen implements Forge.
 func (g *giteaForge) Reopen(ctx context.Context, number int64) error {
+	api, owner, name := g.api(ctx), g.repository.owner(), g.repository.name()
+	now, _, err := api.GetPullRequest(owner, name, number)
+	if err != nil {
+		return err
+	}
+	if branch := g.read(now).Branch; branch != "" {
+		_, _, err := api.GetRepoBranch(owner, name, branch)
+		if refused := refusal(err); refused != nil && refused.code == http.StatusNotFound {
+			return &NotReopened{Reason: "branch " + branch + " is gone"}
+		} else if err != nil {
+			return err
+		}
+	}
 	return g.setState(ctx, number, gitea.StateOpen)
 }
 

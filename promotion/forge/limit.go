@@ -111,13 +111,23 @@ func (l *limit) learn(now time.Time, resp *http.Response, message string) (time.
 	}
 	refused := resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusForbidden &&
 		(known && remaining == 0 || resp.Header.Get("Retry-After") != "" || strings.Contains(strings.ToLower(message), "rate limit"))
+	until := pause(now, resp.Header, refused, known && remaining == 0)
+	if until.After(l.until) {
+		l.until = until
+	}
+	return l.until, refused
+}
+
+// pause says until when a forge is to be left alone by what it says, which is now if
+// it says nothing.
+func pause(now time.Time, header http.Header, refused, exhausted bool) time.Time {
 	until := now
 	if refused {
 		until = now.Add(defaultPause)
 	}
-	if after, ok := retryAfter(resp.Header.Get("Retry-After"), now); ok {
+	if after, ok := retryAfter(header.Get("Retry-After"), now); ok {
 		until = after
-	} else if reset, ok := number(resp.Header, "X-RateLimit-Reset", "RateLimit-Reset"); ok && known && remaining == 0 {
+	} else if reset, ok := number(header, "X-RateLimit-Reset", "RateLimit-Reset"); ok && exhausted {
 		until = time.Unix(reset, 0)
 	}
 	if latest := now.Add(maxPause); until.After(latest) {
@@ -126,10 +136,7 @@ func (l *limit) learn(now time.Time, resp *http.Response, message string) (time.
 	if refused && !until.After(now) {
 		until = now.Add(time.Second) // the forge's clock is ahead
 	}
-	if until.After(l.until) {
-		l.until = until
-	}
-	return l.until, refused
+	return until
 }
 
 // retryAfter reads the header Retry-After: seconds, or a date (RFC 9110, section

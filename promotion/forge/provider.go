@@ -16,6 +16,9 @@ import (
 type Capabilities struct {
 	Draft, Labels, Reviewers, Assignees bool
 	AutoMerge, Queue, Statuses          bool
+	// Mergeability is whether the forge says of an open pull request if it can be merged;
+	// else Mergeable stays unknown until somebody tries.
+	Mergeability bool
 	// Reopen is whether a closed pull request can be opened again.
 	Reopen bool
 	// Methods are the merge methods that the forge knows; repositories may allow fewer.
@@ -79,12 +82,12 @@ const (
 func bearer(token string) string { return "Bearer " + token }
 
 // Providers lists the names that spec fields may hold.
-func Providers() []string { return slices.Sorted(maps.Keys(providers())) }
+func Providers() []string { return slices.Sorted(maps.Keys(providers)) }
 
 // CapabilitiesOf returns what a provider can do. An unknown name is an error that is
 // [ErrInvalid].
 func CapabilitiesOf(name string) (Capabilities, error) {
-	p, ok := providers()[name]
+	p, ok := providers[name]
 	if !ok {
 		return Capabilities{}, unknownProvider(name)
 	}
@@ -104,7 +107,7 @@ func Detect(gitURL string) (string, error) {
 		return "", err
 	}
 	host := strings.ToLower(u.Hostname())
-	for name, p := range providers() {
+	for name, p := range providers {
 		for _, known := range p.hosts {
 			if host == known || strings.HasPrefix(known, ".") && strings.HasSuffix(host, known) {
 				return name, nil

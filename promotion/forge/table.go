@@ -4,68 +4,77 @@ package forge
 
 import "net/url"
 
-// providers is the table of forges: a new one is a file and a row. It is a function
-// because drivers refer to what the table says of them.
-func providers() map[string]provider {
-	return map[string]provider{
-		GitHub: {
-			Capabilities: Capabilities{
-				Draft: true, Labels: true, Reviewers: true, Assignees: true, AutoMerge: true, Queue: true, Statuses: true, Reopen: true,
-				Methods:    []Method{MergeCommit, Squash, Rebase},
-				TitleBytes: 256, BodyBytes: 60000,
-			},
-			hosts: []string{"github.com", "ssh.github.com", ".ghe.com"},
-			token: bearer, app: true,
-			locate:  locateGitHub,
-			needs:   "to write contents, pull requests and commit statuses, and to read checks and administration",
-			connect: connectGitHub,
+// providers is the table of forges: a new one is a file and a row.
+var providers = map[string]provider{
+	GitHub: {
+		Capabilities: Capabilities{
+			Draft: true, Labels: true, Reviewers: true, Assignees: true, AutoMerge: true, Mergeability: true, Queue: true, Statuses: true, Reopen: true,
+			Methods:    []Method{MergeCommit, Squash, Rebase},
+			TitleBytes: 256, BodyBytes: 60000,
 		},
-		GitLab: {
-			Capabilities: Capabilities{
-				Draft: true, Labels: true, Reviewers: true, Assignees: true, AutoMerge: true, Statuses: true, Reopen: true,
-				Methods:    []Method{MergeCommit, Squash, FastForward},
-				TitleBytes: 255, BodyBytes: 1 << 20,
-			},
-			hosts:   []string{"gitlab.com", "altssh.gitlab.com"},
-			token:   bearer,
-			locate:  locateGitLab,
-			needs:   "scope api and the role Developer, or Maintainer where the base is protected",
-			connect: connectGitLab,
+		hosts: []string{"github.com", "ssh.github.com", ".ghe.com"},
+		token: bearer, app: true,
+		locate:  locateGitHub,
+		needs:   "to write contents, pull requests and commit statuses, and to read checks and administration",
+		connect: connectGitHub,
+	},
+	GitLab: {
+		Capabilities: Capabilities{
+			Draft: true, Labels: true, Reviewers: true, Assignees: true, AutoMerge: true, Mergeability: true, Statuses: true, Reopen: true,
+			Methods:    []Method{MergeCommit, Squash, FastForward},
+			TitleBytes: 255, BodyBytes: 1 << 20,
 		},
-		Gitea: {
-			Capabilities: Capabilities{
-				Draft: true, Labels: true, Reviewers: true, Assignees: true, AutoMerge: true, Statuses: true, Reopen: true,
-				Methods:    []Method{MergeCommit, Squash, Rebase, FastForward},
-				TitleBytes: 255, BodyBytes: 65000,
-			},
-			hosts: []string{"gitea.com", "codeberg.org"},
-			token: func(token string) string { return "token " + token }, basic: true,
-			locate:  func(u *url.URL) (repository, error) { return locateBelow(u, "api/v1") },
-			needs:   "scopes write:repository and write:issue, and the right to write to the repository",
-			connect: connectGitea,
+		hosts:   []string{"gitlab.com", "altssh.gitlab.com"},
+		token:   bearer,
+		locate:  locateGitLab,
+		needs:   "scope api and the role Developer, or Maintainer where the base is protected",
+		connect: connectGitLab,
+	},
+	Gitea: {
+		Capabilities: Capabilities{
+			Draft: true, Labels: true, Reviewers: true, Assignees: true, AutoMerge: true, Mergeability: true, Statuses: true, Reopen: true,
+			Methods:    []Method{MergeCommit, Squash, Rebase, FastForward},
+			TitleBytes: 255, BodyBytes: 65000,
 		},
-		AzureDevOps: {
-			Capabilities: Capabilities{
-				Draft: true, Labels: true, AutoMerge: true, Statuses: true, Reopen: true,
-				Methods:    []Method{MergeCommit, Squash, Rebase},
-				TitleBytes: 400, BodyBytes: 4000,
-			},
-			hosts:   []string{"dev.azure.com", "ssh.dev.azure.com", ".visualstudio.com"},
-			token:   func(token string) string { return basic("", token) },
-			locate:  locateAzure,
-			needs:   "scopes Code (read, write, status) and, for policies, Build (read)",
-			connect: connectAzure,
+		hosts: []string{"gitea.com", "codeberg.org"},
+		token: func(token string) string { return "token " + token }, basic: true,
+		locate:  func(u *url.URL) (repository, error) { return locateBelow(u, "api/v1") },
+		needs:   "scopes write:repository, write:issue and read:user, and the right to write to the repository",
+		connect: connectGitea,
+	},
+	AzureDevOps: {
+		Capabilities: Capabilities{
+			Draft: true, Labels: true, AutoMerge: true, Mergeability: true, Statuses: true, Reopen: true,
+			Methods:    []Method{MergeCommit, Squash, Rebase},
+			TitleBytes: 400, BodyBytes: 4000,
 		},
-		BitbucketServer: {
-			Capabilities: Capabilities{
-				Reviewers: true, Statuses: true, Reopen: true,
-				Methods:    []Method{MergeCommit, Squash, Rebase, FastForward},
-				TitleBytes: 255, BodyBytes: 30000,
-			},
-			token: bearer, basic: true,
-			locate:  locateServer,
-			needs:   "to write to the repository",
-			connect: connectServer,
+		hosts:   []string{"dev.azure.com", "ssh.dev.azure.com", ".visualstudio.com"},
+		token:   func(token string) string { return basic("", token) },
+		locate:  locateAzure,
+		needs:   "scopes Code (read, write, status) and, for policies, Build (read)",
+		connect: connectAzure,
+	},
+	BitbucketServer: {
+		Capabilities: Capabilities{
+			Reviewers: true, Statuses: true, Reopen: true, Mergeability: true,
+			Methods:    []Method{MergeCommit, Squash, Rebase, FastForward},
+			TitleBytes: 255, BodyBytes: 30000,
 		},
-	}
+		token: bearer, basic: true,
+		locate:  locateServer,
+		needs:   "to write to the repository",
+		connect: connectServer,
+	},
+	Bitbucket: {
+		Capabilities: Capabilities{
+			Statuses:   true,
+			Methods:    []Method{MergeCommit, Squash, FastForward},
+			TitleBytes: 255, BodyBytes: 50000,
+		},
+		hosts: []string{"bitbucket.org", "altssh.bitbucket.org"},
+		token: bearer, basic: true,
+		locate:  locateCloud,
+		needs:   "scopes account, repository:write and pullrequest:write",
+		connect: connectCloud,
+	},
 }

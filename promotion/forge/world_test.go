@@ -53,6 +53,8 @@ type world struct {
 	requests []string
 	// checkRuns are those of every commit, at GitHub.
 	checkRuns []object
+	// protection is the name of the rule of main, for administrators, at Gitea.
+	protection string
 	// commitStatuses are those that no policy looks at, at Azure DevOps.
 	commitStatuses []shaStatus
 	// intercept may answer instead of the forge.
@@ -93,6 +95,7 @@ var fakes = map[string]struct {
 	forge.GitHub: {serve: serveGitHub},
 	forge.GitLab: {serve: serveGitLab},
 
+	forge.Bitbucket:       {serve: serveBitbucket},
 	forge.AzureDevOps:     {serve: serveAzure, path: "/org/" + owner + "/_git/" + repoName},
 	forge.BitbucketServer: {serve: serveBitbucketServer, path: "/scm/" + fullName + ".git"},
 }

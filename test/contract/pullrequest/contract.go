@@ -53,16 +53,26 @@ func openedFoundUpdated(s stage) {
 	if err != nil || me.Login == "" {
 		s.Fatalf("identity: %+v, %v", me, err)
 	}
-	if pr.State != forge.Open || pr.HeadSHA != s.Head(Branch) || pr.Base != Base || pr.Branch != Branch || pr.Author != me.Login ||
-		pr.Title != "Promote shop to production" || pr.Body != "api 1.4.2" || pr.URL == "" || pr.HeadRepo == "" || pr.Landed != "" {
+	type identity struct {
+		state                                           forge.State
+		head, base, branch, author, title, body, landed string
+	}
+	got := identity{pr.State, pr.HeadSHA, pr.Base, pr.Branch, pr.Author, pr.Title, pr.Body, pr.Landed}
+	if got != (identity{forge.Open, s.Head(Branch), Base, Branch, me.Login, "Promote shop to production", "api 1.4.2", ""}) {
 		s.Errorf("opened as %+v by %s", pr, me.Login)
+	}
+	if pr.URL == "" || pr.HeadRepo == "" {
+		s.Errorf("opened without %+v", pr)
 	}
 	_, err = s.Forge().Open(s.ctx, forge.Proposal{Base: Base, Branch: Branch, Text: forge.Text{Title: "again"}})
 	s.wantError(err, forge.ErrExists)
 	if found := s.find(); found.Number != pr.Number || found.HeadSHA != pr.HeadSHA {
 		s.Errorf("found %+v", found)
 	}
+	s.updated(pr)
+}
 
+func (s stage) updated(pr *forge.PullRequest) {
 	want := forge.Text{Title: "Promote shop: api 1.4.3", Body: "api 1.4.3\n\nand more"}
 	if _, err := s.Forge().Update(s.ctx, pr.Number, want); err != nil {
 		s.Fatal(err)
@@ -74,7 +84,8 @@ func openedFoundUpdated(s stage) {
 		s.Error(err)
 	}
 	recent, err := s.Forge().Recent(s.ctx)
-	if err != nil || len(recent) != 1 || recent[0].Number != pr.Number || recent[0].HeadSHA != pr.HeadSHA || recent[0].Branch != Branch {
+	if err != nil || len(recent) != 1 || recent[0].Number != pr.Number || recent[0].Branch != Branch ||
+		len(recent[0].HeadSHA) < 12 || !strings.HasPrefix(pr.HeadSHA, recent[0].HeadSHA) {
 		s.Errorf("recent: %+v, %v", recent, err)
 	}
 }
@@ -84,7 +95,9 @@ func gatedAndMerged(s stage) {
 	s.Require(check)
 	pr := s.open(nil)
 	merge := forge.Merge{HeadSHA: pr.HeadSHA, Method: forge.MergeCommit, Title: "Promote shop", Body: "Sluice-Stage: production"}
-	s.until(pr.Number, "known to be blocked", func(pr *forge.PullRequest) bool { return pr.Mergeable == forge.No })
+	if s.can.Mergeability {
+		s.until(pr.Number, "known to be blocked", func(pr *forge.PullRequest) bool { return pr.Mergeable == forge.No })
+	}
 	_, err := s.Forge().Merge(s.ctx, pr.Number, merge)
 	var not *forge.NotMergeable
 	if !errors.As(err, &not) {
@@ -93,16 +106,7 @@ func gatedAndMerged(s stage) {
 	if forge.Terminal(err) {
 		s.Errorf("a gate is terminal: %v", err)
 	}
-	for _, state := range []forge.CheckState{forge.CheckPending, forge.CheckSuccess} {
-		status := forge.Status{Context: check, State: state, Description: "soaking", URL: "https://sluice.example/shop"}
-		if err := s.Forge().SetStatus(s.ctx, pr.HeadSHA, status); err != nil {
-			s.Fatal(err)
-		}
-		checks, err := s.Forge().Checks(s.ctx, pr.HeadSHA)
-		if err != nil || checks.State != state || len(checks.Statuses) != 1 || checks.Statuses[0] != status {
-			s.Fatalf("checks after %s: %+v, %v", state, checks, err)
-		}
-	}
+	s.check(pr.HeadSHA, check)
 	s.Approve(pr.Number)
 	pr = s.until(pr.Number, "mergeable", func(pr *forge.PullRequest) bool { return pr.Mergeable != forge.No })
 	if pr.Approvals != 1 {
@@ -122,12 +126,31 @@ func gatedAndMerged(s stage) {
 		s.Fatal("a head that moved was merged")
 	}
 	merge.HeadSHA = moved
-	merged := s.merge(pr.Number, merge)
+	s.mergedOnce(pr.Number, merge)
+}
+
+// check sets a status to pending and then to success, and reads it.
+func (s stage) check(sha, name string) {
+	for _, state := range []forge.CheckState{forge.CheckPending, forge.CheckSuccess} {
+		status := forge.Status{Context: name, State: state, Description: "soaking", URL: "https://sluice.example/shop"}
+		if err := s.Forge().SetStatus(s.ctx, sha, status); err != nil {
+			s.Fatal(err)
+		}
+		checks, err := s.Forge().Checks(s.ctx, sha)
+		if err != nil || checks.State != state || len(checks.Statuses) != 1 || checks.Statuses[0] != status {
+			s.Fatalf("checks after %s: %+v, %v", state, checks, err)
+		}
+	}
+}
+
+// mergedOnce merges, twice.
+func (s stage) mergedOnce(number int64, merge forge.Merge) {
+	merged := s.merge(number, merge)
 	if merged.Landed == "" || merged.Landed != s.Head(Base) || len(merged.Landed) != 40 {
 		s.Errorf("landed as %q, and %s is at %s", merged.Landed, Base, s.Head(Base))
 	}
 	landed := s.Head(Base)
-	if again, err := s.Forge().Merge(s.ctx, pr.Number, merge); err != nil || again.State != forge.Merged || s.Head(Base) != landed {
+	if again, err := s.Forge().Merge(s.ctx, number, merge); err != nil || again.State != forge.Merged || s.Head(Base) != landed {
 		s.Errorf("merging twice: %+v, %v", again, err)
 	}
 	if found := s.find(); found.State != forge.Merged || found.Landed != landed {
@@ -278,9 +301,7 @@ func autoMerge(s stage) {
 	}
 	s.until(pr.Number, "blocked", func(pr *forge.PullRequest) bool { return pr.Mergeable == forge.No })
 	for range 2 {
-		if err := s.Forge().EnableAutoMerge(s.ctx, pr.Number, merge); err != nil {
-			s.Fatal(err)
-		}
+		s.eventually(func() error { return s.Forge().EnableAutoMerge(s.ctx, pr.Number, merge) })
 	}
 	if s.get(pr.Number).Auto == forge.No {
 		s.Error("auto-merge is not on")
@@ -295,9 +316,7 @@ func autoMerge(s stage) {
 	}
 	stale := forge.Merge{HeadSHA: s.Head(Base), Method: forge.MergeCommit}
 	s.wantError(s.Forge().EnableAutoMerge(s.ctx, pr.Number, stale), forge.ErrHeadMoved)
-	if err := s.Forge().EnableAutoMerge(s.ctx, pr.Number, merge); err != nil {
-		s.Fatal(err)
-	}
+	s.eventually(func() error { return s.Forge().EnableAutoMerge(s.ctx, pr.Number, merge) })
 	if err := s.Forge().SetStatus(s.ctx, pr.HeadSHA, forge.Status{Context: check, State: forge.CheckSuccess}); err != nil {
 		s.Fatal(err)
 	}

@@ -115,23 +115,32 @@ func (s stage) until(number int64, what string, is func(*forge.PullRequest) bool
 // merge merges, and waits for what is done in the background.
 func (s stage) merge(number int64, m forge.Merge) *forge.PullRequest {
 	s.Helper()
-	for range 200 {
-		pr, err := s.Forge().Merge(s.ctx, number, m)
-		var not *forge.NotMergeable
-		if errors.As(err, &not) && not.Transient {
-			pause()
-			continue
-		}
-		if err != nil {
-			s.Fatal(err)
-		}
-		if pr.State == forge.Merged {
-			return pr
-		}
-		return s.until(number, "merged", func(pr *forge.PullRequest) bool { return pr.State == forge.Merged })
+	var merged *forge.PullRequest
+	s.eventually(func() (err error) {
+		merged, err = s.Forge().Merge(s.ctx, number, m)
+		return err
+	})
+	if merged.State == forge.Merged {
+		return merged
 	}
-	s.Fatalf("pull request %d is never merged", number)
-	return nil
+	return s.until(number, "merged", func(pr *forge.PullRequest) bool { return pr.State == forge.Merged })
+}
+
+// eventually does again what is refused for a reason that passes.
+func (s stage) eventually(do func() error) {
+	s.Helper()
+	var err error
+	for range 200 {
+		err = do()
+		var not *forge.NotMergeable
+		if !errors.As(err, &not) || !not.Transient {
+			break
+		}
+		pause()
+	}
+	if err != nil {
+		s.Fatal(err)
+	}
 }
 
 func (s stage) wantError(got, want error) {

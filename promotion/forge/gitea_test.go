@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package forge_test
+
+import (
+	"fmt"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluice-cd/sluice/promotion/forge"
+	"github.com/sluice-cd/sluice/test/contract/pullrequest"
+	"github.com/sluice-cd/sluice/test/gitea"
+)
+
+// real is a repository at a Gitea that is none of ours.
+type real struct {
+	*testing.T
+	server              *gitea.Server
+	repo                *gitea.Repo
+	robot, alice, other *gitea.Person
+	token               string
+	commits             int
+}
+
+func TestGiteaItselfTellsTheLifeOfAPullRequest(t *testing.T) {
+	server := gitea.Require(t)
+	people := map[string]*gitea.Person{}
+	for _, name := range []string{us, person, "mallory"} {
+		found, err := server.NewPerson(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		people[name] = found
+	}
+	// No more than what the provider says that it needs.
+	token, err := people[us].NewToken(t.Context(), "write:repository", "write:issue", "read:user")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Admin.NewOrganization(t.Context(), owner); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	pullrequest.Run(t, func(t *testing.T) pullrequest.Scene {
+		n++
+		repo, err := server.NewRepo(t.Context(), owner, fmt.Sprintf("fleet-%d", n), map[string]string{"image.txt": "1.0.0\n"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &real{T: t, server: server, repo: repo, robot: people[us], alice: people[person], other: people["mallory"], token: token}
+		r.must(repo.Invite(t.Context(), gitea.Write, r.robot, r.alice))
+		r.must(repo.Allow(t.Context(), gitea.StyleMerge, gitea.StyleSquash, gitea.StyleRebase, gitea.StyleFastForward))
+		return r
+	})
+}
+
+func (r *real) must(err error) {
+	r.Helper()
+	if err != nil {
+		r.Fatal(err)
+	}
+}
+
+func (r *real) Forge() forge.Forge {
+	f, err := forge.NewClients(forge.Options{}).For(forge.Remote{URL: r.repo.URL, Provider: forge.Gitea, Secret: &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "forge"}, Data: map[string][]byte{"token": []byte(r.token)},
+	}})
+	r.must(err)
+	return f
+}
+
+func (r *real) Provider() string { return forge.Gitea }
+func (r *real) Person() string   { return person }
+
+func (r *real) Head(branch string) string {
+	head, err := r.repo.Head(r.Context(), branch)
+	r.must(err)
+	return head
+}
+
+func (r *real) Push(branch string) string {
+	r.commits++
+	commit := gitea.Commit{Branch: branch, Message: "Promote", Files: map[string]string{"image.txt": fmt.Sprintf("1.0.%d\n", r.commits)}}
+	if r.Head(branch) == "" {
+		commit.From = pullrequest.Base
+	}
+	sha, err := r.robot.Commit(r.Context(), r.repo, commit)
+	r.must(err)
+	return sha
+}
+
+func (r *real) DeleteBranch(branch string) { r.must(r.robot.DeleteBranch(r.Context(), r.repo, branch)) }
+
+func (r *real) OpenFromFork(branch string) {
+	r.must(r.repo.Invite(r.Context(), gitea.Read, r.other))
+	fork, err := r.other.Fork(r.Context(), r.repo)
+	r.must(err)
+	_, err = r.other.Commit(r.Context(), fork, gitea.Commit{
+		Branch: branch, From: pullrequest.Base, Message: "Theirs", Files: map[string]string{"image.txt": "6.6.6\n"},
+	})
+	r.must(err)
+	_, err = r.other.Open(r.Context(), r.repo, r.other.Name+":"+branch, pullrequest.Base, "theirs")
+	r.must(err)
+}
+
+func (r *real) Require(check string) {
+	r.must(r.repo.Protect(r.Context(), gitea.Protection{Branch: pullrequest.Base, Statuses: []string{check}, Approvals: 1}))
+}
+
+func (r *real) Allow(forge.Method)       {} // all are allowed
+func (r *real) Approve(number int64)     { r.must(r.alice.Approve(r.Context(), r.repo, number)) }
+func (r *real) ClosePerson(number int64) { r.must(r.alice.Close(r.Context(), r.repo, number)) }
