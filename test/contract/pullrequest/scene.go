@@ -54,18 +54,20 @@ type stage struct {
 	Scene
 	ctx context.Context
 	can forge.Capabilities
+	// branch is what is proposed.
+	branch string
 }
 
-// open pushes a commit to Branch and proposes it.
+// open pushes a commit to the branch and proposes it.
 func (s stage) open(edit func(*forge.Proposal)) *forge.PullRequest {
 	s.Helper()
-	s.Push(Branch)
+	s.Push(s.branch)
 	return s.propose(edit)
 }
 
 func (s stage) propose(edit func(*forge.Proposal)) *forge.PullRequest {
 	s.Helper()
-	p := forge.Proposal{Base: Base, Branch: Branch, Text: forge.Text{Title: "Promote shop to production", Body: "api 1.4.2"}}
+	p := forge.Proposal{Base: Base, Branch: s.branch, Text: forge.Text{Title: "Promote shop to production", Body: "api 1.4.2"}}
 	if edit != nil {
 		edit(&p)
 	}
