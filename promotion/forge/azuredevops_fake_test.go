@@ -45,7 +45,7 @@ func serveAzure(w *world) http.Handler {
 				list = append(list, pull)
 			}
 		}
-		reply(rw, 200, object{"value": list})
+		reply(rw, 200, object{"value": firstPage(list)})
 	})
 	handle("POST "+repo+"/pullrequests", func(rw http.ResponseWriter, r *http.Request) {
 		in := w.read(r)

@@ -34,7 +34,7 @@ func serveBitbucket(w *world) http.Handler {
 				list = append(list, w.cloudPull(c))
 			}
 		}
-		reply(rw, 200, object{"values": list})
+		reply(rw, 200, object{"values": firstPage(list)})
 	})
 	mux.HandleFunc("POST "+repo+"/pullrequests", func(rw http.ResponseWriter, r *http.Request) {
 		in := w.read(r)

@@ -43,7 +43,7 @@ func serveBitbucketServer(w *world) http.Handler {
 				list = append(list, w.serverPull(c))
 			}
 		}
-		reply(rw, 200, object{"values": list})
+		reply(rw, 200, object{"values": firstPage(list)})
 	})
 	mux.HandleFunc("POST "+repo+"/pull-requests", func(rw http.ResponseWriter, r *http.Request) {
 		in := w.read(r)

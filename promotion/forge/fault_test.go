@@ -213,6 +213,17 @@ func TestACredentialThatIsRefusedIsTerminalAndNamesItsKey(t *testing.T) {
 	})
 }
 
+func TestAPullRequestIsFoundAmongManyOthers(t *testing.T) {
+	everywhere(t, func(t *testing.T, w *world, f forge.Forge) {
+		for n := range 120 {
+			w.add("other", "", pullrequest.Base, fmt.Sprintf("other-%d", n))
+		}
+		if found, err := f.Find(t.Context(), pullrequest.Base, pullrequest.Branch); err != nil || found.Number != 1 {
+			t.Errorf("got %+v, %v", found, err)
+		}
+	})
+}
+
 func TestAnAnswerWithoutEndIsRefused(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world, f forge.Forge) {
 		w.answers(200, nil, `[{"title":"`+strings.Repeat("x", 9<<20)+`"}]`)

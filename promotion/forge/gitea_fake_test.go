@@ -27,7 +27,7 @@ func serveGitea(w *world) http.Handler {
 		if r.FormValue("page") > "1" {
 			list = list[:0]
 		}
-		reply(rw, 200, list)
+		reply(rw, 200, firstPage(list))
 	})
 	mux.HandleFunc("GET "+repo+"/pulls/{base}/{head...}", func(rw http.ResponseWriter, r *http.Request) {
 		// The oldest, whatever its state.

@@ -29,7 +29,7 @@ func serveGitHub(w *world) http.Handler {
 				list = append(list, w.gitHubPull(c, false))
 			}
 		}
-		reply(rw, 200, list)
+		reply(rw, 200, firstPage(list))
 	})
 	on := func(method, path string, do func(http.ResponseWriter, object, *change)) {
 		mux.HandleFunc(method+" "+repo+path, func(rw http.ResponseWriter, r *http.Request) {

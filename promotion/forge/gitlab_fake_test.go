@@ -45,7 +45,7 @@ func serveGitLab(w *world) http.Handler {
 				list = append(list, w.gitLabRequest(c))
 			}
 		}
-		reply(rw, 200, list)
+		reply(rw, 200, firstPage(list))
 	})
 	on("GET", "/merge_requests/{n}", func(rw http.ResponseWriter, _ object, c *change) {
 		c.reads++

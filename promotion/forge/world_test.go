@@ -347,6 +347,9 @@ func (w *world) numbered(rw http.ResponseWriter, r *http.Request) *change {
 	return c
 }
 
+// firstPage is as much of a list as one answer has.
+func firstPage(list []object) []object { return list[:min(len(list), 50)] }
+
 func texts(values any) []string {
 	list, _ := values.([]any)
 	var found []string
