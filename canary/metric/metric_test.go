@@ -27,6 +27,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/metric"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // server answers every query with one value and remembers what it was asked.
@@ -94,11 +95,7 @@ func TestTemplateInAnotherNamespace(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "login"}, Data: map[string][]byte{}}
-			for k, v := range tc.secret {
-				secret.Data[k] = []byte(v)
-			}
-			k := checker(t, "", tmpl, secret)
+			k := checker(t, "", tmpl, make.Secret("monitoring", "login", tc.secret))
 			for range 3 {
 				if got, err := k.Check(t.Context(), canary(), byTemplate()); err != nil || got != 3 {
 					t.Fatalf("got %v, %v", got, err)
@@ -239,7 +236,7 @@ func TestMeasuringReadsNothing(t *testing.T) {
 	prom := newServer(t, "3")
 	tmpl := template(prom.URL)
 	tmpl.Spec.Provider.SecretRef = &flaggerv1.SecretReference{Name: "login"}
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "login"}, Data: map[string][]byte{"token": []byte("x")}}
+	secret := make.Secret("monitoring", "login", map[string]string{"token": "x"})
 	reads := 0
 	c := interceptor.NewClient(fakeClient(t, tmpl, secret), interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {

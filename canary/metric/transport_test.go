@@ -28,6 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // certificate signs itself.
@@ -105,7 +106,7 @@ func guardedTemplate(address string, data map[string][]byte) (*flaggerv1.MetricT
 			Type: "prometheus", Address: address, SecretRef: &flaggerv1.SecretReference{Name: "login"},
 		}},
 	}
-	return tmpl, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "staging", Name: "login"}, Data: data}
+	return tmpl, make.Secret("staging", "login", data)
 }
 
 var byErrors = flaggerv1.CanaryMetric{Name: "errors", TemplateRef: &flaggerv1.CrossNamespaceObjectReference{Name: "errors"}}

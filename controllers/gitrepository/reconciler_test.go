@@ -31,6 +31,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/wake"
 	"github.com/sluice-cd/sluice/source"
 	"github.com/sluice-cd/sluice/test/fake/gitserver"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 type files = gitserver.Files
@@ -54,18 +55,16 @@ func setup(t *testing.T, opts ...gitserver.Option) *fixture {
 		clock: clocktesting.NewFakeClock(time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)),
 	}
 	f.repo.Commit("main", files{"deploy/app.yaml": "n: 1\n", "logo.png": "x"})
-	f.obj = &sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app", Generation: 1}}
-	f.obj.Spec.URL = f.repo.URL
-	f.obj.Spec.Interval.Duration = time.Minute
-	f.obj.Spec.Reference = &sourcev1.GitRepositoryRef{Branch: "main"}
+	f.obj = make.GitRepository("apps", "app", func(r *sourcev1.GitRepository) {
+		r.Spec.URL, r.Spec.Interval.Duration = f.repo.URL, time.Minute
+	})
 	f.restart()
 	return f
 }
 
 // restart is what a new process begins with.
 func (f *fixture) restart() {
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "creds"}}
-	secret.Data = map[string][]byte{"username": []byte("user"), "password": []byte("secret")}
+	secret := make.Secret("apps", "creds", map[string]string{"username": "user", "password": "secret"})
 	f.Reconciler = &gitrepository.Reconciler{
 		Client: fake.NewClientBuilder().WithObjects(secret).Build(), Clock: f.clock,
 		Mirrors:   git.NewMirrors(filepath.Join(f.dir, "mirrors"), f.clock),

@@ -14,10 +14,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // in is a time of the fixture's clock.
@@ -260,10 +260,7 @@ func TestARegistryThatFailsIsNoVerdict(t *testing.T) {
 func TestADigestOfAnInsecureRegistryIsLookedUpByHTTP(t *testing.T) {
 	f := newFixture(t)
 	digest := f.push(t, "1.0.0")
-	proxy := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "proxy"},
-		Data:       map[string][]byte{"address": []byte("http://" + f.host)},
-	}
+	proxy := make.Secret("apps", "proxy", map[string]string{"address": "http://" + f.host})
 	if err := f.Client.Create(t.Context(), proxy); err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/test/fake/gitserver"
+	"github.com/sluice-cd/sluice/test/make"
 	"github.com/sluice-cd/sluice/writeback"
 )
 
@@ -64,20 +65,13 @@ func newFixture(t *testing.T, objects ...client.Object) fixture {
 }
 
 func credentials() *corev1.Secret {
-	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "git"},
-		Data: map[string][]byte{"username": []byte("user"), "password": []byte("secret")}}
+	return make.Login("apps")
 }
 
+// source is a GitRepository of the fixture's server, unless a change gives it a URL.
 func source(changes ...func(*sourcev1.GitRepository)) *sourcev1.GitRepository {
-	repo := &sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app", Generation: 1},
-		Spec: sourcev1.GitRepositorySpec{
-			SecretRef: &meta.LocalObjectReference{Name: "git"},
-			Reference: &sourcev1.GitRepositoryRef{Branch: "main"},
-		}}
-	for _, change := range changes {
-		change(repo)
-	}
-	return repo
+	served := func(r *sourcev1.GitRepository) { r.Spec.URL = "" }
+	return make.GitRepository("apps", "app", append([]func(*sourcev1.GitRepository){make.WithSecret("git"), served}, changes...)...)
 }
 
 // policy is Ready for its current generation with app:<tag>.

@@ -20,13 +20,13 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/ssh"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/test/make"
 	"github.com/sluice-cd/sluice/writeback"
 )
 
@@ -269,7 +269,7 @@ func TestCommitsAreSigned(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			key := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "key"}, Data: tc.data}
+			key := make.Secret("apps", "key", tc.data)
 			f := newFixture(t, credentials(), source(), policy("2"), key)
 			a := automation(func(a *imagev1.ImageUpdateAutomation) {
 				a.Spec.GitSpec.Commit.SigningKey = &imagev1.SigningKey{Type: tc.kind, SecretRef: meta.LocalObjectReference{Name: "key"}}

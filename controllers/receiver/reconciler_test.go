@@ -18,10 +18,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/internal/cel"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
-func secret(data map[string][]byte) *corev1.Secret {
-	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "token"}, Data: data}
+func secret(data map[string]string) *corev1.Secret {
+	return make.Secret("apps", "token", data)
 }
 
 func newReceiver(edit func(*notificationv1.ReceiverSpec)) *notificationv1.Receiver {
@@ -52,17 +53,17 @@ func TestReconcile(t *testing.T) {
 		wantTerminal bool
 	}{
 		"a token makes the path": {
-			secret: secret(map[string][]byte{"token": []byte("t")}),
+			secret: secret(map[string]string{"token": "t"}),
 			// printf 'thookapps' | sha256sum
 			wantPath:    "/hook/407064cdb5b4ca8707e2e3aa679e7f90fb29e144ec4430b17b0732d822e44c07",
 			wantMessage: "Receiver initialized for path: /hook/",
 		},
 		"a Secret that is not there is waited for": {
-			secret:     &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "other", Name: "token"}},
+			secret:     make.Secret[string]("other", "token", nil),
 			wantReason: notificationv1.TokenNotFoundReason, wantMessage: "unable to read token from secret 'apps/token'",
 		},
 		"and one without a token": {
-			secret:     secret(map[string][]byte{"password": []byte("t")}),
+			secret:     secret(map[string]string{"password": "t"}),
 			wantReason: notificationv1.TokenNotFoundReason, wantMessage: "required field 'token'",
 		},
 		"a receiver that trusts an issuer has no token": {
@@ -91,11 +92,11 @@ func TestReconcile(t *testing.T) {
 		},
 		"events of a type without events are told": {
 			edit:   func(spec *notificationv1.ReceiverSpec) { spec.Events = []string{"push"} },
-			secret: secret(map[string][]byte{"token": []byte("t")}), wantPath: "/hook/", wantMessage: "spec.events has no effect",
+			secret: secret(map[string]string{"token": "t"}), wantPath: "/hook/", wantMessage: "spec.events has no effect",
 		},
 		"and resources that the flags forbid": {
 			edit:   func(spec *notificationv1.ReceiverSpec) { spec.Resources[0].Namespace = "other" },
-			secret: secret(map[string][]byte{"token": []byte("t")}), wantPath: "/hook/", wantMessage: "spec.resources[0] is not notified",
+			secret: secret(map[string]string{"token": "t"}), wantPath: "/hook/", wantMessage: "spec.resources[0] is not notified",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -125,7 +126,7 @@ func TestReconcile(t *testing.T) {
 }
 
 func TestAnExpressionThatTookTooMuchStallsTheReceiverUntilItChanges(t *testing.T) {
-	r := &Reconciler{Secrets: fake.NewClientBuilder().WithObjects(secret(map[string][]byte{"token": []byte("t")})).Build()}
+	r := &Reconciler{Secrets: fake.NewClientBuilder().WithObjects(secret(map[string]string{"token": "t"})).Build()}
 	found := newReceiver(nil)
 	found.Generation = 1
 	stalled := func(edit func(*notificationv1.Receiver)) bool {
@@ -160,7 +161,7 @@ func TestAnExpressionThatTookTooMuchStallsTheReceiverUntilItChanges(t *testing.T
 }
 
 func TestASpecIsCheckedOnceForEachGeneration(t *testing.T) {
-	r := &Reconciler{Secrets: fake.NewClientBuilder().WithObjects(secret(map[string][]byte{"token": []byte("t")})).Build()}
+	r := &Reconciler{Secrets: fake.NewClientBuilder().WithObjects(secret(map[string]string{"token": "t"})).Build()}
 	obj := newReceiver(func(spec *notificationv1.ReceiverSpec) { spec.ResourceFilter = "req.draft &&" })
 	obj.Generation = 1
 	if _, err := r.Reconcile(t.Context(), obj.DeepCopy()); !errors.Is(err, reconcile.TerminalError(nil)) {

@@ -25,6 +25,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/test/golden"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // chatServer is a chat service that keeps the requests it was sent.
@@ -111,11 +112,7 @@ func provider(spec flaggerv1.AlertProviderSpec) *flaggerv1.AlertProvider {
 }
 
 func secret(data map[string]string) *corev1.Secret {
-	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "room", Namespace: "default"}, Data: map[string][]byte{}}
-	for key, value := range data {
-		s.Data[key] = []byte(value)
-	}
-	return s
+	return make.Secret("default", "room", data)
 }
 
 // podinfo is a canary with an alert for each severity that is given.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/sluice-cd/sluice/promotion/forge"
 	"github.com/sluice-cd/sluice/test/contract/pullrequest"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // calls are all that a forge can be asked, on pull request 1.
@@ -361,11 +362,7 @@ sluice_forge_requests_total{code="200",method="GET",provider="gitea"} 1
 }
 
 func TestRemotesThatCannotWorkAreTerminalAndNameWhatToChange(t *testing.T) {
-	secret := func(data map[string][]byte) *corev1.Secret {
-		s := &corev1.Secret{Data: data}
-		s.Namespace, s.Name = "apps", "forge"
-		return s
-	}
+	secret := func(data map[string]string) *corev1.Secret { return make.Secret("apps", "forge", data) }
 	for name, tc := range map[string]struct {
 		remote forge.Remote
 		want   string
@@ -377,11 +374,11 @@ func TestRemotesThatCannotWorkAreTerminalAndNameWhatToChange(t *testing.T) {
 		"a host that only looks like one": {forge.Remote{URL: "https://github.com.example.com/acme/fleet"}, "name it in field provider"},
 		"no URL":                          {forge.Remote{URL: "git@github.com:acme/fleet.git"}, "must begin with https://"},
 		"a Secret of something else": {
-			forge.Remote{URL: "https://gitea.com/acme/fleet", Secret: secret(map[string][]byte{"api-key": []byte("hidden")})},
+			forge.Remote{URL: "https://gitea.com/acme/fleet", Secret: secret(map[string]string{"api-key": "hidden"})},
 			"holds none of the keys token, username, password, bearerToken; it has: api-key",
 		},
 		"a CA that is none": {
-			forge.Remote{URL: "https://gitea.com/acme/fleet", Secret: secret(map[string][]byte{"token": []byte("t"), "ca.crt": []byte("x")})},
+			forge.Remote{URL: "https://gitea.com/acme/fleet", Secret: secret(map[string]string{"token": "t", "ca.crt": "x"})},
 			"'ca.crt' holds no PEM certificate",
 		},
 		"a proxy that is none": {

@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"testing"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/sluice-cd/sluice/promotion/forge"
 	"github.com/sluice-cd/sluice/test/contract/pullrequest"
 	"github.com/sluice-cd/sluice/test/gitea"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // real is a repository at a Gitea that is none of ours.
@@ -64,9 +62,8 @@ func (r *real) must(err error) {
 }
 
 func (r *real) Forge() forge.Forge {
-	f, err := forge.NewClients(forge.Options{}).For(forge.Remote{URL: r.repo.URL, Provider: forge.Gitea, Secret: &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "forge"}, Data: map[string][]byte{"token": []byte(r.token)},
-	}})
+	secret := make.Secret("apps", "forge", map[string]string{"token": r.token})
+	f, err := forge.NewClients(forge.Options{}).For(forge.Remote{URL: r.repo.URL, Provider: forge.Gitea, Secret: secret})
 	r.must(err)
 	return f
 }

@@ -16,13 +16,12 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	testingclock "k8s.io/utils/clock/testing"
 
 	"github.com/sluice-cd/sluice/promotion/forge"
 	"github.com/sluice-cd/sluice/test/contract/pullrequest"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // The repository of a world, who we are, and the person beside us.
@@ -127,9 +126,8 @@ func newWorld(t *testing.T, name string) *world {
 	if path == "" {
 		path = "/" + fullName + ".git"
 	}
-	w.remote = forge.Remote{URL: w.server.URL + path, Provider: name, Secret: &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "forge"}, Data: map[string][]byte{"token": []byte(secretToken)},
-	}}
+	secret := make.Secret("apps", "forge", map[string]string{"token": secretToken})
+	w.remote = forge.Remote{URL: w.server.URL + path, Provider: name, Secret: secret}
 	return w
 }
 

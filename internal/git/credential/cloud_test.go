@@ -15,12 +15,16 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/test/make"
 )
+
+// in makes a GitRepository one of a cloud.
+func in(cloud, url string) func(*sourcev1.GitRepository) {
+	return func(r *sourcev1.GitRepository) { r.Spec.Provider, r.Spec.URL = cloud, url }
+}
 
 // TestAnIdentityOfAWSSignsForTheRepository takes the identity from the environment,
 // as the controller's own is, and needs no server: CodeCommit's passwords are
@@ -30,12 +34,7 @@ func TestAnIdentityOfAWSSignsForTheRepository(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "never told")
 	t.Setenv("AWS_REGION", "us-east-1")
 	t.Setenv("AWS_CA_BUNDLE", "") // of the machine, which the library cannot use
-	repo := &sourcev1.GitRepository{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"},
-		Spec: sourcev1.GitRepositorySpec{
-			URL: "https://git-codecommit.us-east-1.amazonaws.com/v1/repos/app", Provider: sourcev1.GitProviderAWS,
-		},
-	}
+	repo := make.GitRepository("apps", "app", in(sourcev1.GitProviderAWS, "https://git-codecommit.us-east-1.amazonaws.com/v1/repos/app"))
 	remote, err := Read(t.Context(), fake.NewClientBuilder().Build(), repo, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -68,10 +67,7 @@ func TestAnIdentityOfAzureBearsATokenForTheRepository(t *testing.T) {
 	t.Cleanup(endpoint.Close)
 	t.Setenv("IDENTITY_ENDPOINT", endpoint.URL)
 	t.Setenv("IDENTITY_HEADER", "proof")
-	repo := &sourcev1.GitRepository{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"},
-		Spec:       sourcev1.GitRepositorySpec{URL: "https://dev.azure.com/org/project/_git/app", Provider: sourcev1.GitProviderAzure},
-	}
+	repo := make.GitRepository("apps", "app", in(sourcev1.GitProviderAzure, "https://dev.azure.com/org/project/_git/app"))
 	remote, err := Read(t.Context(), fake.NewClientBuilder().Build(), repo, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -91,14 +87,11 @@ func TestAnIdentityOfAzureBearsATokenForTheRepository(t *testing.T) {
 // TestAnIdentityIsSentToItsCloudOnly asks of whoever could read the token: the
 // server, those on the way to it, and the proxy.
 func TestAnIdentityIsSentToItsCloudOnly(t *testing.T) {
-	secret := func(name string, data map[string][]byte) *corev1.Secret {
-		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: name}, Data: data}
-	}
 	reader := fake.NewClientBuilder().WithObjects(
-		secret("proxy", map[string][]byte{"address": []byte("http://proxy.example.com:3128")}),
-		secret("authority", map[string][]byte{"ca.crt": []byte("some")}),
-		secret("former-authority", map[string][]byte{"caFile": []byte("some")}),
-		secret("user", map[string][]byte{"username": []byte("u"), "password": []byte("p")}),
+		make.Secret("apps", "proxy", map[string]string{"address": "http://proxy.example.com:3128"}),
+		make.Secret("apps", "authority", map[string]string{"ca.crt": "some"}),
+		make.Secret("apps", "former-authority", map[string]string{"caFile": "some"}),
+		make.Secret("apps", "user", map[string]string{"username": "u", "password": "p"}),
 	).Build()
 	const azure, aws = "https://dev.azure.com/org/project/_git/app", "https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/app"
 	for name, tc := range map[string]struct {
@@ -124,10 +117,7 @@ func TestAnIdentityIsSentToItsCloudOnly(t *testing.T) {
 		"a cloud without Git":               {"gcp", "https://source.developers.google.com/p/x/r/y", "", "", `unknown spec.provider "gcp"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			repo := &sourcev1.GitRepository{
-				ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"},
-				Spec:       sourcev1.GitRepositorySpec{URL: tc.url, Provider: tc.provider},
-			}
+			repo := make.GitRepository("apps", "app", in(tc.provider, tc.url))
 			if tc.proxy != "" {
 				repo.Spec.ProxySecretRef = &meta.LocalObjectReference{Name: tc.proxy}
 			}

@@ -15,16 +15,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/test/fake/gitserver"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // newGitHub answers as GitHub's API does when an App asks for a token of one of
@@ -51,10 +50,10 @@ func appSecret(t *testing.T, api string) *corev1.Secret {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"}, Data: map[string][]byte{
-		"githubAppID": []byte("7"), "githubAppInstallationID": []byte("42"), "githubAppBaseURL": []byte(api),
-		"githubAppPrivateKey": pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}),
-	}}
+	return make.Secret("apps", "app", map[string]string{
+		"githubAppID": "7", "githubAppInstallationID": "42", "githubAppBaseURL": api,
+		"githubAppPrivateKey": string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})),
+	})
 }
 
 func TestWhatAnAPIAnswersToAnAppIsNotTold(t *testing.T) {
@@ -86,15 +85,14 @@ func TestWhatAnAPIAnswersToAnAppIsNotTold(t *testing.T) {
 	}
 }
 
+// byApp makes a GitRepository use a GitHub App.
+func byApp(r *sourcev1.GitRepository) { r.Spec.Provider = sourcev1.GitProviderGitHub }
+
 // tokenOf reads the credentials of a GitRepository with the Secret of an App.
 func tokenOf(t *testing.T, secret *corev1.Secret, opts Options) (git.Token, error) {
 	t.Helper()
-	remote, err := Read(t.Context(), fake.NewClientBuilder().WithObjects(secret).Build(), &sourcev1.GitRepository{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"},
-		Spec: sourcev1.GitRepositorySpec{
-			URL: "https://git.example.com/app", Provider: sourcev1.GitProviderGitHub, SecretRef: &meta.LocalObjectReference{Name: secret.Name},
-		},
-	}, opts)
+	repo := make.GitRepository("apps", "app", make.WithSecret(secret.Name), byApp)
+	remote, err := Read(t.Context(), fake.NewClientBuilder().WithObjects(secret).Build(), repo, opts)
 	if err != nil {
 		return git.Token{}, err
 	}
@@ -172,12 +170,8 @@ func TestAGitHubAppReadsWithTheTokenOfItsInstallation(t *testing.T) {
 			source := server.Repo("app")
 			head := source.Commit("main", gitserver.Files{"a.yaml": "a: 1\n"})
 			reader := fake.NewClientBuilder().WithObjects(appSecret(t, newGitHub(t, "ghs_token").URL)).Build()
-			remote, err := Read(t.Context(), reader, &sourcev1.GitRepository{
-				ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"},
-				Spec: sourcev1.GitRepositorySpec{
-					URL: source.URL, Provider: sourcev1.GitProviderGitHub, SecretRef: &meta.LocalObjectReference{Name: "app"},
-				},
-			}, Options{})
+			repo := make.GitRepository("apps", "app", make.WithSecret("app"), byApp, func(r *sourcev1.GitRepository) { r.Spec.URL = source.URL })
+			remote, err := Read(t.Context(), reader, repo, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

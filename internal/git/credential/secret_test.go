@@ -8,10 +8,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 func TestSecretsOfGitRepositories(t *testing.T) {
@@ -56,11 +55,7 @@ func TestSecretsOfGitRepositories(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "git"}, Data: map[string][]byte{}}
-			for key, value := range tc.data {
-				secret.Data[key] = []byte(value)
-			}
-			got, err := fromSecret(secret)
+			got, err := fromSecret(make.Secret("apps", "git", tc.data))
 			if (err == nil) != (tc.wantErr == "") || (err != nil && !strings.Contains(err.Error(), tc.wantErr)) {
 				t.Fatalf("error %v, want %q", err, tc.wantErr)
 			}

@@ -10,13 +10,13 @@ import (
 	"github.com/fluxcd/pkg/apis/acl"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/test/fake/gitserver"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // TestARevertIsHeldAndReleased takes an update back as a person would, and waits
@@ -85,8 +85,7 @@ func TestUpdatesAreCommittedTogether(t *testing.T) {
 func TestWritingAcrossNamespaces(t *testing.T) {
 	f := newFixture(t)
 	repo := &sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Namespace: f.shared, Name: "fleet"}, Spec: f.git.DeepCopy().Spec}
-	f.must(f.Client.Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: f.shared, Name: "git"},
-		StringData: map[string]string{"username": "user", "password": "secret"}}))
+	f.must(f.Client.Create(t.Context(), make.Login(f.shared)))
 	f.must(f.Client.Create(t.Context(), repo))
 	f.choose(f.policy("app"), "2")
 	a := f.automation("auto", func(a *imagev1.ImageUpdateAutomation) {

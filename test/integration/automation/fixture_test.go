@@ -15,7 +15,6 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/go-logr/logr"
-	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
@@ -29,6 +28,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/wake"
 	"github.com/sluice-cd/sluice/test/fake/gitserver"
 	"github.com/sluice-cd/sluice/test/harness"
+	"github.com/sluice-cd/sluice/test/make"
 	"github.com/sluice-cd/sluice/writeback"
 )
 
@@ -52,13 +52,8 @@ func newFixture(t *testing.T) *fixture {
 	f := &fixture{Playground: harness.Installed(t), t: t, repo: gitserver.New(t, gitserver.WithBasicAuth("user", "secret")).Repo("app")}
 	f.ns, f.shared = f.NewNamespace(t, "automation-", nil), f.NewNamespace(t, "shared-", nil)
 	f.repo.Commit("main", gitserver.Files{"a.yaml": f.marked("app", "1")})
-	f.must(f.Client.Create(t.Context(), &corev1.Secret{ObjectMeta: f.named("git"),
-		StringData: map[string]string{"username": "user", "password": "secret"}}))
-	f.git = &sourcev1.GitRepository{ObjectMeta: f.named("app"), Spec: sourcev1.GitRepositorySpec{
-		URL: f.repo.URL, Interval: metav1.Duration{Duration: time.Hour},
-		SecretRef: &meta.LocalObjectReference{Name: "git"},
-		Reference: &sourcev1.GitRepositoryRef{Branch: "main"},
-	}}
+	f.must(f.Client.Create(t.Context(), make.Login(f.ns)))
+	f.git = make.GitRepository(f.ns, "app", make.WithSecret("git"), func(r *sourcev1.GitRepository) { r.Spec.URL = f.repo.URL })
 	f.must(f.Client.Create(t.Context(), f.git))
 	f.start()
 	return f

@@ -26,6 +26,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/wake"
 	"github.com/sluice-cd/sluice/source"
 	"github.com/sluice-cd/sluice/test/harness"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // crowd is how many objects of each kind want something of the silent server.
@@ -94,9 +95,9 @@ func TestASilentGitServerHoldsUpNobodyElse(t *testing.T) {
 	f, server := newFixture(t), listen(t)
 	for i := range crowd {
 		name := fmt.Sprintf("silent-%d", i)
-		f.must(f.Client.Create(t.Context(), &sourcev1.GitRepository{ObjectMeta: f.named(name), Spec: sourcev1.GitRepositorySpec{
-			URL: fmt.Sprintf("http://%s/%d.git", server.Addr(), i), Interval: metav1.Duration{Duration: time.Hour},
-		}}))
+		f.must(f.Client.Create(t.Context(), make.GitRepository(f.ns, name, func(r *sourcev1.GitRepository) {
+			r.Spec.URL = fmt.Sprintf("http://%s/%d.git", server.Addr(), i)
+		})))
 		f.automation(name, func(a *imagev1.ImageUpdateAutomation) { a.Spec.SourceRef.Name = name })
 	}
 	f.holds(server, harness.Workers)
@@ -125,9 +126,7 @@ func TestASilentGitServerHoldsUpNobodyElse(t *testing.T) {
 // TestASourceGoesWhileItsServerIsSilent deletes one whose finalizer waits for the run.
 func TestASourceGoesWhileItsServerIsSilent(t *testing.T) {
 	f, server := newFixture(t), listen(t)
-	repo := &sourcev1.GitRepository{ObjectMeta: f.named("silent"), Spec: sourcev1.GitRepositorySpec{
-		URL: fmt.Sprintf("http://%s/app.git", server.Addr()), Interval: metav1.Duration{Duration: time.Hour},
-	}}
+	repo := make.GitRepository(f.ns, "silent", func(r *sourcev1.GitRepository) { r.Spec.URL = fmt.Sprintf("http://%s/app.git", server.Addr()) })
 	f.must(f.Client.Create(t.Context(), repo))
 	f.sources()
 	f.holds(server, 1)

@@ -34,6 +34,7 @@ import (
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/test/fake/gitserver"
 	"github.com/sluice-cd/sluice/test/harness"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // heldBy is the commit that reverted an update of the automation.
@@ -114,14 +115,12 @@ func (f *fixture) fill() {
 		"elsewhere.yaml": fmt.Sprintf("a: x:1 # {\"$imagepolicy\": \"%s:app\"}\n", f.ns),
 	})
 	f.create(
-		&corev1.Secret{ObjectMeta: f.named("git"), StringData: map[string]string{"username": "user", "password": "secret"}},
+		make.Login(f.ns),
 		&corev1.Secret{ObjectMeta: f.named("registry"), Type: corev1.SecretTypeDockerConfigJson,
 			StringData: map[string]string{corev1.DockerConfigJsonKey: `{"auths": {}}`}},
 		&imagev1.ImageRepository{ObjectMeta: f.named("app"), Spec: imagev1.ImageRepositorySpec{
 			Image: f.host + "/app", Interval: metav1.Duration{Duration: time.Hour}, SecretRef: &meta.LocalObjectReference{Name: "registry"}}},
-		&sourcev1.GitRepository{ObjectMeta: f.named("app"), Spec: sourcev1.GitRepositorySpec{
-			URL: f.repo.URL, Interval: metav1.Duration{Duration: time.Hour},
-			SecretRef: &meta.LocalObjectReference{Name: "git"}, Reference: &sourcev1.GitRepositoryRef{Branch: "main"}}},
+		make.GitRepository(f.ns, "app", make.WithSecret("git"), func(r *sourcev1.GitRepository) { r.Spec.URL = f.repo.URL }),
 	)
 	f.policy("app", imagev1.ImageRef{Name: f.host + "/app", Tag: "1.0.0"})
 	f.policy("other", imagev1.ImageRef{Name: "other", Tag: "2"})
