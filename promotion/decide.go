@@ -111,12 +111,23 @@ func (r *round) waitsForOthers(versions []sluicev1.Version) string {
 	if together.WaitFor == nil || together.SameTag {
 		return ""
 	}
-	last, ok := r.lastBundle()
-	if !ok {
+	changed, same, since := r.changes(versions)
+	deadline := since.Add(together.WaitFor.Duration)
+	if len(changed) == 0 || len(same) == 0 || !r.now.Before(deadline) {
 		return ""
 	}
-	var changed, same []string
-	var since time.Time
+	r.lookAgain(deadline, r.now)
+	return fmt.Sprintf("%s changed: waiting until %s for %s", strings.Join(changed, ", "), deadline.UTC().Format(time.RFC3339), strings.Join(same, ", "))
+}
+
+// changes are the artifacts whose versions differ from the last bundle, and since when
+// the first of them does, and those that are the same. Without a last bundle there are
+// none.
+func (r *round) changes(versions []sluicev1.Version) (changed, same []string, since time.Time) {
+	last, ok := r.lastBundle()
+	if !ok {
+		return nil, nil, since
+	}
 	for _, v := range versions {
 		if slices.ContainsFunc(last.Versions, func(was sluicev1.Version) bool { return was.Artifact == v.Artifact && agrees(was, v) }) {
 			same = append(same, v.Artifact)
@@ -127,12 +138,7 @@ func (r *round) waitsForOthers(versions []sluicev1.Version) string {
 			since = at
 		}
 	}
-	deadline := since.Add(together.WaitFor.Duration)
-	if len(changed) == 0 || len(same) == 0 || !r.now.Before(deadline) {
-		return ""
-	}
-	r.lookAgain(deadline, r.now)
-	return fmt.Sprintf("%s changed: waiting until %s for %s", strings.Join(changed, ", "), deadline.UTC().Format(time.RFC3339), strings.Join(same, ", "))
+	return changed, same, since
 }
 
 // lastBundle is the one that a stage without others before it was given last.

@@ -25,27 +25,47 @@ import (
 //	merged        --------------------------> the content decides
 func (s *stageRound) propose(w *want, gates []sluicev1.Gate, status *sluicev1.StageStatus) []sluicev1.Gate {
 	pr := s.seen.PullRequest
-	if w != nil && s.state.Proposal != nil && pr != nil && !pr.Open && pr.Merged && s.state.Proposal.Bundle == w.bundle.ID {
+	open := pr != nil && pr.Open
+	if w != nil && s.mergedAndGone(w.bundle.ID) {
 		s.show(status, pr)
 		return append(gates, s.reviewGate("#%d is merged, and the branch does not have %s", pr.Number, Describe(w.bundle)))
 	}
-	if pr != nil && pr.Open && s.state.Proposal != nil {
-		if frozen := s.frozen(pr); frozen != "" && s.stillGood(s.state.Proposal.Bundle) {
-			w = s.wants(Writing{Bundle: s.state.Proposal.Bundle, Kind: s.state.Proposal.Kind})
-			status.PullRequest = &sluicev1.PullRequestStatus{Frozen: frozen}
-		}
+	if open {
+		w = s.keepFrozen(w, status)
 	}
 	switch {
-	case w == nil && pr != nil && pr.Open && s.isOurs(pr):
+	case w == nil && open && s.isOurs(pr):
 		s.close(pr)
 		return gates
 	case w == nil:
 		return gates
-	case pr == nil || !pr.Open:
+	case !open:
 		return s.open(*w, gates)
 	}
 	s.show(status, pr)
 	return append(gates, s.update(*w, pr, gates)...)
+}
+
+// mergedAndGone reports whether the pull request of a bundle was merged, and the content
+// does not have the bundle: it will in a moment, or somebody took it out again.
+func (s *stageRound) mergedAndGone(bundle string) bool {
+	pr, p := s.seen.PullRequest, s.state.Proposal
+	return pr != nil && !pr.Open && pr.Merged && p != nil && p.Bundle == bundle
+}
+
+// keepFrozen is what an open pull request goes on to propose if it is not to be changed
+// any more, and what is wanted otherwise.
+func (s *stageRound) keepFrozen(w *want, status *sluicev1.StageStatus) *want {
+	p := s.state.Proposal
+	if p == nil || !s.stillGood(p.Bundle) {
+		return w
+	}
+	why := s.frozen(s.seen.PullRequest)
+	if why == "" {
+		return w
+	}
+	status.PullRequest = &sluicev1.PullRequestStatus{Frozen: why}
+	return s.wants(Writing{Bundle: p.Bundle, Kind: p.Kind})
 }
 
 // recordPullRequest notes what became of the stage's pull request.

@@ -146,7 +146,7 @@ func TestErrorsThatOnlyAnEditRepairs(t *testing.T) {
 			`spec.analysis.metrics[cpu]: "cpu" is no builtin check (request-success-rate and request-duration are)`,
 		},
 		"a builtin check with a typo, which had to be looked up": {
-			flaggerv1.CanaryMetric{Name: "request-sucess-rate"}, nil, "did you mean request-success-rate?",
+			flaggerv1.CanaryMetric{Name: "request-succes-rate"}, nil, "did you mean request-success-rate?",
 		},
 		"a variable that is missing": {flaggerv1.CanaryMetric{Name: "x", Query: "{{ variables.y }}"}, nil, "spec.analysis.metrics[x].query:"},
 		"a query that is no template": {

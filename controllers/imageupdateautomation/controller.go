@@ -39,7 +39,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
-	"github.com/sluice-cd/sluice/internal/git/credential"
+	"github.com/sluice-cd/sluice/internal/git/access"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/writeback"
 )
@@ -66,14 +66,8 @@ type Reconciler struct {
 	ServesSources bool
 	Sources       Waker
 	Clock         clock.PassiveClock
-	// Credentials are what the identities of clouds need.
-	Credentials credential.Options
-	// NoCrossNamespaceRefs forbids a GitRepository of another namespace, whatever
-	// it admits.
-	NoCrossNamespaceRefs bool
-	// AllowCrossNamespaceWrites lets every automation write with any GitRepository's
-	// credentials, as Flux does.
-	AllowCrossNamespaceWrites bool
+	// Access says which GitRepositories automations may write to.
+	Access access.Access
 
 	tracker tracker
 }

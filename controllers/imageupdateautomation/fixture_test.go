@@ -61,6 +61,7 @@ func newFixture(t *testing.T, objects ...client.Object) fixture {
 		Writer:        writeback.NewWriter(git.NewMirrors(t.TempDir(), clock.RealClock{}), clock.RealClock{}),
 		ServesSources: true, Sources: f.woken, Clock: clock.RealClock{},
 	}
+	f.Access.Client = f.Client
 	return f
 }
 

@@ -43,7 +43,7 @@ func (r *Reconciler) observe(ctx context.Context, a *imagev1.ImageUpdateAutomati
 	if err != nil {
 		return observation{}, err
 	}
-	repo, err := r.observeSource(ctx, a)
+	repo, err := r.Access.Repository(ctx, a.Namespace, sourceKey(a), a.Spec.Interval.Duration)
 	if err != nil {
 		return observation{}, err
 	}
@@ -51,11 +51,11 @@ func (r *Reconciler) observe(ctx context.Context, a *imagev1.ImageUpdateAutomati
 	if err != nil {
 		return observation{}, err
 	}
-	remote, err := r.observeRemote(ctx, repo)
+	remote, err := r.Access.Remote(ctx, repo)
 	if err != nil {
 		return observation{}, err
 	}
-	signer, err := r.observeSigner(ctx, a)
+	signer, err := r.Access.Signer(ctx, a.Namespace, "spec.git.commit.signingKey", a.Spec.GitSpec.Commit.SigningKey)
 	if err != nil {
 		return observation{}, err
 	}

@@ -301,7 +301,7 @@ func TestReconcileAcrossNamespaces(t *testing.T) {
 				source.Annotations = map[string]string{imagev1.WriteFromAnnotation: tc.annotation}
 			}
 			f := newFixture(t, secret, source, policy("2"))
-			f.NoCrossNamespaceRefs, f.AllowCrossNamespaceWrites = tc.forbid, tc.allowAll
+			f.Access.NoCrossNamespaceRefs, f.Access.AllowCrossNamespaceWrites = tc.forbid, tc.allowAll
 			a := automation(func(a *imagev1.ImageUpdateAutomation) {
 				a.Spec.SourceRef.Namespace = "flux-system"
 				if tc.source != "" {

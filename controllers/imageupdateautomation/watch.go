@@ -19,16 +19,24 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/git/access"
+	"github.com/sluice-cd/sluice/internal/git/credential"
 	"github.com/sluice-cd/sluice/writeback"
 )
 
 // sourceKey names the GitRepository of an automation.
 func sourceKey(a *imagev1.ImageUpdateAutomation) types.NamespacedName {
-	key := types.NamespacedName{Namespace: a.Spec.SourceRef.Namespace, Name: a.Spec.SourceRef.Name}
-	if key.Namespace == "" {
-		key.Namespace = a.Namespace
+	return access.KeyOf(a.Namespace, a.Spec.SourceRef)
+}
+
+// host is the Git server that an automation writes to, and the proxy before it; "" if
+// that is not known.
+func (r *Reconciler) host(ctx context.Context, a *imagev1.ImageUpdateAutomation) string {
+	var repo sourcev1.GitRepository
+	if err := r.Client.Get(ctx, sourceKey(a), &repo); err != nil {
+		return "" // the run will say so
 	}
-	return key
+	return credential.Route(&repo)
 }
 
 // automationsOfPolicy are the automations that select a policy.

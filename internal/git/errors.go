@@ -61,7 +61,7 @@ func (c *connection) explain(err error) error {
 	if errors.As(err, &request) {
 		cause = request.Err // the URL is named by who asked
 	}
-	if kind == ErrRefNotFound {
+	if errors.Is(kind, ErrRefNotFound) {
 		return &remoteError{kind: kind} // which one is named by who asked
 	}
 	text := strings.TrimPrefix(c.redact(cause.Error()), kind.Error())

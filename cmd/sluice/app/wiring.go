@@ -22,6 +22,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/disk"
 	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/git/access"
 	"github.com/sluice-cd/sluice/internal/git/credential"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -109,14 +110,21 @@ func (w *wiring) image() error {
 	automations := &imageupdateautomation.Reconciler{
 		Client: client, Writer: writeback.NewWriter(w.mirrors, w.clock).WithMemory(w.memory), Clock: w.clock,
 		ServesSources: w.flags.serves("source"), Sources: &w.pushed,
-		NoCrossNamespaceRefs: w.flags.noCrossNamespace, AllowCrossNamespaceWrites: w.flags.allowCrossNamespaceWrites,
-		Credentials: w.credentials(),
+		Access: w.access(),
 	}
 	return errors.Join(
 		repositories.SetupWithManager(w.mgr, w.options),
 		policies.SetupWithManager(w.mgr, w.options),
 		automations.SetupWithManager(w.mgr, w.options),
 	)
+}
+
+// access says which GitRepositories may be written to.
+func (w *wiring) access() access.Access {
+	return access.Access{
+		Client: w.mgr.GetClient(), Credentials: w.credentials(),
+		NoCrossNamespaceRefs: w.flags.noCrossNamespace, AllowCrossNamespaceWrites: w.flags.allowCrossNamespaceWrites,
+	}
 }
 
 // credentials are what Git needs of the identities of clouds.
