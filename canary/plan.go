@@ -100,7 +100,10 @@ func NewPlan(c *flaggerv1.Canary, limits Limits) (Plan, error) {
 	if err := p.setMetrics(a); err != nil {
 		return Plan{}, err
 	}
-	return p, p.setSteps(a)
+	if err := p.setSteps(a); err != nil {
+		return Plan{}, err
+	}
+	return p, nil
 }
 
 // refuse names the first field that makes no sense beside another. What a router

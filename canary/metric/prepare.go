@@ -123,7 +123,10 @@ func (k *Checker) queryOf(ctx context.Context, c *flaggerv1.Canary, field string
 		return p, nil
 	}
 	p.field = field
-	return p, k.builtin(&p, c, m.Name)
+	if err := k.builtin(&p, c, m.Name); err != nil {
+		return preparedQuery{}, err
+	}
+	return p, nil
 }
 
 // server is the Prometheus of a canary: its own, or the controller's.

@@ -5,6 +5,7 @@ package app
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,8 +74,8 @@ func (f *canaryFlags) validate() error {
 	if f.minInterval <= 0 {
 		return fmt.Errorf("--canary-min-interval: must be positive, is %s", f.minInterval)
 	}
-	if _, ok := provider.Named(f.meshProvider); !ok {
-		return fmt.Errorf("--mesh-provider: unknown provider %q; known: %s", f.meshProvider, strings.Join(provider.Names(), ", "))
+	if known := provider.Nameable(); !slices.Contains(known, f.meshProvider) {
+		return fmt.Errorf("--mesh-provider: unknown provider %q; known: %s", f.meshProvider, strings.Join(known, ", "))
 	}
 	return errors.Join(
 		validateURL("--metrics-server", f.metricsServer, serverSchemes),

@@ -25,6 +25,11 @@ func TestFlagsAreRefusedBeforeAnythingStarts(t *testing.T) {
 		"a log level that does not exist":      {[]string{"--log-level", "loud"}, "--log-level"},
 		"a log level without messages":         {[]string{"--log-level", "warn"}, `--log-level: unknown level "warn"; known: debug, info, error`},
 		"a router that does not exist":         {[]string{"--mesh-provider", "istoi"}, `--mesh-provider: unknown provider "istoi"; known: `},
+		"a router that no spec may name": {
+			[]string{"--mesh-provider", "partition"},
+			`--mesh-provider: unknown provider "partition"; known: apisix, contour, gatewayapi:v1, gatewayapi:v1beta1, gloo, istio, knative, ` +
+				`kubernetes, kuma, linkerd, nginx, osm, skipper, smi:v1alpha1, smi:v1alpha2, smi:v1alpha3, traefik`,
+		},
 		"a Prometheus without a scheme":        {[]string{"--metrics-server", "prometheus:9090"}, "--metrics-server: must be a URL"},
 		"a Prometheus with a blank":            {[]string{"--metrics-server", "http://prometheus :9090"}, "--metrics-server: must be a URL"},
 		"a webhook that is no URL":             {[]string{"--event-webhook", "hook"}, "--event-webhook (EVENT_WEBHOOK_URL): must be a URL"},
