@@ -4,7 +4,6 @@ package decide
 
 import (
 	"errors"
-	"strings"
 	"testing"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluice-cd/sluice/apply/inventory"
-	"github.com/sluice-cd/sluice/internal/contention"
 )
 
 var (
@@ -307,6 +305,16 @@ func TestWhatIsReported(t *testing.T) {
 			}, prev: state(nil),
 			want: "dependency 'ns/b' not found", wantRetry: RetryPending,
 		},
+		"a dependency that is not ready": {
+			seen: func(o *Observation) { o.Dependencies = []Dependency{{"ns/b", DependencyNotReady}} }, prev: state(nil),
+			want: "dependency 'ns/b' is not ready", wantRetry: RetryPending,
+		},
+		"a dependency at another revision, and something to apply": {
+			seen: func(o *Observation) {
+				o.FilesChanged, o.Dependencies = true, []Dependency{{"ns/b", DependencyOutdated}}
+			}, prev: state(nil),
+			want: "dependency 'ns/b' revision is not up to date", wantRetry: RetryPending,
+		},
 		"dependencies in a circle": {
 			seen: func(o *Observation) {
 				o.Dependencies, o.Cycle = []Dependency{{"ns/b", DependencyNotReady}}, []string{"ns/a", "ns/b", "ns/a"}
@@ -388,6 +396,46 @@ func TestTime(t *testing.T) {
 			t.Errorf("built %+v", d.State.Built)
 		}
 	})
+}
+
+func TestWhatTheNextDecisionKnows(t *testing.T) {
+	built := Built{Generation: 1, Artifact: attempt.Digest, Variables: "new", Objects: "new"}
+	tests := map[string]struct {
+		seen func(*Observation)
+		prev State
+		want func(*State)
+	}{
+		"which attempt was begun": {
+			seen: func(o *Observation) { o.Requested = "now" },
+			prev: State{},
+			want: func(s *State) {
+				s.Attempt.Requested, s.Built, s.Applied, s.Inventory = "now", nil, false, nil
+				s.Started, s.HealthSince, s.Due = now, now, now
+			},
+		},
+		"what was applied, and the inventory": {
+			seen: func(o *Observation) {
+				o.Applied = &Outcome{Entries: []inventory.Entry{entry("b")}, Built: built}
+				o.Prune = false
+			},
+			prev: state(func(s *State) { s.Built, s.Applied, s.Inventory = nil, false, nil }),
+			want: func(s *State) { s.Built, s.Inventory = &built, []inventory.Entry{entry("b")} },
+		},
+		"that an apply which waits for definitions is not complete": {
+			seen: func(o *Observation) {
+				o.Applied = &Outcome{Entries: []inventory.Entry{entry("a")}, Waiting: Health{Pending: []string{"crd"}}, Built: built}
+			},
+			prev: state(func(s *State) { s.Built, s.Applied, s.Inventory, s.HealthSince = nil, false, nil, now }),
+			want: func(s *State) { s.Built, s.HealthSince = nil, now },
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(state(tc.want), Decide(observed(tc.seen), tc.prev, now).State); diff != "" {
+				t.Errorf("state (-want +got):\n%s", diff)
+			}
+		})
+	}
 }
 
 func TestHealthOf(t *testing.T) {
@@ -497,73 +545,6 @@ func TestPrunable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if why, ok := kustomizations.Prunable(tc.labels, tc.annotations, owner); why != tc.want || ok != (tc.want == "") {
 				t.Errorf("Prunable = %q, %v, want %q", why, ok, tc.want)
-			}
-		})
-	}
-}
-
-func TestRepairs(t *testing.T) {
-	var r Repairs
-	for range RepairPolicy.Repairs - 1 {
-		if r = r.Next(now); r.Pause(now) > 0 {
-			t.Fatalf("paused after %d repairs", r.Repairs)
-		}
-	}
-	r.Reported = true
-	var pauses []time.Duration
-	for range 9 {
-		r = r.Next(now)
-		pauses = append(pauses, r.Pause(now))
-	}
-	want := []time.Duration{10, 20, 40, 80, 160, 320, 600, 600, 600}
-	for i := range want {
-		want[i] *= time.Second
-	}
-	if diff := cmp.Diff(want, pauses); diff != "" {
-		t.Errorf("pauses (-want +got):\n%s", diff)
-	}
-	if !r.Reported {
-		t.Error("in a row, it is forgotten that it was reported")
-	}
-	peace := now.Add(16 * time.Minute)
-	if later := r.Next(peace); later.Repairs != 1 || later.Pause(peace) > 0 || later.Reported {
-		t.Errorf("after a long peace: %+v", later)
-	}
-}
-
-func TestWhoIsToldOfContention(t *testing.T) {
-	repairs := func(count int) Repairs { return Repairs{History: contention.History{Repairs: count}} }
-	reported := repairs(4)
-	reported.Reported = true
-	tests := map[string]struct {
-		found   Contention
-		repairs Repairs
-		want    bool
-		says    string
-	}{
-		"a first repair is none": {repairs: repairs(1), says: "somebody (fields)"},
-		"a third one is": {
-			found:   Contention{Manager: "hpa", Fields: []string{".spec.replicas"}},
-			repairs: repairs(3),
-			want:    true,
-			says:    "hpa (.spec.replicas)",
-		},
-		"it is told once": {repairs: reported, says: "somebody"},
-		"two owners are told of at once": {
-			found:   Contention{Owner: other},
-			repairs: repairs(1),
-			want:    true,
-			says:    "is applied by Kustomization/ns/other as well",
-		},
-		"an object that is deleted": {found: Contention{Deleted: true}, repairs: repairs(3), want: true, says: "is deleted again and again"},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			if got := tc.found.Reported(tc.repairs); got != tc.want {
-				t.Errorf("Reported = %v", got)
-			}
-			if text := kustomizations.Describe(tc.found); !strings.Contains(text, tc.says) {
-				t.Errorf("%q does not say %q", text, tc.says)
 			}
 		})
 	}
