@@ -255,6 +255,31 @@ func TestANamespaceWhoseExpressionsTakeLongKeepsNobodyElseWaiting(t *testing.T) 
 	}
 }
 
+func TestExpressionsInUseOutliveThoseOfDeletedReceivers(t *testing.T) {
+	programs := newPrograms()
+	get := func(text string) *cel.Program {
+		t.Helper()
+		p, err := programs.get(t.Context(), "ns", expression{text: text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Program
+	}
+	used, unused := get("-1"), get("-2")
+	for i := range maxPrograms {
+		get(fmt.Sprint(i))
+		if get("-1") != used {
+			t.Fatalf("an expression in use is compiled again after %d others", i)
+		}
+	}
+	if _, n := programs.known.Usage(); n != maxPrograms {
+		t.Errorf("%d expressions are kept, want %d", n, maxPrograms)
+	}
+	if get("-2") == unused {
+		t.Error("the expression that was used longest ago is kept")
+	}
+}
+
 func TestTheReceiversOfANamespaceShareItsRateLimit(t *testing.T) {
 	limits := newLimits(clock.RealClock{})
 	admitted := 0

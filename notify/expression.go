@@ -7,13 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 
 	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/cel"
+	"github.com/sluice-cd/sluice/internal/lru"
 )
 
 // expression is a CEL expression and the variables that it may use.
@@ -84,7 +84,8 @@ func checkExpressions(receiver *notificationv1.Receiver) error {
 	return nil
 }
 
-// maxPrograms bounds the cache, whose programs may belong to deleted Receivers.
+// maxPrograms bounds the cache, whose programs may belong to deleted Receivers: those
+// that were used longest ago go first.
 const maxPrograms = 1000
 
 // maxEvaluations is how many expressions are compiled or evaluated at once: requests
@@ -99,8 +100,7 @@ const evaluationTime = 5 * time.Second
 // request. One expression of a namespace is compiled or evaluated at a time, so that a
 // namespace with expensive expressions delays only itself.
 type programs struct {
-	mu    sync.Mutex
-	known map[programKey]*cel.Program
+	known *lru.Cache[programKey, *cel.Program]
 	slots *background.Slots
 }
 
@@ -112,15 +112,14 @@ type programKey struct {
 }
 
 func newPrograms() *programs {
-	return &programs{known: map[programKey]*cel.Program{}, slots: background.NewSlots(maxEvaluations, 1)}
+	one := func(programKey, *cel.Program) int64 { return 1 }
+	return &programs{known: lru.New(maxPrograms, one), slots: background.NewSlots(maxEvaluations, 1)}
 }
 
 func (p *programs) get(ctx context.Context, namespace string, e expression) (*program, error) {
 	key := programKey{namespace, e}
-	p.mu.Lock()
-	known := p.known[key]
-	p.mu.Unlock()
-	if known == nil {
+	known, ok := p.known.Get(key)
+	if !ok {
 		var err error
 		if known, err = p.compile(ctx, key); err != nil {
 			return nil, err
@@ -138,12 +137,7 @@ func (p *programs) compile(ctx context.Context, key programKey) (*cel.Program, e
 	if err != nil {
 		return nil, err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.known) >= maxPrograms {
-		clear(p.known)
-	}
-	p.known[key] = compiled
+	p.known.Put(key, compiled)
 	return compiled, nil
 }
 

@@ -10,12 +10,13 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/net/publicsuffix"
 	"k8s.io/utils/clock"
+
+	"github.com/sluice-cd/sluice/internal/lru"
 )
 
 // Bounds of what issuers may cost.
@@ -36,9 +37,7 @@ const (
 type issuers struct {
 	clock  clock.PassiveClock
 	client *http.Client
-
-	mu    sync.Mutex
-	known map[string]provider
+	known  *lru.Cache[string, provider] // by the URL of the issuer
 }
 
 type provider struct {
@@ -48,7 +47,7 @@ type provider struct {
 
 func newIssuers(c clock.PassiveClock, transport http.RoundTripper) *issuers {
 	return &issuers{
-		clock: c, known: map[string]provider{},
+		clock: c, known: lru.New(maxIssuers, func(string, provider) int64 { return 1 }),
 		client: &http.Client{Timeout: issuerTimeout, Transport: boundedTransport{transport}, CheckRedirect: checkRedirect},
 	}
 }
@@ -117,9 +116,7 @@ func (s *issuers) claims(ctx context.Context, issuer, audience, raw string) (map
 // provider returns the discovery document of an issuer, from the cache for issuerAge. If
 // the issuer does not answer, an older document is used.
 func (s *issuers) provider(ctx context.Context, issuer string) (*oidc.Provider, error) {
-	s.mu.Lock()
-	last, found := s.known[issuer]
-	s.mu.Unlock()
+	last, found := s.known.Get(issuer)
 	now := s.clock.Now()
 	if found && now.Sub(last.at) < issuerAge {
 		return last.Provider, nil
@@ -131,12 +128,7 @@ func (s *issuers) provider(ctx context.Context, issuer string) (*oidc.Provider, 
 	case err != nil:
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.known) >= maxIssuers {
-		clear(s.known)
-	}
-	s.known[issuer] = provider{fresh, now}
+	s.known.Put(issuer, provider{fresh, now})
 	return fresh, nil
 }
 

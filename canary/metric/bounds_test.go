@@ -149,14 +149,30 @@ func TestTheOperatorsPrometheusMayBeAnywhereAndATenantsMayNot(t *testing.T) {
 	}
 }
 
-func TestTransportsOfManyTemplatesAreNotKept(t *testing.T) {
+func TestTheTransportsThatWereUsedLastAreKept(t *testing.T) {
 	all := newTransports(nil)
-	for i := range maxTransports + 10 {
-		all.own[tlsSettings{ca: fmt.Sprint(i)}] = &http.Transport{}
-	}
 	authority := string(newCertificate(t, "server").crt)
-	if _, err := all.of(client.ObjectKey{Name: "new"}, tlsSettings{ca: authority}); err != nil || len(all.own) != 1 {
-		t.Errorf("%v, %d are kept", err, len(all.own))
+	get := func(i int) *http.Transport {
+		t.Helper()
+		// What surrounds a certificate is ignored, so that these settings all differ.
+		transport, err := all.of(client.ObjectKey{Name: fmt.Sprint(i)}, tlsSettings{ca: authority + fmt.Sprint(i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return transport
+	}
+	used, unused := get(0), get(1)
+	for i := range maxTransports {
+		get(i + 2)
+		if get(0) != used {
+			t.Fatalf("a transport in use is made again after %d others", i)
+		}
+	}
+	if n := all.own.Len(); n != maxTransports || len(all.used) != n {
+		t.Errorf("%d transports of %d templates are kept, want %d", n, len(all.used), maxTransports)
+	}
+	if get(1) == unused {
+		t.Error("the transport that was used longest ago is kept")
 	}
 }
 

@@ -6,9 +6,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"maps"
 	"net/http"
 	"sync"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/internal/outbound"
@@ -29,12 +31,13 @@ type transports struct {
 	operators             *http.Transport // for what the controller's flags name
 
 	mu   sync.Mutex
-	own  map[tlsSettings]*http.Transport
+	own  *simplelru.LRU[tlsSettings, *http.Transport]
 	used map[client.ObjectKey]tlsSettings // by which MetricTemplate
 }
 
 // maxTransports bounds their memory: templates that are gone are noticed only when a
-// canary asks for one.
+// canary asks for one. Those that were used longest ago go first, and are made again if
+// they are asked for.
 const maxTransports = 1000
 
 func newTransports(guard *outbound.Guard) *transports {
@@ -44,10 +47,19 @@ func newTransports(guard *outbound.Guard) *transports {
 	verifying.MaxIdleConnsPerHost, operators.MaxIdleConnsPerHost = 32, 32
 	trusting := verifying.Clone()
 	trusting.TLSClientConfig = &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
-	return &transports{
+	t := &transports{
 		verifying: verifying, unverified: trusting, operators: operators,
-		own: map[tlsSettings]*http.Transport{}, used: map[client.ObjectKey]tlsSettings{},
+		used: map[client.ObjectKey]tlsSettings{},
 	}
+	// The only error is that of a size that is not positive.
+	t.own, _ = simplelru.NewLRU(maxTransports, t.dropped)
+	return t
+}
+
+// dropped ends the connections of a transport that is no longer kept.
+func (t *transports) dropped(had tlsSettings, transport *http.Transport) {
+	transport.CloseIdleConnections()
+	maps.DeleteFunc(t.used, func(_ client.ObjectKey, uses tlsSettings) bool { return uses == had })
 }
 
 // of returns the transport of a MetricTemplate, and drops the one that it had
@@ -64,30 +76,18 @@ func (t *transports) of(owner client.ObjectKey, wants tlsSettings) (*http.Transp
 	case tlsSettings{insecure: true}:
 		return t.unverified, nil
 	}
-	transport, ok := t.own[wants]
+	transport, ok := t.own.Get(wants)
 	if !ok {
 		config, err := wants.config()
 		if err != nil {
 			return nil, err
 		}
-		if len(t.own) >= maxTransports {
-			t.clear()
-		}
 		transport = t.verifying.Clone()
 		transport.TLSClientConfig = config
-		t.own[wants] = transport
+		t.own.Add(wants, transport)
 	}
 	t.used[owner] = wants
 	return transport, nil
-}
-
-// clear drops all transports; those that are in use are made again.
-func (t *transports) clear() {
-	for _, transport := range t.own {
-		transport.CloseIdleConnections()
-	}
-	clear(t.own)
-	clear(t.used)
 }
 
 // forget drops the transport of a MetricTemplate that is gone.
@@ -108,8 +108,7 @@ func (t *transports) drop(owner client.ObjectKey) {
 			return
 		}
 	}
-	t.own[had].CloseIdleConnections()
-	delete(t.own, had)
+	t.own.Remove(had)
 }
 
 // config trusts the authorities of the Secret beside those of the system: the

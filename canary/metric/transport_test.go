@@ -177,7 +177,7 @@ func TestASecretThatRotatesLeavesNoConnections(t *testing.T) {
 	}
 	check()
 	settles(t, server, 1)
-	if n := len(k.transports.own); n != 1 {
+	if n := k.transports.own.Len(); n != 1 {
 		t.Errorf("%d transports are kept", n)
 	}
 	if err := k.client.Delete(t.Context(), tmpl); err != nil {
@@ -187,7 +187,7 @@ func TestASecretThatRotatesLeavesNoConnections(t *testing.T) {
 		t.Fatal("measured with a template that is gone")
 	}
 	settles(t, server, 0)
-	if n := len(k.transports.own) + len(k.transports.used); n != 0 {
+	if n := k.transports.own.Len() + len(k.transports.used); n != 0 {
 		t.Errorf("%d transports outlive their template", n)
 	}
 }
@@ -232,7 +232,7 @@ func TestTemplatesShareATransport(t *testing.T) {
 		t.Error("the transport went with the first of its users")
 	}
 	all.forget(b)
-	if len(all.own) != 0 {
+	if all.own.Len() != 0 {
 		t.Error("the transport outlives its users")
 	}
 }
