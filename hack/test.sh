@@ -21,6 +21,8 @@ binary='/test/(crash|e2e|compat/(beside|flagger|flux|handover|takeover)|integrat
 # These work a lot, and on one goroutine: the race detector has nothing to see. test/arch holds
 # them to it.
 sequential='/(canary|internal/template|writeback/edit|test/compat)$'
+# This starts a server of its own, and shares helpers with those that need a playground.
+forge='/test/gitea$'
 # These take longest, and go first: the others fill up what is left.
 long='/(internal/git|writeback|apply/build|controllers/imageupdateautomation|canary/workload)$'
 longest='/test/(crash|e2e|compat/(flagger|flux|handover)|integration/(canary|rbac|workload))$'
@@ -62,7 +64,8 @@ if [ "${1:-}" = --stream ]; then # inside a playground
 fi
 
 tested=$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | grep .)
-waiting=$(go list -test -f '{{.ImportPath}} {{join .Deps " "}} ' ./test/... | sed -n "s, .* $module/test/env .*,,p" | sed -n 's,\.test$,,p')
+waiting=$(go list -test -f '{{.ImportPath}} {{join .Deps " "}} ' ./test/... | sed -n "s, .* $module/test/env .*,,p" |
+	sed -n 's,\.test$,,p' | grep -vE "$forge")
 rest=$(grep -vxF "$waiting" <<<"$tested")
 plain="$(grep -E "$sequential" <<<"$rest") $(grep -E "$binary" <<<"$waiting")"
 race=
@@ -88,7 +91,7 @@ lanes+=($!)
 	status=0
 	concurrent=$(grep -vE "$sequential" <<<"$rest" | first "$long")
 	alone "$(grep -v "^$module/test/" <<<"$concurrent")" "$@" || status=1
-	alone "$(grep "^$module/test/" <<<"$concurrent")" -count=1 "$@" || status=1 # test/recipe runs the go command
+	alone "$(grep "^$module/test/" <<<"$concurrent")" -count=1 "$@" || status=1 # some run the go command, or other programs
 	alone "$(grep -E "$sequential" <<<"$rest")" ${@/#-race/} || status=1
 	exit $status
 } &
