@@ -51,7 +51,7 @@ func checkResources(receiver *notificationv1.Receiver, known sender) error {
 				return fmt.Errorf("%w: spec.resources[%d].filter: %w", ErrExpression, i, err)
 			}
 		}
-		if _, err := kindOf(resource); err != nil {
+		if _, err := KindOf(resource); err != nil {
 			return fmt.Errorf("%w: spec.resources[%d]: %w", ErrInvalid, i, err)
 		}
 		if resource.Name == "*" && resource.MatchLabels == nil {

@@ -36,7 +36,9 @@ var kinds = map[string]schema.GroupVersion{
 	"HelmRelease":           {Group: "helm.toolkit.fluxcd.io", Version: "v2"},
 }
 
-func kindOf(resource notificationv1.ReceiverResource) (schema.GroupVersionKind, error) {
+// KindOf returns the kind that an entry of spec.resources names. The error says that it
+// cannot be notified.
+func KindOf(resource notificationv1.ReceiverResource) (schema.GroupVersionKind, error) {
 	known, ok := kinds[resource.Kind]
 	if !ok {
 		return schema.GroupVersionKind{}, fmt.Errorf("kind '%s' cannot be notified, only %s can", resource.Kind, strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
@@ -60,7 +62,7 @@ var errCrossNamespace = errors.New("cross-namespace references have been blocked
 // targets finds the objects that the i-th of spec.resources means.
 func (h *Hooks) targets(ctx context.Context, d delivery, i int) ([]metav1.PartialObjectMetadata, error) {
 	resource := d.receiver.Spec.Resources[i]
-	kind, err := kindOf(resource)
+	kind, err := KindOf(resource)
 	if err != nil {
 		return nil, err
 	}

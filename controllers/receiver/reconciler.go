@@ -15,12 +15,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -35,6 +37,8 @@ import (
 type Reconciler struct {
 	// Secrets reads Secrets; it should not cache them.
 	Secrets client.Reader
+	// Resources reads the metadata of what Receivers name; it should not cache it.
+	Resources client.Reader
 	// NoCrossNamespaceRefs is the flag of the requests; a Receiver that it limits
 	// says so.
 	NoCrossNamespaceRefs bool
@@ -92,6 +96,13 @@ var kind = reconciler.Kind[*notificationv1.Receiver]{
 // watched, too; this is the safety net.
 const retryToken = time.Minute
 
+// retryMissing is how soon the objects of spec.resources that were not there are looked
+// for again: they are often applied together with their Receiver, and not watched.
+const retryMissing = time.Minute
+
+// reasonResourceNotFound is that of events about objects that nobody will notify.
+const reasonResourceNotFound = "ResourceNotFound"
+
 var errToken = errors.New("no token")
 
 // Reconcile implements [reconciler.Controller].
@@ -109,11 +120,19 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *notificationv1.Receiver
 		return reconciler.Result{}, err
 	}
 	obj.Status.WebhookPath = obj.GetWebhookPath(token)
-	message := "Receiver initialized for path: " + obj.Status.WebhookPath
+	result := reconciler.Result{Reason: meta.SucceededReason, After: obj.GetInterval()}
+	result.Message = "Receiver initialized for path: " + obj.Status.WebhookPath
 	for _, remark := range r.remarks(obj) {
-		message += "; " + remark
+		result.Message += "; " + remark
 	}
-	return reconciler.Result{Reason: meta.SucceededReason, Message: message, After: obj.GetInterval()}, nil
+	if missing := r.missing(ctx, obj); missing != "" {
+		result.Message += "; " + missing
+		result.After = min(result.After, retryMissing)
+		if ready := apimeta.FindStatusCondition(obj.Status.Conditions, meta.ReadyCondition); ready == nil || !strings.HasSuffix(ready.Message, missing) {
+			result.Events = []reconciler.Event{{Type: corev1.EventTypeWarning, Reason: reasonResourceNotFound, Message: missing}}
+		}
+	}
+	return result, nil
 }
 
 // remarks name what of the spec is without effect. Flux accepts it and serves the

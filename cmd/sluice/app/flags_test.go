@@ -20,11 +20,11 @@ func TestFlagsAreRefusedBeforeAnythingStarts(t *testing.T) {
 			[]string{"--controllers", "image,helm"},
 			`unknown group "helm"; known: image, source, kustomize, canary, notification`,
 		},
-		"no group at all":                      {[]string{"--controllers", ""}, "name at least one of image"},
-		"a concurrency that does no work":      {[]string{"--concurrent", "0"}, "--concurrent: must be at least 1"},
-		"a log level that does not exist":      {[]string{"--log-level", "loud"}, "--log-level"},
-		"a log level without messages":         {[]string{"--log-level", "warn"}, `--log-level: unknown level "warn"; known: debug, info, error`},
-		"a router that does not exist":         {[]string{"--mesh-provider", "istoi"}, `--mesh-provider: unknown provider "istoi"; known: `},
+		"no group at all":                 {[]string{"--controllers", ""}, "name at least one of image"},
+		"a concurrency that does no work": {[]string{"--concurrent", "0"}, "--concurrent: must be at least 1"},
+		"a log level that does not exist": {[]string{"--log-level", "loud"}, "--log-level"},
+		"a log level without messages":    {[]string{"--log-level", "warn"}, `--log-level: unknown level "warn"; known: debug, info, error`},
+		"a router that does not exist":    {[]string{"--mesh-provider", "istoi"}, `--mesh-provider: unknown provider "istoi"; known: `},
 		"a router that no spec may name": {
 			[]string{"--mesh-provider", "partition"},
 			`--mesh-provider: unknown provider "partition"; known: apisix, contour, gatewayapi:v1, gatewayapi:v1beta1, gloo, istio, knative, ` +

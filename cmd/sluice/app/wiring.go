@@ -174,7 +174,9 @@ func (w *wiring) kustomize() error {
 }
 
 func (w *wiring) notification() error {
-	receivers := &receiver.Reconciler{Secrets: w.mgr.GetAPIReader(), NoCrossNamespaceRefs: w.flags.noCrossNamespace}
+	receivers := &receiver.Reconciler{
+		Secrets: w.mgr.GetAPIReader(), Resources: w.mgr.GetAPIReader(), NoCrossNamespaceRefs: w.flags.noCrossNamespace,
+	}
 	hooks, err := notify.New(notify.Options{
 		Receivers: w.mgr.GetClient(), Reader: w.mgr.GetAPIReader(), Writer: w.mgr.GetClient(),
 		Clock: w.clock, Logger: w.mgr.GetLogger().WithName("webhooks"), NoCrossNamespaceRefs: w.flags.noCrossNamespace,
