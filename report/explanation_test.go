@@ -12,15 +12,13 @@ import (
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/policy"
 	"github.com/sluice-cd/sluice/report"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // policyOf is the ImagePolicy apps/app for a range of versions.
 func policyOf(t *testing.T, versions string) *imagev1.ImagePolicy {
 	t.Helper()
-	return &imagev1.ImagePolicy{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"},
-		Spec:       imagev1.ImagePolicySpec{Policy: imagev1.ImagePolicyChoice{SemVer: &imagev1.SemVerPolicy{Range: versions}}},
-	}
+	return make.ImagePolicy("apps", "app", func(p *imagev1.ImagePolicy) { p.Spec.Policy.SemVer.Range = versions })
 }
 
 func ruleOf(t *testing.T, versions string) *policy.Policy {

@@ -12,6 +12,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/report"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 func named(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: "apps", Name: name} }
@@ -20,18 +21,15 @@ func TestImages(t *testing.T) {
 	scanned := metav1.NewTime(now.Add(-time.Minute))
 	chosen := imagev1.ImageRef{Name: "ghcr.io/acme/app", Tag: "1.1.0", Digest: "sha256:feed"}
 	older := imagev1.ImageRef{Name: "ghcr.io/acme/app", Tag: "1.0.0"}
-	policy := imagev1.ImagePolicy{
-		ObjectMeta: named("app"),
-		Spec:       imagev1.ImagePolicySpec{ImageRepositoryRef: meta.NamespacedObjectReference{Name: "app"}},
-	}
+	policy := *make.ImagePolicy("apps", "app")
 	policy.Status.LatestRef = &chosen
 	policy.Status.Decision = &imagev1.Decision{Total: 3, Candidates: []imagev1.Candidate{{Tag: "1.2.0"}, {Tag: "1.1.0"}}}
 	policy.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue, Message: "chosen"}}
 	repository := func(name string) imagev1.ImageRepository {
-		return imagev1.ImageRepository{
-			ObjectMeta: named(name), Spec: imagev1.ImageRepositorySpec{Image: "ghcr.io/acme/" + name},
-			Status: imagev1.ImageRepositoryStatus{LastScanResult: &imagev1.ScanResult{TagCount: 5, ScanTime: scanned}},
-		}
+		return *make.ImageRepository("apps", name, func(r *imagev1.ImageRepository) {
+			r.Spec.Image = "ghcr.io/acme/" + name
+			r.Status.LastScanResult = &imagev1.ScanResult{TagCount: 5, ScanTime: scanned}
+		})
 	}
 	automation := func(name, namespace string, wrote imagev1.ImageRef) imagev1.ImageUpdateAutomation {
 		a := imagev1.ImageUpdateAutomation{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
@@ -76,16 +74,16 @@ func TestImages(t *testing.T) {
 			}
 		})
 	}
-	fresh := report.Images([]imagev1.ImagePolicy{{ObjectMeta: named("app")}}, nil, nil).Items[0]
+	fresh := report.Images([]imagev1.ImagePolicy{*make.ImagePolicy("apps", "app")}, nil, nil).Items[0]
 	if diff := cmp.Diff(report.Image{Namespace: "apps", Policy: "app", Ready: "Unknown"}, fresh); diff != "" {
 		t.Errorf("of a policy that nobody has looked at (-want +got):\n%s", diff)
 	}
 }
 
 func TestTheRepositoryOfAPolicyMayBeInAnotherNamespace(t *testing.T) {
-	p := imagev1.ImagePolicy{ObjectMeta: named("app")}
+	p := make.ImagePolicy("apps", "app")
 	p.Spec.ImageRepositoryRef = meta.NamespacedObjectReference{Name: "shared", Namespace: "infra"}
-	if got := report.RepositoryOf(&p).String(); got != "infra/shared" {
+	if got := report.RepositoryOf(p).String(); got != "infra/shared" {
 		t.Errorf("got %s", got)
 	}
 }

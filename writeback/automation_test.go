@@ -5,24 +5,22 @@ package writeback
 import (
 	"testing"
 
-	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/test/make"
 	"github.com/sluice-cd/sluice/writeback/edit"
 )
 
 // policy is a Ready policy of generation 2 that chose app:<tag>.
 func policy(tag string, change func(*imagev1.ImagePolicy)) imagev1.ImagePolicy {
-	p := imagev1.ImagePolicy{}
-	p.Name, p.Generation, p.Labels = "app", 2, map[string]string{"team": "a"}
-	p.Status.LatestRef = &imagev1.ImageRef{Name: "app", Tag: tag}
-	p.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue, ObservedGeneration: 2}}
+	labelled := func(p *imagev1.ImagePolicy) { p.Generation, p.Labels = 2, map[string]string{"team": "a"} }
+	p := make.ImagePolicy("apps", "app", labelled, make.Chosen(tag))
 	if change != nil {
-		change(&p)
+		change(p)
 	}
-	return p
+	return *p
 }
 
 func TestPoliciesOfSaysWhyAPolicyIsNotWritten(t *testing.T) {

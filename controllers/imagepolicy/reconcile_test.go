@@ -35,6 +35,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/scan"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // fixture is a reconciler over a registry with an image, its ImageRepository
@@ -73,17 +74,8 @@ func newFixture(t *testing.T, objects ...client.Object) *fixture {
 	}))
 	t.Cleanup(server.Close)
 	f.host = strings.TrimPrefix(server.URL, "http://")
-	f.repo = &imagev1.ImageRepository{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"},
-		Spec:       imagev1.ImageRepositorySpec{Image: f.host + "/app", Interval: metav1.Duration{Duration: time.Minute}},
-	}
-	f.policy = &imagev1.ImagePolicy{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app", Generation: 1},
-		Spec: imagev1.ImagePolicySpec{
-			ImageRepositoryRef: meta.NamespacedObjectReference{Name: "app"},
-			Policy:             imagev1.ImagePolicyChoice{SemVer: &imagev1.SemVerPolicy{Range: "1.x"}},
-		},
-	}
+	f.repo = make.ImageRepository("apps", "app", func(r *imagev1.ImageRepository) { r.Spec.Image = f.host + "/app" })
+	f.policy = make.ImagePolicy("apps", "app")
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, imagev1.AddToScheme} {
 		if err := add(scheme); err != nil {

@@ -31,6 +31,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/scan"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // fixture is a reconciler, a registry, and an ImageRepository of its image.
@@ -58,12 +59,7 @@ func newFixture(t *testing.T, tags ...string) *fixture {
 		Secrets: fake.NewClientBuilder().Build(), Registry: registry.NewClient(f.clock), Clock: f.clock,
 	}
 	f.restart(scan.NewStore())
-	f.repo = &imagev1.ImageRepository{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app", Generation: 1},
-		Spec: imagev1.ImageRepositorySpec{
-			Image: f.host + "/team/app", Interval: metav1.Duration{Duration: time.Minute},
-		},
-	}
+	f.repo = make.ImageRepository("apps", "app", func(r *imagev1.ImageRepository) { r.Spec.Image = f.host + "/team/app" })
 	f.push(t, tags...)
 	return f
 }

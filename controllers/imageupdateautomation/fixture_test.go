@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -77,16 +76,8 @@ func source(changes ...func(*sourcev1.GitRepository)) *sourcev1.GitRepository {
 
 // policy is Ready for its current generation with app:<tag>.
 func policy(tag string, changes ...func(*imagev1.ImagePolicy)) *imagev1.ImagePolicy {
-	p := &imagev1.ImagePolicy{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app", Generation: 2, Labels: map[string]string{"app": "app"}},
-		Status: imagev1.ImagePolicyStatus{
-			LatestRef:  &imagev1.ImageRef{Name: "app", Tag: tag},
-			Conditions: []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue, ObservedGeneration: 2}},
-		}}
-	for _, change := range changes {
-		change(p)
-	}
-	return p
+	labelled := func(p *imagev1.ImagePolicy) { p.Generation, p.Labels = 2, map[string]string{"app": "app"} }
+	return make.ImagePolicy("apps", "app", append([]func(*imagev1.ImagePolicy){labelled, make.Chosen(tag)}, changes...)...)
 }
 
 func automation(changes ...func(*imagev1.ImageUpdateAutomation)) *imagev1.ImageUpdateAutomation {

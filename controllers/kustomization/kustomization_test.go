@@ -25,15 +25,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/apply/decide"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 func app(name string, dependsOn ...string) *kustomizev1.Kustomization {
-	k := &kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name}}
-	k.Spec.SourceRef = kustomizev1.CrossNamespaceSourceReference{Kind: sourcev1.GitRepositoryKind, Name: "src"}
-	for _, dep := range dependsOn {
-		k.Spec.DependsOn = append(k.Spec.DependsOn, kustomizev1.DependencyReference{Name: dep})
-	}
-	return k
+	return make.Kustomization("ns", name, func(k *kustomizev1.Kustomization) {
+		for _, dep := range dependsOn {
+			k.Spec.DependsOn = append(k.Spec.DependsOn, kustomizev1.DependencyReference{Name: dep})
+		}
+	})
 }
 
 // honoured are the fields of the spec that the controller acts on. A field that
@@ -48,8 +48,8 @@ func TestEveryFieldIsHonouredOrRefused(t *testing.T) {
 	refused := map[string]func(*kustomizev1.KustomizationSpec){
 		"Decryption":       func(s *kustomizev1.KustomizationSpec) { s.Decryption = &kustomizev1.Decryption{} },
 		"KubeConfig":       func(s *kustomizev1.KustomizationSpec) { s.KubeConfig = &meta.KubeConfigReference{} },
-		"HealthCheckExprs": func(s *kustomizev1.KustomizationSpec) { s.HealthCheckExprs = make([]apikustomize.CustomHealthCheck, 1) },
-		"Ignore":           func(s *kustomizev1.KustomizationSpec) { s.Ignore = make([]kustomizev1.IgnoreRule, 1) },
+		"HealthCheckExprs": func(s *kustomizev1.KustomizationSpec) { s.HealthCheckExprs = []apikustomize.CustomHealthCheck{{}} },
+		"Ignore":           func(s *kustomizev1.KustomizationSpec) { s.Ignore = []kustomizev1.IgnoreRule{{}} },
 	}
 	for i := range reflect.TypeFor[kustomizev1.KustomizationSpec]().NumField() {
 		field := reflect.TypeFor[kustomizev1.KustomizationSpec]().Field(i)
@@ -284,7 +284,7 @@ func TestVariablesAreBounded(t *testing.T) {
 
 func TestManyHealthChecksAreRefused(t *testing.T) {
 	k := app("a")
-	k.Spec.HealthChecks = make([]meta.NamespacedObjectKindReference, maxHealthChecks)
+	k.Spec.HealthChecks = slices.Repeat([]meta.NamespacedObjectKindReference{{}}, maxHealthChecks)
 	if err := refuse(k); err != nil {
 		t.Errorf("as many as may be: %v", err)
 	}

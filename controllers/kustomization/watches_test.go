@@ -85,6 +85,8 @@ func TestReadinessChanged(t *testing.T) {
 }
 
 func TestWhenWhatFailedIsTriedAgain(t *testing.T) {
+	often := app("a")
+	often.Spec.Interval.Duration = time.Minute
 	tests := map[string]struct {
 		got  *decide.Failure
 		want decide.Failure
@@ -94,11 +96,11 @@ func TestWhenWhatFailedIsTriedAgain(t *testing.T) {
 			decide.Failure{Reason: meta.ArtifactFailedReason, Retry: decide.RetryNever},
 		},
 		"a build that took too long": {
-			buildFailure(app("a"), build.ErrTimeout),
+			buildFailure(often, build.ErrTimeout),
 			decide.Failure{Reason: meta.BuildFailedReason, Retry: decide.RetryWhenWatched, After: slowRetry},
 		},
 		"a build that does not end": {
-			buildFailure(app("a"), build.ErrUnfinished),
+			buildFailure(often, build.ErrUnfinished),
 			decide.Failure{Reason: meta.BuildFailedReason, Retry: decide.RetryWhenWatched, After: slowRetry},
 		},
 		"any other build": {

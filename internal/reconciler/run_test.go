@@ -14,13 +14,14 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/google/go-cmp/cmp"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 type events []Event
@@ -56,10 +57,9 @@ func kind() Kind[*kustomizev1.Kustomization] {
 }
 
 func app() *kustomizev1.Kustomization {
-	return &kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{
-		Name: "app", Namespace: "test", Generation: 3,
-		Annotations: map[string]string{meta.ReconcileRequestAnnotation: "now"},
-	}}
+	return make.Kustomization("test", "app", func(k *kustomizev1.Kustomization) {
+		k.Generation, k.Annotations = 3, map[string]string{meta.ReconcileRequestAnnotation: "now"}
+	})
 }
 
 type bench struct {

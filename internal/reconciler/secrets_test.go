@@ -8,11 +8,11 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 func TestASecretBringsBackWhoeverNamesIt(t *testing.T) {
@@ -21,9 +21,7 @@ func TestASecretBringsBackWhoeverNamesIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	named := func(namespace, name, path string) *kustomizev1.Kustomization {
-		return &kustomizev1.Kustomization{
-			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: kustomizev1.KustomizationSpec{Path: path},
-		}
+		return make.Kustomization(namespace, name, func(k *kustomizev1.Kustomization) { k.Spec.Path = path })
 	}
 	s := Secrets[*kustomizev1.Kustomization]{
 		List: func() client.ObjectList { return &kustomizev1.KustomizationList{} },
@@ -34,7 +32,7 @@ func TestASecretBringsBackWhoeverNamesIt(t *testing.T) {
 			named("elsewhere", "a", "token"), named("test", "d", "")).
 		WithIndex(&kustomizev1.Kustomization{}, bySecret, s.index).Build()
 	var got []string
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "test", Name: "token"}}
+	secret := make.Secret[string]("test", "token", nil)
 	for _, request := range s.requests(context.Background(), reader, secret) {
 		got = append(got, request.String())
 	}

@@ -32,6 +32,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/test/harness"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // patience is how long the cluster may take for anything but a timeout.
@@ -134,10 +135,7 @@ func (c *cluster) bench(t *testing.T) *bench {
 	b := &bench{cluster: c, t: t}
 	b.must(c.Create(t.Context(), ns))
 	b.ns = ns.Name
-	b.must(c.Create(t.Context(), &sourcev1.GitRepository{
-		ObjectMeta: metav1.ObjectMeta{Namespace: b.ns, Name: "src"},
-		Spec:       sourcev1.GitRepositorySpec{URL: "https://example.com/src.git", Interval: metav1.Duration{Duration: time.Hour}},
-	}))
+	b.must(c.Create(t.Context(), make.GitRepository(b.ns, "src")))
 	t.Cleanup(func() {
 		ctx := context.Background()
 		_ = c.DeleteAllOf(ctx, &kustomizev1.Kustomization{}, client.InNamespace(b.ns))
@@ -175,13 +173,8 @@ func (b *bench) push(files map[string]string) string {
 // kustomization creates one that prunes and builds the path of its name.
 func (b *bench) kustomization(name string, change func(*kustomizev1.KustomizationSpec)) {
 	b.t.Helper()
-	k := &kustomizev1.Kustomization{
-		ObjectMeta: metav1.ObjectMeta{Namespace: b.ns, Name: name},
-		Spec: kustomizev1.KustomizationSpec{
-			Interval: metav1.Duration{Duration: time.Hour}, Path: "./" + name, Prune: true, TargetNamespace: b.ns,
-			SourceRef: kustomizev1.CrossNamespaceSourceReference{Kind: "GitRepository", Name: "src"},
-		},
-	}
+	k := make.Kustomization(b.ns, name)
+	k.Spec.Path, k.Spec.TargetNamespace = "./"+name, b.ns
 	if change != nil {
 		change(&k.Spec)
 	}

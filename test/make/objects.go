@@ -5,10 +5,13 @@ package make
 import (
 	"time"
 
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 )
 
 // named is the metadata of an object that nobody has edited yet.
@@ -55,4 +58,45 @@ func GitRepository(namespace, name string, changes ...func(*sourcev1.GitReposito
 // WithSecret makes a GitRepository use a Secret of its namespace.
 func WithSecret(name string) func(*sourcev1.GitRepository) {
 	return func(g *sourcev1.GitRepository) { g.Spec.SecretRef = &meta.LocalObjectReference{Name: name} }
+}
+
+// Kustomization applies, once an hour, what is at the root of the GitRepository src,
+// and deletes what is no longer there.
+func Kustomization(namespace, name string, changes ...func(*kustomizev1.Kustomization)) *kustomizev1.Kustomization {
+	return changed(&kustomizev1.Kustomization{
+		ObjectMeta: named(namespace, name),
+		Spec: kustomizev1.KustomizationSpec{
+			Interval:  metav1.Duration{Duration: time.Hour},
+			SourceRef: kustomizev1.CrossNamespaceSourceReference{Kind: sourcev1.GitRepositoryKind, Name: "src"},
+			Prune:     true,
+		},
+	}, changes)
+}
+
+// ImageRepository reads the tags of an image of its name every minute. Nothing answers
+// at that registry.
+func ImageRepository(namespace, name string, changes ...func(*imagev1.ImageRepository)) *imagev1.ImageRepository {
+	return changed(&imagev1.ImageRepository{
+		ObjectMeta: named(namespace, name),
+		Spec:       imagev1.ImageRepositorySpec{Image: "127.0.0.1:1/" + name, Interval: metav1.Duration{Duration: time.Minute}},
+	}, changes)
+}
+
+// ImagePolicy chooses the newest version 1 of the ImageRepository app. It has not yet.
+func ImagePolicy(namespace, name string, changes ...func(*imagev1.ImagePolicy)) *imagev1.ImagePolicy {
+	return changed(&imagev1.ImagePolicy{
+		ObjectMeta: named(namespace, name),
+		Spec: imagev1.ImagePolicySpec{
+			ImageRepositoryRef: meta.NamespacedObjectReference{Name: "app"},
+			Policy:             imagev1.ImagePolicyChoice{SemVer: &imagev1.SemVerPolicy{Range: "1.x"}},
+		},
+	}, changes)
+}
+
+// Chosen makes an ImagePolicy ready, with a tag of the image app.
+func Chosen(tag string) func(*imagev1.ImagePolicy) {
+	return func(p *imagev1.ImagePolicy) {
+		p.Status.LatestRef = &imagev1.ImageRef{Name: "app", Tag: tag}
+		p.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue, ObservedGeneration: p.Generation}}
+	}
 }

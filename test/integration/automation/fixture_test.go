@@ -112,10 +112,7 @@ func (f *fixture) automation(name string, changes ...func(*imagev1.ImageUpdateAu
 // policy makes a policy that has chosen nothing yet.
 func (f *fixture) policy(name string) *imagev1.ImagePolicy {
 	f.t.Helper()
-	p := &imagev1.ImagePolicy{ObjectMeta: f.named(name), Spec: imagev1.ImagePolicySpec{
-		ImageRepositoryRef: meta.NamespacedObjectReference{Name: "app"},
-		Policy:             imagev1.ImagePolicyChoice{Alphabetical: &imagev1.AlphabeticalPolicy{}},
-	}}
+	p := make.ImagePolicy(f.ns, name, func(p *imagev1.ImagePolicy) { p.Labels = map[string]string{"app": name} })
 	f.must(f.Client.Create(f.t.Context(), p))
 	return p
 }

@@ -147,10 +147,7 @@ func (f *fixture) create(objects ...client.Object) {
 
 func (f *fixture) policy(name string, chosen imagev1.ImageRef) {
 	f.t.Helper()
-	p := &imagev1.ImagePolicy{ObjectMeta: f.named(name), Spec: imagev1.ImagePolicySpec{
-		ImageRepositoryRef: meta.NamespacedObjectReference{Name: "app"},
-		Policy:             imagev1.ImagePolicyChoice{SemVer: &imagev1.SemVerPolicy{Range: "1.x"}},
-	}}
+	p := make.ImagePolicy(f.ns, name, func(p *imagev1.ImagePolicy) { p.Labels = map[string]string{"app": name} })
 	f.create(p)
 	p.Status.LatestRef = &chosen
 	p.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue, Reason: meta.SucceededReason,

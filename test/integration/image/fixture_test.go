@@ -36,6 +36,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/scan"
 	"github.com/sluice-cd/sluice/test/harness"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // patience bounds every wait; it is only ever spent by a test that fails.
@@ -110,10 +111,9 @@ func (f *fixture) push(tags ...string) {
 // repository makes the ImageRepository app.
 func (f *fixture) repository(interval time.Duration) *imagev1.ImageRepository {
 	f.t.Helper()
-	repo := &imagev1.ImageRepository{
-		ObjectMeta: metav1.ObjectMeta{Namespace: f.ns, Name: "app"},
-		Spec:       imagev1.ImageRepositorySpec{Image: f.host + "/app", Interval: metav1.Duration{Duration: interval}},
-	}
+	repo := make.ImageRepository(f.ns, "app", func(r *imagev1.ImageRepository) {
+		r.Spec.Image, r.Spec.Interval.Duration = f.host+"/app", interval
+	})
 	f.must(f.Client.Create(f.t.Context(), repo))
 	return repo
 }
@@ -121,13 +121,9 @@ func (f *fixture) repository(interval time.Duration) *imagev1.ImageRepository {
 // policy makes an ImagePolicy app by semver in a namespace.
 func (f *fixture) policy(namespace, constraint string) *imagev1.ImagePolicy {
 	f.t.Helper()
-	p := &imagev1.ImagePolicy{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "app"},
-		Spec: imagev1.ImagePolicySpec{
-			ImageRepositoryRef: meta.NamespacedObjectReference{Namespace: f.ns, Name: "app"},
-			Policy:             imagev1.ImagePolicyChoice{SemVer: &imagev1.SemVerPolicy{Range: constraint}},
-		},
-	}
+	p := make.ImagePolicy(namespace, "app", func(p *imagev1.ImagePolicy) {
+		p.Spec.ImageRepositoryRef.Namespace, p.Spec.Policy.SemVer.Range = f.ns, constraint
+	})
 	f.must(f.Client.Create(f.t.Context(), p))
 	return p
 }
