@@ -29,6 +29,8 @@ type Outcome struct {
 	Skip     Reason
 	// Text is the comment, shortened, where Setter cannot be told from it.
 	Text string
+	// Field is how a field that has no marker is named; empty for a marker.
+	Field string
 
 	span span
 }

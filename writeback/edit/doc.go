@@ -24,6 +24,9 @@
 // read like a file of its own. In a folded one a comment is text, so it is left
 // alone. What a parser costs is bounded: see [MaxSize] and [MaxDocument].
 //
+// A [Field] has no marker: its file is YAML, JSON or any text, and a path or a regular
+// expression says where it is. It is written by the same rules.
+//
 // Every marker is accounted for: it is set, it is up to date already, or there
 // is a Reason why it was left alone.
 package edit

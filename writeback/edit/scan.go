@@ -43,12 +43,25 @@ func nodesOf(text []byte) int {
 // Memory is about how many bytes reading the markers of a file may take at once,
 // the file itself included.
 func Memory(content []byte) int64 {
-	if !mayMark(content) || len(content) > MaxSize {
+	if !mayMark(content) {
+		return int64(len(content))
+	}
+	return memory(content, mayMark)
+}
+
+// FieldMemory is the same for a field without a marker, which may be in any document.
+func FieldMemory(content []byte) int64 {
+	return memory(content, func([]byte) bool { return true })
+}
+
+// memory is what reading the documents takes that are read.
+func memory(content []byte, read func([]byte) bool) int64 {
+	if len(content) > MaxSize {
 		return int64(len(content))
 	}
 	largest := 0
 	for _, d := range splitDocuments(content) {
-		if text := d.text(content); len(text) <= MaxDocument && mayMark(text) {
+		if text := d.text(content); len(text) <= MaxDocument && read(text) {
 			largest = max(largest, 4*len(text)+min(nodesOf(text), maxNodes)*costOfNode)
 		}
 	}

@@ -30,7 +30,7 @@ func onlyMarked(before, after []byte, outcomes []Outcome) bool {
 		return false
 	}
 	for i := range old {
-		if !mayMark(old[i].text(before)) || string(old[i].text(before)) == string(edited[i].text(after)) {
+		if string(old[i].text(before)) == string(edited[i].text(after)) {
 			continue
 		}
 		end := math.MaxInt

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package edit
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// yamlFormat finds fields with the parser, and their bytes with the scanner: both
+// have to read the same value.
+type yamlFormat struct{}
+
+func (yamlFormat) encrypted(content []byte) bool { return encrypted(content) }
+
+func (yamlFormat) locate(content []byte, t target) (place, Reason) {
+	var places []place
+	for _, d := range splitDocuments(content) {
+		text := d.text(content)
+		if !t.path.mayBeIn(text) {
+			continue
+		}
+		if len(text) > MaxDocument || nodesOf(text) > maxNodes {
+			return place{}, TooLarge
+		}
+		documents, err := decode(text)
+		if err != nil {
+			return place{}, NotYAML
+		}
+		var found []located
+		for _, document := range documents {
+			found = append(found, t.path.find(located{node: document})...)
+		}
+		if len(places)+len(found) > 1 {
+			return place{}, AmbiguousField
+		}
+		for _, at := range found {
+			p, why := placeOf(content, d, at)
+			if why != "" {
+				return p, why
+			}
+			if t.split && at.mapping != nil {
+				p.registry = strings.TrimSuffix(scalarOf(at.mapping, "registry"), "/")
+			}
+			places = append(places, p)
+		}
+	}
+	if len(places) == 0 {
+		return place{}, MissingField
+	}
+	return places[0], ""
+}
+
+// scalarOf is the text of a mapping's key, empty if it is null.
+func scalarOf(mapping *yaml.Node, key string) string {
+	if node := member(mapping, key); node != nil && node.ShortTag() == "!!null" {
+		return ""
+	}
+	return text(mapping, key)
+}
+
+func (yamlFormat) write(at span, value string) (string, Reason) {
+	if !at.writable(value) {
+		return "", Tagged
+	}
+	return at.text(value), ""
+}
+
+func (yamlFormat) onlyChanged(before, after []byte, o Outcome) bool {
+	return onlyMarked(before, after, []Outcome{o})
+}
+
+// ordinaryWord is a key or value that has no other form but one with escapes.
+var ordinaryWord = regexp.MustCompile(`^[A-Za-z0-9_./-]+$`)
+
+// mayBeIn tells whether a text can have the path at all, before it is parsed.
+func (p fieldPath) mayBeIn(text []byte) bool {
+	if bytes.IndexByte(text, '\\') >= 0 {
+		return true // a key with escapes
+	}
+	for _, word := range p.words() {
+		if ordinaryWord.MatchString(word) && !bytes.Contains(text, []byte(word)) {
+			return false
+		}
+	}
+	return true
+}
+
+// find returns the values at a path, the aliases on the way included.
+func (p fieldPath) find(at located) []located {
+	if at.node.Kind == yaml.DocumentNode {
+		if len(at.node.Content) == 0 {
+			return nil
+		}
+		at.node = at.node.Content[0]
+	}
+	at.inFlow = at.inFlow || at.node.Style&yaml.FlowStyle != 0
+	if identity, ok := identify(at.node); ok {
+		at.object = identity
+	}
+	if len(p) == 0 || at.node.Kind == yaml.AliasNode {
+		return []located{at}
+	}
+	var found []located
+	for _, child := range p[0].children(at) {
+		found = append(found, p[1:].find(child)...)
+	}
+	return found
+}
+
+// children are what a step leads to.
+func (s step) children(at located) []located {
+	var children []located
+	content := at.node.Content
+	switch {
+	case s.key != "" && at.node.Kind == yaml.MappingNode:
+		for i := 0; i+1 < len(content); i += 2 {
+			if content[i].Kind == yaml.ScalarNode && content[i].Value == s.key {
+				children = append(children, located{node: content[i+1], object: at.object, inFlow: at.inFlow, mapping: at.node, key: s.key})
+			}
+		}
+	case s.key != "" || at.node.Kind != yaml.SequenceNode:
+	case s.by != "":
+		for _, item := range content {
+			if by := member(item, s.by); by != nil && by.Kind == yaml.ScalarNode && by.Value == s.is {
+				children = append(children, located{node: item, object: at.object, inFlow: at.inFlow})
+			}
+		}
+	case s.index < len(content):
+		children = append(children, located{node: content[s.index], object: at.object, inFlow: at.inFlow})
+	}
+	return children
+}
+
+// placeOf finds the bytes of a value that the parser found in a document.
+func placeOf(content []byte, d document, at located) (place, Reason) {
+	number := d.first + at.node.Line - 1
+	p := place{object: at.object, site: siteOf(at), span: span{node: number, last: number}}
+	switch {
+	case at.node.Kind == yaml.AliasNode:
+		return p, Alias
+	case at.node.Kind != yaml.ScalarNode:
+		return p, NotScalar
+	case isBlock(at.node):
+		return p, BlockScalar
+	}
+	lines := d.lines(content)
+	if at.node.Line < 1 || at.node.Line > len(lines) {
+		return p, Unsupported
+	}
+	l := lines[at.node.Line-1].withoutMark()
+	column, ok := byteOf(l.text, at.node.Column)
+	if !ok {
+		return p, EmptyField
+	}
+	start, tag, _ := skipProperties(l.text, column)
+	style, end, why := endOf(l.text, start, at.node)
+	if why != "" {
+		return p, why
+	}
+	p.value = at.node.Value
+	if at.node.ShortTag() == "!!null" {
+		p.value = ""
+	}
+	p.span.start, p.span.end, p.span.style, p.span.tag = l.start+start, l.start+end, style, tag
+	p.span.column, p.span.inFlow, p.span.certain = at.node.Column, at.inFlow, true
+	return p, ""
+}
+
+// byteOf is the position of a column, which counts runes from 1.
+func byteOf(text []byte, column int) (int, bool) {
+	at := 0
+	for ; column > 1 && at < len(text); column-- {
+		_, width := utf8.DecodeRune(text[at:])
+		at += width
+	}
+	return at, column == 1 && at < len(text)
+}
+
+// endOf is where the scalar that starts on a line ends there, if its bytes stand for
+// the value that the parser read.
+func endOf(text []byte, start int, node *yaml.Node) (style, int, Reason) {
+	if node.Value == "" && node.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) == 0 {
+		return plain, 0, EmptyField
+	}
+	if start >= len(text) {
+		return plain, 0, Multiline
+	}
+	quoted, end := scanScalar(text, start, len(text))
+	if quoted == plain {
+		if !bytes.HasPrefix(text[start:], []byte(node.Value)) {
+			return plain, 0, Multiline
+		}
+		return plain, start + len(node.Value), ""
+	}
+	switch {
+	case end < 0:
+		return quoted, 0, Multiline
+	case unquote(text[start:end], quoted) != node.Value:
+		return quoted, 0, Unsupported
+	}
+	return quoted, end, ""
+}
