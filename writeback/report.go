@@ -43,11 +43,15 @@ type Line struct {
 	// Namespace is that of the policy, and Text what a marker says that cannot be
 	// read.
 	Namespace, Text string
+	// Field is how a setter names a field without a marker; Policy is the artifact then.
+	Field string
 }
 
 // Subject names the marker and what it refers to, for a line about it.
 func (l Line) Subject() string {
 	switch {
+	case l.Field != "":
+		return fmt.Sprintf("setter %q of artifact '%s' in namespace '%s'", l.Field, l.Policy, l.Namespace)
 	case l.Setter != "":
 		return fmt.Sprintf("marker %q of policy '%s' in namespace '%s'", l.Setter, l.Policy, l.Namespace)
 	case l.Text != "":
@@ -84,7 +88,7 @@ func (r Report) Lines() []Line {
 			lines = append(lines, Line{File: file.Path, Skip: string(file.Skip)})
 		}
 		for _, o := range file.Outcomes {
-			l := Line{File: file.Path, Line: o.Line, Current: o.Old, Skip: string(o.Skip), Text: o.Text}
+			l := Line{File: file.Path, Line: o.Line, Current: o.Old, Skip: string(o.Skip), Text: o.Text, Field: o.Field}
 			if o.Setter != (edit.Setter{}) {
 				l.Setter, l.Policy, l.Namespace = o.Setter.String(), o.Setter.Policy, o.Setter.Namespace
 			}
