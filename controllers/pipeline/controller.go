@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package pipeline reconciles Pipeline: it gives each stage the bundle that was verified
+// in the stages before it, and takes back what fails.
+//
+//	ImagePolicy chose anew ------.
+//	GitRepository moved ---------+--> observe --> promotion.Decide --> keep the state -->
+//	Kustomization, Canary -------+                                     write, merge, verify
+//	command, interval, Freeze ---'         ^                                |
+//	                                       +---------- until at rest -------+
+//
+// What a stage has is read from the files of its branch. What was decided is kept on a
+// branch of its own by compare-and-swap, before anything is done because of it. The
+// status says both again, and is never read.
+package pipeline
+
+import (
+	"context"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/git/access"
+	"github.com/sluice-cd/sluice/internal/git/credential"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/writeback"
+)
+
+// +kubebuilder:rbac:groups=sluice.dev,resources=pipelines;freezes,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=sluice.dev,resources=pipelines/status;freezes/status,verbs=get;patch
+// +kubebuilder:rbac:groups=image.toolkit.fluxcd.io,resources=imagepolicies,verbs=get;list;watch
+// +kubebuilder:rbac:groups=source.toolkit.fluxcd.io,resources=gitrepositories,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=kustomize.toolkit.fluxcd.io,resources=kustomizations,verbs=get;list;watch
+// +kubebuilder:rbac:groups=flagger.app,resources=canaries,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get
+// +kubebuilder:rbac:groups="",resources=events,verbs=create;patch
+
+// Waker starts the reconcile of an object of this process.
+type Waker interface {
+	Wake(object types.NamespacedName)
+}
+
+// Reconciler carries bundles through the stages of pipelines.
+type Reconciler struct {
+	// Client should cache what is listed, and may leave Secrets out. Live reads what it
+	// does not.
+	Client client.Client
+	Live   client.Reader
+	Writer *writeback.Writer
+	// Mirrors are those of the writer.
+	Mirrors *git.Mirrors
+	// Access says which GitRepositories pipelines may write to.
+	Access access.Access
+	// ServesSources says that GitRepositories are served by this process, where Sources
+	// wakes them after a push. Those that somebody else serves are asked for a reconcile.
+	ServesSources bool
+	Sources       Waker
+	Clock         clock.PassiveClock
+
+	memories memories
+}
+
+// kind is how the runner sees a pipeline.
+func kind() reconciler.Kind[*sluicev1.Pipeline] {
+	return reconciler.Kind[*sluicev1.Pipeline]{
+		Name:      "pipeline",
+		New:       func() *sluicev1.Pipeline { return &sluicev1.Pipeline{} },
+		Suspended: func(p *sluicev1.Pipeline) bool { return p.Spec.Suspend },
+		Observed: func(p *sluicev1.Pipeline) reconciler.Observed {
+			return reconciler.Observed{Generation: &p.Status.ObservedGeneration, HandledAt: &p.Status.LastHandledReconcileAt}
+		},
+	}
+}
+
+// SetupWithManager registers the controller and its watches.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
+	seen := kind()
+	seen.Host = r.host
+	watches := []reconciler.Watch{
+		r.watch(&imagev1.ImagePolicy{}, r.pipelinesOfPolicy),
+		r.watch(&sourcev1.GitRepository{}, r.pipelinesOfSource),
+		r.watch(&sluicev1.Freeze{}, r.all),
+		commanded,
+		reconciler.OnDelete(&sluicev1.Pipeline{}, r.memories.forget),
+	}
+	for _, other := range []client.Object{&kustomizev1.Kustomization{}, &flaggerv1.Canary{}} {
+		gvk, err := mgr.GetClient().GroupVersionKindFor(other)
+		if err != nil {
+			return err
+		}
+		if _, err := mgr.GetRESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version); err == nil {
+			watches = append(watches, r.watch(other, r.pipelinesOfObject(gvk.Kind)))
+		}
+	}
+	return reconciler.Setup(mgr, seen, r, opts, watches...)
+}
+
+func (r *Reconciler) watch(kind client.Object, pipelines handler.MapFunc) reconciler.Watch {
+	return func(b *builder.Builder) *builder.Builder {
+		return b.Watches(kind, handler.EnqueueRequestsFromMapFunc(pipelines))
+	}
+}
+
+// commanded watches the annotations of pipelines.
+func commanded(b *builder.Builder) *builder.Builder {
+	return b.Watches(&sluicev1.Pipeline{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			return len(commandsOf(e.ObjectNew)) > 0 && predicate.AnnotationChangedPredicate{}.Update(e)
+		},
+	}))
+}
+
+// sourceKey names the GitRepository of a pipeline; it is false if the pipeline has none.
+func sourceKey(p *sluicev1.Pipeline) (types.NamespacedName, bool) {
+	if p.Spec.SourceRef == nil {
+		return types.NamespacedName{}, false
+	}
+	return access.KeyOf(p.Namespace, *p.Spec.SourceRef), true
+}
+
+// host is the Git server that a pipeline writes to.
+func (r *Reconciler) host(ctx context.Context, p *sluicev1.Pipeline) string {
+	key, ok := sourceKey(p)
+	var repo sourcev1.GitRepository
+	if !ok || r.Client.Get(ctx, key, &repo) != nil {
+		return "" // the run will say so
+	}
+	return credential.Route(&repo)
+}
+
+// pipelines are those of a namespace, "" for all, that ok accepts.
+func (r *Reconciler) pipelines(ctx context.Context, namespace string, ok func(*sluicev1.Pipeline) bool) []reconcile.Request {
+	var list sluicev1.PipelineList
+	if err := r.Client.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+		log.FromContext(ctx).Error(err, "listing pipelines")
+		return nil
+	}
+	var found []reconcile.Request
+	for i := range list.Items {
+		if ok(&list.Items[i]) {
+			found = append(found, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+		}
+	}
+	return found
+}
+
+func (r *Reconciler) pipelinesOfPolicy(ctx context.Context, policy client.Object) []reconcile.Request {
+	return r.pipelines(ctx, policy.GetNamespace(), func(p *sluicev1.Pipeline) bool {
+		for _, a := range p.Spec.Artifacts {
+			if a.ImagePolicyRef != nil && a.ImagePolicyRef.Name == policy.GetName() {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+func (r *Reconciler) pipelinesOfSource(ctx context.Context, repo client.Object) []reconcile.Request {
+	return r.pipelines(ctx, "", func(p *sluicev1.Pipeline) bool {
+		key, ok := sourceKey(p)
+		return ok && key == client.ObjectKeyFromObject(repo)
+	})
+}
+
+func (r *Reconciler) all(ctx context.Context, _ client.Object) []reconcile.Request {
+	return r.pipelines(ctx, "", func(*sluicev1.Pipeline) bool { return true })
+}
+
+// pipelinesOfObject are those that wait for an object to be Ready, or are verified by it.
+func (r *Reconciler) pipelinesOfObject(kind string) handler.MapFunc {
+	return func(ctx context.Context, object client.Object) []reconcile.Request {
+		return r.pipelines(ctx, "", func(p *sluicev1.Pipeline) bool { return refersTo(p, kind, client.ObjectKeyFromObject(object)) })
+	}
+}
+
+func refersTo(p *sluicev1.Pipeline, kind string, key client.ObjectKey) bool {
+	for _, stage := range p.Spec.Stages {
+		for _, target := range targetsOf(&stage) {
+			for _, ref := range target.ready {
+				if ref.Kind == kind && keyOf(p, ref.Namespace, ref.Name) == key {
+					return true
+				}
+			}
+		}
+		for _, v := range stage.Verify {
+			if kind == flaggerv1.CanaryKind && v.Canary != nil && keyOf(p, v.Canary.Namespace, v.Canary.Name) == key {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// keyOf names an object that a pipeline refers to.
+func keyOf(p *sluicev1.Pipeline, namespace, name string) client.ObjectKey {
+	if namespace == "" {
+		namespace = p.Namespace
+	}
+	return client.ObjectKey{Namespace: namespace, Name: name}
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"sync"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/promotion"
+)
+
+// memory is what is remembered of a pipeline between two runs, so that one which finds
+// nothing to do asks no server. A restart loses it, and costs a pipeline one look at its
+// state branch.
+type memory struct {
+	// state as it is on its branch, and the commit that has it; known is false before it
+	// was read.
+	state promotion.State
+	at    plumbing.Hash
+	known bool
+	lost  bool
+	// heads are the branches as we pushed them, and the revision that the GitRepository
+	// had then: until it has another one, we know better.
+	heads map[string]pushedHead
+	// wrote is the bundle that was written last, by stage.
+	wrote map[string]string
+}
+
+type pushedHead struct {
+	commit   plumbing.Hash
+	revision string // of the GitRepository, before the push
+}
+
+// memories are those of all pipelines. Entries go when their pipeline is deleted.
+type memories struct {
+	mu  sync.Mutex
+	all map[client.ObjectKey]*memory
+}
+
+// of returns the memory of a pipeline. One run at a time uses it.
+func (m *memories) of(key client.ObjectKey) *memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.all == nil {
+		m.all = map[client.ObjectKey]*memory{}
+	}
+	if m.all[key] == nil {
+		m.all[key] = &memory{heads: map[string]pushedHead{}, wrote: map[string]string{}}
+	}
+	return m.all[key]
+}
+
+// forget ends what is remembered of a pipeline that was deleted.
+func (m *memories) forget(key client.ObjectKey) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.all, key)
+}

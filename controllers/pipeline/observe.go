@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/go-git/go-git/v5/plumbing"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/promotion"
+	"github.com/sluice-cd/sluice/writeback"
+	"github.com/sluice-cd/sluice/writeback/edit"
+)
+
+// repository is what a pipeline is written to.
+type repository struct {
+	object *sourcev1.GitRepository
+	remote git.Remote
+	mirror *git.Mirror
+	signer git.Signer
+	author git.Signature
+}
+
+// revision is the commit of the branch that the GitRepository follows; zero if it is not
+// known.
+func (r repository) revision() (label string, commit plumbing.Hash) {
+	if r.object.Status.Artifact == nil {
+		return "", plumbing.ZeroHash
+	}
+	label = r.object.Status.Artifact.Revision
+	_, hash, _ := strings.Cut(label, "@sha1:")
+	return label, plumbing.NewHash(hash)
+}
+
+// openRepository reads the GitRepository, its credentials and the key that signs.
+func (r *Reconciler) openRepository(ctx context.Context, p *sluicev1.Pipeline) (repository, error) {
+	key, _ := sourceKey(p)
+	repo := repository{author: git.Signature{Name: "Sluice", Email: "sluice@users.noreply.sluice.dev"}}
+	var err error
+	if repo.object, err = r.Access.Repository(ctx, p.Namespace, key, p.Spec.Interval.Duration); err != nil {
+		return repo, err
+	}
+	if repo.remote, err = r.Access.Remote(ctx, repo.object); err != nil {
+		return repo, err
+	}
+	if c := p.Spec.Commit; c != nil {
+		if c.Author.Email != "" {
+			repo.author = git.Signature{Name: c.Author.Name, Email: c.Author.Email}
+		}
+		if repo.signer, err = r.Access.Signer(ctx, p.Namespace, "spec.commit.signingKey", c.SigningKey); err != nil {
+			return repo, err
+		}
+	}
+	repo.mirror, err = r.Mirrors.Get(ctx, repo.remote)
+	return repo, err
+}
+
+// branchOf is the branch that a stage is written to.
+func branchOf(repo repository, stage *sluicev1.Stage) string {
+	if stage.Write.Branch != "" {
+		return stage.Write.Branch
+	}
+	if ref := repo.object.Spec.Reference; ref != nil && ref.Branch != "" {
+		return ref.Branch
+	}
+	return "master" // as Flux's default is
+}
+
+// head is the newest commit of a branch that is known. The GitRepository tells of its
+// own branch, and we of what we pushed after that.
+func (r *Reconciler) head(ctx context.Context, m *memory, repo repository, branch string) (plumbing.Hash, error) {
+	label, commit := repo.revision()
+	if pushed, ok := m.heads[branch]; ok && pushed.revision == label {
+		return pushed.commit, nil
+	}
+	delete(m.heads, branch)
+	if !commit.IsZero() && strings.HasPrefix(label, branch+"@") {
+		return commit, repo.mirror.Fetch(ctx, plumbing.NewBranchReferenceName(branch).String(), commit)
+	}
+	commit, err := repo.mirror.Resolve(ctx, plumbing.NewBranchReferenceName(branch).String())
+	if err != nil {
+		return commit, err
+	}
+	return commit, repo.mirror.Fetch(ctx, plumbing.NewBranchReferenceName(branch).String(), commit)
+}
+
+// observe reads all that a decision is made from.
+func (r *Reconciler) observe(ctx context.Context, p *sluicev1.Pipeline, m *memory, repo repository) (promotion.Observation, error) {
+	seen := promotion.Observation{
+		Spec: &p.Spec, Stages: map[string]promotion.StageSeen{}, StateLost: m.lost,
+		Commands: commandsOf(p),
+	}
+	seen.CommandsGuarded = cares(p, seen.Commands) && r.guarded(ctx)
+	var err error
+	if seen.Newest, seen.NotReady, err = r.artifacts(ctx, p); err != nil {
+		return seen, err
+	}
+	if seen.Freezes, err = r.freezes(ctx, p); err != nil {
+		return seen, err
+	}
+	for i := range p.Spec.Stages {
+		stage := &p.Spec.Stages[i]
+		if seen.Stages[stage.Name], err = r.stage(ctx, p, m, repo, stage); err != nil {
+			return seen, err
+		}
+	}
+	return seen, nil
+}
+
+// artifacts are the newest versions, or why there is none.
+func (r *Reconciler) artifacts(ctx context.Context, p *sluicev1.Pipeline) (map[string]promotion.Newest, map[string]string, error) {
+	newest, missing := map[string]promotion.Newest{}, map[string]string{}
+	for _, a := range p.Spec.Artifacts {
+		var policy imagev1.ImagePolicy
+		key := client.ObjectKey{Namespace: p.Namespace, Name: a.ImagePolicyRef.Name}
+		err := r.Client.Get(ctx, key, &policy)
+		switch {
+		case apierrors.IsNotFound(err):
+			missing[a.Name] = fmt.Sprintf("artifact %s: ImagePolicy %s does not exist", a.Name, key)
+			continue
+		case err != nil:
+			return nil, nil, fmt.Errorf("artifact %s: reading ImagePolicy %s: %w", a.Name, key, err)
+		}
+		ref, ok := writeback.ChosenRef(&policy)
+		if !ok {
+			missing[a.Name] = fmt.Sprintf("artifact %s: ImagePolicy %s is not Ready", a.Name, key)
+			continue
+		}
+		newest[a.Name] = promotion.Newest{
+			Version: sluicev1.Version{Artifact: a.Name, Image: ref.Name, Tag: ref.Tag, Digest: ref.Digest}, Since: r.Clock.Now(),
+		}
+	}
+	return newest, missing, nil
+}
+
+// freezes are those that select the pipeline.
+func (r *Reconciler) freezes(ctx context.Context, p *sluicev1.Pipeline) ([]promotion.Freeze, error) {
+	var list sluicev1.FreezeList
+	if err := r.Client.List(ctx, &list); err != nil {
+		return nil, fmt.Errorf("listing freezes: %w", err)
+	}
+	var found []promotion.Freeze
+	for _, f := range list.Items {
+		selects, err := r.selects(ctx, &f, p)
+		if err != nil {
+			return nil, err
+		}
+		if selects {
+			found = append(found, promotion.Freeze{Name: f.Name, Reason: f.Spec.Reason, Stages: f.Spec.Stages, Windows: f.Spec.Windows})
+		}
+	}
+	return found, nil
+}
+
+// selects reports whether a freeze is about a pipeline. A selector that cannot be read
+// selects everything: a freeze that is wrong must not be one that does nothing.
+func (r *Reconciler) selects(ctx context.Context, f *sluicev1.Freeze, p *sluicev1.Pipeline) (bool, error) {
+	if s := f.Spec.PipelineSelector; s != nil {
+		selector, err := metav1.LabelSelectorAsSelector(s)
+		if err == nil && !selector.Matches(labels.Set(p.Labels)) {
+			return false, nil
+		}
+	}
+	if s := f.Spec.NamespaceSelector; s != nil {
+		selector, err := metav1.LabelSelectorAsSelector(s)
+		if err != nil {
+			return true, nil
+		}
+		var namespace corev1.Namespace
+		if err := r.Live.Get(ctx, client.ObjectKey{Name: p.Namespace}, &namespace); err != nil {
+			return false, fmt.Errorf("reading namespace %s for freeze %s: %w", p.Namespace, f.Name, err)
+		}
+		return selector.Matches(labels.Set(namespace.Labels)), nil
+	}
+	return true, nil
+}
+
+// commandsOf are the commands in annotations. One that cannot be read is left out: its
+// writer is told by the CLI, and by the admission policy.
+func commandsOf(object client.Object) []promotion.Command {
+	var commands []promotion.Command
+	annotations := object.GetAnnotations()
+	for _, name := range slices.Sorted(maps.Keys(annotations)) {
+		verb, stage, ok := sluicev1.ParseCommandAnnotation(name)
+		if !ok {
+			continue
+		}
+		if c, err := sluicev1.ParseCommand(annotations[name]); err == nil {
+			commands = append(commands, promotion.Command{Verb: verb, Stage: stage, Command: c})
+		}
+	}
+	return commands
+}
+
+// stage reads what a stage has, and whether it runs that.
+func (r *Reconciler) stage(ctx context.Context, p *sluicev1.Pipeline, m *memory, repo repository, stage *sluicev1.Stage) (promotion.StageSeen, error) {
+	seen := promotion.StageSeen{Wrote: m.wrote[stage.Name]}
+	head, err := r.head(ctx, m, repo, branchOf(repo, stage))
+	if err != nil {
+		return seen, fmt.Errorf("stage %s: branch %s: %w", stage.Name, branchOf(repo, stage), err)
+	}
+	files, err := repo.mirror.Tree(head)
+	if err != nil {
+		return seen, err
+	}
+	for _, t := range targetsOf(stage) {
+		one := promotion.TargetSeen{Name: t.name, Wave: t.wave, Commit: head.String(), By: files.Info().Author.Name, At: files.Info().Committer.When}
+		one.Ours = files.Info().Author.Email == repo.author.Email
+		if one.Content, err = r.content(ctx, p, files, t.path); err != nil {
+			return seen, err
+		}
+		l := landingOf(m.state, stage.Name)
+		if err := r.judge(ctx, p, repo, stage, t, l, &one); err != nil {
+			return seen, err
+		}
+		seen.Targets = append(seen.Targets, one)
+	}
+	return seen, nil
+}
+
+// landingOf is the last landing of a stage; its zero value if there is none.
+func landingOf(s promotion.State, stage string) promotion.Landing {
+	if landings := s.Stages[stage].Landings; len(landings) > 0 {
+		return landings[0]
+	}
+	return promotion.Landing{}
+}
+
+// content is what the files below a path say. What is wrong with them is a problem of the
+// stage and not of the pipeline.
+func (r *Reconciler) content(ctx context.Context, p *sluicev1.Pipeline, files writeback.Files, path string) (promotion.Content, error) {
+	images, err := r.Writer.Index().Versions(ctx, files, path, p.Namespace, policiesOf(p))
+	switch {
+	case errors.Is(err, writeback.ErrNoMarkers), errors.Is(err, writeback.ErrDisagree), errors.Is(err, fs.ErrNotExist):
+		return promotion.Content{Problem: err.Error()}, nil
+	case err != nil:
+		return promotion.Content{}, reconciler.WithReason(sluicev1.GitOperationFailedReason, err)
+	}
+	var c promotion.Content
+	for _, a := range p.Spec.Artifacts {
+		if image, ok := images[a.ImagePolicyRef.Name]; ok {
+			c.Versions = append(c.Versions, sluicev1.Version{Artifact: a.Name, Image: image.Name, Tag: image.Tag, Digest: image.Digest})
+		}
+	}
+	return c, nil
+}
+
+func policiesOf(p *sluicev1.Pipeline) map[string]bool {
+	policies := map[string]bool{}
+	for _, a := range p.Spec.Artifacts {
+		policies[a.ImagePolicyRef.Name] = true
+	}
+	return policies
+}
+
+// imagesOf are the versions of a bundle, by policy.
+func imagesOf(p *sluicev1.Pipeline, b sluicev1.Bundle) map[string]edit.Image {
+	images := map[string]edit.Image{}
+	for _, a := range p.Spec.Artifacts {
+		for _, v := range b.Versions {
+			if v.Artifact == a.Name {
+				images[a.ImagePolicyRef.Name] = edit.Image{Name: v.Image, Tag: v.Tag, Digest: v.Digest}
+			}
+		}
+	}
+	return images
+}

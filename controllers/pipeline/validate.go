@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"fmt"
+	"slices"
+
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/promotion"
+)
+
+// refuse is an error that only another spec resolves.
+func refuse(format string, args ...any) error {
+	return reconcile.TerminalError(reconciler.WithReason(sluicev1.InvalidSpecReason, fmt.Errorf(format, args...)))
+}
+
+// target is a part of a stage, with what it takes over from the stage.
+type target struct {
+	name, path string
+	wave       int
+	ready      []sluicev1.ReadyReference
+}
+
+// targetsOf are the parts of a stage; one without a name if it has none.
+func targetsOf(stage *sluicev1.Stage) []target {
+	if len(stage.Targets) == 0 {
+		return []target{{path: stage.Write.Path, ready: stage.Ready}}
+	}
+	var targets []target
+	for _, t := range stage.Targets {
+		one := target{name: t.Name, path: t.Path, wave: int(t.Wave), ready: t.Ready}
+		if one.path == "" {
+			one.path = stage.Write.Path
+		}
+		if len(one.ready) == 0 {
+			one.ready = stage.Ready
+		}
+		targets = append(targets, one)
+	}
+	return targets
+}
+
+// validate refuses what the schema cannot, and what is not served.
+func validate(p *sluicev1.Pipeline) error {
+	for i, a := range p.Spec.Artifacts {
+		if a.OCIRepositoryRef != nil {
+			return refuse("spec.artifacts[%d].ociRepositoryRef: not served yet; use an imagePolicyRef", i)
+		}
+	}
+	if p.Spec.State == sluicev1.StateNone {
+		return refuse("spec.state: None is not served yet")
+	}
+	for i := range p.Spec.Stages {
+		if err := validateStage(p, &p.Spec.Stages[i]); err != nil {
+			return err
+		}
+	}
+	return acyclic(p)
+}
+
+func validateStage(p *sluicev1.Pipeline, stage *sluicev1.Stage) error {
+	field := fmt.Sprintf("spec.stages[%s]", stage.Name)
+	if _, err := promotion.ParseCalendar(stage.Windows); err != nil {
+		return refuse("%s.windows: %w", field, err)
+	}
+	switch {
+	case stage.Write.Commit == nil:
+		return refuse("%s.write: only commit is served yet", field)
+	case stage.Write.Commit.MessageTemplate != "":
+		return refuse("%s.write.commit.messageTemplate: not served yet", field)
+	case len(stage.Write.Setters) > 0:
+		return refuse("%s.write.setters: not served yet; use markers of image policies", field)
+	}
+	for i, v := range stage.Verify {
+		if v.Canary == nil {
+			return refuse("%s.verify[%d]: only canary is served yet", field, i)
+		}
+		if v.Canary.KubeConfig != nil {
+			return refuse("%s.verify[%d].canary.kubeConfig: not served yet", field, i)
+		}
+	}
+	for _, t := range stage.Targets {
+		if t.KubeConfig != nil {
+			return refuse("%s.targets[%s].kubeConfig: not served yet", field, t.Name)
+		}
+	}
+	for _, t := range targetsOf(stage) {
+		for i, ref := range t.ready {
+			if ref.Kind != "Kustomization" || ref.KubeConfig != nil {
+				return refuse("%s.ready[%d]: only Kustomizations of this cluster are served yet", field, i)
+			}
+		}
+	}
+	return nil
+}
+
+// acyclic refuses stages that come after themselves.
+func acyclic(p *sluicev1.Pipeline) error {
+	var visit func(name string, path []string) error
+	visit = func(name string, path []string) error {
+		if slices.Contains(path, name) {
+			return refuse("spec.stages[%s].after: the stage comes after itself", name)
+		}
+		stage := p.Spec.Stage(name)
+		if stage == nil || stage.After == nil {
+			return nil
+		}
+		for _, before := range stage.After.Stages {
+			if err := visit(before, append(slices.Clone(path), name)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, stage := range p.Spec.Stages {
+		if err := visit(stage.Name, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
