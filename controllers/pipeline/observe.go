@@ -84,39 +84,39 @@ func branchOf(repo repository, stage *sluicev1.Stage) string {
 
 // head is the newest commit of a branch that is known. The GitRepository tells of its
 // own branch, and we of what we pushed after that.
-func (r *Reconciler) head(ctx context.Context, m *memory, repo repository, branch string) (plumbing.Hash, error) {
-	label, commit := repo.revision()
-	if pushed, ok := m.heads[branch]; ok && pushed.revision == label {
+func (r *run) head(ctx context.Context, branch string) (plumbing.Hash, error) {
+	label, commit := r.repo.revision()
+	if pushed, ok := r.memory.heads[branch]; ok && pushed.revision == label {
 		return pushed.commit, nil
 	}
-	delete(m.heads, branch)
+	delete(r.memory.heads, branch)
 	if !commit.IsZero() && strings.HasPrefix(label, branch+"@") {
-		return commit, repo.mirror.Fetch(ctx, plumbing.NewBranchReferenceName(branch).String(), commit)
+		return commit, r.repo.mirror.Fetch(ctx, plumbing.NewBranchReferenceName(branch).String(), commit)
 	}
-	commit, err := repo.mirror.Resolve(ctx, plumbing.NewBranchReferenceName(branch).String())
+	commit, err := r.repo.mirror.Resolve(ctx, plumbing.NewBranchReferenceName(branch).String())
 	if err != nil {
 		return commit, err
 	}
-	return commit, repo.mirror.Fetch(ctx, plumbing.NewBranchReferenceName(branch).String(), commit)
+	return commit, r.repo.mirror.Fetch(ctx, plumbing.NewBranchReferenceName(branch).String(), commit)
 }
 
 // observe reads all that a decision is made from.
-func (r *Reconciler) observe(ctx context.Context, p *sluicev1.Pipeline, m *memory, repo repository) (promotion.Observation, error) {
+func (r *run) observe(ctx context.Context) (promotion.Observation, error) {
 	seen := promotion.Observation{
-		Spec: &p.Spec, Stages: map[string]promotion.StageSeen{}, StateLost: m.lost,
-		Commands: commandsOf(p),
+		Spec: &r.pipeline.Spec, Stages: map[string]promotion.StageSeen{}, StateLost: r.memory.lost,
+		Commands: commandsOf(r.pipeline),
 	}
-	seen.CommandsGuarded = cares(p, seen.Commands) && r.guarded(ctx)
+	seen.CommandsGuarded = cares(r.pipeline, seen.Commands) && r.guarded(ctx)
 	var err error
-	if seen.Newest, seen.NotReady, err = r.artifacts(ctx, p); err != nil {
+	if seen.Newest, seen.NotReady, err = r.artifacts(ctx); err != nil {
 		return seen, err
 	}
-	if seen.Freezes, err = r.freezes(ctx, p); err != nil {
+	if seen.Freezes, err = r.freezes(ctx); err != nil {
 		return seen, err
 	}
-	for i := range p.Spec.Stages {
-		stage := &p.Spec.Stages[i]
-		if seen.Stages[stage.Name], err = r.stage(ctx, p, m, repo, stage); err != nil {
+	for i := range r.pipeline.Spec.Stages {
+		stage := &r.pipeline.Spec.Stages[i]
+		if seen.Stages[stage.Name], err = r.stage(ctx, stage); err != nil {
 			return seen, err
 		}
 	}
@@ -124,11 +124,11 @@ func (r *Reconciler) observe(ctx context.Context, p *sluicev1.Pipeline, m *memor
 }
 
 // artifacts are the newest versions, or why there is none.
-func (r *Reconciler) artifacts(ctx context.Context, p *sluicev1.Pipeline) (map[string]promotion.Newest, map[string]string, error) {
+func (r *run) artifacts(ctx context.Context) (map[string]promotion.Newest, map[string]string, error) {
 	newest, missing := map[string]promotion.Newest{}, map[string]string{}
-	for _, a := range p.Spec.Artifacts {
+	for _, a := range r.pipeline.Spec.Artifacts {
 		var policy imagev1.ImagePolicy
-		key := client.ObjectKey{Namespace: p.Namespace, Name: a.ImagePolicyRef.Name}
+		key := client.ObjectKey{Namespace: r.pipeline.Namespace, Name: a.ImagePolicyRef.Name}
 		err := r.Client.Get(ctx, key, &policy)
 		switch {
 		case apierrors.IsNotFound(err):
@@ -150,14 +150,14 @@ func (r *Reconciler) artifacts(ctx context.Context, p *sluicev1.Pipeline) (map[s
 }
 
 // freezes are those that select the pipeline.
-func (r *Reconciler) freezes(ctx context.Context, p *sluicev1.Pipeline) ([]promotion.Freeze, error) {
+func (r *run) freezes(ctx context.Context) ([]promotion.Freeze, error) {
 	var list sluicev1.FreezeList
 	if err := r.Client.List(ctx, &list); err != nil {
 		return nil, fmt.Errorf("listing freezes: %w", err)
 	}
 	var found []promotion.Freeze
 	for _, f := range list.Items {
-		selects, err := r.selects(ctx, &f, p)
+		selects, err := r.selects(ctx, &f)
 		if err != nil {
 			return nil, err
 		}
@@ -170,10 +170,10 @@ func (r *Reconciler) freezes(ctx context.Context, p *sluicev1.Pipeline) ([]promo
 
 // selects reports whether a freeze is about a pipeline. A selector that cannot be read
 // selects everything: a freeze that is wrong must not be one that does nothing.
-func (r *Reconciler) selects(ctx context.Context, f *sluicev1.Freeze, p *sluicev1.Pipeline) (bool, error) {
+func (r *run) selects(ctx context.Context, f *sluicev1.Freeze) (bool, error) {
 	if s := f.Spec.PipelineSelector; s != nil {
 		selector, err := metav1.LabelSelectorAsSelector(s)
-		if err == nil && !selector.Matches(labels.Set(p.Labels)) {
+		if err == nil && !selector.Matches(labels.Set(r.pipeline.Labels)) {
 			return false, nil
 		}
 	}
@@ -183,8 +183,8 @@ func (r *Reconciler) selects(ctx context.Context, f *sluicev1.Freeze, p *sluicev
 			return true, nil
 		}
 		var namespace corev1.Namespace
-		if err := r.Live.Get(ctx, client.ObjectKey{Name: p.Namespace}, &namespace); err != nil {
-			return false, fmt.Errorf("reading namespace %s for freeze %s: %w", p.Namespace, f.Name, err)
+		if err := r.Live.Get(ctx, client.ObjectKey{Name: r.pipeline.Namespace}, &namespace); err != nil {
+			return false, fmt.Errorf("reading namespace %s for freeze %s: %w", r.pipeline.Namespace, f.Name, err)
 		}
 		return selector.Matches(labels.Set(namespace.Labels)), nil
 	}
@@ -209,24 +209,23 @@ func commandsOf(object client.Object) []promotion.Command {
 }
 
 // stage reads what a stage has, and whether it runs that.
-func (r *Reconciler) stage(ctx context.Context, p *sluicev1.Pipeline, m *memory, repo repository, stage *sluicev1.Stage) (promotion.StageSeen, error) {
-	seen := promotion.StageSeen{Wrote: m.wrote[stage.Name]}
-	head, err := r.head(ctx, m, repo, branchOf(repo, stage))
+func (r *run) stage(ctx context.Context, stage *sluicev1.Stage) (promotion.StageSeen, error) {
+	seen := promotion.StageSeen{Wrote: r.memory.wrote[stage.Name]}
+	head, err := r.head(ctx, branchOf(r.repo, stage))
 	if err != nil {
-		return seen, fmt.Errorf("stage %s: branch %s: %w", stage.Name, branchOf(repo, stage), err)
+		return seen, fmt.Errorf("stage %s: branch %s: %w", stage.Name, branchOf(r.repo, stage), err)
 	}
-	files, err := repo.mirror.Tree(head)
+	files, err := r.repo.mirror.Tree(head)
 	if err != nil {
 		return seen, err
 	}
 	for _, t := range targetsOf(stage) {
 		one := promotion.TargetSeen{Name: t.name, Wave: t.wave, Commit: head.String(), By: files.Info().Author.Name, At: files.Info().Committer.When}
-		one.Ours = files.Info().Author.Email == repo.author.Email
-		if one.Content, err = r.content(ctx, p, files, t.path); err != nil {
+		one.Ours = files.Info().Author.Email == r.repo.author.Email
+		if one.Content, err = r.content(ctx, files, t.path); err != nil {
 			return seen, err
 		}
-		l := landingOf(m.state, stage.Name)
-		if err := r.judge(ctx, p, repo, stage, t, l, &one); err != nil {
+		if err := r.judge(ctx, stage, t, &one); err != nil {
 			return seen, err
 		}
 		seen.Targets = append(seen.Targets, one)
@@ -244,8 +243,8 @@ func landingOf(s promotion.State, stage string) promotion.Landing {
 
 // content is what the files below a path say. What is wrong with them is a problem of the
 // stage and not of the pipeline.
-func (r *Reconciler) content(ctx context.Context, p *sluicev1.Pipeline, files writeback.Files, path string) (promotion.Content, error) {
-	images, err := r.Writer.Index().Versions(ctx, files, path, p.Namespace, policiesOf(p))
+func (r *run) content(ctx context.Context, files writeback.Files, path string) (promotion.Content, error) {
+	images, err := r.Writer.Index().Versions(ctx, files, path, r.pipeline.Namespace, policiesOf(r.pipeline))
 	switch {
 	case errors.Is(err, writeback.ErrNoMarkers), errors.Is(err, writeback.ErrDisagree), errors.Is(err, fs.ErrNotExist):
 		return promotion.Content{Problem: err.Error()}, nil
@@ -253,7 +252,7 @@ func (r *Reconciler) content(ctx context.Context, p *sluicev1.Pipeline, files wr
 		return promotion.Content{}, reconciler.WithReason(sluicev1.GitOperationFailedReason, err)
 	}
 	var c promotion.Content
-	for _, a := range p.Spec.Artifacts {
+	for _, a := range r.pipeline.Spec.Artifacts {
 		if image, ok := images[a.ImagePolicyRef.Name]; ok {
 			c.Versions = append(c.Versions, sluicev1.Version{Artifact: a.Name, Image: image.Name, Tag: image.Tag, Digest: image.Digest})
 		}

@@ -25,12 +25,10 @@ import (
 )
 
 // judge says whether a target runs what its content says, and whether that works.
-func (r *Reconciler) judge(
-	ctx context.Context, p *sluicev1.Pipeline, repo repository, stage *sluicev1.Stage, t target, l promotion.Landing, seen *promotion.TargetSeen,
-) error {
+func (r *run) judge(ctx context.Context, stage *sluicev1.Stage, t target, seen *promotion.TargetSeen) error {
 	seen.Ready, seen.Proof = promotion.Ready, promotion.Passed
 	for _, ref := range t.ready {
-		ready, why, err := r.kustomization(ctx, p, repo, t, ref, seen.Content)
+		ready, why, err := r.kustomization(ctx, t, ref, seen.Content)
 		if err != nil {
 			return err
 		}
@@ -38,8 +36,9 @@ func (r *Reconciler) judge(
 			seen.Ready, seen.Why = ready, why
 		}
 	}
+	l := landingOf(r.memory.state, stage.Name)
 	for _, v := range stage.Verify {
-		proof, evidence, err := r.canary(ctx, p, v.Canary, l, seen.Content)
+		proof, evidence, err := r.canary(ctx, v.Canary, l, seen.Content)
 		if err != nil {
 			return err
 		}
@@ -53,11 +52,11 @@ func (r *Reconciler) judge(
 // kustomization says whether a Kustomization runs a content: it is Ready, and what it
 // applied last says the same. Which commit that was does not matter; a squash or a revert
 // would make it lie.
-func (r *Reconciler) kustomization(
-	ctx context.Context, p *sluicev1.Pipeline, repo repository, t target, ref sluicev1.ReadyReference, want promotion.Content,
+func (r *run) kustomization(
+	ctx context.Context, t target, ref sluicev1.ReadyReference, want promotion.Content,
 ) (promotion.Readiness, string, error) {
-	key := keyOf(p, ref.Namespace, ref.Name)
-	if r.Access.NoCrossNamespaceRefs && key.Namespace != p.Namespace {
+	key := keyOf(r.pipeline, ref.Namespace, ref.Name)
+	if r.Access.NoCrossNamespaceRefs && key.Namespace != r.pipeline.Namespace {
 		return promotion.Unready, "", refuse("spec.stages.ready: can't access Kustomization '%s', cross-namespace references have been blocked", key)
 	}
 	var k kustomizev1.Kustomization
@@ -74,11 +73,11 @@ func (r *Reconciler) kustomization(
 		return promotion.Unready, fmt.Sprintf("Kustomization %s is suspended", key), nil
 	case condition == nil || k.Status.ObservedGeneration != k.Generation && condition.Status == metav1.ConditionTrue:
 		return promotion.Unready, fmt.Sprintf("Kustomization %s has not been reconciled yet", key), nil
-	case condition.Status == metav1.ConditionFalse && brokenReasons[condition.Reason] && r.carries(ctx, p, repo, t, k.Status.LastAttemptedRevision, want):
+	case condition.Status == metav1.ConditionFalse && brokenReasons[condition.Reason] && r.carries(ctx, t, k.Status.LastAttemptedRevision, want):
 		return promotion.Broken, fmt.Sprintf("Kustomization %s: %s", key, condition.Message), nil
 	case condition.Status != metav1.ConditionTrue:
 		return promotion.Unready, fmt.Sprintf("Kustomization %s is not Ready: %s", key, condition.Message), nil
-	case !r.carries(ctx, p, repo, t, k.Status.LastAppliedRevision, want):
+	case !r.carries(ctx, t, k.Status.LastAppliedRevision, want):
 		return promotion.Unready, fmt.Sprintf("Kustomization %s has %s, which does not have this version", key, shortRevision(k.Status.LastAppliedRevision)), nil
 	}
 	return promotion.Ready, "", nil
@@ -91,20 +90,20 @@ var brokenReasons = map[string]bool{
 
 // carries reports whether a revision says what is wanted below the path of a target. One
 // that cannot be read does not.
-func (r *Reconciler) carries(ctx context.Context, p *sluicev1.Pipeline, repo repository, t target, revision string, want promotion.Content) bool {
+func (r *run) carries(ctx context.Context, t target, revision string, want promotion.Content) bool {
 	_, hash, ok := strings.Cut(revision, "@sha1:")
 	if !ok || !plumbing.IsHash(hash) {
 		return false
 	}
 	commit := plumbing.NewHash(hash)
-	if repo.mirror.Fetch(ctx, hash, commit) != nil {
+	if r.repo.mirror.Fetch(ctx, hash, commit) != nil {
 		return false
 	}
-	files, err := repo.mirror.Tree(commit)
+	files, err := r.repo.mirror.Tree(commit)
 	if err != nil {
 		return false
 	}
-	has, err := r.content(ctx, p, files, t.path)
+	has, err := r.content(ctx, files, t.path)
 	return err == nil && has.Same(want)
 }
 
@@ -115,11 +114,11 @@ func shortRevision(revision string) string {
 
 // canary says whether a Canary released a content: its target has the images, and it came
 // to a verdict after they landed.
-func (r *Reconciler) canary(
-	ctx context.Context, p *sluicev1.Pipeline, ref *sluicev1.CanaryVerification, l promotion.Landing, want promotion.Content,
+func (r *run) canary(
+	ctx context.Context, ref *sluicev1.CanaryVerification, l promotion.Landing, want promotion.Content,
 ) (promotion.Proof, string, error) {
-	key := keyOf(p, ref.Namespace, ref.Name)
-	if r.Access.NoCrossNamespaceRefs && key.Namespace != p.Namespace {
+	key := keyOf(r.pipeline, ref.Namespace, ref.Name)
+	if r.Access.NoCrossNamespaceRefs && key.Namespace != r.pipeline.Namespace {
 		return promotion.Pending, "", refuse("spec.stages.verify: can't access Canary '%s', cross-namespace references have been blocked", key)
 	}
 	var c flaggerv1.Canary
@@ -158,7 +157,7 @@ func messageOf(c *flaggerv1.Canary) string {
 }
 
 // targetHas reports whether the pods of a Canary's target run the images of a content.
-func (r *Reconciler) targetHas(ctx context.Context, c *flaggerv1.Canary, want promotion.Content) (bool, error) {
+func (r *run) targetHas(ctx context.Context, c *flaggerv1.Canary, want promotion.Content) (bool, error) {
 	ref := c.Spec.TargetRef
 	gv, err := schema.ParseGroupVersion(ref.APIVersion)
 	if err != nil {

@@ -45,46 +45,60 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 	if err := validate(p); err != nil {
 		return reconciler.Result{}, err
 	}
-	m := r.memories.of(client.ObjectKeyFromObject(p))
 	repo, err := r.openRepository(ctx, p)
 	if err != nil {
 		return reconciler.Result{}, err
 	}
-	if err := r.readState(ctx, p, m, repo); err != nil {
+	run := &run{Reconciler: r, pipeline: p, memory: r.memories.of(client.ObjectKeyFromObject(p)), repo: repo}
+	if err := run.readState(ctx); err != nil {
 		return reconciler.Result{}, err
 	}
+	return run.untilAtRest(ctx)
+}
+
+// run is one run of a pipeline.
+type run struct {
+	*Reconciler
+	pipeline *sluicev1.Pipeline
+	memory   *memory
+	repo     repository
+}
+
+// untilAtRest decides, keeps what was decided and carries it out, until there is nothing
+// left to do.
+func (r *run) untilAtRest(ctx context.Context) (reconciler.Result, error) {
 	var events []reconciler.Event
 	var d promotion.Decision
 	for range steps {
-		seen, err := r.observe(ctx, p, m, repo)
+		seen, err := r.observe(ctx)
 		if err != nil {
 			return reconciler.Result{Events: events}, err
 		}
-		d = promotion.Decide(m.state, seen, r.Clock.Now())
-		kept, err := r.keep(ctx, p, m, repo, d)
+		d = promotion.Decide(r.memory.state, seen, r.Clock.Now())
+		kept, err := r.keep(ctx, d)
 		if err != nil {
 			return reconciler.Result{Events: events}, err
 		}
 		if kept {
 			events = append(events, eventsOf(d.Events)...)
 		}
-		did, err := r.perform(ctx, p, m, repo, d.Actions)
+		did, err := r.perform(ctx, d.Actions)
 		if err != nil {
 			return reconciler.Result{Events: events}, err
 		}
 		if !did && !kept {
-			r.record(p, m, seen, d)
-			return r.result(p, d, events), nil
+			r.record(seen, d)
+			return r.result(d, events), nil
 		}
 	}
-	result := r.result(p, d, events)
+	result := r.result(d, events)
 	result.After = lookAgain
 	return result, nil
 }
 
 // result is what the runner is told.
-func (r *Reconciler) result(p *sluicev1.Pipeline, d promotion.Decision, events []reconciler.Event) reconciler.Result {
-	result := reconciler.Result{Reason: meta.SucceededReason, Message: summary(d), After: p.Spec.Interval.Duration, Events: events}
+func (r *run) result(d promotion.Decision, events []reconciler.Event) reconciler.Result {
+	result := reconciler.Result{Reason: meta.SucceededReason, Message: summary(d), After: r.pipeline.Spec.Interval.Duration, Events: events}
 	if d.After > 0 {
 		result.After = min(result.After, d.After)
 	}
@@ -101,34 +115,34 @@ func summary(d promotion.Decision) string {
 }
 
 // file is the state's file.
-func file(p *sluicev1.Pipeline, repo repository) writeback.StateFile {
+func (r *run) file() writeback.StateFile {
 	return writeback.StateFile{
-		Remote: repo.remote, Branch: "sluice/state/" + p.Namespace + "." + p.Name, Path: "state.yaml", Author: repo.author, Signer: repo.signer,
+		Remote: r.repo.remote, Branch: "sluice/state/" + r.pipeline.Namespace + "." + r.pipeline.Name, Path: "state.yaml", Author: r.repo.author, Signer: r.repo.signer,
 	}
 }
 
 // readState reads the state, unless it is remembered. Nobody else writes it but people.
-func (r *Reconciler) readState(ctx context.Context, p *sluicev1.Pipeline, m *memory, repo repository) error {
-	if m.known {
+func (r *run) readState(ctx context.Context) error {
+	if r.memory.known {
 		return nil
 	}
-	text, at, err := r.Writer.ReadState(ctx, file(p, repo))
+	text, at, err := r.Writer.ReadState(ctx, r.file())
 	if err != nil {
 		return fmt.Errorf("reading the state: %w", err)
 	}
-	m.state, m.at, m.lost = promotion.State{}, at, at.IsZero() && p.Status.StateCommit != ""
+	r.memory.state, r.memory.at, r.memory.lost = promotion.State{}, at, at.IsZero() && r.pipeline.Status.StateCommit != ""
 	if text != nil {
-		if m.state, err = promotion.ParseState(text); err != nil {
-			return reconciler.WithReason(sluicev1.StateInvalidReason, fmt.Errorf("branch %s: %w", file(p, repo).Branch, err))
+		if r.memory.state, err = promotion.ParseState(text); err != nil {
+			return reconciler.WithReason(sluicev1.StateInvalidReason, fmt.Errorf("branch %s: %w", r.file().Branch, err))
 		}
 	}
-	m.known = true
+	r.memory.known = true
 	return nil
 }
 
 // keep writes the next state if it differs. It reports whether it did.
-func (r *Reconciler) keep(ctx context.Context, p *sluicev1.Pipeline, m *memory, repo repository, d promotion.Decision) (bool, error) {
-	before, err := m.state.Marshal()
+func (r *run) keep(ctx context.Context, d promotion.Decision) (bool, error) {
+	before, err := r.memory.state.Marshal()
 	if err != nil {
 		return false, err
 	}
@@ -136,12 +150,12 @@ func (r *Reconciler) keep(ctx context.Context, p *sluicev1.Pipeline, m *memory, 
 	if err != nil || bytes.Equal(before, after) {
 		return false, err
 	}
-	made, err := r.Writer.WriteState(ctx, file(p, repo), m.at, after, stateMessage(p, d))
+	made, err := r.Writer.WriteState(ctx, r.file(), r.memory.at, after, stateMessage(r.pipeline, d))
 	if err != nil {
-		m.known = false // somebody else wrote it: what they decided counts
+		r.memory.known = false // somebody else wrote it: what they decided counts
 		return false, err
 	}
-	m.state, m.at, m.lost = d.State, made, false
+	r.memory.state, r.memory.at, r.memory.lost = d.State, made, false
 	return true, nil
 }
 
@@ -173,14 +187,14 @@ func eventsOf(decided []promotion.Event) []reconciler.Event {
 }
 
 // perform carries out actions, and reports whether any of them changed something.
-func (r *Reconciler) perform(ctx context.Context, p *sluicev1.Pipeline, m *memory, repo repository, actions []promotion.Action) (bool, error) {
+func (r *run) perform(ctx context.Context, actions []promotion.Action) (bool, error) {
 	did := false
 	for _, action := range actions {
 		write, ok := action.(promotion.Write)
 		if !ok {
 			continue // verifications that run by themselves
 		}
-		wrote, err := r.write(ctx, p, m, repo, write)
+		wrote, err := r.write(ctx, write)
 		if err != nil {
 			return did, fmt.Errorf("writing %s to stage %s: %w", promotion.Describe(write.Bundle), write.Stage, err)
 		}
@@ -190,9 +204,9 @@ func (r *Reconciler) perform(ctx context.Context, p *sluicev1.Pipeline, m *memor
 }
 
 // write commits a bundle to a stage.
-func (r *Reconciler) write(ctx context.Context, p *sluicev1.Pipeline, m *memory, repo repository, w promotion.Write) (bool, error) {
-	stage := p.Spec.Stage(w.Stage)
-	branch := branchOf(repo, stage)
+func (r *run) write(ctx context.Context, w promotion.Write) (bool, error) {
+	stage := r.pipeline.Spec.Stage(w.Stage)
+	branch := branchOf(r.repo, stage)
 	var paths []string
 	for _, t := range targetsOf(stage) {
 		for _, name := range w.Targets {
@@ -201,33 +215,33 @@ func (r *Reconciler) write(ctx context.Context, p *sluicev1.Pipeline, m *memory,
 			}
 		}
 	}
-	label, _ := repo.revision()
+	label, _ := r.repo.revision()
 	result, err := r.Writer.Run(ctx, writeback.Request{
-		Remote: repo.remote, Checkout: git.Reference{Branch: branch}, Push: branch,
-		Edits:  writeback.BundleEdits{Namespace: p.Namespace, Paths: paths, Images: imagesOf(p, w.Bundle)},
-		Author: repo.author, Signer: repo.signer,
-		Message: func(context.Context, writeback.Changed) (string, error) { return commitMessage(p, w), nil },
+		Remote: r.repo.remote, Checkout: git.Reference{Branch: branch}, Push: branch,
+		Edits:  writeback.BundleEdits{Namespace: r.pipeline.Namespace, Paths: paths, Images: imagesOf(r.pipeline, w.Bundle)},
+		Author: r.repo.author, Signer: r.repo.signer,
+		Message: func(context.Context, writeback.Changed) (string, error) { return commitMessage(r.pipeline, w), nil },
 	})
 	if err != nil {
 		return false, err
 	}
-	m.wrote[w.Stage] = w.Bundle.ID
-	m.heads[branch] = pushedHead{commit: result.Source, revision: label}
+	r.memory.wrote[w.Stage] = w.Bundle.ID
+	r.memory.heads[branch] = pushedHead{commit: result.Source, revision: label}
 	if result.Commit.IsZero() {
 		return false, nil
 	}
-	return true, r.driveSource(ctx, repo)
+	return true, r.driveSource(ctx)
 }
 
 // driveSource has the GitRepository fetch what was pushed.
-func (r *Reconciler) driveSource(ctx context.Context, repo repository) error {
-	key := client.ObjectKeyFromObject(repo.object)
+func (r *run) driveSource(ctx context.Context) error {
+	key := client.ObjectKeyFromObject(r.repo.object)
 	if r.ServesSources {
 		r.Sources.Wake(key)
 		return nil
 	}
 	object := &metav1.PartialObjectMetadata{}
-	object.SetGroupVersionKind(repo.object.GroupVersionKind())
+	object.SetGroupVersionKind(r.repo.object.GroupVersionKind())
 	object.APIVersion, object.Kind = "source.toolkit.fluxcd.io/v1", "GitRepository"
 	object.Namespace, object.Name = key.Namespace, key.Name
 	return reconciler.Request(ctx, r.Client, object, r.Clock.Now())
@@ -256,13 +270,13 @@ func commitMessage(p *sluicev1.Pipeline, w promotion.Write) string {
 }
 
 // record notes where the pipeline stands.
-func (r *Reconciler) record(p *sluicev1.Pipeline, m *memory, seen promotion.Observation, d promotion.Decision) {
-	p.Status.Candidate, p.Status.Stages, p.Status.Summary = d.Candidate, d.Stages, stagesLine(d)
-	p.Status.StateCommit = ""
-	if !m.at.IsZero() {
-		p.Status.StateCommit = m.at.String()
+func (r *run) record(seen promotion.Observation, d promotion.Decision) {
+	r.pipeline.Status.Candidate, r.pipeline.Status.Stages, r.pipeline.Status.Summary = d.Candidate, d.Stages, stagesLine(d)
+	r.pipeline.Status.StateCommit = ""
+	if !r.memory.at.IsZero() {
+		r.pipeline.Status.StateCommit = r.memory.at.String()
 	}
-	p.Status.Quarantined = nil
+	r.pipeline.Status.Quarantined = nil
 	for _, q := range d.State.Quarantine {
 		b, _ := d.State.Bundle(q.Bundle)
 		entry := sluicev1.Quarantine{
@@ -271,15 +285,15 @@ func (r *Reconciler) record(p *sluicev1.Pipeline, m *memory, seen promotion.Obse
 		if q.Until != nil {
 			entry.Until = &metav1.Time{Time: *q.Until}
 		}
-		p.Status.Quarantined = append(p.Status.Quarantined, entry)
+		r.pipeline.Status.Quarantined = append(r.pipeline.Status.Quarantined, entry)
 	}
-	r.recordGuard(p, seen)
+	r.recordGuard(seen)
 }
 
 // recordGuard says whether commands count, if any stage cares.
-func (r *Reconciler) recordGuard(p *sluicev1.Pipeline, seen promotion.Observation) {
-	if !cares(p, seen.Commands) {
-		reconciler.RemoveCondition(p, sluicev1.ApprovalsEnforcedCondition)
+func (r *run) recordGuard(seen promotion.Observation) {
+	if !cares(r.pipeline, seen.Commands) {
+		reconciler.RemoveCondition(r.pipeline, sluicev1.ApprovalsEnforcedCondition)
 		return
 	}
 	c := metav1.Condition{Type: sluicev1.ApprovalsEnforcedCondition, Status: metav1.ConditionTrue, Reason: "PolicyInstalled", Message: "commands are guarded by the API server"}
@@ -287,7 +301,7 @@ func (r *Reconciler) recordGuard(p *sluicev1.Pipeline, seen promotion.Observatio
 		c.Status, c.Reason = metav1.ConditionFalse, "PolicyMissing"
 		c.Message = "commands in annotations are ignored: the ValidatingAdmissionPolicy " + policyName + " is not installed (config/admission)"
 	}
-	reconciler.SetCondition(p, r.Clock.Now(), c)
+	reconciler.SetCondition(r.pipeline, r.Clock.Now(), c)
 }
 
 // stagesLine is what each stage has, for a column.

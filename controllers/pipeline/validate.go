@@ -55,14 +55,14 @@ func validate(p *sluicev1.Pipeline) error {
 		return refuse("spec.state: None is not served yet")
 	}
 	for i := range p.Spec.Stages {
-		if err := validateStage(p, &p.Spec.Stages[i]); err != nil {
+		if err := validateStage(&p.Spec.Stages[i]); err != nil {
 			return err
 		}
 	}
 	return acyclic(p)
 }
 
-func validateStage(p *sluicev1.Pipeline, stage *sluicev1.Stage) error {
+func validateStage(stage *sluicev1.Stage) error {
 	field := fmt.Sprintf("spec.stages[%s]", stage.Name)
 	if _, err := promotion.ParseCalendar(stage.Windows); err != nil {
 		return refuse("%s.windows: %w", field, err)
