@@ -14,20 +14,31 @@ import (
 // server lets anyone impersonate it, and refuses whatever it asks for, object by object.
 var ErrNoAccount = errors.New("does not exist")
 
-// missing is an error that is [ErrNoAccount] when there is no such service account, and
-// nil when there is one, or when that is not known. The controller itself is asked about:
+// AccountExists reports whether an identity can be assumed. The controller itself asks:
 // the account has no say in it.
-func (e *Engine) missing(ctx context.Context, as Identity) error {
+func (e *Engine) AccountExists(ctx context.Context, as Identity) (bool, error) {
 	if as == (Identity{}) {
-		return nil
+		return true, nil
 	}
 	c, err := e.clients.identity(Identity{})
 	if err != nil {
-		return nil //nolint:nilerr // the refusal is told instead
+		return false, err
 	}
 	err = c.rest.Get().AbsPath("api", "v1", "namespaces", as.Namespace, "serviceaccounts", as.ServiceAccount).Do(ctx).Error()
-	if !apierrors.IsNotFound(err) {
-		return nil
+	switch {
+	case apierrors.IsNotFound(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("looking for ServiceAccount %s/%s: %w", as.Namespace, as.ServiceAccount, err)
+	}
+	return true, nil
+}
+
+// missing is an error that is [ErrNoAccount] when there is no such service account, and
+// nil when there is one, or when that is not known: the refusal is told instead.
+func (e *Engine) missing(ctx context.Context, as Identity) error {
+	if exists, err := e.AccountExists(ctx, as); exists || err != nil {
+		return nil //nolint:nilerr // see above
 	}
 	return fmt.Errorf("ServiceAccount %s/%s %w: create it, or name another one in %s",
 		as.Namespace, as.ServiceAccount, ErrNoAccount, e.profile.ServiceAccountField)

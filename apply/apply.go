@@ -142,6 +142,17 @@ func NotPruned(changes []Change) string {
 	return strings.Join(lines, "\n")
 }
 
+// DeletedOf returns the entries of the objects that were deleted.
+func DeletedOf(changes []Change) []inventory.Entry {
+	var entries []inventory.Entry
+	for _, c := range changes {
+		if c.Action == decide.Deleted {
+			entries = append(entries, c.Entry)
+		}
+	}
+	return entries
+}
+
 // Log lists what changed, one line each, as upstream's events do; "" when
 // nothing did.
 func Log(changes []Change) string {

@@ -101,28 +101,25 @@ func (s *Set) pruneEntry(ctx context.Context, c *client, entry inventory.Entry) 
 
 // Remaining returns which of the deleted objects are still there. The owner is woken
 // when the last of those that can be watched is gone.
-func (s *Set) Remaining(ctx context.Context, as Identity, deleted []Change) ([]string, error) {
+func (s *Set) Remaining(ctx context.Context, as Identity, deleted []inventory.Entry) ([]string, error) {
 	c, err := s.engine.clients.identity(as)
 	if err != nil {
 		return nil, err
 	}
 	var left []string
 	var awaited []decide.Awaited
-	for _, change := range deleted {
-		if change.Action != decide.Deleted {
-			continue
-		}
+	for _, entry := range deleted {
 		gone := decide.Awaited{
-			GroupVersionKind: kindOf(change.Entry), ID: change.ID, Gone: true,
+			GroupVersionKind: kindOf(entry), ID: entry.ID, Gone: true,
 			// An informer that has not seen what was applied cannot say that it is gone.
-			ResourceVersion: s.tracker.applied[change.ID].Version(),
+			ResourceVersion: s.tracker.applied[entry.ID].Version(),
 		}
-		there, err := s.isThere(ctx, c, change.Entry, gone.ResourceVersion)
+		there, err := s.isThere(ctx, c, entry, gone.ResourceVersion)
 		if err != nil {
-			return left, fmt.Errorf("looking for %s: %w", change.Subject(), err)
+			return left, fmt.Errorf("looking for %s: %w", entry.Subject(), err)
 		}
 		if there {
-			left, awaited = append(left, change.Subject()), append(awaited, gone)
+			left, awaited = append(left, entry.Subject()), append(awaited, gone)
 		}
 	}
 	s.watch.Await(awaited)

@@ -91,10 +91,10 @@ func TestWhatRemainsOfWhatWasDeleted(t *testing.T) {
 	change := func(name, kind string, action decide.Action) Change {
 		return Change{Entry: inventory.Entry{ID: inventory.ID{Namespace: "ns", Name: name, Kind: kind}, Version: "v1"}, Action: action}
 	}
-	left, err := e.set.Remaining(t.Context(), Identity{}, []Change{
+	left, err := e.set.Remaining(t.Context(), Identity{}, DeletedOf([]Change{
 		change("held", "ConfigMap", decide.Deleted), change("gone", "ConfigMap", decide.Deleted),
 		change("kept", "ConfigMap", decide.Skipped), change("x", "Unknown", decide.Deleted),
-	})
+	}))
 	if err != nil || len(left) != 1 || left[0] != "ConfigMap/ns/held" {
 		t.Errorf("left %v, %v", left, err)
 	}

@@ -20,6 +20,8 @@
 //	      '- nothing changed -|-------------------------------|------------------->|
 //	                          '----------> Report <-----------'--------------------'
 //
+// [Finalize] is that of its deletion, which needs nothing of the source.
+//
 // The observation and the previous state are read-only; the next state is part of
 // the decision.
 package decide

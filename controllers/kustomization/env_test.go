@@ -3,22 +3,136 @@
 package kustomization
 
 import (
+	"context"
+	"fmt"
+	"sync"
 	"testing"
 	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/go-logr/logr"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/apply"
 	"github.com/sluice-cd/sluice/apply/decide"
 	"github.com/sluice-cd/sluice/apply/inventory"
 	"github.com/sluice-cd/sluice/apply/watch"
+	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/test/fake/apiserver"
 )
+
+// testEnv is a reconciler, a cluster to apply to, and a source with trees by digest.
+type testEnv struct {
+	*Reconciler
+	t         *testing.T
+	cluster   *apiserver.Server
+	informers *watch.Informers
+	clock     *clocktesting.FakePassiveClock
+	trees     map[string]tree.Tree
+	events    []reconciler.Event
+
+	mu    sync.Mutex
+	woken int
+}
+
+// Open implements Opener.
+func (e *testEnv) Open(_ context.Context, artifact *meta.Artifact) (tree.Tree, error) {
+	if t := e.trees[artifact.Digest]; t != nil {
+		return t, nil
+	}
+	return nil, fmt.Errorf("no artifact %s", artifact.Digest)
+}
+
+// Event implements reconciler.Recorder.
+func (e *testEnv) Event(_ client.Object, event reconciler.Event) { e.events = append(e.events, event) }
+
+// commit makes files the artifact of the source at a revision.
+func (e *testEnv) commit(revision string, files map[string]string) {
+	e.t.Helper()
+	made, err := tree.FromStrings(files)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	hash, _ := made.Hash(".")
+	digest := "sha256:" + revision + hash
+	e.trees[digest] = made
+	src := &sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "src"}}
+	ctx := e.t.Context()
+	if err := e.client.Get(ctx, client.ObjectKeyFromObject(src), src); err != nil {
+		if err := e.client.Create(ctx, src); err != nil {
+			e.t.Fatal(err)
+		}
+	}
+	src.Status.Artifact = &meta.Artifact{Revision: revision, Digest: digest}
+	if err := e.client.Update(ctx, src); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// run is one reconcile, whose conditions end up where the runner puts them.
+func (e *testEnv) run(k *kustomizev1.Kustomization) (reconciler.Result, error) {
+	e.t.Helper()
+	result, err := e.Reconcile(e.t.Context(), k)
+	status := metav1.ConditionTrue
+	switch {
+	case err != nil:
+		status = metav1.ConditionFalse
+	case result.Progressing:
+		status = metav1.ConditionUnknown
+	}
+	apimeta.SetStatusCondition(&k.Status.Conditions, metav1.Condition{Type: meta.ReadyCondition, Status: status, Reason: "Test"})
+	return result, err
+}
+
+// must is run, which has to make k ready.
+func (e *testEnv) must(k *kustomizev1.Kustomization) reconciler.Result {
+	e.t.Helper()
+	result, err := e.run(k)
+	if err != nil || result.Progressing {
+		e.t.Fatalf("Reconcile = %+v, %v", result, err)
+	}
+	return result
+}
+
+// eventually waits until a condition is true: what informers see takes a moment.
+func (e *testEnv) eventually(what string, ok func() bool) {
+	e.t.Helper()
+	deadline := time.After(10 * time.Second)
+	for !ok() {
+		select {
+		case <-deadline:
+			e.t.Fatalf("never: %s", what)
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
+
+func configMap(name, value string) string {
+	return fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: %s\n  namespace: ns\ndata:\n  key: %s\n", name, value)
+}
+
+func deployment(name string) string {
+	return fmt.Sprintf("apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: %s\n  namespace: ns\nspec:\n  replicas: 1\n", name)
+}
+
+func pathOf(name string) string { return "/api/v1/namespaces/ns/configmaps/" + name }
+
+func valueOf(u *unstructured.Unstructured) string {
+	if u == nil {
+		return ""
+	}
+	value, _, _ := unstructured.NestedString(u.Object, "data", "key")
+	return value
+}
 
 func newTestEnv(t *testing.T) *testEnv {
 	t.Helper()

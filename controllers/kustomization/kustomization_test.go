@@ -169,32 +169,6 @@ func TestArtifactChanged(t *testing.T) {
 	}
 }
 
-func TestDeletionPolicy(t *testing.T) {
-	tests := map[string]struct {
-		policy  string
-		prune   bool
-		suspend bool
-		want    bool
-	}{
-		"mirrors prune by default":    {prune: true, want: true},
-		"mirrors its absence":         {},
-		"delete without prune":        {policy: kustomizev1.DeletionPolicyDelete, want: true},
-		"wait for termination":        {policy: kustomizev1.DeletionPolicyWaitForTermination, want: true},
-		"orphan with prune":           {policy: kustomizev1.DeletionPolicyOrphan, prune: true},
-		"a suspended one keeps all":   {policy: kustomizev1.DeletionPolicyDelete, suspend: true},
-		"an unknown one deletes none": {policy: "Whatever", prune: true},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			k := app("a")
-			k.Spec.DeletionPolicy, k.Spec.Prune, k.Spec.Suspend = tc.policy, tc.prune, tc.suspend
-			if got := deletes(k); got != tc.want {
-				t.Errorf("deletes = %v, want %v", got, tc.want)
-			}
-		})
-	}
-}
-
 func TestDependenciesInOtherNamespaces(t *testing.T) {
 	dep := app("b")
 	dep.Namespace = "other"

@@ -3,12 +3,10 @@
 package kustomization
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,119 +17,11 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	clocktesting "k8s.io/utils/clock/testing"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/sluice-cd/sluice/apply/watch"
 	"github.com/sluice-cd/sluice/internal/reconciler"
-	"github.com/sluice-cd/sluice/internal/tree"
 	"github.com/sluice-cd/sluice/test/fake/apiserver"
 )
-
-// testEnv is a reconciler, a cluster to apply to, and a source with trees by digest.
-type testEnv struct {
-	*Reconciler
-	t         *testing.T
-	cluster   *apiserver.Server
-	informers *watch.Informers
-	clock     *clocktesting.FakePassiveClock
-	trees     map[string]tree.Tree
-	events    []reconciler.Event
-
-	mu    sync.Mutex
-	woken int
-}
-
-// Open implements Opener.
-func (e *testEnv) Open(_ context.Context, artifact *meta.Artifact) (tree.Tree, error) {
-	if t := e.trees[artifact.Digest]; t != nil {
-		return t, nil
-	}
-	return nil, fmt.Errorf("no artifact %s", artifact.Digest)
-}
-
-// Event implements reconciler.Recorder.
-func (e *testEnv) Event(_ client.Object, event reconciler.Event) { e.events = append(e.events, event) }
-
-// commit makes files the artifact of the source at a revision.
-func (e *testEnv) commit(revision string, files map[string]string) {
-	e.t.Helper()
-	made, err := tree.FromStrings(files)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	hash, _ := made.Hash(".")
-	digest := "sha256:" + revision + hash
-	e.trees[digest] = made
-	src := &sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "src"}}
-	ctx := e.t.Context()
-	if err := e.client.Get(ctx, client.ObjectKeyFromObject(src), src); err != nil {
-		if err := e.client.Create(ctx, src); err != nil {
-			e.t.Fatal(err)
-		}
-	}
-	src.Status.Artifact = &meta.Artifact{Revision: revision, Digest: digest}
-	if err := e.client.Update(ctx, src); err != nil {
-		e.t.Fatal(err)
-	}
-}
-
-// run is one reconcile, whose conditions end up where the runner puts them.
-func (e *testEnv) run(k *kustomizev1.Kustomization) (reconciler.Result, error) {
-	e.t.Helper()
-	result, err := e.Reconcile(e.t.Context(), k)
-	status := metav1.ConditionTrue
-	switch {
-	case err != nil:
-		status = metav1.ConditionFalse
-	case result.Progressing:
-		status = metav1.ConditionUnknown
-	}
-	apimeta.SetStatusCondition(&k.Status.Conditions, metav1.Condition{Type: meta.ReadyCondition, Status: status, Reason: "Test"})
-	return result, err
-}
-
-// must is run, which has to make k ready.
-func (e *testEnv) must(k *kustomizev1.Kustomization) reconciler.Result {
-	e.t.Helper()
-	result, err := e.run(k)
-	if err != nil || result.Progressing {
-		e.t.Fatalf("Reconcile = %+v, %v", result, err)
-	}
-	return result
-}
-
-// eventually waits until a condition is true: what informers see takes a moment.
-func (e *testEnv) eventually(what string, ok func() bool) {
-	e.t.Helper()
-	deadline := time.After(10 * time.Second)
-	for !ok() {
-		select {
-		case <-deadline:
-			e.t.Fatalf("never: %s", what)
-		case <-time.After(2 * time.Millisecond):
-		}
-	}
-}
-
-func configMap(name, value string) string {
-	return fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: %s\n  namespace: ns\ndata:\n  key: %s\n", name, value)
-}
-
-func deployment(name string) string {
-	return fmt.Sprintf("apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: %s\n  namespace: ns\nspec:\n  replicas: 1\n", name)
-}
-
-func pathOf(name string) string { return "/api/v1/namespaces/ns/configmaps/" + name }
-
-func valueOf(u *unstructured.Unstructured) string {
-	if u == nil {
-		return ""
-	}
-	value, _, _ := unstructured.NestedString(u.Object, "data", "key")
-	return value
-}
 
 func TestANewCommitIsApplied(t *testing.T) {
 	e := newTestEnv(t)
@@ -586,90 +476,6 @@ func TestWhatCannotBeBuilt(t *testing.T) {
 				t.Errorf("attempted %q", k.Status.LastAttemptedRevision)
 			}
 		})
-	}
-}
-
-func TestDeletion(t *testing.T) {
-	tests := map[string]struct {
-		policy  string
-		account string
-		holds   bool                               // a finalizer holds the object
-		change  func(k *kustomizev1.Kustomization) // since it was applied
-
-		wantKept, wantWaits bool
-		wantEvent           string
-	}{
-		"prunes":                                 {wantEvent: "ConfigMap/ns/c deleted"},
-		"orphans":                                {policy: kustomizev1.DeletionPolicyOrphan, wantKept: true},
-		"waits for no finalizer unless asked to": {holds: true, wantKept: true, wantEvent: "ConfigMap/ns/c deleted"},
-		"waits for what is held":                 {policy: kustomizev1.DeletionPolicyWaitForTermination, holds: true, wantKept: true, wantWaits: true, wantEvent: "waiting for the termination of ConfigMap/ns/c"},
-		"keeps what it may not prune":            {change: func(k *kustomizev1.Kustomization) { k.Spec.Prune = false }, wantKept: true},
-		"touches nothing while it is suspended":  {change: func(k *kustomizev1.Kustomization) { k.Spec.Suspend = true }, wantKept: true},
-		"prunes without a source":                {change: func(k *kustomizev1.Kustomization) { k.Spec.SourceRef.Name = "gone" }, wantEvent: "ConfigMap/ns/c deleted"},
-		"keeps what its account applied":         {account: "gone", wantKept: true, wantEvent: "unable to prune, service account ns/gone is gone"},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			e := newTestEnv(t)
-			k := app("a")
-			k.Spec.Prune, k.Spec.DeletionPolicy = true, tc.policy
-			e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "one")})
-			e.must(k)
-			e.eventually("the informer sees the object", func() bool { return e.inSync(k) })
-			k.Spec.ServiceAccountName = tc.account
-			if tc.change != nil {
-				tc.change(k)
-			}
-			if tc.holds {
-				live := e.cluster.Get(pathOf("c"))
-				live.SetFinalizers([]string{"example.com/held"})
-				e.cluster.Put(pathOf("c"), live)
-			}
-			err := e.Finalize(t.Context(), k)
-			if (err != nil) != tc.wantWaits {
-				t.Errorf("Finalize = %v", err)
-			}
-			if kept := e.cluster.Get(pathOf("c")) != nil; kept != tc.wantKept {
-				t.Errorf("kept = %v, want %v", kept, tc.wantKept)
-			}
-			told := ""
-			for _, event := range e.events {
-				told += event.Message + "\n"
-			}
-			if !strings.Contains(told, tc.wantEvent) || tc.wantEvent == "" && told != "" {
-				t.Errorf("events %q, want %q", told, tc.wantEvent)
-			}
-			if tc.wantWaits {
-				before := e.wakes()
-				e.cluster.Delete(pathOf("c"))
-				e.eventually("the Kustomization is woken", func() bool { return e.wakes() > before })
-				if err := e.Finalize(t.Context(), k); err != nil {
-					t.Errorf("when it is gone: %v", err)
-				}
-			}
-		})
-	}
-}
-
-func TestATerminationIsNotWaitedForForEver(t *testing.T) {
-	e := newTestEnv(t)
-	k := app("a")
-	k.Spec.Prune, k.Spec.DeletionPolicy = true, kustomizev1.DeletionPolicyWaitForTermination
-	k.Spec.Timeout = &metav1.Duration{Duration: time.Minute}
-	e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "one")})
-	e.must(k)
-	live := e.cluster.Get(pathOf("c"))
-	live.SetFinalizers([]string{"example.com/held"})
-	e.cluster.Put(pathOf("c"), live)
-	if err := e.Finalize(t.Context(), k); err == nil {
-		t.Fatal("what is held is not waited for")
-	}
-	e.clock.SetTime(e.clock.Now().Add(time.Minute))
-	if err := e.Finalize(t.Context(), k); err != nil {
-		t.Errorf("after the timeout: %v", err)
-	}
-	if last := e.events[len(e.events)-1]; last.Type != corev1.EventTypeWarning || !strings.HasPrefix(last.Message, "failed to wait for resources termination") {
-		t.Errorf("last event %+v", last)
 	}
 }
 

@@ -5,7 +5,6 @@ package kustomization
 import (
 	"context"
 	"sync"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -28,16 +27,8 @@ type state struct {
 	inputs inputs
 	// mask hides the values of Secrets that were substituted last.
 	mask *mask.Mask
-	// termination is what a deleted Kustomization waits for; nil before its objects
-	// were deleted.
-	termination *termination
-}
-
-// termination is the wait for objects that were deleted.
-type termination struct {
-	since     time.Time
-	deleted   []apply.Change
-	announced bool
+	// termination is what the last decision about its deletion left.
+	termination decide.Termination
 }
 
 // states are the states of all Kustomizations. Each is made on first use, and kept until
