@@ -28,6 +28,9 @@ type Copies struct {
 	Configs []string
 	// Saved are the digests of the revisions that have a snapshot.
 	Saved map[string]bool
+	// PortRemark says that nothing listens where spec.service leads, "" if something
+	// does, or might.
+	PortRemark string
 
 	names naming
 	// containers are the target's.

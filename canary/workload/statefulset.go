@@ -67,6 +67,11 @@ func (s *statefulSet) read(ctx context.Context) error {
 	if s.seen.names, s.seen.containers, err = nameAfter(s.scope, s.live); err != nil {
 		return err
 	}
+	if s.scope.canary.HasService() {
+		if s.seen.PortRemark, err = portRemark(&s.scope.canary.Spec.Service, s.live); err != nil {
+			return err
+		}
+	}
 	if s.seen.Revision, err = newRevision(object.Map(s.live.Object, "spec"), nil, nil); err != nil {
 		return fmt.Errorf("%s: %w", title(s.live), err)
 	}

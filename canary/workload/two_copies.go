@@ -115,6 +115,11 @@ func (t *twoCopies) name() error {
 		if err := checkLengths(t.scope, t.target, t.seen.names); err != nil {
 			return err
 		}
+		if t.scope.canary.HasService() {
+			if t.seen.PortRemark, err = portRemark(&t.scope.canary.Spec.Service, t.target); err != nil {
+				return err
+			}
+		}
 		pods = podLabels(t.target)
 	}
 	if t.primary == nil {

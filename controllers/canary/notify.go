@@ -19,7 +19,7 @@ import (
 
 // notifier fans events out to all who want to hear of them: Kubernetes, webhooks of
 // the type event, and chat rooms. What goes over the network is sent later. It keeps
-// the last warning of each canary, until that is gone; after a restart it is said once
+// the last warnings of each canary, one a topic, until that is gone; after a restart it is said once
 // more.
 type notifier struct {
 	events reconciler.Recorder
@@ -27,12 +27,23 @@ type notifier struct {
 	alerts *alert.Notifier
 
 	mu       sync.Mutex
-	warnings map[types.UID]string
+	warnings map[types.UID]map[topic]string
 }
+
+// topic is what a warning is about. Each has its own last one: two mistakes would
+// otherwise take turns in being news.
+type topic string
+
+const (
+	aboutCommand  topic = "command"
+	aboutAlerts   topic = "alerts"
+	aboutWorkload topic = "workload"
+	aboutPorts    topic = "ports"
+)
 
 // newNotifier completes the options by what is told when something was sent, or not.
 func newNotifier(events reconciler.Recorder, hooks hook.Options, alerts alert.Options) (*notifier, error) {
-	n := &notifier{events: events, warnings: map[types.UID]string{}}
+	n := &notifier{events: events, warnings: map[types.UID]map[topic]string{}}
 	hooks.Notified, alerts.Failed = n.hookCalled, n.alertFailed
 	var err error
 	if n.hooks, err = hook.New(hooks); err != nil {
@@ -57,10 +68,13 @@ func (n *notifier) Event(object client.Object, e reconciler.Event) {
 }
 
 // warnOnce tells of a mistake that does not keep the canary from working.
-func (n *notifier) warnOnce(c *flaggerv1.Canary, err error) {
+func (n *notifier) warnOnce(c *flaggerv1.Canary, about topic, err error) {
 	n.mu.Lock()
-	known := n.warnings[c.UID] == err.Error()
-	n.warnings[c.UID] = err.Error()
+	known := n.warnings[c.UID][about] == err.Error()
+	if n.warnings[c.UID] == nil {
+		n.warnings[c.UID] = map[topic]string{}
+	}
+	n.warnings[c.UID][about] = err.Error()
 	n.mu.Unlock()
 	if !known {
 		n.Event(c, reconciler.Event{Type: corev1.EventTypeWarning, Reason: flaggerv1.InvalidSpecReason, Message: err.Error()})

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -23,11 +24,30 @@ func TestAMistakeIsToldOnceAndAgainIfItIsAnother(t *testing.T) {
 	c, other := podinfo(), podinfo()
 	other.UID = "uid-2"
 	for _, text := range []string{"a", "a", "b", "b", "a"} {
-		e.r.notifier.warnOnce(c, errors.New(text))
+		e.r.notifier.warnOnce(c, aboutAlerts, errors.New(text))
 	}
-	e.r.notifier.warnOnce(other, errors.New("a"))
-	if want := []string{"a", "b", "a", "a"}; !slices.Equal(e.events, want) {
+	e.r.notifier.warnOnce(other, aboutAlerts, errors.New("a"))
+	for range 2 { // of two mistakes neither makes the other news
+		e.r.notifier.warnOnce(c, aboutAlerts, errors.New("a"))
+		e.r.notifier.warnOnce(c, aboutPorts, errors.New("p"))
+	}
+	if want := []string{"a", "b", "a", "a", "p"}; !slices.Equal(e.events, want) {
 		t.Errorf("told %q, want %q", e.events, want)
+	}
+}
+
+func TestATargetPortThatNoContainerHasIsToldOnceAndByReady(t *testing.T) {
+	e := newRelease(t, newPrometheus(t, "100"), func(c *flaggerv1.Canary) { c.Spec.Service.TargetPort = intstr.FromString("htpp") })
+	c := &flaggerv1.Canary{}
+	e.get("podinfo", c)
+	result, err := e.r.Reconcile(t.Context(), c)
+	want := `spec.service.targetPort: no container of deployment podinfo.test has a port named "htpp"`
+	if err != nil || !strings.Contains(result.Message, want) {
+		t.Errorf("Ready says %q, %v", result.Message, err)
+	}
+	told := slices.DeleteFunc(slices.Clone(e.events), func(text string) bool { return !strings.HasPrefix(text, want) })
+	if len(told) != 1 {
+		t.Errorf("told %q", e.events)
 	}
 }
 

@@ -77,6 +77,9 @@ func (o *observer) observe(ctx context.Context, c *flaggerv1.Canary, now time.Ti
 	if err != nil {
 		return nil, err
 	}
+	if remark := workloads.PortRemark; remark != "" {
+		o.notifier.warnOnce(c, aboutPorts, errors.New(remark))
+	}
 	seen := &observed{prev: stateOf(c, o.transitions.last(c)), workloads: workloads, router: routes}
 	seen.Observation = canary.Observation{
 		Names: o.names(c), Plan: plan,
@@ -117,7 +120,7 @@ func (o *observer) command(c *flaggerv1.Canary) *flaggerv1.CanaryCommand {
 	}
 	command, err := flaggerv1.ParseCommand(value)
 	if err != nil {
-		o.notifier.warnOnce(c, err)
+		o.notifier.warnOnce(c, aboutCommand, err)
 		return nil
 	}
 	if last := c.Status.LastCommand; last != nil && last.Same(command) {
@@ -156,7 +159,7 @@ func (o *observer) checkMetrics(ctx context.Context, c *flaggerv1.Canary) (missi
 		return "", nil
 	}
 	if err := o.notifier.alerts.Check(ctx, c); err != nil {
-		o.notifier.warnOnce(c, err) // nobody will hear of it, which is no reason not to release
+		o.notifier.warnOnce(c, aboutAlerts, err) // nobody will hear of it, which is no reason not to release
 	}
 	err = o.checker.Supports(ctx, c)
 	if err != nil && !errors.Is(err, reconcile.TerminalError(nil)) {

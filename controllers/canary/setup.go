@@ -140,7 +140,7 @@ func (r *Reconciler) assemble(p platform, opts reconciler.Options) ([]manager.Ru
 		return nil, err
 	}
 	copies := r.Workload
-	copies.Warn = r.notifier.warnOnce
+	copies.Warn = func(c *flaggerv1.Canary, err error) { r.notifier.warnOnce(c, aboutWorkload, err) }
 	workloads := workload.New(live.workload, p.caches[workloadCluster], r.clock, copies)
 	checker := metric.NewChecker(live.workload, r.MetricsServer, r.clock, r.metricOptions(p.config)...)
 	newRunner := func(c *flaggerv1.Canary) *metricRunner { return newMetricRunner(c, checker, r.metrics) }
