@@ -145,7 +145,7 @@ func TestDriftIsRepaired(t *testing.T) {
 
 func TestDependenciesAreWaitedFor(t *testing.T) {
 	ready := func(k *kustomizev1.Kustomization, revision string) {
-		k.Status.LastAppliedRevision = revision
+		k.Status.LastAppliedRevision, k.Status.ObservedGeneration = revision, k.Generation
 		k.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue}}
 	}
 	tests := map[string]struct {
