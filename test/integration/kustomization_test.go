@@ -375,6 +375,11 @@ func suspends(b *bench) {
 func impersonates(b *bench) {
 	b.kustomization("app", func(s *kustomizev1.KustomizationSpec) { s.ServiceAccountName = "deployer" })
 	b.push(map[string]string{"app/a.yaml": configMap("a", "1")})
+	b.failing("app", meta.ReconciliationFailedReason, "ServiceAccount "+b.ns+"/deployer does not exist")
+	b.must(b.Create(b.t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: b.ns, Name: "deployer"}}))
+	b.change("app", func(k *kustomizev1.Kustomization) {
+		k.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "there is an account"}
+	})
 	b.failing("app", meta.ReconciliationFailedReason, "system:serviceaccount:"+b.ns+":deployer")
 	b.must(b.Create(b.t.Context(), &rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: b.ns, Name: "deployer"},

@@ -46,7 +46,7 @@ func TestCanaryTakesOverAndPromotesAGoodRelease(t *testing.T) {
 		}
 	}
 	w.apply("podinfo:2")
-	w.until("first weight", func() bool { return w.weight() == 30 })
+	w.until("first weight", func() bool { return w.weight() >= 30 })
 	w.until("second weight", func() bool { return w.weight() == 60 })
 	w.phase(flaggerv1.CanaryPhaseSucceeded)
 	w.until("users on the primary", func() bool { return w.weight() == 0 && w.replicas("podinfo") == 0 })
@@ -184,7 +184,7 @@ func TestCanaryEndsItsReleaseUnderTheProviderThatItBeganWith(t *testing.T) {
 	w.until("the provider in the status", func() bool { return w.canary().Status.Provider == "gatewayapi:v1" })
 	restart("kubernetes")
 	w.metrics.say("100")
-	w.until("first weight", func() bool { return w.weight() == 30 })
+	w.until("first weight", func() bool { return w.weight() >= 30 })
 	w.phase(flaggerv1.CanaryPhaseSucceeded)
 	w.until("users on the primary", func() bool { return w.weight() == 0 && w.replicas("podinfo") == 0 })
 	w.until("the provider that is in force now", func() bool {

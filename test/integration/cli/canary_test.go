@@ -93,10 +93,11 @@ func TestGetCanaries(t *testing.T) {
 	for _, args := range []string{"canary get", "canary get podinfo", "get canaries", "get canaries podinfo"} {
 		out, _ := f.succeed(strings.Fields(args)...)
 		got := words(out)
-		got[1][len(got[1])-1] = "?" // how long it has been so
+		got[1][7] = "?" // how long it has been so
 		want := [][]string{
-			{"NAME", "PHASE", "WEIGHT", "IMAGE", "STEP", "FAILED", "HOLD", "SINCE"},
-			{"podinfo", "Progressing", "40", "podinfo:6.1.0", "2/3", "0/3", "-", "?"},
+			{"NAME", "PHASE", "WEIGHT", "IMAGE", "STEP", "FAILED", "HOLD", "SINCE", "READY", "MESSAGE"},
+			append([]string{"podinfo", "Progressing", "40", "podinfo:6.1.0", "2/3", "0/3", "-", "?", "Unknown"},
+				strings.Fields("Canary analysis at weight 40, stage 2 of 3")...),
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: %s", args, diff)
