@@ -188,13 +188,17 @@ func digestOf(lines []Line) string {
 func (r Report) NearMisses() []string {
 	var misses []string
 	for _, line := range r.Lines() {
-		switch edit.Reason(line.Skip) {
-		case "", edit.OtherNamespace, edit.MissingPart, Incomplete, Reverted, NotReady, NotSelected:
-		default:
+		if line.Standing() == Skipped && !Elsewhere(edit.Reason(line.Skip)) {
 			misses = append(misses, line.Sentence())
 		}
 	}
 	return misses
+}
+
+// Elsewhere reports whether a reason is that the marker is the business of somebody else,
+// or of later: nothing is wrong with it.
+func Elsewhere(why edit.Reason) bool {
+	return why == edit.OtherNamespace || why == NotReady || why == NotSelected
 }
 
 // SkippedFor are the markers that are skipped for a reason.

@@ -12,12 +12,14 @@ import (
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/writeback"
+	"github.com/sluice-cd/sluice/writeback/edit"
 )
 
 // maxRemarked bounds how many markers a message names.
 const maxRemarked = 3
 
-// skippedRemark is what the Ready message says of the markers that are skipped: it names
+// skippedRemark is what the Ready message says of the markers that are skipped and are not
+// the business of others: it names
 // those that would break what they are in, counts the rest, and says what lists them all.
 // The counts of the run are in the status already.
 func skippedRemark(a *imagev1.ImageUpdateAutomation, report writeback.Report) string {
@@ -29,7 +31,9 @@ func skippedRemark(a *imagev1.ImageUpdateAutomation, report writeback.Report) st
 	}
 	rest := -len(named)
 	for _, s := range a.Status.Markers.Skipped {
-		rest += s.Count
+		if !writeback.Elsewhere(edit.Reason(s.Reason)) {
+			rest += s.Count
+		}
 	}
 	if rest <= 0 {
 		return text
@@ -64,7 +68,7 @@ func skippedEvents(a *imagev1.ImageUpdateAutomation, report writeback.Report, co
 	var others []writeback.Line
 	for _, s := range counts.Skipped {
 		switch {
-		case s.Reason == writeback.NotReady, s.Reason == writeback.NotSelected, wasTold(a.Status.Markers, s):
+		case writeback.Elsewhere(s.Reason), wasTold(a.Status.Markers, s):
 		case writeback.Withholds(s.Reason):
 			events = append(events, markerEvent(imagev1.MarkerHeldReason, report.SkippedFor(s.Reason), ""))
 		default:

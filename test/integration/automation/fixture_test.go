@@ -167,7 +167,7 @@ func (f *fixture) upToDate(a *imagev1.ImageUpdateAutomation) {
 	f.eventually(a, a.Name+" is Ready", func() bool {
 		ready := apimeta.FindStatusCondition(a.Status.Conditions, meta.ReadyCondition)
 		return ready != nil && ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == a.Generation &&
-			ready.Message == "repository up-to-date"
+			strings.HasPrefix(ready.Message, "repository up-to-date")
 	})
 }
 
