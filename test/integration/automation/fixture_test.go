@@ -24,6 +24,7 @@ import (
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/controllers/imageupdateautomation"
 	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/git/access"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/wake"
 	"github.com/sluice-cd/sluice/test/fake/gitserver"
@@ -80,7 +81,7 @@ func (f *fixture) start() {
 	f.t.Helper()
 	f.run(func(mgr ctrl.Manager, opts reconciler.Options) error {
 		return (&imageupdateautomation.Reconciler{
-			Client: mgr.GetClient(), Sources: &wake.Source{}, Clock: clock.RealClock{},
+			Client: mgr.GetClient(), Access: access.Access{Client: mgr.GetClient()}, Sources: &wake.Source{}, Clock: clock.RealClock{},
 			Writer: writeback.NewWriter(git.NewMirrors(f.t.TempDir(), clock.RealClock{}), clock.RealClock{}),
 		}).SetupWithManager(mgr, opts)
 	})
@@ -167,7 +168,7 @@ func (f *fixture) upToDate(a *imagev1.ImageUpdateAutomation) {
 	f.eventually(a, a.Name+" is Ready", func() bool {
 		ready := apimeta.FindStatusCondition(a.Status.Conditions, meta.ReadyCondition)
 		return ready != nil && ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == a.Generation &&
-			strings.HasPrefix(ready.Message, "repository up-to-date")
+			ready.Message == "repository up-to-date"
 	})
 }
 
