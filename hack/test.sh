@@ -52,7 +52,7 @@ stream() {
 		if [[ $package =~ $binary ]]; then
 			flags=("${flags[@]/#-race/}")
 		fi
-		go test -count=1 -timeout 25m -parallel 4 ${flags[@]} "$package" || status=1
+		go test -count=1 -timeout 25m ${flags[@]} "$package" || status=1
 	done
 	return $status
 }

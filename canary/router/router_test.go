@@ -5,7 +5,6 @@ package router_test
 import (
 	"context"
 	"errors"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -70,22 +69,6 @@ func TestUnknownProviderIsTerminal(t *testing.T) {
 	for _, want := range append(provider.Nameable(), "spec.provider", "envoy") {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not mention %s", err, want)
-		}
-	}
-}
-
-func TestNobodyIsToldToNameWhatTheAPIRefuses(t *testing.T) {
-	schema, err := os.ReadFile("../../config/crd/bases/flagger.app_canaries.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"appmesh", "envoy"} {
-		_, err := router.New(name, router.Deps{})
-		_, list, _ := strings.Cut(strings.ReplaceAll(err.Error(), "only ", "one of "), "one of ")
-		for _, advised := range strings.Split(strings.TrimSuffix(list, " are"), ", ") {
-			if !strings.Contains(string(schema), "- "+advised+"\n") {
-				t.Errorf("%q advises %q, which no spec may name", err, advised)
-			}
 		}
 	}
 }

@@ -70,13 +70,11 @@ func connect(found env.Playground) (*Playground, error) {
 	return &Playground{Playground: found, Client: c}, err
 }
 
-// pause is what [Eventually] waits between two looks: the longer something takes, the
-// less it matters to see it a moment later, and each look is work for the API server
-// that other tests wait for.
-var pause = wait.Backoff{Duration: 20 * time.Millisecond, Factor: 1.02, Cap: 50 * time.Millisecond, Steps: math.MaxInt}
+// pause is what [Eventually] waits between two looks: some states last for a moment.
+var pause = wait.Backoff{Duration: 20 * time.Millisecond, Factor: 1, Steps: math.MaxInt}
 
 // Eventually calls check until it returns true, and returns the time that took, which
-// is at most 2 percent and 20 ms longer than it had to be. The error of a timeout says
+// is at most 20 ms longer than it had to be. The error of a timeout says
 // what was waited for and what was last seen.
 func Eventually(ctx context.Context, what string, timeout time.Duration, check func(context.Context) (bool, string)) (time.Duration, error) {
 	start, seen := time.Now(), ""
