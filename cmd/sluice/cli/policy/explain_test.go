@@ -61,7 +61,7 @@ items:
   metadata: {name: other, namespace: apps}
   spec:
     imageRepositoryRef: {name: app}
-    policy: {alphabetical: {order: asc}}
+    policy: {alphabetical: {order: desc}}
 `
 
 func TestExplainPolicyOffline(t *testing.T) {
@@ -110,6 +110,14 @@ latest   -      filterTags   not matching spec.filterTags.pattern
 `},
 		"a pin and a rejection": {[]string{"--pin", "1.0.0", "--reject", "1.1.0", "--limit", "2"}, ``},
 		"the other policy of the file": {[]string{"other", "-f", "FILE", "--limit", "1"}, `
+TAG     RANK   DROPPED BY   WHY
+1.0.0   1      -            first by alphabetical desc
+`},
+		"a rule of the same kind keeps what no flag says": {[]string{"other", "-f", "FILE", "--alphabetical", "--limit", "1"}, `
+TAG     RANK   DROPPED BY   WHY
+1.0.0   1      -            first by alphabetical desc
+`},
+		"another order of the other policy": {[]string{"other", "-f", "FILE", "--order", "asc", "--limit", "1"}, `
 TAG      RANK   DROPPED BY   WHY
 v1.2.0   1      -            first by alphabetical asc
 `},

@@ -57,15 +57,7 @@ func chosen(set *pflag.FlagSet, names ...string) bool {
 func (t *trial) apply(set *pflag.FlagSet, spec *imagev1.ImagePolicySpec) error {
 	if chosen(set, ruleFlags...) {
 		spec.Pin = nil
-		spec.Policy = imagev1.ImagePolicyChoice{}
-		switch {
-		case t.alphabetical:
-			spec.Policy.Alphabetical = &imagev1.AlphabeticalPolicy{}
-		case t.numerical:
-			spec.Policy.Numerical = &imagev1.NumericalPolicy{}
-		case set.Changed("range"):
-			spec.Policy.SemVer = &imagev1.SemVerPolicy{Range: t.semver}
-		}
+		spec.Policy = t.choose(set, spec.Policy)
 	}
 	if set.Changed("order") {
 		if err := t.reorder(&spec.Policy); err != nil {
@@ -87,14 +79,40 @@ func (t *trial) apply(set *pflag.FlagSet, spec *imagev1.ImagePolicySpec) error {
 	return nil
 }
 
+// choose returns a policy with the rule of the flags. If it had one of the same kind, what
+// no flag says is kept of that.
+func (t *trial) choose(set *pflag.FlagSet, old imagev1.ImagePolicyChoice) (choice imagev1.ImagePolicyChoice) {
+	switch {
+	case t.alphabetical:
+		choice.Alphabetical = copyOrNew(old.Alphabetical)
+	case t.numerical:
+		choice.Numerical = copyOrNew(old.Numerical)
+	case set.Changed("range"):
+		choice.SemVer = copyOrNew(old.SemVer)
+		choice.SemVer.Range = t.semver
+	}
+	return choice
+}
+
+// copyOrNew returns a copy of what a pointer leads to, or a zero value for nil.
+func copyOrNew[T any](p *T) *T {
+	var value T
+	if p != nil {
+		value = *p
+	}
+	return &value
+}
+
 func (t *trial) reorder(choice *imagev1.ImagePolicyChoice) error {
 	switch {
 	case t.order != "asc" && t.order != "desc":
 		return fmt.Errorf("--order: unknown order %q, must be asc or desc", t.order)
 	case choice.Alphabetical != nil:
-		choice.Alphabetical = &imagev1.AlphabeticalPolicy{Order: t.order}
+		choice.Alphabetical = copyOrNew(choice.Alphabetical)
+		choice.Alphabetical.Order = t.order
 	case choice.Numerical != nil:
-		choice.Numerical = &imagev1.NumericalPolicy{Order: t.order}
+		choice.Numerical = copyOrNew(choice.Numerical)
+		choice.Numerical.Order = t.order
 	default:
 		return errors.New("--order: only alphabetical and numerical policies have one; add --alphabetical or --numerical")
 	}
