@@ -110,6 +110,7 @@ func (d *database) promote() {
 	})
 }
 
+// push changes the template.
 func (d *database) push(change func(*corev1.PodSpec)) {
 	d.Helper()
 	d.try(func() error {
@@ -122,6 +123,13 @@ func (d *database) push(change func(*corev1.PodSpec)) {
 
 func image(name string) func(*corev1.PodSpec) {
 	return func(s *corev1.PodSpec) { s.Containers[0].Image, s.NodeSelector = name, nil }
+}
+
+// unschedulable is an image in pods that no node takes. Kubernetes stops at the first of
+// them: pods of the simulated node are ready at once, and all could have a template
+// before the test has written the next partition.
+func unschedulable(name string) func(*corev1.PodSpec) {
+	return func(s *corev1.PodSpec) { s.Containers[0].Image, s.NodeSelector = name, map[string]string{"no": "node"} }
 }
 
 // images are those of the pods, by ordinal; a question mark is a pod that does not
@@ -216,9 +224,7 @@ func TestAFailedStatefulSetGetsItsPodsBack(t *testing.T) {
 func TestAPodThatNeverStartsIsReplacedByTheOldOne(t *testing.T) {
 	d := newDatabase(t)
 	d.begin()
-	d.push(func(s *corev1.PodSpec) {
-		s.Containers[0].Image, s.NodeSelector = "db:2", map[string]string{"no": "node"}
-	})
+	d.push(unschedulable("db:2"))
 	d.set(25)
 	_, err := harness.Eventually(t.Context(), "a reason", patience, func(context.Context) (bool, string) {
 		why := d.observe().Target.Why
@@ -235,13 +241,13 @@ func TestAPodThatNeverStartsIsReplacedByTheOldOne(t *testing.T) {
 func TestAPromotionThatGetsStuckIsTakenBack(t *testing.T) {
 	d := newDatabase(t)
 	d.begin()
-	d.push(func(s *corev1.PodSpec) {
-		s.Containers[0].Image, s.NodeSelector = "db:2", map[string]string{"no": "node"}
-	})
+	d.push(unschedulable("db:2"))
 	d.promote()
-	_, err := harness.Eventually(t.Context(), "the last pod to be pending", patience, func(context.Context) (bool, string) {
+	_, err := harness.Eventually(t.Context(), "the last pod to be pending", patience, func(ctx context.Context) (bool, string) {
+		// The partition is lowered once the status shows the new revision.
+		err := d.router.Reconcile(ctx, d.canary)
 		got := d.images()
-		return got[3] == "2?", fmt.Sprint(got)
+		return got[3] == "2?", fmt.Sprint(got, err)
 	})
 	d.must(err)
 	d.set(0)
@@ -269,9 +275,10 @@ func TestAnotherTemplateDuringAPromotionIsHeldBack(t *testing.T) {
 	d.set(25)
 	d.until(25, "1", "1", "1", "2")
 	d.promote()
-	d.push(image("db:3"))
+	d.push(unschedulable("db:3"))
 	d.set(0)
-	// The promotion may have been complete already; db:3 is nowhere in any case.
+	// The promotion may have been complete already, and the last pod may have got db:3
+	// before the partition was raised; in the end db:3 is nowhere.
 	_, err := harness.Eventually(t.Context(), "all pods to be of one revision that is not db:3", patience, func(ctx context.Context) (bool, string) {
 		_ = d.router.Reconcile(ctx, d.canary)
 		got := d.images()
