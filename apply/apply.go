@@ -118,7 +118,7 @@ type Outcome struct {
 	// Contentions are objects that somebody keeps changing; each is reported once.
 	Contentions []decide.Contention
 
-	ignored []string // see Ignored
+	unknown, warnings remarks // see UnknownFields and Warnings
 }
 
 // Entries is the inventory of what was dealt with.

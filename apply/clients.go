@@ -51,6 +51,8 @@ func NewClients(config *rest.Config, mapper meta.RESTMapper, fieldManager string
 	// The API server paces its clients better than a fixed rate here would.
 	config.QPS, config.RateLimiter = -1, nil
 	config.ContentType, config.AcceptContentTypes = "application/json", "application/json"
+	// Warnings become events of the owner; by default each would be a line in the log.
+	config.WarningHandlerWithContext = rest.NoWarnings{}
 	config.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
 	return &Clients{config: config, mapper: mapper, fieldManager: fieldManager,
 		pool: lru.New(maxClients, func(Identity, *client) int64 { return 1 })}
@@ -76,7 +78,7 @@ func (c *Clients) identity(id Identity) (*client, error) {
 
 // client speaks to the API server as one identity. It works on bytes and
 // unstructured objects, and tells a creation from an update by the HTTP status,
-// which typed clients hide.
+// and what the API server warns of, which typed clients hide.
 type client struct {
 	rest         rest.Interface
 	mapper       meta.RESTMapper
@@ -111,8 +113,21 @@ const (
 	forceConflicts  conflicts = "true"
 )
 
-// apply sends a server-side apply and returns what the API server made of it.
-func (c *client) apply(ctx context.Context, at endpoint, payload []byte, how conflicts) (obj *unstructured.Unstructured, created bool, err error) {
+// maxWarnings bounds what is kept of the warnings of one answer, in bytes. An API server
+// sends at most half of it; an aggregated one may not keep to that.
+const maxWarnings = 8 << 10
+
+// answer is what the API server made of an apply.
+type answer struct {
+	object  *unstructured.Unstructured
+	created bool
+	// warnings are those of the API server itself, of a deprecated version for example,
+	// and of its admission plugins and webhooks.
+	warnings []string
+}
+
+// apply sends a server-side apply.
+func (c *client) apply(ctx context.Context, at endpoint, payload []byte, how conflicts) (answer, error) {
 	var code int
 	result := c.rest.Patch(types.ApplyPatchType).AbsPath(at.segments()...).
 		Param("fieldManager", c.fieldManager).Param("force", string(how)).
@@ -120,8 +135,16 @@ func (c *client) apply(ctx context.Context, at endpoint, payload []byte, how con
 		// the object a second time to warn of them.
 		Param("fieldValidation", "Ignore").
 		Body(payload).Do(ctx).StatusCode(&code)
-	obj, err = decode(result)
-	return obj, code == http.StatusCreated, err
+	obj, err := decode(result)
+	got := answer{object: obj, created: code == http.StatusCreated}
+	size := 0
+	for _, warning := range result.Warnings() {
+		if size += len(warning.Text); size > maxWarnings {
+			break
+		}
+		got.warnings = append(got.warnings, warning.Text)
+	}
+	return got, err
 }
 
 // patch sends a JSON patch of the object as of a version. Managed fields are written

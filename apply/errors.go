@@ -17,7 +17,7 @@ import (
 func (a *applier) explain(o *object, err error) error {
 	profile := a.set.engine.profile
 	subject, immutable := o.id.Subject(), errors.Is(err, ErrImmutable)
-	if o.id.Kind == "Secret" && o.id.Group == "" {
+	if o.isSecret() {
 		err = discreet(err)
 	}
 	switch {

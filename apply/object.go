@@ -97,7 +97,7 @@ func (a *applier) read(ctx context.Context, o *object) (*decide.Observed, error)
 // that is known; asking first would cost every new object a call.
 func (a *applier) create(ctx context.Context, o *object, next *decide.Applied) error {
 	profile := a.set.engine.profile
-	got, created, err := a.client.apply(ctx, o.at, o.payload, refuseConflicts)
+	got, err := a.client.apply(ctx, o.at, o.payload, refuseConflicts)
 	if apierrors.IsConflict(err) || refusesChange(err) {
 		refusal := err
 		live, err := a.read(ctx, o)
@@ -115,10 +115,10 @@ func (a *applier) create(ctx context.Context, o *object, next *decide.Applied) e
 	if err != nil {
 		return err
 	}
-	if !created && profile.Excluded(got.GetLabels(), got.GetAnnotations()) {
+	if !got.created && profile.Excluded(got.object.GetLabels(), got.object.GetAnnotations()) {
 		return a.release(ctx, o, next)
 	}
-	return a.finish(ctx, o, got, next, actionOf(created))
+	return a.finish(ctx, o, got, next)
 }
 
 // release gives up all fields that were just applied to an object that asks to be left
@@ -132,25 +132,25 @@ func (a *applier) release(ctx context.Context, o *object, next *decide.Applied) 
 	if err != nil {
 		return err
 	}
-	got, _, err := a.client.apply(ctx, o.at, payload, forceConflicts)
+	got, err := a.client.apply(ctx, o.at, payload, forceConflicts)
 	if err != nil {
 		return err
 	}
-	next.Action, next.Left = decide.Skipped, a.set.engine.observer.Observe(got)
+	next.Action, next.Left = decide.Skipped, a.set.engine.observer.Observe(got.object)
 	return nil
 }
 
 // update applies the object whoever owns its fields, and recreates it if it must
 // and may.
 func (a *applier) update(ctx context.Context, o *object, live *decide.Observed, next *decide.Applied) error {
-	got, created, err := a.client.apply(ctx, o.at, o.payload, forceConflicts)
+	got, err := a.client.apply(ctx, o.at, o.payload, forceConflicts)
 	if live != nil && refusesChange(err) {
 		return a.recreateObject(ctx, o, next, err)
 	}
 	if err != nil {
 		return err
 	}
-	if err := a.finish(ctx, o, got, next, actionOf(created)); err != nil {
+	if err := a.finish(ctx, o, got, next); err != nil {
 		return err
 	}
 	if live != nil && live.ResourceVersion == next.Left.ResourceVersion {
@@ -161,20 +161,16 @@ func (a *applier) update(ctx context.Context, o *object, live *decide.Observed, 
 
 // finish clears other managers' claims on what was applied, and notes how the object
 // is left.
-func (a *applier) finish(ctx context.Context, o *object, got *unstructured.Unstructured, next *decide.Applied, did decide.Action) error {
-	got, err := a.takeOver(ctx, o, got)
+func (a *applier) finish(ctx context.Context, o *object, got answer, next *decide.Applied) error {
+	left, err := a.takeOver(ctx, o, got.object)
 	if err != nil {
 		return err
 	}
-	next.Left, next.Action = a.set.engine.observer.Observe(got), did
-	return nil
-}
-
-func actionOf(created bool) decide.Action {
-	if created {
-		return decide.Created
+	next.Left, next.Warnings = a.set.engine.observer.Observe(left), warningsOf(o, got)
+	if next.Action = decide.Configured; got.created {
+		next.Action = decide.Created
 	}
-	return decide.Configured
+	return nil
 }
 
 // Annotations and labels of those who managed an object before: kubectl, and the first
@@ -211,8 +207,8 @@ func (a *applier) takeOver(ctx context.Context, o *object, got *unstructured.Uns
 		}
 		// Also after a conflict, for a status that was written meanwhile: the answer
 		// is the object as it is now.
-		got, _, err = a.client.apply(ctx, o.at, o.payload, forceConflicts)
-		if err != nil || conflict == nil {
+		again, err := a.client.apply(ctx, o.at, o.payload, forceConflicts)
+		if got = again.object; err != nil || conflict == nil {
 			return got, err
 		}
 	}

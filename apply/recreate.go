@@ -74,11 +74,11 @@ func (a *applier) recreateObject(ctx context.Context, o *object, next *decide.Ap
 	if err := a.remove(ctx, o, live); err != nil {
 		return err
 	}
-	got, created, err := a.client.apply(ctx, o.at, o.payload, forceConflicts)
+	got, err := a.client.apply(ctx, o.at, o.payload, forceConflicts)
 	if err != nil {
 		return fmt.Errorf("it was deleted in order to recreate it: %w", err)
 	}
-	return a.finish(ctx, o, got, next, actionOf(created))
+	return a.finish(ctx, o, got, next)
 }
 
 func (a *applier) mayRecreate(o *object, live *unstructured.Unstructured) bool {

@@ -112,9 +112,7 @@ func (r *run) applyWave(ctx context.Context, wave wave, out *Outcome) ([]Change,
 			continue
 		}
 		results[i].Unknown = o.unknown
-		if text := ignored(o.id, r.set.tracker.applied[o.id], results[i]); text != "" {
-			out.ignored = append(out.ignored, text)
-		}
+		out.remark(o.id, r.set.tracker.applied[o.id], results[i])
 		r.set.tracker.note(o.id, results[i])
 		changes = append(changes, Change{
 			Entry:  inventory.Entry{ID: o.id, Version: o.GroupVersionKind().Version},

@@ -3,22 +3,11 @@
 package apply
 
 import (
-	"fmt"
-	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
-
-	"github.com/sluice-cd/sluice/apply/decide"
-	"github.com/sluice-cd/sluice/apply/inventory"
-)
-
-// Bounds of what is told about fields that nobody knows.
-const (
-	warnedObjects = 20
-	warnedText    = 300 // characters for one object
 )
 
 // unknownFields says which fields an object has that its kind does not. An API server
@@ -45,31 +34,4 @@ func unknownFields(u *unstructured.Unstructured) []string {
 		}
 	}
 	return fields
-}
-
-// ignored says that fields of an object were left out, if that is news: the object was
-// written, or it had other such fields before.
-func ignored(id inventory.ID, left, next *decide.Applied) string {
-	written := next.Action == decide.Created || next.Action == decide.Configured
-	if next.Action == decide.Skipped || len(next.Unknown) == 0 || !written && (left == nil || slices.Equal(left.Unknown, next.Unknown)) {
-		return ""
-	}
-	text := []rune(fmt.Sprintf("%s %s", id.Subject(), strings.Join(next.Unknown, ", ")))
-	if len(text) > warnedText {
-		text = append(text[:warnedText:warnedText], []rune("...")...)
-	}
-	return string(text)
-}
-
-// Ignored is what to tell of the fields that were left out of objects, "" if none was.
-func (o *Outcome) Ignored() string {
-	if len(o.ignored) == 0 {
-		return ""
-	}
-	lines := o.ignored[:min(len(o.ignored), warnedObjects)]
-	text := "left out what the kinds of these objects do not have, which may be misspelt:\n" + strings.Join(lines, "\n")
-	if more := len(o.ignored) - len(lines); more > 0 {
-		text += fmt.Sprintf("\nand of %d more objects", more)
-	}
-	return text
 }

@@ -30,6 +30,9 @@ type object struct {
 	unknown []string
 }
 
+// isSecret reports whether what others say about the object may quote secret values.
+func (o *object) isSecret() bool { return o.id.Kind == "Secret" && o.id.Group == "" }
+
 // wave is a group of objects that do not need one another, after everything
 // that they do need.
 type wave struct {

@@ -33,8 +33,12 @@ const (
 // reasonDrift is that of events about objects that somebody keeps changing.
 const reasonDrift = "DriftDetected"
 
-// reasonUnknownFields is that of events about fields that an object's kind does not have.
-const reasonUnknownFields = "UnknownFields"
+// reasonUnknownFields is that of events about fields that an object's kind does not have;
+// reasonAPIServerWarning of those about what the API server accepted with a warning.
+const (
+	reasonUnknownFields    = "UnknownFields"
+	reasonAPIServerWarning = "APIServerWarning"
+)
 
 // perform does what was decided, and adds to the observation what came of it.
 func (r *Reconciler) perform(ctx context.Context, run *run, decision decide.Decision) {
@@ -91,8 +95,11 @@ func (r *Reconciler) apply(ctx context.Context, run *run) {
 	for _, contention := range outcome.Contentions {
 		run.warn(reasonDrift, profile.Describe(contention))
 	}
-	if text := outcome.Ignored(); text != "" {
-		run.warn(reasonUnknownFields, run.state.mask.Text(text))
+	if text := outcome.UnknownFields(run.state.mask.Text); text != "" {
+		run.warn(reasonUnknownFields, text)
+	}
+	if text := outcome.Warnings(run.state.mask.Text); text != "" {
+		run.warn(reasonAPIServerWarning, text)
 	}
 	changed := apply.Log(outcome.Changes)
 	switch {

@@ -532,3 +532,29 @@ func TestHealthChecksOfOthers(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatIsRemarkedAboutObjectsIsAWarning(t *testing.T) {
+	e := newTestEnv(t)
+	e.cluster.Warn = func(apiserver.Request) []string { return []string{"apps/v1 is deprecated, not so hunter2"} }
+	vars := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "vars"}, Data: map[string][]byte{"password": []byte("hunter2")}}
+	if err := e.client.Create(t.Context(), vars); err != nil {
+		t.Fatal(err)
+	}
+	k := app("a")
+	k.Spec.PostBuild = &kustomizev1.PostBuild{SubstituteFrom: []kustomizev1.SubstituteReference{{Kind: "Secret", Name: "vars"}}}
+	e.commit("main@sha1:1", map[string]string{"d.yaml": deployment("d") + "  replica: 2\n"})
+	told := map[string]string{}
+	for _, event := range e.must(k).Events {
+		if event.Type == corev1.EventTypeWarning {
+			told[event.Reason] = event.Message
+		}
+	}
+	for reason, want := range map[string]string{
+		reasonUnknownFields:    `Deployment/ns/d: unknown field "spec.replica"`,
+		reasonAPIServerWarning: "Deployment/ns/d: apps/v1 is deprecated, not so ",
+	} {
+		if !strings.Contains(told[reason], want) || strings.Contains(told[reason], "hunter2") {
+			t.Errorf("%s: %q, want %q", reason, told[reason], want)
+		}
+	}
+}

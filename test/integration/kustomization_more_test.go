@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -219,4 +220,13 @@ func hidesSecrets(b *bench) {
 			b.t.Errorf("%s tells a secret: %s", c.Type, c.Message)
 		}
 	}
+}
+
+func tellsWarnings(b *bench) {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: b.ns}}
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"pod-security.kubernetes.io/warn":"restricted"}}}`))
+	b.must(b.Patch(b.t.Context(), namespace, patch))
+	b.kustomization("app", nil)
+	b.ready("app", b.push(map[string]string{"app/d.yaml": deployment("d", 0, "")}))
+	b.told("Deployment/" + b.ns + "/d: would violate PodSecurity")
 }

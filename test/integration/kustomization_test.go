@@ -45,6 +45,7 @@ func TestKustomization(t *testing.T) {
 		"a service account bounds what can be applied":           impersonates,
 		"variables come from config":                             substitutes,
 		"values of Secrets are not told":                         hidesSecrets,
+		"warnings of the API server are told":                    tellsWarnings,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

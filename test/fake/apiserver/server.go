@@ -27,6 +27,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/rest"
 )
 
@@ -45,6 +46,8 @@ type Request struct {
 type Server struct {
 	// Hook is asked about each request; nil lets all through.
 	Hook Hook
+	// Warn returns the warnings that go with the answer to a request; nil is none.
+	Warn func(Request) []string
 	// ForbidsLists answers lists and watches with 403, as to an identity that may
 	// only read single objects.
 	ForbidsLists bool
@@ -177,8 +180,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.Unmarshal(data, &body.Object)
 	dry := r.URL.Query().Get("dryRun")
 	s.calls = append(s.calls, callOf(r, dry))
+	seen := Request{Method: r.Method, Path: r.URL.Path, DryRun: dry, Body: body}
+	if s.Warn != nil {
+		for _, text := range s.Warn(seen) {
+			header, _ := net.NewWarningHeader(299, "-", text)
+			w.Header().Add("Warning", header)
+		}
+	}
 	if s.Hook != nil {
-		if err := s.Hook(Request{Method: r.Method, Path: r.URL.Path, DryRun: dry, Body: body}); err != nil {
+		if err := s.Hook(seen); err != nil {
 			refuse(w, err)
 			return
 		}
