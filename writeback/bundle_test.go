@@ -4,6 +4,7 @@ package writeback_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -21,7 +22,9 @@ func TestABundleIsWrittenBelowThePathsOfAStage(t *testing.T) {
 	w := newWriter(t)
 	req := request(repo, "")
 	req.Edits = writeback.BundleEdits{
-		Namespace: "apps", Paths: []string{"production/eu", "production/us"}, Images: map[string]edit.Image{"app": {Name: "app", Tag: "2"}},
+		Paths:  []string{"production/eu", "production/us"},
+		Fields: writeback.ArtifactFields{Namespace: "apps", Policies: map[string]string{"shop": "app"}},
+		Images: map[string]edit.Image{"shop": {Name: "app", Tag: "2"}},
 	}
 	if _, err := w.Run(t.Context(), req); err != nil {
 		t.Fatal(err)
@@ -41,12 +44,39 @@ func TestABundleThatLacksAPartIsNotWrittenInPart(t *testing.T) {
 		"a.yaml": marked, "b.yaml": "digest: sha256:1 # {\"$imagepolicy\": \"apps:app:digest\"}\n",
 	})
 	req := request(repo, "")
-	req.Edits = writeback.BundleEdits{Namespace: "apps", Paths: []string{""}, Images: map[string]edit.Image{"app": {Name: "app", Tag: "2"}}}
+	req.Edits = writeback.BundleEdits{
+		Paths:  []string{""},
+		Fields: writeback.ArtifactFields{Namespace: "apps", Policies: map[string]string{"shop": "app"}},
+		Images: map[string]edit.Image{"shop": {Name: "app", Tag: "2"}},
+	}
 	if _, err := newWriter(t).Run(t.Context(), req); !errors.Is(err, edit.ErrMissingPart) {
 		t.Errorf("got %v", err)
 	}
 	if repo.Head("main") != head {
 		t.Error("something was written")
+	}
+}
+
+func TestTwoArtifactsOfAPolicyCannotHaveTwoVersions(t *testing.T) {
+	repo := gitserver.New(t).Repo("fleet")
+	head := repo.Commit("main", gitserver.Files{"a.yaml": marked})
+	req := request(repo, "")
+	edits := writeback.BundleEdits{
+		Paths:  []string{""},
+		Fields: writeback.ArtifactFields{Namespace: "apps", Policies: map[string]string{"shop": "app", "twin": "app"}},
+		Images: map[string]edit.Image{"shop": {Name: "app", Tag: "2"}, "twin": {Name: "app", Tag: "3"}},
+	}
+	req.Edits = edits
+	_, err := newWriter(t).Run(t.Context(), req)
+	if !errors.Is(err, writeback.ErrDisagree) || !strings.Contains(err.Error(), "artifacts shop and twin have the same policy app") {
+		t.Errorf("got %v", err)
+	}
+	if repo.Head("main") != head {
+		t.Error("something was written")
+	}
+	edits.Images["twin"] = edits.Images["shop"]
+	if _, err := newWriter(t).Run(t.Context(), req); err != nil || repo.Head("main") == head {
+		t.Errorf("the same version is not written: %v", err)
 	}
 }
 
@@ -61,24 +91,24 @@ func TestTheVersionsOfAStage(t *testing.T) {
 	}{
 		"a whole reference": {
 			files: gitserver.Files{"a.yaml": marker("image", "host:5000/team/app:1.2@sha256:ab", "apps:app")},
-			want:  map[string]edit.Image{"app": {Name: "host:5000/team/app", Tag: "1.2", Digest: "sha256:ab"}},
+			want:  map[string]edit.Image{"shop": {Name: "host:5000/team/app", Tag: "1.2", Digest: "sha256:ab"}},
 		},
 		"parts in several files": {
 			files: gitserver.Files{
 				"a.yaml": marker("newName", "host/app", "apps:app:name") + marker("newTag", "'1.20'", "apps:app:tag"),
 				"b.yaml": marker("digest", "sha256:ab", "apps:app:digest") + marker("image", "host/app:1.20", "apps:app"),
 			},
-			want: map[string]edit.Image{"app": {Name: "host/app", Tag: "1.20", Digest: "sha256:ab"}},
+			want: map[string]edit.Image{"shop": {Name: "host/app", Tag: "1.20", Digest: "sha256:ab"}},
 		},
 		"other policies and namespaces do not count": {
 			files: gitserver.Files{"a.yaml": marker("image", "app:1", "apps:app") + marker("image", "x:1", "apps:x") + marker("image", "y:1", "other:app")},
-			want:  map[string]edit.Image{"app": {Name: "app", Tag: "1"}},
+			want:  map[string]edit.Image{"shop": {Name: "app", Tag: "1"}},
 		},
 		"two versions of one policy": {
 			files: gitserver.Files{"a.yaml": marker("image", "app:1", "apps:app") + marker("image", "app:2", "apps:app")},
 			err:   writeback.ErrDisagree,
 		},
-		"no field": {files: gitserver.Files{"a.yaml": "image: app:1\n"}, err: writeback.ErrNoMarkers},
+		"no field": {files: gitserver.Files{"a.yaml": "image: app:1\n"}, err: writeback.ErrNoFields},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -86,7 +116,8 @@ func TestTheVersionsOfAStage(t *testing.T) {
 			repo.Commit("main", tc.files)
 			w := newWriter(t)
 			files := filesOf(t, repo)
-			got, err := w.Index().Versions(t.Context(), files, "", "apps", map[string]bool{"app": true, "web": true})
+			fields := writeback.ArtifactFields{Namespace: "apps", Policies: map[string]string{"shop": "app", "web": "web"}}
+			got, err := w.Index().Versions(t.Context(), files, "", fields)
 			if !errors.Is(err, tc.err) {
 				t.Fatalf("got %v, want %v", err, tc.err)
 			}

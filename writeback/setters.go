@@ -130,18 +130,15 @@ type setterFiles struct {
 	contents  map[string][]byte // by path: those that were edited
 }
 
-// visit calls back with the content of a setter's file below root, within the budget of
-// the namespace.
-func (f setterFiles) visit(ctx context.Context, root string, s Setter, with func(name string, content []byte) error) error {
+// visit calls back with the content of a setter's file, within the budget of the
+// namespace.
+func (f setterFiles) visit(ctx context.Context, name string, s Setter, with func(content []byte) error) error {
 	if err := ctx.Err(); err != nil {
-		return err
-	}
-	name, err := s.find(f.files, root)
-	if err != nil {
 		return err
 	}
 	content, edited := f.contents[name]
 	if !edited {
+		var err error
 		if content, err = f.files.ReadFile(name); err != nil {
 			return fmt.Errorf("reading file %s: %w", name, err)
 		}
@@ -151,49 +148,8 @@ func (f setterFiles) visit(ctx context.Context, root string, s Setter, with func
 		return fmt.Errorf("reading file %s: %w", name, err)
 	}
 	defer grant.Release()
-	if err := with(name, content); err != nil {
+	if err := with(content); err != nil {
 		return s.fail(name, err)
 	}
 	return nil
-}
-
-// set adds the changes that setters make below the paths to a plan.
-func (e BundleEdits) set(ctx context.Context, index *Index, files Files, planned *Planned) error {
-	f := setterFiles{index: index, files: files, namespace: e.Namespace, contents: planned.Contents}
-	for _, root := range e.Paths {
-		for _, s := range e.Setters {
-			image, ok := e.Artifacts[s.Artifact]
-			if !ok {
-				continue // the bundle has nothing of it
-			}
-			err := f.visit(ctx, root, s, func(name string, content []byte) error {
-				edited, outcomes, err := s.Field.Set(content, image)
-				if err != nil {
-					return err
-				}
-				for i := range outcomes {
-					outcomes[i].Setter.Namespace, outcomes[i].Setter.Policy = e.Namespace, s.Artifact
-				}
-				planned.take(name, edited, outcomes)
-				planned.Report = append(planned.Report, FileReport{Path: name, Outcomes: outcomes})
-				return nil
-			})
-			if err != nil {
-				return err
-			}
-			if sizeOf(planned.Contents) > maxContents {
-				return ErrTooMuchChanged
-			}
-		}
-	}
-	return nil
-}
-
-// sizeOf is the number of bytes of contents.
-func sizeOf(contents map[string][]byte) int {
-	size := 0
-	for _, content := range contents {
-		size += len(content)
-	}
-	return size
 }

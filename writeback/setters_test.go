@@ -36,15 +36,14 @@ func TestMarkersAndSettersAreOneCommit(t *testing.T) {
 	w := newWriter(t)
 	req := request(repo, "")
 	req.Edits = writeback.BundleEdits{
-		Namespace: "apps", Paths: []string{"production/eu", "production/us"},
-		Images: map[string]edit.Image{"app": {Name: "app", Tag: "2"}},
-		Setters: setters(t,
+		Paths: []string{"production/eu", "production/us"},
+		Fields: writeback.ArtifactFields{Namespace: "apps", Policies: map[string]string{"app": "app"}, Setters: setters(t,
 			v1alpha1.Setter{Artifact: "web", File: "a.yaml", YAML: "web", Part: "reference"},
 			v1alpha1.Setter{Artifact: "web", File: "values.yaml", HelmValues: &v1alpha1.HelmValues{Repository: "image.repository", Tag: "image.tag"}},
 			v1alpha1.Setter{Artifact: "app", File: "../versions.env", Regex: "(?m)^APP=(?P<version>.*)$"},
 			v1alpha1.Setter{Artifact: "web", File: "../versions.env", Regex: "(?m)^WEB=(?P<version>.*)$"},
-		),
-		Artifacts: map[string]edit.Image{"app": {Name: "app", Tag: "2"}, "web": {Name: "host/web", Tag: "3"}},
+		)},
+		Images: map[string]edit.Image{"app": {Name: "app", Tag: "2"}, "web": {Name: "host/web", Tag: "3"}},
 	}
 	result, err := w.Run(t.Context(), req)
 	if err != nil {
@@ -68,7 +67,11 @@ func TestMarkersAndSettersAreOneCommit(t *testing.T) {
 	if err != nil || !again.Commit.IsZero() {
 		t.Errorf("written again: %v, %v", again.Commit, err)
 	}
-	for _, line := range again.Report.Lines() {
+	lines := again.Report.Lines()
+	if want := 10; len(lines) != want { // 2 markers, 6 fields of files in each path, 2 in the file of both
+		t.Errorf("the report has %d lines, want %d", len(lines), want)
+	}
+	for _, line := range lines {
 		if line.Standing() != writeback.Current || line.Field != "" && !strings.HasPrefix(line.Subject(), "setter \"") {
 			t.Errorf("%+v: %s", line, line.Subject())
 		}
@@ -99,9 +102,12 @@ func TestABundleWhoseSetterDoesNotFitIsNotWrittenInPart(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			tc.setter.Artifact = "app"
-			image := map[string]edit.Image{"app": {Name: "app", Tag: "2"}}
 			req := request(repo, "")
-			req.Edits = writeback.BundleEdits{Namespace: "apps", Paths: []string{"app"}, Images: image, Artifacts: image, Setters: setters(t, tc.setter)}
+			req.Edits = writeback.BundleEdits{
+				Paths:  []string{"app"},
+				Fields: writeback.ArtifactFields{Namespace: "apps", Policies: map[string]string{"app": "app"}, Setters: setters(t, tc.setter)},
+				Images: map[string]edit.Image{"app": {Name: "app", Tag: "2"}},
+			}
 			_, err := w.Run(t.Context(), req)
 			var setter *writeback.SetterError
 			if !errors.Is(err, writeback.ErrSetter) || !errors.As(err, &setter) || setter.Artifact != "app" || !strings.Contains(err.Error(), tc.want) {
@@ -163,14 +169,14 @@ func TestTheVersionsOfMarkersAndSetters(t *testing.T) {
 			setters: []v1alpha1.Setter{{Artifact: "shop", File: "b.yaml", YAML: "tag"}},
 			err:     writeback.ErrSetter,
 		},
-		"neither": {files: gitserver.Files{"a.yaml": marked}, err: writeback.ErrNoMarkers},
+		"neither": {files: gitserver.Files{"a.yaml": marked}, err: writeback.ErrNoFields},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			repo := gitserver.New(t).Repo("fleet")
 			repo.Commit("main", tc.files)
 			fields := writeback.ArtifactFields{Namespace: "apps", Policies: tc.policies, Setters: setters(t, tc.setters...)}
-			got, err := writeback.NewIndex(nil).ArtifactVersions(t.Context(), filesOf(t, repo), "", fields)
+			got, err := writeback.NewIndex(nil).Versions(t.Context(), filesOf(t, repo), "", fields)
 			if !errors.Is(err, tc.err) {
 				t.Fatalf("got %v, want %v", err, tc.err)
 			}

@@ -244,39 +244,36 @@ func landingOf(s promotion.State, stage string) promotion.Landing {
 // content is what the files below a path say. What is wrong with them is a problem of the
 // stage and not of the pipeline.
 func (r *run) content(ctx context.Context, files writeback.Files, path string) (promotion.Content, error) {
-	images, err := r.Writer.Index().Versions(ctx, files, path, r.pipeline.Namespace, policiesOf(r.pipeline))
+	images, err := r.Writer.Index().Versions(ctx, files, path, fieldsOf(r.pipeline))
 	switch {
-	case errors.Is(err, writeback.ErrNoMarkers), errors.Is(err, writeback.ErrDisagree), errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, writeback.ErrNoFields), errors.Is(err, writeback.ErrDisagree), errors.Is(err, fs.ErrNotExist):
 		return promotion.Content{Problem: err.Error()}, nil
 	case err != nil:
 		return promotion.Content{}, reconciler.WithReason(sluicev1.GitOperationFailedReason, err)
 	}
 	var c promotion.Content
 	for _, a := range r.pipeline.Spec.Artifacts {
-		if image, ok := images[a.ImagePolicyRef.Name]; ok {
+		if image, ok := images[a.Name]; ok {
 			c.Versions = append(c.Versions, sluicev1.Version{Artifact: a.Name, Image: image.Name, Tag: image.Tag, Digest: image.Digest})
 		}
 	}
 	return c, nil
 }
 
-func policiesOf(p *sluicev1.Pipeline) map[string]bool {
-	policies := map[string]bool{}
+// fieldsOf are the fields that hold the versions of the artifacts.
+func fieldsOf(p *sluicev1.Pipeline) writeback.ArtifactFields {
+	policies := map[string]string{}
 	for _, a := range p.Spec.Artifacts {
-		policies[a.ImagePolicyRef.Name] = true
+		policies[a.Name] = a.ImagePolicyRef.Name
 	}
-	return policies
+	return writeback.ArtifactFields{Namespace: p.Namespace, Policies: policies}
 }
 
-// imagesOf are the versions of a bundle, by policy.
-func imagesOf(p *sluicev1.Pipeline, b sluicev1.Bundle) map[string]edit.Image {
+// imagesOf are the versions of a bundle, by artifact.
+func imagesOf(b sluicev1.Bundle) map[string]edit.Image {
 	images := map[string]edit.Image{}
-	for _, a := range p.Spec.Artifacts {
-		for _, v := range b.Versions {
-			if v.Artifact == a.Name {
-				images[a.ImagePolicyRef.Name] = edit.Image{Name: v.Image, Tag: v.Tag, Digest: v.Digest}
-			}
-		}
+	for _, v := range b.Versions {
+		images[v.Artifact] = edit.Image{Name: v.Image, Tag: v.Tag, Digest: v.Digest}
 	}
 	return images
 }

@@ -218,7 +218,7 @@ func (r *run) write(ctx context.Context, w promotion.Write) (bool, error) {
 	label, _ := r.repo.revision()
 	result, err := r.Writer.Run(ctx, writeback.Request{
 		Remote: r.repo.remote, Checkout: git.Reference{Branch: branch}, Push: branch,
-		Edits:  writeback.BundleEdits{Namespace: r.pipeline.Namespace, Paths: paths, Images: imagesOf(r.pipeline, w.Bundle)},
+		Edits:  writeback.BundleEdits{Paths: paths, Fields: fieldsOf(r.pipeline), Images: imagesOf(w.Bundle)},
 		Author: r.repo.author, Signer: r.repo.signer,
 		Message: func(context.Context, writeback.Changed) (string, error) { return commitMessage(r.pipeline, w), nil },
 	})
