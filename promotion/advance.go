@@ -11,44 +11,73 @@ import (
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
 
-// advance gives the stage what it wants if all gates are open, and says where it stands.
-func (s *stageRound) advance() sluicev1.StageStatus {
-	s.recordPullRequest()
-	s.replanRollback()
-	w, gates := s.wanted()
-	if w != nil {
-		gates = append(gates, s.gates(*w)...)
+// firstWave are the targets of the first wave among these.
+func firstWave(targets []TargetSeen) []TargetSeen {
+	var first []TargetSeen
+	for _, t := range targets {
+		switch {
+		case len(first) == 0 || t.Wave < first[0].Wave:
+			first = []TargetSeen{t}
+		case t.Wave == first[0].Wave:
+			first = append(first, t)
+		}
 	}
-	status := s.standing(w)
-	if s.spec.Write.PullRequest != nil && !s.pastPullRequests(w) {
-		gates = s.propose(w, gates, &status)
+	return first
+}
+
+// shownLandings is how many landings a status has.
+const shownLandings = 10
+
+// waitingFor is what is waited for first, as the end of a sentence.
+func waitingFor(gates []sluicev1.Gate) string {
+	if len(gates) == 0 {
+		return ""
+	}
+	return ": " + gates[0].Message
+}
+
+// advance gives the stage what it wants if all gates are open, and says where it stands.
+func advance(s *stage) sluicev1.StageStatus {
+	proposer{s}.recordPullRequest()
+	verifier{s}.replanRollback()
+	w, gates := selector{s}.wanted()
+	proposes := s.spec.Write.PullRequest != nil && !pastPullRequests(s, w)
+	if frozen := (proposer{s}).kept(); proposes && frozen != nil {
+		w, gates = frozen, nil // whatever is newer
+	}
+	if w != nil {
+		gates = append(gates, gatekeeper{s}.gates(*w)...)
+	}
+	status := standing(s, w)
+	if proposes {
+		gates = proposer{s}.propose(w, gates, &status)
 	} else if w != nil && len(gates) == 0 {
-		s.write(*w)
+		write(s, *w)
 	}
 	status.Waiting = gates
-	status.Phase, status.Message = s.phase(w, gates, status)
+	status.Phase, status.Message = phase(s, w, gates, status)
 	return status
 }
 
 // pastPullRequests reports whether what is wanted is committed although the stage takes
 // pull requests.
-func (s *stageRound) pastPullRequests(w *want) bool {
+func pastPullRequests(s *stage, w *want) bool {
 	return w != nil && w.kind == sluicev1.LandingRollback && s.spec.OnFailure.Mode == sluicev1.RollbackByCommit
 }
 
 // write writes a bundle to the stage: a rollback to all targets, a promotion to those of
 // the next wave.
-func (s *stageRound) write(w want) {
+func write(s *stage, w want) {
 	if s.state.Writing == nil || s.state.Writing.Bundle != w.bundle.ID {
 		s.state.Writing = &Writing{Bundle: w.bundle.ID, Kind: w.kind, At: s.now, By: w.by, Reason: w.reason}
 	}
-	s.do(Write{
-		Stage: s.spec.Name, Targets: s.targets(w), Bundle: w.bundle, Kind: w.kind, From: s.has(), By: w.by, Reason: w.reason,
+	s.round.do(Write{
+		Stage: s.spec.Name, Targets: targets(s, w), Bundle: w.bundle, Kind: w.kind, From: s.has(), By: w.by, Reason: w.reason,
 	})
 }
 
 // targets are the names of those that a bundle is written to next.
-func (s *stageRound) targets(w want) []string {
+func targets(s *stage, w want) []string {
 	next := w.targets
 	if next == nil {
 		next = s.lacking(w.bundle.ID)
@@ -63,35 +92,14 @@ func (s *stageRound) targets(w want) []string {
 	return names
 }
 
-func firstWave(targets []TargetSeen) []TargetSeen {
-	var first []TargetSeen
-	for _, t := range targets {
-		switch {
-		case len(first) == 0 || t.Wave < first[0].Wave:
-			first = []TargetSeen{t}
-		case t.Wave == first[0].Wave:
-			first = append(first, t)
-		}
-	}
-	return first
-}
-
-// has is the id of the bundle that the stage has, empty if it has none.
-func (s *stageRound) has() string {
-	if l := s.state.current(); l != nil {
-		return l.Bundle
-	}
-	return ""
-}
-
 // standing is what is seen of the stage, and what it wants.
-func (s *stageRound) standing(w *want) sluicev1.StageStatus {
+func standing(s *stage, w *want) sluicev1.StageStatus {
 	status := sluicev1.StageStatus{Name: s.spec.Name}
 	if l := s.state.current(); l != nil {
-		b, _ := s.State.Bundle(l.Bundle)
+		b := s.bundle(l.Bundle)
 		status.Has, status.Since = &b, &metav1.Time{Time: l.At}
 		status.Commit, status.By = l.Commit, l.By
-		if l.Verdict == Verified && l.VerdictAt != nil {
+		if l.Verdict == VerdictVerified && l.VerdictAt != nil {
 			status.Verified = &metav1.Time{Time: *l.VerdictAt}
 		}
 	}
@@ -99,10 +107,10 @@ func (s *stageRound) standing(w *want) sluicev1.StageStatus {
 		status.Wants = &w.bundle
 	}
 	for _, t := range s.seen.Targets {
-		status.Targets = append(status.Targets, s.targetStatus(t))
+		status.Targets = append(status.Targets, targetStatus(s, t))
 	}
 	for _, l := range s.state.Landings[:min(len(s.state.Landings), shownLandings)] {
-		b, _ := s.State.Bundle(l.Bundle)
+		b := s.bundle(l.Bundle)
 		status.Landings = append(status.Landings, sluicev1.Landing{
 			Bundle: b, At: metav1.Time{Time: l.At}, Kind: l.Kind, Commit: l.Commit, By: l.By, Verdict: l.Verdict, Reason: l.Reason,
 		})
@@ -110,27 +118,24 @@ func (s *stageRound) standing(w *want) sluicev1.StageStatus {
 	return status
 }
 
-// shownLandings is how many landings a status has.
-const shownLandings = 10
-
-func (s *stageRound) targetStatus(t TargetSeen) sluicev1.TargetStatus {
-	status := sluicev1.TargetStatus{Name: t.Name, Bundle: s.bundleOf(t.Content), Ready: metav1.ConditionUnknown, Message: cmp.Or(t.Problem, t.Why)}
+func targetStatus(s *stage, t TargetSeen) sluicev1.TargetStatus {
+	status := sluicev1.TargetStatus{Name: t.Name, Bundle: s.bundleOf(t.Content), Ready: metav1.ConditionUnknown, Message: cmp.Or(t.Content.Problem, t.Why)}
 	switch t.Ready {
-	case Ready:
+	case ReadinessReady:
 		status.Ready = metav1.ConditionTrue
 		status.Message = cmp.Or(status.Message, t.Evidence)
-	case Broken:
+	case ReadinessFailed:
 		status.Ready = metav1.ConditionFalse
-	case Unready:
+	case ReadinessProgressing:
 	}
 	return status
 }
 
 // phase says where the stage stands, in a word and in a sentence.
-func (s *stageRound) phase(w *want, gates []sluicev1.Gate, status sluicev1.StageStatus) (sluicev1.StagePhase, string) {
+func phase(s *stage, w *want, gates []sluicev1.Gate, status sluicev1.StageStatus) (sluicev1.StagePhase, string) {
 	l := s.state.current()
 	switch {
-	case w != nil && w.kind == sluicev1.LandingRollback && s.spec.Write.PullRequest == nil:
+	case w != nil && w.kind == sluicev1.LandingRollback && (s.spec.Write.PullRequest == nil || pastPullRequests(s, w)):
 		return sluicev1.StageRollingBack, fmt.Sprintf("taking %s back to %s%s", s.spec.Name, Describe(w.bundle), because(w.reason))
 	case status.PullRequest != nil && status.PullRequest.State == "open":
 		return sluicev1.StageProposed, fmt.Sprintf("pull request #%d proposes %s%s", status.PullRequest.Number, s.name(status.PullRequest.Bundle), waitingFor(gates))
@@ -142,27 +147,10 @@ func (s *stageRound) phase(w *want, gates []sluicev1.Gate, status sluicev1.Stage
 		return sluicev1.StageWriting, "writing " + Describe(w.bundle)
 	case l == nil:
 		return sluicev1.StageEmpty, cmp.Or(s.problem(), "it has no bundle") + waitingFor(gates)
-	case l.Verdict == Failed:
+	case l.Verdict == VerdictFailed:
 		return sluicev1.StageFailed, fmt.Sprintf("%s failed: %s", s.name(l.Bundle), l.Reason)
 	case l.Verdict == "":
 		return sluicev1.StageVerifying, fmt.Sprintf("%s: %s", s.name(l.Bundle), s.evidence(l))
 	}
 	return sluicev1.StageVerified, s.name(l.Bundle) + " is verified" + waitingFor(gates)
-}
-
-// problem is why the content of the first target that has one cannot be read.
-func (s *stageRound) problem() string {
-	for _, t := range s.seen.Targets {
-		if t.Problem != "" {
-			return s.of(t, t.Problem)
-		}
-	}
-	return ""
-}
-
-func waitingFor(gates []sluicev1.Gate) string {
-	if len(gates) == 0 {
-		return ""
-	}
-	return ": " + gates[0].Message
 }

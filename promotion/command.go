@@ -4,6 +4,7 @@ package promotion
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -50,7 +51,7 @@ func (r *round) carryOut(c Command) {
 		return
 	}
 	s := r.stage(spec)
-	done, refused := s.obey(c)
+	done, refused := commandHandler{s}.handle(c)
 	if refused != "" {
 		r.warn(c.Stage, commandRefused, "%s asked to %s: %s", c.By, c.Verb, refused)
 		return
@@ -59,45 +60,8 @@ func (r *round) carryOut(c Command) {
 	r.say(c.Stage, commandDone, "%s %s%s", c.By, done, because(c.Reason))
 }
 
-// obey carries out a command, and says what it did or why it is refused.
-func (s *stageRound) obey(c Command) (done, refused string) {
-	switch c.Verb {
-	case sluicev1.CommandApprove:
-		return s.approve(c)
-	case sluicev1.CommandHold:
-		return s.hold(c)
-	case sluicev1.CommandOverride:
-		return s.overrideWindows(c)
-	case sluicev1.CommandPromote:
-		return s.promote(c)
-	case sluicev1.CommandRollback:
-		return s.rollback(c)
-	case sluicev1.CommandLift:
-		return s.lift(c)
-	}
-	return "", "it is not known"
-}
-
-// choose is the bundle that a command is about: the one that it names, or a default.
-func (s *stageRound) choose(c Command, otherwise string) (id, refused string) {
-	id = cmp.Or(c.Bundle, otherwise)
-	if id == "" {
-		return "", "it names no bundle, and the stage wants none"
-	}
-	if _, known := s.State.Bundle(id); !known {
-		return "", "bundle " + id + " is not known"
-	}
-	return id, ""
-}
-
-// next is the bundle that the stage wants by itself.
-func (s *stageRound) next() string {
-	w, _ := s.wanted()
-	if w == nil {
-		return ""
-	}
-	return w.bundle.ID
-}
+// commandHandler is a command to a stage.
+type commandHandler struct{ stage *stage }
 
 func consent(c Command, bundle string) Consent {
 	given := Consent{Bundle: bundle, By: c.By, At: c.At.Time, Reason: c.Reason}
@@ -107,71 +71,111 @@ func consent(c Command, bundle string) Consent {
 	return given
 }
 
-func (s *stageRound) approve(c Command) (done, refused string) {
-	id, refused := s.choose(c, s.next())
+// handle carries out a command, and says what it did or why it is refused.
+func (h commandHandler) handle(c Command) (done, refused string) {
+	switch c.Verb {
+	case sluicev1.CommandApprove:
+		return h.approve(c)
+	case sluicev1.CommandHold:
+		return h.hold(c)
+	case sluicev1.CommandOverride:
+		return h.overrideWindows(c)
+	case sluicev1.CommandPromote:
+		return h.promote(c)
+	case sluicev1.CommandRollback:
+		return h.rollback(c)
+	case sluicev1.CommandLift:
+		return h.lift(c)
+	}
+	return "", "it is not known"
+}
+
+// choose is the bundle that a command is about: the one that it names, or a default.
+func (h commandHandler) choose(c Command, otherwise string) (id, refused string) {
+	id = cmp.Or(c.Bundle, otherwise)
+	if id == "" {
+		return "", "it names no bundle, and the stage wants none"
+	}
+	if _, known := h.stage.round.State.Bundle(id); !known {
+		return "", "bundle " + id + " is not known"
+	}
+	return id, ""
+}
+
+// next is the bundle that the stage wants by itself.
+func (h commandHandler) next() string {
+	w, _ := selector{h.stage}.wanted()
+	if w == nil {
+		return ""
+	}
+	return w.bundle.ID
+}
+
+func (h commandHandler) approve(c Command) (done, refused string) {
+	id, refused := h.choose(c, h.next())
 	if refused != "" {
 		return "", refused
 	}
 	given := consent(c, id)
-	if a := s.spec.Approval; a != nil && a.ValidFor != nil {
+	if a := h.stage.spec.Approval; a != nil && a.ValidFor != nil {
 		if until := c.At.Add(a.ValidFor.Duration); given.Until == nil || until.Before(*given.Until) {
 			given.Until = &until
 		}
 	}
-	s.state.Approvals = append(s.state.Approvals, given)
-	return "approved " + s.name(id), ""
+	h.stage.state.Approvals = append(h.stage.state.Approvals, given)
+	return "approved " + h.stage.name(id), ""
 }
 
-func (s *stageRound) hold(c Command) (done, refused string) {
+func (h commandHandler) hold(c Command) (done, refused string) {
 	if c.End {
-		s.state.Hold = nil
+		h.stage.state.Hold = nil
 		return "ended the hold", ""
 	}
 	held := consent(c, "")
-	s.state.Hold = &held
+	h.stage.state.Hold = &held
 	return "held the stage", ""
 }
 
-func (s *stageRound) overrideWindows(c Command) (done, refused string) {
-	id, refused := s.choose(c, s.next())
+func (h commandHandler) overrideWindows(c Command) (done, refused string) {
+	id, refused := h.choose(c, h.next())
 	if refused != "" {
 		return "", refused
 	}
-	s.state.Overrides = append(s.state.Overrides, consent(c, id))
-	return "opened windows and freezes for " + s.name(id), ""
+	h.stage.state.Overrides = append(h.stage.state.Overrides, consent(c, id))
+	return "opened windows and freezes for " + h.stage.name(id), ""
 }
 
 // promote pins a bundle. One in quarantine needs a lift, or its time to be over.
-func (s *stageRound) promote(c Command) (done, refused string) {
-	id, refused := s.choose(c, s.newestUpstream())
+func (h commandHandler) promote(c Command) (done, refused string) {
+	id, refused := h.choose(c, h.newestUpstream())
 	if refused != "" {
 		return "", refused
 	}
-	if q := s.State.quarantined(id); q != nil && (q.Until == nil || s.now.Before(*q.Until)) {
-		return "", s.name(id) + " is in quarantine: " + q.Reason + "; lift that first"
+	if q := h.stage.quarantined(id); q != nil && (q.Until == nil || h.stage.now.Before(*q.Until)) {
+		return "", h.stage.name(id) + " is in quarantine: " + q.Reason + "; lift that first"
 	}
-	if s.hasEverywhere(id) {
-		return "", "the stage has " + s.name(id)
+	if h.stage.hasEverywhere(id) {
+		return "", "the stage has " + h.stage.name(id)
 	}
-	s.state.Ignored = slices.DeleteFunc(s.state.Ignored, func(i Ignored) bool { return i.Bundle == id })
-	s.state.Pin = &Writing{Bundle: id, Kind: sluicev1.LandingPromotion, At: c.At.Time, By: c.By, Reason: c.Reason}
-	return "promoted " + s.name(id), ""
+	h.stage.state.Ignored = slices.DeleteFunc(h.stage.state.Ignored, func(i Ignored) bool { return i.Bundle == id })
+	h.stage.state.Pin = &Writing{Bundle: id, Kind: sluicev1.LandingPromotion, At: c.At.Time, By: c.By, Reason: c.Reason}
+	return "promoted " + h.stage.name(id), ""
 }
 
 // newestUpstream is the newest bundle that is in a stage before this one or, for a first
 // stage, the newest of all.
-func (s *stageRound) newestUpstream() string {
-	if id := s.next(); id != "" {
+func (h commandHandler) newestUpstream() string {
+	if id := h.next(); id != "" {
 		return id
 	}
-	if s.spec.After == nil {
-		if s.Candidate != nil {
-			return s.Candidate.ID
+	if h.stage.spec.After == nil {
+		if h.stage.round.Candidate != nil {
+			return h.stage.round.Candidate.ID
 		}
 		return ""
 	}
-	for _, name := range s.spec.After.Stages {
-		if upstream := s.State.Stages[name]; upstream.current() != nil {
+	for _, name := range h.stage.spec.After.Stages {
+		if upstream := h.stage.round.State.Stages[name]; upstream.current() != nil {
 			return upstream.current().Bundle
 		}
 	}
@@ -180,41 +184,45 @@ func (s *stageRound) newestUpstream() string {
 
 // rollback pins an earlier bundle, and holds the stage: or the bundle that was taken back
 // would be promoted again.
-func (s *stageRound) rollback(c Command) (done, refused string) {
+func (h commandHandler) rollback(c Command) (done, refused string) {
 	current := ""
-	if l := s.state.current(); l != nil {
+	if l := h.stage.state.current(); l != nil {
 		current = l.Bundle
 	}
-	back := s.state.verifiedBefore(func(id string) bool { return id != current && s.State.quarantined(id) == nil })
-	id, refused := s.choose(c, back)
+	back := h.stage.state.verifiedBefore(func(id string) bool { return id != current && h.stage.quarantined(id) == nil })
+	id, refused := h.choose(c, back)
 	switch {
 	case c.Bundle == "" && back == "":
 		return "", "there is no bundle that was verified here before: name one"
 	case refused != "":
 		return "", refused
-	case s.hasEverywhere(id):
-		return "", "the stage has " + s.name(id)
+	case h.stage.hasEverywhere(id):
+		return "", "the stage has " + h.stage.name(id)
+	case h.stage.quarantined(id) != nil:
+		return "", h.stage.name(id) + " is in quarantine: " + h.stage.quarantined(id).Reason + "; lift that first"
 	}
-	s.state.Writing = &Writing{Bundle: id, Kind: sluicev1.LandingRollback, At: c.At.Time, By: c.By, Reason: c.Reason}
+	h.stage.state.Writing = &Writing{Bundle: id, Kind: sluicev1.LandingRollback, At: c.At.Time, By: c.By, Reason: c.Reason}
 	held := consent(c, "")
 	held.Reason = cmp.Or(held.Reason, "rolled back")
-	s.state.Hold, s.state.Pin = &held, nil
-	return "rolled back to " + s.name(id) + " and held the stage", ""
+	h.stage.state.Hold, h.stage.state.Pin = &held, nil
+	return "rolled back to " + h.stage.name(id) + " and held the stage", ""
 }
 
-// lift ends the quarantine of a bundle.
-func (s *stageRound) lift(c Command) (done, refused string) {
-	if s.State.Lost && c.Bundle == "" {
-		s.State.Lost = false
+// lift ends the quarantine of a bundle, which it has to name if there are several.
+func (h commandHandler) lift(c Command) (done, refused string) {
+	state, id := &h.stage.round.State, c.Bundle
+	switch {
+	case state.Lost && id == "":
+		state.Lost = false
 		return "confirmed that promotions may go on", ""
+	case id == "" && len(state.Quarantine) == 1:
+		id = state.Quarantine[0].Bundle
+	case id == "":
+		return "", fmt.Sprintf("it names no bundle, and %d are in quarantine", len(state.Quarantine))
 	}
-	id := c.Bundle
-	if id == "" && len(s.State.Quarantine) > 0 {
-		id = s.State.Quarantine[len(s.State.Quarantine)-1].Bundle
-	}
-	if s.State.quarantined(id) == nil {
+	if h.stage.quarantined(id) == nil {
 		return "", "no bundle of this id is in quarantine"
 	}
-	s.State.Quarantine = slices.DeleteFunc(s.State.Quarantine, func(q Quarantine) bool { return q.Bundle == id })
-	return "ended the quarantine of " + s.name(id), ""
+	state.Quarantine = slices.DeleteFunc(state.Quarantine, func(q Quarantine) bool { return q.Bundle == id })
+	return "ended the quarantine of " + h.stage.name(id), ""
 }

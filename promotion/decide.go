@@ -5,7 +5,6 @@ package promotion
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -22,13 +21,13 @@ func Decide(prev State, seen Observation, now time.Time) Decision {
 	r.carryOutCommands()
 	for i := range seen.Spec.Stages {
 		s := r.stage(&seen.Spec.Stages[i])
-		s.recordContent()
-		s.judge()
+		contentRecorder{s}.record()
+		verifier{s}.verify()
 		r.keep(s)
 	}
 	for i := range seen.Spec.Stages {
 		s := r.stage(&seen.Spec.Stages[i])
-		status := s.advance()
+		status := advance(s)
 		r.keep(s)
 		r.Stages = append(r.Stages, status)
 	}
@@ -44,20 +43,12 @@ type round struct {
 	now  time.Time
 }
 
-// stageRound is the part of a round that is about one stage.
-type stageRound struct {
-	*round
-	spec  *sluicev1.Stage
-	seen  StageSeen
-	state StageState
-}
-
-func (r *round) stage(spec *sluicev1.Stage) *stageRound {
-	return &stageRound{round: r, spec: spec, seen: r.seen.Stages[spec.Name], state: r.State.Stages[spec.Name]}
+func (r *round) stage(spec *sluicev1.Stage) *stage {
+	return &stage{round: r, now: r.now, spec: spec, seen: r.seen.Stages[spec.Name], state: r.State.Stages[spec.Name]}
 }
 
 // keep puts what was decided about a stage into the state.
-func (r *round) keep(s *stageRound) {
+func (r *round) keep(s *stage) {
 	if r.State.Stages == nil {
 		r.State.Stages = map[string]StageState{}
 	}
@@ -158,19 +149,4 @@ func (r *round) lastBundle() (sluicev1.Bundle, bool) {
 		}
 	}
 	return sluicev1.Bundle{}, false
-}
-
-// name describes a bundle by its id.
-func (r *round) name(id string) string {
-	b, _ := r.State.Bundle(id)
-	return Describe(b)
-}
-
-// waves are the numbers of the waves of the stage's targets, in order.
-func (s *stageRound) waves() []int {
-	numbers := map[int]bool{}
-	for _, t := range s.seen.Targets {
-		numbers[t.Wave] = true
-	}
-	return slices.Sorted(maps.Keys(numbers))
 }

@@ -4,6 +4,7 @@ package promotion
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,8 +42,8 @@ func TestWhatAStageWaitsFor(t *testing.T) {
 		opens      func(*simulation)
 	}{
 		"the verdict of the stage before": {
-			given: func(s *simulation) { s.proof["staging/@2"] = Pending }, gate: sluicev1.GateUpstream,
-			opens: func(s *simulation) { s.proof["staging/@2"] = Passed },
+			given: func(s *simulation) { s.verification["staging/@2"] = VerificationPending }, gate: sluicev1.GateUpstream,
+			opens: func(s *simulation) { s.verification["staging/@2"] = VerificationPassed },
 		},
 		"a window": {
 			production: deny, gate: sluicev1.GateWindow,
@@ -77,11 +78,11 @@ func TestWhatAStageWaitsFor(t *testing.T) {
 		"the verdict on what it has": {
 			given: func(s *simulation) {
 				s.commit("production", "", "hotfix", "bob")
-				s.proof["production/@hotfix"] = Pending
+				s.verification["production/@hotfix"] = VerificationPending
 				s.settle()
 			},
 			gate:  sluicev1.GateVerdict,
-			opens: func(s *simulation) { s.proof["production/@hotfix"] = Passed },
+			opens: func(s *simulation) { s.verification["production/@hotfix"] = VerificationPassed },
 		},
 	}
 	for name, tc := range tests {
@@ -123,12 +124,20 @@ func TestWhatFailsIsTakenBack(t *testing.T) {
 		has   string // production, in the end
 		phase sluicev1.StagePhase
 	}{
-		"objects that are broken with it":   {fails: func(s *simulation) { s.ready["production/@2"] = Broken }, has: "1", phase: sluicev1.StageVerified},
-		"a verification that refutes it":    {fails: func(s *simulation) { s.proof["production/@2"] = Refuted }, has: "1", phase: sluicev1.StageVerified},
-		"a verification that takes forever": {fails: func(s *simulation) { s.proof["production/@2"] = Pending; s.settle(); s.pass(30 * time.Minute) }, has: "1", phase: sluicev1.StageVerified},
-		"objects that are never ready":      {fails: func(s *simulation) { s.ready["production/@2"] = Unready; s.settle(); s.pass(30 * time.Minute) }, has: "1", phase: sluicev1.StageVerified},
+		"objects that are broken with it": {fails: func(s *simulation) { s.ready["production/@2"] = ReadinessFailed }, has: "1", phase: sluicev1.StageVerified},
+		"a verification that fails":       {fails: func(s *simulation) { s.verification["production/@2"] = VerificationFailed }, has: "1", phase: sluicev1.StageVerified},
+		"a verification that takes forever": {fails: func(s *simulation) {
+			s.verification["production/@2"] = VerificationPending
+			s.settle()
+			s.pass(30 * time.Minute)
+		}, has: "1", phase: sluicev1.StageVerified},
+		"objects that are never ready": {fails: func(s *simulation) {
+			s.ready["production/@2"] = ReadinessProgressing
+			s.settle()
+			s.pass(30 * time.Minute)
+		}, has: "1", phase: sluicev1.StageVerified},
 		"or stays, if rollback is off": {
-			fails: func(s *simulation) { s.proof["production/@2"] = Refuted },
+			fails: func(s *simulation) { s.verification["production/@2"] = VerificationFailed },
 			stage: func(p *sluicev1.Stage) { off := false; p.OnFailure.Rollback = &off }, has: "2", phase: sluicev1.StageFailed,
 		},
 	}
@@ -165,7 +174,7 @@ func TestTheQuarantineIsKeptBeforeTheCommit(t *testing.T) {
 	s.release("2")
 	s.settle()
 	s.state.Stages["staging"].Landings[0].Verdict = ""
-	s.proof["staging/@2"] = Refuted
+	s.verification["staging/@2"] = VerificationFailed
 	d := Decide(s.state, s.observe(), s.now)
 	if d.State.quarantined(s.bundle("2")) == nil {
 		t.Error("not in quarantine")
@@ -194,11 +203,11 @@ func TestPeopleWin(t *testing.T) {
 	t.Run("who puts a bundle back that is in quarantine", func(t *testing.T) {
 		s := newSimulation(t, staging(), production())
 		s.settle()
-		s.proof["production/@2"] = Refuted
+		s.verification["production/@2"] = VerificationFailed
 		s.release("2")
 		s.settle()
 		s.want(map[string]string{"production": "1"})
-		delete(s.proof, "production/@2")
+		delete(s.verification, "production/@2")
 		s.commit("production", "", "2", "bob")
 		s.pass(time.Hour)
 		s.want(map[string]string{"production": "2"})
@@ -209,7 +218,7 @@ func TestPeopleWin(t *testing.T) {
 		s.release("2")
 		for range 2 {
 			s.commit("production", "", "2", "bob")
-			s.proof["production/@2"] = Refuted
+			s.verification["production/@2"] = VerificationFailed
 			s.settle()
 			s.want(map[string]string{"production": "1"})
 		}
@@ -218,7 +227,7 @@ func TestPeopleWin(t *testing.T) {
 		s := newSimulation(t, staging(), production())
 		s.settle()
 		s.release("2")
-		s.proof["staging/@2"] = Pending
+		s.verification["staging/@2"] = VerificationPending
 		s.settle()
 		s.command(sluicev1.CommandPromote, "production", func(c *Command) { c.Bundle = s.bundle("2") })
 		s.settle()
@@ -253,12 +262,12 @@ func TestACommandThatNobodyGuardsIsIgnored(t *testing.T) {
 func TestAnExpiredQuarantineDeploysNothing(t *testing.T) {
 	s := newSimulation(t, with(staging(), func(p *sluicev1.Stage) { p.OnFailure.Quarantine = minutes(60) }))
 	s.settle()
-	s.proof["staging/@2"] = Refuted
+	s.verification["staging/@2"] = VerificationFailed
 	s.release("2")
 	s.settle()
 	s.pass(48 * time.Hour)
 	s.want(map[string]string{"staging": "1"})
-	delete(s.proof, "staging/@2")
+	delete(s.verification, "staging/@2")
 	s.command(sluicev1.CommandPromote, "staging", func(c *Command) { c.Bundle = s.bundle("2") })
 	s.settle()
 	s.want(map[string]string{"staging": "2"})
@@ -269,7 +278,7 @@ func TestARollbackIsNotRolledBack(t *testing.T) {
 	s.settle()
 	s.release("1.5")
 	s.settle()
-	s.proof["staging/@2"], s.proof["staging/@1.5"] = Refuted, Refuted
+	s.verification["staging/@2"], s.verification["staging/@1.5"] = VerificationFailed, VerificationFailed
 	s.release("2")
 	s.pass(time.Hour)
 	s.want(map[string]string{"staging": "1.5"})
@@ -284,24 +293,24 @@ func TestWavesStopAtTheFirstFailure(t *testing.T) {
 	})
 	s := newSimulation(t, staging(), waves)
 	s.settle()
-	s.proof["production/eu@2"] = Pending
+	s.verification["production/eu@2"] = VerificationPending
 	s.release("2")
 	s.pass(time.Minute)
-	if got := s.content["production/us"]["app"]; got != "1" {
+	if got := s.places["production/us"].versions["app"]; got != "1" {
 		t.Fatalf("us has %s before eu is verified", got)
 	}
-	s.proof["production/eu@2"] = Passed
+	s.verification["production/eu@2"] = VerificationPassed
 	s.settle()
 	for _, target := range []string{"us", "asia"} {
-		if got := s.content["production/"+target]["app"]; got != "2" {
+		if got := s.places["production/"+target].versions["app"]; got != "2" {
 			t.Errorf("%s has %s", target, got)
 		}
 	}
-	s.proof["production/eu@3"] = Refuted
+	s.verification["production/eu@3"] = VerificationFailed
 	s.release("3")
 	s.settle()
 	for _, target := range []string{"eu", "us", "asia"} {
-		if got := s.content["production/"+target]["app"]; got != "2" {
+		if got := s.places["production/"+target].versions["app"]; got != "2" {
 			t.Errorf("after the failure %s has %s", target, got)
 		}
 	}
@@ -355,7 +364,7 @@ func TestBundlesThatGoTogether(t *testing.T) {
 		s.spec.Artifacts = append(s.spec.Artifacts, sluicev1.Artifact{Name: "web"})
 		s.spec.Together = together
 		s.releaseOf("web", "1")
-		s.content["staging/"]["web"] = "1"
+		s.places["staging/"].versions["web"] = "1"
 		s.settle()
 		return s
 	}
@@ -375,5 +384,130 @@ func TestBundlesThatGoTogether(t *testing.T) {
 		s.want(map[string]string{"staging": "1"})
 		s.pass(time.Minute)
 		s.want(map[string]string{"staging": "2"})
+	})
+}
+
+func TestCommandsThatAreRefused(t *testing.T) {
+	tests := map[string]struct {
+		given   func(*simulation)
+		command func(*simulation)
+		why     string
+	}{
+		"a rollback to what is in quarantine": {
+			given: func(s *simulation) { s.verification["production/@2"] = VerificationFailed },
+			command: func(s *simulation) {
+				s.command(sluicev1.CommandRollback, "production", func(c *Command) { c.Bundle = s.bundle("2") })
+			},
+			why: "lift that first",
+		},
+		"a promotion of it": {
+			given: func(s *simulation) { s.verification["production/@2"] = VerificationFailed },
+			command: func(s *simulation) {
+				s.command(sluicev1.CommandPromote, "production", func(c *Command) { c.Bundle = s.bundle("2") })
+			},
+			why: "lift that first",
+		},
+		"a promotion of what nobody knows": {
+			command: func(s *simulation) {
+				s.command(sluicev1.CommandPromote, "production", func(c *Command) { c.Bundle = "000000000000" })
+			},
+			why: "is not known",
+		},
+		"a promotion of what is there": {
+			command: func(s *simulation) { s.command(sluicev1.CommandPromote, "production") }, why: "the stage has app 2",
+		},
+		"a lift of what is not in quarantine": {
+			command: func(s *simulation) {
+				s.command(sluicev1.CommandLift, "production", func(c *Command) { c.Bundle = s.bundle("1") })
+			},
+			why: "no bundle of this id is in quarantine",
+		},
+		"a lift that names none of several": {
+			given: func(s *simulation) {
+				s.state.Quarantine = []Quarantine{{Bundle: s.bundle("1")}, {Bundle: s.bundle("2")}}
+			},
+			command: func(s *simulation) { s.command(sluicev1.CommandLift, "production") }, why: "2 are in quarantine",
+		},
+		"a stage that there is not": {
+			command: func(s *simulation) { s.command(sluicev1.CommandHold, "prod") }, why: `there is no stage "prod"`,
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newSimulation(t, staging(), production())
+			s.settle()
+			s.release("2")
+			if tc.given != nil {
+				tc.given(s)
+			}
+			s.settle()
+			has := s.has("production")
+			tc.command(s)
+			s.decide()
+			if len(s.last.Events) != 1 || !s.last.Events[0].Warning || !strings.Contains(s.last.Events[0].Message, tc.why) {
+				t.Errorf("events %+v, want %q", s.last.Events, tc.why)
+			}
+			s.settle()
+			s.want(map[string]string{"production": has})
+		})
+	}
+}
+
+func TestALiftEndsAQuarantine(t *testing.T) {
+	s := newSimulation(t, staging())
+	s.settle()
+	s.verification["staging/@2"] = VerificationFailed
+	s.release("2")
+	s.settle()
+	s.want(map[string]string{"staging": "1"})
+	delete(s.verification, "staging/@2")
+	s.command(sluicev1.CommandLift, "staging")
+	s.settle()
+	s.command(sluicev1.CommandPromote, "staging")
+	s.settle()
+	s.want(map[string]string{"staging": "2"})
+}
+
+func TestOnlyTimeInWhichABundleIsThereAndWorksCountsAsSoak(t *testing.T) {
+	soaking := func(t *testing.T) *simulation {
+		t.Helper()
+		s := newSimulation(t, staging(), with(production(), func(p *sluicev1.Stage) { p.After.Soak = minutes(10) }))
+		s.settle()
+		s.release("2")
+		s.settle()
+		s.pass(5 * time.Minute)
+		return s
+	}
+	t.Run("not while its objects fail", func(t *testing.T) {
+		s := soaking(t)
+		s.ready["staging/@2"] = ReadinessFailed
+		s.settle()
+		s.pass(time.Hour)
+		delete(s.ready, "staging/@2")
+		s.settle()
+		s.pass(4 * time.Minute)
+		s.want(map[string]string{"production": "1"})
+		s.pass(time.Minute)
+		s.want(map[string]string{"production": "2"})
+	})
+	t.Run("not while the content cannot be read", func(t *testing.T) {
+		s := soaking(t)
+		s.places["staging/"].problem = "fields disagree"
+		s.settle()
+		s.pass(time.Hour)
+		s.want(map[string]string{"production": "1"})
+		s.places["staging/"].problem = ""
+		s.settle()
+		s.pass(5 * time.Minute)
+		s.want(map[string]string{"production": "2"})
+	})
+	t.Run("what was replaced after it stays eligible", func(t *testing.T) {
+		s := soaking(t)
+		s.pass(4 * time.Minute)
+		s.takes = time.Hour
+		s.now = s.now.Add(2 * time.Minute) // the process was away
+		s.release("3")
+		s.settle()
+		s.want(map[string]string{"production": "2"})
 	})
 }

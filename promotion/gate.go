@@ -25,9 +25,19 @@ func gate(kind sluicev1.GateType, since, until time.Time, format string, args ..
 	return g
 }
 
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + reason
+}
+
+// gatekeeper knows which gates of a stage are closed.
+type gatekeeper struct{ stage *stage }
+
 // gates are those that are closed in front of a bundle that was chosen. A rollback that
 // nobody asked for waits only for windows that are about rollbacks.
-func (s *stageRound) gates(w want) []sluicev1.Gate {
+func (k gatekeeper) gates(w want) []sluicev1.Gate {
 	var closed []sluicev1.Gate
 	add := func(g *sluicev1.Gate) {
 		if g != nil {
@@ -38,22 +48,34 @@ func (s *stageRound) gates(w want) []sluicev1.Gate {
 	if w.kind == sluicev1.LandingRollback {
 		scope = sluicev1.WindowRollsBack
 	} else {
-		add(s.stateGate())
-		add(s.holdGate())
-		add(s.approvalGate(w))
+		add(k.stateGate())
+		add(k.holdGate())
+		add(k.approvalGate(w))
+		add(k.contentGate())
 	}
-	if !s.overridden(w.bundle.ID) {
-		add(s.windowGate(scope))
-		add(s.freezeGate(scope))
+	if !k.overridden(w.bundle.ID) {
+		add(k.windowGate(scope))
+		add(k.freezeGate(scope))
 	}
-	if s.seen.Problem != "" {
-		closed = append(closed, gate(sluicev1.GateContent, time.Time{}, time.Time{}, "%s", s.seen.Problem))
+	if k.stage.seen.Problem != "" {
+		closed = append(closed, gate(sluicev1.GateContent, time.Time{}, time.Time{}, "%s", k.stage.seen.Problem))
 	}
 	return closed
 }
 
-func (s *stageRound) stateGate() *sluicev1.Gate {
-	if !s.State.Lost {
+// contentGate waits for people to mend what cannot be read: what would be written to it
+// could not be seen either.
+func (k gatekeeper) contentGate() *sluicev1.Gate {
+	problem := k.stage.problem()
+	if problem == "" {
+		return nil
+	}
+	g := gate(sluicev1.GateContent, time.Time{}, time.Time{}, "%s", problem)
+	return &g
+}
+
+func (k gatekeeper) stateGate() *sluicev1.Gate {
+	if !k.stage.round.State.Lost {
 		return nil
 	}
 	g := gate(sluicev1.GateState, time.Time{}, time.Time{},
@@ -61,42 +83,35 @@ func (s *stageRound) stateGate() *sluicev1.Gate {
 	return &g
 }
 
-func (s *stageRound) holdGate() *sluicev1.Gate {
-	hold := s.state.Hold
+func (k gatekeeper) holdGate() *sluicev1.Gate {
+	hold := k.stage.state.Hold
 	if hold == nil {
 		return nil
 	}
 	until := time.Time{}
 	if hold.Until != nil {
 		until = *hold.Until
-		s.lookAgain(until, s.now)
+		k.stage.lookAgain(until)
 	}
 	g := gate(sluicev1.GateHold, hold.At, until, "held by %s%s; `sluice pipeline resume` lets it go on", hold.By, because(hold.Reason))
 	return &g
 }
 
-func because(reason string) string {
-	if reason == "" {
-		return ""
-	}
-	return ": " + reason
-}
-
 // approvalGate counts the people who agreed. Who asked for a promotion is not one of
 // them.
-func (s *stageRound) approvalGate(w want) *sluicev1.Gate {
-	a := s.spec.Approval
+func (k gatekeeper) approvalGate(w want) *sluicev1.Gate {
+	a := k.stage.spec.Approval
 	if a == nil || a.Required != nil && !*a.Required {
 		return nil
 	}
 	need, agreed := int(max(a.MinApprovals, 1)), []string{}
-	for _, c := range s.state.Approvals {
-		if c.Bundle != w.bundle.ID || !c.inForce(s.now) || c.By == w.by || slices.Contains(agreed, c.By) {
+	for _, c := range k.stage.state.Approvals {
+		if c.Bundle != w.bundle.ID || !c.inForce(k.stage.now) || c.By == w.by || slices.Contains(agreed, c.By) {
 			continue
 		}
 		agreed = append(agreed, c.By)
 		if c.Until != nil {
-			s.lookAgain(*c.Until, s.now)
+			k.stage.lookAgain(*c.Until)
 		}
 	}
 	if len(agreed) >= need {
@@ -108,22 +123,22 @@ func (s *stageRound) approvalGate(w want) *sluicev1.Gate {
 }
 
 // overridden reports whether a person opened windows and freezes for a bundle.
-func (s *stageRound) overridden(bundle string) bool {
-	return slices.ContainsFunc(s.state.Overrides, func(c Consent) bool { return c.Bundle == bundle && c.inForce(s.now) })
+func (k gatekeeper) overridden(bundle string) bool {
+	return slices.ContainsFunc(k.stage.state.Overrides, func(c Consent) bool { return c.Bundle == bundle && c.inForce(k.stage.now) })
 }
 
-func (s *stageRound) windowGate(scope sluicev1.WindowScope) *sluicev1.Gate {
-	calendar, err := ParseCalendar(s.spec.Windows)
+func (k gatekeeper) windowGate(scope sluicev1.WindowScope) *sluicev1.Gate {
+	calendar, err := ParseCalendar(k.stage.spec.Windows)
 	if err != nil {
 		g := gate(sluicev1.GateWindow, time.Time{}, time.Time{}, "%s", err)
 		return &g
 	}
-	return s.calendarGate(calendar, scope, sluicev1.GateWindow, "window %s")
+	return k.calendarGate(calendar, scope, sluicev1.GateWindow, "window %s")
 }
 
-func (s *stageRound) freezeGate(scope sluicev1.WindowScope) *sluicev1.Gate {
-	for _, f := range s.round.seen.Freezes {
-		if len(f.Stages) > 0 && !slices.Contains(f.Stages, s.spec.Name) {
+func (k gatekeeper) freezeGate(scope sluicev1.WindowScope) *sluicev1.Gate {
+	for _, f := range k.stage.round.seen.Freezes {
+		if !f.isAbout(k.stage.spec.Name) {
 			continue
 		}
 		calendar, err := ParseCalendar(f.Windows)
@@ -131,7 +146,7 @@ func (s *stageRound) freezeGate(scope sluicev1.WindowScope) *sluicev1.Gate {
 			g := gate(sluicev1.GateFreeze, time.Time{}, time.Time{}, "freeze %s: %s", f.Name, err)
 			return &g
 		}
-		if g := s.calendarGate(calendar, scope, sluicev1.GateFreeze, "freeze "+f.Name+because(f.Reason)+" (%s)"); g != nil {
+		if g := k.calendarGate(calendar, scope, sluicev1.GateFreeze, "freeze "+f.Name+because(f.Reason)+" (%s)"); g != nil {
 			return g
 		}
 	}
@@ -140,15 +155,15 @@ func (s *stageRound) freezeGate(scope sluicev1.WindowScope) *sluicev1.Gate {
 
 // calendarGate is the gate of a calendar, nil if it is open. The stage is looked at again
 // when that changes.
-func (s *stageRound) calendarGate(c Calendar, scope sluicev1.WindowScope, kind sluicev1.GateType, format string) *sluicev1.Gate {
-	opening := c.At(s.now, scope)
+func (k gatekeeper) calendarGate(c Calendar, scope sluicev1.WindowScope, kind sluicev1.GateType, format string) *sluicev1.Gate {
+	opening := c.At(k.stage.now, scope)
 	if !opening.Next.IsZero() {
-		s.lookAgain(opening.Next, s.now)
+		k.stage.lookAgain(opening.Next)
 	}
 	if opening.Open {
 		return nil
 	}
-	opens := c.NextOpen(s.now, scope)
+	opens := c.NextOpen(k.stage.now, scope)
 	when := "does not open again"
 	if !opens.IsZero() {
 		when = "opens at " + opens.UTC().Format(time.RFC3339)

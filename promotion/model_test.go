@@ -39,14 +39,14 @@ func (m *model) happen() {
 		m.note("release %d", m.releases)
 		m.release(strconv.Itoa(m.releases))
 	case 2:
-		m.note("%s refuted", key)
-		m.proof[key] = Refuted
+		m.note("%s fails its verification", key)
+		m.verification[key] = VerificationFailed
 	case 3:
 		m.note("%s passes", key)
-		delete(m.proof, key)
+		delete(m.verification, key)
 	case 4:
 		m.note("%s is broken", key)
-		m.ready[key] = Broken
+		m.ready[key] = ReadinessFailed
 	case 5:
 		delete(m.ready, key)
 	case 6:
@@ -84,7 +84,7 @@ func (m *model) happenToPullRequest(stage string) {
 	}
 	switch m.rand.IntN(6) {
 	case 0:
-		pr.Checks = Ready
+		pr.Checks = ReadinessReady
 	case 1:
 		if pr.Open {
 			m.note("bob closes #%d", pr.Number)
@@ -154,7 +154,7 @@ func (m *model) check(action Action) {
 		return
 	}
 	if after := m.spec.Stage(stage).After; after != nil && !slices.ContainsFunc(m.state.Stages[after.Stages[0]].Landings, func(l Landing) bool {
-		return l.Bundle == bundle.ID && l.Verdict == Verified
+		return l.Bundle == bundle.ID && l.Verdict == VerdictVerified
 	}) {
 		m.t.Errorf("%s is %s to %s, and was never verified in %s", version, from, stage, after.Stages[0])
 	}

@@ -3,6 +3,7 @@
 package promotion
 
 import (
+	"slices"
 	"time"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
@@ -42,6 +43,11 @@ type Freeze struct {
 	Windows []sluicev1.Window
 }
 
+// isAbout reports whether a freeze is about a stage.
+func (f Freeze) isAbout(stage string) bool {
+	return len(f.Stages) == 0 || slices.Contains(f.Stages, stage)
+}
+
 // Command is a command in an annotation.
 type Command struct {
 	Verb  sluicev1.CommandVerb
@@ -53,24 +59,24 @@ type Command struct {
 type Readiness int
 
 const (
-	// Unready means that they do not yet, or that it is not known.
-	Unready Readiness = iota
-	// Ready means that they do.
-	Ready
-	// Broken means that they tried, and that waiting does not help.
-	Broken
+	// ReadinessProgressing means that they do not yet, or that it is not known.
+	ReadinessProgressing Readiness = iota
+	// ReadinessReady means that they do.
+	ReadinessReady
+	// ReadinessFailed means that they tried, and that waiting does not help.
+	ReadinessFailed
 )
 
-// Proof is the state of a verification.
-type Proof int
+// Verification is the state of what has to prove a bundle.
+type Verification int
 
 const (
-	// Pending verifications have no result yet.
-	Pending Proof = iota
-	// Passed verifications prove that the bundle works.
-	Passed
-	// Refuted verifications prove that it does not.
-	Refuted
+	// VerificationPending means that there is no result yet.
+	VerificationPending Verification = iota
+	// VerificationPassed means that the bundle works.
+	VerificationPassed
+	// VerificationFailed means that it does not.
+	VerificationFailed
 )
 
 // StageSeen is what was seen of a stage.
@@ -88,9 +94,9 @@ type StageSeen struct {
 
 // TargetSeen is what was seen of a target.
 type TargetSeen struct {
-	Name string
-	Wave int
-	Content
+	Name    string
+	Wave    int
+	Content Content
 	// Commit in which the content got its values, by whom and when; zero if unknown.
 	Commit, By string
 	At         time.Time
@@ -99,9 +105,9 @@ type TargetSeen struct {
 	// Ready says whether the objects run the content, and Why not.
 	Ready Readiness
 	Why   string
-	// Proof is all verifications taken together, and Evidence what they say.
-	Proof    Proof
-	Evidence string
+	// Verification is all of them taken together, and Evidence what they say.
+	Verification Verification
+	Evidence     string
 }
 
 // PullRequest is a pull request as the forge shows it.
@@ -128,8 +134,7 @@ type PullRequest struct {
 	AutoMerge bool
 	// Keep and Retry are the labels sluice/keep and sluice/retry.
 	Keep, Retry bool
-	// Checks is whether all that the branch requires is there: Ready, Unready, or Broken,
-	// and Why not.
+	// Checks is whether all that the branch requires is there, and Why not.
 	Checks Readiness
 	Why    string
 	// MustBeUpToDate means that the branch takes nothing that is behind it; MustQueue that

@@ -30,7 +30,7 @@ func proposing(t *testing.T, change ...func(*sluicev1.Stage)) *simulation {
 func TestAPullRequestIsMergedWhenItIsGreen(t *testing.T) {
 	s := proposing(t)
 	s.wantGate("production", sluicev1.GateReview)
-	s.prs["production"].Checks = Ready
+	s.prs["production"].Checks = ReadinessReady
 	s.settle()
 	s.want(map[string]string{"production": "2"})
 	if s.state.Stages["production"].Proposal != nil {
@@ -49,11 +49,11 @@ func TestWhoMerges(t *testing.T) {
 		merged bool
 		asked  bool
 	}{
-		"Sluice, once all is green":             {auto: sluicev1.AutoMergeSelf, checks: Ready, merged: true},
-		"a person":                              {auto: sluicev1.AutoMergeNever, checks: Ready},
-		"the forge, when it is asked to":        {auto: sluicev1.AutoMergePlatform, checks: Unready, asked: true},
-		"not the forge, once all is green":      {auto: sluicev1.AutoMergePlatform, checks: Ready, merged: true, asked: true},
-		"not the forge, when there are windows": {auto: sluicev1.AutoMergePlatform, window: true, checks: Unready},
+		"Sluice, once all is green":             {auto: sluicev1.AutoMergeSelf, checks: ReadinessReady, merged: true},
+		"a person":                              {auto: sluicev1.AutoMergeNever, checks: ReadinessReady},
+		"the forge, when it is asked to":        {auto: sluicev1.AutoMergePlatform, checks: ReadinessProgressing, asked: true},
+		"not the forge, once all is green":      {auto: sluicev1.AutoMergePlatform, checks: ReadinessReady, merged: true, asked: true},
+		"not the forge, when there are windows": {auto: sluicev1.AutoMergePlatform, window: true, checks: ReadinessProgressing},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := proposing(t, func(p *sluicev1.Stage) {
@@ -127,7 +127,7 @@ func TestWhoClosesAPullRequest(t *testing.T) {
 		s.prs["production"].Open, s.prs["production"].ClosedBy = false, "bob"
 		s.settle()
 		s.prs["production"].Open = true
-		s.prs["production"].Checks = Ready
+		s.prs["production"].Checks = ReadinessReady
 		s.settle()
 		s.want(map[string]string{"production": "2"})
 	})
@@ -168,7 +168,7 @@ func TestGatesHoldMergingAndNotOpening(t *testing.T) {
 		p.Write.PullRequest.Draft = true
 	})
 	pr := s.prs["production"]
-	pr.Checks, pr.AutoMerge = Ready, true
+	pr.Checks, pr.AutoMerge = ReadinessReady, true
 	s.settle()
 	if pr.Merged || pr.AutoMerge || !pr.Draft {
 		t.Errorf("outside of the window: %+v", pr)
@@ -204,8 +204,8 @@ func TestARollbackIsProposedOrCommitted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := proposing(t, func(p *sluicev1.Stage) { p.OnFailure.Mode = tc.mode })
-			s.proof["production/@2"] = Refuted
-			s.prs["production"].Checks = Ready
+			s.verification["production/@2"] = VerificationFailed
+			s.prs["production"].Checks = ReadinessReady
 			s.settle()
 			s.want(map[string]string{"production": tc.has})
 			if proposed := s.proposed["production"]; tc.has == "2" && proposed != "1" {

@@ -24,24 +24,35 @@ type simulation struct {
 	state State
 	now   time.Time
 
-	newest   map[string]Newest
-	content  map[string]map[string]string // version by target and artifact
-	by       map[string]string            // author of a target's content
-	at       map[string]time.Time         // of a target's last commit
-	commits  int
-	ready    map[string]Readiness    // by target and version, as in production/@2; Ready if missing
-	proof    map[string]Proof        // likewise; Passed if missing
-	takes    time.Duration           // how long verifications take
-	prs      map[string]*PullRequest // by stage
-	proposed map[string]string       // version by stage, on the branch of its pull request
-	commands []Command
-	guarded  bool
-	lost     bool
-	freezes  []Freeze
+	newest       map[string]Newest
+	places       map[string]*place // by target, as in production/eu
+	commits      int
+	ready        map[string]Readiness    // by target and version, as in production/@2; Ready if missing
+	verification map[string]Verification // likewise; VerificationPassed if missing
+	unwritable   map[string]string       // why, by stage
+	takes        time.Duration           // how long verifications take
+	prs          map[string]*PullRequest // by stage
+	proposed     map[string]string       // version by stage, on the branch of its pull request
+	commands     []Command
+	guarded      bool
+	lost         bool
+	freezes      []Freeze
 
 	last   Decision
+	told   []string          // the events, warnings with an exclamation mark
 	wrote  map[string]string // bundle by stage
 	merged int
+}
+
+// place is what a target has.
+type place struct {
+	versions map[string]string // by artifact
+	by       string            // who committed them, when and in which commit
+	at       time.Time
+	commit   string
+	problem  string // why they cannot be read
+	why      string // what the objects say unless they are Ready
+	evidence string // what the verifications say unless they passed
 }
 
 // newSimulation is a pipeline of one artifact, with these stages. Every target has
@@ -51,8 +62,8 @@ func newSimulation(t *testing.T, stages ...sluicev1.Stage) *simulation {
 	s := &simulation{
 		t: t, now: epoch, guarded: true,
 		spec:   sluicev1.PipelineSpec{Artifacts: []sluicev1.Artifact{{Name: "app"}}, Stages: stages},
-		newest: map[string]Newest{}, content: map[string]map[string]string{}, by: map[string]string{}, at: map[string]time.Time{},
-		ready: map[string]Readiness{}, proof: map[string]Proof{},
+		newest: map[string]Newest{}, places: map[string]*place{}, unwritable: map[string]string{},
+		ready: map[string]Readiness{}, verification: map[string]Verification{},
 		wrote: map[string]string{}, prs: map[string]*PullRequest{}, proposed: map[string]string{},
 	}
 	for _, stage := range stages {
@@ -83,32 +94,33 @@ func (s *simulation) releaseOf(artifact, version string) {
 func (s *simulation) commit(stage, target, version, by string) {
 	s.commits++
 	key := stage + "/" + target
-	if s.content[key] == nil {
-		s.content[key] = map[string]string{}
+	if s.places[key] == nil {
+		s.places[key] = &place{versions: map[string]string{}}
 	}
-	s.content[key]["app"], s.by[key], s.at[key] = version, by, s.now
+	p := s.places[key]
+	p.versions["app"], p.by, p.at, p.commit = version, by, s.now, fmt.Sprint(s.commits)
 }
 
 // judged is what the objects and the verifications of a target say.
-func (s *simulation) judged(key string) (Readiness, Proof) {
-	ready, isSet := s.ready[key+"@"+s.content[key]["app"]]
+func (s *simulation) judged(key string) (Readiness, Verification) {
+	ready, isSet := s.ready[key+"@"+s.places[key].versions["app"]]
 	if !isSet {
-		ready = Ready
+		ready = ReadinessReady
 	}
-	proof, isSet := s.proof[key+"@"+s.content[key]["app"]]
+	verified, isSet := s.verification[key+"@"+s.places[key].versions["app"]]
 	switch {
 	case isSet:
-	case s.now.Sub(s.at[key]) < s.takes:
-		proof = Pending
+	case s.now.Sub(s.places[key].at) < s.takes:
+		verified = VerificationPending
 	default:
-		proof = Passed
+		verified = VerificationPassed
 	}
-	return ready, proof
+	return ready, verified
 }
 
 // has is the version of a stage's first target.
 func (s *simulation) has(stage string) string {
-	return s.content[stage+"/"+targetsOf(s.spec.Stage(stage))[0].Name]["app"]
+	return s.places[stage+"/"+targetsOf(s.spec.Stage(stage))[0].Name].versions["app"]
 }
 
 // observe is what is seen now.
@@ -119,18 +131,10 @@ func (s *simulation) observe() Observation {
 	}
 	for i := range s.spec.Stages {
 		stage := &s.spec.Stages[i]
-		in := StageSeen{Wrote: s.wrote[stage.Name]}
+		in := StageSeen{Wrote: s.wrote[stage.Name], Problem: s.unwritable[stage.Name]}
 		for _, target := range targetsOf(stage) {
 			key := stage.Name + "/" + target.Name
-			var versions []sluicev1.Version
-			for artifact, version := range s.content[key] {
-				versions = append(versions, sluicev1.Version{Artifact: artifact, Tag: version})
-			}
-			ready, proof := s.judged(key)
-			in.Targets = append(in.Targets, TargetSeen{
-				Name: target.Name, Wave: int(target.Wave), Content: Content{Versions: versions},
-				Commit: fmt.Sprint(s.commits), By: s.by[key], Ours: s.by[key] == "sluice", Ready: ready, Proof: proof,
-			})
+			in.Targets = append(in.Targets, s.observeTarget(target, key))
 		}
 		if pr := s.prs[stage.Name]; pr != nil {
 			shown := *pr
@@ -141,10 +145,33 @@ func (s *simulation) observe() Observation {
 	return seen
 }
 
+func (s *simulation) observeTarget(target sluicev1.Target, key string) TargetSeen {
+	p := s.places[key]
+	seen := TargetSeen{
+		Name: target.Name, Wave: int(target.Wave), Content: Content{Problem: p.problem}, Commit: p.commit, By: p.by, Ours: p.by == "sluice",
+	}
+	for artifact, version := range p.versions {
+		seen.Content.Versions = append(seen.Content.Versions, sluicev1.Version{Artifact: artifact, Tag: version})
+	}
+	if seen.Ready, seen.Verification = s.judged(key); seen.Ready != ReadinessReady {
+		seen.Why = p.why
+	}
+	if seen.Verification != VerificationPassed {
+		seen.Evidence = p.evidence
+	}
+	return seen
+}
+
 // decide makes one decision and carries it out, and returns whether it did anything.
 func (s *simulation) decide() bool {
 	s.last = Decide(s.state, s.observe(), s.now)
 	changed := !equal(s.state, s.last.State)
+	for _, e := range s.last.Events {
+		if e.Warning {
+			e.Message = "! " + e.Message
+		}
+		s.told = append(s.told, e.Message)
+	}
 	s.state = s.last.State
 	acted := false
 	for _, action := range s.last.Actions {
@@ -189,7 +216,7 @@ func (s *simulation) write(a Write) bool {
 	did := false
 	s.wrote[a.Stage] = a.Bundle.ID
 	for _, target := range a.Targets {
-		if s.content[a.Stage+"/"+target]["app"] == a.Bundle.Versions[0].Tag {
+		if s.places[a.Stage+"/"+target].versions["app"] == a.Bundle.Versions[0].Tag {
 			continue
 		}
 		s.commit(a.Stage, target, a.Bundle.Versions[0].Tag, "sluice")
@@ -241,11 +268,19 @@ func (s *simulation) settle() {
 	s.t.Fatalf("it does not come to rest: %+v\n%+v", s.last.Stages, s.last.Actions)
 }
 
-// pass lets time go by.
+// pass lets time go by, in which there are decisions only when they were asked for.
 func (s *simulation) pass(d time.Duration) {
 	s.t.Helper()
-	s.now = s.now.Add(d)
 	s.settle()
+	for until := s.now.Add(d); ; {
+		next := s.now.Add(s.last.After)
+		if s.last.After == 0 || next.After(until) {
+			s.now = until
+			return
+		}
+		s.now = next
+		s.settle()
+	}
 }
 
 func (s *simulation) command(verb sluicev1.CommandVerb, stage string, change ...func(*Command)) {

@@ -18,7 +18,6 @@ import (
 const (
 	maxState      = 1 << 20 // bytes
 	maxLandings   = 20      // of a stage
-	maxBundles    = 200
 	maxQuarantine = 100
 	maxDecisions  = 50 // approvals, ignored bundles, ... of a stage
 )
@@ -63,11 +62,11 @@ type Quarantine struct {
 	Overridden *time.Time `json:"overridden,omitempty"`
 }
 
-// Verdicts of a landing; none while there is no verdict yet.
+// Verdicts of a landing; empty while there is none yet.
 const (
-	Verified = "Verified"
-	Failed   = "Failed"
-	Replaced = "Replaced" // another bundle came before there was a verdict
+	VerdictVerified = "Verified"
+	VerdictFailed   = "Failed"
+	VerdictReplaced = "Replaced" // another bundle came before there was a verdict
 )
 
 // Landing is a bundle that a stage got.
@@ -78,7 +77,7 @@ type Landing struct {
 	Commit string               `json:"commit,omitempty"`
 	By     string               `json:"by,omitempty"`
 	// Waves is when each wave of the stage's targets had it.
-	Waves []time.Time `json:"waves,omitempty"`
+	Waves map[int]time.Time `json:"waves,omitempty"`
 	// Verdict, when it was given, and why.
 	Verdict   string     `json:"verdict,omitempty"`
 	VerdictAt *time.Time `json:"verdictAt,omitempty"`
@@ -109,6 +108,25 @@ func (l Landing) soaked(now time.Time) time.Duration {
 		total += max(0, now.Sub(*l.Since))
 	}
 	return total
+}
+
+// reached is since when a wave has the bundle, which is now if that was not known.
+func (l *Landing) reached(wave int, now time.Time) time.Time {
+	if since, known := l.Waves[wave]; known {
+		return since
+	}
+	if l.Waves == nil {
+		l.Waves = map[int]time.Time{}
+	}
+	l.Waves[wave] = now
+	return now
+}
+
+// stopSoak ends the time in which a bundle soaks: it is not there any more, or not Ready.
+func (l *Landing) stopSoak(now time.Time) {
+	if l.Since != nil {
+		l.Soaked, l.Since = Duration(l.soaked(now)), nil
+	}
 }
 
 // Writing is what is about to be written to a stage, kept before it is.
@@ -159,6 +177,8 @@ type Ignored struct {
 
 // StageState is what is kept of a stage.
 type StageState struct {
+	// Has is the bundle that each target has, by its name.
+	Has map[string]string `json:"has,omitempty"`
 	// Landings, the newest first.
 	Landings []Landing `json:"landings,omitempty"`
 	// Writing is what is about to be written.
@@ -183,11 +203,32 @@ func (s StageState) current() *Landing {
 	return &s.Landings[0]
 }
 
+// with is the state after a target was seen to have a bundle.
+func (s StageState) with(target, bundle string) StageState {
+	has := maps.Clone(s.Has)
+	if has == nil {
+		has = map[string]string{}
+	}
+	has[target] = bundle
+	s.Has = has
+	return s
+}
+
+// forgetOthers is the state without what targets had that are not among these.
+func (s StageState) forgetOthers(targets []TargetSeen) StageState {
+	has := maps.Clone(s.Has)
+	maps.DeleteFunc(has, func(name string, _ string) bool {
+		return !slices.ContainsFunc(targets, func(t TargetSeen) bool { return t.Name == name })
+	})
+	s.Has = has
+	return s
+}
+
 // verifiedBefore is the newest bundle that was verified in the stage and that ok accepts;
 // empty if there is none.
 func (s StageState) verifiedBefore(ok func(bundle string) bool) string {
 	for _, l := range s.Landings {
-		if l.Verdict == Verified && ok(l.Bundle) {
+		if l.Verdict == VerdictVerified && ok(l.Bundle) {
 			return l.Bundle
 		}
 	}
@@ -201,10 +242,10 @@ func (s State) Clone() State {
 	for name, stage := range s.Stages {
 		stage.Landings = slices.Clone(stage.Landings)
 		for i := range stage.Landings {
-			stage.Landings[i].Waves = slices.Clone(stage.Landings[i].Waves)
+			stage.Landings[i].Waves = maps.Clone(stage.Landings[i].Waves)
 		}
 		stage.Approvals, stage.Overrides = slices.Clone(stage.Approvals), slices.Clone(stage.Overrides)
-		stage.Ignored = slices.Clone(stage.Ignored)
+		stage.Ignored, stage.Has = slices.Clone(stage.Ignored), maps.Clone(stage.Has)
 		stages[name] = stage
 	}
 	s.Stages = stages
@@ -263,6 +304,9 @@ func (s *State) trim() {
 // bundles are the ids of all that the stage names.
 func (s StageState) bundles() []string {
 	var ids []string
+	for _, id := range s.Has {
+		ids = append(ids, id)
+	}
 	for _, l := range s.Landings {
 		ids = append(ids, l.Bundle)
 	}
@@ -309,11 +353,8 @@ func ParseState(text []byte) (State, error) {
 	if err := yaml.UnmarshalStrict(text, &s); err != nil {
 		return State{}, fmt.Errorf("%w: %w", ErrState, err)
 	}
-	switch {
-	case s.Version != 1:
+	if s.Version != 1 {
 		return State{}, fmt.Errorf("%w: its version is %d, and this Sluice knows 1", ErrState, s.Version)
-	case len(s.Bundles) > maxBundles*4:
-		return State{}, fmt.Errorf("%w: it has more than %d bundles", ErrState, maxBundles*4)
 	}
 	return s, nil
 }

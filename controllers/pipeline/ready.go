@@ -26,24 +26,24 @@ import (
 
 // judge says whether a target runs what its content says, and whether that works.
 func (r *run) judge(ctx context.Context, stage *sluicev1.Stage, t target, seen *promotion.TargetSeen) error {
-	seen.Ready, seen.Proof = promotion.Ready, promotion.Passed
+	seen.Ready, seen.Verification = promotion.ReadinessReady, promotion.VerificationPassed
 	for _, ref := range t.ready {
 		ready, why, err := r.kustomization(ctx, t, ref, seen.Content)
 		if err != nil {
 			return err
 		}
-		if ready != promotion.Ready && (seen.Ready == promotion.Ready || ready == promotion.Broken) {
+		if ready != promotion.ReadinessReady && (seen.Ready == promotion.ReadinessReady || ready == promotion.ReadinessFailed) {
 			seen.Ready, seen.Why = ready, why
 		}
 	}
 	l := landingOf(r.memory.state, stage.Name)
 	for _, v := range stage.Verify {
-		proof, evidence, err := r.canary(ctx, v.Canary, l, seen.Content)
+		state, evidence, err := r.canary(ctx, v.Canary, l, seen.Content)
 		if err != nil {
 			return err
 		}
-		if proof != promotion.Passed && (seen.Proof == promotion.Passed || proof == promotion.Refuted) {
-			seen.Proof, seen.Evidence = proof, evidence
+		if state != promotion.VerificationPassed && (seen.Verification == promotion.VerificationPassed || state == promotion.VerificationFailed) {
+			seen.Verification, seen.Evidence = state, evidence
 		}
 	}
 	return nil
@@ -57,34 +57,34 @@ func (r *run) kustomization(
 ) (promotion.Readiness, string, error) {
 	key := keyOf(r.pipeline, ref.Namespace, ref.Name)
 	if r.Access.NoCrossNamespaceRefs && key.Namespace != r.pipeline.Namespace {
-		return promotion.Unready, "", refuse("spec.stages.ready: can't access Kustomization '%s', cross-namespace references have been blocked", key)
+		return promotion.ReadinessProgressing, "", refuse("spec.stages.ready: can't access Kustomization '%s', cross-namespace references have been blocked", key)
 	}
 	var k kustomizev1.Kustomization
 	err := r.Client.Get(ctx, key, &k)
 	switch {
 	case apierrors.IsNotFound(err):
-		return promotion.Unready, fmt.Sprintf("Kustomization %s does not exist", key), nil
+		return promotion.ReadinessProgressing, fmt.Sprintf("Kustomization %s does not exist", key), nil
 	case err != nil:
-		return promotion.Unready, "", fmt.Errorf("reading Kustomization %s: %w", key, err)
+		return promotion.ReadinessProgressing, "", fmt.Errorf("reading Kustomization %s: %w", key, err)
 	}
 	condition := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition)
 	switch {
 	case k.Spec.Suspend:
-		return promotion.Unready, fmt.Sprintf("Kustomization %s is suspended", key), nil
+		return promotion.ReadinessProgressing, fmt.Sprintf("Kustomization %s is suspended", key), nil
 	case condition == nil || k.Status.ObservedGeneration != k.Generation && condition.Status == metav1.ConditionTrue:
-		return promotion.Unready, fmt.Sprintf("Kustomization %s has not been reconciled yet", key), nil
-	case condition.Status == metav1.ConditionFalse && brokenReasons[condition.Reason] && r.carries(ctx, t, k.Status.LastAttemptedRevision, want):
-		return promotion.Broken, fmt.Sprintf("Kustomization %s: %s", key, condition.Message), nil
+		return promotion.ReadinessProgressing, fmt.Sprintf("Kustomization %s has not been reconciled yet", key), nil
+	case condition.Status == metav1.ConditionFalse && failedReasons[condition.Reason] && r.carries(ctx, t, k.Status.LastAttemptedRevision, want):
+		return promotion.ReadinessFailed, fmt.Sprintf("Kustomization %s: %s", key, condition.Message), nil
 	case condition.Status != metav1.ConditionTrue:
-		return promotion.Unready, fmt.Sprintf("Kustomization %s is not Ready: %s", key, condition.Message), nil
+		return promotion.ReadinessProgressing, fmt.Sprintf("Kustomization %s is not Ready: %s", key, condition.Message), nil
 	case !r.carries(ctx, t, k.Status.LastAppliedRevision, want):
-		return promotion.Unready, fmt.Sprintf("Kustomization %s has %s, which does not have this version", key, shortRevision(k.Status.LastAppliedRevision)), nil
+		return promotion.ReadinessProgressing, fmt.Sprintf("Kustomization %s has %s, which does not have this version", key, shortRevision(k.Status.LastAppliedRevision)), nil
 	}
-	return promotion.Ready, "", nil
+	return promotion.ReadinessReady, "", nil
 }
 
-// brokenReasons are those of a Kustomization that tried what it was given.
-var brokenReasons = map[string]bool{
+// failedReasons are those of a Kustomization that tried what it was given.
+var failedReasons = map[string]bool{
 	meta.HealthCheckFailedReason: true, meta.BuildFailedReason: true, meta.ReconciliationFailedReason: true,
 }
 
@@ -116,35 +116,35 @@ func shortRevision(revision string) string {
 // to a verdict after they landed.
 func (r *run) canary(
 	ctx context.Context, ref *sluicev1.CanaryVerification, l promotion.Landing, want promotion.Content,
-) (promotion.Proof, string, error) {
+) (promotion.Verification, string, error) {
 	key := keyOf(r.pipeline, ref.Namespace, ref.Name)
 	if r.Access.NoCrossNamespaceRefs && key.Namespace != r.pipeline.Namespace {
-		return promotion.Pending, "", refuse("spec.stages.verify: can't access Canary '%s', cross-namespace references have been blocked", key)
+		return promotion.VerificationPending, "", refuse("spec.stages.verify: can't access Canary '%s', cross-namespace references have been blocked", key)
 	}
 	var c flaggerv1.Canary
 	err := r.Client.Get(ctx, key, &c)
 	switch {
 	case apierrors.IsNotFound(err):
-		return promotion.Pending, fmt.Sprintf("Canary %s does not exist", key), nil
+		return promotion.VerificationPending, fmt.Sprintf("Canary %s does not exist", key), nil
 	case err != nil:
-		return promotion.Pending, "", fmt.Errorf("reading Canary %s: %w", key, err)
+		return promotion.VerificationPending, "", fmt.Errorf("reading Canary %s: %w", key, err)
 	}
 	has, err := r.targetHas(ctx, &c, want)
 	switch {
 	case err != nil:
-		return promotion.Pending, "", err
+		return promotion.VerificationPending, "", err
 	case !has:
-		return promotion.Pending, fmt.Sprintf("the target of Canary %s does not have this version yet", key), nil
+		return promotion.VerificationPending, fmt.Sprintf("the target of Canary %s does not have this version yet", key), nil
 	case c.Status.LastTransitionTime.Time.Before(l.At.Add(-clockSkew)):
-		return promotion.Pending, fmt.Sprintf("Canary %s has not seen this version yet", key), nil
+		return promotion.VerificationPending, fmt.Sprintf("Canary %s has not seen this version yet", key), nil
 	}
 	switch c.Status.Phase {
 	case flaggerv1.CanaryPhaseSucceeded, flaggerv1.CanaryPhaseInitialized:
-		return promotion.Passed, fmt.Sprintf("Canary %s %s", key, strings.ToLower(string(c.Status.Phase))), nil
+		return promotion.VerificationPassed, fmt.Sprintf("Canary %s %s", key, strings.ToLower(string(c.Status.Phase))), nil
 	case flaggerv1.CanaryPhaseFailed:
-		return promotion.Refuted, fmt.Sprintf("Canary %s failed: %s", key, messageOf(&c)), nil
+		return promotion.VerificationFailed, fmt.Sprintf("Canary %s failed: %s", key, messageOf(&c)), nil
 	}
-	return promotion.Pending, fmt.Sprintf("Canary %s is %s at weight %d", key, c.Status.Phase, c.Status.CanaryWeight), nil
+	return promotion.VerificationPending, fmt.Sprintf("Canary %s is %s at weight %d", key, c.Status.Phase, c.Status.CanaryWeight), nil
 }
 
 func messageOf(c *flaggerv1.Canary) string {

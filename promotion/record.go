@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package promotion
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+)
+
+// contentRecorder notes which bundle a stage has: who commits to it, and how, makes no difference.
+type contentRecorder struct{ stage *stage }
+
+// record notes a landing where a target has a bundle that it did not have before. While a
+// bundle goes from wave to wave, one more target that has it is no landing of its own.
+func (r contentRecorder) record() {
+	s := r.stage
+	s.state = s.state.forgetOthers(s.seen.Targets)
+	gone := r.isGone()
+	for i := range s.seen.Targets {
+		t := &s.seen.Targets[i]
+		id := s.bundleOf(t.Content)
+		if id == "" || id == s.state.Has[t.Name] && !gone {
+			continue
+		}
+		s.state = s.state.with(t.Name, id)
+		if l := s.state.current(); l == nil || l.Bundle != id || gone {
+			r.land(id, t)
+			gone = false
+		}
+	}
+	if w := s.state.Writing; w != nil && s.hasEverywhere(w.Bundle) {
+		s.state.Writing = nil
+	}
+}
+
+// isGone reports whether what was just written is not there any more.
+func (r contentRecorder) isGone() bool {
+	w := r.stage.state.Writing
+	return w != nil && r.stage.seen.Wrote == w.Bundle && !r.stage.isThere(w.Bundle)
+}
+
+// land notes that a bundle is in the stage from now on, in the place of another one.
+func (r contentRecorder) land(id string, t *TargetSeen) {
+	s := r.stage
+	r.leave(s.state.current())
+	l := Landing{Bundle: id, At: s.now, Kind: r.kindOf(id, t), Commit: t.Commit, By: t.By}
+	if w := s.state.Writing; w != nil && w.Bundle == id {
+		l.By = cmp.Or(w.By, l.By)
+	} else {
+		r.overtake()
+	}
+	if pin := s.state.Pin; pin != nil && pin.Bundle == id {
+		s.state.Pin = nil
+	}
+	s.state.Landings = slices.Insert(s.state.Landings, 0, l)
+	r.announce(l)
+	r.override(l)
+}
+
+// overtake ends what was about to be written when another bundle landed. Whether it was
+// there in between is not known; it counts as if it was, for who overwrites it wins.
+func (r contentRecorder) overtake() {
+	s := r.stage
+	if w := s.state.Writing; w != nil && w.Kind == sluicev1.LandingPromotion && w.Bundle != s.has() {
+		s.state.Landings = slices.Insert(s.state.Landings, 0, Landing{
+			Bundle: w.Bundle, At: s.now, Kind: w.Kind, By: w.By, Verdict: VerdictReplaced, VerdictAt: &s.now, Reason: "another commit came at the same time",
+		})
+	}
+	s.state.Writing = nil
+}
+
+func (r contentRecorder) kindOf(id string, at *TargetSeen) sluicev1.LandingKind {
+	switch w, p := r.stage.state.Writing, r.stage.state.Proposal; {
+	case w != nil && w.Bundle == id:
+		return w.Kind
+	case p != nil && p.Bundle == id:
+		return p.Kind
+	case at.Ours:
+		return sluicev1.LandingPromotion
+	}
+	return sluicev1.LandingManual
+}
+
+// leave ends a landing: its bundle is not in the stage any more.
+func (r contentRecorder) leave(l *Landing) {
+	if l == nil {
+		return
+	}
+	l.stopSoak(r.stage.now)
+	if l.Verdict == "" {
+		l.Verdict, l.VerdictAt = VerdictReplaced, &r.stage.now
+	}
+}
+
+func (r contentRecorder) announce(l Landing) {
+	switch l.Kind {
+	case sluicev1.LandingRollback:
+		r.stage.say("RolledBack", "%s has %s again", r.stage.spec.Name, r.stage.name(l.Bundle))
+	case sluicev1.LandingManual:
+		r.stage.say("Landed", "%s has %s, by commit %s of %s", r.stage.spec.Name, r.stage.name(l.Bundle), short(l.Commit), cmp.Or(l.By, "somebody"))
+	default:
+		r.stage.say("Landed", "%s has %s", r.stage.spec.Name, r.stage.name(l.Bundle))
+	}
+}
+
+// override notes that somebody put a bundle back that is in quarantine. They win, until
+// it fails again.
+func (r contentRecorder) override(l Landing) {
+	q := r.stage.quarantined(l.Bundle)
+	if q == nil || l.Kind != sluicev1.LandingManual || len(r.stage.state.Landings) == 1 {
+		return
+	}
+	q.Overridden = &r.stage.now
+	r.stage.warn(sluicev1.QuarantineOverriddenReason, "commit %s put %s back into %s, which is in quarantine since %s: %s",
+		short(l.Commit), r.stage.name(l.Bundle), r.stage.spec.Name, q.At.UTC().Format(time.RFC3339), q.Reason)
+}
+
+// short is a commit as people read it.
+func short(commit string) string { return commit[:min(len(commit), 8)] }

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package promotion
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+)
+
+// want is a bundle that a stage is to be given, and why.
+type want struct {
+	bundle sluicev1.Bundle
+	kind   sluicev1.LandingKind
+	by     string // who asked for it; empty is nobody
+	reason string
+	// targets that it is to be written to next; nil are all of the first wave that lacks
+	// it.
+	targets []TargetSeen
+}
+
+func orSomebody(who string) string {
+	if who == "" {
+		return "somebody"
+	}
+	return who
+}
+
+// selector chooses what a stage is to be given next.
+type selector struct{ stage *stage }
+
+// wanted is the bundle that the stage is to be given next, nil if that is none, and what
+// keeps it from being chosen.
+func (s selector) wanted() (*want, []sluicev1.Gate) {
+	current := s.stage.state.current()
+	switch w, pin := s.stage.state.Writing, s.stage.state.Pin; {
+	case w != nil && w.Kind == sluicev1.LandingRollback:
+		return s.stage.wants(*w), nil
+	case pin != nil:
+		return s.stage.wants(*pin), nil
+	case current != nil && current.Verdict == "" && current.Kind == sluicev1.LandingPromotion && !s.stage.hasEverywhere(current.Bundle):
+		return s.nextWave(current), nil
+	}
+	id, gates := s.eligible()
+	if id == "" {
+		return nil, gates
+	}
+	if current != nil && current.Verdict == "" && current.Bundle != id && s.stage.isThere(current.Bundle) {
+		gates = append(gates, s.verdictGate(current))
+	}
+	return s.stage.wants(Writing{Bundle: id, Kind: sluicev1.LandingPromotion}), gates
+}
+
+// nextWave is what a bundle that is on its way through the waves is written to next: the
+// rest of the wave that it is in or, if that is verified, the one after it.
+func (s selector) nextWave(l *Landing) *want {
+	lacking := s.stage.lacking(l.Bundle)
+	wave := slices.MinFunc(lacking, func(a, b TargetSeen) int { return a.Wave - b.Wave }).Wave
+	if !s.verifiedBefore(wave) {
+		return nil
+	}
+	b := s.stage.bundle(l.Bundle)
+	return &want{bundle: b, kind: l.Kind, targets: slices.DeleteFunc(lacking, func(t TargetSeen) bool { return t.Wave != wave })}
+}
+
+// verifiedBefore reports whether all targets of the waves before one are verified.
+func (s selector) verifiedBefore(wave int) bool {
+	return !slices.ContainsFunc(s.stage.seen.Targets, func(t TargetSeen) bool {
+		return t.Wave < wave && (t.Ready != ReadinessReady || t.Verification != VerificationPassed)
+	})
+}
+
+func (s selector) verdictGate(l *Landing) sluicev1.Gate {
+	since := l.At
+	return gate(sluicev1.GateVerdict, since, time.Time{}, "%s is not verified yet: %s", s.stage.name(l.Bundle), s.stage.evidence(l))
+}
+
+// eligible is the bundle that the stage would be promoted to, empty if there is none, and
+// what it waits for.
+func (s selector) eligible() (string, []sluicev1.Gate) {
+	switch {
+	case s.stage.spec.After != nil:
+		return s.fromUpstream()
+	case s.stage.round.Candidate == nil:
+		return "", []sluicev1.Gate{gate(sluicev1.GateUpstream, time.Time{}, time.Time{}, "%s", s.stage.round.Waiting)}
+	case s.stage.hasEverywhere(s.stage.round.Candidate.ID):
+		return "", nil
+	}
+	candidate := pass{bundle: s.stage.round.Candidate.ID, at: s.stage.round.State.Candidate.Since}
+	if why := cmp.Or(s.excluded(candidate.bundle), s.replacedSince(candidate)); why != "" {
+		return "", []sluicev1.Gate{gate(sluicev1.GateContent, time.Time{}, time.Time{}, "%s", why)}
+	}
+	return s.stage.round.Candidate.ID, nil
+}
+
+// excluded says why a bundle is not promoted by itself; empty is no reason.
+func (s selector) excluded(id string) string {
+	if q := s.stage.quarantined(id); q != nil && q.Overridden == nil {
+		return fmt.Sprintf("%s is in quarantine: %s; `sluice pipeline lift` ends that", s.stage.name(id), q.Reason)
+	}
+	for _, i := range s.stage.state.Ignored {
+		if i.Bundle == id {
+			return fmt.Sprintf("%s: %s closed pull request #%d; reopen it, or `sluice pipeline promote`", s.stage.name(id), orSomebody(i.By), i.Number)
+		}
+	}
+	return ""
+}
+
+// replacedSince says that the stage had a bundle, and that another one replaced it after it
+// was chosen: nothing is promoted twice for the same reason. Empty means that none did.
+func (s selector) replacedSince(p pass) string {
+	current := s.stage.state.current()
+	if current == nil || current.Bundle == p.bundle || p.at.After(current.At) ||
+		!slices.ContainsFunc(s.stage.state.Landings, func(l Landing) bool { return l.Bundle == p.bundle }) {
+		return ""
+	}
+	return fmt.Sprintf("%s was here, and commit %s of %s took it out; `sluice pipeline promote` brings it back",
+		s.stage.name(p.bundle), short(current.Commit), orSomebody(current.By))
+}
+
+// fromUpstream is the newest bundle that the stages before let through, and that is newer
+// than what the stage has, and what the next one waits for.
+func (s selector) fromUpstream() (string, []sluicev1.Gate) {
+	u := upstream{s.stage}
+	var passed [][]pass
+	var gates []sluicev1.Gate
+	for _, name := range s.stage.spec.After.Stages {
+		through, waits := u.passes(name)
+		passed = append(passed, through)
+		gates = append(gates, waits...)
+	}
+	best := pass{}
+	for _, p := range u.combine(passed) {
+		if s.excluded(p.bundle) == "" && (best.bundle == "" || p.newerThan(best)) {
+			best = p
+		}
+	}
+	if best.bundle == "" || s.stage.hasEverywhere(best.bundle) || u.hasNewer(best) {
+		return "", gates
+	}
+	if why := s.replacedSince(best); why != "" {
+		return "", append(gates, gate(sluicev1.GateContent, time.Time{}, time.Time{}, "%s", why))
+	}
+	if slices.ContainsFunc(gates, func(g sluicev1.Gate) bool { return g.Type == sluicev1.GateUpstream || g.Type == sluicev1.GateSoak }) {
+		gates = nil // what comes after it does not hold it up
+	}
+	return best.bundle, gates
+}

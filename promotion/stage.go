@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package promotion
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+)
+
+// stage is what is decided about one stage in a round. Its state is the next one; the
+// parts of a decision ([contentRecorder], [verifier], [selector], [gatekeeper], [proposer], and
+// [commandHandler] for what people ask) go on from where the last one left it.
+type stage struct {
+	round *round
+	now   time.Time
+	spec  *sluicev1.Stage
+	seen  StageSeen
+	state StageState
+}
+
+// bundle is the bundle of an id.
+func (s *stage) bundle(id string) sluicev1.Bundle {
+	b, _ := s.round.State.Bundle(id)
+	return b
+}
+
+// name describes a bundle by its id.
+func (s *stage) name(id string) string { return Describe(s.bundle(id)) }
+
+// quarantined is the quarantine of a bundle, nil if it is in none.
+func (s *stage) quarantined(id string) *Quarantine { return s.round.State.quarantined(id) }
+
+func (s *stage) say(reason, format string, args ...any) {
+	s.round.say(s.spec.Name, reason, format, args...)
+}
+
+func (s *stage) warn(reason, format string, args ...any) {
+	s.round.warn(s.spec.Name, reason, format, args...)
+}
+
+func (s *stage) lookAgain(at time.Time) { s.round.lookAgain(at, s.now) }
+
+// has is the id of the bundle that the stage has, empty if it has none.
+func (s *stage) has() string {
+	if l := s.state.current(); l != nil {
+		return l.Bundle
+	}
+	return ""
+}
+
+// problem is why the content of the first target that has one cannot be read.
+func (s *stage) problem() string {
+	for _, t := range s.seen.Targets {
+		if t.Content.Problem != "" {
+			return s.of(t, t.Content.Problem)
+		}
+	}
+	return ""
+}
+
+// waves are the numbers of the waves of the stage's targets, in order.
+func (s *stage) waves() []int {
+	numbers := map[int]bool{}
+	for _, t := range s.seen.Targets {
+		numbers[t.Wave] = true
+	}
+	return slices.Sorted(maps.Keys(numbers))
+}
+
+// bundleOf is the id of the bundle that a content is, empty if that is none. If it may be
+// several, because fields hold only tags, it is the one that was expected.
+func (s *stage) bundleOf(c Content) string {
+	if c.Problem != "" || len(c.Versions) == 0 {
+		return ""
+	}
+	var expected []string
+	if s.state.Writing != nil {
+		expected = append(expected, s.state.Writing.Bundle)
+	}
+	for _, l := range s.state.Landings {
+		expected = append(expected, l.Bundle)
+	}
+	if s.state.Proposal != nil {
+		expected = append(expected, s.state.Proposal.Bundle)
+	}
+	for _, id := range expected {
+		if b, known := s.round.State.Bundle(id); known && c.Is(b) {
+			return id
+		}
+	}
+	for _, b := range slices.Backward(s.round.State.Bundles) {
+		if c.Is(b.Bundle) {
+			return b.ID
+		}
+	}
+	b := NewBundle(c.Versions)
+	s.round.State.know(b, s.now)
+	return b.ID
+}
+
+// hasEverywhere reports whether all targets have a bundle.
+func (s *stage) hasEverywhere(id string) bool {
+	return len(s.lacking(id)) == 0
+}
+
+// lacking are the targets that do not have a bundle.
+func (s *stage) lacking(id string) []TargetSeen {
+	b := s.bundle(id)
+	var lacking []TargetSeen
+	for _, t := range s.seen.Targets {
+		if !t.Content.Is(b) {
+			lacking = append(lacking, t)
+		}
+	}
+	return lacking
+}
+
+// of says which target something is about.
+func (s *stage) of(t TargetSeen, text string) string {
+	if t.Name == "" {
+		return text
+	}
+	return t.Name + ": " + text
+}
+
+// isThere reports whether any target has a bundle.
+func (s *stage) isThere(id string) bool { return len(s.lacking(id)) < len(s.seen.Targets) }
+
+func (s *stage) wants(w Writing) *want {
+	b := s.bundle(w.Bundle)
+	if s.hasEverywhere(w.Bundle) {
+		return nil
+	}
+	return &want{bundle: b, kind: w.Kind, by: w.By, reason: w.Reason}
+}
+
+// evidence is what a landing without a verdict waits for.
+func (s *stage) evidence(l *Landing) string {
+	b := s.bundle(l.Bundle)
+	for _, t := range s.seen.Targets {
+		switch {
+		case !t.Content.Is(b):
+		case t.Ready != ReadinessReady && t.Why != "":
+			return s.of(t, t.Why)
+		case t.Ready == ReadinessReady && t.Verification != VerificationPassed && t.Evidence != "":
+			return s.of(t, t.Evidence)
+		}
+	}
+	return "its objects are not Ready with it yet"
+}

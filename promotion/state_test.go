@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package promotion
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+)
+
+func TestAStateIsAFileThatPeopleRead(t *testing.T) {
+	soaked := epoch.Add(time.Hour)
+	state := State{
+		Candidate: &Candidate{Bundle: "b", Since: epoch},
+		Bundles: []KnownBundle{{
+			Bundle: sluicev1.Bundle{ID: "b", Versions: []sluicev1.Version{{Artifact: "app", Tag: "2"}}}, Seen: epoch,
+		}},
+		Quarantine: []Quarantine{{Bundle: "b", Stage: "production", Reason: "it failed", At: epoch, Until: &soaked}},
+		Stages: map[string]StageState{"production": {
+			Landings: []Landing{{Bundle: "b", At: epoch, Kind: sluicev1.LandingPromotion, Verdict: VerdictVerified, Soaked: Duration(90 * time.Minute), Since: &soaked}},
+			Hold:     &Consent{By: "alice", At: epoch, Reason: "an incident"},
+		}},
+		Handled: map[string]time.Time{"hold/production": epoch},
+	}
+	text, err := state.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"# What Sluice decided", "soaked: 1h30m0s\n", "reason: it failed\n", `at: "2026-03-02T12:00:00Z"`} {
+		if !strings.Contains(string(text), part) {
+			t.Errorf("%q lacks %q", text, part)
+		}
+	}
+	read, err := ParseState(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state.Version = 1
+	if diff := cmp.Diff(state, read); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestStatesThatCannotBeUsed(t *testing.T) {
+	for name, text := range map[string]string{
+		"no YAML":                   "\t",
+		"another format":            "version: 2\n",
+		"no format":                 "bundles: []\n",
+		"a field that there is not": "version: 1\nbundels: []\n",
+		"a duration that is none":   "version: 1\nstages: {a: {landings: [{bundle: b, soaked: long}]}}\n",
+		"megabytes":                 "version: 1\n#" + strings.Repeat("x", maxState),
+	} {
+		if _, err := ParseState([]byte(text)); !errors.Is(err, ErrState) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := ParseState([]byte("version: 1\n#" + strings.Repeat("x", maxState-12))); err != nil {
+		t.Errorf("as much as it may have: %v", err)
+	}
+}
+
+func FuzzParseState(f *testing.F) {
+	f.Add([]byte("version: 1\nstages: {a: {landings: [{bundle: b, soaked: 1h}]}}\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		s, err := ParseState(text)
+		if err != nil {
+			return
+		}
+		again, err := s.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ParseState(again); err != nil && len(again) <= maxState {
+			t.Errorf("%q cannot be read: %v", again, err)
+		}
+	})
+}
+
+func TestAStateDoesNotGrowWithoutEnd(t *testing.T) {
+	var s State
+	var st StageState
+	for i := range 300 {
+		id := fmt.Sprint(i)
+		s.know(sluicev1.Bundle{ID: id}, epoch)
+		s.Quarantine = append(s.Quarantine, Quarantine{Bundle: id})
+		st.Landings = append(st.Landings, Landing{Bundle: id})
+		st.Approvals, st.Overrides = append(st.Approvals, Consent{Bundle: id}), append(st.Overrides, Consent{Bundle: id})
+		st.Ignored = append(st.Ignored, Ignored{Bundle: id})
+	}
+	named := map[string]string{"candidate": "c", "writing": "w", "pin": "p", "proposal": "r", "nobody": "n"}
+	for _, id := range named {
+		s.know(sluicev1.Bundle{ID: id}, epoch)
+	}
+	s.Candidate = &Candidate{Bundle: "c"}
+	st.Writing, st.Pin, st.Proposal = &Writing{Bundle: "w"}, &Writing{Bundle: "p"}, &Proposal{Bundle: "r"}
+	s.Stages = map[string]StageState{"production": st}
+	s.trim()
+	st = s.Stages["production"]
+	if len(st.Landings) != maxLandings || st.Landings[0].Bundle != "0" {
+		t.Errorf("%d landings from %s on", len(st.Landings), st.Landings[0].Bundle)
+	}
+	if len(s.Quarantine) != maxQuarantine || s.Quarantine[0].Bundle != "200" {
+		t.Errorf("%d in quarantine from %s on", len(s.Quarantine), s.Quarantine[0].Bundle)
+	}
+	if len(st.Approvals) != maxDecisions || len(st.Overrides) != maxDecisions || len(st.Ignored) != maxDecisions || st.Ignored[0].Bundle != "250" {
+		t.Errorf("%d approvals, %d overrides, %d ignored", len(st.Approvals), len(st.Overrides), len(st.Ignored))
+	}
+	for what, id := range named {
+		if _, known := s.Bundle(id); known != (what != "nobody") {
+			t.Errorf("the bundle of %s is known: %v", what, known)
+		}
+	}
+	for id, want := range map[string]bool{"0": true, "19": true, "20": false, "199": false, "200": true, "299": true} {
+		if _, known := s.Bundle(id); known != want {
+			t.Errorf("bundle %s is known: %v", id, known)
+		}
+	}
+}
+
+func TestContents(t *testing.T) {
+	content := func(versions ...sluicev1.Version) Content { return Content{Versions: versions} }
+	app, web := sluicev1.Version{Artifact: "app", Tag: "2"}, sluicev1.Version{Artifact: "web", Tag: "2"}
+	whole := sluicev1.Version{Artifact: "app", Image: "registry/app", Tag: "2", Digest: "sha256:a"}
+	tests := map[string]struct {
+		a, b Content
+		same bool
+	}{
+		"the same":                      {content(app, web), content(web, app), true},
+		"one that has fewer parts":      {content(app), content(whole), true},
+		"another tag":                   {content(app), content(sluicev1.Version{Artifact: "app", Tag: "3"}), false},
+		"another digest":                {content(whole), content(sluicev1.Version{Artifact: "app", Tag: "2", Digest: "sha256:b"}), false},
+		"another image":                 {content(whole), content(sluicev1.Version{Artifact: "app", Image: "other/app", Tag: "2"}), false},
+		"one more artifact":             {content(app), content(app, web), false},
+		"another artifact":              {content(app), content(web), false},
+		"one that cannot be read":       {content(app), Content{Versions: []sluicev1.Version{app}, Problem: "no"}, false},
+		"the other that cannot be":      {Content{Versions: []sluicev1.Version{app}, Problem: "no"}, content(app), false},
+		"none, which is never the same": {content(), content(), false},
+	}
+	for name, tc := range tests {
+		if got := tc.a.Same(tc.b); got != tc.same {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if a, b := NewBundle([]sluicev1.Version{app, web}), NewBundle([]sluicev1.Version{web, app}); a.ID != b.ID || len(a.ID) != idLength {
+		t.Errorf("the order matters: %s, %s", a.ID, b.ID)
+	}
+	if got := Describe(sluicev1.Bundle{ID: "abc"}); got != "abc" {
+		t.Errorf("described as %s", got)
+	}
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package promotion
+
+import (
+	"slices"
+	"time"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+)
+
+// upstream is what the stages before one let through.
+type upstream struct{ stage *stage }
+
+// pass is a bundle that an earlier stage lets through.
+type pass struct {
+	bundle string
+	at     time.Time // of its last landing there
+	rank   int       // of that landing, the newest first
+}
+
+// newerThan reports whether a bundle came later than another one.
+func (p pass) newerThan(other pass) bool {
+	return p.at.After(other.at) || p.at.Equal(other.at) && p.rank < other.rank
+}
+
+// passes are the bundles that a stage lets through, and what its newest one still waits
+// for.
+func (u upstream) passes(name string) ([]pass, []sluicev1.Gate) {
+	soak := time.Duration(0)
+	if u.stage.spec.After.Soak != nil {
+		soak = u.stage.spec.After.Soak.Duration
+	}
+	var through []pass
+	var gates []sluicev1.Gate
+	for i, l := range u.stage.round.State.Stages[name].Landings {
+		if l.Kind == sluicev1.LandingRollback {
+			continue // it was there before
+		}
+		switch soaked := u.soakedIn(name, l.Bundle); {
+		case l.Verdict == VerdictVerified && soaked >= soak:
+			through = append(through, pass{l.Bundle, l.At, i})
+		case i > 0:
+		case l.Verdict == "":
+			gates = append(gates, gate(sluicev1.GateUpstream, l.At, time.Time{}, "%s is not verified in %s yet", u.stage.name(l.Bundle), name))
+		case l.Verdict == VerdictVerified:
+			gates = append(gates, u.soakGate(name, l, soak-soaked))
+		}
+	}
+	return through, gates
+}
+
+func (u upstream) soakGate(name string, l Landing, left time.Duration) sluicev1.Gate {
+	since := l.At
+	if l.VerdictAt != nil {
+		since = *l.VerdictAt
+	}
+	if l.Since == nil {
+		return gate(sluicev1.GateSoak, since, time.Time{}, "%s soaks in %s for another %s once it is Ready there again", u.stage.name(l.Bundle), name, left)
+	}
+	until := u.stage.now.Add(left)
+	u.stage.lookAgain(until)
+	return gate(sluicev1.GateSoak, since, until, "%s soaks in %s until %s", u.stage.name(l.Bundle), name, until.UTC().Format(time.RFC3339))
+}
+
+// soakedIn is for how long a bundle has been in a stage, all its landings together.
+func (u upstream) soakedIn(stage, bundle string) time.Duration {
+	total := time.Duration(0)
+	for _, l := range u.stage.round.State.Stages[stage].Landings {
+		if l.Bundle == bundle && l.Verdict == VerdictVerified {
+			total += l.soaked(u.stage.now)
+		}
+	}
+	return total
+}
+
+// combine are the bundles that enough of the stages before let through.
+func (u upstream) combine(passed [][]pass) []pass {
+	need := len(passed)
+	if u.stage.spec.After.Policy == sluicev1.AfterAny {
+		need = 1
+	}
+	newest, count := map[string]pass{}, map[string]int{}
+	var order []string
+	for _, through := range passed {
+		seen := map[string]bool{}
+		for _, p := range through {
+			if p.newerThan(newest[p.bundle]) {
+				newest[p.bundle] = p
+			}
+			if !seen[p.bundle] {
+				seen[p.bundle] = true
+				count[p.bundle]++
+			}
+			if !slices.Contains(order, p.bundle) {
+				order = append(order, p.bundle)
+			}
+		}
+	}
+	var all []pass
+	for _, id := range order {
+		if count[id] >= need {
+			all = append(all, newest[id])
+		}
+	}
+	return all
+}
+
+// hasNewer reports whether the stage has a bundle that came to the stages before it later
+// than this one: nothing is taken back by a promotion.
+func (u upstream) hasNewer(p pass) bool {
+	current := u.stage.state.current()
+	if current == nil || current.Bundle == p.bundle {
+		return false
+	}
+	for _, name := range u.stage.spec.After.Stages {
+		for i, l := range u.stage.round.State.Stages[name].Landings {
+			if l.Bundle == current.Bundle && l.Kind != sluicev1.LandingRollback && (pass{l.Bundle, l.At, i}).newerThan(p) {
+				return true
+			}
+		}
+	}
+	return false
+}

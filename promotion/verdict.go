@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package promotion
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+)
+
+// verifier comes to a verdict on the bundle that a stage has.
+type verifier struct{ stage *stage }
+
+// verify comes to a verdict on the bundle that the stage has, wave by wave.
+func (v verifier) verify() {
+	l := v.stage.state.current()
+	if l == nil {
+		return
+	}
+	if l.Verdict != "" {
+		v.soak(l)
+		return
+	}
+	b := v.stage.bundle(l.Bundle)
+	for _, wave := range v.stage.waves() {
+		targets, all := v.members(l, wave, b)
+		if len(targets) == 0 && l.Kind == sluicev1.LandingManual {
+			continue
+		}
+		if !all {
+			return // it is written to the rest of the wave first
+		}
+		if !v.verifyWave(l, targets, l.reached(wave, v.stage.now), b) {
+			return
+		}
+	}
+	l.Verdict, l.VerdictAt, l.Since = VerdictVerified, &v.stage.now, &v.stage.now
+	v.stage.say("Verified", "%s is verified in %s", v.stage.name(l.Bundle), v.stage.spec.Name)
+}
+
+// members are the targets of a wave that have the bundle, and whether all do that have
+// to. Somebody's commit may be about some targets alone.
+func (v verifier) members(l *Landing, wave int, b sluicev1.Bundle) (targets []TargetSeen, all bool) {
+	all = true
+	for _, t := range v.stage.seen.Targets {
+		switch {
+		case t.Wave != wave:
+		case t.Content.Is(b):
+			targets = append(targets, t)
+		default:
+			all = all && l.Kind == sluicev1.LandingManual
+		}
+	}
+	return targets, all
+}
+
+// verifyWave reports whether all targets of a wave are verified.
+func (v verifier) verifyWave(l *Landing, targets []TargetSeen, since time.Time, b sluicev1.Bundle) bool {
+	deadline := since.Add(v.stage.spec.VerifyTimeout.Duration)
+	waits := ""
+	for _, t := range targets {
+		switch {
+		case t.Ready == ReadinessFailed:
+			v.fail(l, v.stage.of(t, t.Why))
+			return false
+		case t.Verification == VerificationFailed:
+			v.fail(l, v.stage.of(t, t.Evidence))
+			return false
+		case t.Ready == ReadinessProgressing:
+			waits = cmp.Or(waits, v.stage.of(t, cmp.Or(t.Why, "not Ready yet")))
+		case t.Verification == VerificationPending:
+			waits = cmp.Or(waits, v.stage.of(t, cmp.Or(t.Evidence, "not verified yet")))
+			v.stage.round.do(Verify{Stage: v.stage.spec.Name, Target: t.Name, Bundle: b, Since: since})
+		}
+	}
+	switch {
+	case waits == "":
+		return true
+	case v.stage.spec.VerifyTimeout.Duration > 0 && !v.stage.now.Before(deadline):
+		v.fail(l, fmt.Sprintf("not verified within %s: %s", v.stage.spec.VerifyTimeout.Duration, waits))
+	case v.stage.spec.VerifyTimeout.Duration > 0:
+		v.stage.lookAgain(deadline)
+	}
+	return false
+}
+
+// soak counts the time in which a verified bundle is in the stage, and its objects do not
+// fail.
+func (v verifier) soak(l *Landing) {
+	if l.Verdict != VerdictVerified {
+		return
+	}
+	b := v.stage.bundle(l.Bundle)
+	failing := slices.ContainsFunc(v.stage.seen.Targets, func(t TargetSeen) bool { return t.Ready == ReadinessFailed && t.Content.Is(b) })
+	switch {
+	case failing, !v.stage.isThere(l.Bundle):
+		l.stopSoak(v.stage.now)
+	case l.Since == nil:
+		l.Since = &v.stage.now
+	}
+}
+
+// fail ends a landing with a bad verdict. Its bundle goes into quarantine, and the one
+// before it is to be written. A rollback that fails is left to people: what it brought
+// back was verified once, and there is no reason why anything else would work.
+func (v verifier) fail(l *Landing, why string) {
+	l.Verdict, l.VerdictAt, l.Reason = VerdictFailed, &v.stage.now, why
+	v.stage.warn(sluicev1.StageFailedReason, "%s failed in %s: %s", v.stage.name(l.Bundle), v.stage.spec.Name, why)
+	if l.Kind == sluicev1.LandingRollback {
+		return
+	}
+	v.quarantine(l, why)
+	if v.stage.spec.OnFailure.Rollback == nil || *v.stage.spec.OnFailure.Rollback {
+		v.planRollback(l.Bundle, why)
+	}
+}
+
+// planRollback notes what a stage is given back in place of a bundle that failed.
+func (v verifier) planRollback(failed, why string) {
+	back := v.stage.state.verifiedBefore(func(id string) bool { return id != failed && v.stage.quarantined(id) == nil })
+	if back == "" {
+		v.stage.state.Writing = nil
+		v.stage.warn(sluicev1.NoRollbackTargetReason, "there is no bundle that was verified in %s before: %s stays", v.stage.spec.Name, v.stage.name(failed))
+		return
+	}
+	v.stage.state.Writing = &Writing{Bundle: back, Kind: sluicev1.LandingRollback, At: v.stage.now, Reason: why}
+}
+
+// replanRollback chooses another bundle to go back to if the one that was chosen failed
+// elsewhere in the meantime.
+func (v verifier) replanRollback() {
+	w, l := v.stage.state.Writing, v.stage.state.current()
+	if w == nil || l == nil || w.Kind != sluicev1.LandingRollback || w.By != "" || v.stage.quarantined(w.Bundle) == nil {
+		return
+	}
+	v.planRollback(l.Bundle, w.Reason)
+}
+
+func (v verifier) quarantine(l *Landing, why string) {
+	entry := Quarantine{Bundle: l.Bundle, Stage: v.stage.spec.Name, Reason: why, At: v.stage.now}
+	if after := v.stage.spec.OnFailure.Quarantine; after != nil {
+		until := v.stage.now.Add(after.Duration)
+		entry.Until = &until
+	}
+	if q := v.stage.quarantined(l.Bundle); q != nil {
+		*q = entry
+		return
+	}
+	v.stage.round.State.Quarantine = append(v.stage.round.State.Quarantine, entry)
+}

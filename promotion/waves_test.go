@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package promotion
+
+import (
+	"testing"
+	"time"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+)
+
+// regions are a pipeline whose production has a target in a wave of its own, and two after
+// it.
+func regions(t *testing.T) *simulation {
+	t.Helper()
+	s := newSimulation(t, staging(), with(production(), func(p *sluicev1.Stage) {
+		p.Targets = []sluicev1.Target{{Name: "us", Wave: 1}, {Name: "eu"}, {Name: "asia", Wave: 1}}
+	}))
+	s.settle()
+	return s
+}
+
+// wantRegions fails the test unless the targets have these versions.
+func (s *simulation) wantRegions(eu, us, asia string) {
+	s.t.Helper()
+	for target, want := range map[string]string{"eu": eu, "us": us, "asia": asia} {
+		if got := s.places["production/"+target].versions["app"]; got != want {
+			s.t.Errorf("%s has %s, want %s", target, got, want)
+		}
+	}
+}
+
+func TestWavesGoOneAfterTheOther(t *testing.T) {
+	s := regions(t)
+	s.verification["production/eu@2"] = VerificationPending
+	s.release("2")
+	s.pass(20 * time.Minute)
+	s.wantRegions("2", "1", "1")
+	delete(s.verification, "production/eu@2")
+	s.verification["production/us@2"] = VerificationPending
+	s.pass(20 * time.Minute) // each wave has its own time
+	s.wantRegions("2", "2", "2")
+	if got := s.status("production").Phase; got != sluicev1.StageVerifying {
+		t.Errorf("phase %s", got)
+	}
+	s.pass(11 * time.Minute)
+	s.wantRegions("1", "1", "1")
+	if q := s.state.quarantined(s.bundle("2")); q == nil || q.Reason != "not verified within 30m0s: us: not verified yet" {
+		t.Errorf("quarantine %+v", q)
+	}
+}
+
+func TestAFailureInALaterWaveTakesAllBack(t *testing.T) {
+	s := regions(t)
+	s.ready["production/asia@2"], s.places["production/asia"].why = ReadinessFailed, "pods crash"
+	s.release("2")
+	s.settle()
+	s.wantRegions("1", "1", "1")
+	if q := s.state.quarantined(s.bundle("2")); q == nil || q.Reason != "asia: pods crash" {
+		t.Errorf("quarantine %+v", q)
+	}
+}
+
+func TestWhoCommitsToOneTargetCommitsToNoOther(t *testing.T) {
+	s := regions(t)
+	s.commit("production", "us", "hotfix", "bob")
+	s.pass(time.Hour)
+	s.wantRegions("1", "hotfix", "1")
+	if got := s.status("production"); got.Phase != sluicev1.StageVerified {
+		t.Errorf("%+v", got)
+	}
+	s.release("2")
+	s.settle()
+	s.wantRegions("2", "2", "2")
+}
+
+func TestWhoTakesABundleOutOfOneTargetWins(t *testing.T) {
+	s := regions(t)
+	s.release("2")
+	s.settle()
+	s.wantRegions("2", "2", "2")
+	s.now = s.now.Add(time.Minute)
+	s.commit("production", "asia", "1", "bob")
+	s.pass(time.Hour)
+	s.wantRegions("2", "2", "1")
+	s.release("3")
+	s.settle()
+	s.wantRegions("3", "3", "3")
+}
+
+func TestAHoldStopsTheNextWave(t *testing.T) {
+	s := regions(t)
+	s.verification["production/eu@2"] = VerificationPending
+	s.release("2")
+	s.settle()
+	s.command(sluicev1.CommandHold, "production")
+	delete(s.verification, "production/eu@2")
+	s.pass(time.Hour)
+	s.wantRegions("2", "1", "1")
+	s.wantGate("production", sluicev1.GateHold)
+}
+
+func TestSeveralStagesBefore(t *testing.T) {
+	named := func(name string) sluicev1.Stage {
+		return with(staging(), func(s *sluicev1.Stage) { s.Name = name })
+	}
+	for name, tc := range map[string]struct {
+		policy sluicev1.AfterPolicy
+		has    string
+	}{
+		"all of them": {sluicev1.AfterAll, "1"},
+		"any of them": {sluicev1.AfterAny, "2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSimulation(t, named("eu"), named("us"), with(production(), func(p *sluicev1.Stage) {
+				p.After = &sluicev1.After{Stages: []string{"eu", "us"}, Policy: tc.policy}
+			}))
+			s.settle()
+			s.verification["us/@2"] = VerificationPending
+			s.release("2")
+			s.pass(time.Minute)
+			s.want(map[string]string{"eu": "2", "us": "2", "production": tc.has})
+			delete(s.verification, "us/@2")
+			s.settle()
+			s.want(map[string]string{"production": "2"})
+		})
+	}
+}
+
+func TestAStageIsNotTakenBackToWhatCameBefore(t *testing.T) {
+	s := newSimulation(t, staging(), production())
+	s.settle()
+	s.release("2")
+	s.settle()
+	s.now = s.now.Add(time.Minute)
+	s.verification["staging/@3"] = VerificationPending
+	s.release("3")
+	s.settle()
+	// Somebody was in a hurry: production has what staging has not verified yet.
+	s.commit("production", "", "3", "bob")
+	s.pass(10 * time.Minute)
+	s.want(map[string]string{"staging": "3", "production": "3"})
+}
+
+func TestADowngradeByThePolicyIsFollowed(t *testing.T) {
+	s := newSimulation(t, staging(), production())
+	s.settle()
+	for _, version := range []string{"2", "3", "2"} {
+		s.now = s.now.Add(time.Minute)
+		s.release(version)
+		s.settle()
+		s.want(map[string]string{"staging": version, "production": version})
+	}
+}
+
+func TestARollbackOfStagingIsNoPromotionOfProduction(t *testing.T) {
+	s := newSimulation(t, staging(), production())
+	s.settle()
+	s.release("2")
+	s.settle()
+	s.now = s.now.Add(time.Minute)
+	s.verification["staging/@3"] = VerificationFailed
+	s.release("3")
+	s.pass(time.Hour)
+	s.want(map[string]string{"staging": "2", "production": "2"})
+	if n := len(s.state.Stages["production"].Landings); n != 2 {
+		t.Errorf("production had %d landings", n)
+	}
+}
