@@ -120,7 +120,8 @@ func commanded(b *builder.Builder) *builder.Builder {
 	return b.Watches(&sluicev1.Pipeline{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(predicate.Funcs{
 		CreateFunc: func(event.CreateEvent) bool { return false },
 		UpdateFunc: func(e event.UpdateEvent) bool {
-			return len(commandsOf(e.ObjectNew)) > 0 && predicate.AnnotationChangedPredicate{}.Update(e)
+			commands, unreadable := commandsOf(e.ObjectNew)
+			return len(commands)+len(unreadable) > 0 && predicate.AnnotationChangedPredicate{}.Update(e)
 		},
 	}))
 }

@@ -21,8 +21,8 @@ type memory struct {
 	at    plumbing.Hash
 	known bool
 	lost  bool
-	// heads are the branches as we pushed them, and the revision that the GitRepository
-	// had then: until it has another one, we know better.
+	// heads are the branches that we pushed to, and the revision that the GitRepository
+	// had when we looked at them last: until it has another one, we know better.
 	heads map[string]pushedHead
 	// wrote is the bundle that was written last, by stage.
 	wrote map[string]string

@@ -83,29 +83,35 @@ func branchOf(repo repository, stage *sluicev1.Stage) string {
 }
 
 // head is the newest commit of a branch that is known. The GitRepository tells of its
-// own branch, and we of what we pushed after that.
+// own branch, and we of what we pushed after that. A GitRepository that moved to another
+// commit than ours since our push may be ahead of it or, if it fetched just before, behind:
+// then the remote is asked.
 func (r *run) head(ctx context.Context, branch string) (plumbing.Hash, error) {
+	ref := plumbing.NewBranchReferenceName(branch).String()
 	label, commit := r.repo.revision()
-	if pushed, ok := r.memory.heads[branch]; ok && pushed.revision == label {
+	pushed, wePushed := r.memory.heads[branch]
+	if wePushed && pushed.revision == label {
 		return pushed.commit, nil
 	}
 	delete(r.memory.heads, branch)
-	if !commit.IsZero() && strings.HasPrefix(label, branch+"@") {
-		return commit, r.repo.mirror.Fetch(ctx, plumbing.NewBranchReferenceName(branch).String(), commit)
+	if follows := strings.HasPrefix(label, branch+"@"); !follows || commit.IsZero() || wePushed && commit != pushed.commit {
+		var err error
+		if commit, err = r.repo.mirror.Resolve(ctx, ref); err != nil {
+			return commit, err
+		}
 	}
-	commit, err := r.repo.mirror.Resolve(ctx, plumbing.NewBranchReferenceName(branch).String())
-	if err != nil {
-		return commit, err
+	if wePushed {
+		r.memory.heads[branch] = pushedHead{commit: commit, revision: label}
 	}
-	return commit, r.repo.mirror.Fetch(ctx, plumbing.NewBranchReferenceName(branch).String(), commit)
+	return commit, r.repo.mirror.Fetch(ctx, ref, commit)
 }
 
 // observe reads all that a decision is made from.
 func (r *run) observe(ctx context.Context) (promotion.Observation, error) {
 	seen := promotion.Observation{
 		Spec: &r.pipeline.Spec, Stages: map[string]promotion.StageSeen{}, StateLost: r.memory.lost,
-		Commands: commandsOf(r.pipeline),
 	}
+	seen.Commands, _ = commandsOf(r.pipeline)
 	seen.CommandsGuarded = cares(r.pipeline, seen.Commands) && r.guarded(ctx)
 	var err error
 	if seen.Newest, seen.NotReady, err = r.artifacts(ctx); err != nil {
@@ -191,21 +197,23 @@ func (r *run) selects(ctx context.Context, f *sluicev1.Freeze) (bool, error) {
 	return true, nil
 }
 
-// commandsOf are the commands in annotations. One that cannot be read is left out: its
-// writer is told by the CLI, and by the admission policy.
-func commandsOf(object client.Object) []promotion.Command {
-	var commands []promotion.Command
+// commandsOf are the commands in annotations, and what is wrong with those that cannot be
+// read.
+func commandsOf(object client.Object) (commands []promotion.Command, unreadable []string) {
 	annotations := object.GetAnnotations()
 	for _, name := range slices.Sorted(maps.Keys(annotations)) {
 		verb, stage, ok := sluicev1.ParseCommandAnnotation(name)
 		if !ok {
 			continue
 		}
-		if c, err := sluicev1.ParseCommand(annotations[name]); err == nil {
-			commands = append(commands, promotion.Command{Verb: verb, Stage: stage, Command: c})
+		c, err := sluicev1.ParseCommand(annotations[name])
+		if err != nil {
+			unreadable = append(unreadable, fmt.Sprintf("annotation %s is ignored: %s", name, err))
+			continue
 		}
+		commands = append(commands, promotion.Command{Verb: verb, Stage: stage, Command: c})
 	}
-	return commands
+	return commands, unreadable
 }
 
 // stage reads what a stage has, and whether it runs that.

@@ -269,6 +269,42 @@ func TestWithoutItsStateNothingIsPromoted(t *testing.T) {
 	}
 }
 
+// A GitRepository that fetched just before our push tells of the commit before ours. It
+// looked as if somebody had taken the bundle out again.
+func TestASourceThatLagsBehindOurPush(t *testing.T) {
+	e := newEnv(t)
+	e.reconcile()
+	e.release("2")
+	before := e.repo.Commit("main", gitserver.Files{"README.md": "by somebody else\n"})
+	if _, err := e.Reconcile(t.Context(), e.pipeline); err != nil {
+		t.Fatal(err)
+	}
+	e.want("2", "1")
+	var repo sourcev1.GitRepository
+	e.get("fleet", &repo)
+	repo.Status.Artifact = &meta.Artifact{Revision: "main@sha1:" + before}
+	e.update(&repo)
+	if _, err := e.Reconcile(t.Context(), e.pipeline); err != nil {
+		t.Fatal(err)
+	}
+	if landings := e.pipeline.Status.Stages[0].Landings; len(landings) != 2 || landings[0].Bundle.Versions[0].Tag != "2" {
+		t.Errorf("staging had %+v", landings)
+	}
+	e.reconcile()
+	e.apply("staging")
+	e.reconcile()
+	e.want("2", "2")
+}
+
+func TestACommandThatCannotBeReadIsNotIgnoredInSilence(t *testing.T) {
+	e := newEnv(t)
+	e.pipeline.Annotations = map[string]string{"promote.sluice.dev/production": `{"at":"2026-01-01T00:00:00Z","by":"alice"}`}
+	result, err := e.Reconcile(t.Context(), e.pipeline)
+	if err != nil || !strings.Contains(result.Message, "annotation promote.sluice.dev/production is ignored: the command does not begin with its `by`") {
+		t.Errorf("%q, %v", result.Message, err)
+	}
+}
+
 func TestAtRestNoServerIsAsked(t *testing.T) {
 	e := newEnv(t)
 	e.reconcile()

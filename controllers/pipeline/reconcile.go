@@ -98,7 +98,9 @@ func (r *run) untilAtRest(ctx context.Context) (reconciler.Result, error) {
 
 // result is what the runner is told.
 func (r *run) result(d promotion.Decision, events []reconciler.Event) reconciler.Result {
-	result := reconciler.Result{Reason: meta.SucceededReason, Message: summary(d), After: r.pipeline.Spec.Interval.Duration, Events: events}
+	_, unreadable := commandsOf(r.pipeline)
+	message := strings.Join(append([]string{summary(d)}, unreadable...), "; ")
+	result := reconciler.Result{Reason: meta.SucceededReason, Message: message, After: r.pipeline.Spec.Interval.Duration, Events: events}
 	if d.After > 0 {
 		result.After = min(result.After, d.After)
 	}

@@ -170,15 +170,18 @@ type Setter struct {
 	// YAML is the path of a field in a YAML file, such as
 	// `spec.template.spec.containers[name=app].image`. In a file of several documents it
 	// is looked for in the one in which it is found.
+	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	YAML string `json:"yaml,omitempty"`
 
 	// JSON is the path of a field in a JSON file, in the same notation.
+	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	JSON string `json:"json,omitempty"`
 
 	// KustomizeImage is the name of an entry of `images` in a kustomization, whose
 	// newName, newTag and digest are set.
+	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	KustomizeImage string `json:"kustomizeImage,omitempty"`
 
