@@ -3,6 +3,7 @@
 package metric
 
 import (
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 var fenced = regexp.MustCompile("(?s)```yaml\n(.*?)```")
@@ -58,6 +60,37 @@ func TestTheExamplesOfTheDocsWork(t *testing.T) {
 	for name := range serverTypes {
 		if !seen[name] {
 			t.Errorf("the docs have no example of %s", name)
+		}
+	}
+}
+
+// TestTheTablesOfTheDocsAreWhole looks for a row of each type of server in one table, and
+// of each provider that has built-in checks in the other.
+func TestTheTablesOfTheDocsAreWhole(t *testing.T) {
+	page, err := os.ReadFile("../../docs/kinds/metrictemplate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for section, names := range map[string][]string{
+		"Providers":           slices.Sorted(maps.Keys(serverTypes)),
+		"The built-in checks": provider.WithQueries(),
+	} {
+		_, text, ok := strings.Cut(string(page), "\n## "+section+"\n")
+		if !ok {
+			t.Errorf("the page has no section %s", section)
+		}
+		text, _, _ = strings.Cut(text, "\n## ")
+		var first strings.Builder // cells
+		for line := range strings.Lines(text) {
+			if cells := strings.Split(line, "|"); len(cells) > 1 {
+				first.WriteString(cells[1])
+			}
+		}
+		for _, name := range names {
+			family, _, _ := strings.Cut(name, ":")
+			if !strings.Contains(first.String(), "`"+name+"`") && !strings.Contains(first.String(), "`"+family+":*`") {
+				t.Errorf("%s: no row for %s", section, name)
+			}
 		}
 	}
 }

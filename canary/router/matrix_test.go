@@ -196,6 +196,22 @@ func TestEveryProviderIsLetIntoACluster(t *testing.T) {
 	}
 }
 
+// TestTheAPIServerAsksForTheReferencesThatAreNeeded reads the CEL rules of CanarySpec.
+func TestTheAPIServerAsksForTheReferencesThatAreNeeded(t *testing.T) {
+	source, err := os.ReadFile("../../api/flagger/v1beta1/canary.go")
+	must(t, err)
+	for _, p := range probes[:4] {
+		ref := strings.TrimPrefix(p.field, "spec.")
+		rules := regexp.MustCompile(`rule="(.*)\|\| has\(self\.`+ref+`\)"`).FindAllStringSubmatch(string(source), -1)
+		for _, name := range provider.Nameable() {
+			rule := slices.ContainsFunc(rules, func(m []string) bool { return strings.Contains(m[1], "'"+name+"'") })
+			if needed := ask(t, name, p.field, p.set) == "needed"; needed != rule {
+				t.Errorf("%s needs %s: %v; a rule of the API server says so: %v", name, ref, needed, rule)
+			}
+		}
+	}
+}
+
 // families are the columns: providers of one family honour the same.
 func families() (names []string, of map[string][]string) {
 	of = map[string][]string{}

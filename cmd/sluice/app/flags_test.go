@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/spf13/pflag"
+
+	"github.com/sluice-cd/sluice/canary/provider"
 )
 
 func TestFlagsAreRefusedBeforeAnythingStarts(t *testing.T) {
@@ -27,8 +29,7 @@ func TestFlagsAreRefusedBeforeAnythingStarts(t *testing.T) {
 		"a router that does not exist":    {[]string{"--mesh-provider", "istoi"}, `--mesh-provider: unknown provider "istoi"; known: `},
 		"a router that no spec may name": {
 			[]string{"--mesh-provider", "partition"},
-			`--mesh-provider: unknown provider "partition"; known: apisix, contour, gatewayapi:v1, gatewayapi:v1beta1, gloo, istio, knative, ` +
-				`kubernetes, kuma, linkerd, nginx, osm, skipper, smi:v1alpha1, smi:v1alpha2, smi:v1alpha3, traefik`,
+			`--mesh-provider: unknown provider "partition"; known: ` + strings.Join(provider.Nameable(), ", "),
 		},
 		"a Prometheus without a scheme":        {[]string{"--metrics-server", "prometheus:9090"}, "--metrics-server: must be a URL"},
 		"a Prometheus with a blank":            {[]string{"--metrics-server", "http://prometheus :9090"}, "--metrics-server: must be a URL"},

@@ -129,8 +129,8 @@ const (
 	counts = "  analysis: {interval: 1s, threshold: 3, iterations: 1}\n"
 )
 
-// releases have one for each rule of config/rbac/canary.yaml that lets something be
-// written.
+// releases write to all that config/rbac/canary.yaml lets them write, see
+// TestNothingMayBeWrittenThatNoReleaseWrites.
 var releases = map[string]release{
 	"rbac-daemonset":   {target: daemonSet, spec: "  provider: kubernetes\n" + served + counts},
 	"rbac-statefulset": {target: statefulSet, spec: served + byStep},
@@ -151,6 +151,10 @@ var releases = map[string]release{
 	"rbac-nginx": {
 		given: ingress,
 		spec:  "  provider: nginx\n" + served + byStep + "  ingressRef: {apiVersion: networking.k8s.io/v1, kind: Ingress, name: APP}\n",
+	},
+	"rbac-skipper": {
+		given: ingress,
+		spec:  "  provider: skipper\n" + served + byStep + "  ingressRef: {apiVersion: networking.k8s.io/v1, kind: Ingress, name: APP}\n",
 	},
 	"rbac-apisix": {
 		given: apisixRoute,
@@ -255,29 +259,33 @@ func (f fleet) named(o client.Object) client.Object {
 // create makes the target, what it needs, and its Canary.
 func (f fleet) create(name string, r release) {
 	f.Helper()
-	if r.target == "" {
-		r.target = deployment
-	}
-	head := "apiVersion: flagger.app/v1beta1\nkind: Canary\nmetadata: {name: APP}\nspec:\n  revertOnDeletion: true\n"
-	target := f.parse(name, r.target)[0]
-	head += fmt.Sprintf("  targetRef: {apiVersion: %s, kind: %s, name: APP}\n", target.GetAPIVersion(), target.GetKind())
-	for _, text := range []string{r.target, r.given, head + r.spec} {
-		for _, object := range f.parse(name, text) {
-			if err := f.c.Create(f.Context(), object); err != nil {
-				f.Fatalf("%s: %v", name, err)
-			}
+	for _, object := range r.objects(f.T, name) {
+		if err := f.c.Create(f.Context(), f.named(object)); err != nil {
+			f.Fatalf("%s: %v", name, err)
 		}
 	}
 }
 
-func (f fleet) parse(name, text string) []*unstructured.Unstructured {
-	f.Helper()
+// objects are the target, what it needs, and last its Canary.
+func (r release) objects(t *testing.T, name string) []*unstructured.Unstructured {
+	t.Helper()
+	if r.target == "" {
+		r.target = deployment
+	}
+	head := "apiVersion: flagger.app/v1beta1\nkind: Canary\nmetadata: {name: APP}\nspec:\n  revertOnDeletion: true\n"
+	target := parse(t, name, r.target)[0]
+	head += fmt.Sprintf("  targetRef: {apiVersion: %s, kind: %s, name: APP}\n", target.GetAPIVersion(), target.GetKind())
+	return slices.Concat(parse(t, name, r.target), parse(t, name, r.given), parse(t, name, head+r.spec))
+}
+
+func parse(t *testing.T, name, text string) []*unstructured.Unstructured {
+	t.Helper()
 	var objects []*unstructured.Unstructured
 	for document := range strings.SplitSeq(strings.ReplaceAll(text, "APP", name), "---\n") {
 		object := &unstructured.Unstructured{}
-		must(f.T, yaml.Unmarshal([]byte(document), &object.Object))
+		must(t, yaml.Unmarshal([]byte(document), &object.Object))
 		if object.Object != nil {
-			objects = append(objects, f.named(object).(*unstructured.Unstructured))
+			objects = append(objects, object)
 		}
 	}
 	return objects
@@ -294,7 +302,7 @@ func (f fleet) change(name string, r release, version string) {
 		patch = fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"version":%q}}}}}`, version)
 	}
 	patch = strings.ReplaceAll(patch, "green", strings.ReplaceAll(version, " ", "-"))
-	f.patch(f.parse(name, text)[0], patch)
+	f.patch(parse(f.T, name, text)[0], patch)
 }
 
 func (f fleet) patch(o client.Object, patch string) {
