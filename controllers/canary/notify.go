@@ -39,6 +39,7 @@ const (
 	aboutAlerts   topic = "alerts"
 	aboutWorkload topic = "workload"
 	aboutPorts    topic = "ports"
+	aboutGateways topic = "gateways"
 )
 
 // newNotifier completes the options by what is told when something was sent, or not.

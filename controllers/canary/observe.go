@@ -45,6 +45,7 @@ type observed struct {
 	canary.Observation
 	workloads *workload.Workloads
 	router    router.Router
+	remarks   []remark
 	// pending means that answers are still to come.
 	pending bool
 }
@@ -69,18 +70,18 @@ func (o *observer) observe(ctx context.Context, c *flaggerv1.Canary, now time.Ti
 		return nil, err
 	}
 	workloads, err := o.workloads.Observe(ctx, c)
-	routeObjects := o.routing.objects(c, routes)
-	dependErr := o.watcher.depend(ctx, client.ObjectKeyFromObject(c), append(workloadObjects(workloads), routeObjects...))
+	routeObjects, gateways := o.routing.objects(c, routes), o.routing.gateways(c, routes)
+	needed := append(workloadObjects(workloads), routeObjects...)
+	dependErr := o.watcher.depend(ctx, client.ObjectKeyFromObject(c), needed, objectsOf(gateways)...)
 	if dependErr != nil && (err == nil || errors.Is(dependErr, router.ErrNotInstalled)) {
 		err = dependErr
 	}
 	if err != nil {
 		return nil, err
 	}
-	if remark := workloads.PortRemark; remark != "" {
-		o.notifier.warnOnce(c, aboutPorts, errors.New(remark))
-	}
 	seen := &observed{prev: stateOf(c, o.transitions.last(c)), workloads: workloads, router: routes}
+	seen.remarks = append(portRemarks(c, workloads.PortRemark), o.gatewayRemarks(ctx, gateways)...)
+	o.notifier.tell(c, seen.remarks)
 	seen.Observation = canary.Observation{
 		Names: o.names(c), Plan: plan,
 		Target: workloads.Target, Primary: workloads.Primary, Snapshots: workloads.Saved,

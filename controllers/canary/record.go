@@ -13,7 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -57,12 +56,8 @@ func (r *statusRecorder) record(ctx context.Context, c *flaggerv1.Canary, seen *
 	now := r.clock.Now()
 	setPromoted(c, now)
 	result := reconciler.Result{
-		Reason: string(state.Phase), Message: decided.Message, After: decided.After,
+		Reason: string(state.Phase), Message: withRemarks(decided.Message, seen.remarks), After: decided.After,
 		Recorded: func() { r.metrics.step(c, decided, now) },
-	}
-	// A name leads nowhere for certain; a port need not be declared.
-	if remark := seen.workloads.PortRemark; remark != "" && result.Message != "" && c.Spec.Service.TargetPort.Type == intstr.String {
-		result.Message = strings.TrimSuffix(result.Message, ".") + "; " + remark
 	}
 	for _, e := range decided.Events {
 		result.Events = append(result.Events, eventOf(c, e))

@@ -6,11 +6,14 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
+	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -32,12 +35,14 @@ type dynamicWatcher struct {
 
 	mu      sync.Mutex
 	watched map[clusterKind]bool
+	waited  map[clusterKind]bool // for the first list
 }
 
 // depend notes what a canary depends on, and watches what was not watched yet. It
-// does not wait for a watch to come up: that delivers everything that there is.
-func (w *dynamicWatcher) depend(ctx context.Context, canary types.NamespacedName, on []objectRef) error {
-	w.index.set(canary, on)
+// does not wait for a watch to come up: that delivers everything that there is. optional
+// is what the canary works without: see [dynamicWatcher.absent].
+func (w *dynamicWatcher) depend(ctx context.Context, canary types.NamespacedName, on []objectRef, optional ...objectRef) error {
+	w.index.set(canary, slices.Concat(on, optional))
 	for _, object := range on {
 		if err := w.watch(ctx, object.clusterKind); err != nil {
 			return fmt.Errorf("watching %s: %w", object.Kind, err)
@@ -83,6 +88,34 @@ func (w *dynamicWatcher) version(ctx context.Context, object objectRef) string {
 	return seen.GetResourceVersion()
 }
 
+// syncPatience is how long the first list of an optional kind is waited for, once.
+const syncPatience = 2 * time.Second
+
+// absent reports whether an optional object is certain not to be there. Nothing is
+// certain of a kind that the cluster does not have, or that may not be watched.
+func (w *dynamicWatcher) absent(ctx context.Context, object objectRef) bool {
+	if w.watch(ctx, object.clusterKind) != nil || !w.synced(ctx, object.clusterKind) {
+		return false
+	}
+	return apierrors.IsNotFound(w.caches[object.cluster].Get(ctx, object.ObjectKey, watchable(object.GroupVersionKind)))
+}
+
+// synced reports whether the watch of a kind has delivered what there is. The first call
+// waits for that, so that what is told of a canary is the same after a restart.
+func (w *dynamicWatcher) synced(ctx context.Context, kind clusterKind) bool {
+	w.mu.Lock()
+	waited := w.waited[kind]
+	if w.waited == nil {
+		w.waited = map[clusterKind]bool{}
+	}
+	w.waited[kind] = true
+	w.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, syncPatience)
+	defer cancel()
+	informer, err := w.caches[kind.cluster].GetInformer(ctx, watchable(kind.GroupVersionKind), cache.BlockUntilSynced(!waited))
+	return err == nil && informer.HasSynced()
+}
+
 // typed are the kinds that more is needed of than metadata: Services are read from
 // the same cache by the workload, and autoscalers write their status every few
 // seconds, which only their spec tells from a change.
@@ -122,8 +155,8 @@ func (w *dynamicWatcher) handler(kind clusterKind) toolscache.ResourceEventHandl
 	}
 }
 
-// onlyStatus reports whether an update of an autoscaler changed nothing but its
-// status, which no canary depends on. The status of any other kind counts.
+// onlyStatus reports whether an update of an autoscaler or a Gateway changed nothing but
+// its status, which no canary depends on. The status of any other kind counts.
 func onlyStatus(before, after any) bool {
 	switch old := before.(type) {
 	case *autoscalingv2.HorizontalPodAutoscaler:
@@ -131,7 +164,7 @@ func onlyStatus(before, after any) bool {
 		return ok && sameMetadata(old, current) && equality.Semantic.DeepEqual(old.Spec, current.Spec)
 	case *metav1.PartialObjectMetadata:
 		current, ok := after.(*metav1.PartialObjectMetadata)
-		return ok && old.Kind == "ScaledObject" && sameMetadata(old, current) && old.Generation == current.Generation
+		return ok && (old.Kind == "ScaledObject" || old.Kind == gatewayKind) && sameMetadata(old, current) && old.Generation == current.Generation
 	default:
 		return false
 	}
