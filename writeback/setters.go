@@ -143,7 +143,8 @@ func (f setterFiles) visit(ctx context.Context, name string, s Setter, with func
 			return fmt.Errorf("reading file %s: %w", name, err)
 		}
 	}
-	grant, err := f.index.memory.Acquire(ctx, f.namespace, 2*edit.FieldMemory(content))
+	// The document with the field is held as it was and as it becomes, beside the one that is parsed.
+	grant, err := f.index.memory.Acquire(ctx, f.namespace, 3*edit.FieldMemory(content))
 	if err != nil {
 		return fmt.Errorf("reading file %s: %w", name, err)
 	}

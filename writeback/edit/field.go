@@ -5,6 +5,8 @@ package edit
 import (
 	"errors"
 	"fmt"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // Field is one that has no marker, or several that hold the parts of one image.
@@ -19,12 +21,13 @@ type Field struct {
 
 // format finds the places of fields in files of one kind.
 type format interface {
-	// locate finds the one place that a target names.
-	locate(content []byte, t target) (place, Reason)
+	// read finds the places that targets name.
+	read(content []byte, targets []target) reading
 	// write is a value as it is written into a place; a Reason if it cannot be.
 	write(at span, value string) (string, Reason)
-	// onlyChanged tells whether what the file says besides is as before.
-	onlyChanged(before, after []byte, o Outcome) bool
+	// onlyChanged tells whether what the file says besides is as before. What is around
+	// the places has the same bytes.
+	onlyChanged(before, after reading, outcomes []Outcome) bool
 	// encrypted tells whether a file is covered by the checksum of SOPS.
 	encrypted(content []byte) bool
 }
@@ -45,6 +48,20 @@ type place struct {
 	object   Object
 	site     site
 	registry string // of the field beside a name
+	why      Reason // there is none, or it is nothing to read or to replace
+}
+
+// reading is what a file says.
+type reading struct {
+	places   []place // one for each target
+	document parsed  // the one of a YAML file that has the places
+}
+
+// parsed is a document of a YAML file.
+type parsed struct {
+	first int // its first line, 0 for none
+	count int // the documents of the file
+	nodes []*yaml.Node
 }
 
 // YAMLField is a field of a YAML file by its path, such as

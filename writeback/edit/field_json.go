@@ -33,38 +33,48 @@ func (jsonFormat) encrypted(content []byte) bool {
 	return json.Unmarshal(bytes.TrimPrefix(content, byteOrderMark), &file) == nil && file.Sops.MAC != "" && !file.Sops.OnlyEncrypted
 }
 
-func (jsonFormat) locate(content []byte, t target) (place, Reason) {
+func (jsonFormat) read(content []byte, targets []target) reading {
 	body := bytes.TrimPrefix(content, byteOrderMark)
-	if !json.Valid(body) {
-		return place{}, NotJSONFile
+	r := reading{places: make([]place, len(targets))}
+	valid := json.Valid(body)
+	for i, t := range targets {
+		if !valid {
+			r.places[i].why = NotJSONFile
+			continue
+		}
+		found := jsonValue{raw: body, start: len(content) - len(body)}.find(t.path)
+		switch len(found) {
+		case 0:
+			r.places[i].why = MissingField
+		case 1:
+			r.places[i] = found[0].place(content, t)
+		default:
+			r.places[i].why = AmbiguousField
+		}
 	}
-	found := jsonValue{raw: body, start: len(content) - len(body)}.find(t.path)
-	switch len(found) {
-	case 0:
-		return place{}, MissingField
-	case 1:
-	default:
-		return place{}, AmbiguousField
-	}
-	at := found[0]
-	number := lineOf(content, at.start)
+	return r
+}
+
+// place is where the value is in its file.
+func (v jsonValue) place(content []byte, t target) place {
+	number := lineOf(content, v.start)
 	p := place{
 		site: site{key: t.path.last()},
-		span: span{start: at.start, end: at.start + len(at.raw), node: number, last: number, style: plain},
+		span: span{start: v.start, end: v.start + len(v.raw), node: number, last: number, style: plain},
 	}
 	switch {
-	case at.raw[0] == '{', at.raw[0] == '[':
-		return p, NotScalar
-	case string(at.raw) == "null":
-	case at.raw[0] == '"':
-		if json.Unmarshal(at.raw, &p.value) != nil {
-			return p, Unsupported
-		}
+	case v.raw[0] == '{', v.raw[0] == '[':
+		p.why = NotScalar
+	case string(v.raw) == "null":
+	case v.raw[0] == '"':
 		p.span.style = double
+		if json.Unmarshal(v.raw, &p.value) != nil {
+			p.why = Unsupported
+		}
 	default:
-		p.value = string(at.raw)
+		p.value = string(v.raw)
 	}
-	return p, ""
+	return p
 }
 
 // lineOf is the number of the line that a byte is on.
@@ -146,7 +156,6 @@ func (jsonFormat) write(_ span, value string) (string, Reason) {
 	return strings.TrimSuffix(text.String(), "\n"), ""
 }
 
-// onlyChanged needs no second look: one whole value was replaced by a string.
-func (jsonFormat) onlyChanged(_, after []byte, _ Outcome) bool {
-	return json.Valid(bytes.TrimPrefix(after, byteOrderMark))
-}
+// onlyChanged needs no second look: whole values were replaced by strings, and the file was
+// read again.
+func (jsonFormat) onlyChanged(_, _ reading, _ []Outcome) bool { return true }

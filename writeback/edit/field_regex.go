@@ -52,24 +52,29 @@ func (textFormat) encrypted(content []byte) bool {
 	return sopsText.Match(content) || encrypted(content) || jsonFormat{}.encrypted(content)
 }
 
-func (f textFormat) locate(content []byte, _ target) (place, Reason) {
+// read finds the match, which is the place of the only target.
+func (f textFormat) read(content []byte, _ []target) reading {
+	return reading{places: []place{f.find(content)}}
+}
+
+func (f textFormat) find(content []byte) place {
 	if int64(f.pattern.Size)*int64(len(content)) > maxWork {
-		return place{}, TooMuchWork
+		return place{why: TooMuchWork}
 	}
 	matches := f.pattern.FindAllSubmatchIndex(content, 2)
 	switch len(matches) {
 	case 0:
-		return place{}, NoMatch
+		return place{why: NoMatch}
 	case 1:
 	default:
-		return place{}, ManyMatches
+		return place{why: ManyMatches}
 	}
 	start, end := matches[0][2*f.group], matches[0][2*f.group+1]
 	if start < 0 {
-		return place{}, NoMatch // by another branch, without the group
+		return place{why: NoMatch} // by another branch, without the group
 	}
 	number := lineOf(content, start)
-	return place{value: string(content[start:end]), span: span{start: start, end: end, node: number, last: number}}, ""
+	return place{value: string(content[start:end]), span: span{start: start, end: end, node: number, last: number}}
 }
 
 func (textFormat) write(_ span, value string) (string, Reason) {
@@ -81,4 +86,4 @@ func (textFormat) write(_ span, value string) (string, Reason) {
 
 // onlyChanged cannot be asked of a text that nobody parses: the bytes of the group
 // were replaced.
-func (textFormat) onlyChanged(_, _ []byte, _ Outcome) bool { return true }
+func (textFormat) onlyChanged(_, _ reading, _ []Outcome) bool { return true }

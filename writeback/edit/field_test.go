@@ -89,6 +89,12 @@ func TestFieldsWithoutMarkersAreSet(t *testing.T) {
 			in:    "image:\n  registry: ghcr.io\n  repository: acme/old\n  tag: 1.0.0\n",
 			old:   "acme/old\n  tag: 1.0.0", new: "acme/app\n  tag: 2.0.0", want: edit.Image{Name: "ghcr.io/acme/old", Tag: "1.0.0"},
 		},
+		"the values of a chart, in another order and of other lengths": {
+			field: helm("image.repository", "image.tag", "image.digest"),
+			in:    "image: {digest: sha256:a, tag: '1', repository: x} # sha256:a\n",
+			old:   "digest: sha256:a, tag: '1', repository: x}", new: "digest: sha256:feed, tag: '2.0.0', repository: ghcr.io/acme/app}",
+			want: edit.Image{Name: "x", Tag: "1", Digest: "sha256:a"},
+		},
 		"a field of JSON with odd spacing": {
 			field: jsonField(`services[name=app]."image tag"`, edit.Tag),
 			in:    "{ \"services\" :\t[ {\"name\":\"x\" , \"image tag\":\"1\"},\r\n {\"image tag\"\n:\t\"1\\u002e0\"  ,\"name\":\"\\u0061pp\"}] }\n\n",
@@ -214,6 +220,8 @@ func TestFieldsThatAreLeftAlone(t *testing.T) {
 		"an entry without a tag":          {field: kustomize("a"), in: "images: [{name: a, newName: b}]\n", want: edit.NoTagOrDigest},
 		"two entries of the name":         {field: kustomize("a"), in: "images: [{name: a, newTag: b}, {name: a, digest: b}]\n", want: edit.AmbiguousField},
 		"values without a field":          {field: helm("r", "t", "d"), in: "r: a\nt: b\n", want: edit.MissingField},
+		"fields of two documents":         {field: helm("r", "t", ""), in: "r: a\n---\nt: b\n", want: edit.Scattered},
+		"one field for two parts":         {field: helm("r", "t", "t"), in: "r: a\nt: \"\"\n", want: edit.SameField, line: 2},
 		"no JSON":                         {field: jsonField("a", edit.Tag), in: "{\"a\": \"b\",}", want: edit.NotJSONFile},
 		"a key of JSON twice":             {field: jsonField("a", edit.Tag), in: `{"a":"b","a":"c"}`, want: edit.AmbiguousField},
 		"an object of JSON":               {field: jsonField("a", edit.Tag), in: "{\n\"a\":{}}", want: edit.NotScalar, line: 2},

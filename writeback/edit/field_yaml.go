@@ -17,42 +17,63 @@ type yamlFormat struct{}
 
 func (yamlFormat) encrypted(content []byte) bool { return encrypted(content) }
 
-func (yamlFormat) locate(content []byte, t target) (place, Reason) {
-	var places []place
-	for _, d := range splitDocuments(content) {
-		text := d.text(content)
-		if !t.path.mayBeIn(text) {
+// read parses each document that may have a target once.
+func (yamlFormat) read(content []byte, targets []target) reading {
+	r := reading{places: make([]place, len(targets))}
+	for i := range r.places {
+		r.places[i].why = MissingField
+	}
+	documents := splitDocuments(content)
+	for _, d := range documents {
+		var wanted []int
+		for i, t := range targets {
+			if t.path.mayBeIn(d.text(content)) && (r.places[i].why == "" || r.places[i].why == MissingField) {
+				wanted = append(wanted, i)
+			}
+		}
+		if len(wanted) > 0 {
+			r.readDocument(content, d, targets, wanted)
+		}
+	}
+	r.document.count = len(documents)
+	return r
+}
+
+// readDocument finds the places of the wanted targets that are in a document.
+func (r *reading) readDocument(content []byte, d document, targets []target, wanted []int) {
+	nodes, why := decodeBounded(d.text(content))
+	for _, i := range wanted {
+		if why != "" {
+			r.places[i] = place{why: why}
 			continue
 		}
-		if len(text) > MaxDocument || nodesOf(text) > maxNodes {
-			return place{}, TooLarge
-		}
-		documents, err := decode(text)
-		if err != nil {
-			return place{}, NotYAML
-		}
 		var found []located
-		for _, document := range documents {
-			found = append(found, t.path.find(located{node: document})...)
+		for _, node := range nodes {
+			found = append(found, targets[i].path.find(located{node: node})...)
 		}
-		if len(places)+len(found) > 1 {
-			return place{}, AmbiguousField
-		}
-		for _, at := range found {
-			p, why := placeOf(content, d, at)
-			if why != "" {
-				return p, why
-			}
-			if t.split && at.mapping != nil {
-				p.registry = strings.TrimSuffix(scalarOf(at.mapping, "registry"), "/")
-			}
-			places = append(places, p)
+		switch {
+		case len(found) == 0:
+		case len(found) > 1 || r.places[i].why == "":
+			r.places[i] = place{why: AmbiguousField}
+		case r.document.nodes != nil && r.document.first != d.first:
+			r.places[i] = place{why: Scattered}
+		default:
+			r.document.first, r.document.nodes = d.first, nodes
+			r.places[i] = targets[i].place(content, d, found[0])
 		}
 	}
-	if len(places) == 0 {
-		return place{}, MissingField
+}
+
+// decodeBounded reads a document that is not too large.
+func decodeBounded(text []byte) ([]*yaml.Node, Reason) {
+	if len(text) > MaxDocument || nodesOf(text) > maxNodes {
+		return nil, TooLarge
 	}
-	return places[0], ""
+	nodes, err := decode(text)
+	if err != nil {
+		return nil, NotYAML
+	}
+	return nodes, ""
 }
 
 // scalarOf is the text of a mapping's key, empty if it is null.
@@ -70,8 +91,13 @@ func (yamlFormat) write(at span, value string) (string, Reason) {
 	return at.text(value), ""
 }
 
-func (yamlFormat) onlyChanged(before, after []byte, o Outcome) bool {
-	return onlyMarked(before, after, []Outcome{o})
+// onlyChanged compares the documents that have the places; the others have the same bytes.
+func (yamlFormat) onlyChanged(before, after reading, outcomes []Outcome) bool {
+	was, is := before.document, after.document
+	if was.count != is.count || was.first != is.first {
+		return false
+	}
+	return newComparison(was.first, outcomes).sameNodes(was.nodes, is.nodes)
 }
 
 // ordinaryWord is a key or value that has no other form but one with escapes.
@@ -136,7 +162,16 @@ func (s step) children(at located) []located {
 	return children
 }
 
-// placeOf finds the bytes of a value that the parser found in a document.
+// place finds the bytes of a value that the parser found in a document.
+func (t target) place(content []byte, d document, at located) place {
+	p, why := placeOf(content, d, at)
+	p.why = why
+	if t.split && at.mapping != nil {
+		p.registry = strings.TrimSuffix(scalarOf(at.mapping, "registry"), "/")
+	}
+	return p
+}
+
 func placeOf(content []byte, d document, at located) (place, Reason) {
 	number := d.first + at.node.Line - 1
 	p := place{object: at.object, site: siteOf(at), span: span{node: number, last: number}}

@@ -9,6 +9,8 @@ import "fmt"
 const (
 	MissingField   Reason = "the file has no such field"
 	AmbiguousField Reason = "the file has more than one such field: name the list's item, or divide the file"
+	Scattered      Reason = "the fields of the setter are in more than one document of the file: divide it"
+	SameField      Reason = "another part of the setter names the same field"
 	NotScalar      Reason = "the path names a mapping or a list, not a value"
 	EmptyField     Reason = "the field has no value that could be replaced: give it one, such as \"\""
 	NotYAML        Reason = "the file is not valid YAML: name the field by a regular expression"

@@ -11,17 +11,17 @@ import (
 // Get reads what the fields say of an image now: the parts that they hold. Fields
 // that are empty say nothing. The error is a [FieldError].
 func (f Field) Get(content []byte) (Image, error) {
+	r, err := f.read(content)
+	if err != nil {
+		return Image{}, err
+	}
 	var image Image
-	_, err := f.each(content, func(content []byte, t target, p place) ([]byte, Reason) {
+	for i, p := range r.places {
 		value := p.value
 		if p.registry != "" && value != "" {
 			value = p.registry + "/" + value
 		}
-		image = image.or(ParsePart(value, t.part))
-		return content, ""
-	})
-	if err != nil {
-		return Image{}, err
+		image = image.or(ParsePart(value, f.targets[i].part))
 	}
 	return image, nil
 }
@@ -51,71 +51,93 @@ func ParsePart(value string, part Part) Image {
 
 // Set writes an image into the fields. Its outcomes name the part, and whoever calls
 // it says of what. The error is a [FieldError]; the content is returned as it is then,
-// however many of the fields could have been written.
+// however many of the fields could have been written. The file is parsed once, and once
+// more if it changes.
 func (f Field) Set(content []byte, image Image) ([]byte, []Outcome, error) {
+	before, err := f.read(content)
+	if err != nil {
+		return content, nil, err
+	}
 	var outcomes []Outcome
-	edited, err := f.each(content, func(content []byte, t target, p place) ([]byte, Reason) {
-		o, why := f.plan(t, p, image)
+	var changes []change
+	for i, p := range before.places {
+		if p.why == MissingField { // which is optional, or there would be no reading
+			continue
+		}
+		t := f.targets[i]
+		o, why := t.plan(p, image)
+		text := ""
+		if why == "" && o.Changed() {
+			text, why = f.format.write(o.span, o.New)
+		}
 		if why != "" {
-			return nil, why
+			return content, nil, t.fail(p, why)
 		}
 		outcomes = append(outcomes, o)
-		if !o.Changed() {
-			return content, ""
+		if o.Changed() {
+			changes = append(changes, change{target: i, Outcome: o, text: text})
 		}
-		return f.replace(content, t, o)
-	})
+	}
+	if len(changes) == 0 {
+		return content, outcomes, nil
+	}
+	edited, err := f.replace(content, before, changes)
 	if err != nil {
 		return content, nil, err
 	}
 	return edited, outcomes, nil
 }
 
-// each visits the places of the fields, which may edit the content.
-func (f Field) each(content []byte, visit func([]byte, target, place) ([]byte, Reason)) ([]byte, error) {
-	if err := f.check(content); err != nil {
-		return nil, err
-	}
-	versioned := f.entry == nil
-	for _, t := range f.targets {
-		p, why := f.format.locate(content, t)
-		if why == MissingField && t.optional {
-			continue
-		}
-		edited := content
-		if why = cmp.Or(why, unfit(t, p)); why == "" {
-			edited, why = visit(content, t, p)
-		}
-		if why != "" {
-			return nil, &FieldError{Field: t.name, Line: p.span.node, Why: why}
-		}
-		content = edited
-		versioned = versioned || t.part != Name
-	}
-	if !versioned {
-		return nil, &FieldError{Field: f.entry.name, Why: NoTagOrDigest}
-	}
-	return content, nil
-}
-
-// check looks at the file as a whole.
-func (f Field) check(content []byte) error {
+// read finds the places of the fields. It fails if there is one that can be neither read
+// nor written.
+func (f Field) read(content []byte) (reading, error) {
 	switch {
 	case len(content) > MaxSize:
-		return &FieldError{Field: f.targets[0].name, Why: TooLarge}
+		return reading{}, &FieldError{Field: f.targets[0].name, Why: TooLarge}
 	case f.format.encrypted(content):
-		return &FieldError{Field: f.targets[0].name, Why: Encrypted}
-	case f.entry == nil:
-		return nil
+		return reading{}, &FieldError{Field: f.targets[0].name, Why: Encrypted}
 	}
-	if p, why := f.format.locate(content, *f.entry); why != NotScalar {
-		return &FieldError{Field: f.entry.name, Line: p.span.node, Why: cmp.Or(why, MissingField)}
+	targets := f.targets
+	if f.entry != nil {
+		targets = append(slices.Clip(targets), *f.entry)
+	}
+	r := f.format.read(content, targets)
+	if f.entry != nil {
+		entry := r.places[len(f.targets)]
+		if entry.why != NotScalar {
+			return reading{}, f.entry.fail(entry, cmp.Or(entry.why, MissingField))
+		}
+		r.places = r.places[:len(f.targets)]
+	}
+	return r, f.check(r.places)
+}
+
+// check looks whether all fields that there have to be can be read and written.
+func (f Field) check(places []place) error {
+	versioned := f.entry == nil
+	for i, p := range places {
+		t := f.targets[i]
+		switch why := cmp.Or(p.why, t.unfit(p)); {
+		case why == MissingField && t.optional:
+		case why != "":
+			return t.fail(p, why)
+		default:
+			versioned = versioned || t.part != Name
+		}
+	}
+	if !versioned {
+		return &FieldError{Field: f.entry.name, Why: NoTagOrDigest}
 	}
 	return nil
 }
 
+// fail is the error of a target.
+func (t target) fail(p place, why Reason) error {
+	return &FieldError{Field: t.name, Line: p.span.node, Why: why}
+}
+
 // unfit says why a value is not what a target may read or replace.
-func unfit(t target, p place) Reason {
+func (t target) unfit(p place) Reason {
 	front, _, pinned := strings.Cut(p.value, "@")
 	switch {
 	case strings.HasPrefix(p.value, "ENC["):
@@ -133,7 +155,7 @@ func unfit(t target, p place) Reason {
 }
 
 // plan says what becomes of the value in a place.
-func (f Field) plan(t target, p place, image Image) (Outcome, Reason) {
+func (t target) plan(p place, image Image) (Outcome, Reason) {
 	value := image.part(t.part)
 	if value == "" || !canQuote(value) {
 		return Outcome{}, MissingPart
@@ -149,23 +171,44 @@ func (f Field) plan(t target, p place, image Image) (Outcome, Reason) {
 	}, ""
 }
 
-// replace edits one place, and asks the format's parser what became of the file.
-func (f Field) replace(content []byte, t target, o Outcome) ([]byte, Reason) {
-	text, why := f.format.write(o.span, o.New)
-	if why != "" {
-		return nil, why
+// change is a value to write: the text is that of the file.
+type change struct {
+	Outcome
+	target int
+	text   string
+}
+
+// replace edits the places, and asks the format's parser what became of the file.
+func (f Field) replace(content []byte, before reading, changes []change) ([]byte, error) {
+	ordered := slices.SortedFunc(slices.Values(changes), func(a, b change) int { return cmp.Compare(a.span.start, b.span.start) })
+	var edited []byte
+	done := 0
+	for _, c := range ordered {
+		if c.span.start < done {
+			return nil, f.targets[c.target].fail(before.places[c.target], SameField)
+		}
+		edited = append(append(edited, content[done:c.span.start]...), c.text...)
+		done = c.span.end
 	}
-	edited := slices.Concat(content[:o.span.start], []byte(text), content[o.span.end:])
-	if !f.format.onlyChanged(content, edited, o) {
-		return nil, Unsupported
+	edited = append(edited, content[done:]...)
+	after := f.format.read(edited, f.targets)
+	shift := 0
+	outcomes := make([]Outcome, 0, len(ordered))
+	for _, c := range ordered {
+		t, p := f.targets[c.target], after.places[c.target]
+		written := cmp.Or(p.why, t.unfit(p)) == "" && p.value == c.New
+		switch {
+		case written && p.span.start == c.span.start+shift:
+		case len(t.path) == 0 && !written:
+			return nil, t.fail(before.places[c.target], NotFoundAgain)
+		default:
+			return nil, t.fail(before.places[c.target], Unsupported)
+		}
+		shift += len(c.text) - (c.span.end - c.span.start)
+		outcomes = append(outcomes, c.Outcome)
 	}
-	p, why := f.format.locate(edited, t)
-	why = cmp.Or(why, unfit(t, p))
-	switch {
-	case len(t.path) == 0 && (why != "" || p.value != o.New):
-		return nil, NotFoundAgain
-	case why != "" || p.value != o.New || p.span.start != o.span.start:
-		return nil, Unsupported
+	if !f.format.onlyChanged(before, after, outcomes) {
+		return nil, f.targets[ordered[0].target].fail(before.places[ordered[0].target], Unsupported)
 	}
-	return edited, ""
+	return edited, nil
 }

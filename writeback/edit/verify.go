@@ -15,12 +15,9 @@ import (
 // document that was valid, the changed fields read as their new values, as
 // strings, and everything else reads as before.
 func onlyMarked(before, after []byte, outcomes []Outcome) bool {
-	want, touched := map[int]Outcome{}, map[int]bool{}
+	all := newComparison(1, outcomes)
 	var shortened []span
 	for _, o := range outcomes {
-		if o.Changed() {
-			want[o.span.node], touched[o.span.last] = o, true
-		}
 		if o.Changed() && o.span.dropped > 0 {
 			shortened = append(shortened, o.span)
 		}
@@ -37,7 +34,8 @@ func onlyMarked(before, after []byte, outcomes []Outcome) bool {
 		if i+1 < len(old) {
 			end = old[i+1].first
 		}
-		c := comparison{offset: old[i].first - 1, want: want, touched: touched, shifts: shiftsOf(shortened, old[i].first, end)}
+		c := all
+		c.offset, c.shifts = old[i].first-1, shiftsOf(shortened, old[i].first, end)
 		if !c.sameText(old[i].text(before), edited[i].text(after)) {
 			return false
 		}
@@ -45,15 +43,26 @@ func onlyMarked(before, after []byte, outcomes []Outcome) bool {
 	return true
 }
 
-// comparison walks two documents in step. On a line that should change, the one
-// scalar that differs must have the new value.
+// comparison walks two documents in step. On a line that should change, a scalar that
+// differs must have one of the new values.
 type comparison struct {
 	offset int
-	want   map[int]Outcome // by the line on which the parser sees the value
+	want   map[int][]Outcome // by the line on which the parser sees the value
 	// touched are the lines on which the changed values end.
 	touched map[int]bool
 	// shifts come of values that spanned lines and do so no more.
 	shifts []shift
+}
+
+// newComparison compares the document whose first line is given, by its number from 1.
+func newComparison(first int, outcomes []Outcome) comparison {
+	c := comparison{offset: first - 1, want: map[int][]Outcome{}, touched: map[int]bool{}}
+	for _, o := range outcomes {
+		if o.Changed() {
+			c.want[o.span.node], c.touched[o.span.last] = append(c.want[o.span.node], o), true
+		}
+	}
+	return c
 }
 
 // shift says that what is behind a line moves up by so many lines.
@@ -93,7 +102,11 @@ func (c comparison) sameText(before, after []byte) bool {
 		return true
 	}
 	is, err := decode(after)
-	if err != nil || len(was) != len(is) {
+	return err == nil && c.sameNodes(was, is)
+}
+
+func (c comparison) sameNodes(was, is []*yaml.Node) bool {
+	if len(was) != len(is) {
 		return false
 	}
 	for i := range was {
@@ -123,14 +136,16 @@ func (c comparison) sameScalar(was, is *yaml.Node) bool {
 	if was.Value == is.Value && was.ShortTag() == is.ShortTag() {
 		return true
 	}
-	if o, ok := c.want[was.Line+c.offset]; ok && o.span.style == blockText {
-		return isBlock(is) && strings.TrimRight(is.Value, "\n") == o.New && was.ShortTag() == is.ShortTag()
+	want := c.want[was.Line+c.offset]
+	if len(want) > 0 && want[0].span.style == blockText {
+		return isBlock(is) && strings.TrimRight(is.Value, "\n") == want[0].New && was.ShortTag() == is.ShortTag()
 	}
 	if was.Style&is.Style&yaml.LiteralStyle != 0 && was.ShortTag() == is.ShortTag() {
 		return c.sameLiteral(was, is)
 	}
-	o, ok := c.want[was.Line+c.offset]
-	return ok && is.Value == o.New && (is.ShortTag() == "!!str" || o.span.tag != "" && is.ShortTag() == was.ShortTag())
+	return slices.ContainsFunc(want, func(o Outcome) bool {
+		return is.Value == o.New && (is.ShortTag() == "!!str" || o.span.tag != "" && is.ShortTag() == was.ShortTag())
+	})
 }
 
 // sameLiteral compares literal block scalars: line by line, and as what they are
