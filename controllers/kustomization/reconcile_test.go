@@ -99,6 +99,9 @@ func TestWhatLeftTheSourceIsPruned(t *testing.T) {
 			if kept := e.cluster.Get(pathOf("d")) != nil; kept != tc.wantKept {
 				t.Errorf("kept = %v, want %v", kept, tc.wantKept)
 			}
+			if inventory := k.Status.Inventory; len(inventory.Entries) != 1 {
+				t.Errorf("what left the source is told of once, and is still in the inventory: %+v", inventory)
+			}
 			if len(k.Status.Inventory.Entries) != 1 || e.cluster.Get(pathOf("c")) == nil {
 				t.Errorf("inventory %v", k.Status.Inventory.Entries)
 			}

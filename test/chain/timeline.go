@@ -19,6 +19,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/policy"
 )
 
 // Hop is one step of a release.
@@ -153,28 +154,25 @@ func (n *narrator) scanned(repository *imagev1.ImageRepository) []Entry {
 	return []Entry{{Hop: Seen, Text: text, Weight: -1}}
 }
 
-func (n *narrator) chosen(policy *imagev1.ImagePolicy) []Entry {
-	latest := policy.Status.LatestRef
+func (n *narrator) chosen(p *imagev1.ImagePolicy) []Entry {
+	latest := p.Status.LatestRef
 	if latest == nil || !n.news(Chosen, latest.Tag) {
 		return nil
 	}
-	entry := Entry{Hop: Chosen, Text: latest.Tag + " by " + rule(policy.Spec.Policy), Weight: -1}
-	if ready := meta.FindStatusCondition(policy.Status.Conditions, "Ready"); ready != nil {
+	entry := Entry{Hop: Chosen, Text: latest.Tag + " by " + rule(p.Spec.Policy), Weight: -1}
+	if ready := meta.FindStatusCondition(p.Status.Conditions, "Ready"); ready != nil {
 		entry.Detail = []string{ready.Message}
 	}
 	return []Entry{entry}
 }
 
-// rule is how a policy chooses.
+// rule is how a policy chooses, in the words of its explanations.
 func rule(choice imagev1.ImagePolicyChoice) string {
-	switch {
-	case choice.SemVer != nil:
-		return "semver " + choice.SemVer.Range
-	case choice.Numerical != nil:
-		return "numerical order"
-	default:
-		return "alphabetical order"
+	compiled, err := policy.Compile(choice, nil)
+	if err != nil {
+		return err.Error()
 	}
+	return compiled.String()
 }
 
 // committed shows the changed lines of a commit, which is the whole diff: a

@@ -4,6 +4,7 @@ package compat
 
 import (
 	"os"
+	"path"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -12,24 +13,44 @@ import (
 	"testing"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	allkinds "github.com/sluice-cd/sluice/internal/kinds"
 )
 
-// TestEveryFieldIsDocumented: a field that is on no page is one that nobody has
-// said how it is honoured, or where it is refused.
+// TestEveryFieldIsDocumented ranges over the kinds whose types are ours: a field that is
+// on no page is one that nobody has said how it is honoured, or where it is refused.
 func TestEveryFieldIsDocumented(t *testing.T) {
-	for name, kind := range map[string]struct {
+	documented := map[string]struct {
 		spec, status any
 		pages        []string
 	}{
 		"Canary":         {flaggerv1.CanarySpec{}, flaggerv1.CanaryStatus{}, []string{"kinds/canary.md", "kinds/targets.md", "routers/*.md"}},
 		"MetricTemplate": {flaggerv1.MetricTemplateSpec{}, flaggerv1.MetricTemplateStatus{}, []string{"kinds/metrictemplate.md"}},
 		"AlertProvider":  {flaggerv1.AlertProviderSpec{}, flaggerv1.AlertProviderStatus{}, []string{"kinds/alertprovider.md"}},
-	} {
+
+		"ImageRepository": {imagev1.ImageRepositorySpec{}, imagev1.ImageRepositoryStatus{}, []string{"kinds/imagerepository.md"}},
+		"ImagePolicy":     {imagev1.ImagePolicySpec{}, imagev1.ImagePolicyStatus{}, []string{"kinds/imagepolicy.md"}},
+		"ImageUpdateAutomation": {
+			imagev1.ImageUpdateAutomationSpec{}, imagev1.ImageUpdateAutomationStatus{}, []string{"kinds/imageupdateautomation.md"},
+		},
+	}
+	scheme, err := allkinds.Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for kind, of := range scheme.AllKnownTypes() {
+		if _, known := documented[kind.Kind]; !known && ours(of) && !strings.HasSuffix(kind.Kind, "List") {
+			t.Errorf("%s: name its pages here", kind)
+		}
+	}
+	for name, kind := range documented {
 		t.Run(name, func(t *testing.T) {
 			text := pages(t, kind.pages)
 			fields := fieldsOf(reflect.TypeOf(kind.spec), nil)
 			for field := range reflect.TypeOf(kind.status).Fields() {
-				fields = append(fields, jsonName(field))
+				if name := jsonName(field); name != "" { // of an embedded one
+					fields = append(fields, name)
+				}
 			}
 			for _, field := range fields {
 				if !regexp.MustCompile(`\b` + field + `\b`).MatchString(text) {
@@ -68,16 +89,22 @@ func fieldsOf(of reflect.Type, known []string) []string {
 	default:
 		return known
 	}
-	if of.PkgPath() != reflect.TypeOf(flaggerv1.Canary{}).PkgPath() {
+	if !ours(of) {
 		return known
 	}
 	for field := range of.Fields() {
-		if name := jsonName(field); !slices.Contains(known, name) {
+		if name := jsonName(field); name != "" && !slices.Contains(known, name) {
 			known = append(known, name)
 		}
 		known = fieldsOf(field.Type, known)
 	}
 	return known
+}
+
+// ours reports whether a type is declared below api.
+func ours(of reflect.Type) bool {
+	api := path.Dir(path.Dir(reflect.TypeFor[flaggerv1.Canary]().PkgPath()))
+	return strings.HasPrefix(of.PkgPath(), api+"/")
 }
 
 func jsonName(field reflect.StructField) string {
