@@ -112,9 +112,11 @@ type job struct {
 	overlay *overlay
 	spec    Spec
 	dir     string
-	cost    int64 // of kustomize, in bytes of memory
-	most    int64 // bytes that the objects come to
-	schema  bool  // it brings its own
+	file    string // the kustomization file in dir, with the fields of the spec
+	content []byte // of that
+	cost    int64  // of kustomize, in bytes of memory
+	most    int64  // bytes that the objects come to
+	schema  bool   // it brings its own
 	// isolated says that it is better built in a process of its own.
 	isolated bool
 }
@@ -145,11 +147,10 @@ func (j *job) prepare() (err error) {
 		return err
 	}
 	j.dir = dir.String()
-	name, content, err := generate(j.overlay, j.dir, j.spec)
-	if err != nil {
+	if j.file, j.content, err = generate(j.overlay, j.dir, j.spec); err != nil {
 		return err
 	}
-	j.overlay.put(name, content)
+	j.overlay.put(j.file, j.content)
 	m, err := measured(j.overlay, j.dir)
 	if err != nil {
 		return err
@@ -180,7 +181,7 @@ func (j *job) finish() (result *Result, err error) {
 	defer j.explain(&err)
 	resources, err := j.resources()
 	if err != nil {
-		return nil, fmt.Errorf("kustomize build failed: %w", err)
+		return nil, fmt.Errorf("kustomize build failed: %w", j.blame(err))
 	}
 	defer recovered(&err)
 	if result, err = j.convert(resources); err != nil {

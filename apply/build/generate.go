@@ -3,7 +3,6 @@
 package build
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -150,38 +149,6 @@ func lay(o *overlay, dir string, spec Spec, kus *kustypes.Kustomization) error {
 		kus.Components = append(kus.Components, component)
 	}
 	return nil
-}
-
-// checkPatch refuses what kustomize would take for no patch, in words that are not
-// about its own plugins.
-func checkPatch(o *overlay, p apikustomize.Patch) error {
-	if _, err := o.weigh([]byte(p.Patch)); err != nil {
-		return err
-	}
-	var patch any
-	if err := yaml.Unmarshal([]byte(p.Patch), &patch); err != nil {
-		return fmt.Errorf("decoding patch: %w", err)
-	}
-	switch patch.(type) {
-	case map[string]any:
-		return nil
-	case []any:
-		if p.Target == nil {
-			return errors.New("a JSON 6902 patch needs a target")
-		}
-		return nil
-	}
-	return errors.New("patch is neither a strategic merge patch, which is an object, nor a JSON 6902 patch, which is a list of operations")
-}
-
-func selector(s *apikustomize.Selector) *kustypes.Selector {
-	if s == nil {
-		return nil
-	}
-	out := &kustypes.Selector{LabelSelector: s.LabelSelector, AnnotationSelector: s.AnnotationSelector}
-	out.Group, out.Version, out.Kind = s.Group, s.Version, s.Kind
-	out.Name, out.Namespace = s.Name, s.Namespace
-	return out
 }
 
 // override merges an image of the spec into the kustomization's. Tag and digest
