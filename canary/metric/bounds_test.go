@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -40,13 +39,9 @@ func TestAQueryWithoutEndHoldsNoWorker(t *testing.T) {
 		`{{ range 5000 }}{{ range 5000 }}{{ end }}{{ end }}`,
 		`{{ range 9223372036854775807 }}{{ end }}`,
 	} {
-		start := time.Now()
 		err := k.Supports(t.Context(), inline(query))
 		if !errors.Is(err, reconcile.TerminalError(nil)) || !errors.Is(err, template.ErrBudget) {
 			t.Errorf("%s: got %v", query, err)
-		}
-		if took := time.Since(start); took > time.Minute {
-			t.Errorf("%s: took %s", query, took)
 		}
 	}
 }

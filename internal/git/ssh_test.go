@@ -242,13 +242,8 @@ func TestSSHServersThatMisbehave(t *testing.T) {
 			server.Freeze(bytes)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			start := time.Now()
-			err := m.Fetch(ctx, "main", head)
-			if !errors.Is(err, git.ErrUnreachable) {
+			if err := m.Fetch(ctx, "main", head); !errors.Is(err, git.ErrUnreachable) {
 				t.Errorf("got %v, want ErrUnreachable", err)
-			}
-			if took := time.Since(start); took > 2*time.Minute {
-				t.Errorf("took %s of the second it had", took)
 			}
 			// Frozen connections stay open: what follows must not go over them.
 			server.Freeze(1 << 40)

@@ -7,7 +7,6 @@ import (
 	"regexp/syntax"
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestExpressionsAreBounded(t *testing.T) {
@@ -26,13 +25,9 @@ func TestExpressionsAreBounded(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			before := time.Now()
 			_, err := Compile(tc.expression)
 			if errors.Is(err, ErrTooLarge) != tc.large || !tc.large && err != nil {
 				t.Errorf("got %v", err)
-			}
-			if took := time.Since(before); took > time.Minute {
-				t.Errorf("it took %s", took)
 			}
 		})
 	}

@@ -11,7 +11,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/klauspost/compress/zlib"
@@ -172,16 +171,13 @@ func TestReceiveBoundsWhatARemoteSends(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			dir, start := t.TempDir(), time.Now()
+			dir := t.TempDir()
 			_, err := receiver{limits: small, base: nothing}.receive(t.Context(), dir, bytes.NewReader(tc.build(&forged{})))
 			if !errors.Is(err, tc.want) || err != nil && !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("error %v, want %v", err, tc.want)
 			}
 			if errors.Is(err, ErrTooLarge) && errors.Is(err, ErrMalformed) {
 				t.Error("a pack that is too large is fetched again as if it were damaged")
-			}
-			if took := time.Since(start); took > 2*time.Minute {
-				t.Errorf("took %s", took)
 			}
 			if left, _ := os.ReadDir(dir); err != nil && len(left) != 0 {
 				t.Errorf("left behind: %v", left)
