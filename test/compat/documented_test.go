@@ -61,6 +61,20 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 	}
 }
 
+// TestPagesSayWhatIsNotServed: the pages of promotion describe what no cluster has until
+// there is a CRD of its kinds.
+func TestPagesSayWhatIsNotServed(t *testing.T) {
+	crds, err := filepath.Glob("../../config/crd/bases/sluice.dev_*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for page, want := range map[string]string{"promotion/*.md": "**Not served yet.**", "../CONTRIBUTING.md": "**Pipeline is not served yet**"} {
+		if says := strings.Contains(pages(t, []string{page}), want); says != (len(crds) == 0) {
+			t.Errorf("%s says %q: %v; the CRDs are %v", page, want, says, crds)
+		}
+	}
+}
+
 func pages(t *testing.T, patterns []string) string {
 	t.Helper()
 	var text strings.Builder
