@@ -13,7 +13,7 @@
 // returns at once, the zero value returned. Logging, locks, Close and cancel functions
 // are left alone, since tests of behaviour cannot see them.
 //
-// It is our own because the testers that are kept up (go-gremlins; go-mutesting)
+// It is our own because the testers that are maintained (go-gremlins, go-mutesting)
 // compile and link a test binary for each mutant: 2.3 seconds on the smallest package
 // here and three to ten on a reconciler, which is hours for these packages; and
 // gremlins knows neither removed statements nor returned zero values. Here a package is
@@ -38,6 +38,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"syscall"
 	"time"
 )
 
@@ -63,7 +64,7 @@ func main() {
 	doc := flag.String("doc", "", "write the table into this page, between its markers")
 	flag.Parse()
 	o.packages = flag.Args()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, o, *asJSON, *doc); err != nil {
 		fmt.Fprintln(os.Stderr, "mutate:", err)

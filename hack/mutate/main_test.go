@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,7 +18,7 @@ import (
 func TestTheGapsOfAPackageAreFoundAndNoOthers(t *testing.T) {
 	var progress bytes.Buffer
 	results, err := measure(t.Context(), options{
-		dir: ".", packages: []string{"./testdata/tiny"}, parallel: 2, patience: 2 * time.Second, progress: &progress,
+		dir: ".", packages: []string{"./testdata/tiny"}, parallel: 2, patience: 10 * time.Second, progress: &progress,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -52,6 +53,42 @@ hack/mutate/testdata/tiny  33       22      10        1            67 %
 `
 	if diff := cmp.Diff(wantTable, out.String()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestProgramsThatATestStartedEndWithIt(t *testing.T) {
+	dir := t.TempDir()
+	script := filepath.Join(dir, "package.test")
+	// It prints the number of a program that has its output open, and fails.
+	if err := os.WriteFile(script, []byte("#!/bin/sh\nsleep 600 &\necho $!\nexit 1\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r := &runner{pkg: &pkg{dir: dir}, binary: script, dir: dir}
+	f, out := r.run(t.Context(), nil, time.Hour, "")
+	pid := strings.TrimSpace(string(out))
+	if f != killed || pid == "" {
+		t.Fatalf("%s, printed %q", f, out)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	status, err := os.ReadFile("/proc/" + pid + "/status")
+	for err == nil && !strings.Contains(string(status), "\nState:\tZ") { // it may wait for somebody to notice its end
+		if ctx.Err() != nil {
+			t.Fatalf("it runs still:\n%s", status)
+		}
+		status, err = os.ReadFile("/proc/" + pid + "/status")
+	}
+}
+
+func TestATestThatPrintsWithoutEndIsStopped(t *testing.T) {
+	dir := t.TempDir()
+	script := filepath.Join(dir, "package.test")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\nexec yes\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r := &runner{pkg: &pkg{dir: dir}, binary: script, dir: dir}
+	if f, out := r.run(t.Context(), nil, 100*time.Millisecond, ""); f != timedOut || len(out) > maxOutput {
+		t.Errorf("%s, and %d bytes were kept", f, len(out))
 	}
 }
 

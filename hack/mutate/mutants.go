@@ -38,7 +38,7 @@ type mutator struct {
 	// conditions are the expressions whose value decides something by itself: the condition of an if,
 	// an operand of && or !, a returned bool.
 	conditions map[ast.Expr]bool
-	listed     map[ast.Stmt]bool // statements that stand in a block, where an if can stand, too
+	listed     map[ast.Stmt]bool // statements of a block, around which an if can be put
 }
 
 // mutate notes all mutants of the package, and the edits that make them.
@@ -64,7 +64,7 @@ func (m *mutator) visit(n ast.Node) bool {
 	return true
 }
 
-// mutateNode returns whether there is something to mutate in the node, too.
+// mutateNode mutates a node, and reports whether to visit what is in it.
 func (m *mutator) mutateNode(n ast.Node) bool {
 	if s, ok := n.(ast.Stmt); ok {
 		return m.statement(s)
@@ -123,7 +123,7 @@ var arithmetic = map[token.Token]struct{ name, other string }{
 	token.ADD: {"add", "-"}, token.SUB: {"sub", "+"}, token.MUL: {"mul", "/"}, token.QUO: {"quo", "*"},
 }
 
-// binary returns whether the operator is one that it mutates.
+// binary mutates an operator, and reports whether it is one of those that are mutated.
 func (m *mutator) binary(e *ast.BinaryExpr) bool {
 	from, to := e.X, e.Y
 	switch e.Op {

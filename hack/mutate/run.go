@@ -4,10 +4,10 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand"
 	"os"
 	"os/exec"
@@ -39,9 +39,9 @@ type test struct {
 
 // trace runs each test by itself without a mutant. One that fails or is skipped kills nothing.
 func (r *runner) trace(ctx context.Context) error {
-	out, err := r.command(ctx, nil, "-test.list", "^(Test|Fuzz|Example)").Output()
+	out, err := r.output(ctx, nil, "-test.list", "^(Test|Fuzz|Example)")
 	if err != nil {
-		return fmt.Errorf("listing tests: %w", err)
+		return fmt.Errorf("listing tests: %w: %s", err, shorten(out))
 	}
 	for line := range strings.Lines(string(out)) {
 		r.tests = append(r.tests, &test{name: strings.TrimSpace(line)})
@@ -132,35 +132,58 @@ func (r *runner) run(ctx context.Context, tests []*test, limit time.Duration, en
 	for i, t := range tests {
 		names[i] = regexp.QuoteMeta(t.name)
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	timed, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	temp, err := os.MkdirTemp(r.dir, "run-")
 	if err != nil {
 		return invalid, []byte(err.Error())
 	}
 	defer func() { _ = os.RemoveAll(temp) }()
-	run := r.command(ctx, []string{env, "TMPDIR=" + temp}, "-test.failfast", "-test.run", "^("+strings.Join(names, "|")+")$")
-	var out bytes.Buffer
-	run.Stdout, run.Stderr = &out, &out
-	err = run.Run()
+	out, err := r.output(timed, []string{env, "TMPDIR=" + temp}, "-test.failfast", "-test.run", "^("+strings.Join(names, "|")+")$",
+		"-test.timeout", (2 * limit).String()) // for a process that outlives this one
 	switch {
-	case ctx.Err() != nil:
-		return timedOut, out.Bytes()
+	case timed.Err() != nil:
+		return timedOut, out
 	case err != nil:
-		return killed, out.Bytes()
+		return killed, out
 	}
 	return survived, nil
 }
 
-// command prepares a run of the test binary, in a process group of its own: what the tests started ends with them.
-func (r *runner) command(ctx context.Context, env []string, args ...string) *exec.Cmd {
+// maxOutput is how much of what a test prints is kept; the rest is thrown away.
+const maxOutput = 1 << 20
+
+// output runs the test binary, and returns the beginning of what it prints. It has a process
+// group of its own, which ends with it: a test that fails leaves the programs that it started.
+func (r *runner) output(ctx context.Context, env []string, args ...string) ([]byte, error) {
 	c := exec.CommandContext(ctx, r.binary, args...)
 	c.Dir = r.pkg.dir
 	c.Env = append(os.Environ(), env...)
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
-	c.WaitDelay = 5 * time.Second
-	return c
+	end := func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
+	c.Cancel = end
+	// With a buffer in place of a pipe of our own, Wait would wait for whoever has it open.
+	read, write, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = read.Close() }()
+	c.Stdout, c.Stderr = write, write
+	err = c.Start()
+	_ = write.Close()
+	if err != nil {
+		return nil, err
+	}
+	printed := make(chan []byte, 1)
+	go func() {
+		out, _ := io.ReadAll(io.LimitReader(read, maxOutput))
+		printed <- out
+		_, _ = io.Copy(io.Discard, read)
+	}()
+	err = c.Wait()
+	_ = end()
+	_ = read.SetReadDeadline(time.Now().Add(time.Second)) // who left the group may have it open still
+	return <-printed, err
 }
 
 // each calls do for 0 to n-1, r.parallel at a time.

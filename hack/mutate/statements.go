@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// statement mutates a statement, and returns whether there is something to mutate in it, too.
+// statement mutates a statement, and reports whether to visit what is in it.
 func (m *mutator) statement(s ast.Stmt) bool {
 	switch s := s.(type) {
 	case *ast.BlockStmt:
@@ -43,7 +43,7 @@ func (m *mutator) statement(s ast.Stmt) bool {
 	return true
 }
 
-// removable returns whether a function without the statement is a function still.
+// removable reports whether a function compiles without the statement, as a rule.
 func removable(s ast.Stmt) bool {
 	switch s := s.(type) {
 	case *ast.ExprStmt, *ast.DeferStmt, *ast.IncDecStmt, *ast.SendStmt, *ast.GoStmt:
@@ -171,7 +171,7 @@ func isCall(n ast.Node) bool {
 	return ok
 }
 
-// isZero returns whether the expression is the zero value as it stands.
+// isZero reports whether the expression is a zero value already.
 func (m *mutator) isZero(e ast.Expr) bool {
 	value := m.info.Types[e]
 	if value.IsNil() {
@@ -191,8 +191,8 @@ func (m *mutator) isZero(e ast.Expr) bool {
 	return false
 }
 
-// unseen returns whether a call does what a test of behaviour cannot see: it logs, locks, closes,
-// cancels, or panics, where a test that gets there fails anyway.
+// unseen reports whether a test of behaviour cannot notice that a call is missing: it logs, locks,
+// closes or cancels. A call of panic stays, too: a test that gets there fails anyway.
 func (m *mutator) unseen(e ast.Expr) bool {
 	call, ok := e.(*ast.CallExpr)
 	if !ok {
