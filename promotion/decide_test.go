@@ -329,6 +329,9 @@ func TestProductionAdvancesHoweverFastBundlesCome(t *testing.T) {
 			landed++
 		}
 	}
+	if n := len(s.state.Bundles); n > 2*maxLandings+5 {
+		t.Errorf("%d bundles are remembered", n)
+	}
 	if landed < 3 {
 		t.Errorf("production got %d bundles in an hour", landed)
 	}

@@ -3,8 +3,10 @@
 package promotion
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,6 +42,7 @@ type simulation struct {
 
 	last   Decision
 	told   []string          // the events, warnings with an exclamation mark
+	done   []string          // the actions that were not the same as the last of their kind
 	wrote  map[string]string // bundle by stage
 	merged int
 }
@@ -164,7 +167,11 @@ func (s *simulation) observeTarget(target sluicev1.Target, key string) TargetSee
 
 // decide makes one decision and carries it out, and returns whether it did anything.
 func (s *simulation) decide() bool {
+	before, _ := s.state.Marshal()
 	s.last = Decide(s.state, s.observe(), s.now)
+	if after, _ := s.state.Marshal(); string(after) != string(before) {
+		s.t.Errorf("the state that went in was changed from\n%s\nto\n%s", before, after)
+	}
 	changed := !equal(s.state, s.last.State)
 	for _, e := range s.last.Events {
 		if e.Warning {
@@ -175,9 +182,46 @@ func (s *simulation) decide() bool {
 	s.state = s.last.State
 	acted := false
 	for _, action := range s.last.Actions {
+		s.note(action)
 		acted = s.perform(action) || acted
 	}
 	return changed || acted
+}
+
+// note keeps an action for the test to look at.
+func (s *simulation) note(action Action) {
+	text := strings.TrimPrefix(fmt.Sprintf("%T", action), "promotion.")
+	switch a := action.(type) {
+	case Write:
+		text += fmt.Sprintf(" %s to %s%v as %s instead of %s for %q: %s", Describe(a.Bundle), a.Stage, a.Targets, a.Kind, cmp.Or(s.describe(a.From), "-"), a.By, a.Reason)
+	case Propose:
+		text += fmt.Sprintf(" %s as #%d, draft %v", Describe(a.Bundle), a.Number, a.Draft)
+	case SetStatus:
+		text += fmt.Sprintf(" %v on %s: %s", a.Open, a.Head, a.Message)
+	case SetDraft:
+		text += fmt.Sprintf(" %v", a.Draft)
+	case SetAutoMerge:
+		text += fmt.Sprintf(" %v", a.On)
+	case Merge:
+		text += fmt.Sprintf(" #%d at %s, queue %v", a.Number, a.Head, a.Queue)
+	case ClosePullRequest:
+		text += fmt.Sprintf(" #%d: %s", a.Number, a.Comment)
+	case Comment:
+		text += fmt.Sprintf(" on #%d: %.25s", a.Number, a.Text)
+	case Verify:
+		text += fmt.Sprintf(" %s in %s%s since %s", Describe(a.Bundle), a.Stage, a.Target, a.Since.Format("15:04"))
+	}
+	if len(s.done) == 0 || !slices.Contains(s.done[max(0, len(s.done)-3):], text) {
+		s.done = append(s.done, text)
+	}
+}
+
+func (s *simulation) describe(id string) string {
+	b, known := s.state.Bundle(id)
+	if !known {
+		return ""
+	}
+	return Describe(b)
 }
 
 func equal(a, b State) bool {
