@@ -40,7 +40,7 @@ func waitingFor(gates []sluicev1.Gate) string {
 func advance(s *stage) sluicev1.StageStatus {
 	proposer{s}.recordPullRequest()
 	verifier{s}.replanRollback()
-	w, gates := selector{s}.wanted()
+	w, gates := s.wanted()
 	proposes := s.spec.Write.PullRequest != nil && !pastPullRequests(s, w)
 	if frozen := (proposer{s}).kept(); proposes && frozen != nil {
 		w, gates = frozen, nil // whatever is newer

@@ -104,7 +104,7 @@ func (h commandHandler) choose(c Command, otherwise string) (id, refused string)
 
 // next is the bundle that the stage wants by itself.
 func (h commandHandler) next() string {
-	w, _ := selector{h.stage}.wanted()
+	w, _ := h.stage.wanted()
 	if w == nil {
 		return ""
 	}

@@ -388,6 +388,14 @@ func TestBundlesThatGoTogether(t *testing.T) {
 		s.pass(time.Minute)
 		s.want(map[string]string{"staging": "2"})
 	})
+	t.Run("and go at once when all are there", func(t *testing.T) {
+		s := two(t, &sluicev1.Together{WaitFor: minutes(10)})
+		s.release("2")
+		s.pass(time.Minute)
+		s.releaseOf("web", "2")
+		s.settle()
+		s.want(map[string]string{"staging": "2"})
+	})
 }
 
 func TestCommandsThatAreRefused(t *testing.T) {
@@ -503,6 +511,16 @@ func TestOnlyTimeInWhichABundleIsThereAndWorksCountsAsSoak(t *testing.T) {
 		s.settle()
 		s.pass(5 * time.Minute)
 		s.want(map[string]string{"production": "2"})
+	})
+	t.Run("what was replaced before it is not eligible", func(t *testing.T) {
+		s := soaking(t)
+		s.verification["staging/@3"] = VerificationPending
+		s.release("3")
+		s.pass(20 * time.Minute)
+		s.want(map[string]string{"staging": "3", "production": "1"})
+		if l := s.state.Stages["staging"].Landings; l[1].Since != nil || time.Duration(l[1].Soaked) != 5*time.Minute {
+			t.Errorf("%+v", l[1])
+		}
 	})
 	t.Run("what was replaced after it stays eligible", func(t *testing.T) {
 		s := soaking(t)

@@ -124,7 +124,7 @@ func (s selector) replacedSince(p pass) string {
 // fromUpstream is the newest bundle that the stages before let through, and that is newer
 // than what the stage has, and what the next one waits for.
 func (s selector) fromUpstream() (string, []sluicev1.Gate) {
-	u := upstream{s.stage}
+	u := s.stage.upstream()
 	var passed [][]pass
 	var gates []sluicev1.Gate
 	for _, name := range s.stage.spec.After.Stages {

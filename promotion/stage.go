@@ -21,6 +21,12 @@ type stage struct {
 	state StageState
 }
 
+// wanted is what the stage is to be given next, and what keeps it from being chosen.
+func (s *stage) wanted() (*want, []sluicev1.Gate) { return selector{s}.wanted() }
+
+// upstream is what the stages before this one let through.
+func (s *stage) upstream() upstream { return upstream{s} }
+
 // bundle is the bundle of an id.
 func (s *stage) bundle(id string) sluicev1.Bundle {
 	b, _ := s.round.State.Bundle(id)
