@@ -235,6 +235,25 @@ func TestWhatFailsInProductionIsTakenBackInGit(t *testing.T) {
 	e.want("2", "1")
 }
 
+func TestWhatMayPassIsNoFaultOfABundle(t *testing.T) {
+	e := newEnv(t)
+	e.reconcile()
+	e.release("2")
+	e.reconcile()
+	e.apply("staging", func(k *kustomizev1.Kustomization) {
+		fails(k)
+		k.Status.Conditions[0].Reason, k.Status.Conditions[0].Message = meta.ReconciliationFailedReason, "the API server is away"
+	})
+	e.reconcile()
+	e.want("2", "1")
+	if q := e.pipeline.Status.Quarantined; len(q) > 0 {
+		t.Errorf("quarantined %+v", q)
+	}
+	e.clock.Step(30 * time.Minute)
+	e.reconcile()
+	e.want("1", "1")
+}
+
 func TestARestartWritesNothing(t *testing.T) {
 	e := newEnv(t)
 	e.reconcile()

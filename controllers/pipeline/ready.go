@@ -83,10 +83,9 @@ func (r *run) kustomization(
 	return promotion.ReadinessReady, "", nil
 }
 
-// failedReasons are those of a Kustomization that tried what it was given.
-var failedReasons = map[string]bool{
-	meta.HealthCheckFailedReason: true, meta.BuildFailedReason: true, meta.ReconciliationFailedReason: true,
-}
+// failedReasons are those of a Kustomization whose content is at fault. Others, such as an
+// API server that cannot be reached, may pass; what lasts fails when its time is over.
+var failedReasons = map[string]bool{meta.HealthCheckFailedReason: true, meta.BuildFailedReason: true}
 
 // carries reports whether a revision says what is wanted below the path of a target. One
 // that cannot be read does not.
