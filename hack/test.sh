@@ -20,7 +20,7 @@ module=github.com/sluice-cd/sluice
 binary='/test/(crash|e2e|compat/(beside|flagger|flux|handover|takeover)|integration/cli)$'
 # These work a lot, and on one goroutine: the race detector has nothing to see. test/arch holds
 # them to it.
-sequential='/(canary|internal/template|writeback/edit|test/compat)$'
+sequential='/(canary|promotion|internal/template|writeback/edit|test/compat)$'
 # This starts a server of its own, and shares helpers with those that need a playground.
 forge='/test/gitea$'
 # These take longest, and go first: the others fill up what is left.
