@@ -10,12 +10,12 @@ import (
 	"github.com/sluice-cd/sluice/promotion/forge"
 )
 
-// serveAzure serves a world as Azure DevOps does: shapes and quirks are from its API
+// serveAzure serves a fakeForge as Azure DevOps does: shapes and quirks are from its API
 // documentation and its behaviour.
-func serveAzure(w *world) http.Handler {
+func serveAzure(fake *fakeForge) http.Handler {
 	mux, project := http.NewServeMux(), "/org/"+owner
 	repo := project + "/_apis/git/repositories/" + repoName
-	handle := func(pattern string, do http.HandlerFunc) {
+	handle := func(pattern string, do func(http.ResponseWriter, *http.Request)) {
 		mux.HandleFunc(pattern, func(rw http.ResponseWriter, r *http.Request) {
 			if !strings.Contains(pattern, "connectionData") && !strings.HasPrefix(r.FormValue("api-version"), "7.1") {
 				fail(rw, 400, "No api-version was supplied")
@@ -24,23 +24,17 @@ func serveAzure(w *world) http.Handler {
 			do(rw, r)
 		})
 	}
-	on := func(method, path string, do func(http.ResponseWriter, object, *change)) {
-		handle(method+" "+repo+path, func(rw http.ResponseWriter, r *http.Request) {
-			if c := w.numbered(rw, r); c != nil {
-				do(rw, w.read(r), c)
-			}
-		})
-	}
+	on := fake.onPull(handle, repo)
 	handle("GET /org/_apis/connectionData", func(rw http.ResponseWriter, _ *http.Request) {
 		reply(rw, 200, object{"authenticatedUser": object{"id": "id-of-" + us, "properties": object{"Account": object{"$value": us}}}})
 	})
 	handle("GET "+repo+"/pullrequests", func(rw http.ResponseWriter, r *http.Request) {
 		list := []object{}
-		for _, c := range slices.Backward(w.changes) { // by creation
+		for _, c := range slices.Backward(fake.pulls) { // by creation
 			source, target := r.FormValue("searchCriteria.sourceRefName"), r.FormValue("searchCriteria.targetRefName")
 			all := r.FormValue("searchCriteria.status") == "all" || c.state == forge.Open
 			if all && (source == "" || source == "refs/heads/"+c.branch) && (target == "" || target == "refs/heads/"+c.base) {
-				pull := w.azurePull(c)
+				pull := fake.azurePull(c)
 				delete(pull, "labels")
 				list = append(list, pull)
 			}
@@ -48,38 +42,38 @@ func serveAzure(w *world) http.Handler {
 		reply(rw, 200, object{"value": firstPage(list)})
 	})
 	handle("POST "+repo+"/pullrequests", func(rw http.ResponseWriter, r *http.Request) {
-		in := w.read(r)
+		in := fake.read(r)
 		branch, ok := strings.CutPrefix(in["sourceRefName"].(string), "refs/heads/")
 		base := strings.TrimPrefix(in["targetRefName"].(string), "refs/heads/")
 		switch {
 		case !ok, len(in["description"].(string)) > 4000:
 			fail(rw, 400, "invalid argument")
 			return
-		case w.opened(base, branch) != nil:
+		case fake.opened(base, branch) != nil:
 			fail(rw, 409, "TF401179: An active pull request for the source and target branch already exists.")
 			return
 		}
-		c := w.add(in["title"].(string), in["description"].(string), base, branch)
+		c := fake.add(in["title"].(string), in["description"].(string), base, branch)
 		c.draft = in["isDraft"] == true
 		for _, label := range in["labels"].([]any) {
 			c.labels = append(c.labels, label.(object)["name"].(string))
 		}
-		reply(rw, 201, w.azurePull(c))
+		reply(rw, 201, fake.azurePull(c))
 	})
-	on("GET", "/pullrequests/{n}", func(rw http.ResponseWriter, _ object, c *change) {
+	on("GET", "/pullrequests/{n}", func(rw http.ResponseWriter, _ object, c *fakePull) {
 		if c.reads++; c.completing != "" { // in the background
-			w.merge(c, c.completing, us)
+			fake.merge(c, c.completing, us)
 			c.completing = ""
 		}
-		reply(rw, 200, w.azurePull(c))
+		reply(rw, 200, fake.azurePull(c))
 	})
-	on("PATCH", "/pullrequests/{n}", w.azurePatch)
-	on("POST", "/pullRequests/{n}/threads", func(rw http.ResponseWriter, _ object, _ *change) { reply(rw, 200, object{}) })
-	on("POST", "/pullRequests/{n}/statuses", func(rw http.ResponseWriter, in object, c *change) {
-		w.setStatus(c.head, azureStatusOf(in)) // what policies look at
+	on("PATCH", "/pullrequests/{n}", fake.azurePatch)
+	on("POST", "/pullrequests/{n}/threads", func(rw http.ResponseWriter, _ object, _ *fakePull) { reply(rw, 200, object{}) })
+	on("POST", "/pullrequests/{n}/statuses", func(rw http.ResponseWriter, in object, c *fakePull) {
+		fake.setStatus(c.head, azureStatusOf(in)) // what policies look at
 		reply(rw, 200, object{})
 	})
-	w.azureRest(handle, repo, project)
+	fake.azureRest(handle, repo, project)
 	return mux
 }
 
@@ -90,17 +84,17 @@ func azureStatusOf(in object) forge.Status {
 	return s
 }
 
-func (w *world) azureRest(handle func(string, http.HandlerFunc), repo, project string) {
+func (fake *fakeForge) azureRest(handle func(string, func(http.ResponseWriter, *http.Request)), repo, project string) {
 	handle("POST "+repo+"/commits/{sha}/statuses", func(rw http.ResponseWriter, r *http.Request) {
-		s := azureStatusOf(w.read(r))
+		s := azureStatusOf(fake.read(r))
 		sha := r.PathValue("sha")
-		w.commitStatuses = append(slices.DeleteFunc(w.commitStatuses, func(o shaStatus) bool { return o.sha == sha && o.Context == s.Context }),
+		fake.commitStatuses = append(slices.DeleteFunc(fake.commitStatuses, func(o shaStatus) bool { return o.sha == sha && o.Context == s.Context }),
 			shaStatus{sha, s})
 		reply(rw, 201, object{})
 	})
 	handle("GET "+repo+"/commits/{sha}/statuses", func(rw http.ResponseWriter, r *http.Request) {
 		list := []object{}
-		for _, s := range w.commitStatuses {
+		for _, s := range fake.commitStatuses {
 			if s.sha == r.PathValue("sha") {
 				state := map[forge.CheckState]string{forge.CheckPending: "pending", forge.CheckSuccess: "succeeded", forge.CheckFailure: "error"}[s.State]
 				list = append(list, object{"state": state, "description": s.Description, "targetUrl": s.URL, "context": object{"name": s.Context}})
@@ -110,12 +104,12 @@ func (w *world) azureRest(handle func(string, http.HandlerFunc), repo, project s
 	})
 	handle("GET "+repo, func(rw http.ResponseWriter, _ *http.Request) { reply(rw, 200, object{"id": "repository-id"}) })
 	policies := func() []object {
-		if w.required == "" {
+		if fake.required == "" {
 			return nil
 		}
 		return []object{
 			{"isEnabled": true, "isBlocking": true, "type": object{"id": "fa4e907d-c16b-4a4c-9dfa-4906e5d171dd"}, "settings": object{"minimumApproverCount": 1}},
-			{"isEnabled": true, "isBlocking": true, "type": object{"id": "cbdc66da-9728-4af8-aada-9a5a32e4a226"}, "settings": object{"statusName": w.required}},
+			{"isEnabled": true, "isBlocking": true, "type": object{"id": "cbdc66da-9728-4af8-aada-9a5a32e4a226"}, "settings": object{"statusName": fake.required}},
 		}
 	}
 	handle("GET "+project+"/_apis/git/policy/configurations", func(rw http.ResponseWriter, r *http.Request) {
@@ -127,11 +121,11 @@ func (w *world) azureRest(handle func(string, http.HandlerFunc), repo, project s
 	})
 	handle("GET "+project+"/_apis/policy/evaluations", func(rw http.ResponseWriter, r *http.Request) {
 		artifact := r.FormValue("artifactId")
-		c := w.change(int(artifact[len(artifact)-1] - '0'))
+		c := fake.pull(int(artifact[len(artifact)-1] - '0'))
 		list := []object{}
 		for i, policy := range policies() {
 			status := "approved"
-			if slices.Contains(w.blockers(c), []forge.Blocker{forge.ByApprovals, forge.ByChecks}[i]) {
+			if slices.Contains(fake.blockers(c), []forge.Blocker{forge.ByApprovals, forge.ByChecks}[i]) {
 				status = "queued"
 			}
 			list = append(list, object{"status": status, "configuration": policy})
@@ -140,9 +134,9 @@ func (w *world) azureRest(handle func(string, http.HandlerFunc), repo, project s
 	})
 }
 
-func (w *world) azurePull(c *change) object {
+func (fake *fakeForge) azurePull(c *fakePull) object {
 	status := "succeeded" // of a draft, too
-	if c.reads <= w.checking {
+	if c.reads <= fake.checking {
 		status = "queued"
 	}
 	reviewers := []object{{"id": "a-group", "isContainer": true, "vote": 10}}
@@ -156,11 +150,7 @@ func (w *world) azurePull(c *change) object {
 		"repository": object{"project": object{"id": "project-id"}},
 		"status":     map[forge.State]string{forge.Open: "active", forge.Closed: "abandoned", forge.Merged: "completed"}[c.state],
 	}
-	labels := []object{}
-	for _, name := range c.labels {
-		labels = append(labels, object{"name": name})
-	}
-	pull["labels"] = labels
+	pull["labels"] = named(c.labels)
 	if c.headRepo != fullName {
 		pull["forkSource"] = object{"repository": object{"name": repoName}}
 	}
@@ -176,7 +166,7 @@ func (w *world) azurePull(c *change) object {
 	return pull
 }
 
-func (w *world) azurePatch(rw http.ResponseWriter, in object, c *change) {
+func (fake *fakeForge) azurePatch(rw http.ResponseWriter, in object, c *fakePull) {
 	if title, ok := in["title"].(string); ok {
 		c.title, c.body, c.draft = title, in["description"].(string), in["isDraft"] == true
 	}
@@ -192,9 +182,9 @@ func (w *world) azurePatch(rw http.ResponseWriter, in object, c *change) {
 			fail(rw, 400, "TF401181: The pull request cannot be edited due to its state.")
 			return
 		}
-		w.close(c, us)
+		fake.close(c, us)
 	case "active":
-		if w.branches[c.branch] == "" {
+		if fake.branches[c.branch] == "" {
 			fail(rw, 400, "TF401398: The pull request cannot be activated because the source and/or the target branch no longer exists")
 			return
 		}
@@ -204,11 +194,11 @@ func (w *world) azurePatch(rw http.ResponseWriter, in object, c *change) {
 		case source["commitId"] != c.head:
 			fail(rw, 409, "TF401192: This pull request was updated by a stale push")
 			return
-		case len(w.blockers(c)) > 0:
-			w.Error("a completion is sent that would be refused in the background")
+		case len(fake.blockers(c)) > 0:
+			fake.Error("a completion is sent that would be refused in the background")
 		}
 		c.completing = method
 	}
-	w.touch(c)
-	reply(rw, 200, w.azurePull(c))
+	fake.touch(c)
+	reply(rw, 200, fake.azurePull(c))
 }

@@ -10,19 +10,18 @@ import (
 	"slices"
 )
 
-// checked is a driver behind what all drivers have in common: what the table says that
-// the forge cannot do is refused, texts are shortened, and errors are translated and
-// say what was tried.
+// checked is the Forge in front of a driver: it refuses what the table says that the forge
+// cannot do, shortens texts, and says in errors what was tried.
 type checked struct {
-	driver  Forge
+	driver  driver
 	session *session
 }
 
 // maxDescription is what GitHub, the strictest, takes of the description of a status.
 const maxDescription = 140
 
-// explain adds what was tried to an error, and makes those of package forge of the
-// answers that mean the same everywhere.
+// explain adds what was tried to an error, and translates the status codes that mean the
+// same at every forge.
 func (c *checked) explain(err error, format string, args ...any) error {
 	if err == nil {
 		return nil
@@ -31,7 +30,7 @@ func (c *checked) explain(err error, format string, args ...any) error {
 	if answered := refusal(err); answered != nil {
 		switch answered.code {
 		case http.StatusForbidden:
-			err = &Unauthorized{Host: answered.host, Keys: c.session.who.keys, Needs: c.session.table.needs, Reason: answered.message}
+			err = c.session.unauthorized(answered.message)
 		case http.StatusNotFound:
 			err = ErrNotFound
 		}
@@ -39,15 +38,11 @@ func (c *checked) explain(err error, format string, args ...any) error {
 	return fmt.Errorf("%s of %s at %s: %w", fmt.Sprintf(format, args...), c.session.repository, c.session.repository.api.Host, err)
 }
 
-func (c *checked) unsupported(what string) error {
-	return &Unsupported{Provider: c.session.provider, What: what}
-}
-
 // require is the first of the demands that the table does not meet, or nil.
 func (c *checked) require(demands ...demand) error {
 	for _, d := range demands {
 		if d.wanted && !d.able {
-			return c.unsupported(d.what)
+			return c.session.unsupported(d.what)
 		}
 	}
 	return nil
@@ -58,33 +53,41 @@ type demand struct {
 	what         string
 }
 
+// text is what the forge can keep of a text. What its titles mark drafts with is not part
+// of the title, and has to fit in front of it.
 func (c *checked) text(t Text) Text {
-	t.Title = shorten(t.Title, c.session.table.TitleBytes)
-	t.Body = shorten(t.Body, c.session.table.BodyBytes)
+	table := c.session.table
+	t.Title = shorten(withoutPrefix(t.Title, table.draftPrefixes...), table.TitleBytes-len(table.draftTitle(Text{Draft: true})))
+	t.Body = shorten(t.Body, table.BodyBytes)
 	return t
 }
 
 // Identity implements Forge.
 func (c *checked) Identity(ctx context.Context) (Identity, error) {
-	found, err := c.driver.Identity(ctx)
+	found, err := c.driver.identity(ctx)
 	return found, c.explain(err, "asking for the identity")
 }
 
 // Find implements Forge.
 func (c *checked) Find(ctx context.Context, base, branch string) (*PullRequest, error) {
-	found, err := c.driver.Find(ctx, base, branch)
+	found, err := c.driver.find(ctx, c.session.repository, base, branch)
 	return found, c.explain(err, "finding the pull request from %s into %s", branch, base)
 }
 
 // Get implements Forge.
 func (c *checked) Get(ctx context.Context, number int64) (*PullRequest, error) {
-	found, err := c.driver.Get(ctx, number)
+	found, err := c.driver.read(ctx, number)
 	return found, c.explain(err, "reading pull request %d", number)
 }
 
-// Recent implements Forge.
+// Recent implements Forge. Some lists say more than others; what not all of them say is
+// unknown.
 func (c *checked) Recent(ctx context.Context) ([]PullRequest, error) {
-	found, err := c.driver.Recent(ctx)
+	found, err := c.driver.pulls.recent(ctx)
+	for i := range found {
+		pr := &found[i]
+		pr.Mergeable, pr.Blocked, pr.Approvals, pr.Queued, pr.ClosedBy = Unknown, nil, 0, false, ""
+	}
 	return found, c.explain(err, "listing pull requests")
 }
 
@@ -98,7 +101,7 @@ func (c *checked) Open(ctx context.Context, p Proposal) (*PullRequest, error) {
 		return nil, err
 	}
 	p.Text = c.text(p.Text)
-	opened, err := c.driver.Open(ctx, p)
+	opened, err := c.driver.pulls.open(ctx, p)
 	return opened, c.explain(err, "opening a pull request from %s into %s", p.Branch, p.Base)
 }
 
@@ -107,24 +110,19 @@ func (c *checked) Update(ctx context.Context, number int64, text Text) (*PullReq
 	if err := c.require(demand{text.Draft, c.session.table.Draft, "drafts"}); err != nil {
 		return nil, err
 	}
-	updated, err := c.driver.Update(ctx, number, c.text(text))
+	updated, err := c.driver.update(ctx, number, c.text(text))
 	return updated, c.explain(err, "updating pull request %d", number)
 }
 
 // Comment implements Forge.
 func (c *checked) Comment(ctx context.Context, number int64, body string) error {
-	return c.explain(c.driver.Comment(ctx, number, shorten(body, c.session.table.BodyBytes)), "commenting on pull request %d", number)
+	err := c.driver.pulls.comment(ctx, number, shorten(body, c.session.table.BodyBytes))
+	return c.explain(err, "commenting on pull request %d", number)
 }
 
 // Close implements Forge.
 func (c *checked) Close(ctx context.Context, number int64) error {
-	err := c.driver.Close(ctx, number)
-	if refused := refusal(err); refused != nil && refused.code < http.StatusInternalServerError {
-		if now, readErr := c.driver.Get(ctx, number); readErr == nil && now.State != Open {
-			return nil
-		}
-	}
-	return c.explain(err, "closing pull request %d", number)
+	return c.explain(c.driver.close(ctx, number), "closing pull request %d", number)
 }
 
 // Reopen implements Forge.
@@ -132,14 +130,7 @@ func (c *checked) Reopen(ctx context.Context, number int64) error {
 	if err := c.require(demand{true, c.session.table.Reopen, "reopening pull requests"}); err != nil {
 		return err
 	}
-	err := c.driver.Reopen(ctx, number)
-	if refused := refusal(err); refused != nil && refused.final() {
-		if now, readErr := c.driver.Get(ctx, number); readErr == nil && now.State == Open {
-			return nil
-		}
-		err = &NotReopened{Reason: orElse(refused.message, "the forge does not say why")}
-	}
-	return c.explain(err, "reopening pull request %d", number)
+	return c.explain(c.driver.reopen(ctx, number), "reopening pull request %d", number)
 }
 
 // method refuses a merge without a guard, and methods that the forge does not know.
@@ -150,29 +141,13 @@ func (c *checked) method(m Merge) error {
 	return c.require(demand{true, slices.Contains(c.session.table.Methods, m.Method), fmt.Sprintf("merge method %q", m.Method)})
 }
 
-// Merge implements Forge. A refusal is checked against the pull request as it is then:
-// whoever merged it, it is merged.
+// Merge implements Forge.
 func (c *checked) Merge(ctx context.Context, number int64, m Merge) (*PullRequest, error) {
 	if err := c.method(m); err != nil {
 		return nil, err
 	}
-	merged, err := c.driver.Merge(ctx, number, m)
-	if err != nil && refusedMerge(err) {
-		switch now, readErr := c.driver.Get(ctx, number); {
-		case readErr != nil:
-		case now.State == Merged:
-			return now, nil
-		case now.State == Closed:
-			err = &NotMergeable{Reason: "it is closed"}
-		}
-	}
+	merged, err := c.driver.merge(ctx, number, m)
 	return merged, c.explain(err, "merging pull request %d", number)
-}
-
-// refusedMerge reports whether a forge decided against a merge, rather than not at all.
-func refusedMerge(err error) bool {
-	var not *NotMergeable
-	return errors.As(err, &not) || errors.Is(err, ErrHeadMoved) || refusal(err) != nil && refusal(err).code < http.StatusInternalServerError
 }
 
 // EnableAutoMerge implements Forge.
@@ -183,7 +158,7 @@ func (c *checked) EnableAutoMerge(ctx context.Context, number int64, m Merge) er
 	if err := c.method(m); err != nil {
 		return err
 	}
-	return c.explain(c.driver.EnableAutoMerge(ctx, number, m), "enabling auto-merge of pull request %d", number)
+	return c.explain(c.driver.enableAutoMerge(ctx, number, m), "enabling auto-merge of pull request %d", number)
 }
 
 // DisableAutoMerge implements Forge.
@@ -191,7 +166,7 @@ func (c *checked) DisableAutoMerge(ctx context.Context, number int64) error {
 	if !c.session.table.AutoMerge {
 		return nil
 	}
-	return c.explain(c.driver.DisableAutoMerge(ctx, number), "disabling auto-merge of pull request %d", number)
+	return c.explain(c.driver.disableAutoMerge(ctx, number), "disabling auto-merge of pull request %d", number)
 }
 
 // Enqueue implements Forge.
@@ -199,18 +174,21 @@ func (c *checked) Enqueue(ctx context.Context, number int64, headSHA string) err
 	if err := c.require(demand{true, c.session.table.Queue, "merge queues"}); err != nil {
 		return err
 	}
-	return c.explain(c.driver.Enqueue(ctx, number, headSHA), "queueing pull request %d", number)
+	return c.explain(c.driver.enqueue(ctx, number, headSHA), "queueing pull request %d", number)
 }
 
 // Checks implements Forge.
 func (c *checked) Checks(ctx context.Context, sha string) (Checks, error) {
-	found, err := c.driver.Checks(ctx, sha)
-	return found, c.explain(err, "reading the checks of commit %s", sha)
+	found, complete, err := c.driver.commits.statuses(ctx, sha)
+	if err != nil {
+		return Checks{}, c.explain(err, "reading the checks of commit %s", sha)
+	}
+	return Checks{State: combine(found), Statuses: found, Incomplete: !complete}, nil
 }
 
 // Rules implements Forge.
 func (c *checked) Rules(ctx context.Context, branch string) (Rules, error) {
-	found, err := c.driver.Rules(ctx, branch)
+	found, err := c.driver.commits.rules(ctx, branch)
 	return found, c.explain(err, "reading the rules of branch %s", branch)
 }
 
@@ -219,6 +197,9 @@ func (c *checked) SetStatus(ctx context.Context, sha string, s Status) error {
 	if err := c.require(demand{true, c.session.table.Statuses, "commit statuses"}); err != nil {
 		return err
 	}
+	if !slices.Contains([]CheckState{CheckPending, CheckSuccess, CheckFailure}, s.State) {
+		return fmt.Errorf("a status cannot be %q", s.State)
+	}
 	s.Description = shorten(s.Description, maxDescription)
-	return c.explain(c.driver.SetStatus(ctx, sha, s), "setting the status of commit %s", sha)
+	return c.explain(c.driver.commits.setStatus(ctx, sha, s), "setting the status of commit %s", sha)
 }

@@ -92,11 +92,11 @@ func (c *Clients) For(remote Remote) (Forge, error) {
 	if err := c.authorize(s, remote); err != nil {
 		return nil, err
 	}
-	driver, err := table.connect(s)
+	connected, err := table.connect(s)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	return &checked{driver: driver, session: s}, nil
+	return &checked{driver: connected, session: s}, nil
 }
 
 // authorize gives the session its identity, connections and limit.

@@ -2,11 +2,15 @@
 
 // Package forge opens, watches and merges pull requests, whoever hosts them: GitHub,
 // GitLab (where they are merge requests), Gitea and Forgejo, Bitbucket Cloud and Data
-// Center, Azure DevOps.
+// Center, Azure DevOps. It is for Pipelines, which are not served yet: no command or
+// controller uses it so far.
 //
 //	Remote{URL, Provider, Secret} -> [Clients.For] -> Forge: Find, Get, Open, Update, Merge, ...
 //	                                     |
 //	providers: a table of what each forge takes and can do
+//	checked:   refuses what the table does not allow, and says in errors what was tried
+//	driver:    what takes several requests, over the pull requests, commits and rules of
+//	           one forge by its own protocol
 //	session:   one transport for all: guard, limits, ETags, bounded bodies, masked errors
 //
 // What a forge says is a hint that is a moment old, and forges differ in how they

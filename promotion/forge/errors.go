@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -120,7 +121,8 @@ func (e *statusError) Error() string {
 // than rights.
 func (e *statusError) final() bool {
 	switch e.code {
-	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusConflict, http.StatusPreconditionFailed, http.StatusUnprocessableEntity:
+	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusConflict, http.StatusPreconditionFailed,
+		http.StatusUnprocessableEntity:
 		return true
 	}
 	return false
@@ -136,11 +138,17 @@ func refusal(err error) *statusError {
 	return nil
 }
 
+// answeredWith reports whether the error is an answer with one of the status codes.
+func answeredWith(err error, codes ...int) bool {
+	answered := refusal(err)
+	return answered != nil && slices.Contains(codes, answered.code)
+}
+
 // says reports whether the refusal holds one of the texts, in any case.
 func (e *statusError) says(texts ...string) bool {
 	message := strings.ToLower(e.message)
 	for _, text := range texts {
-		if strings.Contains(message, text) {
+		if strings.Contains(message, strings.ToLower(text)) {
 			return true
 		}
 	}

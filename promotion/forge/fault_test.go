@@ -47,25 +47,25 @@ func calls(f forge.Forge) map[string]func(context.Context) error {
 }
 
 // everywhere runs a test for each provider, with pull request 1 open.
-func everywhere(t *testing.T, test func(*testing.T, *world, forge.Forge)) {
+func everywhere(t *testing.T, test func(*testing.T, *fakeForge, forge.Forge)) {
 	for _, name := range forge.Providers() {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, name)
-			w.Push(pullrequest.Branch)
-			if _, err := w.Forge().Open(t.Context(), forge.Proposal{Base: pullrequest.Base, Branch: pullrequest.Branch, Text: forge.Text{Title: "t"}}); err != nil {
+			fake := newFakeForge(t, name)
+			fake.Push(pullrequest.Branch)
+			if _, err := fake.Forge().Open(t.Context(), forge.Proposal{Base: pullrequest.Base, Branch: pullrequest.Branch, Text: forge.Text{Title: "t"}}); err != nil {
 				t.Fatal(err)
 			}
-			test(t, w, w.Forge())
+			test(t, fake, fake.Forge())
 		})
 	}
 }
 
 // answers makes the forge answer every request like that.
-func (w *world) answers(code int, header http.Header, body string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.requests = nil
-	w.intercept = func(rw http.ResponseWriter, r *http.Request) bool {
+func (fake *fakeForge) answers(code int, header http.Header, body string) {
+	fake.mu.Lock()
+	defer fake.mu.Unlock()
+	fake.requests = nil
+	fake.intercept = func(rw http.ResponseWriter, r *http.Request) bool {
 		for name, values := range header {
 			rw.Header()[name] = values
 		}
@@ -75,18 +75,18 @@ func (w *world) answers(code int, header http.Header, body string) {
 	}
 }
 
-func (w *world) asked() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.requests)
+func (fake *fakeForge) asked() int {
+	fake.mu.Lock()
+	defer fake.mu.Unlock()
+	return len(fake.requests)
 }
 
 func TestAGatewayThatTimesOutIsNotTerminal(t *testing.T) {
-	everywhere(t, func(t *testing.T, w *world, f forge.Forge) {
+	everywhere(t, func(t *testing.T, fake *fakeForge, f forge.Forge) {
 		for _, code := range []int{http.StatusGatewayTimeout, http.StatusBadGateway, http.StatusInternalServerError, http.StatusServiceUnavailable} {
-			w.answers(code, nil, "<html><body>gateway "+strings.Repeat("x", 1000)+"</body></html>")
+			fake.answers(code, nil, "<html><body>gateway "+strings.Repeat("x", 1000)+"</body></html>")
 			for name, call := range calls(f) {
-				w.later(time.Minute)
+				fake.later(time.Minute)
 				err := call(t.Context())
 				if err == nil || forge.Terminal(err) || errors.Is(err, forge.ErrNotFound) || !strings.Contains(err.Error(), fmt.Sprint(code)) {
 					t.Errorf("%s after %d: %v", name, code, err)
@@ -96,7 +96,7 @@ func TestAGatewayThatTimesOutIsNotTerminal(t *testing.T) {
 				}
 			}
 		}
-		w.intercept = nil
+		fake.intercept = nil
 		if pr, err := f.Get(t.Context(), 1); err != nil || pr.State != forge.Open {
 			t.Errorf("after the outage: %+v, %v", pr, err)
 		}
@@ -104,29 +104,29 @@ func TestAGatewayThatTimesOutIsNotTerminal(t *testing.T) {
 }
 
 func TestAWriteIsNeverSentTwice(t *testing.T) {
-	everywhere(t, func(t *testing.T, w *world, f forge.Forge) {
+	everywhere(t, func(t *testing.T, fake *fakeForge, f forge.Forge) {
 		for _, name := range []string{"open", "comment", "status"} {
-			w.mu.Lock()
-			w.requests = nil
-			w.intercept = func(rw http.ResponseWriter, r *http.Request) bool {
+			fake.mu.Lock()
+			fake.requests = nil
+			fake.intercept = func(rw http.ResponseWriter, r *http.Request) bool {
 				if r.Method == http.MethodGet {
 					return false
 				}
 				rw.WriteHeader(http.StatusBadGateway)
 				return true
 			}
-			w.mu.Unlock()
+			fake.mu.Unlock()
 			if err := calls(f)[name](t.Context()); err == nil {
 				t.Errorf("%s succeeds", name)
 			}
 			writes := 0
-			for _, request := range w.requests {
+			for _, request := range fake.requests {
 				if !strings.HasPrefix(request, "GET ") {
 					writes++
 				}
 			}
 			if writes > 1 || writes == 0 && name != "open" { // one forge has to look first whether there is one
-				t.Errorf("%s: %d writes in %v", name, writes, w.requests)
+				t.Errorf("%s: %d writes in %v", name, writes, fake.requests)
 			}
 		}
 	})
@@ -147,27 +147,27 @@ func TestALimitIsHonouredUntilItEnds(t *testing.T) {
 		"a time that is too far is not": {429, http.Header{"Retry-After": {"999999999"}}, "", time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
-			everywhere(t, func(t *testing.T, w *world, f forge.Forge) {
-				w.answers(tc.code, tc.header, tc.body)
+			everywhere(t, func(t *testing.T, fake *fakeForge, f forge.Forge) {
+				fake.answers(tc.code, tc.header, tc.body)
 				_, err := f.Recent(t.Context())
 				var limited *forge.RateLimited
 				if !errors.As(err, &limited) || forge.Terminal(err) {
 					t.Fatalf("got %v", err)
 				}
-				if wait := limited.Until.Sub(w.clock.Now()); wait < tc.want || wait > 66*time.Minute {
+				if wait := limited.Until.Sub(fake.clock.Now()); wait < tc.want || wait > 66*time.Minute {
 					t.Errorf("left alone for %s", wait)
 				}
-				asked := w.asked()
+				asked := fake.asked()
 				for name, call := range calls(f) {
 					if err := call(t.Context()); !errors.As(err, &limited) {
 						t.Errorf("%s while limited: %v", name, err)
 					}
 				}
-				if w.asked() != asked {
-					t.Errorf("%d requests while limited", w.asked()-asked)
+				if fake.asked() != asked {
+					t.Errorf("%d requests while limited", fake.asked()-asked)
 				}
-				w.intercept = nil
-				w.later(limited.Until.Sub(w.clock.Now()) + time.Second)
+				fake.intercept = nil
+				fake.later(limited.Until.Sub(fake.clock.Now()) + time.Second)
 				if _, err := f.Recent(t.Context()); err != nil {
 					t.Errorf("after the limit: %v", err)
 				}
@@ -177,11 +177,11 @@ func TestALimitIsHonouredUntilItEnds(t *testing.T) {
 }
 
 func TestNoTokenIsInAnError(t *testing.T) {
-	everywhere(t, func(t *testing.T, w *world, f forge.Forge) {
+	everywhere(t, func(t *testing.T, fake *fakeForge, f forge.Forge) {
 		for _, code := range []int{400, 401, 403, 404, 405, 409, 422, 500} {
-			w.answers(code, nil, `{"message":"you sent {authorization}","errors":[{"message":"{authorization}"}],"error":{"message":"{authorization}"}}`)
+			fake.answers(code, nil, `{"message":"you sent {authorization}","errors":[{"message":"{authorization}"}],"error":{"message":"{authorization}"}}`)
 			for name, call := range calls(f) {
-				w.later(time.Minute)
+				fake.later(time.Minute)
 				err := call(t.Context())
 				if err == nil {
 					continue
@@ -196,14 +196,14 @@ func TestNoTokenIsInAnError(t *testing.T) {
 }
 
 func TestACredentialThatIsRefusedIsTerminalAndNamesItsKey(t *testing.T) {
-	everywhere(t, func(t *testing.T, w *world, f forge.Forge) {
+	everywhere(t, func(t *testing.T, fake *fakeForge, f forge.Forge) {
 		for _, code := range []int{http.StatusUnauthorized, http.StatusForbidden} {
-			w.answers(code, nil, `{"message":"no such rights"}`)
+			fake.answers(code, nil, `{"message":"no such rights"}`)
 			for name, call := range calls(f) {
 				if name == "rules" {
 					continue // rules that may not be read are not complete
 				}
-				w.later(time.Minute)
+				fake.later(time.Minute)
 				err := call(t.Context())
 				var unauthorized *forge.Unauthorized
 				if !errors.As(err, &unauthorized) || !forge.Terminal(err) || !strings.Contains(err.Error(), "token") {
@@ -215,9 +215,9 @@ func TestACredentialThatIsRefusedIsTerminalAndNamesItsKey(t *testing.T) {
 }
 
 func TestAPullRequestIsFoundAmongManyOthers(t *testing.T) {
-	everywhere(t, func(t *testing.T, w *world, f forge.Forge) {
+	everywhere(t, func(t *testing.T, fake *fakeForge, f forge.Forge) {
 		for n := range 120 {
-			w.add("other", "", pullrequest.Base, fmt.Sprintf("other-%d", n))
+			fake.add("other", "", pullrequest.Base, fmt.Sprintf("other-%d", n))
 		}
 		if found, err := f.Find(t.Context(), pullrequest.Base, pullrequest.Branch); err != nil || found.Number != 1 {
 			t.Errorf("got %+v, %v", found, err)
@@ -226,8 +226,8 @@ func TestAPullRequestIsFoundAmongManyOthers(t *testing.T) {
 }
 
 func TestAnAnswerWithoutEndIsRefused(t *testing.T) {
-	everywhere(t, func(t *testing.T, w *world, f forge.Forge) {
-		w.answers(200, nil, `[{"title":"`+strings.Repeat("x", 9<<20)+`"}]`)
+	everywhere(t, func(t *testing.T, fake *fakeForge, f forge.Forge) {
+		fake.answers(200, nil, `[{"title":"`+strings.Repeat("x", 9<<20)+`"}]`)
 		if _, err := f.Recent(t.Context()); err == nil || !strings.Contains(err.Error(), "8 MiB") {
 			t.Errorf("got %v", err)
 		}
@@ -235,8 +235,8 @@ func TestAnAnswerWithoutEndIsRefused(t *testing.T) {
 }
 
 func TestAnAnswerThatIsNoneIsNotTerminal(t *testing.T) {
-	everywhere(t, func(t *testing.T, w *world, f forge.Forge) {
-		w.answers(200, http.Header{"Content-Type": {"text/html"}}, "<html>sign in, please</html>")
+	everywhere(t, func(t *testing.T, fake *fakeForge, f forge.Forge) {
+		fake.answers(200, http.Header{"Content-Type": {"text/html"}}, "<html>sign in, please</html>")
 		if _, err := f.Recent(t.Context()); err == nil || forge.Terminal(err) {
 			t.Errorf("got %v", err)
 		}
@@ -244,25 +244,25 @@ func TestAnAnswerThatIsNoneIsNotTerminal(t *testing.T) {
 }
 
 func TestACallThatIsCancelledAsksNobody(t *testing.T) {
-	everywhere(t, func(t *testing.T, w *world, f forge.Forge) {
+	everywhere(t, func(t *testing.T, fake *fakeForge, f forge.Forge) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		asked := w.asked()
+		asked := fake.asked()
 		for name, call := range calls(f) {
 			if err := call(ctx); !errors.Is(err, context.Canceled) || forge.Terminal(err) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if w.asked() != asked {
-			t.Errorf("%d requests", w.asked()-asked)
+		if fake.asked() != asked {
+			t.Errorf("%d requests", fake.asked()-asked)
 		}
 	})
 }
 
 func TestACredentialGoesToNoOtherServer(t *testing.T) {
-	everywhere(t, func(t *testing.T, w *world, f forge.Forge) {
-		other := newWorld(t, w.name)
-		w.answers(307, http.Header{"Location": {other.server.URL + "/"}}, "")
+	everywhere(t, func(t *testing.T, fake *fakeForge, f forge.Forge) {
+		other := newFakeForge(t, fake.name)
+		fake.answers(307, http.Header{"Location": {other.server.URL + "/"}}, "")
 		if _, err := f.Recent(t.Context()); err == nil || !strings.Contains(err.Error(), "another server") {
 			t.Errorf("got %v", err)
 		}
@@ -273,8 +273,8 @@ func TestACredentialGoesToNoOtherServer(t *testing.T) {
 }
 
 func TestAWriteThatIsRedirectedDoesNotBecomeARead(t *testing.T) {
-	everywhere(t, func(t *testing.T, w *world, f forge.Forge) {
-		w.answers(301, http.Header{"Location": {w.server.URL + "/elsewhere"}}, "")
+	everywhere(t, func(t *testing.T, fake *fakeForge, f forge.Forge) {
+		fake.answers(301, http.Header{"Location": {fake.server.URL + "/elsewhere"}}, "")
 		if err := f.Comment(t.Context(), 1, "text"); err == nil || !strings.Contains(err.Error(), "redirects") {
 			t.Errorf("got %v", err)
 		}
@@ -282,8 +282,8 @@ func TestAWriteThatIsRedirectedDoesNotBecomeARead(t *testing.T) {
 }
 
 func TestNoMoreIsWrittenThanForgesAllow(t *testing.T) {
-	everywhere(t, func(t *testing.T, w *world, f forge.Forge) {
-		w.later(2 * time.Hour)
+	everywhere(t, func(t *testing.T, fake *fakeForge, f forge.Forge) {
+		fake.later(2 * time.Hour)
 		written := 0
 		var limited *forge.RateLimited
 		for range 100 {
@@ -294,14 +294,14 @@ func TestNoMoreIsWrittenThanForgesAllow(t *testing.T) {
 			}
 			written++
 		}
-		if written != 40 || !limited.Until.Equal(w.clock.Now().Add(time.Minute)) {
+		if written != 40 || !limited.Until.Equal(fake.clock.Now().Add(time.Minute)) {
 			t.Errorf("%d writes in a minute, and then until %v", written, limited)
 		}
 		if _, err := f.Recent(t.Context()); err != nil {
 			t.Errorf("reading is limited, too: %v", err)
 		}
 		for written < 1000 {
-			w.later(time.Minute)
+			fake.later(time.Minute)
 			if err := f.Comment(t.Context(), 1, "text"); err != nil {
 				break
 			}
@@ -319,9 +319,9 @@ func TestNoMoreIsWrittenThanForgesAllow(t *testing.T) {
 }
 
 func TestWhatDidNotChangeIsNotSentAgain(t *testing.T) {
-	everywhere(t, func(t *testing.T, w *world, f forge.Forge) {
+	everywhere(t, func(t *testing.T, fake *fakeForge, f forge.Forge) {
 		conditional := 0
-		w.intercept = func(rw http.ResponseWriter, r *http.Request) bool {
+		fake.intercept = func(rw http.ResponseWriter, r *http.Request) bool {
 			if r.Method == http.MethodGet && r.Header.Get("If-None-Match") == `"1"` {
 				conditional++
 				rw.WriteHeader(http.StatusNotModified)
@@ -339,16 +339,16 @@ func TestWhatDidNotChangeIsNotSentAgain(t *testing.T) {
 			t.Errorf("got %+v, %v, after %d conditional requests", second, err, conditional)
 		}
 		asked := conditional
-		w.remote.Secret.Data["token"] = []byte("another-identity")
-		if _, err := w.Forge().Recent(t.Context()); err != nil || conditional != asked {
+		fake.remote.Secret.Data["token"] = []byte("another-identity")
+		if _, err := fake.Forge().Recent(t.Context()); err != nil || conditional != asked {
 			t.Errorf("another identity uses what the first one saw: %v", err)
 		}
 	})
 }
 
 func TestRequestsAreCounted(t *testing.T) {
-	w := newWorld(t, forge.Gitea)
-	if _, err := w.Forge().Recent(t.Context()); err != nil {
+	fake := newFakeForge(t, forge.Gitea)
+	if _, err := fake.Forge().Recent(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	want := `
@@ -356,7 +356,7 @@ func TestRequestsAreCounted(t *testing.T) {
 # TYPE sluice_forge_requests_total counter
 sluice_forge_requests_total{code="200",method="GET",provider="gitea"} 1
 `
-	if err := testutil.CollectAndCompare(w.clients, strings.NewReader(want), "sluice_forge_requests_total"); err != nil {
+	if err := testutil.CollectAndCompare(fake.clients, strings.NewReader(want), "sluice_forge_requests_total"); err != nil {
 		t.Error(err)
 	}
 }

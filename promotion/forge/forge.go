@@ -211,22 +211,6 @@ type Checks struct {
 	Incomplete bool
 }
 
-// combine is the state of a commit with these checks.
-func combine(statuses []Status) Checks {
-	c := Checks{State: CheckNone, Statuses: statuses}
-	for _, s := range statuses {
-		switch {
-		case s.State == CheckFailure:
-			c.State = CheckFailure
-		case s.State == CheckPending && c.State != CheckFailure:
-			c.State = CheckPending
-		case c.State == CheckNone:
-			c.State = CheckSuccess
-		}
-	}
-	return c
-}
-
 // Rules are what a branch demands of pull requests into it.
 type Rules struct {
 	// Complete means that all rules could be read. If not, there may be more.

@@ -9,13 +9,13 @@ import (
 	"github.com/sluice-cd/sluice/test/contract/pullrequest"
 )
 
-func TestEveryForgeTellsTheLifeOfAPullRequest(t *testing.T) {
+func TestEveryForgeKeepsTheContractOfPullRequests(t *testing.T) {
 	for _, name := range forge.Providers() {
 		t.Run(name, func(t *testing.T) {
-			if fakes[name].serve == nil {
+			if protocols[name].serve == nil {
 				t.Fatalf("provider %s has no server to be tried on", name)
 			}
-			pullrequest.Run(t, func(t *testing.T) pullrequest.Scene { return newWorld(t, name) })
+			pullrequest.Run(t, func(t *testing.T) pullrequest.Repository { return newFakeForge(t, name) })
 		})
 	}
 }

@@ -11,17 +11,17 @@ import (
 	"github.com/sluice-cd/sluice/promotion/forge"
 )
 
-// serveGitea serves a world as Gitea 1.26 does: shapes and quirks are from its API
+// serveGitea serves a fakeForge as Gitea 1.26 does: shapes and quirks are from its API
 // documentation and its behaviour.
-func serveGitea(w *world) http.Handler {
+func serveGitea(fake *fakeForge) http.Handler {
 	mux, repo := http.NewServeMux(), "/api/v1/repos/"+fullName
 	mux.HandleFunc("GET /api/v1/user", func(rw http.ResponseWriter, _ *http.Request) { reply(rw, 200, object{"login": us}) })
 	mux.HandleFunc("GET "+repo+"/pulls", func(rw http.ResponseWriter, r *http.Request) {
 		// There is no filter by branch.
 		list := []object{}
-		for _, c := range w.recent() {
+		for _, c := range fake.recent() {
 			if state := r.FormValue("state"); state == "all" || state == "" && c.state == forge.Open {
-				list = append(list, w.giteaPull(c))
+				list = append(list, fake.giteaPull(c))
 			}
 		}
 		if r.FormValue("page") > "1" {
@@ -31,32 +31,26 @@ func serveGitea(w *world) http.Handler {
 	})
 	mux.HandleFunc("GET "+repo+"/pulls/{base}/{head...}", func(rw http.ResponseWriter, r *http.Request) {
 		// The oldest, whatever its state.
-		for _, c := range w.changes {
+		for _, c := range fake.pulls {
 			if c.base == r.PathValue("base") && c.branch == r.PathValue("head") && c.headRepo == fullName {
-				reply(rw, 200, w.giteaPull(c))
+				reply(rw, 200, fake.giteaPull(c))
 				return
 			}
 		}
 		fail(rw, 404, "pull request does not exist")
 	})
-	on := func(method, path string, do func(http.ResponseWriter, object, *change)) {
-		mux.HandleFunc(method+" "+repo+path, func(rw http.ResponseWriter, r *http.Request) {
-			if c := w.numbered(rw, r); c != nil {
-				do(rw, w.read(r), c)
-			}
-		})
-	}
-	on("GET", "/pulls/{n}", func(rw http.ResponseWriter, _ object, c *change) {
+	on := fake.onPull(mux.HandleFunc, repo)
+	on("GET", "/pulls/{n}", func(rw http.ResponseWriter, _ object, c *fakePull) {
 		c.reads++
-		reply(rw, 200, w.giteaPull(c))
+		reply(rw, 200, fake.giteaPull(c))
 	})
-	on("PATCH", "/pulls/{n}", w.giteaEdit)
-	on("PATCH", "/issues/{n}", func(rw http.ResponseWriter, in object, c *change) {
+	on("PATCH", "/pulls/{n}", fake.giteaEdit)
+	on("PATCH", "/issues/{n}", func(rw http.ResponseWriter, in object, c *fakePull) {
 		c.assignees = texts(in["assignees"])
 		reply(rw, 201, object{"number": c.number})
 	})
-	on("POST", "/pulls/{n}/merge", w.giteaMerge)
-	on("DELETE", "/pulls/{n}/merge", func(rw http.ResponseWriter, _ object, c *change) {
+	on("POST", "/pulls/{n}/merge", fake.giteaMerge)
+	on("DELETE", "/pulls/{n}/merge", func(rw http.ResponseWriter, _ object, c *fakePull) {
 		if !c.auto {
 			fail(rw, 404, "not found")
 			return
@@ -64,43 +58,43 @@ func serveGitea(w *world) http.Handler {
 		c.auto = false
 		reply(rw, 204, nil)
 	})
-	on("GET", "/pulls/{n}/reviews", func(rw http.ResponseWriter, _ object, c *change) {
+	on("GET", "/pulls/{n}/reviews", func(rw http.ResponseWriter, _ object, c *fakePull) {
 		list := []object{}
 		for who := range c.approved {
 			list = append(list, object{"user": object{"login": who}, "state": "COMMENT"}, object{"user": object{"login": who}, "state": "APPROVED"})
 		}
 		reply(rw, 200, list)
 	})
-	on("POST", "/pulls/{n}/requested_reviewers", func(rw http.ResponseWriter, in object, c *change) {
+	on("POST", "/pulls/{n}/requested_reviewers", func(rw http.ResponseWriter, in object, c *fakePull) {
 		c.reviewers = texts(in["reviewers"])
 		reply(rw, 201, []object{})
 	})
-	on("POST", "/issues/{n}/comments", func(rw http.ResponseWriter, _ object, _ *change) { reply(rw, 201, object{"id": 1}) })
-	on("POST", "/issues/{n}/labels", w.giteaLabels)
-	on("GET", "/issues/{n}/timeline", func(rw http.ResponseWriter, _ object, c *change) {
+	on("POST", "/issues/{n}/comments", func(rw http.ResponseWriter, _ object, _ *fakePull) { reply(rw, 201, object{"id": 1}) })
+	on("POST", "/issues/{n}/labels", fake.giteaLabels)
+	on("GET", "/issues/{n}/timeline", func(rw http.ResponseWriter, _ object, c *fakePull) {
 		reply(rw, 200, []object{{"type": "comment", "user": object{"login": "carol"}}, {"type": "close", "user": object{"login": c.closedBy}}})
 	})
-	mux.HandleFunc("POST "+repo+"/pulls", func(rw http.ResponseWriter, r *http.Request) { w.giteaOpen(rw, w.read(r)) })
-	w.giteaRest(mux, repo)
+	mux.HandleFunc("POST "+repo+"/pulls", func(rw http.ResponseWriter, r *http.Request) { fake.giteaOpen(rw, fake.read(r)) })
+	fake.giteaRest(mux, repo)
 	return mux
 }
 
 // giteaRest are labels, statuses and rules.
-func (w *world) giteaRest(mux *http.ServeMux, repo string) {
+func (fake *fakeForge) giteaRest(mux *http.ServeMux, repo string) {
 	mux.HandleFunc("GET "+repo+"/labels", func(rw http.ResponseWriter, _ *http.Request) {
 		list := []object{}
-		for i, name := range w.labels {
+		for i, name := range fake.labels {
 			list = append(list, object{"id": i + 1, "name": name})
 		}
 		reply(rw, 200, list)
 	})
 	mux.HandleFunc("POST "+repo+"/labels", func(rw http.ResponseWriter, r *http.Request) {
-		w.labels = append(w.labels, w.read(r)["name"].(string))
-		reply(rw, 201, object{"id": len(w.labels), "name": w.labels[len(w.labels)-1]})
+		fake.labels = append(fake.labels, fake.read(r)["name"].(string))
+		reply(rw, 201, object{"id": len(fake.labels), "name": fake.labels[len(fake.labels)-1]})
 	})
 	mux.HandleFunc("POST "+repo+"/statuses/{sha}", func(rw http.ResponseWriter, r *http.Request) {
-		in := w.read(r)
-		w.setStatus(r.PathValue("sha"), forge.Status{
+		in := fake.read(r)
+		fake.setStatus(r.PathValue("sha"), forge.Status{
 			Context: in["context"].(string), State: forge.CheckState(in["state"].(string)),
 			Description: in["description"].(string), URL: in["target_url"].(string),
 		})
@@ -108,7 +102,7 @@ func (w *world) giteaRest(mux *http.ServeMux, repo string) {
 	})
 	mux.HandleFunc("GET "+repo+"/commits/{sha}/status", func(rw http.ResponseWriter, r *http.Request) {
 		list := []object{}
-		for _, s := range w.statuses[r.PathValue("sha")] {
+		for _, s := range fake.statuses[r.PathValue("sha")] {
 			list = append(list, object{"context": s.Context, "status": string(s.State), "description": s.Description, "target_url": s.URL})
 		}
 		reply(rw, 200, object{"statuses": list, "total_count": len(list)})
@@ -117,22 +111,22 @@ func (w *world) giteaRest(mux *http.ServeMux, repo string) {
 		reply(rw, 200, object{"allow_merge_commits": true, "allow_squash_merge": true, "allow_rebase": false, "full_name": fullName})
 	})
 	mux.HandleFunc("GET "+repo+"/branches/{branch...}", func(rw http.ResponseWriter, r *http.Request) {
-		if w.branches[r.PathValue("branch")] == "" {
+		if fake.branches[r.PathValue("branch")] == "" {
 			fail(rw, 404, "branch does not exist")
 			return
 		}
-		b := object{"name": r.PathValue("branch"), "protected": w.required != "", "user_can_merge": true}
-		if w.required != "" {
-			b["required_approvals"], b["enable_status_check"], b["status_check_contexts"] = 1, true, []string{w.required}
-			b["effective_branch_protection_name"] = w.protection // which only administrators are told
+		b := object{"name": r.PathValue("branch"), "protected": fake.required != "", "user_can_merge": true}
+		if fake.required != "" {
+			b["required_approvals"], b["enable_status_check"], b["status_check_contexts"] = 1, true, []string{fake.required}
+			b["effective_branch_protection_name"] = fake.protection // which only administrators are told
 		}
 		reply(rw, 200, b)
 	})
 	mux.HandleFunc("GET "+repo+"/branch_protections/main", func(rw http.ResponseWriter, _ *http.Request) { fail(rw, 403, "for administrators") })
 }
 
-func (w *world) giteaPull(c *change) object {
-	_, exists := w.branches[c.branch]
+func (fake *fakeForge) giteaPull(c *fakePull) object {
+	_, exists := fake.branches[c.branch]
 	ref := c.branch
 	if !exists {
 		ref = "refs/pull/1/head"
@@ -140,16 +134,12 @@ func (w *world) giteaPull(c *change) object {
 	title := c.title
 	head := object{"label": c.branch, "ref": ref, "sha": c.head, "repo": object{"full_name": c.headRepo}}
 	pr := object{
-		"number": c.number, "html_url": w.server.URL + "/pulls", "title": title, "body": c.body, "draft": strings.HasPrefix(title, "WIP:"),
+		"number": c.number, "html_url": fake.server.URL + "/pulls", "title": title, "body": c.body, "draft": strings.HasPrefix(title, "WIP:"),
 		"user": object{"login": c.author}, "base": object{"label": c.base, "ref": c.base}, "head": head, "state": "closed",
 		// False while it is being computed, and true whatever the rules say.
-		"mergeable": c.state == forge.Open && !c.draft && c.reads > w.checking,
+		"mergeable": c.state == forge.Open && !c.draft && c.reads > fake.checking,
 	}
-	labels := []object{}
-	for _, name := range c.labels {
-		labels = append(labels, object{"name": name})
-	}
-	pr["labels"] = labels
+	pr["labels"] = named(c.labels)
 	switch c.state {
 	case forge.Open:
 		pr["state"] = "open"
@@ -161,21 +151,23 @@ func (w *world) giteaPull(c *change) object {
 	return pr
 }
 
-func (w *world) giteaOpen(rw http.ResponseWriter, in object) {
+func (fake *fakeForge) giteaOpen(rw http.ResponseWriter, in object) {
 	branch := in["head"].(string)
 	switch {
-	case w.branches[branch] == "":
+	case len(in["title"].(string)) > 255:
+		fail(rw, 422, "title is too long")
+	case fake.branches[branch] == "":
 		fail(rw, 404, "not found")
-	case w.opened(in["base"].(string), branch) != nil:
+	case fake.opened(in["base"].(string), branch) != nil:
 		fail(rw, 409, "pull request already exists for these targets")
 	default:
-		c := w.add(in["title"].(string), in["body"].(string), in["base"].(string), branch)
+		c := fake.add(in["title"].(string), in["body"].(string), in["base"].(string), branch)
 		c.draft = strings.HasPrefix(c.title, "WIP:")
-		reply(rw, 201, w.giteaPull(c))
+		reply(rw, 201, fake.giteaPull(c))
 	}
 }
 
-func (w *world) giteaEdit(rw http.ResponseWriter, in object, c *change) {
+func (fake *fakeForge) giteaEdit(rw http.ResponseWriter, in object, c *fakePull) {
 	if title, _ := in["title"].(string); title != "" {
 		c.title, c.draft = title, strings.HasPrefix(title, "WIP:")
 	}
@@ -188,30 +180,30 @@ func (w *world) giteaEdit(rw http.ResponseWriter, in object, c *change) {
 		fail(rw, 412, "cannot change state of this pull request, it was already merged")
 		return
 	case state == "closed" && c.state == forge.Open:
-		w.close(c, us)
+		fake.close(c, us)
 	case state == "open": // also without the branch
 		c.state, c.closedBy = forge.Open, ""
 	}
-	w.touch(c)
-	reply(rw, 201, w.giteaPull(c))
+	fake.touch(c)
+	reply(rw, 201, fake.giteaPull(c))
 }
 
-func (w *world) giteaLabels(rw http.ResponseWriter, in object, c *change) {
+func (fake *fakeForge) giteaLabels(rw http.ResponseWriter, in object, c *fakePull) {
 	for _, id := range in["labels"].([]any) {
 		n, ok := id.(float64) // by number only
 		if !ok {
 			fail(rw, 422, "labels are numbers")
 			return
 		}
-		c.labels = append(c.labels, w.labels[int(n)-1])
+		c.labels = append(c.labels, fake.labels[int(n)-1])
 	}
 	reply(rw, 200, []object{})
 }
 
-func (w *world) giteaMerge(rw http.ResponseWriter, in object, c *change) {
+func (fake *fakeForge) giteaMerge(rw http.ResponseWriter, in object, c *fakePull) {
 	style, _ := in["Do"].(string)
 	method := forge.Method(strings.TrimSuffix(style, "-only"))
-	blockers := w.blockers(c)
+	blockers := fake.blockers(c)
 	auto := in["merge_when_checks_succeed"] == true
 	switch {
 	case c.state == forge.Merged:
@@ -225,7 +217,7 @@ func (w *world) giteaMerge(rw http.ResponseWriter, in object, c *change) {
 	case auto && len(blockers) > 0:
 		c.auto, c.autoMethod = true, method
 		reply(rw, 201, nil)
-	case c.reads <= w.checking:
+	case c.reads <= fake.checking:
 		fail(rw, 405, "Please try again later")
 	case slices.Contains(blockers, forge.ByApprovals):
 		fail(rw, 405, "Does not have enough approvals")
@@ -234,7 +226,7 @@ func (w *world) giteaMerge(rw http.ResponseWriter, in object, c *change) {
 	case in["head_commit_id"] != c.head:
 		fail(rw, 409, "head out of date")
 	default:
-		w.merge(c, method, us)
+		fake.merge(c, method, us)
 		reply(rw, 200, nil)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/sluice-cd/sluice/test/make"
 )
 
-// real is a repository at a Gitea that is none of ours.
-type real struct {
+// giteaRepository is a repository at a real Gitea.
+type giteaRepository struct {
 	*testing.T
 	server              *gitea.Server
 	repo                *gitea.Repo
@@ -22,7 +22,7 @@ type real struct {
 	commits             int
 }
 
-func TestGiteaItselfTellsTheLifeOfAPullRequest(t *testing.T) {
+func TestGiteaItselfKeepsTheContractOfPullRequests(t *testing.T) {
 	server := gitea.Require(t)
 	people := map[string]*gitea.Person{}
 	for _, name := range []string{us, person, "mallory"} {
@@ -41,43 +41,43 @@ func TestGiteaItselfTellsTheLifeOfAPullRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := 0
-	pullrequest.Run(t, func(t *testing.T) pullrequest.Scene {
+	pullrequest.Run(t, func(t *testing.T) pullrequest.Repository {
 		n++
 		repo, err := server.NewRepo(t.Context(), owner, fmt.Sprintf("fleet-%d", n), map[string]string{"image.txt": "1.0.0\n"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &real{T: t, server: server, repo: repo, robot: people[us], alice: people[person], other: people["mallory"], token: token}
+		r := &giteaRepository{T: t, server: server, repo: repo, robot: people[us], alice: people[person], other: people["mallory"], token: token}
 		r.must(repo.Invite(t.Context(), gitea.Write, r.robot, r.alice))
 		r.must(repo.Allow(t.Context(), gitea.StyleMerge, gitea.StyleSquash, gitea.StyleRebase, gitea.StyleFastForward))
 		return r
 	})
 }
 
-func (r *real) must(err error) {
+func (r *giteaRepository) must(err error) {
 	r.Helper()
 	if err != nil {
 		r.Fatal(err)
 	}
 }
 
-func (r *real) Forge() forge.Forge {
+func (r *giteaRepository) Forge() forge.Forge {
 	secret := make.Secret("apps", "forge", map[string]string{"token": r.token})
 	f, err := forge.NewClients(forge.Options{}).For(forge.Remote{URL: r.repo.URL, Provider: forge.Gitea, Secret: secret})
 	r.must(err)
 	return f
 }
 
-func (r *real) Provider() string { return forge.Gitea }
-func (r *real) Person() string   { return person }
+func (r *giteaRepository) Provider() string { return forge.Gitea }
+func (r *giteaRepository) Person() string   { return person }
 
-func (r *real) Head(branch string) string {
+func (r *giteaRepository) Head(branch string) string {
 	head, err := r.repo.Head(r.Context(), branch)
 	r.must(err)
 	return head
 }
 
-func (r *real) Push(branch string) string {
+func (r *giteaRepository) Push(branch string) string {
 	r.commits++
 	commit := gitea.Commit{Branch: branch, Message: "Promote", Files: map[string]string{"image.txt": fmt.Sprintf("1.0.%d\n", r.commits)}}
 	if r.Head(branch) == "" {
@@ -88,9 +88,11 @@ func (r *real) Push(branch string) string {
 	return sha
 }
 
-func (r *real) DeleteBranch(branch string) { r.must(r.robot.DeleteBranch(r.Context(), r.repo, branch)) }
+func (r *giteaRepository) DeleteBranch(branch string) {
+	r.must(r.robot.DeleteBranch(r.Context(), r.repo, branch))
+}
 
-func (r *real) OpenFromFork(branch string) {
+func (r *giteaRepository) OpenFromFork(branch string) {
 	r.must(r.repo.Invite(r.Context(), gitea.Read, r.other))
 	fork, err := r.other.Fork(r.Context(), r.repo)
 	r.must(err)
@@ -102,10 +104,14 @@ func (r *real) OpenFromFork(branch string) {
 	r.must(err)
 }
 
-func (r *real) Require(check string) {
+func (r *giteaRepository) Require(check string) {
 	r.must(r.repo.Protect(r.Context(), gitea.Protection{Branch: pullrequest.Base, Statuses: []string{check}, Approvals: 1}))
 }
 
-func (r *real) Allow(forge.Method)       {} // all are allowed
-func (r *real) Approve(number int64)     { r.must(r.alice.Approve(r.Context(), r.repo, number)) }
-func (r *real) ClosePerson(number int64) { r.must(r.alice.Close(r.Context(), r.repo, number)) }
+func (r *giteaRepository) Allow(forge.Method) {} // all are allowed
+func (r *giteaRepository) ApproveAsPerson(number int64) {
+	r.must(r.alice.Approve(r.Context(), r.repo, number))
+}
+func (r *giteaRepository) CloseAsPerson(number int64) {
+	r.must(r.alice.Close(r.Context(), r.repo, number))
+}

@@ -4,6 +4,7 @@ package forge
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -11,23 +12,30 @@ import (
 	"github.com/google/go-github/v87/github"
 )
 
-// gitHubForge speaks with GitHub and GitHub Enterprise by REST, and by GraphQL for what
-// only that has: drafts, auto-merge, the merge queue, reviews in one answer.
+// gitHubAPI is the connection to GitHub or GitHub Enterprise: REST, and GraphQL for what
+// only that has, which is drafts, auto-merge, the merge queue, and reviews in one answer.
 //
 // What is peculiar: a list is filtered by owner:branch, a branch alone is ignored and
 // gives all; merge_commit_sha is a test merge until the merge; 405 is every reason not
 // to merge, told apart by text; enabling auto-merge on what could be merged is refused;
 // merging by REST with the right to bypass would skip the queue, so that a queue is
 // used only by name; who closed it is in the issue.
-type gitHubForge struct {
+type gitHubAPI struct {
 	*session
-	api *github.Client
+	rest *github.Client
 }
 
-func connectGitHub(s *session) (Forge, error) {
-	api, err := github.NewClient(github.WithHTTPClient(s.client()), github.WithDisableRateLimitCheck(),
+func connectGitHub(s *session) (driver, error) {
+	rest, err := github.NewClient(github.WithHTTPClient(s.client()), github.WithDisableRateLimitCheck(),
 		github.WithEnterpriseURLs(s.repository.api.String(), s.repository.api.String()))
-	return &gitHubForge{s, api}, err
+	if err != nil {
+		return driver{}, err
+	}
+	api := &gitHubAPI{s, rest}
+	pulls := &gitHubPulls{api}
+	return driver{
+		identity: api.identity, pulls: pulls, commits: &gitHubCommits{api}, reopening: pulls, autoMerge: pulls, queue: pulls,
+	}, nil
 }
 
 // locateGitHub finds the API: api.github.com, api.NAME.ghe.com for what has data
@@ -40,224 +48,70 @@ func locateGitHub(u *url.URL) (repository, error) {
 	return ownerAndName(u, at(u, "api", "v3"))
 }
 
-// Identity implements Forge. An App has no user that REST would tell of.
-func (g *gitHubForge) Identity(ctx context.Context) (Identity, error) {
+// identity asks by GraphQL: an App has no user that REST would tell of.
+func (g *gitHubAPI) identity(ctx context.Context) (Identity, error) {
 	var found struct{ Viewer struct{ Login string } }
 	err := g.query(ctx, `query { viewer { login } }`, nil, &found)
 	return Identity{Login: found.Viewer.Login}, err
 }
 
-// Find implements Forge.
-func (g *gitHubForge) Find(ctx context.Context, base, branch string) (*PullRequest, error) {
-	list, _, err := g.api.PullRequests.List(ctx, g.repository.owner(), g.repository.name(), &github.PullRequestListOptions{
-		State: "all", Head: g.repository.owner() + ":" + branch, Base: base, Sort: "created", Direction: "desc",
-		ListOptions: github.ListOptions{PerPage: pageSize},
-	})
-	if err != nil {
-		return nil, err
-	}
-	found := make([]PullRequest, len(list))
-	for i, pr := range list {
-		found[i] = *g.read(pr)
-	}
-	best := g.best(found, base, branch)
-	if best == nil {
-		return nil, ErrNotFound
-	}
-	return g.Get(ctx, best.Number)
+// mutate sends a mutation whose input type is named after it, and asks for nothing back.
+func (g *gitHubAPI) mutate(ctx context.Context, name string, input map[string]any) error {
+	kind := strings.ToUpper(name[:1]) + name[1:] + "Input"
+	text := "mutation($input: " + kind + "!) { " + name + "(input: $input) { clientMutationId } }"
+	return g.graphQL(ctx, text, map[string]any{"input": input}, nil)
 }
 
-// best is the pull request to find in a list: the open one of our branch, else the
-// newest, else nil.
-func (s *session) best(list []PullRequest, base, branch string) *PullRequest {
-	var best *PullRequest
-	for i := range list {
-		pr := &list[i]
-		switch {
-		case !s.ours(pr, base, branch):
-		case pr.State == Open:
-			return pr
-		case best == nil || pr.Number > best.Number:
-			best = pr
-		}
-	}
-	return best
+// query is GraphQL that reads.
+func (g *gitHubAPI) query(ctx context.Context, text string, variables map[string]any, into any) error {
+	return g.graphQL(reading(ctx), text, variables, into)
 }
 
-// Get implements Forge.
-func (g *gitHubForge) Get(ctx context.Context, number int64) (*PullRequest, error) {
-	found, _, err := g.get(ctx, number)
-	return found, err
-}
-
-// get is Get with the identifier that GraphQL needs.
-func (g *gitHubForge) get(ctx context.Context, number int64) (*PullRequest, string, error) {
-	owner, name := g.repository.owner(), g.repository.name()
-	found, _, err := g.api.PullRequests.Get(ctx, owner, name, int(number))
-	if err != nil {
-		return nil, "", err
+// graphQL sends a document. Errors are in answers that succeed by HTTP.
+func (g *gitHubAPI) graphQL(ctx context.Context, text string, variables map[string]any, into any) error {
+	at := url.URL{Scheme: g.repository.api.Scheme, Host: g.repository.api.Host, Path: "/graphql"}
+	if strings.HasSuffix(g.repository.api.Path, "/api/v3") {
+		at.Path = strings.TrimSuffix(g.repository.api.Path, "/v3") + "/graphql"
 	}
-	pr := g.read(found)
-	switch pr.State {
-	case Open:
-		err = g.complete(ctx, pr)
-	case Closed:
-		var issue *github.Issue
-		if issue, _, err = g.api.Issues.Get(ctx, owner, name, int(number)); err == nil {
-			pr.ClosedBy = issue.GetClosedBy().GetLogin()
-		}
-	}
-	return pr, found.GetNodeID(), err
-}
-
-// Recent implements Forge.
-func (g *gitHubForge) Recent(ctx context.Context) ([]PullRequest, error) {
-	list, _, err := g.api.PullRequests.List(ctx, g.repository.owner(), g.repository.name(), &github.PullRequestListOptions{
-		State: "all", Sort: "updated", Direction: "desc", ListOptions: github.ListOptions{PerPage: pageSize},
-	})
-	if err != nil {
-		return nil, err
-	}
-	found := make([]PullRequest, len(list))
-	for i, pr := range list {
-		found[i] = *g.read(pr)
-	}
-	return found, nil
-}
-
-// read translates what is in the answer of REST; a list says less than one by itself.
-func (g *gitHubForge) read(pr *github.PullRequest) *PullRequest {
-	found := &PullRequest{
-		Number: int64(pr.GetNumber()), URL: pr.GetHTMLURL(), State: Closed, Title: pr.GetTitle(), Body: pr.GetBody(), Draft: pr.GetDraft(),
-		Author: pr.GetUser().GetLogin(), Base: pr.GetBase().GetRef(), Branch: pr.GetHead().GetRef(), HeadSHA: pr.GetHead().GetSHA(),
-		HeadRepo: pr.GetHead().GetRepo().GetFullName(), Mergeable: Unknown, Auto: answer(pr.AutoMerge != nil),
-		MergedBy: pr.GetMergedBy().GetLogin(),
-	}
-	for _, label := range pr.Labels {
-		found.Labels = append(found.Labels, label.GetName())
-	}
-	switch {
-	case pr.MergedAt != nil:
-		found.State, found.Landed = Merged, pr.GetMergeCommitSHA()
-	case pr.GetState() == "open":
-		found.State = Open
-		if pr.MergeableState != nil {
-			found.Mergeable, found.Blocked = gitHubMergeable(pr.GetMergeableState())
-		}
-	}
-	return found
-}
-
-// gitHubMergeable reads mergeable_state. What is not listed is not known.
-func gitHubMergeable(state string) (Answer, []Blocker) {
-	switch state {
-	case "clean", "has_hooks", "unstable": // unstable: checks that are not required fail
-		return Yes, nil
-	case "dirty":
-		return No, []Blocker{ByConflict}
-	case "draft":
-		return No, []Blocker{ByDraft}
-	case "behind":
-		return No, []Blocker{ByBehind}
-	case "blocked":
-		return No, []Blocker{ByRules}
-	}
-	return Unknown, nil
-}
-
-const gitHubDetails = `query($owner: String!, $name: String!, $number: Int!) {
-  repository(owner: $owner, name: $name) { pullRequest(number: $number) {
-    reviewDecision isInMergeQueue
-    latestOpinionatedReviews(first: 100, writersOnly: true) { nodes { state } }
-  } }
-}`
-
-// complete adds what GraphQL says of an open pull request.
-func (g *gitHubForge) complete(ctx context.Context, pr *PullRequest) error {
-	var found struct {
-		Repository struct {
-			PullRequest struct {
-				ReviewDecision           string
-				IsInMergeQueue           bool
-				LatestOpinionatedReviews struct{ Nodes []struct{ State string } }
-			}
-		}
-	}
-	err := g.query(ctx, gitHubDetails, map[string]any{"owner": g.repository.owner(), "name": g.repository.name(), "number": pr.Number}, &found)
+	req, err := g.rest.NewRequest(ctx, http.MethodPost, at.String(), map[string]any{"query": text, "variables": variables})
 	if err != nil {
 		return err
 	}
-	details := found.Repository.PullRequest
-	pr.Queued = details.IsInMergeQueue
-	for _, review := range details.LatestOpinionatedReviews.Nodes {
-		if review.State == "APPROVED" {
-			pr.Approvals++
-		}
+	var answered struct {
+		Data   json.RawMessage
+		Errors []struct{ Type, Message string }
 	}
-	if pr.Mergeable == No && len(pr.Blocked) == 1 && pr.Blocked[0] == ByRules {
-		switch details.ReviewDecision {
-		case "REVIEW_REQUIRED":
-			pr.Blocked = []Blocker{ByApprovals, ByRules}
-		case "CHANGES_REQUESTED":
-			pr.Blocked = []Blocker{ByChanges, ByRules}
-		}
+	if _, err := g.rest.Do(req, &answered); err != nil {
+		return err
 	}
-	return nil
+	if len(answered.Errors) > 0 {
+		return g.graphQLError(answered.Errors[0].Type, g.masked(ctx, answered.Errors[0].Message))
+	}
+	if into == nil {
+		return nil
+	}
+	return json.Unmarshal(answered.Data, into)
 }
 
-// Checks implements Forge: commit statuses and check runs are two resources.
-func (g *gitHubForge) Checks(ctx context.Context, sha string) (Checks, error) {
-	owner, name, page := g.repository.owner(), g.repository.name(), github.ListOptions{PerPage: 100}
-	combined, _, err := g.api.Repositories.GetCombinedStatus(ctx, owner, name, sha, &page)
-	if err != nil {
-		return Checks{}, err
+// graphQLError translates the first error of an answer.
+func (g *gitHubAPI) graphQLError(kind, message string) error {
+	host := g.repository.api.Host
+	refused := &statusError{host: host, code: http.StatusUnprocessableEntity, message: shorten(message, maxMessage)}
+	switch {
+	case kind == "RATE_LIMITED":
+		return &RateLimited{Host: host, Until: g.clock.Now().Add(defaultPause)}
+	case kind == "NOT_FOUND":
+		return ErrNotFound
+	case kind == "FORBIDDEN", kind == "INSUFFICIENT_SCOPES":
+		return g.unauthorized(refused.message)
+	case refused.says("clean status"):
+		return ErrMergeableNow
+	case refused.says("auto merge is not allowed", "auto-merge is not allowed"):
+		return g.unsupported("auto-merge in this repository until its settings allow it")
+	case refused.says("head") && refused.says("expected", "did not match", "modified"):
+		return ErrHeadMoved
+	case refused.says("not mergeable", "unstable status", "blocked"):
+		return &NotMergeable{Reason: refused.message}
 	}
-	var statuses []Status
-	for _, s := range combined.Statuses {
-		state := CheckFailure // error, too
-		switch s.GetState() {
-		case "pending":
-			state = CheckPending
-		case "success":
-			state = CheckSuccess
-		}
-		statuses = append(statuses, Status{Context: s.GetContext(), State: state, Description: s.GetDescription(), URL: s.GetTargetURL()})
-	}
-	incomplete := combined.GetTotalCount() > len(combined.Statuses)
-	runs, _, err := g.api.Checks.ListCheckRunsForRef(ctx, owner, name, sha, &github.ListCheckRunsOptions{ListOptions: page})
-	switch refused := refusal(err); {
-	case refused != nil && (refused.code == http.StatusForbidden || refused.code == http.StatusNotFound):
-		incomplete = true // the credential may not read checks
-	case err != nil:
-		return Checks{}, err
-	default:
-		for _, run := range runs.CheckRuns {
-			statuses = append(statuses, Status{Context: run.GetName(), State: checkRunState(run), URL: run.GetHTMLURL()})
-		}
-		incomplete = incomplete || runs.GetTotal() > len(runs.CheckRuns)
-	}
-	checks := combine(statuses)
-	checks.Incomplete = incomplete
-	return checks, nil
-}
-
-func checkRunState(run *github.CheckRun) CheckState {
-	if run.GetStatus() != "completed" {
-		return CheckPending
-	}
-	switch run.GetConclusion() {
-	case "success", "neutral", "skipped":
-		return CheckSuccess
-	}
-	return CheckFailure
-}
-
-// SetStatus implements Forge.
-func (g *gitHubForge) SetStatus(ctx context.Context, sha string, s Status) error {
-	status := github.RepoStatus{State: github.Ptr(string(s.State)), Context: &s.Context, Description: &s.Description}
-	if s.URL != "" {
-		status.TargetURL = &s.URL
-	}
-	_, _, err := g.api.Repositories.CreateStatus(ctx, g.repository.owner(), g.repository.name(), sha, status)
-	return err
+	return refused
 }

@@ -12,74 +12,68 @@ import (
 	"github.com/sluice-cd/sluice/promotion/forge"
 )
 
-// serveGitHub serves a world as GitHub does: shapes and quirks are from its API
+// serveGitHub serves a fakeForge as GitHub does: shapes and quirks are from its API
 // documentation and its behaviour.
-func serveGitHub(w *world) http.Handler {
+func serveGitHub(fake *fakeForge) http.Handler {
 	mux, repo := http.NewServeMux(), "/api/v3/repos/"+fullName
-	mux.HandleFunc("POST /api/graphql", func(rw http.ResponseWriter, r *http.Request) { w.gitHubGraphQL(rw, w.read(r)) })
+	mux.HandleFunc("POST /api/graphql", func(rw http.ResponseWriter, r *http.Request) { fake.gitHubGraphQL(rw, fake.read(r)) })
 	mux.HandleFunc("GET "+repo+"/pulls", func(rw http.ResponseWriter, r *http.Request) {
 		// A head without an owner filters nothing.
 		from, branch, filtered := strings.Cut(r.FormValue("head"), ":")
 		list := []object{}
-		for _, c := range w.recent() {
+		for _, c := range fake.recent() {
 			if filtered && (c.branch != branch || from != strings.Split(c.headRepo, "/")[0]) {
 				continue
 			}
 			if r.FormValue("state") == "all" || c.state == forge.Open {
-				list = append(list, w.gitHubPull(c, false))
+				list = append(list, fake.gitHubPull(c, false))
 			}
 		}
 		reply(rw, 200, firstPage(list))
 	})
-	on := func(method, path string, do func(http.ResponseWriter, object, *change)) {
-		mux.HandleFunc(method+" "+repo+path, func(rw http.ResponseWriter, r *http.Request) {
-			if c := w.numbered(rw, r); c != nil {
-				do(rw, w.read(r), c)
-			}
-		})
-	}
-	on("GET", "/pulls/{n}", func(rw http.ResponseWriter, _ object, c *change) {
+	on := fake.onPull(mux.HandleFunc, repo)
+	on("GET", "/pulls/{n}", func(rw http.ResponseWriter, _ object, c *fakePull) {
 		c.reads++
-		reply(rw, 200, w.gitHubPull(c, true))
+		reply(rw, 200, fake.gitHubPull(c, true))
 	})
-	on("GET", "/issues/{n}", func(rw http.ResponseWriter, _ object, c *change) {
+	on("GET", "/issues/{n}", func(rw http.ResponseWriter, _ object, c *fakePull) {
 		reply(rw, 200, object{"number": c.number, "closed_by": object{"login": c.closedBy}})
 	})
-	on("PATCH", "/pulls/{n}", w.gitHubEdit)
-	on("PUT", "/pulls/{n}/merge", w.gitHubMerge)
-	on("POST", "/issues/{n}/comments", func(rw http.ResponseWriter, _ object, _ *change) { reply(rw, 201, object{"id": 1}) })
-	on("POST", "/issues/{n}/assignees", func(rw http.ResponseWriter, _ object, _ *change) { reply(rw, 201, object{}) })
-	on("POST", "/pulls/{n}/requested_reviewers", func(rw http.ResponseWriter, in object, c *change) {
+	on("PATCH", "/pulls/{n}", fake.gitHubEdit)
+	on("PUT", "/pulls/{n}/merge", fake.gitHubMerge)
+	on("POST", "/issues/{n}/comments", func(rw http.ResponseWriter, _ object, _ *fakePull) { reply(rw, 201, object{"id": 1}) })
+	on("POST", "/issues/{n}/assignees", func(rw http.ResponseWriter, _ object, _ *fakePull) { reply(rw, 201, object{}) })
+	on("POST", "/pulls/{n}/requested_reviewers", func(rw http.ResponseWriter, in object, c *fakePull) {
 		c.reviewers = texts(in["reviewers"])
-		reply(rw, 201, w.gitHubPull(c, true))
+		reply(rw, 201, fake.gitHubPull(c, true))
 	})
 	mux.HandleFunc("POST "+repo+"/issues/{n}/labels", func(rw http.ResponseWriter, r *http.Request) {
-		c := w.numbered(rw, r)
+		c := fake.numbered(rw, r)
 		c.labels = []string{"promotion", "production"} // the body is a list, which read does not decode
 		reply(rw, 200, []object{})
 	})
-	mux.HandleFunc("POST "+repo+"/pulls", func(rw http.ResponseWriter, r *http.Request) { w.gitHubOpen(rw, w.read(r)) })
-	w.gitHubRest(mux, repo)
+	mux.HandleFunc("POST "+repo+"/pulls", func(rw http.ResponseWriter, r *http.Request) { fake.gitHubOpen(rw, fake.read(r)) })
+	fake.gitHubRest(mux, repo)
 	return mux
 }
 
-func (w *world) gitHubRest(mux *http.ServeMux, repo string) {
+func (fake *fakeForge) gitHubRest(mux *http.ServeMux, repo string) {
 	mux.HandleFunc("POST "+repo+"/statuses/{sha}", func(rw http.ResponseWriter, r *http.Request) {
-		in := w.read(r)
+		in := fake.read(r)
 		s := forge.Status{Context: in["context"].(string), State: forge.CheckState(in["state"].(string)), Description: in["description"].(string)}
 		s.URL, _ = in["target_url"].(string)
-		w.setStatus(r.PathValue("sha"), s)
+		fake.setStatus(r.PathValue("sha"), s)
 		reply(rw, 201, object{})
 	})
 	mux.HandleFunc("GET "+repo+"/commits/{sha}/status", func(rw http.ResponseWriter, r *http.Request) {
 		list := []object{}
-		for _, s := range w.statuses[r.PathValue("sha")] {
+		for _, s := range fake.statuses[r.PathValue("sha")] {
 			list = append(list, object{"context": s.Context, "state": string(s.State), "description": s.Description, "target_url": s.URL})
 		}
 		reply(rw, 200, object{"statuses": list, "total_count": len(list)})
 	})
 	mux.HandleFunc("GET "+repo+"/commits/{sha}/check-runs", func(rw http.ResponseWriter, r *http.Request) {
-		runs := w.checkRuns
+		runs := fake.checkRuns
 		if runs == nil {
 			runs = []object{}
 		}
@@ -90,11 +84,11 @@ func (w *world) gitHubRest(mux *http.ServeMux, repo string) {
 	})
 	mux.HandleFunc("GET "+repo+"/rules/branches/main", func(rw http.ResponseWriter, _ *http.Request) {
 		list := []object{}
-		if w.required != "" {
+		if fake.required != "" {
 			list = append(list,
 				object{"type": "pull_request", "parameters": object{"required_approving_review_count": 1, "allowed_merge_methods": []string{"merge", "rebase"}}},
 				object{"type": "required_status_checks", "parameters": object{
-					"strict_required_status_checks_policy": true, "required_status_checks": []object{{"context": w.required}}}},
+					"strict_required_status_checks_policy": true, "required_status_checks": []object{{"context": fake.required}}}},
 				object{"type": "merge_queue", "parameters": object{"merge_method": "MERGE"}})
 		}
 		reply(rw, 200, list)
@@ -102,19 +96,15 @@ func (w *world) gitHubRest(mux *http.ServeMux, repo string) {
 	mux.HandleFunc("GET "+repo+"/branches/main/protection", func(rw http.ResponseWriter, _ *http.Request) { fail(rw, 404, "Branch not protected") })
 }
 
-func (w *world) gitHubPull(c *change, whole bool) object {
+func (fake *fakeForge) gitHubPull(c *fakePull, whole bool) object {
 	pr := object{
-		"number": c.number, "node_id": fmt.Sprintf("PR_%d", c.number), "html_url": w.server.URL + "/pull", "title": c.title, "body": c.body,
+		"number": c.number, "node_id": fmt.Sprintf("PR_%d", c.number), "html_url": fake.server.URL + "/pull", "title": c.title, "body": c.body,
 		"draft": c.draft, "user": object{"login": c.author}, "state": "closed", "base": object{"ref": c.base},
 		"head": object{"ref": c.branch, "sha": c.head, "repo": object{"full_name": c.headRepo}},
 		// Before the merge it is a test merge.
 		"merge_commit_sha": "feedfacefeedfacefeedfacefeedfacefeedface",
 	}
-	labels := []object{}
-	for _, name := range c.labels {
-		labels = append(labels, object{"name": name})
-	}
-	pr["labels"] = labels
+	pr["labels"] = named(c.labels)
 	if c.auto {
 		pr["auto_merge"] = object{"merge_method": "merge"}
 	}
@@ -133,37 +123,37 @@ func (w *world) gitHubPull(c *change, whole bool) object {
 	}
 	state := "clean"
 	switch {
-	case c.reads <= w.checking:
+	case c.reads <= fake.checking:
 		state = "unknown"
 	case c.draft:
 		state = "draft"
-	case len(w.blockers(c)) > 0:
+	case len(fake.blockers(c)) > 0:
 		state = "blocked"
 	}
 	pr["mergeable_state"] = state
 	return pr
 }
 
-func (w *world) gitHubOpen(rw http.ResponseWriter, in object) {
+func (fake *fakeForge) gitHubOpen(rw http.ResponseWriter, in object) {
 	invalid := func(message string) {
 		reply(rw, 422, object{"message": "Validation Failed", "errors": []object{{"resource": "PullRequest", "message": message}}})
 	}
 	branch, base := in["head"].(string), in["base"].(string)
 	switch {
-	case w.branches[branch] == "":
+	case fake.branches[branch] == "":
 		invalid("head is invalid")
-	case w.opened(base, branch) != nil:
+	case fake.opened(base, branch) != nil:
 		invalid("A pull request already exists for acme:" + branch + ".")
-	case w.branches[branch] == w.branches[base]:
+	case fake.branches[branch] == fake.branches[base]:
 		invalid("No commits between " + base + " and " + branch)
 	default:
-		c := w.add(in["title"].(string), in["body"].(string), base, branch)
+		c := fake.add(in["title"].(string), in["body"].(string), base, branch)
 		c.draft = in["draft"] == true
-		reply(rw, 201, w.gitHubPull(c, true))
+		reply(rw, 201, fake.gitHubPull(c, true))
 	}
 }
 
-func (w *world) gitHubEdit(rw http.ResponseWriter, in object, c *change) {
+func (fake *fakeForge) gitHubEdit(rw http.ResponseWriter, in object, c *fakePull) {
 	if title, ok := in["title"].(string); ok {
 		c.title = title
 	}
@@ -172,38 +162,38 @@ func (w *world) gitHubEdit(rw http.ResponseWriter, in object, c *change) {
 	}
 	switch state := in["state"]; {
 	case state == "closed" && c.state == forge.Open:
-		w.close(c, us)
-	case state == "open" && w.branches[c.branch] == "":
+		fake.close(c, us)
+	case state == "open" && fake.branches[c.branch] == "":
 		reply(rw, 422, object{"message": "Validation Failed", "errors": []object{{"message": "state cannot be changed. The branch has been deleted."}}})
 		return
 	case state == "open":
 		c.state, c.closedBy = forge.Open, ""
 	}
-	w.touch(c)
-	reply(rw, 200, w.gitHubPull(c, true))
+	fake.touch(c)
+	reply(rw, 200, fake.gitHubPull(c, true))
 }
 
-func (w *world) gitHubMerge(rw http.ResponseWriter, in object, c *change) {
-	blockers := w.blockers(c)
+func (fake *fakeForge) gitHubMerge(rw http.ResponseWriter, in object, c *fakePull) {
+	blockers := fake.blockers(c)
 	switch {
-	case c.state != forge.Open, c.reads <= w.checking:
+	case c.state != forge.Open, c.reads <= fake.checking:
 		fail(rw, 405, "Pull Request is not mergeable")
 	case c.draft:
 		fail(rw, 405, "Pull Request is still a draft")
 	case slices.Contains(blockers, forge.ByApprovals):
 		fail(rw, 405, "At least 1 approving review is required by reviewers with write access.")
 	case slices.Contains(blockers, forge.ByChecks):
-		fail(rw, 405, `Required status check "`+w.required+`" is expected.`)
+		fail(rw, 405, `Required status check "`+fake.required+`" is expected.`)
 	case in["sha"] != c.head:
 		fail(rw, 409, "Head branch was modified. Review and try the merge again.")
 	default:
-		w.merge(c, forge.Method(in["merge_method"].(string)), us)
+		fake.merge(c, forge.Method(in["merge_method"].(string)), us)
 		reply(rw, 200, object{"sha": c.landed, "merged": true})
 	}
 }
 
 // gitHubGraphQL answers the documents that are sent, by what is in them.
-func (w *world) gitHubGraphQL(rw http.ResponseWriter, in object) {
+func (fake *fakeForge) gitHubGraphQL(rw http.ResponseWriter, in object) {
 	query, _ := in["query"].(string)
 	variables, _ := in["variables"].(object)
 	input, _ := variables["input"].(object)
@@ -215,7 +205,7 @@ func (w *world) gitHubGraphQL(rw http.ResponseWriter, in object) {
 		reply(rw, 200, object{"data": object{"viewer": object{"login": us}}})
 		return
 	case strings.Contains(query, "reviewDecision"):
-		c := w.change(int(variables["number"].(float64)))
+		c := fake.pull(int(variables["number"].(float64)))
 		reviews, decision := []object{}, "REVIEW_REQUIRED"
 		for range c.approved {
 			reviews, decision = append(reviews, object{"state": "APPROVED"}), "APPROVED"
@@ -226,7 +216,7 @@ func (w *world) gitHubGraphQL(rw http.ResponseWriter, in object) {
 	}
 	var number int
 	_, _ = fmt.Sscanf(fmt.Sprint(input["pullRequestId"]), "PR_%d", &number)
-	c := w.change(number)
+	c := fake.pull(number)
 	if c == nil {
 		refuse("NOT_FOUND", "Could not resolve to a node")
 		return
@@ -241,7 +231,7 @@ func (w *world) gitHubGraphQL(rw http.ResponseWriter, in object) {
 	case strings.Contains(query, "markPullRequestReadyForReview(input: $input)"):
 		c.draft = false
 	case strings.Contains(query, "enablePullRequestAutoMerge(input: $input)"):
-		if len(w.blockers(c)) == 0 {
+		if len(fake.blockers(c)) == 0 {
 			refuse("UNPROCESSABLE", "Pull request Pull request is in clean status")
 			return
 		}
@@ -250,13 +240,13 @@ func (w *world) gitHubGraphQL(rw http.ResponseWriter, in object) {
 		c.auto = false
 	case strings.Contains(query, "enqueuePullRequest(input: $input)"):
 		if _, ok := input["mergeMethod"]; ok {
-			w.Error("a method is passed to the queue")
+			fake.Error("a method is passed to the queue")
 		}
 		c.queued = true
 	default:
 		refuse("", "unknown document")
 		return
 	}
-	w.touch(c)
+	fake.touch(c)
 	reply(rw, 200, object{"data": object{}})
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,31 +20,31 @@ import (
 	"github.com/sluice-cd/sluice/test/contract/pullrequest"
 )
 
-// proposed is a world with our pull request 1.
-func proposed(t *testing.T, name string) (*world, *forge.PullRequest) {
+// proposed is a forge whose pull request 1 is ours.
+func proposed(t *testing.T, name string) (*fakeForge, *forge.PullRequest) {
 	t.Helper()
-	w := newWorld(t, name)
-	w.Push(pullrequest.Branch)
-	pr, err := w.Forge().Open(t.Context(), forge.Proposal{Base: pullrequest.Base, Branch: pullrequest.Branch, Text: forge.Text{Title: "t"}})
+	fake := newFakeForge(t, name)
+	fake.Push(pullrequest.Branch)
+	pr, err := fake.Forge().Open(t.Context(), forge.Proposal{Base: pullrequest.Base, Branch: pullrequest.Branch, Text: forge.Text{Title: "t"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return w, pr
+	return fake, pr
 }
 
 func TestAQueueTakesAPullRequestOnce(t *testing.T) {
-	w, pr := proposed(t, forge.GitHub)
-	if err := w.Forge().Enqueue(t.Context(), pr.Number, strings.Repeat("0", 40)); !errors.Is(err, forge.ErrHeadMoved) {
+	fake, pr := proposed(t, forge.GitHub)
+	if err := fake.Forge().Enqueue(t.Context(), pr.Number, strings.Repeat("0", 40)); !errors.Is(err, forge.ErrHeadMoved) {
 		t.Errorf("queueing a head that moved: %v", err)
 	}
 	for range 2 {
-		if err := w.Forge().Enqueue(t.Context(), pr.Number, pr.HeadSHA); err != nil {
+		if err := fake.Forge().Enqueue(t.Context(), pr.Number, pr.HeadSHA); err != nil {
 			t.Fatal(err)
 		}
 	}
-	queued, err := w.Forge().Get(t.Context(), pr.Number)
-	if err != nil || !queued.Queued || queued.State != forge.Open || w.change(1).version != 2 {
-		t.Errorf("queued as %+v, %v, after %d changes", queued, err, w.change(1).version)
+	queued, err := fake.Forge().Get(t.Context(), pr.Number)
+	if err != nil || !queued.Queued || queued.State != forge.Open || fake.pull(1).version != 2 {
+		t.Errorf("queued as %+v, %v, after %d changes", queued, err, fake.pull(1).version)
 	}
 }
 
@@ -53,19 +54,69 @@ func TestWhatIsNotComputedYetIsNotARefusal(t *testing.T) {
 			if name == forge.Bitbucket {
 				t.Skip("it has no call for mergeability")
 			}
-			w, pr := proposed(t, name)
-			w.checking = 3
-			got, err := w.Forge().Get(t.Context(), pr.Number)
+			fake, pr := proposed(t, name)
+			fake.checking = 3
+			got, err := fake.Forge().Get(t.Context(), pr.Number)
 			if err != nil || got.Mergeable != forge.Unknown {
 				t.Errorf("while it is computed: %+v, %v", got, err)
 			}
-			_, err = w.Forge().Merge(t.Context(), pr.Number, forge.Merge{HeadSHA: pr.HeadSHA, Method: forge.MergeCommit})
+			_, err = fake.Forge().Merge(t.Context(), pr.Number, forge.Merge{HeadSHA: pr.HeadSHA, Method: forge.MergeCommit})
 			var not *forge.NotMergeable
 			if !errors.As(err, &not) || !not.Transient {
 				t.Errorf("merging while it is computed: %v", err)
 			}
 		})
 	}
+}
+
+func TestAHeadThatMovedWasToldAsARefusalThatPasses(t *testing.T) {
+	for _, name := range forge.Providers() {
+		t.Run(name, func(t *testing.T) {
+			fake, pr := proposed(t, name)
+			fake.Push(pullrequest.Branch)
+			fake.checking = 100 // and the forge does not know yet whether it can be merged
+			_, err := fake.Forge().Merge(t.Context(), pr.Number, forge.Merge{HeadSHA: pr.HeadSHA, Method: forge.MergeCommit})
+			if !errors.Is(err, forge.ErrHeadMoved) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestATitleThatLooksLikeADraftWasWrittenEachTime(t *testing.T) {
+	everywhere(t, func(t *testing.T, fake *fakeForge, f forge.Forge) {
+		text := forge.Text{Title: "Draft: [WIP] Promote", Body: "b"}
+		if _, err := f.Update(t.Context(), 1, text); err != nil {
+			t.Fatal(err)
+		}
+		version := fake.pull(1).version
+		if _, err := f.Update(t.Context(), 1, text); err != nil || fake.pull(1).version != version {
+			t.Errorf("written again: %v", err)
+		}
+	})
+}
+
+func TestAStatusDidNotReachAnOlderPullRequestOfAzureDevOps(t *testing.T) {
+	fake, pr := proposed(t, forge.AzureDevOps)
+	for n := range 60 {
+		fake.close(fake.add("done", "", pullrequest.Base, "done-"+strconv.Itoa(n)), us)
+	}
+	if err := fake.Forge().SetStatus(t.Context(), pr.HeadSHA, forge.Status{Context: "ci", State: forge.CheckSuccess}); err != nil {
+		t.Fatal(err)
+	}
+	if len(fake.statuses[pr.HeadSHA]) != 1 {
+		t.Error("policies do not see the status")
+	}
+}
+
+func TestAStatusWithoutAStateIsRefusedBeforeItIsSent(t *testing.T) {
+	everywhere(t, func(t *testing.T, fake *fakeForge, f forge.Forge) {
+		asked := fake.asked()
+		err := f.SetStatus(t.Context(), "0123", forge.Status{Context: "ci", State: forge.CheckNone})
+		if err == nil || !strings.Contains(err.Error(), `"none"`) || fake.asked() != asked {
+			t.Errorf("got %v after %d requests", err, fake.asked()-asked)
+		}
+	})
 }
 
 func TestCheckRunsOfGitHubCount(t *testing.T) {
@@ -79,12 +130,12 @@ func TestCheckRunsOfGitHubCount(t *testing.T) {
 		"a new word":  {object{"name": "build", "status": "completed", "conclusion": "pondered"}, forge.CheckFailure},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, pr := proposed(t, forge.GitHub)
-			w.checkRuns = []object{tc.run}
-			if err := w.Forge().SetStatus(t.Context(), pr.HeadSHA, forge.Status{Context: "ci", State: forge.CheckSuccess}); err != nil {
+			fake, pr := proposed(t, forge.GitHub)
+			fake.checkRuns = []object{tc.run}
+			if err := fake.Forge().SetStatus(t.Context(), pr.HeadSHA, forge.Status{Context: "ci", State: forge.CheckSuccess}); err != nil {
 				t.Fatal(err)
 			}
-			got, err := w.Forge().Checks(t.Context(), pr.HeadSHA)
+			got, err := fake.Forge().Checks(t.Context(), pr.HeadSHA)
 			if err != nil || got.State != tc.want || len(got.Statuses) != 2 {
 				t.Errorf("got %+v, %v", got, err)
 			}
@@ -93,23 +144,23 @@ func TestCheckRunsOfGitHubCount(t *testing.T) {
 }
 
 func TestChecksThatMayNotBeReadAreIncomplete(t *testing.T) {
-	w, pr := proposed(t, forge.GitHub)
-	w.intercept = func(rw http.ResponseWriter, r *http.Request) bool {
+	fake, pr := proposed(t, forge.GitHub)
+	fake.intercept = func(rw http.ResponseWriter, r *http.Request) bool {
 		if strings.HasSuffix(r.URL.Path, "/check-runs") {
 			fail(rw, 403, "Resource not accessible by personal access token")
 			return true
 		}
 		return false
 	}
-	if got, err := w.Forge().Checks(t.Context(), pr.HeadSHA); err != nil || !got.Incomplete {
+	if got, err := fake.Forge().Checks(t.Context(), pr.HeadSHA); err != nil || !got.Incomplete {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
 
 func TestRulesOfGitHub(t *testing.T) {
-	w, _ := proposed(t, forge.GitHub)
-	w.Require("ci")
-	got, err := w.Forge().Rules(t.Context(), pullrequest.Base)
+	fake, _ := proposed(t, forge.GitHub)
+	fake.Require("ci")
+	got, err := fake.Forge().Rules(t.Context(), pullrequest.Base)
 	want := forge.Rules{
 		Complete: true, Protected: true, RequiredChecks: []string{"ci"}, Approvals: 1, Queue: true, UpToDate: true,
 		Methods: []forge.Method{forge.MergeCommit},
@@ -120,13 +171,13 @@ func TestRulesOfGitHub(t *testing.T) {
 }
 
 func TestAnAppOfGitHubMakesItsTokens(t *testing.T) {
-	w, _ := proposed(t, forge.GitHub)
+	fake, _ := proposed(t, forge.GitHub)
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
 	made := 0
-	w.intercept = func(rw http.ResponseWriter, r *http.Request) bool {
+	fake.intercept = func(rw http.ResponseWriter, r *http.Request) bool {
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/app/installations/42/access_tokens"):
 			made++
@@ -138,29 +189,29 @@ func TestAnAppOfGitHubMakesItsTokens(t *testing.T) {
 		}
 		return true
 	}
-	w.remote.Secret.Data = map[string][]byte{
-		"githubAppID": []byte("7"), "githubAppInstallationID": []byte("42"), "githubAppBaseURL": []byte(w.server.URL + "/api/v3"),
+	fake.remote.Secret.Data = map[string][]byte{
+		"githubAppID": []byte("7"), "githubAppInstallationID": []byte("42"), "githubAppBaseURL": []byte(fake.server.URL + "/api/v3"),
 		"githubAppPrivateKey": pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}),
 	}
-	if _, err := w.Forge().Get(t.Context(), 1); err != nil || made == 0 {
+	if _, err := fake.Forge().Get(t.Context(), 1); err != nil || made == 0 {
 		t.Fatalf("got %v after %d tokens", err, made)
 	}
-	w.answers(http.StatusUnauthorized, nil, `{"message":"Bad credentials"}`)
-	w.mu.Lock()
-	refuse := w.intercept
-	w.intercept = func(rw http.ResponseWriter, r *http.Request) bool {
+	fake.answers(http.StatusUnauthorized, nil, `{"message":"Bad credentials"}`)
+	fake.mu.Lock()
+	refuse := fake.intercept
+	fake.intercept = func(rw http.ResponseWriter, r *http.Request) bool {
 		if strings.HasSuffix(r.URL.Path, "/access_tokens") {
 			reply(rw, 201, object{"token": "made-token", "expires_at": start.Add(time.Hour).Format(time.RFC3339)})
 			return true
 		}
 		return refuse(rw, r)
 	}
-	w.mu.Unlock()
-	if _, err := w.Forge().Get(t.Context(), 1); err == nil || forge.Terminal(err) {
+	fake.mu.Unlock()
+	if _, err := fake.Forge().Get(t.Context(), 1); err == nil || forge.Terminal(err) {
 		t.Errorf("a token that is not known everywhere yet is final: %v", err)
 	}
-	delete(w.remote.Secret.Data, "githubAppInstallationID")
-	if _, err := w.clients.For(w.remote); !forge.Terminal(err) || !strings.Contains(err.Error(), "githubAppInstallationID") {
+	delete(fake.remote.Secret.Data, "githubAppInstallationID")
+	if _, err := fake.clients.For(fake.remote); !forge.Terminal(err) || !strings.Contains(err.Error(), "githubAppInstallationID") {
 		t.Errorf("half of an App: %v", err)
 	}
 }

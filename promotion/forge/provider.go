@@ -44,8 +44,29 @@ type provider struct {
 	locate func(*url.URL) (repository, error)
 	// needs is what a credential must be allowed to do.
 	needs string
+	// draftPrefixes are what titles of drafts begin with, the one that is written first,
+	// where nothing else makes a pull request a draft.
+	draftPrefixes []string
 	// connect returns the driver.
-	connect func(*session) (Forge, error)
+	connect func(*session) (driver, error)
+}
+
+// draftTitle is the title by which a pull request is a draft, or not.
+func (p provider) draftTitle(t Text) string {
+	if t.Draft && len(p.draftPrefixes) > 0 {
+		return p.draftPrefixes[0] + " " + t.Title
+	}
+	return t.Title
+}
+
+// withoutPrefix takes the prefixes, in any case, from a title.
+func withoutPrefix(title string, prefixes ...string) string {
+	for i := 0; i < len(prefixes); i++ {
+		if n := len(prefixes[i]); len(title) >= n && strings.EqualFold(title[:n], prefixes[i]) {
+			title, i = strings.TrimSpace(title[n:]), -1 // there may be another one
+		}
+	}
+	return title
 }
 
 // repository is where a repository is at a forge.

@@ -45,7 +45,7 @@ func (s *session) exchangeJSON(ctx context.Context, method string, u *url.URL, i
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode == http.StatusNonAuthoritativeInfo { // Azure DevOps, for a token that it does not know
-		return nil, &Unauthorized{Host: u.Host, Keys: s.who.keys, Needs: s.table.needs}
+		return nil, s.unauthorized("")
 	}
 	if out == nil || resp.StatusCode == http.StatusNoContent {
 		return resp.Header, nil

@@ -174,7 +174,7 @@ func (s *session) judge(resp *http.Response, body []byte, key answerKey, hidden 
 		resp.StatusCode, resp.Status, resp.Header = http.StatusOK, "200 OK", kept.header.Clone()
 		resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(kept.body)), int64(len(kept.body))
 	case resp.StatusCode == http.StatusUnauthorized && s.who.lasting:
-		return nil, &Unauthorized{Host: host, Keys: s.who.keys, Reason: message}
+		return nil, s.unauthorized(message)
 	case resp.StatusCode >= http.StatusBadRequest:
 		return nil, &statusError{host: host, code: resp.StatusCode, message: message}
 	case resp.StatusCode == http.StatusOK && resp.Request.Method == http.MethodGet:
@@ -183,6 +183,16 @@ func (s *session) judge(resp *http.Response, body []byte, key answerKey, hidden 
 		}
 	}
 	return resp, nil
+}
+
+// unauthorized is the error of a credential that is refused, for a reason in the words of
+// the forge.
+func (s *session) unauthorized(reason string) *Unauthorized {
+	return &Unauthorized{Host: s.repository.api.Host, Keys: s.who.keys, Needs: s.table.needs, Reason: reason}
+}
+
+func (s *session) unsupported(what string) *Unsupported {
+	return &Unsupported{Provider: s.provider, What: what}
 }
 
 // url is an address below the API: elements are escaped one by one.

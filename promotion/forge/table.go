@@ -4,7 +4,7 @@ package forge
 
 import "net/url"
 
-// providers is the table of forges: a new one is a file and a row.
+// providers is the table of forges: a new one is its files and a row.
 var providers = map[string]provider{
 	GitHub: {
 		Capabilities: Capabilities{
@@ -24,11 +24,12 @@ var providers = map[string]provider{
 			Methods:    []Method{MergeCommit, Squash, FastForward},
 			TitleBytes: 255, BodyBytes: 1 << 20,
 		},
-		hosts:   []string{"gitlab.com", "altssh.gitlab.com"},
-		token:   bearer,
-		locate:  locateGitLab,
-		needs:   "scope api and the role Developer, or Maintainer where the base is protected",
-		connect: connectGitLab,
+		hosts:         []string{"gitlab.com", "altssh.gitlab.com"},
+		token:         bearer,
+		draftPrefixes: []string{"Draft:", "[Draft]", "(Draft)"},
+		locate:        locateGitLab,
+		needs:         "scope api and the role Developer, or Maintainer where the base is protected",
+		connect:       connectGitLab,
 	},
 	Gitea: {
 		Capabilities: Capabilities{
@@ -38,9 +39,10 @@ var providers = map[string]provider{
 		},
 		hosts: []string{"gitea.com", "codeberg.org"},
 		token: func(token string) string { return "token " + token }, basic: true,
-		locate:  func(u *url.URL) (repository, error) { return locateBelow(u, "api/v1") },
-		needs:   "scopes write:repository, write:issue and read:user, and the right to write to the repository",
-		connect: connectGitea,
+		draftPrefixes: []string{"WIP:", "[WIP]"},
+		locate:        func(u *url.URL) (repository, error) { return locateBelow(u, "api/v1") },
+		needs:         "scopes write:repository, write:issue and read:user, and the right to write to the repository",
+		connect:       connectGitea,
 	},
 	AzureDevOps: {
 		Capabilities: Capabilities{
@@ -61,9 +63,9 @@ var providers = map[string]provider{
 			TitleBytes: 255, BodyBytes: 30000,
 		},
 		token: bearer, basic: true,
-		locate:  locateServer,
+		locate:  locateDataCenter,
 		needs:   "to write to the repository",
-		connect: connectServer,
+		connect: connectDataCenter,
 	},
 	Bitbucket: {
 		Capabilities: Capabilities{
@@ -73,8 +75,8 @@ var providers = map[string]provider{
 		},
 		hosts: []string{"bitbucket.org", "altssh.bitbucket.org"},
 		token: bearer, basic: true,
-		locate:  locateCloud,
+		locate:  locateBitbucket,
 		needs:   "scopes account, repository:write and pullrequest:write",
-		connect: connectCloud,
+		connect: connectBitbucket,
 	},
 }

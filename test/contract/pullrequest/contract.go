@@ -6,16 +6,13 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sluice-cd/sluice/promotion/forge"
 )
 
-func pause() { time.Sleep(20 * time.Millisecond) }
-
-// Run tells the whole life, each chapter in a scene of its own.
-func Run(t *testing.T, newScene func(*testing.T) Scene) {
-	for name, chapter := range map[string]func(stage){
+// Run runs the whole contract, each test in a repository of its own.
+func Run(t *testing.T, newRepository func(*testing.T) Repository) {
+	for name, test := range map[string]func(suite){
 		"opened, found, updated":                        openedFoundUpdated,
 		"gated, approved, guarded, merged, never twice": gatedAndMerged,
 		"merged by each method":                         mergedByEachMethod,
@@ -32,17 +29,17 @@ func Run(t *testing.T, newScene func(*testing.T) Scene) {
 		"decorated":                                     decorated,
 	} {
 		t.Run(name, func(t *testing.T) {
-			scene := newScene(t)
-			can, err := forge.CapabilitiesOf(scene.Provider())
+			repository := newRepository(t)
+			can, err := forge.CapabilitiesOf(repository.Provider())
 			if err != nil {
 				t.Fatal(err)
 			}
-			chapter(stage{t, scene, t.Context(), can, Branch})
+			test(suite{t, repository, t.Context(), can, Branch})
 		})
 	}
 }
 
-func openedFoundUpdated(s stage) {
+func openedFoundUpdated(s suite) {
 	_, err := s.Forge().Find(s.ctx, Base, Branch)
 	s.wantError(err, forge.ErrNotFound)
 	_, err = s.Forge().Get(s.ctx, 4711)
@@ -72,7 +69,7 @@ func openedFoundUpdated(s stage) {
 	s.updated(pr)
 }
 
-func (s stage) updated(pr *forge.PullRequest) {
+func (s suite) updated(pr *forge.PullRequest) {
 	want := forge.Text{Title: "Promote shop: api 1.4.3", Body: "api 1.4.3\n\nand more"}
 	if _, err := s.Forge().Update(s.ctx, pr.Number, want); err != nil {
 		s.Fatal(err)
@@ -90,7 +87,7 @@ func (s stage) updated(pr *forge.PullRequest) {
 	}
 }
 
-func gatedAndMerged(s stage) {
+func gatedAndMerged(s suite) {
 	const check = "sluice/apps.shop/production"
 	s.Require(check)
 	pr := s.open(nil)
@@ -107,8 +104,8 @@ func gatedAndMerged(s stage) {
 		s.Errorf("a gate is terminal: %v", err)
 	}
 	s.check(pr.HeadSHA, check)
-	s.Approve(pr.Number)
-	pr = s.until(pr.Number, "mergeable", func(pr *forge.PullRequest) bool { return pr.Mergeable != forge.No })
+	s.ApproveAsPerson(pr.Number)
+	pr = s.mergeable(pr.Number)
 	if pr.Approvals != 1 {
 		s.Errorf("%d approvals", pr.Approvals)
 	}
@@ -118,8 +115,8 @@ func gatedAndMerged(s stage) {
 	if err := s.Forge().SetStatus(s.ctx, moved, forge.Status{Context: check, State: forge.CheckSuccess}); err != nil {
 		s.Fatal(err)
 	}
-	s.Approve(pr.Number)
-	s.until(pr.Number, "mergeable again", func(pr *forge.PullRequest) bool { return pr.Mergeable != forge.No })
+	s.ApproveAsPerson(pr.Number)
+	s.mergeable(pr.Number)
 	_, err = s.Forge().Merge(s.ctx, pr.Number, merge)
 	s.wantError(err, forge.ErrHeadMoved)
 	if s.get(pr.Number).State != forge.Open {
@@ -130,7 +127,7 @@ func gatedAndMerged(s stage) {
 }
 
 // check sets a status to pending and then to success, and reads it.
-func (s stage) check(sha, name string) {
+func (s suite) check(sha, name string) {
 	for _, state := range []forge.CheckState{forge.CheckPending, forge.CheckSuccess} {
 		status := forge.Status{Context: name, State: state, Description: "soaking", URL: "https://sluice.example/shop"}
 		if err := s.Forge().SetStatus(s.ctx, sha, status); err != nil {
@@ -144,7 +141,7 @@ func (s stage) check(sha, name string) {
 }
 
 // mergedOnce merges, twice.
-func (s stage) mergedOnce(number int64, merge forge.Merge) {
+func (s suite) mergedOnce(number int64, merge forge.Merge) {
 	merged := s.merge(number, merge)
 	if merged.Landed == "" || merged.Landed != s.Head(Base) || len(merged.Landed) != 40 {
 		s.Errorf("landed as %q, and %s is at %s", merged.Landed, Base, s.Head(Base))
@@ -158,7 +155,7 @@ func (s stage) mergedOnce(number int64, merge forge.Merge) {
 	}
 }
 
-func mergedByEachMethod(s stage) {
+func mergedByEachMethod(s suite) {
 	for _, method := range s.can.Methods {
 		// One branch for all would have to be deleted in between, and Gitea closes what was
 		// opened on a new branch of that name before it gets to the deletion.
@@ -175,7 +172,7 @@ func mergedByEachMethod(s stage) {
 	}
 }
 
-func closedAndReopened(s stage) {
+func closedAndReopened(s suite) {
 	pr := s.open(nil)
 	me, _ := s.Forge().Identity(s.ctx)
 	for range 2 { // closing what is closed is done
@@ -202,15 +199,15 @@ func closedAndReopened(s stage) {
 	}
 }
 
-func closedByAPerson(s stage) {
+func closedByAPerson(s suite) {
 	pr := s.open(nil)
-	s.ClosePerson(pr.Number)
+	s.CloseAsPerson(pr.Number)
 	if closed := s.find(); closed.State != forge.Closed || closed.ClosedBy != "" && closed.ClosedBy != s.Person() {
 		s.Errorf("closed by %q, and it was %s", closed.ClosedBy, s.Person())
 	}
 }
 
-func forksAreNotOurs(s stage) {
+func forksAreNotOurs(s suite) {
 	s.OpenFromFork(Branch)
 	_, err := s.Forge().Find(s.ctx, Base, Branch)
 	s.wantError(err, forge.ErrNotFound)
@@ -220,7 +217,7 @@ func forksAreNotOurs(s stage) {
 	}
 }
 
-func theNewestIsFound(s stage) {
+func theNewestIsFound(s suite) {
 	first := s.open(nil)
 	if err := s.Forge().Close(s.ctx, first.Number); err != nil {
 		s.Fatal(err)
@@ -237,7 +234,7 @@ func theNewestIsFound(s stage) {
 	}
 }
 
-func aDeletedBranch(s stage) {
+func aDeletedBranch(s suite) {
 	pr := s.open(nil)
 	if err := s.Forge().Close(s.ctx, pr.Number); err != nil {
 		s.Fatal(err)
@@ -256,7 +253,7 @@ func aDeletedBranch(s stage) {
 	}
 }
 
-func textsAreShortened(s stage) {
+func textsAreShortened(s suite) {
 	long := strings.Repeat("é", 500_000)
 	pr := s.open(func(p *forge.Proposal) { p.Title, p.Body = "Promote "+long[:2000], long })
 	if len(pr.Title) > s.can.TitleBytes || len(pr.Body) > s.can.BodyBytes || !strings.HasPrefix(pr.Body, "éé") {
@@ -264,9 +261,18 @@ func textsAreShortened(s stage) {
 	}
 }
 
-func drafts(s stage) {
+func drafts(s suite) {
 	if !s.can.Draft {
 		return
+	}
+	// As long as the forge takes, with what its titles mark drafts with in front.
+	long := "Promote " + strings.Repeat("x", s.can.TitleBytes)
+	first := s.open(func(p *forge.Proposal) { p.Draft, p.Title = true, "wip: draft: "+long })
+	if !first.Draft || !strings.Contains(first.Title, "Promote xx") {
+		s.Errorf("opened as %+v", first)
+	}
+	if err := s.Forge().Close(s.ctx, first.Number); err != nil {
+		s.Fatal(err)
 	}
 	pr := s.open(func(p *forge.Proposal) { p.Draft = true })
 	if !pr.Draft || pr.Mergeable != forge.No || pr.Title != "Promote shop to production" {
@@ -286,18 +292,18 @@ func drafts(s stage) {
 	}
 }
 
-func autoMerge(s stage) {
+func autoMerge(s suite) {
 	if !s.can.AutoMerge {
 		return
 	}
 	const check = "ci"
 	pr := s.open(nil)
 	merge := forge.Merge{HeadSHA: pr.HeadSHA, Method: forge.MergeCommit}
-	s.until(pr.Number, "mergeable", func(pr *forge.PullRequest) bool { return pr.Mergeable == forge.Yes })
+	s.mergeable(pr.Number)
 	s.wantError(s.Forge().EnableAutoMerge(s.ctx, pr.Number, merge), forge.ErrMergeableNow)
 
 	s.Require(check)
-	s.Approve(pr.Number)
+	s.ApproveAsPerson(pr.Number)
 	if err := s.Forge().SetStatus(s.ctx, pr.HeadSHA, forge.Status{Context: check, State: forge.CheckPending}); err != nil {
 		s.Fatal(err)
 	}
@@ -325,7 +331,7 @@ func autoMerge(s stage) {
 	s.until(pr.Number, "merged by the forge", func(pr *forge.PullRequest) bool { return pr.State == forge.Merged })
 }
 
-func rules(s stage) {
+func rules(s suite) {
 	free, err := s.Forge().Rules(s.ctx, Base)
 	if err != nil || free.Approvals != 0 || len(free.RequiredChecks) != 0 || len(free.Methods) == 0 {
 		s.Errorf("rules of a branch without: %+v, %v", free, err)
@@ -337,7 +343,7 @@ func rules(s stage) {
 	}
 }
 
-func refusals(s stage) {
+func refusals(s suite) {
 	var unsupported *forge.Unsupported
 	refused := func(what string, able bool, err error) {
 		s.Helper()
@@ -371,7 +377,7 @@ func refusals(s stage) {
 	}
 }
 
-func decorated(s stage) {
+func decorated(s suite) {
 	pr := s.open(func(p *forge.Proposal) {
 		if s.can.Labels {
 			p.Labels = []string{"promotion", "production"}
@@ -386,7 +392,7 @@ func decorated(s stage) {
 	if s.can.Labels && len(pr.Labels) != 2 {
 		s.Errorf("labels %v", pr.Labels)
 	}
-	s.Approve(pr.Number)
+	s.ApproveAsPerson(pr.Number)
 	if got, err := s.Forge().Update(s.ctx, pr.Number, forge.Text{Title: "changed", Body: "changed"}); err != nil || got.Approvals != 1 {
 		s.Errorf("an update loses reviewers: %+v, %v", got, err)
 	}

@@ -6,16 +6,41 @@ import (
 	"context"
 	"net/http"
 	"strings"
+
+	"code.gitea.io/sdk/gitea"
 )
 
-// Rules implements Forge.
-func (g *giteaForge) Rules(ctx context.Context, branch string) (Rules, error) {
-	api, owner, name := g.api(ctx), g.repository.owner(), g.repository.name()
-	b, _, err := api.GetRepoBranch(owner, name, branch)
+// giteaCommits are the checks and rules of a repository at Gitea.
+type giteaCommits struct{ *giteaAPI }
+
+// giteaStates are the states of statuses; error and warning are failures.
+var giteaStates = map[gitea.StatusState]CheckState{gitea.StatusPending: CheckPending, gitea.StatusSuccess: CheckSuccess}
+
+func (g *giteaCommits) statuses(ctx context.Context, sha string) (found []Status, complete bool, err error) {
+	combined, _, err := g.rest(ctx).GetCombinedStatus(g.repository.owner(), g.repository.name(), sha)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, s := range combined.Statuses {
+		found = append(found, Status{Context: s.Context, State: checkState(giteaStates, s.State), Description: s.Description, URL: s.TargetURL})
+	}
+	return found, combined.TotalCount <= len(found), nil
+}
+
+func (g *giteaCommits) setStatus(ctx context.Context, sha string, s Status) error {
+	_, _, err := g.rest(ctx).CreateStatus(g.repository.owner(), g.repository.name(), sha, gitea.CreateStatusOption{
+		State: gitea.StatusState(s.State), Context: s.Context, Description: s.Description, TargetURL: s.URL,
+	})
+	return err
+}
+
+func (g *giteaCommits) rules(ctx context.Context, branch string) (Rules, error) {
+	rest, owner, name := g.rest(ctx), g.repository.owner(), g.repository.name()
+	b, _, err := rest.GetRepoBranch(owner, name, branch)
 	if err != nil {
 		return Rules{}, err
 	}
-	repo, _, err := api.GetRepo(owner, name)
+	repo, _, err := rest.GetRepo(owner, name)
 	if err != nil {
 		return Rules{}, err
 	}
@@ -30,7 +55,7 @@ func (g *giteaForge) Rules(ctx context.Context, branch string) (Rules, error) {
 	case b.Protected && b.EffectiveBranchProtectionName == "":
 		rules.Complete = false // the rest is for administrators
 	case b.Protected:
-		protection, _, err := api.GetBranchProtection(owner, name, b.EffectiveBranchProtectionName)
+		protection, _, err := rest.GetBranchProtection(owner, name, b.EffectiveBranchProtectionName)
 		switch refused := refusal(err); {
 		case err == nil:
 			rules.UpToDate = protection.BlockOnOutdatedBranch
@@ -43,25 +68,15 @@ func (g *giteaForge) Rules(ctx context.Context, branch string) (Rules, error) {
 	return rules, nil
 }
 
-// allowed lists the methods that are, in the order in which they are preferred.
-func allowed(are map[Method]bool) []Method {
-	var methods []Method
-	for _, m := range []Method{MergeCommit, Squash, Rebase, FastForward} {
-		if are[m] {
-			methods = append(methods, m)
-		}
-	}
-	return methods
-}
-
 // requiredMet says whether the checks that rules name, by patterns in which * stands for
 // anything, have succeeded. Patterns with more than that are not judged.
-func requiredMet(patterns []string, checks Checks) Answer {
+func requiredMet(patterns []string, statuses []Status) Answer {
 	if len(patterns) == 0 {
-		if checks.State == CheckNone {
+		state := combine(statuses)
+		if state == CheckNone {
 			return Unknown
 		}
-		return answer(checks.State == CheckSuccess)
+		return answer(state == CheckSuccess)
 	}
 	met := Yes
 	for _, pattern := range patterns {
@@ -70,7 +85,7 @@ func requiredMet(patterns []string, checks Checks) Answer {
 			continue
 		}
 		succeeded, failed := false, false
-		for _, s := range checks.Statuses {
+		for _, s := range statuses {
 			if matches(pattern, s.Context) {
 				succeeded = true
 				failed = failed || s.State != CheckSuccess

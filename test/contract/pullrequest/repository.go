@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package pullrequest is the life of a pull request, as every forge of package
-// promotion/forge has to tell it: opened, found, updated, approved, checked, merged by
+// Package pullrequest is the contract that every forge of package promotion/forge keeps
+// over the life of a pull request: opened, found, updated, approved, checked, merged by
 // each method, refused when the head moved, closed by whom, reopened, never taken from
 // a fork. It runs on a real Gitea, and on servers in the process that enforce what is
 // peculiar about each of the other forges.
@@ -10,23 +10,26 @@ package pullrequest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/sluice-cd/sluice/promotion/forge"
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
-// Base is the branch that pull requests of a scene go into.
+// Base is the branch that pull requests go into.
 const Base = "main"
 
-// Branch is the branch of a stage.
+// Branch is the branch that pull requests come from.
 const Branch = "sluice/apps.shop.production"
 
-// Scene is a repository at a forge with one person beside us. The repository has a
-// commit on [Base].
-type Scene interface {
-	// Forge is the repository as us.
+// Repository is a repository at a forge, with a commit on [Base]. It has two users: the
+// one whose credential is under test, and Person.
+type Repository interface {
+	// Forge is the repository as the user under test.
 	Forge() forge.Forge
-	// Provider is the name in the table.
+	// Provider is its name in forge.Providers.
 	Provider() string
 	// Push makes a commit on a branch, which is made from Base if there is none, and
 	// returns it.
@@ -41,17 +44,18 @@ type Scene interface {
 	Require(check string)
 	// Allow makes the repository allow a merge method, if it allows one at a time.
 	Allow(method forge.Method)
-	// Approve approves as the person, whose login is Person.
-	Approve(number int64)
-	// ClosePerson closes as the person.
-	ClosePerson(number int64)
+	// Person is the login of the other user.
 	Person() string
+	// ApproveAsPerson approves a pull request as Person.
+	ApproveAsPerson(number int64)
+	// CloseAsPerson closes a pull request as Person.
+	CloseAsPerson(number int64)
 }
 
-// stage is a scene and how to go on when something fails.
-type stage struct {
+// suite is one test of the contract: a repository, and steps that fail the test.
+type suite struct {
 	*testing.T
-	Scene
+	Repository
 	ctx context.Context
 	can forge.Capabilities
 	// branch is what is proposed.
@@ -59,13 +63,13 @@ type stage struct {
 }
 
 // open pushes a commit to the branch and proposes it.
-func (s stage) open(edit func(*forge.Proposal)) *forge.PullRequest {
+func (s suite) open(edit func(*forge.Proposal)) *forge.PullRequest {
 	s.Helper()
 	s.Push(s.branch)
 	return s.propose(edit)
 }
 
-func (s stage) propose(edit func(*forge.Proposal)) *forge.PullRequest {
+func (s suite) propose(edit func(*forge.Proposal)) *forge.PullRequest {
 	s.Helper()
 	p := forge.Proposal{Base: Base, Branch: s.branch, Text: forge.Text{Title: "Promote shop to production", Body: "api 1.4.2"}}
 	if edit != nil {
@@ -81,7 +85,7 @@ func (s stage) propose(edit func(*forge.Proposal)) *forge.PullRequest {
 	return s.get(pr.Number)
 }
 
-func (s stage) get(number int64) *forge.PullRequest {
+func (s suite) get(number int64) *forge.PullRequest {
 	s.Helper()
 	pr, err := s.Forge().Get(s.ctx, number)
 	if err != nil {
@@ -90,7 +94,7 @@ func (s stage) get(number int64) *forge.PullRequest {
 	return pr
 }
 
-func (s stage) find() *forge.PullRequest {
+func (s suite) find() *forge.PullRequest {
 	s.Helper()
 	pr, err := s.Forge().Find(s.ctx, Base, Branch)
 	if err != nil {
@@ -101,21 +105,32 @@ func (s stage) find() *forge.PullRequest {
 
 // until reads a pull request until it is as it should be; forges compute in the
 // background.
-func (s stage) until(number int64, what string, is func(*forge.PullRequest) bool) *forge.PullRequest {
+func (s suite) until(number int64, what string, is func(*forge.PullRequest) bool) *forge.PullRequest {
 	s.Helper()
 	var last *forge.PullRequest
-	for range 200 {
-		if last = s.get(number); is(last) {
-			return last
-		}
-		pause()
+	s.await("a pull request that is "+what, func() (bool, string) {
+		last = s.get(number)
+		return is(last), fmt.Sprintf("%+v", last)
+	})
+	return last
+}
+
+// await waits for what a forge does in the background.
+func (s suite) await(what string, done func() (bool, string)) {
+	s.Helper()
+	if _, err := harness.Eventually(s.ctx, what, time.Minute, func(context.Context) (bool, string) { return done() }); err != nil {
+		s.Fatal(err)
 	}
-	s.Fatalf("the pull request is never %s: %+v", what, last)
-	return nil
+}
+
+// mergeable waits until the forge says that a pull request can be merged, if it ever does.
+func (s suite) mergeable(number int64) *forge.PullRequest {
+	s.Helper()
+	return s.until(number, "mergeable", func(pr *forge.PullRequest) bool { return pr.Mergeable == forge.Yes || !s.can.Mergeability })
 }
 
 // merge merges, and waits for what is done in the background.
-func (s stage) merge(number int64, m forge.Merge) *forge.PullRequest {
+func (s suite) merge(number int64, m forge.Merge) *forge.PullRequest {
 	s.Helper()
 	var merged *forge.PullRequest
 	s.eventually(func() (err error) {
@@ -129,23 +144,20 @@ func (s stage) merge(number int64, m forge.Merge) *forge.PullRequest {
 }
 
 // eventually does again what is refused for a reason that passes.
-func (s stage) eventually(do func() error) {
+func (s suite) eventually(do func() error) {
 	s.Helper()
 	var err error
-	for range 200 {
+	s.await("what the forge refuses for a moment", func() (bool, string) {
 		err = do()
 		var not *forge.NotMergeable
-		if !errors.As(err, &not) || !not.Transient {
-			break
-		}
-		pause()
-	}
+		return !errors.As(err, &not) || !not.Transient, fmt.Sprint(err)
+	})
 	if err != nil {
 		s.Fatal(err)
 	}
 }
 
-func (s stage) wantError(got, want error) {
+func (s suite) wantError(got, want error) {
 	s.Helper()
 	if !errors.Is(got, want) {
 		s.Fatalf("got %v, want %v", got, want)
