@@ -28,6 +28,7 @@ var commands = []struct {
 	{"`sluice get images`", report.List[report.Image]{}},
 	{"`sluice get automations`", report.List[report.Automation]{}},
 	{"`sluice get canaries`, `sluice canary get`", report.List[report.Canary]{}},
+	{"`sluice canary describe`", report.CanaryDescription{}},
 	{"`sluice canary watch` (JSON only, one a line)", report.CanaryTransition{}},
 	{"`sluice explain policy`", report.Explanation{}},
 	{"`sluice explain automation`", report.AutomationMarkers{}},

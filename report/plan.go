@@ -19,6 +19,7 @@ import (
 type Property struct {
 	// Name is one of a few words, such as strategy; it may occur more than once.
 	Name string `json:"name"`
+	// Text is for people.
 	Text string `json:"text"`
 }
 

@@ -91,7 +91,7 @@ func (p *Profile) Prunable(labels, annotations map[string]string, owner Owner) (
 	case p.HasOther(labels, owner):
 		return fmt.Sprintf("it has the labels of %s %s/%s", by.Kind, by.Namespace, by.Name), false
 	case by != owner:
-		return fmt.Sprintf("it has not the labels %s and %s of its owner", p.NameLabel, p.NamespaceLabel), false
+		return fmt.Sprintf("it lacks the labels %s and %s of its owner", p.NameLabel, p.NamespaceLabel), false
 	case Wants(labels, annotations, p.ReconcileKey, Disabled):
 		return p.ReconcileKey + ": " + Disabled, false
 	case Wants(labels, annotations, p.SSAKey, Ignore):

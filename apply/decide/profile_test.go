@@ -16,7 +16,7 @@ func TestPrunable(t *testing.T) {
 			want:   "it has the labels of Kustomization " + other.Namespace + "/" + other.Name,
 		},
 		"nobody's": {
-			want: "it has not the labels kustomize.toolkit.fluxcd.io/name and kustomize.toolkit.fluxcd.io/namespace of its owner",
+			want: "it lacks the labels kustomize.toolkit.fluxcd.io/name and kustomize.toolkit.fluxcd.io/namespace of its owner",
 		},
 		"our own that is to be kept": {
 			labels:      ours,

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,7 +22,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/wake/waketest"
 )
 
-var gateways = gatewayv1.SchemeGroupVersion.WithKind(gatewayKind)
+var gateways = schema.GroupVersionKind{Group: gatewayv1.GroupName, Version: "v1", Kind: gatewayKind}
 
 func gatewayObject(namespace, name string) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{}

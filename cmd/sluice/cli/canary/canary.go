@@ -8,6 +8,7 @@ package canary
 
 import (
 	"github.com/spf13/cobra"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -17,6 +18,7 @@ import (
 
 // Command is `sluice canary` of a program of the given version.
 func Command(version string) *cobra.Command {
+	var clk clock.RealClock
 	cmd := &cobra.Command{
 		Use:     "canary",
 		Aliases: []string{"canaries"},
@@ -25,9 +27,9 @@ func Command(version string) *cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c := cluster.AddFlags(cmd, version)
-	cmd.AddCommand(getCommand(c), describeCommand(c), watchCommand(c))
+	cmd.AddCommand(getCommand(c), describeCommand(c, clk), watchCommand(c, clk))
 	for _, verb := range flaggerv1.CommandVerbs {
-		cmd.AddCommand(verbCommand(c, verb))
+		cmd.AddCommand(verbCommand(c, verb, clk))
 	}
 	return cmd
 }

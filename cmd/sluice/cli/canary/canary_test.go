@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -18,8 +19,11 @@ import (
 	"github.com/sluice-cd/sluice/test/make"
 )
 
-// before is so long before now that nobody can tell the difference a test takes.
-func before(d time.Duration) metav1.Time { return metav1.NewTime(time.Now().Add(-d)) }
+// now is the time of all tests.
+var now = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+// before is so long before now.
+func before(d time.Duration) metav1.Time { return metav1.NewTime(now.Add(-d)) }
 
 func TestRowsOfCanaries(t *testing.T) {
 	gate := func(approved bool) *flaggerv1.CanaryHold {
@@ -55,9 +59,9 @@ func TestRowsOfCanaries(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			c := make.Release(time.Now())
+			c := make.Release(now)
 			tc.change(c)
-			if got := strings.Join(row(report.OfCanary(c))[:10], " "); got != tc.want {
+			if got := strings.Join(row(report.OfCanary(c), now)[:10], " "); got != tc.want {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})
@@ -65,10 +69,10 @@ func TestRowsOfCanaries(t *testing.T) {
 }
 
 func TestARefusedCanaryIsNoRowOfDashes(t *testing.T) {
-	c := make.Release(time.Now())
+	c := make.Release(now)
 	c.Status = flaggerv1.CanaryStatus{}
 	c.SetConditions([]metav1.Condition{{Type: "Ready", Status: metav1.ConditionFalse, Message: "spec.provider: appmesh is not served"}})
-	shown := table([]report.Canary{report.OfCanary(c)})
+	shown := table([]report.Canary{report.OfCanary(c)}, now)
 	var out bytes.Buffer
 	if err := shown.Print(&out, shown.Short); err != nil {
 		t.Fatal(err)
@@ -81,9 +85,9 @@ func TestARefusedCanaryIsNoRowOfDashes(t *testing.T) {
 }
 
 func TestOutcomeOfACommand(t *testing.T) {
-	command := flaggerv1.CanaryCommand{Verb: flaggerv1.CommandHalt, At: metav1.NewMicroTime(time.Now().Truncate(time.Microsecond)), By: "eve"}
+	command := flaggerv1.CanaryCommand{Verb: flaggerv1.CommandHalt, At: metav1.NewMicroTime(now), By: "eve"}
 	given := func(outcome string) *flaggerv1.Canary {
-		c := make.Release(time.Now())
+		c := make.Release(now)
 		c.Annotations = map[string]string{flaggerv1.CommandAnnotation: command.String()}
 		if outcome != "" {
 			last := command
@@ -139,7 +143,7 @@ func TestEndOfTheReleaseThatIsFollowed(t *testing.T) {
 			var done bool
 			var err error
 			for i, l := range tc.looks {
-				c := make.Release(time.Now())
+				c := make.Release(now)
 				c.Status.Phase, c.Status.LastAppliedSpec, c.Status.LastPromotedSpec = flaggerv1.CanaryPhase(l.phase), l.revision, ""
 				c.Status.History[0].Reason = "too many errors"
 				if done, err = e.observe(c); done && i+1 < len(tc.looks) {
@@ -154,11 +158,11 @@ func TestEndOfTheReleaseThatIsFollowed(t *testing.T) {
 }
 
 func TestReleasesAreToldWithWhatTheyMeasured(t *testing.T) {
-	c := make.Release(time.Now())
+	c := make.Release(now)
 	c.Status.History = append(c.Status.History, flaggerv1.CanaryRelease{
 		Revision: "sha256:aaaaaaaaaa", StartedAt: before(3 * time.Hour), EndedAt: before(2*time.Hour + time.Minute), Verdict: "promoted", Reason: "promotion was commanded\x1b[2J", By: "eve"})
 	var p output.Page
-	addReleases(&p, c)
+	addReleases(&p, report.DescribeCanary(c, nil), now)
 	var out bytes.Buffer
 	if _, err := p.WriteTo(&out); err != nil {
 		t.Fatal(err)
@@ -180,10 +184,10 @@ Release (revision aaaaaaa), promoted by eve after 59m, 121m ago
 func TestScreenRedrawsInPlaceAndNeverWraps(t *testing.T) {
 	var out bytes.Buffer
 	height := 24
-	s := &screen{out: &out, root: "sluice", all: map[client.ObjectKey]report.Canary{}, size: func() (int, int) { return 40, height }}
-	resting := make.Release(time.Now())
+	s := &screen{out: &out, clock: clocktesting.NewFakeClock(now), root: "sluice", all: map[client.ObjectKey]report.Canary{}, size: func() (int, int) { return 40, height }}
+	resting := make.Release(now)
 	resting.Name, resting.Status.Phase, resting.Status.CanaryWeight = "another", flaggerv1.CanaryPhaseSucceeded, 0
-	c := make.Release(time.Now())
+	c := make.Release(now)
 	for _, shown := range []*flaggerv1.Canary{resting, c} {
 		if err := s.show(client.ObjectKeyFromObject(shown), report.OfCanary(shown)); err != nil {
 			t.Fatal(err)

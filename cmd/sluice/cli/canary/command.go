@@ -17,6 +17,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/retry"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -29,6 +30,7 @@ import (
 // verb gives a Canary a command, and waits for what becomes of it.
 type verb struct {
 	cluster *cluster.Cluster
+	clock   clock.PassiveClock
 	name    flaggerv1.CommandVerb
 	yes     bool
 	wait    bool
@@ -68,8 +70,8 @@ it is.`,
 	},
 }
 
-func verbCommand(c *cluster.Cluster, name flaggerv1.CommandVerb) *cobra.Command {
-	v := &verb{cluster: c, name: name}
+func verbCommand(c *cluster.Cluster, name flaggerv1.CommandVerb, clk clock.PassiveClock) *cobra.Command {
+	v := &verb{cluster: c, clock: clk, name: name}
 	text := verbTexts[name]
 	cmd := &cobra.Command{
 		Use:   string(name) + " NAME",
@@ -124,7 +126,7 @@ func (v *verb) run(cmd *cobra.Command, args []string) error {
 
 // check refuses a command that would change nothing.
 func (v *verb) check(c *flaggerv1.Canary) error {
-	if why := report.ObjectionTo(v.name, c, time.Now()); why != "" {
+	if why := report.ObjectionTo(v.name, c, v.clock.Now()); why != "" {
 		return fmt.Errorf("there is nothing to %s: %s/%s %s", v.name, c.Namespace, c.Name, why)
 	}
 	return nil
@@ -164,7 +166,7 @@ func (v *verb) give(ctx context.Context, c client.Client, target *flaggerv1.Cana
 	if err != nil {
 		return flaggerv1.CanaryCommand{}, err
 	}
-	command := flaggerv1.CanaryCommand{Verb: v.name, At: metav1.NewMicroTime(time.Now().Truncate(time.Microsecond)), By: who}
+	command := flaggerv1.CanaryCommand{Verb: v.name, At: metav1.NewMicroTime(v.clock.Now().Truncate(time.Microsecond)), By: who}
 	err = retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		if err := cluster.Get(ctx, c, client.ObjectKeyFromObject(target), target); err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -21,64 +22,94 @@ import (
 	"github.com/sluice-cd/sluice/report"
 )
 
-func describeCommand(c *cluster.Cluster) *cobra.Command {
-	return &cobra.Command{
+// description is `sluice canary describe`.
+type description struct {
+	cluster *cluster.Cluster
+	output  output.Flags
+	clock   clock.PassiveClock
+}
+
+func describeCommand(c *cluster.Cluster, clk clock.PassiveClock) *cobra.Command {
+	d := &description{cluster: c, clock: clk}
+	cmd := &cobra.Command{
 		Use:     "describe NAME",
 		Aliases: []string{"explain", "history"},
 		Short:   "Say how a canary releases, where it stands, and what its releases measured",
 		Long: `Say in plain words how a canary releases, where it stands, what holds it and which
 command lets it go on; then its conditions, its last releases with what each step
 measured and what it should have been, and its last events.`,
-		Example:           `  sluice canary describe podinfo -n apps`,
+		Example: `  sluice canary describe podinfo -n apps
+  sluice canary describe podinfo -n apps -o yaml`,
 		Args:              usage.OneName("sluice canary get"),
 		ValidArgsFunction: c.Complete(newList),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return describe(cmd, c, args[0])
-		},
+		RunE:              d.run,
 	}
+	d.output.Register(cmd)
+	return cmd
 }
 
-func describe(cmd *cobra.Command, in *cluster.Cluster, name string) error {
-	k, err := in.Client()
+func (d *description) run(cmd *cobra.Command, args []string) error {
+	if err := d.output.Validate(); err != nil {
+		return err
+	}
+	k, err := d.cluster.Client()
 	if err != nil {
 		return err
 	}
-	var c flaggerv1.Canary
-	if err := in.Get(cmd.Context(), k, name, &c); err != nil {
+	namespace, err := d.cluster.Namespace()
+	if err != nil {
 		return err
 	}
-	var p output.Page
-	p.Section("%s/%s releases %s %s", c.Namespace, c.Name, c.Spec.TargetRef.Kind, c.Spec.TargetRef.Name)
-	p.Lines(specRows(&c))
-	p.Section("Now")
-	p.Lines(nowRows(cmd, &c))
-	p.Section("Conditions")
-	p.Lines(conditionRows(&c))
-	addReleases(&p, &c)
+	return d.describe(cmd, k, client.ObjectKey{Namespace: namespace, Name: args[0]})
+}
+
+func (d *description) describe(cmd *cobra.Command, k client.Client, key client.ObjectKey) error {
+	var c flaggerv1.Canary
+	if err := cluster.Get(cmd.Context(), k, key, &c); err != nil {
+		return err
+	}
 	events, err := eventsOf(cmd.Context(), k, &c)
 	if err != nil {
 		output.Note(cmd, "events are left out: %v", err)
 	}
-	addEvents(&p, events)
+	described := report.DescribeCanary(&c, events)
+	if !d.output.IsTable() {
+		return d.output.Print(cmd.OutOrStdout(), table([]report.Canary{described.Canary}, d.clock.Now()), described)
+	}
+	p := d.page(cmd, &c, described)
 	_, err = p.WriteTo(cmd.OutOrStdout())
 	return err
 }
 
+// page is a description for people.
+func (d *description) page(cmd *cobra.Command, c *flaggerv1.Canary, described report.CanaryDescription) *output.Page {
+	now := d.clock.Now()
+	p := &output.Page{}
+	p.Section("%s/%s releases %s %s", c.Namespace, c.Name, c.Spec.TargetRef.Kind, c.Spec.TargetRef.Name)
+	p.Lines(specRows(described))
+	p.Section("Now")
+	p.Lines(nowRows(cmd, c, described, now))
+	p.Section("Conditions")
+	p.Lines(conditionRows(described, now))
+	addReleases(p, described, now)
+	addEvents(p, described.Events, now)
+	return p
+}
+
 // specRows say how a canary releases.
-func specRows(c *flaggerv1.Canary) [][]string {
+func specRows(d report.CanaryDescription) [][]string {
 	var rows [][]string
-	for _, property := range report.HowItReleases(c) {
+	for _, property := range d.Properties {
 		rows = append(rows, []string{property.Name, property.Text})
 	}
 	return rows
 }
 
 // nowRows say where a canary stands.
-func nowRows(cmd *cobra.Command, c *flaggerv1.Canary) [][]string {
-	s := report.OfCanary(c)
+func nowRows(cmd *cobra.Command, c *flaggerv1.Canary, s report.CanaryDescription, now time.Time) [][]string {
 	phase := cmp.Or(string(s.Phase), "not looked at yet")
 	if s.Since != nil {
-		phase += " for " + output.Ago(*s.Since)
+		phase += " for " + output.Ago(*s.Since, now)
 	}
 	rows := [][]string{{"phase", phase}}
 	if s.Stage > 0 {
@@ -90,23 +121,23 @@ func nowRows(cmd *cobra.Command, c *flaggerv1.Canary) [][]string {
 	if s.FailedChecks > 0 {
 		rows = append(rows, []string{"checks", fmt.Sprintf("%d failed of the %d that roll back", s.FailedChecks, s.Threshold)})
 	}
-	if promoted := c.Status.Promoted(); promoted != "" {
-		rows = append(rows, []string{"promoted", "revision " + report.ShortRevision(promoted)})
+	if s.Promoted != "" {
+		rows = append(rows, []string{"promoted", "revision " + report.ShortRevision(s.Promoted)})
 	}
-	if applied := c.Status.Applied(); applied != "" && applied != c.Status.Promoted() {
-		rows = append(rows, []string{"tried", "revision " + report.ShortRevision(applied)})
+	if s.Applied != "" && s.Applied != s.Promoted {
+		rows = append(rows, []string{"tried", "revision " + report.ShortRevision(s.Applied)})
 	}
-	if hint := hint(s, cmd.Root().CommandPath()); hint != "" {
+	if hint := hint(s.Canary, cmd.Root().CommandPath(), now); hint != "" {
 		rows = append(rows, []string{"hold", hint})
 	}
 	if s.Phase == flaggerv1.CanaryPhaseFailed && s.Hold == nil {
 		rows = append(rows, []string{"next", "it is tried again when the target changes, or with " + commandLine(cmd, c, string(flaggerv1.CommandRetry))})
 	}
 	if l := s.LastCommand; l != nil {
-		rows = append(rows, []string{"command", fmt.Sprintf("%s %s ago%s: %s", l.Verb, output.Ago(l.At.Time), report.By(l.By), cmp.Or(l.Outcome, "carried out"))})
+		rows = append(rows, []string{"command", fmt.Sprintf("%s %s ago%s: %s", l.Verb, output.Ago(l.At.Time, now), report.By(l.By), cmp.Or(l.Outcome, "carried out"))})
 	}
-	if waiting := report.PendingCommand(c); waiting != nil {
-		rows = append(rows, []string{"command", fmt.Sprintf("%s%s was given %s ago and not carried out yet", waiting.Verb, report.By(waiting.By), output.Ago(waiting.At.Time))})
+	if waiting := s.PendingCommand; waiting != nil {
+		rows = append(rows, []string{"command", fmt.Sprintf("%s%s was given %s ago and not carried out yet", waiting.Verb, report.By(waiting.By), output.Ago(waiting.At.Time, now))})
 	}
 	return append(rows, []string{"message", s.Message})
 }
@@ -122,10 +153,10 @@ func users(weight int) string {
 	}
 }
 
-func conditionRows(c *flaggerv1.Canary) [][]string {
+func conditionRows(d report.CanaryDescription, now time.Time) [][]string {
 	rows := [][]string{{"TYPE", "STATUS", "REASON", "FOR", "MESSAGE"}}
-	for _, is := range c.Status.Conditions {
-		rows = append(rows, []string{string(is.Type), string(is.Status), is.Reason, output.Ago(is.LastTransitionTime.Time), is.Message})
+	for _, is := range d.Conditions {
+		rows = append(rows, []string{is.Type, is.Status, is.Reason, output.Ago(is.Since, now), is.Message})
 	}
 	return rows
 }
@@ -134,14 +165,26 @@ func conditionRows(c *flaggerv1.Canary) [][]string {
 const shownEvents = 15
 
 // eventsOf returns the last events of a canary, the oldest first.
-func eventsOf(ctx context.Context, k client.Client, c *flaggerv1.Canary) ([]corev1.Event, error) {
+func eventsOf(ctx context.Context, k client.Client, c *flaggerv1.Canary) ([]report.Event, error) {
 	var found corev1.EventList
 	if err := k.List(ctx, &found, client.InNamespace(c.Namespace), client.MatchingFields{"involvedObject.uid": string(c.UID)}); err != nil {
 		return nil, fmt.Errorf("listing events: %w", err)
 	}
 	events := found.Items
 	slices.SortStableFunc(events, func(a, b corev1.Event) int { return eventTime(&a).Compare(eventTime(&b)) })
-	return events[max(0, len(events)-shownEvents):], nil
+	var last []report.Event
+	for _, e := range events[max(0, len(events)-shownEvents):] {
+		last = append(last, report.Event{Time: eventTime(&e), Type: e.Type, Reason: e.Reason, Message: e.Message, Count: timesOf(&e)})
+	}
+	return last, nil
+}
+
+// timesOf is how often an event happened.
+func timesOf(e *corev1.Event) int {
+	if e.Series != nil {
+		return int(e.Series.Count)
+	}
+	return max(int(e.Count), 1)
 }
 
 // eventTime is when an event happened last. Which field says so depends on the API
@@ -159,19 +202,18 @@ func eventTime(e *corev1.Event) time.Time {
 	}
 }
 
-func addEvents(p *output.Page, events []corev1.Event) {
+func addEvents(p *output.Page, events []report.Event, now time.Time) {
 	if len(events) == 0 {
 		return
 	}
 	p.Section("Events")
 	rows := [][]string{{"AGO", "TYPE", "MESSAGE"}}
-	for i := range events {
-		e := &events[i]
+	for _, e := range events {
 		message := e.Message
 		if e.Count > 1 {
-			message += " (x" + strconv.Itoa(int(e.Count)) + ")"
+			message += " (x" + strconv.Itoa(e.Count) + ")"
 		}
-		rows = append(rows, []string{output.Ago(eventTime(e)), e.Type, message})
+		rows = append(rows, []string{output.Ago(e.Time, now), e.Type, message})
 	}
 	p.Lines(rows)
 }

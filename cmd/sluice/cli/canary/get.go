@@ -4,6 +4,7 @@ package canary
 
 import (
 	"github.com/spf13/cobra"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -22,7 +23,7 @@ func getCommand(c *cluster.Cluster) *cobra.Command {
 
 // GetCommand is `sluice get canaries`.
 func GetCommand(c *cluster.Cluster) *cobra.Command {
-	l := &listing{cluster.Listing{Cluster: c}}
+	l := &listing{cluster.Listing{Cluster: c}, clock.RealClock{}}
 	cmd := &cobra.Command{
 		Use:     "canaries [NAME]",
 		Aliases: []string{"canary"},
@@ -41,7 +42,10 @@ canary is ready, and its message. sluice canary describe says what was measured.
 	return cmd
 }
 
-type listing struct{ cluster.Listing }
+type listing struct {
+	cluster.Listing
+	clock clock.PassiveClock
+}
 
 func (l *listing) run(cmd *cobra.Command, args []string) error {
 	c, where, err := l.Connect(args)
@@ -53,7 +57,7 @@ func (l *listing) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	canaries := report.ListOf(found.Items, report.OfCanary)
-	return l.Print(cmd, table(canaries.Items), canaries)
+	return l.Print(cmd, table(canaries.Items, l.clock.Now()), canaries)
 }
 
 // find lists all canaries, or reads the one that the arguments name.

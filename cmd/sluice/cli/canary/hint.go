@@ -14,7 +14,7 @@ import (
 
 // hint says what holds a release, and which command lets it go on; it is empty if
 // nothing holds the release. Root is how the program is called.
-func hint(c report.Canary, root string) string {
+func hint(c report.Canary, root string, now time.Time) string {
 	approve := fmt.Sprintf("%s canary approve %s -n %s", root, c.Name, c.Namespace)
 	subject := c.Namespace + "/" + c.Name
 	switch h := c.Hold; {
@@ -23,11 +23,11 @@ func hint(c report.Canary, root string) string {
 	case h != nil && h.Kind == flaggerv1.HoldGate && h.Approved:
 		return fmt.Sprintf("%s was let through the gate %s and is about to go on", subject, h.Gate)
 	case h != nil && h.Kind == flaggerv1.HoldGate:
-		return fmt.Sprintf("%s waits at the gate %s, %s: open it with %s", subject, h.Gate, closedBy(h), approve)
+		return fmt.Sprintf("%s waits at the gate %s, %s: open it with %s", subject, h.Gate, closedBy(h, now), approve)
 	case h != nil && h.Kind == flaggerv1.HoldHalt:
-		return fmt.Sprintf("%s is halted%s; checks go on and may roll it back: let it go on with %s", subject, report.HeldSince(h, time.Now()), approve)
+		return fmt.Sprintf("%s is halted%s; checks go on and may roll it back: let it go on with %s", subject, report.HeldSince(h, now), approve)
 	case h != nil:
-		return fmt.Sprintf("%s is paused%s; nothing is checked: let it go on with %s", subject, report.HeldSince(h, time.Now()), approve)
+		return fmt.Sprintf("%s is paused%s; nothing is checked: let it go on with %s", subject, report.HeldSince(h, now), approve)
 	case c.Phase == flaggerv1.CanaryPhaseWaiting, c.Phase == flaggerv1.CanaryPhaseWaitingPromotion:
 		return fmt.Sprintf("%s waits for approval: give it with %s", subject, approve)
 	default:
@@ -36,7 +36,7 @@ func hint(c report.Canary, root string) string {
 }
 
 // closedBy says who keeps a gate closed, and for how long.
-func closedBy(h *flaggerv1.CanaryHold) string {
+func closedBy(h *flaggerv1.CanaryHold, now time.Time) string {
 	who := ""
 	switch {
 	case strings.HasPrefix(h.By, "annotation "):
@@ -44,5 +44,5 @@ func closedBy(h *flaggerv1.CanaryHold) string {
 	case h.By != "":
 		who = " by the webhook " + h.By
 	}
-	return "closed" + who + " for " + output.Ago(h.Since.Time)
+	return "closed" + who + " for " + output.Ago(h.Since.Time, now)
 }

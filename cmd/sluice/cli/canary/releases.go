@@ -15,36 +15,35 @@ import (
 )
 
 // addReleases adds a section for each release of a canary, the newest first.
-func addReleases(p *output.Page, c *flaggerv1.Canary) {
-	good := report.GoodValues(c)
-	for i := range c.Status.History {
-		r := &c.Status.History[i]
-		p.Section("%s", releaseTitle(r))
+func addReleases(p *output.Page, d report.CanaryDescription, now time.Time) {
+	for i := range d.Releases {
+		r := &d.Releases[i]
+		p.Section("%s", releaseTitle(r, now))
 		var rows [][]string
 		if r.Reason != "" {
 			rows = append(rows, []string{"reason", r.Reason})
 		}
 		p.Lines(rows)
-		p.Lines(stepRows(r, good))
+		p.Lines(stepRows(r, d.Good, now))
 	}
 }
 
 // releaseTitle is a release in one line: what, since when, and how it ended.
-func releaseTitle(r *flaggerv1.CanaryRelease) string {
+func releaseTitle(r *flaggerv1.CanaryRelease, now time.Time) string {
 	what := "Release"
 	if image := report.ImageNames(r.Images); image != "" {
 		what += " of " + image
 	}
 	what += " (revision " + report.ShortRevision(r.Revision) + ")"
 	if r.EndedAt.IsZero() {
-		return what + ", under way for " + output.Ago(r.StartedAt.Time)
+		return what + ", under way for " + output.Ago(r.StartedAt.Time, now)
 	}
 	return fmt.Sprintf("%s, %s%s after %s, %s ago", what, r.Verdict, report.By(r.By),
-		duration.HumanDuration(r.EndedAt.Sub(r.StartedAt.Time)), output.Ago(r.EndedAt.Time))
+		duration.HumanDuration(r.EndedAt.Sub(r.StartedAt.Time)), output.Ago(r.EndedAt.Time, now))
 }
 
 // stepRows are the steps of a release with the last check of each.
-func stepRows(r *flaggerv1.CanaryRelease, good map[string]string) [][]string {
+func stepRows(r *flaggerv1.CanaryRelease, good map[string]string, now time.Time) [][]string {
 	if len(r.Steps) == 0 {
 		return nil
 	}
@@ -55,7 +54,7 @@ func stepRows(r *flaggerv1.CanaryRelease, good map[string]string) [][]string {
 		if i+1 < len(r.Steps) {
 			end = r.Steps[i+1].At.Time
 		}
-		first := []string{stepName(step), between(step.At.Time, end), failures(step.FailedChecks)}
+		first := []string{stepName(step), between(step.At.Time, end, now), failures(step.FailedChecks)}
 		if len(step.Measured) == 0 {
 			rows = append(rows, append(first, "not measured", "", "", ""))
 		}
@@ -88,9 +87,9 @@ func failures(n int) string {
 }
 
 // between is how long something lasted; without an end it still does.
-func between(start, end time.Time) string {
+func between(start, end, now time.Time) string {
 	if end.IsZero() {
-		return output.Ago(start) + " so far"
+		return output.Ago(start, now) + " so far"
 	}
 	return duration.HumanDuration(end.Sub(start))
 }

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/report"
@@ -21,10 +22,11 @@ import (
 // screen redraws a table in place: releases that are under way first, and below
 // them what happened last.
 type screen struct {
-	out  io.Writer
-	root string
-	wide bool
-	size func() (width, height int)
+	out   io.Writer
+	root  string
+	clock clock.WithTicker
+	wide  bool
+	size  func() (width, height int)
 
 	mu      sync.Mutex
 	all     map[client.ObjectKey]report.Canary
@@ -42,7 +44,7 @@ func (s *screen) show(key client.ObjectKey, now report.Canary) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if before, known := s.all[key]; known && !before.SamePosition(now) {
-		s.log = append(s.log, logLine(now, time.Now()))
+		s.log = append(s.log, logLine(now, s.clock.Now()))
 		s.log = s.log[max(0, len(s.log)-shownTransitions):]
 	}
 	s.all[key] = now
@@ -60,13 +62,13 @@ func (s *screen) forget(key client.ObjectKey) {
 // keepCurrent redraws, since times pass also when nothing happens.
 func (s *screen) keepCurrent() {
 	defer s.stopped.Done()
-	tick := time.NewTicker(time.Second)
+	tick := s.clock.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
 		select {
 		case <-s.stop:
 			return
-		case <-tick.C:
+		case <-tick.C():
 			s.mu.Lock()
 			s.draw()
 			s.mu.Unlock()
@@ -108,12 +110,12 @@ func (s *screen) text(height int) []string {
 	})
 	var held []string
 	for _, c := range all {
-		if text := hint(c, s.root); text != "" {
+		if text := hint(c, s.root, s.clock.Now()); text != "" {
 			held = append(held, text)
 		}
 	}
 	var b bytes.Buffer
-	t := table(all)
+	t := table(all, s.clock.Now())
 	columns := t.Short
 	if s.wide {
 		columns = len(t.Columns)

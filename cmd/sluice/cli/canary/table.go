@@ -5,26 +5,27 @@ package canary
 import (
 	"fmt"
 	"strconv"
+	"time"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
 	"github.com/sluice-cd/sluice/report"
 )
 
-func table(canaries []report.Canary) output.Table {
+func table(canaries []report.Canary, now time.Time) output.Table {
 	t := output.Table{Columns: []string{
 		"NAMESPACE", "NAME", "PHASE", "WEIGHT", "IMAGE", "STEP", "FAILED", "HOLD", "SINCE",
 		"REVISION", "TARGET", "PROVIDER", "STRATEGY", "READY", "MESSAGE"}, Short: 9, Also: []int{13, 14}}
 	for _, c := range canaries {
-		t.Add("canary."+flaggerv1.GroupVersion.Group+"/"+c.Name, row(c)...)
+		t.Add("canary."+flaggerv1.GroupVersion.Group+"/"+c.Name, row(c, now)...)
 	}
 	return t
 }
 
-func row(c report.Canary) []string {
+func row(c report.Canary, now time.Time) []string {
 	since := ""
 	if c.Since != nil {
-		since = output.Ago(*c.Since)
+		since = output.Ago(*c.Since, now)
 	}
 	return []string{
 		c.Namespace, c.Name, string(c.Phase), strconv.Itoa(c.Weight), c.Image, step(c), failed(c), c.HeldBy(), since,

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
@@ -26,13 +27,13 @@ type view interface {
 
 // newView is a table that is kept current where somebody looks at it, and lines
 // everywhere else.
-func newView(cmd *cobra.Command, format output.Format) view {
+func newView(cmd *cobra.Command, format output.Format, clk clock.WithTicker) view {
 	out := cmd.OutOrStdout()
 	file, ok := out.(*os.File)
 	if format == output.JSON || !ok || !term.IsTerminal(int(file.Fd())) {
-		return &lines{out: out, json: format == output.JSON}
+		return &lines{out: out, clock: clk, json: format == output.JSON}
 	}
-	s := &screen{out: out, root: cmd.Root().CommandPath(), wide: format == output.Wide, stop: make(chan struct{}), all: map[client.ObjectKey]report.Canary{}}
+	s := &screen{out: out, clock: clk, root: cmd.Root().CommandPath(), wide: format == output.Wide, stop: make(chan struct{}), all: map[client.ObjectKey]report.Canary{}}
 	s.size = func() (int, int) {
 		width, height, err := term.GetSize(int(file.Fd()))
 		if err != nil || width <= 0 || height <= 0 {
@@ -47,14 +48,16 @@ func newView(cmd *cobra.Command, format output.Format) view {
 
 // lines writes one line for each transition.
 type lines struct {
-	out  io.Writer
-	json bool
+	out   io.Writer
+	clock clock.PassiveClock
+	json  bool
 }
 
 func (l *lines) show(_ client.ObjectKey, now report.Canary) error {
-	text, err := []byte(logLine(now, time.Now())), error(nil)
+	at := l.clock.Now()
+	text, err := []byte(logLine(now, at)), error(nil)
 	if l.json {
-		text, err = json.Marshal(report.CanaryTransition{Time: time.Now().UTC(), Canary: now})
+		text, err = json.Marshal(report.CanaryTransition{Time: at.UTC(), Canary: now})
 	}
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -20,6 +21,7 @@ import (
 // watch is `sluice canary watch`.
 type watch struct {
 	cluster   *cluster.Cluster
+	clock     clock.WithTicker
 	output    output.Flags
 	all       bool
 	untilDone bool
@@ -30,8 +32,8 @@ type watch struct {
 	endings map[client.ObjectKey]*ending
 }
 
-func watchCommand(c *cluster.Cluster) *cobra.Command {
-	w := &watch{cluster: c, last: map[client.ObjectKey]report.Canary{}, endings: map[client.ObjectKey]*ending{}}
+func watchCommand(c *cluster.Cluster, clk clock.WithTicker) *cobra.Command {
+	w := &watch{cluster: c, clock: clk, last: map[client.ObjectKey]report.Canary{}, endings: map[client.ObjectKey]*ending{}}
 	cmd := &cobra.Command{
 		Use:   "watch [NAME]",
 		Short: "Follow releases as they go",
@@ -83,7 +85,7 @@ func (w *watch) run(cmd *cobra.Command, args []string) error {
 	}
 	ctx, cancel := withTimeout(cmd.Context(), w.timeout, fmt.Errorf("not done within --timeout %s", w.timeout))
 	defer cancel()
-	w.view = newView(cmd, w.output.Format())
+	w.view = newView(cmd, w.output.Format(), w.clock)
 	defer w.view.close()
 	f := &follow.Follower[*flaggerv1.Canary]{
 		Client: c, NewList: newList, Options: where, OnChange: w.onChange,

@@ -5,6 +5,7 @@ package image
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -61,7 +62,7 @@ func table(images []report.Image) output.Table {
 	for _, i := range images {
 		scanned := ""
 		if i.LastScan != nil {
-			scanned = output.Ago(*i.LastScan) + " ago"
+			scanned = output.Ago(*i.LastScan, time.Now()) + " ago"
 		}
 		t.Add("imagepolicy."+imagev1.GroupVersion.Group+"/"+i.Policy,
 			i.Namespace, i.Policy, i.Image, strconv.Itoa(i.Tags), i.Best, i.Chosen, i.Written, report.Short(i.Commit), i.Ready,

@@ -32,5 +32,5 @@ func Await(cmd *cobra.Command, what string, do func() error) error {
 	}
 }
 
-// Ago is the time that has passed since then, as people say it.
-func Ago(then time.Time) string { return duration.HumanDuration(time.Since(then)) }
+// Ago is the time that has passed from then to now, as people say it.
+func Ago(then, now time.Time) string { return duration.HumanDuration(now.Sub(then)) }
