@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs all tests; arguments go to go test. What works and what waits run side by side:
+# Runs all tests; arguments go to go test. Tests that compute run beside tests that wait:
 #
 #   without a playground   units: they work all the time, and give way to all others (nice)
 #   two streams            of packages with a playground each, those that take longest first;
@@ -35,8 +35,8 @@ first() {
 	grep -vE "$1" <<<"$lines" | grep . || true
 }
 
-# alone tests the packages of a list beside what waits.
-alone() {
+# units tests packages that need no playground.
+units() {
 	local list=$1
 	shift
 	[ -z "$list" ] || nice -n 10 go test -timeout 20m -p "$(nproc)" "$@" $list
@@ -90,9 +90,9 @@ lanes+=($!)
 {
 	status=0
 	concurrent=$(grep -vE "$sequential" <<<"$rest" | first "$long")
-	alone "$(grep -v "^$module/test/" <<<"$concurrent")" "$@" || status=1
-	alone "$(grep "^$module/test/" <<<"$concurrent")" -count=1 "$@" || status=1 # some run the go command, or other programs
-	alone "$(grep -E "$sequential" <<<"$rest")" ${@/#-race/} || status=1
+	units "$(grep -v "^$module/test/" <<<"$concurrent")" "$@" || status=1
+	units "$(grep "^$module/test/" <<<"$concurrent")" -count=1 "$@" || status=1 # some run the go command, or other programs
+	units "$(grep -E "$sequential" <<<"$rest")" ${@/#-race/} || status=1
 	exit $status
 } &
 lanes+=($!)

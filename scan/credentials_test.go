@@ -42,9 +42,8 @@ func TestNoCredentialIsOnDisk(t *testing.T) {
 func TestScansAreCounted(t *testing.T) {
 	client := newClient(t)
 	host := registrytest.Serve(t, body(`{"tags":["1"]}`, nil))
-	if _, err := client.Tags(context.Background(), target(t, imagev1.ImageRepositorySpec{
-		Image: host + "/" + image,
-	}), registry.Access{}); err != nil {
+	to := target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image})
+	if _, err := client.Tags(context.Background(), to, registry.Access{}); err != nil {
 		t.Fatal(err)
 	}
 	if n := testutil.ToFloat64(client.metrics.scans.WithLabelValues(host, outcomeListed)); n != 1 {

@@ -36,11 +36,9 @@ func TestTheTagsOfANamespaceAreBounded(t *testing.T) {
 		namespace, name string
 		want            error
 	}{
-		{
-			"greedy",
-			"a",
-			nil,
-		}, {"greedy", "bb", nil}, {"greedy", "ccc", ErrMemory}, {"modest", "d", nil}, {"modest", "ee", nil}, {"other", "f", ErrMemory},
+		{"greedy", "a", nil}, {"greedy", "bb", nil}, {"greedy", "ccc", ErrMemory},
+		{"modest", "d", nil}, {"modest", "ee", nil},
+		{"other", "f", ErrMemory},
 	} {
 		if err := scan(step.namespace, step.name); !errors.Is(err, step.want) || step.want == nil && err != nil {
 			t.Fatalf("%s/%s: %v", step.namespace, step.name, err)

@@ -107,11 +107,8 @@ func TestATimeoutIsEachObjectsOwn(t *testing.T) {
 	if key := waketest.Next(t, done); key != object("hasty") {
 		t.Fatalf("%s is told first", key)
 	}
-	if _, err := s.Scan(context.Background(), Ask{
-		Key:    object("hasty"),
-		Target: hasty,
-		Within: time.Hour,
-	}); !errors.Is(err, registry.ErrTimeout) {
+	again := Ask{Key: object("hasty"), Target: hasty, Within: time.Hour}
+	if _, err := s.Scan(context.Background(), again); !errors.Is(err, registry.ErrTimeout) {
 		t.Errorf("got %v", err)
 	}
 	close(release)

@@ -163,14 +163,7 @@ func TestStoreKnowsWhatASnapshotIsOf(t *testing.T) {
 
 func FuzzNewTarget(f *testing.F) {
 	for _, s := range []string{
-		"alpine",
-		"ghcr.io/team/app",
-		"localhost:5000/app:1",
-		"a@sha256:b",
-		"https://x/y",
-		"[::1]:5000/app",
-		"//",
-		":",
+		"alpine", "ghcr.io/team/app", "localhost:5000/app:1", "a@sha256:b", "https://x/y", "[::1]:5000/app", "//", ":",
 	} {
 		f.Add(s)
 	}

@@ -30,7 +30,7 @@ type StateFile struct {
 func (w *Writer) ReadState(ctx context.Context, f StateFile) (content []byte, at plumbing.Hash, err error) {
 	mirror, err := w.mirrors.Get(ctx, f.Remote)
 	if err != nil {
-		return nil, at, fmt.Errorf("opening the mirror of %s: %w", f.Remote, err)
+		return nil, at, err
 	}
 	at, err = mirror.Resolve(ctx, branchRef(f.Branch))
 	if errors.Is(err, git.ErrRefNotFound) || errors.Is(err, git.ErrEmptyRepository) {
@@ -47,10 +47,13 @@ func (w *Writer) ReadState(ctx context.Context, f StateFile) (content []byte, at
 		return nil, at, err
 	}
 	content, err = files.ReadFile(f.Path)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, at, nil
+	case err != nil:
+		return nil, at, fmt.Errorf("reading %s of branch %s: %w", f.Path, f.Branch, err)
 	}
-	return content, at, err
+	return content, at, nil
 }
 
 // WriteState writes the file on top of the commit that it was read from, zero if there
@@ -59,7 +62,7 @@ func (w *Writer) ReadState(ctx context.Context, f StateFile) (content []byte, at
 func (w *Writer) WriteState(ctx context.Context, f StateFile, at plumbing.Hash, content []byte, message string) (plumbing.Hash, error) {
 	mirror, err := w.mirrors.Get(ctx, f.Remote)
 	if err != nil {
-		return at, fmt.Errorf("opening the mirror of %s: %w", f.Remote, err)
+		return at, err
 	}
 	author := f.Author
 	author.When = w.clock.Now()

@@ -192,9 +192,8 @@ func rejectedDigest(ctx context.Context, in *inputs, ask facts, c candidate) (ca
 	return c, gateResult{}, nil
 }
 
-// signed drops images without a signature that counts. One that is missing may come
-// later: signatures are made after the push. So the verdict is reached again after a
-// while.
+// signed drops images without a signature that counts. Signatures are made after the
+// push: one that is missing is looked for again after a while.
 func signed(ctx context.Context, in *inputs, ask facts, c candidate) (candidate, gateResult, error) {
 	if in.policy.Spec.Verify == nil {
 		return c, gateResult{}, nil

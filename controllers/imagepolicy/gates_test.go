@@ -69,9 +69,8 @@ func TestRejections(t *testing.T) {
 		wantAfter time.Duration
 	}{
 		"a rejected tag": {
-			reject: func(*fixture, string) imagev1.Rejection {
-				return imagev1.Rejection{Tag: "1.1.0"}
-			}, wantTold: "; 1.1.0: rejected by spec.reject"},
+			reject:   func(*fixture, string) imagev1.Rejection { return imagev1.Rejection{Tag: "1.1.0"} },
+			wantTold: "; 1.1.0: rejected by spec.reject"},
 		"a rejected tag, for a while": {
 			reject: func(f *fixture, _ string) imagev1.Rejection {
 				return imagev1.Rejection{Tag: "1.1.0", Reason: "leaks", Until: f.in(time.Minute)}

@@ -15,16 +15,15 @@ import (
 	"github.com/sluice-cd/sluice/writeback/edit"
 )
 
-// maxRemarked bounds how many markers a message names.
-const maxRemarked = 3
+// maxNamed bounds how many markers a message names.
+const maxNamed = 3
 
-// skippedRemark is what the Ready message says of the markers that are skipped and are not
-// the business of others: it names
-// those that would break what they are in, counts the rest, and says what lists them all.
-// The counts of the run are in the status already.
+// skippedRemark is what the Ready message says of skipped markers that somebody should
+// mend: it names those that are withheld, counts the rest, and says which command lists
+// them all. The counts of this run have to be in the status already.
 func skippedRemark(a *imagev1.ImageUpdateAutomation, report writeback.Report) string {
 	withheld := report.Withheld()
-	named := withheld[:min(len(withheld), maxRemarked)]
+	named := withheld[:min(len(withheld), maxNamed)]
 	text := ""
 	for _, line := range named {
 		text += "; " + line.Sentence()
@@ -58,11 +57,11 @@ func explainCommand(a *imagev1.ImageUpdateAutomation) string {
 	return fmt.Sprintf("sluice explain automation %s -n %s", a.Name, a.Namespace)
 }
 
-// skippedEvents tell of markers that are skipped, once: those that would break what they
-// are in by an event for each reason, and all others by one. They tell again when other
-// markers are skipped for a reason, and not when there are fewer. What was told is in
-// the status of the last run. A policy that is not ready, or not selected, is no fault of
-// its markers.
+// skippedEvents tell once of markers that are skipped: of those that are withheld by an
+// event for each reason, and of all others by one. They tell again when other markers
+// are skipped for a reason, and not when there are fewer; what was told is in the status
+// of the last run. Markers of policies that are not ready, not selected, or of another
+// namespace are no fault.
 func skippedEvents(a *imagev1.ImageUpdateAutomation, report writeback.Report, counts writeback.Counts) []reconciler.Event {
 	var events []reconciler.Event
 	var others []writeback.Line
@@ -81,8 +80,8 @@ func skippedEvents(a *imagev1.ImageUpdateAutomation, report writeback.Report, co
 	return events
 }
 
-// wasTold reports whether the status of the last run has the markers that are skipped
-// for a reason, or has more of them.
+// wasTold reports whether the status of the last run has the same markers as skipped for
+// a reason, or more of them. One of an older version has no digest: the number counts then.
 func wasTold(last *imagev1.MarkerCounts, now writeback.SkippedBy) bool {
 	if last == nil {
 		return false
@@ -95,7 +94,7 @@ func wasTold(last *imagev1.MarkerCounts, now writeback.SkippedBy) bool {
 // markerEvent names the first of some markers, and their policies.
 func markerEvent(reason string, lines []writeback.Line, advice string) reconciler.Event {
 	var named []string
-	for _, line := range lines[:min(len(lines), maxRemarked)] {
+	for _, line := range lines[:min(len(lines), maxNamed)] {
 		named = append(named, line.Sentence())
 	}
 	text := strings.Join(named, "; ")

@@ -45,9 +45,8 @@ func BenchmarkLargeRepository(b *testing.B) {
 		n := 0
 		for b.Loop() {
 			n++
-			if _, err := m.Write(b.Context(), base, map[string][]byte{
-				"apps/team-50/app-5000.yaml": fmt.Appendf(nil, "w: %d\n", n),
-			}, info("x")); err != nil {
+			changes := map[string][]byte{"apps/team-50/app-5000.yaml": fmt.Appendf(nil, "w: %d\n", n)}
+			if _, err := m.Write(b.Context(), base, changes, info("x")); err != nil {
 				b.Fatal(err)
 			}
 		}

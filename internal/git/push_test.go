@@ -158,11 +158,7 @@ func TestPushesThatDoNotFit(t *testing.T) {
 			t.Errorf("a branch at a commit that the remote has: %v", err)
 		}
 		_, other := write(t, m, "main", map[string][]byte{"f": []byte("other\n")}, "other")
-		if err := m.Push(t.Context(), nil, git.RefUpdate{
-			Ref: "topic/x",
-			Old: plumbing.ZeroHash,
-			New: other,
-		}); !errors.Is(err, git.ErrNonFastForward) {
+		if err := m.Push(t.Context(), nil, git.RefUpdate{Ref: "topic/x", New: other}); !errors.Is(err, git.ErrNonFastForward) {
 			t.Errorf("over a branch that is there: %v, want ErrNonFastForward", err)
 		}
 	})

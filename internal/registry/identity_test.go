@@ -29,10 +29,8 @@ func identified(t *testing.T) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	accounts := fake.NewClientBuilder().WithObjects(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{
-		Namespace: "apps",
-		Name:      "plain",
-	}}).Build()
+	plain := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "plain"}}
+	accounts := fake.NewClientBuilder().WithObjects(plain).Build()
 	return newClient(t, WithIdentity(Identity{Client: accounts, Tokens: tokens}))
 }
 

@@ -57,9 +57,8 @@ func TestNoForeignAnswerIsQuoted(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("got %v", err)
 			}
-			_, err = newClient(t).Platforms(context.Background(), imageOf(t, Spec{
-				Image: host + "/" + image,
-			}, Access{}), "sha256:"+strings.Repeat("0", 64))
+			asked := imageOf(t, Spec{Image: host + "/" + image}, Access{})
+			_, err = newClient(t).Platforms(context.Background(), asked, "sha256:"+strings.Repeat("0", 64))
 			if err == nil || strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("a manifest: %v", err)
 			}

@@ -70,12 +70,12 @@ func connect(found env.Playground) (*Playground, error) {
 	return &Playground{Playground: found, Client: c}, err
 }
 
-// pause is what [Eventually] waits between two looks: some states last for a moment.
+// pause is what [Eventually] waits between two checks. It is short, and does not grow:
+// some states last for a moment only.
 var pause = wait.Backoff{Duration: 20 * time.Millisecond, Factor: 1, Steps: math.MaxInt}
 
-// Eventually calls check until it returns true, and returns the time that took, which
-// is at most 20 ms longer than it had to be. The error of a timeout says
-// what was waited for and what was last seen.
+// Eventually calls check until it returns true, and returns the time that took. The error
+// of a timeout says what was waited for and what was last seen.
 func Eventually(ctx context.Context, what string, timeout time.Duration, check func(context.Context) (bool, string)) (time.Duration, error) {
 	start, seen := time.Now(), ""
 	timed, cancel := context.WithTimeout(ctx, timeout)

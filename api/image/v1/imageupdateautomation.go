@@ -220,7 +220,7 @@ type SkippedMarkers struct {
 	// +optional
 	Example string `json:"example,omitempty"`
 
-	// Digest stands for which markers they are. An event tells when it changes.
+	// Digest of the markers' files and texts. When it changes, an event tells of them.
 	// +optional
 	Digest string `json:"digest,omitempty"`
 }

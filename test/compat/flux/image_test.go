@@ -64,9 +64,8 @@ func TestImageAutomation(t *testing.T) {
 			err: []string{"no ImageRepository objects found"},
 		},
 		{
-			does: "get selects by status", run: "get image policy --status-selector=ready=true --no-header", out: []string{
-				"podinfo",
-			}, not: []string{"NAME"},
+			does: "get selects by status",
+			run:  "get image policy --status-selector=ready=true --no-header", out: []string{"podinfo"}, not: []string{"NAME"},
 		},
 		{
 			does: "get by a status that nobody has finds nothing", run: "get image policy --status-selector=ready=false", not: []string{"podinfo"},

@@ -20,20 +20,14 @@ import (
 // owned are the kinds of which an app has objects.
 var owned = []schema.GroupVersionKind{
 	{Version: "v1", Kind: "Pod"}, {Version: "v1", Kind: "Service"}, {Version: "v1", Kind: "ConfigMap"}, {Version: "v1", Kind: "Secret"},
-	{
-		Group:   "apps",
-		Version: "v1",
-		Kind:    "Deployment",
-	}, {Group: "apps", Version: "v1", Kind: "DaemonSet"}, {Group: "apps", Version: "v1", Kind: "ReplicaSet"},
+	{Group: "apps", Version: "v1", Kind: "Deployment"}, {Group: "apps", Version: "v1", Kind: "DaemonSet"},
+	{Group: "apps", Version: "v1", Kind: "ReplicaSet"},
 	{Group: "autoscaling", Version: "v2", Kind: "HorizontalPodAutoscaler"},
 	{Group: "keda.sh", Version: "v1alpha1", Kind: "ScaledObject"},
 	{Group: "gateway.networking.k8s.io", Version: "v1", Kind: "HTTPRoute"},
 	{Group: "serving.knative.dev", Version: "v1", Kind: "Service"}, {Group: "serving.knative.dev", Version: "v1", Kind: "Revision"},
-	{
-		Group:   "networking.istio.io",
-		Version: "v1beta1",
-		Kind:    "VirtualService",
-	}, {Group: "networking.istio.io", Version: "v1beta1", Kind: "DestinationRule"},
+	{Group: "networking.istio.io", Version: "v1beta1", Kind: "VirtualService"},
+	{Group: "networking.istio.io", Version: "v1beta1", Kind: "DestinationRule"},
 }
 
 func newList(kind schema.GroupVersionKind) *unstructured.UnstructuredList {

@@ -144,9 +144,8 @@ func TestWebhooksStartScans(t *testing.T) {
 	w.push("app", "1.3.0")
 	hub := w.ready("hub")
 	w.send(hub, "", nil, http.StatusBadRequest)
-	w.send(hub, `{"push_data":{"tag":"1.3.0"},"repository":{"repo_name":"receiver-app"}}`, http.Header{"Content-Type": {
-		"application/json",
-	}}, http.StatusOK)
+	asJSON := http.Header{"Content-Type": {"application/json"}}
+	w.send(hub, `{"push_data":{"tag":"1.3.0"},"repository":{"repo_name":"receiver-app"}}`, asJSON, http.StatusOK)
 	w.tags("app", 4)
 	if other := w.repository("other"); other.Annotations[meta.ReconcileRequestAnnotation] != "" {
 		t.Error("an image that was not pushed was scanned")
