@@ -283,6 +283,11 @@ spec:
 // templates are what canaries are judged by: constants, since it is not judging
 // that is tested here.
 const templates = `
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gateway, namespace: {ns}}
+spec: {gatewayClassName: any, listeners: [{name: http, port: 80, protocol: HTTP}]}
+---
 apiVersion: flagger.app/v1beta1
 kind: MetricTemplate
 metadata: {name: good, namespace: {ns}}

@@ -66,7 +66,7 @@ func listen(t *testing.T) *silence {
 func (s *silence) at(path string) func(*sourcev1.GitRepository) {
 	return func(r *sourcev1.GitRepository) {
 		r.Spec.URL = fmt.Sprintf("http://%s/%s", s.Addr(), path)
-		r.Spec.Timeout = &metav1.Duration{Duration: time.Hour}
+		r.Spec.Timeout = &metav1.Duration{Duration: 59 * time.Minute} // the longest that the API takes is told in minutes
 	}
 }
 
