@@ -14,6 +14,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	allkinds "github.com/sluice-cd/sluice/internal/kinds"
 )
 
@@ -33,6 +34,11 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 		"ImageUpdateAutomation": {
 			imagev1.ImageUpdateAutomationSpec{}, imagev1.ImageUpdateAutomationStatus{}, []string{"kinds/imageupdateautomation.md"},
 		},
+
+		"Pipeline": {
+			sluicev1.Pipeline{}, sluicev1.PipelineStatus{}, []string{"kinds/pipeline.md", "promotion/setters.md"},
+		},
+		"Freeze": {sluicev1.Freeze{}, sluicev1.FreezeStatus{}, []string{"kinds/freeze.md"}},
 	}
 	scheme, err := allkinds.Scheme()
 	if err != nil {
