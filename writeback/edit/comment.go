@@ -71,7 +71,7 @@ func (a adoption) adopt(m *Marker) {
 // unexplained tells whether the line of a marker alone does not say what its value is.
 func (m Marker) unexplained() bool {
 	switch m.Skip {
-	case NoValue, BlockScalar, Multiline, InText:
+	case NoValue, BlockScalar, Multiline, InText, Flow:
 		return true
 	}
 	return false
@@ -179,7 +179,7 @@ func (a adoption) skipProperties(i, from int) (line, start int, tag string, ok b
 			end++
 		}
 		if text[from] == '!' {
-			tag = string(text[from:end])
+			tag = shortTag(text[from:end])
 		}
 		from = end
 	}
@@ -189,6 +189,9 @@ func (a adoption) skipProperties(i, from int) (line, start int, tag string, ok b
 // flowValue is a value in quotes or without, on one line or more.
 func (a adoption) flowValue(value Marker, at located, m Marker, i, from int) (Marker, bool) {
 	last, end, style := a.endOf(i, from, m)
+	if line := a.lines[i].withoutMark().text; value.span.inFlow && style == plain && bytes.HasPrefix(line[from:], []byte(at.node.Value)) {
+		last, end = i, from+len(at.node.Value) // what is behind it is of the collection
+	}
 	if last < 0 || last > i && !a.flat {
 		return Marker{}, false
 	}

@@ -50,7 +50,7 @@ const (
 	BlockScalar Reason = "the value is a block scalar of more than one line: write it on the line of its key, or mark a line in it"
 	Folded      Reason = "the line is part of a folded block scalar, where a comment is text: use | instead of >"
 	Template    Reason = "the value is a template expression"
-	Flow        Reason = "the flow collection has more than one value on the line, or none"
+	Flow        Reason = "the comment belongs to none of the values of the flow collection: put it behind its value, the rest below"
 	Alias       Reason = "the value is an alias: mark its anchor instead"
 	Tagged      Reason = "the value has an explicit type that the image is not of"
 	InText      Reason = "the marker is part of a text in quotes, or of another that is no comment"

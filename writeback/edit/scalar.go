@@ -167,11 +167,20 @@ func skipProperties(text []byte, i int) (start int, tag string, skip Reason) {
 			end++
 		}
 		if text[i] == '!' {
-			tag = string(text[i:end])
+			tag = shortTag(text[i:end])
 		}
 		i = skipBlanks(text, end)
 	}
 	return i, tag, ""
+}
+
+// shortTag is a tag as people mostly write it: !!str for !<tag:yaml.org,2002:str>.
+func shortTag(tag []byte) string {
+	name, verbatim := bytes.CutPrefix(tag, []byte("!<tag:yaml.org,2002:"))
+	if !verbatim {
+		return string(tag)
+	}
+	return "!!" + string(bytes.TrimSuffix(name, []byte(">")))
 }
 
 // unreadable recognises values that are not a scalar on this line.
