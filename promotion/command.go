@@ -40,20 +40,30 @@ func (r *round) carryOutCommands() {
 			r.State.Handled = map[string]time.Time{}
 		}
 		r.State.Handled[key] = c.At.Time
+		delete(r.State.Refused, key)
 		r.carryOut(c)
 	}
+}
+
+// refuse says why a command is not carried out.
+func (r *round) refuse(c Command, why string) {
+	if r.State.Refused == nil {
+		r.State.Refused = map[string]string{}
+	}
+	r.State.Refused[string(c.Verb)+"/"+c.Stage] = why
+	r.warn(c.Stage, commandRefused, "%s asked to %s: %s", c.By, c.Verb, why)
 }
 
 func (r *round) carryOut(c Command) {
 	spec := r.seen.Spec.Stage(c.Stage)
 	if spec == nil {
-		r.warn(c.Stage, commandRefused, "%s asked to %s, but there is no stage %q", c.By, c.Verb, c.Stage)
+		r.refuse(c, fmt.Sprintf("there is no stage %q", c.Stage))
 		return
 	}
 	s := r.stage(spec)
 	done, refused := commandHandler{s}.handle(c)
 	if refused != "" {
-		r.warn(c.Stage, commandRefused, "%s asked to %s: %s", c.By, c.Verb, refused)
+		r.refuse(c, refused)
 		return
 	}
 	r.keep(s)

@@ -3,6 +3,8 @@
 package promotion
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -460,7 +462,28 @@ func TestCommandsThatAreRefused(t *testing.T) {
 			}
 			s.settle()
 			s.want(map[string]string{"production": has})
+			refused := slices.Collect(maps.Values(s.state.Refused))
+			if len(refused) != 1 || !strings.Contains(refused[0], tc.why) {
+				t.Errorf("the state says %q", refused)
+			}
 		})
+	}
+}
+
+func TestTheNextCommandOfAVerbIsNotRefusedForTheLastOne(t *testing.T) {
+	s := newSimulation(t, staging())
+	s.settle()
+	s.command(sluicev1.CommandPromote, "staging")
+	s.settle()
+	if len(s.state.Refused) != 1 {
+		t.Fatalf("refused %v", s.state.Refused)
+	}
+	s.now = s.now.Add(time.Second)
+	s.release("2")
+	s.command(sluicev1.CommandPromote, "staging", func(c *Command) { c.Bundle = s.bundle("2") })
+	s.settle()
+	if len(s.state.Refused) > 0 {
+		t.Errorf("refused %v", s.state.Refused)
 	}
 }
 

@@ -41,6 +41,8 @@ type State struct {
 	// Handled is when the last command of a verb was given to a stage that was carried
 	// out: `<verb>/<stage>`.
 	Handled map[string]time.Time `json:"handled,omitempty"`
+	// Refused says why that command was refused, if it was, by the same keys.
+	Refused map[string]string `json:"refused,omitempty"`
 }
 
 // Candidate is the newest bundle, and since when it is.
@@ -237,7 +239,8 @@ func (s StageState) verifiedBefore(ok func(bundle string) bool) string {
 
 // Clone returns a state that shares nothing that is changed in place with s.
 func (s State) Clone() State {
-	s.Bundles, s.Quarantine, s.Handled = slices.Clone(s.Bundles), slices.Clone(s.Quarantine), maps.Clone(s.Handled)
+	s.Bundles, s.Quarantine = slices.Clone(s.Bundles), slices.Clone(s.Quarantine)
+	s.Handled, s.Refused = maps.Clone(s.Handled), maps.Clone(s.Refused)
 	stages := make(map[string]StageState, len(s.Stages))
 	for name, stage := range s.Stages {
 		stage.Landings = slices.Clone(stage.Landings)

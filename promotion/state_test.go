@@ -26,7 +26,7 @@ func TestAStateIsAFileThatPeopleRead(t *testing.T) {
 			Landings: []Landing{{Bundle: "b", At: epoch, Kind: sluicev1.LandingPromotion, Verdict: VerdictVerified, Soaked: Duration(90 * time.Minute), Since: &soaked}},
 			Hold:     &Consent{By: "alice", At: epoch, Reason: "an incident"},
 		}},
-		Handled: map[string]time.Time{"hold/production": epoch},
+		Handled: map[string]time.Time{"hold/production": epoch}, Refused: map[string]string{"hold/production": "no"},
 	}
 	text, err := state.Marshal()
 	if err != nil {

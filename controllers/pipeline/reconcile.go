@@ -289,6 +289,7 @@ func (r *run) record(seen promotion.Observation, d promotion.Decision) {
 		}
 		r.pipeline.Status.Quarantined = append(r.pipeline.Status.Quarantined, entry)
 	}
+	recordDecisions(r.pipeline, seen, d.State)
 	r.recordGuard(seen)
 }
 

@@ -9,6 +9,7 @@ package kinds
 import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
@@ -24,7 +25,7 @@ import (
 func Scheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, imagev1.AddToScheme, flaggerv1.AddToScheme,
+		clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, imagev1.AddToScheme, flaggerv1.AddToScheme, sluicev1.AddToScheme,
 		sourcev1.AddToScheme, kustomizev1.AddToScheme, notificationv1.AddToScheme, gatewayv1.Install,
 	} {
 		if err := add(scheme); err != nil {

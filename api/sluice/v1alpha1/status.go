@@ -121,6 +121,54 @@ type PullRequestStatus struct {
 	Frozen string `json:"frozen,omitempty"`
 }
 
+// Consent is a person's decision about a bundle in a stage, or about the stage.
+type Consent struct {
+	// Bundle is the id of the bundle that it is about; empty if it is about the stage.
+	// +optional
+	Bundle string `json:"bundle,omitempty"`
+	// By whom.
+	// +required
+	By string `json:"by"`
+	// At is when.
+	// +required
+	At metav1.Time `json:"at"`
+	// Reason is why.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+	// Until when it is in force; empty is no limit.
+	// +optional
+	Until *metav1.Time `json:"until,omitempty"`
+}
+
+// CommandOutcome is what came of a command.
+type CommandOutcome string
+
+const (
+	// CommandDone commands were carried out.
+	CommandDone CommandOutcome = "Done"
+	// CommandRefused commands make no sense, as the message says.
+	CommandRefused CommandOutcome = "Refused"
+	// CommandIgnored commands are not carried out, since the API server does not check who
+	// gives them.
+	CommandIgnored CommandOutcome = "Ignored"
+)
+
+// CommandStatus is what came of the last command of a verb to a stage.
+type CommandStatus struct {
+	// Verb of the command.
+	// +required
+	Verb CommandVerb `json:"verb"`
+	// At is the time of the command.
+	// +required
+	At metav1.Time `json:"at"`
+	// Outcome is Done, Refused or Ignored.
+	// +required
+	Outcome CommandOutcome `json:"outcome"`
+	// Message says why it was refused or ignored.
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
 // TargetStatus is where a part of a stage stands.
 type TargetStatus struct {
 	// Name of the target; empty for a stage without targets.
@@ -172,6 +220,20 @@ type StageStatus struct {
 	// PullRequest of the stage, if there is one.
 	// +optional
 	PullRequest *PullRequestStatus `json:"pullRequest,omitempty"`
+	// Hold of a person that stops promotions, if there is one.
+	// +optional
+	Hold *Consent `json:"hold,omitempty"`
+	// Approvals of bundles, the newest last, whether they are still needed or not.
+	// +optional
+	Approvals []Consent `json:"approvals,omitempty"`
+	// Overrides are bundles that people opened windows and freezes for, the newest last.
+	// +optional
+	Overrides []Consent `json:"overrides,omitempty"`
+	// Commands are the last ones of each verb, and what came of them.
+	// +listType=map
+	// +listMapKey=verb
+	// +optional
+	Commands []CommandStatus `json:"commands,omitempty"`
 	// Targets of the stage.
 	// +optional
 	Targets []TargetStatus `json:"targets,omitempty"`
