@@ -26,6 +26,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"syscall"
 	"time"
 
@@ -52,6 +53,18 @@ var metadata = []netip.Prefix{
 	netip.MustParsePrefix("192.0.0.192/32"),     // Oracle Cloud
 	netip.MustParsePrefix("fd20:ce::254/128"),   // Google Cloud over IPv6
 }
+
+// metadataNames are names that clouds resolve to their metadata services. Whoever dials
+// a name knows where it leads; behind a proxy nobody here does.
+var metadataNames = map[string]netip.Addr{
+	"metadata.google.internal":   linkLocalMetadata,
+	"metadata.goog":              linkLocalMetadata,
+	"instance-data.ec2.internal": linkLocalMetadata,
+	"metadata.tencentyun.com":    linkLocalMetadata,
+}
+
+// linkLocalMetadata is where most clouds have their metadata service.
+var linkLocalMetadata = netip.AddrFrom4([4]byte{169, 254, 169, 254})
 
 // embedded are prefixes that carry an IPv4 address, and at which byte it begins:
 // NAT64 (RFC 6052, and RFC 8215 for a local one), 6to4 (RFC 3056) and the deprecated
@@ -136,17 +149,20 @@ func hostOf(address string) string {
 }
 
 // CheckURL returns an error that is [ErrForbiddenAddress] if the URL names a
-// forbidden address by its number. It looks nothing up: what a name resolves to is
-// checked when it is dialed.
+// forbidden address by its number, in whichever spelling, or a metadata service. It
+// looks nothing up: what other names resolve to is checked when they are dialed.
 func (g *Guard) CheckURL(u *url.URL) error {
 	if g == nil {
 		return nil
 	}
-	addr, err := netip.ParseAddr(u.Hostname())
-	if err != nil {
-		return nil //nolint:nilerror // a name is no address
+	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	if addr, ok := addressOf(host); ok {
+		return g.check(u.Hostname(), addr)
 	}
-	return g.check(u.Hostname(), addr)
+	if addr, ok := metadataNames[host]; ok {
+		return g.check(u.Hostname(), addr)
+	}
+	return nil
 }
 
 // check judges one address that host stands for.
@@ -176,7 +192,7 @@ func kind(addr netip.Addr) string {
 		}
 	}
 	switch {
-	case addr == netip.AddrFrom4([4]byte{169, 254, 169, 254}):
+	case addr == linkLocalMetadata:
 		return "a cloud's metadata service"
 	case addr.IsLoopback():
 		return "a loopback address"
