@@ -50,6 +50,7 @@ func (r contentRecorder) land(id string, t *TargetSeen) {
 	if w := s.state.Writing; w != nil && w.Bundle == id {
 		l.By = cmp.Or(w.By, l.By)
 	} else {
+		l.Found = len(s.state.Landings) == 0 && s.state.Proposal == nil
 		r.overtake()
 	}
 	if pin := s.state.Pin; pin != nil && pin.Bundle == id {

@@ -78,6 +78,9 @@ type Landing struct {
 	Kind   sluicev1.LandingKind `json:"kind"`
 	Commit string               `json:"commit,omitempty"`
 	By     string               `json:"by,omitempty"`
+	// Found means that the stage had the bundle when it was looked at first, so that At is
+	// when that was, and nobody knows since when it is there.
+	Found bool `json:"found,omitempty"`
 	// Waves is when each wave of the stage's targets had it.
 	Waves map[int]time.Time `json:"waves,omitempty"`
 	// Verdict, when it was given, and why.

@@ -154,3 +154,14 @@ func TestContents(t *testing.T) {
 		t.Errorf("described as %s", got)
 	}
 }
+
+func TestWhatWasThereBeforeIsFound(t *testing.T) {
+	s := newSimulation(t, staging())
+	s.settle()
+	s.release("2")
+	s.settle()
+	landings := s.state.Stages["staging"].Landings
+	if len(landings) != 2 || landings[0].Found || !landings[1].Found {
+		t.Errorf("landings %+v, want the first one alone to be found", landings)
+	}
+}

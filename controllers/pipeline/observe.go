@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/go-git/go-git/v5/plumbing"
@@ -241,12 +242,18 @@ func (r *run) stage(ctx context.Context, stage *sluicev1.Stage) (promotion.Stage
 	return seen, nil
 }
 
-// landingOf is the last landing of a stage; its zero value if there is none.
+// landingOf is the last landing of a stage; its zero value if there is none. One that was
+// found has no time: a Canary that released its bundle before it was found has seen it.
 func landingOf(s promotion.State, stage string) promotion.Landing {
-	if landings := s.Stages[stage].Landings; len(landings) > 0 {
-		return landings[0]
+	landings := s.Stages[stage].Landings
+	if len(landings) == 0 {
+		return promotion.Landing{}
 	}
-	return promotion.Landing{}
+	last := landings[0]
+	if last.Found {
+		last.At = time.Time{}
+	}
+	return last
 }
 
 // content is what the files below a path say. What is wrong with them is a problem of the
