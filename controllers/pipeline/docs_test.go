@@ -38,7 +38,7 @@ func manifests(t *testing.T) []manifest {
 		found = append(found, documents(t, file, read(t, file))...)
 	}
 	block := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
-	for _, file := range files(t, docs+"promotion/*.md", docs+"kinds/pipeline.md", docs+"kinds/freeze.md") {
+	for _, file := range files(t, docs+"promotion.md", docs+"promotion/*.md", docs+"kinds/pipeline.md", docs+"kinds/freeze.md") {
 		for _, match := range block.FindAllStringSubmatch(read(t, file), -1) {
 			found = append(found, documents(t, file, match[1])...)
 		}

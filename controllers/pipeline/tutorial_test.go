@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/util/jsonpath"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/test/fake/gitserver"
+)
+
+// tutorial is the story of docs/promotion.md, told by the controller.
+type tutorial struct{ *env }
+
+// step is a numbered step of the page: what its commands print.
+type step struct{ command, prints string }
+
+// stepsOf are those below a heading of the page, by their numbers.
+func stepsOf(t *testing.T, heading string) map[string][]step {
+	t.Helper()
+	_, section, ok := strings.Cut(read(t, docs+"promotion.md"), "\n## "+heading+"\n")
+	if !ok {
+		t.Fatalf("docs/promotion.md has no section %q", heading)
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	steps := map[string][]step{}
+	for _, part := range strings.Split(section, "\n**")[1:] {
+		number, rest, _ := strings.Cut(part, ".")
+		for _, block := range strings.Split(rest, "```console\n")[1:] {
+			block, _, _ = strings.Cut(block, "\n```")
+			for _, one := range strings.Split("\n"+block, "\n$ ")[1:] {
+				command, prints, _ := strings.Cut(one, "\n")
+				steps[number] = append(steps[number], step{command, prints})
+			}
+		}
+	}
+	return steps
+}
+
+// commit is a hash of a commit, which is another one each time.
+var commit = regexp.MustCompile(`\b[0-9a-f]{8}\b`)
+
+// prints holds the commands of a step to what they print. Those that need more than a
+// repository and the Pipeline have no output on the page.
+func (s *tutorial) prints(steps []step) {
+	s.t.Helper()
+	compared := 0
+	for _, one := range steps {
+		var got string
+		if path, ok := strings.CutPrefix(one.command, "kubectl get pipeline shop -o jsonpath="); ok {
+			got = s.path(strings.Trim(path, "'"))
+		} else if arguments, ok := strings.CutPrefix(one.command, "git "); ok {
+			got = s.repo.Git(strings.Fields(strings.ReplaceAll(arguments, "origin/", ""))...)
+		} else if one.prints == "" {
+			continue
+		}
+		compared++
+		want, got := commit.ReplaceAllString(one.prints, "01234567"), commit.ReplaceAllString(strings.TrimSpace(got), "01234567")
+		if diff := cmp.Diff(want, got); diff != "" {
+			s.t.Errorf("docs/promotion.md, %s (-page +real):\n%s", one.command, diff)
+		}
+	}
+	if compared == 0 {
+		s.t.Error("the step shows nothing")
+	}
+}
+
+// path is what kubectl prints of the pipeline.
+func (s *tutorial) path(template string) string {
+	s.t.Helper()
+	expression := jsonpath.New("page")
+	if err := expression.Parse(template); err != nil {
+		s.t.Fatal(err)
+	}
+	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(s.pipeline)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var text strings.Builder
+	if err := expression.Execute(&text, object); err != nil {
+		s.t.Fatal(err)
+	}
+	return text.String()
+}
+
+// releases has the canary of production come to an end with what Git says.
+func (s *tutorial) releases(phase flaggerv1.CanaryPhase, message string) {
+	s.t.Helper()
+	var d appsv1.Deployment
+	s.get("app", &d)
+	d.Spec.Template.Spec.Containers[0].Image = "registry/app:" + s.has("production")
+	s.update(&d)
+	var c flaggerv1.Canary
+	s.get("app", &c)
+	c.Status.Phase, c.Status.LastTransitionTime = phase, metav1.NewTime(s.clock.Now())
+	c.Status.Conditions = []flaggerv1.CanaryCondition{{Type: flaggerv1.PromotedType, Message: message}}
+	s.update(&c)
+}
+
+func newTutorial(t *testing.T) *tutorial {
+	t.Helper()
+	s := &tutorial{newEnv(t, func(p *sluicev1.Pipeline) {
+		production := p.Spec.Stage("production")
+		production.After.Soak = &metav1.Duration{Duration: time.Hour}
+		production.Verify = []sluicev1.Verification{{Canary: &sluicev1.CanaryVerification{Name: "app"}}}
+	})}
+	s.clock.SetTime(time.Date(2026, 11, 30, 9, 0, 0, 0, time.UTC))
+	s.repo.Commit("main", gitserver.Files{
+		"staging/app.yaml":    strings.Replace(marked, ":1 ", ":1.4.2 ", 1),
+		"production/app.yaml": strings.Replace(marked, ":1 ", ":1.4.2 ", 1),
+	})
+	s.release("1.4.2")
+	s.fetch()
+	s.apply("staging")
+	s.apply("production")
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"}}
+	d.Spec.Template.Spec.Containers = []corev1.Container{{Name: "app", Image: "registry/app:1.4.2"}}
+	c := &flaggerv1.Canary{ObjectMeta: d.ObjectMeta}
+	c.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "app"}
+	c.Status.Phase, c.Status.LastTransitionTime = flaggerv1.CanaryPhaseSucceeded, metav1.NewTime(s.clock.Now().Add(-72*time.Hour))
+	for _, object := range []client.Object{d, c} {
+		if err := s.Client.Create(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+// Days before the pipeline was applied a Canary had released what production has. Unless
+// all was Ready at the first look, that Canary had "not seen this version yet", and after
+// half an hour the version was in quarantine.
+func TestWhatWasThereBeforeThePipelineIsNoFault(t *testing.T) {
+	s := newTutorial(t)
+	s.apply("production", func(k *kustomizev1.Kustomization) { k.Status.Conditions[0].Status = metav1.ConditionUnknown })
+	s.reconcile()
+	s.apply("production")
+	s.reconcile()
+	s.clock.Step(time.Hour)
+	s.reconcile()
+	if got := s.pipeline.Status; len(got.Quarantined) > 0 || got.Stages[1].Phase != sluicev1.StageVerified {
+		t.Errorf("production is %+v, in quarantine %+v", got.Stages[1], got.Quarantined)
+	}
+}
+
+func TestTheTutorialByCommits(t *testing.T) {
+	s, page := newTutorial(t), stepsOf(t, "By commits")
+	told := map[string]func(){
+		"1": func() { s.clock.Step(time.Hour) },
+		"2": func() {
+			s.clock.SetTime(time.Date(2026, 11, 30, 13, 0, 0, 0, time.UTC))
+			s.release("1.5.0")
+		},
+		"3": func() {
+			s.clock.Step(2 * time.Minute)
+			s.apply("staging")
+		},
+		"4": func() {
+			s.clock.Step(time.Hour)
+			s.reconcile()
+			s.apply("production")
+			s.releases(flaggerv1.CanaryPhaseProgressing, "")
+		},
+		"5": func() {
+			s.clock.Step(6 * time.Minute)
+			s.releases(flaggerv1.CanaryPhaseFailed, "request-success-rate 91.2 is below 99 at weight 20")
+			s.reconcile()
+			s.apply("production")
+			s.releases(flaggerv1.CanaryPhaseSucceeded, "")
+		},
+	}
+	s.reconcile()
+	for _, number := range slices.Sorted(maps.Keys(told)) {
+		told[number]()
+		s.reconcile()
+		s.prints(page[number])
+	}
+}
