@@ -20,13 +20,13 @@ import (
 // became of it.
 func (v *verb) await(cmd *cobra.Command, c client.WithWatch, target *flaggerv1.Canary, command flaggerv1.CanaryCommand) error {
 	key := client.ObjectKeyFromObject(target)
-	ctx, cancel := withTimeout(cmd.Context(), v.timeout, fmt.Errorf(
+	ctx, cancel := follow.WithTimeout(cmd.Context(), v.timeout, fmt.Errorf(
 		"the controller has not carried it out within %s: is one running? The command stays in the annotation %s of Canary %s",
 		v.timeout, flaggerv1.CommandAnnotation, key))
 	defer cancel()
 	f := &follow.Follower[*flaggerv1.Canary]{
-		Client: c, NewList: newList, Options: named(target.Namespace, target.Name),
-		OnDisconnect: noteDisconnect(cmd),
+		Client: c, NewList: newList, Options: follow.Named(target.Namespace, target.Name),
+		OnDisconnect: follow.NoteDisconnect(cmd),
 		OnDelete:     func(client.ObjectKey) error { return fmt.Errorf("Canary %s was deleted", key) },
 		OnChange: func(now *flaggerv1.Canary) error {
 			text, err := outcome(now, command)
@@ -34,11 +34,11 @@ func (v *verb) await(cmd *cobra.Command, c client.WithWatch, target *flaggerv1.C
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", key, text)
-			return errDone
+			return follow.ErrDone
 		},
 	}
 	err := output.Await(cmd, fmt.Sprintf("waiting for the controller to %s %s", v.name, key), func() error { return f.Run(ctx) })
-	if errors.Is(err, errDone) {
+	if errors.Is(err, follow.ErrDone) {
 		return nil
 	}
 	return err

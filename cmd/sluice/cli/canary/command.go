@@ -3,18 +3,12 @@
 package canary
 
 import (
-	"bufio"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
-	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/clock"
@@ -132,21 +126,12 @@ func (v *verb) check(c *flaggerv1.Canary) error {
 	return nil
 }
 
-// errDeclined is what a person ends a command with who does not confirm it.
-var errDeclined = errors.New("not confirmed, nothing was done")
-
 // confirm asks a person who sits at a terminal.
 func (v *verb) confirm(cmd *cobra.Command, c *flaggerv1.Canary) error {
-	in, ok := cmd.InOrStdin().(*os.File)
-	if !v.asks() || v.yes || !ok || !term.IsTerminal(int(in.Fd())) {
+	if !v.asks() || v.yes {
 		return nil
 	}
-	fmt.Fprint(cmd.ErrOrStderr(), v.question(c)+" [y/N] ")
-	answer, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil || !strings.HasPrefix(strings.ToLower(strings.TrimSpace(answer)), "y") {
-		return errDeclined
-	}
-	return nil
+	return output.Confirm(cmd, v.question(c))
 }
 
 func (v *verb) question(c *flaggerv1.Canary) string {
@@ -162,11 +147,11 @@ func (v *verb) question(c *flaggerv1.Canary) string {
 // give writes the command into the annotation, unless it makes no sense any more after
 // what somebody else did meanwhile.
 func (v *verb) give(ctx context.Context, c client.Client, target *flaggerv1.Canary) (flaggerv1.CanaryCommand, error) {
-	who, err := username(ctx, c)
+	who, err := cluster.Username(ctx, c)
 	if err != nil {
 		return flaggerv1.CanaryCommand{}, err
 	}
-	command := flaggerv1.CanaryCommand{Verb: v.name, At: metav1.NewMicroTime(v.clock.Now().Truncate(time.Microsecond)), By: who}
+	command := flaggerv1.CanaryCommand{Verb: v.name, At: metav1.NewMicroTime(v.clock.Now().Truncate(time.Microsecond)), By: output.Clean(who)}
 	err = retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		if err := cluster.Get(ctx, c, client.ObjectKeyFromObject(target), target); err != nil {
 			return err
@@ -185,13 +170,4 @@ func (v *verb) give(ctx context.Context, c client.Client, target *flaggerv1.Cana
 		return command, fmt.Errorf("telling Canary %s/%s to %s: %w", target.Namespace, target.Name, v.name, err)
 	}
 	return command, nil
-}
-
-// username is what the cluster calls the person.
-func username(ctx context.Context, c client.Client) (string, error) {
-	var review authenticationv1.SelfSubjectReview
-	if err := c.Create(ctx, &review); err != nil {
-		return "", fmt.Errorf("asking the API server who you are: %w", err)
-	}
-	return output.Clean(review.Status.UserInfo.Username), nil
 }

@@ -4,14 +4,10 @@ package canary
 
 import (
 	"cmp"
-	"context"
 	"fmt"
-	"slices"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -68,7 +64,7 @@ func (d *description) describe(cmd *cobra.Command, k client.Client, key client.O
 	if err := cluster.Get(cmd.Context(), k, key, &c); err != nil {
 		return err
 	}
-	events, err := eventsOf(cmd.Context(), k, &c)
+	events, err := cluster.Events(cmd.Context(), k, &c)
 	if err != nil {
 		output.Note(cmd, "events are left out: %v", err)
 	}
@@ -89,10 +85,9 @@ func (d *description) page(cmd *cobra.Command, c *flaggerv1.Canary, described re
 	p.Lines(specRows(described))
 	p.Section("Now")
 	p.Lines(nowRows(cmd, c, described, now))
-	p.Section("Conditions")
-	p.Lines(conditionRows(described, now))
+	p.Conditions(described.Conditions, now)
 	addReleases(p, described, now)
-	addEvents(p, described.Events, now)
+	p.Events(described.Events, now)
 	return p
 }
 
@@ -151,69 +146,4 @@ func users(weight int) string {
 	default:
 		return fmt.Sprintf("%d%% on the canary, %d%% on the primary", weight, 100-weight)
 	}
-}
-
-func conditionRows(d report.CanaryDescription, now time.Time) [][]string {
-	rows := [][]string{{"TYPE", "STATUS", "REASON", "FOR", "MESSAGE"}}
-	for _, is := range d.Conditions {
-		rows = append(rows, []string{is.Type, is.Status, is.Reason, output.Ago(is.Since, now), is.Message})
-	}
-	return rows
-}
-
-// shownEvents is how many of the last events are shown.
-const shownEvents = 15
-
-// eventsOf returns the last events of a canary, the oldest first.
-func eventsOf(ctx context.Context, k client.Client, c *flaggerv1.Canary) ([]report.Event, error) {
-	var found corev1.EventList
-	if err := k.List(ctx, &found, client.InNamespace(c.Namespace), client.MatchingFields{"involvedObject.uid": string(c.UID)}); err != nil {
-		return nil, fmt.Errorf("listing events: %w", err)
-	}
-	events := found.Items
-	slices.SortStableFunc(events, func(a, b corev1.Event) int { return eventTime(&a).Compare(eventTime(&b)) })
-	var last []report.Event
-	for _, e := range events[max(0, len(events)-shownEvents):] {
-		last = append(last, report.Event{Time: eventTime(&e), Type: e.Type, Reason: e.Reason, Message: e.Message, Count: timesOf(&e)})
-	}
-	return last, nil
-}
-
-// timesOf is how often an event happened.
-func timesOf(e *corev1.Event) int {
-	if e.Series != nil {
-		return int(e.Series.Count)
-	}
-	return max(int(e.Count), 1)
-}
-
-// eventTime is when an event happened last. Which field says so depends on the API
-// that it was written with.
-func eventTime(e *corev1.Event) time.Time {
-	switch {
-	case e.Series != nil:
-		return e.Series.LastObservedTime.Time
-	case !e.LastTimestamp.IsZero():
-		return e.LastTimestamp.Time
-	case !e.EventTime.IsZero():
-		return e.EventTime.Time
-	default:
-		return e.CreationTimestamp.Time
-	}
-}
-
-func addEvents(p *output.Page, events []report.Event, now time.Time) {
-	if len(events) == 0 {
-		return
-	}
-	p.Section("Events")
-	rows := [][]string{{"AGO", "TYPE", "MESSAGE"}}
-	for _, e := range events {
-		message := e.Message
-		if e.Count > 1 {
-			message += " (x" + strconv.Itoa(e.Count) + ")"
-		}
-		rows = append(rows, []string{output.Ago(e.Time, now), e.Type, message})
-	}
-	p.Lines(rows)
 }

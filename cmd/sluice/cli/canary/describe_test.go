@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/follow"
 	"github.com/sluice-cd/sluice/internal/kinds"
 	"github.com/sluice-cd/sluice/report"
 	"github.com/sluice-cd/sluice/test/make"
@@ -182,7 +183,7 @@ func TestOneLineForEachTransition(t *testing.T) {
 	}
 	c.Status.Phase, c.Status.CanaryWeight, c.Status.FailedChecks = flaggerv1.CanaryPhaseSucceeded, 0, 0
 	c.Status.LastPromotedSpec = c.Status.LastAppliedSpec
-	if err := w.onChange(c); !errors.Is(err, errDone) {
+	if err := w.onChange(c); !errors.Is(err, follow.ErrDone) {
 		t.Errorf("ends with %v", err)
 	}
 	want := "12:00:00  apps/podinfo  Progressing  weight 40  step 2/3  failed 1/3  podinfo:6.1.0 +1  success rate 62.50% < 99%\n" +

@@ -3,18 +3,12 @@
 package canary
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"time"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
 	"github.com/sluice-cd/sluice/report"
 )
-
-// errDone ends a Follower that has seen what it was waiting for.
-var errDone = errors.New("done")
 
 // ending finds the end of the release that is under way at first, or else that of the
 // next one.
@@ -67,12 +61,4 @@ func atRest(c *flaggerv1.Canary) bool {
 	default:
 		return false
 	}
-}
-
-// withTimeout limits a context; its cause is then the error. No time is no limit.
-func withTimeout(ctx context.Context, limit time.Duration, cause error) (context.Context, context.CancelFunc) {
-	if limit <= 0 {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeoutCause(ctx, limit, cause)
 }

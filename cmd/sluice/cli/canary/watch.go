@@ -83,17 +83,17 @@ func (w *watch) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := withTimeout(cmd.Context(), w.timeout, fmt.Errorf("not done within --timeout %s", w.timeout))
+	ctx, cancel := follow.WithTimeout(cmd.Context(), w.timeout, fmt.Errorf("not done within --timeout %s", w.timeout))
 	defer cancel()
 	w.view = newView(cmd, w.output.Format(), w.clock)
 	defer w.view.close()
 	f := &follow.Follower[*flaggerv1.Canary]{
 		Client: c, NewList: newList, Options: where, OnChange: w.onChange,
-		OnDisconnect: noteDisconnect(cmd),
+		OnDisconnect: follow.NoteDisconnect(cmd),
 		OnDelete:     func(key client.ObjectKey) error { return w.onDelete(key, args) },
 	}
 	err = f.Run(ctx)
-	if errors.Is(err, errDone) || cmd.Context().Err() != nil {
+	if errors.Is(err, follow.ErrDone) || cmd.Context().Err() != nil {
 		return nil // all that was asked for, or the person has seen enough
 	}
 	return err
@@ -108,17 +108,7 @@ func (w *watch) where(cmd *cobra.Command, c client.Client, args []string) ([]cli
 	if err != nil || len(args) == 0 {
 		return []client.ListOption{client.InNamespace(ns)}, err
 	}
-	return named(ns, args[0]), w.cluster.Get(cmd.Context(), c, args[0], &flaggerv1.Canary{})
-}
-
-// noteDisconnect says that the connection was lost.
-func noteDisconnect(cmd *cobra.Command) func(error) {
-	return func(err error) { output.Note(cmd, "connection lost, trying again: %v", err) }
-}
-
-// named selects one object.
-func named(namespace, name string) []client.ListOption {
-	return []client.ListOption{client.InNamespace(namespace), client.MatchingFields{"metadata.name": name}}
+	return follow.Named(ns, args[0]), w.cluster.Get(cmd.Context(), c, args[0], &flaggerv1.Canary{})
 }
 
 // onChange shows a canary if it is not where it was.
@@ -140,7 +130,7 @@ func (w *watch) onChange(c *flaggerv1.Canary) error {
 		if err != nil {
 			return err
 		}
-		return errDone
+		return follow.ErrDone
 	}
 	return nil
 }

@@ -5,8 +5,12 @@ package output
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
+
+	"github.com/sluice-cd/sluice/report"
 )
 
 // Page is text for people in sections, each with a title and aligned lines.
@@ -33,6 +37,33 @@ func (p *Page) Lines(rows [][]string) {
 		fmt.Fprintln(tabs, "  "+strings.Join(clean, "\t"))
 	}
 	_ = tabs.Flush() // into memory
+}
+
+// Conditions adds a section with the conditions of an object.
+func (p *Page) Conditions(conditions []report.Condition, now time.Time) {
+	p.Section("Conditions")
+	rows := [][]string{{"TYPE", "STATUS", "REASON", "FOR", "MESSAGE"}}
+	for _, is := range conditions {
+		rows = append(rows, []string{is.Type, is.Status, is.Reason, Ago(is.Since, now), is.Message})
+	}
+	p.Lines(rows)
+}
+
+// Events adds a section with the events of an object, if there are any.
+func (p *Page) Events(events []report.Event, now time.Time) {
+	if len(events) == 0 {
+		return
+	}
+	p.Section("Events")
+	rows := [][]string{{"AGO", "TYPE", "MESSAGE"}}
+	for _, e := range events {
+		message := e.Message
+		if e.Count > 1 {
+			message += " (x" + strconv.Itoa(e.Count) + ")"
+		}
+		rows = append(rows, []string{Ago(e.Time, now), e.Type, message})
+	}
+	p.Lines(rows)
 }
 
 // WriteTo writes the page without blanks at the ends of lines.
