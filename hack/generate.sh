@@ -19,7 +19,6 @@ trap 'rm -rf "$tmp"' EXIT
 # controller-gen accepts only when told that the danger is known.
 "$controller_gen" object:headerFile=hack/boilerplate.go.txt paths=./api/...
 "$controller_gen" crd:allowDangerousTypes=true paths=./api/... output:dir="$tmp"
-rm "$tmp"/sluice.dev_* # nothing serves them yet
 
 # Imported kinds come without descriptions, and only those that have a
 # controller: a CRD without one accepts objects that nothing will ever act on.

@@ -37,6 +37,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/git/access"
 	"github.com/sluice-cd/sluice/internal/git/credential"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/promotion/forge"
 	"github.com/sluice-cd/sluice/writeback"
 )
 
@@ -69,7 +70,9 @@ type Reconciler struct {
 	// wakes them after a push. Those that somebody else serves are asked for a reconcile.
 	ServesSources bool
 	Sources       Waker
-	Clock         clock.PassiveClock
+	// Forges reach the APIs of Git servers, for pull requests.
+	Forges *forge.Clients
+	Clock  clock.PassiveClock
 
 	memories memories
 }

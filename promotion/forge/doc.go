@@ -2,8 +2,7 @@
 
 // Package forge opens, watches and merges pull requests, whoever hosts them: GitHub,
 // GitLab (where they are merge requests), Gitea and Forgejo, Bitbucket Cloud and Data
-// Center, Azure DevOps. It is for Pipelines, which are not served yet: no command or
-// controller uses it so far.
+// Center, Azure DevOps. It is for Pipelines.
 //
 //	Remote{URL, Provider, Secret} -> [Clients.For] -> Forge: Find, Get, Open, Update, Merge, ...
 //	                                     |

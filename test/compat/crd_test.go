@@ -53,6 +53,15 @@ var crds = map[string]facts{
 		Columns:    []string{"Age", "Ready", "Status"},
 		Status:     `{"observedGeneration":-1}`,
 	},
+	"pipelines.sluice.dev": {
+		Short:   []string{"pl"},
+		Columns: []string{"Bundle", "Stages", "Ready", "Status", "Age"},
+		Status:  `{"observedGeneration":-1}`,
+	},
+	"freezes.sluice.dev": {
+		Columns: []string{"Active", "Window", "Changes", "Pipelines", "Reason"},
+		Status:  `{"observedGeneration":-1}`,
+	},
 	// Flagger's CRDs have neither short names nor a status default. Ready and
 	// Message, at the end and only with -o wide, are ours.
 	"canaries.flagger.app": {

@@ -87,6 +87,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="has(self.imagePolicyRef) != has(self.ociRepositoryRef)",message="exactly one of imagePolicyRef and ociRepositoryRef is required"
 type Artifact struct {
 	// Name of the artifact in this pipeline.
+	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:Pattern="^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 	// +required
 	Name string `json:"name"`
@@ -150,6 +151,8 @@ type Forge struct {
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
+// +kubebuilder:metadata:labels="app.kubernetes.io/part-of=flux"
+// +kubebuilder:metadata:annotations="kustomize.toolkit.fluxcd.io/substitute=disabled"
 // +kubebuilder:resource:shortName=pl
 // +kubebuilder:printcolumn:name="Bundle",type=string,JSONPath=`.status.candidate.versions[*].tag`
 // +kubebuilder:printcolumn:name="Stages",type=string,JSONPath=`.status.summary`

@@ -13,6 +13,7 @@ import (
 // Stage is an environment: what it is given and when, and how it is judged.
 type Stage struct {
 	// Name of the stage.
+	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:Pattern="^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 	// +required
 	Name string `json:"name"`
@@ -86,6 +87,7 @@ type After struct {
 	// Stages that a bundle has to be verified in.
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=63
 	// +listType=set
 	// +required
 	Stages []string `json:"stages"`
@@ -107,6 +109,7 @@ type After struct {
 // Target is a part of a stage.
 type Target struct {
 	// Name of the target.
+	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:Pattern="^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 	// +required
 	Name string `json:"name"`

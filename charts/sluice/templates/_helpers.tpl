@@ -1,6 +1,6 @@
 {{/* The groups of kinds that are served. */}}
 {{- define "sluice.groups" -}}
-{{- $groups := .Values.controllers | default (list "image" "source" "kustomize" "canary" "notification") -}}
+{{- $groups := .Values.controllers | default (list "image" "source" "kustomize" "canary" "promotion" "notification") -}}
 {{- join "," $groups -}}
 {{- end -}}
 

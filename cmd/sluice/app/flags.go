@@ -18,7 +18,7 @@ import (
 )
 
 // groups are the sets of kinds that --controllers names.
-var groups = []string{"image", "source", "kustomize", "canary", "notification"}
+var groups = []string{"image", "source", "kustomize", "canary", "promotion", "notification"}
 
 // logLevels are those that the log has messages of.
 var logLevels = []string{"debug", "info", "error"}

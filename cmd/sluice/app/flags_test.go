@@ -20,7 +20,7 @@ func TestFlagsAreRefusedBeforeAnythingStarts(t *testing.T) {
 		"some groups":            {[]string{"--controllers", "image,canary"}, ""},
 		"a group that does not exist": {
 			[]string{"--controllers", "image,helm"},
-			`unknown group "helm"; known: image, source, kustomize, canary, notification`,
+			`unknown group "helm"; known: image, source, kustomize, canary, promotion, notification`,
 		},
 		"no group at all":                 {[]string{"--controllers", ""}, "name at least one of image"},
 		"a concurrency that does no work": {[]string{"--concurrent", "0"}, "--concurrent: must be at least 1"},

@@ -68,13 +68,14 @@ func (f *identityFlags) apply(defaultServiceAccount string) {
 	}
 }
 
-// cache keeps tokens of clouds; it is nil when the flags turn it off.
-func (f *identityFlags) cache() (*cache.TokenCache, error) {
+// cache keeps tokens, and has metrics with the given prefix; it is nil when the flags turn
+// it off.
+func (f *identityFlags) cache(prefix string) (*cache.TokenCache, error) {
 	if f.tokens.MaxSize <= 0 {
 		return nil, nil
 	}
 	tokens, err := cache.NewTokenCache(f.tokens.MaxSize, cache.WithMaxDuration(f.tokens.MaxDuration),
-		cache.WithMetricsRegisterer(metrics.Registry), cache.WithMetricsPrefix("gotk_token_"))
+		cache.WithMetricsRegisterer(metrics.Registry), cache.WithMetricsPrefix(prefix))
 	if err != nil {
 		return nil, fmt.Errorf("--token-cache-max-size: %w", err)
 	}

@@ -22,6 +22,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
 
 // needed are the kinds without which a group cannot run.
@@ -30,9 +31,13 @@ var needed = map[string][]schema.GroupVersionKind{
 		imagev1.GroupVersion.WithKind("ImageRepository"), imagev1.GroupVersion.WithKind("ImagePolicy"),
 		imagev1.GroupVersion.WithKind("ImageUpdateAutomation"), sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind),
 	},
-	"source":       {sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind)},
-	"kustomize":    {kustomizev1.GroupVersion.WithKind(kustomizev1.KustomizationKind), sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind)},
-	"canary":       {flaggerv1.GroupVersion.WithKind("Canary"), flaggerv1.GroupVersion.WithKind("MetricTemplate"), flaggerv1.GroupVersion.WithKind("AlertProvider")},
+	"source":    {sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind)},
+	"kustomize": {kustomizev1.GroupVersion.WithKind(kustomizev1.KustomizationKind), sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind)},
+	"canary":    {flaggerv1.GroupVersion.WithKind("Canary"), flaggerv1.GroupVersion.WithKind("MetricTemplate"), flaggerv1.GroupVersion.WithKind("AlertProvider")},
+	"promotion": {
+		sluicev1.GroupVersion.WithKind(sluicev1.PipelineKind), sluicev1.GroupVersion.WithKind(sluicev1.FreezeKind),
+		imagev1.GroupVersion.WithKind("ImagePolicy"), sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind),
+	},
 	"notification": {notificationv1.GroupVersion.WithKind(notificationv1.ReceiverKind)},
 }
 

@@ -19,6 +19,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
 
 // watchFlags say which objects are served.
@@ -41,11 +42,12 @@ func (f *watchFlags) validate() error {
 	return nil
 }
 
-// served are the kinds that --watch-label-selector selects from.
+// served are the kinds that --watch-label-selector selects from. Freezes are not among
+// them: one that a shard does not see would let its pipelines go on.
 func served() []client.Object {
 	return []client.Object{
 		&imagev1.ImageRepository{}, &imagev1.ImagePolicy{}, &imagev1.ImageUpdateAutomation{}, &sourcev1.GitRepository{},
-		&kustomizev1.Kustomization{}, &notificationv1.Receiver{}, &flaggerv1.Canary{},
+		&kustomizev1.Kustomization{}, &notificationv1.Receiver{}, &flaggerv1.Canary{}, &sluicev1.Pipeline{},
 	}
 }
 

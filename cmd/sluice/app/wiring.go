@@ -50,6 +50,7 @@ type wiring struct {
 
 	space   *disk.Space
 	mirrors *git.Mirrors
+	writer  *writeback.Writer
 	pushed  wake.Source // GitRepositories
 	store   *source.Store
 	tokens  *cache.TokenCache
@@ -58,7 +59,7 @@ type wiring struct {
 // all sets up the groups that the flags name.
 func (w *wiring) all() error {
 	var err error
-	if w.tokens, err = w.flags.identity.cache(); err != nil {
+	if w.tokens, err = w.flags.identity.cache("gotk_token_"); err != nil {
 		return err
 	}
 	w.mirrors = git.NewMirrors(filepath.Join(w.flags.storagePath, "mirrors"), w.clock)
@@ -73,11 +74,13 @@ func (w *wiring) all() error {
 	if err := metrics.Registry.Register(w.mirrors); err != nil {
 		return err
 	}
+	w.writer = writeback.NewWriter(w.mirrors, w.clock).WithMemory(w.memory)
 	for _, group := range []struct {
 		name  string
 		setup func() error
 	}{
-		{"image", w.image}, {"source", w.source}, {"kustomize", w.kustomize}, {"canary", w.canary}, {"notification", w.notification},
+		{"image", w.image}, {"source", w.source}, {"kustomize", w.kustomize}, {"canary", w.canary},
+		{"promotion", w.promotion}, {"notification", w.notification},
 	} {
 		if !w.flags.serves(group.name) {
 			continue
@@ -108,7 +111,7 @@ func (w *wiring) image() error {
 		NoCrossNamespaceRefs: w.flags.noCrossNamespace,
 	}
 	automations := &imageupdateautomation.Reconciler{
-		Client: client, Writer: writeback.NewWriter(w.mirrors, w.clock).WithMemory(w.memory), Clock: w.clock,
+		Client: client, Writer: w.writer, Clock: w.clock,
 		ServesSources: w.flags.serves("source"), Sources: &w.pushed,
 		Access: w.access(),
 	}

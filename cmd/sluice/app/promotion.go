@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	// Windows of pipelines are in time zones, and images without a base have no files of
+	// them.
+	_ "time/tzdata"
+
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/sluice-cd/sluice/controllers/pipeline"
+	"github.com/sluice-cd/sluice/promotion/forge"
+)
+
+func (w *wiring) promotion() error {
+	forges, err := w.forges()
+	if err != nil {
+		return err
+	}
+	pipelines := &pipeline.Reconciler{
+		Client: w.mgr.GetClient(), Live: w.mgr.GetAPIReader(), Writer: w.writer, Mirrors: w.mirrors, Clock: w.clock,
+		ServesSources: w.flags.serves("source"), Sources: &w.pushed,
+		Access: w.access(), Forges: forges,
+	}
+	return pipelines.SetupWithManager(w.mgr, w.options)
+}
+
+// forges reach the APIs of Git servers. Tokens of GitHub Apps have a cache of their own:
+// those of clouds must not push them out.
+func (w *wiring) forges() (*forge.Clients, error) {
+	tokens, err := w.flags.identity.cache("sluice_forge_token_")
+	if err != nil {
+		return nil, err
+	}
+	forges := forge.NewClients(forge.Options{Guard: w.guard, Clock: w.clock, Tokens: tokens})
+	return forges, metrics.Registry.Register(forges)
+}
