@@ -147,6 +147,20 @@ func TestThePageSaysWhatIsRefused(t *testing.T) {
 	}
 }
 
+// TestPagesOfPartsSayWhetherTheyAreServed: what is described and refused misleads, and so
+// does a note that outlives it.
+func TestPagesOfPartsSayWhetherTheyAreServed(t *testing.T) {
+	for page, write := range map[string]sluicev1.Write{
+		"promotion/setters.md": {Commit: &sluicev1.WriteCommit{}, Setters: []sluicev1.Setter{{Artifact: "app", File: "app.yaml", YAML: "image"}}},
+		"forges.md":            {PullRequest: &sluicev1.PullRequest{}},
+	} {
+		refused := validate(shop(func(p *sluicev1.Pipeline) { p.Spec.Stages[0].Write = write }))
+		if says := strings.Contains(read(t, docs+page), "**Refused so far.**"); says != (refused != nil) {
+			t.Errorf("docs/%s says that it is refused: %v; the controller says: %v", page, says, refused)
+		}
+	}
+}
+
 // TestThePageHasAllWords: what a status and an event say in a word is on the page.
 func TestThePageHasAllWords(t *testing.T) {
 	page := read(t, docs+"kinds/pipeline.md")
