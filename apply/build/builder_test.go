@@ -159,6 +159,16 @@ func TestWhatIsBuiltInAProcess(t *testing.T) {
 			"kustomization.yaml": "resources: [a.yaml]\npatches:\n- target: " + target + "\n  patch: |\n    " + operation, "a.yaml": many.String(),
 		}
 	}
+	const replicas = `{patch: "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec: {replicas: 3}"`
+	merge := "resources: [a.yaml]\npatches: [" + replicas + "}]"
+	everywhere := "resources: [a.yaml]\npatches: [" + strings.Repeat(replicas+", target: {kind: Deployment}}, ", 4) + "]"
+	containers := func(n int) string {
+		text := "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec:\n  template:\n    spec:\n      containers:\n"
+		for i := range n {
+			text += fmt.Sprintf("      - {name: c%d, image: a}\n", i)
+		}
+		return text
+	}
 	for name, tc := range map[string]struct {
 		files map[string]string
 		want  bool
@@ -181,6 +191,25 @@ func TestWhatIsBuiltInAProcess(t *testing.T) {
 		"a few images of all": {
 			map[string]string{"kustomization.yaml": "resources: [a.yaml]\nimages: [{name: a, newTag: b}]", "a.yaml": many.String()},
 			false,
+		},
+		"a large expression for an image": {
+			map[string]string{"kustomization.yaml": "resources: [a.yaml]\nimages: [{name: '(x?){1000}', newTag: b}]", "a.yaml": many.String()},
+			true,
+		},
+		"a large expression for a name":      {patch("{name: '(c?){1000}'}", "[{op: add, path: /data/k, value: a}]"), true},
+		"a large expression for a namespace": {patch("{kind: ConfigMap, namespace: '(c?){1000}'}", "[{op: add, path: /data/k, value: a}]"), true},
+		"a long expression":                  {patch("{name: "+strings.Repeat("c1|", 2000)+"c1}", "[{op: add, path: /data/k, value: a}]"), true},
+		"an expression of some names":        {patch("{name: c1|c2|c.*}", "[{op: add, path: /data/k, value: a}]"), false},
+		"a patch of a long list":             {map[string]string{"kustomization.yaml": merge, "a.yaml": containers(2000)}, true},
+		"a patch of a short list":            {map[string]string{"kustomization.yaml": merge, "a.yaml": containers(100)}, false},
+		"a long list":                        {map[string]string{"kustomization.yaml": "resources: [a.yaml]", "a.yaml": containers(2000)}, false},
+		"a long list by aliases": {
+			map[string]string{"kustomization.yaml": merge, "a.yaml": containers(1) + "      - &c {name: c, image: a}\n" + strings.Repeat("      - *c\n", 2000)},
+			true,
+		},
+		"patches of all that have short lists": {
+			map[string]string{"kustomization.yaml": everywhere, "a.yaml": strings.Repeat("---\n"+containers(100), 60)},
+			true,
 		},
 		"thousands of names in one of many": {
 			map[string]string{"a.yaml": many.String() + "x: [" + strings.Repeat("{configMapRef: {name: a}}, ", 20_000) + "]\n"},

@@ -4,8 +4,11 @@ package build
 
 import (
 	"path"
+	"slices"
 
 	kustypes "sigs.k8s.io/kustomize/api/types"
+
+	"github.com/sluice-cd/sluice/internal/pattern"
 )
 
 // measure follows a kustomization as kustomize will, without building anything, and
@@ -25,6 +28,8 @@ type measure struct {
 	// visits is about how many values are looked at, for one entry of a list after
 	// the other.
 	visits int64
+	// patches change one object each, targets those that they select.
+	patches, targets int64
 	// under are the directories that are being measured.
 	under map[string]bool
 }
@@ -35,6 +40,8 @@ func measured(o *overlay, dir string) (*measure, error) {
 	_, err := m.dir(dir, 0, 0)
 	// Whatever may refer to a name is compared with all objects.
 	m.visits += m.total.documents * m.total.nodes / 4
+	// So are the items of a list that is patched with one another, at a higher price.
+	m.visits += 2 * (m.patches*min(m.total.longest*m.total.longest, maxVisits) + m.targets*min(m.total.squares, maxVisits))
 	m.isolate = m.isolate || m.possible > largeCost || m.visits > maxVisits
 	return m, err
 }
@@ -97,7 +104,28 @@ func (m *measure) dir(dir string, depth int, seen int64) (int64, error) {
 // is read.
 func (m *measure) foresee(k *kustypes.Kustomization) {
 	m.isolate = m.isolate || m.schema || len(k.Crds)+len(k.Replacements)+len(k.Vars)+len(k.Configurations) > 0 ||
-		len(k.Generators)+len(k.Transformers)+len(k.Validators) > 0
+		len(k.Generators)+len(k.Transformers)+len(k.Validators) > 0 || slices.ContainsFunc(expressions(k), isCostly)
+}
+
+// maxExpression is from how many instructions on a regular expression takes too long to
+// be compiled for every object: some hundred microseconds.
+const maxExpression = 256
+
+func isCostly(expression string) bool { return pattern.Size(expression) > maxExpression }
+
+// expressions are the texts that kustomize compiles as regular expressions: the names
+// of images for every container, and what targets ask for.
+func expressions(k *kustypes.Kustomization) []string {
+	var all []string
+	for _, image := range k.Images {
+		all = append(all, image.Name)
+	}
+	for _, patch := range append(append([]kustypes.Patch{}, k.Patches...), k.PatchesJson6902...) {
+		if t := patch.Target; t != nil {
+			all = append(all, t.Group, t.Version, t.Kind, t.Name, t.Namespace)
+		}
+	}
+	return all
 }
 
 func (m *measure) resources(dir string, k *kustypes.Kustomization, depth int, seen int64) (int64, error) {
@@ -132,6 +160,11 @@ func (m *measure) transformations(k *kustomization, seen int64) error {
 		w, err := m.load(l)
 		if err != nil {
 			return err
+		}
+		if l.targets {
+			m.targets++
+		} else if !l.opaque {
+			m.patches++
 		}
 		if l.targets && seen > 1 {
 			if err := m.multiply(w, seen-1); err != nil {

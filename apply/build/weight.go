@@ -18,6 +18,10 @@ import (
 type weight struct {
 	documents, nodes, bytes    int64
 	largestNodes, largestBytes int64
+	// longest is how many items the longest list of lists and maps has, and squares the
+	// sum of the squares of all: where patches merge lists, every item is looked for
+	// among all.
+	longest, squares int64
 }
 
 func (w *weight) add(more weight) {
@@ -26,6 +30,8 @@ func (w *weight) add(more weight) {
 	w.bytes += more.bytes
 	w.largestNodes = max(w.largestNodes, more.largestNodes, more.nodes/max(more.documents, 1))
 	w.largestBytes = max(w.largestBytes, more.largestBytes, more.bytes/max(more.documents, 1))
+	w.longest = max(w.longest, more.longest)
+	w.squares += more.squares
 }
 
 // cost is the memory that kustomize needs, as measured with large definitions, a
@@ -117,7 +123,7 @@ func (b Bounds) document(data []byte, mem memory) (weight, error) {
 		if err != nil {
 			return weight{}, err
 		}
-		total.add(weight{documents: objects(&root), nodes: e.nodes, bytes: e.bytes})
+		total.add(weight{documents: objects(&root), nodes: e.nodes, bytes: e.bytes, longest: e.longest, squares: e.squares})
 	}
 }
 
@@ -147,9 +153,10 @@ func tokens(data []byte) int64 {
 
 // expansion is what a node comes to with aliases written out.
 type expansion struct {
-	nodes, bytes int64
-	height       int
-	done         bool
+	nodes, bytes     int64
+	longest, squares int64 // as in a weight
+	height           int
+	done             bool
 }
 
 type counter struct {
@@ -177,6 +184,8 @@ func (c *counter) count(n *yaml.Node, depth int) (expansion, error) {
 		e.nodes += inner.nodes
 		e.bytes += inner.bytes
 		e.height = max(e.height, inner.height+1)
+		e.longest = max(e.longest, inner.longest)
+		e.squares += inner.squares
 		if e.nodes > c.bounds.DocumentNodes {
 			return expansion{}, c.bounds.tooManyNodes()
 		}
@@ -184,8 +193,24 @@ func (c *counter) count(n *yaml.Node, depth int) (expansion, error) {
 			return expansion{}, tooLarge(c.bounds.FileBytes, "bytes in one YAML document, with aliases written out", "split the document")
 		}
 	}
+	e.list(n)
 	e.done = true
 	return *e, nil
+}
+
+// list counts the items of a list that are more than a text or a number.
+func (e *expansion) list(n *yaml.Node) {
+	if n.Kind != yaml.SequenceNode {
+		return
+	}
+	var items int64
+	for _, item := range n.Content {
+		if item.Kind != yaml.ScalarNode {
+			items++
+		}
+	}
+	e.longest = max(e.longest, items)
+	e.squares += items * items
 }
 
 func (c *counter) alias(n *yaml.Node, depth int) (expansion, error) {

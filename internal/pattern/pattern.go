@@ -59,6 +59,19 @@ func Compile(expression string) (Pattern, error) {
 	return Pattern{compiled, size}, err
 }
 
+// Size is about how many instructions an expression comes to that somebody else will
+// compile: more than [MaxSize] for one that is too large, and 0 for one that is none.
+func Size(expression string) int {
+	if len(expression) > MaxLength {
+		return MaxSize + 1
+	}
+	tree, err := syntax.Parse(expression, syntax.Perl)
+	if err != nil {
+		return 0
+	}
+	return sizeOf(tree)
+}
+
 // Check returns an [ErrTooLarge] if matching texts of so many bytes with expressions
 // of so large a size is more than is done for anybody.
 func Check(size, bytes int) error {

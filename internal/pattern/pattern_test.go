@@ -29,7 +29,13 @@ func TestExpressionsAreBounded(t *testing.T) {
 			if errors.Is(err, ErrTooLarge) != tc.large || !tc.large && err != nil {
 				t.Errorf("got %v", err)
 			}
+			if size := Size(tc.expression); (size > MaxSize) != tc.large {
+				t.Errorf("got size %d", size)
+			}
 		})
+	}
+	if size := Size("("); size != 0 {
+		t.Errorf("what is no expression has size %d", size)
 	}
 }
 
