@@ -35,6 +35,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/internal/signature"
@@ -61,6 +62,9 @@ type Reconciler struct {
 	// PublicGood is the root of keyless signatures; without one those of the public
 	// Sigstore are refused.
 	PublicGood *signature.PublicGood
+	// Guard decides where certificates may have revocations looked up; nil lets them be
+	// anywhere.
+	Guard *outbound.Guard
 	// NoCrossNamespaceRefs forbids ImageRepositories of other namespaces, whatever
 	// their accessFrom says.
 	NoCrossNamespaceRefs bool

@@ -196,7 +196,7 @@ func (l *lookUps) verifier(ctx context.Context) (signature.Verifier, error) {
 		return nil, err
 	}
 	l.trust.verifier, err = signature.New(ctx, l.r.Secrets, l.in.policy.Namespace, signatureSpec(l.in.policy.Spec.Verify), signature.Options{
-		Remote: l.r.Registry.Remote(image), PublicGood: l.r.PublicGood,
+		Remote: l.r.Registry.Remote(image), PublicGood: l.r.PublicGood, Guard: l.r.Guard,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("spec.verify: %w", err)

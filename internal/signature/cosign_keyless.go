@@ -10,6 +10,8 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/fulcio/certificate"
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore-go/pkg/verify"
+
+	"github.com/sluice-cd/sluice/internal/pattern"
 )
 
 // trustedRootKey is the key of a Secret with a Sigstore trusted root.
@@ -38,16 +40,27 @@ func readIdentities(ctx context.Context, req request) (identities, error) {
 	return identities{verifier: verifier, policy: policy}, nil
 }
 
+// maxIdentities is how many identities may count: each is tried for each signature.
+const maxIdentities = 100
+
 // identityPolicy demands that one of the identities matches. None at all would
 // trust everybody who can log in anywhere.
 func identityPolicy(wanted []Identity) ([]verify.PolicyOption, error) {
 	if len(wanted) == 0 {
 		return nil, refuseSpec("without secretRef signatures are keyless, and matchOIDCIdentity must say whose count")
 	}
+	if len(wanted) > maxIdentities {
+		return nil, refuseSpec("matchOIDCIdentity has %d entries, and may have %d; a regular expression may match several", len(wanted), maxIdentities)
+	}
 	policy := make([]verify.PolicyOption, 0, len(wanted))
 	for i, one := range wanted {
 		if one.Issuer == "" || one.Subject == "" {
 			return nil, refuseSpec("matchOIDCIdentity[%d] needs an issuer and a subject", i)
+		}
+		for _, expression := range []string{one.Issuer, one.Subject} {
+			if _, err := pattern.Compile(expression); err != nil {
+				return nil, refuseSpec("matchOIDCIdentity[%d]: %w", i, err)
+			}
 		}
 		identity, err := verify.NewShortCertificateIdentity("", one.Issuer, "", one.Subject)
 		if err != nil {

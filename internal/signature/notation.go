@@ -44,7 +44,11 @@ func newNotation(ctx context.Context, req request) (Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := verifier.NewWithOptions(trust.policy, trust, nil, verifier.VerifierOptions{})
+	revocations, err := revocationOptions(req.opts.Guard)
+	if err != nil {
+		return nil, err
+	}
+	v, err := verifier.NewWithOptions(trust.policy, trust, nil, revocations)
 	if err != nil {
 		return nil, req.secrets.refuse(req.spec.SecretName, "%s: %v", trustPolicyKey, err)
 	}

@@ -33,7 +33,10 @@ type authority struct {
 	key   crypto.PrivateKey
 }
 
-func newAuthority(t *testing.T) authority {
+func newAuthority(t *testing.T) authority { return newAuthorityWith(t, func(*x509.Certificate) {}) }
+
+// newAuthorityWith changes the certificate of the signer before it is issued.
+func newAuthorityWith(t *testing.T, change func(leaf *x509.Certificate)) authority {
 	t.Helper()
 	rootKey, leafKey := ecKey(t), ecKey(t)
 	now := time.Now()
@@ -58,6 +61,7 @@ func newAuthority(t *testing.T) authority {
 		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
 	}
+	change(leaf)
 	leaf = issue(t, leaf, root, leafKey, rootKey)
 	return authority{
 		root:  pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw}),

@@ -39,6 +39,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 var (
@@ -106,6 +108,9 @@ type Options struct {
 	// PublicGood is the root for keyless signatures of the public Sigstore.
 	// Without one those are refused.
 	PublicGood *PublicGood
+	// Guard decides where certificates of signers may have looked up whether they are
+	// revoked; nil lets them be anywhere.
+	Guard *outbound.Guard
 	// Timeout bounds one verification. 0 means 30 seconds.
 	Timeout time.Duration
 }

@@ -107,6 +107,7 @@ func (w *wiring) image() error {
 	repositories := &imagerepository.Reconciler{Secrets: secrets, Registry: registries, Scanner: scan.NewScanner(lister, tags), Clock: w.clock}
 	policies := &imagepolicy.Reconciler{
 		Client: client, Secrets: secrets, Registry: registries, Store: tags, Clock: w.clock,
+		Guard:                w.guard,
 		PublicGood:           signature.NewPublicGood(filepath.Join(w.flags.storagePath, "sigstore"), w.clock),
 		NoCrossNamespaceRefs: w.flags.noCrossNamespace,
 	}
