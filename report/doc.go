@@ -10,6 +10,8 @@
 //	Image        the way of an image from the registry to Git    (sluice get images)
 //	Automation   what an automation has written                  (sluice get automations)
 //	Canary       where a release stands, and what holds it       (sluice canary get)
+//	Pipeline     what each stage has, wants and waits for        (sluice pipeline get)
+//	Freeze       whether pipelines are frozen                    (sluice get freezes)
 //	Explanation  why a policy chose a tag, and not another one   (sluice explain policy)
 //	Markers      what becomes of every setter marker             (sluice explain automation)
 //

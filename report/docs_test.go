@@ -30,6 +30,12 @@ var commands = []struct {
 	{"`sluice get canaries`, `sluice canary get`", report.List[report.Canary]{}},
 	{"`sluice canary describe`", report.CanaryDescription{}},
 	{"`sluice canary watch` (JSON only, one a line)", report.CanaryTransition{}},
+	{"`sluice get pipelines`, `sluice pipeline get`", report.List[report.Pipeline]{}},
+	{"`sluice explain pipeline`", report.Pipeline{}},
+	{"`sluice pipeline describe`", report.PipelineDescription{}},
+	{"`sluice pipeline history`", report.List[report.PipelineLanding]{}},
+	{"`sluice pipeline watch` (JSON only, one a line)", report.PipelineTransition{}},
+	{"`sluice get freezes`", report.List[report.Freeze]{}},
 	{"`sluice explain policy`", report.Explanation{}},
 	{"`sluice explain automation`", report.AutomationMarkers{}},
 	{"`sluice update`", report.DirectoryMarkers{}},
@@ -92,7 +98,7 @@ func (p *page) nameOf(of reflect.Type) string {
 			p.pending = append(p.pending, of)
 		}
 		return fmt.Sprintf("[%s](#%s)", of.Name(), strings.ToLower(of.Name()))
-	case of.Kind() == reflect.Float64 || of.Kind() == reflect.Int:
+	case of.Kind() == reflect.Float64, of.Kind() == reflect.Int, of.Kind() == reflect.Int64:
 		return "number"
 	case of.Kind() == reflect.Bool:
 		return "boolean"

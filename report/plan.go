@@ -51,7 +51,7 @@ func HowItReleases(c *flaggerv1.Canary) []Property {
 	if !plan.Skip {
 		add("roll back", rollback(a, plan))
 	}
-	add("promote", promotion(c, plan))
+	add("promote", howItIsPromoted(c, plan))
 	for _, alert := range a.Alerts {
 		add("alert", fmt.Sprintf("%s: from %s on, by AlertProvider %s", alert.Name,
 			cmp.Or(alert.Severity, flaggerv1.SeverityInfo), alert.ProviderRef.Name))
@@ -174,7 +174,7 @@ func rollback(a *flaggerv1.CanaryAnalysis, plan canary.Plan) string {
 	return text
 }
 
-func promotion(c *flaggerv1.Canary, plan canary.Plan) string {
+func howItIsPromoted(c *flaggerv1.Canary, plan canary.Plan) string {
 	if !c.HasService() || plan.PromotionStep == 0 {
 		return ""
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/canary"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/image"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/pipeline"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/policy"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/update"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/usage"
@@ -28,7 +29,7 @@ func newRoot(name string) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(app.Command(version), newGet(), newExplain(), newResume(), canary.Command(version), update.Command(), newVersion())
+	cmd.AddCommand(app.Command(version), newGet(), newExplain(), newResume(), canary.Command(version), pipeline.Command(version), update.Command(), newVersion())
 	return cmd
 }
 
@@ -38,12 +39,12 @@ func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 func newGet() *cobra.Command {
 	return group("get", "List what kubectl cannot show in one table",
-		image.GetCommand, automation.GetCommand, canary.GetCommand)
+		image.GetCommand, automation.GetCommand, canary.GetCommand, pipeline.GetCommand, pipeline.GetFreezesCommand)
 }
 
 func newExplain() *cobra.Command {
-	return group("explain", "Say why a tag was chosen and why a marker has no effect",
-		policy.ExplainCommand, automation.ExplainCommand)
+	return group("explain", "Say why a tag was chosen, why a marker has no effect and what a stage waits for",
+		policy.ExplainCommand, automation.ExplainCommand, pipeline.ExplainCommand)
 }
 
 func newResume() *cobra.Command {

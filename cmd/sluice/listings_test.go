@@ -13,6 +13,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/test/command"
 	"github.com/sluice-cd/sluice/test/make"
 )
@@ -66,8 +67,26 @@ func canaries(t *testing.T) string {
 	return url
 }
 
+func pipelines(t *testing.T) string {
+	t.Helper()
+	v, now := sluicev1.GroupVersion.String(), time.Now()
+	p := make.Pipeline(now)
+	f := sluicev1.Freeze{TypeMeta: metav1.TypeMeta{APIVersion: v, Kind: "Freeze"}, ObjectMeta: metav1.ObjectMeta{Name: "fair"}}
+	f.Spec.Reason = "the fair"
+	f.Status = sluicev1.FreezeStatus{Active: true, Window: "days", Pipelines: 3, NextChange: &metav1.Time{Time: now.Add(49 * time.Hour)}}
+	root := "/apis/" + v + "/"
+	objects := command.Group(sluicev1.GroupVersion.Group, "v1alpha1", map[string]string{"Pipeline": "pipelines", "Freeze": "freezes"})
+	for _, in := range []string{"", "namespaces/apps/"} {
+		objects[root+in+"pipelines"] = listed(v, "Pipeline", p)
+	}
+	objects[root+"namespaces/apps/pipelines/shop"] = p
+	objects[root+"freezes"] = listed(v, "Freeze", f)
+	url, _ := command.APIServer(t, objects)
+	return url
+}
+
 func TestListings(t *testing.T) {
-	imageServer, canaryServer := images(t), canaries(t)
+	imageServer, canaryServer, pipelineServer := images(t), canaries(t), pipelines(t)
 	tests := map[string]struct {
 		server, line, want string
 	}{
@@ -107,7 +126,20 @@ apps        podinfo   Progressing   40       podinfo:6.1.0 +1   2/3    1/3      
 `},
 		"a canary by the name of its command": {canaryServer, "canary get podinfo -n apps -o name", "\ncanary.flagger.app/podinfo\n"},
 		"no canaries as JSON":                 {canaryServer, "canary get -n empty -o json", "\n{\n  \"items\": []\n}\n"},
-		"no canaries by name":                 {canaryServer, "canary get -n empty -o name", "\n"},
+		"pipelines": {pipelineServer, "get pl -A", `
+NAMESPACE   NAME   NEWEST         STAGES                   WAITING                QUARANTINED   READY   MESSAGE
+apps        shop   api 2, web 2   staging=2 production=1   production: Approval   0             True    all is done
+`},
+		"a pipeline by the name of its command": {pipelineServer, "pipeline get shop -n apps -o name", "\npipeline.sluice.dev/shop\n"},
+		"what a pipeline got": {pipelineServer, "pipeline history shop production -n apps", `
+AGO   STAGE        BUNDLE                        KIND        COMMIT    BY       VERDICT    REASON
+19h   production   api 1, web 1 (c8a06c053bbc)   Promotion   c0ffee0   Sluice   Verified   -
+`},
+		"freezes": {pipelineServer, "get freezes", `
+NAME   ACTIVE   WINDOW   CHANGES IN   PIPELINES   STAGES   REASON     READY
+fair   true     days     2d           3           all      the fair   Unknown
+`},
+		"no canaries by name": {canaryServer, "canary get -n empty -o name", "\n"},
 	}
 	t.Setenv("KUBECONFIG", "/nonexistent")
 	for name, tc := range tests {

@@ -5,11 +5,13 @@
 // only after canary analysis. It also answers why.
 //
 //	sluice controller           run the controllers
-//	sluice get                  list images, automations and canaries
+//	sluice get                  list images, automations, canaries, pipelines and freezes
 //	sluice explain policy       say why a policy chose a tag, and why not another
 //	sluice explain automation   say what becomes of every marker
+//	sluice explain pipeline     say what each stage waits for, and what to do
 //	sluice resume automation    release the updates that were reverted by a person
 //	sluice canary               see where releases stand, and decide about them
+//	sluice pipeline             see where pipelines stand, and decide about them
 //	sluice update               write images into a local directory, without a cluster
 //	sluice version              print the version
 //

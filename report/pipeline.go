@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"strings"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+)
+
+// Pipeline is where a Pipeline stands: what each stage has, wants and waits for.
+type Pipeline struct {
+	// Namespace of the Pipeline.
+	Namespace string `json:"namespace"`
+	// Name of the Pipeline.
+	Name string `json:"name"`
+	// Candidate is the newest bundle.
+	Candidate *sluicev1.Bundle `json:"candidate,omitempty"`
+	// Stages are in the order of the spec.
+	Stages []PipelineStage `json:"stages"`
+	// Quarantined are the bundles that no stage is given.
+	Quarantined []sluicev1.Quarantine `json:"quarantined"`
+	// Suspended means that nothing happens before spec.suspend is false.
+	Suspended bool `json:"suspended,omitempty"`
+	// CommandsIgnored says why commands of people are not carried out.
+	CommandsIgnored string `json:"commandsIgnored,omitempty"`
+	// Ready is the status of the condition Ready: True, False or Unknown.
+	Ready string `json:"ready"`
+	// Message is that of the condition Ready.
+	Message string `json:"message,omitempty"`
+}
+
+// PipelineStage is where a stage stands, and what a person can do about it.
+type PipelineStage struct {
+	sluicev1.StageStatus
+	// Remedies are what a person can do about what the stage waits for.
+	Remedies []Remedy `json:"remedies"`
+	// Pending are commands that were given and that no controller has taken up yet.
+	Pending []GivenCommand `json:"pending,omitempty"`
+}
+
+// Remedy is what a person can do about what a stage waits for.
+type Remedy struct {
+	// Gate that it is about; empty if it is about the phase of the stage.
+	Gate sluicev1.GateType `json:"gate,omitempty"`
+	// Text says what it does.
+	Text string `json:"text"`
+	// Command is a command line without the name of the program.
+	Command string `json:"command,omitempty"`
+	// URL is the page on which to do it.
+	URL string `json:"url,omitempty"`
+}
+
+// GivenCommand is a command that was given to a stage.
+type GivenCommand struct {
+	// Verb of the command.
+	Verb sluicev1.CommandVerb `json:"verb"`
+	sluicev1.Command
+}
+
+// OfPipeline reads a Pipeline's spec and status. A stage that the status does not know
+// yet has no phase.
+func OfPipeline(p *sluicev1.Pipeline) Pipeline {
+	found := Pipeline{
+		Namespace: p.Namespace, Name: p.Name, Candidate: p.Status.Candidate, Suspended: p.Spec.Suspend,
+		Stages: []PipelineStage{}, Quarantined: append([]sluicev1.Quarantine{}, p.Status.Quarantined...),
+	}
+	found.Ready, found.Message = readyOf(p.Status.Conditions)
+	for _, c := range p.Status.Conditions {
+		if c.Type == sluicev1.ApprovalsEnforcedCondition && c.Status == "False" {
+			found.CommandsIgnored = c.Message
+		}
+	}
+	for _, spec := range p.Spec.Stages {
+		stage := PipelineStage{StageStatus: statusOf(p, spec.Name)}
+		stage.Remedies, stage.Pending = remedies(p, stage.StageStatus), pendingCommands(p, stage.StageStatus)
+		found.Stages = append(found.Stages, stage)
+	}
+	return found
+}
+
+// statusOf is the status of a stage.
+func statusOf(p *sluicev1.Pipeline, stage string) sluicev1.StageStatus {
+	for _, s := range p.Status.Stages {
+		if s.Name == stage {
+			return s
+		}
+	}
+	return sluicev1.StageStatus{Name: stage}
+}
+
+// pipelineCommand is a command line for a stage, or for the whole pipeline if that is
+// empty.
+func pipelineCommand(p *sluicev1.Pipeline, verb, stage string, flags ...string) string {
+	words := []string{"pipeline", verb, p.Name}
+	if stage != "" {
+		words = append(words, stage)
+	}
+	return strings.Join(append(append(words, "-n", p.Namespace), flags...), " ")
+}
+
+// remedies are what a person can do about a stage.
+func remedies(p *sluicev1.Pipeline, s sluicev1.StageStatus) []Remedy {
+	found := []Remedy{}
+	for _, g := range s.Waiting {
+		if r := remedyOf(p, s, g.Type); r != nil {
+			r.Gate = g.Type
+			found = append(found, *r)
+		}
+	}
+	switch {
+	case s.Phase == sluicev1.StageFailed:
+		found = append(found, Remedy{Text: "give it an earlier bundle", Command: pipelineCommand(p, "rollback", s.Name, "--to=BUNDLE", "--reason=WHY")})
+	case s.Hold != nil && !waitsFor(s, sluicev1.GateHold):
+		found = append(found, *remedyOf(p, s, sluicev1.GateHold))
+	}
+	return found
+}
+
+// waitsFor reports whether a gate of this type is closed in front of a stage.
+func waitsFor(s sluicev1.StageStatus, gate sluicev1.GateType) bool {
+	for _, g := range s.Waiting {
+		if g.Type == gate {
+			return true
+		}
+	}
+	return false
+}
+
+// remedyOf is what a person can do about a gate; nil if that is to wait, or what the
+// message says.
+func remedyOf(p *sluicev1.Pipeline, s sluicev1.StageStatus, gate sluicev1.GateType) *Remedy {
+	switch gate {
+	case sluicev1.GateState:
+		return &Remedy{Text: "confirm that promotions may go on", Command: pipelineCommand(p, "lift", s.Name)}
+	case sluicev1.GateHold:
+		return &Remedy{Text: "end the hold", Command: pipelineCommand(p, "resume", s.Name)}
+	case sluicev1.GateApproval:
+		return &Remedy{Text: "approve it", Command: pipelineCommand(p, "approve", s.Name)}
+	case sluicev1.GateWindow, sluicev1.GateFreeze:
+		return &Remedy{Text: "do not wait for it", Command: pipelineCommand(p, "promote", s.Name, "--override", "--reason=WHY")}
+	case sluicev1.GateReview:
+		if s.PullRequest == nil {
+			return nil
+		}
+		return &Remedy{Text: "review the pull request, see its checks, or merge it", URL: s.PullRequest.URL}
+	case sluicev1.GateContent:
+		if c := p.Status.Candidate; c != nil && quarantineOf(p, c.ID) != nil {
+			return &Remedy{Text: "end the quarantine", Command: pipelineCommand(p, "lift", s.Name, "--bundle="+c.ID)}
+		}
+	case sluicev1.GateUpstream, sluicev1.GateSoak, sluicev1.GateVerdict:
+	}
+	return nil
+}
+
+// quarantineOf is the quarantine of a bundle; nil if it is in none.
+func quarantineOf(p *sluicev1.Pipeline, bundle string) *sluicev1.Quarantine {
+	for i := range p.Status.Quarantined {
+		if p.Status.Quarantined[i].Bundle.ID == bundle {
+			return &p.Status.Quarantined[i]
+		}
+	}
+	return nil
+}
+
+// pendingCommands are those in annotations that the status does not know yet.
+func pendingCommands(p *sluicev1.Pipeline, s sluicev1.StageStatus) []GivenCommand {
+	var found []GivenCommand
+	for _, verb := range sluicev1.CommandVerbs {
+		value, given := p.Annotations[sluicev1.CommandAnnotation(verb, s.Name)]
+		if !given {
+			continue
+		}
+		c, err := sluicev1.ParseCommand(value)
+		if err != nil {
+			continue // the controller says so in its message
+		}
+		if done := CommandStatusOf(s, verb); done == nil || done.At.Before(&c.At) {
+			found = append(found, GivenCommand{Verb: verb, Command: c})
+		}
+	}
+	return found
+}
+
+// CommandStatusOf is what came of the last command of a verb to a stage; nil if there was
+// none.
+func CommandStatusOf(s sluicev1.StageStatus, verb sluicev1.CommandVerb) *sluicev1.CommandStatus {
+	for i := range s.Commands {
+		if s.Commands[i].Verb == verb {
+			return &s.Commands[i]
+		}
+	}
+	return nil
+}
+
+// SamePosition reports whether nothing has changed between two reports of a stage that a
+// person would call a transition. Times that pass are none.
+func (s PipelineStage) SamePosition(other PipelineStage) bool {
+	return s.position() == other.position()
+}
+
+// position is what makes a transition when it changes.
+func (s PipelineStage) position() string {
+	parts := []string{string(s.Phase), s.Message, bundleID(s.Has), bundleID(s.Wants)}
+	if s.PullRequest != nil {
+		parts = append(parts, s.PullRequest.URL, s.PullRequest.State, s.PullRequest.Bundle)
+	}
+	for _, c := range s.Commands {
+		parts = append(parts, string(c.Verb), c.At.String(), string(c.Outcome))
+	}
+	return strings.Join(parts, "\x00")
+}
+
+func bundleID(b *sluicev1.Bundle) string {
+	if b == nil {
+		return ""
+	}
+	return b.ID
+}
