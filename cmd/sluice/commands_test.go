@@ -67,11 +67,11 @@ func TestWrongUsageIsRefusedWithTheRemedy(t *testing.T) {
 		},
 		"a command that is none": {
 			[]string{"explain", "everything"},
-			`unknown command "everything" for "sluice explain"; known: automation, policy`,
+			`unknown command "everything" for "sluice explain"; known: automation, pipeline, policy`,
 		},
 		"a list of something else": {
 			[]string{"get", "policies"},
-			`unknown command "policies" for "sluice get"; known: automations, canaries, images`,
+			`unknown command "policies" for "sluice get"; known: automations, canaries, freezes, images, pipelines`,
 		},
 		"a verb that is none":       {[]string{"canary", "stop"}, `unknown command "stop" for "sluice canary"; known: abort, approve,`},
 		"no command of the program": {[]string{"list"}, `unknown command "list" for "sluice"; known: canary, controller,`},
