@@ -126,7 +126,7 @@ func targetStatus(s *stage, t TargetSeen) sluicev1.TargetStatus {
 		status.Message = cmp.Or(status.Message, t.Evidence)
 	case ReadinessFailed:
 		status.Ready = metav1.ConditionFalse
-	case ReadinessProgressing:
+	case ReadinessProgressing, ReadinessUnknown:
 	}
 	return status
 }

@@ -119,6 +119,37 @@ func TestWhatAStageWaitsFor(t *testing.T) {
 	}
 }
 
+func TestWhatNobodyCanTellIsNoFailure(t *testing.T) {
+	for name, tc := range map[string]struct{ hidden, seen func(*simulation) }{
+		"a cluster that cannot be reached": {
+			func(s *simulation) { s.ready["production/@2"] = ReadinessUnknown },
+			func(s *simulation) { s.ready["production/@2"] = ReadinessReady },
+		},
+		"a verification in such a cluster": {
+			func(s *simulation) { s.verification["production/@2"] = VerificationUnknown },
+			func(s *simulation) { s.verification["production/@2"] = VerificationPassed },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSimulation(t, staging(), production())
+			s.settle()
+			tc.hidden(s)
+			s.release("2")
+			s.settle()
+			s.pass(2 * time.Hour)
+			s.want(map[string]string{"staging": "2", "production": "2"})
+			if got := s.status("production").Phase; got != sluicev1.StageVerifying || len(s.state.Quarantine) > 0 {
+				t.Errorf("phase %s, quarantine %+v", got, s.state.Quarantine)
+			}
+			tc.seen(s)
+			s.settle()
+			if got := s.status("production").Phase; got != sluicev1.StageVerified {
+				t.Errorf("phase %s", got)
+			}
+		})
+	}
+}
+
 func TestWhatFailsIsTakenBack(t *testing.T) {
 	tests := map[string]struct {
 		fails func(*simulation)

@@ -59,12 +59,15 @@ type Command struct {
 type Readiness int
 
 const (
-	// ReadinessProgressing means that they do not yet, or that it is not known.
+	// ReadinessProgressing means that they do not yet.
 	ReadinessProgressing Readiness = iota
 	// ReadinessReady means that they do.
 	ReadinessReady
 	// ReadinessFailed means that they tried, and that waiting does not help.
 	ReadinessFailed
+	// ReadinessUnknown means that nobody can tell, such as of a cluster that cannot be
+	// reached: that is no fault of a bundle, however long it lasts.
+	ReadinessUnknown
 )
 
 // Verification is the state of what has to prove a bundle.
@@ -77,6 +80,8 @@ const (
 	VerificationPassed
 	// VerificationFailed means that it does not.
 	VerificationFailed
+	// VerificationUnknown means that nobody can tell, as of [ReadinessUnknown].
+	VerificationUnknown
 )
 
 // StageSeen is what was seen of a stage.

@@ -60,8 +60,9 @@ func (v verifier) members(l *Landing, wave int, b sluicev1.Bundle) (targets []Ta
 // verifyWave reports whether all targets of a wave are verified.
 func (v verifier) verifyWave(l *Landing, targets []TargetSeen, since time.Time, b sluicev1.Bundle) bool {
 	deadline := since.Add(v.stage.spec.VerifyTimeout.Duration)
-	waits := ""
+	waits, unknown := "", false
 	for _, t := range targets {
+		unknown = unknown || t.Ready == ReadinessUnknown || t.Ready == ReadinessReady && t.Verification == VerificationUnknown
 		switch {
 		case t.Ready == ReadinessFailed:
 			v.fail(l, v.stage.of(t, t.Why))
@@ -69,9 +70,9 @@ func (v verifier) verifyWave(l *Landing, targets []TargetSeen, since time.Time, 
 		case t.Verification == VerificationFailed:
 			v.fail(l, v.stage.of(t, t.Evidence))
 			return false
-		case t.Ready == ReadinessProgressing:
+		case t.Ready != ReadinessReady:
 			waits = cmp.Or(waits, v.stage.of(t, cmp.Or(t.Why, "not Ready yet")))
-		case t.Verification == VerificationPending:
+		case t.Verification != VerificationPassed:
 			waits = cmp.Or(waits, v.stage.of(t, cmp.Or(t.Evidence, "not verified yet")))
 			v.stage.round.do(Verify{Stage: v.stage.spec.Name, Target: t.Name, Bundle: b, Since: since})
 		}
@@ -79,6 +80,8 @@ func (v verifier) verifyWave(l *Landing, targets []TargetSeen, since time.Time, 
 	switch {
 	case waits == "":
 		return true
+	case unknown:
+		// It is held until somebody can tell.
 	case v.stage.spec.VerifyTimeout.Duration > 0 && !v.stage.now.Before(deadline):
 		v.fail(l, fmt.Sprintf("not verified within %s: %s", v.stage.spec.VerifyTimeout.Duration, waits))
 	case v.stage.spec.VerifyTimeout.Duration > 0:

@@ -36,7 +36,9 @@ import (
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/git/access"
 	"github.com/sluice-cd/sluice/internal/git/credential"
+	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/wake"
 	"github.com/sluice-cd/sluice/promotion/forge"
 	"github.com/sluice-cd/sluice/writeback"
 )
@@ -72,9 +74,16 @@ type Reconciler struct {
 	Sources       Waker
 	// Forges reach the APIs of Git servers, for pull requests.
 	Forges *forge.Clients
-	Clock  clock.PassiveClock
+	// Guard says where kubeConfigs may lead to; nil is anywhere.
+	Guard *outbound.Guard
+	Clock clock.WithTicker
 
 	memories memories
+	// looks begins a look of a pipeline at its objects. cached are the kinds of them that
+	// the Client has in this cluster.
+	looks  func(pipeline types.NamespacedName) looker
+	cached map[string]bool
+	wake   wake.Source
 }
 
 // kind is how the runner sees a pipeline.
@@ -93,12 +102,20 @@ func kind() reconciler.Kind[*sluicev1.Pipeline] {
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
 	seen := kind()
 	seen.Host = r.host
+	clusters, err := r.openClusters(mgr)
+	if err != nil {
+		return err
+	}
 	watches := []reconciler.Watch{
 		r.watch(&imagev1.ImagePolicy{}, r.pipelinesOfPolicy),
 		r.watch(&sourcev1.GitRepository{}, r.pipelinesOfSource),
 		r.watch(&sluicev1.Freeze{}, r.all),
 		commanded,
-		reconciler.OnDelete(&sluicev1.Pipeline{}, r.memories.forget),
+		reconciler.OnDelete(&sluicev1.Pipeline{}, func(pipeline client.ObjectKey) {
+			r.memories.forget(pipeline)
+			clusters.Forget(pipeline)
+		}),
+		func(b *builder.Builder) *builder.Builder { return b.WatchesRawSource(&r.wake) },
 	}
 	for _, other := range []client.Object{&kustomizev1.Kustomization{}, &flaggerv1.Canary{}} {
 		gvk, err := mgr.GetClient().GroupVersionKindFor(other)
@@ -106,6 +123,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 			return err
 		}
 		if _, err := mgr.GetRESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version); err == nil {
+			r.cached[gvk.Kind] = true
 			watches = append(watches, r.watch(other, r.pipelinesOfObject(gvk.Kind)))
 		}
 	}

@@ -121,12 +121,14 @@ func (r *run) observe(ctx context.Context) (promotion.Observation, error) {
 	if seen.Freezes, err = r.freezes(ctx); err != nil {
 		return seen, err
 	}
+	r.look, r.lookSoon = r.looks(client.ObjectKeyFromObject(r.pipeline)), false
 	for i := range r.pipeline.Spec.Stages {
 		stage := &r.pipeline.Spec.Stages[i]
 		if seen.Stages[stage.Name], err = r.stage(ctx, stage); err != nil {
 			return seen, err
 		}
 	}
+	r.look.Done()
 	return seen, nil
 }
 

@@ -84,6 +84,7 @@ func (e *env) process(c client.Client) *Reconciler {
 		Client: c, Live: c, Writer: writeback.NewWriter(mirrors, e.clock), Mirrors: mirrors, ServesSources: true, Sources: e.woken, Clock: e.clock,
 	}
 	r.Access.Client = c
+	looksAt(r, c)
 	return r
 }
 

@@ -12,10 +12,8 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -33,9 +31,8 @@ const steps = 8
 // lookAgain is when a pipeline that came to the end of its steps goes on.
 const lookAgain = 50 * time.Millisecond
 
-func keyOfTarget(c *flaggerv1.Canary) types.NamespacedName {
-	return types.NamespacedName{Namespace: c.Namespace, Name: c.Spec.TargetRef.Name}
-}
+// lookSoon is when to look again for what nobody tells of, such as a Secret.
+const lookSoon = 30 * time.Second
 
 // Reason implements reconciler.Controller.
 func (r *Reconciler) Reason(error) string { return sluicev1.GitOperationFailedReason }
@@ -62,6 +59,10 @@ type run struct {
 	pipeline *sluicev1.Pipeline
 	memory   *memory
 	repo     repository
+	// look reads the objects that stages are judged by. lookSoon means that something is
+	// wrong that nobody tells of when it is put right.
+	look     looker
+	lookSoon bool
 }
 
 // untilAtRest decides, keeps what was decided and carries it out, until there is nothing
@@ -103,6 +104,9 @@ func (r *run) result(d promotion.Decision, events []reconciler.Event) reconciler
 	result := reconciler.Result{Reason: meta.SucceededReason, Message: message, After: r.pipeline.Spec.Interval.Duration, Events: events}
 	if d.After > 0 {
 		result.After = min(result.After, d.After)
+	}
+	if r.lookSoon {
+		result.After = min(result.After, lookSoon)
 	}
 	return result
 }

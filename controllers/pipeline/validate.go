@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
@@ -23,6 +24,7 @@ type target struct {
 	name, path string
 	wave       int
 	ready      []sluicev1.ReadyReference
+	kubeConfig *meta.KubeConfigReference // nil is this cluster
 }
 
 // targetsOf are the parts of a stage; one without a name if it has none.
@@ -32,7 +34,7 @@ func targetsOf(stage *sluicev1.Stage) []target {
 	}
 	var targets []target
 	for _, t := range stage.Targets {
-		one := target{name: t.Name, path: t.Path, wave: int(t.Wave), ready: t.Ready}
+		one := target{name: t.Name, path: t.Path, wave: int(t.Wave), ready: t.Ready, kubeConfig: t.KubeConfig}
 		if one.path == "" {
 			one.path = stage.Write.Path
 		}
@@ -79,24 +81,35 @@ func validateStage(stage *sluicev1.Stage) error {
 		if v.Canary == nil {
 			return refuse("%s.verify[%d]: only canary is served yet", field, i)
 		}
-		if v.Canary.KubeConfig != nil {
-			return refuse("%s.verify[%d].canary.kubeConfig: not served yet", field, i)
-		}
 	}
-	for _, t := range stage.Targets {
-		if t.KubeConfig != nil {
-			return refuse("%s.targets[%s].kubeConfig: not served yet", field, t.Name)
+	return validateReferences(field, stage)
+}
+
+// validateReferences refuses objects that can never be read.
+func validateReferences(field string, stage *sluicev1.Stage) error {
+	for i, v := range stage.Verify {
+		if v.Canary != nil && unsupported(v.Canary.KubeConfig) {
+			return refuse("%s.verify[%d].canary.kubeConfig: configMapRef is not supported; use secretRef", field, i)
 		}
 	}
 	for _, t := range targetsOf(stage) {
+		if unsupported(t.kubeConfig) {
+			return refuse("%s.targets[%s].kubeConfig: configMapRef is not supported; use secretRef", field, t.name)
+		}
 		for i, ref := range t.ready {
-			if ref.Kind != "Kustomization" || ref.KubeConfig != nil {
-				return refuse("%s.ready[%d]: only Kustomizations of this cluster are served yet", field, i)
+			if unsupported(ref.KubeConfig) {
+				return refuse("%s.ready[%d].kubeConfig: configMapRef is not supported; use secretRef", field, i)
+			}
+			if _, err := kindOf(ref); err != nil {
+				return refuse("%s.ready[%d]: %w", field, i, err)
 			}
 		}
 	}
 	return nil
 }
+
+// unsupported reports whether a kubeConfig is to be made of an identity in a cloud.
+func unsupported(ref *meta.KubeConfigReference) bool { return ref != nil && ref.SecretRef == nil }
 
 // acyclic refuses stages that come after themselves.
 func acyclic(p *sluicev1.Pipeline) error {

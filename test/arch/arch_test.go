@@ -8,7 +8,7 @@
 //	cmd/sluice/cli/{cluster,follow,manifest,markers,usage}  what commands share
 //	cmd/sluice/cli/output
 //	controllers/*
-//	scan writeback source apply notify promotion/forge canary/{router,metric,workload,hook}  report (pure)
+//	scan writeback source apply notify promotion/{forge,cluster} canary/{router,metric,workload,hook}  report (pure)
 //	policy writeback/edit apply/decide canary canary/judge promotion        (pure)
 //	canary/{provider,object}  apply/inventory                        (pure)
 //	api/*  internal/*    of which internal/{contention,partition,pattern} are pure: a pure package imports no other
@@ -66,6 +66,7 @@ var rows = []struct {
 	{"canary/judge", 2, true},
 	{"promotion", 2, true},
 	{"promotion/forge", 3, false},
+	{"promotion/cluster", 3, false},
 	{"canary/provider", 1, true},
 	{"apply/inventory", 1, true},
 	{"canary/object", 1, true},

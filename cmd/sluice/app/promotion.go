@@ -21,7 +21,7 @@ func (w *wiring) promotion() error {
 	pipelines := &pipeline.Reconciler{
 		Client: w.mgr.GetClient(), Live: w.mgr.GetAPIReader(), Writer: w.writer, Mirrors: w.mirrors, Clock: w.clock,
 		ServesSources: w.flags.serves("source"), Sources: &w.pushed,
-		Access: w.access(), Forges: forges,
+		Access: w.access(), Forges: forges, Guard: w.guard,
 	}
 	return pipelines.SetupWithManager(w.mgr, w.options)
 }

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/promotion"
+)
+
+// canary says whether a Canary released a content: its target has the images, and it came
+// to a verdict after they landed.
+func (r *run) canary(ctx context.Context, o object, l promotion.Landing, want promotion.Content) (promotion.Verification, string, error) {
+	var c flaggerv1.Canary
+	answer, err := r.read(ctx, o, &c)
+	if err != nil || answer.Why != "" {
+		if answer.Unknown {
+			return promotion.VerificationUnknown, answer.Why, err
+		}
+		return promotion.VerificationPending, answer.Why, err
+	}
+	has, why, err := r.targetHas(ctx, o, &c, want)
+	switch {
+	case err != nil:
+		return promotion.VerificationPending, "", err
+	case why != "":
+		return promotion.VerificationPending, why, nil
+	case !has:
+		return promotion.VerificationPending, fmt.Sprintf("the target of %s does not have this version yet", o), nil
+	case c.Status.LastTransitionTime.Time.Before(l.At.Add(-clockSkew)):
+		return promotion.VerificationPending, fmt.Sprintf("%s has not seen this version yet", o), nil
+	}
+	switch c.Status.Phase {
+	case flaggerv1.CanaryPhaseSucceeded, flaggerv1.CanaryPhaseInitialized:
+		return promotion.VerificationPassed, fmt.Sprintf("%s %s", o, strings.ToLower(string(c.Status.Phase))), nil
+	case flaggerv1.CanaryPhaseFailed:
+		return promotion.VerificationFailed, fmt.Sprintf("%s failed: %s", o, messageOf(&c)), nil
+	}
+	return promotion.VerificationPending, fmt.Sprintf("%s is %s at weight %d", o, c.Status.Phase, c.Status.CanaryWeight), nil
+}
+
+// canaryReadiness is what a Canary says that is not a verification: it released a content,
+// whenever that was.
+func (r *run) canaryReadiness(ctx context.Context, o object, want promotion.Content) (readiness, error) {
+	state, why, err := r.canary(ctx, o, promotion.Landing{}, want)
+	if err != nil {
+		return readiness{}, err
+	}
+	is := map[promotion.Verification]promotion.Readiness{
+		promotion.VerificationPassed: promotion.ReadinessReady, promotion.VerificationFailed: promotion.ReadinessFailed,
+		promotion.VerificationUnknown: promotion.ReadinessUnknown, promotion.VerificationPending: promotion.ReadinessProgressing,
+	}
+	return readiness{state: is[state], why: why}, nil
+}
+
+func messageOf(c *flaggerv1.Canary) string {
+	for _, condition := range c.GetConditions() {
+		if condition.Type == string(flaggerv1.PromotedType) {
+			return condition.Message
+		}
+	}
+	return "it was rolled back"
+}
+
+// targetHas reports whether the pods of a Canary's target run the images of a content, or
+// why nobody can tell.
+func (r *run) targetHas(ctx context.Context, canary object, c *flaggerv1.Canary, want promotion.Content) (has bool, why string, err error) {
+	ref := c.Spec.TargetRef
+	gv, err := schema.ParseGroupVersion(ref.APIVersion)
+	if err != nil {
+		return false, "", nil
+	}
+	target := canary.of(gv.WithKind(ref.Kind), types.NamespacedName{Namespace: c.Namespace, Name: ref.Name})
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(target.GroupVersionKind)
+	if canary.at != nil {
+		answer, err := r.read(ctx, target, u)
+		if err != nil || answer.Why != "" {
+			return false, answer.Why, err
+		}
+	} else if err := r.Live.Get(ctx, target.key(), u); err != nil {
+		if apierrors.IsNotFound(err) {
+			return false, "", nil
+		}
+		return false, "", fmt.Errorf("reading %s: %w", target, err)
+	}
+	template, ok := podTemplate(u)
+	return ok && runsAny(template, want), "", nil
+}
+
+// runs reports whether an image is of a version.
+func runs(image string, v sluicev1.Version) bool {
+	name, digest, _ := strings.Cut(image, "@")
+	return (v.Image == "" || imageName(image) == v.Image) &&
+		(v.Tag != "" && strings.HasSuffix(name, ":"+v.Tag) || v.Digest != "" && digest == v.Digest)
+}
+
+// imageName is an image without its tag and its digest.
+func imageName(image string) string {
+	name, _, _ := strings.Cut(image, "@")
+	if i := strings.LastIndex(name, ":"); i > strings.LastIndex(name, "/") {
+		return name[:i]
+	}
+	return name
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/promotion/cluster"
+)
+
+// Kinds that need no apiVersion in a reference.
+const (
+	kustomizationKind = kustomizev1.KustomizationKind
+	helmReleaseKind   = "HelmRelease"
+	applicationKind   = "Application"
+)
+
+var groupVersions = map[string]schema.GroupVersion{
+	kustomizationKind:    kustomizev1.GroupVersion,
+	helmReleaseKind:      {Group: "helm.toolkit.fluxcd.io", Version: "v2"},
+	applicationKind:      {Group: "argoproj.io", Version: "v1alpha1"},
+	flaggerv1.CanaryKind: flaggerv1.GroupVersion,
+}
+
+// looker reads objects of clusters; see [cluster.Look].
+type looker interface {
+	Get(ctx context.Context, at *meta.KubeConfigReference, object cluster.Object) (cluster.Answer, error)
+	Done()
+}
+
+// openClusters has the objects of pipelines watched, in this cluster and in others.
+func (r *Reconciler) openClusters(mgr ctrl.Manager) (*cluster.Clusters, error) {
+	clusters, err := cluster.New(cluster.Options{
+		Config: mgr.GetConfig(), Mapper: mgr.GetRESTMapper(), Secrets: mgr.GetAPIReader(), Guard: r.Guard,
+		Clock: r.Clock, Log: mgr.GetLogger().WithName("pipeline"), Wake: r.wake.Wake,
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.looks, r.cached = func(pipeline types.NamespacedName) looker { return clusters.Look(pipeline) }, map[string]bool{}
+	return clusters, mgr.Add(clusters)
+}
+
+// object is one that a stage is judged by, and where it is.
+type object struct {
+	cluster.Object
+	at *meta.KubeConfigReference // nil is this cluster
+}
+
+func (o object) key() client.ObjectKey { return o.NamespacedName }
+
+// of is another object in the same cluster.
+func (o object) of(gvk schema.GroupVersionKind, key types.NamespacedName) object {
+	return object{cluster.Object{GroupVersionKind: gvk, NamespacedName: key}, o.at}
+}
+
+// referred is the object of a reference. It is refused if the pipeline may not look there.
+func (r *run) referred(t target, ref sluicev1.ReadyReference) (object, error) {
+	gvk, err := kindOf(ref)
+	if err != nil {
+		return object{}, err
+	}
+	o := object{cluster.Object{GroupVersionKind: gvk, NamespacedName: keyOf(r.pipeline, ref.Namespace, ref.Name)}, cmp.Or(ref.KubeConfig, t.kubeConfig)}
+	return o, r.mayLookAt(o)
+}
+
+// mayLookAt refuses an object of another namespace of this cluster, where those are
+// refused. In another cluster the kubeConfig decides.
+func (r *run) mayLookAt(o object) error {
+	if r.Access.NoCrossNamespaceRefs && o.at == nil && o.Namespace != r.pipeline.Namespace {
+		return refuse("spec.stages: can't access %s '%s', cross-namespace references have been blocked", o.Kind, o.NamespacedName)
+	}
+	return nil
+}
+
+// kindOf is the kind of a reference.
+func kindOf(ref sluicev1.ReadyReference) (schema.GroupVersionKind, error) {
+	if ref.APIVersion == "" {
+		gv, known := groupVersions[ref.Kind]
+		if !known {
+			return schema.GroupVersionKind{}, fmt.Errorf("apiVersion is required for the kind %s", ref.Kind)
+		}
+		return gv.WithKind(ref.Kind), nil
+	}
+	gv, err := schema.ParseGroupVersion(ref.APIVersion)
+	if err == nil && gv.Group == "" && (ref.Kind == "Secret" || ref.Kind == "ConfigMap") {
+		err = fmt.Errorf("a %s is never Ready", ref.Kind)
+	}
+	return gv.WithKind(ref.Kind), err
+}
+
+// isKind reports whether an object is of a kind that needs no apiVersion, of whichever
+// version.
+func (o object) isKind(kind string) bool {
+	return o.Kind == kind && o.Group == groupVersions[kind].Group
+}
+
+// read reads an object. If there is none the answer says why.
+func (r *run) read(ctx context.Context, o object, into client.Object) (cluster.Answer, error) {
+	if o.at == nil && r.cached[o.Kind] && o.GroupVersion() == groupVersions[o.Kind] {
+		err := r.Client.Get(ctx, o.key(), into)
+		switch {
+		case apierrors.IsNotFound(err):
+			return cluster.Answer{Why: fmt.Sprintf("%s does not exist", o.Object)}, nil
+		case err != nil:
+			return cluster.Answer{}, fmt.Errorf("reading %s: %w", o.Object, err)
+		}
+		return cluster.Answer{}, nil
+	}
+	answer, err := r.look.Get(ctx, o.at, o.Object)
+	if errors.Is(err, cluster.ErrKubeConfig) { // its Secret may be put right
+		r.lookSoon = true
+		return cluster.Answer{Unknown: true, Why: fmt.Sprintf("%s: %s", o.Object, err)}, nil
+	}
+	if err != nil || answer.Object == nil {
+		return answer, err
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(answer.Object.Object, into); err != nil {
+		return cluster.Answer{Why: fmt.Sprintf("%s cannot be read: %s", o.Object, err)}, nil
+	}
+	return cluster.Answer{}, nil
+}

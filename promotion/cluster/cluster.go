@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package cluster knows the objects that the stages of pipelines are judged by, in this
+// cluster and in those that a kubeConfig leads to.
+//
+//	Look(pipeline).Get(kubeConfig, object) --> the object as it is now, or why there is none
+//	         |                                                   ^
+//	         '--> watch (kind, namespace) --list, watch--> API server --news--> wake(pipeline)
+//
+// The first pipeline that names a kind in a namespace starts a watch, and the last one
+// that stops to name it ends that. Nobody waits for an API server: an answer says what
+// has been seen so far, and a pipeline is woken when there is more. So a cluster that
+// cannot be reached holds up nobody but the stages that are in it.
+//
+// What is kept of an object is what readiness needs: its metadata without annotations,
+// its status, and where a workload has its images. A kubeConfig is its author's word: it
+// may run no commands and read no files, its server is dialed through the guard, and of
+// what that server answers no more is kept than was asked for.
+//
+// A restart loses nothing but the watches, which start again.
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/go-logr/logr"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/internal/background"
+	"github.com/sluice-cd/sluice/internal/outbound"
+)
+
+// Bounds of how much is watched.
+const (
+	maxWatches             = 5000 // in all
+	maxWatchesPerNamespace = 1000 // for the pipelines of a namespace
+)
+
+// Object names an object of a cluster.
+type Object struct {
+	schema.GroupVersionKind
+	types.NamespacedName
+}
+
+// String is how messages name it: `HelmRelease apps/shop`.
+func (o Object) String() string { return o.Kind + " " + o.NamespacedName.String() }
+
+// Answer is what is known of an object.
+type Answer struct {
+	// Object as it was seen last; nil if there is none, or if that is not known.
+	Object *unstructured.Unstructured
+	// Why says why there is none, and what to do.
+	Why string
+	// Unknown means that nobody can tell whether there is one: its cluster or its kind
+	// cannot be read.
+	Unknown bool
+}
+
+// Options are what [New] needs.
+type Options struct {
+	// Config and Mapper are those of this cluster.
+	Config *rest.Config
+	Mapper apimeta.RESTMapper
+	// Secrets reads kubeConfigs. It should not be a cache.
+	Secrets client.Reader
+	// Guard says where kubeConfigs may lead to; nil is anywhere.
+	Guard *outbound.Guard
+	Clock clock.WithTicker
+	Log   logr.Logger
+	// Wake is told which pipeline has news of its objects.
+	Wake func(pipeline types.NamespacedName)
+}
+
+// Clusters are this cluster and others. It is safe for concurrent use.
+type Clusters struct {
+	Options
+	local *connection
+
+	mu      sync.Mutex
+	watches map[watched]*watch
+	users   map[types.NamespacedName]map[watched]bool
+	closed  bool
+}
+
+// watched is what a watch is of. Of other clusters it is one object, since whoever owns
+// them decides what they answer; of this one it is a kind in a namespace.
+type watched struct {
+	cluster string // see connection.id
+	schema.GroupVersionKind
+	namespace, name string
+}
+
+// New returns the clusters, without any watch.
+func New(options Options) (*Clusters, error) {
+	local, err := connectLocally(options.Config, options.Mapper)
+	if err != nil {
+		return nil, err
+	}
+	return &Clusters{
+		Options: options, local: local, watches: map[watched]*watch{}, users: map[types.NamespacedName]map[watched]bool{},
+	}, nil
+}
+
+// Start implements manager.Runnable: it ends all watches when ctx ends.
+func (c *Clusters) Start(ctx context.Context) error {
+	<-ctx.Done()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for key := range c.watches {
+		c.end(key)
+	}
+	return nil
+}
+
+// Forget ends the watches that a pipeline alone needed.
+func (c *Clusters) Forget(pipeline types.NamespacedName) { c.keep(pipeline, nil) }
+
+// Look is one look of a pipeline at all of its objects: what it does not ask for until
+// it is done is not watched for it any more. It is not safe for concurrent use.
+type Look struct {
+	clusters *Clusters
+	pipeline types.NamespacedName
+	used     map[watched]bool
+	opened   map[string]*connection // by what their kubeConfigs say
+}
+
+// Look begins a look.
+func (c *Clusters) Look(pipeline types.NamespacedName) *Look {
+	return &Look{clusters: c, pipeline: pipeline, used: map[watched]bool{}, opened: map[string]*connection{}}
+}
+
+// Done ends the look.
+func (l *Look) Done() { l.clusters.keep(l.pipeline, l.used) }
+
+// Get returns what is known of an object in the cluster of a kubeConfig, nil for this
+// one. An error is about a kubeConfig that cannot be used.
+func (l *Look) Get(ctx context.Context, at *meta.KubeConfigReference, object Object) (Answer, error) {
+	if object.Group == "" && (object.Kind == "Secret" || object.Kind == "ConfigMap") {
+		return Answer{}, fmt.Errorf("%s: Secrets and ConfigMaps are never Ready", object)
+	}
+	conn, err := l.connection(ctx, at)
+	if err != nil {
+		return Answer{}, err
+	}
+	key := watched{cluster: conn.id, GroupVersionKind: object.GroupVersionKind, namespace: object.Namespace}
+	if conn != l.clusters.local {
+		key.name = object.Name
+	}
+	l.used[key] = true
+	return l.clusters.get(ctx, l.pipeline, conn, key, object), nil
+}
+
+// get starts the watch if there is none, and says what it has seen.
+func (c *Clusters) get(ctx context.Context, pipeline types.NamespacedName, conn *connection, key watched, object Object) Answer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := c.watches[key]
+	if w == nil {
+		if len(c.watches) >= maxWatches || c.watchesOf(pipeline.Namespace) >= maxWatchesPerNamespace {
+			return Answer{Unknown: true, Why: fmt.Sprintf("%s is not looked at: too many kinds of objects are watched for namespace %s", object, pipeline.Namespace)}
+		}
+		if c.closed {
+			return Answer{Unknown: true, Why: "the process ends"}
+		}
+		w = c.begin(ctx, conn, key)
+	}
+	if c.users[pipeline] == nil {
+		c.users[pipeline] = map[watched]bool{}
+	}
+	c.users[pipeline][key] = true
+	w.needs(pipeline, object.Name)
+	return w.look(object)
+}
+
+// watchesOf is how many watches the pipelines of a namespace use. The lock is held.
+func (c *Clusters) watchesOf(namespace string) int {
+	total := 0
+	for pipeline, used := range c.users {
+		if pipeline.Namespace == namespace {
+			total += len(used)
+		}
+	}
+	return total
+}
+
+// begin starts a watch, which outlives the look that needed it first. The lock is held.
+func (c *Clusters) begin(ctx context.Context, conn *connection, key watched) *watch {
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	w := &watch{of: key, cancel: cancel, connection: conn, users: map[types.NamespacedName]map[string]bool{}}
+	c.watches[key] = w
+	conn.users++
+	go background.Run(running, func() { c.follow(running, w) })
+	return w
+}
+
+// end stops a watch. The lock is held.
+func (c *Clusters) end(key watched) {
+	w := c.watches[key]
+	w.cancel()
+	delete(c.watches, key)
+	if w.connection.users--; w.connection.users == 0 {
+		w.connection.close()
+	}
+}
+
+// keep ends the watches that a pipeline does not use any more.
+func (c *Clusters) keep(pipeline types.NamespacedName, used map[watched]bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key := range c.users[pipeline] {
+		if used[key] {
+			continue
+		}
+		delete(c.users[pipeline], key)
+		if w := c.watches[key]; w != nil {
+			if delete(w.users, pipeline); len(w.users) == 0 {
+				c.end(key)
+			}
+		}
+	}
+	if len(c.users[pipeline]) == 0 {
+		delete(c.users, pipeline)
+	}
+}

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/sluice-cd/sluice/internal/outbound"
+	"github.com/sluice-cd/sluice/test/fake/apiserver"
+)
+
+var (
+	pipeline  = types.NamespacedName{Namespace: "apps", Name: "shop"}
+	databases = schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Database"}
+	widgets   = schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Widget"}
+)
+
+const path = "/apis/example.com/v1/namespaces/apps/databases/"
+
+// env are clusters of one API server, and the pipelines that were woken.
+type env struct {
+	*Clusters
+	t      *testing.T
+	server *apiserver.Server
+	clock  *clocktesting.FakeClock
+	woken  chan types.NamespacedName
+	mapper *lateMapper
+}
+
+// lateMapper does not have Widgets until they are installed.
+type lateMapper struct {
+	apimeta.RESTMapper
+	installed atomic.Bool
+}
+
+func (m *lateMapper) RESTMapping(kind schema.GroupKind, versions ...string) (*apimeta.RESTMapping, error) {
+	if kind.Kind == widgets.Kind && m.installed.Load() {
+		return &apimeta.RESTMapping{Resource: widgets.GroupVersion().WithResource("widgets"), GroupVersionKind: widgets, Scope: apimeta.RESTScopeNamespace}, nil
+	}
+	return m.RESTMapper.RESTMapping(kind, versions...)
+}
+
+func newEnv(t *testing.T, guard *outbound.Guard, objects ...client.Object) *env {
+	t.Helper()
+	e := &env{t: t, server: apiserver.New(t), clock: clocktesting.NewFakeClock(time.Unix(1_700_000_000, 0)), woken: make(chan types.NamespacedName, 1000)}
+	e.mapper = &lateMapper{RESTMapper: e.server.Mapper()}
+	var err error
+	e.Clusters, err = New(Options{
+		Config: e.server.Config(), Mapper: e.mapper, Secrets: fake.NewClientBuilder().WithObjects(objects...).Build(), Guard: guard,
+		Clock: e.clock, Log: logr.Discard(), Wake: func(p types.NamespacedName) { e.woken <- p },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stopped sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	stopped.Go(func() { _ = e.Start(ctx) })
+	t.Cleanup(func() { cancel(); stopped.Wait() })
+	return e
+}
+
+func named(kind schema.GroupVersionKind, name string) Object {
+	return Object{kind, types.NamespacedName{Namespace: "apps", Name: name}}
+}
+
+func (e *env) put(name, value string) {
+	u := &unstructured.Unstructured{Object: map[string]any{
+		"spec": map[string]any{"password": "hunter2"}, "status": map[string]any{"value": value, "inventory": map[string]any{"entries": "many"}},
+	}}
+	u.SetGroupVersionKind(databases)
+	u.SetNamespace("apps")
+	u.SetName(name)
+	u.SetAnnotations(map[string]string{"token": "hunter2"})
+	e.server.Put(path+name, u)
+}
+
+// get asks for an object as a pipeline does, until the answer is as wanted.
+func (e *env) get(of types.NamespacedName, at *meta.KubeConfigReference, o Object, ok func(Answer) bool) Answer {
+	e.t.Helper()
+	deadline := time.After(20 * time.Second)
+	for {
+		look := e.Look(of)
+		answer, err := look.Get(e.t.Context(), at, o)
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		look.Done()
+		if ok(answer) {
+			return answer
+		}
+		select {
+		case <-e.woken:
+		case <-deadline:
+			e.t.Fatalf("nobody was woken; the answer is %+v", answer)
+		}
+	}
+}
+
+func has(value string) func(Answer) bool {
+	return func(a Answer) bool {
+		if a.Object == nil {
+			return false
+		}
+		is, _, _ := unstructured.NestedString(a.Object.Object, "status", "value")
+		return is == value
+	}
+}
+
+func says(part string) func(Answer) bool {
+	return func(a Answer) bool { return a.Object == nil && strings.Contains(a.Why, part) }
+}
+
+func TestAPipelineIsToldOfItsObjects(t *testing.T) {
+	e := newEnv(t, nil)
+	e.put("db", "1")
+	e.get(pipeline, nil, named(databases, "db"), has("1"))
+	e.put("db", "2")
+	seen := e.get(pipeline, nil, named(databases, "db"), has("2"))
+	if text := fmt.Sprint(seen.Object.Object); strings.Contains(text, "hunter2") || strings.Contains(text, "many") {
+		t.Errorf("kept %s", text)
+	}
+	e.server.Delete(path + "db")
+	if a := e.get(pipeline, nil, named(databases, "db"), says("Database apps/db does not exist")); a.Unknown {
+		t.Error("it is known that it does not exist")
+	}
+}
+
+func TestOneWatchServesAllWhoLookAtAKindInANamespace(t *testing.T) {
+	e := newEnv(t, nil)
+	e.put("db", "1")
+	e.put("other", "1")
+	second := types.NamespacedName{Namespace: "apps", Name: "second"}
+	e.get(pipeline, nil, named(databases, "db"), has("1"))
+	e.get(second, nil, named(databases, "other"), has("1"))
+	if len(e.watches) != 1 {
+		t.Errorf("%d watches", len(e.watches))
+	}
+	e.Forget(pipeline)
+	if len(e.watches) != 1 {
+		t.Errorf("%d watches after the first is gone", len(e.watches))
+	}
+	e.Look(second).Done() // it names nothing any more
+	if len(e.watches) != 0 || len(e.users) != 0 {
+		t.Errorf("%d watches, %d users in the end", len(e.watches), len(e.users))
+	}
+}
+
+func TestAKindThatIsInstalledLaterIsFound(t *testing.T) {
+	e := newEnv(t, nil)
+	a := e.get(pipeline, nil, named(widgets, "w"), says("does not have the kind Widget of example.com/v1: install its CRD"))
+	if !a.Unknown {
+		t.Error("nobody can tell whether it exists")
+	}
+	e.get(pipeline, nil, named(widgets, "w"), func(Answer) bool { return true })
+	e.mapper.installed.Store(true)
+	if err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, time.Minute, true, func(context.Context) (bool, error) { return e.clock.HasWaiters(), nil }); err != nil {
+		t.Fatal(err)
+	}
+	e.clock.Step(retryKinds)
+	e.get(pipeline, nil, named(widgets, "w"), says("Widget apps/w does not exist"))
+}
+
+func TestWhatMayNotBeReadIsSaidWithTheRemedy(t *testing.T) {
+	e := newEnv(t, nil)
+	e.server.ForbidsLists = true
+	a := e.get(pipeline, nil, named(databases, "db"), says("it may not be read: grant get, list and watch of databases.example.com to the identity that looks"))
+	if !a.Unknown {
+		t.Error("nobody can tell whether it exists")
+	}
+}
+
+func kubeConfig(server string) []byte {
+	return fmt.Appendf(nil, `
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: %q}}]
+users: [{name: u, user: {token: hunter2}}]
+contexts: [{name: x, context: {cluster: c, user: u}}]
+current-context: x
+`, server)
+}
+
+func secret(name string, data map[string][]byte) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: name, UID: "1"}, Data: data}
+}
+
+func reference(name, key string) *meta.KubeConfigReference {
+	return &meta.KubeConfigReference{SecretRef: &meta.SecretKeyReference{Name: name, Key: key}}
+}
+
+func TestWhichKubeConfigsAreRefused(t *testing.T) {
+	changed := func(old, with string) map[string][]byte {
+		return map[string][]byte{"value": []byte(strings.Replace(string(kubeConfig("https://hunter2.example.com")), old, with, 1))}
+	}
+	for name, tc := range map[string]struct {
+		at   *meta.KubeConfigReference
+		data map[string][]byte
+		want string
+	}{
+		"an identity of a cloud":  {&meta.KubeConfigReference{}, nil, "configMapRef is not supported; use secretRef"},
+		"no Secret":               {reference("missing", ""), nil, "Secret apps/missing does not exist"},
+		"no key":                  {reference("remote", ""), map[string][]byte{"other": nil}, "Secret apps/remote: it has no key 'value' with a kubeconfig"},
+		"not the key of the name": {reference("remote", "eu"), map[string][]byte{"value": []byte("x")}, "it has no key 'eu' with a kubeconfig"},
+		"no YAML":                 {reference("remote", ""), map[string][]byte{"value": []byte("{hunter2")}, "its kubeconfig is no valid YAML of that kind"},
+		"too long":                {reference("remote", ""), map[string][]byte{"value": make([]byte, maxKubeConfig+1)}, "more than 262144 bytes"},
+		"a command":               {reference("remote", ""), changed("token: hunter2", "exec: {command: hunter2, apiVersion: client.authentication.k8s.io/v1}"), "user \"u\" has `exec`, and commands are not run"},
+		"a file with a token":     {reference("remote", ""), changed("token: hunter2", "tokenFile: /hunter2"), "user \"u\" names files, which are not read"},
+		"a file with a key":       {reference("remote", ""), changed("token: hunter2", "client-key: /hunter2"), "user \"u\" names files, which are not read"},
+		"a file with certificates": {
+			reference("remote", ""), changed("server:", "certificate-authority: /hunter2, server:"), "cluster \"c\" names a file, which is not read",
+		},
+		"a plugin of a cloud":        {reference("remote", ""), changed("token: hunter2", "auth-provider: {name: hunter2}"), "has `auth-provider`, which is not supported"},
+		"a context that there isn't": {reference("remote", ""), changed("current-context: x", "current-context: hunter2"), "names no server in its current context"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEnv(t, nil, secret("remote", tc.data))
+			_, err := e.Look(pipeline).Get(t.Context(), tc.at, named(databases, "db"))
+			if !errors.Is(err, ErrKubeConfig) || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestAKubeConfigMayNotLeadEverywhere(t *testing.T) {
+	guard := outbound.NewGuard(nil)
+	e := newEnv(t, guard)
+	e.Secrets = fake.NewClientBuilder().WithObjects(secret("remote", map[string][]byte{"value": kubeConfig(e.server.Config().Host)})).Build()
+	a := e.get(pipeline, reference("remote", ""), named(databases, "db"), says("forbidden address"))
+	if !a.Unknown || !strings.Contains(a.Why, "Database apps/db (cluster of kubeConfig remote) is not known") {
+		t.Errorf("got %+v", a)
+	}
+}
+
+func TestAnotherClusterAnswersOnlyWhatItIsAskedFor(t *testing.T) {
+	e := newEnv(t, outbound.NewGuard([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}))
+	host := e.server.Config().Host
+	for path, text := range map[string]string{
+		"/api":                 `{"kind": "APIVersions", "versions": ["v1"]}`,
+		"/apis":                `{"kind": "APIGroupList", "apiVersion": "v1", "groups": [{"name": "example.com", "versions": [{"groupVersion": "example.com/v1", "version": "v1"}], "preferredVersion": {"groupVersion": "example.com/v1", "version": "v1"}}]}`,
+		"/apis/example.com/v1": `{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "example.com/v1", "resources": [{"name": "databases", "singularName": "database", "kind": "Database", "namespaced": true, "verbs": ["get", "list", "watch"]}]}`,
+	} {
+		u := &unstructured.Unstructured{}
+		if err := json.Unmarshal([]byte(text), &u.Object); err != nil {
+			t.Fatal(err)
+		}
+		e.server.Put(path, u)
+	}
+	e.Secrets = fake.NewClientBuilder().WithObjects(secret("remote", map[string][]byte{"value.yaml": kubeConfig(host)})).Build()
+	e.put("db", "1")
+	e.get(pipeline, reference("remote", ""), named(databases, "db"), has("1"))
+	for key, w := range e.watches {
+		if key.name != "db" || len(w.informer.GetStore().List()) != 1 {
+			t.Errorf("%+v has %d objects", key, len(w.informer.GetStore().List()))
+		}
+	}
+}
+
+func TestWhatAServerAddsIsNotKept(t *testing.T) {
+	u := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"a": "b"}}}
+	u.SetName("other")
+	u.SetNamespace("apps")
+	kept, err := trim("db", u)
+	if err != nil || kept.(*unstructured.Unstructured).GetName() != "another" || kept.(*unstructured.Unstructured).Object["status"] != nil {
+		t.Errorf("kept %v, %v", kept, err)
+	}
+}
+
+func TestAnAnswerIsBounded(t *testing.T) {
+	body := &boundedBody{ReadCloser: nil, left: 0}
+	if _, err := body.Read(make([]byte, 1)); !errors.Is(err, errTooLong) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestANamespaceHasAShareOfTheWatches(t *testing.T) {
+	e := newEnv(t, nil)
+	look := e.Look(pipeline)
+	e.mu.Lock()
+	e.users[pipeline] = map[watched]bool{}
+	for i := range maxWatchesPerNamespace {
+		e.users[pipeline][watched{namespace: fmt.Sprint(i)}] = true
+	}
+	e.mu.Unlock()
+	a, err := look.Get(t.Context(), nil, named(databases, "db"))
+	if err != nil || !a.Unknown || !strings.Contains(a.Why, "too many kinds of objects are watched for namespace apps") {
+		t.Errorf("got %+v, %v", a, err)
+	}
+}
+
+func TestSecretsAreNeverAskedFor(t *testing.T) {
+	e := newEnv(t, nil)
+	_, err := e.Look(pipeline).Get(t.Context(), nil, named(schema.GroupVersionKind{Version: "v1", Kind: "Secret"}, "s"))
+	if err == nil || len(e.watches) > 0 {
+		t.Errorf("got %v", err)
+	}
+}

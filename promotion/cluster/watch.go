@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	apiwatch "k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+)
+
+// retryKinds is the time between two questions for a kind that is not installed, or for
+// a cluster that does not say which kinds it has.
+const retryKinds = 30 * time.Second
+
+// watch is of the objects of a kind in a namespace. Its fields are under the lock of the
+// clusters.
+type watch struct {
+	of         watched
+	connection *connection
+	cancel     context.CancelFunc
+	// users are the pipelines that it is for, with the names of their objects.
+	users map[types.NamespacedName]map[string]bool
+	// informer is nil until the kind is known. problem is what went wrong last.
+	informer cache.SharedIndexInformer
+	problem  string
+}
+
+func (w *watch) needs(pipeline types.NamespacedName, name string) {
+	if w.users[pipeline] == nil {
+		w.users[pipeline] = map[string]bool{}
+	}
+	w.users[pipeline][name] = true
+}
+
+// look is what the watch has seen of an object.
+func (w *watch) look(object Object) Answer {
+	synced := w.informer != nil && w.informer.HasSynced()
+	switch {
+	case w.problem != "": // what it was before says nothing of now
+		return Answer{Unknown: true, Why: fmt.Sprintf("%s%s is not known: %s", object, w.connection.where(), w.problem)}
+	case !synced:
+		return Answer{Unknown: true, Why: fmt.Sprintf("%s%s is being looked for", object, w.connection.where())}
+	}
+	key := object.Namespace + "/" + object.Name
+	if object.Namespace == "" {
+		key = object.Name
+	}
+	seen, found, err := w.informer.GetStore().GetByKey(key)
+	u, ok := seen.(*unstructured.Unstructured)
+	if err == nil && found && ok {
+		return Answer{Object: u}
+	}
+	return Answer{Why: fmt.Sprintf("%s%s does not exist", object, w.connection.where())}
+}
+
+// follow finds out which resource has the kind, and watches it until ctx ends.
+func (c *Clusters) follow(ctx context.Context, w *watch) {
+	for {
+		mapping, err := w.connection.mapping(w.of.GroupVersionKind)
+		if err == nil {
+			c.inform(ctx, w, mapping)
+			return
+		}
+		c.trouble(w, problemOf(w.of, err))
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.Clock.After(retryKinds):
+		}
+	}
+}
+
+// inform runs the informer.
+func (c *Clusters) inform(ctx context.Context, w *watch, mapping *apimeta.RESTMapping) {
+	informer := cache.NewSharedIndexInformer(c.listWatch(w, mapping), &unstructured.Unstructured{}, 0, cache.Indexers{})
+	err := errors.Join(
+		informer.SetTransform(func(seen any) (any, error) { return trim(w.of.name, seen) }),
+		informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) {
+			if !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
+				c.trouble(w, problemOf(w.of, err))
+			}
+		}))
+	if err == nil {
+		_, err = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc:    func(seen any) { c.news(w, seen) },
+			UpdateFunc: func(_, seen any) { c.news(w, seen) },
+			DeleteFunc: func(seen any) { c.news(w, seen) },
+		})
+	}
+	if err != nil {
+		c.trouble(w, err.Error())
+		return
+	}
+	c.mu.Lock()
+	w.informer, w.problem = informer, ""
+	c.mu.Unlock()
+	go func() {
+		if cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
+			c.wakeAll(w)
+		}
+	}()
+	informer.RunWithContext(ctx)
+}
+
+// trouble notes what keeps a watch from seeing anything, "" for nothing, and wakes all
+// who use it if that is news.
+func (c *Clusters) trouble(w *watch, problem string) {
+	c.mu.Lock()
+	news := problem != w.problem
+	w.problem = problem
+	c.mu.Unlock()
+	if !news {
+		return
+	}
+	if problem != "" {
+		c.Log.V(1).Info("cannot watch what pipelines are judged by", "kind", w.of.Kind, "namespace", w.of.namespace, "reason", problem)
+	}
+	c.wakeAll(w)
+}
+
+// wakeAll wakes all who use a watch.
+func (c *Clusters) wakeAll(w *watch) {
+	c.mu.Lock()
+	pipelines := slices.Collect(maps.Keys(w.users))
+	c.mu.Unlock()
+	for _, pipeline := range pipelines {
+		c.Wake(pipeline)
+	}
+}
+
+// news wakes those who need an object.
+func (c *Clusters) news(w *watch, seen any) {
+	if gone, ok := seen.(cache.DeletedFinalStateUnknown); ok {
+		seen = gone.Obj
+	}
+	u, ok := seen.(*unstructured.Unstructured)
+	if !ok {
+		return
+	}
+	c.mu.Lock()
+	var pipelines []types.NamespacedName
+	for pipeline, names := range w.users {
+		if names[u.GetName()] {
+			pipelines = append(pipelines, pipeline)
+		}
+	}
+	c.mu.Unlock()
+	for _, pipeline := range pipelines {
+		c.Wake(pipeline)
+	}
+}
+
+// listWatch lists and watches what a watch is of. Whenever that works, what went wrong
+// before is over.
+func (c *Clusters) listWatch(w *watch, mapping *apimeta.RESTMapping) cache.ListerWatcher {
+	objects := w.connection.objects.Resource(mapping.Resource)
+	in := objects.Namespace(w.of.namespace)
+	if mapping.Scope.Name() != apimeta.RESTScopeNameNamespace {
+		in = objects
+	}
+	narrow := func(o metav1.ListOptions) metav1.ListOptions {
+		if w.of.name != "" {
+			o.FieldSelector = fields.OneTermEqualSelector("metadata.name", w.of.name).String()
+		}
+		return o
+	}
+	return &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			list, err := in.List(ctx, narrow(o))
+			if err == nil {
+				c.trouble(w, "")
+			}
+			return list, err
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (apiwatch.Interface, error) {
+			stream, err := in.Watch(ctx, narrow(o))
+			if err == nil {
+				c.trouble(w, "")
+			}
+			return stream, err
+		},
+	}
+}
+
+// problemOf says what went wrong, and what to do.
+func problemOf(of watched, err error) string {
+	resource := strings.ToLower(of.Kind) + "s." + of.Group
+	switch {
+	case apimeta.IsNoMatchError(err), apierrors.IsNotFound(err):
+		return fmt.Sprintf("the API server does not have the kind %s of %s: install its CRD, or correct apiVersion", of.Kind, of.GroupVersion())
+	case apierrors.IsForbidden(err):
+		return fmt.Sprintf("it may not be read: grant get, list and watch of %s to the identity that looks (%s)", strings.TrimSuffix(resource, "."), err)
+	case apierrors.IsUnauthorized(err):
+		return "the API server does not accept the credentials"
+	}
+	return err.Error()
+}
+
+// kept are the fields of an object that readiness needs, besides its status.
+var kept = [][]string{
+	{"spec", "suspend"}, {"spec", "paused"}, {"spec", "replicas"}, {"spec", "updateStrategy"}, {"spec", "targetRef"},
+	{"spec", "template", "spec", "containers"}, {"spec", "template", "spec", "initContainers"},
+}
+
+// dropped are those of a status that are long and not needed.
+var dropped = [][]string{
+	{"status", "inventory"}, {"status", "resources"}, {"status", "history"}, {"status", "operationState", "syncResult", "resources"},
+	{"status", "trackedConfigs"}, {"status", "checks"},
+}
+
+// trim keeps what readiness needs. With a name it keeps no other object.
+func trim(name string, seen any) (any, error) {
+	u, ok := seen.(*unstructured.Unstructured)
+	if !ok {
+		return seen, nil
+	}
+	small := &unstructured.Unstructured{Object: map[string]any{}}
+	small.SetGroupVersionKind(u.GroupVersionKind())
+	if name != "" && u.GetName() != name {
+		small.SetName("another")
+		return small, nil
+	}
+	small.SetName(u.GetName())
+	small.SetNamespace(u.GetNamespace())
+	small.SetUID(u.GetUID())
+	small.SetResourceVersion(u.GetResourceVersion())
+	small.SetGeneration(u.GetGeneration())
+	small.SetLabels(u.GetLabels())
+	small.SetDeletionTimestamp(u.GetDeletionTimestamp())
+	for _, path := range kept {
+		if value, found, err := unstructured.NestedFieldNoCopy(u.Object, path...); err == nil && found {
+			_ = unstructured.SetNestedField(small.Object, value, path...)
+		}
+	}
+	if status, found, err := unstructured.NestedMap(u.Object, "status"); err == nil && found {
+		small.Object["status"] = status
+	}
+	for _, path := range dropped {
+		unstructured.RemoveNestedField(small.Object, path...)
+	}
+	return small, nil
+}
