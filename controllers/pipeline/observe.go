@@ -16,8 +16,6 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
@@ -177,27 +175,17 @@ func (r *run) freezes(ctx context.Context) ([]promotion.Freeze, error) {
 	return found, nil
 }
 
-// selects reports whether a freeze is about a pipeline. A selector that cannot be read
-// selects everything: a freeze that is wrong must not be one that does nothing.
+// selects reports whether a freeze is about a pipeline. One whose selector is wrong says so
+// in its own status.
 func (r *run) selects(ctx context.Context, f *sluicev1.Freeze) (bool, error) {
-	if s := f.Spec.PipelineSelector; s != nil {
-		selector, err := metav1.LabelSelectorAsSelector(s)
-		if err == nil && !selector.Matches(labels.Set(r.pipeline.Labels)) {
-			return false, nil
-		}
-	}
-	if s := f.Spec.NamespaceSelector; s != nil {
-		selector, err := metav1.LabelSelectorAsSelector(s)
-		if err != nil {
-			return true, nil
-		}
+	selector, _ := promotion.ParseFreezeSelector(&f.Spec)
+	return selector.Selects(r.pipeline.Labels, func() (map[string]string, error) {
 		var namespace corev1.Namespace
 		if err := r.Live.Get(ctx, client.ObjectKey{Name: r.pipeline.Namespace}, &namespace); err != nil {
-			return false, fmt.Errorf("reading namespace %s for freeze %s: %w", r.pipeline.Namespace, f.Name, err)
+			return nil, fmt.Errorf("reading namespace %s for freeze %s: %w", r.pipeline.Namespace, f.Name, err)
 		}
-		return selector.Matches(labels.Set(namespace.Labels)), nil
-	}
-	return true, nil
+		return namespace.Labels, nil
+	})
 }
 
 // commandsOf are the commands in annotations, and what is wrong with those that cannot be

@@ -3,12 +3,14 @@
 package app
 
 import (
+	"errors"
 	// Windows of pipelines are in time zones, and images without a base have no files of
 	// them.
 	_ "time/tzdata"
 
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/sluice-cd/sluice/controllers/freeze"
 	"github.com/sluice-cd/sluice/controllers/pipeline"
 	"github.com/sluice-cd/sluice/promotion/forge"
 )
@@ -23,7 +25,8 @@ func (w *wiring) promotion() error {
 		ServesSources: w.flags.serves("source"), Sources: &w.pushed,
 		Access: w.access(), Forges: forges, Guard: w.guard,
 	}
-	return pipelines.SetupWithManager(w.mgr, w.options)
+	freezes := &freeze.Reconciler{Client: w.mgr.GetClient(), Live: w.mgr.GetAPIReader(), Clock: w.clock}
+	return errors.Join(pipelines.SetupWithManager(w.mgr, w.options), freezes.SetupWithManager(w.mgr, w.options))
 }
 
 // forges reach the APIs of Git servers. Tokens of GitHub Apps have a cache of their own:

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package freeze reconciles Freeze: it says in the status whether the freeze is in force,
+// until when, and how many pipelines it selects.
+//
+//	spec, the hour, labels of pipelines and namespaces --> status
+//
+// The status is for people. Pipelines read the spec, and stop by it whether this controller
+// runs or not. A freeze whose windows or selectors cannot be understood is Stalled, and
+// freezes everything that it might be about: the status says so too.
+package freeze
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/promotion"
+)
+
+// +kubebuilder:rbac:groups=sluice.dev,resources=freezes,verbs=get;list;watch
+// +kubebuilder:rbac:groups=sluice.dev,resources=freezes/status,verbs=patch
+// +kubebuilder:rbac:groups=sluice.dev,resources=pipelines,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=events,verbs=create;patch
+
+// Reconciler says where freezes stand.
+type Reconciler struct {
+	// Client caches what is listed.
+	Client client.Client
+	// Live reads what the cache may lack: a Freeze is about the pipelines of all namespaces
+	// and shards, and all of their processes have to count the same.
+	Live  client.Reader
+	Clock clock.PassiveClock
+}
+
+var kind = reconciler.Kind[*sluicev1.Freeze]{
+	Name:      "freeze",
+	New:       func() *sluicev1.Freeze { return &sluicev1.Freeze{} },
+	Suspended: func(*sluicev1.Freeze) bool { return false },
+	Observed: func(f *sluicev1.Freeze) reconciler.Observed {
+		return reconciler.Observed{Generation: &f.Status.ObservedGeneration}
+	},
+}
+
+// SetupWithManager registers the controller and its watches.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
+	all := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []reconcile.Request {
+		return r.freezes(ctx, func(*sluicev1.Freeze) bool { return true })
+	})
+	byNamespace := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []reconcile.Request {
+		return r.freezes(ctx, func(f *sluicev1.Freeze) bool { return f.Spec.NamespaceSelector != nil })
+	})
+	relabelled := builder.WithPredicates(predicate.LabelChangedPredicate{})
+	return reconciler.Setup(mgr, kind, r, opts,
+		func(b *builder.Builder) *builder.Builder { return b.Watches(&sluicev1.Pipeline{}, all, relabelled) },
+		func(b *builder.Builder) *builder.Builder {
+			return b.Watches(&corev1.Namespace{}, byNamespace, relabelled)
+		})
+}
+
+// freezes are those that ok accepts.
+func (r *Reconciler) freezes(ctx context.Context, ok func(*sluicev1.Freeze) bool) []reconcile.Request {
+	var list sluicev1.FreezeList
+	if err := r.Client.List(ctx, &list); err != nil {
+		log.FromContext(ctx).Error(err, "listing freezes")
+		return nil
+	}
+	var found []reconcile.Request
+	for i := range list.Items {
+		if ok(&list.Items[i]) {
+			found = append(found, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+		}
+	}
+	return found
+}
+
+// Reconcile implements reconciler.Controller.
+func (r *Reconciler) Reconcile(ctx context.Context, f *sluicev1.Freeze) (reconciler.Result, error) {
+	selector, wrongSelector := promotion.ParseFreezeSelector(&f.Spec)
+	selected, err := r.count(ctx, selector)
+	if err != nil {
+		return reconciler.Result{}, err
+	}
+	now := r.Clock.Now()
+	calendar, wrongWindow := promotion.ParseCalendar(f.Spec.Windows)
+	state := promotion.FreezeState{Active: true}
+	if wrongWindow == nil {
+		state = calendar.Freezes(now)
+	} else {
+		wrongWindow = fmt.Errorf("spec.windows: %w", wrongWindow)
+	}
+	status := &f.Status
+	status.Active, status.Window, status.Pipelines, status.NextChange = state.Active, state.Window, selected, nil
+	if !state.Changes.IsZero() {
+		status.NextChange = &metav1.Time{Time: state.Changes}
+	}
+	result := reconciler.Result{Reason: meta.SucceededReason, Message: message(f)}
+	if !state.LookAgain.IsZero() {
+		result.After = max(state.LookAgain.Sub(now), time.Nanosecond)
+	}
+	if wrong := errors.Join(wrongWindow, wrongSelector); wrong != nil {
+		return result, refuse(wrong)
+	}
+	return result, nil
+}
+
+// refuse is an error that only another spec resolves.
+func refuse(err error) error {
+	return reconcile.TerminalError(reconciler.WithReason(sluicev1.InvalidSpecReason,
+		fmt.Errorf("%w; until that is mended, all pipelines that it may be about are frozen", err)))
+}
+
+// count is how many pipelines there are that the freeze selects.
+func (r *Reconciler) count(ctx context.Context, selector promotion.FreezeSelector) (int32, error) {
+	namespaces := map[string]map[string]string{}
+	if selector.AsksNamespaces() {
+		var list corev1.NamespaceList
+		if err := r.Live.List(ctx, &list); err != nil {
+			return 0, fmt.Errorf("listing namespaces: %w", err)
+		}
+		for _, n := range list.Items {
+			namespaces[n.Name] = n.Labels
+		}
+	}
+	pipelines := &metav1.PartialObjectMetadataList{}
+	pipelines.SetGroupVersionKind(sluicev1.GroupVersion.WithKind(sluicev1.PipelineKind + "List"))
+	if err := r.Live.List(ctx, pipelines); err != nil {
+		return 0, fmt.Errorf("listing pipelines: %w", err)
+	}
+	selected := int32(0)
+	for _, p := range pipelines.Items {
+		is, err := selector.Selects(p.Labels, func() (map[string]string, error) { return namespaces[p.Namespace], nil })
+		if err != nil {
+			return 0, err
+		}
+		if is && selected < math.MaxInt32 {
+			selected++
+		}
+	}
+	return selected, nil
+}
+
+// message says whether the freeze is in force, and until when.
+func message(f *sluicev1.Freeze) string {
+	said, next := "not in force", "from"
+	if f.Status.Active {
+		said, next = "in force by window "+f.Status.Window, "until"
+	}
+	if at := f.Status.NextChange; at != nil {
+		said += fmt.Sprintf(", %s %s", next, at.UTC().Format(time.RFC3339))
+	}
+	return said
+}
+
+// Reason implements reconciler.Controller.
+func (r *Reconciler) Reason(error) string { return meta.FailedReason }
