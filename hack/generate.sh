@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Generates deepcopy functions for our API types, CRDs for every served kind, and the
-# chart's copies.
+# copies that the chart and the controller of Pipelines have.
 # Running it twice changes nothing; `make verify` fails if running it once does.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -73,3 +73,9 @@ for file in config/rbac/*.yaml; do
 done
 publish "$out" charts/sluice/files/crds
 publish "$tmp/chart" charts/sluice/files/rbac
+
+# The controller compares the policy of the cluster with the one that it was built with.
+for copy in charts/sluice/files/admission controllers/pipeline; do
+	mkdir -p "$copy"
+	cmp -s config/admission/pipeline-commands.yaml "$copy/pipeline-commands.yaml" || cp config/admission/pipeline-commands.yaml "$copy"
+done

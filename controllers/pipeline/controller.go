@@ -127,6 +127,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 			watches = append(watches, r.watch(other, r.pipelinesOfObject(gvk.Kind)))
 		}
 	}
+	watches = append(watches, r.watchGuard()...)
 	return reconciler.Setup(mgr, seen, r, opts, watches...)
 }
 

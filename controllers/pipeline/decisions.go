@@ -42,7 +42,7 @@ func commandsTo(stage string, seen promotion.Observation, state promotion.State)
 			if c.Verb == verb && c.Stage == stage && !seen.CommandsGuarded && c.At.After(at) {
 				handled = true
 				status.At, status.Outcome = c.At, sluicev1.CommandIgnored
-				status.Message = "the ValidatingAdmissionPolicy " + policyName + " is not installed"
+				status.Message = "the API server does not guard commands: see the condition " + sluicev1.ApprovalsEnforcedCondition
 			}
 		}
 		if handled {

@@ -25,7 +25,7 @@ func TestWhatCameOfACommand(t *testing.T) {
 	status := func(outcome sluicev1.CommandOutcome, at time.Time, message string) []sluicev1.CommandStatus {
 		return []sluicev1.CommandStatus{{Verb: sluicev1.CommandHold, At: metav1.NewTime(at), Outcome: outcome, Message: message}}
 	}
-	const missing = "the ValidatingAdmissionPolicy sluice-pipeline-commands is not installed"
+	const missing = "the API server does not guard commands: see the condition ApprovalsEnforced"
 	tests := map[string]struct {
 		seen  promotion.Observation
 		state promotion.State

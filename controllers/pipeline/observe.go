@@ -111,7 +111,9 @@ func (r *run) observe(ctx context.Context) (promotion.Observation, error) {
 		Spec: &r.pipeline.Spec, Stages: map[string]promotion.StageSeen{}, StateLost: r.memory.lost,
 	}
 	seen.Commands, _ = commandsOf(r.pipeline)
-	seen.CommandsGuarded = cares(r.pipeline, seen.Commands) && r.guarded(ctx)
+	if cares(r.pipeline, seen.Commands) {
+		seen.CommandsGuarded, r.unguarded = r.guarded(ctx)
+	}
 	var err error
 	if seen.Newest, seen.NotReady, err = r.artifacts(ctx); err != nil {
 		return seen, err

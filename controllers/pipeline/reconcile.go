@@ -63,6 +63,8 @@ type run struct {
 	// wrong that nobody tells of when it is put right.
 	look     looker
 	lookSoon bool
+	// unguarded says why the API server does not guard commands.
+	unguarded string
 }
 
 // untilAtRest decides, keeps what was decided and carries it out, until there is nothing
@@ -295,20 +297,6 @@ func (r *run) record(seen promotion.Observation, d promotion.Decision) {
 	}
 	recordDecisions(r.pipeline, seen, d.State)
 	r.recordGuard(seen)
-}
-
-// recordGuard says whether commands count, if any stage cares.
-func (r *run) recordGuard(seen promotion.Observation) {
-	if !cares(r.pipeline, seen.Commands) {
-		reconciler.RemoveCondition(r.pipeline, sluicev1.ApprovalsEnforcedCondition)
-		return
-	}
-	c := metav1.Condition{Type: sluicev1.ApprovalsEnforcedCondition, Status: metav1.ConditionTrue, Reason: "PolicyInstalled", Message: "commands are guarded by the API server"}
-	if !seen.CommandsGuarded {
-		c.Status, c.Reason = metav1.ConditionFalse, "PolicyMissing"
-		c.Message = "commands in annotations are ignored: the ValidatingAdmissionPolicy " + policyName + " is not installed (config/admission)"
-	}
-	reconciler.SetCondition(r.pipeline, r.Clock.Now(), c)
 }
 
 // stagesLine is what each stage has, for a column.

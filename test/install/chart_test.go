@@ -88,13 +88,15 @@ func TestValuesCanLeaveThingsOut(t *testing.T) {
 		values []string
 		gone   string // prefix of what is not there
 	}{
-		"CRDs":              {set("crds.install=false"), "CustomResourceDefinition/"},
-		"roles":             {set("rbac.create=false"), "ClusterRole"},
-		"cluster-admin":     {set("rbac.clusterAdmin=false"), "ClusterRoleBinding/sluice-kustomize-cluster-admin"},
-		"rights for people": {set("rbac.userRoles=false"), "ClusterRole/sluice-edit"},
-		"network policies":  {set("networkPolicies.create=false"), "NetworkPolicy/"},
-		"the quota":         {set("resourceQuota.create=false"), "ResourceQuota/"},
-		"a group's Service": {set("controllers[0]=image"), "Service/"},
+		"CRDs":                   {set("crds.install=false"), "CustomResourceDefinition/"},
+		"roles":                  {set("rbac.create=false"), "ClusterRole"},
+		"cluster-admin":          {set("rbac.clusterAdmin=false"), "ClusterRoleBinding/sluice-kustomize-cluster-admin"},
+		"rights for people":      {set("rbac.userRoles=false"), "ClusterRole/sluice-edit"},
+		"the policy of commands": {set("admissionPolicy.create=false"), "ValidatingAdmissionPolicy"},
+		"a group's policy":       {set("controllers[0]=image"), "ValidatingAdmissionPolicy"},
+		"network policies":       {set("networkPolicies.create=false"), "NetworkPolicy/"},
+		"the quota":              {set("resourceQuota.create=false"), "ResourceQuota/"},
+		"a group's Service":      {set("controllers[0]=image"), "Service/"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for id := range render(t, tc.values...) {

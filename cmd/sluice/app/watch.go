@@ -9,6 +9,7 @@ import (
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/spf13/pflag"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
@@ -20,6 +21,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/controllers/pipeline"
 )
 
 // watchFlags say which objects are served.
@@ -57,6 +59,9 @@ func (f *watchFlags) restrict(options *cache.Options, own string) error {
 		// Nothing refers to the releases of Helm, which may be thousands.
 		&corev1.Secret{}:    {Field: fields.OneTermNotEqualSelector("type", "helm.sh/release.v1"), Transform: withoutContents()},
 		&corev1.ConfigMap{}: {Transform: withoutContents()},
+	}
+	for _, kind := range []client.Object{&admissionv1.ValidatingAdmissionPolicy{}, &admissionv1.ValidatingAdmissionPolicyBinding{}} {
+		options.ByObject[kind] = cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", pipeline.PolicyName)}
 	}
 	namespace := f.namespace
 	if namespace == "" && !f.allNamespaces {
