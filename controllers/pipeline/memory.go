@@ -8,6 +8,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/promotion"
 )
 
@@ -15,12 +16,13 @@ import (
 // nothing to do asks no server. A restart loses it, and costs a pipeline one look at its
 // state branch.
 type memory struct {
-	// state as it is on its branch, and the commit that has it; known is false before it
-	// was read.
-	state promotion.State
-	at    plumbing.Hash
-	known bool
-	lost  bool
+	// state as it is on its carrier, and the commit that has it; known is false before it
+	// was read. It is unsaved if another carrier had it.
+	state          promotion.State
+	carrier        sluicev1.StateCarrier
+	at             plumbing.Hash
+	known, unsaved bool
+	lost           bool
 	// heads are the branches that we pushed to, and the revision that the GitRepository
 	// had when we looked at them last: until it has another one, we know better.
 	heads map[string]pushedHead

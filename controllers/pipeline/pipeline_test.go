@@ -67,7 +67,7 @@ func newEnv(t *testing.T, changes ...func(*sluicev1.Pipeline)) *env {
 		&kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "staging"}},
 		&kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "production"}},
 	}
-	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
+	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&sluicev1.Pipeline{}).Build()
 	e.Reconciler = e.process(c)
 	e.release("1")
 	e.fetch()

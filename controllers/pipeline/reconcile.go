@@ -3,7 +3,6 @@
 package pipeline
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -122,66 +121,6 @@ func summary(d promotion.Decision) string {
 	return strings.Join(parts, "; ")
 }
 
-// file is the state's file.
-func (r *run) file() writeback.StateFile {
-	return writeback.StateFile{
-		Remote: r.repo.remote, Branch: "sluice/state/" + r.pipeline.Namespace + "." + r.pipeline.Name, Path: "state.yaml", Author: r.repo.author, Signer: r.repo.signer,
-	}
-}
-
-// readState reads the state, unless it is remembered. Nobody else writes it but people.
-func (r *run) readState(ctx context.Context) error {
-	if r.memory.known {
-		return nil
-	}
-	text, at, err := r.Writer.ReadState(ctx, r.file())
-	if err != nil {
-		return fmt.Errorf("reading the state: %w", err)
-	}
-	r.memory.state, r.memory.at, r.memory.lost = promotion.State{}, at, at.IsZero() && r.pipeline.Status.StateCommit != ""
-	if text != nil {
-		if r.memory.state, err = promotion.ParseState(text); err != nil {
-			return reconciler.WithReason(sluicev1.StateInvalidReason, fmt.Errorf("branch %s: %w", r.file().Branch, err))
-		}
-	}
-	r.memory.known = true
-	return nil
-}
-
-// keep writes the next state if it differs. It reports whether it did.
-func (r *run) keep(ctx context.Context, d promotion.Decision) (bool, error) {
-	before, err := r.memory.state.Marshal()
-	if err != nil {
-		return false, err
-	}
-	after, err := d.State.Marshal()
-	if err != nil || bytes.Equal(before, after) {
-		return false, err
-	}
-	made, err := r.Writer.WriteState(ctx, r.file(), r.memory.at, after, stateMessage(r.pipeline, d))
-	if err != nil {
-		r.memory.known = false // somebody else wrote it: what they decided counts
-		return false, err
-	}
-	r.memory.state, r.memory.at, r.memory.lost = d.State, made, false
-	return true, nil
-}
-
-// stateMessage is the message of a commit of the state.
-func stateMessage(p *sluicev1.Pipeline, d promotion.Decision) string {
-	text := fmt.Sprintf("Note where pipeline %s/%s stands\n", p.Namespace, p.Name)
-	if len(d.Events) > 0 {
-		text = strings.ToUpper(d.Events[0].Message[:1]) + d.Events[0].Message[1:] + "\n"
-	}
-	if len(d.Events) > 1 {
-		text += "\n"
-		for _, e := range d.Events[1:] {
-			text += "- " + e.Message + "\n"
-		}
-	}
-	return text
-}
-
 func eventsOf(decided []promotion.Event) []reconciler.Event {
 	var events []reconciler.Event
 	for _, e := range decided {
@@ -280,10 +219,7 @@ func commitMessage(p *sluicev1.Pipeline, w promotion.Write) string {
 // record notes where the pipeline stands.
 func (r *run) record(seen promotion.Observation, d promotion.Decision) {
 	r.pipeline.Status.Candidate, r.pipeline.Status.Stages, r.pipeline.Status.Summary = d.Candidate, d.Stages, stagesLine(d)
-	r.pipeline.Status.StateCommit = ""
-	if !r.memory.at.IsZero() {
-		r.pipeline.Status.StateCommit = r.memory.at.String()
-	}
+	r.recordState()
 	r.pipeline.Status.Quarantined = nil
 	for _, q := range d.State.Quarantine {
 		b, _ := d.State.Bundle(q.Bundle)

@@ -53,9 +53,6 @@ func validate(p *sluicev1.Pipeline) error {
 			return refuse("spec.artifacts[%d].ociRepositoryRef: not served yet; use an imagePolicyRef", i)
 		}
 	}
-	if p.Spec.State == sluicev1.StateNone {
-		return refuse("spec.state: None is not served yet")
-	}
 	for i := range p.Spec.Stages {
 		if err := validateStage(&p.Spec.Stages[i]); err != nil {
 			return err

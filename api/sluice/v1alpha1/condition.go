@@ -47,6 +47,9 @@ const (
 	// StateInvalidReason means that the file on the state branch cannot be read.
 	StateInvalidReason = "StateInvalid"
 
+	// StateInStatusReason means that decisions are kept in the status alone.
+	StateInStatusReason = "StateInStatus"
+
 	// NoRollbackTargetReason means that a bundle failed, and that there is none before it
 	// that was verified.
 	NoRollbackTargetReason = "NoRollbackTarget"

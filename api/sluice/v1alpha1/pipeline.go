@@ -54,7 +54,10 @@ type PipelineSpec struct {
 
 	// State says where decisions are kept: on the branch `sluice/state/<namespace>.<name>`
 	// of the repository (`Branch`, the default if there is a sourceRef), or in the status
-	// alone (`None`), which is lost with the object.
+	// alone (`None`). Without the object nobody knows then what was in quarantine, verified,
+	// soaked, approved, held or rolled back: a Pipeline that is deleted and applied again, or
+	// restored into another cluster, begins anew with what its stages have, and may promote
+	// a bundle that failed before. What is there is taken over when the field is changed.
 	// +kubebuilder:validation:Enum=Branch;None
 	// +optional
 	State StateCarrier `json:"state,omitempty"`
