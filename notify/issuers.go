@@ -3,7 +3,9 @@
 package notify
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,9 +15,11 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4"
 	"golang.org/x/net/publicsuffix"
 	"k8s.io/utils/clock"
 
+	"github.com/sluice-cd/sluice/internal/keysize"
 	"github.com/sluice-cd/sluice/internal/lru"
 )
 
@@ -155,7 +159,7 @@ func (s *issuers) discover(ctx context.Context, issuer string) (*oidc.Provider, 
 	return fresh, nil
 }
 
-// boundedTransport cuts answers off after maxIssuerBody.
+// boundedTransport cuts answers off after maxIssuerBody, and refuses keys that are too large.
 type boundedTransport struct{ base http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
@@ -164,9 +168,31 @@ func (b boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.LimitReader(resp.Body, maxIssuerBody), resp.Body}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxIssuerBody))
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		return nil, err
+	}
+	if err := checkKeys(body); err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
 	return resp, nil
+}
+
+// checkKeys returns an error if an answer is a set of keys, one of which is so large
+// that a token for it would take minutes to be verified.
+func checkKeys(body []byte) error {
+	var set jose.JSONWebKeySet
+	if json.Unmarshal(body, &set) != nil {
+		return nil // it is none
+	}
+	for _, key := range set.Keys {
+		if err := keysize.Check(key.Key); err != nil {
+			return err
+		}
+		if err := keysize.CheckAll(key.Certificates); err != nil {
+			return err
+		}
+	}
+	return nil
 }

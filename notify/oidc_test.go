@@ -14,12 +14,15 @@ import (
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/sluice-cd/sluice/internal/keysize/keysizetest"
 )
 
 // issuer is an OpenID provider on loopback, with one key.
 type issuer struct {
 	*httptest.Server
 	signer jose.Signer
+	others []jose.JSONWebKey // beside the one that signs
 }
 
 func newIssuer(t *testing.T) *issuer {
@@ -41,7 +44,7 @@ func newIssuer(t *testing.T) *issuer {
 		})
 	})
 	mux.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "1", Algorithm: "RS256"}}})
+		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: append([]jose.JSONWebKey{{Key: key.Public(), KeyID: "1", Algorithm: "RS256"}}, i.others...)})
 	})
 	i.Server = httptest.NewTLSServer(mux)
 	t.Cleanup(i.Close)
@@ -107,6 +110,30 @@ func TestTokensOfIssuersAreVerified(t *testing.T) {
 	code := w.post(request{}.with("Authorization", trusted.token(t, ours)))
 	if code != http.StatusOK || w.requested() != "GitRepository/repo" {
 		t.Errorf("answered %d (%s), requested %q", code, w.answer, w.requested())
+	}
+}
+
+// A signature for a key of a million bits takes minutes to be verified.
+func TestAnIssuerWithAKeyThatIsTooLargeIsRefused(t *testing.T) {
+	for name, tc := range map[string]struct {
+		other jose.JSONWebKey
+		want  int
+	}{
+		"a usual key":   {jose.JSONWebKey{Key: keysizetest.Key(4096), KeyID: "2"}, http.StatusOK},
+		"a large key":   {jose.JSONWebKey{Key: keysizetest.Key(1 << 20), KeyID: "2"}, http.StatusBadRequest},
+	} {
+		issuer := newIssuer(t)
+		issuer.others = []jose.JSONWebKey{tc.other}
+		w := newTestServer(t, func(r *notificationv1.Receiver) {
+			r.Spec.Type, r.Spec.SecretRef = notificationv1.GenericOIDCReceiver, nil
+			r.Spec.OIDCProviders = []notificationv1.OIDCProvider{{
+				IssuerURL: issuer.URL, Audience: "sluice",
+				Validations: []notificationv1.OIDCValidation{{Expression: "true", Message: "anybody"}},
+			}}
+		})
+		if got := w.post(request{}.with("Authorization", issuer.token(t, nil))); got != tc.want {
+			t.Errorf("%s: answered %d, want %d", name, got, tc.want)
+		}
 	}
 }
 

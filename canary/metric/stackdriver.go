@@ -15,6 +15,8 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/google"
 	"golang.org/x/oauth2/jwt"
+
+	"github.com/sluice-cd/sluice/internal/keysize"
 )
 
 // monitoringScope lets a token read metrics and nothing else.
@@ -49,6 +51,9 @@ func connectStackdriver(c *connection) (querier, error) {
 	if key := c.key("serviceAccountKey"); key != "" {
 		if s.account, err = google.JWTConfigFromJSON([]byte(key), monitoringScope); err != nil {
 			return nil, incompleteSecret{fmt.Errorf("secretRef: serviceAccountKey of Secret %q is not the JSON key of a service account", c.SecretRef.Name)}
+		}
+		if err := keysize.CheckPEM(s.account.PrivateKey); err != nil {
+			return nil, incompleteSecret{fmt.Errorf("secretRef: serviceAccountKey of Secret %q: %w", c.SecretRef.Name, err)}
 		}
 		s.bearer = &bearer{}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluice-cd/sluice/internal/keysize"
 	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
@@ -115,6 +116,9 @@ func (t *transports) drop(owner client.ObjectKey) {
 // token of a service account comes with the authority of its cluster, which is not
 // that of every server the token is for.
 func (t tlsSettings) config() (*tls.Config, error) {
+	if err := keysize.CheckPEM([]byte(t.ca), []byte(t.cert), []byte(t.key)); err != nil {
+		return nil, fmt.Errorf("ca.crt, tls.crt or tls.key: %w", err)
+	}
 	config := &tls.Config{InsecureSkipVerify: t.insecure, MinVersion: tls.VersionTLS12}
 	if t.ca != "" {
 		pool, err := x509.SystemCertPool()

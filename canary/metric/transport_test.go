@@ -28,6 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/internal/keysize/keysizetest"
 	"github.com/sluice-cd/sluice/test/make"
 )
 
@@ -136,6 +137,10 @@ func TestCertificatesOfTheSecret(t *testing.T) {
 		"an authority that is none waits": {
 			map[string][]byte{"ca.crt": []byte("x")},
 			"secretRef: Secret \"login\": ca.crt holds no certificate",
+		},
+		"an authority with a key that is too large waits": {
+			map[string][]byte{"ca.crt": keysizetest.PEM(t, keysizetest.Key(1<<17))},
+			"secretRef: Secret \"login\": ca.crt, tls.crt or tls.key: the key is too large",
 		},
 	}
 	for name, tc := range cases {

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+
+	"github.com/sluice-cd/sluice/internal/keysize"
 )
 
 // dialHTTP prepares conversations over HTTP.
@@ -54,6 +56,9 @@ func (m *Mirrors) httpClient(auth Auth) (*http.Client, error) {
 func (a Auth) tls() (*tls.Config, error) {
 	if len(a.CA) == 0 && len(a.Cert) == 0 {
 		return nil, nil
+	}
+	if err := keysize.CheckPEM(a.CA, a.Cert, a.Key); err != nil {
+		return nil, fmt.Errorf("reading the CA and the client certificate: %w", err)
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if len(a.CA) > 0 {

@@ -29,6 +29,9 @@ var ErrSigningKey = errors.New("unusable signing key")
 // NewGPGSigner reads an OpenPGP private key, armored or binary, and decrypts it
 // if it is encrypted.
 func NewGPGSigner(key, passphrase []byte) (Signer, error) {
+	if err := checkOpenPGP(key); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSigningKey, err)
+	}
 	ring, err := openpgp.ReadArmoredKeyRing(bytes.NewReader(key))
 	if err != nil {
 		ring, err = openpgp.ReadKeyRing(bytes.NewReader(key))

@@ -14,6 +14,8 @@ import (
 
 	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/sluice-cd/sluice/internal/keysize"
 )
 
 const (
@@ -71,6 +73,9 @@ func (m *Mirrors) sshConfig(auth Auth, u *url.URL) (*ssh.ClientConfig, string, e
 
 // parseIdentity reads a private key, encrypted or not.
 func parseIdentity(identity, passphrase []byte) (ssh.Signer, error) {
+	if err := keysize.CheckPEM(identity); err != nil {
+		return nil, fmt.Errorf("reading the SSH key: %w", err)
+	}
 	key, err := ssh.ParsePrivateKey(identity)
 	var encrypted *ssh.PassphraseMissingError
 	switch {

@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"github.com/sluice-cd/sluice/internal/keysize"
 )
 
 // Settings are how a server is reached: what a Secret says of certificates, and a
@@ -72,6 +74,9 @@ func (t *Transports) For(s Settings) (*http.Transport, error) {
 func (s Settings) tls() (*tls.Config, error) {
 	if s.CA == "" && s.Cert == "" && s.Key == "" {
 		return nil, nil
+	}
+	if err := keysize.CheckPEM([]byte(s.CA), []byte(s.Cert), []byte(s.Key)); err != nil {
+		return nil, fmt.Errorf("'ca.crt', 'tls.crt' or 'tls.key': %w", err)
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if s.CA != "" {

@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/sluice-cd/sluice/internal/keysize/keysizetest"
 )
 
 func TestConnectionsAreSharedByThoseWhoHaveTheSameSettings(t *testing.T) {
@@ -67,10 +69,11 @@ func TestSettingsThatCannotWorkNameTheirKeysAndNoValues(t *testing.T) {
 		settings Settings
 		want     string
 	}{
-		"a CA that is none":              {Settings{CA: "hidden"}, "'ca.crt'"},
-		"half of a pair":                 {Settings{Cert: "hidden"}, "'tls.crt' and 'tls.key'"},
-		"a proxy that is no URL":         {Settings{Proxy: "http://user:hidden@[::1"}, "'address'"},
-		"a proxy that is without a host": {Settings{Proxy: "hidden"}, "'address'"},
+		"a CA that is none":                 {Settings{CA: "hidden"}, "'ca.crt'"},
+		"a CA with a key that is too large": {Settings{CA: string(keysizetest.PEM(t, keysizetest.Key(1<<17)))}, "the key is too large"},
+		"half of a pair":                    {Settings{Cert: "hidden"}, "'tls.crt' and 'tls.key'"},
+		"a proxy that is no URL":            {Settings{Proxy: "http://user:hidden@[::1"}, "'address'"},
+		"a proxy that is without a host":    {Settings{Proxy: "hidden"}, "'address'"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := NewTransports(nil).For(tc.settings)

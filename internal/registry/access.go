@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/internal/identity"
+	"github.com/sluice-cd/sluice/internal/keysize"
 )
 
 // Access is how a registry is reached. The zero Access is anonymous.
@@ -220,6 +221,9 @@ func (s secrets) tls(ctx context.Context, name string) (*tls.Config, string, err
 	if ca == nil && cert == nil || (cert == nil) != (key == nil) {
 		return nil, "", fmt.Errorf("Secret %s/%s needs %s, or %s with %s", s.namespace, name,
 			certAuthorityKey, corev1.TLSCertKey, corev1.TLSPrivateKeyKey)
+	}
+	if err := keysize.CheckPEM(ca, cert, key); err != nil {
+		return nil, "", fmt.Errorf("Secret %s/%s: %w", s.namespace, name, err)
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if ca != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore-go/pkg/verify"
 
+	"github.com/sluice-cd/sluice/internal/keysize"
 	"github.com/sluice-cd/sluice/internal/pattern"
 )
 
@@ -92,6 +93,9 @@ func trustedRoot(ctx context.Context, req request) (root.TrustedMaterial, error)
 	if err != nil {
 		return nil, req.secrets.refuse(name, "parsing %s: %v", trustedRootKey, err)
 	}
+	if err := checkRoot(trusted); err != nil {
+		return nil, req.secrets.refuse(name, "%s: %v", trustedRootKey, err)
+	}
 	return trusted, nil
 }
 
@@ -123,6 +127,16 @@ func (i identities) signerOf(s signed) (string, error) {
 	}
 	if content.Certificate() == nil {
 		return "", errors.New("it has no certificate, so it was made with a key")
+	}
+	if err := keysize.Check(content.Certificate()); err != nil {
+		return "", err
+	}
+	timestamps, err := s.byCert.Timestamps()
+	if err == nil {
+		err = checkTimestamps(timestamps)
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading its timestamps: %w", err)
 	}
 	summary, err := certificate.SummarizeCertificate(content.Certificate())
 	if err != nil {

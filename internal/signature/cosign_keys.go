@@ -17,6 +17,8 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/verify"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
+
+	"github.com/sluice-cd/sluice/internal/keysize"
 )
 
 // keySuffix marks the keys of a Secret that hold public keys.
@@ -66,6 +68,9 @@ func parseKeys(file string, data []byte) (keys, error) {
 		public, err := cryptoutils.UnmarshalPEMToPublicKey(pem.EncodeToMemory(block))
 		if err != nil {
 			return nil, errors.New("it is not a public key in PEM")
+		}
+		if err := keysize.Check(public); err != nil {
+			return nil, err
 		}
 		verifiers, err := keyVerifiers(public)
 		if err != nil {

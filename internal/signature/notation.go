@@ -137,6 +137,9 @@ func (r repository) notationSignature(digest v1.Hash) (envelope, error) {
 // verifyEnvelope verifies a signature by the trust policy. What the policy only wants
 // logged becomes a warning.
 func (n *notary) verifyEnvelope(ctx context.Context, ref name.Digest, image v1.Descriptor, e envelope) (Evidence, error) {
+	if err := e.checkSizes(); err != nil {
+		return Evidence{}, unreadable{err}
+	}
 	desc := ocispec.Descriptor{MediaType: string(image.MediaType), Digest: digest.Digest(image.Digest.String()), Size: image.Size}
 	outcome, err := n.verifier.Verify(ctx, desc, e.data, notation.VerifierVerifyOptions{
 		ArtifactReference:  ref.Name(),

@@ -13,6 +13,8 @@ import (
 
 	"github.com/notaryproject/notation-go/verifier/trustpolicy"
 	"github.com/notaryproject/notation-go/verifier/truststore"
+
+	"github.com/sluice-cd/sluice/internal/keysize"
 )
 
 // trustPolicyKey is the key of a Secret with notation's trust policy.
@@ -66,6 +68,9 @@ func parseCertificates(data []byte) ([]*x509.Certificate, error) {
 		if err != nil {
 			return nil, errors.New("it is not a certificate in PEM or DER")
 		}
+		if err := keysize.Check(cert); err != nil {
+			return nil, err
+		}
 		return []*x509.Certificate{cert}, nil
 	}
 	var all []*x509.Certificate
@@ -75,6 +80,9 @@ func parseCertificates(data []byte) ([]*x509.Certificate, error) {
 		}
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
+			return nil, fmt.Errorf("certificate %d: %w", len(all)+1, err)
+		}
+		if err := keysize.Check(cert); err != nil {
 			return nil, fmt.Errorf("certificate %d: %w", len(all)+1, err)
 		}
 		all = append(all, cert)

@@ -29,6 +29,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/keysize"
 	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
@@ -145,6 +146,9 @@ func newApp(secret *corev1.Secret, opts AppOptions) (*app, error) {
 
 func appKey(data []byte) (*rsa.PrivateKey, error) {
 	unusable := fmt.Errorf("'%s' is no RSA key in PEM", githubapp.KeyAppPrivateKey)
+	if err := keysize.CheckPEM(data); err != nil {
+		return nil, fmt.Errorf("'%s': %w", githubapp.KeyAppPrivateKey, err)
+	}
 	block, _ := pem.Decode(data)
 	if block == nil {
 		return nil, unusable
@@ -176,6 +180,9 @@ func appClient(secret *corev1.Secret, opts AppOptions) (*http.Client, error) {
 	transport.Proxy = opts.Guard.ProxyOr(opts.Proxy)
 	transport.DisableKeepAlives = true // a token lasts an hour
 	if ca := secret.Data["ca.crt"]; len(ca) > 0 {
+		if err := keysize.CheckPEM(ca); err != nil {
+			return nil, fmt.Errorf("'ca.crt': %w", err)
+		}
 		roots, err := x509.SystemCertPool()
 		if err != nil {
 			return nil, fmt.Errorf("reading the system's certificates: %w", err)

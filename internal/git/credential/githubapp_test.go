@@ -3,6 +3,7 @@
 package credential
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -130,8 +131,12 @@ func TestTheDataOfAnApp(t *testing.T) {
 			map[string]string{"githubAppInstallationOwner": "me"},
 			"either 'githubAppInstallationID' or 'githubAppInstallationOwner'",
 		},
-		"a name for a number":        {map[string]string{"githubAppID": "x"}, "'githubAppID' is no number"},
-		"an installation by path":    {map[string]string{"githubAppInstallationID": "42/../43"}, "'githubAppInstallationID' is no number"},
+		"a name for a number":     {map[string]string{"githubAppID": "x"}, "'githubAppID' is no number"},
+		"an installation by path": {map[string]string{"githubAppInstallationID": "42/../43"}, "'githubAppInstallationID' is no number"},
+		"a key that is too large": {
+			map[string]string{"githubAppPrivateKey": string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: bytes.Repeat([]byte{1}, 1<<16)}))},
+			"'githubAppPrivateKey': the key is too large",
+		},
 		"no key":                     {map[string]string{"githubAppPrivateKey": "x"}, "'githubAppPrivateKey' is no RSA key in PEM"},
 		"a URL that is none":         {map[string]string{"githubAppBaseURL": "git.example.com"}, "'githubAppBaseURL' is no URL"},
 		"a URL of another scheme":    {map[string]string{"githubAppBaseURL": "file:///etc"}, "'githubAppBaseURL' is no URL"},
