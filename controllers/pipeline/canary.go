@@ -15,6 +15,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/promotion"
+	"github.com/sluice-cd/sluice/promotion/cluster"
 )
 
 // canary says whether a Canary released a content: its target has the images, and it came
@@ -36,6 +37,11 @@ func (r *run) canary(ctx context.Context, o object, l promotion.Landing, want pr
 		return promotion.VerificationPending, why, nil
 	case !has:
 		return promotion.VerificationPending, fmt.Sprintf("the target of %s does not have this version yet", o), nil
+	}
+	if state, evidence, ok, err := r.byPrimary(ctx, o, &c, want); ok || err != nil {
+		return state, evidence, err
+	}
+	switch {
 	case c.Status.LastTransitionTime.Time.Before(l.At.Add(-clockSkew)):
 		return promotion.VerificationPending, fmt.Sprintf("%s has not seen this version yet", o), nil
 	}
@@ -74,27 +80,36 @@ func messageOf(c *flaggerv1.Canary) string {
 // targetHas reports whether the pods of a Canary's target run the images of a content, or
 // why nobody can tell.
 func (r *run) targetHas(ctx context.Context, canary object, c *flaggerv1.Canary, want promotion.Content) (has bool, why string, err error) {
-	ref := c.Spec.TargetRef
-	gv, err := schema.ParseGroupVersion(ref.APIVersion)
-	if err != nil {
-		return false, "", nil
+	target, answer, err := r.workload(ctx, canary, c, c.Spec.TargetRef.Name)
+	if err != nil || target == nil {
+		return false, answer.Why, err
 	}
-	target := canary.of(gv.WithKind(ref.Kind), types.NamespacedName{Namespace: c.Namespace, Name: ref.Name})
+	template, ok := podTemplate(target)
+	return ok && runsAny(template, want), "", nil
+}
+
+// workload reads a workload of the kind and in the namespace of a Canary's target; nil if
+// there is none, or if nobody can tell.
+func (r *run) workload(ctx context.Context, canary object, c *flaggerv1.Canary, name string) (*unstructured.Unstructured, cluster.Answer, error) {
+	gv, err := schema.ParseGroupVersion(c.Spec.TargetRef.APIVersion)
+	if err != nil {
+		return nil, cluster.Answer{}, nil // the Canary says so
+	}
+	target := canary.of(gv.WithKind(c.Spec.TargetRef.Kind), types.NamespacedName{Namespace: c.Namespace, Name: name})
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(target.GroupVersionKind)
 	if canary.at != nil {
 		answer, err := r.read(ctx, target, u)
 		if err != nil || answer.Why != "" {
-			return false, answer.Why, err
+			return nil, answer, err
 		}
 	} else if err := r.Live.Get(ctx, target.key(), u); err != nil {
 		if apierrors.IsNotFound(err) {
-			return false, "", nil
+			return nil, cluster.Answer{}, nil
 		}
-		return false, "", fmt.Errorf("reading %s: %w", target, err)
+		return nil, cluster.Answer{}, fmt.Errorf("reading %s: %w", target, err)
 	}
-	template, ok := podTemplate(u)
-	return ok && runsAny(template, want), "", nil
+	return u, cluster.Answer{}, nil
 }
 
 // runs reports whether an image is of a version.
