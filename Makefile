@@ -13,6 +13,7 @@ GOVULNCHECK := $(CACHE)/tools/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 NODE ?= simulated
+STORY ?= $(if $(filter real,$(NODE)),release,promotion)
 
 .PHONY: help
 help: ## Show this help
@@ -42,8 +43,8 @@ upstream: ## Build Flux's CLI and controllers, Flagger, its load tester, Helm an
 	hack/upstream.sh gitea
 
 .PHONY: demo
-demo: build playground ## Show a good and a bad release from push to verdict (NODE=real, KEEP=1)
-	go run ./test/demo -node $(NODE) $(if $(KEEP),-keep) $(if $(PICTURE),-picture $(PICTURE))
+demo: build playground ## Show a good and a bad release from push to verdict (STORY=release, NODE=real, KEEP=1)
+	go run ./test/demo -story $(STORY) -node $(NODE) $(if $(KEEP),-keep) $(if $(PICTURE),-picture $(PICTURE))
 
 .PHONY: generate
 generate: ## Generate deepcopy functions, CRDs and the chart's copies

@@ -17,7 +17,7 @@ module=github.com/sluice-cd/sluice
 
 # These drive bin/sluice, or the tools of others: the race detector would see the test alone,
 # and slow its users down.
-binary='/test/(crash|e2e|compat/(beside|flagger|flux|handover|takeover)|integration/cli)$'
+binary='/test/(crash|e2e|e2e/promotion|compat/(beside|flagger|flux|handover|takeover)|integration/cli)$'
 # These work a lot, and on one goroutine: the race detector has nothing to see. test/arch holds
 # them to it.
 sequential='/(canary|promotion|internal/template|writeback/edit|test/compat)$'
@@ -25,7 +25,7 @@ sequential='/(canary|promotion|internal/template|writeback/edit|test/compat)$'
 forge='/test/gitea$'
 # These take longest, and go first: the others fill up what is left.
 long='/(internal/git|writeback|apply/build|controllers/imageupdateautomation|canary/workload)$'
-longest='/test/(crash|e2e|compat/(flagger|flux|handover)|integration/(canary|rbac|workload))$'
+longest='/test/(crash|e2e|e2e/promotion|compat/(flagger|flux|handover)|integration/(canary|rbac|workload))$'
 
 # first prints the lines that match an expression, and then the others.
 first() {

@@ -19,7 +19,9 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/policy"
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
 // Hop is one step of a release.
@@ -36,11 +38,23 @@ const (
 	Verdict   Hop = "verdict"
 )
 
+// The hops that a pipeline adds.
+const (
+	Verified    Hop = "verified"
+	Failed      Hop = "failed"
+	Quarantined Hop = "quarantine"
+	Waits       Hop = "waits"
+	Proposed    Hop = "proposed"
+)
+
 // Entry is one line of a timeline.
 type Entry struct {
-	At   time.Time
-	Hop  Hop
-	Text string
+	At  time.Time
+	Hop Hop
+	// Stage of the pipeline that it is about; empty without a pipeline, and for what
+	// comes before all stages.
+	Stage string
+	Text  string
 	// Detail is what belongs to the line, such as the lines of a diff.
 	Detail []string
 	// Weight is the canary's percentage of the users after the entry, or -1 where
@@ -52,10 +66,16 @@ type Entry struct {
 
 // Follow tells what happens from now on, until ctx ends.
 func (c *Chain) Follow(ctx context.Context) (<-chan Entry, error) {
-	watched, err := cache.New(c.REST, cache.Options{
-		Scheme:            c.Client.Scheme(),
-		DefaultNamespaces: map[string]cache.Config{c.Namespace: {}},
-	})
+	return c.follow(ctx, newNarrator(c.Repo, nil), &imagev1.ImageUpdateAutomation{})
+}
+
+// follow tells what happens to the kinds that all chains have, and to those of one.
+func (d *delivery) follow(ctx context.Context, n *narrator, kinds ...client.Object) (<-chan Entry, error) {
+	options := cache.Options{Scheme: d.Client.Scheme(), DefaultNamespaces: map[string]cache.Config{d.Namespace: {}}}
+	for _, namespace := range d.apps {
+		options.DefaultNamespaces[namespace] = cache.Config{}
+	}
+	watched, err := cache.New(d.REST, options)
 	if err != nil {
 		return nil, err
 	}
@@ -64,10 +84,9 @@ func (c *Chain) Follow(ctx context.Context) (<-chan Entry, error) {
 		AddFunc:    func(obj any) { changes <- obj.(client.Object) },
 		UpdateFunc: func(_, obj any) { changes <- obj.(client.Object) },
 	}
-	for _, kind := range []client.Object{
-		&imagev1.ImageRepository{}, &imagev1.ImagePolicy{}, &imagev1.ImageUpdateAutomation{},
-		&sourcev1.GitRepository{}, &kustomizev1.Kustomization{}, &corev1.Event{},
-	} {
+	for _, kind := range append(kinds,
+		&imagev1.ImageRepository{}, &imagev1.ImagePolicy{}, &sourcev1.GitRepository{}, &kustomizev1.Kustomization{}, &corev1.Event{},
+	) {
 		informer, err := watched.GetInformer(ctx, kind, cache.BlockUntilSynced(false))
 		if err != nil {
 			return nil, fmt.Errorf("watching %T: %w", kind, err)
@@ -81,13 +100,28 @@ func (c *Chain) Follow(ctx context.Context) (<-chan Entry, error) {
 		return nil, fmt.Errorf("watching the chain: %w", context.Cause(ctx))
 	}
 	entries := make(chan Entry, 100)
-	go c.narrate(ctx, changes, entries)
+	go n.narrate(ctx, changes, entries)
 	return entries, nil
 }
 
-func (c *Chain) narrate(ctx context.Context, changes <-chan client.Object, entries chan<- Entry) {
+// narrator turns states into news.
+type narrator struct {
+	repo   *harness.Repo
+	stages map[string]string // of a pipeline, by the namespace that each is applied to
+	order  []string          // of the stages
+	state  string            // branch of the pipeline's state
+	last   map[string]string // what a hop of a stage said last
+	told   map[string]bool   // tags, commits, verdicts, and events by uid and count
+
+	unapplied map[string]bool // stages to which something was committed that is not applied yet
+}
+
+func newNarrator(repo *harness.Repo, stages map[string]string) *narrator {
+	return &narrator{repo: repo, stages: stages, last: map[string]string{}, told: map[string]bool{}, unapplied: map[string]bool{}}
+}
+
+func (n *narrator) narrate(ctx context.Context, changes <-chan client.Object, entries chan<- Entry) {
 	defer close(entries)
-	n := narrator{chain: c, last: map[Hop]string{}, told: map[string]bool{}}
 	for {
 		select {
 		case <-ctx.Done():
@@ -101,20 +135,21 @@ func (c *Chain) narrate(ctx context.Context, changes <-chan client.Object, entri
 	}
 }
 
-// narrator turns states into news.
-type narrator struct {
-	chain *Chain
-	last  map[Hop]string
-	told  map[string]bool // tags, and events by uid and count
-}
-
-// news reports whether a hop has got something new to say.
-func (n *narrator) news(hop Hop, value string) bool {
-	if value == "" || n.last[hop] == value {
+// news reports whether a hop of a stage has got something new to say.
+func (n *narrator) news(hop Hop, stage, value string) bool {
+	key := string(hop) + "/" + stage
+	if value == "" || n.last[key] == value {
 		return false
 	}
-	n.last[hop] = value
+	n.last[key] = value
 	return true
+}
+
+// first reports whether something is told for the first time.
+func (n *narrator) first(what string) bool {
+	first := !n.told[what]
+	n.told[what] = true
+	return first
 }
 
 // tell returns the news that a state of an object contains.
@@ -126,12 +161,12 @@ func (n *narrator) tell(ctx context.Context, obj client.Object) []Entry {
 		return n.chosen(obj)
 	case *imagev1.ImageUpdateAutomation:
 		return n.committed(ctx, obj.Status.LastPushCommit)
+	case *sluicev1.Pipeline:
+		return n.promoted(ctx, obj)
 	case *sourcev1.GitRepository:
 		return n.fetched(ctx, obj)
 	case *kustomizev1.Kustomization:
-		if revision := obj.Status.LastAppliedRevision; n.news(Applied, revision) {
-			return []Entry{{Hop: Applied, Text: short(revision), Weight: -1}}
-		}
+		return n.applied(ctx, obj)
 	case *corev1.Event:
 		return n.happened(obj)
 	}
@@ -143,10 +178,7 @@ func (n *narrator) scanned(repository *imagev1.ImageRepository) []Entry {
 	if scan == nil {
 		return nil
 	}
-	fresh := slices.DeleteFunc(slices.Clone(scan.LatestTags), func(tag string) bool { return n.told[tag] })
-	for _, tag := range fresh {
-		n.told[tag] = true
-	}
+	fresh := slices.DeleteFunc(slices.Clone(scan.LatestTags), func(tag string) bool { return !n.first("tag " + tag) })
 	if len(fresh) == 0 {
 		return nil
 	}
@@ -156,12 +188,12 @@ func (n *narrator) scanned(repository *imagev1.ImageRepository) []Entry {
 
 func (n *narrator) chosen(p *imagev1.ImagePolicy) []Entry {
 	latest := p.Status.LatestRef
-	if latest == nil || !n.news(Chosen, latest.Tag) {
+	if latest == nil || !n.news(Chosen, "", latest.Tag) {
 		return nil
 	}
 	entry := Entry{Hop: Chosen, Text: latest.Tag + " by " + rule(p.Spec.Policy), Weight: -1}
 	if ready := meta.FindStatusCondition(p.Status.Conditions, "Ready"); ready != nil {
-		entry.Detail = []string{ready.Message}
+		entry.Detail = []string{Short(ready.Message)}
 	}
 	return []Entry{entry}
 }
@@ -175,45 +207,45 @@ func rule(choice imagev1.ImagePolicyChoice) string {
 	return compiled.String()
 }
 
-// committed shows the changed lines of a commit, which is the whole diff: a
-// write-back touches nothing else.
-func (n *narrator) committed(ctx context.Context, commit string) []Entry {
-	if !n.news(Committed, commit) {
-		return nil
-	}
-	entry := Entry{Hop: Committed, Text: short(commit), Weight: -1}
-	diff, err := n.chain.Repo.Diff(ctx, commit)
-	if err != nil {
-		entry.Detail = []string{err.Error()}
-	}
-	for line := range strings.Lines(diff) {
-		if !strings.HasPrefix(line, "diff ") && !strings.HasPrefix(line, "index ") && !strings.HasPrefix(line, "--- ") {
-			entry.Detail = append(entry.Detail, strings.TrimRight(line, "\n"))
-		}
-	}
-	return []Entry{entry}
-}
-
 // fetched may come before the status that tells of the commit: the source hears
 // of a push at once. The commit is told first all the same.
 func (n *narrator) fetched(ctx context.Context, source *sourcev1.GitRepository) []Entry {
 	artifact := source.Status.Artifact
-	if artifact == nil || !n.news(Fetched, artifact.Revision) {
+	if artifact == nil || !n.news(Fetched, "", artifact.Revision) {
 		return nil
 	}
-	commit := artifact.Revision[strings.LastIndex(artifact.Revision, ":")+1:]
-	return append(n.committed(ctx, commit), Entry{Hop: Fetched, Text: short(artifact.Revision), Weight: -1})
+	return append(n.committed(ctx, commitOf(artifact.Revision)), Entry{Hop: Fetched, Text: short(artifact.Revision), Weight: -1})
+}
+
+// applied tells of a stage only what was committed to it: each takes up every revision. It
+// may overtake what is fetched, as that may overtake the commit.
+func (n *narrator) applied(ctx context.Context, k *kustomizev1.Kustomization) []Entry {
+	stage, revision := n.stages[k.Spec.TargetNamespace], k.Status.LastAppliedRevision
+	if !n.news(Applied, stage, revision) {
+		return nil
+	}
+	entry := Entry{Hop: Applied, Stage: stage, Text: short(revision), Weight: -1}
+	if n.stages == nil {
+		return []Entry{entry}
+	}
+	entries := n.committed(ctx, commitOf(revision))
+	if n.unapplied[stage] {
+		entries = append(entries, entry)
+	}
+	delete(n.unapplied, stage)
+	return entries
 }
 
 // happened tells the events of the canary as they are: each has the weight and
 // the measured values in its message.
 func (n *narrator) happened(event *corev1.Event) []Entry {
-	key := fmt.Sprintf("%s/%d", event.UID, event.Count)
-	if event.InvolvedObject.Kind != flaggerv1.CanaryKind || n.told[key] {
+	if event.InvolvedObject.Kind != flaggerv1.CanaryKind || !n.first(fmt.Sprintf("event %s/%d", event.UID, event.Count)) {
 		return nil
 	}
-	n.told[key] = true
-	entry := Entry{Hop: Analysed, Text: event.Message, Weight: weightIn(event.Message), Warning: event.Type == corev1.EventTypeWarning}
+	entry := Entry{
+		Hop: Analysed, Stage: n.stages[event.InvolvedObject.Namespace],
+		Text: event.Message, Weight: weightIn(event.Message), Warning: event.Type == corev1.EventTypeWarning,
+	}
 	if strings.HasPrefix(event.Message, "Promotion completed!") || strings.HasPrefix(event.Message, "Canary failed!") {
 		entry.Hop = Verdict
 	}
@@ -228,11 +260,4 @@ func weightIn(message string) int {
 		_, _ = fmt.Sscanf(after, "%d", &weight)
 	}
 	return weight
-}
-
-// short shortens the commit in a revision such as main@sha1:abc.
-func short(revision string) string {
-	const enough = 10
-	at := strings.LastIndex(revision, ":") + 1
-	return revision[:min(len(revision), at+enough)]
 }

@@ -3,6 +3,7 @@
 package chain
 
 import (
+	"slices"
 	"testing"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -14,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/test/env"
 	"github.com/sluice-cd/sluice/test/harness"
 )
@@ -97,7 +99,107 @@ func TestNarratorTellsOnlyNews(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			n := narrator{chain: &Chain{Repo: repo}, last: map[Hop]string{}, told: map[string]bool{}}
+			n := newNarrator(repo, nil)
+			for _, obj := range tc.before {
+				n.tell(t.Context(), obj)
+			}
+			if diff := cmp.Diff(tc.want, n.tell(t.Context(), tc.now)); diff != "" {
+				t.Errorf("entries (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// state is a state branch that says that staging has 1.1.0, verified, and that production
+// failed with it.
+const state = `version: 1
+bundles:
+- id: new
+  seen: "2026-11-29T09:00:00Z"
+  versions: [{artifact: podinfo, tag: 1.1.0, digest: "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}]
+quarantine:
+- {bundle: new, stage: production, reason: it failed, at: "2026-11-29T09:00:02Z"}
+stages:
+  staging:
+    landings: [{bundle: new, at: "2026-11-29T09:00:00Z", kind: Promotion, verdict: Verified}]
+  production:
+    landings: [{bundle: new, at: "2026-11-29T09:00:01Z", kind: Promotion, verdict: Failed, reason: it failed}]
+`
+
+func TestNarratorTellsOfStages(t *testing.T) {
+	p := &harness.Playground{Playground: env.Playground{GitRoot: t.TempDir()}}
+	repo, err := p.NewRepo(t.Context(), "shop", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit := func(message, path, content string) string {
+		t.Helper()
+		made, err := repo.Commit(t.Context(), message, map[string][]byte{path: []byte(content)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	commit("Begin", "production/app.yaml", "image: app:1.1.0\n")
+	decided := commit("Decide", "state.yaml", state)
+	back := commit("Roll back production to podinfo 1.0.0", "production/app.yaml", "image: app:1.0.0\n")
+	if _, err := harness.Git(t.Context(), "-C", repo.Bare, "branch", "state", decided); err != nil {
+		t.Fatal(err)
+	}
+	applied := func(stage, revision string) client.Object {
+		k := &kustomizev1.Kustomization{}
+		k.Spec.TargetNamespace, k.Status.LastAppliedRevision = "shop-"+stage, "main@sha1:"+revision
+		return k
+	}
+	event := &corev1.Event{Message: "Halt"}
+	event.InvolvedObject.Kind, event.InvolvedObject.Namespace = "Canary", "shop-staging"
+	soak := &sluicev1.Pipeline{}
+	soak.Status.Stages = []sluicev1.StageStatus{{
+		Name:    Production,
+		Waiting: []sluicev1.Gate{{Type: sluicev1.GateUpstream, Message: "not told"}, {Type: sluicev1.GateSoak, Message: "it soaks until 9"}},
+	}}
+	proposed := &sluicev1.Pipeline{}
+	proposed.Status.Stages = []sluicev1.StageStatus{{Name: Production, PullRequest: &sluicev1.PullRequestStatus{Number: 7, URL: "http://forge/7", State: "open"}}}
+	news := []Entry{
+		{Hop: Verified, Stage: Staging, Text: "podinfo 1.1.0", Weight: -1},
+		{Hop: Failed, Stage: Production, Text: "podinfo 1.1.0: it failed", Weight: -1, Warning: true},
+		{
+			Hop: Quarantined, Stage: Production, Weight: -1, Warning: true,
+			Text: "podinfo:1.1.0@sha256:0123456789ab…, on branch state: no stage is given it any more",
+		},
+	}
+	rollback := Entry{
+		Hop: Committed, Stage: Production, Text: back[:10] + " Roll back production to podinfo 1.0.0", Weight: -1,
+		Detail: []string{"+++ b/production/app.yaml", "@@ -1 +1 @@", "-image: app:1.1.0", "+image: app:1.0.0"},
+	}
+	cases := map[string]struct {
+		before []client.Object
+		now    client.Object
+		want   []Entry
+	}{
+		"verdicts are told before the commit that they lead to": {
+			nil,
+			applied(Production, back),
+			append(slices.Clone(news), rollback, Entry{Hop: Applied, Stage: Production, Text: "main@sha1:" + back[:10], Weight: -1}),
+		},
+		"a stage that a commit is not about applies it in silence": {[]client.Object{applied(Production, back)}, applied(Staging, back), nil},
+		"an event of a canary is one of its stage":                 {nil, event, []Entry{{Hop: Analysed, Stage: Staging, Text: "Halt", Weight: -1}}},
+		"what a stage waits for is told once":                      {[]client.Object{soak}, soak, nil},
+		"a soak is told, and what is told otherwise is not": {
+			[]client.Object{&sluicev1.Pipeline{}},
+			soak,
+			[]Entry{{Hop: Waits, Stage: Production, Text: "it soaks until 9", Weight: -1}},
+		},
+		"a pull request is told with its address": {
+			[]client.Object{&sluicev1.Pipeline{}},
+			proposed,
+			[]Entry{{Hop: Proposed, Stage: Production, Text: "pull request http://forge/7 is open", Weight: -1}},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			n := newNarrator(repo, map[string]string{"shop-staging": Staging, "shop-production": Production})
+			n.order, n.state = []string{Staging, Production}, "state"
 			for _, obj := range tc.before {
 				n.tell(t.Context(), obj)
 			}

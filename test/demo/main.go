@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command demo shows the main job of Sluice from push to verdict: it starts a
-// playground, installs the API, runs the real `sluice controller` with the
-// manifests of config/samples/demo, pushes a good release and then a bad one,
-// and tells what happens to them as it happens.
+// playground, installs the API, runs the real `sluice controller` with manifests of
+// config/samples, pushes a good release and then a bad one, and tells what happens to
+// them as it happens. Its stories are
 //
-//	demo -node simulated    pods and their traffic are simulated (default)
-//	demo -node real         pods and requests are real; Linux, root
-//	demo -picture demo.svg  also draw what the releases print
-//	demo -keep              leave everything running afterwards, until Ctrl-C
+//	demo -story promotion    from staging to production; the bad one is taken back in Git (default)
+//	demo -story release      one environment: promoted to all users, or rolled back
 //
-// Everything it prints was read from the Kubernetes API and from Git. It exits
-// with status 0 only if the good release was promoted, and the bad one rolled
-// back with the primary untouched.
+// and its other flags
+//
+//	-node simulated    pods and their traffic are simulated (default)
+//	-node real         pods and requests are real; Linux, root
+//	-picture demo.svg  also draw what the releases print
+//	-keep              leave everything running afterwards, until Ctrl-C
+//
+// Everything it prints was read from the Kubernetes API and from Git. It exits with
+// status 0 only if the good release was promoted, the bad one rolled back, and all is
+// as it has to be after that.
 package main
 
 import (
@@ -23,22 +28,13 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/go-logr/logr"
 	"sigs.k8s.io/controller-runtime/pkg/log"
-
-	"github.com/sluice-cd/sluice/test/chain"
-	"github.com/sluice-cd/sluice/test/traffic"
-)
-
-// good and bad are the releases of the demo.
-var (
-	good = chain.Release{Tag: "1.1.0", Traits: traffic.Traits{Latency: 25 * time.Millisecond}}
-	bad  = chain.Release{Tag: "1.2.0", Traits: traffic.Traits{Latency: 40 * time.Millisecond, ErrorRate: 0.3}}
 )
 
 func main() {
+	name := flag.String("story", "promotion", "promotion or release")
 	node := flag.String("node", "simulated", "simulated or real")
 	keep := flag.Bool("keep", false, "leave everything running until Ctrl-C")
 	file := flag.String("picture", "", "SVG file to draw what the releases print to")
@@ -46,12 +42,17 @@ func main() {
 	log.SetLogger(logr.Discard()) // what is worth telling is in the timeline
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	s := &stage{node: *node, keep: *keep, out: newPrinter(os.Stdout)}
+	story, err := newStory(*name, *node)
+	if err != nil {
+		fail(err)
+	}
+	s := &stage{story: story, node: *node, keep: *keep, out: newPrinter(os.Stdout)}
+	s.out.staged = story.staged()
 	if *file != "" {
 		s.picture = &picture{out: os.Stdout}
 		s.out.out, s.out.style.colours = s.picture, true
 	}
-	err := s.run(ctx)
+	err = s.run(ctx)
 	if err == nil && s.picture != nil {
 		err = s.picture.save(*file)
 	}
@@ -62,9 +63,13 @@ func main() {
 		}
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "demo:", err)
-		os.Exit(1)
+		fail(err)
 	}
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "demo:", err)
+	os.Exit(1)
 }
 
 // run sets the stage, plays, and clears it away, whatever happens.
@@ -85,29 +90,24 @@ func (s *stage) run(ctx context.Context) (err error) {
 	return err
 }
 
-// play puts both releases through the chain.
+// play puts the releases of the story through the chain.
 func (s *stage) play(ctx context.Context) error {
 	if s.picture != nil {
 		s.picture.text.Reset() // how it was set up is not of interest
 	}
-	if err := s.release(ctx, good, chain.Promoted); err != nil {
-		return err
+	for _, r := range s.story.releases() {
+		if err := s.release(ctx, r); err != nil {
+			return err
+		}
+		if err := s.story.ended(ctx, r); err != nil {
+			return err
+		}
 	}
-	before, err := s.chain.Primary(ctx)
+	moral, err := s.story.moral(ctx)
 	if err != nil {
 		return err
 	}
-	if err := s.release(ctx, bad, chain.RolledBack); err != nil {
-		return err
-	}
-	after, err := s.chain.Primary(ctx)
-	if err != nil {
-		return err
-	}
-	if before.UID != after.UID || before.Generation != after.Generation {
-		return fmt.Errorf("the primary was touched by the bad release: its generation went from %d to %d", before.Generation, after.Generation)
-	}
-	s.out.summary(after.Spec.Template.Spec.Containers[0].Image)
+	s.out.summary(moral)
 	if s.picture != nil {
 		s.picture.done = true
 	}
@@ -115,22 +115,26 @@ func (s *stage) play(ctx context.Context) error {
 }
 
 // release pushes one release and follows it to its end.
-func (s *stage) release(ctx context.Context, r chain.Release, want chain.Outcome) error {
-	s.out.begin(r, s.node)
-	if err := s.chain.Release(ctx, r); err != nil {
+func (s *stage) release(ctx context.Context, r release) error {
+	select {
+	case <-s.told: // about the version before
+	default:
+	}
+	s.out.begin(r.Release, s.node)
+	if err := s.line.Release(ctx, r.Release); err != nil {
 		return err
 	}
-	s.out.pushed(s.chain.Image() + ":" + r.Tag)
-	got, err := s.chain.Verdict(ctx, r.Tag)
+	s.out.pushed(s.line.Image() + ":" + r.Tag)
+	got, err := s.line.Verdict(ctx, r.Tag)
 	if err != nil {
 		return err
 	}
 	if err := s.settle(ctx); err != nil {
 		return err
 	}
-	s.out.end(r, got)
-	if got != want {
-		return fmt.Errorf("%s was %s, not %s", r.Tag, got, want)
+	s.out.end(r.Release, got)
+	if got != r.want {
+		return fmt.Errorf("%s was %s, not %s", r.Tag, got, r.want)
 	}
 	return nil
 }

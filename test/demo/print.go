@@ -21,6 +21,7 @@ type printer struct {
 	style style
 	now   func() time.Time
 
+	staged    bool // there is a pipeline, and a column for its stages
 	tag       string
 	start     time.Time // of the release
 	last      time.Time // of the entry before
@@ -28,9 +29,10 @@ type printer struct {
 	summaries []string
 }
 
-// hop is how long one step of the current release took.
+// hop is how long one step of the current release took; with a pipeline what happens in
+// a stage is one step.
 type hop struct {
-	name chain.Hop
+	name string
 	took time.Duration
 }
 
@@ -64,7 +66,11 @@ func (p *printer) begin(r chain.Release, node string) {
 	defer p.mu.Unlock()
 	kind := "a good release"
 	if r.Traits.ErrorRate > 0 {
-		kind = fmt.Sprintf("a bad release: %.0f%% of its answers are errors", r.Traits.ErrorRate*100)
+		whose := ""
+		if r.Traits.ErrorNamespace != "" {
+			whose = " to users of " + r.Traits.ErrorNamespace
+		}
+		kind = fmt.Sprintf("a bad release: %.0f%% of its answers%s are errors", r.Traits.ErrorRate*100, whose)
 		if node == "real" {
 			kind = "a bad release: a third of its answers are errors"
 		}
@@ -77,11 +83,12 @@ func (p *printer) begin(r chain.Release, node string) {
 func (p *printer) pushed(image string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.line(p.now(), "pushed", image)
+	p.line(chain.Entry{At: p.now(), Hop: "pushed"}, image)
 }
 
 // entry prints one line of the timeline, which begins when the tag is seen and
-// ends with the verdict. What comes before and after is about other versions.
+// ends with the verdict, without a pipeline that of the only canary. What comes before
+// and after is about other versions.
 func (p *printer) entry(e chain.Entry) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -92,15 +99,15 @@ func (p *printer) entry(e chain.Entry) {
 	switch {
 	case e.Warning:
 		text = p.style.red(text)
-	case e.Hop == chain.Verdict:
+	case e.Hop == chain.Verdict, e.Hop == chain.Verified:
 		text = p.style.green(text)
 	}
 	if e.Weight >= 0 {
 		text = p.style.bar(e.Weight) + " " + text
 	}
-	p.hops = append(p.hops, hop{e.Hop, e.At.Sub(p.last)})
-	p.line(e.At, string(e.Hop), text)
-	if e.Hop == chain.Verdict {
+	p.hops = append(p.hops, hop{stepOf(e), e.At.Sub(p.last)})
+	p.line(e, text)
+	if e.Hop == chain.Verdict && !p.staged {
 		p.tag = ""
 	}
 	for _, detail := range e.Detail {
@@ -108,23 +115,36 @@ func (p *printer) entry(e chain.Entry) {
 	}
 }
 
-func (p *printer) line(at time.Time, what, text string) {
-	since := fmt.Sprintf("%8s", "+"+seconds(at.Sub(p.last))) // padded first: colours have a length, too
-	p.printf("  %8s %s  %s  %s\n", seconds(at.Sub(p.start)), p.style.dim(since), p.style.bold(fmt.Sprintf("%-9s", what)), text)
-	p.last = at
+// stepOf is the step that an entry ends.
+func stepOf(e chain.Entry) string {
+	switch {
+	case e.Stage != "":
+		return e.Stage
+	case e.Hop == chain.Verdict:
+		return string(chain.Analysed)
+	}
+	return string(e.Hop)
 }
 
-// end sums up the release: the time of each hop, and of the analysis as a whole.
+func (p *printer) line(e chain.Entry, text string) {
+	since := fmt.Sprintf("%8s", "+"+seconds(e.At.Sub(p.last))) // padded first: colours have a length, too
+	what := p.style.bold(fmt.Sprintf("%-9s", e.Hop))
+	if p.staged {
+		what = fmt.Sprintf("%-10s  %s", e.Stage, p.style.bold(fmt.Sprintf("%-10s", e.Hop)))
+	}
+	p.printf("  %8s %s  %s  %s\n", seconds(e.At.Sub(p.start)), p.style.dim(since), what, text)
+	p.last = e.At
+}
+
+// end sums up the release: the time of each step.
 func (p *printer) end(r chain.Release, outcome chain.Outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.tag = ""
 	total := time.Duration(0)
-	var names []chain.Hop
-	took := map[chain.Hop]time.Duration{}
+	var names []string
+	took := map[string]time.Duration{}
 	for _, h := range p.hops {
-		if h.name == chain.Verdict {
-			h.name = chain.Analysed
-		}
 		if _, ok := took[h.name]; !ok {
 			names = append(names, h.name)
 		}
@@ -142,14 +162,20 @@ func (p *printer) end(r chain.Release, outcome chain.Outcome) {
 	p.summaries = append(p.summaries, fmt.Sprintf("%s  %s after %s  %s", p.style.bold(r.Tag), mark, seconds(total), p.style.dim(strings.Join(parts, ", "))))
 }
 
-func (p *printer) summary(primary string) {
+func (p *printer) summary(m moral) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.printf("\n")
+	for _, line := range m.told {
+		p.printf("  %s\n", line)
+	}
+	if len(m.told) > 0 {
+		p.printf("\n")
+	}
 	for _, summary := range p.summaries {
 		p.printf("  %s\n", summary)
 	}
-	p.printf("  The primary runs %s; the bad release never touched it.\n\n", p.style.bold(primary))
+	p.printf("  %s runs %s%s\n\n", m.where, p.style.bold(m.image), m.rest)
 }
 
 func (p *printer) controllerLog(c harness.Running) {
@@ -161,17 +187,9 @@ func (p *printer) controllerLog(c harness.Running) {
 
 // lookAround says how to see for oneself.
 func (p *printer) lookAround(s *stage) {
-	n := s.chain.Namespace
 	p.printf("Everything keeps running until Ctrl-C. In another terminal:\n\n")
-	for _, command := range []string{
-		"source " + s.dir + "/.playground/env",
-		"$SLUICE_KUBECTL -n " + n + " get canary,httproute,deployment,imagepolicy,kustomization",
-		"bin/sluice canary describe " + chain.App + " -n " + n + "   # where the release stands, and why",
-		"bin/sluice explain policy " + chain.App + " -n " + n,
-		"git -C " + s.chain.Repo.Bare + " log -p",
-		s.controller.FollowLog(),
-		"open " + s.chain.Prometheus + "/graph   # http_request_duration_seconds_count",
-	} {
+	commands := append([]string{"source " + s.dir + "/.playground/env"}, s.story.commands()...)
+	for _, command := range append(commands, s.controller.FollowLog()) {
 		p.printf("  %s\n", command)
 	}
 	p.printf("\n")

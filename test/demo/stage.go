@@ -23,20 +23,21 @@ import (
 
 // stage is everything that runs during the demo.
 type stage struct {
-	node string
-	keep bool
-	out  *printer
+	story story
+	node  string
+	keep  bool
+	out   *printer
 	// picture is drawn of the releases; nil is none.
 	picture *picture
 
 	played bool // both releases ended as they should
 
 	root, dir  string // of the checkout; of everything that the demo writes
-	chain      *chain.Chain
+	line       line
 	controller harness.Running
 	stop       context.CancelFunc // of traffic and timeline
 	traffic    chan error
-	told       chan struct{} // has one when a verdict was told
+	told       chan struct{} // has one when the end of a release was told
 }
 
 // playground runs a command of the launcher. Its progress is shown.
@@ -70,7 +71,7 @@ func (s *stage) set(ctx context.Context) (err error) {
 		return err
 	}
 	start = time.Now()
-	if s.chain, err = chain.Setup(ctx, p, s.dir, chain.Options{}); err != nil {
+	if s.line, err = s.story.setup(ctx, p, s.dir); err != nil {
 		return err
 	}
 	s.out.done("CRDs are installed, the chain is applied", time.Since(start))
@@ -78,12 +79,12 @@ func (s *stage) set(ctx context.Context) (err error) {
 		return err
 	}
 	start = time.Now()
-	if s.controller, err = p.Start(ctx, s.dir); err != nil {
+	if s.controller, err = p.Start(ctx, s.dir, s.story.flags()...); err != nil {
 		return err
 	}
 	s.out.done(started(s.node), time.Since(start))
 	start = time.Now()
-	if err := s.chain.Ready(ctx); err != nil {
+	if err := s.line.Ready(ctx); err != nil {
 		s.out.controllerLog(s.controller)
 		return err
 	}
@@ -121,15 +122,15 @@ func connect(dir string) (*harness.Playground, error) {
 func (s *stage) follow(ctx context.Context) error {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop, s.traffic, s.told = stop, make(chan error, 1), make(chan struct{}, 1)
-	entries, err := s.chain.Follow(running)
+	entries, err := s.line.Follow(running)
 	if err != nil {
 		return err
 	}
-	go func() { s.traffic <- s.chain.Traffic(running) }()
+	go func() { s.traffic <- s.line.Traffic(running) }()
 	go func() {
 		for entry := range entries {
 			s.out.entry(entry)
-			if entry.Hop == chain.Verdict {
+			if s.story.last(entry) {
 				select {
 				case s.told <- struct{}{}:
 				default:
@@ -140,7 +141,7 @@ func (s *stage) follow(ctx context.Context) error {
 	return nil
 }
 
-// settle waits until the event of the verdict has been told: status comes first.
+// settle waits until the end of the release has been told: the timeline comes a little later.
 func (s *stage) settle(ctx context.Context) error {
 	select {
 	case <-s.told:
@@ -149,7 +150,7 @@ func (s *stage) settle(ctx context.Context) error {
 		s.traffic <- err
 		return fmt.Errorf("traffic ended early: %w", err)
 	case <-time.After(10 * time.Second):
-		return errors.New("the verdict is in the status, but no event tells of it")
+		return errors.New("the verdict is in the status, but the timeline does not tell of it")
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -167,6 +168,7 @@ func (s *stage) clear() error {
 			failed = append(failed, <-s.traffic)
 		}
 	}
+	s.story.clear()
 	if s.dir != "" {
 		// Not the caller's context: an interrupted demo must not leave a playground.
 		failed = append(failed, s.playground(context.Background(), "down"), os.RemoveAll(s.dir))

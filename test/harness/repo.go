@@ -113,14 +113,25 @@ func (r *Repo) Log(ctx context.Context) ([]string, error) {
 	return strings.Split(out, "\n"), nil
 }
 
-// Diff is the patch of one commit, without context lines.
+// Diff is the patch of one commit, without context lines; of a merge it is what it
+// brought to the branch.
 func (r *Repo) Diff(ctx context.Context, commit string) (string, error) {
-	return Git(ctx, "-C", r.Bare, "show", "--format=", "-U0", commit)
+	return Git(ctx, "-C", r.Bare, "show", "--format=", "-U0", "--diff-merges=first-parent", commit)
+}
+
+// Subject is the first line of a commit's message.
+func (r *Repo) Subject(ctx context.Context, commit string) (string, error) {
+	return Git(ctx, "-C", r.Bare, "show", "--no-patch", "--format=%s", commit)
 }
 
 // File is a file's content at the head of the branch.
 func (r *Repo) File(ctx context.Context, path string) (string, error) {
-	return Git(ctx, "-C", r.Bare, "show", Branch+":"+path)
+	return r.FileAt(ctx, Branch, path)
+}
+
+// FileAt is a file's content at a commit or at the head of a branch.
+func (r *Repo) FileAt(ctx context.Context, at, path string) (string, error) {
+	return Git(ctx, "-C", r.Bare, "show", at+":"+path)
 }
 
 // Git runs the git command without the user's configuration.

@@ -8,8 +8,9 @@
 // API server, splits an imaginary stream of requests by the weights it finds,
 // and gives every request the fate that the labels of the pod's image declare:
 //
-//	sluice.dev/sim-error-rate   share of requests that end in status 500, 0 to 1
-//	sluice.dev/sim-latency      how long a typical request takes, as 20ms
+//	sluice.dev/sim-error-rate        share of requests that end in status 500, 0 to 1
+//	sluice.dev/sim-error-namespace   the only namespace whose users meet these errors
+//	sluice.dev/sim-latency           how long a typical request takes, as 20ms
 //
 // What it counts is what a real gateway counts, in [Metrics], which a real
 // Prometheus scrapes. Everything from the route to the verdict is therefore

@@ -89,7 +89,7 @@ func (s *Simulator) send(ctx context.Context, namespace string, to Backend, requ
 		if err != nil {
 			return client.IgnoreNotFound(err) // the pod went in between
 		}
-		p = &pod{traits: traits}
+		p = &pod{traits: traits.in(key.Namespace)}
 		s.pods[key] = p
 		s.Metrics.Appeared(key.Namespace, key.Name)
 	}

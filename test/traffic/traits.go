@@ -16,12 +16,17 @@ import (
 const (
 	ErrorRateLabel = "sluice.dev/sim-error-rate"
 	LatencyLabel   = "sluice.dev/sim-latency"
+	// ErrorNamespaceLabel names the namespace whose users alone meet the errors: they do
+	// something that those of other namespaces do not.
+	ErrorNamespaceLabel = "sluice.dev/sim-error-namespace"
 )
 
 // Traits are how the pods of an image behave.
 type Traits struct {
 	ErrorRate float64       // 0 to 1
 	Latency   time.Duration // typical
+	// ErrorNamespace is the namespace whose users alone meet the errors; empty is all.
+	ErrorNamespace string
 }
 
 // Healthy are the traits of an image that declares none.
@@ -30,9 +35,18 @@ var Healthy = Traits{Latency: 20 * time.Millisecond}
 // Labels declares traits on an image.
 func (t Traits) Labels() map[string]string {
 	return map[string]string{
-		ErrorRateLabel: strconv.FormatFloat(t.ErrorRate, 'g', -1, 64),
-		LatencyLabel:   t.Latency.String(),
+		ErrorRateLabel:      strconv.FormatFloat(t.ErrorRate, 'g', -1, 64),
+		LatencyLabel:        t.Latency.String(),
+		ErrorNamespaceLabel: t.ErrorNamespace,
 	}
+}
+
+// in are the traits as the users of a namespace meet them.
+func (t Traits) in(namespace string) Traits {
+	if t.ErrorNamespace != "" && t.ErrorNamespace != namespace {
+		t.ErrorRate = 0
+	}
+	return t
 }
 
 // ParseTraits reads the labels of an image.
@@ -52,6 +66,7 @@ func ParseTraits(labels map[string]string) (Traits, error) {
 		}
 		traits.Latency = latency
 	}
+	traits.ErrorNamespace = labels[ErrorNamespaceLabel]
 	return traits, nil
 }
 

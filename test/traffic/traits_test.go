@@ -18,7 +18,7 @@ func TestParseTraits(t *testing.T) {
 		"an image without labels is healthy": {nil, Healthy, false},
 		"labels declare traits": {
 			map[string]string{ErrorRateLabel: "0.25", LatencyLabel: "1.5s"},
-			Traits{0.25, 1500 * time.Millisecond},
+			Traits{ErrorRate: 0.25, Latency: 1500 * time.Millisecond},
 			false,
 		},
 		"more than all cannot fail":           {map[string]string{ErrorRateLabel: "1.1"}, Traits{}, true},
@@ -40,9 +40,29 @@ func TestParseTraits(t *testing.T) {
 }
 
 func TestTraitsSurviveTheirLabels(t *testing.T) {
-	want := Traits{ErrorRate: 0.3, Latency: 40 * time.Millisecond}
+	want := Traits{ErrorRate: 0.3, Latency: 40 * time.Millisecond, ErrorNamespace: "production"}
 	got, err := ParseTraits(want.Labels())
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestErrorsOfOneNamespaceAreMetThereAlone(t *testing.T) {
+	cases := map[string]struct {
+		traits        Traits
+		wantElsewhere float64
+	}{
+		"errors of one namespace are met by its users alone": {Traits{ErrorRate: 0.3, ErrorNamespace: "production"}, 0},
+		"errors of no namespace are met by all users":        {Traits{ErrorRate: 0.3}, 0.3},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := tc.traits.in("production").ErrorRate; got != 0.3 {
+				t.Errorf("error rate %v in production, want 0.3", got)
+			}
+			if got := tc.traits.in("staging").ErrorRate; got != tc.wantElsewhere {
+				t.Errorf("error rate %v in staging, want %v", got, tc.wantElsewhere)
+			}
+		})
 	}
 }

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chain
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+
+	"github.com/fluxcd/pkg/apis/meta"
+)
+
+// Running is the image of the primary of a stage. It fails if Git says another one.
+func (c *Promotion) Running(ctx context.Context, stage string) (string, error) {
+	primary, err := c.Primary(ctx, stage)
+	if err != nil {
+		return "", err
+	}
+	runs := primary.Spec.Template.Spec.Containers[0].Image
+	if written, err := c.Written(ctx, stage); err != nil || written != runs {
+		return "", fmt.Errorf("the primary of %s runs %s, and Git says %q: %w", stage, runs, written, err)
+	}
+	return runs, nil
+}
+
+// Settled looks again at everything after a bad release, and demands that nothing goes
+// after it any more: its digest is in quarantine, and neither Git nor a stage's wishes
+// change when the policy and the pipeline are reconciled again.
+func (c *Promotion) Settled(ctx context.Context, bad string) error {
+	p, err := c.Pipeline(ctx)
+	if err != nil {
+		return err
+	}
+	if q := Quarantine(p, bad); q == nil || !strings.HasPrefix(q.Bundle.Versions[0].Digest, "sha256:") {
+		return fmt.Errorf("the digest of %s is not in quarantine: %+v", bad, p.Status.Quarantined)
+	}
+	before, err := c.Repo.Head(ctx)
+	if err != nil {
+		return err
+	}
+	policy, err := c.Policy(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.again(ctx, policy); err != nil {
+		return err
+	}
+	if err := c.again(ctx, p); err != nil {
+		return err
+	}
+	if err := c.until(ctx, "the end of another look", func(p *sluicev1.Pipeline) bool {
+		return p.Status.LastHandledReconcileAt == p.Annotations[meta.ReconcileRequestAnnotation]
+	}); err != nil {
+		return err
+	}
+	if p, err = c.Pipeline(ctx); err != nil {
+		return err
+	}
+	for _, stage := range p.Status.Stages {
+		if stage.Wants != nil && has(*stage.Wants, bad) {
+			return fmt.Errorf("%s wants %s, which is in quarantine", stage.Name, bad)
+		}
+	}
+	if after, err := c.Repo.Head(ctx); err != nil || after != before {
+		return fmt.Errorf("another look at %s made commit %s: %w", bad, after, err)
+	}
+	return nil
+}
+
+// again asks for a reconcile.
+func (c *Promotion) again(ctx context.Context, object client.Object) error {
+	now := time.Now().Format(time.RFC3339Nano)
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, now)
+	return c.Client.Patch(ctx, object, client.RawPatch("application/merge-patch+json", patch))
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/sluice-cd/sluice/test/chain"
+	"github.com/sluice-cd/sluice/test/harness"
+)
+
+// story is what the demo tells: which chain it sets up, what it releases, and what has
+// to be true in the end.
+type story interface {
+	// setup applies the chain. What it writes goes to the folder dir.
+	setup(ctx context.Context, p *harness.Playground, dir string) (line, error)
+	// flags are those of the controller.
+	flags() []string
+	// staged reports whether there is a pipeline.
+	staged() bool
+	releases() []release
+	// last reports whether an entry is the last one of a release.
+	last(e chain.Entry) bool
+	// ended looks at what a release has left behind.
+	ended(ctx context.Context, r release) error
+	// moral is what is true when all is over.
+	moral(ctx context.Context) (moral, error)
+	// commands show more.
+	commands() []string
+	// clear ends what setup started.
+	clear()
+}
+
+// line is a chain as all stories drive it.
+type line interface {
+	Ready(ctx context.Context) error
+	Traffic(ctx context.Context) error
+	Follow(ctx context.Context) (<-chan chain.Entry, error)
+	Image() string
+	Release(ctx context.Context, r chain.Release) error
+	Verdict(ctx context.Context, tag string) (chain.Outcome, error)
+}
+
+// release is a release with its end.
+type release struct {
+	chain.Release
+	want chain.Outcome
+}
+
+// moral is the last sentence of a story, about an image that runs somewhere.
+type moral struct {
+	// told was printed by commands before it.
+	told []string
+	// The sentence is `WHERE runs IMAGE, REST`.
+	where, image, rest string
+}
+
+// stories by name. The value makes one for a kind of nodes.
+var stories = map[string]func(node string) (story, error){
+	"release":   func(string) (story, error) { return &releaseStory{}, nil },
+	"promotion": newPromotionStory,
+}
+
+// newStory finds a story.
+func newStory(name, node string) (story, error) {
+	tell, ok := stories[name]
+	if !ok {
+		return nil, fmt.Errorf("there is no story %q, only %s", name, strings.Join(slices.Sorted(maps.Keys(stories)), ", "))
+	}
+	return tell(node)
+}
