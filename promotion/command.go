@@ -27,13 +27,14 @@ func (r *round) carryOutCommands() {
 		}
 	}
 	if !r.seen.CommandsGuarded {
+		r.noteUnguarded()
 		return
 	}
 	commands := slices.Clone(r.seen.Commands)
 	slices.SortStableFunc(commands, func(a, b Command) int { return a.At.Compare(b.At.Time) })
 	for _, c := range commands {
 		key := string(c.Verb) + "/" + c.Stage
-		if !c.At.After(r.State.Handled[key]) {
+		if !c.At.After(r.State.Handled[key]) || r.State.IsUnguarded(c) {
 			continue
 		}
 		if r.State.Handled == nil {
@@ -43,6 +44,28 @@ func (r *round) carryOutCommands() {
 		delete(r.State.Refused, key)
 		r.carryOut(c)
 	}
+}
+
+// noteUnguarded notes which commands are there, or one that somebody wrote who may not
+// give it would be carried out as soon as commands are guarded. Only stages that exist are
+// noted, so that nobody makes the state grow.
+func (r *round) noteUnguarded() {
+	for _, c := range r.seen.Commands {
+		key := string(c.Verb) + "/" + c.Stage
+		if r.seen.Spec.Stage(c.Stage) == nil || !c.At.After(r.State.Handled[key]) {
+			continue
+		}
+		if r.State.Unguarded == nil {
+			r.State.Unguarded = map[string]time.Time{}
+		}
+		r.State.Unguarded[key] = c.At.Time
+	}
+}
+
+// IsUnguarded reports whether a command was there before commands were guarded.
+func (s State) IsUnguarded(c Command) bool {
+	at, noted := s.Unguarded[string(c.Verb)+"/"+c.Stage]
+	return noted && at.Equal(c.At.Time)
 }
 
 // refuse says why a command is not carried out.

@@ -43,6 +43,10 @@ type State struct {
 	Handled map[string]time.Time `json:"handled,omitempty"`
 	// Refused says why that command was refused, if it was, by the same keys.
 	Refused map[string]string `json:"refused,omitempty"`
+	// Unguarded is the time of the last command, by the same keys, that was seen while the
+	// API server did not guard commands. It does not count once it does: anybody may have
+	// written it.
+	Unguarded map[string]time.Time `json:"unguarded,omitempty"`
 }
 
 // Candidate is the newest bundle, and since when it is.
@@ -244,6 +248,7 @@ func (s StageState) verifiedBefore(ok func(bundle string) bool) string {
 func (s State) Clone() State {
 	s.Bundles, s.Quarantine = slices.Clone(s.Bundles), slices.Clone(s.Quarantine)
 	s.Handled, s.Refused = maps.Clone(s.Handled), maps.Clone(s.Refused)
+	s.Unguarded = maps.Clone(s.Unguarded)
 	stages := make(map[string]StageState, len(s.Stages))
 	for name, stage := range s.Stages {
 		stage.Landings = slices.Clone(stage.Landings)

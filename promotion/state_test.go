@@ -27,6 +27,7 @@ func TestAStateIsAFileThatPeopleRead(t *testing.T) {
 			Hold:     &Consent{By: "alice", At: epoch, Reason: "an incident"},
 		}},
 		Handled: map[string]time.Time{"hold/production": epoch}, Refused: map[string]string{"hold/production": "no"},
+		Unguarded: map[string]time.Time{"approve/production": epoch},
 	}
 	text, err := state.Marshal()
 	if err != nil {

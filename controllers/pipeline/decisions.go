@@ -39,10 +39,12 @@ func commandsTo(stage string, seen promotion.Observation, state promotion.State)
 			status.Outcome, status.Message = sluicev1.CommandRefused, why
 		}
 		for _, c := range seen.Commands {
-			if c.Verb == verb && c.Stage == stage && !seen.CommandsGuarded && c.At.After(at) {
+			if c.Verb != verb || c.Stage != stage || !c.At.After(at) {
+				continue
+			}
+			if why := ignored(c, seen, state); why != "" {
 				handled = true
-				status.At, status.Outcome = c.At, sluicev1.CommandIgnored
-				status.Message = "the API server does not guard commands: see the condition " + sluicev1.ApprovalsEnforcedCondition
+				status.At, status.Outcome, status.Message = c.At, sluicev1.CommandIgnored, why
 			}
 		}
 		if handled {
@@ -50,6 +52,18 @@ func commandsTo(stage string, seen promotion.Observation, state promotion.State)
 		}
 	}
 	return found
+}
+
+// ignored says why a command is not carried out, other than that it makes no sense; empty
+// if it is not ignored.
+func ignored(c promotion.Command, seen promotion.Observation, state promotion.State) string {
+	switch {
+	case !seen.CommandsGuarded:
+		return "the API server does not guard commands: see the condition " + sluicev1.ApprovalsEnforcedCondition
+	case state.IsUnguarded(c):
+		return "it was given before the API server guarded commands: give it again"
+	}
+	return ""
 }
 
 func consentsOf(kept []promotion.Consent) []sluicev1.Consent {

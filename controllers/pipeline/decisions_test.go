@@ -45,6 +45,11 @@ func TestWhatCameOfACommand(t *testing.T) {
 		},
 		"one that is not guarded is ignored": {
 			promotion.Observation{Commands: given(at)}, promotion.State{}, status(sluicev1.CommandIgnored, at, missing)},
+		"one that was there before commands were guarded is ignored": {
+			promotion.Observation{CommandsGuarded: true, Commands: given(at)},
+			promotion.State{Unguarded: map[string]time.Time{"hold/production": at}},
+			status(sluicev1.CommandIgnored, at, "it was given before the API server guarded commands: give it again"),
+		},
 		"one after another that was carried out is ignored": {
 			promotion.Observation{Commands: given(at.Add(time.Second))},
 			promotion.State{Handled: handled},
