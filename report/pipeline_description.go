@@ -133,6 +133,15 @@ func count(n int, of string) string {
 	return fmt.Sprintf("%d %ss", n, of)
 }
 
+// HowItIsWritten says how a bundle is written to a stage.
+func HowItIsWritten(p *sluicev1.Pipeline, stage string) string {
+	spec := p.Spec.Stage(stage)
+	if spec == nil {
+		return "nothing"
+	}
+	return writeSentence(spec.Write)
+}
+
 // writeSentence says how a bundle is written.
 func writeSentence(w sluicev1.Write) string {
 	if w.Tag != nil {

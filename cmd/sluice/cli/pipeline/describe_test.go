@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apiwatch "k8s.io/apimachinery/pkg/watch"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -46,6 +48,14 @@ func newTerminal(t *testing.T, funcs interceptor.Funcs, objects ...client.Object
 		WithIndex(&corev1.Event{}, "involvedObject.uid", func(o client.Object) []string {
 			return []string{string(o.(*corev1.Event).InvolvedObject.UID)} //nolint:forcetypeassert // the index is of events
 		}).Build()
+	// Watches of a real client end with their context.
+	funcs.Watch = func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) (apiwatch.Interface, error) {
+		w, err := c.Watch(ctx, list, opts...)
+		if err == nil {
+			context.AfterFunc(ctx, w.Stop)
+		}
+		return w, err
+	}
 	c := &terminal{Command: &cobra.Command{Use: "sluice"}, WithWatch: interceptor.NewClient(api, funcs)}
 	c.SetOut(&c.out)
 	c.SetErr(&c.errOut)

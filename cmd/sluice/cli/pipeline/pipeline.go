@@ -31,6 +31,9 @@ func Command(version string) *cobra.Command {
 	}
 	c := cluster.AddFlags(cmd, version)
 	cmd.AddCommand(getCommand(c), describeCommand(c, clk), historyCommand(c, clk), watchCommand(c, clk))
+	for _, v := range verbs {
+		cmd.AddCommand(verbCommand(c, v, clk))
+	}
 	return cmd
 }
 

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/follow"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+	"github.com/sluice-cd/sluice/report"
+)
+
+// errTimeout means that the controller did not do what was waited for.
+var errTimeout = errors.New("is a controller running?")
+
+// await waits until the controller says what came of commands, and prints that.
+func (g *giver) await(cmd *cobra.Command, c client.WithWatch, p *sluicev1.Pipeline, stage string, given []report.GivenCommand) error {
+	key := client.ObjectKeyFromObject(p)
+	what := fmt.Sprintf("waiting for the controller to %s %s of %s", g.name, stage, key)
+	timeout := fmt.Errorf("the controller has not carried it out within %s; the command stays in the annotation %s of Pipeline %s: %w",
+		g.timeout, sluicev1.CommandAnnotation(g.command, stage), key, errTimeout)
+	return g.follow(cmd, c, p, wanted{what, timeout, func(now *sluicev1.Pipeline) (bool, error) {
+		done, err := outcome(now, stage, given)
+		if done && err == nil {
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", key, output.Clean(g.done(now, stage, given[len(given)-1].Bundle)))
+		}
+		return done, err
+	}})
+}
+
+// letOthersThrough waits until an approval of somebody else is taken up.
+func (g *giver) letOthersThrough(cmd *cobra.Command, c client.WithWatch, p *sluicev1.Pipeline, stage string) error {
+	by := g.pendingOf(p, stage)
+	if by == "" {
+		return nil
+	}
+	timeout := fmt.Errorf("the approval of %s has not been taken up within %s: %w", by, g.timeout, errTimeout)
+	return g.follow(cmd, c, p, wanted{"waiting for the controller to take up the approval of " + by, timeout, func(now *sluicev1.Pipeline) (bool, error) {
+		return g.pendingOf(now, stage) == "", nil
+	}})
+}
+
+// wanted is what is waited for: in words, as the error if it does not come, and as a
+// function that reports whether it did.
+type wanted struct {
+	what    string
+	timeout error
+	until   func(*sluicev1.Pipeline) (bool, error)
+}
+
+// follow follows the pipeline until something is so. What holds up the whole pipeline is
+// said if the time is over.
+func (g *giver) follow(cmd *cobra.Command, c client.WithWatch, p *sluicev1.Pipeline, w wanted) error {
+	ctx, cancel := follow.WithTimeout(cmd.Context(), g.timeout, w.timeout)
+	defer cancel()
+	last := report.Pipeline{}
+	f := &follow.Follower[*sluicev1.Pipeline]{
+		Client: c, NewList: newList, Options: follow.Named(p.Namespace, p.Name), OnDisconnect: follow.NoteDisconnect(cmd),
+		OnDelete: func(key client.ObjectKey) error { return fmt.Errorf("Pipeline %s was deleted", key) },
+		OnChange: func(now *sluicev1.Pipeline) error {
+			last = report.OfPipeline(now)
+			done, err := w.until(now)
+			if done && err == nil {
+				return follow.ErrDone
+			}
+			return err
+		},
+	}
+	err := output.Await(cmd, w.what, func() error { return f.Run(ctx) })
+	switch {
+	case errors.Is(err, follow.ErrDone):
+		return nil
+	case errors.Is(err, errTimeout) && last.Ready == "False":
+		return fmt.Errorf("%w\nthe pipeline is not ready: %s", err, output.Clean(last.Message))
+	}
+	return err
+}
+
+// outcome reports whether all commands have been handled. The error says that one was
+// refused or ignored, or replaced by another one before that.
+func outcome(p *sluicev1.Pipeline, stage string, given []report.GivenCommand) (bool, error) {
+	handled := 0
+	for _, one := range given {
+		var done *sluicev1.CommandStatus
+		for _, s := range p.Status.Stages {
+			if s.Name == stage {
+				done = report.CommandStatusOf(s, one.Verb)
+			}
+		}
+		if done == nil || !done.At.Equal(&one.At) {
+			if value := p.Annotations[sluicev1.CommandAnnotation(one.Verb, stage)]; value != one.String() {
+				return false, fmt.Errorf("the command was replaced before the controller said what came of it, by: %s", output.Clean(value))
+			}
+			continue
+		}
+		handled++
+		switch done.Outcome {
+		case sluicev1.CommandRefused:
+			return false, fmt.Errorf("the controller refuses to %s %s of %s/%s: %s", one.Verb, stage, p.Namespace, p.Name, output.Clean(done.Message))
+		case sluicev1.CommandIgnored:
+			return false, fmt.Errorf("commands are ignored: %s; whoever runs Sluice has to install it (config/admission)", output.Clean(done.Message))
+		case sluicev1.CommandDone:
+		}
+	}
+	return handled == len(given), nil
+}
+
+// done says what was done, and where the stage stands after it.
+func (g *giver) done(p *sluicev1.Pipeline, stage, bundle string) string {
+	what := map[string]string{
+		"approve": "approved", "hold": "held", "resume": "resumed", "promote": "told to be promoted", "rollback": "told to be rolled back",
+		"override": "windows and freezes are open", "lift": "lifted",
+	}[g.name]
+	for _, b := range report.Bundles(p) {
+		if b.ID == bundle && bundle != "" {
+			what += ", " + report.NameBundle(b)
+		}
+	}
+	text := stage + ": " + what
+	for _, s := range p.Status.Stages {
+		if s.Name == stage && s.Message != "" {
+			text += "; it stands: " + s.Message
+		}
+	}
+	return text
+}
