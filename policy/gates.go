@@ -12,6 +12,7 @@ const (
 	GatePin          Gate = "pin"
 	GateRejectTag    Gate = "reject.tag"
 	GateFound        Gate = "registry"
+	GateQuarantine   Gate = "quarantine"
 	GateMinAge       Gate = "minAge"
 	GatePlatform     Gate = "platform"
 	GateRejectDigest Gate = "reject.digest"
@@ -24,8 +25,8 @@ var Gates = append([]Gate{GateFilter, GateRule, GatePin, GateRejectTag}, LazyGat
 
 // LazyGates are those that need a clock or a registry, in their order: cheap ones
 // first. [GateFound] is met by whichever of them looks the digest up first: the
-// tag may have gone since the scan.
-var LazyGates = []Gate{GateFound, GateMinAge, GatePlatform, GateRejectDigest, GateVerify}
+// tag may have gone since the scan. [GateQuarantine] is no field: Pipelines close it.
+var LazyGates = []Gate{GateFound, GateQuarantine, GateMinAge, GatePlatform, GateRejectDigest, GateVerify}
 
 // result is what became of one tag.
 type result int8
@@ -40,6 +41,7 @@ const (
 	notPinned
 	rejectedTag
 	notFound
+	quarantined
 	tooYoung
 	otherPlatform
 	rejectedDigest
@@ -56,6 +58,7 @@ var reasons = [results]string{
 	notPinned:      "not pinned",
 	rejectedTag:    "rejected by spec.reject",
 	notFound:       "gone from the registry",
+	quarantined:    "in quarantine by a pipeline",
 	tooYoung:       "younger than spec.minAge",
 	otherPlatform:  "not made for spec.platform",
 	rejectedDigest: "rejected by their digest",
@@ -70,6 +73,7 @@ var gateOf = [results]Gate{
 	notPinned:      GatePin,
 	rejectedTag:    GateRejectTag,
 	notFound:       GateFound,
+	quarantined:    GateQuarantine,
 	tooYoung:       GateMinAge,
 	otherPlatform:  GatePlatform,
 	rejectedDigest: GateRejectDigest,

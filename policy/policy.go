@@ -5,7 +5,7 @@
 //	tags -> filter -> rule -> reject -> Decision, best candidates
 //	        drops and drops   drops by    |
 //	        extracts  & orders tag        v  for who can look at registry and clock
-//	                                     minAge -> platform -> reject by digest -> verify -> choice
+//	                                     quarantine -> minAge -> platform -> reject by digest -> verify -> choice
 //
 // A tag meets the gates in that order, which is the order of [Gates], and is
 // dropped by the first that does not hold. The gates of the first line know

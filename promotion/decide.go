@@ -79,6 +79,9 @@ func (r *round) candidate() (*sluicev1.Bundle, string) {
 		v.Artifact = a.Name
 		versions = append(versions, v)
 	}
+	if last, ok := r.stepsBack(NewBundle(versions)); ok {
+		return &last, ""
+	}
 	if waits := r.waitsForOthers(versions); waits != "" {
 		return nil, waits
 	}

@@ -33,6 +33,8 @@ type Observation struct {
 type Newest struct {
 	sluicev1.Version
 	Since time.Time
+	// StandsIn means that it is the newest only because a newer one is in quarantine.
+	StandsIn bool
 }
 
 // Freeze is a freeze that selects the pipeline.

@@ -98,8 +98,8 @@ func (s selector) eligible() (string, []sluicev1.Gate) {
 
 // excluded says why a bundle is not promoted by itself; empty is no reason.
 func (s selector) excluded(id string) string {
-	if q := s.stage.quarantined(id); q != nil && q.Overridden == nil {
-		return fmt.Sprintf("%s is in quarantine: %s; `sluice pipeline lift` ends that", s.stage.name(id), q.Reason)
+	if q := s.stage.round.State.excluding(s.stage.bundle(id)); q != nil {
+		return fmt.Sprintf("%s is in quarantine: %s; `sluice pipeline lift` ends that", s.stage.name(q.Bundle), q.Reason)
 	}
 	for _, i := range s.stage.state.Ignored {
 		if i.Bundle == id {

@@ -5,6 +5,7 @@ package promotion
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -260,10 +261,15 @@ func (s *simulation) write(a Write) bool {
 	did := false
 	s.wrote[a.Stage] = a.Bundle.ID
 	for _, target := range a.Targets {
-		if s.places[a.Stage+"/"+target].versions["app"] == a.Bundle.Versions[0].Tag {
+		versions := map[string]string{}
+		for _, v := range a.Bundle.Versions {
+			versions[v.Artifact] = v.Tag
+		}
+		if maps.Equal(s.places[a.Stage+"/"+target].versions, versions) {
 			continue
 		}
-		s.commit(a.Stage, target, a.Bundle.Versions[0].Tag, "sluice")
+		s.commit(a.Stage, target, versions["app"], "sluice")
+		s.places[a.Stage+"/"+target].versions = versions
 		did = true
 	}
 	return did

@@ -57,11 +57,14 @@ type Candidate struct {
 
 // Quarantine is a bundle that no stage is given.
 type Quarantine struct {
-	Bundle string    `json:"bundle"`
-	Stage  string    `json:"stage,omitempty"`
-	Reason string    `json:"reason,omitempty"`
-	By     string    `json:"by,omitempty"`
-	At     time.Time `json:"at"`
+	Bundle string `json:"bundle"`
+	// Artifacts whose versions are suspected: those that the stage had not been verified
+	// with before. Empty is all.
+	Artifacts []string  `json:"artifacts,omitempty"`
+	Stage     string    `json:"stage,omitempty"`
+	Reason    string    `json:"reason,omitempty"`
+	By        string    `json:"by,omitempty"`
+	At        time.Time `json:"at"`
 	// Until is when a person may promote it without lifting the quarantine first.
 	Until *time.Time `json:"until,omitempty"`
 	// Overridden is when somebody put it back by a commit.

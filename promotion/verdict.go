@@ -143,7 +143,7 @@ func (v verifier) replanRollback() {
 }
 
 func (v verifier) quarantine(l *Landing, why string) {
-	entry := Quarantine{Bundle: l.Bundle, Stage: v.stage.spec.Name, Reason: why, At: v.stage.now}
+	entry := Quarantine{Bundle: l.Bundle, Stage: v.stage.spec.Name, Reason: why, At: v.stage.now, Artifacts: v.suspects(l.Bundle)}
 	if after := v.stage.spec.OnFailure.Quarantine; after != nil {
 		until := v.stage.now.Add(after.Duration)
 		entry.Until = &until

@@ -5,7 +5,8 @@
 //
 //	scan, spec, request, --> repository --> tags --> search --> status
 //	accessFrom, labels,      may I read it?          |
-//	pins that end                                    best candidate first: minAge, platform, digest, signature
+//	pins that end,                                   best candidate first: quarantine, minAge, platform, digest, signature
+//	pipelines
 //
 // Tags alone decide which candidates there are, and in which order; package policy
 // does that. Gates that need the registry or the clock are asked of one candidate
@@ -35,6 +36,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/registry"
@@ -45,6 +47,7 @@ import (
 // +kubebuilder:rbac:groups=image.toolkit.fluxcd.io,resources=imagepolicies,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=image.toolkit.fluxcd.io,resources=imagepolicies/status,verbs=get;patch
 // +kubebuilder:rbac:groups=image.toolkit.fluxcd.io,resources=imagerepositories,verbs=get;list;watch
+// +kubebuilder:rbac:groups=sluice.dev,resources=pipelines,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=secrets;serviceaccounts,verbs=get
 // +kubebuilder:rbac:groups="",resources=events,verbs=create;patch
@@ -69,6 +72,9 @@ type Reconciler struct {
 	// their accessFrom says.
 	NoCrossNamespaceRefs bool
 
+	// pipelines says that the API server has Pipelines, which may keep versions back.
+	pipelines bool
+
 	once   sync.Once
 	cached *caches
 }
@@ -78,8 +84,20 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	if err := reconciler.Index(mgr, &imagev1.ImagePolicy{}, byRepository, indexOf); err != nil {
 		return err
 	}
-	return reconciler.Setup(mgr, kind, r, opts, r.watchRepositories, r.watchNamespaces, r.watchTags,
-		reconciler.OnDelete(&imagev1.ImagePolicy{}, r.forget))
+	watches := []reconciler.Watch{
+		r.watchRepositories, r.watchNamespaces, r.watchTags, reconciler.OnDelete(&imagev1.ImagePolicy{}, r.forget),
+	}
+	var err error
+	if r.pipelines, err = reconciler.Serves(mgr, sluicev1.GroupVersion.WithKind(sluicev1.PipelineKind)); err != nil {
+		return err
+	}
+	if r.pipelines {
+		if err := reconciler.Index(mgr, &sluicev1.Pipeline{}, byPolicy, policiesOfPipeline); err != nil {
+			return err
+		}
+		watches = append(watches, watchPipelines)
+	}
+	return reconciler.Setup(mgr, kind, r, opts, watches...)
 }
 
 var kind = reconciler.Kind[*imagev1.ImagePolicy]{

@@ -53,6 +53,7 @@ type gate func(ctx context.Context, in *inputs, ask facts, c candidate) (candida
 // gates has the lazy gates; [policy.LazyGates] says in which order they are asked.
 var gates = map[policy.Gate]gate{
 	policy.GateFound:        existence,
+	policy.GateQuarantine:   quarantined,
 	policy.GateMinAge:       minimumAge,
 	policy.GatePlatform:     platform,
 	policy.GateRejectDigest: rejectedDigest,

@@ -26,7 +26,9 @@ type inputs struct {
 	repo     *imagev1.ImageRepository
 	target   scan.Target
 	tags     *scan.Snapshot
-	now      time.Time
+	// quarantine is what Pipelines took out of service.
+	quarantine quarantine
+	now        time.Time
 	// work is how much one match of all tags takes, see package pattern.
 	work int64
 }

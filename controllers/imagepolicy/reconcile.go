@@ -50,11 +50,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *imagev1.ImagePolicy) (rec
 	if !ok {
 		return withoutTags(p, repo, target)
 	}
-	work, err := compiled.Work(tags.Bytes())
-	if err != nil {
+	in := &inputs{policy: p, compiled: compiled, repo: repo, target: target, tags: tags, now: now}
+	if in.work, err = compiled.Work(tags.Bytes()); err != nil {
 		return reconciler.Result{}, reconcile.TerminalError(err)
 	}
-	in := &inputs{policy: p, compiled: compiled, repo: repo, target: target, tags: tags, now: now, work: work}
+	if in.quarantine, err = r.quarantine(ctx, in); err != nil {
+		return reconciler.Result{}, err
+	}
 	return r.choose(ctx, in)
 }
 

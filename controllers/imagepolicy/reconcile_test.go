@@ -32,6 +32,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/scan"
@@ -77,13 +78,14 @@ func newFixture(t *testing.T, objects ...client.Object) *fixture {
 	f.repo = make.ImageRepository("apps", "app", func(r *imagev1.ImageRepository) { r.Spec.Image = f.host + "/app" })
 	f.policy = make.ImagePolicy("apps", "app")
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, imagev1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, imagev1.AddToScheme, sluicev1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}
 	}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithObjects(f.repo).
-		WithStatusSubresource(f.repo).WithIndex(&imagev1.ImagePolicy{}, byRepository, indexOf).Build()
+		WithStatusSubresource(f.repo).WithIndex(&imagev1.ImagePolicy{}, byRepository, indexOf).
+		WithIndex(&sluicev1.Pipeline{}, byPolicy, policiesOfPipeline).Build()
 	f.Reconciler = &Reconciler{
 		Client: c, Secrets: c, Registry: registry.NewClient(f.clock),
 		Store: scan.NewStore(scan.WithClock(f.clock)), Clock: f.clock,

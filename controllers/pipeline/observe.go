@@ -153,6 +153,7 @@ func (r *run) artifacts(ctx context.Context) (map[string]promotion.Newest, map[s
 		}
 		newest[a.Name] = promotion.Newest{
 			Version: sluicev1.Version{Artifact: a.Name, Image: ref.Name, Tag: ref.Tag, Digest: ref.Digest}, Since: r.Clock.Now(),
+			StandsIn: standsIn(&policy),
 		}
 	}
 	return newest, missing, nil

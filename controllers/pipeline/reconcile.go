@@ -224,7 +224,7 @@ func (r *run) record(seen promotion.Observation, d promotion.Decision) {
 	for _, q := range d.State.Quarantine {
 		b, _ := d.State.Bundle(q.Bundle)
 		entry := sluicev1.Quarantine{
-			Bundle: b, Stage: q.Stage, Reason: q.Reason, By: q.By, At: metav1.NewTime(q.At), Overridden: q.Overridden != nil,
+			Bundle: b, Artifacts: q.Artifacts, Stage: q.Stage, Reason: q.Reason, By: q.By, At: metav1.NewTime(q.At), Overridden: q.Overridden != nil,
 		}
 		if q.Until != nil {
 			entry.Until = &metav1.Time{Time: *q.Until}

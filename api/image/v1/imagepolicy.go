@@ -328,7 +328,8 @@ type Candidate struct {
 	Dropped string `json:"dropped,omitempty"`
 
 	// Gate is what dropped the tag: the field of the spec (minAge, platform,
-	// reject.digest or verify), or registry for a tag that is not there any more.
+	// reject.digest or verify), registry for a tag that is not there any more, or
+	// quarantine for a version that a Pipeline keeps back.
 	// +optional
 	Gate string `json:"gate,omitempty"`
 }

@@ -284,6 +284,10 @@ type Quarantine struct {
 	// Bundle that is in quarantine.
 	// +required
 	Bundle Bundle `json:"bundle"`
+	// Artifacts whose versions image policies do not choose meanwhile: those that the stage
+	// had not been verified with before. Empty is all.
+	// +optional
+	Artifacts []string `json:"artifacts,omitempty"`
 	// Stage in which it failed; empty if a person put it there.
 	// +optional
 	Stage string `json:"stage,omitempty"`

@@ -668,6 +668,11 @@ func (in *PullRequestStatus) DeepCopy() *PullRequestStatus {
 func (in *Quarantine) DeepCopyInto(out *Quarantine) {
 	*out = *in
 	in.Bundle.DeepCopyInto(&out.Bundle)
+	if in.Artifacts != nil {
+		in, out := &in.Artifacts, &out.Artifacts
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	in.At.DeepCopyInto(&out.At)
 	if in.Until != nil {
 		in, out := &in.Until, &out.Until

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"slices"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/policy"
+)
+
+// standsIn reports whether a policy has chosen what it did only because a tag that comes
+// before it is in quarantine.
+func standsIn(p *imagev1.ImagePolicy) bool {
+	return p.Status.Decision != nil && slices.ContainsFunc(p.Status.Decision.Candidates, func(c imagev1.Candidate) bool {
+		return c.Gate == string(policy.GateQuarantine)
+	})
+}

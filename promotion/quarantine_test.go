@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package promotion
+
+import (
+	"slices"
+	"testing"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+)
+
+// standIn is what a policy says whose newer versions are in quarantine.
+func (s *simulation) standIn(version string) {
+	s.release(version)
+	newest := s.newest["app"]
+	newest.StandsIn = true
+	s.newest["app"] = newest
+}
+
+// bundled is a pipeline of app and web, each of version 1.
+func bundled(t *testing.T, together *sluicev1.Together) *simulation {
+	t.Helper()
+	s := newSimulation(t, staging(), production())
+	s.spec.Artifacts = append(s.spec.Artifacts, sluicev1.Artifact{Name: "web"})
+	s.spec.Together = together
+	s.releaseOf("web", "1")
+	for _, p := range s.places {
+		p.versions["web"] = "1"
+	}
+	s.settle()
+	return s
+}
+
+// TestWhatStandsInForAQuarantinedVersion: an image policy that may not choose 2 any more,
+// because it failed in production, chooses what comes before it.
+func TestWhatStandsInForAQuarantinedVersion(t *testing.T) {
+	tests := map[string]struct {
+		together *sluicev1.Together
+		then     func(*simulation)
+		want     map[string]string // of app
+		wantWeb  string            // of staging
+	}{
+		"takes no stage back that works": {
+			then: func(s *simulation) { s.standIn("1") },
+			want: map[string]string{"staging": "2", "production": "1"}, wantWeb: "1",
+		},
+		"is not given to a stage that never had it": {
+			then: func(s *simulation) { s.standIn("1.9") },
+			want: map[string]string{"staging": "2", "production": "1"}, wantWeb: "1",
+		},
+		"is not waited for": {
+			together: &sluicev1.Together{SameTag: true}, then: func(s *simulation) { s.standIn("1.9") },
+			want: map[string]string{"staging": "2", "production": "1"}, wantWeb: "2",
+		},
+		"makes way for a newer one": {
+			then: func(s *simulation) { s.standIn("1"); s.settle(); s.release("3") },
+			want: map[string]string{"staging": "3", "production": "3"}, wantWeb: "1",
+		},
+		"goes along with a new version of another artifact": {
+			then: func(s *simulation) { s.standIn("1"); s.settle(); s.releaseOf("web", "2") },
+			want: map[string]string{"staging": "1", "production": "1"}, wantWeb: "2",
+		},
+		"is not there yet, and a new bundle has the version that failed": {
+			then: func(s *simulation) { s.releaseOf("web", "2") },
+			want: map[string]string{"staging": "2", "production": "1"}, wantWeb: "1",
+		},
+		"gives way when the quarantine is lifted, and nothing is deployed again": {
+			then: func(s *simulation) {
+				s.standIn("1")
+				s.settle()
+				s.command(sluicev1.CommandLift, "production", func(c *Command) { c.Bundle = s.state.Quarantine[0].Bundle })
+				s.settle()
+				s.release("2")
+			},
+			want: map[string]string{"staging": "2", "production": "1"}, wantWeb: "1",
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := bundled(t, tc.together)
+			s.verification["production/@2"] = VerificationFailed
+			if tc.together != nil {
+				s.releaseOf("web", "2")
+			}
+			s.release("2")
+			s.settle()
+			s.want(map[string]string{"staging": "2", "production": "1"})
+			delete(s.verification, "production/@2")
+			candidate := s.last.Candidate.ID
+			tc.then(s)
+			s.settle()
+			s.want(tc.want)
+			if web := s.places["staging/"].versions["web"]; web != tc.wantWeb {
+				t.Errorf("staging has web %s, want %s", web, tc.wantWeb)
+			}
+			if tc.want["staging"] == "2" && tc.wantWeb == "1" && s.newest["web"].Tag == "1" && s.last.Candidate.ID != candidate {
+				t.Errorf("the candidate is %s, and nothing is new", Describe(*s.last.Candidate))
+			}
+		})
+	}
+}
+
+func TestOnlyWhatIsNewInAFailedBundleIsSuspected(t *testing.T) {
+	for name, tc := range map[string]struct {
+		release func(*simulation)
+		want    []string
+	}{
+		"one of two": {func(s *simulation) { s.release("2") }, []string{"app"}},
+		"both":       {func(s *simulation) { s.release("2"); s.releaseOf("web", "2") }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := bundled(t, nil)
+			s.verification["production/@2"] = VerificationFailed
+			tc.release(s)
+			s.settle()
+			if q := s.state.Quarantine; len(q) != 1 || !slices.Equal(q[0].Artifacts, tc.want) {
+				t.Errorf("quarantine %+v, want artifacts %v", q, tc.want)
+			}
+		})
+	}
+	t.Run("all, if nothing was ever verified", func(t *testing.T) {
+		s := newSimulation(t, staging())
+		s.verification["staging/@1"] = VerificationFailed
+		s.settle()
+		if q := s.state.Quarantine; len(q) != 1 || q[0].Artifacts != nil {
+			t.Errorf("quarantine %+v", q)
+		}
+	})
+}
