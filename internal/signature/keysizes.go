@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/digitorus/pkcs7"
@@ -40,11 +41,29 @@ func (e envelope) checkSizes() error {
 	if len(timestamp) == 0 {
 		return nil
 	}
-	token, err := pkcs7.Parse(timestamp)
+	return checkToken(timestamp)
+}
+
+// maxTimestamp is the longest token of a timestamping authority in bytes; they have
+// some kilobytes. What reads them calls itself for each level of nesting, of which every
+// two bytes can be one: a token of four megabytes would overflow the stack, which ends
+// the process.
+const maxTimestamp = 64 << 10
+
+// errTimestamp is a token that is longer.
+var errTimestamp = fmt.Errorf("its timestamp has more than %d bytes", maxTimestamp)
+
+// checkToken refuses a token that is too long, that cannot be read, or that has the
+// certificate of a key that is too large.
+func checkToken(token []byte) error {
+	if len(token) > maxTimestamp {
+		return errTimestamp
+	}
+	parsed, err := pkcs7.Parse(token)
 	if err != nil {
 		return fmt.Errorf("reading its timestamp: %w", err)
 	}
-	return keysize.CheckAll(token.Certificates)
+	return keysize.CheckAll(parsed.Certificates)
 }
 
 // unprotected returns the certificates and the timestamp in the header of an envelope.
@@ -72,10 +91,14 @@ func (e envelope) unprotected() (chain [][]byte, timestamp []byte) {
 	return chain, timestamp
 }
 
-// checkTimestamps refuses responses of timestamping authorities (RFC 3161) with the
-// certificate of a key that is too large.
+// checkTimestamps refuses responses of timestamping authorities (RFC 3161) that are too
+// long, or have the certificate of a key that is too large. Others need not count: there
+// may be the time of a log.
 func checkTimestamps(responses [][]byte) error {
 	for _, response := range responses {
+		if len(response) > maxTimestamp {
+			return errTimestamp
+		}
 		var parts struct {
 			Status asn1.RawValue
 			Token  asn1.RawValue `asn1:"optional"`
@@ -83,11 +106,7 @@ func checkTimestamps(responses [][]byte) error {
 		if _, err := asn1.Unmarshal(response, &parts); err != nil {
 			continue // the library reads it likewise
 		}
-		token, err := pkcs7.Parse(parts.Token.FullBytes)
-		if err != nil {
-			continue
-		}
-		if err := keysize.CheckAll(token.Certificates); err != nil {
+		if err := checkToken(parts.Token.FullBytes); errors.Is(err, errTimestamp) || errors.Is(err, keysize.ErrTooLarge) {
 			return err
 		}
 	}

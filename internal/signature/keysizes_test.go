@@ -3,6 +3,7 @@
 package signature
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/json"
@@ -27,10 +28,10 @@ func large(t *testing.T) *x509.Certificate {
 	return keysizetest.Certificate(t, keysizetest.Key(1<<20))
 }
 
-// token is one of a timestamping authority with a certificate.
-func token(t *testing.T, cert *x509.Certificate) []byte {
+// token is one of a timestamping authority with a key of so many bits.
+func token(t *testing.T, bits int) []byte {
 	t.Helper()
-	data, err := pkcs7.DegenerateCertificate(cert.Raw)
+	data, err := pkcs7.DegenerateCertificate(keysizetest.Certificate(t, keysizetest.Key(bits)).Raw)
 	must(t, err)
 	return data
 }
@@ -63,14 +64,14 @@ func TestEnvelopesWithKeysThatAreTooLargeAreRefused(t *testing.T) {
 		e    envelope
 		want bool
 	}{
-		"usual keys in JWS":           {inJWS(token(t, small), small, small), false},
+		"usual keys in JWS":           {inJWS(token(t, 2048), small, small), false},
 		"a large signer in JWS":       {inJWS(nil, large(t), small), true},
 		"a large authority in JWS":    {inJWS(nil, small, large(t)), true},
-		"a large timestamp in JWS":    {inJWS(token(t, large(t)), small), true},
-		"usual keys in COSE":          {inCOSE(token(t, small), small, small), false},
+		"a large timestamp in JWS":    {inJWS(token(t, 1<<17), small), true},
+		"usual keys in COSE":          {inCOSE(token(t, 2048), small, small), false},
 		"a large signer in COSE":      {inCOSE(nil, large(t), small), true},
 		"a large authority in COSE":   {inCOSE(nil, small, large(t)), true},
-		"a large timestamp in COSE":   {inCOSE(token(t, large(t)), small), true},
+		"a large timestamp in COSE":   {inCOSE(token(t, 1<<17), small), true},
 		"what is no envelope, in JWS": {envelope{mediaType: jws.MediaTypeEnvelope, data: []byte("x")}, false},
 		"what is no envelope at all":  {envelope{mediaType: notationcose.MediaTypeEnvelope, data: []byte("x")}, false},
 	} {
@@ -83,6 +84,20 @@ func TestEnvelopesWithKeysThatAreTooLargeAreRefused(t *testing.T) {
 		if _, err := (&notary{}).verifyEnvelope(t.Context(), name.Digest{}, v1.Descriptor{}, tc.e); !errors.Is(err, keysize.ErrTooLarge) {
 			t.Errorf("%s: the envelope was verified: %v", title, err)
 		}
+	}
+}
+
+// Each two bytes of it are a level of nesting.
+func TestATimestampThatNestsWithoutEndIsNotRead(t *testing.T) {
+	nested := bytes.Repeat([]byte{0x30, 0x80}, 2<<20)
+	if err := checkToken(nested); !errors.Is(err, errTimestamp) {
+		t.Errorf("a token: got %v", err)
+	}
+	if err := checkTimestamps([][]byte{nested}); !errors.Is(err, errTimestamp) {
+		t.Errorf("a response: got %v", err)
+	}
+	if err := checkToken(nested[:maxTimestamp]); err == nil || errors.Is(err, errTimestamp) {
+		t.Errorf("the longest token: got %v", err)
 	}
 }
 
@@ -101,7 +116,7 @@ func TestSignersWithKeysThatAreTooLargeAreRefused(t *testing.T) {
 		t.Errorf("a certificate: got %v", err)
 	}
 	response, err := asn1.Marshal(struct{ Status, Token asn1.RawValue }{
-		asn1.RawValue{FullBytes: []byte{0x30, 3, 2, 1, 0}}, asn1.RawValue{FullBytes: token(t, large(t))},
+		asn1.RawValue{FullBytes: []byte{0x30, 3, 2, 1, 0}}, asn1.RawValue{FullBytes: token(t, 1<<17)},
 	})
 	must(t, err)
 	if err := checkTimestamps([][]byte{response}); !errors.Is(err, keysize.ErrTooLarge) {
