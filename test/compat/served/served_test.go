@@ -74,6 +74,12 @@ func TestEverySampleIsAccepted(t *testing.T) {
 			t.Errorf("%s: %v", object.GetKind(), err)
 		}
 	}
+	for _, object := range documents(t, config+"samples/pipelines/*.yaml") {
+		object.SetNamespace("default") // is there
+		if err := create(t, c, object); err != nil {
+			t.Errorf("%s %s: %v", object.GetKind(), object.GetName(), err)
+		}
+	}
 }
 
 func TestTheInstallationIsAccepted(t *testing.T) {
