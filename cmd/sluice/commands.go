@@ -29,7 +29,7 @@ func newRoot(name string) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(app.Command(version), newGet(), newExplain(), newResume(), canary.Command(version), pipeline.Command(version), update.Command(), newVersion())
+	cmd.AddCommand(app.Command(version), newGet(), newExplain(), newResume(), newCreate(), canary.Command(version), pipeline.Command(version), update.Command(), newVersion())
 	return cmd
 }
 
@@ -49,6 +49,10 @@ func newExplain() *cobra.Command {
 
 func newResume() *cobra.Command {
 	return group("resume", "Let go on what was held", automation.ResumeCommand)
+}
+
+func newCreate() *cobra.Command {
+	return group("create", "Print objects to begin with", pipeline.CreateCommand)
 }
 
 // group is a command that only has others below it, which all talk to one cluster.

@@ -11,6 +11,7 @@
 //	sluice explain pipeline     say what each stage waits for, and what to do
 //	sluice resume automation    release the updates that were reverted by a person
 //	sluice canary               see where releases stand, and decide about them
+//	sluice create pipeline      print a Pipeline to begin with
 //	sluice pipeline             see where pipelines stand, and decide about them
 //	sluice update               write images into a local directory, without a cluster
 //	sluice version              print the version

@@ -3,6 +3,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -103,7 +104,7 @@ func outcome(p *sluicev1.Pipeline, stage string, given []report.GivenCommand) (b
 		case sluicev1.CommandRefused:
 			return false, fmt.Errorf("the controller refuses to %s %s of %s/%s: %s", one.Verb, stage, p.Namespace, p.Name, output.Clean(done.Message))
 		case sluicev1.CommandIgnored:
-			return false, fmt.Errorf("commands are ignored: %s; whoever runs Sluice has to install it (config/admission)", output.Clean(done.Message))
+			return false, fmt.Errorf("commands are ignored: %s", output.Clean(cmp.Or(report.OfPipeline(p).CommandsIgnored, done.Message)))
 		case sluicev1.CommandDone:
 		}
 	}

@@ -236,7 +236,7 @@ func TestWhatCameOfACommandIsSaid(t *testing.T) {
 	}{
 		"carried out": {sluicev1.CommandDone, "", "apps/shop: production: approved, api 2, web 2 (432da512cd91); it stands: api 2, web 2: 0 of 1 approvals\n", ""},
 		"refused":     {sluicev1.CommandRefused, "no", "", "the controller refuses to approve production of apps/shop: no"},
-		"ignored":     {sluicev1.CommandIgnored, "the policy is not installed", "", "commands are ignored: the policy is not installed; whoever runs Sluice has to install it"},
+		"ignored":     {sluicev1.CommandIgnored, "the policy is not installed", "", "commands are ignored: the policy is not installed"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/yaml"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+)
+
+// Defaults of the schema, which are spelled out in what is printed.
+const (
+	defaultInterval      = 10 * time.Minute
+	defaultVerifyTimeout = 30 * time.Minute
+)
+
+// Bounds of the schema.
+const (
+	maxArtifacts = 16
+	maxProofs    = 16
+)
+
+// automationSeen is an automation and what belongs to it.
+type automationSeen struct {
+	automation imagev1.ImageUpdateAutomation
+	// policies that it writes; guessed if it has not run yet, so that they are all that
+	// it may write.
+	policies []string
+	guessed  bool
+	// kustomizations of the cluster, or why they could not be read.
+	kustomizations []kustomizev1.Kustomization
+	unread         error
+}
+
+// fromAutomation is the pipeline of one stage that does what an automation does, and
+// what could not be carried over. It has the name of the automation if none is given.
+func fromAutomation(seen automationSeen, name string) (*sluicev1.Pipeline, []string, error) {
+	a := &seen.automation
+	p := newPipeline(a.Namespace, cmp.Or(name, a.Name))
+	ref := a.Spec.SourceRef
+	ref.APIVersion = ""
+	p.Spec.SourceRef = &ref
+	if a.Spec.Interval.Duration > 0 {
+		p.Spec.Interval = a.Spec.Interval
+	}
+	for _, policy := range seen.policies {
+		p.Spec.Artifacts = append(p.Spec.Artifacts, artifact(policy))
+	}
+	stage := newStage("production", "")
+	if a.Spec.Update != nil {
+		stage.Write.Path = a.Spec.Update.Path
+	}
+	comments := carryGit(p, &stage, a)
+	comments = append(comments, prove(&stage, seen)...)
+	if seen.guessed {
+		comments = append(comments, "the automation has written nothing yet: the artifacts are all policies that it may write; leave those that no marker names")
+	}
+	p.Spec.Stages = []sluicev1.Stage{stage}
+	return p, comments, checkNames(p)
+}
+
+// carryGit carries over how the automation commits and where it pushes, and says what
+// has no counterpart.
+func carryGit(p *sluicev1.Pipeline, stage *sluicev1.Stage, a *imagev1.ImageUpdateAutomation) []string {
+	git := a.Spec.GitSpec
+	if git == nil {
+		return nil
+	}
+	var comments []string
+	p.Spec.Commit = &sluicev1.Commit{Author: git.Commit.Author, SigningKey: git.Commit.SigningKey}
+	if git.Commit.MessageTemplate != "" {
+		comments = append(comments, "spec.git.commit.messageTemplate: templates of a Pipeline see other fields (spec.stages[].write.commit.messageTemplate)")
+	}
+	if git.Commit.Batch != nil || git.Commit.Per != "" {
+		comments = append(comments, "spec.git.commit.batch and per: a stage gets one commit for each bundle")
+	}
+	checkout := ""
+	if git.Checkout != nil {
+		checkout = git.Checkout.Reference.Branch
+		if checkout == "" {
+			comments = append(comments, "spec.git.checkout.ref: a stage is read from the branch that it is written to")
+		}
+	}
+	stage.Write.Branch = checkout
+	if push := git.Push; push != nil {
+		if push.Branch != "" && push.Branch != checkout {
+			stage.Write.Branch = push.Branch
+			comments = append(comments, fmt.Sprintf("spec.git.push.branch: the automation reads another branch than it pushes to; the stage reads and writes %s. "+
+				"If somebody merges that branch, name the branch that it is merged into, and write a pullRequest", push.Branch))
+		}
+		if git.HasRefspec() || len(push.Options) > 0 {
+			comments = append(comments, "spec.git.push.refspec and options: a stage pushes to its branch, without options")
+		}
+	}
+	return comments
+}
+
+// prove names the Kustomizations that apply what the stage is written to, and the
+// Canaries that they have.
+func prove(stage *sluicev1.Stage, seen automationSeen) []string {
+	if seen.unread != nil {
+		return []string{"ready: Kustomizations could not be read: name those that apply the path, or every commit is verified at once"}
+	}
+	a, comments := &seen.automation, []string{}
+	for i := range seen.kustomizations {
+		k := &seen.kustomizations[i]
+		if !follows(k, a) || !below(k.Spec.Path, stage.Write.Path) {
+			continue
+		}
+		stage.Ready = append(stage.Ready, sluicev1.ReadyReference{Kind: "Kustomization", Name: k.Name, Namespace: unless(k.Namespace, a.Namespace)})
+		if !k.Spec.Wait && len(k.Spec.HealthChecks) == 0 {
+			comments = append(comments, fmt.Sprintf("Kustomization %s has neither wait nor healthChecks: it is Ready once it is applied, whether or not anything runs", k.Name))
+		}
+		stage.Verify = append(stage.Verify, canariesOf(k, a.Namespace)...)
+	}
+	if len(stage.Ready) == 0 {
+		comments = append(comments, "ready: no Kustomization of this repository is at or below the path: name one, or every commit is verified at once")
+	}
+	if len(stage.Ready) > maxProofs || len(stage.Verify) > maxProofs {
+		comments = append(comments, fmt.Sprintf("ready and verify: there are %d Kustomizations and %d Canaries, and a stage may name %d of each: make stages or targets of them",
+			len(stage.Ready), len(stage.Verify), maxProofs))
+		stage.Ready, stage.Verify = stage.Ready[:min(len(stage.Ready), maxProofs)], stage.Verify[:min(len(stage.Verify), maxProofs)]
+	}
+	return comments
+}
+
+// follows reports whether a Kustomization applies what the automation writes to.
+func follows(k *kustomizev1.Kustomization, a *imagev1.ImageUpdateAutomation) bool {
+	ref, source := k.Spec.SourceRef, a.Spec.SourceRef
+	return ref.Kind == "GitRepository" && ref.Name == source.Name && cmp.Or(ref.Namespace, k.Namespace) == cmp.Or(source.Namespace, a.Namespace)
+}
+
+// below reports whether a path of a repository is at or below another one.
+func below(p, root string) bool {
+	p, root = path.Clean("/"+p), path.Clean("/"+root)
+	return root == "/" || p == root || strings.HasPrefix(p, root+"/")
+}
+
+// unless is a namespace, empty if it is the one that is meant anyway.
+func unless(namespace, home string) string {
+	if namespace == home {
+		return ""
+	}
+	return namespace
+}
+
+// canariesOf are the Canaries in the inventory of a Kustomization, whose ids are
+// namespace_name_group_kind.
+func canariesOf(k *kustomizev1.Kustomization, home string) []sluicev1.Verification {
+	if k.Status.Inventory == nil {
+		return nil
+	}
+	var found []sluicev1.Verification
+	for _, entry := range k.Status.Inventory.Entries {
+		parts := strings.Split(entry.ID, "_")
+		if len(parts) == 4 && parts[2] == flaggerv1.GroupVersion.Group && parts[3] == flaggerv1.CanaryKind {
+			found = append(found, sluicev1.Verification{Canary: &sluicev1.CanaryVerification{Name: parts[1], Namespace: unless(parts[0], home)}})
+		}
+	}
+	return found
+}
+
+// nameOfPart is the schema's pattern of the names of artifacts and stages.
+var nameOfPart = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// checkNames refuses what the API server would.
+func checkNames(p *sluicev1.Pipeline) error {
+	if n := len(p.Spec.Artifacts); n == 0 || n > maxArtifacts {
+		return fmt.Errorf("a Pipeline has 1 to %d artifacts, not %d: name the policies with --policy", maxArtifacts, n)
+	}
+	var names []string
+	for _, a := range p.Spec.Artifacts {
+		if !nameOfPart.MatchString(a.Name) || slices.Contains(names, a.Name) {
+			return fmt.Errorf("policy %s: %q cannot be the name of an artifact, or is one already", a.ImagePolicyRef.Name, a.Name)
+		}
+		names = append(names, a.Name)
+	}
+	for _, s := range p.Spec.Stages {
+		if !nameOfPart.MatchString(s.Name) {
+			return fmt.Errorf("%q cannot be the name of a stage: it takes lower case letters, digits and dashes", s.Name)
+		}
+	}
+	return nil
+}
+
+// printManifest prints a pipeline as a manifest, below comments.
+func printManifest(w io.Writer, p *sluicev1.Pipeline, comments []string) error {
+	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(p)
+	if err != nil {
+		return err
+	}
+	delete(object, "status")
+	prune(object)
+	text, err := yaml.Marshal(object)
+	if err != nil {
+		return err
+	}
+	head := ""
+	if len(comments) > 0 {
+		head = "# What differs from the automation, or is left to you:\n"
+	}
+	for _, c := range comments {
+		head += "# - " + strings.Join(strings.Fields(c), " ") + "\n"
+	}
+	_, err = io.WriteString(w, head+string(text))
+	return err
+}
+
+// prune drops what is empty, except write.commit, which says something by being there.
+func prune(object map[string]any) {
+	for key, value := range object {
+		switch v := value.(type) {
+		case nil:
+			delete(object, key)
+		case map[string]any:
+			prune(v)
+			if written := key == "commit" && object["artifacts"] == nil; len(v) == 0 && !written {
+				delete(object, key)
+			}
+		case []any:
+			for _, item := range v {
+				if fields, ok := item.(map[string]any); ok {
+					prune(fields)
+				}
+			}
+		}
+	}
+}
