@@ -119,8 +119,8 @@ func TestAnIssuerWithAKeyThatIsTooLargeIsRefused(t *testing.T) {
 		other jose.JSONWebKey
 		want  int
 	}{
-		"a usual key":   {jose.JSONWebKey{Key: keysizetest.Key(4096), KeyID: "2"}, http.StatusOK},
-		"a large key":   {jose.JSONWebKey{Key: keysizetest.Key(1 << 20), KeyID: "2"}, http.StatusBadRequest},
+		"a usual key": {jose.JSONWebKey{Key: keysizetest.Key(4096), KeyID: "2"}, http.StatusOK},
+		"a large key": {jose.JSONWebKey{Key: keysizetest.Key(1 << 20), KeyID: "2"}, http.StatusBadRequest},
 	} {
 		issuer := newIssuer(t)
 		issuer.others = []jose.JSONWebKey{tc.other}
