@@ -85,7 +85,7 @@ type (
 		Number int64
 		Draft  bool
 	}
-	// ClosePullRequest closes it, with a comment, and deletes its branch.
+	// ClosePullRequest closes it, with a comment. Its branch stays for the next one.
 	ClosePullRequest struct {
 		Stage   string
 		Number  int64

@@ -95,9 +95,14 @@ type StageSeen struct {
 	// Wrote is the id of the bundle that this process wrote to the stage last, and that the
 	// content had then.
 	Wrote string
+	// Pushed is the head of a pull request that this process pushed last.
+	Pushed Pushed
 	// Problem says why the stage cannot be written, such as that the branch is protected.
 	Problem string
 }
+
+// Pushed is a head that was pushed, and the id of the bundle that it proposes.
+type Pushed struct{ Head, Bundle string }
 
 // TargetSeen is what was seen of a target.
 type TargetSeen struct {
@@ -133,7 +138,8 @@ type PullRequest struct {
 	ClosedBy   string
 	ClosedByUs bool
 	MergedBy   string
-	// HeadOurs means that all of its commits were made by this pipeline.
+	// HeadOurs means that nothing is lost if its head is made anew: it says that this
+	// pipeline made it. What is merged is only the head that was pushed for the bundle.
 	HeadOurs bool
 	// Approved means that somebody approved this head; Queued that it is in a merge queue.
 	Approved, Queued bool

@@ -84,9 +84,22 @@ func (r proposer) recordPullRequest() {
 	case pr == nil:
 	case pr.Open:
 		r.recordReopened(pr)
+		r.recordPushed(pr)
 	case r.stage.state.Proposal != nil:
 		r.recordEnd(pr)
 	}
+}
+
+// recordPushed notes the head that was pushed for a bundle, and its pull request: no other
+// head is merged, whoever says that it has the bundle.
+func (r proposer) recordPushed(pr *PullRequest) {
+	p, pushed := r.stage.state.Proposal, r.stage.seen.Pushed
+	if p == nil || pr.Head != pushed.Head || p.Bundle != pushed.Bundle || p.Head == pr.Head && p.Number == pr.Number {
+		return
+	}
+	next := *p
+	next.Number, next.Head = pr.Number, pr.Head
+	r.stage.state.Proposal = &next
 }
 
 // isOurs reports whether what a pull request proposes was pushed by us.
@@ -123,7 +136,7 @@ func (r proposer) recordReopened(pr *PullRequest) {
 	bundle := r.stage.state.Ignored[i].Bundle
 	r.stage.state.Ignored = slices.Delete(r.stage.state.Ignored, i, i+1)
 	if r.stage.state.Proposal == nil {
-		r.stage.state.Proposal = &Proposal{Bundle: bundle, At: r.stage.now, Number: pr.Number, Head: pr.Head, Kind: sluicev1.LandingPromotion}
+		r.stage.state.Proposal = &Proposal{Bundle: bundle, At: r.stage.now, Number: pr.Number, Kind: sluicev1.LandingPromotion}
 	}
 	r.stage.say("Reopened", "pull request #%d is open again: it proposes %s", pr.Number, r.stage.name(bundle))
 }
@@ -209,7 +222,7 @@ func (r proposer) update(w want, pr *PullRequest, gates []sluicev1.Gate) []sluic
 		return []sluicev1.Gate{r.reviewGate("#%d is in the merge queue", pr.Number)}
 	case !r.isOurs(pr) && !pr.Retry:
 		return []sluicev1.Gate{r.leaveAlone(pr, gates)}
-	case p == nil || p.Bundle != w.bundle.ID || p.Number != pr.Number || pr.Conflicted || pr.Retry && !r.isOurs(pr),
+	case p == nil || p.Bundle != w.bundle.ID || p.Number != pr.Number || p.Head != pr.Head && r.isOurs(pr) || pr.Conflicted || pr.Retry && !r.isOurs(pr),
 		pr.Behind && pr.MustBeUpToDate && len(gates) == 0:
 		if slices.ContainsFunc(gates, stopsProposals) {
 			return nil
@@ -252,6 +265,9 @@ func (r proposer) merge(pr *PullRequest, gates []sluicev1.Gate) []sluicev1.Gate 
 			r.stage.round.do(SetAutoMerge{Stage: stage, Number: pr.Number, Head: pr.Head})
 		}
 		return nil
+	}
+	if pr.AutoMerge && r.mayClose() {
+		r.stage.round.do(SetAutoMerge{Stage: stage, Number: pr.Number, Head: pr.Head})
 	}
 	switch {
 	case spec.AutoMerge == sluicev1.AutoMergeNever:

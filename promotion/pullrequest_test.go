@@ -214,3 +214,36 @@ func TestARollbackIsProposedOrCommitted(t *testing.T) {
 		})
 	}
 }
+
+// What was decided is kept before it is pushed. After a crash in between, the pull request
+// still had the bundle before, and was merged as if it had the new one.
+func TestOnlyTheHeadThatWasPushedForTheBundleIsMerged(t *testing.T) {
+	s := proposing(t)
+	s.release("3")
+	s.settle()
+	s.state = Decide(s.state, s.observe(), s.now).State
+	s.prs["production"].Head = "of version 2"
+	s.prs["production"].Checks = ReadinessReady
+	s.done = nil
+	s.settle()
+	if len(s.done) == 0 || s.done[0] != "Propose app 3 as #1, draft false" {
+		t.Errorf("did %q", s.done)
+	}
+	s.want(map[string]string{"production": "3"})
+}
+
+func TestAFreezeToComeEndsAutoMerge(t *testing.T) {
+	s := proposing(t, func(p *sluicev1.Stage) { p.Write.PullRequest.AutoMerge = sluicev1.AutoMergePlatform })
+	s.prs["production"].Checks = ReadinessProgressing
+	s.settle()
+	if !s.prs["production"].AutoMerge {
+		t.Fatal("the forge is not asked to merge")
+	}
+	s.freezes = []Freeze{{Name: "holidays", Windows: []sluicev1.Window{
+		{Name: "all", Kind: sluicev1.WindowDeny, Cron: "0 0 24 12 *", Duration: minutes(60)},
+	}}}
+	s.settle()
+	if s.prs["production"].AutoMerge {
+		t.Error("the forge may merge when the freeze begins")
+	}
+}

@@ -45,6 +45,7 @@ type simulation struct {
 	told   []string          // the events, warnings with an exclamation mark
 	done   []string          // the actions that were not the same as the last of their kind
 	wrote  map[string]string // bundle by stage
+	pushed map[string]Pushed // by stage
 	merged int
 }
 
@@ -68,7 +69,7 @@ func newSimulation(t *testing.T, stages ...sluicev1.Stage) *simulation {
 		spec:   sluicev1.PipelineSpec{Artifacts: []sluicev1.Artifact{{Name: "app"}}, Stages: stages},
 		newest: map[string]Newest{}, places: map[string]*place{}, unwritable: map[string]string{},
 		ready: map[string]Readiness{}, verification: map[string]Verification{},
-		wrote: map[string]string{}, prs: map[string]*PullRequest{}, proposed: map[string]string{},
+		wrote: map[string]string{}, pushed: map[string]Pushed{}, prs: map[string]*PullRequest{}, proposed: map[string]string{},
 	}
 	for _, stage := range stages {
 		for _, target := range targetsOf(&stage) {
@@ -135,7 +136,7 @@ func (s *simulation) observe() Observation {
 	}
 	for i := range s.spec.Stages {
 		stage := &s.spec.Stages[i]
-		in := StageSeen{Wrote: s.wrote[stage.Name], Problem: s.unwritable[stage.Name]}
+		in := StageSeen{Wrote: s.wrote[stage.Name], Pushed: s.pushed[stage.Name], Problem: s.unwritable[stage.Name]}
 		for _, target := range targetsOf(stage) {
 			key := stage.Name + "/" + target.Name
 			in.Targets = append(in.Targets, s.observeTarget(target, key))
@@ -289,11 +290,7 @@ func (s *simulation) push(a Propose) bool {
 	s.commits++
 	pr.Head, pr.HeadOurs, pr.Conflicted, pr.Behind, pr.Retry, pr.Draft = fmt.Sprint("head", s.commits), true, false, false, false, a.Draft
 	s.proposed[a.Stage] = a.Bundle.Versions[0].Tag
-	next := *s.state.Stages[a.Stage].Proposal
-	next.Number, next.Head = pr.Number, pr.Head
-	stage := s.state.Stages[a.Stage]
-	stage.Proposal = &next
-	s.state.Stages[a.Stage] = stage
+	s.pushed[a.Stage] = Pushed{pr.Head, a.Bundle.ID}
 	return true
 }
 

@@ -72,7 +72,7 @@ type Reconciler struct {
 	// wakes them after a push. Those that somebody else serves are asked for a reconcile.
 	ServesSources bool
 	Sources       Waker
-	// Forges reach the APIs of Git servers, for pull requests.
+	// Forges reach the APIs of Git servers, for pull requests; nil refuses them.
 	Forges *forge.Clients
 	// Guard says where kubeConfigs may lead to; nil is anywhere.
 	Guard *outbound.Guard

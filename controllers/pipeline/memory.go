@@ -28,6 +28,7 @@ type memory struct {
 	heads map[string]pushedHead
 	// wrote is the bundle that was written last, by stage.
 	wrote map[string]string
+	forge forgeMemory
 }
 
 type pushedHead struct {

@@ -224,7 +224,7 @@ func (r *run) stage(ctx context.Context, stage *sluicev1.Stage) (promotion.Stage
 	for _, t := range targetsOf(stage) {
 		one := promotion.TargetSeen{Name: t.name, Wave: t.wave, Commit: head.String(), By: files.Info().Author.Name, At: files.Info().Committer.When}
 		one.Ours = files.Info().Author.Email == r.repo.author.Email
-		if one.Content, err = r.content(ctx, files, t.path); err != nil {
+		if one.Content, err = r.content(ctx, files, t); err != nil {
 			return seen, err
 		}
 		if err := r.judge(ctx, stage, t, &one); err != nil {
@@ -232,7 +232,10 @@ func (r *run) stage(ctx context.Context, stage *sluicev1.Stage) (promotion.Stage
 		}
 		seen.Targets = append(seen.Targets, one)
 	}
-	return seen, nil
+	if stage.Write.PullRequest != nil {
+		err = r.pullRequest(ctx, stage, &seen)
+	}
+	return seen, err
 }
 
 // landingOf is the last landing of a stage; its zero value if there is none. One that was
@@ -251,10 +254,10 @@ func landingOf(s promotion.State, stage string) promotion.Landing {
 
 // content is what the files below a path say. What is wrong with them is a problem of the
 // stage and not of the pipeline.
-func (r *run) content(ctx context.Context, files writeback.Files, path string) (promotion.Content, error) {
-	images, err := r.Writer.Index().Versions(ctx, files, path, fieldsOf(r.pipeline))
+func (r *run) content(ctx context.Context, files writeback.Files, t target) (promotion.Content, error) {
+	images, err := r.Writer.Index().Versions(ctx, files, t.path, r.fields[t.stage])
 	switch {
-	case errors.Is(err, writeback.ErrNoFields), errors.Is(err, writeback.ErrDisagree), errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, writeback.ErrNoFields), errors.Is(err, writeback.ErrSetter), errors.Is(err, writeback.ErrDisagree), errors.Is(err, fs.ErrNotExist):
 		return promotion.Content{Problem: err.Error()}, nil
 	case err != nil:
 		return promotion.Content{}, reconciler.WithReason(sluicev1.GitOperationFailedReason, err)
@@ -268,13 +271,28 @@ func (r *run) content(ctx context.Context, files writeback.Files, path string) (
 	return c, nil
 }
 
-// fieldsOf are the fields that hold the versions of the artifacts.
-func fieldsOf(p *sluicev1.Pipeline) writeback.ArtifactFields {
+// fieldsOf are the fields of each stage that hold the versions of the artifacts.
+func fieldsOf(p *sluicev1.Pipeline) (map[string]writeback.ArtifactFields, error) {
 	policies := map[string]string{}
 	for _, a := range p.Spec.Artifacts {
-		policies[a.Name] = a.ImagePolicyRef.Name
+		if a.ImagePolicyRef != nil {
+			policies[a.Name] = a.ImagePolicyRef.Name
+		}
 	}
-	return writeback.ArtifactFields{Namespace: p.Namespace, Policies: policies}
+	fields := map[string]writeback.ArtifactFields{}
+	for _, stage := range p.Spec.Stages {
+		setters, err := writeback.NewSetters(stage.Write.Setters)
+		if err != nil {
+			return nil, refuse("spec.stages[%s].write.%w", stage.Name, err)
+		}
+		for i, s := range setters {
+			if !slices.ContainsFunc(p.Spec.Artifacts, func(a sluicev1.Artifact) bool { return a.Name == s.Artifact }) {
+				return nil, refuse("spec.stages[%s].write.setters[%d].artifact: there is no artifact %s in spec.artifacts", stage.Name, i, s.Artifact)
+			}
+		}
+		fields[stage.Name] = writeback.ArtifactFields{Namespace: p.Namespace, Policies: policies, Setters: setters}
+	}
+	return fields, nil
 }
 
 // imagesOf are the versions of a bundle, by artifact.

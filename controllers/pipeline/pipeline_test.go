@@ -39,6 +39,7 @@ type env struct {
 	t        *testing.T
 	server   *gitserver.Server
 	repo     *gitserver.Repo
+	head     func(branch string) string
 	clock    *clocktesting.FakeClock
 	woken    *woken
 	pipeline *sluicev1.Pipeline
@@ -46,6 +47,18 @@ type env struct {
 
 func newEnv(t *testing.T, changes ...func(*sluicev1.Pipeline)) *env {
 	t.Helper()
+	server := gitserver.New(t)
+	repo := server.Repo("fleet")
+	repo.Commit("main", gitserver.Files{"staging/app.yaml": marked, "production/app.yaml": marked})
+	e := newEnvAt(t, sourcev1.GitRepositorySpec{URL: repo.URL}, repo.Head, changes...)
+	e.server, e.repo = server, repo
+	return e
+}
+
+// newEnvAt is one with a repository that is there.
+func newEnvAt(t *testing.T, source sourcev1.GitRepositorySpec, head func(string) string, changes ...func(*sluicev1.Pipeline)) *env {
+	t.Helper()
+	source.Reference = &sourcev1.GitRepositoryRef{Branch: "main"}
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		clientgoscheme.AddToScheme, imagev1.AddToScheme, sourcev1.AddToScheme, kustomizev1.AddToScheme, flaggerv1.AddToScheme, sluicev1.AddToScheme,
@@ -54,15 +67,9 @@ func newEnv(t *testing.T, changes ...func(*sluicev1.Pipeline)) *env {
 			t.Fatal(err)
 		}
 	}
-	server := gitserver.New(t)
-	repo := server.Repo("fleet")
-	repo.Commit("main", gitserver.Files{"staging/app.yaml": marked, "production/app.yaml": marked})
-	e := &env{t: t, server: server, repo: repo, woken: &woken{}, clock: clocktesting.NewFakeClock(time.Unix(1_700_000_000, 0)), pipeline: shop(changes...)}
+	e := &env{t: t, woken: &woken{}, clock: clocktesting.NewFakeClock(time.Unix(1_700_000_000, 0)), pipeline: shop(changes...), head: head}
 	objects := []client.Object{
-		&sourcev1.GitRepository{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "fleet"},
-			Spec:       sourcev1.GitRepositorySpec{URL: repo.URL, Reference: &sourcev1.GitRepositoryRef{Branch: "main"}},
-		},
+		&sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "fleet"}, Spec: source},
 		&imagev1.ImagePolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"}},
 		&kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "staging"}},
 		&kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "production"}},
@@ -126,7 +133,7 @@ func (e *env) fetch() {
 	e.t.Helper()
 	var repo sourcev1.GitRepository
 	e.get("fleet", &repo)
-	repo.Status.Artifact = &meta.Artifact{Revision: "main@sha1:" + e.repo.Head("main")}
+	repo.Status.Artifact = &meta.Artifact{Revision: "main@sha1:" + e.head("main")}
 	e.update(&repo)
 }
 
@@ -135,7 +142,7 @@ func (e *env) apply(name string, changes ...func(*kustomizev1.Kustomization)) {
 	e.t.Helper()
 	var k kustomizev1.Kustomization
 	e.get(name, &k)
-	revision := "main@sha1:" + e.repo.Head("main")
+	revision := "main@sha1:" + e.head("main")
 	k.Status.LastAppliedRevision, k.Status.LastAttemptedRevision, k.Status.ObservedGeneration = revision, revision, k.Generation
 	k.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue, Reason: meta.ReconciliationSucceededReason}}
 	for _, change := range changes {

@@ -151,7 +151,7 @@ func (r *run) carries(ctx context.Context, t target, revision string, want promo
 	if err != nil {
 		return false
 	}
-	has, err := r.content(ctx, files, t.path)
+	has, err := r.content(ctx, files, t)
 	return err == nil && has.Same(want)
 }
 

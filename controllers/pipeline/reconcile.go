@@ -4,7 +4,6 @@ package pipeline
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -14,9 +13,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
-	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/promotion"
+	"github.com/sluice-cd/sluice/promotion/forge"
 	"github.com/sluice-cd/sluice/writeback"
 )
 
@@ -41,14 +40,19 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 	if err := validate(p); err != nil {
 		return reconciler.Result{}, err
 	}
+	fields, err := fieldsOf(p)
+	if err != nil {
+		return reconciler.Result{}, err
+	}
 	repo, err := r.openRepository(ctx, p)
 	if err != nil {
 		return reconciler.Result{}, err
 	}
-	run := &run{Reconciler: r, pipeline: p, memory: r.memories.of(client.ObjectKeyFromObject(p)), repo: repo}
+	run := &run{Reconciler: r, pipeline: p, memory: r.memories.of(client.ObjectKeyFromObject(p)), repo: repo, fields: fields}
 	if err := run.readState(ctx); err != nil {
 		return reconciler.Result{}, err
 	}
+	run.lookAtForges()
 	return run.untilAtRest(ctx)
 }
 
@@ -64,50 +68,62 @@ type run struct {
 	lookSoon bool
 	// unguarded says why the API server does not guard commands.
 	unguarded string
+	// fields of each stage that hold versions.
+	fields map[string]writeback.ArtifactFields
+	events []reconciler.Event
+	// forge is nil until it is needed, and recent what it said changed last.
+	forge  forge.Forge
+	recent []forge.PullRequest
+	// faults are why stages cannot go on in this run.
+	faults map[string]error
+	// after is when to look again because a forge is busy; zero is with the interval.
+	after time.Duration
 }
 
 // untilAtRest decides, keeps what was decided and carries it out, until there is nothing
 // left to do.
 func (r *run) untilAtRest(ctx context.Context) (reconciler.Result, error) {
-	var events []reconciler.Event
 	var d promotion.Decision
 	for range steps {
 		seen, err := r.observe(ctx)
 		if err != nil {
-			return reconciler.Result{Events: events}, err
+			return reconciler.Result{Events: r.events}, err
 		}
 		d = promotion.Decide(r.memory.state, seen, r.Clock.Now())
 		kept, err := r.keep(ctx, d)
 		if err != nil {
-			return reconciler.Result{Events: events}, err
+			return reconciler.Result{Events: r.events}, err
 		}
 		if kept {
-			events = append(events, eventsOf(d.Events)...)
+			r.events = append(r.events, eventsOf(d.Events)...)
 		}
-		did, err := r.perform(ctx, d.Actions)
+		did, err := r.perform(ctx, d)
 		if err != nil {
-			return reconciler.Result{Events: events}, err
+			return reconciler.Result{Events: r.events}, err
 		}
 		if !did && !kept {
 			r.record(seen, d)
-			return r.result(d, events), nil
+			return r.result(d), r.fault()
 		}
 	}
-	result := r.result(d, events)
+	result := r.result(d)
 	result.After = lookAgain
-	return result, nil
+	return result, r.fault()
 }
 
 // result is what the runner is told.
-func (r *run) result(d promotion.Decision, events []reconciler.Event) reconciler.Result {
+func (r *run) result(d promotion.Decision) reconciler.Result {
 	_, unreadable := commandsOf(r.pipeline)
 	message := strings.Join(append([]string{summary(d)}, unreadable...), "; ")
-	result := reconciler.Result{Reason: meta.SucceededReason, Message: message, After: r.pipeline.Spec.Interval.Duration, Events: events}
+	result := reconciler.Result{Reason: meta.SucceededReason, Message: message, After: r.pipeline.Spec.Interval.Duration, Events: r.events}
 	if d.After > 0 {
 		result.After = min(result.After, d.After)
 	}
 	if r.lookSoon {
 		result.After = min(result.After, lookSoon)
+	}
+	if r.after > 0 {
+		result.After = min(result.After, r.after)
 	}
 	return result
 }
@@ -131,89 +147,6 @@ func eventsOf(decided []promotion.Event) []reconciler.Event {
 		events = append(events, reconciler.Event{Type: kind, Reason: e.Reason, Message: e.Message})
 	}
 	return events
-}
-
-// perform carries out actions, and reports whether any of them changed something.
-func (r *run) perform(ctx context.Context, actions []promotion.Action) (bool, error) {
-	did := false
-	for _, action := range actions {
-		write, ok := action.(promotion.Write)
-		if !ok {
-			continue // verifications that run by themselves
-		}
-		wrote, err := r.write(ctx, write)
-		if err != nil {
-			return did, fmt.Errorf("writing %s to stage %s: %w", promotion.Describe(write.Bundle), write.Stage, err)
-		}
-		did = did || wrote
-	}
-	return did, nil
-}
-
-// write commits a bundle to a stage.
-func (r *run) write(ctx context.Context, w promotion.Write) (bool, error) {
-	stage := r.pipeline.Spec.Stage(w.Stage)
-	branch := branchOf(r.repo, stage)
-	var paths []string
-	for _, t := range targetsOf(stage) {
-		for _, name := range w.Targets {
-			if t.name == name {
-				paths = append(paths, t.path)
-			}
-		}
-	}
-	label, _ := r.repo.revision()
-	result, err := r.Writer.Run(ctx, writeback.Request{
-		Remote: r.repo.remote, Checkout: git.Reference{Branch: branch}, Push: branch,
-		Edits:  writeback.BundleEdits{Paths: paths, Fields: fieldsOf(r.pipeline), Images: imagesOf(w.Bundle)},
-		Author: r.repo.author, Signer: r.repo.signer,
-		Message: func(context.Context, writeback.Changed) (string, error) { return commitMessage(r.pipeline, w), nil },
-	})
-	if err != nil {
-		return false, err
-	}
-	r.memory.wrote[w.Stage] = w.Bundle.ID
-	r.memory.heads[branch] = pushedHead{commit: result.Source, revision: label}
-	if result.Commit.IsZero() {
-		return false, nil
-	}
-	return true, r.driveSource(ctx)
-}
-
-// driveSource has the GitRepository fetch what was pushed.
-func (r *run) driveSource(ctx context.Context) error {
-	key := client.ObjectKeyFromObject(r.repo.object)
-	if r.ServesSources {
-		r.Sources.Wake(key)
-		return nil
-	}
-	object := &metav1.PartialObjectMetadata{}
-	object.SetGroupVersionKind(r.repo.object.GroupVersionKind())
-	object.APIVersion, object.Kind = "source.toolkit.fluxcd.io/v1", "GitRepository"
-	object.Namespace, object.Name = key.Namespace, key.Name
-	return reconciler.Request(ctx, r.Client, object, r.Clock.Now())
-}
-
-// commitMessage says what was decided, for people and for `git log`.
-func commitMessage(p *sluicev1.Pipeline, w promotion.Write) string {
-	verb := "Promote"
-	if w.Kind == sluicev1.LandingRollback {
-		verb = "Roll back"
-	}
-	text := fmt.Sprintf("%s %s to %s\n", verb, w.Stage, promotion.Describe(w.Bundle))
-	if w.Reason != "" {
-		text += "\n" + w.Reason + "\n"
-	}
-	text += fmt.Sprintf("\nSluice-Pipeline: %s/%s\nSluice-Stage: %s\nSluice-Bundle: %s\n", p.Namespace, p.Name, w.Stage, w.Bundle.ID)
-	if w.Kind == sluicev1.LandingRollback {
-		text += "Rollback-Of: " + w.From + "\n"
-	} else if w.From != "" {
-		text += "Sluice-Landed-From: " + w.From + "\n"
-	}
-	if w.By != "" {
-		text += "Sluice-Requested-By: " + w.By + "\n"
-	}
-	return text
 }
 
 // record notes where the pipeline stands.

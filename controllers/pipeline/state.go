@@ -31,10 +31,13 @@ func carrierOf(p *sluicev1.Pipeline) sluicev1.StateCarrier {
 	return sluicev1.StateBranch
 }
 
+// statePrefix starts the names of branches that have states.
+const statePrefix = "sluice/state/"
+
 // file is the state's file.
 func (r *run) file() writeback.StateFile {
 	return writeback.StateFile{
-		Remote: r.repo.remote, Branch: "sluice/state/" + r.pipeline.Namespace + "." + r.pipeline.Name, Path: "state.yaml", Author: r.repo.author, Signer: r.repo.signer,
+		Remote: r.repo.remote, Branch: statePrefix + r.pipeline.Namespace + "." + r.pipeline.Name, Path: "state.yaml", Author: r.repo.author, Signer: r.repo.signer,
 	}
 }
 

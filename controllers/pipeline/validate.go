@@ -3,10 +3,13 @@
 package pipeline
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/go-git/go-git/v5/plumbing"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
@@ -21,20 +24,20 @@ func refuse(format string, args ...any) error {
 
 // target is a part of a stage, with what it takes over from the stage.
 type target struct {
-	name, path string
-	wave       int
-	ready      []sluicev1.ReadyReference
-	kubeConfig *meta.KubeConfigReference // nil is this cluster
+	stage, name, path string
+	wave              int
+	ready             []sluicev1.ReadyReference
+	kubeConfig        *meta.KubeConfigReference // nil is this cluster
 }
 
 // targetsOf are the parts of a stage; one without a name if it has none.
 func targetsOf(stage *sluicev1.Stage) []target {
 	if len(stage.Targets) == 0 {
-		return []target{{path: stage.Write.Path, ready: stage.Ready}}
+		return []target{{stage: stage.Name, path: stage.Write.Path, ready: stage.Ready}}
 	}
 	var targets []target
 	for _, t := range stage.Targets {
-		one := target{name: t.Name, path: t.Path, wave: int(t.Wave), ready: t.Ready, kubeConfig: t.KubeConfig}
+		one := target{stage: stage.Name, name: t.Name, path: t.Path, wave: int(t.Wave), ready: t.Ready, kubeConfig: t.KubeConfig}
 		if one.path == "" {
 			one.path = stage.Write.Path
 		}
@@ -53,6 +56,9 @@ func validate(p *sluicev1.Pipeline) error {
 			return refuse("spec.artifacts[%d].ociRepositoryRef: not served yet; use an imagePolicyRef", i)
 		}
 	}
+	if f := p.Spec.Forge; f != nil && f.URL != "" {
+		return refuse("spec.forge.url: not served yet; the API is looked for on the host of the repository")
+	}
 	for i := range p.Spec.Stages {
 		if err := validateStage(&p.Spec.Stages[i]); err != nil {
 			return err
@@ -66,13 +72,8 @@ func validateStage(stage *sluicev1.Stage) error {
 	if _, err := promotion.ParseCalendar(stage.Windows); err != nil {
 		return refuse("%s.windows: %w", field, err)
 	}
-	switch {
-	case stage.Write.Commit == nil:
-		return refuse("%s.write: only commit is served yet", field)
-	case stage.Write.Commit.MessageTemplate != "":
-		return refuse("%s.write.commit.messageTemplate: not served yet", field)
-	case len(stage.Write.Setters) > 0:
-		return refuse("%s.write.setters: not served yet; use markers of image policies", field)
+	if err := validateWrite(stage, field); err != nil {
+		return err
 	}
 	for i, v := range stage.Verify {
 		if v.Canary == nil {
@@ -107,6 +108,30 @@ func validateReferences(field string, stage *sluicev1.Stage) error {
 
 // unsupported reports whether a kubeConfig is to be made of an identity in a cloud.
 func unsupported(ref *meta.KubeConfigReference) bool { return ref != nil && ref.SecretRef == nil }
+
+// validateWrite refuses templates that cannot be parsed, and names of branches that are
+// none.
+func validateWrite(stage *sluicev1.Stage, field string) error {
+	templates := map[string]string{}
+	switch w := stage.Write; {
+	case w.Tag != nil:
+		return refuse("%s.write.tag: not served yet", field)
+	case w.Commit != nil:
+		templates["commit.messageTemplate"] = w.Commit.MessageTemplate
+	case w.PullRequest != nil:
+		templates["pullRequest.titleTemplate"], templates["pullRequest.bodyTemplate"] = w.PullRequest.TitleTemplate, w.PullRequest.BodyTemplate
+		prefix := cmp.Or(w.PullRequest.BranchPrefix, defaultPrefix)
+		if err := plumbing.NewBranchReferenceName(prefix + "a").Validate(); err != nil || strings.HasPrefix(prefix, statePrefix) {
+			return refuse("%s.write.pullRequest.branchPrefix: %q does not start the name of a branch, or that of a state", field, prefix)
+		}
+	}
+	for name, text := range templates {
+		if _, err := language(field + ".write." + name).Parse(text); err != nil {
+			return refuse("%w", err)
+		}
+	}
+	return nil
+}
 
 // acyclic refuses stages that come after themselves.
 func acyclic(p *sluicev1.Pipeline) error {

@@ -44,7 +44,9 @@ type Write struct {
 type WriteCommit struct {
 	// MessageTemplate is a Go template of the commit message. It sees .Pipeline (with
 	// .Namespace and .Name), .Stage, .Bundle (with .ID and .Versions), .From (a bundle),
-	// .Rollback and .Reason. Lines that say what was decided are added to it.
+	// .Changes (each .Artifact, .From, .To), .Verified (each .Stage, .At, .Commit), .Gates
+	// (sentences), .Rollback, .Reason and .By. Lines that say what was decided are added
+	// to it.
 	// +kubebuilder:validation:MaxLength=4096
 	// +optional
 	MessageTemplate string `json:"messageTemplate,omitempty"`
@@ -86,8 +88,8 @@ type PullRequest struct {
 	// +optional
 	BodyTemplate string `json:"bodyTemplate,omitempty"`
 
-	// BranchPrefix starts the name of the branch that is proposed, so that two clusters
-	// can share a repository.
+	// BranchPrefix starts the name of the branch that is proposed, before
+	// <namespace>.<pipeline>.<stage>, so that two clusters can share a repository.
 	// +kubebuilder:validation:Pattern="^[A-Za-z0-9][A-Za-z0-9._/-]{0,48}$"
 	// +kubebuilder:default="sluice/"
 	// +optional

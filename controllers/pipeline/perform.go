@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/promotion"
+	"github.com/sluice-cd/sluice/promotion/forge"
+	"github.com/sluice-cd/sluice/writeback"
+)
+
+// perform carries out actions, and reports whether any of them changed something. What
+// fails at the forge keeps its own stage from going on, and no other.
+func (r *run) perform(ctx context.Context, d promotion.Decision) (bool, error) {
+	did := false
+	for _, action := range d.Actions {
+		changed, err := r.act(ctx, action, d)
+		did = did || changed
+		if err != nil {
+			return did, err
+		}
+	}
+	return did, nil
+}
+
+// act carries out one action, and reports whether that changed something.
+func (r *run) act(ctx context.Context, action promotion.Action, d promotion.Decision) (bool, error) {
+	switch a := action.(type) {
+	case promotion.Write:
+		wrote, err := r.write(ctx, a, d)
+		if err != nil {
+			return false, fmt.Errorf("writing %s to stage %s: %w", promotion.Describe(a.Bundle), a.Stage, err)
+		}
+		return wrote, nil
+	case promotion.Propose:
+		return r.atForge(ctx, a.Stage, func(p pulls) (bool, error) { return p.propose(ctx, a, d) })
+	case promotion.Merge:
+		return r.atForge(ctx, a.Stage, func(p pulls) (bool, error) { return p.merge(ctx, a) })
+	case promotion.SetAutoMerge:
+		return r.atForge(ctx, a.Stage, func(p pulls) (bool, error) { return p.setAutoMerge(ctx, a) })
+	case promotion.SetDraft:
+		return r.atForge(ctx, a.Stage, func(p pulls) (bool, error) { return p.setDraft(ctx, a) })
+	case promotion.ClosePullRequest:
+		return r.atForge(ctx, a.Stage, func(p pulls) (bool, error) { return p.close(ctx, a) })
+	case promotion.Comment:
+		return r.atForge(ctx, a.Stage, func(p pulls) (bool, error) { return p.comment(ctx, a) })
+	case promotion.SetStatus:
+		return r.atForge(ctx, a.Stage, func(p pulls) (bool, error) { return p.setStatus(ctx, a) })
+	case promotion.Verify:
+		return false, nil // Canaries run by themselves
+	}
+	return false, fmt.Errorf("action %T is not known", action)
+}
+
+// write commits a bundle to a stage.
+func (r *run) write(ctx context.Context, w promotion.Write, d promotion.Decision) (bool, error) {
+	stage := r.pipeline.Spec.Stage(w.Stage)
+	text := ""
+	if c := stage.Write.Commit; c != nil {
+		text = c.MessageTemplate
+	}
+	said, err := commitMessage(ctx, messageField(stage), text, r.message(w, d))
+	if err != nil {
+		return false, err
+	}
+	branch := branchOf(r.repo, stage)
+	label, _ := r.repo.revision()
+	result, err := r.Writer.Run(ctx, r.request(stage, w, said, branch))
+	if err != nil {
+		return false, err
+	}
+	r.memory.wrote[w.Stage] = w.Bundle.ID
+	r.memory.heads[branch] = pushedHead{commit: result.Source, revision: label}
+	if result.Commit.IsZero() {
+		return false, nil
+	}
+	return true, r.driveSource(ctx)
+}
+
+// request is a commit of a bundle to a stage with a message, pushed to a branch.
+func (r *run) request(stage *sluicev1.Stage, w promotion.Write, message, push string) writeback.Request {
+	var paths []string
+	for _, t := range targetsOf(stage) {
+		for _, name := range w.Targets {
+			if t.name == name {
+				paths = append(paths, t.path)
+			}
+		}
+	}
+	return writeback.Request{
+		Remote: r.repo.remote, Checkout: git.Reference{Branch: branchOf(r.repo, stage)}, Push: push,
+		Edits:  writeback.BundleEdits{Paths: paths, Fields: r.fields[stage.Name], Images: imagesOf(w.Bundle)},
+		Author: r.repo.author, Signer: r.repo.signer,
+		Message: func(context.Context, writeback.Changed) (string, error) { return message, nil },
+	}
+}
+
+// driveSource has the GitRepository fetch what was pushed.
+func (r *run) driveSource(ctx context.Context) error {
+	key := client.ObjectKeyFromObject(r.repo.object)
+	if r.ServesSources {
+		r.Sources.Wake(key)
+		return nil
+	}
+	object := &metav1.PartialObjectMetadata{}
+	object.SetGroupVersionKind(r.repo.object.GroupVersionKind())
+	object.APIVersion, object.Kind = "source.toolkit.fluxcd.io/v1", "GitRepository"
+	object.Namespace, object.Name = key.Namespace, key.Name
+	return reconciler.Request(ctx, r.Client, object, r.Clock.Now())
+}
+
+// fail notes that a stage cannot go on in this run. What is wrong with a stage for good
+// does not keep others from being retried.
+func (r *run) fail(stage string, err error) {
+	if r.faults == nil {
+		r.faults = map[string]error{}
+	}
+	r.faults[stage] = err
+}
+
+// fault is the error of the run, made of those of its stages: the first that goes away by
+// itself, so that it is retried, or else the first of all.
+func (r *run) fault() error {
+	var found error
+	for _, stage := range r.pipeline.Spec.Stages {
+		err := r.faults[stage.Name]
+		switch {
+		case err == nil:
+		case !errors.Is(err, reconcile.TerminalError(nil)):
+			return r.waits(err)
+		case found == nil:
+			found = err
+		}
+	}
+	return found
+}
+
+// waits is the error of a stage as the runner takes it: a limit is waited for.
+func (r *run) waits(err error) error {
+	if limited := (*forge.RateLimited)(nil); errors.As(err, &limited) {
+		return reconciler.Pending(err, max(limited.Until.Sub(r.Clock.Now()), time.Second))
+	}
+	return err
+}

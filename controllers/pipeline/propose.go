@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/go-git/go-git/v5/plumbing"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/promotion"
+	"github.com/sluice-cd/sluice/promotion/forge"
+	"github.com/sluice-cd/sluice/writeback"
+)
+
+// claims reports whether a commit says that it was made by this pipeline. Whoever may push
+// to the branch can say so, too: it is replaced without asking, and not merged for that.
+func (p pulls) claims(tip *git.CommitTree) bool {
+	info := tip.Info()
+	return info.Author.Email == p.repo.author.Email && info.Committer.Email == p.repo.author.Email &&
+		hasTrailer(info.Message, trailerPipeline, p.pipeline.Namespace+"/"+p.pipeline.Name) && hasTrailer(info.Message, trailerStage, p.stage.Name)
+}
+
+// pushed reports whether a head is one that we pushed: in this process, or as the state
+// says.
+func (p pulls) pushed(head string) bool {
+	proposal := p.memory.state.Stages[p.stage.Name].Proposal
+	return head == p.seen.pushed.Head || proposal != nil && head == proposal.Head
+}
+
+// discards reports whether what is on the branch may be replaced: it is ours, or people
+// said so, or it is that of a pull request that has ended, which keeps it.
+func (p pulls) discards(tip *git.CommitTree) bool {
+	head := tip.Commit().String()
+	if p.pushed(head) || p.claims(tip) {
+		return true
+	}
+	pr := p.seen.pr
+	return pr != nil && pr.HeadSHA == head && (pr.State != forge.Open || p.translate().Retry)
+}
+
+// propose pushes the head of a pull request, and opens it or brings its text up to date.
+func (p pulls) propose(ctx context.Context, a promotion.Propose, d promotion.Decision) (bool, error) {
+	w := promotion.Write{Stage: a.Stage, Targets: a.Targets, Bundle: a.Bundle, Kind: a.Kind, From: a.From, By: a.By, Reason: a.Reason}
+	m := p.message(w, d)
+	text, err := p.text(ctx, m)
+	if err != nil {
+		return false, err
+	}
+	text.Draft = a.Draft
+	said, err := commitMessage(ctx, "", "", m)
+	if err != nil {
+		return false, err
+	}
+	done, err := p.Writer.Propose(ctx, p.request(p.stage, w, said, p.head), p.discards)
+	switch {
+	case errors.Is(err, writeback.ErrForeignBranch):
+		return false, fmt.Errorf("%w, and no pull request of ours: delete it, or name others in spec.stages[%s].write.pullRequest.branchPrefix", err, a.Stage)
+	case err != nil:
+		return false, fmt.Errorf("proposing %s to stage %s: %w", promotion.Describe(a.Bundle), a.Stage, err)
+	}
+	label, _ := p.repo.revision()
+	p.memory.heads[p.base] = pushedHead{commit: done.Base, revision: label}
+	if done.Head.IsZero() {
+		return true, nil // the base has it by now
+	}
+	p.seen.pushed = promotion.Pushed{Head: done.Head.String(), Bundle: a.Bundle.ID}
+	changed, err := p.publish(ctx, a.Number, text)
+	return done.Pushed || changed, err
+}
+
+// publish opens the pull request of the head, or brings the text of one up to date.
+func (p pulls) publish(ctx context.Context, number int64, text forge.Text) (bool, error) {
+	spec := p.stage.Write.PullRequest
+	if number > 0 {
+		before := p.seen.pr
+		updated, err := p.forge.Update(ctx, number, text)
+		p.seen.stale = true
+		return err == nil && (before == nil || before.Title != updated.Title || before.Body != updated.Body), p.explain(err)
+	}
+	opened, err := p.forge.Open(ctx, forge.Proposal{
+		Text: text, Base: p.base, Branch: p.head, Labels: spec.Labels, Reviewers: spec.Reviewers, Assignees: spec.Assignees,
+	})
+	p.seen.known, p.seen.stale = false, true // it is looked for
+	if errors.Is(err, forge.ErrExists) {
+		return true, nil
+	}
+	if err != nil {
+		return false, p.explain(err)
+	}
+	p.seen.pr = opened
+	for _, warning := range opened.Warnings {
+		p.events = append(p.events, reconciler.Event{
+			Type: "Warning", Reason: sluicev1.ForgeFailedReason, Message: fmt.Sprintf("pull request #%d of stage %s: %s", opened.Number, p.stage.Name, warning),
+		})
+	}
+	return true, nil
+}
+
+// explain names the field that an error of the forge is about.
+func (p pulls) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	field := "spec.forge"
+	if unsupported := (*forge.Unsupported)(nil); errors.As(err, &unsupported) {
+		field = fmt.Sprintf("spec.stages[%s].write.pullRequest", p.stage.Name)
+	}
+	return forgeError(field, err)
+}
+
+// merge merges what was judged, and looks at what came of it.
+func (p pulls) merge(ctx context.Context, a promotion.Merge) (bool, error) {
+	if a.Queue {
+		p.seen.stale = true
+		return true, p.explain(p.forge.Enqueue(ctx, a.Number, a.Head))
+	}
+	m, err := p.mergeOf(ctx, a.Head)
+	if err != nil {
+		return false, err
+	}
+	merged, err := p.forge.Merge(ctx, a.Number, m)
+	refused := (*forge.NotMergeable)(nil)
+	switch {
+	case errors.Is(err, forge.ErrHeadMoved):
+		p.seen.stale = true
+		return true, nil
+	case errors.As(err, &refused):
+		p.refuse(a.Head, refused)
+		return true, nil
+	case err != nil:
+		return false, p.explain(err)
+	}
+	p.seen.pr = merged
+	if merged.State != forge.Merged { // it is being merged in the background
+		p.seen.refused, p.seen.refusedHead = "it is being merged", a.Head
+		p.seen.soon(p.Clock.Now())
+		return true, nil
+	}
+	return true, p.landed(ctx)
+}
+
+// refuse notes that the forge does not merge a head. It is asked again soon if waiting may
+// help, and in any case when something happened.
+func (p pulls) refuse(head string, why *forge.NotMergeable) {
+	p.seen.refused, p.seen.refusedHead = why.Reason, head
+	if why.Transient {
+		p.seen.soon(p.Clock.Now())
+	}
+}
+
+// mergeOf says how a head is merged: by the method of the spec, or by the first that the
+// repository allows.
+func (p pulls) mergeOf(ctx context.Context, head string) (forge.Merge, error) {
+	m := forge.Merge{HeadSHA: head, Method: forge.Method(p.stage.Write.PullRequest.MergeMethod)}
+	if m.Method == "" {
+		m.Method = forge.MergeCommit
+		if methods := p.memory.forge.rules[p.base].Methods; len(methods) > 0 {
+			m.Method = methods[0]
+		}
+	}
+	if m.Method != forge.MergeCommit && m.Method != forge.Squash {
+		return m, nil // the commit that was pushed lands itself
+	}
+	tip, err := p.repo.mirror.Tree(plumbing.NewHash(head))
+	if err != nil {
+		return m, err
+	}
+	m.Title, m.Body = splitMessage(tip.Info().Message)
+	return m, nil
+}
+
+// setAutoMerge asks the forge to merge by itself, or not to. What it could merge now has
+// nothing to wait for, and is merged.
+func (p pulls) setAutoMerge(ctx context.Context, a promotion.SetAutoMerge) (bool, error) {
+	p.seen.stale = true
+	if !a.On {
+		return true, p.explain(p.forge.DisableAutoMerge(ctx, a.Number))
+	}
+	m, err := p.mergeOf(ctx, a.Head)
+	if err != nil {
+		return false, err
+	}
+	err = p.forge.EnableAutoMerge(ctx, a.Number, m)
+	refused := (*forge.NotMergeable)(nil)
+	switch {
+	case errors.Is(err, forge.ErrMergeableNow):
+		return p.merge(ctx, promotion.Merge{Stage: a.Stage, Number: a.Number, Head: a.Head})
+	case errors.Is(err, forge.ErrHeadMoved):
+		return true, nil
+	case errors.As(err, &refused):
+		p.seen.stale = false
+		p.refuse(a.Head, refused)
+		return true, nil
+	}
+	return true, p.explain(err)
+}
+
+// setDraft makes the pull request a draft, or ready, and leaves its text as it is.
+func (p pulls) setDraft(ctx context.Context, a promotion.SetDraft) (bool, error) {
+	pr := p.seen.pr
+	p.seen.stale = true
+	_, err := p.forge.Update(ctx, a.Number, forge.Text{Title: pr.Title, Body: pr.Body, Draft: a.Draft})
+	return true, p.explain(err)
+}
+
+// close closes the pull request and says why. Its branch stays, and is that of the next.
+func (p pulls) close(ctx context.Context, a promotion.ClosePullRequest) (bool, error) {
+	p.seen.stale = true
+	if err := p.forge.Close(ctx, a.Number); err != nil {
+		return false, p.explain(err)
+	}
+	return true, p.explain(p.forge.Comment(ctx, a.Number, a.Comment))
+}
+
+func (p pulls) comment(ctx context.Context, a promotion.Comment) (bool, error) {
+	return true, p.explain(p.forge.Comment(ctx, a.Number, a.Text))
+}
+
+// setStatus shows the gates on the head, unless it shows them.
+func (p pulls) setStatus(ctx context.Context, a promotion.SetStatus) (bool, error) {
+	if p.seen.shown == a {
+		return false, nil
+	}
+	state := forge.CheckPending
+	if a.Open {
+		state = forge.CheckSuccess
+	}
+	err := p.forge.SetStatus(ctx, a.Head, forge.Status{Context: statusName(p.pipeline, a.Stage), State: state, Description: a.Message, URL: p.seen.pr.URL})
+	if err != nil {
+		return false, p.explain(err)
+	}
+	p.seen.shown = a
+	return false, nil
+}

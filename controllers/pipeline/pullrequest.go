@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/go-git/go-git/v5/plumbing"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/promotion"
+	"github.com/sluice-cd/sluice/promotion/forge"
+)
+
+// forgeMemory is what is remembered of the forge of a pipeline, so that one that finds
+// nothing to do asks for nothing between two intervals. A restart loses it, and costs each
+// stage a search for its pull request.
+type forgeMemory struct {
+	// lookedAt is when all was looked at, and cause what the world was like then: anything
+	// else may mean that something happened at the forge, too.
+	lookedAt time.Time
+	cause    string
+	// login is who we are; empty is not known.
+	login  string
+	rules  map[string]forge.Rules // by base branch, as of lookedAt
+	stages map[string]*pullMemory
+}
+
+// pullMemory is what is remembered of the pull request of a stage.
+type pullMemory struct {
+	known  bool               // it was looked for
+	pr     *forge.PullRequest // nil if there is none
+	claims bool               // its head says that it was made by this pipeline
+	checks forge.Checks
+	// stale means that it has to be read again, and again when that is so anyhow, after a
+	// wait that doubles; zero is with the interval.
+	stale bool
+	again time.Time
+	wait  time.Duration
+	// pushed is the head that was pushed last, and shown the status that was set last.
+	pushed promotion.Pushed
+	shown  promotion.SetStatus
+	// refused says why the forge did not merge this head.
+	refused     string
+	refusedHead string
+}
+
+// firstWait is the first wait for a forge that computes something, or checks that run.
+const firstWait = 2 * time.Second
+
+// soon has a pull request be read again in a while. Each wait is twice the last one, so
+// that a head that changes nothing is asked for a few times besides the interval.
+func (m *pullMemory) soon(now time.Time) {
+	m.wait = min(max(2*m.wait, firstWait), 24*time.Hour)
+	m.again = now.Add(m.wait)
+}
+
+// pulls is the pull request of a stage, and the forge that has it.
+type pulls struct {
+	*run
+	forge      forge.Forge
+	can        forge.Capabilities
+	stage      *sluicev1.Stage
+	base, head string // branches
+	seen       *pullMemory
+}
+
+// pulls opens what is known of the pull request of a stage.
+func (r *run) pulls(ctx context.Context, stage string) (pulls, error) {
+	spec := r.pipeline.Spec.Stage(stage)
+	p := pulls{run: r, stage: spec, base: branchOf(r.repo, spec), head: headBranch(r.pipeline, spec)}
+	if r.forge == nil {
+		found, err := r.openForge(ctx)
+		if err != nil {
+			return p, err
+		}
+		r.forge = found
+	}
+	p.forge, p.seen = r.forge, r.memory.forge.stages[stage]
+	if p.seen == nil {
+		p.seen = &pullMemory{}
+		r.memory.forge.stages[stage] = p.seen
+	}
+	provider, err := r.providerOf()
+	if err != nil {
+		return p, err
+	}
+	p.can, err = forge.CapabilitiesOf(provider)
+	return p, err
+}
+
+// lookAtForges decides once in a run whether to look at everything: when the interval is
+// over, somebody asked for a reconcile, or the repository moved.
+func (r *run) lookAtForges() {
+	label, _ := r.repo.revision()
+	asked, _ := meta.ReconcileAnnotationValue(r.pipeline.Annotations)
+	cause := strings.Join([]string{label, asked, fmt.Sprint(r.pipeline.Generation)}, " ")
+	m := &r.memory.forge
+	if m.stages != nil && m.cause == cause && r.Clock.Now().Before(m.lookedAt.Add(r.pipeline.Spec.Interval.Duration)) {
+		return
+	}
+	m.lookedAt, m.cause, m.rules, r.recent = r.Clock.Now(), cause, map[string]forge.Rules{}, nil
+	if m.stages == nil {
+		m.stages = map[string]*pullMemory{}
+	}
+	for _, seen := range m.stages {
+		seen.stale = true
+	}
+}
+
+// pullRequest observes the pull request of a stage. What is wrong with the forge is a
+// problem of the stage, whose pull request is then as it was seen last.
+func (r *run) pullRequest(ctx context.Context, stage *sluicev1.Stage, seen *promotion.StageSeen) error {
+	p, err := r.pulls(ctx, stage.Name)
+	if err == nil && r.faults[stage.Name] == nil {
+		err = p.look(ctx)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		r.fail(stage.Name, err)
+	}
+	if err := r.faults[stage.Name]; err != nil {
+		seen.Problem = err.Error()
+	}
+	if p.seen == nil {
+		return nil
+	}
+	seen.Pushed = p.seen.pushed
+	if p.seen.pr != nil {
+		seen.PullRequest = p.translate()
+	}
+	return nil
+}
+
+// look reads what may have changed.
+func (p pulls) look(ctx context.Context) error {
+	m, now := p.seen, p.Clock.Now()
+	if due := !m.again.IsZero() && !now.Before(m.again); m.known && !m.stale && !due {
+		p.lookAgain(m.again)
+		return nil
+	}
+	found, err := p.read(ctx)
+	if err != nil {
+		return forgeError("spec.forge", err)
+	}
+	if found == nil || m.pr == nil || found.Number != m.pr.Number || found.HeadSHA != m.pr.HeadSHA {
+		m.wait = 0
+	}
+	wasOpen := m.pr != nil && m.pr.State == forge.Open
+	m.known, m.stale, m.again, m.refusedHead, m.pr = true, false, time.Time{}, "", found
+	switch {
+	case found == nil:
+		return nil
+	case found.State == forge.Open:
+		return p.complete(ctx)
+	case found.State == forge.Merged && wasOpen:
+		return p.landed(ctx)
+	case found.State == forge.Closed && found.ClosedBy != "" && p.memory.forge.login == "":
+		return p.identify(ctx)
+	}
+	return nil
+}
+
+// identify finds out who we are, to tell our own doings from those of people.
+func (p pulls) identify(ctx context.Context) error {
+	who, err := p.forge.Identity(ctx)
+	if err != nil {
+		return forgeError("spec.forge", err)
+	}
+	p.memory.forge.login = who.Login
+	return nil
+}
+
+// landed has the branch be looked at that a pull request was merged into: the
+// GitRepository may tell of it later.
+func (p pulls) landed(ctx context.Context) error {
+	ref := plumbing.NewBranchReferenceName(p.base).String()
+	commit, err := p.repo.mirror.Resolve(ctx, ref)
+	if err == nil {
+		err = p.repo.mirror.Fetch(ctx, ref, commit)
+	}
+	if err != nil {
+		return fmt.Errorf("branch %s: %w", p.base, err)
+	}
+	label, _ := p.repo.revision()
+	p.memory.heads[p.base] = pushedHead{commit: commit, revision: label}
+	return p.driveSource(ctx)
+}
+
+// read finds the pull request. One that is open is asked for by its number; for others the
+// list of what changed last says whether there is anything new.
+func (p pulls) read(ctx context.Context) (*forge.PullRequest, error) {
+	m := p.seen
+	switch {
+	case m.pr != nil && m.pr.State == forge.Open:
+		found, err := p.forge.Get(ctx, m.pr.Number)
+		if !errors.Is(err, forge.ErrNotFound) {
+			return found, err
+		}
+	case m.known:
+		if news, err := p.isNew(ctx); err != nil || !news {
+			return m.pr, err
+		}
+	}
+	found, err := p.forge.Find(ctx, p.base, p.head)
+	if errors.Is(err, forge.ErrNotFound) {
+		return nil, nil
+	}
+	return found, err
+}
+
+// isNew reports whether the list of pull requests that changed last has one of the stage
+// that is not known.
+func (p pulls) isNew(ctx context.Context) (bool, error) {
+	if p.recent == nil {
+		list, err := p.forge.Recent(ctx)
+		if err != nil {
+			return false, err
+		}
+		p.recent = append([]forge.PullRequest{}, list...)
+	}
+	return slices.ContainsFunc(p.recent, func(pr forge.PullRequest) bool {
+		return pr.Base == p.base && pr.Branch == p.head && (p.seen.pr == nil || pr.Number > p.seen.pr.Number || pr.Number == p.seen.pr.Number && pr.State != p.seen.pr.State)
+	}), nil
+}
+
+// complete reads what decides about an open pull request besides itself.
+func (p pulls) complete(ctx context.Context) error {
+	m := p.seen
+	var err error
+	if _, known := p.memory.forge.rules[p.base]; !known {
+		rules, err := p.forge.Rules(ctx, p.base)
+		if err != nil {
+			return forgeError("spec.forge", err)
+		}
+		p.memory.forge.rules[p.base] = rules
+	}
+	if m.checks, err = p.forge.Checks(ctx, m.pr.HeadSHA); err != nil {
+		return forgeError("spec.forge", err)
+	}
+	head := plumbing.NewHash(m.pr.HeadSHA)
+	if err := p.repo.mirror.Fetch(ctx, plumbing.NewBranchReferenceName(p.head).String(), head); err != nil {
+		return fmt.Errorf("branch %s: %w", p.head, err)
+	}
+	tip, err := p.repo.mirror.Tree(head)
+	if err != nil {
+		return err
+	}
+	m.claims = p.claims(tip)
+	if readiness, _ := p.judge(); readiness == promotion.ReadinessProgressing && m.refusedHead != m.pr.HeadSHA {
+		m.soon(p.Clock.Now())
+		p.lookAgain(m.again)
+	}
+	return nil
+}
+
+// lookAgain has the run be followed by another one at a time; zero is no time.
+func (r *run) lookAgain(at time.Time) {
+	if at.IsZero() {
+		return
+	}
+	after := max(at.Sub(r.Clock.Now()), time.Second)
+	if r.after == 0 || after < r.after {
+		r.after = after
+	}
+}
+
+// translate is the pull request as a decision is made from it.
+func (p pulls) translate() *promotion.PullRequest {
+	m, pr := p.seen, p.seen.pr
+	seen := &promotion.PullRequest{
+		Number: pr.Number, URL: pr.URL, Open: pr.State == forge.Open, Merged: pr.State == forge.Merged, Head: pr.HeadSHA, Base: pr.Base, Draft: pr.Draft,
+		Behind: slices.Contains(pr.Blocked, forge.ByBehind), Conflicted: slices.Contains(pr.Blocked, forge.ByConflict),
+		ClosedBy: pr.ClosedBy, ClosedByUs: pr.ClosedBy != "" && strings.EqualFold(pr.ClosedBy, p.memory.forge.login), MergedBy: pr.MergedBy,
+		HeadOurs: m.claims || p.pushed(pr.HeadSHA), Approved: pr.Approvals > 0, Queued: pr.Queued, AutoMerge: pr.Auto == forge.Yes,
+		Keep: slices.Contains(pr.Labels, KeepLabel), Retry: slices.Contains(pr.Labels, RetryLabel),
+	}
+	if seen.Open {
+		rules := p.memory.forge.rules[p.base]
+		seen.MustBeUpToDate, seen.MustQueue = rules.UpToDate, rules.Queue
+		seen.Checks, seen.Why = p.judge()
+	}
+	return seen
+}
+
+// Labels by which people say what is to become of a pull request.
+const (
+	// KeepLabel keeps a pull request as it is although there is a newer bundle.
+	KeepLabel = "sluice/keep"
+	// RetryLabel lets commits of others be discarded for as long as it is there.
+	RetryLabel = "sluice/retry"
+)
+
+// judge says whether an open pull request has all that its base demands, and what it
+// lacks. Our own status does not count: it says what is decided with this.
+func (p pulls) judge() (promotion.Readiness, string) {
+	m, rules := p.seen, p.memory.forge.rules[p.base]
+	own := statusName(p.pipeline, p.stage.Name)
+	if m.refusedHead == m.pr.HeadSHA {
+		return promotion.ReadinessProgressing, "the forge does not merge it: " + m.refused
+	}
+	if state, why := checked(rules, m.checks, own); state != promotion.ReadinessReady {
+		return state, why
+	}
+	if m.pr.Approvals < rules.Approvals {
+		return promotion.ReadinessProgressing, fmt.Sprintf("%d of %d approvals", m.pr.Approvals, rules.Approvals)
+	}
+	shown := m.shown.Head == m.pr.HeadSHA && m.shown.Open
+	for _, why := range m.pr.Blocked {
+		byUs := why == forge.ByDraft || !shown && (why == forge.ByChecks || why == forge.ByRules)
+		if !byUs {
+			return promotion.ReadinessProgressing, "the forge says that it is blocked by " + string(why)
+		}
+	}
+	if m.pr.Mergeable == forge.Unknown && p.can.Mergeability && !rules.Protected {
+		return promotion.ReadinessProgressing, "the forge is finding out whether it can be merged"
+	}
+	return promotion.ReadinessReady, ""
+}
+
+// checked judges the checks of a head: those that the base requires or, if it names none,
+// all that there are.
+func checked(rules forge.Rules, checks forge.Checks, own string) (promotion.Readiness, string) {
+	byName := map[string]forge.CheckState{}
+	for _, s := range checks.Statuses {
+		byName[s.Context] = s.State
+	}
+	required := slices.Clone(rules.RequiredChecks)
+	if len(required) == 0 || rules.AllChecks {
+		for _, s := range checks.Statuses {
+			required = append(required, s.Context)
+		}
+	}
+	waits := ""
+	for _, name := range required {
+		switch state, there := byName[name]; {
+		case name == own || strings.Contains(name, "*"): // a pattern is the forge's to judge
+		case state == forge.CheckFailure:
+			return promotion.ReadinessFailed, fmt.Sprintf("check %s failed", name)
+		case !there:
+			waits = fmt.Sprintf("check %s has not begun", name)
+		case state != forge.CheckSuccess && waits == "":
+			waits = fmt.Sprintf("check %s is running", name)
+		}
+	}
+	if checks.Incomplete && waits == "" {
+		waits = "not all of its checks can be read"
+	}
+	if waits != "" {
+		return promotion.ReadinessProgressing, waits
+	}
+	return promotion.ReadinessReady, ""
+}

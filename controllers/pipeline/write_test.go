@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/test/fake/gitserver"
+)
+
+func TestWhatCannotBeWrittenIsRefusedByItsField(t *testing.T) {
+	for name, tc := range map[string]struct {
+		write sluicev1.Write
+		want  string
+	}{
+		"a message that is no template": {
+			sluicev1.Write{Commit: &sluicev1.WriteCommit{MessageTemplate: "{{ .Stage"}}, "spec.stages[staging].write.commit.messageTemplate",
+		},
+		"a title that is no template": {
+			sluicev1.Write{PullRequest: &sluicev1.PullRequest{TitleTemplate: "{{ nope }}"}}, "spec.stages[staging].write.pullRequest.titleTemplate",
+		},
+		"a prefix that is none of a branch": {
+			sluicev1.Write{PullRequest: &sluicev1.PullRequest{BranchPrefix: "a..b/"}}, "spec.stages[staging].write.pullRequest.branchPrefix",
+		},
+		"a prefix of states": {
+			sluicev1.Write{PullRequest: &sluicev1.PullRequest{BranchPrefix: "sluice/state/"}}, "spec.stages[staging].write.pullRequest.branchPrefix",
+		},
+		"a setter that cannot be parsed": {
+			sluicev1.Write{Commit: &sluicev1.WriteCommit{}, Setters: []sluicev1.Setter{{Artifact: "app", File: "a.env", Regex: "TAG=(.*)"}}},
+			"spec.stages[staging].write.setters[0]",
+		},
+		"a setter of an artifact that there is not": {
+			sluicev1.Write{Commit: &sluicev1.WriteCommit{}, Setters: []sluicev1.Setter{{Artifact: "web", File: "a.yaml", YAML: "image"}}},
+			"spec.stages[staging].write.setters[0].artifact: there is no artifact web",
+		},
+		"a pull request without a token": {
+			sluicev1.Write{PullRequest: &sluicev1.PullRequest{}, Path: "staging"}, "spec.stages.write.pullRequest: this process does not speak with forges",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEnv(t, func(p *sluicev1.Pipeline) { p.Spec.Stages[0].Write = tc.write })
+			_, err := e.Reconcile(t.Context(), e.pipeline)
+			if err == nil || !errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestSettersAndAMessageOfOnesOwn(t *testing.T) {
+	e := newEnv(t, func(p *sluicev1.Pipeline) {
+		p.Spec.Stages[0].Write = sluicev1.Write{
+			Path: "staging", Setters: []sluicev1.Setter{{Artifact: "app", File: "app.env", Regex: `TAG=(?P<version>\S+)`}},
+			Commit: &sluicev1.WriteCommit{MessageTemplate: "{{ .Stage }}: {{ range .Changes }}{{ .From }} -> {{ .To }}{{ end }}"},
+		}
+	})
+	e.repo.Commit("main", gitserver.Files{"staging/app.env": "# the version\nTAG=1\n"})
+	e.fetch()
+	e.apply("staging")
+	e.reconcile()
+	e.release("2")
+	e.reconcile()
+	if text := e.repo.Git("show", "main:staging/app.env"); strings.TrimSpace(text) != "# the version\nTAG=2" {
+		t.Errorf("the file is %q", text)
+	}
+	if log := e.repo.Git("log", "-1", "--format=%B", "main"); !strings.HasPrefix(log, "staging: 1 -> 2\n\nSluice-Pipeline: apps/shop\n") {
+		t.Errorf("the commit says %q", log)
+	}
+	e.apply("staging")
+	e.reconcile()
+	e.want("2", "2")
+}
+
+func TestNamesAtAForge(t *testing.T) {
+	p := shop()
+	p.Name = strings.Repeat("long", 40)
+	for _, stage := range []string{"production", "lock"} {
+		name := stageName(p, stage)
+		if len(name) > maxStageName || strings.HasSuffix(name, ".lock") || name == stageName(p, stage+"2") {
+			t.Errorf("stage %s is called %s", stage, name)
+		}
+	}
+	if name := stageName(shop(), "lock"); strings.HasSuffix(name, ".lock") {
+		t.Errorf("no branch can be called %s", name)
+	}
+}
