@@ -84,6 +84,8 @@ type Reconciler struct {
 	looks  func(pipeline types.NamespacedName) looker
 	cached map[string]bool
 	wake   wake.Source
+	// logs reads the end of a pod's log.
+	logs func(ctx context.Context, pod types.NamespacedName) (string, error)
 }
 
 // kind is how the runner sees a pipeline.

@@ -10,10 +10,12 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -50,6 +52,15 @@ func (r *Reconciler) openClusters(mgr ctrl.Manager) (*cluster.Clusters, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	pods, err := corev1client.NewForConfig(mgr.GetConfig())
+	if err != nil {
+		return nil, err
+	}
+	r.logs = func(ctx context.Context, pod types.NamespacedName) (string, error) {
+		lines, bytes := int64(logLines), int64(logRead)
+		text, err := pods.Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{TailLines: &lines, LimitBytes: &bytes}).DoRaw(ctx)
+		return string(text), err
 	}
 	r.looks, r.cached = func(pipeline types.NamespacedName) looker { return clusters.Look(pipeline) }, map[string]bool{}
 	return clusters, mgr.Add(clusters)

@@ -58,7 +58,7 @@ func (r *run) act(ctx context.Context, action promotion.Action, d promotion.Deci
 	case promotion.SetStatus:
 		return r.atForge(ctx, a.Stage, func(p pulls) (bool, error) { return p.setStatus(ctx, a) })
 	case promotion.Verify:
-		return false, nil // Canaries run by themselves
+		return r.startJobs(ctx, a) // Canaries run by themselves
 	}
 	return false, fmt.Errorf("action %T is not known", action)
 }

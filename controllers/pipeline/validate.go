@@ -76,8 +76,14 @@ func validateStage(stage *sluicev1.Stage) error {
 		return err
 	}
 	for i, v := range stage.Verify {
-		if v.Canary == nil {
-			return refuse("%s.verify[%d]: only canary is served yet", field, i)
+		if v.Metrics != nil {
+			return refuse("%s.verify[%d].metrics: not served yet; use a canary or a job", field, i)
+		}
+		if v.Job == nil {
+			continue
+		}
+		if _, err := parseJobTemplate(v.Job); err != nil {
+			return refuse("%s.verify[%d].job.template: %w", field, i, err)
 		}
 	}
 	return validateReferences(field, stage)

@@ -12,19 +12,46 @@ import (
 	"github.com/sluice-cd/sluice/promotion/cluster"
 )
 
-// verification says whether what has to prove the content of a target did.
+// verification says whether what has to prove the content of a target did. A Canary
+// runs by itself; Jobs are begun by [run.startJobs].
 func (r *run) verification(ctx context.Context, stage *sluicev1.Stage, t target, seen *promotion.TargetSeen) error {
 	l := landingOf(r.memory.state, stage.Name)
-	for _, v := range stage.Verify {
-		state, evidence, err := r.canaryVerification(ctx, t, v.Canary, l, seen.Content)
+	for i, v := range stage.Verify {
+		var state promotion.Verification
+		var evidence string
+		var err error
+		if v.Canary != nil {
+			state, evidence, err = r.canaryVerification(ctx, t, v.Canary, l, seen.Content)
+		} else {
+			state, evidence, err = r.jobOfLanding(ctx, verifying{stage: stage, target: t.name, index: i, landed: l.At}, l, seen.Content)
+		}
 		if err != nil {
 			return err
+		}
+		if v.Name != "" && evidence != "" {
+			evidence = v.Name + ": " + evidence
 		}
 		if state != promotion.VerificationPassed && (seen.Verification == promotion.VerificationPassed || state == promotion.VerificationFailed) {
 			seen.Verification, seen.Evidence = state, evidence
 		}
 	}
 	return nil
+}
+
+// jobOfLanding is what came of the Job of a landing. It says nothing of other content,
+// nor once there is a verdict: Jobs go when their time is over.
+func (r *run) jobOfLanding(ctx context.Context, v verifying, l promotion.Landing, want promotion.Content) (promotion.Verification, string, error) {
+	b, known := r.memory.state.Bundle(l.Bundle)
+	switch {
+	case !known || !want.Is(b):
+		return promotion.VerificationPending, "its Job is about to be made", nil
+	case l.Verdict == promotion.VerdictVerified:
+		return promotion.VerificationPassed, "", nil
+	case l.Verdict != "":
+		return promotion.VerificationPending, l.Reason, nil
+	}
+	v.bundle = b
+	return r.jobVerification(ctx, v)
 }
 
 func (r *run) canaryVerification(

@@ -205,7 +205,7 @@ type CanaryVerification struct {
 
 // JobVerification is a Job that proves a bundle.
 type JobVerification struct {
-	// Template of the Job: its metadata and spec. It is created in the namespace of the pipeline; environment
+	// Template of the Job: its labels and annotations in metadata, and its spec. It is created in the namespace of the pipeline; environment
 	// variables SLUICE_PIPELINE, SLUICE_STAGE, SLUICE_TARGET, SLUICE_BUNDLE and, for each
 	// artifact, SLUICE_VERSION_<ARTIFACT> are added to its containers.
 	// +kubebuilder:pruning:PreserveUnknownFields
