@@ -67,8 +67,8 @@ func quarantineChanged() predicate.Predicate {
 			before, ok := e.ObjectOld.(*sluicev1.Pipeline)
 			after, also := e.ObjectNew.(*sluicev1.Pipeline)
 			return ok && also && (keepsBack(before) || keepsBack(after)) &&
-				!(equality.Semantic.DeepEqual(before.Status.Quarantined, after.Status.Quarantined) &&
-					equality.Semantic.DeepEqual(before.Spec.Artifacts, after.Spec.Artifacts))
+				(!equality.Semantic.DeepEqual(before.Status.Quarantined, after.Status.Quarantined) ||
+					!equality.Semantic.DeepEqual(before.Spec.Artifacts, after.Spec.Artifacts))
 		},
 	}
 }

@@ -119,7 +119,7 @@ func (p pulls) merge(ctx context.Context, a promotion.Merge) (bool, error) {
 		p.seen.stale = true
 		return true, p.explain(p.forge.Enqueue(ctx, a.Number, a.Head))
 	}
-	m, err := p.mergeOf(ctx, a.Head)
+	m, err := p.mergeOf(a.Head)
 	if err != nil {
 		return false, err
 	}
@@ -155,7 +155,7 @@ func (p pulls) refuse(head string, why *forge.NotMergeable) {
 
 // mergeOf says how a head is merged: by the method of the spec, or by the first that the
 // repository allows.
-func (p pulls) mergeOf(ctx context.Context, head string) (forge.Merge, error) {
+func (p pulls) mergeOf(head string) (forge.Merge, error) {
 	m := forge.Merge{HeadSHA: head, Method: forge.Method(p.stage.Write.PullRequest.MergeMethod)}
 	if m.Method == "" {
 		m.Method = forge.MergeCommit
@@ -181,7 +181,7 @@ func (p pulls) setAutoMerge(ctx context.Context, a promotion.SetAutoMerge) (bool
 	if !a.On {
 		return true, p.explain(p.forge.DisableAutoMerge(ctx, a.Number))
 	}
-	m, err := p.mergeOf(ctx, a.Head)
+	m, err := p.mergeOf(a.Head)
 	if err != nil {
 		return false, err
 	}

@@ -61,6 +61,11 @@ func (m *pullMemory) soon(now time.Time) {
 	m.again = now.Add(m.wait)
 }
 
+// isFresh reports whether there is no reason to read the pull request again.
+func (m *pullMemory) isFresh(now time.Time) bool {
+	return m.known && !m.stale && (m.again.IsZero() || now.Before(m.again))
+}
+
 // pulls is the pull request of a stage, and the forge that has it.
 type pulls struct {
 	*run
@@ -142,8 +147,8 @@ func (r *run) pullRequest(ctx context.Context, stage *sluicev1.Stage, seen *prom
 
 // look reads what may have changed.
 func (p pulls) look(ctx context.Context) error {
-	m, now := p.seen, p.Clock.Now()
-	if due := !m.again.IsZero() && !now.Before(m.again); m.known && !m.stale && !due {
+	m := p.seen
+	if m.isFresh(p.Clock.Now()) {
 		p.lookAgain(m.again)
 		return nil
 	}
