@@ -42,8 +42,9 @@ func TestAnInstallationBesideFluxLeavesItAlone(t *testing.T) {
 	}
 	slices.Sort(kinds)
 	want := []string{
-		"alertproviders.flagger.app", "canaries.flagger.app", "imagepolicies.image.toolkit.fluxcd.io",
+		"alertproviders.flagger.app", "canaries.flagger.app", "freezes.sluice.dev", "imagepolicies.image.toolkit.fluxcd.io",
 		"imagerepositories.image.toolkit.fluxcd.io", "imageupdateautomations.image.toolkit.fluxcd.io", "metrictemplates.flagger.app",
+		"pipelines.sluice.dev",
 	}
 	if diff := cmp.Diff(want, kinds); diff != "" {
 		t.Errorf("CRDs (-want +got):\n%s", diff)
