@@ -46,6 +46,10 @@ const (
 	TooMany edit.Reason = "the file has more than 10,000 markers"
 	// Linked files are edited where they are, if that is at or below the path.
 	Linked edit.Reason = "it is a symlink, which is not followed, to markers outside of the path: add what it points to"
+	// LinkedName is a symlink to a file that is looked at under no name of its own.
+	LinkedName edit.Reason = "it is a symlink, which is not followed, to markers in a file whose name does not end in .yaml or .yml: rename it"
+	// OtherName is one that Flux does not look at either.
+	OtherName edit.Reason = "the file has markers, but its name does not end in .yaml or .yml in lower case: rename it"
 	// Unreadable files may not be read by whoever asks.
 	Unreadable edit.Reason = "there is no permission to read the file"
 )
@@ -161,6 +165,7 @@ type search struct {
 	found     []File
 	markers   int
 	links     []string
+	resolved  int // links that were followed
 }
 
 // directory reports whether there is something below dir.
@@ -202,11 +207,11 @@ func (s *search) entries(ctx context.Context, dir string, entries []tree.Entry) 
 
 func (s *search) entry(ctx context.Context, name string, e tree.Entry) (bool, error) {
 	switch {
-	case e.Mode == tree.Dir && unsafe(e.Name), e.Mode.IsFile() && mayHoldMarkers(e.Name) && unsafe(e.Name):
+	case e.Mode == tree.Dir && unsafe(e.Name), e.Mode.IsFile() && isYAML(e.Name) && unsafe(e.Name):
 		return s.skip(name, UnsafePath)
 	case e.Mode == tree.Dir:
 		return s.directory(ctx, name, e.Hash)
-	case e.Mode.IsFile() && mayHoldMarkers(e.Name):
+	case e.Mode.IsFile() && isYAML(e.Name):
 		return s.file(ctx, name, e.Hash)
 	case e.Mode == tree.Symlink && len(s.links) < maxLinks:
 		s.links = append(s.links, name)
@@ -230,6 +235,12 @@ func (s *search) file(ctx context.Context, name, hash string) (bool, error) {
 			return false, fmt.Errorf("reading file %s: %w", name, err)
 		}
 		s.index.keepBlob(hash, in)
+	}
+	if base := path.Base(name); isYAML(base) && !mayHoldMarkers(base) {
+		if in.something() {
+			return s.skip(name, OtherName)
+		}
+		return false, nil
 	}
 	if in.something() {
 		s.found = append(s.found, File{Path: name, found: in})
@@ -268,6 +279,10 @@ func unsafe(name string) bool {
 	return name == "" || name == "." || name == ".." || strings.EqualFold(name, ".git") || strings.ContainsAny(name, "/\x00\\")
 }
 
+// isYAML tells whether the name is that of YAML, in whatever case it is written.
+func isYAML(name string) bool { return mayHoldMarkers(name) || mayHoldMarkers(strings.ToLower(name)) }
+
+// mayHoldMarkers tells whether a file of this name is edited: Flux looks at the same ones.
 func mayHoldMarkers(name string) bool {
 	return strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml") || name == "Kustomization"
 }

@@ -26,22 +26,7 @@ var linked = map[string]string{
 }
 
 func TestWhatIsBehindASymlinkIsSaid(t *testing.T) {
-	dir := t.TempDir()
-	for name, content := range linked {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		target, isLink := strings.CutPrefix(content, "-> ")
-		if isLink {
-			if err := os.Symlink(target, path); err != nil {
-				t.Fatal(err)
-			}
-		} else if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	local, err := writeback.OpenDirectory(dir)
+	local, err := writeback.OpenDirectory(directoryOf(t, linked))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +38,7 @@ func TestWhatIsBehindASymlinkIsSaid(t *testing.T) {
 		linked  []string
 		err     error
 	}{
-		"a folder of links":             {root: "prod", linked: []string{"prod/app.yaml", "prod/folder"}},
+		"a folder of links":             {root: "prod", linked: []string{"prod/app.yaml", "prod/folder", "prod/second.yaml"}},
 		"all, where each is looked at":  {root: "", changed: []string{"base/app.yaml", "base/deep/x.yml", "test/app.yaml"}},
 		"a folder with both":            {root: "test", changed: []string{"test/app.yaml"}},
 		"a link as the path":            {root: "dirlink", err: writeback.ErrLink},
@@ -81,6 +66,103 @@ func TestWhatIsBehindASymlinkIsSaid(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestMarkersBehindLinksBehindLinksAreSaid has links whose target is a link, leads
+// through one, or is a folder that has one.
+func TestMarkersBehindLinksBehindLinksAreSaid(t *testing.T) {
+	tests := map[string]struct {
+		files map[string]string
+		want  map[string]edit.Reason
+	}{
+		"a link to a link": {
+			map[string]string{"base/app.yaml": marked, "shared/app.yaml": "-> ../base/app.yaml", "prod/app.yaml": "-> ../shared/app.yaml"},
+			map[string]edit.Reason{"prod/app.yaml": writeback.Linked}},
+		"through a folder that is a link": {
+			map[string]string{"v2/app.yaml": marked, "current": "-> v2", "prod/app.yaml": "-> ../current/app.yaml"},
+			map[string]edit.Reason{"prod/app.yaml": writeback.Linked}},
+		"back from a folder that is a link": {
+			map[string]string{"deep/down/x.yaml": "a: b\n", "deep/app.yaml": marked, "current": "-> deep/down", "prod/app.yaml": "-> ../current/../app.yaml"},
+			map[string]edit.Reason{"prod/app.yaml": writeback.Linked}},
+		"a folder that has a link": {
+			map[string]string{"base/app.yaml": marked, "shared/app.yaml": "-> ../base/app.yaml", "prod/all": "-> ../shared"},
+			map[string]edit.Reason{"prod/all": writeback.Linked}},
+		"a file of another name beside it": {
+			map[string]string{"prod/app.txt": marked, "prod/app.yaml": "-> app.txt"},
+			map[string]edit.Reason{"prod/app.yaml": writeback.LinkedName}},
+		"a loop":                {map[string]string{"prod/a.yaml": "-> b.yaml", "prod/b.yaml": "-> a.yaml", "prod/all": "-> ../other", "other/all": "-> ../other"}, nil},
+		"out of the repository": {map[string]string{"up": "-> ..", "prod/app.yaml": "-> ../up/app.yaml"}, nil},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			planned := planOf(t, tc.files, "prod")
+			var got map[string]edit.Reason
+			for _, line := range planned.Report.Withheld() {
+				if got == nil {
+					got = map[string]edit.Reason{}
+				}
+				got[line.File] = edit.Reason(line.Skip)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("links (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestMarkersInFilesOfOtherSpellingsAreSaid has files that Flux passes over.
+func TestMarkersInFilesOfOtherSpellingsAreSaid(t *testing.T) {
+	planned := planOf(t, map[string]string{
+		"prod/a.YAML": marked, "prod/b.Yml": marked, "prod/c.YML": "a: b\n", "prod/d.yaml": marked, "prod/notes.md": marked,
+	}, "prod")
+	got := map[string]edit.Reason{}
+	for _, file := range planned.Report {
+		got[file.Path] = file.Skip
+	}
+	want := map[string]edit.Reason{"prod/a.YAML": writeback.OtherName, "prod/b.Yml": writeback.OtherName, "prod/d.yaml": ""}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"prod/d.yaml"}, planned.Changed.Files()); diff != "" {
+		t.Errorf("changed (-want +got):\n%s", diff)
+	}
+}
+
+// planOf plans on a directory of files and symlinks.
+func planOf(t *testing.T, files map[string]string, root string) writeback.Planned {
+	t.Helper()
+	local, err := writeback.OpenDirectory(directoryOf(t, files))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = local.Close() }()
+	policies := writeback.Policies{Namespace: "apps", Chosen: map[string]edit.Image{"app": {Name: "app", Tag: "2"}}}
+	planned, err := writeback.Plan(t.Context(), local, root, policies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return planned
+}
+
+// directoryOf writes files, and symlinks to what stands behind an arrow.
+func directoryOf(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		target, isLink := strings.CutPrefix(content, "-> ")
+		if isLink {
+			if err := os.Symlink(target, path); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 // TestALinkIsLookedBehindEachTime changes what a link points to, and not the folder

@@ -213,4 +213,4 @@ func (r Report) Withheld() []Line {
 
 // Withholds reports whether a reason is what the marker is in: the value would be written
 // if that did not forbid it, or if a link did not hide it.
-func Withholds(why edit.Reason) bool { return why.Held() || why == Linked }
+func Withholds(why edit.Reason) bool { return why.Held() || why == Linked || why == LinkedName }

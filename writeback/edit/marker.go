@@ -57,6 +57,7 @@ const (
 	NoBlank     Reason = "there is no blank in front of the #, so that the marker is part of the value"
 	Multiline   Reason = "the line is part of a block scalar or of a value that spans lines"
 	TooLarge    Reason = "the file has more than 4 MiB, or the YAML document more than 1 MiB or some 250,000 values"
+	Encoding    Reason = "the file is not UTF-8: save it as UTF-8"
 	Unsupported Reason = "the line is neither \"key: value\" nor \"- value\""
 )
 

@@ -43,10 +43,13 @@ func nodesOf(text []byte) int {
 // Memory is about how many bytes reading the markers of a file may take at once,
 // the file itself included.
 func Memory(content []byte) int64 {
-	if !mayMark(content) {
-		return int64(len(content))
+	switch {
+	case mayMark(content):
+		return memory(content, mayMark)
+	case wide(content):
+		return int64(2 * len(content))
 	}
-	return memory(content, mayMark)
+	return int64(len(content))
 }
 
 // FieldMemory is the same for a field without a marker, which may be in any document.
@@ -76,13 +79,14 @@ var byteOrderMark = []byte("\xEF\xBB\xBF")
 
 // Scan finds the markers of a file, in order. It depends on the content only,
 // so its result may be kept for as long as the content's hash. Of a file or a
-// document that is too large only the first marker is reported.
+// document that is too large, or in another encoding than UTF-8, only the first
+// marker is reported.
 func Scan(content []byte) []Marker {
 	if !mayMark(content) {
-		return nil
+		return scanEncoded(content)
 	}
 	if len(content) > MaxSize {
-		return tooLarge(content, document{first: 1, end: len(content)})
+		return firstMarker(content, document{first: 1, end: len(content)}, TooLarge)
 	}
 	markers := scanDocuments(content)
 	if len(markers) == 0 {
@@ -103,7 +107,7 @@ func scanDocuments(content []byte) []Marker {
 		switch text := d.text(content); {
 		case !mayMark(text):
 		case len(text) > MaxDocument || nodesOf(text) > maxNodes:
-			markers = append(markers, tooLarge(content, d)...)
+			markers = append(markers, firstMarker(content, d, TooLarge)...)
 		default:
 			markers = append(markers, scanDocument(d.lines(content), text)...)
 		}
@@ -111,13 +115,13 @@ func scanDocuments(content []byte) []Marker {
 	return markers
 }
 
-// tooLarge reports the line of the first marker, found without keeping any.
-func tooLarge(content []byte, d document) []Marker {
+// firstMarker reports the line of the first marker, found without keeping any.
+func firstMarker(content []byte, d document, why Reason) []Marker {
 	number := d.first
 	for start := d.start; start < d.end; number++ {
 		length, width := nextBreak(content[start:d.end])
 		if mayMark(content[start : start+length]) {
-			return []Marker{{Line: number, Skip: TooLarge}}
+			return []Marker{{Line: number, Skip: why}}
 		}
 		start += length + width
 	}
