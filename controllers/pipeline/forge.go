@@ -40,7 +40,7 @@ func (r *run) providerOf() (string, error) {
 
 // openForge connects to the forge of the repository: as the Secret of spec.forge, which is
 // the pipeline's own, or else as that of the GitRepository, which admits the pipeline. The
-// API is on the host of the repository, so that neither is sent anywhere else.
+// latter is sent to the host of the repository alone: spec.forge.url needs the former.
 func (r *run) openForge(ctx context.Context) (forge.Forge, error) {
 	if r.Forges == nil {
 		return nil, refuse("spec.stages.write.pullRequest: this process does not speak with forges")
@@ -50,6 +50,11 @@ func (r *run) openForge(ctx context.Context) (forge.Forge, error) {
 		return nil, err
 	}
 	remote := forge.Remote{URL: r.repo.object.Spec.URL, Provider: provider, Kind: sluicev1.PipelineKind, Name: r.pipeline.Name}
+	if f := r.pipeline.Spec.Forge; f != nil && f.URL != "" {
+		if remote.API, err = forge.ParseAPI(provider, f.URL); err != nil {
+			return nil, refuse("spec.forge.url: %w", err)
+		}
+	}
 	if remote.Secret, err = r.forgeSecret(ctx); err != nil {
 		return nil, err
 	}

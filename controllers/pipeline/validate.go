@@ -56,8 +56,8 @@ func validate(p *sluicev1.Pipeline) error {
 			return refuse("spec.artifacts[%d].ociRepositoryRef: not served yet; use an imagePolicyRef", i)
 		}
 	}
-	if f := p.Spec.Forge; f != nil && f.URL != "" {
-		return refuse("spec.forge.url: not served yet; the API is looked for on the host of the repository")
+	if f := p.Spec.Forge; f != nil && f.URL != "" && f.SecretRef == nil {
+		return refuse("spec.forge.secretRef: spec.forge.url needs a Secret of the pipeline: that of the GitRepository is sent to the host of the repository alone")
 	}
 	for i := range p.Spec.Stages {
 		if err := validateStage(&p.Spec.Stages[i]); err != nil {

@@ -57,6 +57,9 @@ func NewClients(opts Options) *Clients {
 type Remote struct {
 	// URL is that of the Git repository, by HTTPS or SSH. Credentials in it are not used.
 	URL string
+	// API is where the API is, by [ParseAPI]; nil is its usual place on the host of URL. The
+	// credential is sent there.
+	API *url.URL
 	// Provider is a name of the table; "" is found out by the host of the URL.
 	Provider string
 	// Secret holds the credential; nil is none, which can read what is public.
@@ -88,6 +91,9 @@ func (c *Clients) For(remote Remote) (Forge, error) {
 	}
 	if s.repository, err = table.locate(u); err != nil {
 		return nil, err
+	}
+	if remote.API != nil {
+		s.repository.api = remote.API
 	}
 	if err := c.authorize(s, remote); err != nil {
 		return nil, err

@@ -3,7 +3,9 @@
 package forge
 
 import (
+	"cmp"
 	"errors"
+	"strings"
 	"testing"
 )
 
@@ -97,4 +99,40 @@ func FuzzMessageOf(f *testing.F) {
 			t.Errorf("%d bytes", len(text))
 		}
 	})
+}
+
+func TestWhereAnAPIIsSaidToBe(t *testing.T) {
+	for name, tc := range map[string]struct{ provider, url, api string }{
+		"GitLab below a path":           {GitLab, "https://Example.com/gitlab/api/v4/", "https://example.com/gitlab/api/v4"},
+		"GitHub":                        {GitHub, "https://api.acme.ghe.com", "https://api.acme.ghe.com/"},
+		"an Enterprise server":          {GitHub, "https://git.example.com/api/v3", "https://git.example.com/api/v3"},
+		"Azure DevOps":                  {AzureDevOps, "https://tfs.example.com/tfs/Main", "https://tfs.example.com/tfs/Main"},
+		"half of GitHub's address":      {GitHub, "https://git.example.com", ""},
+		"a password":                    {Gitea, "https://user:secret@example.com/api/v1", ""},
+		"a query":                       {Gitea, "https://example.com/api/v1?token=secret", ""},
+		"another scheme":                {Gitea, "ssh://example.com/api/v1", ""},
+		"a provider that nobody knows":  {"sourcehut", "https://example.com/api/v1", ""},
+		"the address of another server": {GitLab, "https://example.com/api/v1", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			api, err := ParseAPI(tc.provider, tc.url)
+			if tc.api == "" {
+				if !errors.Is(err, ErrInvalid) || strings.Contains(err.Error(), "secret") {
+					t.Fatalf("got %v, %v", api, err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			of := map[string]string{AzureDevOps: "https://host.example.com/acme/Shop/_git/fleet"}
+			f, err := NewClients(Options{}).For(Remote{URL: cmp.Or(of[tc.provider], "https://host.example.com/acme/fleet"), Provider: tc.provider, API: api})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if at := f.(*checked).session.repository; at.api.String() != tc.api {
+				t.Errorf("got %s", at.api)
+			}
+		})
+	}
 }

@@ -40,6 +40,8 @@ type provider struct {
 	basic bool
 	// app says whether the data of a GitHub App is taken.
 	app bool
+	// apiPath is how the path of the API ends; empty is anyhow.
+	apiPath string
 	// locate finds the API and the repository by the URL of the Git repository.
 	locate func(*url.URL) (repository, error)
 	// needs is what a credential must be allowed to do.
@@ -137,6 +139,31 @@ func Detect(gitURL string) (string, error) {
 	}
 	return "", fmt.Errorf("%w: which forge is at host %s is not known: name it in field provider (%s)",
 		ErrInvalid, host, strings.Join(Providers(), ", "))
+}
+
+// ParseAPI reads the URL of a provider's API, such as https://git.example.com/api/v4 of a
+// GitLab. Its errors are [ErrInvalid].
+func ParseAPI(provider, text string) (*url.URL, error) {
+	table, ok := providers[provider]
+	if !ok {
+		return nil, unknownProvider(provider)
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return nil, fmt.Errorf("%w: the URL of the API must begin with https:// or http://", ErrInvalid)
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("%w: the URL of the API must have no credentials, query or fragment", ErrInvalid)
+	}
+	api := &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host), Path: strings.TrimSuffix(u.Path, "/")}
+	gitHub := provider == GitHub && strings.HasPrefix(api.Host, "api.") && api.Path == ""
+	if !gitHub && !strings.HasSuffix(api.Path, table.apiPath) {
+		return nil, fmt.Errorf("%w: the URL of the API must end with %s", ErrInvalid, table.apiPath)
+	}
+	if api.Path == "" {
+		api.Path = "/"
+	}
+	return api, nil
 }
 
 // names splits the path of a URL, without .git at the end.

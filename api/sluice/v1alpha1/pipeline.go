@@ -138,7 +138,9 @@ type Forge struct {
 	// +optional
 	Provider string `json:"provider,omitempty"`
 
-	// URL of the API, if it is not at its usual place on the host of the repository.
+	// URL of the API, if it is not at its usual place on the host of the repository, such as
+	// https://git.example.com/api/v4. It needs a secretRef: the Secret of the GitRepository
+	// is sent to the host of the repository alone.
 	// +kubebuilder:validation:Pattern="^https?://.+$"
 	// +optional
 	URL string `json:"url,omitempty"`
