@@ -3,7 +3,8 @@
 // Package pipeline reconciles Pipeline: it gives each stage the bundle that was verified
 // in the stages before it, and takes back what fails.
 //
-//	ImagePolicy chose anew ------.
+//	ImagePolicy chose anew,
+//	OCIRepository fetched -------.
 //	GitRepository moved ---------+--> observe --> promotion.Decide --> keep the state -->
 //	Kustomization, Canary -------+                                     write, merge, verify
 //	command, interval, Freeze ---'         ^                                |
@@ -47,6 +48,7 @@ import (
 // +kubebuilder:rbac:groups=sluice.dev,resources=pipelines/status;freezes/status,verbs=get;patch
 // +kubebuilder:rbac:groups=image.toolkit.fluxcd.io,resources=imagepolicies,verbs=get;list;watch
 // +kubebuilder:rbac:groups=source.toolkit.fluxcd.io,resources=gitrepositories,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=source.toolkit.fluxcd.io,resources=ocirepositories,verbs=get;list;watch
 // +kubebuilder:rbac:groups=kustomize.toolkit.fluxcd.io,resources=kustomizations,verbs=get;list;watch
 // +kubebuilder:rbac:groups=flagger.app,resources=canaries,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get
@@ -119,7 +121,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		}),
 		func(b *builder.Builder) *builder.Builder { return b.WatchesRawSource(&r.wake) },
 	}
-	for _, other := range []client.Object{&kustomizev1.Kustomization{}, &flaggerv1.Canary{}} {
+	for _, other := range []client.Object{&kustomizev1.Kustomization{}, &flaggerv1.Canary{}, &sourcev1.OCIRepository{}} {
 		gvk, err := mgr.GetClient().GroupVersionKindFor(other)
 		if err != nil {
 			return err
@@ -206,7 +208,8 @@ func (r *Reconciler) all(ctx context.Context, _ client.Object) []reconcile.Reque
 	return r.pipelines(ctx, "", func(*sluicev1.Pipeline) bool { return true })
 }
 
-// pipelinesOfObject are those that wait for an object to be Ready, or are verified by it.
+// pipelinesOfObject are those that wait for an object to be Ready, are verified by it, or
+// take their versions from it.
 func (r *Reconciler) pipelinesOfObject(kind string) handler.MapFunc {
 	return func(ctx context.Context, object client.Object) []reconcile.Request {
 		return r.pipelines(ctx, "", func(p *sluicev1.Pipeline) bool { return refersTo(p, kind, client.ObjectKeyFromObject(object)) })
@@ -214,6 +217,11 @@ func (r *Reconciler) pipelinesOfObject(kind string) handler.MapFunc {
 }
 
 func refersTo(p *sluicev1.Pipeline, kind string, key client.ObjectKey) bool {
+	for _, a := range p.Spec.Artifacts {
+		if ref := a.OCIRepositoryRef; ref != nil && kind == sourcev1.OCIRepositoryKind && keyOf(p, "", ref.Name) == key {
+			return true
+		}
+	}
 	for _, stage := range p.Spec.Stages {
 		for _, target := range targetsOf(&stage) {
 			for _, ref := range target.ready {

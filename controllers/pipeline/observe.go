@@ -15,10 +15,8 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/go-git/go-git/v5/plumbing"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -130,33 +128,6 @@ func (r *run) observe(ctx context.Context) (promotion.Observation, error) {
 	}
 	r.look.Done()
 	return seen, nil
-}
-
-// artifacts are the newest versions, or why there is none.
-func (r *run) artifacts(ctx context.Context) (map[string]promotion.Newest, map[string]string, error) {
-	newest, missing := map[string]promotion.Newest{}, map[string]string{}
-	for _, a := range r.pipeline.Spec.Artifacts {
-		var policy imagev1.ImagePolicy
-		key := client.ObjectKey{Namespace: r.pipeline.Namespace, Name: a.ImagePolicyRef.Name}
-		err := r.Client.Get(ctx, key, &policy)
-		switch {
-		case apierrors.IsNotFound(err):
-			missing[a.Name] = fmt.Sprintf("artifact %s: ImagePolicy %s does not exist", a.Name, key)
-			continue
-		case err != nil:
-			return nil, nil, fmt.Errorf("artifact %s: reading ImagePolicy %s: %w", a.Name, key, err)
-		}
-		ref, ok := writeback.ChosenRef(&policy)
-		if !ok {
-			missing[a.Name] = fmt.Sprintf("artifact %s: ImagePolicy %s is not Ready", a.Name, key)
-			continue
-		}
-		newest[a.Name] = promotion.Newest{
-			Version: sluicev1.Version{Artifact: a.Name, Image: ref.Name, Tag: ref.Tag, Digest: ref.Digest}, Since: r.Clock.Now(),
-			StandsIn: standsIn(&policy),
-		}
-	}
-	return newest, missing, nil
 }
 
 // freezes are those that select the pipeline.

@@ -51,16 +51,14 @@ func targetsOf(stage *sluicev1.Stage) []target {
 
 // validate refuses what the schema cannot, and what is not served.
 func validate(p *sluicev1.Pipeline) error {
-	for i, a := range p.Spec.Artifacts {
-		if a.OCIRepositoryRef != nil {
-			return refuse("spec.artifacts[%d].ociRepositoryRef: not served yet; use an imagePolicyRef", i)
-		}
-	}
 	if f := p.Spec.Forge; f != nil && f.URL != "" && f.SecretRef == nil {
 		return refuse("spec.forge.secretRef: spec.forge.url needs a Secret of the pipeline: that of the GitRepository is sent to the host of the repository alone")
 	}
 	for i := range p.Spec.Stages {
 		if err := validateStage(&p.Spec.Stages[i]); err != nil {
+			return err
+		}
+		if err := validateSetters(p, &p.Spec.Stages[i]); err != nil {
 			return err
 		}
 	}
@@ -87,6 +85,17 @@ func validateStage(stage *sluicev1.Stage) error {
 		}
 	}
 	return validateReferences(field, stage)
+}
+
+// validateSetters refuses a stage in Git that has no field for an artifact without markers.
+func validateSetters(p *sluicev1.Pipeline, stage *sluicev1.Stage) error {
+	for _, a := range p.Spec.Artifacts {
+		set := slices.ContainsFunc(stage.Write.Setters, func(s sluicev1.Setter) bool { return s.Artifact == a.Name })
+		if a.OCIRepositoryRef != nil && stage.Write.Tag == nil && !set {
+			return refuse("spec.stages[%s].write.setters: markers are of ImagePolicies: artifact %s, of an OCIRepository, needs a setter", stage.Name, a.Name)
+		}
+	}
+	return nil
 }
 
 // validateReferences refuses objects that can never be read.
