@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/git/protocol"
+	"github.com/sluice-cd/sluice/internal/mask"
 	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
@@ -119,13 +120,8 @@ func (c *connection) redact(text string) string {
 	return summary(c.conceal(text), maxErrorText)
 }
 
-// conceal leaves out credentials.
-func (c *connection) conceal(text string) string {
-	for _, secret := range c.hidden() {
-		text = strings.ReplaceAll(text, secret, "***")
-	}
-	return text
-}
+// conceal leaves out credentials, however they are written.
+func (c *connection) conceal(text string) string { return mask.New(c.hidden()...).Text(text) }
 
 // summary is a text in one line of at most so many bytes.
 func summary(text string, limit int) string {

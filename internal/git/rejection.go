@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"github.com/sluice-cd/sluice/internal/git/protocol"
+	"github.com/sluice-cd/sluice/internal/mask"
 )
 
 // maxReasons bounds what is said of a rejected push: an event has room for 1024 bytes,
@@ -29,15 +30,31 @@ func (c *connection) rejection(report *protocol.Report) string {
 	var kept []string
 	seen := map[string]bool{}
 	for _, line := range lines {
-		line = plain(line)
+		line = c.plainConcealed(line)
 		if !seen[line] && !progress.MatchString(line) {
 			seen[line] = true
 			kept = append(kept, line)
 		}
 	}
-	return shortenedIn(kept, func(line string) string {
-		return summary(c.conceal(line), maxReasons)
-	})
+	return shortenedIn(kept, func(line string) string { return summary(line, maxReasons) })
+}
+
+// plainConcealed is a plain line without credentials, which are looked for first: one
+// may end in what frames are drawn with. What stands in their place looks like a frame.
+func (c *connection) plainConcealed(line string) string {
+	line = colours.ReplaceAllString(line, "")
+	concealed := strings.TrimSpace(c.conceal(line))
+	if concealed == strings.TrimSpace(line) {
+		return plain(line)
+	}
+	text := plain(concealed)
+	if strings.HasPrefix(concealed, mask.Hidden) {
+		text = mask.Hidden + " " + text
+	}
+	if strings.HasSuffix(concealed, mask.Hidden) && text != mask.Hidden+" " {
+		text += mask.Hidden
+	}
+	return strings.TrimSpace(text)
 }
 
 var (

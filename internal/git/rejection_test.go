@@ -3,6 +3,7 @@
 package git
 
 import (
+	"encoding/base64"
 	"strings"
 	"testing"
 
@@ -10,6 +11,32 @@ import (
 
 	"github.com/sluice-cd/sluice/internal/git/protocol"
 )
+
+// TestACredentialInARejectionIsHiddenHoweverItIsWritten has one that ends in what
+// frames of banners are drawn with, and so in what is taken from the end of a line.
+func TestACredentialInARejectionIsHiddenHoweverItIsWritten(t *testing.T) {
+	const password = `-s3cr3t"<&==`
+	basic := base64.StdEncoding.EncodeToString([]byte("user:" + password))
+	for name, said := range map[string]string{
+		"at the end of a line":       "you said " + password,
+		"at the beginning":           password + " is wrong",
+		"in a frame":                 "== " + password + " ==",
+		"in JSON":                    `{"password":"-s3cr3t\"\u003c\u0026=="}`,
+		"in a URL":                   "https://user:-s3cr3t%22%3C%26%3D%3D@git.example.com",
+		"as the header of a request": "Authorization: Basic " + basic,
+		"as half of such a header":   base64.StdEncoding.EncodeToString([]byte(password)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := &connection{token: Token{Username: "user", Password: password}}
+			got := c.rejection(&protocol.Report{Refused: map[string]string{"refs/heads/main": "declined"}, Said: said + "\n"})
+			for _, part := range []string{"s3cr3t", basic[:12], "LXMzY3IzdCI8"} {
+				if strings.Contains(got, part) {
+					t.Errorf("%q is in: %s", part, got)
+				}
+			}
+		})
+	}
+}
 
 const corporateBanner = `
 ******************************************************************************

@@ -13,11 +13,13 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
 // errWrongDigest means that what a registry sent for a digest has another one.
@@ -125,10 +127,27 @@ func (p *platforms) at(ctx context.Context, digest string, depth int) error {
 	if err := verify(desc.Manifest, digest); err != nil {
 		return fmt.Errorf("reading the manifest: %w", err)
 	}
-	if desc.MediaType.IsIndex() {
+	if isIndex(desc) {
 		return p.index(ctx, desc.Manifest, depth)
 	}
 	return p.image(ctx, desc.Manifest)
+}
+
+// isIndex reports whether a manifest is an index. Not every server says so: proxies add
+// a charset to its media type, and servers of files call it JSON. Then it is what has
+// manifests of its own.
+func isIndex(desc *remote.Descriptor) bool {
+	said, _, _ := strings.Cut(string(desc.MediaType), ";")
+	switch is := types.MediaType(strings.ToLower(strings.TrimSpace(said))); {
+	case is.IsIndex():
+		return true
+	case is.IsImage():
+		return false
+	}
+	var manifest struct {
+		Manifests []json.RawMessage `json:"manifests"`
+	}
+	return json.Unmarshal(desc.Manifest, &manifest) == nil && manifest.Manifests != nil
 }
 
 func (p *platforms) index(ctx context.Context, manifest []byte, depth int) error {

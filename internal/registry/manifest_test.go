@@ -5,6 +5,8 @@ package registry
 import (
 	"context"
 	"errors"
+	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -105,6 +107,51 @@ func publish(t *testing.T, image string, what any) string {
 		t.Fatal(err)
 	}
 	return hash.String()
+}
+
+// TestTheTypeThatAServerGivesAnIndex has servers that do not say what a manifest is as
+// the distribution specification asks for.
+func TestTheTypeThatAServerGivesAnIndex(t *testing.T) {
+	pushed := index(t, &v1.Platform{OS: "linux", Architecture: "arm64"})
+	for name, contentType := range map[string]string{
+		"with a charset":        "application/vnd.oci.image.index.v1+json; charset=utf-8",
+		"in other letters":      "application/vnd.OCI.image.index.v1+JSON",
+		"as any JSON":           "application/json",
+		"as a file":             "application/octet-stream",
+		"as text, with charset": "text/plain;charset=UTF-8",
+		"none":                  "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			next := registrytest.New(t)
+			host := registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/manifests/") {
+					w = typed{w, contentType}
+				}
+				next.ServeHTTP(w, r)
+			}))
+			spec := Spec{Image: host + "/" + image}
+			digest := publish(t, spec.Image+":1", pushed)
+			got, err := newClient(t).Platforms(t.Context(), imageOf(t, spec, Access{}), digest)
+			if diff := cmp.Diff([]string{"linux/arm64"}, got); err != nil || diff != "" {
+				t.Errorf("error %v, %s", err, diff)
+			}
+		})
+	}
+}
+
+// typed answers with a content type of its own.
+type typed struct {
+	http.ResponseWriter
+	contentType string
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w typed) WriteHeader(status int) {
+	w.Header()["Content-Type"] = []string{w.contentType}
+	if w.contentType == "" {
+		w.Header()["Content-Type"] = nil // none is guessed
+	}
+	w.ResponseWriter.WriteHeader(status)
 }
 
 func TestAnUnknownDigestHasNoPlatforms(t *testing.T) {

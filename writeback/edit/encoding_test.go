@@ -45,3 +45,28 @@ func TestMarkersInFilesThatAreNotUTF8AreSaid(t *testing.T) {
 		}
 	}
 }
+
+// TestMarkersThatNoCommentIsAreSaid has what people write who know other languages, or
+// who forget the braces.
+func TestMarkersThatNoCommentIsAreSaid(t *testing.T) {
+	for content, want := range map[string]edit.Reason{
+		`image: app:1 // {"$imagepolicy": "apps:app"}`:         edit.NotComment,
+		`image: app:1 <!-- {"$imagepolicy": "apps:app"} -->`:   edit.NotComment,
+		`image: app:1 -- {"$imagepolicy": "apps:app"}`:         edit.NotComment,
+		"image: app:1 \uFF03 {\"$imagepolicy\": \"apps:app\"}": edit.NotComment,
+		`image: app:1 # "$imagepolicy": "apps:app"`:            edit.NotJSON,
+		`image: app:1 # $imagepolicy: apps:app`:                edit.NotJSON,
+		`image: app:1 # { "$imgpolicy": "apps:app" }`:          edit.Misspelt,
+		`image: app:1 # see $imagepolicy: it is a comment`:     "",
+		`image: app:1 // a path {x}`:                           "",
+	} {
+		markers := edit.Scan([]byte(content + "\n"))
+		var got edit.Reason
+		if len(markers) == 1 {
+			got = markers[0].Skip
+		}
+		if got != want || len(markers) > 1 {
+			t.Errorf("%s: got %+v, want %q", content, markers, want)
+		}
+	}
+}

@@ -21,7 +21,7 @@ const (
 // hints are in every marker and near miss; they are searched for before
 // anything else is looked at.
 var hints = [][]byte{
-	[]byte("$image"), []byte("io.k8s.cli.setters."), []byte(`{"$`), []byte(`{'$`),
+	[]byte("$image"), []byte("io.k8s.cli.setters."), []byte(`{"$`), []byte(`{'$`), []byte(`{ "$`), []byte(`{ '$`),
 	[]byte("magepolic"), []byte("magePolic"), []byte("mage-polic"), []byte("mage_polic"),
 }
 
@@ -54,6 +54,7 @@ const (
 	Alias       Reason = "the value is an alias: mark its anchor instead"
 	Tagged      Reason = "the value has an explicit type that the image is not of"
 	InText      Reason = "the marker is part of a text in quotes, or of another that is no comment"
+	NotComment  Reason = "comments of YAML start with a blank and #: the marker is part of the value"
 	NoBlank     Reason = "there is no blank in front of the #, so that the marker is part of the value"
 	Multiline   Reason = "the line is part of a block scalar or of a value that spans lines"
 	TooLarge    Reason = "the file has more than 4 MiB, or the YAML document more than 1 MiB or some 250,000 values"
@@ -109,10 +110,16 @@ type span struct {
 var misspelt = regexp.MustCompile(`(?i)["']?\$?image[-_ ]?polic(y|ies)["']?\s*:|` +
 	`\{\s*["']\$[a-z_-]+["']\s*:\s*["'][a-z0-9.-]+:[a-z0-9.-]+(:(tag|name|digest))?["']\s*\}`)
 
+// unbraced is a comment that is a marker but for its braces.
+var unbraced = regexp.MustCompile(`^#+\s*["']?\$imagepolicy["']?\s*[:=]`)
+
 // readComment says what a comment that follows a value means. It is not a
 // marker, and no near miss either, when found is false.
 func readComment(comment []byte) (setter Setter, skip Reason, found bool) {
 	short := bytes.Contains(comment, []byte(key))
+	if short && unbraced.Match(comment) {
+		return Setter{}, NotJSON, true
+	}
 	if !bytes.ContainsRune(comment, '{') || !short && !bytes.Contains(comment, hints[1]) && !misspelt.Match(comment) {
 		return Setter{}, "", false
 	}

@@ -102,7 +102,7 @@ func (s site) fits(part Part, value string) Reason {
 		if part != Digest && (!strings.ContainsAny(value, "/@") || s.kustom) {
 			return NeedsDigest
 		}
-	case s.holds("repository"), s.holds("newName"):
+	case s.holds("repository"), s.holds("newName"), s.kustom && s.key == "name" && part == Reference:
 		return s.fitsName(part, value)
 	case s.holds("image"):
 		return s.fitsImage(part, value)
@@ -122,7 +122,7 @@ func (s site) fitsImage(part Part, value string) Reason {
 }
 
 func (s site) fitsName(part Part, value string) Reason {
-	only := s.key == "newName" || s.kustom
+	only := s.key == "newName" || s.kustom // an image of a kustomization is found by its name
 	switch {
 	case part == Name:
 		return ""
@@ -141,16 +141,16 @@ func tagged(value string) bool {
 // encrypted. The metadata is in every document that SOPS wrote.
 func encrypted(content []byte) bool {
 	// The expression looks at every byte by itself: most files have no such word at all.
-	if !bytes.Contains(content, []byte("sops")) || !sopsKey.Match(content) {
+	if !bytes.Contains(content, []byte("sops")) {
 		return false
 	}
 	for _, d := range splitDocuments(content) {
 		text := d.text(content)
-		if !sopsKey.Match(text) || len(text) > MaxDocument || nodesOf(text) > maxNodes {
+		if !sopsWord.Match(text) || len(text) > MaxDocument || nodesOf(text) > maxNodes {
 			continue
 		}
 		documents, err := decode(text)
-		if err != nil {
+		if err != nil && sopsKey.Match(text) {
 			return true // as far as anybody can tell
 		}
 		for _, document := range documents {
@@ -169,4 +169,9 @@ func covers(metadata *yaml.Node) bool {
 	return metadata != nil && text(metadata, "mac") != "" && text(metadata, "mac_only_encrypted") != "true"
 }
 
+// sopsWord may be a key, of whatever mapping: behind a byte order mark, a tag or a
+// question mark too.
+var sopsWord = regexp.MustCompile(`(?m)\bsops["']?[ \t]*(:|\r?$)`)
+
+// sopsKey is one of the document, where that cannot be parsed.
 var sopsKey = regexp.MustCompile(`(?m)^["']?sops["']?[ \t]*:|^\{.*["']?sops["']?[ \t]*:`)

@@ -5,6 +5,7 @@ package edit
 import (
 	"bytes"
 	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -226,8 +227,8 @@ func shortened(text []byte) string {
 	return strings.ToValidUTF8(string(text), "\uFFFD")
 }
 
-// hidden finds a marker where the line has no comment: in a text, or behind quotes
-// that were opened on a line before.
+// hidden finds a marker where the line has no comment: in a text, behind quotes that
+// were opened on a line before, or behind what starts a comment in other languages.
 func hidden(l line) (Marker, bool) {
 	shut := bytes.LastIndexByte(l.text, '}')
 	for i := range max(shut, 0) {
@@ -243,8 +244,17 @@ func hidden(l line) (Marker, bool) {
 			return Marker{Line: l.number, Setter: setter, Skip: InText}, true
 		}
 	}
+	if foreign := otherComment.Find(l.text); foreign != nil {
+		if setter, skip, found := readComment(foreign[bytes.IndexByte(foreign, '{'):]); found && skip == "" {
+			return Marker{Line: l.number, Setter: setter, Skip: NotComment}, true
+		}
+	}
 	return Marker{}, false
 }
+
+// otherComment is a marker behind what starts a comment in C, in HTML and in Lua, and
+// behind the full-width number sign of an input method.
+var otherComment = regexp.MustCompile(`(?://|<!--|--|\x{FF03})\s*\{\s*"\$imagepolicy"[^{}]*\}`)
 
 // read finds the value on a line whose comment starts at comment.
 func (m *Marker) read(l line, comment int) Reason {

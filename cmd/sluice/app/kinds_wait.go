@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -78,7 +79,9 @@ func (w *kindsWait) until(ctx context.Context, groups []string) error {
 		w.log.Info("the API server serves all kinds")
 		return nil
 	}
-	stop, err := w.serve(missing)
+	var waitsFor atomic.Value // []string
+	waitsFor.Store(missing)
+	stop, err := w.serve(&waitsFor)
 	if err != nil {
 		return err
 	}
@@ -102,6 +105,7 @@ func (w *kindsWait) until(ctx context.Context, groups []string) error {
 			w.log.Info("the API server serves all kinds")
 			return nil
 		}
+		waitsFor.Store(missing)
 		if w.clock.Since(logged) >= logPeriod {
 			w.logMissing(missing)
 			logged = w.clock.Now()
@@ -152,7 +156,7 @@ func (w *kindsWait) serves(kind schema.GroupVersionKind) (bool, error) {
 }
 
 // serve answers probes while there is no manager that does.
-func (w *kindsWait) serve(missing []string) (stop func(), err error) {
+func (w *kindsWait) serve(waitsFor *atomic.Value) (stop func(), err error) {
 	if w.health == "0" || w.health == "" {
 		return func() {}, nil
 	}
@@ -163,6 +167,7 @@ func (w *kindsWait) serve(missing []string) (stop func(), err error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("/readyz", func(rw http.ResponseWriter, _ *http.Request) {
+		missing, _ := waitsFor.Load().([]string)
 		http.Error(rw, "waiting for "+strings.Join(missing, ", "), http.StatusServiceUnavailable)
 	})
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout}
