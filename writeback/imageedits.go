@@ -51,7 +51,7 @@ func (e ImageEdits) Split(planned Planned) []Edits {
 // WithoutReverted implements [Edits]. A commit whose files cannot be read tells of no
 // revert.
 func (e ImageEdits) WithoutReverted(ctx context.Context, index *Index, planned Planned, h History) ([]RevertedUpdate, Edits) {
-	detector := revertDetector{chosen: e.Policies.images(), last: e.LastChosen}
+	detector := revertDetector{chosen: e.Policies.images(), last: e.LastChosen, owners: e.Policies.Owners}
 	candidates := detector.candidates(planned.Changed)
 	if len(candidates) == 0 {
 		return nil, e

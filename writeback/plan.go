@@ -59,11 +59,13 @@ func Plan(ctx context.Context, files Files, root string, policies Policies) (Pla
 
 // plan edits the marked files that are out of date, and reads no others.
 func (x *Index) plan(ctx context.Context, files Files, marked []File, policies Policies) (Planned, error) {
-	lacking, missing := missingParts(marked, policies.images())
+	lacking, missing := missingParts(marked, policies)
 	p := Planned{Contents: map[string][]byte{}, Held: missing}
 	total := 0 // bytes
-	images := policies.writable(lacking)
+	writable := policies.writable(lacking)
 	for _, file := range marked {
+		owners := policies.Owners.of(file.Path)
+		images := without(writable, owners)
 		outcomes := edit.Plan(file.Markers, images)
 		if slices.ContainsFunc(outcomes, edit.Outcome.Changed) {
 			content, err := files.ReadFile(file.Path)
@@ -79,8 +81,8 @@ func (x *Index) plan(ctx context.Context, files Files, marked []File, policies P
 				return Planned{}, ErrTooMuchChanged
 			}
 		}
-		explain(outcomes, edit.Plan(file.Markers, policies.images()), policies, lacking)
-		p.Report = append(p.Report, FileReport{Path: file.Path, Skip: file.Skip, Outcomes: outcomes})
+		explain(outcomes, edit.Plan(file.Markers, policies.images()), policies, unwritten{lacking, owners})
+		p.Report = append(p.Report, FileReport{Path: file.Path, Skip: file.Skip, Outcomes: outcomes, Owners: owners})
 	}
 	return p, nil
 }
@@ -111,18 +113,26 @@ func (p *Planned) take(name string, edited []byte, outcomes []edit.Outcome) {
 	}
 }
 
+// unwritten are the policies of a file that are not written there.
+type unwritten struct {
+	lacking map[string]bool   // a part that some marker wants
+	owners  map[string]string // the stages of pipelines that write them
+}
+
 // explain says why the markers of policies that are not written are left alone:
 // wished is what would come of them if all choices were written.
-func explain(outcomes, wished []edit.Outcome, policies Policies, lacking map[string]bool) {
+func explain(outcomes, wished []edit.Outcome, policies Policies, left unwritten) {
 	for i, o := range outcomes {
 		if o.Skip != edit.UnknownPolicy {
 			continue
 		}
 		policy := o.Setter.Policy
 		switch why, known := policies.Absent[policy]; {
+		case left.owners[policy] != "":
+			outcomes[i].Skip = PipelineWrites
 		case wished[i].Skip != edit.UnknownPolicy && wished[i].Skip != "":
 			outcomes[i] = wished[i]
-		case lacking[policy]:
+		case left.lacking[policy]:
 			outcomes[i].Skip, outcomes[i].New = Incomplete, wished[i].New
 		case policies.Held[policy]:
 			outcomes[i] = wished[i]
@@ -137,11 +147,11 @@ func explain(outcomes, wished []edit.Outcome, policies Policies, lacking map[str
 
 // missingParts are the policies whose image lacks a part that some marker wants,
 // and where.
-func missingParts(marked []File, images edit.Images) (map[string]bool, *HeldError) {
+func missingParts(marked []File, policies Policies) (map[string]bool, *HeldError) {
 	var held *HeldError
 	lacking := map[string]bool{}
 	for _, file := range marked {
-		for _, o := range edit.Plan(file.Markers, images) {
+		for _, o := range edit.Plan(file.Markers, without(policies.images(), policies.Owners.of(file.Path))) {
 			if o.Skip != edit.MissingPart {
 				continue
 			}

@@ -20,6 +20,9 @@ const (
 	// Incomplete policies have another field that asks for a part that the image
 	// lacks. Half an image reference is a wrong one.
 	Incomplete edit.Reason = "another marker of the policy asks for a part that its image does not have"
+	// PipelineWrites is the reason at markers that a stage of a pipeline writes: the newest
+	// version is not what was verified for the stage.
+	PipelineWrites edit.Reason = "a Pipeline writes it"
 )
 
 // Policies are what a plan knows of the policies of one namespace.
@@ -32,6 +35,9 @@ type Policies struct {
 	Absent map[string]edit.Reason
 	// Held are the policies of Chosen whose image was reverted.
 	Held map[string]bool
+	// Owners are the stages of pipelines that write markers of these policies. Such a
+	// marker is left alone.
+	Owners Owners
 }
 
 // only is the same with no other policy to write.
@@ -47,6 +53,16 @@ func (p Policies) only(policy string) Policies {
 // images are the choices, as the editor takes them.
 func (p Policies) images() edit.Images {
 	return edit.Images{Namespace: p.Namespace, ByPolicy: p.Chosen}
+}
+
+// without are images that have none of the policies that somebody else writes.
+func without(images edit.Images, owners map[string]string) edit.Images {
+	if len(owners) == 0 {
+		return images
+	}
+	images.ByPolicy = maps.Clone(images.ByPolicy)
+	maps.DeleteFunc(images.ByPolicy, func(policy string, _ edit.Image) bool { return owners[policy] != "" })
+	return images
 }
 
 // writable are the choices that are neither held nor lack a part.

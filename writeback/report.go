@@ -19,6 +19,8 @@ type FileReport struct {
 	Path     string
 	Skip     edit.Reason
 	Outcomes []edit.Outcome
+	// Owners are the stages that write the file's markers, by policy.
+	Owners map[string]string
 }
 
 // Report says what a run did about every marker at or below the automation's path, in
@@ -43,6 +45,8 @@ type Line struct {
 	// Namespace is that of the policy, and Text what a marker says that cannot be
 	// read.
 	Namespace, Text string
+	// Owner is the stage of a pipeline that writes the marker, if Skip is PipelineWrites.
+	Owner string
 	// Field is how a setter names a field without a marker; Policy is the artifact then.
 	Field string
 }
@@ -61,7 +65,16 @@ func (l Line) Subject() string {
 }
 
 // Sentence is about a marker that has no effect: where, its standing, why, and which.
-func (l Line) Sentence() string { return l.SentenceWith(l.Skip) }
+func (l Line) Sentence() string { return l.SentenceWith(l.Why()) }
+
+// Why is the reason why the marker has no effect, with who writes it if it is not for the
+// automation to write; empty if it has an effect.
+func (l Line) Why() string {
+	if l.Owner == "" {
+		return l.Skip
+	}
+	return l.Skip + ": " + l.Owner
+}
 
 // SentenceWith is the same with another reason, for who knows more.
 func (l Line) SentenceWith(why string) string {
@@ -94,6 +107,9 @@ func (r Report) Lines() []Line {
 			}
 			if o.Skip == "" || o.Skip == Reverted || o.Skip == Incomplete {
 				l.Wanted = o.New
+			}
+			if o.Skip == PipelineWrites {
+				l.Owner = file.Owners[l.Policy]
 			}
 			lines = append(lines, l)
 		}
@@ -143,8 +159,8 @@ type SkippedBy struct {
 	Reason  edit.Reason
 	Count   int
 	Example string // file:line
-	// Digest stands for the files and the texts of the markers, not for their lines: it
-	// changes when other markers are skipped for the reason.
+	// Digest stands for the files, the texts and the owners of the markers, not for their
+	// lines: it changes when other markers are skipped for the reason.
 	Digest string
 }
 
@@ -175,7 +191,7 @@ func (r Report) Counts() Counts {
 func digestOf(lines []Line) string {
 	var texts []string
 	for _, line := range lines {
-		texts = append(texts, fmt.Sprintf("%q %q %q", line.File, line.Setter, line.Text))
+		texts = append(texts, fmt.Sprintf("%q %q %q%s", line.File, line.Setter, line.Text, line.Owner))
 	}
 	slices.Sort(texts)
 	sum := sha256.Sum256([]byte(strings.Join(texts, "\n")))
@@ -198,7 +214,7 @@ func (r Report) NearMisses() []string {
 // Elsewhere reports whether a reason is that the marker is the business of somebody else,
 // or of later: nothing is wrong with it.
 func Elsewhere(why edit.Reason) bool {
-	return why == edit.OtherNamespace || why == NotReady || why == NotSelected
+	return why == edit.OtherNamespace || why == NotReady || why == NotSelected || why == PipelineWrites
 }
 
 // SkippedFor are the markers that are skipped for a reason.

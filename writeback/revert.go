@@ -18,6 +18,7 @@ import (
 type revertDetector struct {
 	chosen edit.Images
 	last   map[string]edit.Image // what the last run wrote or found written
+	owners Owners                // of markers that others write
 }
 
 // candidates are the policies whose last choice would be written again.
@@ -73,7 +74,7 @@ type markerCount struct{ total, current int }
 func (d revertDetector) count(files []File) map[markerPlace]markerCount {
 	counts := map[markerPlace]markerCount{}
 	for _, file := range files {
-		for _, o := range edit.Plan(file.Markers, d.chosen) {
+		for _, o := range edit.Plan(file.Markers, without(d.chosen, d.owners.of(file.Path))) {
 			if o.Skip != "" {
 				continue
 			}

@@ -21,6 +21,9 @@
 // an update that was written and is gone was taken back by someone, and is held
 // until the policy chooses again or a person says so. Nothing of that is in
 // memory, which a restart would lose.
+//
+// A marker that a stage of a Pipeline writes is left to it: the stage gets what was
+// verified for it, and the newest choice would run ahead of that.
 package imageupdateautomation
 
 import (
@@ -47,6 +50,7 @@ import (
 // +kubebuilder:rbac:groups=image.toolkit.fluxcd.io,resources=imageupdateautomations,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=image.toolkit.fluxcd.io,resources=imageupdateautomations/status,verbs=get;patch
 // +kubebuilder:rbac:groups=image.toolkit.fluxcd.io,resources=imagepolicies,verbs=get;list;watch
+// +kubebuilder:rbac:groups=sluice.dev,resources=pipelines,verbs=get;list;watch
 // +kubebuilder:rbac:groups=source.toolkit.fluxcd.io,resources=gitrepositories,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get
 // +kubebuilder:rbac:groups="",resources=events,verbs=create;patch
@@ -69,7 +73,9 @@ type Reconciler struct {
 	// Access says which GitRepositories automations may write to.
 	Access access.Access
 
-	tracker tracker
+	// pipelines says that the API server has Pipelines, whose stages may write markers.
+	pipelines bool
+	tracker   tracker
 }
 
 // kind is how the runner sees an automation.
@@ -96,7 +102,11 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	}
 	seen := kind()
 	seen.Host = r.host
-	return reconciler.Setup(mgr, seen, r, opts,
+	watches, err := r.watchPipelines(mgr)
+	if err != nil {
+		return err
+	}
+	return reconciler.Setup(mgr, seen, r, opts, append(watches,
 		func(b *builder.Builder) *builder.Builder {
 			return b.Watches(&imagev1.ImagePolicy{}, policyHandler{
 				EventHandler: handler.EnqueueRequestsFromMapFunc(r.automationsOfPolicy), tracker: &r.tracker,
@@ -113,7 +123,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		},
 		func(b *builder.Builder) *builder.Builder {
 			return b.Watches(&imagev1.ImageUpdateAutomation{}, handler.Funcs{DeleteFunc: r.gone})
-		})
+		})...)
 }
 
 // gone forgets an automation that was deleted.

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/test/fake/gitserver"
 	"github.com/sluice-cd/sluice/test/make"
@@ -44,7 +45,7 @@ func newFixture(t *testing.T, objects ...client.Object) fixture {
 	repo := server.Repo("app")
 	repo.Commit("main", gitserver.Files{"a.yaml": markedFile})
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, imagev1.AddToScheme, sourcev1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, imagev1.AddToScheme, sourcev1.AddToScheme, sluicev1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}
@@ -59,6 +60,7 @@ func newFixture(t *testing.T, objects ...client.Object) fixture {
 		Client:        fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(),
 		Writer:        writeback.NewWriter(git.NewMirrors(t.TempDir(), clock.RealClock{}), clock.RealClock{}),
 		ServesSources: true, Sources: f.woken, Clock: clock.RealClock{},
+		pipelines: true,
 	}
 	f.Access.Client = f.Client
 	return f

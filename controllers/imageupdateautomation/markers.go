@@ -61,13 +61,17 @@ func explainCommand(a *imagev1.ImageUpdateAutomation) string {
 // event for each reason, and of all others by one. They tell again when other markers
 // are skipped for a reason, and not when there are fewer; what was told is in the status
 // of the last run. Markers of policies that are not ready, not selected, or of another
-// namespace are no fault.
+// namespace are no fault, and neither are those that a stage of a pipeline writes, which
+// are told of by an event of their own.
 func skippedEvents(a *imagev1.ImageUpdateAutomation, report writeback.Report, counts writeback.Counts) []reconciler.Event {
 	var events []reconciler.Event
 	var others []writeback.Line
 	for _, s := range counts.Skipped {
 		switch {
-		case writeback.Elsewhere(s.Reason), wasTold(a.Status.Markers, s):
+		case wasTold(a.Status.Markers, s):
+		case s.Reason == writeback.PipelineWrites:
+			events = append(events, leftEvent(report.SkippedFor(s.Reason)))
+		case writeback.Elsewhere(s.Reason):
 		case writeback.Withholds(s.Reason):
 			events = append(events, markerEvent(imagev1.MarkerHeldReason, report.SkippedFor(s.Reason), ""))
 		default:

@@ -47,6 +47,11 @@ func (r *Reconciler) observe(ctx context.Context, a *imagev1.ImageUpdateAutomati
 	if err != nil {
 		return observation{}, err
 	}
+	if r.pipelines {
+		if policies.Owners, err = writeback.OwnersFor(ctx, r.Client, a, repo); err != nil {
+			return observation{}, err
+		}
+	}
 	at, err := branchesOf(a, repo)
 	if err != nil {
 		return observation{}, err

@@ -83,13 +83,13 @@ func advise(a *imagev1.ImageUpdateAutomation, seen observation, err error) error
 }
 
 // remarks are what the Ready message says besides: updates and markers that are held,
-// and a push branch that others commit to.
+// markers that a pipeline writes, and a push branch that others commit to.
 func remarks(a *imagev1.ImageUpdateAutomation, seen observation, written writeback.Result) string {
 	text := ""
 	for _, held := range a.Status.Held {
 		text += fmt.Sprintf("; holding %s of policy '%s', which commit %s reverted", held.Ref.String(), held.Policy, short(held.By))
 	}
-	text += skippedRemark(a, written.Report)
+	text += leftRemark(written.Report) + skippedRemark(a, written.Report)
 	if !written.Foreign.IsZero() {
 		text += fmt.Sprintf("; branch '%s' has commits of others and is not rebuilt", seen.request.Push)
 	}

@@ -5,7 +5,6 @@ package imageupdateautomation
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -15,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
@@ -60,26 +60,12 @@ func (r *Reconciler) followers(ctx context.Context, a *imagev1.ImageUpdateAutoma
 		for _, repo := range list.Items {
 			branch := referenceOf(&repo).BranchName()
 			follows := branch != "" && (branch == seen.request.Push || refOf(branch) == seen.request.Refspec.Target)
-			if follows && !repo.Spec.Suspend && sameRepository(repo.Spec.URL, seen.repo.Spec.URL) {
+			if follows && !repo.Spec.Suspend && git.SameRepository(repo.Spec.URL, seen.repo.Spec.URL) {
 				found = append(found, repo)
 			}
 		}
 	}
 	return found, nil
-}
-
-// sameRepository reports whether two URLs name one repository, whatever the
-// protocol and the user.
-func sameRepository(a, b string) bool {
-	return a == b || repositoryOf(a) != "" && repositoryOf(a) == repositoryOf(b)
-}
-
-func repositoryOf(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" {
-		return ""
-	}
-	return strings.ToLower(u.Hostname()) + "/" + strings.TrimSuffix(strings.Trim(u.Path, "/"), ".git")
 }
 
 // unaware reports whether a source neither has the last commit nor was asked for a

@@ -70,13 +70,7 @@ func (r *Reconciler) openRepository(ctx context.Context, p *sluicev1.Pipeline) (
 
 // branchOf is the branch that a stage is written to.
 func branchOf(repo repository, stage *sluicev1.Stage) string {
-	if stage.Write.Branch != "" {
-		return stage.Write.Branch
-	}
-	if ref := repo.object.Spec.Reference; ref != nil && ref.Branch != "" {
-		return ref.Branch
-	}
-	return "master" // as Flux's default is
+	return writeback.BranchOf(stage, repo.object)
 }
 
 // head is the newest commit of a branch that is known. The GitRepository tells of its

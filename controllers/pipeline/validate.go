@@ -36,11 +36,9 @@ func targetsOf(stage *sluicev1.Stage) []target {
 		return []target{{stage: stage.Name, path: stage.Write.Path, ready: stage.Ready}}
 	}
 	var targets []target
-	for _, t := range stage.Targets {
-		one := target{stage: stage.Name, name: t.Name, path: t.Path, wave: int(t.Wave), ready: t.Ready, kubeConfig: t.KubeConfig}
-		if one.path == "" {
-			one.path = stage.Write.Path
-		}
+	for i := range stage.Targets {
+		t := &stage.Targets[i]
+		one := target{stage: stage.Name, name: t.Name, path: stage.PathOf(t), wave: int(t.Wave), ready: t.Ready, kubeConfig: t.KubeConfig}
 		if len(one.ready) == 0 {
 			one.ready = stage.Ready
 		}

@@ -169,6 +169,9 @@ const (
 	// MarkerSkippedReason means: a marker has no effect, because it cannot be read, or
 	// names no policy of the automation's namespace.
 	MarkerSkippedReason = "MarkerSkipped"
+	// LeftToPipelineReason means: markers are not written, because a stage of a Pipeline
+	// writes them.
+	LeftToPipelineReason = "LeftToPipeline"
 	// PushBranchExtendedReason means: the push branch has commits of others and is
 	// extended instead of built anew.
 	PushBranchExtendedReason = "PushBranchExtended"

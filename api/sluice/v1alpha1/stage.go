@@ -72,6 +72,26 @@ type Stage struct {
 	OnFailure OnFailure `json:"onFailure,omitempty"`
 }
 
+// Paths are the directories or files that the stage is written to, one of each part.
+func (in *Stage) Paths() []string {
+	if len(in.Targets) == 0 {
+		return []string{in.Write.Path}
+	}
+	var paths []string
+	for i := range in.Targets {
+		paths = append(paths, in.PathOf(&in.Targets[i]))
+	}
+	return paths
+}
+
+// PathOf is the directory or file of a target: its own, or else that of the stage.
+func (in *Stage) PathOf(t *Target) string {
+	if t.Path != "" {
+		return t.Path
+	}
+	return in.Write.Path
+}
+
 // AfterPolicy says how many of the stages a bundle has to pass.
 type AfterPolicy string
 

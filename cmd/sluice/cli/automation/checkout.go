@@ -26,10 +26,7 @@ import (
 // with the credentials of the GitRepository, which the user needs the right to read.
 // The returned function removes the mirror.
 func checkOutFiles(cmd *cobra.Command, c client.Client, a *imagev1.ImageUpdateAutomation) (writeback.Files, string, func(), error) {
-	key := client.ObjectKey{Namespace: a.Spec.SourceRef.Namespace, Name: a.Spec.SourceRef.Name}
-	if key.Namespace == "" {
-		key.Namespace = a.Namespace
-	}
+	key := sourceKey(a)
 	var repo sourcev1.GitRepository
 	if err := cluster.Get(cmd.Context(), c, key, &repo); err != nil {
 		return nil, "", nil, fmt.Errorf("spec.sourceRef: %w", err)

@@ -69,6 +69,7 @@ func (e *explanation) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	known.Owners = ownersOf(cmd, c, &a)
 	files, revision, closeFiles, err := e.files(cmd, c, &a)
 	if err != nil {
 		return err

@@ -108,7 +108,7 @@ func Get(ctx context.Context, c client.Client, key client.ObjectKey, into client
 	err := c.Get(ctx, key, into)
 	kind := kindOf(c, into)
 	switch {
-	case isUnserved(err): // which may wrap that discovery was not found
+	case IsUnserved(err): // which may wrap that discovery was not found
 		return unserved(kind)
 	case apierrors.IsNotFound(err):
 		return fmt.Errorf("there is no %s %s in namespace %s: list them with kubectl get %s -A, choose a namespace with -n",
@@ -119,8 +119,8 @@ func Get(ctx context.Context, c client.Client, key client.ObjectKey, into client
 	return nil
 }
 
-// isUnserved reports whether the API server knows nothing of a kind, or of its group.
-func isUnserved(err error) bool {
+// IsUnserved reports whether the API server knows nothing of a kind, or of its group.
+func IsUnserved(err error) bool {
 	if meta.IsNoMatchError(err) {
 		return true
 	}

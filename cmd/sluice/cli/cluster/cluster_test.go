@@ -68,7 +68,7 @@ func TestAnAPIServerThatRefusesDiscoveryLacksNoCRDs(t *testing.T) {
 	if err == nil || strings.Contains(err.Error(), "install the CRDs") {
 		t.Errorf("got %v", err)
 	}
-	if isUnserved(errors.New("another")) {
+	if IsUnserved(errors.New("another")) {
 		t.Error("any error is taken for missing CRDs")
 	}
 }

@@ -51,7 +51,7 @@ func (l *Listing) Connect(args []string) (client.Client, []client.ListOption, er
 func List(ctx context.Context, c client.Client, into client.ObjectList, where ...client.ListOption) error {
 	if err := c.List(ctx, into, where...); err != nil {
 		gvk, _ := c.GroupVersionKindFor(into) // only for the message
-		if isUnserved(err) {
+		if IsUnserved(err) {
 			return unserved(strings.TrimSuffix(gvk.Kind, "List"))
 		}
 		return fmt.Errorf("listing %s: %w", gvk.Kind, err)

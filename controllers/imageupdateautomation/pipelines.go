@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package imageupdateautomation
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/writeback"
+)
+
+// watchPipelines watches Pipelines, if the API server has them.
+func (r *Reconciler) watchPipelines(mgr manager.Manager) ([]reconciler.Watch, error) {
+	var err error
+	r.pipelines, err = reconciler.Serves(mgr, sluicev1.GroupVersion.WithKind(sluicev1.PipelineKind))
+	if err != nil || !r.pipelines {
+		return nil, err
+	}
+	return []reconciler.Watch{func(b *builder.Builder) *builder.Builder {
+		return b.Watches(&sluicev1.Pipeline{}, handler.EnqueueRequestsFromMapFunc(r.automationsOfPipeline),
+			builder.WithPredicates(stagesChanged()))
+	}}, nil
+}
+
+// automationsOfPipeline are those of its namespace, whose policies it bundles.
+func (r *Reconciler) automationsOfPipeline(ctx context.Context, pipeline client.Object) []reconcile.Request {
+	var list imagev1.ImageUpdateAutomationList
+	if err := r.Client.List(ctx, &list, client.InNamespace(pipeline.GetNamespace())); err != nil {
+		log.FromContext(ctx).Error(err, "listing the automations beside a pipeline", "pipeline", pipeline.GetName())
+		return nil
+	}
+	return requests(list.Items, func(*imagev1.ImageUpdateAutomation) bool { return true })
+}
+
+// stagesChanged passes updates that change which markers a pipeline writes.
+func stagesChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*sluicev1.Pipeline)
+		after, also := e.ObjectNew.(*sluicev1.Pipeline)
+		return ok && also && !slices.Equal(writes(before), writes(after))
+	}}
+}
+
+// writes stands for what the stages of a pipeline write, and where.
+func writes(p *sluicev1.Pipeline) []string {
+	var all []string
+	if p.Spec.SourceRef != nil {
+		all = append(all, p.Spec.SourceRef.String())
+	}
+	for _, a := range p.Spec.Artifacts {
+		if a.ImagePolicyRef != nil {
+			all = append(all, a.ImagePolicyRef.Name)
+		}
+	}
+	for i := range p.Spec.Stages {
+		stage := &p.Spec.Stages[i]
+		all = append(all, fmt.Sprintf("%q %q %t %q", stage.Name, stage.Write.Branch, stage.Write.Tag != nil, stage.Paths()))
+	}
+	return all
+}
+
+// leftRemark is what the Ready message says of markers that stages of pipelines write.
+func leftRemark(report writeback.Report) string {
+	lines := report.SkippedFor(writeback.PipelineWrites)
+	if len(lines) == 0 {
+		return ""
+	}
+	var owners []string
+	for _, line := range lines {
+		if !slices.Contains(owners, line.Owner) {
+			owners = append(owners, line.Owner)
+		}
+	}
+	subject := "markers are"
+	if len(lines) == 1 {
+		subject = "marker is"
+	}
+	text := fmt.Sprintf("; %d %s left to %s", len(lines), subject, strings.Join(owners[:min(len(owners), maxNamed)], ", "))
+	if more := len(owners) - maxNamed; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// leftEvent tells of markers that stages of pipelines write. Nothing is wrong with them.
+func leftEvent(lines []writeback.Line) reconciler.Event {
+	told := markerEvent(imagev1.LeftToPipelineReason, lines, "")
+	told.Type = corev1.EventTypeNormal
+	return told
+}
