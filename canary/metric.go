@@ -112,18 +112,10 @@ func (n Names) failure(metric Metric, m Measurement) string {
 	return ""
 }
 
-// beyond says which end of the range a value is beyond: below ("<") the minimum or
-// above (">") the maximum; the sign is empty if it is in the range. Written so that a
-// NaN is beyond any end.
+// beyond says which end of the range a value is beyond; the sign is empty if it is in
+// the range.
 func (m Metric) beyond(value float64) (sign string, limit float64) {
-	switch {
-	case m.Min != nil && !(value >= *m.Min):
-		return "<", *m.Min
-	case m.Max != nil && !(value <= *m.Max):
-		return ">", *m.Max
-	default:
-		return "", 0
-	}
+	return flaggerv1.CanaryThresholdRange{Min: m.Min, Max: m.Max}.Beyond(value)
 }
 
 func (m Metric) inRange(value float64) bool {

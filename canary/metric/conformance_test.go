@@ -151,7 +151,7 @@ func (s *testServer) edit(t *testing.T, change func(*flaggerv1.MetricTemplate)) 
 		t.Fatal(err)
 	}
 	change(tmpl)
-	if err := s.checker.client.Update(t.Context(), tmpl); err != nil {
+	if err := s.checker.client.(client.Client).Update(t.Context(), tmpl); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -386,7 +386,7 @@ func conformSecret(t *testing.T, r recording) {
 			t.Fatal(err)
 		}
 		delete(secret.Data, key)
-		if err := s.checker.client.Update(t.Context(), secret); err != nil {
+		if err := s.checker.client.(client.Client).Update(t.Context(), secret); err != nil {
 			t.Fatal(err)
 		}
 		_, err := s.check(t)

@@ -54,7 +54,8 @@ var (
 
 // Checker measures metrics of canaries.
 type Checker struct {
-	client             client.Client
+	client             client.Reader
+	field              string // of the list of metrics, in errors
 	metricsServer      string
 	provider           string
 	sameNamespace      bool
@@ -81,6 +82,12 @@ func WithoutCrossNamespaceRefs() Option {
 	return func(k *Checker) { k.sameNamespace = true }
 }
 
+// WithField says which field has the list of metrics, for errors. Without it that is
+// the one of a Canary.
+func WithField(field string) Option {
+	return func(k *Checker) { k.field = field }
+}
+
 // WithAPIServer lets the provider externalmetrics ask the API server itself.
 func WithAPIServer(cfg *rest.Config) Option {
 	return func(k *Checker) { k.api = cfg }
@@ -100,8 +107,11 @@ func WithMemory(b *budget.Budget) Option {
 // NewChecker returns a checker that reads MetricTemplates, their Secrets and
 // targets through c, and sends queries that name no server of their own to the
 // Prometheus at the URL metricsServer. The clock says which time a query is about.
-func NewChecker(c client.Client, metricsServer string, clk clock.PassiveClock, options ...Option) *Checker {
-	k := &Checker{client: c, metricsServer: metricsServer, provider: provider.Kubernetes, clock: clk, ambientCredentials: &ambientCredentials{}, checked: &checkedQueries{}}
+func NewChecker(c client.Reader, metricsServer string, clk clock.PassiveClock, options ...Option) *Checker {
+	k := &Checker{
+		client: c, field: "spec.analysis.metrics", metricsServer: metricsServer, provider: provider.Kubernetes, clock: clk,
+		ambientCredentials: &ambientCredentials{}, checked: &checkedQueries{},
+	}
 	for _, option := range options {
 		option(k)
 	}
@@ -152,7 +162,7 @@ func (k *Checker) Supports(ctx context.Context, c *flaggerv1.Canary) error {
 	}
 	checks := c.Spec.Analysis.Checks()
 	if len(checks) > maxMetrics {
-		return reconcile.TerminalError(fmt.Errorf("spec.analysis.metrics: there are %d, and at most %d are measured", len(checks), maxMetrics))
+		return reconcile.TerminalError(fmt.Errorf("%s: there are %d, and at most %d are measured", k.field, len(checks), maxMetrics))
 	}
 	var missing error
 	for _, m := range checks {

@@ -82,7 +82,7 @@ func (p preparedQuery) fill(ctx context.Context, v templateVars, window time.Dur
 }
 
 func (k *Checker) prepared(ctx context.Context, c *flaggerv1.Canary, m flaggerv1.CanaryMetric) (preparedQuery, error) {
-	field := fmt.Sprintf("spec.analysis.metrics[%s]", m.Name)
+	field := fmt.Sprintf("%s[%s]", k.field, m.Name)
 	p, err := k.queryOf(ctx, c, field, m)
 	if err != nil {
 		return preparedQuery{}, err

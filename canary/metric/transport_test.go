@@ -177,7 +177,7 @@ func TestASecretThatRotatesLeavesNoConnections(t *testing.T) {
 		t.Fatalf("%d connections with the first certificate", n)
 	}
 	secret.Data["tls.crt"], secret.Data["tls.key"] = second.crt, second.key
-	if err := k.client.Update(t.Context(), secret); err != nil {
+	if err := k.client.(client.Client).Update(t.Context(), secret); err != nil {
 		t.Fatal(err)
 	}
 	check()
@@ -185,7 +185,7 @@ func TestASecretThatRotatesLeavesNoConnections(t *testing.T) {
 	if n := k.transports.own.Len(); n != 1 {
 		t.Errorf("%d transports are kept", n)
 	}
-	if err := k.client.Delete(t.Context(), tmpl); err != nil {
+	if err := k.client.(client.Client).Delete(t.Context(), tmpl); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := k.Check(t.Context(), plainCanary(), byErrors); err == nil {

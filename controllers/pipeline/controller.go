@@ -34,12 +34,15 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/canary/metric"
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/git/access"
 	"github.com/sluice-cd/sluice/internal/git/credential"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/wake"
+	"github.com/sluice-cd/sluice/promotion"
 	"github.com/sluice-cd/sluice/promotion/forge"
 	"github.com/sluice-cd/sluice/writeback"
 )
@@ -51,6 +54,8 @@ import (
 // +kubebuilder:rbac:groups=source.toolkit.fluxcd.io,resources=ocirepositories,verbs=get;list;watch
 // +kubebuilder:rbac:groups=kustomize.toolkit.fluxcd.io,resources=kustomizations,verbs=get;list;watch
 // +kubebuilder:rbac:groups=flagger.app,resources=canaries,verbs=get;list;watch
+// +kubebuilder:rbac:groups=flagger.app,resources=metrictemplates,verbs=get
+// +kubebuilder:rbac:groups=external.metrics.k8s.io,resources=*,verbs=list
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get
 // +kubebuilder:rbac:groups="",resources=events,verbs=create;patch
 
@@ -79,6 +84,8 @@ type Reconciler struct {
 	// Guard says where kubeConfigs may lead to; nil is anywhere.
 	Guard *outbound.Guard
 	Clock clock.WithTicker
+	// Checker measures metrics that verify; nil refuses them. Its field is [MetricsField].
+	Checker *metric.Checker
 
 	memories memories
 	// looks begins a look of a pipeline at its objects. cached are the kinds of them that
@@ -86,6 +93,8 @@ type Reconciler struct {
 	looks  func(pipeline types.NamespacedName) looker
 	cached map[string]bool
 	wake   wake.Source
+	// measuring are looks at metrics that are under way.
+	measuring background.Runner[metricsKey, promotion.Look]
 	// logs reads the end of a pod's log.
 	logs func(ctx context.Context, pod types.NamespacedName) (string, error)
 }
@@ -106,6 +115,8 @@ func kind() reconciler.Kind[*sluicev1.Pipeline] {
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
 	seen := kind()
 	seen.Host = r.host
+	r.measuring.Patience, r.measuring.PerNamespace, r.measuring.Limit = background.DefaultPatience, metricsAtOnce, allLooks
+	r.measuring.Wake = func(key metricsKey) { r.wake.Wake(key.pipeline) }
 	clusters, err := r.openClusters(mgr)
 	if err != nil {
 		return err
@@ -116,7 +127,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		r.watch(&sluicev1.Freeze{}, r.all),
 		commanded,
 		reconciler.OnDelete(&sluicev1.Pipeline{}, func(pipeline client.ObjectKey) {
-			r.memories.forget(pipeline)
+			if last := r.memories.forget(pipeline); last != nil {
+				r.forgetLooks(last, nil)
+			}
 			clusters.Forget(pipeline)
 		}),
 		func(b *builder.Builder) *builder.Builder { return b.WatchesRawSource(&r.wake) },

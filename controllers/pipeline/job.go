@@ -70,6 +70,7 @@ type verifying struct {
 	index  int // of the verification
 	bundle sluicev1.Bundle
 	landed time.Time
+	since  time.Time // the wave of the target has it
 }
 
 // jobName is the same for the same landing: a Job that was made before a crash is found
@@ -221,10 +222,14 @@ func (r *run) jobEnv(v verifying) []corev1.EnvVar {
 		{Name: "SLUICE_TARGET", Value: v.target}, {Name: "SLUICE_BUNDLE", Value: v.bundle.ID},
 	}
 	for _, version := range v.bundle.Versions {
-		name := "SLUICE_VERSION_" + strings.ToUpper(strings.ReplaceAll(version.Artifact, "-", "_"))
-		env = append(env, corev1.EnvVar{Name: name, Value: cmp.Or(version.Tag, version.Digest)})
+		env = append(env, corev1.EnvVar{Name: versionVariable(version.Artifact), Value: cmp.Or(version.Tag, version.Digest)})
 	}
 	return env
+}
+
+// versionVariable is the name of the variable with the version of an artifact.
+func versionVariable(artifact string) string {
+	return "SLUICE_VERSION_" + strings.ToUpper(strings.ReplaceAll(artifact, "-", "_"))
 }
 
 // withEnv are our variables and theirs, which may refer to ours. Where they have one of

@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"sync"
+	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,6 +30,11 @@ type memory struct {
 	// wrote is the bundle that was written last, by stage.
 	wrote map[string]string
 	forge forgeMemory
+	// since is when this process saw the pipeline first.
+	since time.Time
+	// looks at metrics of landings without a verdict.
+	mu    sync.Mutex
+	looks map[metricsKey]*measured
 }
 
 type pushedHead struct {
@@ -55,9 +61,12 @@ func (m *memories) of(key client.ObjectKey) *memory {
 	return m.all[key]
 }
 
-// forget ends what is remembered of a pipeline that was deleted.
-func (m *memories) forget(key client.ObjectKey) {
+// forget ends what is remembered of a pipeline that was deleted, and returns it; nil is
+// nothing.
+func (m *memories) forget(key client.ObjectKey) *memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	last := m.all[key]
 	delete(m.all, key)
+	return last
 }

@@ -114,6 +114,7 @@ func (r *run) observe(ctx context.Context) (promotion.Observation, error) {
 		return seen, err
 	}
 	r.look, r.lookSoon = r.looks(client.ObjectKeyFromObject(r.pipeline)), false
+	r.measureAfter, r.looksAt = 0, map[metricsKey]bool{}
 	for i := range r.pipeline.Spec.Stages {
 		stage := &r.pipeline.Spec.Stages[i]
 		if seen.Stages[stage.Name], err = r.stage(ctx, stage); err != nil {
@@ -121,6 +122,7 @@ func (r *run) observe(ctx context.Context) (promotion.Observation, error) {
 		}
 	}
 	r.look.Done()
+	r.forgetLooks(r.memory, r.looksAt)
 	return seen, nil
 }
 

@@ -52,6 +52,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 	if err := run.readState(ctx); err != nil {
 		return reconciler.Result{}, err
 	}
+	if err := run.supportsMetrics(ctx); err != nil {
+		return reconciler.Result{}, err
+	}
+	if run.memory.since.IsZero() {
+		run.memory.since = r.Clock.Now()
+	}
 	run.lookAtForges()
 	return run.untilAtRest(ctx)
 }
@@ -78,6 +84,10 @@ type run struct {
 	faults map[string]error
 	// after is when to look again because a forge is busy; zero is with the interval.
 	after time.Duration
+	// measureAfter is when metrics are to be looked at next; zero is with the interval.
+	// looksAt are the verifications by metrics that go on.
+	measureAfter time.Duration
+	looksAt      map[metricsKey]bool
 }
 
 // untilAtRest decides, keeps what was decided and carries it out, until there is nothing
@@ -122,8 +132,10 @@ func (r *run) result(d promotion.Decision) reconciler.Result {
 	if r.lookSoon {
 		result.After = min(result.After, lookSoon)
 	}
-	if r.after > 0 {
-		result.After = min(result.After, r.after)
+	for _, after := range []time.Duration{r.after, r.measureAfter} {
+		if after > 0 {
+			result.After = min(result.After, after)
+		}
 	}
 	return result
 }

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/go-git/go-git/v5/plumbing"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/promotion"
@@ -72,14 +74,8 @@ func validateStage(stage *sluicev1.Stage) error {
 		return err
 	}
 	for i, v := range stage.Verify {
-		if v.Metrics != nil {
-			return refuse("%s.verify[%d].metrics: not served yet; use a canary or a job", field, i)
-		}
-		if v.Job == nil {
-			continue
-		}
-		if _, err := parseJobTemplate(v.Job); err != nil {
-			return refuse("%s.verify[%d].job.template: %w", field, i, err)
+		if err := validateVerification(fmt.Sprintf("%s.verify[%d]", field, i), stage, v); err != nil {
+			return err
 		}
 	}
 	return validateReferences(field, stage)
@@ -92,6 +88,53 @@ func validateSetters(p *sluicev1.Pipeline, stage *sluicev1.Stage) error {
 		if a.OCIRepositoryRef != nil && stage.Write.Tag == nil && !set {
 			return refuse("spec.stages[%s].write.setters: markers are of ImagePolicies: artifact %s, of an OCIRepository, needs a setter", stage.Name, a.Name)
 		}
+	}
+	return nil
+}
+
+func validateVerification(field string, stage *sluicev1.Stage, v sluicev1.Verification) error {
+	switch {
+	case v.Metrics != nil:
+		return validateMetrics(field+".metrics", v.Metrics, stage.VerifyTimeout.Duration)
+	case v.Job != nil:
+		if _, err := parseJobTemplate(v.Job); err != nil {
+			return refuse("%s.job.template: %w", field, err)
+		}
+	}
+	return nil
+}
+
+// validateMetrics refuses what cannot be measured, or not in time.
+func validateMetrics(field string, v *sluicev1.MetricsVerification, timeout time.Duration) error {
+	if v.Interval.Duration < time.Second || v.For.Duration <= 0 {
+		return refuse("%s: interval has to be at least 1s, and for more than none", field)
+	}
+	for i, m := range v.Checks {
+		if err := validateCheck(fmt.Sprintf("%s.checks[%d]", field, i), m); err != nil {
+			return err
+		}
+	}
+	if takes := promotion.MetricsTime(v, longestWindow(v)); timeout > 0 && takes >= timeout {
+		return refuse("%s: it takes at least %s to look at them, and the verifyTimeout of the stage is %s: make that longer, or `for` shorter", field, takes, timeout)
+	}
+	return nil
+}
+
+func validateCheck(field string, m flaggerv1.CanaryMetric) error {
+	if m.Builtin() {
+		return refuse("%s.name: %s compares a canary, which a pipeline has none of; name it otherwise, and give it a templateRef or a query", field, m.Name)
+	}
+	if (m.Query == "") == (m.TemplateRef == nil) {
+		return refuse("%s: exactly one of templateRef and query is required", field)
+	}
+	if ref := m.TemplateRef; ref != nil && ref.Kind != "" && ref.Kind != flaggerv1.MetricTemplateKind {
+		return refuse("%s.templateRef.kind: %q is no %s", field, ref.Kind, flaggerv1.MetricTemplateKind)
+	}
+	if within := m.ThresholdRange; within == nil && m.Threshold == 0 || within != nil && within.Min == nil && within.Max == nil {
+		return refuse("%s.thresholdRange: min or max is required, or any value is good", field)
+	}
+	if window, err := windowOf(m); err != nil || window <= 0 {
+		return refuse("%s.interval: %q is not a duration such as 30s or 1m", field, m.Interval)
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // verification says whether what has to prove the content of a target did. A Canary
-// runs by itself; Jobs are begun by [run.startJobs].
+// runs by itself; Jobs are begun by [run.startJobs], and metrics are looked at here.
 func (r *run) verification(ctx context.Context, stage *sluicev1.Stage, t target, seen *promotion.TargetSeen) error {
 	l := landingOf(r.memory.state, stage.Name)
 	for i, v := range stage.Verify {
@@ -23,7 +23,7 @@ func (r *run) verification(ctx context.Context, stage *sluicev1.Stage, t target,
 		if v.Canary != nil {
 			state, evidence, err = r.canaryVerification(ctx, t, v.Canary, l, seen.Content)
 		} else {
-			state, evidence, err = r.jobOfLanding(ctx, verifying{stage: stage, target: t.name, index: i, landed: l.At}, l, seen.Content)
+			state, evidence, err = r.ofLanding(ctx, verifying{stage: stage, target: t.name, index: i, landed: l.At, since: l.Waves[t.wave]}, l, *seen)
 		}
 		if err != nil {
 			return err
@@ -38,12 +38,15 @@ func (r *run) verification(ctx context.Context, stage *sluicev1.Stage, t target,
 	return nil
 }
 
-// jobOfLanding is what came of the Job of a landing. It says nothing of other content,
-// nor once there is a verdict: Jobs go when their time is over.
-func (r *run) jobOfLanding(ctx context.Context, v verifying, l promotion.Landing, want promotion.Content) (promotion.Verification, string, error) {
+// ofLanding is what came of the Job or of the metrics of a landing. They say nothing of
+// other content, nor once there is a verdict: Jobs go when their time is over.
+func (r *run) ofLanding(ctx context.Context, v verifying, l promotion.Landing, seen promotion.TargetSeen) (promotion.Verification, string, error) {
 	b, known := r.memory.state.Bundle(l.Bundle)
+	metrics := v.stage.Verify[v.index].Metrics != nil
 	switch {
-	case !known || !want.Is(b):
+	case (!known || !seen.Content.Is(b)) && metrics:
+		return promotion.VerificationPending, "its metrics are about to be looked at", nil
+	case !known || !seen.Content.Is(b):
 		return promotion.VerificationPending, "its Job is about to be made", nil
 	case l.Verdict == promotion.VerdictVerified:
 		return promotion.VerificationPassed, "", nil
@@ -51,6 +54,9 @@ func (r *run) jobOfLanding(ctx context.Context, v verifying, l promotion.Landing
 		return promotion.VerificationPending, l.Reason, nil
 	}
 	v.bundle = b
+	if metrics {
+		return r.metricsVerification(ctx, v, seen.Ready)
+	}
 	return r.jobVerification(ctx, v)
 }
 

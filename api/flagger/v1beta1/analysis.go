@@ -201,6 +201,20 @@ type CanaryThresholdRange struct {
 	Max *float64 `json:"max,omitempty"`
 }
 
+// Beyond says which end of the range a value is beyond: below ("<") the minimum or
+// above (">") the maximum; the sign is empty if it is in the range. Written so that a
+// NaN is beyond any end.
+func (in CanaryThresholdRange) Beyond(value float64) (sign string, limit float64) {
+	switch {
+	case in.Min != nil && !(value >= *in.Min):
+		return "<", *in.Min
+	case in.Max != nil && !(value <= *in.Max):
+		return ">", *in.Max
+	default:
+		return "", 0
+	}
+}
+
 // SessionAffinity keeps a user on the version first seen, with a cookie.
 type SessionAffinity struct {
 	// CookieName is the name of the cookie.

@@ -237,13 +237,13 @@ type JobVerification struct {
 // MetricsVerification looks at metrics for a while.
 type MetricsVerification struct {
 	// Checks are the metrics, as a Canary has them: with a thresholdRange and a
-	// templateRef or a query.
+	// templateRef or a query. There are no builtin checks, which compare a canary.
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	// +required
 	Checks []flaggerv1.CanaryMetric `json:"checks"`
 
-	// For is how long they are looked at.
+	// For is how long they are looked at, one look in each interval.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
 	// +kubebuilder:default="5m"
@@ -257,7 +257,8 @@ type MetricsVerification struct {
 	// +optional
 	Interval metav1.Duration `json:"interval,omitempty"`
 
-	// Failures is how many looks may find a metric out of its range.
+	// Failures is how many looks may find a metric out of its range. A look without an
+	// answer, such as of a server that is away, is none.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Failures int32 `json:"failures,omitempty"`

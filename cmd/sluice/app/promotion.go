@@ -10,6 +10,7 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/sluice-cd/sluice/canary/metric"
 	"github.com/sluice-cd/sluice/controllers/freeze"
 	"github.com/sluice-cd/sluice/controllers/pipeline"
 	"github.com/sluice-cd/sluice/promotion/forge"
@@ -23,10 +24,23 @@ func (w *wiring) promotion() error {
 	pipelines := &pipeline.Reconciler{
 		Client: w.mgr.GetClient(), Live: w.mgr.GetAPIReader(), Writer: w.writer, Mirrors: w.mirrors, Clock: w.clock,
 		ServesSources: w.flags.serves("source"), Sources: &w.pushed,
-		Access: w.access(), Forges: forges, Guard: w.guard,
+		Access: w.access(), Forges: forges, Guard: w.guard, Checker: w.checker(),
 	}
 	freezes := &freeze.Reconciler{Client: w.mgr.GetClient(), Live: w.mgr.GetAPIReader(), Clock: w.clock}
 	return errors.Join(pipelines.SetupWithManager(w.mgr, w.options), freezes.SetupWithManager(w.mgr, w.options))
+}
+
+// checker measures the metrics of pipelines. It reads MetricTemplates and their Secrets
+// one at a time, when they are needed.
+func (w *wiring) checker() *metric.Checker {
+	f := &w.flags.canary
+	options := []metric.Option{
+		metric.WithField(pipeline.MetricsField), metric.WithAPIServer(w.mgr.GetConfig()), metric.WithGuard(w.guard), metric.WithMemory(w.memory),
+	}
+	if w.flags.noCrossNamespace {
+		options = append(options, metric.WithoutCrossNamespaceRefs())
+	}
+	return metric.NewChecker(w.mgr.GetAPIReader(), f.metricsServer, w.clock, options...)
 }
 
 // forges reach the APIs of Git servers. Tokens of GitHub Apps have a cache of their own:
