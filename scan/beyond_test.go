@@ -63,3 +63,25 @@ func TestAFullPageWithoutALinkIsNotTheEnd(t *testing.T) {
 		})
 	}
 }
+
+// A list that could not be read to its end is none, or policies would choose from half
+// of it.
+func TestAFullPageWhoseNextIsRefusedForAMomentIsNoList(t *testing.T) {
+	for _, status := range []int{
+		http.StatusUnauthorized, http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusBadGateway,
+	} {
+		host := registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.URL.Path == "/v2/":
+			case r.URL.Query().Has("last"):
+				w.WriteHeader(status)
+			default:
+				_, _ = io.WriteString(w, `{"name":"app","tags":["`+strings.Join(numbered(0, 1000), `","`)+`"]}`)
+			}
+		}))
+		to := target(t, imagev1.ImageRepositorySpec{Image: host + "/" + image, MaxTags: 1000})
+		if got, err := newClient(t).Tags(t.Context(), to, registry.Access{}); err == nil {
+			t.Errorf("%d: %d tags count as all", status, got.Len())
+		}
+	}
+}

@@ -175,7 +175,7 @@ func (l *lister) beyond(ctx context.Context, got answer, into *tagBuffer) (more 
 	address := l.first("") + "&last=" + url.QueryEscape(string(into.at(before-1)))
 	more, err = l.fetch(ctx, address, "", into)
 	var refused *transport.Error
-	if errors.As(err, &refused) && refused.StatusCode >= 400 && refused.StatusCode < 500 {
+	if errors.As(err, &refused) && knowsNoSuchPage(refused.StatusCode) {
 		return answer{}, false, nil // it knows no such question, and has given all it has
 	}
 	if err != nil {
@@ -188,6 +188,17 @@ func (l *lister) beyond(ctx context.Context, got answer, into *tagBuffer) (more 
 	}
 	into.truncate(before)
 	return answer{}, false, nil
+}
+
+// knowsNoSuchPage reports whether a status says that a registry cannot be asked for what
+// comes after a tag. That a credential or a moment ran out in the middle says nothing of
+// the list, which may go on.
+func knowsNoSuchPage(status int) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return false
+	}
+	return status >= 400 && status < 500
 }
 
 // maxBytes is as long as a page within the budget can be.

@@ -166,6 +166,7 @@ type search struct {
 	markers   int
 	links     []string
 	resolved  int // links that were followed
+	steps     int // names that were looked up on the way
 }
 
 // directory reports whether there is something below dir.

@@ -46,6 +46,10 @@ var (
 // maxHops is how many links a path may lead through, as on Linux.
 const maxHops = 40
 
+// maxSteps bounds the names that one run looks up along links. A target may have some
+// 2000 of them, and every one may be a link.
+const maxSteps = 100_000
+
 // resolve follows a symlink and all that its target leads through, those of folders
 // included, as an operating system does.
 func (s *search) resolve(name string) (string, tree.Entry, error) {
@@ -54,6 +58,9 @@ func (s *search) resolve(name string) (string, tree.Entry, error) {
 	for hops := 0; len(left) > 0; {
 		part := left[0]
 		left = left[1:]
+		if s.steps++; s.steps > maxSteps {
+			return "", tree.Entry{}, errLoop
+		}
 		switch {
 		case part == "" || part == ".":
 			continue
@@ -83,9 +90,6 @@ func (s *search) resolve(name string) (string, tree.Entry, error) {
 			return "", tree.Entry{}, errOutside
 		}
 		left = append(strings.Split(string(content), "/"), left...)
-		if len(left) > maxTarget {
-			return "", tree.Entry{}, errLoop
-		}
 	}
 	return at, entry, nil
 }

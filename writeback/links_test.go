@@ -4,10 +4,13 @@ package writeback_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -107,6 +110,27 @@ func TestMarkersBehindLinksBehindLinksAreSaid(t *testing.T) {
 				t.Errorf("links (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestLinksThatLeadByManyNamesCostLittle has links each of whose names is a link again.
+func TestLinksThatLeadByManyNamesCostLittle(t *testing.T) {
+	files := map[string]string{"d/x.yaml": marked, "d/0": "-> ."}
+	for i := range 39 {
+		files["d/"+strconv.Itoa(i+1)] = "-> " + strings.Repeat(strconv.Itoa(i)+"/", 1000) + "."
+	}
+	for i := range 100 {
+		files[fmt.Sprintf("prod/%d.yaml", i)] = "-> ../d/39/" + strings.Repeat("./", 1000) + "x.yaml"
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		planOf(t, files, "prod")
+	}()
+	select {
+	case <-done:
+	case <-time.After(time.Minute):
+		t.Fatal("it goes on looking")
 	}
 }
 

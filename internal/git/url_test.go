@@ -86,3 +86,31 @@ func FuzzParseURL(f *testing.F) {
 		}
 	})
 }
+
+// TestURLsOfOneRepository has the URLs that hosts show for HTTPS and for SSH.
+func TestURLsOfOneRepository(t *testing.T) {
+	tests := map[string]struct {
+		a, b string
+		want bool
+	}{
+		"by HTTPS and SSH":           {"https://git.example.com/a/b.git", "ssh://git@git.example.com:22/a/b", true},
+		"Azure DevOps":               {"https://org@dev.azure.com/org/project/_git/app", "ssh://git@ssh.dev.azure.com/v3/org/project/app", true},
+		"Azure DevOps by blanks":     {"https://dev.azure.com/org/my%20project/_git/app", "ssh://git@ssh.dev.azure.com/v3/org/my%20project/app", true},
+		"the older Azure DevOps":     {"https://org.visualstudio.com/DefaultCollection/project/_git/app", "https://dev.azure.com/org/project/_git/app", true},
+		"SSH at the port of HTTPS":   {"https://github.com/a/b", "ssh://git@ssh.github.com:443/a/b.git", true},
+		"GitLab's, likewise":         {"https://gitlab.com/a/b", "ssh://git@altssh.gitlab.com:443/a/b.git", true},
+		"another project":            {"https://dev.azure.com/org/one/_git/app", "ssh://git@ssh.dev.azure.com/v3/org/two/app", false},
+		"another host":               {"https://ssh.example.com/a/b", "https://example.com/a/b", false},
+		"texts that are no URLs":     {"git@github.com:a/b", "git@github.com:a/c", false},
+		"the same text, not a URL":   {"git@github.com:a/b", "git@github.com:a/b", true},
+		"a path of another version":  {"https://git.example.com/v3/a/b", "https://git.example.com/a/b", false},
+		"a folder that is so called": {"https://git.example.com/a/_git/b", "https://git.example.com/a/b", false},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := SameRepository(tc.a, tc.b); got != tc.want {
+				t.Errorf("%q and %q: %v", tc.a, tc.b, got)
+			}
+		})
+	}
+}

@@ -27,8 +27,8 @@ const (
 	maxTagList   = 256 << 20
 )
 
-// readTags reads one tag a line. Blank lines, and lines that start with "#", are
-// none.
+// readTags reads one tag a line, in UTF-8. Blank lines, and lines that start with "#",
+// are none.
 func readTags(cmd *cobra.Command, name string) ([]string, error) {
 	in := cmd.InOrStdin()
 	if name != "-" {
@@ -43,7 +43,11 @@ func readTags(cmd *cobra.Command, name string) ([]string, error) {
 	lines := bufio.NewScanner(io.LimitReader(in, maxTagList))
 	lines.Buffer(nil, maxTagLength)
 	for lines.Scan() {
-		if tag := strings.TrimSpace(lines.Text()); tag != "" && !strings.HasPrefix(tag, "#") {
+		line := strings.TrimPrefix(lines.Text(), "\uFEFF")
+		if strings.Contains(line, "\x00") {
+			return nil, fmt.Errorf("--tags: %s is not UTF-8: save it as UTF-8, as PowerShell does with Out-File -Encoding utf8", name)
+		}
+		if tag := strings.TrimSpace(line); tag != "" && !strings.HasPrefix(tag, "#") {
 			tags = append(tags, tag)
 		}
 	}
