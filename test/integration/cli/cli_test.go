@@ -9,10 +9,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
 
 func TestExplainPolicyOfACluster(t *testing.T) {
@@ -73,6 +75,23 @@ func TestExplainAutomationOfACluster(t *testing.T) {
 	}
 	if err := json.Unmarshal([]byte(out), &got); err != nil || len(got.Markers) != 1 || got.Markers[0].State != "current" {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func TestExplainAutomationSaysWhichStageWritesAMarker(t *testing.T) {
+	f := newFixture(t)
+	f.must(f.Client.Create(t.Context(), &sluicev1.Pipeline{ObjectMeta: f.named("shop"), Spec: sluicev1.PipelineSpec{
+		Artifacts: []sluicev1.Artifact{{Name: "app", ImagePolicyRef: &meta.LocalObjectReference{Name: "app"}}},
+		SourceRef: &imagev1.CrossNamespaceSourceReference{Kind: "GitRepository", Name: "app"},
+		Stages:    []sluicev1.Stage{{Name: "prod", Write: sluicev1.Write{Commit: &sluicev1.WriteCommit{}, Path: "fleet"}}},
+	}}))
+
+	out, _ := f.succeed("explain", "automation", "fleet")
+
+	want := append([]string{"fleet/a.yaml:1", f.ns + ":app", f.host + "/app:0.9.0", "-", "skipped"},
+		strings.Fields("a Pipeline writes it: stage prod of Pipeline "+f.ns+"/shop")...)
+	if diff := cmp.Diff(want, words(out)[1]); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -45,8 +45,8 @@ With --from it is the one-stage Pipeline that does what an ImageUpdateAutomation
 and takes back what fails: the policies that the automation writes, its repository,
 path, branch, author and signing key; the Kustomizations of the same repository below
 that path, which have to be Ready; and the Canaries that they have, which have to
-succeed. Comments say what could not be carried over. Suspend or delete the automation
-before you apply the Pipeline: both would write.
+succeed. Comments say what could not be carried over. The automation leaves what the
+Pipeline writes to it: delete it when it has nothing else to write.
 
 Otherwise it has the stages that are named, each after the one before it.`,
 		Example: `  sluice create pipeline --from automation/fleet -n apps >pipeline.yaml

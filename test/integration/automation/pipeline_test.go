@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package automation
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/test/fake/gitserver"
+)
+
+// TestAMarkerOfAStageIsLeftToItsPipeline follows a Pipeline that comes and goes, without an
+// interval that could have helped.
+func TestAMarkerOfAStageIsLeftToItsPipeline(t *testing.T) {
+	f := newFixture(t)
+	f.repo.Commit("main", gitserver.Files{"prod/a.yaml": f.marked("app", "1")})
+	pipeline := &sluicev1.Pipeline{ObjectMeta: f.named("shop"), Spec: sluicev1.PipelineSpec{
+		Artifacts: []sluicev1.Artifact{{Name: "app", ImagePolicyRef: &meta.LocalObjectReference{Name: "app"}}},
+		SourceRef: &imagev1.CrossNamespaceSourceReference{Kind: "GitRepository", Name: "app"},
+		Stages:    []sluicev1.Stage{{Name: "prod", Write: sluicev1.Write{Commit: &sluicev1.WriteCommit{}, Path: "prod"}}},
+	}}
+	p, a := f.policy("app"), f.automation("auto")
+	f.upToDate(a)
+	f.must(f.Client.Create(t.Context(), pipeline))
+	f.eventually(a, "the marker is left to the stage", func() bool {
+		ready := apimeta.FindStatusCondition(a.Status.Conditions, meta.ReadyCondition)
+		return ready != nil && ready.Message == "repository up-to-date; 1 marker is left to stage prod of Pipeline "+f.ns+"/shop"
+	})
+
+	f.choose(p, "2")
+	f.written(a, "a.yaml", "app", "2")
+	if got := f.repo.File("main", "prod/a.yaml"); got != f.marked("app", "1") {
+		t.Errorf("the file of the stage is %q", got)
+	}
+	f.told(fmt.Sprintf("prod/a.yaml:1: skipped: a Pipeline writes it: stage prod of Pipeline %[1]s/shop (marker \"%[1]s:app\" of policy 'app' in namespace '%[1]s')", f.ns))
+
+	f.must(f.Client.Delete(t.Context(), pipeline))
+	f.written(a, "prod/a.yaml", "app", "2")
+}
