@@ -38,6 +38,9 @@ func waitingFor(gates []sluicev1.Gate) string {
 
 // advance gives the stage what it wants if all gates are open, and says where it stands.
 func advance(s *stage) sluicev1.StageStatus {
+	if s.isUnseen() {
+		return unseen(s)
+	}
 	proposer{s}.recordPullRequest()
 	verifier{s}.replanRollback()
 	w, gates := s.wanted()
@@ -56,6 +59,19 @@ func advance(s *stage) sluicev1.StageStatus {
 	}
 	status.Waiting = gates
 	status.Phase, status.Message = phase(s, w, gates, status)
+	return status
+}
+
+// unseen is where a stage stands that could not be looked at: where it stood, and why
+// nobody knows more.
+func unseen(s *stage) sluicev1.StageStatus {
+	status := standing(s, nil)
+	_, status.Waiting = s.wanted()
+	status.Phase, status.Message = phase(s, nil, status.Waiting, status)
+	status.Message = s.seen.Problem
+	if has := s.has(); has != "" {
+		status.Message = s.name(has) + ": " + s.seen.Problem
+	}
 	return status
 }
 

@@ -21,8 +21,10 @@ func Decide(prev State, seen Observation, now time.Time) Decision {
 	r.carryOutCommands()
 	for i := range seen.Spec.Stages {
 		s := r.stage(&seen.Spec.Stages[i])
-		contentRecorder{s}.record()
-		verifier{s}.verify()
+		if !s.isUnseen() {
+			contentRecorder{s}.record()
+			verifier{s}.verify()
+		}
 		r.keep(s)
 	}
 	for i := range seen.Spec.Stages {

@@ -88,7 +88,8 @@ const (
 
 // StageSeen is what was seen of a stage.
 type StageSeen struct {
-	// Targets in the order of the spec; one with an empty name if it has none.
+	// Targets in the order of the spec; one with an empty name if it has none. There are
+	// none of a stage that could not be looked at: then Problem says why.
 	Targets []TargetSeen
 	// PullRequest is the newest that was found for the stage's branch; nil is none.
 	PullRequest *PullRequest
@@ -97,7 +98,8 @@ type StageSeen struct {
 	Wrote string
 	// Pushed is the head of a pull request that this process pushed last.
 	Pushed Pushed
-	// Problem says why the stage cannot be written, such as that the branch is protected.
+	// Problem says why the stage cannot be looked at, or not be written, such as that the
+	// branch is protected.
 	Problem string
 }
 

@@ -33,6 +33,7 @@ type simulation struct {
 	ready        map[string]Readiness    // by target and version, as in production/@2; Ready if missing
 	verification map[string]Verification // likewise; VerificationPassed if missing
 	unwritable   map[string]string       // why, by stage
+	unseen       map[string]bool         // stages whose repository cannot be reached
 	takes        time.Duration           // how long verifications take
 	prs          map[string]*PullRequest // by stage
 	proposed     map[string]string       // version by stage, on the branch of its pull request
@@ -67,7 +68,7 @@ func newSimulation(t *testing.T, stages ...sluicev1.Stage) *simulation {
 	s := &simulation{
 		t: t, now: epoch, guarded: true,
 		spec:   sluicev1.PipelineSpec{Artifacts: []sluicev1.Artifact{{Name: "app"}}, Stages: stages},
-		newest: map[string]Newest{}, places: map[string]*place{}, unwritable: map[string]string{},
+		newest: map[string]Newest{}, places: map[string]*place{}, unwritable: map[string]string{}, unseen: map[string]bool{},
 		ready: map[string]Readiness{}, verification: map[string]Verification{},
 		wrote: map[string]string{}, pushed: map[string]Pushed{}, prs: map[string]*PullRequest{}, proposed: map[string]string{},
 	}
@@ -137,6 +138,10 @@ func (s *simulation) observe() Observation {
 	for i := range s.spec.Stages {
 		stage := &s.spec.Stages[i]
 		in := StageSeen{Wrote: s.wrote[stage.Name], Pushed: s.pushed[stage.Name], Problem: s.unwritable[stage.Name]}
+		if s.unseen[stage.Name] {
+			seen.Stages[stage.Name] = StageSeen{Wrote: in.Wrote, Pushed: in.Pushed, Problem: "the server is away"}
+			continue
+		}
 		for _, target := range targetsOf(stage) {
 			key := stage.Name + "/" + target.Name
 			in.Targets = append(in.Targets, s.observeTarget(target, key))

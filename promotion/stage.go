@@ -22,7 +22,16 @@ type stage struct {
 }
 
 // wanted is what the stage is to be given next, and what keeps it from being chosen.
-func (s *stage) wanted() (*want, []sluicev1.Gate) { return selector{s}.wanted() }
+func (s *stage) wanted() (*want, []sluicev1.Gate) {
+	if s.isUnseen() {
+		return nil, []sluicev1.Gate{gate(sluicev1.GateContent, time.Time{}, time.Time{}, "%s", s.seen.Problem)}
+	}
+	return selector{s}.wanted()
+}
+
+// isUnseen reports whether the stage could not be looked at. What is known of it stays as
+// it is: a repository that cannot be reached is no fault of a bundle.
+func (s *stage) isUnseen() bool { return len(s.seen.Targets) == 0 }
 
 // upstream is what the stages before this one let through.
 func (s *stage) upstream() upstream { return upstream{s} }
@@ -107,9 +116,9 @@ func (s *stage) bundleOf(c Content) string {
 	return b.ID
 }
 
-// hasEverywhere reports whether all targets have a bundle.
+// hasEverywhere reports whether all targets have a bundle, as far as they could be seen.
 func (s *stage) hasEverywhere(id string) bool {
-	return len(s.lacking(id)) == 0
+	return !s.isUnseen() && len(s.lacking(id)) == 0
 }
 
 // lacking are the targets that do not have a bundle.

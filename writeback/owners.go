@@ -61,27 +61,20 @@ const root = "."
 // ends.
 func clean(name string) string { return path.Clean(strings.TrimLeft(path.Clean("/"+name), "/")) }
 
-// add takes what the stages of a pipeline write to the branches. The first owner of a path
-// stays.
-func (o Owners) add(p *sluicev1.Pipeline, repo *sourcev1.GitRepository, branches map[string]bool) {
-	for i := range p.Spec.Stages {
-		stage := &p.Spec.Stages[i]
-		if stage.Write.Tag != nil || !branches[branchRef(BranchOf(stage, repo))] {
+// add takes what a stage of a pipeline writes. The first owner of a path stays.
+func (o Owners) add(p *sluicev1.Pipeline, stage *sluicev1.Stage) {
+	owner := fmt.Sprintf("stage %s of %s %s/%s", stage.Name, sluicev1.PipelineKind, p.Namespace, p.Name)
+	for _, a := range p.Spec.Artifacts {
+		if a.ImagePolicyRef == nil {
 			continue
 		}
-		owner := fmt.Sprintf("stage %s of %s %s/%s", stage.Name, sluicev1.PipelineKind, p.Namespace, p.Name)
-		for _, a := range p.Spec.Artifacts {
-			if a.ImagePolicyRef == nil {
-				continue
-			}
-			paths := o[a.ImagePolicyRef.Name]
-			if paths == nil {
-				paths = map[string]string{}
-				o[a.ImagePolicyRef.Name] = paths
-			}
-			for _, name := range stage.Paths() {
-				paths[clean(name)] = cmp.Or(paths[clean(name)], owner)
-			}
+		paths := o[a.ImagePolicyRef.Name]
+		if paths == nil {
+			paths = map[string]string{}
+			o[a.ImagePolicyRef.Name] = paths
+		}
+		for _, name := range stage.Paths() {
+			paths[clean(name)] = cmp.Or(paths[clean(name)], owner)
 		}
 	}
 }
@@ -111,12 +104,15 @@ func OwnersFor(ctx context.Context, reader client.Reader, a *imagev1.ImageUpdate
 	owners, branches := Owners{}, writtenBy(a, repo)
 	for i := range list.Items {
 		p := &list.Items[i]
-		source, err := repositories.of(ctx, p)
-		if err != nil {
-			return nil, err
-		}
-		if source != nil && git.SameRepository(source.Spec.URL, repo.Spec.URL) {
-			owners.add(p, source, branches)
+		for j := range p.Spec.Stages {
+			stage := &p.Spec.Stages[j]
+			source, err := repositories.of(ctx, p, stage)
+			if err != nil {
+				return nil, err
+			}
+			if source != nil && stage.Write.Tag == nil && git.SameRepository(source.Spec.URL, repo.Spec.URL) && branches[branchRef(BranchOf(stage, source))] {
+				owners.add(p, stage)
+			}
 		}
 	}
 	return owners, nil
@@ -128,12 +124,13 @@ type sources struct {
 	known  map[types.NamespacedName]*sourcev1.GitRepository
 }
 
-// of is the GitRepository of a pipeline; nil if it has none, or one that does not exist.
-func (s sources) of(ctx context.Context, p *sluicev1.Pipeline) (*sourcev1.GitRepository, error) {
-	if p.Spec.SourceRef == nil {
+// of is the GitRepository of a stage; nil if it has none, or one that does not exist.
+func (s sources) of(ctx context.Context, p *sluicev1.Pipeline, stage *sluicev1.Stage) (*sourcev1.GitRepository, error) {
+	ref := p.Spec.SourceOf(stage)
+	if ref == nil {
 		return nil, nil
 	}
-	key := types.NamespacedName{Namespace: cmp.Or(p.Spec.SourceRef.Namespace, p.Namespace), Name: p.Spec.SourceRef.Name}
+	key := types.NamespacedName{Namespace: cmp.Or(ref.Namespace, p.Namespace), Name: ref.Name}
 	if found, ok := s.known[key]; ok {
 		return found, nil
 	}

@@ -79,8 +79,14 @@ func TestOwnersOfMarkers(t *testing.T) {
 			}, want: none},
 		"the same repository by another GitRepository": {pipeline: sees("same"), want: owned("prod")},
 		"another repository":                           {pipeline: sees("other"), want: none},
-		"a GitRepository that does not exist":          {pipeline: sees("missing"), want: none},
-		"a pipeline of another namespace":              {pipeline: func(p *sluicev1.Pipeline) { p.Namespace = "others" }, want: none},
+		"a stage of another repository than its pipeline's": {pipeline: func(p *sluicev1.Pipeline) {
+			p.Spec.Stages[0].Write.SourceRef = &imagev1.CrossNamespaceSourceReference{Kind: "GitRepository", Name: "other"}
+		}, want: none},
+		"a stage of this repository, of a pipeline of another one": {pipeline: func(p *sluicev1.Pipeline) {
+			p.Spec.Stages[0].Write.SourceRef, p.Spec.SourceRef = p.Spec.SourceRef, nil
+		}, want: owned("prod")},
+		"a GitRepository that does not exist": {pipeline: sees("missing"), want: none},
+		"a pipeline of another namespace":     {pipeline: func(p *sluicev1.Pipeline) { p.Namespace = "others" }, want: none},
 		"a stage that writes a tag": {
 			pipeline: func(p *sluicev1.Pipeline) { p.Spec.Stages[0].Write = sluicev1.Write{Tag: &sluicev1.WriteTag{}} }, want: none},
 		"a suspended pipeline": {pipeline: func(p *sluicev1.Pipeline) { p.Spec.Suspend = true }, want: owned("prod")},

@@ -59,9 +59,6 @@ func stagesChanged() predicate.Predicate {
 // writes stands for what the stages of a pipeline write, and where.
 func writes(p *sluicev1.Pipeline) []string {
 	var all []string
-	if p.Spec.SourceRef != nil {
-		all = append(all, p.Spec.SourceRef.String())
-	}
 	for _, a := range p.Spec.Artifacts {
 		if a.ImagePolicyRef != nil {
 			all = append(all, a.ImagePolicyRef.Name)
@@ -69,6 +66,9 @@ func writes(p *sluicev1.Pipeline) []string {
 	}
 	for i := range p.Spec.Stages {
 		stage := &p.Spec.Stages[i]
+		if ref := p.Spec.SourceOf(stage); ref != nil {
+			all = append(all, ref.String())
+		}
 		all = append(all, fmt.Sprintf("%q %q %t %q", stage.Name, stage.Write.Branch, stage.Write.Tag != nil, stage.Paths()))
 	}
 	return all

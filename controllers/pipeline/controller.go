@@ -165,15 +165,7 @@ func commanded(b *builder.Builder) *builder.Builder {
 	}))
 }
 
-// sourceKey names the GitRepository of a pipeline; it is false if the pipeline has none.
-func sourceKey(p *sluicev1.Pipeline) (types.NamespacedName, bool) {
-	if p.Spec.SourceRef == nil {
-		return types.NamespacedName{}, false
-	}
-	return access.KeyOf(p.Namespace, *p.Spec.SourceRef), true
-}
-
-// host is the Git server that a pipeline writes to.
+// host is the Git server that has the state of a pipeline.
 func (r *Reconciler) host(ctx context.Context, p *sluicev1.Pipeline) string {
 	key, ok := sourceKey(p)
 	var repo sourcev1.GitRepository
@@ -212,8 +204,7 @@ func (r *Reconciler) pipelinesOfPolicy(ctx context.Context, policy client.Object
 
 func (r *Reconciler) pipelinesOfSource(ctx context.Context, repo client.Object) []reconcile.Request {
 	return r.pipelines(ctx, "", func(p *sluicev1.Pipeline) bool {
-		key, ok := sourceKey(p)
-		return ok && key == client.ObjectKeyFromObject(repo)
+		return writesTo(p, client.ObjectKeyFromObject(repo))
 	})
 }
 

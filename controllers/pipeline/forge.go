@@ -23,44 +23,44 @@ import (
 // forgejo is another name of the API of Gitea.
 const forgejo = "forgejo"
 
-// providerOf is the provider of the repository's forge, as package forge calls it.
-func (r *run) providerOf() (string, error) {
+// providerOf is the provider of a repository's forge, as package forge calls it.
+func (r *run) providerOf(repo *repository) (string, error) {
 	if f := r.pipeline.Spec.Forge; f != nil && f.Provider != "" {
 		if f.Provider == forgejo {
 			return forge.Gitea, nil
 		}
 		return f.Provider, nil
 	}
-	found, err := forge.Detect(r.repo.object.Spec.URL)
+	found, err := forge.Detect(repo.object.Spec.URL)
 	if err != nil {
 		return "", refuse("spec.forge.provider: %w", err)
 	}
 	return found, nil
 }
 
-// openForge connects to the forge of the repository: as the Secret of spec.forge, which is
+// openForge connects to the forge of a repository: as the Secret of spec.forge, which is
 // the pipeline's own, or else as that of the GitRepository, which admits the pipeline. The
 // latter is sent to the host of the repository alone: spec.forge.url needs the former.
-func (r *run) openForge(ctx context.Context) (forge.Forge, error) {
+func (r *run) openForge(ctx context.Context, repo *repository) (forge.Forge, error) {
 	if r.Forges == nil {
 		return nil, refuse("spec.stages.write.pullRequest: this process does not speak with forges")
 	}
-	provider, err := r.providerOf()
+	provider, err := r.providerOf(repo)
 	if err != nil {
 		return nil, err
 	}
-	remote := forge.Remote{URL: r.repo.object.Spec.URL, Provider: provider, Kind: sluicev1.PipelineKind, Name: r.pipeline.Name}
+	remote := forge.Remote{URL: repo.object.Spec.URL, Provider: provider, Kind: sluicev1.PipelineKind, Name: r.pipeline.Name}
 	if f := r.pipeline.Spec.Forge; f != nil && f.URL != "" {
 		if remote.API, err = forge.ParseAPI(provider, f.URL); err != nil {
 			return nil, refuse("spec.forge.url: %w", err)
 		}
 	}
-	if remote.Secret, err = r.forgeSecret(ctx); err != nil {
+	if remote.Secret, err = r.forgeSecret(ctx, repo); err != nil {
 		return nil, err
 	}
-	if proxy := r.repo.remote.Auth.Proxy; proxy != "" {
+	if proxy := repo.remote.Auth.Proxy; proxy != "" {
 		if remote.Proxy, err = url.Parse(proxy); err != nil {
-			return nil, refuse("GitRepository %s: its proxy is no URL", client.ObjectKeyFromObject(r.repo.object))
+			return nil, refuse("GitRepository %s: its proxy is no URL", repo.key())
 		}
 	}
 	found, err := r.Forges.For(remote)
@@ -79,16 +79,16 @@ func (r *run) secretField() string {
 }
 
 // forgeSecret reads the Secret that the forge is asked with; nil if there is none.
-func (r *run) forgeSecret(ctx context.Context) (*corev1.Secret, error) {
+func (r *run) forgeSecret(ctx context.Context, repo *repository) (*corev1.Secret, error) {
 	key := client.ObjectKey{Namespace: r.pipeline.Namespace}
 	switch f := r.pipeline.Spec.Forge; {
 	case f != nil && f.SecretRef != nil:
 		key.Name = f.SecretRef.Name
-	case r.repo.object.Spec.SecretRef != nil:
-		key = client.ObjectKey{Namespace: r.repo.object.Namespace, Name: r.repo.object.Spec.SecretRef.Name}
+	case repo.object.Spec.SecretRef != nil:
+		key = client.ObjectKey{Namespace: repo.object.Namespace, Name: repo.object.Spec.SecretRef.Name}
 	default:
 		return nil, refuse("spec.forge.secretRef: pull requests need a Secret with a token, and GitRepository %s has none",
-			client.ObjectKeyFromObject(r.repo.object))
+			repo.key())
 	}
 	var secret corev1.Secret
 	if err := r.Client.Get(ctx, key, &secret); err != nil {
@@ -111,28 +111,19 @@ func forgeError(field string, err error) error {
 	return err
 }
 
-// atForge does something about the pull request of a stage, unless something is wrong with
-// that already. An error is noted, and is not that of other stages.
+// atForge does something about the pull request of a stage.
 func (r *run) atForge(ctx context.Context, stage string, do func(pulls) (bool, error)) (bool, error) {
-	if r.faults[stage] != nil {
-		return false, nil
-	}
-	p, err := r.pulls(ctx, stage)
-	var did bool
-	if err == nil {
-		did, err = do(p)
-	}
-	if err == nil {
-		return did, nil
-	}
-	if ctx.Err() != nil {
-		return did, ctx.Err()
-	}
-	if p.seen != nil {
-		p.seen.stale = true
-	}
-	r.fail(stage, err)
-	return true, nil // what is wrong is decided about
+	return r.forStage(ctx, stage, func() (bool, error) {
+		p, err := r.pulls(ctx, stage)
+		var did bool
+		if err == nil {
+			did, err = do(p)
+		}
+		if err != nil && p.seen != nil {
+			p.seen.stale = true
+		}
+		return did, err
+	})
 }
 
 // headBranch is the branch that proposes to a stage.

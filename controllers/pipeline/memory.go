@@ -26,7 +26,7 @@ type memory struct {
 	lost           bool
 	// heads are the branches that we pushed to, and the revision that the GitRepository
 	// had when we looked at them last: until it has another one, we know better.
-	heads map[string]pushedHead
+	heads map[branchKey]pushedHead
 	// wrote is the bundle that was written last, by stage.
 	wrote map[string]string
 	forge forgeMemory
@@ -56,7 +56,7 @@ func (m *memories) of(key client.ObjectKey) *memory {
 		m.all = map[client.ObjectKey]*memory{}
 	}
 	if m.all[key] == nil {
-		m.all[key] = &memory{heads: map[string]pushedHead{}, wrote: map[string]string{}}
+		m.all[key] = &memory{heads: map[branchKey]pushedHead{}, wrote: map[string]string{}}
 	}
 	return m.all[key]
 }

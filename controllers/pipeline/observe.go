@@ -9,93 +9,17 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
-	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	"github.com/go-git/go-git/v5/plumbing"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
-	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/promotion"
 	"github.com/sluice-cd/sluice/writeback"
 	"github.com/sluice-cd/sluice/writeback/edit"
 )
-
-// repository is what a pipeline is written to.
-type repository struct {
-	object *sourcev1.GitRepository
-	remote git.Remote
-	mirror *git.Mirror
-	signer git.Signer
-	author git.Signature
-}
-
-// revision is the commit of the branch that the GitRepository follows; zero if it is not
-// known.
-func (r repository) revision() (label string, commit plumbing.Hash) {
-	if r.object.Status.Artifact == nil {
-		return "", plumbing.ZeroHash
-	}
-	label = r.object.Status.Artifact.Revision
-	_, hash, _ := strings.Cut(label, "@sha1:")
-	return label, plumbing.NewHash(hash)
-}
-
-// openRepository reads the GitRepository, its credentials and the key that signs.
-func (r *Reconciler) openRepository(ctx context.Context, p *sluicev1.Pipeline) (repository, error) {
-	key, _ := sourceKey(p)
-	repo := repository{author: git.Signature{Name: "Sluice", Email: "sluice@users.noreply.sluice.dev"}}
-	var err error
-	if repo.object, err = r.Access.Repository(ctx, p.Namespace, key, p.Spec.Interval.Duration); err != nil {
-		return repo, err
-	}
-	if repo.remote, err = r.Access.Remote(ctx, repo.object); err != nil {
-		return repo, err
-	}
-	if c := p.Spec.Commit; c != nil {
-		if c.Author.Email != "" {
-			repo.author = git.Signature{Name: c.Author.Name, Email: c.Author.Email}
-		}
-		if repo.signer, err = r.Access.Signer(ctx, p.Namespace, "spec.commit.signingKey", c.SigningKey); err != nil {
-			return repo, err
-		}
-	}
-	repo.mirror, err = r.Mirrors.Get(ctx, repo.remote)
-	return repo, err
-}
-
-// branchOf is the branch that a stage is written to.
-func branchOf(repo repository, stage *sluicev1.Stage) string {
-	return writeback.BranchOf(stage, repo.object)
-}
-
-// head is the newest commit of a branch that is known. The GitRepository tells of its
-// own branch, and we of what we pushed after that. A GitRepository that moved to another
-// commit than ours since our push may be ahead of it or, if it fetched just before, behind:
-// then the remote is asked.
-func (r *run) head(ctx context.Context, branch string) (plumbing.Hash, error) {
-	ref := plumbing.NewBranchReferenceName(branch).String()
-	label, commit := r.repo.revision()
-	pushed, wePushed := r.memory.heads[branch]
-	if wePushed && pushed.revision == label {
-		return pushed.commit, nil
-	}
-	delete(r.memory.heads, branch)
-	if follows := strings.HasPrefix(label, branch+"@"); !follows || commit.IsZero() || wePushed && commit != pushed.commit {
-		var err error
-		if commit, err = r.repo.mirror.Resolve(ctx, ref); err != nil {
-			return commit, err
-		}
-	}
-	if wePushed {
-		r.memory.heads[branch] = pushedHead{commit: commit, revision: label}
-	}
-	return commit, r.repo.mirror.Fetch(ctx, ref, commit)
-}
 
 // observe reads all that a decision is made from.
 func (r *run) observe(ctx context.Context) (promotion.Observation, error) {
@@ -177,20 +101,26 @@ func commandsOf(object client.Object) (commands []promotion.Command, unreadable 
 	return commands, unreadable
 }
 
-// stage reads what a stage has, and whether it runs that.
+// stage reads what a stage has, and whether it runs that. What is wrong with its repository
+// is a problem of the stage, and of no other.
 func (r *run) stage(ctx context.Context, stage *sluicev1.Stage) (promotion.StageSeen, error) {
 	seen := promotion.StageSeen{Wrote: r.memory.wrote[stage.Name]}
-	head, err := r.head(ctx, branchOf(r.repo, stage))
-	if err != nil {
-		return seen, fmt.Errorf("stage %s: branch %s: %w", stage.Name, branchOf(r.repo, stage), err)
+	repo, files := r.filesOf(ctx, stage)
+	if ctx.Err() != nil {
+		return seen, ctx.Err()
 	}
-	files, err := r.repo.mirror.Tree(head)
-	if err != nil {
-		return seen, err
+	if err := r.faults[stage.Name]; err != nil {
+		seen.Problem = err.Error()
+	}
+	if files == nil {
+		return seen, nil
 	}
 	for _, t := range targetsOf(stage) {
-		one := promotion.TargetSeen{Name: t.name, Wave: t.wave, Commit: head.String(), By: files.Info().Author.Name, At: files.Info().Committer.When}
-		one.Ours = files.Info().Author.Email == r.repo.author.Email
+		one := promotion.TargetSeen{
+			Name: t.name, Wave: t.wave, Commit: files.Commit().String(), By: files.Info().Author.Name, At: files.Info().Committer.When,
+		}
+		one.Ours = files.Info().Author.Email == repo.author.Email
+		var err error
 		if one.Content, err = r.content(ctx, files, t); err != nil {
 			return seen, err
 		}
@@ -200,9 +130,9 @@ func (r *run) stage(ctx context.Context, stage *sluicev1.Stage) (promotion.Stage
 		seen.Targets = append(seen.Targets, one)
 	}
 	if stage.Write.PullRequest != nil {
-		err = r.pullRequest(ctx, stage, &seen)
+		return seen, r.pullRequest(ctx, stage, &seen)
 	}
-	return seen, err
+	return seen, nil
 }
 
 // landingOf is the last landing of a stage; its zero value if there is none. One that was

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
@@ -21,7 +20,7 @@ import (
 )
 
 // perform carries out actions, and reports whether any of them changed something. What
-// fails at the forge keeps its own stage from going on, and no other.
+// fails at a repository or a forge keeps its own stage from going on, and no other.
 func (r *run) perform(ctx context.Context, d promotion.Decision) (bool, error) {
 	did := false
 	for _, action := range d.Actions {
@@ -38,11 +37,13 @@ func (r *run) perform(ctx context.Context, d promotion.Decision) (bool, error) {
 func (r *run) act(ctx context.Context, action promotion.Action, d promotion.Decision) (bool, error) {
 	switch a := action.(type) {
 	case promotion.Write:
-		wrote, err := r.write(ctx, a, d)
-		if err != nil {
-			return false, fmt.Errorf("writing %s to stage %s: %w", promotion.Describe(a.Bundle), a.Stage, err)
-		}
-		return wrote, nil
+		return r.forStage(ctx, a.Stage, func() (bool, error) {
+			wrote, err := r.write(ctx, a, d)
+			if err != nil {
+				err = fmt.Errorf("writing %s to stage %s: %w", promotion.Describe(a.Bundle), a.Stage, err)
+			}
+			return wrote, err
+		})
 	case promotion.Propose:
 		return r.atForge(ctx, a.Stage, func(p pulls) (bool, error) { return p.propose(ctx, a, d) })
 	case promotion.Merge:
@@ -74,18 +75,19 @@ func (r *run) write(ctx context.Context, w promotion.Write, d promotion.Decision
 	if err != nil {
 		return false, err
 	}
-	branch := branchOf(r.repo, stage)
-	label, _ := r.repo.revision()
+	repo := r.repos[w.Stage]
+	branch := branchOf(repo, stage)
+	label, _ := repo.revision()
 	result, err := r.Writer.Run(ctx, r.request(stage, w, said, branch))
 	if err != nil {
 		return false, err
 	}
 	r.memory.wrote[w.Stage] = w.Bundle.ID
-	r.memory.heads[branch] = pushedHead{commit: result.Source, revision: label}
+	r.memory.heads[repo.at(branch)] = pushedHead{commit: result.Source, revision: label}
 	if result.Commit.IsZero() {
 		return false, nil
 	}
-	return true, r.driveSource(ctx)
+	return true, r.driveSource(ctx, repo)
 }
 
 // request is a commit of a bundle to a stage with a message, pushed to a branch.
@@ -98,26 +100,43 @@ func (r *run) request(stage *sluicev1.Stage, w promotion.Write, message, push st
 			}
 		}
 	}
+	repo := r.repos[stage.Name]
 	return writeback.Request{
-		Remote: r.repo.remote, Checkout: git.Reference{Branch: branchOf(r.repo, stage)}, Push: push,
+		Remote: repo.remote, Checkout: git.Reference{Branch: branchOf(repo, stage)}, Push: push,
 		Edits:  writeback.BundleEdits{Paths: paths, Fields: r.fields[stage.Name], Images: imagesOf(w.Bundle)},
-		Author: r.repo.author, Signer: r.repo.signer,
+		Author: repo.author, Signer: repo.signer,
 		Message: func(context.Context, writeback.Changed) (string, error) { return message, nil },
 	}
 }
 
-// driveSource has the GitRepository fetch what was pushed.
-func (r *run) driveSource(ctx context.Context) error {
-	key := client.ObjectKeyFromObject(r.repo.object)
+// driveSource has the GitRepository fetch what was pushed to it.
+func (r *run) driveSource(ctx context.Context, repo *repository) error {
+	key := repo.key()
 	if r.ServesSources {
 		r.Sources.Wake(key)
 		return nil
 	}
 	object := &metav1.PartialObjectMetadata{}
-	object.SetGroupVersionKind(r.repo.object.GroupVersionKind())
 	object.APIVersion, object.Kind = "source.toolkit.fluxcd.io/v1", "GitRepository"
 	object.Namespace, object.Name = key.Namespace, key.Name
 	return reconciler.Request(ctx, r.Client, object, r.Clock.Now())
+}
+
+// forStage does something for a stage, unless something is wrong with that already. An
+// error is noted, and is not that of other stages.
+func (r *run) forStage(ctx context.Context, stage string, do func() (bool, error)) (bool, error) {
+	if r.faults[stage] != nil {
+		return false, nil
+	}
+	did, err := do()
+	if err == nil {
+		return did, nil
+	}
+	if ctx.Err() != nil {
+		return did, ctx.Err()
+	}
+	r.fail(stage, err)
+	return true, nil // what is wrong is decided about
 }
 
 // fail notes that a stage cannot go on in this run. What is wrong with a stage for good

@@ -64,7 +64,7 @@ func (p pulls) propose(ctx context.Context, a promotion.Propose, d promotion.Dec
 		return false, fmt.Errorf("proposing %s to stage %s: %w", promotion.Describe(a.Bundle), a.Stage, err)
 	}
 	label, _ := p.repo.revision()
-	p.memory.heads[p.base] = pushedHead{commit: done.Base, revision: label}
+	p.memory.heads[p.repo.at(p.base)] = pushedHead{commit: done.Base, revision: label}
 	if done.Head.IsZero() {
 		return true, nil // the base has it by now
 	}
@@ -159,7 +159,7 @@ func (p pulls) mergeOf(head string) (forge.Merge, error) {
 	m := forge.Merge{HeadSHA: head, Method: forge.Method(p.stage.Write.PullRequest.MergeMethod)}
 	if m.Method == "" {
 		m.Method = forge.MergeCommit
-		if methods := p.memory.forge.rules[p.base].Methods; len(methods) > 0 {
+		if methods := p.memory.forge.rules[p.repo.at(p.base)].Methods; len(methods) > 0 {
 			m.Method = methods[0]
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/go-git/go-git/v5/plumbing"
+	"k8s.io/apimachinery/pkg/types"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/promotion"
@@ -26,9 +27,9 @@ type forgeMemory struct {
 	// else may mean that something happened at the forge, too.
 	lookedAt time.Time
 	cause    string
-	// login is who we are; empty is not known.
-	login  string
-	rules  map[string]forge.Rules // by base branch, as of lookedAt
+	// logins are who we are at each forge.
+	logins map[types.NamespacedName]string // by repository
+	rules  map[branchKey]forge.Rules       // of base branches, as of lookedAt
 	stages map[string]*pullMemory
 }
 
@@ -69,6 +70,7 @@ func (m *pullMemory) isFresh(now time.Time) bool {
 // pulls is the pull request of a stage, and the forge that has it.
 type pulls struct {
 	*run
+	repo       *repository
 	forge      forge.Forge
 	can        forge.Capabilities
 	stage      *sluicev1.Stage
@@ -79,20 +81,21 @@ type pulls struct {
 // pulls opens what is known of the pull request of a stage.
 func (r *run) pulls(ctx context.Context, stage string) (pulls, error) {
 	spec := r.pipeline.Spec.Stage(stage)
-	p := pulls{run: r, stage: spec, base: branchOf(r.repo, spec), head: headBranch(r.pipeline, spec)}
-	if r.forge == nil {
-		found, err := r.openForge(ctx)
+	repo := r.repos[stage]
+	p := pulls{run: r, repo: repo, stage: spec, base: branchOf(repo, spec), head: headBranch(r.pipeline, spec)}
+	if repo.forge == nil {
+		found, err := r.openForge(ctx, repo)
 		if err != nil {
 			return p, err
 		}
-		r.forge = found
+		repo.forge = found
 	}
-	p.forge, p.seen = r.forge, r.memory.forge.stages[stage]
+	p.forge, p.seen = repo.forge, r.memory.forge.stages[stage]
 	if p.seen == nil {
 		p.seen = &pullMemory{}
 		r.memory.forge.stages[stage] = p.seen
 	}
-	provider, err := r.providerOf()
+	provider, err := r.providerOf(repo)
 	if err != nil {
 		return p, err
 	}
@@ -101,16 +104,22 @@ func (r *run) pulls(ctx context.Context, stage string) (pulls, error) {
 }
 
 // lookAtForges decides once in a run whether to look at everything: when the interval is
-// over, somebody asked for a reconcile, or the repository moved.
+// over, somebody asked for a reconcile, or a repository moved.
 func (r *run) lookAtForges() {
-	label, _ := r.repo.revision()
+	var labels []string
+	for _, stage := range r.pipeline.Spec.Stages {
+		if repo := r.repos[stage.Name]; repo != nil {
+			label, _ := repo.revision()
+			labels = append(labels, label)
+		}
+	}
 	asked, _ := meta.ReconcileAnnotationValue(r.pipeline.Annotations)
-	cause := strings.Join([]string{label, asked, fmt.Sprint(r.pipeline.Generation)}, " ")
+	cause := strings.Join(append(labels, asked, fmt.Sprint(r.pipeline.Generation)), " ")
 	m := &r.memory.forge
 	if m.stages != nil && m.cause == cause && r.Clock.Now().Before(m.lookedAt.Add(r.pipeline.Spec.Interval.Duration)) {
 		return
 	}
-	m.lookedAt, m.cause, m.rules, r.recent = r.Clock.Now(), cause, map[string]forge.Rules{}, nil
+	m.lookedAt, m.cause, m.rules = r.Clock.Now(), cause, map[branchKey]forge.Rules{}
 	if m.stages == nil {
 		m.stages = map[string]*pullMemory{}
 	}
@@ -168,11 +177,14 @@ func (p pulls) look(ctx context.Context) error {
 		return p.complete(ctx)
 	case found.State == forge.Merged && wasOpen:
 		return p.landed(ctx)
-	case found.State == forge.Closed && found.ClosedBy != "" && p.memory.forge.login == "":
+	case found.State == forge.Closed && found.ClosedBy != "" && p.login() == "":
 		return p.identify(ctx)
 	}
 	return nil
 }
+
+// login is who we are at the forge; empty is not known.
+func (p pulls) login() string { return p.memory.forge.logins[p.repo.key()] }
 
 // identify finds out who we are, to tell our own doings from those of people.
 func (p pulls) identify(ctx context.Context) error {
@@ -180,7 +192,10 @@ func (p pulls) identify(ctx context.Context) error {
 	if err != nil {
 		return forgeError("spec.forge", err)
 	}
-	p.memory.forge.login = who.Login
+	if p.memory.forge.logins == nil {
+		p.memory.forge.logins = map[types.NamespacedName]string{}
+	}
+	p.memory.forge.logins[p.repo.key()] = who.Login
 	return nil
 }
 
@@ -196,8 +211,8 @@ func (p pulls) landed(ctx context.Context) error {
 		return fmt.Errorf("branch %s: %w", p.base, err)
 	}
 	label, _ := p.repo.revision()
-	p.memory.heads[p.base] = pushedHead{commit: commit, revision: label}
-	return p.driveSource(ctx)
+	p.memory.heads[p.repo.at(p.base)] = pushedHead{commit: commit, revision: label}
+	return p.driveSource(ctx, p.repo)
 }
 
 // read finds the pull request. One that is open is asked for by its number; for others the
@@ -225,14 +240,14 @@ func (p pulls) read(ctx context.Context) (*forge.PullRequest, error) {
 // isNew reports whether the list of pull requests that changed last has one of the stage
 // that is not known.
 func (p pulls) isNew(ctx context.Context) (bool, error) {
-	if p.recent == nil {
+	if p.repo.recent == nil {
 		list, err := p.forge.Recent(ctx)
 		if err != nil {
 			return false, err
 		}
-		p.recent = append([]forge.PullRequest{}, list...)
+		p.repo.recent = append([]forge.PullRequest{}, list...)
 	}
-	return slices.ContainsFunc(p.recent, func(pr forge.PullRequest) bool {
+	return slices.ContainsFunc(p.repo.recent, func(pr forge.PullRequest) bool {
 		return pr.Base == p.base && pr.Branch == p.head && (p.seen.pr == nil || pr.Number > p.seen.pr.Number || pr.Number == p.seen.pr.Number && pr.State != p.seen.pr.State)
 	}), nil
 }
@@ -241,12 +256,12 @@ func (p pulls) isNew(ctx context.Context) (bool, error) {
 func (p pulls) complete(ctx context.Context) error {
 	m := p.seen
 	var err error
-	if _, known := p.memory.forge.rules[p.base]; !known {
+	if _, known := p.memory.forge.rules[p.repo.at(p.base)]; !known {
 		rules, err := p.forge.Rules(ctx, p.base)
 		if err != nil {
 			return forgeError("spec.forge", err)
 		}
-		p.memory.forge.rules[p.base] = rules
+		p.memory.forge.rules[p.repo.at(p.base)] = rules
 	}
 	if m.checks, err = p.forge.Checks(ctx, m.pr.HeadSHA); err != nil {
 		return forgeError("spec.forge", err)
@@ -284,12 +299,12 @@ func (p pulls) translate() *promotion.PullRequest {
 	seen := &promotion.PullRequest{
 		Number: pr.Number, URL: pr.URL, Open: pr.State == forge.Open, Merged: pr.State == forge.Merged, Head: pr.HeadSHA, Base: pr.Base, Draft: pr.Draft,
 		Behind: slices.Contains(pr.Blocked, forge.ByBehind), Conflicted: slices.Contains(pr.Blocked, forge.ByConflict),
-		ClosedBy: pr.ClosedBy, ClosedByUs: pr.ClosedBy != "" && strings.EqualFold(pr.ClosedBy, p.memory.forge.login), MergedBy: pr.MergedBy,
+		ClosedBy: pr.ClosedBy, ClosedByUs: pr.ClosedBy != "" && strings.EqualFold(pr.ClosedBy, p.login()), MergedBy: pr.MergedBy,
 		HeadOurs: m.claims || p.pushed(pr.HeadSHA), Approved: pr.Approvals > 0, Queued: pr.Queued, AutoMerge: pr.Auto == forge.Yes,
 		Keep: slices.Contains(pr.Labels, KeepLabel), Retry: slices.Contains(pr.Labels, RetryLabel),
 	}
 	if seen.Open {
-		rules := p.memory.forge.rules[p.base]
+		rules := p.memory.forge.rules[p.repo.at(p.base)]
 		seen.MustBeUpToDate, seen.MustQueue = rules.UpToDate, rules.Queue
 		seen.Checks, seen.Why = p.judge()
 	}
@@ -307,7 +322,7 @@ const (
 // judge says whether an open pull request has all that its base demands, and what it
 // lacks. Our own status does not count: it says what is decided with this.
 func (p pulls) judge() (promotion.Readiness, string) {
-	m, rules := p.seen, p.memory.forge.rules[p.base]
+	m, rules := p.seen, p.memory.forge.rules[p.repo.at(p.base)]
 	own := statusName(p.pipeline, p.stage.Name)
 	if m.refusedHead == m.pr.HeadSHA {
 		return promotion.ReadinessProgressing, "the forge does not merge it: " + m.refused

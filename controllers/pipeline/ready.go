@@ -144,10 +144,11 @@ func commitOf(revision string) (plumbing.Hash, bool) {
 // that cannot be read does not.
 func (r *run) carries(ctx context.Context, t target, revision string, want promotion.Content) bool {
 	commit, ok := commitOf(revision)
-	if !ok || r.repo.mirror.Fetch(ctx, commit.String(), commit) != nil {
+	repo := r.repos[t.stage]
+	if !ok || repo.mirror.Fetch(ctx, commit.String(), commit) != nil {
 		return false
 	}
-	files, err := r.repo.mirror.Tree(commit)
+	files, err := repo.mirror.Tree(commit)
 	if err != nil {
 		return false
 	}

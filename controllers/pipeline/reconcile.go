@@ -15,7 +15,6 @@ import (
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/promotion"
-	"github.com/sluice-cd/sluice/promotion/forge"
 	"github.com/sluice-cd/sluice/writeback"
 )
 
@@ -44,11 +43,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 	if err != nil {
 		return reconciler.Result{}, err
 	}
-	repo, err := r.openRepository(ctx, p)
+	key, _ := sourceKey(p)
+	repo, err := r.openRepository(ctx, p, key)
 	if err != nil {
 		return reconciler.Result{}, err
 	}
-	run := &run{Reconciler: r, pipeline: p, memory: r.memories.of(client.ObjectKeyFromObject(p)), repo: repo, fields: fields}
+	run := &run{Reconciler: r, pipeline: p, memory: r.memories.of(client.ObjectKeyFromObject(p)), stateRepo: repo, fields: fields}
 	if err := run.readState(ctx); err != nil {
 		return reconciler.Result{}, err
 	}
@@ -57,6 +57,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 	}
 	if run.memory.since.IsZero() {
 		run.memory.since = r.Clock.Now()
+	}
+	if err := run.openRepositories(ctx); err != nil {
+		return reconciler.Result{}, err
 	}
 	run.lookAtForges()
 	return run.untilAtRest(ctx)
@@ -67,7 +70,10 @@ type run struct {
 	*Reconciler
 	pipeline *sluicev1.Pipeline
 	memory   *memory
-	repo     repository
+	// stateRepo has the state branch, and repos are those that stages are written to, by
+	// stage: a stage whose repository cannot be opened has none.
+	stateRepo *repository
+	repos     map[string]*repository
 	// look reads the objects that stages are judged by. lookSoon means that something is
 	// wrong that nobody tells of when it is put right.
 	look     looker
@@ -77,9 +83,6 @@ type run struct {
 	// fields of each stage that hold versions.
 	fields map[string]writeback.ArtifactFields
 	events []reconciler.Event
-	// forge is nil until it is needed, and recent what it said changed last.
-	forge  forge.Forge
-	recent []forge.PullRequest
 	// faults are why stages cannot go on in this run.
 	faults map[string]error
 	// after is when to look again because a forge is busy; zero is with the interval.

@@ -37,7 +37,7 @@ const statePrefix = "sluice/state/"
 // file is the state's file.
 func (r *run) file() writeback.StateFile {
 	return writeback.StateFile{
-		Remote: r.repo.remote, Branch: statePrefix + r.pipeline.Namespace + "." + r.pipeline.Name, Path: "state.yaml", Author: r.repo.author, Signer: r.repo.signer,
+		Remote: r.stateRepo.remote, Branch: statePrefix + r.pipeline.Namespace + "." + r.pipeline.Name, Path: "state.yaml", Author: r.stateRepo.author, Signer: r.stateRepo.signer,
 	}
 }
 

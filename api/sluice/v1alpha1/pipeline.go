@@ -30,8 +30,9 @@ type PipelineSpec struct {
 	// +optional
 	Together *Together `json:"together,omitempty"`
 
-	// SourceRef names the GitRepository that stages are written to; it has the address
-	// and the credentials. It may be left out if all stages write tags.
+	// SourceRef names the GitRepository that stages are written to, unless they name
+	// another one, and that has the state branch; it has the address and the credentials.
+	// It may be left out if all stages write tags.
 	// +optional
 	SourceRef *imagev1.CrossNamespaceSourceReference `json:"sourceRef,omitempty"`
 
@@ -187,6 +188,15 @@ func (in *PipelineSpec) Stage(name string) *Stage {
 		}
 	}
 	return nil
+}
+
+// SourceOf is the reference to the repository that a stage is written to: its own, or the
+// pipeline's; nil if there is none.
+func (in *PipelineSpec) SourceOf(stage *Stage) *imagev1.CrossNamespaceSourceReference {
+	if stage.Write.SourceRef != nil {
+		return stage.Write.SourceRef
+	}
+	return in.SourceRef
 }
 
 // PipelineList is a list of pipelines.

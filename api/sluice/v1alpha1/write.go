@@ -4,12 +4,14 @@ package v1alpha1
 
 import (
 	"github.com/fluxcd/pkg/apis/meta"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 )
 
 // Write says how a bundle is written to a stage.
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.commit), has(self.pullRequest), has(self.tag)].filter(x, x).size() == 1",message="exactly one of commit, pullRequest and tag is required"
-// +kubebuilder:validation:XValidation:rule="!has(self.tag) || !has(self.path) && !has(self.branch) && !has(self.setters)",message="path, branch and setters are for stages in Git"
+// +kubebuilder:validation:XValidation:rule="!has(self.tag) || !has(self.path) && !has(self.branch) && !has(self.setters) && !has(self.sourceRef)",message="sourceRef, path, branch and setters are for stages in Git"
 type Write struct {
 	// Commit pushes to the branch.
 	// +optional
@@ -23,13 +25,18 @@ type Write struct {
 	// +optional
 	Tag *WriteTag `json:"tag,omitempty"`
 
+	// SourceRef names the GitRepository that the stage is written to, with its own address
+	// and credentials. Defaults to the pipeline's, which has the state branch in any case.
+	// +optional
+	SourceRef *imagev1.CrossNamespaceSourceReference `json:"sourceRef,omitempty"`
+
 	// Path of the stage's files, a directory or a file. In the files below it the fields
 	// with a marker of an artifact's ImagePolicy get the version of the bundle.
 	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	Path string `json:"path,omitempty"`
 
-	// Branch of the repository. Defaults to the branch of the GitRepository.
+	// Branch of the repository. Defaults to the branch of the stage's GitRepository.
 	// +kubebuilder:validation:MaxLength=244
 	// +optional
 	Branch string `json:"branch,omitempty"`

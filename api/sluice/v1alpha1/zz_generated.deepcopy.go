@@ -1027,6 +1027,11 @@ func (in *Write) DeepCopyInto(out *Write) {
 		*out = new(WriteTag)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.SourceRef != nil {
+		in, out := &in.SourceRef, &out.SourceRef
+		*out = new(imagev1.CrossNamespaceSourceReference)
+		**out = **in
+	}
 	if in.Setters != nil {
 		in, out := &in.Setters, &out.Setters
 		*out = make([]Setter, len(*in))
