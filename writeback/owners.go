@@ -93,7 +93,8 @@ func BranchOf(stage *sluicev1.Stage, repo *sourcev1.GitRepository) string {
 // OwnersFor reads which markers of an automation's namespace are written by stages of
 // pipelines, in the branches that the automation reads or pushes to. Pipelines bundle
 // policies of their own namespace, so that no others count. A suspended pipeline still
-// owns its markers: what its stages have has to stay.
+// owns its markers: what its stages have has to stay. A reader that sees some pipelines
+// only, as that of a shard does, tells of no others.
 func OwnersFor(ctx context.Context, reader client.Reader, a *imagev1.ImageUpdateAutomation, repo *sourcev1.GitRepository) (Owners, error) {
 	var list sluicev1.PipelineList
 	if err := reader.List(ctx, &list, client.InNamespace(a.Namespace), client.UnsafeDisableDeepCopy); err != nil {
