@@ -101,7 +101,7 @@ func (r contentRecorder) announce(l Landing) {
 	case sluicev1.LandingRollback:
 		r.stage.say("RolledBack", "%s has %s again", r.stage.spec.Name, r.stage.name(l.Bundle))
 	case sluicev1.LandingManual:
-		r.stage.say("Landed", "%s has %s, by commit %s of %s", r.stage.spec.Name, r.stage.name(l.Bundle), short(l.Commit), cmp.Or(l.By, "somebody"))
+		r.stage.say("Landed", "%s has %s, by %s", r.stage.spec.Name, r.stage.name(l.Bundle), l.origin())
 	default:
 		r.stage.say("Landed", "%s has %s", r.stage.spec.Name, r.stage.name(l.Bundle))
 	}
@@ -115,8 +115,16 @@ func (r contentRecorder) override(l Landing) {
 		return
 	}
 	q.Overridden = &r.stage.now
-	r.stage.warn(sluicev1.QuarantineOverriddenReason, "commit %s put %s back into %s, which is in quarantine since %s: %s",
-		short(l.Commit), r.stage.name(l.Bundle), r.stage.spec.Name, q.At.UTC().Format(time.RFC3339), q.Reason)
+	r.stage.warn(sluicev1.QuarantineOverriddenReason, "%s put %s back into %s, which is in quarantine since %s: %s",
+		l.origin(), r.stage.name(l.Bundle), r.stage.spec.Name, q.At.UTC().Format(time.RFC3339), q.Reason)
+}
+
+// origin is the commit by which a bundle landed, and its author, for people. Tags have none.
+func (l Landing) origin() string {
+	if l.Commit == "" {
+		return orSomebody(l.By)
+	}
+	return "commit " + short(l.Commit) + " of " + orSomebody(l.By)
 }
 
 // short is a commit as people read it.

@@ -117,8 +117,8 @@ func (s selector) replacedSince(p pass) string {
 		!slices.ContainsFunc(s.stage.state.Landings, func(l Landing) bool { return l.Bundle == p.bundle }) {
 		return ""
 	}
-	return fmt.Sprintf("%s was here, and commit %s of %s took it out; `sluice pipeline promote` brings it back",
-		s.stage.name(p.bundle), short(current.Commit), orSomebody(current.By))
+	return fmt.Sprintf("%s was here, and %s took it out; `sluice pipeline promote` brings it back",
+		s.stage.name(p.bundle), current.origin())
 }
 
 // fromUpstream is the newest bundle that the stages before let through, and that is newer

@@ -300,7 +300,7 @@ func TestWhatHappensIsTold(t *testing.T) {
 		"staging has app 3", "app 3 is verified in staging", "production has app 3",
 		"! app 3 failed in production: Canary apps/app failed", "production has app 2 again", "app 2 is verified in production",
 		"production has app 3, by commit 8 of bob",
-		"! commit 8 put app 3 back into production, which is in quarantine since 2026-03-02T12:00:01Z: Canary apps/app failed",
+		"! commit 8 of bob put app 3 back into production, which is in quarantine since 2026-03-02T12:00:01Z: Canary apps/app failed",
 		"app 3 is verified in production",
 		"staging has app 4", "! app 4 failed in staging: Job app-test failed", "! there is no bundle that was verified in staging before: app 4 stays",
 	}

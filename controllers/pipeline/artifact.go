@@ -5,6 +5,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -33,7 +34,10 @@ func (r *run) artifacts(ctx context.Context) (map[string]promotion.Newest, map[s
 		switch {
 		case err != nil:
 			return nil, nil, fmt.Errorf("artifact %s: %w", a.Name, err)
-		case why != "":
+		case why == "" && found.Digest == "" && r.needsDigest(a.Name):
+			why = fmt.Sprintf("ImagePolicy %s tells no digest, which tags are pointed at: %s", object.Name, digestRemedy)
+		}
+		if why != "" {
 			missing[a.Name] = fmt.Sprintf("artifact %s: %s", a.Name, why)
 			continue
 		}
@@ -41,6 +45,13 @@ func (r *run) artifacts(ctx context.Context) (map[string]promotion.Newest, map[s
 		newest[a.Name] = found
 	}
 	return newest, missing, nil
+}
+
+// needsDigest reports whether a tag is pointed at an artifact.
+func (r *run) needsDigest(artifact string) bool {
+	return slices.ContainsFunc(r.pipeline.Spec.Stages, func(s sluicev1.Stage) bool {
+		return s.Write.Tag != nil && artifactOf(r.pipeline, s.Write.Tag) == artifact
+	})
 }
 
 // chosen is what an ImagePolicy chose, or why there is nothing.

@@ -41,6 +41,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/git/credential"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/internal/wake"
 	"github.com/sluice-cd/sluice/promotion"
 	"github.com/sluice-cd/sluice/promotion/forge"
@@ -81,6 +82,8 @@ type Reconciler struct {
 	Sources       Waker
 	// Forges reach the APIs of Git servers, for pull requests; nil refuses them.
 	Forges *forge.Clients
+	// Registry is what tags are read and moved with; nil refuses them.
+	Registry *registry.Client
 	// Guard says where kubeConfigs may lead to; nil is anywhere.
 	Guard *outbound.Guard
 	Clock clock.WithTicker
@@ -165,9 +168,17 @@ func commanded(b *builder.Builder) *builder.Builder {
 	}))
 }
 
-// host is the Git server that has the state of a pipeline.
+// host is the Git server that has the state of a pipeline, or the registry of one without
+// Git.
 func (r *Reconciler) host(ctx context.Context, p *sluicev1.Pipeline) string {
 	key, ok := sourceKey(p)
+	if !ok && len(p.Spec.Stages) > 0 && p.Spec.Stages[0].Write.Tag != nil {
+		tag, err := tagName(p.Spec.Stages[0].Write.Tag)
+		if err != nil {
+			return "" // the run will say so
+		}
+		return tag.RegistryStr()
+	}
 	var repo sourcev1.GitRepository
 	if !ok || r.Client.Get(ctx, key, &repo) != nil {
 		return "" // the run will say so

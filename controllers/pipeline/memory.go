@@ -30,6 +30,7 @@ type memory struct {
 	// wrote is the bundle that was written last, by stage.
 	wrote map[string]string
 	forge forgeMemory
+	tags  tagMemory
 	// since is when this process saw the pipeline first.
 	since time.Time
 	// looks at metrics of landings without a verdict.

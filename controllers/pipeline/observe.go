@@ -34,6 +34,7 @@ func (r *run) observe(ctx context.Context) (promotion.Observation, error) {
 	if seen.Newest, seen.NotReady, err = r.artifacts(ctx); err != nil {
 		return seen, err
 	}
+	r.newest = seen.Newest
 	if seen.Freezes, err = r.freezes(ctx); err != nil {
 		return seen, err
 	}
@@ -104,6 +105,9 @@ func commandsOf(object client.Object) (commands []promotion.Command, unreadable 
 // stage reads what a stage has, and whether it runs that. What is wrong with its repository
 // is a problem of the stage, and of no other.
 func (r *run) stage(ctx context.Context, stage *sluicev1.Stage) (promotion.StageSeen, error) {
+	if stage.Write.Tag != nil {
+		return r.tagStage(ctx, stage)
+	}
 	seen := promotion.StageSeen{Wrote: r.memory.wrote[stage.Name]}
 	repo, files := r.filesOf(ctx, stage)
 	if ctx.Err() != nil {

@@ -64,9 +64,12 @@ func (r *run) act(ctx context.Context, action promotion.Action, d promotion.Deci
 	return false, fmt.Errorf("action %T is not known", action)
 }
 
-// write commits a bundle to a stage.
+// write commits a bundle to a stage, or points its tags at it.
 func (r *run) write(ctx context.Context, w promotion.Write, d promotion.Decision) (bool, error) {
 	stage := r.pipeline.Spec.Stage(w.Stage)
+	if stage.Write.Tag != nil {
+		return r.writeTags(ctx, stage, w)
+	}
 	text := ""
 	if c := stage.Write.Commit; c != nil {
 		text = c.MessageTemplate

@@ -112,15 +112,18 @@ func (r *run) kustomization(ctx context.Context, t target, o object, want promot
 		return failed("%s: %s", o, condition.Message), nil
 	case condition.Status != metav1.ConditionTrue:
 		return progressing("%s is not Ready: %s", o, condition.Message), nil
-	case !r.carries(ctx, t, appliedRevision(&k), want):
-		return progressing("%s has %s, which does not have this version", o, shortRevision(appliedRevision(&k))), nil
+	case !r.carries(ctx, t, t.applied(&k), want):
+		return progressing("%s has %s, which does not have this version", o, shortRevision(t.applied(&k))), nil
 	}
 	return ready, nil
 }
 
-// appliedRevision is the commit that a Kustomization applied last. One with an artifact
-// that was made of commits names them as its origin.
-func appliedRevision(k *kustomizev1.Kustomization) string {
+// applied is the revision that a Kustomization applied last. Where stages are in Git, one
+// with an artifact that was made of commits names them as its origin.
+func (t target) applied(k *kustomizev1.Kustomization) string {
+	if t.tag != nil {
+		return k.Status.LastAppliedRevision
+	}
 	if _, ok := commitOf(k.Status.LastAppliedRevision); !ok && k.Status.LastAppliedOriginRevision != "" {
 		return k.Status.LastAppliedOriginRevision
 	}
@@ -143,6 +146,9 @@ func commitOf(revision string) (plumbing.Hash, bool) {
 // carries reports whether a revision says what is wanted below the path of a target. One
 // that cannot be read does not.
 func (r *run) carries(ctx context.Context, t target, revision string, want promotion.Content) bool {
+	if t.tag != nil {
+		return tagCarries(artifactOf(r.pipeline, t.tag), revision, want)
+	}
 	commit, ok := commitOf(revision)
 	repo := r.repos[t.stage]
 	if !ok || repo.mirror.Fetch(ctx, commit.String(), commit) != nil {
@@ -157,6 +163,9 @@ func (r *run) carries(ctx context.Context, t target, revision string, want promo
 }
 
 func shortRevision(revision string) string {
+	if tag, digest := ociRevision(revision); digest != "" {
+		return strings.TrimPrefix(tag+"@"+digest[:len("sha256:")+12], "@")
+	}
 	branch, hash, _ := strings.Cut(revision, "@sha1:")
 	return branch + "@" + hash[:min(len(hash), 8)]
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -165,6 +166,9 @@ func (r *run) provenance(ctx context.Context, t target, o object, u *unstructure
 		}
 		return provenOther, nil
 	}
+	if t.tag != nil && r.pulled(t, o, u, want) {
+		return provenSame, nil
+	}
 	labels := u.GetLabels()
 	if name := labels[helmName]; name != "" {
 		release := &unstructured.Unstructured{}
@@ -187,6 +191,23 @@ func (r *run) provenance(ctx context.Context, t target, o object, u *unstructure
 	return r.applied(ctx, t, owner, want)
 }
 
+// pulled reports whether an OCIRepository, or a HelmRelease with one as its chart, has the
+// artifact of a tag.
+func (r *run) pulled(t target, o object, u *unstructured.Unstructured, want promotion.Content) bool {
+	revision := ""
+	switch {
+	case o.Group == sourcev1.GroupVersion.Group && o.Kind == sourcev1.OCIRepositoryKind:
+		revision, _, _ = unstructured.NestedString(u.Object, "status", "artifact", "revision")
+	case o.isKind(helmReleaseKind):
+		history, _, _ := unstructured.NestedSlice(u.Object, "status", "history")
+		if len(history) > 0 {
+			newest, _ := history[0].(map[string]any)
+			revision, _ = newest["ociDigest"].(string)
+		}
+	}
+	return tagCarries(artifactOf(r.pipeline, t.tag), revision, want)
+}
+
 // applied says whether a Kustomization applied a content, whether or not that works.
 func (r *run) applied(ctx context.Context, t target, owner object, want promotion.Content) (provenance, error) {
 	var k kustomizev1.Kustomization
@@ -196,7 +217,7 @@ func (r *run) applied(ctx context.Context, t target, owner object, want promotio
 	}
 	condition := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition)
 	unhealthy := condition != nil && condition.Status == metav1.ConditionFalse && condition.Reason == meta.HealthCheckFailedReason
-	if r.carries(ctx, t, appliedRevision(&k), want) || unhealthy && r.carries(ctx, t, k.Status.LastAttemptedRevision, want) {
+	if r.carries(ctx, t, t.applied(&k), want) || unhealthy && r.carries(ctx, t, k.Status.LastAttemptedRevision, want) {
 		return provenSame, nil
 	}
 	return provenOther, nil

@@ -43,10 +43,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 	if err != nil {
 		return reconciler.Result{}, err
 	}
-	key, _ := sourceKey(p)
-	repo, err := r.openRepository(ctx, p, key)
-	if err != nil {
-		return reconciler.Result{}, err
+	var repo *repository
+	if key, ok := sourceKey(p); ok {
+		if repo, err = r.openRepository(ctx, p, key); err != nil {
+			return reconciler.Result{}, err
+		}
 	}
 	run := &run{Reconciler: r, pipeline: p, memory: r.memories.of(client.ObjectKeyFromObject(p)), stateRepo: repo, fields: fields}
 	if err := run.readState(ctx); err != nil {
@@ -62,6 +63,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 		return reconciler.Result{}, err
 	}
 	run.lookAtForges()
+	run.lookAtTags()
 	return run.untilAtRest(ctx)
 }
 
@@ -70,8 +72,8 @@ type run struct {
 	*Reconciler
 	pipeline *sluicev1.Pipeline
 	memory   *memory
-	// stateRepo has the state branch, and repos are those that stages are written to, by
-	// stage: a stage whose repository cannot be opened has none.
+	// stateRepo has the state branch, nil if there is no Git, and repos are those that stages
+	// are written to, by stage: one whose repository cannot be opened has none.
 	stateRepo *repository
 	repos     map[string]*repository
 	// look reads the objects that stages are judged by. lookSoon means that something is
@@ -80,6 +82,8 @@ type run struct {
 	lookSoon bool
 	// unguarded says why the API server does not guard commands.
 	unguarded string
+	// newest are the newest versions of artifacts that were seen.
+	newest map[string]promotion.Newest
 	// fields of each stage that hold versions.
 	fields map[string]writeback.ArtifactFields
 	events []reconciler.Event

@@ -104,11 +104,17 @@ func (r *Reconciler) openRepository(ctx context.Context, p *sluicev1.Pipeline, k
 // openRepositories opens those of the stages. One that cannot be opened is a fault of the
 // stages that are written to it alone.
 func (r *run) openRepositories(ctx context.Context) error {
-	opened := map[types.NamespacedName]*repository{r.stateRepo.key(): r.stateRepo}
+	opened := map[types.NamespacedName]*repository{}
+	if r.stateRepo != nil {
+		opened[r.stateRepo.key()] = r.stateRepo
+	}
 	failed := map[types.NamespacedName]error{}
 	r.repos = map[string]*repository{}
 	for i := range r.pipeline.Spec.Stages {
 		stage := &r.pipeline.Spec.Stages[i]
+		if stage.Write.Tag != nil {
+			continue
+		}
 		key := sourceKeyOf(r.pipeline, stage)
 		if opened[key] == nil && failed[key] == nil {
 			repo, err := r.openRepository(ctx, r.pipeline, key)

@@ -30,12 +30,13 @@ type target struct {
 	wave              int
 	ready             []sluicev1.ReadyReference
 	kubeConfig        *meta.KubeConfigReference // nil is this cluster
+	tag               *sluicev1.WriteTag        // nil in Git
 }
 
 // targetsOf are the parts of a stage; one without a name if it has none.
 func targetsOf(stage *sluicev1.Stage) []target {
 	if len(stage.Targets) == 0 {
-		return []target{{stage: stage.Name, path: stage.Write.Path, ready: stage.Ready}}
+		return []target{{stage: stage.Name, path: stage.Write.Path, ready: stage.Ready, tag: stage.Write.Tag}}
 	}
 	var targets []target
 	for i := range stage.Targets {
@@ -43,6 +44,10 @@ func targetsOf(stage *sluicev1.Stage) []target {
 		one := target{stage: stage.Name, name: t.Name, path: stage.PathOf(t), wave: int(t.Wave), ready: t.Ready, kubeConfig: t.KubeConfig}
 		if len(one.ready) == 0 {
 			one.ready = stage.Ready
+		}
+		if one.tag = stage.Write.Tag; one.tag != nil && t.Tag != "" {
+			one.tag = one.tag.DeepCopy()
+			one.tag.Tag = t.Tag
 		}
 		targets = append(targets, one)
 	}
@@ -61,6 +66,9 @@ func validate(p *sluicev1.Pipeline) error {
 		if err := validateSetters(p, &p.Spec.Stages[i]); err != nil {
 			return err
 		}
+	}
+	if err := validateTags(p); err != nil {
+		return err
 	}
 	return acyclic(p)
 }
@@ -170,8 +178,6 @@ func unsupported(ref *meta.KubeConfigReference) bool { return ref != nil && ref.
 func validateWrite(stage *sluicev1.Stage, field string) error {
 	templates := map[string]string{}
 	switch w := stage.Write; {
-	case w.Tag != nil:
-		return refuse("%s.write.tag: not served yet", field)
 	case w.Commit != nil:
 		templates["commit.messageTemplate"] = w.Commit.MessageTemplate
 	case w.PullRequest != nil:

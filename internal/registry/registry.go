@@ -20,6 +20,8 @@
 // credentials of a cloud go to its own hosts only, and redirects lead to the same kind
 // of thing.
 //
+// [Client.Copy] and [Client.Tag] are all that is written, of images that ask for it.
+//
 // Everything that is remembered here (sessions, routes, hosts) is found out anew after a
 // restart. go-containerregistry reads manifests, and does the exchange of tokens; that a
 // session is kept between calls, limits, and the rules of the kubelet for pull secrets
@@ -102,6 +104,8 @@ type Image struct {
 	Access     Access
 	// Timeout bounds one call.
 	Timeout time.Duration
+	// Write asks for the right to write, too.
+	Write bool
 }
 
 // ID names an image as one identity sees it: whoever has the same credentials for the
@@ -121,7 +125,15 @@ func (i Image) ID() ID {
 	if i.Access.route != "" {
 		image += "#" + i.Access.route
 	}
-	return ID{Image: image, Access: digest(image, i.Repository.Scheme(), i.Access.secret(i.Repository))}
+	return ID{Image: image, Access: digest(image, i.Repository.Scheme(), i.Access.secret(i.Repository), i.scope())}
+}
+
+// scope is what a token is asked for.
+func (i Image) scope() string {
+	if i.Write {
+		return transport.PushScope
+	}
+	return transport.PullScope
 }
 
 // caller says whose requests those for the image are.

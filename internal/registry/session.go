@@ -158,7 +158,7 @@ func (t *attempts) explain(err error) error {
 	return fmt.Errorf("over https and http: %w", t.failed[0])
 }
 
-// session returns a transport with which an image can be read.
+// session returns a transport with which an image can be read, and written if it asks for that.
 func (c *Client) session(ctx context.Context, image Image) (http.RoundTripper, error) {
 	id, now := image.ID(), c.clock.Now()
 	s := &c.sessions
@@ -207,7 +207,7 @@ func (c *Client) login(ctx context.Context, image Image) (*session, error) {
 	}
 	life, token := pingLife, &transport.Token{}
 	if strings.EqualFold(challenge.Scheme, "bearer") {
-		if token, err = exchange(ctx, image.Repository, auth, base, challenge); err != nil {
+		if token, err = exchange(ctx, image, auth, base, challenge); err != nil {
 			return nil, err
 		}
 		life = sessionLife
@@ -222,7 +222,7 @@ func (c *Client) login(ctx context.Context, image Image) (*session, error) {
 	return &session{transport: authenticated, until: now.Add(life)}, nil
 }
 
-func exchange(ctx context.Context, repository name.Repository, auth authn.Authenticator, base http.RoundTripper, challenge *transport.Challenge) (*transport.Token, error) {
+func exchange(ctx context.Context, image Image, auth authn.Authenticator, base http.RoundTripper, challenge *transport.Challenge) (*transport.Token, error) {
 	config, err := authn.Authorization(ctx, auth)
 	if err != nil {
 		return nil, err
@@ -230,8 +230,8 @@ func exchange(ctx context.Context, repository name.Repository, auth authn.Authen
 	if config.RegistryToken != "" {
 		return &transport.Token{Token: config.RegistryToken}, nil
 	}
-	scopes := []string{repository.Scope(transport.PullScope)}
-	token, err := transport.Exchange(ctx, repository.Registry, auth, base, scopes, challenge)
+	scopes := []string{image.Repository.Scope(image.scope())}
+	token, err := transport.Exchange(ctx, image.Repository.Registry, auth, base, scopes, challenge)
 	if err != nil {
 		return nil, err
 	}

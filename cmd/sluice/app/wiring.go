@@ -54,6 +54,8 @@ type wiring struct {
 	pushed  wake.Source // GitRepositories
 	store   *source.Store
 	tokens  *cache.TokenCache
+	// registry is made by [wiring.registries].
+	registry *registry.Client
 }
 
 // all sets up the groups that the flags name.
@@ -94,9 +96,12 @@ func (w *wiring) all() error {
 
 func (w *wiring) image() error {
 	client := w.mgr.GetClient()
-	registries := registry.NewClient(w.clock, registry.WithIdentity(registry.Identity{Client: client, Tokens: w.tokens}), registry.WithGuard(w.guard))
+	registries, err := w.registries()
+	if err != nil {
+		return err
+	}
 	lister := scan.NewClient(registries, w.clock, scan.WithMaxTags(w.flags.scanMaxTags), scan.WithMemory(w.memory))
-	if err := errors.Join(metrics.Registry.Register(registries), metrics.Registry.Register(lister)); err != nil {
+	if err := metrics.Registry.Register(lister); err != nil {
 		return err
 	}
 	tags, err := w.tags()
@@ -121,6 +126,16 @@ func (w *wiring) image() error {
 		policies.SetupWithManager(w.mgr, w.options),
 		automations.SetupWithManager(w.mgr, w.options),
 	)
+}
+
+// registries is the client that all controllers ask registries with, so that they share
+// limits.
+func (w *wiring) registries() (*registry.Client, error) {
+	if w.registry != nil {
+		return w.registry, nil
+	}
+	w.registry = registry.NewClient(w.clock, registry.WithIdentity(registry.Identity{Client: w.mgr.GetClient(), Tokens: w.tokens}), registry.WithGuard(w.guard))
+	return w.registry, metrics.Registry.Register(w.registry)
 }
 
 // access says which GitRepositories may be written to.
