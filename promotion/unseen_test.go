@@ -3,6 +3,7 @@
 package promotion
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -71,5 +72,22 @@ func TestAManualCommitThatCannotBeReadIsNotVerified(t *testing.T) {
 	s.settle()
 	if l := s.state.Stages["staging"].Landings[0]; l.Verdict != "" {
 		t.Errorf("it is %+v", l)
+	}
+}
+
+func TestWhatProvedABundleIsKept(t *testing.T) {
+	s := newSimulation(t, staging())
+	s.settle()
+	s.release("2")
+	s.settle()
+	l := s.state.Stages["staging"].Landings[0]
+	v := verifier{&stage{seen: StageSeen{Targets: []TargetSeen{
+		{Name: "eu", Content: Content{Versions: []sluicev1.Version{{Artifact: "app", Tag: "2"}}}, Evidence: "Canary eu/app succeeded"},
+		{Name: "us", Content: Content{Versions: []sluicev1.Version{{Artifact: "app", Tag: "1"}}}, Evidence: "of another bundle"},
+		{Name: "ap", Content: Content{Versions: []sluicev1.Version{{Artifact: "app", Tag: "2"}}}, Evidence: strings.Repeat("long ", 200)},
+	}}}}
+	b, _ := s.state.Bundle(l.Bundle)
+	if got := v.proof(b); len(got) != maxProof || !strings.HasPrefix(got, "eu: Canary eu/app succeeded; ap: long") {
+		t.Errorf("%d bytes: %q", len(got), got)
 	}
 }

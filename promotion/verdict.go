@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
@@ -40,8 +41,23 @@ func (v verifier) verify() {
 			return
 		}
 	}
-	l.Verdict, l.VerdictAt, l.Since = VerdictVerified, &v.stage.now, &v.stage.now
+	l.Verdict, l.VerdictAt, l.Since, l.Reason = VerdictVerified, &v.stage.now, &v.stage.now, v.proof(b)
 	v.stage.say("Verified", "%s is verified in %s", v.stage.name(l.Bundle), v.stage.spec.Name)
+}
+
+// maxProof bounds what is kept of why a bundle is verified, in bytes.
+const maxProof = 512
+
+// proof is what the verifications of the targets that have a bundle say.
+func (v verifier) proof(b sluicev1.Bundle) string {
+	var said []string
+	for _, t := range v.stage.seen.Targets {
+		if t.Content.Is(b) && t.Evidence != "" {
+			said = append(said, v.stage.of(t, t.Evidence))
+		}
+	}
+	text := strings.Join(said, "; ")
+	return strings.ToValidUTF8(text[:min(len(text), maxProof)], "")
 }
 
 // members are the targets of a wave that have the bundle, and whether all do that have

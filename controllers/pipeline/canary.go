@@ -68,13 +68,41 @@ func (r *run) canaryReadiness(ctx context.Context, o object, want promotion.Cont
 	return readiness{state: is[state], why: why}, nil
 }
 
+// messageOf says why a Canary failed: what its last check found where it keeps that, as ours
+// do, or else what its condition says, without naming the Canary again.
 func messageOf(c *flaggerv1.Canary) string {
+	if found := lastFailures(c); found != "" {
+		return found
+	}
 	for _, condition := range c.GetConditions() {
 		if condition.Type == string(flaggerv1.PromotedType) {
-			return condition.Message
+			return strings.TrimPrefix(condition.Message, "Canary analysis failed, ")
 		}
 	}
 	return "it was rolled back"
+}
+
+// lastFailures are what the last check of a Canary's last release measured that it should
+// not have; empty if nothing is known.
+func lastFailures(c *flaggerv1.Canary) string {
+	if len(c.Status.History) == 0 {
+		return ""
+	}
+	last := c.Status.History[0]
+	if len(last.Steps) == 0 {
+		return last.Reason
+	}
+	steps := last.Steps
+	var found []string
+	for _, m := range steps[len(steps)-1].Measured {
+		if m.Failure != "" {
+			found = append(found, m.Failure)
+		}
+	}
+	if len(found) == 0 {
+		return last.Reason
+	}
+	return strings.Join(found, "; ")
 }
 
 // targetHas reports whether the pods of a Canary's target run the images of a content, or

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -133,6 +134,9 @@ func (r *run) result(d promotion.Decision) reconciler.Result {
 	_, unreadable := commandsOf(r.pipeline)
 	message := strings.Join(append([]string{summary(d)}, unreadable...), "; ")
 	result := reconciler.Result{Reason: meta.SucceededReason, Message: message, After: r.pipeline.Spec.Interval.Duration, Events: r.events}
+	if c := apimeta.FindStatusCondition(r.pipeline.Status.Conditions, meta.ReadyCondition); c != nil && c.Status == metav1.ConditionTrue && c.Reason == result.Reason {
+		result.ReadyEvent = reconciler.SkipReadyEvent // the summary has each weight of a canary
+	}
 	if d.After > 0 {
 		result.After = min(result.After, d.After)
 	}

@@ -5,6 +5,8 @@ package pipeline
 import (
 	"cmp"
 	"context"
+	"slices"
+	"strings"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
@@ -30,6 +32,9 @@ func (r *run) verification(ctx context.Context, stage *sluicev1.Stage, t target,
 		}
 		if v.Name != "" && evidence != "" {
 			evidence = v.Name + ": " + evidence
+		}
+		if state == promotion.VerificationPassed && seen.Verification == promotion.VerificationPassed && evidence != "" {
+			seen.Evidence = strings.Join(slices.DeleteFunc([]string{seen.Evidence, evidence}, func(s string) bool { return s == "" }), "; ")
 		}
 		if state != promotion.VerificationPassed && (seen.Verification == promotion.VerificationPassed || state == promotion.VerificationFailed) {
 			seen.Verification, seen.Evidence = state, evidence

@@ -20,13 +20,6 @@ const (
 	// InvalidSpecReason means that the spec cannot be used as it is. Terminal.
 	InvalidSpecReason = "InvalidSpec"
 
-	// ArtifactNotReadyReason means that an ImagePolicy or OCIRepository does not exist, or
-	// has chosen nothing yet.
-	ArtifactNotReadyReason = "ArtifactNotReady"
-
-	// SourceNotReadyReason means that the GitRepository or its credentials cannot be read.
-	SourceNotReadyReason = "SourceNotReady"
-
 	// GitOperationFailedReason means that fetching or pushing failed.
 	GitOperationFailedReason = "GitOperationFailed"
 
@@ -35,14 +28,6 @@ const (
 
 	// RegistryFailedReason means that a tag could not be read or moved.
 	RegistryFailedReason = "RegistryFailed"
-
-	// NoTargetsReason means that below a stage's path no field is a marker or setter of
-	// one of the artifacts. Terminal until the content changes.
-	NoTargetsReason = "NoTargets"
-
-	// StateLostReason means that the state branch is gone, so that nobody knows what is in
-	// quarantine. Nothing is promoted until a person confirms.
-	StateLostReason = "StateLost"
 
 	// StateInvalidReason means that the file on the state branch cannot be read.
 	StateInvalidReason = "StateInvalid"
