@@ -192,7 +192,7 @@ func placeOf(content []byte, d document, at located) (place, Reason) {
 	if !ok {
 		return p, EmptyField
 	}
-	start, tag, _ := skipProperties(l.text, column)
+	start, tag := skipProperties(l.text, column)
 	style, end, why := endOf(l.text, start, at.node)
 	if why != "" {
 		return p, why

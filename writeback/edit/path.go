@@ -132,9 +132,6 @@ func word(text, ends string) (value, rest string, err error) {
 	return text[:end], text[end:], nil
 }
 
-// isIndex tells whether the step names an item of a list by its number.
-func (s step) isIndex() bool { return s.key == "" && s.by == "" }
-
 // last is the key of the field, empty for an item of a list.
 func (p fieldPath) last() string { return p[len(p)-1].key }
 
@@ -149,30 +146,4 @@ func (p fieldPath) words() []string {
 		}
 	}
 	return words
-}
-
-// String is the path as parsePath reads it.
-func (p fieldPath) String() string {
-	var text strings.Builder
-	for i, s := range p {
-		switch {
-		case s.isIndex():
-			fmt.Fprintf(&text, "[%d]", s.index)
-			continue
-		case s.by != "":
-			fmt.Fprintf(&text, "[%s=%s]", quoteWord(s.by), quoteWord(s.is))
-			continue
-		case i > 0:
-			text.WriteByte('.')
-		}
-		text.WriteString(quoteWord(s.key))
-	}
-	return text.String()
-}
-
-func quoteWord(word string) string {
-	if word == "" || strings.ContainsAny(word, ".=[]{}\"'") {
-		return strconv.Quote(word)
-	}
-	return word
 }

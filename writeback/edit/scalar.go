@@ -41,11 +41,8 @@ func readField(text []byte, comment int) (field, Reason) {
 	if certain {
 		f.key = keyOf(text[:i])
 	}
-	f.start, f.tag, skip = skipProperties(text, i)
+	f.start, f.tag = skipProperties(text, i)
 	f.certain = certain && f.start == i
-	if skip != "" {
-		return field{}, skip
-	}
 	if f.start >= comment {
 		return field{}, NoValue
 	}
@@ -81,11 +78,11 @@ func keyOf(front []byte) string {
 // none.
 func soleValue(text []byte, start, limit int) (from, to int, ok bool) {
 	end := start + len(bytes.TrimRight(text[start:limit], " \t"))
-	if end > start && text[end-1] == ',' {
+	if text[end-1] == ',' {
 		end = start + len(bytes.TrimRight(text[start:end-1], " \t"))
 	}
 	shut := map[byte]byte{'[': ']', '{': '}'}[text[start]]
-	if shut == 0 || end-start < 3 || text[end-1] != shut || text[start+1] == '{' {
+	if shut == 0 || text[end-1] != shut {
 		return 0, 0, false
 	}
 	from, to = skipBlanks(text, start+1), end-1
@@ -160,7 +157,7 @@ func keyEnd(text []byte, i, comment int) int {
 }
 
 // skipProperties skips an anchor and a tag in front of a value.
-func skipProperties(text []byte, i int) (start int, tag string, skip Reason) {
+func skipProperties(text []byte, i int) (start int, tag string) {
 	for i < len(text) && (text[i] == '&' || text[i] == '!') {
 		end := i
 		for !endsWord(text, end) {
@@ -171,7 +168,7 @@ func skipProperties(text []byte, i int) (start int, tag string, skip Reason) {
 		}
 		i = skipBlanks(text, end)
 	}
-	return i, tag, ""
+	return i, tag
 }
 
 // shortTag is a tag as people mostly write it: !!str for !<tag:yaml.org,2002:str>.
@@ -197,7 +194,7 @@ func unreadable(value []byte) Reason {
 			return Template
 		}
 		return Flow
-	case '@', '`', '%', '#':
+	case '@', '`', '%':
 		return Unsupported
 	}
 	if bytes.Contains(value, []byte("{{")) || bytes.Contains(value, []byte("}}")) {
@@ -241,34 +238,31 @@ func scanScalar(text []byte, start, limit int) (style, int) {
 func commentStart(text []byte) int {
 	startable := true // whether a quoted scalar can start here
 	for i := 0; i < len(text); i++ {
-		c := text[i]
-		if c == '#' && (i == 0 || isBlank(text[i-1])) {
+		behindBlank := i == 0 || isBlank(text[i-1])
+		switch c := text[i]; {
+		case c == '#' && behindBlank:
 			return i
-		}
-		if startable && (c == '"' || c == '\'') {
+		case startable && (c == '"' || c == '\''):
 			_, end := scanScalar(text, i, len(text))
 			if end < 0 {
 				return -1
 			}
-			i = end - 1
-			startable = false
-			continue
+			i, startable = end-1, false
+		case !isBlank(c):
+			startable = bytes.IndexByte([]byte("[{,"), c) >= 0
+		case !behindBlank: // the first of several blanks says it for all
+			startable = startable || opens(text, i)
 		}
-		startable = isBlank(c) && (startable || opens(text, i)) || bytes.IndexByte([]byte("[{,"), c) >= 0
 	}
 	return -1
 }
 
 // opens tells whether the token that ends before i lets a value follow it.
 func opens(text []byte, i int) bool {
-	before := bytes.TrimRight(text[:i], " \t")
-	if len(before) == 0 {
+	switch text[i-1] {
+	case ':', '-', '?':
 		return true
 	}
-	switch before[len(before)-1] {
-	case ':', '-', '?', ',', '[', '{':
-		return true
-	}
-	last := before[bytes.LastIndexAny(before, " \t")+1:]
-	return last[0] == '&' || last[0] == '!'
+	token := text[bytes.LastIndexAny(text[:i], " \t")+1 : i]
+	return token[0] == '&' || token[0] == '!'
 }

@@ -231,8 +231,8 @@ func shortened(text []byte) string {
 // were opened on a line before, or behind what starts a comment in other languages.
 func hidden(l line) (Marker, bool) {
 	shut := bytes.LastIndexByte(l.text, '}')
-	for i := range max(shut, 0) {
-		if l.text[i] != '#' {
+	for i := max(0, shut-maxMarker); i < shut; i++ {
+		if l.text[i] != '#' || i > 0 && l.text[i-1] == '#' {
 			continue
 		}
 		setter, skip, found := readComment(l.text[i : shut+1])
@@ -251,6 +251,10 @@ func hidden(l line) (Marker, bool) {
 	}
 	return Marker{}, false
 }
+
+// maxMarker is how many bytes in front of its last brace a marker starts that no comment
+// shows: whatever is read again for each # has to be short.
+const maxMarker = 1024
 
 // otherComment is a marker behind what starts a comment in C, in HTML and in Lua, and
 // behind the full-width number sign of an input method.
