@@ -35,6 +35,10 @@ imported github.com/fluxcd/source-controller/api/v1 source.toolkit.fluxcd.io_git
 imported github.com/fluxcd/kustomize-controller/api/v1 kustomize.toolkit.fluxcd.io_kustomizations.yaml
 imported github.com/fluxcd/notification-controller/api/v1 notification.toolkit.fluxcd.io_receivers.yaml
 rm -r "$tmp/imported"
+# A Receiver may name Pipelines, too, which Flux does not know.
+receivers=$tmp/notification.toolkit.fluxcd.io_receivers.yaml
+sed -i 's/^\( *\)- ExternalArtifact$/&\n\1- Pipeline/' "$receivers"
+grep -q -- '- Pipeline$' "$receivers"
 
 # Only what differs is touched, so that a reader never sees a half-empty folder.
 publish() {

@@ -25,6 +25,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -32,6 +33,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
 
 const secretToken = "a long token"
@@ -352,6 +354,8 @@ func FuzzSendersSurviveAnyRequest(f *testing.F) {
 	f.Add("harbor", "Authorization", secretToken, `{"event_data":{"resources":[{"resource_url":"a/b:c@d"}]}}`)
 	f.Add("acr", "", "", `{"target":{"repository":"a"},"request":{"host":"b"}}`)
 	f.Add("gcr", "Authorization", "Bearer a.b.c", `{}`)
+	f.Add("gitlab", "X-Gitlab-Token", secretToken, `{"project":{"path_with_namespace":"a/b/c"}}`)
+	f.Add("generic", "", "", `{"publisherId":"tfs","resource":{"repository":{"name":"a","project":{"name":"b"}}}}`)
 	f.Fuzz(func(t *testing.T, kind, key, value, body string) {
 		from, ok := senders[kind]
 		if !ok || kind == notificationv1.GCRReceiver || kind == notificationv1.GenericOIDCReceiver {
@@ -378,6 +382,9 @@ func FuzzSendersSurviveAnyRequest(f *testing.F) {
 			if strings.ContainsAny(image, "@") || path(image) == "" {
 				t.Errorf("the image %q has a digest, or no path", image)
 			}
+		}
+		if sent.repository != "" && isRepository("https://git.example.com/", sent.repository) && strings.Trim(sent.repository, "/") != "" {
+			t.Errorf("%q is a repository without a name", sent.repository)
 		}
 	})
 }
@@ -417,7 +424,7 @@ func newTestServer(t *testing.T, edit func(*notificationv1.Receiver)) *testServe
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		corev1.AddToScheme, notificationv1.AddToScheme, sourcev1.AddToScheme, imagev1.AddToScheme,
+		corev1.AddToScheme, notificationv1.AddToScheme, sourcev1.AddToScheme, imagev1.AddToScheme, sluicev1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
@@ -433,11 +440,13 @@ func newTestServer(t *testing.T, edit func(*notificationv1.Receiver)) *testServe
 			tokenKey: []byte(secretToken), "email": []byte("push@example.com"), "audience": []byte("sluice"),
 		}},
 		&corev1.ConfigMap{ObjectMeta: named("ours", "plain")},
-		&sourcev1.GitRepository{ObjectMeta: named("ours", "repo")},
+		&sourcev1.GitRepository{ObjectMeta: named("ours", "repo"), Spec: sourcev1.GitRepositorySpec{URL: "ssh://git@git.example.com/acme/shop"}},
 		&sourcev1.GitRepository{ObjectMeta: named("theirs", "repo")},
 		&imagev1.ImageRepository{ObjectMeta: named("ours", "app"), Spec: imagev1.ImageRepositorySpec{Image: "team/app"}},
 		&imagev1.ImageRepository{ObjectMeta: named("ours", "other"), Spec: imagev1.ImageRepositorySpec{Image: "team/other"}},
 		&imagev1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "ours", Name: "unlabelled"}},
+		pipelineOf("shop", "repo", ""), pipelineOf("billing", "gone", "fleet"), pipelineOf("tags", "", ""),
+		&sourcev1.GitRepository{ObjectMeta: named("ours", "fleet"), Spec: sourcev1.GitRepositorySpec{URL: "https://git.example.com/acme/Fleet.git"}},
 	}
 	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
 		WithIndex(&notificationv1.Receiver{}, WebhookPathIndex, IndexWebhookPath).Build()
@@ -494,37 +503,24 @@ func (w *testServer) requested() string {
 	var found []string
 	for kind, list := range map[string]client.ObjectList{
 		"GitRepository": &sourcev1.GitRepositoryList{}, "ImageRepository": &imagev1.ImageRepositoryList{}, "ConfigMap": &corev1.ConfigMapList{},
+		"Pipeline": &sluicev1.PipelineList{},
 	} {
 		if err := w.api.List(w.t.Context(), list); err != nil {
 			w.t.Fatal(err)
 		}
-		for _, obj := range objectsOf(list) {
-			if _, ok := meta.ReconcileAnnotationValue(obj.GetAnnotations()); ok {
-				found = append(found, kind+"/"+obj.GetName())
+		if err := apimeta.EachListItem(list, func(obj runtime.Object) error {
+			if accessor, err := apimeta.Accessor(obj); err != nil {
+				return err
+			} else if _, ok := meta.ReconcileAnnotationValue(accessor.GetAnnotations()); ok {
+				found = append(found, kind+"/"+accessor.GetName())
 			}
+			return nil
+		}); err != nil {
+			w.t.Fatal(err)
 		}
 	}
 	slices.Sort(found)
 	return strings.Join(found, " ")
-}
-
-func objectsOf(list client.ObjectList) []client.Object {
-	var objects []client.Object
-	switch list := list.(type) {
-	case *sourcev1.GitRepositoryList:
-		for i := range list.Items {
-			objects = append(objects, &list.Items[i])
-		}
-	case *imagev1.ImageRepositoryList:
-		for i := range list.Items {
-			objects = append(objects, &list.Items[i])
-		}
-	case *corev1.ConfigMapList:
-		for i := range list.Items {
-			objects = append(objects, &list.Items[i])
-		}
-	}
-	return objects
 }
 
 func TestTheWebhookPathIsThatOfFlux(t *testing.T) {

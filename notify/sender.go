@@ -41,6 +41,9 @@ type payload struct {
 	event string
 	// images are the repositories that were pushed to, if the message names them.
 	images []string
+	// repository is the Git repository that the message is about, as the forge names it:
+	// owner/name, group/subgroup/project. It is empty if the message does not say.
+	repository string
 	// claims are those of the OIDC token that verified the message.
 	claims map[string]any
 	// body is the JSON that filters read, nil if it is that of the request.

@@ -4,8 +4,11 @@ package notify
 
 import "context"
 
-// acceptAny accepts every message: the path is the only secret.
-func acceptAny(context.Context, *Hooks, message) (payload, error) { return payload{}, nil }
+// acceptAny accepts every message: the path is the only secret. Azure DevOps, which signs
+// nothing, sends to this type, too.
+func acceptAny(_ context.Context, _ *Hooks, m message) (payload, error) {
+	return payload{repository: azureRepository(m.body)}, nil
+}
 
 // signedBody accepts a message with an HMAC of its body in a header.
 func signedBody(header string) func(context.Context, *Hooks, message) (payload, error) {

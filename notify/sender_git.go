@@ -10,7 +10,8 @@ import (
 )
 
 // gitHub verifies the SHA-256 signature of the body, or the SHA-1 signature if an old
-// server sends no other.
+// server sends no other. Gitea and Forgejo send the same headers, and bodies that have the
+// repository at the same place.
 func gitHub(_ context.Context, _ *Hooks, m message) (payload, error) {
 	signature := m.header.Get("X-Hub-Signature-256")
 	if signature == "" {
@@ -20,7 +21,12 @@ func gitHub(_ context.Context, _ *Hooks, m message) (payload, error) {
 		return refuse("X-Hub-Signature: %v", err)
 	}
 	n := payload{event: m.header.Get("X-GitHub-Event"), body: formPayload(m)}
-	n.addPackage(m)
+	raw := m.body
+	if n.body != nil {
+		raw = n.body
+	}
+	n.repository = gitHubRepository(raw)
+	n.addPackage(raw)
 	return n, nil
 }
 
@@ -39,13 +45,9 @@ func formPayload(m message) []byte {
 
 // addPackage adds the image of GitHub's events package and registry_package,
 // which are about pushes to ghcr.io.
-func (n *payload) addPackage(m message) {
+func (n *payload) addPackage(raw []byte) {
 	if n.event != "package" && n.event != "registry_package" {
 		return
-	}
-	raw := m.body
-	if n.body != nil {
-		raw = n.body
 	}
 	type published struct {
 		Version struct {
@@ -72,13 +74,13 @@ func gitLabToken(_ context.Context, _ *Hooks, m message) (map[string]any, error)
 }
 
 func gitLab(_ context.Context, _ *Hooks, m message) (payload, error) {
-	return payload{event: m.header.Get("X-Gitlab-Event")}, nil
+	return payload{event: m.header.Get("X-Gitlab-Event"), repository: gitLabRepository(m.body)}, nil
 }
 
-// bitbucket is Bitbucket Server, which signs as GitHub does.
+// bitbucket is Bitbucket Data Center or Cloud, which sign as GitHub does.
 func bitbucket(_ context.Context, _ *Hooks, m message) (payload, error) {
 	if err := verifySignature(m.header.Get("X-Hub-Signature"), m); err != nil {
 		return refuse("X-Hub-Signature: %v", err)
 	}
-	return payload{event: m.header.Get("X-Event-Key")}, nil
+	return payload{event: m.header.Get("X-Event-Key"), repository: bitbucketRepository(m.body)}, nil
 }

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
 
 // kinds are those that a Receiver may name, and their groups. All are namespaced,
@@ -34,6 +35,7 @@ var kinds = map[string]schema.GroupVersion{
 	"ImageUpdateAutomation": {Group: "image.toolkit.fluxcd.io", Version: "v1"},
 	"Kustomization":         {Group: "kustomize.toolkit.fluxcd.io", Version: "v1"},
 	"HelmRelease":           {Group: "helm.toolkit.fluxcd.io", Version: "v2"},
+	sluicev1.PipelineKind:   sluicev1.GroupVersion,
 }
 
 // KindOf returns the kind that an entry of spec.resources names. The error says that it
@@ -100,8 +102,11 @@ func (h *Hooks) listSelected(ctx context.Context, kind schema.GroupVersionKind, 
 	for i := range list.Items {
 		list.Items[i].SetGroupVersionKind(kind)
 	}
-	if kind.GroupKind() == (schema.GroupKind{Group: imagev1.GroupVersion.Group, Kind: imagev1.ImageRepositoryKind}) {
+	switch kind.GroupKind() {
+	case imagev1.GroupVersion.WithKind(imagev1.ImageRepositoryKind).GroupKind():
 		return h.filterByImages(ctx, list.Items, client.InNamespace(namespace), d.payload.images)
+	case sluicev1.GroupVersion.WithKind(sluicev1.PipelineKind).GroupKind():
+		return h.filterByRepository(ctx, list.Items, client.InNamespace(namespace), d.payload.repository)
 	}
 	return list.Items, nil
 }

@@ -17,6 +17,7 @@ package pipeline
 
 import (
 	"context"
+	"slices"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -215,7 +216,7 @@ func (r *Reconciler) pipelinesOfPolicy(ctx context.Context, policy client.Object
 
 func (r *Reconciler) pipelinesOfSource(ctx context.Context, repo client.Object) []reconcile.Request {
 	return r.pipelines(ctx, "", func(p *sluicev1.Pipeline) bool {
-		return writesTo(p, client.ObjectKeyFromObject(repo))
+		return slices.Contains(p.Sources(), client.ObjectKeyFromObject(repo))
 	})
 }
 

@@ -5,7 +5,6 @@ package pipeline
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -69,14 +68,6 @@ func sourceKeyOf(p *sluicev1.Pipeline, stage *sluicev1.Stage) types.NamespacedNa
 		return access.KeyOf(p.Namespace, *ref)
 	}
 	return types.NamespacedName{}
-}
-
-// writesTo reports whether a pipeline, or any of its stages, is written to a repository.
-func writesTo(p *sluicev1.Pipeline, repo types.NamespacedName) bool {
-	if key, ok := sourceKey(p); ok && key == repo {
-		return true
-	}
-	return slices.ContainsFunc(p.Spec.Stages, func(s sluicev1.Stage) bool { return s.Write.SourceRef != nil && sourceKeyOf(p, &s) == repo })
 }
 
 // openRepository reads a GitRepository, its credentials and the key that signs.

@@ -189,7 +189,7 @@ func TestARepositoryThatCannotBeReachedHoldsNoOtherStage(t *testing.T) {
 func TestWhichPipelinesARepositoryWakes(t *testing.T) {
 	p := shop(ofItsOwn("production"))
 	for name, want := range map[string]bool{"fleet": true, "production": true, "other": false} {
-		if got := writesTo(p, types.NamespacedName{Namespace: "apps", Name: name}); got != want {
+		if got := slices.Contains(p.Sources(), types.NamespacedName{Namespace: "apps", Name: name}); got != want {
 			t.Errorf("%s: %t", name, got)
 		}
 	}

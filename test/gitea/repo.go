@@ -134,8 +134,8 @@ func (r *Repo) DeleteMerged(ctx context.Context) error {
 }
 
 // AddWebhook sends events to a URL on loopback as JSON, signed with the secret. Events
-// are spelled as Gitea does: push, pull_request, pull_request_sync,
-// pull_request_review_approved, status.
+// are spelled as Gitea does: push, pull_request, pull_request_review, pull_request_sync,
+// status.
 func (r *Repo) AddWebhook(ctx context.Context, url, secret string, events ...string) error {
 	return r.admin(ctx, http.MethodPost, "/hooks", map[string]any{
 		"type": "gitea", "active": true, "events": events,

@@ -3,8 +3,12 @@
 package v1alpha1
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/fluxcd/pkg/apis/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 )
@@ -197,6 +201,26 @@ func (in *PipelineSpec) SourceOf(stage *Stage) *imagev1.CrossNamespaceSourceRefe
 		return stage.Write.SourceRef
 	}
 	return in.SourceRef
+}
+
+// Sources are the GitRepositories that the pipeline or one of its stages is written to,
+// each of them once.
+func (in *Pipeline) Sources() []types.NamespacedName {
+	refs := []*imagev1.CrossNamespaceSourceReference{in.Spec.SourceRef}
+	for i := range in.Spec.Stages {
+		refs = append(refs, in.Spec.Stages[i].Write.SourceRef)
+	}
+	var sources []types.NamespacedName
+	for _, ref := range refs {
+		if ref == nil {
+			continue
+		}
+		key := types.NamespacedName{Namespace: cmp.Or(ref.Namespace, in.Namespace), Name: ref.Name}
+		if !slices.Contains(sources, key) {
+			sources = append(sources, key)
+		}
+	}
+	return sources
 }
 
 // PipelineList is a list of pipelines.

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package notify
+
+import (
+	"crypto/sha256"
+	"net/http"
+	"net/url"
+	"testing"
+
+	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+)
+
+// pipelineOf is a Pipeline that is written to a repository, and one stage of it to another;
+// an empty name is none.
+func pipelineOf(name, source, stageSource string) *sluicev1.Pipeline {
+	ref := func(name string) *imagev1.CrossNamespaceSourceReference {
+		if name == "" {
+			return nil
+		}
+		return &imagev1.CrossNamespaceSourceReference{Kind: "GitRepository", Name: name}
+	}
+	return &sluicev1.Pipeline{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ours", Name: name, Labels: map[string]string{"team": "a"}},
+		Spec: sluicev1.PipelineSpec{SourceRef: ref(source), Stages: []sluicev1.Stage{
+			{Name: "staging"}, {Name: "production", Write: sluicev1.Write{SourceRef: ref(stageSource)}},
+		}},
+	}
+}
+
+// signed is a request as GitHub, Gitea and Bitbucket sign it.
+func signed(header, event, body string) request {
+	return request{body: body}.with("X-Hub-Signature-256", "sha256="+sign(sha256.New, body)).
+		with("X-Hub-Signature", "sha256="+sign(sha256.New, body)).with(header, event).with("Content-Type", "application/json")
+}
+
+func gitHubEvent(event, body string) request { return signed("X-GitHub-Event", event, body) }
+
+func TestAPullRequestWakesThePipelinesOfItsRepository(t *testing.T) {
+	const all = "Pipeline/billing Pipeline/shop Pipeline/tags"
+	form := url.Values{"payload": {`{"repository":{"full_name":"acme/shop"}}`}}.Encode()
+	for name, tc := range map[string]struct {
+		kind string
+		send request
+		want string
+	}{
+		"GitHub, a pull request": {
+			notificationv1.GitHubReceiver,
+			gitHubEvent("pull_request", `{"action":"closed","number":7,"pull_request":{"merged":true},"repository":{"full_name":"acme/shop"}}`),
+			"Pipeline/shop",
+		},
+		"GitHub, a check": {
+			notificationv1.GitHubReceiver,
+			gitHubEvent("check_run", `{"action":"completed","check_run":{"conclusion":"success"},"repository":{"full_name":"acme/shop"}}`),
+			"Pipeline/shop",
+		},
+		"GitHub, a merge queue": {
+			notificationv1.GitHubReceiver,
+			gitHubEvent("merge_group", `{"action":"checks_requested","repository":{"full_name":"acme/shop"}}`), "Pipeline/shop",
+		},
+		"GitHub, a status": {
+			notificationv1.GitHubReceiver,
+			gitHubEvent("status", `{"state":"success","sha":"9e9b","name":"acme/shop","repository":{"full_name":"acme/shop"}}`), "Pipeline/shop",
+		},
+		"GitHub, in a form": {
+			notificationv1.GitHubReceiver,
+			gitHubEvent("pull_request", form).with("Content-Type", "application/x-www-form-urlencoded"), "Pipeline/shop",
+		},
+		"that of a stage, in another case": {
+			notificationv1.GitHubReceiver, gitHubEvent("pull_request", `{"repository":{"full_name":"Acme/fleet"}}`), "Pipeline/billing",
+		},
+		"another one of the organization": {
+			notificationv1.GitHubReceiver, gitHubEvent("pull_request", `{"repository":{"full_name":"acme/web-shop"}}`), "",
+		},
+		"a message that names none": {notificationv1.GitHubReceiver, gitHubEvent("ping", `{"zen":"Keep it logically awesome."}`), all},
+		"GitLab, a merge request": {
+			notificationv1.GitLabReceiver,
+			request{body: `{"object_kind":"merge_request","project":{"path_with_namespace":"acme/shop"},"object_attributes":{"action":"merge"}}`}.
+				with("X-Gitlab-Token", secretToken).with("X-Gitlab-Event", "Merge Request Hook"), "Pipeline/shop",
+		},
+		"GitLab, a pipeline": {
+			notificationv1.GitLabReceiver,
+			request{body: `{"object_kind":"pipeline","project":{"path_with_namespace":"acme/shop"}}`}.
+				with("X-Gitlab-Token", secretToken).with("X-Gitlab-Event", "Pipeline Hook"), "Pipeline/shop",
+		},
+		"Bitbucket Cloud": {
+			notificationv1.BitbucketReceiver,
+			signed("X-Event-Key", "pullrequest:fulfilled", `{"pullrequest":{"id":1},"repository":{"full_name":"acme/shop"}}`), "Pipeline/shop",
+		},
+		"Bitbucket Data Center, a pull request": {
+			notificationv1.BitbucketReceiver,
+			signed("X-Event-Key", "pr:merged", `{"eventKey":"pr:merged","pullRequest":{
+				"fromRef":{"repository":{"slug":"fork","project":{"key":"~ALICE"}}},
+				"toRef":{"repository":{"slug":"shop","project":{"key":"ACME"}}}}}`), "Pipeline/shop",
+		},
+		"Bitbucket Data Center, a push": {
+			notificationv1.BitbucketReceiver,
+			signed("X-Event-Key", "repo:refs_changed", `{"repository":{"slug":"shop","project":{"key":"ACME"}}}`), "Pipeline/shop",
+		},
+		"Azure DevOps": {
+			notificationv1.GenericReceiver,
+			request{body: `{"publisherId":"tfs","eventType":"git.pullrequest.merged",
+				"resource":{"pullRequestId":1,"repository":{"name":"shop","project":{"name":"acme"}}}}`}, "Pipeline/shop",
+		},
+		"something like it, of somebody else": {
+			notificationv1.GenericReceiver, request{body: `{"resource":{"repository":{"name":"shop","project":{"name":"acme"}}}}`}, all,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newTestServer(t, func(r *notificationv1.Receiver) {
+				r.Spec.Type = tc.kind
+				r.Spec.Resources = []notificationv1.ReceiverResource{{CrossNamespaceObjectReference: notificationv1.CrossNamespaceObjectReference{
+					Kind: "Pipeline", Name: "*", MatchLabels: map[string]string{"team": "a"},
+				}}}
+			})
+			if code := w.post(tc.send); code != http.StatusOK {
+				t.Errorf("answered %d: %s", code, w.answer)
+			}
+			if got := w.requested(); got != tc.want {
+				t.Errorf("requested %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestAPipelineThatIsNamedIsWokenByAnyRepository(t *testing.T) {
+	w := newTestServer(t, func(r *notificationv1.Receiver) {
+		r.Spec.Type = notificationv1.GitHubReceiver
+		r.Spec.Resources[0].Kind, r.Spec.Resources[0].Name = "Pipeline", "shop"
+	})
+	forged := gitHubEvent("pull_request", `{"repository":{"full_name":"acme/other"}}`).with("X-Hub-Signature-256", "sha256="+sign(sha256.New, "other"))
+	if code := w.post(forged); code != http.StatusBadRequest || w.requested() != "" {
+		t.Errorf("a forged request: answered %d, requested %q", code, w.requested())
+	}
+	if code := w.post(gitHubEvent("pull_request", `{"repository":{"full_name":"acme/other"}}`)); code != http.StatusOK || w.requested() != "Pipeline/shop" {
+		t.Errorf("answered %d, requested %q", code, w.requested())
+	}
+}
+
+func TestRepositoriesByTheirURLs(t *testing.T) {
+	for name, tc := range map[string]struct {
+		url, name string
+		want      bool
+	}{
+		"HTTPS":                             {"https://github.com/acme/shop.git", "acme/shop", true},
+		"SSH, at a port":                    {"ssh://git@git.example.com:7999/acme/shop.git", "ACME/shop", true},
+		"groups of any depth":               {"https://gitlab.com/acme/apps/shop", "acme/apps/shop", true},
+		"a subgroup by the same name":       {"https://gitlab.com/acme/apps/shop", "acme/shop", false},
+		"a name that ends alike":            {"https://github.com/acme/web-shop", "acme/shop", false},
+		"a forge below a path":              {"https://example.com/git/acme/shop", "acme/shop", true},
+		"Bitbucket Data Center":             {"https://git.example.com/scm/acme/shop.git", "ACME/shop", true},
+		"Azure DevOps":                      {"https://dev.azure.com/org/My%20Apps/_git/shop", "My Apps/shop", true},
+		"Azure DevOps by SSH":               {"ssh://git@ssh.dev.azure.com/v3/org/apps/shop", "apps/shop", true},
+		"Azure DevOps, called as a project": {"https://dev.azure.com/org/_git/shop", "shop/shop", true},
+		"so at a host of its own":           {"https://org.visualstudio.com/_git/shop", "shop/shop", true},
+		"no URL":                            {"https://%zz", "acme/shop", false},
+		"a URL without a path":              {"https://github.com", "acme/shop", false},
+		"an unfinished one of Azure DevOps": {"https://dev.azure.com/org/_git", "org/_git", false},
+	} {
+		if got := isRepository(tc.url, tc.name); got != tc.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
