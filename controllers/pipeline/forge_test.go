@@ -276,7 +276,7 @@ func TestPullRequestsAtGitea(t *testing.T) {
 			if e.head(headOfProduction) != theirs || e.has("main", "production") != "1" || e.comments() != 1 {
 				t.Errorf("the head moved to %s, there are %d comments, and the status is %+v", e.head(headOfProduction), e.comments(), e.stage())
 			}
-			e.label(RetryLabel)
+			e.label(forge.RetryLabel)
 			e.pipeline.Spec.Stages[1].Write.PullRequest.AutoMerge = sluicev1.AutoMergeSelf
 			e.until("the merge", func() bool { return e.has("main", "production") == "3" })
 		},

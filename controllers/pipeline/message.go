@@ -11,7 +11,6 @@ import (
 	"time"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
-	"github.com/sluice-cd/sluice/internal/template"
 	"github.com/sluice-cd/sluice/promotion"
 	"github.com/sluice-cd/sluice/promotion/forge"
 )
@@ -73,44 +72,19 @@ func (r *run) message(w promotion.Write, d promotion.Decision) message {
 
 func versionName(v sluicev1.Version) string { return cmp.Or(v.Tag, v.Digest) }
 
-// language is that of the templates of a field.
-func language(field string) template.Language {
-	return template.Language{Name: field, Functions: template.Functions(), Strict: true}
-}
-
-// render executes the template of a field, or returns the default if there is none.
-func render(ctx context.Context, field, text string, m message, otherwise func(message) string) (string, error) {
-	if text == "" {
-		return otherwise(m), nil
-	}
-	t, err := language(field).Parse(text)
-	if err != nil {
-		return "", refuse("%w", err)
-	}
-	said, err := t.Execute(ctx, m)
-	if err != nil && ctx.Err() == nil {
-		return "", refuse("%w", err)
-	}
-	return said, err
-}
-
 func messageField(stage *sluicev1.Stage) string {
 	return fmt.Sprintf("spec.stages[%s].write.commit.messageTemplate", stage.Name)
 }
 
+// templatesOf are the templates of the pull requests of a stage.
+func templatesOf(stage *sluicev1.Stage) forge.Templates {
+	spec := stage.Write.PullRequest
+	return forge.TemplatesOf(fmt.Sprintf("spec.stages[%s].write.pullRequest", stage.Name), spec.TitleTemplate, spec.BodyTemplate)
+}
+
 // text is the text of the pull request.
 func (p pulls) text(ctx context.Context, m message) (forge.Text, error) {
-	spec, field := p.stage.Write.PullRequest, fmt.Sprintf("spec.stages[%s].write.pullRequest.", p.stage.Name)
-	title, err := render(ctx, field+"titleTemplate", spec.TitleTemplate, m, defaultTitle)
-	if err != nil {
-		return forge.Text{}, err
-	}
-	title = strings.Join(strings.Fields(title), " ")
-	if title == "" {
-		title = defaultTitle(m)
-	}
-	body, err := render(ctx, field+"bodyTemplate", spec.BodyTemplate, m, defaultBody)
-	return forge.Text{Title: title, Body: body}, err
+	return templatesOf(p.stage).Render(ctx, m, func() forge.Text { return forge.Text{Title: defaultTitle(m), Body: defaultBody(m)} })
 }
 
 // defaultTitle says what changes where.
@@ -140,7 +114,7 @@ func defaultBody(m message) string {
 	}
 	fmt.Fprintf(&b, "\nStage %s of pipeline %s/%s. The commit status `%s` says when its gates are open. "+
 		"Closing this pull request skips this bundle; the label `%s` keeps the bundle when there is a newer one.\n",
-		m.Stage, m.Pipeline.Namespace, m.Pipeline.Name, m.status, KeepLabel)
+		m.Stage, m.Pipeline.Namespace, m.Pipeline.Name, m.status, forge.KeepLabel)
 	return b.String()
 }
 
@@ -153,7 +127,7 @@ const (
 
 // commitMessage says what was decided, for people and for `git log`.
 func commitMessage(ctx context.Context, field, text string, m message) (string, error) {
-	said, err := render(ctx, field, text, m, defaultCommit)
+	said, err := forge.Template{Field: field, Text: text}.Render(ctx, m, func() string { return defaultCommit(m) })
 	if err != nil {
 		return "", err
 	}

@@ -110,7 +110,7 @@ func (p pulls) explain(err error) error {
 	if unsupported := (*forge.Unsupported)(nil); errors.As(err, &unsupported) {
 		field = fmt.Sprintf("spec.stages[%s].write.pullRequest", p.stage.Name)
 	}
-	return forgeError(field, err)
+	return forge.Explain(field, err)
 }
 
 // merge merges what was judged, and looks at what came of it.
@@ -156,13 +156,8 @@ func (p pulls) refuse(head string, why *forge.NotMergeable) {
 // mergeOf says how a head is merged: by the method of the spec, or by the first that the
 // repository allows.
 func (p pulls) mergeOf(head string) (forge.Merge, error) {
-	m := forge.Merge{HeadSHA: head, Method: forge.Method(p.stage.Write.PullRequest.MergeMethod)}
-	if m.Method == "" {
-		m.Method = forge.MergeCommit
-		if methods := p.memory.forge.rules[p.repo.at(p.base)].Methods; len(methods) > 0 {
-			m.Method = methods[0]
-		}
-	}
+	rules := p.memory.forge.rules[p.repo.at(p.base)]
+	m := forge.Merge{HeadSHA: head, Method: rules.MethodFor(forge.Method(p.stage.Write.PullRequest.MergeMethod))}
 	if m.Method != forge.MergeCommit && m.Method != forge.Squash {
 		return m, nil // the commit that was pushed lands itself
 	}

@@ -84,7 +84,7 @@ func (r *run) pulls(ctx context.Context, stage string) (pulls, error) {
 	repo := r.repos[stage]
 	p := pulls{run: r, repo: repo, stage: spec, base: branchOf(repo, spec), head: headBranch(r.pipeline, spec)}
 	if repo.forge == nil {
-		found, err := r.openForge(ctx, repo)
+		found, err := r.connection(repo).Open(ctx, r.Forges, r.Client)
 		if err != nil {
 			return p, err
 		}
@@ -95,7 +95,7 @@ func (r *run) pulls(ctx context.Context, stage string) (pulls, error) {
 		p.seen = &pullMemory{}
 		r.memory.forge.stages[stage] = p.seen
 	}
-	provider, err := r.providerOf(repo)
+	provider, err := r.connection(repo).ProviderName()
 	if err != nil {
 		return p, err
 	}
@@ -163,7 +163,7 @@ func (p pulls) look(ctx context.Context) error {
 	}
 	found, err := p.read(ctx)
 	if err != nil {
-		return forgeError("spec.forge", err)
+		return forge.Explain("spec.forge", err)
 	}
 	if found == nil || m.pr == nil || found.Number != m.pr.Number || found.HeadSHA != m.pr.HeadSHA {
 		m.wait = 0
@@ -190,7 +190,7 @@ func (p pulls) login() string { return p.memory.forge.logins[p.repo.key()] }
 func (p pulls) identify(ctx context.Context) error {
 	who, err := p.forge.Identity(ctx)
 	if err != nil {
-		return forgeError("spec.forge", err)
+		return forge.Explain("spec.forge", err)
 	}
 	if p.memory.forge.logins == nil {
 		p.memory.forge.logins = map[types.NamespacedName]string{}
@@ -259,12 +259,12 @@ func (p pulls) complete(ctx context.Context) error {
 	if _, known := p.memory.forge.rules[p.repo.at(p.base)]; !known {
 		rules, err := p.forge.Rules(ctx, p.base)
 		if err != nil {
-			return forgeError("spec.forge", err)
+			return forge.Explain("spec.forge", err)
 		}
 		p.memory.forge.rules[p.repo.at(p.base)] = rules
 	}
 	if m.checks, err = p.forge.Checks(ctx, m.pr.HeadSHA); err != nil {
-		return forgeError("spec.forge", err)
+		return forge.Explain("spec.forge", err)
 	}
 	head := plumbing.NewHash(m.pr.HeadSHA)
 	if err := p.repo.mirror.Fetch(ctx, plumbing.NewBranchReferenceName(p.head).String(), head); err != nil {
@@ -299,9 +299,9 @@ func (p pulls) translate() *promotion.PullRequest {
 	seen := &promotion.PullRequest{
 		Number: pr.Number, URL: pr.URL, Open: pr.State == forge.Open, Merged: pr.State == forge.Merged, Head: pr.HeadSHA, Base: pr.Base, Draft: pr.Draft,
 		Behind: slices.Contains(pr.Blocked, forge.ByBehind), Conflicted: slices.Contains(pr.Blocked, forge.ByConflict),
-		ClosedBy: pr.ClosedBy, ClosedByUs: pr.ClosedBy != "" && strings.EqualFold(pr.ClosedBy, p.login()), MergedBy: pr.MergedBy,
+		ClosedBy: pr.ClosedBy, ClosedByUs: forge.Identity{Login: p.login()}.IsUs(pr.ClosedBy), MergedBy: pr.MergedBy,
 		HeadOurs: m.claims || p.pushed(pr.HeadSHA), Approved: pr.Approvals > 0, Queued: pr.Queued, AutoMerge: pr.Auto == forge.Yes,
-		Keep: slices.Contains(pr.Labels, KeepLabel), Retry: slices.Contains(pr.Labels, RetryLabel),
+		Keep: slices.Contains(pr.Labels, forge.KeepLabel), Retry: slices.Contains(pr.Labels, forge.RetryLabel),
 	}
 	if seen.Open {
 		rules := p.memory.forge.rules[p.repo.at(p.base)]
@@ -311,71 +311,22 @@ func (p pulls) translate() *promotion.PullRequest {
 	return seen
 }
 
-// Labels by which people say what is to become of a pull request.
-const (
-	// KeepLabel keeps a pull request as it is although there is a newer bundle.
-	KeepLabel = "sluice/keep"
-	// RetryLabel lets commits of others be discarded for as long as it is there.
-	RetryLabel = "sluice/retry"
-)
-
 // judge says whether an open pull request has all that its base demands, and what it
 // lacks. Our own status does not count: it says what is decided with this.
 func (p pulls) judge() (promotion.Readiness, string) {
 	m, rules := p.seen, p.memory.forge.rules[p.repo.at(p.base)]
-	own := statusName(p.pipeline, p.stage.Name)
 	if m.refusedHead == m.pr.HeadSHA {
 		return promotion.ReadinessProgressing, "the forge does not merge it: " + m.refused
 	}
-	if state, why := checked(rules, m.checks, own); state != promotion.ReadinessReady {
-		return state, why
+	j := forge.Judgement{
+		Rules: rules, Checks: m.checks, Can: p.can,
+		Own: statusName(p.pipeline, p.stage.Name), Shown: m.shown.Head == m.pr.HeadSHA && m.shown.Open,
 	}
-	if m.pr.Approvals < rules.Approvals {
-		return promotion.ReadinessProgressing, fmt.Sprintf("%d of %d approvals", m.pr.Approvals, rules.Approvals)
-	}
-	shown := m.shown.Head == m.pr.HeadSHA && m.shown.Open
-	for _, why := range m.pr.Blocked {
-		byUs := why == forge.ByDraft || !shown && (why == forge.ByChecks || why == forge.ByRules)
-		if !byUs {
-			return promotion.ReadinessProgressing, "the forge says that it is blocked by " + string(why)
-		}
-	}
-	if m.pr.Mergeable == forge.Unknown && p.can.Mergeability && !rules.Protected {
-		return promotion.ReadinessProgressing, "the forge is finding out whether it can be merged"
-	}
-	return promotion.ReadinessReady, ""
+	state, why := j.Of(m.pr)
+	return readinessOf[state], why
 }
 
-// checked judges the checks of a head: those that the base requires or, if it names none,
-// all that there are.
-func checked(rules forge.Rules, checks forge.Checks, own string) (promotion.Readiness, string) {
-	byName := map[string]forge.CheckState{}
-	for _, s := range checks.Statuses {
-		byName[s.Context] = s.State
-	}
-	required := slices.Clone(rules.RequiredChecks)
-	if len(required) == 0 || rules.AllChecks {
-		for _, s := range checks.Statuses {
-			required = append(required, s.Context)
-		}
-	}
-	waits := ""
-	for _, name := range required {
-		switch state, there := byName[name]; {
-		case name == own || strings.Contains(name, "*"): // a pattern is the forge's to judge
-		case state == forge.CheckFailure:
-			return promotion.ReadinessFailed, fmt.Sprintf("check %s failed", name)
-		case !there:
-			waits = fmt.Sprintf("check %s has not begun", name)
-		case state != forge.CheckSuccess && waits == "":
-			waits = fmt.Sprintf("check %s is running", name)
-		}
-	}
-	if checks.Incomplete && waits == "" {
-		waits = "not all of its checks can be read"
-	}
-	if waits != "" {
-		return promotion.ReadinessProgressing, waits
-	}
-	return promotion.ReadinessReady, ""
+// readinessOf is what a pull request can do, in the words of a stage.
+var readinessOf = map[forge.CheckState]promotion.Readiness{
+	forge.CheckSuccess: promotion.ReadinessReady, forge.CheckPending: promotion.ReadinessProgressing, forge.CheckFailure: promotion.ReadinessFailed,
 }

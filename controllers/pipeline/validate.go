@@ -17,6 +17,7 @@ import (
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/promotion"
+	"github.com/sluice-cd/sluice/promotion/forge"
 )
 
 // refuse is an error that only another spec resolves.
@@ -56,8 +57,11 @@ func targetsOf(stage *sluicev1.Stage) []target {
 
 // validate refuses what the schema cannot, and what is not served.
 func validate(p *sluicev1.Pipeline) error {
-	if f := p.Spec.Forge; f != nil && f.URL != "" && f.SecretRef == nil {
-		return refuse("spec.forge.secretRef: spec.forge.url needs a Secret of the pipeline: that of the GitRepository is sent to the host of the repository alone")
+	if f := p.Spec.Forge; f != nil {
+		c := forge.Connection{Field: "spec.forge", Kind: sluicev1.PipelineKind, URL: f.URL, SecretRef: f.SecretRef}
+		if err := c.Validate(); err != nil {
+			return err
+		}
 	}
 	for i := range p.Spec.Stages {
 		if err := validateStage(&p.Spec.Stages[i]); err != nil {
@@ -176,20 +180,21 @@ func unsupported(ref *meta.KubeConfigReference) bool { return ref != nil && ref.
 // validateWrite refuses templates that cannot be parsed, and names of branches that are
 // none.
 func validateWrite(stage *sluicev1.Stage, field string) error {
-	templates := map[string]string{}
+	var templates []forge.Template
 	switch w := stage.Write; {
 	case w.Commit != nil:
-		templates["commit.messageTemplate"] = w.Commit.MessageTemplate
+		templates = []forge.Template{{Field: messageField(stage), Text: w.Commit.MessageTemplate}}
 	case w.PullRequest != nil:
-		templates["pullRequest.titleTemplate"], templates["pullRequest.bodyTemplate"] = w.PullRequest.TitleTemplate, w.PullRequest.BodyTemplate
+		both := templatesOf(stage)
+		templates = []forge.Template{both.Title, both.Body}
 		prefix := cmp.Or(w.PullRequest.BranchPrefix, defaultPrefix)
 		if err := plumbing.NewBranchReferenceName(prefix + "a").Validate(); err != nil || strings.HasPrefix(prefix, statePrefix) {
 			return refuse("%s.write.pullRequest.branchPrefix: %q does not start the name of a branch, or that of a state", field, prefix)
 		}
 	}
-	for name, text := range templates {
-		if _, err := language(field + ".write." + name).Parse(text); err != nil {
-			return refuse("%w", err)
+	for _, t := range templates {
+		if _, err := t.Parse(); err != nil {
+			return err
 		}
 	}
 	return nil

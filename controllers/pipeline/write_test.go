@@ -39,7 +39,7 @@ func TestWhatCannotBeWrittenIsRefusedByItsField(t *testing.T) {
 			"spec.stages[staging].write.setters[0].artifact: there is no artifact web",
 		},
 		"a pull request without a token": {
-			sluicev1.Write{PullRequest: &sluicev1.PullRequest{}, Path: "staging"}, "spec.stages.write.pullRequest: this process does not speak with forges",
+			sluicev1.Write{PullRequest: &sluicev1.PullRequest{}, Path: "staging"}, "spec.forge: this process does not speak with forges",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
