@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/time/rate"
 	"k8s.io/utils/clock"
+
+	"github.com/sluice-cd/sluice/internal/lru"
 )
 
 // The rate limit of one Receiver. A registry that mirrors a hundred images sends a hundred
@@ -28,28 +30,49 @@ const (
 	attemptFactor   = 5
 )
 
-// maxLimits bounds how many limiters are kept, among them those of deleted Receivers.
+// maxLimits bounds how many limiters of a scope are kept, among them those of deleted
+// Receivers. Those that were used longest ago are dropped beyond it, which loses nothing
+// after the five seconds in which a limiter is as good as new. Each scope has its own
+// bound: whoever makes many Receivers does not make the limit of a namespace forgotten.
 const maxLimits = 10_000
 
 // limits are the rate limiters of requests.
 type limits struct {
 	clock clock.Clock
-	mu    sync.Mutex
-	of    map[limitKey]*rate.Limiter // maxLimits at most; all are dropped beyond
+	mu    sync.Mutex // so that two requests get one limiter
+	of    map[scope]*lru.Cache[string, *rate.Limiter]
 }
+
+// scope is what a limiter counts the requests of.
+type scope string
+
+// The scopes, and the rate and burst of each as a multiple of those of one Receiver.
+const (
+	ofReceiver  scope = "receiver"
+	ofAttempts  scope = "attempts"
+	ofNamespace scope = "namespace"
+)
+
+var factors = map[scope]int{ofReceiver: 1, ofAttempts: attemptFactor, ofNamespace: namespaceFactor}
 
 // limitKey identifies a rate limiter.
 type limitKey struct {
-	scope, name string
-	factor      int // of the rate and the burst of one Receiver
+	scope scope
+	name  string
 }
 
 // The limiters that a request has to pass.
-func receiverKey(path string) limitKey  { return limitKey{"receiver", path, 1} }
-func attemptKey(path string) limitKey   { return limitKey{"attempts", path, attemptFactor} }
-func namespaceKey(name string) limitKey { return limitKey{"namespace", name, namespaceFactor} }
+func receiverKey(path string) limitKey  { return limitKey{ofReceiver, path} }
+func attemptKey(path string) limitKey   { return limitKey{ofAttempts, path} }
+func namespaceKey(name string) limitKey { return limitKey{ofNamespace, name} }
 
-func newLimits(c clock.Clock) *limits { return &limits{clock: c, of: map[limitKey]*rate.Limiter{}} }
+func newLimits(c clock.Clock) *limits {
+	l := &limits{clock: c, of: map[scope]*lru.Cache[string, *rate.Limiter]{}}
+	for scope := range factors {
+		l.of[scope] = lru.New(maxLimits, func(string, *rate.Limiter) int64 { return 1 })
+	}
+	return l
+}
 
 // wait returns true when the limiter admits the request, and false at once if that would
 // take more than maxDelay.
@@ -76,13 +99,11 @@ func (l *limits) wait(ctx context.Context, key limitKey) bool {
 func (l *limits) limiter(key limitKey) *rate.Limiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	limit, ok := l.of[key]
+	kept, factor := l.of[key.scope], factors[key.scope]
+	limit, ok := kept.Get(key.name)
 	if !ok {
-		if len(l.of) >= maxLimits {
-			clear(l.of)
-		}
-		limit = rate.NewLimiter(rate.Limit(requestsPerSecond*key.factor), burst*key.factor)
-		l.of[key] = limit
+		limit = rate.NewLimiter(rate.Limit(requestsPerSecond*factor), burst*factor)
+		kept.Put(key.name, limit)
 	}
 	return limit
 }

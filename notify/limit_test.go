@@ -4,6 +4,7 @@ package notify
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,4 +57,40 @@ func TestARequestWhoseSenderHangsUpDoesNotCount(t *testing.T) {
 			t.Errorf("the next one waited for %s", time.Since(start))
 		}
 	})
+}
+
+func TestManyReceiversDoNotMakeTheLimitsOfOthersForgotten(t *testing.T) {
+	tests := map[string]struct{ used, flood func(i int) limitKey }{
+		"receivers push out no receiver in use":        {func(int) limitKey { return receiverKey("/hook/ours") }, pathKey(receiverKey)},
+		"attempts push out no attempts in use":         {func(int) limitKey { return attemptKey("/hook/ours") }, pathKey(attemptKey)},
+		"receivers push out no namespace, used or not": {nil, pathKey(receiverKey)},
+		"attempts push out no namespace, used or not":  {nil, pathKey(attemptKey)},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			limits, key := newLimits(clock.RealClock{}), namespaceKey("theirs")
+			if tc.used != nil {
+				key = tc.used(0)
+			}
+			known := limits.limiter(key)
+			for i := range 2 * maxLimits {
+				limits.limiter(tc.flood(i))
+				if tc.used != nil && i%100 == 0 {
+					limits.limiter(key)
+				}
+			}
+			if limits.limiter(key) != known {
+				t.Errorf("the limiter of %s %s is forgotten", key.scope, key.name)
+			}
+			for scope, kept := range limits.of {
+				if _, n := kept.Usage(); n > maxLimits {
+					t.Errorf("%d limiters of a %s are kept, want %d at most", n, scope, maxLimits)
+				}
+			}
+		})
+	}
+}
+
+func pathKey(of func(string) limitKey) func(int) limitKey {
+	return func(i int) limitKey { return of(fmt.Sprintf("/hook/%d", i)) }
 }
