@@ -31,7 +31,7 @@ func (f *flags) checkListens() error {
 	on := f.listens()
 	for _, flag := range slices.Sorted(maps.Keys(on)) {
 		address := on[flag]
-		if address == "0" || address == "" {
+		if !listensAt(address) {
 			continue
 		}
 		listener, err := net.Listen("tcp", address)
@@ -42,6 +42,18 @@ func (f *flags) checkListens() error {
 		defer listener.Close() // when all are open: two flags may name one port
 	}
 	return errors.Join(failed...)
+}
+
+// listensAt is false for what stands for no address.
+func listensAt(address string) bool { return address != "0" && address != "" }
+
+// validateProfiles refuses to serve profiles where others could read them: the memory
+// that they tell of has everybody's secrets in it.
+func validateProfiles(address string) error {
+	if listensAt(address) && !isLoopback(address) {
+		return fmt.Errorf("--pprof-addr: %q is not a loopback address; name one such as 127.0.0.1:6060, and reach it with kubectl port-forward", address)
+	}
+	return nil
 }
 
 // Schemes of servers, and of proxies.

@@ -68,7 +68,7 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.DurationVar(&f.minRetryDelay, "min-retry-delay", reconciler.MinRetryDelay, "delay before the first retry of an object that failed")
 	set.DurationVar(&f.maxRetryDelay, "max-retry-delay", reconciler.MaxRetryDelay, "longest delay between retries")
 	set.StringVar(&f.metricsAddr, "metrics-addr", ":8080", "where Prometheus metrics are served; 0 disables them")
-	set.StringVar(&f.pprofAddr, "pprof-addr", "0", "where profiles are served under /debug/pprof/, which tell of memory and of the command line: 127.0.0.1:6060, to be reached with kubectl port-forward; 0 disables them")
+	set.StringVar(&f.pprofAddr, "pprof-addr", "0", "loopback address where profiles are served under /debug/pprof/, such as 127.0.0.1:6060, to be reached with kubectl port-forward; 0 disables them")
 	set.StringVar(&f.healthAddr, "health-addr", ":9440", "where /healthz and /readyz are served; 0 disables them")
 	set.BoolVar(&f.leaderElect, "enable-leader-election", false, "run the controllers only while holding the lease")
 	f.lease.register(set)
@@ -129,7 +129,7 @@ func (f *flags) validate() error {
 	if f.minRetryDelay <= 0 || f.maxRetryDelay < f.minRetryDelay {
 		return fmt.Errorf("--min-retry-delay must be positive and at most --max-retry-delay, they are %s and %s", f.minRetryDelay, f.maxRetryDelay)
 	}
-	return errors.Join(f.lease.validate(), f.watch.validate(), f.identity.validate(), f.outbound.validate(), f.storageLimit.validate(), f.builds.validate(), f.canary.validate())
+	return errors.Join(validateProfiles(f.pprofAddr), f.lease.validate(), f.watch.validate(), f.identity.validate(), f.outbound.validate(), f.storageLimit.validate(), f.builds.validate(), f.canary.validate())
 }
 
 // serves reports whether --controllers names the group.

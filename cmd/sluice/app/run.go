@@ -89,6 +89,9 @@ func run(ctx context.Context, config *rest.Config, f *flags) (err error) {
 	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
 		return err
 	}
+	if err := addProfiles(mgr, f.pprofAddr); err != nil {
+		return err
+	}
 	return mgr.Start(ctx)
 }
 
@@ -120,7 +123,6 @@ func newManager(config *rest.Config, f *flags) (ctrl.Manager, error) {
 		MapperProvider:          newMapper,
 		Metrics:                 metricsserver.Options{BindAddress: f.metricsAddr},
 		HealthProbeBindAddress:  f.healthAddr,
-		PprofBindAddress:        f.pprofAddr,
 		LeaderElection:          f.leaderElect,
 		LeaderElectionNamespace: f.namespace,
 		Cache:                   cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
