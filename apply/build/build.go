@@ -135,7 +135,7 @@ func (j *job) run() (*Result, error) {
 // prepare looks at everything that kustomize would read.
 func (j *job) prepare() (err error) {
 	defer j.explain(&err)
-	defer recovered(&err)
+	defer j.recovered(&err)
 	if err := j.spec.Substitution.check(); err != nil {
 		return err
 	}
@@ -183,7 +183,7 @@ func (j *job) finish() (result *Result, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("kustomize build failed: %w", j.blame(err))
 	}
-	defer recovered(&err)
+	defer j.recovered(&err)
 	if result, err = j.convert(resources); err != nil {
 		return nil, err
 	}
@@ -193,7 +193,7 @@ func (j *job) finish() (result *Result, err error) {
 
 // resources runs kustomize, beside others unless it changes the schema of all.
 func (j *job) resources() (resources resmap.ResMap, err error) {
-	build := func() { resources, err = kustomize(j.overlay, j.dir) }
+	build := func() { resources, err = j.kustomize() }
 	if j.schema {
 		schema.alone(build)
 	} else {
@@ -204,19 +204,25 @@ func (j *job) resources() (resources resmap.ResMap, err error) {
 
 // kustomize runs the build with upstream's options: files from anywhere in the
 // tree, built-in plugins only.
-func kustomize(overlay *overlay, dir string) (resources resmap.ResMap, err error) {
-	defer recovered(&err)
+func (j *job) kustomize() (resources resmap.ResMap, err error) {
+	defer j.recovered(&err)
 	return krusty.MakeKustomizer(&krusty.Options{
 		LoadRestrictions: kustypes.LoadRestrictionsNone,
 		PluginConfig:     kustypes.DisabledPluginConfig(),
-	}).Run(overlay, dir)
+	}).Run(j.overlay, j.dir)
 }
 
 // recovered makes an error of a panic: kustomize has some for malformed objects.
-func recovered(err *error) {
+func (j *job) recovered(err *error) {
 	if r := recover(); r != nil {
-		*err = fmt.Errorf("the build panicked: %.500v", r)
+		*err = fmt.Errorf("the build panicked: %s", j.quote(fmt.Sprint(r)))
 	}
+}
+
+// quote is the beginning of what is said about values that may be secret. Cutting it
+// comes last: half a secret is not recognised.
+func (j *job) quote(text string) string {
+	return fmt.Sprintf("%.500s", j.spec.Substitution.Mask().Text(text))
 }
 
 // convert makes API objects of kustomize's resources.

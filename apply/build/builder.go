@@ -81,8 +81,9 @@ func (b *Builder) Build(ctx context.Context, owner types.NamespacedName, t tree.
 		defer cancel(nil)
 		defer late.Stop()
 		defer b.ended(owner, done)
-		defer recovered(&err)
-		result, err = b.build(ctx, owner.Namespace, newJob(ctx, t, spec, b.Bounds, nil), wait)
+		j := newJob(ctx, t, spec, b.Bounds, nil)
+		defer j.recovered(&err)
+		result, err = b.build(ctx, owner.Namespace, j, wait)
 	}()
 	select {
 	case <-done:

@@ -230,6 +230,9 @@ func TestWhyAProcessEnded(t *testing.T) {
 		trace + "runtime/cgo: pthread_create failed: Resource temporarily unavailable\nSIGABRT: abort\n" + trace: "MiB of memory",
 		"runtime: failed to create new OS thread (have 5 already; errno=11)\nfatal error: newosproc\n" + trace:   "MiB of memory",
 		"":                                      "MiB of memory",
+		"# Warning: deprecated\n":               "MiB of memory",
+		"panic: index out of range\n\n" + trace: "panic: index out of range",
+		"# Warning: panic: x\nsluice: EOF\n":    "EOF: sluice: EOF",
 		"fatal error: stack overflow\n" + trace: "of stack",
 		"fatal error: all goroutines are asleep\n" + trace: "fatal error: all goroutines",
 	} {
@@ -237,9 +240,34 @@ func TestWhyAProcessEnded(t *testing.T) {
 		for data := []byte(stderr); len(data) > 0; data = data[min(len(data), 1000):] {
 			_, _ = p.stderr.Write(data[:min(len(data), 1000)])
 		}
-		if err := p.explain(errors.New("EOF"), 1<<20); !strings.Contains(err.Error(), want) {
+		if err := p.explain(&job{}, errors.New("EOF"), 1<<20); !strings.Contains(err.Error(), want) {
 			t.Errorf("%.80q: got %v", stderr, err)
 		}
+	}
+}
+
+func TestWhatAProcessWroteBeforeItCrashedIsMasked(t *testing.T) {
+	const secret = "correct-horse-battery-staple"
+	j := &job{spec: Spec{Substitution: &Substitution{Secret: []string{secret}}}}
+	for name, tc := range map[string]struct{ stderr, want string }{
+		"a panic about a value":                 {"panic: cannot use " + secret + " here\n\ngoroutine 1:\n", "panic: cannot use *** here"},
+		"a secret where a long text is cut off": {"panic: " + strings.Repeat("x", 480) + secret + "\n", strings.Repeat("x", 480) + "***"},
+		"a warning about a job before":          {"# Warning: theirs-was-another\nfatal error: all asleep\n", "EOF: fatal error: all asleep"},
+	} {
+		p := &process{stderr: &stderrLog{}}
+		_, _ = p.stderr.Write([]byte(tc.stderr))
+		got := p.explain(j, errors.New("EOF"), 1<<20).Error()
+		if !strings.HasSuffix(got, tc.want) || strings.Contains(got, "horse") || strings.Contains(got, "theirs") {
+			t.Errorf("%s: got %q, want %q", name, got, tc.want)
+		}
+	}
+	var err error
+	func() {
+		defer j.recovered(&err)
+		panic(strings.Repeat("x", 480) + secret)
+	}()
+	if err == nil || !strings.HasSuffix(err.Error(), "***") {
+		t.Errorf("a panic in this process: got %v", err)
 	}
 }
 

@@ -113,7 +113,7 @@ func (p *processes) build(ctx context.Context, command []string, j *job, memory 
 			return nil, context.Cause(ctx)
 		}
 		<-proc.ended
-		return nil, proc.explain(err, memory)
+		return nil, proc.explain(j, err, memory)
 	}
 	p.put(proc)
 	if err != nil {
@@ -170,6 +170,7 @@ func (p *processes) put(proc *process) {
 		proc.kill()
 		return
 	}
+	proc.stderr.reset()
 	proc.used++
 	used := proc.used
 	p.idle = proc
@@ -245,23 +246,39 @@ func (p *process) build(j *job, memory int64) (*Result, error) {
 	}
 }
 
-// explain says why a process ended.
-func (p *process) explain(err error, memory int64) error {
+// explain says why a process ended with a job.
+func (p *process) explain(j *job, err error, memory int64) error {
 	stderr := p.stderr.String()
-	if stderr == "" || containsAny(stderr, outOfMemoryTexts) { // "" is killed, as the kernel does
+	reason := crashOf(stderr)
+	if reason == "" || containsAny(stderr, outOfMemoryTexts) { // "" is killed, as the kernel does
 		return tooLarge(memory>>20, "MiB of memory", "look for replacements, variables, definitions and copying patches that add to themselves, or "+split)
 	}
 	if strings.Contains(stderr, "stack overflow") || strings.Contains(stderr, "stack exceeds") {
 		return tooLarge(1, "gigabyte of stack", "something refers to itself")
 	}
-	first, _, _ := strings.Cut(strings.TrimSpace(stderr), "\n")
-	return fmt.Errorf("the process that builds has ended: %w %.200s", err, first)
+	return fmt.Errorf("the process that builds has ended: %w: %s", err, j.quote(reason))
 }
+
+// crashOf is the line that says why a process crashed or ended itself. It was written
+// for the job at hand, the last of the process. Nothing else is: a warning may be about
+// an earlier job, with the secrets of somebody else.
+func crashOf(stderr string) string {
+	for line := range strings.Lines(stderr) {
+		if slices.ContainsFunc(endTexts, func(text string) bool { return strings.HasPrefix(line, text) }) {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
+}
+
+// endTexts begin the line that says why a process ended: those of the Go runtime, of its C
+// library, and of the program when [Serve] returns an error.
+var endTexts = []string{"fatal error: ", "panic: ", "SIGABRT", "runtime/cgo: ", "sluice: "}
 
 // crashTexts begin the reason of a crash on standard error; outOfMemoryTexts say that it
 // could not get memory, of which a new thread needs some.
 var (
-	crashTexts       = []string{"fatal error", "SIGABRT", "pthread_create failed"}
+	crashTexts       = []string{"fatal error", "panic: ", "SIGABRT", "pthread_create failed"}
 	outOfMemoryTexts = []string{"out of memory", "allocate", "pthread_create failed", "failed to create new OS thread"}
 )
 
@@ -323,6 +340,13 @@ func (t *stderrLog) Write(data []byte) (int, error) {
 	}
 	t.kept = t.kept[:min(len(t.kept), 2*maxStderr)]
 	return len(data), nil
+}
+
+// reset forgets what was written.
+func (t *stderrLog) reset() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.kept = nil
 }
 
 func (t *stderrLog) String() string {
