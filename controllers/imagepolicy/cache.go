@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-cd/sluice/internal/background"
+	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/internal/wake"
 )
 
@@ -27,7 +28,7 @@ const (
 
 // caches outlive a run. A restart loses nothing with them but requests.
 type caches struct {
-	platforms  *lru.Cache[imageDigest, []string]
+	platforms  *lru.Cache[imageDigest, registry.Platforms]
 	signatures *lru.Cache[signatureKey, signatureResult]
 	searches   *lru.Cache[types.NamespacedName, started] // interrupted, by policy
 	rankings   *lru.Cache[rankingKey, ranking]           // that took long
@@ -39,7 +40,7 @@ type caches struct {
 
 func newCaches() *caches {
 	m := &caches{
-		platforms:  newLRU[imageDigest, []string](maxCached),
+		platforms:  newLRU[imageDigest, registry.Platforms](maxCached),
 		signatures: newLRU[signatureKey, signatureResult](maxCached),
 		searches:   newLRU[types.NamespacedName, started](maxCached),
 		rankings:   newLRU[rankingKey, ranking](maxRankings),

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/policy"
 )
 
@@ -37,7 +38,7 @@ type facts interface {
 	// Digest is what a tag points to now.
 	Digest(ctx context.Context, tag string) (string, error)
 	// Platforms are what a digest is made for.
-	Platforms(ctx context.Context, digest string) ([]string, error)
+	Platforms(ctx context.Context, digest string) (registry.Platforms, error)
 	// Signature says whether a digest is signed by whom the policy trusts.
 	Signature(ctx context.Context, digest string) (signatureResult, error)
 	// FirstSeen is when a tag was first seen, whatever it pointed to; zero is never.
@@ -161,12 +162,24 @@ func platform(ctx context.Context, in *inputs, ask facts, c candidate) (candidat
 	}
 	had, err := ask.Platforms(ctx, c.digest)
 	switch {
-	case err != nil || policy.Fits(wanted, had):
+	case err != nil || policy.Fits(wanted, had.Known):
 		return c, gateResult{}, err
-	case len(had) == 0:
-		return c, gateResult{rejected: "made for no platform"}, nil
 	}
-	return c, gateResult{rejected: "made for " + firstOf(had) + " only"}, nil
+	return c, gateResult{rejected: madeFor(had)}, nil
+}
+
+// madeFor says what an image is made for that is not made for what is wanted, as far as
+// is known.
+func madeFor(had registry.Platforms) string {
+	known := "made for no platform"
+	if len(had.Known) > 0 {
+		known = "made for " + firstOf(had.Known) + " only"
+	}
+	if had.Unread == 0 {
+		return known
+	}
+	return fmt.Sprintf("%s, as far as is known: its index does not say what its images are for, and %d of them are beyond the %d"+
+		" that are asked; push it with a platform for each image", known, had.Unread, registry.MaxLookUps)
 }
 
 // firstOf lists the first of many.

@@ -94,16 +94,16 @@ func (l *lookUps) Digest(ctx context.Context, tag string) (string, error) {
 }
 
 // Platforms implements facts.
-func (l *lookUps) Platforms(ctx context.Context, digest string) ([]string, error) {
+func (l *lookUps) Platforms(ctx context.Context, digest string) (registry.Platforms, error) {
 	key := imageDigest{l.in.tags.Image(), digest}
 	if had, ok := l.r.caches().platforms.Get(key); ok {
 		return had, nil
 	}
 	image, err := l.reach(ctx)
 	if err != nil {
-		return nil, err
+		return registry.Platforms{}, err
 	}
-	had, err := ask(ctx, l, "platforms of "+digest, func(ctx context.Context) ([]string, error) {
+	had, err := ask(ctx, l, "platforms of "+digest, func(ctx context.Context) (registry.Platforms, error) {
 		return l.r.Registry.Platforms(ctx, image, digest)
 	})
 	if err == nil {

@@ -28,6 +28,7 @@ var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 type known struct {
 	digests    map[string]string
 	platforms  map[string][]string
+	unread     int // of every index
 	signatures map[string]signatureResult
 	seen       map[string]time.Time // by tag, and by tag@digest
 	fails      map[string]error     // by tag or digest
@@ -46,8 +47,8 @@ func (k *known) Digest(_ context.Context, tag string) (string, error) {
 	return "sha256:" + tag, k.answer(tag)
 }
 
-func (k *known) Platforms(_ context.Context, digest string) ([]string, error) {
-	return k.platforms[digest], k.answer(digest)
+func (k *known) Platforms(_ context.Context, digest string) (registry.Platforms, error) {
+	return registry.Platforms{Known: k.platforms[digest], Unread: k.unread}, k.answer(digest)
 }
 
 func (k *known) Signature(_ context.Context, digest string) (signatureResult, error) {
@@ -131,6 +132,16 @@ func TestGates(t *testing.T) {
 		"an image for no platform is dropped": {
 			spec: imagev1.ImagePolicySpec{Platform: "linux/arm64"}, tag: "2.0",
 			want: checked{candidate: candidate{tag: "2.0", digest: "sha256:2.0"}, dropped: "made for no platform", gate: policy.GatePlatform}},
+		"an index that was not read to its end passes by what is known": {
+			spec: imagev1.ImagePolicySpec{Platform: "linux/arm64"}, tag: "2.0",
+			facts: known{platforms: map[string][]string{"sha256:2.0": {"linux/arm64"}}, unread: 3},
+			want:  checked{candidate: candidate{tag: "2.0", digest: "sha256:2.0"}}},
+		"an index that was not read to its end says so when it is dropped": {
+			spec: imagev1.ImagePolicySpec{Platform: "linux/arm64"}, tag: "2.0",
+			facts: known{platforms: map[string][]string{"sha256:2.0": {"linux/amd64"}}, unread: 3},
+			want: checked{candidate: candidate{tag: "2.0", digest: "sha256:2.0"}, gate: policy.GatePlatform,
+				dropped: "made for linux/amd64 only, as far as is known: its index does not say what its images are for, and 3 of them are" +
+					" beyond the 20 that are asked; push it with a platform for each image"}},
 		"with IfNotPresent the digest of the last choice stays": {
 			spec: imagev1.ImagePolicySpec{Platform: "linux/arm64", DigestReflectionPolicy: imagev1.ReflectIfNotPresent}, tag: "1.0",
 			facts: known{platforms: map[string][]string{"sha256:old": {"linux/arm64"}}},

@@ -67,22 +67,31 @@ func answersNoHead(err error) bool {
 }
 
 const (
-	// maxLookUps bounds the manifests and configurations that are read of one index
-	// that does not say what its images are made for.
-	maxLookUps = 20
+	// MaxLookUps bounds the manifests that are read of one index that does not say what
+	// its images are made for, its own among them.
+	MaxLookUps = 20
 	// maxNesting bounds indexes in indexes.
 	maxNesting = 3
 )
 
-// Platforms returns what the manifest or index with the digest can run on, as
-// os/arch or os/arch/variant, in ascending order. An index that does not say so has
-// its images asked. An artifact without platforms, such as a chart or a signature,
-// has none.
-func (c *Client) Platforms(ctx context.Context, image Image, digest string) ([]string, error) {
+// Platforms are what an image or an index can run on.
+type Platforms struct {
+	// Known are os/arch or os/arch/variant, in ascending order.
+	Known []string
+	// Unread is how many images and indexes of the index were not asked, since there
+	// are more than [MaxLookUps] that it says no platform of, or they nest too deep.
+	// They may be for any.
+	Unread int
+}
+
+// Platforms returns what the manifest or index with the digest can run on. An index
+// that does not say so has its images asked, [MaxLookUps] at most. An artifact without
+// platforms, such as a chart or a signature, has none.
+func (c *Client) Platforms(ctx context.Context, image Image, digest string) (Platforms, error) {
 	ref := image.Repository.Digest(digest)
-	var found []string
+	var found Platforms
 	err := c.pull(ctx, image, func(ctx context.Context, puller *remote.Puller) error {
-		look := platforms{puller: puller, repository: image.Repository, left: maxLookUps}
+		look := platforms{puller: puller, repository: image.Repository, left: MaxLookUps}
 		if err := look.at(ctx, digest, 0); err != nil {
 			return err
 		}
@@ -90,10 +99,11 @@ func (c *Client) Platforms(ctx context.Context, image Image, digest string) ([]s
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("looking up the platforms of %s: %w", ref, err)
+		return Platforms{}, fmt.Errorf("looking up the platforms of %s: %w", ref, err)
 	}
-	slices.Sort(found)
-	return slices.Compact(found), nil
+	slices.Sort(found.Known)
+	found.Known = slices.Compact(found.Known)
+	return found, nil
 }
 
 // platforms collects what an image is made for.
@@ -101,7 +111,7 @@ type platforms struct {
 	puller     *remote.Puller
 	repository name.Repository
 	left       int // manifests to read
-	found      []string
+	found      Platforms
 }
 
 // unknown is how builders mark the entries of an index that are no images, such
@@ -114,6 +124,7 @@ const referenceType = "vnd.docker.reference.type"
 // at reads a manifest or index.
 func (p *platforms) at(ctx context.Context, digest string, depth int) error {
 	if p.left == 0 || depth > maxNesting {
+		p.found.Unread++
 		return nil
 	}
 	p.left--
@@ -159,7 +170,7 @@ func (p *platforms) index(ctx context.Context, manifest []byte, depth int) error
 		switch has := entry.Platform; {
 		case has != nil && has.OS == unknown, entry.Annotations[referenceType] != "":
 		case has != nil && has.OS != "":
-			p.found = append(p.found, platformName(has.OS, has.Architecture, has.Variant))
+			p.found.Known = append(p.found.Known, platformName(has.OS, has.Architecture, has.Variant))
 		case entry.MediaType.IsIndex() || entry.MediaType.IsImage():
 			if err := p.at(ctx, entry.Digest.String(), depth+1); err != nil {
 				return err
@@ -206,7 +217,7 @@ func (p *platforms) image(ctx context.Context, content []byte) error {
 		return errors.New("reading the configuration: it is none")
 	}
 	if config.OS != "" {
-		p.found = append(p.found, platformName(config.OS, config.Architecture, config.Variant))
+		p.found.Known = append(p.found.Known, platformName(config.OS, config.Architecture, config.Variant))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -82,8 +83,36 @@ func wantPlatforms(t *testing.T, pushed any, want []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(Platforms{Known: want}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestAnIndexThatIsNotReadToItsEndSaysSo(t *testing.T) {
+	many := v1.ImageIndex(empty.Index)
+	for i := range MaxLookUps + 3 {
+		many = mutate.AppendManifests(many, mutate.IndexAddendum{Add: made(t, "linux", "arm", fmt.Sprint("v", i))})
+	}
+	deep := index(t, nil)
+	for range maxNesting + 1 {
+		deep = mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: deep})
+	}
+	for name, tc := range map[string]struct {
+		pushed v1.ImageIndex
+		known  int
+		unread int
+	}{
+		"more images than are asked": {many, MaxLookUps - 1, 4},
+		"indexes in indexes":         {deep, 0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec := Spec{Image: registrytest.Serve(t, registrytest.New(t)) + "/" + image}
+			digest := publish(t, spec.Image+":1", tc.pushed)
+			got, err := newClient(t).Platforms(t.Context(), imageOf(t, spec, Access{}), digest)
+			if err != nil || len(got.Known) != tc.known || got.Unread != tc.unread {
+				t.Errorf("got %v and %v, want %d platforms and %d not read", got, err, tc.known, tc.unread)
+			}
+		})
 	}
 }
 
@@ -132,7 +161,7 @@ func TestTheTypeThatAServerGivesAnIndex(t *testing.T) {
 			spec := Spec{Image: host + "/" + image}
 			digest := publish(t, spec.Image+":1", pushed)
 			got, err := newClient(t).Platforms(t.Context(), imageOf(t, spec, Access{}), digest)
-			if diff := cmp.Diff([]string{"linux/arm64"}, got); err != nil || diff != "" {
+			if diff := cmp.Diff(Platforms{Known: []string{"linux/arm64"}}, got); err != nil || diff != "" {
 				t.Errorf("error %v, %s", err, diff)
 			}
 		})
