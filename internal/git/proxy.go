@@ -26,7 +26,7 @@ func dialer(auth Auth, guard *outbound.Guard) func(ctx context.Context, address 
 		if auth.Proxy == "" {
 			return guard.DialContext(ctx, "tcp", address)
 		}
-		if err := guard.CheckURL(&url.URL{Host: address}); err != nil {
+		if err := guard.CheckProxied(ctx, &url.URL{Host: address}); err != nil {
 			return nil, err
 		}
 		via, err := auth.proxy()

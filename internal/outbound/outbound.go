@@ -11,7 +11,8 @@
 // after names were resolved and redirects followed, so that no name that resolves
 // to 127.0.0.1 now and to something else when it is checked gets by:
 //
-//	URL -> [CheckURL: addresses in URLs] -> proxy? -> name resolution -> [dial: every address] -> server
+//	URL -> [CheckURL: addresses in URLs] -> name resolution -> [dial: every address] -> server
+//	                                    '-> [CheckProxied: what the name resolves to here] -> proxy -> server
 //
 // Refused are loopback, link-local, unspecified and multicast addresses and the
 // metadata services of clouds; addresses in private networks are not, since that is
@@ -26,7 +27,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strings"
 	"syscall"
 	"time"
 
@@ -82,6 +82,7 @@ type Guard struct {
 	allowed []netip.Prefix
 	// operators are the addresses, host:port, of the proxies in the environment.
 	operators map[string]bool
+	names     *names
 	proxy     func(*url.URL) (*url.URL, error)
 }
 
@@ -89,7 +90,7 @@ type Guard struct {
 // proxies of the process's environment may be anywhere.
 func NewGuard(allow []netip.Prefix) *Guard {
 	env := httpproxy.FromEnvironment()
-	g := &Guard{allowed: allow, operators: map[string]bool{}, proxy: env.ProxyFunc()}
+	g := &Guard{allowed: allow, operators: map[string]bool{}, names: newNames(), proxy: env.ProxyFunc()}
 	for _, address := range []string{env.HTTPProxy, env.HTTPSProxy} {
 		if host := proxyHost(address); host != "" {
 			g.operators[host] = true
@@ -149,18 +150,22 @@ func hostOf(address string) string {
 }
 
 // CheckURL returns an error that is [ErrForbiddenAddress] if the URL names a
-// forbidden address by its number, in whichever spelling, or a metadata service. It
-// looks nothing up: what other names resolve to is checked when they are dialed.
+// forbidden address by its number, in whichever spelling, a metadata service, or
+// localhost. It looks nothing up: what other names resolve to is checked when they are
+// dialed, and before a proxy is asked to.
 func (g *Guard) CheckURL(u *url.URL) error {
 	if g == nil {
 		return nil
 	}
-	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	host := canonical(u)
 	if addr, ok := addressOf(host); ok {
 		return g.check(u.Hostname(), addr)
 	}
 	if addr, ok := metadataNames[host]; ok {
 		return g.check(u.Hostname(), addr)
+	}
+	if isLoopbackName(host) {
+		return g.checkLoopback(u.Hostname())
 	}
 	return nil
 }
@@ -215,7 +220,7 @@ func kind(addr netip.Addr) string {
 
 // Transport returns a transport of its own whose connections go through the guard.
 // It honours the proxies of the environment; behind one, an address in a URL is
-// still checked, and a name is the proxy's to resolve. Callers may set the proxy of
+// still checked, and a name by what it resolves to here. Callers may set the proxy of
 // a user in its place: it is dialed through the guard as well.
 func (g *Guard) Transport() *http.Transport {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
@@ -236,12 +241,16 @@ func (g *Guard) ProxyOr(proxy *url.URL) func(*http.Request) (*url.URL, error) {
 		if err := g.CheckURL(req.URL); err != nil {
 			return nil, err
 		}
+		via := proxy
 		switch {
-		case proxy != nil:
-			return proxy, nil
-		case g == nil:
+		case g == nil && proxy == nil:
 			return http.ProxyFromEnvironment(req)
+		case proxy == nil:
+			var err error
+			if via, err = g.proxy(req.URL); via == nil || err != nil {
+				return nil, err
+			}
 		}
-		return g.proxy(req.URL)
+		return via, g.CheckProxied(req.Context(), req.URL)
 	}
 }

@@ -22,7 +22,13 @@ func TestAddressesThatObjectsMayPointTo(t *testing.T) {
 		"a public address":                              {"8.8.8.8", ""},
 		"a private address, as Services have":           {"10.96.0.10", ""},
 		"a private IPv6 address":                        {"fd12::1", ""},
-		"a name is looked at when it is dialed":         {"localhost", ""},
+		"a name is looked at when it is dialed":         {"registry.example", ""},
+		"loopback by its name":                          {"localhost", "localhost (127.0.0.1) is a loopback address"},
+		"loopback by its name, spelled otherwise":       {"LocalHost.", "a loopback address"},
+		"all names below that of loopback":              {"registry.localhost", "a loopback address"},
+		"loopback by the name that Red Hat gives it":    {"localhost.localdomain", "a loopback address"},
+		"loopback over IPv6 by its name":                {"ip6-localhost", "a loopback address"},
+		"a name that ends alike":                        {"notlocalhost", ""},
 		"loopback":                                      {"127.0.0.1", "a loopback address"},
 		"any address of the loopback range":             {"127.8.9.10", "a loopback address"},
 		"what the operator allows":                      {"127.0.0.2", ""},
@@ -81,6 +87,14 @@ func TestANameThatResolvesToLoopbackIsRefusedWhenDialed(t *testing.T) {
 	}
 	if !errors.Is(err, ErrForbiddenAddress) {
 		t.Fatalf("got %v, want a forbidden address", err)
+	}
+	// localhost is refused before it is dialed; other names are not.
+	conn, err := NewGuard(nil).DialContext(t.Context(), "tcp", strings.TrimPrefix(byName, "http://"))
+	if err == nil {
+		_ = conn.Close()
+	}
+	if !errors.Is(err, ErrForbiddenAddress) {
+		t.Fatalf("dialed: got %v, want a forbidden address", err)
 	}
 	allowing := http.Client{Transport: NewGuard([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}).Transport()}
 	if resp, err = allowing.Get(byName); err != nil {
