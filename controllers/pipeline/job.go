@@ -150,7 +150,7 @@ func (r *run) startJobs(ctx context.Context, a promotion.Verify) (bool, error) {
 		if verification.Job == nil {
 			continue
 		}
-		v := verifying{stage: stage, target: a.Target, index: i, bundle: a.Bundle, landed: landingOf(r.memory.state, a.Stage).At}
+		v := verifying{stage: stage, target: a.Target, index: i, bundle: a.Bundle, landed: landingOf(r.memory.kept.state, a.Stage).At}
 		job, err := r.jobOf(v)
 		if err == nil {
 			err = r.Client.Create(ctx, job)

@@ -6,27 +6,15 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-git/go-git/v5/plumbing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
-	"github.com/sluice-cd/sluice/promotion"
 )
 
 // memory is what is remembered of a pipeline between two runs, so that one which finds
 // nothing to do asks no server. A restart loses it, and costs a pipeline one look at its
 // state branch.
 type memory struct {
-	// state as it is on its carrier, and the commit that has it; known is false before it
-	// was read. It is unsaved if another carrier had it.
-	state          promotion.State
-	carrier        sluicev1.StateCarrier
-	at             plumbing.Hash
-	known, unsaved bool
-	lost           bool
-	// heads are the branches that we pushed to, and the revision that the GitRepository
-	// had when we looked at them last: until it has another one, we know better.
-	heads map[branchKey]pushedHead
+	kept  stateMemory
+	heads heads
 	// wrote is the bundle that was written last, by stage.
 	wrote map[string]string
 	forge forgeMemory
@@ -36,11 +24,6 @@ type memory struct {
 	// looks at metrics of landings without a verdict.
 	mu    sync.Mutex
 	looks map[metricsKey]*measured
-}
-
-type pushedHead struct {
-	commit   plumbing.Hash
-	revision string // of the GitRepository, before the push
 }
 
 // memories are those of all pipelines. Entries go when their pipeline is deleted.
@@ -57,7 +40,7 @@ func (m *memories) of(key client.ObjectKey) *memory {
 		m.all = map[client.ObjectKey]*memory{}
 	}
 	if m.all[key] == nil {
-		m.all[key] = &memory{heads: map[branchKey]pushedHead{}, wrote: map[string]string{}}
+		m.all[key] = &memory{heads: heads{}, wrote: map[string]string{}}
 	}
 	return m.all[key]
 }

@@ -167,7 +167,7 @@ func (r *run) metricsVerification(ctx context.Context, v verifying, is promotion
 	}
 	state, evidence := looks.Verification(spec)
 	if state == promotion.VerificationPending || state == promotion.VerificationUnknown {
-		r.measureAgain(due.Sub(now))
+		r.again.in(due.Sub(now))
 	}
 	if state == promotion.VerificationPending && r.hasTimeLeft(v, looks.Looks, now) {
 		state = promotion.VerificationUnknown // it is held beyond verifyTimeout
@@ -219,14 +219,6 @@ func (r *run) hasTimeLeft(v verifying, looks promotion.Looks, now time.Time) boo
 		lost += looks.Begun.Sub(since)
 	}
 	return lost > 0 && now.Before(since.Add(v.stage.VerifyTimeout.Duration+lost))
-}
-
-// measureAgain makes sure that metrics are looked at after this time.
-func (r *run) measureAgain(after time.Duration) {
-	after = max(after, time.Second)
-	if r.measureAfter == 0 || after < r.measureAfter {
-		r.measureAfter = after
-	}
 }
 
 // measure looks at all checks once. One that is bad is told before one that cannot be

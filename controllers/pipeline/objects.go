@@ -134,7 +134,7 @@ func (r *run) read(ctx context.Context, o object, into client.Object) (cluster.A
 	}
 	answer, err := r.look.Get(ctx, o.at, o.Object)
 	if errors.Is(err, cluster.ErrKubeConfig) { // its Secret may be put right
-		r.lookSoon = true
+		r.again.in(lookSoon)
 		return cluster.Answer{Unknown: true, Why: fmt.Sprintf("%s: %s", o.Object, err)}, nil
 	}
 	if err != nil || answer.Object == nil {

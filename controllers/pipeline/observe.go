@@ -4,9 +4,7 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"time"
@@ -15,16 +13,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
-	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/promotion"
-	"github.com/sluice-cd/sluice/writeback"
-	"github.com/sluice-cd/sluice/writeback/edit"
 )
 
 // observe reads all that a decision is made from.
 func (r *run) observe(ctx context.Context) (promotion.Observation, error) {
 	seen := promotion.Observation{
-		Spec: &r.pipeline.Spec, Stages: map[string]promotion.StageSeen{}, StateLost: r.memory.lost,
+		Spec: &r.pipeline.Spec, Stages: map[string]promotion.StageSeen{}, StateLost: r.memory.kept.lost,
 	}
 	seen.Commands, _ = commandsOf(r.pipeline)
 	if cares(r.pipeline, seen.Commands) {
@@ -38,8 +33,8 @@ func (r *run) observe(ctx context.Context) (promotion.Observation, error) {
 	if seen.Freezes, err = r.freezes(ctx); err != nil {
 		return seen, err
 	}
-	r.look, r.lookSoon = r.looks(client.ObjectKeyFromObject(r.pipeline)), false
-	r.measureAfter, r.looksAt = 0, map[metricsKey]bool{}
+	r.look, r.again = r.looks(client.ObjectKeyFromObject(r.pipeline)), requeue{}
+	r.looksAt = map[metricsKey]bool{}
 	for i := range r.pipeline.Spec.Stages {
 		stage := &r.pipeline.Spec.Stages[i]
 		if seen.Stages[stage.Name], err = r.stage(ctx, stage); err != nil {
@@ -109,14 +104,20 @@ func (r *run) stage(ctx context.Context, stage *sluicev1.Stage) (promotion.Stage
 		return r.tagStage(ctx, stage)
 	}
 	seen := promotion.StageSeen{Wrote: r.memory.wrote[stage.Name]}
-	repo, files := r.filesOf(ctx, stage)
+	repo := r.repos[stage.Name]
+	if repo == nil {
+		seen.Problem = r.faults.problem(stage.Name)
+		return seen, nil
+	}
+	files, err := r.repos.files(ctx, stage, r.memory.heads)
 	if ctx.Err() != nil {
 		return seen, ctx.Err()
 	}
-	if err := r.faults[stage.Name]; err != nil {
-		seen.Problem = err.Error()
+	if err != nil {
+		r.faults[stage.Name] = err
 	}
-	if files == nil {
+	seen.Problem = r.faults.problem(stage.Name)
+	if err != nil {
 		return seen, nil
 	}
 	for _, t := range targetsOf(stage) {
@@ -124,8 +125,7 @@ func (r *run) stage(ctx context.Context, stage *sluicev1.Stage) (promotion.Stage
 			Name: t.name, Wave: t.wave, Commit: files.Commit().String(), By: files.Info().Author.Name, At: files.Info().Committer.When,
 		}
 		one.Ours = files.Info().Author.Email == repo.author.Email
-		var err error
-		if one.Content, err = r.content(ctx, files, t); err != nil {
+		if one.Content, err = r.contents.of(ctx, files, t); err != nil {
 			return seen, err
 		}
 		if err := r.judge(ctx, stage, t, &one); err != nil {
@@ -151,56 +151,4 @@ func landingOf(s promotion.State, stage string) promotion.Landing {
 		last.At = time.Time{}
 	}
 	return last
-}
-
-// content is what the files below a path say. What is wrong with them is a problem of the
-// stage and not of the pipeline.
-func (r *run) content(ctx context.Context, files writeback.Files, t target) (promotion.Content, error) {
-	images, err := r.Writer.Index().Versions(ctx, files, t.path, r.fields[t.stage])
-	switch {
-	case errors.Is(err, writeback.ErrNoFields), errors.Is(err, writeback.ErrSetter), errors.Is(err, writeback.ErrDisagree), errors.Is(err, fs.ErrNotExist):
-		return promotion.Content{Problem: err.Error()}, nil
-	case err != nil:
-		return promotion.Content{}, reconciler.WithReason(sluicev1.GitOperationFailedReason, err)
-	}
-	var c promotion.Content
-	for _, a := range r.pipeline.Spec.Artifacts {
-		if image, ok := images[a.Name]; ok {
-			c.Versions = append(c.Versions, sluicev1.Version{Artifact: a.Name, Image: image.Name, Tag: image.Tag, Digest: image.Digest})
-		}
-	}
-	return c, nil
-}
-
-// fieldsOf are the fields of each stage that hold the versions of the artifacts.
-func fieldsOf(p *sluicev1.Pipeline) (map[string]writeback.ArtifactFields, error) {
-	policies := map[string]string{}
-	for _, a := range p.Spec.Artifacts {
-		if a.ImagePolicyRef != nil {
-			policies[a.Name] = a.ImagePolicyRef.Name
-		}
-	}
-	fields := map[string]writeback.ArtifactFields{}
-	for _, stage := range p.Spec.Stages {
-		setters, err := writeback.NewSetters(stage.Write.Setters)
-		if err != nil {
-			return nil, refuse("spec.stages[%s].write.%w", stage.Name, err)
-		}
-		for i, s := range setters {
-			if !slices.ContainsFunc(p.Spec.Artifacts, func(a sluicev1.Artifact) bool { return a.Name == s.Artifact }) {
-				return nil, refuse("spec.stages[%s].write.setters[%d].artifact: there is no artifact %s in spec.artifacts", stage.Name, i, s.Artifact)
-			}
-		}
-		fields[stage.Name] = writeback.ArtifactFields{Namespace: p.Namespace, Policies: policies, Setters: setters}
-	}
-	return fields, nil
-}
-
-// imagesOf are the versions of a bundle, by artifact.
-func imagesOf(b sluicev1.Bundle) map[string]edit.Image {
-	images := map[string]edit.Image{}
-	for _, v := range b.Versions {
-		images[v.Artifact] = edit.Image{Name: v.Image, Tag: v.Tag, Digest: v.Digest}
-	}
-	return images
 }

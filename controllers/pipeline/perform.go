@@ -4,19 +4,9 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-
-	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
-	"github.com/sluice-cd/sluice/internal/git"
-	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/promotion"
-	"github.com/sluice-cd/sluice/promotion/forge"
-	"github.com/sluice-cd/sluice/writeback"
 )
 
 // perform carries out actions, and reports whether any of them changed something. What
@@ -79,99 +69,21 @@ func (r *run) write(ctx context.Context, w promotion.Write, d promotion.Decision
 		return false, err
 	}
 	repo := r.repos[w.Stage]
-	branch := branchOf(repo, stage)
-	label, _ := repo.revision()
-	result, err := r.Writer.Run(ctx, r.request(stage, w, said, branch))
+	request := commitOfBundle(repo, stage, r.contents.fields[w.Stage], w)
+	request.Message = saying(said)
+	result, err := r.Writer.Run(ctx, request)
 	if err != nil {
 		return false, err
 	}
 	r.memory.wrote[w.Stage] = w.Bundle.ID
-	r.memory.heads[repo.at(branch)] = pushedHead{commit: result.Source, revision: label}
+	r.memory.heads.moved(repo, branchOf(repo, stage), result.Source)
 	if result.Commit.IsZero() {
 		return false, nil
 	}
-	return true, r.driveSource(ctx, repo)
+	return true, r.sources.fetch(ctx, repo)
 }
 
-// request is a commit of a bundle to a stage with a message, pushed to a branch.
-func (r *run) request(stage *sluicev1.Stage, w promotion.Write, message, push string) writeback.Request {
-	var paths []string
-	for _, t := range targetsOf(stage) {
-		for _, name := range w.Targets {
-			if t.name == name {
-				paths = append(paths, t.path)
-			}
-		}
-	}
-	repo := r.repos[stage.Name]
-	return writeback.Request{
-		Remote: repo.remote, Checkout: git.Reference{Branch: branchOf(repo, stage)}, Push: push,
-		Edits:  writeback.BundleEdits{Paths: paths, Fields: r.fields[stage.Name], Images: imagesOf(w.Bundle)},
-		Author: repo.author, Signer: repo.signer,
-		Message: func(context.Context, writeback.Changed) (string, error) { return message, nil },
-	}
-}
-
-// driveSource has the GitRepository fetch what was pushed to it.
-func (r *run) driveSource(ctx context.Context, repo *repository) error {
-	key := repo.key()
-	if r.ServesSources {
-		r.Sources.Wake(key)
-		return nil
-	}
-	object := &metav1.PartialObjectMetadata{}
-	object.APIVersion, object.Kind = "source.toolkit.fluxcd.io/v1", "GitRepository"
-	object.Namespace, object.Name = key.Namespace, key.Name
-	return reconciler.Request(ctx, r.Client, object, r.Clock.Now())
-}
-
-// forStage does something for a stage, unless something is wrong with that already. An
-// error is noted, and is not that of other stages.
+// forStage does something for a stage, unless something is wrong with that already.
 func (r *run) forStage(ctx context.Context, stage string, do func() (bool, error)) (bool, error) {
-	if r.faults[stage] != nil {
-		return false, nil
-	}
-	did, err := do()
-	if err == nil {
-		return did, nil
-	}
-	if ctx.Err() != nil {
-		return did, ctx.Err()
-	}
-	r.fail(stage, err)
-	return true, nil // what is wrong is decided about
-}
-
-// fail notes that a stage cannot go on in this run. What is wrong with a stage for good
-// does not keep others from being retried.
-func (r *run) fail(stage string, err error) {
-	if r.faults == nil {
-		r.faults = map[string]error{}
-	}
-	r.faults[stage] = err
-}
-
-// fault is the error of the run, made of those of its stages: the first that goes away by
-// itself, so that it is retried, or else the first of all.
-func (r *run) fault() error {
-	var found error
-	for _, stage := range r.pipeline.Spec.Stages {
-		err := r.faults[stage.Name]
-		switch {
-		case err == nil:
-		case !errors.Is(err, reconcile.TerminalError(nil)):
-			return r.waits(err)
-		case found == nil:
-			found = err
-		}
-	}
-	return found
-}
-
-// waits is the error of a stage as the runner takes it: a limit is waited for.
-func (r *run) waits(err error) error {
-	if limited := (*forge.RateLimited)(nil); errors.As(err, &limited) {
-		return reconciler.Pending(err, max(limited.Until.Sub(r.Clock.Now()), time.Second))
-	}
-	return err
+	return r.faults.try(ctx, stage, do)
 }

@@ -28,7 +28,7 @@ func (p pulls) claims(tip *git.CommitTree) bool {
 // pushed reports whether a head is one that we pushed: in this process, or as the state
 // says.
 func (p pulls) pushed(head string) bool {
-	proposal := p.memory.state.Stages[p.stage.Name].Proposal
+	proposal := p.memory.kept.state.Stages[p.stage.Name].Proposal
 	return head == p.seen.pushed.Head || proposal != nil && head == proposal.Head
 }
 
@@ -56,15 +56,16 @@ func (p pulls) propose(ctx context.Context, a promotion.Propose, d promotion.Dec
 	if err != nil {
 		return false, err
 	}
-	done, err := p.Writer.Propose(ctx, p.request(p.stage, w, said, p.head), p.discards)
+	request := commitOfBundle(p.repo, p.stage, p.contents.fields[p.stage.Name], w)
+	request.Push, request.Message = p.head, saying(said)
+	done, err := p.Writer.Propose(ctx, request, p.discards)
 	switch {
 	case errors.Is(err, writeback.ErrForeignBranch):
 		return false, fmt.Errorf("%w, and no pull request of ours: delete it, or name others in spec.stages[%s].write.pullRequest.branchPrefix", err, a.Stage)
 	case err != nil:
 		return false, fmt.Errorf("proposing %s to stage %s: %w", promotion.Describe(a.Bundle), a.Stage, err)
 	}
-	label, _ := p.repo.revision()
-	p.memory.heads[p.repo.at(p.base)] = pushedHead{commit: done.Base, revision: label}
+	p.memory.heads.moved(p.repo, p.base, done.Base)
 	if done.Head.IsZero() {
 		return true, nil // the base has it by now
 	}

@@ -139,11 +139,9 @@ func (r *run) pullRequest(ctx context.Context, stage *sluicev1.Stage, seen *prom
 		return ctx.Err()
 	}
 	if err != nil {
-		r.fail(stage.Name, err)
+		r.faults[stage.Name] = err
 	}
-	if err := r.faults[stage.Name]; err != nil {
-		seen.Problem = err.Error()
-	}
+	seen.Problem = r.faults.problem(stage.Name)
 	if p.seen == nil {
 		return nil
 	}
@@ -158,7 +156,7 @@ func (r *run) pullRequest(ctx context.Context, stage *sluicev1.Stage, seen *prom
 func (p pulls) look(ctx context.Context) error {
 	m := p.seen
 	if m.isFresh(p.Clock.Now()) {
-		p.lookAgain(m.again)
+		p.again.at(m.again, p.Clock.Now())
 		return nil
 	}
 	found, err := p.read(ctx)
@@ -210,9 +208,8 @@ func (p pulls) landed(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("branch %s: %w", p.base, err)
 	}
-	label, _ := p.repo.revision()
-	p.memory.heads[p.repo.at(p.base)] = pushedHead{commit: commit, revision: label}
-	return p.driveSource(ctx, p.repo)
+	p.memory.heads.moved(p.repo, p.base, commit)
+	return p.sources.fetch(ctx, p.repo)
 }
 
 // read finds the pull request. One that is open is asked for by its number; for others the
@@ -277,20 +274,9 @@ func (p pulls) complete(ctx context.Context) error {
 	m.claims = p.claims(tip)
 	if readiness, _ := p.judge(); readiness == promotion.ReadinessProgressing && m.refusedHead != m.pr.HeadSHA {
 		m.soon(p.Clock.Now())
-		p.lookAgain(m.again)
+		p.again.at(m.again, p.Clock.Now())
 	}
 	return nil
-}
-
-// lookAgain has the run be followed by another one at a time; zero is no time.
-func (r *run) lookAgain(at time.Time) {
-	if at.IsZero() {
-		return
-	}
-	after := max(at.Sub(r.Clock.Now()), time.Second)
-	if r.after == 0 || after < r.after {
-		r.after = after
-	}
 }
 
 // translate is the pull request as a decision is made from it.

@@ -149,16 +149,11 @@ func (r *run) carries(ctx context.Context, t target, revision string, want promo
 	if t.tag != nil {
 		return tagCarries(artifactOf(r.pipeline, t.tag), revision, want)
 	}
-	commit, ok := commitOf(revision)
-	repo := r.repos[t.stage]
-	if !ok || repo.mirror.Fetch(ctx, commit.String(), commit) != nil {
+	files := r.repos.filesOf(ctx, t.stage, revision)
+	if files == nil {
 		return false
 	}
-	files, err := repo.mirror.Tree(commit)
-	if err != nil {
-		return false
-	}
-	has, err := r.content(ctx, files, t)
+	has, err := r.contents.of(ctx, files, t)
 	return err == nil && has.Same(want)
 }
 

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
@@ -50,8 +51,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 			return reconciler.Result{}, err
 		}
 	}
-	run := &run{Reconciler: r, pipeline: p, memory: r.memories.of(client.ObjectKeyFromObject(p)), stateRepo: repo, fields: fields}
-	if err := run.readState(ctx); err != nil {
+	run := r.newRun(p, repo, fields)
+	if err := run.state.read(ctx); err != nil {
 		return reconciler.Result{}, err
 	}
 	if err := run.supportsMetrics(ctx); err != nil {
@@ -60,7 +61,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 	if run.memory.since.IsZero() {
 		run.memory.since = r.Clock.Now()
 	}
-	if err := run.openRepositories(ctx); err != nil {
+	run.repos, err = openRepositories(ctx, p, repo, run.faults, func(key types.NamespacedName) (*repository, error) {
+		return r.openRepository(ctx, p, key)
+	})
+	if err != nil {
 		return reconciler.Result{}, err
 	}
 	run.lookAtForges()
@@ -73,29 +77,31 @@ type run struct {
 	*Reconciler
 	pipeline *sluicev1.Pipeline
 	memory   *memory
-	// stateRepo has the state branch, nil if there is no Git, and repos are those that stages
-	// are written to, by stage: one whose repository cannot be opened has none.
-	stateRepo *repository
-	repos     map[string]*repository
-	// look reads the objects that stages are judged by. lookSoon means that something is
-	// wrong that nobody tells of when it is put right.
-	look     looker
-	lookSoon bool
+	state    stateStore
+	repos    repositories
+	contents contents
+	sources  gitSources
+	// look reads the objects that stages are judged by.
+	look looker
 	// unguarded says why the API server does not guard commands.
 	unguarded string
 	// newest are the newest versions of artifacts that were seen.
 	newest map[string]promotion.Newest
-	// fields of each stage that hold versions.
-	fields map[string]writeback.ArtifactFields
 	events []reconciler.Event
-	// faults are why stages cannot go on in this run.
-	faults map[string]error
-	// after is when to look again because a forge is busy; zero is with the interval.
-	after time.Duration
-	// measureAfter is when metrics are to be looked at next; zero is with the interval.
+	faults faults
+	again  requeue
 	// looksAt are the verifications by metrics that go on.
-	measureAfter time.Duration
-	looksAt      map[metricsKey]bool
+	looksAt map[metricsKey]bool
+}
+
+func (r *Reconciler) newRun(p *sluicev1.Pipeline, repo *repository, fields map[string]writeback.ArtifactFields) *run {
+	memory := r.memories.of(client.ObjectKeyFromObject(p))
+	return &run{
+		Reconciler: r, pipeline: p, memory: memory, faults: faults{},
+		state:    stateStore{pipeline: p, repo: repo, writer: r.Writer, client: r.Client, live: r.Live, memory: &memory.kept},
+		contents: contents{artifacts: p.Spec.Artifacts, fields: fields, index: r.Writer.Index()},
+		sources:  gitSources{served: r.ServesSources, waker: r.Sources, client: r.Client, clock: r.Clock},
+	}
 }
 
 // untilAtRest decides, keeps what was decided and carries it out, until there is nothing
@@ -107,8 +113,8 @@ func (r *run) untilAtRest(ctx context.Context) (reconciler.Result, error) {
 		if err != nil {
 			return reconciler.Result{Events: r.events}, err
 		}
-		d = promotion.Decide(r.memory.state, seen, r.Clock.Now())
-		kept, err := r.keep(ctx, d)
+		d = promotion.Decide(r.memory.kept.state, seen, r.Clock.Now())
+		kept, err := r.state.keep(ctx, d)
 		if err != nil {
 			return reconciler.Result{Events: r.events}, err
 		}
@@ -121,12 +127,12 @@ func (r *run) untilAtRest(ctx context.Context) (reconciler.Result, error) {
 		}
 		if !did && !kept {
 			r.record(seen, d)
-			return r.result(d), r.fault()
+			return r.result(d), r.faults.ofRun(r.pipeline.Spec.Stages, r.Clock.Now())
 		}
 	}
 	result := r.result(d)
 	result.After = lookAgain
-	return result, r.fault()
+	return result, r.faults.ofRun(r.pipeline.Spec.Stages, r.Clock.Now())
 }
 
 // result is what the runner is told.
@@ -140,14 +146,7 @@ func (r *run) result(d promotion.Decision) reconciler.Result {
 	if d.After > 0 {
 		result.After = min(result.After, d.After)
 	}
-	if r.lookSoon {
-		result.After = min(result.After, lookSoon)
-	}
-	for _, after := range []time.Duration{r.after, r.measureAfter} {
-		if after > 0 {
-			result.After = min(result.After, after)
-		}
-	}
+	result.After = r.again.within(result.After)
 	return result
 }
 
@@ -175,7 +174,7 @@ func eventsOf(decided []promotion.Event) []reconciler.Event {
 // record notes where the pipeline stands.
 func (r *run) record(seen promotion.Observation, d promotion.Decision) {
 	r.pipeline.Status.Candidate, r.pipeline.Status.Stages, r.pipeline.Status.Summary = d.Candidate, d.Stages, stagesLine(d)
-	r.recordState()
+	recordCarrier(r.pipeline, r.memory.kept, r.Clock.Now())
 	r.pipeline.Status.Quarantined = nil
 	for _, q := range d.State.Quarantine {
 		b, _ := d.State.Bundle(q.Bundle)

@@ -92,37 +92,44 @@ func (r *Reconciler) openRepository(ctx context.Context, p *sluicev1.Pipeline, k
 	return repo, err
 }
 
-// openRepositories opens those of the stages. One that cannot be opened is a fault of the
-// stages that are written to it alone.
-func (r *run) openRepositories(ctx context.Context) error {
+// repositories are those that the stages of a pipeline are written to, by stage. A stage
+// whose repository cannot be opened, or that is not in Git, has none.
+type repositories map[string]*repository
+
+// openRepositories opens those of the stages; state is the one of the pipeline, which is
+// open already, or nil. One that cannot be opened is a fault of the stages that are written
+// to it alone.
+func openRepositories(
+	ctx context.Context, p *sluicev1.Pipeline, state *repository, found faults, open func(types.NamespacedName) (*repository, error),
+) (repositories, error) {
 	opened := map[types.NamespacedName]*repository{}
-	if r.stateRepo != nil {
-		opened[r.stateRepo.key()] = r.stateRepo
+	if state != nil {
+		opened[state.key()] = state
 	}
 	failed := map[types.NamespacedName]error{}
-	r.repos = map[string]*repository{}
-	for i := range r.pipeline.Spec.Stages {
-		stage := &r.pipeline.Spec.Stages[i]
+	repos := repositories{}
+	for i := range p.Spec.Stages {
+		stage := &p.Spec.Stages[i]
 		if stage.Write.Tag != nil {
 			continue
 		}
-		key := sourceKeyOf(r.pipeline, stage)
+		key := sourceKeyOf(p, stage)
 		if opened[key] == nil && failed[key] == nil {
-			repo, err := r.openRepository(ctx, r.pipeline, key)
+			repo, err := open(key)
 			if ctx.Err() != nil {
-				return ctx.Err()
+				return nil, ctx.Err()
 			}
 			if failed[key] = err; err == nil {
 				opened[key] = repo
 			}
 		}
 		if err := failed[key]; err != nil {
-			r.fail(stage.Name, fmt.Errorf("spec.stages[%s].write.sourceRef: %w", stage.Name, err))
+			found[stage.Name] = fmt.Errorf("spec.stages[%s].write.sourceRef: %w", stage.Name, err)
 			continue
 		}
-		r.repos[stage.Name] = opened[key]
+		repos[stage.Name] = opened[key]
 	}
-	return nil
+	return repos, nil
 }
 
 // branchOf is the branch that a stage is written to.
@@ -130,44 +137,30 @@ func branchOf(repo *repository, stage *sluicev1.Stage) string {
 	return writeback.BranchOf(stage, repo.object)
 }
 
-// filesOf are the repository of a stage and the files at the head of its branch; nil if
-// they cannot be read, which is a fault of the stage.
-func (r *run) filesOf(ctx context.Context, stage *sluicev1.Stage) (*repository, *git.CommitTree) {
-	repo := r.repos[stage.Name]
-	if repo == nil {
-		return nil, nil
-	}
-	head, err := r.head(ctx, repo, branchOf(repo, stage))
+// files are those at the head of the branch of a stage.
+func (r repositories) files(ctx context.Context, stage *sluicev1.Stage, known heads) (*git.CommitTree, error) {
+	repo := r[stage.Name]
+	branch := branchOf(repo, stage)
+	head, err := known.newest(ctx, repo, branch)
 	if err == nil {
 		var files *git.CommitTree
 		if files, err = repo.mirror.Tree(head); err == nil {
-			return repo, files
+			return files, nil
 		}
 	}
-	r.fail(stage.Name, fmt.Errorf("stage %s: branch %s of GitRepository %s: %w", stage.Name, branchOf(repo, stage), repo.key(), err))
-	return repo, nil
+	return nil, fmt.Errorf("stage %s: branch %s of GitRepository %s: %w", stage.Name, branch, repo.key(), err)
 }
 
-// head is the newest commit of a branch that is known. The GitRepository tells of its
-// own branch, and we of what we pushed after that. A GitRepository that moved to another
-// commit than ours since our push may be ahead of it or, if it fetched just before, behind:
-// then the remote is asked.
-func (r *run) head(ctx context.Context, repo *repository, branch string) (plumbing.Hash, error) {
-	ref := plumbing.NewBranchReferenceName(branch).String()
-	label, commit := repo.revision()
-	pushed, wePushed := r.memory.heads[repo.at(branch)]
-	if wePushed && pushed.revision == label {
-		return pushed.commit, nil
+// filesOf are those of a commit of the repository of a stage; nil if they cannot be read.
+func (r repositories) filesOf(ctx context.Context, stage, revision string) *git.CommitTree {
+	commit, ok := commitOf(revision)
+	repo := r[stage]
+	if !ok || repo.mirror.Fetch(ctx, commit.String(), commit) != nil {
+		return nil
 	}
-	delete(r.memory.heads, repo.at(branch))
-	if follows := strings.HasPrefix(label, branch+"@"); !follows || commit.IsZero() || wePushed && commit != pushed.commit {
-		var err error
-		if commit, err = repo.mirror.Resolve(ctx, ref); err != nil {
-			return commit, err
-		}
+	files, err := repo.mirror.Tree(commit)
+	if err != nil {
+		return nil
 	}
-	if wePushed {
-		r.memory.heads[repo.at(branch)] = pushedHead{commit: commit, revision: label}
-	}
-	return commit, repo.mirror.Fetch(ctx, ref, commit)
+	return files
 }

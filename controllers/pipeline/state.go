@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,100 +35,120 @@ func carrierOf(p *sluicev1.Pipeline) sluicev1.StateCarrier {
 // statePrefix starts the names of branches that have states.
 const statePrefix = "sluice/state/"
 
+// stateMemory is the state as it is on its carrier, and the commit that has it.
+type stateMemory struct {
+	state   promotion.State
+	carrier sluicev1.StateCarrier
+	at      plumbing.Hash
+	// known is false before it was read. It is unsaved if another carrier had it, and lost
+	// if there is none although there was one.
+	known, unsaved, lost bool
+}
+
+// stateStore keeps what was decided about a pipeline on its carrier.
+type stateStore struct {
+	pipeline *sluicev1.Pipeline
+	repo     *repository // nil without Git
+	writer   *writeback.Writer
+	client   client.Client
+	live     client.Reader
+	memory   *stateMemory
+}
+
 // file is the state's file.
-func (r *run) file() writeback.StateFile {
+func (s stateStore) file() writeback.StateFile {
 	return writeback.StateFile{
-		Remote: r.stateRepo.remote, Branch: statePrefix + r.pipeline.Namespace + "." + r.pipeline.Name, Path: "state.yaml", Author: r.stateRepo.author, Signer: r.stateRepo.signer,
+		Remote: s.repo.remote, Branch: statePrefix + s.pipeline.Namespace + "." + s.pipeline.Name, Path: "state.yaml", Author: s.repo.author, Signer: s.repo.signer,
 	}
 }
 
-// readState reads the state, unless it is remembered. Nobody else writes it but people.
-// What the other carrier has is taken over when this one has nothing.
-func (r *run) readState(ctx context.Context) error {
-	carrier := carrierOf(r.pipeline)
-	if r.memory.known && r.memory.carrier == carrier {
+// read reads the state, unless it is remembered. Nobody else writes it but people. What the
+// other carrier has is taken over when this one has nothing.
+func (s stateStore) read(ctx context.Context) error {
+	carrier := carrierOf(s.pipeline)
+	if s.memory.known && s.memory.carrier == carrier {
 		return nil
 	}
-	read := r.readBranch
+	read := s.readBranch
 	if carrier == sluicev1.StateNone {
-		read = r.readStatus
+		read = s.readStatus
 	}
-	r.memory.known, r.memory.unsaved, r.memory.lost, r.memory.at, r.memory.state = false, false, false, plumbing.ZeroHash, promotion.State{}
+	*s.memory = stateMemory{carrier: carrier}
 	text, from, err := read(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the state: %w", err)
 	}
 	if text != nil {
-		if r.memory.state, err = promotion.ParseState(text); err != nil {
+		if s.memory.state, err = promotion.ParseState(text); err != nil {
 			return reconciler.WithReason(sluicev1.StateInvalidReason, fmt.Errorf("%s: %w", from, err))
 		}
 	}
-	r.memory.known, r.memory.carrier = true, carrier
+	s.memory.known = true
 	return nil
 }
 
 // readBranch reads the state of the branch; if there is none, that of the status.
-func (r *run) readBranch(ctx context.Context) (text []byte, from string, err error) {
-	from = "branch " + r.file().Branch
-	if text, r.memory.at, err = r.Writer.ReadState(ctx, r.file()); err != nil || !r.memory.at.IsZero() {
+func (s stateStore) readBranch(ctx context.Context) (text []byte, from string, err error) {
+	from = "branch " + s.file().Branch
+	if text, s.memory.at, err = s.writer.ReadState(ctx, s.file()); err != nil || !s.memory.at.IsZero() {
 		return text, from, err
 	}
-	if was := r.pipeline.Status.State; was != "" {
-		r.memory.unsaved = true
+	if was := s.pipeline.Status.State; was != "" {
+		s.memory.unsaved = true
 		return []byte(was), "status.state", nil
 	}
-	r.memory.lost = r.pipeline.Status.StateCommit != ""
+	s.memory.lost = s.pipeline.Status.StateCommit != ""
 	return nil, from, nil
 }
 
 // readStatus reads the state of the status; if there is none, that of the branch which it
 // was kept on before. The API server is asked: a cache may lack what a process before
 // this one decided last.
-func (r *run) readStatus(ctx context.Context) (text []byte, from string, err error) {
+func (s stateStore) readStatus(ctx context.Context) (text []byte, from string, err error) {
 	var live sluicev1.Pipeline
-	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(r.pipeline), &live); err != nil {
+	if err := s.live.Get(ctx, client.ObjectKeyFromObject(s.pipeline), &live); err != nil {
 		return nil, "", err
 	}
 	if live.Status.State != "" {
 		return []byte(live.Status.State), "status.state", nil
 	}
-	if live.Status.StateCommit == "" || r.pipeline.Spec.SourceRef == nil {
+	if live.Status.StateCommit == "" || s.pipeline.Spec.SourceRef == nil {
 		return nil, "status.state", nil
 	}
-	from = "branch " + r.file().Branch
-	text, _, err = r.Writer.ReadState(ctx, r.file())
-	r.memory.unsaved, r.memory.lost = text != nil, text == nil
+	from = "branch " + s.file().Branch
+	text, _, err = s.writer.ReadState(ctx, s.file())
+	s.memory.unsaved, s.memory.lost = text != nil, text == nil
 	return text, from, err
 }
 
 // keep writes the next state if it differs. It reports whether it did.
-func (r *run) keep(ctx context.Context, d promotion.Decision) (bool, error) {
-	before, err := r.memory.state.Marshal()
+func (s stateStore) keep(ctx context.Context, d promotion.Decision) (bool, error) {
+	before, err := s.memory.state.Marshal()
 	if err != nil {
 		return false, err
 	}
 	after, err := d.State.Marshal()
-	if err != nil || bytes.Equal(before, after) && !r.memory.unsaved {
+	if err != nil || bytes.Equal(before, after) && !s.memory.unsaved {
 		return false, err
 	}
 	made := plumbing.ZeroHash
-	if r.memory.carrier == sluicev1.StateNone {
-		err = r.keepInStatus(ctx, after)
+	if s.memory.carrier == sluicev1.StateNone {
+		err = s.keepInStatus(ctx, after)
 	} else {
-		made, err = r.Writer.WriteState(ctx, r.file(), r.memory.at, after, stateMessage(r.pipeline, d))
+		made, err = s.writer.WriteState(ctx, s.file(), s.memory.at, after, stateMessage(s.pipeline, d))
 	}
 	if err != nil {
-		r.memory.known = false // somebody else wrote it: what they decided counts
+		s.memory.known = false // somebody else wrote it: what they decided counts
 		return false, err
 	}
-	r.memory.state, r.memory.at, r.memory.lost, r.memory.unsaved = d.State, made, false, false
+	s.memory.state, s.memory.at, s.memory.lost, s.memory.unsaved = d.State, made, false, false
 	return true, nil
 }
 
 // keepInStatus writes the state into the status of exactly the object that was decided
 // about: another process that decides at the same time is refused.
-func (r *run) keepInStatus(ctx context.Context, state []byte) error {
-	p := r.pipeline
+func (s stateStore) keepInStatus(ctx context.Context, state []byte) error {
+	p := s.pipeline
 	patch, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"resourceVersion": p.ResourceVersion}, "status": map[string]any{"state": string(state)},
 	})
@@ -136,19 +157,18 @@ func (r *run) keepInStatus(ctx context.Context, state []byte) error {
 	}
 	written := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name}}
 	written.SetGroupVersionKind(sluicev1.GroupVersion.WithKind(sluicev1.PipelineKind))
-	if err := r.Client.Status().Patch(ctx, written, client.RawPatch(types.MergePatchType, patch)); err != nil {
+	if err := s.client.Status().Patch(ctx, written, client.RawPatch(types.MergePatchType, patch)); err != nil {
 		return fmt.Errorf("writing the state to the status: %w", err)
 	}
 	p.ResourceVersion, p.Status.State = written.ResourceVersion, string(state)
 	return nil
 }
 
-// recordState notes where the state is.
-func (r *run) recordState() {
-	p := r.pipeline
+// recordCarrier notes in the status where the state is.
+func recordCarrier(p *sluicev1.Pipeline, kept stateMemory, now time.Time) {
 	p.Status.StateCommit = ""
-	if r.memory.carrier == sluicev1.StateNone {
-		reconciler.SetCondition(p, r.Clock.Now(), metav1.Condition{
+	if kept.carrier == sluicev1.StateNone {
+		reconciler.SetCondition(p, now, metav1.Condition{
 			Type: sluicev1.StateDurableCondition, Status: metav1.ConditionFalse, Reason: sluicev1.StateInStatusReason,
 			Message: "verdicts, quarantine and approvals are lost with this object: spec.state is None",
 		})
@@ -156,8 +176,8 @@ func (r *run) recordState() {
 	}
 	p.Status.State = ""
 	reconciler.RemoveCondition(p, sluicev1.StateDurableCondition)
-	if !r.memory.at.IsZero() {
-		p.Status.StateCommit = r.memory.at.String()
+	if !kept.at.IsZero() {
+		p.Status.StateCommit = kept.at.String()
 	}
 }
 

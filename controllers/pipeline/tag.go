@@ -154,7 +154,7 @@ func (r *run) tagContent(t target, digest string) promotion.Content {
 		v.Image = newest.Image
 		return promotion.Content{Versions: []sluicev1.Version{v}}
 	}
-	for _, b := range slices.Backward(r.memory.state.Bundles) {
+	for _, b := range slices.Backward(r.memory.kept.state.Bundles) {
 		if known, ok := versionOf(b.Bundle, artifact); ok && known.Digest == digest {
 			v.Image = known.Image
 			break
@@ -174,7 +174,7 @@ func versionOf(b sluicev1.Bundle, artifact string) (sluicev1.Version, bool) {
 // whole is the bundle that a stage landed if a content is that: a tag tells of one of its
 // artifacts, and Canaries of the images of others.
 func (r *run) whole(stage *sluicev1.Stage, has promotion.Content) promotion.Content {
-	if b, known := r.memory.state.Bundle(landingOf(r.memory.state, stage.Name).Bundle); known && has.Is(b) {
+	if b, known := r.memory.kept.state.Bundle(landingOf(r.memory.kept.state, stage.Name).Bundle); known && has.Is(b) {
 		return promotion.Content{Versions: b.Versions}
 	}
 	return has

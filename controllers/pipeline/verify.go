@@ -17,7 +17,7 @@ import (
 // verification says whether what has to prove the content of a target did. A Canary
 // runs by itself; Jobs are begun by [run.startJobs], and metrics are looked at here.
 func (r *run) verification(ctx context.Context, stage *sluicev1.Stage, t target, seen *promotion.TargetSeen) error {
-	l := landingOf(r.memory.state, stage.Name)
+	l := landingOf(r.memory.kept.state, stage.Name)
 	for i, v := range stage.Verify {
 		var state promotion.Verification
 		var evidence string
@@ -46,7 +46,7 @@ func (r *run) verification(ctx context.Context, stage *sluicev1.Stage, t target,
 // ofLanding is what came of the Job or of the metrics of a landing. They say nothing of
 // other content, nor once there is a verdict: Jobs go when their time is over.
 func (r *run) ofLanding(ctx context.Context, v verifying, l promotion.Landing, seen promotion.TargetSeen) (promotion.Verification, string, error) {
-	b, known := r.memory.state.Bundle(l.Bundle)
+	b, known := r.memory.kept.state.Bundle(l.Bundle)
 	metrics := v.stage.Verify[v.index].Metrics != nil
 	switch {
 	case (!known || !seen.Content.Is(b)) && metrics:

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/promotion"
+	"github.com/sluice-cd/sluice/writeback"
+	"github.com/sluice-cd/sluice/writeback/edit"
+)
+
+// contents reads which versions of the artifacts of a pipeline files have.
+type contents struct {
+	artifacts []sluicev1.Artifact
+	// fields of each stage that hold versions.
+	fields map[string]writeback.ArtifactFields
+	index  *writeback.Index
+}
+
+// of is what the files of a target say. What is wrong with them is a problem of the stage
+// and not of the pipeline.
+func (c contents) of(ctx context.Context, files writeback.Files, t target) (promotion.Content, error) {
+	images, err := c.index.Versions(ctx, files, t.path, c.fields[t.stage])
+	switch {
+	case errors.Is(err, writeback.ErrNoFields), errors.Is(err, writeback.ErrSetter), errors.Is(err, writeback.ErrDisagree), errors.Is(err, fs.ErrNotExist):
+		return promotion.Content{Problem: err.Error()}, nil
+	case err != nil:
+		return promotion.Content{}, reconciler.WithReason(sluicev1.GitOperationFailedReason, err)
+	}
+	var found promotion.Content
+	for _, a := range c.artifacts {
+		if image, ok := images[a.Name]; ok {
+			found.Versions = append(found.Versions, sluicev1.Version{Artifact: a.Name, Image: image.Name, Tag: image.Tag, Digest: image.Digest})
+		}
+	}
+	return found, nil
+}
+
+// fieldsOf are the fields of each stage that hold the versions of the artifacts.
+func fieldsOf(p *sluicev1.Pipeline) (map[string]writeback.ArtifactFields, error) {
+	policies := map[string]string{}
+	for _, a := range p.Spec.Artifacts {
+		if a.ImagePolicyRef != nil {
+			policies[a.Name] = a.ImagePolicyRef.Name
+		}
+	}
+	fields := map[string]writeback.ArtifactFields{}
+	for _, stage := range p.Spec.Stages {
+		setters, err := writeback.NewSetters(stage.Write.Setters)
+		if err != nil {
+			return nil, refuse("spec.stages[%s].write.%w", stage.Name, err)
+		}
+		for i, s := range setters {
+			if !slices.ContainsFunc(p.Spec.Artifacts, func(a sluicev1.Artifact) bool { return a.Name == s.Artifact }) {
+				return nil, refuse("spec.stages[%s].write.setters[%d].artifact: there is no artifact %s in spec.artifacts", stage.Name, i, s.Artifact)
+			}
+		}
+		fields[stage.Name] = writeback.ArtifactFields{Namespace: p.Namespace, Policies: policies, Setters: setters}
+	}
+	return fields, nil
+}
+
+// imagesOf are the versions of a bundle, by artifact.
+func imagesOf(b sluicev1.Bundle) map[string]edit.Image {
+	images := map[string]edit.Image{}
+	for _, v := range b.Versions {
+		images[v.Artifact] = edit.Image{Name: v.Image, Tag: v.Tag, Digest: v.Digest}
+	}
+	return images
+}
