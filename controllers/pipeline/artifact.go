@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
@@ -22,8 +23,15 @@ import (
 	"github.com/sluice-cd/sluice/writeback"
 )
 
-// artifacts are the newest versions, or why there is none.
-func (r *run) artifacts(ctx context.Context) (map[string]promotion.Newest, map[string]string, error) {
+// artifacts reads which versions of the artifacts of a pipeline are the newest.
+type artifacts struct {
+	pipeline *sluicev1.Pipeline
+	client   client.Reader
+	clock    clock.PassiveClock
+}
+
+// newest are the newest versions, or why there is none, by artifact.
+func (r artifacts) newest(ctx context.Context) (map[string]promotion.Newest, map[string]string, error) {
 	newest, missing := map[string]promotion.Newest{}, map[string]string{}
 	for _, a := range r.pipeline.Spec.Artifacts {
 		read, object := r.chosen, a.ImagePolicyRef
@@ -41,23 +49,23 @@ func (r *run) artifacts(ctx context.Context) (map[string]promotion.Newest, map[s
 			missing[a.Name] = fmt.Sprintf("artifact %s: %s", a.Name, why)
 			continue
 		}
-		found.Artifact, found.Since = a.Name, r.Clock.Now()
+		found.Artifact, found.Since = a.Name, r.clock.Now()
 		newest[a.Name] = found
 	}
 	return newest, missing, nil
 }
 
 // needsDigest reports whether a tag is pointed at an artifact.
-func (r *run) needsDigest(artifact string) bool {
+func (r artifacts) needsDigest(artifact string) bool {
 	return slices.ContainsFunc(r.pipeline.Spec.Stages, func(s sluicev1.Stage) bool {
 		return s.Write.Tag != nil && artifactOf(r.pipeline, s.Write.Tag) == artifact
 	})
 }
 
 // chosen is what an ImagePolicy chose, or why there is nothing.
-func (r *run) chosen(ctx context.Context, key client.ObjectKey) (found promotion.Newest, why string, err error) {
+func (r artifacts) chosen(ctx context.Context, key client.ObjectKey) (found promotion.Newest, why string, err error) {
 	var policy imagev1.ImagePolicy
-	switch err := r.Client.Get(ctx, key, &policy); {
+	switch err := r.client.Get(ctx, key, &policy); {
 	case apierrors.IsNotFound(err):
 		return found, fmt.Sprintf("ImagePolicy %s does not exist", key), nil
 	case err != nil:
@@ -73,9 +81,9 @@ func (r *run) chosen(ctx context.Context, key client.ObjectKey) (found promotion
 }
 
 // fetched is the artifact of an OCIRepository, or why there is none.
-func (r *run) fetched(ctx context.Context, key client.ObjectKey) (found promotion.Newest, why string, err error) {
+func (r artifacts) fetched(ctx context.Context, key client.ObjectKey) (found promotion.Newest, why string, err error) {
 	var repo sourcev1.OCIRepository
-	switch err := r.Client.Get(ctx, key, &repo); {
+	switch err := r.client.Get(ctx, key, &repo); {
 	case apierrors.IsNotFound(err):
 		return found, fmt.Sprintf("OCIRepository %s does not exist", key), nil
 	case apimeta.IsNoMatchError(err):

@@ -75,8 +75,7 @@ func TestAnOCIRepositoryThatIsNotReadyHasNoVersion(t *testing.T) {
 			was := repo.DeepCopy()
 			tc.change(&repo)
 			e.update(&repo)
-			r := &run{Reconciler: e.Reconciler, pipeline: e.pipeline}
-			_, missing, err := r.artifacts(t.Context())
+			_, missing, err := artifacts{pipeline: e.pipeline, client: e.Client, clock: e.clock}.newest(t.Context())
 			if err != nil || !strings.Contains(missing["app"], tc.want) {
 				t.Errorf("%v, %v", missing, err)
 			}

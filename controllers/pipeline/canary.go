@@ -13,23 +13,25 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
-	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/promotion"
 	"github.com/sluice-cd/sluice/promotion/cluster"
 )
 
-// canary says whether a Canary released a content: its target has the images, and it came
-// to a verdict after they landed.
-func (r *run) canary(ctx context.Context, o object, l promotion.Landing, want promotion.Content) (promotion.Verification, string, error) {
+// canaries says what Canaries prove about a content.
+type canaries struct{ objects *objects }
+
+// verification says whether a Canary released a content: its target has the images, and it
+// came to a verdict after they landed.
+func (cs canaries) verification(ctx context.Context, o object, l promotion.Landing, want promotion.Content) (promotion.Verification, string, error) {
 	var c flaggerv1.Canary
-	answer, err := r.read(ctx, o, &c)
+	answer, err := cs.objects.read(ctx, o, &c)
 	if err != nil || answer.Why != "" {
 		if answer.Unknown {
 			return promotion.VerificationUnknown, answer.Why, err
 		}
 		return promotion.VerificationPending, answer.Why, err
 	}
-	has, why, err := r.targetHas(ctx, o, &c, want)
+	has, why, err := cs.targetHas(ctx, o, &c, want)
 	switch {
 	case err != nil:
 		return promotion.VerificationPending, "", err
@@ -38,11 +40,10 @@ func (r *run) canary(ctx context.Context, o object, l promotion.Landing, want pr
 	case !has:
 		return promotion.VerificationPending, fmt.Sprintf("the target of %s does not have this version yet", o), nil
 	}
-	if state, evidence, ok, err := r.byPrimary(ctx, o, &c, want); ok || err != nil {
+	if state, evidence, ok, err := cs.byPrimary(ctx, o, &c, want); ok || err != nil {
 		return state, evidence, err
 	}
-	switch {
-	case c.Status.LastTransitionTime.Time.Before(l.At.Add(-clockSkew)):
+	if c.Status.LastTransitionTime.Time.Before(l.At.Add(-clockSkew)) {
 		return promotion.VerificationPending, fmt.Sprintf("%s has not seen this version yet", o), nil
 	}
 	switch c.Status.Phase {
@@ -54,10 +55,10 @@ func (r *run) canary(ctx context.Context, o object, l promotion.Landing, want pr
 	return promotion.VerificationPending, fmt.Sprintf("%s is %s at weight %d", o, c.Status.Phase, c.Status.CanaryWeight), nil
 }
 
-// canaryReadiness is what a Canary says that is not a verification: it released a content,
+// readiness is what a Canary says that is not a verification: it released a content,
 // whenever that was.
-func (r *run) canaryReadiness(ctx context.Context, o object, want promotion.Content) (readiness, error) {
-	state, why, err := r.canary(ctx, o, promotion.Landing{}, want)
+func (cs canaries) readiness(ctx context.Context, o object, want promotion.Content) (readiness, error) {
+	state, why, err := cs.verification(ctx, o, promotion.Landing{}, want)
 	if err != nil {
 		return readiness{}, err
 	}
@@ -107,8 +108,8 @@ func lastFailures(c *flaggerv1.Canary) string {
 
 // targetHas reports whether the pods of a Canary's target run the images of a content, or
 // why nobody can tell.
-func (r *run) targetHas(ctx context.Context, canary object, c *flaggerv1.Canary, want promotion.Content) (has bool, why string, err error) {
-	target, answer, err := r.workload(ctx, canary, c, c.Spec.TargetRef.Name)
+func (cs canaries) targetHas(ctx context.Context, canary object, c *flaggerv1.Canary, want promotion.Content) (has bool, why string, err error) {
+	target, answer, err := cs.workload(ctx, canary, c, c.Spec.TargetRef.Name)
 	if err != nil || target == nil {
 		return false, answer.Why, err
 	}
@@ -118,7 +119,7 @@ func (r *run) targetHas(ctx context.Context, canary object, c *flaggerv1.Canary,
 
 // workload reads a workload of the kind and in the namespace of a Canary's target; nil if
 // there is none, or if nobody can tell.
-func (r *run) workload(ctx context.Context, canary object, c *flaggerv1.Canary, name string) (*unstructured.Unstructured, cluster.Answer, error) {
+func (cs canaries) workload(ctx context.Context, canary object, c *flaggerv1.Canary, name string) (*unstructured.Unstructured, cluster.Answer, error) {
 	gv, err := schema.ParseGroupVersion(c.Spec.TargetRef.APIVersion)
 	if err != nil {
 		return nil, cluster.Answer{}, nil // the Canary says so
@@ -127,31 +128,15 @@ func (r *run) workload(ctx context.Context, canary object, c *flaggerv1.Canary, 
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(target.GroupVersionKind)
 	if canary.at != nil {
-		answer, err := r.read(ctx, target, u)
+		answer, err := cs.objects.read(ctx, target, u)
 		if err != nil || answer.Why != "" {
 			return nil, answer, err
 		}
-	} else if err := r.Live.Get(ctx, target.key(), u); err != nil {
+	} else if err := cs.objects.live.Get(ctx, target.key(), u); err != nil {
 		if apierrors.IsNotFound(err) {
 			return nil, cluster.Answer{}, nil
 		}
 		return nil, cluster.Answer{}, fmt.Errorf("reading %s: %w", target, err)
 	}
 	return u, cluster.Answer{}, nil
-}
-
-// runs reports whether an image is of a version.
-func runs(image string, v sluicev1.Version) bool {
-	name, digest, _ := strings.Cut(image, "@")
-	return (v.Image == "" || imageName(image) == v.Image) &&
-		(v.Tag != "" && strings.HasSuffix(name, ":"+v.Tag) || v.Digest != "" && digest == v.Digest)
-}
-
-// imageName is an image without its tag and its digest.
-func imageName(image string) string {
-	name, _, _ := strings.Cut(image, "@")
-	if i := strings.LastIndex(name, ":"); i > strings.LastIndex(name, "/") {
-		return name[:i]
-	}
-	return name
 }

@@ -132,7 +132,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		commanded,
 		reconciler.OnDelete(&sluicev1.Pipeline{}, func(pipeline client.ObjectKey) {
 			if last := r.memories.forget(pipeline); last != nil {
-				r.forgetLooks(last, nil)
+				metrics{measuring: &r.measuring, memory: &last.looks}.forgetOthers()
 			}
 			clusters.Forget(pipeline)
 		}),

@@ -126,19 +126,6 @@ func denies(binding *admissionv1.ValidatingAdmissionPolicyBinding) bool {
 		slices.Contains(binding.Spec.ValidationActions, admissionv1.Deny)
 }
 
-// recordGuard says whether commands count, if any stage cares.
-func (r *run) recordGuard(seen promotion.Observation) {
-	if !cares(r.pipeline, seen.Commands) {
-		reconciler.RemoveCondition(r.pipeline, sluicev1.ApprovalsEnforcedCondition)
-		return
-	}
-	c := metav1.Condition{Type: sluicev1.ApprovalsEnforcedCondition, Status: metav1.ConditionTrue, Reason: "PolicyInstalled", Message: "commands are guarded by the API server"}
-	if !seen.CommandsGuarded {
-		c.Status, c.Reason, c.Message = metav1.ConditionFalse, "PolicyMissing", "commands in annotations are ignored: "+r.unguarded
-	}
-	reconciler.SetCondition(r.pipeline, r.Clock.Now(), c)
-}
-
 // watchGuard has pipelines that care look again when the policy or its binding changes.
 func (r *Reconciler) watchGuard() []reconciler.Watch {
 	return []reconciler.Watch{

@@ -63,7 +63,7 @@ func parseJobTemplate(v *sluicev1.JobVerification) (jobTemplate, error) {
 	return t, nil
 }
 
-// verifying is a Job for one landing of a bundle on a target.
+// verifying is what proves one landing of a bundle on a target.
 type verifying struct {
 	stage  *sluicev1.Stage
 	target string
@@ -73,21 +73,30 @@ type verifying struct {
 	since  time.Time // the wave of the target has it
 }
 
-// jobName is the same for the same landing: a Job that was made before a crash is found
+// jobs makes the Jobs that verify stages of a pipeline, and says what came of them.
+type jobs struct {
+	pipeline *sluicev1.Pipeline
+	client   client.Client
+	live     client.Reader
+	// logs reads the end of a pod's log; nil is not at all.
+	logs func(ctx context.Context, pod types.NamespacedName) (string, error)
+}
+
+// name is the same for the same landing: a Job that was made before a crash is found
 // again, and not made twice.
-func (r *run) jobName(v verifying) string {
-	hash := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%d\x00%s\x00%d", r.pipeline.UID, v.stage.Name, v.target, v.index, v.bundle.ID, v.landed.UnixNano()))
-	name := r.pipeline.Name + "-" + v.stage.Name
+func (j jobs) name(v verifying) string {
+	hash := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%d\x00%s\x00%d", j.pipeline.UID, v.stage.Name, v.target, v.index, v.bundle.ID, v.landed.UnixNano()))
+	name := j.pipeline.Name + "-" + v.stage.Name
 	return strings.Trim(strings.ReplaceAll(name[:min(len(name), 48)], ".", "-"), "-") + "-" + hex.EncodeToString(hash[:])[:10]
 }
 
-// jobVerification says what came of a Job.
-func (r *run) jobVerification(ctx context.Context, v verifying) (promotion.Verification, string, error) {
+// verification says what came of a Job.
+func (j jobs) verification(ctx context.Context, seen *objects, v verifying) (promotion.Verification, string, error) {
 	o := object{Object: cluster.Object{
-		GroupVersionKind: batchv1.SchemeGroupVersion.WithKind("Job"), NamespacedName: types.NamespacedName{Namespace: r.pipeline.Namespace, Name: r.jobName(v)},
+		GroupVersionKind: batchv1.SchemeGroupVersion.WithKind("Job"), NamespacedName: types.NamespacedName{Namespace: j.pipeline.Namespace, Name: j.name(v)},
 	}}
 	var job batchv1.Job
-	answer, err := r.read(ctx, o, &job)
+	answer, err := seen.read(ctx, o, &job)
 	switch {
 	case err != nil:
 		return promotion.VerificationPending, "", err
@@ -102,7 +111,7 @@ func (r *run) jobVerification(ctx context.Context, v verifying) (promotion.Verif
 		case c.Type == batchv1.JobComplete:
 			return promotion.VerificationPassed, o.String() + " is complete", nil
 		case c.Type == batchv1.JobFailed:
-			return promotion.VerificationFailed, fmt.Sprintf("%s failed: %s%s", o, cmp.Or(c.Message, c.Reason), r.lastLines(ctx, o)), nil
+			return promotion.VerificationFailed, fmt.Sprintf("%s failed: %s%s", o, cmp.Or(c.Message, c.Reason), j.lastLines(ctx, o)), nil
 		}
 	}
 	return promotion.VerificationPending, o.String() + " runs", nil
@@ -118,14 +127,14 @@ const (
 
 // lastLines are the end of the log of the Job's newest pod, for a message; empty if there
 // is none or it cannot be read, which is no reason to say less of the Job.
-func (r *run) lastLines(ctx context.Context, job object) string {
+func (j jobs) lastLines(ctx context.Context, job object) string {
 	var pods corev1.PodList
-	err := r.Live.List(ctx, &pods, client.InNamespace(job.Namespace), client.MatchingLabels{batchv1.JobNameLabel: job.Name}, client.Limit(logPods))
-	if err != nil || len(pods.Items) == 0 || r.logs == nil {
+	err := j.live.List(ctx, &pods, client.InNamespace(job.Namespace), client.MatchingLabels{batchv1.JobNameLabel: job.Name}, client.Limit(logPods))
+	if err != nil || len(pods.Items) == 0 || j.logs == nil {
 		return ""
 	}
 	newest := slices.MaxFunc(pods.Items, func(a, b corev1.Pod) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
-	text, err := r.logs(ctx, client.ObjectKeyFromObject(&newest))
+	text, err := j.logs(ctx, client.ObjectKeyFromObject(&newest))
 	if err != nil {
 		return ""
 	}
@@ -143,17 +152,18 @@ func (r *run) lastLines(ctx context.Context, job object) string {
 	return ": " + strings.Join(lines[max(0, len(lines)-logLines):], " | ")
 }
 
-// startJobs makes the Jobs of a target that are not there. It reports whether it made any.
-func (r *run) startJobs(ctx context.Context, a promotion.Verify) (bool, error) {
-	stage, made := r.pipeline.Spec.Stage(a.Stage), false
+// start makes the Jobs of a target that are not there, for what landed at a time. It
+// reports whether it made any.
+func (j jobs) start(ctx context.Context, a promotion.Verify, landed time.Time) (bool, error) {
+	stage, made := j.pipeline.Spec.Stage(a.Stage), false
 	for i, verification := range stage.Verify {
 		if verification.Job == nil {
 			continue
 		}
-		v := verifying{stage: stage, target: a.Target, index: i, bundle: a.Bundle, landed: landingOf(r.memory.kept.state, a.Stage).At}
-		job, err := r.jobOf(v)
+		v := verifying{stage: stage, target: a.Target, index: i, bundle: a.Bundle, landed: landed}
+		job, err := j.of(v)
 		if err == nil {
-			err = r.Client.Create(ctx, job)
+			err = j.client.Create(ctx, job)
 		}
 		switch {
 		case err == nil:
@@ -168,9 +178,9 @@ func (r *run) startJobs(ctx context.Context, a promotion.Verify) (bool, error) {
 	return made, nil
 }
 
-// jobOf is the Job, in the namespace of the pipeline, whose ServiceAccount is the
+// of is the Job, in the namespace of the pipeline, whose ServiceAccount is the
 // template's or that namespace's default: none of the controller's rights are in it.
-func (r *run) jobOf(v verifying) (*batchv1.Job, error) {
+func (j jobs) of(v verifying) (*batchv1.Job, error) {
 	t, err := parseJobTemplate(v.stage.Verify[v.index].Job)
 	if err != nil {
 		return nil, refuse("spec.stages[%s].verify[%d].job.template: %w", v.stage.Name, v.index, err)
@@ -178,9 +188,9 @@ func (r *run) jobOf(v verifying) (*batchv1.Job, error) {
 	isController := true
 	job := &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: r.pipeline.Namespace, Name: r.jobName(v), Labels: t.Metadata.Labels, Annotations: t.Metadata.Annotations,
+			Namespace: j.pipeline.Namespace, Name: j.name(v), Labels: t.Metadata.Labels, Annotations: t.Metadata.Annotations,
 			OwnerReferences: []metav1.OwnerReference{{
-				APIVersion: sluicev1.GroupVersion.String(), Kind: sluicev1.PipelineKind, Name: r.pipeline.Name, UID: r.pipeline.UID, Controller: &isController,
+				APIVersion: sluicev1.GroupVersion.String(), Kind: sluicev1.PipelineKind, Name: j.pipeline.Name, UID: j.pipeline.UID, Controller: &isController,
 			}},
 		},
 		Spec: t.Spec,
@@ -198,14 +208,14 @@ func (r *run) jobOf(v verifying) (*batchv1.Job, error) {
 			*labels = map[string]string{}
 		}
 		(*labels)[stageLabel], (*labels)[bundleLabel] = v.stage.Name, v.bundle.ID
-		if len(r.pipeline.Name) <= 63 {
-			(*labels)[pipelineLabel] = r.pipeline.Name
+		if len(j.pipeline.Name) <= 63 {
+			(*labels)[pipelineLabel] = j.pipeline.Name
 		}
 		if v.target != "" {
 			(*labels)[targetLabel] = v.target
 		}
 	}
-	env := r.jobEnv(v)
+	env := jobEnv(j.pipeline, v)
 	pod := &job.Spec.Template.Spec
 	for _, containers := range [][]corev1.Container{pod.InitContainers, pod.Containers} {
 		for i := range containers {
@@ -215,10 +225,10 @@ func (r *run) jobOf(v verifying) (*batchv1.Job, error) {
 	return job, nil
 }
 
-// jobEnv says what a Job is about.
-func (r *run) jobEnv(v verifying) []corev1.EnvVar {
+// jobEnv says what a verification is about.
+func jobEnv(p *sluicev1.Pipeline, v verifying) []corev1.EnvVar {
 	env := []corev1.EnvVar{
-		{Name: "SLUICE_PIPELINE", Value: r.pipeline.Name}, {Name: "SLUICE_STAGE", Value: v.stage.Name},
+		{Name: "SLUICE_PIPELINE", Value: p.Name}, {Name: "SLUICE_STAGE", Value: v.stage.Name},
 		{Name: "SLUICE_TARGET", Value: v.target}, {Name: "SLUICE_BUNDLE", Value: v.bundle.ID},
 	}
 	for _, version := range v.bundle.Versions {

@@ -21,9 +21,7 @@ type memory struct {
 	tags  tagMemory
 	// since is when this process saw the pipeline first.
 	since time.Time
-	// looks at metrics of landings without a verdict.
-	mu    sync.Mutex
-	looks map[metricsKey]*measured
+	looks looksMemory
 }
 
 // memories are those of all pipelines. Entries go when their pipeline is deleted.

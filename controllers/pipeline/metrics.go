@@ -3,20 +3,17 @@
 package pipeline
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 	"sync"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
@@ -43,100 +40,68 @@ type metricsKey struct {
 	index         int
 }
 
+// looksMemory are the looks of a pipeline at metrics of landings without a verdict.
+type looksMemory struct {
+	mu  sync.Mutex
+	all map[metricsKey]*measured
+}
+
+// of are those of a key, begun anew if they were of another landing or of other checks.
+func (m *looksMemory) of(key metricsKey, landing string) (looks *measured, anew bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.all == nil {
+		m.all = map[metricsKey]*measured{}
+	}
+	looks = m.all[key]
+	if anew = looks == nil || looks.of != landing; anew {
+		looks = &measured{of: landing}
+		m.all[key] = looks
+	}
+	return looks, anew
+}
+
+// keep drops those that nobody needs, and returns their keys: there is a verdict, or the
+// spec has no such verification.
+func (m *looksMemory) keep(needed map[metricsKey]bool) (dropped []metricsKey) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for key := range m.all {
+		if !needed[key] {
+			delete(m.all, key)
+			dropped = append(dropped, key)
+		}
+	}
+	return dropped
+}
+
 // measured are the looks of one landing.
 type measured struct {
 	promotion.Looks
 	of string // landing and checks
 }
 
-// windowOf is the window that a check measures.
-func windowOf(m flaggerv1.CanaryMetric) (time.Duration, error) {
-	return time.ParseDuration(cmp.Or(m.Interval, flaggerv1.DefaultMetricInterval))
+// metrics looks at the metrics that verify stages of a pipeline.
+type metrics struct {
+	pipeline  *sluicev1.Pipeline
+	checker   *metric.Checker
+	measuring *background.Runner[metricsKey, promotion.Look]
+	memory    *looksMemory
+	clock     clock.PassiveClock
+	// since is when this process saw the pipeline first.
+	since time.Time
+	again *requeue
+	// needed are the looks of this observation.
+	needed map[metricsKey]bool
 }
 
-// longestWindow is that of all checks; they are valid.
-func longestWindow(v *sluicev1.MetricsVerification) time.Duration {
-	longest := time.Duration(0)
-	for _, m := range v.Checks {
-		window, _ := windowOf(m)
-		longest = max(longest, window)
-	}
-	return longest
-}
-
-// supportsMetrics refuses templates of other namespaces where those are refused, and
-// queries of the pipeline that cannot be filled in.
-func (r *run) supportsMetrics(ctx context.Context) error {
-	for i := range r.pipeline.Spec.Stages {
-		stage := &r.pipeline.Spec.Stages[i]
-		for at, v := range stage.Verify {
-			if v.Metrics == nil {
-				continue
-			}
-			field := fmt.Sprintf("spec.stages[%s].verify[%d]", stage.Name, at)
-			if r.Checker == nil {
-				return refuse("%s.metrics: this process measures no metrics", field)
-			}
-			asked := r.subject(verifying{stage: stage, index: at})
-			asked.Spec.Analysis = &flaggerv1.CanaryAnalysis{}
-			for _, m := range r.checks(verifying{stage: stage, index: at}) {
-				if ref := m.TemplateRef; ref == nil {
-					asked.Spec.Analysis.Metrics = append(asked.Spec.Analysis.Metrics, m)
-				} else if r.Access.NoCrossNamespaceRefs && ref.Namespace != "" && ref.Namespace != r.pipeline.Namespace {
-					return refuse("%s.%s[%s].templateRef: can't access MetricTemplate '%s/%s', cross-namespace references have been blocked",
-						field, MetricsField, m.Name, ref.Namespace, ref.Name)
-				}
-			}
-			if err := r.Checker.Supports(ctx, asked); err != nil {
-				return refuse("%s.%w", field, withoutTerminal(err))
-			}
-		}
-	}
-	return nil
-}
-
-// withoutTerminal is the error that another spec resolves.
-func withoutTerminal(err error) error {
-	if errors.Is(err, reconcile.TerminalError(nil)) {
-		return cmp.Or(errors.Unwrap(err), err)
-	}
-	return err
-}
-
-// subject is what queries are about: {{ name }} and {{ namespace }} are those of the
-// pipeline, {{ target }} is the target of the stage, or the stage if it has none.
-func (r *run) subject(v verifying) *flaggerv1.Canary {
-	c := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: r.pipeline.Namespace, Name: r.pipeline.Name}}
-	c.Spec.TargetRef.Name = cmp.Or(v.target, v.stage.Name)
-	return c
-}
-
-// checks are those of a verification. Queries may ask for what Jobs are told; variables of
-// the same name in the spec win.
-func (r *run) checks(v verifying) []flaggerv1.CanaryMetric {
-	var checks []flaggerv1.CanaryMetric
-	for _, m := range v.stage.Verify[v.index].Metrics.Checks {
-		variables := map[string]string{}
-		for _, a := range r.pipeline.Spec.Artifacts { // whatever bundle there is
-			variables[versionVariable(a.Name)] = ""
-		}
-		for _, env := range r.jobEnv(v) {
-			variables[env.Name] = env.Value
-		}
-		maps.Copy(variables, m.TemplateVariables)
-		m.TemplateVariables = variables
-		checks = append(checks, m)
-	}
-	return checks
-}
-
-// metricsVerification says what came of the looks at metrics, and looks again if it is
+// verification says what came of the looks at metrics, and looks again if it is
 // time to.
-func (r *run) metricsVerification(ctx context.Context, v verifying, is promotion.Readiness) (promotion.Verification, string, error) {
+func (ms metrics) verification(ctx context.Context, v verifying, is promotion.Readiness) (promotion.Verification, string, error) {
 	spec := v.stage.Verify[v.index].Metrics
-	key := metricsKey{client.ObjectKeyFromObject(r.pipeline), v.stage.Name, v.target, v.index}
-	looks := r.looksOf(key, v)
-	now := r.Clock.Now()
+	key := metricsKey{client.ObjectKeyFromObject(ms.pipeline), v.stage.Name, v.target, v.index}
+	looks := ms.looksOf(key, v)
+	now := ms.clock.Now()
 	if is != promotion.ReadinessReady {
 		return promotion.VerificationPending, "its metrics are looked at once it is Ready", nil
 	}
@@ -149,10 +114,10 @@ func (r *run) metricsVerification(ctx context.Context, v verifying, is promotion
 	}
 	if !now.Before(due) {
 		ask := background.Request[metricsKey]{Key: key, Input: fmt.Sprint(looks.of, due.UnixNano()), Namespace: key.pipeline.Namespace, At: now}
-		subject, checks := r.subject(v), r.checks(v)
+		subject, checks := subjectOf(ms.pipeline, v), checksOf(ms.pipeline, v)
 		// A run ends before its look does.
-		look, err := r.measuring.Run(context.WithoutCancel(ctx), ask, func(ctx context.Context) (promotion.Look, error) {
-			return r.measure(ctx, subject, checks), nil
+		look, err := ms.measuring.Run(context.WithoutCancel(ctx), ask, func(ctx context.Context) (promotion.Look, error) {
+			return ms.measure(ctx, subject, checks), nil
 		})
 		switch {
 		case errors.Is(err, background.ErrPending):
@@ -167,55 +132,41 @@ func (r *run) metricsVerification(ctx context.Context, v verifying, is promotion
 	}
 	state, evidence := looks.Verification(spec)
 	if state == promotion.VerificationPending || state == promotion.VerificationUnknown {
-		r.again.in(due.Sub(now))
+		ms.again.in(due.Sub(now))
 	}
-	if state == promotion.VerificationPending && r.hasTimeLeft(v, looks.Looks, now) {
+	if state == promotion.VerificationPending && ms.hasTimeLeft(v, looks.Looks, now) {
 		state = promotion.VerificationUnknown // it is held beyond verifyTimeout
 	}
 	return state, evidence, nil
 }
 
-// looksOf are those of the verification of a landing, begun anew for another one.
-func (r *run) looksOf(key metricsKey, v verifying) *measured {
+// looksOf are those of the verification of a landing.
+func (ms metrics) looksOf(key metricsKey, v verifying) *measured {
 	spec, _ := json.Marshal(v.stage.Verify[v.index].Metrics)
-	of := fmt.Sprintf("%s %d %s", v.bundle.ID, v.landed.UnixNano(), spec)
-	r.memory.mu.Lock()
-	defer r.memory.mu.Unlock()
-	if r.memory.looks == nil {
-		r.memory.looks = map[metricsKey]*measured{}
-	}
-	r.looksAt[key] = true
-	looks := r.memory.looks[key]
-	if looks == nil || looks.of != of {
-		r.measuring.Forget(key)
-		looks = &measured{of: of}
-		r.memory.looks[key] = looks
+	ms.needed[key] = true
+	looks, anew := ms.memory.of(key, fmt.Sprintf("%s %d %s", v.bundle.ID, v.landed.UnixNano(), spec))
+	if anew {
+		ms.measuring.Forget(key)
 	}
 	return looks
 }
 
-// forgetLooks drops those that nobody needs: there is a verdict, or the spec has no such
-// verification.
-func (r *Reconciler) forgetLooks(m *memory, needed map[metricsKey]bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for key := range m.looks {
-		if !needed[key] {
-			r.measuring.Forget(key)
-			delete(m.looks, key)
-		}
+// forgetOthers drops the looks that this observation did not need.
+func (ms metrics) forgetOthers() {
+	for _, key := range ms.memory.keep(ms.needed) {
+		ms.measuring.Forget(key)
 	}
 }
 
 // hasTimeLeft reports whether metrics have more time than the verifyTimeout of the stage
 // because time was lost that is no fault of a bundle: nobody could tell, or a restart lost
 // the looks of an earlier process, which begin anew.
-func (r *run) hasTimeLeft(v verifying, looks promotion.Looks, now time.Time) bool {
+func (ms metrics) hasTimeLeft(v verifying, looks promotion.Looks, now time.Time) bool {
 	since, lost := v.since, looks.Lost
 	if since.IsZero() {
 		return false // its time has not begun
 	}
-	if r.memory.since.After(since) {
+	if ms.since.After(since) {
 		lost += looks.Begun.Sub(since)
 	}
 	return lost > 0 && now.Before(since.Add(v.stage.VerifyTimeout.Duration+lost))
@@ -223,12 +174,12 @@ func (r *run) hasTimeLeft(v verifying, looks promotion.Looks, now time.Time) boo
 
 // measure looks at all checks once. One that is bad is told before one that cannot be
 // measured: it is bad whatever the other is.
-func (r *Reconciler) measure(ctx context.Context, subject *flaggerv1.Canary, checks []flaggerv1.CanaryMetric) promotion.Look {
+func (ms metrics) measure(ctx context.Context, subject *flaggerv1.Canary, checks []flaggerv1.CanaryMetric) promotion.Look {
 	looks := make([]promotion.Look, len(checks))
 	var all sync.WaitGroup
 	for i, m := range checks {
 		all.Go(func() {
-			err := background.Try(ctx, func() error { looks[i] = r.measureOne(ctx, subject, m); return nil })
+			err := background.Try(ctx, func() error { looks[i] = ms.measureOne(ctx, subject, m); return nil })
 			if err != nil {
 				looks[i] = promotion.Look{State: promotion.VerificationUnknown, Evidence: err.Error()}
 			}
@@ -247,8 +198,8 @@ func (r *Reconciler) measure(ctx context.Context, subject *flaggerv1.Canary, che
 	return promotion.Look{State: promotion.VerificationPassed}
 }
 
-func (r *Reconciler) measureOne(ctx context.Context, subject *flaggerv1.Canary, m flaggerv1.CanaryMetric) promotion.Look {
-	value, err := r.Checker.Check(ctx, subject, m)
+func (ms metrics) measureOne(ctx context.Context, subject *flaggerv1.Canary, m flaggerv1.CanaryMetric) promotion.Look {
+	value, err := ms.checker.Check(ctx, subject, m)
 	switch {
 	case errors.Is(err, metric.ErrNoValues):
 		return promotion.Look{State: promotion.VerificationPending, Evidence: m.Name + " has no values"}

@@ -79,20 +79,35 @@ func (o object) of(gvk schema.GroupVersionKind, key types.NamespacedName) object
 	return object{cluster.Object{GroupVersionKind: gvk, NamespacedName: key}, o.at}
 }
 
+// objects reads the objects that the stages of a pipeline are judged by, in this cluster
+// and in others. It is that of one observation.
+type objects struct {
+	pipeline *sluicev1.Pipeline
+	// cached has the kinds of this cluster that are watched, and live reads others of it
+	// that nobody watches.
+	cached client.Reader
+	live   client.Reader
+	kinds  map[string]bool
+	look   looker
+	// ownNamespace refuses objects of other namespaces of this cluster.
+	ownNamespace bool
+	again        *requeue
+}
+
 // referred is the object of a reference. It is refused if the pipeline may not look there.
-func (r *run) referred(t target, ref sluicev1.ReadyReference) (object, error) {
+func (os *objects) referred(t target, ref sluicev1.ReadyReference) (object, error) {
 	gvk, err := kindOf(ref)
 	if err != nil {
 		return object{}, err
 	}
-	o := object{cluster.Object{GroupVersionKind: gvk, NamespacedName: keyOf(r.pipeline, ref.Namespace, ref.Name)}, cmp.Or(ref.KubeConfig, t.kubeConfig)}
-	return o, r.mayLookAt(o)
+	o := object{cluster.Object{GroupVersionKind: gvk, NamespacedName: keyOf(os.pipeline, ref.Namespace, ref.Name)}, cmp.Or(ref.KubeConfig, t.kubeConfig)}
+	return o, os.allowed(o)
 }
 
-// mayLookAt refuses an object of another namespace of this cluster, where those are
-// refused. In another cluster the kubeConfig decides.
-func (r *run) mayLookAt(o object) error {
-	if r.Access.NoCrossNamespaceRefs && o.at == nil && o.Namespace != r.pipeline.Namespace {
+// allowed refuses an object of another namespace of this cluster, where those are refused.
+// In another cluster the kubeConfig decides.
+func (os *objects) allowed(o object) error {
+	if os.ownNamespace && o.at == nil && o.Namespace != os.pipeline.Namespace {
 		return refuse("spec.stages: can't access %s '%s', cross-namespace references have been blocked", o.Kind, o.NamespacedName)
 	}
 	return nil
@@ -121,20 +136,13 @@ func (o object) isKind(kind string) bool {
 }
 
 // read reads an object. If there is none the answer says why.
-func (r *run) read(ctx context.Context, o object, into client.Object) (cluster.Answer, error) {
-	if o.at == nil && r.cached[o.Kind] && o.GroupVersion() == groupVersions[o.Kind] {
-		err := r.Client.Get(ctx, o.key(), into)
-		switch {
-		case apierrors.IsNotFound(err):
-			return cluster.Answer{Why: fmt.Sprintf("%s does not exist", o.Object)}, nil
-		case err != nil:
-			return cluster.Answer{}, fmt.Errorf("reading %s: %w", o.Object, err)
-		}
-		return cluster.Answer{}, nil
+func (os *objects) read(ctx context.Context, o object, into client.Object) (cluster.Answer, error) {
+	if o.at == nil && os.kinds[o.Kind] && o.GroupVersion() == groupVersions[o.Kind] {
+		return answered(os.cached.Get(ctx, o.key(), into), o)
 	}
-	answer, err := r.look.Get(ctx, o.at, o.Object)
+	answer, err := os.look.Get(ctx, o.at, o.Object)
 	if errors.Is(err, cluster.ErrKubeConfig) { // its Secret may be put right
-		r.again.in(lookSoon)
+		os.again.in(lookSoon)
 		return cluster.Answer{Unknown: true, Why: fmt.Sprintf("%s: %s", o.Object, err)}, nil
 	}
 	if err != nil || answer.Object == nil {
@@ -142,6 +150,17 @@ func (r *run) read(ctx context.Context, o object, into client.Object) (cluster.A
 	}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(answer.Object.Object, into); err != nil {
 		return cluster.Answer{Why: fmt.Sprintf("%s cannot be read: %s", o.Object, err)}, nil
+	}
+	return cluster.Answer{}, nil
+}
+
+// answered is the answer of an API server.
+func answered(err error, o object) (cluster.Answer, error) {
+	switch {
+	case apierrors.IsNotFound(err):
+		return cluster.Answer{Why: fmt.Sprintf("%s does not exist", o.Object)}, nil
+	case err != nil:
+		return cluster.Answer{}, fmt.Errorf("reading %s: %w", o.Object, err)
 	}
 	return cluster.Answer{}, nil
 }

@@ -4,12 +4,8 @@ package pipeline
 
 import (
 	"context"
-	"fmt"
-	"maps"
-	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
@@ -26,97 +22,97 @@ func (r *run) observe(ctx context.Context) (promotion.Observation, error) {
 		seen.CommandsGuarded, r.unguarded = r.guarded(ctx)
 	}
 	var err error
-	if seen.Newest, seen.NotReady, err = r.artifacts(ctx); err != nil {
+	if seen.Newest, seen.NotReady, err = (artifacts{pipeline: r.pipeline, client: r.Client, clock: r.Clock}).newest(ctx); err != nil {
 		return seen, err
 	}
-	r.newest = seen.Newest
-	if seen.Freezes, err = r.freezes(ctx); err != nil {
+	if seen.Freezes, err = (freezes{pipeline: r.pipeline, client: r.Client, live: r.Live}).list(ctx); err != nil {
 		return seen, err
 	}
-	r.look, r.again = r.looks(client.ObjectKeyFromObject(r.pipeline)), requeue{}
-	r.looksAt = map[metricsKey]bool{}
+	r.again = requeue{}
+	stages := r.stageReader(seen.Newest)
 	for i := range r.pipeline.Spec.Stages {
 		stage := &r.pipeline.Spec.Stages[i]
-		if seen.Stages[stage.Name], err = r.stage(ctx, stage); err != nil {
+		one, err := stages.read(ctx, stage)
+		if read := len(one.Targets) > 0; err == nil && read && stage.Write.PullRequest != nil {
+			err = r.pullRequest(ctx, stage, &one)
+		}
+		if err != nil {
 			return seen, err
 		}
+		seen.Stages[stage.Name] = one
 	}
-	r.look.Done()
-	r.forgetLooks(r.memory, r.looksAt)
+	stages.done()
 	return seen, nil
 }
 
-// freezes are those that select the pipeline.
-func (r *run) freezes(ctx context.Context) ([]promotion.Freeze, error) {
-	var list sluicev1.FreezeList
-	if err := r.Client.List(ctx, &list); err != nil {
-		return nil, fmt.Errorf("listing freezes: %w", err)
-	}
-	var found []promotion.Freeze
-	for _, f := range list.Items {
-		selects, err := r.selects(ctx, &f)
-		if err != nil {
-			return nil, err
-		}
-		if selects {
-			found = append(found, promotion.Freeze{Name: f.Name, Reason: f.Spec.Reason, Stages: f.Spec.Stages, Windows: f.Spec.Windows})
-		}
-	}
-	return found, nil
+// stageReader reads what stages have, and whether they run that. It is that of one
+// observation.
+type stageReader struct {
+	pipeline *sluicev1.Pipeline
+	state    promotion.State
+	newest   map[string]promotion.Newest // versions, by artifact
+	wrote    map[string]string           // bundles, by stage
+	repos    repositories
+	heads    heads
+	contents contents
+	tags     tags
+	ready    readyChecker
+	verifier verifier
+	faults   faults
 }
 
-// selects reports whether a freeze is about a pipeline. One whose selector is wrong says so
-// in its own status.
-func (r *run) selects(ctx context.Context, f *sluicev1.Freeze) (bool, error) {
-	selector, _ := promotion.ParseFreezeSelector(&f.Spec)
-	return selector.Selects(r.pipeline.Labels, func() (map[string]string, error) {
-		var namespace corev1.Namespace
-		if err := r.Live.Get(ctx, client.ObjectKey{Name: r.pipeline.Namespace}, &namespace); err != nil {
-			return nil, fmt.Errorf("reading namespace %s for freeze %s: %w", r.pipeline.Namespace, f.Name, err)
-		}
-		return namespace.Labels, nil
-	})
-}
-
-// commandsOf are the commands in annotations, and what is wrong with those that cannot be
-// read.
-func commandsOf(object client.Object) (commands []promotion.Command, unreadable []string) {
-	annotations := object.GetAnnotations()
-	for _, name := range slices.Sorted(maps.Keys(annotations)) {
-		verb, stage, ok := sluicev1.ParseCommandAnnotation(name)
-		if !ok {
-			continue
-		}
-		c, err := sluicev1.ParseCommand(annotations[name])
-		if err != nil {
-			unreadable = append(unreadable, fmt.Sprintf("annotation %s is ignored: %s", name, err))
-			continue
-		}
-		commands = append(commands, promotion.Command{Verb: verb, Stage: stage, Command: c})
+func (r *run) stageReader(newest map[string]promotion.Newest) stageReader {
+	seen := &objects{
+		pipeline: r.pipeline, cached: r.Client, live: r.Live, kinds: r.cached, look: r.looks(client.ObjectKeyFromObject(r.pipeline)),
+		ownNamespace: r.Access.NoCrossNamespaceRefs, again: &r.again,
 	}
-	return commands, unreadable
+	m := r.memory
+	return stageReader{
+		pipeline: r.pipeline, state: m.kept.state, newest: newest, wrote: m.wrote, repos: r.repos, heads: m.heads, contents: r.contents,
+		tags: r.tags, faults: r.faults,
+		ready: readyChecker{
+			objects: seen, canaries: canaries{seen}, revisions: revisions{pipeline: r.pipeline, repos: r.repos, contents: r.contents},
+		},
+		verifier: verifier{
+			objects: seen, canaries: canaries{seen}, jobs: r.jobs, state: m.kept.state,
+			metrics: metrics{
+				pipeline: r.pipeline, checker: r.Checker, measuring: &r.measuring, memory: &m.looks, clock: r.Clock, since: m.since,
+				again: &r.again, needed: map[metricsKey]bool{},
+			},
+		},
+	}
 }
 
-// stage reads what a stage has, and whether it runs that. What is wrong with its repository
-// is a problem of the stage, and of no other.
-func (r *run) stage(ctx context.Context, stage *sluicev1.Stage) (promotion.StageSeen, error) {
+// done ends the observation: what was not read any more is not watched any more.
+func (s stageReader) done() {
+	s.ready.objects.look.Done()
+	s.verifier.metrics.forgetOthers()
+}
+
+// read reads a stage. What is wrong with its repository is a problem of the stage, and of
+// no other.
+func (s stageReader) read(ctx context.Context, stage *sluicev1.Stage) (promotion.StageSeen, error) {
 	if stage.Write.Tag != nil {
-		return r.tagStage(ctx, stage)
+		return s.byTags(ctx, stage)
 	}
-	seen := promotion.StageSeen{Wrote: r.memory.wrote[stage.Name]}
-	repo := r.repos[stage.Name]
+	return s.inGit(ctx, stage)
+}
+
+func (s stageReader) inGit(ctx context.Context, stage *sluicev1.Stage) (promotion.StageSeen, error) {
+	seen := promotion.StageSeen{Wrote: s.wrote[stage.Name]}
+	repo := s.repos[stage.Name]
 	if repo == nil {
-		seen.Problem = r.faults.problem(stage.Name)
+		seen.Problem = s.faults.problem(stage.Name)
 		return seen, nil
 	}
-	files, err := r.repos.files(ctx, stage, r.memory.heads)
+	files, err := s.repos.files(ctx, stage, s.heads)
 	if ctx.Err() != nil {
 		return seen, ctx.Err()
 	}
 	if err != nil {
-		r.faults[stage.Name] = err
+		s.faults[stage.Name] = err
 	}
-	seen.Problem = r.faults.problem(stage.Name)
+	seen.Problem = s.faults.problem(stage.Name)
 	if err != nil {
 		return seen, nil
 	}
@@ -125,18 +121,43 @@ func (r *run) stage(ctx context.Context, stage *sluicev1.Stage) (promotion.Stage
 			Name: t.name, Wave: t.wave, Commit: files.Commit().String(), By: files.Info().Author.Name, At: files.Info().Committer.When,
 		}
 		one.Ours = files.Info().Author.Email == repo.author.Email
-		if one.Content, err = r.contents.of(ctx, files, t); err != nil {
+		if one.Content, err = s.contents.of(ctx, files, t); err != nil {
 			return seen, err
 		}
-		if err := r.judge(ctx, stage, t, &one); err != nil {
+		if err := s.judge(ctx, stage, t, &one); err != nil {
 			return seen, err
 		}
 		seen.Targets = append(seen.Targets, one)
 	}
-	if stage.Write.PullRequest != nil {
-		return seen, r.pullRequest(ctx, stage, &seen)
+	return seen, nil
+}
+
+func (s stageReader) byTags(ctx context.Context, stage *sluicev1.Stage) (promotion.StageSeen, error) {
+	seen := promotion.StageSeen{Wrote: s.wrote[stage.Name]}
+	for _, t := range targetsOf(stage) {
+		digest, err := s.tags.pointsAt(ctx, t)
+		if err != nil {
+			return seen, err
+		}
+		one := promotion.TargetSeen{Name: t.name, Wave: t.wave}
+		has := tagContent(s.pipeline, t, digest, s.newest[artifactOf(s.pipeline, t.tag)], s.state)
+		one.Content = wholeContent(s.state, stage.Name, has)
+		if err := s.judge(ctx, stage, t, &one); err != nil {
+			return seen, err
+		}
+		one.Content = has
+		seen.Targets = append(seen.Targets, one)
 	}
 	return seen, nil
+}
+
+// judge says whether a target runs what its content says, and whether that works and was
+// verified.
+func (s stageReader) judge(ctx context.Context, stage *sluicev1.Stage, t target, seen *promotion.TargetSeen) error {
+	if err := s.ready.check(ctx, t, seen); err != nil {
+		return err
+	}
+	return s.verifier.verify(ctx, stage, t, seen)
 }
 
 // landingOf is the last landing of a stage; its zero value if there is none. One that was

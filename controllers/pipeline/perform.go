@@ -35,7 +35,7 @@ func (r *run) act(ctx context.Context, action promotion.Action, d promotion.Deci
 			return wrote, err
 		})
 	case promotion.Propose:
-		return r.atForge(ctx, a.Stage, func(p pulls) (bool, error) { return p.propose(ctx, a, d) })
+		return r.atForge(ctx, a.Stage, func(p pulls) (bool, error) { return r.propose(ctx, p, a, d) })
 	case promotion.Merge:
 		return r.atForge(ctx, a.Stage, func(p pulls) (bool, error) { return p.merge(ctx, a) })
 	case promotion.SetAutoMerge:
@@ -49,7 +49,7 @@ func (r *run) act(ctx context.Context, action promotion.Action, d promotion.Deci
 	case promotion.SetStatus:
 		return r.atForge(ctx, a.Stage, func(p pulls) (bool, error) { return p.setStatus(ctx, a) })
 	case promotion.Verify:
-		return r.startJobs(ctx, a) // Canaries run by themselves
+		return r.jobs.start(ctx, a, landingOf(r.memory.kept.state, a.Stage).At) // Canaries run by themselves
 	}
 	return false, fmt.Errorf("action %T is not known", action)
 }
@@ -58,7 +58,7 @@ func (r *run) act(ctx context.Context, action promotion.Action, d promotion.Deci
 func (r *run) write(ctx context.Context, w promotion.Write, d promotion.Decision) (bool, error) {
 	stage := r.pipeline.Spec.Stage(w.Stage)
 	if stage.Write.Tag != nil {
-		return r.writeTags(ctx, stage, w)
+		return r.tags.write(ctx, stage, w)
 	}
 	text := ""
 	if c := stage.Write.Commit; c != nil {

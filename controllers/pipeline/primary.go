@@ -14,7 +14,7 @@ import (
 // runs; ok is false where that says nothing. The phase alone may be about the version
 // before: a Canary takes a moment to see what was applied, and one that failed stays so
 // when its target is given back what users have.
-func (r *run) byPrimary(
+func (cs canaries) byPrimary(
 	ctx context.Context, o object, c *flaggerv1.Canary, want promotion.Content,
 ) (state promotion.Verification, evidence string, ok bool, err error) {
 	switch c.Status.Phase {
@@ -22,7 +22,7 @@ func (r *run) byPrimary(
 	default:
 		return promotion.VerificationPending, "", false, nil
 	}
-	primary, answer, err := r.workload(ctx, o, c, c.Spec.TargetRef.Name+"-primary")
+	primary, answer, err := cs.workload(ctx, o, c, c.Spec.TargetRef.Name+"-primary")
 	switch {
 	case err != nil:
 		return promotion.VerificationPending, "", false, err

@@ -44,9 +44,9 @@ func TestTheVerdictOnTheVersionBeforeIsNoneOnThis(t *testing.T) {
 			c := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"}}
 			c.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "app"}
 			c.Status.Phase = tc.phase
-			r := &run{Reconciler: e.Reconciler, pipeline: e.pipeline}
+			cs := canaries{&objects{pipeline: e.pipeline, live: e.Client}}
 			o := object{Object: cluster.Object{NamespacedName: client.ObjectKeyFromObject(c)}}
-			got, evidence, ok, err := r.byPrimary(t.Context(), o, c, promotion.Content{Versions: []sluicev1.Version{{Artifact: "app", Tag: "2"}}})
+			got, evidence, ok, err := cs.byPrimary(t.Context(), o, c, promotion.Content{Versions: []sluicev1.Version{{Artifact: "app", Tag: "2"}}})
 			if err != nil || ok != tc.wantOK || ok && got != tc.want {
 				t.Errorf("verification %v (%v, %v): %s; want %v (%v)", got, ok, err, evidence, tc.want, tc.wantOK)
 			}

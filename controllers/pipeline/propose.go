@@ -28,8 +28,7 @@ func (p pulls) claims(tip *git.CommitTree) bool {
 // pushed reports whether a head is one that we pushed: in this process, or as the state
 // says.
 func (p pulls) pushed(head string) bool {
-	proposal := p.memory.kept.state.Stages[p.stage.Name].Proposal
-	return head == p.seen.pushed.Head || proposal != nil && head == proposal.Head
+	return head == p.seen.pushed.Head || p.proposal != nil && head == p.proposal.Head
 }
 
 // discards reports whether what is on the branch may be replaced: it is ours, or people
@@ -44,9 +43,9 @@ func (p pulls) discards(tip *git.CommitTree) bool {
 }
 
 // propose pushes the head of a pull request, and opens it or brings its text up to date.
-func (p pulls) propose(ctx context.Context, a promotion.Propose, d promotion.Decision) (bool, error) {
+func (r *run) propose(ctx context.Context, p pulls, a promotion.Propose, d promotion.Decision) (bool, error) {
 	w := promotion.Write{Stage: a.Stage, Targets: a.Targets, Bundle: a.Bundle, Kind: a.Kind, From: a.From, By: a.By, Reason: a.Reason}
-	m := p.message(w, d)
+	m := r.message(w, d)
 	text, err := p.text(ctx, m)
 	if err != nil {
 		return false, err
@@ -56,50 +55,57 @@ func (p pulls) propose(ctx context.Context, a promotion.Propose, d promotion.Dec
 	if err != nil {
 		return false, err
 	}
-	request := commitOfBundle(p.repo, p.stage, p.contents.fields[p.stage.Name], w)
+	request := commitOfBundle(p.repo, p.stage, r.contents.fields[a.Stage], w)
 	request.Push, request.Message = p.head, saying(said)
-	done, err := p.Writer.Propose(ctx, request, p.discards)
+	done, err := r.Writer.Propose(ctx, request, p.discards)
 	switch {
 	case errors.Is(err, writeback.ErrForeignBranch):
 		return false, fmt.Errorf("%w, and no pull request of ours: delete it, or name others in spec.stages[%s].write.pullRequest.branchPrefix", err, a.Stage)
 	case err != nil:
 		return false, fmt.Errorf("proposing %s to stage %s: %w", promotion.Describe(a.Bundle), a.Stage, err)
 	}
-	p.memory.heads.moved(p.repo, p.base, done.Base)
+	p.heads.moved(p.repo, p.base, done.Base)
 	if done.Head.IsZero() {
 		return true, nil // the base has it by now
 	}
 	p.seen.pushed = promotion.Pushed{Head: done.Head.String(), Bundle: a.Bundle.ID}
-	changed, err := p.publish(ctx, a.Number, text)
-	return done.Pushed || changed, err
+	if a.Number > 0 {
+		changed, err := p.update(ctx, a.Number, text)
+		return done.Pushed || changed, err
+	}
+	warnings, err := p.open(ctx, text)
+	for _, warning := range warnings {
+		r.events = append(r.events, reconciler.Event{Type: "Warning", Reason: sluicev1.ForgeFailedReason, Message: warning})
+	}
+	return done.Pushed || err == nil, err
 }
 
-// publish opens the pull request of the head, or brings the text of one up to date.
-func (p pulls) publish(ctx context.Context, number int64, text forge.Text) (bool, error) {
+// update brings the text of a pull request up to date, and reports whether it was not.
+func (p pulls) update(ctx context.Context, number int64, text forge.Text) (bool, error) {
+	before := p.seen.pr
+	updated, err := p.forge.Update(ctx, number, text)
+	p.seen.stale = true
+	return err == nil && (before == nil || before.Title != updated.Title || before.Body != updated.Body), p.explain(err)
+}
+
+// open opens a pull request, unless there is one, and returns what people should know of it.
+func (p pulls) open(ctx context.Context, text forge.Text) (warnings []string, err error) {
 	spec := p.stage.Write.PullRequest
-	if number > 0 {
-		before := p.seen.pr
-		updated, err := p.forge.Update(ctx, number, text)
-		p.seen.stale = true
-		return err == nil && (before == nil || before.Title != updated.Title || before.Body != updated.Body), p.explain(err)
-	}
 	opened, err := p.forge.Open(ctx, forge.Proposal{
 		Text: text, Base: p.base, Branch: p.head, Labels: spec.Labels, Reviewers: spec.Reviewers, Assignees: spec.Assignees,
 	})
 	p.seen.known, p.seen.stale = false, true // it is looked for
 	if errors.Is(err, forge.ErrExists) {
-		return true, nil
+		return nil, nil
 	}
 	if err != nil {
-		return false, p.explain(err)
+		return nil, p.explain(err)
 	}
 	p.seen.pr = opened
 	for _, warning := range opened.Warnings {
-		p.events = append(p.events, reconciler.Event{
-			Type: "Warning", Reason: sluicev1.ForgeFailedReason, Message: fmt.Sprintf("pull request #%d of stage %s: %s", opened.Number, p.stage.Name, warning),
-		})
+		warnings = append(warnings, fmt.Sprintf("pull request #%d of stage %s: %s", opened.Number, p.stage.Name, warning))
 	}
-	return true, nil
+	return warnings, nil
 }
 
 // explain names the field that an error of the forge is about.
@@ -139,7 +145,7 @@ func (p pulls) merge(ctx context.Context, a promotion.Merge) (bool, error) {
 	p.seen.pr = merged
 	if merged.State != forge.Merged { // it is being merged in the background
 		p.seen.refused, p.seen.refusedHead = "it is being merged", a.Head
-		p.seen.soon(p.Clock.Now())
+		p.seen.soon(p.clock.Now())
 		return true, nil
 	}
 	return true, p.landed(ctx)
@@ -150,14 +156,14 @@ func (p pulls) merge(ctx context.Context, a promotion.Merge) (bool, error) {
 func (p pulls) refuse(head string, why *forge.NotMergeable) {
 	p.seen.refused, p.seen.refusedHead = why.Reason, head
 	if why.Transient {
-		p.seen.soon(p.Clock.Now())
+		p.seen.soon(p.clock.Now())
 	}
 }
 
 // mergeOf says how a head is merged: by the method of the spec, or by the first that the
 // repository allows.
 func (p pulls) mergeOf(head string) (forge.Merge, error) {
-	rules := p.memory.forge.rules[p.repo.at(p.base)]
+	rules := p.memory.rules[p.repo.at(p.base)]
 	m := forge.Merge{HeadSHA: head, Method: rules.MethodFor(forge.Method(p.stage.Write.PullRequest.MergeMethod))}
 	if m.Method != forge.MergeCommit && m.Method != forge.Squash {
 		return m, nil // the commit that was pushed lands itself

@@ -7,82 +7,42 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/go-git/go-git/v5/plumbing"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/promotion"
 	"github.com/sluice-cd/sluice/promotion/forge"
 )
 
-// forgeMemory is what is remembered of the forge of a pipeline, so that one that finds
-// nothing to do asks for nothing between two intervals. A restart loses it, and costs each
-// stage a search for its pull request.
-type forgeMemory struct {
-	// lookedAt is when all was looked at, and cause what the world was like then: anything
-	// else may mean that something happened at the forge, too.
-	lookedAt time.Time
-	cause    string
-	// logins are who we are at each forge.
-	logins map[types.NamespacedName]string // by repository
-	rules  map[branchKey]forge.Rules       // of base branches, as of lookedAt
-	stages map[string]*pullMemory
-}
-
-// pullMemory is what is remembered of the pull request of a stage.
-type pullMemory struct {
-	known  bool               // it was looked for
-	pr     *forge.PullRequest // nil if there is none
-	claims bool               // its head says that it was made by this pipeline
-	checks forge.Checks
-	// stale means that it has to be read again, and again when that is so anyhow, after a
-	// wait that doubles; zero is with the interval.
-	stale bool
-	again time.Time
-	wait  time.Duration
-	// pushed is the head that was pushed last, and shown the status that was set last.
-	pushed promotion.Pushed
-	shown  promotion.SetStatus
-	// refused says why the forge did not merge this head.
-	refused     string
-	refusedHead string
-}
-
-// firstWait is the first wait for a forge that computes something, or checks that run.
-const firstWait = 2 * time.Second
-
-// soon has a pull request be read again in a while. Each wait is twice the last one, so
-// that a head that changes nothing is asked for a few times besides the interval.
-func (m *pullMemory) soon(now time.Time) {
-	m.wait = min(max(2*m.wait, firstWait), 24*time.Hour)
-	m.again = now.Add(m.wait)
-}
-
-// isFresh reports whether there is no reason to read the pull request again.
-func (m *pullMemory) isFresh(now time.Time) bool {
-	return m.known && !m.stale && (m.again.IsZero() || now.Before(m.again))
-}
-
 // pulls is the pull request of a stage, and the forge that has it.
 type pulls struct {
-	*run
+	pipeline   *sluicev1.Pipeline
+	stage      *sluicev1.Stage
 	repo       *repository
 	forge      forge.Forge
 	can        forge.Capabilities
-	stage      *sluicev1.Stage
 	base, head string // branches
 	seen       *pullMemory
+	memory     *forgeMemory
+	// proposal is how the state has it.
+	proposal *promotion.Proposal
+	heads    heads
+	sources  gitSources
+	clock    clock.PassiveClock
+	again    *requeue
 }
 
 // pulls opens what is known of the pull request of a stage.
 func (r *run) pulls(ctx context.Context, stage string) (pulls, error) {
-	spec := r.pipeline.Spec.Stage(stage)
-	repo := r.repos[stage]
-	p := pulls{run: r, repo: repo, stage: spec, base: branchOf(repo, spec), head: headBranch(r.pipeline, spec)}
+	spec, repo, m := r.pipeline.Spec.Stage(stage), r.repos[stage], r.memory
+	p := pulls{
+		pipeline: r.pipeline, stage: spec, repo: repo, base: branchOf(repo, spec), head: headBranch(r.pipeline, spec), memory: &m.forge,
+		proposal: m.kept.state.Stages[stage].Proposal, heads: m.heads, sources: r.sources, clock: r.Clock, again: &r.again,
+	}
 	if repo.forge == nil {
 		found, err := r.connection(repo).Open(ctx, r.Forges, r.Client)
 		if err != nil {
@@ -90,10 +50,10 @@ func (r *run) pulls(ctx context.Context, stage string) (pulls, error) {
 		}
 		repo.forge = found
 	}
-	p.forge, p.seen = repo.forge, r.memory.forge.stages[stage]
+	p.forge, p.seen = repo.forge, m.forge.stages[stage]
 	if p.seen == nil {
 		p.seen = &pullMemory{}
-		r.memory.forge.stages[stage] = p.seen
+		m.forge.stages[stage] = p.seen
 	}
 	provider, err := r.connection(repo).ProviderName()
 	if err != nil {
@@ -101,31 +61,6 @@ func (r *run) pulls(ctx context.Context, stage string) (pulls, error) {
 	}
 	p.can, err = forge.CapabilitiesOf(provider)
 	return p, err
-}
-
-// lookAtForges decides once in a run whether to look at everything: when the interval is
-// over, somebody asked for a reconcile, or a repository moved.
-func (r *run) lookAtForges() {
-	var labels []string
-	for _, stage := range r.pipeline.Spec.Stages {
-		if repo := r.repos[stage.Name]; repo != nil {
-			label, _ := repo.revision()
-			labels = append(labels, label)
-		}
-	}
-	asked, _ := meta.ReconcileAnnotationValue(r.pipeline.Annotations)
-	cause := strings.Join(append(labels, asked, fmt.Sprint(r.pipeline.Generation)), " ")
-	m := &r.memory.forge
-	if m.stages != nil && m.cause == cause && r.Clock.Now().Before(m.lookedAt.Add(r.pipeline.Spec.Interval.Duration)) {
-		return
-	}
-	m.lookedAt, m.cause, m.rules = r.Clock.Now(), cause, map[branchKey]forge.Rules{}
-	if m.stages == nil {
-		m.stages = map[string]*pullMemory{}
-	}
-	for _, seen := range m.stages {
-		seen.stale = true
-	}
 }
 
 // pullRequest observes the pull request of a stage. What is wrong with the forge is a
@@ -155,8 +90,8 @@ func (r *run) pullRequest(ctx context.Context, stage *sluicev1.Stage, seen *prom
 // look reads what may have changed.
 func (p pulls) look(ctx context.Context) error {
 	m := p.seen
-	if m.isFresh(p.Clock.Now()) {
-		p.again.at(m.again, p.Clock.Now())
+	if m.isFresh(p.clock.Now()) {
+		p.again.at(m.again, p.clock.Now())
 		return nil
 	}
 	found, err := p.read(ctx)
@@ -182,7 +117,7 @@ func (p pulls) look(ctx context.Context) error {
 }
 
 // login is who we are at the forge; empty is not known.
-func (p pulls) login() string { return p.memory.forge.logins[p.repo.key()] }
+func (p pulls) login() string { return p.memory.logins[p.repo.key()] }
 
 // identify finds out who we are, to tell our own doings from those of people.
 func (p pulls) identify(ctx context.Context) error {
@@ -190,10 +125,10 @@ func (p pulls) identify(ctx context.Context) error {
 	if err != nil {
 		return forge.Explain("spec.forge", err)
 	}
-	if p.memory.forge.logins == nil {
-		p.memory.forge.logins = map[types.NamespacedName]string{}
+	if p.memory.logins == nil {
+		p.memory.logins = map[types.NamespacedName]string{}
 	}
-	p.memory.forge.logins[p.repo.key()] = who.Login
+	p.memory.logins[p.repo.key()] = who.Login
 	return nil
 }
 
@@ -208,7 +143,7 @@ func (p pulls) landed(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("branch %s: %w", p.base, err)
 	}
-	p.memory.heads.moved(p.repo, p.base, commit)
+	p.heads.moved(p.repo, p.base, commit)
 	return p.sources.fetch(ctx, p.repo)
 }
 
@@ -253,12 +188,12 @@ func (p pulls) isNew(ctx context.Context) (bool, error) {
 func (p pulls) complete(ctx context.Context) error {
 	m := p.seen
 	var err error
-	if _, known := p.memory.forge.rules[p.repo.at(p.base)]; !known {
+	if _, known := p.memory.rules[p.repo.at(p.base)]; !known {
 		rules, err := p.forge.Rules(ctx, p.base)
 		if err != nil {
 			return forge.Explain("spec.forge", err)
 		}
-		p.memory.forge.rules[p.repo.at(p.base)] = rules
+		p.memory.rules[p.repo.at(p.base)] = rules
 	}
 	if m.checks, err = p.forge.Checks(ctx, m.pr.HeadSHA); err != nil {
 		return forge.Explain("spec.forge", err)
@@ -273,8 +208,8 @@ func (p pulls) complete(ctx context.Context) error {
 	}
 	m.claims = p.claims(tip)
 	if readiness, _ := p.judge(); readiness == promotion.ReadinessProgressing && m.refusedHead != m.pr.HeadSHA {
-		m.soon(p.Clock.Now())
-		p.again.at(m.again, p.Clock.Now())
+		m.soon(p.clock.Now())
+		p.again.at(m.again, p.clock.Now())
 	}
 	return nil
 }
@@ -290,7 +225,7 @@ func (p pulls) translate() *promotion.PullRequest {
 		Keep: slices.Contains(pr.Labels, forge.KeepLabel), Retry: slices.Contains(pr.Labels, forge.RetryLabel),
 	}
 	if seen.Open {
-		rules := p.memory.forge.rules[p.repo.at(p.base)]
+		rules := p.memory.rules[p.repo.at(p.base)]
 		seen.MustBeUpToDate, seen.MustQueue = rules.UpToDate, rules.Queue
 		seen.Checks, seen.Why = p.judge()
 	}
@@ -300,7 +235,7 @@ func (p pulls) translate() *promotion.PullRequest {
 // judge says whether an open pull request has all that its base demands, and what it
 // lacks. Our own status does not count: it says what is decided with this.
 func (p pulls) judge() (promotion.Readiness, string) {
-	m, rules := p.seen, p.memory.forge.rules[p.repo.at(p.base)]
+	m, rules := p.seen, p.memory.rules[p.repo.at(p.base)]
 	if m.refusedHead == m.pr.HeadSHA {
 		return promotion.ReadinessProgressing, "the forge does not merge it: " + m.refused
 	}

@@ -52,16 +52,44 @@ var worse = map[promotion.Readiness]int{
 	promotion.ReadinessReady: 0, promotion.ReadinessProgressing: 1, promotion.ReadinessUnknown: 2, promotion.ReadinessFailed: 3,
 }
 
-// judge says whether a target runs what its content says, and whether that works.
-func (r *run) judge(ctx context.Context, stage *sluicev1.Stage, t target, seen *promotion.TargetSeen) error {
-	seen.Ready, seen.Verification = promotion.ReadinessReady, promotion.VerificationPassed
+// revisions says what the commits, or the digests, that objects tell of are about.
+type revisions struct {
+	pipeline *sluicev1.Pipeline
+	repos    repositories
+	contents contents
+}
+
+// carries reports whether a revision says what is wanted below the path of a target. One
+// that cannot be read does not.
+func (r revisions) carries(ctx context.Context, t target, revision string, want promotion.Content) bool {
+	if t.tag != nil {
+		return tagCarries(artifactOf(r.pipeline, t.tag), revision, want)
+	}
+	files := r.repos.filesOf(ctx, t.stage, revision)
+	if files == nil {
+		return false
+	}
+	has, err := r.contents.of(ctx, files, t)
+	return err == nil && has.Same(want)
+}
+
+// readyChecker says whether objects run a content, and work.
+type readyChecker struct {
+	objects   *objects
+	canaries  canaries
+	revisions revisions
+}
+
+// check says whether a target runs what its content says, and whether that works.
+func (r readyChecker) check(ctx context.Context, t target, seen *promotion.TargetSeen) error {
+	seen.Ready = promotion.ReadinessReady
 	silent, tells := "", false
 	for _, ref := range t.ready {
-		o, err := r.referred(t, ref)
+		o, err := r.objects.referred(t, ref)
 		if err != nil {
 			return err
 		}
-		is, err := r.readiness(ctx, t, o, seen.Content)
+		is, err := r.object(ctx, t, o, seen.Content)
 		if err != nil {
 			return err
 		}
@@ -75,20 +103,20 @@ func (r *run) judge(ctx context.Context, stage *sluicev1.Stage, t target, seen *
 		}
 	}
 	if silent != "" && !tells {
-		return refuse("spec.stages[%s].ready: nothing tells which version %s runs: name the Kustomization, HelmRelease or Application that applies it, too", stage.Name, silent)
+		return refuse("spec.stages[%s].ready: nothing tells which version %s runs: name the Kustomization, HelmRelease or Application that applies it, too", t.stage, silent)
 	}
-	return r.verification(ctx, stage, t, seen)
+	return nil
 }
 
-// readiness says whether an object runs a content, and works.
-func (r *run) readiness(ctx context.Context, t target, o object, want promotion.Content) (readiness, error) {
+// object says whether an object runs a content, and works.
+func (r readyChecker) object(ctx context.Context, t target, o object, want promotion.Content) (readiness, error) {
 	switch {
 	case o.isKind(kustomizationKind):
 		return r.kustomization(ctx, t, o, want)
 	case o.isKind(applicationKind):
 		return r.application(ctx, t, o, want)
 	case o.isKind(flaggerv1.CanaryKind):
-		return r.canaryReadiness(ctx, o, want)
+		return r.canaries.readiness(ctx, o, want)
 	}
 	return r.anyObject(ctx, t, o, want)
 }
@@ -96,9 +124,9 @@ func (r *run) readiness(ctx context.Context, t target, o object, want promotion.
 // kustomization says whether a Kustomization runs a content: it is Ready, and what it
 // applied last says the same. Which commit that was does not matter; a squash or a revert
 // would make it lie.
-func (r *run) kustomization(ctx context.Context, t target, o object, want promotion.Content) (readiness, error) {
+func (r readyChecker) kustomization(ctx context.Context, t target, o object, want promotion.Content) (readiness, error) {
 	var k kustomizev1.Kustomization
-	answer, err := r.read(ctx, o, &k)
+	answer, err := r.objects.read(ctx, o, &k)
 	if err != nil || answer.Why != "" {
 		return absent(answer), err
 	}
@@ -108,11 +136,11 @@ func (r *run) kustomization(ctx context.Context, t target, o object, want promot
 		return progressing("%s is suspended", o), nil
 	case condition == nil || k.Status.ObservedGeneration != k.Generation && condition.Status == metav1.ConditionTrue:
 		return progressing("%s has not been reconciled yet", o), nil
-	case condition.Status == metav1.ConditionFalse && failedReasons[condition.Reason] && r.carries(ctx, t, k.Status.LastAttemptedRevision, want):
+	case condition.Status == metav1.ConditionFalse && failedReasons[condition.Reason] && r.revisions.carries(ctx, t, k.Status.LastAttemptedRevision, want):
 		return failed("%s: %s", o, condition.Message), nil
 	case condition.Status != metav1.ConditionTrue:
 		return progressing("%s is not Ready: %s", o, condition.Message), nil
-	case !r.carries(ctx, t, t.applied(&k), want):
+	case !r.revisions.carries(ctx, t, t.applied(&k), want):
 		return progressing("%s has %s, which does not have this version", o, shortRevision(t.applied(&k))), nil
 	}
 	return ready, nil
@@ -141,20 +169,6 @@ func commitOf(revision string) (plumbing.Hash, bool) {
 		hash = revision
 	}
 	return plumbing.NewHash(hash), plumbing.IsHash(hash)
-}
-
-// carries reports whether a revision says what is wanted below the path of a target. One
-// that cannot be read does not.
-func (r *run) carries(ctx context.Context, t target, revision string, want promotion.Content) bool {
-	if t.tag != nil {
-		return tagCarries(artifactOf(r.pipeline, t.tag), revision, want)
-	}
-	files := r.repos.filesOf(ctx, t.stage, revision)
-	if files == nil {
-		return false
-	}
-	has, err := r.contents.of(ctx, files, t)
-	return err == nil && has.Same(want)
 }
 
 func shortRevision(revision string) string {

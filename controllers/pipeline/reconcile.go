@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
-	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -55,7 +54,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 	if err := run.state.read(ctx); err != nil {
 		return reconciler.Result{}, err
 	}
-	if err := run.supportsMetrics(ctx); err != nil {
+	if err := r.supportsMetrics(ctx, p); err != nil {
 		return reconciler.Result{}, err
 	}
 	if run.memory.since.IsZero() {
@@ -67,8 +66,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 	if err != nil {
 		return reconciler.Result{}, err
 	}
-	run.lookAtForges()
-	run.lookAtTags()
+	run.memory.forge.refresh(p, run.repos, r.Clock.Now())
+	run.memory.tags.refresh(p, r.Clock.Now())
 	return run.untilAtRest(ctx)
 }
 
@@ -81,17 +80,13 @@ type run struct {
 	repos    repositories
 	contents contents
 	sources  gitSources
-	// look reads the objects that stages are judged by.
-	look looker
+	tags     tags
+	jobs     jobs
 	// unguarded says why the API server does not guard commands.
 	unguarded string
-	// newest are the newest versions of artifacts that were seen.
-	newest map[string]promotion.Newest
-	events []reconciler.Event
-	faults faults
-	again  requeue
-	// looksAt are the verifications by metrics that go on.
-	looksAt map[metricsKey]bool
+	events    []reconciler.Event
+	faults    faults
+	again     requeue
 }
 
 func (r *Reconciler) newRun(p *sluicev1.Pipeline, repo *repository, fields map[string]writeback.ArtifactFields) *run {
@@ -100,6 +95,8 @@ func (r *Reconciler) newRun(p *sluicev1.Pipeline, repo *repository, fields map[s
 		Reconciler: r, pipeline: p, memory: memory, faults: faults{},
 		state:    stateStore{pipeline: p, repo: repo, writer: r.Writer, client: r.Client, live: r.Live, memory: &memory.kept},
 		contents: contents{artifacts: p.Spec.Artifacts, fields: fields, index: r.Writer.Index()},
+		tags:     tags{pipeline: p, registry: r.Registry, secrets: r.Live, memory: &memory.tags, wrote: memory.wrote},
+		jobs:     jobs{pipeline: p, client: r.Client, live: r.Live, logs: r.logs},
 		sources:  gitSources{served: r.ServesSources, waker: r.Sources, client: r.Client, clock: r.Clock},
 	}
 }
@@ -148,57 +145,4 @@ func (r *run) result(d promotion.Decision) reconciler.Result {
 	}
 	result.After = r.again.within(result.After)
 	return result
-}
-
-// summary is where the stages stand, in a line.
-func summary(d promotion.Decision) string {
-	var parts []string
-	for _, stage := range d.Stages {
-		parts = append(parts, stage.Name+": "+stage.Message)
-	}
-	return strings.Join(parts, "; ")
-}
-
-func eventsOf(decided []promotion.Event) []reconciler.Event {
-	var events []reconciler.Event
-	for _, e := range decided {
-		kind := corev1.EventTypeNormal
-		if e.Warning {
-			kind = corev1.EventTypeWarning
-		}
-		events = append(events, reconciler.Event{Type: kind, Reason: e.Reason, Message: e.Message})
-	}
-	return events
-}
-
-// record notes where the pipeline stands.
-func (r *run) record(seen promotion.Observation, d promotion.Decision) {
-	r.pipeline.Status.Candidate, r.pipeline.Status.Stages, r.pipeline.Status.Summary = d.Candidate, d.Stages, stagesLine(d)
-	recordCarrier(r.pipeline, r.memory.kept, r.Clock.Now())
-	r.pipeline.Status.Quarantined = nil
-	for _, q := range d.State.Quarantine {
-		b, _ := d.State.Bundle(q.Bundle)
-		entry := sluicev1.Quarantine{
-			Bundle: b, Artifacts: q.Artifacts, Stage: q.Stage, Reason: q.Reason, By: q.By, At: metav1.NewTime(q.At), Overridden: q.Overridden != nil,
-		}
-		if q.Until != nil {
-			entry.Until = &metav1.Time{Time: *q.Until}
-		}
-		r.pipeline.Status.Quarantined = append(r.pipeline.Status.Quarantined, entry)
-	}
-	recordDecisions(r.pipeline, seen, d.State)
-	r.recordGuard(seen)
-}
-
-// stagesLine is what each stage has, for a column.
-func stagesLine(d promotion.Decision) string {
-	var parts []string
-	for _, stage := range d.Stages {
-		has := "-"
-		if stage.Has != nil {
-			has = promotion.Describe(*stage.Has)
-		}
-		parts = append(parts, stage.Name+"="+has)
-	}
-	return strings.Join(parts, " ")
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/google/go-containerregistry/pkg/name"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -36,15 +37,23 @@ type tagMemory struct {
 	digests  map[string]string
 }
 
-// lookAtTags forgets what tags pointed at if that was long ago, or if somebody asks for it.
-func (r *run) lookAtTags() {
-	asked, _ := meta.ReconcileAnnotationValue(r.pipeline.Annotations)
-	cause := fmt.Sprintf("%s %d", asked, r.pipeline.Generation)
-	m := &r.memory.tags
-	if m.digests != nil && m.cause == cause && r.Clock.Now().Before(m.lookedAt.Add(r.pipeline.Spec.Interval.Duration)) {
+// refresh forgets what tags pointed at if that was long ago, or if somebody asks for it.
+func (m *tagMemory) refresh(p *sluicev1.Pipeline, now time.Time) {
+	asked, _ := meta.ReconcileAnnotationValue(p.Annotations)
+	cause := fmt.Sprintf("%s %d", asked, p.Generation)
+	if m.digests != nil && m.cause == cause && now.Before(m.lookedAt.Add(p.Spec.Interval.Duration)) {
 		return
 	}
-	m.lookedAt, m.cause, m.digests = r.Clock.Now(), cause, map[string]string{}
+	m.lookedAt, m.cause, m.digests = now, cause, map[string]string{}
+}
+
+// tags reads and moves the tags that stages of a pipeline are written to.
+type tags struct {
+	pipeline *sluicev1.Pipeline
+	registry *registry.Client // nil refuses them
+	secrets  client.Reader
+	memory   *tagMemory
+	wrote    map[string]string // bundles, by stage
 }
 
 // tagName parses the tag of a target.
@@ -69,27 +78,27 @@ func artifactOf(p *sluicev1.Pipeline, w *sluicev1.WriteTag) string {
 	return cmp.Or(w.Artifact, p.Spec.Artifacts[0].Name)
 }
 
-// tagOf is the tag of a target as it is reached: with the credentials of its Secret or
+// open is the tag of a target as it is reached: with the credentials of its Secret or
 // with none, whatever identity this process has.
-func (r *run) tagOf(ctx context.Context, t target) (registry.Image, name.Tag, error) {
+func (ts tags) open(ctx context.Context, t target) (registry.Image, name.Tag, error) {
 	field := fmt.Sprintf("spec.stages[%s].write.tag", t.stage)
-	if r.Registry == nil {
+	if ts.registry == nil {
 		return registry.Image{}, name.Tag{}, refuse("%s: this process does not speak with registries", field)
 	}
 	tag, err := tagName(t.tag)
 	if err != nil {
 		return registry.Image{}, tag, refuse("%s.%w", field, err)
 	}
-	if err := r.Registry.CheckAddress(tag.Repository); err != nil {
+	if err := ts.registry.CheckAddress(tag.Repository); err != nil {
 		return registry.Image{}, tag, refuse("%s.repository: %w", field, err)
 	}
 	spec := registry.Spec{
-		Kind: sluicev1.PipelineKind, Namespace: r.pipeline.Namespace, Name: r.pipeline.Name, Image: t.tag.Repository, Insecure: t.tag.Insecure,
+		Kind: sluicev1.PipelineKind, Namespace: ts.pipeline.Namespace, Name: ts.pipeline.Name, Image: t.tag.Repository, Insecure: t.tag.Insecure,
 	}
 	if t.tag.SecretRef != nil {
 		spec.SecretRef = t.tag.SecretRef.Name
 	}
-	access, err := registry.ReadAccess(ctx, r.Live, spec)
+	access, err := registry.ReadAccess(ctx, ts.secrets, spec)
 	if err != nil {
 		return registry.Image{}, tag, tagError(t, err)
 	}
@@ -105,56 +114,36 @@ func tagError(t target, err error) error {
 	return err
 }
 
-// tagStage reads what a stage without Git has, and whether it runs that.
-func (r *run) tagStage(ctx context.Context, stage *sluicev1.Stage) (promotion.StageSeen, error) {
-	seen := promotion.StageSeen{Wrote: r.memory.wrote[stage.Name]}
-	for _, t := range targetsOf(stage) {
-		digest, err := r.pointsAt(ctx, t)
-		if err != nil {
-			return seen, err
-		}
-		one := promotion.TargetSeen{Name: t.name, Wave: t.wave}
-		has := r.tagContent(t, digest)
-		one.Content = r.whole(stage, has)
-		if err := r.judge(ctx, stage, t, &one); err != nil {
-			return seen, err
-		}
-		one.Content = has
-		seen.Targets = append(seen.Targets, one)
-	}
-	return seen, nil
-}
-
 // pointsAt is the digest that the tag of a target points at; "" if there is no such tag.
-func (r *run) pointsAt(ctx context.Context, t target) (string, error) {
-	image, tag, err := r.tagOf(ctx, t)
+func (ts tags) pointsAt(ctx context.Context, t target) (string, error) {
+	image, tag, err := ts.open(ctx, t)
 	if err != nil {
 		return "", err
 	}
-	if digest, known := r.memory.tags.digests[tag.Name()]; known {
+	if digest, known := ts.memory.digests[tag.Name()]; known {
 		return digest, nil
 	}
-	digest, err := r.Registry.Digest(ctx, image, tag.TagStr())
+	digest, err := ts.registry.Digest(ctx, image, tag.TagStr())
 	if err != nil && !errors.Is(err, registry.ErrNotFound) {
 		return "", tagError(t, err)
 	}
-	r.memory.tags.digests[tag.Name()] = digest
+	ts.memory.digests[tag.Name()] = digest
 	return digest, nil
 }
 
-// tagContent is what a digest is a version of. One that no known bundle has is content that
-// somebody put there.
-func (r *run) tagContent(t target, digest string) promotion.Content {
+// tagContent is what the digest of a tag is a version of: the newest of its artifact, or
+// that of a bundle of the state. One that is neither is content that somebody put there.
+func tagContent(p *sluicev1.Pipeline, t target, digest string, newest promotion.Newest, s promotion.State) promotion.Content {
 	if digest == "" {
 		return promotion.Content{}
 	}
-	artifact := artifactOf(r.pipeline, t.tag)
+	artifact := artifactOf(p, t.tag)
 	v := sluicev1.Version{Artifact: artifact, Image: t.tag.Repository, Digest: digest}
-	if newest := r.newest[artifact]; newest.Digest == digest {
+	if newest.Digest == digest {
 		v.Image = newest.Image
 		return promotion.Content{Versions: []sluicev1.Version{v}}
 	}
-	for _, b := range slices.Backward(r.memory.kept.state.Bundles) {
+	for _, b := range slices.Backward(s.Bundles) {
 		if known, ok := versionOf(b.Bundle, artifact); ok && known.Digest == digest {
 			v.Image = known.Image
 			break
@@ -171,27 +160,27 @@ func versionOf(b sluicev1.Bundle, artifact string) (sluicev1.Version, bool) {
 	return b.Versions[i], true
 }
 
-// whole is the bundle that a stage landed if a content is that: a tag tells of one of its
-// artifacts, and Canaries of the images of others.
-func (r *run) whole(stage *sluicev1.Stage, has promotion.Content) promotion.Content {
-	if b, known := r.memory.kept.state.Bundle(landingOf(r.memory.kept.state, stage.Name).Bundle); known && has.Is(b) {
+// wholeContent is the bundle that a stage landed if a content is that: a tag tells of one of
+// its artifacts, and Canaries of the images of others.
+func wholeContent(s promotion.State, stage string, has promotion.Content) promotion.Content {
+	if b, known := s.Bundle(landingOf(s, stage).Bundle); known && has.Is(b) {
 		return promotion.Content{Versions: b.Versions}
 	}
 	return has
 }
 
-// writeTags points the tags of targets at the artifact of a bundle.
-func (r *run) writeTags(ctx context.Context, stage *sluicev1.Stage, w promotion.Write) (bool, error) {
+// write points the tags of targets at the artifact of a bundle.
+func (ts tags) write(ctx context.Context, stage *sluicev1.Stage, w promotion.Write) (bool, error) {
 	did := false
 	for _, t := range targetsOf(stage) {
 		if !slices.Contains(w.Targets, t.name) {
 			continue
 		}
-		v, _ := versionOf(w.Bundle, artifactOf(r.pipeline, t.tag))
+		v, _ := versionOf(w.Bundle, artifactOf(ts.pipeline, t.tag))
 		if v.Digest == "" {
 			return did, refuse("spec.stages[%s].write.tag: %s has no digest: %s", t.stage, cmp.Or(v.Tag, w.Bundle.ID), digestRemedy)
 		}
-		moved, err := r.point(ctx, t, v)
+		moved, err := ts.point(ctx, t, v)
 		did = did || moved
 		if err != nil {
 			return did, err
@@ -200,7 +189,7 @@ func (r *run) writeTags(ctx context.Context, stage *sluicev1.Stage, w promotion.
 			return true, nil // somebody else moved it: what they did is decided about first
 		}
 	}
-	r.memory.wrote[w.Stage] = w.Bundle.ID
+	ts.wrote[w.Stage] = w.Bundle.ID
 	return did, nil
 }
 
@@ -210,38 +199,38 @@ const digestRemedy = "set spec.digestReflectionPolicy of its ImagePolicy to IfNo
 // point points the tag of a target at a version, unless somebody moved it since it was
 // looked at. Registries cannot compare and swap: who moves it in the moment between is
 // overwritten.
-func (r *run) point(ctx context.Context, t target, v sluicev1.Version) (bool, error) {
-	image, tag, err := r.tagOf(ctx, t)
+func (ts tags) point(ctx context.Context, t target, v sluicev1.Version) (bool, error) {
+	image, tag, err := ts.open(ctx, t)
 	if err != nil {
 		return false, err
 	}
-	decided := r.memory.tags.digests[tag.Name()]
-	delete(r.memory.tags.digests, tag.Name()) // whatever comes of this
-	if is, err := r.pointsAt(ctx, t); err != nil || is != decided {
+	decided := ts.memory.digests[tag.Name()]
+	delete(ts.memory.digests, tag.Name()) // whatever comes of this
+	if is, err := ts.pointsAt(ctx, t); err != nil || is != decided {
 		return false, err
 	}
 	image.Write = true
-	from, err := r.copiedFrom(image, t, v)
+	from, err := ts.copiedFrom(image, t, v)
 	if err != nil {
 		return false, err
 	}
 	if from.Repository.Name() != image.Repository.Name() {
 		to := image
 		to.Timeout = copyTimeout
-		if err := r.Registry.Copy(ctx, from, to, v.Digest); err != nil {
+		if err := ts.registry.Copy(ctx, from, to, v.Digest); err != nil {
 			return false, tagError(t, err)
 		}
 	}
-	if err := r.Registry.Tag(ctx, image, v.Digest, tag.TagStr()); err != nil {
+	if err := ts.registry.Tag(ctx, image, v.Digest, tag.TagStr()); err != nil {
 		return false, tagError(t, err)
 	}
-	delete(r.memory.tags.digests, tag.Name()) // it is read back
+	delete(ts.memory.digests, tag.Name()) // it is read back
 	return true, nil
 }
 
 // copiedFrom is where a version is, with the credentials of the tag. Only the registry of
 // the tag itself is spoken to without TLS because of its insecure.
-func (r *run) copiedFrom(to registry.Image, t target, v sluicev1.Version) (registry.Image, error) {
+func (ts tags) copiedFrom(to registry.Image, t target, v sluicev1.Version) (registry.Image, error) {
 	from := to
 	from.Write, from.Timeout = false, copyTimeout
 	var err error
@@ -252,7 +241,7 @@ func (r *run) copiedFrom(to registry.Image, t target, v sluicev1.Version) (regis
 		from.Repository, err = name.NewRepository(v.Image, name.Insecure)
 	}
 	if err == nil {
-		err = r.Registry.CheckAddress(from.Repository)
+		err = ts.registry.CheckAddress(from.Repository)
 	}
 	if err != nil {
 		return from, refuse("spec.artifacts[%s]: %w", v.Artifact, err)

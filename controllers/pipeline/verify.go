@@ -14,24 +14,34 @@ import (
 	"github.com/sluice-cd/sluice/promotion/cluster"
 )
 
-// verification says whether what has to prove the content of a target did. A Canary
-// runs by itself; Jobs are begun by [run.startJobs], and metrics are looked at here.
-func (r *run) verification(ctx context.Context, stage *sluicev1.Stage, t target, seen *promotion.TargetSeen) error {
-	l := landingOf(r.memory.kept.state, stage.Name)
-	for i, v := range stage.Verify {
+// verifier says whether what has to prove the content of a target did. A Canary runs by
+// itself; Jobs are begun when the decision says so, and metrics are looked at here.
+type verifier struct {
+	objects  *objects
+	canaries canaries
+	jobs     jobs
+	metrics  metrics
+	state    promotion.State
+}
+
+// verify says whether all that has to prove the content of a target did, and what it says.
+func (v verifier) verify(ctx context.Context, stage *sluicev1.Stage, t target, seen *promotion.TargetSeen) error {
+	seen.Verification = promotion.VerificationPassed
+	l := landingOf(v.state, stage.Name)
+	for i, by := range stage.Verify {
 		var state promotion.Verification
 		var evidence string
 		var err error
-		if v.Canary != nil {
-			state, evidence, err = r.canaryVerification(ctx, t, v.Canary, l, seen.Content)
+		if by.Canary != nil {
+			state, evidence, err = v.byCanary(ctx, t, by.Canary, l, seen.Content)
 		} else {
-			state, evidence, err = r.ofLanding(ctx, verifying{stage: stage, target: t.name, index: i, landed: l.At, since: l.Waves[t.wave]}, l, *seen)
+			state, evidence, err = v.ofLanding(ctx, verifying{stage: stage, target: t.name, index: i, landed: l.At, since: l.Waves[t.wave]}, l, *seen)
 		}
 		if err != nil {
 			return err
 		}
-		if v.Name != "" && evidence != "" {
-			evidence = v.Name + ": " + evidence
+		if by.Name != "" && evidence != "" {
+			evidence = by.Name + ": " + evidence
 		}
 		if state == promotion.VerificationPassed && seen.Verification == promotion.VerificationPassed && evidence != "" {
 			seen.Evidence = strings.Join(slices.DeleteFunc([]string{seen.Evidence, evidence}, func(s string) bool { return s == "" }), "; ")
@@ -45,11 +55,11 @@ func (r *run) verification(ctx context.Context, stage *sluicev1.Stage, t target,
 
 // ofLanding is what came of the Job or of the metrics of a landing. They say nothing of
 // other content, nor once there is a verdict: Jobs go when their time is over.
-func (r *run) ofLanding(ctx context.Context, v verifying, l promotion.Landing, seen promotion.TargetSeen) (promotion.Verification, string, error) {
-	b, known := r.memory.kept.state.Bundle(l.Bundle)
-	metrics := v.stage.Verify[v.index].Metrics != nil
+func (v verifier) ofLanding(ctx context.Context, one verifying, l promotion.Landing, seen promotion.TargetSeen) (promotion.Verification, string, error) {
+	b, known := v.state.Bundle(l.Bundle)
+	byMetrics := one.stage.Verify[one.index].Metrics != nil
 	switch {
-	case (!known || !seen.Content.Is(b)) && metrics:
+	case (!known || !seen.Content.Is(b)) && byMetrics:
 		return promotion.VerificationPending, "its metrics are about to be looked at", nil
 	case !known || !seen.Content.Is(b):
 		return promotion.VerificationPending, "its Job is about to be made", nil
@@ -58,21 +68,21 @@ func (r *run) ofLanding(ctx context.Context, v verifying, l promotion.Landing, s
 	case l.Verdict != "":
 		return promotion.VerificationPending, l.Reason, nil
 	}
-	v.bundle = b
-	if metrics {
-		return r.metricsVerification(ctx, v, seen.Ready)
+	one.bundle = b
+	if byMetrics {
+		return v.metrics.verification(ctx, one, seen.Ready)
 	}
-	return r.jobVerification(ctx, v)
+	return v.jobs.verification(ctx, v.objects, one)
 }
 
-func (r *run) canaryVerification(
+func (v verifier) byCanary(
 	ctx context.Context, t target, ref *sluicev1.CanaryVerification, l promotion.Landing, want promotion.Content,
 ) (promotion.Verification, string, error) {
 	o := object{cluster.Object{
-		GroupVersionKind: flaggerv1.GroupVersion.WithKind(flaggerv1.CanaryKind), NamespacedName: keyOf(r.pipeline, ref.Namespace, ref.Name),
+		GroupVersionKind: flaggerv1.GroupVersion.WithKind(flaggerv1.CanaryKind), NamespacedName: keyOf(v.objects.pipeline, ref.Namespace, ref.Name),
 	}, cmp.Or(ref.KubeConfig, t.kubeConfig)}
-	if err := r.mayLookAt(o); err != nil {
+	if err := v.objects.allowed(o); err != nil {
 		return promotion.VerificationPending, "", err
 	}
-	return r.canary(ctx, o, l, want)
+	return v.canaries.verification(ctx, o, l, want)
 }

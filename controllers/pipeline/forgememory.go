@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"k8s.io/apimachinery/pkg/types"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/promotion"
+	"github.com/sluice-cd/sluice/promotion/forge"
+)
+
+// forgeMemory is what is remembered of the forge of a pipeline, so that one that finds
+// nothing to do asks for nothing between two intervals. A restart loses it, and costs each
+// stage a search for its pull request.
+type forgeMemory struct {
+	// lookedAt is when all was looked at, and cause what the world was like then: anything
+	// else may mean that something happened at the forge, too.
+	lookedAt time.Time
+	cause    string
+	// logins are who we are at each forge.
+	logins map[types.NamespacedName]string // by repository
+	rules  map[branchKey]forge.Rules       // of base branches, as of lookedAt
+	stages map[string]*pullMemory
+}
+
+// refresh decides once in a run whether to look at everything: when the interval is over,
+// somebody asked for a reconcile, or a repository moved.
+func (m *forgeMemory) refresh(p *sluicev1.Pipeline, repos repositories, now time.Time) {
+	var labels []string
+	for _, stage := range p.Spec.Stages {
+		if repo := repos[stage.Name]; repo != nil {
+			label, _ := repo.revision()
+			labels = append(labels, label)
+		}
+	}
+	asked, _ := meta.ReconcileAnnotationValue(p.Annotations)
+	cause := strings.Join(append(labels, asked, fmt.Sprint(p.Generation)), " ")
+	if m.stages != nil && m.cause == cause && now.Before(m.lookedAt.Add(p.Spec.Interval.Duration)) {
+		return
+	}
+	m.lookedAt, m.cause, m.rules = now, cause, map[branchKey]forge.Rules{}
+	if m.stages == nil {
+		m.stages = map[string]*pullMemory{}
+	}
+	for _, seen := range m.stages {
+		seen.stale = true
+	}
+}
+
+// pullMemory is what is remembered of the pull request of a stage.
+type pullMemory struct {
+	known  bool               // it was looked for
+	pr     *forge.PullRequest // nil if there is none
+	claims bool               // its head says that it was made by this pipeline
+	checks forge.Checks
+	// stale means that it has to be read again, and again when that is so anyhow, after a
+	// wait that doubles; zero is with the interval.
+	stale bool
+	again time.Time
+	wait  time.Duration
+	// pushed is the head that was pushed last, and shown the status that was set last.
+	pushed promotion.Pushed
+	shown  promotion.SetStatus
+	// refused says why the forge did not merge this head.
+	refused     string
+	refusedHead string
+}
+
+// firstWait is the first wait for a forge that computes something, or checks that run.
+const firstWait = 2 * time.Second
+
+// soon has a pull request be read again in a while. Each wait is twice the last one, so
+// that a head that changes nothing is asked for a few times besides the interval.
+func (m *pullMemory) soon(now time.Time) {
+	m.wait = min(max(2*m.wait, firstWait), 24*time.Hour)
+	m.again = now.Add(m.wait)
+}
+
+// isFresh reports whether there is no reason to read the pull request again.
+func (m *pullMemory) isFresh(now time.Time) bool {
+	return m.known && !m.stale && (m.again.IsZero() || now.Before(m.again))
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/promotion"
+)
+
+// summary is where the stages stand, in a line.
+func summary(d promotion.Decision) string {
+	var parts []string
+	for _, stage := range d.Stages {
+		parts = append(parts, stage.Name+": "+stage.Message)
+	}
+	return strings.Join(parts, "; ")
+}
+
+func eventsOf(decided []promotion.Event) []reconciler.Event {
+	var events []reconciler.Event
+	for _, e := range decided {
+		kind := corev1.EventTypeNormal
+		if e.Warning {
+			kind = corev1.EventTypeWarning
+		}
+		events = append(events, reconciler.Event{Type: kind, Reason: e.Reason, Message: e.Message})
+	}
+	return events
+}
+
+// record notes where the pipeline stands.
+func (r *run) record(seen promotion.Observation, d promotion.Decision) {
+	p, now := r.pipeline, r.Clock.Now()
+	p.Status.Candidate, p.Status.Stages, p.Status.Summary = d.Candidate, d.Stages, stagesLine(d)
+	p.Status.Quarantined = quarantineOf(d.State)
+	recordCarrier(p, r.memory.kept, now)
+	recordDecisions(p, seen, d.State)
+	recordGuard(p, seen, r.unguarded, now)
+}
+
+// quarantineOf are the bundles that failed, as a status has them.
+func quarantineOf(s promotion.State) []sluicev1.Quarantine {
+	var shown []sluicev1.Quarantine
+	for _, q := range s.Quarantine {
+		b, _ := s.Bundle(q.Bundle)
+		entry := sluicev1.Quarantine{
+			Bundle: b, Artifacts: q.Artifacts, Stage: q.Stage, Reason: q.Reason, By: q.By, At: metav1.NewTime(q.At), Overridden: q.Overridden != nil,
+		}
+		if q.Until != nil {
+			entry.Until = &metav1.Time{Time: *q.Until}
+		}
+		shown = append(shown, entry)
+	}
+	return shown
+}
+
+// recordGuard notes whether commands count, if any stage cares; unguarded says why not.
+func recordGuard(p *sluicev1.Pipeline, seen promotion.Observation, unguarded string, now time.Time) {
+	if !cares(p, seen.Commands) {
+		reconciler.RemoveCondition(p, sluicev1.ApprovalsEnforcedCondition)
+		return
+	}
+	c := metav1.Condition{Type: sluicev1.ApprovalsEnforcedCondition, Status: metav1.ConditionTrue, Reason: "PolicyInstalled", Message: "commands are guarded by the API server"}
+	if !seen.CommandsGuarded {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, "PolicyMissing", "commands in annotations are ignored: "+unguarded
+	}
+	reconciler.SetCondition(p, now, c)
+}
+
+// stagesLine is what each stage has, for a column.
+func stagesLine(d promotion.Decision) string {
+	var parts []string
+	for _, stage := range d.Stages {
+		has := "-"
+		if stage.Has != nil {
+			has = promotion.Describe(*stage.Has)
+		}
+		parts = append(parts, stage.Name+"="+has)
+	}
+	return strings.Join(parts, " ")
+}
