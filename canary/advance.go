@@ -5,6 +5,8 @@ package canary
 import (
 	"cmp"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
@@ -72,15 +74,38 @@ func holdFor(why string) func(transition) Decision {
 	}
 }
 
-// overdue reports whether the check that ends the step should have been long ago.
+// overdue reports whether the check that ends the step is due, and the release has been
+// held for longer than the deadline. Whatever else the step was long for, such as a gate
+// that was closed for days, does not count.
 func overdue(t transition) bool {
 	release := t.prev.History.current()
-	since := release.StartedAt.Time
+	due := release.StartedAt.Time
 	if n := len(release.Steps); n > 0 {
-		since = release.Steps[n-1].At.Time
+		due = release.Steps[n-1].At.Time
 	}
-	deadline := cmp.Or(t.seen.Plan.Deadline, flaggerv1.DefaultProgressDeadline)
-	return t.now.Sub(since) > t.seen.Plan.Interval+deadline
+	since := due.Add(t.seen.Plan.Interval)
+	if held := release.HeldSince.Time; held.After(since) {
+		since = held
+	}
+	return t.now.Sub(since) > cmp.Or(t.seen.Plan.Deadline, flaggerv1.DefaultProgressDeadline)
+}
+
+// noteHeld notes since when a release under way cannot go on because of its route or of
+// its primary.
+func noteHeld(t transition) State {
+	s := t.prev
+	held := t.seen.routeUnsettled() || t.seen.primaryUnfit() && s.Fallback == nil
+	if release := s.History.current(); held != release.HeldSince.IsZero() {
+		return s
+	}
+	s = withRelease(t)
+	s.History = s.History.edit(func(r *flaggerv1.CanaryRelease) {
+		r.HeldSince = metav1.Time{}
+		if held {
+			r.HeldSince = metav1.NewTime(t.now)
+		}
+	})
+	return s
 }
 
 // enterStep enters a step of the plan. While the primary is unfit no user leaves it

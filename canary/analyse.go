@@ -40,7 +40,7 @@ func analyse(t transition) Decision {
 		d.alert(flaggerv1.SeverityError, "Rolling back %s at once, %s", t.seen.canary(), t.seen.Alarm)
 		return t.then(d, rollBack(t.seen.Alarm))
 	default:
-		return continueAnalysis(t)
+		return continueAnalysis(t.from(noteHeld(t)))
 	}
 }
 

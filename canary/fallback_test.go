@@ -225,6 +225,7 @@ func TestARouteThatNobodyTakesUp(t *testing.T) {
 		"ends the release after the deadline": {
 			given: edited(refused(at(progressing, 20)), func(s *situation) {
 				s.Plan.Deadline = time.Minute
+				s.State.History[0].HeldSince = metav1.NewTime(noon.Add(-2 * time.Minute))
 				s.State.History[0].Steps = []flaggerv1.CanaryStep{{Weight: 20, At: metav1.NewTime(noon.Add(-3 * time.Minute))}}
 			}),
 			wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,

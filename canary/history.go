@@ -48,7 +48,7 @@ func (h History) edit(change func(*flaggerv1.CanaryRelease)) History {
 // its reason, but only if the promotion came about.
 func (h History) end(verdict, reason string, now time.Time) History {
 	return h.edit(func(r *flaggerv1.CanaryRelease) {
-		r.Verdict, r.EndedAt = verdict, metav1.NewTime(now)
+		r.Verdict, r.EndedAt, r.HeldSince = verdict, metav1.NewTime(now), metav1.Time{}
 		if r.Reason != promotionCommanded || verdict != flaggerv1.VerdictPromoted {
 			r.Reason, r.By = reason, ""
 		}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
@@ -114,7 +116,21 @@ func refuse(c *flaggerv1.Canary) error {
 		why := "provider " + c.Spec.Provider + " needs it to route users; a worker, which has none, needs no provider"
 		return &Refused{"spec.service.port", why}
 	}
-	return nil
+	return refuseName(c)
+}
+
+// refuseName refuses a name that no Service can have. In a mesh a name with a dot is the
+// host of another namespace, and a route for it would get the users of that.
+func refuseName(c *flaggerv1.Canary) error {
+	apex, _, _ := c.ServiceNames()
+	if !c.HasService() || len(validation.IsDNS1123Label(apex)) == 0 {
+		return nil
+	}
+	why := fmt.Sprintf("%q is no name of a Service; it may have up to 63 lower case letters, digits and dashes", apex)
+	if c.Spec.Service.Name == "" {
+		why = fmt.Sprintf("is needed: the target's name %q is none of a Service, which may have up to 63 lower case letters, digits and dashes", apex)
+	}
+	return &Refused{"spec.service.name", why}
 }
 
 // setHooks notes which types of webhooks there are. A URL that cannot be called is

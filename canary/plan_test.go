@@ -17,7 +17,7 @@ import (
 func object(provider string, edit func(*flaggerv1.CanarySpec)) *flaggerv1.Canary {
 	c := &flaggerv1.Canary{}
 	c.Spec.Provider = provider
-	c.Spec.TargetRef.Kind = "Deployment"
+	c.Spec.TargetRef.Kind, c.Spec.TargetRef.Name = "Deployment", "podinfo"
 	c.Spec.Service.Port = 80
 	c.Spec.Analysis = &flaggerv1.CanaryAnalysis{Interval: "1m", Threshold: 5}
 	edit(&c.Spec)
@@ -87,6 +87,35 @@ func TestWhatCannotBeHonouredIsRefusedByName(t *testing.T) {
 			_, err := NewPlan(object("gatewayapi:v1", edit), Limits{})
 			var refused *Refused
 			if !errors.As(err, &refused) || refused.Field != field {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// A name with a dot was the host of another namespace in a mesh: no Service could be made
+// for it, but a route was.
+func TestANameThatNoServiceCanHaveIsRefused(t *testing.T) {
+	for name, tc := range map[string]struct {
+		service, target string
+		worker          bool
+		want            string
+	}{
+		"a host of another namespace":     {service: "payments.prod", target: "podinfo", want: `spec.service.name: "payments.prod" is no name of a Service`},
+		"capitals":                        {service: "Payments", target: "podinfo", want: "spec.service.name"},
+		"a target with a dot":             {target: "podinfo.v2", want: `spec.service.name: is needed: the target's name "podinfo.v2"`},
+		"a target with a dot, and a name": {service: "podinfo", target: "podinfo.v2"},
+		"a worker with a dot":             {target: "podinfo.v2", worker: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := object("", func(s *flaggerv1.CanarySpec) {
+				s.Analysis.Iterations, s.TargetRef.Name, s.Service.Name = 1, tc.target, tc.service
+				if tc.worker {
+					s.Service.Port = 0
+				}
+			})
+			_, err := NewPlan(c, Limits{Provider: "kubernetes"})
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.HasPrefix(err.Error(), tc.want)) {
 				t.Errorf("got %v", err)
 			}
 		})

@@ -43,6 +43,11 @@ type CanaryRelease struct {
 	// +required
 	StartedAt metav1.Time `json:"startedAt"`
 
+	// HeldSince is since when the route or the primary keeps the release from going on;
+	// absent while neither does.
+	// +optional
+	HeldSince metav1.Time `json:"heldSince,omitzero"`
+
 	// EndedAt is when the verdict fell; absent while the release is under way.
 	// +optional
 	EndedAt metav1.Time `json:"endedAt,omitzero"`

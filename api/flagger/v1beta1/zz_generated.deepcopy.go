@@ -406,6 +406,7 @@ func (in *CanaryRelease) DeepCopyInto(out *CanaryRelease) {
 		copy(*out, *in)
 	}
 	in.StartedAt.DeepCopyInto(&out.StartedAt)
+	in.HeldSince.DeepCopyInto(&out.HeldSince)
 	in.EndedAt.DeepCopyInto(&out.EndedAt)
 	if in.Steps != nil {
 		in, out := &in.Steps, &out.Steps
