@@ -60,6 +60,17 @@ func FluxDisabled() map[string]string { return maps.Clone(fluxDisabled) }
 // DisableFlux keeps Flux off an object.
 func DisableFlux(o metav1.Object) { o.SetAnnotations(Merge(o.GetAnnotations(), fluxDisabled)) }
 
+// FluxIsDisabled reports whether DisableFlux was called for an object.
+func FluxIsDisabled(o metav1.Object) bool {
+	has := o.GetAnnotations()
+	for key, value := range fluxDisabled {
+		if has[key] != value {
+			return false
+		}
+	}
+	return true
+}
+
 // EnableFlux gives an object back to Flux.
 func EnableFlux(o metav1.Object) {
 	left := maps.Clone(o.GetAnnotations())

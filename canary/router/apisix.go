@@ -5,6 +5,7 @@ package router
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -86,6 +87,15 @@ func (apisix) reweigh(o *unstructured.Unstructured, c *flaggerv1.Canary, w provi
 		return fmt.Errorf("%w: ApisixRoute %s leads to neither copy", errOrigin, o.GetName())
 	}
 	return nil
+}
+
+// isCopy implements [copyFormat]: a copy leads to both copies of the workload.
+func (apisix) isCopy(live *unstructured.Unstructured, c *flaggerv1.Canary) bool {
+	_, primary, canary := c.ServiceNames()
+	return slices.ContainsFunc(object.List(live.Object, "spec", "http"), func(rule entry) bool {
+		backends := object.List(rule, "backends")
+		return findEntry(backends, apisixBackend, primary) != nil || findEntry(backends, apisixBackend, canary) != nil
+	})
 }
 
 // apisixRule returns a copy of the rule for the apex Service.

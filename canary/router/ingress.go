@@ -68,6 +68,16 @@ func copyOrigin(d draft, mine func(key string) bool) {
 	d.Object["spec"] = runtime.DeepCopyJSON(spec)
 }
 
+// isCopy implements [copyFormat]: a copy leads to the canary, and Flux is kept off it.
+func (ingressFormat) isCopy(live *unstructured.Unstructured, c *flaggerv1.Canary) (leads bool) {
+	_, _, canary := c.ServiceNames()
+	eachPath(live, func(paths []entry) []entry {
+		leads = leads || findEntry(paths, ingressBackend, canary) != nil
+		return paths
+	})
+	return leads || object.FluxIsDisabled(live)
+}
+
 // eachPath calls edit with the paths of every rule and keeps what it returns.
 func eachPath(o *unstructured.Unstructured, edit func([]entry) []entry) {
 	for _, rule := range object.List(o.Object, "spec", "rules") {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -110,6 +111,10 @@ func destinationRule(c *flaggerv1.Canary, host string) object.Ref {
 // added stay.
 func (i istio) reconcileRule(ctx context.Context, c *flaggerv1.Canary, host string) error {
 	return i.write(ctx, c, destinationRule(c, host), func(dr *unstructured.Unstructured) error {
+		is := object.Text(dr.Object, "spec", "host")
+		if err := checkPlace(dr, c, func() bool { return is == host || strings.HasPrefix(is, host+"."+c.Namespace+".") }); err != nil {
+			return err
+		}
 		if err := unstructured.SetNestedField(dr.Object, host, "spec", "host"); err != nil {
 			return err
 		}

@@ -163,6 +163,18 @@ func (d Deps) claim(o *unstructured.Unstructured, c *flaggerv1.Canary) error {
 	return nil
 }
 
+// checkPlace refuses to overwrite an object with the name of a copy that the canary does
+// not own. One without an owner is the canary's if isCopy says so: an earlier Canary may
+// have been deleted without it, and nothing is owned in another cluster.
+func checkPlace(o *unstructured.Unstructured, c *flaggerv1.Canary, isCopy func() bool) error {
+	owner := metav1.GetControllerOf(o)
+	if o.GetResourceVersion() == "" || metav1.IsControlledBy(o, c) || owner == nil && isCopy() {
+		return nil
+	}
+	return terminal("%s %s/%s has the name of a copy, %w, and is not overwritten; rename it, or delete it if an earlier Canary left it",
+		o.GetKind(), o.GetNamespace(), o.GetName(), errTaken)
+}
+
 // needsNoHandBack reports whether a canary that ends has nothing to give up: the object
 // is its own and goes with it, or another canary has it.
 func (d Deps) needsNoHandBack(o *unstructured.Unstructured, c *flaggerv1.Canary) bool {

@@ -47,6 +47,8 @@ type copyFormat interface {
 	origin(c *flaggerv1.Canary) object.Ref
 	// reweigh changes nothing but the weights of a copy that is there.
 	reweigh(live *unstructured.Unstructured, c *flaggerv1.Canary, w provider.Weights) error
+	// isCopy reports whether an object that nobody owns is a copy for the canary.
+	isCopy(live *unstructured.Unstructured, c *flaggerv1.Canary) bool
 }
 
 // draft is an object on its way to be written.
@@ -92,6 +94,9 @@ func (s singleObject) SetWeights(ctx context.Context, c *flaggerv1.Canary, w pro
 		if o.GetResourceVersion() == "" {
 			return whole
 		}
+		if err := s.checkCopy(o, c); err != nil {
+			return err
+		}
 		return format.reweigh(o, c, w)
 	})
 }
@@ -113,6 +118,9 @@ func (s singleObject) apply(ctx context.Context, c *flaggerv1.Canary, weigh func
 	}
 	return s.write(ctx, c, s.object(c), func(o *unstructured.Unstructured) error {
 		d := draft{Unstructured: o, canary: c, from: from}
+		if err := s.checkCopy(o, c); err != nil {
+			return err
+		}
 		w, err := weigh(d)
 		if err != nil {
 			return err
@@ -138,7 +146,21 @@ func (s singleObject) Weights(ctx context.Context, c *flaggerv1.Canary) (provide
 // Finalize sends users to the apex Service also by an object that goes with the
 // canary: the garbage collector may well take the primary first.
 func (s singleObject) Finalize(ctx context.Context, c *flaggerv1.Canary) error {
-	return s.handBack(ctx, c, s.object(c), s.release)
+	return s.handBack(ctx, c, s.object(c), func(o *unstructured.Unstructured, c *flaggerv1.Canary) error {
+		if err := s.checkCopy(o, c); err != nil {
+			return err
+		}
+		return s.release(o, c)
+	})
+}
+
+// checkCopy refuses to write a copy over an object of somebody else.
+func (s singleObject) checkCopy(o *unstructured.Unstructured, c *flaggerv1.Canary) error {
+	format, ok := s.routeFormat.(copyFormat)
+	if !ok {
+		return nil
+	}
+	return checkPlace(o, c, func() bool { return format.isCopy(o, c) })
 }
 
 // handBack changes an object for the last time. One that does not exist, or that

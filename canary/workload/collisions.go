@@ -4,24 +4,33 @@ package workload
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary"
 	"github.com/sluice-cd/sluice/canary/object"
 )
+
+// ErrShared means that for the moment pods of somebody else have the labels of the
+// target's.
+var ErrShared = errors.New("a release begins once they are gone")
 
 // selectedPods is what was found when the pods that the Services of a canary select were
 // compared with those of other workloads.
 type selectedPods struct {
 	compared bool
-	// generation of the target with which they were compared, and the other workloads
-	// whose pods are selected too.
+	// generation of the target with which they were compared, and the objects of others
+	// that select, or are selected, too.
 	generation int64
 	alike      []object.Ref
 }
@@ -34,18 +43,46 @@ type podSelection struct {
 	target, primary *unstructured.Unstructured
 }
 
-// collision names a workload whose running pods are selected although they are not of
-// the copy; empty is that there is none. It looks when a release is about to begin, and
-// each time that the target changes during one; a canary at rest has its users on pods
-// that were looked at.
-func (p podSelection) collision(ctx context.Context) (with string, err error) {
+// collision is why users would get pods of two workloads.
+type collision struct {
+	why string
+	// passing means that it ends by itself, such as with a Job.
+	passing bool
+}
+
+// check makes sure that the Services of the two copies select pods of no other workload,
+// nor of each other, and that no other canary's users are led to the primary: whoever has
+// the labels gets users. A release does not begin then, and one that is under way loses
+// its users: the target, as it was seen, is stuck.
+func (p podSelection) check(ctx context.Context, r *Revision, seen *canary.Workload) error {
+	c := p.scope.canary
+	if !c.HasService() || p.scope.deleted() || !startsOrRuns(c, r) {
+		return nil
+	}
+	found, err := p.compare(ctx)
+	switch {
+	case err != nil || found.why == "":
+		return err
+	case c.Status.UnderWay():
+		seen.Ready, seen.Stuck, seen.Why = false, !found.passing, found.why
+		return nil
+	case found.passing:
+		return fmt.Errorf("spec.targetRef: %s; %w", found.why, ErrShared)
+	default:
+		return reconcile.TerminalError(fmt.Errorf("spec.targetRef: %s", found.why))
+	}
+}
+
+// compare looks when a release is about to begin, and each time that the target changes
+// during one; a canary at rest has its users on pods that were looked at.
+func (p podSelection) compare(ctx context.Context) (collision, error) {
 	before, generation := p.scope.entry.selected, p.target.GetGeneration()
 	if before.compared && before.generation == generation && len(before.alike) == 0 {
-		return "", nil
+		return collision{}, nil
 	}
 	others, err := otherWorkloads(ctx, p.scope, p.kind)
 	if err != nil {
-		return "", err
+		return collision{}, err
 	}
 	now, with := selectedPods{compared: true, generation: generation}, p.primaryIfSelected()
 	for _, other := range others {
@@ -57,8 +94,23 @@ func (p podSelection) collision(ctx context.Context) (with string, err error) {
 			with = fmt.Sprintf("%s %s.%s", strings.ToLower(other.Kind), other.Name, other.Namespace)
 		}
 	}
+	service, why, err := p.otherService(ctx)
+	if err != nil {
+		return collision{}, err
+	}
+	now.alike = append(now.alike, service...)
+	if with != "" {
+		why = fmt.Sprintf("pods of %s have all labels that those of %s are selected by (%s): users would get either; give both spec.selector and the pod labels of one of them a label that the other lacks",
+			with, title(p.target), labels.FormatLabels(p.names.own))
+	}
+	found := collision{why: why}
+	if why == "" {
+		if found, err = p.otherPod(ctx); err != nil || found.why != "" {
+			return found, err
+		}
+	}
 	p.scope.entry.selected = now
-	return with, nil
+	return found, nil
 }
 
 // primaryIfSelected names the primary if its pods have all labels of the target's. Only a
@@ -69,6 +121,73 @@ func (p podSelection) primaryIfSelected() string {
 		return title(p.primary)
 	}
 	return ""
+}
+
+// otherService finds a Service by which users of another canary would get pods of this
+// one's primary, and says why. Those of the canary side have no users at rest, and that
+// canary compares before it gives them any.
+func (p podSelection) otherService(ctx context.Context) (found []object.Ref, why string, err error) {
+	all := &corev1.ServiceList{}
+	if err := p.scope.cached.List(ctx, all, client.InNamespace(p.scope.canary.Namespace)); err != nil {
+		return nil, "", fmt.Errorf("listing services beside %s: %w", title(p.target), err)
+	}
+	are, become := p.names.matching, merge(podLabels(p.target), p.names.fixed)
+	for i := range all.Items {
+		svc := &all.Items[i]
+		whose := p.otherCanary(svc)
+		if whose == "" || !within(svc.Spec.Selector, are) && !within(svc.Spec.Selector, become) {
+			continue
+		}
+		found = append(found, p.scope.object(serviceKind, svc.Name))
+		why = fmt.Sprintf("pods of %s would have all labels that Service %s.%s of Canary %s selects by (%s): its users would get them, too; give both spec.selector and the pod labels of one of the two targets a label that the other lacks",
+			p.scope.primaryName(), svc.Name, svc.Namespace, whose, labels.FormatLabels(svc.Spec.Selector))
+	}
+	return found, why, nil
+}
+
+// otherCanary names the other canary whose users come by a Service; empty is none.
+func (p podSelection) otherCanary(svc *corev1.Service) string {
+	owner, noted := metav1.GetControllerOf(svc), originalOf(svc)
+	var whose string
+	switch {
+	case owner != nil && owner.Kind == flaggerv1.CanaryKind && !strings.HasSuffix(svc.Name, canarySuffix):
+		whose = owner.Name
+	case owner == nil && noted != nil:
+		whose = noted.Canary
+	}
+	apex, primary, _ := p.scope.canary.ServiceNames()
+	if whose == p.scope.canary.Name || svc.Name == apex || svc.Name == primary {
+		return ""
+	}
+	return whose
+}
+
+// otherPod finds a pod with the labels of the target's that no workload made that was
+// compared: one of a Job, say.
+func (p podSelection) otherPod(ctx context.Context) (collision, error) {
+	pods, err := podsWith(ctx, p.scope, p.names.own, client.Limit(maxDiagnosed))
+	if err != nil {
+		return collision{}, err
+	}
+	for i := range pods {
+		pod, owner := &pods[i], metav1.GetControllerOf(&pods[i])
+		ended := pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+		if ended || owner == nil || wasCompared(pod, owner) {
+			continue
+		}
+		return collision{passing: true, why: fmt.Sprintf("pod %s.%s of %s %s has all labels that those of %s are selected by (%s), and users would get it; give it other labels",
+			pod.Name, pod.Namespace, owner.Kind, owner.Name, title(p.target), labels.FormatLabels(p.names.own))}, nil
+	}
+	return collision{}, nil
+}
+
+// wasCompared reports whether a pod is one of a workload that [otherWorkloads] lists, or of
+// the two copies. A ReplicaSet has the label if a Deployment made it.
+func wasCompared(pod *corev1.Pod, owner *metav1.OwnerReference) bool {
+	if owner.APIVersion != appsv1.SchemeGroupVersion.String() {
+		return false
+	}
+	return owner.Kind != "ReplicaSet" || pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey] != ""
 }
 
 // startsOrRuns reports whether there is something to try, or being tried.

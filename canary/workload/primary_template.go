@@ -19,6 +19,7 @@ const (
 	// object. Copies are not Flux's.
 	toolkitMarker = "toolkit.fluxcd.io"
 	primarySuffix = "-primary"
+	canarySuffix  = "-canary"
 )
 
 // primaryTemplate turns the target's pod template into the primary's. configNames are

@@ -160,6 +160,17 @@ func (s *scope) checkOwner(object client.Object, field string) error {
 		field, kindOf(object), object.GetName(), object.GetNamespace(), owner.Name))
 }
 
+// checkTarget refuses a target that a canary made, such as a primary: it would be stopped
+// under that canary's users.
+func (s *scope) checkTarget(object client.Object) error {
+	owner := metav1.GetControllerOf(object)
+	if owner == nil || owner.Kind != flaggerv1.CanaryKind {
+		return nil
+	}
+	return s.refuse("spec.targetRef: %s %s.%s was made by Canary %s, for its users: name the target of that one, or make another",
+		kindOf(object), object.GetName(), object.GetNamespace(), owner.Name)
+}
+
 // checkPlace refuses to write a copy over what somebody else made, which would also be
 // deleted with the canary. What has no owner is the canary's if isCopy says that it is a
 // copy that lost its own, such as when an earlier Canary was deleted without what it made.

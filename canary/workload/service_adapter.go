@@ -58,6 +58,11 @@ func (f *serviceAdapter) read(ctx context.Context) error {
 	if f.target, err = f.scope.read(ctx, serviceKind, f.scope.targetName()); err != nil {
 		return err
 	}
+	if f.target != nil {
+		if err := f.scope.checkTarget(f.target); err != nil {
+			return err
+		}
+	}
 	if f.primary, err = f.scope.read(ctx, serviceKind, primary); err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ type statefulSet struct {
 // observe implements [adapter].
 func (s *statefulSet) observe(ctx context.Context) (Copies, error) {
 	err := s.read(ctx)
-	for _, step := range []func(context.Context) error{s.observePods, s.observeTarget, s.observePrimary} {
+	for _, step := range []func(context.Context) error{s.observePods, s.observeTarget, s.observePrimary, s.checkSelected} {
 		if err == nil && s.live != nil {
 			err = step(ctx)
 		}
@@ -56,6 +56,9 @@ func (s *statefulSet) read(ctx context.Context) error {
 	}
 	var err error
 	if s.live, err = s.scope.read(ctx, partition.Kind, s.scope.targetName()); err != nil || s.live == nil {
+		return err
+	}
+	if err := s.scope.checkTarget(s.live); err != nil {
 		return err
 	}
 	if s.set, err = partition.Read(s.live); err != nil {
@@ -299,5 +302,5 @@ func (s *statefulSet) write(ctx context.Context, released string) error {
 
 // objects implements [adapter]. What happens to its pods shows in its status.
 func (s *statefulSet) objects() []object.Ref {
-	return append(s.scope.services(), s.scope.object(partition.Kind, s.scope.targetName()))
+	return append(append(s.scope.services(), s.scope.object(partition.Kind, s.scope.targetName())), s.scope.entry.selected.alike...)
 }

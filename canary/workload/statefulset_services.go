@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-cd/sluice/internal/partition"
 )
 
 // ensureServices implements [servicesEnsurer]. The Services of the two halves follow the
@@ -30,17 +32,39 @@ func (s *statefulSet) selecting(revision string) map[string]string {
 	return merge(s.seen.names.own, map[string]string{appsv1.ControllerRevisionHashLabelKey: revision})
 }
 
+// checkSelected makes sure that users get no pods but those of the StatefulSet. The
+// Services of the halves tell them by their revision; one that users had before is
+// their owner's.
+func (s *statefulSet) checkSelected(ctx context.Context) error {
+	if !s.scope.canary.HasService() || s.seen.Revision == nil {
+		return nil
+	}
+	_, made, err := s.apex(ctx)
+	if err != nil || !made {
+		return err
+	}
+	names := naming{own: s.seen.names.own, settled: s.seen.names.own, matching: podLabels(s.live)}
+	return podSelection{scope: s.scope, kind: partition.Kind.Kind, names: names, target: s.live}.check(ctx, s.seen.Revision, &s.seen.Target)
+}
+
+// apex reads the Service that users call, and reports whether the canary makes it.
+func (s *statefulSet) apex(ctx context.Context) (live *corev1.Service, made bool, err error) {
+	name, _, _ := s.scope.canary.ServiceNames()
+	live = &corev1.Service{}
+	err = s.scope.cached.Get(ctx, s.scope.key(name), live)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, false, fmt.Errorf("reading service %s.%s: %w", name, s.scope.canary.Namespace, err)
+	}
+	return live, err != nil || metav1.IsControlledBy(live, s.scope.canary), nil
+}
+
 // ensureApex implements [apexEnsurer]. Users reach all pods, as they do without a
 // canary: a Service that is there stays as it is.
 func (s *statefulSet) ensureApex(ctx context.Context) error {
-	apex, _, _ := s.scope.canary.ServiceNames()
-	live := &corev1.Service{}
-	err := s.scope.cached.Get(ctx, s.scope.key(apex), live)
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("reading service %s.%s: %w", apex, s.scope.canary.Namespace, err)
+	_, made, err := s.apex(ctx)
+	if err != nil || !made {
+		return err
 	}
-	if err == nil && !metav1.IsControlledBy(live, s.scope.canary) {
-		return nil
-	}
-	return servicesOf(s.scope, s.seen).ensure(ctx, service{name: apex, selector: s.seen.names.own, metadata: s.scope.canary.Spec.Service.Apex})
+	name, _, _ := s.scope.canary.ServiceNames()
+	return servicesOf(s.scope, s.seen).ensure(ctx, service{name: name, selector: s.seen.names.own, metadata: s.scope.canary.Spec.Service.Apex})
 }

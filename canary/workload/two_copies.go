@@ -103,6 +103,9 @@ func (t *twoCopies) name() error {
 	t.seen.names = naming{target: t.scope.targetName(), keys: t.scope.opts.SelectorLabels}
 	var pods map[string]string
 	if t.target != nil {
+		if err := t.scope.checkTarget(t.target); err != nil {
+			return err
+		}
 		if t.kind.check != nil && !t.scope.deleted() {
 			if err := t.kind.check(t.target); err != nil {
 				return err

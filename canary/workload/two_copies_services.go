@@ -10,9 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-cd/sluice/canary/object"
 )
@@ -93,23 +91,10 @@ func appliedPorts(applied, live []corev1.ServicePort) []corev1.ServicePort {
 	return ports
 }
 
-// checkSelected makes sure that the Services of the two copies select pods of no other
-// workload, nor of each other: users would be sent to whatever else has the labels. A
-// release does not begin then, and one that is under way loses its users.
+// checkSelected makes sure that users get no pods but those of the two copies.
 func (t *twoCopies) checkSelected(ctx context.Context) error {
-	c := t.scope.canary
-	if t.target == nil || !c.HasService() || t.scope.deleted() || !startsOrRuns(c, t.seen.Revision) {
+	if t.target == nil {
 		return nil
 	}
-	other, err := podSelection{t.scope, t.kind.Kind, t.seen.names, t.target, t.primary}.collision(ctx)
-	if err != nil || other == "" {
-		return err
-	}
-	why := fmt.Sprintf("pods of %s have all labels that those of %s are selected by (%s): users would get either; give both spec.selector and the pod labels of one of them a label that the other lacks",
-		other, title(t.target), labels.FormatLabels(t.seen.names.own))
-	if !c.Status.UnderWay() {
-		return reconcile.TerminalError(fmt.Errorf("spec.targetRef: %s", why))
-	}
-	t.seen.Target.Ready, t.seen.Target.Stuck, t.seen.Target.Why = false, true, why
-	return nil
+	return podSelection{t.scope, t.kind.Kind, t.seen.names, t.target, t.primary}.check(ctx, t.seen.Revision, &t.seen.Target)
 }

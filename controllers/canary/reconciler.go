@@ -80,8 +80,8 @@ type Reconciler struct {
 // nothing tells when somebody installs it, and for an object that somebody has to make.
 const installDelay = 15 * time.Second
 
-// takenDelay is when to look again whether the place of a copy is free. Copies of
-// ConfigMaps and Secrets are not watched.
+// takenDelay is when to look again whether the place of a copy is free, or pods of others
+// are gone. Copies of ConfigMaps and Secrets are not watched, nor are pods.
 const takenDelay = 30 * time.Second
 
 // failed is the verdict on a revision, which only another revision changes.
@@ -100,10 +100,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, c *flaggerv1.Canary) (reconc
 	if errors.Is(err, router.ErrNotInstalled) || errors.Is(err, router.ErrMissing) {
 		err = reconciler.Waiting(err, installDelay)
 	}
-	if errors.Is(err, workload.ErrTaken) && !errors.Is(err, reconcile.TerminalError(nil)) {
+	if waitsForPlace(err) {
 		err = reconciler.Waiting(err, takenDelay)
 	}
 	return result, err
+}
+
+// waitsForPlace reports whether others are in the way of a copy, or of its users, and may
+// be gone by themselves.
+func waitsForPlace(err error) bool {
+	return errors.Is(err, workload.ErrShared) || errors.Is(err, workload.ErrTaken) && !errors.Is(err, reconcile.TerminalError(nil))
 }
 
 // reconcile observes, decides, performs and records.
@@ -160,7 +166,7 @@ func (r *Reconciler) stopMeasuring(uid types.UID) {
 // Reason implements [reconciler.Controller].
 func (r *Reconciler) Reason(err error) string {
 	switch {
-	case errors.Is(err, workload.ErrTaken) && !errors.Is(err, reconcile.TerminalError(nil)), errors.Is(err, router.ErrMissing):
+	case waitsForPlace(err), errors.Is(err, router.ErrMissing):
 		return flaggerv1.NotReadyReason
 	case errors.Is(err, router.ErrNotInstalled):
 		return flaggerv1.NotInstalledReason
