@@ -66,7 +66,21 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	if r.Clock == nil {
 		r.Clock = opts.Clock
 	}
-	kind := reconciler.Kind[*sourcev1.GitRepository]{
+	pushed := func(b *builder.Builder) *builder.Builder {
+		return b.WatchesRawSource(r.Pushed)
+	}
+	secrets, err := reconciler.Secrets[*sourcev1.GitRepository]{
+		List: func() client.ObjectList { return &sourcev1.GitRepositoryList{} }, Of: secretsOf,
+	}.Watch(mgr, &sourcev1.GitRepository{})
+	if err != nil {
+		return err
+	}
+	return reconciler.Setup(mgr, kind(), r, opts, pushed, secrets)
+}
+
+// kind is what the machinery that all kinds share asks of a GitRepository.
+func kind() reconciler.Kind[*sourcev1.GitRepository] {
+	return reconciler.Kind[*sourcev1.GitRepository]{
 		Name:      "gitrepository",
 		New:       func() *sourcev1.GitRepository { return &sourcev1.GitRepository{} },
 		Suspended: func(obj *sourcev1.GitRepository) bool { return obj.Spec.Suspend },
@@ -83,16 +97,6 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 			return about(obj.Status.Artifact)
 		},
 	}
-	pushed := func(b *builder.Builder) *builder.Builder {
-		return b.WatchesRawSource(r.Pushed)
-	}
-	secrets, err := reconciler.Secrets[*sourcev1.GitRepository]{
-		List: func() client.ObjectList { return &sourcev1.GitRepositoryList{} }, Of: secretsOf,
-	}.Watch(mgr, kind.New())
-	if err != nil {
-		return err
-	}
-	return reconciler.Setup(mgr, kind, r, opts, pushed, secrets)
 }
 
 // secretsOf are the Secrets that a source is reached with.

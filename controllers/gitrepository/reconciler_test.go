@@ -3,7 +3,9 @@
 package gitrepository_test
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -344,6 +346,32 @@ func TestFailures(t *testing.T) {
 			spoil:  func(f *fixture) { f.obj.Spec.URL = "ftp://git@example.com/app" },
 			reason: sourcev1.URLInvalidReason, says: "spec.url: ", terminal: true, condition: sourcev1.FetchFailedCondition,
 		},
+		"a repository of SHA-256": {
+			spoil: func(f *fixture) {
+				if err := errors.Join(os.RemoveAll(f.repo.Dir), os.Mkdir(f.repo.Dir, 0o700)); err != nil {
+					f.Fatal(err)
+				}
+				f.repo.Git("init", "-q", "--bare", "--object-format=sha256", "-b", "main")
+				f.repo.Commit("main", nil)
+			},
+			reason: sourcev1.GitOperationFailedReason, says: "spec.url: ", terminal: true, condition: sourcev1.FetchFailedCondition,
+		},
+		"a server that names its commit and does not hand it out": {
+			spoil: func(f *fixture) {
+				f.server.Intercept(func(next http.Handler) http.Handler {
+					return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						asked, _ := io.ReadAll(r.Body)
+						if bytes.Contains(asked, []byte("want ")) {
+							http.Error(w, "no", http.StatusForbidden)
+							return
+						}
+						r.Body = io.NopCloser(bytes.NewReader(asked))
+						next.ServeHTTP(w, r)
+					})
+				})
+			},
+			reason: sourcev1.AuthenticationFailedReason, says: "failed to checkout and determine revision: ", condition: sourcev1.FetchFailedCondition,
+		},
 		"a range that is none": {
 			spoil:  func(f *fixture) { f.obj.Spec.Reference.SemVer = "one" },
 			reason: sourcev1.GitOperationFailedReason, says: "spec.ref: invalid reference: semver", terminal: true, condition: sourcev1.FetchFailedCondition,
@@ -431,8 +459,8 @@ func TestFailures(t *testing.T) {
 			if c == nil || c.Status != metav1.ConditionTrue || c.Reason != tc.reason || !strings.Contains(c.Message, tc.says) {
 				t.Errorf("condition is %+v", c)
 			}
-			if len(tc.server) > 0 || tc.condition == sourcev1.StorageOperationFailedCondition || good.Timeout != f.obj.Spec.Timeout {
-				return
+			if len(tc.server) > 0 || cmp.Equal(*good, f.obj.Spec) || good.Timeout != f.obj.Spec.Timeout {
+				return // what is wrong is not in the spec
 			}
 			f.obj.Spec = *good
 			f.must()
@@ -441,6 +469,47 @@ func TestFailures(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAnArtifactOfAnEarlierProcess(t *testing.T) {
+	f := setup(t)
+	f.must()
+	t.Run("is named by the address that the store has now", func(t *testing.T) {
+		f.restart()
+		f.Publisher.Store = source.NewStore(filepath.Join(f.dir, "artifacts"), "moved.example.com", f.clock)
+		f.must()
+		if url := f.obj.Status.Artifact.URL; !strings.HasPrefix(url, "http://moved.example.com/gitrepository/apps/app/") {
+			t.Errorf("the URL is %s", url)
+		}
+	})
+	t.Run("that there is no memory to share is told", func(t *testing.T) {
+		f.restart()
+		f.Publisher.Memory = budget.New(1000)
+		_, err := f.reconcile()
+		c := apimeta.FindStatusCondition(f.obj.Status.Conditions, sourcev1.StorageOperationFailedCondition)
+		if err == nil || c == nil || c.Reason != sourcev1.ArchiveOperationFailedReason {
+			t.Errorf("error %v, condition %+v", err, c)
+		}
+	})
+	t.Run("is as good without the mirror", func(t *testing.T) {
+		if err := os.RemoveAll(filepath.Join(f.dir, "mirrors")); err != nil {
+			t.Fatal(err)
+		}
+		f.restart()
+		requests := f.server.Requests()
+		if f.must(); f.server.Requests() != requests+1 {
+			t.Errorf("it cost %d requests", f.server.Requests()-requests)
+		}
+	})
+	t.Run("that cannot be removed is told, so that it is tried again", func(t *testing.T) {
+		dir := filepath.Join(f.dir, "artifacts", "gitrepository")
+		if err := errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Finalize(t.Context(), f.obj); err == nil {
+			t.Error("no error")
+		}
+	})
 }
 
 func TestSecret(t *testing.T) {
