@@ -201,13 +201,20 @@ func TestADeletedObjectDrifts(t *testing.T) {
 func (e *testEnv) waitSeen(t *testing.T, name string) {
 	t.Helper()
 	u := named(name)
-	// Informers have no event for this.
-	err := wait.PollUntilContextTimeout(t.Context(), 5*time.Millisecond, 10*time.Second, true, func(context.Context) (bool, error) {
+	e.poll(t, name+" is never seen", func() bool {
 		_, freshness := e.set.engine.informers.Look(u.GroupVersionKind(), idOf(u), "")
-		return freshness == decide.Fresh, nil
+		return freshness == decide.Fresh
+	})
+}
+
+// poll waits for what informers have no event for.
+func (e *testEnv) poll(t *testing.T, or string, done func() bool) {
+	t.Helper()
+	err := wait.PollUntilContextTimeout(t.Context(), 5*time.Millisecond, 10*time.Second, true, func(context.Context) (bool, error) {
+		return done(), nil
 	})
 	if err != nil {
-		t.Fatalf("%s is never seen: %v", name, err)
+		t.Fatalf("%s: %v", or, err)
 	}
 }
 
