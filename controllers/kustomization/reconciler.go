@@ -89,7 +89,12 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		return err
 	}
 	w := watches{cache: r.client, wake: &r.wake}
-	kind := reconciler.Kind[*kustomizev1.Kustomization]{
+	return reconciler.Setup(mgr, kind(), r, opts, w.sources, w.dependencies, w.inputs, w.news)
+}
+
+// kind is what the machinery that all kinds share asks of a Kustomization.
+func kind() reconciler.Kind[*kustomizev1.Kustomization] {
+	return reconciler.Kind[*kustomizev1.Kustomization]{
 		Name:      "kustomization",
 		New:       func() *kustomizev1.Kustomization { return &kustomizev1.Kustomization{} },
 		Suspended: func(k *kustomizev1.Kustomization) bool { return k.Spec.Suspend },
@@ -103,7 +108,6 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 			return revisionOf(cmp.Or(k.Status.LastAttemptedRevision, k.Status.LastAppliedRevision), "")
 		},
 	}
-	return reconciler.Setup(mgr, kind, r, opts, w.sources, w.dependencies, w.inputs, w.news)
 }
 
 // Reconcile implements reconciler.Controller.
