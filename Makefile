@@ -43,7 +43,7 @@ upstream: ## Build Flux's CLI and controllers, Flagger, its load tester, Helm an
 	hack/upstream.sh gitea
 
 .PHONY: demo
-demo: build playground ## Show a good and a bad release from push to verdict (STORY=release, NODE=real, KEEP=1)
+demo: build playground ## Show a good and a bad release from push to verdict (STORY=pull-request or release, NODE=real, KEEP=1)
 	go run ./test/demo -story $(STORY) -node $(NODE) $(if $(KEEP),-keep) $(if $(PICTURE),-picture $(PICTURE))
 
 .PHONY: generate

@@ -117,6 +117,17 @@ func (e *forgeEnv) pull() *gitea.Pull {
 	return &all[0]
 }
 
+// newestPull is the number of the newest pull request.
+func (e *forgeEnv) newestPull() int64 {
+	e.t.Helper()
+	all, err := e.repo.Pulls(e.t.Context(), "open")
+	must(e.t, err)
+	if len(all) != 1 {
+		e.t.Fatalf("there are %d open pull requests: %+v; the status is %+v", len(all), all, e.stage())
+	}
+	return all[0].Number
+}
+
 // until reconciles until something is so: the forge computes in the background.
 func (e *forgeEnv) until(what string, so func() bool) {
 	e.t.Helper()

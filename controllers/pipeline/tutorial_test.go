@@ -3,9 +3,8 @@
 package pipeline
 
 import (
-	"maps"
 	"regexp"
-	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,11 +20,16 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
-	"github.com/sluice-cd/sluice/test/fake/gitserver"
+	"github.com/sluice-cd/sluice/test/gitea"
+	"github.com/sluice-cd/sluice/test/harness"
 )
 
-// tutorial is the story of docs/promotion.md, told by the controller.
-type tutorial struct{ *env }
+// tutorial is a story of docs/promotion.md, told by the controller.
+type tutorial struct {
+	*env
+	git func(arguments ...string) string // in the repository
+	tag func(stage string) string        // that a stage has on main
+}
 
 // step is a numbered step of the page: what its commands print.
 type step struct{ command, prints string }
@@ -65,7 +69,7 @@ func (s *tutorial) prints(steps []step) {
 		if path, ok := strings.CutPrefix(one.command, "kubectl get pipeline shop -o jsonpath="); ok {
 			got = s.path(strings.Trim(path, "'"))
 		} else if arguments, ok := strings.CutPrefix(one.command, "git "); ok {
-			got = s.repo.Git(strings.Fields(strings.ReplaceAll(arguments, "origin/", ""))...)
+			got = s.git(strings.Fields(strings.ReplaceAll(arguments, "origin/", ""))...)
 		} else if one.prints == "" {
 			continue
 		}
@@ -103,7 +107,7 @@ func (s *tutorial) releases(phase flaggerv1.CanaryPhase, message string) {
 	s.t.Helper()
 	var d appsv1.Deployment
 	s.get("app", &d)
-	d.Spec.Template.Spec.Containers[0].Image = "registry/app:" + s.has("production")
+	d.Spec.Template.Spec.Containers[0].Image = "registry/app:" + s.tag("production")
 	s.update(&d)
 	var c flaggerv1.Canary
 	s.get("app", &c)
@@ -112,18 +116,46 @@ func (s *tutorial) releases(phase flaggerv1.CanaryPhase, message string) {
 	s.update(&c)
 }
 
+// asOnThePage has production soak for an hour and be verified by a Canary.
+func asOnThePage(p *sluicev1.Pipeline) {
+	production := p.Spec.Stage("production")
+	production.After.Soak = &metav1.Duration{Duration: time.Hour}
+	production.Verify = []sluicev1.Verification{{Canary: &sluicev1.CanaryVerification{Name: "app"}}}
+}
+
+// begins are the files that the story begins with.
+var begins = map[string]string{
+	"staging/app.yaml":    strings.Replace(marked, ":1 ", ":1.4.2 ", 1),
+	"production/app.yaml": strings.Replace(marked, ":1 ", ":1.4.2 ", 1),
+}
+
 func newTutorial(t *testing.T) *tutorial {
 	t.Helper()
-	s := &tutorial{newEnv(t, func(p *sluicev1.Pipeline) {
-		production := p.Spec.Stage("production")
-		production.After.Soak = &metav1.Duration{Duration: time.Hour}
-		production.Verify = []sluicev1.Verification{{Canary: &sluicev1.CanaryVerification{Name: "app"}}}
-	})}
+	e := newEnv(t, asOnThePage)
+	e.repo.Commit("main", begins)
+	return begin(&tutorial{env: e, git: e.repo.Git, tag: e.has})
+}
+
+// newPullRequestTutorial is at a real forge, which has another clock.
+func newPullRequestTutorial(t *testing.T) (*tutorial, *forgeEnv) {
+	t.Helper()
+	e := newGitea(t).env(t, asOnThePage, proposes(never))
+	_, err := e.at.Admin.Commit(t.Context(), e.repo, gitea.Commit{Branch: gitea.Branch, Message: "Begin", Files: begins})
+	must(t, err)
+	return begin(&tutorial{
+		env: e.env, tag: func(stage string) string { return e.has("main", stage) },
+		git: func(arguments ...string) string {
+			out, err := harness.Git(t.Context(), append([]string{"-C", e.repo.Local().Bare}, arguments...)...)
+			must(t, err)
+			return out
+		},
+	}), e
+}
+
+// begin has 1.4.2 run in both stages, released three days ago.
+func begin(s *tutorial) *tutorial {
+	s.t.Helper()
 	s.clock.SetTime(time.Date(2026, 11, 30, 9, 0, 0, 0, time.UTC))
-	s.repo.Commit("main", gitserver.Files{
-		"staging/app.yaml":    strings.Replace(marked, ":1 ", ":1.4.2 ", 1),
-		"production/app.yaml": strings.Replace(marked, ":1 ", ":1.4.2 ", 1),
-	})
 	s.release("1.4.2")
 	s.fetch()
 	s.apply("staging")
@@ -134,9 +166,7 @@ func newTutorial(t *testing.T) *tutorial {
 	c.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "app"}
 	c.Status.Phase, c.Status.LastTransitionTime = flaggerv1.CanaryPhaseSucceeded, metav1.NewTime(s.clock.Now().Add(-72*time.Hour))
 	for _, object := range []client.Object{d, c} {
-		if err := s.Client.Create(t.Context(), object); err != nil {
-			t.Fatal(err)
-		}
+		must(s.t, s.Client.Create(s.t.Context(), object))
 	}
 	return s
 }
@@ -158,35 +188,73 @@ func TestWhatWasThereBeforeThePipelineIsNoFault(t *testing.T) {
 }
 
 func TestTheTutorialByCommits(t *testing.T) {
-	s, page := newTutorial(t), stepsOf(t, "By commits")
-	told := map[string]func(){
-		"1": func() { s.clock.Step(time.Hour) },
-		"2": func() {
+	s := newTutorial(t)
+	s.told("By commits", []func(){
+		func() { s.clock.Step(time.Hour) },
+		func() {
 			s.clock.SetTime(time.Date(2026, 11, 30, 13, 0, 0, 0, time.UTC))
 			s.release("1.5.0")
 		},
-		"3": func() {
+		func() {
 			s.clock.Step(2 * time.Minute)
 			s.apply("staging")
 		},
-		"4": func() {
+		func() {
 			s.clock.Step(time.Hour)
 			s.reconcile()
 			s.apply("production")
 			s.releases(flaggerv1.CanaryPhaseProgressing, "")
 		},
-		"5": func() {
+		func() {
 			s.clock.Step(6 * time.Minute)
 			s.releases(flaggerv1.CanaryPhaseFailed, "request-success-rate 91.2 is below 99 at weight 20")
 			s.reconcile()
 			s.apply("production")
 			s.releases(flaggerv1.CanaryPhaseSucceeded, "")
 		},
+	})
+}
+
+func TestTheTutorialByPullRequests(t *testing.T) {
+	s, e := newPullRequestTutorial(t)
+	merge := func() {
+		must(t, e.at.alice.Merge(t.Context(), e.repo, e.newestPull(), gitea.StyleMerge))
+		e.look()
+		s.apply("production")
 	}
+	s.told("By pull requests", []func(){
+		func() { s.clock.Step(time.Hour) },
+		func() {
+			s.clock.SetTime(time.Date(2026, 11, 30, 13, 0, 0, 0, time.UTC))
+			s.release("1.5.0")
+			s.reconcile()
+			s.apply("staging")
+			s.reconcile()
+			s.clock.Step(time.Hour)
+		},
+		func() {
+			merge()
+			s.releases(flaggerv1.CanaryPhaseProgressing, "")
+		},
+		func() {
+			s.clock.Step(6 * time.Minute)
+			s.releases(flaggerv1.CanaryPhaseFailed, "request-success-rate 91.2 is below 99 at weight 20")
+		},
+		func() {
+			merge()
+			s.releases(flaggerv1.CanaryPhaseSucceeded, "")
+		},
+	})
+}
+
+// told does what is before each step of a section, in their order, and holds the step to it.
+func (s *tutorial) told(section string, before []func()) {
+	s.t.Helper()
+	page := stepsOf(s.t, section)
 	s.reconcile()
-	for _, number := range slices.Sorted(maps.Keys(told)) {
-		told[number]()
+	for i, do := range before {
+		do()
 		s.reconcile()
-		s.prints(page[number])
+		s.prints(page[strconv.Itoa(i+1)])
 	}
 }

@@ -12,7 +12,8 @@
 //	c.Release(ctx, chain.Release{Tag: "1.1.0"})
 //	outcome, _ := c.Verdict(ctx, "1.1.0")  // Promoted or RolledBack
 //
-// A [Promotion] goes from staging to production, by those of config/samples/promotion.
+// A [Promotion] goes from staging to production, by those of config/samples/promotion; with
+// [PullRequests] a person merges what goes to production, at a forge that the chain starts.
 // [Chain.Follow] and [Promotion.Follow] tell what happens on the way as a stream of
 // [Entry]. All of it is read from the Kubernetes API, the registry and Git, where anybody
 // can look: nothing here knows the controller from inside, nor even starts it.

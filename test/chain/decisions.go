@@ -25,6 +25,9 @@ func (n *narrator) promoted(ctx context.Context, p *sluicev1.Pipeline) []Entry {
 		}
 		for _, gate := range stage.Waiting {
 			what, _, _ := strings.Cut(gate.Message, " until ") // which may move by a second
+			if gate.Type == sluicev1.GateReview && stage.PullRequest != nil && stage.PullRequest.State != "open" {
+				continue // what was merged is on its way, and the commit says so
+			}
 			if told[gate.Type] && n.first("gate "+stage.Name+" "+what) {
 				entries = append(entries, Entry{Hop: Waits, Stage: stage.Name, Text: gate.Message, Weight: -1})
 			}

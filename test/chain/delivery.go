@@ -38,6 +38,8 @@ type delivery struct {
 
 	images  images
 	samples string            // folder of manifests, below config/samples
+	chain   []string          // files of the folder that have the chain, each of which may replace objects of those before
+	values  map[string]string // of variables of the manifests, besides the playground's
 	names   map[string]string // of namespaces: here, by what samples call them
 	apps    []string          // namespaces in which the app runs
 }
@@ -45,6 +47,7 @@ type delivery struct {
 func newDelivery(p *harness.Playground, samples string) (*delivery, error) {
 	root, err := harness.Root()
 	d := &delivery{Playground: p, samples: filepath.Join(root, "config", "samples", samples), images: labelled{p}, Ledger: traffic.Ledger{Slow: Slow}}
+	d.chain = []string{"chain.yaml"}
 	if p.Node == "real" {
 		d.images = &built{playground: p}
 	}
@@ -67,11 +70,16 @@ func (d *delivery) apply(ctx context.Context, o Options, seed func(context.Conte
 	if err := seed(ctx, files); err != nil {
 		return err
 	}
-	manifests, err := d.read(filepath.Join(d.samples, "chain.yaml"))
-	if err != nil {
-		return err
+	for _, file := range d.chain {
+		manifests, err := d.read(filepath.Join(d.samples, file))
+		if err != nil {
+			return err
+		}
+		if err := d.Apply(ctx, manifests); err != nil {
+			return err
+		}
 	}
-	return d.Apply(ctx, manifests)
+	return nil
 }
 
 // seedUnder seeds a repository of the playground's Git server.
@@ -161,6 +169,7 @@ func (d *delivery) read(path string) ([]byte, error) {
 		"SLUICE_REGISTRY": d.Registry, "SLUICE_GIT_URL": d.GitURL,
 		"SLUICE_GIT_USERNAME": d.GitUsername, "SLUICE_GIT_PASSWORD": d.GitPassword,
 	}
+	maps.Copy(values, d.values)
 	data = named.ReplaceAllFunc(data, func(match []byte) []byte {
 		parts := named.FindSubmatch(match)
 		if name, ok := d.names[string(parts[2])]; ok {

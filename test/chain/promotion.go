@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -25,11 +26,24 @@ const (
 // Promotion is a chain that ends in two environments, one after the other.
 type Promotion struct {
 	*delivery
+
+	// patience is how long anything may take; zero is without end.
+	patience time.Duration
+	// act is what a person does who looks at the pipeline; nil is nothing.
+	act func(context.Context, *sluicev1.Pipeline) error
 }
 
 // SetupPromotion is [Setup] for a [Promotion]. Nodes have to be simulated: real ones have
 // one gateway, and one address to reach it by.
 func SetupPromotion(ctx context.Context, p *harness.Playground, work string, o Options) (*Promotion, error) {
+	c, err := newPromotion(p, o)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.apply(ctx, o, c.seedUnder(work))
+}
+
+func newPromotion(p *harness.Playground, o Options) (*Promotion, error) {
 	if p.Node == "real" {
 		return nil, errors.New("a promotion has users in two environments, and real nodes have a gateway for one: use simulated nodes")
 	}
@@ -44,8 +58,7 @@ func SetupPromotion(ctx context.Context, p *harness.Playground, work string, o O
 		d.names = map[string]string{sample: o.Namespace, Staging: o.Namespace + "-" + Staging, Production: o.Namespace + "-" + Production}
 	}
 	d.apps = []string{d.names[Staging], d.names[Production]}
-	c := &Promotion{delivery: d}
-	return c, c.apply(ctx, o, c.seedUnder(work))
+	return &Promotion{delivery: d, patience: patience}, nil
 }
 
 // In is the namespace that a stage is applied to.
@@ -134,8 +147,11 @@ func (c *Promotion) Verdict(ctx context.Context, tag string) (Outcome, error) {
 
 // until waits until the pipeline is as it should be.
 func (c *Promotion) until(ctx context.Context, what string, ok func(*sluicev1.Pipeline) bool) error {
-	_, err := harness.Eventually(ctx, what, patience, func(ctx context.Context) (bool, string) {
+	_, err := harness.Eventually(ctx, what, c.patience, func(ctx context.Context) (bool, string) {
 		p, err := c.Pipeline(ctx)
+		if err == nil && c.act != nil {
+			err = c.act(ctx, p)
+		}
 		if err != nil {
 			return false, err.Error()
 		}

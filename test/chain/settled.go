@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/test/harness"
 
 	"github.com/fluxcd/pkg/apis/meta"
 )
@@ -30,7 +31,8 @@ func (c *Promotion) Running(ctx context.Context, stage string) (string, error) {
 
 // Settled looks again at everything after a bad release, and demands that nothing goes
 // after it any more: its digest is in quarantine, and neither Git nor a stage's wishes
-// change when the policy and the pipeline are reconciled again.
+// change when the policy and the pipeline are reconciled again, nor does the policy choose
+// it.
 func (c *Promotion) Settled(ctx context.Context, bad string) error {
 	p, err := c.Pipeline(ctx)
 	if err != nil {
@@ -48,6 +50,9 @@ func (c *Promotion) Settled(ctx context.Context, bad string) error {
 		return err
 	}
 	if err := c.again(ctx, policy); err != nil {
+		return err
+	}
+	if err := c.passesOver(ctx, bad); err != nil {
 		return err
 	}
 	if err := c.again(ctx, p); err != nil {
@@ -68,6 +73,28 @@ func (c *Promotion) Settled(ctx context.Context, bad string) error {
 	}
 	if after, err := c.Repo.Head(ctx); err != nil || after != before {
 		return fmt.Errorf("another look at %s made commit %s: %w", bad, after, err)
+	}
+	return nil
+}
+
+// passesOver waits until the policy has had the look that was asked for, and demands that
+// it does not choose a tag.
+func (c *Promotion) passesOver(ctx context.Context, bad string) error {
+	var chosen string
+	if _, err := harness.Eventually(ctx, "another look of the policy", c.patience, func(ctx context.Context) (bool, string) {
+		policy, err := c.Policy(ctx)
+		if err != nil {
+			return false, err.Error()
+		}
+		if chosen = ""; policy.Status.LatestRef != nil {
+			chosen = policy.Status.LatestRef.Tag
+		}
+		return policy.Status.LastHandledReconcileAt == policy.Annotations[meta.ReconcileRequestAnnotation], "it chose " + chosen
+	}); err != nil {
+		return err
+	}
+	if chosen == bad || chosen == "" {
+		return fmt.Errorf("the policy chooses %q while %s is in quarantine", chosen, bad)
 	}
 	return nil
 }

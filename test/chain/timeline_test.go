@@ -160,6 +160,9 @@ func TestNarratorTellsOfStages(t *testing.T) {
 	}}
 	proposed := &sluicev1.Pipeline{}
 	proposed.Status.Stages = []sluicev1.StageStatus{{Name: Production, PullRequest: &sluicev1.PullRequestStatus{Number: 7, URL: "http://forge/7", State: "open"}}}
+	merged := proposed.DeepCopy()
+	merged.Status.Stages[0].PullRequest.State = "merged"
+	merged.Status.Stages[0].Waiting = []sluicev1.Gate{{Type: sluicev1.GateReview, Message: "#7 is merged, and the branch does not have it"}}
 	news := []Entry{
 		{Hop: Verified, Stage: Staging, Text: "podinfo 1.1.0", Weight: -1},
 		{Hop: Failed, Stage: Production, Text: "podinfo 1.1.0: it failed", Weight: -1, Warning: true},
@@ -194,6 +197,11 @@ func TestNarratorTellsOfStages(t *testing.T) {
 			[]client.Object{&sluicev1.Pipeline{}},
 			proposed,
 			[]Entry{{Hop: Proposed, Stage: Production, Text: "pull request http://forge/7 is open", Weight: -1}},
+		},
+		"of one that is merged only that is told: the rest is a matter of moments": {
+			[]client.Object{proposed},
+			merged,
+			[]Entry{{Hop: Proposed, Stage: Production, Text: "pull request http://forge/7 is merged", Weight: -1}},
 		},
 	}
 	for name, tc := range cases {

@@ -5,15 +5,17 @@
 // config/samples, pushes a good release and then a bad one, and tells what happens to
 // them as it happens. Its stories are
 //
-//	demo -story promotion    from staging to production; the bad one is taken back in Git (default)
-//	demo -story release      one environment: promoted to all users, or rolled back
+//	demo -story promotion      from staging to production; the bad one is taken back in Git (default)
+//	demo -story pull-request   the same with production by pull request, which somebody merges
+//	demo -story release        one environment: promoted to all users, or rolled back
 //
 // and its other flags
 //
 //	-node simulated    pods and their traffic are simulated (default)
 //	-node real         pods and requests are real; Linux, root
 //	-picture demo.svg  also draw what the releases print
-//	-keep              leave everything running afterwards, until Ctrl-C
+//	-keep              leave everything running afterwards, until Ctrl-C; pull requests are
+//	                   yours to merge
 //
 // Everything it prints was read from the Kubernetes API and from Git. It exits with
 // status 0 only if the good release was promoted, the bad one rolled back, and all is
@@ -34,7 +36,7 @@ import (
 )
 
 func main() {
-	name := flag.String("story", "promotion", "promotion or release")
+	name := flag.String("story", "promotion", "promotion, pull-request or release")
 	node := flag.String("node", "simulated", "simulated or real")
 	keep := flag.Bool("keep", false, "leave everything running until Ctrl-C")
 	file := flag.String("picture", "", "SVG file to draw what the releases print to")
@@ -42,7 +44,7 @@ func main() {
 	log.SetLogger(logr.Discard()) // what is worth telling is in the timeline
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	story, err := newStory(*name, *node)
+	story, err := newStory(*name, setting{*node, *keep})
 	if err != nil {
 		fail(err)
 	}
@@ -95,6 +97,7 @@ func (s *stage) play(ctx context.Context) error {
 	if s.picture != nil {
 		s.picture.text.Reset() // how it was set up is not of interest
 	}
+	s.out.invite(s.story.invitation())
 	for _, r := range s.story.releases() {
 		if err := s.release(ctx, r); err != nil {
 			return err

@@ -61,6 +61,18 @@ func (p *printer) done(what string, took time.Duration) {
 	p.printf("  %s %-44s %s\n", p.style.green("✓"), what, p.style.dim(seconds(took)))
 }
 
+// invite tells what people can do, if anything.
+func (p *printer) invite(lines []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, line := range lines {
+		if i == 0 {
+			p.printf("\n")
+		}
+		p.printf("  %s\n", p.style.bold(line))
+	}
+}
+
 func (p *printer) begin(r chain.Release, node string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

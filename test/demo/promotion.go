@@ -27,8 +27,8 @@ type promotionStory struct {
 // enough to tell.
 const quickly = 4 * time.Second
 
-func newPromotionStory(node string) (story, error) {
-	if node == "real" {
+func newPromotionStory(s setting) (story, error) {
+	if s.node == "real" {
 		return nil, errors.New("the story is for simulated nodes: what is bad about its second release is bad in production alone, " +
 			"which podinfo on real nodes has nothing for; use STORY=release with NODE=real")
 	}
@@ -45,6 +45,8 @@ func (*promotionStory) flags() []string { return []string{"--canary-min-interval
 func (*promotionStory) staged() bool { return true }
 
 func (*promotionStory) clear() {}
+
+func (*promotionStory) invitation() []string { return nil }
 
 func (*promotionStory) releases() []release {
 	bad := traffic.Traits{Latency: 40 * time.Millisecond, ErrorRate: 0.3, ErrorNamespace: chain.Production}

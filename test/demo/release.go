@@ -32,6 +32,8 @@ func (*releaseStory) staged() bool { return false }
 
 func (*releaseStory) clear() {}
 
+func (*releaseStory) invitation() []string { return nil }
+
 func (*releaseStory) releases() []release {
 	return []release{
 		{chain.Release{Tag: "1.1.0", Traits: traffic.Traits{Latency: 25 * time.Millisecond}}, chain.Promoted},

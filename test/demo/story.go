@@ -22,6 +22,8 @@ type story interface {
 	flags() []string
 	// staged reports whether there is a pipeline.
 	staged() bool
+	// invitation is what people are told before the first release: what they can do.
+	invitation() []string
 	releases() []release
 	// last reports whether an entry is the last one of a release.
 	last(e chain.Entry) bool
@@ -59,17 +61,24 @@ type moral struct {
 	where, image, rest string
 }
 
-// stories by name. The value makes one for a kind of nodes.
-var stories = map[string]func(node string) (story, error){
-	"release":   func(string) (story, error) { return &releaseStory{}, nil },
-	"promotion": newPromotionStory,
+// setting is what a story is told with.
+type setting struct {
+	node string // simulated or real
+	keep bool   // somebody looks on, and may take part
+}
+
+// stories by name. The value makes one for a setting.
+var stories = map[string]func(setting) (story, error){
+	"release":      func(setting) (story, error) { return &releaseStory{}, nil },
+	"promotion":    newPromotionStory,
+	"pull-request": newPullRequestStory,
 }
 
 // newStory finds a story.
-func newStory(name, node string) (story, error) {
+func newStory(name string, s setting) (story, error) {
 	tell, ok := stories[name]
 	if !ok {
 		return nil, fmt.Errorf("there is no story %q, only %s", name, strings.Join(slices.Sorted(maps.Keys(stories)), ", "))
 	}
-	return tell(node)
+	return tell(s)
 }

@@ -15,11 +15,12 @@ func TestStoriesThatCannotBeToldAreRefused(t *testing.T) {
 		"a promotion is told on simulated nodes":            {"promotion", "simulated", ""},
 		"a release is told on real nodes":                   {"release", "real", ""},
 		"a promotion needs what real nodes have not":        {"promotion", "real", "use STORY=release with NODE=real"},
-		"of a story that there is not, the others are told": {"fairy tale", "simulated", "only promotion, release"},
+		"of a story that there is not, the others are told": {"fairy tale", "simulated", "only promotion, pull-request, release"},
+		"so do pull requests":                               {"pull-request", "real", "use STORY=release with NODE=real"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, err := newStory(tc.story, tc.node)
+			_, err := newStory(tc.story, setting{node: tc.node})
 			if tc.wantErr == "" && err != nil || tc.wantErr != "" && (err == nil || !strings.Contains(err.Error(), tc.wantErr)) {
 				t.Errorf("error %v, want %q", err, tc.wantErr)
 			}

@@ -5,6 +5,8 @@ package gitea
 import (
 	"context"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/sluice-cd/sluice/test/harness"
 )
@@ -22,6 +24,13 @@ func (p *Person) Clone(ctx context.Context, r *Repo, dir string) error {
 		}
 	}
 	return nil
+}
+
+// Local is the repository as the server keeps it, to be read with git; it has no clone to
+// commit through.
+func (r *Repo) Local() *harness.Repo {
+	folder := strings.ToLower(filepath.Join(r.Owner, r.Name) + ".git")
+	return &harness.Repo{URL: r.URL, Bare: filepath.Join(r.server.dir, "data", "gitea-repositories", folder)}
 }
 
 // Revert pushes a new branch that takes a commit of the default branch back, as the

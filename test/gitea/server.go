@@ -48,6 +48,7 @@ type Server struct {
 	KnownHosts string
 
 	bin, config string
+	dir         string // of everything that it keeps
 	ssh         string // host:port
 }
 
@@ -89,7 +90,7 @@ func start(ctx context.Context, bin, dir string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{URL: "http://" + web, bin: bin, config: filepath.Join(dir, "app.ini"), ssh: ssh}
+	s := &Server{URL: "http://" + web, bin: bin, dir: dir, config: filepath.Join(dir, "app.ini"), ssh: ssh}
 	if s.KnownHosts, err = hostKey(ssh, dir); err != nil {
 		return nil, err
 	}

@@ -24,28 +24,8 @@ import (
 // goes from staging to production; one that only the users of production have trouble
 // with is taken back in Git, and no stage is given it again.
 func TestWhatFailsInProductionAloneIsTakenBackThere(t *testing.T) {
-	c := start(t)
-	for _, tc := range []struct {
-		release chain.Release
-		want    chain.Outcome
-	}{
-		{chain.Release{Tag: "1.1.0"}, chain.Promoted},
-		{chain.Release{Tag: "1.2.0", Traits: traffic.Traits{ErrorRate: 0.5, ErrorNamespace: c.In(chain.Production)}}, chain.RolledBack},
-	} {
-		if err := c.Release(t.Context(), tc.release); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := c.Verdict(t.Context(), tc.release.Tag); err != nil || got != tc.want {
-			t.Fatalf("%s was %q, want %q: %v", tc.release.Tag, got, tc.want, err)
-		}
-		image, err := c.Running(t.Context(), chain.Production)
-		if err != nil || !strings.HasPrefix(image, c.Image()+":1.1.0@sha256:") {
-			t.Errorf("after %s the users of production get %s: %v", tc.release.Tag, image, err)
-		}
-	}
-	if err := c.Settled(t.Context(), "1.2.0"); err != nil {
-		t.Error(err)
-	}
+	c := start(t, byCommits)
+	play(t, c, "1.2.0", "1.1.0")
 	commits, err := c.Repo.Log(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -61,6 +41,71 @@ func TestWhatFailsInProductionAloneIsTakenBackThere(t *testing.T) {
 	}
 }
 
+// TestWhatAPersonMergesGoesToProductionAndBack is about a bad release, with production by
+// pull request at a real forge. The interval of the pipeline is longer than anything is
+// waited for: what is seen of a merge is seen because the forge told the Receiver.
+func TestWhatAPersonMergesGoesToProductionAndBack(t *testing.T) {
+	var c *chain.PullRequests
+	set := func(p *harness.Playground, work string, o chain.Options) (*chain.Promotion, []string, error) {
+		harness.RequireUpstream(t, "gitea")
+		var err error
+		c, err = chain.SetupPullRequests(t.Context(), p, work, o, chain.ByProgram)
+		t.Cleanup(c.Close)
+		if err != nil {
+			return nil, nil, err
+		}
+		return c.Promotion, []string{"--receiverAddr", c.Webhooks}, nil
+	}
+	play(t, start(t, set), "1.1.0")
+	ended, err := c.Ended(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, pr := range ended {
+		if pr.MergedBy == nil || pr.MergedBy.Name != c.Person.Name {
+			t.Errorf("%s was not merged by %s: %+v", pr.Title, c.Person.Name, pr)
+		}
+		got = append(got, pr.Title)
+	}
+	want := []string{"Roll back production of podinfo to podinfo 1.0.0", "Promote podinfo to production: podinfo 1.1.0"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("pull requests, newest first (-want +got):\n%s", diff)
+	}
+}
+
+// play puts good releases and then one that is bad in production alone through the chain.
+func play(t *testing.T, c *chain.Promotion, bad string, good ...string) {
+	t.Helper()
+	serves := chain.First
+	release := func(r chain.Release, want chain.Outcome) {
+		t.Helper()
+		if err := c.Release(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := c.Verdict(t.Context(), r.Tag); err != nil || got != want {
+			t.Fatalf("%s was %q, want %q: %v", r.Tag, got, want, err)
+		}
+	}
+	running := func(after string) {
+		t.Helper()
+		image, err := c.Running(t.Context(), chain.Production)
+		if tag, _, _ := strings.Cut(image, "@sha256:"); err != nil || tag != c.Image()+":"+serves {
+			t.Errorf("after %s the users of production get %s: %v", after, image, err)
+		}
+	}
+	for _, tag := range good {
+		release(chain.Release{Tag: tag}, chain.Promoted)
+		serves = tag
+		running(tag)
+	}
+	release(chain.Release{Tag: bad, Traits: traffic.Traits{ErrorRate: 0.5, ErrorNamespace: c.In(chain.Production)}}, chain.RolledBack)
+	running(bad)
+	if err := c.Settled(t.Context(), bad); err != nil {
+		t.Error(err)
+	}
+}
+
 const (
 	// interval is that of the analysis in this test.
 	interval = 4 * time.Second
@@ -68,10 +113,18 @@ const (
 	deadline = 20 * time.Second
 )
 
+// setup applies a chain, and returns the flags that its controller needs.
+type setup func(p *harness.Playground, work string, o chain.Options) (*chain.Promotion, []string, error)
+
+func byCommits(p *harness.Playground, work string, o chain.Options) (*chain.Promotion, []string, error) {
+	c, err := chain.SetupPromotion(context.Background(), p, work, o)
+	return c, nil, err
+}
+
 // start runs a chain, its users and the controller, and waits until the first version
 // serves. The controller serves all namespaces, since the chain has several: the package
 // has a playground to itself.
-func start(t *testing.T) *chain.Promotion {
+func start(t *testing.T, set setup) *chain.Promotion {
 	t.Helper()
 	log.SetLogger(logr.Discard()) // what is worth telling is in the log of the controller
 	p := harness.Require(t)
@@ -80,12 +133,12 @@ func start(t *testing.T) *chain.Promotion {
 	}
 	work := t.TempDir()
 	name := fmt.Sprintf("shop-%d", time.Now().UnixNano()) // the registry remembers the tags of other runs
-	c, err := chain.SetupPromotion(t.Context(), p, work, chain.Options{Namespace: name, Interval: interval, Deadline: deadline})
+	c, flags, err := set(p, work, chain.Options{Namespace: name, Interval: interval, Deadline: deadline})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.Users(t)
-	sluice, err := p.Start(t.Context(), work, "--canary-min-interval", interval.String())
+	sluice, err := p.Start(t.Context(), work, append(flags, "--canary-min-interval", interval.String())...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sluice-cd/sluice/test/chain"
+	"github.com/sluice-cd/sluice/test/harness"
+)
+
+// pullRequestStory is the [promotionStory] with production by pull request, at a forge that
+// it starts. A person merges, there and back: the demo presses the button in their name
+// unless everything is kept, so that whoever looks on can do it.
+type pullRequestStory struct {
+	promotionStory
+	at     *chain.PullRequests
+	byHand bool
+}
+
+func newPullRequestStory(s setting) (story, error) {
+	base, err := newPromotionStory(s)
+	if err != nil {
+		return nil, err
+	}
+	return &pullRequestStory{promotionStory: *base.(*promotionStory), byHand: s.keep}, nil
+}
+
+func (p *pullRequestStory) setup(ctx context.Context, on *harness.Playground, dir string) (l line, err error) {
+	merging := chain.ByProgram
+	if p.byHand {
+		merging = chain.ByHand
+	}
+	p.at, err = chain.SetupPullRequests(ctx, on, dir, chain.Options{Interval: quickly}, merging)
+	if err != nil {
+		return nil, err
+	}
+	p.chain = p.at.Promotion
+	return p.at, nil
+}
+
+func (p *pullRequestStory) flags() []string {
+	return append(p.promotionStory.flags(), "--receiverAddr", p.at.Webhooks)
+}
+
+func (p *pullRequestStory) clear() { p.at.Close() }
+
+func (p *pullRequestStory) invitation() []string {
+	if !p.byHand {
+		return nil
+	}
+	return append([]string{"Nothing goes to production, or back, unless you merge it:"}, p.pages()...)
+}
+
+func (p *pullRequestStory) pages() []string {
+	return []string{fmt.Sprintf("open %s/acme/shop/pulls   # sign in as %s with the password %s", p.at.Forge.URL, p.at.Person.Name, p.at.Person.Password)}
+}
+
+func (p *pullRequestStory) commands() []string {
+	return append(p.pages(), p.promotionStory.commands()...)
+}
