@@ -33,6 +33,9 @@ type Pipeline struct {
 // PipelineStage is where a stage stands, and what a person can do about it.
 type PipelineStage struct {
 	sluicev1.StageStatus
+	// PassedOver is the quarantine of the bundle that the stage would be given otherwise: it
+	// failed there, is in a stage before it, or is the newest of all.
+	PassedOver *sluicev1.Quarantine `json:"passedOver,omitempty"`
 	// Remedies are what a person can do about what the stage waits for.
 	Remedies []Remedy `json:"remedies"`
 	// Pending are commands that were given and that no controller has taken up yet.
@@ -73,7 +76,8 @@ func OfPipeline(p *sluicev1.Pipeline) Pipeline {
 	}
 	for _, spec := range p.Spec.Stages {
 		stage := PipelineStage{StageStatus: statusOf(p, spec.Name)}
-		stage.Remedies, stage.Pending = remedies(p, stage.StageStatus), pendingCommands(p, stage.StageStatus)
+		stage.PassedOver = passedOver(p, &spec, stage.StageStatus)
+		stage.Remedies, stage.Pending = remedies(p, stage), pendingCommands(p, stage.StageStatus)
 		found.Stages = append(found.Stages, stage)
 	}
 	return found
@@ -99,20 +103,59 @@ func pipelineCommand(p *sluicev1.Pipeline, verb, stage string, flags ...string) 
 	return strings.Join(append(append(words, "-n", p.Namespace), flags...), " ")
 }
 
+// passedOver is the quarantine of the bundle that a stage would be given otherwise; nil if
+// there is none.
+func passedOver(p *sluicev1.Pipeline, spec *sluicev1.Stage, s sluicev1.StageStatus) *sluicev1.Quarantine {
+	next := []string{tried(s)}
+	if spec.After == nil {
+		next = append(next, bundleID(p.Status.Candidate))
+	} else {
+		for _, before := range spec.After.Stages {
+			next = append(next, bundleID(statusOf(p, before).Has))
+		}
+	}
+	for _, id := range next {
+		if q := quarantineOf(p, id); q != nil && !q.Overridden && id != bundleID(s.Has) {
+			return q
+		}
+	}
+	return nil
+}
+
+// tried is the bundle that a stage was given last for the sake of it, and not to be taken
+// back.
+func tried(s sluicev1.StageStatus) string {
+	for _, l := range s.Landings {
+		if l.Kind != sluicev1.LandingRollback {
+			return l.Bundle.ID
+		}
+	}
+	return ""
+}
+
 // remedies are what a person can do about a stage.
-func remedies(p *sluicev1.Pipeline, s sluicev1.StageStatus) []Remedy {
+func remedies(p *sluicev1.Pipeline, s PipelineStage) []Remedy {
 	found := []Remedy{}
 	for _, g := range s.Waiting {
-		if r := remedyOf(p, s, g.Type); r != nil {
+		if r := remedyOf(p, s.StageStatus, g.Type); r != nil {
 			r.Gate = g.Type
 			found = append(found, *r)
 		}
 	}
+	if q := s.PassedOver; q != nil {
+		about := sluicev1.GateType("")
+		if waitsFor(s.StageStatus, sluicev1.GateContent) {
+			about = sluicev1.GateContent
+		}
+		found = append(found,
+			Remedy{Gate: about, Text: "end the quarantine", Command: pipelineCommand(p, "lift", s.Name, "--bundle="+q.Bundle.ID)},
+			Remedy{Gate: about, Text: "then give it the bundle", Command: pipelineCommand(p, "promote", s.Name, "--bundle="+q.Bundle.ID)})
+	}
 	switch {
 	case s.Phase == sluicev1.StageFailed:
 		found = append(found, Remedy{Text: "give it an earlier bundle", Command: pipelineCommand(p, "rollback", s.Name, "--to=BUNDLE", "--reason=WHY")})
-	case s.Hold != nil && !waitsFor(s, sluicev1.GateHold):
-		found = append(found, *remedyOf(p, s, sluicev1.GateHold))
+	case s.Hold != nil && !waitsFor(s.StageStatus, sluicev1.GateHold):
+		found = append(found, *remedyOf(p, s.StageStatus, sluicev1.GateHold))
 	}
 	return found
 }
@@ -145,8 +188,8 @@ func remedyOf(p *sluicev1.Pipeline, s sluicev1.StageStatus, gate sluicev1.GateTy
 		}
 		return &Remedy{Text: "review the pull request, see its checks, or merge it", URL: s.PullRequest.URL}
 	case sluicev1.GateContent:
-		if c := p.Status.Candidate; c != nil && quarantineOf(p, c.ID) != nil {
-			return &Remedy{Text: "end the quarantine", Command: pipelineCommand(p, "lift", s.Name, "--bundle="+c.ID)}
+		if q := quarantineOf(p, bundleID(s.Has)); q != nil {
+			return &Remedy{Text: "end the quarantine of what it has", Command: pipelineCommand(p, "lift", s.Name, "--bundle="+q.Bundle.ID)}
 		}
 	case sluicev1.GateUpstream, sluicev1.GateSoak, sluicev1.GateVerdict:
 	}

@@ -155,6 +155,9 @@ func writeSentence(w sluicev1.Write) string {
 	if w.Branch != "" {
 		text += " of branch " + w.Branch
 	}
+	if ref := w.SourceRef; ref != nil {
+		text += " in GitRepository " + strings.TrimPrefix(ref.Namespace+"/"+ref.Name, "/")
+	}
 	return text
 }
 

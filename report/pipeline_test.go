@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/report"
 	"github.com/sluice-cd/sluice/test/make"
@@ -59,10 +60,31 @@ func TestWhatToDoAboutWhatAStageWaitsFor(t *testing.T) {
 		},
 		"the newest bundle, which is in quarantine": {
 			func(p *sluicev1.Pipeline) { waits(1, sluicev1.GateContent)(p); quarantined("2")(p) },
+			[]report.Remedy{
+				{Gate: sluicev1.GateContent, Text: "end the quarantine", Command: "pipeline lift shop production -n apps --bundle=" + make.Bundle("2").ID},
+				{Gate: sluicev1.GateContent, Text: "then give it the bundle", Command: "pipeline promote shop production -n apps --bundle=" + make.Bundle("2").ID},
+			},
+		},
+		"nothing, since what failed there was taken back": {
+			func(p *sluicev1.Pipeline) {
+				quarantined("2")(p)
+				p.Status.Stages[0].Has, p.Status.Stages[1].Waiting, p.Status.Stages[1].Wants = nil, nil, nil
+				p.Status.Stages[1].Landings = []sluicev1.Landing{
+					{Bundle: make.Bundle("1"), Kind: sluicev1.LandingRollback}, {Bundle: make.Bundle("2"), Kind: sluicev1.LandingPromotion},
+				}
+			},
+			[]report.Remedy{
+				{Text: "end the quarantine", Command: "pipeline lift shop production -n apps --bundle=" + make.Bundle("2").ID},
+				{Text: "then give it the bundle", Command: "pipeline promote shop production -n apps --bundle=" + make.Bundle("2").ID},
+			},
+		},
+		"what it has is in quarantine": {
+			func(p *sluicev1.Pipeline) {
+				quarantined("1")(p)
+				waits(1, sluicev1.GateContent)(p)
+			},
 			[]report.Remedy{{
-				Gate:    sluicev1.GateContent,
-				Text:    "end the quarantine",
-				Command: "pipeline lift shop production -n apps --bundle=" + make.Bundle("2").ID,
+				Gate: sluicev1.GateContent, Text: "end the quarantine of what it has", Command: "pipeline lift shop production -n apps --bundle=" + make.Bundle("1").ID,
 			}},
 		},
 		"files that cannot be read": {waits(1, sluicev1.GateContent), []report.Remedy{}},
@@ -81,6 +103,45 @@ func TestWhatToDoAboutWhatAStageWaitsFor(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestWhatAStagePassesOver(t *testing.T) {
+	tests := map[string]struct {
+		change func(*sluicev1.Pipeline)
+		want   string // its tag; empty is nothing
+	}{
+		"nothing, without a quarantine":           {func(*sluicev1.Pipeline) {}, ""},
+		"what the stage before it has":            {quarantined("2"), "2"},
+		"not what it has, which nobody took back": {quarantined("1"), ""},
+		"not what a person put back":              {func(p *sluicev1.Pipeline) { quarantined("2")(p); p.Status.Quarantined[0].Overridden = true }, ""},
+		"not what failed before it was replaced":  {quarantined("0"), ""},
+		"the newest of all, if nothing is before it": {
+			func(p *sluicev1.Pipeline) {
+				quarantined("2")(p)
+				p.Spec.Stages[1].After, p.Status.Stages[0].Has = nil, nil
+			}, "2",
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := ""
+			if q := report.OfPipeline(make.Pipeline(noon, tc.change)).Stages[1].PassedOver; q != nil {
+				got = q.Bundle.Versions[0].Tag
+			}
+			if got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestHowAStageWithARepositoryOfItsOwnIsWritten(t *testing.T) {
+	p := make.Pipeline(noon, func(p *sluicev1.Pipeline) {
+		p.Spec.Stages[1].Write.SourceRef = &imagev1.CrossNamespaceSourceReference{Kind: "GitRepository", Name: "production"}
+	})
+	if got, want := report.HowItIsWritten(p, "production"), "a commit below production in GitRepository production"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -32,7 +32,7 @@ type canaryFlags struct {
 }
 
 func (f *canaryFlags) register(set *pflag.FlagSet) {
-	set.StringVar(&f.metricsServer, "metrics-server", "http://prometheus:9090", "Prometheus that canary analysis asks")
+	set.StringVar(&f.metricsServer, "metrics-server", "http://prometheus:9090", "Prometheus that canary analysis and verify[].metrics of Pipelines ask")
 	set.StringVar(&f.meshProvider, "mesh-provider", provider.Kubernetes, "router of canaries that name no provider")
 	set.StringSliceVar(&f.selectorLabels, "selector-labels", []string{"app", "name", "app.kubernetes.io/name"}, "labels by which a canary's target may select its pods")
 	set.StringSliceVar(&f.labelPrefix, "include-label-prefix", nil, "prefixes of labels and annotations that a canary's copies inherit; * is all")

@@ -123,6 +123,9 @@ func (g *giver) done(p *sluicev1.Pipeline, stage, bundle string) string {
 		}
 	}
 	text := stage + ": " + what
+	if g.command == sluicev1.CommandLift && bundle != "" {
+		text += fmt.Sprintf("; that deploys nothing: sluice pipeline promote %s STAGE -n %s --bundle %s does", p.Name, p.Namespace, bundle)
+	}
 	for _, s := range p.Status.Stages {
 		if s.Name == stage && s.Message != "" {
 			text += "; it stands: " + s.Message

@@ -30,6 +30,7 @@ type creation struct {
 	stages   []string
 	policies []string
 	source   string
+	sources  []string // of stages
 }
 
 // CreateCommand is `sluice create pipeline`.
@@ -60,13 +61,14 @@ Otherwise it has the stages that are named, each after the one before it.`,
 	flags.StringArrayVar(&n.stages, "stage", nil, "a stage as NAME=PATH; may be repeated, in order")
 	flags.StringArrayVar(&n.policies, "policy", nil, "an ImagePolicy whose choice is promoted; may be repeated")
 	flags.StringVar(&n.source, "source", "", "the GitRepository that stages are written to")
+	flags.StringArrayVar(&n.sources, "stage-source", nil, "another GitRepository that a stage is written to, as STAGE=NAME; may be repeated")
 	return cmd
 }
 
 func (n *creation) validate(args []string) error {
-	switch named := len(n.stages)+len(n.policies) > 0 || n.source != ""; {
+	switch named := len(n.stages)+len(n.policies)+len(n.sources) > 0 || n.source != ""; {
 	case n.from != "" && named:
-		return errors.New("--from says it all: leave out --stage, --policy and --source")
+		return errors.New("--from says it all: leave out --stage, --policy, --source and --stage-source")
 	case n.from != "":
 		return nil
 	case len(args) == 0 || len(n.stages) == 0 || len(n.policies) == 0 || n.source == "":
@@ -164,6 +166,17 @@ func (n *creation) ofStages(namespace, name string) (*sluicev1.Pipeline, error) 
 			next.After = &sluicev1.After{Stages: []string{p.Spec.Stages[before-1].Name}, Policy: sluicev1.AfterAll}
 		}
 		p.Spec.Stages = append(p.Spec.Stages, next)
+	}
+	for _, text := range n.sources {
+		stage, source, _ := strings.Cut(text, "=")
+		spec := p.Spec.Stage(stage)
+		switch {
+		case source == "" || spec == nil:
+			return nil, fmt.Errorf("--stage-source: %q is no STAGE=NAME of a stage that --stage names", text)
+		case spec.Write.SourceRef != nil:
+			return nil, fmt.Errorf("--stage-source: there are two for stage %s", stage)
+		}
+		spec.Write.SourceRef = &imagev1.CrossNamespaceSourceReference{Kind: "GitRepository", Name: source}
 	}
 	return p, checkNames(p)
 }

@@ -134,6 +134,22 @@ func TestAPipelineOfStages(t *testing.T) {
 	}
 }
 
+func TestAPipelineWithARepositoryForAStage(t *testing.T) {
+	n := &creation{source: "fleet", policies: []string{"api"}, stages: []string{"staging=.", "production=."}, sources: []string{"production=fleet-production"}}
+	p, err := n.ofStages("apps", "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := printManifest(&out, p, nil); err != nil {
+		t.Fatal(err)
+	}
+	got := strictly(t, out.String())
+	if ref := got.Spec.Stages[1].Write.SourceRef; got.Spec.Stages[0].Write.SourceRef != nil || ref == nil || ref.Kind != "GitRepository" || ref.Name != "fleet-production" {
+		t.Errorf("printed\n%s", &out)
+	}
+}
+
 func TestPipelinesThatAreNotPrinted(t *testing.T) {
 	many := policyNames(maxArtifacts + 1)
 	tests := map[string]struct {
@@ -143,12 +159,18 @@ func TestPipelinesThatAreNotPrinted(t *testing.T) {
 	}{
 		"of nothing":                   {creation{}, nil, "name what to begin with"},
 		"of stages without a name":     {creation{source: "s", policies: []string{"a"}, stages: []string{"a=b"}}, nil, "name what to begin with"},
-		"of both":                      {creation{from: "automation/fleet", source: "s"}, nil, "leave out --stage, --policy and --source"},
+		"of both":                      {creation{from: "automation/fleet", source: "s"}, nil, "leave out --stage, --policy, --source and --stage-source"},
 		"of a stage without a path":    {creation{source: "s", policies: []string{"a"}, stages: []string{"staging"}}, []string{"shop"}, "is no NAME=PATH"},
 		"of a stage that comes twice":  {creation{source: "s", policies: []string{"a"}, stages: []string{"a=b", "a=c"}}, []string{"shop"}, "two stages named a"},
 		"of a stage of capitals":       {creation{source: "s", policies: []string{"a"}, stages: []string{"Prod=b"}}, []string{"shop"}, "cannot be the name of a stage"},
 		"of a policy that comes twice": {creation{source: "s", policies: []string{"a.b", "a-b"}, stages: []string{"a=b"}}, []string{"shop"}, "policy a-b"},
-		"of too many policies":         {creation{source: "s", policies: many, stages: []string{"a=b"}}, []string{"shop"}, "1 to 16 artifacts, not 17"},
+		"of a source of no stage": {
+			creation{source: "s", policies: []string{"a"}, stages: []string{"a=b"}, sources: []string{"c=d"}}, []string{"shop"}, `"c=d" is no STAGE=NAME`,
+		},
+		"of two sources of a stage": {
+			creation{source: "s", policies: []string{"a"}, stages: []string{"a=b"}, sources: []string{"a=c", "a=d"}}, []string{"shop"}, "two for stage a",
+		},
+		"of too many policies": {creation{source: "s", policies: many, stages: []string{"a=b"}}, []string{"shop"}, "1 to 16 artifacts, not 17"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -151,7 +151,13 @@ func (w *pageWriter) state(p report.Pipeline) {
 		rows = append(rows, []string{"commands", p.CommandsIgnored})
 	}
 	if p.Candidate != nil {
-		rows = append(rows, []string{"newest", report.NameBundle(*p.Candidate)})
+		newest := report.NameBundle(*p.Candidate)
+		for _, q := range p.Quarantined {
+			if q.Bundle.ID == p.Candidate.ID {
+				newest += ", in quarantine for " + output.Ago(q.At.Time, w.now)
+			}
+		}
+		rows = append(rows, []string{"newest", newest})
 	}
 	w.page.Section("%s/%s", p.Namespace, p.Name)
 	w.page.Lines(rows)
@@ -166,6 +172,9 @@ func (w *pageWriter) stage(s report.PipelineStage) {
 	}
 	if len(s.Waiting) == 0 && s.Message != "" {
 		rows = append(rows, []string{"stands", s.Message})
+	}
+	if q := s.PassedOver; q != nil {
+		rows = append(rows, []string{"passes over", w.passedOver(q)})
 	}
 	for _, r := range s.Remedies {
 		rows = append(rows, []string{"do", w.remedy(r)})

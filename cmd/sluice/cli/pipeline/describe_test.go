@@ -97,16 +97,23 @@ func TestTextsForPeople(t *testing.T) {
 			{Type: sluicev1.ApprovalsEnforcedCondition, Status: "False", Message: "commands in annotations are ignored"},
 		}
 	}
+	takenBack := func(p *sluicev1.Pipeline) {
+		two := make.Bundle("2")
+		p.Status.Quarantined = []sluicev1.Quarantine{{Bundle: two, Stage: "production", Reason: "Canary shop failed", At: ago(7 * time.Minute)}}
+		production := &p.Status.Stages[1]
+		production.Waiting, production.Wants, production.Phase, production.Message = nil, nil, sluicev1.StageVerified, "api 1, web 1 is verified"
+	}
 	tests := map[string]struct {
 		change     func(*sluicev1.Pipeline)
 		stagesOnly bool
 		golden     string
 	}{
-		"described":          {eventful, false, "describe.txt"},
-		"explained":          {eventful, true, "explain.txt"},
-		"not looked at yet":  {fresh, false, "describe-fresh.txt"},
-		"which is held up":   {refused, true, "explain-refused.txt"},
-		"which waits simply": {func(*sluicev1.Pipeline) {}, true, "explain-waiting.txt"},
+		"after the newest was taken back": {takenBack, true, "explain-quarantine.txt"},
+		"described":                       {eventful, false, "describe.txt"},
+		"explained":                       {eventful, true, "explain.txt"},
+		"not looked at yet":               {fresh, false, "describe-fresh.txt"},
+		"which is held up":                {refused, true, "explain-refused.txt"},
+		"which waits simply":              {func(*sluicev1.Pipeline) {}, true, "explain-waiting.txt"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

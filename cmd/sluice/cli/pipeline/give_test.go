@@ -143,6 +143,17 @@ func TestWhatIsGoingToBeWrittenIsSaidFirst(t *testing.T) {
 	}
 }
 
+func TestALiftSaysThatItDeploysNothing(t *testing.T) {
+	p := make.Pipeline(now)
+	said := giving(t, "lift").done(p, "production", make.Bundle("2").ID)
+	if !strings.Contains(said, "that deploys nothing: sluice pipeline promote shop STAGE -n apps --bundle "+make.Bundle("2").ID+" does") {
+		t.Errorf("said %q", said)
+	}
+	if said := giving(t, "lift").done(p, "production", ""); strings.Contains(said, "promote") {
+		t.Errorf("of a state that was lost it says %q", said)
+	}
+}
+
 func TestCommandsThatAreNotGiven(t *testing.T) {
 	tests := map[string]struct {
 		name, stage string

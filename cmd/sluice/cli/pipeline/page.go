@@ -110,6 +110,18 @@ func (w *pageWriter) cell(c report.BundleInStage) string {
 	return text
 }
 
+// passedOver says why a stage is not given a bundle that it would be given otherwise.
+func (w *pageWriter) passedOver(q *sluicev1.Quarantine) string {
+	text := report.NameBundle(q.Bundle) + ", in quarantine for " + output.Ago(q.At.Time, w.now)
+	switch {
+	case q.Stage != "" && q.Reason != "":
+		text += " since it failed in " + q.Stage + ": " + q.Reason
+	case q.Reason != "":
+		text += ": " + q.Reason
+	}
+	return text + report.By(q.By)
+}
+
 func (w *pageWriter) quarantine(quarantined []sluicev1.Quarantine) {
 	if len(quarantined) == 0 {
 		return

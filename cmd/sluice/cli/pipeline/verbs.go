@@ -79,7 +79,8 @@ wants, or for another one.`,
 		name: "lift", command: sluicev1.CommandLift, bundleFlag: "bundle",
 		short: "End the quarantine of a bundle, or confirm that promotions may go on",
 		long: `End the quarantine of a bundle, so that it may be promoted again. Without --bundle it
-is the only one that is in quarantine; or, where the state branch of the pipeline is
+is the only one that is in quarantine. That deploys nothing: sluice pipeline promote
+gives the bundle to a stage again. Or, where the state branch of the pipeline is
 gone, it confirms that promotions may go on although nobody knows what was in
 quarantine.`,
 		example: `  sluice pipeline lift shop -n apps --bundle 1.4.2 --reason "the database was at fault"`,
