@@ -129,7 +129,7 @@ func commentOf(n *yaml.Node) string {
 // value finds the bytes of a value.
 func (a adoption) value(at located, m Marker) (Marker, bool) {
 	i := at.node.Line + a.offset - a.lines[0].number
-	if i < 0 || i >= len(a.lines) {
+	if i >= len(a.lines) {
 		return Marker{}, false
 	}
 	begins := a.lines[i].withoutMark()
@@ -137,7 +137,7 @@ func (a adoption) value(at located, m Marker) (Marker, bool) {
 	if !ok {
 		return Marker{}, false
 	}
-	value := Marker{span: span{node: begins.number, inFlow: at.inFlow, far: true}}
+	value := Marker{span: span{node: begins.number, far: true}}
 	if isBlock(at.node) {
 		return a.blockValue(value, at, m)
 	}
@@ -189,7 +189,7 @@ func (a adoption) skipProperties(i, from int) (line, start int, tag string, ok b
 // flowValue is a value in quotes or without, on one line or more.
 func (a adoption) flowValue(value Marker, at located, m Marker, i, from int) (Marker, bool) {
 	last, end, style := a.endOf(i, from, m)
-	if line := a.lines[i].withoutMark().text; value.span.inFlow && style == plain && bytes.HasPrefix(line[from:], []byte(at.node.Value)) {
+	if line := a.lines[i].withoutMark().text; at.inFlow && style == plain && bytes.HasPrefix(line[from:], []byte(at.node.Value)) {
 		last, end = i, from+len(at.node.Value) // what is behind it is of the collection
 	}
 	if last < 0 || last > i && !a.flat {

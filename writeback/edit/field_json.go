@@ -60,14 +60,13 @@ func (v jsonValue) place(content []byte, t target) place {
 	number := lineOf(content, v.start)
 	p := place{
 		site: site{key: t.path.last()},
-		span: span{start: v.start, end: v.start + len(v.raw), node: number, last: number, style: plain},
+		span: span{start: v.start, end: v.start + len(v.raw), node: number, last: number},
 	}
 	switch {
 	case v.raw[0] == '{', v.raw[0] == '[':
 		p.why = NotScalar
 	case string(v.raw) == "null":
 	case v.raw[0] == '"':
-		p.span.style = double
 		if json.Unmarshal(v.raw, &p.value) != nil {
 			p.why = Unsupported
 		}

@@ -124,7 +124,6 @@ func (p fieldPath) find(at located) []located {
 		}
 		at.node = at.node.Content[0]
 	}
-	at.inFlow = at.inFlow || at.node.Style&yaml.FlowStyle != 0
 	if identity, ok := identify(at.node); ok {
 		at.object = identity
 	}
@@ -146,18 +145,18 @@ func (s step) children(at located) []located {
 	case s.key != "" && at.node.Kind == yaml.MappingNode:
 		for i := 0; i+1 < len(content); i += 2 {
 			if content[i].Kind == yaml.ScalarNode && content[i].Value == s.key {
-				children = append(children, located{node: content[i+1], object: at.object, inFlow: at.inFlow, mapping: at.node, key: s.key})
+				children = append(children, located{node: content[i+1], object: at.object, mapping: at.node, key: s.key})
 			}
 		}
 	case s.key != "" || at.node.Kind != yaml.SequenceNode:
 	case s.by != "":
 		for _, item := range content {
 			if by := member(item, s.by); by != nil && by.Kind == yaml.ScalarNode && by.Value == s.is {
-				children = append(children, located{node: item, object: at.object, inFlow: at.inFlow})
+				children = append(children, located{node: item, object: at.object})
 			}
 		}
 	case s.index < len(content):
-		children = append(children, located{node: content[s.index], object: at.object, inFlow: at.inFlow})
+		children = append(children, located{node: content[s.index], object: at.object})
 	}
 	return children
 }
@@ -202,7 +201,6 @@ func placeOf(content []byte, d document, at located) (place, Reason) {
 		p.value = ""
 	}
 	p.span.start, p.span.end, p.span.style, p.span.tag = l.start+start, l.start+end, style, tag
-	p.span.column, p.span.inFlow, p.span.certain = at.node.Column, at.inFlow, true
 	return p, ""
 }
 

@@ -95,8 +95,7 @@ func (m Marker) Weight() int64 {
 type span struct {
 	start, end int // includes the quotes
 	style      style
-	column     int // of the scalar or its anchor: runes from 1, as the parser counts
-	inFlow     bool
+	column     int    // of the scalar or its anchor: runes from 1, as the parser counts
 	certain    bool   // understood without a document around the line
 	tag        string // explicit type, such as !!int
 	// node is the line on which the parser sees the value, last the one on which it

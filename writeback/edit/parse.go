@@ -82,7 +82,6 @@ func (n *nodes) add(at located) {
 		if isBlock(at.node) {
 			n.blocks[number] = at
 		}
-		return
 	case yaml.MappingNode:
 		step, first = 2, 1 // values only
 		if identity, ok := identify(at.node); ok {

@@ -312,11 +312,9 @@ func confirm(m *Marker, nodes nodes) {
 	case isBlock(at.node):
 		m.Skip = Unsupported
 	case at.node.Value == m.Value:
-		m.span.inFlow = at.inFlow
 	case at.inFlow && m.span.style == plain && at.node.Value+"," == m.Value:
 		m.Value = at.node.Value
 		m.span.end--
-		m.span.inFlow = true
 	default:
 		m.Skip = Unsupported
 	}
