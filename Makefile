@@ -101,6 +101,10 @@ bench: build playground ## Measure the chain and write docs/benchmarks.md
 PACKAGES ?= ./policy ./writeback/edit ./report ./canary ./canary/object ./canary/provider ./apply/decide ./apply/inventory \
 	./apply ./apply/watch ./controllers/...
 
+.PHONY: judge-accept
+judge-accept: ## Play 5000 releases of each kind against the judge of canaries: false alarms, misses and delays
+	JUDGE_RUNS=5000 go test -count=1 -timeout 60m -v ./canary/judge/simulate
+
 .PHONY: mutate
 mutate: ## Find what the tests of decisions and reconcilers would not notice (PACKAGES=./policy), into docs/mutation.md
 	go run ./hack/mutate -doc docs/mutation.md $(PACKAGES)

@@ -38,6 +38,8 @@ var commands = []struct {
 	{"`sluice get freezes`", report.List[report.Freeze]{}},
 	{"`sluice explain policy`", report.Explanation{}},
 	{"`sluice explain automation`", report.AutomationMarkers{}},
+	{"`sluice judge plan`", report.List[report.JudgeDelay]{}},
+	{"`sluice judge simulate`", report.List[report.JudgeSimulation]{}},
 	{"`sluice update`", report.DirectoryMarkers{}},
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/canary"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/image"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/judge"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/pipeline"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/policy"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/update"
@@ -29,7 +30,8 @@ func newRoot(name string) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(app.Command(version), newGet(), newExplain(), newResume(), newCreate(), canary.Command(version), pipeline.Command(version), update.Command(), newVersion())
+	cmd.AddCommand(app.Command(version), newGet(), newExplain(), newResume(), newCreate(), canary.Command(version), pipeline.Command(version), judge.Command(),
+		update.Command(), newVersion())
 	return cmd
 }
 

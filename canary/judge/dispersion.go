@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package judge
+
+import "math"
+
+// Dispersion measures how much more events vary between two halves of the primary
+// than they would if each happened by itself: a client in trouble sends ten bad
+// requests in a row, and a pod in trouble answers all of its requests badly. Both halves
+// run the same revision for the same users at the same time, so what they share (a
+// busy hour, an outage) cancels. The zero value has seen nothing.
+type Dispersion struct {
+	// Windows is the number of windows with events, Sum that of their z², and Variance
+	// what the variance of Sum would be if events were independent.
+	Windows, Sum, Variance float64
+}
+
+// Add returns the dispersion together with a window in which the primary was split
+// into two halves. With e events in both, and the share s of the exposure that the first half had,
+// y of them in the first one have the mean e·s and the variance v = e·s·(1-s);
+// z² = (y-e·s)²/v has the mean 1 and the variance 2 + (1-6·s·(1-s))/v if events are
+// independent (the kurtosis of the binomial distribution).
+func (d Dispersion) Add(first, second Count) Dispersion {
+	w := Window{Canary: first, Primary: second}
+	events, s := first.Events+second.Events, w.share()
+	if w.Check() != nil || informative(events, s) == 0 {
+		return d
+	}
+	z, v := first.Events-events*s, events*s*(1-s)
+	return Dispersion{Windows: d.Windows + 1, Sum: d.Sum + z*z/v, Variance: d.Variance + max(0, 2+(1-6*s*(1-s))/v)}
+}
+
+// Factor is what evidence is to be divided by: an upper estimate of the mean of z²
+// (95 % of the means are less than 1.645 standard errors above theirs), and at least 1. Without
+// windows it is 1.
+func (d Dispersion) Factor() float64 {
+	if d.Windows == 0 {
+		return 1
+	}
+	return max(1, d.Sum/d.Windows*(1+1.645*math.Sqrt(d.Variance)/d.Windows))
+}

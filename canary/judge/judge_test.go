@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package judge_test
+
+import (
+	"encoding"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/sluice-cd/sluice/canary/judge"
+)
+
+// window has x events among n in the canary, and y among m in the primary.
+func window(x, n, y, m float64) judge.Window {
+	return judge.Window{Canary: judge.Count{Events: x, Exposure: n}, Primary: judge.Count{Events: y, Exposure: m}}
+}
+
+func evidenceOf(t *testing.T, windows ...judge.Window) judge.Evidence {
+	t.Helper()
+	e := judge.NewEvidence(1, 2)
+	for _, w := range windows {
+		var err error
+		if e, err = e.Add(w, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return e
+}
+
+func TestEvidenceHasTheValuesThatTheFormulaGives(t *testing.T) {
+	first := window(5, 1000, 2, 9000)
+	for name, tc := range map[string]struct {
+		windows []judge.Window
+		want    float64
+	}{
+		"five errors of a tenth of the users, two of the rest": {[]judge.Window{first}, 6.711},
+		"two windows":                               {[]judge.Window{window(5, 400, 2, 3600), window(3, 600, 1, 5400)}, 11.295},
+		"errors of the primary alone":               {[]judge.Window{window(0, 1000, 20, 9000)}, -2.408},
+		"no errors say nothing":                     {[]judge.Window{window(0, 1000, 0, 9000)}, 0},
+		"a window without primary compares nothing": {[]judge.Window{window(9, 1000, 0, 0)}, 0},
+		"a window without canary compares nothing":  {[]judge.Window{window(0, 0, 9, 1000)}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := evidenceOf(t, tc.windows...).LogFail(); math.Abs(got-tc.want) > 5e-4 {
+				t.Errorf("ln E = %.4f, want %.3f", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestWhatIsImpossibleIsRefused(t *testing.T) {
+	for name, w := range map[string]judge.Window{
+		"fewer than no errors":       window(-1, 10, 0, 10),
+		"an undefined number":        window(math.NaN(), 10, 0, 10),
+		"an infinite exposure":       window(0, math.Inf(1), 0, 10),
+		"errors of nobody":           window(3, 0, 0, 10),
+		"errors of nobody (primary)": window(0, 10, 3, 0),
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := evidenceOf(t, window(5, 1000, 2, 9000))
+			after, err := before.Add(w, 1)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if after.LogFail() != before.LogFail() {
+				t.Error("the evidence changed all the same")
+			}
+		})
+	}
+}
+
+func TestOrderAndRestartsChangeNothing(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	windows := make([]judge.Window, 200)
+	for i := range windows {
+		n := float64(random.IntN(5000))
+		windows[i] = window(float64(random.IntN(20))*min(n, 1), n, float64(random.IntN(20)), 1+float64(random.IntN(9000)))
+	}
+	once := evidenceOf(t, windows...)
+	random.Shuffle(len(windows), func(i, j int) { windows[i], windows[j] = windows[j], windows[i] })
+	restarted := judge.NewEvidence(1, 2)
+	for _, w := range windows {
+		restarted, _ = restarted.Add(w, 1)
+		text, err := restarted.MarshalText()
+		if err != nil {
+			t.Fatal(err)
+		}
+		restarted = judge.Evidence{}
+		if err := restarted.UnmarshalText(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, of := range map[string]func(judge.Evidence) float64{
+		"LogFail": judge.Evidence.LogFail, "LogPass": judge.Evidence.LogPass, "Ratio": judge.Evidence.Ratio,
+		"AtLeast": func(e judge.Evidence) float64 { return e.AtLeast(0.01) },
+	} {
+		if a, b := of(once), of(restarted); math.Abs(a-b) > 1e-9*max(1, math.Abs(a)) {
+			t.Errorf("%s is %v, and %v in another order with restarts", name, a, b)
+		}
+	}
+}
+
+func TestWeightsThatChangeDoNotBiasTheEstimate(t *testing.T) {
+	// Many errors while the canary has few users, and few while it has many: the same rate in
+	// both arms at any time, but not in the totals.
+	e := evidenceOf(t, window(100, 1000, 900, 9000), window(5, 5000, 5, 5000))
+	if got := e.Ratio(); math.Abs(got-1) > 0.01 {
+		t.Errorf("the canary is estimated to be %.2f times as bad, and is as good", got)
+	}
+	if e.LogFail() > 0 {
+		t.Errorf("it speaks against a healthy canary: ln E = %.2f", e.LogFail())
+	}
+}
+
+func TestABoundIsBelowTheEstimate(t *testing.T) {
+	e := evidenceOf(t, window(50, 1000, 100, 9000))
+	least, ratio, most := e.AtLeast(0.01), e.Ratio(), e.AtMost(0.01)
+	if !(1.5 < least && least < ratio && ratio < most && most < 10) {
+		t.Errorf("4.5 times as bad is said to be at least %.2f, %.2f, at most %.2f times as bad", least, ratio, most)
+	}
+	if none := judge.NewEvidence(1, 2); none.AtLeast(0.01) != 0 || !math.IsInf(none.AtMost(0.01), 1) {
+		t.Error("without windows there are bounds")
+	}
+}
+
+func TestVerdicts(t *testing.T) {
+	settings := judge.Default()
+	type series struct {
+		name    string
+		kind    judge.Kind
+		over    []string
+		windows []judge.Window // one for each bound
+	}
+	for name, tc := range map[string]struct {
+		series []series
+		split  judge.Window
+		want   judge.Outcome
+		text   string // of the first finding
+	}{
+		"a canary with five times the errors fails": {
+			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(41, 412, 90, 3700)}}},
+			want:   judge.Fail, text: "errors 4.1 times the primary's (at least 1.8 times, 99 % sure) after 38s and 412 requests",
+		},
+		"a canary as good as its primary passes": {
+			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(100, 1000, 900, 9000)}}},
+			want:   judge.Pass, text: "errors not 2 times as bad as the primary's (95 % sure) after 38s and 1000 requests",
+		},
+		"few errors decide nothing": {
+			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(1, 1000, 3, 9000)}}},
+			want:   judge.Undecided, text: "errors 3 times the primary's, undecided after 38s and 1000 requests: about 74 more errors needed",
+		},
+		"no errors decide nothing": {
+			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(0, 1000, 0, 9000)}}},
+			want:   judge.Undecided, text: "errors undecided after 38s and 1000 requests: none in either arm",
+		},
+		"too few requests decide nothing, however bad": {
+			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(49, 49, 0, 4000)}}},
+			want:   judge.Undecided,
+		},
+		"errors of the canary alone": {
+			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(30, 400, 0, 3600)}}},
+			want:   judge.Fail, text: "errors of the canary alone: 30, and none of the primary (99 % sure) after 38s and 400 requests",
+		},
+		"the bound that moved is named": {
+			series: []series{{name: "latency", kind: judge.Latency, over: []string{"100ms", "500ms"},
+				windows: []judge.Window{window(100, 1000, 900, 9000), window(60, 1000, 90, 9000)}}},
+			want: judge.Fail, text: "latency over 500ms 6 times the primary's (at least 3 times, 99 % sure) after 38s and 1000 requests",
+		},
+		"half of the requests went missing": {
+			series: []series{{name: "throughput", kind: judge.Throughput, windows: []judge.Window{window(300, 380, 5600, 3420)}}},
+			want:   judge.Fail, text: "throughput 0.48 times the primary's (at most 0.6 times, 99 % sure) after 38s and 300 requests",
+		},
+		"one metric of two that fails is enough": {
+			series: []series{
+				{name: "errors", kind: judge.Errors, windows: []judge.Window{window(100, 1000, 900, 9000)}},
+				{name: "timeouts", kind: judge.Errors, windows: []judge.Window{window(60, 1000, 90, 9000)}},
+			},
+			want: judge.Fail,
+		},
+		"one metric of two that passes is not": {
+			series: []series{
+				{name: "errors", kind: judge.Errors, windows: []judge.Window{window(100, 1000, 900, 9000)}},
+				{name: "timeouts", kind: judge.Errors, windows: []judge.Window{window(1, 1000, 3, 9000)}},
+			},
+			want: judge.Undecided,
+		},
+		"arms that get other shares than their weights are not compared": {
+			series: []series{{name: "errors", kind: judge.Errors, windows: []judge.Window{window(41, 412, 90, 3700)}}},
+			split:  window(412, 38*50, 3700, 38*50),
+			want:   judge.Mismatch,
+		},
+		"nothing to judge by": {want: judge.Undecided},
+	} {
+		t.Run(name, func(t *testing.T) {
+			trial := judge.Trial{Split: judge.NewSplit(), Observed: 38 * time.Second}
+			var err error
+			for _, s := range tc.series {
+				added := settings.NewSeries(s.name, s.kind, s.over...)
+				if added, err = added.Add(1, s.windows...); err != nil {
+					t.Fatal(err)
+				}
+				trial.Series = append(trial.Series, added)
+			}
+			if trial.Split, err = trial.Split.Add(tc.split, 1); err != nil {
+				t.Fatal(err)
+			}
+			got := settings.Judge(trial)
+			if got.Outcome != tc.want {
+				t.Fatalf("%s, want %s: %+v", got.Outcome, tc.want, got.Findings)
+			}
+			if tc.text != "" && got.Findings[0].Text != tc.text {
+				t.Errorf("got  %s\nwant %s", got.Findings[0].Text, tc.text)
+			}
+		})
+	}
+}
+
+func TestSettingsThatNoVerdictCanBeReachedByAreRefused(t *testing.T) {
+	for name, change := range map[string]func(*judge.Settings){
+		"alpha of none":                   func(s *judge.Settings) { s.Alpha = 0 },
+		"beta of one":                     func(s *judge.Settings) { s.Beta = 1 },
+		"an undefined alpha":              func(s *judge.Settings) { s.Alpha = math.NaN() },
+		"less than no regression":         func(s *judge.Settings) { s.Tolerated = 0.5 },
+		"a regression that is tolerated":  func(s *judge.Settings) { s.Tolerated, s.Regression = 2, 2 },
+		"a regression without end":        func(s *judge.Settings) { s.Regression = math.Inf(1) },
+		"fewer than no requests":          func(s *judge.Settings) { s.MinSamples = -1 },
+		"more requests than can be added": func(s *judge.Settings) { s.MinSamples = math.Inf(1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := judge.Default()
+			if err := s.Check(); err != nil {
+				t.Fatal("the default: ", err)
+			}
+			if change(&s); s.Check() == nil {
+				t.Error("accepted")
+			}
+		})
+	}
+}
+
+func TestDispersionOfHalves(t *testing.T) {
+	half := func(events, requests float64) judge.Count { return judge.Count{Events: events, Exposure: requests} }
+	var even, bursts, uneven judge.Dispersion
+	for i := range 100 {
+		even = even.Add(half(12, 1000), half(8, 1000))
+		if i%2 == 0 {
+			bursts = bursts.Add(half(20+math.Sqrt(50), 1000), half(20-math.Sqrt(50), 1000))
+		} else {
+			bursts = bursts.Add(half(20-math.Sqrt(50), 1000), half(20+math.Sqrt(50), 1000))
+		}
+		uneven = uneven.Add(half(20, 2000), half(10, 1000))
+	}
+	none := judge.Dispersion{}.Add(half(0, 10), half(0, 10)).Add(half(3, 10), half(0, 0)).Add(half(math.NaN(), 1), half(1, 1))
+	for name, tc := range map[string]struct{ got, want float64 }{
+		"nothing seen":                        {none.Factor(), 1},
+		"less than by chance":                 {even.Factor(), 1},
+		"five times as much as by chance":     {bursts.Factor(), 5 * (1 + 1.645*math.Sqrt(2*(1-1./40)/100))},
+		"halves of other sizes, in step with": {uneven.Factor(), 1},
+	} {
+		if math.Abs(tc.got-tc.want) > 1e-9 {
+			t.Errorf("%s: factor %v, want %v", name, tc.got, tc.want)
+		}
+	}
+}
+
+func TestHowLongAVerdictTakes(t *testing.T) {
+	steps := []judge.Step{{0.1, time.Minute}, {0.2, time.Minute}, {0.3, time.Minute}, {0.4, time.Minute}, {0.5, time.Minute}}
+	for name, tc := range map[string]struct {
+		traffic  judge.Traffic
+		ratio    float64
+		from, to time.Duration
+	}{
+		"a doubling of rare errors takes hours":   {judge.Traffic{Requests: 10, Rate: 0.001}, 2, 2 * time.Hour, 3 * time.Hour},
+		"five times the errors takes minutes":     {judge.Traffic{Requests: 10, Rate: 0.001}, 5, 13 * time.Minute, 19 * time.Minute},
+		"a hundred times is seen at once":         {judge.Traffic{Requests: 100, Rate: 0.001}, 100, time.Second, 40 * time.Second},
+		"as good as the primary passes":           {judge.Traffic{Requests: 100, Rate: 0.01}, 1, time.Minute, 5 * time.Minute},
+		"bursts make it as many times as long":    {judge.Traffic{Requests: 10, Rate: 0.001, Dispersion: 3}, 5, 43 * time.Minute, 50 * time.Minute},
+		"no errors are never seen to be worse":    {judge.Traffic{Requests: 10, Rate: 0}, 5, 0, 0},
+		"no requests are never seen to be slower": {judge.Traffic{Rate: 0.1}, 5, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, ok := judge.Default().Expect(tc.traffic, steps, tc.ratio, 1)
+			if ok != (tc.to > 0) || got < tc.from || got > tc.to {
+				t.Errorf("%s (%v), want %s to %s", got, ok, tc.from, tc.to)
+			}
+		})
+	}
+}
+
+func FuzzEvidence(f *testing.F) {
+	f.Add(5.0, 1000.0, 2.0, 9000.0, 1.0)
+	f.Add(0.0, 0.0, 0.0, 0.0, 1.0)
+	f.Add(math.MaxFloat64, 1.0, 1.0, 1.0, 1.0)
+	f.Add(1e15, 1e15, 0.0, 1e-300, 0.0)
+	f.Add(3.0, 5e-324, 7.0, 1e15, math.Inf(1))
+	f.Fuzz(func(t *testing.T, x, n, y, m, dispersion float64) {
+		e, w := judge.NewEvidence(1, 2), window(x, n, y, m)
+		for range 3 {
+			var err error
+			if e, err = e.Add(w, dispersion); err != nil {
+				return
+			}
+		}
+		for name, v := range map[string]float64{"LogFail": e.LogFail(), "LogPass": e.LogPass()} {
+			if math.IsNaN(v) || math.IsInf(v, 0) {
+				t.Errorf("%s is %v after %+v", name, v, w)
+			}
+		}
+		if v := e.AtLeast(0.01); math.IsNaN(v) {
+			t.Error("no bound")
+		}
+		var _ encoding.TextMarshaler = e
+	})
+}
+
+func FuzzEvidenceText(f *testing.F) {
+	e := judge.NewEvidence(1, 2)
+	e, _ = e.Add(window(5, 1000, 2, 9000), 1)
+	text, _ := e.MarshalText()
+	f.Add(text)
+	f.Add([]byte("AAAA"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var e judge.Evidence
+		if e.UnmarshalText(text) != nil {
+			return
+		}
+		if math.IsNaN(e.LogFail()) {
+			t.Error("an undefined e-value was read")
+		}
+	})
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package judge
+
+import "math"
+
+const (
+	splitTolerated = 1.1
+	splitAlpha     = 0.001
+)
+
+// Split is the evidence that the arms get other shares of the requests than their
+// weights say: retries, ejected pods, or a route that does not do what it is told.
+// Then the arms are no fair comparison, and no verdict about them holds (a sample ratio mismatch:
+// Lindon and Malek 2022, section 4). Make one with [NewSplit].
+type Split struct {
+	// More and Fewer are about more and fewer requests of the canary than its weight says.
+	More, Fewer Evidence
+}
+
+// NewSplit returns the evidence of no windows.
+func NewSplit() Split {
+	return Split{More: NewEvidence(splitTolerated, 2), Fewer: NewEvidence(splitTolerated, 2)}
+}
+
+// Add returns the evidence together with a window whose events are requests, and whose
+// exposures are the weights multiplied by seconds.
+func (s Split) Add(w Window, dispersion float64) (Split, error) {
+	more, err := s.More.Add(w, dispersion)
+	if err != nil {
+		return s, err
+	}
+	fewer, err := s.Fewer.Add(w.swapped(), dispersion)
+	return Split{More: more, Fewer: fewer}, err
+}
+
+// Mismatch reports whether the shares differ from the weights by more than a tenth, one
+// time in a thousand wrongly, and the ratio of both.
+func (s Split) Mismatch() (ratio float64, differs bool) {
+	log := logMeanExp([]float64{s.More.LogFail(), s.Fewer.LogFail()})
+	return s.More.Ratio(), log >= math.Log(1/splitAlpha)
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package judge
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-cd/sluice/canary/judge"
+	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
+	"github.com/sluice-cd/sluice/report"
+)
+
+// plan is `sluice judge plan`.
+type plan struct {
+	output     output.Flags
+	settings   settingsFlags
+	requests   float64
+	errors     string
+	dispersion float64
+	weights    []int
+	interval   time.Duration
+	ratios     []float64
+}
+
+func planCommand() *cobra.Command {
+	p := &plan{}
+	cmd := &cobra.Command{
+		Use:   "plan",
+		Short: "Say how long a verdict takes at the rates that a service has",
+		Long: `Say how long the judge needs, on average, to find a regression or to see that there is
+none, at the rates and with the steps of a release. Choose steps that last for as long as
+the regression takes that matters to you.`,
+		Example: `  sluice judge plan --requests 10 --errors 0.1%
+  sluice judge plan --requests 10 --errors 0.1% --weights 50 --interval 20m`,
+		Args: cobra.NoArgs,
+		RunE: p.run,
+	}
+	flags := cmd.Flags()
+	flags.Float64Var(&p.requests, "requests", 0, "requests that the service gets in a second")
+	flags.StringVar(&p.errors, "errors", "", "part of them that fail while nothing is released, such as 0.1%")
+	flags.Float64Var(&p.dispersion, "dispersion", 1, "how many times as much errors vary as independent ones would")
+	flags.IntSliceVar(&p.weights, "weights", []int{10, 20, 30, 40, 50}, "weights of the steps, in percent")
+	flags.DurationVar(&p.interval, "interval", time.Minute, "how long each step lasts")
+	flags.Float64SliceVar(&p.ratios, "ratios", []float64{1, 1.5, 2, 5, 20}, "how many times the primary's errors the canary has")
+	p.settings.register(cmd)
+	p.output.Register(cmd)
+	return cmd
+}
+
+func (p *plan) run(cmd *cobra.Command, _ []string) error {
+	if err := p.output.Validate(); err != nil {
+		return err
+	}
+	traffic, steps, err := p.read()
+	if err != nil {
+		return err
+	}
+	delays := report.JudgeDelays(p.settings.Settings, traffic, steps, p.ratios)
+	table := output.Table{Columns: []string{"ERRORS", "VERDICT", "AFTER", "WITHIN THE STEPS"}}
+	for _, d := range delays.Items {
+		after := "never"
+		if d.Seconds > 0 {
+			after = (time.Duration(d.Seconds) * time.Second).String()
+		}
+		ratio := strconv.FormatFloat(d.Ratio, 'g', -1, 64)
+		table.Add(ratio, ratio+" times", d.Outcome, after, yesNo(d.InTime))
+	}
+	return p.output.Print(cmd.OutOrStdout(), table, delays)
+}
+
+// read checks the flags.
+func (p *plan) read() (judge.Traffic, []judge.Step, error) {
+	if err := p.settings.validate(); err != nil {
+		return judge.Traffic{}, nil, err
+	}
+	rate, err := percent("errors", p.errors)
+	if err != nil {
+		return judge.Traffic{}, nil, err
+	}
+	if !(p.requests > 0 && p.requests <= 1e9) {
+		return judge.Traffic{}, nil, fmt.Errorf("--requests: %g is no number of requests in a second, such as 10", p.requests)
+	}
+	if !(p.dispersion >= 1 && p.dispersion <= 1e6) {
+		return judge.Traffic{}, nil, fmt.Errorf("--dispersion: %g has to be at least 1", p.dispersion)
+	}
+	if p.interval <= 0 {
+		return judge.Traffic{}, nil, fmt.Errorf("--interval: %s has to be more than 0", p.interval)
+	}
+	steps := make([]judge.Step, 0, len(p.weights))
+	for _, weight := range p.weights {
+		if weight <= 0 || weight >= 100 {
+			return judge.Traffic{}, nil, fmt.Errorf("--weights: %d %% leaves nobody to compare with; weights are between 1 and 99", weight)
+		}
+		steps = append(steps, judge.Step{Share: float64(weight) / 100, Lasts: p.interval})
+	}
+	for _, ratio := range p.ratios {
+		if !(ratio > 0 && ratio <= 1e6) {
+			return judge.Traffic{}, nil, fmt.Errorf("--ratios: %g has to be more than 0 and at most a million", ratio)
+		}
+	}
+	return judge.Traffic{Requests: p.requests, Rate: rate, Dispersion: p.dispersion}, steps, nil
+}
+
+func yesNo(yes bool) string {
+	if yes {
+		return "yes"
+	}
+	return "no"
+}
