@@ -5,6 +5,7 @@ package kustomization
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -93,12 +94,20 @@ func (e *testEnv) run(k *kustomizev1.Kustomization) (reconciler.Result, error) {
 	return result, err
 }
 
-// must is run, which has to make k ready.
+// must is run, which has to make k ready. A busy machine may build for longer than a
+// worker waits: then the next reconcile takes what was built.
 func (e *testEnv) must(k *kustomizev1.Kustomization) reconciler.Result {
 	e.t.Helper()
-	result, err := e.run(k)
-	if err != nil || result.Progressing {
-		e.t.Fatalf("Reconcile = %+v, %v", result, err)
+	var result reconciler.Result
+	e.eventually("the build is done", func() bool {
+		var err error
+		if result, err = e.run(k); err != nil {
+			e.t.Fatalf("Reconcile = %+v, %v", result, err)
+		}
+		return !strings.HasPrefix(result.Message, "Building ")
+	})
+	if result.Progressing {
+		e.t.Fatalf("Reconcile = %+v", result)
 	}
 	return result
 }
@@ -106,7 +115,7 @@ func (e *testEnv) must(k *kustomizev1.Kustomization) reconciler.Result {
 // eventually waits until a condition is true: what informers see takes a moment.
 func (e *testEnv) eventually(what string, ok func() bool) {
 	e.t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	for !ok() {
 		select {
 		case <-deadline:

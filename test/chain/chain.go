@@ -20,6 +20,7 @@
 package chain
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -46,13 +47,16 @@ type Options struct {
 	Namespace string
 	// Interval is that of the analysis; default is the manifest's.
 	Interval time.Duration
+	// Threshold of the analysis, if a test asks for the outcome alone and not for how soon it comes: a busy
+	// machine scrapes late, and a metric without values is a failed check. Default is the manifest's.
+	Threshold int
 	// Deadline is how long pods may take to become ready; default is the manifest's.
 	Deadline time.Duration
 }
 
 // Rules are what Flagger's algorithm depends on in the Canary of the sample.
 func (o Options) Rules() traffic.TickRules {
-	return traffic.TickRules{Interval: o.Interval, Threshold: 2, StepWeight: 20, MaxWeight: 60}
+	return traffic.TickRules{Interval: o.Interval, Threshold: cmp.Or(o.Threshold, 2), StepWeight: 20, MaxWeight: 60}
 }
 
 // Good is what the analysis of the sample says of a share of failing requests.

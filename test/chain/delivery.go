@@ -133,7 +133,7 @@ func (d *delivery) files(o Options) (map[string][]byte, error) {
 
 // tune makes the analysis of a test as short as the test wants it.
 func tune(manifest []byte, o Options) ([]byte, error) {
-	if o.Interval == 0 && o.Deadline == 0 {
+	if o.Interval == 0 && o.Deadline == 0 && o.Threshold == 0 {
 		return manifest, nil
 	}
 	canary := &flaggerv1.Canary{}
@@ -142,6 +142,9 @@ func tune(manifest []byte, o Options) ([]byte, error) {
 	}
 	if o.Deadline > 0 {
 		canary.Spec.ProgressDeadlineSeconds = ptr.To(int32(o.Deadline.Seconds()))
+	}
+	if o.Threshold > 0 {
+		canary.Spec.Analysis.Threshold = o.Threshold
 	}
 	if o.Interval > 0 {
 		canary.Spec.Analysis.Interval = o.Interval.String()

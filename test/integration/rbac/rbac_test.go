@@ -85,7 +85,7 @@ subjects: [{kind: ServiceAccount, name: sluice, namespace: flux-system}]
 func TestAReleaseNeedsNoMoreThanTheRoles(t *testing.T) {
 	p := harness.Require(t)
 	work := t.TempDir()
-	c, err := chain.Setup(t.Context(), p, work, chain.Options{Namespace: namespace, Interval: time.Second})
+	c, err := chain.Setup(t.Context(), p, work, chain.Options{Namespace: namespace, Interval: time.Second, Threshold: 20})
 	if err != nil {
 		t.Fatal(err)
 	}
