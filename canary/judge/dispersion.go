@@ -30,12 +30,12 @@ func (d Dispersion) Add(first, second Count) Dispersion {
 	return Dispersion{Windows: d.Windows + 1, Sum: d.Sum + z*z/v, Variance: d.Variance + max(0, 2+(1-6*s*(1-s))/v)}
 }
 
-// Factor is what evidence is to be divided by: an upper estimate of the mean of z²
-// (95 % of the means are less than 1.645 standard errors above theirs), and at least 1. Without
-// windows it is 1.
+// Factor is what evidence is to be divided by: an upper estimate of the mean of z²,
+// three standard errors above what was seen, and at least 1. Bursts of
+// unequal sizes have longer tails than a factor can tell, which is why it is three. Without windows it is 1.
 func (d Dispersion) Factor() float64 {
 	if d.Windows == 0 {
 		return 1
 	}
-	return max(1, d.Sum/d.Windows*(1+1.645*math.Sqrt(d.Variance)/d.Windows))
+	return max(1, d.Sum/d.Windows*(1+3*math.Sqrt(d.Variance)/d.Windows))
 }

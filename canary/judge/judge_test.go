@@ -255,8 +255,8 @@ func TestDispersionOfHalves(t *testing.T) {
 	none := judge.Dispersion{}.Add(half(0, 10), half(0, 10)).Add(half(3, 10), half(0, 0)).Add(half(math.NaN(), 1), half(1, 1))
 	for name, tc := range map[string]struct{ got, want float64 }{
 		"nothing seen":                        {none.Factor(), 1},
-		"less than by chance":                 {even.Factor(), 1},
-		"five times as much as by chance":     {bursts.Factor(), 5 * (1 + 1.645*math.Sqrt(2*(1-1./40)/100))},
+		"as much as by chance":                {even.Factor(), 0.8 * (1 + 3*math.Sqrt(2*(1-1./20)/100))},
+		"five times as much as by chance":     {bursts.Factor(), 5 * (1 + 3*math.Sqrt(2*(1-1./40)/100))},
 		"halves of other sizes, in step with": {uneven.Factor(), 1},
 	} {
 		if math.Abs(tc.got-tc.want) > 1e-9 {

@@ -5,6 +5,8 @@ package judge_test
 import (
 	"bytes"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -36,6 +38,20 @@ func TestPlanSaysWhatCannotBeDecidedInTime(t *testing.T) {
 `
 	if out != want {
 		t.Errorf("got\n%swant\n%s", out, want)
+	}
+}
+
+func TestThePageShowsWhatPlanPrints(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "docs", "judge.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := run(t, "plan", "--requests", "10", "--errors", "0.1%")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(page), "$ sluice judge plan --requests 10 --errors 0.1%\n"+out) {
+		t.Errorf("docs/judge.md does not show\n%s", out)
 	}
 }
 
