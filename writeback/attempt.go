@@ -76,6 +76,19 @@ func (a attempt) run(ctx context.Context, idle *proposal) (Result, error) {
 // If nothing is to be written another branch is left alone, unless it proposes what
 // is not wanted any more: then it is set to the checkout.
 func (a attempt) propose(ctx context.Context) (proposal, error) {
+	p, err := a.planCheckout(ctx)
+	if err != nil || a.pushesCheckout(p) || p.tip.IsZero() || p.isEmpty() && !a.req.Last.isTip(p.tip) {
+		return p, err
+	}
+	tip, err := a.open(ctx, branchRef(a.req.Push), p.tip)
+	if err != nil {
+		return p, err
+	}
+	return a.decide(ctx, p, tip)
+}
+
+// planCheckout finds out what is to be written on the head of the checkout.
+func (a attempt) planCheckout(ctx context.Context) (proposal, error) {
 	p := proposal{edits: a.req.Edits, tip: a.refs[branchRef(a.req.Push)]}
 	var err error
 	if p.source, err = a.mirror.SelectFrom(a.refs, a.req.Checkout); err != nil {
@@ -86,19 +99,10 @@ func (a attempt) propose(ctx context.Context) (proposal, error) {
 	if err != nil {
 		return p, err
 	}
-	pushesCheckout := a.pushesCheckout(p)
-	if !pushesCheckout {
+	if !a.pushesCheckout(p) {
 		p.result.Base = p.source.Commit
 	}
-	p, err = a.plan(ctx, p, checkout, a.req.Last.Source)
-	if err != nil || pushesCheckout || p.tip.IsZero() || p.isEmpty() && !a.req.Last.isTip(p.tip) {
-		return p, err
-	}
-	tip, err := a.open(ctx, branchRef(a.req.Push), p.tip)
-	if err != nil {
-		return p, err
-	}
-	return a.decide(ctx, p, tip)
+	return a.plan(ctx, p, checkout, a.req.Last.Source)
 }
 
 // decide says what becomes of a push branch that is there already and is not the

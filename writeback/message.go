@@ -27,6 +27,16 @@ type MessageData struct {
 	Values           map[string]string
 }
 
+// Template is the same as templates see it.
+func (d MessageData) Template() any {
+	return messageData{
+		AutomationObject: d.AutomationObject, Values: d.Values,
+		Changed: messageChanged{
+			FileChanges: d.Changed.FileChanges, Files: d.Changed.Files(), Changes: d.Changed.Changes(), Objects: d.Changed.Objects(),
+		},
+	}
+}
+
 // messageData is the same with what the methods of [Changed] return, so that a
 // template that loops over the changes does not list them anew each time.
 type messageData struct {
@@ -71,13 +81,7 @@ func ParseMessage(text string) (Message, error) {
 
 // Render executes the template.
 func (m Message) Render(ctx context.Context, data MessageData) (string, error) {
-	text, err := m.template.Execute(ctx, messageData{
-		AutomationObject: data.AutomationObject, Values: data.Values,
-		Changed: messageChanged{
-			FileChanges: data.Changed.FileChanges, Files: data.Changed.Files(),
-			Changes: data.Changed.Changes(), Objects: data.Changed.Objects(),
-		},
-	})
+	text, err := m.template.Execute(ctx, data.Template())
 	if err != nil && strings.Contains(err.Error(), "can't evaluate field") {
 		err = messageError{err}
 	}

@@ -44,6 +44,7 @@ import (
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/git/access"
 	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/promotion/forge"
 	"github.com/sluice-cd/sluice/writeback"
 )
 
@@ -70,6 +71,8 @@ type Reconciler struct {
 	ServesSources bool
 	Sources       Waker
 	Clock         clock.PassiveClock
+	// Forges reach the APIs of Git servers, for pull requests; nil refuses them.
+	Forges *forge.Clients
 	// Access says which GitRepositories automations may write to.
 	Access access.Access
 

@@ -37,6 +37,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, a *imagev1.ImageUpdateAutoma
 	}
 	ctx, cancel := context.WithTimeout(ctx, seen.timeout)
 	defer cancel()
+	if pullRequestOf(a) != nil {
+		result, err := r.reconcileProposal(ctx, a, seen)
+		result.Events = append(events, result.Events...)
+		return result, err
+	}
+	events = append(events, abandoned(a.Status.PullRequest)...)
+	a.Status.PullRequest, a.Status.Declined = nil, nil
 	written, err := r.Writer.Run(ctx, seen.request)
 	pushConflicts.Add(float64(written.Conflicts))
 	if err != nil {

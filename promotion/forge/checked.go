@@ -40,12 +40,24 @@ func (c *checked) explain(err error, format string, args ...any) error {
 
 // require is the first of the demands that the table does not meet, or nil.
 func (c *checked) require(demands ...demand) error {
+	return require(c.session.provider, demands...)
+}
+
+func require(provider string, demands ...demand) error {
 	for _, d := range demands {
 		if d.wanted && !d.able {
-			return c.session.unsupported(d.what)
+			return &Unsupported{Provider: provider, What: d.what}
 		}
 	}
 	return nil
+}
+
+// Supports is [Unsupported] for the first thing that a proposal asks for and the forge of
+// these capabilities cannot do.
+func (can Capabilities) Supports(provider string, p Proposal) error {
+	return require(provider,
+		demand{p.Draft, can.Draft, "drafts"}, demand{len(p.Labels) > 0, can.Labels, "labels"},
+		demand{len(p.Reviewers) > 0, can.Reviewers, "reviewers"}, demand{len(p.Assignees) > 0, can.Assignees, "assignees"})
 }
 
 type demand struct {
@@ -93,11 +105,7 @@ func (c *checked) Recent(ctx context.Context) ([]PullRequest, error) {
 
 // Open implements Forge.
 func (c *checked) Open(ctx context.Context, p Proposal) (*PullRequest, error) {
-	can := c.session.table
-	err := c.require(
-		demand{p.Draft, can.Draft, "drafts"}, demand{len(p.Labels) > 0, can.Labels, "labels"},
-		demand{len(p.Reviewers) > 0, can.Reviewers, "reviewers"}, demand{len(p.Assignees) > 0, can.Assignees, "assignees"})
-	if err != nil {
+	if err := c.session.table.Supports(c.session.provider, p); err != nil {
 		return nil, err
 	}
 	p.Text = c.text(p.Text)

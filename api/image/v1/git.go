@@ -167,4 +167,9 @@ type PushSpec struct {
 	// Options are sent to the server as Git push options.
 	// +optional
 	Options map[string]string `json:"options,omitempty"`
+
+	// PullRequest proposes the push branch to the branch that is checked out, which has to
+	// be another one. Without it, commits are pushed and nothing else. Sluice extension.
+	// +optional
+	PullRequest *PullRequestSpec `json:"pullRequest,omitempty"`
 }

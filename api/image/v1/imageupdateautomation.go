@@ -149,13 +149,24 @@ type ImageUpdateAutomationStatus struct {
 	// +optional
 	Held []HeldUpdate `json:"held,omitempty"`
 
+	// PullRequest is the one of spec.git.push.pullRequest that was opened last. Sluice
+	// extension.
+	// +optional
+	PullRequest *PullRequestStatus `json:"pullRequest,omitempty"`
+
+	// Declined lists what people closed pull requests of, the newest last. It is not
+	// proposed again, unless its pull request is reopened, or by `sluice resume
+	// automation`. Sluice extension.
+	// +optional
+	Declined []DeclinedProposal `json:"declined,omitempty"`
+
 	// LastHandledResume is the value of the annotation sluice.dev/resumedAt that
 	// was handled last. Sluice extension.
 	// +optional
 	LastHandledResume string `json:"lastHandledResume,omitempty"`
 }
 
-// ResumeAnnotation on an automation releases what status.held lists. Its value is
+// ResumeAnnotation on an automation releases what status.held and status.declined list. Its value is
 // any that was not used before, such as the time.
 const ResumeAnnotation = "sluice.dev/resumedAt"
 

@@ -47,13 +47,16 @@ func (w *wiring) checker() *metric.Checker {
 	return metric.NewChecker(w.mgr.GetAPIReader(), f.metricsServer, w.clock, options...)
 }
 
-// forges reach the APIs of Git servers. Tokens of GitHub Apps have a cache of their own:
+// forges reach the APIs of Git servers, for all controllers, so that they share limits. Tokens of GitHub Apps have a cache of their own:
 // those of clouds must not push them out.
 func (w *wiring) forges() (*forge.Clients, error) {
+	if w.clients != nil {
+		return w.clients, nil
+	}
 	tokens, err := w.flags.identity.cache("sluice_forge_token_")
 	if err != nil {
 		return nil, err
 	}
-	forges := forge.NewClients(forge.Options{Guard: w.guard, Clock: w.clock, Tokens: tokens})
-	return forges, metrics.Registry.Register(forges)
+	w.clients = forge.NewClients(forge.Options{Guard: w.guard, Clock: w.clock, Tokens: tokens})
+	return w.clients, metrics.Registry.Register(w.clients)
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/sluice-cd/sluice/internal/signature"
 	"github.com/sluice-cd/sluice/internal/wake"
 	"github.com/sluice-cd/sluice/notify"
+	"github.com/sluice-cd/sluice/promotion/forge"
 	"github.com/sluice-cd/sluice/scan"
 	"github.com/sluice-cd/sluice/source"
 	"github.com/sluice-cd/sluice/writeback"
@@ -56,6 +57,8 @@ type wiring struct {
 	tokens  *cache.TokenCache
 	// registry is made by [wiring.registries].
 	registry *registry.Client
+	// clients of forges are made by [wiring.forges].
+	clients *forge.Clients
 }
 
 // all sets up the groups that the flags name.
@@ -116,8 +119,12 @@ func (w *wiring) image() error {
 		PublicGood:           signature.NewPublicGood(filepath.Join(w.flags.storagePath, "sigstore"), w.clock),
 		NoCrossNamespaceRefs: w.flags.noCrossNamespace,
 	}
+	forges, err := w.forges()
+	if err != nil {
+		return err
+	}
 	automations := &imageupdateautomation.Reconciler{
-		Client: client, Writer: w.writer, Clock: w.clock,
+		Client: client, Writer: w.writer, Clock: w.clock, Forges: forges,
 		ServesSources: w.flags.serves("source"), Sources: &w.pushed,
 		Access: w.access(),
 	}

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package imageupdateautomation
+
+import (
+	"fmt"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/promotion/forge"
+)
+
+// proposalSeen is what is decided from about the pull request of an automation.
+type proposalSeen struct {
+	spec         imagev1.PullRequestSpec
+	base, branch string
+	now          metav1.Time
+	// digest stands for what is to be proposed; empty is nothing. unsettled says that
+	// policies are not ready, so that nothing may be a moment's.
+	digest    string
+	unsettled bool
+	// text stands for the title and the body that it is to have.
+	text string
+	// tip is the head of the push branch, empty if there is none, and lastPush what was
+	// pushed last. ours and same are as in [writeback.Review].
+	tip, lastPush string
+	ours, same    bool
+	// pr is the open pull request of the branch, or else the last one; nil if there is none,
+	// or none was looked for. byUs says that we opened it, and closedByUs that we closed it.
+	pr               *forge.PullRequest
+	byUs, closedByUs bool
+	// rules are those of the base, and checks what the head lacks; unknown if nothing
+	// depends on them.
+	rules  forge.Rules
+	checks forge.CheckState
+	lacks  string
+	// released says that a person asks for a new start: what was declined or merged is
+	// proposed again. status and declined are what the last run left.
+	released bool
+	status   *imagev1.PullRequestStatus
+	declined []imagev1.DeclinedProposal
+}
+
+// proposalAction is what is done about a pull request, besides what is recorded.
+type proposalAction string
+
+// The actions. Each is done at most once in a run, and the next run looks what came of it.
+const (
+	proposeNothing proposalAction = ""
+	// openProposal pushes, unless the branch is what would be pushed, and opens.
+	openProposal proposalAction = "open"
+	// updateProposal pushes likewise, and brings the text up to date.
+	updateProposal proposalAction = "update"
+	// rewriteProposal brings the text up to date.
+	rewriteProposal proposalAction = "rewrite"
+	// closeProposal closes, and says why. The branch stays, and is that of the next one.
+	closeProposal proposalAction = "close"
+	// leaveProposal says in a comment that it is somebody else's now.
+	leaveProposal proposalAction = "leave alone"
+	// mergeProposal merges the head that was judged; enqueueProposal puts it into the queue.
+	mergeProposal   proposalAction = "merge"
+	enqueueProposal proposalAction = "enqueue"
+	// autoMergeProposal asks the forge to merge by itself; manualProposal takes that back.
+	autoMergeProposal proposalAction = "auto-merge"
+	manualProposal    proposalAction = "no auto-merge"
+)
+
+// proposalStep is what is decided.
+type proposalStep struct {
+	do proposalAction
+	// status and declined are what is recorded, before what the action changes.
+	status   *imagev1.PullRequestStatus
+	declined []imagev1.DeclinedProposal
+	// notOurs says why nothing can be done before a person acts.
+	notOurs string
+	// soon means that the forge computes something, or that checks run.
+	soon bool
+}
+
+// maxDeclined bounds how much of what people declined is remembered.
+const maxDeclined = 10
+
+// decideProposal makes the pull request what it should be:
+//
+//	none     --something to propose---------> opened
+//	open     --something else to propose----> updated, unless it is approved, queued or kept
+//	         --conflict, behind and must not-> made anew
+//	         --somebody else's commit-------> left alone, with one comment; a label hands it back
+//	         --all that the base demands----> merged, if that is ours to do
+//	         --nothing left to propose------> closed
+//	closed   --by a person------------------> exactly that is not proposed again
+//	         --by us------------------------> forgotten
+//	merged   ------------------------------> what the base has decides
+//
+// The pull request of somebody else is left to them, and so is a branch that has their
+// commits and never had a pull request of ours.
+func decideProposal(seen proposalSeen) proposalStep {
+	d := proposalDecider{seen: seen, step: proposalStep{declined: slices.Clone(seen.declined)}}
+	if seen.status != nil {
+		next := *seen.status
+		next.WaitsFor, next.Frozen = "", ""
+		d.step.status = &next
+	}
+	if seen.pr != nil && !seen.byUs {
+		if seen.pr.State == forge.Open {
+			d.step.notOurs = fmt.Sprintf("pull request #%d of branch '%s' was opened by %s: it is theirs; close it, or set another spec.git.push.branch",
+				seen.pr.Number, seen.branch, orSomebody(seen.pr.Author))
+			return d.step
+		}
+		d.seen.pr = nil
+	}
+	d.recordEnd()
+	if d.isOpen() {
+		d.open()
+	} else {
+		d.closed()
+	}
+	return d.step
+}
+
+// proposalDecider is one decision.
+type proposalDecider struct {
+	seen proposalSeen
+	step proposalStep
+}
+
+func (d *proposalDecider) isOpen() bool { return d.seen.pr != nil && d.seen.pr.State == forge.Open }
+
+// wait says what has to happen next.
+func (d *proposalDecider) wait(format string, args ...any) {
+	d.step.status.WaitsFor = fmt.Sprintf(format, args...)
+}
+
+// recordEnd notes what became of the pull request.
+func (d *proposalDecider) recordEnd() {
+	pr, status := d.seen.pr, d.step.status
+	if pr == nil {
+		return
+	}
+	known := status != nil && status.Number == pr.Number
+	switch {
+	case pr.State == forge.Open:
+		d.step.declined = slices.DeleteFunc(d.step.declined, func(c imagev1.DeclinedProposal) bool { return c.Number == pr.Number })
+	case pr.State == forge.Merged && !known:
+		return
+	case pr.State == forge.Closed && !d.seen.closedByUs:
+		d.decline(known)
+	}
+	if !known {
+		d.step.status = &imagev1.PullRequestStatus{Number: pr.Number, Base: d.seen.base, Branch: d.seen.branch}
+	}
+	d.step.status.URL, d.step.status.State = pr.URL, imagev1.PullRequestState(pr.State)
+	if pr.State != forge.Open {
+		d.step.status.AutoMerge, d.step.status.LeftAlone = false, ""
+	}
+}
+
+// decline notes what a person does not want: what the status says that was proposed or, if
+// the status was lost, what the branch still is.
+func (d *proposalDecider) decline(known bool) {
+	if d.seen.released {
+		return
+	}
+	digest := d.seen.digest
+	if known {
+		digest = d.seen.status.Digest
+		if d.seen.status.State != imagev1.PullRequestOpen {
+			return // it was noted when it was closed
+		}
+	} else if !d.seen.same {
+		return
+	}
+	pr := d.seen.pr
+	d.step.declined = append(d.step.declined, imagev1.DeclinedProposal{Digest: digest, Number: pr.Number, By: pr.ClosedBy, At: d.seen.now})
+	d.step.declined = d.step.declined[max(0, len(d.step.declined)-maxDeclined):]
+}
+
+// closed decides while there is no open pull request.
+func (d *proposalDecider) closed() {
+	seen, status := d.seen, d.step.status
+	if seen.digest == "" {
+		return
+	}
+	if i := slices.IndexFunc(d.step.declined, func(c imagev1.DeclinedProposal) bool { return c.Digest == seen.digest }); i >= 0 {
+		if status != nil {
+			d.wait("other content: %s closed #%d, so that what it proposed is not proposed again; reopening it ends that",
+				orSomebody(d.step.declined[i].By), d.step.declined[i].Number)
+		}
+		return
+	}
+	if status != nil && status.State == imagev1.PullRequestMerged && status.Digest == seen.digest {
+		d.wait("branch '%s' to have what was merged with #%d", seen.base, status.Number)
+		d.step.soon = true
+		return
+	}
+	ended := seen.pr != nil && seen.pr.HeadSHA == seen.tip || status != nil && status.Head == seen.tip
+	if seen.tip != "" && !seen.ours && !ended {
+		d.step.notOurs = fmt.Sprintf("branch '%s' has commits of somebody else, and no pull request of ours: delete it, or set another spec.git.push.branch", seen.branch)
+		return
+	}
+	d.step.do, d.step.soon = openProposal, true
+}
+
+// open decides about an open pull request of ours.
+func (d *proposalDecider) open() {
+	pr, status := d.seen.pr, d.step.status
+	moving := d.seen.tip != "" && pr.HeadSHA != d.seen.tip
+	pushed := d.seen.same || slices.Contains([]string{"", status.Head, d.seen.lastPush}, d.seen.tip)
+	retry := slices.Contains(pr.Labels, forge.RetryLabel)
+	switch {
+	case pr.Queued:
+		d.wait("the merge queue")
+	case moving:
+		d.wait("the forge to see the head of branch '%s'", d.seen.branch)
+		d.step.soon = true
+	case !pushed && d.seen.digest == "" && status.Head != "", !pushed && d.seen.digest != "" && !d.seen.ours && !retry:
+		d.leaveAlone()
+	case d.seen.digest == "" && d.seen.unsettled:
+		d.wait("policies that are not ready")
+	case d.seen.digest == "":
+		d.step.do = closeProposal
+	case !pushed || d.seen.tip == "" || d.mustBeMadeAnew():
+		d.step.do, d.step.soon = updateProposal, true
+	default:
+		d.keep()
+	}
+}
+
+// mustBeMadeAnew reports whether a head of ours is not what it should be.
+func (d *proposalDecider) mustBeMadeAnew() bool {
+	pr := d.seen.pr
+	if d.frozen() != "" {
+		return false
+	}
+	behind := slices.Contains(pr.Blocked, forge.ByBehind) && d.seen.rules.UpToDate
+	return d.seen.digest != d.step.status.Digest || behind || slices.Contains(pr.Blocked, forge.ByConflict)
+}
+
+// frozen says why a pull request keeps what it proposes.
+func (d *proposalDecider) frozen() string {
+	switch {
+	case d.seen.pr.Approvals > 0:
+		return "it is approved"
+	case slices.Contains(d.seen.pr.Labels, forge.KeepLabel):
+		return "it has the label " + forge.KeepLabel
+	}
+	return ""
+}
+
+// leaveAlone is what is done about a head that somebody else committed to.
+func (d *proposalDecider) leaveAlone() {
+	if d.step.status.LeftAlone != d.seen.pr.HeadSHA {
+		d.step.do = leaveProposal
+		d.step.status.LeftAlone = d.seen.pr.HeadSHA
+	}
+	d.wait("somebody else, who committed to it: it is theirs to merge; the label %s hands it back", forge.RetryLabel)
+}
+
+// keep decides about a pull request that is to stay as it is: it may be merged.
+func (d *proposalDecider) keep() {
+	pr, status := d.seen.pr, d.step.status
+	status.Head, status.LeftAlone = d.seen.tip, ""
+	if d.seen.digest != status.Digest {
+		status.Frozen = d.frozen()
+	}
+	byPlatform := d.seen.spec.AutoMerge == imagev1.AutoMergePlatform
+	switch {
+	case status.AutoMerge && !byPlatform:
+		d.step.do, d.step.soon = manualProposal, true
+		status.AutoMerge = false
+	case d.seen.text != status.TextDigest && d.frozen() == "":
+		d.step.do, d.step.soon = rewriteProposal, true
+	case d.seen.spec.AutoMerge == "" || d.seen.spec.AutoMerge == imagev1.AutoMergeNever:
+		d.wait("a person to merge it")
+	case pr.Draft:
+		d.wait("a person to mark it as ready: it is a draft")
+	case d.seen.checks == forge.CheckSuccess && d.seen.rules.Queue:
+		d.step.do, d.step.soon = enqueueProposal, true
+	case d.seen.checks == forge.CheckSuccess:
+		d.step.do, d.step.soon = mergeProposal, true
+	default:
+		d.wait("%s", d.seen.lacks)
+		d.step.soon = d.seen.checks == forge.CheckPending
+		if byPlatform && pr.Auto != forge.Yes && d.step.soon {
+			d.step.do = autoMergeProposal
+			status.AutoMerge = true
+		}
+	}
+}
+
+// orSomebody is a login, or a word for one that the forge does not tell.
+func orSomebody(login string) string {
+	if login == "" {
+		return "somebody"
+	}
+	return login
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package imageupdateautomation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/promotion/forge"
+	"github.com/sluice-cd/sluice/writeback"
+)
+
+// pullRequestField is the field that asks for a pull request.
+const pullRequestField = "spec.git.push.pullRequest"
+
+// firstWait is the first wait for a forge that computes something, or for checks.
+const firstWait = 2 * time.Second
+
+// pullRequestOf is how an automation proposes; nil if it does not.
+func pullRequestOf(a *imagev1.ImageUpdateAutomation) *imagev1.PullRequestSpec {
+	if a.Spec.GitSpec == nil || a.Spec.GitSpec.Push == nil {
+		return nil
+	}
+	return a.Spec.GitSpec.Push.PullRequest
+}
+
+// connectionOf is how the forge of an automation is reached.
+func connectionOf(a *imagev1.ImageUpdateAutomation, seen observation) forge.Connection {
+	spec := pullRequestOf(a)
+	return forge.Connection{
+		Field: pullRequestField, Kind: imagev1.ImageUpdateAutomationKind, Object: client.ObjectKeyFromObject(a),
+		Provider: spec.Provider, URL: spec.URL, SecretRef: spec.SecretRef,
+		Repository: seen.repo, Proxy: seen.request.Remote.Auth.Proxy,
+	}
+}
+
+// proposal is one run of an automation that proposes by pull request.
+type proposal struct {
+	*Reconciler
+	a      *imagev1.ImageUpdateAutomation
+	seen   observation
+	review writeback.Review
+	forge  forge.Forge
+	text   forge.Text
+	// written is what was pushed, and events what was done.
+	written writeback.Result
+	events  []reconciler.Event
+	// acted means that the forge was changed, so that there is news in a moment.
+	acted bool
+}
+
+// reconcileProposal is Reconcile for an automation that proposes by pull request.
+func (r *Reconciler) reconcileProposal(ctx context.Context, a *imagev1.ImageUpdateAutomation, seen observation) (reconciler.Result, error) {
+	review, err := r.Writer.Review(ctx, seen.request)
+	if err != nil {
+		return reconciler.Result{}, advise(a, seen, err)
+	}
+	p := &proposal{Reconciler: r, a: a, seen: seen, review: review, written: review.Result}
+	if p.forge, err = connectionOf(a, seen).Open(ctx, r.Forges, r.Client); err != nil {
+		return reconciler.Result{}, err
+	}
+	found, err := p.observe(ctx)
+	if err != nil {
+		return reconciler.Result{Events: p.events}, p.later(err)
+	}
+	step := decideProposal(found)
+	p.tell(found, step)
+	err = p.perform(ctx, found, &step)
+	r.tracker.closeBatch(a.UID)
+	p.events = append(p.events, p.drive(ctx, found, step)...)
+	p.events = append(p.events, r.record(ctx, a, seen, p.written)...)
+	a.Status.PullRequest, a.Status.Declined = step.status, step.declined
+	return p.result(step, err)
+}
+
+// result is what the runner is told.
+func (p *proposal) result(step proposalStep, err error) (reconciler.Result, error) {
+	interval := p.a.Spec.Interval.Duration
+	result := reconciler.Result{Events: p.events}
+	switch {
+	case err != nil:
+		return result, p.later(err)
+	case step.notOurs != "":
+		return result, reconciler.Waiting(reconciler.WithReason(imagev1.NotOursReason, errors.New(step.notOurs)), interval)
+	case p.written.Held != nil:
+		return result, reconciler.Waiting(p.written.Held, interval)
+	}
+	result.Reason, result.Message = meta.SucceededReason, readyMessage+remarks(p.a, p.seen, p.written)+proposalRemark(step.status)
+	result.After = interval
+	switch {
+	case p.acted:
+		result.After = min(interval, firstWait)
+	case step.soon:
+		result.After = min(interval, max(firstWait, p.sincePush()))
+	}
+	return result, nil
+}
+
+// sincePush is how long ago the head was pushed: what has taken so long already is looked
+// at again after as long, so that each wait is about twice the last one.
+func (p *proposal) sincePush() time.Duration {
+	if p.a.Status.LastPushTime == nil {
+		return 0
+	}
+	return p.Clock.Now().Sub(p.a.Status.LastPushTime.Time)
+}
+
+// later has a forge be asked again when it allows that.
+func (p *proposal) later(err error) error {
+	if limited := (*forge.RateLimited)(nil); errors.As(err, &limited) {
+		return reconciler.Waiting(err, max(firstWait, limited.Until.Sub(p.Clock.Now())))
+	}
+	return err
+}
+
+// proposalRemark is what the Ready message says of the pull request.
+func proposalRemark(status *imagev1.PullRequestStatus) string {
+	if status == nil {
+		return ""
+	}
+	text := ""
+	if status.Frozen != "" {
+		text += ", which keeps what it proposes: " + status.Frozen
+	}
+	if status.WaitsFor != "" {
+		text += ", waits for " + status.WaitsFor
+	}
+	if text == "" && status.State != imagev1.PullRequestOpen {
+		return ""
+	}
+	return fmt.Sprintf("; pull request #%d%s", status.Number, text)
+}
+
+// observe reads what is decided from.
+func (p *proposal) observe(ctx context.Context) (proposalSeen, error) {
+	status := &p.a.Status
+	found := proposalSeen{
+		spec: *pullRequestOf(p.a), base: p.seen.request.Checkout.BranchName(), branch: p.seen.request.Push, now: metav1.NewTime(p.Clock.Now()),
+		digest: p.review.Digest, unsettled: len(p.review.Report.SkippedFor(writeback.NotReady)) > 0,
+		tip: nameOf(p.review.Tip), lastPush: status.LastPushCommit, ours: p.review.Ours, same: p.review.Same,
+		status: status.PullRequest, declined: status.Declined,
+	}
+	if was := found.status; was != nil && (was.Base != found.base || was.Branch != found.branch) {
+		p.events = append(p.events, abandoned(was)...)
+		found.status, found.declined = nil, nil
+	}
+	if p.seen.released {
+		found.released, found.declined = true, nil
+		if found.status != nil && found.status.State != imagev1.PullRequestOpen {
+			found.status = nil
+		}
+	}
+	if err := p.render(ctx, &found); err != nil {
+		return found, err
+	}
+	var err error
+	if found.pr, err = p.find(ctx, found); err != nil || found.pr == nil {
+		return found, err
+	}
+	if err := p.identify(ctx, &found); err != nil {
+		return found, err
+	}
+	return found, p.judge(ctx, &found)
+}
+
+// find looks for the pull request. One that is open is asked for by its number. There is
+// nothing to look for if nothing is to be proposed and the last one has ended.
+func (p *proposal) find(ctx context.Context, seen proposalSeen) (*forge.PullRequest, error) {
+	if known := seen.status; known != nil && known.State == imagev1.PullRequestOpen {
+		found, err := p.forge.Get(ctx, known.Number)
+		if !errors.Is(err, forge.ErrNotFound) {
+			return found, explain(err)
+		}
+	} else if known != nil && seen.digest == "" {
+		return nil, nil
+	}
+	found, err := p.forge.Find(ctx, seen.base, seen.branch)
+	if errors.Is(err, forge.ErrNotFound) {
+		return nil, nil
+	}
+	return found, explain(err)
+}
+
+// identify finds out whose doing the pull request is. The one of the status is ours.
+func (p *proposal) identify(ctx context.Context, seen *proposalSeen) error {
+	known := seen.status != nil && seen.status.Number == seen.pr.Number
+	if known && (seen.pr.State != forge.Closed || seen.pr.ClosedBy == "") {
+		seen.byUs = true
+		return nil
+	}
+	who, err := p.forge.Identity(ctx)
+	if err != nil {
+		return explain(err)
+	}
+	seen.byUs, seen.closedByUs = known || who.IsUs(seen.pr.Author), who.IsUs(seen.pr.ClosedBy)
+	return nil
+}
+
+// judge reads what decides about an open pull request besides itself, if anything does.
+func (p *proposal) judge(ctx context.Context, seen *proposalSeen) error {
+	merges := seen.spec.AutoMerge == imagev1.AutoMergeSelf || seen.spec.AutoMerge == imagev1.AutoMergePlatform
+	if seen.pr.State != forge.Open || !seen.byUs || !merges && !slices.Contains(seen.pr.Blocked, forge.ByBehind) {
+		return nil
+	}
+	var err error
+	if seen.rules, err = p.forge.Rules(ctx, seen.base); err != nil || !merges {
+		return explain(err)
+	}
+	j := forge.Judgement{Rules: seen.rules}
+	if j.Checks, err = p.forge.Checks(ctx, seen.pr.HeadSHA); err != nil {
+		return explain(err)
+	}
+	provider, err := connectionOf(p.a, p.seen).ProviderName()
+	if err != nil {
+		return err
+	}
+	if j.Can, err = forge.CapabilitiesOf(provider); err != nil {
+		return explain(err)
+	}
+	seen.checks, seen.lacks = j.Of(seen.pr)
+	return nil
+}
+
+// explain names the field that an error of the forge is about.
+func explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	return forge.Explain(pullRequestField, err)
+}

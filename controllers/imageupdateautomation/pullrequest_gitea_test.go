@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package imageupdateautomation
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/reconciler"
+	"github.com/sluice-cd/sluice/promotion/forge"
+	"github.com/sluice-cd/sluice/test/gitea"
+	"github.com/sluice-cd/sluice/test/harness"
+	"github.com/sluice-cd/sluice/test/make"
+)
+
+// giteaServer is a real forge, at which a robot proposes to repositories of an organization.
+type giteaServer struct {
+	*gitea.Server
+	robot, alice *gitea.Person
+	repos        int
+}
+
+func newGitea(t *testing.T) *giteaServer {
+	t.Helper()
+	s := &giteaServer{Server: gitea.Require(t)}
+	var err error
+	s.robot, err = s.NewPerson(t.Context(), "robot")
+	must(t, err)
+	s.alice, err = s.NewPerson(t.Context(), "alice")
+	must(t, err)
+	must(t, s.Admin.NewOrganization(t.Context(), "acme"))
+	return s
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// giteaFixture is an automation that proposes to a repository of its own.
+type giteaFixture struct {
+	fixture
+	t    *testing.T
+	at   *giteaServer
+	repo *gitea.Repo
+	auto *imagev1.ImageUpdateAutomation
+	last reconciler.Result
+	// told are the reasons of all events.
+	told []string
+}
+
+// proposes has an automation propose branch updates by pull request.
+func proposes(changes ...func(*imagev1.PullRequestSpec)) func(*imagev1.ImageUpdateAutomation) {
+	return func(a *imagev1.ImageUpdateAutomation) {
+		spec := &imagev1.PullRequestSpec{Provider: "gitea"}
+		for _, change := range changes {
+			change(spec)
+		}
+		a.Spec.GitSpec.Push = &imagev1.PushSpec{Branch: "updates", PullRequest: spec}
+	}
+}
+
+func byUs(spec *imagev1.PullRequestSpec) { spec.AutoMerge = imagev1.AutoMergeSelf }
+
+func (s *giteaServer) fixture(t *testing.T, changes ...func(*imagev1.PullRequestSpec)) *giteaFixture {
+	t.Helper()
+	s.repos++
+	repo, err := s.NewRepo(t.Context(), "acme", fmt.Sprintf("fleet-%d", s.repos), map[string]string{"a.yaml": markedFile})
+	must(t, err)
+	must(t, repo.Invite(t.Context(), gitea.Write, s.robot, s.alice))
+	f := &giteaFixture{t: t, at: s, repo: repo, auto: automation(proposes(changes...))}
+	f.fixture = newFixture(t, make.Secret("apps", "git", map[string]string{"username": "robot", "password": s.robot.Token}),
+		source(func(r *sourcev1.GitRepository) { r.Spec.URL = repo.URL }), policy("1"))
+	f.Forges = forge.NewClients(forge.Options{})
+	return f
+}
+
+// run reconciles once, as the runner does.
+func (f *giteaFixture) run() {
+	f.t.Helper()
+	result, err := f.Reconcile(f.t.Context(), f.auto)
+	must(f.t, err)
+	f.auto.Status.ObservedGeneration = f.auto.Generation
+	f.last = result
+	for _, e := range result.Events {
+		f.told = append(f.told, e.Reason)
+	}
+}
+
+// choose has the policy choose a tag, and the automation run.
+func (f *giteaFixture) choose(tag string) {
+	f.t.Helper()
+	f.release(tag)
+	f.run()
+}
+
+// release has the policy choose a tag.
+func (f *giteaFixture) release(tag string) {
+	f.t.Helper()
+	var p imagev1.ImagePolicy
+	must(f.t, f.Client.Get(f.t.Context(), client.ObjectKey{Namespace: "apps", Name: "app"}, &p))
+	p.Status.LatestRef.Tag = tag
+	must(f.t, f.Client.Update(f.t.Context(), &p))
+}
+
+// until runs until something is so: the forge computes in the background.
+func (f *giteaFixture) until(what string, so func() bool) {
+	f.t.Helper()
+	_, err := harness.Eventually(f.t.Context(), what, 60*time.Second, func(context.Context) (bool, string) {
+		f.run()
+		return so(), fmt.Sprintf("%s: %+v", f.last.Message, f.auto.Status.PullRequest)
+	})
+	must(f.t, err)
+}
+
+// has is the tag on a branch.
+func (f *giteaFixture) has(branch string) string {
+	f.t.Helper()
+	text, err := f.repo.File(f.t.Context(), branch, "a.yaml")
+	must(f.t, err)
+	image, _, _ := strings.Cut(text, " #")
+	return strings.TrimPrefix(image, "image: app:")
+}
+
+func (f *giteaFixture) head(branch string) string {
+	f.t.Helper()
+	head, err := f.repo.Head(f.t.Context(), branch)
+	must(f.t, err)
+	return head
+}
+
+// pulls are all pull requests of the repository, the newest first.
+func (f *giteaFixture) pulls() []gitea.Pull {
+	f.t.Helper()
+	all, err := f.repo.Pulls(f.t.Context(), "all")
+	must(f.t, err)
+	return all
+}
+
+// pull is the only pull request of the repository.
+func (f *giteaFixture) pull() gitea.Pull {
+	f.t.Helper()
+	all := f.pulls()
+	if len(all) != 1 {
+		f.t.Fatalf("there are %d pull requests: %+v; the status is %+v", len(all), all, f.auto.Status.PullRequest)
+	}
+	return all[0]
+}
+
+func (f *giteaFixture) call(method, path string, in, out any) {
+	f.t.Helper()
+	must(f.t, f.at.Admin.Call(f.t.Context(), method, "/repos/"+f.repo.Owner+"/"+f.repo.Name+path, in, out))
+}
+
+func (f *giteaFixture) comments() []string {
+	f.t.Helper()
+	var found []struct{ Body string }
+	f.call(http.MethodGet, fmt.Sprintf("/issues/%d/comments", f.pull().Number), nil, &found)
+	var bodies []string
+	for _, c := range found {
+		bodies = append(bodies, c.Body)
+	}
+	return bodies
+}
+
+func (f *giteaFixture) label(name string) {
+	f.t.Helper()
+	var made struct{ ID int64 }
+	f.call(http.MethodPost, "/labels", map[string]any{"name": name, "color": "#00aabb"}, &made)
+	f.call(http.MethodPost, fmt.Sprintf("/issues/%d/labels", f.pull().Number), map[string]any{"labels": []int64{made.ID}}, nil)
+}
+
+// wants checks the state of the pull request of the status and a part of the message.
+func (f *giteaFixture) wants(state imagev1.PullRequestState, message string) {
+	f.t.Helper()
+	if status := f.auto.Status.PullRequest; status == nil || status.State != state || !strings.Contains(f.last.Message, message) {
+		f.t.Errorf("the message is %q, and the status %+v; want state %s and %q", f.last.Message, status, state, message)
+	}
+}
+
+func (f *giteaFixture) hasTold(reason string) {
+	f.t.Helper()
+	if n := len(slices.DeleteFunc(slices.Clone(f.told), func(r string) bool { return r != reason })); n != 1 {
+		f.t.Errorf("%s was told %d times: %v", reason, n, f.told)
+	}
+}
+
+func TestPullRequestsOfAnAutomationAtGitea(t *testing.T) {
+	server := newGitea(t)
+	for name, test := range map[string]func(*testing.T, *giteaServer){
+		"an update is proposed, and changed in place by the next one": func(t *testing.T, s *giteaServer) {
+			f := s.fixture(t, func(spec *imagev1.PullRequestSpec) {
+				spec.Labels, spec.Assignees = []string{"images"}, []string{"alice"}
+			})
+			f.run()
+			if got := f.pulls(); len(got) != 0 || f.auto.Status.PullRequest != nil {
+				t.Fatalf("there is nothing to propose, and there are %+v", got)
+			}
+			f.choose("2")
+			first := f.pull()
+			if first.Title != "Update app to 2" || !strings.Contains(first.Body, "| app:1 | app:2 |") || first.Head.Branch != "updates" || f.has("main") != "1" {
+				t.Errorf("the pull request is %+v", first)
+			}
+			f.hasTold(imagev1.PullRequestOpenedReason)
+			f.run()
+			f.wants(imagev1.PullRequestOpen, "pull request #1, waits for a person to merge it")
+			f.choose("3")
+			f.run()
+			if got := f.pull(); got.Title != "Update app to 3" || f.has("updates") != "3" || got.Number != first.Number || got.State != "open" {
+				t.Errorf("the pull request is %+v", got)
+			}
+			f.hasTold(imagev1.PullRequestUpdatedReason)
+			head := f.head("updates")
+			f.run()
+			if f.head("updates") != head || f.auto.Status.PullRequest.Head != head {
+				t.Errorf("the head moved from %s to %s, and the status is %+v", head, f.head("updates"), f.auto.Status.PullRequest)
+			}
+		},
+		"one that a person closes is declined for what it proposed, until it is reopened": func(t *testing.T, s *giteaServer) {
+			f := s.fixture(t)
+			f.choose("2")
+			must(t, s.alice.Close(t.Context(), f.repo, f.pull().Number))
+			f.run()
+			f.run()
+			f.wants(imagev1.PullRequestClosed, "alice closed #1")
+			if got := f.pull(); got.State != "closed" || len(f.auto.Status.Declined) != 1 {
+				t.Errorf("the pull request is %+v, and declined is %+v", got, f.auto.Status.Declined)
+			}
+			f.hasTold(imagev1.PullRequestDeclinedReason)
+			must(t, s.alice.Reopen(t.Context(), f.repo, f.pull().Number))
+			f.run()
+			f.wants(imagev1.PullRequestOpen, "waits for a person to merge it")
+			must(t, s.alice.Close(t.Context(), f.repo, f.pull().Number))
+			f.run()
+			f.choose("3")
+			if got := f.pulls(); len(got) != 2 || got[0].State != "open" || got[0].Title != "Update app to 3" {
+				t.Errorf("the next content is proposed by %+v", got)
+			}
+		},
+		"one that a person closed is proposed again when that is asked for": func(t *testing.T, s *giteaServer) {
+			f := s.fixture(t)
+			f.choose("2")
+			must(t, s.alice.Close(t.Context(), f.repo, f.pull().Number))
+			f.run()
+			f.auto.Annotations = map[string]string{imagev1.ResumeAnnotation: "now"}
+			f.run()
+			if got := f.pulls(); len(got) != 2 || got[0].State != "open" {
+				t.Errorf("the pull requests are %+v", got)
+			}
+		},
+		"one that has nothing left to propose is closed by us, which declines nothing": func(t *testing.T, s *giteaServer) {
+			f := s.fixture(t)
+			f.choose("2")
+			f.choose("1")
+			f.wants(imagev1.PullRequestClosed, "")
+			if got := f.pull(); got.State != "closed" || len(f.comments()) != 1 || len(f.auto.Status.Declined) != 0 {
+				t.Errorf("the pull request is %+v, with comments %q; declined is %+v", got, f.comments(), f.auto.Status.Declined)
+			}
+			f.choose("2")
+			if got := f.pulls(); len(got) != 2 || got[0].State != "open" {
+				t.Errorf("the pull requests are %+v", got)
+			}
+		},
+		"one that a person merges is followed by the next": func(t *testing.T, s *giteaServer) {
+			f := s.fixture(t)
+			f.choose("2")
+			must(t, s.alice.Merge(t.Context(), f.repo, f.pull().Number, gitea.StyleSquash))
+			f.run()
+			f.wants(imagev1.PullRequestMerged, "")
+			f.hasTold(imagev1.PullRequestMergedReason)
+			if f.has("main") != "2" || len(*f.woken) == 0 {
+				t.Errorf("main has %s, and woken are %v", f.has("main"), *f.woken)
+			}
+			f.choose("3")
+			if got := f.pulls(); len(got) != 2 || got[0].State != "open" || got[0].Title != "Update app to 3" {
+				t.Errorf("the pull requests are %+v", got)
+			}
+		},
+		"one that is complete is merged by us": func(t *testing.T, s *giteaServer) {
+			f := s.fixture(t, byUs)
+			must(t, f.repo.Protect(t.Context(), gitea.Protection{Branch: "main", Statuses: []string{"build"}}))
+			f.choose("2")
+			f.run()
+			if f.has("main") != "1" {
+				t.Fatal("it was merged before its check succeeded")
+			}
+			f.wants(imagev1.PullRequestOpen, "check build has not begun")
+			must(t, s.alice.SetStatus(t.Context(), f.repo, f.head("updates"), "build", "success"))
+			f.until("the merge", func() bool { return f.has("main") == "2" })
+			f.run()
+			f.wants(imagev1.PullRequestMerged, "")
+			f.hasTold(imagev1.PullRequestMergedReason)
+			if got, err := f.repo.Pull(t.Context(), f.pull().Number); err != nil || !got.Merged || got.MergedBy == nil || got.MergedBy.Name != "robot" {
+				t.Errorf("the pull request is %+v, %v", got, err)
+			}
+		},
+		"one that somebody commits to is theirs, until they hand it back": func(t *testing.T, s *giteaServer) {
+			f := s.fixture(t, byUs)
+			must(t, f.repo.Protect(t.Context(), gitea.Protection{Branch: "main", Approvals: 1}))
+			f.choose("2")
+			_, err := s.alice.Commit(t.Context(), f.repo, gitea.Commit{Branch: "updates", Message: "Mine", Files: map[string]string{"mine": "x"}})
+			must(t, err)
+			theirs := f.head("updates")
+			f.until("a comment", func() bool { return len(f.comments()) > 0 })
+			f.choose("3")
+			f.run()
+			if f.head("updates") != theirs || len(f.comments()) != 1 {
+				t.Errorf("the head moved to %s, and there are comments %q", f.head("updates"), f.comments())
+			}
+			f.hasTold(imagev1.PullRequestLeftAloneReason)
+			f.label(forge.RetryLabel)
+			f.until("a head of ours", func() bool { return f.has("updates") == "3" })
+			if _, err := f.repo.File(t.Context(), "updates", "mine"); err == nil {
+				t.Error("what somebody committed is still there")
+			}
+		},
+		"one that is approved keeps what it proposes": func(t *testing.T, s *giteaServer) {
+			f := s.fixture(t)
+			f.choose("2")
+			must(t, s.alice.Approve(t.Context(), f.repo, f.pull().Number))
+			f.choose("3")
+			f.wants(imagev1.PullRequestOpen, "which keeps what it proposes: it is approved, waits for a person to merge it")
+			if f.has("updates") != "2" {
+				t.Errorf("the branch has %s", f.has("updates"))
+			}
+			must(t, s.alice.Merge(t.Context(), f.repo, f.pull().Number, gitea.StyleMerge))
+			f.run()
+			if got := f.pulls(); f.has("main") != "2" || len(got) != 2 || got[0].Title != "Update app to 3" {
+				t.Errorf("what comes next is %+v", got)
+			}
+		},
+		"one that somebody else opened from the branch is theirs": func(t *testing.T, s *giteaServer) {
+			f := s.fixture(t)
+			_, err := s.alice.Commit(t.Context(), f.repo, gitea.Commit{Branch: "updates", From: "main", Message: "Mine", Files: map[string]string{"mine": "x"}})
+			must(t, err)
+			_, err = s.alice.Open(t.Context(), f.repo, "updates", "main", "Mine")
+			must(t, err)
+			f.release("2")
+			_, err = f.Reconcile(t.Context(), f.auto)
+			if err == nil || !strings.Contains(err.Error(), "was opened by alice: it is theirs") {
+				t.Errorf("got %v", err)
+			}
+			if got := f.pull(); got.Title != "Mine" || got.State != "open" || f.has("updates") != "1" {
+				t.Errorf("the pull request is %+v", got)
+			}
+		},
+		"what is said of it is what the templates say": func(t *testing.T, s *giteaServer) {
+			f := s.fixture(t, func(spec *imagev1.PullRequestSpec) {
+				spec.TitleTemplate = "{{ .AutomationObject.Name }}:{{ range .Changed.Changes }} {{ .NewValue }}{{ end }}"
+				spec.BodyTemplate, spec.Draft = "Because of {{ .Values.why }}", true
+			})
+			f.auto.Spec.GitSpec.Commit.MessageTemplateValues = map[string]string{"why": "reasons"}
+			f.choose("2")
+			if got := f.pull(); !strings.HasSuffix(got.Title, "auto: app:2") || !strings.HasPrefix(got.Title, "WIP:") || got.Body != "Because of reasons" {
+				t.Errorf("the pull request is %+v", got)
+			}
+			f.auto.Spec.GitSpec.Push.PullRequest.BodyTemplate = "Because"
+			f.auto.Generation++
+			f.run()
+			if got := f.pull(); got.Body != "Because" || !strings.HasPrefix(got.Title, "WIP:") {
+				t.Errorf("the pull request is %+v", got)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) { test(t, server) })
+	}
+}
