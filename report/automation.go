@@ -26,6 +26,10 @@ type Automation struct {
 	Held []imagev1.HeldUpdate `json:"held,omitempty"`
 	// Written are the images in Git, by the name of their policy.
 	Written imagev1.ObservedPolicies `json:"written,omitempty"`
+	// PullRequest is the last one that was opened for the push branch.
+	PullRequest *imagev1.PullRequestStatus `json:"pullRequest,omitempty"`
+	// Declined is what people closed pull requests of; it is not proposed again.
+	Declined []imagev1.DeclinedProposal `json:"declined,omitempty"`
 	// Suspended means that nothing is written before spec.suspend is false.
 	Suspended bool `json:"suspended,omitempty"`
 	// Ready is the status of the condition Ready: True, False or Unknown.
@@ -40,10 +44,27 @@ func OfAutomation(a *imagev1.ImageUpdateAutomation) Automation {
 		Namespace: a.Namespace, Name: a.Name, Source: a.Spec.SourceRef.String(),
 		Revision: a.Status.ObservedSourceRevision, Commit: a.Status.LastPushCommit,
 		Markers: a.Status.Markers, Held: a.Status.Held, Written: a.Status.ObservedPolicies,
+		PullRequest: a.Status.PullRequest, Declined: a.Status.Declined,
 		Suspended: a.Spec.Suspend,
 	}
 	found.Ready, found.Message = readyOf(a.Status.Conditions)
 	return found
+}
+
+// AboutPullRequest says what the pull request of an automation waits for; empty if there is
+// nothing to say, as of one that was merged.
+func AboutPullRequest(pr *imagev1.PullRequestStatus) string {
+	if pr == nil || pr.State != imagev1.PullRequestOpen && pr.WaitsFor == "" {
+		return ""
+	}
+	text := fmt.Sprintf("pull request #%d", pr.Number)
+	if pr.Frozen != "" {
+		text += ", which keeps what it proposes: " + pr.Frozen
+	}
+	if pr.WaitsFor != "" {
+		text += ", waits for " + pr.WaitsFor
+	}
+	return text
 }
 
 // WhyHeld says which commit reverted an update of an automation, and what has it written

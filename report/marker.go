@@ -6,6 +6,8 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+
+	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 )
 
 // MarkerState is what becomes of a marker, in one word; Why says the rest.
@@ -91,6 +93,8 @@ type AutomationMarkers struct {
 	Automation string `json:"automation"`
 	// Revision is the commit that was read, or the local directory.
 	Revision string `json:"revision"`
+	// PullRequest is the last one that was opened for the push branch.
+	PullRequest *imagev1.PullRequestStatus `json:"pullRequest,omitempty"`
 	// Markers are in order of file and line.
 	Markers []Marker `json:"markers"`
 }

@@ -5,7 +5,6 @@ package imageupdateautomation
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/promotion/forge"
+	"github.com/sluice-cd/sluice/report"
 	"github.com/sluice-cd/sluice/writeback"
 )
 
@@ -66,7 +66,7 @@ func (r *Reconciler) reconcileProposal(ctx context.Context, a *imagev1.ImageUpda
 	}
 	p := &proposal{Reconciler: r, a: a, seen: seen, review: review, written: review.Result}
 	if p.forge, err = connectionOf(a, seen).Open(ctx, r.Forges, r.Client); err != nil {
-		return reconciler.Result{}, err
+		return reconciler.Result{}, p.later(err)
 	}
 	found, err := p.observe(ctx)
 	if err != nil {
@@ -114,30 +114,24 @@ func (p *proposal) sincePush() time.Duration {
 	return p.Clock.Now().Sub(p.a.Status.LastPushTime.Time)
 }
 
-// later has a forge be asked again when it allows that.
+// later has a forge be asked again when it allows that. What only a person resolves at the
+// forge, or in a Secret, nobody tells of: it is looked at again with the interval.
 func (p *proposal) later(err error) error {
 	if limited := (*forge.RateLimited)(nil); errors.As(err, &limited) {
 		return reconciler.Waiting(err, max(firstWait, limited.Until.Sub(p.Clock.Now())))
+	}
+	if forge.Terminal(err) {
+		return reconciler.Waiting(err, p.a.Spec.Interval.Duration)
 	}
 	return err
 }
 
 // proposalRemark is what the Ready message says of the pull request.
 func proposalRemark(status *imagev1.PullRequestStatus) string {
-	if status == nil {
-		return ""
+	if about := report.AboutPullRequest(status); about != "" {
+		return "; " + about
 	}
-	text := ""
-	if status.Frozen != "" {
-		text += ", which keeps what it proposes: " + status.Frozen
-	}
-	if status.WaitsFor != "" {
-		text += ", waits for " + status.WaitsFor
-	}
-	if text == "" && status.State != imagev1.PullRequestOpen {
-		return ""
-	}
-	return fmt.Sprintf("; pull request #%d%s", status.Number, text)
+	return ""
 }
 
 // observe reads what is decided from.

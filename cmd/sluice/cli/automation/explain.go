@@ -37,7 +37,10 @@ why the marker has no effect if it has none.
 
 The files are those of the branch that the automation reads, fetched with the
 credentials of the GitRepository, or those of a local checkout with --dir.
-Nothing is written anywhere.`,
+Nothing is written anywhere.
+
+Of an automation that proposes by pull request it also says where that stands, and
+what it waits for.`,
 		Example: `  sluice explain automation fleet -n apps
   sluice explain automation fleet -n apps --dir . -o json`,
 		Args:              usage.OneName("sluice get automations"),
@@ -85,12 +88,25 @@ func (e *explanation) run(cmd *cobra.Command, args []string) error {
 	}
 	found := report.AutomationMarkers{
 		Namespace: a.Namespace, Automation: a.Name, Revision: revision,
-		Markers: markersOf(&a, p.Report),
+		PullRequest: a.Status.PullRequest, Markers: markersOf(&a, p.Report),
 	}
+	explainPullRequest(cmd, &a)
 	output.Note(cmd, "%d markers at %s: %d current, %d outdated, %d held, %d skipped", len(found.Markers), revision,
 		report.CountMarkers(found.Markers, report.MarkerCurrent), report.CountMarkers(found.Markers, report.MarkerOutdated),
 		report.CountMarkers(found.Markers, report.MarkerHeld), report.CountMarkers(found.Markers, report.MarkerSkipped))
 	return e.output.Print(cmd.OutOrStdout(), markers.Table(found.Markers, "CURRENT", "WANTED"), found)
+}
+
+// explainPullRequest says where the pull request of an automation stands.
+func explainPullRequest(cmd *cobra.Command, a *imagev1.ImageUpdateAutomation) {
+	pr := a.Status.PullRequest
+	if pr == nil {
+		return
+	}
+	output.Note(cmd, "pull request #%d is %s: %s", pr.Number, pr.State, pr.URL)
+	if about := report.AboutPullRequest(pr); about != "" {
+		output.Note(cmd, "%s", about)
+	}
 }
 
 // markersOf reports every marker, with the commit that reverted it where one did.

@@ -30,7 +30,8 @@ func GetCommand(c *cluster.Cluster) *cobra.Command {
 		Short:   "List automations with the state of their markers",
 		Long: `List automations: how many markers their files have, how many of them are
 current, held or without effect, and the last commit. sluice explain automation
-names each one.`,
+names each one. With -o wide also the last pull request, if the automation opens
+any.`,
 		Example: `  sluice get automations -A`,
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return l.run(cmd) },
@@ -55,14 +56,22 @@ func (l *listing) run(cmd *cobra.Command) error {
 func table(automations []report.Automation) output.Table {
 	t := output.Table{Columns: []string{
 		"NAMESPACE", "NAME", "MARKERS", "CURRENT", "HELD", "SKIPPED", "COMMIT", "READY", "SUSPENDED",
-		"SOURCE", "REVISION", "MESSAGE"}, Short: 9}
+		"SOURCE", "REVISION", "PULL REQUEST", "MESSAGE"}, Short: 9}
 	for _, a := range automations {
 		total, current, held, skipped := counts(a.Markers)
 		t.Add("imageupdateautomation."+imagev1.GroupVersion.Group+"/"+a.Name,
 			a.Namespace, a.Name, total, current, held, skipped, report.Short(a.Commit), a.Ready, fmt.Sprint(a.Suspended),
-			a.Source, a.Revision, a.Message)
+			a.Source, a.Revision, pullRequest(a.PullRequest), a.Message)
 	}
 	return t
+}
+
+// pullRequest is the last pull request as a cell, empty if there is none.
+func pullRequest(pr *imagev1.PullRequestStatus) string {
+	if pr == nil {
+		return ""
+	}
+	return fmt.Sprintf("#%d %s", pr.Number, pr.State)
 }
 
 // counts are numbers of markers as cells, empty before the first run.

@@ -23,7 +23,9 @@ func ResumeCommand(c *cluster.Cluster) *cobra.Command {
 		Short:   "Release the updates that an automation holds because a person reverted them",
 		Long: `Release the updates that an automation holds because a person reverted them: they
 are written again. What is held is in status.held. A newer choice of the policy
-releases an update as well. (To undo spec.suspend, use flux resume.)`,
+releases an update as well. What a person declined by closing its pull request,
+which is in status.declined, is proposed again. (To undo spec.suspend, use flux
+resume.)`,
 		Example:           `  sluice resume automation fleet -n apps`,
 		Args:              usage.OneName("sluice get automations"),
 		ValidArgsFunction: c.Complete(newList),
@@ -51,11 +53,14 @@ func resume(cmd *cobra.Command, in *cluster.Cluster, name string) error {
 	if err := c.Patch(cmd.Context(), &a, client.MergeFrom(before)); err != nil {
 		return fmt.Errorf("annotating ImageUpdateAutomation %s/%s: %w", a.Namespace, a.Name, err)
 	}
-	if len(a.Status.Held) == 0 {
+	if len(a.Status.Held)+len(a.Status.Declined) == 0 {
 		output.Note(cmd, "ImageUpdateAutomation %s/%s holds nothing", a.Namespace, a.Name)
 	}
 	for _, held := range a.Status.Held {
 		output.Note(cmd, "released %s of policy %s", held.Ref.String(), held.Policy)
+	}
+	for _, declined := range a.Status.Declined {
+		output.Note(cmd, "released what pull request #%d proposed", declined.Number)
 	}
 	if a.Spec.Suspend {
 		output.Note(cmd, "it is suspended: nothing is written before spec.suspend is false")
