@@ -96,12 +96,36 @@ func TestKnownDefects(t *testing.T) {
 			given:     edited(at(failed, 0), func(s *situation) { s.Snapshots = map[string]bool{v1: true, v2: true, v3: true} }),
 			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantActions: []string{"StopTarget{}", "Prune{[v1 v2]}"},
 		},
-		"a missing primary gets what was promoted, not what failed": {
+		"users leave a missing primary before it is made again, which may be refused": {
 			given:     edited(at(failed, 0), func(s *situation) { s.Primary = Workload{} }),
 			wantPhase: failed, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
-			wantActions: []string{"SetPrimary{v1}", "SetWeights{{0 100 false}}"},
+			wantActions: []string{"SetWeights{{0 100 false}}"},
 			wantProblem: "Restoring podinfo-primary.test; podinfo-primary.test is missing",
-			wantEvents:  "podinfo-primary.test is missing, restoring it\nRouting all traffic to canary, podinfo-primary.test is missing",
+			wantEvents:  "Routing all traffic to canary, podinfo-primary.test is missing",
+		},
+		"a missing primary gets what was promoted, not what failed": {
+			given: edited(at(failed, 100), func(s *situation) {
+				s.Primary, s.State.Fallback = Workload{}, &flaggerv1.CanaryFallback{}
+			}),
+			wantPhase: failed, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
+			wantActions: []string{"SetPrimary{v1}"},
+			wantProblem: "Restoring podinfo-primary.test; podinfo-primary.test is missing",
+			wantEvents:  "podinfo-primary.test is missing, restoring it",
+		},
+		"users leave a canary without pods while the gate of the next revision does not answer": {
+			given: withHooks(edited(at(failed, 100), func(s *situation) {
+				s.Target, s.Primary, s.State.Fallback = gone(v3), rolling(v1), &flaggerv1.CanaryFallback{}
+			}), confirmRollout),
+			wantPhase: failed, wantApplied: v2, wantPromoted: v1,
+			wantActions: []string{"SetWeights{{100 0 false}}"},
+		},
+		"users whom a lost step left on the canary leave it while a gate does not answer": {
+			given: withHooks(edited(at(flaggerv1.CanaryPhaseSucceeded, 40), func(s *situation) {
+				s.Target, s.State.Promoted = running(v3), v2
+				s.Primary, s.Snapshots = running(v2), nil
+			}), confirmRollout),
+			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v2, wantPromoted: v2,
+			wantActions: []string{"SetWeights{{100 0 false}}"},
 		},
 	} {
 		t.Run(name, tc.run)

@@ -21,6 +21,9 @@ func failed(t transition) Decision {
 	if trafficOf(t).canaryMayHaveUsers() && !t.seen.Target.Serves() {
 		d = t.then(d, routeAllToPrimary)
 	}
+	if moved := d.State.Weight != t.prev.Weight; moved && d.State.newRevision(t.seen.Target) {
+		return beginAfterMove(d)
+	}
 	d.Message = failedMessage(t.from(d.State))
 	switch t = t.from(d.State); {
 	case t.prev.promotionBegun(t.seen.Primary) && t.seen.canRestore(t.prev.Promoted):

@@ -5,8 +5,14 @@ package canary
 import flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 
 // restorePrimary brings a missing primary back with what it was last given. What the
-// target happens to be may have failed.
+// target happens to be may have failed. Users leave first: a quota or a webhook may keep
+// the primary from being made.
 func restorePrimary(t transition) Decision {
+	if trafficOf(t).primaryDown() {
+		d := fallBack(t)
+		d.wait(soon, "Restoring %s", t.seen.primary())
+		return d
+	}
 	d := t.unchanged()
 	revision := t.prev.Promoted
 	if promoting(t.prev.Phase) && t.seen.canRestore(t.prev.Applied) {
@@ -23,9 +29,6 @@ func restorePrimary(t transition) Decision {
 		return d
 	default:
 		d.Problem = t.seen.missingTarget()
-	}
-	if trafficOf(t).primaryDown() {
-		return t.then(d, fallBack)
 	}
 	return d
 }

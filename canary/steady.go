@@ -17,10 +17,21 @@ func steadyState(t transition) Decision {
 	if t.prev.Weight > 0 || trafficOf(t.from(d.State)).primaryDown() {
 		d = t.then(d, routeAllToPrimary)
 	}
-	if d.State.newRevision(t.seen.Target) {
+	switch {
+	case !d.State.newRevision(t.seen.Target):
+		return t.then(d, nothingToRelease)
+	case d.State.Weight != t.prev.Weight:
+		return beginAfterMove(d)
+	default:
 		return t.then(d, beginRelease)
 	}
-	return t.then(d, nothingToRelease)
+}
+
+// beginAfterMove is the decision d to move users, alone: a release that begins may have to
+// wait for what a webhook answers, and users must not.
+func beginAfterMove(d Decision) Decision {
+	d.wait(soon, "New revision detected, and waits to be analysed.")
+	return d
 }
 
 // nothingToRelease is the decision while the target is what users have, or is missing.
