@@ -133,19 +133,33 @@ func refuseName(c *flaggerv1.Canary) error {
 	return &Refused{"spec.service.name", why}
 }
 
-// setHooks notes which types of webhooks there are. A URL that cannot be called is
-// refused before a release begins, which would be rolled back for it. The URL is not
-// repeated: it may hold a secret.
+// setHooks notes which types of webhooks there are. One that cannot be called is refused
+// before a release begins, which would be rolled back for it.
 func (p *Plan) setHooks(webhooks []flaggerv1.CanaryWebhook) error {
 	p.Hooks = map[flaggerv1.HookType]bool{}
 	for i, w := range webhooks {
-		u, err := url.Parse(w.URL)
-		if w.URL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
-			return &Refused{fmt.Sprintf("spec.analysis.webhooks[%d].url", i), "webhook " + w.Name + ": it is no URL such as https://host/path"}
+		if field, why := uncallable(w); field != "" {
+			return &Refused{fmt.Sprintf("spec.analysis.webhooks[%d].%s", i, field), "webhook " + w.Name + ": " + why}
 		}
 		p.Hooks[cmp.Or(w.Type, flaggerv1.RolloutHook)] = true
 	}
 	return nil
+}
+
+// uncallable names the field by which a webhook cannot be called, and says why; empty is
+// none. The URL is not repeated: it may hold a secret.
+func uncallable(w flaggerv1.CanaryWebhook) (field, why string) {
+	u, err := url.Parse(w.URL)
+	if w.URL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		return "url", "it is no URL such as https://host/path"
+	}
+	if _, err := w.GetTimeout(); err != nil {
+		return "timeout", err.Error()
+	}
+	if w.Retries > flaggerv1.MaxWebhookRetries {
+		return "retries", fmt.Sprintf("must be at most %d", flaggerv1.MaxWebhookRetries)
+	}
+	return "", ""
 }
 
 // setGates reads the gates that are closed by annotation.

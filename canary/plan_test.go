@@ -331,6 +331,30 @@ func TestAWebhookThatCannotBeCalledIsRefusedBeforeARelease(t *testing.T) {
 	}
 }
 
+// A timeout that is none failed each check, and so rolled back what was fine.
+func TestAWebhookWithATimeoutThatIsNoneIsRefusedBeforeARelease(t *testing.T) {
+	for name, tc := range map[string]struct {
+		webhook flaggerv1.CanaryWebhook
+		want    string
+	}{
+		"a unit that there is not":    {flaggerv1.CanaryWebhook{Timeout: "30sec"}, `spec.analysis.webhooks[0].timeout: webhook load: "30sec" is not a duration of up to 6h0m0s`},
+		"more than there may be":      {flaggerv1.CanaryWebhook{Timeout: "400m"}, "spec.analysis.webhooks[0].timeout"},
+		"too many attempts":           {flaggerv1.CanaryWebhook{Retries: 1001}, "spec.analysis.webhooks[0].retries: webhook load: must be at most 1000"},
+		"an hour":                     {flaggerv1.CanaryWebhook{Timeout: "60m", Retries: 3}, ""},
+		"a letter, Flagger's default": {flaggerv1.CanaryWebhook{Timeout: "m"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc.webhook.Name, tc.webhook.URL = "load", "http://loadtester.test/"
+			_, err := NewPlan(object("istio", func(s *flaggerv1.CanarySpec) {
+				s.Analysis.StepWeight, s.Analysis.Webhooks = 50, []flaggerv1.CanaryWebhook{tc.webhook}
+			}), Limits{})
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.HasPrefix(err.Error(), tc.want)) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
 // TestWhatNothingRoutesIsTriedWithoutUsers: Flagger takes such manifests, and so
 // does the plan, which says how they were read.
 func TestWhatNothingRoutesIsTriedWithoutUsers(t *testing.T) {

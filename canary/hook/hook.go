@@ -22,7 +22,6 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
@@ -33,16 +32,8 @@ import (
 	"github.com/sluice-cd/sluice/internal/webhook"
 )
 
-const (
-	// defaultTimeout of one attempt.
-	defaultTimeout = 10 * time.Second
-	// maxTimeout and maxRetries are more than any load test takes; each attempt holds
-	// a connection and memory.
-	maxTimeout = 6 * time.Hour
-	maxRetries = 1000
-	// maxSuccessStatus is the last status that agrees, as in Flagger: 204 does not.
-	maxSuccessStatus = 202
-)
+// maxSuccessStatus is the last status that agrees, as in Flagger: 204 does not.
+const maxSuccessStatus = 202
 
 // Options are what a Caller needs.
 type Options struct {
@@ -137,15 +128,12 @@ func (k *Caller) post(ctx context.Context, c *flaggerv1.Canary, w flaggerv1.Cana
 }
 
 func message(c *flaggerv1.Canary, w flaggerv1.CanaryWebhook, p payload) (webhook.Message, error) {
-	timeout := defaultTimeout
-	if len(w.Timeout) > 1 { // a single letter is no duration, and Flagger's default
-		var err error
-		if timeout, err = time.ParseDuration(w.Timeout); err != nil || timeout <= 0 || timeout > maxTimeout {
-			return webhook.Message{}, fmt.Errorf("timeout: %q is not a duration of up to %s", w.Timeout, maxTimeout)
-		}
+	timeout, err := w.GetTimeout()
+	if err != nil {
+		return webhook.Message{}, fmt.Errorf("timeout: %w", err)
 	}
-	if w.Retries > maxRetries {
-		return webhook.Message{}, fmt.Errorf("retries: at most %d", maxRetries)
+	if w.Retries > flaggerv1.MaxWebhookRetries {
+		return webhook.Message{}, fmt.Errorf("retries: at most %d", flaggerv1.MaxWebhookRetries)
 	}
 	target, err := webhook.ParseURL(w.URL)
 	if err != nil {

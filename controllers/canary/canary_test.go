@@ -21,6 +21,7 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary"
 	"github.com/sluice-cd/sluice/canary/router"
+	"github.com/sluice-cd/sluice/canary/workload"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
@@ -175,15 +176,17 @@ func TestTransitionsArePreciseWhileTheyAreRemembered(t *testing.T) {
 
 func TestReasons(t *testing.T) {
 	var r Reconciler
-	for want, err := range map[string]error{
-		"Failed":               reconcile.TerminalError(failed("rolled back")),
-		"InvalidSpec":          reconcile.TerminalError(errors.New("spec.provider")),
-		"NotReady":             notReady("no target"),
-		"ReconciliationFailed": errors.New("timeout"),
-		"NotInstalled":         fmt.Errorf("watching HTTPRoute: %w", router.ErrNotInstalled),
+	for want, errs := range map[string][]error{
+		"Failed":               {reconcile.TerminalError(failed("rolled back"))},
+		"InvalidSpec":          {reconcile.TerminalError(errors.New("spec.provider")), reconcile.TerminalError(workload.ErrTaken)},
+		"NotReady":             {notReady("no target"), fmt.Errorf("a Secret: %w", workload.ErrTaken), fmt.Errorf("a pod of a Job: %w", workload.ErrShared)},
+		"ReconciliationFailed": {errors.New("timeout")},
+		"NotInstalled":         {fmt.Errorf("watching HTTPRoute: %w", router.ErrNotInstalled)},
 	} {
-		if got := reconciler.ReasonOf(err, r.Reason); got != want {
-			t.Errorf("%v: %s", err, got)
+		for _, err := range errs {
+			if got := reconciler.ReasonOf(err, r.Reason); got != want {
+				t.Errorf("%v: %s", err, got)
+			}
 		}
 	}
 }

@@ -20,6 +20,12 @@ const (
 	DefaultReadyThreshold = 100
 	// DefaultMaxWeight is the percentage of traffic at which a canary is promoted.
 	DefaultMaxWeight = 100
+	// DefaultWebhookTimeout is how long one attempt to call a webhook may take.
+	DefaultWebhookTimeout = 10 * time.Second
+	// MaxWebhookTimeout and MaxWebhookRetries are more than any load test takes; each
+	// attempt holds a connection and memory.
+	MaxWebhookTimeout = 6 * time.Hour
+	MaxWebhookRetries = 1000
 	// DefaultMetricInterval is the window that built-in metrics measure.
 	DefaultMetricInterval = "1m"
 )
@@ -126,6 +132,19 @@ func (in *CanaryAnalysis) GetSampling(interval, window time.Duration) (every tim
 
 // HasService reports whether there are users to route: a worker has none.
 func (in *Canary) HasService() bool { return in.Spec.Service.Port != 0 }
+
+// GetTimeout is how long one attempt to call the webhook may take. As in Flagger, a single
+// letter is no duration, and means the default.
+func (w CanaryWebhook) GetTimeout() (time.Duration, error) {
+	if len(w.Timeout) < 2 {
+		return DefaultWebhookTimeout, nil
+	}
+	timeout, err := time.ParseDuration(w.Timeout)
+	if err != nil || timeout <= 0 || timeout > MaxWebhookTimeout {
+		return 0, fmt.Errorf("%q is not a duration of up to %s", w.Timeout, MaxWebhookTimeout)
+	}
+	return timeout, nil
+}
 
 // GetMaxWeight returns the percentage of traffic at which a canary is promoted.
 func (in *CanaryAnalysis) GetMaxWeight() int {
