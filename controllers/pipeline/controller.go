@@ -53,7 +53,7 @@ import (
 // +kubebuilder:rbac:groups=sluice.dev,resources=pipelines/status;freezes/status,verbs=get;patch
 // +kubebuilder:rbac:groups=image.toolkit.fluxcd.io,resources=imagepolicies,verbs=get;list;watch
 // +kubebuilder:rbac:groups=source.toolkit.fluxcd.io,resources=gitrepositories,verbs=get;list;watch;patch
-// +kubebuilder:rbac:groups=source.toolkit.fluxcd.io,resources=ocirepositories,verbs=get;list;watch
+// +kubebuilder:rbac:groups=source.toolkit.fluxcd.io,resources=ocirepositories,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=kustomize.toolkit.fluxcd.io,resources=kustomizations,verbs=get;list;watch
 // +kubebuilder:rbac:groups=flagger.app,resources=canaries,verbs=get;list;watch
 // +kubebuilder:rbac:groups=flagger.app,resources=metrictemplates,verbs=get
@@ -99,6 +99,9 @@ type Reconciler struct {
 	wake   wake.Source
 	// measuring are looks at metrics that are under way.
 	measuring background.Runner[metricsKey, promotion.Look]
+	// copying are copies of images that are under way.
+	copying background.Runner[copyKey, struct{}]
+	recents recents
 	// logs reads the end of a pod's log.
 	logs func(ctx context.Context, pod types.NamespacedName) (string, error)
 }
@@ -121,6 +124,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	seen.Host = r.host
 	r.measuring.Patience, r.measuring.PerNamespace, r.measuring.Limit = background.DefaultPatience, metricsAtOnce, allLooks
 	r.measuring.Wake = func(key metricsKey) { r.wake.Wake(key.pipeline) }
+	r.copying.Patience, r.copying.PerHost, r.copying.PerNamespace = background.DefaultPatience, copiesPerRegistry, copiesAtOnce
+	r.copying.Wake = func(key copyKey) { r.wake.Wake(key.pipeline) }
 	clusters, err := r.openClusters(mgr)
 	if err != nil {
 		return err
@@ -133,6 +138,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		reconciler.OnDelete(&sluicev1.Pipeline{}, func(pipeline client.ObjectKey) {
 			if last := r.memories.forget(pipeline); last != nil {
 				metrics{measuring: &r.measuring, memory: &last.looks}.forgetOthers()
+				r.forgetCopies(last)
 			}
 			clusters.Forget(pipeline)
 		}),

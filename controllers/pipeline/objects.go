@@ -146,6 +146,9 @@ func (os *objects) read(ctx context.Context, o object, into client.Object) (clus
 		return cluster.Answer{Unknown: true, Why: fmt.Sprintf("%s: %s", o.Object, err)}, nil
 	}
 	if err != nil || answer.Object == nil {
+		if answer.Unknown && o.at != nil { // the Secret may lead to another server by then
+			os.again.in(lookSoon)
+		}
 		return answer, err
 	}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(answer.Object.Object, into); err != nil {

@@ -89,8 +89,8 @@ func (s stageReader) done() {
 	s.verifier.metrics.forgetOthers()
 }
 
-// read reads a stage. What is wrong with its repository is a problem of the stage, and of
-// no other.
+// read reads a stage. What is wrong with its repository, or with the registry of its tags,
+// is a problem of the stage, and of no other.
 func (s stageReader) read(ctx context.Context, stage *sluicev1.Stage) (promotion.StageSeen, error) {
 	if stage.Write.Tag != nil {
 		return s.byTags(ctx, stage)
@@ -133,11 +133,15 @@ func (s stageReader) inGit(ctx context.Context, stage *sluicev1.Stage) (promotio
 }
 
 func (s stageReader) byTags(ctx context.Context, stage *sluicev1.Stage) (promotion.StageSeen, error) {
-	seen := promotion.StageSeen{Wrote: s.wrote[stage.Name]}
+	seen := promotion.StageSeen{Wrote: s.wrote[stage.Name], Problem: s.faults.problem(stage.Name)}
 	for _, t := range targetsOf(stage) {
 		digest, err := s.tags.pointsAt(ctx, t)
+		if ctx.Err() != nil {
+			return seen, ctx.Err()
+		}
 		if err != nil {
-			return seen, err
+			s.faults[stage.Name] = err
+			return promotion.StageSeen{Wrote: seen.Wrote, Problem: s.faults.problem(stage.Name)}, nil
 		}
 		one := promotion.TargetSeen{Name: t.name, Wave: t.wave}
 		has := tagContent(s.pipeline, t, digest, s.newest[artifactOf(s.pipeline, t.tag)], s.state)

@@ -91,6 +91,7 @@ func (e *env) process(c client.Client) *Reconciler {
 		Client: c, Live: c, Writer: writeback.NewWriter(mirrors, e.clock), Mirrors: mirrors, ServesSources: true, Sources: e.woken, Clock: e.clock,
 	}
 	r.Access.Client = c
+	r.copying.Patience = time.Minute // of the test, which waits for the copy
 	looksAt(r, c)
 	return r
 }

@@ -32,8 +32,10 @@ type pulls struct {
 	proposal *promotion.Proposal
 	heads    heads
 	sources  gitSources
-	clock    clock.PassiveClock
-	again    *requeue
+	// recent are the pull requests of the repository that changed last.
+	recent func(context.Context) ([]forge.PullRequest, error)
+	clock  clock.PassiveClock
+	again  *requeue
 }
 
 // pulls opens what is known of the pull request of a stage.
@@ -54,6 +56,10 @@ func (r *run) pulls(ctx context.Context, stage string) (pulls, error) {
 	if p.seen == nil {
 		p.seen = &pullMemory{}
 		m.forge.stages[stage] = p.seen
+	}
+	p.recent = func(ctx context.Context) ([]forge.PullRequest, error) {
+		now := r.Clock.Now()
+		return r.recents.of(ctx, recentKeyOf(r.pipeline, repo), happenedAt(r.pipeline, r.repos, now), now, repo.forge.Recent)
 	}
 	provider, err := r.connection(repo).ProviderName()
 	if err != nil {
@@ -173,11 +179,10 @@ func (p pulls) read(ctx context.Context) (*forge.PullRequest, error) {
 // that is not known.
 func (p pulls) isNew(ctx context.Context) (bool, error) {
 	if p.repo.recent == nil {
-		list, err := p.forge.Recent(ctx)
-		if err != nil {
+		var err error
+		if p.repo.recent, err = p.recent(ctx); err != nil {
 			return false, err
 		}
-		p.repo.recent = append([]forge.PullRequest{}, list...)
 	}
 	return slices.ContainsFunc(p.repo.recent, func(pr forge.PullRequest) bool {
 		return pr.Base == p.base && pr.Branch == p.head && (p.seen.pr == nil || pr.Number > p.seen.pr.Number || pr.Number == p.seen.pr.Number && pr.State != p.seen.pr.State)

@@ -233,6 +233,9 @@ func TestAClusterThatCannotBeReachedHoldsItsStage(t *testing.T) {
 			if err != nil || !strings.Contains(result.Message, tc.want) {
 				t.Errorf("%q, %v", result.Message, err)
 			}
+			if result.After != lookSoon { // nobody tells when the Secret leads elsewhere
+				t.Errorf("it is looked at again after %s", result.After)
+			}
 			e.want("2", "1")
 			e.pipeline.Spec.Stages[0].Ready[0].KubeConfig = kubeConfig("up")
 			e.reconcile()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -95,9 +96,13 @@ func (r *Reconciler) newRun(p *sluicev1.Pipeline, repo *repository, fields map[s
 		Reconciler: r, pipeline: p, memory: memory, faults: faults{},
 		state:    stateStore{pipeline: p, repo: repo, writer: r.Writer, client: r.Client, live: r.Live, memory: &memory.kept},
 		contents: contents{artifacts: p.Spec.Artifacts, fields: fields, index: r.Writer.Index()},
-		tags:     tags{pipeline: p, registry: r.Registry, secrets: r.Live, memory: &memory.tags, wrote: memory.wrote},
-		jobs:     jobs{pipeline: p, client: r.Client, live: r.Live, logs: r.logs},
-		sources:  gitSources{served: r.ServesSources, waker: r.Sources, client: r.Client, clock: r.Clock},
+		tags: tags{
+			pipeline: p, registry: r.Registry, secrets: r.Live, memory: &memory.tags, wrote: memory.wrote,
+			copying: &r.copying, clock: r.Clock,
+			sources: ociSources{client: r.Client, clock: r.Clock, installed: r.cached[sourcev1.OCIRepositoryKind], ownNamespace: r.Access.NoCrossNamespaceRefs},
+		},
+		jobs:    jobs{pipeline: p, client: r.Client, live: r.Live, logs: r.logs},
+		sources: gitSources{served: r.ServesSources, waker: r.Sources, client: r.Client, clock: r.Clock},
 	}
 }
 

@@ -142,6 +142,43 @@ func TestACrashBetweenTheStateAndAPushToAnotherRepository(t *testing.T) {
 	}
 }
 
+// The same with the state on its branch, which is in one repository, and the push that is lost
+// one to another.
+func TestACrashBetweenTheStateBranchAndAPushToAnotherRepository(t *testing.T) {
+	e := newEnvironments(t, newEnv)
+	e.reconcile()
+	e.release("2")
+	e.reconcile()
+	e.apply("staging")
+	ctx, crash := context.WithCancel(t.Context())
+	undo := e.env.server.Intercept(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(w, r)
+			if strings.HasSuffix(r.URL.Path, "/git-receive-pack") && strings.Contains(e.repo.File("sluice/state/apps.shop", "state.yaml"), "writing:") {
+				crash()
+			}
+		})
+	})
+	if _, err := e.Reconcile(ctx, e.pipeline); err == nil {
+		t.Fatal("the process did not crash")
+	}
+	undo()
+	e.wantOwn("2", "1")
+	if state := e.repo.File("sluice/state/apps.shop", "state.yaml"); !strings.Contains(state, "writing:") {
+		t.Fatalf("the state is %s", state)
+	}
+	e.Reconciler, e.pipeline = e.process(e.Client), shop(ofItsOwn("production"))
+	e.reconcile()
+	e.wantOwn("2", "2")
+	if l := e.pipeline.Status.Stages[1].Landings; len(l) != 2 || l[0].Kind != sluicev1.LandingPromotion {
+		t.Errorf("production had %+v", l)
+	}
+	e.reconcile()
+	if got := strings.Count(e.own.Git("log", "--format=%B", "main"), "Sluice-Stage: production"); got != 1 {
+		t.Errorf("version 2 was written %d times", got)
+	}
+}
+
 func TestARepositoryThatCannotBeReachedHoldsNoOtherStage(t *testing.T) {
 	for name, tc := range map[string]struct {
 		breaks func(*environments) (mend func())

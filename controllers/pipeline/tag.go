@@ -13,20 +13,18 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/google/go-containerregistry/pkg/name"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/background"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/promotion"
 )
 
-const (
-	// tagTimeout bounds a look at a tag, and the move of one.
-	tagTimeout = 30 * time.Second
-	// copyTimeout bounds a copy. One that was cut off goes on with the blobs that lack.
-	copyTimeout = 5 * time.Minute
-)
+// tagTimeout bounds a look at a tag, and the move of one.
+const tagTimeout = 30 * time.Second
 
 // tagMemory is what the tags of a pipeline point at, by repository:tag; "" is a tag that
 // does not exist. Nobody tells when somebody moves one: they are looked at once in an
@@ -35,6 +33,8 @@ type tagMemory struct {
 	lookedAt time.Time
 	cause    string
 	digests  map[string]string
+	// copies are those that may be under way, at most one for each tag.
+	copies map[copyKey]bool
 }
 
 // refresh forgets what tags pointed at if that was long ago, or if somebody asks for it.
@@ -54,6 +54,9 @@ type tags struct {
 	secrets  client.Reader
 	memory   *tagMemory
 	wrote    map[string]string // bundles, by stage
+	copying  *background.Runner[copyKey, struct{}]
+	sources  ociSources
+	clock    clock.PassiveClock
 }
 
 // tagName parses the tag of a target.
@@ -107,7 +110,11 @@ func (ts tags) open(ctx context.Context, t target) (registry.Image, name.Tag, er
 
 // tagError is an error about the tag of a target.
 func tagError(t target, err error) error {
+	copying := errors.Is(err, background.ErrPending)
 	err = reconciler.WithReason(sluicev1.RegistryFailedReason, fmt.Errorf("spec.stages[%s].write.tag: %w", t.stage, err))
+	if copying {
+		return reconciler.Pending(err, copyTimeout) // at the latest: its end wakes the pipeline
+	}
 	if limited := (*registry.RateLimited)(nil); errors.As(err, &limited) {
 		return reconciler.Pending(err, max(limited.After, time.Second))
 	}
@@ -215,9 +222,7 @@ func (ts tags) point(ctx context.Context, t target, v sluicev1.Version) (bool, e
 		return false, err
 	}
 	if from.Repository.Name() != image.Repository.Name() {
-		to := image
-		to.Timeout = copyTimeout
-		if err := ts.registry.Copy(ctx, from, to, v.Digest); err != nil {
+		if err := ts.copy(ctx, from, image, copyKey{client.ObjectKeyFromObject(ts.pipeline), tag.Name()}, v.Digest); err != nil {
 			return false, tagError(t, err)
 		}
 	}
@@ -225,28 +230,7 @@ func (ts tags) point(ctx context.Context, t target, v sluicev1.Version) (bool, e
 		return false, tagError(t, err)
 	}
 	delete(ts.memory.digests, tag.Name()) // it is read back
-	return true, nil
-}
-
-// copiedFrom is where a version is, with the credentials of the tag. Only the registry of
-// the tag itself is spoken to without TLS because of its insecure.
-func (ts tags) copiedFrom(to registry.Image, t target, v sluicev1.Version) (registry.Image, error) {
-	from := to
-	from.Write, from.Timeout = false, copyTimeout
-	var err error
-	if from.Repository, err = name.NewRepository(v.Image); err != nil {
-		return from, refuse("spec.artifacts[%s]: %q is no repository of a registry", v.Artifact, v.Image)
-	}
-	if t.tag.Insecure && from.Repository.RegistryStr() == to.Repository.RegistryStr() {
-		from.Repository, err = name.NewRepository(v.Image, name.Insecure)
-	}
-	if err == nil {
-		err = ts.registry.CheckAddress(from.Repository)
-	}
-	if err != nil {
-		return from, refuse("spec.artifacts[%s]: %w", v.Artifact, err)
-	}
-	return from, nil
+	return true, ts.sources.fetch(ctx, ts.pipeline, t, tag)
 }
 
 // tagCarries reports whether a revision of an OCI artifact is that of a content.

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-cd/sluice/promotion/forge"
+)
+
+func TestTheErrorOfARunIsTheOneThatIsRetried(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	final, passing := reconcile.TerminalError(errors.New("final")), errors.New("passing")
+	for name, tc := range map[string]struct {
+		found faults
+		want  error
+	}{
+		"none":                            {faults{}, nil},
+		"one for good":                    {faults{"production": final}, final},
+		"one for good, and one to retry":  {faults{"staging": final, "production": passing}, passing},
+		"two for good":                    {faults{"staging": final, "production": reconcile.TerminalError(passing)}, final},
+		"a stage that the spec has not":   {faults{"other": passing}, nil},
+		"two to retry: that of the first": {faults{"staging": passing, "production": errors.New("other")}, passing},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := tc.found.ofRun(shop().Spec.Stages, now); !errors.Is(got, tc.want) || (got == nil) != (tc.want == nil) {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+	limited := &forge.RateLimited{Until: now.Add(time.Hour)}
+	if got := (faults{"staging": limited}).ofRun(shop().Spec.Stages, now); got == error(limited) || !errors.As(got, &limited) {
+		t.Errorf("a limit is not waited for: %v", got)
+	}
+}
+
+func TestAStageWithAFaultIsLeftAlone(t *testing.T) {
+	found, broken := faults{}, errors.New("broken")
+	did, err := found.try(t.Context(), "staging", func() (bool, error) { return false, broken })
+	if !did || err != nil || found.problem("staging") != "broken" || found.problem("production") != "" {
+		t.Fatalf("%t, %v: %v", did, err, found)
+	}
+	did, err = found.try(t.Context(), "staging", func() (bool, error) { t.Error("it was tried"); return true, nil })
+	if did || err != nil {
+		t.Errorf("%t, %v", did, err)
+	}
+	did, err = found.try(t.Context(), "production", func() (bool, error) { return true, nil })
+	if !did || err != nil || len(found) != 1 {
+		t.Errorf("%t, %v: %v", did, err, found)
+	}
+	ctx, end := context.WithCancel(t.Context())
+	end()
+	if _, err = found.try(ctx, "production", func() (bool, error) { return false, broken }); !errors.Is(err, context.Canceled) || len(found) != 1 {
+		t.Errorf("the end of a process is a fault of the stage: %v, %v", err, found)
+	}
+}
+
+func TestWhenAPipelineIsLookedAtAgain(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	for name, tc := range map[string]struct {
+		ask  func(*requeue)
+		want time.Duration
+	}{
+		"with the interval":             {func(*requeue) {}, 10 * time.Minute},
+		"sooner":                        {func(q *requeue) { q.in(time.Minute) }, time.Minute},
+		"the first of several":          {func(q *requeue) { q.in(time.Minute); q.in(30 * time.Second); q.in(2 * time.Minute) }, 30 * time.Second},
+		"at the latest by the interval": {func(q *requeue) { q.in(time.Hour) }, 10 * time.Minute},
+		"at a time":                     {func(q *requeue) { q.at(now.Add(5*time.Second), now) }, 5 * time.Second},
+		"at a time that has passed":     {func(q *requeue) { q.at(now.Add(-time.Hour), now) }, time.Second},
+		"at no time":                    {func(q *requeue) { q.at(time.Time{}, now) }, 10 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var q requeue
+			tc.ask(&q)
+			if got := q.within(10 * time.Minute); got != tc.want {
+				t.Errorf("after %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
