@@ -132,8 +132,8 @@ func TestWhatIsPushedToAProposalMeanwhileIsNotLost(t *testing.T) {
 				repo.Commit(proposal, gitserver.Files{"a.yaml": marked})
 			}
 			theirs := ""
-			var undo func()
-			undo = server.Intercept(func(next http.Handler) http.Handler {
+
+			undo := server.Intercept(func(next http.Handler) http.Handler {
 				return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 					if strings.HasSuffix(r.URL.Path, "/git-receive-pack") && theirs == "" {
 						theirs = repo.Commit(proposal, gitserver.Files{"mine": "x"})

@@ -13,6 +13,19 @@
 // What a stage has is read from the files of its branch. What was decided is kept on a
 // branch of its own by compare-and-swap, before anything is done because of it. The
 // status says both again, and is never read.
+//
+// Where to find what:
+//
+//	controller.go   what wakes a pipeline          reconcile.go  a run, from one decision to the next
+//	observe.go      what a decision is made from    perform.go    what is done because of one
+//	artifact.go     the newest versions             content.go    versions in files
+//	repository.go   Git repositories                heads.go      the newest commits of branches
+//	tag.go, copy.go tags of registries              ocisource.go  who follows them
+//	ready.go        whether objects run a content   provenance.go what tells that
+//	verify.go       whether it was verified: by canary.go, job.go or metrics.go
+//	pullrequest.go  pull requests as they are       propose.go    what is done about them
+//	state.go        where decisions are kept        memory.go     what is remembered between runs
+//	status.go       what people see                 faults.go     what is wrong with a stage
 package pipeline
 
 import (

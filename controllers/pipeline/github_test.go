@@ -40,12 +40,12 @@ type gitHub struct {
 }
 
 type gitHubPull struct {
-	number                               int
-	title, body, branch, state           string
-	draft, auto, queued, approved        bool
-	landed, closedBy, mergedBy, autoHead string
-	labels, comments                     []string
-	updated                              int
+	number                        int
+	title, body, branch, state    string
+	draft, auto, queued, approved bool
+	landed, closedBy, mergedBy    string
+	labels, comments              []string
+	updated                       int
 }
 
 type document = map[string]any

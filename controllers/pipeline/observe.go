@@ -19,13 +19,13 @@ func (r *run) observe(ctx context.Context) (promotion.Observation, error) {
 	}
 	seen.Commands, _ = commandsOf(r.pipeline)
 	if cares(r.pipeline, seen.Commands) {
-		seen.CommandsGuarded, r.unguarded = r.guarded(ctx)
+		seen.CommandsGuarded, r.unguarded = r.controller.guarded(ctx)
 	}
 	var err error
-	if seen.Newest, seen.NotReady, err = (artifacts{pipeline: r.pipeline, client: r.Client, clock: r.Clock}).newest(ctx); err != nil {
+	if seen.Newest, seen.NotReady, err = (artifacts{pipeline: r.pipeline, client: r.controller.Client, clock: r.controller.Clock}).newest(ctx); err != nil {
 		return seen, err
 	}
-	if seen.Freezes, err = (freezes{pipeline: r.pipeline, client: r.Client, live: r.Live}).list(ctx); err != nil {
+	if seen.Freezes, err = (freezes{pipeline: r.pipeline, client: r.controller.Client, live: r.controller.Live}).list(ctx); err != nil {
 		return seen, err
 	}
 	r.again = requeue{}
@@ -63,8 +63,8 @@ type stageReader struct {
 
 func (r *run) stageReader(newest map[string]promotion.Newest) stageReader {
 	seen := &objects{
-		pipeline: r.pipeline, cached: r.Client, live: r.Live, kinds: r.cached, look: r.looks(client.ObjectKeyFromObject(r.pipeline)),
-		ownNamespace: r.Access.NoCrossNamespaceRefs, again: &r.again,
+		pipeline: r.pipeline, cached: r.controller.Client, live: r.controller.Live, kinds: r.controller.cached, look: r.controller.looks(client.ObjectKeyFromObject(r.pipeline)),
+		ownNamespace: r.controller.Access.NoCrossNamespaceRefs, again: &r.again,
 	}
 	m := r.memory
 	return stageReader{
@@ -76,7 +76,7 @@ func (r *run) stageReader(newest map[string]promotion.Newest) stageReader {
 		verifier: verifier{
 			objects: seen, canaries: canaries{seen}, jobs: r.jobs, state: m.kept.state,
 			metrics: metrics{
-				pipeline: r.pipeline, checker: r.Checker, measuring: &r.measuring, memory: &m.looks, clock: r.Clock, since: m.since,
+				pipeline: r.pipeline, checker: r.controller.Checker, measuring: &r.controller.measuring, memory: &m.looks, clock: r.controller.Clock, since: m.since,
 				again: &r.again, needed: map[metricsKey]bool{},
 			},
 		},

@@ -57,7 +57,7 @@ func (r *run) propose(ctx context.Context, p pulls, a promotion.Propose, d promo
 	}
 	request := commitOfBundle(p.repo, p.stage, r.contents.fields[a.Stage], w)
 	request.Push, request.Message = p.head, saying(said)
-	done, err := r.Writer.Propose(ctx, request, p.discards)
+	done, err := r.controller.Writer.Propose(ctx, request, p.discards)
 	switch {
 	case errors.Is(err, writeback.ErrForeignBranch):
 		return false, fmt.Errorf("%w, and no pull request of ours: delete it, or name others in spec.stages[%s].write.pullRequest.branchPrefix", err, a.Stage)

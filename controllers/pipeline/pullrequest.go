@@ -43,10 +43,10 @@ func (r *run) pulls(ctx context.Context, stage string) (pulls, error) {
 	spec, repo, m := r.pipeline.Spec.Stage(stage), r.repos[stage], r.memory
 	p := pulls{
 		pipeline: r.pipeline, stage: spec, repo: repo, base: branchOf(repo, spec), head: headBranch(r.pipeline, spec), memory: &m.forge,
-		proposal: m.kept.state.Stages[stage].Proposal, heads: m.heads, sources: r.sources, clock: r.Clock, again: &r.again,
+		proposal: m.kept.state.Stages[stage].Proposal, heads: m.heads, sources: r.sources, clock: r.controller.Clock, again: &r.again,
 	}
 	if repo.forge == nil {
-		found, err := r.connection(repo).Open(ctx, r.Forges, r.Client)
+		found, err := r.connection(repo).Open(ctx, r.controller.Forges, r.controller.Client)
 		if err != nil {
 			return p, err
 		}
@@ -58,8 +58,8 @@ func (r *run) pulls(ctx context.Context, stage string) (pulls, error) {
 		m.forge.stages[stage] = p.seen
 	}
 	p.recent = func(ctx context.Context) ([]forge.PullRequest, error) {
-		now := r.Clock.Now()
-		return r.recents.of(ctx, recentKeyOf(r.pipeline, repo), happenedAt(r.pipeline, r.repos, now), now, repo.forge.Recent)
+		now := r.controller.Clock.Now()
+		return r.controller.recents.of(ctx, recentKeyOf(r.pipeline, repo), happenedAt(r.pipeline, r.repos, now), now, repo.forge.Recent)
 	}
 	provider, err := r.connection(repo).ProviderName()
 	if err != nil {

@@ -72,17 +72,18 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 	return run.untilAtRest(ctx)
 }
 
-// run is one run of a pipeline.
+// run is one run of a pipeline: it gives each part what that needs, and takes one decision
+// after the other.
 type run struct {
-	*Reconciler
-	pipeline *sluicev1.Pipeline
-	memory   *memory
-	state    stateStore
-	repos    repositories
-	contents contents
-	sources  gitSources
-	tags     tags
-	jobs     jobs
+	controller *Reconciler
+	pipeline   *sluicev1.Pipeline
+	memory     *memory
+	state      stateStore
+	repos      repositories
+	contents   contents
+	sources    gitSources
+	tags       tags
+	jobs       jobs
 	// unguarded says why the API server does not guard commands.
 	unguarded string
 	events    []reconciler.Event
@@ -93,7 +94,7 @@ type run struct {
 func (r *Reconciler) newRun(p *sluicev1.Pipeline, repo *repository, fields map[string]writeback.ArtifactFields) *run {
 	memory := r.memories.of(client.ObjectKeyFromObject(p))
 	return &run{
-		Reconciler: r, pipeline: p, memory: memory, faults: faults{},
+		controller: r, pipeline: p, memory: memory, faults: faults{},
 		state:    stateStore{pipeline: p, repo: repo, writer: r.Writer, client: r.Client, live: r.Live, memory: &memory.kept},
 		contents: contents{artifacts: p.Spec.Artifacts, fields: fields, index: r.Writer.Index()},
 		tags: tags{
@@ -115,7 +116,7 @@ func (r *run) untilAtRest(ctx context.Context) (reconciler.Result, error) {
 		if err != nil {
 			return reconciler.Result{Events: r.events}, err
 		}
-		d = promotion.Decide(r.memory.kept.state, seen, r.Clock.Now())
+		d = promotion.Decide(r.memory.kept.state, seen, r.controller.Clock.Now())
 		kept, err := r.state.keep(ctx, d)
 		if err != nil {
 			return reconciler.Result{Events: r.events}, err
@@ -129,12 +130,12 @@ func (r *run) untilAtRest(ctx context.Context) (reconciler.Result, error) {
 		}
 		if !did && !kept {
 			r.record(seen, d)
-			return r.result(d), r.faults.ofRun(r.pipeline.Spec.Stages, r.Clock.Now())
+			return r.result(d), r.faults.ofRun(r.pipeline.Spec.Stages, r.controller.Clock.Now())
 		}
 	}
 	result := r.result(d)
 	result.After = lookAgain
-	return result, r.faults.ofRun(r.pipeline.Spec.Stages, r.Clock.Now())
+	return result, r.faults.ofRun(r.pipeline.Spec.Stages, r.controller.Clock.Now())
 }
 
 // result is what the runner is told.

@@ -37,7 +37,7 @@ func eventsOf(decided []promotion.Event) []reconciler.Event {
 
 // record notes where the pipeline stands.
 func (r *run) record(seen promotion.Observation, d promotion.Decision) {
-	p, now := r.pipeline, r.Clock.Now()
+	p, now := r.pipeline, r.controller.Clock.Now()
 	p.Status.Candidate, p.Status.Stages, p.Status.Summary = d.Candidate, d.Stages, stagesLine(d)
 	p.Status.Quarantined = quarantineOf(d.State)
 	recordCarrier(p, r.memory.kept, now)
