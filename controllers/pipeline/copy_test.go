@@ -160,3 +160,46 @@ func TestOCIRepositoriesAreToldOfATagThatMoved(t *testing.T) {
 		}
 	}
 }
+
+const pulledRelease = `
+apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata: {name: app, generation: 1}
+status: {observedGeneration: 1, conditions: [{type: Ready, status: "True"}], history: [{ociDigest: "DIGEST"}]}
+`
+
+const pulledRepository = `
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: OCIRepository
+metadata: {name: follower, generation: 1}
+status: {observedGeneration: 1, conditions: [{type: Ready, status: "True"}], artifact: {revision: "staging@DIGEST"}}
+`
+
+// Where stages are tags, an OCIRepository tells which artifact it has, and a HelmRelease which
+// chart.
+func TestWhoTellsThatATagWasPulled(t *testing.T) {
+	for name, tc := range map[string]struct {
+		ref    sluicev1.ReadyReference
+		object string
+	}{
+		"a HelmRelease":    {sluicev1.ReadyReference{Kind: "HelmRelease", Name: "app"}, pulledRelease},
+		"an OCIRepository": {sluicev1.ReadyReference{APIVersion: "source.toolkit.fluxcd.io/v1", Kind: "OCIRepository", Name: "follower"}, pulledRepository},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newTagEnv(t, waitsFor(tc.ref))
+			one := e.publish("1")
+			e.put(strings.Replace(tc.object, "DIGEST", one.String(), 1))
+			e.reconcile()
+			e.reconcile()
+			e.wantTags(one, one)
+			two := e.publish("2")
+			e.reconcile()
+			e.reconcile()
+			e.wantTags(two, one) // it has not been pulled
+			e.put(strings.Replace(tc.object, "DIGEST", two.String(), 1))
+			e.pull("production")
+			e.reconcile()
+			e.wantTags(two, two)
+		})
+	}
+}

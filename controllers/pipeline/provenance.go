@@ -45,15 +45,22 @@ func (r readyChecker) provenance(ctx context.Context, t target, o object, u *uns
 		}
 		return provenOther, nil
 	}
-	if t.tag != nil && r.pulled(t, o, u, want) {
-		return provenSame, nil
+	alone := unproven // what the object itself tells
+	if t.tag != nil {
+		revision, tells := pulled(o, u)
+		if tagCarries(artifactOf(r.objects.pipeline, t.tag), revision, want) {
+			return provenSame, nil
+		}
+		if tells {
+			alone = provenOther
+		}
 	}
 	labels := u.GetLabels()
 	if name := labels[helmName]; name != "" {
 		release := &unstructured.Unstructured{}
 		owner := o.of(groupVersions[helmReleaseKind].WithKind(helmReleaseKind), types.NamespacedName{Namespace: labels[helmNamespace], Name: name})
 		if r.objects.allowed(owner) != nil {
-			return unproven, nil
+			return alone, nil
 		}
 		if answer, err := r.objects.read(ctx, owner, release); err != nil || answer.Why != "" {
 			return provenOther, err
@@ -61,30 +68,32 @@ func (r readyChecker) provenance(ctx context.Context, t target, o object, u *uns
 		labels = release.GetLabels()
 	}
 	if labels[kustomizeName] == "" {
-		return unproven, nil
+		return alone, nil
 	}
 	owner := o.of(groupVersions[kustomizationKind].WithKind(kustomizationKind), types.NamespacedName{Namespace: labels[kustomizeNamespace], Name: labels[kustomizeName]})
 	if r.objects.allowed(owner) != nil {
-		return unproven, nil
+		return alone, nil
 	}
 	return r.applied(ctx, t, owner, want)
 }
 
-// pulled reports whether an OCIRepository, or a HelmRelease with one as its chart, has the
-// artifact of a tag.
-func (r readyChecker) pulled(t target, o object, u *unstructured.Unstructured, want promotion.Content) bool {
-	revision := ""
+// pulled is the artifact that an OCIRepository has, or a HelmRelease with one as its chart,
+// empty if it has none yet; tells is false of other objects.
+func pulled(o object, u *unstructured.Unstructured) (revision string, tells bool) {
 	switch {
 	case o.Group == sourcev1.GroupVersion.Group && o.Kind == sourcev1.OCIRepositoryKind:
 		revision, _, _ = unstructured.NestedString(u.Object, "status", "artifact", "revision")
+		return revision, true
 	case o.isKind(helmReleaseKind):
 		history, _, _ := unstructured.NestedSlice(u.Object, "status", "history")
 		if len(history) > 0 {
 			newest, _ := history[0].(map[string]any)
 			revision, _ = newest["ociDigest"].(string)
 		}
+		chart, _, _ := unstructured.NestedString(u.Object, "spec", "chartRef", "kind")
+		return revision, revision != "" || chart == sourcev1.OCIRepositoryKind
 	}
-	return tagCarries(artifactOf(r.objects.pipeline, t.tag), revision, want)
+	return "", false
 }
 
 // applied says whether a Kustomization applied a content, whether or not that works.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -285,6 +286,30 @@ func TestWhatAServerAddsIsNotKept(t *testing.T) {
 	kept, err := trim("db", u)
 	if err != nil || kept.(*unstructured.Unstructured).GetName() != "another" || kept.(*unstructured.Unstructured).Object["status"] != nil {
 		t.Errorf("kept %v, %v", kept, err)
+	}
+}
+
+// The digest of a HelmRelease's chart was dropped with its history, so that nothing told which
+// chart it has.
+func TestTheChartOfAHelmReleaseIsKept(t *testing.T) {
+	u := &unstructured.Unstructured{Object: map[string]any{
+		"spec":   map[string]any{"chartRef": map[string]any{"kind": "OCIRepository", "name": "app"}, "values": map[string]any{"a": "b"}},
+		"status": map[string]any{"history": []any{map[string]any{"ociDigest": "sha256:2", "name": "app"}, map[string]any{"ociDigest": "sha256:1"}}},
+	}}
+	u.SetName("app")
+	got, err := trim("app", u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{
+		"spec":   map[string]any{"chartRef": map[string]any{"kind": "OCIRepository", "name": "app"}},
+		"status": map[string]any{"history": []any{map[string]any{"ociDigest": "sha256:2"}}},
+	}
+	small := got.(*unstructured.Unstructured).Object
+	for field := range want {
+		if diff := cmp.Diff(want[field], small[field]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", field, diff)
+		}
 	}
 }
 

@@ -212,7 +212,7 @@ func problemOf(of watched, err error) string {
 
 // kept are the fields of an object that readiness needs, besides its status.
 var kept = [][]string{
-	{"spec", "suspend"}, {"spec", "paused"}, {"spec", "replicas"}, {"spec", "updateStrategy"}, {"spec", "targetRef"},
+	{"spec", "suspend"}, {"spec", "paused"}, {"spec", "replicas"}, {"spec", "updateStrategy"}, {"spec", "targetRef"}, {"spec", "chartRef"},
 	{"spec", "template", "spec", "containers"}, {"spec", "template", "spec", "initContainers"},
 }
 
@@ -252,5 +252,23 @@ func trim(name string, seen any) (any, error) {
 	for _, path := range dropped {
 		unstructured.RemoveNestedField(small.Object, path...)
 	}
+	if digest := chartDigest(u); digest != "" {
+		newest := map[string]any{"ociDigest": digest}
+		if err := unstructured.SetNestedSlice(small.Object, []any{newest}, "status", "history"); err != nil {
+			return nil, err
+		}
+	}
 	return small, nil
+}
+
+// chartDigest is that of the chart which a HelmRelease installed last: all that is kept of
+// its history.
+func chartDigest(u *unstructured.Unstructured) string {
+	history, _, _ := unstructured.NestedSlice(u.Object, "status", "history")
+	if len(history) == 0 {
+		return ""
+	}
+	newest, _ := history[0].(map[string]any)
+	digest, _ := newest["ociDigest"].(string)
+	return digest
 }
