@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -31,14 +32,32 @@ type copyKey struct {
 	tag      string
 }
 
+// copyMemory are the copies of a pipeline that may be under way, at most one for each tag.
+type copyMemory struct {
+	mu  sync.Mutex // the pipeline may be deleted during a run
+	all map[copyKey]bool
+}
+
+func (m *copyMemory) begin(key copyKey) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.all == nil {
+		m.all = map[copyKey]bool{}
+	}
+	m.all[key] = true
+}
+
+func (m *copyMemory) end(key copyKey) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.all, key)
+}
+
 // copy copies an image to the repository of a tag. It may outlast the run, which then says
 // so with [background.ErrPending], and is woken when the copy has ended.
 func (ts tags) copy(ctx context.Context, from, to registry.Image, key copyKey, digest string) error {
 	to.Timeout = copyTimeout
-	if ts.memory.copies == nil {
-		ts.memory.copies = map[copyKey]bool{}
-	}
-	ts.memory.copies[key] = true
+	ts.memory.copies.begin(key)
 	source := from.Repository.Digest(digest).Name()
 	ask := background.Request[copyKey]{
 		Key: key, Input: source, Namespace: key.pipeline.Namespace, Host: to.Repository.RegistryStr(), At: ts.clock.Now(),
@@ -49,13 +68,15 @@ func (ts tags) copy(ctx context.Context, from, to registry.Image, key copyKey, d
 	if errors.Is(err, background.ErrPending) {
 		return fmt.Errorf("%s is being copied to %s: %w", source, to.Repository, err)
 	}
-	delete(ts.memory.copies, key)
+	ts.memory.copies.end(key)
 	return err
 }
 
 // forgetCopies ends the copies of a pipeline that was deleted.
 func (r *Reconciler) forgetCopies(last *memory) {
-	for key := range last.tags.copies {
+	last.tags.copies.mu.Lock()
+	defer last.tags.copies.mu.Unlock()
+	for key := range last.tags.copies.all {
 		r.copying.Forget(key)
 	}
 }

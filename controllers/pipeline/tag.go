@@ -33,8 +33,7 @@ type tagMemory struct {
 	lookedAt time.Time
 	cause    string
 	digests  map[string]string
-	// copies are those that may be under way, at most one for each tag.
-	copies map[copyKey]bool
+	copies   copyMemory
 }
 
 // refresh forgets what tags pointed at if that was long ago, or if somebody asks for it.
