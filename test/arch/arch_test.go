@@ -5,7 +5,8 @@
 //
 //	cmd/sluice
 //	cmd/sluice/app  cmd/sluice/cli/*                  a command imports no controller
-//	cmd/sluice/cli/{cluster,follow,manifest,markers,usage}  what commands share
+//	cmd/sluice/cli/follow
+//	cmd/sluice/cli/{cluster,manifest,markers,usage}   what commands share
 //	cmd/sluice/cli/output
 //	controllers/*
 //	scan writeback source apply notify promotion/{forge,cluster} canary/{router,metric,workload,hook}  report (pure)
@@ -39,11 +40,11 @@ var rows = []struct {
 	row    int
 	pure   bool
 }{
-	{"cmd/sluice", 8, false},
-	{"cmd/sluice/app", 7, false},
-	{"cmd/sluice/cli/", 7, false},
+	{"cmd/sluice", 9, false},
+	{"cmd/sluice/app", 8, false},
+	{"cmd/sluice/cli/", 8, false},
 	{"cmd/sluice/cli/cluster", 6, false},
-	{"cmd/sluice/cli/follow", 6, false},
+	{"cmd/sluice/cli/follow", 7, false},
 	{"cmd/sluice/cli/manifest", 6, false},
 	{"cmd/sluice/cli/markers", 6, false},
 	{"cmd/sluice/cli/usage", 6, false},

@@ -50,9 +50,10 @@ func Pipeline(now time.Time, changes ...func(*sluicev1.Pipeline)) *sluicev1.Pipe
 		},
 		Status: sluicev1.PipelineStatus{
 			Candidate: &two, Summary: "staging=api 2, web 2 production=api 1, web 1",
-			Conditions: []metav1.Condition{
-				{Type: meta.ReadyCondition, Status: metav1.ConditionTrue, Reason: meta.SucceededReason, Message: "all is done", LastTransitionTime: at(time.Hour)},
-			},
+			Conditions: []metav1.Condition{{
+				Type: meta.ReadyCondition, Status: metav1.ConditionTrue, Reason: meta.SucceededReason, Message: "all is done",
+				LastTransitionTime: at(time.Hour),
+			}},
 			Stages: []sluicev1.StageStatus{
 				{
 					Name: "staging", Phase: sluicev1.StageVerified, Message: "api 2, web 2 is verified", Has: &two, Since: since(10 * time.Minute),

@@ -14,6 +14,21 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 )
 
+// Canary releases the Deployment of its name behind a Service on port 80, once a minute in
+// steps of 10 %, and rolls back at the first failed check. It has no provider and no
+// metrics, and has not been looked at yet.
+func Canary(namespace, name string, changes ...func(*flaggerv1.Canary)) *flaggerv1.Canary {
+	return changed(&flaggerv1.Canary{
+		TypeMeta:   metav1.TypeMeta{APIVersion: flaggerv1.GroupVersion.String(), Kind: "Canary"},
+		ObjectMeta: named(namespace, name),
+		Spec: flaggerv1.CanarySpec{
+			TargetRef: flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: name},
+			Service:   flaggerv1.CanaryService{Port: 80},
+			Analysis:  &flaggerv1.CanaryAnalysis{Interval: "1m", Threshold: 1, StepWeight: 10},
+		},
+	}, changes)
+}
+
 // Revisions of Release: the one that is tried, and the one that users have.
 const (
 	NewRevision = "sha256:bbbbbbbbbb"
@@ -36,7 +51,10 @@ func Release(now time.Time, changes ...func(*flaggerv1.Canary)) *flaggerv1.Canar
 				Interval: "30s", Threshold: 3, StepWeight: 20, MaxWeight: 60,
 				Metrics: []flaggerv1.CanaryMetric{
 					{Name: "request-success-rate", Interval: "1m", ThresholdRange: &flaggerv1.CanaryThresholdRange{Min: new(99.0)}},
-					{Name: "queue", TemplateRef: &flaggerv1.CrossNamespaceObjectReference{Name: "depth"}, ThresholdRange: &flaggerv1.CanaryThresholdRange{Min: new(1.0), Max: new(5.0)}},
+					{
+						Name: "queue", TemplateRef: &flaggerv1.CrossNamespaceObjectReference{Name: "depth"},
+						ThresholdRange: &flaggerv1.CanaryThresholdRange{Min: new(1.0), Max: new(5.0)},
+					},
 				},
 			},
 		},
@@ -50,13 +68,11 @@ func Release(now time.Time, changes ...func(*flaggerv1.Canary)) *flaggerv1.Canar
 					{Weight: 20, At: first, Measured: []flaggerv1.CanaryMeasurement{
 						{Name: "request-success-rate", Value: new(99.9)}, {Name: "queue", Value: new(2.0)}}},
 					{Weight: 40, At: second, FailedChecks: 1, Measured: []flaggerv1.CanaryMeasurement{
-						{Name: "request-success-rate", Value: new(62.5), Failure: "success rate 62.50% < 99%"}, {Name: "queue", Failure: "no values"}}},
+						{Name: "request-success-rate", Value: new(62.5), Failure: "success rate 62.50% < 99%"},
+						{Name: "queue", Failure: "no values"}}},
 				},
 			}},
 		},
 	}
-	for _, change := range changes {
-		change(c)
-	}
-	return c
+	return changed(c, changes)
 }

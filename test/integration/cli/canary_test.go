@@ -309,7 +309,7 @@ func TestWatchEndsWithTheCanary(t *testing.T) {
 func TestWatchTimesOut(t *testing.T) {
 	f := newReleasing(t)
 	_, end, errs := f.follow("--timeout", "1s")
-	if err := end(); err == nil || !strings.Contains(errs.String(), "not done within --timeout 1s") {
+	if err := end(); err == nil || !strings.Contains(errs.String(), "--timeout 1s is over") {
 		t.Errorf("%v: %s", err, errs)
 	}
 }

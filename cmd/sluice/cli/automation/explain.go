@@ -57,12 +57,9 @@ func (e *explanation) run(cmd *cobra.Command, args []string) error {
 	if err := e.output.Validate(); err != nil {
 		return err
 	}
-	c, err := e.cluster.Client()
-	if err != nil {
-		return err
-	}
 	var a imagev1.ImageUpdateAutomation
-	if err := e.cluster.Get(cmd.Context(), c, args[0], &a); err != nil {
+	c, err := e.cluster.Find(cmd.Context(), args[0], &a)
+	if err != nil {
 		return err
 	}
 	if refusal := report.Refusal(a.Status.Conditions); refusal != "" {

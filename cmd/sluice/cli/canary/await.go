@@ -4,7 +4,6 @@ package canary
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -20,28 +19,20 @@ import (
 // became of it.
 func (v *verb) await(cmd *cobra.Command, c client.WithWatch, target *flaggerv1.Canary, command flaggerv1.CanaryCommand) error {
 	key := client.ObjectKeyFromObject(target)
-	ctx, cancel := follow.WithTimeout(cmd.Context(), v.timeout, fmt.Errorf(
-		"the controller has not carried it out within %s: is one running? The command stays in the annotation %s of Canary %s",
-		v.timeout, flaggerv1.CommandAnnotation, key))
-	defer cancel()
-	f := &follow.Follower[*flaggerv1.Canary]{
-		Client: c, NewList: newList, Options: follow.Named(target.Namespace, target.Name),
-		OnDisconnect: follow.NoteDisconnect(cmd),
-		OnDelete:     func(client.ObjectKey) error { return fmt.Errorf("Canary %s was deleted", key) },
-		OnChange: func(now *flaggerv1.Canary) error {
+	return follow.Await(cmd, c, newList, target, follow.Wait[*flaggerv1.Canary]{
+		What:  fmt.Sprintf("waiting for the controller to %s %s", v.name, key),
+		Limit: v.timeout,
+		Timeout: fmt.Errorf("the controller has not carried it out within %s: is one running? The command stays in the annotation %s of Canary %s",
+			v.timeout, flaggerv1.CommandAnnotation, key),
+		Until: func(now *flaggerv1.Canary) (bool, error) {
 			text, err := outcome(now, command)
 			if err != nil || text == "" {
-				return err
+				return false, err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", key, text)
-			return follow.ErrDone
+			return true, nil
 		},
-	}
-	err := output.Await(cmd, fmt.Sprintf("waiting for the controller to %s %s", v.name, key), func() error { return f.Run(ctx) })
-	if errors.Is(err, follow.ErrDone) {
-		return nil
-	}
-	return err
+	})
 }
 
 // outcome is what became of a command, empty before it was carried out. The error

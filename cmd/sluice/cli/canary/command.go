@@ -93,12 +93,9 @@ func (v *verb) asks() bool {
 }
 
 func (v *verb) run(cmd *cobra.Command, args []string) error {
-	c, err := v.cluster.Client()
-	if err != nil {
-		return err
-	}
 	var target flaggerv1.Canary
-	if err := v.cluster.Get(cmd.Context(), c, args[0], &target); err != nil {
+	c, err := v.cluster.Find(cmd.Context(), args[0], &target)
+	if err != nil {
 		return err
 	}
 	if err := v.check(&target); err != nil {

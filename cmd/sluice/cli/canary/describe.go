@@ -48,32 +48,21 @@ func (d *description) run(cmd *cobra.Command, args []string) error {
 	if err := d.output.Validate(); err != nil {
 		return err
 	}
-	k, err := d.cluster.Client()
+	var c flaggerv1.Canary
+	k, err := d.cluster.Find(cmd.Context(), args[0], &c)
 	if err != nil {
 		return err
 	}
-	namespace, err := d.cluster.Namespace()
-	if err != nil {
-		return err
-	}
-	return d.describe(cmd, k, client.ObjectKey{Namespace: namespace, Name: args[0]})
+	return d.describe(cmd, k, &c)
 }
 
-func (d *description) describe(cmd *cobra.Command, k client.Client, key client.ObjectKey) error {
-	var c flaggerv1.Canary
-	if err := cluster.Get(cmd.Context(), k, key, &c); err != nil {
-		return err
-	}
-	events, err := cluster.Events(cmd.Context(), k, &c)
-	if err != nil {
-		output.Note(cmd, "events are left out: %v", err)
-	}
-	described := report.DescribeCanary(&c, events)
+func (d *description) describe(cmd *cobra.Command, k client.Client, c *flaggerv1.Canary) error {
+	described := report.DescribeCanary(c, cluster.Events(cmd, k, c))
 	if !d.output.IsTable() {
 		return d.output.Print(cmd.OutOrStdout(), table([]report.Canary{described.Canary}, d.clock.Now()), described)
 	}
-	p := d.page(cmd, &c, described)
-	_, err = p.WriteTo(cmd.OutOrStdout())
+	p := d.page(cmd, c, described)
+	_, err := p.WriteTo(cmd.OutOrStdout())
 	return err
 }
 

@@ -13,46 +13,20 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
-	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/follow"
-	"github.com/sluice-cd/sluice/internal/kinds"
 	"github.com/sluice-cd/sluice/report"
+	"github.com/sluice-cd/sluice/test/command"
 	"github.com/sluice-cd/sluice/test/make"
 )
 
 var podinfo = client.ObjectKey{Namespace: "apps", Name: "podinfo"}
-
-// terminal is a command that prints into buffers, and a cluster with some objects.
-type terminal struct {
-	*cobra.Command
-	out, errOut bytes.Buffer
-	client.WithWatch
-}
-
-func newTerminal(t *testing.T, funcs interceptor.Funcs, objects ...client.Object) *terminal {
-	t.Helper()
-	scheme, err := kinds.Scheme()
-	if err != nil {
-		t.Fatal(err)
-	}
-	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
-		WithIndex(&corev1.Event{}, "involvedObject.uid", func(o client.Object) []string {
-			return []string{string(o.(*corev1.Event).InvolvedObject.UID)} //nolint:forcetypeassert // the index is of events
-		}).Build()
-	c := &terminal{Command: &cobra.Command{Use: "sluice"}, WithWatch: interceptor.NewClient(api, funcs)}
-	c.SetOut(&c.out)
-	c.SetErr(&c.errOut)
-	c.SetContext(t.Context())
-	return c
-}
 
 // held is a release that a person has halted.
 func held() *flaggerv1.Canary {
@@ -68,41 +42,42 @@ func happened(name string, ago time.Duration, message string, count int32) *core
 }
 
 func TestDescriptionForPeople(t *testing.T) {
-	c := newTerminal(t, interceptor.Funcs{}, held(), happened("b", time.Minute, "second", 3), happened("a", time.Hour, "first", 1))
+	c := command.NewTerminal(t, interceptor.Funcs{}, held(), happened("b", time.Minute, "second", 3), happened("a", time.Hour, "first", 1))
 	d := &description{clock: clocktesting.NewFakePassiveClock(now)}
-	if err := d.describe(c.Command, c, podinfo); err != nil {
+	if err := d.describe(c.Command, c, held()); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
 		"apps/podinfo releases Deployment podinfo\n",
-		"phase     Progressing for 5m1s\n", "step      2 of 3\n", "users     40% on the canary, 60% on the primary\n",
+		"phase     Progressing for 5m\n", "step      2 of 3\n", "users     40% on the canary, 60% on the primary\n",
 		"checks    1 failed of the 3 that roll back\n",
 		"apps/podinfo is halted by eve for 60s; checks go on and may roll it back: let it go on with sluice canary approve podinfo -n apps\n",
 		"Release of podinfo:6.1.0 +1 (revision bbbbbbb), under way for 6m\n",
 		"  60m  Warning  first\n  60s  Warning  second (x3)\n",
 	} {
-		if !strings.Contains(c.out.String(), want) {
-			t.Errorf("%q is not in\n%s", want, c.out.String())
+		if !strings.Contains(c.Out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, c.Out.String())
 		}
 	}
 }
 
 func TestDescriptionForPrograms(t *testing.T) {
-	c := newTerminal(t, interceptor.Funcs{}, held(), happened("a", time.Hour, "first", 1))
+	c := command.NewTerminal(t, interceptor.Funcs{}, held(), happened("a", time.Hour, "first", 1))
 	d := &description{clock: clocktesting.NewFakePassiveClock(now)}
 	flags := &cobra.Command{}
 	d.output.Register(flags)
 	if err := flags.Flags().Set("output", "json"); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.describe(c.Command, c, podinfo); err != nil {
+	if err := d.describe(c.Command, c, held()); err != nil {
 		t.Fatal(err)
 	}
 	var got report.CanaryDescription
-	if err := json.Unmarshal(c.out.Bytes(), &got); err != nil {
+	if err := json.Unmarshal(c.Out.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Name != "podinfo" || got.Hold == nil || got.Hold.By != "eve" || len(got.Releases) != 1 || got.Good["queue"] != "1.00 to 5.00" || len(got.Properties) == 0 {
+	if got.Name != "podinfo" || got.Hold == nil || got.Hold.By != "eve" ||
+		len(got.Releases) != 1 || got.Good["queue"] != "1.00 to 5.00" || len(got.Properties) == 0 {
 		t.Errorf("%+v", got)
 	}
 	want := []report.Event{{Time: now.Add(-time.Hour), Type: "Warning", Reason: "Synced", Message: "first", Count: 1}}
@@ -116,34 +91,23 @@ func TestDescriptionForPrograms(t *testing.T) {
 }
 
 func TestADescriptionWithoutEventsIsOneAllTheSame(t *testing.T) {
-	c := newTerminal(t, interceptor.Funcs{List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
+	c := command.NewTerminal(t, interceptor.Funcs{List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
 		return errors.New("events are forbidden")
 	}}, held())
 	d := &description{clock: clocktesting.NewFakePassiveClock(now)}
-	if err := d.describe(c.Command, c, podinfo); err != nil || !strings.Contains(c.out.String(), "halted by eve") {
-		t.Errorf("%v, %s", err, c.out.String())
+	if err := d.describe(c.Command, c, held()); err != nil || !strings.Contains(c.Out.String(), "halted by eve") {
+		t.Errorf("%v, %s", err, c.Out.String())
 	}
-	if !strings.Contains(c.errOut.String(), "events are forbidden") {
-		t.Errorf("said %q", c.errOut.String())
+	if !strings.Contains(c.Errors.String(), "events are forbidden") {
+		t.Errorf("said %q", c.Errors.String())
 	}
-}
-
-// as answers who asks.
-func as(name string) interceptor.Funcs {
-	return interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
-		if review, ok := o.(*authenticationv1.SelfSubjectReview); ok {
-			review.Status.UserInfo.Username = name
-			return nil
-		}
-		return c.Create(ctx, o, opts...)
-	}}
 }
 
 func TestACommandIsGivenInTheNameOfWhoGivesIt(t *testing.T) {
-	c := newTerminal(t, as("bob\x1b[2J"), held())
+	c := command.NewTerminal(t, command.As("bob\x1b[2J"), held())
 	v := &verb{clock: clocktesting.NewFakePassiveClock(now), name: flaggerv1.CommandApprove}
 	target := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "podinfo"}}
-	command, err := v.give(t.Context(), c, target)
+	given, err := v.give(t.Context(), c, target)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,13 +116,13 @@ func TestACommandIsGivenInTheNameOfWhoGivesIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "approve 2026-01-02T12:00:00.000000Z bob [2J"
-	if got := written.Annotations[flaggerv1.CommandAnnotation]; got != want || command.String() != want {
-		t.Errorf("%q is written, %q given", got, command)
+	if got := written.Annotations[flaggerv1.CommandAnnotation]; got != want || given.String() != want {
+		t.Errorf("%q is written, %q given", got, given)
 	}
 }
 
 func TestACommandThatWouldChangeNothingIsNotWritten(t *testing.T) {
-	c := newTerminal(t, as("bob"), held())
+	c := command.NewTerminal(t, command.As("bob"), held())
 	v := &verb{clock: clocktesting.NewFakePassiveClock(now), name: flaggerv1.CommandHalt}
 	target := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "podinfo"}}
 	_, err := v.give(t.Context(), c, target)
@@ -191,15 +155,17 @@ func TestOneLineForEachTransition(t *testing.T) {
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)
 	}
-	if err := w.onDelete(podinfo, []string{"podinfo"}); err == nil || len(w.last) > 0 {
-		t.Errorf("the end of what is followed: %v", err)
+	if w.forget(podinfo); len(w.last) > 0 {
+		t.Errorf("what is gone is remembered: %v", w.last)
 	}
 }
 
 func TestWhatHoldsARelease(t *testing.T) {
 	gate := func(by string, approved bool) func(*flaggerv1.Canary) {
 		return func(c *flaggerv1.Canary) {
-			c.Status.Hold = &flaggerv1.CanaryHold{Kind: flaggerv1.HoldGate, Gate: flaggerv1.ConfirmPromotionHook, By: by, Since: before(time.Minute), Approved: approved}
+			c.Status.Hold = &flaggerv1.CanaryHold{
+				Kind: flaggerv1.HoldGate, Gate: flaggerv1.ConfirmPromotionHook, By: by, Since: before(time.Minute), Approved: approved,
+			}
 		}
 	}
 	const open = ": open it with sluice canary approve podinfo -n apps"

@@ -5,7 +5,6 @@ package canary
 import (
 	"github.com/spf13/cobra"
 	"k8s.io/utils/clock"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
@@ -48,23 +47,10 @@ type listing struct {
 }
 
 func (l *listing) run(cmd *cobra.Command, args []string) error {
-	c, where, err := l.Connect(args)
-	if err != nil {
-		return err
-	}
 	var found flaggerv1.CanaryList
-	if err := l.find(cmd, c, where, args, &found); err != nil {
+	if err := l.Find(cmd, args, &flaggerv1.Canary{}, &found); err != nil {
 		return err
 	}
 	canaries := report.ListOf(found.Items, report.OfCanary)
 	return l.Print(cmd, table(canaries.Items, l.clock.Now()), canaries)
-}
-
-// find lists all canaries, or reads the one that the arguments name.
-func (l *listing) find(cmd *cobra.Command, c client.Client, where []client.ListOption, args []string, into *flaggerv1.CanaryList) error {
-	if len(args) == 0 {
-		return cluster.List(cmd.Context(), c, into, where...)
-	}
-	into.Items = make([]flaggerv1.Canary, 1)
-	return l.Cluster.Get(cmd.Context(), c, args[0], &into.Items[0])
 }

@@ -4,8 +4,6 @@ package canary
 
 import (
 	"errors"
-	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/utils/clock"
@@ -14,18 +12,14 @@ import (
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/cluster"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/follow"
-	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
 	"github.com/sluice-cd/sluice/report"
 )
 
 // watch is `sluice canary watch`.
 type watch struct {
-	cluster   *cluster.Cluster
+	follow.Command[*flaggerv1.Canary]
 	clock     clock.WithTicker
-	output    output.Flags
-	all       bool
 	untilDone bool
-	timeout   time.Duration
 
 	view    view
 	last    map[client.ObjectKey]report.Canary
@@ -33,7 +27,10 @@ type watch struct {
 }
 
 func watchCommand(c *cluster.Cluster, clk clock.WithTicker) *cobra.Command {
-	w := &watch{cluster: c, clock: clk, last: map[client.ObjectKey]report.Canary{}, endings: map[client.ObjectKey]*ending{}}
+	w := &watch{
+		Command: follow.Command[*flaggerv1.Canary]{Cluster: c, NewList: newList},
+		clock:   clk, last: map[client.ObjectKey]report.Canary{}, endings: map[client.ObjectKey]*ending{},
+	}
 	cmd := &cobra.Command{
 		Use:   "watch [NAME]",
 		Short: "Follow releases as they go",
@@ -45,70 +42,35 @@ one: the exit code is 0 when the revision was promoted, and not 0 when it was ro
 back or taken back.`,
 		Example: `  sluice canary watch -A
   sluice canary watch podinfo -n apps --until-done --timeout 30m`,
-		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: c.Complete(newList),
-		RunE:              w.run,
+		RunE: w.run,
 	}
-	cmd.Flags().BoolVarP(&w.all, "all-namespaces", "A", false, "follow the canaries of all namespaces")
 	cmd.Flags().BoolVar(&w.untilDone, "until-done", false, "end with the release of NAME; the exit code says how it ended")
-	cmd.Flags().DurationVar(&w.timeout, "timeout", 0, "give up after this time; 0 is never")
-	w.output.Register(cmd)
+	w.Register(cmd, "canaries")
 	return cmd
 }
 
-func (w *watch) validate(args []string) error {
-	if err := w.output.Validate(); err != nil {
-		return err
-	}
-	switch {
-	case w.output.Format() == output.YAML, w.output.Format() == output.Name:
-		return errors.New("--output: there is no end to what is followed; use json, which has one object a line")
-	case len(args) > 0 && w.all:
-		return cluster.ErrNamedOfAll
-	case len(args) == 0 && w.untilDone:
+func (w *watch) run(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 && w.untilDone {
 		return errors.New("--until-done needs the NAME of a canary")
 	}
-	return nil
-}
-
-func (w *watch) run(cmd *cobra.Command, args []string) error {
-	if err := w.validate(args); err != nil {
-		return err
-	}
-	c, err := w.cluster.Client()
+	f, err := w.Follower(cmd, args, &flaggerv1.Canary{})
 	if err != nil {
 		return err
 	}
-	where, err := w.where(cmd, c, args)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := follow.WithTimeout(cmd.Context(), w.timeout, fmt.Errorf("not done within --timeout %s", w.timeout))
-	defer cancel()
-	w.view = newView(cmd, w.output.Format(), w.clock)
+	w.view = newView(cmd, w.Output.Format(), w.clock)
 	defer w.view.close()
-	f := &follow.Follower[*flaggerv1.Canary]{
-		Client: c, NewList: newList, Options: where, OnChange: w.onChange,
-		OnDisconnect: follow.NoteDisconnect(cmd),
-		OnDelete:     func(key client.ObjectKey) error { return w.onDelete(key, args) },
+	onDelete := f.OnDelete
+	f.OnChange = w.onChange
+	f.OnDelete = func(key client.ObjectKey) error {
+		w.forget(key)
+		return onDelete(key)
 	}
-	err = f.Run(ctx)
-	if errors.Is(err, follow.ErrDone) || cmd.Context().Err() != nil {
-		return nil // all that was asked for, or the person has seen enough
-	}
-	return err
+	return w.Run(cmd, f)
 }
 
-// where says what to follow. One that is named has to be there.
-func (w *watch) where(cmd *cobra.Command, c client.Client, args []string) ([]client.ListOption, error) {
-	if w.all {
-		return nil, nil
-	}
-	ns, err := w.cluster.Namespace()
-	if err != nil || len(args) == 0 {
-		return []client.ListOption{client.InNamespace(ns)}, err
-	}
-	return follow.Named(ns, args[0]), w.cluster.Get(cmd.Context(), c, args[0], &flaggerv1.Canary{})
+func (w *watch) forget(key client.ObjectKey) {
+	delete(w.last, key)
+	w.view.forget(key)
 }
 
 // onChange shows a canary if it is not where it was.
@@ -131,15 +93,6 @@ func (w *watch) onChange(c *flaggerv1.Canary) error {
 			return err
 		}
 		return follow.ErrDone
-	}
-	return nil
-}
-
-func (w *watch) onDelete(key client.ObjectKey, args []string) error {
-	delete(w.last, key)
-	w.view.forget(key)
-	if len(args) > 0 {
-		return fmt.Errorf("Canary %s was deleted", key)
 	}
 	return nil
 }

@@ -94,6 +94,15 @@ func (k *Cluster) Namespace() (string, error) {
 	return ns, nil
 }
 
+// Find connects, and reads the object that the argument of a command names.
+func (k *Cluster) Find(ctx context.Context, name string, into client.Object) (client.WithWatch, error) {
+	c, err := k.Client()
+	if err != nil {
+		return nil, err
+	}
+	return c, k.Get(ctx, c, name, into)
+}
+
 // Get reads the object that the argument of a command names.
 func (k *Cluster) Get(ctx context.Context, c client.Client, name string, into client.Object) error {
 	ns, err := k.Namespace()

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/output"
@@ -45,6 +47,21 @@ func (l *Listing) Connect(args []string) (client.Client, []client.ListOption, er
 	}
 	ns, err := l.Cluster.Namespace()
 	return c, []client.ListOption{client.InNamespace(ns)}, err
+}
+
+// Find lists all objects, or reads the one that the argument names into named.
+func (l *Listing) Find(cmd *cobra.Command, args []string, named client.Object, into client.ObjectList) error {
+	c, where, err := l.Connect(args)
+	if err != nil {
+		return err
+	}
+	if len(args) == 0 {
+		return List(cmd.Context(), c, into, where...)
+	}
+	if err := l.Cluster.Get(cmd.Context(), c, args[0], named); err != nil {
+		return err
+	}
+	return meta.SetList(into, []runtime.Object{named})
 }
 
 // List lists objects. The error names their kind.

@@ -17,21 +17,21 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// cluster is a client that answers with what the test says, one answer for each call.
-type cluster struct {
+// api is a client that answers with what the test says, one answer for each call.
+type api struct {
 	client.WithWatch
 	lists    []func(*corev1.ConfigMapList) error
 	watches  []func(chan<- watch.Event) error
 	versions []string
 }
 
-func (c *cluster) List(_ context.Context, into client.ObjectList, _ ...client.ListOption) error {
+func (c *api) List(_ context.Context, into client.ObjectList, _ ...client.ListOption) error {
 	answer := c.lists[0]
 	c.lists = c.lists[1:]
 	return answer(into.(*corev1.ConfigMapList))
 }
 
-func (c *cluster) Watch(_ context.Context, _ client.ObjectList, options ...client.ListOption) (watch.Interface, error) {
+func (c *api) Watch(_ context.Context, _ client.ObjectList, options ...client.ListOption) (watch.Interface, error) {
 	var o client.ListOptions
 	o.ApplyOptions(options)
 	c.versions = append(c.versions, o.Raw.ResourceVersion)
@@ -137,7 +137,7 @@ func TestFollowing(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			c := &cluster{lists: tc.lists, watches: tc.watches}
+			c := &api{lists: tc.lists, watches: tc.watches}
 			var got []string
 			f := Follower[*corev1.ConfigMap]{
 				Client: c, reconnectDelay: time.Nanosecond, NewList: func() client.ObjectList { return &corev1.ConfigMapList{} },

@@ -25,7 +25,7 @@ func (g *giver) await(cmd *cobra.Command, c client.WithWatch, p *sluicev1.Pipeli
 	what := fmt.Sprintf("waiting for the controller to %s %s of %s", g.name, stage, key)
 	timeout := fmt.Errorf("the controller has not carried it out within %s; the command stays in the annotation %s of Pipeline %s: %w",
 		g.timeout, sluicev1.CommandAnnotation(g.command, stage), key, errTimeout)
-	return g.follow(cmd, c, p, wanted{what, timeout, func(now *sluicev1.Pipeline) (bool, error) {
+	return g.follow(cmd, c, p, follow.Wait[*sluicev1.Pipeline]{What: what, Timeout: timeout, Until: func(now *sluicev1.Pipeline) (bool, error) {
 		done, err := outcome(now, stage, given)
 		if done && err == nil {
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", key, output.Clean(g.done(now, stage, given[len(given)-1].Bundle)))
@@ -40,43 +40,24 @@ func (g *giver) letOthersThrough(cmd *cobra.Command, c client.WithWatch, p *slui
 	if by == "" {
 		return nil
 	}
-	timeout := fmt.Errorf("the approval of %s has not been taken up within %s: %w", by, g.timeout, errTimeout)
-	return g.follow(cmd, c, p, wanted{"waiting for the controller to take up the approval of " + by, timeout, func(now *sluicev1.Pipeline) (bool, error) {
-		return g.pendingOf(now, stage) == "", nil
-	}})
-}
-
-// wanted is what is waited for: in words, as the error if it does not come, and as a
-// function that reports whether it did.
-type wanted struct {
-	what    string
-	timeout error
-	until   func(*sluicev1.Pipeline) (bool, error)
+	return g.follow(cmd, c, p, follow.Wait[*sluicev1.Pipeline]{
+		What:    "waiting for the controller to take up the approval of " + by,
+		Timeout: fmt.Errorf("the approval of %s has not been taken up within %s: %w", by, g.timeout, errTimeout),
+		Until:   func(now *sluicev1.Pipeline) (bool, error) { return g.pendingOf(now, stage) == "", nil },
+	})
 }
 
 // follow follows the pipeline until something is so. What holds up the whole pipeline is
 // said if the time is over.
-func (g *giver) follow(cmd *cobra.Command, c client.WithWatch, p *sluicev1.Pipeline, w wanted) error {
-	ctx, cancel := follow.WithTimeout(cmd.Context(), g.timeout, w.timeout)
-	defer cancel()
-	last := report.Pipeline{}
-	f := &follow.Follower[*sluicev1.Pipeline]{
-		Client: c, NewList: newList, Options: follow.Named(p.Namespace, p.Name), OnDisconnect: follow.NoteDisconnect(cmd),
-		OnDelete: func(key client.ObjectKey) error { return fmt.Errorf("Pipeline %s was deleted", key) },
-		OnChange: func(now *sluicev1.Pipeline) error {
-			last = report.OfPipeline(now)
-			done, err := w.until(now)
-			if done && err == nil {
-				return follow.ErrDone
-			}
-			return err
-		},
+func (g *giver) follow(cmd *cobra.Command, c client.WithWatch, p *sluicev1.Pipeline, w follow.Wait[*sluicev1.Pipeline]) error {
+	last, until := report.Pipeline{}, w.Until
+	w.Limit = g.timeout
+	w.Until = func(now *sluicev1.Pipeline) (bool, error) {
+		last = report.OfPipeline(now)
+		return until(now)
 	}
-	err := output.Await(cmd, w.what, func() error { return f.Run(ctx) })
-	switch {
-	case errors.Is(err, follow.ErrDone):
-		return nil
-	case errors.Is(err, errTimeout) && last.Ready == "False":
+	err := follow.Await(cmd, c, newList, p, w)
+	if errors.Is(err, errTimeout) && last.Ready == "False" {
 		return fmt.Errorf("%w\nthe pipeline is not ready: %s", err, output.Clean(last.Message))
 	}
 	return err

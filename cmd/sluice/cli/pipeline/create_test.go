@@ -17,6 +17,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/test/command"
 	"github.com/sluice-cd/sluice/test/golden"
 	"github.com/sluice-cd/sluice/test/make"
 )
@@ -90,7 +91,7 @@ func TestAPipelineOfAnAutomation(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			c := newTerminal(t, interceptor.Funcs{}, tc.objects...)
+			c := command.NewTerminal(t, interceptor.Funcs{}, tc.objects...)
 			seen, err := observeAutomation(t.Context(), c, client.ObjectKey{Namespace: "apps", Name: "fleet"})
 			if err != nil {
 				t.Fatal(err)

@@ -70,30 +70,19 @@ func (d *description) run(cmd *cobra.Command, args []string) error {
 	if err := d.output.Validate(); err != nil {
 		return err
 	}
-	k, err := d.cluster.Client()
+	var p sluicev1.Pipeline
+	k, err := d.cluster.Find(cmd.Context(), args[0], &p)
 	if err != nil {
 		return err
 	}
-	namespace, err := d.cluster.Namespace()
-	if err != nil {
-		return err
-	}
-	return d.describe(cmd, k, client.ObjectKey{Namespace: namespace, Name: args[0]})
+	return d.describe(cmd, k, &p)
 }
 
-func (d *description) describe(cmd *cobra.Command, k client.Client, key client.ObjectKey) error {
-	var p sluicev1.Pipeline
-	if err := cluster.Get(cmd.Context(), k, key, &p); err != nil {
-		return err
-	}
+func (d *description) describe(cmd *cobra.Command, k client.Client, p *sluicev1.Pipeline) error {
 	if d.stagesOnly {
-		return d.print(cmd, report.PipelineDescription{Pipeline: report.OfPipeline(&p)})
+		return d.print(cmd, report.PipelineDescription{Pipeline: report.OfPipeline(p)})
 	}
-	events, err := cluster.Events(cmd.Context(), k, &p)
-	if err != nil {
-		output.Note(cmd, "events are left out: %v", err)
-	}
-	return d.print(cmd, report.DescribePipeline(&p, events))
+	return d.print(cmd, report.DescribePipeline(p, cluster.Events(cmd, k, p)))
 }
 
 func (d *description) print(cmd *cobra.Command, described report.PipelineDescription) error {

@@ -49,18 +49,8 @@ message. sluice explain pipeline says what to do.`,
 }
 
 func (l *listing) run(cmd *cobra.Command, args []string) error {
-	c, where, err := l.Connect(args)
-	if err != nil {
-		return err
-	}
 	var found sluicev1.PipelineList
-	if len(args) == 0 {
-		err = cluster.List(cmd.Context(), c, &found, where...)
-	} else {
-		found.Items = make([]sluicev1.Pipeline, 1)
-		err = l.Cluster.Get(cmd.Context(), c, args[0], &found.Items[0])
-	}
-	if err != nil {
+	if err := l.Find(cmd, args, &sluicev1.Pipeline{}, &found); err != nil {
 		return err
 	}
 	pipelines := report.ListOf(found.Items, report.OfPipeline)

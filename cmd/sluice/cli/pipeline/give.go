@@ -98,12 +98,9 @@ func (g *giver) run(cmd *cobra.Command, args []string) error {
 	if err := g.validate(); err != nil {
 		return err
 	}
-	c, err := g.cluster.Client()
-	if err != nil {
-		return err
-	}
 	var p sluicev1.Pipeline
-	if err := g.cluster.Get(cmd.Context(), c, args[0], &p); err != nil {
+	c, err := g.cluster.Find(cmd.Context(), args[0], &p)
+	if err != nil {
 		return err
 	}
 	stage := ""

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -19,19 +18,9 @@ import (
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/report"
+	"github.com/sluice-cd/sluice/test/command"
 	"github.com/sluice-cd/sluice/test/make"
 )
-
-// as answers who asks.
-func as(name string) interceptor.Funcs {
-	return interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
-		if review, ok := o.(*authenticationv1.SelfSubjectReview); ok {
-			review.Status.UserInfo.Username = name
-			return nil
-		}
-		return c.Create(ctx, o, opts...)
-	}}
-}
 
 // giving is a giver of a verb at noon that waits for nothing.
 func giving(t *testing.T, name string, changes ...func(*giver)) *giver {
@@ -111,7 +100,7 @@ func TestWhatIsWrittenForACommand(t *testing.T) {
 			if tc.pipeline == nil {
 				tc.pipeline = func(*sluicev1.Pipeline) {}
 			}
-			c := newTerminal(t, as("bob <b@x>"), make.Pipeline(now, tc.pipeline))
+			c := command.NewTerminal(t, command.As("bob <b@x>"), make.Pipeline(now, tc.pipeline))
 			if err := giving(t, tc.name, tc.change).tell(c.Command, c, read(t, c), tc.stage); err != nil {
 				t.Fatal(err)
 			}
@@ -132,13 +121,13 @@ func TestWhatIsWrittenForACommand(t *testing.T) {
 }
 
 func TestWhatIsGoingToBeWrittenIsSaidFirst(t *testing.T) {
-	c := newTerminal(t, as("bob"), make.Pipeline(now))
+	c := command.NewTerminal(t, command.As("bob"), make.Pipeline(now))
 	if err := giving(t, "rollback", func(g *giver) { g.reason = "slow" }).tell(c.Command, c, read(t, c), "staging"); err != nil {
 		t.Fatal(err)
 	}
 	want := "staging of apps/shop: api 2, web 2 (432da512cd91) -> api 1, web 1 (c8a06c053bbc), by a commit below staging; " +
 		"then the stage is held, and sluice pipeline resume ends that\n"
-	if got := c.errOut.String(); !strings.HasPrefix(got, want) {
+	if got := c.Errors.String(); !strings.HasPrefix(got, want) {
 		t.Errorf("said %q", got)
 	}
 }
@@ -170,7 +159,7 @@ func TestCommandsThatAreNotGiven(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			c := newTerminal(t, as("bob"), make.Pipeline(now))
+			c := command.NewTerminal(t, command.As("bob"), make.Pipeline(now))
 			err := giving(t, tc.name, tc.change).tell(c.Command, c, read(t, c), tc.stage)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want %q", err, tc.want)
@@ -207,11 +196,11 @@ func TestFlagsThatAreRefused(t *testing.T) {
 }
 
 func TestARefusalOfTheAPIServerSaysWhichRightIsMissing(t *testing.T) {
-	funcs := as("bob")
+	funcs := command.As("bob")
 	funcs.Patch = func(context.Context, client.WithWatch, client.Object, client.Patch, ...client.PatchOption) error {
 		return apierrors.NewForbidden(schema.GroupResource{Group: "sluice.dev", Resource: "pipelines"}, "shop", nil)
 	}
-	c := newTerminal(t, funcs, make.Pipeline(now))
+	c := command.NewTerminal(t, funcs, make.Pipeline(now))
 	err := giving(t, "approve").tell(c.Command, c, read(t, c), "production")
 	if err == nil || !strings.HasSuffix(err.Error(), "you need the verb approve on pipelines/production of group sluice.dev") {
 		t.Errorf("got %v", err)
@@ -220,7 +209,7 @@ func TestARefusalOfTheAPIServerSaysWhichRightIsMissing(t *testing.T) {
 
 // obey plays the controller: whatever is given gets this outcome.
 func obey(outcome sluicev1.CommandOutcome, message string) interceptor.Funcs {
-	funcs := as("bob")
+	funcs := command.As("bob")
 	funcs.Patch = func(ctx context.Context, c client.WithWatch, o client.Object, patch client.Patch, opts ...client.PatchOption) error {
 		p, ok := o.(*sluicev1.Pipeline)
 		if !ok || outcome == "" {
@@ -251,17 +240,17 @@ func TestWhatCameOfACommandIsSaid(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			c := newTerminal(t, obey(tc.outcome, tc.message), make.Pipeline(now))
+			c := command.NewTerminal(t, obey(tc.outcome, tc.message), make.Pipeline(now))
 			err := giving(t, "approve", func(g *giver) { g.wait = true }).tell(c.Command, c, read(t, c), "production")
-			if c.out.String() != tc.out || (err == nil) != (tc.wrong == "") || err != nil && !strings.Contains(err.Error(), tc.wrong) {
-				t.Errorf("printed %q, %v", c.out.String(), err)
+			if c.Out.String() != tc.out || (err == nil) != (tc.wrong == "") || err != nil && !strings.Contains(err.Error(), tc.wrong) {
+				t.Errorf("printed %q, %v", c.Out.String(), err)
 			}
 		})
 	}
 }
 
 func TestACommandThatNobodyCarriesOut(t *testing.T) {
-	c := newTerminal(t, obey("", ""), make.Pipeline(now, func(p *sluicev1.Pipeline) {
+	c := command.NewTerminal(t, obey("", ""), make.Pipeline(now, func(p *sluicev1.Pipeline) {
 		p.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "False", Reason: "InvalidSpec", Message: "spec.stages: a mistake"}}
 	}))
 	err := giving(t, "approve", func(g *giver) { g.wait, g.timeout = true, time.Millisecond }).tell(c.Command, c, read(t, c), "production")
@@ -276,7 +265,7 @@ func TestACommandThatNobodyCarriesOut(t *testing.T) {
 // disappear before anybody counted it.
 func TestAnApprovalWaitsForTheOneBeforeIt(t *testing.T) {
 	alices := sluicev1.Command{By: "alice", At: metav1.NewTime(now), Bundle: make.Bundle("2").ID}.String()
-	c := newTerminal(t, as("bob"), make.Pipeline(now, func(p *sluicev1.Pipeline) {
+	c := command.NewTerminal(t, command.As("bob"), make.Pipeline(now, func(p *sluicev1.Pipeline) {
 		p.Annotations = map[string]string{"approve.sluice.dev/production": alices}
 	}))
 	err := giving(t, "approve", func(g *giver) { g.timeout = time.Millisecond }).tell(c.Command, c, read(t, c), "production")

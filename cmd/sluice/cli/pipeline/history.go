@@ -44,12 +44,8 @@ func (h *history) run(cmd *cobra.Command, args []string) error {
 	if err := h.output.Validate(); err != nil {
 		return err
 	}
-	c, err := h.cluster.Client()
-	if err != nil {
-		return err
-	}
 	var p sluicev1.Pipeline
-	if err := h.cluster.Get(cmd.Context(), c, args[0], &p); err != nil {
+	if _, err := h.cluster.Find(cmd.Context(), args[0], &p); err != nil {
 		return err
 	}
 	stage := ""
