@@ -63,13 +63,11 @@ func quarantineChanged() predicate.Predicate {
 	return predicate.Funcs{
 		CreateFunc: func(e event.CreateEvent) bool { return keepsBack(e.Object) },
 		DeleteFunc: func(e event.DeleteEvent) bool { return keepsBack(e.Object) },
-		UpdateFunc: func(e event.UpdateEvent) bool {
-			before, ok := e.ObjectOld.(*sluicev1.Pipeline)
-			after, also := e.ObjectNew.(*sluicev1.Pipeline)
-			return ok && also && (keepsBack(before) || keepsBack(after)) &&
+		UpdateFunc: updates(func(before, after *sluicev1.Pipeline) bool {
+			return (keepsBack(before) || keepsBack(after)) &&
 				(!equality.Semantic.DeepEqual(before.Status.Quarantined, after.Status.Quarantined) ||
 					!equality.Semantic.DeepEqual(before.Spec.Artifacts, after.Spec.Artifacts))
-		},
+		}),
 	}
 }
 

@@ -63,12 +63,18 @@ func (r *Reconciler) watchRepositories(b *builder.Builder) *builder.Builder {
 // scanned passes updates after which the set of tags, or the reason why there is
 // none, is another.
 func scanned() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		before, ok := e.ObjectOld.(*imagev1.ImageRepository)
-		after, also := e.ObjectNew.(*imagev1.ImageRepository)
-		return ok && also && (revision(before) != revision(after) ||
-			!equality.Semantic.DeepEqual(before.Status.Conditions, after.Status.Conditions))
-	}}
+	return predicate.Funcs{UpdateFunc: updates(func(before, after *imagev1.ImageRepository) bool {
+		return revision(before) != revision(after) || !equality.Semantic.DeepEqual(before.Status.Conditions, after.Status.Conditions)
+	})}
+}
+
+// updates passes updates of the kind T between whose ends something differs.
+func updates[T client.Object](differ func(before, after T) bool) func(event.UpdateEvent) bool {
+	return func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(T)
+		after, also := e.ObjectNew.(T)
+		return ok && also && differ(before, after)
+	}
 }
 
 func revision(repo *imagev1.ImageRepository) string {

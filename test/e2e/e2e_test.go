@@ -165,26 +165,9 @@ func start(t *testing.T) (*chain.Chain, harness.Running) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Users(t)
-	sluice, err := p.Start(t.Context(), work, "--canary-min-interval", interval.String(), "--watch-namespace", c.Namespace)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		sluice.Stop()
-		if t.Failed() {
-			t.Log(sluice.Tail(8000))
-		}
+	return c, chain.Serve(t, c, func() (harness.Running, error) {
+		return p.Start(t.Context(), work, "--canary-min-interval", interval.String(), "--watch-namespace", c.Namespace)
 	})
-	t.Cleanup(func() {
-		if err := c.Remove(context.Background()); err != nil { // while the controller runs, which finalizes
-			t.Error(err)
-		}
-	})
-	if err := c.Ready(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return c, sluice
 }
 
 func primary(t *testing.T, c *chain.Chain) *appsv1.Deployment {

@@ -137,24 +137,8 @@ func start(t *testing.T, set setup) *chain.Promotion {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Users(t)
-	sluice, err := p.Start(t.Context(), work, append(flags, "--canary-min-interval", interval.String())...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		sluice.Stop()
-		if t.Failed() {
-			t.Log(sluice.Tail(8000))
-		}
+	chain.Serve(t, c, func() (harness.Running, error) {
+		return p.Start(t.Context(), work, append(flags, "--canary-min-interval", interval.String())...)
 	})
-	t.Cleanup(func() {
-		if err := c.Remove(context.Background()); err != nil { // while the controller runs, which finalizes
-			t.Error(err)
-		}
-	})
-	if err := c.Ready(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	return c
 }
