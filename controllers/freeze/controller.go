@@ -25,7 +25,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -62,10 +61,10 @@ var kind = reconciler.Kind[*sluicev1.Freeze]{
 // SetupWithManager registers the controller and its watches.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options) error {
 	all := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []reconcile.Request {
-		return r.freezes(ctx, func(*sluicev1.Freeze) bool { return true })
+		return reconciler.Requests(ctx, r.Client, &sluicev1.FreezeList{}, reconciler.Any[*sluicev1.Freeze])
 	})
 	byNamespace := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []reconcile.Request {
-		return r.freezes(ctx, func(f *sluicev1.Freeze) bool { return f.Spec.NamespaceSelector != nil })
+		return reconciler.Requests(ctx, r.Client, &sluicev1.FreezeList{}, func(f *sluicev1.Freeze) bool { return f.Spec.NamespaceSelector != nil })
 	})
 	relabelled := builder.WithPredicates(predicate.LabelChangedPredicate{})
 	return reconciler.Setup(mgr, kind, r, opts,
@@ -73,22 +72,6 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		func(b *builder.Builder) *builder.Builder {
 			return b.Watches(&corev1.Namespace{}, byNamespace, relabelled)
 		})
-}
-
-// freezes are those that ok accepts.
-func (r *Reconciler) freezes(ctx context.Context, ok func(*sluicev1.Freeze) bool) []reconcile.Request {
-	var list sluicev1.FreezeList
-	if err := r.Client.List(ctx, &list); err != nil {
-		log.FromContext(ctx).Error(err, "listing freezes")
-		return nil
-	}
-	var found []reconcile.Request
-	for i := range list.Items {
-		if ok(&list.Items[i]) {
-			found = append(found, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
-		}
-	}
-	return found
 }
 
 // Reconcile implements reconciler.Controller.

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
 // byPolicy indexes pipelines by the policies of their artifacts, which are in their own
@@ -63,7 +64,7 @@ func quarantineChanged() predicate.Predicate {
 	return predicate.Funcs{
 		CreateFunc: func(e event.CreateEvent) bool { return keepsBack(e.Object) },
 		DeleteFunc: func(e event.DeleteEvent) bool { return keepsBack(e.Object) },
-		UpdateFunc: updates(func(before, after *sluicev1.Pipeline) bool {
+		UpdateFunc: reconciler.Updates(func(before, after *sluicev1.Pipeline) bool {
 			return (keepsBack(before) || keepsBack(after)) &&
 				(!equality.Semantic.DeepEqual(before.Status.Quarantined, after.Status.Quarantined) ||
 					!equality.Semantic.DeepEqual(before.Spec.Artifacts, after.Spec.Artifacts))
@@ -84,7 +85,8 @@ func (r *Reconciler) quarantine(ctx context.Context, in *inputs) (quarantine, er
 		return nil, nil
 	}
 	var list sluicev1.PipelineList
-	err := r.Client.List(ctx, &list, client.InNamespace(in.policy.Namespace), client.MatchingFields{byPolicy: in.policy.Name}, client.UnsafeDisableDeepCopy)
+	err := r.Client.List(ctx, &list, client.InNamespace(in.policy.Namespace),
+		client.MatchingFields{byPolicy: in.policy.Name}, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return nil, fmt.Errorf("listing pipelines: %w", err)
 	}

@@ -150,18 +150,10 @@ func (r *Reconciler) Reason(err error) string {
 		return imagev1.IntervalNotConfiguredReason
 	case errors.Is(err, policy.ErrInvalid):
 		return imagev1.InvalidPolicyReason
-	case errors.Is(err, identity.ErrRefused):
-		return imagev1.InvalidProviderReason
-	case errors.Is(err, registry.ErrInvalidReference):
-		return imagev1.ImageURLInvalidReason
-	case errors.Is(err, scan.ErrInvalidExclusion):
-		return imagev1.InvalidExclusionListReason
-	case errors.Is(err, registry.ErrCredentials), errors.Is(err, registry.ErrUnauthorized):
-		return imagev1.AuthenticationFailedReason
 	case errors.Is(err, errUnverified), errors.Is(err, signature.ErrConfig):
 		return imagev1.VerificationErrorReason
 	case errors.Is(err, errNoMatch):
 		return metav1.StatusFailure
 	}
-	return imagev1.ReadOperationFailedReason
+	return scan.Reason(err)
 }

@@ -10,13 +10,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
 // byRepository indexes policies by the repository they refer to.
@@ -32,22 +31,8 @@ func indexOf(obj client.Object) []string {
 
 // policiesOf are the policies that refer to a repository.
 func (r *Reconciler) policiesOf(ctx context.Context, key types.NamespacedName) []reconcile.Request {
-	return r.requests(ctx, func(*imagev1.ImagePolicy) bool { return true }, client.MatchingFields{byRepository: key.String()})
-}
-
-func (r *Reconciler) requests(ctx context.Context, wanted func(*imagev1.ImagePolicy) bool, opts ...client.ListOption) []reconcile.Request {
-	var list imagev1.ImagePolicyList
-	if err := r.Client.List(ctx, &list, append(opts, client.UnsafeDisableDeepCopy)...); err != nil {
-		log.FromContext(ctx).Error(err, "listing policies that a change concerns")
-		return nil
-	}
-	var found []reconcile.Request
-	for i := range list.Items {
-		if wanted(&list.Items[i]) {
-			found = append(found, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
-		}
-	}
-	return found
+	return reconciler.Requests(ctx, r.Client, &imagev1.ImagePolicyList{}, reconciler.Any[*imagev1.ImagePolicy],
+		client.MatchingFields{byRepository: key.String()})
 }
 
 // watchRepositories brings policies back when their repository was edited, came
@@ -63,18 +48,9 @@ func (r *Reconciler) watchRepositories(b *builder.Builder) *builder.Builder {
 // scanned passes updates after which the set of tags, or the reason why there is
 // none, is another.
 func scanned() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: updates(func(before, after *imagev1.ImageRepository) bool {
+	return predicate.Funcs{UpdateFunc: reconciler.Updates(func(before, after *imagev1.ImageRepository) bool {
 		return revision(before) != revision(after) || !equality.Semantic.DeepEqual(before.Status.Conditions, after.Status.Conditions)
 	})}
-}
-
-// updates passes updates of the kind T between whose ends something differs.
-func updates[T client.Object](differ func(before, after T) bool) func(event.UpdateEvent) bool {
-	return func(e event.UpdateEvent) bool {
-		before, ok := e.ObjectOld.(T)
-		after, also := e.ObjectNew.(T)
-		return ok && also && differ(before, after)
-	}
 }
 
 func revision(repo *imagev1.ImageRepository) string {
@@ -88,7 +64,7 @@ func revision(repo *imagev1.ImageRepository) string {
 // labels of their own change, which is what spec.accessFrom selects.
 func (r *Reconciler) watchNamespaces(b *builder.Builder) *builder.Builder {
 	toPolicies := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, obj client.Object) []reconcile.Request {
-		return r.requests(ctx, foreign, client.InNamespace(obj.GetName()))
+		return reconciler.Requests(ctx, r.Client, &imagev1.ImagePolicyList{}, foreign, client.InNamespace(obj.GetName()))
 	})
 	return b.Watches(&corev1.Namespace{}, toPolicies, builder.WithPredicates(predicate.LabelChangedPredicate{}))
 }

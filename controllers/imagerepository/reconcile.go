@@ -69,7 +69,9 @@ func (r *Reconciler) scan(ctx context.Context, repo *imagev1.ImageRepository, ta
 	if err != nil {
 		return nil, err
 	}
-	tags, err := r.Scanner.Scan(ctx, scan.Ask{Key: client.ObjectKeyFromObject(repo), Target: target, Access: access, Within: within, Known: known(repo, target)})
+	tags, err := r.Scanner.Scan(ctx, scan.Ask{
+		Key: client.ObjectKeyFromObject(repo), Target: target, Access: access, Within: within, Known: known(repo, target),
+	})
 	if errors.Is(err, registry.ErrUnauthorized) {
 		// The listing may be shared with objects whose Secrets are others.
 		return nil, fmt.Errorf("%w; %s", err, access.Refused(target.Repository))
@@ -181,21 +183,8 @@ func (r *Reconciler) recordBudget(repo *imagev1.ImageRepository, target scan.Tar
 // Reason implements reconciler.Controller.
 func (r *Reconciler) Reason(err error) string {
 	var shrunk *scan.Shrunk
-	switch {
-	case errors.As(err, &shrunk):
+	if errors.As(err, &shrunk) {
 		return imagev1.ScanHeldReason
-	case errors.Is(err, registry.ErrFeatureGate):
-		return meta.FeatureGateDisabledReason
-	case errors.Is(err, identity.ErrRefused):
-		return imagev1.InvalidProviderReason
-	case errors.Is(err, registry.ErrInvalidReference):
-		return imagev1.ImageURLInvalidReason
-	case errors.Is(err, scan.ErrInvalidExclusion):
-		return imagev1.InvalidExclusionListReason
-	case errors.Is(err, scan.ErrBudget), errors.Is(err, scan.ErrMemory):
-		return imagev1.ScanBudgetExceededReason
-	case errors.Is(err, registry.ErrCredentials), errors.Is(err, registry.ErrUnauthorized):
-		return imagev1.AuthenticationFailedReason
 	}
-	return imagev1.ReadOperationFailedReason
+	return scan.Reason(err)
 }

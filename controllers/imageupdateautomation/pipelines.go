@@ -11,9 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -39,21 +37,15 @@ func (r *Reconciler) watchPipelines(mgr manager.Manager) ([]reconciler.Watch, er
 
 // automationsOfPipeline are those of its namespace, whose policies it bundles.
 func (r *Reconciler) automationsOfPipeline(ctx context.Context, pipeline client.Object) []reconcile.Request {
-	var list imagev1.ImageUpdateAutomationList
-	if err := r.Client.List(ctx, &list, client.InNamespace(pipeline.GetNamespace())); err != nil {
-		log.FromContext(ctx).Error(err, "listing the automations beside a pipeline", "pipeline", pipeline.GetName())
-		return nil
-	}
-	return requests(list.Items, func(*imagev1.ImageUpdateAutomation) bool { return true })
+	return reconciler.Requests(ctx, r.Client, &imagev1.ImageUpdateAutomationList{}, reconciler.Any[*imagev1.ImageUpdateAutomation],
+		client.InNamespace(pipeline.GetNamespace()))
 }
 
 // stagesChanged passes updates that change which markers a pipeline writes.
 func stagesChanged() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		before, ok := e.ObjectOld.(*sluicev1.Pipeline)
-		after, also := e.ObjectNew.(*sluicev1.Pipeline)
-		return ok && also && !slices.Equal(writes(before), writes(after))
-	}}
+	return predicate.Funcs{UpdateFunc: reconciler.Updates(func(before, after *sluicev1.Pipeline) bool {
+		return !slices.Equal(writes(before), writes(after))
+	})}
 }
 
 // writes stands for what the stages of a pipeline write, and where.

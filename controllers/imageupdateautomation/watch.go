@@ -14,13 +14,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/internal/git/access"
 	"github.com/sluice-cd/sluice/internal/git/credential"
+	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/writeback"
 )
 
@@ -43,29 +43,20 @@ func (r *Reconciler) host(ctx context.Context, a *imagev1.ImageUpdateAutomation)
 func (r *Reconciler) automationsOfPolicy(ctx context.Context, obj client.Object) []reconcile.Request {
 	policy := obj.(*imagev1.ImagePolicy)
 	r.tracker.recordChoice(policy, r.Clock.Now())
-	var list imagev1.ImageUpdateAutomationList
-	if err := r.Client.List(ctx, &list, client.InNamespace(policy.Namespace)); err != nil {
-		log.FromContext(ctx).Error(err, "listing the automations of a policy", "policy", policy.Name)
-		return nil
-	}
-	return requests(list.Items, func(a *imagev1.ImageUpdateAutomation) bool {
+	selects := func(a *imagev1.ImageUpdateAutomation) bool {
 		selector, err := writeback.SelectorOf(a)
 		return err == nil && selector.Matches(labels.Set(policy.Labels))
-	})
+	}
+	return reconciler.Requests(ctx, r.Client, &imagev1.ImageUpdateAutomationList{}, selects, client.InNamespace(policy.Namespace))
 }
 
 // automationsOfSource are the automations of a GitRepository, except those that
 // have seen its revision already: for the most part, the one that pushed it.
 func (r *Reconciler) automationsOfSource(ctx context.Context, obj client.Object) []reconcile.Request {
 	repo := obj.(*sourcev1.GitRepository)
-	var list imagev1.ImageUpdateAutomationList
-	if err := r.Client.List(ctx, &list); err != nil {
-		log.FromContext(ctx).Error(err, "listing the automations of a GitRepository", "repository", repo.Name)
-		return nil
-	}
 	key := client.ObjectKeyFromObject(repo)
 	reconciled := repo.Generation == repo.Status.ObservedGeneration && revisionOf(repo) != ""
-	return requests(list.Items, func(a *imagev1.ImageUpdateAutomation) bool {
+	return reconciler.Requests(ctx, r.Client, &imagev1.ImageUpdateAutomationList{}, func(a *imagev1.ImageUpdateAutomation) bool {
 		return sourceKey(a) == key && (!reconciled || denied(a) || revisionOf(repo) != a.Status.ObservedSourceRevision)
 	})
 }
@@ -83,41 +74,24 @@ func resumeAsked() predicate.Predicate {
 	}}
 }
 
-func requests(items []imagev1.ImageUpdateAutomation, wanted func(*imagev1.ImageUpdateAutomation) bool) []reconcile.Request {
-	var found []reconcile.Request
-	for i := range items {
-		if wanted(&items[i]) {
-			found = append(found, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&items[i])})
-		}
-	}
-	return found
-}
-
 // policyChanged passes updates that change what a policy contributes: its
 // choice, whether the choice counts, or which automations select it.
 func policyChanged() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		before, ok := e.ObjectOld.(*imagev1.ImagePolicy)
-		after, also := e.ObjectNew.(*imagev1.ImagePolicy)
-		if !ok || !also {
-			return false
-		}
+	return predicate.Funcs{UpdateFunc: reconciler.Updates(func(before, after *imagev1.ImagePolicy) bool {
 		was, had := writeback.ChosenRef(before)
 		is, has := writeback.ChosenRef(after)
 		return had != has || was != is || !maps.Equal(before.Labels, after.Labels)
-	}}
+	})}
 }
 
 // sourceChanged passes updates of a GitRepository's spec and of who may write, and
 // new revisions, which may have brought new markers.
 func sourceChanged() predicate.Predicate {
 	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.Funcs{
-		UpdateFunc: func(e event.UpdateEvent) bool {
-			before, ok := e.ObjectOld.(*sourcev1.GitRepository)
-			after, also := e.ObjectNew.(*sourcev1.GitRepository)
-			return ok && also && (revisionOf(before) != revisionOf(after) ||
-				before.Annotations[imagev1.WriteFromAnnotation] != after.Annotations[imagev1.WriteFromAnnotation])
-		},
+		UpdateFunc: reconciler.Updates(func(before, after *sourcev1.GitRepository) bool {
+			return revisionOf(before) != revisionOf(after) ||
+				before.Annotations[imagev1.WriteFromAnnotation] != after.Annotations[imagev1.WriteFromAnnotation]
+		}),
 	})
 }
 

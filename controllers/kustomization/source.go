@@ -86,15 +86,10 @@ func artifactChanged() predicate.Predicate {
 			src, ok := e.Object.(artifactSource)
 			return ok && src.GetArtifact() != nil
 		},
-		UpdateFunc: func(e event.UpdateEvent) bool {
-			before, ok := e.ObjectOld.(artifactSource)
-			after, also := e.ObjectNew.(artifactSource)
-			if !ok || !also || after.GetArtifact() == nil {
-				return false
-			}
+		UpdateFunc: reconciler.Updates(func(before, after artifactSource) bool {
 			is, was := after.GetArtifact(), before.GetArtifact()
-			return !was.HasRevision(is.Revision) || !was.HasDigest(is.Digest)
-		},
+			return is != nil && (!was.HasRevision(is.Revision) || !was.HasDigest(is.Digest))
+		}),
 		DeleteFunc: func(event.DeleteEvent) bool { return false },
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -84,17 +83,8 @@ func (w watches) dependents(ctx context.Context, obj client.Object) []reconcile.
 }
 
 func (w watches) find(ctx context.Context, field, value string) []reconcile.Request {
-	var list kustomizev1.KustomizationList
-	// Only names are read, so the cache's own objects will do.
-	if err := w.cache.List(ctx, &list, client.MatchingFields{field: value}, client.UnsafeDisableDeepCopy); err != nil {
-		log.FromContext(ctx).Error(err, "listing Kustomizations", "field", field, "value", value)
-		return nil
-	}
-	requests := make([]reconcile.Request, 0, len(list.Items))
-	for i := range list.Items {
-		requests = append(requests, reconcile.Request{NamespacedName: keyOf(&list.Items[i])})
-	}
-	return requests
+	return reconciler.Requests(ctx, w.cache, &kustomizev1.KustomizationList{}, reconciler.Any[*kustomizev1.Kustomization],
+		client.MatchingFields{field: value})
 }
 
 // news starts a reconcile when there is news of applied objects, and when a late build

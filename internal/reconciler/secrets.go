@@ -7,13 +7,10 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
@@ -54,20 +51,6 @@ func (s Secrets[T]) index(obj client.Object) []string {
 
 // requests are for all objects that name the Secret.
 func (s Secrets[T]) requests(ctx context.Context, reader client.Reader, secret client.Object) []reconcile.Request {
-	list := s.List()
-	err := reader.List(ctx, list, client.InNamespace(secret.GetNamespace()),
-		client.MatchingFields{bySecret: secret.GetName()}, client.UnsafeDisableDeepCopy)
-	var found []reconcile.Request
-	if err == nil {
-		err = apimeta.EachListItem(list, func(item runtime.Object) error {
-			if obj, ok := item.(client.Object); ok {
-				found = append(found, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(obj)})
-			}
-			return nil
-		})
-	}
-	if err != nil {
-		log.FromContext(ctx).Error(err, "listing objects that a Secret concerns")
-	}
-	return found
+	return Requests(ctx, reader, s.List(), Any[T],
+		client.InNamespace(secret.GetNamespace()), client.MatchingFields{bySecret: secret.GetName()})
 }
