@@ -95,7 +95,8 @@ func TestWhatCannotBePlacedComesWithARemedy(t *testing.T) {
 		},
 		"a kind that nobody serves": {
 			unstructuredOf("apps/v1", "Deploymnt", "x"),
-			`Deploymnt/x: no matches for kind "Deploymnt" in version "apps/v1": correct apiVersion and kind in its manifest, or install the definition of its kind first`,
+			`Deploymnt/x: no matches for kind "Deploymnt" in version "apps/v1": correct apiVersion and kind in its ` +
+				`manifest, or install the definition of its kind first`,
 		},
 	}
 	for name, tc := range tests {

@@ -122,7 +122,8 @@ func TestWithoutForceTheWayOutIsNamed(t *testing.T) {
 		"what is wrong anyway":   {creation: refusal(field.Invalid(field.NewPath("spec"), "y", "no"))},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := newImmutableEnv(t, refusal(field.Forbidden(field.NewPath("spec"), "pod updates may not change fields other than image")), tc.creation)
+			e := newImmutableEnv(t,
+				refusal(field.Forbidden(field.NewPath("spec"), "pod updates may not change fields other than image")), tc.creation)
 			_, err := e.set.Apply(t.Context(), Request{Objects: []*unstructured.Unstructured{database()}})
 			if err == nil || strings.Contains(err.Error(), "spec.force") != tc.says || errors.Is(err, ErrImmutable) != tc.says {
 				t.Errorf("Apply = %v", err)

@@ -12,7 +12,10 @@ import (
 )
 
 func TestACheckFailsWhateverSpeaksAgainstTheCanary(t *testing.T) {
-	const lowRate, noValues = "Halt podinfo.test advancement success rate 50.00% < 99%", "Halt advancement no values found for custom metric: lag"
+	const (
+		lowRate  = "Halt podinfo.test advancement success rate 50.00% < 99%"
+		noValues = "Halt advancement no values found for custom metric: lag"
+	)
 	const objection = "Halt podinfo.test advancement external check gate failed 403 Forbidden"
 	rate, lag := Metric{Name: successRate, Min: ptr.To(99.0)}, Metric{Name: "lag", Max: ptr.To(1.0), Custom: true}
 	cut := lag

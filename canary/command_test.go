@@ -37,18 +37,22 @@ func TestCommands(t *testing.T) {
 		},
 		"approve lets nobody pass who fails the check": {
 			given:     withCommand(bad(waitingAt(withHooks(at(progressing, 20), confirmTraffic), confirmTraffic)), flaggerv1.CommandApprove),
-			wantPhase: progressing, wantWeight: 20, wantFailed: 1, wantApplied: v2, wantPromoted: v1, wantHold: "gate confirm-traffic-increase approved",
+			wantPhase: progressing, wantWeight: 20, wantFailed: 1,
+			wantApplied: v2, wantPromoted: v1, wantHold: "gate confirm-traffic-increase approved",
 			wantEvents: "approve by ann: gate confirm-traffic-increase is open\nHalt podinfo.test advancement success rate 50.00% < 99%",
 		},
 		"approve begins a release that waits": {
-			given: withCommand(waitingAt(withHooks(arriving(waiting), confirmRollout), confirmRollout), flaggerv1.CommandApprove), wantPhase: progressing,
+			given:       withCommand(waitingAt(withHooks(arriving(waiting), confirmRollout), confirmRollout), flaggerv1.CommandApprove),
+			wantPhase:   progressing,
 			wantApplied: v2, wantPromoted: v1, wantActions: []string{"SetWeights{{100 0 false}}", "Snapshot{v2}", "StartTarget{}"},
 			wantEvents: "approve by ann: gate confirm-rollout is open\nNew revision detected! Scaling up podinfo.test",
 		},
 		"approve promotes what waits for it": {
-			given: withCommand(waitingAt(withHooks(at(waitingPromotion, 50), confirmPromotion), confirmPromotion), flaggerv1.CommandApprove), wantPhase: flaggerv1.CanaryPhasePromoting,
+			given:      withCommand(waitingAt(withHooks(at(waitingPromotion, 50), confirmPromotion), confirmPromotion), flaggerv1.CommandApprove),
+			wantPhase:  flaggerv1.CanaryPhasePromoting,
 			wantWeight: 50, wantApplied: v2, wantPromoted: v1, wantActions: []string{"SetPrimary{v2}"},
-			wantEvents: "approve by ann: gate confirm-promotion is open\nCopying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
+			wantEvents: "approve by ann: gate confirm-promotion is open\n" +
+				"Copying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
 		},
 		"approve ends a halt": {
 			given: withCommand(heldByBob(at(progressing, 20), flaggerv1.HoldHalt), flaggerv1.CommandApprove), wantPhase: progressing, wantWeight: 40,
@@ -62,11 +66,13 @@ func TestCommands(t *testing.T) {
 			wantApplied: v2, wantPromoted: v1, wantEvents: "approve by ann: refused: nothing waits for an approval",
 		},
 		"halt takes no further step": {
-			given: withCommand(at(progressing, 20), flaggerv1.CommandHalt), wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1,
+			given:     withCommand(at(progressing, 20), flaggerv1.CommandHalt),
+			wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1,
 			wantHold: "halt by ann", wantEvents: "halt by ann: the release is halted",
 		},
 		"a halted release is not promoted": {
-			given: heldByBob(at(progressing, 50), flaggerv1.HoldHalt), wantPhase: progressing, wantWeight: 50, wantApplied: v2, wantPromoted: v1, wantHold: "halt by bob",
+			given: heldByBob(at(progressing, 50), flaggerv1.HoldHalt), wantPhase: progressing,
+			wantWeight: 50, wantApplied: v2, wantPromoted: v1, wantHold: "halt by bob",
 		},
 		"a halted release that counts does not count on": {
 			given: heldByBob(edited(at(progressing, 0), func(s *situation) {
@@ -84,7 +90,8 @@ func TestCommands(t *testing.T) {
 				"Rolling back podinfo.test failed checks threshold reached 1\nCanary failed! Scaling down podinfo.test",
 		},
 		"pause asks nothing and judges nothing": {
-			given: heldByBob(bad(at(progressing, 20)), flaggerv1.HoldPause), wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1,
+			given:     heldByBob(bad(at(progressing, 20)), flaggerv1.HoldPause),
+			wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1,
 			wantHold: "pause by bob",
 		},
 		"samples of a paused release decide nothing": {
@@ -142,7 +149,8 @@ func TestCommands(t *testing.T) {
 			wantPhase: progressing, wantApplied: v2, wantPromoted: v1, wantEvents: "promote by ann: promoted once its pods are ready",
 		},
 		"promote passes the first gate, too": {
-			given: withCommand(waitingAt(withHooks(arriving(waiting), confirmRollout), confirmRollout), flaggerv1.CommandPromote), wantPhase: progressing,
+			given:       withCommand(waitingAt(withHooks(arriving(waiting), confirmRollout), confirmRollout), flaggerv1.CommandPromote),
+			wantPhase:   progressing,
 			wantApplied: v2, wantPromoted: v1, wantActions: []string{"Snapshot{v2}", "StartTarget{}", "StartTarget{}"},
 			wantEvents: "promote by ann: promoted once its pods are ready",
 		},
@@ -153,7 +161,8 @@ func TestCommands(t *testing.T) {
 				"Snapshot{v3}",
 				"StartTarget{}",
 			},
-			wantEvents: "promote by ann: refused: the target is not the revision under analysis any more\nNew revision detected! Restarting analysis for podinfo.test",
+			wantEvents: "promote by ann: refused: the target is not the revision under analysis any more\n" +
+				"New revision detected! Restarting analysis for podinfo.test",
 		},
 		"retry tries a failed revision again": {
 			given: withCommand(edited(at(failed, 0), func(s *situation) {

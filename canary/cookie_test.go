@@ -67,7 +67,8 @@ func TestCookiesThatAnEditAsksForAreWrittenAtOnce(t *testing.T) {
 	s.State.At, s.Measured = noon, nil
 	s.Plan.Affinity = &flaggerv1.SessionAffinity{CookieName: "sticky"}
 	decision, err := s.decide()
-	if err != nil || !strings.HasPrefix(decision.State.Cookies.Canary, "sticky=") || strings.Join(actionNames(decision.Actions), " ") != "SetWeights{{80 20 false}}" {
+	if err != nil || !strings.HasPrefix(decision.State.Cookies.Canary, "sticky=") ||
+		strings.Join(actionNames(decision.Actions), " ") != "SetWeights{{80 20 false}}" {
 		t.Errorf("got %+v, %v, %v", decision.State.Cookies, actionNames(decision.Actions), err)
 	}
 }

@@ -151,7 +151,8 @@ func (tc decisionCase) run(t *testing.T) {
 	wantMessage(t, decision)
 	got := decisionCase{wantPhase: decision.State.Phase, wantWeight: decision.State.Weight, wantFailed: decision.State.FailedChecks,
 		wantApplied: decision.State.Applied, wantPromoted: decision.State.Promoted,
-		wantActions: actionNames(decision.Actions), wantEvents: messages(decision.Events), wantProblem: decision.Problem, wantVerdict: decision.Verdict,
+		wantActions: actionNames(decision.Actions), wantEvents: messages(decision.Events),
+		wantProblem: decision.Problem, wantVerdict: decision.Verdict,
 		wantDue: questionNames(decision.due), wantHold: holdText(decision.State.Hold)}
 	tc.given = situation{}
 	if diff := cmp.Diff(tc, got, cmp.AllowUnexported(decisionCase{})); diff != "" {
@@ -247,13 +248,15 @@ func TestAnalysis(t *testing.T) {
 				s.Measured[0] = Measurement{Name: successRate, NoValues: true}
 			}), wantPhase: progressing,
 			wantWeight: 20, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
-			wantEvents: "Halt advancement no values found for gatewayapi:v1 metric request-success-rate probably podinfo.test is not receiving traffic",
+			wantEvents: "Halt advancement no values found for gatewayapi:v1 metric request-success-rate probably " +
+				"podinfo.test is not receiving traffic",
 		},
 		"a canary past its deadline rolls back": {
 			given:     edited(at(progressing, 20), func(s *situation) { s.Target = stuck(v2) }),
 			wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"}, wantVerdict: VerdictFailed,
-			wantEvents: "Rolling back podinfo.test progress deadline exceeded canary deployment podinfo.test not ready: rolling\nCanary failed! Scaling down podinfo.test",
+			wantEvents: "Rolling back podinfo.test progress deadline exceeded canary deployment podinfo.test not ready: rolling\n" +
+				"Canary failed! Scaling down podinfo.test",
 		},
 		"a canary without pods loses its users": {
 			given:     edited(at(progressing, 20), func(s *situation) { s.Target.Available, s.Target.Ready = 0, false }),
@@ -310,8 +313,9 @@ func TestPromotion(t *testing.T) {
 		"a primary that does not start gets its old revision back, and users stay on the canary": {
 			given: promoting(50, stuck(v2)), wantPhase: flaggerv1.CanaryPhaseFailed, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
 			wantActions: []string{"SetWeights{{0 100 false}}", "SetPrimary{v1}"}, wantVerdict: VerdictFailed,
-			wantEvents:  "Promotion of podinfo.test failed, primary not ready: rolling",
-			wantProblem: "Canary failed, traffic stays on it: podinfo-primary.test not ready: rolling. Reason: promotion failed, primary not ready: rolling",
+			wantEvents: "Promotion of podinfo.test failed, primary not ready: rolling",
+			wantProblem: "Canary failed, traffic stays on it: podinfo-primary.test not ready: rolling. Reason: " +
+				"promotion failed, primary not ready: rolling",
 		},
 		"users come back to the old primary once it is ready": {
 			given:     edited(at(flaggerv1.CanaryPhaseFailed, 100), func(s *situation) { s.Primary = running(v1) }),

@@ -44,7 +44,8 @@ func TestKnownDefects(t *testing.T) {
 				s.Primary = Workload{Exists: true, Revision: v1, Replicas: 2, Stuck: true, Why: "broken"}
 				s.State.FailedChecks, s.Measured[0].Value = 1, 10
 			}), wantPhase: failed, wantWeight: 100, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
-			wantProblem: "Canary failed, traffic stays on it: podinfo-primary.test not ready: broken. Reason: Halt podinfo.test advancement success rate 10.00% < 99%",
+			wantProblem: "Canary failed, traffic stays on it: podinfo-primary.test not ready: broken. Reason: " +
+				"Halt podinfo.test advancement success rate 10.00% < 99%",
 			wantEvents: "Halt podinfo.test advancement success rate 10.00% < 99%\n" +
 				"Rolling back podinfo.test failed checks threshold reached 2\nCanary failed! Scaling down podinfo.test",
 		},
@@ -73,7 +74,8 @@ func TestKnownDefects(t *testing.T) {
 			given:     edited(at(progressing, 0), func(s *situation) { s.Target = stuck(v2) }),
 			wantPhase: failed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
-			wantEvents:  "Rolling back podinfo.test progress deadline exceeded canary deployment podinfo.test not ready: rolling\nCanary failed! Scaling down podinfo.test",
+			wantEvents: "Rolling back podinfo.test progress deadline exceeded canary deployment podinfo.test not ready: rolling\n" +
+				"Canary failed! Scaling down podinfo.test",
 		},
 		"a rollback webhook is heard before the release begins": {
 			given:     waitingAt(withHooks(arriving(waiting), confirmRollout, rollbackHook), confirmRollout),

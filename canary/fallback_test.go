@@ -58,7 +58,8 @@ func TestUsersGoWherePodsServe(t *testing.T) {
 		"nowhere if the canary has no pods either": {
 			given:     edited(without(at(progressing, 40)), func(s *situation) { s.Target = gone(v2) }),
 			wantPhase: progressing, wantFailed: 1, wantApplied: v2, wantPromoted: v1, wantActions: []string{"SetWeights{{100 0 false}}"},
-			wantEvents: "Halt podinfo.test advancement canary has no available pods", wantProblem: "Canary analysis at weight 0, stage 0 of 3, 1 of 2 checks failed; podinfo-primary.test not ready: gone",
+			wantEvents:  "Halt podinfo.test advancement canary has no available pods",
+			wantProblem: "Canary analysis at weight 0, stage 0 of 3, 1 of 2 checks failed; podinfo-primary.test not ready: gone",
 		},
 		"and the analysis goes on from stage to stage": {
 			given: onFallback(20, gone(v1)), wantPhase: progressing, wantWeight: 100, wantApplied: v2, wantPromoted: v1,
@@ -137,7 +138,8 @@ func TestAPromotionIsCommandedBesideAPrimaryThatIsNotReady(t *testing.T) {
 	command := &flaggerv1.CanaryCommand{Verb: flaggerv1.CommandPromote, By: "bob"}
 	for name, tc := range map[string]decisionCase{
 		"without a word it waits": {
-			given: edited(at(flaggerv1.CanaryPhaseSucceeded, 0), arrived), wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v1, wantPromoted: v1,
+			given:     edited(at(flaggerv1.CanaryPhaseSucceeded, 0), arrived),
+			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v1, wantPromoted: v1,
 			wantProblem: "New revision detected, podinfo-primary.test not ready: rolling",
 		},
 		"by command": {
@@ -188,7 +190,8 @@ func TestARouteThatNobodyTakesUp(t *testing.T) {
 			given: edited(refused(at(flaggerv1.CanaryPhaseSucceeded, 0)), func(s *situation) {
 				s.State.Applied, s.State.History, s.Target, s.Snapshots = v1, nil, stopped(v2), nil
 			}),
-			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v1, wantPromoted: v1, wantProblem: "New revision detected, and waits to be analysed; " + why,
+			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v1,
+			wantPromoted: v1, wantProblem: "New revision detected, and waits to be analysed; " + why,
 		},
 		"is a problem at rest": {
 			given: edited(refused(at(flaggerv1.CanaryPhaseSucceeded, 0)), func(s *situation) {
@@ -210,13 +213,16 @@ func TestARouteThatNobodyTakesUp(t *testing.T) {
 			wantEvents: "Halt podinfo.test advancement " + why,
 		},
 		"does not hide a webhook that fails": {
-			given: answered(refused(at(progressing, 20)), false, false), wantPhase: progressing, wantWeight: 20, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
+			given:     answered(refused(at(progressing, 20)), false, false),
+			wantPhase: progressing, wantWeight: 20, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
 			wantEvents: "Halt podinfo.test advancement external check smoke failed 500",
 		},
 		"does not keep users from being taken back": {
-			given: answered(refused(at(progressing, 20)), true, true), wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
+			given: answered(refused(at(progressing, 20)), true, true), wantPhase: flaggerv1.CanaryPhaseFailed,
+			wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed,
 			wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
-			wantEvents:  "Rollback check takeback passed\nRolling back podinfo.test manual webhook invoked\nCanary failed! Scaling down podinfo.test",
+			wantEvents: "Rollback check takeback passed\nRolling back podinfo.test manual webhook invoked\n" +
+				"Canary failed! Scaling down podinfo.test",
 		},
 		"is not promoted": {
 			given: refused(at(progressing, 50)), wantPhase: progressing, wantWeight: 50, wantApplied: v2, wantPromoted: v1,
@@ -254,11 +260,13 @@ func TestAReleaseWaitsForWhatMeasuresIt(t *testing.T) {
 			wantEvents: "Error checking metric providers: " + why + "\nInitialization done! podinfo.test",
 		},
 		"and the canary is not ready for one": {
-			given: unmeasurable(flaggerv1.CanaryPhaseInitialized, stopped(v1)), wantPhase: flaggerv1.CanaryPhaseInitialized, wantApplied: v1, wantPromoted: v1,
+			given:     unmeasurable(flaggerv1.CanaryPhaseInitialized, stopped(v1)),
+			wantPhase: flaggerv1.CanaryPhaseInitialized, wantApplied: v1, wantPromoted: v1,
 			wantActions: []string{"Snapshot{v1}"}, wantProblem: "Deployment initialization completed; metrics cannot be measured: " + why,
 		},
 		"before it begins": {
-			given: unmeasurable(flaggerv1.CanaryPhaseSucceeded, stopped(v2)), wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v1, wantPromoted: v1,
+			given:     unmeasurable(flaggerv1.CanaryPhaseSucceeded, stopped(v2)),
+			wantPhase: flaggerv1.CanaryPhaseSucceeded, wantApplied: v1, wantPromoted: v1,
 			wantProblem: "New revision detected, and waits to be analysed; metrics cannot be measured: " + why,
 		},
 		"unless nothing is to be measured": {

@@ -59,10 +59,12 @@ func TestHistory(t *testing.T) {
 		},
 		"Git went back": {withHistory(edited(at(progressing, 20), func(s *situation) { s.Target = running(v1) })),
 			[]string{`v2 "reverted" "Git went back to what users have"`, v1Promoted}},
-		"a revision that waited is gone": {withHistory(edited(waitingAt(withHooks(arriving(waiting), confirmRollout), confirmRollout), func(s *situation) {
-			s.Target = stopped(v1)
-		})),
-			[]string{`v2 "reverted" "Git went back to what users have"`, v1Promoted}},
+		"a revision that waited is gone": {
+			withHistory(edited(waitingAt(withHooks(arriving(waiting), confirmRollout), confirmRollout), func(s *situation) {
+				s.Target = stopped(v1)
+			})),
+			[]string{`v2 "reverted" "Git went back to what users have"`, v1Promoted},
+		},
 		"the check that was one too many says why": {
 			withHistory(edited(at(progressing, 20), func(s *situation) { s.Measured[0].Value, s.Plan.Threshold = 50, 1 })),
 			[]string{`v2 "failed" "Halt podinfo.test advancement success rate 50.00% < 99%"`, v1Promoted}},
@@ -147,7 +149,8 @@ func TestTheHistoryIsBounded(t *testing.T) {
 		w.release(behaviour{}, flaggerv1.CanaryPhaseSucceeded)
 	}
 	newest := w.state.History[0]
-	if len(w.state.History) != flaggerv1.MaxReleases || len(newest.Steps) != flaggerv1.MaxSteps || newest.Steps[flaggerv1.MaxSteps-1].Weight != flaggerv1.MaxSteps+5 {
+	if len(w.state.History) != flaggerv1.MaxReleases || len(newest.Steps) != flaggerv1.MaxSteps ||
+		newest.Steps[flaggerv1.MaxSteps-1].Weight != flaggerv1.MaxSteps+5 {
 		t.Errorf("%d releases, the newest with %d steps", len(w.state.History), len(newest.Steps))
 	}
 	if diff := cmp.Diff([]string{"app:" + newest.Revision}, newest.Images); diff != "" {

@@ -103,7 +103,8 @@ func TestWhatAllPodsHaveIsWhatUsersHave(t *testing.T) {
 			s.Target, s.Primary = Workload{Exists: true, Revision: v3, Ready: true}, running(v2)
 		})
 		decision, err := s.decide()
-		if err != nil || decision.State.Promoted != v2 || decision.State.Applied != v3 || decision.State.Phase != flaggerv1.CanaryPhaseProgressing {
+		if err != nil || decision.State.Promoted != v2 || decision.State.Applied != v3 ||
+			decision.State.Phase != flaggerv1.CanaryPhaseProgressing {
 			t.Errorf("%s: %+v, %v", phase, decision.State, err)
 		}
 	}

@@ -325,7 +325,8 @@ func TestAWebhookThatCannotBeCalledIsRefusedBeforeARelease(t *testing.T) {
 		})
 		_, err := NewPlan(c, Limits{})
 		var refused *Refused
-		if got := errors.As(err, &refused); got != wantRefused || got && (refused.Field != "spec.analysis.webhooks[1].url" || strings.Contains(err.Error(), "hunter2")) {
+		if got := errors.As(err, &refused); got != wantRefused ||
+			got && (refused.Field != "spec.analysis.webhooks[1].url" || strings.Contains(err.Error(), "hunter2")) {
 			t.Errorf("%s: %v", url, err)
 		}
 	}

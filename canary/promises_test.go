@@ -36,7 +36,8 @@ func (w *simulation) checkStep(seen situation, decision Decision) {
 // moved or measured.
 func (w *simulation) checkHealth(seen situation, decision Decision) {
 	dead := seen.Primary.Exists && seen.Primary.Replicas > 0 && !seen.Primary.Serves() && !seen.Target.Serves()
-	if dead && decision.State.Phase != initial && !promoting(decision.State.Phase) && decision.State.Phase != flaggerv1.CanaryPhaseInitializing && decision.Problem == "" {
+	if dead && decision.State.Phase != initial && !promoting(decision.State.Phase) &&
+		decision.State.Phase != flaggerv1.CanaryPhaseInitializing && decision.Problem == "" {
 		w.fatalf("nobody answers, and %s says nothing", decision.State.Phase)
 	}
 	begins := ended(seen.State.Phase) && analysing(decision.State.Phase) && !w.plan.Skip && !w.commanded[seen.Target.Revision]
@@ -80,7 +81,8 @@ func ended(phase flaggerv1.CanaryPhase) bool {
 // checkHold: what holds a release does hold it.
 func (w *simulation) checkHold(seen situation, decision Decision) {
 	fix := decision.State.Phase == flaggerv1.CanaryPhaseFailed && seen.Target.Revision != decision.State.Applied
-	if decision.State.Hold != nil && !fix && (ended(decision.State.Phase) || decision.State.Phase == initial || decision.State.Phase == flaggerv1.CanaryPhaseInitializing) {
+	if decision.State.Hold != nil && !fix && (ended(decision.State.Phase) ||
+		decision.State.Phase == initial || decision.State.Phase == flaggerv1.CanaryPhaseInitializing) {
 		w.fatalf("%s is held", decision.State.Phase)
 	}
 	stopped := holding(seen.State, flaggerv1.HoldHalt, flaggerv1.HoldPause) && holding(decision.State, flaggerv1.HoldHalt, flaggerv1.HoldPause)
@@ -88,11 +90,13 @@ func (w *simulation) checkHold(seen situation, decision Decision) {
 	if stopped && seen.Target.Revision == seen.State.Applied && analysing(decision.State.Phase) && further {
 		w.fatalf("a release that is halted goes on")
 	}
-	if holding(seen.State, flaggerv1.HoldHalt, flaggerv1.HoldPause) && seen.Command == nil && decision.State.Phase == flaggerv1.CanaryPhasePromoting &&
+	if holding(seen.State, flaggerv1.HoldHalt, flaggerv1.HoldPause) &&
+		seen.Command == nil && decision.State.Phase == flaggerv1.CanaryPhasePromoting &&
 		seen.Primary.Revision != seen.State.Applied && !w.plan.Skip {
 		w.fatalf("a release that is halted is promoted")
 	}
-	if seen.Command == nil && w.heldFor == seen.Target.Revision && holding(seen.State, flaggerv1.HoldPause) && holding(decision.State, flaggerv1.HoldPause) && !Due(seen.State, seen.Observation, w.now).None() {
+	if seen.Command == nil && w.heldFor == seen.Target.Revision && holding(seen.State, flaggerv1.HoldPause) &&
+		holding(decision.State, flaggerv1.HoldPause) && !Due(seen.State, seen.Observation, w.now).None() {
 		w.fatalf("asks %+v about a release that is paused", Due(seen.State, seen.Observation, w.now))
 	}
 }
@@ -127,7 +131,8 @@ func (w *simulation) good(seen situation) bool {
 // checkProgress: a release goes on only where it may, and one stage at a time.
 func (w *simulation) checkProgress(seen situation, decision Decision) {
 	was, next := seen.State, decision.State
-	if (ended(was.Phase) || was.Phase == flaggerv1.CanaryPhaseWaiting) && next.Phase == flaggerv1.CanaryPhaseProgressing && !w.passed(flaggerv1.ConfirmRolloutHook, seen) {
+	if (ended(was.Phase) || was.Phase == flaggerv1.CanaryPhaseWaiting) && next.Phase == flaggerv1.CanaryPhaseProgressing &&
+		!w.passed(flaggerv1.ConfirmRolloutHook, seen) {
 		w.fatalf("started without approval")
 	}
 	if next.Phase == flaggerv1.CanaryPhasePromoting && !promoting(was.Phase) {
@@ -148,7 +153,8 @@ func (w *simulation) checkProgress(seen situation, decision Decision) {
 	switch {
 	case w.plan.position(next) > w.plan.position(was)+1:
 		w.fatalf("skipped a stage")
-	case next.stepWeight() > was.stepWeight() && was.Phase != flaggerv1.CanaryPhaseWaitingPromotion && !w.passed(flaggerv1.ConfirmTrafficIncreaseHook, seen):
+	case next.stepWeight() > was.stepWeight() && was.Phase != flaggerv1.CanaryPhaseWaitingPromotion &&
+		!w.passed(flaggerv1.ConfirmTrafficIncreaseHook, seen):
 		w.fatalf("users are sent to the canary without approval")
 	case !was.Started() && w.plan.Hooks[flaggerv1.PreRolloutHook] && !seen.Answers[flaggerv1.PreRolloutHook].OK:
 		w.fatalf("started before what has to come first")
@@ -179,9 +185,11 @@ func (w *simulation) checkEnd(seen situation, decision Decision) {
 	was := seen.State
 	stands := analysing(was.Phase) && seen.Primary.Exists && seen.Primary.Revision != was.Applied &&
 		seen.Target.Revision == was.Applied && was.Applied != was.Promoted
-	decisive := seen.Alarm != "" || seen.Answers[flaggerv1.RollbackHook].OK || seen.Command != nil && seen.Command.Verb == flaggerv1.CommandAbort
+	decisive := seen.Alarm != "" || seen.Answers[flaggerv1.RollbackHook].OK ||
+		seen.Command != nil && seen.Command.Verb == flaggerv1.CommandAbort
 	other := seen.Command != nil && (seen.Command.Verb == flaggerv1.CommandPromote || seen.Command.Verb == flaggerv1.CommandPause)
-	if stands && decisive && !other && !w.commanded[was.Applied] && !holding(was, flaggerv1.HoldPause) && decision.State.Phase != flaggerv1.CanaryPhaseFailed {
+	if stands && decisive && !other && !w.commanded[was.Applied] && !holding(was, flaggerv1.HoldPause) &&
+		decision.State.Phase != flaggerv1.CanaryPhaseFailed {
 		w.fatalf("alarm %q, answers %v, command %v, and it goes on as %s", seen.Alarm, seen.Answers, seen.Command, decision.State.Phase)
 	}
 	told := slices.Contains(decision.Actions, Action(Notify{flaggerv1.PostRolloutHook}))
@@ -293,7 +301,8 @@ func (w *simulation) checkRecorded(before State) {
 		w.fatalf("users are left on a canary without pods: %v", w.weights)
 	}
 	reached := w.weights.Canary == 100 && w.everyone == (w.plan.ABTest && w.state.Fallback != nil)
-	if known := w.state.Promoted != "" && w.target.revision == w.state.Applied && before.Applied == w.state.Applied; known && w.plan.Routed && !canaryDead && !primaryServes && !reached {
+	if known := w.state.Promoted != "" && w.target.revision == w.state.Applied &&
+		before.Applied == w.state.Applied; known && w.plan.Routed && !canaryDead && !primaryServes && !reached {
 		w.fatalf("users are left on a primary without pods: %v, everyone is %v", w.weights, w.everyone)
 	}
 }

@@ -73,7 +73,8 @@ const patience = 6 // observations after which a rollout is stuck
 func newSimulation(t *testing.T, plan Plan, seed uint64) *simulation {
 	w := &simulation{
 		t: t, rng: rand.New(rand.NewPCG(seed, 7)), plan: plan, now: noon, weights: provider.Stable,
-		rarity: 40, saved: map[string]bool{}, behaviour: map[string]behaviour{}, earned: map[string]bool{}, commanded: map[string]bool{}, cookies: map[string]string{},
+		rarity: 40, saved: map[string]bool{}, behaviour: map[string]behaviour{},
+		earned: map[string]bool{}, commanded: map[string]bool{}, cookies: map[string]string{},
 	}
 	w.push(behaviour{})
 	w.target.replicas, w.target.available, w.target.rolled = 2, 2, true
@@ -160,8 +161,11 @@ func (w *simulation) elapse(least time.Duration) {
 }
 
 func (w *simulation) observe() situation {
-	s := situation{State: w.state, Observation: Observation{Names: names, Plan: w.plan, Target: w.target.workload(), Primary: w.primary.workload(),
-		Weights: w.weights, Snapshots: maps.Clone(w.saved), Edited: w.edited, Everyone: w.everyone}}
+	s := situation{
+		State: w.state,
+		Observation: Observation{Names: names, Plan: w.plan, Target: w.target.workload(), Primary: w.primary.workload(),
+			Weights: w.weights, Snapshots: maps.Clone(w.saved), Edited: w.edited, Everyone: w.everyone},
+	}
 	if w.statefulSet != nil {
 		w.statefulSet.see(&s.Observation)
 	}
@@ -193,7 +197,8 @@ func (w *simulation) reconcile() Decision {
 		w.fatalf("%v", err)
 	}
 	w.log = append(w.log, func() string {
-		return fmt.Sprintf("%s -> %s/%d: %v %q %s", seen.State.Phase, decision.State.Phase, decision.State.Weight, actionNames(decision.Actions), messages(decision.Events), decision.Message)
+		return fmt.Sprintf("%s -> %s/%d: %v %q %s", seen.State.Phase, decision.State.Phase,
+			decision.State.Weight, actionNames(decision.Actions), messages(decision.Events), decision.Message)
 	})
 	w.checkStep(seen, decision)
 	for _, action := range decision.Actions {
@@ -209,7 +214,8 @@ func (w *simulation) reconcile() Decision {
 		w.pendingAnswers = pendingAnswers{}
 		return decision
 	}
-	if held := decision.State.Hold; held != nil && (w.state.Hold == nil || w.state.Hold.Gate != held.Gate || w.state.Hold.Since != held.Since) {
+	if held := decision.State.Hold; held != nil &&
+		(w.state.Hold == nil || w.state.Hold.Gate != held.Gate || w.state.Hold.Since != held.Since) {
 		w.heldFor = seen.Target.Revision
 	}
 	w.state, w.edited = decision.State, false

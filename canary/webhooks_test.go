@@ -118,12 +118,14 @@ func TestTheFirstGate(t *testing.T) {
 			wantEvents: "Confirm-rollout check gate passed\nNew revision detected! Scaling up podinfo.test",
 		},
 		"a release that waits can be rolled back": {
-			given: waitingAt(withAnswer(withHooks(arriving(waiting), confirmRollout), rollbackHook, yes), confirmRollout), wantPhase: flaggerv1.CanaryPhaseFailed,
+			given:       waitingAt(withAnswer(withHooks(arriving(waiting), confirmRollout), rollbackHook, yes), confirmRollout),
+			wantPhase:   flaggerv1.CanaryPhaseFailed,
 			wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed, wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantEvents: "Rollback check gate passed\nRolling back podinfo.test manual webhook invoked\nCanary failed! Scaling down podinfo.test",
 		},
 		"also while a person has halted it": {
-			given: heldByBob(withAnswer(withHooks(arriving(waiting), confirmRollout), rollbackHook, yes), flaggerv1.HoldHalt), wantPhase: flaggerv1.CanaryPhaseFailed,
+			given:       heldByBob(withAnswer(withHooks(arriving(waiting), confirmRollout), rollbackHook, yes), flaggerv1.HoldHalt),
+			wantPhase:   flaggerv1.CanaryPhaseFailed,
 			wantApplied: v2, wantPromoted: v1, wantVerdict: VerdictFailed, wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantEvents: "Rollback check gate passed\nRolling back podinfo.test manual webhook invoked\nCanary failed! Scaling down podinfo.test",
 		},
@@ -196,17 +198,20 @@ func TestWebhooksInAnalysis(t *testing.T) {
 			wantPhase: progressing, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
 		},
 		"a check asks webhooks and metrics together": {
-			given: fresh(withHooks(at(progressing, 20), rollout, rollbackHook)), wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1,
+			given:     fresh(withHooks(at(progressing, 20), rollout, rollbackHook)),
+			wantPhase: progressing, wantWeight: 20, wantApplied: v2, wantPromoted: v1,
 			wantDue: "request-success-rate rollout rollback",
 		},
 		"a rollout webhook that fails is a failed check": {
-			given: withAnswer(at(progressing, 20), rollout, no), wantPhase: progressing, wantWeight: 20, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
+			given:     withAnswer(at(progressing, 20), rollout, no),
+			wantPhase: progressing, wantWeight: 20, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
 			wantEvents: "Halt podinfo.test advancement external check gate failed 403 Forbidden",
 		},
 		"all that fails is told, and counts once": {
 			given:     edited(withAnswer(at(progressing, 20), rollout, no), func(s *situation) { s.Measured[0].Value = 50 }),
 			wantPhase: progressing, wantWeight: 20, wantFailed: 1, wantApplied: v2, wantPromoted: v1,
-			wantEvents: "Halt podinfo.test advancement external check gate failed 403 Forbidden\nHalt podinfo.test advancement success rate 50.00% < 99%",
+			wantEvents: "Halt podinfo.test advancement external check gate failed 403 Forbidden\n" +
+				"Halt podinfo.test advancement success rate 50.00% < 99%",
 		},
 		"a rollback webhook rolls back": {
 			given: withAnswer(at(progressing, 20), rollbackHook, yes), wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1,
@@ -214,7 +219,8 @@ func TestWebhooksInAnalysis(t *testing.T) {
 			wantEvents: "Rollback check gate passed\nRolling back podinfo.test manual webhook invoked\nCanary failed! Scaling down podinfo.test",
 		},
 		"a rollback webhook is not kept waiting by slow metrics": {
-			given: fresh(withAnswer(at(progressing, 20), rollbackHook, yes)), wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1,
+			given:     fresh(withAnswer(at(progressing, 20), rollbackHook, yes)),
+			wantPhase: flaggerv1.CanaryPhaseFailed, wantApplied: v2, wantPromoted: v1,
 			wantVerdict: VerdictFailed, wantActions: []string{"SetWeights{{100 0 false}}", "StopTarget{}"},
 			wantEvents: "Rollback check gate passed\nRolling back podinfo.test manual webhook invoked\nCanary failed! Scaling down podinfo.test",
 		},
@@ -235,19 +241,23 @@ func TestWebhooksInAnalysis(t *testing.T) {
 			given: edited(waitingAt(withAnswer(at(progressing, 20), confirmTraffic, no), confirmTraffic), func(s *situation) {
 				s.Measured[0].Value = 50
 			}),
-			wantPhase: progressing, wantWeight: 20, wantFailed: 1, wantApplied: v2, wantPromoted: v1, wantHold: "gate confirm-traffic-increase by gate",
+			wantPhase: progressing, wantWeight: 20, wantFailed: 1,
+			wantApplied: v2, wantPromoted: v1, wantHold: "gate confirm-traffic-increase by gate",
 			wantEvents: "Halt podinfo.test advancement success rate 50.00% < 99%",
 		},
 		"the promotion is an increase of users, too": {
-			given: withHooks(at(progressing, 50), confirmTraffic, confirmPromotion), wantPhase: progressing, wantWeight: 50, wantApplied: v2, wantPromoted: v1,
+			given:     withHooks(at(progressing, 50), confirmTraffic, confirmPromotion),
+			wantPhase: progressing, wantWeight: 50, wantApplied: v2, wantPromoted: v1,
 			wantDue: "confirm-traffic-increase",
 		},
 		"the promotion is asked for last": {
-			given: withHooks(withAnswer(at(progressing, 50), confirmTraffic, yes), confirmPromotion), wantPhase: progressing, wantWeight: 50, wantApplied: v2, wantPromoted: v1,
+			given:     withHooks(withAnswer(at(progressing, 50), confirmTraffic, yes), confirmPromotion),
+			wantPhase: progressing, wantWeight: 50, wantApplied: v2, wantPromoted: v1,
 			wantDue: "confirm-promotion",
 		},
 		"a promotion that nobody allows waits with its users": {
-			given: withAnswer(at(progressing, 50), confirmPromotion, no), wantPhase: waitingPromotion, wantWeight: 50, wantApplied: v2, wantPromoted: v1,
+			given:     withAnswer(at(progressing, 50), confirmPromotion, no),
+			wantPhase: waitingPromotion, wantWeight: 50, wantApplied: v2, wantPromoted: v1,
 			wantHold: "gate confirm-promotion by gate", wantEvents: "Halt podinfo.test advancement waiting for promotion approval gate",
 		},
 		"a release that waits for its promotion can still fail": {
@@ -259,9 +269,11 @@ func TestWebhooksInAnalysis(t *testing.T) {
 				"Rolling back podinfo.test failed checks threshold reached 2\nCanary failed! Scaling down podinfo.test",
 		},
 		"a promotion that is allowed begins": {
-			given: waitingAt(withAnswer(at(waitingPromotion, 50), confirmPromotion, yes), confirmPromotion), wantPhase: flaggerv1.CanaryPhasePromoting,
+			given:      waitingAt(withAnswer(at(waitingPromotion, 50), confirmPromotion, yes), confirmPromotion),
+			wantPhase:  flaggerv1.CanaryPhasePromoting,
 			wantWeight: 50, wantApplied: v2, wantPromoted: v1, wantActions: []string{"SetPrimary{v2}"},
-			wantEvents: "Confirm-promotion check gate passed\nCopying podinfo.test template spec to podinfo-primary.test (request-success-rate 99.80%)",
+			wantEvents: "Confirm-promotion check gate passed\nCopying podinfo.test template spec to podinfo-primary.test " +
+				"(request-success-rate 99.80%)",
 		},
 		"post-rollout is told of a success": {
 			given:     withHooks(edited(at(flaggerv1.CanaryPhaseFinalising, 0), func(s *situation) { s.Primary = running(v2) }), postRollout),

@@ -99,7 +99,8 @@ func TestSelect(t *testing.T) {
 		"numerical keeps neighbours beyond 2^53 apart": {
 			choice: byNumber("asc"), tags: "20260101120000001 20260101120000003 20260101120000002", want: "20260101120000003"},
 		"numerical compares numbers longer than any machine word": {
-			choice: byNumber("asc"), tags: "99999999999999999999999999999998 99999999999999999999999999999999 123", want: "99999999999999999999999999999999"},
+			choice: byNumber("asc"), tags: "99999999999999999999999999999998 99999999999999999999999999999999 123",
+			want: "99999999999999999999999999999999"},
 		"numerical skips what is no number": {
 			choice: byNumber("asc"), tags: "latest 2 inf NaN 0x10 1a _1 1_ 1__0 1_.0 1._5 e_1", want: "2"},
 		"numerical reads the numbers that Go does": {

@@ -137,7 +137,10 @@ func TestWhyAPullRequestIsClosed(t *testing.T) {
 		given func(*simulation)
 		want  string
 	}{
-		"its bundle is there": {func(s *simulation) { s.commit("production", "", "2", "bob") }, "Closed by Sluice: production has app 2 already."},
+		"its bundle is there": {
+			func(s *simulation) { s.commit("production", "", "2", "bob") },
+			"Closed by Sluice: production has app 2 already.",
+		},
 		"its bundle is quarantined": {func(s *simulation) {
 			s.state.Quarantine = []Quarantine{{Bundle: s.bundle("2"), At: s.now, Reason: "it leaks"}}
 		}, "Closed by Sluice: app 2 is in quarantine: it leaks."},
@@ -192,7 +195,10 @@ func TestHowLongAWordStands(t *testing.T) {
 	needs := func(a sluicev1.Approval) func(*sluicev1.Stage) {
 		return func(p *sluicev1.Stage) {
 			p.Approval = &a
-			p.Windows = []sluicev1.Window{{Name: "w", Kind: sluicev1.WindowDeny, From: &metav1.Time{Time: epoch}, To: &metav1.Time{Time: epoch.Add(time.Hour)}}}
+			p.Windows = []sluicev1.Window{{
+				Name: "w", Kind: sluicev1.WindowDeny, From: &metav1.Time{Time: epoch},
+				To: &metav1.Time{Time: epoch.Add(time.Hour)},
+			}}
 		}
 	}
 	released := func(t *testing.T, a sluicev1.Approval) *simulation {
@@ -209,9 +215,14 @@ func TestHowLongAWordStands(t *testing.T) {
 		given    func(*simulation)
 		has      string
 	}{
-		"an approval":                        {sluicev1.Approval{}, func(s *simulation) { s.command(sluicev1.CommandApprove, "production") }, "2"},
-		"one that is not needed":             {sluicev1.Approval{Required: &no}, func(*simulation) {}, "2"},
-		"one that the spec lets expire":      {sluicev1.Approval{ValidFor: minutes(30)}, func(s *simulation) { s.command(sluicev1.CommandApprove, "production") }, "1"},
+		"an approval": {
+			sluicev1.Approval{}, func(s *simulation) { s.command(sluicev1.CommandApprove, "production") }, "2",
+		},
+		"one that is not needed": {sluicev1.Approval{Required: &no}, func(*simulation) {}, "2"},
+		"one that the spec lets expire": {
+			sluicev1.Approval{ValidFor: minutes(30)},
+			func(s *simulation) { s.command(sluicev1.CommandApprove, "production") }, "1",
+		},
 		"one that its giver lets expire":     {sluicev1.Approval{}, until(30), "1"},
 		"the earlier of both":                {sluicev1.Approval{ValidFor: minutes(120)}, until(30), "1"},
 		"the earlier of both, the other way": {sluicev1.Approval{ValidFor: minutes(30)}, until(120), "1"},
@@ -264,7 +275,10 @@ func TestAHoldAndAnOverrideEndByThemselves(t *testing.T) {
 	s.want(map[string]string{"production": "2"})
 
 	s = newSimulation(t, staging(), with(production(), func(p *sluicev1.Stage) {
-		p.Windows = []sluicev1.Window{{Name: "w", Kind: sluicev1.WindowDeny, From: &metav1.Time{Time: epoch}, To: &metav1.Time{Time: epoch.Add(time.Hour)}}}
+		p.Windows = []sluicev1.Window{{
+			Name: "w", Kind: sluicev1.WindowDeny, From: &metav1.Time{Time: epoch},
+			To: &metav1.Time{Time: epoch.Add(time.Hour)},
+		}}
 	}))
 	s.settle()
 	s.verification["staging/@2"] = VerificationPending
@@ -294,7 +308,8 @@ func TestWindowsOfRollbacks(t *testing.T) {
 			s.release("2")
 			s.settle()
 			s.spec.Stages[1].Windows = []sluicev1.Window{{
-				Name: "w", Kind: sluicev1.WindowDeny, From: &metav1.Time{Time: epoch}, To: &metav1.Time{Time: epoch.Add(time.Hour)}, AppliesTo: tc.about,
+				Name: "w", Kind: sluicev1.WindowDeny, From: &metav1.Time{Time: epoch},
+				To: &metav1.Time{Time: epoch.Add(time.Hour)}, AppliesTo: tc.about,
 			}}
 			s.verification["production/@2"] = VerificationFailed
 			s.pass(30 * time.Minute)

@@ -157,8 +157,14 @@ func TestWhatFailsIsTakenBack(t *testing.T) {
 		has   string // production, in the end
 		phase sluicev1.StagePhase
 	}{
-		"objects that are broken with it": {fails: func(s *simulation) { s.ready["production/@2"] = ReadinessFailed }, has: "1", phase: sluicev1.StageVerified},
-		"a verification that fails":       {fails: func(s *simulation) { s.verification["production/@2"] = VerificationFailed }, has: "1", phase: sluicev1.StageVerified},
+		"objects that are broken with it": {
+			fails: func(s *simulation) { s.ready["production/@2"] = ReadinessFailed }, has: "1",
+			phase: sluicev1.StageVerified,
+		},
+		"a verification that fails": {
+			fails: func(s *simulation) { s.verification["production/@2"] = VerificationFailed }, has: "1",
+			phase: sluicev1.StageVerified,
+		},
 		"a verification that takes forever": {fails: func(s *simulation) {
 			s.verification["production/@2"] = VerificationPending
 			s.settle()

@@ -19,7 +19,9 @@ var lookOf = map[rune]Look{
 }
 
 func lookedAt(length, interval time.Duration, failures int32) *sluicev1.MetricsVerification {
-	return &sluicev1.MetricsVerification{For: metav1.Duration{Duration: length}, Interval: metav1.Duration{Duration: interval}, Failures: failures}
+	return &sluicev1.MetricsVerification{
+		For: metav1.Duration{Duration: length}, Interval: metav1.Duration{Duration: interval}, Failures: failures,
+	}
 }
 
 func TestWhatLooksSay(t *testing.T) {
@@ -29,18 +31,26 @@ func TestWhatLooksSay(t *testing.T) {
 		want     Verification
 		says     string
 	}{
-		"none yet":                                      {"", 0, VerificationPending, "0 of 5 looks at its metrics are done"},
-		"too few":                                       {"gggg", 0, VerificationPending, "4 of 5"},
-		"as many as fit":                                {"ggggg", 0, VerificationPassed, "5 of 5 looks at its metrics were good"},
-		"a bad one where none may be":                   {"gb", 0, VerificationFailed, "latency is 600, and may be at most 500, in 1 of 2 looks, and 0 may be bad"},
-		"as many bad ones as may be":                    {"bbggg", 2, VerificationPassed, "3 of 5 looks at its metrics were good"},
-		"one more":                                      {"bbgb", 2, VerificationFailed, "in 3 of 4 looks, and 2 may be bad"},
-		"what is bad at the very end is bad":            {"ggggb", 0, VerificationFailed, "in 1 of 5"},
-		"a server that is away is no fault":             {"gggu", 0, VerificationUnknown, "3 of 5 looks at its metrics are done: the server is away"},
-		"and its time is looked at later":               {"ugugugug", 0, VerificationPending, "4 of 5"},
-		"until there are enough":                        {"ugugugugug", 0, VerificationPassed, "5 of 5"},
-		"no value is no look":                           {"nnnnnnn", 0, VerificationPending, "0 of 5 looks at its metrics are done: latency has no values"},
-		"a bad one that may be is told":                 {"b", 1, VerificationPending, "1 of 5 looks at its metrics are done, 1 bad (latency is 600"},
+		"none yet":       {"", 0, VerificationPending, "0 of 5 looks at its metrics are done"},
+		"too few":        {"gggg", 0, VerificationPending, "4 of 5"},
+		"as many as fit": {"ggggg", 0, VerificationPassed, "5 of 5 looks at its metrics were good"},
+		"a bad one where none may be": {
+			"gb", 0, VerificationFailed, "latency is 600, and may be at most 500, in 1 of 2 looks, and 0 may be bad",
+		},
+		"as many bad ones as may be":         {"bbggg", 2, VerificationPassed, "3 of 5 looks at its metrics were good"},
+		"one more":                           {"bbgb", 2, VerificationFailed, "in 3 of 4 looks, and 2 may be bad"},
+		"what is bad at the very end is bad": {"ggggb", 0, VerificationFailed, "in 1 of 5"},
+		"a server that is away is no fault": {
+			"gggu", 0, VerificationUnknown, "3 of 5 looks at its metrics are done: the server is away",
+		},
+		"and its time is looked at later": {"ugugugug", 0, VerificationPending, "4 of 5"},
+		"until there are enough":          {"ugugugugug", 0, VerificationPassed, "5 of 5"},
+		"no value is no look": {
+			"nnnnnnn", 0, VerificationPending, "0 of 5 looks at its metrics are done: latency has no values",
+		},
+		"a bad one that may be is told": {
+			"b", 1, VerificationPending, "1 of 5 looks at its metrics are done, 1 bad (latency is 600",
+		},
 		"a server that is away after too many bad ones": {"bu", 0, VerificationFailed, "in 1 of 1"},
 	} {
 		t.Run(name, func(t *testing.T) {

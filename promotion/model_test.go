@@ -172,9 +172,10 @@ func (m *model) check(action Action) {
 	if kind == sluicev1.LandingRollback {
 		return
 	}
-	if after := m.spec.Stage(stage).After; after != nil && !slices.ContainsFunc(m.state.Stages[after.Stages[0]].Landings, func(l Landing) bool {
-		return l.Bundle == bundle.ID && l.Verdict == VerdictVerified
-	}) {
+	if after := m.spec.Stage(stage).After; after != nil &&
+		!slices.ContainsFunc(m.state.Stages[after.Stages[0]].Landings, func(l Landing) bool {
+			return l.Bundle == bundle.ID && l.Verdict == VerdictVerified
+		}) {
 		m.t.Errorf("%s is %s to %s, and was never verified in %s", version, from, stage, after.Stages[0])
 	}
 	if from == "written" {

@@ -200,7 +200,8 @@ func (s *simulation) note(action Action) {
 	text := strings.TrimPrefix(fmt.Sprintf("%T", action), "promotion.")
 	switch a := action.(type) {
 	case Write:
-		text += fmt.Sprintf(" %s to %s%v as %s instead of %s for %q: %s", Describe(a.Bundle), a.Stage, a.Targets, a.Kind, cmp.Or(s.describe(a.From), "-"), a.By, a.Reason)
+		text += fmt.Sprintf(" %s to %s%v as %s instead of %s for %q: %s", Describe(a.Bundle),
+			a.Stage, a.Targets, a.Kind, cmp.Or(s.describe(a.From), "-"), a.By, a.Reason)
 	case Propose:
 		text += fmt.Sprintf(" %s as #%d, draft %v", Describe(a.Bundle), a.Number, a.Draft)
 	case SetStatus:

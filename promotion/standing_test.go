@@ -25,7 +25,8 @@ func lines(st sluicev1.StageStatus) []string {
 	}
 	all := []string{string(st.Phase) + ": " + st.Message}
 	if st.Has != nil {
-		all = append(all, fmt.Sprintf("has %s since %s in %s by %s, verified %s", Describe(*st.Has), clock(st.Since), st.Commit, st.By, clock(st.Verified)))
+		all = append(all,
+			fmt.Sprintf("has %s since %s in %s by %s, verified %s", Describe(*st.Has), clock(st.Since), st.Commit, st.By, clock(st.Verified)))
 	}
 	if st.Wants != nil {
 		all = append(all, "wants "+Describe(*st.Wants))
@@ -145,18 +146,21 @@ func TestWhereAStageStands(t *testing.T) {
 				p.Windows = []sluicev1.Window{{Name: "evening", Kind: sluicev1.WindowAllow, Cron: "0 18 * * *", Duration: minutes(60)}}
 			},
 			want: []string{
-				"Waiting: app 2: window evening opens at 2026-03-02T18:00:00Z; `sluice pipeline promote --override` does not wait for it", has1, "wants app 2",
+				"Waiting: app 2: window evening opens at 2026-03-02T18:00:00Z; `sluice pipeline promote --override` does not wait for it",
+				has1, "wants app 2",
 				"Window --18:00: window evening opens at 2026-03-02T18:00:00Z; `sluice pipeline promote --override` does not wait for it",
 			},
 		},
 		"a freeze does not end": {
 			given: func(s *simulation) {
 				s.freezes = []Freeze{{Name: "winter", Reason: "stocktaking", Windows: []sluicev1.Window{{
-					Name: "over", Kind: sluicev1.WindowAllow, From: &metav1.Time{Time: epoch.Add(-2 * time.Hour)}, To: &metav1.Time{Time: epoch.Add(-time.Hour)},
+					Name: "over", Kind: sluicev1.WindowAllow,
+					From: &metav1.Time{Time: epoch.Add(-2 * time.Hour)}, To: &metav1.Time{Time: epoch.Add(-time.Hour)},
 				}}, Stages: []string{"production"}}}
 			},
 			want: []string{
-				"Waiting: app 2: freeze winter: stocktaking (over) does not open again; `sluice pipeline promote --override` does not wait for it", has1, "wants app 2",
+				"Waiting: app 2: freeze winter: stocktaking (over) does not open again; `sluice pipeline promote --override` does not wait for it",
+				has1, "wants app 2",
 				"Freeze ---: freeze winter: stocktaking (over) does not open again; `sluice pipeline promote --override` does not wait for it",
 			},
 		},
@@ -302,7 +306,8 @@ func TestWhatHappensIsTold(t *testing.T) {
 		"production has app 3, by commit 8 of bob",
 		"! commit 8 of bob put app 3 back into production, which is in quarantine since 2026-03-02T12:00:01Z: Canary apps/app failed",
 		"app 3 is verified in production",
-		"staging has app 4", "! app 4 failed in staging: Job app-test failed", "! there is no bundle that was verified in staging before: app 4 stays",
+		"staging has app 4", "! app 4 failed in staging: Job app-test failed",
+		"! there is no bundle that was verified in staging before: app 4 stays",
 	}
 	if diff := cmp.Diff(want, s.told); diff != "" {
 		t.Error(diff)

@@ -23,8 +23,11 @@ func TestAStateIsAFileThatPeopleRead(t *testing.T) {
 		}},
 		Quarantine: []Quarantine{{Bundle: "b", Stage: "production", Reason: "it failed", At: epoch, Until: &soaked}},
 		Stages: map[string]StageState{"production": {
-			Landings: []Landing{{Bundle: "b", At: epoch, Kind: sluicev1.LandingPromotion, Verdict: VerdictVerified, Soaked: Duration(90 * time.Minute), Since: &soaked}},
-			Hold:     &Consent{By: "alice", At: epoch, Reason: "an incident"},
+			Landings: []Landing{{
+				Bundle: "b", At: epoch, Kind: sluicev1.LandingPromotion, Verdict: VerdictVerified,
+				Soaked: Duration(90 * time.Minute), Since: &soaked,
+			}},
+			Hold: &Consent{By: "alice", At: epoch, Reason: "an incident"},
 		}},
 		Handled: map[string]time.Time{"hold/production": epoch}, Refused: map[string]string{"hold/production": "no"},
 		Unguarded: map[string]time.Time{"approve/production": epoch},
@@ -109,7 +112,8 @@ func TestAStateDoesNotGrowWithoutEnd(t *testing.T) {
 	if len(s.Quarantine) != maxQuarantine || s.Quarantine[0].Bundle != "200" {
 		t.Errorf("%d in quarantine from %s on", len(s.Quarantine), s.Quarantine[0].Bundle)
 	}
-	if len(st.Approvals) != maxDecisions || len(st.Overrides) != maxDecisions || len(st.Ignored) != maxDecisions || st.Ignored[0].Bundle != "250" {
+	if len(st.Approvals) != maxDecisions || len(st.Overrides) != maxDecisions || len(st.Ignored) != maxDecisions ||
+		st.Ignored[0].Bundle != "250" {
 		t.Errorf("%d approvals, %d overrides, %d ignored", len(st.Approvals), len(st.Overrides), len(st.Ignored))
 	}
 	for what, id := range named {

@@ -35,16 +35,30 @@ func TestWindows(t *testing.T) {
 		open   bool
 		next   string
 	}{
-		"office hours, before":                               {zurich("0 9 * * 1-5", "17:00", 0), "2026-03-02T07:59:59Z", false, "2026-03-02T08:00:00Z"},
-		"office hours, at their start":                       {zurich("0 9 * * 1-5", "17:00", 0), "2026-03-02T08:00:00Z", true, "2026-03-02T16:00:00Z"},
-		"office hours, at their end":                         {zurich("0 9 * * 1-5", "17:00", 0), "2026-03-06T16:00:00Z", false, "2026-03-09T08:00:00Z"},
-		"a night, which ends on the next day":                {zurich("0 22 * * *", "06:00", 0), "2026-03-03T02:00:00Z", true, "2026-03-03T05:00:00Z"},
-		"a start that summer time skips is the next instant": {zurich("30 2 * * *", "05:00", 0), "2026-03-29T01:00:00Z", true, "2026-03-29T03:00:00Z"},
-		"and not the one before":                             {zurich("30 2 * * *", "05:00", 0), "2026-03-29T00:59:59Z", false, "2026-03-29T01:00:00Z"},
-		"an end that summer time skips is the next instant":  {zurich("0 1 * * *", "02:30", 0), "2026-03-29T00:30:00Z", true, "2026-03-29T01:00:00Z"},
-		"a time that comes twice counts the first time":      {zurich("30 2 * * *", "", 1), "2026-10-25T00:30:00Z", true, "2026-10-25T01:30:00Z"},
-		"and not the second":                                 {zurich("30 2 * * *", "", 1), "2026-10-25T01:30:00Z", false, "2026-10-26T01:30:00Z"},
-		"a duration is elapsed time":                         {zurich("0 22 * * *", "", 8), "2026-03-29T04:59:59Z", true, "2026-03-29T05:00:00Z"},
+		"office hours, before": {
+			zurich("0 9 * * 1-5", "17:00", 0), "2026-03-02T07:59:59Z", false, "2026-03-02T08:00:00Z",
+		},
+		"office hours, at their start": {
+			zurich("0 9 * * 1-5", "17:00", 0), "2026-03-02T08:00:00Z", true, "2026-03-02T16:00:00Z",
+		},
+		"office hours, at their end": {
+			zurich("0 9 * * 1-5", "17:00", 0), "2026-03-06T16:00:00Z", false, "2026-03-09T08:00:00Z",
+		},
+		"a night, which ends on the next day": {
+			zurich("0 22 * * *", "06:00", 0), "2026-03-03T02:00:00Z", true, "2026-03-03T05:00:00Z",
+		},
+		"a start that summer time skips is the next instant": {
+			zurich("30 2 * * *", "05:00", 0), "2026-03-29T01:00:00Z", true, "2026-03-29T03:00:00Z",
+		},
+		"and not the one before": {
+			zurich("30 2 * * *", "05:00", 0), "2026-03-29T00:59:59Z", false, "2026-03-29T01:00:00Z",
+		},
+		"an end that summer time skips is the next instant": {
+			zurich("0 1 * * *", "02:30", 0), "2026-03-29T00:30:00Z", true, "2026-03-29T01:00:00Z",
+		},
+		"a time that comes twice counts the first time": {zurich("30 2 * * *", "", 1), "2026-10-25T00:30:00Z", true, "2026-10-25T01:30:00Z"},
+		"and not the second":                            {zurich("30 2 * * *", "", 1), "2026-10-25T01:30:00Z", false, "2026-10-26T01:30:00Z"},
+		"a duration is elapsed time":                    {zurich("0 22 * * *", "", 8), "2026-03-29T04:59:59Z", true, "2026-03-29T05:00:00Z"},
 		"once a year": {
 			sluicev1.Window{Name: "w", Kind: sluicev1.WindowDeny, Cron: "0 0 24 12 *", Duration: &metav1.Duration{Duration: 72 * time.Hour}},
 			"2026-12-26T10:00:00Z", true, "2026-12-27T00:00:00Z",

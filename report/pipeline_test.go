@@ -23,7 +23,8 @@ var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 func quarantined(tags ...string) func(*sluicev1.Pipeline) {
 	return func(p *sluicev1.Pipeline) {
 		for _, tag := range tags {
-			p.Status.Quarantined = append(p.Status.Quarantined, sluicev1.Quarantine{Bundle: make.Bundle(tag), Stage: "production", Reason: "it crashed"})
+			p.Status.Quarantined = append(p.Status.Quarantined,
+				sluicev1.Quarantine{Bundle: make.Bundle(tag), Stage: "production", Reason: "it crashed"})
 		}
 	}
 }
@@ -149,7 +150,8 @@ func TestABundleByWhatPeopleCallIt(t *testing.T) {
 	one, two := make.Bundle("1"), make.Bundle("2")
 	mixed := sluicev1.Bundle{ID: "aaaabbbbcccc", Versions: []sluicev1.Version{{Artifact: "api", Tag: "2"}, {Artifact: "web", Tag: "1"}}}
 	p := make.Pipeline(noon, func(p *sluicev1.Pipeline) {
-		p.Status.Stages[0].Landings = append(p.Status.Stages[0].Landings, sluicev1.Landing{Bundle: mixed, At: metav1.NewTime(noon.Add(-48 * time.Hour))})
+		p.Status.Stages[0].Landings = append(p.Status.Stages[0].Landings,
+			sluicev1.Landing{Bundle: mixed, At: metav1.NewTime(noon.Add(-48 * time.Hour))})
 	})
 	tests := map[string]struct {
 		means, want string
@@ -194,7 +196,8 @@ func TestWhatBecameOfEachBundleInEachStage(t *testing.T) {
 		got = append(got, line)
 	}
 	want := []string{
-		"2 staging=Has,Verified production=Proposes, newest", "1 staging=Had,Verified production=Has,Verified", "0 staging=, production=, quarantined",
+		"2 staging=Has,Verified production=Proposes, newest",
+		"1 staging=Had,Verified production=Has,Verified", "0 staging=, production=, quarantined",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -213,11 +216,13 @@ func TestWhatAStageWouldBePromotedAndRolledBackTo(t *testing.T) {
 		change            func(*sluicev1.Pipeline)
 		promote, rollback string
 	}{
-		"a stage that waits":                     {"production", func(*sluicev1.Pipeline) {}, "2", ""},
-		"one that wants nothing":                 {"production", func(p *sluicev1.Pipeline) { p.Status.Stages[1].Wants = nil }, "2", ""},
-		"one that has the newest":                {"staging", func(*sluicev1.Pipeline) {}, "", "1"},
-		"one whose last bundle is quarantined":   {"staging", quarantined("1"), "", ""},
-		"one whose last bundle was not verified": {"staging", func(p *sluicev1.Pipeline) { p.Status.Stages[0].Landings[1].Verdict = "Replaced" }, "", ""},
+		"a stage that waits":                   {"production", func(*sluicev1.Pipeline) {}, "2", ""},
+		"one that wants nothing":               {"production", func(p *sluicev1.Pipeline) { p.Status.Stages[1].Wants = nil }, "2", ""},
+		"one that has the newest":              {"staging", func(*sluicev1.Pipeline) {}, "", "1"},
+		"one whose last bundle is quarantined": {"staging", quarantined("1"), "", ""},
+		"one whose last bundle was not verified": {
+			"staging", func(p *sluicev1.Pipeline) { p.Status.Stages[0].Landings[1].Verdict = "Replaced" }, "", "",
+		},
 		"one that lags behind": {
 			"staging",
 			func(p *sluicev1.Pipeline) { three := make.Bundle("3"); p.Status.Candidate = &three },
@@ -255,28 +260,47 @@ func TestObjectionsToCommandsToAStage(t *testing.T) {
 		given  report.GivenCommand
 		want   string // empty is no objection
 	}{
-		"a stage that there is not":            {"prod", nothing, given(sluicev1.CommandHold, ""), "the stages of Pipeline apps/shop are staging, production"},
-		"a suspended pipeline":                 {"production", func(p *sluicev1.Pipeline) { p.Spec.Suspend = true }, given(sluicev1.CommandHold, ""), "is suspended"},
-		"an approval":                          {"production", nothing, given(sluicev1.CommandApprove, two), ""},
-		"an approval where none is needed":     {"staging", nothing, given(sluicev1.CommandApprove, two), "staging needs no approval"},
-		"an approval of nothing":               {"production", func(p *sluicev1.Pipeline) { p.Status.Stages[1].Wants = nil }, given(sluicev1.CommandApprove, ""), "wants no other bundle"},
-		"a second approval":                    {"production", approved(noon.Add(time.Hour)), given(sluicev1.CommandApprove, two), "you approved it for production at 2026-01-02T12:00:00Z"},
-		"an approval after one that expired":   {"production", approved(noon), given(sluicev1.CommandApprove, two), ""},
-		"a hold":                               {"production", nothing, given(sluicev1.CommandHold, ""), ""},
-		"the end of no hold":                   {"production", nothing, report.GivenCommand{Verb: sluicev1.CommandHold, Command: sluicev1.Command{End: true}}, "production is not held"},
-		"a promotion":                          {"production", nothing, given(sluicev1.CommandPromote, two), ""},
-		"a promotion of what is there":         {"staging", nothing, given(sluicev1.CommandPromote, two), "staging has api 2, web 2"},
-		"a promotion of nothing":               {"staging", nothing, given(sluicev1.CommandPromote, ""), "name another one with --bundle"},
-		"a promotion of what is in quarantine": {"production", quarantined("2"), given(sluicev1.CommandPromote, two), "it crashed; end that first with sluice pipeline lift shop production -n apps --bundle=" + two},
-		"a rollback":                           {"staging", nothing, given(sluicev1.CommandRollback, one), ""},
-		"a rollback to nothing":                {"production", nothing, given(sluicev1.CommandRollback, ""), "name one with --to"},
-		"a rollback to what is in quarantine":  {"staging", quarantined("1"), given(sluicev1.CommandRollback, one), "is in quarantine"},
-		"a lift of nothing":                    {"production", nothing, given(sluicev1.CommandLift, ""), "nothing is in quarantine"},
-		"a lift of what is not in quarantine":  {"production", quarantined("1"), given(sluicev1.CommandLift, two), "in quarantine: api 1, web 1"},
-		"a lift of one of several":             {"production", quarantined("1", "2"), given(sluicev1.CommandLift, ""), "2 bundles are in quarantine"},
-		"a lift of the only one":               {"production", quarantined("1"), given(sluicev1.CommandLift, ""), ""},
-		"a confirmation":                       {"production", waits(0, sluicev1.GateState), given(sluicev1.CommandLift, ""), ""},
-		"an override of nothing":               {"staging", nothing, given(sluicev1.CommandOverride, ""), "wants no other bundle"},
+		"a stage that there is not": {
+			"prod", nothing, given(sluicev1.CommandHold, ""), "the stages of Pipeline apps/shop are staging, production",
+		},
+		"a suspended pipeline": {
+			"production", func(p *sluicev1.Pipeline) { p.Spec.Suspend = true }, given(sluicev1.CommandHold, ""),
+			"is suspended",
+		},
+		"an approval":                      {"production", nothing, given(sluicev1.CommandApprove, two), ""},
+		"an approval where none is needed": {"staging", nothing, given(sluicev1.CommandApprove, two), "staging needs no approval"},
+		"an approval of nothing": {
+			"production", func(p *sluicev1.Pipeline) { p.Status.Stages[1].Wants = nil }, given(sluicev1.CommandApprove, ""),
+			"wants no other bundle",
+		},
+		"a second approval": {
+			"production", approved(noon.Add(time.Hour)), given(sluicev1.CommandApprove, two),
+			"you approved it for production at 2026-01-02T12:00:00Z",
+		},
+		"an approval after one that expired": {"production", approved(noon), given(sluicev1.CommandApprove, two), ""},
+		"a hold":                             {"production", nothing, given(sluicev1.CommandHold, ""), ""},
+		"the end of no hold": {
+			"production", nothing, report.GivenCommand{Verb: sluicev1.CommandHold, Command: sluicev1.Command{End: true}},
+			"production is not held",
+		},
+		"a promotion":                  {"production", nothing, given(sluicev1.CommandPromote, two), ""},
+		"a promotion of what is there": {"staging", nothing, given(sluicev1.CommandPromote, two), "staging has api 2, web 2"},
+		"a promotion of nothing":       {"staging", nothing, given(sluicev1.CommandPromote, ""), "name another one with --bundle"},
+		"a promotion of what is in quarantine": {
+			"production", quarantined("2"), given(sluicev1.CommandPromote, two),
+			"it crashed; end that first with sluice pipeline lift shop production -n apps --bundle=" + two,
+		},
+		"a rollback":                          {"staging", nothing, given(sluicev1.CommandRollback, one), ""},
+		"a rollback to nothing":               {"production", nothing, given(sluicev1.CommandRollback, ""), "name one with --to"},
+		"a rollback to what is in quarantine": {"staging", quarantined("1"), given(sluicev1.CommandRollback, one), "is in quarantine"},
+		"a lift of nothing":                   {"production", nothing, given(sluicev1.CommandLift, ""), "nothing is in quarantine"},
+		"a lift of what is not in quarantine": {"production", quarantined("1"), given(sluicev1.CommandLift, two), "in quarantine: api 1, web 1"},
+		"a lift of one of several": {
+			"production", quarantined("1", "2"), given(sluicev1.CommandLift, ""), "2 bundles are in quarantine",
+		},
+		"a lift of the only one": {"production", quarantined("1"), given(sluicev1.CommandLift, ""), ""},
+		"a confirmation":         {"production", waits(0, sluicev1.GateState), given(sluicev1.CommandLift, ""), ""},
+		"an override of nothing": {"staging", nothing, given(sluicev1.CommandOverride, ""), "wants no other bundle"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -319,10 +343,15 @@ func TestTheStageThatACommandIsMeantFor(t *testing.T) {
 		end    bool
 		want   string // empty is an error
 	}{
-		"the one that waits for approval":      {func(*sluicev1.Pipeline) {}, sluicev1.CommandApprove, false, "production"},
-		"the one that is held":                 {func(p *sluicev1.Pipeline) { p.Status.Stages[0].Hold = &sluicev1.Consent{} }, sluicev1.CommandHold, true, "staging"},
-		"none of two to hold":                  {func(*sluicev1.Pipeline) {}, sluicev1.CommandHold, false, ""},
-		"the only one":                         {func(p *sluicev1.Pipeline) { p.Spec.Stages = p.Spec.Stages[:1] }, sluicev1.CommandHold, false, "staging"},
+		"the one that waits for approval": {func(*sluicev1.Pipeline) {}, sluicev1.CommandApprove, false, "production"},
+		"the one that is held": {
+			func(p *sluicev1.Pipeline) { p.Status.Stages[0].Hold = &sluicev1.Consent{} }, sluicev1.CommandHold, true,
+			"staging",
+		},
+		"none of two to hold": {func(*sluicev1.Pipeline) {}, sluicev1.CommandHold, false, ""},
+		"the only one": {
+			func(p *sluicev1.Pipeline) { p.Spec.Stages = p.Spec.Stages[:1] }, sluicev1.CommandHold, false, "staging",
+		},
 		"any one to lift what is nowhere":      {func(*sluicev1.Pipeline) {}, sluicev1.CommandLift, false, "staging"},
 		"the one whose window keeps it closed": {waits(1, sluicev1.GateWindow), sluicev1.CommandOverride, false, "production"},
 	}

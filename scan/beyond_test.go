@@ -68,7 +68,8 @@ func TestAFullPageWithoutALinkIsNotTheEnd(t *testing.T) {
 // of it.
 func TestAFullPageWhoseNextIsRefusedForAMomentIsNoList(t *testing.T) {
 	for _, status := range []int{
-		http.StatusUnauthorized, http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusBadGateway,
+		http.StatusUnauthorized, http.StatusProxyAuthRequired, http.StatusRequestTimeout,
+		http.StatusTooEarly, http.StatusTooManyRequests, http.StatusBadGateway,
 	} {
 		host := registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch {

@@ -19,7 +19,8 @@ import (
 func TestNoCredentialIsOnDisk(t *testing.T) {
 	host := registrytest.Serve(t, registrytest.Guarded(registrytest.New(t, "1")))
 	spec := imagev1.ImageRepositorySpec{Image: host + "/" + image, SecretRef: &meta.LocalObjectReference{Name: "good"}}
-	access, err := registry.ReadAccess(context.Background(), registrytest.Reader(registrytest.DockerConfig("good", host, "ann", "pw")), RegistrySpec(repository(spec)))
+	access, err := registry.ReadAccess(context.Background(),
+		registrytest.Reader(registrytest.DockerConfig("good", host, "ann", "pw")), RegistrySpec(repository(spec)))
 	if err != nil {
 		t.Fatal(err)
 	}

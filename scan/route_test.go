@@ -46,13 +46,14 @@ func TestNobodysProxySpeaksForTheRegistry(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			hang := make(chan struct{})
-			host, theirs := registrytest.Serve(t, registrytest.New(t, "1")), through(t, registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if proxy == nil {
-					<-hang
-					return
-				}
-				proxy.ServeHTTP(w, r)
-			})))
+			host, theirs := registrytest.Serve(t, registrytest.New(t, "1")), through(t,
+				registrytest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if proxy == nil {
+						<-hang
+						return
+					}
+					proxy.ServeHTTP(w, r)
+				})))
 			t.Cleanup(func() { close(hang) })
 			s := patient(t, NewStore())
 			s.SetPatience(0)

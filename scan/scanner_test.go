@@ -122,7 +122,8 @@ func TestOneListingServesEverybody(t *testing.T) {
 
 func TestOtherCredentialsAreAnotherListing(t *testing.T) {
 	host := registrytest.Serve(t, registrytest.Guarded(registrytest.New(t, "1")))
-	reader := registrytest.Reader(registrytest.DockerConfig("good", host, "ann", "pw"), registrytest.DockerConfig("same", host, "ann", "pw"), registrytest.DockerConfig("bad", host, "ann", "guess"))
+	reader := registrytest.Reader(registrytest.DockerConfig("good", host, "ann", "pw"),
+		registrytest.DockerConfig("same", host, "ann", "pw"), registrytest.DockerConfig("bad", host, "ann", "guess"))
 	s := patient(t, NewStore())
 	scan := func(secret string) error {
 		spec := imagev1.ImageRepositorySpec{Image: host + "/" + image, SecretRef: &meta.LocalObjectReference{Name: secret}}

@@ -188,7 +188,8 @@ func FuzzDecodeListing(f *testing.F) {
 	}
 	f.Add([]byte(nil))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		sealed := binary.LittleEndian.AppendUint32(append(slices.Clone(magic), data...), crc32.Checksum(append(slices.Clone(magic), data...), castagnoli))
+		sealed := binary.LittleEndian.AppendUint32(append(slices.Clone(magic), data...),
+			crc32.Checksum(append(slices.Clone(magic), data...), castagnoli))
 		for _, in := range [][]byte{data, sealed} {
 			l, err := decodeListing(in)
 			if err != nil {

@@ -18,7 +18,8 @@ import (
 
 func TestABundleIsWrittenBelowThePathsOfAStage(t *testing.T) {
 	repo := gitserver.New(t).Repo("fleet")
-	repo.Commit("main", gitserver.Files{"staging/a.yaml": marked, "production/eu/a.yaml": marked, "production/us/a.yaml": marked, "other.yaml": marked})
+	repo.Commit("main",
+		gitserver.Files{"staging/a.yaml": marked, "production/eu/a.yaml": marked, "production/us/a.yaml": marked, "other.yaml": marked})
 	w := newWriter(t)
 	req := request(repo, "")
 	req.Edits = writeback.BundleEdits{
@@ -101,8 +102,9 @@ func TestTheVersionsOfAStage(t *testing.T) {
 			want: map[string]edit.Image{"shop": {Name: "host/app", Tag: "1.20", Digest: "sha256:ab"}},
 		},
 		"other policies and namespaces do not count": {
-			files: gitserver.Files{"a.yaml": marker("image", "app:1", "apps:app") + marker("image", "x:1", "apps:x") + marker("image", "y:1", "other:app")},
-			want:  map[string]edit.Image{"shop": {Name: "app", Tag: "1"}},
+			files: gitserver.Files{"a.yaml": marker("image", "app:1", "apps:app") + marker("image", "x:1", "apps:x") +
+				marker("image", "y:1", "other:app")},
+			want: map[string]edit.Image{"shop": {Name: "app", Tag: "1"}},
 		},
 		"two versions of one policy": {
 			files: gitserver.Files{"a.yaml": marker("image", "app:1", "apps:app") + marker("image", "app:2", "apps:app")},
@@ -154,7 +156,8 @@ func TestTheStateIsWrittenByCompareAndSwap(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := writeback.StateFile{
-		Remote: git.Remote{URL: repo.URL}, Branch: "sluice/state/apps.shop", Path: "state.yaml", Author: git.Signature{Name: "bot", Email: "bot@example.com"},
+		Remote: git.Remote{URL: repo.URL}, Branch: "sluice/state/apps.shop",
+		Path: "state.yaml", Author: git.Signature{Name: "bot", Email: "bot@example.com"},
 	}
 	content, at, err := w.ReadState(t.Context(), f)
 	if err != nil || content != nil || !at.IsZero() {

@@ -53,7 +53,8 @@ func TestMessage(t *testing.T) {
 				"  - Deployment//worker\n    app:0 -> app:2- File: b.yaml\n  - Deployment//web\n    app:1 -> app:2"},
 		"kinds told apart, and setters where there are some": {
 			template: "{{ range $o, $_ := .Changed.Objects }}{{ if eq $o.Kind \"Deployment\" }}{{ $o.Kind | lower }}" +
-				"{{ else }}{{ $o.Kind }}{{ end }} {{ end }}{{ range .Changed.Changes }}{{ if .Setter }}{{ .NewValue }} ({{ .Setter }}) {{ end }}{{ end }}",
+				"{{ else }}{{ $o.Kind }}{{ end }} {{ end }}{{ range .Changed.Changes }}{{ if .Setter }}{{ .NewValue }} (" +
+				"{{ .Setter }}) {{ end }}{{ end }}",
 			want: "CronJob deployment deployment app:2 (apps:app) app:2 (apps:side) app:2 (apps:app) "},
 		"a value by index, one that is missing, and a literal": {
 			template: `{{ index .Values "cluster" }} {{ .Values.none }} {{ "{{" }}`, want: "prod <no value> {{"},
@@ -66,11 +67,14 @@ func TestMessage(t *testing.T) {
 		"all of it, as Flux prints it, and how many": {
 			template: "{{ range $_, $c := .Changed.Changes }}{{ $c }}{{ end }} {{ len .Changed.Changes }} in {{ .Changed.Files }}",
 			want:     "{app:1 app:2 apps:app}{app:1 app:2 apps:side}{app:0 app:2 apps:app} 3 in [a.yaml b.yaml]"},
-		"a text without end":       {template: `{{ repeat 1000000000000 "x" }}`, wantErr: ErrMessageBudget},
-		"a loop without end":       {template: `{{ range 9223372036854775807 }}{{ end }}`, wantErr: ErrMessageBudget},
-		"a list without end":       {template: `{{ range until 3000 }}{{ range until 3000 }}{{ end }}{{ end }}`, wantErr: ErrMessageBudget},
-		"a template without end":   {template: `{{ define "a" }}{{ template "a" . }}{{ end }}{{ template "a" . }}`, wantErr: ErrMessageBudget},
-		"changes in changes again": {template: `{{ range 100000 }}{{ range $.Changed.Changes }}{{ range $.Changed.Objects }}{{ end }}{{ end }}{{ end }}`, wantErr: ErrMessageBudget},
+		"a text without end":     {template: `{{ repeat 1000000000000 "x" }}`, wantErr: ErrMessageBudget},
+		"a loop without end":     {template: `{{ range 9223372036854775807 }}{{ end }}`, wantErr: ErrMessageBudget},
+		"a list without end":     {template: `{{ range until 3000 }}{{ range until 3000 }}{{ end }}{{ end }}`, wantErr: ErrMessageBudget},
+		"a template without end": {template: `{{ define "a" }}{{ template "a" . }}{{ end }}{{ template "a" . }}`, wantErr: ErrMessageBudget},
+		"changes in changes again": {
+			template: `{{ range 100000 }}{{ range $.Changed.Changes }}{{ range $.Changed.Objects }}{{ end }}{{ end }}{{ end }}`,
+			wantErr:  ErrMessageBudget,
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -96,7 +100,10 @@ func TestMessage(t *testing.T) {
 }
 
 func TestMessageTemplatesAreHermetic(t *testing.T) {
-	for _, function := range []string{"env", "expandenv", "now", "randAlpha", "uuidv4", "getHostByName", "genPrivateKey", "derivePassword", "bcrypt", "shuffle", "ago"} {
+	for _, function := range []string{
+		"env", "expandenv", "now", "randAlpha", "uuidv4", "getHostByName", "genPrivateKey", "derivePassword", "bcrypt",
+		"shuffle", "ago",
+	} {
 		if _, err := ParseMessage("{{ " + function + " }}"); err == nil || !strings.Contains(err.Error(), "not defined") {
 			t.Errorf("%s is defined (error %v)", function, err)
 		}

@@ -98,7 +98,8 @@ func TestOwnersOfMarkers(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			repo, same, other := fleet("https://git.example.com/acme/fleet"), fleet("ssh://git@git.example.com/acme/fleet.git"), fleet("https://git.example.com/acme/shop")
+			repo, other := fleet("https://git.example.com/acme/fleet"), fleet("https://git.example.com/acme/shop")
+			same := fleet("ssh://git@git.example.com/acme/fleet.git")
 			same.Name, other.Name = "same", "other"
 			c := fake.NewClientBuilder().WithScheme(scheme).WithObjects([]client.Object{repo, same, other, owning(tc.pipeline)}...).Build()
 			a := &imagev1.ImageUpdateAutomation{}

@@ -151,10 +151,11 @@ func TestNothingIsLookedUpUnlessAnUpdateWouldBeWrittenAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reverted, others := edits.WithoutReverted(t.Context(), NewIndex(nil), planned, History{Files: files, Before: func(context.Context) (Files, bool) {
-		t.Error("it looked for the commit before")
-		return nil, false
-	}})
+	reverted, others := edits.WithoutReverted(t.Context(), NewIndex(nil),
+		planned, History{Files: files, Before: func(context.Context) (Files, bool) {
+			t.Error("it looked for the commit before")
+			return nil, false
+		}})
 	if len(reverted) > 0 || cmp.Diff(edits, others) != "" {
 		t.Errorf("reverted %v, others %v", reverted, others)
 	}

@@ -31,7 +31,8 @@ func TestMarkersAndSettersAreOneCommit(t *testing.T) {
 	values := "image:\n  repository: host/web # web\n  tag: '1'\n"
 	repo.Commit("main", gitserver.Files{
 		"production/eu/a.yaml": marked + "web: host/web:1 # web\n", "production/us/a.yaml": marked + "web: host/web:1\n",
-		"production/eu/values.yaml": values, "production/us/values.yaml": values, "production/versions.env": "APP=1\nWEB=1\n", "other.yaml": marked,
+		"production/eu/values.yaml": values, "production/us/values.yaml": values,
+		"production/versions.env": "APP=1\nWEB=1\n", "other.yaml": marked,
 	})
 	w := newWriter(t)
 	req := request(repo, "")
@@ -39,7 +40,10 @@ func TestMarkersAndSettersAreOneCommit(t *testing.T) {
 		Paths: []string{"production/eu", "production/us"},
 		Fields: writeback.ArtifactFields{Namespace: "apps", Policies: map[string]string{"app": "app"}, Setters: setters(t,
 			v1alpha1.Setter{Artifact: "web", File: "a.yaml", YAML: "web", Part: "reference"},
-			v1alpha1.Setter{Artifact: "web", File: "values.yaml", HelmValues: &v1alpha1.HelmValues{Repository: "image.repository", Tag: "image.tag"}},
+			v1alpha1.Setter{
+				Artifact: "web", File: "values.yaml",
+				HelmValues: &v1alpha1.HelmValues{Repository: "image.repository", Tag: "image.tag"},
+			},
 			v1alpha1.Setter{Artifact: "app", File: "../versions.env", Regex: "(?m)^APP=(?P<version>.*)$"},
 			v1alpha1.Setter{Artifact: "web", File: "../versions.env", Regex: "(?m)^WEB=(?P<version>.*)$"},
 		)},
@@ -90,8 +94,10 @@ func TestABundleWhoseSetterDoesNotFitIsNotWrittenInPart(t *testing.T) {
 		"a folder of Git":             {v1alpha1.Setter{File: "../.git/config", Regex: "(?P<version>.)"}, "does not check out", nil},
 		"a link":                      {v1alpha1.Setter{File: "link.yaml", YAML: "tag"}, "symlink", writeback.ErrLink},
 		"a way through a link":        {v1alpha1.Setter{File: "folder/values.yaml", YAML: "tag"}, "in app/folder/values.yaml", fs.ErrNotExist},
-		"a field that there is not":   {v1alpha1.Setter{File: "values.yaml", YAML: "image.tag"}, "yaml image.tag: the file has no such field", nil},
-		"a digest that there is not":  {v1alpha1.Setter{File: "values.yaml", YAML: "digest", Part: "digest"}, "line 2", edit.ErrMissingPart},
+		"a field that there is not": {
+			v1alpha1.Setter{File: "values.yaml", YAML: "image.tag"}, "yaml image.tag: the file has no such field", nil,
+		},
+		"a digest that there is not": {v1alpha1.Setter{File: "values.yaml", YAML: "digest", Part: "digest"}, "line 2", edit.ErrMissingPart},
 	}
 	repo := gitserver.New(t).Repo("fleet")
 	head := repo.Commit("main", gitserver.Files{
@@ -110,7 +116,8 @@ func TestABundleWhoseSetterDoesNotFitIsNotWrittenInPart(t *testing.T) {
 			}
 			_, err := w.Run(t.Context(), req)
 			var setter *writeback.SetterError
-			if !errors.Is(err, writeback.ErrSetter) || !errors.As(err, &setter) || setter.Artifact != "app" || !strings.Contains(err.Error(), tc.want) {
+			if !errors.Is(err, writeback.ErrSetter) || !errors.As(err, &setter) || setter.Artifact != "app" ||
+				!strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v", err)
 			}
 			if tc.cause != nil && !errors.Is(err, tc.cause) && !strings.Contains(err.Error(), "not a directory") {
@@ -142,8 +149,11 @@ func TestTheVersionsOfMarkersAndSetters(t *testing.T) {
 		"a marker and setters that hold parts of one artifact": {
 			files:    gitserver.Files{"a.yaml": marked, "k/kustomization.yaml": "images: [{name: x, digest: sha256:ab}]\n", "v.json": `{"v": "1"}`},
 			policies: map[string]string{"shop": "app"},
-			setters:  []v1alpha1.Setter{{Artifact: "shop", File: "k/kustomization.yaml", KustomizeImage: "x"}, {Artifact: "shop", File: "v.json", JSON: "v"}},
-			want:     map[string]edit.Image{"shop": {Name: "app", Tag: "1", Digest: "sha256:ab"}},
+			setters: []v1alpha1.Setter{
+				{Artifact: "shop", File: "k/kustomization.yaml", KustomizeImage: "x"},
+				{Artifact: "shop", File: "v.json", JSON: "v"},
+			},
+			want: map[string]edit.Image{"shop": {Name: "app", Tag: "1", Digest: "sha256:ab"}},
 		},
 		"two artifacts of one policy": {
 			files: gitserver.Files{"a.yaml": marked}, policies: map[string]string{"shop": "app", "twin": "app"},

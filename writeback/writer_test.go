@@ -78,7 +78,8 @@ func TestRunCommitsExactlyTheMarkedLines(t *testing.T) {
 		t.Errorf("the executable became %s", mode)
 	}
 	who := repo.Git("log", "-1", "--format=%an <%ae>, %cn <%ce>: %B", "main")
-	if diff := cmp.Diff("bot <bot@example.com>, bot <bot@example.com>: Set "+strings.ReplaceAll(want, "\n", " "), strings.TrimSpace(who)); diff != "" {
+	want = "bot <bot@example.com>, bot <bot@example.com>: Set " + strings.ReplaceAll(want, "\n", " ")
+	if diff := cmp.Diff(want, strings.TrimSpace(who)); diff != "" {
 		t.Errorf("commit (-want +got):\n%s", diff)
 	}
 

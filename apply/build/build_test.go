@@ -89,7 +89,8 @@ func TestBuild(t *testing.T) {
 		},
 		"bases, components and generators are reached across the source": {
 			files: map[string]string{
-				"apps/prod/kustomization.yaml": "resources: [../base]\ncomponents: [../../extra]\nconfigMapGenerator:\n- name: gen\n  files: [settings.txt]\n  options: {disableNameSuffixHash: true}\n",
+				"apps/prod/kustomization.yaml": "resources: [../base]\ncomponents: [../../extra]\nconfigMapGenerator:\n" +
+					"- name: gen\n  files: [settings.txt]\n  options: {disableNameSuffixHash: true}\n",
 				"apps/prod/settings.txt":       "a=b",
 				"apps/base/kustomization.yaml": "resources: [app.yaml]",
 				"apps/base/app.yaml":           deployment,
@@ -106,7 +107,8 @@ func TestBuild(t *testing.T) {
 		},
 		"links within the source are followed": {
 			files: map[string]string{
-				"apps/prod/kustomization.yaml":  "resources: [base, ../linked.yaml]\nconfigMapGenerator:\n- name: gen\n  files: [conf/settings.txt]\n  options: {disableNameSuffixHash: true}\n",
+				"apps/prod/kustomization.yaml": "resources: [base, ../linked.yaml]\nconfigMapGenerator:\n- name: gen\n" +
+					"  files: [conf/settings.txt]\n  options: {disableNameSuffixHash: true}\n",
 				"apps/prod/base":                "-> ../../bases/app",
 				"apps/linked.yaml":              "-> ../bases/common/more.yaml",
 				"apps/prod/conf":                "-> ../../bases/conf",
@@ -325,7 +327,8 @@ func TestBuildRefuses(t *testing.T) {
 func TestSubstitution(t *testing.T) {
 	files := map[string]string{
 		"a.yaml": configMap("a", `text: "${greeting:=hello} ${name:-}"`, `count: "${count:=1}"`),
-		"b.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: b\n  annotations:\n    kustomize.toolkit.fluxcd.io/substitute: disabled\ndata:\n  text: ${name}\n",
+		"b.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: b\n  annotations:\n" +
+			"    kustomize.toolkit.fluxcd.io/substitute: disabled\ndata:\n  text: ${name}\n",
 	}
 	tests := map[string]struct {
 		sub  *Substitution

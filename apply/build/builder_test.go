@@ -51,9 +51,12 @@ func TestAProcessBuildsTheSame(t *testing.T) {
 		fails error
 	}{
 		"replacements": {files: map[string]string{
-			"kustomization.yaml": "resources: [base, link.yaml]\nreplacements: [{path: r.yaml}]\nconfigMapGenerator: [{name: g, files: [f.txt]}]", "f.txt": "a",
-			"base/kustomization.yaml": "resources: [d.yaml]", "base/d.yaml": deployment, "link.yaml": "-> cm.yaml", "cm.yaml": configMap("cm", "k: ${v}"),
-			"r.yaml": "source: {kind: ConfigMap, name: cm, fieldPath: metadata.name}\ntargets: [{select: {kind: Deployment}, fieldPaths: ['metadata.annotations.found'], options: {create: true}}]",
+			"kustomization.yaml": "resources: [base, link.yaml]\nreplacements: [{path: r.yaml}]\n" +
+				"configMapGenerator: [{name: g, files: [f.txt]}]", "f.txt": "a",
+			"base/kustomization.yaml": "resources: [d.yaml]", "base/d.yaml": deployment,
+			"link.yaml": "-> cm.yaml", "cm.yaml": configMap("cm", "k: ${v}"),
+			"r.yaml": "source: {kind: ConfigMap, name: cm, fieldPath: metadata.name}\n" +
+				"targets: [{select: {kind: Deployment}, fieldPaths: ['metadata.annotations.found'], options: {create: true}}]",
 		}, spec: Spec{NamePrefix: "p-", Substitution: &Substitution{Values: map[string]string{"v": "1"}}}},
 		"its own schema": {files: map[string]string{
 			"kustomization.yaml": "openapi: {path: s.json}\nresources: [t.yaml]\npatches: [{path: p.yaml}]", "s.json": ownSchema,
@@ -100,7 +103,8 @@ func TestAProcessBuildsTheSame(t *testing.T) {
 // What measuring cannot foresee ends a process, not everybody's.
 func TestWhatCannotBeMeasuredEndsAProcess(t *testing.T) {
 	doubling := "resources: [cm.yaml]\nreplacements:\n" + strings.Repeat(
-		"- {source: {kind: ConfigMap, fieldPath: data.k}, targets: [{select: {kind: ConfigMap}, fieldPaths: [data.k], options: {delimiter: '-', index: 99999999}}]}\n", 45)
+		"- {source: {kind: ConfigMap, fieldPath: data.k}, targets: [{select: {kind: ConfigMap}, fieldPaths: "+
+			"[data.k], options: {delimiter: '-', index: 99999999}}]}\n", 45)
 	for name, tc := range map[string]struct {
 		files map[string]string
 		want  string
@@ -121,7 +125,8 @@ func TestWhatCannotBeMeasuredEndsAProcess(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := isolating(t)
 			b.Memory = budget.New(1 << 30)
-			if _, err := b.Build(t.Context(), owner, treeOf(t, tc.files), Spec{}); !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), tc.want) {
+			_, err := b.Build(t.Context(), owner, treeOf(t, tc.files), Spec{})
+			if !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v", err)
 			}
 			plain := treeOf(t, map[string]string{
@@ -204,7 +209,10 @@ func TestWhatIsBuiltInAProcess(t *testing.T) {
 		"a patch of a short list":            {map[string]string{"kustomization.yaml": merge, "a.yaml": containers(100)}, false},
 		"a long list":                        {map[string]string{"kustomization.yaml": "resources: [a.yaml]", "a.yaml": containers(2000)}, false},
 		"a long list by aliases": {
-			map[string]string{"kustomization.yaml": merge, "a.yaml": containers(1) + "      - &c {name: c, image: a}\n" + strings.Repeat("      - *c\n", 2000)},
+			map[string]string{
+				"kustomization.yaml": merge,
+				"a.yaml":             containers(1) + "      - &c {name: c, image: a}\n" + strings.Repeat("      - *c\n", 2000),
+			},
 			true,
 		},
 		"patches of all that have short lists": {

@@ -13,7 +13,8 @@ import (
 
 func TestReads(t *testing.T) {
 	base := map[string]string{
-		"apps/prod/kustomization.yaml": "resources: [../base]\ncomponents: [../extra]\nconfigMapGenerator:\n- name: gen\n  files: [settings.txt]\n",
+		"apps/prod/kustomization.yaml": "resources: [../base]\ncomponents: [../extra]\nconfigMapGenerator:\n" +
+			"- name: gen\n  files: [settings.txt]\n",
 		"apps/prod/settings.txt":       "a=b",
 		"apps/prod/NOTES.md":           "notes",
 		"apps/base/kustomization.yaml": "resources: [app.yaml]",

@@ -59,14 +59,17 @@ func TestAFieldOfTheSpecIsNamedAndNotKustomizesPlugin(t *testing.T) {
 		"what fails with and without patches": {
 			Spec{Path: "broken", Patches: []apikustomize.Patch{good}}, "kustomize build failed: accumulating resources",
 		},
-		"a component that is not there":  {Spec{Components: []string{"none"}}, "spec.components[0] (none): the source has no such directory"},
-		"a component that is not a path": {Spec{Components: []string{"https://example.com/x"}}, "spec.components[0] (https://example.com/x): remote bases"},
+		"a component that is not there": {Spec{Components: []string{"none"}}, "spec.components[0] (none): the source has no such directory"},
+		"a component that is not a path": {
+			Spec{Components: []string{"https://example.com/x"}}, "spec.components[0] (https://example.com/x): remote bases",
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			source := treeOf(t, map[string]string{
-				"a.yaml":                    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n",
-				"kustomization.yaml":        "resources: [a.yaml]\npatches: [{patch: '[{\"op\":\"test\",\"path\":\"/kind\",\"value\":\"ConfigMap\"}]', target: {name: a}}]\n",
+				"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n",
+				"kustomization.yaml": "resources: [a.yaml]\n" +
+					"patches: [{patch: '[{\"op\":\"test\",\"path\":\"/kind\",\"value\":\"ConfigMap\"}]', target: {name: a}}]\n",
 				"broken/kustomization.yaml": "resources: [none.yaml]\n",
 			})
 			_, err := Build(source, tc.spec)

@@ -85,7 +85,8 @@ var reachable = map[string]map[string]string{
 	"in capitals":           {"kustomization.yaml": "generators: [g.yaml]", "g.yaml": plugin("SecretGenerator", "ENVS: [REF]")},
 	"of a list": {
 		"kustomization.yaml": "generators: [g.yaml]",
-		"g.yaml":             "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: builtin, kind: ConfigMapGenerator, metadata: {name: a}, envs: [REF]}\n",
+		"g.yaml": "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: builtin, kind: ConfigMapGenerator, " +
+			"metadata: {name: a}, envs: [REF]}\n",
 	},
 	"a second document": {
 		"kustomization.yaml": "generators: [g.yaml]",
@@ -125,10 +126,12 @@ var reachable = map[string]map[string]string{
 		"all/kustomization.yaml": "resources: [REF]",
 	},
 	"an inline transformer": {
-		"kustomization.yaml": "transformers:\n- |-\n  apiVersion: builtin\n  kind: PatchTransformer\n  metadata: {name: a}\n  path: REF\n  target: {kind: ConfigMap}\nresources: [cm.yaml]",
+		"kustomization.yaml": "transformers:\n- |-\n  apiVersion: builtin\n  kind: PatchTransformer\n" +
+			"  metadata: {name: a}\n  path: REF\n  target: {kind: ConfigMap}\nresources: [cm.yaml]",
 	},
 	"an inline generator": {
-		"kustomization.yaml": "generators:\n- \"{apiVersion: builtin, kind: ConfigMapGenerator, metadata: {name: a}, env: http://192.0.2.1/REF}\"\n",
+		"kustomization.yaml": "generators:\n- \"{apiVersion: builtin, kind: ConfigMapGenerator, metadata: {name: " +
+			"a}, env: http://192.0.2.1/REF}\"\n",
 	},
 }
 
@@ -161,9 +164,10 @@ func TestNothingRemoteIsReached(t *testing.T) {
 func TestConfigurationOfPluginsIsNotPutTogether(t *testing.T) {
 	offline(t)
 	for name, k := range map[string]string{
-		"by a patch":         "patches: [{patch: '[{op: replace, path: /path, value: http://192.0.2.1/}]', target: {kind: PatchTransformer}}]",
-		"by a prefix":        "namePrefix: http://\nconfigurations: [c.yaml]",
-		"by a replacement":   "replacements: [{source: {kind: PatchTransformer}, targets: [{select: {kind: PatchTransformer}, fieldPaths: [path], options: {delimiter: /}}]}]",
+		"by a patch":  "patches: [{patch: '[{op: replace, path: /path, value: http://192.0.2.1/}]', target: {kind: PatchTransformer}}]",
+		"by a prefix": "namePrefix: http://\nconfigurations: [c.yaml]",
+		"by a replacement": "replacements: [{source: {kind: PatchTransformer}, targets: [{select: {kind: " +
+			"PatchTransformer}, fieldPaths: [path], options: {delimiter: /}}]}]",
 		"by a generator":     "configMapGenerator: [{name: a, literals: [a=b]}]",
 		"by a component":     "components: [c]",
 		"by its own plugins": "transformers: [u.yaml]",
@@ -189,27 +193,33 @@ func TestWhatOnlyLooksRemoteIsBuilt(t *testing.T) {
 	}{
 		"a JSON patch with newlines": {map[string]string{"kustomization.yaml": "resources: [cm.yaml]\n" + patch}, "https://example.com"},
 		"an inline merge patch": {map[string]string{
-			"kustomization.yaml": "resources: [cm.yaml]\npatchesStrategicMerge:\n- |-\n  apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: cm}\n  data: {a: git@host:org/repo}\n"}, "git@host:org/repo"},
+			"kustomization.yaml": "resources: [cm.yaml]\npatchesStrategicMerge:\n- |-\n  apiVersion: v1\n" +
+				"  kind: ConfigMap\n  metadata: {name: cm}\n  data: {a: git@host:org/repo}\n"}, "git@host:org/repo"},
 		"a merge patch in a file": {map[string]string{
 			"kustomization.yaml": "resources: [cm.yaml]\npatchesStrategicMerge: [p.yaml]", "p.yaml": configMap("cm", "a: found")}, "found"},
 		"a literal with a URL": {map[string]string{
 			"kustomization.yaml": "configMapGenerator: [{name: a, literals: ['url=https://example.com/a?b=c']}]"}, "https://example.com/a?b=c"},
 		"an image of a registry": {map[string]string{
-			"kustomization.yaml": "resources: [d.yaml]\nimages: [{name: ghcr.io/org/app, newName: 'registry:5000/app', newTag: v2}]", "d.yaml": deployment}, "registry:5000/app:v2"},
+			"kustomization.yaml": "resources: [d.yaml]\nimages: [{name: ghcr.io/org/app, newName: 'registry:5000/app', newTag: v2}]",
+			"d.yaml":             deployment}, "registry:5000/app:v2"},
 		"annotations with a URL": {map[string]string{
 			"kustomization.yaml": "resources: [cm.yaml]\ncommonAnnotations: {docs: 'https://example.com'}"}, "https://example.com"},
 		"a generator in a file": {map[string]string{
-			"kustomization.yaml": "generators: [g.yaml]", "g.yaml": plugin("ConfigMapGenerator", "files: [k=a.txt]\nenvs: [a.env]"), "a.txt": "found", "a.env": "A=http://b"}, "http://b"},
+			"kustomization.yaml": "generators: [g.yaml]", "g.yaml": plugin("ConfigMapGenerator", "files: [k=a.txt]\nenvs: [a.env]"),
+			"a.txt": "found", "a.env": "A=http://b"}, "http://b"},
 		"transformers in a directory": {map[string]string{
 			"kustomization.yaml":         "resources: [cm.yaml]\ntransformers: [all/one]",
 			"all/one/kustomization.yaml": "resources: [../t.yaml, more]", "all/one/more/kustomization.yaml": "resources: [../../l.yaml]",
-			"all/t.yaml": plugin("PatchTransformer", "path: p.yaml\ntarget: {kind: ConfigMap}"), "all/l.yaml": plugin("LabelTransformer", "labels: {a: b}\nfieldSpecs: [{path: metadata/labels, create: true}]"),
-			"p.yaml": "- {op: add, path: /data, value: {a: found}}"}, `"labels":{"a":"b"}`},
+			"all/t.yaml": plugin("PatchTransformer", "path: p.yaml\ntarget: {kind: ConfigMap}"),
+			"all/l.yaml": plugin("LabelTransformer", "labels: {a: b}\nfieldSpecs: [{path: metadata/labels, create: true}]"),
+			"p.yaml":     "- {op: add, path: /data, value: {a: found}}"}, `"labels":{"a":"b"}`},
 		"a replacement from a file": {map[string]string{
 			"kustomization.yaml": "resources: [cm.yaml, d.yaml]\nreplacements: [{path: r.yaml}]", "d.yaml": deployment,
-			"r.yaml": "source: {kind: ConfigMap, fieldPath: metadata.name}\ntargets: [{select: {kind: Deployment}, fieldPaths: ['metadata.annotations.found'], options: {create: true}}]"}, `"found":"cm"`},
+			"r.yaml": "source: {kind: ConfigMap, fieldPath: metadata.name}\ntargets: [{select: {kind: Deployment}, " +
+				"fieldPaths: ['metadata.annotations.found'], options: {create: true}}]"}, `"found":"cm"`},
 		"configurations and crds": {map[string]string{
-			"kustomization.yaml": "resources: [cm.yaml]\nnamePrefix: p-\nconfigurations: [c.yaml]\ncrds: [crd.json]", "c.yaml": "namePrefix: [{path: data/name}]", "crd.json": "{}",
+			"kustomization.yaml": "resources: [cm.yaml]\nnamePrefix: p-\nconfigurations: [c.yaml]\ncrds: [crd.json]",
+			"c.yaml":             "namePrefix: [{path: data/name}]", "crd.json": "{}",
 			"cm.yaml": configMap("cm", "name: a")}, "p-a"},
 	}
 	for name, tc := range tests {
@@ -300,7 +310,8 @@ func FuzzVet(f *testing.F) {
 		if err := again.Unmarshal(k.data); err != nil {
 			t.Fatalf("%q became %q: %v", data, k.data, err)
 		}
-		refs := append(append(append(append(append([]string{}, again.Resources...), again.Bases...), again.Components...), again.Crds...), again.Configurations...)
+		refs := append(append(append(append(append([]string{}, again.Resources...), again.Bases...), again.Components...), again.Crds...),
+			again.Configurations...)
 		refs = append(append(append(append(refs, again.Generators...), again.Transformers...), again.Validators...), again.OpenAPI["path"])
 		for _, p := range append(again.Patches, again.PatchesJson6902...) {
 			refs = append(refs, p.Path)

@@ -35,7 +35,8 @@ func TestWhatSOPSEncryptedIsRefused(t *testing.T) {
 		},
 		"a nested Kustomization": {
 			map[string]string{
-				"a.yaml": "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: a}\nspec: {postBuild: {substitute: {k: '" + enc + "'}}}",
+				"a.yaml": "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: a}\nspec: {postBuild: {substitute: {k: '" +
+					enc + "'}}}",
 			},
 			"Kustomization/a: spec.postBuild.substitute.k",
 		},
@@ -101,10 +102,12 @@ func TestWhatSOPSEncryptedIsRefused(t *testing.T) {
 
 func TestWhatIsNoCiphertextIsBuilt(t *testing.T) {
 	for name, manifest := range map[string]string{
-		"a text about it":                  configMap("a", "text: values look like ENC[AES256_GCM,...]"),
-		"an object that says so":           strings.Replace(configMap("a", "k: "+enc), "  name: a\n", "  name: a\n  annotations: {kustomize.toolkit.fluxcd.io/decrypt: disabled}\n", 1),
-		"what is decrypted in the cluster": "apiVersion: isindir.github.com/v1alpha3\nkind: SopsSecret\nmetadata: {name: a}\nspec: {k: '" + enc + "'}\nsops: {mac: x}",
-		"a text of the same name":          "apiVersion: example.com/v1\nkind: Tool\nmetadata: {name: a}\nsops: enabled",
+		"a text about it": configMap("a", "text: values look like ENC[AES256_GCM,...]"),
+		"an object that says so": strings.Replace(configMap("a", "k: "+enc),
+			"  name: a\n", "  name: a\n  annotations: {kustomize.toolkit.fluxcd.io/decrypt: disabled}\n", 1),
+		"what is decrypted in the cluster": "apiVersion: isindir.github.com/v1alpha3\nkind: SopsSecret\nmetadata: {name: a}\nspec: {k: '" + enc +
+			"'}\nsops: {mac: x}",
+		"a text of the same name": "apiVersion: example.com/v1\nkind: Tool\nmetadata: {name: a}\nsops: enabled",
 	} {
 		if _, err := Build(treeOf(t, map[string]string{"a.yaml": manifest}), Spec{}); err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -38,7 +38,8 @@ func TestAVariableNeedsAValueOrADefault(t *testing.T) {
 				Values: map[string]string{"KNOWN": "yes", "EMPTY": ""},
 			}})
 			if tc.want == "" {
-				if !errors.Is(err, ErrVariable) || !strings.Contains(err.Error(), `ConfigMap/a: substituting variables: variable not set (strict mode): "REGION"`) {
+				if !errors.Is(err, ErrVariable) ||
+					!strings.Contains(err.Error(), `ConfigMap/a: substituting variables: variable not set (strict mode): "REGION"`) {
 					t.Errorf("got %v", err)
 				}
 				return
@@ -89,7 +90,8 @@ func TestSubstitutionIsBounded(t *testing.T) {
 		"a pattern cut off":           "${large##*b}",
 		"defaults within one another": strings.Repeat("${x:=", 2000) + strings.Repeat("}", 2000),
 		"many variables":              strings.Repeat("${small}", 200_000),
-		"many objects":                "a\n---\n" + configMap("b", "text: ${large}${large}") + "---\n" + configMap("c", "text: ${large}${large}") + "---\n" + configMap("d", "text: ${large}"),
+		"many objects": "a\n---\n" + configMap("b", "text: ${large}${large}") + "---\n" + configMap("c", "text: ${large}${large}") + "---\n" +
+			configMap("d", "text: ${large}"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Build(treeOf(t, map[string]string{"a.yaml": configMap("a", "text: "+text)}), Spec{Substitution: &Substitution{
@@ -105,7 +107,8 @@ func TestSubstitutionIsBounded(t *testing.T) {
 // Whatever a text says, it does not become larger than what was foreseen.
 func FuzzSubstitutionBound(f *testing.F) {
 	for _, text := range []string{
-		"${a}${b}", "${a//x/${b}}", "${a:=${b//y/${a}}}", "${#a}", "${a^^}", "${b/#y/zz}${b/%y/zz}", "${a:1:2}", "${a##*x}", "$${a}", "${c:-ß}", "${a//}",
+		"${a}${b}", "${a//x/${b}}", "${a:=${b//y/${a}}}", "${#a}",
+		"${a^^}", "${b/#y/zz}${b/%y/zz}", "${a:1:2}", "${a##*x}", "$${a}", "${c:-ß}", "${a//}",
 	} {
 		f.Add(text, "xxxx", "yß")
 	}

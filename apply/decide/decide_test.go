@@ -259,15 +259,18 @@ func TestWhatIsReported(t *testing.T) {
 		},
 		"objects that are awaited": {
 			seen: checked(pending), prev: state(func(s *State) { s.HealthSince = now.Add(-20 * time.Second) }),
-			want: "Running health checks for revision main@sha1:1 with a timeout of 1m0s", wantHealthy: metav1.ConditionUnknown, wantAfter: 40 * time.Second,
+			want:        "Running health checks for revision main@sha1:1 with a timeout of 1m0s",
+			wantHealthy: metav1.ConditionUnknown, wantAfter: 40 * time.Second,
 		},
 		"objects that nobody may watch": {
 			seen: checked(&Health{Pending: []string{"x"}, Unwatched: true}), prev: state(func(s *State) { s.HealthSince = now }),
-			want: "Running health checks for revision main@sha1:1 with a timeout of 1m0s", wantHealthy: metav1.ConditionUnknown, wantAfter: UnwatchedInterval,
+			want:        "Running health checks for revision main@sha1:1 with a timeout of 1m0s",
+			wantHealthy: metav1.ConditionUnknown, wantAfter: UnwatchedInterval,
 		},
 		"a kind that is not served": {
 			seen: checked(&Health{Pending: []string{"x"}, Unserved: []string{"no kind x"}}), prev: state(func(s *State) { s.HealthSince = now }),
-			want: "Running health checks for revision main@sha1:1 with a timeout of 1m0s; no kind x", wantHealthy: metav1.ConditionUnknown, wantAfter: time.Minute,
+			want:        "Running health checks for revision main@sha1:1 with a timeout of 1m0s; no kind x",
+			wantHealthy: metav1.ConditionUnknown, wantAfter: time.Minute,
 		},
 		"an object that failed": {
 			seen: checked(failing), prev: state(nil), want: "health check failed after 1m0s: failed early due to stalled resources: [x]",

@@ -111,7 +111,10 @@ func TestWhatADeletionDoesNext(t *testing.T) {
 }
 
 func TestOnlyATerminationIsPending(t *testing.T) {
-	seen := Deletion{Policy: AwaitTermination, Timeout: time.Minute, Inventory: []inventory.Entry{entry("a")}, Remaining: &Remaining{Left: []string{"x"}}}
+	seen := Deletion{
+		Policy: AwaitTermination, Timeout: time.Minute, Inventory: []inventory.Entry{entry("a")},
+		Remaining: &Remaining{Left: []string{"x"}},
+	}
 	waits := Finalize(seen, Termination{Since: now}, now).Failure
 	if waits == nil || waits.Retry != RetryPending || waits.After != UnwatchedInterval {
 		t.Errorf("a wait is %+v", waits)

@@ -29,8 +29,12 @@ func TestWhatEndsTheWaitForAnObject(t *testing.T) {
 		"it was not there, and is healthy":        {Awaited{}, seen("1", status.CurrentStatus), Fresh, true, false},
 		"it is still in progress":                 {Awaited{ResourceVersion: "7"}, seen("8", status.InProgressStatus), Fresh, false, false},
 		"it has failed":                           {Awaited{ResourceVersion: "7"}, seen("8", status.FailedStatus), Fresh, false, true},
-		"the failure is known":                    {Awaited{ResourceVersion: "7", Failed: true}, seen("8", status.FailedStatus), Fresh, false, false},
-		"it recovers from a known failure":        {Awaited{ResourceVersion: "7", Failed: true}, seen("8", status.CurrentStatus), Fresh, true, false},
+		"the failure is known": {
+			Awaited{ResourceVersion: "7", Failed: true}, seen("8", status.FailedStatus), Fresh, false, false,
+		},
+		"it recovers from a known failure": {
+			Awaited{ResourceVersion: "7", Failed: true}, seen("8", status.CurrentStatus), Fresh, true, false,
+		},
 		"the informer has not caught up":          {Awaited{ResourceVersion: "7"}, seen("8", status.CurrentStatus), Stale, false, false},
 		"nor when it has failed":                  {Awaited{ResourceVersion: "7"}, seen("8", status.FailedStatus), Stale, false, false},
 		"it is to go and is gone":                 {Awaited{Gone: true}, nil, Missing, true, false},

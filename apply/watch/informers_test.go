@@ -179,7 +179,8 @@ func TestAnAwaitedObjectWakes(t *testing.T) {
 	}
 	healthy := server.Get(path)
 	healthy.Object["status"] = map[string]any{
-		"observedGeneration": int64(1), "replicas": int64(1), "updatedReplicas": int64(1), "readyReplicas": int64(1), "availableReplicas": int64(1),
+		"observedGeneration": int64(1), "replicas": int64(1),
+		"updatedReplicas": int64(1), "readyReplicas": int64(1), "availableReplicas": int64(1),
 		"conditions": []any{map[string]any{"type": "Available", "status": "True"}},
 	}
 	server.Put(path, healthy)

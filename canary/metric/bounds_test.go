@@ -70,22 +70,27 @@ func TestAQueryIsFilledInOnceForAllLooksAtACanary(t *testing.T) {
 func TestACanaryHasOnlySoManyMetrics(t *testing.T) {
 	k := testChecker(t)
 	k.metricsServer = "http://127.0.0.1:1"
-	if err := k.Supports(t.Context(), inline(make([]string, maxMetrics+1)...)); !errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), "at most 100") {
+	if err := k.Supports(t.Context(), inline(make([]string, maxMetrics+1)...)); !errors.Is(err, reconcile.TerminalError(nil)) ||
+		!strings.Contains(err.Error(), "at most 100") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestEveryFunctionOfQueriesStillWorks(t *testing.T) {
-	v := templateVars{name: "app", namespace: "test", target: "podinfo", service: "svc", ingress: "ing", route: "rt", interval: "1m", pods: "podinfo-[0-9]+",
-		variables: map[string]string{"direction": "inbound"}}
+	v := templateVars{
+		name: "app", namespace: "test", target: "podinfo", service: "svc", ingress: "ing", route: "rt", interval: "1m",
+		pods:      "podinfo-[0-9]+",
+		variables: map[string]string{"direction": "inbound"},
+	}
 	for query, want := range map[string]string{
-		`{{ name }} {{ namespace }} {{ target }} {{ service }} {{ ingress }} {{ route }} {{ interval }} {{ pods }}`: "app test podinfo svc ing rt 1m podinfo-[0-9]+",
-		`rate(x{direction="{{ variables.direction }}"}[{{ interval }}])`:                                            `rate(x{direction="inbound"}[1m])`,
-		`{{ if eq namespace "test" }}a{{ else }}b{{ end }}`:                                                         "a",
-		`{{ with variables.direction }}{{ . }}{{ end }}`:                                                            "inbound",
-		`{{ range $key, $value := variables }}{{ $key }}={{ $value }}{{ end }}`:                                     "direction=inbound",
-		`{{ printf "%s-%d" name 2 }} {{ index variables "direction" | len }} {{- /* a comment */ -}}`:               "app-2 7",
-		`{{ define "a" }}{{ namespace }}{{ end }}{{ template "a" }}`:                                                "test",
+		`{{ name }} {{ namespace }} {{ target }} {{ service }}`:                                       "app test podinfo svc",
+		`{{ ingress }} {{ route }} {{ interval }} {{ pods }}`:                                         "ing rt 1m podinfo-[0-9]+",
+		`rate(x{direction="{{ variables.direction }}"}[{{ interval }}])`:                              `rate(x{direction="inbound"}[1m])`,
+		`{{ if eq namespace "test" }}a{{ else }}b{{ end }}`:                                           "a",
+		`{{ with variables.direction }}{{ . }}{{ end }}`:                                              "inbound",
+		`{{ range $key, $value := variables }}{{ $key }}={{ $value }}{{ end }}`:                       "direction=inbound",
+		`{{ printf "%s-%d" name 2 }} {{ index variables "direction" | len }} {{- /* a comment */ -}}`: "app-2 7",
+		`{{ define "a" }}{{ namespace }}{{ end }}{{ template "a" }}`:                                  "test",
 		"\n  sum(\n    x\n  )\n": "sum(\n    x\n  )",
 	} {
 		if got, err := render(t.Context(), query, v); err != nil || got != want {

@@ -242,11 +242,13 @@ func TestAKnativeServiceIsMeasuredByItsNewestRevision(t *testing.T) {
 		"metadata": map[string]any{"namespace": "staging", "name": "podinfo"},
 	}}
 	builtin := flaggerv1.CanaryMetric{Name: flaggerv1.RequestSuccessRate}
-	if _, err := checker(t, prom.URL, service).Check(t.Context(), c, builtin); err == nil || !strings.Contains(err.Error(), "no revision yet") {
+	if _, err := checker(t, prom.URL, service).Check(t.Context(), c, builtin); err == nil ||
+		!strings.Contains(err.Error(), "no revision yet") {
 		t.Errorf("got %v", err)
 	}
 	service.Object["status"] = map[string]any{"latestCreatedRevisionName": "podinfo-00007"}
-	if query := ask(t, prom, checker(t, prom.URL, service), c, builtin); !strings.Contains(query, `envoy_cluster_name=~"staging/podinfo-00007"`) {
+	query := ask(t, prom, checker(t, prom.URL, service), c, builtin)
+	if !strings.Contains(query, `envoy_cluster_name=~"staging/podinfo-00007"`) {
 		t.Errorf("got %s", query)
 	}
 	own := flaggerv1.CanaryMetric{Name: "own", Query: "{{ route }}"}

@@ -125,7 +125,8 @@ func TestGraphiteAnswers(t *testing.T) {
 }
 
 func TestFluxAnswers(t *testing.T) {
-	const header = "#datatype,string,long,dateTime:RFC3339,double,string\n#group,false,false,false,false,true\n#default,_result,,,,\n,result,table,_time,_value,app\n"
+	const header = "#datatype,string,long,dateTime:RFC3339,double,string\n#group,false,false,false,false,true\n" +
+		"#default,_result,,,,\n,result,table,_time,_value,app\n"
 	decodes(t, decodeFlux, map[string]answer{
 		"the first row is the value":        {body: header + ",,0,2020-02-18T10:34:08Z,1.4,a\n,,0,2020-02-18T22:08:44Z,6.6,a\n", want: 1.4},
 		"a count is a whole number":         {body: strings.Replace(header, "double", "long", 1) + ",,0,,7,a\n", want: 7},
@@ -182,7 +183,8 @@ func TestSignalFlowAnswers(t *testing.T) {
 			wantErr: "ANALYTICS_PROGRAM_NAME_ERROR",
 		},
 		"so does being aborted": {
-			body:    "event: control-message\ndata: {\"event\":\"CHANNEL_ABORT\",\"abortInfo\":{\"sf_job_abortState\":\"ABORTED\",\"sf_job_abortReason\":\"too slow\"}}\n\n",
+			body: "event: control-message\ndata: {\"event\":\"CHANNEL_ABORT\",\"abortInfo\":{\"sf_job_abortState\":\"ABORTED\"," +
+				"\"sf_job_abortReason\":\"too slow\"}}\n\n",
 			wantErr: "ABORTED too slow",
 		},
 		"data that is none":   {body: "event: data\ndata: {\n\n", wantErr: "reading the data"},
@@ -194,7 +196,8 @@ func TestCloudWatchAnswers(t *testing.T) {
 	decodes(t, decodeCloudWatch, map[string]answer{
 		"the newest comes first": {body: cloudWatchAnswer(`<member><Values><member>3</member><member>1</member></Values></member>`), want: 3},
 		"what may not be read fails": {
-			body:    cloudWatchAnswer(`<member><Id>e1</Id><StatusCode>Forbidden</StatusCode><Messages><member><Code>x</Code><Value>no access</Value></member></Messages></member>`),
+			body: cloudWatchAnswer(`<member><Id>e1</Id><StatusCode>Forbidden</StatusCode><Messages><member>` +
+				`<Code>x</Code><Value>no access</Value></member></Messages></member>`),
 			wantErr: "Forbidden for e1: no access",
 		},
 		"part of the data will do": {

@@ -269,7 +269,8 @@ func TestGoogleRefusesToken(t *testing.T) {
 	r.secret["serviceAccountKey"] = strings.Replace(r.secret["serviceAccountKey"], "/token", "/refuse", 1)
 	s := newTestServer(t, r)
 	s.answer(http.StatusBadRequest, `{"error":"invalid_grant","error_description":"Invalid JWT Signature."}`)
-	if _, err := s.check(t); err == nil || !strings.Contains(err.Error(), "getting a token from Google: the server answered 400: invalid_grant") {
+	if _, err := s.check(t); err == nil ||
+		!strings.Contains(err.Error(), "getting a token from Google: the server answered 400: invalid_grant") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -279,7 +280,8 @@ func TestGoogleRefusesToken(t *testing.T) {
 func TestAKeyThatNamesAFileIsRefused(t *testing.T) {
 	r := recordings(t)["stackdriver"]
 	r.spec.Type = "stackdriver"
-	r.secret["serviceAccountKey"] = `{"type":"external_account","credential_source":{"file":"/var/run/secrets/kubernetes.io/serviceaccount/token"}}`
+	r.secret["serviceAccountKey"] = `{"type":"external_account",` +
+		`"credential_source":{"file":"/var/run/secrets/kubernetes.io/serviceaccount/token"}}`
 	if _, err := newTestServer(t, r).check(t); err == nil || !strings.Contains(err.Error(), "not the JSON key of a service account") {
 		t.Errorf("got %v", err)
 	}

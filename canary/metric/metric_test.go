@@ -150,25 +150,29 @@ func TestErrorsThatOnlyAnEditRepairs(t *testing.T) {
 		},
 		"a variable that is missing": {flaggerv1.CanaryMetric{Name: "x", Query: "{{ variables.y }}"}, nil, "spec.analysis.metrics[x].query:"},
 		"a query that is no template": {
-			byTemplate(), func(_ *flaggerv1.Canary, m *flaggerv1.MetricTemplate) { m.Spec.Query = "{{" }, "MetricTemplate monitoring/errors: spec.query:",
+			byTemplate(), func(_ *flaggerv1.Canary, m *flaggerv1.MetricTemplate) { m.Spec.Query = "{{" },
+			"MetricTemplate monitoring/errors: spec.query:",
 		},
 		"a provider that is not served": {
 			byTemplate(), func(_ *flaggerv1.Canary, m *flaggerv1.MetricTemplate) { m.Spec.Provider.Type = "datalog" }, "spec.provider.type:",
 		},
 		"an address that is no URL": {
-			byTemplate(), func(_ *flaggerv1.Canary, m *flaggerv1.MetricTemplate) { m.Spec.Provider.Address = "prometheus:9090" }, "spec.provider.address:",
+			byTemplate(),
+			func(_ *flaggerv1.Canary, m *flaggerv1.MetricTemplate) { m.Spec.Provider.Address = "prometheus:9090" }, "spec.provider.address:",
 		},
 		"a region that Prometheus has not": {
 			byTemplate(), func(_ *flaggerv1.Canary, m *flaggerv1.MetricTemplate) { m.Spec.Provider.Region = "eu" }, "spec.provider.region:",
 		},
 		"a reference to something else": {
-			flaggerv1.CanaryMetric{Name: "x", TemplateRef: &flaggerv1.CrossNamespaceObjectReference{Kind: "Secret", Name: "x"}}, nil, "spec.analysis.metrics[x].templateRef.kind:",
+			flaggerv1.CanaryMetric{Name: "x", TemplateRef: &flaggerv1.CrossNamespaceObjectReference{Kind: "Secret", Name: "x"}},
+			nil, "spec.analysis.metrics[x].templateRef.kind:",
 		},
 		"an interval that is no time": {
 			flaggerv1.CanaryMetric{Name: flaggerv1.RequestDuration, Interval: "1mx"}, nil, "spec.analysis.metrics[request-duration].interval:",
 		},
 		"Keptn, which is archived": {
-			byTemplate(), func(_ *flaggerv1.Canary, m *flaggerv1.MetricTemplate) { m.Spec.Provider.Type = "keptn" }, "spec.provider.type: keptn is not served",
+			byTemplate(), func(_ *flaggerv1.Canary, m *flaggerv1.MetricTemplate) { m.Spec.Provider.Type = "keptn" },
+			"spec.provider.type: keptn is not served",
 		},
 		"a metrics server that is no URL": {
 			flaggerv1.CanaryMetric{Name: flaggerv1.RequestDuration},
@@ -216,7 +220,8 @@ func TestAWindowReplacesTheInterval(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			prom := newServer(t, "1")
-			measure, err := checker(t, prom.URL).Prepare(t.Context(), canary(), flaggerv1.CanaryMetric{Name: "x", Interval: "5m", Query: "{{ interval }}"})
+			measure, err := checker(t, prom.URL).Prepare(t.Context(),
+				canary(), flaggerv1.CanaryMetric{Name: "x", Interval: "5m", Query: "{{ interval }}"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -267,7 +272,8 @@ func TestTemplatesOfOtherNamespacesMayBeForbidden(t *testing.T) {
 	objects := []client.Object{template(prom.URL)}
 	k := checkerWith(t, "", objects, metric.WithoutCrossNamespaceRefs())
 	_, err := k.Check(t.Context(), canary(), byTemplate())
-	if !errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), "templateRef.namespace: ") || !strings.Contains(err.Error(), "--no-cross-namespace-refs") {
+	if !errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), "templateRef.namespace: ") ||
+		!strings.Contains(err.Error(), "--no-cross-namespace-refs") {
 		t.Errorf("got %v", err)
 	}
 	c := canary()
@@ -282,7 +288,8 @@ func TestWhatIsMissingIsSaidAndMayStillCome(t *testing.T) {
 	c := canary()
 	c.Spec.Analysis = &flaggerv1.CanaryAnalysis{Metrics: []flaggerv1.CanaryMetric{byTemplate(), {Name: flaggerv1.RequestDuration}}}
 	err := checker(t, "http://127.0.0.1:1").Supports(t.Context(), c)
-	if err == nil || errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), "reading MetricTemplate monitoring/errors") {
+	if err == nil || errors.Is(err, reconcile.TerminalError(nil)) ||
+		!strings.Contains(err.Error(), "reading MetricTemplate monitoring/errors") {
 		t.Errorf("got %v", err)
 	}
 	c.Spec.Analysis.Metrics = append(c.Spec.Analysis.Metrics, flaggerv1.CanaryMetric{Name: "neither"})
@@ -300,7 +307,8 @@ func TestAddressesKeepTheirSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	req := prom.last(t)
-	if user, password, _ := req.BasicAuth(); user != "grace" || password != "h1dden" || req.URL.Query().Get("api_key") != "als0hidden" || req.URL.Path != "/prom/api/v1/query" {
+	if user, password, _ := req.BasicAuth(); user != "grace" || password != "h1dden" || req.URL.Query().Get("api_key") != "als0hidden" ||
+		req.URL.Path != "/prom/api/v1/query" {
 		t.Errorf("asked %s", req.URL)
 	}
 	prom.Close()

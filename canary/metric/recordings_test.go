@@ -89,14 +89,16 @@ X-Amz-Security-Token: session-s3cret
   Version=2010-08-01
 `,
 			headers: []string{"X-Amz-Date", "X-Amz-Security-Token"},
-			value:   cloudWatchAnswer(`<member><Id>e1</Id><StatusCode>Complete</StatusCode><Values><member>42.5</member><member>7</member></Values></member>`),
+			value: cloudWatchAnswer(`<member><Id>e1</Id><StatusCode>Complete</StatusCode><Values><member>42.5</member>` +
+				`<member>7</member></Values></member>`),
 			empty: []string{
 				cloudWatchAnswer(``),
 				cloudWatchAnswer(`<member><Id>e1</Id><StatusCode>Complete</StatusCode><Values/></member>`),
 				cloudWatchAnswer(`<member><Id>e1</Id><Values><member>NaN</member></Values></member>`),
 			},
-			several:  cloudWatchAnswer(`<member><Values><member>1</member></Values></member><member><Values><member>2</member></Values></member>`),
-			failure:  `<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code><Message>no such thing</Message></Error></ErrorResponse>`,
+			several: cloudWatchAnswer(`<member><Values><member>1</member></Values></member><member><Values><member>2</member></Values></member>`),
+			failure: `<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code><Message>no such ` +
+				`thing</Message></Error></ErrorResponse>`,
 			optional: true,
 		},
 		"newrelic": {
@@ -134,7 +136,8 @@ Authorization: Basic Z3JhY2U6czNjcmV0LXdvcmQ=
 			request: `POST /api/v2/query
   org=sales
 Authorization: Token s3cret-token
-{"dialect":{"annotations":["datatype","group","default"],"header":true},"query":"from(bucket: \"default\") |\u003e range(start: -1m) |\u003e count()","type":"flux"}
+{"dialect":{"annotations":["datatype","group","default"],"header":true},` +
+				`"query":"from(bucket: \"default\") |\u003e range(start: -1m) |\u003e count()","type":"flux"}
 `,
 			headers: []string{"Authorization"},
 			value:   fluxAnswerOf(",_result,0,42.5", ",_result,0,7"),
@@ -243,7 +246,8 @@ Authorization: Bearer s3cret-token
 
 func cloudWatchAnswer(results string) string {
 	return `<GetMetricDataResponse xmlns="http://monitoring.amazonaws.com/doc/2010-08-01/"><GetMetricDataResult><MetricDataResults>` +
-		results + `</MetricDataResults></GetMetricDataResult><ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></GetMetricDataResponse>`
+		results +
+		`</MetricDataResults></GetMetricDataResult><ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></GetMetricDataResponse>`
 }
 
 func fluxAnswerOf(rows ...string) string {

@@ -9,7 +9,8 @@ import (
 
 func TestQueriesThatNeverEnd(t *testing.T) {
 	for _, query := range []string{
-		`{{ define "a" }}{{ if . }}{{ template "a" slice . 1 }}{{ template "a" slice . 1 }}{{ end }}{{ end }}{{ template "a" "` + strings.Repeat("x", 64) + `" }}`,
+		`{{ define "a" }}{{ if . }}{{ template "a" slice . 1 }}{{ template "a" slice . 1 }}{{ end }}{{ end }}{{ template "a" "` +
+			strings.Repeat("x", 64) + `" }}`,
 		`{{ range 1000000000 }}x{{ end }}`,
 		`{{ range 9223372036854775807 }}{{ end }}`,
 		`{{ range 5000 }}{{ range 5000 }}{{ end }}{{ end }}`,

@@ -184,7 +184,8 @@ func TestAMissingOwnRouteIsWaitedFor(t *testing.T) {
 		"Reconcile":  r.Reconcile(t.Context(), c),
 		"SetWeights": r.SetWeights(t.Context(), c, provider.Weights{Primary: 100}),
 	} {
-		if !errors.Is(err, router.ErrMissing) || errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), "HTTPRoute website") {
+		if !errors.Is(err, router.ErrMissing) || errors.Is(err, reconcile.TerminalError(nil)) ||
+			!strings.Contains(err.Error(), "HTTPRoute website") {
 			t.Errorf("%s: want a wait for the route, got %v", name, err)
 		}
 	}
@@ -203,7 +204,8 @@ func TestAnOwnRouteThatCannotCarryWeightsIsRefused(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			cluster, c := ownCluster(t, "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {namespace: staging, name: website}, spec: {rules: "+tc.rules+"}}"), ownCanary()
+			cluster, c := ownCluster(t, "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: "+
+				"{namespace: staging, name: website}, spec: {rules: "+tc.rules+"}}"), ownCanary()
 			r := routerOf(t, gatewayV1, cluster)
 			err := r.Reconcile(t.Context(), c)
 			if !errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), tc.want) {

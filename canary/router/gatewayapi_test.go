@@ -139,7 +139,8 @@ func TestWeightsWaitForTheGateway(t *testing.T) {
 // TestAVerdictNamesParentAndReason: some policy controllers write no generation, and
 // parents are named in the status as somebody fills them in.
 func TestAVerdictNamesParentAndReason(t *testing.T) {
-	const refused = `{type: Accepted, status: "False", reason: NotAllowedByListeners, message: no listener has this host, observedGeneration: 2}`
+	const refused = `{type: Accepted, status: "False", reason: NotAllowedByListeners, message: no listener ` +
+		`has this host, observedGeneration: 2}`
 	const accepted = `{type: Accepted, status: "True"}`
 	for name, tc := range map[string]struct {
 		parents, status, want string
@@ -147,7 +148,8 @@ func TestAVerdictNamesParentAndReason(t *testing.T) {
 	}{
 		"one of several": {
 			"[{name: public}, {name: internal, namespace: edge}]",
-			"[{parentRef: {name: public}, conditions: [" + accepted + "]}, {parentRef: {name: internal, namespace: edge}, conditions: [" + refused + "]}]",
+			"[{parentRef: {name: public}, conditions: [" + accepted + "]}, {parentRef: {name: internal, namespace: edge}, conditions: [" + refused +
+				"]}]",
 			"HTTPRoute staging/website is not accepted by Gateway edge/internal: NotAllowedByListeners: no listener has this host", true,
 		},
 		"a listener of it": {
@@ -162,7 +164,8 @@ func TestAVerdictNamesParentAndReason(t *testing.T) {
 		},
 		"by any of its controllers": {
 			"[{name: public}]",
-			"[{controllerName: a/a, parentRef: {name: public}, conditions: [" + accepted + "]}, {controllerName: b/b, parentRef: {name: public}, conditions: [" + refused + "]}]",
+			"[{controllerName: a/a, parentRef: {name: public}, conditions: [" + accepted +
+				"]}, {controllerName: b/b, parentRef: {name: public}, conditions: [" + refused + "]}]",
 			"HTTPRoute staging/website is not accepted by Gateway staging/public: NotAllowedByListeners: no listener has this host", true,
 		},
 		"a Service of a mesh": {
@@ -184,8 +187,9 @@ func TestAVerdictNamesParentAndReason(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cluster, c := ownCluster(t, "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {namespace: staging, name: website, generation: 2}, "+
-				"spec: {parentRefs: "+tc.parents+", rules: [{backendRefs: [{name: app, port: 80}]}]}, status: {parents: "+tc.status+"}}"), ownCanary()
+			cluster, c := ownCluster(t,
+				"{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {namespace: staging, name: website, generation: 2}, "+
+					"spec: {parentRefs: "+tc.parents+", rules: [{backendRefs: [{name: app, port: 80}]}]}, status: {parents: "+tc.status+"}}"), ownCanary()
 			_, err := gateway(t, cluster).Weights(t.Context(), c)
 			var got router.NotAccepted
 			if verdict := (*router.NotAccepted)(nil); errors.As(err, &verdict) {
@@ -281,7 +285,8 @@ func TestWeightsOfARouteThatWasEditedByHand(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			cluster := ownCluster(t, "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {namespace: staging, name: app}, spec: {rules: "+tc.rules+"}}")
+			cluster := ownCluster(t,
+				"{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {namespace: staging, name: app}, spec: {rules: "+tc.rules+"}}")
 			r, c := gateway(t, cluster), contract.CanaryFor(gatewayV1)
 			wantWeights(t, r, c, tc.want)
 			must(t, r.Reconcile(t.Context(), c)) // nobody may be left without an answer

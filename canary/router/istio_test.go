@@ -25,7 +25,8 @@ const (
 // theirService is a VirtualService that was there before the canary.
 func theirService(t *testing.T, annotations map[string]string) *unstructured.Unstructured {
 	t.Helper()
-	vs := manifestOf(t, `{apiVersion: networking.istio.io/v1beta1, kind: VirtualService, metadata: {namespace: staging, name: app}, spec: `+theirs+`}`)
+	vs := manifestOf(t,
+		`{apiVersion: networking.istio.io/v1beta1, kind: VirtualService, metadata: {namespace: staging, name: app}, spec: `+theirs+`}`)
 	vs.SetAnnotations(annotations)
 	return vs
 }
@@ -122,7 +123,8 @@ func TestDriftOfIstioObjectsIsUndone(t *testing.T) {
 	if diff := cmp.Diff(wanted.Object["spec"], virtualServiceOf(t, cluster, r).Object["spec"]); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	want := specOf(t, `{"host":"app-primary","subsets":[{"name":"v1"}],"trafficPolicy":{"connectionPool":{"http":{"http1MaxPendingRequests":128}}}}`)
+	want := specOf(t,
+		`{"host":"app-primary","subsets":[{"name":"v1"}],"trafficPolicy":{"connectionPool":{"http":{"http1MaxPendingRequests":128}}}}`)
 	if diff := cmp.Diff(want, objectOf(t, cluster, r.Objects(c)[1]).Object["spec"]); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -135,7 +137,8 @@ func TestDelegationTakesHostsAndGatewaysAway(t *testing.T) {
 	must(t, r.Reconcile(t.Context(), c))
 	c.Spec.Service.Hosts, c.Spec.Service.Gateways, c.Spec.Service.Delegation = nil, nil, true
 	must(t, r.Reconcile(t.Context(), c))
-	want := specOf(t, `{"hosts":[],"http":[{"route":[{"destination":{"host":"app-primary"},"weight":100},{"destination":{"host":"app-canary"},"weight":0}]}]}`)
+	want := specOf(t,
+		`{"hosts":[],"http":[{"route":[{"destination":{"host":"app-primary"},"weight":100},{"destination":{"host":"app-canary"},"weight":0}]}]}`)
 	if diff := cmp.Diff(want, virtualServiceOf(t, cluster, r).Object["spec"]); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -153,12 +156,14 @@ func TestIstioWeightsAreReadAsTheyAre(t *testing.T) {
 		},
 		"long names": {
 			"",
-			`[{"route":[{"destination":{"host":"app-primary.staging.svc.cluster.local"},"weight":90},{"destination":{"host":"app-canary.staging"},"weight":10}]}]`,
+			`[{"route":[{"destination":{"host":"app-primary.staging.svc.cluster.local"},"weight":90},` +
+				`{"destination":{"host":"app-canary.staging"},"weight":10}]}]`,
 			provider.Weights{Primary: 90, Canary: 10},
 		},
 		"a mirror": {
 			"",
-			`[{"mirror":{"host":"app-canary"},"route":[{"destination":{"host":"app-primary"},"weight":100},{"destination":{"host":"app-canary"},"weight":0}]}]`,
+			`[{"mirror":{"host":"app-canary"},"route":[{"destination":{"host":"app-primary"},"weight":100},` +
+				`{"destination":{"host":"app-canary"},"weight":0}]}]`,
 			provider.Weights{Primary: 100, Mirror: true},
 		},
 		"a mirror of the owner's": {

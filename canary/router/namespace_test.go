@@ -58,7 +58,8 @@ func TestACanaryIsKeptInItsNamespace(t *testing.T) {
 				c := contract.CanaryFor(tc.provider)
 				tc.edit(&c.Spec)
 				err = r.Supports(c)
-				refused := errors.Is(err, reconcile.TerminalError(nil)) && strings.Contains(err.Error(), tc.want) && strings.Contains(err.Error(), "--no-cross-namespace-refs")
+				refused := errors.Is(err, reconcile.TerminalError(nil)) && strings.Contains(err.Error(), tc.want) &&
+					strings.Contains(err.Error(), "--no-cross-namespace-refs")
 				if want := confined && tc.want != ""; want != refused || !want && err != nil {
 					t.Errorf("confined is %t: %v", confined, err)
 				}

@@ -87,9 +87,8 @@ func TestSupportsNamesTheFieldItCannotHonour(t *testing.T) {
 		"a rule has so many matches": {gatewayV1, func(s *flaggerv1.CanarySpec) {
 			for i := range 9 {
 				s.Service.Match = append(s.Service.Match, flaggerv1.HTTPMatchRequest{URI: &flaggerv1.StringMatch{Prefix: fmt.Sprintf("/v%d", i)}})
-				s.Analysis.Match = append(s.Analysis.Match, flaggerv1.HTTPMatchRequest{Headers: map[string]flaggerv1.StringMatch{fmt.Sprintf("h%d", i): {
-					Exact: "x",
-				}}})
+				header := map[string]flaggerv1.StringMatch{fmt.Sprintf("h%d", i): {Exact: "x"}}
+				s.Analysis.Match = append(s.Analysis.Match, flaggerv1.HTTPMatchRequest{Headers: header})
 			}
 		}, "spec.service.match"},
 		"one try is no longer than all": {

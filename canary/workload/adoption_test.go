@@ -45,7 +45,8 @@ func site(t *testing.T, ports []corev1.ServicePort) *fixture {
 			"app":       "podinfo",
 			"component": "web",
 		}, SessionAffinity: corev1.ServiceAffinityClientIP,
-		ExternalTrafficPolicy: corev1.ServiceExternalTrafficPolicyLocal, LoadBalancerClass: ptr.To("internal"), LoadBalancerSourceRanges: []string{
+		ExternalTrafficPolicy: corev1.ServiceExternalTrafficPolicyLocal, LoadBalancerClass: ptr.To("internal"),
+		LoadBalancerSourceRanges: []string{
 			"10.0.0.0/8",
 		}, Ports: ports}})
 	b.canary.Spec.Service.TargetPort = intstr.FromInt32(8080)
@@ -179,7 +180,8 @@ func TestAServiceIsRestoredToWhatItsOwnerHas(t *testing.T) {
 		"one that Flagger took over, by kubectl apply": {func(b *fixture) {
 			b.editService(func(s *corev1.Service) {
 				delete(s.Annotations, originalAnnotation)
-				s.Annotations[corev1.LastAppliedConfigAnnotation] = `{"spec":{"selector":{"app":"podinfo","component":"web"},"ports":[{"name":"web","port":80,"targetPort":"http"}]}}`
+				s.Annotations[corev1.LastAppliedConfigAnnotation] = `{"spec":{"selector":{"app":"podinfo","component":"web"},` +
+					`"ports":[{"name":"web","port":80,"targetPort":"http"}]}}`
 			})
 			before := b.service("podinfo").ResourceVersion
 			b.must(b.observe().EnsureApex(b.t.Context()))

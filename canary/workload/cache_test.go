@@ -250,7 +250,8 @@ func TestAPrimaryThatIsRestoredHasThePodsThatItHad(t *testing.T) {
 // canary was promoted to.
 func TestASnapshotOfAnotherTargetIsNotPromoted(t *testing.T) {
 	other := podinfo("payments:1")
-	other.Name, other.Spec.Selector.MatchLabels["app"], other.Spec.Template.Labels["app"], other.Spec.Replicas = "payments", "payments", "payments", ptr.To(int32(1))
+	other.Name, other.Spec.Replicas = "payments", ptr.To(int32(1))
+	other.Spec.Selector.MatchLabels["app"], other.Spec.Template.Labels["app"] = "payments", "payments"
 	b := newFixture(t, append(world("podinfo:1"), other)...)
 	old := b.observe()
 	b.must(old.Save(t.Context(), old.Revision.Digest))

@@ -52,7 +52,8 @@ func TestAKnativeServiceIsReleasedByItsRevisions(t *testing.T) {
 	svc.Object["status"] = map[string]any{"latestCreatedRevisionName": "podinfo-2"}
 	b.must(b.c.Update(t.Context(), svc))
 	two := b.observe()
-	if two.Primary.Revision != one.Revision.Digest || !two.Primary.Serves() || two.Target.Ready || two.Target.Revision == one.Revision.Digest ||
+	if two.Primary.Revision != one.Revision.Digest || !two.Primary.Serves() ||
+		two.Target.Ready || two.Target.Revision == one.Revision.Digest ||
 		!strings.Contains(two.Target.Why, "ExitCode1: Container failed") || !two.Saved[one.Revision.Digest] {
 		t.Errorf("target %+v, primary %+v", two.Target, two.Primary)
 	}

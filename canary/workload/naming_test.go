@@ -96,7 +96,10 @@ func TestWhatTellsTheTwoCopiesApart(t *testing.T) {
 		"the target was made anew with a label that the primary has, too": {
 			selector: equal(set{"name": "web"}), pods: set{"name": "web", "app": "web"},
 			primary: equal(set{"app": "web-primary"}), primaryPods: set{"app": "web-primary", "name": "web"},
-			want: expect{set{"name": "web", "app": "web"}, set{"app": "web-primary"}, set{"app": "web-primary", "name": "web"}, set{"app": "web-primary", "name": "web"}},
+			want: expect{
+				set{"name": "web", "app": "web"}, set{"app": "web-primary"}, set{"app": "web-primary", "name": "web"},
+				set{"app": "web-primary", "name": "web"},
+			},
 		},
 		"the target was made anew with another value": {
 			selector: equal(set{"app": "site"}), pods: set{"app": "site"},
@@ -105,7 +108,10 @@ func TestWhatTellsTheTwoCopiesApart(t *testing.T) {
 		},
 		"the target was made anew without what the primary must have": {
 			selector: equal(set{"app": "web"}), pods: set{"app": "web"},
-			primary:     &metav1.LabelSelector{MatchLabels: set{"app": "web-primary"}, MatchExpressions: []metav1.LabelSelectorRequirement{in("tier", "a", "b")}},
+			primary: &metav1.LabelSelector{
+				MatchLabels:      set{"app": "web-primary"},
+				MatchExpressions: []metav1.LabelSelectorRequirement{in("tier", "a", "b")},
+			},
 			primaryPods: set{"app": "web-primary", "tier": "a"},
 			want:        expect{set{"app": "web"}, set{"app": "web-primary"}, set{"app": "web-primary"}, set{"app": "web-primary", "tier": "a"}},
 		},
@@ -157,9 +163,15 @@ func TestWorkloadsThatShareLabels(t *testing.T) {
 		want          string // part of the refusal; empty is none
 		wantStuck     bool
 	}{
-		"another component": {target: shop("podinfo", web, web), other: shop("worker", set{"app": "shop", "component": "worker"}, set{"app": "shop", "component": "worker"})},
-		"a selector that says too little": {target: shop("podinfo", set{"app": "shop"}, web), other: shop("worker", set{"component": "worker"}, set{"app": "shop", "component": "worker"}),
-			want: "pods of deployment worker.test have all labels that those of deployment podinfo.test are selected by (app=shop)"},
+		"another component": {
+			target: shop("podinfo", web, web),
+			other:  shop("worker", set{"app": "shop", "component": "worker"}, set{"app": "shop", "component": "worker"}),
+		},
+		"a selector that says too little": {
+			target: shop("podinfo", set{"app": "shop"}, web),
+			other:  shop("worker", set{"component": "worker"}, set{"app": "shop", "component": "worker"}),
+			want:   "pods of deployment worker.test have all labels that those of deployment podinfo.test are selected by (app=shop)",
+		},
 		"one that is stopped": {target: shop("podinfo", web, web), other: func() *appsv1.Deployment {
 			d := shop("old", web, web)
 			d.Spec.Replicas = ptr.To(int32(0))
@@ -167,8 +179,10 @@ func TestWorkloadsThatShareLabels(t *testing.T) {
 		}()},
 		"one that has the primary's labels": {target: shop("podinfo", web, web), want: "deployment other.test",
 			other: shop("other", set{"app": "shop-primary"}, set{"app": "shop-primary", "component": "web"})},
-		"one that comes in mid-release": {target: shop("podinfo", web, web), other: shop("other", web, web), phase: flaggerv1.CanaryPhaseProgressing,
-			want: "deployment other.test", wantStuck: true},
+		"one that comes in mid-release": {
+			target: shop("podinfo", web, web), other: shop("other", web, web), phase: flaggerv1.CanaryPhaseProgressing,
+			want: "deployment other.test", wantStuck: true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newFixture(t, tc.target, tc.other)
@@ -211,7 +225,8 @@ func TestAnEditedSelectorIsNoOutage(t *testing.T) {
 	}
 	b.primary()
 	ensure()
-	if diff := cmp.Diff([]set{{"app": "podinfo-primary", "name": "podinfo-primary"}, {"app": "podinfo-primary", "name": "podinfo-primary"}, {"name": "podinfo"}}, selects()); diff != "" {
+	own := set{"app": "podinfo-primary", "name": "podinfo-primary"}
+	if diff := cmp.Diff([]set{own, own, {"name": "podinfo"}}, selects()); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -250,7 +265,10 @@ func TestServicesAreNotLedToPodsThatAreNotThere(t *testing.T) {
 }
 
 func TestAPrimaryIsMadeAgainWithoutATarget(t *testing.T) {
-	for name, selector := range map[string]map[string]any{"a snapshot": {"matchLabels": map[string]any{"app": "podinfo"}}, "a snapshot of an earlier version": nil} {
+	for name, selector := range map[string]map[string]any{
+		"a snapshot":                       {"matchLabels": map[string]any{"app": "podinfo"}},
+		"a snapshot of an earlier version": nil,
+	} {
 		t.Run(name, func(t *testing.T) {
 			b := newFixture(t, world("podinfo:1")...)
 			p := b.observe()
@@ -261,7 +279,8 @@ func TestAPrimaryIsMadeAgainWithoutATarget(t *testing.T) {
 			b.must(b.c.Delete(t.Context(), d))
 			b.must(b.observe().SetPrimary(t.Context(), p.Revision.Digest))
 			b.get("podinfo-primary", d)
-			if diff := cmp.Diff(set{"app": "podinfo-primary"}, d.Spec.Selector.MatchLabels); diff != "" || d.Spec.Template.Labels["app"] != "podinfo-primary" {
+			if diff := cmp.Diff(set{"app": "podinfo-primary"}, d.Spec.Selector.MatchLabels); diff != "" ||
+				d.Spec.Template.Labels["app"] != "podinfo-primary" {
 				t.Errorf("%s %v", diff, d.Spec.Template.Labels)
 			}
 		})
@@ -293,30 +312,48 @@ func TestPodsArePlacedAmongTheirOwn(t *testing.T) {
 		given, want selector
 		affine      bool
 	}{
-		"a label with another value than the target's name": {given: selector{MatchLabels: set{"name": "web"}}, want: selector{MatchLabels: set{"name": "web-primary"}}},
+		"a label with another value than the target's name": {
+			given: selector{MatchLabels: set{"name": "web"}}, want: selector{MatchLabels: set{"name": "web-primary"}},
+		},
 		"an expression": {given: selector{MatchExpressions: []metav1.LabelSelectorRequirement{in("name", "web")}},
 			want: selector{MatchExpressions: []metav1.LabelSelectorRequirement{in("name", "web-primary")}}},
 		"one of several": {given: selector{MatchExpressions: []metav1.LabelSelectorRequirement{in("name", "api", "web")}},
 			want: selector{MatchExpressions: []metav1.LabelSelectorRequirement{in("name", "api", "web-primary")}}},
-		"all but the target": {given: selector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "name", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"web"}}}},
-			want: selector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "name", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"web", "web-primary"}}}}},
+		"all but the target": {given: selector{MatchExpressions: []metav1.LabelSelectorRequirement{{
+			Key: "name", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"web"},
+		}}},
+			want: selector{MatchExpressions: []metav1.LabelSelectorRequirement{{
+				Key: "name", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"web", "web-primary"},
+			}}}},
 		"another label of the application": {given: selector{MatchLabels: set{"app.kubernetes.io/name": "site"}},
 			want: selector{MatchLabels: set{"app.kubernetes.io/name": "site", "name": "web-primary"}}},
-		"the target's name under the label of others": {given: selector{MatchLabels: set{"name": "rel-web"}}, want: selector{MatchLabels: set{"name": "rel-web"}}},
-		"more than the target":                        {given: selector{MatchLabels: set{"tier": "front"}}, want: selector{MatchLabels: set{"tier": "front"}}},
-		"other applications":                          {given: selector{MatchLabels: set{"name": "api"}}, want: selector{MatchLabels: set{"name": "api"}}},
-		"together with their own":                     {given: selector{MatchLabels: set{"name": "web"}}, want: selector{MatchLabels: set{"name": "web-primary"}}, affine: true},
-		"together with others":                        {given: selector{MatchLabels: set{"name": "cache"}}, want: selector{MatchLabels: set{"name": "cache"}}, affine: true},
+		"the target's name under the label of others": {
+			given: selector{MatchLabels: set{"name": "rel-web"}}, want: selector{MatchLabels: set{"name": "rel-web"}},
+		},
+		"more than the target": {given: selector{MatchLabels: set{"tier": "front"}}, want: selector{MatchLabels: set{"tier": "front"}}},
+		"other applications":   {given: selector{MatchLabels: set{"name": "api"}}, want: selector{MatchLabels: set{"name": "api"}}},
+		"together with their own": {
+			given: selector{MatchLabels: set{"name": "web"}}, want: selector{MatchLabels: set{"name": "web-primary"}},
+			affine: true,
+		},
+		"together with others": {
+			given: selector{MatchLabels: set{"name": "cache"}}, want: selector{MatchLabels: set{"name": "cache"}},
+			affine: true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pods := set{"name": "web", "app.kubernetes.io/name": "site", "tier": "front"}
 			d := shop("podinfo", set{"name": "web"}, pods)
 			spec, term := &d.Spec.Template.Spec, corev1.PodAffinityTerm{TopologyKey: "zone", LabelSelector: tc.given.DeepCopy()}
 			if tc.affine {
-				spec.Affinity = &corev1.Affinity{PodAffinity: &corev1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{term}}}
+				spec.Affinity = &corev1.Affinity{
+					PodAffinity: &corev1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{term}},
+				}
 			} else {
-				spec.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{term},
-					PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{{PodAffinityTerm: term}}}}
+				spec.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{
+					RequiredDuringSchedulingIgnoredDuringExecution:  []corev1.PodAffinityTerm{term},
+					PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{{PodAffinityTerm: term}},
+				}}
 				spec.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{LabelSelector: tc.given.DeepCopy()}}
 			}
 			b := newFixture(t, d)
@@ -331,7 +368,8 @@ func TestPodsArePlacedAmongTheirOwn(t *testing.T) {
 			} else {
 				anti := spec.Affinity.PodAntiAffinity
 				got = append(got, *anti.RequiredDuringSchedulingIgnoredDuringExecution[0].LabelSelector,
-					*anti.PreferredDuringSchedulingIgnoredDuringExecution[0].PodAffinityTerm.LabelSelector, *spec.TopologySpreadConstraints[0].LabelSelector)
+					*anti.PreferredDuringSchedulingIgnoredDuringExecution[0].PodAffinityTerm.LabelSelector,
+					*spec.TopologySpreadConstraints[0].LabelSelector)
 			}
 			for _, s := range got {
 				if diff := cmp.Diff(tc.want, s); diff != "" {
@@ -345,7 +383,9 @@ func TestPodsArePlacedAmongTheirOwn(t *testing.T) {
 // Flagger looks for the target's name only. Its primaries need no release.
 func TestAPrimaryThatFlaggerPlacedIsRecognised(t *testing.T) {
 	d := shop("podinfo", set{"app": "web"}, set{"app": "web"})
-	d.Spec.Template.Spec.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{LabelSelector: &metav1.LabelSelector{MatchLabels: set{"app": "web"}}}}
+	d.Spec.Template.Spec.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{
+		LabelSelector: &metav1.LabelSelector{MatchLabels: set{"app": "web"}},
+	}}
 	b := newFixture(t, d)
 	b.primary()
 	primary := &appsv1.Deployment{}
@@ -361,7 +401,8 @@ func TestAPrimaryThatFlaggerPlacedIsRecognised(t *testing.T) {
 func TestKEDACountsThePrimarysPods(t *testing.T) {
 	n := namingOf("web", map[string]any{"matchLabels": map[string]any{"app": "app", "component": "web"}}, nil, DefaultSelectorLabels)
 	for given, want := range map[string]string{
-		"app=app": "app=app-primary", "app in (app,other),component=web": "app in (app-primary,other),component=web", "app=other": "app=other", "not a (selector": "not a (selector",
+		"app=app": "app=app-primary", "app in (app,other),component=web": "app in (app-primary,other),component=web",
+		"app=other": "app=other", "not a (selector": "not a (selector",
 	} {
 		if got := n.podSelector(given); got != want {
 			t.Errorf("%s became %s, want %s", given, got, want)

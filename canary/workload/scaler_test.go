@@ -85,7 +85,8 @@ func TestThePrimaryGetsACopyOfTheHPAThatFollowsIt(t *testing.T) {
 	b.get("scale-primary", copied)
 	want := hpa().Spec
 	want.ScaleTargetRef.Name = "podinfo-primary"
-	if diff := cmp.Diff(want, copied.Spec); diff != "" || copied.Labels["team"] != "a" || len(copied.Labels) != 1 || !metav1.IsControlledBy(copied, b.canary) {
+	if diff := cmp.Diff(want, copied.Spec); diff != "" || copied.Labels["team"] != "a" || len(copied.Labels) != 1 ||
+		!metav1.IsControlledBy(copied, b.canary) {
 		t.Errorf("%s %v", diff, copied.ObjectMeta)
 	}
 	first := copied.ResourceVersion
@@ -119,7 +120,8 @@ func TestThePrimaryGetsACopyOfTheScaledObject(t *testing.T) {
 			triggers := object.List(copied.Object, "spec", "triggers")
 			got := []any{object.Map(copied.Object, "spec")["initialCooldownPeriod"], object.Map(copied.Object, "spec", "scaleTargetRef")["name"],
 				object.Map(copied.Object, "spec", "advanced", "horizontalPodAutoscalerConfig")["name"],
-				object.Map(triggers[0], "metadata")["query"], object.Map(triggers[1], "metadata")["topic"], object.Map(triggers[2], "metadata")["podSelector"]}
+				object.Map(triggers[0], "metadata")["query"],
+				object.Map(triggers[1], "metadata")["topic"], object.Map(triggers[2], "metadata")["podSelector"]}
 			want := []any{
 				int64(7),
 				"podinfo-primary",

@@ -169,7 +169,8 @@ func TestWhatSomebodyElseMadeIsNotOverwritten(t *testing.T) {
 			before := tc.theirs.DeepCopyObject().(client.Object)
 			b.get(tc.theirs.GetName(), before)
 			err := tc.do(b)
-			if err == nil || !strings.Contains(err.Error(), tc.want) || !errors.Is(err, ErrTaken) || errors.Is(err, reconcile.TerminalError(nil)) != tc.terminal {
+			if err == nil || !strings.Contains(err.Error(), tc.want) || !errors.Is(err, ErrTaken) ||
+				errors.Is(err, reconcile.TerminalError(nil)) != tc.terminal {
 				t.Errorf("got %v", err)
 			}
 			after := before.DeepCopyObject().(client.Object)
@@ -191,8 +192,10 @@ func TestCopiesThatLostTheirOwnerAreTakenBack(t *testing.T) {
 		b.must(p.EnsureScaler(t.Context()))
 	}
 	make()
-	copies := map[string]client.Object{"podinfo-primary": &appsv1.Deployment{}, "env-primary": &corev1.ConfigMap{}, "token-primary": &corev1.Secret{},
-		"scale-primary": &autoscalingv2.HorizontalPodAutoscaler{}, "podinfo-canary": &corev1.Service{}}
+	copies := map[string]client.Object{
+		"podinfo-primary": &appsv1.Deployment{}, "env-primary": &corev1.ConfigMap{}, "token-primary": &corev1.Secret{},
+		"scale-primary": &autoscalingv2.HorizontalPodAutoscaler{}, "podinfo-canary": &corev1.Service{},
+	}
 	for name, object := range copies {
 		b.own(object, name, "", "")
 	}

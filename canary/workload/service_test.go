@@ -53,7 +53,8 @@ func TestAServiceIsReleasedAsTwoCopies(t *testing.T) {
 	b.must(b.c.Update(t.Context(), target))
 	two := b.observe()
 	b.must(two.EnsureServices(t.Context()))
-	if two.Primary.Revision != one.Revision.Digest || two.Revision.Digest == one.Revision.Digest || !two.Target.Serves() || !two.Primary.Ready {
+	if two.Primary.Revision != one.Revision.Digest || two.Revision.Digest == one.Revision.Digest || !two.Target.Serves() ||
+		!two.Primary.Ready {
 		t.Errorf("target %+v, primary %+v", two.Target, two.Primary)
 	}
 	got := []string{b.service("podinfo-primary").Spec.Selector["version"], b.service("podinfo-canary").Spec.Selector["version"]}

@@ -157,7 +157,8 @@ func TestAStatefulSetIsTwoHalves(t *testing.T) {
 func TestWhatAStatefulSetsPodsAreMadeOf(t *testing.T) {
 	b := database(t, "111", nil)
 	p := b.observe()
-	if p.Target.Images[0] != "db:2" || p.Primary.Images[0] != "db:1" || p.Primary.Revision == p.Target.Revision || !strings.HasPrefix(p.Primary.Revision, canary.DigestPrefix) {
+	if p.Target.Images[0] != "db:2" || p.Primary.Images[0] != "db:1" || p.Primary.Revision == p.Target.Revision ||
+		!strings.HasPrefix(p.Primary.Revision, canary.DigestPrefix) {
 		t.Fatalf("target %+v, primary %+v", p.Target, p.Primary)
 	}
 	set := &appsv1.StatefulSet{}

@@ -107,7 +107,8 @@ func TestWithoutAClusterCommandsSayWhatNamesOne(t *testing.T) {
 			t.Errorf("sluice %s: %v", strings.Join(line, " "), r.Err)
 		}
 	}
-	if r := command.Run(t, newRoot("sluice"), "", "get", "images", "--server", "http://127.0.0.1:1"); r.Err == nil || errors.Is(r.Err, cluster.ErrUnconfigured) {
+	r := command.Run(t, newRoot("sluice"), "", "get", "images", "--server", "http://127.0.0.1:1")
+	if r.Err == nil || errors.Is(r.Err, cluster.ErrUnconfigured) {
 		t.Errorf("with --server: %v", r.Err)
 	}
 }

@@ -161,7 +161,9 @@ func TestWhatIsMissingIsSaidInTermsOfWhatToType(t *testing.T) {
 	tests := map[string]struct{ server, line, want string }{
 		"an object that is not there": {canaryServer, "canary get other -n apps",
 			"there is no Canary other in namespace apps: list them with kubectl get canary -A, choose a namespace with -n"},
-		"a kind that is not installed": {imageServer, "canary get podinfo -n apps", "the cluster does not serve Canary: install the CRDs of config/crd"},
+		"a kind that is not installed": {
+			imageServer, "canary get podinfo -n apps", "the cluster does not serve Canary: install the CRDs of config/crd",
+		},
 		"a command that makes no sense": {canaryServer, "canary retry podinfo -n apps",
 			"there is nothing to retry: apps/podinfo has not failed; it is Progressing"},
 	}

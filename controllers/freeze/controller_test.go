@@ -84,7 +84,9 @@ func TestTheStatusSaysWhetherAFreezeIsInForce(t *testing.T) {
 			wantMessage: "in force by window incident, until 2026-03-02T14:00:00Z",
 		},
 		"a window that cannot be understood freezes, and is named": {
-			spec:       sluicev1.FreezeSpec{Windows: []sluicev1.Window{{Name: "nightly", Kind: sluicev1.WindowDeny, Cron: "0 0 31 2 *", Until: "06:00"}}},
+			spec: sluicev1.FreezeSpec{Windows: []sluicev1.Window{{
+				Name: "nightly", Kind: sluicev1.WindowDeny, Cron: "0 0 31 2 *", Until: "06:00",
+			}}},
 			want:       sluicev1.FreezeStatus{Active: true, Pipelines: 3},
 			wantErrors: []string{`spec.windows: invalid window "nightly"`, "are frozen"},
 		},

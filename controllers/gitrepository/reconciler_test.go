@@ -124,14 +124,16 @@ func TestArtifactFollowsTheBranch(t *testing.T) {
 		t.Errorf("artifact is %+v", a)
 	}
 	want := []reconciler.Event{{
-		Type: corev1.EventTypeNormal, Reason: "NewArtifact", Message: "stored artifact for commit '" + f.repo.Git("log", "-1", "--format=%s", "main") + "'",
+		Type: corev1.EventTypeNormal, Reason: "NewArtifact",
+		Message:  "stored artifact for commit '" + f.repo.Git("log", "-1", "--format=%s", "main") + "'",
 		Metadata: map[string]string{"source.toolkit.fluxcd.io/revision": revision, "source.toolkit.fluxcd.io/digest": a.Digest},
 	}}
 	if diff := cmp.Diff(want, result.Events); diff != "" {
 		t.Error(diff)
 	}
 	condition := apimeta.FindStatusCondition(f.obj.Status.Conditions, sourcev1.ArtifactInStorageCondition)
-	if condition == nil || condition.Status != metav1.ConditionTrue || condition.Message != result.Message || condition.ObservedGeneration != 1 {
+	if condition == nil || condition.Status != metav1.ConditionTrue || condition.Message != result.Message ||
+		condition.ObservedGeneration != 1 {
 		t.Errorf("condition is %+v", condition)
 	}
 
@@ -302,9 +304,10 @@ func TestFailures(t *testing.T) {
 			reason: sourcev1.AuthenticationFailedReason, says: "failed to get secret 'apps/none'", condition: sourcev1.FetchFailedCondition,
 		},
 		"refused credentials": {
-			server: []gitserver.Option{gitserver.WithBasicAuth("user", "other")},
-			spoil:  func(f *fixture) { f.obj.Spec.SecretRef = &meta.LocalObjectReference{Name: "creds"} },
-			reason: sourcev1.AuthenticationFailedReason, says: "refuses the credentials: status 401 Unauthorized; the credentials are those of Secret apps/creds, spec.secretRef",
+			server:    []gitserver.Option{gitserver.WithBasicAuth("user", "other")},
+			spoil:     func(f *fixture) { f.obj.Spec.SecretRef = &meta.LocalObjectReference{Name: "creds"} },
+			reason:    sourcev1.AuthenticationFailedReason,
+			says:      "refuses the credentials: status 401 Unauthorized; the credentials are those of Secret apps/creds, spec.secretRef",
 			condition: sourcev1.FetchFailedCondition,
 		},
 		"no credentials where some are needed": {
@@ -374,15 +377,18 @@ func TestFailures(t *testing.T) {
 		},
 		"a range that is none": {
 			spoil:  func(f *fixture) { f.obj.Spec.Reference.SemVer = "one" },
-			reason: sourcev1.GitOperationFailedReason, says: "spec.ref: invalid reference: semver", terminal: true, condition: sourcev1.FetchFailedCondition,
+			reason: sourcev1.GitOperationFailedReason, says: "spec.ref: invalid reference: semver",
+			terminal: true, condition: sourcev1.FetchFailedCondition,
 		},
 		"a short commit": {
 			spoil:  func(f *fixture) { f.obj.Spec.Reference.Commit = "abc" },
-			reason: sourcev1.GitOperationFailedReason, says: "spec.ref: invalid reference: commit", terminal: true, condition: sourcev1.FetchFailedCondition,
+			reason: sourcev1.GitOperationFailedReason, says: "spec.ref: invalid reference: commit",
+			terminal: true, condition: sourcev1.FetchFailedCondition,
 		},
 		"a GitHub App without its data": {
 			spoil:  func(f *fixture) { f.obj.Spec.Provider = sourcev1.GitProviderGitHub },
-			reason: sourcev1.InvalidProviderConfigurationReason, says: "secretRef with github app data must be specified", terminal: true, condition: sourcev1.FetchFailedCondition,
+			reason: sourcev1.InvalidProviderConfigurationReason,
+			says:   "secretRef with github app data must be specified", terminal: true, condition: sourcev1.FetchFailedCondition,
 		},
 		"the identity of a cloud for a server of anybody's": {
 			spoil:  func(f *fixture) { f.obj.Spec.Provider = sourcev1.GitProviderAzure },

@@ -202,7 +202,8 @@ func TestAnUnfinishedSearchKeepsTheChoice(t *testing.T) {
 	}
 	f.scan(t)
 	result := f.mustReconcile(t)
-	if result.Progressing || result.Message != message || result.After != pause || result.Events != nil || f.policy.Status.Decision.Unchecked == 0 {
+	if result.Progressing || result.Message != message || result.After != pause || result.Events != nil ||
+		f.policy.Status.Decision.Unchecked == 0 {
 		t.Errorf("got %+v and %+v", result, f.policy.Status.Decision)
 	}
 	if _, after := f.wantChoice(t, "1.0.0"); after != 0 {

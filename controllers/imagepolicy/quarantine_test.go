@@ -26,7 +26,8 @@ func shop(version sluicev1.Version, changes ...func(*sluicev1.Pipeline)) *sluice
 	}
 	version.Artifact = "api"
 	p.Status.Quarantined = []sluicev1.Quarantine{{
-		Bundle: sluicev1.Bundle{ID: "1", Versions: []sluicev1.Version{version, {Artifact: "web", Tag: "1.0.0"}}}, Reason: "Canary apps/app failed",
+		Bundle: sluicev1.Bundle{ID: "1", Versions: []sluicev1.Version{version, {Artifact: "web", Tag: "1.0.0"}}},
+		Reason: "Canary apps/app failed",
 	}}
 	for _, change := range changes {
 		change(p)
@@ -52,12 +53,18 @@ func TestVersionsInQuarantineAreNotChosen(t *testing.T) {
 			version: digest, policy: func(p *imagev1.ImagePolicy) { p.Spec.DigestReflectionPolicy = imagev1.ReflectIfNotPresent },
 			want: "1.0.0", wantWhy: "in quarantine by pipeline apps/shop: Canary apps/app failed",
 		},
-		"a digest, of a policy that reflects none": {version: digest, want: "1.0.0", wantWhy: "in quarantine by pipeline apps/shop: Canary apps/app failed"},
-		"a digest under another tag":               {version: sluicev1.Version{Tag: "rc", Digest: "PUSHED"}, want: "1.0.0", wantWhy: "in quarantine by pipeline apps/shop: Canary apps/app failed"},
-		"but what its tag was moved to is":         {version: sluicev1.Version{Tag: "1.1.0", Digest: "sha256:0"}, want: "1.1.0"},
+		"a digest, of a policy that reflects none": {
+			version: digest, want: "1.0.0", wantWhy: "in quarantine by pipeline apps/shop: Canary apps/app failed",
+		},
+		"a digest under another tag": {
+			version: sluicev1.Version{Tag: "rc", Digest: "PUSHED"}, want: "1.0.0",
+			wantWhy: "in quarantine by pipeline apps/shop: Canary apps/app failed",
+		},
+		"but what its tag was moved to is": {version: sluicev1.Version{Tag: "1.1.0", Digest: "sha256:0"}, want: "1.1.0"},
 		"when its time is over neither": {
 			version: tag, pipeline: quarantined(func(q *sluicev1.Quarantine) { q.Until = &until }),
-			want: "1.0.0", wantWhy: "in quarantine by pipeline apps/shop: Canary apps/app failed (people may promote it from 2026-11-02T12:00:00Z on)",
+			want:    "1.0.0",
+			wantWhy: "in quarantine by pipeline apps/shop: Canary apps/app failed (people may promote it from 2026-11-02T12:00:00Z on)",
 		},
 		"but one that somebody put back is": {
 			version: tag, pipeline: quarantined(func(q *sluicev1.Quarantine) { q.Overridden = true }), want: "1.1.0",

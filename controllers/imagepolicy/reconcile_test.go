@@ -234,8 +234,9 @@ func TestWhatStandsInTheWay(t *testing.T) {
 			arrange:    func(*testing.T, *fixture) {},
 			wantReason: imagev1.DependencyNotReadyReason, wantMessage: "ImageRepository apps/app was not scanned yet"},
 		"no tag qualifies": {
-			arrange:    func(t *testing.T, f *fixture) { f.push(t, "2.0.0") },
-			wantReason: "Failure", wantMessage: "unable to determine latest tag: the only tag does not qualify for semver 1.x: 1 outside the range (2.0.0)"},
+			arrange:     func(t *testing.T, f *fixture) { f.push(t, "2.0.0") },
+			wantReason:  "Failure",
+			wantMessage: "unable to determine latest tag: the only tag does not qualify for semver 1.x: 1 outside the range (2.0.0)"},
 		"the range is broken": {
 			arrange:    func(_ *testing.T, f *fixture) { f.policy.Spec.Policy.SemVer.Range = "*-*" },
 			wantReason: imagev1.InvalidPolicyReason, wantMessage: "spec.policy.semver", wantTerminal: true},

@@ -52,7 +52,8 @@ func (s signer) secret(t *testing.T) *corev1.Secret {
 // sign leaves a signature of the digest under the tag where cosign keeps it.
 func (s signer) sign(t *testing.T, f *fixture, digest string) {
 	t.Helper()
-	payload := fmt.Appendf(nil, `{"critical":{"identity":{"docker-reference":"%s/app"},"image":{"docker-manifest-digest":"%s"},"type":"cosign container image signature"},"optional":null}`, f.host, digest)
+	payload := fmt.Appendf(nil, `{"critical":{"identity":{"docker-reference":"%s/app"},"image":{"docker-manifest-digest":"%s"},`+
+		`"type":"cosign container image signature"},"optional":null}`, f.host, digest)
 	sum := sha256.Sum256(payload)
 	signature, err := ecdsa.SignASN1(rand.Reader, s.PrivateKey, sum[:])
 	if err != nil {
@@ -103,7 +104,8 @@ func TestASignatureThatComesLaterIsFound(t *testing.T) {
 	f, key := verifying(t)
 	digest := f.push(t, "1.0.0")
 	_, err := f.reconcile()
-	if err == nil || f.Reason(err) != imagev1.VerificationErrorReason || !strings.Contains(err.Error(), "1 without a valid signature (1.0.0)") {
+	if err == nil || f.Reason(err) != imagev1.VerificationErrorReason ||
+		!strings.Contains(err.Error(), "1 without a valid signature (1.0.0)") {
 		t.Fatalf("got %v", err)
 	}
 	key.sign(t, f, digest)

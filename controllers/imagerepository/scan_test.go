@@ -92,7 +92,8 @@ func TestAListNearItsBudgetIsToldOf(t *testing.T) {
 		if (said != nil) != want {
 			t.Errorf("of %d tags: %+v", most, said)
 		}
-		if said != nil && (said.Status != metav1.ConditionTrue || said.ObservedGeneration != f.repo.Generation || !strings.Contains(said.Message, "lists 6 of at most")) {
+		if said != nil && (said.Status != metav1.ConditionTrue || said.ObservedGeneration != f.repo.Generation ||
+			!strings.Contains(said.Message, "lists 6 of at most")) {
 			t.Errorf("got %+v", said)
 		}
 	}

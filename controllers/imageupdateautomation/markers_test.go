@@ -86,7 +86,8 @@ func TestSkippedMarkersAreToldAgainWhenOthersAre(t *testing.T) {
 		if told := skippedMessages(t, result); len(told) != step.told {
 			t.Errorf("%s: events %q, want %d", step.name, told, step.told)
 		}
-		if rest := strings.TrimPrefix(result.Message, "repository up-to-date"); !strings.HasPrefix(rest, step.message) || step.message == "" && rest != "" {
+		if rest := strings.TrimPrefix(result.Message, "repository up-to-date"); !strings.HasPrefix(rest, step.message) ||
+			step.message == "" && rest != "" {
 			t.Errorf("%s: Ready says %q, want %q", step.name, result.Message, step.message)
 		}
 	}

@@ -75,7 +75,8 @@ func TestAutomationsWroteTheNewestOverTheVersionOfAStage(t *testing.T) {
 			if err := f.Client.Delete(t.Context(), p); err != nil {
 				t.Fatal(err)
 			}
-			if result := f.succeeded(t, a); result.Message != "repository up-to-date" || !strings.Contains(f.repo.File("main", "production/a.yaml"), "app:2") {
+			if result := f.succeeded(t, a); result.Message != "repository up-to-date" ||
+				!strings.Contains(f.repo.File("main", "production/a.yaml"), "app:2") {
 				t.Errorf("without the pipeline Ready says %q", result.Message)
 			}
 		})

@@ -88,7 +88,8 @@ func TestAnUpdateThatWasRevertedIsHeldUntilItIsReleased(t *testing.T) {
 			by := f.repo.Commit("main", map[string]string{"a.yaml": markedFile})
 
 			told := f.reconciled(t, a)
-			if len(told) != 2 || !strings.HasPrefix(told[0], "Warning UpdateHeld: commit '"+by[:7]+"' reverted the update of policy 'app' to 'app:2'") ||
+			if len(told) != 2 ||
+				!strings.HasPrefix(told[0], "Warning UpdateHeld: commit '"+by[:7]+"' reverted the update of policy 'app' to 'app:2'") ||
 				!strings.Contains(told[1], "repository up-to-date; holding app:2 of policy 'app', which commit "+by[:7]+" reverted") {
 				t.Errorf("told %q", told)
 			}
@@ -337,7 +338,8 @@ func TestARejectedPushIsToldOnceForEachReason(t *testing.T) {
 		"one with the commit that was made": {`read old new ref; echo "commit $new of $ref has no ticket; see /c/$(echo $new | cut -c1-10)" >&2`,
 			"commit the commit of refs/heads/main has no ticket; see /c/the commit", true},
 		"one with the time, a request and a folder": {
-			`echo "$(date -u +%Y-%m-%dT%H:%M:%S.%NZ) $(date) frozen, in objects/tmp_objdir-incoming-$(date +%N | tr 0-9 a-j), $(cat /proc/sys/kernel/random/uuid)" >&2`,
+			`echo "$(date -u +%Y-%m-%dT%H:%M:%S.%NZ) $(date) frozen, in objects/tmp_objdir-incoming-$(date +%N | ` +
+				`tr 0-9 a-j), $(cat /proc/sys/kernel/random/uuid)" >&2`,
 			"now now frozen, in objects/incoming, ...", true},
 		"another reason each time": {`echo "declined by rule $(cat /proc/sys/kernel/random/uuid | cut -c1-6)" >&2`, "declined by rule", false},
 	}
@@ -378,8 +380,10 @@ func TestMarkersThatWouldBreakWhatTheyAreInAreToldOnce(t *testing.T) {
 	f.repo.Commit("main", map[string]string{
 		"kustomization.yaml": "images:\n- newTag: \"1\"" + marker, "secret.yaml": "image: app:1" + marker + "sops:\n  mac: x\n",
 	})
-	const tag = `kustomization.yaml:2: skipped: the field holds a tag, for which the marker has to end with :tag (marker "apps:app" of policy 'app' in namespace 'apps')`
-	const secret = `secret.yaml:1: skipped: the value is encrypted with SOPS, or covered by its MAC: nobody could decrypt the file any more (marker "apps:app" of policy 'app' in namespace 'apps')`
+	const tag = `kustomization.yaml:2: skipped: the field holds a tag, for which the marker has to end with ` +
+		`:tag (marker "apps:app" of policy 'app' in namespace 'apps')`
+	const secret = `secret.yaml:1: skipped: the value is encrypted with SOPS, or covered by its MAC: ` +
+		`nobody could decrypt the file any more (marker "apps:app" of policy 'app' in namespace 'apps')`
 	told := func(result reconciler.Result) (events []string) {
 		for _, e := range result.Events {
 			if e.Reason == imagev1.MarkerHeldReason {

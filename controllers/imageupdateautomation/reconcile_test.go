@@ -111,14 +111,20 @@ func TestReconcileAppliesOnlyPoliciesThatCount(t *testing.T) {
 		selects *metav1.LabelSelector
 		want    string
 	}{
-		"a ready one counts":               {func(*imagev1.ImagePolicy) {}, nil, "app:2"},
-		"one that failed since does not":   {func(p *imagev1.ImagePolicy) { p.Status.Conditions[0].Status = metav1.ConditionFalse }, nil, "app:1"},
+		"a ready one counts": {func(*imagev1.ImagePolicy) {}, nil, "app:2"},
+		"one that failed since does not": {
+			func(p *imagev1.ImagePolicy) { p.Status.Conditions[0].Status = metav1.ConditionFalse }, nil, "app:1",
+		},
 		"one with another spec does not":   {func(p *imagev1.ImagePolicy) { p.Generation++ }, nil, "app:1"},
 		"a suspended one keeps its choice": {func(p *imagev1.ImagePolicy) { p.Generation++; p.Spec.Suspend = true }, nil, "app:2"},
 		"one without a choice does not":    {func(p *imagev1.ImagePolicy) { p.Status.LatestRef = nil }, nil, "app:1"},
 		"one of another namespace never":   {func(p *imagev1.ImagePolicy) { p.Namespace = "others" }, nil, "app:1"},
-		"a selected one counts":            {func(*imagev1.ImagePolicy) {}, &metav1.LabelSelector{MatchLabels: map[string]string{"app": "app"}}, "app:2"},
-		"one that is not selected never":   {func(*imagev1.ImagePolicy) {}, &metav1.LabelSelector{MatchLabels: map[string]string{"app": "x"}}, "app:1"},
+		"a selected one counts": {
+			func(*imagev1.ImagePolicy) {}, &metav1.LabelSelector{MatchLabels: map[string]string{"app": "app"}}, "app:2",
+		},
+		"one that is not selected never": {
+			func(*imagev1.ImagePolicy) {}, &metav1.LabelSelector{MatchLabels: map[string]string{"app": "x"}}, "app:1",
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -147,7 +153,8 @@ func TestReconcilePushesToAnotherBranchWithoutAHint(t *testing.T) {
 	if f.repo.Head("updates^") != base || f.repo.Head("main") != base {
 		t.Error("the commit is not on a new branch that starts at main")
 	}
-	if len(*f.woken) != 0 || a.Status.ObservedSourceRevision != "refs/heads/main@sha1:"+base || a.Status.LastPushBase != base || a.Status.LastPushCommit != f.repo.Head("updates") {
+	if len(*f.woken) != 0 || a.Status.ObservedSourceRevision != "refs/heads/main@sha1:"+base || a.Status.LastPushBase != base ||
+		a.Status.LastPushCommit != f.repo.Head("updates") {
 		t.Errorf("woken %v, status %+v", *f.woken, a.Status)
 	}
 }
@@ -162,19 +169,40 @@ func TestReconcileRefusesAndFails(t *testing.T) {
 		reason   string
 		says     string
 	}{
-		"another kind of source":  {auto: func(a *auto) { a.Spec.SourceRef.Kind = "Bucket" }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "'Bucket' not supported"},
-		"another group of source": {auto: func(a *auto) { a.Spec.SourceRef.APIVersion = "example.com/v1" }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.sourceRef"},
-		"no git":                  {auto: func(a *auto) { a.Spec.GitSpec = nil }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git"},
-		"another strategy":        {auto: func(a *auto) { a.Spec.Update = &imagev1.UpdateStrategy{Strategy: "Magic"} }, terminal: true, reason: imagev1.InvalidUpdateStrategyReason, says: `"Magic"`},
-		"another kind of key":     {auto: func(a *auto) { a.Spec.GitSpec.Commit.SigningKey = &imagev1.SigningKey{Type: "x"} }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.commit.signingKey.type"},
+		"another kind of source": {
+			auto: func(a *auto) { a.Spec.SourceRef.Kind = "Bucket" }, terminal: true,
+			reason: imagev1.InvalidSourceConfigReason, says: "'Bucket' not supported",
+		},
+		"another group of source": {
+			auto: func(a *auto) { a.Spec.SourceRef.APIVersion = "example.com/v1" }, terminal: true,
+			reason: imagev1.InvalidSourceConfigReason, says: "spec.sourceRef",
+		},
+		"no git": {
+			auto: func(a *auto) { a.Spec.GitSpec = nil }, terminal: true, reason: imagev1.InvalidSourceConfigReason,
+			says: "spec.git",
+		},
+		"another strategy": {
+			auto: func(a *auto) { a.Spec.Update = &imagev1.UpdateStrategy{Strategy: "Magic"} }, terminal: true,
+			reason: imagev1.InvalidUpdateStrategyReason, says: `"Magic"`,
+		},
+		"another kind of key": {
+			auto: func(a *auto) { a.Spec.GitSpec.Commit.SigningKey = &imagev1.SigningKey{Type: "x"} }, terminal: true,
+			reason: imagev1.InvalidSourceConfigReason, says: "spec.git.commit.signingKey.type",
+		},
 		"a key that is not there": {auto: func(a *auto) {
 			a.Spec.GitSpec.Commit.SigningKey = &imagev1.SigningKey{SecretRef: meta.LocalObjectReference{Name: "key"}}
 		}, reason: imagev1.SourceManagerFailedReason, says: "secret apps/key"},
 		"a Secret without a key": {auto: func(a *auto) {
 			a.Spec.GitSpec.Commit.SigningKey = &imagev1.SigningKey{Type: "ssh", SecretRef: meta.LocalObjectReference{Name: "git"}}
 		}, reason: imagev1.SourceManagerFailedReason, says: "no key 'identity'"},
-		"another grouping":            {auto: func(a *auto) { a.Spec.GitSpec.Commit.Per = "file" }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.commit.per"},
-		"a refspec of another branch": {auto: func(a *auto) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Refspec: "a:b"} }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.push.refspec: the source refs/heads/a"},
+		"another grouping": {
+			auto: func(a *auto) { a.Spec.GitSpec.Commit.Per = "file" }, terminal: true,
+			reason: imagev1.InvalidSourceConfigReason, says: "spec.git.commit.per",
+		},
+		"a refspec of another branch": {
+			auto: func(a *auto) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Refspec: "a:b"} }, terminal: true,
+			reason: imagev1.InvalidSourceConfigReason, says: "spec.git.push.refspec: the source refs/heads/a",
+		},
 		"a push branch with a blank": {auto: func(a *auto) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Branch: "a b"} },
 			terminal: true, reason: imagev1.InvalidSourceConfigReason, says: `spec.git.push.branch: invalid reference: branch "a b"`},
 		"a push branch with two dots": {auto: func(a *auto) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Branch: "a..b"} },
@@ -182,27 +210,47 @@ func TestReconcileRefusesAndFails(t *testing.T) {
 		"a checkout of no branch": {auto: func(a *auto) {
 			a.Spec.GitSpec.Checkout = &imagev1.GitCheckoutSpec{Reference: imagev1.GitReference{Branch: "x.lock"}}
 		}, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.checkout.ref"},
-		"a refspec that is none":               {auto: func(a *auto) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Refspec: "main"} }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.push.refspec"},
-		"push options that the server refuses": {auto: func(a *auto) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Options: map[string]string{"a": "b"}} }, reason: imagev1.GitOperationFailedReason, says: "does not accept push options"},
+		"a refspec that is none": {
+			auto: func(a *auto) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Refspec: "main"} }, terminal: true,
+			reason: imagev1.InvalidSourceConfigReason, says: "spec.git.push.refspec",
+		},
+		"push options that the server refuses": {
+			auto:   func(a *auto) { a.Spec.GitSpec.Push = &imagev1.PushSpec{Options: map[string]string{"a": "b"}} },
+			reason: imagev1.GitOperationFailedReason, says: "does not accept push options",
+		},
 		"a tag to start from": {auto: func(a *auto) {
 			a.Spec.GitSpec.Checkout = &imagev1.GitCheckoutSpec{Reference: imagev1.GitReference{Tag: "v1"}}
 		}, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "push spec not provided"},
-		"a semver that is none": {repo: func(r *repo) { r.Spec.Reference.SemVer = "x y" }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "semver"},
+		"a semver that is none": {
+			repo: func(r *repo) { r.Spec.Reference.SemVer = "x y" }, terminal: true,
+			reason: imagev1.InvalidSourceConfigReason, says: "semver",
+		},
 		"a selector that is none": {auto: func(a *auto) {
 			a.Spec.PolicySelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "?"}}}
 		}, terminal: true, reason: imagev1.InvalidPolicySelectorReason, says: "spec.policySelector"},
-		"a removed template field": {auto: func(a *auto) { a.Spec.GitSpec.Commit.MessageTemplate = "{{ range .Updated.Images }}{{ end }}" }, terminal: true, reason: imagev1.RemovedTemplateFieldReason, says: "'.Updated'"},
+		"a removed template field": {
+			auto:     func(a *auto) { a.Spec.GitSpec.Commit.MessageTemplate = "{{ range .Updated.Images }}{{ end }}" },
+			terminal: true, reason: imagev1.RemovedTemplateFieldReason, says: "'.Updated'",
+		},
 		"another removed field": {auto: func(a *auto) {
 			a.Spec.GitSpec.Commit.MessageTemplate = "{{ range .Changed.Changes }}{{ $.Changed.ImageResult }}{{ end }}"
 		}, terminal: true, reason: imagev1.RemovedTemplateFieldReason, says: "'.Changed.ImageResult'"},
-		"a template that is none":     {auto: func(a *auto) { a.Spec.GitSpec.Commit.MessageTemplate = "{{" }, terminal: true, reason: imagev1.GitOperationFailedReason, says: "spec.git.commit.messageTemplate"},
-		"a template with environment": {auto: func(a *auto) { a.Spec.GitSpec.Commit.MessageTemplate = `{{ env "HOME" }}` }, terminal: true, reason: imagev1.GitOperationFailedReason, says: `"env" not defined`},
+		"a template that is none": {
+			auto: func(a *auto) { a.Spec.GitSpec.Commit.MessageTemplate = "{{" }, terminal: true,
+			reason: imagev1.GitOperationFailedReason, says: "spec.git.commit.messageTemplate",
+		},
+		"a template with environment": {
+			auto: func(a *auto) { a.Spec.GitSpec.Commit.MessageTemplate = `{{ env "HOME" }}` }, terminal: true,
+			reason: imagev1.GitOperationFailedReason, says: `"env" not defined`,
+		},
 		"a template that never ends": {auto: func(a *auto) {
 			a.Spec.GitSpec.Commit.MessageTemplate = `{{ repeat 1000000000000 "x" }}`
-		}, terminal: true, reason: imagev1.GitOperationFailedReason, says: "spec.git.commit.messageTemplate: executing the commit message template: the template exceeds"},
+		}, terminal: true, reason: imagev1.GitOperationFailedReason,
+			says: "spec.git.commit.messageTemplate: executing the commit message template: the template exceeds"},
 		"a template that never ends once there are changes": {auto: func(a *auto) {
 			a.Spec.GitSpec.Commit.MessageTemplate = `{{ range .Changed.Changes }}{{ range 10000000 }}{{ end }}{{ end }}`
-		}, terminal: true, reason: imagev1.GitOperationFailedReason, says: "spec.git.commit.messageTemplate: executing the commit message template: the template exceeds"},
+		}, terminal: true, reason: imagev1.GitOperationFailedReason,
+			says: "spec.git.commit.messageTemplate: executing the commit message template: the template exceeds"},
 		"a template with a field that there is not": {auto: func(a *auto) { a.Spec.GitSpec.Commit.MessageTemplate = "{{ .Changed.Nope }}" },
 			terminal: true, reason: imagev1.GitOperationFailedReason, says: "spec.git.commit.messageTemplate: executing"},
 		"an address that is none": {auto: func(a *auto) { a.Spec.GitSpec.Commit.Author.Email = "not a mail" },
@@ -213,14 +261,37 @@ func TestReconcileRefusesAndFails(t *testing.T) {
 			terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.git.commit.signingKey.secretRef.name is empty"},
 		"a path outside of the repository": {auto: func(a *auto) { a.Spec.Update = &imagev1.UpdateStrategy{Path: "../../etc"} },
 			terminal: true, reason: imagev1.InvalidUpdateStrategyReason, says: `spec.update.path: "../../etc" is outside of the repository`},
-		"an identity without its Secret": {repo: func(r *repo) { r.Spec.Provider, r.Spec.SecretRef = "github", nil }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "github app data"},
-		"a proxy that is not there":      {repo: func(r *repo) { r.Spec.ProxySecretRef = &meta.LocalObjectReference{Name: "p"} }, reason: imagev1.SourceManagerFailedReason, says: "spec.proxySecretRef"},
-		"another transport":              {repo: func(r *repo) { r.Spec.URL = "ftp://example.com/app" }, terminal: true, reason: imagev1.InvalidSourceConfigReason, says: "spec.url"},
-		"a source that is not there":     {auto: func(a *auto) { a.Spec.SourceRef.Name = "none" }, reason: imagev1.SourceManagerFailedReason, says: "GitRepository apps/none"},
-		"a secret that is not there":     {repo: func(r *repo) { r.Spec.SecretRef.Name = "none" }, reason: imagev1.SourceManagerFailedReason, says: "secret 'apps/none'"},
-		"no credentials":                 {repo: func(r *repo) { r.Spec.SecretRef = nil }, reason: imagev1.GitOperationFailedReason, says: "set spec.secretRef"},
-		"a branch that is not there":     {repo: func(r *repo) { r.Spec.Reference.Branch = "none" }, reason: imagev1.GitOperationFailedReason, says: "none"},
-		"a path that is not there":       {auto: func(a *auto) { a.Spec.Update = &imagev1.UpdateStrategy{Path: "none"} }, reason: imagev1.UpdateFailedReason, says: "none"},
+		"an identity without its Secret": {
+			repo: func(r *repo) { r.Spec.Provider, r.Spec.SecretRef = "github", nil }, terminal: true,
+			reason: imagev1.InvalidSourceConfigReason, says: "github app data",
+		},
+		"a proxy that is not there": {
+			repo:   func(r *repo) { r.Spec.ProxySecretRef = &meta.LocalObjectReference{Name: "p"} },
+			reason: imagev1.SourceManagerFailedReason, says: "spec.proxySecretRef",
+		},
+		"another transport": {
+			repo: func(r *repo) { r.Spec.URL = "ftp://example.com/app" }, terminal: true,
+			reason: imagev1.InvalidSourceConfigReason, says: "spec.url",
+		},
+		"a source that is not there": {
+			auto: func(a *auto) { a.Spec.SourceRef.Name = "none" }, reason: imagev1.SourceManagerFailedReason,
+			says: "GitRepository apps/none",
+		},
+		"a secret that is not there": {
+			repo: func(r *repo) { r.Spec.SecretRef.Name = "none" }, reason: imagev1.SourceManagerFailedReason,
+			says: "secret 'apps/none'",
+		},
+		"no credentials": {
+			repo: func(r *repo) { r.Spec.SecretRef = nil }, reason: imagev1.GitOperationFailedReason,
+			says: "set spec.secretRef",
+		},
+		"a branch that is not there": {
+			repo: func(r *repo) { r.Spec.Reference.Branch = "none" }, reason: imagev1.GitOperationFailedReason, says: "none",
+		},
+		"a path that is not there": {
+			auto:   func(a *auto) { a.Spec.Update = &imagev1.UpdateStrategy{Path: "none"} },
+			reason: imagev1.UpdateFailedReason, says: "none",
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -255,12 +326,14 @@ func TestAFailureAtTheRemoteNamesItsSecretOnce(t *testing.T) {
 		says  string
 	}{
 		"a wrong password": {func(_ *testing.T, _ fixture, secret *corev1.Secret) { secret.Data["password"] = []byte("hunter2") },
-			"refuses the credentials: status 401 Unauthorized; the credentials are those of Secret apps/git, spec.secretRef; reading and pushing have to be allowed"},
+			"refuses the credentials: status 401 Unauthorized; the credentials are those of Secret apps/git, " +
+				"spec.secretRef; reading and pushing have to be allowed"},
 		"a repository that is not there": {func(t *testing.T, f fixture, _ *corev1.Secret) {
 			if err := os.RemoveAll(f.repo.Dir); err != nil {
 				t.Fatal(err)
 			}
-		}, "repository not found: status 404 Not Found; look at spec.url, and whether the credentials of Secret apps/git, spec.secretRef may read it"},
+		}, "repository not found: status 404 Not Found; look at spec.url, and whether the credentials of Secret " +
+			"apps/git, spec.secretRef may read it"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -271,7 +344,8 @@ func TestAFailureAtTheRemoteNamesItsSecretOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err := f.Reconcile(t.Context(), automation())
-			if want := "GitRepository apps/app: listing refs of " + f.repo.URL + ": "; err == nil || !strings.HasPrefix(err.Error(), want) || !strings.HasSuffix(err.Error(), tc.says) {
+			if want := "GitRepository apps/app: listing refs of " + f.repo.URL + ": "; err == nil || !strings.HasPrefix(err.Error(), want) ||
+				!strings.HasSuffix(err.Error(), tc.says) {
 				t.Errorf("got %v, want %q and %q", err, want, tc.says)
 			}
 		})

@@ -107,7 +107,8 @@ func TestASourceThatWasNotAskedIsAskedAtTheNextRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := result.Events[len(result.Events)-1]
-	if last.Reason != imagev1.SourceRequestFailedReason || !strings.Contains(last.Message, "annotating GitRepository 'apps/app': no rights; commit '"+a.Status.LastPushCommit[:7]) {
+	if last.Reason != imagev1.SourceRequestFailedReason ||
+		!strings.Contains(last.Message, "annotating GitRepository 'apps/app': no rights; commit '"+a.Status.LastPushCommit[:7]) {
 		t.Errorf("event %+v", last)
 	}
 

@@ -54,11 +54,17 @@ func TestDeletion(t *testing.T) {
 		"prunes":                                 {wantEvent: "ConfigMap/ns/c deleted"},
 		"orphans":                                {policy: kustomizev1.DeletionPolicyOrphan, wantKept: true},
 		"waits for no finalizer unless asked to": {holds: true, wantKept: true, wantEvent: "ConfigMap/ns/c deleted"},
-		"waits for what is held":                 {policy: kustomizev1.DeletionPolicyWaitForTermination, holds: true, wantKept: true, wantWaits: true, wantEvent: "waiting for the termination of ConfigMap/ns/c"},
-		"keeps what it may not prune":            {change: func(k *kustomizev1.Kustomization) { k.Spec.Prune = false }, wantKept: true},
-		"touches nothing while it is suspended":  {change: func(k *kustomizev1.Kustomization) { k.Spec.Suspend = true }, wantKept: true},
-		"prunes without a source":                {change: func(k *kustomizev1.Kustomization) { k.Spec.SourceRef.Name = "gone" }, wantEvent: "ConfigMap/ns/c deleted"},
-		"keeps what its account applied":         {account: "gone", wantKept: true, wantEvent: "unable to prune, service account ns/gone is gone"},
+		"waits for what is held": {
+			policy: kustomizev1.DeletionPolicyWaitForTermination, holds: true, wantKept: true, wantWaits: true,
+			wantEvent: "waiting for the termination of ConfigMap/ns/c",
+		},
+		"keeps what it may not prune":           {change: func(k *kustomizev1.Kustomization) { k.Spec.Prune = false }, wantKept: true},
+		"touches nothing while it is suspended": {change: func(k *kustomizev1.Kustomization) { k.Spec.Suspend = true }, wantKept: true},
+		"prunes without a source": {
+			change:    func(k *kustomizev1.Kustomization) { k.Spec.SourceRef.Name = "gone" },
+			wantEvent: "ConfigMap/ns/c deleted",
+		},
+		"keeps what its account applied": {account: "gone", wantKept: true, wantEvent: "unable to prune, service account ns/gone is gone"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -120,7 +126,8 @@ func TestATerminationIsNotWaitedForForEver(t *testing.T) {
 	if err := e.Finalize(t.Context(), k); err != nil {
 		t.Errorf("after the timeout: %v", err)
 	}
-	if last := e.events[len(e.events)-1]; last.Type != corev1.EventTypeWarning || !strings.HasPrefix(last.Message, "failed to wait for resources termination") {
+	if last := e.events[len(e.events)-1]; last.Type != corev1.EventTypeWarning ||
+		!strings.HasPrefix(last.Message, "failed to wait for resources termination") {
 		t.Errorf("last event %+v", last)
 	}
 }

@@ -31,7 +31,8 @@ func TestANewCommitIsApplied(t *testing.T) {
 	if got := valueOf(e.cluster.Get(pathOf("c"))); got != "one" {
 		t.Fatalf("the first commit left %q", got)
 	}
-	if result.Message != "Applied revision: main@sha1:1" || k.Status.LastAppliedRevision != "main@sha1:1" || k.Status.LastAttemptedRevision != "main@sha1:1" {
+	if result.Message != "Applied revision: main@sha1:1" || k.Status.LastAppliedRevision != "main@sha1:1" ||
+		k.Status.LastAttemptedRevision != "main@sha1:1" {
 		t.Errorf("result %+v, status %+v", result, k.Status)
 	}
 	if n := len(k.Status.Inventory.Entries); n != 1 {
@@ -73,10 +74,16 @@ func TestWhatLeftTheSourceIsPruned(t *testing.T) {
 		wantKept bool
 		wantSays string // by an event
 	}{
-		"with spec.prune":                           {prune: true, wantSays: "ConfigMap/ns/d deleted"},
-		"not without spec.prune":                    {wantKept: true},
-		"not what another Kustomization has by now": {prune: true, change: ownedBy("other"), wantKept: true, wantSays: "ConfigMap/ns/d not pruned: it has the labels of Kustomization ns/other"},
-		"not what asks to be kept":                  {prune: true, change: annotated("kustomize.toolkit.fluxcd.io/prune", "disabled"), wantKept: true, wantSays: "ConfigMap/ns/d not pruned: kustomize.toolkit.fluxcd.io/prune: disabled"},
+		"with spec.prune":        {prune: true, wantSays: "ConfigMap/ns/d deleted"},
+		"not without spec.prune": {wantKept: true},
+		"not what another Kustomization has by now": {
+			prune: true, change: ownedBy("other"), wantKept: true,
+			wantSays: "ConfigMap/ns/d not pruned: it has the labels of Kustomization ns/other",
+		},
+		"not what asks to be kept": {
+			prune: true, change: annotated("kustomize.toolkit.fluxcd.io/prune", "disabled"), wantKept: true,
+			wantSays: "ConfigMap/ns/d not pruned: kustomize.toolkit.fluxcd.io/prune: disabled",
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -155,10 +162,16 @@ func TestDependenciesAreWaitedFor(t *testing.T) {
 		dep  func(*kustomizev1.Kustomization)
 		want string
 	}{
-		"one that is not there":               {want: "dependency 'ns/b' not found"},
-		"one that is not ready":               {dep: func(*kustomizev1.Kustomization) {}, want: "dependency 'ns/b' is not ready"},
-		"one that has not seen its own spec":  {dep: func(k *kustomizev1.Kustomization) { ready(k, "main@sha1:1"); k.Generation = 2 }, want: "dependency 'ns/b' is not ready"},
-		"one that has the commit before":      {dep: func(k *kustomizev1.Kustomization) { ready(k, "main@sha1:0") }, want: "dependency 'ns/b' revision is not up to date"},
+		"one that is not there": {want: "dependency 'ns/b' not found"},
+		"one that is not ready": {dep: func(*kustomizev1.Kustomization) {}, want: "dependency 'ns/b' is not ready"},
+		"one that has not seen its own spec": {
+			dep:  func(k *kustomizev1.Kustomization) { ready(k, "main@sha1:1"); k.Generation = 2 },
+			want: "dependency 'ns/b' is not ready",
+		},
+		"one that has the commit before": {
+			dep:  func(k *kustomizev1.Kustomization) { ready(k, "main@sha1:0") },
+			want: "dependency 'ns/b' revision is not up to date",
+		},
 		"one that is ready":                   {dep: func(k *kustomizev1.Kustomization) { ready(k, "main@sha1:1") }},
 		"one that is ready at another source": {dep: func(k *kustomizev1.Kustomization) { ready(k, "x"); k.Spec.SourceRef.Name = "other" }},
 		"one that depends on this one": {dep: func(k *kustomizev1.Kustomization) {
@@ -206,7 +219,8 @@ func TestHealthIsWaitedFor(t *testing.T) {
 		e.cluster.Put(at, live)
 	}
 	healthy := map[string]any{
-		"observedGeneration": int64(1), "replicas": int64(1), "updatedReplicas": int64(1), "readyReplicas": int64(1), "availableReplicas": int64(1),
+		"observedGeneration": int64(1), "replicas": int64(1),
+		"updatedReplicas": int64(1), "readyReplicas": int64(1), "availableReplicas": int64(1),
 		"conditions": []any{map[string]any{"type": "Available", "status": "True"}},
 	}
 	failed := map[string]any{"observedGeneration": int64(1), "conditions": []any{
@@ -223,7 +237,8 @@ func TestHealthIsWaitedFor(t *testing.T) {
 			t.Fatalf("Reconcile = %+v, %v", result, err)
 		}
 		c := apimeta.FindStatusCondition(k.Status.Conditions, meta.HealthyCondition)
-		if want := "Running health checks for revision main@sha1:1 with a timeout of 1m0s"; c == nil || c.Status != metav1.ConditionUnknown || c.Message != want {
+		if want := "Running health checks for revision main@sha1:1 with a timeout of 1m0s"; c == nil || c.Status != metav1.ConditionUnknown ||
+			c.Message != want {
 			t.Fatalf("Healthy is %+v", c)
 		}
 		if k.Status.LastAppliedRevision != "" {
@@ -257,7 +272,8 @@ func TestHealthIsWaitedFor(t *testing.T) {
 		status(e, failed)
 		e.eventually("the Kustomization is woken", func() bool { return e.wakes() > 0 })
 		_, err := e.run(k)
-		if reconciler.ReasonOf(err, e.Reason) != meta.HealthCheckFailedReason || !strings.Contains(err.Error(), "failed early due to stalled resources: [Deployment/ns/d") {
+		if reconciler.ReasonOf(err, e.Reason) != meta.HealthCheckFailedReason ||
+			!strings.Contains(err.Error(), "failed early due to stalled resources: [Deployment/ns/d") {
 			t.Fatalf("Reconcile = %v", err)
 		}
 		check(t, e, k, metav1.ConditionFalse, meta.HealthCheckFailedReason)
@@ -304,7 +320,8 @@ func TestDefinitionsAreWaitedFor(t *testing.T) {
 		k.Spec.Timeout = &metav1.Duration{Duration: time.Minute}
 		e.commit("main@sha1:1", map[string]string{"crd.yaml": definition, "c.yaml": configMap("c", "one")})
 		result, err := e.run(k)
-		if err != nil || !result.Progressing || !strings.HasPrefix(result.Message, "Waiting for definitions to be established: [CustomResourceDefinition/widgets.example.com") {
+		if err != nil || !result.Progressing ||
+			!strings.HasPrefix(result.Message, "Waiting for definitions to be established: [CustomResourceDefinition/widgets.example.com") {
 			t.Fatalf("Reconcile = %+v, %v", result, err)
 		}
 		if e.cluster.Get(pathOf("c")) != nil {
@@ -328,7 +345,8 @@ func TestDefinitionsAreWaitedFor(t *testing.T) {
 		e, k := start(t)
 		condition(e, "NamesAccepted", "False")
 		e.eventually("the Kustomization is woken", func() bool { return e.wakes() > 0 })
-		if _, err := e.run(k); err == nil || !strings.HasPrefix(err.Error(), "failed early due to stalled resources: [CustomResourceDefinition/widgets") {
+		if _, err := e.run(k); err == nil ||
+			!strings.HasPrefix(err.Error(), "failed early due to stalled resources: [CustomResourceDefinition/widgets") {
 			t.Errorf("Reconcile = %v", err)
 		}
 	})
@@ -395,7 +413,8 @@ func TestAFailedApplyKeepsTheInventory(t *testing.T) {
 	}
 	e.commit("main@sha1:2", map[string]string{"d.yaml": configMap("d", "one"), "e.yaml": configMap("e", "one")})
 	_, err := e.run(k)
-	if err == nil || !strings.Contains(err.Error(), "ConfigMap/ns/e apply failed") || !strings.Contains(err.Error(), "ConfigMap/ns/d created") {
+	if err == nil || !strings.Contains(err.Error(), "ConfigMap/ns/e apply failed") ||
+		!strings.Contains(err.Error(), "ConfigMap/ns/d created") {
 		t.Errorf("Reconcile = %v", err)
 	}
 	if len(k.Status.Inventory.Entries) != 2 || e.cluster.Get(pathOf("c")) == nil {
@@ -414,7 +433,8 @@ func TestVariablesThatChangeAreApplied(t *testing.T) {
 	k := app("a")
 	k.Spec.PostBuild = &kustomizev1.PostBuild{SubstituteFrom: []kustomizev1.SubstituteReference{{Kind: "ConfigMap", Name: "vars"}}}
 	e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "${value}")})
-	if _, err := e.run(k); reconciler.ReasonOf(err, e.Reason) != meta.BuildFailedReason || !strings.Contains(fmt.Sprint(err), "substitute from 'ConfigMap/vars'") {
+	if _, err := e.run(k); reconciler.ReasonOf(err, e.Reason) != meta.BuildFailedReason ||
+		!strings.Contains(fmt.Sprint(err), "substitute from 'ConfigMap/vars'") {
 		t.Errorf("without the variables: %v", err)
 	}
 	if err := e.client.Create(t.Context(), vars); err != nil {
@@ -448,8 +468,11 @@ func TestWhatCannotBeBuilt(t *testing.T) {
 		wantReason string
 		wantStalls bool
 	}{
-		"a path that is not there": {files: map[string]string{"a.yaml": configMap("c", "x")}, path: "./none", wantReason: meta.ArtifactFailedReason, wantStalls: true},
-		"a file that is no YAML":   {files: map[string]string{"a.yaml": "a: b: c"}, wantReason: meta.BuildFailedReason, wantStalls: true},
+		"a path that is not there": {
+			files: map[string]string{"a.yaml": configMap("c", "x")}, path: "./none", wantReason: meta.ArtifactFailedReason,
+			wantStalls: true,
+		},
+		"a file that is no YAML": {files: map[string]string{"a.yaml": "a: b: c"}, wantReason: meta.BuildFailedReason, wantStalls: true},
 		"a tab in YAML, which the next retry would not mend either": {
 			files: map[string]string{"a.yaml": "a:\n\tb: c"}, wantReason: meta.BuildFailedReason, wantStalls: true,
 		},
@@ -457,13 +480,18 @@ func TestWhatCannotBeBuilt(t *testing.T) {
 			files: map[string]string{"kustomization.yaml": "helmCharts: [{name: x}]"}, wantReason: meta.BuildFailedReason, wantStalls: true,
 		},
 		"a generator that is not built in": {
-			files:      map[string]string{"kustomization.yaml": "generators: [g.yaml]", "g.yaml": "apiVersion: x/v1\nkind: G\nmetadata: {name: g}\n"},
+			files: map[string]string{
+				"kustomization.yaml": "generators: [g.yaml]", "g.yaml": "apiVersion: x/v1\nkind: G\nmetadata: {name: g}\n",
+			},
 			wantReason: meta.BuildFailedReason, wantStalls: true,
 		},
 		"a file outside of the source": {
 			files: map[string]string{"kustomization.yaml": "resources: [../../etc/passwd]"}, wantReason: meta.BuildFailedReason, wantStalls: true,
 		},
-		"a base that is elsewhere": {files: map[string]string{"kustomization.yaml": "resources: [\"https://example.com/x\"]"}, wantReason: meta.BuildFailedReason, wantStalls: true},
+		"a base that is elsewhere": {
+			files:      map[string]string{"kustomization.yaml": "resources: [\"https://example.com/x\"]"},
+			wantReason: meta.BuildFailedReason, wantStalls: true,
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -486,7 +514,8 @@ func TestAMissingSourceIsAwaited(t *testing.T) {
 	e := newTestEnv(t)
 	k := app("a")
 	_, err := e.run(k)
-	if reconciler.ReasonOf(err, e.Reason) != meta.ArtifactFailedReason || !strings.Contains(fmt.Sprint(err), "source 'GitRepository/ns/src' not found") {
+	if reconciler.ReasonOf(err, e.Reason) != meta.ArtifactFailedReason ||
+		!strings.Contains(fmt.Sprint(err), "source 'GitRepository/ns/src' not found") {
 		t.Errorf("Reconcile = %v", err)
 	}
 	if err := e.client.Create(t.Context(), &sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "src"}}); err != nil {
@@ -539,7 +568,10 @@ func TestHealthChecksOfOthers(t *testing.T) {
 func TestWhatIsRemarkedAboutObjectsIsAWarning(t *testing.T) {
 	e := newTestEnv(t)
 	e.cluster.Warn = func(apiserver.Request) []string { return []string{"apps/v1 is deprecated, not so hunter2"} }
-	vars := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "vars"}, Data: map[string][]byte{"password": []byte("hunter2")}}
+	vars := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "vars"},
+		Data:       map[string][]byte{"password": []byte("hunter2")},
+	}
 	if err := e.client.Create(t.Context(), vars); err != nil {
 		t.Fatal(err)
 	}

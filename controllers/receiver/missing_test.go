@@ -59,7 +59,9 @@ func TestAResourceThatIsNotThereWasNamedByNobody(t *testing.T) {
 			err:       &apimeta.NoKindMatchError{GroupKind: schema.GroupKind{Kind: "GitRepository"}},
 			want:      "spec.resources[0]: the cluster has no GitRepository of source.toolkit.fluxcd.io/v1",
 		},
-		"one in another namespace, of which nothing is told": {resources: []notificationv1.ReceiverResource{named("ImageRepository", "other", "apq")}},
+		"one in another namespace, of which nothing is told": {
+			resources: []notificationv1.ReceiverResource{named("ImageRepository", "other", "apq")},
+		},
 		"one that cannot be read": {
 			resources: []notificationv1.ReceiverResource{named("ImageRepository", "", "app")}, err: errors.New("no answer"),
 		},

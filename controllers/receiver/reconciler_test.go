@@ -100,7 +100,8 @@ func TestReconcile(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := &Reconciler{Secrets: fake.NewClientBuilder().WithObjects(tc.secret).Build(), Resources: cluster(t, "app"), NoCrossNamespaceRefs: true}
+			secrets := fake.NewClientBuilder().WithObjects(tc.secret).Build()
+			r := &Reconciler{Secrets: secrets, Resources: cluster(t, "app"), NoCrossNamespaceRefs: true}
 			obj := newReceiver(tc.edit)
 			result, err := r.Reconcile(t.Context(), obj)
 			if got := obj.Status.WebhookPath; !strings.HasPrefix(got, tc.wantPath) || tc.wantPath == "" && got != "" {
@@ -126,7 +127,10 @@ func TestReconcile(t *testing.T) {
 }
 
 func TestAnExpressionThatTookTooMuchStallsTheReceiverUntilItChanges(t *testing.T) {
-	r := &Reconciler{Secrets: fake.NewClientBuilder().WithObjects(secret(map[string]string{"token": "t"})).Build(), Resources: cluster(t, "app")}
+	r := &Reconciler{
+		Secrets:   fake.NewClientBuilder().WithObjects(secret(map[string]string{"token": "t"})).Build(),
+		Resources: cluster(t, "app"),
+	}
 	found := newReceiver(nil)
 	found.Generation = 1
 	stalled := func(edit func(*notificationv1.Receiver)) bool {
@@ -161,7 +165,10 @@ func TestAnExpressionThatTookTooMuchStallsTheReceiverUntilItChanges(t *testing.T
 }
 
 func TestASpecIsCheckedOnceForEachGeneration(t *testing.T) {
-	r := &Reconciler{Secrets: fake.NewClientBuilder().WithObjects(secret(map[string]string{"token": "t"})).Build(), Resources: cluster(t, "app")}
+	r := &Reconciler{
+		Secrets:   fake.NewClientBuilder().WithObjects(secret(map[string]string{"token": "t"})).Build(),
+		Resources: cluster(t, "app"),
+	}
 	obj := newReceiver(func(spec *notificationv1.ReceiverSpec) { spec.ResourceFilter = "req.draft &&" })
 	obj.Generation = 1
 	if _, err := r.Reconcile(t.Context(), obj.DeepCopy()); !errors.Is(err, reconcile.TerminalError(nil)) {

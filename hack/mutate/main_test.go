@@ -131,7 +131,8 @@ func TestASampleIsTheSameForASeedAndHasOnlyWhatCompiles(t *testing.T) {
 func TestThePageKeepsTheRowsOfPackagesThatWereNotMeasured(t *testing.T) {
 	page := filepath.Join(t.TempDir(), "page.md")
 	begin := "# Page\n<!-- scores -->\n"
-	if err := os.WriteFile(page, []byte(begin+"| x/old | 1 | 1 | 0 | 0 | 100 % |\n| x/new | 9 | 9 | 0 | 0 | 100 % |\n<!-- end -->\nText\n"), 0o600); err != nil {
+	before := begin + "| x/old | 1 | 1 | 0 | 0 | 100 % |\n| x/new | 9 | 9 | 0 | 0 | 100 % |\n<!-- end -->\nText\n"
+	if err := os.WriteFile(page, []byte(before), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	measured := result{

@@ -168,7 +168,8 @@ func TestAnExpressionThatWasEndedCanBeEvaluatedAgain(t *testing.T) {
 func TestAnEvaluationEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := ask(ctx, t, `req.l.all(a, req.l.all(b, true))`, `{"l":[`+strings.TrimSuffix(strings.Repeat("1,", 500), ",")+`]}`); !errors.Is(err, context.Canceled) {
+	list := strings.TrimSuffix(strings.Repeat("1,", 500), ",")
+	if _, err := ask(ctx, t, `req.l.all(a, req.l.all(b, true))`, `{"l":[`+list+`]}`); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -84,7 +84,8 @@ func TestAnSSHKeyMayNotTakeAsManyRoundsAsItLikes(t *testing.T) {
 		t.Fatal("there are no rounds")
 	}
 	copy(block.Bytes[at:], []byte{0xff, 0xff, 0xff, 0xff})
-	if _, err := git.NewSSHSigner(pem.EncodeToMemory(block), []byte(passphrase)); err == nil || !strings.Contains(err.Error(), "takes 4294967295 rounds") {
+	if _, err := git.NewSSHSigner(pem.EncodeToMemory(block), []byte(passphrase)); err == nil ||
+		!strings.Contains(err.Error(), "takes 4294967295 rounds") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -160,14 +160,16 @@ func TestACommitThatIsTooLongIsNotRead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			who := "T <t@example.com> 1700000000 +0000"
-			head := plumbing.NewHash(h.object("commit", fmt.Appendf(nil, "tree %s\nauthor %s\ncommitter %s\n\n%s\n", root, who, who, strings.Repeat("x", tc.message))))
+			head := plumbing.NewHash(h.object("commit",
+				fmt.Appendf(nil, "tree %s\nauthor %s\ncommitter %s\n\n%s\n", root, who, who, strings.Repeat("x", tc.message))))
 			repo.Git("update-ref", "refs/heads/main", head.String())
 			m := open(t, t.TempDir(), git.Remote{URL: repo.URL})
 			err := m.Fetch(t.Context(), "main", head)
 			if err == nil {
 				_, err = m.Tree(head)
 			}
-			if tc.refused && (!errors.Is(err, pack.ErrTooLarge) || !strings.Contains(err.Error(), "of which 1048576 are allowed")) || !tc.refused && err != nil {
+			if tc.refused && (!errors.Is(err, pack.ErrTooLarge) || !strings.Contains(err.Error(), "of which 1048576 are allowed")) ||
+				!tc.refused && err != nil {
 				t.Errorf("error %v", err)
 			}
 		})

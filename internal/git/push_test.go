@@ -41,11 +41,13 @@ func TestWriteAndPush(t *testing.T) {
 	})
 	m := open(t, t.TempDir(), git.Remote{URL: repo.URL})
 	base, made := write(t, m, "main", map[string][]byte{
-		"a/b/c.yaml": []byte("c: 2\n"), "run.sh": []byte("#!/bin/bash\n"), "new/dir/f": []byte("f\n"), "new/same": []byte("f\n"), "gone/only.yaml": nil,
+		"a/b/c.yaml": []byte("c: 2\n"), "run.sh": []byte("#!/bin/bash\n"),
+		"new/dir/f": []byte("f\n"), "new/same": []byte("f\n"), "gone/only.yaml": nil,
 	}, "a change\n")
 	want := map[string]string{
 		"100644 a/b/c.yaml": "c: 2\n", "100644 a/b/d.yaml": "d: 1\n", "100644 a/e.yaml": "e: 1\n",
-		"100755 run.sh": "#!/bin/bash\n", "120000 link": "a/e.yaml", "100644 a.txt": "sorts before a/\n", "100644 new/dir/f": "f\n", "100644 new/same": "f\n",
+		"100755 run.sh": "#!/bin/bash\n", "120000 link": "a/e.yaml",
+		"100644 a.txt": "sorts before a/\n", "100644 new/dir/f": "f\n", "100644 new/same": "f\n",
 	}
 	local, err := m.Tree(made)
 	if err != nil {
@@ -61,7 +63,8 @@ func TestWriteAndPush(t *testing.T) {
 		t.Errorf("main is %s, want %s", got, made)
 	}
 	repo.Git("fsck", "--strict")
-	if got := repo.Git("log", "-1", "--format=%an <%ae> %at %s|%P", "main"); got != fmt.Sprintf("Bot <bot@example.com> %d a change|%s", when.Unix(), base) {
+	got := repo.Git("log", "-1", "--format=%an <%ae> %at %s|%P", "main")
+	if got != fmt.Sprintf("Bot <bot@example.com> %d a change|%s", when.Unix(), base) {
 		t.Errorf("the commit says %q", got)
 	}
 	fresh := open(t, t.TempDir(), git.Remote{URL: repo.URL})

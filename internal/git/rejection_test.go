@@ -59,7 +59,10 @@ func TestAllReasonsOfARejectionAreTold(t *testing.T) {
 		},
 		"a rule set with several rules": {
 			"push declined due to repository rule violations",
-			"error: GH013: Repository rule violations found for refs/heads/main.\nReview all repository rules at https://github.com/o/r/rules?ref=refs%2Fheads%2Fmain\n\n- Changes must be made through a pull request.\n\n- Required status check \"ci\" is expected.\n\n- Commits must have verified signatures.\n",
+			"error: GH013: Repository rule violations found for refs/heads/main.\n" +
+				"Review all repository rules at https://github.com/o/r/rules?ref=refs%2Fheads%2Fmain\n\n" +
+				"- Changes must be made through a pull request.\n\n- Required status check \"ci\" is expected.\n\n" +
+				"- Commits must have verified signatures.\n",
 			[]string{
 				"GH013",
 				"https://github.com/o/r/rules",
@@ -70,7 +73,10 @@ func TestAllReasonsOfARejectionAreTold(t *testing.T) {
 		},
 		"push protection": {
 			"push declined due to repository rule violations",
-			"error: GH013: Repository rule violations found for refs/heads/main.\n\n- GITHUB PUSH PROTECTION\n  —————————————————————————————————————————\n    Resolve the following violations before pushing again\n\n    - Push cannot contain secrets\n\n      —— Some Token ————————————————\n       locations:\n         - commit: 0123456789\n           path: app/values.yaml:4\n",
+			"error: GH013: Repository rule violations found for refs/heads/main.\n\n- GITHUB PUSH PROTECTION\n" +
+				"  —————————————————————————————————————————\n" +
+				"    Resolve the following violations before pushing again\n\n    - Push cannot contain secrets\n\n" +
+				"      —— Some Token ————————————————\n       locations:\n         - commit: 0123456789\n           path: app/values.yaml:4\n",
 			[]string{
 				"GITHUB PUSH PROTECTION",
 				"Push cannot contain secrets",

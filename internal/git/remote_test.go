@@ -215,7 +215,8 @@ func TestWhatAGitServerSaysOfARefusalIsTold(t *testing.T) {
 	server.Intercept(misbehave("/git-upload-pack", func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		http.Error(w, "TF401028: the project is archived", http.StatusBadRequest)
 	}))
-	if err := m.Fetch(t.Context(), "main", head); err == nil || !strings.Contains(err.Error(), "status 400 Bad Request: TF401028: the project is archived") {
+	if err := m.Fetch(t.Context(), "main", head); err == nil ||
+		!strings.Contains(err.Error(), "status 400 Bad Request: TF401028: the project is archived") {
 		t.Errorf("got %v", err)
 	}
 }

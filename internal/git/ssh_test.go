@@ -235,7 +235,8 @@ func TestSSHServersThatMisbehave(t *testing.T) {
 		}
 	})
 	for name, bytes := range map[string]int{
-		"it takes the connection and says nothing": 0, "it falls silent after its refs": 6 << 10, "it falls silent in the middle of a pack": 300 << 10,
+		"it takes the connection and says nothing": 0, "it falls silent after its refs": 6 << 10,
+		"it falls silent in the middle of a pack": 300 << 10,
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := open(t, t.TempDir(), overSSH(server, repo))

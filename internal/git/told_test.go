@@ -30,13 +30,21 @@ func TestWhatFailedAtARemoteIsNamedOnce(t *testing.T) {
 		commit string // "" asks for refs
 		says   string
 	}{
-		"a wrong password":              {remote: git.Remote{URL: guarded.Repo("app").URL, Auth: git.Auth{Username: "user", Password: "hunter2"}}, says: "refuses the credentials"},
-		"no password":                   {remote: git.Remote{URL: guarded.Repo("app").URL}, says: "refuses the credentials"},
-		"no such repository":            {remote: git.Remote{URL: overHTTP.URL + "/none.git"}, says: "repository not found: status 404"},
-		"no such repository over SSH":   {remote: git.Remote{URL: "ssh://git@" + ssh.Address + "/none.git", Auth: auth}, says: "repository not found"},
-		"a key that the server refuses": {remote: git.Remote{URL: ssh.Repo("app").URL, Auth: git.Auth{Identity: other, KnownHosts: ssh.KnownHosts}}, says: "refuses the credentials"},
-		"a server that hangs up":        {remote: git.Remote{URL: down.Repo("app").URL}, says: "cannot be reached"},
-		"a commit that is not there":    {remote: git.Remote{URL: full.URL}, commit: missing, says: "ref not found"},
+		"a wrong password": {
+			remote: git.Remote{URL: guarded.Repo("app").URL, Auth: git.Auth{Username: "user", Password: "hunter2"}},
+			says:   "refuses the credentials",
+		},
+		"no password":        {remote: git.Remote{URL: guarded.Repo("app").URL}, says: "refuses the credentials"},
+		"no such repository": {remote: git.Remote{URL: overHTTP.URL + "/none.git"}, says: "repository not found: status 404"},
+		"no such repository over SSH": {
+			remote: git.Remote{URL: "ssh://git@" + ssh.Address + "/none.git", Auth: auth}, says: "repository not found",
+		},
+		"a key that the server refuses": {
+			remote: git.Remote{URL: ssh.Repo("app").URL, Auth: git.Auth{Identity: other, KnownHosts: ssh.KnownHosts}},
+			says:   "refuses the credentials",
+		},
+		"a server that hangs up":     {remote: git.Remote{URL: down.Repo("app").URL}, says: "cannot be reached"},
+		"a commit that is not there": {remote: git.Remote{URL: full.URL}, commit: missing, says: "ref not found"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

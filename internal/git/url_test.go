@@ -93,10 +93,15 @@ func TestURLsOfOneRepository(t *testing.T) {
 		a, b string
 		want bool
 	}{
-		"by HTTPS and SSH":           {"https://git.example.com/a/b.git", "ssh://git@git.example.com:22/a/b", true},
-		"Azure DevOps":               {"https://org@dev.azure.com/org/project/_git/app", "ssh://git@ssh.dev.azure.com/v3/org/project/app", true},
-		"Azure DevOps by blanks":     {"https://dev.azure.com/org/my%20project/_git/app", "ssh://git@ssh.dev.azure.com/v3/org/my%20project/app", true},
-		"the older Azure DevOps":     {"https://org.visualstudio.com/DefaultCollection/project/_git/app", "https://dev.azure.com/org/project/_git/app", true},
+		"by HTTPS and SSH": {"https://git.example.com/a/b.git", "ssh://git@git.example.com:22/a/b", true},
+		"Azure DevOps":     {"https://org@dev.azure.com/org/project/_git/app", "ssh://git@ssh.dev.azure.com/v3/org/project/app", true},
+		"Azure DevOps by blanks": {
+			"https://dev.azure.com/org/my%20project/_git/app", "ssh://git@ssh.dev.azure.com/v3/org/my%20project/app", true,
+		},
+		"the older Azure DevOps": {
+			"https://org.visualstudio.com/DefaultCollection/project/_git/app", "https://dev.azure.com/org/project/_git/app",
+			true,
+		},
 		"SSH at the port of HTTPS":   {"https://github.com/a/b", "ssh://git@ssh.github.com:443/a/b.git", true},
 		"GitLab's, likewise":         {"https://gitlab.com/a/b", "ssh://git@altssh.gitlab.com:443/a/b.git", true},
 		"another project":            {"https://dev.azure.com/org/one/_git/app", "ssh://git@ssh.dev.azure.com/v3/org/two/app", false},

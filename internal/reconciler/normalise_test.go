@@ -31,8 +31,10 @@ func TestErrorsThatDifferByWhatIsPassingAreTheSame(t *testing.T) {
 			"x509: certificate has expired or is not yet valid: now is after 2026-11-01T00:00:00Z",
 		},
 		"what a cloud calls a request": {
-			"operation error STS: AssumeRole, https response error StatusCode: 403, RequestID: 6f1c0c5e-0c3f-4a5e-9b5a-1c2d3e4f5a6b, api error AccessDenied",
-			"operation error STS: AssumeRole, https response error StatusCode: 403, RequestID: 00000000-0c3f-4a5e-9b5a-1c2d3e4f5a6b, api error AccessDenied",
+			"operation error STS: AssumeRole, https response error StatusCode: 403, RequestID: " +
+				"6f1c0c5e-0c3f-4a5e-9b5a-1c2d3e4f5a6b, api error AccessDenied",
+			"operation error STS: AssumeRole, https response error StatusCode: 403, RequestID: " +
+				"00000000-0c3f-4a5e-9b5a-1c2d3e4f5a6b, api error AccessDenied",
 			"operation error STS: AssumeRole, https response error StatusCode: 403, api error AccessDenied",
 		},
 		"and another": {

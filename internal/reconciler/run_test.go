@@ -79,16 +79,20 @@ func newBench(t *testing.T, c Controller[*kustomizev1.Kustomization], obj *kusto
 	}
 	b := &bench{events: &events{}}
 	b.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(obj).WithStatusSubresource(obj).
-		WithInterceptorFuncs(interceptor.Funcs{SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
-			b.patches++
-			if onPatch != nil && b.patches == 1 {
-				onPatch(c)
-			}
-			if err := ctx.Err(); err != nil {
-				return fmt.Errorf("patching: %w", err) // as a real client would; the fake one does not look
-			}
-			return c.SubResource(sub).Patch(ctx, o, p, opts...)
-		}}).Build()
+		WithInterceptorFuncs(interceptor.Funcs{
+			SubResourcePatch: func(
+				ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption,
+			) error {
+				b.patches++
+				if onPatch != nil && b.patches == 1 {
+					onPatch(c)
+				}
+				if err := ctx.Err(); err != nil {
+					return fmt.Errorf("patching: %w", err) // as a real client would; the fake one does not look
+				}
+				return c.SubResource(sub).Patch(ctx, o, p, opts...)
+			},
+		}).Build()
 	clk := clocktesting.NewFakePassiveClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 	b.runner = &runner[*kustomizev1.Kustomization]{
 		client: b.client, live: b.client, kind: kind(), ctrl: c,

@@ -85,7 +85,8 @@ func TestATokenServerIsAskedWithTheCredentials(t *testing.T) {
 		}
 	}))
 	realm = host
-	reader := fake.NewClientBuilder().WithObjects(registrytest.DockerConfig("good", host, "ann", "pw"), registrytest.DockerConfig("bad", host, "ann", "no")).Build()
+	reader := fake.NewClientBuilder().WithObjects(registrytest.DockerConfig("good", host, "ann", "pw"),
+		registrytest.DockerConfig("bad", host, "ann", "no")).Build()
 	spec := Spec{Image: host + "/" + image, SecretRef: "good"}
 	if err := list(t, reader, spec); err != nil {
 		t.Error(err)

@@ -30,7 +30,8 @@ func TestAHostTakesSoManyRequestsAndNoMore(t *testing.T) {
 	}
 	for range 3 { // a place that is given up is nobody's
 		var limited *RateLimited
-		if _, err := h.reserve(start, caller{}); !errors.As(err, &limited) || limited.After > maxDelay+time.Second/namespaceRate+time.Millisecond {
+		if _, err := h.reserve(start, caller{}); !errors.As(err, &limited) ||
+			limited.After > maxDelay+time.Second/namespaceRate+time.Millisecond {
 			t.Fatalf("beyond the longest delay: %v", err)
 		}
 	}

@@ -78,7 +78,8 @@ func TestAListingInACloudBelongsToTheIdentity(t *testing.T) {
 	objectLevel(t)
 	ids := map[string]string{}
 	for name, spec := range map[string]Spec{
-		"controller": spec("aws", ""), "one": spec("aws", "one"), "two": spec("aws", "two"), "generic": spec("generic", ""), "azure": spec("azure", ""),
+		"controller": spec("aws", ""), "one": spec("aws", "one"),
+		"two": spec("aws", "two"), "generic": spec("generic", ""), "azure": spec("azure", ""),
 	} {
 		access, err := identified(t).Access(context.Background(), registrytest.Reader(), named(spec))
 		if err != nil {

@@ -137,7 +137,8 @@ func TestARegistryThatRepeatsCredentialsIsNotQuoted(t *testing.T) {
 			}))
 			spec := Spec{Image: host + "/" + image, Insecure: true, SecretRef: "login"}
 			client := newClient(t)
-			access, err := client.Access(context.Background(), registrytest.Reader(registrytest.DockerConfig("login", host, "user", "hunter2-of-the-user")), named(spec))
+			access, err := client.Access(context.Background(),
+				registrytest.Reader(registrytest.DockerConfig("login", host, "user", "hunter2-of-the-user")), named(spec))
 			if err != nil {
 				t.Fatal(err)
 			}

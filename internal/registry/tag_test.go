@@ -68,7 +68,8 @@ func TestAnIndexIsCopiedWhole(t *testing.T) {
 		if err != nil || len(layers) != 1 {
 			t.Fatalf("%d layers, %v", len(layers), err)
 		}
-		if found, err := remote.Layer(to.Repository.Digest(digestOf(t, layers[0]).String())); err != nil || digestOf(t, found) != digestOf(t, layers[0]) {
+		if found, err := remote.Layer(to.Repository.Digest(digestOf(t, layers[0]).String())); err != nil ||
+			digestOf(t, found) != digestOf(t, layers[0]) {
 			t.Errorf("a layer is missing: %v", err)
 		}
 	}

@@ -138,10 +138,13 @@ func TestKeylessSpecsThatCannotBeUsedAreRefused(t *testing.T) {
 		terminal   bool
 		want       string
 	}{
-		"no identity":                    {whole, nil, true, "matchOIDCIdentity must say whose count"},
-		"an empty subject":               {whole, []Identity{{Issuer: "x"}}, true, "matchOIDCIdentity[0] needs"},
-		"no regular expression":          {whole, []Identity{release, {Issuer: "x", Subject: "("}}, true, "matchOIDCIdentity[1]"},
-		"an expression without an end":   {whole, []Identity{{Issuer: "x", Subject: strings.Repeat("(x?){1000}", 100)}}, true, "matchOIDCIdentity[0]: the regular expression is too large"},
+		"no identity":           {whole, nil, true, "matchOIDCIdentity must say whose count"},
+		"an empty subject":      {whole, []Identity{{Issuer: "x"}}, true, "matchOIDCIdentity[0] needs"},
+		"no regular expression": {whole, []Identity{release, {Issuer: "x", Subject: "("}}, true, "matchOIDCIdentity[1]"},
+		"an expression without an end": {
+			whole, []Identity{{Issuer: "x", Subject: strings.Repeat("(x?){1000}", 100)}}, true,
+			"matchOIDCIdentity[0]: the regular expression is too large",
+		},
 		"more identities than may count": {whole, slices.Repeat([]Identity{release}, maxIdentities+1), true, "matchOIDCIdentity has 101 entries"},
 		"a root without any time": {
 			func(p *rootParts) { p.signatures, p.timestamps = nil, nil },

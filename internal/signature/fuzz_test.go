@@ -39,7 +39,8 @@ func FuzzBundle(f *testing.F) {
 	f.Add([]byte(`{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json"}`))
 	f.Add([]byte(`{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{"publicKey":{"hint":"a"}},` +
 		`"dsseEnvelope":{"payload":"e30=","payloadType":"application/vnd.in-toto+json","signatures":[{"sig":"AAAA"}]}}`))
-	f.Add([]byte(`{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{"publicKey":{"hint":"a"},"tlogEntries":[{}]},` +
+	f.Add([]byte(`{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{"publicKey":{"hint":"a"},` +
+		`"tlogEntries":[{}]},` +
 		`"messageSignature":{"messageDigest":{"algorithm":"SHA2_256","digest":"AAAA"},"signature":"AAAA"}}`))
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -58,7 +59,8 @@ func FuzzBundle(f *testing.F) {
 func FuzzSimpleSigning(f *testing.F) {
 	all := allTrustedSigners(f)
 	f.Add([]byte(`{"critical":{"image":{"docker-manifest-digest":"`+anyDigest+`"}}}`), "AAAA", "", "", "")
-	f.Add([]byte(`{}`), "AAAA", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", `{"Payload":{"body":"e30=","logID":"00"}}`, `{"SignedRFC3161Timestamp":"AAAA"}`)
+	f.Add([]byte(`{}`), "AAAA", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+		`{"Payload":{"body":"e30=","logID":"00"}}`, `{"SignedRFC3161Timestamp":"AAAA"}`)
 	f.Fuzz(func(t *testing.T, payload []byte, sig, cert, proof, stamp string) {
 		s, err := parseSimpleSigning(payload, map[string]string{
 			annotationSignature: sig, annotationCertificate: cert, annotationRekor: proof, annotationTimestamp: stamp,

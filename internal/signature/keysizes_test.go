@@ -148,7 +148,8 @@ func TestARootWithAKeyThatIsTooLargeIsRefused(t *testing.T) {
 	} {
 		parts := rootParts{signatures: s.logs(s.RekorLogs()), timestamps: s.TimestampingAuthorities()}
 		change(&parts)
-		trusted, err := root.NewTrustedRoot(root.TrustedRootMediaType01, s.FulcioCertificateAuthorities(), parts.certificates, parts.timestamps, parts.signatures)
+		trusted, err := root.NewTrustedRoot(root.TrustedRootMediaType01,
+			s.FulcioCertificateAuthorities(), parts.certificates, parts.timestamps, parts.signatures)
 		must(t, err)
 		if err := checkRoot(trusted); !errors.Is(err, keysize.ErrTooLarge) {
 			t.Errorf("%s: got %v", name, err)

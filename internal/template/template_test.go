@@ -56,21 +56,31 @@ func render(t *testing.T, source string) string {
 
 func TestTemplatesSayWhatTheySayWithoutLimits(t *testing.T) {
 	for name, source := range map[string]string{
-		"text":                                "nothing to fill in",
-		"fields, methods and what is missing": `{{ .Values.cluster }} {{ .Values.none }} {{ .Count }} {{ index .Values "cluster" }} {{ index .Values "none" }}`,
-		"values of all kinds":                 `{{ . }} {{ .Parts }} {{ .Groups }} {{ "" | default "x" }} {{ 1.5 }} {{ true }} {{ "a" }}`,
+		"text": "nothing to fill in",
+		"fields, methods and what is missing": `{{ .Values.cluster }} {{ .Values.none }} {{ .Count }} ` +
+			`{{ index .Values "cluster" }} {{ index .Values "none" }}`,
+		"values of all kinds": `{{ . }} {{ .Parts }} {{ .Groups }} {{ "" | default "x" }} {{ 1.5 }} {{ true }} {{ "a" }}`,
 		"loops over all kinds": `{{ range .Parts }}{{ .Name }}{{ end }}{{ range $i, $p := .Parts }}{{ $i }}{{ $p.Value }}{{ end }}` +
-			`{{ range $k, $v := .Groups }}{{ $k }}{{ range $v }}{{ .Name }}{{ end }}{{ end }}{{ range 3 }}{{ . }}{{ end }}{{ range .Values.none }}x{{ else }}none{{ end }}`,
-		"loops that end early":                   `{{ range .Parts }}{{ if eq .Name "b" }}{{ continue }}{{ end }}{{ .Name }}{{ if eq .Name "c" }}{{ break }}{{ end }}{{ end }}`,
-		"with, if and variables":                 `{{ $n := 0 }}{{ range .Parts }}{{ $n = add $n 1 }}{{ end }}{{ $n }}{{ with .Values.cluster }}{{ . | upper }}{{ else }}-{{ end }}{{ if and .Count (gt .Count 2) }}many{{ else if .Count }}few{{ end }}`,
-		"templates in templates":                 `{{ define "part" }}{{ .Name }}={{ .Value }};{{ end }}{{ range .Parts }}{{ template "part" . }}{{ end }}{{ block "tail" .Count }}{{ . }}{{ end }}`,
-		"a tree by a template that calls itself": `{{ define "down" }}{{ . }}{{ if gt . 0 }}{{ template "down" (sub . 1 | int) }}{{ end }}{{ end }}{{ template "down" .Count }}`,
-		"spaces that are trimmed":                "{{- range .Parts }}\n- {{ .Name -}}\n{{ end }}",
-		"functions of the package":               `{{ print 1 "a" 2 }}{{ println "x" }}{{ printf "%-5s|%05.1f|%q|%[1]s|%%" "a" 1.25 }}{{ html "<a>" }}{{ js "'" }}{{ urlquery "a b" }}{{ len .Parts }}{{ slice .Parts 1 2 }}{{ not true }}`,
+			`{{ range $k, $v := .Groups }}{{ $k }}{{ range $v }}{{ .Name }}{{ end }}{{ end }}{{ range 3 }}` +
+			`{{ . }}{{ end }}{{ range .Values.none }}x{{ else }}none{{ end }}`,
+		"loops that end early": `{{ range .Parts }}{{ if eq .Name "b" }}{{ continue }}{{ end }}` +
+			`{{ .Name }}{{ if eq .Name "c" }}{{ break }}{{ end }}{{ end }}`,
+		"with, if and variables": `{{ $n := 0 }}{{ range .Parts }}{{ $n = add $n 1 }}{{ end }}` +
+			`{{ $n }}{{ with .Values.cluster }}{{ . | upper }}{{ else }}-{{ end }}` +
+			`{{ if and .Count (gt .Count 2) }}many{{ else if .Count }}few{{ end }}`,
+		"templates in templates": `{{ define "part" }}{{ .Name }}={{ .Value }};{{ end }}` +
+			`{{ range .Parts }}{{ template "part" . }}{{ end }}{{ block "tail" .Count }}{{ . }}{{ end }}`,
+		"a tree by a template that calls itself": `{{ define "down" }}{{ . }}{{ if gt . 0 }}` +
+			`{{ template "down" (sub . 1 | int) }}{{ end }}{{ end }}{{ template "down" .Count }}`,
+		"spaces that are trimmed": "{{- range .Parts }}\n- {{ .Name -}}\n{{ end }}",
+		"functions of the package": `{{ print 1 "a" 2 }}{{ println "x" }}{{ printf "%-5s|%05.1f|%q|%[1]s|%%" "a" 1.25 }}` +
+			`{{ html "<a>" }}{{ js "'" }}{{ urlquery "a b" }}{{ len .Parts }}{{ slice .Parts 1 2 }}{{ not true }}`,
 		"functions of sprig": `{{ "a b" | title | quote }}{{ list 1 2 3 | join "-" }}{{ dict "a" 1 | toJson }}{{ "x" | repeat 3 | indent 2 }}` +
-			`{{ seq 1 2 7 }}{{ until 4 }}{{ untilStep 0 10 4 }}{{ regexReplaceAll "a(x*)b" "-ab-axxb-" "${1}W" }}{{ regexFindAll "[a-z]+" "ab 1 cd" -1 }}` +
+			`{{ seq 1 2 7 }}{{ until 4 }}{{ untilStep 0 10 4 }}{{ regexReplaceAll "a(x*)b" "-ab-axxb-" "${1}W" }}` +
+			`{{ regexFindAll "[a-z]+" "ab 1 cd" -1 }}` +
 			`{{ splitList "/" "a/b" | last }}{{ (split "/" "a/b")._1 }}{{ "abcdef" | trunc 3 }}{{ chunk 2 (list 1 2 3) }}{{ uniq (list 1 1 2) }}` +
-			`{{ ternary "a" "b" true }}{{ sha256sum "x" }}{{ semverCompare "^1.2" "1.3.0" }}{{ replace "a" "bb" "aXa" }}{{ wrapWith 3 "|" "abc def" }}{{ coalesce "" "x" }}{{ get (set (dict) "k" "v") "k" }}`,
+			`{{ ternary "a" "b" true }}{{ sha256sum "x" }}{{ semverCompare "^1.2" "1.3.0" }}{{ replace "a" "bb" "aXa" }}` +
+			`{{ wrapWith 3 "|" "abc def" }}{{ coalesce "" "x" }}{{ get (set (dict) "k" "v") "k" }}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			parsed, err := language.Parse(source)
@@ -91,16 +101,18 @@ func TestTemplatesSayWhatTheySayWithoutLimits(t *testing.T) {
 func TestATemplateCannotTakeMoreThanItsBudget(t *testing.T) {
 	const a, big = `{{ $a := repeat 60000 "a" }}`, `{{ $a := repeat 2000000 "a" }}`
 	for name, source := range map[string]string{
-		"a long loop":                        `{{ range 9223372036854775807 }}{{ end }}`,
-		"a long loop over text":              `{{ range 9223372036854775807 }}text{{ end }}`,
-		"a long loop of conditions":          `{{ range 500000 }}` + strings.Repeat(`{{ if 1 }}{{ end }}`, 1000) + `{{ end }}`,
-		"loops in loops":                     `{{ range until 3000 }}{{ range until 3000 }}{{ end }}{{ end }}`,
-		"loops over numbers in loops":        `{{ range 3000 }}{{ range 3000 }}{{ end }}{{ end }}`,
-		"a sorted map in a loop":             `{{ $d := dict }}{{ range until 20000 }}{{ $_ := set $d (toString .) 1 }}{{ end }}{{ range 500000 }}{{ range $d }}{{ break }}{{ end }}{{ end }}`,
-		"a template that calls itself":       `{{ define "a" }}{{ template "a" . }}{{ end }}{{ template "a" . }}`,
-		"a template that calls itself twice": `{{ define "a" }}{{ if gt . 0 }}{{ template "a" (sub . 1) }}{{ template "a" (sub . 1) }}{{ end }}{{ end }}{{ template "a" 60 }}`,
-		"templates that double":              doubling(40),
-		"itself":                             `{{ template "text" . }}`,
+		"a long loop":                 `{{ range 9223372036854775807 }}{{ end }}`,
+		"a long loop over text":       `{{ range 9223372036854775807 }}text{{ end }}`,
+		"a long loop of conditions":   `{{ range 500000 }}` + strings.Repeat(`{{ if 1 }}{{ end }}`, 1000) + `{{ end }}`,
+		"loops in loops":              `{{ range until 3000 }}{{ range until 3000 }}{{ end }}{{ end }}`,
+		"loops over numbers in loops": `{{ range 3000 }}{{ range 3000 }}{{ end }}{{ end }}`,
+		"a sorted map in a loop": `{{ $d := dict }}{{ range until 20000 }}{{ $_ := set $d (toString .) 1 }}{{ end }}` +
+			`{{ range 500000 }}{{ range $d }}{{ break }}{{ end }}{{ end }}`,
+		"a template that calls itself": `{{ define "a" }}{{ template "a" . }}{{ end }}{{ template "a" . }}`,
+		"a template that calls itself twice": `{{ define "a" }}{{ if gt . 0 }}{{ template "a" (sub . 1) }}` +
+			`{{ template "a" (sub . 1) }}{{ end }}{{ end }}{{ template "a" 60 }}`,
+		"templates that double": doubling(40),
+		"itself":                `{{ template "text" . }}`,
 
 		"a text that is repeated":                `{{ repeat 1000000000000 "x" }}`,
 		"a text that is repeated twice":          `{{ "x" | repeat 60000 | repeat 60000 | len }}`,
@@ -135,7 +147,8 @@ func TestATemplateCannotTakeMoreThanItsBudget(t *testing.T) {
 		"many set apart":                         big + `{{ splitList "" $a | len }}`,
 		"many things to keep":                    `{{ $l := list }}{{ range 1000000 }}{{ $l = append $l (repeat 1000 "x") }}{{ end }}`,
 		"a long text":                            `{{ range 2000 }}` + strings.Repeat("x", 1000) + `{{ end }}`,
-		"a long text by templates":               `{{ define "x" }}` + strings.Repeat("x", 1000) + `{{ end }}{{ range 2000 }}{{ template "x" }}{{ end }}`,
+		"a long text by templates": `{{ define "x" }}` + strings.Repeat("x", 1000) +
+			`{{ end }}{{ range 2000 }}{{ template "x" }}{{ end }}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			parsed, err := language.Parse(source)
@@ -227,7 +240,8 @@ func TestATemplateHasSoMuchTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := parsed.Execute(t.Context(), nil); !errors.Is(err, sluice.ErrBudget) || !strings.Contains(err.Error(), "it runs for more than 1ns") {
+	if _, err := parsed.Execute(t.Context(), nil); !errors.Is(err, sluice.ErrBudget) ||
+		!strings.Contains(err.Error(), "it runs for more than 1ns") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -237,7 +251,8 @@ func TestManyThingsCanBeListed(t *testing.T) {
 	for i := range 10_000 {
 		many.Parts = append(many.Parts, part{fmt.Sprint("registry.example.com/team/app-", i), "1.0.0"})
 	}
-	parsed, err := language.Parse(`{{ range .Parts }}- {{ .Name | trimPrefix "registry." | quote }} is {{ .Value }}{{ "\n" }}{{ end }}{{ .Parts | toString | sha256sum }}`)
+	parsed, err := language.Parse(`{{ range .Parts }}- {{ .Name | trimPrefix "registry." | quote }} is ` +
+		`{{ .Value }}{{ "\n" }}{{ end }}{{ .Parts | toString | sha256sum }}`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,14 +58,18 @@ type lateMapper struct {
 
 func (m *lateMapper) RESTMapping(kind schema.GroupKind, versions ...string) (*apimeta.RESTMapping, error) {
 	if kind.Kind == widgets.Kind && m.installed.Load() {
-		return &apimeta.RESTMapping{Resource: widgets.GroupVersion().WithResource("widgets"), GroupVersionKind: widgets, Scope: apimeta.RESTScopeNamespace}, nil
+		resource := widgets.GroupVersion().WithResource("widgets")
+		return &apimeta.RESTMapping{Resource: resource, GroupVersionKind: widgets, Scope: apimeta.RESTScopeNamespace}, nil
 	}
 	return m.RESTMapper.RESTMapping(kind, versions...)
 }
 
 func newEnv(t *testing.T, guard *outbound.Guard, objects ...client.Object) *env {
 	t.Helper()
-	e := &env{t: t, server: apiserver.New(t), clock: clocktesting.NewFakeClock(time.Unix(1_700_000_000, 0)), woken: make(chan types.NamespacedName, 1000)}
+	e := &env{
+		t: t, server: apiserver.New(t), clock: clocktesting.NewFakeClock(time.Unix(1_700_000_000, 0)),
+		woken: make(chan types.NamespacedName, 1000),
+	}
 	e.mapper = &lateMapper{RESTMapper: e.server.Mapper()}
 	var err error
 	e.Clusters, err = New(Options{
@@ -176,7 +180,8 @@ func TestAKindThatIsInstalledLaterIsFound(t *testing.T) {
 	}
 	e.get(pipeline, nil, named(widgets, "w"), func(Answer) bool { return true })
 	e.mapper.installed.Store(true)
-	if err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, time.Minute, true, func(context.Context) (bool, error) { return e.clock.HasWaiters(), nil }); err != nil {
+	waits := func(context.Context) (bool, error) { return e.clock.HasWaiters(), nil }
+	if err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, time.Minute, true, waits); err != nil {
 		t.Fatal(err)
 	}
 	e.clock.Step(retryKinds)
@@ -186,7 +191,8 @@ func TestAKindThatIsInstalledLaterIsFound(t *testing.T) {
 func TestWhatMayNotBeReadIsSaidWithTheRemedy(t *testing.T) {
 	e := newEnv(t, nil)
 	e.server.ForbidsLists = true
-	a := e.get(pipeline, nil, named(databases, "db"), says("it may not be read: grant get, list and watch of databases.example.com to the identity that looks"))
+	a := e.get(pipeline, nil, named(databases, "db"),
+		says("it may not be read: grant get, list and watch of databases.example.com to the identity that looks"))
 	if !a.Unknown {
 		t.Error("nobody can tell whether it exists")
 	}
@@ -220,20 +226,42 @@ func TestWhichKubeConfigsAreRefused(t *testing.T) {
 		data map[string][]byte
 		want string
 	}{
-		"an identity of a cloud":  {&meta.KubeConfigReference{}, nil, "configMapRef is not supported; use secretRef"},
-		"no Secret":               {reference("missing", ""), nil, "Secret apps/missing does not exist"},
-		"no key":                  {reference("remote", ""), map[string][]byte{"other": nil}, "Secret apps/remote: it has no key 'value' with a kubeconfig"},
+		"an identity of a cloud": {&meta.KubeConfigReference{}, nil, "configMapRef is not supported; use secretRef"},
+		"no Secret":              {reference("missing", ""), nil, "Secret apps/missing does not exist"},
+		"no key": {
+			reference("remote", ""), map[string][]byte{"other": nil},
+			"Secret apps/remote: it has no key 'value' with a kubeconfig",
+		},
 		"not the key of the name": {reference("remote", "eu"), map[string][]byte{"value": []byte("x")}, "it has no key 'eu' with a kubeconfig"},
-		"no YAML":                 {reference("remote", ""), map[string][]byte{"value": []byte("{hunter2")}, "its kubeconfig is no valid YAML of that kind"},
-		"too long":                {reference("remote", ""), map[string][]byte{"value": make([]byte, maxKubeConfig+1)}, "more than 262144 bytes"},
-		"a command":               {reference("remote", ""), changed("token: hunter2", "exec: {command: hunter2, apiVersion: client.authentication.k8s.io/v1}"), "user \"u\" has `exec`, and commands are not run"},
-		"a file with a token":     {reference("remote", ""), changed("token: hunter2", "tokenFile: /hunter2"), "user \"u\" names files, which are not read"},
-		"a file with a key":       {reference("remote", ""), changed("token: hunter2", "client-key: /hunter2"), "user \"u\" names files, which are not read"},
+		"no YAML": {
+			reference("remote", ""), map[string][]byte{"value": []byte("{hunter2")},
+			"its kubeconfig is no valid YAML of that kind",
+		},
+		"too long": {reference("remote", ""), map[string][]byte{"value": make([]byte, maxKubeConfig+1)}, "more than 262144 bytes"},
+		"a command": {
+			reference("remote", ""),
+			changed("token: hunter2", "exec: {command: hunter2, apiVersion: client.authentication.k8s.io/v1}"),
+			"user \"u\" has `exec`, and commands are not run",
+		},
+		"a file with a token": {
+			reference("remote", ""), changed("token: hunter2", "tokenFile: /hunter2"),
+			"user \"u\" names files, which are not read",
+		},
+		"a file with a key": {
+			reference("remote", ""), changed("token: hunter2", "client-key: /hunter2"),
+			"user \"u\" names files, which are not read",
+		},
 		"a file with certificates": {
 			reference("remote", ""), changed("server:", "certificate-authority: /hunter2, server:"), "cluster \"c\" names a file, which is not read",
 		},
-		"a plugin of a cloud":        {reference("remote", ""), changed("token: hunter2", "auth-provider: {name: hunter2}"), "has `auth-provider`, which is not supported"},
-		"a context that there isn't": {reference("remote", ""), changed("current-context: x", "current-context: hunter2"), "names no server in its current context"},
+		"a plugin of a cloud": {
+			reference("remote", ""), changed("token: hunter2", "auth-provider: {name: hunter2}"),
+			"has `auth-provider`, which is not supported",
+		},
+		"a context that there isn't": {
+			reference("remote", ""), changed("current-context: x", "current-context: hunter2"),
+			"names no server in its current context",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEnv(t, nil, secret("remote", tc.data))
@@ -259,9 +287,13 @@ func TestAnotherClusterAnswersOnlyWhatItIsAskedFor(t *testing.T) {
 	e := newEnv(t, outbound.NewGuard([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}))
 	host := e.server.Config().Host
 	for path, text := range map[string]string{
-		"/api":                 `{"kind": "APIVersions", "versions": ["v1"]}`,
-		"/apis":                `{"kind": "APIGroupList", "apiVersion": "v1", "groups": [{"name": "example.com", "versions": [{"groupVersion": "example.com/v1", "version": "v1"}], "preferredVersion": {"groupVersion": "example.com/v1", "version": "v1"}}]}`,
-		"/apis/example.com/v1": `{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "example.com/v1", "resources": [{"name": "databases", "singularName": "database", "kind": "Database", "namespaced": true, "verbs": ["get", "list", "watch"]}]}`,
+		"/api": `{"kind": "APIVersions", "versions": ["v1"]}`,
+		"/apis": `{"kind": "APIGroupList", "apiVersion": "v1", "groups": [{"name": "example.com", ` +
+			`"versions": [{"groupVersion": "example.com/v1", "version": "v1"}], "preferredVersion": {"groupVersion": ` +
+			`"example.com/v1", "version": "v1"}}]}`,
+		"/apis/example.com/v1": `{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "example.com/v1", ` +
+			`"resources": [{"name": "databases", "singularName": "database", "kind": "Database", "namespaced": ` +
+			`true, "verbs": ["get", "list", "watch"]}]}`,
 	} {
 		u := &unstructured.Unstructured{}
 		if err := json.Unmarshal([]byte(text), &u.Object); err != nil {

@@ -80,7 +80,9 @@ func serveAzure(fake *fakeForge) http.Handler {
 func azureStatusOf(in object) forge.Status {
 	s := forge.Status{Context: in["context"].(object)["name"].(string), Description: in["description"].(string)}
 	s.URL, _ = in["targetUrl"].(string)
-	s.State = map[any]forge.CheckState{"pending": forge.CheckPending, "succeeded": forge.CheckSuccess, "failed": forge.CheckFailure}[in["state"]]
+	s.State = map[any]forge.CheckState{
+		"pending": forge.CheckPending, "succeeded": forge.CheckSuccess, "failed": forge.CheckFailure,
+	}[in["state"]]
 	return s
 }
 
@@ -88,7 +90,8 @@ func (fake *fakeForge) azureRest(handle func(string, func(http.ResponseWriter, *
 	handle("POST "+repo+"/commits/{sha}/statuses", func(rw http.ResponseWriter, r *http.Request) {
 		s := azureStatusOf(fake.read(r))
 		sha := r.PathValue("sha")
-		fake.commitStatuses = append(slices.DeleteFunc(fake.commitStatuses, func(o shaStatus) bool { return o.sha == sha && o.Context == s.Context }),
+		fake.commitStatuses = append(slices.DeleteFunc(fake.commitStatuses,
+			func(o shaStatus) bool { return o.sha == sha && o.Context == s.Context }),
 			shaStatus{sha, s})
 		reply(rw, 201, object{})
 	})
@@ -96,7 +99,9 @@ func (fake *fakeForge) azureRest(handle func(string, func(http.ResponseWriter, *
 		list := []object{}
 		for _, s := range fake.commitStatuses {
 			if s.sha == r.PathValue("sha") {
-				state := map[forge.CheckState]string{forge.CheckPending: "pending", forge.CheckSuccess: "succeeded", forge.CheckFailure: "error"}[s.State]
+				state := map[forge.CheckState]string{
+					forge.CheckPending: "pending", forge.CheckSuccess: "succeeded", forge.CheckFailure: "error",
+				}[s.State]
 				list = append(list, object{"state": state, "description": s.Description, "targetUrl": s.URL, "context": object{"name": s.Context}})
 			}
 		}
@@ -108,8 +113,10 @@ func (fake *fakeForge) azureRest(handle func(string, func(http.ResponseWriter, *
 			return nil
 		}
 		return []object{
-			{"isEnabled": true, "isBlocking": true, "type": object{"id": "fa4e907d-c16b-4a4c-9dfa-4906e5d171dd"}, "settings": object{"minimumApproverCount": 1}},
-			{"isEnabled": true, "isBlocking": true, "type": object{"id": "cbdc66da-9728-4af8-aada-9a5a32e4a226"}, "settings": object{"statusName": fake.required}},
+			{"isEnabled": true, "isBlocking": true,
+				"type": object{"id": "fa4e907d-c16b-4a4c-9dfa-4906e5d171dd"}, "settings": object{"minimumApproverCount": 1}},
+			{"isEnabled": true, "isBlocking": true,
+				"type": object{"id": "cbdc66da-9728-4af8-aada-9a5a32e4a226"}, "settings": object{"statusName": fake.required}},
 		}
 	}
 	handle("GET "+project+"/_apis/git/policy/configurations", func(rw http.ResponseWriter, r *http.Request) {
@@ -144,7 +151,8 @@ func (fake *fakeForge) azurePull(c *fakePull) object {
 		reviewers = append(reviewers, object{"id": person, "vote": 10})
 	}
 	pull := object{
-		"pullRequestId": c.number, "title": c.title, "description": c.body, "isDraft": c.draft, "createdBy": object{"id": "x", "uniqueName": c.author},
+		"pullRequestId": c.number, "title": c.title, "description": c.body,
+		"isDraft": c.draft, "createdBy": object{"id": "x", "uniqueName": c.author},
 		"sourceRefName": "refs/heads/" + c.branch, "targetRefName": "refs/heads/" + c.base, "mergeStatus": status, "reviewers": reviewers,
 		"lastMergeSourceCommit": object{"commitId": c.head}, "lastMergeCommit": object{"commitId": "a-test-merge"},
 		"repository": object{"project": object{"id": "project-id"}},
@@ -171,7 +179,9 @@ func (fake *fakeForge) azurePatch(rw http.ResponseWriter, in object, c *fakePull
 		c.title, c.body, c.draft = title, in["description"].(string), in["isDraft"] == true
 	}
 	options, _ := in["completionOptions"].(object)
-	method := map[any]forge.Method{"noFastForward": forge.MergeCommit, "squash": forge.Squash, "rebase": forge.Rebase}[options["mergeStrategy"]]
+	method := map[any]forge.Method{
+		"noFastForward": forge.MergeCommit, "squash": forge.Squash, "rebase": forge.Rebase,
+	}[options["mergeStrategy"]]
 	if by, ok := in["autoCompleteSetBy"].(object); ok {
 		c.auto, c.autoMethod = by["id"] == "id-of-"+us, method
 	}

@@ -58,7 +58,9 @@ func serveBitbucket(fake *fakeForge) http.Handler {
 		reply(rw, 200, fake.bitbucketPull(c))
 	})
 	on("POST", "/merge", func(rw http.ResponseWriter, in object, c *fakePull) {
-		method := map[any]forge.Method{"merge_commit": forge.MergeCommit, "squash": forge.Squash, "fast_forward": forge.FastForward}[in["merge_strategy"]]
+		method := map[any]forge.Method{
+			"merge_commit": forge.MergeCommit, "squash": forge.Squash, "fast_forward": forge.FastForward,
+		}[in["merge_strategy"]]
 		switch {
 		case c.state != forge.Open:
 			refuse(rw, 400, "This pull request is already closed.")

@@ -77,13 +77,17 @@ func serveDataCenter(fake *fakeForge) http.Handler {
 	on("GET", "/merge", func(rw http.ResponseWriter, _ object, c *fakePull) {
 		vetoes := []object{}
 		for _, why := range fake.blockers(c) {
-			summary := map[forge.Blocker]string{forge.ByApprovals: "Requires approvals", forge.ByChecks: "Not all required builds are successful yet"}[why]
+			summary := map[forge.Blocker]string{
+				forge.ByApprovals: "Requires approvals", forge.ByChecks: "Not all required builds are successful yet",
+			}[why]
 			vetoes = append(vetoes, object{"summaryMessage": summary})
 		}
 		reply(rw, 200, object{"canMerge": len(vetoes) == 0 && c.reads > fake.checking, "conflicted": false, "vetoes": vetoes})
 	})
 	on("POST", "/merge", func(rw http.ResponseWriter, in object, c *fakePull) {
-		method := map[any]forge.Method{"no-ff": forge.MergeCommit, "squash": forge.Squash, "rebase-ff-only": forge.Rebase, "ff-only": forge.FastForward}[in["strategyId"]]
+		method := map[any]forge.Method{
+			"no-ff": forge.MergeCommit, "squash": forge.Squash, "rebase-ff-only": forge.Rebase, "ff-only": forge.FastForward,
+		}[in["strategyId"]]
 		switch {
 		case in["version"] == nil:
 			refuse(rw, 409, "a version is needed")
@@ -151,15 +155,20 @@ func (fake *fakeForge) setBuild(rw http.ResponseWriter, sha string, in object) {
 		fail(rw, 400, "url and key are required")
 		return
 	}
-	state := map[any]forge.CheckState{"INPROGRESS": forge.CheckPending, "SUCCESSFUL": forge.CheckSuccess, "FAILED": forge.CheckFailure}[in["state"]]
-	fake.setStatus(sha, forge.Status{Context: in["name"].(string), State: state, Description: in["description"].(string), URL: in["url"].(string)})
+	state := map[any]forge.CheckState{
+		"INPROGRESS": forge.CheckPending, "SUCCESSFUL": forge.CheckSuccess, "FAILED": forge.CheckFailure,
+	}[in["state"]]
+	fake.setStatus(sha,
+		forge.Status{Context: in["name"].(string), State: state, Description: in["description"].(string), URL: in["url"].(string)})
 	reply(rw, 201, object{})
 }
 
 func (fake *fakeForge) builds(sha string) []object {
 	list := []object{}
 	for _, s := range fake.statuses[sha] {
-		state := map[forge.CheckState]string{forge.CheckPending: "INPROGRESS", forge.CheckSuccess: "SUCCESSFUL", forge.CheckFailure: "FAILED"}[s.State]
+		state := map[forge.CheckState]string{
+			forge.CheckPending: "INPROGRESS", forge.CheckSuccess: "SUCCESSFUL", forge.CheckFailure: "FAILED",
+		}[s.State]
 		list = append(list, object{"key": "k", "name": s.Context, "state": state, "description": s.Description, "url": s.URL})
 	}
 	return list

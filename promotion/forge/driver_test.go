@@ -14,7 +14,10 @@ func TestDriversCanDoWhatTheTableSays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := p.connect(&session{provider: name, table: p, repository: repository{api: u, path: []string{"acme", "fleet"}}, clock: clock.RealClock{}})
+		d, err := p.connect(&session{
+			provider: name, table: p, repository: repository{api: u, path: []string{"acme", "fleet"}},
+			clock: clock.RealClock{},
+		})
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}

@@ -271,7 +271,8 @@ func (fake *fakeForge) blockers(c *fakePull) []forge.Blocker {
 	if fake.required != "" && len(c.approved) == 0 {
 		found = append(found, forge.ByApprovals)
 	}
-	ok := slices.ContainsFunc(fake.statuses[c.head], func(s forge.Status) bool { return s.Context == fake.required && s.State == forge.CheckSuccess })
+	ok := slices.ContainsFunc(fake.statuses[c.head],
+		func(s forge.Status) bool { return s.Context == fake.required && s.State == forge.CheckSuccess })
 	if fake.required != "" && !ok {
 		found = append(found, forge.ByChecks)
 	}

@@ -52,7 +52,8 @@ func everywhere(t *testing.T, test func(*testing.T, *fakeForge, forge.Forge)) {
 		t.Run(name, func(t *testing.T) {
 			fake := newFakeForge(t, name)
 			fake.Push(pullrequest.Branch)
-			if _, err := fake.Forge().Open(t.Context(), forge.Proposal{Base: pullrequest.Base, Branch: pullrequest.Branch, Text: forge.Text{Title: "t"}}); err != nil {
+			if _, err := fake.Forge().Open(t.Context(),
+				forge.Proposal{Base: pullrequest.Base, Branch: pullrequest.Branch, Text: forge.Text{Title: "t"}}); err != nil {
 				t.Fatal(err)
 			}
 			test(t, fake, fake.Forge())
@@ -83,7 +84,9 @@ func (fake *fakeForge) asked() int {
 
 func TestAGatewayThatTimesOutIsNotTerminal(t *testing.T) {
 	everywhere(t, func(t *testing.T, fake *fakeForge, f forge.Forge) {
-		for _, code := range []int{http.StatusGatewayTimeout, http.StatusBadGateway, http.StatusInternalServerError, http.StatusServiceUnavailable} {
+		for _, code := range []int{
+			http.StatusGatewayTimeout, http.StatusBadGateway, http.StatusInternalServerError, http.StatusServiceUnavailable,
+		} {
 			fake.answers(code, nil, "<html><body>gateway "+strings.Repeat("x", 1000)+"</body></html>")
 			for name, call := range calls(f) {
 				fake.later(time.Minute)
@@ -140,9 +143,11 @@ func TestALimitIsHonouredUntilItEnds(t *testing.T) {
 		body   string
 		want   time.Duration // at least
 	}{
-		"429 with seconds":              {429, http.Header{"Retry-After": {"90"}}, "", 90 * time.Second},
-		"429 without anything":          {429, nil, "", time.Minute},
-		"403 with a used-up limit":      {403, http.Header{"X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {inAMinute}}, "{}", 10 * time.Minute},
+		"429 with seconds":     {429, http.Header{"Retry-After": {"90"}}, "", 90 * time.Second},
+		"429 without anything": {429, nil, "", time.Minute},
+		"403 with a used-up limit": {
+			403, http.Header{"X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {inAMinute}}, "{}", 10 * time.Minute,
+		},
 		"403 of a secondary limit":      {403, nil, `{"message":"You have exceeded a secondary rate limit."}`, time.Minute},
 		"a time that is too far is not": {429, http.Header{"Retry-After": {"999999999"}}, "", time.Hour},
 	} {
@@ -179,7 +184,8 @@ func TestALimitIsHonouredUntilItEnds(t *testing.T) {
 func TestNoTokenIsInAnError(t *testing.T) {
 	everywhere(t, func(t *testing.T, fake *fakeForge, f forge.Forge) {
 		for _, code := range []int{400, 401, 403, 404, 405, 409, 422, 500} {
-			fake.answers(code, nil, `{"message":"you sent {authorization}","errors":[{"message":"{authorization}"}],"error":{"message":"{authorization}"}}`)
+			fake.answers(code, nil,
+				`{"message":"you sent {authorization}","errors":[{"message":"{authorization}"}],"error":{"message":"{authorization}"}}`)
 			for name, call := range calls(f) {
 				fake.later(time.Minute)
 				err := call(t.Context())

@@ -122,7 +122,8 @@ func (fake *fakeForge) giteaRest(mux *http.ServeMux, repo string) {
 		}
 		reply(rw, 200, b)
 	})
-	mux.HandleFunc("GET "+repo+"/branch_protections/main", func(rw http.ResponseWriter, _ *http.Request) { fail(rw, 403, "for administrators") })
+	mux.HandleFunc("GET "+repo+"/branch_protections/main",
+		func(rw http.ResponseWriter, _ *http.Request) { fail(rw, 403, "for administrators") })
 }
 
 func (fake *fakeForge) giteaPull(c *fakePull) object {

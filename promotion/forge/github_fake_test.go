@@ -86,14 +86,18 @@ func (fake *fakeForge) gitHubRest(mux *http.ServeMux, repo string) {
 		list := []object{}
 		if fake.required != "" {
 			list = append(list,
-				object{"type": "pull_request", "parameters": object{"required_approving_review_count": 1, "allowed_merge_methods": []string{"merge", "rebase"}}},
+				object{
+					"type":       "pull_request",
+					"parameters": object{"required_approving_review_count": 1, "allowed_merge_methods": []string{"merge", "rebase"}},
+				},
 				object{"type": "required_status_checks", "parameters": object{
 					"strict_required_status_checks_policy": true, "required_status_checks": []object{{"context": fake.required}}}},
 				object{"type": "merge_queue", "parameters": object{"merge_method": "MERGE"}})
 		}
 		reply(rw, 200, list)
 	})
-	mux.HandleFunc("GET "+repo+"/branches/main/protection", func(rw http.ResponseWriter, _ *http.Request) { fail(rw, 404, "Branch not protected") })
+	mux.HandleFunc("GET "+repo+"/branches/main/protection",
+		func(rw http.ResponseWriter, _ *http.Request) { fail(rw, 404, "Branch not protected") })
 }
 
 func (fake *fakeForge) gitHubPull(c *fakePull, whole bool) object {
@@ -164,7 +168,8 @@ func (fake *fakeForge) gitHubEdit(rw http.ResponseWriter, in object, c *fakePull
 	case state == "closed" && c.state == forge.Open:
 		fake.close(c, us)
 	case state == "open" && fake.branches[c.branch] == "":
-		reply(rw, 422, object{"message": "Validation Failed", "errors": []object{{"message": "state cannot be changed. The branch has been deleted."}}})
+		reply(rw, 422,
+			object{"message": "Validation Failed", "errors": []object{{"message": "state cannot be changed. The branch has been deleted."}}})
 		return
 	case state == "open":
 		c.state, c.closedBy = forge.Open, ""

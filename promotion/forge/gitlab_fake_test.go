@@ -158,7 +158,8 @@ func (fake *fakeForge) gitLabRequest(c *fakePull) object {
 		status = "ci_must_pass"
 	}
 	mr := object{
-		"iid": c.number, "web_url": fake.server.URL + "/mr", "title": c.title, "description": c.body, "draft": strings.HasPrefix(c.title, "Draft:"),
+		"iid": c.number, "web_url": fake.server.URL + "/mr",
+		"title": c.title, "description": c.body, "draft": strings.HasPrefix(c.title, "Draft:"),
 		"author": object{"username": c.author}, "source_branch": c.branch, "target_branch": c.base, "sha": c.head, "labels": c.labels,
 		"source_project_id": source, "target_project_id": 10, "detailed_merge_status": status, "merge_when_pipeline_succeeds": c.auto,
 		"state":     map[forge.State]string{forge.Open: "opened", forge.Closed: "closed", forge.Merged: "merged"}[c.state],

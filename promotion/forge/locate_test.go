@@ -11,29 +11,39 @@ import (
 
 func TestWhereARepositoryIs(t *testing.T) {
 	for name, tc := range map[string]struct{ provider, url, api, path string }{
-		"GitHub":                        {"", "https://github.com/acme/fleet.git", "https://api.github.com/", "acme/fleet"},
-		"GitHub by SSH":                 {"", "ssh://git@github.com/acme/fleet", "https://api.github.com/", "acme/fleet"},
-		"GitHub by SSH over HTTPS":      {"", "ssh://git@ssh.github.com:443/acme/fleet", "https://api.github.com/", "acme/fleet"},
-		"GitHub with data residency":    {"", "https://acme.ghe.com/acme/fleet", "https://api.acme.ghe.com/", "acme/fleet"},
-		"an Enterprise server":          {GitHub, "https://git.example.com/acme/fleet", "https://git.example.com/api/v3", "acme/fleet"},
-		"an Enterprise server by SSH":   {GitHub, "ssh://git@git.example.com:2222/acme/fleet", "https://git.example.com/api/v3", "acme/fleet"},
-		"GitLab with subgroups":         {"", "https://gitlab.com/acme/platform/fleet.git", "https://gitlab.com/api/v4", "acme/platform/fleet"},
-		"GitLab by SSH over HTTPS":      {"", "ssh://git@altssh.gitlab.com:443/acme/fleet", "https://gitlab.com/api/v4", "acme/fleet"},
-		"a GitLab at another port":      {GitLab, "https://git.example.com:8443/acme/fleet", "https://git.example.com:8443/api/v4", "acme/fleet"},
-		"Codeberg":                      {"", "https://codeberg.org/acme/fleet", "https://codeberg.org/api/v1", "acme/fleet"},
-		"a Gitea below a path":          {Gitea, "https://example.com/git/acme/fleet", "https://example.com/git/api/v1", "acme/fleet"},
-		"a password is not kept":        {Gitea, "https://user:secret@example.com/acme/fleet", "https://example.com/api/v1", "acme/fleet"},
-		"Bitbucket Cloud":               {"", "https://user@bitbucket.org/acme/fleet.git", "https://api.bitbucket.org/2.0", "acme/fleet"},
-		"Bitbucket Data Center":         {BitbucketServer, "https://git.example.com/scm/ACME/fleet.git", "https://git.example.com/rest", "ACME/fleet"},
-		"Data Center below a path":      {BitbucketServer, "https://example.com/bitbucket/scm/~ann/fleet.git", "https://example.com/bitbucket/rest", "~ann/fleet"},
-		"Data Center by SSH":            {BitbucketServer, "ssh://git@git.example.com:7999/acme/fleet.git", "https://git.example.com/rest", "acme/fleet"},
-		"Azure DevOps":                  {"", "https://acme@dev.azure.com/acme/Shop/_git/fleet", "https://dev.azure.com/acme", "Shop/fleet"},
-		"Azure DevOps, project's own":   {"", "https://dev.azure.com/acme/_git/fleet", "https://dev.azure.com/acme", "fleet/fleet"},
-		"Azure DevOps by SSH":           {"", "ssh://git@ssh.dev.azure.com/v3/acme/Shop/fleet", "https://dev.azure.com/acme", "Shop/fleet"},
-		"Azure DevOps, a blank":         {"", "https://dev.azure.com/acme/My%20Shop/_git/fleet", "https://dev.azure.com/acme", "My Shop/fleet"},
-		"Visual Studio":                 {"", "https://acme.visualstudio.com/Shop/_git/fleet", "https://acme.visualstudio.com/", "Shop/fleet"},
-		"Visual Studio, project's own":  {"", "https://acme.visualstudio.com/_git/fleet", "https://acme.visualstudio.com/", "fleet/fleet"},
-		"an Azure DevOps server":        {AzureDevOps, "https://tfs.example.com/tfs/Main/Shop/_git/fleet", "https://tfs.example.com/tfs/Main", "Shop/fleet"},
+		"GitHub":                      {"", "https://github.com/acme/fleet.git", "https://api.github.com/", "acme/fleet"},
+		"GitHub by SSH":               {"", "ssh://git@github.com/acme/fleet", "https://api.github.com/", "acme/fleet"},
+		"GitHub by SSH over HTTPS":    {"", "ssh://git@ssh.github.com:443/acme/fleet", "https://api.github.com/", "acme/fleet"},
+		"GitHub with data residency":  {"", "https://acme.ghe.com/acme/fleet", "https://api.acme.ghe.com/", "acme/fleet"},
+		"an Enterprise server":        {GitHub, "https://git.example.com/acme/fleet", "https://git.example.com/api/v3", "acme/fleet"},
+		"an Enterprise server by SSH": {GitHub, "ssh://git@git.example.com:2222/acme/fleet", "https://git.example.com/api/v3", "acme/fleet"},
+		"GitLab with subgroups":       {"", "https://gitlab.com/acme/platform/fleet.git", "https://gitlab.com/api/v4", "acme/platform/fleet"},
+		"GitLab by SSH over HTTPS":    {"", "ssh://git@altssh.gitlab.com:443/acme/fleet", "https://gitlab.com/api/v4", "acme/fleet"},
+		"a GitLab at another port":    {GitLab, "https://git.example.com:8443/acme/fleet", "https://git.example.com:8443/api/v4", "acme/fleet"},
+		"Codeberg":                    {"", "https://codeberg.org/acme/fleet", "https://codeberg.org/api/v1", "acme/fleet"},
+		"a Gitea below a path":        {Gitea, "https://example.com/git/acme/fleet", "https://example.com/git/api/v1", "acme/fleet"},
+		"a password is not kept":      {Gitea, "https://user:secret@example.com/acme/fleet", "https://example.com/api/v1", "acme/fleet"},
+		"Bitbucket Cloud":             {"", "https://user@bitbucket.org/acme/fleet.git", "https://api.bitbucket.org/2.0", "acme/fleet"},
+		"Bitbucket Data Center": {
+			BitbucketServer, "https://git.example.com/scm/ACME/fleet.git", "https://git.example.com/rest", "ACME/fleet",
+		},
+		"Data Center below a path": {
+			BitbucketServer, "https://example.com/bitbucket/scm/~ann/fleet.git", "https://example.com/bitbucket/rest",
+			"~ann/fleet",
+		},
+		"Data Center by SSH": {
+			BitbucketServer, "ssh://git@git.example.com:7999/acme/fleet.git", "https://git.example.com/rest", "acme/fleet",
+		},
+		"Azure DevOps":                 {"", "https://acme@dev.azure.com/acme/Shop/_git/fleet", "https://dev.azure.com/acme", "Shop/fleet"},
+		"Azure DevOps, project's own":  {"", "https://dev.azure.com/acme/_git/fleet", "https://dev.azure.com/acme", "fleet/fleet"},
+		"Azure DevOps by SSH":          {"", "ssh://git@ssh.dev.azure.com/v3/acme/Shop/fleet", "https://dev.azure.com/acme", "Shop/fleet"},
+		"Azure DevOps, a blank":        {"", "https://dev.azure.com/acme/My%20Shop/_git/fleet", "https://dev.azure.com/acme", "My Shop/fleet"},
+		"Visual Studio":                {"", "https://acme.visualstudio.com/Shop/_git/fleet", "https://acme.visualstudio.com/", "Shop/fleet"},
+		"Visual Studio, project's own": {"", "https://acme.visualstudio.com/_git/fleet", "https://acme.visualstudio.com/", "fleet/fleet"},
+		"an Azure DevOps server": {
+			AzureDevOps, "https://tfs.example.com/tfs/Main/Shop/_git/fleet", "https://tfs.example.com/tfs/Main",
+			"Shop/fleet",
+		},
 		"GitHub without owner":          {"", "https://github.com/fleet", "", ""},
 		"GitHub with too much":          {"", "https://github.com/acme/fleet/tree/main", "", ""},
 		"GitLab without group":          {"", "https://gitlab.com/fleet", "", ""},
@@ -126,7 +136,8 @@ func TestWhereAnAPIIsSaidToBe(t *testing.T) {
 				t.Fatal(err)
 			}
 			of := map[string]string{AzureDevOps: "https://host.example.com/acme/Shop/_git/fleet"}
-			f, err := NewClients(Options{}).For(Remote{URL: cmp.Or(of[tc.provider], "https://host.example.com/acme/fleet"), Provider: tc.provider, API: api})
+			url := cmp.Or(of[tc.provider], "https://host.example.com/acme/fleet")
+			f, err := NewClients(Options{}).For(Remote{URL: url, Provider: tc.provider, API: api})
 			if err != nil {
 				t.Fatal(err)
 			}

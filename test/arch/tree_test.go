@@ -113,7 +113,8 @@ func walk(t *testing.T, root, suffix string, read func(file string, text []byte)
 func TestEveryFileSaysItsLicense(t *testing.T) {
 	const license = "// SPDX-License-Identifier: Apache-2.0\n"
 	walk(t, filepath.Join("..", ".."), ".go", func(file string, text []byte) {
-		if head := string(text[:min(len(text), 200)]); !strings.Contains(head, license) && !strings.Contains(file, "testdata") && !strings.Contains(file, "test/playground/") {
+		if head := string(text[:min(len(text), 200)]); !strings.Contains(head, license) && !strings.Contains(file, "testdata") &&
+			!strings.Contains(file, "test/playground/") {
 			t.Errorf("%s does not say %s at its beginning", file, license)
 		}
 	})

@@ -159,7 +159,9 @@ func TestNarratorTellsOfStages(t *testing.T) {
 		Waiting: []sluicev1.Gate{{Type: sluicev1.GateUpstream, Message: "not told"}, {Type: sluicev1.GateSoak, Message: "it soaks until 9"}},
 	}}
 	proposed := &sluicev1.Pipeline{}
-	proposed.Status.Stages = []sluicev1.StageStatus{{Name: Production, PullRequest: &sluicev1.PullRequestStatus{Number: 7, URL: "http://forge/7", State: "open"}}}
+	proposed.Status.Stages = []sluicev1.StageStatus{{
+		Name: Production, PullRequest: &sluicev1.PullRequestStatus{Number: 7, URL: "http://forge/7", State: "open"},
+	}}
 	merged := proposed.DeepCopy()
 	merged.Status.Stages[0].PullRequest.State = "merged"
 	merged.Status.Stages[0].Waiting = []sluicev1.Gate{{Type: sluicev1.GateReview, Message: "#7 is merged, and the branch does not have it"}}
@@ -186,8 +188,10 @@ func TestNarratorTellsOfStages(t *testing.T) {
 			append(slices.Clone(news), rollback, Entry{Hop: Applied, Stage: Production, Text: "main@sha1:" + back[:10], Weight: -1}),
 		},
 		"a stage that a commit is not about applies it in silence": {[]client.Object{applied(Production, back)}, applied(Staging, back), nil},
-		"an event of a canary is one of its stage":                 {nil, event, []Entry{{Hop: Analysed, Stage: Staging, Text: "Halt", Weight: -1}}},
-		"what a stage waits for is told once":                      {[]client.Object{soak}, soak, nil},
+		"an event of a canary is one of its stage": {
+			nil, event, []Entry{{Hop: Analysed, Stage: Staging, Text: "Halt", Weight: -1}},
+		},
+		"what a stage waits for is told once": {[]client.Object{soak}, soak, nil},
 		"a soak is told, and what is told otherwise is not": {
 			[]client.Object{&sluicev1.Pipeline{}},
 			soak,

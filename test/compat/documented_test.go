@@ -74,7 +74,9 @@ func TestPagesSayWhatIsNotServed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for page, want := range map[string]string{"promotion/*.md": "**Not served yet.**", "../CONTRIBUTING.md": "**Pipeline is not served yet**"} {
+	for page, want := range map[string]string{
+		"promotion/*.md": "**Not served yet.**", "../CONTRIBUTING.md": "**Pipeline is not served yet**",
+	} {
 		if says := strings.Contains(pages(t, []string{page}), want); says != (len(crds) == 0) {
 			t.Errorf("%s says %q: %v; the CRDs are %v", page, want, says, crds)
 		}

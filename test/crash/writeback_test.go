@@ -86,7 +86,8 @@ func newWriteback(t *testing.T, p *harness.Playground) *writeback {
 	files, objects := map[string][]byte{}, w.shared()
 	for _, app := range apps {
 		w.image(t, app)
-		files[app+".yaml"] = fmt.Appendf(nil, "kind: ConfigMap\ndata:\n  tag: 0.0.0 # {\"$imagepolicy\": \"%s:%s:tag\"}\n", writebackNamespace, app)
+		files[app+".yaml"] = fmt.Appendf(nil,
+			"kind: ConfigMap\ndata:\n  tag: 0.0.0 # {\"$imagepolicy\": \"%s:%s:tag\"}\n", writebackNamespace, app)
 		objects += w.objects(app)
 	}
 	if _, err := repo.Commit(t.Context(), "Begin", files); err != nil {

@@ -69,9 +69,11 @@ func undoes(b *bench) {
 	b.kustomization("app", nil)
 	b.ready("app", b.push(files))
 	b.must(b.Delete(b.t.Context(), b.object("v1", "ConfigMap", "a")))
-	b.patch("kubectl-edit", b.object("v1", "ConfigMap", "b"), types.MergePatchType, `{"data":{"key":"2","more":"x"},"metadata":{"labels":{"by":"hand"}}}`)
+	b.patch("kubectl-edit", b.object("v1", "ConfigMap", "b"), types.MergePatchType,
+		`{"data":{"key":"2","more":"x"},"metadata":{"labels":{"by":"hand"}}}`)
 	d := b.object("apps/v1", "Deployment", "d")
-	b.patch("kubectl-patch", d, types.StrategicMergePatchType, `{"spec":{"template":{"spec":{"containers":[{"name":"spy","image":"example.com/spy:1"}]}}}}`)
+	b.patch("kubectl-patch", d, types.StrategicMergePatchType,
+		`{"spec":{"template":{"spec":{"containers":[{"name":"spy","image":"example.com/spy:1"}]}}}}`)
 	b.patch("kubectl", d, types.MergePatchType, `{"spec":{"replicas":3}}`, "scale")
 	b.field("v1", "ConfigMap", "a", map[string]any{"key": "1"}, "data")
 	b.field("v1", "ConfigMap", "b", map[string]any{"key": "1"}, "data")
@@ -95,7 +97,8 @@ func undoes(b *bench) {
 }
 
 func lets(b *bench) {
-	merged := strings.Replace(configMap("merged", "1"), "name: merged", "name: merged\n  annotations: {kustomize.toolkit.fluxcd.io/ssa: Merge}", 1)
+	merged := strings.Replace(configMap("merged", "1"), "name: merged",
+		"name: merged\n  annotations: {kustomize.toolkit.fluxcd.io/ssa: Merge}", 1)
 	numberless := strings.Replace(deployment("d", 0, ""), "  replicas: 0\n", "", 1)
 	files := map[string]string{"app/m.yaml": merged, "app/d.yaml": numberless, "app/a.yaml": configMap("a", "1")}
 	b.kustomization("app", nil)
@@ -116,7 +119,8 @@ func lets(b *bench) {
 	b.field("v1", "ConfigMap", "merged", map[string]any{"key": "1", "more": "x"}, "data")
 	b.field("v1", "ConfigMap", "a", map[string]any{"key": "1", "more": "x"}, "data")
 	b.field("apps/v1", "Deployment", "d", int64(0), "spec", "replicas")
-	b.field("apps/v1", "Deployment", "d", "2026-01-01T00:00:00Z", "spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt")
+	b.field("apps/v1", "Deployment", "d", "2026-01-01T00:00:00Z",
+		"spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt")
 }
 
 func contends(b *bench) {
@@ -223,7 +227,8 @@ func appliesVariables(b *bench) {
 func recreates(b *bench) {
 	definition, _, apiVersion := b.thing()
 	definition = strings.Replace(definition, "{type: object, x-kubernetes-preserve-unknown-fields: true}",
-		`{type: object, properties: {spec: {type: object, properties: {zone: {type: string, x-kubernetes-validations: [{rule: "self == oldSelf", message: "zone is fixed once set"}]}}}}}`, 1)
+		`{type: object, properties: {spec: {type: object, properties: {zone: {type: string, x-kubernetes-validations: `+
+			`[{rule: "self == oldSelf", message: "zone is fixed once set"}]}}}}}`, 1)
 	text := func(value string) map[string]string {
 		return map[string]string{
 			"app/crd.yaml": definition,

@@ -89,7 +89,8 @@ func correctsDrift(b *bench) {
 
 func leavesAlone(b *bench) {
 	annotated := func(name, value, annotation string) string {
-		return strings.Replace(configMap(name, value), "name: "+name, "name: "+name+"\n  annotations: {kustomize.toolkit.fluxcd.io/"+annotation+"}", 1)
+		return strings.Replace(configMap(name, value), "name: "+name,
+			"name: "+name+"\n  annotations: {kustomize.toolkit.fluxcd.io/"+annotation+"}", 1)
 	}
 	b.serverSideApply("somebody", annotated("live", "theirs", "reconcile: disabled"))
 	b.serverSideApply("somebody", annotated("equal", "same", "ssa: Ignore"))
@@ -142,7 +143,8 @@ func recoversFromBrokenBuild(b *bench) {
 	})
 	b.failing("app", meta.ReconciliationFailedReason, "Service/"+b.ns+"/z apply failed")
 	b.push(map[string]string{
-		"app/d.yaml": "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: r}\nspec: {url: https://example.com/r, interval: 1h, unknown: 1}\n",
+		"app/d.yaml": "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: r}\n" +
+			"spec: {url: https://example.com/r, interval: 1h, unknown: 1}\n",
 	})
 	b.failing("app", meta.ReconciliationFailedReason, "field not declared in schema")
 	b.ready("app", b.push(good))

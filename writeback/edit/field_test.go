@@ -33,7 +33,8 @@ func helm(repository, tag, digest string) edit.Field {
 }
 
 const deployment = "# shop\r\napiVersion: apps/v1\r\nkind: Deployment\r\nspec:\r\n  template:\r\n    spec:\r\n      containers:\r\n" +
-	"      - name: proxy\r\n        image: envoy:1   # keep\t \r\n      - image:   'ghcr.io/acme/app:1.0.0@sha256:abba'   # ours\r\n        name: app\r\n\r\n"
+	"      - name: proxy\r\n        image: envoy:1   # keep\t \r\n" +
+	"      - image:   'ghcr.io/acme/app:1.0.0@sha256:abba'   # ours\r\n        name: app\r\n\r\n"
 
 // Each case has what the field says before, and the one stretch of the file that
 // changes.
@@ -65,10 +66,12 @@ func TestFieldsWithoutMarkersAreSet(t *testing.T) {
 			field: yamlField("tag", edit.Tag), in: "\xEF\xBB\xBFtag: 1.0.0", old: "1.0.0", new: "2.0.0", want: edit.Image{Tag: "1.0.0"},
 		},
 		"behind letters of several bytes": {
-			field: yamlField("x.tag", edit.Tag), in: "x: {\"schlüßel ☃\": ü, tag: 1.0.0, b: 1.0.0}\n", old: "tag: 1.0.0", new: "tag: 2.0.0", want: edit.Image{Tag: "1.0.0"},
+			field: yamlField("x.tag", edit.Tag), in: "x: {\"schlüßel ☃\": ü, tag: 1.0.0, b: 1.0.0}\n",
+			old: "tag: 1.0.0", new: "tag: 2.0.0", want: edit.Image{Tag: "1.0.0"},
 		},
 		"a document that is not YAML beside the one that has it": {
-			field: yamlField("image.tag", edit.Tag), in: "image:\n  tag: v1\n---\n{{ if x }}\n", old: "v1", new: "2.0.0", want: edit.Image{Tag: "v1"},
+			field: yamlField("image.tag", edit.Tag), in: "image:\n  tag: v1\n---\n{{ if x }}\n",
+			old: "v1", new: "2.0.0", want: edit.Image{Tag: "v1"},
 		},
 		"an entry of a kustomization": {
 			field: kustomize("shop/app"),
@@ -77,7 +80,8 @@ func TestFieldsWithoutMarkersAreSet(t *testing.T) {
 		},
 		"an entry of a kustomization, with a digest, on one line": {
 			field: kustomize("app"), in: "images: [{name: app, newName: \"host/app\", digest: sha256:abba}]   \n",
-			old: `"host/app", digest: sha256:abba`, new: `"ghcr.io/acme/app", digest: sha256:feed`, want: edit.Image{Name: "host/app", Digest: "sha256:abba"},
+			old: `"host/app", digest: sha256:abba`, new: `"ghcr.io/acme/app", digest: sha256:feed`,
+			want: edit.Image{Name: "host/app", Digest: "sha256:abba"},
 		},
 		"the values of a chart": {
 			field: helm("image.repository", "image.tag", "image.digest"),
@@ -97,8 +101,9 @@ func TestFieldsWithoutMarkersAreSet(t *testing.T) {
 		},
 		"a field of JSON with odd spacing": {
 			field: jsonField(`services[name=app]."image tag"`, edit.Tag),
-			in:    "{ \"services\" :\t[ {\"name\":\"x\" , \"image tag\":\"1\"},\r\n {\"image tag\"\n:\t\"1\\u002e0\"  ,\"name\":\"\\u0061pp\"}] }\n\n",
-			old:   `"1\u002e0"`, new: `"2.0.0"`, want: edit.Image{Tag: "1.0"},
+			in: "{ \"services\" :\t[ {\"name\":\"x\" , \"image tag\":\"1\"},\r\n {\"image tag\"\n" +
+				":\t\"1\\u002e0\"  ,\"name\":\"\\u0061pp\"}] }\n\n",
+			old: `"1\u002e0"`, new: `"2.0.0"`, want: edit.Image{Tag: "1.0"},
 		},
 		"a list in JSON, by index": {
 			field: jsonField("[1]", edit.Reference), in: "[\"a:1\",\"b:1\" ]", old: `"b:1"`, new: `"ghcr.io/acme/app:2.0.0@sha256:feed"`,
@@ -109,8 +114,9 @@ func TestFieldsWithoutMarkersAreSet(t *testing.T) {
 			old: "\nAPP_VERSION=1.0.0", new: "\nAPP_VERSION=2.0.0", want: edit.Image{Tag: "1.0.0"},
 		},
 		"the base of a Dockerfile": {
-			field: regex(`(?m)^FROM (?P<version>ghcr\.io/acme/\S+) AS base`, edit.Reference), in: "FROM golang:1 AS build\r\nFROM ghcr.io/acme/app:1 AS base\r\nRUN x\r\n",
-			old: "ghcr.io/acme/app:1", new: "ghcr.io/acme/app:2.0.0@sha256:feed", want: edit.Image{Name: "ghcr.io/acme/app", Tag: "1"},
+			field: regex(`(?m)^FROM (?P<version>ghcr\.io/acme/\S+) AS base`, edit.Reference),
+			in:    "FROM golang:1 AS build\r\nFROM ghcr.io/acme/app:1 AS base\r\nRUN x\r\n",
+			old:   "ghcr.io/acme/app:1", new: "ghcr.io/acme/app:2.0.0@sha256:feed", want: edit.Image{Name: "ghcr.io/acme/app", Tag: "1"},
 		},
 		"a default of Terraform": {
 			field: regex(`variable "app_version" \{[^}]*default\s*=\s*"(?P<version>[^"]*)"`, edit.Tag),
@@ -156,7 +162,10 @@ func TestFieldsWithoutMarkersAreSet(t *testing.T) {
 }
 
 func TestANumberStaysAString(t *testing.T) {
-	for in, want := range map[string]string{"tag: 1.0\n": "tag: \"1.10\"\n", "tag: v1\n": "tag: \"1.10\"\n", "tag: '1'\n": "tag: '1.10'\n", "tag: !!float 1.0\n": "tag: !!float 1.10\n", "tag: ~ # x\n": "tag: \"1.10\" # x\n"} {
+	for in, want := range map[string]string{
+		"tag: 1.0\n": "tag: \"1.10\"\n", "tag: v1\n": "tag: \"1.10\"\n", "tag: '1'\n": "tag: '1.10'\n",
+		"tag: !!float 1.0\n": "tag: !!float 1.10\n", "tag: ~ # x\n": "tag: \"1.10\" # x\n",
+	} {
 		edited, _, err := yamlField("tag", edit.Tag).Set([]byte(in), edit.Image{Tag: "1.10"})
 		if err != nil || string(edited) != want {
 			t.Errorf("%q became %q, %v", in, edited, err)
@@ -187,13 +196,15 @@ func TestFieldsThatAreLeftAlone(t *testing.T) {
 		want  edit.Reason
 		line  int
 	}{
-		"a path that there is not":        {field: yamlField("a.c", edit.Tag), in: "a: {b: c}\n", want: edit.MissingField},
-		"an index behind the end":         {field: yamlField("a[1]", edit.Tag), in: "a: [b]\n", want: edit.MissingField},
-		"a key of a list":                 {field: yamlField("a.b", edit.Tag), in: "a: [b]\n", want: edit.MissingField},
-		"an empty file":                   {field: yamlField("a", edit.Tag), in: "", want: edit.MissingField},
-		"a path of two documents":         {field: yamlField("a", edit.Tag), in: "a: b\n---\na: c\n", want: edit.AmbiguousField},
-		"a key twice":                     {field: yamlField("a", edit.Tag), in: "a: b\na: c\n", want: edit.AmbiguousField},
-		"two items of one name":           {field: yamlField("a[n=x].t", edit.Tag), in: "a: [{n: x, t: y}, {n: x, t: y}]\n", want: edit.AmbiguousField},
+		"a path that there is not": {field: yamlField("a.c", edit.Tag), in: "a: {b: c}\n", want: edit.MissingField},
+		"an index behind the end":  {field: yamlField("a[1]", edit.Tag), in: "a: [b]\n", want: edit.MissingField},
+		"a key of a list":          {field: yamlField("a.b", edit.Tag), in: "a: [b]\n", want: edit.MissingField},
+		"an empty file":            {field: yamlField("a", edit.Tag), in: "", want: edit.MissingField},
+		"a path of two documents":  {field: yamlField("a", edit.Tag), in: "a: b\n---\na: c\n", want: edit.AmbiguousField},
+		"a key twice":              {field: yamlField("a", edit.Tag), in: "a: b\na: c\n", want: edit.AmbiguousField},
+		"two items of one name": {
+			field: yamlField("a[n=x].t", edit.Tag), in: "a: [{n: x, t: y}, {n: x, t: y}]\n", want: edit.AmbiguousField,
+		},
 		"a mapping":                       {field: yamlField("a", edit.Tag), in: "a: {b: c}\n", want: edit.NotScalar, line: 1},
 		"an alias":                        {field: yamlField("a", edit.Tag), in: "b: &x y\na: *x\n", want: edit.Alias, line: 2},
 		"a way through an alias":          {field: yamlField("a.b", edit.Tag), in: "x: &x {b: c}\na: *x\n", want: edit.Alias, line: 2},
@@ -209,16 +220,23 @@ func TestFieldsThatAreLeftAlone(t *testing.T) {
 		"a tag that would be a reference": {field: yamlField("tag", edit.Reference), in: "tag: v1\n", want: edit.NeedsTag, line: 1},
 		"a tag with a digest":             {field: helm("", "tag", ""), in: "tag: 1@sha256:a\n", want: edit.HoldsMore, line: 1},
 		"an address":                      {field: helm("url", "tag", ""), in: "url: oci://a/b\ntag: 1\n", want: edit.HoldsMore, line: 1},
-		"another registry":                {field: helm("repository", "tag", ""), in: "registry: docker.io\nrepository: a\ntag: 1\n", want: edit.OtherRegistry, line: 2},
-		"a value of SOPS":                 {field: yamlField("a", edit.Tag), in: "a: ENC[b]\n", want: edit.Encrypted, line: 1},
-		"a file of SOPS":                  {field: yamlField("a", edit.Tag), in: "a: b\n" + sops, want: edit.Encrypted},
-		"a JSON file of SOPS":             {field: jsonField("a", edit.Tag), in: `{"a":"b","sops":{"mac":"ENC[x]"}}`, want: edit.Encrypted},
-		"an .env file of SOPS":            {field: regex("A=(?P<version>.*)", edit.Tag), in: "A=1\nsops_mac=ENC[x]\n", want: edit.Encrypted},
-		"a large file":                    {field: yamlField("a", edit.Tag), in: strings.Repeat("# a\n", edit.MaxSize/4+1), want: edit.TooLarge},
-		"a large document":                {field: yamlField("a", edit.Tag), in: "a: b\n" + strings.Repeat("# a\n", edit.MaxDocument/4), want: edit.TooLarge},
-		"no entry of the name":            {field: kustomize("a"), in: "images: [{name: b, newTag: c}]\n", want: edit.MissingField},
-		"an entry without a tag":          {field: kustomize("a"), in: "images: [{name: a, newName: b}]\n", want: edit.NoTagOrDigest},
-		"two entries of the name":         {field: kustomize("a"), in: "images: [{name: a, newTag: b}, {name: a, digest: b}]\n", want: edit.AmbiguousField},
+		"another registry": {
+			field: helm("repository", "tag", ""), in: "registry: docker.io\nrepository: a\ntag: 1\n",
+			want: edit.OtherRegistry, line: 2,
+		},
+		"a value of SOPS":      {field: yamlField("a", edit.Tag), in: "a: ENC[b]\n", want: edit.Encrypted, line: 1},
+		"a file of SOPS":       {field: yamlField("a", edit.Tag), in: "a: b\n" + sops, want: edit.Encrypted},
+		"a JSON file of SOPS":  {field: jsonField("a", edit.Tag), in: `{"a":"b","sops":{"mac":"ENC[x]"}}`, want: edit.Encrypted},
+		"an .env file of SOPS": {field: regex("A=(?P<version>.*)", edit.Tag), in: "A=1\nsops_mac=ENC[x]\n", want: edit.Encrypted},
+		"a large file":         {field: yamlField("a", edit.Tag), in: strings.Repeat("# a\n", edit.MaxSize/4+1), want: edit.TooLarge},
+		"a large document": {
+			field: yamlField("a", edit.Tag), in: "a: b\n" + strings.Repeat("# a\n", edit.MaxDocument/4), want: edit.TooLarge,
+		},
+		"no entry of the name":   {field: kustomize("a"), in: "images: [{name: b, newTag: c}]\n", want: edit.MissingField},
+		"an entry without a tag": {field: kustomize("a"), in: "images: [{name: a, newName: b}]\n", want: edit.NoTagOrDigest},
+		"two entries of the name": {
+			field: kustomize("a"), in: "images: [{name: a, newTag: b}, {name: a, digest: b}]\n", want: edit.AmbiguousField,
+		},
 		"values without a field":          {field: helm("r", "t", "d"), in: "r: a\nt: b\n", want: edit.MissingField},
 		"fields of two documents":         {field: helm("r", "t", ""), in: "r: a\n---\nt: b\n", want: edit.Scattered},
 		"one field for two parts":         {field: helm("r", "t", "t"), in: "r: a\nt: \"\"\n", want: edit.SameField, line: 2},
@@ -229,7 +247,9 @@ func TestFieldsThatAreLeftAlone(t *testing.T) {
 		"a match without the group":       {field: regex("A=(?P<version>1)|B", edit.Tag), in: "B\n", want: edit.NoMatch},
 		"two matches":                     {field: regex("A=(?P<version>.*)", edit.Tag), in: "A=1\nA=1\n", want: edit.ManyMatches},
 		"a new value that does not match": {field: regex("A=(?P<version>1.*)", edit.Tag), in: "A=1\n", want: edit.NotFoundAgain, line: 1},
-		"too much to match":               {field: regex("(?P<version>a{900})", edit.Tag), in: strings.Repeat("b", 1<<20), want: edit.TooMuchWork},
+		"too much to match": {
+			field: regex("(?P<version>a{900})", edit.Tag), in: strings.Repeat("b", 1<<20), want: edit.TooMuchWork,
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -171,7 +171,8 @@ func compareScalars(t *testing.T, was []*yaml.Node, after []byte, r reading) {
 			compareLiterals(t, was[i].Value, is[i].Value, reading{r.offset + was[i].Line, r.changes})
 		default:
 			at, o, ok := r.find(r.offset+was[i].Line, was[i].Value, is[i].Value)
-			if !ok || o.New != strings.TrimRight(is[i].Value, "\n") || o.Old != strings.TrimRight(was[i].Value, "\n") || is[i].ShortTag() != "!!str" && is[i].ShortTag() != was[i].ShortTag() {
+			if !ok || o.New != strings.TrimRight(is[i].Value, "\n") || o.Old != strings.TrimRight(was[i].Value, "\n") ||
+				is[i].ShortTag() != "!!str" && is[i].ShortTag() != was[i].ShortTag() {
 				t.Fatalf("line %d: %q became %s %q, change %+v", r.offset+is[i].Line, was[i].Value, is[i].ShortTag(), is[i].Value, o)
 			}
 			delete(r.changes, at)

@@ -31,16 +31,18 @@ func TestAMarkerThatAsksForWhatTheFieldCannotBeIsHeld(t *testing.T) {
 		part    string
 		want    edit.Reason
 	}{
-		"a tag of a kustomization gets a reference":       {"images:\n- name: web\n  newTag: 1.0.0", "", edit.NeedsTag},
-		"a tag of a kustomization that has a reference":   {"images:\n- name: web\n  newTag: ghcr.io/acme/app:1", "", edit.NeedsTag},
-		"a tag of a kustomization gets a name":            {"images:\n- newTag: 1.0.0", ":name", edit.NeedsTag},
-		"a tag of a kustomization gets a digest":          {"images:\n- newTag: 1.0.0", ":digest", edit.NeedsTag},
-		"a tag of a kustomization gets a tag":             {"images:\n- newTag: 1.0.0", ":tag", ""},
-		"a tag of a kustomization is mended":              {"images:\n- newTag: ghcr.io/acme/app:1", ":tag", ""},
-		"a name of a kustomization gets a reference":      {"images:\n- newName: ghcr.io/acme/app", "", edit.NeedsName},
-		"a name of a kustomization gets a tag":            {"images:\n- newName: ghcr.io/acme/app", ":tag", edit.NeedsName},
-		"a name of a kustomization gets a name":           {"images:\n- newName: ghcr.io/acme/app", ":name", ""},
-		"what a kustomization finds an image by":          {"apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nimages:\n- name: web", "", edit.NeedsName},
+		"a tag of a kustomization gets a reference":     {"images:\n- name: web\n  newTag: 1.0.0", "", edit.NeedsTag},
+		"a tag of a kustomization that has a reference": {"images:\n- name: web\n  newTag: ghcr.io/acme/app:1", "", edit.NeedsTag},
+		"a tag of a kustomization gets a name":          {"images:\n- newTag: 1.0.0", ":name", edit.NeedsTag},
+		"a tag of a kustomization gets a digest":        {"images:\n- newTag: 1.0.0", ":digest", edit.NeedsTag},
+		"a tag of a kustomization gets a tag":           {"images:\n- newTag: 1.0.0", ":tag", ""},
+		"a tag of a kustomization is mended":            {"images:\n- newTag: ghcr.io/acme/app:1", ":tag", ""},
+		"a name of a kustomization gets a reference":    {"images:\n- newName: ghcr.io/acme/app", "", edit.NeedsName},
+		"a name of a kustomization gets a tag":          {"images:\n- newName: ghcr.io/acme/app", ":tag", edit.NeedsName},
+		"a name of a kustomization gets a name":         {"images:\n- newName: ghcr.io/acme/app", ":name", ""},
+		"what a kustomization finds an image by": {
+			"apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nimages:\n- name: web", "", edit.NeedsName,
+		},
 		"a digest of a kustomization gets a reference":    {"images:\n- digest: " + digest, "", edit.NeedsDigest},
 		"a digest of a kustomization gets a tag":          {"images:\n- digest: " + digest, ":tag", edit.NeedsDigest},
 		"a digest of a kustomization gets a digest":       {"images:\n- digest: " + digest, ":digest", ""},
@@ -88,15 +90,20 @@ func TestValuesThatTheMACOfSOPSCoversAreHeld(t *testing.T) {
 		content string
 		want    edit.Reason
 	}{
-		"a file with metadata":                       {value + secret + "sops:\n    mac: ENC[x]\n    version: 3.9.0\n", edit.Encrypted},
-		"a MAC of what is encrypted":                 {value + secret + "sops:\n    mac: ENC[x]\n    mac_only_encrypted: true\n", ""},
-		"a MAC of all, said so":                      {value + secret + "sops:\n    mac: ENC[x]\n    mac_only_encrypted: false\n", edit.Encrypted},
-		"another document of the file":               {secret + "sops:\n    mac: ENC[x]\n---\n" + value, edit.Encrypted},
-		"metadata in a flow":                         {value + "sops: {mac: x}\n", edit.Encrypted},
-		"metadata behind a byte order mark":          {"\uFEFFsops:\n    mac: ENC[x]\n" + value, edit.Encrypted},
-		"metadata behind a question mark":            {value + "? sops\n: mac: x\n", edit.Encrypted},
-		"metadata behind a tag":                      {value + "!!str sops: {mac: x}\n", edit.Encrypted},
-		"metadata in a flow of lines":                {"{\n  \"image\":\n" + `    "app:1", # {"$imagepolicy": "apps:app"}` + "\n  \"sops\": {\"mac\": \"x\"}\n}\n", edit.Encrypted},
+		"a file with metadata":       {value + secret + "sops:\n    mac: ENC[x]\n    version: 3.9.0\n", edit.Encrypted},
+		"a MAC of what is encrypted": {value + secret + "sops:\n    mac: ENC[x]\n    mac_only_encrypted: true\n", ""},
+		"a MAC of all, said so": {
+			value + secret + "sops:\n    mac: ENC[x]\n    mac_only_encrypted: false\n", edit.Encrypted,
+		},
+		"another document of the file":      {secret + "sops:\n    mac: ENC[x]\n---\n" + value, edit.Encrypted},
+		"metadata in a flow":                {value + "sops: {mac: x}\n", edit.Encrypted},
+		"metadata behind a byte order mark": {"\uFEFFsops:\n    mac: ENC[x]\n" + value, edit.Encrypted},
+		"metadata behind a question mark":   {value + "? sops\n: mac: x\n", edit.Encrypted},
+		"metadata behind a tag":             {value + "!!str sops: {mac: x}\n", edit.Encrypted},
+		"metadata in a flow of lines": {
+			"{\n  \"image\":\n" + `    "app:1", # {"$imagepolicy": "apps:app"}` + "\n  \"sops\": {\"mac\": \"x\"}\n}\n",
+			edit.Encrypted,
+		},
 		"a field of another mapping that is no YAML": {value + "{{ if x }}\nx:\n  sops:\n    mac: x\n", ""},
 		"metadata in quotes":                         {value + "\"sops\": {\"mac\": \"x\"}\n", edit.Encrypted},
 		"a file that is no YAML":                     {value + "{{ if x }}\nsops:\n  mac: x\n", edit.Encrypted},

@@ -124,7 +124,8 @@ func TestWaitingForKindsEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := wait.until(t.Context(), groups); err == nil || !strings.Contains(err.Error(), "asking the API server for image.toolkit.fluxcd.io/v1") {
+	if err := wait.until(t.Context(), groups); err == nil ||
+		!strings.Contains(err.Error(), "asking the API server for image.toolkit.fluxcd.io/v1") {
 		t.Errorf("without an API server: got %v", err)
 	}
 }

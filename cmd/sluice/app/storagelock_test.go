@@ -38,7 +38,8 @@ func TestASecondControllerOnTheSameStoragePathIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = lockStorage(dir)
-	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("--storage-path: %s is in use by another controller (pid %d on ", dir, os.Getpid())) {
+	if err == nil ||
+		!strings.Contains(err.Error(), fmt.Sprintf("--storage-path: %s is in use by another controller (pid %d on ", dir, os.Getpid())) {
 		t.Errorf("got %v", err)
 	}
 	if err := first.release(); err != nil {

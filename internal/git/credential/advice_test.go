@@ -22,18 +22,27 @@ func TestARefusalNamedNoSecret(t *testing.T) {
 		cause error
 		want  string // what is added; "" is nothing
 	}{
-		"a wrong password":             {named, git.ErrUnauthorized, "; the credentials are those of " + secret},
-		"a repository that is hidden":  {named, git.ErrRepositoryNotFound, "; look at spec.url, and whether the credentials of " + secret + " may read it"},
+		"a wrong password": {named, git.ErrUnauthorized, "; the credentials are those of " + secret},
+		"a repository that is hidden": {
+			named, git.ErrRepositoryNotFound,
+			"; look at spec.url, and whether the credentials of " + secret + " may read it",
+		},
 		"a key that cannot be read":    {named, git.ErrCredentials, "; the credentials are those of " + secret},
 		"a host key that is not known": {named, git.ErrHostKey, "; 'known_hosts' is that of " + secret},
 		"no credentials":               {nil, git.ErrUnauthorized, none},
 		"a private repository without": {nil, git.ErrRepositoryNotFound, none},
 		"SSH without a Secret":         {nil, git.ErrCredentials, "; set spec.secretRef"},
-		"the identity of a cloud":      {func(r *sourcev1.GitRepository) { r.Spec.Provider = "azure" }, git.ErrUnauthorized, "; the credentials are those of the identity of spec.provider 'azure'"},
-		"a password in the URL":        {func(r *sourcev1.GitRepository) { r.Spec.URL = "https://user:hunter2@git.example.com/app" }, git.ErrUnauthorized, "; the credentials are those of spec.url"},
-		"an outage":                    {named, git.ErrUnreachable, ""},
-		"a ref that is not there":      {named, git.ErrRefNotFound, ""},
-		"a rule that refuses a push":   {named, git.ErrRejected, ""},
+		"the identity of a cloud": {
+			func(r *sourcev1.GitRepository) { r.Spec.Provider = "azure" }, git.ErrUnauthorized,
+			"; the credentials are those of the identity of spec.provider 'azure'",
+		},
+		"a password in the URL": {
+			func(r *sourcev1.GitRepository) { r.Spec.URL = "https://user:hunter2@git.example.com/app" }, git.ErrUnauthorized,
+			"; the credentials are those of spec.url",
+		},
+		"an outage":                  {named, git.ErrUnreachable, ""},
+		"a ref that is not there":    {named, git.ErrRefNotFound, ""},
+		"a rule that refuses a push": {named, git.ErrRejected, ""},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

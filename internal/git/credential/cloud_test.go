@@ -62,7 +62,8 @@ func TestAnIdentityOfAzureBearsATokenForTheRepository(t *testing.T) {
 	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked = append(asked, r.Header.Get("X-Identity-Header"), r.URL.Query().Get("resource"))
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = fmt.Fprintf(w, `{"access_token":"a token","expires_on":"%d","resource":"x","token_type":"Bearer"}`, time.Now().Add(time.Hour).Unix())
+		_, _ = fmt.Fprintf(w, `{"access_token":"a token","expires_on":"%d","resource":"x","token_type":"Bearer"}`,
+			time.Now().Add(time.Hour).Unix())
 	}))
 	t.Cleanup(endpoint.Close)
 	t.Setenv("IDENTITY_ENDPOINT", endpoint.URL)

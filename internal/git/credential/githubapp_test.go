@@ -134,7 +134,9 @@ func TestTheDataOfAnApp(t *testing.T) {
 		"a name for a number":     {map[string]string{"githubAppID": "x"}, "'githubAppID' is no number"},
 		"an installation by path": {map[string]string{"githubAppInstallationID": "42/../43"}, "'githubAppInstallationID' is no number"},
 		"a key that is too large": {
-			map[string]string{"githubAppPrivateKey": string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: bytes.Repeat([]byte{1}, 1<<16)}))},
+			map[string]string{
+				"githubAppPrivateKey": string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: bytes.Repeat([]byte{1}, 1<<16)})),
+			},
 			"'githubAppPrivateKey': the key is too large",
 		},
 		"no key":                     {map[string]string{"githubAppPrivateKey": "x"}, "'githubAppPrivateKey' is no RSA key in PEM"},

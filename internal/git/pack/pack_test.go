@@ -161,7 +161,8 @@ func TestReceiveRefusesWhatIsNotWhole(t *testing.T) {
 	flipped := bytes.Clone(full)
 	flipped[len(flipped)/2] ^= 1
 	for name, data := range map[string][]byte{
-		"nothing": nil, "a header": full[:12], "a half": full[:len(full)/2], "a flipped bit": flipped, "something else": bytes.Repeat([]byte("x"), 100),
+		"nothing": nil, "a header": full[:12], "a half": full[:len(full)/2],
+		"a flipped bit": flipped, "something else": bytes.Repeat([]byte("x"), 100),
 	} {
 		dir := t.TempDir()
 		if p, err := pack.Receive(t.Context(), dir, bytes.NewReader(data), none, nil); !errors.Is(err, pack.ErrMalformed) {

@@ -121,7 +121,8 @@ func TestRefsTakeMemoryBeforeTheyAreKept(t *testing.T) {
 }
 
 func TestFetchAsksForAllThatItCanFollow(t *testing.T) {
-	all := "multi_ack thin-pack side-band side-band-64k ofs-delta shallow no-progress multi_ack_detailed no-done agent=git/2 object-format=sha1"
+	all := "multi_ack thin-pack side-band side-band-64k ofs-delta shallow no-progress multi_ack_detailed " +
+		"no-done agent=git/2 object-format=sha1"
 	want, tip := plumbing.NewHash(id1), plumbing.NewHash(id2)
 	tests := map[string]struct {
 		offered string
@@ -131,7 +132,8 @@ func TestFetchAsksForAllThatItCanFollow(t *testing.T) {
 		"of a server that can all": {
 			all,
 			nil,
-			packets("want "+id1+" agent="+Agent+" multi_ack_detailed no-progress ofs-delta side-band-64k thin-pack\n", "deepen 1\n", Flush, "done\n"),
+			packets("want "+id1+" agent="+Agent+" multi_ack_detailed no-progress ofs-delta side-band-64k thin-pack\n",
+				"deepen 1\n", Flush, "done\n"),
 		},
 		"with a commit that is here": {all, []plumbing.Hash{tip}, packets(
 			"want "+id1+" agent="+Agent+" multi_ack_detailed no-progress ofs-delta side-band-64k thin-pack\n",
@@ -227,7 +229,8 @@ func TestPush(t *testing.T) {
 	if err := p.Encode(&got); err != nil {
 		t.Fatal(err)
 	}
-	want := packets(strings.Repeat("0", 40)+" "+id1+" refs/heads/a\x00 agent="+Agent+" atomic ofs-delta push-options report-status side-band-64k",
+	want := packets(strings.Repeat("0", 40)+" "+id1+" refs/heads/a\x00 agent="+Agent+
+		" atomic ofs-delta push-options report-status side-band-64k",
 		id2+" "+id1+" refs/heads/b", Flush, "a=b", "ci.skip=true", Flush) + "PACK"
 	if diff := cmp.Diff(want, got.String()); diff != "" {
 		t.Error(diff)

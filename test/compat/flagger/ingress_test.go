@@ -181,7 +181,8 @@ func TestGlooCanary(t *testing.T) {
 	}
 	for _, which := range []string{"primary", "canary"} {
 		s.until("the new settings of the "+which, func() bool {
-			percent, _, _ := unstructured.NestedInt64(s.upstream(which), "spec", "loadBalancerConfig", "roundRobin", "slowStartConfig", "minWeightPercent")
+			percent, _, _ := unstructured.NestedInt64(s.upstream(which),
+				"spec", "loadBalancerConfig", "roundRobin", "slowStartConfig", "minWeightPercent")
 			return percent == 20
 		})
 	}

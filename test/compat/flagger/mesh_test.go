@@ -42,7 +42,8 @@ func TestIstioCanary(t *testing.T) {
 	rules, _, _ := unstructured.NestedSlice(s.object().Object, "spec", "http")
 	added, _, _ := unstructured.NestedStringMap(rules[0].(map[string]any), "headers", "request", "add")
 	if diff := cmp.Diff(map[string]string{
-		"x-envoy-upstream-rq-timeout-ms": "15000", "x-envoy-max-retries": "10", "x-envoy-retry-on": "gateway-error,connect-failure,refused-stream",
+		"x-envoy-upstream-rq-timeout-ms": "15000", "x-envoy-max-retries": "10",
+		"x-envoy-retry-on": "gateway-error,connect-failure,refused-stream",
 	}, added); diff != "" {
 		t.Errorf("headers (-want +got):\n%s", diff)
 	}

@@ -15,8 +15,9 @@ func TestSourceAndKustomization(t *testing.T) {
 	s.tell(t, append(source(), []step{
 		{
 			does: "create kustomization waits until it is applied and healthy",
-			run:  "create kustomization podinfo --source=GitRepository/repo --path=./deploy --prune=true --interval=1h --target-namespace={ns} --wait",
-			err:  []string{"✔ Kustomization created", "✔ Kustomization podinfo is ready", "✔ applied revision main@sha1:"},
+			run: "create kustomization podinfo --source=GitRepository/repo --path=./deploy --prune=true --interval=1h " +
+				"--target-namespace={ns} --wait",
+			err: []string{"✔ Kustomization created", "✔ Kustomization podinfo is ready", "✔ applied revision main@sha1:"},
 		},
 		{
 			does: "get sources git shows the revision",

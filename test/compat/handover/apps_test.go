@@ -111,7 +111,8 @@ var apps = []app{
 		late:     true,
 		ends:     succeeded,
 	},
-	{name: "shifting", analysis: "{interval: 4s, stepWeight: 50, maxWeight: 50, stepWeightPromotion: 20}", release: true, roomless: fromFirstUsers,
+	{name: "shifting", analysis: "{interval: 4s, stepWeight: 50, maxWeight: 50, " +
+		"stepWeightPromotion: 20}", release: true, roomless: fromFirstUsers,
 		phase: flaggerv1.CanaryPhasePromoting, late: true, ends: succeeded},
 	{name: "succeeded", analysis: once, release: true, phase: succeeded, ends: succeeded},
 	{name: "failed", analysis: once, release: true, quality: "bad", phase: failed, ends: failed},
@@ -146,7 +147,8 @@ var apps = []app{
 		ends:       succeeded,
 	},
 	{name: "switched", analysis: "{iterations: 1}", release: true, closed: at(promotion, 100), phase: waits, weight: 100, ends: succeeded},
-	{name: "sticky", analysis: "{stepWeight: 20, maxWeight: 40, sessionAffinity: {cookieName: sticky, primaryCookieName: stay}}", release: true,
+	{name: "sticky", analysis: "{stepWeight: 20, maxWeight: 40, sessionAffinity: {cookieName: sticky, " +
+		"primaryCookieName: stay}}", release: true,
 		closed: at(moreUsers, 20), phase: progressing, weight: 20, ends: succeeded},
 	{
 		name:     "configured",
@@ -177,7 +179,8 @@ var apps = []app{
 		closed: at(moreUsers, 20), phase: progressing, weight: 20, ends: succeeded},
 	{name: "mirrored", analysis: "{iterations: 2, mirror: true}", release: true,
 		closed: at(flaggerv1.RolloutHook, whileMirrored), phase: progressing, iterations: 1, ends: succeeded},
-	{name: "shadowed", provider: "istio", service: "{hosts: [shadowed.example.com]}", analysis: "{stepWeight: 20, maxWeight: 40, mirror: true}", release: true,
+	{name: "shadowed", provider: "istio", service: "{hosts: [shadowed.example.com]}",
+		analysis: "{stepWeight: 20, maxWeight: 40, mirror: true}", release: true,
 		closed: at(flaggerv1.RolloutHook, whileMirrored), phase: progressing, ends: succeeded},
 	{
 		name:     "fronted",
@@ -206,7 +209,8 @@ var apps = []app{
 }
 
 const (
-	configured = `[{name: MOOD, valueFrom: {configMapKeyRef: {name: {app}, key: mood}}}, {name: TOKEN, valueFrom: {secretKeyRef: {name: {app}, key: token}}}]`
+	configured = `[{name: MOOD, valueFrom: {configMapKeyRef: {name: {app}, key: mood}}}, {name: TOKEN, ` +
+		`valueFrom: {secretKeyRef: {name: {app}, key: token}}}]`
 	autoscaled = `{autoscalerRef: {apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, name: {app}}}`
 	queued     = `{autoscalerRef: {apiVersion: keda.sh/v1alpha1, kind: ScaledObject, name: {app}}}`
 )

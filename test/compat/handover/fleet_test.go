@@ -229,7 +229,8 @@ func (f *fleet) create(a app) {
 }
 
 func (f *fleet) spec(a app) map[string]any {
-	provider, target, quality, service := "gatewayapi:v1", "apiVersion: apps/v1, kind: Deployment", "good", "{hosts: [{app}.example.com], gatewayRefs: [{name: gateway, namespace: {ns}}]}"
+	provider, target, quality, service := "gatewayapi:v1", "apiVersion: apps/v1, kind: Deployment", "good", "{hosts: [{app}"+
+		".example.com], gatewayRefs: [{name: gateway, namespace: {ns}}]}"
 	if a.provider != "" {
 		provider, service = a.provider, "{}"
 	}
@@ -252,7 +253,8 @@ func (f *fleet) spec(a app) map[string]any {
 	spec["service"] = f.parse(a, "{port: 80, targetPort: http, portName: http}")
 	merge(spec["service"].(map[string]any), f.parse(a, service))
 	// Flagger raises the interval to ten seconds; Sluice is told not to.
-	analysis := f.parse(a, "{interval: 1s, threshold: 5, metrics: [{name: quality, interval: 1m, thresholdRange: {min: 99}, templateRef: {name: "+quality+"}}]}")
+	analysis := f.parse(a,
+		"{interval: 1s, threshold: 5, metrics: [{name: quality, interval: 1m, thresholdRange: {min: 99}, templateRef: {name: "+quality+"}}]}")
 	merge(analysis, f.parse(a, a.analysis))
 	if a.quality != "" {
 		analysis["threshold"] = int64(1)
@@ -356,7 +358,8 @@ func (f *fleet) explain(logs ...string) {
 	}
 	for _, a := range f.apps {
 		c := f.canary(a.name)
-		f.Logf("%s: %s weight %d iterations %d applied %s promoted %s; weights %v", a.name, c.Status.Phase, c.Status.CanaryWeight, c.Status.Iterations,
+		f.Logf("%s: %s weight %d iterations %d applied %s promoted %s; weights %v",
+			a.name, c.Status.Phase, c.Status.CanaryWeight, c.Status.Iterations,
 			c.Status.Applied(), c.Status.Promoted(), f.users.weights(a.name, f.since))
 	}
 }

@@ -256,7 +256,8 @@ func (f *fleet) look() map[string]string {
 		if a.late {
 			continue
 		}
-		seen["Canary/"+a.name] = fmt.Sprint(c.UID, c.Status.Phase, f.users.weight(a.name), c.Status.LastAppliedSpec, c.Status.LastPromotedSpec, c.Status.TrackedConfigs,
+		seen["Canary/"+a.name] = fmt.Sprint(c.UID, c.Status.Phase, f.users.weight(a.name),
+			c.Status.LastAppliedSpec, c.Status.LastPromotedSpec, c.Status.TrackedConfigs,
 			c.Status.SessionAffinityCookie, c.Status.PrimarySessionAffinityCookie)
 	}
 	return seen

@@ -97,19 +97,23 @@ func TestTheAPIServerEnforcesTheRules(t *testing.T) {
 			refused: "needs routeRef",
 		},
 		"a route of one's own is refused where nobody reads it": {
-			object:  canaryHead + target + `  analysis: {interval: 1m, threshold: 1, stepWeight: 10}` + "\n  provider: istio\n  httpRouteRef: {name: x}",
+			object: canaryHead + target + `  analysis: {interval: 1m, threshold: 1, stepWeight: 10}` +
+				"\n  provider: istio\n  httpRouteRef: {name: x}",
 			refused: "only the gatewayapi providers have httpRouteRef",
 		},
 		"an A/B release is refused where users cannot be told apart": {
-			object:  canaryHead + target + `  analysis: {interval: 1m, threshold: 1, iterations: 1, match: [{headers: {a: {exact: b}}}]}` + "\n  provider: traefik",
+			object: canaryHead + target + `  analysis: {interval: 1m, threshold: 1, iterations: 1, match: [{headers: {a: {exact: b}}}]}` +
+				"\n  provider: traefik",
 			refused: "cannot choose users by analysis.match",
 		},
 		"mirroring is refused where nobody mirrors": {
-			object:  canaryHead + target + `  analysis: {interval: 1m, threshold: 1, iterations: 1, mirror: true}` + "\n  provider: nginx\n  ingressRef: {apiVersion: networking.k8s.io/v1, kind: Ingress, name: x}",
+			object: canaryHead + target + `  analysis: {interval: 1m, threshold: 1, iterations: 1, mirror: true}` +
+				"\n  provider: nginx\n  ingressRef: {apiVersion: networking.k8s.io/v1, kind: Ingress, name: x}",
 			refused: "has no analysis.mirror",
 		},
 		"sessions are refused where nobody keeps them": {
-			object:  canaryHead + target + `  analysis: {interval: 1m, threshold: 1, stepWeight: 10, sessionAffinity: {cookieName: x}}` + "\n  provider: linkerd",
+			object: canaryHead + target + `  analysis: {interval: 1m, threshold: 1, stepWeight: 10, sessionAffinity: {cookieName: x}}` +
+				"\n  provider: linkerd",
 			refused: "has no analysis.sessionAffinity",
 		},
 		"a header matched in two ways is refused": {
@@ -194,7 +198,8 @@ func TestARouteKeepsItsUsersWhileAReleaseIsUnderWay(t *testing.T) {
 			}
 			edit := client.RawPatch(types.MergePatchType, []byte(`{"spec":`+tc.edit+`}`))
 			err := c.Patch(t.Context(), underWay.DeepCopy(), edit, client.DryRunAll)
-			if refused := err != nil && strings.Contains(err.Error(), "cannot change while a release is under way"); refused != tc.refused || !refused && err != nil {
+			if refused := err != nil && strings.Contains(err.Error(), "cannot change while a release is under way"); refused != tc.refused ||
+				!refused && err != nil {
 				t.Errorf("got %v", err)
 			}
 		})

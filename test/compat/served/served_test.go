@@ -87,7 +87,8 @@ func TestTheInstallationIsAccepted(t *testing.T) {
 	for _, object := range documents(t, config+"manager/namespace.yaml") {
 		apply(t, c, object)
 	}
-	for _, object := range slices.Concat(documents(t, config+"rbac/*.yaml"), documents(t, config+"admission/*.yaml"), documents(t, config+"manager/*.yaml")) {
+	for _, object := range slices.Concat(documents(t, config+"rbac/*.yaml"),
+		documents(t, config+"admission/*.yaml"), documents(t, config+"manager/*.yaml")) {
 		apply(t, c, object, client.DryRunAll)
 	}
 }

@@ -37,7 +37,8 @@ func TestAMarkerOfAStageIsLeftToItsPipeline(t *testing.T) {
 	if got := f.repo.File("main", "prod/a.yaml"); got != f.marked("app", "1") {
 		t.Errorf("the file of the stage is %q", got)
 	}
-	f.told(fmt.Sprintf("prod/a.yaml:1: skipped: a Pipeline writes it: stage prod of Pipeline %[1]s/shop (marker \"%[1]s:app\" of policy 'app' in namespace '%[1]s')", f.ns))
+	f.told(fmt.Sprintf("prod/a.yaml:1: skipped: a Pipeline writes it: stage prod of Pipeline %[1]s/shop "+
+		"(marker \"%[1]s:app\" of policy 'app' in namespace '%[1]s')", f.ns))
 
 	f.must(f.Client.Delete(t.Context(), pipeline))
 	f.written(a, "prod/a.yaml", "app", "2")

@@ -241,7 +241,8 @@ func TestCanaryGoesOnWhenItsProxyIsInstalled(t *testing.T) {
 		ready := apimeta.FindStatusCondition(w.canary().GetConditions(), meta.ReadyCondition)
 		return ready != nil && ready.Reason == flaggerv1.NotInstalledReason && strings.Contains(ready.Message, "install the CRDs of Contour")
 	})
-	if err := harness.Installed(t).ApplyFile(t.Context(), filepath.Join(root, "canary", "router", "testdata", "crds", "contour.yaml")); err != nil {
+	crds := filepath.Join(root, "canary", "router", "testdata", "crds", "contour.yaml")
+	if err := harness.Installed(t).ApplyFile(t.Context(), crds); err != nil {
 		t.Fatal(err)
 	}
 	w.phase(flaggerv1.CanaryPhaseInitialized)

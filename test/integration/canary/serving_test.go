@@ -78,7 +78,8 @@ func TestCanaryWaitsForAGatewayThatRefusesItsRoute(t *testing.T) {
 	w.podinfo(nil)
 	w.verdict(metav1.ConditionFalse, "NotAllowedByListeners")
 	w.until("not ready", func() bool {
-		return w.ready("HTTPRoute "+w.namespace+"/podinfo is not accepted by Gateway "+w.namespace+"/gateway: NotAllowedByListeners") == flaggerv1.NotReadyReason
+		return w.ready("HTTPRoute "+w.namespace+"/podinfo is not accepted by Gateway "+w.namespace+
+			"/gateway: NotAllowedByListeners") == flaggerv1.NotReadyReason
 	})
 	w.apply("podinfo:2")
 	w.until("the release waits", func() bool { return w.ready("New revision detected") == flaggerv1.NotReadyReason })

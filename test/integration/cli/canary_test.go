@@ -113,7 +113,8 @@ func TestGetCanaries(t *testing.T) {
 	f.must(json.Unmarshal([]byte(out), &all))
 	found := false
 	for _, item := range all.Items {
-		found = found || item.Namespace == f.ns && item.Revision == "sha256:bbbbbbbbbb" && item.Strategy == "canary" && len(item.Release.Steps) == 1
+		found = found ||
+			item.Namespace == f.ns && item.Revision == "sha256:bbbbbbbbbb" && item.Strategy == "canary" && len(item.Release.Steps) == 1
 	}
 	if !found {
 		t.Errorf("got %s", out)

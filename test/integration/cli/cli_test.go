@@ -35,7 +35,8 @@ func TestExplainPolicyOfACluster(t *testing.T) {
 		Image, Rule string
 		Tags        []struct{ Tag string }
 	}
-	if err := json.Unmarshal([]byte(out), &got); err != nil || got.Image != f.host+"/app" || got.Rule != "alphabetical asc" || got.Tags[0].Tag != "latest" {
+	if err := json.Unmarshal([]byte(out), &got); err != nil || got.Image != f.host+"/app" || got.Rule != "alphabetical asc" ||
+		got.Tags[0].Tag != "latest" {
 		t.Errorf("%v: %s", err, out)
 	}
 	if !strings.Contains(errs, "trying alphabetical asc; nothing is saved") {

@@ -110,7 +110,8 @@ func (f *fixture) fill() {
 		f.must(remote.Write(ref, empty.Image))
 	}
 	f.repo.Commit("main", gitserver.Files{
-		"fleet/a.yaml": fmt.Sprintf("a: %s/app:0.9.0 # {\"$imagepolicy\": \"%s:app\"}\nb: other:1 # {\"$imagepolicy\": \"%s:other\"}\nc: x:1 # {'$imagepolicy': '%s:app'}\n",
+		"fleet/a.yaml": fmt.Sprintf("a: %s/app:0.9.0 # {\"$imagepolicy\": \"%s:app\"}\n"+
+			"b: other:1 # {\"$imagepolicy\": \"%s:other\"}\nc: x:1 # {'$imagepolicy': '%s:app'}\n",
 			f.host, f.ns, f.ns, f.ns),
 		"elsewhere.yaml": fmt.Sprintf("a: x:1 # {\"$imagepolicy\": \"%s:app\"}\n", f.ns),
 	})

@@ -101,7 +101,10 @@ func TestPrintedPipelinesAreAccepted(t *testing.T) {
 	f := newFixture(t)
 	for name, args := range map[string][]string{
 		"of an automation": {"--from", "automation/fleet"},
-		"of stages":        {"shop", "--source", "app", "--policy", "app", "--policy", "other", "--stage", "staging=./staging", "--stage", "production=./production"},
+		"of stages": {
+			"shop", "--source", "app", "--policy", "app", "--policy", "other", "--stage", "staging=./staging", "--stage",
+			"production=./production",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, _ := f.succeed(append([]string{"create", "pipeline"}, args...)...)

@@ -120,8 +120,10 @@ func TestWhoMayGiveACommand(t *testing.T) {
 		"somebody who may, in the name of another one": {alice, nil, map[string]string{approve: by(mallory)}, `has to begin with {"by":"alice"`},
 		"a name that only begins as one's own":         {alice, nil, map[string]string{approve: by("alice2")}, `has to begin with {"by":"alice"`},
 		"a value that is no JSON":                      {alice, nil, map[string]string{approve: "yes"}, "has to begin with"},
-		"another stage":                                {alice, nil, map[string]string{"approve.sluice.dev/staging": by(alice)}, "takes the verb"},
-		"another verb":                                 {alice, nil, map[string]string{"rollback.sluice.dev/production": by(alice)}, "takes the verb"},
+		"another stage": {
+			alice, nil, map[string]string{"approve.sluice.dev/staging": by(alice)}, "takes the verb",
+		},
+		"another verb": {alice, nil, map[string]string{"rollback.sluice.dev/production": by(alice)}, "takes the verb"},
 		"one of two that one may not give": {
 			alice, nil, map[string]string{approve: by(alice), "promote.sluice.dev/production": by(alice)}, "takes the verb",
 		},
@@ -130,12 +132,16 @@ func TestWhoMayGiveACommand(t *testing.T) {
 		},
 		"a stage that is called like a resource": {mallory, nil, map[string]string{"approve.sluice.dev/status": by(mallory)}, "takes the verb"},
 		"a name with quotes and more":            {quoted, nil, map[string]string{approve: by(quoted)}, ""},
-		"what is no command":                     {mallory, nil, map[string]string{"approved.sluice.dev/production": "x", "sluice.dev/production": "x"}, ""},
-		"a label beside somebody's old command":  {mallory, map[string]string{approve: by(alice)}, map[string]string{"team": "m"}, ""},
+		"what is no command": {
+			mallory, nil, map[string]string{"approved.sluice.dev/production": "x", "sluice.dev/production": "x"}, "",
+		},
+		"a label beside somebody's old command": {mallory, map[string]string{approve: by(alice)}, map[string]string{"team": "m"}, ""},
 		"somebody's old command with another value": {
 			mallory, map[string]string{approve: by(alice)}, map[string]string{approve: by(alice) + " "}, "has to begin with",
 		},
-		"one command more than there were": {alice, map[string]string{approve: by("root"), hold: by("root")}, map[string]string{hold: by(alice)}, ""},
+		"one command more than there were": {
+			alice, map[string]string{approve: by("root"), hold: by("root")}, map[string]string{hold: by(alice)}, "",
+		},
 		"as many annotations as there can be": {
 			mallory, nil, large(map[string]string{approve: by(alice)}), "sluice-pipeline-commands",
 		},

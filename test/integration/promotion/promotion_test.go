@@ -46,7 +46,8 @@ func newFleet(t *testing.T, objects string, args ...string) *fleet {
 	files := map[string][]byte{}
 	for _, stage := range []string{"staging", "production"} {
 		files[stage+"/app.yaml"] = fmt.Appendf(nil, "{apiVersion: v1, kind: ConfigMap, metadata: {name: %s}}\n---\n"+
-			"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %[1]s-version}\ndata:\n  tag: 1.0.0 # {\"$imagepolicy\": \"%s:app:tag\"}\n", stage, f.namespace)
+			"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %[1]s-version}\ndata:\n  tag: 1.0.0 # {\"$imagepolicy\": \"%s:app:tag\"}\n",
+			stage, f.namespace)
 	}
 	_, err = repo.Commit(t.Context(), "Begin", files)
 	f.must(err)
@@ -237,7 +238,8 @@ func (f *fleet) untouched() {
 		object := &unstructured.Unstructured{}
 		object.SetGroupVersionKind(gvk)
 		f.must(f.p.Client.Get(f.Context(), client.ObjectKey{Namespace: f.namespace, Name: name}, object))
-		if status, _ := object.Object["status"].(map[string]any); fmt.Sprint(status) != "map[observedGeneration:-1]" || len(object.GetFinalizers()) > 0 {
+		if status, _ := object.Object["status"].(map[string]any); fmt.Sprint(status) != "map[observedGeneration:-1]" ||
+			len(object.GetFinalizers()) > 0 {
 			f.Errorf("%s was reconciled: %v, finalizers %v", gvk.Kind, status, object.GetFinalizers())
 		}
 	}

@@ -31,7 +31,8 @@ func (f *fleet) staging(fields string) {
 	f.Helper()
 	p := f.pipeline()
 	before := p.DeepCopy()
-	f.must(yaml.UnmarshalStrict([]byte(strings.NewReplacer("NAMESPACE", f.namespace, "PROMETHEUS", f.p.Prometheus).Replace(fields)), &p.Spec.Stages[0]))
+	f.must(yaml.UnmarshalStrict([]byte(strings.NewReplacer("NAMESPACE", f.namespace, "PROMETHEUS", f.p.Prometheus).Replace(fields)),
+		&p.Spec.Stages[0]))
 	f.must(f.p.Client.Patch(f.Context(), p, client.MergeFrom(before)))
 }
 
@@ -182,7 +183,8 @@ func (f *fleet) remote(server func(string) string) {
 	text, err := clientcmd.Write(*config)
 	f.must(err)
 	secret, err := yaml.Marshal(map[string]any{
-		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "cluster", "namespace": f.namespace}, "data": map[string]any{"value": text},
+		"apiVersion": "v1", "kind": "Secret",
+		"metadata": map[string]any{"name": "cluster", "namespace": f.namespace}, "data": map[string]any{"value": text},
 	})
 	f.must(err)
 	f.must(f.p.Apply(f.Context(), secret))

@@ -205,7 +205,8 @@ func (w *world) ready(name string) (path string) {
 		var r notificationv1.Receiver
 		err := w.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &r)
 		path = r.Status.WebhookPath
-		return err == nil && path == r.GetWebhookPath(token) && apimeta.IsStatusConditionTrue(r.Status.Conditions, meta.ReadyCondition), fmt.Sprint(r.Status)
+		return err == nil && path == r.GetWebhookPath(token) &&
+			apimeta.IsStatusConditionTrue(r.Status.Conditions, meta.ReadyCondition), fmt.Sprint(r.Status)
 	})
 	return path
 }

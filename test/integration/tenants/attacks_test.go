@@ -71,7 +71,8 @@ func (s *stage) attack(t *testing.T) {
 			if a.operator {
 				as = s.Client
 			}
-			if err := s.apply(t, as, a.objects); a.denied == "" && err != nil || a.denied != "" && (err == nil || !strings.Contains(err.Error(), a.denied)) {
+			if err := s.apply(t, as, a.objects); a.denied == "" && err != nil ||
+				a.denied != "" && (err == nil || !strings.Contains(err.Error(), a.denied)) {
 				t.Fatalf("got %v, want %q", err, a.denied)
 			}
 		})
@@ -93,24 +94,25 @@ func (s *stage) attack(t *testing.T) {
 func (s *stage) refused(t *testing.T, object *unstructured.Unstructured, a attack) {
 	t.Helper()
 	said := "nothing"
-	_, err := harness.Eventually(t.Context(), "refusing "+object.GetKind()+" "+object.GetName(), patience, func(ctx context.Context) (bool, string) {
-		if err := s.Client.Get(ctx, client.ObjectKey{Namespace: s.Tenant, Name: object.GetName()}, object); err != nil {
-			return false, said // the deadline, for the most part
-		}
-		conditions := conditionsOf(object)
-		ready := apimeta.FindStatusCondition(conditions, "Ready")
-		if ready == nil || ready.Status != metav1.ConditionFalse || a.stalled && !apimeta.IsStatusConditionTrue(conditions, "Stalled") {
-			said = fmt.Sprint(conditions)
-			return false, said
-		}
-		said = ready.Message
-		for _, want := range a.want {
-			if strings.Contains(ready.Message, want) {
-				return true, ""
+	_, err := harness.Eventually(t.Context(), "refusing "+object.GetKind()+" "+object.GetName(),
+		patience, func(ctx context.Context) (bool, string) {
+			if err := s.Client.Get(ctx, client.ObjectKey{Namespace: s.Tenant, Name: object.GetName()}, object); err != nil {
+				return false, said // the deadline, for the most part
 			}
-		}
-		return false, said
-	})
+			conditions := conditionsOf(object)
+			ready := apimeta.FindStatusCondition(conditions, "Ready")
+			if ready == nil || ready.Status != metav1.ConditionFalse || a.stalled && !apimeta.IsStatusConditionTrue(conditions, "Stalled") {
+				said = fmt.Sprint(conditions)
+				return false, said
+			}
+			said = ready.Message
+			for _, want := range a.want {
+				if strings.Contains(ready.Message, want) {
+					return true, ""
+				}
+			}
+			return false, said
+		})
 	if err != nil {
 		t.Error(err)
 	}

@@ -64,10 +64,12 @@ func (s *stage) tellSomething(t *testing.T, _ *stage) {
 		t.Fatal(err)
 	}
 	told.Status.ObservedGeneration = told.Generation
-	told.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: metav1.ConditionFalse, Reason: "Failed", LastTransitionTime: metav1.Now(),
-		Message: "login with " + secret("status"), ObservedGeneration: told.Generation},
+	told.Status.Conditions = []metav1.Condition{
+		{Type: "Ready", Status: metav1.ConditionFalse, Reason: "Failed", LastTransitionTime: metav1.Now(),
+			Message: "login with " + secret("status"), ObservedGeneration: told.Generation},
 		{Type: "Stalled", Status: metav1.ConditionTrue, Reason: "Failed", LastTransitionTime: metav1.Now(),
-			Message: "login with " + secret("status"), ObservedGeneration: told.Generation}}
+			Message: "login with " + secret("status"), ObservedGeneration: told.Generation},
+	}
 	if err := s.Client.Status().Update(t.Context(), told); err != nil {
 		t.Fatal(err)
 	}

@@ -54,9 +54,13 @@ func (s *stage) programs() map[string]attack {
 	marked := map[string]string{"a.yaml": "a: b\n"}
 	slow := strings.Repeat("(a?){1000}", 30)
 	return map[string]attack{
-		"a commit message of terabytes": {files: marked, objects: automation("repeat", `{{ repeat 1000000000000 "x" }}`) + replace(s.source(), "$NAME", "repeat"),
-			want: []string{"messageTemplate"}, stalled: true},
-		"a commit message without end": {files: marked, objects: automation("endless", `{{ range until 30000000 }}{{ range until 30000000 }}x{{ end }}{{ end }}`) + replace(s.source(), "$NAME", "endless"),
+		"a commit message of terabytes": {
+			files:   marked,
+			objects: automation("repeat", `{{ repeat 1000000000000 "x" }}`) + replace(s.source(), "$NAME", "repeat"),
+			want:    []string{"messageTemplate"}, stalled: true,
+		},
+		"a commit message without end": {files: marked, objects: automation("endless",
+			`{{ range until 30000000 }}{{ range until 30000000 }}x{{ end }}{{ end }}`) + replace(s.source(), "$NAME", "endless"),
 			want: []string{"messageTemplate"}, stalled: true},
 		"a pattern that takes long": {objects: `apiVersion: image.toolkit.fluxcd.io/v1
 kind: ImageRepository

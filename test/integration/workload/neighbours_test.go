@@ -63,8 +63,9 @@ func TestACanaryAmongItsNeighbours(t *testing.T) {
 	w := newWorld(t)
 	w.serve()
 	existing := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "web"}, Spec: corev1.ServiceSpec{
-		Type: corev1.ServiceTypeNodePort, SessionAffinity: corev1.ServiceAffinityClientIP, ExternalTrafficPolicy: corev1.ServiceExternalTrafficPolicyLocal,
-		Selector: map[string]string{"app": "shop", "component": "web"},
+		Type: corev1.ServiceTypeNodePort, SessionAffinity: corev1.ServiceAffinityClientIP,
+		ExternalTrafficPolicy: corev1.ServiceExternalTrafficPolicyLocal,
+		Selector:              map[string]string{"app": "shop", "component": "web"},
 		Ports: []corev1.ServicePort{
 			{Name: "web", Port: 80, TargetPort: intstr.FromString("http")},
 			{Name: "metrics", Port: 9100, TargetPort: intstr.FromInt32(9100)},
@@ -88,7 +89,8 @@ func TestACanaryAmongItsNeighbours(t *testing.T) {
 	w.edit("app", c, func() { c.Spec.TargetRef.Name, c.Spec.Service.Name = "worker", "web" })
 	w.eventually("the other target to be taken up", func() (bool, string) {
 		w.get("app", c)
-		return c.Status.Target == "Deployment/worker" && c.Status.Phase == flaggerv1.CanaryPhaseInitialized, fmt.Sprintf("%s %s", c.Status.Target, c.Status.Phase)
+		return c.Status.Target == "Deployment/worker" &&
+			c.Status.Phase == flaggerv1.CanaryPhaseInitialized, fmt.Sprintf("%s %s", c.Status.Target, c.Status.Phase)
 	})
 	w.leads("web", "map[worker-primary:2]")
 	w.get("worker-primary", d)

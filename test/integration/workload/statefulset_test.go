@@ -154,19 +154,20 @@ func (d *database) images() []string {
 func (d *database) until(weight int, images ...string) *targets.Workloads {
 	d.Helper()
 	var pair *targets.Workloads
-	_, err := harness.Eventually(d.Context(), fmt.Sprintf("weight %d, pods %v", weight, images), patience, func(ctx context.Context) (bool, string) {
-		if err := d.router.Reconcile(ctx, d.canary); err != nil && !apierrors.IsConflict(err) {
-			return false, err.Error()
-		}
-		pair = d.observe()
-		weights, err := d.router.Weights(ctx, d.canary)
-		if err != nil && !errors.Is(err, router.ErrNotAccepted) {
-			return false, err.Error()
-		}
-		got := d.images()
-		ok := err == nil && weights.Canary == weight && cmp.Equal(images, got) && pair.Target.Ready && pair.Primary.Ready
-		return ok, fmt.Sprintf("%v %v %v; target %+v; primary %+v", weights, err, got, pair.Target, pair.Primary)
-	})
+	_, err := harness.Eventually(d.Context(), fmt.Sprintf("weight %d, pods %v", weight, images),
+		patience, func(ctx context.Context) (bool, string) {
+			if err := d.router.Reconcile(ctx, d.canary); err != nil && !apierrors.IsConflict(err) {
+				return false, err.Error()
+			}
+			pair = d.observe()
+			weights, err := d.router.Weights(ctx, d.canary)
+			if err != nil && !errors.Is(err, router.ErrNotAccepted) {
+				return false, err.Error()
+			}
+			got := d.images()
+			ok := err == nil && weights.Canary == weight && cmp.Equal(images, got) && pair.Target.Ready && pair.Primary.Ready
+			return ok, fmt.Sprintf("%v %v %v; target %+v; primary %+v", weights, err, got, pair.Target, pair.Primary)
+		})
 	d.must(err)
 	return pair
 }
@@ -279,13 +280,14 @@ func TestAnotherTemplateDuringAPromotionIsHeldBack(t *testing.T) {
 	d.set(0)
 	// The promotion may have been complete already, and the last pod may have got db:3
 	// before the partition was raised; in the end db:3 is nowhere.
-	_, err := harness.Eventually(t.Context(), "all pods to be of one revision that is not db:3", patience, func(ctx context.Context) (bool, string) {
-		_ = d.router.Reconcile(ctx, d.canary)
-		got := d.images()
-		_, err := d.router.Weights(ctx, d.canary)
-		same := cmp.Equal(got, []string{"1", "1", "1", "1"}) || cmp.Equal(got, []string{"2", "2", "2", "2"})
-		return err == nil && same, fmt.Sprint(got, err)
-	})
+	_, err := harness.Eventually(t.Context(), "all pods to be of one revision that is not db:3",
+		patience, func(ctx context.Context) (bool, string) {
+			_ = d.router.Reconcile(ctx, d.canary)
+			got := d.images()
+			_, err := d.router.Weights(ctx, d.canary)
+			same := cmp.Equal(got, []string{"1", "1", "1", "1"}) || cmp.Equal(got, []string{"2", "2", "2", "2"})
+			return err == nil && same, fmt.Sprint(got, err)
+		})
 	d.must(err)
 }
 

@@ -27,14 +27,19 @@ func before(d time.Duration) metav1.Time { return metav1.NewTime(now.Add(-d)) }
 
 func TestRowsOfCanaries(t *testing.T) {
 	gate := func(approved bool) *flaggerv1.CanaryHold {
-		return &flaggerv1.CanaryHold{Kind: flaggerv1.HoldGate, Gate: flaggerv1.ConfirmPromotionHook, Since: before(time.Minute), Approved: approved}
+		return &flaggerv1.CanaryHold{
+			Kind: flaggerv1.HoldGate, Gate: flaggerv1.ConfirmPromotionHook, Since: before(time.Minute), Approved: approved,
+		}
 	}
 	tests := map[string]struct {
 		change func(*flaggerv1.Canary)
 		want   string
 	}{
 		"in a step": {func(*flaggerv1.Canary) {}, "apps podinfo Progressing 40 podinfo:6.1.0 +1 2/3 1/3  5m bbbbbbb"},
-		"suspended": {func(c *flaggerv1.Canary) { c.Spec.Suspend = true }, "apps podinfo Progressing 40 podinfo:6.1.0 +1 2/3 1/3 suspended 5m bbbbbbb"},
+		"suspended": {
+			func(c *flaggerv1.Canary) { c.Spec.Suspend = true },
+			"apps podinfo Progressing 40 podinfo:6.1.0 +1 2/3 1/3 suspended 5m bbbbbbb",
+		},
 		"halted by somebody": {func(c *flaggerv1.Canary) { c.Status.Hold = &flaggerv1.CanaryHold{Kind: flaggerv1.HoldHalt, By: "eve"} },
 			"apps podinfo Progressing 40 podinfo:6.1.0 +1 2/3 1/3 halt by eve 5m bbbbbbb"},
 		"at a gate": {func(c *flaggerv1.Canary) { c.Status.Hold = gate(false) },
@@ -127,7 +132,9 @@ func TestEndOfTheReleaseThatIsFollowed(t *testing.T) {
 		want    bool
 		wantErr string
 	}{
-		"a release that is under way is promoted": {[]look{{"Progressing", "b"}, {"Promoting", "b"}, {"Finalising", "b"}, {"Succeeded", "b"}}, true, ""},
+		"a release that is under way is promoted": {
+			[]look{{"Progressing", "b"}, {"Promoting", "b"}, {"Finalising", "b"}, {"Succeeded", "b"}}, true, "",
+		},
 		"it goes on":                       {[]look{{"Progressing", "b"}, {"Promoting", "b"}}, false, ""},
 		"it is rolled back":                {[]look{{"Progressing", "b"}, {"Failed", "b"}}, true, "rolled back: too many errors"},
 		"Git took it back":                 {[]look{{"Progressing", "b"}, {"Initialized", "a"}}, true, "ended without a promotion"},
@@ -160,7 +167,8 @@ func TestEndOfTheReleaseThatIsFollowed(t *testing.T) {
 func TestReleasesAreToldWithWhatTheyMeasured(t *testing.T) {
 	c := make.Release(now)
 	c.Status.History = append(c.Status.History, flaggerv1.CanaryRelease{
-		Revision: "sha256:aaaaaaaaaa", StartedAt: before(3 * time.Hour), EndedAt: before(2*time.Hour + time.Minute), Verdict: "promoted", Reason: "promotion was commanded\x1b[2J", By: "eve"})
+		Revision: "sha256:aaaaaaaaaa", StartedAt: before(3 * time.Hour), EndedAt: before(2*time.Hour + time.Minute),
+		Verdict: "promoted", Reason: "promotion was commanded\x1b[2J", By: "eve"})
 	var p output.Page
 	addReleases(&p, report.DescribeCanary(c, nil), now)
 	var out bytes.Buffer
@@ -184,7 +192,10 @@ Release (revision aaaaaaa), promoted by eve after 59m, 121m ago
 func TestScreenRedrawsInPlaceAndNeverWraps(t *testing.T) {
 	var out bytes.Buffer
 	height := 24
-	s := &screen{out: &out, clock: clocktesting.NewFakeClock(now), root: "sluice", all: map[client.ObjectKey]report.Canary{}, size: func() (int, int) { return 40, height }}
+	s := &screen{
+		out: &out, clock: clocktesting.NewFakeClock(now), root: "sluice", all: map[client.ObjectKey]report.Canary{},
+		size: func() (int, int) { return 40, height },
+	}
 	resting := make.Release(now)
 	resting.Name, resting.Status.Phase, resting.Status.CanaryWeight = "another", flaggerv1.CanaryPhaseSucceeded, 0
 	c := make.Release(now)
@@ -207,7 +218,8 @@ func TestScreenRedrawsInPlaceAndNeverWraps(t *testing.T) {
 		}
 	}
 	text := s.text(height)
-	if !strings.HasPrefix(text[1], "apps        podinfo   Progressing") || text[4] != "apps/podinfo is halted by eve for 60s; checks go on and may roll it back: let it go on with sluice canary approve podinfo -n apps" {
+	if !strings.HasPrefix(text[1], "apps        podinfo   Progressing") || text[4] != "apps/podinfo is halted by eve for 60s; "+
+		"checks go on and may roll it back: let it go on with sluice canary approve podinfo -n apps" {
 		t.Errorf("what wants attention is not first:\n%s", strings.Join(text, "\n"))
 	}
 	if short := s.text(3); len(short) > 3 {

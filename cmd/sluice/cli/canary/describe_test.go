@@ -91,9 +91,10 @@ func TestDescriptionForPrograms(t *testing.T) {
 }
 
 func TestADescriptionWithoutEventsIsOneAllTheSame(t *testing.T) {
-	c := command.NewTerminal(t, interceptor.Funcs{List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
+	forbidden := func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
 		return errors.New("events are forbidden")
-	}}, held())
+	}
+	c := command.NewTerminal(t, interceptor.Funcs{List: forbidden}, held())
 	d := &description{clock: clocktesting.NewFakePassiveClock(now)}
 	if err := d.describe(c.Command, c, held()); err != nil || !strings.Contains(c.Out.String(), "halted by eve") {
 		t.Errorf("%v, %s", err, c.Out.String())

@@ -36,7 +36,9 @@ func fleet(changes ...func(*imagev1.ImageUpdateAutomation)) *imagev1.ImageUpdate
 		},
 	}
 	a.Spec.GitSpec.Commit.SigningKey.SecretRef.Name = "gpg"
-	a.Status.ObservedPolicies = imagev1.ObservedPolicies{"web": {Name: "ghcr.io/acme/web", Tag: "1"}, "api": {Name: "ghcr.io/acme/api", Tag: "1"}}
+	a.Status.ObservedPolicies = imagev1.ObservedPolicies{"web": {
+		Name: "ghcr.io/acme/web", Tag: "1",
+	}, "api": {Name: "ghcr.io/acme/api", Tag: "1"}}
 	for _, change := range changes {
 		change(a)
 	}
@@ -86,7 +88,8 @@ func TestAPipelineOfAnAutomation(t *testing.T) {
 				a.Status.ObservedPolicies, a.Spec.GitSpec, a.Spec.Update = nil, nil, nil
 				a.Spec.PolicySelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": "shop"}}
 			}),
-			make.ImagePolicy("apps", "api.v2", func(p *imagev1.ImagePolicy) { p.Labels = map[string]string{"team": "shop"} }), make.ImagePolicy("apps", "other"),
+			make.ImagePolicy("apps", "api.v2", func(p *imagev1.ImagePolicy) { p.Labels = map[string]string{"team": "shop"} }),
+			make.ImagePolicy("apps", "other"),
 		}, "create-fresh.yaml"},
 	}
 	for name, tc := range tests {
@@ -113,14 +116,19 @@ func TestAPipelineOfAnAutomation(t *testing.T) {
 }
 
 func TestAPipelineWhoseKustomizationsCannotBeReadSaysSo(t *testing.T) {
-	p, comments, err := fromAutomation(automationSeen{automation: *fleet(), policies: []string{"api"}, unread: errors.New("forbidden")}, "shop")
-	if err != nil || p.Name != "shop" || len(comments) == 0 || !strings.HasPrefix(comments[len(comments)-1], "ready: Kustomizations could not be read") {
+	p, comments, err := fromAutomation(automationSeen{automation: *fleet(), policies: []string{"api"}, unread: errors.New("forbidden")},
+		"shop")
+	if err != nil || p.Name != "shop" || len(comments) == 0 ||
+		!strings.HasPrefix(comments[len(comments)-1], "ready: Kustomizations could not be read") {
 		t.Errorf("%v: %q", err, comments)
 	}
 }
 
 func TestAPipelineOfStages(t *testing.T) {
-	n := &creation{source: "fleet", policies: []string{"api", "web"}, stages: []string{"staging=./apps/staging", "production=./apps/production"}}
+	n := &creation{
+		source: "fleet", policies: []string{"api", "web"},
+		stages: []string{"staging=./apps/staging", "production=./apps/production"},
+	}
 	p, err := n.ofStages("apps", "shop")
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +144,10 @@ func TestAPipelineOfStages(t *testing.T) {
 }
 
 func TestAPipelineWithARepositoryForAStage(t *testing.T) {
-	n := &creation{source: "fleet", policies: []string{"api"}, stages: []string{"staging=.", "production=."}, sources: []string{"production=fleet-production"}}
+	n := &creation{
+		source: "fleet", policies: []string{"api"}, stages: []string{"staging=.", "production=."},
+		sources: []string{"production=fleet-production"},
+	}
 	p, err := n.ofStages("apps", "shop")
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +157,8 @@ func TestAPipelineWithARepositoryForAStage(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := strictly(t, out.String())
-	if ref := got.Spec.Stages[1].Write.SourceRef; got.Spec.Stages[0].Write.SourceRef != nil || ref == nil || ref.Kind != "GitRepository" || ref.Name != "fleet-production" {
+	if ref := got.Spec.Stages[1].Write.SourceRef; got.Spec.Stages[0].Write.SourceRef != nil || ref == nil || ref.Kind != "GitRepository" ||
+		ref.Name != "fleet-production" {
 		t.Errorf("printed\n%s", &out)
 	}
 }
@@ -158,18 +170,32 @@ func TestPipelinesThatAreNotPrinted(t *testing.T) {
 		args []string
 		want string
 	}{
-		"of nothing":                   {creation{}, nil, "name what to begin with"},
-		"of stages without a name":     {creation{source: "s", policies: []string{"a"}, stages: []string{"a=b"}}, nil, "name what to begin with"},
-		"of both":                      {creation{from: "automation/fleet", source: "s"}, nil, "leave out --stage, --policy, --source and --stage-source"},
-		"of a stage without a path":    {creation{source: "s", policies: []string{"a"}, stages: []string{"staging"}}, []string{"shop"}, "is no NAME=PATH"},
-		"of a stage that comes twice":  {creation{source: "s", policies: []string{"a"}, stages: []string{"a=b", "a=c"}}, []string{"shop"}, "two stages named a"},
-		"of a stage of capitals":       {creation{source: "s", policies: []string{"a"}, stages: []string{"Prod=b"}}, []string{"shop"}, "cannot be the name of a stage"},
-		"of a policy that comes twice": {creation{source: "s", policies: []string{"a.b", "a-b"}, stages: []string{"a=b"}}, []string{"shop"}, "policy a-b"},
+		"of nothing":               {creation{}, nil, "name what to begin with"},
+		"of stages without a name": {creation{source: "s", policies: []string{"a"}, stages: []string{"a=b"}}, nil, "name what to begin with"},
+		"of both": {
+			creation{from: "automation/fleet", source: "s"}, nil, "leave out --stage, --policy, --source and --stage-source",
+		},
+		"of a stage without a path": {
+			creation{source: "s", policies: []string{"a"}, stages: []string{"staging"}}, []string{"shop"}, "is no NAME=PATH",
+		},
+		"of a stage that comes twice": {
+			creation{source: "s", policies: []string{"a"}, stages: []string{"a=b", "a=c"}}, []string{"shop"},
+			"two stages named a",
+		},
+		"of a stage of capitals": {
+			creation{source: "s", policies: []string{"a"}, stages: []string{"Prod=b"}}, []string{"shop"},
+			"cannot be the name of a stage",
+		},
+		"of a policy that comes twice": {
+			creation{source: "s", policies: []string{"a.b", "a-b"}, stages: []string{"a=b"}}, []string{"shop"}, "policy a-b",
+		},
 		"of a source of no stage": {
-			creation{source: "s", policies: []string{"a"}, stages: []string{"a=b"}, sources: []string{"c=d"}}, []string{"shop"}, `"c=d" is no STAGE=NAME`,
+			creation{source: "s", policies: []string{"a"}, stages: []string{"a=b"}, sources: []string{"c=d"}},
+			[]string{"shop"}, `"c=d" is no STAGE=NAME`,
 		},
 		"of two sources of a stage": {
-			creation{source: "s", policies: []string{"a"}, stages: []string{"a=b"}, sources: []string{"a=c", "a=d"}}, []string{"shop"}, "two for stage a",
+			creation{source: "s", policies: []string{"a"}, stages: []string{"a=b"}, sources: []string{"a=c", "a=d"}},
+			[]string{"shop"}, "two for stage a",
 		},
 		"of too many policies": {creation{source: "s", policies: many, stages: []string{"a=b"}}, []string{"shop"}, "1 to 16 artifacts, not 17"},
 	}

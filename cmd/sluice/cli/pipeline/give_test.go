@@ -149,10 +149,17 @@ func TestCommandsThatAreNotGiven(t *testing.T) {
 		change      func(*giver)
 		want        string
 	}{
-		"to a stage that there is not":  {"hold", "prod", func(*giver) {}, "there is no stage \"prod\": the stages of Pipeline apps/shop are staging, production"},
-		"to one of several":             {"hold", "", func(*giver) {}, "name the STAGE: the stages of Pipeline apps/shop are staging, production"},
-		"approving what needs none":     {"approve", "staging", func(*giver) {}, "cannot approve: staging needs no approval"},
-		"about what nobody knows":       {"promote", "production", func(g *giver) { g.bundle = "9.9.9" }, "--bundle: no such bundle as \"9.9.9\""},
+		"to a stage that there is not": {
+			"hold", "prod", func(*giver) {},
+			"there is no stage \"prod\": the stages of Pipeline apps/shop are staging, production",
+		},
+		"to one of several": {
+			"hold", "", func(*giver) {}, "name the STAGE: the stages of Pipeline apps/shop are staging, production",
+		},
+		"approving what needs none": {"approve", "staging", func(*giver) {}, "cannot approve: staging needs no approval"},
+		"about what nobody knows": {
+			"promote", "production", func(g *giver) { g.bundle = "9.9.9" }, "--bundle: no such bundle as \"9.9.9\"",
+		},
 		"rolling back to nothing":       {"rollback", "production", func(*giver) {}, "name one with --to"},
 		"lifting what is not there":     {"lift", "", func(*giver) {}, "nothing is in quarantine"},
 		"overriding for what is nobody": {"override", "staging", func(*giver) {}, "name one with --bundle"},
@@ -181,9 +188,11 @@ func TestFlagsThatAreRefused(t *testing.T) {
 		"an override without a reason": {giving(t, "override"), "--reason is required"},
 		"a promotion past windows without a reason": {
 			giving(t, "promote", func(g *giver) { g.overriding = true }), "--reason is required"},
-		"a reason that is too long": {giving(t, "approve", func(g *giver) { g.reason = strings.Repeat("x", maxReason+1) }), "more than 1024 bytes"},
-		"no time at all":            {giving(t, "approve", func(g *giver) { g.lasting = time.Millisecond }), "at least a second"},
-		"an approval":               {giving(t, "approve"), ""},
+		"a reason that is too long": {
+			giving(t, "approve", func(g *giver) { g.reason = strings.Repeat("x", maxReason+1) }), "more than 1024 bytes",
+		},
+		"no time at all": {giving(t, "approve", func(g *giver) { g.lasting = time.Millisecond }), "at least a second"},
+		"an approval":    {giving(t, "approve"), ""},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -221,7 +230,8 @@ func obey(outcome sluicev1.CommandOutcome, message string) interceptor.Funcs {
 			if err != nil {
 				return err
 			}
-			p.Status.Stages[1].Commands = append(p.Status.Stages[1].Commands, sluicev1.CommandStatus{Verb: verb, At: given.At, Outcome: outcome, Message: message})
+			p.Status.Stages[1].Commands = append(p.Status.Stages[1].Commands,
+				sluicev1.CommandStatus{Verb: verb, At: given.At, Outcome: outcome, Message: message})
 		}
 		return c.Update(ctx, p)
 	}
@@ -234,9 +244,12 @@ func TestWhatCameOfACommandIsSaid(t *testing.T) {
 		message    string
 		out, wrong string
 	}{
-		"carried out": {sluicev1.CommandDone, "", "apps/shop: production: approved, api 2, web 2 (432da512cd91); it stands: api 2, web 2: 0 of 1 approvals\n", ""},
-		"refused":     {sluicev1.CommandRefused, "no", "", "the controller refuses to approve production of apps/shop: no"},
-		"ignored":     {sluicev1.CommandIgnored, "the policy is not installed", "", "commands are ignored: the policy is not installed"},
+		"carried out": {
+			sluicev1.CommandDone, "",
+			"apps/shop: production: approved, api 2, web 2 (432da512cd91); it stands: api 2, web 2: 0 of 1 approvals\n", "",
+		},
+		"refused": {sluicev1.CommandRefused, "no", "", "the controller refuses to approve production of apps/shop: no"},
+		"ignored": {sluicev1.CommandIgnored, "the policy is not installed", "", "commands are ignored: the policy is not installed"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -254,7 +267,10 @@ func TestACommandThatNobodyCarriesOut(t *testing.T) {
 		p.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "False", Reason: "InvalidSpec", Message: "spec.stages: a mistake"}}
 	}))
 	err := giving(t, "approve", func(g *giver) { g.wait, g.timeout = true, time.Millisecond }).tell(c.Command, c, read(t, c), "production")
-	for _, want := range []string{"not carried it out within 1ms", "annotation approve.sluice.dev/production", "is a controller running?", "not ready: spec.stages: a mistake"} {
+	for _, want := range []string{
+		"not carried it out within 1ms", "annotation approve.sluice.dev/production", "is a controller running?",
+		"not ready: spec.stages: a mistake",
+	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}

@@ -145,7 +145,8 @@ v1.2.0   1      -            first by alphabetical asc
 func TestExplainPolicySaysWhatItDoesNotJudge(t *testing.T) {
 	dir := command.Folder(t, map[string]string{"p.yaml": policyFile})
 	r := command.Must(t, explain(), tagList, "policy", "app", "--tags", "-", "--file", filepath.Join(dir, "p.yaml"))
-	if want := "minAge: not judged here; of the best tags the last verdict is shown, where the status has it\n"; !strings.Contains(r.Errors, want) {
+	const want = "minAge: not judged here; of the best tags the last verdict is shown, where the status has it\n"
+	if !strings.Contains(r.Errors, want) {
 		t.Errorf("said %q", r.Errors)
 	}
 }
@@ -175,7 +176,8 @@ func TestExplainPolicyForMachines(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.Out), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Rule != "semver 1.x" || got.Total != 6 || len(got.Tags) != 5 || got.Tags[0].Tag != "v1.2.0" || got.Tags[0].Rank != 1 || got.Tags[3].Gate != "policy" {
+	if got.Rule != "semver 1.x" || got.Total != 6 || len(got.Tags) != 5 || got.Tags[0].Tag != "v1.2.0" || got.Tags[0].Rank != 1 ||
+		got.Tags[3].Gate != "policy" {
 		t.Errorf("got %+v", got)
 	}
 	yaml := command.Must(t, explain(), tagList, "policy", "--tags", "-", "--range", "1.x", "-o", "yaml")
@@ -242,7 +244,8 @@ func TestExplainPolicyReadsOnlyWhatItUnderstands(t *testing.T) {
 			"ImageRepository app is of version",
 		},
 		"an exclusion that is none": {
-			"kind: ImageRepository\nmetadata: {name: app}\nspec: {exclusionList: ['[']}\n---\nkind: ImagePolicy\nspec: {imageRepositoryRef: {name: app}, policy: {semver: {range: 1.x}}}\n",
+			"kind: ImageRepository\nmetadata: {name: app}\nspec: {exclusionList: ['[']}\n---\nkind: ImagePolicy\n" +
+				"spec: {imageRepositoryRef: {name: app}, policy: {semver: {range: 1.x}}}\n",
 			"spec.exclusionList",
 		},
 	}

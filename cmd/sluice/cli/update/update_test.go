@@ -132,7 +132,8 @@ func TestUpdateForCI(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.Out), &got); err != nil || len(got.Markers) != 5 {
 		t.Fatalf("%v: %s", err, r.Out)
 	}
-	if first := got.Markers[0]; first.File != "in/a.yaml" || first.Line != 2 || first.State != report.MarkerOutdated || first.Wanted != "ghcr.io/acme/app:2.0.0" {
+	if first := got.Markers[0]; first.File != "in/a.yaml" || first.Line != 2 || first.State != report.MarkerOutdated ||
+		first.Wanted != "ghcr.io/acme/app:2.0.0" {
 		t.Errorf("got %+v", first)
 	}
 }
@@ -145,7 +146,8 @@ func TestUpdateWritesTheRestAndFailsForAPartThatIsMissing(t *testing.T) {
 	if r.Err == nil || !strings.Contains(r.Err.Error(), "a.yaml:2: infra:proxy:digest") {
 		t.Errorf("got %v", r.Err)
 	}
-	same(t, "file", command.Read(t, filepath.Join(dir, "a.yaml")), "a: 2.0.0 # {\"$imagepolicy\": \"apps:app:tag\"}\nd: x # {\"$imagepolicy\": \"infra:proxy:digest\"}\n")
+	same(t, "file", command.Read(t, filepath.Join(dir, "a.yaml")),
+		"a: 2.0.0 # {\"$imagepolicy\": \"apps:app:tag\"}\nd: x # {\"$imagepolicy\": \"infra:proxy:digest\"}\n")
 }
 
 func TestUpdateStaysInItsDirectory(t *testing.T) {
