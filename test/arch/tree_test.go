@@ -85,6 +85,40 @@ func TestTheTestsThatDocsNameAreThere(t *testing.T) {
 	})
 }
 
+// How docs name a file or folder, maybe with a name of its code as in canary/workload.Manager,
+// and a name in a file.
+var (
+	pathInDocs = regexp.MustCompile("`([a-z]\\w*/[\\w./*-]*\\w)/?`")
+	nameInFile = regexp.MustCompile("`(\\w+)` (?:of|in) `([\\w./-]+\\.go)`")
+	exported   = regexp.MustCompile(`\.[A-Z]\w*$`)
+)
+
+func TestTheFilesThatContributorsAreSentToAreThere(t *testing.T) {
+	root := filepath.Join("..", "..")
+	for _, page := range []string{"CONTRIBUTING.md", "docs/architecture.md"} {
+		text, err := os.ReadFile(filepath.Join(root, page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range pathInDocs.FindAllStringSubmatch(string(text), -1) {
+			top, _, _ := strings.Cut(m[1], "/")
+			if _, err := os.Stat(filepath.Join(root, top)); err != nil {
+				continue // an annotation, an image
+			}
+			found, err := filepath.Glob(filepath.Join(root, exported.ReplaceAllString(m[1], "")))
+			if err != nil || len(found) == 0 {
+				t.Errorf("%s names %s, which is not there", page, m[1])
+			}
+		}
+		for _, m := range nameInFile.FindAllStringSubmatch(string(text), -1) {
+			code, _ := os.ReadFile(filepath.Join(root, m[2])) // that it is there is seen to above
+			if !regexp.MustCompile(`\b` + m[1] + `\b`).Match(code) {
+				t.Errorf("%s names %s of %s, which has no such name", page, m[1], m[2])
+			}
+		}
+	}
+}
+
 // walk reads the files below a folder that end in suffix.
 func walk(t *testing.T, root, suffix string, read func(file string, text []byte)) {
 	t.Helper()
