@@ -51,7 +51,7 @@ func advance(s *stage) sluicev1.StageStatus {
 	if w != nil {
 		gates = append(gates, gatekeeper{s}.gates(*w)...)
 	}
-	status := standing(s, w)
+	status := stageStatus(s, w)
 	if proposes {
 		gates = proposer{s}.propose(w, gates, &status)
 	} else if w != nil && len(gates) == 0 {
@@ -65,7 +65,7 @@ func advance(s *stage) sluicev1.StageStatus {
 // unseen is where a stage stands that could not be looked at: where it stood, and why
 // nobody knows more.
 func unseen(s *stage) sluicev1.StageStatus {
-	status := standing(s, nil)
+	status := stageStatus(s, nil)
 	_, status.Waiting = s.wanted()
 	status.Phase, status.Message = phase(s, nil, status.Waiting, status)
 	status.Message = s.seen.Problem
@@ -108,8 +108,8 @@ func targets(s *stage, w want) []string {
 	return names
 }
 
-// standing is what is seen of the stage, and what it wants.
-func standing(s *stage, w *want) sluicev1.StageStatus {
+// stageStatus is what is seen of the stage, and what it wants.
+func stageStatus(s *stage, w *want) sluicev1.StageStatus {
 	status := sluicev1.StageStatus{Name: s.spec.Name}
 	if l := s.state.current(); l != nil {
 		b := s.bundle(l.Bundle)

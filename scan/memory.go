@@ -67,7 +67,7 @@ type resident struct {
 
 // checkMemory reports whether a namespace may have another set, in the place of one that it
 // has, which may be nil.
-func (r *residents) room(namespace string, set, last *tagset) error {
+func (r *residents) checkMemory(namespace string, set, last *tagset) error {
 	if r.total == 0 || r.sets[set] != nil {
 		return nil
 	}

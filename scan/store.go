@@ -155,9 +155,9 @@ func (s *Store) checkMemory(namespace string, fresh, last *listing) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if last == nil {
-		return s.memory.room(namespace, fresh.tags, nil)
+		return s.memory.checkMemory(namespace, fresh.tags, nil)
 	}
-	return s.memory.room(namespace, fresh.tags, last.tags)
+	return s.memory.checkMemory(namespace, fresh.tags, last.tags)
 }
 
 // keep makes fresh the listing of its image and credential. Its tags are as old

@@ -57,7 +57,7 @@ func (a attempt) run(ctx context.Context, idle *proposal) (Result, error) {
 	case err != nil:
 		return p.result, err
 	case p.withdraw:
-		return a.withdraw(ctx, p)
+		return a.resetPushBranch(ctx, p)
 	case p.isEmpty():
 		return p.result, nil
 	}

@@ -106,8 +106,8 @@ func (a attempt) updates(p proposal, made plumbing.Hash) ([]git.RefUpdate, error
 	return append(updates, also), nil
 }
 
-// withdraw sets the push branch to the checkout.
-func (a attempt) withdraw(ctx context.Context, p proposal) (Result, error) {
+// resetPushBranch sets the push branch to the checkout.
+func (a attempt) resetPushBranch(ctx context.Context, p proposal) (Result, error) {
 	result := p.result
 	update := git.RefUpdate{Ref: branchRef(a.req.Push), Old: p.tip, New: p.source.Commit}
 	if err := a.mirror.Push(ctx, a.req.Options, update); err != nil {

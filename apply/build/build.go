@@ -181,7 +181,7 @@ func (j *job) finish() (result *Result, err error) {
 	defer j.explain(&err)
 	resources, err := j.resources()
 	if err != nil {
-		return nil, fmt.Errorf("kustomize build failed: %w", j.blame(err))
+		return nil, fmt.Errorf("kustomize build failed: %w", j.attribute(err))
 	}
 	defer j.recovered(&err)
 	if result, err = j.convert(resources); err != nil {

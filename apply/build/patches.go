@@ -49,10 +49,10 @@ func selector(s *apikustomize.Selector) *kustypes.Selector {
 	return out
 }
 
-// blame names the patch of the spec by which kustomize failed, which kustomize itself
+// attribute names the patch of the spec by which kustomize failed, which kustomize itself
 // does not: without it, and those after it, the build does not fail in this way. Builds
 // that are isolated cost too much to be repeated.
-func (j *job) blame(failure error) error {
+func (j *job) attribute(failure error) error {
 	total := len(j.spec.Patches)
 	if total == 0 || j.isolated || j.overlay.refusal.first != nil {
 		return failure

@@ -190,14 +190,14 @@ func (s *Informers) handle(gvk schema.GroupVersionKind, before, obj any, freshne
 		return // as most news
 	}
 	owner := s.observer.profile.OwnerOf(seen.Labels)
-	s.tell(owner, change)
+	s.notify(owner, change)
 	if was != nil && s.observer.profile.OwnerOf(was.Labels) != owner {
-		s.tell(s.observer.profile.OwnerOf(was.Labels), change)
+		s.notify(s.observer.profile.OwnerOf(was.Labels), change)
 	}
 }
 
-// tell tells the owner of an object.
-func (s *Informers) tell(owner decide.Owner, change Change) {
+// notify notifies the owner of an object.
+func (s *Informers) notify(owner decide.Owner, change Change) {
 	s.mu.Lock()
 	u := s.owners[owner]
 	s.mu.Unlock()

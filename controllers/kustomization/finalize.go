@@ -81,14 +81,14 @@ func (r *Reconciler) performDeletion(
 // pruneAll deletes all objects of the inventory, and tells of each.
 func (r *Reconciler) pruneAll(ctx context.Context, k *kustomizev1.Kustomization, seen *decide.Deletion) {
 	if len(seen.Malformed) > 0 {
-		r.tell(k, corev1.EventTypeWarning, describeMalformed(seen.Malformed))
+		r.emit(k, corev1.EventTypeWarning, describeMalformed(seen.Malformed))
 	}
 	changes, _, err := r.states.of(keyOf(k)).objects.Prune(ctx, r.identity(k), seen.Inventory)
 	if pruned := apply.Log(changes); pruned != "" {
-		r.tell(k, corev1.EventTypeNormal, pruned)
+		r.emit(k, corev1.EventTypeNormal, pruned)
 	}
 	if skipped := apply.NotPruned(changes); skipped != "" {
-		r.tell(k, corev1.EventTypeNormal, skipped)
+		r.emit(k, corev1.EventTypeNormal, skipped)
 	}
 	seen.Pruned, seen.Deleted, seen.Err = true, apply.DeletedOf(changes), err
 }
@@ -98,7 +98,7 @@ func (r *Reconciler) finalized(
 	ctx context.Context, k *kustomizev1.Kustomization, seen decide.Deletion, decision decide.DeletionDecision,
 ) error {
 	if decision.Message != "" {
-		r.tell(k, decision.EventType, decision.Message)
+		r.emit(k, decision.EventType, decision.Message)
 	}
 	if failure := decision.Failure; failure != nil {
 		err := failure.Err
@@ -115,8 +115,8 @@ func (r *Reconciler) finalized(
 	return nil
 }
 
-// tell emits an event at once: a finalized object has no result to carry it.
-func (r *Reconciler) tell(k *kustomizev1.Kustomization, kind, message string) {
+// emit sends an event at once: a finalized object has no result to carry it.
+func (r *Reconciler) emit(k *kustomizev1.Kustomization, kind, message string) {
 	r.recorder.Event(k, reconciler.Event{
 		Type: kind, Reason: meta.ProgressingReason, Message: message, Metadata: revisionOf(k.Status.LastAppliedRevision, k.Status.LastAppliedOriginRevision),
 	})

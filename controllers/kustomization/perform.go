@@ -108,7 +108,7 @@ func (r *Reconciler) apply(ctx context.Context, run *run) {
 	case err != nil:
 		run.seen.Failure = applyFailure(err)
 	case changed != "":
-		run.tell(meta.ProgressingReason, changed)
+		run.inform(meta.ProgressingReason, changed)
 	}
 	run.seen.News = len(run.events) > 0
 }
@@ -151,12 +151,12 @@ func (r *Reconciler) prune(ctx context.Context, run *run, decision decide.Decisi
 	run.seen.Pruned, run.seen.Kept = true, kept
 	if pruned := apply.Log(changes); pruned != "" {
 		log.FromContext(ctx).Info("pruned", "objects", strings.Split(pruned, "\n"), "revision", run.artifact.Revision)
-		run.tell(meta.ProgressingReason, pruned)
+		run.inform(meta.ProgressingReason, pruned)
 		run.seen.News = true
 	}
 	if skipped := apply.NotPruned(changes); skipped != "" {
 		log.FromContext(ctx).Info("not pruned", "objects", strings.Split(skipped, "\n"), "revision", run.artifact.Revision)
-		run.tell(meta.ProgressingReason, skipped)
+		run.inform(meta.ProgressingReason, skipped)
 	}
 	if err != nil {
 		run.seen.Failure = &decide.Failure{Reason: meta.PruneFailedReason, Err: err, Retry: decide.RetrySoon}

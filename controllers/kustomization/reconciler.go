@@ -89,7 +89,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		return err
 	}
 	w := watches{cache: r.client, wake: &r.wake}
-	return reconciler.Setup(mgr, kind(), r, opts, w.sources, w.dependencies, w.inputs, w.news)
+	return reconciler.Setup(mgr, kind(), r, opts, w.sources, w.dependencies, w.inputs, w.wakes)
 }
 
 // kind is what the machinery that all kinds share asks of a Kustomization.

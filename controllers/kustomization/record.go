@@ -31,7 +31,7 @@ func (r *Reconciler) record(run *run, report decide.ReportedState) (reconciler.R
 		r.addHistory(run, report.History)
 	}
 	for _, e := range report.Events {
-		run.tell(e.Reason, e.Message)
+		run.inform(e.Reason, e.Message)
 		if e.CommitStatus {
 			// Upstream's notifications set a commit's status by this mark.
 			run.events[len(run.events)-1].Metadata[kustomizev1.GroupVersion.Group+"/commit_status"] = "update"
@@ -97,8 +97,8 @@ func setInventory(k *kustomizev1.Kustomization, entries []inventory.Entry) {
 	k.Status.Inventory = &kustomizev1.ResourceInventory{Entries: refs}
 }
 
-// tell adds an event about the revision.
-func (run *run) tell(reason, message string) { run.addEvent(corev1.EventTypeNormal, reason, message) }
+// inform adds an event about the revision.
+func (run *run) inform(reason, message string) { run.addEvent(corev1.EventTypeNormal, reason, message) }
 
 // warn adds a warning about the revision.
 func (run *run) warn(reason, message string) { run.addEvent(corev1.EventTypeWarning, reason, message) }

@@ -87,9 +87,9 @@ func (w watches) find(ctx context.Context, field, value string) []reconcile.Requ
 		client.MatchingFields{field: value})
 }
 
-// news starts a reconcile when there is news of applied objects, and when a late build
+// wakes starts a reconcile when there is news of applied objects, and when a late build
 // is done.
-func (w watches) news(b *builder.Builder) *builder.Builder {
+func (w watches) wakes(b *builder.Builder) *builder.Builder {
 	return b.WatchesRawSource(w.wake)
 }
 

@@ -75,7 +75,7 @@ func (c *Clusters) follow(ctx context.Context, w *watch) {
 			c.inform(ctx, w, mapping)
 			return
 		}
-		c.trouble(w, problemOf(w.of, err))
+		c.recordProblem(w, problemOf(w.of, err))
 		select {
 		case <-ctx.Done():
 			return
@@ -91,18 +91,18 @@ func (c *Clusters) inform(ctx context.Context, w *watch, mapping *apimeta.RESTMa
 		informer.SetTransform(func(seen any) (any, error) { return trim(w.of.name, seen) }),
 		informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) {
 			if !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
-				c.trouble(w, problemOf(w.of, err))
+				c.recordProblem(w, problemOf(w.of, err))
 			}
 		}))
 	if err == nil {
 		_, err = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc:    func(seen any) { c.news(w, seen) },
-			UpdateFunc: func(_, seen any) { c.news(w, seen) },
-			DeleteFunc: func(seen any) { c.news(w, seen) },
+			AddFunc:    func(seen any) { c.wakeUsers(w, seen) },
+			UpdateFunc: func(_, seen any) { c.wakeUsers(w, seen) },
+			DeleteFunc: func(seen any) { c.wakeUsers(w, seen) },
 		})
 	}
 	if err != nil {
-		c.trouble(w, err.Error())
+		c.recordProblem(w, err.Error())
 		return
 	}
 	c.mu.Lock()
@@ -116,9 +116,9 @@ func (c *Clusters) inform(ctx context.Context, w *watch, mapping *apimeta.RESTMa
 	informer.RunWithContext(ctx)
 }
 
-// trouble notes what keeps a watch from seeing anything, "" for nothing, and wakes all
+// recordProblem notes what keeps a watch from seeing anything, "" for nothing, and wakes all
 // who use it if that is news.
-func (c *Clusters) trouble(w *watch, problem string) {
+func (c *Clusters) recordProblem(w *watch, problem string) {
 	c.mu.Lock()
 	news := problem != w.problem
 	w.problem = problem
@@ -142,8 +142,8 @@ func (c *Clusters) wakeAll(w *watch) {
 	}
 }
 
-// news wakes those who need an object.
-func (c *Clusters) news(w *watch, seen any) {
+// wakeUsers wakes those who need an object.
+func (c *Clusters) wakeUsers(w *watch, seen any) {
 	if gone, ok := seen.(cache.DeletedFinalStateUnknown); ok {
 		seen = gone.Obj
 	}
@@ -182,14 +182,14 @@ func (c *Clusters) listWatch(w *watch, mapping *apimeta.RESTMapping) cache.Liste
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			list, err := in.List(ctx, narrow(o))
 			if err == nil {
-				c.trouble(w, "")
+				c.recordProblem(w, "")
 			}
 			return list, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (apiwatch.Interface, error) {
 			stream, err := in.Watch(ctx, narrow(o))
 			if err == nil {
-				c.trouble(w, "")
+				c.recordProblem(w, "")
 			}
 			return stream, err
 		},

@@ -125,7 +125,7 @@ func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, hidden.Error(err)
 	}
-	return s.judge(resp, body, key, hidden)
+	return s.interpret(resp, body, key, hidden)
 }
 
 // exchange sends one request and reads its answer, within bounds.
@@ -151,9 +151,9 @@ func (s *session) exchange(req *http.Request, now time.Time) (*http.Response, []
 	return resp, body[:min(int64(len(body)), most)], nil
 }
 
-// judge makes errors of answers that are none, and an answer that is known of one that
+// interpret makes errors of answers that are none, and an answer that is known of one that
 // says that nothing changed.
-func (s *session) judge(resp *http.Response, body []byte, key answerKey, hidden *mask.Mask) (*http.Response, error) {
+func (s *session) interpret(resp *http.Response, body []byte, key answerKey, hidden *mask.Mask) (*http.Response, error) {
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	message := ""
 	if resp.StatusCode >= http.StatusBadRequest {

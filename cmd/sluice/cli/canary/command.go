@@ -104,7 +104,7 @@ func (v *verb) run(cmd *cobra.Command, args []string) error {
 	if err := v.confirm(cmd, &target); err != nil {
 		return err
 	}
-	command, err := v.give(cmd.Context(), c, &target)
+	command, err := v.annotate(cmd.Context(), c, &target)
 	if err != nil {
 		return err
 	}
@@ -141,9 +141,9 @@ func (v *verb) question(c *flaggerv1.Canary) string {
 	return output.Clean(text)
 }
 
-// give writes the command into the annotation, unless it makes no sense any more after
+// annotate writes the command into the annotation, unless it makes no sense any more after
 // what somebody else did meanwhile.
-func (v *verb) give(ctx context.Context, c client.Client, target *flaggerv1.Canary) (flaggerv1.CanaryCommand, error) {
+func (v *verb) annotate(ctx context.Context, c client.Client, target *flaggerv1.Canary) (flaggerv1.CanaryCommand, error) {
 	who, err := cluster.Username(ctx, c)
 	if err != nil {
 		return flaggerv1.CanaryCommand{}, err

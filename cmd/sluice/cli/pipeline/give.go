@@ -107,11 +107,11 @@ func (g *giver) run(cmd *cobra.Command, args []string) error {
 	if len(args) > 1 {
 		stage = args[1]
 	}
-	return g.tell(cmd, c, &p, stage)
+	return g.issue(cmd, c, &p, stage)
 }
 
-// tell gives the command to a stage, the only possible one if its name is empty.
-func (g *giver) tell(cmd *cobra.Command, c client.WithWatch, p *sluicev1.Pipeline, stage string) error {
+// issue gives the command to a stage, the only possible one if its name is empty.
+func (g *giver) issue(cmd *cobra.Command, c client.WithWatch, p *sluicev1.Pipeline, stage string) error {
 	who, err := cluster.Username(cmd.Context(), c)
 	if err != nil {
 		return err
@@ -135,7 +135,7 @@ func (g *giver) tell(cmd *cobra.Command, c client.WithWatch, p *sluicev1.Pipelin
 	if err := g.letOthersThrough(cmd, c, p, stage); err != nil {
 		return err
 	}
-	if given, err = g.give(cmd.Context(), c, p, stage, given); err != nil {
+	if given, err = g.annotate(cmd.Context(), c, p, stage, given); err != nil {
 		return err
 	}
 	if !g.wait {
@@ -228,9 +228,9 @@ func (g *giver) plan(p *sluicev1.Pipeline, stage, bundle string) string {
 	return output.Clean(text)
 }
 
-// give writes commands into annotations, unless they make no sense any more after what
+// annotate writes commands into annotations, unless they make no sense any more after what
 // somebody else did meanwhile.
-func (g *giver) give(
+func (g *giver) annotate(
 	ctx context.Context, c client.Client, p *sluicev1.Pipeline, stage string, given []report.GivenCommand,
 ) ([]report.GivenCommand, error) {
 	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {

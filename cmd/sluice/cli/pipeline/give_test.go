@@ -101,7 +101,7 @@ func TestWhatIsWrittenForACommand(t *testing.T) {
 				tc.pipeline = func(*sluicev1.Pipeline) {}
 			}
 			c := command.NewTerminal(t, command.As("bob <b@x>"), make.Pipeline(now, tc.pipeline))
-			if err := giving(t, tc.name, tc.change).tell(c.Command, c, read(t, c), tc.stage); err != nil {
+			if err := giving(t, tc.name, tc.change).issue(c.Command, c, read(t, c), tc.stage); err != nil {
 				t.Fatal(err)
 			}
 			for annotation, text := range tc.want {
@@ -122,7 +122,7 @@ func TestWhatIsWrittenForACommand(t *testing.T) {
 
 func TestWhatIsGoingToBeWrittenIsSaidFirst(t *testing.T) {
 	c := command.NewTerminal(t, command.As("bob"), make.Pipeline(now))
-	if err := giving(t, "rollback", func(g *giver) { g.reason = "slow" }).tell(c.Command, c, read(t, c), "staging"); err != nil {
+	if err := giving(t, "rollback", func(g *giver) { g.reason = "slow" }).issue(c.Command, c, read(t, c), "staging"); err != nil {
 		t.Fatal(err)
 	}
 	want := "staging of apps/shop: api 2, web 2 (432da512cd91) -> api 1, web 1 (c8a06c053bbc), by a commit below staging; " +
@@ -167,7 +167,7 @@ func TestCommandsThatAreNotGiven(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			c := command.NewTerminal(t, command.As("bob"), make.Pipeline(now))
-			err := giving(t, tc.name, tc.change).tell(c.Command, c, read(t, c), tc.stage)
+			err := giving(t, tc.name, tc.change).issue(c.Command, c, read(t, c), tc.stage)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
@@ -210,7 +210,7 @@ func TestARefusalOfTheAPIServerSaysWhichRightIsMissing(t *testing.T) {
 		return apierrors.NewForbidden(schema.GroupResource{Group: "sluice.dev", Resource: "pipelines"}, "shop", nil)
 	}
 	c := command.NewTerminal(t, funcs, make.Pipeline(now))
-	err := giving(t, "approve").tell(c.Command, c, read(t, c), "production")
+	err := giving(t, "approve").issue(c.Command, c, read(t, c), "production")
 	if err == nil || !strings.HasSuffix(err.Error(), "you need the verb approve on pipelines/production of group sluice.dev") {
 		t.Errorf("got %v", err)
 	}
@@ -254,7 +254,7 @@ func TestWhatCameOfACommandIsSaid(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			c := command.NewTerminal(t, obey(tc.outcome, tc.message), make.Pipeline(now))
-			err := giving(t, "approve", func(g *giver) { g.wait = true }).tell(c.Command, c, read(t, c), "production")
+			err := giving(t, "approve", func(g *giver) { g.wait = true }).issue(c.Command, c, read(t, c), "production")
 			if c.Out.String() != tc.out || (err == nil) != (tc.wrong == "") || err != nil && !strings.Contains(err.Error(), tc.wrong) {
 				t.Errorf("printed %q, %v", c.Out.String(), err)
 			}
@@ -266,7 +266,7 @@ func TestACommandThatNobodyCarriesOut(t *testing.T) {
 	c := command.NewTerminal(t, obey("", ""), make.Pipeline(now, func(p *sluicev1.Pipeline) {
 		p.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "False", Reason: "InvalidSpec", Message: "spec.stages: a mistake"}}
 	}))
-	err := giving(t, "approve", func(g *giver) { g.wait, g.timeout = true, time.Millisecond }).tell(c.Command, c, read(t, c), "production")
+	err := giving(t, "approve", func(g *giver) { g.wait, g.timeout = true, time.Millisecond }).issue(c.Command, c, read(t, c), "production")
 	for _, want := range []string{
 		"not carried it out within 1ms", "annotation approve.sluice.dev/production", "is a controller running?",
 		"not ready: spec.stages: a mistake",
@@ -284,7 +284,7 @@ func TestAnApprovalWaitsForTheOneBeforeIt(t *testing.T) {
 	c := command.NewTerminal(t, command.As("bob"), make.Pipeline(now, func(p *sluicev1.Pipeline) {
 		p.Annotations = map[string]string{"approve.sluice.dev/production": alices}
 	}))
-	err := giving(t, "approve", func(g *giver) { g.timeout = time.Millisecond }).tell(c.Command, c, read(t, c), "production")
+	err := giving(t, "approve", func(g *giver) { g.timeout = time.Millisecond }).issue(c.Command, c, read(t, c), "production")
 	if err == nil || !strings.Contains(err.Error(), "the approval of alice has not been taken up within 1ms") {
 		t.Errorf("got %v", err)
 	}
