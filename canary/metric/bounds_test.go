@@ -21,10 +21,7 @@ import (
 )
 
 func inline(queries ...string) *flaggerv1.Canary {
-	c := &flaggerv1.Canary{}
-	c.Namespace, c.Name = "staging", "app"
-	c.Spec.TargetRef = flaggerv1.LocalObjectReference{Kind: "Deployment", Name: "podinfo"}
-	c.Spec.Analysis = &flaggerv1.CanaryAnalysis{}
+	c := plainCanary()
 	for i, query := range queries {
 		c.Spec.Analysis.Metrics = append(c.Spec.Analysis.Metrics, flaggerv1.CanaryMetric{Name: fmt.Sprint("m", i), Query: query})
 	}

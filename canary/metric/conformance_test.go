@@ -109,12 +109,9 @@ func (s *testServer) prepare(t *testing.T, r recording) {
 		objects = append(objects, secret)
 	}
 	s.checker = testChecker(t, objects...)
-	s.canary = &flaggerv1.Canary{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "staging", Name: "app"},
-		Spec:       flaggerv1.CanarySpec{TargetRef: flaggerv1.LocalObjectReference{Kind: "Deployment", Name: "podinfo"}},
-	}
 	s.metric = flaggerv1.CanaryMetric{Name: "errors", TemplateRef: &flaggerv1.CrossNamespaceObjectReference{Name: "errors"}}
-	s.canary.Spec.Analysis = &flaggerv1.CanaryAnalysis{Metrics: []flaggerv1.CanaryMetric{s.metric}}
+	s.canary = plainCanary()
+	s.canary.Spec.Analysis.Metrics = []flaggerv1.CanaryMetric{s.metric}
 }
 
 func testChecker(t *testing.T, objects ...client.Object) *Checker {

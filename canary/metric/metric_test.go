@@ -321,13 +321,9 @@ func TestAddressesKeepTheirSecrets(t *testing.T) {
 }
 
 func canary() *flaggerv1.Canary {
-	return &flaggerv1.Canary{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "staging", Name: "app"},
-		Spec: flaggerv1.CanarySpec{
-			Provider:  "kubernetes",
-			TargetRef: flaggerv1.LocalObjectReference{Kind: "Deployment", Name: "podinfo"},
-		},
-	}
+	return make.Canary("staging", "app", func(c *flaggerv1.Canary) {
+		c.Spec.Provider, c.Spec.TargetRef.Name = "kubernetes", "podinfo"
+	})
 }
 
 func byTemplate() flaggerv1.CanaryMetric {

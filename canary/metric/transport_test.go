@@ -113,10 +113,7 @@ func guardedTemplate(address string, data map[string][]byte) (*flaggerv1.MetricT
 var byErrors = flaggerv1.CanaryMetric{Name: "errors", TemplateRef: &flaggerv1.CrossNamespaceObjectReference{Name: "errors"}}
 
 func plainCanary() *flaggerv1.Canary {
-	return &flaggerv1.Canary{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "staging", Name: "app"},
-		Spec:       flaggerv1.CanarySpec{TargetRef: flaggerv1.LocalObjectReference{Kind: "Deployment", Name: "podinfo"}},
-	}
+	return make.Canary("staging", "app", func(c *flaggerv1.Canary) { c.Spec.TargetRef.Name = "podinfo" })
 }
 
 func TestCertificatesOfTheSecret(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/object"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 type set = map[string]string
@@ -28,8 +29,9 @@ func in(key string, values ...string) metav1.LabelSelectorRequirement {
 // deployed is a Deployment as JSON.
 func deployed(t *testing.T, name string, selector *metav1.LabelSelector, pods set) *unstructured.Unstructured {
 	t.Helper()
-	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: appsv1.DeploymentSpec{Selector: selector,
-		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: pods}}}}
+	d := make.Deployment("", name, name+":1", func(d *appsv1.Deployment) {
+		d.Spec.Selector, d.Spec.Template.Labels = selector, pods
+	})
 	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(d)
 	if err != nil {
 		t.Fatal(err)
@@ -149,10 +151,9 @@ func TestWhatTellsTheTwoCopiesApart(t *testing.T) {
 
 // shop is a Deployment of an application of several.
 func shop(name string, selector, pods set) *appsv1.Deployment {
-	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	d.Spec.Replicas, d.Spec.Selector = ptr.To(int32(2)), &metav1.LabelSelector{MatchLabels: selector}
-	d.Spec.Template.Labels, d.Spec.Template.Spec.Containers = pods, []corev1.Container{{Name: "app", Image: name + ":1"}}
-	return d
+	return make.Deployment("", name, name+":1", func(d *appsv1.Deployment) {
+		d.Spec.Replicas, d.Spec.Selector.MatchLabels, d.Spec.Template.Labels = new(int32(2)), selector, pods
+	})
 }
 
 func TestWorkloadsThatShareLabels(t *testing.T) {

@@ -118,19 +118,15 @@ func secret(data map[string]string) *corev1.Secret {
 // podinfo is a canary with an alert for each severity that is given.
 func podinfo(severities ...flaggerv1.AlertSeverity) *flaggerv1.Canary {
 	value := 97.5
-	c := &flaggerv1.Canary{
-		ObjectMeta: metav1.ObjectMeta{Name: "podinfo", Namespace: "default", UID: "1"},
-		Spec: flaggerv1.CanarySpec{
-			TargetRef: flaggerv1.LocalObjectReference{Kind: "Deployment", Name: "podinfo"},
-			Analysis:  &flaggerv1.CanaryAnalysis{Threshold: 5, StepWeight: 10, MaxWeight: 50},
-		},
-		Status: flaggerv1.CanaryStatus{CanaryWeight: 20, History: []flaggerv1.CanaryRelease{{
+	c := make.Canary("default", "podinfo", func(c *flaggerv1.Canary) {
+		c.UID, c.Spec.Analysis.Threshold, c.Spec.Analysis.MaxWeight = "1", 5, 50
+		c.Status = flaggerv1.CanaryStatus{CanaryWeight: 20, History: []flaggerv1.CanaryRelease{{
 			Images: []string{"ghcr.io/stefanprodan/podinfo:6.0.1"},
 			Steps: []flaggerv1.CanaryStep{{Weight: 10}, {Weight: 20, Measured: []flaggerv1.CanaryMeasurement{
 				{Name: "request-success-rate", Value: &value}, {Name: "request-duration", Failure: "no values found"},
 			}}},
-		}}},
-	}
+		}}}
+	})
 	for _, severity := range severities {
 		c.Spec.Analysis.Alerts = append(c.Spec.Analysis.Alerts, flaggerv1.CanaryAlert{
 			Name: "alert", Severity: severity, ProviderRef: flaggerv1.CrossNamespaceObjectReference{Name: "on-call"},

@@ -6,13 +6,13 @@ import (
 	"strings"
 	"testing"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/provider"
+	"github.com/sluice-cd/sluice/test/make"
 )
 
 // Example is what the contract has to know about a provider beside its row in the
@@ -175,15 +175,10 @@ func New(t *testing.T, name string, cluster client.WithWatch, place ...string) *
 
 // CanaryFor returns the plainest canary that a provider can do.
 func CanaryFor(name string) *flaggerv1.Canary {
-	c := &flaggerv1.Canary{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "staging", Name: "app", UID: "canary-uid"},
-		Spec: flaggerv1.CanarySpec{
-			Provider:  name,
-			TargetRef: flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "app"},
-			Service:   flaggerv1.CanaryService{Port: 9898},
-			Analysis:  &flaggerv1.CanaryAnalysis{Interval: "10s", Threshold: 2, Iterations: 3},
-		},
-	}
+	c := make.Canary("staging", "app", func(c *flaggerv1.Canary) {
+		c.UID, c.Spec.Provider, c.Spec.Service.Port = "canary-uid", name, 9898
+		c.Spec.Analysis = &flaggerv1.CanaryAnalysis{Interval: "10s", Threshold: 2, Iterations: 3}
+	})
 	if plain := Examples[name].Plain; plain != nil {
 		plain(&c.Spec)
 	}
