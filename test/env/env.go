@@ -17,10 +17,12 @@ package env
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -46,14 +48,30 @@ func Missing(t testing.TB, err error) {
 	t.Skip(err)
 }
 
-// SkipAll reports whether a TestMain whose setup failed ends with all tests skipped:
-// there is no playground, and not all tests have to run.
-func SkipAll(err error) bool {
-	if !errors.Is(err, ErrNone) || os.Getenv(complete) != "" {
-		return false
+// Main is the TestMain of tests that share what setup makes, which runs them and returns
+// their exit code. If there is no playground, and not all tests have to run, they are
+// skipped.
+func Main(m *testing.M, setup func(*testing.M) (int, error)) {
+	code, err := setup(m)
+	if err == nil {
+		os.Exit(code)
 	}
-	fmt.Fprintln(os.Stderr, "all tests are skipped:", err)
-	return true
+	if errors.Is(err, ErrNone) && os.Getenv(complete) == "" {
+		fmt.Fprintln(os.Stderr, "all tests are skipped:", err)
+		return
+	}
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
+
+// AtOnce runs so many tests of a package at once, however few processors there are: tests
+// that wait for intervals do not compute. It is called by TestMain before [Main].
+func AtOnce(tests int) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(tests)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
 
 // Playground says where everything is. See test/playground/README.md.

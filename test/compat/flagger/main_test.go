@@ -24,7 +24,6 @@ package flagger
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"net"
 	"net/http"
@@ -58,22 +57,10 @@ func TestMain(m *testing.M) {
 	if standIn() {
 		return
 	}
-	flag.Parse()
 	ctrllog.SetLogger(logr.Discard()) // warnings of the API server about what stories apply
 	// Stories wait for intervals, not for processors.
-	if err := flag.Set("test.parallel", "10"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code, err := setup(m)
-	if env.SkipAll(err) {
-		return
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(code)
+	env.AtOnce(10)
+	env.Main(m, setup)
 }
 
 func setup(m *testing.M) (code int, err error) {

@@ -18,7 +18,6 @@ package flux
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -50,20 +49,8 @@ var the *world
 func TestMain(m *testing.M) {
 	// The CLI looks every two seconds and sleeps in between: stories are told
 	// at once, however few processors there are.
-	flag.Parse()
-	if err := flag.Set("test.parallel", "8"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code, err := setup(m)
-	if env.SkipAll(err) {
-		return
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(code)
+	env.AtOnce(8)
+	env.Main(m, setup)
 }
 
 func setup(m *testing.M) (int, error) {

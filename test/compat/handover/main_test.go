@@ -19,8 +19,6 @@ package handover
 import (
 	"context"
 	"flag"
-	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -41,15 +39,7 @@ var the struct {
 func TestMain(m *testing.M) {
 	flag.Parse()
 	ctrllog.SetLogger(logr.Discard()) // warnings of the API server about what is applied
-	code, err := setup(m)
-	if env.SkipAll(err) {
-		return
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(code)
+	env.Main(m, setup)
 }
 
 func setup(m *testing.M) (int, error) {
