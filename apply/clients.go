@@ -149,7 +149,9 @@ func (c *client) apply(ctx context.Context, at endpoint, payload []byte, how con
 
 // patch sends a JSON patch of the object as of a version. Managed fields are written
 // whole: on top of another version they would take back what was written meanwhile.
-func (c *client) patch(ctx context.Context, at endpoint, resourceVersion string, operations []ssa.JSONPatch) (*unstructured.Unstructured, error) {
+func (c *client) patch(
+	ctx context.Context, at endpoint, resourceVersion string, operations []ssa.JSONPatch,
+) (*unstructured.Unstructured, error) {
 	all := []any{map[string]string{"op": "replace", "path": "/metadata/resourceVersion", "value": resourceVersion}}
 	for _, operation := range operations {
 		all = append(all, operation)

@@ -63,14 +63,16 @@ func TestWhatTheAPIServerAnswersIsTold(t *testing.T) {
 		says    []string
 	}{
 		"the apply of a new object": {
-			hook: func() apiserver.Hook { return fails(http.MethodPatch, 0, errTrouble) }, says: []string{"ConfigMap/ns/c apply failed: ", "etcd has trouble"},
+			hook: func() apiserver.Hook { return fails(http.MethodPatch, 0, errTrouble) },
+			says: []string{"ConfigMap/ns/c apply failed: ", "etcd has trouble"},
 		},
 		"a new object that is refused as it is": {
 			unknown: true,
 			hook:    func() apiserver.Hook { return fails(http.MethodPatch, 0, invalid) }, says: []string{"data: Invalid value"},
 		},
 		"the apply of an object that is there": {
-			there: config("theirs"), hook: func() apiserver.Hook { return fails(http.MethodPatch, 0, errTrouble) }, says: []string{"etcd has trouble"},
+			there: config("theirs"), hook: func() apiserver.Hook { return fails(http.MethodPatch, 0, errTrouble) },
+			says: []string{"etcd has trouble"},
 		},
 		"the look at an object": {
 			hook: func() apiserver.Hook { return fails(http.MethodGet, 0, errTrouble) }, says: []string{"etcd has trouble"},
@@ -319,11 +321,18 @@ func TestWhatPruningCannotDoIsTold(t *testing.T) {
 		says  string // "" when it counts as deleted
 		asks  bool   // for the deletion
 	}{
-		"it is gone already":               {},
-		"it is on its way":                 {there: func() *unstructured.Unstructured { u := config("1"); u.SetDeletionTimestamp(&now); return u }()},
-		"it cannot be looked at":           {there: config("1"), hook: fails(http.MethodGet, 0, errTrouble), says: "etcd has trouble"},
-		"its deletion is refused":          {there: config("1"), hook: fails(http.MethodDelete, 0, errTrouble), says: "etcd has trouble", asks: true},
-		"it goes before it can be deleted": {there: config("1"), hook: fails(http.MethodDelete, 0, apierrors.NewNotFound(schema.GroupResource{}, "c")), asks: true},
+		"it is gone already": {},
+		"it is on its way": {
+			there: func() *unstructured.Unstructured { u := config("1"); u.SetDeletionTimestamp(&now); return u }(),
+		},
+		"it cannot be looked at": {there: config("1"), hook: fails(http.MethodGet, 0, errTrouble), says: "etcd has trouble"},
+		"its deletion is refused": {
+			there: config("1"), hook: fails(http.MethodDelete, 0, errTrouble), says: "etcd has trouble", asks: true,
+		},
+		"it goes before it can be deleted": {
+			there: config("1"), hook: fails(http.MethodDelete, 0, apierrors.NewNotFound(schema.GroupResource{}, "c")),
+			asks: true,
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -337,7 +346,8 @@ func TestWhatPruningCannotDoIsTold(t *testing.T) {
 				if err != nil || len(left) > 0 || len(changes) != 1 || changes[0].Entry != entry || changes[0].Action != "deleted" {
 					t.Errorf("changes %v, left %v, %v", changes, left, err)
 				}
-			} else if err == nil || !strings.Contains(err.Error(), "ConfigMap/ns/c delete failed: ") || !strings.Contains(err.Error(), tc.says) || len(left) != 1 {
+			} else if err == nil || !strings.Contains(err.Error(), "ConfigMap/ns/c delete failed: ") || !strings.Contains(err.Error(), tc.says) ||
+				len(left) != 1 {
 				t.Errorf("left %v, %v", left, err)
 			}
 			if asked := slices.Contains(e.Calls(), "DELETE "+configAt); asked != tc.asks {
@@ -352,7 +362,8 @@ func TestWhatRemainsIsNotGuessed(t *testing.T) {
 	e := newTestEnv(t)
 	e.Put(configAt, config("1"))
 	e.Hook = fails(http.MethodGet, 0, errTrouble)
-	if _, err := e.set.Remaining(t.Context(), Identity{}, []inventory.Entry{entry}); err == nil || !strings.Contains(err.Error(), "looking for ConfigMap/ns/c: ") {
+	if _, err := e.set.Remaining(t.Context(), Identity{}, []inventory.Entry{entry}); err == nil ||
+		!strings.Contains(err.Error(), "looking for ConfigMap/ns/c: ") {
 		t.Errorf("Remaining = %v", err)
 	}
 	e = newTestEnv(t)
@@ -374,7 +385,8 @@ func TestTheOwnerIsWokenWhenTheLastIsGone(t *testing.T) {
 	e.waitSeen(t, "c")
 	entry := inventory.Entry{ID: inventory.ID{Namespace: "ns", Name: "c", Kind: "ConfigMap"}, Version: "v1"}
 	e.Calls()
-	if left, err := e.set.Remaining(t.Context(), Identity{}, []inventory.Entry{entry}); err != nil || !cmp.Equal(left, []string{"ConfigMap/ns/c"}) {
+	if left, err := e.set.Remaining(t.Context(), Identity{}, []inventory.Entry{entry}); err != nil ||
+		!cmp.Equal(left, []string{"ConfigMap/ns/c"}) {
 		t.Errorf("left %v, %v", left, err)
 	}
 	if calls := e.Calls(); len(calls) > 0 {

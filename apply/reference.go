@@ -88,7 +88,8 @@ func (s *Set) mayRead(ctx context.Context, as Identity, ref Reference, mapping *
 		if missing := s.engine.missing(ctx, as); missing != nil {
 			return missing
 		}
-		return fmt.Errorf("%s may not get %s: let a role say so, or leave it out of %s", as.user(), ref.id().Subject(), s.engine.profile.HealthChecksField)
+		return fmt.Errorf("%s may not get %s: let a role say so, or leave it out of %s",
+			as.user(), ref.id().Subject(), s.engine.profile.HealthChecksField)
 	}
 	return nil
 }

@@ -170,7 +170,8 @@ func (r *run) waitFor(ctx context.Context, wave wave) decide.Health {
 func (r *run) awaitTermination(ctx context.Context) {
 	awaited := make([]decide.Awaited, 0, len(r.terminating))
 	for _, o := range r.terminating {
-		awaited = append(awaited, decide.Awaited{GroupVersionKind: o.GroupVersionKind(), ID: o.id, Gone: true, ResourceVersion: r.set.tracker.applied[o.id].Version()})
+		awaited = append(awaited,
+			decide.Awaited{GroupVersionKind: o.GroupVersionKind(), ID: o.id, Gone: true, ResourceVersion: r.set.tracker.applied[o.id].Version()})
 	}
 	if r.set.watch.Await(awaited) || len(awaited) == 0 {
 		return

@@ -24,7 +24,9 @@ import (
 )
 
 func TestAnObjectOfWhichOnlyTheExistenceMatters(t *testing.T) {
-	for name, env := range map[string]func(*testing.T) *testEnv{"that informers do not see": newTestEnv, "that has no owner's label": newWatchingEnv} {
+	for name, env := range map[string]func(*testing.T) *testEnv{
+		"that informers do not see": newTestEnv, "that has no owner's label": newWatchingEnv,
+	} {
 		t.Run(name, func(t *testing.T) {
 			e := env(t)
 			once := func(value string) *unstructured.Unstructured {
@@ -232,7 +234,8 @@ func TestWhatTheLiveServiceHoldsIsNotAskedForAgain(t *testing.T) {
 			of("Service", "", address("None")), of("Service", "", address("None")), map[string]any{"clusterIP": "None", "clusterIPs": []any{"None"}},
 		},
 		"an object that is called a Service": {
-			of("Service", "serving.knative.dev", address("10.0.0.1")), of("Service", "serving.knative.dev", address("10.0.0.1")), address("10.0.0.1"),
+			of("Service", "serving.knative.dev", address("10.0.0.1")),
+			of("Service", "serving.knative.dev", address("10.0.0.1")), address("10.0.0.1"),
 		},
 		"another object": {of("Database", "", address("10.0.0.1")), of("Database", "", address("10.0.0.1")), address("10.0.0.1")},
 		"no spec":        {of("Service", "", nil), of("Service", "", address("10.0.0.1")), nil},
@@ -243,7 +246,8 @@ func TestWhatTheLiveServiceHoldsIsNotAskedForAgain(t *testing.T) {
 			if spec, _ := got["spec"].(map[string]any); !cmp.Equal(tc.want, spec) {
 				t.Error(cmp.Diff(tc.want, spec))
 			}
-			if metadata := got["metadata"].(map[string]any); metadata["name"] != "s" || metadata["uid"] != nil || metadata["resourceVersion"] != nil {
+			if metadata := got["metadata"].(map[string]any); metadata["name"] != "s" || metadata["uid"] != nil ||
+				metadata["resourceVersion"] != nil {
 				t.Errorf("metadata %v", metadata)
 			}
 		})
@@ -278,7 +282,8 @@ func TestTheFieldsThatDifferAreFew(t *testing.T) {
 		"the first of many": {many("1"), many("2"), []string{".a", ".b", ".c", ".d", ".e"}},
 	}
 	for name, tc := range tests {
-		if diff := cmp.Diff(tc.want, differences(tc.source, tc.live), cmp.Transformer("nil", func(s []string) string { return strings.Join(s, " ") })); diff != "" {
+		if diff := cmp.Diff(tc.want, differences(tc.source, tc.live),
+			cmp.Transformer("nil", func(s []string) string { return strings.Join(s, " ") })); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
@@ -340,7 +345,9 @@ func TestLaterWavesWaitUntilAnEarlyOneIsEstablished(t *testing.T) {
 	const at = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/things.example.com"
 	definition := func() *unstructured.Unstructured {
 		u := unstructuredOf("apiextensions.k8s.io/v1", "CustomResourceDefinition", "things.example.com")
-		u.Object["spec"] = map[string]any{"conversion": map[string]any{"webhook": map[string]any{"clientConfig": map[string]any{"caBundle": "Cg=="}}}}
+		u.Object["spec"] = map[string]any{
+			"conversion": map[string]any{"webhook": map[string]any{"clientConfig": map[string]any{"caBundle": "Cg=="}}},
+		}
 		return u
 	}
 	for name, env := range map[string]func(*testing.T) *testEnv{"that is watched": newWatchingEnv, "that is asked for": newTestEnv} {
@@ -364,7 +371,9 @@ func TestLaterWavesWaitUntilAnEarlyOneIsEstablished(t *testing.T) {
 			if out := e.apply(t, config("1"), definition()); !out.Waiting.Healthy() || len(out.Changes) != 2 {
 				t.Errorf("waiting %+v, changes %v", out.Waiting, out.Changes)
 			}
-			e.set.tracker.applied[inventory.ID{Name: "things.example.com", Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}].Action = decide.Skipped
+			e.set.tracker.applied[inventory.ID{
+				Name: "things.example.com", Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition",
+			}].Action = decide.Skipped
 			if h := e.set.Health(t.Context()); !h.Healthy() {
 				t.Errorf("health %+v", h)
 			}
@@ -426,7 +435,10 @@ func TestADoubtfulChangeIsLookedAt(t *testing.T) {
 	e.waitSeen(t, "c")
 	id := inventory.ID{Namespace: "ns", Name: "c", Kind: "ConfigMap"}
 	gone := &decide.Observed{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "1", Labels: profile.Labels(owner)}}
-	change := watch.Change{ID: id, GroupVersionKind: schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, Freshness: decide.Missing, Seen: gone, Doubtful: true}
+	change := watch.Change{
+		ID: id, GroupVersionKind: schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, Freshness: decide.Missing,
+		Seen: gone, Doubtful: true,
+	}
 	if e.set.tracker.noteChange(change) {
 		t.Error("what is there has drifted")
 	}
@@ -482,7 +494,8 @@ func TestThePauseThatEndsFirstIsWaitedFor(t *testing.T) {
 func TestWhatIsWatchedIsWhatWasAppliedAndReferredTo(t *testing.T) {
 	e := newTestEnv(t)
 	ref := Reference{GroupVersionKind: schema.GroupVersionKind{Version: "v1", Kind: "Secret"}, Namespace: "ns", Name: "token"}
-	if _, err := e.set.Apply(t.Context(), Request{Objects: []*unstructured.Unstructured{config("1"), named("d")}, References: []Reference{ref}}); err != nil {
+	if _, err := e.set.Apply(t.Context(),
+		Request{Objects: []*unstructured.Unstructured{config("1"), named("d")}, References: []Reference{ref}}); err != nil {
 		t.Fatal(err)
 	}
 	want := []watch.Target{

@@ -42,11 +42,22 @@ func TestADeadlineCountsWhatKeepsTheReleaseAndNotWhatElseItWaitedFor(t *testing.
 		"a primary that is unready for the first time is waited for": {longStep(0, unfit), progressing, nil, 0},
 		"a route that is unsettled for the first time is waited for": {longStep(0, unsettled), progressing, nil, 0},
 		"since when is kept": {longStep(time.Minute, unfit), progressing, nil, time.Minute},
-		"a primary that is unready for too long ends the release":          {longStep(11*time.Minute, unfit), flaggerv1.CanaryPhaseFailed, rolledBack, -1},
-		"a route that is unsettled for too long ends the release":          {longStep(11*time.Minute, unsettled), flaggerv1.CanaryPhaseFailed, rolledBack, -1},
-		"what is over does not count":                                      {longStep(11*time.Minute, func(*situation) {}), progressing, []string{"SetWeights{{60 40 false}}"}, -1},
-		"what is over between two checks does not count, either":           {longStep(11*time.Minute, func(s *situation) { s.State.At = noon }), progressing, nil, -1},
-		"what has lasted for long has its time from when the check is due": {longStep(59*time.Minute, func(s *situation) { unfit(s); s.Plan.Interval = 55 * time.Minute; s.State.At = ago(time.Hour).Time }), progressing, nil, 59 * time.Minute},
+		"a primary that is unready for too long ends the release": {
+			longStep(11*time.Minute, unfit), flaggerv1.CanaryPhaseFailed, rolledBack, -1,
+		},
+		"a route that is unsettled for too long ends the release": {
+			longStep(11*time.Minute, unsettled), flaggerv1.CanaryPhaseFailed, rolledBack, -1,
+		},
+		"what is over does not count": {
+			longStep(11*time.Minute, func(*situation) {}), progressing, []string{"SetWeights{{60 40 false}}"}, -1,
+		},
+		"what is over between two checks does not count, either": {
+			longStep(11*time.Minute, func(s *situation) { s.State.At = noon }), progressing, nil, -1,
+		},
+		"what has lasted for long has its time from when the check is due": {
+			longStep(59*time.Minute, func(s *situation) { unfit(s); s.Plan.Interval = 55 * time.Minute; s.State.At = ago(time.Hour).Time }),
+			progressing, nil, 59 * time.Minute,
+		},
 		"the users of a primary that is down are elsewhere, and nothing is held": {longStep(0, func(s *situation) {
 			s.State.Weight, s.State.Fallback, s.Primary, s.State.At = 100, &flaggerv1.CanaryFallback{Weight: 20}, rolling(v1), noon
 			s.Weights = provider.Split(100)

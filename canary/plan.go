@@ -128,7 +128,8 @@ func refuseName(c *flaggerv1.Canary) error {
 	}
 	why := fmt.Sprintf("%q is no name of a Service; it may have up to 63 lower case letters, digits and dashes", apex)
 	if c.Spec.Service.Name == "" {
-		why = fmt.Sprintf("is needed: the target's name %q is none of a Service, which may have up to 63 lower case letters, digits and dashes", apex)
+		why = fmt.Sprintf("is needed: the target's name %q is none of a Service, which may have up to 63 lower case letters, digits and dashes",
+			apex)
 	}
 	return &Refused{"spec.service.name", why}
 }

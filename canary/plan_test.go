@@ -101,7 +101,9 @@ func TestANameThatNoServiceCanHaveIsRefused(t *testing.T) {
 		worker          bool
 		want            string
 	}{
-		"a host of another namespace":     {service: "payments.prod", target: "podinfo", want: `spec.service.name: "payments.prod" is no name of a Service`},
+		"a host of another namespace": {
+			service: "payments.prod", target: "podinfo", want: `spec.service.name: "payments.prod" is no name of a Service`,
+		},
 		"capitals":                        {service: "Payments", target: "podinfo", want: "spec.service.name"},
 		"a target with a dot":             {target: "podinfo.v2", want: `spec.service.name: is needed: the target's name "podinfo.v2"`},
 		"a target with a dot, and a name": {service: "podinfo", target: "podinfo.v2"},
@@ -338,9 +340,14 @@ func TestAWebhookWithATimeoutThatIsNoneIsRefusedBeforeARelease(t *testing.T) {
 		webhook flaggerv1.CanaryWebhook
 		want    string
 	}{
-		"a unit that there is not":    {flaggerv1.CanaryWebhook{Timeout: "30sec"}, `spec.analysis.webhooks[0].timeout: webhook load: "30sec" is not a duration of up to 6h0m0s`},
-		"more than there may be":      {flaggerv1.CanaryWebhook{Timeout: "400m"}, "spec.analysis.webhooks[0].timeout"},
-		"too many attempts":           {flaggerv1.CanaryWebhook{Retries: 1001}, "spec.analysis.webhooks[0].retries: webhook load: must be at most 1000"},
+		"a unit that there is not": {
+			flaggerv1.CanaryWebhook{Timeout: "30sec"},
+			`spec.analysis.webhooks[0].timeout: webhook load: "30sec" is not a duration of up to 6h0m0s`,
+		},
+		"more than there may be": {flaggerv1.CanaryWebhook{Timeout: "400m"}, "spec.analysis.webhooks[0].timeout"},
+		"too many attempts": {
+			flaggerv1.CanaryWebhook{Retries: 1001}, "spec.analysis.webhooks[0].retries: webhook load: must be at most 1000",
+		},
 		"an hour":                     {flaggerv1.CanaryWebhook{Timeout: "60m", Retries: 3}, ""},
 		"a letter, Flagger's default": {flaggerv1.CanaryWebhook{Timeout: "m"}, ""},
 	} {

@@ -112,7 +112,8 @@ func checkProvider(p *notificationv1.OIDCProvider) error {
 // It is not refused, since Flux accepts it.
 func Ineffective(receiver *notificationv1.Receiver) string {
 	if len(receiver.Spec.Events) > 0 && !senders[receiver.Spec.Type].events {
-		return fmt.Sprintf("spec.events has no effect: a receiver of type %s does not tell events apart; use spec.resourceFilter", receiver.Spec.Type)
+		return fmt.Sprintf("spec.events has no effect: a receiver of type %s does not tell events apart; use spec.resourceFilter",
+			receiver.Spec.Type)
 	}
 	return ""
 }

@@ -61,7 +61,8 @@ func TestGiteaWakesPipelines(t *testing.T) {
 			repo, err := at.NewRepo(t.Context(), "acme", "shop-"+tc.event, map[string]string{"a": "b"})
 			must(t, err)
 			must(t, repo.Invite(t.Context(), gitea.Write, robot, alice))
-			_, err = robot.Commit(t.Context(), repo, gitea.Commit{Branch: "promote", From: gitea.Branch, Message: "Promote", Files: map[string]string{"a": "c"}})
+			_, err = robot.Commit(t.Context(),
+				repo, gitea.Commit{Branch: "promote", From: gitea.Branch, Message: "Promote", Files: map[string]string{"a": "c"}})
 			must(t, err)
 			pr, err := robot.Open(t.Context(), repo, "promote", gitea.Branch, "Promote")
 			must(t, err)

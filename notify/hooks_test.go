@@ -446,7 +446,8 @@ func newTestServer(t *testing.T, edit func(*notificationv1.Receiver)) *testServe
 		&imagev1.ImageRepository{ObjectMeta: named("ours", "other"), Spec: imagev1.ImageRepositorySpec{Image: "team/other"}},
 		&imagev1.ImageRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "ours", Name: "unlabelled"}},
 		pipelineOf("shop", "repo", ""), pipelineOf("billing", "gone", "fleet"), pipelineOf("tags", "", ""),
-		&sourcev1.GitRepository{ObjectMeta: named("ours", "fleet"), Spec: sourcev1.GitRepositorySpec{URL: "https://git.example.com/acme/Fleet.git"}},
+		&sourcev1.GitRepository{ObjectMeta: named("ours",
+			"fleet"), Spec: sourcev1.GitRepositorySpec{URL: "https://git.example.com/acme/Fleet.git"}},
 	}
 	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
 		WithIndex(&notificationv1.Receiver{}, WebhookPathIndex, IndexWebhookPath).Build()

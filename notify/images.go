@@ -17,7 +17,9 @@ import (
 // filterByImages keeps the ImageRepositories of the images that were pushed. If there is
 // none, all are kept: the cluster may pull from the registry by another host name than the
 // one that it reports.
-func (h *Hooks) filterByImages(ctx context.Context, items []metav1.PartialObjectMetadata, in client.InNamespace, pushed []string) ([]metav1.PartialObjectMetadata, error) {
+func (h *Hooks) filterByImages(
+	ctx context.Context, items []metav1.PartialObjectMetadata, in client.InNamespace, pushed []string,
+) ([]metav1.PartialObjectMetadata, error) {
 	if len(pushed) == 0 || len(items) < 2 {
 		return items, nil
 	}

@@ -22,7 +22,9 @@ import (
 // filterByRepository keeps the Pipelines that are written to the repository that a message
 // is about, all if it names none. Unlike images, repositories go by one name: an
 // organization tells of all that it has, and a Pipeline that is woken asks the forge.
-func (h *Hooks) filterByRepository(ctx context.Context, items []metav1.PartialObjectMetadata, in client.InNamespace, named string) ([]metav1.PartialObjectMetadata, error) {
+func (h *Hooks) filterByRepository(
+	ctx context.Context, items []metav1.PartialObjectMetadata, in client.InNamespace, named string,
+) ([]metav1.PartialObjectMetadata, error) {
 	if named == "" || len(items) == 0 {
 		return items, nil
 	}

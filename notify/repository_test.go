@@ -132,11 +132,13 @@ func TestAPipelineThatIsNamedIsWokenByAnyRepository(t *testing.T) {
 		r.Spec.Type = notificationv1.GitHubReceiver
 		r.Spec.Resources[0].Kind, r.Spec.Resources[0].Name = "Pipeline", "shop"
 	})
-	forged := gitHubEvent("pull_request", `{"repository":{"full_name":"acme/other"}}`).with("X-Hub-Signature-256", "sha256="+sign(sha256.New, "other"))
+	forged := gitHubEvent("pull_request", `{"repository":{"full_name":"acme/other"}}`).
+		with("X-Hub-Signature-256", "sha256="+sign(sha256.New, "other"))
 	if code := w.post(forged); code != http.StatusBadRequest || w.requested() != "" {
 		t.Errorf("a forged request: answered %d, requested %q", code, w.requested())
 	}
-	if code := w.post(gitHubEvent("pull_request", `{"repository":{"full_name":"acme/other"}}`)); code != http.StatusOK || w.requested() != "Pipeline/shop" {
+	if code := w.post(gitHubEvent("pull_request", `{"repository":{"full_name":"acme/other"}}`)); code != http.StatusOK ||
+		w.requested() != "Pipeline/shop" {
 		t.Errorf("answered %d, requested %q", code, w.requested())
 	}
 }

@@ -90,7 +90,9 @@ func issuerOf(raw string) (string, error) {
 
 // validate evaluates the expressions. The messages of those that fail are sent
 // to the sender, as their author intends.
-func (h *Hooks) validate(ctx context.Context, receiver *notificationv1.Receiver, p *notificationv1.OIDCProvider, claims map[string]any) error {
+func (h *Hooks) validate(
+	ctx context.Context, receiver *notificationv1.Receiver, p *notificationv1.OIDCProvider, claims map[string]any,
+) error {
 	vars := map[string]any{}
 	data := map[string]any{"claims": claims, "vars": vars}
 	for _, v := range p.Variables {

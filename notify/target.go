@@ -43,7 +43,8 @@ var kinds = map[string]schema.GroupVersion{
 func KindOf(resource notificationv1.ReceiverResource) (schema.GroupVersionKind, error) {
 	known, ok := kinds[resource.Kind]
 	if !ok {
-		return schema.GroupVersionKind{}, fmt.Errorf("kind '%s' cannot be notified, only %s can", resource.Kind, strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
+		return schema.GroupVersionKind{}, fmt.Errorf("kind '%s' cannot be notified, only %s can",
+			resource.Kind, strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
 	}
 	if resource.APIVersion == "" {
 		return known.WithKind(resource.Kind), nil
@@ -53,7 +54,8 @@ func KindOf(resource notificationv1.ReceiverResource) (schema.GroupVersionKind, 
 		return schema.GroupVersionKind{}, fmt.Errorf("apiVersion %q is not group/version", resource.APIVersion)
 	}
 	if version.Group != known.Group {
-		return schema.GroupVersionKind{}, fmt.Errorf("apiVersion %q: kind '%s' can be notified in group %s only", resource.APIVersion, resource.Kind, known.Group)
+		return schema.GroupVersionKind{}, fmt.Errorf("apiVersion %q: kind '%s' can be notified in group %s only",
+			resource.APIVersion, resource.Kind, known.Group)
 	}
 	return version.WithKind(resource.Kind), nil
 }
@@ -90,7 +92,9 @@ func (h *Hooks) targets(ctx context.Context, d delivery, i int) ([]metav1.Partia
 }
 
 // listSelected lists the objects with the labels.
-func (h *Hooks) listSelected(ctx context.Context, kind schema.GroupVersionKind, namespace string, d delivery, labels client.MatchingLabels) ([]metav1.PartialObjectMetadata, error) {
+func (h *Hooks) listSelected(
+	ctx context.Context, kind schema.GroupVersionKind, namespace string, d delivery, labels client.MatchingLabels,
+) ([]metav1.PartialObjectMetadata, error) {
 	if labels == nil {
 		return nil, errors.New("matchLabels must be set when the name is '*'")
 	}

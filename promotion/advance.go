@@ -135,7 +135,10 @@ func stageStatus(s *stage, w *want) sluicev1.StageStatus {
 }
 
 func targetStatus(s *stage, t TargetSeen) sluicev1.TargetStatus {
-	status := sluicev1.TargetStatus{Name: t.Name, Bundle: s.bundleOf(t.Content), Ready: metav1.ConditionUnknown, Message: cmp.Or(t.Content.Problem, t.Why)}
+	status := sluicev1.TargetStatus{
+		Name: t.Name, Bundle: s.bundleOf(t.Content), Ready: metav1.ConditionUnknown,
+		Message: cmp.Or(t.Content.Problem, t.Why),
+	}
 	switch t.Ready {
 	case ReadinessReady:
 		status.Ready = metav1.ConditionTrue
@@ -154,7 +157,8 @@ func phase(s *stage, w *want, gates []sluicev1.Gate, status sluicev1.StageStatus
 	case w != nil && w.kind == sluicev1.LandingRollback && (s.spec.Write.PullRequest == nil || pastPullRequests(s, w)):
 		return sluicev1.StageRollingBack, fmt.Sprintf("taking %s back to %s%s", s.spec.Name, Describe(w.bundle), because(w.reason))
 	case status.PullRequest != nil && status.PullRequest.State == "open":
-		return sluicev1.StageProposed, fmt.Sprintf("pull request #%d proposes %s%s", status.PullRequest.Number, s.name(status.PullRequest.Bundle), waitingFor(gates))
+		return sluicev1.StageProposed, fmt.Sprintf("pull request #%d proposes %s%s",
+			status.PullRequest.Number, s.name(status.PullRequest.Bundle), waitingFor(gates))
 	case s.state.Hold != nil:
 		return sluicev1.StageHeld, fmt.Sprintf("held by %s%s", s.state.Hold.By, because(s.state.Hold.Reason))
 	case w != nil && len(gates) > 0:

@@ -113,7 +113,8 @@ func (r *round) waitsForOthers(versions []sluicev1.Version) string {
 		return ""
 	}
 	r.lookAgain(deadline, r.now)
-	return fmt.Sprintf("%s changed: waiting until %s for %s", strings.Join(changed, ", "), deadline.UTC().Format(time.RFC3339), strings.Join(same, ", "))
+	return fmt.Sprintf("%s changed: waiting until %s for %s", strings.Join(changed, ", "),
+		deadline.UTC().Format(time.RFC3339), strings.Join(same, ", "))
 }
 
 // changes are the artifacts whose versions differ from the last bundle, and since when

@@ -168,6 +168,7 @@ func (k gatekeeper) calendarGate(c Calendar, scope sluicev1.WindowScope, kind sl
 	if !opens.IsZero() {
 		when = "opens at " + opens.UTC().Format(time.RFC3339)
 	}
-	g := gate(kind, time.Time{}, opens, format+" %s; `sluice pipeline promote --override` does not wait for it", cmp.Or(opening.Window, "-"), when)
+	g := gate(kind, time.Time{}, opens,
+		format+" %s; `sluice pipeline promote --override` does not wait for it", cmp.Or(opening.Window, "-"), when)
 	return &g
 }

@@ -122,7 +122,8 @@ func (r proposer) recordEnd(pr *PullRequest) {
 	default:
 		r.stage.state.Ignored = append(r.stage.state.Ignored, Ignored{Bundle: p.Bundle, By: pr.ClosedBy, Number: pr.Number, At: r.stage.now})
 		r.stage.state.Proposal = nil
-		r.stage.say("Ignored", "%s closed pull request #%d: %s is not proposed to %s again; reopening it, or `sluice pipeline promote`, ends that",
+		r.stage.say("Ignored",
+			"%s closed pull request #%d: %s is not proposed to %s again; reopening it, or `sluice pipeline promote`, ends that",
 			orSomebody(pr.ClosedBy), pr.Number, r.stage.name(p.Bundle), r.stage.spec.Name)
 	}
 }
@@ -222,7 +223,8 @@ func (r proposer) update(w want, pr *PullRequest, gates []sluicev1.Gate) []sluic
 		return []sluicev1.Gate{r.reviewGate("#%d is in the merge queue", pr.Number)}
 	case !r.isOurs(pr) && !pr.Retry:
 		return []sluicev1.Gate{r.leaveAlone(pr, gates)}
-	case p == nil || p.Bundle != w.bundle.ID || p.Number != pr.Number || p.Head != pr.Head && r.isOurs(pr) || pr.Conflicted || pr.Retry && !r.isOurs(pr),
+	case p == nil || p.Bundle != w.bundle.ID || p.Number != pr.Number || p.Head != pr.Head && r.isOurs(pr) || pr.Conflicted ||
+		pr.Retry && !r.isOurs(pr),
 		pr.Behind && pr.MustBeUpToDate && len(gates) == 0:
 		if slices.ContainsFunc(gates, stopsProposals) {
 			return nil
@@ -244,8 +246,11 @@ func (r proposer) leaveAlone(pr *PullRequest, gates []sluicev1.Gate) sluicev1.Ga
 			r.stage.state.Proposal = &next
 		}
 		r.stage.state.Proposal.HandsOff = pr.Head
-		r.stage.round.do(Comment{Stage: r.stage.spec.Name, Number: pr.Number, Text: "Somebody else committed to this branch, so Sluice leaves it alone. " +
-			"The label `sluice/retry` discards those commits and hands it back."})
+		r.stage.round.do(Comment{
+			Stage: r.stage.spec.Name, Number: pr.Number,
+			Text: "Somebody else committed to this branch, so Sluice leaves it alone. " +
+				"The label `sluice/retry` discards those commits and hands it back.",
+		})
 	}
 	r.stage.round.do(SetStatus{Stage: r.stage.spec.Name, Head: pr.Head, Open: len(gates) == 0, Message: gateText(gates)})
 	return r.reviewGate("somebody else committed to #%d: it is theirs to merge; the label sluice/retry hands it back", pr.Number)
@@ -284,5 +289,6 @@ func (r proposer) merge(pr *PullRequest, gates []sluicev1.Gate) []sluicev1.Gate 
 // mayClose reports whether the stage has windows, or a freeze, outside of which a forge
 // that merges by itself might merge.
 func (r proposer) mayClose() bool {
-	return len(r.stage.spec.Windows) > 0 || slices.ContainsFunc(r.stage.round.seen.Freezes, func(f Freeze) bool { return f.isAbout(r.stage.spec.Name) })
+	return len(r.stage.spec.Windows) > 0 ||
+		slices.ContainsFunc(r.stage.round.seen.Freezes, func(f Freeze) bool { return f.isAbout(r.stage.spec.Name) })
 }

@@ -67,7 +67,8 @@ func (r contentRecorder) overtake() {
 	s := r.stage
 	if w := s.state.Writing; w != nil && w.Kind == sluicev1.LandingPromotion && w.Bundle != s.has() {
 		s.state.Landings = slices.Insert(s.state.Landings, 0, Landing{
-			Bundle: w.Bundle, At: s.now, Kind: w.Kind, By: w.By, Verdict: VerdictReplaced, VerdictAt: &s.now, Reason: "another commit came at the same time",
+			Bundle: w.Bundle, At: s.now, Kind: w.Kind, By: w.By, Verdict: VerdictReplaced,
+			VerdictAt: &s.now, Reason: "another commit came at the same time",
 		})
 	}
 	s.state.Writing = nil

@@ -103,7 +103,8 @@ func (s selector) excluded(id string) string {
 	}
 	for _, i := range s.stage.state.Ignored {
 		if i.Bundle == id {
-			return fmt.Sprintf("%s: %s closed pull request #%d; reopen it, or `sluice pipeline promote`", s.stage.name(id), orSomebody(i.By), i.Number)
+			return fmt.Sprintf("%s: %s closed pull request #%d; reopen it, or `sluice pipeline promote`",
+				s.stage.name(id), orSomebody(i.By), i.Number)
 		}
 	}
 	return ""

@@ -56,7 +56,8 @@ func (u upstream) soakGate(name string, l Landing, left time.Duration) sluicev1.
 		since = *l.VerdictAt
 	}
 	if l.Since == nil {
-		return gate(sluicev1.GateSoak, since, time.Time{}, "%s soaks in %s for another %s once it is Ready there again", u.stage.name(l.Bundle), name, left)
+		return gate(sluicev1.GateSoak, since, time.Time{},
+			"%s soaks in %s for another %s once it is Ready there again", u.stage.name(l.Bundle), name, left)
 	}
 	until := u.stage.now.Add(left)
 	u.stage.lookAgain(until)

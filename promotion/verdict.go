@@ -145,7 +145,8 @@ func (v verifier) planRollback(failed, why string) {
 	back := v.stage.state.verifiedBefore(func(id string) bool { return id != failed && v.stage.quarantined(id) == nil })
 	if back == "" {
 		v.stage.state.Writing = nil
-		v.stage.warn(sluicev1.NoRollbackTargetReason, "there is no bundle that was verified in %s before: %s stays", v.stage.spec.Name, v.stage.name(failed))
+		v.stage.warn(sluicev1.NoRollbackTargetReason,
+			"there is no bundle that was verified in %s before: %s stays", v.stage.spec.Name, v.stage.name(failed))
 		return
 	}
 	v.stage.state.Writing = &Writing{Bundle: back, Kind: sluicev1.LandingRollback, At: v.stage.now, Reason: why}

@@ -33,7 +33,8 @@ type Freeze struct {
 // OfFreeze reads a Freeze's spec and status.
 func OfFreeze(f *sluicev1.Freeze) Freeze {
 	found := Freeze{
-		Name: f.Name, Active: f.Status.Active, Window: f.Status.Window, Pipelines: int(f.Status.Pipelines), Stages: f.Spec.Stages, Reason: f.Spec.Reason,
+		Name: f.Name, Active: f.Status.Active, Window: f.Status.Window,
+		Pipelines: int(f.Status.Pipelines), Stages: f.Spec.Stages, Reason: f.Spec.Reason,
 	}
 	if at := f.Status.NextChange; at != nil {
 		found.NextChange = &at.Time

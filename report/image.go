@@ -43,7 +43,10 @@ type Image struct {
 
 // Images reports the policies, each with its repository and with the automation that
 // wrote it, if those are among the given ones.
-func Images(policies []imagev1.ImagePolicy, repositories []imagev1.ImageRepository, automations []imagev1.ImageUpdateAutomation) List[Image] {
+func Images(
+	policies []imagev1.ImagePolicy, repositories []imagev1.ImageRepository,
+	automations []imagev1.ImageUpdateAutomation,
+) List[Image] {
 	byKey := map[types.NamespacedName]*imagev1.ImageRepository{}
 	for i := range repositories {
 		byKey[types.NamespacedName{Namespace: repositories[i].Namespace, Name: repositories[i].Name}] = &repositories[i]

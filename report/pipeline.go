@@ -153,7 +153,8 @@ func remedies(p *sluicev1.Pipeline, s PipelineStage) []Remedy {
 	}
 	switch {
 	case s.Phase == sluicev1.StageFailed:
-		found = append(found, Remedy{Text: "give it an earlier bundle", Command: pipelineCommand(p, "rollback", s.Name, "--to=BUNDLE", "--reason=WHY")})
+		found = append(found,
+			Remedy{Text: "give it an earlier bundle", Command: pipelineCommand(p, "rollback", s.Name, "--to=BUNDLE", "--reason=WHY")})
 	case s.Hold != nil && !waitsFor(s.StageStatus, sluicev1.GateHold):
 		found = append(found, *remedyOf(p, s.StageStatus, sluicev1.GateHold))
 	}

@@ -80,7 +80,8 @@ func FindBundle(p *sluicev1.Pipeline, means string) (sluicev1.Bundle, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return sluicev1.Bundle{}, fmt.Errorf("%w as %q in the status of Pipeline %s/%s; known: %s", ErrUnknownBundle, means, p.Namespace, p.Name, listed(known))
+		return sluicev1.Bundle{}, fmt.Errorf("%w as %q in the status of Pipeline %s/%s; known: %s",
+			ErrUnknownBundle, means, p.Namespace, p.Name, listed(known))
 	}
 	return sluicev1.Bundle{}, fmt.Errorf("%w are meant by %q; name one by its id: %s", ErrAmbiguousBundle, means, listed(found))
 }
@@ -188,7 +189,10 @@ type BundleInStage struct {
 func Matrix(p *sluicev1.Pipeline) []BundleRow {
 	rows := []BundleRow{}
 	for _, b := range Bundles(p) {
-		row := BundleRow{Bundle: b, Newest: bundleID(p.Status.Candidate) == b.ID, Quarantined: quarantineOf(p, b.ID) != nil, Stages: []BundleInStage{}}
+		row := BundleRow{
+			Bundle: b, Newest: bundleID(p.Status.Candidate) == b.ID, Quarantined: quarantineOf(p, b.ID) != nil,
+			Stages: []BundleInStage{},
+		}
 		for _, spec := range p.Spec.Stages {
 			row.Stages = append(row.Stages, inStage(statusOf(p, spec.Name), b.ID))
 		}

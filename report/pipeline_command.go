@@ -19,7 +19,8 @@ func ObjectionToStage(p *sluicev1.Pipeline, stage string, given GivenCommand, no
 	spec := p.Spec.Stage(stage)
 	switch {
 	case spec == nil:
-		return fmt.Sprintf("there is no stage %q: the stages of Pipeline %s/%s are %s", stage, p.Namespace, p.Name, strings.Join(stageNames(p), ", "))
+		return fmt.Sprintf("there is no stage %q: the stages of Pipeline %s/%s are %s",
+			stage, p.Namespace, p.Name, strings.Join(stageNames(p), ", "))
 	case !p.DeletionTimestamp.IsZero():
 		return "the pipeline is being deleted"
 	case p.Spec.Suspend:

@@ -62,8 +62,10 @@ func TestWhatToDoAboutWhatAStageWaitsFor(t *testing.T) {
 		"the newest bundle, which is in quarantine": {
 			func(p *sluicev1.Pipeline) { waits(1, sluicev1.GateContent)(p); quarantined("2")(p) },
 			[]report.Remedy{
-				{Gate: sluicev1.GateContent, Text: "end the quarantine", Command: "pipeline lift shop production -n apps --bundle=" + make.Bundle("2").ID},
-				{Gate: sluicev1.GateContent, Text: "then give it the bundle", Command: "pipeline promote shop production -n apps --bundle=" + make.Bundle("2").ID},
+				{Gate: sluicev1.GateContent, Text: "end the quarantine", Command: "pipeline lift shop production -n apps --bundle=" +
+					make.Bundle("2").ID},
+				{Gate: sluicev1.GateContent, Text: "then give it the bundle", Command: "pipeline promote shop production -n apps --bundle=" +
+					make.Bundle("2").ID},
 			},
 		},
 		"nothing, since what failed there was taken back": {
@@ -85,7 +87,8 @@ func TestWhatToDoAboutWhatAStageWaitsFor(t *testing.T) {
 				waits(1, sluicev1.GateContent)(p)
 			},
 			[]report.Remedy{{
-				Gate: sluicev1.GateContent, Text: "end the quarantine of what it has", Command: "pipeline lift shop production -n apps --bundle=" + make.Bundle("1").ID,
+				Gate: sluicev1.GateContent, Text: "end the quarantine of what it has",
+				Command: "pipeline lift shop production -n apps --bundle=" + make.Bundle("1").ID,
 			}},
 		},
 		"files that cannot be read": {waits(1, sluicev1.GateContent), []report.Remedy{}},
@@ -115,8 +118,10 @@ func TestWhatAStagePassesOver(t *testing.T) {
 		"nothing, without a quarantine":           {func(*sluicev1.Pipeline) {}, ""},
 		"what the stage before it has":            {quarantined("2"), "2"},
 		"not what it has, which nobody took back": {quarantined("1"), ""},
-		"not what a person put back":              {func(p *sluicev1.Pipeline) { quarantined("2")(p); p.Status.Quarantined[0].Overridden = true }, ""},
-		"not what failed before it was replaced":  {quarantined("0"), ""},
+		"not what a person put back": {
+			func(p *sluicev1.Pipeline) { quarantined("2")(p); p.Status.Quarantined[0].Overridden = true }, "",
+		},
+		"not what failed before it was replaced": {quarantined("0"), ""},
 		"the newest of all, if nothing is before it": {
 			func(p *sluicev1.Pipeline) {
 				quarantined("2")(p)

@@ -74,7 +74,10 @@ func (l *lister) first(address string) string {
 		return address
 	}
 	repository := l.target.Repository
-	at := url.URL{Scheme: repository.Scheme(), Host: repository.RegistryStr(), Path: "/v2/" + repository.RepositoryStr() + registry.TagListPath}
+	at := url.URL{
+		Scheme: repository.Scheme(), Host: repository.RegistryStr(),
+		Path: "/v2/" + repository.RepositoryStr() + registry.TagListPath,
+	}
 	if n := l.host.PageSize(); n > 0 {
 		at.RawQuery = "n=" + strconv.Itoa(n)
 	}

@@ -78,10 +78,12 @@ func (r *residents) checkMemory(namespace string, set, last *tagset) error {
 	switch {
 	case more <= 0:
 	case r.reserved[namespace]+more > r.total/2:
-		return fmt.Errorf("%w: the tags of all images of namespace %s would take %d bytes of memory, and may take %d: remove old tags from the registries",
+		return fmt.Errorf("%w: the tags of all images of namespace %s would take %d bytes of memory, and may take %d: "+
+			"remove old tags from the registries",
 			ErrMemory, namespace, r.reserved[namespace]+more, r.total/2)
 	case r.used+more > r.total:
-		return fmt.Errorf("%w: the memory for tags, %d bytes, is in use: give the controller more, or remove old tags from the registries", ErrMemory, r.total)
+		return fmt.Errorf("%w: the memory for tags, %d bytes, is in use: give the controller more, or remove old tags from the registries",
+			ErrMemory, r.total)
 	}
 	return nil
 }

@@ -40,7 +40,8 @@ type Shrunk struct {
 
 // Error implements error. It does not say how long it takes: see [RateLimited].
 func (e *Shrunk) Error() string {
-	return fmt.Sprintf("the registry lists %d tags, and %d of the %d that it had are missing: the list is held until a second look confirms it, "+
+	return fmt.Sprintf("the registry lists %d tags, and %d of the %d that it had are missing: the list is "+
+		"held until a second look confirms it, "+
 		"and the tags of the last scan stay in use", e.Listed, e.Missing, e.Before)
 }
 

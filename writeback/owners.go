@@ -111,7 +111,8 @@ func OwnersFor(ctx context.Context, reader client.Reader, a *imagev1.ImageUpdate
 			if err != nil {
 				return nil, err
 			}
-			if source != nil && stage.Write.Tag == nil && git.SameRepository(source.Spec.URL, repo.Spec.URL) && branches[branchRef(BranchOf(stage, source))] {
+			if source != nil && stage.Write.Tag == nil && git.SameRepository(source.Spec.URL, repo.Spec.URL) &&
+				branches[branchRef(BranchOf(stage, source))] {
 				owners.add(p, stage)
 			}
 		}

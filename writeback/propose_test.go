@@ -85,7 +85,8 @@ func TestAProposalFollowsItsBaseAndItsVersion(t *testing.T) {
 			}
 			tag := change(repo)
 			before := repo.Head(proposal)
-			if _, err := w.Propose(t.Context(), proposed(repo, tag), noTip); !errors.Is(err, writeback.ErrForeignBranch) || repo.Head(proposal) != before {
+			if _, err := w.Propose(t.Context(), proposed(repo, tag), noTip); !errors.Is(err, writeback.ErrForeignBranch) ||
+				repo.Head(proposal) != before {
 				t.Fatalf("what may not be discarded was: %v", err)
 			}
 			asked := ""
@@ -96,7 +97,8 @@ func TestAProposalFollowsItsBaseAndItsVersion(t *testing.T) {
 			if parents := repo.Git("log", "-1", "--format=%P", proposal); parents != repo.Head("main") || done.Base.String() != parents {
 				t.Errorf("its parents are %s, want the head of main", parents)
 			}
-			if got := repo.Git("diff", "--name-only", "main", proposal); got != "a.yaml" || !strings.Contains(repo.File(proposal, "a.yaml"), "app:"+tag+" ") {
+			if got := repo.Git("diff", "--name-only", "main", proposal); got != "a.yaml" ||
+				!strings.Contains(repo.File(proposal, "a.yaml"), "app:"+tag+" ") {
 				t.Errorf("it changes %q", got)
 			}
 		})
@@ -162,7 +164,8 @@ func TestAProposalThatCannotBeMade(t *testing.T) {
 			_, repo, _ := newFleet(t)
 			req := proposed(repo, "2")
 			tc.change(&req)
-			if _, err := newWriter(t).Propose(t.Context(), req, anyTip); err == nil || !strings.Contains(err.Error(), tc.want) || repo.Has(proposal) {
+			_, err := newWriter(t).Propose(t.Context(), req, anyTip)
+			if err == nil || !strings.Contains(err.Error(), tc.want) || repo.Has(proposal) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
 		})

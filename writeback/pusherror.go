@@ -47,12 +47,14 @@ var passing = []struct {
 	{regexp.MustCompile(`(?i)\b\d{1,2}:\d\d(:\d\d)? ?[ap]m\b`), "now"},
 	{regexp.MustCompile(`(?i)\b(took) \d+ ?(s|secs?|seconds?|minutes?)\b`), "$1 a while"},
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?([.,]\d+)?( ?(Z|UTC|GMT|[-+]\d\d:?\d\d))?`), "now"},
-	{regexp.MustCompile(`\b((Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? )?(\d{1,2} )?(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]* (\d{1,2} )?(\d{4} )?` +
+	{regexp.MustCompile(`\b((Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? )?(\d{1,2} )?(Jan|Feb|Mar|Apr|May|Jun|` +
+		`Jul|Aug|Sep|Oct|Nov|Dec)[a-z]* (\d{1,2} )?(\d{4} )?` +
 		`\d\d:\d\d:\d\d( [A-Z]{3,4}| [-+]\d{4})?( \d{4})?`), "now"},
 	{regexp.MustCompile(`\b\d\d:\d\d:\d\d([.,]\d+)?\b`), "now"},
 	{regexp.MustCompile(`\b1[6-9]\d{8}([.,]\d+|\d{3})?\b`), "now"}, // seconds or milliseconds since 1970
 	{regexp.MustCompile(`\b\d+([.,]\d+)? ?(ms|µs|us)\b|\b\d+[.,]\d+ ?(s|sec|seconds)\b`), "a while"},
-	{regexp.MustCompile(`(?i)\b(request|correlation|trace|activity|incident|session|transaction|ray|error|reference)[ -]?id[:= ]+[0-9a-z:-]*[0-9][0-9a-z:-]*`),
+	{regexp.MustCompile(`(?i)\b(request|correlation|trace|activity|incident|session|transaction|ray|error|reference)` +
+		`[ -]?id[:= ]+[0-9a-z:-]*[0-9][0-9a-z:-]*`),
 		"request ..."},
 	{regexp.MustCompile(`(?i)\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`), "..."},
 	{regexp.MustCompile(`\b(tmp_objdir-)?incoming-[A-Za-z0-9_]+`), "incoming"},

@@ -241,7 +241,8 @@ func (j *job) convert(resources resmap.ResMap) (*Result, error) {
 		}
 		data, err := j.data(res)
 		if size += int64(len(data)); size > j.most {
-			return nil, tooLarge(j.most, "bytes in objects, of which there were less in the source", "look for variables and replacements that add much")
+			return nil, tooLarge(j.most, "bytes in objects, of which there were less in the source",
+				"look for variables and replacements that add much")
 		}
 		var obj *unstructured.Unstructured
 		if err == nil {

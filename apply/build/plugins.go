@@ -19,7 +19,8 @@ import (
 )
 
 // errHelm says that charts are not rendered by a build.
-var errHelm = errors.New("a build runs no helm: render the chart (helm template) and commit the result, or leave it to a HelmRelease of Flux")
+var errHelm = errors.New("a build runs no helm: render the chart (helm template) and commit the result, " +
+	"or leave it to a HelmRelease of Flux")
 
 // pluginPaths are kustomize's built-in generators and transformers, by kind, with
 // the fields of their configuration through which they read files. A kind that is

@@ -251,7 +251,8 @@ func (p *process) explain(j *job, err error, memory int64) error {
 	stderr := p.stderr.String()
 	reason := crashOf(stderr)
 	if reason == "" || containsAny(stderr, outOfMemoryTexts) { // "" is killed, as the kernel does
-		return tooLarge(memory>>20, "MiB of memory", "look for replacements, variables, definitions and copying patches that add to themselves, or "+split)
+		return tooLarge(memory>>20, "MiB of memory",
+			"look for replacements, variables, definitions and copying patches that add to themselves, or "+split)
 	}
 	if strings.Contains(stderr, "stack overflow") || strings.Contains(stderr, "stack exceeds") {
 		return tooLarge(1, "gigabyte of stack", "something refers to itself")

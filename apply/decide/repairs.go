@@ -67,6 +67,7 @@ func (p *Profile) Describe(c Contention) string {
 	if len(c.Fields) > 0 {
 		fields = strings.Join(c.Fields, ", ")
 	}
-	return fmt.Sprintf("%s is changed again and again by %s (%s): %s; leave the fields out of the source, or annotate the object with %s: %s or %s: %s",
+	return fmt.Sprintf("%s is changed again and again by %s (%s): %s; leave the fields out of the source, "+
+		"or annotate the object with %s: %s or %s: %s",
 		c.Subject(), manager, fields, pause, p.SSAKey, Merge, p.ReconcileKey, Disabled)
 }

@@ -67,7 +67,8 @@ func New(opts Options) (*Caller, error) {
 		}
 	}
 	return &Caller{
-		opts: opts, client: webhook.NewClient(opts.Clock, opts.Guard), operators: webhook.NewClient(opts.Clock, nil), outbox: webhook.NewOutbox(opts.Clock),
+		opts: opts, client: webhook.NewClient(opts.Clock, opts.Guard),
+		operators: webhook.NewClient(opts.Clock, nil), outbox: webhook.NewOutbox(opts.Clock),
 	}, nil
 }
 

@@ -272,11 +272,13 @@ func TestHowLongAVerdictTakes(t *testing.T) {
 		ratio    float64
 		from, to time.Duration
 	}{
-		"a doubling of rare errors takes hours":   {judge.Traffic{Requests: 10, Rate: 0.001}, 2, 2 * time.Hour, 3 * time.Hour},
-		"five times the errors takes minutes":     {judge.Traffic{Requests: 10, Rate: 0.001}, 5, 13 * time.Minute, 19 * time.Minute},
-		"a hundred times is seen at once":         {judge.Traffic{Requests: 100, Rate: 0.001}, 100, time.Second, 40 * time.Second},
-		"as good as the primary passes":           {judge.Traffic{Requests: 100, Rate: 0.01}, 1, time.Minute, 5 * time.Minute},
-		"bursts make it as many times as long":    {judge.Traffic{Requests: 10, Rate: 0.001, Dispersion: 3}, 5, 43 * time.Minute, 50 * time.Minute},
+		"a doubling of rare errors takes hours": {judge.Traffic{Requests: 10, Rate: 0.001}, 2, 2 * time.Hour, 3 * time.Hour},
+		"five times the errors takes minutes":   {judge.Traffic{Requests: 10, Rate: 0.001}, 5, 13 * time.Minute, 19 * time.Minute},
+		"a hundred times is seen at once":       {judge.Traffic{Requests: 100, Rate: 0.001}, 100, time.Second, 40 * time.Second},
+		"as good as the primary passes":         {judge.Traffic{Requests: 100, Rate: 0.01}, 1, time.Minute, 5 * time.Minute},
+		"bursts make it as many times as long": {
+			judge.Traffic{Requests: 10, Rate: 0.001, Dispersion: 3}, 5, 43 * time.Minute, 50 * time.Minute,
+		},
 		"no errors are never seen to be worse":    {judge.Traffic{Requests: 10, Rate: 0}, 5, 0, 0},
 		"no requests are never seen to be slower": {judge.Traffic{Rate: 0.1}, 5, 0, 0},
 	} {

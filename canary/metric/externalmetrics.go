@@ -111,7 +111,8 @@ func (e *externalMetrics) Query(ctx context.Context, q renderedQuery) (float64, 
 		return 0, err
 	}
 	if e.own != "" && what.namespace != e.own {
-		return 0, reconcile.TerminalError(fmt.Errorf("spec.query: the metric is of namespace %s, which --no-cross-namespace-refs forbids to ask about as the controller; "+
+		return 0, reconcile.TerminalError(fmt.Errorf("spec.query: the metric is of namespace %s, "+
+			"which --no-cross-namespace-refs forbids to ask about as the controller; "+
 			"name a Secret with a token in spec.provider.secretRef", what.namespace))
 	}
 	path := "apis/external.metrics.k8s.io/v1beta1/namespaces/" + what.namespace + "/" + url.PathEscape(what.metric)

@@ -196,7 +196,8 @@ func (k *Checker) measure(ctx context.Context, p preparedQuery, window time.Dura
 		return 0, err
 	}
 	value, err := p.source.Query(ctx, q)
-	log.FromContext(ctx).V(1).Info("measured metric", "metric", p.metric, "query", q.text, "value", value, "took", k.clock.Since(start).String())
+	log.FromContext(ctx).V(1).Info("measured metric",
+		"metric", p.metric, "query", q.text, "value", value, "took", k.clock.Since(start).String())
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("measuring %s: %w", p.metric, p.secrets.Error(err))

@@ -50,7 +50,8 @@ func connectStackdriver(c *connection) (querier, error) {
 	}
 	if key := c.key("serviceAccountKey"); key != "" {
 		if s.account, err = google.JWTConfigFromJSON([]byte(key), monitoringScope); err != nil {
-			return nil, incompleteSecret{fmt.Errorf("secretRef: serviceAccountKey of Secret %q is not the JSON key of a service account", c.SecretRef.Name)}
+			return nil, incompleteSecret{fmt.Errorf("secretRef: serviceAccountKey of Secret %q is not the JSON key of a service account",
+				c.SecretRef.Name)}
 		}
 		if err := keysize.CheckPEM(s.account.PrivateKey); err != nil {
 			return nil, incompleteSecret{fmt.Errorf("secretRef: serviceAccountKey of Secret %q: %w", c.SecretRef.Name, err)}
@@ -133,7 +134,10 @@ func codeOf(refused *oauth2.RetrieveError) string {
 }
 
 // oauthErrors are those of RFC 6749, section 5.2.
-var oauthErrors = []string{"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
+var oauthErrors = []string{
+	"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
+	"invalid_scope",
+}
 
 // decodeStackdriver reads series whose points are the newest first. A point has a
 // value per column, the first of which counts.

@@ -72,7 +72,8 @@ func (k *Checker) updatedPods(ctx context.Context, key client.ObjectKey) (string
 		replicas = *set.Spec.Replicas
 	}
 	if replicas-partition > maxOrdinals {
-		return "", fmt.Errorf("StatefulSet %s: a query may name at most %d pods with {{ pods }}, and %d run its new revision", key, maxOrdinals, replicas-partition)
+		return "", fmt.Errorf("StatefulSet %s: a query may name at most %d pods with {{ pods }}, and %d run its new revision",
+			key, maxOrdinals, replicas-partition)
 	}
 	var ordinals []string
 	for i := partition; i < replicas; i++ {

@@ -53,7 +53,9 @@ func parsed[T any](parse func(string) (T, error)) func(string) error {
 
 // template prepares a measurement by a MetricTemplate, in the canary's namespace
 // unless the reference says otherwise.
-func (k *Checker) template(ctx context.Context, c *flaggerv1.Canary, field string, ref *flaggerv1.CrossNamespaceObjectReference) (preparedQuery, error) {
+func (k *Checker) template(
+	ctx context.Context, c *flaggerv1.Canary, field string, ref *flaggerv1.CrossNamespaceObjectReference,
+) (preparedQuery, error) {
 	if ref.Kind != "" && ref.Kind != flaggerv1.MetricTemplateKind {
 		return preparedQuery{}, reconcile.TerminalError(fmt.Errorf("%s.kind: %q is no %s", field, ref.Kind, flaggerv1.MetricTemplateKind))
 	}
@@ -62,7 +64,8 @@ func (k *Checker) template(ctx context.Context, c *flaggerv1.Canary, field strin
 		key.Namespace = ref.Namespace
 	}
 	if k.sameNamespace && key.Namespace != c.Namespace {
-		return preparedQuery{}, reconcile.TerminalError(fmt.Errorf("%s.namespace: MetricTemplate %s is in another namespace, which --no-cross-namespace-refs forbids; copy it to %s",
+		return preparedQuery{}, reconcile.TerminalError(fmt.Errorf("%s.namespace: MetricTemplate %s is in another "+
+			"namespace, which --no-cross-namespace-refs forbids; copy it to %s",
 			field, key, c.Namespace))
 	}
 	tmpl := &flaggerv1.MetricTemplate{}

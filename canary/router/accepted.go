@@ -39,7 +39,8 @@ type statusFormat interface {
 
 // rejected is a route that its proxy has seen and does not follow.
 func rejected(o *unstructured.Unstructured, by string, why ...string) *NotAccepted {
-	return &NotAccepted{Why: fmt.Sprintf("%s %s/%s is not accepted by %s%s", o.GetKind(), o.GetNamespace(), o.GetName(), by, because(why...)), Refused: true}
+	return &NotAccepted{Why: fmt.Sprintf("%s %s/%s is not accepted by %s%s",
+		o.GetKind(), o.GetNamespace(), o.GetName(), by, because(why...)), Refused: true}
 }
 
 // notYetAccepted is a route that its proxy has not seen as it is now.

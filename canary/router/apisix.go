@@ -107,7 +107,8 @@ func apisixRule(d draft) (entry, error) {
 			continue
 		}
 		if len(backends) != 1 {
-			return nil, fmt.Errorf("spec.routeRef: %w: rule %s of ApisixRoute %s has other backends than Service %s", errOrigin, object.Text(rule, "name"), routeName(d.canary), apex)
+			return nil, fmt.Errorf("spec.routeRef: %w: rule %s of ApisixRoute %s has other backends than Service %s",
+				errOrigin, object.Text(rule, "name"), routeName(d.canary), apex)
 		}
 		return runtime.DeepCopyJSON(rule), nil
 	}

@@ -141,7 +141,8 @@ func checkSession(c *flaggerv1.Canary) error {
 	case !attribute.MatchString(s.Path):
 		return terminal("%s.path: %q is not a path", field, s.Path)
 	case setsCookies(c.Spec.Service.Headers):
-		return terminal("spec.service.headers.response.add[%s]: a second one cannot be added beside that of %s; let the application set it", setCookieHeader, field)
+		return terminal("spec.service.headers.response.add[%s]: a second one cannot be added beside that of %s; let the application set it",
+			setCookieHeader, field)
 	}
 	return nil
 }

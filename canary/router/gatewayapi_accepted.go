@@ -22,7 +22,8 @@ func unaccepted(route *unstructured.Unstructured) *NotAccepted {
 			if parentKey(ref, route) != parentKey(want, route) {
 				continue
 			}
-			answer := conditionNotAccepted(route, object.List(parent, "conditions"), string(gatewayv1.RouteConditionAccepted), parentName(want, route))
+			answer := conditionNotAccepted(route, object.List(parent, "conditions"),
+				string(gatewayv1.RouteConditionAccepted), parentName(want, route))
 			switch {
 			case answer == nil:
 			case answer.Refused:
@@ -42,7 +43,10 @@ func unaccepted(route *unstructured.Unstructured) *NotAccepted {
 // parentKey is a reference to a parent with everything that it leaves out.
 func parentKey(ref entry, route *unstructured.Unstructured) [6]any {
 	namespace := textOr(ref, "namespace", route.GetNamespace())
-	return [6]any{textOr(ref, "group", gatewayv1.GroupName), textOr(ref, "kind", "Gateway"), namespace, object.Text(ref, "name"), object.Text(ref, "sectionName"), ref["port"]}
+	return [6]any{
+		textOr(ref, "group", gatewayv1.GroupName), textOr(ref, "kind", "Gateway"),
+		namespace, object.Text(ref, "name"), object.Text(ref, "sectionName"), ref["port"],
+	}
 }
 
 // parentName is how messages name a parent.

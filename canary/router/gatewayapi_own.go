@@ -50,7 +50,8 @@ func renderOwn(route *unstructured.Unstructured, c *flaggerv1.Canary, w provider
 		out = append(out, rules...)
 	}
 	if !found {
-		return terminal("%s %s of spec.httpRouteRef has no rule that sends traffic to Service %s", route.GetKind(), client.ObjectKeyFromObject(route), b.apex)
+		return terminal("%s %s of spec.httpRouteRef has no rule that sends traffic to Service %s",
+			route.GetKind(), client.ObjectKeyFromObject(route), b.apex)
 	}
 	setRules(route, out)
 	return nil

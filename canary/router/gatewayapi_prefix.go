@@ -86,12 +86,14 @@ func tooMany(rules []rule) error {
 	for _, r := range rules {
 		n := len(object.List(r, "matches"))
 		if total += n; n > maxRuleMatches {
-			return terminal("spec.service.match: makes %d matches of one rule, with those of spec.analysis.match; a route may have %d", n, maxRuleMatches)
+			return terminal("spec.service.match: makes %d matches of one rule, with those of spec.analysis.match; a route may have %d",
+				n, maxRuleMatches)
 		}
 	}
 	switch {
 	case len(rules) > maxRules:
-		return terminal("spec.service.match: makes %d rules, one for each prefix to be replaced and user to be chosen; a route may have %d", len(rules), maxRules)
+		return terminal("spec.service.match: makes %d rules, one for each prefix to be replaced and user to be chosen; a route may have %d",
+			len(rules), maxRules)
 	case total > maxMatches:
 		return terminal("spec.service.match: makes %d matches, with those of spec.analysis.match; a route may have %d", total, maxMatches)
 	}

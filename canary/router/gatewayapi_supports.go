@@ -32,7 +32,8 @@ var gatewayDuration = regexp.MustCompile(`^([0-9]{1,5}(h|m|s|ms)){1,4}$`)
 func (g gatewayAPI) checkMade(c *flaggerv1.Canary) error {
 	s := &c.Spec.Service
 	if len(s.GatewayRefs) == 0 {
-		return terminal("spec.service.gatewayRefs: provider %s needs at least one Gateway, or a route of your own in spec.httpRouteRef", g.provider)
+		return terminal("spec.service.gatewayRefs: provider %s needs at least one Gateway, or a route of your own in spec.httpRouteRef",
+			g.provider)
 	}
 	switch s.RouteKind {
 	case "", kindHTTPRoute:
@@ -91,7 +92,8 @@ func checkGRPC(s *flaggerv1.CanaryService) error {
 		{field: "corsPolicy", set: s.CorsPolicy != nil},
 	} {
 		if u.set {
-			return terminal("spec.service.%s: a GRPCRoute has no such thing; remove it, or set routeKind to HTTPRoute, which carries gRPC too", u.field)
+			return terminal("spec.service.%s: a GRPCRoute has no such thing; remove it, or set routeKind to HTTPRoute, which carries gRPC too",
+				u.field)
 		}
 	}
 	return nil

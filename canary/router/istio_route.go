@@ -116,7 +116,10 @@ func httpRoute(c *flaggerv1.Canary) (rule, error) {
 	if s.Timeout != "" {
 		out["timeout"] = s.Timeout
 	}
-	for key, part := range map[string]any{"retries": orNil(s.Retries), "corsPolicy": orNil(s.CorsPolicy), "headers": orNil(s.Headers), "rewrite": orNil(s.Rewrite)} {
+	for key, part := range map[string]any{
+		"retries": orNil(s.Retries), "corsPolicy": orNil(s.CorsPolicy), "headers": orNil(s.Headers),
+		"rewrite": orNil(s.Rewrite),
+	} {
 		if part == nil {
 			continue
 		}

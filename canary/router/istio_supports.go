@@ -63,7 +63,8 @@ func checkDurations(s *flaggerv1.CanaryService) error {
 func checkTCP(c *flaggerv1.Canary) error {
 	s := &c.Spec.Service
 	const needsHTTP = "%s: needs HTTP, and spec.service.appProtocol is tcp; remove one of the two"
-	if _, path, ok := provider.FirstSet(c, provider.OfAnalysis|provider.Rewrite|provider.Timeout|provider.Retries|provider.Headers|provider.CORSPolicy); ok {
+	if _, path, ok := provider.FirstSet(c,
+		provider.OfAnalysis|provider.Rewrite|provider.Timeout|provider.Retries|provider.Headers|provider.CORSPolicy); ok {
 		return terminal(needsHTTP, path)
 	}
 	for i := range s.Match {
@@ -110,7 +111,9 @@ func suffixed(field string, requests []flaggerv1.HTTPMatchRequest) (string, bool
 				return fmt.Sprintf("%s[%d].%s", field, i, name), true
 			}
 		}
-		for name, all := range map[string]map[string]flaggerv1.StringMatch{"headers": r.Headers, "queryParams": r.QueryParams, "withoutHeaders": r.WithoutHeaders} {
+		for name, all := range map[string]map[string]flaggerv1.StringMatch{
+			"headers": r.Headers, "queryParams": r.QueryParams, "withoutHeaders": r.WithoutHeaders,
+		} {
 			for key, m := range all {
 				if m.Suffix != "" {
 					return fmt.Sprintf("%s[%d].%s[%s]", field, i, name, key), true

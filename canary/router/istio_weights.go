@@ -51,7 +51,8 @@ func (h hosts) mirrored(r rule) bool {
 }
 
 func (h hosts) has(r rule, service string) bool {
-	return slices.ContainsFunc(object.List(r, "route"), func(to map[string]any) bool { return h.is(object.CopyMap(to, "destination"), service) })
+	return slices.ContainsFunc(object.List(r, "route"),
+		func(to map[string]any) bool { return h.is(object.CopyMap(to, "destination"), service) })
 }
 
 // sum adds up the weights of the destinations that are a Service. One that is

@@ -94,7 +94,8 @@ func (k knative) Weights(ctx context.Context, c *flaggerv1.Canary) (provider.Wei
 	}
 	percent, ok := latestPercent(live)
 	if !ok {
-		return provider.Weights{}, &NotAccepted{Why: fmt.Sprintf("knative service %s.%s: spec.traffic is not split in two", live.GetName(), live.GetNamespace())}
+		return provider.Weights{}, &NotAccepted{Why: fmt.Sprintf("knative service %s.%s: spec.traffic is not split in two",
+			live.GetName(), live.GetNamespace())}
 	}
 	if why := notRouted(live); why != "" {
 		return provider.Weights{}, &NotAccepted{Why: fmt.Sprintf("knative service %s.%s: %s", live.GetName(), live.GetNamespace(), why)}

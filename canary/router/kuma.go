@@ -87,7 +87,8 @@ func checkKuma(live *unstructured.Unstructured, c *flaggerv1.Canary) error {
 		if strings.HasPrefix(tag, fmt.Sprintf("%s_%s_svc_", apex, c.Namespace)) || kumaIdle(live, tag) {
 			continue
 		}
-		return terminal("spec.service.name: TrafficRoute %s %w: it is for %s; such names are those of the whole cluster, choose another", apex, errTaken, tag)
+		return terminal("spec.service.name: TrafficRoute %s %w: it is for %s; such names are those of the whole cluster, choose another",
+			apex, errTaken, tag)
 	}
 	return nil
 }

@@ -58,7 +58,9 @@ func allJSON[T any](items []T, err error) ([]map[string]any, error) {
 }
 
 // renderAll names the field of the first match that cannot be rendered.
-func renderAll[T any](field string, requests []flaggerv1.HTTPMatchRequest, render func(*flaggerv1.HTTPMatchRequest) (T, error)) ([]T, error) {
+func renderAll[T any](
+	field string, requests []flaggerv1.HTTPMatchRequest, render func(*flaggerv1.HTTPMatchRequest) (T, error),
+) ([]T, error) {
 	var out []T
 	for i := range requests {
 		match, err := render(&requests[i])

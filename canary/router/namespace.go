@@ -32,8 +32,10 @@ const forbidden = "which --no-cross-namespace-refs forbids"
 // confined returns a terminal error about what a canary wants of another namespace.
 func (r inNamespace) confined(c *flaggerv1.Canary) error {
 	s := &c.Spec.Service
-	if ref := c.Spec.UpstreamRef; r.provider.Honours(provider.UpstreamRef) && ref != nil && ref.Namespace != "" && ref.Namespace != c.Namespace {
-		return terminal("spec.upstreamRef.namespace: Upstream %s/%s is in another namespace, %s; copy it to %s", ref.Namespace, ref.Name, forbidden, c.Namespace)
+	if ref := c.Spec.UpstreamRef; r.provider.Honours(provider.UpstreamRef) && ref != nil && ref.Namespace != "" &&
+		ref.Namespace != c.Namespace {
+		return terminal("spec.upstreamRef.namespace: Upstream %s/%s is in another namespace, %s; copy it to %s",
+			ref.Namespace, ref.Name, forbidden, c.Namespace)
 	}
 	byGateways := r.provider.Honours(provider.Gateways) && len(s.Gateways) > 0 && !slices.Contains(s.Gateways, mesh)
 	if !r.provider.ClaimsHosts || byGateways {
@@ -41,7 +43,8 @@ func (r inNamespace) confined(c *flaggerv1.Canary) error {
 	}
 	for _, host := range s.Hosts {
 		if !ownHost(host, c.Namespace) {
-			return terminal("spec.service.hosts: %s is no host of namespace %s, and the whole mesh would come here, %s; name a Service of the namespace, or gateways without %s",
+			return terminal("spec.service.hosts: %s is no host of namespace %s, and the whole mesh would come here, "+
+				"%s; name a Service of the namespace, or gateways without %s",
 				host, c.Namespace, forbidden, mesh)
 		}
 	}

@@ -68,7 +68,8 @@ func (r inPlace) apply(ctx context.Context, c *flaggerv1.Canary, want func(annot
 		return err
 	}
 	if set.Partition() != set.Wanted() {
-		if err := unstructured.SetNestedField(wanted.Object, int64(set.Wanted()), "spec", "updateStrategy", "rollingUpdate", "partition"); err != nil {
+		if err := unstructured.SetNestedField(wanted.Object, int64(set.Wanted()),
+			"spec", "updateStrategy", "rollingUpdate", "partition"); err != nil {
 			return fmt.Errorf("writing StatefulSet %s.%s: %w", live.GetName(), live.GetNamespace(), err)
 		}
 	}
@@ -150,7 +151,8 @@ func (inPlace) Supports(c *flaggerv1.Canary) error {
 	case c.Spec.TargetRef.Kind != partition.Kind.Kind:
 		return terminal("spec.targetRef.kind: provider partition is for StatefulSets, not for a %s", c.Spec.TargetRef.Kind)
 	case a != nil && a.Iterations > 0:
-		return terminal("spec.analysis.iterations: a StatefulSet has no pods of the new revision beside the others; use stepWeight or stepWeights")
+		return terminal("spec.analysis.iterations: a StatefulSet has no pods of the new revision beside the others; " +
+			"use stepWeight or stepWeights")
 	case a != nil && a.StepWeightPromotion > 0:
 		return terminal("spec.analysis.stepWeightPromotion: the pods of a StatefulSet are promoted one after the other; remove it")
 	default:

@@ -165,7 +165,10 @@ func (s singleObject) checkCopy(o *unstructured.Unstructured, c *flaggerv1.Canar
 
 // handBack changes an object for the last time. One that does not exist, or that
 // another canary has meanwhile, needs nothing.
-func (d Deps) handBack(ctx context.Context, c *flaggerv1.Canary, o object.Ref, release func(*unstructured.Unstructured, *flaggerv1.Canary) error) error {
+func (d Deps) handBack(
+	ctx context.Context, c *flaggerv1.Canary, o object.Ref,
+	release func(*unstructured.Unstructured, *flaggerv1.Canary) error,
+) error {
 	live, err := d.read(ctx, o)
 	if apierrors.IsNotFound(err) || errors.Is(err, ErrNotInstalled) {
 		return nil

@@ -104,7 +104,8 @@ func adapterOf(target flaggerv1.LocalObjectReference) (func(*scope, snapshots) a
 	build, ok := adapters[name]
 	if !ok {
 		known := strings.Join(slices.Sorted(maps.Keys(adapters)), ", ")
-		return nil, reconcile.TerminalError(fmt.Errorf("spec.targetRef: %s of %q is not served, only %s are", target.Kind, target.APIVersion, known))
+		return nil, reconcile.TerminalError(fmt.Errorf("spec.targetRef: %s of %q is not served, only %s are",
+			target.Kind, target.APIVersion, known))
 	}
 	return build, nil
 }

@@ -111,7 +111,8 @@ func (a adoption) checkAdopter(ctx context.Context, live *corev1.Service, noted 
 	if apex, _, _ := other.ServiceNames(); other.DeletionTimestamp != nil || !other.HasService() || apex != live.Name {
 		return nil
 	}
-	return reconcile.TerminalError(fmt.Errorf("spec.service.name: service %s.%s is that of Canary %s: two cannot release the same; delete one of them",
+	return reconcile.TerminalError(fmt.Errorf("spec.service.name: service %s.%s is that of Canary %s: "+
+		"two cannot release the same; delete one of them",
 		live.Name, live.Namespace, noted.Canary))
 }
 
@@ -136,7 +137,8 @@ func (a adoption) noteOriginal(live *corev1.Service, noted *originalService, sel
 		}
 		if noted != nil {
 			o.Annotations = noted.Annotations
-			o.Ports = slices.DeleteFunc(slices.Clone(o.Ports), func(port corev1.ServicePort) bool { return slices.Contains(noted.Added, portKey(port)) })
+			o.Ports = slices.DeleteFunc(slices.Clone(o.Ports),
+				func(port corev1.ServicePort) bool { return slices.Contains(noted.Added, portKey(port)) })
 		}
 	}
 	if noted != nil {
@@ -148,7 +150,8 @@ func (a adoption) noteOriginal(live *corev1.Service, noted *originalService, sel
 // warnOfChanges says what of an adopted Service works in another way than before.
 func (a adoption) warnOfChanges(before, after *corev1.Service) {
 	if before.Spec.Type == corev1.ServiceTypeExternalName {
-		a.services.scope.warn("service %s.%s is an alias of %s: who calls it reaches that, and neither copy", before.Name, before.Namespace, before.Spec.ExternalName)
+		a.services.scope.warn("service %s.%s is an alias of %s: who calls it reaches that, and neither copy",
+			before.Name, before.Namespace, before.Spec.ExternalName)
 	}
 	for _, had := range before.Spec.Ports {
 		for _, has := range after.Spec.Ports {
@@ -156,7 +159,8 @@ func (a adoption) warnOfChanges(before, after *corev1.Service) {
 				continue
 			}
 			if a.services.ports.containerPort(had) != a.services.ports.containerPort(has) {
-				a.services.scope.warn("service %s.%s: port %d leads to %s, no longer to %s", before.Name, before.Namespace, had.Port, has.TargetPort.String(), had.TargetPort.String())
+				a.services.scope.warn("service %s.%s: port %d leads to %s, no longer to %s",
+					before.Name, before.Namespace, had.Port, has.TargetPort.String(), had.TargetPort.String())
 			}
 			if had.Name != has.Name && had.Name != "" {
 				a.services.scope.warn("service %s.%s: port %d is called %s, no longer %s", before.Name, before.Namespace, had.Port, has.Name, had.Name)

@@ -100,7 +100,8 @@ func (p podSelection) compare(ctx context.Context) (collision, error) {
 	}
 	now.alike = append(now.alike, service...)
 	if with != "" {
-		why = fmt.Sprintf("pods of %s have all labels that those of %s are selected by (%s): users would get either; give both spec.selector and the pod labels of one of them a label that the other lacks",
+		why = fmt.Sprintf("pods of %s have all labels that those of %s are selected by (%s): users would get either; "+
+			"give both spec.selector and the pod labels of one of them a label that the other lacks",
 			with, title(p.target), labels.FormatLabels(p.names.own))
 	}
 	found := collision{why: why}
@@ -139,7 +140,8 @@ func (p podSelection) otherService(ctx context.Context) (found []object.Ref, why
 			continue
 		}
 		found = append(found, p.scope.object(serviceKind, svc.Name))
-		why = fmt.Sprintf("pods of %s would have all labels that Service %s.%s of Canary %s selects by (%s): its users would get them, too; give both spec.selector and the pod labels of one of the two targets a label that the other lacks",
+		why = fmt.Sprintf("pods of %s would have all labels that Service %s.%s of Canary %s selects by (%s): "+
+			"its users would get them, too; give both spec.selector and the pod labels of one of the two targets a label that the other lacks",
 			p.scope.primaryName(), svc.Name, svc.Namespace, whose, labels.FormatLabels(svc.Spec.Selector))
 	}
 	return found, why, nil
@@ -175,8 +177,11 @@ func (p podSelection) otherPod(ctx context.Context) (collision, error) {
 		if ended || owner == nil || wasCompared(pod, owner) {
 			continue
 		}
-		return collision{passing: true, why: fmt.Sprintf("pod %s.%s of %s %s has all labels that those of %s are selected by (%s), and users would get it; give it other labels",
-			pod.Name, pod.Namespace, owner.Kind, owner.Name, title(p.target), labels.FormatLabels(p.names.own))}, nil
+		return collision{
+			passing: true,
+			why: fmt.Sprintf("pod %s.%s of %s %s has all labels that those of %s are selected by (%s), and users would get it; give it other labels",
+				pod.Name, pod.Namespace, owner.Kind, owner.Name, title(p.target), labels.FormatLabels(p.names.own)),
+		}, nil
 	}
 	return collision{}, nil
 }

@@ -59,7 +59,8 @@ func (c configs) read(ctx context.Context, podSpec map[string]any) (keys []strin
 	}
 	keys = slices.Sorted(maps.Keys(byKey))
 	if len(keys) > maxConfigs {
-		return keys, nil, reconcile.TerminalError(fmt.Errorf("spec.targetRef: pods of %s.%s read %d ConfigMaps and Secrets, more than %d: put several into one",
+		return keys, nil, reconcile.TerminalError(fmt.Errorf("spec.targetRef: pods of %s.%s read %d ConfigMaps "+
+			"and Secrets, more than %d: put several into one",
 			c.scope.targetName(), c.scope.canary.Namespace, len(keys), maxConfigs))
 	}
 	total := 0
@@ -151,7 +152,8 @@ func (c configs) checkSize(bytes int) error {
 	if bytes <= c.maxBytes {
 		return nil
 	}
-	return reconcile.TerminalError(fmt.Errorf("spec.targetRef: ConfigMaps and Secrets that pods of %s.%s read have more than %d bytes in all: annotate those that need no copy %s: disabled",
+	return reconcile.TerminalError(fmt.Errorf("spec.targetRef: ConfigMaps and Secrets that pods of %s.%s read "+
+		"have more than %d bytes in all: annotate those that need no copy %s: disabled",
 		c.scope.targetName(), c.scope.canary.Namespace, c.maxBytes, optOut))
 }
 
@@ -224,7 +226,8 @@ func (c configs) checkPlace(existing *unstructured.Unstructured, config Config) 
 	if err != nil {
 		return err
 	}
-	return c.scope.checkPlace(existing, func() bool { return has.Checksum == config.Checksum && has.Content["type"] == config.Content["type"] })
+	return c.scope.checkPlace(existing,
+		func() bool { return has.Checksum == config.Checksum && has.Content["type"] == config.Content["type"] })
 }
 
 // flaggerNames are those that Flagger gives to the copies, shared or not.

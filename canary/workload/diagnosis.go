@@ -47,7 +47,9 @@ func podsWith(ctx context.Context, s *scope, labels map[string]string, opts ...c
 // diagnose says which pod keeps a workload from becoming ready, and why, if there is
 // one that will not recover by itself: long before a deadline would. Pods of older
 // revisions are on their way out. If there is none, there may be no pods at all.
-func (d diagnosis) diagnose(ctx context.Context, w canary.Workload, of *unstructured.Unstructured, labels map[string]string) (canary.Workload, error) {
+func (d diagnosis) diagnose(
+	ctx context.Context, w canary.Workload, of *unstructured.Unstructured, labels map[string]string,
+) (canary.Workload, error) {
 	pods, err := podsWith(ctx, d.scope, labels, client.Limit(maxDiagnosed))
 	if err != nil {
 		return w, err
@@ -57,7 +59,9 @@ func (d diagnosis) diagnose(ctx context.Context, w canary.Workload, of *unstruct
 
 // explain adds to what a workload lacks why its pods do not work, by their status or by
 // events.
-func (d diagnosis) explain(ctx context.Context, w canary.Workload, of *unstructured.Unstructured, pods []corev1.Pod) (canary.Workload, error) {
+func (d diagnosis) explain(
+	ctx context.Context, w canary.Workload, of *unstructured.Unstructured, pods []corev1.Pod,
+) (canary.Workload, error) {
 	if w.Ready {
 		return w, nil
 	}

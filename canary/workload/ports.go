@@ -41,7 +41,9 @@ func byPort(ports []corev1.ServicePort) []corev1.ServicePort {
 // main is the port that the canary names.
 func (p ports) main() corev1.ServicePort {
 	s := p.spec
-	main := corev1.ServicePort{Name: cmp.Or(s.PortName, "http"), Protocol: corev1.ProtocolTCP, Port: s.Port, TargetPort: intstr.FromInt32(s.Port)}
+	main := corev1.ServicePort{
+		Name: cmp.Or(s.PortName, "http"), Protocol: corev1.ProtocolTCP, Port: s.Port, TargetPort: intstr.FromInt32(s.Port),
+	}
 	if s.TargetPort != (intstr.IntOrString{}) {
 		main.TargetPort = s.TargetPort
 	}

@@ -156,7 +156,8 @@ func (s *scope) checkOwner(object client.Object, field string) error {
 		return fmt.Errorf("%s %s.%s belongs to an earlier Canary of this name, and is about to go with it",
 			kindOf(object), object.GetName(), object.GetNamespace())
 	}
-	return reconcile.TerminalError(fmt.Errorf("%s: %s %s.%s belongs to Canary %s: two cannot release the same; delete one of them, or this object if that Canary has another target by now",
+	return reconcile.TerminalError(fmt.Errorf("%s: %s %s.%s belongs to Canary %s: two cannot release the same; "+
+		"delete one of them, or this object if that Canary has another target by now",
 		field, kindOf(object), object.GetName(), object.GetNamespace(), owner.Name))
 }
 
@@ -182,7 +183,8 @@ func (s *scope) checkPlace(object client.Object, isCopy func() bool) error {
 	case owner != nil:
 		whose = fmt.Sprintf("belongs to %s %s", owner.Kind, owner.Name)
 	}
-	return fmt.Errorf("%s %s.%s is in the place of a copy and %s: it %w", kindOf(object), object.GetName(), object.GetNamespace(), whose, ErrTaken)
+	return fmt.Errorf("%s %s.%s is in the place of a copy and %s: it %w",
+		kindOf(object), object.GetName(), object.GetNamespace(), whose, ErrTaken)
 }
 
 // never is for places where no object counts as a copy.

@@ -53,9 +53,11 @@ func TestAPrimaryThatAnotherCanarysUsersWouldGet(t *testing.T) {
 			want: "Service worker-primary.test of Canary worker", wantStuck: true,
 		},
 		"not by that of its canary, which has no users yet": {service: ofCanary(selecting("worker-canary", set{"app": "shop"}), "worker")},
-		"not by one of other pods":                          {service: ofCanary(selecting("worker-primary", set{"app": "shop-primary", "component": "worker"}), "worker")},
-		"not by one of nobody's canary":                     {service: selecting("all", set{"app": "shop-primary"})},
-		"not by its own":                                    {service: mine},
+		"not by one of other pods": {
+			service: ofCanary(selecting("worker-primary", set{"app": "shop-primary", "component": "worker"}), "worker"),
+		},
+		"not by one of nobody's canary": {service: selecting("all", set{"app": "shop-primary"})},
+		"not by its own":                {service: mine},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newFixture(t, shop("podinfo", web, web), tc.service)
@@ -104,9 +106,11 @@ func TestPodsOfOthersThatHaveTheLabelsOfTheTarget(t *testing.T) {
 			pod: pod("apps.kruise.io/v1beta1", "StatefulSet", "db", nil), want: "pod one.test of StatefulSet db",
 		},
 		"a Deployment's, which is compared by its template": {pod: pod("apps/v1", "ReplicaSet", "podinfo-5d4", hashed)},
-		"a Job's that has ended":                            {pod: pod("batch/v1", "Job", "migrate", func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded })},
-		"a Job's with labels of its own":                    {pod: pod("batch/v1", "Job", "migrate", func(p *corev1.Pod) { p.Labels["app"] = "migrate" })},
-		"nobody's":                                          {pod: pod("", "", "", func(p *corev1.Pod) { p.OwnerReferences = nil })},
+		"a Job's that has ended": {
+			pod: pod("batch/v1", "Job", "migrate", func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }),
+		},
+		"a Job's with labels of its own": {pod: pod("batch/v1", "Job", "migrate", func(p *corev1.Pod) { p.Labels["app"] = "migrate" })},
+		"nobody's":                       {pod: pod("", "", "", func(p *corev1.Pod) { p.OwnerReferences = nil })},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newFixture(t, shop("podinfo", set{"app": "shop"}, set{"app": "shop"}), tc.pod)
@@ -119,7 +123,8 @@ func TestPodsOfOthersThatHaveTheLabelsOfTheTarget(t *testing.T) {
 				}
 			case tc.want == "" && err != nil:
 				t.Error(err)
-			case tc.want != "" && (!errors.Is(err, ErrShared) || errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), tc.want)):
+			case tc.want != "" && (!errors.Is(err, ErrShared) ||
+				errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), tc.want)):
 				t.Errorf("got %v", err)
 			}
 			if tc.want == "" {
@@ -139,8 +144,10 @@ func TestAStatefulSetWhosePodsShareALabel(t *testing.T) {
 		apex *corev1.Service // nil is that it is made
 		want string
 	}{
-		"by the Service that is made": {want: "pods of deployment exporter.test have all labels that those of statefulset podinfo.test are selected by (app=podinfo)"},
-		"not by a Service of theirs":  {apex: selecting("podinfo", set{"app": "podinfo", "role": "db"})},
+		"by the Service that is made": {
+			want: "pods of deployment exporter.test have all labels that those of statefulset podinfo.test are selected by (app=podinfo)",
+		},
+		"not by a Service of theirs": {apex: selecting("podinfo", set{"app": "podinfo", "role": "db"})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := database(t, "ccc", nil)
@@ -169,8 +176,14 @@ func TestWhatACanaryMadeIsNoTarget(t *testing.T) {
 		target client.Object
 		want   string
 	}{
-		"another's primary": {"Deployment", ofCanary(shop("podinfo", set{"app": "a"}, set{"app": "a"}), "web"), "deployment podinfo.test was made by Canary web"},
-		"its own":           {"Deployment", ofCanary(shop("podinfo", set{"app": "a"}, set{"app": "a"}), "podinfo"), "deployment podinfo.test was made by Canary podinfo"},
+		"another's primary": {
+			"Deployment", ofCanary(shop("podinfo", set{"app": "a"}, set{"app": "a"}), "web"),
+			"deployment podinfo.test was made by Canary web",
+		},
+		"its own": {
+			"Deployment", ofCanary(shop("podinfo", set{"app": "a"}, set{"app": "a"}), "podinfo"),
+			"deployment podinfo.test was made by Canary podinfo",
+		},
 		"another's Service": {"Service", ofCanary(selecting("podinfo", set{"app": "a"}), "web"), "service podinfo.test was made by Canary web"},
 	} {
 		t.Run(name, func(t *testing.T) {

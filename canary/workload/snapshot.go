@@ -152,7 +152,8 @@ func (k snapshots) load(ctx context.Context, digest string) (*Revision, error) {
 		return nil, fmt.Errorf("reading snapshot of revision %s: %w", digest, err)
 	}
 	if !k.isOfTarget(kept) {
-		return nil, fmt.Errorf("snapshot %s is of %s, not of %s", key, kept.Annotations[targetAnnotation], k.scope.canary.Spec.TargetRef.Identity())
+		return nil, fmt.Errorf("snapshot %s is of %s, not of %s",
+			key, kept.Annotations[targetAnnotation], k.scope.canary.Spec.TargetRef.Identity())
 	}
 	r, err := decode(kept.Data.Raw)
 	if err != nil {

@@ -89,9 +89,11 @@ func (s *statefulSet) check() error {
 	case s.scope.deleted():
 		return nil
 	case strategy != "" && strategy != appsv1.RollingUpdateStatefulSetStrategyType:
-		return reconcile.TerminalError(fmt.Errorf("%s spec.updateStrategy.type must be RollingUpdate, not %s: others have no partition", title(s.live), strategy))
+		return reconcile.TerminalError(fmt.Errorf("%s spec.updateStrategy.type must be RollingUpdate, not %s: others have no partition",
+			title(s.live), strategy))
 	case s.set.Pods() < 2:
-		return reconcile.TerminalError(fmt.Errorf("%s spec.replicas must be at least 2, not %d: while one pod tries a revision another has to keep the old one",
+		return reconcile.TerminalError(fmt.Errorf("%s spec.replicas must be at least 2, not %d: while one pod "+
+			"tries a revision another has to keep the old one",
 			title(s.live), s.set.Pods()))
 	default:
 		return nil
@@ -218,7 +220,8 @@ func missingPods(w canary.Workload, have int32, p patience) string {
 	case have > w.Replicas:
 		return fmt.Sprintf("waiting for rollout to finish: %d pods are pending termination", have-w.Replicas)
 	case w.Replicas > 0 && w.Available < p.needed(w.Replicas):
-		return fmt.Sprintf("waiting for rollout to finish: %d of %d (readyThreshold %d%%) pods are available", w.Available, p.needed(w.Replicas), p.threshold)
+		return fmt.Sprintf("waiting for rollout to finish: %d of %d (readyThreshold %d%%) pods are available",
+			w.Available, p.needed(w.Replicas), p.threshold)
 	default:
 		return ""
 	}

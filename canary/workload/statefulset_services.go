@@ -22,10 +22,12 @@ func (s *statefulSet) ensureServices(ctx context.Context) error {
 	}
 	_, primary, own := s.scope.canary.ServiceNames()
 	spec := &s.scope.canary.Spec.Service
-	if err := servicesOf(s.scope, s.seen).ensure(ctx, service{name: own, selector: s.selecting(s.set.Status.UpdateRevision), metadata: spec.Canary}); err != nil {
+	if err := servicesOf(s.scope, s.seen).ensure(ctx,
+		service{name: own, selector: s.selecting(s.set.Status.UpdateRevision), metadata: spec.Canary}); err != nil {
 		return err
 	}
-	return servicesOf(s.scope, s.seen).ensure(ctx, service{name: primary, selector: s.selecting(s.set.Status.CurrentRevision), metadata: spec.Primary})
+	return servicesOf(s.scope, s.seen).ensure(ctx,
+		service{name: primary, selector: s.selecting(s.set.Status.CurrentRevision), metadata: spec.Primary})
 }
 
 func (s *statefulSet) selecting(revision string) map[string]string {

@@ -199,7 +199,9 @@ func (t *twoCopies) observePrimary(ctx context.Context) error {
 }
 
 // diagnosed completes what is seen of a copy by what keeps its pods from serving.
-func (t *twoCopies) diagnosed(ctx context.Context, w canary.Workload, of *unstructured.Unstructured, labels map[string]string) (canary.Workload, error) {
+func (t *twoCopies) diagnosed(
+	ctx context.Context, w canary.Workload, of *unstructured.Unstructured, labels map[string]string,
+) (canary.Workload, error) {
 	if w.Ready || w.Replicas == 0 || t.seen.names.label == "" {
 		return w, nil
 	}
@@ -298,9 +300,11 @@ func (t *twoCopies) scale(ctx context.Context, pods int32) error {
 
 // objects implements [adapter].
 func (t *twoCopies) objects() []object.Ref {
-	objects := append(t.scope.services(), t.scope.object(t.kind.GroupVersionKind, t.scope.targetName()), t.scope.object(t.kind.GroupVersionKind, t.scope.primaryName()))
+	objects := append(t.scope.services(), t.scope.object(t.kind.GroupVersionKind, t.scope.targetName()),
+		t.scope.object(t.kind.GroupVersionKind, t.scope.primaryName()))
 	if a, err := autoscalerOf(t.scope); a != nil && err == nil {
-		objects = append(objects, t.scope.object(a.kind.GroupVersionKind, a.name()), t.scope.object(a.kind.GroupVersionKind, a.name()+primarySuffix))
+		objects = append(objects, t.scope.object(a.kind.GroupVersionKind, a.name()),
+			t.scope.object(a.kind.GroupVersionKind, a.name()+primarySuffix))
 	}
 	return append(objects, t.scope.entry.selected.alike...)
 }

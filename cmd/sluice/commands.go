@@ -30,7 +30,8 @@ func newRoot(name string) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(app.Command(version), newGet(), newExplain(), newResume(), newCreate(), canary.Command(version), pipeline.Command(version), judge.Command(),
+	cmd.AddCommand(app.Command(version), newGet(), newExplain(), newResume(),
+		newCreate(), canary.Command(version), pipeline.Command(version), judge.Command(),
 		update.Command(), newVersion())
 	return cmd
 }

@@ -64,7 +64,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		return reconciler.Requests(ctx, r.Client, &sluicev1.FreezeList{}, reconciler.Any[*sluicev1.Freeze])
 	})
 	byNamespace := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []reconcile.Request {
-		return reconciler.Requests(ctx, r.Client, &sluicev1.FreezeList{}, func(f *sluicev1.Freeze) bool { return f.Spec.NamespaceSelector != nil })
+		return reconciler.Requests(ctx, r.Client, &sluicev1.FreezeList{},
+			func(f *sluicev1.Freeze) bool { return f.Spec.NamespaceSelector != nil })
 	})
 	relabelled := builder.WithPredicates(predicate.LabelChangedPredicate{})
 	return reconciler.Setup(mgr, kind, r, opts,

@@ -373,7 +373,8 @@ func TestFailures(t *testing.T) {
 					})
 				})
 			},
-			reason: sourcev1.AuthenticationFailedReason, says: "failed to checkout and determine revision: ", condition: sourcev1.FetchFailedCondition,
+			reason: sourcev1.AuthenticationFailedReason,
+			says:   "failed to checkout and determine revision: ", condition: sourcev1.FetchFailedCondition,
 		},
 		"a range that is none": {
 			spoil:  func(f *fixture) { f.obj.Spec.Reference.SemVer = "one" },

@@ -130,9 +130,11 @@ func withoutTags(p *imagev1.ImagePolicy, repo *imagev1.ImageRepository, target s
 		return reconciler.Result{Reason: ready.Reason, Message: ready.Message, After: interval(p)}, nil
 	}
 	state := "was not scanned yet"
-	if repo.Spec.Suspend {
+	ready := apimeta.FindStatusCondition(repo.Status.Conditions, meta.ReadyCondition)
+	switch {
+	case repo.Spec.Suspend:
 		state = "is suspended"
-	} else if ready := apimeta.FindStatusCondition(repo.Status.Conditions, meta.ReadyCondition); ready != nil && ready.Status == metav1.ConditionFalse {
+	case ready != nil && ready.Status == metav1.ConditionFalse:
 		state = "is not ready: " + ready.Message
 	}
 	return reconciler.Result{}, reconciler.Pending( // a failed scan is told of the ImageRepository

@@ -33,7 +33,8 @@ func (r *Reconciler) repository(ctx context.Context, p *imagev1.ImagePolicy) (*i
 	key := repositoryKey(p)
 	foreign := key.Namespace != p.Namespace
 	if foreign && r.NoCrossNamespaceRefs {
-		return nil, reconcile.TerminalError(fmt.Errorf("%w: cannot access 'ImageRepository/%s', cross-namespace references have been blocked", errAccessDenied, key))
+		return nil, reconcile.TerminalError(fmt.Errorf("%w: cannot access 'ImageRepository/%s', cross-namespace references have been blocked",
+			errAccessDenied, key))
 	}
 	repo := &imagev1.ImageRepository{}
 	err := r.Client.Get(ctx, key, repo)

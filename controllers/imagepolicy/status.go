@@ -33,7 +33,8 @@ func interrupted(in *inputs, out *outcome, requested bool) reconciler.Result {
 	case awaitingRegistry:
 		result.Message = fmt.Sprintf("waiting for %s to answer", in.target.Repository.RegistryStr())
 	default:
-		result.Message = fmt.Sprintf("looking at the candidates of %s: %d were dropped, %d are left", in.repo.Spec.Image, len(out.checked), out.unchecked())
+		result.Message = fmt.Sprintf("looking at the candidates of %s: %d were dropped, %d are left",
+			in.repo.Spec.Image, len(out.checked), out.unchecked())
 	}
 	return result
 }

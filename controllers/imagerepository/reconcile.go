@@ -64,7 +64,9 @@ func (r *Reconciler) validTarget(repo *imagev1.ImageRepository) (scan.Target, er
 	return target, r.Registry.CheckAddress(target.Repository)
 }
 
-func (r *Reconciler) scan(ctx context.Context, repo *imagev1.ImageRepository, target scan.Target, within time.Duration) (*scan.Snapshot, error) {
+func (r *Reconciler) scan(
+	ctx context.Context, repo *imagev1.ImageRepository, target scan.Target, within time.Duration,
+) (*scan.Snapshot, error) {
 	access, err := r.Registry.Access(ctx, r.Secrets, scan.RegistrySpec(repo))
 	if err != nil {
 		return nil, err
@@ -130,7 +132,8 @@ func (r *Reconciler) retry(repo *imagev1.ImageRepository, target scan.Target, er
 	case errors.Is(err, scan.ErrBudget):
 		most := r.Scanner.MaxTags(target)
 		reconciler.RemoveCondition(repo, imagev1.ScanBudgetCondition)
-		return reconciler.Waiting(fmt.Errorf("%w; nothing of it is used: set spec.maxTags higher than %d, or remove old tags from the registry", failure, most),
+		return reconciler.Waiting(fmt.Errorf("%w; nothing of it is used: set spec.maxTags higher than %d, or remove old tags from the registry",
+			failure, most),
 			repo.Spec.Interval.Duration)
 	case errors.Is(err, identity.ErrRefused), errors.Is(err, scan.ErrInvalidExclusion):
 		return reconcile.TerminalError(failure)
@@ -176,7 +179,10 @@ func (r *Reconciler) recordBudget(repo *imagev1.ImageRepository, target scan.Tar
 	}
 	reconciler.SetCondition(repo, r.Clock.Now(), metav1.Condition{
 		Type: imagev1.ScanBudgetCondition, Status: metav1.ConditionTrue, Reason: imagev1.ScanBudgetNearlyUsedReason,
-		Message: fmt.Sprintf("a scan lists %d of at most %d tags, and fails beyond that: set spec.maxTags higher, or remove old tags from the registry", listed, most),
+		Message: fmt.Sprintf(
+			"a scan lists %d of at most %d tags, and fails beyond that: set spec.maxTags higher, or remove old tags from the registry",
+			listed, most,
+		),
 	})
 }
 

@@ -92,7 +92,9 @@ func (r *Reconciler) observe(ctx context.Context, a *imagev1.ImageUpdateAutomati
 // commitMessage prepares the template. A trial on a commit without changes finds
 // most uses of removed fields, and most templates that never end, before there is
 // anything to commit.
-func commitMessage(ctx context.Context, a *imagev1.ImageUpdateAutomation) (func(context.Context, writeback.Changed) (string, error), error) {
+func commitMessage(
+	ctx context.Context, a *imagev1.ImageUpdateAutomation,
+) (func(context.Context, writeback.Changed) (string, error), error) {
 	spec := a.Spec.GitSpec.Commit
 	message, err := writeback.ParseMessage(spec.MessageTemplate)
 	if err != nil {

@@ -105,7 +105,8 @@ func decideProposal(seen proposalSeen) proposalStep {
 	}
 	if seen.pr != nil && !seen.byUs {
 		if seen.pr.State == forge.Open {
-			d.step.notOurs = fmt.Sprintf("pull request #%d of branch '%s' was opened by %s: it is theirs; close it, or set another spec.git.push.branch",
+			d.step.notOurs = fmt.Sprintf("pull request #%d of branch '%s' was opened by %s: it is theirs; close it, "+
+				"or set another spec.git.push.branch",
 				seen.pr.Number, seen.branch, orSomebody(seen.pr.Author))
 			return d.step
 		}
@@ -197,7 +198,10 @@ func (d *proposalDecider) closed() {
 	}
 	ended := seen.pr != nil && seen.pr.HeadSHA == seen.tip || status != nil && status.Head == seen.tip
 	if seen.tip != "" && !seen.ours && !ended {
-		d.step.notOurs = fmt.Sprintf("branch '%s' has commits of somebody else, and no pull request of ours: delete it, or set another spec.git.push.branch", seen.branch)
+		d.step.notOurs = fmt.Sprintf(
+			"branch '%s' has commits of somebody else, and no pull request of ours: delete it, or set another spec.git.push.branch",
+			seen.branch,
+		)
 		return
 	}
 	d.step.do, d.step.soon = openProposal, true

@@ -32,7 +32,10 @@ func proposing(changes ...func(*proposalSeen)) proposalSeen {
 // pull is pull request 3, of ours, for the content "two".
 func pull(state forge.State, changes ...func(*forge.PullRequest)) func(*proposalSeen) {
 	return func(seen *proposalSeen) {
-		seen.pr = &forge.PullRequest{Number: 3, State: state, Author: "robot", HeadSHA: ourHead, Base: "main", Branch: "updates", Mergeable: forge.Yes}
+		seen.pr = &forge.PullRequest{
+			Number: 3, State: state, Author: "robot", HeadSHA: ourHead, Base: "main", Branch: "updates",
+			Mergeable: forge.Yes,
+		}
 		seen.tip, seen.byUs, seen.ours = ourHead, true, true
 		seen.status = &imagev1.PullRequestStatus{
 			Number: 3, State: imagev1.PullRequestOpen, Base: "main", Branch: "updates", Head: ourHead, Digest: "two", TextDigest: "text",
@@ -96,56 +99,74 @@ func TestWhatBecomesOfAPullRequest(t *testing.T) {
 
 		"an open one that proposes it waits for a person": {
 			seen: proposing(pull(forge.Open)), waitsFor: "a person to merge it", state: imagev1.PullRequestOpen},
-		"other content updates it in place": {seen: proposing(pull(forge.Open), wants("three")), want: updateProposal, state: imagev1.PullRequestOpen},
+		"other content updates it in place": {
+			seen: proposing(pull(forge.Open), wants("three")), want: updateProposal, state: imagev1.PullRequestOpen,
+		},
 		"a text that is to be another one is written": {
 			seen: proposing(pull(forge.Open), func(s *proposalSeen) { s.text = "new" }), want: rewriteProposal, state: imagev1.PullRequestOpen},
-		"one in conflict is made anew": {seen: proposing(pull(forge.Open, blocked(forge.ByConflict))), want: updateProposal, state: imagev1.PullRequestOpen},
+		"one in conflict is made anew": {
+			seen: proposing(pull(forge.Open, blocked(forge.ByConflict))), want: updateProposal,
+			state: imagev1.PullRequestOpen,
+		},
 		"one behind its base is made anew where that is demanded": {
-			seen: proposing(pull(forge.Open, blocked(forge.ByBehind)), func(s *proposalSeen) { s.rules.UpToDate = true }), want: updateProposal, state: imagev1.PullRequestOpen},
+			seen: proposing(pull(forge.Open, blocked(forge.ByBehind)), func(s *proposalSeen) { s.rules.UpToDate = true }),
+			want: updateProposal, state: imagev1.PullRequestOpen},
 		"one behind its base is as good as any elsewhere": {
 			seen: proposing(pull(forge.Open, blocked(forge.ByBehind))), waitsFor: "a person", state: imagev1.PullRequestOpen},
 		"one whose branch was deleted is pushed again": {
-			seen: proposing(pull(forge.Open), func(s *proposalSeen) { s.tip, s.ours = "", false }), want: updateProposal, state: imagev1.PullRequestOpen},
+			seen: proposing(pull(forge.Open), func(s *proposalSeen) { s.tip, s.ours = "", false }),
+			want: updateProposal, state: imagev1.PullRequestOpen},
 		"one whose head the forge does not see yet is looked at again": {
-			seen: proposing(pull(forge.Open), func(s *proposalSeen) { s.tip, s.same = theirHead, true }), waitsFor: "the forge to see the head", state: imagev1.PullRequestOpen},
+			seen:     proposing(pull(forge.Open), func(s *proposalSeen) { s.tip, s.same = theirHead, true }),
+			waitsFor: "the forge to see the head", state: imagev1.PullRequestOpen},
 
 		"an approved one keeps what it proposes": {
-			seen: proposing(pull(forge.Open, approved), wants("three")), frozen: "it is approved", waitsFor: "a person", state: imagev1.PullRequestOpen},
+			seen:   proposing(pull(forge.Open, approved), wants("three")),
+			frozen: "it is approved", waitsFor: "a person", state: imagev1.PullRequestOpen},
 		"a kept one keeps what it proposes": {
-			seen: proposing(pull(forge.Open, labelled(forge.KeepLabel)), wants("three")), frozen: "it has the label sluice/keep", waitsFor: "a person", state: imagev1.PullRequestOpen},
+			seen:   proposing(pull(forge.Open, labelled(forge.KeepLabel)), wants("three")),
+			frozen: "it has the label sluice/keep", waitsFor: "a person", state: imagev1.PullRequestOpen},
 		"a queued one is not touched": {
-			seen: proposing(pull(forge.Open, func(pr *forge.PullRequest) { pr.Queued = true }), wants("three")), waitsFor: "the merge queue", state: imagev1.PullRequestOpen},
+			seen:     proposing(pull(forge.Open, func(pr *forge.PullRequest) { pr.Queued = true }), wants("three")),
+			waitsFor: "the merge queue", state: imagev1.PullRequestOpen},
 		"an approved one whose head only says that it is ours is made anew": {
-			seen: proposing(pull(forge.Open, approved), committedTo, func(s *proposalSeen) { s.ours = true }), want: updateProposal, state: imagev1.PullRequestOpen},
+			seen: proposing(pull(forge.Open, approved), committedTo, func(s *proposalSeen) { s.ours = true }),
+			want: updateProposal, state: imagev1.PullRequestOpen},
 
 		"somebody's commit is commented on": {
-			seen: proposing(pull(forge.Open), committedTo, wants("three")), want: leaveProposal, waitsFor: "somebody else", state: imagev1.PullRequestOpen},
+			seen: proposing(pull(forge.Open), committedTo, wants("three")),
+			want: leaveProposal, waitsFor: "somebody else", state: imagev1.PullRequestOpen},
 		"somebody's commit is commented on once": {
 			seen:     proposing(pull(forge.Open), committedTo, func(s *proposalSeen) { s.status.LeftAlone = theirHead }),
 			waitsFor: "somebody else", state: imagev1.PullRequestOpen},
 		"a label hands it back": {
 			seen: proposing(pull(forge.Open, labelled(forge.RetryLabel)), committedTo), want: updateProposal, state: imagev1.PullRequestOpen},
 		"somebody's commit is not closed with it": {
-			seen: proposing(pull(forge.Open), committedTo, wants("")), want: leaveProposal, waitsFor: "somebody else", state: imagev1.PullRequestOpen},
+			seen: proposing(pull(forge.Open), committedTo, wants("")),
+			want: leaveProposal, waitsFor: "somebody else", state: imagev1.PullRequestOpen},
 		"somebody's commit is not merged": {
 			seen: proposing(pull(forge.Open), committedTo, merging(imagev1.AutoMergeSelf, forge.CheckSuccess, "")), want: leaveProposal,
 			waitsFor: "somebody else", state: imagev1.PullRequestOpen},
 
 		"nothing left to propose closes it": {seen: proposing(pull(forge.Open), wants("")), want: closeProposal, state: imagev1.PullRequestOpen},
 		"policies that are not ready close nothing": {
-			seen: proposing(pull(forge.Open), wants(""), func(s *proposalSeen) { s.unsettled = true }), waitsFor: "policies that are not ready", state: imagev1.PullRequestOpen},
+			seen:     proposing(pull(forge.Open), wants(""), func(s *proposalSeen) { s.unsettled = true }),
+			waitsFor: "policies that are not ready", state: imagev1.PullRequestOpen},
 
 		"one that a person closed is not opened again": {
-			seen: proposing(pull(forge.Closed, closedBy("alice"))), waitsFor: "alice closed #3", declined: []string{"two"}, state: imagev1.PullRequestClosed},
+			seen:     proposing(pull(forge.Closed, closedBy("alice"))),
+			waitsFor: "alice closed #3", declined: []string{"two"}, state: imagev1.PullRequestClosed},
 		"one that somebody unknown closed is not either": {
 			seen: proposing(pull(forge.Closed)), waitsFor: "somebody closed #3", declined: []string{"two"}, state: imagev1.PullRequestClosed},
 		"what was declined stays declined": {
 			seen:     proposing(pull(forge.Closed, closedBy("alice")), known(imagev1.PullRequestClosed), declinedBefore),
 			waitsFor: "alice closed #3", declined: []string{"two"}, state: imagev1.PullRequestClosed},
 		"the next content is proposed": {
-			seen: proposing(pull(forge.Closed, closedBy("alice")), wants("three")), want: openProposal, declined: []string{"two"}, state: imagev1.PullRequestClosed},
+			seen: proposing(pull(forge.Closed, closedBy("alice")), wants("three")),
+			want: openProposal, declined: []string{"two"}, state: imagev1.PullRequestClosed},
 		"one that we closed was declined by nobody": {
-			seen: proposing(pull(forge.Closed, closedBy("robot")), func(s *proposalSeen) { s.closedByUs = true }), want: openProposal, state: imagev1.PullRequestClosed},
+			seen: proposing(pull(forge.Closed, closedBy("robot")), func(s *proposalSeen) { s.closedByUs = true }),
+			want: openProposal, state: imagev1.PullRequestClosed},
 		"reopening it ends that": {
 			seen:     proposing(pull(forge.Open), known(imagev1.PullRequestClosed), declinedBefore),
 			waitsFor: "a person to merge it", state: imagev1.PullRequestOpen},
@@ -165,37 +186,45 @@ func TestWhatBecomesOfAPullRequest(t *testing.T) {
 			seen: proposing(pull(forge.Merged), wants("three"), committedTo), want: openProposal, state: imagev1.PullRequestMerged},
 
 		"an open one of somebody else is theirs": {
-			seen:    proposing(pull(forge.Open, func(pr *forge.PullRequest) { pr.Author = "mallory" }), func(s *proposalSeen) { s.byUs, s.status = false, nil }),
+			seen: proposing(pull(forge.Open, func(pr *forge.PullRequest) { pr.Author = "mallory" }),
+				func(s *proposalSeen) { s.byUs, s.status = false, nil }),
 			notOurs: "pull request #3 of branch 'updates' was opened by mallory"},
 		"a closed one of somebody else says nothing": {
 			seen: proposing(pull(forge.Closed, closedBy("alice")), func(s *proposalSeen) { s.byUs, s.status = false, nil }), want: openProposal},
 		"one of ours is found again after a loss of the status": {
-			seen: proposing(pull(forge.Open), func(s *proposalSeen) { s.status, s.same = nil, true }), want: updateProposal, state: imagev1.PullRequestOpen},
+			seen: proposing(pull(forge.Open), func(s *proposalSeen) { s.status, s.same = nil, true }),
+			want: updateProposal, state: imagev1.PullRequestOpen},
 
 		"one that is complete is merged by us": {
-			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergeSelf, forge.CheckSuccess, "")), want: mergeProposal, state: imagev1.PullRequestOpen},
+			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergeSelf, forge.CheckSuccess, "")),
+			want: mergeProposal, state: imagev1.PullRequestOpen},
 		"one that is approved is merged although there is something newer": {
 			seen: proposing(pull(forge.Open, approved), wants("three"), merging(imagev1.AutoMergeSelf, forge.CheckSuccess, "")),
 			want: mergeProposal, frozen: "it is approved", state: imagev1.PullRequestOpen},
 		"one that is complete is queued where there is a queue": {
-			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergeSelf, forge.CheckSuccess, ""), func(s *proposalSeen) { s.rules.Queue = true }),
+			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergeSelf, forge.CheckSuccess, ""),
+				func(s *proposalSeen) { s.rules.Queue = true }),
 			want: enqueueProposal, state: imagev1.PullRequestOpen},
 		"one whose checks run waits for them": {
 			seen:     proposing(pull(forge.Open), merging(imagev1.AutoMergeSelf, forge.CheckPending, "check build is running")),
 			waitsFor: "check build is running", state: imagev1.PullRequestOpen},
 		"a draft waits for a person": {
-			seen:     proposing(pull(forge.Open, func(pr *forge.PullRequest) { pr.Draft = true }), merging(imagev1.AutoMergeSelf, forge.CheckSuccess, "")),
+			seen: proposing(pull(forge.Open, func(pr *forge.PullRequest) { pr.Draft = true }),
+				merging(imagev1.AutoMergeSelf, forge.CheckSuccess, "")),
 			waitsFor: "a person to mark it as ready", state: imagev1.PullRequestOpen},
 		"the forge is asked to merge by itself": {
 			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergePlatform, forge.CheckPending, "check build is running")),
 			want: autoMergeProposal, waitsFor: "check build is running", state: imagev1.PullRequestOpen},
 		"the forge is not asked twice": {
-			seen:     proposing(pull(forge.Open, func(pr *forge.PullRequest) { pr.Auto = forge.Yes }), merging(imagev1.AutoMergePlatform, forge.CheckPending, "check build is running")),
+			seen: proposing(pull(forge.Open, func(pr *forge.PullRequest) { pr.Auto = forge.Yes }),
+				merging(imagev1.AutoMergePlatform, forge.CheckPending, "check build is running")),
 			waitsFor: "check build is running", state: imagev1.PullRequestOpen},
 		"the forge is asked not to when the spec says so": {
-			seen: proposing(pull(forge.Open), func(s *proposalSeen) { s.status.AutoMerge = true }), want: manualProposal, state: imagev1.PullRequestOpen},
+			seen: proposing(pull(forge.Open), func(s *proposalSeen) { s.status.AutoMerge = true }),
+			want: manualProposal, state: imagev1.PullRequestOpen},
 		"what could be merged at once is merged": {
-			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergePlatform, forge.CheckSuccess, "")), want: mergeProposal, state: imagev1.PullRequestOpen},
+			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergePlatform, forge.CheckSuccess, "")),
+			want: mergeProposal, state: imagev1.PullRequestOpen},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := tc.seen.status.DeepCopy()
@@ -217,7 +246,8 @@ func TestWhatBecomesOfAPullRequest(t *testing.T) {
 			if step.status != nil {
 				status = *step.status
 			}
-			if status.State != tc.state || status.Frozen != tc.frozen || !strings.Contains(status.WaitsFor, tc.waitsFor) || (tc.waitsFor == "") != (status.WaitsFor == "") {
+			if status.State != tc.state || status.Frozen != tc.frozen || !strings.Contains(status.WaitsFor, tc.waitsFor) ||
+				(tc.waitsFor == "") != (status.WaitsFor == "") {
 				t.Errorf("the status is %+v, want state %q, frozen %q, waiting for %q", status, tc.state, tc.frozen, tc.waitsFor)
 			}
 			if diff := cmp.Diff(before, tc.seen.status); diff != "" {

@@ -209,7 +209,8 @@ func TestPullRequestsOfAnAutomationAtGitea(t *testing.T) {
 			}
 			f.choose("2")
 			first := f.pull()
-			if first.Title != "Update app to 2" || !strings.Contains(first.Body, "| app:1 | app:2 |") || first.Head.Branch != "updates" || f.has("main") != "1" {
+			if first.Title != "Update app to 2" || !strings.Contains(first.Body, "| app:1 | app:2 |") || first.Head.Branch != "updates" ||
+				f.has("main") != "1" {
 				t.Errorf("the pull request is %+v", first)
 			}
 			f.hasTold(imagev1.PullRequestOpenedReason)
@@ -301,7 +302,8 @@ func TestPullRequestsOfAnAutomationAtGitea(t *testing.T) {
 			f.run()
 			f.wants(imagev1.PullRequestMerged, "")
 			f.hasTold(imagev1.PullRequestMergedReason)
-			if got, err := f.repo.Pull(t.Context(), f.pull().Number); err != nil || !got.Merged || got.MergedBy == nil || got.MergedBy.Name != "robot" {
+			if got, err := f.repo.Pull(t.Context(), f.pull().Number); err != nil || !got.Merged || got.MergedBy == nil ||
+				got.MergedBy.Name != "robot" {
 				t.Errorf("the pull request is %+v, %v", got, err)
 			}
 		},
@@ -342,7 +344,8 @@ func TestPullRequestsOfAnAutomationAtGitea(t *testing.T) {
 		},
 		"one that somebody else opened from the branch is theirs": func(t *testing.T, s *giteaServer) {
 			f := s.fixture(t)
-			_, err := s.alice.Commit(t.Context(), f.repo, gitea.Commit{Branch: "updates", From: "main", Message: "Mine", Files: map[string]string{"mine": "x"}})
+			_, err := s.alice.Commit(t.Context(), f.repo,
+				gitea.Commit{Branch: "updates", From: "main", Message: "Mine", Files: map[string]string{"mine": "x"}})
 			must(t, err)
 			_, err = s.alice.Open(t.Context(), f.repo, "updates", "main", "Mine")
 			must(t, err)
@@ -362,7 +365,8 @@ func TestPullRequestsOfAnAutomationAtGitea(t *testing.T) {
 			})
 			f.auto.Spec.GitSpec.Commit.MessageTemplateValues = map[string]string{"why": "reasons"}
 			f.choose("2")
-			if got := f.pull(); !strings.HasSuffix(got.Title, "auto: app:2") || !strings.HasPrefix(got.Title, "WIP:") || got.Body != "Because of reasons" {
+			if got := f.pull(); !strings.HasSuffix(got.Title, "auto: app:2") || !strings.HasPrefix(got.Title, "WIP:") ||
+				got.Body != "Because of reasons" {
 				t.Errorf("the pull request is %+v", got)
 			}
 			f.auto.Spec.GitSpec.Push.PullRequest.BodyTemplate = "Because"

@@ -95,7 +95,8 @@ func (p *proposal) open(ctx context.Context, seen proposalSeen, step *proposalSt
 		Number: opened.Number, URL: opened.URL, State: imagev1.PullRequestOpen, Base: seen.base, Branch: seen.branch,
 		Head: head.String(), Digest: seen.digest, TextDigest: seen.text, WaitsFor: "the forge to look at it",
 	}
-	p.say(imagev1.PullRequestOpenedReason, step.status, "opened pull request #%d from branch '%s' into '%s': %s", opened.Number, seen.branch, seen.base, opened.URL)
+	p.say(imagev1.PullRequestOpenedReason, step.status,
+		"opened pull request #%d from branch '%s' into '%s': %s", opened.Number, seen.branch, seen.base, opened.URL)
 	for _, warning := range opened.Warnings {
 		p.events = append(p.events, reconciler.Event{
 			Type: corev1.EventTypeWarning, Reason: imagev1.ForgeFailedReason, Message: fmt.Sprintf("pull request #%d: %s", opened.Number, warning),
@@ -187,7 +188,8 @@ func (p *proposal) drive(ctx context.Context, before proposalSeen, step proposal
 		pushed = p.written.Commit.String()
 	}
 	events := p.driveSources(ctx, p.a, p.seen, pushed)
-	if step.status == nil || step.status.State != imagev1.PullRequestMerged || before.status == nil || before.status.State == imagev1.PullRequestMerged {
+	if step.status == nil || step.status.State != imagev1.PullRequestMerged || before.status == nil ||
+		before.status.State == imagev1.PullRequestMerged {
 		return events
 	}
 	base := p.seen
@@ -203,14 +205,18 @@ func (p *proposal) tell(seen proposalSeen, step proposalStep) {
 	}
 	switch {
 	case before.State != imagev1.PullRequestMerged && status.State == imagev1.PullRequestMerged:
-		p.say(imagev1.PullRequestMergedReason, status, "%s merged pull request #%d into branch '%s'", orSomebody(seen.pr.MergedBy), status.Number, status.Base)
-	case len(step.declined) > len(seen.declined) || before.State == imagev1.PullRequestOpen && status.State == imagev1.PullRequestClosed && !seen.closedByUs:
-		p.say(imagev1.PullRequestDeclinedReason, status, "%s closed pull request #%d: what it proposed is not proposed again; reopening it, or `sluice resume automation %s -n %s`, ends that",
+		p.say(imagev1.PullRequestMergedReason, status,
+			"%s merged pull request #%d into branch '%s'", orSomebody(seen.pr.MergedBy), status.Number, status.Base)
+	case len(step.declined) > len(seen.declined) ||
+		before.State == imagev1.PullRequestOpen && status.State == imagev1.PullRequestClosed && !seen.closedByUs:
+		p.say(imagev1.PullRequestDeclinedReason, status,
+			"%s closed pull request #%d: what it proposed is not proposed again; reopening it, or `sluice resume automation %s -n %s`, ends that",
 			orSomebody(seen.pr.ClosedBy), status.Number, p.a.Name, p.a.Namespace)
 	case before.State == imagev1.PullRequestClosed && status.State == imagev1.PullRequestOpen:
 		p.say(imagev1.PullRequestReopenedReason, status, "pull request #%d is open again", status.Number)
 	case step.do == leaveProposal:
-		p.say(imagev1.PullRequestLeftAloneReason, status, "somebody else committed to pull request #%d: it is left alone; the label %s hands it back", status.Number, forge.RetryLabel)
+		p.say(imagev1.PullRequestLeftAloneReason, status,
+			"somebody else committed to pull request #%d: it is left alone; the label %s hands it back", status.Number, forge.RetryLabel)
 	}
 }
 
@@ -228,6 +234,7 @@ func abandoned(status *imagev1.PullRequestStatus) []reconciler.Event {
 	}
 	return []reconciler.Event{{
 		Type: corev1.EventTypeWarning, Reason: imagev1.PullRequestAbandonedReason,
-		Message: fmt.Sprintf("pull request #%d from branch '%s' into '%s' is left open: the spec does not ask for it any more", status.Number, status.Branch, status.Base),
+		Message: fmt.Sprintf("pull request #%d from branch '%s' into '%s' is left open: the spec does not ask for it any more",
+			status.Number, status.Branch, status.Base),
 	}}
 }

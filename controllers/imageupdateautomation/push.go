@@ -96,7 +96,8 @@ func branchEvents(a *imagev1.ImageUpdateAutomation, seen observation, written wr
 		return event(imagev1.ProposalWithdrawnReason, "branch '%s' had images that no policy stands for any more: it is '%s' again, and was '%s'",
 			seen.request.Push, short(written.Source.String()), short(written.Withdrawn.String()))
 	case !written.Foreign.IsZero() && !written.Commit.IsZero() && a.Status.LastPushBase != "":
-		return event(imagev1.PushBranchExtendedReason, "branch '%s' has commits of others up to '%s': it is extended from now on, not built anew on '%s'",
+		return event(imagev1.PushBranchExtendedReason,
+			"branch '%s' has commits of others up to '%s': it is extended from now on, not built anew on '%s'",
 			seen.request.Push, short(written.Foreign.String()), written.Label)
 	}
 	return nil

@@ -79,7 +79,8 @@ func advise(a *imagev1.ImageUpdateAutomation, seen observation, err error) error
 	case errors.Is(err, writeback.ErrDiverged):
 		return fmt.Errorf("spec.git.push.refspec: %w; delete the destination, or set it to the push branch", err)
 	case errors.Is(err, git.ErrRejected):
-		return fmt.Errorf("%w; have the server let the account of GitRepository %s push such commits to branch '%s', or set spec.git.push.branch to another one",
+		return fmt.Errorf("%w; have the server let the account of GitRepository %s push such commits to branch '%s', "+
+			"or set spec.git.push.branch to another one",
 			err, sourceKey(a), seen.request.Push)
 	case errors.Is(err, git.ErrUnauthorized):
 		return fmt.Errorf("GitRepository %s: %w; reading and pushing have to be allowed", sourceKey(a), credential.Advise(seen.repo, err))

@@ -22,7 +22,9 @@ import (
 // this process serves hear of it inside the process; others are asked through the
 // API, whoever serves them. One that could not be asked at the time of the push, or
 // not any more because the process ended, is asked at the next run.
-func (r *Reconciler) driveSources(ctx context.Context, a *imagev1.ImageUpdateAutomation, seen observation, pushed string) []reconciler.Event {
+func (r *Reconciler) driveSources(
+	ctx context.Context, a *imagev1.ImageUpdateAutomation, seen observation, pushed string,
+) []reconciler.Event {
 	if a.Status.LastPushCommit == "" || a.Status.LastPushTime == nil || r.ServesSources && pushed == "" {
 		return nil
 	}

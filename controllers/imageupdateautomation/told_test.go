@@ -71,7 +71,8 @@ func TestWhatBecomesOfABranchIsTold(t *testing.T) {
 			says: "branch 'updates' had images that no policy stands for any more: it is '1111111' again, and was '3333333'",
 		},
 		"commits of others": {
-			written: writeback.Result{Source: source, Label: "main", Foreign: foreign, Commit: made}, base: "x", reason: imagev1.PushBranchExtendedReason, at: foreign,
+			written: writeback.Result{Source: source, Label: "main", Foreign: foreign, Commit: made},
+			base:    "x", reason: imagev1.PushBranchExtendedReason, at: foreign,
 			says: "branch 'updates' has commits of others up to '2222222': it is extended from now on, not built anew on 'main'",
 		},
 		"commits of others, that were told of":       {written: writeback.Result{Source: source, Foreign: foreign, Commit: made}},
@@ -113,7 +114,10 @@ func TestABranchOfOthersIsRemarkedOn(t *testing.T) {
 }
 
 func TestWhatFailedAtTheRemoteComesWithARemedy(t *testing.T) {
-	seen := observation{request: writeback.Request{Push: "updates"}, repo: source(func(r *sourcev1.GitRepository) { r.Spec.URL = "https://git.example.com/app" })}
+	seen := observation{
+		request: writeback.Request{Push: "updates"},
+		repo:    source(func(r *sourcev1.GitRepository) { r.Spec.URL = "https://git.example.com/app" }),
+	}
 	tests := map[string]struct {
 		err    error
 		says   string
@@ -126,7 +130,8 @@ func TestWhatFailedAtTheRemoteComesWithARemedy(t *testing.T) {
 			writeback.ErrDiverged, "; delete the destination, or set it to the push branch", "",
 		},
 		"a branch that is protected": {
-			git.ErrRejected, "have the server let the account of GitRepository apps/app push such commits to branch 'updates', or set spec.git.push.branch to another one", "",
+			git.ErrRejected, "have the server let the account of GitRepository apps/app push such commits to branch " +
+				"'updates', or set spec.git.push.branch to another one", "",
 		},
 		"credentials":     {git.ErrUnauthorized, "; reading and pushing have to be allowed", ""},
 		"a host key":      {git.ErrHostKey, "GitRepository apps/app: ", ""},
@@ -160,9 +165,11 @@ func TestWhatIsRememberedOfAnAutomationGoesWithIt(t *testing.T) {
 		t.Errorf("%d metrics of %d, tracked %v", after, before, f.tracker.automations)
 	}
 	deleted := false
-	h := policyHandler{EventHandler: handler.Funcs{DeleteFunc: func(context.Context, event.DeleteEvent, workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-		deleted = true
-	}}, tracker: &f.tracker}
+	h := policyHandler{EventHandler: handler.Funcs{
+		DeleteFunc: func(context.Context, event.DeleteEvent, workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			deleted = true
+		},
+	}, tracker: &f.tracker}
 	h.Delete(t.Context(), event.DeleteEvent{Object: p}, nil)
 	if !deleted || len(f.tracker.policies) > 0 {
 		t.Errorf("passed on: %v, tracked %v", deleted, f.tracker.policies)
@@ -219,7 +226,8 @@ func TestHowManyMarkersAreSkipped(t *testing.T) {
 	for i := range maxNamed + 2 {
 		lines = append(lines, writeback.Line{File: fmt.Sprintf("%d.yaml", i), Policy: fmt.Sprint("p", i/2), Skip: "why"})
 	}
-	if e := markerEvent("Because", lines, "; see"); !strings.HasSuffix(e.Message, "; and 2 more; see") || e.Metadata[imagev1.PolicyAnnotation] != "p0,p1,p2" || e.Type != "Warning" {
+	if e := markerEvent("Because", lines, "; see"); !strings.HasSuffix(e.Message, "; and 2 more; see") ||
+		e.Metadata[imagev1.PolicyAnnotation] != "p0,p1,p2" || e.Type != "Warning" {
 		t.Errorf("told %+v", e)
 	}
 	if e := markerEvent("Because", lines[:maxNamed], ""); strings.Contains(e.Message, "more") {
@@ -279,12 +287,14 @@ func TestTroubleOfTheAPIServerIsTold(t *testing.T) {
 	f.Client = plain
 	f.Client = failing[*sourcev1.GitRepositoryList](t, f)
 	result, err := f.Reconcile(t.Context(), automation())
-	if err != nil || len(result.Events) != 2 || !strings.HasPrefix(result.Events[1].Message, "listing the GitRepositories of namespace apps: the API server has trouble; commit '") {
+	if err != nil || len(result.Events) != 2 ||
+		!strings.HasPrefix(result.Events[1].Message, "listing the GitRepositories of namespace apps: the API server has trouble; commit '") {
 		t.Errorf("without sources: %+v, %v", result, err)
 	}
 	f.Client = plain
 	f.Client = failing[*imagev1.ImageUpdateAutomationList](t, f)
-	if woken := len(f.automationsOfPolicy(t.Context(), policy("2"))) + len(f.automationsOfSource(t.Context(), source())) + len(f.automationsOfPipeline(t.Context(), shop())); woken > 0 {
+	if woken := len(f.automationsOfPolicy(t.Context(), policy("2"))) + len(f.automationsOfSource(t.Context(), source())) +
+		len(f.automationsOfPipeline(t.Context(), shop())); woken > 0 {
 		t.Errorf("%d are woken without a list", woken)
 	}
 }
@@ -292,7 +302,8 @@ func TestTroubleOfTheAPIServerIsTold(t *testing.T) {
 func TestAPipelineWakesTheAutomationsBesideIt(t *testing.T) {
 	elsewhere := automation(func(a *imagev1.ImageUpdateAutomation) { a.Namespace = "others" })
 	f := newFixture(t, automation(), elsewhere)
-	if got := f.automationsOfPipeline(t.Context(), shop()); len(got) != 1 || got[0].NamespacedName != (types.NamespacedName{Namespace: "apps", Name: "auto"}) {
+	if got := f.automationsOfPipeline(t.Context(), shop()); len(got) != 1 ||
+		got[0].NamespacedName != (types.NamespacedName{Namespace: "apps", Name: "auto"}) {
 		t.Errorf("woken %v", got)
 	}
 }
@@ -363,7 +374,8 @@ func TestMetricsAreRegisteredOnce(t *testing.T) {
 }
 
 func TestATimeoutOfTheSourceIsTheRuns(t *testing.T) {
-	f := newFixture(t, credentials(), source(func(r *sourcev1.GitRepository) { r.Spec.Timeout = &metav1.Duration{Duration: 7 * time.Second} }), policy("2"))
+	f := newFixture(t, credentials(),
+		source(func(r *sourcev1.GitRepository) { r.Spec.Timeout = &metav1.Duration{Duration: 7 * time.Second} }), policy("2"))
 	if seen, err := f.observe(t.Context(), automation()); err != nil || seen.timeout != 7*time.Second {
 		t.Errorf("%s, %v", seen.timeout, err)
 	}
@@ -371,7 +383,9 @@ func TestATimeoutOfTheSourceIsTheRuns(t *testing.T) {
 
 func TestTheRevisionOfALastRun(t *testing.T) {
 	hash := strings.Repeat("1", 40)
-	for revision, want := range map[string]string{"main@sha1:" + hash: hash, "sha1:" + hash: hash, "main@sha1:123": "", "main@" + hash: "", "": ""} {
+	for revision, want := range map[string]string{
+		"main@sha1:" + hash: hash, "sha1:" + hash: hash, "main@sha1:123": "", "main@" + hash: "", "": "",
+	} {
 		if got := nameOf(commitOf(revision)); got != want {
 			t.Errorf("%q is of %q", revision, got)
 		}

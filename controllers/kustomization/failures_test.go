@@ -124,7 +124,9 @@ func TestWhatCannotBeReadIsTold(t *testing.T) {
 		},
 		"a variable": {
 			spoil: func(e *testEnv, k *kustomizev1.Kustomization) {
-				k.Spec.PostBuild = &kustomizev1.PostBuild{SubstituteFrom: []kustomizev1.SubstituteReference{{Kind: "Secret", Name: "vars", Optional: true}}}
+				k.Spec.PostBuild = &kustomizev1.PostBuild{SubstituteFrom: []kustomizev1.SubstituteReference{{
+					Kind: "Secret", Name: "vars", Optional: true,
+				}}}
 				k.Generation++
 				e.live = e.broken("vars")
 			},
@@ -184,10 +186,12 @@ func TestAnOwnPaceOfRetries(t *testing.T) {
 			t.Errorf("%s: %#v", name, got)
 		}
 	}
-	if err := asError(app("a"), decide.Failure{Err: errTrouble, Retry: decide.RetrySoon}); err != errTrouble { //nolint:errorlint // it is as it was
+	if err := asError(app("a"),
+		decide.Failure{Err: errTrouble, Retry: decide.RetrySoon}); err != errTrouble { //nolint:errorlint // it is as it was
 		t.Errorf("with backoff: %#v", err)
 	}
-	if err := asError(app("a"), decide.Failure{Err: errTrouble, Retry: decide.Retry(99)}); !errors.Is(err, errTrouble) || !strings.Contains(err.Error(), "unknown retry") {
+	if err := asError(app("a"), decide.Failure{Err: errTrouble, Retry: decide.Retry(99)}); !errors.Is(err, errTrouble) ||
+		!strings.Contains(err.Error(), "unknown retry") {
 		t.Errorf("of which nobody knows: %#v", err)
 	}
 }
@@ -196,7 +200,8 @@ func TestAnOwnPaceOfRetries(t *testing.T) {
 func refusesChanges(cluster *apiserver.Server) apiserver.Hook {
 	return func(r apiserver.Request) error {
 		if r.Method == http.MethodPatch && cluster.Peek(r.Path) != nil {
-			return apierrors.NewInvalid(schema.GroupKind{Kind: "ConfigMap"}, "c", field.ErrorList{field.Forbidden(field.NewPath("data"), "it stays")})
+			return apierrors.NewInvalid(schema.GroupKind{Kind: "ConfigMap"},
+				"c", field.ErrorList{field.Forbidden(field.NewPath("data"), "it stays")})
 		}
 		return nil
 	}
@@ -236,7 +241,8 @@ func TestWhatAllObjectsGet(t *testing.T) {
 	e.commit("main@sha1:1", map[string]string{"c.yaml": configMap("c", "one")})
 	e.must(k)
 	live := e.cluster.Get(pathOf("pre-c-post"))
-	if live == nil || live.GetLabels()["team"] != "shop" || live.GetAnnotations()["note"] != "x" || live.GetAnnotations()["config.kubernetes.io/origin"] == "" {
+	if live == nil || live.GetLabels()["team"] != "shop" || live.GetAnnotations()["note"] != "x" ||
+		live.GetAnnotations()["config.kubernetes.io/origin"] == "" {
 		t.Errorf("applied %v", live)
 	}
 }
@@ -255,10 +261,12 @@ func TestTheCommitThatAnArtifactWasMadeOfIsTold(t *testing.T) {
 	}
 	result := e.must(k)
 	const key = "kustomize.toolkit.fluxcd.io/originRevision"
-	if k.Status.LastAppliedOriginRevision != "main@sha1:1" || result.About[key] != "main@sha1:1" || result.Events[0].Metadata[key] != "main@sha1:1" {
+	if k.Status.LastAppliedOriginRevision != "main@sha1:1" || result.About[key] != "main@sha1:1" ||
+		result.Events[0].Metadata[key] != "main@sha1:1" {
 		t.Errorf("status %+v, result %+v", k.Status, result)
 	}
-	if len(k.Status.History) != 1 || k.Status.History[0].Metadata["originRevision"] != "main@sha1:1" || k.Status.History[0].Metadata["revision"] != "latest@sha256:1" {
+	if len(k.Status.History) != 1 || k.Status.History[0].Metadata["originRevision"] != "main@sha1:1" ||
+		k.Status.History[0].Metadata["revision"] != "latest@sha256:1" {
 		t.Errorf("history %+v", k.Status.History)
 	}
 }
@@ -414,17 +422,20 @@ func TestSourcesThatAreMadeOrGo(t *testing.T) {
 	with, without := &sourcev1.GitRepository{}, &sourcev1.GitRepository{}
 	with.Status.Artifact = &meta.Artifact{Revision: "main@1"}
 	passes := artifactChanged()
-	if !passes.Create(event.CreateEvent{Object: with}) || passes.Create(event.CreateEvent{Object: without}) || passes.Create(event.CreateEvent{Object: app("a")}) {
+	if !passes.Create(event.CreateEvent{Object: with}) || passes.Create(event.CreateEvent{Object: without}) ||
+		passes.Create(event.CreateEvent{Object: app("a")}) {
 		t.Error("a source that is made counts when it has an artifact")
 	}
 	if passes.Delete(event.DeleteEvent{Object: with}) {
 		t.Error("a source that goes leaves nothing to apply")
 	}
-	if passes.Update(event.UpdateEvent{ObjectOld: with, ObjectNew: app("a")}) || passes.Update(event.UpdateEvent{ObjectOld: app("a"), ObjectNew: with}) {
+	if passes.Update(event.UpdateEvent{ObjectOld: with, ObjectNew: app("a")}) ||
+		passes.Update(event.UpdateEvent{ObjectOld: app("a"), ObjectNew: with}) {
 		t.Error("what is no source passes")
 	}
 	ready := readinessChanged()
-	if ready.Update(event.UpdateEvent{ObjectOld: with, ObjectNew: app("a")}) || ready.Update(event.UpdateEvent{ObjectOld: app("a"), ObjectNew: with}) {
+	if ready.Update(event.UpdateEvent{ObjectOld: with, ObjectNew: app("a")}) ||
+		ready.Update(event.UpdateEvent{ObjectOld: app("a"), ObjectNew: with}) {
 		t.Error("what is no Kustomization passes")
 	}
 	for field, keys := range indexes {
@@ -436,7 +447,9 @@ func TestSourcesThatAreMadeOrGo(t *testing.T) {
 
 func TestReferencesToWatch(t *testing.T) {
 	k := app("a")
-	k.Spec.HealthChecks = []meta.NamespacedObjectKindReference{{Kind: "Deployment", Name: "d"}, {APIVersion: "v1", Kind: "Service", Namespace: "ns", Name: "s"}}
+	k.Spec.HealthChecks = []meta.NamespacedObjectKindReference{
+		{Kind: "Deployment", Name: "d"}, {APIVersion: "v1", Kind: "Service", Namespace: "ns", Name: "s"},
+	}
 	var got []string
 	for _, ref := range references(k) {
 		got = append(got, strings.Join([]string{ref.GroupVersionKind.String(), ref.Namespace, ref.Name}, " "))
@@ -459,11 +472,16 @@ func TestTheDigestOfVariables(t *testing.T) {
 	if digestOf(nil) != "" {
 		t.Error("none has a digest")
 	}
-	one, same, other := &build.Substitution{Values: map[string]string{"a": "1"}}, &build.Substitution{Values: map[string]string{"a": "1"}}, &build.Substitution{Values: map[string]string{"a": "2"}}
+	one, same, other := &build.Substitution{
+		Values: map[string]string{"a": "1"},
+	}, &build.Substitution{Values: map[string]string{"a": "1"}}, &build.Substitution{Values: map[string]string{"a": "2"}}
 	if digestOf(one) != digestOf(same) || digestOf(one) == digestOf(other) || len(digestOf(one)) != 64 {
 		t.Error("it does not tell them apart")
 	}
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "vars"}, Data: map[string][]byte{"a": []byte("from"), "b": []byte("hidden")}}
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "vars"},
+		Data:       map[string][]byte{"a": []byte("from"), "b": []byte("hidden")},
+	}
 	r := reconcilerWith(t, secret)
 	k := app("a")
 	k.Spec.PostBuild = &kustomizev1.PostBuild{

@@ -118,6 +118,7 @@ func (r *Reconciler) finalized(
 // emit sends an event at once: a finalized object has no result to carry it.
 func (r *Reconciler) emit(k *kustomizev1.Kustomization, kind, message string) {
 	r.recorder.Event(k, reconciler.Event{
-		Type: kind, Reason: meta.ProgressingReason, Message: message, Metadata: revisionOf(k.Status.LastAppliedRevision, k.Status.LastAppliedOriginRevision),
+		Type: kind, Reason: meta.ProgressingReason, Message: message,
+		Metadata: revisionOf(k.Status.LastAppliedRevision, k.Status.LastAppliedOriginRevision),
 	})
 }

@@ -64,7 +64,8 @@ func (r *Reconciler) artifact(ctx context.Context, k *kustomizev1.Kustomization)
 	case err != nil:
 		return nil, reconciler.WithReason(meta.ArtifactFailedReason, fmt.Errorf("reading source '%s/%s': %w", kind.kind, key, err))
 	case src.GetArtifact() == nil:
-		return nil, waitForSource(k, reconciler.WithReason(meta.ArtifactFailedReason, fmt.Errorf("source '%s/%s' has no artifact yet", kind.kind, key)))
+		return nil, waitForSource(k,
+			reconciler.WithReason(meta.ArtifactFailedReason, fmt.Errorf("source '%s/%s' has no artifact yet", kind.kind, key)))
 	}
 	return src.GetArtifact(), nil
 }

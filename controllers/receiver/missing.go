@@ -47,7 +47,8 @@ func (r *Reconciler) missing(ctx context.Context, obj *notificationv1.Receiver) 
 		case apimeta.IsNoMatchError(err):
 			missing = append(missing, fmt.Sprintf("spec.resources[%d]: the cluster has no %s of %s", i, resource.Kind, kind.GroupVersion()))
 		case err != nil:
-			log.FromContext(ctx).V(1).Info("an object of a Receiver could not be looked for", "kind", resource.Kind, "target", resource.Name, "error", err.Error())
+			log.FromContext(ctx).V(1).Info("an object of a Receiver could not be looked for",
+				"kind", resource.Kind, "target", resource.Name, "error", err.Error())
 		}
 	}
 	if more := len(missing) - maxMissing; more > 0 {

@@ -128,7 +128,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, obj *notificationv1.Receiver
 	if missing := r.missing(ctx, obj); missing != "" {
 		result.Message += "; " + missing
 		result.After = min(result.After, retryMissing)
-		if ready := apimeta.FindStatusCondition(obj.Status.Conditions, meta.ReadyCondition); ready == nil || !strings.HasSuffix(ready.Message, missing) {
+		if ready := apimeta.FindStatusCondition(obj.Status.Conditions, meta.ReadyCondition); ready == nil ||
+			!strings.HasSuffix(ready.Message, missing) {
 			result.Events = []reconciler.Event{{Type: corev1.EventTypeWarning, Reason: reasonResourceNotFound, Message: missing}}
 		}
 	}

@@ -169,7 +169,8 @@ func (m *mutator) operator(e *ast.BinaryExpr, text string) {
 func (m *mutator) add(n ast.Node, change string) int {
 	at := m.fset.Position(n.Pos())
 	id := len(m.mutants)
-	m.mutants = append(m.mutants, &mutant{ID: id, File: baseName(at.Filename), Line: at.Line, Column: at.Column, Change: change, Fate: uncovered})
+	m.mutants = append(m.mutants,
+		&mutant{ID: id, File: baseName(at.Filename), Line: at.Line, Column: at.Column, Change: change, Fate: uncovered})
 	return id
 }
 

@@ -47,7 +47,9 @@ type Task[V any] struct {
 // namespace, and then calls finish with the result. Both run without the caller's
 // locks; a caller that holds the lock which finish takes has the task before finish
 // runs. The context is the one of the process and ends the task.
-func Start[V any](ctx context.Context, lane *Lane, namespace string, work func(context.Context) (V, error), finish func(V, error)) *Task[V] {
+func Start[V any](
+	ctx context.Context, lane *Lane, namespace string, work func(context.Context) (V, error), finish func(V, error),
+) *Task[V] {
 	ctx, cancel := context.WithCancel(ctx)
 	t := &Task[V]{lane: lane, cancel: cancel, done: make(chan struct{})}
 	go func() {

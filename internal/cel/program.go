@@ -188,7 +188,8 @@ func (p *Program) True(ctx context.Context, data map[string]any) (bool, error) {
 	}
 	result, ok := value.(bool)
 	if !ok {
-		return false, fmt.Errorf("evaluating the expression %q: it is not true or false but of type %s", p.text, types.DefaultTypeAdapter.NativeToValue(value).Type().TypeName())
+		return false, fmt.Errorf("evaluating the expression %q: it is not true or false but of type %s",
+			p.text, types.DefaultTypeAdapter.NativeToValue(value).Type().TypeName())
 	}
 	return result, nil
 }

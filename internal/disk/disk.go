@@ -52,7 +52,8 @@ func (s *Space) Take(namespace string, bytes int64) error {
 	case s.used+bytes > s.total:
 		return fmt.Errorf("%w: all %d bytes of --storage-limit are in use; raise it, or keep fewer or smaller repositories", ErrFull, s.total)
 	case s.by[namespace]+bytes > share:
-		return fmt.Errorf("%w: namespace %s may use %d bytes, half of --storage-limit; raise it, or keep fewer or smaller repositories", ErrFull, namespace, share)
+		return fmt.Errorf("%w: namespace %s may use %d bytes, half of --storage-limit; raise it, or keep fewer or smaller repositories",
+			ErrFull, namespace, share)
 	}
 	s.add(namespace, bytes)
 	return nil

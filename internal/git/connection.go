@@ -116,7 +116,9 @@ const advertisedMemory = 256 << 10
 
 // greet reads what the server says first, and remembers what it can do. The memory is
 // that of whoever reads the refs for as long as it takes to choose one.
-func (c *connection) greet(ctx context.Context, s session, slot *protocol.Capabilities, share memoryShare) (*protocol.Advertisement, error) {
+func (c *connection) greet(
+	ctx context.Context, s session, slot *protocol.Capabilities, share memoryShare,
+) (*protocol.Advertisement, error) {
 	from, err := s.greet(ctx)
 	if err != nil {
 		return nil, c.explain(err)
@@ -182,7 +184,9 @@ func (c *connection) fetch(ctx context.Context, share memoryShare, want plumbing
 	return stream, err
 }
 
-func (c *connection) fetchOnce(ctx context.Context, share memoryShare, want plumbing.Hash, tips []plumbing.Hash) (_ io.ReadCloser, err error) {
+func (c *connection) fetchOnce(
+	ctx context.Context, share memoryShare, want plumbing.Hash, tips []plumbing.Hash,
+) (_ io.ReadCloser, err error) {
 	s, err := c.open(ctx, uploadPack)
 	if err != nil {
 		return nil, err

@@ -180,7 +180,8 @@ func (s *httpSession) words(resp *http.Response) string {
 	speaks := s.server.speaks
 	s.server.mu.Unlock()
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if !speaks || !sameOrigin(s.server.base, resp.Request.URL) || kind != "text/plain" && kind != "" || resp.Header.Get("Content-Encoding") != "" {
+	if !speaks || !sameOrigin(s.server.base, resp.Request.URL) || kind != "text/plain" && kind != "" ||
+		resp.Header.Get("Content-Encoding") != "" {
 		return ""
 	}
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxSaid))

@@ -94,7 +94,8 @@ func tunnel(ctx context.Context, guard *outbound.Guard, via proxied, address str
 	}
 	_ = resp.Body.Close() // of a CONNECT it is empty
 	if resp.StatusCode != http.StatusOK {
-		return nil, errors.Join(fmt.Errorf("the proxy refuses to connect: %d %s", resp.StatusCode, http.StatusText(resp.StatusCode)), conn.Close())
+		return nil, errors.Join(fmt.Errorf("the proxy refuses to connect: %d %s", resp.StatusCode, http.StatusText(resp.StatusCode)),
+			conn.Close())
 	}
 	limited.N = math.MaxInt64
 	return &tunnelled{Conn: conn, from: answer}, nil

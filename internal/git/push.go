@@ -193,7 +193,9 @@ func (c *connection) send(ctx context.Context, s session, p protocol.Push) (*pro
 }
 
 // discover learns what the server can do, and on the way where the refs are.
-func (c *connection) discover(ctx context.Context, s session, share memoryShare, commands []protocol.Command) (protocol.Capabilities, error) {
+func (c *connection) discover(
+	ctx context.Context, s session, share memoryShare, commands []protocol.Command,
+) (protocol.Capabilities, error) {
 	advertised, err := c.greet(ctx, s, &c.pushCaps, share)
 	if err != nil {
 		return nil, err

@@ -61,7 +61,8 @@ var (
 	// colours are the escape sequences of terminals.
 	colours = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
 	// progress is what servers say of a push whatever comes of it.
-	progress = regexp.MustCompile(`(?i)^(?:resolving deltas|unpacking objects|counting objects|compressing objects|receiving objects|processing changes)\b.*$|^$`)
+	progress = regexp.MustCompile(`(?i)^(?:resolving deltas|unpacking objects|counting objects|` +
+		`compressing objects|receiving objects|processing changes)\b.*$|^$`)
 )
 
 // plain is a line without colours and without the frame around it; "" if it is all
@@ -86,7 +87,8 @@ func isFrame(r rune) bool {
 }
 
 // telling are words of lines that say why.
-var telling = regexp.MustCompile(`(?i)error|reject|den(?:y|ied)|declin|fail|refus|must|requir|need|not allowed|cannot|violat|forbid|prohibit|protect|secret|invalid|missing|\bno\b|\b[A-Z]{2,}[-_]?\d+|^- `)
+var telling = regexp.MustCompile(`(?i)error|reject|den(?:y|ied)|declin|fail|refus|must|requir|need|` +
+	`not allowed|cannot|violat|forbid|prohibit|protect|secret|invalid|missing|\bno\b|\b[A-Z]{2,}[-_]?\d+|^- `)
 
 // shortenedIn joins lines. Of too many, those that say why stay, and then those at the
 // beginning and the end: banners come before a reason, and the reason's own list after

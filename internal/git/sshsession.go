@@ -124,7 +124,8 @@ func (s *sshSession) failed(ctx context.Context, err error) error {
 	switch {
 	case said == "":
 		return io.ErrUnexpectedEOF
-	case strings.Contains(text, "not found"), strings.Contains(text, "does not exist"), strings.Contains(text, "not appear to be a git repository"):
+	case strings.Contains(text, "not found"), strings.Contains(text, "does not exist"),
+		strings.Contains(text, "not appear to be a git repository"):
 		return &remoteError{kind: ErrRepositoryNotFound}
 	case strings.Contains(text, "permission denied"), strings.Contains(text, "access denied"):
 		return &remoteError{kind: ErrUnauthorized, text: strings.TrimSpace(said)}

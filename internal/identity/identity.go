@@ -93,7 +93,8 @@ type bound struct {
 // RoundTrip implements http.RoundTripper.
 func (b bound) RoundTrip(req *http.Request) (*http.Response, error) {
 	if secret(req) && (req.URL.Scheme != "https" || !Owns(b.provider, b.service, req.URL)) {
-		return nil, fmt.Errorf("%w: the server leads to %s://%s, which is no host of %s", ErrRefused, req.URL.Scheme, req.URL.Host, names[b.provider])
+		return nil, fmt.Errorf("%w: the server leads to %s://%s, which is no host of %s",
+			ErrRefused, req.URL.Scheme, req.URL.Host, names[b.provider])
 	}
 	return b.next.RoundTrip(req)
 }

@@ -76,7 +76,8 @@ func Size(expression string) int {
 // of so large a size is more than is done for anybody.
 func Check(size, bytes int) error {
 	if int64(size)*int64(bytes) > Most {
-		return fmt.Errorf("%w for so many tags: %d instructions for each of %d bytes; make it simpler, or remove old tags from the registry", ErrTooLarge, size, bytes)
+		return fmt.Errorf("%w for so many tags: %d instructions for each of %d bytes; make it simpler, or remove old tags from the registry",
+			ErrTooLarge, size, bytes)
 	}
 	return nil
 }

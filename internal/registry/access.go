@@ -92,7 +92,8 @@ func (a Access) Refused(repository name.Repository) string {
 	case a.keychain.find(repository) == nil:
 		return "no Secret of spec.secretRef or of the ServiceAccount has an entry for " + repository.String()
 	}
-	return "the credentials of spec.secretRef or of the ServiceAccount for " + repository.RegistryStr() + " are wrong, or may not read this image"
+	return "the credentials of spec.secretRef or of the ServiceAccount for " + repository.RegistryStr() +
+		" are wrong, or may not read this image"
 }
 
 // secret spells the credential for a repository, to be hashed; never to be shown.

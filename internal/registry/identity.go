@@ -49,7 +49,8 @@ func CheckProvider(spec Spec) error {
 			ErrFeatureGate, auth.FeatureGateObjectLevelWorkloadIdentity)
 	}
 	if spec.Insecure {
-		return fmt.Errorf("%w: spec.insecure beside spec.provider %s: remove it; such an identity goes over https only", identity.ErrRefused, spec.Provider)
+		return fmt.Errorf("%w: spec.insecure beside spec.provider %s: remove it; such an identity goes over https only",
+			identity.ErrRefused, spec.Provider)
 	}
 	repository, err := ParseRepository(spec.Image)
 	if err != nil {

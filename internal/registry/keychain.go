@@ -95,7 +95,8 @@ func (k keychain) secret(target authn.Resource) string {
 	if best == nil {
 		return ""
 	}
-	return fmt.Sprintf("%q", []string{best.auth.Username, best.auth.Password, best.auth.Auth, best.auth.IdentityToken, best.auth.RegistryToken})
+	return fmt.Sprintf("%q",
+		[]string{best.auth.Username, best.auth.Password, best.auth.Auth, best.auth.IdentityToken, best.auth.RegistryToken})
 }
 
 // find returns the credential for target, or nil: the entry with the longest path

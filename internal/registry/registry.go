@@ -149,11 +149,13 @@ func (i Image) caller() caller {
 // nothing else. Its errors are [ErrInvalidReference].
 func ParseRepository(image string, scheme ...name.Option) (name.Repository, error) {
 	if prefix, _, ok := strings.Cut(image, "://"); ok {
-		return name.Repository{}, fmt.Errorf("%w: spec.image %q should not include a URL scheme; remove '%s://'", ErrInvalidReference, image, prefix)
+		return name.Repository{}, fmt.Errorf("%w: spec.image %q should not include a URL scheme; remove '%s://'",
+			ErrInvalidReference, image, prefix)
 	}
 	path := image[strings.LastIndex(image, "/")+1:]
 	if at := strings.IndexAny(path, ":@"); at >= 0 {
-		return name.Repository{}, fmt.Errorf("%w: spec.image %q should not include a tag or a digest; remove '%s'", ErrInvalidReference, image, path[at:])
+		return name.Repository{}, fmt.Errorf("%w: spec.image %q should not include a tag or a digest; remove '%s'",
+			ErrInvalidReference, image, path[at:])
 	}
 	repository, err := name.NewRepository(image, scheme...)
 	if err != nil {

@@ -222,7 +222,9 @@ func (c *Client) login(ctx context.Context, image Image) (*session, error) {
 	return &session{transport: authenticated, until: now.Add(life)}, nil
 }
 
-func exchange(ctx context.Context, image Image, auth authn.Authenticator, base http.RoundTripper, challenge *transport.Challenge) (*transport.Token, error) {
+func exchange(
+	ctx context.Context, image Image, auth authn.Authenticator, base http.RoundTripper, challenge *transport.Challenge,
+) (*transport.Token, error) {
 	config, err := authn.Authorization(ctx, auth)
 	if err != nil {
 		return nil, err

@@ -51,7 +51,8 @@ func identityPolicy(wanted []Identity) ([]verify.PolicyOption, error) {
 		return nil, refuseSpec("without secretRef signatures are keyless, and matchOIDCIdentity must say whose count")
 	}
 	if len(wanted) > maxIdentities {
-		return nil, refuseSpec("matchOIDCIdentity has %d entries, and may have %d; a regular expression may match several", len(wanted), maxIdentities)
+		return nil, refuseSpec("matchOIDCIdentity has %d entries, and may have %d; a regular expression may match several",
+			len(wanted), maxIdentities)
 	}
 	policy := make([]verify.PolicyOption, 0, len(wanted))
 	for i, one := range wanted {

@@ -91,7 +91,8 @@ func (e *RefusedError) Error() string {
 	case e.Body != "":
 		return e.Body
 	case e.Status >= 300 && e.Status < 400:
-		return fmt.Sprintf("answered %d %s: the message would not arrive where that leads; use the address there", e.Status, http.StatusText(e.Status))
+		return fmt.Sprintf("answered %d %s: the message would not arrive where that leads; use the address there",
+			e.Status, http.StatusText(e.Status))
 	}
 	return fmt.Sprintf("answered %d %s", e.Status, http.StatusText(e.Status))
 }

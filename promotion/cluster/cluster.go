@@ -167,7 +167,10 @@ func (c *Clusters) get(ctx context.Context, pipeline types.NamespacedName, conn 
 	w := c.watches[key]
 	if w == nil {
 		if len(c.watches) >= maxWatches || c.watchesOf(pipeline.Namespace) >= maxWatchesPerNamespace {
-			return Answer{Unknown: true, Why: fmt.Sprintf("%s is not looked at: too many kinds of objects are watched for namespace %s", object, pipeline.Namespace)}
+			return Answer{
+				Unknown: true,
+				Why:     fmt.Sprintf("%s is not looked at: too many kinds of objects are watched for namespace %s", object, pipeline.Namespace),
+			}
 		}
 		if c.closed {
 			return Answer{Unknown: true, Why: "the process ends"}

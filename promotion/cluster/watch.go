@@ -203,7 +203,8 @@ func problemOf(of watched, err error) string {
 	case apimeta.IsNoMatchError(err), apierrors.IsNotFound(err):
 		return fmt.Sprintf("the API server does not have the kind %s of %s: install its CRD, or correct apiVersion", of.Kind, of.GroupVersion())
 	case apierrors.IsForbidden(err):
-		return fmt.Sprintf("it may not be read: grant get, list and watch of %s to the identity that looks (%s)", strings.TrimSuffix(resource, "."), err)
+		return fmt.Sprintf("it may not be read: grant get, list and watch of %s to the identity that looks (%s)",
+			strings.TrimSuffix(resource, "."), err)
 	case apierrors.IsUnauthorized(err):
 		return "the API server does not accept the credentials"
 	}

@@ -120,7 +120,8 @@ func giteaLogin(user *gitea.User) string {
 
 func (g *giteaPulls) completeOpen(ctx context.Context, pr *PullRequest) error {
 	api, owner, name := g.rest(ctx), g.repository.owner(), g.repository.name()
-	reviews, _, err := api.ListPullReviews(owner, name, pr.Number, gitea.ListPullReviewsOptions{ListOptions: gitea.ListOptions{PageSize: pageSize}})
+	reviews, _, err := api.ListPullReviews(owner, name, pr.Number,
+		gitea.ListPullReviewsOptions{ListOptions: gitea.ListOptions{PageSize: pageSize}})
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,9 @@ func gitLabState(s *gitlab.CommitStatus) CheckState {
 	return CheckPending
 }
 
-var gitLabStates = map[CheckState]gitlab.BuildStateValue{CheckPending: gitlab.Pending, CheckSuccess: gitlab.Success, CheckFailure: gitlab.Failed}
+var gitLabStates = map[CheckState]gitlab.BuildStateValue{
+	CheckPending: gitlab.Pending, CheckSuccess: gitlab.Success, CheckFailure: gitlab.Failed,
+}
 
 // setStatus adds to the last pipeline of the commit, or the status would start another one.
 func (g *gitLabCommits) setStatus(ctx context.Context, sha string, s Status) error {

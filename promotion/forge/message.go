@@ -12,7 +12,10 @@ import (
 const maxMessage = 400
 
 // messageKeys are where forges say in JSON what is wrong.
-var messageKeys = []string{"message", "error", "errors", "error_description", "detail", "reason", "summaryMessage", "detailedMessage", "vetoes"}
+var messageKeys = []string{
+	"message", "error", "errors", "error_description", "detail", "reason", "summaryMessage", "detailedMessage",
+	"vetoes",
+}
 
 // messageOf is what a refusal says, in one line; a page for browsers says nothing.
 func messageOf(body []byte) string {

@@ -8,7 +8,8 @@ import "net/url"
 var providers = map[string]provider{
 	GitHub: {
 		Capabilities: Capabilities{
-			Draft: true, Labels: true, Reviewers: true, Assignees: true, AutoMerge: true, Mergeability: true, Queue: true, Statuses: true, Reopen: true,
+			Draft: true, Labels: true, Reviewers: true, Assignees: true,
+			AutoMerge: true, Mergeability: true, Queue: true, Statuses: true, Reopen: true,
 			Methods:    []Method{MergeCommit, Squash, Rebase},
 			TitleBytes: 256, BodyBytes: 60000,
 		},

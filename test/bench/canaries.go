@@ -174,8 +174,9 @@ func (m canaryMeter) release(ctx context.Context, r *canaryResult) error {
 	r.release = after.since(before)
 	r.median, r.slowest = ended[len(ended)/2].Sub(pushed), ended[len(ended)-1].Sub(pushed)
 	r.releaseMemory, err = m.subject.Memory()
-	fmt.Printf("    %d releases at once: verdict after %v (median), %v (slowest); %.1f requests each, %.1f of them writes; %v CPU, %v\n", m.size,
-		r.median, r.slowest, float64(r.release.requests)/float64(m.size), float64(r.release.writes)/float64(m.size), r.release.cpu, r.releaseMemory)
+	fmt.Printf("    %d releases at once: verdict after %v (median), %v (slowest); %.1f requests each, %.1f of them writes; %v CPU, %v\n",
+		m.size, r.median, r.slowest, float64(r.release.requests)/float64(m.size),
+		float64(r.release.writes)/float64(m.size), r.release.cpu, r.releaseMemory)
 	fmt.Println("    requests of the releases:", m.subject.count.most())
 	return err
 }
@@ -245,14 +246,17 @@ server, counted by a proxy in front of it; opening a watch is not one of them. C
 	row(name+"releasing at once: push to verdict, slowest, in s", "%.1f", r.ours.slowest.Seconds(), r.theirs.slowest.Seconds())
 	row(fmt.Sprintf("%sreleasing at once: median beyond the steps' %.0f s, in s", name, dwell.Seconds()), "%.1f",
 		(r.ours.median - dwell).Seconds(), (r.theirs.median - dwell).Seconds())
-	row(name+"releasing at once: API requests per release", "%.1f", each(r.ours, r.ours.release.requests), each(r.theirs, r.theirs.release.requests))
+	row(name+"releasing at once: API requests per release", "%.1f",
+		each(r.ours, r.ours.release.requests), each(r.theirs, r.theirs.release.requests))
 	row(name+"releasing at once: writes per release", "%.1f", each(r.ours, r.ours.release.writes), each(r.theirs, r.theirs.release.writes))
-	row(name+"releasing at once: CPU per release, in ms", "%.1f", milliseconds(r.ours.release.cpu)/float64(r.ours.size), milliseconds(r.theirs.release.cpu)/float64(r.theirs.size))
+	row(name+"releasing at once: CPU per release, in ms", "%.1f",
+		milliseconds(r.ours.release.cpu)/float64(r.ours.size), milliseconds(r.theirs.release.cpu)/float64(r.theirs.size))
 	memory(name+"releasing at once", r.ours.releaseMemory, r.theirs.releaseMemory)
 	fmt.Fprintf(b, `| %d canaries at rest: API requests per minute, all of them | %.1f | | |
 | %d canaries at rest: CPU per minute, in ms | %.0f | | |
 | %d canaries at rest: resident memory, in MiB | %.0f | | |
-`, r.resting.size, r.resting.rest.perMinute(r.resting.rest.requests), r.resting.size, milliseconds(r.resting.rest.cpu), r.resting.size, mebibytes(r.resting.restMemory.Resident))
+`, r.resting.size, r.resting.rest.perMinute(r.resting.rest.requests), r.resting.size,
+		milliseconds(r.resting.rest.cpu), r.resting.size, mebibytes(r.resting.restMemory.Resident))
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -24,7 +24,9 @@ var badReleases = []struct {
 }{
 	{"every second answer is an error", chain.Release{Tag: "1.1.0", Traits: traffic.Traits{ErrorRate: 0.5}}},
 	{"one answer in ten is an error", chain.Release{Tag: "1.2.0", Traits: traffic.Traits{ErrorRate: 0.1}}},
-	{"every answer takes 700 ms, where 500 ms are allowed", chain.Release{Tag: "1.3.0", Traits: traffic.Traits{Latency: 700 * time.Millisecond}}},
+	{"every answer takes 700 ms, where 500 ms are allowed", chain.Release{
+		Tag: "1.3.0", Traits: traffic.Traits{Latency: 700 * time.Millisecond},
+	}},
 }
 
 // harmResult is what users got of a release that was rolled back, and how many

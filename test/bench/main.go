@@ -124,7 +124,8 @@ func chainSteps(ctx context.Context, p *harness.Playground, size sizes, r *resul
 			return err
 		}},
 		{"release-webhook", func(dir string) (err error) {
-			r.hooked, err = measureReleases(ctx, p, releaseCase{dir: dir, name: "bench-hook", files: 1, marked: 1, releases: size.releases, webhook: true})
+			r.hooked, err = measureReleases(ctx, p,
+				releaseCase{dir: dir, name: "bench-hook", files: 1, marked: 1, releases: size.releases, webhook: true})
 			return err
 		}},
 		{"release-many", func(dir string) (err error) {
@@ -132,7 +133,8 @@ func chainSteps(ctx context.Context, p *harness.Playground, size sizes, r *resul
 			return err
 		}},
 		{"release-wide", func(dir string) (err error) {
-			r.wide, err = measureReleases(ctx, p, releaseCase{dir: dir, name: "bench-wide", files: size.files, marked: size.marked, releases: size.releases})
+			r.wide, err = measureReleases(ctx, p,
+				releaseCase{dir: dir, name: "bench-wide", files: size.files, marked: size.marked, releases: size.releases})
 			return err
 		}},
 		{"fleet", func(dir string) (err error) {

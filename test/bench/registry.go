@@ -59,7 +59,8 @@ func measureScans(ctx context.Context, p *harness.Playground, dir string, size s
 		return r, fmt.Errorf("%w\nlast lines of the controller's log:\n%s", err, sluice.Tail(3000))
 	}
 	r.memory, err = sluice.Memory()
-	fmt.Printf("    %d repositories of %d tags: cold %v with %v CPU; idle %v CPU; unchanged by interval %v CPU, asked for %v with %v CPU; %v\n",
+	fmt.Printf("    %d repositories of %d tags: cold %v with %v CPU; idle %v CPU; unchanged by interval %v CPU, "+
+		"asked for %v with %v CPU; %v\n",
 		size.repositories, size.tags, r.cold, r.coldCPU, r.idleCPU, r.unchangedCPU, r.asked, r.askedCPU, r.memory)
 	return r, err
 }
@@ -188,7 +189,9 @@ type scanMeter struct {
 }
 
 // measure times one step until all repositories are done.
-func (m *scanMeter) measure(ctx context.Context, step func(context.Context) error, done func(*imagev1.ImageRepository) bool) (took, cpu time.Duration, err error) {
+func (m *scanMeter) measure(
+	ctx context.Context, step func(context.Context) error, done func(*imagev1.ImageRepository) bool,
+) (took, cpu time.Duration, err error) {
 	before, err := m.sluice.CPU()
 	if err != nil {
 		return 0, 0, err

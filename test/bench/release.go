@@ -66,7 +66,8 @@ func measureReleases(ctx context.Context, p *harness.Playground, c releaseCase) 
 		if err != nil {
 			return releaseResult{}, fmt.Errorf("%w\nlast lines of the controller's log:\n%s", err, sluice.Tail(3000))
 		}
-		fmt.Printf("    %d files, %d changed: push to commit %v, commit to applied %v, %v CPU\n", c.files, c.marked, r.toCommit, r.toApplied, r.cpu)
+		fmt.Printf("    %d files, %d changed: push to commit %v, commit to applied %v, %v CPU\n",
+			c.files, c.marked, r.toCommit, r.toApplied, r.cpu)
 		all = append(all, r)
 	}
 	return releaseResult{

@@ -15,12 +15,18 @@ import (
 // Flux 2.9's figures for the same work on a 2-core machine (concurrency 20 for
 // Kustomizations, 10 for the rest), measured before Sluice had a line of code.
 var flux = results{
-	small:  releaseResult{toCommit: 200 * time.Millisecond, toApplied: 430 * time.Millisecond},
-	large:  releaseResult{toCommit: 5 * time.Second, toApplied: 8800 * time.Millisecond, cpu: 12900 * time.Millisecond},
-	wide:   releaseResult{toCommit: 16 * time.Second}, // the commit alone
-	scan:   scanResult{coldCPU: 6300 * time.Millisecond, unchangedCPU: 2800 * time.Millisecond, askedCPU: 2800 * time.Millisecond, memory: harness.Memory{Resident: 172 << 20}},
+	small: releaseResult{toCommit: 200 * time.Millisecond, toApplied: 430 * time.Millisecond},
+	large: releaseResult{toCommit: 5 * time.Second, toApplied: 8800 * time.Millisecond, cpu: 12900 * time.Millisecond},
+	wide:  releaseResult{toCommit: 16 * time.Second}, // the commit alone
+	scan: scanResult{
+		coldCPU: 6300 * time.Millisecond, unchangedCPU: 2800 * time.Millisecond, askedCPU: 2800 * time.Millisecond,
+		memory: harness.Memory{Resident: 172 << 20},
+	},
 	policy: policyResult{took: 82 * time.Millisecond, bytes: 25 << 20},
-	fleet:  fleetResult{cold: 50 * time.Second, coldCPU: 39 * time.Second, applied: 12 * time.Second, revised: 58 * time.Second, pushCPU: 57 * time.Second},
+	fleet: fleetResult{
+		cold: 50 * time.Second, coldCPU: 39 * time.Second, applied: 12 * time.Second, revised: 58 * time.Second,
+		pushCPU: 57 * time.Second,
+	},
 }
 
 // sideBySide is what cannot be measured in each run, since the module of Flux's
@@ -47,8 +53,8 @@ func write(path string, r results, size sizes, at time.Time) error {
 
 Written by `+"`make bench`"+` on %s, on a machine with %d cores (%s), with %s.
 Flux's figures are those of Flux 2.9 (concurrency 20 for Kustomizations, 10 for the rest) on another 2-core machine: read
-the ratios as an order of magnitude. CPU is that of the controller process alone, user and system. Flux's figure for 100 changed files is its commit alone, after
-the clone; its memory for scans is that of the one controller that scans, ours is that of the whole image group.
+the ratios as an order of magnitude. CPU is that of the controller process alone, user and system. Flux's figure for 100 changed files is
+its commit alone, after the clone; its memory for scans is that of the one controller that scans, ours is that of the whole image group.
 
 | What | Sluice | Flux 2.9 | ratio |
 |---|---|---|---|

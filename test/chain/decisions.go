@@ -21,7 +21,8 @@ func (n *narrator) promoted(ctx context.Context, p *sluicev1.Pipeline) []Entry {
 			entries = append(entries, n.committed(ctx, landing.Commit)...)
 		}
 		if pr := stage.PullRequest; pr != nil && n.news(Proposed, stage.Name, fmt.Sprint(pr.Number, pr.State, pr.Bundle)) {
-			entries = append(entries, Entry{Hop: Proposed, Stage: stage.Name, Text: fmt.Sprintf("pull request %s is %s", pr.URL, pr.State), Weight: -1})
+			entries = append(entries,
+				Entry{Hop: Proposed, Stage: stage.Name, Text: fmt.Sprintf("pull request %s is %s", pr.URL, pr.State), Weight: -1})
 		}
 		for _, gate := range stage.Waiting {
 			what, _, _ := strings.Cut(gate.Message, " until ") // which may move by a second

@@ -46,7 +46,10 @@ type delivery struct {
 
 func newDelivery(p *harness.Playground, samples string) (*delivery, error) {
 	root, err := harness.Root()
-	d := &delivery{Playground: p, samples: filepath.Join(root, "config", "samples", samples), images: labelled{p}, Ledger: traffic.Ledger{Slow: Slow}}
+	d := &delivery{
+		Playground: p, samples: filepath.Join(root, "config", "samples", samples),
+		images: labelled{p}, Ledger: traffic.Ledger{Slow: Slow},
+	}
 	d.chain = []string{"chain.yaml"}
 	if p.Node == "real" {
 		d.images = &built{playground: p}

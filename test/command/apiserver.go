@@ -48,9 +48,11 @@ func Group(group, version string, resources map[string]string) map[string]any {
 	of := map[string]any{"groupVersion": group + "/" + version, "version": version}
 	described := map[string]any{"name": group, "versions": []any{of}, "preferredVersion": of}
 	return map[string]any{
-		"/api":                           map[string]any{"kind": "APIVersions", "versions": []string{"v1"}},
-		"/apis":                          map[string]any{"kind": "APIGroupList", "apiVersion": "v1", "groups": []any{described}},
-		"/apis/" + group:                 described,
-		"/apis/" + group + "/" + version: map[string]any{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group + "/" + version, "resources": list},
+		"/api":           map[string]any{"kind": "APIVersions", "versions": []string{"v1"}},
+		"/apis":          map[string]any{"kind": "APIGroupList", "apiVersion": "v1", "groups": []any{described}},
+		"/apis/" + group: described,
+		"/apis/" + group + "/" + version: map[string]any{
+			"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group + "/" + version, "resources": list,
+		},
 	}
 }

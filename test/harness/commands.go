@@ -35,7 +35,9 @@ func (p *Playground) GuardCommands(tb testing.TB) {
 		}},
 		Spec: sluicev1.PipelineSpec{
 			Artifacts: []sluicev1.Artifact{{Name: "app", ImagePolicyRef: &meta.LocalObjectReference{Name: "app"}}},
-			Stages:    []sluicev1.Stage{{Name: "only", Write: sluicev1.Write{Tag: &sluicev1.WriteTag{Repository: "example.com/app", Tag: "stable"}}}},
+			Stages: []sluicev1.Stage{{
+				Name: "only", Write: sluicev1.Write{Tag: &sluicev1.WriteTag{Repository: "example.com/app", Tag: "stable"}},
+			}},
 		},
 	}
 	_, err = Eventually(tb.Context(), "the API server guards commands", time.Minute, func(ctx context.Context) (bool, string) {

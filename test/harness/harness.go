@@ -76,7 +76,9 @@ var pause = wait.Backoff{Duration: 20 * time.Millisecond, Factor: 1, Steps: math
 
 // Eventually calls check until it returns true, and returns the time that took. The error
 // of a timeout says what was waited for and what was last seen.
-func Eventually(ctx context.Context, what string, timeout time.Duration, check func(context.Context) (bool, string)) (time.Duration, error) {
+func Eventually(
+	ctx context.Context, what string, timeout time.Duration, check func(context.Context) (bool, string),
+) (time.Duration, error) {
 	start, seen := time.Now(), ""
 	timed, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

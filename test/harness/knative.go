@@ -82,7 +82,8 @@ func reviseKnative(ctx context.Context, c client.Client, service *unstructured.U
 	revision.SetGroupVersionKind(knativeRevisions)
 	revision.SetNamespace(service.GetNamespace())
 	revision.SetName(latest)
-	return c.Status().Patch(ctx, revision, client.RawPatch("application/merge-patch+json", []byte(`{"status":{"observedGeneration":1,"conditions":[{"type":"Ready","status":"True"}]}}`)))
+	return c.Status().Patch(ctx, revision, client.RawPatch("application/merge-patch+json",
+		[]byte(`{"status":{"observedGeneration":1,"conditions":[{"type":"Ready","status":"True"}]}}`)))
 }
 
 // trafficOf is how Knative says in a status what is asked of it: with the name of

@@ -101,10 +101,17 @@ func TestWhatTheErrorOfAFieldSays(t *testing.T) {
 		want    string
 		missing bool
 	}{
-		"without a line":                     {FieldError{Field: "yaml a", Why: MissingField}, "yaml a: " + string(MissingField), false},
-		"with a line":                        {FieldError{Field: "yaml a", Line: 7, Why: EmptyField}, "line 7: yaml a: " + string(EmptyField), false},
-		"a reason that speaks of markers":    {FieldError{Field: "json a", Why: NeedsTag}, "json a: the field holds a tag, for which part has to be tag", false},
-		"an image that does not have a part": {FieldError{Field: "json a", Why: MissingPart}, "json a: the image does not have the part that the setter asks for", true},
+		"without a line": {FieldError{Field: "yaml a", Why: MissingField}, "yaml a: " + string(MissingField), false},
+		"with a line": {
+			FieldError{Field: "yaml a", Line: 7, Why: EmptyField}, "line 7: yaml a: " + string(EmptyField), false,
+		},
+		"a reason that speaks of markers": {
+			FieldError{Field: "json a", Why: NeedsTag}, "json a: the field holds a tag, for which part has to be tag", false,
+		},
+		"an image that does not have a part": {
+			FieldError{Field: "json a", Why: MissingPart},
+			"json a: the image does not have the part that the setter asks for", true,
+		},
 	} {
 		if got := tc.err.Error(); got != tc.want {
 			t.Errorf("%s: %s", name, got)

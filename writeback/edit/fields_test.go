@@ -73,18 +73,27 @@ func TestWhatAFieldSays(t *testing.T) {
 		want  Image
 		why   Reason
 	}{
-		"null":                                {field: yamlAt("a", Tag), in: "a: ~\n"},
-		"null of JSON":                        {field: jsonAt("a", Tag), in: `{"a": null}`},
-		"a number of JSON":                    {field: jsonAt("a", Tag), in: `{"a": 1.10}`, want: Image{Tag: "1.10"}},
-		"a key with an escape":                {field: yamlAt("tag", Tag), in: "\"t\\x61g\": v1\n", want: Image{Tag: "v1"}},
-		"a key that is no ordinary word":      {field: yamlAt("a b", Tag), in: "'a b': v1\n", want: Image{Tag: "v1"}},
-		"an item whose name comes first":      {field: jsonAt("a[n=x].t", Tag), in: `{"a": [{"n": "y", "t": "1"}, {"n": "x", "m": 1, "t": "2"}]}`, want: Image{Tag: "2"}},
-		"an item by a number":                 {field: jsonAt("a[n=1].t", Tag), in: `{"a": [{"n": 1, "t": "2"}, ["n"]]}`, want: Image{Tag: "2"}},
-		"a port is no tag":                    {field: yamlAt("image", Reference), in: "image: host:5000/app\n", want: Image{Name: "host:5000/app"}},
-		"a port and a tag":                    {field: yamlAt("image", Reference), in: "image: host:5000/app:1\n", want: Image{Name: "host:5000/app", Tag: "1"}},
-		"the second group of an expression":   {field: text(`^APP(_X)?=(?P<version>.*)`), in: "APP_X=v1", want: Image{Tag: "v1"}},
-		"a match at the start":                {field: text(`^(?P<version>v\d)`), in: "v1 v2", want: Image{Tag: "v1"}},
-		"SOPS that checks what is encrypted":  {field: jsonAt("a", Tag), in: `{"a":"v1","sops":{"mac":"x","mac_only_encrypted":true}}`, want: Image{Tag: "v1"}},
+		"null":                           {field: yamlAt("a", Tag), in: "a: ~\n"},
+		"null of JSON":                   {field: jsonAt("a", Tag), in: `{"a": null}`},
+		"a number of JSON":               {field: jsonAt("a", Tag), in: `{"a": 1.10}`, want: Image{Tag: "1.10"}},
+		"a key with an escape":           {field: yamlAt("tag", Tag), in: "\"t\\x61g\": v1\n", want: Image{Tag: "v1"}},
+		"a key that is no ordinary word": {field: yamlAt("a b", Tag), in: "'a b': v1\n", want: Image{Tag: "v1"}},
+		"an item whose name comes first": {
+			field: jsonAt("a[n=x].t", Tag), in: `{"a": [{"n": "y", "t": "1"}, {"n": "x", "m": 1, "t": "2"}]}`,
+			want: Image{Tag: "2"},
+		},
+		"an item by a number": {field: jsonAt("a[n=1].t", Tag), in: `{"a": [{"n": 1, "t": "2"}, ["n"]]}`, want: Image{Tag: "2"}},
+		"a port is no tag": {
+			field: yamlAt("image", Reference), in: "image: host:5000/app\n", want: Image{Name: "host:5000/app"},
+		},
+		"a port and a tag": {
+			field: yamlAt("image", Reference), in: "image: host:5000/app:1\n", want: Image{Name: "host:5000/app", Tag: "1"},
+		},
+		"the second group of an expression": {field: text(`^APP(_X)?=(?P<version>.*)`), in: "APP_X=v1", want: Image{Tag: "v1"}},
+		"a match at the start":              {field: text(`^(?P<version>v\d)`), in: "v1 v2", want: Image{Tag: "v1"}},
+		"SOPS that checks what is encrypted": {
+			field: jsonAt("a", Tag), in: `{"a":"v1","sops":{"mac":"x","mac_only_encrypted":true}}`, want: Image{Tag: "v1"},
+		},
 		"SOPS without a checksum":             {field: jsonAt("a", Tag), in: `{"a":"v1","sops":{"version":"3"}}`, want: Image{Tag: "v1"}},
 		"a word like SOPS in what is no JSON": {field: text("A=(?P<version>.*)"), in: "\"sops\"\nA=v1", want: Image{Tag: "v1"}},
 		"a field that JSON does not have":     {field: jsonAt("b", Tag), in: `{"a": "v1"}`, why: MissingField},
@@ -143,7 +152,8 @@ func TestFieldsOfOneFileInAnyOrder(t *testing.T) {
 		"x: 1\n---\nr: a\nt: v1\n": "x: 1\n---\nr: host/app\nt: 2.0.0\n",
 	} {
 		edited, outcomes, err := f.Set([]byte(in), image)
-		if err != nil || len(outcomes) != 2 || strings.ReplaceAll(string(edited), `"2.0.0"`, "2.0.0") != strings.ReplaceAll(want, `"2.0.0"`, "2.0.0") {
+		if err != nil || len(outcomes) != 2 ||
+			strings.ReplaceAll(string(edited), `"2.0.0"`, "2.0.0") != strings.ReplaceAll(want, `"2.0.0"`, "2.0.0") {
 			t.Errorf("%q became %q, %v", in, edited, err)
 		}
 	}
@@ -151,7 +161,8 @@ func TestFieldsOfOneFileInAnyOrder(t *testing.T) {
 
 func TestWhatReadingAFieldTakes(t *testing.T) {
 	const content = "a: b\n---\nc: d\ne: f\n"
-	if got, want := FieldMemory([]byte(content)), int64(len(content)+4*len("---\nc: d\ne: f\n")+costOfNode*nodesOf([]byte("---\nc: d\ne: f\n"))); got != want {
+	if got, want := FieldMemory([]byte(content)), int64(len(content)+4*len("---\nc: d\ne: f\n")+
+		costOfNode*nodesOf([]byte("---\nc: d\ne: f\n"))); got != want {
 		t.Errorf("%d bytes, want %d: it may be in any document", got, want)
 	}
 	if got := Memory([]byte("a\x00b\x00")); got != 8 {
@@ -163,21 +174,23 @@ func TestWhatReadingAFieldTakes(t *testing.T) {
 func TestValuesThatAreNotOnTheLineOfTheirMarker(t *testing.T) {
 	images := Images{Namespace: "apps", ByPolicy: map[string]Image{"app": {Name: "n", Tag: "11"}}}
 	for name, tc := range map[string]struct{ in, want string }{
-		"an integer with its type":              {"a: !!int M\n  7\n", "a: !!int M\n  11\n"},
-		"a text with its type":                  {"a: !!str M\n  7\n", "a: !!str M\n  \"11\"\n"},
-		"a text with an anchor":                 {"a: &x M\n  v7\nb: *x\n", "a: &x M\n  \"11\"\nb: *x\n"},
-		"below comments":                        {"a: !!str M\n\n  # why\n  'v7'\n", "a: !!str M\n\n  # why\n  '11'\n"},
-		"words on two lines, behind a long key": {"a-very-long-key-of-a-mapping: v7\n  b M\nc: d\n", "a-very-long-key-of-a-mapping: \"11\" M\nc: d\n"},
-		"quotes with one escaped":               {"a: \"v \\\" \\\n  b\" M\nc: d\n", "a: \"11\" M\nc: d\n"},
-		"quotes with two single ones":           {"a: 'v''\n  b' M\nc: d\n", "a: '11' M\nc: d\n"},
-		"behind a byte order mark":              {"\uFEFFa: 'v\n  b' M\nc: d\n", "\uFEFFa: '11' M\nc: d\n"},
-		"two in one document":                   {"a: 'v\n  b' M\nc: 'v\n  w\n  b' M\nd: e\n", "a: '11' M\nc: '11' M\nd: e\n"},
-		"one in each document":                  {"a: 'v\n  b' M\n---\nc: 'v\n  b' M\n---\nd: v7 M\n", "a: '11' M\n---\nc: '11' M\n---\nd: \"11\" M\n"},
-		"in a flow":                             {"a: {b: v7, M\n  c: d}\n", "a: {b: \"11\", M\n  c: d}\n"},
-		"a block":                               {"a: >- M\n  v7\nc: d\n", "a: >- M\n  11\nc: d\n"},
-		"a block of two lines":                  {"a: >- M\n  v7\n  v8\nc: d\n", "a: >- M\n  11\nc: d\n"},
-		"a literal of two lines":                {"a: |- M\n  v7\n  v8\nc: d\n", "a: |- M\n  v7\n  v8\nc: d\n"},
-		"no value at all":                       {"a: M\nb: v7\n", "a: M\nb: v7\n"},
+		"an integer with its type": {"a: !!int M\n  7\n", "a: !!int M\n  11\n"},
+		"a text with its type":     {"a: !!str M\n  7\n", "a: !!str M\n  \"11\"\n"},
+		"a text with an anchor":    {"a: &x M\n  v7\nb: *x\n", "a: &x M\n  \"11\"\nb: *x\n"},
+		"below comments":           {"a: !!str M\n\n  # why\n  'v7'\n", "a: !!str M\n\n  # why\n  '11'\n"},
+		"words on two lines, behind a long key": {
+			"a-very-long-key-of-a-mapping: v7\n  b M\nc: d\n", "a-very-long-key-of-a-mapping: \"11\" M\nc: d\n",
+		},
+		"quotes with one escaped":     {"a: \"v \\\" \\\n  b\" M\nc: d\n", "a: \"11\" M\nc: d\n"},
+		"quotes with two single ones": {"a: 'v''\n  b' M\nc: d\n", "a: '11' M\nc: d\n"},
+		"behind a byte order mark":    {"\uFEFFa: 'v\n  b' M\nc: d\n", "\uFEFFa: '11' M\nc: d\n"},
+		"two in one document":         {"a: 'v\n  b' M\nc: 'v\n  w\n  b' M\nd: e\n", "a: '11' M\nc: '11' M\nd: e\n"},
+		"one in each document":        {"a: 'v\n  b' M\n---\nc: 'v\n  b' M\n---\nd: v7 M\n", "a: '11' M\n---\nc: '11' M\n---\nd: \"11\" M\n"},
+		"in a flow":                   {"a: {b: v7, M\n  c: d}\n", "a: {b: \"11\", M\n  c: d}\n"},
+		"a block":                     {"a: >- M\n  v7\nc: d\n", "a: >- M\n  11\nc: d\n"},
+		"a block of two lines":        {"a: >- M\n  v7\n  v8\nc: d\n", "a: >- M\n  11\nc: d\n"},
+		"a literal of two lines":      {"a: |- M\n  v7\n  v8\nc: d\n", "a: |- M\n  v7\n  v8\nc: d\n"},
+		"no value at all":             {"a: M\nb: v7\n", "a: M\nb: v7\n"},
 	} {
 		content, want := strings.ReplaceAll(tc.in, "M", tagMarker), strings.ReplaceAll(tc.want, "M", tagMarker)
 		edited, _, err := Apply([]byte(content), images)

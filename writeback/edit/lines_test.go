@@ -221,7 +221,9 @@ func TestASiteIsWhatIsBesideAValue(t *testing.T) {
 		"a field of a component":                 {"at: x", Object{Kind: "Component"}, site{key: "at", kustom: true}},
 		"a field of another object":              {"at: x", Object{Kind: "Deployment"}, site{key: "at"}},
 		"a tag behind more fields than are read": {"at: x\n" + strings.Repeat("a: b\n", maxBeside-1) + "tag: v1", Object{}, site{key: "at"}},
-		"a tag that is the last that is read":    {"at: x\n" + strings.Repeat("a: b\n", maxBeside-2) + "tag: v1", Object{}, site{key: "at", apart: true}},
+		"a tag that is the last that is read": {
+			"at: x\n" + strings.Repeat("a: b\n", maxBeside-2) + "tag: v1", Object{}, site{key: "at", apart: true},
+		},
 	} {
 		var document yaml.Node
 		if err := yaml.Unmarshal([]byte(tc.mapping), &document); err != nil {

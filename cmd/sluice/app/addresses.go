@@ -51,7 +51,8 @@ func listensAt(address string) bool { return address != "0" && address != "" }
 // that they tell of has everybody's secrets in it.
 func validateProfiles(address string) error {
 	if listensAt(address) && !isLoopback(address) {
-		return fmt.Errorf("--pprof-addr: %q is not a loopback address; name one such as 127.0.0.1:6060, and reach it with kubectl port-forward", address)
+		return fmt.Errorf("--pprof-addr: %q is not a loopback address; name one such as 127.0.0.1:6060, and reach it with kubectl port-forward",
+			address)
 	}
 	return nil
 }

@@ -32,15 +32,20 @@ type canaryFlags struct {
 }
 
 func (f *canaryFlags) register(set *pflag.FlagSet) {
-	set.StringVar(&f.metricsServer, "metrics-server", "http://prometheus:9090", "Prometheus that canary analysis and verify[].metrics of Pipelines ask")
+	set.StringVar(&f.metricsServer, "metrics-server", "http://prometheus:9090",
+		"Prometheus that canary analysis and verify[].metrics of Pipelines ask")
 	set.StringVar(&f.meshProvider, "mesh-provider", provider.Kubernetes, "router of canaries that name no provider")
-	set.StringSliceVar(&f.selectorLabels, "selector-labels", []string{"app", "name", "app.kubernetes.io/name"}, "labels by which a canary's target may select its pods")
-	set.StringSliceVar(&f.labelPrefix, "include-label-prefix", nil, "prefixes of labels and annotations that a canary's copies inherit; * is all")
+	set.StringSliceVar(&f.selectorLabels, "selector-labels", []string{"app", "name", "app.kubernetes.io/name"},
+		"labels by which a canary's target may select its pods")
+	set.StringSliceVar(&f.labelPrefix, "include-label-prefix", nil,
+		"prefixes of labels and annotations that a canary's copies inherit; * is all")
 	set.BoolVar(&f.configTracking, "enable-config-tracking", true, "make ConfigMaps and Secrets part of a canary's revision")
 	set.DurationVar(&f.minInterval, "canary-min-interval", 10*time.Second, "shortest analysis interval; a shorter one is raised to it")
 	set.StringVar(&f.ingressClass, "ingress-class", "", "class that route objects for ingress controllers are annotated with")
-	set.StringVar(&f.ingressAnnotations, "ingress-annotations-prefix", "nginx.ingress.kubernetes.io", "prefix of the annotations by which NGINX is told of canaries")
-	set.StringVar(&f.meshKubeconfig, "kubeconfig-service-mesh", "", "kubeconfig of the cluster with the control plane of the service mesh, where routes are written; default: the cluster of the workloads")
+	set.StringVar(&f.ingressAnnotations, "ingress-annotations-prefix", "nginx.ingress.kubernetes.io",
+		"prefix of the annotations by which NGINX is told of canaries")
+	set.StringVar(&f.meshKubeconfig, "kubeconfig-service-mesh", "",
+		"kubeconfig of the cluster with the control plane of the service mesh, where routes are written; default: the cluster of the workloads")
 	f.registerAlerts(set)
 }
 
@@ -56,7 +61,8 @@ func (f *canaryFlags) registerAlerts(set *pflag.FlagSet) {
 	set.StringVar(&a.Slack.Channel, "slack-channel", "", "Slack channel to write to")
 	set.StringVar(&a.Teams.URL, "msteams-url", "", "Microsoft Teams webhook for canaries without alerts of their own (MSTEAMS_URL)")
 	set.StringVar(&a.Teams.Proxy, "msteams-proxy-url", "", "proxy to Microsoft Teams (MSTEAMS_PROXY_URL)")
-	set.StringVar(&f.eventWebhook, "event-webhook", "", "webhook that is told the events of canaries without an event hook (EVENT_WEBHOOK_URL)")
+	set.StringVar(&f.eventWebhook, "event-webhook", "",
+		"webhook that is told the events of canaries without an event hook (EVENT_WEBHOOK_URL)")
 }
 
 // fromEnvironment overrides flags by the variables that Flagger reads. These are not the
@@ -120,7 +126,8 @@ func (w *wiring) canary() error {
 		return err
 	}
 	canaries := &canary.Reconciler{
-		Provider: f.meshProvider, MetricsServer: f.metricsServer, MinInterval: f.minInterval, Version: w.flags.version, Clock: w.clock, Mesh: mesh,
+		Provider: f.meshProvider, MetricsServer: f.metricsServer,
+		MinInterval: f.minInterval, Version: w.flags.version, Clock: w.clock, Mesh: mesh,
 		Workload: workload.Options{
 			SelectorLabels: f.selectorLabels, IncludeLabelPrefix: f.labelPrefix, IgnoreConfigs: !f.configTracking,
 		},

@@ -64,29 +64,37 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.IntVar(&f.burst, "kube-api-burst", 1000, "burst of requests to the API server")
 	set.StringVar(&f.logLevel, "log-level", "info", strings.Join(logLevels, ", "))
 	set.StringVar(&f.logEncoding, "log-encoding", "json", "json, which flux logs reads, or console")
-	set.StringVar(&f.eventsAddr, "events-addr", "", "URL of the events endpoint of Flux's notification-controller, for Alerts; default: events go to Kubernetes alone")
+	set.StringVar(&f.eventsAddr, "events-addr", "",
+		"URL of the events endpoint of Flux's notification-controller, for Alerts; default: events go to Kubernetes alone")
 	set.DurationVar(&f.minRetryDelay, "min-retry-delay", reconciler.MinRetryDelay, "delay before the first retry of an object that failed")
 	set.DurationVar(&f.maxRetryDelay, "max-retry-delay", reconciler.MaxRetryDelay, "longest delay between retries")
 	set.StringVar(&f.metricsAddr, "metrics-addr", ":8080", "where Prometheus metrics are served; 0 disables them")
-	set.StringVar(&f.pprofAddr, "pprof-addr", "0", "loopback address where profiles are served under /debug/pprof/, such as 127.0.0.1:6060, to be reached with kubectl port-forward; 0 disables them")
+	set.StringVar(&f.pprofAddr, "pprof-addr", "0", "loopback address where profiles are served under /debug/pprof/, "+
+		"such as 127.0.0.1:6060, to be reached with kubectl port-forward; 0 disables them")
 	set.StringVar(&f.healthAddr, "health-addr", ":9440", "where /healthz and /readyz are served; 0 disables them")
 	set.BoolVar(&f.leaderElect, "enable-leader-election", false, "run the controllers only while holding the lease")
 	f.lease.register(set)
 	set.StringVar(&f.namespace, "namespace", env("RUNTIME_NAMESPACE", "flux-system"), "namespace of the lease")
 	f.watch.register(set)
 	set.BoolVar(&f.noCrossNamespace, "no-cross-namespace-refs", false, "refuse references to objects and hosts of other namespaces")
-	set.BoolVar(&f.allowCrossNamespaceWrites, "allow-cross-namespace-writes", false, "let every ImageUpdateAutomation write with the credentials of any GitRepository, as Flux does, without the annotation sluice.dev/write-from")
-	set.StringVar(&f.defaultServiceAccount, "default-service-account", "", "applies for Kustomizations that name none, and with the feature ObjectLevelWorkloadIdentity stands for objects in clouds; default: the controller itself")
-	set.StringVar(&f.storagePath, "storage-path", "/data", "folder of Git mirrors, artifacts and tags, of this process alone; a cache, rebuilt when lost")
+	set.BoolVar(&f.allowCrossNamespaceWrites, "allow-cross-namespace-writes", false, "let every ImageUpdateAutomation "+
+		"write with the credentials of any GitRepository, as Flux does, without the annotation sluice.dev/write-from")
+	set.StringVar(&f.defaultServiceAccount, "default-service-account", "", "applies for Kustomizations that "+
+		"name none, and with the feature ObjectLevelWorkloadIdentity stands for objects in clouds; default: the controller itself")
+	set.StringVar(&f.storagePath, "storage-path", "/data",
+		"folder of Git mirrors, artifacts and tags, of this process alone; a cache, rebuilt when lost")
 	f.storageLimit.register(set)
 	set.StringVar(&f.storageAddr, "storage-addr", ":9090", "where artifacts are served")
 	set.StringVar(&f.storageAdvAddr, "storage-adv-addr", "", "host[:port] that artifact URLs name; default: the address listened on")
-	set.IntVar(&f.scanMaxTags, "scan-max-tags", scan.DefaultMaxTags, "most tags that one scan of an ImageRepository lists, unless its spec.maxTags says otherwise")
+	set.IntVar(&f.scanMaxTags, "scan-max-tags", scan.DefaultMaxTags,
+		"most tags that one scan of an ImageRepository lists, unless its spec.maxTags says otherwise")
 	f.identity.register(set)
 	f.outbound.register(set)
 	f.builds.register(set)
-	set.StringSliceVar(&f.sshKeyExchanges, "ssh-kex-algos", nil, "key exchange algorithms to offer to SSH servers; default: those considered safe")
-	set.StringSliceVar(&f.sshHostKeys, "ssh-hostkey-algos", nil, "host key algorithms to accept of SSH servers; default: those that known_hosts has keys for")
+	set.StringSliceVar(&f.sshKeyExchanges, "ssh-kex-algos", nil,
+		"key exchange algorithms to offer to SSH servers; default: those considered safe")
+	set.StringSliceVar(&f.sshHostKeys, "ssh-hostkey-algos", nil,
+		"host key algorithms to accept of SSH servers; default: those that known_hosts has keys for")
 	set.StringVar(&f.receiverAddr, "receiverAddr", ":9292", "where webhooks are taken in")
 	f.canary.register(set)
 }
@@ -121,15 +129,18 @@ func (f *flags) validate() error {
 		return fmt.Errorf("--log-level: unknown level %q; known: %s", f.logLevel, strings.Join(logLevels, ", "))
 	}
 	if name := f.defaultServiceAccount; name != "" && len(validation.IsDNS1123Subdomain(name)) > 0 {
-		return fmt.Errorf("--default-service-account: %q is not the name of a service account, such as deployer; it is looked for in the namespace of each object", name)
+		return fmt.Errorf("--default-service-account: %q is not the name of a service account, such as deployer; "+
+			"it is looked for in the namespace of each object", name)
 	}
 	if len(validation.IsDNS1123Label(f.namespace)) > 0 {
 		return fmt.Errorf("--namespace: %q is not the name of a namespace", f.namespace)
 	}
 	if f.minRetryDelay <= 0 || f.maxRetryDelay < f.minRetryDelay {
-		return fmt.Errorf("--min-retry-delay must be positive and at most --max-retry-delay, they are %s and %s", f.minRetryDelay, f.maxRetryDelay)
+		return fmt.Errorf("--min-retry-delay must be positive and at most --max-retry-delay, they are %s and %s",
+			f.minRetryDelay, f.maxRetryDelay)
 	}
-	return errors.Join(validateProfiles(f.pprofAddr), f.lease.validate(), f.watch.validate(), f.identity.validate(), f.outbound.validate(), f.storageLimit.validate(), f.builds.validate(), f.canary.validate())
+	return errors.Join(validateProfiles(f.pprofAddr), f.lease.validate(), f.watch.validate(),
+		f.identity.validate(), f.outbound.validate(), f.storageLimit.validate(), f.builds.validate(), f.canary.validate())
 }
 
 // serves reports whether --controllers names the group.

@@ -28,7 +28,8 @@ var features = map[string]bool{auth.FeatureGateObjectLevelWorkloadIdentity: fals
 
 func (f *identityFlags) register(set *pflag.FlagSet) {
 	set.StringToStringVar(&f.gates, "feature-gates", nil,
-		"features to turn on or off, as Name=true; known: "+auth.FeatureGateObjectLevelWorkloadIdentity+" (lets objects use the cloud identity of their service account)")
+		"features to turn on or off, as Name=true; known: "+auth.FeatureGateObjectLevelWorkloadIdentity+
+			" (lets objects use the cloud identity of their service account)")
 	f.tokens.BindFlags(set, defaultTokens)
 }
 
@@ -42,7 +43,8 @@ func (f *identityFlags) validate() error {
 		}
 	}
 	if f.tokens.MaxDuration < 0 || f.tokens.MaxDuration > cache.TokenMaxDuration {
-		return fmt.Errorf("--token-cache-max-duration: must be at most %s, is %s", cache.TokenMaxDuration.Round(time.Minute), f.tokens.MaxDuration)
+		return fmt.Errorf("--token-cache-max-duration: must be at most %s, is %s",
+			cache.TokenMaxDuration.Round(time.Minute), f.tokens.MaxDuration)
 	}
 	return nil
 }

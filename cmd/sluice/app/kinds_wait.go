@@ -32,9 +32,15 @@ var needed = map[string][]schema.GroupVersionKind{
 		imagev1.GroupVersion.WithKind("ImageRepository"), imagev1.GroupVersion.WithKind("ImagePolicy"),
 		imagev1.GroupVersion.WithKind("ImageUpdateAutomation"), sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind),
 	},
-	"source":    {sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind)},
-	"kustomize": {kustomizev1.GroupVersion.WithKind(kustomizev1.KustomizationKind), sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind)},
-	"canary":    {flaggerv1.GroupVersion.WithKind("Canary"), flaggerv1.GroupVersion.WithKind("MetricTemplate"), flaggerv1.GroupVersion.WithKind("AlertProvider")},
+	"source": {sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind)},
+	"kustomize": {
+		kustomizev1.GroupVersion.WithKind(kustomizev1.KustomizationKind),
+		sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind),
+	},
+	"canary": {
+		flaggerv1.GroupVersion.WithKind("Canary"), flaggerv1.GroupVersion.WithKind("MetricTemplate"),
+		flaggerv1.GroupVersion.WithKind("AlertProvider"),
+	},
 	"promotion": {
 		sluicev1.GroupVersion.WithKind(sluicev1.PipelineKind), sluicev1.GroupVersion.WithKind(sluicev1.FreezeKind),
 		imagev1.GroupVersion.WithKind("ImagePolicy"), sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind),

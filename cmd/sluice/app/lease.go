@@ -21,9 +21,12 @@ type leaseFlags struct {
 }
 
 func (f *leaseFlags) register(set *pflag.FlagSet) {
-	set.BoolVar(&f.release, "leader-election-release-on-cancel", true, "give the lease up when the process ends, so that another replica goes on at once")
-	set.DurationVar(&f.duration, "leader-election-lease-duration", 35*time.Second, "how long other replicas wait for a leader that says nothing")
-	set.DurationVar(&f.renew, "leader-election-renew-deadline", 30*time.Second, "how long the leader tries to renew the lease before it gives up")
+	set.BoolVar(&f.release, "leader-election-release-on-cancel", true,
+		"give the lease up when the process ends, so that another replica goes on at once")
+	set.DurationVar(&f.duration, "leader-election-lease-duration", 35*time.Second,
+		"how long other replicas wait for a leader that says nothing")
+	set.DurationVar(&f.renew, "leader-election-renew-deadline", 30*time.Second,
+		"how long the leader tries to renew the lease before it gives up")
 	set.DurationVar(&f.retry, "leader-election-retry-period", 5*time.Second, "time between two attempts to get or to renew the lease")
 }
 

@@ -23,7 +23,9 @@ type outboundFlags struct {
 }
 
 func (f *outboundFlags) register(set *pflag.FlagSet) {
-	set.StringSliceVar(&f.addresses, "allow-addresses", nil, "ranges, such as 169.254.20.10/32, that URLs in objects may lead to although they are loopback, link-local or a cloud's metadata service; loopback is allowed where the API server is at a loopback address")
+	set.StringSliceVar(&f.addresses, "allow-addresses", nil,
+		"ranges, such as 169.254.20.10/32, that URLs in objects may lead to although they are loopback, "+
+			"link-local or a cloud's metadata service; loopback is allowed where the API server is at a loopback address")
 }
 
 // prefixes are the ranges that the flag names.

@@ -17,7 +17,8 @@ type storageLimit struct{ quantity string }
 const defaultStorageLimit = "10Gi"
 
 func (l *storageLimit) register(set *pflag.FlagSet) {
-	set.StringVar(&l.quantity, "storage-limit", defaultStorageLimit, "most that Git mirrors and artifacts take of --storage-path together, as a quantity such as 20Gi; one namespace may use half; 0 is no limit")
+	set.StringVar(&l.quantity, "storage-limit", defaultStorageLimit, "most that Git mirrors and artifacts "+
+		"take of --storage-path together, as a quantity such as 20Gi; one namespace may use half; 0 is no limit")
 }
 
 func (l *storageLimit) validate() error {

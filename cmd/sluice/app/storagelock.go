@@ -44,7 +44,8 @@ func lock(file *os.File, path string) error {
 	err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		holder, _ := io.ReadAll(io.LimitReader(file, 1<<10))
-		return fmt.Errorf("--storage-path: %s is in use by another controller (%s); give this one a folder of its own", path, strings.TrimSpace(string(holder)))
+		return fmt.Errorf("--storage-path: %s is in use by another controller (%s); give this one a folder of its own",
+			path, strings.TrimSpace(string(holder)))
 	}
 	// A file system without locks is not refused: it is not wrong to use it alone.
 	if err != nil && !errors.Is(err, syscall.ENOTSUP) && !errors.Is(err, syscall.ENOLCK) && !errors.Is(err, syscall.ENOSYS) {

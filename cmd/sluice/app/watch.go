@@ -34,7 +34,8 @@ type watchFlags struct {
 func (f *watchFlags) register(set *pflag.FlagSet) {
 	set.BoolVar(&f.allNamespaces, "watch-all-namespaces", true, "serve all namespaces; false serves only the one of --namespace")
 	set.StringVar(&f.namespace, "watch-namespace", "", "serve only this namespace; default: all")
-	set.StringVar(&f.selector, "watch-label-selector", "", "serve only objects with these labels, such as sharding.fluxcd.io/key=shard1; what they refer to must have them too")
+	set.StringVar(&f.selector, "watch-label-selector", "",
+		"serve only objects with these labels, such as sharding.fluxcd.io/key=shard1; what they refer to must have them too")
 }
 
 func (f *watchFlags) validate() error {

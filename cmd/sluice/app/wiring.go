@@ -141,7 +141,8 @@ func (w *wiring) registries() (*registry.Client, error) {
 	if w.registry != nil {
 		return w.registry, nil
 	}
-	w.registry = registry.NewClient(w.clock, registry.WithIdentity(registry.Identity{Client: w.mgr.GetClient(), Tokens: w.tokens}), registry.WithGuard(w.guard))
+	w.registry = registry.NewClient(w.clock,
+		registry.WithIdentity(registry.Identity{Client: w.mgr.GetClient(), Tokens: w.tokens}), registry.WithGuard(w.guard))
 	return w.registry, metrics.Registry.Register(w.registry)
 }
 
@@ -161,9 +162,10 @@ func (w *wiring) credentials() credential.Options {
 // tags opens the store of tags, which survives a restart where the folder does.
 func (w *wiring) tags() (*scan.Store, error) {
 	logger := w.mgr.GetLogger().WithName("scan")
-	tags := scan.NewStore(scan.WithClock(w.clock), scan.WithTagMemory(w.memory.Share()), scan.InDir(filepath.Join(w.flags.storagePath, "tags"), func(err error) {
-		logger.Error(err, "tags are not kept for the next start")
-	}))
+	tags := scan.NewStore(scan.WithClock(w.clock), scan.WithTagMemory(w.memory.Share()),
+		scan.InDir(filepath.Join(w.flags.storagePath, "tags"), func(err error) {
+			logger.Error(err, "tags are not kept for the next start")
+		}))
 	return tags, errors.Join(metrics.Registry.Register(tags), w.mgr.Add(tags))
 }
 
@@ -181,7 +183,10 @@ func (w *wiring) source() error {
 	if err := w.mgr.Add(&httpServer{listener: listener, handler: w.store}); err != nil {
 		return err
 	}
-	repositories := &gitrepository.Reconciler{Mirrors: w.mirrors, Publisher: source.Publisher{Store: w.store, Memory: w.memory}, Pushed: &w.pushed, Credentials: w.credentials()}
+	repositories := &gitrepository.Reconciler{
+		Mirrors: w.mirrors, Publisher: source.Publisher{Store: w.store, Memory: w.memory}, Pushed: &w.pushed,
+		Credentials: w.credentials(),
+	}
 	return repositories.SetupWithManager(w.mgr, w.options)
 }
 

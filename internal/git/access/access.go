@@ -59,9 +59,12 @@ func KeyOf(namespace string, ref imagev1.CrossNamespaceSourceReference) types.Na
 
 // Repository reads the GitRepository that an object of a namespace writes to. One that is
 // missing brings the object back when it appears, or after the given time.
-func (a Access) Repository(ctx context.Context, namespace string, key types.NamespacedName, retry time.Duration) (*sourcev1.GitRepository, error) {
+func (a Access) Repository(
+	ctx context.Context, namespace string, key types.NamespacedName, retry time.Duration,
+) (*sourcev1.GitRepository, error) {
 	if a.NoCrossNamespaceRefs && key.Namespace != namespace {
-		return nil, refuse(acl.AccessDeniedReason, "can't access '%s/%s', cross-namespace references have been blocked", sourcev1.GitRepositoryKind, key)
+		return nil, refuse(acl.AccessDeniedReason,
+			"can't access '%s/%s', cross-namespace references have been blocked", sourcev1.GitRepositoryKind, key)
 	}
 	var repo sourcev1.GitRepository
 	err := a.Client.Get(ctx, key, &repo)
@@ -73,7 +76,8 @@ func (a Access) Repository(ctx context.Context, namespace string, key types.Name
 			"can't access '%s/%s' from namespace '%s': the GitRepository needs the annotation %s: %s",
 			sourcev1.GitRepositoryKind, key, namespace, imagev1.WriteFromAnnotation, namespace)
 	case apierrors.IsNotFound(err):
-		return nil, reconciler.Pending(reconciler.WithReason(imagev1.SourceManagerFailedReason, fmt.Errorf("reading GitRepository %s: %w", key, err)), retry)
+		return nil, reconciler.Pending(reconciler.WithReason(imagev1.SourceManagerFailedReason,
+			fmt.Errorf("reading GitRepository %s: %w", key, err)), retry)
 	}
 	return &repo, nil
 }

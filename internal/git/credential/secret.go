@@ -61,7 +61,8 @@ func fromSecret(secret *corev1.Secret) (git.Auth, error) {
 	}
 	switch {
 	case !knowsAny(secret):
-		return refuse(fmt.Sprintf("it has none of the keys %s; it has %s", strings.Join(keys, ", "), strings.Join(slices.Sorted(maps.Keys(secret.Data)), ", ")))
+		return refuse(fmt.Sprintf("it has none of the keys %s; it has %s",
+			strings.Join(keys, ", "), strings.Join(slices.Sorted(maps.Keys(secret.Data)), ", ")))
 	case (a.Cert == nil) != (a.Key == nil):
 		return refuse("'tls.crt' and 'tls.key' are both needed for a client certificate")
 	case a.BearerToken != "" && a.Username != "":

@@ -31,8 +31,9 @@ func Certificate(t testing.TB, key *rsa.PublicKey) *x509.Certificate {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "large", Organization: []string{"Test"}, Country: []string{"CH"}, Province: []string{"ZH"}},
-		NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<32, 0), KeyUsage: x509.KeyUsageDigitalSignature,
+		SerialNumber: big.NewInt(1),
+		Subject:      pkix.Name{CommonName: "large", Organization: []string{"Test"}, Country: []string{"CH"}, Province: []string{"ZH"}},
+		NotBefore:    time.Unix(0, 0), NotAfter: time.Unix(1<<32, 0), KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key, signer)

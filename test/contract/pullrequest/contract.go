@@ -185,7 +185,8 @@ func closedAndReopened(s suite) {
 		s.Errorf("closed as %+v", closed)
 	}
 	var not *forge.NotMergeable
-	if _, err := s.Forge().Merge(s.ctx, pr.Number, forge.Merge{HeadSHA: pr.HeadSHA, Method: forge.MergeCommit}); !errors.As(err, &not) || not.Transient {
+	if _, err := s.Forge().Merge(s.ctx, pr.Number,
+		forge.Merge{HeadSHA: pr.HeadSHA, Method: forge.MergeCommit}); !errors.As(err, &not) || not.Transient {
 		s.Errorf("merging what is closed: %v", err)
 	}
 	if !s.can.Reopen {

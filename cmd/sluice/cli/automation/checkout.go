@@ -33,7 +33,10 @@ func checkOutFiles(cmd *cobra.Command, c client.Client, a *imagev1.ImageUpdateAu
 	}
 	remote, err := credential.Read(cmd.Context(), c, &repo, credential.Options{Client: c})
 	if apierrors.IsForbidden(err) {
-		return nil, "", nil, fmt.Errorf("GitRepository %s: %w\nyou may not read the credentials of the repository: use a local checkout with --dir PATH", key, err)
+		return nil, "", nil, fmt.Errorf(
+			"GitRepository %s: %w\nyou may not read the credentials of the repository: use a local checkout with --dir PATH",
+			key, err,
+		)
 	}
 	if err != nil {
 		return nil, "", nil, fmt.Errorf("GitRepository %s: %w", key, err)
@@ -51,7 +54,8 @@ func checkOutFiles(cmd *cobra.Command, c client.Client, a *imagev1.ImageUpdateAu
 	})
 	if err != nil {
 		remove()
-		return nil, "", nil, fmt.Errorf("GitRepository %s: %w\nto read a local checkout instead, use --dir PATH", key, credential.Advise(&repo, err))
+		return nil, "", nil, fmt.Errorf("GitRepository %s: %w\nto read a local checkout instead, use --dir PATH",
+			key, credential.Advise(&repo, err))
 	}
 	return files, revision, remove, nil
 }

@@ -120,7 +120,9 @@ func markersOf(a *imagev1.ImageUpdateAutomation, found writeback.Report) []repor
 }
 
 // files opens what is to be read: the local directory, or the commit.
-func (e *explanation) files(cmd *cobra.Command, c client.Client, a *imagev1.ImageUpdateAutomation) (writeback.Files, string, func(), error) {
+func (e *explanation) files(
+	cmd *cobra.Command, c client.Client, a *imagev1.ImageUpdateAutomation,
+) (writeback.Files, string, func(), error) {
 	if e.dir == "" {
 		return checkOutFiles(cmd, c, a)
 	}

@@ -22,7 +22,8 @@ func (v *verb) await(cmd *cobra.Command, c client.WithWatch, target *flaggerv1.C
 	return follow.Await(cmd, c, newList, target, follow.Wait[*flaggerv1.Canary]{
 		What:  fmt.Sprintf("waiting for the controller to %s %s", v.name, key),
 		Limit: v.timeout,
-		Timeout: fmt.Errorf("the controller has not carried it out within %s: is one running? The command stays in the annotation %s of Canary %s",
+		Timeout: fmt.Errorf("the controller has not carried it out within %s: is one running? The command stays "+
+			"in the annotation %s of Canary %s",
 			v.timeout, flaggerv1.CommandAnnotation, key),
 		Until: func(now *flaggerv1.Canary) (bool, error) {
 			text, err := outcome(now, command)

@@ -115,13 +115,16 @@ func nowRows(cmd *cobra.Command, c *flaggerv1.Canary, s report.CanaryDescription
 		rows = append(rows, []string{"hold", hint})
 	}
 	if s.Phase == flaggerv1.CanaryPhaseFailed && s.Hold == nil {
-		rows = append(rows, []string{"next", "it is tried again when the target changes, or with " + commandLine(cmd, c, string(flaggerv1.CommandRetry))})
+		rows = append(rows,
+			[]string{"next", "it is tried again when the target changes, or with " + commandLine(cmd, c, string(flaggerv1.CommandRetry))})
 	}
 	if l := s.LastCommand; l != nil {
-		rows = append(rows, []string{"command", fmt.Sprintf("%s %s ago%s: %s", l.Verb, output.Ago(l.At.Time, now), report.By(l.By), cmp.Or(l.Outcome, "carried out"))})
+		rows = append(rows, []string{"command", fmt.Sprintf("%s %s ago%s: %s",
+			l.Verb, output.Ago(l.At.Time, now), report.By(l.By), cmp.Or(l.Outcome, "carried out"))})
 	}
 	if waiting := s.PendingCommand; waiting != nil {
-		rows = append(rows, []string{"command", fmt.Sprintf("%s%s was given %s ago and not carried out yet", waiting.Verb, report.By(waiting.By), output.Ago(waiting.At.Time, now))})
+		rows = append(rows, []string{"command", fmt.Sprintf("%s%s was given %s ago and not carried out yet",
+			waiting.Verb, report.By(waiting.By), output.Ago(waiting.At.Time, now))})
 	}
 	return append(rows, []string{"message", s.Message})
 }

@@ -33,7 +33,10 @@ func newView(cmd *cobra.Command, format output.Format, clk clock.WithTicker) vie
 	if format == output.JSON || !ok || !term.IsTerminal(int(file.Fd())) {
 		return &lines{out: out, clock: clk, json: format == output.JSON}
 	}
-	s := &screen{out: out, clock: clk, root: cmd.Root().CommandPath(), wide: format == output.Wide, stop: make(chan struct{}), all: map[client.ObjectKey]report.Canary{}}
+	s := &screen{
+		out: out, clock: clk, root: cmd.Root().CommandPath(), wide: format == output.Wide, stop: make(chan struct{}),
+		all: map[client.ObjectKey]report.Canary{},
+	}
 	s.size = func() (int, int) {
 		width, height, err := term.GetSize(int(file.Fd()))
 		if err != nil || width <= 0 || height <= 0 {

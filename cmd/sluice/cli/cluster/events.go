@@ -31,7 +31,8 @@ func Events(cmd *cobra.Command, k client.Client, of client.Object) []report.Even
 
 func listEvents(ctx context.Context, k client.Client, of client.Object) ([]report.Event, error) {
 	var found corev1.EventList
-	if err := k.List(ctx, &found, client.InNamespace(of.GetNamespace()), client.MatchingFields{"involvedObject.uid": string(of.GetUID())}); err != nil {
+	if err := k.List(ctx, &found, client.InNamespace(of.GetNamespace()),
+		client.MatchingFields{"involvedObject.uid": string(of.GetUID())}); err != nil {
 		return nil, fmt.Errorf("listing events: %w", err)
 	}
 	events := found.Items

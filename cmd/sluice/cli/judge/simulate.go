@@ -72,7 +72,10 @@ func (s *simulation) run(cmd *cobra.Command, _ []string) error {
 	}
 	random := rand.New(rand.NewPCG(s.seed, 0))
 	rows := report.List[report.JudgeSimulation]{Items: []report.JudgeSimulation{}}
-	table := output.Table{Columns: []string{"RELEASE", "JUDGE", "FLAGGER", "ARGO", "KAYENTA", "PASSED", "ERRORS", "FLAGGER'S ERRORS"}, Short: 6}
+	table := output.Table{
+		Columns: []string{"RELEASE", "JUDGE", "FLAGGER", "ARGO", "KAYENTA", "PASSED", "ERRORS", "FLAGGER'S ERRORS"},
+		Short:   6,
+	}
 	for i, scenario := range scenarios {
 		output.Note(cmd, "playing %d of %d: %s", i+1, len(scenarios), scenario.Name)
 		row := report.JudgeSimulationOf(scenario.Play(random, s.settings.Settings, s.runs))

@@ -99,7 +99,8 @@ func checkVersion(document []byte) error {
 		return err
 	}
 	if want := imagev1.GroupVersion.String(); is.APIVersion != "" && is.APIVersion != want {
-		return fmt.Errorf("%s %s is of version %s, which is not read: change it to %s, as flux migrate does", is.Kind, is.Name, is.APIVersion, want)
+		return fmt.Errorf("%s %s is of version %s, which is not read: change it to %s, as flux migrate does",
+			is.Kind, is.Name, is.APIVersion, want)
 	}
 	return nil
 }

@@ -25,13 +25,14 @@ func (g *giver) await(cmd *cobra.Command, c client.WithWatch, p *sluicev1.Pipeli
 	what := fmt.Sprintf("waiting for the controller to %s %s of %s", g.name, stage, key)
 	timeout := fmt.Errorf("the controller has not carried it out within %s; the command stays in the annotation %s of Pipeline %s: %w",
 		g.timeout, sluicev1.CommandAnnotation(g.command, stage), key, errTimeout)
-	return g.follow(cmd, c, p, follow.Wait[*sluicev1.Pipeline]{What: what, Timeout: timeout, Until: func(now *sluicev1.Pipeline) (bool, error) {
-		done, err := outcome(now, stage, given)
-		if done && err == nil {
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", key, output.Clean(g.done(now, stage, given[len(given)-1].Bundle)))
-		}
-		return done, err
-	}})
+	return g.follow(cmd, c, p,
+		follow.Wait[*sluicev1.Pipeline]{What: what, Timeout: timeout, Until: func(now *sluicev1.Pipeline) (bool, error) {
+			done, err := outcome(now, stage, given)
+			if done && err == nil {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", key, output.Clean(g.done(now, stage, given[len(given)-1].Bundle)))
+			}
+			return done, err
+		}})
 }
 
 // letOthersThrough waits until an approval of somebody else is taken up.
@@ -83,7 +84,8 @@ func outcome(p *sluicev1.Pipeline, stage string, given []report.GivenCommand) (b
 		handled++
 		switch done.Outcome {
 		case sluicev1.CommandRefused:
-			return false, fmt.Errorf("the controller refuses to %s %s of %s/%s: %s", one.Verb, stage, p.Namespace, p.Name, output.Clean(done.Message))
+			return false, fmt.Errorf("the controller refuses to %s %s of %s/%s: %s",
+				one.Verb, stage, p.Namespace, p.Name, output.Clean(done.Message))
 		case sluicev1.CommandIgnored:
 			return false, fmt.Errorf("commands are ignored: %s", output.Clean(cmp.Or(report.OfPipeline(p).CommandsIgnored, done.Message)))
 		case sluicev1.CommandDone:

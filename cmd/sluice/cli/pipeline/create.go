@@ -191,7 +191,8 @@ func newPipeline(namespace, name string) *sluicev1.Pipeline {
 
 func newStage(name, path string) sluicev1.Stage {
 	return sluicev1.Stage{
-		Name: name, Write: sluicev1.Write{Commit: &sluicev1.WriteCommit{}, Path: path}, VerifyTimeout: metav1.Duration{Duration: defaultVerifyTimeout},
+		Name: name, Write: sluicev1.Write{Commit: &sluicev1.WriteCommit{}, Path: path},
+		VerifyTimeout: metav1.Duration{Duration: defaultVerifyTimeout},
 	}
 }
 

@@ -145,7 +145,10 @@ func (l *freezeListing) run(cmd *cobra.Command) error {
 		output.Note(cmd, "nothing found")
 		return nil
 	}
-	t := output.Table{Columns: []string{"NAME", "ACTIVE", "WINDOW", "CHANGES IN", "PIPELINES", "STAGES", "REASON", "READY", "MESSAGE"}, Short: 8}
+	t := output.Table{
+		Columns: []string{"NAME", "ACTIVE", "WINDOW", "CHANGES IN", "PIPELINES", "STAGES", "REASON", "READY", "MESSAGE"},
+		Short:   8,
+	}
 	for _, f := range freezes.Items {
 		changes := ""
 		if f.NextChange != nil {

@@ -66,7 +66,8 @@ func (h *history) run(cmd *cobra.Command, args []string) error {
 func landingsTable(landings []report.PipelineLanding, now time.Time) output.Table {
 	t := output.Table{Columns: []string{"AGO", "STAGE", "BUNDLE", "KIND", "COMMIT", "BY", "VERDICT", "REASON"}}
 	for _, l := range landings {
-		t.Add(l.Bundle.ID, output.Ago(l.At.Time, now), l.Stage, report.NameBundle(l.Bundle), string(l.Kind), report.Short(l.Commit), l.By, l.Verdict, l.Reason)
+		t.Add(l.Bundle.ID, output.Ago(l.At.Time, now), l.Stage, report.NameBundle(l.Bundle),
+			string(l.Kind), report.Short(l.Commit), l.By, l.Verdict, l.Reason)
 	}
 	return t
 }
@@ -76,7 +77,8 @@ func nameAndStage(cmd *cobra.Command, args []string) error {
 	if len(args) == 1 || len(args) == 2 {
 		return nil
 	}
-	return fmt.Errorf("%s needs a NAME and a STAGE, not %d arguments: %s; list pipelines with sluice pipeline get", cmd.CommandPath(), len(args), cmd.UseLine())
+	return fmt.Errorf("%s needs a NAME and a STAGE, not %d arguments: %s; list pipelines with sluice pipeline get",
+		cmd.CommandPath(), len(args), cmd.UseLine())
 }
 
 // completeStages offers the names of pipelines, and then those of the stages.

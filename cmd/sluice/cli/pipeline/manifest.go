@@ -66,7 +66,8 @@ func fromAutomation(seen automationSeen, name string) (*sluicev1.Pipeline, []str
 	comments := carryGit(p, &stage, a)
 	comments = append(comments, prove(&stage, seen)...)
 	if seen.guessed {
-		comments = append(comments, "the automation has written nothing yet: the artifacts are all policies that it may write; leave those that no marker names")
+		comments = append(comments,
+			"the automation has written nothing yet: the artifacts are all policies that it may write; leave those that no marker names")
 	}
 	p.Spec.Stages = []sluicev1.Stage{stage}
 	return p, comments, checkNames(p)
@@ -82,7 +83,8 @@ func carryGit(p *sluicev1.Pipeline, stage *sluicev1.Stage, a *imagev1.ImageUpdat
 	var comments []string
 	p.Spec.Commit = &sluicev1.Commit{Author: git.Commit.Author, SigningKey: git.Commit.SigningKey}
 	if git.Commit.MessageTemplate != "" {
-		comments = append(comments, "spec.git.commit.messageTemplate: templates of a Pipeline see other fields (spec.stages[].write.commit.messageTemplate)")
+		comments = append(comments,
+			"spec.git.commit.messageTemplate: templates of a Pipeline see other fields (spec.stages[].write.commit.messageTemplate)")
 	}
 	if git.Commit.Batch != nil || git.Commit.Per != "" {
 		comments = append(comments, "spec.git.commit.batch and per: a stage gets one commit for each bundle")
@@ -98,8 +100,9 @@ func carryGit(p *sluicev1.Pipeline, stage *sluicev1.Stage, a *imagev1.ImageUpdat
 	if push := git.Push; push != nil {
 		if push.Branch != "" && push.Branch != checkout {
 			stage.Write.Branch = push.Branch
-			comments = append(comments, fmt.Sprintf("spec.git.push.branch: the automation reads another branch than it pushes to; the stage reads and writes %s. "+
-				"If somebody merges that branch, name the branch that it is merged into, and write a pullRequest", push.Branch))
+			comments = append(comments,
+				fmt.Sprintf("spec.git.push.branch: the automation reads another branch than it pushes to; the stage reads and writes %s. "+
+					"If somebody merges that branch, name the branch that it is merged into, and write a pullRequest", push.Branch))
 		}
 		if git.HasRefspec() || len(push.Options) > 0 {
 			comments = append(comments, "spec.git.push.refspec and options: a stage pushes to its branch, without options")
@@ -120,17 +123,21 @@ func prove(stage *sluicev1.Stage, seen automationSeen) []string {
 		if !follows(k, a) || !below(k.Spec.Path, stage.Write.Path) {
 			continue
 		}
-		stage.Ready = append(stage.Ready, sluicev1.ReadyReference{Kind: "Kustomization", Name: k.Name, Namespace: unless(k.Namespace, a.Namespace)})
+		stage.Ready = append(stage.Ready,
+			sluicev1.ReadyReference{Kind: "Kustomization", Name: k.Name, Namespace: unless(k.Namespace, a.Namespace)})
 		if !k.Spec.Wait && len(k.Spec.HealthChecks) == 0 {
-			comments = append(comments, fmt.Sprintf("Kustomization %s has neither wait nor healthChecks: it is Ready once it is applied, whether or not anything runs", k.Name))
+			comments = append(comments,
+				fmt.Sprintf("Kustomization %s has neither wait nor healthChecks: it is Ready once it is applied, whether or not anything runs", k.Name))
 		}
 		stage.Verify = append(stage.Verify, canariesOf(k, a.Namespace)...)
 	}
 	if len(stage.Ready) == 0 {
-		comments = append(comments, "ready: no Kustomization of this repository is at or below the path: name one, or every commit is verified at once")
+		comments = append(comments,
+			"ready: no Kustomization of this repository is at or below the path: name one, or every commit is verified at once")
 	}
 	if len(stage.Ready) > maxProofs || len(stage.Verify) > maxProofs {
-		comments = append(comments, fmt.Sprintf("ready and verify: there are %d Kustomizations and %d Canaries, and a stage may name %d of each: make stages or targets of them",
+		comments = append(comments, fmt.Sprintf("ready and verify: there are %d Kustomizations and %d Canaries, "+
+			"and a stage may name %d of each: make stages or targets of them",
 			len(stage.Ready), len(stage.Verify), maxProofs))
 		stage.Ready, stage.Verify = stage.Ready[:min(len(stage.Ready), maxProofs)], stage.Verify[:min(len(stage.Verify), maxProofs)]
 	}
@@ -140,7 +147,8 @@ func prove(stage *sluicev1.Stage, seen automationSeen) []string {
 // follows reports whether a Kustomization applies what the automation writes to.
 func follows(k *kustomizev1.Kustomization, a *imagev1.ImageUpdateAutomation) bool {
 	ref, source := k.Spec.SourceRef, a.Spec.SourceRef
-	return ref.Kind == "GitRepository" && ref.Name == source.Name && cmp.Or(ref.Namespace, k.Namespace) == cmp.Or(source.Namespace, a.Namespace)
+	return ref.Kind == "GitRepository" && ref.Name == source.Name &&
+		cmp.Or(ref.Namespace, k.Namespace) == cmp.Or(source.Namespace, a.Namespace)
 }
 
 // below reports whether a path of a repository is at or below another one.

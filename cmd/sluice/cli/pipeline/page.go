@@ -47,7 +47,8 @@ func (w *pageWriter) decisions(s report.PipelineStage) [][]string {
 		}
 	}
 	for _, c := range s.Pending {
-		rows = append(rows, []string{"command", fmt.Sprintf("%s%s was given %s ago and not carried out yet", c.Verb, report.By(c.By), output.Ago(c.At.Time, w.now))})
+		rows = append(rows,
+			[]string{"command", fmt.Sprintf("%s%s was given %s ago and not carried out yet", c.Verb, report.By(c.By), output.Ago(c.At.Time, w.now))})
 	}
 	return rows
 }

@@ -33,7 +33,9 @@ func repositoriesOf(documents [][]byte) ([]imagev1.ImageRepository, error) {
 
 // exclude takes the tags out of a list that the ImageRepository excludes, and says of
 // each why. A list that comes from the registry is without them already.
-func (e *explanation) exclude(cmd *cobra.Command, c client.Client, p *imagev1.ImagePolicy, tags []string) (kept []string, excluded []report.Tag, err error) {
+func (e *explanation) exclude(
+	cmd *cobra.Command, c client.Client, p *imagev1.ImagePolicy, tags []string,
+) (kept []string, excluded []report.Tag, err error) {
 	if e.tags == "" {
 		return tags, nil, nil
 	}

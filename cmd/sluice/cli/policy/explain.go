@@ -136,7 +136,8 @@ func (e *explanation) policy(cmd *cobra.Command, args []string) (*imagev1.ImageP
 	var err error
 	if e.file == "" || e.tags == "" {
 		if c, err = e.cluster.Client(); errors.Is(err, cluster.ErrUnconfigured) {
-			err = fmt.Errorf("%w; without a cluster give the policy as --file, or leave its name out and say it in flags, and the tags as --tags", err)
+			err = fmt.Errorf("%w; without a cluster give the policy as --file, or leave its name out and say it in flags, and the tags as --tags",
+				err)
 		}
 		if err != nil {
 			return nil, nil, err
