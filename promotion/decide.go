@@ -95,6 +95,7 @@ func (r *round) candidate() (*sluicev1.Bundle, string) {
 func (r *round) waitsForOthers(versions []sluicev1.Version) string {
 	together := r.seen.Spec.Together
 	if together == nil {
+		r.State.Changed = nil
 		return ""
 	}
 	if together.SameTag {
@@ -105,11 +106,19 @@ func (r *round) waitsForOthers(versions []sluicev1.Version) string {
 		}
 	}
 	if together.WaitFor == nil || together.SameTag {
+		r.State.Changed = nil
 		return ""
 	}
-	changed, same, since := r.changes(versions)
-	deadline := since.Add(together.WaitFor.Duration)
-	if len(changed) == 0 || len(same) == 0 || !r.now.Before(deadline) {
+	changed, same := r.changes(versions)
+	if len(changed) == 0 || len(same) == 0 {
+		r.State.Changed = nil
+		return ""
+	}
+	if r.State.Changed == nil {
+		r.State.Changed = &r.now
+	}
+	deadline := r.State.Changed.Add(together.WaitFor.Duration)
+	if !r.now.Before(deadline) {
 		return ""
 	}
 	r.lookAgain(deadline, r.now)
@@ -117,25 +126,21 @@ func (r *round) waitsForOthers(versions []sluicev1.Version) string {
 		deadline.UTC().Format(time.RFC3339), strings.Join(same, ", "))
 }
 
-// changes are the artifacts whose versions differ from the last bundle, and since when
-// the first of them does, and those that are the same. Without a last bundle there are
-// none.
-func (r *round) changes(versions []sluicev1.Version) (changed, same []string, since time.Time) {
+// changes are the artifacts whose versions differ from the last bundle, and those that are
+// the same. Without a last bundle there are none.
+func (r *round) changes(versions []sluicev1.Version) (changed, same []string) {
 	last, ok := r.lastBundle()
 	if !ok {
-		return nil, nil, since
+		return nil, nil
 	}
 	for _, v := range versions {
 		if slices.ContainsFunc(last.Versions, func(was sluicev1.Version) bool { return was.Artifact == v.Artifact && agrees(was, v) }) {
 			same = append(same, v.Artifact)
-			continue
-		}
-		changed = append(changed, v.Artifact)
-		if at := r.seen.Newest[v.Artifact].Since; since.IsZero() || at.Before(since) {
-			since = at
+		} else {
+			changed = append(changed, v.Artifact)
 		}
 	}
-	return changed, same, since
+	return changed, same
 }
 
 // lastBundle is the one that a stage without others before it was given last.

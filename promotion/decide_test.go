@@ -427,6 +427,36 @@ func TestBundlesThatGoTogether(t *testing.T) {
 		s.pass(time.Minute)
 		s.want(map[string]string{"staging": "2"})
 	})
+	// What the wait is counted from was the moment of each look: it never ended.
+	t.Run("counted from the first change, over restarts and further changes", func(t *testing.T) {
+		s := two(t, &sluicev1.Together{WaitFor: minutes(10)})
+		s.release("2")
+		for range 9 {
+			s.pass(time.Minute)
+			text, err := s.state.Marshal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.state, err = ParseState(text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.release("3")
+		s.want(map[string]string{"staging": "1"})
+		s.pass(time.Minute)
+		s.want(map[string]string{"staging": "3"})
+		if s.state.Changed != nil {
+			t.Errorf("it still waits since %s", s.state.Changed)
+		}
+	})
+	t.Run("and anew for the next one", func(t *testing.T) {
+		s := two(t, &sluicev1.Together{WaitFor: minutes(10)})
+		s.release("2")
+		s.pass(10 * time.Minute)
+		s.release("3")
+		s.pass(9 * time.Minute)
+		s.want(map[string]string{"staging": "2"})
+	})
 	t.Run("and go at once when all are there", func(t *testing.T) {
 		s := two(t, &sluicev1.Together{WaitFor: minutes(10)})
 		s.release("2")

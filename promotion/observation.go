@@ -29,10 +29,9 @@ type Observation struct {
 	Freezes []Freeze
 }
 
-// Newest is the newest version of an artifact, and since when it is.
+// Newest is the newest version of an artifact.
 type Newest struct {
 	sluicev1.Version
-	Since time.Time
 	// StandsIn means that it is the newest only because a newer one is in quarantine.
 	StandsIn bool
 }

@@ -207,7 +207,9 @@ func (r proposer) open(w want, gates []sluicev1.Gate) []sluicev1.Gate {
 func (r proposer) push(w want, number int64, gates []sluicev1.Gate) {
 	p := r.stage.state.Proposal
 	if p == nil || p.Bundle != w.bundle.ID || p.Number != number {
-		r.stage.state.Proposal = &Proposal{Bundle: w.bundle.ID, At: r.stage.now, Number: number, Kind: w.kind}
+		next := &Proposal{Bundle: w.bundle.ID, At: r.stage.now, Number: number, Kind: w.kind}
+		next.AutoMerge = p != nil && number > 0 && p.Number == number && p.AutoMerge
+		r.stage.state.Proposal = next
 	}
 	r.stage.round.do(Propose{
 		Stage: r.stage.spec.Name, Targets: targets(r.stage, w), Bundle: w.bundle, Kind: w.kind, From: r.stage.has(), By: w.by, Reason: w.reason,
@@ -267,12 +269,12 @@ func (r proposer) merge(pr *PullRequest, gates []sluicev1.Gate) []sluicev1.Gate 
 	r.stage.round.do(SetStatus{Stage: stage, Head: pr.Head, Open: len(gates) == 0, Message: gateText(gates)})
 	if len(gates) > 0 {
 		if pr.AutoMerge {
-			r.stage.round.do(SetAutoMerge{Stage: stage, Number: pr.Number, Head: pr.Head})
+			r.askToMerge(SetAutoMerge{Stage: stage, Number: pr.Number, Head: pr.Head})
 		}
 		return nil
 	}
 	if pr.AutoMerge && r.mayClose() {
-		r.stage.round.do(SetAutoMerge{Stage: stage, Number: pr.Number, Head: pr.Head})
+		r.askToMerge(SetAutoMerge{Stage: stage, Number: pr.Number, Head: pr.Head})
 	}
 	switch {
 	case spec.AutoMerge == sluicev1.AutoMergeNever:
@@ -281,9 +283,20 @@ func (r proposer) merge(pr *PullRequest, gates []sluicev1.Gate) []sluicev1.Gate 
 		r.stage.round.do(Merge{Stage: stage, Number: pr.Number, Head: pr.Head, Queue: pr.MustQueue})
 		return []sluicev1.Gate{r.reviewGate("#%d is being merged", pr.Number)}
 	case spec.AutoMerge == sluicev1.AutoMergePlatform && !pr.AutoMerge && pr.Checks == ReadinessProgressing && !r.mayClose():
-		r.stage.round.do(SetAutoMerge{Stage: stage, Number: pr.Number, Head: pr.Head, On: true})
+		r.askToMerge(SetAutoMerge{Stage: stage, Number: pr.Number, Head: pr.Head, On: true})
 	}
 	return []sluicev1.Gate{r.reviewGate("#%d: %s", pr.Number, cmp.Or(pr.Why, "its checks are not complete"))}
+}
+
+// askToMerge asks the forge to merge by itself, or not to. What it was asked is kept, for
+// some forges do not tell.
+func (r proposer) askToMerge(a SetAutoMerge) {
+	if p := r.stage.state.Proposal; p != nil && p.AutoMerge != a.On {
+		next := *p
+		next.AutoMerge = a.On
+		r.stage.state.Proposal = &next
+	}
+	r.stage.round.do(a)
 }
 
 // mayClose reports whether the stage has windows, or a freeze, outside of which a forge

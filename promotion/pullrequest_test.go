@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
 
@@ -116,6 +118,7 @@ func TestWhoClosesAPullRequest(t *testing.T) {
 		if pr := s.prs["production"]; pr.Open || pr.Number != 1 {
 			t.Errorf("it was proposed again: %+v", pr)
 		}
+		s.wantGate("production", sluicev1.GateContent) // why not, and what to do
 		s.release("3")
 		s.settle()
 		if pr := s.prs["production"]; !pr.Open || pr.Number != 2 || s.proposed["production"] != "3" {
@@ -230,6 +233,28 @@ func TestOnlyTheHeadThatWasPushedForTheBundleIsMerged(t *testing.T) {
 		t.Errorf("did %q", s.done)
 	}
 	s.want(map[string]string{"production": "3"})
+}
+
+// Gitea does not tell whether it was asked to merge by itself, so that it was never asked
+// not to when a window closed.
+func TestWhatAForgeWasAskedToMergeIsKept(t *testing.T) {
+	s := proposing(t, func(p *sluicev1.Stage) { p.Write.PullRequest.AutoMerge = sluicev1.AutoMergePlatform })
+	kept := func() bool { return s.state.Stages["production"].Proposal.AutoMerge }
+	s.prs["production"].Checks = ReadinessProgressing
+	s.settle()
+	if !kept() {
+		t.Fatal("it is not kept that the forge is to merge")
+	}
+	s.release("3")
+	s.settle()
+	if s.proposed["production"] != "3" || !kept() {
+		t.Errorf("it is forgotten with the bundle before: %+v", s.state.Stages["production"].Proposal)
+	}
+	s.spec.Stages[1].Windows = []sluicev1.Window{{Name: "night", Kind: sluicev1.WindowDeny, From: &metav1.Time{Time: epoch}, To: &metav1.Time{Time: epoch.Add(24 * time.Hour)}}}
+	s.settle()
+	if s.prs["production"].AutoMerge || kept() {
+		t.Error("the forge may merge in the window")
+	}
 }
 
 func TestAFreezeToComeEndsAutoMerge(t *testing.T) {

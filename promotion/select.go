@@ -133,13 +133,21 @@ func (s selector) fromUpstream() (string, []sluicev1.Gate) {
 		passed = append(passed, through)
 		gates = append(gates, waits...)
 	}
-	best := pass{}
+	best, barred := pass{}, pass{}
 	for _, p := range u.combine(passed) {
-		if s.excluded(p.bundle) == "" && (best.bundle == "" || p.newerThan(best)) {
-			best = p
+		into := &best
+		if s.excluded(p.bundle) != "" {
+			into = &barred
+		}
+		if into.bundle == "" || p.newerThan(*into) {
+			*into = p
 		}
 	}
-	if best.bundle == "" || s.stage.hasEverywhere(best.bundle) || u.hasNewer(best) {
+	isNews := func(p pass) bool { return p.bundle != "" && !s.stage.hasEverywhere(p.bundle) && !u.hasNewer(p) }
+	if !isNews(best) {
+		if isNews(barred) {
+			gates = append(gates, gate(sluicev1.GateContent, time.Time{}, time.Time{}, "%s", s.excluded(barred.bundle)))
+		}
 		return "", gates
 	}
 	if why := s.replacedSince(best); why != "" {

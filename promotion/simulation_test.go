@@ -93,7 +93,7 @@ func targetsOf(stage *sluicev1.Stage) []sluicev1.Target {
 func (s *simulation) release(version string) { s.releaseOf("app", version) }
 
 func (s *simulation) releaseOf(artifact, version string) {
-	s.newest[artifact] = Newest{Version: sluicev1.Version{Image: "registry/" + artifact, Tag: version}, Since: s.now}
+	s.newest[artifact] = Newest{Version: sluicev1.Version{Image: "registry/" + artifact, Tag: version}}
 }
 
 // commit is what somebody commits to a target.

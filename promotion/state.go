@@ -32,6 +32,9 @@ type State struct {
 	Lost bool `json:"lost,omitempty"`
 	// Candidate is the newest bundle, and since when it is.
 	Candidate *Candidate `json:"candidate,omitempty"`
+	// Changed is since when some artifacts have new versions and others, which they wait
+	// for, do not.
+	Changed *time.Time `json:"changed,omitempty"`
 	// Bundles that others name by their id, in the order in which they were first seen.
 	Bundles []KnownBundle `json:"bundles,omitempty"`
 	// Quarantine are bundles that no stage is given, the newest last.
@@ -177,6 +180,8 @@ type Proposal struct {
 	HandsOff string `json:"handsOff,omitempty"`
 	// Kind is Promotion or Rollback.
 	Kind sluicev1.LandingKind `json:"kind"`
+	// AutoMerge means that the forge was asked to merge it by itself.
+	AutoMerge bool `json:"autoMerge,omitempty"`
 }
 
 // Ignored is a bundle whose pull request a person closed.

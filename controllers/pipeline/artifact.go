@@ -14,7 +14,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
@@ -27,7 +26,6 @@ import (
 type artifacts struct {
 	pipeline *sluicev1.Pipeline
 	client   client.Reader
-	clock    clock.PassiveClock
 }
 
 // newest are the newest versions, or why there is none, by artifact.
@@ -49,7 +47,7 @@ func (r artifacts) newest(ctx context.Context) (map[string]promotion.Newest, map
 			missing[a.Name] = fmt.Sprintf("artifact %s: %s", a.Name, why)
 			continue
 		}
-		found.Artifact, found.Since = a.Name, r.clock.Now()
+		found.Artifact = a.Name
 		newest[a.Name] = found
 	}
 	return newest, missing, nil

@@ -75,7 +75,7 @@ func TestAnOCIRepositoryThatIsNotReadyHasNoVersion(t *testing.T) {
 			was := repo.DeepCopy()
 			tc.change(&repo)
 			e.update(&repo)
-			_, missing, err := artifacts{pipeline: e.pipeline, client: e.Client, clock: e.clock}.newest(t.Context())
+			_, missing, err := artifacts{pipeline: e.pipeline, client: e.Client}.newest(t.Context())
 			if err != nil || !strings.Contains(missing["app"], tc.want) {
 				t.Errorf("%v, %v", missing, err)
 			}

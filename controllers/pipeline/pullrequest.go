@@ -226,7 +226,7 @@ func (p pulls) translate() *promotion.PullRequest {
 		Number: pr.Number, URL: pr.URL, Open: pr.State == forge.Open, Merged: pr.State == forge.Merged, Head: pr.HeadSHA, Base: pr.Base, Draft: pr.Draft,
 		Behind: slices.Contains(pr.Blocked, forge.ByBehind), Conflicted: slices.Contains(pr.Blocked, forge.ByConflict),
 		ClosedBy: pr.ClosedBy, ClosedByUs: forge.Identity{Login: p.login()}.IsUs(pr.ClosedBy), MergedBy: pr.MergedBy,
-		HeadOurs: m.claims || p.pushed(pr.HeadSHA), Approved: pr.Approvals > 0, Queued: pr.Queued, AutoMerge: pr.Auto == forge.Yes,
+		HeadOurs: m.claims || p.pushed(pr.HeadSHA), Approved: pr.Approvals > 0, Queued: pr.Queued, AutoMerge: p.mayMergeByItself(),
 		Keep: slices.Contains(pr.Labels, forge.KeepLabel), Retry: slices.Contains(pr.Labels, forge.RetryLabel),
 	}
 	if seen.Open {
@@ -255,4 +255,13 @@ func (p pulls) judge() (promotion.Readiness, string) {
 // readinessOf is what a pull request can do, in the words of a stage.
 var readinessOf = map[forge.CheckState]promotion.Readiness{
 	forge.CheckSuccess: promotion.ReadinessReady, forge.CheckPending: promotion.ReadinessProgressing, forge.CheckFailure: promotion.ReadinessFailed,
+}
+
+// mayMergeByItself reports whether the forge merges the pull request when its rules are
+// met: as it says or, where it does not tell, as it was asked to.
+func (p pulls) mayMergeByItself() bool {
+	if p.seen.pr.Auto != forge.Unknown {
+		return p.seen.pr.Auto == forge.Yes
+	}
+	return p.proposal != nil && p.proposal.AutoMerge
 }
