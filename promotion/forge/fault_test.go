@@ -249,6 +249,26 @@ func TestAnAnswerThatIsNoneIsNotTerminal(t *testing.T) {
 	})
 }
 
+// A forge that answered null for the rules of a branch was the end of the process.
+func TestAnAnswerThatIsNullIsNotTheEndOfTheProcess(t *testing.T) {
+	for name := range protocols {
+		t.Run(name, func(t *testing.T) {
+			fake, pr := proposed(t, name)
+			fake.answers(http.StatusOK, http.Header{"Content-Type": {"application/json"}}, "null")
+			f := fake.Forge()
+			_, rules := f.Rules(t.Context(), pullrequest.Base)
+			_, checks := f.Checks(t.Context(), pr.HeadSHA)
+			_, found := f.Get(t.Context(), pr.Number)
+			_, any := f.Find(t.Context(), pullrequest.Base, "sluice/none")
+			_, recent := f.Recent(t.Context())
+			_, who := f.Identity(t.Context())
+			if err := errors.Join(rules, checks, found, any, recent, who); forge.Terminal(err) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestACallThatIsCancelledAsksNobody(t *testing.T) {
 	everywhere(t, func(t *testing.T, fake *fakeForge, f forge.Forge) {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -177,6 +177,8 @@ func (s *session) interpret(resp *http.Response, body []byte, key answerKey, hid
 		return nil, s.unauthorized(message)
 	case resp.StatusCode >= http.StatusBadRequest:
 		return nil, &statusError{host: host, code: resp.StatusCode, message: message}
+	case bytes.Equal(bytes.TrimSpace(body), []byte("null")): // client libraries return nil without an error
+		return nil, fmt.Errorf("%s answered null", host)
 	case resp.StatusCode == http.StatusOK && resp.Request.Method == http.MethodGet:
 		if etag := resp.Header.Get("ETag"); etag != "" && len(body) <= maxKept {
 			s.answers.Put(key, keptAnswer{etag: etag, header: resp.Header.Clone(), body: body})
