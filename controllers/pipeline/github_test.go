@@ -276,6 +276,9 @@ func (g *gitHub) graphQL(w http.ResponseWriter, r *http.Request) {
 		answer(w, 200, document{"errors": []document{{"type": "UNPROCESSABLE", "message": "Head sha did not match the expected one"}}})
 		return
 	}
+	if strings.Contains(query, "enqueuePullRequest(") && (p.queued || input["mergeMethod"] != nil) {
+		g.t.Errorf("it is queued again, or with a method: %v", input) // which does nothing, in silence
+	}
 	for name, do := range map[string]func(){
 		"convertPullRequestToDraft": func() { p.draft = true }, "markPullRequestReadyForReview": func() { p.draft = false },
 		"enablePullRequestAutoMerge": func() { p.auto = true }, "disablePullRequestAutoMerge": func() { p.auto = false },

@@ -160,6 +160,8 @@ func TestAMergeQueue(t *testing.T) {
 	}
 	queued := e.head(pr.branch)
 	e.verify("3") // nothing may be pushed to what is in a queue
+	e.look()
+	e.look()
 	if e.head(pr.branch) != queued || e.production().PullRequest.Frozen != "it is in the merge queue" {
 		t.Errorf("the head is %s, was %s: %+v", e.head(pr.branch), queued, e.production().PullRequest)
 	}
@@ -318,7 +320,7 @@ func TestAForgeThatLimitsHoldsNoOtherStage(t *testing.T) {
 }
 
 func TestAForgeThatIsAwayForAnHourIsAskedAgain(t *testing.T) {
-	for _, code := range []int{http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable} {
+	for _, code := range []int{http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout} {
 		t.Run(http.StatusText(code), func(t *testing.T) {
 			e := newGitHubEnv(t, opts(byPerson))
 			e.verify("2")

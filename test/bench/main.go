@@ -15,6 +15,8 @@
 //	          beside what Flagger's rules would have let through
 //	canary    100 Canaries at rest, then all releasing at once, by us and by
 //	          Flagger's own binary on the same control plane; 1,000 at rest
+//	pipelines 500 Pipelines of three stages on one repository: at rest, one that
+//	          gets a bundle, and all at once; beside one that is alone
 //
 // The registry push is announced with a reconcile request, or by a webhook to a
 // Receiver: what is measured is the chain, not the interval of a poll.
@@ -27,6 +29,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -48,12 +51,13 @@ func main() {
 	tags := flag.Int("tags", 1000, "tags of each of them; one page at most")
 	resting := flag.Int("resting", 1000, "canaries at rest")
 	canaries := flag.Int("canaries", 100, "canaries that release at once")
+	pipelines := flag.Int("pipelines", 500, "pipelines on one repository")
 	out := flag.String("out", filepath.Join("docs", "benchmarks.md"), "where the results go")
 	only := flag.String("only", "", "run only the steps whose names start so, such as scan, and write nothing")
 	flag.Parse()
 	if err := run(ctx, sizes{
 		fleet: *fleet, files: *files, marked: *marked, releases: *releases, repositories: *repositories, tags: *tags,
-		resting: *resting, canaries: *canaries,
+		resting: *resting, canaries: *canaries, pipelines: *pipelines,
 	}, *out, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
@@ -62,7 +66,7 @@ func main() {
 }
 
 // sizes is how much work is measured.
-type sizes struct{ fleet, files, marked, releases, repositories, tags, resting, canaries int }
+type sizes struct{ fleet, files, marked, releases, repositories, tags, resting, canaries, pipelines int }
 
 // results is everything that one run measured.
 type results struct {
@@ -73,6 +77,8 @@ type results struct {
 	harm                       []harmResult
 	// Canaries: as many of ours as of Flagger's, and many of ours at rest.
 	ours, theirs, resting canaryResult
+	// Pipelines: one that is alone, and many.
+	lone, many pipelineResult
 }
 
 func run(ctx context.Context, size sizes, out, only string) error {
@@ -85,7 +91,7 @@ func run(ctx context.Context, size sizes, out, only string) error {
 		return err
 	}
 	var r results
-	for _, step := range append(chainSteps(ctx, p, size, &r), crowdSteps(ctx, p, size, &r)...) {
+	for _, step := range slices.Concat(chainSteps(ctx, p, size, &r), crowdSteps(ctx, p, size, &r), pipelineSteps(ctx, p, size, &r)) {
 		if !strings.HasPrefix(step.name, only) {
 			continue
 		}

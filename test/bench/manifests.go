@@ -134,6 +134,27 @@ spec:
 `))
 
 // values fill the templates.
+// pipelineManifests is a policy, whose status the benchmark writes, and a Pipeline of three
+// stages.
+var pipelineManifests = template.Must(template.New("pipeline").Parse(`
+apiVersion: image.toolkit.fluxcd.io/v1
+kind: ImagePolicy
+metadata: {name: {{.App}}, namespace: {{.Name}}}
+spec: {imageRepositoryRef: {name: {{.App}}}, policy: {semver: {range: ">=1.0.0"}}}
+---
+apiVersion: sluice.dev/v1alpha1
+kind: Pipeline
+metadata: {name: {{.App}}, namespace: {{.Name}}}
+spec:
+  interval: 1h
+  artifacts: [{name: app, imagePolicyRef: {name: {{.App}}}}]
+  sourceRef: {kind: GitRepository, name: repo}
+  stages:
+  - {name: staging, write: {commit: {}, path: ./staging/{{.App}}}}
+  - {name: canary, after: {stages: [staging]}, write: {commit: {}, path: ./canary/{{.App}}}}
+  - {name: production, after: {stages: [canary]}, write: {commit: {}, path: ./production/{{.App}}}}
+`))
+
 type values struct {
 	Name, URL, User, Pass, Image, App, Revision string
 }

@@ -124,26 +124,30 @@ func (k *killer) during(t *testing.T, c *chain.Chain, r chain.Release) chain.Out
 	if err := c.Release(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
-	type verdict struct {
-		outcome chain.Outcome
-		err     error
-	}
-	ended := make(chan verdict, 1)
-	go func() {
-		outcome, err := c.Verdict(t.Context(), r.Tag)
-		ended <- verdict{outcome, err}
-	}()
+	var outcome chain.Outcome
+	k.until(t, func() (err error) {
+		outcome, err = c.Verdict(t.Context(), r.Tag)
+		return err
+	})
+	return outcome
+}
+
+// until kills and restarts the controller until something that is waited for has happened.
+func (k *killer) until(t *testing.T, happened func() error) {
+	t.Helper()
+	ended := make(chan error, 1)
+	go func() { ended <- happened() }()
 	for killed := 0; ; killed++ {
 		next := make(<-chan time.Time)
 		if k.left > 0 && killed < killsPerRelease {
 			next = time.After(k.delay())
 		}
 		select {
-		case v := <-ended:
-			if v.err != nil {
-				t.Fatalf("%v\n%s", v.err, k.sluice.Tail(4000))
+		case err := <-ended:
+			if err != nil {
+				t.Fatalf("%v\n%s", err, k.sluice.Tail(4000))
 			}
-			return v.outcome
+			return
 		case <-next:
 			k.left--
 			k.sluice.Kill()

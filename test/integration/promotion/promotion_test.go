@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package promotion runs pipelines with the program itself, as it is installed: all groups
-// of controllers in one process, or the group promotion alone beside nobody.
 package promotion
 
 import (
