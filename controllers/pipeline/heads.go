@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/sluice-cd/sluice/internal/git"
 )
 
 // heads are the branches that we pushed to, or that a forge merged into, and the revision
@@ -27,7 +29,8 @@ func (h heads) moved(repo *repository, branch string, commit plumbing.Hash) {
 // newest is the newest commit of a branch that is known, which is in the mirror then. The
 // GitRepository tells of its own branch, and we of what we pushed after that. A
 // GitRepository that moved to another commit than ours since our push may be ahead of it
-// or, if it fetched just before, behind: then the remote is asked.
+// or, if it fetched just before, behind: then the remote is asked, unless the mirror knows
+// that it is ahead, as it does of what this process pushed for other pipelines.
 func (h heads) newest(ctx context.Context, repo *repository, branch string) (plumbing.Hash, error) {
 	ref := plumbing.NewBranchReferenceName(branch).String()
 	label, commit := repo.revision()
@@ -36,7 +39,8 @@ func (h heads) newest(ctx context.Context, repo *repository, branch string) (plu
 		return pushed.commit, nil
 	}
 	delete(h, repo.at(branch))
-	if follows := strings.HasPrefix(label, branch+"@"); !follows || commit.IsZero() || wePushed && commit != pushed.commit {
+	follows := strings.HasPrefix(label, branch+"@") && !commit.IsZero()
+	if !follows || wePushed && !isOnTop(repo.mirror, commit, pushed.commit) {
 		var err error
 		if commit, err = repo.mirror.Resolve(ctx, ref); err != nil {
 			return commit, err
@@ -46,4 +50,25 @@ func (h heads) newest(ctx context.Context, repo *repository, branch string) (plu
 		h.moved(repo, branch, commit)
 	}
 	return commit, repo.mirror.Fetch(ctx, ref, commit)
+}
+
+// mostBetween bounds the commits that are looked at between two of a branch.
+const mostBetween = 100
+
+// isOnTop reports whether a commit is another one or was made on top of it, as far as the
+// mirror knows, which has no history but of the commits that passed through it.
+func isOnTop(m *git.Mirror, commit, of plumbing.Hash) bool {
+	next := []plumbing.Hash{commit}
+	for i := 0; i < len(next) && i < mostBetween; i++ {
+		if next[i] == of {
+			return true
+		}
+		if !m.Has(next[i]) {
+			continue
+		}
+		if tree, err := m.Tree(next[i]); err == nil {
+			next = append(next, tree.Parents()...)
+		}
+	}
+	return false
 }
