@@ -41,7 +41,7 @@ func (s *statefulSet) checkSelected(ctx context.Context) error {
 	if !s.scope.canary.HasService() || s.seen.Revision == nil {
 		return nil
 	}
-	_, made, err := s.apex(ctx)
+	made, err := s.makesApex(ctx)
 	if err != nil || !made {
 		return err
 	}
@@ -49,21 +49,21 @@ func (s *statefulSet) checkSelected(ctx context.Context) error {
 	return podSelection{scope: s.scope, kind: partition.Kind.Kind, names: names, target: s.live}.check(ctx, s.seen.Revision, &s.seen.Target)
 }
 
-// apex reads the Service that users call, and reports whether the canary makes it.
-func (s *statefulSet) apex(ctx context.Context) (live *corev1.Service, made bool, err error) {
+// makesApex reports whether the Service that users call is the canary's to make.
+func (s *statefulSet) makesApex(ctx context.Context) (bool, error) {
 	name, _, _ := s.scope.canary.ServiceNames()
-	live = &corev1.Service{}
-	err = s.scope.cached.Get(ctx, s.scope.key(name), live)
+	live := &corev1.Service{}
+	err := s.scope.cached.Get(ctx, s.scope.key(name), live)
 	if client.IgnoreNotFound(err) != nil {
-		return nil, false, fmt.Errorf("reading service %s.%s: %w", name, s.scope.canary.Namespace, err)
+		return false, fmt.Errorf("reading service %s.%s: %w", name, s.scope.canary.Namespace, err)
 	}
-	return live, err != nil || metav1.IsControlledBy(live, s.scope.canary), nil
+	return err != nil || metav1.IsControlledBy(live, s.scope.canary), nil
 }
 
 // ensureApex implements [apexEnsurer]. Users reach all pods, as they do without a
 // canary: a Service that is there stays as it is.
 func (s *statefulSet) ensureApex(ctx context.Context) error {
-	_, made, err := s.apex(ctx)
+	made, err := s.makesApex(ctx)
 	if err != nil || !made {
 		return err
 	}
