@@ -46,9 +46,8 @@ type proposalSeen struct {
 // proposalAction is what is done about a pull request, besides what is recorded.
 type proposalAction string
 
-// The actions. Each is done at most once in a run, and the next run looks what came of it.
+// The actions; the empty one is none. Each is done at most once in a run, and the next run looks what came of it.
 const (
-	proposeNothing proposalAction = ""
 	// openProposal pushes, unless the branch is what would be pushed, and opens.
 	openProposal proposalAction = "open"
 	// updateProposal pushes likewise, and brings the text up to date.
@@ -207,25 +206,50 @@ func (d *proposalDecider) closed() {
 	d.step.do, d.step.soon = openProposal, true
 }
 
+// proposalHead is what the head of an open pull request of ours is.
+type proposalHead string
+
+// The heads.
+const (
+	headPushed proposalHead = "pushed by us"
+	// headReplaceable only says that it is ours, or was handed back: it is replaced, and
+	// not merged.
+	headReplaceable proposalHead = "replaceable"
+	headForeign     proposalHead = "somebody else's"
+	// headUnseen is one that the forge does not show yet.
+	headUnseen proposalHead = "unseen"
+)
+
+func (d *proposalDecider) head() proposalHead {
+	tip, status := d.seen.tip, d.step.status
+	lost := d.seen.digest == "" && status.Head == ""
+	switch {
+	case tip != "" && d.seen.pr.HeadSHA != tip:
+		return headUnseen
+	case d.seen.same || slices.Contains([]string{"", status.Head, d.seen.lastPush}, tip):
+		return headPushed
+	case lost || d.seen.ours || slices.Contains(d.seen.pr.Labels, forge.RetryLabel):
+		return headReplaceable
+	}
+	return headForeign
+}
+
 // open decides about an open pull request of ours.
 func (d *proposalDecider) open() {
-	pr, status := d.seen.pr, d.step.status
-	moving := d.seen.tip != "" && pr.HeadSHA != d.seen.tip
-	pushed := d.seen.same || slices.Contains([]string{"", status.Head, d.seen.lastPush}, d.seen.tip)
-	retry := slices.Contains(pr.Labels, forge.RetryLabel)
+	head := d.head()
 	switch {
-	case pr.Queued:
+	case d.seen.pr.Queued:
 		d.wait("the merge queue")
-	case moving:
+	case head == headUnseen:
 		d.wait("the forge to see the head of branch '%s'", d.seen.branch)
 		d.step.soon = true
-	case !pushed && d.seen.digest == "" && status.Head != "", !pushed && d.seen.digest != "" && !d.seen.ours && !retry:
+	case head == headForeign:
 		d.leaveAlone()
 	case d.seen.digest == "" && d.seen.unsettled:
 		d.wait("policies that are not ready")
 	case d.seen.digest == "":
 		d.step.do = closeProposal
-	case !pushed || d.seen.tip == "" || d.mustBeMadeAnew():
+	case head == headReplaceable || d.seen.tip == "" || d.mustBeMadeAnew():
 		d.step.do, d.step.soon = updateProposal, true
 	default:
 		d.keep()
@@ -262,23 +286,30 @@ func (d *proposalDecider) leaveAlone() {
 	d.wait("somebody else, who committed to it: it is theirs to merge; the label %s hands it back", forge.RetryLabel)
 }
 
-// keep decides about a pull request that is to stay as it is: it may be merged.
+// keep decides about a pull request that is to stay as it is.
 func (d *proposalDecider) keep() {
-	pr, status := d.seen.pr, d.step.status
+	status := d.step.status
 	status.Head, status.LeftAlone = d.seen.tip, ""
 	if d.seen.digest != status.Digest {
 		status.Frozen = d.frozen()
 	}
-	byPlatform := d.seen.spec.AutoMerge == imagev1.AutoMergePlatform
 	switch {
-	case status.AutoMerge && !byPlatform:
+	case status.AutoMerge && d.seen.spec.AutoMerge != imagev1.AutoMergePlatform:
 		d.step.do, d.step.soon = manualProposal, true
 		status.AutoMerge = false
 	case d.seen.text != status.TextDigest && d.frozen() == "":
 		d.step.do, d.step.soon = rewriteProposal, true
+	default:
+		d.merge()
+	}
+}
+
+// merge decides whether it is merged now, and by whom.
+func (d *proposalDecider) merge() {
+	switch {
 	case d.seen.spec.AutoMerge == "" || d.seen.spec.AutoMerge == imagev1.AutoMergeNever:
 		d.wait("a person to merge it")
-	case pr.Draft:
+	case d.seen.pr.Draft:
 		d.wait("a person to mark it as ready: it is a draft")
 	case d.seen.checks == forge.CheckSuccess && d.seen.rules.Queue:
 		d.step.do, d.step.soon = enqueueProposal, true
@@ -287,9 +318,8 @@ func (d *proposalDecider) keep() {
 	default:
 		d.wait("%s", d.seen.lacks)
 		d.step.soon = d.seen.checks == forge.CheckPending
-		if byPlatform && pr.Auto != forge.Yes && d.step.soon {
-			d.step.do = autoMergeProposal
-			status.AutoMerge = true
+		if d.step.soon && d.seen.spec.AutoMerge == imagev1.AutoMergePlatform && d.seen.pr.Auto != forge.Yes {
+			d.step.do, d.step.status.AutoMerge = autoMergeProposal, true
 		}
 	}
 }

@@ -144,6 +144,12 @@ func TestWhatBecomesOfAPullRequest(t *testing.T) {
 		"somebody's commit is not closed with it": {
 			seen: proposing(pull(forge.Open), committedTo, wants("")),
 			want: leaveProposal, waitsFor: "somebody else", state: imagev1.PullRequestOpen},
+		"one that was handed back is closed when nothing is left to propose": {
+			seen: proposing(pull(forge.Open, labelled(forge.RetryLabel)), committedTo, wants("")),
+			want: closeProposal, state: imagev1.PullRequestOpen},
+		"one of a lost status is closed when nothing is left to propose": {
+			seen: proposing(pull(forge.Open), wants(""), func(s *proposalSeen) { s.status = nil }),
+			want: closeProposal, state: imagev1.PullRequestOpen},
 		"somebody's commit is not merged": {
 			seen: proposing(pull(forge.Open), committedTo, merging(imagev1.AutoMergeSelf, forge.CheckSuccess, "")), want: leaveProposal,
 			waitsFor: "somebody else", state: imagev1.PullRequestOpen},

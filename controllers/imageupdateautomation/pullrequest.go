@@ -146,6 +146,7 @@ func (p *proposal) observe(ctx context.Context) (proposalSeen, error) {
 	if was := found.status; was != nil && (was.Base != found.base || was.Branch != found.branch) {
 		p.events = append(p.events, abandoned(was)...)
 		found.status, found.declined = nil, nil
+		status.PullRequest, status.Declined = nil, nil // it is told once, whatever the forge says
 	}
 	if p.seen.released {
 		found.released, found.declined = true, nil

@@ -168,3 +168,42 @@ func TestAForgeThatIsOutStopsNothingForGood(t *testing.T) {
 		})
 	}
 }
+
+func TestACredentialThatTheForgeRefusesIsTriedAgainWithTheInterval(t *testing.T) {
+	server := newAPI(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	f := proposingFixture(t)
+	_, err := f.Reconcile(t.Context(), automation(proposes(server.at)))
+	if !errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), "refuses the credential from token of the Secret") {
+		t.Errorf("got %v", err)
+	}
+	if !strings.HasPrefix(reconciler.ConditionMessage(err), "spec.git.push.pullRequest: ") || f.repo.Has("updates") {
+		t.Errorf("the condition says %q, and something was pushed: %t", reconciler.ConditionMessage(err), f.repo.Has("updates"))
+	}
+}
+
+func TestAPullRequestThatTheSpecDoesNotAskForAnyMoreIsLeftOpenAndTold(t *testing.T) {
+	for name, change := range map[string]func(*imagev1.ImageUpdateAutomation){
+		"no pull request": func(a *imagev1.ImageUpdateAutomation) { a.Spec.GitSpec.Push = nil },
+		"other branches":  proposes(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := newAPI(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+			f := proposingFixture(t)
+			a := automation(change)
+			if pr := pullRequestOf(a); pr != nil {
+				server.at(pr)
+			}
+			a.Status.PullRequest = &imagev1.PullRequestStatus{Number: 3, State: imagev1.PullRequestOpen, Base: "release", Branch: "old"}
+			result, _ := f.Reconcile(t.Context(), a)
+			told := 0
+			for _, e := range result.Events {
+				if e.Reason == imagev1.PullRequestAbandonedReason && strings.Contains(e.Message, "pull request #3 from branch 'old' into 'release' is left open") {
+					told++
+				}
+			}
+			if told != 1 {
+				t.Errorf("it was told %d times: %+v", told, result.Events)
+			}
+		})
+	}
+}

@@ -139,3 +139,16 @@ func TestOnePolicyWithoutADigestStopsNoOther(t *testing.T) {
 		t.Errorf("markers %+v", m)
 	}
 }
+
+func TestAPullRequestNeedsABranchOfItsOwn(t *testing.T) {
+	f := newFixture(t)
+	a := f.automation("auto", func(a *imagev1.ImageUpdateAutomation) {
+		a.Spec.GitSpec.Push = &imagev1.PushSpec{Branch: "main", PullRequest: &imagev1.PullRequestSpec{Provider: "gitea"}}
+		a.Spec.GitSpec.Checkout = &imagev1.GitCheckoutSpec{Reference: imagev1.GitReference{Branch: "main"}}
+	})
+	f.eventually(a, "it is stalled", func() bool { return apimeta.IsStatusConditionTrue(a.Status.Conditions, meta.StalledCondition) })
+	stalled := apimeta.FindStatusCondition(a.Status.Conditions, meta.StalledCondition)
+	if stalled.Reason != imagev1.InvalidSpecReason || !strings.HasPrefix(stalled.Message, "spec.git.push.branch: ") {
+		t.Errorf("stalled is %+v", stalled)
+	}
+}
