@@ -59,6 +59,12 @@ func (e *testEnv) Event(_ client.Object, event reconciler.Event) { e.events = ap
 // commit makes files the artifact of the source at a revision.
 func (e *testEnv) commit(revision string, files map[string]string) {
 	e.t.Helper()
+	e.commitOf(revision, "", files)
+}
+
+// commitOf is commit, of an artifact that was made from another revision.
+func (e *testEnv) commitOf(revision, origin string, files map[string]string) {
+	e.t.Helper()
 	made, err := tree.FromStrings(files)
 	if err != nil {
 		e.t.Fatal(err)
@@ -74,6 +80,9 @@ func (e *testEnv) commit(revision string, files map[string]string) {
 		}
 	}
 	src.Status.Artifact = &meta.Artifact{Revision: revision, Digest: digest}
+	if origin != "" {
+		src.Status.Artifact.Metadata = map[string]string{originRevision: origin}
+	}
 	if err := e.client.Update(ctx, src); err != nil {
 		e.t.Fatal(err)
 	}

@@ -90,7 +90,7 @@ func reconcilerWith(t *testing.T, objects ...client.Object) *Reconciler {
 			t.Fatal(err)
 		}
 	}
-	built := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...)
+	built := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&kustomizev1.Kustomization{})
 	for field, keys := range indexes {
 		built = built.WithIndex(&kustomizev1.Kustomization{}, field, keys)
 	}

@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -40,8 +39,14 @@ type runner[T Object] struct {
 	name   string // of the kind, in metrics
 }
 
-func newRunner[T Object](mgr ctrl.Manager, kind Kind[T], c Controller[T], opts Options) *runner[T] {
-	r := &runner[T]{client: mgr.GetClient(), live: mgr.GetAPIReader(), kind: kind, ctrl: c, opts: opts, wake: &wake.Source{}}
+// New returns the reconciler around c, which [Setup] registers. It reads and writes
+// objects with its client, and reads live what a conflict left behind.
+func New[T Object](of client.Client, live client.Reader, kind Kind[T], c Controller[T], opts Options) reconcile.Reconciler {
+	return newRunner(of, live, kind, c, opts)
+}
+
+func newRunner[T Object](of client.Client, live client.Reader, kind Kind[T], c Controller[T], opts Options) *runner[T] {
+	r := &runner[T]{client: of, live: live, kind: kind, ctrl: c, opts: opts, wake: &wake.Source{}}
 	r.tasks.Patience, r.tasks.PerNamespace = background.DefaultPatience, max(opts.Concurrent, 1)
 	r.tasks.Limit, r.tasks.Wake = maxBackground, r.wake.Wake
 	return r

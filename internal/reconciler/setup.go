@@ -37,7 +37,7 @@ type Watch func(*builder.Builder) *builder.Builder
 // of spec and of the reconcile request annotation start it; its status does
 // not. Everything else that may start it comes as watches.
 func Setup[T Object](mgr ctrl.Manager, kind Kind[T], c Controller[T], opts Options, watches ...Watch) error {
-	r := newRunner(mgr, kind, c, opts)
+	r := newRunner(mgr.GetClient(), mgr.GetAPIReader(), kind, c, opts)
 	gvk, err := apiutil.GVKForObject(kind.New(), mgr.GetScheme())
 	if err != nil {
 		return err
