@@ -4,6 +4,7 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -48,12 +49,10 @@ type node struct {
 // What a tree may make of itself: symlinks can make a small one endlessly large.
 const (
 	maxViewFiles = 500_000
-	// maxPath and maxTarget are what Linux allows, where artifacts are unpacked.
-	maxPath   = 4096
-	maxTarget = 4096
-	// maxSteps bounds the names that are looked up on the way along symlinks. A
-	// target of 4096 bytes has some 2000 of them, and every one may be a link.
-	maxSteps = 2_000_000
+	// maxPath is what Linux allows, where artifacts are unpacked.
+	maxPath = 4096
+	// maxNames bounds the names that are looked up on the way along symlinks.
+	maxNames = 2_000_000
 	// entryMemory is what an entry takes while a view is made, and after.
 	entryMemory = 256
 )
@@ -63,7 +62,8 @@ const (
 // before, which may be nil, is taken over from it. What the view takes of memory
 // is added to the grant, which may be nil too.
 func NewView(ctx context.Context, files Files, ignore *string, before *View, memory *budget.Grant) (*View, error) {
-	b := &builder{ended: ctx.Err, files: files, memory: memory, budget: maxViewFiles, active: map[string]bool{}, followed: map[[2]string]located{}}
+	b := &builder{ended: ctx.Err, files: files, memory: memory, budget: maxViewFiles, active: map[string]bool{},
+		links: tree.Links{In: files, Names: maxNames, Stopped: ctx.Err}, followed: map[[2]string]located{}}
 	rules, err := b.loadRules(ignore)
 	if err != nil {
 		return nil, fmt.Errorf("reading ignore rules: %w", err)
@@ -92,7 +92,7 @@ type builder struct {
 	rules  *rules
 	memory *budget.Grant
 	budget int
-	steps  int
+	links  tree.Links
 	active map[string]bool // directories that are being listed
 	// followed is where symlinks lead, by the directory that they lie in and the
 	// hash of their target: thousands may share one.
@@ -138,9 +138,6 @@ func (b *builder) list(at string) (places []located, linked bool, err error) {
 	return places, linked, nil
 }
 
-// maxLinks is how many symlinks may lead to one file, as in Linux.
-const maxLinks = 40
-
 // follow returns what a symlink leads to; a zero Mode when that is nothing, or
 // outside of the tree. Directories on the way may be symlinks themselves.
 func (b *builder) follow(link located) (located, error) {
@@ -155,50 +152,19 @@ func (b *builder) follow(link located) (located, error) {
 	return found, err
 }
 
-// resolve goes from name to name, as an operating system does.
 func (b *builder) resolve(link located) (located, error) {
-	found := located{at: path.Dir(link.at)}
-	todo := []string{path.Base(link.at)}
-	for links := 0; len(todo) > 0; {
-		if b.steps++; b.steps > maxSteps {
-			return located{}, fmt.Errorf("%w: symlinks that lead by more than %d names", tree.ErrTooLarge, maxSteps)
-		}
-		if err := b.ended(); err != nil {
-			return located{}, err
-		}
-		next := path.Join(found.at, todo[0])
-		todo = todo[1:]
-		e, err := b.files.Stat(next)
-		if err != nil {
-			return located{}, nil // a link to nothing, or out of the tree, is left out
-		}
-		if e.Mode != tree.Symlink {
-			found = located{Entry: e, at: next}
-			continue
-		}
-		target, err := b.target(e.Hash)
-		if err != nil {
-			return located{}, err
-		}
-		if links++; links > maxLinks || target == "" || path.IsAbs(target) {
-			return located{}, nil
-		}
-		todo = append(strings.Split(target, "/"), todo...)
+	found, err := b.links.Follow(link.at)
+	switch {
+	case tree.LeadsNowhere(err): // what leads to nothing, or out of the tree, is left out
+		return located{}, nil
+	case errors.Is(err, tree.ErrTooManyNames):
+		return located{}, fmt.Errorf("%w: %w: more than %d", tree.ErrTooLarge, err, maxNames)
+	case err != nil:
+		return located{}, err
+	case found.Path == ".":
+		found.Path = "" // as the root is called from the start
 	}
-	if found.at == "." {
-		found.at = "" // as the root is called from the start
-	}
-	return found, nil
-}
-
-// target is where a symlink points; "" when no system could have it.
-func (b *builder) target(hash string) (string, error) {
-	size, err := b.files.BlobSize(hash)
-	if err != nil || size > maxTarget {
-		return "", err
-	}
-	target, err := b.files.ReadBlob(hash)
-	return string(target), err
+	return located{Entry: found.Entry, at: found.Path}, nil
 }
 
 // dir makes the node of a directory that shows at name.

@@ -140,7 +140,7 @@ func (x *Index) Marked(ctx context.Context, files Files, root, namespace string)
 	if err != nil {
 		return nil, fmt.Errorf("looking for markers in %q: %w", root, err)
 	}
-	s := search{index: x, files: files, namespace: namespace}
+	s := x.search(files, namespace)
 	switch at.Mode {
 	case tree.Dir:
 		_, err = s.directory(ctx, path.Clean(root), at.Hash)
@@ -164,9 +164,13 @@ type search struct {
 	namespace string
 	found     []File
 	markers   int
-	links     []string
+	linked    []string // symlinks that were found
+	links     tree.Links
 	resolved  int // links that were followed
-	steps     int // names that were looked up on the way
+}
+
+func (x *Index) search(files Files, namespace string) *search {
+	return &search{index: x, files: files, namespace: namespace, links: tree.Links{In: files, Names: maxNames}}
 }
 
 // directory reports whether there is something below dir.
@@ -214,8 +218,8 @@ func (s *search) entry(ctx context.Context, name string, e tree.Entry) (bool, er
 		return s.directory(ctx, name, e.Hash)
 	case e.Mode.IsFile() && isYAML(e.Name):
 		return s.file(ctx, name, e.Hash)
-	case e.Mode == tree.Symlink && len(s.links) < maxLinks:
-		s.links = append(s.links, name)
+	case e.Mode == tree.Symlink && len(s.linked) < maxLinks:
+		s.linked = append(s.linked, name)
 		return true, nil
 	}
 	return false, nil

@@ -5,6 +5,7 @@ package build
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 )
@@ -218,4 +219,36 @@ func FuzzWeigh(f *testing.F) {
 			t.Errorf("%q weighs %+v", data, w)
 		}
 	})
+}
+
+func TestABuildGoesAlongLinksOnlySoFar(t *testing.T) {
+	files := map[string]string{"d/a.yaml": configMap("a"), "l0": "-> d/a.yaml"}
+	for i := range 38 {
+		files[fmt.Sprint("l", i+1)] = "-> " + strings.Repeat("d/../", 800) + fmt.Sprint("l", i)
+	}
+	var resources []string
+	reads := Reads{}
+	for i := range 40 {
+		name := fmt.Sprintf("r%d.yaml", i)
+		files[name] = "-> l38"
+		resources = append(resources, name)
+		reads[name] = isFile
+	}
+	one := treeOf(t, merged(files, "kustomization.yaml", "resources: [r0.yaml]"))
+	if _, err := Build(one, Spec{}); err != nil {
+		t.Errorf("one file behind forty links: %v", err)
+	}
+	all := treeOf(t, merged(files, "kustomization.yaml", "resources: ["+strings.Join(resources, ", ")+"]"))
+	if _, err := Build(all, Spec{}); !errors.Is(err, ErrTooLarge) || !IsRefused(err) || !strings.Contains(err.Error(), "symbolic links") {
+		t.Errorf("forty of them: %v", err)
+	}
+	if changed, same, err := reads.AnsweredBy(all); same || err != nil || changed == "" {
+		t.Errorf("a tree with too many is the same: %v, %v after %q", same, err, changed)
+	}
+}
+
+func merged(files map[string]string, name, content string) map[string]string {
+	all := maps.Clone(files)
+	all[name] = content
+	return all
 }

@@ -287,17 +287,17 @@ func TestBuildRefuses(t *testing.T) {
 			files: map[string]string{
 				"kustomization.yaml": "resources: [link.yaml]",
 				"link.yaml":          "-> ../../etc/passwd",
-			}, want: errLeaves, says: "link.yaml -> ../../etc/passwd",
+			}, want: tree.ErrLeaves, says: "link.yaml -> ../../etc/passwd",
 		},
 		"a plain directory with a link to the machine": {
 			files: map[string]string{"a.yaml": configMap("a"), "b.yaml": "-> /etc/passwd"},
-			want:  errLeaves,
+			want:  tree.ErrLeaves,
 			says:  "b.yaml -> /etc/passwd",
 		},
 		"a path behind a link out of the source": {
 			files: map[string]string{"apps": "-> ../elsewhere"},
 			spec:  Spec{Path: "apps/prod"},
-			want:  errLeaves,
+			want:  tree.ErrLeaves,
 			says:  "apps -> ../elsewhere",
 		},
 		"helm charts, which need plugins": {

@@ -41,7 +41,7 @@ func newOverlay(ctx context.Context, t tree.Tree, bounds Bounds, mem memory) *ov
 	refused := &refusal{}
 	o := &overlay{
 		source: &source{
-			refused: refused, tree: t, files: map[string][]byte{}, reads: Reads{}, sealed: map[string][]byte{},
+			refused: refused, tree: t, symlinks: linksOf(t), files: map[string][]byte{}, reads: Reads{}, sealed: map[string][]byte{},
 		},
 		weigher: &weigher{refused: refused, bounds: bounds, mem: mem, weights: map[string]weight{}, opaque: map[string]bool{}},
 		refusal: refused,

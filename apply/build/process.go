@@ -74,7 +74,7 @@ type buildResult struct {
 
 // sentinels are the failures that trying again cannot help against; of those that an
 // error is, the last one counts.
-var sentinels = []error{errRefused, ErrPathNotFound, ErrTooLarge, ErrRemote, ErrEncrypted, ErrVariable, errLeaves}
+var sentinels = []error{errRefused, ErrPathNotFound, ErrTooLarge, ErrRemote, ErrEncrypted, ErrVariable, tree.ErrLeaves}
 
 // processes are the slots of the namespaces, and one idle process for the next build.
 type processes struct {
@@ -292,7 +292,9 @@ func respond(t tree.Tree, q treeRequest) treeResponse {
 	var err error
 	switch {
 	case q.Stat != "":
-		a.Entry, err = stat(t, q.Stat)
+		if a.Entry, err = t.Stat(q.Stat); tree.LeadsNowhere(err) {
+			a.Entry, err = tree.Entry{}, nil
+		}
 	case q.ReadDir != "":
 		a.Entries, err = t.ReadDir(q.ReadDir)
 	case q.ReadFile != "":

@@ -25,9 +25,10 @@ const (
 // case a build from t would come to the same objects. The first path that
 // answers differently is returned beside false.
 func (r Reads) AnsweredBy(t tree.Tree) (changed string, same bool, err error) {
+	links := linksOf(t)
 	for _, name := range slices.Sorted(maps.Keys(r)) {
-		e, _, err := look(t, name)
-		if errors.Is(err, errLeaves) {
+		e, _, err := look(links, name)
+		if errors.Is(err, tree.ErrLeaves) || errors.Is(err, ErrTooLarge) {
 			return name, false, nil
 		}
 		if err != nil {

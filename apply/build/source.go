@@ -29,10 +29,11 @@ var (
 type source struct {
 	refused *refusal
 	// end says why the build has ended: nothing can be read after. nil never ends.
-	end   func() error
-	tree  tree.Tree
-	files map[string][]byte
-	reads Reads
+	end      func() error
+	tree     tree.Tree
+	symlinks *tree.Links // of the tree
+	files    map[string][]byte
+	reads    Reads
 	// sealed are the files that are encrypted.
 	sealed map[string][]byte
 }
@@ -70,7 +71,7 @@ func (s *source) entry(name string) (e tree.Entry, asked, real string, err error
 	if err := s.ended(); err != nil {
 		return tree.Entry{}, "", "", err
 	}
-	e, real, err = look(s.tree, asked)
+	e, real, err = look(s.symlinks, asked)
 	if err != nil {
 		return tree.Entry{}, "", "", s.unreadable(err)
 	}
@@ -123,7 +124,7 @@ func (s *source) content(name string) ([]byte, error) {
 // unreadable keeps that something which is there could not be read, so that kustomize
 // does not take it for absent, nor anybody the failure for that of the commit.
 func (s *source) unreadable(err error) error {
-	if errors.Is(err, errLeaves) {
+	if errors.Is(err, tree.ErrLeaves) || errors.Is(err, ErrTooLarge) {
 		return s.refused.refuse(err)
 	}
 	return s.refused.refuse(fmt.Errorf("%w: %w", errUnreadable, err))
