@@ -3,6 +3,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -78,7 +79,7 @@ func newKindsWait(config *rest.Config, f *flags, c clock.WithTicker, log logr.Lo
 // until returns when all kinds of the groups are served, or with the context's error.
 func (w *kindsWait) until(ctx context.Context, groups []string) error {
 	missing, err := w.missing(groups)
-	if err != nil {
+	if err != nil && !isPassing(err) { // nobody is there, or does not let this process in
 		return err
 	}
 	if len(missing) == 0 {
@@ -102,12 +103,7 @@ func (w *kindsWait) until(ctx context.Context, groups []string) error {
 			return ctx.Err()
 		case <-ticker.C():
 		}
-		now, err := w.missing(groups)
-		if err != nil { // it answered before
-			w.log.Error(err, "waiting for kinds")
-			continue
-		}
-		if missing = now; len(missing) == 0 {
+		if missing, _ = w.missing(groups); len(missing) == 0 { // it answered before, and will again
 			w.log.Info("the API server serves all kinds")
 			return nil
 		}
@@ -119,13 +115,20 @@ func (w *kindsWait) until(ctx context.Context, groups []string) error {
 	}
 }
 
+// isPassing reports whether the API server answered that it cannot answer now: it is
+// starting, or has too much to do.
+func isPassing(err error) bool {
+	return apierrors.IsServiceUnavailable(err) || apierrors.IsTooManyRequests(err) || apierrors.IsInternalError(err) ||
+		apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsUnexpectedServerError(err)
+}
+
 func (w *kindsWait) logMissing(missing []string) {
 	w.log.Info("waiting for kinds that the API server does not serve: apply their CRDs (config/crd)", "kinds", missing)
 }
 
-// missing are the kinds of the groups that are not served yet.
-func (w *kindsWait) missing(groups []string) ([]string, error) {
-	var found []string
+// missing are the kinds of the groups that are not served yet, and what is known of why.
+// One that the API server cannot be asked about is among them; the error is the first.
+func (w *kindsWait) missing(groups []string) (found []string, first error) {
 	seen := map[schema.GroupVersionKind]bool{}
 	for _, group := range groups {
 		for _, kind := range needed[group] {
@@ -133,16 +136,38 @@ func (w *kindsWait) missing(groups []string) ([]string, error) {
 				continue
 			}
 			seen[kind] = true
-			served, err := w.serves(kind)
-			if err != nil {
-				return nil, err
-			}
-			if !served {
-				found = append(found, kind.Kind+"."+kind.GroupVersion().String())
+			switch served, err := w.serves(kind); {
+			case err != nil:
+				first = cmp.Or(first, err)
+				found = append(found, fmt.Sprintf("%s (%v)", name(kind), err))
+			case !served:
+				found = append(found, name(kind)+w.otherVersions(kind.Group))
 			}
 		}
 	}
-	return found, nil
+	return found, first
+}
+
+func name(kind schema.GroupVersionKind) string { return kind.Kind + "." + kind.GroupVersion().String() }
+
+// otherVersions says which versions of a group the API server serves in place of the one
+// that it lacks, as after an update of Flux that left its CRDs as they were.
+func (w *kindsWait) otherVersions(group string) string {
+	groups, err := w.client.ServerGroups()
+	if err != nil {
+		return ""
+	}
+	for _, served := range groups.Groups {
+		if served.Name != group {
+			continue
+		}
+		var versions []string
+		for _, version := range served.Versions {
+			versions = append(versions, version.Version)
+		}
+		return fmt.Sprintf(" (the API server has %s of the group)", strings.Join(versions, ", "))
+	}
+	return ""
 }
 
 func (w *kindsWait) serves(kind schema.GroupVersionKind) (bool, error) {

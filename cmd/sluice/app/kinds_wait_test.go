@@ -26,6 +26,14 @@ import (
 func apiServer(t *testing.T, kinds *atomic.Value) *rest.Config {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		version := strings.TrimPrefix(r.URL.Path, "/apis/")
+		if r.URL.Path == "/apis" {
+			writeGroups(w, strings.Fields(kinds.Load().(string)))
+			return
+		}
+		if strings.Contains(kinds.Load().(string), "!"+version) {
+			http.Error(w, "starting", http.StatusServiceUnavailable)
+			return
+		}
 		list := metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}, GroupVersion: version}
 		for _, kind := range strings.Fields(kinds.Load().(string)) {
 			if name, in, _ := strings.Cut(kind, "."); in == version {
@@ -41,6 +49,25 @@ func apiServer(t *testing.T, kinds *atomic.Value) *rest.Config {
 	}))
 	t.Cleanup(server.Close)
 	return &rest.Config{Host: server.URL}
+}
+
+// writeGroups lists the groups of the kinds, with their versions.
+func writeGroups(w http.ResponseWriter, kinds []string) {
+	byName := map[string]*metav1.APIGroup{}
+	list := metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}}
+	for _, kind := range kinds {
+		_, in, _ := strings.Cut(strings.TrimPrefix(kind, "!"), ".")
+		group, version, _ := strings.Cut(in, "/")
+		if byName[group] == nil {
+			byName[group] = &metav1.APIGroup{Name: group}
+		}
+		byName[group].Versions = append(byName[group].Versions, metav1.GroupVersionForDiscovery{GroupVersion: in, Version: version})
+	}
+	for _, group := range byName {
+		list.Groups = append(list.Groups, *group)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(list)
 }
 
 func TestTheControllerWaitsForItsKinds(t *testing.T) {
@@ -102,6 +129,76 @@ func probe(t *testing.T, address, path string) (int, string) {
 		t.Fatal(err)
 	}
 	return resp.StatusCode, string(body)
+}
+
+// TestKindsThatAppearOneByOne has an API server that is asked while CRDs are applied to
+// it: in an order of its own, in an old version, and while it cannot answer for some.
+func TestKindsThatAppearOneByOne(t *testing.T) {
+	const git, applied = "GitRepository.source.toolkit.fluxcd.io/v1", "Kustomization.kustomize.toolkit.fluxcd.io/v1"
+	kinds := &atomic.Value{}
+	kinds.Store("")
+	wait, err := newKindsWait(apiServer(t, kinds), &flags{}, clocktesting.NewFakeClock(time.Now()), funcr.New(func(string, string) {}, funcr.Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		name, serves string
+		want         []string
+	}{
+		{"none", "", []string{applied, git}},
+		{"the first", git, []string{applied}},
+		{"an old version of the other", git + " Kustomization.kustomize.toolkit.fluxcd.io/v1beta2", []string{applied + " (the API server has v1beta2 of the group)"}},
+		{"another kind of the version", git + " Other.kustomize.toolkit.fluxcd.io/v1", []string{applied + " (the API server has v1 of the group)"}},
+		{"no answer for one", git + " !kustomize.toolkit.fluxcd.io/v1", []string{applied + " (asking the API server for kustomize.toolkit.fluxcd.io/v1: "}},
+		{"both", applied + " " + git, nil},
+	} {
+		kinds.Store(step.serves)
+		got, err := wait.missing([]string{"kustomize", "source"})
+		if len(got) != len(step.want) || (err != nil) != strings.Contains(step.serves, "!") {
+			t.Errorf("%s: got %q and %v, want %q", step.name, got, err, step.want)
+			continue
+		}
+		for i := range got {
+			if !strings.HasPrefix(got[i], step.want[i]) {
+				t.Errorf("%s: got %q, want %q", step.name, got[i], step.want[i])
+			}
+		}
+	}
+}
+
+func TestAnAPIServerThatIsStartingIsWaitedFor(t *testing.T) {
+	kinds := &atomic.Value{}
+	kinds.Store("!source.toolkit.fluxcd.io/v1")
+	clock, said := clocktesting.NewFakeClock(time.Now()), make(chan string, 100)
+	wait, err := newKindsWait(apiServer(t, kinds), &flags{}, clock, funcr.New(func(_, args string) { said <- args }, funcr.Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- wait.until(t.Context(), []string{"source"}) }()
+	if line := <-said; !strings.Contains(line, "GitRepository.source.toolkit.fluxcd.io/v1 (asking the API server for") {
+		t.Errorf("the log says %s", line)
+	}
+	for range 20 {
+		clock.Step(kindsPeriod)
+	}
+	if len(said) > 1 {
+		t.Errorf("the log says the same %d times in ten seconds", len(said)+1)
+	}
+	kinds.Store("GitRepository.source.toolkit.fluxcd.io/v1")
+	for deadline := time.After(10 * time.Second); ; {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+			return
+		case <-deadline:
+			t.Fatal("it goes on waiting")
+		case <-time.After(10 * time.Millisecond):
+			clock.Step(kindsPeriod)
+		}
+	}
 }
 
 func TestWaitingForKindsEnds(t *testing.T) {
