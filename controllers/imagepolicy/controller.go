@@ -36,7 +36,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
-	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/outbound"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/internal/registry"
@@ -72,8 +71,8 @@ type Reconciler struct {
 	// their accessFrom says.
 	NoCrossNamespaceRefs bool
 
-	// pipelines says that the API server has Pipelines, which may keep versions back.
-	pipelines bool
+	// pipelines are Pipelines, which may keep versions back.
+	pipelines *reconciler.Optional
 
 	once   sync.Once
 	cached *caches
@@ -87,17 +86,12 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	watches := []reconciler.Watch{
 		r.watchRepositories, r.watchNamespaces, r.watchTags, reconciler.OnDelete(&imagev1.ImagePolicy{}, r.forget),
 	}
-	var err error
-	if r.pipelines, err = reconciler.Serves(mgr, sluicev1.GroupVersion.WithKind(sluicev1.PipelineKind)); err != nil {
+	pipelines, watch, err := reconciler.WatchOptional(mgr, watchPipelines(mgr))
+	if err != nil {
 		return err
 	}
-	if r.pipelines {
-		if err := reconciler.Index(mgr, &sluicev1.Pipeline{}, byPolicy, policiesOfPipeline); err != nil {
-			return err
-		}
-		watches = append(watches, watchPipelines)
-	}
-	return reconciler.Setup(mgr, kind, r, opts, watches...)
+	r.pipelines = pipelines
+	return reconciler.Setup(mgr, kind, r, opts, append(watches, watch)...)
 }
 
 var kind = reconciler.Kind[*imagev1.ImagePolicy]{

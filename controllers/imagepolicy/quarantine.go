@@ -12,7 +12,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -44,7 +44,7 @@ func policiesOfPipeline(obj client.Object) []string {
 
 // watchPipelines brings policies back when the quarantine of a pipeline that bundles them
 // is another one.
-func watchPipelines(b *builder.Builder) *builder.Builder {
+func watchPipelines(mgr ctrl.Manager) reconciler.OptionalWatch {
 	toPolicies := handler.EnqueueRequestsFromMapFunc(func(_ context.Context, obj client.Object) []reconcile.Request {
 		var found []reconcile.Request
 		for _, name := range policiesOfPipeline(obj) {
@@ -52,7 +52,11 @@ func watchPipelines(b *builder.Builder) *builder.Builder {
 		}
 		return found
 	})
-	return b.Watches(&sluicev1.Pipeline{}, toPolicies, builder.WithPredicates(quarantineChanged()))
+	return reconciler.OptionalWatch{
+		Kind: sluicev1.GroupVersion.WithKind(sluicev1.PipelineKind), Object: &sluicev1.Pipeline{},
+		Index:   func() error { return reconciler.Index(mgr, &sluicev1.Pipeline{}, byPolicy, policiesOfPipeline) },
+		Handler: toPolicies, Predicates: []predicate.Predicate{quarantineChanged()},
+	}
 }
 
 // quarantineChanged passes what changes which versions a pipeline keeps back.
@@ -81,7 +85,7 @@ type keptBack struct{ tag, digest, why string }
 // quarantine reads the versions that the pipelines of a policy keep back. A pin is a
 // person's decision, which counts more.
 func (r *Reconciler) quarantine(ctx context.Context, in *inputs) (quarantine, error) {
-	if !r.pipelines || in.compiled.Pin() != nil {
+	if !r.pipelines.Served() || in.compiled.Pin() != nil {
 		return nil, nil
 	}
 	var list sluicev1.PipelineList

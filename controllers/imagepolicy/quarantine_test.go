@@ -14,6 +14,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
 // shop is a pipeline that bundles the policy, and has a version of its image in
@@ -86,7 +87,7 @@ func TestVersionsInQuarantineAreNotChosen(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
-			f.pipelines = true
+			f.pipelines = reconciler.AlwaysServed()
 			pushed := f.push(t, "1.0.0", "1.1.0")
 			if tc.version.Digest == "PUSHED" {
 				tc.version.Digest = pushed
@@ -118,7 +119,7 @@ func TestVersionsInQuarantineAreNotChosen(t *testing.T) {
 
 func TestAllInQuarantineKeepsTheLastChoiceWhichCountsForNothing(t *testing.T) {
 	f := newFixture(t)
-	f.pipelines = true
+	f.pipelines = reconciler.AlwaysServed()
 	f.push(t, "1.1.0")
 	f.wantChoice(t, "1.1.0")
 	if err := f.Client.Create(t.Context(), shop(sluicev1.Version{Tag: "1.1.0"})); err != nil {
@@ -135,7 +136,7 @@ func TestAllInQuarantineKeepsTheLastChoiceWhichCountsForNothing(t *testing.T) {
 // digest that is in quarantine.
 func TestATagThatWasMendedIsChosenAtOnce(t *testing.T) {
 	f := newFixture(t)
-	f.pipelines = true
+	f.pipelines = reconciler.AlwaysServed()
 	f.policy.Spec.DigestReflectionPolicy = imagev1.ReflectIfNotPresent
 	bad := f.push(t, "1.0.0", "1.1.0")
 	f.wantChoice(t, "1.1.0")

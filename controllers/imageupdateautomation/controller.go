@@ -76,8 +76,8 @@ type Reconciler struct {
 	// Access says which GitRepositories automations may write to.
 	Access access.Access
 
-	// pipelines says that the API server has Pipelines, whose stages may write markers.
-	pipelines bool
+	// pipelines are Pipelines, whose stages may write markers.
+	pipelines *reconciler.Optional
 	tracker   tracker
 }
 
@@ -105,11 +105,12 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	}
 	seen := kind()
 	seen.Host = r.host
-	watches, err := r.watchPipelines(mgr)
+	pipelines, watch, err := reconciler.WatchOptional(mgr, r.watchPipelines())
 	if err != nil {
 		return err
 	}
-	return reconciler.Setup(mgr, seen, r, opts, append(watches,
+	r.pipelines = pipelines
+	return reconciler.Setup(mgr, seen, r, opts, watch,
 		func(b *builder.Builder) *builder.Builder {
 			return b.Watches(&imagev1.ImagePolicy{}, policyHandler{
 				EventHandler: handler.EnqueueRequestsFromMapFunc(r.automationsOfPolicy), tracker: &r.tracker,
@@ -126,7 +127,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		},
 		func(b *builder.Builder) *builder.Builder {
 			return b.Watches(&imagev1.ImageUpdateAutomation{}, handler.Funcs{DeleteFunc: r.gone})
-		})...)
+		})
 }
 
 // gone forgets an automation that was deleted.

@@ -18,6 +18,7 @@ import (
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/test/fake/gitserver"
 	"github.com/sluice-cd/sluice/test/make"
 	"github.com/sluice-cd/sluice/writeback"
@@ -60,7 +61,7 @@ func newFixture(t *testing.T, objects ...client.Object) fixture {
 		Client:        fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(),
 		Writer:        writeback.NewWriter(git.NewMirrors(t.TempDir(), clock.RealClock{}), clock.RealClock{}),
 		ServesSources: true, Sources: f.woken, Clock: clock.RealClock{},
-		pipelines: true,
+		pipelines: reconciler.AlwaysServed(),
 	}
 	f.Access.Client = f.Client
 	return f

@@ -47,7 +47,7 @@ func (r *Reconciler) observe(ctx context.Context, a *imagev1.ImageUpdateAutomati
 	if err != nil {
 		return observation{}, err
 	}
-	if r.pipelines {
+	if r.pipelines.Served() {
 		if policies.Owners, err = writeback.OwnersFor(ctx, r.Client, a, repo); err != nil {
 			return observation{}, err
 		}

@@ -9,10 +9,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -22,17 +20,13 @@ import (
 	"github.com/sluice-cd/sluice/writeback"
 )
 
-// watchPipelines watches Pipelines, if the API server has them.
-func (r *Reconciler) watchPipelines(mgr manager.Manager) ([]reconciler.Watch, error) {
-	var err error
-	r.pipelines, err = reconciler.Serves(mgr, sluicev1.GroupVersion.WithKind(sluicev1.PipelineKind))
-	if err != nil || !r.pipelines {
-		return nil, err
+// watchPipelines brings automations back when the stages of a pipeline beside them write
+// other markers.
+func (r *Reconciler) watchPipelines() reconciler.OptionalWatch {
+	return reconciler.OptionalWatch{
+		Kind: sluicev1.GroupVersion.WithKind(sluicev1.PipelineKind), Object: &sluicev1.Pipeline{},
+		Handler: handler.EnqueueRequestsFromMapFunc(r.automationsOfPipeline), Predicates: []predicate.Predicate{stagesChanged()},
 	}
-	return []reconciler.Watch{func(b *builder.Builder) *builder.Builder {
-		return b.Watches(&sluicev1.Pipeline{}, handler.EnqueueRequestsFromMapFunc(r.automationsOfPipeline),
-			builder.WithPredicates(stagesChanged()))
-	}}, nil
 }
 
 // automationsOfPipeline are those of its namespace, whose policies it bundles.
