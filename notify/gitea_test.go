@@ -61,10 +61,10 @@ func TestGiteaWakesPipelines(t *testing.T) {
 			repo, err := at.NewRepo(t.Context(), "acme", "shop-"+tc.event, map[string]string{"a": "b"})
 			must(t, err)
 			must(t, repo.Invite(t.Context(), gitea.Write, robot, alice))
-			_, err = robot.Commit(t.Context(),
-				repo, gitea.Commit{Branch: "promote", From: gitea.Branch, Message: "Promote", Files: map[string]string{"a": "c"}})
+			_, err = robot.Commit(t.Context(), repo, gitea.Commit{
+				Branch: "sluice/ours.shop.production", From: gitea.Branch, Message: "Promote", Files: map[string]string{"a": "c"}})
 			must(t, err)
-			pr, err := robot.Open(t.Context(), repo, "promote", gitea.Branch, "Promote")
+			pr, err := robot.Open(t.Context(), repo, "sluice/ours.shop.production", gitea.Branch, "Promote")
 			must(t, err)
 			var source sourcev1.GitRepository
 			must(t, w.api.Get(t.Context(), client.ObjectKey{Namespace: "ours", Name: "repo"}, &source))

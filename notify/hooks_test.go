@@ -355,6 +355,8 @@ func FuzzSendersSurviveAnyRequest(f *testing.F) {
 	f.Add("acr", "", "", `{"target":{"repository":"a"},"request":{"host":"b"}}`)
 	f.Add("gcr", "Authorization", "Bearer a.b.c", `{}`)
 	f.Add("gitlab", "X-Gitlab-Token", secretToken, `{"project":{"path_with_namespace":"a/b/c"}}`)
+	f.Add("github", "X-Hub-Signature-256", "sha256="+sign(sha256.New, pullOfGitHub), pullOfGitHub)
+	f.Add("bitbucket", "X-Hub-Signature", "sha256="+sign(sha256.New, pullOfBitbucket), pullOfBitbucket)
 	f.Add("generic", "", "", `{"publisherId":"tfs","resource":{"repository":{"name":"a","project":{"name":"b"}}}}`)
 	f.Fuzz(func(t *testing.T, kind, key, value, body string) {
 		from, ok := senders[kind]
@@ -383,8 +385,11 @@ func FuzzSendersSurviveAnyRequest(f *testing.F) {
 				t.Errorf("the image %q has a digest, or no path", image)
 			}
 		}
-		if sent.repository != "" && isRepository("https://git.example.com/", sent.repository) && strings.Trim(sent.repository, "/") != "" {
-			t.Errorf("%q is a repository without a name", sent.repository)
+		if name := sent.git.repository; strings.Trim(name, "/") != "" && isRepository("https://git.example.com/", name) {
+			t.Errorf("%q is a repository without a name", name)
+		}
+		if n := len(sent.git.branches); n > maxBranches || slices.Contains(sent.git.branches, "") {
+			t.Errorf("there are %d branches: %q", n, sent.git.branches)
 		}
 	})
 }

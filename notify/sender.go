@@ -41,9 +41,8 @@ type payload struct {
 	event string
 	// images are the repositories that were pushed to, if the message names them.
 	images []string
-	// repository is the Git repository that the message is about, as the forge names it:
-	// owner/name, group/subgroup/project. It is empty if the message does not say.
-	repository string
+	// git is what a message of a forge is about.
+	git gitEvent
 	// claims are those of the OIDC token that verified the message.
 	claims map[string]any
 	// body is the JSON that filters read, nil if it is that of the request.

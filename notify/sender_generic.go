@@ -7,7 +7,7 @@ import "context"
 // acceptAny accepts every message: the path is the only secret. Azure DevOps, which signs
 // nothing, sends to this type, too.
 func acceptAny(_ context.Context, _ *Hooks, m message) (payload, error) {
-	return payload{repository: azureRepository(m.body)}, nil
+	return payload{git: azureEvent(m.body)}, nil
 }
 
 // signedBody accepts a message with an HMAC of its body in a header.

@@ -25,7 +25,7 @@ func gitHub(_ context.Context, _ *Hooks, m message) (payload, error) {
 	if n.body != nil {
 		raw = n.body
 	}
-	n.repository = gitHubRepository(raw)
+	n.git = gitHubEvent(raw)
 	n.addPackage(raw)
 	return n, nil
 }
@@ -74,7 +74,7 @@ func gitLabToken(_ context.Context, _ *Hooks, m message) (map[string]any, error)
 }
 
 func gitLab(_ context.Context, _ *Hooks, m message) (payload, error) {
-	return payload{event: m.header.Get("X-Gitlab-Event"), repository: gitLabRepository(m.body)}, nil
+	return payload{event: m.header.Get("X-Gitlab-Event"), git: gitLabEvent(m.body)}, nil
 }
 
 // bitbucket is Bitbucket Data Center or Cloud, which sign as GitHub does.
@@ -82,5 +82,5 @@ func bitbucket(_ context.Context, _ *Hooks, m message) (payload, error) {
 	if err := verifySignature(m.header.Get("X-Hub-Signature"), m); err != nil {
 		return refuse("X-Hub-Signature: %v", err)
 	}
-	return payload{event: m.header.Get("X-Event-Key"), repository: bitbucketRepository(m.body)}, nil
+	return payload{event: m.header.Get("X-Event-Key"), git: bitbucketEvent(m.body)}, nil
 }

@@ -110,7 +110,7 @@ func (h *Hooks) listSelected(
 	case imagev1.GroupVersion.WithKind(imagev1.ImageRepositoryKind).GroupKind():
 		return h.filterByImages(ctx, list.Items, client.InNamespace(namespace), d.payload.images)
 	case sluicev1.GroupVersion.WithKind(sluicev1.PipelineKind).GroupKind():
-		return h.filterByRepository(ctx, list.Items, client.InNamespace(namespace), d.payload.repository)
+		return h.filterByEvent(ctx, list.Items, client.InNamespace(namespace), d.payload.git)
 	}
 	return list.Items, nil
 }

@@ -85,7 +85,8 @@ const (
 	VerificationUnknown
 )
 
-// StageSeen is what was seen of a stage.
+// StageSeen is what was seen of a stage: of its files at the head of their branch, or of
+// the tags that it writes, and of the objects that run what these say.
 type StageSeen struct {
 	// Targets in the order of the spec; one with an empty name if it has none. There are
 	// none of a stage that could not be looked at: then Problem says why.

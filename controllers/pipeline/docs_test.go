@@ -6,11 +6,9 @@ import (
 	"bufio"
 	"errors"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -116,34 +114,6 @@ func TestWhatSamplesAndPagesShowIsAccepted(t *testing.T) {
 	}
 	if pipelines < 3 || freezes < 2 {
 		t.Errorf("found %d Pipelines and %d Freezes", pipelines, freezes)
-	}
-}
-
-// TestThePageSaysWhatIsRefused: the table of docs/kinds/pipeline.md has the messages of all
-// that is not served yet, and no others.
-func TestThePageSaysWhatIsRefused(t *testing.T) {
-	want := map[string]bool{}
-	refusal := regexp.MustCompile(`refuse\("([^"]* served yet[^"]*)"`)
-	for _, match := range refusal.FindAllStringSubmatch(sources(t, "*.go"), -1) {
-		message := match[1]
-		if rest, ok := strings.CutPrefix(message, "%s"); ok {
-			message = "spec.stages[NAME]" + rest
-		}
-		want[strings.NewReplacer("%d", "N", "%s", "NAME").Replace(message)] = true
-	}
-	got := map[string]bool{}
-	for _, match := range regexp.MustCompile("(?m)^\\| `([^`]* served yet[^`]*)` \\|").FindAllStringSubmatch(read(t, docs+"kinds/pipeline.md"), -1) {
-		got[match[1]] = true
-	}
-	for _, message := range slices.Sorted(maps.Keys(want)) {
-		if !got[message] {
-			t.Errorf("docs/kinds/pipeline.md, What is refused: add a row with `%s`", message)
-		}
-	}
-	for _, message := range slices.Sorted(maps.Keys(got)) {
-		if !want[message] {
-			t.Errorf("docs/kinds/pipeline.md, What is refused: the row `%s` is not true any more", message)
-		}
 	}
 }
 

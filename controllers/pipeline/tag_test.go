@@ -315,6 +315,17 @@ func TestTagsThatAreRefused(t *testing.T) {
 		"several artifacts": {func(p *sluicev1.Pipeline) {
 			p.Spec.Artifacts = append(p.Spec.Artifacts, sluicev1.Artifact{Name: "web"})
 		}, "spec.stages[staging].write.tag.artifact is required"},
+		"a Canary, if an artifact is an image": {func(p *sluicev1.Pipeline) {
+			p.Spec.Stages[1].Verify = []sluicev1.Verification{{Canary: &sluicev1.CanaryVerification{Name: "app"}}}
+		}, ""},
+		"a Canary that nobody can tell a version of": {func(p *sluicev1.Pipeline) {
+			p.Spec.Artifacts = []sluicev1.Artifact{{Name: "app", OCIRepositoryRef: &meta.LocalObjectReference{Name: "app"}}}
+			p.Spec.Stages[1].Verify = []sluicev1.Verification{{Canary: &sluicev1.CanaryVerification{Name: "app"}}}
+		}, "spec.stages[production].verify[0].canary: which version Canary app has is told by the image"},
+		"one that has to be Ready": {func(p *sluicev1.Pipeline) {
+			p.Spec.Artifacts = []sluicev1.Artifact{{Name: "app", OCIRepositoryRef: &meta.LocalObjectReference{Name: "app"}}}
+			p.Spec.Stages[0].Ready = append(p.Spec.Stages[0].Ready, sluicev1.ReadyReference{Kind: "Canary", Name: "app"})
+		}, "spec.stages[staging].ready[1]: which version Canary app has is told by the image"},
 		"a target with a path": {func(p *sluicev1.Pipeline) { p.Spec.Stages[0].Targets = []sluicev1.Target{{Name: "a", Path: "a"}} }, "spec.stages[staging].targets[a].path: the stage writes tags"},
 		"targets with one tag": {func(p *sluicev1.Pipeline) { p.Spec.Stages[0].Targets = []sluicev1.Target{{Name: "a"}, {Name: "b"}} }, "is the tag of target a of stage staging already"},
 		"targets with their own": {func(p *sluicev1.Pipeline) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
 
@@ -61,6 +62,31 @@ func validateTag(p *sluicev1.Pipeline, stage *sluicev1.Stage, owners map[string]
 		owners[tag.Name()] = fmt.Sprintf("stage %s", stage.Name)
 		if t.name != "" {
 			owners[tag.Name()] = fmt.Sprintf("target %s of stage %s", t.name, stage.Name)
+		}
+	}
+	return validateCanaries(p, stage)
+}
+
+// validateCanaries refuses Canaries that can never be seen to have a version: what they
+// have is told by the images of their target, and no artifact is an image.
+func validateCanaries(p *sluicev1.Pipeline, stage *sluicev1.Stage) error {
+	if slices.ContainsFunc(p.Spec.Artifacts, func(a sluicev1.Artifact) bool { return a.ImagePolicyRef != nil }) {
+		return nil
+	}
+	blind := func(field, name string) error {
+		return refuse("spec.stages[%s].%s: which version Canary %s has is told by the image that its target runs, and no artifact is an image: "+
+			"add the image to spec.artifacts with its imagePolicyRef, or verify by a job or by metrics", stage.Name, field, name)
+	}
+	for i, v := range stage.Verify {
+		if v.Canary != nil {
+			return blind(fmt.Sprintf("verify[%d].canary", i), v.Canary.Name)
+		}
+	}
+	for _, t := range targetsOf(stage) {
+		for i, ref := range t.ready {
+			if ref.Kind == flaggerv1.CanaryKind {
+				return blind(fmt.Sprintf("ready[%d]", i), ref.Name)
+			}
 		}
 	}
 	return nil

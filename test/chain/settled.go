@@ -45,25 +45,16 @@ func (c *Promotion) Settled(ctx context.Context, bad string) error {
 	if err != nil {
 		return err
 	}
-	policy, err := c.Policy(ctx)
-	if err != nil {
-		return err
-	}
-	if err := c.again(ctx, policy); err != nil {
-		return err
-	}
 	if err := c.passesOver(ctx, bad); err != nil {
 		return err
 	}
 	if err := c.again(ctx, p); err != nil {
 		return err
 	}
-	if err := c.until(ctx, "the end of another look", func(p *sluicev1.Pipeline) bool {
+	if err := c.until(ctx, "the end of another look", func(now *sluicev1.Pipeline) bool {
+		p = now
 		return p.Status.LastHandledReconcileAt == p.Annotations[meta.ReconcileRequestAnnotation]
 	}); err != nil {
-		return err
-	}
-	if p, err = c.Pipeline(ctx); err != nil {
 		return err
 	}
 	for _, stage := range p.Status.Stages {
@@ -77,9 +68,15 @@ func (c *Promotion) Settled(ctx context.Context, bad string) error {
 	return nil
 }
 
-// passesOver waits until the policy has had the look that was asked for, and demands that
-// it does not choose a tag.
+// passesOver has the policy look again, and demands that it does not choose a tag.
 func (c *Promotion) passesOver(ctx context.Context, bad string) error {
+	policy, err := c.Policy(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.again(ctx, policy); err != nil {
+		return err
+	}
 	var chosen string
 	if _, err := harness.Eventually(ctx, "another look of the policy", c.patience, func(ctx context.Context) (bool, string) {
 		policy, err := c.Policy(ctx)

@@ -5,6 +5,9 @@ package receiver
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"strings"
@@ -18,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/test/harness"
 )
 
@@ -92,6 +96,69 @@ spec:
   resources: [{kind: ImageRepository, name: app}]
 `
 
+// pipelines are two Pipelines of two repositories, whose controller does not run, and a
+// Receiver for pull requests.
+const pipelines = `
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: shop, namespace: receiver}
+spec: {url: "https://git.example.com/acme/shop.git", interval: 24h}
+---
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: fleet, namespace: receiver}
+spec: {url: "https://git.example.com/acme/fleet.git", interval: 24h}
+---
+apiVersion: sluice.dev/v1alpha1
+kind: Pipeline
+metadata: {name: shop, namespace: receiver, labels: {team: a}}
+spec:
+  artifacts: [{name: app, imagePolicyRef: {name: app}}]
+  sourceRef: {kind: GitRepository, name: shop}
+  stages: [{name: production, write: {pullRequest: {}}}]
+---
+apiVersion: sluice.dev/v1alpha1
+kind: Pipeline
+metadata: {name: fleet, namespace: receiver, labels: {team: a}}
+spec:
+  artifacts: [{name: app, imagePolicyRef: {name: app}}]
+  sourceRef: {kind: GitRepository, name: fleet}
+  stages: [{name: production, write: {pullRequest: {}}}]
+---
+apiVersion: notification.toolkit.fluxcd.io/v1
+kind: Receiver
+metadata: {name: pulls, namespace: receiver}
+spec:
+  type: github
+  secretRef: {name: webhook}
+  resources: [{kind: Pipeline, name: "*", matchLabels: {team: a}}]
+`
+
+// wakes sees to it that a pull request wakes the Pipeline of its repository, and no other.
+func (w *world) wakes() {
+	w.t.Helper()
+	w.must(w.Apply(w.t.Context(), []byte(pipelines)))
+	path, body := w.ready("pulls"), `{"action":"closed","pull_request":{"merged":true},"repository":{"full_name":"acme/shop"}}`
+	signed := func(key string) http.Header {
+		mac := hmac.New(sha256.New, []byte(key))
+		mac.Write([]byte(body))
+		return http.Header{"X-Github-Event": {"pull_request"}, "X-Hub-Signature-256": {"sha256=" + hex.EncodeToString(mac.Sum(nil))}}
+	}
+	asked := func(name string) bool {
+		var p sluicev1.Pipeline
+		w.must(w.Client.Get(w.t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, &p))
+		return p.Annotations[meta.ReconcileRequestAnnotation] != ""
+	}
+	w.send(path, body, signed("a wrong token"), http.StatusBadRequest)
+	if asked("shop") {
+		w.t.Error("a forged request woke a Pipeline")
+	}
+	w.send(path, body, signed(token), http.StatusOK)
+	if !asked("shop") || asked("fleet") {
+		w.t.Errorf("asked shop: %t, fleet: %t", asked("shop"), asked("fleet"))
+	}
+}
+
 // newToken takes the place of the one in objects.
 const newToken = `
 apiVersion: v1
@@ -151,6 +218,7 @@ func TestWebhooksStartScans(t *testing.T) {
 		t.Error("an image that was not pushed was scanned")
 	}
 
+	w.wakes()
 	w.failing("invalid", meta.StalledCondition, "spec.resourceFilter")
 	w.failing("early", meta.ReadyCondition, "secrets \"later\" not found")
 	w.send("/hook/unknown", "", nil, http.StatusNotFound)

@@ -6,10 +6,14 @@ import (
 	"crypto/sha256"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
@@ -38,7 +42,7 @@ func signed(header, event, body string) request {
 		with("X-Hub-Signature", "sha256="+sign(sha256.New, body)).with(header, event).with("Content-Type", "application/json")
 }
 
-func gitHubEvent(event, body string) request { return signed("X-GitHub-Event", event, body) }
+func fromGitHub(event, body string) request { return signed("X-GitHub-Event", event, body) }
 
 func TestAPullRequestWakesThePipelinesOfItsRepository(t *testing.T) {
 	const all = "Pipeline/billing Pipeline/shop Pipeline/tags"
@@ -50,33 +54,33 @@ func TestAPullRequestWakesThePipelinesOfItsRepository(t *testing.T) {
 	}{
 		"GitHub, a pull request": {
 			notificationv1.GitHubReceiver,
-			gitHubEvent("pull_request", `{"action":"closed","number":7,"pull_request":{"merged":true},"repository":{"full_name":"acme/shop"}}`),
+			fromGitHub("pull_request", `{"action":"closed","number":7,"pull_request":{"merged":true},"repository":{"full_name":"acme/shop"}}`),
 			"Pipeline/shop",
 		},
 		"GitHub, a check": {
 			notificationv1.GitHubReceiver,
-			gitHubEvent("check_run", `{"action":"completed","check_run":{"conclusion":"success"},"repository":{"full_name":"acme/shop"}}`),
+			fromGitHub("check_run", `{"action":"completed","check_run":{"conclusion":"success"},"repository":{"full_name":"acme/shop"}}`),
 			"Pipeline/shop",
 		},
 		"GitHub, a merge queue": {
 			notificationv1.GitHubReceiver,
-			gitHubEvent("merge_group", `{"action":"checks_requested","repository":{"full_name":"acme/shop"}}`), "Pipeline/shop",
+			fromGitHub("merge_group", `{"action":"checks_requested","repository":{"full_name":"acme/shop"}}`), "Pipeline/shop",
 		},
 		"GitHub, a status": {
 			notificationv1.GitHubReceiver,
-			gitHubEvent("status", `{"state":"success","sha":"9e9b","name":"acme/shop","repository":{"full_name":"acme/shop"}}`), "Pipeline/shop",
+			fromGitHub("status", `{"state":"success","sha":"9e9b","name":"acme/shop","repository":{"full_name":"acme/shop"}}`), "Pipeline/shop",
 		},
 		"GitHub, in a form": {
 			notificationv1.GitHubReceiver,
-			gitHubEvent("pull_request", form).with("Content-Type", "application/x-www-form-urlencoded"), "Pipeline/shop",
+			fromGitHub("pull_request", form).with("Content-Type", "application/x-www-form-urlencoded"), "Pipeline/shop",
 		},
 		"that of a stage, in another case": {
-			notificationv1.GitHubReceiver, gitHubEvent("pull_request", `{"repository":{"full_name":"Acme/fleet"}}`), "Pipeline/billing",
+			notificationv1.GitHubReceiver, fromGitHub("pull_request", `{"repository":{"full_name":"Acme/fleet"}}`), "Pipeline/billing",
 		},
 		"another one of the organization": {
-			notificationv1.GitHubReceiver, gitHubEvent("pull_request", `{"repository":{"full_name":"acme/web-shop"}}`), "",
+			notificationv1.GitHubReceiver, fromGitHub("pull_request", `{"repository":{"full_name":"acme/web-shop"}}`), "",
 		},
-		"a message that names none": {notificationv1.GitHubReceiver, gitHubEvent("ping", `{"zen":"Keep it logically awesome."}`), all},
+		"a message that names none": {notificationv1.GitHubReceiver, fromGitHub("ping", `{"zen":"Keep it logically awesome."}`), all},
 		"GitLab, a merge request": {
 			notificationv1.GitLabReceiver,
 			request{body: `{"object_kind":"merge_request","project":{"path_with_namespace":"acme/shop"},"object_attributes":{"action":"merge"}}`}.
@@ -132,14 +136,90 @@ func TestAPipelineThatIsNamedIsWokenByAnyRepository(t *testing.T) {
 		r.Spec.Type = notificationv1.GitHubReceiver
 		r.Spec.Resources[0].Kind, r.Spec.Resources[0].Name = "Pipeline", "shop"
 	})
-	forged := gitHubEvent("pull_request", `{"repository":{"full_name":"acme/other"}}`).
+	forged := fromGitHub("pull_request", `{"repository":{"full_name":"acme/other"}}`).
 		with("X-Hub-Signature-256", "sha256="+sign(sha256.New, "other"))
 	if code := w.post(forged); code != http.StatusBadRequest || w.requested() != "" {
 		t.Errorf("a forged request: answered %d, requested %q", code, w.requested())
 	}
-	if code := w.post(gitHubEvent("pull_request", `{"repository":{"full_name":"acme/other"}}`)); code != http.StatusOK ||
+	if code := w.post(fromGitHub("pull_request", `{"repository":{"full_name":"acme/other"}}`)); code != http.StatusOK ||
 		w.requested() != "Pipeline/shop" {
 		t.Errorf("answered %d, requested %q", code, w.requested())
+	}
+}
+
+// What GitHub and Bitbucket Data Center send of a pull request, as far as it is read.
+const (
+	pullOfGitHub    = `{"repository":{"full_name":"acme/shop"},"pull_request":{"head":{"ref":"feature"}},"branches":[{"name":"a"}]}`
+	pullOfBitbucket = `{"pullRequest":{"fromRef":{"displayId":"feature"},"toRef":{"repository":{"slug":"shop","project":{"key":"ACME"}}}}}`
+)
+
+func TestAPipelineIsWokenByItsOwnBranchesAlone(t *testing.T) {
+	source := types.NamespacedName{Namespace: "ours", Name: "repo"}
+	own := func(p *sluicev1.Pipeline, _ *sourcev1.GitRepository) {
+		p.Spec.Stages[1].Write.PullRequest = &sluicev1.PullRequest{BranchPrefix: "promote-"}
+	}
+	for name, tc := range map[string]struct {
+		change   func(*sluicev1.Pipeline, *sourcev1.GitRepository)
+		branches []string
+		want     bool
+	}{
+		"no branch is every branch":                {nil, nil, true},
+		"that of the repository":                   {nil, []string{"main"}, true},
+		"somebody's":                               {nil, []string{"feature"}, false},
+		"one of several":                           {nil, []string{"feature", "main"}, true},
+		"one that a Pipeline proposes from":        {nil, []string{"sluice/apps.shop.production"}, true},
+		"that of its decisions":                    {nil, []string{"sluice/state/apps.shop"}, true},
+		"with a prefix of its own":                 {own, []string{"promote-apps.shop.production"}, true},
+		"somebody's, where there is such a prefix": {own, []string{"feature"}, false},
+		"a tag":           {nil, []string{"refs/tags/v1"}, false},
+		"that of a stage": {func(p *sluicev1.Pipeline, _ *sourcev1.GitRepository) { p.Spec.Stages[1].Write.Branch = "live" }, []string{"live"}, true},
+		"a repository without a branch is at master": {func(_ *sluicev1.Pipeline, r *sourcev1.GitRepository) { r.Spec.Reference = nil }, []string{"master"}, true},
+		"one that is at a tag may be at any": {func(_ *sluicev1.Pipeline, r *sourcev1.GitRepository) {
+			r.Spec.Reference = &sourcev1.GitRepositoryRef{Tag: "v1"}
+		}, []string{"feature"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, repo := pipelineOf("shop", "repo", ""), &sourcev1.GitRepository{}
+			repo.Spec.Reference = &sourcev1.GitRepositoryRef{Branch: "main"}
+			if tc.change != nil {
+				tc.change(p, repo)
+			}
+			if got := (gitEvent{branches: tc.branches}).isOfBranches(p, source, repo); got != tc.want {
+				t.Errorf("got %t", got)
+			}
+		})
+	}
+}
+
+func TestWhichBranchesAMessageIsAbout(t *testing.T) {
+	many := strings.Repeat(`{"name":"b"},`, maxBranches) + `{"name":"b"}`
+	for name, tc := range map[string]struct {
+		read func([]byte) gitEvent
+		body string
+		want []string
+	}{
+		"GitHub, a pull request":      {gitHubEvent, `{"pull_request":{"head":{"ref":"feature"},"base":{"ref":"main"}}}`, []string{"feature"}},
+		"GitHub, a push":              {gitHubEvent, `{"ref":"refs/heads/main"}`, []string{"main"}},
+		"GitHub, a check":             {gitHubEvent, `{"check_run":{"check_suite":{"head_branch":"feature"}}}`, []string{"feature"}},
+		"GitHub, a suite":             {gitHubEvent, `{"check_suite":{"head_branch":"feature"}}`, []string{"feature"}},
+		"GitHub, a check of a fork":   {gitHubEvent, `{"check_run":{"check_suite":{"head_branch":null}}}`, nil},
+		"GitHub, a status":            {gitHubEvent, `{"branches":[{"name":"main"},{"name":"feature"}]}`, []string{"main", "feature"}},
+		"GitHub, a merge queue":       {gitHubEvent, `{"merge_group":{"base_ref":"refs/heads/main"}}`, []string{"main"}},
+		"more branches than are read": {gitHubEvent, `{"branches":[` + many + `]}`, nil},
+		"what has another shape":      {gitHubEvent, `{"ref":1,"branches":"none","pull_request":{"head":{"ref":"feature"}}}`, []string{"feature"}},
+		"GitLab, a merge request":     {gitLabEvent, `{"object_attributes":{"source_branch":"feature","target_branch":"main"}}`, []string{"feature"}},
+		"GitLab, a pipeline":          {gitLabEvent, `{"object_attributes":{"ref":"feature"}}`, []string{"feature"}},
+		"GitLab, one of a merge request": {gitLabEvent, `{"object_attributes":{"ref":"refs/merge-requests/1/head"},"merge_request":{"source_branch":"feature"}}`,
+			[]string{"refs/merge-requests/1/head", "feature"}},
+		"Bitbucket Cloud":       {bitbucketEvent, `{"pullrequest":{"source":{"branch":{"name":"feature"}}}}`, []string{"feature"}},
+		"Bitbucket Data Center": {bitbucketEvent, pullOfBitbucket, []string{"feature"}},
+		"Azure DevOps":          {azureEvent, `{"publisherId":"tfs","resource":{"sourceRefName":"refs/heads/feature"}}`, []string{"feature"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, tc.read([]byte(tc.body)).branches); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 
