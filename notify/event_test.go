@@ -171,9 +171,13 @@ func TestAPipelineIsWokenByItsOwnBranchesAlone(t *testing.T) {
 		"that of its decisions":                    {nil, []string{"sluice/state/apps.shop"}, true},
 		"with a prefix of its own":                 {own, []string{"promote-apps.shop.production"}, true},
 		"somebody's, where there is such a prefix": {own, []string{"feature"}, false},
-		"a tag":           {nil, []string{"refs/tags/v1"}, false},
-		"that of a stage": {func(p *sluicev1.Pipeline, _ *sourcev1.GitRepository) { p.Spec.Stages[1].Write.Branch = "live" }, []string{"live"}, true},
-		"a repository without a branch is at master": {func(_ *sluicev1.Pipeline, r *sourcev1.GitRepository) { r.Spec.Reference = nil }, []string{"master"}, true},
+		"a tag": {nil, []string{"refs/tags/v1"}, false},
+		"that of a stage": {func(p *sluicev1.Pipeline, _ *sourcev1.GitRepository) {
+			p.Spec.Stages[1].Write.Branch = "live"
+		}, []string{"live"}, true},
+		"a repository without a branch is at master": {func(_ *sluicev1.Pipeline, r *sourcev1.GitRepository) {
+			r.Spec.Reference = nil
+		}, []string{"master"}, true},
 		"one that is at a tag may be at any": {func(_ *sluicev1.Pipeline, r *sourcev1.GitRepository) {
 			r.Spec.Reference = &sourcev1.GitRepositoryRef{Tag: "v1"}
 		}, []string{"feature"}, true},
@@ -206,10 +210,13 @@ func TestWhichBranchesAMessageIsAbout(t *testing.T) {
 		"GitHub, a status":            {gitHubEvent, `{"branches":[{"name":"main"},{"name":"feature"}]}`, []string{"main", "feature"}},
 		"GitHub, a merge queue":       {gitHubEvent, `{"merge_group":{"base_ref":"refs/heads/main"}}`, []string{"main"}},
 		"more branches than are read": {gitHubEvent, `{"branches":[` + many + `]}`, nil},
-		"what has another shape":      {gitHubEvent, `{"ref":1,"branches":"none","pull_request":{"head":{"ref":"feature"}}}`, []string{"feature"}},
-		"GitLab, a merge request":     {gitLabEvent, `{"object_attributes":{"source_branch":"feature","target_branch":"main"}}`, []string{"feature"}},
-		"GitLab, a pipeline":          {gitLabEvent, `{"object_attributes":{"ref":"feature"}}`, []string{"feature"}},
-		"GitLab, one of a merge request": {gitLabEvent, `{"object_attributes":{"ref":"refs/merge-requests/1/head"},"merge_request":{"source_branch":"feature"}}`,
+		"what has another shape": {gitHubEvent,
+			`{"ref":1,"branches":"none","pull_request":{"head":{"ref":"feature"}}}`, []string{"feature"}},
+		"GitLab, a merge request": {gitLabEvent,
+			`{"object_attributes":{"source_branch":"feature","target_branch":"main"}}`, []string{"feature"}},
+		"GitLab, a pipeline": {gitLabEvent, `{"object_attributes":{"ref":"feature"}}`, []string{"feature"}},
+		"GitLab, one of a merge request": {gitLabEvent,
+			`{"object_attributes":{"ref":"refs/merge-requests/1/head"},"merge_request":{"source_branch":"feature"}}`,
 			[]string{"refs/merge-requests/1/head", "feature"}},
 		"Bitbucket Cloud":       {bitbucketEvent, `{"pullrequest":{"source":{"branch":{"name":"feature"}}}}`, []string{"feature"}},
 		"Bitbucket Data Center": {bitbucketEvent, pullOfBitbucket, []string{"feature"}},

@@ -19,7 +19,9 @@ import (
 // filterByEvent keeps the Pipelines that a message of a forge can be about, all if it names
 // no repository. Unlike images, repositories go by one name: an organization tells of all
 // that it has, of the branches of all its people, and a Pipeline that is woken asks the forge.
-func (h *Hooks) filterByEvent(ctx context.Context, items []metav1.PartialObjectMetadata, in client.InNamespace, e gitEvent) ([]metav1.PartialObjectMetadata, error) {
+func (h *Hooks) filterByEvent(
+	ctx context.Context, items []metav1.PartialObjectMetadata, in client.InNamespace, e gitEvent,
+) ([]metav1.PartialObjectMetadata, error) {
 	if e.repository == "" || len(items) == 0 {
 		return items, nil
 	}
