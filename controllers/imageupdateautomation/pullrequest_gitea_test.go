@@ -307,6 +307,20 @@ func TestPullRequestsOfAnAutomationAtGitea(t *testing.T) {
 				t.Errorf("the pull request is %+v, %v", got, err)
 			}
 		},
+		"one that the forge is asked to merge is merged when its check succeeds": func(t *testing.T, s *giteaServer) {
+			f := s.fixture(t, func(spec *imagev1.PullRequestSpec) {
+				spec.AutoMerge, spec.MergeMethod, spec.Reviewers = imagev1.AutoMergePlatform, imagev1.MergeMethodSquash, []string{"alice"}
+			})
+			must(t, f.repo.Protect(t.Context(), gitea.Protection{Branch: "main", Statuses: []string{"build"}}))
+			f.choose("2")
+			f.until("the request to merge", func() bool { return f.auto.Status.PullRequest.AutoMerge })
+			must(t, s.alice.SetStatus(t.Context(), f.repo, f.head("updates"), "build", "success"))
+			f.until("the merge", func() bool { return f.auto.Status.PullRequest.State == imagev1.PullRequestMerged })
+			if f.has("main") != "2" || f.auto.Status.PullRequest.AutoMerge {
+				t.Errorf("main has %s, and the status is %+v", f.has("main"), f.auto.Status.PullRequest)
+			}
+			f.hasTold(imagev1.PullRequestMergedReason)
+		},
 		"one that somebody commits to is theirs, until they hand it back": func(t *testing.T, s *giteaServer) {
 			f := s.fixture(t, byUs)
 			must(t, f.repo.Protect(t.Context(), gitea.Protection{Branch: "main", Approvals: 1}))
