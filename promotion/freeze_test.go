@@ -26,19 +26,33 @@ func TestWhenAFreezeFreezes(t *testing.T) {
 		changes   int // in hours; 0 is never
 		lookAgain int
 	}{
-		"without windows":           {},
-		"before it":                 {windows: []sluicev1.Window{window("w", sluicev1.WindowDeny, 2, 4)}, changes: 2, lookAgain: 2},
-		"during it":                 {windows: []sluicev1.Window{window("w", sluicev1.WindowDeny, -2, 4)}, active: true, window: "w", changes: 4, lookAgain: 4},
-		"after it":                  {windows: []sluicev1.Window{window("w", sluicev1.WindowDeny, -4, -2)}},
-		"of rollbacks alone":        {windows: []sluicev1.Window{window("w", sluicev1.WindowDeny, -2, 4, sluicev1.WindowRollsBack)}, active: true, window: "w", changes: 4, lookAgain: 4},
-		"of promotions before both": {windows: []sluicev1.Window{window("r", sluicev1.WindowDeny, -2, 4, sluicev1.WindowRollsBack), window("p", sluicev1.WindowDeny, -2, 6)}, active: true, window: "p", changes: 6, lookAgain: 4},
+		"without windows": {},
+		"before it":       {windows: []sluicev1.Window{window("w", sluicev1.WindowDeny, 2, 4)}, changes: 2, lookAgain: 2},
+		"during it": {
+			windows: []sluicev1.Window{window("w", sluicev1.WindowDeny, -2, 4)}, active: true, window: "w", changes: 4,
+			lookAgain: 4,
+		},
+		"after it": {windows: []sluicev1.Window{window("w", sluicev1.WindowDeny, -4, -2)}},
+		"of rollbacks alone": {
+			windows: []sluicev1.Window{window("w", sluicev1.WindowDeny, -2, 4, sluicev1.WindowRollsBack)}, active: true,
+			window: "w", changes: 4, lookAgain: 4,
+		},
+		"of promotions before both": {
+			windows: []sluicev1.Window{window("r", sluicev1.WindowDeny, -2, 4, sluicev1.WindowRollsBack), window("p", sluicev1.WindowDeny, -2, 6)},
+			active:  true, window: "p", changes: 6, lookAgain: 4,
+		},
 		"two that follow each other": {
-			windows: []sluicev1.Window{window("a", sluicev1.WindowDeny, -2, 4), window("b", sluicev1.WindowDeny, 4, 6)}, active: true, window: "a", changes: 6, lookAgain: 4,
+			windows: []sluicev1.Window{window("a", sluicev1.WindowDeny, -2, 4), window("b", sluicev1.WindowDeny, 4, 6)},
+			active:  true, window: "a", changes: 6, lookAgain: 4,
 		},
 		"two that overlap": {
-			windows: []sluicev1.Window{window("a", sluicev1.WindowDeny, -2, 4), window("b", sluicev1.WindowDeny, 3, 6)}, active: true, window: "a", changes: 6, lookAgain: 3,
+			windows: []sluicev1.Window{window("a", sluicev1.WindowDeny, -2, 4), window("b", sluicev1.WindowDeny, 3, 6)},
+			active:  true, window: "a", changes: 6, lookAgain: 3,
 		},
-		"but for a window":          {windows: []sluicev1.Window{window("w", sluicev1.WindowAllow, 2, 4)}, active: true, window: "w", changes: 2, lookAgain: 2},
+		"but for a window": {
+			windows: []sluicev1.Window{window("w", sluicev1.WindowAllow, 2, 4)}, active: true, window: "w", changes: 2,
+			lookAgain: 2,
+		},
 		"in the window that it has": {windows: []sluicev1.Window{window("w", sluicev1.WindowAllow, -2, 4)}, changes: 4, lookAgain: 4},
 		"for ever":                  {windows: []sluicev1.Window{window("w", sluicev1.WindowAllow, -4, -2)}, active: true, window: "w"},
 	}
@@ -73,10 +87,13 @@ func TestWhichPipelinesAFreezeIsAbout(t *testing.T) {
 		err                   error // of reading the namespace
 		want, asks            bool
 	}{
-		"all":                              {want: true},
-		"one with the label":               {pipelines: labelled("team", "shop"), pipeline: map[string]string{"team": "shop"}, want: true},
-		"one of another team":              {pipelines: labelled("team", "shop"), pipeline: map[string]string{"team": "bank"}},
-		"one of a namespace":               {namespaces: labelled("tier", "production"), namespace: map[string]string{"tier": "production"}, want: true, asks: true},
+		"all":                 {want: true},
+		"one with the label":  {pipelines: labelled("team", "shop"), pipeline: map[string]string{"team": "shop"}, want: true},
+		"one of another team": {pipelines: labelled("team", "shop"), pipeline: map[string]string{"team": "bank"}},
+		"one of a namespace": {
+			namespaces: labelled("tier", "production"), namespace: map[string]string{"tier": "production"}, want: true,
+			asks: true,
+		},
 		"one of another namespace":         {namespaces: labelled("tier", "production"), asks: true},
 		"one whose namespace is not known": {namespaces: labelled("tier", "production"), err: trouble, asks: true},
 		"one of neither": {
@@ -102,7 +119,8 @@ func TestWhichPipelinesAFreezeIsAbout(t *testing.T) {
 func TestASelectorThatCannotBeUnderstoodSelectsEverything(t *testing.T) {
 	wrong := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "?"}}}
 	selector, err := ParseFreezeSelector(&sluicev1.FreezeSpec{PipelineSelector: wrong, NamespaceSelector: wrong})
-	if !errors.Is(err, ErrSelector) || !strings.Contains(err.Error(), "spec.pipelineSelector") || !strings.Contains(err.Error(), "spec.namespaceSelector") {
+	if !errors.Is(err, ErrSelector) || !strings.Contains(err.Error(), "spec.pipelineSelector") ||
+		!strings.Contains(err.Error(), "spec.namespaceSelector") {
 		t.Errorf("got %v", err)
 	}
 	if all, err := selector.Selects(nil, nil); !all || err != nil {

@@ -250,7 +250,10 @@ func TestWhatAForgeWasAskedToMergeIsKept(t *testing.T) {
 	if s.proposed["production"] != "3" || !kept() {
 		t.Errorf("it is forgotten with the bundle before: %+v", s.state.Stages["production"].Proposal)
 	}
-	s.spec.Stages[1].Windows = []sluicev1.Window{{Name: "night", Kind: sluicev1.WindowDeny, From: &metav1.Time{Time: epoch}, To: &metav1.Time{Time: epoch.Add(24 * time.Hour)}}}
+	s.spec.Stages[1].Windows = []sluicev1.Window{{
+		Name: "night", Kind: sluicev1.WindowDeny, From: &metav1.Time{Time: epoch},
+		To: &metav1.Time{Time: epoch.Add(24 * time.Hour)},
+	}}
 	s.settle()
 	if s.prs["production"].AutoMerge || kept() {
 		t.Error("the forge may merge in the window")

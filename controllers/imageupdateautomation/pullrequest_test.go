@@ -197,7 +197,8 @@ func TestAPullRequestThatTheSpecDoesNotAskForAnyMoreIsLeftOpenAndTold(t *testing
 			result, _ := f.Reconcile(t.Context(), a)
 			told := 0
 			for _, e := range result.Events {
-				if e.Reason == imagev1.PullRequestAbandonedReason && strings.Contains(e.Message, "pull request #3 from branch 'old' into 'release' is left open") {
+				if e.Reason == imagev1.PullRequestAbandonedReason &&
+					strings.Contains(e.Message, "pull request #3 from branch 'old' into 'release' is left open") {
 					told++
 				}
 			}

@@ -47,7 +47,8 @@ func newWaitingEnv(t *testing.T) *waitingEnv {
 	e.commitOf("6.1.0@sha256:1", origin1, map[string]string{"d.yaml": deployment("d"), "one.yaml": configMap("one", "1")})
 	e.step()
 	e.deploymentIs(map[string]any{
-		"observedGeneration": int64(1), "replicas": int64(1), "updatedReplicas": int64(1), "readyReplicas": int64(1), "availableReplicas": int64(1),
+		"observedGeneration": int64(1), "replicas": int64(1),
+		"updatedReplicas": int64(1), "readyReplicas": int64(1), "availableReplicas": int64(1),
 		"conditions": []any{map[string]any{"type": "Available", "status": "True"}},
 	})
 	e.eventually("the first revision is healthy", func() bool { e.step(); return e.now().Status.LastAppliedRevision == "6.1.0@sha256:1" })

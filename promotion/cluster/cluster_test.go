@@ -325,8 +325,10 @@ func TestWhatAServerAddsIsNotKept(t *testing.T) {
 // chart it has.
 func TestTheChartOfAHelmReleaseIsKept(t *testing.T) {
 	u := &unstructured.Unstructured{Object: map[string]any{
-		"spec":   map[string]any{"chartRef": map[string]any{"kind": "OCIRepository", "name": "app"}, "values": map[string]any{"a": "b"}},
-		"status": map[string]any{"history": []any{map[string]any{"ociDigest": "sha256:2", "name": "app"}, map[string]any{"ociDigest": "sha256:1"}}},
+		"spec": map[string]any{"chartRef": map[string]any{"kind": "OCIRepository", "name": "app"}, "values": map[string]any{"a": "b"}},
+		"status": map[string]any{"history": []any{
+			map[string]any{"ociDigest": "sha256:2", "name": "app"}, map[string]any{"ociDigest": "sha256:1"},
+		}},
 	}}
 	u.SetName("app")
 	got, err := trim("app", u)

@@ -255,7 +255,8 @@ func (m *pipelineMeter) release(ctx context.Context, tag string, from, to int) e
 		policy := &imagev1.ImagePolicy{}
 		policy.Namespace, policy.Name = m.namespace, app
 		patch := fmt.Appendf(nil, `{"status":{"latestRef":{"name":"registry.example.com/%s","tag":%q},"observedGeneration":1,"conditions":[`+
-			`{"type":"Ready","status":"True","reason":"Succeeded","message":"","lastTransitionTime":"2026-01-01T00:00:00Z","observedGeneration":1}]}}`, app, tag)
+			`{"type":"Ready","status":"True","reason":"Succeeded","message":"","lastTransitionTime":"2026-01-01T00:00:00Z",`+
+			`"observedGeneration":1}]}}`, app, tag)
 		return m.p.Client.Status().Patch(ctx, policy, client.RawPatch("application/merge-patch+json", patch))
 	})
 }
@@ -299,10 +300,13 @@ func countGit(repo string) (*gitCounter, error) {
 	}
 	c := &gitCounter{url: strings.Replace(repo, u.Host, address, 1)}
 	back := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(server) }, FlushInterval: -1}
-	front := &http.Server{Addr: address, ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		c.requests.Add(1)
-		back.ServeHTTP(rw, r)
-	})}
+	front := &http.Server{
+		Addr: address, ReadHeaderTimeout: time.Minute,
+		Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			c.requests.Add(1)
+			back.ServeHTTP(rw, r)
+		}),
+	}
 	c.close = func() { _ = front.Close() }
 	go func() { _ = front.ListenAndServe() }()
 	return c, nil

@@ -38,7 +38,8 @@ func TestEachVersionLandsOnceInEachStageWhateverIsKilled(t *testing.T) {
 	t.Parallel()
 	p := newPromotion(t)
 	t.Logf("-seed %d", chance())
-	sluice, err := p.StartController(t.Context(), t.TempDir(), "--controllers=image,source,kustomize,promotion", "--watch-namespace", p.namespace)
+	sluice, err := p.StartController(t.Context(), t.TempDir(),
+		"--controllers=image,source,kustomize,promotion", "--watch-namespace", p.namespace)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +90,8 @@ func newPromotion(t *testing.T) *promotion {
 		if stage == "production" {
 			label = fmt.Sprintf("\n  labels:\n    version: 1.0.0 # {\"$imagepolicy\": \"%s:app:tag\"}", p.namespace)
 		}
-		files[stage+"/app.yaml"] = fmt.Appendf(nil, "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: %s%s\ndata:\n  tag: 1.0.0 # {\"$imagepolicy\": \"%s:app:tag\"}\n",
+		files[stage+"/app.yaml"] = fmt.Appendf(nil,
+			"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: %s%s\ndata:\n  tag: 1.0.0 # {\"$imagepolicy\": \"%s:app:tag\"}\n",
 			stage, label, p.namespace)
 		objects += fmt.Sprintf(`---
 apiVersion: kustomize.toolkit.fluxcd.io/v1
@@ -195,7 +197,8 @@ func (p *promotion) verified(ctx context.Context, tag, production string) error 
 			}
 			ok = ok && stage.Verified != nil && stage.Has != nil && stage.Has.Versions[0].Tag == want
 		}
-		failed := production == tag || slices.ContainsFunc(pipeline.Status.Quarantined, func(q sluicev1.Quarantine) bool { return q.Bundle.Versions[0].Tag == tag })
+		failed := production == tag ||
+			slices.ContainsFunc(pipeline.Status.Quarantined, func(q sluicev1.Quarantine) bool { return q.Bundle.Versions[0].Tag == tag })
 		return ok && failed, fmt.Sprintf("%+v", pipeline.Status)
 	})
 	return err

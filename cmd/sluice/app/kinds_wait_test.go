@@ -137,7 +137,8 @@ func TestKindsThatAppearOneByOne(t *testing.T) {
 	const git, applied = "GitRepository.source.toolkit.fluxcd.io/v1", "Kustomization.kustomize.toolkit.fluxcd.io/v1"
 	kinds := &atomic.Value{}
 	kinds.Store("")
-	wait, err := newKindsWait(apiServer(t, kinds), &flags{}, clocktesting.NewFakeClock(time.Now()), funcr.New(func(string, string) {}, funcr.Options{}))
+	wait, err := newKindsWait(apiServer(t, kinds),
+		&flags{}, clocktesting.NewFakeClock(time.Now()), funcr.New(func(string, string) {}, funcr.Options{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,9 +148,12 @@ func TestKindsThatAppearOneByOne(t *testing.T) {
 	}{
 		{"none", "", []string{applied, git}},
 		{"the first", git, []string{applied}},
-		{"an old version of the other", git + " Kustomization.kustomize.toolkit.fluxcd.io/v1beta2", []string{applied + " (the API server has v1beta2 of the group)"}},
-		{"another kind of the version", git + " Other.kustomize.toolkit.fluxcd.io/v1", []string{applied + " (the API server has v1 of the group)"}},
-		{"no answer for one", git + " !kustomize.toolkit.fluxcd.io/v1", []string{applied + " (asking the API server for kustomize.toolkit.fluxcd.io/v1: "}},
+		{"an old version of the other", git +
+			" Kustomization.kustomize.toolkit.fluxcd.io/v1beta2", []string{applied + " (the API server has v1beta2 of the group)"}},
+		{"another kind of the version", git +
+			" Other.kustomize.toolkit.fluxcd.io/v1", []string{applied + " (the API server has v1 of the group)"}},
+		{"no answer for one", git +
+			" !kustomize.toolkit.fluxcd.io/v1", []string{applied + " (asking the API server for kustomize.toolkit.fluxcd.io/v1: "}},
 		{"both", applied + " " + git, nil},
 	} {
 		kinds.Store(step.serves)

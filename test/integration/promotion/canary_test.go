@@ -66,7 +66,8 @@ func TestAFailedCanaryIsInQuarantineBeforeItsCommitAndStaysOut(t *testing.T) {
 	s.must(s.git.commit(t.Context(), "Release", map[string]string{"production/app.yaml": manifest("1.0.0")}))
 	s.apply(images, kustomizations, byCommits, flaggers)
 	t.Cleanup(func() { // before the pipeline: without one the markers are the automation's
-		_ = s.p.Client.Delete(context.Background(), &imagev1.ImageUpdateAutomation{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: s.name}})
+		_ = s.p.Client.Delete(context.Background(),
+			&imagev1.ImageUpdateAutomation{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: s.name}})
 	})
 	s.stands("1.0.0", "1.0.0")
 	s.stage("production", "{verify: [{canary: {name: NAME}}], onFailure: {quarantine: 3s}}")
@@ -101,7 +102,8 @@ func TestAFailedCanaryIsInQuarantineBeforeItsCommitAndStaysOut(t *testing.T) {
 	s.eventually("the quarantine is over", func(*sluicev1.Pipeline) bool { return time.Now().After(until.Time) })
 	s.look()
 	s.look()
-	if text, err := s.git.file(t.Context(), "main", "production/app.yaml"); err != nil || text != strings.TrimSpace(manifest("1.0.0")) || s.headOf("main") != main {
+	if text, err := s.git.file(t.Context(), "main", "production/app.yaml"); err != nil || text != strings.TrimSpace(manifest("1.0.0")) ||
+		s.headOf("main") != main {
 		t.Errorf("production has %s, %v: %q", text, err, s.subjects())
 	}
 }

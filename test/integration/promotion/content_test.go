@@ -153,7 +153,8 @@ spec:
 func TestProductionAdvancesAlthoughBundlesComeFasterThanTheyAreVerified(t *testing.T) {
 	s := newScenario(t, "fast")
 	s.begin(byCommits)
-	s.stage("staging", `verify: [{name: calm, metrics: {for: 2s, interval: 1s, checks: [{name: calm, interval: 1s, thresholdRange: {min: 1}, query: vector(1)}]}}]`)
+	s.stage("staging", `verify: [{name: calm, metrics: {for: 2s, interval: 1s, checks: [{name: calm, interval: `+
+		`1s, thresholdRange: {min: 1}, query: vector(1)}]}}]`)
 	landed, pushed := 0, 0
 	for ; landed < 2 && pushed < 100; pushed++ {
 		version := fmt.Sprintf("1.%d.0", pushed+1)

@@ -75,7 +75,8 @@ func TestAHeadThatMovedAfterItsChecksIsNotMerged(t *testing.T) {
 	f.proposed("1.1.0")
 	f.proxy.answer(func(_ http.ResponseWriter, r *http.Request) bool {
 		if isMerge(r) && f.proxy.times(http.MethodPost, "/merge") == 1 {
-			_, err := f.at.alice.Commit(t.Context(), f.repo.Repo, gitea.Commit{Branch: f.branch(), Message: "Mine", Files: map[string]string{"mine": "x\n"}})
+			_, err := f.at.alice.Commit(t.Context(), f.repo.Repo,
+				gitea.Commit{Branch: f.branch(), Message: "Mine", Files: map[string]string{"mine": "x\n"}})
 			if err != nil {
 				t.Error(err)
 			}

@@ -58,10 +58,14 @@ func TestAPullRequestOfAForkWithOurBranchNameIsNeverAdopted(t *testing.T) {
 	f := newProposals(t, "fork", "self")
 	fork, err := f.at.mallory.Fork(t.Context(), f.repo.Repo)
 	f.must(err)
-	evil := gitea.Commit{Branch: f.branch(), From: "main", Message: "Mine", Files: map[string]string{"production/app.yaml": f.stageFile("production", "9.9.9")}}
+	evil := gitea.Commit{
+		Branch: f.branch(), From: "main", Message: "Mine",
+		Files: map[string]string{"production/app.yaml": f.stageFile("production", "9.9.9")},
+	}
 	theirs, err := f.at.mallory.Commit(t.Context(), fork, evil)
 	f.must(err)
-	opened, err := f.at.mallory.Open(t.Context(), f.repo.Repo, f.at.mallory.Name+":"+f.branch(), "main", "Promote fork to production: app 1.1.0")
+	opened, err := f.at.mallory.Open(t.Context(), f.repo.Repo,
+		f.at.mallory.Name+":"+f.branch(), "main", "Promote fork to production: app 1.1.0")
 	f.must(err)
 	f.push("1.1.0")
 	p := f.stands("1.1.0", "1.1.0")
@@ -82,7 +86,8 @@ func TestABranchOfOurNameThatIsNotOursIsNotPushedTo(t *testing.T) {
 	f.must(err)
 	f.push("1.1.0")
 	f.eventually("production says what is in its way", func(p *sluicev1.Pipeline) bool {
-		return hasVerified(p, "staging", "1.1.0") && strings.Contains(standing(p), "no pull request of ours: delete it, or name others in spec.stages[production]")
+		return hasVerified(p, "staging", "1.1.0") &&
+			strings.Contains(standing(p), "no pull request of ours: delete it, or name others in spec.stages[production]")
 	})
 	if head := f.headOf(f.branch()); head != theirs || len(f.pulls("all")) > 0 {
 		t.Errorf("the branch is at %s, was at %s, and there are %+v", head, theirs, f.pulls("all"))
@@ -183,7 +188,8 @@ func TestAPersonsCommitOnOurBranchIsLeftAloneAndLandsByContent(t *testing.T) {
 	f := newProposals(t, "theirs", "never")
 	f.proposed("1.1.0")
 	number := f.pull().Number
-	_, err := f.at.alice.Commit(t.Context(), f.repo.Repo, gitea.Commit{Branch: f.branch(), Message: "Mine", Files: map[string]string{"mine": "x\n"}})
+	_, err := f.at.alice.Commit(t.Context(), f.repo.Repo,
+		gitea.Commit{Branch: f.branch(), Message: "Mine", Files: map[string]string{"mine": "x\n"}})
 	f.must(err)
 	theirs := f.headOf(f.branch())
 	f.stage("production", "write: {pullRequest: {autoMerge: self}, path: ./production}") // it could be merged
@@ -192,7 +198,8 @@ func TestAPersonsCommitOnOurBranchIsLeftAloneAndLandsByContent(t *testing.T) {
 	f.eventually("1.2.0 is verified in staging", func(p *sluicev1.Pipeline) bool { return hasVerified(p, "staging", "1.2.0") })
 	f.look()
 	f.look()
-	if head, comments := f.headOf(f.branch()), f.comments(number); head != theirs || len(comments) != 1 || f.has("main", "production") != "1.0.0" {
+	if head, comments := f.headOf(f.branch()), f.comments(number); head != theirs || len(comments) != 1 ||
+		f.has("main", "production") != "1.0.0" {
 		t.Errorf("the branch is at %s, was at %s, and the comments are %q: %s", head, theirs, comments, standing(f.pipeline()))
 	}
 	f.stage("production", "write: {pullRequest: {autoMerge: never}, path: ./production}")

@@ -232,9 +232,10 @@ func standing(p *sluicev1.Pipeline) string {
 // stands waits until both stages are verified with what they have.
 func (s *scenario) stands(staging, production string) *sluicev1.Pipeline {
 	s.Helper()
-	return s.eventually(fmt.Sprintf("staging is verified with %s, and production with %s", staging, production), func(p *sluicev1.Pipeline) bool {
-		return hasVerified(p, "staging", staging) && hasVerified(p, "production", production)
-	})
+	return s.eventually(fmt.Sprintf("staging is verified with %s, and production with %s", staging, production),
+		func(p *sluicev1.Pipeline) bool {
+			return hasVerified(p, "staging", staging) && hasVerified(p, "production", production)
+		})
 }
 
 // hasVerified reports whether a stage has a version that is verified, whatever it waits for.

@@ -35,15 +35,23 @@ func TestAUserWithoutTheVerbIsDeniedWhateverTheClient(t *testing.T) {
 		stdin   string
 		denied  string // part of what is said
 	}{
-		"kubectl annotate": {program: c.p.Kubectl, args: []string{"annotate", "pipeline", p.Name, approve + "=" + by(mallory)}, denied: "takes the verb"},
+		"kubectl annotate": {
+			program: c.p.Kubectl, args: []string{"annotate", "pipeline", p.Name, approve + "=" + by(mallory)},
+			denied: "takes the verb",
+		},
 		"kubectl annotate in the name of somebody who may": {
-			program: c.p.Kubectl, args: []string{"annotate", "pipeline", p.Name, approve + "=" + by(alice)}, denied: `has to begin with {"by":"mallory"`,
+			program: c.p.Kubectl, args: []string{"annotate", "pipeline", p.Name, approve + "=" + by(alice)},
+			denied: `has to begin with {"by":"mallory"`,
 		},
 		"kubectl apply --server-side": {
-			program: c.p.Kubectl, args: []string{"apply", "--server-side", "--force-conflicts", "-f", "-"}, stdin: applied(p, by(mallory)), denied: "takes the verb",
+			program: c.p.Kubectl, args: []string{"apply", "--server-side", "--force-conflicts", "-f", "-"},
+			stdin: applied(p, by(mallory)), denied: "takes the verb",
 		},
 		"kubectl apply": {program: c.p.Kubectl, args: []string{"apply", "-f", "-"}, stdin: applied(p, by(mallory)), denied: "takes the verb"},
-		"sluice hold":   {program: sluice, args: []string{"pipeline", "hold", p.Name, "production", "--wait=false", "--reason=mine"}, denied: "takes the verb"},
+		"sluice hold": {
+			program: sluice, args: []string{"pipeline", "hold", p.Name, "production", "--wait=false", "--reason=mine"},
+			denied: "takes the verb",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), tc.program, append(tc.args, "--namespace", c.namespace)...)
