@@ -74,13 +74,13 @@ func says(err error, text string) bool {
 func TestWhoHasSeenEnoughGetsNoError(t *testing.T) {
 	c := command.NewTerminal(t, command.As("bob"), make.Canary("apps", "podinfo"))
 	seen := errors.New("seen")
-	for _, end := range []error{ErrDone, seen} {
+	for end, want := range map[error]error{ErrDone: nil, seen: seen} {
 		f := &Follower[*flaggerv1.Canary]{
 			Client: c, NewList: func() client.ObjectList { return &flaggerv1.CanaryList{} },
 			OnChange: func(*flaggerv1.Canary) error { return end },
 		}
 		err := (&Command[*flaggerv1.Canary]{}).Run(c.Command, f)
-		if want := map[bool]error{true: nil, false: seen}[end == ErrDone]; !errors.Is(err, want) {
+		if !errors.Is(err, want) {
 			t.Errorf("ends with %v, want %v", err, want)
 		}
 	}

@@ -101,37 +101,23 @@ func after(part float64, seconds int64) string {
 // maxDraws bounds what a simulation takes: about a minute of a core.
 const maxDraws = 5e9
 
-// scenarios checks the flags, and returns what is played.
+// scenarios returns what is played.
 func (s *simulation) scenarios() ([]simulate.Scenario, error) {
-	if err := s.settings.validate(); err != nil {
+	rate, err := s.validate()
+	if err != nil {
 		return nil, err
 	}
-	rate, err := percent("errors", s.errors)
-	switch {
-	case err != nil:
-		return nil, err
-	case s.runs < 1:
-		return nil, fmt.Errorf("--runs: %d has to be at least 1", s.runs)
-	case s.window < time.Second || s.window > s.lasts:
-		return nil, fmt.Errorf("--window: %s has to be between 1s and --for (%s)", s.window, s.lasts)
-	case s.lasts > 24*time.Hour:
-		return nil, fmt.Errorf("--for: %s is more than a day", s.lasts)
-	case s.weight < 1 || s.weight > 99:
-		return nil, fmt.Errorf("--weight: %d %% leaves nobody to compare with; it has to be between 1 and 99", s.weight)
-	case s.burst < 1 || s.burst > 1000:
-		return nil, fmt.Errorf("--burst: %d has to be between 1 and 1000", s.burst)
-	case s.requests < 0:
-		return nil, fmt.Errorf("--requests: %g is no number of requests in a second, such as 10", s.requests)
-	case s.requests == 0:
+	if s.requests == 0 {
 		return simulate.Scenarios(s.window), nil
 	}
-	var scenarios []simulate.Scenario
+	scenarios := make([]simulate.Scenario, 0, len(s.ratios))
 	for _, ratio := range s.ratios {
 		if !(ratio >= 0 && ratio <= 1e6) {
 			return nil, fmt.Errorf("--ratios: %g has to be between 0 and a million", ratio)
 		}
 		if draws := s.requests * s.lasts.Seconds() * min(rate*max(ratio, 1), 1) * float64(s.runs); draws > maxDraws {
-			return nil, fmt.Errorf("%.0f errors would have to be drawn, more than %.0f: lower --runs, --for or --requests", draws, float64(maxDraws))
+			return nil, fmt.Errorf("%.0f errors would have to be drawn, more than %.0f: lower --runs, --for or --requests",
+				draws, float64(maxDraws))
 		}
 		scenarios = append(scenarios, simulate.Scenario{
 			Name:    fmt.Sprintf("%g times %s of %g requests a second", ratio, s.errors, s.requests),
@@ -141,4 +127,26 @@ func (s *simulation) scenarios() ([]simulate.Scenario, error) {
 		})
 	}
 	return scenarios, nil
+}
+
+// validate checks the flags, and returns the rate of errors.
+func (s *simulation) validate() (rate float64, err error) {
+	if err := s.settings.validate(); err != nil {
+		return 0, err
+	}
+	switch {
+	case s.runs < 1:
+		return 0, fmt.Errorf("--runs: %d has to be at least 1", s.runs)
+	case s.window < time.Second || s.window > s.lasts:
+		return 0, fmt.Errorf("--window: %s has to be between 1s and --for (%s)", s.window, s.lasts)
+	case s.lasts > 24*time.Hour:
+		return 0, fmt.Errorf("--for: %s is more than a day", s.lasts)
+	case s.weight < 1 || s.weight > 99:
+		return 0, fmt.Errorf("--weight: %d %% leaves nobody to compare with; it has to be between 1 and 99", s.weight)
+	case s.burst < 1 || s.burst > 1000:
+		return 0, fmt.Errorf("--burst: %d has to be between 1 and 1000", s.burst)
+	case s.requests < 0:
+		return 0, fmt.Errorf("--requests: %g is no number of requests in a second, such as 10", s.requests)
+	}
+	return percent("errors", s.errors)
 }
