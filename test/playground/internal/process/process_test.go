@@ -100,9 +100,10 @@ func TestParseStat(t *testing.T) {
 		want    info
 		wantErr bool
 	}{
-		"an ordinary process":                    {stat: "7 (etcd)" + rest, want: info{started: "4242"}},
-		"a name with blanks and a parenthesis":   {stat: "7 (a) b) S)" + rest, want: info{started: "4242"}},
-		"a zombie":                               {stat: "7 (x)" + strings.Replace(rest, " S ", " Z ", 1), want: info{started: "4242", zombie: true}},
+		"an ordinary process":                  {stat: "7 (etcd)" + rest, want: info{started: "4242"}},
+		"a name with blanks and a parenthesis": {stat: "7 (a) b) S)" + rest, want: info{started: "4242"}},
+		"a zombie": {stat: "7 (x)" + strings.Replace(rest, " S ", " Z ", 1),
+			want: info{started: "4242", zombie: true}},
 		"a line that ends too early is an error": {stat: "7 (x) S 1 2", wantErr: true},
 		"no name is an error":                    {stat: "7", wantErr: true},
 	} {
