@@ -2,7 +2,7 @@
 
 // Package forge opens, watches and merges pull requests, whoever hosts them: GitHub,
 // GitLab (where they are merge requests), Gitea and Forgejo, Bitbucket Cloud and Data
-// Center, Azure DevOps. It is for Pipelines.
+// Center, Azure DevOps. Pipelines promote by them, and image automations propose by them.
 //
 //	Remote{URL, Provider, Secret} -> [Clients.For] -> Forge: Find, Get, Open, Update, Merge, ...
 //	                                     |
