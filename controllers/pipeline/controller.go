@@ -115,6 +115,7 @@ type Reconciler struct {
 	// copying are copies of images that are under way.
 	copying background.Runner[copyKey, struct{}]
 	recents recents
+	remotes remotes
 	// logs reads the end of a pod's log.
 	logs func(ctx context.Context, pod types.NamespacedName) (string, error)
 }

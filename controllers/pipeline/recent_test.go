@@ -28,8 +28,8 @@ func TestWhenAListOfPullRequestsIsShared(t *testing.T) {
 		want  bool
 	}{
 		"by who is woken with it":               {key: ours, want: true},
-		"by who is woken a moment later":        {key: ours, after: shareRecent, since: start, want: true},
-		"not by who is woken much later":        {key: ours, after: shareRecent + 1},
+		"by who is woken a moment later":        {key: ours, after: sharedFor, since: start, want: true},
+		"not by who is woken much later":        {key: ours, after: sharedFor + 1},
 		"not by who was woken by what is newer": {key: ours, after: time.Second, since: start.Add(1)},
 		"not with another credential":           {key: recentKey{repository: ours.repository, secret: types.NamespacedName{Namespace: "b", Name: "b"}}},
 		"not with another API":                  {key: recentKey{repository: ours.repository, api: "https://example.com"}},
@@ -60,7 +60,7 @@ func TestAListThatCouldNotBeReadIsNotShared(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	list, err := r.of(t.Context(), recentKey{}, time.Time{}, now, func(context.Context) ([]forge.PullRequest, error) { return nil, nil })
-	if err != nil || list == nil || len(list) > 0 {
+	if err != nil || len(list) > 0 {
 		t.Errorf("got %v, %v", list, err)
 	}
 }
@@ -73,8 +73,8 @@ func TestListsAreForgotten(t *testing.T) {
 			func(context.Context) ([]forge.PullRequest, error) { return nil, nil })
 		must(t, err)
 	}
-	if len(r.lists) != 1 {
-		t.Errorf("%d are remembered", len(r.lists))
+	if len(r.answers) != 1 {
+		t.Errorf("%d are remembered", len(r.answers))
 	}
 }
 

@@ -6,9 +6,12 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/go-git/go-git/v5/plumbing"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -77,7 +80,8 @@ func (r *Reconciler) openRepository(ctx context.Context, p *sluicev1.Pipeline, k
 	if repo.object, err = r.Access.Repository(ctx, p.Namespace, key, p.Spec.Interval.Duration); err != nil {
 		return nil, err
 	}
-	if repo.remote, err = r.Access.Remote(ctx, repo.object); err != nil {
+	if repo.remote, err = r.remotes.of(ctx, remoteKeyOf(repo.object), freshIfFailing(p, r.Clock.Now()), r.Clock.Now(),
+		func(ctx context.Context) (git.Remote, error) { return r.Access.Remote(ctx, repo.object) }); err != nil {
 		return nil, err
 	}
 	if c := p.Spec.Commit; c != nil {
@@ -90,6 +94,29 @@ func (r *Reconciler) openRepository(ctx context.Context, p *sluicev1.Pipeline, k
 	}
 	repo.mirror, err = r.Mirrors.Get(ctx, repo.remote)
 	return repo, err
+}
+
+// remotes are the credentials of GitRepositories, for the pipelines on one, which are all
+// woken by each of its commits: one read of its Secret for all of them.
+type remotes = shared[remoteKey, git.Remote]
+
+// remoteKey is a GitRepository as it was read.
+type remoteKey struct {
+	repository types.NamespacedName
+	version    string // of the resource
+}
+
+func remoteKeyOf(repo *sourcev1.GitRepository) remoteKey {
+	return remoteKey{repository: client.ObjectKeyFromObject(repo), version: repo.ResourceVersion}
+}
+
+// freshIfFailing is the time since when credentials must have been read: now, if something
+// is wrong with a pipeline, which a new Secret may have mended.
+func freshIfFailing(p *sluicev1.Pipeline, now time.Time) time.Time {
+	if apimeta.IsStatusConditionTrue(p.Status.Conditions, meta.ReadyCondition) {
+		return time.Time{}
+	}
+	return now
 }
 
 // repositories are those that the stages of a pipeline are written to, by stage. A stage

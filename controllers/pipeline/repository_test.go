@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
@@ -19,6 +20,7 @@ import (
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/git"
 	"github.com/sluice-cd/sluice/test/fake/gitserver"
 )
 
@@ -229,5 +231,43 @@ func TestWhichPipelinesARepositoryWakes(t *testing.T) {
 		if got := slices.Contains(p.Sources(), types.NamespacedName{Namespace: "apps", Name: name}); got != want {
 			t.Errorf("%s: %t", name, got)
 		}
+	}
+}
+
+// A commit wakes all pipelines on its repository: 500 of them read its Secret 500 times.
+func TestPipelinesOnOneRepositoryReadItsSecretOnce(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(repo *sourcev1.GitRepository, p *sluicev1.Pipeline)
+		after  time.Duration
+		want   int
+	}{
+		"woken by the same commit":           {want: 1},
+		"by the next commit":                 {change: func(r *sourcev1.GitRepository, _ *sluicev1.Pipeline) { r.ResourceVersion = "2" }, want: 2},
+		"much later":                         {after: sharedFor + 1, want: 2},
+		"one that a new Secret may mend":     {change: func(_ *sourcev1.GitRepository, p *sluicev1.Pipeline) { p.Status.Conditions = nil }, want: 2},
+		"of a repository of the same length": {change: func(r *sourcev1.GitRepository, _ *sluicev1.Pipeline) { r.Name = "fleeT" }, want: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var known remotes
+			repo := &sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "fleet", ResourceVersion: "1"}}
+			p := &sluicev1.Pipeline{Status: sluicev1.PipelineStatus{Conditions: []metav1.Condition{
+				{Type: meta.ReadyCondition, Status: metav1.ConditionTrue}}}}
+			reads, now := 0, time.Unix(1_700_000_000, 0)
+			read := func() {
+				t.Helper()
+				_, err := known.of(t.Context(), remoteKeyOf(repo), freshIfFailing(p, now), now,
+					func(context.Context) (git.Remote, error) { reads++; return git.Remote{}, nil })
+				must(t, err)
+			}
+			read()
+			now = now.Add(max(tc.after, 1))
+			if tc.change != nil {
+				tc.change(repo, p)
+			}
+			read()
+			if reads != tc.want {
+				t.Errorf("%d reads, want %d", reads, tc.want)
+			}
+		})
 	}
 }
