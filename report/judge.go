@@ -15,7 +15,7 @@ type JudgeDelay struct {
 	Ratio float64 `json:"ratio"`
 	// Outcome is the right one: Fail for a regression, and Pass for a canary that is as good.
 	Outcome string `json:"outcome"`
-	// Seconds until the judge decides; absent if it cannot within a thousand days.
+	// Seconds until the judge decides, at least 1; absent if it cannot within a thousand days.
 	Seconds int64 `json:"seconds,omitempty"`
 	// InTime is true if it decides before the last step of the analysis ends.
 	InTime bool `json:"inTime"`
@@ -34,7 +34,7 @@ func JudgeDelays(s judge.Settings, t judge.Traffic, steps []judge.Step, ratios [
 			d.Outcome = string(judge.Pass)
 		}
 		if after, ok := s.Expect(t, steps, ratio, 1); ok {
-			d.Seconds, d.InTime = int64(after.Round(time.Second)/time.Second), after <= whole
+			d.Seconds, d.InTime = max(1, int64(after.Round(time.Second)/time.Second)), after <= whole
 		}
 		delays = append(delays, d)
 	}

@@ -25,11 +25,8 @@ type canaries struct{ objects *objects }
 func (cs canaries) verification(ctx context.Context, o object, l promotion.Landing, want promotion.Content) (promotion.Verification, string, error) {
 	var c flaggerv1.Canary
 	answer, err := cs.objects.read(ctx, o, &c)
-	if err != nil || answer.Why != "" {
-		if answer.Unknown {
-			return promotion.VerificationUnknown, answer.Why, err
-		}
-		return promotion.VerificationPending, answer.Why, err
+	if err != nil || answer.Why != "" { // as of [absent]
+		return promotion.VerificationUnknown, answer.Why, err
 	}
 	has, why, err := cs.targetHas(ctx, o, &c, want)
 	switch {

@@ -244,6 +244,43 @@ func TestAClusterThatCannotBeReachedHoldsItsStage(t *testing.T) {
 	}
 }
 
+// A misspelt name is no bad release: the version would go into quarantine everywhere, and
+// the one before it could not be verified either.
+func TestAnObjectThatDoesNotExistHoldsItsStage(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(stage *sluicev1.Stage)
+		want   string
+	}{
+		"that has to be Ready": {func(s *sluicev1.Stage) { s.Ready[0].Name = "stagin" }, "Kustomization apps/stagin does not exist"},
+		"a Canary that verifies": {func(s *sluicev1.Stage) {
+			s.Verify = []sluicev1.Verification{{Canary: &sluicev1.CanaryVerification{Name: "ap"}}}
+		}, "Canary apps/ap does not exist"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEnv(t)
+			e.reconcile()
+			stage := &e.pipeline.Spec.Stages[0]
+			right := stage.DeepCopy()
+			tc.change(stage)
+			e.release("2")
+			e.reconcile()
+			e.apply("staging")
+			e.clock.Step(24 * time.Hour)
+			result, err := e.Reconcile(t.Context(), e.pipeline)
+			if err != nil || !strings.Contains(result.Message, tc.want) {
+				t.Errorf("%q, %v, want %q", result.Message, err, tc.want)
+			}
+			e.want("2", "1")
+			if q := e.pipeline.Status.Quarantined; len(q) > 0 {
+				t.Errorf("in quarantine: %+v", q)
+			}
+			*stage = *right
+			e.reconcile()
+			e.want("2", "2")
+		})
+	}
+}
+
 func kubeConfig(secret string) *meta.KubeConfigReference {
 	return &meta.KubeConfigReference{SecretRef: &meta.SecretKeyReference{Name: secret}}
 }

@@ -119,5 +119,9 @@ func (s *laterSource) begin(ctx context.Context, queue workqueue.TypedRateLimiti
 	}
 	s.optional.served.Store(true)
 	log.FromContext(ctx).Info("the API server has an optional kind now", "kind", s.Kind.String())
-	return true, source.Kind(s.mgr.GetCache(), s.Object, s.Handler, s.Predicates...).Start(ctx, queue)
+	kind := source.Kind(s.mgr.GetCache(), s.Object, s.Handler, s.Predicates...)
+	if err := kind.Start(ctx, queue); err != nil {
+		return false, err
+	}
+	return true, kind.WaitForSync(ctx)
 }

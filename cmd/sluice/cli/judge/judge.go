@@ -50,6 +50,9 @@ func (s *settingsFlags) validate() error {
 
 // percent reads a part of a whole: 0.1%, or 0.001.
 func percent(flag, text string) (float64, error) {
+	if text == "" {
+		return 0, fmt.Errorf("--%s is required: the part of the requests that fail while nothing is released, such as 0.1%%", flag)
+	}
 	number, ofHundred := strings.CutSuffix(strings.TrimSpace(text), "%")
 	value, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
 	if ofHundred {

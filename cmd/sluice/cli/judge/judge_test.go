@@ -41,6 +41,16 @@ func TestPlanSaysWhatCannotBeDecidedInTime(t *testing.T) {
 	}
 }
 
+func TestWhatIsDecidedWithinASecondIsNotNever(t *testing.T) {
+	out, err := run(t, "plan", "--requests", "1e9", "--errors", "0.1%", "--ratios", "5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "5 times   Fail      1s      yes"; !strings.Contains(out, want) {
+		t.Errorf("got\n%s, want %s", out, want)
+	}
+}
+
 func TestThePageShowsWhatPlanPrints(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "docs", "judge.md"))
 	if err != nil {
@@ -86,7 +96,7 @@ func TestWrongFlagsAreNamed(t *testing.T) {
 		want string
 	}{
 		"no requests":                      {"plan --errors 1%", "--requests: 0 is no number of requests"},
-		"no rate of errors":                {"plan --requests 1", `--errors: "" is no part`},
+		"no rate of errors":                {"plan --requests 1", `--errors is required`},
 		"more errors than requests":        {"plan --requests 1 --errors 120%", `--errors: "120%" is no part`},
 		"a weight of all users":            {"plan --requests 1 --errors 1% --weights 50,100", "--weights: 100 % leaves nobody"},
 		"an interval of none":              {"plan --requests 1 --errors 1% --interval 0s", "--interval: 0s"},
