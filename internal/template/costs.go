@@ -7,8 +7,10 @@ import (
 	"reflect"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Bounds of what functions that have no better measure take.
@@ -45,10 +47,10 @@ var costs = map[string]func(arguments) float64{
 	"chunk":     func(a arguments) float64 { return a.chunks() },
 	"mustChunk": func(a arguments) float64 { return a.chunks() },
 
-	"uniq":        func(a arguments) float64 { return a.items(0) * a.items(0) },
-	"mustUniq":    func(a arguments) float64 { return a.items(0) * a.items(0) },
-	"without":     func(a arguments) float64 { return a.items(0) * float64(len(a)) },
-	"mustWithout": func(a arguments) float64 { return a.items(0) * float64(len(a)) },
+	"uniq":        func(a arguments) float64 { return a.items(0) * a.size(0) },
+	"mustUniq":    func(a arguments) float64 { return a.items(0) * a.size(0) },
+	"without":     func(a arguments) float64 { return a.size(0) * float64(len(a)) },
+	"mustWithout": func(a arguments) float64 { return a.size(0) * float64(len(a)) },
 
 	"semverCompare": func(a arguments) float64 { return costOfItem * a.length(0) },
 
@@ -56,10 +58,10 @@ var costs = map[string]func(arguments) float64{
 	"mustRegexMatch":             func(a arguments) float64 { return a.matching() },
 	"regexFind":                  func(a arguments) float64 { return a.matching() },
 	"mustRegexFind":              func(a arguments) float64 { return a.matching() },
-	"regexFindAll":               func(a arguments) float64 { return a.matching() + costOfItem*a.length(1) },
-	"mustRegexFindAll":           func(a arguments) float64 { return a.matching() + costOfItem*a.length(1) },
-	"regexSplit":                 func(a arguments) float64 { return a.matching() + costOfItem*a.length(1) },
-	"mustRegexSplit":             func(a arguments) float64 { return a.matching() + costOfItem*a.length(1) },
+	"regexFindAll":               func(a arguments) float64 { return a.repeated() + costOfItem*a.length(1) },
+	"mustRegexFindAll":           func(a arguments) float64 { return a.repeated() + costOfItem*a.length(1) },
+	"regexSplit":                 func(a arguments) float64 { return a.repeated() + costOfItem*a.length(1) },
+	"mustRegexSplit":             func(a arguments) float64 { return a.repeated() + costOfItem*a.length(1) },
 	"regexReplaceAll":            func(a arguments) float64 { return a.replacing() },
 	"mustRegexReplaceAll":        func(a arguments) float64 { return a.replacing() },
 	"regexReplaceAllLiteral":     func(a arguments) float64 { return a.replacing() },
@@ -100,6 +102,14 @@ func (a arguments) items(i int) float64 {
 		return float64(v.Len())
 	}
 	return 1
+}
+
+// size is that of an argument as [meter.pay] counts it. It was paid already, so that
+// it is bounded.
+func (a arguments) size(i int) float64 {
+	of := &size{left: math.MaxInt32}
+	of.add(a[i], 0)
+	return float64(math.MaxInt32 - of.left)
 }
 
 // signed is a number, which sprig also reads from a text.
@@ -153,20 +163,23 @@ func (a arguments) chunks() float64 {
 var verb = regexp.MustCompile(`%[-+# 0]*(\[\d*\])?(\*|\d*)(?:\.(?:\[\d*\])?(\*|\d*))?(\[\d*\])?(.?)`)
 
 // formatted is the cost of the text that a format makes. A format may use the same
-// argument many times.
+// argument many times, and a field is as wide for each element of a list.
 func (a arguments) formatted() float64 {
 	largest := 0.0
 	for i := 1; i < len(a); i++ {
-		of := &size{left: math.MaxInt32}
-		of.add(a[i], 0)
-		largest = max(largest, float64(math.MaxInt32-of.left))
+		largest = max(largest, a.size(i))
 	}
 	cost := 0.0
 	for _, found := range verb.FindAllStringSubmatch(a.text(0), -1) {
 		for _, width := range found[2:4] {
-			if n, _ := strconv.ParseFloat(width, 64); n > maxWidth || width == "*" && a.widest() > maxWidth {
+			n, _ := strconv.ParseFloat(width, 64)
+			if width == "*" {
+				n = a.widest()
+			}
+			if n > maxWidth {
 				return math.Inf(1)
 			}
+			cost += n * largest / costOfItem
 		}
 		switch found[5] {
 		case "s", "v", "d":
@@ -193,24 +206,51 @@ func (a arguments) widest() float64 {
 // matching is the cost of compiling a regular expression and of running it on the
 // argument after it: each of its instructions may be tried at each byte.
 func (a arguments) matching() float64 {
+	instructions, _ := a.expression()
+	return instructions*costOfItem + instructions*a.length(1)/8
+}
+
+// repeated is the cost of all matches. To find one, the engine may look ahead as far as
+// the expression reaches, and begin there again after a match that is shorter: that of
+// "a*b|a" is one letter of many.
+func (a arguments) repeated() float64 {
+	instructions, reach := a.expression()
+	return a.matching() + instructions*a.length(1)*min(reach, a.length(1))/64
+}
+
+// expression is how many instructions a regular expression has, and how many bytes it
+// may look at for one match. One that will not be run has none.
+func (a arguments) expression() (instructions, reach float64) {
 	pattern := a.text(0)
 	if len(pattern) > maxPattern {
-		return math.Inf(1)
+		return math.Inf(1), math.Inf(1)
 	}
 	parsed, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
-		return 0 // it will not be run
+		return 0, 0
 	}
 	program, err := syntax.Compile(parsed.Simplify())
 	if err != nil {
-		return 0
+		return 0, 0
 	}
-	instructions := float64(len(program.Inst))
-	return instructions*costOfItem + instructions*a.length(1)/8
+	instructions = float64(len(program.Inst))
+	if endless(parsed) {
+		return instructions, math.Inf(1)
+	}
+	return instructions, instructions * utf8.UTFMax
+}
+
+// endless reports whether an expression matches texts of any length.
+func endless(expression *syntax.Regexp) bool {
+	switch {
+	case expression.Op == syntax.OpStar, expression.Op == syntax.OpPlus, expression.Op == syntax.OpRepeat && expression.Max < 0:
+		return true
+	}
+	return slices.ContainsFunc(expression.Sub, endless)
 }
 
 // replacing may write the replacement at each byte, and with it the text that it
 // stands for.
 func (a arguments) replacing() float64 {
-	return a.matching() + (a.length(1)+1)*(a.length(2)+1)
+	return a.repeated() + (a.length(1)+1)*(a.length(2)+1)
 }

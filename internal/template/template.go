@@ -92,7 +92,7 @@ func (l Language) Parse(source string) (*Template, error) {
 		t.Option("missingkey=error")
 	}
 	if _, err := t.Parse(source); err != nil {
-		return nil, fmt.Errorf("parsing the %s: %w", l.Name, err)
+		return nil, fmt.Errorf("parsing the %s: %w", l.Name, brief(err))
 	}
 	used := map[string]bool{}
 	for _, defined := range t.Templates() {
@@ -137,7 +137,7 @@ func (t *Template) Execute(ctx context.Context, data any) (text string, err erro
 	case m.failed != nil: // says it without the places of calls that nobody wrote
 		return "", fmt.Errorf("executing the %s: %w", t.name, m.failed)
 	case err != nil:
-		return "", fmt.Errorf("executing the %s: %w", t.name, err)
+		return "", fmt.Errorf("executing the %s: %w", t.name, brief(err))
 	}
 	return out.text.String(), nil
 }
@@ -250,4 +250,18 @@ func (in instrumenter) argument(n parse.Node) int {
 		return len(n.Ident)
 	}
 	return 1
+}
+
+// maxErrorText bounds what is said about a template that fails: it may have chosen the
+// words, and a condition has no place for a megabyte of them.
+const maxErrorText = 1000
+
+// brief is an error without the middle of a text that is too long.
+func brief(err error) error {
+	text := err.Error()
+	if len(text) <= maxErrorText {
+		return err
+	}
+	const half = maxErrorText / 2
+	return errors.New(strings.ToValidUTF8(text[:half], "") + " ... " + strings.ToValidUTF8(text[len(text)-half:], ""))
 }

@@ -134,6 +134,14 @@ func TestATemplateCannotTakeMoreThanItsBudget(t *testing.T) {
 		"a field as wide as an argument":         `{{ printf "%*d" 1000000 1 }}`,
 		"one argument many times":                a + `{{ printf (repeat 30000 "%[1]s") $a | len }}`,
 		"one list many times":                    `{{ printf (repeat 30000 "%[1]d") (until 1000) | len }}`,
+		"a field as wide for each of a list":     `{{ printf "%1000d" (until 200000) | len }}`,
+		"a precise field for each of a list":     `{{ printf "%.1000d" (until 200000) | len }}`,
+		"lists that differ at their ends":        distinctLists + `{{ uniq $l | len }}`,
+		"lists without other lists":              distinctLists + `{{ without $l $l $l $l $l $l $l | len }}`,
+		"an expression that looks ahead":         a + `{{ regexFindAll "a*b|a" $a -1 | len }}`,
+		"an expression that looks far ahead":     a + `{{ regexFindAll "(a?){400}b|a" $a -1 | len }}`,
+		"a replacement that looks ahead":         a + `{{ regexReplaceAll "a*b|a" $a "" | len }}`,
+		"a split that looks ahead":               a + `{{ regexSplit "a*b|a" $a -1 | len }}`,
 		"a quoted argument many times":           a + `{{ printf (repeat 1000 "%[1]q") $a | len }}`,
 		"a list that doubles":                    `{{ $l := list 1 }}{{ range 60 }}{{ $l = list $l $l }}{{ end }}{{ $l | toString | len }}`,
 		"a text that doubles":                    `{{ $l := "x" }}{{ range 60 }}{{ $l = print $l $l }}{{ end }}{{ len $l }}`,
@@ -168,6 +176,9 @@ func TestATemplateCannotTakeMoreThanItsBudget(t *testing.T) {
 		})
 	}
 }
+
+// distinctLists makes $l of lists of which only the last elements differ.
+const distinctLists = `{{ $l := printf "[[%s]]" (until 3000 | join (printf "],[%s" (repeat 50 "0,"))) | fromJson }}`
 
 // doubling are templates of which each calls the one before twice.
 func doubling(n int) string {
@@ -228,6 +239,27 @@ func TestWhatFailsInATemplateIsSaid(t *testing.T) {
 			}
 			if _, err := parsed.Execute(tc.ctx, nil); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got error %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestAnErrorOfATemplateIsShort(t *testing.T) {
+	for name, source := range map[string]string{
+		"that the template makes":   `{{ fail (repeat 1000000 "x") }}`,
+		"with a value":              `{{ semver (repeat 1000000 "x") }}`,
+		"with an expression":        `{{ mustRegexMatch (repeat 1000 "(") "x" }}`,
+		"with a name":               `{{ template "` + strings.Repeat("x", 60000) + `" }}`,
+		"with a name that is wrong": `{{ ` + strings.Repeat("x", 60000) + ` }}`,
+		"with a field":              `{{ .` + strings.Repeat("x", 60000) + ` }}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			parsed, err := language.Parse(source)
+			if err == nil {
+				_, err = parsed.Execute(t.Context(), data())
+			}
+			if err == nil || len(err.Error()) > 2000 {
+				t.Errorf("got an error of %d bytes", len(fmt.Sprint(err)))
 			}
 		})
 	}
