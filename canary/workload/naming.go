@@ -27,6 +27,8 @@ type naming struct {
 	// target is the workload's name; label is the key whose values differ, and value
 	// that of the target's pods.
 	target, label, value string
+	// namespace is that of both copies.
+	namespace string
 	// keys are those that may be the label.
 	keys []string
 	// own and primary are what all pods of a copy have, and no pods of the other.
@@ -171,6 +173,7 @@ func podLabels(workload *unstructured.Unstructured) map[string]string {
 // its containers.
 func nameAfter(s *scope, target *unstructured.Unstructured) (naming, []corev1.Container, error) {
 	names := namingOf(target.GetName(), object.Map(target.Object, "spec", "selector"), podLabels(target), s.opts.SelectorLabels)
+	names.namespace = s.canary.Namespace
 	if names.label == "" {
 		if err := s.refuse("%s spec.selector.matchLabels must contain one of %s; other labels are allowed by --selector-labels of the controller",
 			title(target), strings.Join(s.opts.SelectorLabels, ", ")); err != nil {
@@ -211,6 +214,7 @@ func nameAfterRevision(s *scope, r *Revision) (naming, error) {
 		selector = map[string]any{"matchLabels": matched}
 	}
 	names := namingOf(s.targetName(), selector, pods, keys)
+	names.namespace = s.canary.Namespace
 	if names.label == "" {
 		return names, fmt.Errorf("restoring %s.%s: its pods have none of the labels %s, which --selector-labels of the controller names",
 			s.primaryName(), s.canary.Namespace, strings.Join(keys, ", "))

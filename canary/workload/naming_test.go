@@ -381,6 +381,53 @@ func TestPodsArePlacedAmongTheirOwn(t *testing.T) {
 	}
 }
 
+// A term about the namespaces of others says nothing about the copies of the target.
+func TestATermAboutOtherNamespacesStaysAsItIs(t *testing.T) {
+	for name, tc := range map[string]struct {
+		term corev1.PodAffinityTerm
+		want string
+	}{
+		"others":     {corev1.PodAffinityTerm{Namespaces: []string{"elsewhere"}}, "web"},
+		"its own":    {corev1.PodAffinityTerm{Namespaces: []string{"elsewhere", "test"}}, "web-primary"},
+		"none named": {corev1.PodAffinityTerm{}, "web-primary"},
+		"all":        {corev1.PodAffinityTerm{NamespaceSelector: &metav1.LabelSelector{}}, "web-primary"},
+		"others, and those of labels": {
+			corev1.PodAffinityTerm{Namespaces: []string{"elsewhere"}, NamespaceSelector: &metav1.LabelSelector{}}, "web-primary",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			term := tc.term
+			term.TopologyKey, term.LabelSelector = "zone", &metav1.LabelSelector{MatchLabels: set{"name": "web"}}
+			required, preferred := []corev1.PodAffinityTerm{term}, []corev1.WeightedPodAffinityTerm{{PodAffinityTerm: term}}
+			d := shop("podinfo", set{"name": "web"}, set{"name": "web"})
+			d.Spec.Template.Spec.Affinity = &corev1.Affinity{
+				PodAffinity: &corev1.PodAffinity{
+					RequiredDuringSchedulingIgnoredDuringExecution: required, PreferredDuringSchedulingIgnoredDuringExecution: preferred,
+				},
+				PodAntiAffinity: &corev1.PodAntiAffinity{
+					RequiredDuringSchedulingIgnoredDuringExecution: required, PreferredDuringSchedulingIgnoredDuringExecution: preferred,
+				},
+			}
+			b := newFixture(t, d)
+			p := b.observe()
+			b.must(p.SetPrimary(t.Context(), p.Revision.Digest))
+			primary := &appsv1.Deployment{}
+			b.get("podinfo-primary", primary)
+			affinity := primary.Spec.Template.Spec.Affinity
+			for where, is := range map[string]corev1.PodAffinityTerm{
+				"required affinity":       affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution[0],
+				"preferred affinity":      affinity.PodAffinity.PreferredDuringSchedulingIgnoredDuringExecution[0].PodAffinityTerm,
+				"required anti-affinity":  affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution[0],
+				"preferred anti-affinity": affinity.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution[0].PodAffinityTerm,
+			} {
+				if got := is.LabelSelector.MatchLabels["name"]; got != tc.want {
+					t.Errorf("%s: got %s, want %s", where, got, tc.want)
+				}
+			}
+		})
+	}
+}
+
 // Flagger looks for the target's name only. Its primaries need no release.
 func TestAPrimaryThatFlaggerPlacedIsRecognised(t *testing.T) {
 	d := shop("podinfo", set{"app": "web"}, set{"app": "web"})

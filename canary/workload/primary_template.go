@@ -28,7 +28,7 @@ func (n naming) primaryTemplate(r *Revision, configNames map[string]string) map[
 	template := n.rename(r, configNames)
 	before := stringsOf(object.Map(r.Template, "metadata", "labels"))
 	after := stringsOf(object.Map(template, "metadata", "labels"))
-	placement{before, after, n.keys}.apply(object.Map(template, "spec"))
+	placement{before, after, n.keys, n.namespace}.apply(object.Map(template, "spec"))
 	return template
 }
 

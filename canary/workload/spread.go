@@ -19,24 +19,30 @@ type placement struct {
 	target, primary map[string]string
 	// keys are those that name an application.
 	keys []string
+	// namespace is that of both.
+	namespace string
 }
 
 // apply changes a pod spec: the primary's pods must neither be kept away from the
 // target's nor be counted with them, and find each other where pods of an application
 // want to be together.
 func (p placement) apply(podSpec map[string]any) {
-	for _, selector := range spreadSelectors(podSpec) {
+	for _, selector := range spreadSelectors(podSpec, p.reaches) {
 		if !p.replace(selector) {
 			p.narrow(selector)
 		}
 	}
-	affinity := object.Map(podSpec, "affinity", "podAffinity")
-	for _, term := range object.List(affinity, "preferredDuringSchedulingIgnoredDuringExecution") {
-		p.replace(object.Map(term, "podAffinityTerm", "labelSelector"))
+	for _, selector := range affinitySelectors(object.Map(podSpec, "affinity", "podAffinity"), p.reaches) {
+		p.replace(selector)
 	}
-	for _, term := range object.List(affinity, "requiredDuringSchedulingIgnoredDuringExecution") {
-		p.replace(object.Map(term, "labelSelector"))
-	}
+}
+
+// reaches reports whether an affinity term may mean pods of the application's own
+// namespace. A selector of namespaces counts as one that does: what labels they have is
+// not known.
+func (p placement) reaches(term map[string]any) bool {
+	namespaces, _ := term["namespaces"].([]any)
+	return len(namespaces) == 0 || slices.Contains(namespaces, any(p.namespace)) || term["namespaceSelector"] != nil
 }
 
 // changed are the labels that differ.
@@ -93,7 +99,7 @@ func matches(selector map[string]any, of map[string]string) bool {
 // placeAsFlagger does what Flagger does, for a primary of its to be recognised: it
 // looks for the target's name.
 func (n naming) placeAsFlagger(podSpec map[string]any) {
-	for _, selector := range spreadSelectors(podSpec) {
+	for _, selector := range spreadSelectors(podSpec, anyTerm) {
 		for key, value := range object.Map(selector, "matchLabels") {
 			if slices.Contains(n.keys, key) && value == n.target {
 				selector["matchLabels"].(map[string]any)[key] = n.target + primarySuffix
@@ -110,18 +116,32 @@ func (n naming) placeAsFlagger(podSpec map[string]any) {
 }
 
 // spreadSelectors are the label selectors that keep pods of the same application
-// apart.
-func spreadSelectors(podSpec map[string]any) []map[string]any {
+// apart, without those of affinity terms that are not about it.
+func spreadSelectors(podSpec map[string]any, about func(term map[string]any) bool) []map[string]any {
 	var out []map[string]any
 	for _, constraint := range object.List(podSpec, "topologySpreadConstraints") {
-		out = append(out, object.Map(constraint, "labelSelector"))
+		if selector := object.Map(constraint, "labelSelector"); selector != nil {
+			out = append(out, selector)
+		}
 	}
-	anti := object.Map(podSpec, "affinity", "podAntiAffinity")
-	for _, term := range object.List(anti, "preferredDuringSchedulingIgnoredDuringExecution") {
-		out = append(out, object.Map(term, "podAffinityTerm", "labelSelector"))
-	}
-	for _, term := range object.List(anti, "requiredDuringSchedulingIgnoredDuringExecution") {
-		out = append(out, object.Map(term, "labelSelector"))
-	}
-	return slices.DeleteFunc(out, func(selector map[string]any) bool { return selector == nil })
+	return append(out, affinitySelectors(object.Map(podSpec, "affinity", "podAntiAffinity"), about)...)
 }
+
+// affinitySelectors are the label selectors of a pod's affinity or anti-affinity, of the
+// terms that are about something.
+func affinitySelectors(affinity map[string]any, about func(term map[string]any) bool) []map[string]any {
+	terms := object.List(affinity, "requiredDuringSchedulingIgnoredDuringExecution")
+	for _, preferred := range object.List(affinity, "preferredDuringSchedulingIgnoredDuringExecution") {
+		terms = append(terms, object.Map(preferred, "podAffinityTerm"))
+	}
+	var out []map[string]any
+	for _, term := range terms {
+		if selector := object.Map(term, "labelSelector"); selector != nil && about(term) {
+			out = append(out, selector)
+		}
+	}
+	return out
+}
+
+// anyTerm makes all affinity terms count, as Flagger does.
+func anyTerm(map[string]any) bool { return true }
