@@ -121,7 +121,7 @@ func (d Deps) update(ctx context.Context, o object.Ref, live, wanted *unstructur
 func invalid(err error) error {
 	denied := apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "denied the request")
 	if apierrors.IsInvalid(err) || denied {
-		return terminal("the API server refuses it, correct what it is made of in spec.service or spec.analysis: %w", err)
+		return terminal("%w, correct what it is made of in spec.service or spec.analysis: %w", ErrRefused, err)
 	}
 	return err
 }

@@ -102,7 +102,7 @@ func New(name string, deps Deps) (Router, error) {
 	if !ok {
 		return nil, terminal("spec.provider: %q is not served, only %s are", name, strings.Join(provider.Nameable(), ", "))
 	}
-	var r Router = supported{build(deps), p}
+	var r Router = supported{build(deps), p, deps}
 	if deps.OwnNamespace {
 		r = inNamespace{r, p}
 	}

@@ -17,6 +17,7 @@ import (
 type supported struct {
 	Router
 	provider provider.Provider
+	deps     Deps
 }
 
 // Supports implements [Router].

@@ -126,9 +126,27 @@ func (r *Reconciler) reconcile(ctx context.Context, c *flaggerv1.Canary) (reconc
 		return reconciler.Result{}, reconcile.TerminalError(err)
 	}
 	if err := r.perform(ctx, c, seen, decided); err != nil {
-		return reconciler.Result{}, err
+		return r.refusedMidway(ctx, c, seen, decided, err)
 	}
 	return r.recorder.record(ctx, c, seen, decided)
+}
+
+// refusedMidway goes on measuring a release whose routes were edited into something that
+// the API server refuses: else a canary that fails keeps its users until somebody corrects
+// the edit. What leads no more users to it is recorded, such as a check that failed.
+func (r *Reconciler) refusedMidway(
+	ctx context.Context, c *flaggerv1.Canary, seen *observed, decided canary.Decision, err error,
+) (reconciler.Result, error) {
+	if !c.Status.UnderWay() || !errors.Is(err, router.ErrRefused) {
+		return reconciler.Result{}, err
+	}
+	after := max(seen.Plan.Interval, flaggerv1.MinAnalysisInterval)
+	err = reconciler.Waiting(reconciler.WithReason(flaggerv1.InvalidSpecReason, errors.New(err.Error())), after)
+	if decided.State.Phase != seen.prev.Phase || decided.State.Weight != seen.prev.Weight {
+		return reconciler.Result{}, err
+	}
+	result, recordErr := r.recorder.record(ctx, c, seen, decided)
+	return result, errors.Join(err, recordErr)
 }
 
 // perform notes in the status what routes are made by, also if it fails, and carries out

@@ -402,6 +402,36 @@ func TestUsersAreTakenOffACanaryWhateverElseFails(t *testing.T) {
 	}
 }
 
+// An edit of spec.service that the API server refuses must not keep users on a canary.
+func TestUsersAreTakenOffACanaryWhoseEditedRouteIsRefused(t *testing.T) {
+	server := newPrometheus(t, "100")
+	e := newRelease(t, server, nil)
+	e.push("podinfo:2")
+	if _, err := e.until("first weight", func(c *flaggerv1.Canary) bool { return c.Status.CanaryWeight > 0 }); err != nil {
+		t.Fatal(err)
+	}
+	c := &flaggerv1.Canary{}
+	e.get("podinfo", c)
+	c.Spec.Service.Hosts = []string{"not a host"}
+	c.Spec.Analysis.Metrics[0].Threshold = 101
+	c.Generation++
+	if err := e.api.Update(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	e.restart(interceptor.NewClient(e.api, interceptor.Funcs{Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+		if u, ok := o.(*unstructured.Unstructured); ok && u.GetKind() == "HTTPRoute" {
+			if hosts, _, _ := unstructured.NestedStringSlice(u.Object, "spec", "hostnames"); len(hosts) > 0 {
+				return apierrors.NewInvalid(schema.GroupKind{Kind: "HTTPRoute"}, "podinfo", nil)
+			}
+		}
+		return c.Patch(ctx, o, p, opts...)
+	}}))
+	c, err := e.until("primary's users", func(*flaggerv1.Canary) bool { return e.routed() == [2]int64{100, 0} })
+	if reason := reconciler.ReasonOf(err, e.r.Reason); reason != flaggerv1.InvalidSpecReason || c.Status.FailedChecks == 0 {
+		t.Errorf("%d failed checks, %s: %v", c.Status.FailedChecks, reason, err)
+	}
+}
+
 // Users are not where they should be for long while somebody keeps leading them elsewhere.
 func TestSomebodyWhoKeepsChangingTheRouteIsNamed(t *testing.T) {
 	e := newRelease(t, newPrometheus(t, "100"), nil)
