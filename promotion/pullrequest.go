@@ -113,7 +113,7 @@ func (r proposer) recordEnd(pr *PullRequest) {
 	switch {
 	case p.Number != pr.Number:
 		return // an earlier one
-	case pr.Merged && r.stage.hasEverywhere(p.Bundle):
+	case pr.Merged && r.landed(p):
 		r.stage.state.Proposal = nil
 	case pr.Merged:
 		return // the content shows it in a moment, or somebody took it out again
@@ -126,6 +126,14 @@ func (r proposer) recordEnd(pr *PullRequest) {
 			"%s closed pull request #%d: %s is not proposed to %s again; reopening it, or `sluice pipeline promote`, ends that",
 			orSomebody(pr.ClosedBy), pr.Number, r.stage.name(p.Bundle), r.stage.spec.Name)
 	}
+}
+
+// landed reports whether the targets that a pull request was about have its bundle: the
+// waves after them have one each.
+func (r proposer) landed(p *Proposal) bool {
+	return !r.stage.isUnseen() && !slices.ContainsFunc(r.stage.lacking(p.Bundle), func(t TargetSeen) bool {
+		return len(p.Targets) == 0 || slices.Contains(p.Targets, t.Name)
+	})
 }
 
 // recordReopened takes back that a bundle is ignored.
@@ -205,14 +213,17 @@ func (r proposer) open(w want, gates []sluicev1.Gate) []sluicev1.Gate {
 
 // push makes the head of the pull request anew.
 func (r proposer) push(w want, number int64, gates []sluicev1.Gate) {
-	p := r.stage.state.Proposal
+	p, to := r.stage.state.Proposal, targets(r.stage, w)
 	if p == nil || p.Bundle != w.bundle.ID || p.Number != number {
 		next := &Proposal{Bundle: w.bundle.ID, At: r.stage.now, Number: number, Kind: w.kind}
+		if len(r.stage.spec.Targets) > 0 {
+			next.Targets = to
+		}
 		next.AutoMerge = p != nil && number > 0 && p.Number == number && p.AutoMerge
 		r.stage.state.Proposal = next
 	}
 	r.stage.round.do(Propose{
-		Stage: r.stage.spec.Name, Targets: targets(r.stage, w), Bundle: w.bundle, Kind: w.kind, From: r.stage.has(), By: w.by, Reason: w.reason,
+		Stage: r.stage.spec.Name, Targets: to, Bundle: w.bundle, Kind: w.kind, From: r.stage.has(), By: w.by, Reason: w.reason,
 		Number: number, Draft: r.stage.spec.Write.PullRequest.Draft && len(gates) > 0,
 	})
 }

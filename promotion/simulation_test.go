@@ -37,6 +37,7 @@ type simulation struct {
 	takes        time.Duration           // how long verifications take
 	prs          map[string]*PullRequest // by stage
 	proposed     map[string]string       // version by stage, on the branch of its pull request
+	proposedTo   map[string][]string     // targets by stage
 	commands     []Command
 	guarded      bool
 	lost         bool
@@ -71,6 +72,7 @@ func newSimulation(t *testing.T, stages ...sluicev1.Stage) *simulation {
 		newest: map[string]Newest{}, places: map[string]*place{}, unwritable: map[string]string{}, unseen: map[string]bool{},
 		ready: map[string]Readiness{}, verification: map[string]Verification{},
 		wrote: map[string]string{}, pushed: map[string]Pushed{}, prs: map[string]*PullRequest{}, proposed: map[string]string{},
+		proposedTo: map[string][]string{},
 	}
 	for _, stage := range stages {
 		for _, target := range targetsOf(&stage) {
@@ -295,7 +297,7 @@ func (s *simulation) push(a Propose) bool {
 	}
 	s.commits++
 	pr.Head, pr.HeadOurs, pr.Conflicted, pr.Behind, pr.Retry, pr.Draft = fmt.Sprint("head", s.commits), true, false, false, false, a.Draft
-	s.proposed[a.Stage] = a.Bundle.Versions[0].Tag
+	s.proposed[a.Stage], s.proposedTo[a.Stage] = a.Bundle.Versions[0].Tag, a.Targets
 	s.pushed[a.Stage] = Pushed{pr.Head, a.Bundle.ID}
 	return true
 }
@@ -306,7 +308,9 @@ func (s *simulation) merge(stage, by string) {
 	pr.Open, pr.Merged, pr.MergedBy = false, true, by
 	s.merged++
 	for _, target := range targetsOf(s.spec.Stage(stage)) {
-		s.commit(stage, target.Name, s.proposed[stage], by)
+		if slices.Contains(s.proposedTo[stage], target.Name) {
+			s.commit(stage, target.Name, s.proposed[stage], by)
+		}
 	}
 }
 

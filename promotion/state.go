@@ -180,6 +180,8 @@ type Proposal struct {
 	HandsOff string `json:"handsOff,omitempty"`
 	// Kind is Promotion or Rollback.
 	Kind sluicev1.LandingKind `json:"kind"`
+	// Targets that it is about, if the stage has any: those of a wave.
+	Targets []string `json:"targets,omitempty"`
 	// AutoMerge means that the forge was asked to merge it by itself.
 	AutoMerge bool `json:"autoMerge,omitempty"`
 }

@@ -167,3 +167,30 @@ func TestARollbackOfStagingIsNoPromotionOfProduction(t *testing.T) {
 		t.Errorf("production had %d landings", n)
 	}
 }
+
+func TestEachWaveHasAPullRequest(t *testing.T) {
+	s := newSimulation(t, staging(), with(with(production(), pullRequests), func(p *sluicev1.Stage) {
+		p.Targets = []sluicev1.Target{{Name: "us", Wave: 1}, {Name: "eu"}, {Name: "asia", Wave: 1}}
+	}))
+	s.settle()
+	s.verification["production/eu@2"] = VerificationPending
+	s.release("2")
+	s.settle()
+	s.merge("production", "alice")
+	s.settle()
+	s.wantRegions("2", "1", "1")
+	if pr := s.prs["production"]; pr.Open {
+		t.Errorf("wave 1 is proposed before wave 0 is verified: %+v", pr)
+	}
+	delete(s.verification, "production/eu@2")
+	s.settle()
+	if pr := s.prs["production"]; !pr.Open || pr.Number != 2 {
+		t.Fatalf("wave 1 is not proposed: %s", s.status("production").Message)
+	}
+	s.merge("production", "alice")
+	s.settle()
+	s.wantRegions("2", "2", "2")
+	if got := s.status("production").Phase; got != sluicev1.StageVerified {
+		t.Errorf("phase %s", got)
+	}
+}
