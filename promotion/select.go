@@ -36,19 +36,20 @@ type selector struct{ stage *stage }
 // keeps it from being chosen.
 func (s selector) wanted() (*want, []sluicev1.Gate) {
 	current := s.stage.state.current()
+	trying := current != nil && current.Verdict == "" && s.stage.round.State.excluding(s.stage.bundle(current.Bundle)) == nil
 	switch w, pin := s.stage.state.Writing, s.stage.state.Pin; {
 	case w != nil && w.Kind == sluicev1.LandingRollback:
 		return s.stage.wants(*w), nil
 	case pin != nil:
 		return s.stage.wants(*pin), nil
-	case current != nil && current.Verdict == "" && current.Kind == sluicev1.LandingPromotion && !s.stage.hasEverywhere(current.Bundle):
+	case trying && current.Kind == sluicev1.LandingPromotion && !s.stage.hasEverywhere(current.Bundle):
 		return s.nextWave(current), nil
 	}
 	id, gates := s.eligible()
 	if id == "" {
 		return nil, gates
 	}
-	if current != nil && current.Verdict == "" && current.Bundle != id && s.stage.isThere(current.Bundle) {
+	if trying && current.Bundle != id && s.stage.isThere(current.Bundle) {
 		gates = append(gates, s.verdictGate(current))
 	}
 	return s.stage.wants(Writing{Bundle: id, Kind: sluicev1.LandingPromotion}), gates

@@ -194,3 +194,23 @@ func TestEachWaveHasAPullRequest(t *testing.T) {
 		t.Errorf("phase %s", got)
 	}
 }
+
+func TestABundleThatFailedElsewhereGoesToNoOtherWave(t *testing.T) {
+	other := with(staging(), func(s *sluicev1.Stage) { s.Name = "other" })
+	s := newSimulation(t, other, with(production(), func(p *sluicev1.Stage) {
+		p.After, p.Targets = nil, []sluicev1.Target{{Name: "us", Wave: 1}, {Name: "eu"}, {Name: "asia", Wave: 1}}
+	}))
+	s.settle()
+	s.verification["other/@2"], s.verification["production/eu@2"] = VerificationPending, VerificationPending
+	s.release("2")
+	s.settle()
+	s.verification["other/@2"] = VerificationFailed
+	s.settle()
+	delete(s.verification, "production/eu@2")
+	s.pass(time.Hour)
+	s.wantRegions("2", "1", "1")
+	s.wantGate("production", sluicev1.GateContent)
+	s.release("3")
+	s.settle()
+	s.wantRegions("3", "3", "3")
+}
