@@ -43,6 +43,7 @@ func advance(s *stage) sluicev1.StageStatus {
 	}
 	proposer{s}.recordPullRequest()
 	verifier{s}.replanRollback()
+	verifier{s}.endPin()
 	w, gates := s.wanted()
 	proposes := s.spec.Write.PullRequest != nil && !pastPullRequests(s, w)
 	if frozen := (proposer{s}).kept(); proposes && frozen != nil {

@@ -5,6 +5,7 @@ package promotion
 import (
 	"slices"
 	"testing"
+	"time"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
@@ -126,4 +127,24 @@ func TestOnlyWhatIsNewInAFailedBundleIsSuspected(t *testing.T) {
 			t.Errorf("quarantine %+v", q)
 		}
 	})
+}
+
+func TestAPromotionThatWaitsEndsWithTheQuarantineOfItsBundle(t *testing.T) {
+	s := newSimulation(t, staging(), with(production(), func(p *sluicev1.Stage) { p.Approval = &sluicev1.Approval{} }))
+	s.settle()
+	s.verification["staging/@2"] = VerificationPending
+	s.release("2")
+	s.settle()
+	s.command(sluicev1.CommandPromote, "production", func(c *Command) { c.Bundle = s.bundle("2") })
+	s.settle()
+	s.wantGate("production", sluicev1.GateApproval)
+	s.now = s.now.Add(time.Minute)
+	s.verification["staging/@2"] = VerificationFailed
+	s.settle()
+	if want := "! alice asked to promote app 2 to production, which is in quarantine by now: "; !slices.Contains(s.told, want) {
+		t.Errorf("nobody is told %q: %q", want, s.told)
+	}
+	s.command(sluicev1.CommandApprove, "production", func(c *Command) { c.By, c.Bundle = "carol", s.bundle("2") })
+	s.settle()
+	s.want(map[string]string{"staging": "1", "production": "1"})
 }

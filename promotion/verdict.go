@@ -162,6 +162,22 @@ func (v verifier) replanRollback() {
 	v.planRollback(l.Bundle, w.Reason)
 }
 
+// endPin ends what a person asked for if it failed elsewhere since then: they did not know.
+// Where a quarantine was there before, they did.
+func (v verifier) endPin() {
+	pin := v.stage.state.Pin
+	if pin == nil {
+		return
+	}
+	q := v.stage.round.State.excluding(v.stage.bundle(pin.Bundle))
+	if q == nil || q.At.Before(pin.At) {
+		return
+	}
+	v.stage.state.Pin = nil
+	v.stage.warn(commandRefused, "%s asked to promote %s to %s, which is in quarantine by now: %s",
+		orSomebody(pin.By), v.stage.name(pin.Bundle), v.stage.spec.Name, q.Reason)
+}
+
 func (v verifier) quarantine(l *Landing, why string) {
 	entry := Quarantine{Bundle: l.Bundle, Stage: v.stage.spec.Name, Reason: why, At: v.stage.now, Artifacts: v.suspects(l.Bundle)}
 	if after := v.stage.spec.OnFailure.Quarantine; after != nil {
