@@ -75,7 +75,11 @@ func (r proposer) kept() *want {
 	if pr == nil || !pr.Open || p == nil || r.frozen(pr) == "" || r.stage.quarantined(p.Bundle) != nil {
 		return nil
 	}
-	return r.stage.wants(Writing{Bundle: p.Bundle, Kind: p.Kind})
+	w := Writing{Bundle: p.Bundle, Kind: p.Kind}
+	if pin := r.stage.state.Pin; pin != nil && pin.Bundle == p.Bundle {
+		w = *pin // who asked for it does not approve it
+	}
+	return r.stage.wants(w)
 }
 
 // recordPullRequest notes what became of the stage's pull request.

@@ -275,3 +275,18 @@ func TestAFreezeToComeEndsAutoMerge(t *testing.T) {
 		t.Error("the forge may merge when the freeze begins")
 	}
 }
+
+func TestWhoAskedForAPromotionDoesNotApproveItOnceItIsFrozen(t *testing.T) {
+	s := newSimulation(t, staging(), with(with(production(), pullRequests), func(p *sluicev1.Stage) { p.Approval = &sluicev1.Approval{} }))
+	s.settle()
+	s.verification["staging/@2"] = VerificationPending
+	s.release("2")
+	s.settle()
+	s.command(sluicev1.CommandPromote, "production", func(c *Command) { c.Bundle = s.bundle("2") })
+	s.command(sluicev1.CommandApprove, "production", func(c *Command) { c.Bundle = s.bundle("2") })
+	s.settle()
+	s.prs["production"].Checks, s.prs["production"].Keep = ReadinessReady, true
+	s.settle()
+	s.want(map[string]string{"production": "1"})
+	s.wantGate("production", sluicev1.GateApproval)
+}
