@@ -46,7 +46,8 @@ func advance(s *stage) sluicev1.StageStatus {
 	verifier{s}.endPin()
 	w, gates := s.wanted()
 	proposes := s.spec.Write.PullRequest != nil && !pastPullRequests(s, w)
-	if frozen := (proposer{s}).kept(); proposes && frozen != nil {
+	takesBack := w != nil && w.kind == sluicev1.LandingRollback
+	if frozen := (proposer{s}).kept(); proposes && frozen != nil && !takesBack {
 		w, gates = frozen, nil // whatever is newer
 	}
 	if w != nil {

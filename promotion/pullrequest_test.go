@@ -290,3 +290,14 @@ func TestWhoAskedForAPromotionDoesNotApproveItOnceItIsFrozen(t *testing.T) {
 	s.want(map[string]string{"production": "1"})
 	s.wantGate("production", sluicev1.GateApproval)
 }
+
+func TestARollbackWaitsForNoApprovedPullRequest(t *testing.T) {
+	s := proposing(t, func(p *sluicev1.Stage) {
+		p.Windows = []sluicev1.Window{{Name: "evening", Kind: sluicev1.WindowAllow, Cron: "0 18 * * *", Duration: minutes(60)}}
+	})
+	s.prs["production"].Approved, s.prs["production"].Checks = true, ReadinessReady
+	s.verification["production/@hotfix"] = VerificationFailed
+	s.commit("production", "", "hotfix", "bob")
+	s.settle()
+	s.want(map[string]string{"production": "1"})
+}
