@@ -100,7 +100,7 @@ func (r *round) waitsForOthers(versions []sluicev1.Version) string {
 	}
 	if together.SameTag {
 		for _, v := range versions[1:] {
-			if v.Tag != versions[0].Tag {
+			if v.Tag != versions[0].Tag || v.Tag == "" {
 				return fmt.Sprintf("waiting for versions with the same tag: %s", Describe(sluicev1.Bundle{Versions: versions}))
 			}
 		}

@@ -419,6 +419,16 @@ func TestBundlesThatGoTogether(t *testing.T) {
 		s.settle()
 		s.want(map[string]string{"staging": "2"})
 	})
+	t.Run("of the same tag, which they have", func(t *testing.T) {
+		s := two(t, &sluicev1.Together{SameTag: true})
+		for artifact, digest := range map[string]string{"app": "sha256:a", "web": "sha256:b"} {
+			s.newest[artifact] = Newest{Version: sluicev1.Version{Image: "registry/" + artifact, Digest: digest}}
+		}
+		s.settle()
+		if s.last.Candidate != nil {
+			t.Errorf("versions without tags are a bundle: %+v", s.last.Candidate)
+		}
+	})
 	t.Run("wait for one another, but not for ever", func(t *testing.T) {
 		s := two(t, &sluicev1.Together{WaitFor: minutes(10)})
 		s.release("2")
