@@ -191,6 +191,9 @@ func (h commandHandler) promote(c Command) (done, refused string) {
 		return "", "the stage has " + h.stage.name(id)
 	}
 	h.stage.state.Ignored = slices.DeleteFunc(h.stage.state.Ignored, func(i Ignored) bool { return i.Bundle == id })
+	if (proposer{h.stage}).mergedAndGone(id) {
+		h.stage.state.Proposal = nil // it is proposed again
+	}
 	h.stage.state.Pin = &Writing{Bundle: id, Kind: sluicev1.LandingPromotion, At: c.At.Time, By: c.By, Reason: c.Reason}
 	return "promoted " + h.stage.name(id), ""
 }

@@ -46,7 +46,8 @@ func (r proposer) propose(w *want, gates []sluicev1.Gate, status *sluicev1.Stage
 	open := pr != nil && pr.Open
 	if w != nil && r.mergedAndGone(w.bundle.ID) {
 		r.show(status, pr)
-		return append(gates, r.reviewGate("#%d is merged, and the branch does not have %s", pr.Number, Describe(w.bundle)))
+		return append(gates, r.reviewGate("#%d is merged, and the branch does not have %s; `sluice pipeline promote` proposes it again",
+			pr.Number, Describe(w.bundle)))
 	}
 	switch {
 	case w == nil && open && r.isOurs(pr):

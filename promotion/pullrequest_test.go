@@ -301,3 +301,16 @@ func TestARollbackWaitsForNoApprovedPullRequest(t *testing.T) {
 	s.settle()
 	s.want(map[string]string{"production": "1"})
 }
+
+func TestWhatWasMergedAndTakenOutIsProposedAgainByACommand(t *testing.T) {
+	s := proposing(t)
+	s.prs["production"].Open, s.prs["production"].Merged = false, true // and reverted before anybody looked
+	s.settle()
+	s.want(map[string]string{"production": "1"})
+	s.wantGate("production", sluicev1.GateReview)
+	s.command(sluicev1.CommandPromote, "production", func(c *Command) { c.Bundle = s.bundle("2") })
+	s.settle()
+	if pr := s.prs["production"]; !pr.Open || pr.Number != 2 {
+		t.Errorf("it is not proposed again: %+v: %s", pr, s.status("production").Message)
+	}
+}
