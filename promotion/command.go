@@ -190,7 +190,7 @@ func (h commandHandler) promote(c Command) (done, refused string) {
 	if h.stage.hasEverywhere(id) {
 		return "", "the stage has " + h.stage.name(id)
 	}
-	h.stage.state.Ignored = slices.DeleteFunc(h.stage.state.Ignored, func(i Ignored) bool { return i.Bundle == id })
+	h.stage.heed(id)
 	if (proposer{h.stage}).mergedAndGone(id) {
 		h.stage.state.Proposal = nil // it is proposed again
 	}
@@ -237,6 +237,7 @@ func (h commandHandler) rollback(c Command) (done, refused string) {
 	case h.stage.quarantined(id) != nil:
 		return "", h.stage.name(id) + " is in quarantine: " + h.stage.quarantined(id).Reason + "; lift that first"
 	}
+	h.stage.heed(id)
 	h.stage.state.Writing = &Writing{Bundle: id, Kind: sluicev1.LandingRollback, At: c.At.Time, By: c.By, Reason: c.Reason}
 	held := consent(c, "")
 	held.Reason = cmp.Or(held.Reason, "rolled back")

@@ -314,3 +314,44 @@ func TestWhatWasMergedAndTakenOutIsProposedAgainByACommand(t *testing.T) {
 		t.Errorf("it is not proposed again: %+v: %s", pr, s.status("production").Message)
 	}
 }
+
+func TestWhoClosesAPullRequestThatWasAskedForEndsIt(t *testing.T) {
+	for name, given := range map[string]func(*simulation){
+		"of a promotion": func(s *simulation) {
+			s.verification["staging/@2"] = VerificationPending
+			s.release("2")
+			s.settle()
+			s.command(sluicev1.CommandPromote, "production", func(c *Command) { c.Bundle = s.bundle("2") })
+		},
+		"of a rollback": func(s *simulation) {
+			s.verification["production/@hotfix"] = VerificationFailed
+			s.commit("production", "", "hotfix", "bob")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSimulation(t, staging(), with(production(), pullRequests))
+			s.settle()
+			given(s)
+			s.settle()
+			pr := s.prs["production"]
+			pr.Open, pr.ClosedBy = false, "bob"
+			s.pass(20 * time.Minute)
+			if got := s.prs["production"]; got.Open {
+				t.Fatalf("#%d was closed, and #%d is open", pr.Number, got.Number)
+			}
+			s.wantGate("production", sluicev1.GateContent)
+			pr.Open, pr.ClosedBy = true, ""
+			s.settle()
+			if got := s.prs["production"]; !got.Open || got.Number != pr.Number {
+				t.Errorf("it was opened again, and is %+v", got)
+			}
+			pr.Open, pr.ClosedBy = false, "bob"
+			s.verification["staging/@2"] = VerificationPassed
+			s.release("3")
+			s.settle()
+			if got := s.proposed["production"]; !s.prs["production"].Open || got != "3" {
+				t.Errorf("the next one is not proposed, but %s: %s", got, s.status("production").Message)
+			}
+		})
+	}
+}

@@ -37,15 +37,27 @@ type selector struct{ stage *stage }
 func (s selector) wanted() (*want, []sluicev1.Gate) {
 	current := s.stage.state.current()
 	trying := current != nil && current.Verdict == "" && s.stage.round.State.excluding(s.stage.bundle(current.Bundle)) == nil
+	goesOn := trying && current.Kind == sluicev1.LandingPromotion && !s.stage.hasEverywhere(current.Bundle)
+	if goesOn && s.closed(current.Bundle) != "" {
+		trying, goesOn = false, false
+	}
+	closed := ""
 	switch w, pin := s.stage.state.Writing, s.stage.state.Pin; {
 	case w != nil && w.Kind == sluicev1.LandingRollback:
-		return s.stage.wants(*w), nil
+		if closed = s.closed(w.Bundle); closed == "" {
+			return s.stage.wants(*w), nil
+		}
 	case pin != nil:
-		return s.stage.wants(*pin), nil
-	case trying && current.Kind == sluicev1.LandingPromotion && !s.stage.hasEverywhere(current.Bundle):
+		if closed = s.closed(pin.Bundle); closed == "" {
+			return s.stage.wants(*pin), nil
+		}
+	case goesOn:
 		return s.nextWave(current), nil
 	}
 	id, gates := s.eligible()
+	if id == "" && closed != "" {
+		gates = append([]sluicev1.Gate{gate(sluicev1.GateContent, time.Time{}, time.Time{}, "%s", closed)}, gates...)
+	}
 	if id == "" {
 		return nil, gates
 	}
@@ -102,6 +114,12 @@ func (s selector) excluded(id string) string {
 	if q := s.stage.round.State.excluding(s.stage.bundle(id)); q != nil {
 		return fmt.Sprintf("%s is in quarantine: %s; `sluice pipeline lift` ends that", s.stage.name(q.Bundle), q.Reason)
 	}
+	return s.closed(id)
+}
+
+// closed says that a person closed the pull request of a bundle, empty if nobody did. That
+// ends what was asked for before, and what follows by itself, alike.
+func (s selector) closed(id string) string {
 	for _, i := range s.stage.state.Ignored {
 		if i.Bundle == id {
 			return fmt.Sprintf("%s: %s closed pull request #%d; reopen it, or `sluice pipeline promote`",

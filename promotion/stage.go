@@ -36,6 +36,11 @@ func (s *stage) isUnseen() bool { return len(s.seen.Targets) == 0 }
 // upstream is what the stages before this one let through.
 func (s *stage) upstream() upstream { return upstream{s} }
 
+// heed ends that a bundle is ignored: it is to be written again, for another reason.
+func (s *stage) heed(id string) {
+	s.state.Ignored = slices.DeleteFunc(s.state.Ignored, func(i Ignored) bool { return i.Bundle == id })
+}
+
 // bundle is the bundle of an id.
 func (s *stage) bundle(id string) sluicev1.Bundle {
 	b, _ := s.round.State.Bundle(id)

@@ -149,6 +149,7 @@ func (v verifier) planRollback(failed, why string) {
 			"there is no bundle that was verified in %s before: %s stays", v.stage.spec.Name, v.stage.name(failed))
 		return
 	}
+	v.stage.heed(back)
 	v.stage.state.Writing = &Writing{Bundle: back, Kind: sluicev1.LandingRollback, At: v.stage.now, Reason: why}
 }
 
