@@ -52,7 +52,7 @@ func (s selector) wanted() (*want, []sluicev1.Gate) {
 			return s.stage.wants(*pin), nil
 		}
 	case goesOn:
-		return s.nextWave(current), nil
+		return s.nextWave(current)
 	}
 	id, gates := s.eligible()
 	if id == "" && closed != "" {
@@ -69,14 +69,19 @@ func (s selector) wanted() (*want, []sluicev1.Gate) {
 
 // nextWave is what a bundle that is on its way through the waves is written to next: the
 // rest of the wave that it is in or, if that is verified, the one after it.
-func (s selector) nextWave(l *Landing) *want {
+func (s selector) nextWave(l *Landing) (*want, []sluicev1.Gate) {
 	lacking := s.stage.lacking(l.Bundle)
 	wave := slices.MinFunc(lacking, func(a, b TargetSeen) int { return a.Wave - b.Wave }).Wave
-	if !s.verifiedBefore(wave) {
-		return nil
+	w := &want{
+		bundle: s.stage.bundle(l.Bundle), kind: l.Kind, targets: slices.DeleteFunc(lacking, func(t TargetSeen) bool { return t.Wave != wave }),
 	}
-	b := s.stage.bundle(l.Bundle)
-	return &want{bundle: b, kind: l.Kind, targets: slices.DeleteFunc(lacking, func(t TargetSeen) bool { return t.Wave != wave })}
+	switch pr, p := s.stage.seen.PullRequest, s.stage.state.Proposal; {
+	case s.verifiedBefore(wave):
+		return w, nil
+	case pr != nil && pr.Open && p != nil && p.Bundle == l.Bundle: // an object that is being looked at again closes nothing
+		return w, []sluicev1.Gate{s.verdictGate(l)}
+	}
+	return nil, nil
 }
 
 // verifiedBefore reports whether all targets of the waves before one are verified.

@@ -214,3 +214,24 @@ func TestABundleThatFailedElsewhereGoesToNoOtherWave(t *testing.T) {
 	s.settle()
 	s.wantRegions("3", "3", "3")
 }
+
+func TestAPullRequestOfAWaveStaysOpenWhileAnEarlierOneIsLookedAt(t *testing.T) {
+	s := newSimulation(t, staging(), with(with(production(), pullRequests), func(p *sluicev1.Stage) {
+		p.Targets = []sluicev1.Target{{Name: "us", Wave: 1}, {Name: "eu"}, {Name: "asia", Wave: 1}}
+	}))
+	s.settle()
+	s.release("2")
+	s.settle()
+	s.merge("production", "alice")
+	s.settle()
+	s.ready["production/eu@2"] = ReadinessProgressing
+	s.prs["production"].Checks = ReadinessReady
+	s.settle()
+	if pr := s.prs["production"]; !pr.Open || pr.Number != 2 {
+		t.Errorf("%+v", pr)
+	}
+	s.wantRegions("2", "1", "1")
+	delete(s.ready, "production/eu@2")
+	s.settle()
+	s.wantRegions("2", "2", "2")
+}
