@@ -114,12 +114,29 @@ func (u upstream) hasNewer(p pass) bool {
 	if current == nil || current.Bundle == p.bundle {
 		return false
 	}
+	newer, followed := false, false
 	for _, name := range u.stage.spec.After.Stages {
-		for i, l := range u.stage.round.State.Stages[name].Landings {
-			if l.Bundle == current.Bundle && l.Kind != sluicev1.LandingRollback && (pass{l.Bundle, l.At, i}).newerThan(p) {
-				return true
-			}
+		has, had := u.lastOf(name, current.Bundle), u.lastOf(name, p.bundle)
+		switch {
+		case has.bundle == "":
+		case has.newerThan(p):
+			return true
+		case had == p:
+			followed = true // the stage that p comes from had both, and p last
+		case had.bundle != "" && has.newerThan(had):
+			newer = true // it only came to a slower stage later
 		}
 	}
-	return false
+	return newer && !followed
+}
+
+// lastOf is the last landing of a bundle in a stage, but for rollbacks; its zero value if
+// there is none.
+func (u upstream) lastOf(stage, bundle string) pass {
+	for i, l := range u.stage.round.State.Stages[stage].Landings {
+		if l.Bundle == bundle && l.Kind != sluicev1.LandingRollback {
+			return pass{l.Bundle, l.At, i}
+		}
+	}
+	return pass{}
 }

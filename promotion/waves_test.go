@@ -235,3 +235,27 @@ func TestAPullRequestOfAWaveStaysOpenWhileAnEarlierOneIsLookedAt(t *testing.T) {
 	s.settle()
 	s.wantRegions("2", "2", "2")
 }
+
+func TestASlowerStageTakesNothingBack(t *testing.T) {
+	named := func(name string) sluicev1.Stage {
+		return with(staging(), func(s *sluicev1.Stage) { s.Name = name })
+	}
+	s := newSimulation(t, named("fast"), named("slow"), with(production(), func(p *sluicev1.Stage) {
+		p.After = &sluicev1.After{Stages: []string{"fast", "slow"}, Policy: sluicev1.AfterAny}
+	}))
+	s.settle()
+	s.command(sluicev1.CommandHold, "slow")
+	s.release("2")
+	s.pass(time.Minute)
+	s.release("3")
+	s.pass(time.Minute)
+	s.want(map[string]string{"fast": "3", "slow": "1", "production": "3"})
+	s.verification["slow/@2"] = VerificationPending // or it goes on to 3 at once
+	s.command(sluicev1.CommandPromote, "slow", func(c *Command) { c.Bundle = s.bundle("2") })
+	s.command(sluicev1.CommandHold, "slow", func(c *Command) { c.End = true })
+	s.settle()
+	delete(s.verification, "slow/@2")
+	s.command(sluicev1.CommandHold, "slow", func(c *Command) { c.At.Time = s.now.Add(time.Second) })
+	s.settle()
+	s.want(map[string]string{"slow": "2", "production": "3"})
+}
