@@ -18,14 +18,18 @@ type contentRecorder struct{ stage *stage }
 func (r contentRecorder) record() {
 	s := r.stage
 	s.state = s.state.forgetOthers(s.seen.Targets)
-	gone := r.isGone()
+	gone, late := r.isGone(), len(s.state.Has) > 0
 	for i := range s.seen.Targets {
 		t := &s.seen.Targets[i]
 		id := s.bundleOf(t.Content)
 		if id == "" || id == s.state.Has[t.Name] && !gone {
 			continue
 		}
+		_, known := s.state.Has[t.Name]
 		s.state = s.state.with(t.Name, id)
+		if late && !known {
+			continue // it is new in the stage, and gets what that has
+		}
 		if l := s.state.current(); l == nil || l.Bundle != id || gone {
 			r.land(id, t)
 			gone = false

@@ -259,3 +259,21 @@ func TestASlowerStageTakesNothingBack(t *testing.T) {
 	s.settle()
 	s.want(map[string]string{"slow": "2", "production": "3"})
 }
+
+func TestATargetThatIsAddedGetsWhatTheStageHas(t *testing.T) {
+	s := newSimulation(t, staging(), with(production(), func(p *sluicev1.Stage) { p.Targets = []sluicev1.Target{{Name: "eu"}} }))
+	s.settle()
+	for _, version := range []string{"2", "3"} {
+		s.release(version)
+		s.pass(time.Minute)
+	}
+	targets := &s.spec.Stages[1].Targets
+	*targets = append(*targets, sluicev1.Target{Name: "us", Wave: 1}, sluicev1.Target{Name: "asia", Wave: 1})
+	s.commit("production", "us", "1", "bob")
+	s.commit("production", "asia", "3", "bob")
+	s.pass(time.Minute)
+	s.wantRegions("3", "3", "3")
+	if l := s.state.Stages["production"].current(); l.Bundle != s.bundle("3") || l.By == "bob" {
+		t.Errorf("landed %+v", l)
+	}
+}
