@@ -148,3 +148,26 @@ func TestAPromotionThatWaitsEndsWithTheQuarantineOfItsBundle(t *testing.T) {
 	s.settle()
 	s.want(map[string]string{"staging": "1", "production": "1"})
 }
+
+func TestARollbackBringsNothingBackThatIsSuspected(t *testing.T) {
+	named := func(name string) sluicev1.Stage {
+		return with(staging(), func(s *sluicev1.Stage) { s.Name = name })
+	}
+	s := newSimulation(t, named("eu"), named("us"))
+	s.spec.Artifacts = append(s.spec.Artifacts, sluicev1.Artifact{Name: "web"})
+	release := func(app, web string) {
+		s.release(app)
+		s.releaseOf("web", web)
+		s.pass(time.Minute)
+	}
+	s.places["eu/"].versions["web"], s.places["us/"].versions["web"] = "1", "1"
+	release("1", "1")
+	s.verification["us/@2"] = VerificationPending
+	release("2", "1")
+	release("2", "2")
+	s.verification["us/@2"] = VerificationFailed
+	s.settle()
+	s.verification["eu/@3"] = VerificationFailed
+	release("3", "2")
+	s.want(map[string]string{"eu": "1"})
+}

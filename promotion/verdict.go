@@ -142,7 +142,7 @@ func (v verifier) fail(l *Landing, why string) {
 
 // planRollback notes what a stage is given back in place of a bundle that failed.
 func (v verifier) planRollback(failed, why string) {
-	back := v.stage.state.verifiedBefore(func(id string) bool { return id != failed && v.stage.quarantined(id) == nil })
+	back := v.stage.state.verifiedBefore(func(id string) bool { return id != failed && !v.isSuspect(id) })
 	if back == "" {
 		v.stage.state.Writing = nil
 		v.stage.warn(sluicev1.NoRollbackTargetReason,
@@ -153,11 +153,16 @@ func (v verifier) planRollback(failed, why string) {
 	v.stage.state.Writing = &Writing{Bundle: back, Kind: sluicev1.LandingRollback, At: v.stage.now, Reason: why}
 }
 
+// isSuspect reports whether a bundle is in quarantine, or has a version that is.
+func (v verifier) isSuspect(id string) bool {
+	return v.stage.quarantined(id) != nil || v.stage.round.State.excluding(v.stage.bundle(id)) != nil
+}
+
 // replanRollback chooses another bundle to go back to if the one that was chosen failed
 // elsewhere in the meantime.
 func (v verifier) replanRollback() {
 	w, l := v.stage.state.Writing, v.stage.state.current()
-	if w == nil || l == nil || w.Kind != sluicev1.LandingRollback || w.By != "" || v.stage.quarantined(w.Bundle) == nil {
+	if w == nil || l == nil || w.Kind != sluicev1.LandingRollback || w.By != "" || !v.isSuspect(w.Bundle) {
 		return
 	}
 	v.planRollback(l.Bundle, w.Reason)
