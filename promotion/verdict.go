@@ -76,14 +76,16 @@ func (v verifier) members(l *Landing, wave int, b sluicev1.Bundle) (targets []Ta
 	return targets, all
 }
 
-// verifyWave reports whether all targets of a wave are verified.
+// verifyWave reports whether all targets of a wave are verified. A rollback has time until
+// verifyTimeout: what failed just now, such as a Canary that a Kustomization waits for, still
+// says so when the version of before is applied.
 func (v verifier) verifyWave(l *Landing, targets []TargetSeen, since time.Time, b sluicev1.Bundle) bool {
 	deadline := since.Add(v.stage.spec.VerifyTimeout.Duration)
 	waits, unknown := "", false
 	for _, t := range targets {
 		unknown = unknown || t.Ready == ReadinessUnknown || t.Ready == ReadinessReady && t.Verification == VerificationUnknown
 		switch {
-		case t.Ready == ReadinessFailed:
+		case t.Ready == ReadinessFailed && l.Kind != sluicev1.LandingRollback:
 			v.fail(l, v.stage.of(t, t.Why))
 			return false
 		case t.Verification == VerificationFailed:
