@@ -37,6 +37,10 @@ func (r *round) carryOutCommands() {
 		if !c.At.After(r.State.Handled[key]) || r.State.IsUnguarded(c) {
 			continue
 		}
+		if begins := c.At.Add(-maxClockSkew); begins.After(r.now) {
+			r.refuseUntil(c, begins)
+			continue
+		}
 		if r.State.Handled == nil {
 			r.State.Handled = map[string]time.Time{}
 		}
@@ -66,6 +70,19 @@ func (r *round) noteUnguarded() {
 func (s State) IsUnguarded(c Command) bool {
 	at, noted := s.Unguarded[string(c.Verb)+"/"+c.Stage]
 	return noted && at.Equal(c.At.Time)
+}
+
+// maxClockSkew is how far the clock of whoever gives a command may be ahead.
+const maxClockSkew = 5 * time.Minute
+
+// refuseUntil says once that a command has a time that has not come. Taken up, it would be
+// newer than all that follow.
+func (r *round) refuseUntil(c Command, begins time.Time) {
+	why := fmt.Sprintf("its time, %s, has not come: give it again", c.At.UTC().Format(time.RFC3339))
+	if r.State.Refused[string(c.Verb)+"/"+c.Stage] != why {
+		r.refuse(c, why)
+	}
+	r.lookAgain(begins, r.now)
 }
 
 // refuse says why a command is not carried out.
@@ -245,7 +262,9 @@ func (h commandHandler) rollback(c Command) (done, refused string) {
 	return "rolled back to " + h.stage.name(id) + " and held the stage", ""
 }
 
-// lift ends the quarantine of a bundle, which it has to name if there are several.
+// lift ends the quarantine of a bundle, which it has to name if there are several. It is
+// given to the stage where the bundle failed: who may do everything in staging is not who
+// decides about what failed in production.
 func (h commandHandler) lift(c Command) (done, refused string) {
 	state, id := &h.stage.round.State, c.Bundle
 	switch {
@@ -257,8 +276,12 @@ func (h commandHandler) lift(c Command) (done, refused string) {
 	case id == "":
 		return "", fmt.Sprintf("it names no bundle, and %d are in quarantine", len(state.Quarantine))
 	}
-	if h.stage.quarantined(id) == nil {
+	q := h.stage.quarantined(id)
+	switch {
+	case q == nil:
 		return "", "no bundle of this id is in quarantine"
+	case q.Stage != h.stage.spec.Name && h.stage.round.seen.Spec.Stage(q.Stage) != nil:
+		return "", fmt.Sprintf("%s failed in stage %s: lift it there", h.stage.name(id), q.Stage)
 	}
 	state.Quarantine = slices.DeleteFunc(state.Quarantine, func(q Quarantine) bool { return q.Bundle == id })
 	return "ended the quarantine of " + h.stage.name(id), ""

@@ -512,6 +512,17 @@ func TestCommandsThatAreRefused(t *testing.T) {
 			},
 			why: "no bundle of this id is in quarantine",
 		},
+		"a lift by another stage than where it failed": {
+			given:   func(s *simulation) { s.verification["production/@2"] = VerificationFailed },
+			command: func(s *simulation) { s.command(sluicev1.CommandLift, "staging") },
+			why:     "app 2 failed in stage production: lift it there",
+		},
+		"a command of the future": {
+			command: func(s *simulation) {
+				s.command(sluicev1.CommandHold, "production", func(c *Command) { c.At.Time = c.At.AddDate(900, 0, 0) })
+			},
+			why: "has not come: give it again",
+		},
 		"a lift that names none of several": {
 			given: func(s *simulation) {
 				s.state.Quarantine = []Quarantine{{Bundle: s.bundle("1")}, {Bundle: s.bundle("2")}}

@@ -43,7 +43,7 @@ func ObjectionToStage(p *sluicev1.Pipeline, stage string, given GivenCommand, no
 	case sluicev1.CommandRollback:
 		return notToRollBack(p, s, given)
 	case sluicev1.CommandLift:
-		return notToLift(p, given)
+		return notToLift(p, stage, given)
 	}
 	return ""
 }
@@ -107,15 +107,27 @@ func inQuarantine(p *sluicev1.Pipeline, stage string, q *sluicev1.Quarantine) st
 		promotion.Describe(q.Bundle), cmp.Or(q.Reason, "a person put it there"), pipelineCommand(p, "lift", stage, "--bundle="+q.Bundle.ID))
 }
 
+// toLift is the quarantine that a lift ends: that of a bundle or, if none is named, the only
+// one, unless the lift confirms that promotions may go on.
+func toLift(p *sluicev1.Pipeline, bundle string) *sluicev1.Quarantine {
+	if bundle == "" && len(p.Status.Quarantined) == 1 && !StateIsLost(p) {
+		return &p.Status.Quarantined[0]
+	}
+	return quarantineOf(p, bundle)
+}
+
 // notToLift: without a bundle, a lift confirms that promotions may go on.
-func notToLift(p *sluicev1.Pipeline, given GivenCommand) string {
+func notToLift(p *sluicev1.Pipeline, stage string, given GivenCommand) string {
 	var names []sluicev1.Bundle
 	for _, q := range p.Status.Quarantined {
 		names = append(names, q.Bundle)
 	}
+	q := toLift(p, given.Bundle)
 	switch {
-	case given.Bundle != "" && quarantineOf(p, given.Bundle) == nil:
+	case given.Bundle != "" && q == nil:
 		return "it is not in quarantine; in quarantine: " + listed(names)
+	case q != nil && q.Stage != stage && p.Spec.Stage(q.Stage) != nil:
+		return fmt.Sprintf("%s failed in stage %s: lift it there", promotion.Describe(q.Bundle), q.Stage)
 	case given.Bundle != "" || StateIsLost(p) || len(names) == 1:
 		return ""
 	case len(names) == 0:
@@ -155,7 +167,7 @@ func concerns(p *sluicev1.Pipeline, s sluicev1.StageStatus, verb sluicev1.Comman
 	case sluicev1.CommandOverride:
 		return waitsFor(s, sluicev1.GateWindow) || waitsFor(s, sluicev1.GateFreeze)
 	case sluicev1.CommandLift:
-		q := quarantineOf(p, c.Bundle)
+		q := toLift(p, c.Bundle)
 		return q == nil || q.Stage == "" || q.Stage == s.Name || p.Spec.Stage(q.Stage) == nil
 	case sluicev1.CommandPromote, sluicev1.CommandRollback:
 	}

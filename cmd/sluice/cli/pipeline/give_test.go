@@ -86,7 +86,7 @@ func TestWhatIsWrittenForACommand(t *testing.T) {
 			"lift", "", func(*giver) {}, func(p *sluicev1.Pipeline) {
 				p.Status.Quarantined = []sluicev1.Quarantine{{Bundle: make.Bundle("0"), Stage: "production"}}
 			},
-			map[string]string{"lift.sluice.dev/staging": begin + `,"bundle":"` + make.Bundle("0").ID + `"}`},
+			map[string]string{"lift.sluice.dev/production": begin + `,"bundle":"` + make.Bundle("0").ID + `"}`},
 		},
 		"a second command in the same second": {
 			"hold", "staging", because, func(p *sluicev1.Pipeline) {
