@@ -208,7 +208,7 @@ func (h commandHandler) promote(c Command) (done, refused string) {
 		return "", "the stage has " + h.stage.name(id)
 	}
 	h.stage.heed(id)
-	if (proposer{h.stage}).mergedAndGone(id) {
+	if proposer(h).mergedAndGone(id) {
 		h.stage.state.Proposal = nil // it is proposed again
 	}
 	h.stage.state.Pin = &Writing{Bundle: id, Kind: sluicev1.LandingPromotion, At: c.At.Time, By: c.By, Reason: c.Reason}

@@ -35,36 +35,55 @@ type selector struct{ stage *stage }
 // wanted is the bundle that the stage is to be given next, nil if that is none, and what
 // keeps it from being chosen.
 func (s selector) wanted() (*want, []sluicev1.Gate) {
-	current := s.stage.state.current()
-	trying := current != nil && current.Verdict == "" && s.stage.round.State.excluding(s.stage.bundle(current.Bundle)) == nil
-	goesOn := trying && current.Kind == sluicev1.LandingPromotion && !s.stage.hasEverywhere(current.Bundle)
-	if goesOn && s.closed(current.Bundle) != "" {
-		trying, goesOn = false, false
+	asked, closed := s.asked()
+	if asked != nil {
+		return s.stage.wants(*asked), nil
 	}
-	closed := ""
-	switch w, pin := s.stage.state.Writing, s.stage.state.Pin; {
-	case w != nil && w.Kind == sluicev1.LandingRollback:
-		if closed = s.closed(w.Bundle); closed == "" {
-			return s.stage.wants(*w), nil
-		}
-	case pin != nil:
-		if closed = s.closed(pin.Bundle); closed == "" {
-			return s.stage.wants(*pin), nil
-		}
-	case goesOn:
+	current, goesOn := s.trying()
+	if goesOn && closed == "" {
 		return s.nextWave(current)
 	}
 	id, gates := s.eligible()
-	if id == "" && closed != "" {
-		gates = append([]sluicev1.Gate{gate(sluicev1.GateContent, time.Time{}, time.Time{}, "%s", closed)}, gates...)
-	}
 	if id == "" {
+		if closed != "" {
+			gates = append([]sluicev1.Gate{gate(sluicev1.GateContent, time.Time{}, time.Time{}, "%s", closed)}, gates...)
+		}
 		return nil, gates
 	}
-	if trying && current.Bundle != id && s.stage.isThere(current.Bundle) {
+	if current != nil && current.Bundle != id && s.stage.isThere(current.Bundle) {
 		gates = append(gates, s.verdictGate(current))
 	}
 	return s.stage.wants(Writing{Bundle: id, Kind: sluicev1.LandingPromotion}), gates
+}
+
+// asked is the rollback or the promotion that was asked for, nil if there is none, or if a
+// person closed its pull request, which is said.
+func (s selector) asked() (asked *Writing, closed string) {
+	asked = s.stage.state.Pin
+	if w := s.stage.state.Writing; w != nil && w.Kind == sluicev1.LandingRollback {
+		asked = w
+	}
+	if asked == nil {
+		return nil, ""
+	}
+	if closed = s.closed(asked.Bundle); closed != "" {
+		return nil, closed
+	}
+	return asked, ""
+}
+
+// trying is the landing that has no verdict yet, nil if there is none that is worth one, and
+// whether its bundle has waves to go.
+func (s selector) trying() (l *Landing, goesOn bool) {
+	l = s.stage.state.current()
+	if l == nil || l.Verdict != "" || s.stage.round.State.excluding(s.stage.bundle(l.Bundle)) != nil {
+		return nil, false
+	}
+	goesOn = l.Kind == sluicev1.LandingPromotion && !s.stage.hasEverywhere(l.Bundle)
+	if goesOn && s.closed(l.Bundle) != "" {
+		return nil, false
+	}
+	return l, goesOn
 }
 
 // nextWave is what a bundle that is on its way through the waves is written to next: the
