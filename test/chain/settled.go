@@ -23,8 +23,12 @@ func (c *Promotion) Running(ctx context.Context, stage string) (string, error) {
 		return "", err
 	}
 	runs := primary.Spec.Template.Spec.Containers[0].Image
-	if written, err := c.Written(ctx, stage); err != nil || written != runs {
-		return "", fmt.Errorf("the primary of %s runs %s, and Git says %q: %w", stage, runs, written, err)
+	written, err := c.Written(ctx, stage)
+	switch {
+	case err != nil:
+		return "", err
+	case written != runs:
+		return "", fmt.Errorf("the primary of %s runs %s, and Git says %q", stage, runs, written)
 	}
 	return runs, nil
 }

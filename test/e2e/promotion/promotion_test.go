@@ -89,9 +89,14 @@ func play(t *testing.T, c *chain.Promotion, bad string, good ...string) {
 	}
 	running := func(after string) {
 		t.Helper()
-		image, err := c.Running(t.Context(), chain.Production)
-		if tag, _, _ := strings.Cut(image, "@sha256:"); err != nil || tag != c.Image()+":"+serves {
-			t.Errorf("after %s the users of production get %s: %v", after, image, err)
+		// A version that is written with its digest is new to the Canary, which takes its time.
+		_, err := harness.Eventually(t.Context(), "users of production who get "+serves, 2*time.Minute, func(ctx context.Context) (bool, string) {
+			image, err := c.Running(ctx, chain.Production)
+			tag, _, _ := strings.Cut(image, "@sha256:")
+			return err == nil && tag == c.Image()+":"+serves, fmt.Sprintf("%s: %v", image, err)
+		})
+		if err != nil {
+			t.Errorf("after %s: %v", after, err)
 		}
 	}
 	for _, tag := range good {
