@@ -25,7 +25,7 @@ type canaries struct{ objects *objects }
 func (cs canaries) verification(ctx context.Context, o object, l promotion.Landing, want promotion.Content) (promotion.Verification, string, error) {
 	var c flaggerv1.Canary
 	answer, err := cs.objects.read(ctx, o, &c)
-	if err != nil || answer.Why != "" { // as of [absent]
+	if err != nil || answer.Why != "" { // its name may be misspelt
 		return promotion.VerificationUnknown, answer.Why, err
 	}
 	has, why, err := cs.targetHas(ctx, o, &c, want)

@@ -37,10 +37,12 @@ func failed(format string, args ...any) readiness {
 	return readiness{state: promotion.ReadinessFailed, why: fmt.Sprintf(format, args...)}
 }
 
-// absent is what an answer without an object means: nobody can tell. Whoever misspells its
-// name has a stage that is held, and no bundle that is taken back and put into quarantine.
+// absent is what an answer without an object means.
 func absent(a cluster.Answer) readiness {
-	return readiness{state: promotion.ReadinessUnknown, why: a.Why}
+	if a.Unknown {
+		return readiness{state: promotion.ReadinessUnknown, why: a.Why}
+	}
+	return readiness{state: promotion.ReadinessProgressing, why: a.Why}
 }
 
 var ready = readiness{state: promotion.ReadinessReady}
