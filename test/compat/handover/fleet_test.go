@@ -199,7 +199,7 @@ func (f *fleet) bring(a app) {
 	f.until(fmt.Sprintf("%s at %s, weight %d", a.name, held, a.weight), func() bool {
 		c := f.canary(a.name)
 		return c.Status.Phase == held && (held == flaggerv1.CanaryPhasePromoting || f.users.weight(a.name) == a.weight) &&
-			(held != progressing || c.Status.Iterations == a.iterations) && f.users.mirrors(a.name) == a.mirrored()
+			(held != progressing || c.Status.Iterations >= a.iterations) && f.users.mirrors(a.name) == a.mirrored()
 	})
 	if a.rests() || held == initialized {
 		f.idle(a)
