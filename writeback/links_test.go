@@ -85,7 +85,10 @@ func TestMarkersBehindLinksBehindLinksAreSaid(t *testing.T) {
 			map[string]string{"v2/app.yaml": marked, "current": "-> v2", "prod/app.yaml": "-> ../current/app.yaml"},
 			map[string]edit.Reason{"prod/app.yaml": writeback.Linked}},
 		"back from a folder that is a link": {
-			map[string]string{"deep/down/x.yaml": "a: b\n", "deep/app.yaml": marked, "current": "-> deep/down", "prod/app.yaml": "-> ../current/../app.yaml"},
+			map[string]string{
+				"deep/down/x.yaml": "a: b\n", "deep/app.yaml": marked, "current": "-> deep/down",
+				"prod/app.yaml": "-> ../current/../app.yaml",
+			},
 			map[string]edit.Reason{"prod/app.yaml": writeback.Linked}},
 		"a folder that has a link": {
 			map[string]string{"base/app.yaml": marked, "shared/app.yaml": "-> ../base/app.yaml", "prod/all": "-> ../shared"},
@@ -93,7 +96,10 @@ func TestMarkersBehindLinksBehindLinksAreSaid(t *testing.T) {
 		"a file of another name beside it": {
 			map[string]string{"prod/app.txt": marked, "prod/app.yaml": "-> app.txt"},
 			map[string]edit.Reason{"prod/app.yaml": writeback.LinkedName}},
-		"a loop":                {map[string]string{"prod/a.yaml": "-> b.yaml", "prod/b.yaml": "-> a.yaml", "prod/all": "-> ../other", "other/all": "-> ../other"}, nil},
+		"a loop": {
+			map[string]string{"prod/a.yaml": "-> b.yaml", "prod/b.yaml": "-> a.yaml", "prod/all": "-> ../other", "other/all": "-> ../other"},
+			nil,
+		},
 		"out of the repository": {map[string]string{"up": "-> ..", "prod/app.yaml": "-> ../up/app.yaml"}, nil},
 	}
 	for name, tc := range tests {

@@ -73,7 +73,8 @@ func (w *readerEnv) weight(by client.Reader) (says, version string) {
 }
 
 func (w *readerEnv) write(by client.Writer, weight string) error {
-	return by.Patch(w.t.Context(), w.object(), client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"weight":"`+weight+`"}}}`)))
+	return by.Patch(w.t.Context(), w.object(),
+		client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"weight":"`+weight+`"}}}`)))
 }
 
 func (w *readerEnv) must(err error) {

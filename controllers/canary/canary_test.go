@@ -62,9 +62,12 @@ func TestSeriesGoWithTheirCanary(t *testing.T) {
 	c.Status.Phase = flaggerv1.CanaryPhaseSucceeded
 	m.step(c, canary.Decision{Verdict: canary.VerdictPromoted}, time.Now())
 	m.step(c, canary.Decision{Verdict: canary.VerdictFailed}, time.Now())
-	want := map[string]int{"flagger_canary_total": 1, "flagger_canary_status": 1, "flagger_canary_weight": 2, "flagger_canary_metric_analysis": 1,
+	want := map[string]int{
+		"flagger_canary_total": 1, "flagger_canary_status": 1, "flagger_canary_weight": 2,
+		"flagger_canary_metric_analysis":  1,
 		"flagger_canary_duration_seconds": 1, "flagger_canary_successes_total": 1, "flagger_canary_failures_total": 1,
-		"sluice_canary_phase_duration_seconds": 1, "sluice_canary_verdict_duration_seconds": 2}
+		"sluice_canary_phase_duration_seconds": 1, "sluice_canary_verdict_duration_seconds": 2,
+	}
 	if diff := cmp.Diff(want, series(t, registry)); diff != "" {
 		t.Error(diff)
 	}
@@ -177,9 +180,12 @@ func TestTransitionsArePreciseWhileTheyAreRemembered(t *testing.T) {
 func TestReasons(t *testing.T) {
 	var r Reconciler
 	for want, errs := range map[string][]error{
-		"Failed":               {reconcile.TerminalError(failed("rolled back"))},
-		"InvalidSpec":          {reconcile.TerminalError(errors.New("spec.provider")), reconcile.TerminalError(workload.ErrTaken)},
-		"NotReady":             {notReady("no target"), fmt.Errorf("a Secret: %w", workload.ErrTaken), fmt.Errorf("a pod of a Job: %w", workload.ErrShared)},
+		"Failed":      {reconcile.TerminalError(failed("rolled back"))},
+		"InvalidSpec": {reconcile.TerminalError(errors.New("spec.provider")), reconcile.TerminalError(workload.ErrTaken)},
+		"NotReady": {
+			notReady("no target"), fmt.Errorf("a Secret: %w", workload.ErrTaken),
+			fmt.Errorf("a pod of a Job: %w", workload.ErrShared),
+		},
 		"ReconciliationFailed": {errors.New("timeout")},
 		"NotInstalled":         {fmt.Errorf("watching HTTPRoute: %w", router.ErrNotInstalled)},
 	} {

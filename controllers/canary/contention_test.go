@@ -59,7 +59,8 @@ func (g *contendedService) ours(app string) bool {
 	}
 	wanted := live.DeepCopy()
 	wanted.Spec.Selector = map[string]string{"app": app}
-	if err := g.r.Patch(withCanary(g.t.Context(), contendedCanary), wanted, client.MergeFromWithOptions(live, client.MergeFromWithOptimisticLock{})); err != nil {
+	if err := g.r.Patch(withCanary(g.t.Context(), contendedCanary), wanted,
+		client.MergeFromWithOptions(live, client.MergeFromWithOptimisticLock{})); err != nil {
 		g.t.Fatal(err)
 	}
 	return g.service().Spec.Selector["app"] == app
@@ -85,7 +86,8 @@ func TestWhoKeepsUndoingAWriteIsNamed(t *testing.T) {
 		}
 		g.theirs()
 	}
-	want := "Service test/podinfo is changed again and again by helm: it is repaired after growing pauses; keep it from that, or leave the object to this Canary"
+	want := "Service test/podinfo is changed again and again by helm: it is repaired after growing pauses; " +
+		"keep it from that, or leave the object to this Canary"
 	if told := g.r.contentions.news(contendedCanary); len(told) != 1 || told[0] != want || len(g.r.contentions.news(contendedCanary)) > 0 {
 		t.Errorf("told %q", told)
 	}

@@ -66,7 +66,9 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		phases: map[types.UID]phaseSince{},
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.info, m.total, m.status, m.weight, m.analysis, m.duration, m.successes, m.failures, m.inPhase, m.verdicts} {
+	for _, c := range []prometheus.Collector{
+		m.info, m.total, m.status, m.weight, m.analysis, m.duration, m.successes, m.failures, m.inPhase, m.verdicts,
+	} {
 		errs = append(errs, registry.Register(c))
 	}
 	return m, errors.Join(errs...)

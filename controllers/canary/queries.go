@@ -52,8 +52,10 @@ type answers struct {
 	answers map[question]answer
 }
 
-func newQueries(metrics func(*flaggerv1.Canary) *metricRunner, call func(context.Context, *flaggerv1.Canary, flaggerv1.HookType) canary.Answer,
-	clk clock.PassiveClock, wake func(types.NamespacedName)) *queries {
+func newQueries(
+	metrics func(*flaggerv1.Canary) *metricRunner, call func(context.Context, *flaggerv1.Canary, flaggerv1.HookType) canary.Answer,
+	clk clock.PassiveClock, wake func(types.NamespacedName),
+) *queries {
 	q := &queries{metrics: metrics, call: call, clock: clk, answers: map[types.UID]*answers{}}
 	q.tasks.Wake = func(asked question) { wake(asked.canary) }
 	return q

@@ -34,7 +34,9 @@ type statusRecorder struct {
 }
 
 // record writes the next state into the status, in memory, and says how it stands.
-func (r *statusRecorder) record(ctx context.Context, c *flaggerv1.Canary, seen *observed, decided canary.Decision) (reconciler.Result, error) {
+func (r *statusRecorder) record(
+	ctx context.Context, c *flaggerv1.Canary, seen *observed, decided canary.Decision,
+) (reconciler.Result, error) {
 	state := decided.State
 	c.Status.Target = state.Target
 	c.Status.Phase = state.Phase

@@ -39,11 +39,16 @@ func TestHowACanaryStands(t *testing.T) {
 		"its route settles": {
 			decided: with(at(flaggerv1.CanaryPhaseSucceeded), func(d *canary.Decision) { d.Settling = true }), progressing: true,
 		},
-		"it failed": {decided: at(flaggerv1.CanaryPhaseFailed), target: canary.Workload{Exists: true, Revision: "r2"}, fails: true, terminally: true},
+		"it failed": {
+			decided: at(flaggerv1.CanaryPhaseFailed), target: canary.Workload{Exists: true, Revision: "r2"}, fails: true,
+			terminally: true,
+		},
 		"it failed, and Git is back": {
 			decided: at(flaggerv1.CanaryPhaseFailed), target: canary.Workload{Exists: true, Revision: "r1"},
 		},
-		"it failed, and its target is gone": {decided: at(flaggerv1.CanaryPhaseFailed), target: canary.Workload{Revision: "r1"}, fails: true, terminally: true},
+		"it failed, and its target is gone": {
+			decided: at(flaggerv1.CanaryPhaseFailed), target: canary.Workload{Revision: "r1"}, fails: true, terminally: true,
+		},
 		"it failed, and users are led back": {
 			decided: with(at(flaggerv1.CanaryPhaseFailed), func(d *canary.Decision) { d.After = time.Second }), progressing: true,
 		},
@@ -66,12 +71,14 @@ func TestWhatAnEventOfACanarySays(t *testing.T) {
 	c.Status.CanaryWeight, c.Status.AppliedRevision = 30, "r1"
 	about := map[string]string{flaggerv1.EventRevision: c.Status.Applied(), flaggerv1.EventWeight: "30"}
 	quiet := eventOf(c, canary.Event{Message: "advanced"})
-	if diff := cmp.Diff(reconciler.Event{Type: "Normal", Reason: flaggerv1.EventSynced, Message: "advanced", Metadata: about}, quiet); diff != "" {
+	if diff := cmp.Diff(reconciler.Event{Type: "Normal", Reason: flaggerv1.EventSynced, Message: "advanced", Metadata: about},
+		quiet); diff != "" {
 		t.Error(diff)
 	}
 	loud := eventOf(c, canary.Event{Message: "failed", Warning: true, Alert: flaggerv1.SeverityError})
 	about[flaggerv1.EventSeverity] = string(flaggerv1.SeverityError)
-	if diff := cmp.Diff(reconciler.Event{Type: "Warning", Reason: flaggerv1.EventSynced, Message: "failed", Metadata: about}, loud); diff != "" {
+	if diff := cmp.Diff(reconciler.Event{Type: "Warning", Reason: flaggerv1.EventSynced, Message: "failed", Metadata: about},
+		loud); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -112,7 +119,8 @@ func TestWhatIsOnlyAStatusWakesNobody(t *testing.T) {
 	}
 	object := func(kind string, generation int64, label string) *metav1.PartialObjectMetadata {
 		return &metav1.PartialObjectMetadata{
-			TypeMeta: metav1.TypeMeta{Kind: kind}, ObjectMeta: metav1.ObjectMeta{Name: "a", Generation: generation, Labels: map[string]string{"a": label}},
+			TypeMeta:   metav1.TypeMeta{Kind: kind},
+			ObjectMeta: metav1.ObjectMeta{Name: "a", Generation: generation, Labels: map[string]string{"a": label}},
 		}
 	}
 	same := scaled(func(*autoscalingv2.HorizontalPodAutoscaler) {})
@@ -123,8 +131,11 @@ func TestWhatIsOnlyAStatusWakesNobody(t *testing.T) {
 		"the replicas of an autoscaler": {same, scaled(func(h *autoscalingv2.HorizontalPodAutoscaler) { h.Status.DesiredReplicas = 5 }), true},
 		"the spec of one":               {same, scaled(func(h *autoscalingv2.HorizontalPodAutoscaler) { h.Spec.MaxReplicas = 5 }), false},
 		"the labels of one":             {same, scaled(func(h *autoscalingv2.HorizontalPodAutoscaler) { h.Labels = nil }), false},
-		"an annotation of one":          {same, scaled(func(h *autoscalingv2.HorizontalPodAutoscaler) { h.Annotations = map[string]string{"a": "b"} }), false},
-		"another one of the name":       {same, scaled(func(h *autoscalingv2.HorizontalPodAutoscaler) { h.UID = "u" }), false},
+		"an annotation of one": {
+			same, scaled(func(h *autoscalingv2.HorizontalPodAutoscaler) { h.Annotations = map[string]string{"a": "b"} }),
+			false,
+		},
+		"another one of the name": {same, scaled(func(h *autoscalingv2.HorizontalPodAutoscaler) { h.UID = "u" }), false},
 		"one that goes": {same, scaled(func(h *autoscalingv2.HorizontalPodAutoscaler) {
 			h.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)}
 		}), false},
@@ -147,7 +158,8 @@ func TestWhatACanaryControllerIsSetUpWith(t *testing.T) {
 	e := newEnv(t, interceptor.Funcs{})
 	e.r.Version = "1.2.3"
 	e.r.Registry = prometheus.NewRegistry()
-	runnables, err := e.r.assemble(platform{config: &rest.Config{}, live: clients{workload: e.api}, caches: e.r.observer.watcher.caches}, reconciler.Options{Clock: e.clock, Recorder: e})
+	runnables, err := e.r.assemble(platform{config: &rest.Config{}, live: clients{workload: e.api}, caches: e.r.observer.watcher.caches},
+		reconciler.Options{Clock: e.clock, Recorder: e})
 	if err != nil || len(runnables) != 3 || e.r.Provider != defaultProvider || e.r.MinInterval != flaggerv1.MinAnalysisInterval {
 		t.Errorf("%d runnables, provider %s, %v", len(runnables), e.r.Provider, err)
 	}

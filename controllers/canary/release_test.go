@@ -191,7 +191,8 @@ func TestAReleaseFromItsFirstLookToItsPromotion(t *testing.T) {
 	if err != nil || e.image("podinfo-primary") != "podinfo:2" || e.routed() != [2]int64{100, 0} || c.Status.CanaryWeight != 0 {
 		t.Errorf("primary %s, routed %v, weight %d, %v", e.image("podinfo-primary"), e.routed(), c.Status.CanaryWeight, err)
 	}
-	if c.Status.PromotedRevision == "" || c.Status.PromotedRevision != c.Status.AppliedRevision || c.Status.History[0].Verdict != flaggerv1.VerdictPromoted {
+	if c.Status.PromotedRevision == "" || c.Status.PromotedRevision != c.Status.AppliedRevision ||
+		c.Status.History[0].Verdict != flaggerv1.VerdictPromoted {
 		t.Errorf("status %+v", c.Status)
 	}
 	promotions := e.r.metrics.successes.WithLabelValues("podinfo", "test", "canary", "completed")
@@ -298,15 +299,19 @@ func TestWhatKeepsACanaryFromWorking(t *testing.T) {
 			want:       "other",
 		},
 		"a mesh that is not installed": {cacheErr: missing, wantReason: "NotInstalled", want: "Gateway API"},
-		"an API server that fails": {funcs: interceptor.Funcs{List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
-			return errors.New("etcd is down")
-		}}, wantReason: "ReconciliationFailed", want: "etcd is down"},
-		"a route that the API server refuses": {funcs: interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
-			if o.GetObjectKind().GroupVersionKind().Kind == "HTTPRoute" {
-				return apierrors.NewInvalid(schema.GroupKind{Kind: "HTTPRoute"}, "podinfo", nil)
-			}
-			return c.Create(ctx, o, opts...)
-		}}, wantReason: "InvalidSpec", want: "refuses it"},
+		"an API server that fails": {
+			funcs: interceptor.Funcs{List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
+				return errors.New("etcd is down")
+			}}, wantReason: "ReconciliationFailed", want: "etcd is down",
+		},
+		"a route that the API server refuses": {
+			funcs: interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+				if o.GetObjectKind().GroupVersionKind().Kind == "HTTPRoute" {
+					return apierrors.NewInvalid(schema.GroupKind{Kind: "HTTPRoute"}, "podinfo", nil)
+				}
+				return c.Create(ctx, o, opts...)
+			}}, wantReason: "InvalidSpec", want: "refuses it",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := releasing(newPrometheus(t, "100"))
@@ -391,12 +396,14 @@ func TestUsersAreTakenOffACanaryWhateverElseFails(t *testing.T) {
 	if err := e.api.Status().Update(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
-	e.restart(interceptor.NewClient(e.api, interceptor.Funcs{Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
-		if _, ok := o.(*corev1.Service); ok {
-			return errors.New("no Services today")
-		}
-		return c.Patch(ctx, o, p, opts...)
-	}}))
+	e.restart(interceptor.NewClient(e.api, interceptor.Funcs{
+		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+			if _, ok := o.(*corev1.Service); ok {
+				return errors.New("no Services today")
+			}
+			return c.Patch(ctx, o, p, opts...)
+		},
+	}))
 	if _, _, err := e.reconcile(); e.routed() != [2]int64{100, 0} {
 		t.Errorf("routed %v, %v", e.routed(), err)
 	}
@@ -418,14 +425,16 @@ func TestUsersAreTakenOffACanaryWhoseEditedRouteIsRefused(t *testing.T) {
 	if err := e.api.Update(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	e.restart(interceptor.NewClient(e.api, interceptor.Funcs{Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
-		if u, ok := o.(*unstructured.Unstructured); ok && u.GetKind() == "HTTPRoute" {
-			if hosts, _, _ := unstructured.NestedStringSlice(u.Object, "spec", "hostnames"); len(hosts) > 0 {
-				return apierrors.NewInvalid(schema.GroupKind{Kind: "HTTPRoute"}, "podinfo", nil)
+	e.restart(interceptor.NewClient(e.api, interceptor.Funcs{
+		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+			if u, ok := o.(*unstructured.Unstructured); ok && u.GetKind() == "HTTPRoute" {
+				if hosts, _, _ := unstructured.NestedStringSlice(u.Object, "spec", "hostnames"); len(hosts) > 0 {
+					return apierrors.NewInvalid(schema.GroupKind{Kind: "HTTPRoute"}, "podinfo", nil)
+				}
 			}
-		}
-		return c.Patch(ctx, o, p, opts...)
-	}}))
+			return c.Patch(ctx, o, p, opts...)
+		},
+	}))
 	c, err := e.until("primary's users", func(*flaggerv1.Canary) bool { return e.routed() == [2]int64{100, 0} })
 	if reason := reconciler.ReasonOf(err, e.r.Reason); reason != flaggerv1.InvalidSpecReason || c.Status.FailedChecks == 0 {
 		t.Errorf("%d failed checks, %s: %v", c.Status.FailedChecks, reason, err)

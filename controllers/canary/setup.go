@@ -66,7 +66,10 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 	if err != nil {
 		return fmt.Errorf("connecting to the API server: %w", err)
 	}
-	clusters := platform{config: mgr.GetConfig(), live: clients{workload: live}, caches: map[clusterName]cache.Cache{workloadCluster: mgr.GetCache()}}
+	clusters := platform{
+		config: mgr.GetConfig(), live: clients{workload: live},
+		caches: map[clusterName]cache.Cache{workloadCluster: mgr.GetCache()},
+	}
 	if r.Mesh != nil {
 		if clusters.live.mesh, err = uncached(r.Mesh); err != nil {
 			return fmt.Errorf("connecting to the API server of the service mesh: %w", err)
@@ -153,7 +156,10 @@ func (r *Reconciler) assemble(p platform, opts reconciler.Options) ([]manager.Ru
 	}
 	r.recorder = &statusRecorder{clock: r.clock, routing: routing, transitions: transitions, metrics: r.metrics,
 		contentions: r.contentions, queries: queries, sampler: sampler}
-	r.finisher = &finisher{status: live.workload, workloads: workloads, routing: routing, watcher: watcher, recorder: r.notifier, clock: r.clock}
+	r.finisher = &finisher{
+		status: live.workload, workloads: workloads, routing: routing, watcher: watcher, recorder: r.notifier,
+		clock: r.clock,
+	}
 	return append(runnables, r.notifier.hooks, r.notifier.alerts), nil
 }
 
@@ -180,12 +186,16 @@ func dryRunOf(live clients) clients {
 
 func (r *Reconciler) newNotifier(reader client.Reader, events reconciler.Recorder) (*notifier, error) {
 	alerts := r.Alerts
-	alerts.Reader, alerts.Clock, alerts.Log, alerts.NoCrossNamespaceRefs, alerts.Guard = reader, r.Clock, r.Log, r.NoCrossNamespaceRefs, r.Guard
+	alerts.Reader, alerts.Clock, alerts.Log = reader, r.Clock, r.Log
+	alerts.NoCrossNamespaceRefs, alerts.Guard = r.NoCrossNamespaceRefs, r.Guard
 	return newNotifier(events, hook.Options{Clock: r.Clock, Log: r.Log, EventWebhook: r.EventWebhook, Guard: r.Guard}, alerts)
 }
 
 func (r *Reconciler) metricOptions(config *rest.Config) []metric.Option {
-	options := []metric.Option{metric.WithProvider(r.Provider), metric.WithAPIServer(config), metric.WithGuard(r.Guard), metric.WithMemory(r.Memory)}
+	options := []metric.Option{
+		metric.WithProvider(r.Provider), metric.WithAPIServer(config), metric.WithGuard(r.Guard),
+		metric.WithMemory(r.Memory),
+	}
 	if r.NoCrossNamespaceRefs {
 		options = append(options, metric.WithoutCrossNamespaceRefs())
 	}

@@ -80,17 +80,20 @@ func TestAfterAFailureUsersAreOnlyLedBack(t *testing.T) {
 		says    []string // of the error; empty for none
 	}{
 		"nothing fails": {
-			actions: []canary.Action{canary.SetWeights{Weights: provider.Split(20)}, notify}, refuses: -1, want: []provider.Weights{provider.Split(20)}, told: true,
+			actions: []canary.Action{canary.SetWeights{Weights: provider.Split(20)}, notify},
+			refuses: -1, want: []provider.Weights{provider.Split(20)}, told: true,
 		},
 		"more users are not led to it": {
-			actions: []canary.Action{canary.EnsureRoute{}, canary.SetWeights{Weights: provider.Split(20)}, notify}, refuses: -1, says: []string{errRoute.Error()},
+			actions: []canary.Action{canary.EnsureRoute{}, canary.SetWeights{Weights: provider.Split(20)}, notify},
+			refuses: -1, says: []string{errRoute.Error()},
 		},
 		"all users are led back": {
 			actions: []canary.Action{canary.EnsureRoute{}, notify, canary.SetWeights{Weights: provider.Stable}}, refuses: -1,
 			want: []provider.Weights{provider.Stable}, says: []string{errRoute.Error()},
 		},
 		"both failures are told": {
-			actions: []canary.Action{canary.EnsureRoute{}, canary.SetWeights{Weights: provider.Stable}}, says: []string{errRoute.Error(), "weight 0 is refused"},
+			actions: []canary.Action{canary.EnsureRoute{}, canary.SetWeights{Weights: provider.Stable}},
+			says:    []string{errRoute.Error(), "weight 0 is refused"},
 		},
 	}
 	for name, tc := range tests {
@@ -134,7 +137,10 @@ func TestReasonsOfACanaryThatIsNotReady(t *testing.T) {
 
 func TestWhoDependsOnAnObject(t *testing.T) {
 	ref := func(name string) objectRef {
-		return objectRef{clusterKind{schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, workloadCluster}, types.NamespacedName{Namespace: "test", Name: name}}
+		return objectRef{
+			clusterKind{schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, workloadCluster},
+			types.NamespacedName{Namespace: "test", Name: name},
+		}
 	}
 	a, b := types.NamespacedName{Namespace: "test", Name: "a"}, types.NamespacedName{Namespace: "test", Name: "b"}
 	var index dependencyIndex
@@ -174,7 +180,8 @@ func TestVerdictsAndStandingsAreCounted(t *testing.T) {
 	}
 	c := podinfo()
 	for phase, want := range map[flaggerv1.CanaryPhase]float64{
-		flaggerv1.CanaryPhaseProgressing: 0, flaggerv1.CanaryPhaseFailed: 2, flaggerv1.CanaryPhaseSucceeded: 1, flaggerv1.CanaryPhaseInitialized: 1,
+		flaggerv1.CanaryPhaseProgressing: 0, flaggerv1.CanaryPhaseFailed: 2,
+		flaggerv1.CanaryPhaseSucceeded: 1, flaggerv1.CanaryPhaseInitialized: 1,
 	} {
 		c.Status.Phase, c.Status.CanaryWeight = phase, 30
 		m.stands(c)

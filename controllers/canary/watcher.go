@@ -120,8 +120,10 @@ func (w *dynamicWatcher) synced(ctx context.Context, kind clusterKind) bool {
 // the same cache by the workload, and autoscalers write their status every few
 // seconds, which only their spec tells from a change.
 var typed = map[schema.GroupVersionKind]func() client.Object{
-	corev1.SchemeGroupVersion.WithKind("Service"):                        func() client.Object { return &corev1.Service{} },
-	autoscalingv2.SchemeGroupVersion.WithKind("HorizontalPodAutoscaler"): func() client.Object { return &autoscalingv2.HorizontalPodAutoscaler{} },
+	corev1.SchemeGroupVersion.WithKind("Service"): func() client.Object { return &corev1.Service{} },
+	autoscalingv2.SchemeGroupVersion.WithKind("HorizontalPodAutoscaler"): func() client.Object {
+		return &autoscalingv2.HorizontalPodAutoscaler{}
+	},
 }
 
 func watchable(kind schema.GroupVersionKind) client.Object {

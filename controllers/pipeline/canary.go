@@ -22,7 +22,9 @@ type canaries struct{ objects *objects }
 
 // verification says whether a Canary released a content: its target has the images, and it
 // came to a verdict after they landed.
-func (cs canaries) verification(ctx context.Context, o object, l promotion.Landing, want promotion.Content) (promotion.Verification, string, error) {
+func (cs canaries) verification(
+	ctx context.Context, o object, l promotion.Landing, want promotion.Content,
+) (promotion.Verification, string, error) {
 	var c flaggerv1.Canary
 	answer, err := cs.objects.read(ctx, o, &c)
 	if err != nil || answer.Why != "" { // its name may be misspelt
@@ -105,7 +107,9 @@ func lastFailures(c *flaggerv1.Canary) string {
 
 // targetHas reports whether the pods of a Canary's target run the images of a content, or
 // why nobody can tell.
-func (cs canaries) targetHas(ctx context.Context, canary object, c *flaggerv1.Canary, want promotion.Content) (has bool, why string, err error) {
+func (cs canaries) targetHas(
+	ctx context.Context, canary object, c *flaggerv1.Canary, want promotion.Content,
+) (has bool, why string, err error) {
 	target, answer, err := cs.workload(ctx, canary, c, c.Spec.TargetRef.Name)
 	if err != nil || target == nil {
 		return false, answer.Why, err
@@ -116,7 +120,9 @@ func (cs canaries) targetHas(ctx context.Context, canary object, c *flaggerv1.Ca
 
 // workload reads a workload of the kind and in the namespace of a Canary's target; nil if
 // there is none, or if nobody can tell.
-func (cs canaries) workload(ctx context.Context, canary object, c *flaggerv1.Canary, name string) (*unstructured.Unstructured, cluster.Answer, error) {
+func (cs canaries) workload(
+	ctx context.Context, canary object, c *flaggerv1.Canary, name string,
+) (*unstructured.Unstructured, cluster.Answer, error) {
 	gv, err := schema.ParseGroupVersion(c.Spec.TargetRef.APIVersion)
 	if err != nil {
 		return nil, cluster.Answer{}, nil // the Canary says so

@@ -46,17 +46,30 @@ func TestWhatACanaryProves(t *testing.T) {
 		ofReady  string // the same of one that has to be Ready; "" is as above
 		noCanary bool
 	}{
-		"it succeeded":     {canary: phase(flaggerv1.CanaryPhaseSucceeded)},
-		"it has begun":     {canary: phase(flaggerv1.CanaryPhaseInitialized)},
-		"it goes on":       {canary: phase(flaggerv1.CanaryPhaseProgressing, func(c *flaggerv1.Canary) { c.Status.CanaryWeight = 20 }), want: "Canary apps/app is Progressing at weight 20"},
-		"it failed":        {canary: phase(flaggerv1.CanaryPhaseFailed), failed: true, want: "Canary apps/app failed: it was rolled back"},
-		"it says why":      {canary: phase(flaggerv1.CanaryPhaseFailed, measured), failed: true, want: "failed: latency is 612, and may be at most 500"},
-		"it measured none": {canary: phase(flaggerv1.CanaryPhaseFailed, func(c *flaggerv1.Canary) { c.Status.History = []flaggerv1.CanaryRelease{{Reason: "no traffic"}} }), failed: true, want: "failed: no traffic"},
+		"it succeeded": {canary: phase(flaggerv1.CanaryPhaseSucceeded)},
+		"it has begun": {canary: phase(flaggerv1.CanaryPhaseInitialized)},
+		"it goes on": {
+			canary: phase(flaggerv1.CanaryPhaseProgressing, func(c *flaggerv1.Canary) { c.Status.CanaryWeight = 20 }),
+			want:   "Canary apps/app is Progressing at weight 20",
+		},
+		"it failed": {canary: phase(flaggerv1.CanaryPhaseFailed), failed: true, want: "Canary apps/app failed: it was rolled back"},
+		"it says why": {
+			canary: phase(flaggerv1.CanaryPhaseFailed, measured), failed: true,
+			want: "failed: latency is 612, and may be at most 500",
+		},
+		"it measured none": {canary: phase(flaggerv1.CanaryPhaseFailed, func(c *flaggerv1.Canary) {
+			c.Status.History = []flaggerv1.CanaryRelease{{Reason: "no traffic"}}
+		}), failed: true, want: "failed: no traffic"},
 		"it is Flagger's": {canary: phase(flaggerv1.CanaryPhaseFailed, func(c *flaggerv1.Canary) {
-			c.Status.Conditions = []flaggerv1.CanaryCondition{{Type: flaggerv1.PromotedType, Message: "Canary analysis failed, Deployment scaled to zero."}}
+			c.Status.Conditions = []flaggerv1.CanaryCondition{{
+				Type: flaggerv1.PromotedType, Message: "Canary analysis failed, Deployment scaled to zero.",
+			}}
 		}), failed: true, want: "failed: Deployment scaled to zero."},
-		"its target has another version": {canary: phase(flaggerv1.CanaryPhaseSucceeded), image: otherImage, want: "the target of Canary apps/app does not have this version yet"},
-		"it does not exist":              {noCanary: true, canary: func(*flaggerv1.Canary) {}, want: "Canary apps/app does not exist"},
+		"its target has another version": {
+			canary: phase(flaggerv1.CanaryPhaseSucceeded), image: otherImage,
+			want: "the target of Canary apps/app does not have this version yet",
+		},
+		"it does not exist": {noCanary: true, canary: func(*flaggerv1.Canary) {}, want: "Canary apps/app does not exist"},
 		"it saw the version before": {canary: phase(flaggerv1.CanaryPhaseSucceeded, func(c *flaggerv1.Canary) {
 			c.Status.LastTransitionTime = metav1.NewTime(c.Status.LastTransitionTime.Add(-time.Hour))
 		}), want: "Canary apps/app has not seen this version yet", ofReady: "verified"},

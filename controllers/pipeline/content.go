@@ -28,7 +28,8 @@ type contents struct {
 func (c contents) of(ctx context.Context, files writeback.Files, t target) (promotion.Content, error) {
 	images, err := c.index.Versions(ctx, files, t.path, c.fields[t.stage])
 	switch {
-	case errors.Is(err, writeback.ErrNoFields), errors.Is(err, writeback.ErrSetter), errors.Is(err, writeback.ErrDisagree), errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, writeback.ErrNoFields), errors.Is(err,
+		writeback.ErrSetter), errors.Is(err, writeback.ErrDisagree), errors.Is(err, fs.ErrNotExist):
 		return promotion.Content{Problem: err.Error()}, nil
 	case err != nil:
 		return promotion.Content{}, reconciler.WithReason(sluicev1.GitOperationFailedReason, err)

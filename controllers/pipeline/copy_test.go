@@ -100,7 +100,8 @@ func TestARegistryThatIsAwayHoldsNoOtherStage(t *testing.T) {
 		e.pull("staging")
 	}
 	stages := e.pipeline.Status.Stages
-	if e.at("staging") != one.String() || stages[0].Phase != sluicev1.StageVerified || !strings.Contains(stages[1].Message, "spec.stages[production].write.tag: ") {
+	if e.at("staging") != one.String() || stages[0].Phase != sluicev1.StageVerified ||
+		!strings.Contains(stages[1].Message, "spec.stages[production].write.tag: ") {
 		t.Errorf("staging is at %q, and the stages are %+v", e.at("staging"), stages)
 	}
 	e.refuse.Store(nil)
@@ -115,14 +116,17 @@ func TestWhoFollowsATag(t *testing.T) {
 		spec sourcev1.OCIRepositorySpec
 		want bool
 	}{
-		"the tag":            {sourcev1.OCIRepositorySpec{Reference: &sourcev1.OCIRepositoryRef{Tag: "staging"}}, true},
-		"another tag":        {sourcev1.OCIRepositorySpec{Reference: &sourcev1.OCIRepositoryRef{Tag: "production"}}, false},
-		"no reference":       {sourcev1.OCIRepositorySpec{}, false},
-		"a digest":           {sourcev1.OCIRepositorySpec{Reference: &sourcev1.OCIRepositoryRef{Tag: "staging", Digest: someDigest}}, false},
-		"a range":            {sourcev1.OCIRepositorySpec{Reference: &sourcev1.OCIRepositoryRef{Tag: "staging", SemVer: "1.x"}}, false},
-		"suspended":          {sourcev1.OCIRepositorySpec{Reference: &sourcev1.OCIRepositoryRef{Tag: "staging"}, Suspend: true}, false},
-		"another repository": {sourcev1.OCIRepositorySpec{URL: "oci://registry.example.com/app", Reference: &sourcev1.OCIRepositoryRef{Tag: "staging"}}, false},
-		"no repository":      {sourcev1.OCIRepositorySpec{URL: "oci://A B", Reference: &sourcev1.OCIRepositoryRef{Tag: "staging"}}, false},
+		"the tag":      {sourcev1.OCIRepositorySpec{Reference: &sourcev1.OCIRepositoryRef{Tag: "staging"}}, true},
+		"another tag":  {sourcev1.OCIRepositorySpec{Reference: &sourcev1.OCIRepositoryRef{Tag: "production"}}, false},
+		"no reference": {sourcev1.OCIRepositorySpec{}, false},
+		"a digest":     {sourcev1.OCIRepositorySpec{Reference: &sourcev1.OCIRepositoryRef{Tag: "staging", Digest: someDigest}}, false},
+		"a range":      {sourcev1.OCIRepositorySpec{Reference: &sourcev1.OCIRepositoryRef{Tag: "staging", SemVer: "1.x"}}, false},
+		"suspended":    {sourcev1.OCIRepositorySpec{Reference: &sourcev1.OCIRepositoryRef{Tag: "staging"}, Suspend: true}, false},
+		"another repository": {
+			sourcev1.OCIRepositorySpec{URL: "oci://registry.example.com/app", Reference: &sourcev1.OCIRepositoryRef{Tag: "staging"}},
+			false,
+		},
+		"no repository": {sourcev1.OCIRepositorySpec{URL: "oci://A B", Reference: &sourcev1.OCIRepositoryRef{Tag: "staging"}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if tc.spec.URL == "" {
@@ -153,7 +157,8 @@ func TestOCIRepositoriesAreToldOfATagThatMoved(t *testing.T) {
 	e.publish("1")
 	e.reconcile()
 	e.get("staging", told)
-	if got, want := told.Annotations["reconcile.fluxcd.io/requestedAt"], e.clock.Now().Format(time.RFC3339); !strings.HasPrefix(got, want[:16]) {
+	if got, want := told.Annotations["reconcile.fluxcd.io/requestedAt"], e.clock.Now().
+		Format(time.RFC3339); !strings.HasPrefix(got, want[:16]) {
 		t.Errorf("it was requested at %q, want %s", got, want)
 	}
 	for _, repo := range others {
@@ -185,8 +190,11 @@ func TestWhoTellsThatATagWasPulled(t *testing.T) {
 		ref    sluicev1.ReadyReference
 		object string
 	}{
-		"a HelmRelease":    {sluicev1.ReadyReference{Kind: "HelmRelease", Name: "app"}, pulledRelease},
-		"an OCIRepository": {sluicev1.ReadyReference{APIVersion: "source.toolkit.fluxcd.io/v1", Kind: "OCIRepository", Name: "follower"}, pulledRepository},
+		"a HelmRelease": {sluicev1.ReadyReference{Kind: "HelmRelease", Name: "app"}, pulledRelease},
+		"an OCIRepository": {
+			sluicev1.ReadyReference{APIVersion: "source.toolkit.fluxcd.io/v1", Kind: "OCIRepository", Name: "follower"},
+			pulledRepository,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newTagEnv(t, waitsFor(tc.ref))

@@ -31,7 +31,9 @@ func TestWhatCameOfACommand(t *testing.T) {
 		state promotion.State
 		want  []sluicev1.CommandStatus
 	}{
-		"nothing is known of one that was not handled": {promotion.Observation{CommandsGuarded: true, Commands: given(at)}, promotion.State{}, nil},
+		"nothing is known of one that was not handled": {
+			promotion.Observation{CommandsGuarded: true, Commands: given(at)}, promotion.State{}, nil,
+		},
 		"one that was carried out": {
 			promotion.Observation{CommandsGuarded: true, Commands: given(at)},
 			promotion.State{Handled: handled},
@@ -70,7 +72,8 @@ func TestTheStatusSaysWhatPeopleDecided(t *testing.T) {
 	p := &sluicev1.Pipeline{}
 	p.Status.Stages = []sluicev1.StageStatus{{Name: "staging"}, {Name: "production"}}
 	state := promotion.State{Stages: map[string]promotion.StageState{"production": {
-		Hold: &promotion.Consent{By: "alice", At: at, Reason: "fair", Until: &until}, Overrides: []promotion.Consent{{Bundle: "b", By: "bob", At: at}},
+		Hold:      &promotion.Consent{By: "alice", At: at, Reason: "fair", Until: &until},
+		Overrides: []promotion.Consent{{Bundle: "b", By: "bob", At: at}},
 	}}}
 	for range shownDecisions + 1 {
 		s := state.Stages["production"]

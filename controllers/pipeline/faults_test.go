@@ -35,7 +35,8 @@ func TestTheErrorOfARunIsTheOneThatIsRetried(t *testing.T) {
 		})
 	}
 	limited := &forge.RateLimited{Until: now.Add(time.Hour)}
-	if got := (faults{"staging": limited}).ofRun(shop().Spec.Stages, now); fmt.Sprintf("%T", got) == fmt.Sprintf("%T", limited) || !errors.As(got, &limited) {
+	if got := (faults{"staging": limited}).ofRun(shop().Spec.Stages,
+		now); fmt.Sprintf("%T", got) == fmt.Sprintf("%T", limited) || !errors.As(got, &limited) {
 		t.Errorf("a limit is not waited for: %v", got)
 	}
 }
@@ -56,7 +57,8 @@ func TestAStageWithAFaultIsLeftAlone(t *testing.T) {
 	}
 	ctx, end := context.WithCancel(t.Context())
 	end()
-	if _, err = found.try(ctx, "production", func() (bool, error) { return false, broken }); !errors.Is(err, context.Canceled) || len(found) != 1 {
+	if _, err = found.try(ctx, "production", func() (bool, error) { return false, broken }); !errors.Is(err, context.Canceled) ||
+		len(found) != 1 {
 		t.Errorf("the end of a process is a fault of the stage: %v, %v", err, found)
 	}
 }
@@ -67,9 +69,11 @@ func TestWhenAPipelineIsLookedAtAgain(t *testing.T) {
 		ask  func(*requeue)
 		want time.Duration
 	}{
-		"with the interval":             {func(*requeue) {}, 10 * time.Minute},
-		"sooner":                        {func(q *requeue) { q.in(time.Minute) }, time.Minute},
-		"the first of several":          {func(q *requeue) { q.in(time.Minute); q.in(30 * time.Second); q.in(2 * time.Minute) }, 30 * time.Second},
+		"with the interval": {func(*requeue) {}, 10 * time.Minute},
+		"sooner":            {func(q *requeue) { q.in(time.Minute) }, time.Minute},
+		"the first of several": {
+			func(q *requeue) { q.in(time.Minute); q.in(30 * time.Second); q.in(2 * time.Minute) }, 30 * time.Second,
+		},
 		"at the latest by the interval": {func(q *requeue) { q.in(time.Hour) }, 10 * time.Minute},
 		"at a time":                     {func(q *requeue) { q.at(now.Add(5*time.Second), now) }, 5 * time.Second},
 		"at a time that has passed":     {func(q *requeue) { q.at(now.Add(-time.Hour), now) }, time.Second},

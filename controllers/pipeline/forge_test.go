@@ -72,7 +72,8 @@ func proposes(changes ...func(*sluicev1.PullRequest)) func(*sluicev1.Pipeline) {
 func (s *giteaServer) env(t *testing.T, changes ...func(*sluicev1.Pipeline)) *forgeEnv {
 	t.Helper()
 	s.repos++
-	repo, err := s.NewRepo(t.Context(), "acme", fmt.Sprintf("fleet-%d", s.repos), map[string]string{"staging/app.yaml": marked, "production/app.yaml": marked})
+	repo, err := s.NewRepo(t.Context(), "acme", fmt.Sprintf("fleet-%d", s.repos),
+		map[string]string{"staging/app.yaml": marked, "production/app.yaml": marked})
 	must(t, err)
 	must(t, repo.Invite(t.Context(), gitea.Write, s.robot, s.alice))
 	head := func(branch string) string {
@@ -218,7 +219,8 @@ func TestPullRequestsAtGitea(t *testing.T) {
 			e := s.env(t, proposes())
 			e.verify("2")
 			pr := e.pull()
-			if pr.Head.Branch != headOfProduction || pr.Title != "Promote shop to production: app 2" || !strings.Contains(pr.Body, "| app | 1 | 2 |") ||
+			if pr.Head.Branch != headOfProduction || pr.Title != "Promote shop to production: app 2" ||
+				!strings.Contains(pr.Body, "| app | 1 | 2 |") ||
 				!strings.Contains(pr.Body, "- verified in staging at ") {
 				t.Errorf("the pull request is %+v", pr)
 			}
@@ -246,7 +248,8 @@ func TestPullRequestsAtGitea(t *testing.T) {
 			must(t, s.alice.Approve(t.Context(), e.repo, e.pull().Number))
 			e.look()
 			e.verify("3")
-			if got := e.stage(); e.has(headOfProduction, "production") != "2" || got.PullRequest == nil || got.PullRequest.Frozen != "it is approved" {
+			if got := e.stage(); e.has(headOfProduction, "production") != "2" || got.PullRequest == nil ||
+				got.PullRequest.Frozen != "it is approved" {
 				t.Errorf("the status is %+v", got)
 			}
 			must(t, s.alice.Merge(t.Context(), e.repo, e.pull().Number, gitea.StyleSquash))
@@ -279,7 +282,8 @@ func TestPullRequestsAtGitea(t *testing.T) {
 		"one that somebody commits to is theirs, until they hand it back": func(t *testing.T, s *giteaServer) {
 			e := s.env(t, proposes(never))
 			e.verify("2")
-			_, err := s.alice.Commit(t.Context(), e.repo, gitea.Commit{Branch: headOfProduction, Message: "Mine", Files: map[string]string{"mine": "x"}})
+			_, err := s.alice.Commit(t.Context(), e.repo,
+				gitea.Commit{Branch: headOfProduction, Message: "Mine", Files: map[string]string{"mine": "x"}})
 			must(t, err)
 			theirs := e.head(headOfProduction)
 			e.look()

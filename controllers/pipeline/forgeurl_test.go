@@ -32,7 +32,8 @@ func TestAnAPIElsewhereGetsThePipelinesOwnCredentialAlone(t *testing.T) {
 	defer server.Close()
 	at := gitserver.New(t).Repo("acme/fleet")
 	at.Commit("main", gitserver.Files{"staging/app.yaml": marked, "production/app.yaml": marked})
-	e := newEnvAt(t, sourcev1.GitRepositorySpec{URL: at.URL}, at.Head, proposes(), func(p *sluicev1.Pipeline) { p.Spec.Forge.URL = server.URL + "/api/v1" })
+	e := newEnvAt(t, sourcev1.GitRepositorySpec{URL: at.URL}, at.Head,
+		proposes(), func(p *sluicev1.Pipeline) { p.Spec.Forge.URL = server.URL + "/api/v1" })
 	e.Forges = forge.NewClients(forge.Options{})
 	must(t, e.Client.Create(t.Context(), make.Secret("apps", "source", map[string]string{"username": "git", "password": "of-the-source"})))
 	must(t, e.Client.Create(t.Context(), make.Secret("apps", "own", map[string]string{"token": "of-the-pipeline"})))

@@ -154,7 +154,8 @@ func (g *gitHub) blocked(p *gitHubPull) string {
 // land merges a pull request by a merge commit.
 func (g *gitHub) land(p *gitHubPull, by string) {
 	tree := g.repo.Git("merge-tree", "--write-tree", "main", p.branch)
-	p.landed = g.repo.Git("-c", "user.name=GitHub", "-c", "user.email=noreply@github.com", "commit-tree", tree, "-p", "main", "-p", p.branch, "-m", p.title)
+	p.landed = g.repo.Git("-c", "user.name=GitHub", "-c", "user.email=noreply@github.com",
+		"commit-tree", tree, "-p", "main", "-p", p.branch, "-m", p.title)
 	g.repo.Git("update-ref", "refs/heads/main", p.landed)
 	p.state, p.mergedBy, p.auto, p.queued = "merged", by, false, false
 	g.touch(p)
@@ -166,9 +167,12 @@ func (g *gitHub) show(p *gitHubPull) document {
 		labels = append(labels, document{"name": name})
 	}
 	shown := document{
-		"number": p.number, "node_id": fmt.Sprint("PR_", p.number), "html_url": fmt.Sprint("https://github.example.com/acme/fleet/pull/", p.number),
-		"title": p.title, "body": p.body, "draft": p.draft, "state": "closed", "base": document{"ref": "main"}, "user": document{"login": "sluice-bot"},
-		"head": document{"ref": p.branch, "sha": g.head(p), "repo": document{"full_name": "acme/fleet"}}, "labels": labels, "mergeable_state": "unknown",
+		"number": p.number, "node_id": fmt.Sprint("PR_", p.number),
+		"html_url": fmt.Sprint("https://github.example.com/acme/fleet/pull/", p.number),
+		"title":    p.title, "body": p.body, "draft": p.draft,
+		"state": "closed", "base": document{"ref": "main"}, "user": document{"login": "sluice-bot"},
+		"head":   document{"ref": p.branch, "sha": g.head(p), "repo": document{"full_name": "acme/fleet"}},
+		"labels": labels, "mergeable_state": "unknown",
 	}
 	if p.auto {
 		shown["auto_merge"] = document{"merge_method": "merge"}
@@ -177,7 +181,9 @@ func (g *gitHub) show(p *gitHubPull) document {
 	case "open":
 		shown["state"], shown["mergeable_state"] = "open", g.blocked(p)
 	case "merged":
-		shown["merged"], shown["merged_at"], shown["merge_commit_sha"], shown["merged_by"] = true, "2026-03-01T09:00:00Z", p.landed, document{"login": p.mergedBy}
+		shown["merged"], shown["merged_at"], shown["merge_commit_sha"], shown["merged_by"] = true, "2026-03-01T09:00:00Z", p.landed, document{
+			"login": p.mergedBy,
+		}
 	}
 	return shown
 }
@@ -197,7 +203,10 @@ func (g *gitHub) list(w http.ResponseWriter, r *http.Request) {
 
 func (g *gitHub) open(w http.ResponseWriter, r *http.Request) {
 	in := g.read(r)
-	p := &gitHubPull{number: len(g.pulls) + 1, title: fmt.Sprint(in["title"]), body: fmt.Sprint(in["body"]), branch: fmt.Sprint(in["head"]), state: "open", draft: in["draft"] == true}
+	p := &gitHubPull{
+		number: len(g.pulls) + 1, title: fmt.Sprint(in["title"]), body: fmt.Sprint(in["body"]),
+		branch: fmt.Sprint(in["head"]), state: "open", draft: in["draft"] == true,
+	}
 	g.pulls = append(g.pulls, p)
 	g.touch(p)
 	answer(w, 201, g.show(p))
@@ -305,9 +314,12 @@ func newGitHubEnv(t *testing.T, changes ...func(*sluicev1.Pipeline)) *gitHubEnv 
 	repo.Commit("main", gitserver.Files{"staging/app.yaml": marked, "production/app.yaml": marked})
 	e := &gitHubEnv{forge: newGitHub(t, repo)}
 	at := func(p *sluicev1.Pipeline) {
-		p.Spec.Forge = &sluicev1.Forge{Provider: forge.GitHub, URL: e.forge.URL + "/api/v3", SecretRef: &meta.LocalObjectReference{Name: "github"}}
+		p.Spec.Forge = &sluicev1.Forge{
+			Provider: forge.GitHub, URL: e.forge.URL + "/api/v3", SecretRef: &meta.LocalObjectReference{Name: "github"},
+		}
 	}
-	e.env = newEnvAt(t, sourcev1.GitRepositorySpec{URL: repo.URL}, repo.Head, append([]func(*sluicev1.Pipeline){proposes(), at}, changes...)...)
+	e.env = newEnvAt(t, sourcev1.GitRepositorySpec{URL: repo.URL},
+		repo.Head, append([]func(*sluicev1.Pipeline){proposes(), at}, changes...)...)
 	e.server, e.repo = server, repo
 	must(t, e.Client.Create(t.Context(), make.Secret("apps", "github", map[string]string{"token": "t0ken"})))
 	e.Forges = forge.NewClients(forge.Options{Clock: e.clock})

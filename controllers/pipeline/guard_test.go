@@ -32,12 +32,20 @@ func TestCommandsCountOnlyUnderThePolicyOfThisVersion(t *testing.T) {
 		"as it is installed": {func(*guard) {}, ""},
 		"with what the API server sets": {func(g *guard) {
 			match := g.policy.Spec.MatchConstraints
-			match.MatchPolicy, match.NamespaceSelector, match.ObjectSelector = ptr.To(admissionv1.Equivalent), &metav1.LabelSelector{}, &metav1.LabelSelector{}
+			match.MatchPolicy = ptr.To(admissionv1.Equivalent)
+			match.NamespaceSelector, match.ObjectSelector = &metav1.LabelSelector{}, &metav1.LabelSelector{}
 			match.ResourceRules[0].Scope = ptr.To(admissionv1.AllScopes)
-			g.binding.Spec.MatchResources = &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{}, MatchPolicy: ptr.To(admissionv1.Equivalent)}
+			g.binding.Spec.MatchResources = &admissionv1.MatchResources{
+				NamespaceSelector: &metav1.LabelSelector{}, MatchPolicy: ptr.To(admissionv1.Equivalent),
+			}
 		}, ""},
-		"no policy":                       {func(g *guard) { g.policy = nil }, "the ValidatingAdmissionPolicy sluice-pipeline-commands is not installed"},
-		"no binding":                      {func(g *guard) { g.binding = nil }, "the ValidatingAdmissionPolicyBinding sluice-pipeline-commands is not installed"},
+		"no policy": {
+			func(g *guard) { g.policy = nil }, "the ValidatingAdmissionPolicy sluice-pipeline-commands is not installed",
+		},
+		"no binding": {
+			func(g *guard) { g.binding = nil },
+			"the ValidatingAdmissionPolicyBinding sluice-pipeline-commands is not installed",
+		},
 		"a validation that is always met": {func(g *guard) { g.policy.Spec.Validations[3].Expression = "true" }, other},
 		"a validation less":               {func(g *guard) { g.policy.Spec.Validations = g.policy.Spec.Validations[:3] }, other},
 		"a variable that says less":       {func(g *guard) { g.policy.Spec.Variables[1].Expression = "[]" }, other},
@@ -51,13 +59,19 @@ func TestCommandsCountOnlyUnderThePolicyOfThisVersion(t *testing.T) {
 		"conditions": {func(g *guard) {
 			g.policy.Spec.MatchConditions = []admissionv1.MatchCondition{{Name: "some", Expression: "false"}}
 		}, other},
-		"a binding that warns":        {func(g *guard) { g.binding.Spec.ValidationActions = []admissionv1.ValidationAction{admissionv1.Warn} }, narrow},
+		"a binding that warns": {
+			func(g *guard) { g.binding.Spec.ValidationActions = []admissionv1.ValidationAction{admissionv1.Warn} }, narrow,
+		},
 		"a binding of another policy": {func(g *guard) { g.binding.Spec.PolicyName = "other" }, narrow},
 		"a binding of some pipelines": {func(g *guard) {
-			g.binding.Spec.MatchResources = &admissionv1.MatchResources{ObjectSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"guarded": "yes"}}}
+			g.binding.Spec.MatchResources = &admissionv1.MatchResources{
+				ObjectSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"guarded": "yes"}},
+			}
 		}, narrow},
 		"a binding of some names": {func(g *guard) {
-			g.binding.Spec.MatchResources = &admissionv1.MatchResources{ExcludeResourceRules: []admissionv1.NamedRuleWithOperations{{ResourceNames: []string{"shop"}}}}
+			g.binding.Spec.MatchResources = &admissionv1.MatchResources{ExcludeResourceRules: []admissionv1.NamedRuleWithOperations{{
+				ResourceNames: []string{"shop"},
+			}}}
 		}, narrow},
 	} {
 		t.Run(name, func(t *testing.T) {

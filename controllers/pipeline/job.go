@@ -85,7 +85,8 @@ type jobs struct {
 // name is the same for the same landing: a Job that was made before a crash is found
 // again, and not made twice.
 func (j jobs) name(v verifying) string {
-	hash := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%d\x00%s\x00%d", j.pipeline.UID, v.stage.Name, v.target, v.index, v.bundle.ID, v.landed.UnixNano()))
+	hash := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%d\x00%s\x00%d",
+		j.pipeline.UID, v.stage.Name, v.target, v.index, v.bundle.ID, v.landed.UnixNano()))
 	name := j.pipeline.Name + "-" + v.stage.Name
 	return strings.Trim(strings.ReplaceAll(name[:min(len(name), 48)], ".", "-"), "-") + "-" + hex.EncodeToString(hash[:])[:10]
 }
@@ -93,7 +94,8 @@ func (j jobs) name(v verifying) string {
 // verification says what came of a Job.
 func (j jobs) verification(ctx context.Context, seen *objects, v verifying) (promotion.Verification, string, error) {
 	o := object{Object: cluster.Object{
-		GroupVersionKind: batchv1.SchemeGroupVersion.WithKind("Job"), NamespacedName: types.NamespacedName{Namespace: j.pipeline.Namespace, Name: j.name(v)},
+		GroupVersionKind: batchv1.SchemeGroupVersion.WithKind("Job"),
+		NamespacedName:   types.NamespacedName{Namespace: j.pipeline.Namespace, Name: j.name(v)},
 	}}
 	var job batchv1.Job
 	answer, err := seen.read(ctx, o, &job)
@@ -129,7 +131,8 @@ const (
 // is none or it cannot be read, which is no reason to say less of the Job.
 func (j jobs) lastLines(ctx context.Context, job object) string {
 	var pods corev1.PodList
-	err := j.live.List(ctx, &pods, client.InNamespace(job.Namespace), client.MatchingLabels{batchv1.JobNameLabel: job.Name}, client.Limit(logPods))
+	err := j.live.List(ctx, &pods, client.InNamespace(job.Namespace),
+		client.MatchingLabels{batchv1.JobNameLabel: job.Name}, client.Limit(logPods))
 	if err != nil || len(pods.Items) == 0 || j.logs == nil {
 		return ""
 	}
@@ -190,7 +193,8 @@ func (j jobs) of(v verifying) (*batchv1.Job, error) {
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: j.pipeline.Namespace, Name: j.name(v), Labels: t.Metadata.Labels, Annotations: t.Metadata.Annotations,
 			OwnerReferences: []metav1.OwnerReference{{
-				APIVersion: sluicev1.GroupVersion.String(), Kind: sluicev1.PipelineKind, Name: j.pipeline.Name, UID: j.pipeline.UID, Controller: &isController,
+				APIVersion: sluicev1.GroupVersion.String(), Kind: sluicev1.PipelineKind,
+				Name: j.pipeline.Name, UID: j.pipeline.UID, Controller: &isController,
 			}},
 		},
 		Spec: t.Spec,

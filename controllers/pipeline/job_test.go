@@ -104,21 +104,24 @@ func TestAJobVerifiesABundle(t *testing.T) {
 func TestWhatAJobIsMadeOf(t *testing.T) {
 	e, job := tested(t)
 	owner := metav1.GetControllerOf(&job)
-	if owner == nil || owner.UID != e.pipeline.UID || job.Labels["team"] != "shop" || job.Labels[stageLabel] != "staging" || job.Labels[pipelineLabel] != "shop" {
+	if owner == nil || owner.UID != e.pipeline.UID || job.Labels["team"] != "shop" || job.Labels[stageLabel] != "staging" ||
+		job.Labels[pipelineLabel] != "shop" {
 		t.Errorf("metadata %+v", job.ObjectMeta)
 	}
 	id := e.pipeline.Status.Stages[0].Has.ID
 	if job.Labels[bundleLabel] != id || job.Spec.Template.Labels[bundleLabel] != id {
 		t.Errorf("it is of bundle %s, want %s", job.Labels[bundleLabel], id)
 	}
-	if *job.Spec.BackoffLimit != 2 || *job.Spec.ActiveDeadlineSeconds != 1800 || *job.Spec.TTLSecondsAfterFinished != 3600 || job.Spec.Template.Spec.ServiceAccountName != "smoke" {
+	if *job.Spec.BackoffLimit != 2 || *job.Spec.ActiveDeadlineSeconds != 1800 || *job.Spec.TTLSecondsAfterFinished != 3600 ||
+		job.Spec.Template.Spec.ServiceAccountName != "smoke" {
 		t.Errorf("spec %+v", job.Spec)
 	}
 	var env []string
 	for _, v := range job.Spec.Template.Spec.Containers[0].Env {
 		env = append(env, v.Name+"="+v.Value)
 	}
-	want := []string{"SLUICE_PIPELINE=shop", "SLUICE_TARGET=", "SLUICE_BUNDLE=" + id, "SLUICE_VERSION_APP=2", "URL=http://app/$(SLUICE_VERSION_APP)", "SLUICE_STAGE=mine"}
+	want := []string{"SLUICE_PIPELINE=shop", "SLUICE_TARGET=", "SLUICE_BUNDLE=" +
+		id, "SLUICE_VERSION_APP=2", "URL=http://app/$(SLUICE_VERSION_APP)", "SLUICE_STAGE=mine"}
 	if !slices.Equal(env, want) {
 		t.Errorf("env %q, want %q", env, want)
 	}
@@ -128,7 +131,8 @@ func TestAJobThatFailsSaysWhy(t *testing.T) {
 	e, job := tested(t)
 	for i, text := range []string{"of an earlier try\n", "1\n2\n3\n4\nGET /health\n\x1b[31m500 Internal Server Error\n"} {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
-			Namespace: "apps", Name: fmt.Sprint("smoke-", i), Labels: map[string]string{batchv1.JobNameLabel: job.Name}, Annotations: map[string]string{"log": text},
+			Namespace: "apps", Name: fmt.Sprint("smoke-", i),
+			Labels: map[string]string{batchv1.JobNameLabel: job.Name}, Annotations: map[string]string{"log": text},
 			CreationTimestamp: metav1.NewTime(e.clock.Now().Add(time.Duration(i) * time.Minute)),
 		}}
 		if err := e.Client.Create(t.Context(), pod); err != nil {
@@ -143,7 +147,8 @@ func TestAJobThatFailsSaysWhy(t *testing.T) {
 	e.end(job, batchv1.JobFailed, "Job has reached the specified backoff limit")
 	e.reconcile()
 	e.want("1", "1")
-	want := "Job apps/" + job.Name + " failed: Job has reached the specified backoff limit: 2 | 3 | 4 | GET /health | [31m500 Internal Server Error"
+	want := "Job apps/" + job.Name +
+		" failed: Job has reached the specified backoff limit: 2 | 3 | 4 | GET /health | [31m500 Internal Server Error"
 	if q := e.pipeline.Status.Quarantined; len(q) != 1 || q[0].Reason != want {
 		t.Errorf("quarantined %+v, want %q", q, want)
 	}
@@ -183,7 +188,10 @@ func TestAJobProvesOneLanding(t *testing.T) {
 
 func TestJobTemplatesThatAreRefused(t *testing.T) {
 	for name, tc := range map[string]struct{ template, want string }{
-		"no containers":       {"spec: {template: {spec: {}}}", "spec.stages[staging].verify[0].job.template: spec.template.spec.containers: there is none"},
+		"no containers": {
+			"spec: {template: {spec: {}}}",
+			"spec.stages[staging].verify[0].job.template: spec.template.spec.containers: there is none",
+		},
 		"a name":              {strings.Replace(smoke, "{labels", "{name: mine, labels", 1), `unknown field "name"`},
 		"another namespace":   {strings.Replace(smoke, "{labels", "{namespace: kube-system, labels", 1), `unknown field "namespace"`},
 		"a field of no Job":   {strings.Replace(smoke, "backoffLimit", "retries", 1), `unknown field "retries"`},

@@ -57,7 +57,10 @@ func TestAnAPIServerThatIsAwayChangesNothing(t *testing.T) {
 		change func(*sluicev1.Pipeline)
 		want   string
 	}{
-		"an ImagePolicy cannot be read":  {funcs: refusing[*imagev1.ImagePolicy](away), want: "artifact app: reading ImagePolicy apps/app: the API server is away"},
+		"an ImagePolicy cannot be read": {
+			funcs: refusing[*imagev1.ImagePolicy](away),
+			want:  "artifact app: reading ImagePolicy apps/app: the API server is away",
+		},
 		"a GitRepository cannot be read": {funcs: refusing[*sourcev1.GitRepository](away), want: "reading GitRepository apps/fleet"},
 		"Freezes cannot be listed": {funcs: interceptor.Funcs{
 			List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error { return away },
@@ -136,7 +139,8 @@ func TestAGitServerThatIsAway(t *testing.T) {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "away", http.StatusBadGateway) })
 	})
 	for range 3 {
-		if _, err := e.Reconcile(t.Context(), e.pipeline); err == nil || errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), "502") {
+		if _, err := e.Reconcile(t.Context(), e.pipeline); err == nil || errors.Is(err, reconcile.TerminalError(nil)) ||
+			!strings.Contains(err.Error(), "502") {
 			t.Fatalf("got %v", err)
 		}
 	}
@@ -152,7 +156,8 @@ func TestNothingIsWrittenThatCannotBeKept(t *testing.T) {
 	e.release("2")
 	before := e.repo.Head("main")
 	mend := e.pushes(http.StatusForbidden)
-	if _, err := e.Reconcile(t.Context(), e.pipeline); err == nil || !strings.Contains(err.Error(), "writing the state to branch sluice/state/apps.shop") {
+	if _, err := e.Reconcile(t.Context(), e.pipeline); err == nil ||
+		!strings.Contains(err.Error(), "writing the state to branch sluice/state/apps.shop") {
 		t.Fatalf("got %v", err)
 	}
 	if e.repo.Head("main") != before {
@@ -210,17 +215,32 @@ func TestAStateThatSomebodyElseWroteIsReadAgain(t *testing.T) {
 }
 
 func TestAFreezeHoldsThePipelinesThatItSelects(t *testing.T) {
-	always := []sluicev1.Window{{Name: "always", Kind: sluicev1.WindowDeny, Cron: "* * * * *", Duration: &metav1.Duration{Duration: 24 * time.Hour}}}
+	always := []sluicev1.Window{{
+		Name: "always", Kind: sluicev1.WindowDeny, Cron: "* * * * *",
+		Duration: &metav1.Duration{Duration: 24 * time.Hour},
+	}}
 	for name, tc := range map[string]struct {
 		spec  sluicev1.FreezeSpec
 		holds bool
 	}{
-		"all":                         {sluicev1.FreezeSpec{Windows: always}, true},
-		"by a label of the pipeline":  {sluicev1.FreezeSpec{Windows: always, PipelineSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "shop"}}}, true},
-		"by another label":            {sluicev1.FreezeSpec{Windows: always, PipelineSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "other"}}}, false},
-		"by a label of the namespace": {sluicev1.FreezeSpec{Windows: always, NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "gold"}}}, true},
-		"by another of the namespace": {sluicev1.FreezeSpec{Windows: always, NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "lead"}}}, false},
-		"production alone":            {sluicev1.FreezeSpec{Windows: always, Stages: []string{"production"}}, false},
+		"all": {sluicev1.FreezeSpec{Windows: always}, true},
+		"by a label of the pipeline": {
+			sluicev1.FreezeSpec{Windows: always, PipelineSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "shop"}}},
+			true,
+		},
+		"by another label": {
+			sluicev1.FreezeSpec{Windows: always, PipelineSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "other"}}},
+			false,
+		},
+		"by a label of the namespace": {
+			sluicev1.FreezeSpec{Windows: always, NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "gold"}}},
+			true,
+		},
+		"by another of the namespace": {
+			sluicev1.FreezeSpec{Windows: always, NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "lead"}}},
+			false,
+		},
+		"production alone": {sluicev1.FreezeSpec{Windows: always, Stages: []string{"production"}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEnv(t, func(p *sluicev1.Pipeline) { p.Labels = map[string]string{"team": "shop"} })

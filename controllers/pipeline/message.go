@@ -39,7 +39,10 @@ type verified struct{ Stage, At, Commit string }
 
 // message collects what is said about a write.
 func (r *run) message(w promotion.Write, d promotion.Decision) message {
-	m := message{Stage: w.Stage, Bundle: w.Bundle, Rollback: w.Kind == sluicev1.LandingRollback, Reason: w.Reason, By: w.By, status: statusName(r.pipeline, w.Stage)}
+	m := message{
+		Stage: w.Stage, Bundle: w.Bundle, Rollback: w.Kind == sluicev1.LandingRollback, Reason: w.Reason, By: w.By,
+		status: statusName(r.pipeline, w.Stage),
+	}
 	m.Pipeline.Namespace, m.Pipeline.Name = r.pipeline.Namespace, r.pipeline.Name
 	m.From, _ = d.State.Bundle(w.From)
 	for _, to := range w.Bundle.Versions {
@@ -135,7 +138,8 @@ func commitMessage(ctx context.Context, field, text string, m message) (string, 
 	if said == "" {
 		said = defaultCommit(m)
 	}
-	lines := []string{trailerPipeline + ": " + m.Pipeline.Namespace + "/" + m.Pipeline.Name, trailerStage + ": " + m.Stage, trailerBundle + ": " + m.Bundle.ID}
+	lines := []string{trailerPipeline + ": " + m.Pipeline.Namespace + "/" +
+		m.Pipeline.Name, trailerStage + ": " + m.Stage, trailerBundle + ": " + m.Bundle.ID}
 	switch {
 	case m.Rollback:
 		lines = append(lines, "Rollback-Of: "+m.From.ID)

@@ -190,7 +190,9 @@ func (ms metrics) measure(ctx context.Context, subject *flaggerv1.Canary, checks
 	for _, look := range looks {
 		said[look.State] = append(said[look.State], look.Evidence)
 	}
-	for _, state := range []promotion.Verification{promotion.VerificationFailed, promotion.VerificationUnknown, promotion.VerificationPending} {
+	for _, state := range []promotion.Verification{
+		promotion.VerificationFailed, promotion.VerificationUnknown, promotion.VerificationPending,
+	} {
 		if len(said[state]) > 0 {
 			return promotion.Look{State: state, Evidence: strings.Join(said[state], "; ")}
 		}
@@ -212,9 +214,15 @@ func (ms metrics) measureOne(ctx context.Context, subject *flaggerv1.Canary, m f
 	}
 	switch sign, limit := within.Beyond(value); sign {
 	case "<":
-		return promotion.Look{State: promotion.VerificationFailed, Evidence: fmt.Sprintf("%s is %.6g, and has to be at least %v", m.Name, value, limit)}
+		return promotion.Look{
+			State:    promotion.VerificationFailed,
+			Evidence: fmt.Sprintf("%s is %.6g, and has to be at least %v", m.Name, value, limit),
+		}
 	case ">":
-		return promotion.Look{State: promotion.VerificationFailed, Evidence: fmt.Sprintf("%s is %.6g, and may be at most %v", m.Name, value, limit)}
+		return promotion.Look{
+			State:    promotion.VerificationFailed,
+			Evidence: fmt.Sprintf("%s is %.6g, and may be at most %v", m.Name, value, limit),
+		}
 	}
 	return promotion.Look{State: promotion.VerificationPassed}
 }

@@ -251,14 +251,16 @@ func TestATemplateOfAnotherNamespaceKeepsItsSecret(t *testing.T) {
 	}
 	e.put(strings.Replace(secretTemplate, "ADDRESS", p.URL, 1))
 	secret := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "prometheus"}, Data: map[string][]byte{"username": []byte("shop"), "password": []byte("hush-hush")},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "monitoring", Name: "prometheus"},
+		Data:       map[string][]byte{"username": []byte("shop"), "password": []byte("hush-hush")},
 	}
 	if err := e.Client.Create(t.Context(), secret); err != nil {
 		t.Fatal(err)
 	}
 	p.breaks()
 	e.afterMinutes(1)
-	if got := e.stagingSays(); !strings.Contains(got, "503") || strings.Contains(got, "hush-hush") || strings.Contains(got, "c2hvcDpodXNoLWh1c2g=") {
+	if got := e.stagingSays(); !strings.Contains(got, "503") || strings.Contains(got, "hush-hush") ||
+		strings.Contains(got, "c2hvcDpodXNoLWh1c2g=") {
 		t.Errorf("staging says %q", got)
 	}
 	p.says("3")
@@ -278,8 +280,11 @@ func TestMetricsThatAreRefused(t *testing.T) {
 		change func(*sluicev1.MetricsVerification)
 		want   string
 	}{
-		"a builtin check": {check(func(m *flaggerv1.CanaryMetric) { m.Name = "request-duration" }), at + ".checks[0].name: request-duration compares a canary"},
-		"no query":        {check(func(m *flaggerv1.CanaryMetric) { m.Query = "" }), at + ".checks[0]: exactly one of templateRef and query"},
+		"a builtin check": {
+			check(func(m *flaggerv1.CanaryMetric) { m.Name = "request-duration" }),
+			at + ".checks[0].name: request-duration compares a canary",
+		},
+		"no query": {check(func(m *flaggerv1.CanaryMetric) { m.Query = "" }), at + ".checks[0]: exactly one of templateRef and query"},
 		"two queries": {check(func(m *flaggerv1.CanaryMetric) { m.TemplateRef = &flaggerv1.CrossNamespaceObjectReference{Name: "a"} }),
 			at + ".checks[0]: exactly one of templateRef and query"},
 		"another kind of template": {check(func(m *flaggerv1.CanaryMetric) {
@@ -288,8 +293,14 @@ func TestMetricsThatAreRefused(t *testing.T) {
 		"a template of another namespace": {check(func(m *flaggerv1.CanaryMetric) {
 			m.Query, m.TemplateRef = "", &flaggerv1.CrossNamespaceObjectReference{Name: "a", Namespace: "theirs"}
 		}), at + ".checks[latency].templateRef: can't access MetricTemplate 'theirs/a', cross-namespace references have been blocked"},
-		"no range":               {check(func(m *flaggerv1.CanaryMetric) { m.ThresholdRange = nil }), ".checks[0].thresholdRange: min or max is required"},
-		"a range without ends":   {check(func(m *flaggerv1.CanaryMetric) { m.ThresholdRange = &flaggerv1.CanaryThresholdRange{} }), "min or max is required"},
+		"no range": {
+			check(func(m *flaggerv1.CanaryMetric) { m.ThresholdRange = nil }),
+			".checks[0].thresholdRange: min or max is required",
+		},
+		"a range without ends": {
+			check(func(m *flaggerv1.CanaryMetric) { m.ThresholdRange = &flaggerv1.CanaryThresholdRange{} }),
+			"min or max is required",
+		},
 		"a window that is none":  {check(func(m *flaggerv1.CanaryMetric) { m.Interval = "1mm" }), `.checks[0].interval: "1mm" is not a duration`},
 		"a query that is none":   {check(func(m *flaggerv1.CanaryMetric) { m.Query = "{{ nothing }}" }), at + ".checks[latency].query: "},
 		"a variable that is not": {check(func(m *flaggerv1.CanaryMetric) { m.Query = "{{ variables.team }}" }), at + ".checks[latency].query: "},

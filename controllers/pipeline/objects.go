@@ -100,7 +100,10 @@ func (os *objects) referred(t target, ref sluicev1.ReadyReference) (object, erro
 	if err != nil {
 		return object{}, err
 	}
-	o := object{cluster.Object{GroupVersionKind: gvk, NamespacedName: keyOf(os.pipeline, ref.Namespace, ref.Name)}, cmp.Or(ref.KubeConfig, t.kubeConfig)}
+	o := object{
+		cluster.Object{GroupVersionKind: gvk, NamespacedName: keyOf(os.pipeline, ref.Namespace, ref.Name)},
+		cmp.Or(ref.KubeConfig, t.kubeConfig),
+	}
 	return o, os.allowed(o)
 }
 

@@ -63,7 +63,8 @@ type stageReader struct {
 
 func (r *run) stageReader(newest map[string]promotion.Newest) stageReader {
 	seen := &objects{
-		pipeline: r.pipeline, cached: r.controller.Client, live: r.controller.Live, kinds: r.controller.cached, look: r.controller.looks(client.ObjectKeyFromObject(r.pipeline)),
+		pipeline: r.pipeline, cached: r.controller.Client, live: r.controller.Live,
+		kinds: r.controller.cached, look: r.controller.looks(client.ObjectKeyFromObject(r.pipeline)),
 		ownNamespace: r.controller.Access.NoCrossNamespaceRefs, again: &r.again,
 	}
 	m := r.memory
@@ -76,7 +77,8 @@ func (r *run) stageReader(newest map[string]promotion.Newest) stageReader {
 		verifier: verifier{
 			objects: seen, canaries: canaries{seen}, jobs: r.jobs, state: m.kept.state,
 			metrics: metrics{
-				pipeline: r.pipeline, checker: r.controller.Checker, measuring: &r.controller.measuring, memory: &m.looks, clock: r.controller.Clock, since: m.since,
+				pipeline: r.pipeline, checker: r.controller.Checker, measuring: &r.controller.measuring,
+				memory: &m.looks, clock: r.controller.Clock, since: m.since,
 				again: &r.again, needed: map[metricsKey]bool{},
 			},
 		},

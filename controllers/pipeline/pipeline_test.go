@@ -61,7 +61,8 @@ func newEnvAt(t *testing.T, source sourcev1.GitRepositorySpec, head func(string)
 	source.Reference = &sourcev1.GitRepositoryRef{Branch: "main"}
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		clientgoscheme.AddToScheme, imagev1.AddToScheme, sourcev1.AddToScheme, kustomizev1.AddToScheme, flaggerv1.AddToScheme, sluicev1.AddToScheme,
+		clientgoscheme.AddToScheme, imagev1.AddToScheme, sourcev1.AddToScheme,
+		kustomizev1.AddToScheme, flaggerv1.AddToScheme, sluicev1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
@@ -88,7 +89,8 @@ func newEnvAt(t *testing.T, source sourcev1.GitRepositorySpec, head func(string)
 func (e *env) process(c client.Client) *Reconciler {
 	mirrors := git.NewMirrors(e.t.TempDir(), e.clock)
 	r := &Reconciler{
-		Client: c, Live: c, Writer: writeback.NewWriter(mirrors, e.clock), Mirrors: mirrors, ServesSources: true, Sources: e.woken, Clock: e.clock,
+		Client: c, Live: c, Writer: writeback.NewWriter(mirrors, e.clock),
+		Mirrors: mirrors, ServesSources: true, Sources: e.woken, Clock: e.clock,
 	}
 	r.Access.Client = c
 	r.copying.Patience = time.Minute // of the test, which waits for the copy
@@ -145,7 +147,9 @@ func (e *env) apply(name string, changes ...func(*kustomizev1.Kustomization)) {
 	e.get(name, &k)
 	revision := "main@sha1:" + e.head("main")
 	k.Status.LastAppliedRevision, k.Status.LastAttemptedRevision, k.Status.ObservedGeneration = revision, revision, k.Generation
-	k.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: metav1.ConditionTrue, Reason: meta.ReconciliationSucceededReason}}
+	k.Status.Conditions = []metav1.Condition{{
+		Type: meta.ReadyCondition, Status: metav1.ConditionTrue, Reason: meta.ReconciliationSucceededReason,
+	}}
 	for _, change := range changes {
 		change(&k)
 	}
@@ -156,7 +160,8 @@ func (e *env) apply(name string, changes ...func(*kustomizev1.Kustomization)) {
 func fails(k *kustomizev1.Kustomization) {
 	k.Status.LastAppliedRevision = ""
 	k.Status.Conditions = []metav1.Condition{{
-		Type: meta.ReadyCondition, Status: metav1.ConditionFalse, Reason: meta.HealthCheckFailedReason, Message: "Deployment/apps/app is not ready",
+		Type: meta.ReadyCondition, Status: metav1.ConditionFalse,
+		Reason: meta.HealthCheckFailedReason, Message: "Deployment/apps/app is not ready",
 	}}
 }
 
@@ -212,7 +217,8 @@ func TestABundleGoesFromStagingToProduction(t *testing.T) {
 	if got := e.pipeline.Status.Stages[1]; got.Phase != sluicev1.StageVerified || got.Has == nil || got.Has.Versions[0].Tag != "2" {
 		t.Errorf("production is %+v", got)
 	}
-	if log := e.repo.Git("log", "-1", "--format=%B", "main"); !strings.Contains(log, "Sluice-Stage: production") || !strings.HasPrefix(log, "Promote production to app 2\n") {
+	if log := e.repo.Git("log", "-1", "--format=%B", "main"); !strings.Contains(log, "Sluice-Stage: production") ||
+		!strings.HasPrefix(log, "Promote production to app 2\n") {
 		t.Errorf("the commit says %q", log)
 	}
 	if len(*e.woken) != 2 {
@@ -231,7 +237,8 @@ func TestWhatFailsInProductionIsTakenBackInGit(t *testing.T) {
 	e.apply("production", fails)
 	e.reconcile()
 	e.want("2", "1")
-	if q := e.pipeline.Status.Quarantined; len(q) != 1 || q[0].Stage != "production" || !strings.Contains(q[0].Reason, "Deployment/apps/app is not ready") {
+	if q := e.pipeline.Status.Quarantined; len(q) != 1 || q[0].Stage != "production" ||
+		!strings.Contains(q[0].Reason, "Deployment/apps/app is not ready") {
 		t.Errorf("quarantined %+v", q)
 	}
 	subjects := strings.Split(e.repo.Git("log", "--format=%s", "sluice/state/apps.shop"), "\n")
@@ -279,7 +286,8 @@ func TestARestartWritesNothing(t *testing.T) {
 	if e.repo.Head("main") != main || e.repo.Head("sluice/state/apps.shop") != state {
 		t.Error("something was written")
 	}
-	if e.pipeline.Status.Summary != status.Summary || e.pipeline.Status.StateCommit != status.StateCommit || len(e.pipeline.Status.Stages[1].Landings) != 2 {
+	if e.pipeline.Status.Summary != status.Summary || e.pipeline.Status.StateCommit != status.StateCommit ||
+		len(e.pipeline.Status.Stages[1].Landings) != 2 {
 		t.Errorf("status %+v, was %+v", e.pipeline.Status, status)
 	}
 }
@@ -328,7 +336,8 @@ func TestACommandThatCannotBeReadIsNotIgnoredInSilence(t *testing.T) {
 	e := newEnv(t)
 	e.pipeline.Annotations = map[string]string{"promote.sluice.dev/production": `{"at":"2026-01-01T00:00:00Z","by":"alice"}`}
 	result, err := e.Reconcile(t.Context(), e.pipeline)
-	if err != nil || !strings.Contains(result.Message, "annotation promote.sluice.dev/production is ignored: the command does not begin with its `by`") {
+	if err != nil ||
+		!strings.Contains(result.Message, "annotation promote.sluice.dev/production is ignored: the command does not begin with its `by`") {
 		t.Errorf("%q, %v", result.Message, err)
 	}
 }

@@ -22,7 +22,8 @@ import (
 func (p pulls) claims(tip *git.CommitTree) bool {
 	info := tip.Info()
 	return info.Author.Email == p.repo.author.Email && info.Committer.Email == p.repo.author.Email &&
-		hasTrailer(info.Message, trailerPipeline, p.pipeline.Namespace+"/"+p.pipeline.Name) && hasTrailer(info.Message, trailerStage, p.stage.Name)
+		hasTrailer(info.Message, trailerPipeline, p.pipeline.Namespace+"/"+p.pipeline.Name) &&
+		hasTrailer(info.Message, trailerStage, p.stage.Name)
 }
 
 // pushed reports whether a head is one that we pushed: in this process, or as the state
@@ -60,7 +61,8 @@ func (r *run) propose(ctx context.Context, p pulls, a promotion.Propose, d promo
 	done, err := r.controller.Writer.Propose(ctx, request, p.discards)
 	switch {
 	case errors.Is(err, writeback.ErrForeignBranch):
-		return false, fmt.Errorf("%w, and no pull request of ours: delete it, or name others in spec.stages[%s].write.pullRequest.branchPrefix", err, a.Stage)
+		return false, fmt.Errorf("%w, and no pull request of ours: delete it, or name others in spec.stages[%s].write.pullRequest.branchPrefix",
+			err, a.Stage)
 	case err != nil:
 		return false, fmt.Errorf("proposing %s to stage %s: %w", promotion.Describe(a.Bundle), a.Stage, err)
 	}
@@ -232,7 +234,8 @@ func (p pulls) setStatus(ctx context.Context, a promotion.SetStatus) (bool, erro
 	if a.Open {
 		state = forge.CheckSuccess
 	}
-	err := p.forge.SetStatus(ctx, a.Head, forge.Status{Context: statusName(p.pipeline, a.Stage), State: state, Description: a.Message, URL: p.seen.pr.URL})
+	err := p.forge.SetStatus(ctx, a.Head,
+		forge.Status{Context: statusName(p.pipeline, a.Stage), State: state, Description: a.Message, URL: p.seen.pr.URL})
 	if err != nil {
 		return false, p.explain(err)
 	}

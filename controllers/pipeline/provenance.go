@@ -38,7 +38,9 @@ const (
 
 // provenance tells by the images of a workload, else by the Kustomization that applied
 // the object, or the HelmRelease that it is a part of.
-func (r readyChecker) provenance(ctx context.Context, t target, o object, u *unstructured.Unstructured, want promotion.Content) (provenance, error) {
+func (r readyChecker) provenance(
+	ctx context.Context, t target, o object, u *unstructured.Unstructured, want promotion.Content,
+) (provenance, error) {
 	if template, ok := podTemplate(u); ok && ofImages(template, want) {
 		if runsAny(template, want) {
 			return provenSame, nil
@@ -58,7 +60,8 @@ func (r readyChecker) provenance(ctx context.Context, t target, o object, u *uns
 	labels := u.GetLabels()
 	if name := labels[helmName]; name != "" {
 		release := &unstructured.Unstructured{}
-		owner := o.of(groupVersions[helmReleaseKind].WithKind(helmReleaseKind), types.NamespacedName{Namespace: labels[helmNamespace], Name: name})
+		owner := o.of(groupVersions[helmReleaseKind].WithKind(helmReleaseKind),
+			types.NamespacedName{Namespace: labels[helmNamespace], Name: name})
 		if r.objects.allowed(owner) != nil {
 			return alone, nil
 		}
@@ -70,7 +73,8 @@ func (r readyChecker) provenance(ctx context.Context, t target, o object, u *uns
 	if labels[kustomizeName] == "" {
 		return alone, nil
 	}
-	owner := o.of(groupVersions[kustomizationKind].WithKind(kustomizationKind), types.NamespacedName{Namespace: labels[kustomizeNamespace], Name: labels[kustomizeName]})
+	owner := o.of(groupVersions[kustomizationKind].WithKind(kustomizationKind),
+		types.NamespacedName{Namespace: labels[kustomizeNamespace], Name: labels[kustomizeName]})
 	if r.objects.allowed(owner) != nil {
 		return alone, nil
 	}

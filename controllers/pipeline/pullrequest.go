@@ -185,7 +185,8 @@ func (p pulls) isNew(ctx context.Context) (bool, error) {
 		}
 	}
 	return slices.ContainsFunc(p.repo.recent, func(pr forge.PullRequest) bool {
-		return pr.Base == p.base && pr.Branch == p.head && (p.seen.pr == nil || pr.Number > p.seen.pr.Number || pr.Number == p.seen.pr.Number && pr.State != p.seen.pr.State)
+		return pr.Base == p.base && pr.Branch == p.head && (p.seen.pr == nil ||
+			pr.Number > p.seen.pr.Number || pr.Number == p.seen.pr.Number && pr.State != p.seen.pr.State)
 	}), nil
 }
 
@@ -223,7 +224,8 @@ func (p pulls) complete(ctx context.Context) error {
 func (p pulls) translate() *promotion.PullRequest {
 	m, pr := p.seen, p.seen.pr
 	seen := &promotion.PullRequest{
-		Number: pr.Number, URL: pr.URL, Open: pr.State == forge.Open, Merged: pr.State == forge.Merged, Head: pr.HeadSHA, Base: pr.Base, Draft: pr.Draft,
+		Number: pr.Number, URL: pr.URL, Open: pr.State == forge.Open,
+		Merged: pr.State == forge.Merged, Head: pr.HeadSHA, Base: pr.Base, Draft: pr.Draft,
 		Behind: slices.Contains(pr.Blocked, forge.ByBehind), Conflicted: slices.Contains(pr.Blocked, forge.ByConflict),
 		ClosedBy: pr.ClosedBy, ClosedByUs: forge.Identity{Login: p.login()}.IsUs(pr.ClosedBy), MergedBy: pr.MergedBy,
 		HeadOurs: m.claims || p.pushed(pr.HeadSHA), Approved: pr.Approvals > 0, Queued: pr.Queued, AutoMerge: p.mayMergeByItself(),
@@ -254,7 +256,8 @@ func (p pulls) judge() (promotion.Readiness, string) {
 
 // readinessOf is what a pull request can do, in the words of a stage.
 var readinessOf = map[forge.CheckState]promotion.Readiness{
-	forge.CheckSuccess: promotion.ReadinessReady, forge.CheckPending: promotion.ReadinessProgressing, forge.CheckFailure: promotion.ReadinessFailed,
+	forge.CheckSuccess: promotion.ReadinessReady,
+	forge.CheckPending: promotion.ReadinessProgressing, forge.CheckFailure: promotion.ReadinessFailed,
 }
 
 // mayMergeByItself reports whether the forge merges the pull request when its rules are

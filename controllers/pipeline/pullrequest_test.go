@@ -38,7 +38,8 @@ func TestABundleIsProposedAndMerged(t *testing.T) {
 	}
 	e.apply("production")
 	e.reconcile()
-	if got := e.production(); got.Phase != sluicev1.StageVerified || len(got.Landings) != 2 || got.Landings[0].Kind != sluicev1.LandingPromotion {
+	if got := e.production(); got.Phase != sluicev1.StageVerified || len(got.Landings) != 2 ||
+		got.Landings[0].Kind != sluicev1.LandingPromotion {
 		t.Errorf("production is %+v", got)
 	}
 }
@@ -90,7 +91,8 @@ func TestADraftIsReadyOnceTheGatesAreOpen(t *testing.T) {
 	e.pipeline.Spec.Stages[1].Approval = nil
 	e.pipeline.Generation++
 	e.reconcile()
-	if pr := e.pull(); pr.draft || pr.state != "open" || pr.title != title || e.forge.statuses[e.head(pr.branch)][headOfProduction] != "success" {
+	if pr := e.pull(); pr.draft || pr.state != "open" || pr.title != title ||
+		e.forge.statuses[e.head(pr.branch)][headOfProduction] != "success" {
 		t.Errorf("the pull request is %+v, its checks are %v", pr, e.forge.statuses)
 	}
 	approved(e.pipeline)
@@ -224,7 +226,8 @@ func TestACommitOfSomebodyElseIsLeftAlone(t *testing.T) {
 	}
 	e.at(func(g *gitHub) { g.pulls[0].labels = []string{"sluice/retry"}; g.touch(g.pulls[0]) })
 	e.look()
-	if !strings.Contains(e.repo.File(branch, "production/app.yaml"), "app:3 ") || strings.Contains(e.repo.Git("ls-tree", "--name-only", branch), "mine") {
+	if !strings.Contains(e.repo.File(branch, "production/app.yaml"), "app:3 ") ||
+		strings.Contains(e.repo.Git("ls-tree", "--name-only", branch), "mine") {
 		t.Errorf("what was handed back is %+v", e.pull())
 	}
 }
@@ -238,7 +241,8 @@ func TestABranchOfSomebodyElseIsNotReplaced(t *testing.T) {
 	e.reconcile()
 	e.apply("staging")
 	_, err := e.Reconcile(t.Context(), e.pipeline)
-	if err == nil || !strings.Contains(err.Error(), "spec.stages[production].write.pullRequest.branchPrefix") || e.head(headOfProduction) != theirs {
+	if err == nil || !strings.Contains(err.Error(), "spec.stages[production].write.pullRequest.branchPrefix") ||
+		e.head(headOfProduction) != theirs {
 		t.Errorf("got %v; the branch is at %s, want %s", err, e.head(headOfProduction), theirs)
 	}
 }
@@ -294,7 +298,8 @@ func TestAForgeThatLimitsHoldsNoOtherStage(t *testing.T) {
 	e.clock.Step(e.pipeline.Spec.Interval.Duration)
 	_, err := e.Reconcile(t.Context(), e.pipeline)
 	until := e.clock.Now().Add(50 * time.Minute).UTC().Format(time.RFC3339)
-	if limited := (*forge.RateLimited)(nil); !errors.As(err, &limited) || errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), until) {
+	if limited := (*forge.RateLimited)(nil); !errors.As(err, &limited) || errors.Is(err, reconcile.TerminalError(nil)) ||
+		!strings.Contains(err.Error(), until) {
 		t.Fatalf("got %v, want until %s", err, until)
 	}
 	e.want("3", "1") // staging went on
@@ -320,14 +325,17 @@ func TestAForgeThatLimitsHoldsNoOtherStage(t *testing.T) {
 }
 
 func TestAForgeThatIsAwayForAnHourIsAskedAgain(t *testing.T) {
-	for _, code := range []int{http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout} {
+	for _, code := range []int{
+		http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
+	} {
 		t.Run(http.StatusText(code), func(t *testing.T) {
 			e := newGitHubEnv(t, opts(byPerson))
 			e.verify("2")
 			e.away(code)
 			for minutes := 0; minutes < 70; minutes += 10 {
 				e.clock.Step(10 * time.Minute)
-				if _, err := e.Reconcile(t.Context(), e.pipeline); err == nil || errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), fmt.Sprint(code)) {
+				if _, err := e.Reconcile(t.Context(), e.pipeline); err == nil || errors.Is(err, reconcile.TerminalError(nil)) ||
+					!strings.Contains(err.Error(), fmt.Sprint(code)) {
 					t.Fatalf("after %d minutes: %v", minutes, err)
 				}
 				if got := e.production(); got.PullRequest == nil || got.PullRequest.State != "open" {
@@ -345,7 +353,8 @@ func TestACredentialThatTheForgeRefusesIsForAPerson(t *testing.T) {
 	e := newGitHubEnv(t)
 	e.away(http.StatusUnauthorized)
 	_, err := e.Reconcile(t.Context(), e.pipeline)
-	if !errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), "spec.forge") || strings.Contains(err.Error(), "t0ken") {
+	if !errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), "spec.forge") ||
+		strings.Contains(err.Error(), "t0ken") {
 		t.Errorf("got %v", err)
 	}
 }

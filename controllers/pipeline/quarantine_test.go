@@ -14,9 +14,12 @@ func TestWhatStandsInForAVersionInQuarantine(t *testing.T) {
 		decision *imagev1.Decision
 		want     bool
 	}{
-		"nothing is known":         {},
-		"the first choice":         {&imagev1.Decision{Candidates: []imagev1.Candidate{{Tag: "2"}}}, false},
-		"the next after one of us": {&imagev1.Decision{Candidates: []imagev1.Candidate{{Tag: "3", Gate: string(policy.GateQuarantine)}, {Tag: "2"}}}, true},
+		"nothing is known": {},
+		"the first choice": {&imagev1.Decision{Candidates: []imagev1.Candidate{{Tag: "2"}}}, false},
+		"the next after one of us": {
+			&imagev1.Decision{Candidates: []imagev1.Candidate{{Tag: "3", Gate: string(policy.GateQuarantine)}, {Tag: "2"}}},
+			true,
+		},
 		"the next after a new one": {&imagev1.Decision{Candidates: []imagev1.Candidate{{Tag: "3", Gate: "MinAge"}, {Tag: "2"}}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -103,7 +103,10 @@ func (r readyChecker) check(ctx context.Context, t target, seen *promotion.Targe
 		}
 	}
 	if silent != "" && !tells {
-		return refuse("spec.stages[%s].ready: nothing tells which version %s runs: name the Kustomization, HelmRelease or Application that applies it, too", t.stage, silent)
+		return refuse(
+			"spec.stages[%s].ready: nothing tells which version %s runs: name the Kustomization, HelmRelease or Application that applies it, too",
+			t.stage, silent,
+		)
 	}
 	return nil
 }
@@ -136,7 +139,8 @@ func (r readyChecker) kustomization(ctx context.Context, t target, o object, wan
 		return progressing("%s is suspended", o), nil
 	case condition == nil || k.Status.ObservedGeneration != k.Generation && condition.Status == metav1.ConditionTrue:
 		return progressing("%s has not been reconciled yet", o), nil
-	case condition.Status == metav1.ConditionFalse && failedReasons[condition.Reason] && r.revisions.carries(ctx, t, k.Status.LastAttemptedRevision, want):
+	case condition.Status == metav1.ConditionFalse && failedReasons[condition.Reason] &&
+		r.revisions.carries(ctx, t, k.Status.LastAttemptedRevision, want):
 		return failed("%s: %s", o, condition.Message), nil
 	case condition.Status != metav1.ConditionTrue:
 		return progressing("%s is not Ready: %s", o, condition.Message), nil

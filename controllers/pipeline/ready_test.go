@@ -110,7 +110,8 @@ apiVersion: apps/v1
 kind: Deployment
 metadata: {name: app, generation: 2}
 spec: {replicas: 1, template: {spec: {containers: [{name: app, image: "registry/app:2"}]}}}
-status: {observedGeneration: 2, replicas: 1, updatedReplicas: 1, readyReplicas: 1, availableReplicas: 1, conditions: [{type: Available, status: "True"}]}
+status: {observedGeneration: 2, replicas: 1, updatedReplicas: 1, readyReplicas: 1, availableReplicas: 1,
+  conditions: [{type: Available, status: "True"}]}
 `
 
 const releaseOfHelm = `
@@ -132,40 +133,77 @@ func TestWhenAnObjectRunsAVersion(t *testing.T) {
 		want    string // part of what staging says; "" is that it is verified
 		failed  bool
 	}{
-		"an object of any kind that is Ready":                 {objects: []string{database}, applied: true},
-		"one whose Kustomization has not applied the version": {objects: []string{database}, want: "Database apps/db does not have this version yet"},
-		"one whose newest generation was not observed":        {objects: []string{strings.Replace(database, "observedGeneration: 2", "observedGeneration: 1", 1)}, applied: true, want: "Database apps/db is not Ready"},
-		"one without a Ready condition":                       {objects: []string{strings.Replace(database, "type: Ready", "type: Synced", 1)}, applied: true, want: "it has no Ready condition"},
-		"one that does not exist":                             {applied: true, objects: []string{strings.Replace(database, "name: db", "name: other", 1)}, want: "Database apps/db does not exist"},
-		"one that gave up":                                    {objects: []string{strings.Replace(database, "type: Ready", "type: Stalled", 1)}, applied: true, failed: true},
-		"one that gave up with what was there before":         {objects: []string{strings.Replace(database, "type: Ready", "type: Stalled", 1)}, want: "does not have this version yet"},
-		"a HelmRelease":                                       {objects: []string{helmRelease}, applied: true},
+		"an object of any kind that is Ready": {objects: []string{database}, applied: true},
+		"one whose Kustomization has not applied the version": {
+			objects: []string{database}, want: "Database apps/db does not have this version yet",
+		},
+		"one whose newest generation was not observed": {
+			objects: []string{strings.Replace(database, "observedGeneration: 2", "observedGeneration: 1", 1)}, applied: true,
+			want: "Database apps/db is not Ready",
+		},
+		"one without a Ready condition": {
+			objects: []string{strings.Replace(database, "type: Ready", "type: Synced", 1)}, applied: true,
+			want: "it has no Ready condition",
+		},
+		"one that does not exist": {
+			applied: true, objects: []string{strings.Replace(database, "name: db", "name: other", 1)},
+			want: "Database apps/db does not exist",
+		},
+		"one that gave up": {objects: []string{strings.Replace(database, "type: Ready", "type: Stalled", 1)}, applied: true, failed: true},
+		"one that gave up with what was there before": {
+			objects: []string{strings.Replace(database, "type: Ready", "type: Stalled", 1)},
+			want:    "does not have this version yet",
+		},
+		"a HelmRelease": {objects: []string{helmRelease}, applied: true},
 		"a HelmRelease that upgrades": {
-			objects: []string{strings.Replace(helmRelease, `"True", reason: UpgradeSucceeded`, `Unknown, reason: Progressing, message: "Running 'upgrade' action"`, 1)},
+			objects: []string{strings.Replace(helmRelease, `"True", reason: UpgradeSucceeded`,
+				`Unknown, reason: Progressing, message: "Running 'upgrade' action"`, 1)},
 			applied: true, want: "HelmRelease apps/app is not Ready",
 		},
-		"a HelmRelease that is suspended": {objects: []string{helmRelease + "spec: {suspend: true}\n"}, applied: true, want: "HelmRelease apps/app is suspended"},
+		"a HelmRelease that is suspended": {
+			objects: []string{helmRelease + "spec: {suspend: true}\n"}, applied: true,
+			want: "HelmRelease apps/app is suspended",
+		},
 		"a HelmRelease without retries left": {
-			objects: []string{strings.Replace(helmRelease, "[{type: Ready", "[{type: Stalled, status: \"True\", reason: RetriesExceeded}, {type: Ready", 1)}, applied: true, failed: true,
+			objects: []string{strings.Replace(helmRelease, "[{type: Ready",
+				"[{type: Stalled, status: \"True\", reason: RetriesExceeded}, {type: Ready", 1)}, applied: true, failed: true,
 		},
 		"what a HelmRelease installed": {objects: []string{releaseOfHelm, helmRelease}, applied: true},
 		"an Application":               {objects: []string{argoApplication}},
 		"an Application of another revision": {
-			objects: []string{strings.ReplaceAll(argoApplication, "HEAD", "abcdef6789012345678901234567890123456789")}, want: "Application apps/app has not synced this version yet",
+			objects: []string{strings.ReplaceAll(argoApplication, "HEAD", "abcdef6789012345678901234567890123456789")},
+			want:    "Application apps/app has not synced this version yet",
 		},
-		"an Application of several sources": {objects: []string{strings.Replace(argoApplication, "syncResult: {revision: HEAD}", "syncResult: {revisions: [1.2.3, HEAD]}", 1)}},
+		"an Application of several sources": {
+			objects: []string{strings.Replace(argoApplication, "syncResult: {revision: HEAD}", "syncResult: {revisions: [1.2.3, HEAD]}", 1)},
+		},
 		"an Application that was not looked at since": {
-			objects: []string{strings.Replace(argoApplication, `finishedAt: "2026-01-01T00:00:00Z"`, `finishedAt: "2026-01-01T00:02:00Z"`, 1)}, want: "Application apps/app is being synced",
+			objects: []string{strings.Replace(argoApplication, `finishedAt: "2026-01-01T00:00:00Z"`, `finishedAt: "2026-01-01T00:02:00Z"`, 1)},
+			want:    "Application apps/app is being synced",
 		},
-		"an Application that progresses": {objects: []string{strings.Replace(argoApplication, "Healthy", "Progressing", 1)}, want: "Application apps/app is Synced and Progressing"},
+		"an Application that progresses": {
+			objects: []string{strings.Replace(argoApplication, "Healthy", "Progressing", 1)},
+			want:    "Application apps/app is Synced and Progressing",
+		},
 		"an Application that is degraded": {
 			objects: []string{strings.Replace(argoApplication, "Healthy", "Degraded", 1)}, failed: true,
 		},
-		"an Application whose sync failed": {objects: []string{strings.Replace(argoApplication, "phase: Succeeded", "phase: Failed", 1)}, failed: true},
-		"an Application out of sync":       {objects: []string{strings.Replace(argoApplication, "status: Synced", "status: OutOfSync", 1)}, want: "is OutOfSync and Healthy"},
+		"an Application whose sync failed": {
+			objects: []string{strings.Replace(argoApplication, "phase: Succeeded", "phase: Failed", 1)}, failed: true,
+		},
+		"an Application out of sync": {
+			objects: []string{strings.Replace(argoApplication, "status: Synced", "status: OutOfSync", 1)},
+			want:    "is OutOfSync and Healthy",
+		},
 		"a Deployment that runs the image": {objects: []string{deployment}},
-		"a Deployment that runs another":   {objects: []string{strings.Replace(deployment, "app:2", "app:1", 1)}, want: "Deployment apps/app does not have this version yet"},
-		"a Deployment that rolls out":      {objects: []string{strings.Replace(deployment, "updatedReplicas: 1", "updatedReplicas: 0", 1)}, want: "Deployment apps/app is not Ready"},
+		"a Deployment that runs another": {
+			objects: []string{strings.Replace(deployment, "app:2", "app:1", 1)},
+			want:    "Deployment apps/app does not have this version yet",
+		},
+		"a Deployment that rolls out": {
+			objects: []string{strings.Replace(deployment, "updatedReplicas: 1", "updatedReplicas: 0", 1)},
+			want:    "Deployment apps/app is not Ready",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ref := kinds["Database"]
@@ -209,7 +247,8 @@ func TestWhenAnObjectRunsAVersion(t *testing.T) {
 func TestAnObjectThatTellsNothingProvesNothing(t *testing.T) {
 	e := newEnv(t, waitsFor(sluicev1.ReadyReference{APIVersion: "example.com/v1", Kind: "Database", Name: "db"}))
 	e.put(strings.Replace(database, "kustomize.toolkit.fluxcd.io/name: staging", "a: b", 1))
-	if _, err := e.Reconcile(t.Context(), e.pipeline); err == nil || !strings.Contains(err.Error(), "nothing tells which version Database apps/db runs: name the Kustomization") {
+	if _, err := e.Reconcile(t.Context(), e.pipeline); err == nil ||
+		!strings.Contains(err.Error(), "nothing tells which version Database apps/db runs: name the Kustomization") {
 		t.Errorf("got %v", err)
 	}
 	e.pipeline.Spec.Stages[0].Ready = append(e.pipeline.Spec.Stages[0].Ready, sluicev1.ReadyReference{Kind: "Kustomization", Name: "staging"})
@@ -218,8 +257,10 @@ func TestAnObjectThatTellsNothingProvesNothing(t *testing.T) {
 
 func TestAClusterThatCannotBeReachedHoldsItsStage(t *testing.T) {
 	for name, tc := range map[string]struct{ kubeConfig, want string }{
-		"it does not answer":            {"down", "Kustomization apps/staging is not known: connection refused"},
-		"its kubeConfig does not exist": {"missing", "Kustomization apps/staging: the kubeConfig cannot be used: Secret apps/missing does not exist"},
+		"it does not answer": {"down", "Kustomization apps/staging is not known: connection refused"},
+		"its kubeConfig does not exist": {
+			"missing", "Kustomization apps/staging: the kubeConfig cannot be used: Secret apps/missing does not exist",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEnv(t)
@@ -289,11 +330,25 @@ func TestReferencesThatAreRefused(t *testing.T) {
 		change func(*sluicev1.Pipeline)
 		want   string
 	}{
-		"a kind that nobody knows":          {waitsFor(sluicev1.ReadyReference{Kind: "Database", Name: "db"}), "spec.stages[staging].ready[0]: apiVersion is required for the kind Database"},
-		"an apiVersion that is none":        {waitsFor(sluicev1.ReadyReference{APIVersion: "a/b/c", Kind: "Database", Name: "db"}), "spec.stages[staging].ready[0]: unexpected GroupVersion string: a/b/c"},
-		"a Secret":                          {waitsFor(sluicev1.ReadyReference{APIVersion: "v1", Kind: "Secret", Name: "db"}), "a Secret is never Ready"},
-		"another namespace":                 {waitsFor(sluicev1.ReadyReference{Kind: "HelmRelease", Name: "app", Namespace: "other"}), "can't access HelmRelease 'other/app', cross-namespace references have been blocked"},
-		"a kubeConfig of a cloud, of ready": {waitsFor(sluicev1.ReadyReference{Kind: "HelmRelease", Name: "app", KubeConfig: &meta.KubeConfigReference{}}), "ready[0].kubeConfig: configMapRef is not supported; use secretRef"},
+		"a kind that nobody knows": {
+			waitsFor(sluicev1.ReadyReference{Kind: "Database", Name: "db"}),
+			"spec.stages[staging].ready[0]: apiVersion is required for the kind Database",
+		},
+		"an apiVersion that is none": {
+			waitsFor(sluicev1.ReadyReference{APIVersion: "a/b/c", Kind: "Database", Name: "db"}),
+			"spec.stages[staging].ready[0]: unexpected GroupVersion string: a/b/c",
+		},
+		"a Secret": {
+			waitsFor(sluicev1.ReadyReference{APIVersion: "v1", Kind: "Secret", Name: "db"}), "a Secret is never Ready",
+		},
+		"another namespace": {
+			waitsFor(sluicev1.ReadyReference{Kind: "HelmRelease", Name: "app", Namespace: "other"}),
+			"can't access HelmRelease 'other/app', cross-namespace references have been blocked",
+		},
+		"a kubeConfig of a cloud, of ready": {
+			waitsFor(sluicev1.ReadyReference{Kind: "HelmRelease", Name: "app", KubeConfig: &meta.KubeConfigReference{}}),
+			"ready[0].kubeConfig: configMapRef is not supported; use secretRef",
+		},
 		"a kubeConfig of a cloud, of a target": {func(p *sluicev1.Pipeline) {
 			p.Spec.Stages[0].Targets = []sluicev1.Target{{Name: "eu", KubeConfig: &meta.KubeConfigReference{}}}
 		}, "targets[eu].kubeConfig: configMapRef is not supported; use secretRef"},
@@ -324,7 +379,9 @@ func TestALabelDoesNotLeadToAnotherNamespace(t *testing.T) {
 func TestACanaryInAnotherCluster(t *testing.T) {
 	e := newEnv(t)
 	e.reconcile()
-	e.pipeline.Spec.Stages[0].Verify = []sluicev1.Verification{{Canary: &sluicev1.CanaryVerification{Name: "app", KubeConfig: kubeConfig("up")}}}
+	e.pipeline.Spec.Stages[0].Verify = []sluicev1.Verification{{
+		Canary: &sluicev1.CanaryVerification{Name: "app", KubeConfig: kubeConfig("up")},
+	}}
 	e.release("2")
 	e.reconcile()
 	e.apply("staging")

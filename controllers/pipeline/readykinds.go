@@ -99,7 +99,10 @@ func (r readyChecker) anyObject(ctx context.Context, t target, o object, want pr
 	case health.Status == status.FailedStatus && has == provenSame:
 		return failed("%s: %s", o, health.Message), nil
 	case health.Status != status.CurrentStatus:
-		return readiness{state: promotion.ReadinessProgressing, why: o.String() + " is not Ready: " + health.Message, silent: has == unproven}, nil
+		return readiness{
+			state: promotion.ReadinessProgressing, why: o.String() + " is not Ready: " + health.Message,
+			silent: has == unproven,
+		}, nil
 	}
 	return readiness{state: promotion.ReadinessReady, silent: has == unproven}, nil
 }

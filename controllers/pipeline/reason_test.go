@@ -21,10 +21,12 @@ func TestWhyACanaryFailed(t *testing.T) {
 		status flaggerv1.CanaryStatus
 		want   string
 	}{
-		"what the last check measured": {flaggerv1.CanaryStatus{Conditions: condition(scaled), History: []flaggerv1.CanaryRelease{{Steps: []flaggerv1.CanaryStep{
-			{Measured: []flaggerv1.CanaryMeasurement{{Name: "latency", Failure: "before"}}},
-			{Measured: []flaggerv1.CanaryMeasurement{{Name: "latency"}, {Name: "success", Failure: "success 63.93 % is below 99 %"}}},
-		}}}}, "success 63.93 % is below 99 %"},
+		"what the last check measured": {
+			flaggerv1.CanaryStatus{Conditions: condition(scaled), History: []flaggerv1.CanaryRelease{{Steps: []flaggerv1.CanaryStep{
+				{Measured: []flaggerv1.CanaryMeasurement{{Name: "latency", Failure: "before"}}},
+				{Measured: []flaggerv1.CanaryMeasurement{{Name: "latency"}, {Name: "success", Failure: "success 63.93 % is below 99 %"}}},
+			}}}}, "success 63.93 % is below 99 %",
+		},
 		"Flagger's, which keeps no history": {flaggerv1.CanaryStatus{Conditions: condition(scaled)}, "Deployment scaled to zero."},
 		"nothing that is known":             {flaggerv1.CanaryStatus{}, "it was rolled back"},
 	} {
@@ -40,7 +42,9 @@ func TestWhyACanaryFailed(t *testing.T) {
 func TestANewSummaryIsNoEvent(t *testing.T) {
 	e := newEnv(t)
 	for _, status := range []metav1.ConditionStatus{metav1.ConditionFalse, metav1.ConditionTrue} {
-		e.pipeline.Status.Conditions = []metav1.Condition{{Type: meta.ReadyCondition, Status: status, Reason: meta.SucceededReason, Message: "before"}}
+		e.pipeline.Status.Conditions = []metav1.Condition{{
+			Type: meta.ReadyCondition, Status: status, Reason: meta.SucceededReason, Message: "before",
+		}}
 		result, err := e.Reconcile(t.Context(), e.pipeline)
 		if err != nil {
 			t.Fatal(err)

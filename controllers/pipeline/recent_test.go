@@ -31,8 +31,10 @@ func TestWhenAListOfPullRequestsIsShared(t *testing.T) {
 		"by who is woken a moment later":        {key: ours, after: sharedFor, since: start, want: true},
 		"not by who is woken much later":        {key: ours, after: sharedFor + 1},
 		"not by who was woken by what is newer": {key: ours, after: time.Second, since: start.Add(1)},
-		"not with another credential":           {key: recentKey{repository: ours.repository, secret: types.NamespacedName{Namespace: "b", Name: "b"}}},
-		"not with another API":                  {key: recentKey{repository: ours.repository, api: "https://example.com"}},
+		"not with another credential": {
+			key: recentKey{repository: ours.repository, secret: types.NamespacedName{Namespace: "b", Name: "b"}},
+		},
+		"not with another API": {key: recentKey{repository: ours.repository, api: "https://example.com"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var r recents

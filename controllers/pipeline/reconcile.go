@@ -100,7 +100,10 @@ func (r *Reconciler) newRun(p *sluicev1.Pipeline, repo *repository, fields map[s
 		tags: tags{
 			pipeline: p, registry: r.Registry, secrets: r.Live, memory: &memory.tags, wrote: memory.wrote,
 			copying: &r.copying, clock: r.Clock,
-			sources: ociSources{client: r.Client, clock: r.Clock, installed: r.cached[sourcev1.OCIRepositoryKind], ownNamespace: r.Access.NoCrossNamespaceRefs},
+			sources: ociSources{
+				client: r.Client, clock: r.Clock, installed: r.cached[sourcev1.OCIRepositoryKind],
+				ownNamespace: r.Access.NoCrossNamespaceRefs,
+			},
 		},
 		jobs:    jobs{pipeline: p, client: r.Client, live: r.Live, logs: r.logs},
 		sources: gitSources{served: r.ServesSources, waker: r.Sources, client: r.Client, clock: r.Clock},
@@ -143,7 +146,8 @@ func (r *run) result(d promotion.Decision) reconciler.Result {
 	_, unreadable := commandsOf(r.pipeline)
 	message := strings.Join(append([]string{summary(d)}, unreadable...), "; ")
 	result := reconciler.Result{Reason: meta.SucceededReason, Message: message, After: r.pipeline.Spec.Interval.Duration, Events: r.events}
-	if c := apimeta.FindStatusCondition(r.pipeline.Status.Conditions, meta.ReadyCondition); c != nil && c.Status == metav1.ConditionTrue && c.Reason == result.Reason {
+	if c := apimeta.FindStatusCondition(r.pipeline.Status.Conditions,
+		meta.ReadyCondition); c != nil && c.Status == metav1.ConditionTrue && c.Reason == result.Reason {
 		result.ReadyEvent = reconciler.SkipReadyEvent // the summary has each weight of a canary
 	}
 	if d.After > 0 {

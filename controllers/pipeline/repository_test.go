@@ -121,7 +121,9 @@ func TestACrashBetweenTheStateAndAPushToAnotherRepository(t *testing.T) {
 		t.Fatal("the fake client does not watch")
 	}
 	e.Client = interceptor.NewClient(inner, interceptor.Funcs{
-		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, obj client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
+		SubResourcePatch: func(
+			ctx context.Context, c client.Client, sub string, obj client.Object, patch client.Patch, opts ...client.SubResourcePatchOption,
+		) error {
 			err := c.SubResource(sub).Patch(ctx, obj, patch, opts...)
 			var p sluicev1.Pipeline
 			if c.Get(ctx, client.ObjectKeyFromObject(obj), &p) == nil && strings.Contains(p.Status.State, "writing:") {
@@ -156,7 +158,8 @@ func TestACrashBetweenTheStateBranchAndAPushToAnotherRepository(t *testing.T) {
 	undo := e.env.server.Intercept(func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			next.ServeHTTP(w, r)
-			if strings.HasSuffix(r.URL.Path, "/git-receive-pack") && strings.Contains(e.repo.File("sluice/state/apps.shop", "state.yaml"), "writing:") {
+			if strings.HasSuffix(r.URL.Path, "/git-receive-pack") &&
+				strings.Contains(e.repo.File("sluice/state/apps.shop", "state.yaml"), "writing:") {
 				crash()
 			}
 		})
@@ -241,10 +244,14 @@ func TestPipelinesOnOneRepositoryReadItsSecretOnce(t *testing.T) {
 		after  time.Duration
 		want   int
 	}{
-		"woken by the same commit":           {want: 1},
-		"by the next commit":                 {change: func(r *sourcev1.GitRepository, _ *sluicev1.Pipeline) { r.ResourceVersion = "2" }, want: 2},
-		"much later":                         {after: sharedFor + 1, want: 2},
-		"one that a new Secret may mend":     {change: func(_ *sourcev1.GitRepository, p *sluicev1.Pipeline) { p.Status.Conditions = nil }, want: 2},
+		"woken by the same commit": {want: 1},
+		"by the next commit": {
+			change: func(r *sourcev1.GitRepository, _ *sluicev1.Pipeline) { r.ResourceVersion = "2" }, want: 2,
+		},
+		"much later": {after: sharedFor + 1, want: 2},
+		"one that a new Secret may mend": {
+			change: func(_ *sourcev1.GitRepository, p *sluicev1.Pipeline) { p.Status.Conditions = nil }, want: 2,
+		},
 		"of a repository of the same length": {change: func(r *sourcev1.GitRepository, _ *sluicev1.Pipeline) { r.Name = "fleeT" }, want: 2},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -58,7 +58,8 @@ type stateStore struct {
 // file is the state's file.
 func (s stateStore) file() writeback.StateFile {
 	return writeback.StateFile{
-		Remote: s.repo.remote, Branch: statePrefix + s.pipeline.Namespace + "." + s.pipeline.Name, Path: "state.yaml", Author: s.repo.author, Signer: s.repo.signer,
+		Remote: s.repo.remote, Branch: statePrefix + s.pipeline.Namespace + "." + s.pipeline.Name,
+		Path: "state.yaml", Author: s.repo.author, Signer: s.repo.signer,
 	}
 }
 

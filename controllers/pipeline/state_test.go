@@ -83,7 +83,9 @@ func TestACrashBetweenTheStatusAndThePush(t *testing.T) {
 		t.Fatal("the fake client does not watch")
 	}
 	e.Client = interceptor.NewClient(inner, interceptor.Funcs{
-		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, obj client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
+		SubResourcePatch: func(
+			ctx context.Context, c client.Client, sub string, obj client.Object, patch client.Patch, opts ...client.SubResourcePatchOption,
+		) error {
 			defer crash()
 			return c.SubResource(sub).Patch(ctx, obj, patch, opts...)
 		},
@@ -148,7 +150,8 @@ func TestAStateMovesWithTheField(t *testing.T) {
 			e.restart()
 			e.reconcile()
 			s := e.pipeline.Status
-			if len(s.Quarantined) != 1 || (s.State != "") != (tc.to == sluicev1.StateNone) || (s.StateCommit != "") != (tc.to == sluicev1.StateBranch) {
+			if len(s.Quarantined) != 1 || (s.State != "") != (tc.to == sluicev1.StateNone) ||
+				(s.StateCommit != "") != (tc.to == sluicev1.StateBranch) {
 				t.Errorf("quarantine %+v, commit %q, state %q", s.Quarantined, s.StateCommit, s.State)
 			}
 			e.want("1", "1")

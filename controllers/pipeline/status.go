@@ -67,7 +67,10 @@ func recordGuard(p *sluicev1.Pipeline, seen promotion.Observation, unguarded str
 		reconciler.RemoveCondition(p, sluicev1.ApprovalsEnforcedCondition)
 		return
 	}
-	c := metav1.Condition{Type: sluicev1.ApprovalsEnforcedCondition, Status: metav1.ConditionTrue, Reason: "PolicyInstalled", Message: "commands are guarded by the API server"}
+	c := metav1.Condition{
+		Type: sluicev1.ApprovalsEnforcedCondition, Status: metav1.ConditionTrue, Reason: "PolicyInstalled",
+		Message: "commands are guarded by the API server",
+	}
 	if !seen.CommandsGuarded {
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, "PolicyMissing", "commands in annotations are ignored: "+unguarded
 	}

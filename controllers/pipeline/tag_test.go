@@ -173,7 +173,8 @@ func TestATagThatSomebodyMovedIsNotMovedBack(t *testing.T) {
 	e.clock.Step(e.pipeline.Spec.Interval.Duration)
 	e.reconcile()
 	e.wantTags(one, theirs)
-	if l := e.pipeline.Status.Stages[1].Landings; len(l) != 2 || l[0].Kind != sluicev1.LandingManual || l[0].Bundle.Versions[0].Digest != theirs.String() {
+	if l := e.pipeline.Status.Stages[1].Landings; len(l) != 2 || l[0].Kind != sluicev1.LandingManual ||
+		l[0].Bundle.Versions[0].Digest != theirs.String() {
 		t.Errorf("production had %+v", l)
 	}
 }
@@ -257,7 +258,8 @@ func TestATagNeedsADigest(t *testing.T) {
 		p.Spec.Artifacts[0] = sluicev1.Artifact{Name: "app", ImagePolicyRef: &meta.LocalObjectReference{Name: "app"}}
 	})
 	e.reconcile()
-	const want = "artifact app: ImagePolicy app tells no digest, which tags are pointed at: set spec.digestReflectionPolicy of its ImagePolicy to IfNotPresent or Always"
+	const want = "artifact app: ImagePolicy app tells no digest, which tags are pointed at: " +
+		"set spec.digestReflectionPolicy of its ImagePolicy to IfNotPresent or Always"
 	if got := e.pipeline.Status.Stages[0].Waiting; len(got) == 0 || got[0].Message != want {
 		t.Errorf("waits for %+v", got)
 	}
@@ -281,7 +283,8 @@ func TestATagIsWrittenWithItsSecretAlone(t *testing.T) {
 	}
 	e.refuse.Store(&guard)
 	_, err := e.Reconcile(t.Context(), e.pipeline)
-	if err == nil || !strings.Contains(err.Error(), "spec.stages[staging].write.tag: unusable credentials: spec.secretRef: reading Secret apps/push") {
+	if err == nil ||
+		!strings.Contains(err.Error(), "spec.stages[staging].write.tag: unusable credentials: spec.secretRef: reading Secret apps/push") {
 		t.Fatalf("got %v", err)
 	}
 	must(t, e.Client.Create(t.Context(), registrytest.DockerConfig("push", e.host, "ann", "pw")))
@@ -305,13 +308,28 @@ func TestTagsThatAreRefused(t *testing.T) {
 		change func(*sluicev1.Pipeline)
 		want   string
 	}{
-		"as it is":                  {func(*sluicev1.Pipeline) {}, ""},
-		"a stage in Git without it": {func(p *sluicev1.Pipeline) { p.Spec.Stages[0].Write = sluicev1.Write{Commit: &sluicev1.WriteCommit{}} }, "spec.sourceRef is required: stage staging is in Git"},
-		"a branch without Git":      {func(p *sluicev1.Pipeline) { p.Spec.State = sluicev1.StateBranch }, "spec.state: Branch needs a spec.sourceRef"},
-		"two stages, one tag":       {func(p *sluicev1.Pipeline) { p.Spec.Stages[0].Write.Tag.Tag = "production" }, "registry.example.com/app:production is the tag of stage staging already"},
-		"a scheme":                  {func(p *sluicev1.Pipeline) { p.Spec.Stages[0].Write.Tag.Repository = "oci://registry.example.com/app" }, "spec.stages[staging].write.tag.repository: \"oci://registry.example.com/app\" is no repository"},
-		"a tag that is none":        {func(p *sluicev1.Pipeline) { p.Spec.Stages[0].Write.Tag.Tag = "a b" }, "spec.stages[staging].write.tag.tag: \"a b\" is no tag"},
-		"an unknown artifact":       {func(p *sluicev1.Pipeline) { p.Spec.Stages[0].Write.Tag.Artifact = "web" }, "spec.stages[staging].write.tag.artifact: there is no artifact web"},
+		"as it is": {func(*sluicev1.Pipeline) {}, ""},
+		"a stage in Git without it": {
+			func(p *sluicev1.Pipeline) { p.Spec.Stages[0].Write = sluicev1.Write{Commit: &sluicev1.WriteCommit{}} },
+			"spec.sourceRef is required: stage staging is in Git",
+		},
+		"a branch without Git": {func(p *sluicev1.Pipeline) { p.Spec.State = sluicev1.StateBranch }, "spec.state: Branch needs a spec.sourceRef"},
+		"two stages, one tag": {
+			func(p *sluicev1.Pipeline) { p.Spec.Stages[0].Write.Tag.Tag = "production" },
+			"registry.example.com/app:production is the tag of stage staging already",
+		},
+		"a scheme": {
+			func(p *sluicev1.Pipeline) { p.Spec.Stages[0].Write.Tag.Repository = "oci://registry.example.com/app" },
+			"spec.stages[staging].write.tag.repository: \"oci://registry.example.com/app\" is no repository",
+		},
+		"a tag that is none": {
+			func(p *sluicev1.Pipeline) { p.Spec.Stages[0].Write.Tag.Tag = "a b" },
+			"spec.stages[staging].write.tag.tag: \"a b\" is no tag",
+		},
+		"an unknown artifact": {
+			func(p *sluicev1.Pipeline) { p.Spec.Stages[0].Write.Tag.Artifact = "web" },
+			"spec.stages[staging].write.tag.artifact: there is no artifact web",
+		},
 		"several artifacts": {func(p *sluicev1.Pipeline) {
 			p.Spec.Artifacts = append(p.Spec.Artifacts, sluicev1.Artifact{Name: "web"})
 		}, "spec.stages[staging].write.tag.artifact is required"},
@@ -326,8 +344,14 @@ func TestTagsThatAreRefused(t *testing.T) {
 			p.Spec.Artifacts = []sluicev1.Artifact{{Name: "app", OCIRepositoryRef: &meta.LocalObjectReference{Name: "app"}}}
 			p.Spec.Stages[0].Ready = append(p.Spec.Stages[0].Ready, sluicev1.ReadyReference{Kind: "Canary", Name: "app"})
 		}, "spec.stages[staging].ready[1]: which version Canary app has is told by the image"},
-		"a target with a path": {func(p *sluicev1.Pipeline) { p.Spec.Stages[0].Targets = []sluicev1.Target{{Name: "a", Path: "a"}} }, "spec.stages[staging].targets[a].path: the stage writes tags"},
-		"targets with one tag": {func(p *sluicev1.Pipeline) { p.Spec.Stages[0].Targets = []sluicev1.Target{{Name: "a"}, {Name: "b"}} }, "is the tag of target a of stage staging already"},
+		"a target with a path": {
+			func(p *sluicev1.Pipeline) { p.Spec.Stages[0].Targets = []sluicev1.Target{{Name: "a", Path: "a"}} },
+			"spec.stages[staging].targets[a].path: the stage writes tags",
+		},
+		"targets with one tag": {
+			func(p *sluicev1.Pipeline) { p.Spec.Stages[0].Targets = []sluicev1.Target{{Name: "a"}, {Name: "b"}} },
+			"is the tag of target a of stage staging already",
+		},
 		"targets with their own": {func(p *sluicev1.Pipeline) {
 			p.Spec.Stages[0].Targets = []sluicev1.Target{{Name: "a"}, {Name: "b", Tag: "b"}}
 		}, ""},

@@ -98,7 +98,8 @@ func validateSetters(p *sluicev1.Pipeline, stage *sluicev1.Stage) error {
 	for _, a := range p.Spec.Artifacts {
 		set := slices.ContainsFunc(stage.Write.Setters, func(s sluicev1.Setter) bool { return s.Artifact == a.Name })
 		if a.OCIRepositoryRef != nil && stage.Write.Tag == nil && !set {
-			return refuse("spec.stages[%s].write.setters: markers are of ImagePolicies: artifact %s, of an OCIRepository, needs a setter", stage.Name, a.Name)
+			return refuse("spec.stages[%s].write.setters: markers are of ImagePolicies: artifact %s, of an OCIRepository, needs a setter",
+				stage.Name, a.Name)
 		}
 	}
 	return nil
@@ -127,14 +128,16 @@ func validateMetrics(field string, v *sluicev1.MetricsVerification, timeout time
 		}
 	}
 	if takes := promotion.MetricsTime(v, longestWindow(v)); timeout > 0 && takes >= timeout {
-		return refuse("%s: it takes at least %s to look at them, and the verifyTimeout of the stage is %s: make that longer, or `for` shorter", field, takes, timeout)
+		return refuse("%s: it takes at least %s to look at them, and the verifyTimeout of the stage is %s: make that longer, or `for` shorter",
+			field, takes, timeout)
 	}
 	return nil
 }
 
 func validateCheck(field string, m flaggerv1.CanaryMetric) error {
 	if m.Builtin() {
-		return refuse("%s.name: %s compares a canary, which a pipeline has none of; name it otherwise, and give it a templateRef or a query", field, m.Name)
+		return refuse("%s.name: %s compares a canary, which a pipeline has none of; name it otherwise, and give it a templateRef or a query",
+			field, m.Name)
 	}
 	if (m.Query == "") == (m.TemplateRef == nil) {
 		return refuse("%s: exactly one of templateRef and query is required", field)

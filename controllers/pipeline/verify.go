@@ -35,7 +35,8 @@ func (v verifier) verify(ctx context.Context, stage *sluicev1.Stage, t target, s
 		if by.Canary != nil {
 			state, evidence, err = v.byCanary(ctx, t, by.Canary, l, seen.Content)
 		} else {
-			state, evidence, err = v.ofLanding(ctx, verifying{stage: stage, target: t.name, index: i, landed: l.At, since: l.Waves[t.wave]}, l, *seen)
+			state, evidence, err = v.ofLanding(ctx,
+				verifying{stage: stage, target: t.name, index: i, landed: l.At, since: l.Waves[t.wave]}, l, *seen)
 		}
 		if err != nil {
 			return err
@@ -55,7 +56,9 @@ func (v verifier) verify(ctx context.Context, stage *sluicev1.Stage, t target, s
 
 // ofLanding is what came of the Job or of the metrics of a landing. They say nothing of
 // other content, nor once there is a verdict: Jobs go when their time is over.
-func (v verifier) ofLanding(ctx context.Context, one verifying, l promotion.Landing, seen promotion.TargetSeen) (promotion.Verification, string, error) {
+func (v verifier) ofLanding(
+	ctx context.Context, one verifying, l promotion.Landing, seen promotion.TargetSeen,
+) (promotion.Verification, string, error) {
 	b, known := v.state.Bundle(l.Bundle)
 	byMetrics := one.stage.Verify[one.index].Metrics != nil
 	switch {
@@ -79,7 +82,8 @@ func (v verifier) byCanary(
 	ctx context.Context, t target, ref *sluicev1.CanaryVerification, l promotion.Landing, want promotion.Content,
 ) (promotion.Verification, string, error) {
 	o := object{cluster.Object{
-		GroupVersionKind: flaggerv1.GroupVersion.WithKind(flaggerv1.CanaryKind), NamespacedName: keyOf(v.objects.pipeline, ref.Namespace, ref.Name),
+		GroupVersionKind: flaggerv1.GroupVersion.WithKind(flaggerv1.CanaryKind),
+		NamespacedName:   keyOf(v.objects.pipeline, ref.Namespace, ref.Name),
 	}, cmp.Or(ref.KubeConfig, t.kubeConfig)}
 	if err := v.objects.allowed(o); err != nil {
 		return promotion.VerificationPending, "", err

@@ -51,7 +51,8 @@ func draw(text string) []byte {
 	}
 	width, height := charWidth*float64(columns)+2*margin, lineHeight*len(lines)+2*margin
 	var out bytes.Buffer
-	fmt.Fprintf(&out, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %d" font-family="ui-monospace,Menlo,Consolas,monospace" font-size="13">
+	fmt.Fprintf(&out,
+		`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %d" font-family="ui-monospace,Menlo,Consolas,monospace" font-size="13">
 <rect width="100%%" height="100%%" rx="8" fill="#0d1117"/>
 `, width, height)
 	for i, line := range lines {

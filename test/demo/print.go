@@ -171,7 +171,8 @@ func (p *printer) end(r chain.Release, outcome chain.Outcome) {
 	if outcome == chain.RolledBack {
 		mark = p.style.red("✗ " + string(outcome))
 	}
-	p.summaries = append(p.summaries, fmt.Sprintf("%s  %s after %s  %s", p.style.bold(r.Tag), mark, seconds(total), p.style.dim(strings.Join(parts, ", "))))
+	p.summaries = append(p.summaries,
+		fmt.Sprintf("%s  %s after %s  %s", p.style.bold(r.Tag), mark, seconds(total), p.style.dim(strings.Join(parts, ", "))))
 }
 
 func (p *printer) summary(m moral) {

@@ -61,7 +61,8 @@ func TestATimelineOfStages(t *testing.T) {
 	}
 	say(100, chain.Entry{Hop: chain.Verified, Stage: chain.Production, Text: "the version before", Weight: -1})
 	say(200, chain.Entry{Hop: chain.Seen, Text: "1.2.0", Weight: -1})
-	say(300, chain.Entry{Hop: chain.Committed, Stage: chain.Staging, Text: "0123456789 Promote", Weight: -1, Detail: []string{"+++ b/app.yaml"}})
+	say(300,
+		chain.Entry{Hop: chain.Committed, Stage: chain.Staging, Text: "0123456789 Promote", Weight: -1, Detail: []string{"+++ b/app.yaml"}})
 	say(9000, chain.Entry{Hop: chain.Verdict, Stage: chain.Staging, Text: "Promotion completed!", Weight: -1})
 	say(9100, chain.Entry{Hop: chain.Verified, Stage: chain.Staging, Text: "app 1.2.0", Weight: -1})
 	say(20000, chain.Entry{Hop: chain.Quarantined, Stage: chain.Production, Text: "app:1.2.0", Weight: -1, Warning: true})

@@ -51,7 +51,8 @@ func (r *releaseStory) ended(ctx context.Context, _ release) (err error) {
 
 func (r *releaseStory) moral(context.Context) (moral, error) {
 	if r.before.UID != r.after.UID || r.before.Generation != r.after.Generation {
-		return moral{}, fmt.Errorf("the primary was touched by the bad release: its generation went from %d to %d", r.before.Generation, r.after.Generation)
+		return moral{}, fmt.Errorf("the primary was touched by the bad release: its generation went from %d to %d",
+			r.before.Generation, r.after.Generation)
 	}
 	image := r.after.Spec.Template.Spec.Containers[0].Image
 	return moral{where: "The primary", image: image, rest: "; the bad release never touched it."}, nil
