@@ -11,10 +11,10 @@
 //	controllers/*
 //	scan writeback source apply notify promotion/{forge,cluster} canary/{router,metric,workload,hook}  report (pure)
 //	policy writeback/edit apply/decide canary canary/judge/simulate promotion   (pure)
-//	canary/{judge,provider,object}  apply/inventory                  (pure)
+//	canary/{judge,judge/counter,provider,object}  apply/inventory    (pure)
 //	api/*  internal/*    of which internal/{contention,partition,pattern} are pure: a pure package imports no other
 //
-// canary/{judge,provider,object} are a row of their own, the floor of canary: canary and its
+// canary/{judge,judge/counter,provider,object} are a row of their own, the floor of canary: canary and its
 // I/O leaves read what a provider can do and edit objects alike, and may not import one
 // another.
 //
@@ -65,6 +65,7 @@ var rows = []struct {
 	{"apply/decide", 2, true},
 	{"canary", 2, true},
 	{"canary/judge", 1, true},
+	{"canary/judge/counter", 1, true},
 	{"canary/judge/simulate", 2, true},
 	{"promotion", 2, true},
 	{"promotion/forge", 3, false},

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package counter_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluice-cd/sluice/canary/judge/counter"
+)
+
+// outage plays two pods of which 10 requests a second fail between two moments, and how a
+// server that scrapes them every 15 s knows them, the canary's at 0, 15, ... and the primary's
+// at 7, 22, ...
+type outage struct{ begins, ends float64 }
+
+func (o outage) read(seconds float64) counter.Reading {
+	counters := func(arm counter.Arm, name string, offset, rate float64) []counter.Sample {
+		scrape := offset + 15*math.Floor((seconds-offset)/15)
+		failing := max(0, min(scrape, o.ends)-o.begins)
+		return scraped(at(scrape), pod(arm, name, 1000+rate*scrape, rate*failing))
+	}
+	return read(seconds, counters(counter.Canary, "c", 0, 10), counters(counter.Primary, "p", 7, 90))
+}
+
+// windows adds the readings at some moments to a cursor.
+func windows(t *testing.T, c counter.Cursor, read func(float64) counter.Reading, moments ...float64) []counter.Increments {
+	t.Helper()
+	var out []counter.Increments
+	for _, moment := range moments {
+		next, w, ok, err := c.Add(read(moment), counter.Options{})
+		if err != nil {
+			t.Fatalf("at %v: %v", moment, err)
+		}
+		if c = next; ok {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+func looks(from, to, every float64) []float64 {
+	var out []float64
+	for s := from; s <= to; s += every {
+		out = append(out, s)
+	}
+	return out
+}
+
+// The primary is scraped half an interval later than the canary. As it was, a window saw the
+// outage in the canary alone.
+func TestASharedOutageBeginsInBothArmsAtOnce(t *testing.T) {
+	o := outage{begins: 128, ends: 548}
+	raw, err := counter.Between(o.read(120), o.read(136), counter.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if raw.Canary.Errors == 0 || raw.Primary.Errors != 0 {
+		t.Fatalf("without alignment the canary has %v errors and the primary %v: this shows nothing", raw.Canary.Errors, raw.Primary.Errors)
+	}
+	var requests, errors float64
+	for _, w := range windows(t, counter.Cursor{}, o.read, looks(60, 700, 5)...) {
+		requests, errors = requests+w.Canary.Requests, errors+w.Canary.Errors
+	}
+	if math.Abs(errors-10*420) > 1e-6 || math.Abs(requests-10*625) > 100 {
+		t.Errorf("all windows together have %v requests and %v errors of the canary", requests, errors)
+	}
+}
+
+func TestAWindowWaitsUntilEveryProcessWasScraped(t *testing.T) {
+	var got []float64
+	for _, w := range windows(t, counter.Cursor{}, outage{}.read, looks(0, 60, 1)...) {
+		got = append(got, w.From.Sub(noon).Seconds(), w.To.Sub(noon).Seconds())
+	}
+	// At 7 the primary was scraped after the look at 0, which the canary's scrape was of; at 15 the canary after
+	// the one at 7, and so on.
+	if diff := cmp.Diff([]float64{0, 7, 7, 15, 15, 22, 22, 30, 30, 37, 37, 45, 45, 52}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestProcessesThatAreScrapedTogetherNeedNoSecondLook(t *testing.T) {
+	both := func(s float64) counter.Reading {
+		return read(s, scraped(at(s), pod(counter.Canary, "c", 10*s, 0)), scraped(at(s-0.5), pod(counter.Primary, "p", 90*s, 0)))
+	}
+	gateways := func(s float64) counter.Reading {
+		return read(s, scraped(at(s), pod(counter.Canary, "g", 10*s, 0)), scraped(at(s), pod(counter.Primary, "g", 90*s, 0)),
+			scraped(at(s-7), pod(counter.Canary, "h", 10*s, 0)), scraped(at(s-7), pod(counter.Primary, "h", 90*s, 0)))
+	}
+	for name, server := range map[string]func(float64) counter.Reading{"at once": both, "gateways, which count both": gateways} {
+		if got := windows(t, counter.Cursor{}, server, 10, 20, 30); len(got) != 2 || got[1].To != at(30) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+func TestARestartChangesNoWindow(t *testing.T) {
+	o := outage{begins: 128, ends: 548}
+	all := looks(60, 300, 5)
+	want := windows(t, counter.Cursor{}, o.read, all...)
+	for i, w := range want[:len(want)-1] {
+		var rest []float64
+		for _, moment := range all {
+			if !at(moment).Before(w.To) {
+				rest = append(rest, moment)
+			}
+		}
+		if diff := cmp.Diff(want[i+1:], windows(t, counter.Cursor{}, o.read, rest...)); diff != "" {
+			t.Errorf("after a restart at %s: %s", w.To, diff)
+		}
+	}
+}
+
+func TestAPodThatIsNoLongerScrapedDoesNotHoldUpTheOthers(t *testing.T) {
+	server := func(s float64) counter.Reading {
+		return read(s, scraped(at(s), pod(counter.Canary, "c", 10*s, 0)), scraped(at(s-6), pod(counter.Primary, "p", 90*s, 0)),
+			scraped(at(0), pod(counter.Primary, "dead", 500, 0)))
+	}
+	got := windows(t, counter.Cursor{}, server, looks(0, 400, 10)...)
+	if len(got) == 0 {
+		t.Fatal("there is no window at all")
+	}
+	last := got[len(got)-1]
+	if last.To.Before(at(380)) || last.Canary.Requests == 0 {
+		t.Errorf("the last window is %+v", last)
+	}
+}
+
+func TestACursorStaysWhereItIsOnAReadingThatIsWrong(t *testing.T) {
+	server := outage{}.read
+	c := counter.Cursor{}
+	for _, s := range []float64{0, 15} {
+		c, _, _, _ = c.Add(server(s), counter.Options{})
+	}
+	wrong := server(30)
+	wrong.Samples[0].Value = math.NaN()
+	after, _, ok, err := c.Add(wrong, counter.Options{})
+	if err == nil || ok || after != c {
+		t.Errorf("got %v, %v", ok, err)
+	}
+}

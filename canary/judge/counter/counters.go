@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package counter
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
+
+// began reports whether a process has begun again: a counter is lower, or more failed
+// than there were requests, which cannot be without.
+func (c *counters) began(was *counters) bool {
+	if lower(c.requests, was.requests) || lower(c.errors, was.errors) || lower(c.timed, was.timed) {
+		return true
+	}
+	for bound, value := range was.buckets {
+		if now, ok := c.buckets[bound]; ok && lower(now, value) {
+			return true
+		}
+	}
+	return lower(c.requests-was.requests, c.errors-was.errors)
+}
+
+// lower passes over what interpolation rounds.
+func lower(now, was float64) bool { return now < was-1e-6-1e-9*was }
+
+func (c *counters) zero() bool { return c.requests == 0 && c.errors == 0 && c.timed == 0 }
+
+// minus is what was counted since was. A bucket that was not there had counted nothing,
+// if the others were.
+func (c *counters) minus(was *counters) *counters {
+	grown := &counters{
+		requests: max(0, c.requests-was.requests), errors: max(0, c.errors-was.errors), timed: max(0, c.timed-was.timed),
+		scraped: c.scraped,
+	}
+	if c.buckets != nil && (was.buckets != nil || was.timed == 0) {
+		grown.buckets = make(map[float64]float64, len(c.buckets))
+		for bound, value := range c.buckets {
+			if before, ok := was.buckets[bound]; ok || was.timed == 0 {
+				grown.buckets[bound] = value - before
+			}
+		}
+	}
+	return grown
+}
+
+// chooseBounds finds the bounds that all histograms have, or leaves those aside that have
+// not the wanted ones.
+func (w *window) chooseBounds() {
+	if len(w.options.Bounds) > 0 {
+		w.Bounds = w.options.Bounds
+		for _, u := range sorted(w.grown) {
+			if c := w.grown[u]; c.timed > 0 && !c.has(w.Bounds) {
+				w.tell(u, Unlike)
+				c.timed, c.buckets = 0, nil
+			}
+		}
+		return
+	}
+	var common map[float64]struct{}
+	for _, c := range w.grown {
+		if c.timed == 0 {
+			continue // it says nothing about durations
+		}
+		if common == nil {
+			common = map[float64]struct{}{}
+			for bound := range c.buckets {
+				common[bound] = struct{}{}
+			}
+		}
+		maps.DeleteFunc(common, func(bound float64, _ struct{}) bool { _, ok := c.buckets[bound]; return !ok })
+	}
+	w.Bounds = slices.Sorted(maps.Keys(common))
+}
+
+func (c *counters) has(bounds []float64) bool {
+	return !slices.ContainsFunc(bounds, func(b float64) bool { _, ok := c.buckets[b]; return !ok })
+}
+
+func (c *Counts) add(grown *counters, bounds []float64) {
+	c.Requests += grown.requests
+	c.Errors += min(grown.errors, grown.requests)
+	c.Timed += grown.timed
+	if grown.timed == 0 {
+		return
+	}
+	for i, bound := range bounds {
+		c.Slower[i] += min(max(0, grown.timed-grown.buckets[bound]), grown.timed)
+	}
+}
+
+func (u unit) compare(o unit) int {
+	return cmp.Or(cmp.Compare(u.arm, o.arm), cmp.Compare(u.pod, o.pod), cmp.Compare(u.instance, o.instance))
+}

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package counter
+
+import (
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Counts are what happened in an arm, or in a part of one, during a window.
+type Counts struct {
+	Requests, Errors float64
+	// Timed are the requests that the histogram has, and Slower those of them that took longer than
+	// each of [Increments.Bounds].
+	Timed  float64
+	Slower []float64
+}
+
+// Increments are what happened between two moments.
+type Increments struct {
+	From, To        time.Time
+	Canary, Primary Counts
+	// Halves are the processes of the primary in two parts, which differ by nothing but
+	// chance. They are empty if there is only one process.
+	Halves [2]Counts
+	// Bounds are those that the histograms of all processes have, in seconds, rising.
+	Bounds []float64
+	// Missing are the arms that no process counts for.
+	Missing []Arm
+	// Told is what is not counted, and why, in no more than [maxTold] texts.
+	Told []Remark
+	// Untold is how many more remarks there are.
+	Untold int
+}
+
+// Remark is something about one process that a verdict should not be silent on.
+type Remark struct {
+	Arm           Arm
+	Pod, Instance string
+	Reason        Reason
+}
+
+// Reason is why a process is not as others.
+type Reason string
+
+const (
+	// Stale processes have not been scraped for longer than [Options.Stale], and count for nothing.
+	Stale Reason = "stale"
+	// Reset processes began again at 0. What they counted before that and after their last scrape is lost.
+	Reset Reason = "reset"
+	// Ambiguous processes began again for one arm, but perhaps not for the other, and count
+	// from the next window on.
+	Ambiguous Reason = "ambiguous"
+	// New processes may have counted before the window, and count from the next one on.
+	New Reason = "new"
+	// Vanished processes count for nothing.
+	Vanished Reason = "vanished"
+	// Unlike processes have no histogram with [Options.Bounds].
+	Unlike Reason = "unlike"
+)
+
+const maxTold = 20
+
+// Options are what readings do not say.
+type Options struct {
+	// Stale is how old a scrape may be; zero is [DefaultStale].
+	Stale time.Duration
+	// Bounds are those to count slower requests for, in seconds, rising; without any they are those
+	// that all processes have. Whoever compares several windows sets them to those of the first.
+	Bounds []float64
+	// Started is when pods began, by name: a pod that is younger than a window counts from 0.
+	// One that is not here may be any age.
+	Started map[string]time.Time
+}
+
+// DefaultStale is three times the interval at which Prometheus scrapes by default.
+const DefaultStale = 3 * time.Minute
+
+func (o Options) stale(scraped, now time.Time) bool {
+	limit := o.Stale
+	if limit <= 0 {
+		limit = DefaultStale
+	}
+	return !scraped.IsZero() && now.Sub(scraped) > limit
+}
+
+// Between returns what happened between two readings. It fails if the second is not
+// later than the first, and on what [Reading.Check] reports.
+func Between(before, after Reading, o Options) (Increments, error) {
+	if !after.At.After(before.At) {
+		return Increments{}, fmt.Errorf("a window ends at %s and begins at %s, which is not earlier",
+			after.At.Format(time.RFC3339Nano), before.At.Format(time.RFC3339Nano))
+	}
+	w := &window{Increments: Increments{From: before.At, To: after.At}, options: o}
+	var err error
+	if w.before, err = before.units(); err == nil {
+		w.after, err = after.units()
+	}
+	if err != nil {
+		return Increments{}, err
+	}
+	w.dropStale()
+	w.match()
+	w.chooseBounds()
+	w.sum()
+	return w.Increments, nil
+}
+
+// window is an [Increments] in the making.
+type window struct {
+	Increments
+	options       Options
+	before, after map[unit]*counters
+	grown         map[unit]*counters // what the units of both counted in the window
+}
+
+func (w *window) tell(u unit, reason Reason) {
+	if len(w.Told) == maxTold {
+		w.Untold++
+		return
+	}
+	w.Told = append(w.Told, Remark{Arm: u.arm, Pod: u.pod, Instance: u.instance, Reason: reason})
+}
+
+// dropStale forgets processes that nobody scrapes any more, and notices arms that nobody
+// counts for.
+func (w *window) dropStale() {
+	live := map[Arm]bool{}
+	for _, u := range sorted(w.after) {
+		if w.options.stale(w.after[u].scraped, w.To) {
+			w.tell(u, Stale)
+			delete(w.after, u)
+			delete(w.before, u)
+			continue
+		}
+		live[u.arm] = true
+	}
+	for _, arm := range []Arm{Canary, Primary} {
+		if !live[arm] {
+			w.Missing = append(w.Missing, arm)
+		}
+	}
+	for _, u := range sorted(w.before) {
+		if w.after[u] == nil {
+			w.tell(u, Vanished)
+		}
+	}
+}
+
+// match finds for each unit what it counted since the reading before.
+func (w *window) match() {
+	w.grown = map[unit]*counters{}
+	restarts := w.restarts()
+	for _, u := range sorted(w.after) {
+		now, was := w.after[u], w.before[u]
+		switch {
+		case restarts[u.process] == ambiguous:
+			w.tell(u, Ambiguous)
+		case was == nil && !w.beganInside(u):
+			w.tell(u, New)
+		case restarts[u.process] == restarted:
+			w.tell(u, Reset)
+			w.grown[u] = now
+		case was == nil:
+			w.grown[u] = now
+		default:
+			w.grown[u] = now.minus(was)
+		}
+	}
+}
+
+// beganInside reports whether a unit that was not there at the beginning had counted nothing
+// by then: its pod had not begun, or its process was there and had nothing to count
+// for this arm. A process that changed its arm is none of these.
+func (w *window) beganInside(u unit) bool {
+	if started, ok := w.options.Started[u.pod]; ok && started.After(w.From) {
+		return true
+	}
+	o := u.other()
+	return w.before[o] != nil && w.after[o] != nil
+}
+
+func (u unit) other() unit {
+	if u.arm == Canary {
+		return unit{Primary, u.process}
+	}
+	return unit{Canary, u.process}
+}
+
+type restart int
+
+const (
+	none restart = iota
+	restarted
+	ambiguous
+)
+
+// restarts tells which processes began again. A process resets all of its counters, those of
+// both arms; a gateway that forgets a route resets those of one.
+func (w *window) restarts() map[process]restart {
+	found := map[process]restart{}
+	for u, now := range w.after {
+		if was := w.before[u]; was != nil && now.began(was) {
+			found[u.process] = restarted
+		}
+	}
+	for u, now := range w.after {
+		was := w.before[u]
+		if found[u.process] == restarted && was != nil && !now.began(was) && !was.zero() {
+			found[u.process] = ambiguous
+		}
+	}
+	return found
+}
+
+// sorted are the units in an order that does not change.
+func sorted(units map[unit]*counters) []unit {
+	return slices.SortedFunc(maps.Keys(units), unit.compare)
+}
+
+// sum adds up the arms, and the halves of the primary.
+func (w *window) sum() {
+	empty := func() Counts { return Counts{Slower: make([]float64, len(w.Bounds))} }
+	w.Canary, w.Primary, w.Halves = empty(), empty(), [2]Counts{empty(), empty()}
+	var primaries []unit
+	for _, u := range sorted(w.grown) {
+		if u.arm == Canary {
+			w.Canary.add(w.grown[u], w.Bounds)
+			continue
+		}
+		w.Primary.add(w.grown[u], w.Bounds)
+		primaries = append(primaries, u)
+	}
+	if len(primaries) < 2 {
+		return
+	}
+	// By a hash, so that the halves are no neighbours in age, node or zone; one after the other, so that there
+	// are as many in each.
+	slices.SortStableFunc(primaries, func(a, b unit) int { return a.hashed().compare(b.hashed()) })
+	for i, u := range primaries {
+		w.Halves[i%2].add(w.grown[u], w.Bounds)
+	}
+}
+
+// hashed has the hash of the names before them.
+func (u unit) hashed() unit {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(u.pod + "\x00" + u.instance))
+	return unit{u.arm, process{fmt.Sprintf("%016x", h.Sum64()), u.pod + "\x00" + u.instance}}
+}
