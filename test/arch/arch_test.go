@@ -10,11 +10,12 @@
 //	cmd/sluice/cli/output
 //	controllers/*
 //	scan writeback source apply notify promotion/{forge,cluster} canary/{router,metric,workload,hook}  report (pure)
-//	policy writeback/edit apply/decide canary canary/judge/simulate promotion   (pure)
-//	canary/{judge,judge/counter,provider,object}  apply/inventory    (pure)
-//	api/*  internal/*    of which internal/{contention,partition,pattern} are pure: a pure package imports no other
+//	policy writeback/edit apply/decide canary promotion   (pure)
+//	canary/{judge/trial,judge/simulate,provider,object}  apply/inventory    (pure)
+//	api/*  internal/*  canary/{judge,judge/counter}    of which canary/judge and internal/{contention,partition,pattern}
+//	are pure: a pure package imports no other
 //
-// canary/{judge,judge/counter,provider,object} are a row of their own, the floor of canary: canary and its
+// canary/{judge/*,provider,object} are rows of their own, the floor of canary: canary and its
 // I/O leaves read what a provider can do and edit objects alike, and may not import one
 // another.
 //
@@ -64,9 +65,10 @@ var rows = []struct {
 	{"writeback/edit", 2, true},
 	{"apply/decide", 2, true},
 	{"canary", 2, true},
-	{"canary/judge", 1, true},
-	{"canary/judge/counter", 1, true},
-	{"canary/judge/simulate", 2, true},
+	{"canary/judge", 0, true},
+	{"canary/judge/counter", 0, true},
+	{"canary/judge/trial", 1, true},
+	{"canary/judge/simulate", 1, true},
 	{"promotion", 2, true},
 	{"promotion/forge", 3, false},
 	{"promotion/cluster", 3, false},

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package trial gathers what package judge decides by, from windows of the counters of both
+// arms:
+//
+//	Baseline   windows before the release: how much errors and slow requests vary between two halves of the
+//	           primary, and which durations are usual
+//	Release    windows of the release: the evidence about errors, latency and throughput, and whether
+//	           the arms get the shares of the requests that their weights say
+//
+// Both are values, and sums over windows. The package computes; it has no clock, no client and
+// no state of its own.
+package trial
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sluice-cd/sluice/canary/judge"
+	"github.com/sluice-cd/sluice/canary/judge/counter"
+)
+
+// usual is the part of the requests that exceeds the bound that Pass is about: fewer would take
+// for ever to compare.
+const usual = 0.01
+
+// Release is the evidence about one release. [Baseline.Begin] makes one.
+type Release struct {
+	Trial judge.Trial
+
+	settings judge.Settings
+	baseline Baseline
+	kinds    []judge.Kind
+	bounds   []float64 // of the latency, in seconds, rising; none until a window has some
+}
+
+// Begin returns the evidence of no windows about kinds of metrics: errors, latency or
+// throughput. A latency is judged from the first window on that has a histogram.
+func (b Baseline) Begin(s judge.Settings, kinds ...judge.Kind) Release {
+	r := Release{settings: s, baseline: b, kinds: kinds, Trial: judge.Trial{Split: judge.NewSplit()}}
+	for _, kind := range kinds {
+		if kind != judge.Latency {
+			r.Trial.Series = append(r.Trial.Series, s.NewSeries(string(kind), kind))
+		}
+	}
+	if len(b.bounds) > 0 {
+		r = r.withBounds(b.bounds)
+	}
+	return r
+}
+
+// Outcome is what the judge decides by now.
+func (r Release) Outcome() judge.Outcome { return r.settings.Outcome(r.Trial) }
+
+// Verdict is the same with its reasons.
+func (r Release) Verdict() judge.Verdict { return r.settings.Judge(r.Trial) }
+
+// Evidence returns the logarithms of the e-values against "no worse than is tolerated" and
+// "a regression": the largest of all metrics, and the smallest.
+func (r Release) Evidence() (fail, pass float64) {
+	for i, s := range r.Trial.Series {
+		if i == 0 {
+			fail, pass = s.LogFail(), s.LogPass()
+			continue
+		}
+		fail, pass = max(fail, s.LogFail()), min(pass, s.LogPass())
+	}
+	return fail, pass
+}
+
+// withBounds begins the latency, if it is judged.
+func (r Release) withBounds(bounds []float64) Release {
+	if !slices.Contains(r.kinds, judge.Latency) || len(bounds) == 0 {
+		return r
+	}
+	names := make([]string, len(bounds))
+	for i, b := range bounds {
+		names[i] = time.Duration(b * float64(time.Second)).String()
+	}
+	latency := r.settings.NewSeries("latency", judge.Latency, names...)
+	latency.PassBound = r.baseline.usualBound(bounds)
+	r.Trial.Series, r.bounds = append(slices.Clone(r.Trial.Series), latency), bounds
+	return r
+}
+
+// Add returns the evidence together with one more window. weight is the part of the users that the
+// canary has, between 0 and 1; 0 if it is not known or was not the same all the time, and then nothing
+// is said about throughput and shares.
+func (r Release) Add(w counter.Increments, weight float64) (Release, error) {
+	if r.bounds == nil && len(w.Bounds) > 0 {
+		r = r.withBounds(w.Bounds)
+	}
+	sum := r
+	sum.Trial.Series = slices.Clone(r.Trial.Series)
+	sum.Trial.Observed += w.To.Sub(w.From)
+	var err error
+	for i, s := range r.Trial.Series {
+		if sum.Trial.Series[i], err = s.Add(r.baseline.dispersion(s.Kind), r.windows(s.Kind, w, weight)...); err != nil {
+			return r, fmt.Errorf("the window until %s: %w", w.To.Format(time.RFC3339), err)
+		}
+	}
+	if weight > 0 && weight < 1 && len(w.Missing) == 0 {
+		if sum.Trial.Split, err = r.Trial.Split.Add(requests(w, weight), r.baseline.dispersion(judge.Throughput)); err != nil {
+			return r, fmt.Errorf("the window until %s: %w", w.To.Format(time.RFC3339), err)
+		}
+	}
+	return sum, nil
+}
+
+// windows are what a metric takes of a window: one for each bound.
+func (r Release) windows(kind judge.Kind, w counter.Increments, weight float64) []judge.Window {
+	switch kind {
+	case judge.Latency:
+		windows := make([]judge.Window, len(r.bounds))
+		for i, bound := range r.bounds {
+			if at := slices.Index(w.Bounds, bound); at >= 0 {
+				windows[i] = judge.Window{Canary: slower(w.Canary, at), Primary: slower(w.Primary, at)}
+			}
+		}
+		return windows
+	case judge.Throughput:
+		if weight <= 0 || weight >= 1 {
+			return []judge.Window{{}}
+		}
+		return []judge.Window{requests(w, weight)}
+	default:
+		return []judge.Window{{Canary: failed(w.Canary), Primary: failed(w.Primary)}}
+	}
+}
+
+func failed(c counter.Counts) judge.Count {
+	return judge.Count{Events: c.Errors, Exposure: c.Requests}
+}
+
+func slower(c counter.Counts, at int) judge.Count {
+	return judge.Count{Events: c.Slower[at], Exposure: c.Timed}
+}
+
+// requests are how many each arm got, and how much of weight and time it had for them.
+func requests(w counter.Increments, weight float64) judge.Window {
+	seconds := w.To.Sub(w.From).Seconds()
+	return judge.Window{
+		Canary:  judge.Count{Events: w.Canary.Requests, Exposure: weight * seconds},
+		Primary: judge.Count{Events: w.Primary.Requests, Exposure: (1 - weight) * seconds},
+	}
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package trial_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-cd/sluice/canary/judge"
+	"github.com/sluice-cd/sluice/canary/judge/counter"
+	"github.com/sluice-cd/sluice/canary/judge/trial"
+)
+
+var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+
+// window is the at-th one of 10 s.
+func window(at int, canary, primary counter.Counts) counter.Increments {
+	from := noon.Add(time.Duration(at) * 10 * time.Second)
+	return counter.Increments{From: from, To: from.Add(10 * time.Second), Canary: canary, Primary: primary}
+}
+
+func add(t *testing.T, r trial.Release, weight float64, windows ...counter.Increments) trial.Release {
+	t.Helper()
+	for _, w := range windows {
+		var err error
+		if r, err = r.Add(w, weight); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r
+}
+
+func same(n int, canary, primary counter.Counts) []counter.Increments {
+	windows := make([]counter.Increments, n)
+	for i := range windows {
+		windows[i] = window(i, canary, primary)
+		if canary.Requests == 0 {
+			windows[i].Missing = []counter.Arm{counter.Canary}
+		}
+	}
+	return windows
+}
+
+func TestOutcomes(t *testing.T) {
+	counts := func(requests, errors float64) counter.Counts {
+		return counter.Counts{Requests: requests, Errors: errors}
+	}
+	for name, tc := range map[string]struct {
+		kinds           []judge.Kind
+		canary, primary counter.Counts
+		weight          float64
+		want            judge.Outcome
+	}{
+		"a tenth of the requests has half of the errors": {[]judge.Kind{judge.Errors}, counts(100, 9), counts(900, 9), 0.1, judge.Fail},
+		"errors are as the requests":                     {[]judge.Kind{judge.Errors}, counts(100, 2), counts(900, 18), 0.1, judge.Pass},
+		"no errors at all":                               {[]judge.Kind{judge.Errors}, counts(100, 0), counts(900, 0), 0.1, judge.Undecided},
+		"no canary":                                      {[]judge.Kind{judge.Errors}, counts(0, 0), counts(900, 9), 0.1, judge.Undecided},
+		"the canary gets twice what its weight says":     {[]judge.Kind{judge.Errors}, counts(200, 2), counts(800, 8), 0.1, judge.Mismatch},
+		"the weight is not known":                        {[]judge.Kind{judge.Errors}, counts(200, 4), counts(800, 16), 0, judge.Pass},
+		"half of the requests are lost":                  {[]judge.Kind{judge.Throughput}, counts(50, 0), counts(900, 0), 0.1, judge.Mismatch},
+		"no metric":                                      {nil, counts(100, 9), counts(900, 9), 0.1, judge.Undecided},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := add(t, trial.Baseline{}.Begin(judge.Default(), tc.kinds...), tc.weight, same(30, tc.canary, tc.primary)...)
+			if got := r.Outcome(); got != tc.want {
+				t.Errorf("got %s, want %s: %+v", got, tc.want, r.Verdict())
+			}
+			if r.Trial.Observed != 5*time.Minute {
+				t.Errorf("observed %s", r.Trial.Observed)
+			}
+		})
+	}
+}
+
+func TestALatencyIsJudgedOverABoundThatIsUsual(t *testing.T) {
+	timed := func(w counter.Increments, bounds ...float64) counter.Increments {
+		w.Bounds = bounds
+		return w
+	}
+	counts := func(timed float64, slower ...float64) counter.Counts {
+		return counter.Counts{Requests: timed, Timed: timed, Slower: slower}
+	}
+	var before trial.Baseline
+	for i := range 20 {
+		w := timed(window(i, counter.Counts{}, counts(1000, 300, 20, 1)), 0.1, 0.5, 2)
+		w.Halves = [2]counter.Counts{counts(500, 150, 10, 1), counts(500, 150, 10, 0)}
+		before = before.Add(w)
+	}
+	r := before.Begin(judge.Default(), judge.Latency)
+	for i := range 20 {
+		r = add(t, r, 0.1, timed(window(20+i, counts(100, 60, 15, 2), counts(900, 270, 18, 1)), 0.1, 0.5, 2))
+	}
+	verdict := r.Verdict()
+	if verdict.Outcome != judge.Fail || !strings.HasPrefix(verdict.Findings[0].Text, "latency over 500ms") {
+		t.Errorf("got %+v", verdict)
+	}
+	if at := r.Trial.Series[0].PassBound; at != 1 {
+		t.Errorf("Pass is about the bound %d, want that of 500ms, which 2 %% of the requests exceed", at)
+	}
+	// A release whose histogram lost its bounds has nothing to compare, and is not a failure.
+	if r := add(t, before.Begin(judge.Default(), judge.Latency), 0.1, timed(window(0, counts(100, 100), counts(900, 900)), 0.3)); r.Outcome() != judge.Undecided {
+		t.Errorf("got %+v", r.Verdict())
+	}
+}
+
+func TestEvidenceIsDividedByWhatTheHalvesOfThePrimaryDifferBy(t *testing.T) {
+	var before trial.Baseline
+	for i := range 60 {
+		w := window(i, counter.Counts{}, counter.Counts{Requests: 1000, Errors: 10})
+		w.Halves[i%2], w.Halves[1-i%2] = counter.Counts{Requests: 500, Errors: 10}, counter.Counts{Requests: 500}
+		before = before.Add(w)
+	}
+	if got := before.Dispersion(); got < 8 {
+		t.Errorf("errors that come ten at a time have the dispersion %v", got)
+	}
+	if got := before.Traffic(); got.Requests != 100 || got.Rate != 0.01 {
+		t.Errorf("the service has %+v", got)
+	}
+	burst := window(0, counter.Counts{Requests: 100, Errors: 10}, counter.Counts{Requests: 900, Errors: 0})
+	if r := add(t, trial.Baseline{}.Begin(judge.Default(), judge.Errors), 0.1, burst); r.Outcome() != judge.Fail {
+		t.Errorf("without a baseline got %+v", r.Verdict())
+	}
+	r := add(t, before.Begin(judge.Default(), judge.Errors), 0.1, burst)
+	if r.Outcome() == judge.Fail {
+		t.Errorf("one burst fails a release of a service that has bursts: %+v", r.Verdict())
+	}
+	if fail, pass := r.Evidence(); math.IsNaN(fail) || fail <= pass {
+		t.Errorf("the evidence is %v and %v", fail, pass)
+	}
+}
+
+func TestAWindowThatIsImpossibleIsNamed(t *testing.T) {
+	r := trial.Baseline{}.Begin(judge.Default(), judge.Errors)
+	after, err := r.Add(window(0, counter.Counts{Errors: 3}, counter.Counts{Requests: 1}), 0.1)
+	if err == nil || !strings.Contains(err.Error(), "the window until 2026-06-01T12:00:10Z") || after.Trial.Observed != 0 {
+		t.Errorf("got %v", err)
+	}
+}
