@@ -5,6 +5,7 @@ package promotion
 import (
 	"cmp"
 	"fmt"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -61,6 +62,12 @@ func advance(s *stage) sluicev1.StageStatus {
 	}
 	status.Waiting = gates
 	status.Phase, status.Message = phase(s, w, gates, status)
+	if missing := s.missing(s.seen.Targets); missing != "" {
+		s.round.Missing = cmp.Or(s.round.Missing, missing)
+		if !strings.Contains(status.Message, missing) {
+			status.Message += "; " + missing
+		}
+	}
 	return status
 }
 
@@ -94,17 +101,22 @@ func write(s *stage, w want) {
 	})
 }
 
-// targets are the names of those that a bundle is written to next.
-func targets(s *stage, w want) []string {
-	next := w.targets
-	if next == nil {
-		next = s.lacking(w.bundle.ID)
-		if w.kind != sluicev1.LandingRollback {
-			next = firstWave(next)
-		}
+// next are the targets that a bundle is written to next.
+func next(s *stage, w want) []TargetSeen {
+	switch {
+	case w.targets != nil:
+		return w.targets
+	case w.kind == sluicev1.LandingRollback:
+		return s.lacking(w.bundle.ID)
 	}
-	names := make([]string, 0, len(next))
-	for _, t := range next {
+	return firstWave(s.lacking(w.bundle.ID))
+}
+
+// targets are their names.
+func targets(s *stage, w want) []string {
+	to := next(s, w)
+	names := make([]string, 0, len(to))
+	for _, t := range to {
 		names = append(names, t.Name)
 	}
 	return names
@@ -139,15 +151,17 @@ func stageStatus(s *stage, w *want) sluicev1.StageStatus {
 func targetStatus(s *stage, t TargetSeen) sluicev1.TargetStatus {
 	status := sluicev1.TargetStatus{
 		Name: t.Name, Bundle: s.bundleOf(t.Content), Ready: metav1.ConditionUnknown,
-		Message: cmp.Or(t.Content.Problem, t.Why),
+		Message: cmp.Or(t.Content.Problem, t.missing(s.spec.Name), t.Why),
 	}
 	switch t.Ready {
 	case ReadinessReady:
-		status.Ready = metav1.ConditionTrue
+		if !t.isUnknown() {
+			status.Ready = metav1.ConditionTrue
+		}
 		status.Message = cmp.Or(status.Message, t.Evidence)
 	case ReadinessFailed:
 		status.Ready = metav1.ConditionFalse
-	case ReadinessProgressing, ReadinessUnknown:
+	case ReadinessProgressing, ReadinessUnknown, ReadinessMissing:
 	}
 	return status
 }

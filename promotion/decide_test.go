@@ -129,6 +129,14 @@ func TestWhatNobodyCanTellIsNoFailure(t *testing.T) {
 			func(s *simulation) { s.verification["production/@2"] = VerificationUnknown },
 			func(s *simulation) { s.verification["production/@2"] = VerificationPassed },
 		},
+		"an object that was deleted": {
+			func(s *simulation) { s.ready["production/@2"] = ReadinessMissing },
+			func(s *simulation) { s.ready["production/@2"] = ReadinessReady },
+		},
+		"a verification that was deleted": {
+			func(s *simulation) { s.verification["production/@2"] = VerificationMissing },
+			func(s *simulation) { s.verification["production/@2"] = VerificationPassed },
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSimulation(t, staging(), production())

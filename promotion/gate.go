@@ -52,6 +52,7 @@ func (k gatekeeper) gates(w want) []sluicev1.Gate {
 		add(k.holdGate())
 		add(k.approvalGate(w))
 		add(k.contentGate())
+		add(k.missingGate(w))
 	}
 	if !k.overridden(w.bundle.ID) {
 		add(k.windowGate(scope))
@@ -71,6 +72,17 @@ func (k gatekeeper) contentGate() *sluicev1.Gate {
 		return nil
 	}
 	g := gate(sluicev1.GateContent, time.Time{}, time.Time{}, "%s", problem)
+	return &g
+}
+
+// missingGate waits for the objects that the next targets are judged by: what a stage is
+// given while one does not exist could not be verified.
+func (k gatekeeper) missingGate(w want) *sluicev1.Gate {
+	missing := k.stage.missing(next(k.stage, w))
+	if missing == "" {
+		return nil
+	}
+	g := gate(sluicev1.GateContent, time.Time{}, time.Time{}, "%s", missing)
 	return &g
 }
 

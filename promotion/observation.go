@@ -3,6 +3,7 @@
 package promotion
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -69,6 +70,9 @@ const (
 	// ReadinessUnknown means that nobody can tell, such as of a cluster that cannot be
 	// reached: that is no fault of a bundle, however long it lasts.
 	ReadinessUnknown
+	// ReadinessMissing means that one of them does not exist, such as one whose name is
+	// misspelt: that is no fault of a bundle either, and nothing is promoted to the target.
+	ReadinessMissing
 )
 
 // Verification is the state of what has to prove a bundle.
@@ -83,6 +87,9 @@ const (
 	VerificationFailed
 	// VerificationUnknown means that nobody can tell, as of [ReadinessUnknown].
 	VerificationUnknown
+	// VerificationMissing means that what has to prove it does not exist, as of
+	// [ReadinessMissing].
+	VerificationMissing
 )
 
 // StageSeen is what was seen of a stage: of its files at the head of their branch, or of
@@ -122,6 +129,26 @@ type TargetSeen struct {
 	// Verification is all of them taken together, and Evidence what they say.
 	Verification Verification
 	Evidence     string
+}
+
+// isUnknown reports whether nobody can tell whether the target works.
+func (t TargetSeen) isUnknown() bool {
+	return t.Ready == ReadinessUnknown || t.Ready == ReadinessReady && t.Verification == VerificationUnknown || t.missing("") != ""
+}
+
+// missing says that an object which the stage names for the target does not exist, and what
+// to do; empty if all do, as far as that is known.
+func (t TargetSeen) missing(stage string) string {
+	why, field := "", ""
+	switch {
+	case t.Ready == ReadinessMissing:
+		why, field = t.Why, "ready"
+	case t.Verification == VerificationMissing:
+		why, field = t.Evidence, "verify"
+	default:
+		return ""
+	}
+	return fmt.Sprintf("%s: create it, or correct its name in spec.stages[%s].%s", why, stage, field)
 }
 
 // PullRequest is a pull request as the forge shows it.

@@ -81,6 +81,17 @@ func (s *stage) problem() string {
 	return ""
 }
 
+// missing says that an object which the stage names for one of these targets does not exist,
+// and what to do; empty if all do.
+func (s *stage) missing(targets []TargetSeen) string {
+	for _, t := range targets {
+		if why := t.missing(s.spec.Name); why != "" {
+			return s.of(t, why)
+		}
+	}
+	return ""
+}
+
 // waves are the numbers of the waves of the stage's targets, in order.
 func (s *stage) waves() []int {
 	numbers := map[int]bool{}
@@ -163,6 +174,8 @@ func (s *stage) evidence(l *Landing) string {
 	for _, t := range s.seen.Targets {
 		switch {
 		case !t.Content.Is(b):
+		case t.missing("") != "":
+			return s.of(t, t.missing(s.spec.Name))
 		case t.Ready != ReadinessReady && t.Why != "":
 			return s.of(t, t.Why)
 		case t.Ready == ReadinessReady && t.Verification != VerificationPassed && t.Evidence != "":

@@ -83,7 +83,7 @@ func (v verifier) verifyWave(l *Landing, targets []TargetSeen, since time.Time, 
 	deadline := since.Add(v.stage.spec.VerifyTimeout.Duration)
 	waits, unknown := "", false
 	for _, t := range targets {
-		unknown = unknown || t.Ready == ReadinessUnknown || t.Ready == ReadinessReady && t.Verification == VerificationUnknown
+		unknown = unknown || t.isUnknown()
 		switch {
 		case t.Ready == ReadinessFailed && l.Kind != sluicev1.LandingRollback:
 			v.fail(l, v.stage.of(t, t.Why))

@@ -27,7 +27,10 @@ func (cs canaries) verification(
 ) (promotion.Verification, string, error) {
 	var c flaggerv1.Canary
 	answer, err := cs.objects.read(ctx, o, &c)
-	if err != nil || answer.Why != "" { // its name may be misspelt
+	switch {
+	case answer.Missing:
+		return promotion.VerificationMissing, answer.Why, err
+	case err != nil || answer.Why != "":
 		return promotion.VerificationUnknown, answer.Why, err
 	}
 	has, why, err := cs.targetHas(ctx, o, &c, want)
@@ -64,6 +67,7 @@ func (cs canaries) readiness(ctx context.Context, o object, want promotion.Conte
 	is := map[promotion.Verification]promotion.Readiness{
 		promotion.VerificationPassed: promotion.ReadinessReady, promotion.VerificationFailed: promotion.ReadinessFailed,
 		promotion.VerificationUnknown: promotion.ReadinessUnknown, promotion.VerificationPending: promotion.ReadinessProgressing,
+		promotion.VerificationMissing: promotion.ReadinessMissing,
 	}
 	return readiness{state: is[state], why: why}, nil
 }

@@ -164,7 +164,7 @@ func (os *objects) read(ctx context.Context, o object, into client.Object) (clus
 func answered(err error, o object) (cluster.Answer, error) {
 	switch {
 	case apierrors.IsNotFound(err):
-		return cluster.Answer{Why: fmt.Sprintf("%s does not exist", o.Object)}, nil
+		return cluster.Answer{Missing: true, Why: fmt.Sprintf("%s does not exist", o.Object)}, nil
 	case err != nil:
 		return cluster.Answer{}, fmt.Errorf("reading %s: %w", o.Object, err)
 	}

@@ -37,10 +37,14 @@ func failed(format string, args ...any) readiness {
 	return readiness{state: promotion.ReadinessFailed, why: fmt.Sprintf(format, args...)}
 }
 
-// absent is what an answer without an object means.
+// absent is what an answer without an object means. Whoever misspells a name has a stage that
+// is held, and no bundle that is taken back and put into quarantine.
 func absent(a cluster.Answer) readiness {
-	if a.Unknown {
+	switch {
+	case a.Unknown:
 		return readiness{state: promotion.ReadinessUnknown, why: a.Why}
+	case a.Missing:
+		return readiness{state: promotion.ReadinessMissing, why: a.Why}
 	}
 	return readiness{state: promotion.ReadinessProgressing, why: a.Why}
 }
@@ -49,7 +53,8 @@ var ready = readiness{state: promotion.ReadinessReady}
 
 // worse says which of two is told: one that failed before one that goes on.
 var worse = map[promotion.Readiness]int{
-	promotion.ReadinessReady: 0, promotion.ReadinessProgressing: 1, promotion.ReadinessUnknown: 2, promotion.ReadinessFailed: 3,
+	promotion.ReadinessReady: 0, promotion.ReadinessProgressing: 1, promotion.ReadinessUnknown: 2, promotion.ReadinessMissing: 3,
+	promotion.ReadinessFailed: 4,
 }
 
 // revisions says what the commits, or the digests, that objects tell of are about.

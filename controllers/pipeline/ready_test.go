@@ -19,6 +19,7 @@ import (
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/promotion/cluster"
 )
 
@@ -40,7 +41,7 @@ func (l liveObjects) Get(ctx context.Context, at *meta.KubeConfigReference, o cl
 	u.SetGroupVersionKind(o.GroupVersionKind)
 	err := l.Reader.Get(ctx, o.NamespacedName, u)
 	if apierrors.IsNotFound(err) {
-		return cluster.Answer{Why: o.String() + " does not exist"}, nil
+		return cluster.Answer{Missing: true, Why: o.String() + " does not exist"}, nil
 	}
 	return cluster.Answer{Object: u}, err
 }
@@ -144,10 +145,6 @@ func TestWhenAnObjectRunsAVersion(t *testing.T) {
 		"one without a Ready condition": {
 			objects: []string{strings.Replace(database, "type: Ready", "type: Synced", 1)}, applied: true,
 			want: "it has no Ready condition",
-		},
-		"one that does not exist": {
-			applied: true, objects: []string{strings.Replace(database, "name: db", "name: other", 1)},
-			want: "Database apps/db does not exist",
 		},
 		"one that gave up": {objects: []string{strings.Replace(database, "type: Ready", "type: Stalled", 1)}, applied: true, failed: true},
 		"one that gave up with what was there before": {
@@ -287,33 +284,51 @@ func TestAClusterThatCannotBeReachedHoldsItsStage(t *testing.T) {
 
 // A misspelt name is no bad release: the version would go into quarantine everywhere, and
 // the one before it could not be verified either.
-func TestACanaryThatDoesNotExistHoldsItsStage(t *testing.T) {
+func TestAnObjectThatDoesNotExistHoldsItsStage(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change func(stage *sluicev1.Stage)
 		want   string
 	}{
-		"a Canary that verifies": {func(s *sluicev1.Stage) {
-			s.Verify = []sluicev1.Verification{{Canary: &sluicev1.CanaryVerification{Name: "ap"}}}
-		}, "Canary apps/ap does not exist"},
+		"one that has to be Ready": {
+			func(s *sluicev1.Stage) { s.Ready[0].Name = "stagin" },
+			"Kustomization apps/stagin does not exist: create it, or correct its name in spec.stages[staging].ready",
+		},
+		"a Canary that verifies": {
+			func(s *sluicev1.Stage) {
+				s.Verify = []sluicev1.Verification{{Canary: &sluicev1.CanaryVerification{Name: "ap"}}}
+			},
+			"Canary apps/ap does not exist: create it, or correct its name in spec.stages[staging].verify",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEnv(t)
 			e.reconcile()
 			stage := &e.pipeline.Spec.Stages[0]
 			right := stage.DeepCopy()
+			held := func(what, staging string) {
+				t.Helper()
+				_, err := e.Reconcile(t.Context(), e.pipeline)
+				if err == nil || err.Error() != tc.want || reconciler.ReasonOf(err, e.Reason) != meta.DependencyNotReadyReason {
+					t.Errorf("%s: %v, want %q", what, err, tc.want)
+				}
+				e.want(staging, "1")
+				if got := e.pipeline.Status.Stages[0]; !strings.Contains(got.Message, tc.want) || got.Targets[0].Ready != metav1.ConditionUnknown {
+					t.Errorf("%s: %+v", what, got)
+				}
+				if q := e.pipeline.Status.Quarantined; len(q) > 0 {
+					t.Errorf("%s: in quarantine: %+v", what, q)
+				}
+			}
 			tc.change(stage)
+			held("while nothing is new", "1")
 			e.release("2")
+			held("before it is written", "1")
+			*stage = *right.DeepCopy()
 			e.reconcile()
+			tc.change(stage)
 			e.apply("staging")
 			e.clock.Step(24 * time.Hour)
-			result, err := e.Reconcile(t.Context(), e.pipeline)
-			if err != nil || !strings.Contains(result.Message, tc.want) {
-				t.Errorf("%q, %v, want %q", result.Message, err, tc.want)
-			}
-			e.want("2", "1")
-			if q := e.pipeline.Status.Quarantined; len(q) > 0 {
-				t.Errorf("in quarantine: %+v", q)
-			}
+			held("after it was written", "2")
 			*stage = *right
 			e.reconcile()
 			e.want("2", "2")
@@ -382,16 +397,14 @@ func TestACanaryInAnotherCluster(t *testing.T) {
 	e.pipeline.Spec.Stages[0].Verify = []sluicev1.Verification{{
 		Canary: &sluicev1.CanaryVerification{Name: "app", KubeConfig: kubeConfig("up")},
 	}}
-	e.release("2")
-	e.reconcile()
-	e.apply("staging")
 	e.put(deployment)
 	c := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"}}
 	c.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "app"}
 	c.Status.Phase, c.Status.LastTransitionTime = flaggerv1.CanaryPhaseProgressing, metav1.NewTime(e.clock.Now())
-	if err := e.Client.Create(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
+	e.create(c)
+	e.release("2")
+	e.reconcile()
+	e.apply("staging")
 	e.reconcile()
 	e.want("2", "1")
 	if got := e.pipeline.Status.Stages[0].Message; !strings.Contains(got, "Canary apps/app is Progressing") {

@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -133,12 +134,24 @@ func (r *run) untilAtRest(ctx context.Context) (reconciler.Result, error) {
 		}
 		if !did && !kept {
 			r.record(seen, d)
-			return r.result(d), r.faults.ofRun(r.pipeline.Spec.Stages, r.controller.Clock.Now())
+			return r.end(d, r.result(d))
 		}
 	}
 	result := r.result(d)
 	result.After = lookAgain
-	return result, r.faults.ofRun(r.pipeline.Spec.Stages, r.controller.Clock.Now())
+	return r.end(d, result)
+}
+
+// end is the result of the run, or what is wrong with a stage. An object that does not exist
+// is waited for: a watch tells when it does.
+func (r *run) end(d promotion.Decision, result reconciler.Result) (reconciler.Result, error) {
+	if err := r.faults.ofRun(r.pipeline.Spec.Stages, r.controller.Clock.Now()); err != nil {
+		return result, err
+	}
+	if d.Missing != "" {
+		return result, reconciler.Pending(reconciler.WithReason(meta.DependencyNotReadyReason, errors.New(d.Missing)), result.After)
+	}
+	return result, nil
 }
 
 // result is what the runner is told.

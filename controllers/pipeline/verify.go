@@ -24,6 +24,12 @@ type verifier struct {
 	state    promotion.State
 }
 
+// told says which of two results is told, the first of those that say the same.
+var told = map[promotion.Verification]int{
+	promotion.VerificationPassed: 0, promotion.VerificationPending: 1, promotion.VerificationUnknown: 1, promotion.VerificationMissing: 2,
+	promotion.VerificationFailed: 3,
+}
+
 // verify says whether all that has to prove the content of a target did, and what it says.
 func (v verifier) verify(ctx context.Context, stage *sluicev1.Stage, t target, seen *promotion.TargetSeen) error {
 	seen.Verification = promotion.VerificationPassed
@@ -47,7 +53,7 @@ func (v verifier) verify(ctx context.Context, stage *sluicev1.Stage, t target, s
 		if state == promotion.VerificationPassed && seen.Verification == promotion.VerificationPassed && evidence != "" {
 			seen.Evidence = strings.Join(slices.DeleteFunc([]string{seen.Evidence, evidence}, func(s string) bool { return s == "" }), "; ")
 		}
-		if state != promotion.VerificationPassed && (seen.Verification == promotion.VerificationPassed || state == promotion.VerificationFailed) {
+		if told[state] > told[seen.Verification] {
 			seen.Verification, seen.Evidence = state, evidence
 		}
 	}

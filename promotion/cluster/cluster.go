@@ -63,6 +63,8 @@ type Answer struct {
 	// Unknown means that nobody can tell whether there is one: its cluster or its kind
 	// cannot be read.
 	Unknown bool
+	// Missing means that there is none.
+	Missing bool
 }
 
 // Options are what [New] needs.

@@ -64,7 +64,7 @@ func (w *watch) look(object Object) Answer {
 	if err == nil && found && ok {
 		return Answer{Object: u}
 	}
-	return Answer{Why: fmt.Sprintf("%s%s does not exist", object, w.connection.where())}
+	return Answer{Missing: true, Why: fmt.Sprintf("%s%s does not exist", object, w.connection.where())}
 }
 
 // follow finds out which resource has the kind, and watches it until ctx ends.

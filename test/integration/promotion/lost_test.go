@@ -26,12 +26,13 @@ func TestDeletedObjectsAreAppliedAgainWithTheSameStatusAndNoWrite(t *testing.T) 
 	s.begin(byCommits)
 	s.push("1.1.0")
 	s.stands("1.1.0", "1.1.0")
-	s.stage("production", "{ready: [{kind: Kustomization, name: nowhere}], verifyTimeout: 1s}")
+	production := client.ObjectKey{Namespace: s.namespace, Name: s.name + "-production"}
+	s.must(s.p.Client.Patch(t.Context(), kustomizationOf(production), neverHealthy))
 	s.push("1.2.0")
 	s.eventually("1.2.0 is in quarantine, and production has 1.1.0 again", func(p *sluicev1.Pipeline) bool {
 		return len(p.Status.Quarantined) == 1 && statusOf(p, "production").Has.Versions[0].Tag == "1.1.0" && hasVerified(p, "staging", "1.2.0")
 	})
-	s.stage("production", "{ready: [{kind: Kustomization, name: NAME-production}], verifyTimeout: 30m}")
+	s.must(s.p.Client.Patch(t.Context(), kustomizationOf(production), healthyAgain))
 	s.stands("1.2.0", "1.1.0")
 	spec := s.pipeline().Spec
 	before, main, state := s.look(), s.headOf("main"), s.headOf(s.state())

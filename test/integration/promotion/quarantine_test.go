@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -37,11 +36,7 @@ func TestAVersionInQuarantineIsChosenByNobody(t *testing.T) {
 	f.eventually("both stages are verified with what they have", func(p *sluicev1.Pipeline) bool {
 		return verified(p, "staging", "1.0.0") && verified(p, "production", "1.0.0")
 	})
-	p := f.pipeline()
-	before := p.DeepCopy()
-	p.Spec.Stages[1].Ready[0].Name = "nowhere" // does not exist, and is never Ready
-	p.Spec.Stages[1].VerifyTimeout = metav1.Duration{Duration: 2 * time.Second}
-	f.must(f.p.Client.Patch(t.Context(), p, client.MergeFrom(before)))
+	f.must(f.p.Client.Patch(t.Context(), kustomizationOf(client.ObjectKey{Namespace: f.namespace, Name: "production"}), neverHealthy))
 	f.push("1.1.0")
 	f.eventually("production has the old version again, and staging the new one", func(p *sluicev1.Pipeline) bool {
 		return len(p.Status.Quarantined) == 1 && verified(p, "staging", "1.1.0") && p.Status.Stages[1].Has != nil &&

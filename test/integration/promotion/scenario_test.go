@@ -194,9 +194,20 @@ func (s *scenario) stage(name, fields string) {
 // suspend stops the Kustomization of a stage, or lets it go on.
 func (s *scenario) suspend(stage string, suspend bool) {
 	s.Helper()
-	k := &kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: s.name + "-" + stage}}
+	k := kustomizationOf(client.ObjectKey{Namespace: s.namespace, Name: s.name + "-" + stage})
 	patch := fmt.Appendf(nil, `{"spec":{"suspend":%t}}`, suspend)
 	s.must(s.p.Client.Patch(s.Context(), k, client.RawPatch(types.MergePatchType, patch)))
+}
+
+// neverHealthy has a Kustomization fail whatever it applies, and healthyAgain ends that.
+var (
+	neverHealthy = client.RawPatch(types.MergePatchType, []byte(`{"spec":{"wait":false,"timeout":"1s","healthChecks":[
+		{"apiVersion":"v1","kind":"ConfigMap","namespace":"default","name":"nowhere"}]}}`))
+	healthyAgain = client.RawPatch(types.MergePatchType, []byte(`{"spec":{"timeout":null,"healthChecks":null}}`))
+)
+
+func kustomizationOf(key client.ObjectKey) *kustomizev1.Kustomization {
+	return &kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
 }
 
 // eventually waits until the pipeline is as it should be.
