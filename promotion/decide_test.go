@@ -31,6 +31,23 @@ func TestABundleGoesThroughTheStages(t *testing.T) {
 	}
 }
 
+// A column of what stages wait for, and who alerts on it, named the soak of a version that
+// the stage had.
+func TestAStageThatHasWhatTheStageBeforeHasWaitsForNothing(t *testing.T) {
+	s := newSimulation(t, staging(), with(production(), func(p *sluicev1.Stage) { p.After.Soak = minutes(60) }))
+	s.takes = time.Minute
+	for range 2 { // before staging is verified, and while its version soaks
+		s.settle()
+		if got := s.status("production"); len(got.Waiting) > 0 || strings.Contains(got.Message, "soaks") {
+			t.Errorf("it waits for %+v: %s", got.Waiting, got.Message)
+		}
+		s.pass(2 * time.Minute)
+	}
+	s.release("2")
+	s.settle()
+	s.wantGate("production", sluicev1.GateUpstream)
+}
+
 func TestWhatAStageWaitsFor(t *testing.T) {
 	deny := func(p *sluicev1.Stage) {
 		p.Windows = []sluicev1.Window{{

@@ -40,7 +40,7 @@ func (u upstream) passes(name string) ([]pass, []sluicev1.Gate) {
 		switch soaked := u.soakedIn(name, l.Bundle); {
 		case l.Verdict == VerdictVerified && soaked >= soak:
 			through = append(through, pass{l.Bundle, l.At, i})
-		case i > 0:
+		case i > 0, u.stage.hasEverywhere(l.Bundle): // there is nothing to wait for
 		case l.Verdict == "":
 			gates = append(gates, gate(sluicev1.GateUpstream, l.At, time.Time{}, "%s is not verified in %s yet", u.stage.name(l.Bundle), name))
 		case l.Verdict == VerdictVerified:

@@ -49,7 +49,9 @@ that path, which have to be Ready; and the Canaries that they have, which have t
 succeed. Comments say what could not be carried over. The automation leaves what the
 Pipeline writes to it: delete it when it has nothing else to write.
 
-Otherwise it has the stages that are named, each after the one before it.`,
+Otherwise it has the stages that are named, each after the one before it, with the
+Kustomizations and Canaries of their paths. A stage without any is verified as soon as
+it is written, which comments and standard error say.`,
 		Example: `  sluice create pipeline --from automation/fleet -n apps >pipeline.yaml
   sluice create pipeline shop -n apps --source fleet --policy api --policy web \
     --stage staging=./apps/staging --stage production=./apps/production`,
@@ -94,7 +96,7 @@ func (n *creation) run(cmd *cobra.Command, args []string) error {
 		if err != nil {
 			return err
 		}
-		return printManifest(cmd.OutOrStdout(), p, nil)
+		return n.print(cmd, p, n.appliers(cmd.Context()).proveAll(p))
 	}
 	kind, of, _ := strings.Cut(n.from, "/")
 	if !slices.Contains([]string{"automation", "imageupdateautomation", "iua"}, strings.ToLower(kind)) || of == "" {
@@ -112,8 +114,32 @@ func (n *creation) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	output.Note(cmd, "suspend the automation before you apply this: both would write")
+	output.Note(cmd, "the automation leaves what this Pipeline writes to it: delete it when it has nothing else to write")
+	return n.print(cmd, p, comments)
+}
+
+// print prints a pipeline. What is left to people is told beside it, too, for whoever pipes
+// it into kubectl.
+func (n *creation) print(cmd *cobra.Command, p *sluicev1.Pipeline, comments []string) error {
+	for _, c := range comments {
+		output.Note(cmd, "%s", c)
+	}
 	return printManifest(cmd.OutOrStdout(), p, comments)
+}
+
+// appliers are those of the cluster, if there is one.
+func (n *creation) appliers(ctx context.Context) appliers {
+	c, err := n.cluster.Client()
+	if err != nil {
+		return appliers{unread: err}
+	}
+	return appliersOf(ctx, c)
+}
+
+func appliersOf(ctx context.Context, c client.Client) appliers {
+	var list kustomizev1.KustomizationList
+	err := cluster.List(ctx, c, &list)
+	return appliers{kustomizations: list.Items, unread: err}
 }
 
 // observeAutomation reads an automation and what belongs to it.
@@ -137,12 +163,7 @@ func observeAutomation(ctx context.Context, c client.Client, key client.ObjectKe
 		}
 		seen.guessed = true
 	}
-	var list kustomizev1.KustomizationList
-	if err := cluster.List(ctx, c, &list); err != nil {
-		seen.unread = err
-		return seen, nil //nolint:nilerr // a comment says so
-	}
-	seen.kustomizations = list.Items
+	seen.appliers = appliersOf(ctx, c)
 	return seen, nil
 }
 

@@ -116,10 +116,10 @@ func TestAPipelineOfAnAutomation(t *testing.T) {
 }
 
 func TestAPipelineWhoseKustomizationsCannotBeReadSaysSo(t *testing.T) {
-	p, comments, err := fromAutomation(automationSeen{automation: *fleet(), policies: []string{"api"}, unread: errors.New("forbidden")},
+	p, comments, err := fromAutomation(automationSeen{automation: *fleet(), policies: []string{"api"}, appliers: appliers{unread: errors.New("forbidden")}},
 		"shop")
 	if err != nil || p.Name != "shop" || len(comments) == 0 ||
-		!strings.HasPrefix(comments[len(comments)-1], "ready: Kustomizations could not be read") {
+		!strings.HasPrefix(comments[len(comments)-1], "production: Kustomizations could not be read") {
 		t.Errorf("%v: %q", err, comments)
 	}
 }
@@ -133,8 +133,11 @@ func TestAPipelineOfStages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	staging := applies("apps", "staging", "./apps/staging", "staging_shop_flagger.app_Canary")
+	staging.Spec.SourceRef.Namespace = ""
+	comments := appliersOf(t.Context(), command.NewTerminal(t, interceptor.Funcs{}, staging)).proveAll(p)
 	var out bytes.Buffer
-	if err := printManifest(&out, p, nil); err != nil {
+	if err := printManifest(&out, p, comments); err != nil {
 		t.Fatal(err)
 	}
 	golden.Compare(t, "testdata/create-stages.yaml", out.String())

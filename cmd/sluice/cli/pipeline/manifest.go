@@ -40,7 +40,12 @@ type automationSeen struct {
 	// it may write.
 	policies []string
 	guessed  bool
-	// kustomizations of the cluster, or why they could not be read.
+	appliers
+}
+
+// appliers are what applies the paths of stages: the Kustomizations of the cluster, or why
+// they could not be read.
+type appliers struct {
 	kustomizations []kustomizev1.Kustomization
 	unread         error
 }
@@ -64,7 +69,7 @@ func fromAutomation(seen automationSeen, name string) (*sluicev1.Pipeline, []str
 		stage.Write.Path = a.Spec.Update.Path
 	}
 	comments := carryGit(p, &stage, a)
-	comments = append(comments, prove(&stage, seen)...)
+	comments = append(comments, seen.prove(p, &stage)...)
 	if seen.guessed {
 		comments = append(comments,
 			"the automation has written nothing yet: the artifacts are all policies that it may write; leave those that no marker names")
@@ -112,43 +117,53 @@ func carryGit(p *sluicev1.Pipeline, stage *sluicev1.Stage, a *imagev1.ImageUpdat
 }
 
 // prove names the Kustomizations that apply what the stage is written to, and the
-// Canaries that they have.
-func prove(stage *sluicev1.Stage, seen automationSeen) []string {
+// Canaries that they have, and says what that does not prove.
+func (seen appliers) prove(p *sluicev1.Pipeline, stage *sluicev1.Stage) []string {
 	if seen.unread != nil {
-		return []string{"ready: Kustomizations could not be read: name those that apply the path, or every commit is verified at once"}
+		return []string{stage.Name + ": Kustomizations could not be read: " +
+			"name those that apply its path in ready, or every version is verified as soon as it is committed"}
 	}
-	a, comments := &seen.automation, []string{}
+	comments := []string{}
 	for i := range seen.kustomizations {
 		k := &seen.kustomizations[i]
-		if !follows(k, a) || !below(k.Spec.Path, stage.Write.Path) {
+		if !follows(k, p, stage) || !below(k.Spec.Path, stage.Write.Path) {
 			continue
 		}
 		stage.Ready = append(stage.Ready,
-			sluicev1.ReadyReference{Kind: "Kustomization", Name: k.Name, Namespace: unless(k.Namespace, a.Namespace)})
+			sluicev1.ReadyReference{Kind: "Kustomization", Name: k.Name, Namespace: unless(k.Namespace, p.Namespace)})
 		if !k.Spec.Wait && len(k.Spec.HealthChecks) == 0 {
 			comments = append(comments,
 				fmt.Sprintf("Kustomization %s has neither wait nor healthChecks: it is Ready once it is applied, whether or not anything runs", k.Name))
 		}
-		stage.Verify = append(stage.Verify, canariesOf(k, a.Namespace)...)
+		stage.Verify = append(stage.Verify, canariesOf(k, p.Namespace)...)
 	}
-	if len(stage.Ready) == 0 {
-		comments = append(comments,
-			"ready: no Kustomization of this repository is at or below the path: name one, or every commit is verified at once")
+	if len(stage.Ready)+len(stage.Verify) == 0 {
+		comments = append(comments, fmt.Sprintf("%s: no Kustomization of its repository is at or below %s: "+
+			"name what applies it in ready, or every version is verified as soon as it is committed", stage.Name, cmp.Or(stage.Write.Path, "./")))
 	}
 	if len(stage.Ready) > maxProofs || len(stage.Verify) > maxProofs {
-		comments = append(comments, fmt.Sprintf("ready and verify: there are %d Kustomizations and %d Canaries, "+
+		comments = append(comments, fmt.Sprintf("%s: there are %d Kustomizations and %d Canaries, "+
 			"and a stage may name %d of each: make stages or targets of them",
-			len(stage.Ready), len(stage.Verify), maxProofs))
+			stage.Name, len(stage.Ready), len(stage.Verify), maxProofs))
 		stage.Ready, stage.Verify = stage.Ready[:min(len(stage.Ready), maxProofs)], stage.Verify[:min(len(stage.Verify), maxProofs)]
 	}
 	return comments
 }
 
-// follows reports whether a Kustomization applies what the automation writes to.
-func follows(k *kustomizev1.Kustomization, a *imagev1.ImageUpdateAutomation) bool {
-	ref, source := k.Spec.SourceRef, a.Spec.SourceRef
+// proveAll does that for all stages.
+func (seen appliers) proveAll(p *sluicev1.Pipeline) []string {
+	var comments []string
+	for i := range p.Spec.Stages {
+		comments = append(comments, seen.prove(p, &p.Spec.Stages[i])...)
+	}
+	return comments
+}
+
+// follows reports whether a Kustomization applies what a stage is written to.
+func follows(k *kustomizev1.Kustomization, p *sluicev1.Pipeline, stage *sluicev1.Stage) bool {
+	ref, source := k.Spec.SourceRef, cmp.Or(stage.Write.SourceRef, p.Spec.SourceRef)
 	return ref.Kind == "GitRepository" && ref.Name == source.Name &&
-		cmp.Or(ref.Namespace, k.Namespace) == cmp.Or(source.Namespace, a.Namespace)
+		cmp.Or(ref.Namespace, k.Namespace) == cmp.Or(source.Namespace, p.Namespace)
 }
 
 // below reports whether a path of a repository is at or below another one.
@@ -218,7 +233,7 @@ func printManifest(w io.Writer, p *sluicev1.Pipeline, comments []string) error {
 	}
 	head := ""
 	if len(comments) > 0 {
-		head = "# What differs from the automation, or is left to you:\n"
+		head = "# Left to you:\n"
 	}
 	for _, c := range comments {
 		head += "# - " + strings.Join(strings.Fields(c), " ") + "\n"
