@@ -13,12 +13,12 @@ import (
 )
 
 // firstWave are the targets of the first wave among these.
-func firstWave(targets []TargetSeen) []TargetSeen {
-	var first []TargetSeen
+func firstWave(targets []TargetObservation) []TargetObservation {
+	var first []TargetObservation
 	for _, t := range targets {
 		switch {
 		case len(first) == 0 || t.Wave < first[0].Wave:
-			first = []TargetSeen{t}
+			first = []TargetObservation{t}
 		case t.Wave == first[0].Wave:
 			first = append(first, t)
 		}
@@ -86,13 +86,13 @@ func unseen(s *stage) sluicev1.StageStatus {
 
 // pastPullRequests reports whether what is wanted is committed although the stage takes
 // pull requests.
-func pastPullRequests(s *stage, w *want) bool {
+func pastPullRequests(s *stage, w *desiredBundle) bool {
 	return w != nil && w.kind == sluicev1.LandingRollback && s.spec.OnFailure.Mode == sluicev1.RollbackByCommit
 }
 
 // write writes a bundle to the stage: a rollback to all targets, a promotion to those of
 // the next wave.
-func write(s *stage, w want) {
+func write(s *stage, w desiredBundle) {
 	if s.state.Writing == nil || s.state.Writing.Bundle != w.bundle.ID {
 		s.state.Writing = &Writing{Bundle: w.bundle.ID, Kind: w.kind, At: s.now, By: w.by, Reason: w.reason}
 	}
@@ -102,7 +102,7 @@ func write(s *stage, w want) {
 }
 
 // next are the targets that a bundle is written to next.
-func next(s *stage, w want) []TargetSeen {
+func next(s *stage, w desiredBundle) []TargetObservation {
 	switch {
 	case w.targets != nil:
 		return w.targets
@@ -113,7 +113,7 @@ func next(s *stage, w want) []TargetSeen {
 }
 
 // targets are their names.
-func targets(s *stage, w want) []string {
+func targets(s *stage, w desiredBundle) []string {
 	to := next(s, w)
 	names := make([]string, 0, len(to))
 	for _, t := range to {
@@ -123,7 +123,7 @@ func targets(s *stage, w want) []string {
 }
 
 // stageStatus is what is seen of the stage, and what it wants.
-func stageStatus(s *stage, w *want) sluicev1.StageStatus {
+func stageStatus(s *stage, w *desiredBundle) sluicev1.StageStatus {
 	status := sluicev1.StageStatus{Name: s.spec.Name}
 	if l := s.state.current(); l != nil {
 		b := s.bundle(l.Bundle)
@@ -148,7 +148,7 @@ func stageStatus(s *stage, w *want) sluicev1.StageStatus {
 	return status
 }
 
-func targetStatus(s *stage, t TargetSeen) sluicev1.TargetStatus {
+func targetStatus(s *stage, t TargetObservation) sluicev1.TargetStatus {
 	status := sluicev1.TargetStatus{
 		Name: t.Name, Bundle: s.bundleOf(t.Content), Ready: metav1.ConditionUnknown,
 		Message: cmp.Or(t.Content.Problem, t.missing(s.spec.Name), t.Why),
@@ -167,7 +167,7 @@ func targetStatus(s *stage, t TargetSeen) sluicev1.TargetStatus {
 }
 
 // phase says where the stage stands, in a word and in a sentence.
-func phase(s *stage, w *want, gates []sluicev1.Gate, status sluicev1.StageStatus) (sluicev1.StagePhase, string) {
+func phase(s *stage, w *desiredBundle, gates []sluicev1.Gate, status sluicev1.StageStatus) (sluicev1.StagePhase, string) {
 	l := s.state.current()
 	switch {
 	case w != nil && w.kind == sluicev1.LandingRollback && (s.spec.Write.PullRequest == nil || pastPullRequests(s, w)):

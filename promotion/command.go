@@ -82,7 +82,7 @@ func (r *round) refuseUntil(c Command, begins time.Time) {
 	if r.State.Refused[string(c.Verb)+"/"+c.Stage] != why {
 		r.refuse(c, why)
 	}
-	r.lookAgain(begins, r.now)
+	r.requeueAt(begins, r.now)
 }
 
 // refuse says why a command is not carried out.
@@ -106,7 +106,7 @@ func (r *round) carryOut(c Command) {
 		r.refuse(c, refused)
 		return
 	}
-	r.keep(s)
+	r.saveStage(s)
 	r.say(c.Stage, commandDone, "%s %s%s", c.By, done, because(c.Reason))
 }
 
@@ -207,7 +207,7 @@ func (h commandHandler) promote(c Command) (done, refused string) {
 	if h.stage.hasEverywhere(id) {
 		return "", "the stage has " + h.stage.name(id)
 	}
-	h.stage.heed(id)
+	h.stage.stopIgnoring(id)
 	if proposer(h).mergedAndGone(id) {
 		h.stage.state.Proposal = nil // it is proposed again
 	}
@@ -254,7 +254,7 @@ func (h commandHandler) rollback(c Command) (done, refused string) {
 	case h.stage.quarantined(id) != nil:
 		return "", h.stage.name(id) + " is in quarantine: " + h.stage.quarantined(id).Reason + "; lift that first"
 	}
-	h.stage.heed(id)
+	h.stage.stopIgnoring(id)
 	h.stage.state.Writing = &Writing{Bundle: id, Kind: sluicev1.LandingRollback, At: c.At.Time, By: c.By, Reason: c.Reason}
 	held := consent(c, "")
 	held.Reason = cmp.Or(held.Reason, "rolled back")

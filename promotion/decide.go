@@ -25,19 +25,19 @@ func Decide(prev State, seen Observation, now time.Time) Decision {
 			contentRecorder{s}.record()
 			verifier{s}.verify()
 		}
-		r.keep(s)
+		r.saveStage(s)
 	}
 	for i := range seen.Spec.Stages {
 		s := r.stage(&seen.Spec.Stages[i])
 		status := advance(s)
-		r.keep(s)
+		r.saveStage(s)
 		r.Stages = append(r.Stages, status)
 	}
 	r.State.trim()
 	return r.Decision
 }
 
-// round is the making of one decision. Its state is a copy that is changed on the way;
+// round is one run of Decide. Its state is a copy of the last one, which is changed step by step:
 // each part goes on from where the last one left it.
 type round struct {
 	Decision
@@ -49,8 +49,8 @@ func (r *round) stage(spec *sluicev1.Stage) *stage {
 	return &stage{round: r, now: r.now, spec: spec, seen: r.seen.Stages[spec.Name], state: r.State.Stages[spec.Name]}
 }
 
-// keep puts what was decided about a stage into the state.
-func (r *round) keep(s *stage) {
+// saveStage puts what was decided about a stage into the state.
+func (r *round) saveStage(s *stage) {
 	if r.State.Stages == nil {
 		r.State.Stages = map[string]StageState{}
 	}
@@ -63,7 +63,7 @@ func (r *round) chooseCandidate() {
 	if r.Candidate == nil {
 		return
 	}
-	r.State.know(*r.Candidate, r.now)
+	r.State.addBundle(*r.Candidate, r.now)
 	if was := r.State.Candidate; was == nil || was.Bundle != r.Candidate.ID {
 		r.State.Candidate = &Candidate{Bundle: r.Candidate.ID, Since: r.now}
 	}
@@ -81,7 +81,7 @@ func (r *round) candidate() (*sluicev1.Bundle, string) {
 		v.Artifact = a.Name
 		versions = append(versions, v)
 	}
-	if last, ok := r.stepsBack(NewBundle(versions)); ok {
+	if last, ok := r.fallsBackFromQuarantine(NewBundle(versions)); ok {
 		return &last, ""
 	}
 	if waits := r.waitsForOthers(versions); waits != "" {
@@ -121,7 +121,7 @@ func (r *round) waitsForOthers(versions []sluicev1.Version) string {
 	if !r.now.Before(deadline) {
 		return ""
 	}
-	r.lookAgain(deadline, r.now)
+	r.requeueAt(deadline, r.now)
 	return fmt.Sprintf("%s changed: waiting until %s for %s", strings.Join(changed, ", "),
 		deadline.UTC().Format(time.RFC3339), strings.Join(same, ", "))
 }

@@ -136,8 +136,8 @@ func (d *Decision) warn(stage, reason, format string, args ...any) {
 	d.Events = append(d.Events, Event{Warning: true, Stage: stage, Reason: reason, Message: fmt.Sprintf(format, args...)})
 }
 
-// lookAgain makes sure that there is another look at this time.
-func (d *Decision) lookAgain(at, now time.Time) {
+// requeueAt makes sure that there is another look at this time.
+func (d *Decision) requeueAt(at, now time.Time) {
 	after := max(at.Sub(now), time.Second)
 	if d.After == 0 || after < d.After {
 		d.After = after

@@ -37,7 +37,7 @@ type gatekeeper struct{ stage *stage }
 
 // gates are those that are closed in front of a bundle that was chosen. A rollback that
 // nobody asked for waits only for windows that are about rollbacks.
-func (k gatekeeper) gates(w want) []sluicev1.Gate {
+func (k gatekeeper) gates(w desiredBundle) []sluicev1.Gate {
 	var closed []sluicev1.Gate
 	add := func(g *sluicev1.Gate) {
 		if g != nil {
@@ -77,7 +77,7 @@ func (k gatekeeper) contentGate() *sluicev1.Gate {
 
 // missingGate waits for the objects that the next targets are judged by: what a stage is
 // given while one does not exist could not be verified.
-func (k gatekeeper) missingGate(w want) *sluicev1.Gate {
+func (k gatekeeper) missingGate(w desiredBundle) *sluicev1.Gate {
 	missing := k.stage.missing(next(k.stage, w))
 	if missing == "" {
 		return nil
@@ -103,7 +103,7 @@ func (k gatekeeper) holdGate() *sluicev1.Gate {
 	until := time.Time{}
 	if hold.Until != nil {
 		until = *hold.Until
-		k.stage.lookAgain(until)
+		k.stage.requeueAt(until)
 	}
 	g := gate(sluicev1.GateHold, hold.At, until, "held by %s%s; `sluice pipeline resume` lets it go on", hold.By, because(hold.Reason))
 	return &g
@@ -111,7 +111,7 @@ func (k gatekeeper) holdGate() *sluicev1.Gate {
 
 // approvalGate counts the people who agreed. Who asked for a promotion is not one of
 // them.
-func (k gatekeeper) approvalGate(w want) *sluicev1.Gate {
+func (k gatekeeper) approvalGate(w desiredBundle) *sluicev1.Gate {
 	a := k.stage.spec.Approval
 	if a == nil || a.Required != nil && !*a.Required {
 		return nil
@@ -123,7 +123,7 @@ func (k gatekeeper) approvalGate(w want) *sluicev1.Gate {
 		}
 		agreed = append(agreed, c.By)
 		if c.Until != nil {
-			k.stage.lookAgain(*c.Until)
+			k.stage.requeueAt(*c.Until)
 		}
 	}
 	if len(agreed) >= need {
@@ -170,7 +170,7 @@ func (k gatekeeper) freezeGate(scope sluicev1.WindowScope) *sluicev1.Gate {
 func (k gatekeeper) calendarGate(c Calendar, scope sluicev1.WindowScope, kind sluicev1.GateType, format string) *sluicev1.Gate {
 	opening := c.At(k.stage.now, scope)
 	if !opening.Next.IsZero() {
-		k.stage.lookAgain(opening.Next)
+		k.stage.requeueAt(opening.Next)
 	}
 	if opening.Open {
 		return nil

@@ -18,7 +18,7 @@ type Observation struct {
 	Newest   map[string]Newest
 	NotReady map[string]string
 	// Stages by name, one for each of the spec.
-	Stages map[string]StageSeen
+	Stages map[string]StageObservation
 	// Commands in annotations, whether they were carried out or not.
 	Commands []Command
 	// CommandsGuarded means that the API server lets nobody write a command who may not
@@ -92,12 +92,12 @@ const (
 	VerificationMissing
 )
 
-// StageSeen is what was seen of a stage: of its files at the head of their branch, or of
+// StageObservation is what was seen of a stage: of its files at the head of their branch, or of
 // the tags that it writes, and of the objects that run what these say.
-type StageSeen struct {
+type StageObservation struct {
 	// Targets in the order of the spec; one with an empty name if it has none. There are
 	// none of a stage that could not be looked at: then Problem says why.
-	Targets []TargetSeen
+	Targets []TargetObservation
 	// PullRequest is the newest that was found for the stage's branch; nil is none.
 	PullRequest *PullRequest
 	// Wrote is the id of the bundle that this process wrote to the stage last, and that the
@@ -113,8 +113,8 @@ type StageSeen struct {
 // Pushed is a head that was pushed, and the id of the bundle that it proposes.
 type Pushed struct{ Head, Bundle string }
 
-// TargetSeen is what was seen of a target.
-type TargetSeen struct {
+// TargetObservation is what was seen of a target.
+type TargetObservation struct {
 	Name    string
 	Wave    int
 	Content Content
@@ -132,13 +132,13 @@ type TargetSeen struct {
 }
 
 // isUnknown reports whether nobody can tell whether the target works.
-func (t TargetSeen) isUnknown() bool {
+func (t TargetObservation) isUnknown() bool {
 	return t.Ready == ReadinessUnknown || t.Ready == ReadinessReady && t.Verification == VerificationUnknown || t.missing("") != ""
 }
 
 // missing says that an object which the stage names for the target does not exist, and what
 // to do; empty if all do, as far as that is known.
-func (t TargetSeen) missing(stage string) string {
+func (t TargetObservation) missing(stage string) string {
 	why, field := "", ""
 	switch {
 	case t.Ready == ReadinessMissing:

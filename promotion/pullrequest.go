@@ -41,7 +41,7 @@ func gateText(gates []sluicev1.Gate) string {
 //	closed        --by a person--------------> its bundle is not proposed again
 //	              --by us--------------------> forgotten
 //	merged        --------------------------> the content decides
-func (r proposer) propose(w *want, gates []sluicev1.Gate, status *sluicev1.StageStatus) []sluicev1.Gate {
+func (r proposer) propose(w *desiredBundle, gates []sluicev1.Gate, status *sluicev1.StageStatus) []sluicev1.Gate {
 	pr := r.stage.seen.PullRequest
 	open := pr != nil && pr.Open
 	if w != nil && r.mergedAndGone(w.bundle.ID) {
@@ -71,7 +71,7 @@ func (r proposer) mergedAndGone(bundle string) bool {
 
 // kept is what an open pull request proposes that is not to be changed any more; nil if
 // there is none.
-func (r proposer) kept() *want {
+func (r proposer) kept() *desiredBundle {
 	pr, p := r.stage.seen.PullRequest, r.stage.state.Proposal
 	if pr == nil || !pr.Open || p == nil || r.frozen(pr) == "" || r.stage.quarantined(p.Bundle) != nil {
 		return nil
@@ -136,7 +136,7 @@ func (r proposer) recordEnd(pr *PullRequest) {
 // landed reports whether the targets that a pull request was about have its bundle: the
 // waves after them have one each.
 func (r proposer) landed(p *Proposal) bool {
-	return !r.stage.isUnseen() && !slices.ContainsFunc(r.stage.lacking(p.Bundle), func(t TargetSeen) bool {
+	return !r.stage.isUnseen() && !slices.ContainsFunc(r.stage.lacking(p.Bundle), func(t TargetObservation) bool {
 		return len(p.Targets) == 0 || slices.Contains(p.Targets, t.Name)
 	})
 }
@@ -208,7 +208,7 @@ func (r proposer) close(pr *PullRequest) {
 
 // open opens a pull request. Gates keep it from being merged, not from being opened,
 // unless a person holds the stage, or nothing may be promoted at all.
-func (r proposer) open(w want, gates []sluicev1.Gate) []sluicev1.Gate {
+func (r proposer) open(w desiredBundle, gates []sluicev1.Gate) []sluicev1.Gate {
 	if slices.ContainsFunc(gates, stopsProposals) {
 		return gates
 	}
@@ -217,7 +217,7 @@ func (r proposer) open(w want, gates []sluicev1.Gate) []sluicev1.Gate {
 }
 
 // push makes the head of the pull request anew.
-func (r proposer) push(w want, number int64, gates []sluicev1.Gate) {
+func (r proposer) push(w desiredBundle, number int64, gates []sluicev1.Gate) {
 	p, to := r.stage.state.Proposal, targets(r.stage, w)
 	if p == nil || p.Bundle != w.bundle.ID || p.Number != number {
 		next := &Proposal{Bundle: w.bundle.ID, At: r.stage.now, Number: number, Kind: w.kind}
@@ -234,7 +234,7 @@ func (r proposer) push(w want, number int64, gates []sluicev1.Gate) {
 }
 
 // update makes an open pull request what it should be, and merges it if it may.
-func (r proposer) update(w want, pr *PullRequest, gates []sluicev1.Gate) []sluicev1.Gate {
+func (r proposer) update(w desiredBundle, pr *PullRequest, gates []sluicev1.Gate) []sluicev1.Gate {
 	p := r.stage.state.Proposal
 	switch {
 	case pr.Queued:

@@ -9,25 +9,25 @@ import (
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
 
-// suspects are the artifacts whose versions may be why a bundle failed: those that the
+// changedArtifacts are the artifacts whose versions may be why a bundle failed: those that the
 // stage was not verified with before. Nil is all of them.
-func (v verifier) suspects(failed string) []string {
+func (v verifier) changedArtifacts(failed string) []string {
 	good := v.stage.state.verifiedBefore(func(id string) bool { return id != failed && v.stage.quarantined(id) == nil })
 	if good == "" {
 		return nil
 	}
 	known := v.stage.bundle(good)
-	var suspects []string
+	var changed []string
 	versions := v.stage.bundle(failed).Versions
 	for _, version := range versions {
 		if !slices.ContainsFunc(known.Versions, func(was sluicev1.Version) bool { return sameVersion(was, version) }) {
-			suspects = append(suspects, version.Artifact)
+			changed = append(changed, version.Artifact)
 		}
 	}
-	if len(suspects) == len(versions) {
+	if len(changed) == len(versions) {
 		return nil
 	}
-	return suspects
+	return changed
 }
 
 // sameVersion reports whether two versions are the same, as the id of a bundle tells them.
@@ -55,11 +55,11 @@ func (s *State) excluding(b sluicev1.Bundle) *Quarantine {
 	return nil
 }
 
-// stepsBack reports whether a bundle differs from the last candidate only in versions that
+// fallsBackFromQuarantine reports whether a bundle differs from the last candidate only in versions that
 // stand in for others in quarantine, and returns the last candidate. Such a bundle is no
 // news: nobody pushed anything, and what failed in one stage is no reason to take another
 // stage back, or to give it what it never had.
-func (r *round) stepsBack(b sluicev1.Bundle) (sluicev1.Bundle, bool) {
+func (r *round) fallsBackFromQuarantine(b sluicev1.Bundle) (sluicev1.Bundle, bool) {
 	if r.State.Candidate == nil {
 		return b, false
 	}

@@ -47,15 +47,15 @@ func (r contentRecorder) isGone() bool {
 }
 
 // land notes that a bundle is in the stage from now on, in the place of another one.
-func (r contentRecorder) land(id string, t *TargetSeen) {
+func (r contentRecorder) land(id string, t *TargetObservation) {
 	s := r.stage
-	r.leave(s.state.current())
+	r.endLanding(s.state.current())
 	l := Landing{Bundle: id, At: s.now, Kind: r.kindOf(id, t), Commit: t.Commit, By: t.By}
 	if w := s.state.Writing; w != nil && w.Bundle == id {
 		l.By = cmp.Or(w.By, l.By)
 	} else {
 		l.Found = len(s.state.Landings) == 0 && s.state.Proposal == nil
-		r.overtake()
+		r.supersedeWriting()
 	}
 	if pin := s.state.Pin; pin != nil && pin.Bundle == id {
 		s.state.Pin = nil
@@ -65,9 +65,9 @@ func (r contentRecorder) land(id string, t *TargetSeen) {
 	r.override(l)
 }
 
-// overtake ends what was about to be written when another bundle landed. Whether it was
+// supersedeWriting ends what was about to be written when another bundle landed. Whether it was
 // there in between is not known; it counts as if it was, for who overwrites it wins.
-func (r contentRecorder) overtake() {
+func (r contentRecorder) supersedeWriting() {
 	s := r.stage
 	if w := s.state.Writing; w != nil && w.Kind == sluicev1.LandingPromotion && w.Bundle != s.has() {
 		s.state.Landings = slices.Insert(s.state.Landings, 0, Landing{
@@ -78,7 +78,7 @@ func (r contentRecorder) overtake() {
 	s.state.Writing = nil
 }
 
-func (r contentRecorder) kindOf(id string, at *TargetSeen) sluicev1.LandingKind {
+func (r contentRecorder) kindOf(id string, at *TargetObservation) sluicev1.LandingKind {
 	switch w, p := r.stage.state.Writing, r.stage.state.Proposal; {
 	case w != nil && w.Bundle == id:
 		return w.Kind
@@ -90,8 +90,8 @@ func (r contentRecorder) kindOf(id string, at *TargetSeen) sluicev1.LandingKind 
 	return sluicev1.LandingManual
 }
 
-// leave ends a landing: its bundle is not in the stage any more.
-func (r contentRecorder) leave(l *Landing) {
+// endLanding ends a landing: its bundle is not in the stage any more.
+func (r contentRecorder) endLanding(l *Landing) {
 	if l == nil {
 		return
 	}

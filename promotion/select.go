@@ -11,15 +11,15 @@ import (
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
 
-// want is a bundle that a stage is to be given, and why.
-type want struct {
+// desiredBundle is a bundle that a stage is to be given, and why.
+type desiredBundle struct {
 	bundle sluicev1.Bundle
 	kind   sluicev1.LandingKind
 	by     string // who asked for it; empty is nobody
 	reason string
 	// targets that it is to be written to next; nil are all of the first wave that lacks
 	// it.
-	targets []TargetSeen
+	targets []TargetObservation
 }
 
 func orSomebody(who string) string {
@@ -34,12 +34,12 @@ type selector struct{ stage *stage }
 
 // wanted is the bundle that the stage is to be given next, nil if that is none, and what
 // keeps it from being chosen.
-func (s selector) wanted() (*want, []sluicev1.Gate) {
-	asked, closed := s.asked()
+func (s selector) wanted() (*desiredBundle, []sluicev1.Gate) {
+	asked, closed := s.requested()
 	if asked != nil {
 		return s.stage.wants(*asked), nil
 	}
-	current, goesOn := s.trying()
+	current, goesOn := s.unverifiedLanding()
 	if goesOn && closed == "" {
 		return s.nextWave(current)
 	}
@@ -56,9 +56,9 @@ func (s selector) wanted() (*want, []sluicev1.Gate) {
 	return s.stage.wants(Writing{Bundle: id, Kind: sluicev1.LandingPromotion}), gates
 }
 
-// asked is the rollback or the promotion that was asked for, nil if there is none, or if a
+// requested is the rollback or the promotion that was asked for, nil if there is none, or if a
 // person closed its pull request, which is said.
-func (s selector) asked() (asked *Writing, closed string) {
+func (s selector) requested() (asked *Writing, closed string) {
 	asked = s.stage.state.Pin
 	if w := s.stage.state.Writing; w != nil && w.Kind == sluicev1.LandingRollback {
 		asked = w
@@ -72,9 +72,9 @@ func (s selector) asked() (asked *Writing, closed string) {
 	return asked, ""
 }
 
-// trying is the landing that has no verdict yet, nil if there is none that is worth one, and
+// unverifiedLanding is the landing that has no verdict yet, nil if there is none that is worth one, and
 // whether its bundle has waves to go.
-func (s selector) trying() (l *Landing, goesOn bool) {
+func (s selector) unverifiedLanding() (l *Landing, goesOn bool) {
 	l = s.stage.state.current()
 	if l == nil || l.Verdict != "" || s.stage.round.State.excluding(s.stage.bundle(l.Bundle)) != nil {
 		return nil, false
@@ -88,11 +88,11 @@ func (s selector) trying() (l *Landing, goesOn bool) {
 
 // nextWave is what a bundle that is on its way through the waves is written to next: the
 // rest of the wave that it is in or, if that is verified, the one after it.
-func (s selector) nextWave(l *Landing) (*want, []sluicev1.Gate) {
+func (s selector) nextWave(l *Landing) (*desiredBundle, []sluicev1.Gate) {
 	lacking := s.stage.lacking(l.Bundle)
-	wave := slices.MinFunc(lacking, func(a, b TargetSeen) int { return a.Wave - b.Wave }).Wave
-	w := &want{
-		bundle: s.stage.bundle(l.Bundle), kind: l.Kind, targets: slices.DeleteFunc(lacking, func(t TargetSeen) bool { return t.Wave != wave }),
+	wave := slices.MinFunc(lacking, func(a, b TargetObservation) int { return a.Wave - b.Wave }).Wave
+	w := &desiredBundle{
+		bundle: s.stage.bundle(l.Bundle), kind: l.Kind, targets: slices.DeleteFunc(lacking, func(t TargetObservation) bool { return t.Wave != wave }),
 	}
 	switch pr, p := s.stage.seen.PullRequest, s.stage.state.Proposal; {
 	case s.verifiedBefore(wave):
@@ -105,7 +105,7 @@ func (s selector) nextWave(l *Landing) (*want, []sluicev1.Gate) {
 
 // verifiedBefore reports whether all targets of the waves before one are verified.
 func (s selector) verifiedBefore(wave int) bool {
-	return !slices.ContainsFunc(s.stage.seen.Targets, func(t TargetSeen) bool {
+	return !slices.ContainsFunc(s.stage.seen.Targets, func(t TargetObservation) bool {
 		return t.Wave < wave && (t.Ready != ReadinessReady || t.Verification != VerificationPassed)
 	})
 }
@@ -126,7 +126,7 @@ func (s selector) eligible() (string, []sluicev1.Gate) {
 	case s.stage.hasEverywhere(s.stage.round.Candidate.ID):
 		return "", nil
 	}
-	candidate := pass{bundle: s.stage.round.Candidate.ID, at: s.stage.round.State.Candidate.Since}
+	candidate := upstreamBundle{bundle: s.stage.round.Candidate.ID, at: s.stage.round.State.Candidate.Since}
 	if why := cmp.Or(s.excluded(candidate.bundle), s.replacedSince(candidate)); why != "" {
 		return "", []sluicev1.Gate{gate(sluicev1.GateContent, time.Time{}, time.Time{}, "%s", why)}
 	}
@@ -155,7 +155,7 @@ func (s selector) closed(id string) string {
 
 // replacedSince says that the stage had a bundle, and that another one replaced it after it
 // was chosen: nothing is promoted twice for the same reason. Empty means that none did.
-func (s selector) replacedSince(p pass) string {
+func (s selector) replacedSince(p upstreamBundle) string {
 	current := s.stage.state.current()
 	if current == nil || current.Bundle == p.bundle || p.at.After(current.At) ||
 		!slices.ContainsFunc(s.stage.state.Landings, func(l Landing) bool { return l.Bundle == p.bundle }) {
@@ -169,14 +169,14 @@ func (s selector) replacedSince(p pass) string {
 // than what the stage has, and what the next one waits for.
 func (s selector) fromUpstream() (string, []sluicev1.Gate) {
 	u := s.stage.upstream()
-	var passed [][]pass
+	var passed [][]upstreamBundle
 	var gates []sluicev1.Gate
 	for _, name := range s.stage.spec.After.Stages {
-		through, waits := u.passes(name)
+		through, waits := u.bundlesFrom(name)
 		passed = append(passed, through)
 		gates = append(gates, waits...)
 	}
-	best, barred := pass{}, pass{}
+	best, barred := upstreamBundle{}, upstreamBundle{}
 	for _, p := range u.combine(passed) {
 		into := &best
 		if s.excluded(p.bundle) != "" {
@@ -186,7 +186,9 @@ func (s selector) fromUpstream() (string, []sluicev1.Gate) {
 			*into = p
 		}
 	}
-	isNews := func(p pass) bool { return p.bundle != "" && !s.stage.hasEverywhere(p.bundle) && !u.hasNewer(p) }
+	isNews := func(p upstreamBundle) bool {
+		return p.bundle != "" && !s.stage.hasEverywhere(p.bundle) && !u.hasNewer(p)
+	}
 	if !isNews(best) {
 		if isNews(barred) {
 			gates = append(gates, gate(sluicev1.GateContent, time.Time{}, time.Time{}, "%s", s.excluded(barred.bundle)))

@@ -134,14 +134,14 @@ func (s *simulation) has(stage string) string {
 // observe is what is seen now.
 func (s *simulation) observe() Observation {
 	seen := Observation{
-		Spec: &s.spec, Newest: s.newest, Stages: map[string]StageSeen{}, Commands: s.commands,
+		Spec: &s.spec, Newest: s.newest, Stages: map[string]StageObservation{}, Commands: s.commands,
 		CommandsGuarded: s.guarded, StateLost: s.lost, Freezes: s.freezes,
 	}
 	for i := range s.spec.Stages {
 		stage := &s.spec.Stages[i]
-		in := StageSeen{Wrote: s.wrote[stage.Name], Pushed: s.pushed[stage.Name], Problem: s.unwritable[stage.Name]}
+		in := StageObservation{Wrote: s.wrote[stage.Name], Pushed: s.pushed[stage.Name], Problem: s.unwritable[stage.Name]}
 		if s.unseen[stage.Name] {
-			seen.Stages[stage.Name] = StageSeen{Wrote: in.Wrote, Pushed: in.Pushed, Problem: "the server is away"}
+			seen.Stages[stage.Name] = StageObservation{Wrote: in.Wrote, Pushed: in.Pushed, Problem: "the server is away"}
 			continue
 		}
 		for _, target := range targetsOf(stage) {
@@ -157,9 +157,9 @@ func (s *simulation) observe() Observation {
 	return seen
 }
 
-func (s *simulation) observeTarget(target sluicev1.Target, key string) TargetSeen {
+func (s *simulation) observeTarget(target sluicev1.Target, key string) TargetObservation {
 	p := s.places[key]
-	seen := TargetSeen{
+	seen := TargetObservation{
 		Name: target.Name, Wave: int(target.Wave), Content: Content{Problem: p.problem}, Commit: p.commit, By: p.by, Ours: p.by == "sluice",
 	}
 	for artifact, version := range p.versions {

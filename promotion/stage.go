@@ -17,12 +17,12 @@ type stage struct {
 	round *round
 	now   time.Time
 	spec  *sluicev1.Stage
-	seen  StageSeen
+	seen  StageObservation
 	state StageState
 }
 
 // wanted is what the stage is to be given next, and what keeps it from being chosen.
-func (s *stage) wanted() (*want, []sluicev1.Gate) {
+func (s *stage) wanted() (*desiredBundle, []sluicev1.Gate) {
 	if s.isUnseen() {
 		return nil, []sluicev1.Gate{gate(sluicev1.GateContent, time.Time{}, time.Time{}, "%s", s.seen.Problem)}
 	}
@@ -36,8 +36,8 @@ func (s *stage) isUnseen() bool { return len(s.seen.Targets) == 0 }
 // upstream is what the stages before this one let through.
 func (s *stage) upstream() upstream { return upstream{s} }
 
-// heed ends that a bundle is ignored: it is to be written again, for another reason.
-func (s *stage) heed(id string) {
+// stopIgnoring ends that a bundle is ignored: it is to be written again, for another reason.
+func (s *stage) stopIgnoring(id string) {
 	s.state.Ignored = slices.DeleteFunc(s.state.Ignored, func(i Ignored) bool { return i.Bundle == id })
 }
 
@@ -61,7 +61,7 @@ func (s *stage) warn(reason, format string, args ...any) {
 	s.round.warn(s.spec.Name, reason, format, args...)
 }
 
-func (s *stage) lookAgain(at time.Time) { s.round.lookAgain(at, s.now) }
+func (s *stage) requeueAt(at time.Time) { s.round.requeueAt(at, s.now) }
 
 // has is the id of the bundle that the stage has, empty if it has none.
 func (s *stage) has() string {
@@ -83,7 +83,7 @@ func (s *stage) problem() string {
 
 // missing says that an object which the stage names for one of these targets does not exist,
 // and what to do; empty if all do.
-func (s *stage) missing(targets []TargetSeen) string {
+func (s *stage) missing(targets []TargetObservation) string {
 	for _, t := range targets {
 		if why := t.missing(s.spec.Name); why != "" {
 			return s.of(t, why)
@@ -128,7 +128,7 @@ func (s *stage) bundleOf(c Content) string {
 		}
 	}
 	b := NewBundle(c.Versions)
-	s.round.State.know(b, s.now)
+	s.round.State.addBundle(b, s.now)
 	return b.ID
 }
 
@@ -138,9 +138,9 @@ func (s *stage) hasEverywhere(id string) bool {
 }
 
 // lacking are the targets that do not have a bundle.
-func (s *stage) lacking(id string) []TargetSeen {
+func (s *stage) lacking(id string) []TargetObservation {
 	b := s.bundle(id)
-	var lacking []TargetSeen
+	var lacking []TargetObservation
 	for _, t := range s.seen.Targets {
 		if !t.Content.Is(b) {
 			lacking = append(lacking, t)
@@ -150,7 +150,7 @@ func (s *stage) lacking(id string) []TargetSeen {
 }
 
 // of says which target something is about.
-func (s *stage) of(t TargetSeen, text string) string {
+func (s *stage) of(t TargetObservation, text string) string {
 	if t.Name == "" {
 		return text
 	}
@@ -160,12 +160,12 @@ func (s *stage) of(t TargetSeen, text string) string {
 // isThere reports whether any target has a bundle.
 func (s *stage) isThere(id string) bool { return len(s.lacking(id)) < len(s.seen.Targets) }
 
-func (s *stage) wants(w Writing) *want {
+func (s *stage) wants(w Writing) *desiredBundle {
 	b := s.bundle(w.Bundle)
 	if s.hasEverywhere(w.Bundle) {
 		return nil
 	}
-	return &want{bundle: b, kind: w.Kind, by: w.By, reason: w.Reason}
+	return &desiredBundle{bundle: b, kind: w.Kind, by: w.By, reason: w.Reason}
 }
 
 // evidence is what a landing without a verdict waits for.

@@ -234,10 +234,10 @@ func (s StageState) with(target, bundle string) StageState {
 }
 
 // forgetOthers is the state without what targets had that are not among these.
-func (s StageState) forgetOthers(targets []TargetSeen) StageState {
+func (s StageState) forgetOthers(targets []TargetObservation) StageState {
 	has := maps.Clone(s.Has)
 	maps.DeleteFunc(has, func(name string, _ string) bool {
-		return !slices.ContainsFunc(targets, func(t TargetSeen) bool { return t.Name == name })
+		return !slices.ContainsFunc(targets, func(t TargetObservation) bool { return t.Name == name })
 	})
 	s.Has = has
 	return s
@@ -282,8 +282,8 @@ func (s State) Bundle(id string) (sluicev1.Bundle, bool) {
 	return s.Bundles[i].Bundle, true
 }
 
-// know adds a bundle to those that are known.
-func (s *State) know(b sluicev1.Bundle, now time.Time) {
+// addBundle adds a bundle to those that are known.
+func (s *State) addBundle(b sluicev1.Bundle, now time.Time) {
 	if _, known := s.Bundle(b.ID); !known {
 		s.Bundles = append(s.Bundles, KnownBundle{Bundle: b, Seen: now})
 	}

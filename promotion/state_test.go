@@ -91,7 +91,7 @@ func TestAStateDoesNotGrowWithoutEnd(t *testing.T) {
 	var st StageState
 	for i := range 300 {
 		id := fmt.Sprint(i)
-		s.know(sluicev1.Bundle{ID: id}, epoch)
+		s.addBundle(sluicev1.Bundle{ID: id}, epoch)
 		s.Quarantine = append(s.Quarantine, Quarantine{Bundle: id})
 		st.Landings = append(st.Landings, Landing{Bundle: id})
 		st.Approvals, st.Overrides = append(st.Approvals, Consent{Bundle: id}), append(st.Overrides, Consent{Bundle: id})
@@ -99,7 +99,7 @@ func TestAStateDoesNotGrowWithoutEnd(t *testing.T) {
 	}
 	named := map[string]string{"candidate": "c", "writing": "w", "pin": "p", "proposal": "r", "nobody": "n"}
 	for _, id := range named {
-		s.know(sluicev1.Bundle{ID: id}, epoch)
+		s.addBundle(sluicev1.Bundle{ID: id}, epoch)
 	}
 	s.Candidate = &Candidate{Bundle: "c"}
 	st.Writing, st.Pin, st.Proposal = &Writing{Bundle: "w"}, &Writing{Bundle: "p"}, &Proposal{Bundle: "r"}

@@ -81,7 +81,7 @@ func TestWhatProvedABundleIsKept(t *testing.T) {
 	s.release("2")
 	s.settle()
 	l := s.state.Stages["staging"].Landings[0]
-	v := verifier{&stage{seen: StageSeen{Targets: []TargetSeen{
+	v := verifier{&stage{seen: StageObservation{Targets: []TargetObservation{
 		{Name: "eu", Content: Content{Versions: []sluicev1.Version{{Artifact: "app", Tag: "2"}}}, Evidence: "Canary eu/app succeeded"},
 		{Name: "us", Content: Content{Versions: []sluicev1.Version{{Artifact: "app", Tag: "1"}}}, Evidence: "of another bundle"},
 		{Name: "ap", Content: Content{Versions: []sluicev1.Version{{Artifact: "app", Tag: "2"}}}, Evidence: strings.Repeat("long ", 200)},

@@ -12,26 +12,26 @@ import (
 // upstream is what the stages before one let through.
 type upstream struct{ stage *stage }
 
-// pass is a bundle that an earlier stage lets through.
-type pass struct {
+// upstreamBundle is a bundle that an earlier stage lets through.
+type upstreamBundle struct {
 	bundle string
 	at     time.Time // of its last landing there
 	rank   int       // of that landing, the newest first
 }
 
 // newerThan reports whether a bundle came later than another one.
-func (p pass) newerThan(other pass) bool {
+func (p upstreamBundle) newerThan(other upstreamBundle) bool {
 	return p.at.After(other.at) || p.at.Equal(other.at) && p.rank < other.rank
 }
 
-// passes are the bundles that a stage lets through, and what its newest one still waits
+// bundlesFrom are the bundles that a stage lets through, and what its newest one still waits
 // for.
-func (u upstream) passes(name string) ([]pass, []sluicev1.Gate) {
+func (u upstream) bundlesFrom(name string) ([]upstreamBundle, []sluicev1.Gate) {
 	soak := time.Duration(0)
 	if u.stage.spec.After.Soak != nil {
 		soak = u.stage.spec.After.Soak.Duration
 	}
-	var through []pass
+	var through []upstreamBundle
 	var gates []sluicev1.Gate
 	for i, l := range u.stage.round.State.Stages[name].Landings {
 		if l.Kind == sluicev1.LandingRollback {
@@ -39,7 +39,7 @@ func (u upstream) passes(name string) ([]pass, []sluicev1.Gate) {
 		}
 		switch soaked := u.soakedIn(name, l.Bundle); {
 		case l.Verdict == VerdictVerified && soaked >= soak:
-			through = append(through, pass{l.Bundle, l.At, i})
+			through = append(through, upstreamBundle{l.Bundle, l.At, i})
 		case i > 0, u.stage.hasEverywhere(l.Bundle): // there is nothing to wait for
 		case l.Verdict == "":
 			gates = append(gates, gate(sluicev1.GateUpstream, l.At, time.Time{}, "%s is not verified in %s yet", u.stage.name(l.Bundle), name))
@@ -60,7 +60,7 @@ func (u upstream) soakGate(name string, l Landing, left time.Duration) sluicev1.
 			"%s soaks in %s for another %s once it is Ready there again", u.stage.name(l.Bundle), name, left)
 	}
 	until := u.stage.now.Add(left)
-	u.stage.lookAgain(until)
+	u.stage.requeueAt(until)
 	return gate(sluicev1.GateSoak, since, until, "%s soaks in %s until %s", u.stage.name(l.Bundle), name, until.UTC().Format(time.RFC3339))
 }
 
@@ -76,12 +76,12 @@ func (u upstream) soakedIn(stage, bundle string) time.Duration {
 }
 
 // combine are the bundles that enough of the stages before let through.
-func (u upstream) combine(passed [][]pass) []pass {
+func (u upstream) combine(passed [][]upstreamBundle) []upstreamBundle {
 	need := len(passed)
 	if u.stage.spec.After.Policy == sluicev1.AfterAny {
 		need = 1
 	}
-	newest, count := map[string]pass{}, map[string]int{}
+	newest, count := map[string]upstreamBundle{}, map[string]int{}
 	var order []string
 	for _, through := range passed {
 		seen := map[string]bool{}
@@ -98,7 +98,7 @@ func (u upstream) combine(passed [][]pass) []pass {
 			}
 		}
 	}
-	var all []pass
+	var all []upstreamBundle
 	for _, id := range order {
 		if count[id] >= need {
 			all = append(all, newest[id])
@@ -109,7 +109,7 @@ func (u upstream) combine(passed [][]pass) []pass {
 
 // hasNewer reports whether the stage has a bundle that came to the stages before it later
 // than this one: nothing is taken back by a promotion.
-func (u upstream) hasNewer(p pass) bool {
+func (u upstream) hasNewer(p upstreamBundle) bool {
 	current := u.stage.state.current()
 	if current == nil || current.Bundle == p.bundle {
 		return false
@@ -132,11 +132,11 @@ func (u upstream) hasNewer(p pass) bool {
 
 // lastOf is the last landing of a bundle in a stage, but for rollbacks; its zero value if
 // there is none.
-func (u upstream) lastOf(stage, bundle string) pass {
+func (u upstream) lastOf(stage, bundle string) upstreamBundle {
 	for i, l := range u.stage.round.State.Stages[stage].Landings {
 		if l.Bundle == bundle && l.Kind != sluicev1.LandingRollback {
-			return pass{l.Bundle, l.At, i}
+			return upstreamBundle{l.Bundle, l.At, i}
 		}
 	}
-	return pass{}
+	return upstreamBundle{}
 }

@@ -62,7 +62,7 @@ func (v verifier) proof(b sluicev1.Bundle) string {
 
 // members are the targets of a wave that have the bundle, and whether all do that have
 // to. Somebody's commit may be about some targets alone.
-func (v verifier) members(l *Landing, wave int, b sluicev1.Bundle) (targets []TargetSeen, all bool) {
+func (v verifier) members(l *Landing, wave int, b sluicev1.Bundle) (targets []TargetObservation, all bool) {
 	all = true
 	for _, t := range v.stage.seen.Targets {
 		switch {
@@ -79,7 +79,7 @@ func (v verifier) members(l *Landing, wave int, b sluicev1.Bundle) (targets []Ta
 // verifyWave reports whether all targets of a wave are verified. A rollback has time until
 // verifyTimeout: what failed just now, such as a Canary that a Kustomization waits for, still
 // says so when the version of before is applied.
-func (v verifier) verifyWave(l *Landing, targets []TargetSeen, since time.Time, b sluicev1.Bundle) bool {
+func (v verifier) verifyWave(l *Landing, targets []TargetObservation, since time.Time, b sluicev1.Bundle) bool {
 	deadline := since.Add(v.stage.spec.VerifyTimeout.Duration)
 	waits, unknown := "", false
 	for _, t := range targets {
@@ -106,7 +106,7 @@ func (v verifier) verifyWave(l *Landing, targets []TargetSeen, since time.Time, 
 	case v.stage.spec.VerifyTimeout.Duration > 0 && !v.stage.now.Before(deadline):
 		v.fail(l, fmt.Sprintf("not verified within %s: %s", v.stage.spec.VerifyTimeout.Duration, waits))
 	case v.stage.spec.VerifyTimeout.Duration > 0:
-		v.stage.lookAgain(deadline)
+		v.stage.requeueAt(deadline)
 	}
 	return false
 }
@@ -118,7 +118,7 @@ func (v verifier) soak(l *Landing) {
 		return
 	}
 	b := v.stage.bundle(l.Bundle)
-	failing := slices.ContainsFunc(v.stage.seen.Targets, func(t TargetSeen) bool { return t.Ready == ReadinessFailed && t.Content.Is(b) })
+	failing := slices.ContainsFunc(v.stage.seen.Targets, func(t TargetObservation) bool { return t.Ready == ReadinessFailed && t.Content.Is(b) })
 	switch {
 	case failing, !v.stage.isThere(l.Bundle):
 		l.stopSoak(v.stage.now)
@@ -144,19 +144,19 @@ func (v verifier) fail(l *Landing, why string) {
 
 // planRollback notes what a stage is given back in place of a bundle that failed.
 func (v verifier) planRollback(failed, why string) {
-	back := v.stage.state.verifiedBefore(func(id string) bool { return id != failed && !v.isSuspect(id) })
+	back := v.stage.state.verifiedBefore(func(id string) bool { return id != failed && !v.isExcluded(id) })
 	if back == "" {
 		v.stage.state.Writing = nil
 		v.stage.warn(sluicev1.NoRollbackTargetReason,
 			"there is no bundle that was verified in %s before: %s stays", v.stage.spec.Name, v.stage.name(failed))
 		return
 	}
-	v.stage.heed(back)
+	v.stage.stopIgnoring(back)
 	v.stage.state.Writing = &Writing{Bundle: back, Kind: sluicev1.LandingRollback, At: v.stage.now, Reason: why}
 }
 
-// isSuspect reports whether a bundle is in quarantine, or has a version that is.
-func (v verifier) isSuspect(id string) bool {
+// isExcluded reports whether a bundle is in quarantine, or has a version that is.
+func (v verifier) isExcluded(id string) bool {
 	return v.stage.quarantined(id) != nil || v.stage.round.State.excluding(v.stage.bundle(id)) != nil
 }
 
@@ -164,7 +164,7 @@ func (v verifier) isSuspect(id string) bool {
 // elsewhere in the meantime.
 func (v verifier) replanRollback() {
 	w, l := v.stage.state.Writing, v.stage.state.current()
-	if w == nil || l == nil || w.Kind != sluicev1.LandingRollback || w.By != "" || !v.isSuspect(w.Bundle) {
+	if w == nil || l == nil || w.Kind != sluicev1.LandingRollback || w.By != "" || !v.isExcluded(w.Bundle) {
 		return
 	}
 	v.planRollback(l.Bundle, w.Reason)
@@ -187,7 +187,7 @@ func (v verifier) endPin() {
 }
 
 func (v verifier) quarantine(l *Landing, why string) {
-	entry := Quarantine{Bundle: l.Bundle, Stage: v.stage.spec.Name, Reason: why, At: v.stage.now, Artifacts: v.suspects(l.Bundle)}
+	entry := Quarantine{Bundle: l.Bundle, Stage: v.stage.spec.Name, Reason: why, At: v.stage.now, Artifacts: v.changedArtifacts(l.Bundle)}
 	if after := v.stage.spec.OnFailure.Quarantine; after != nil {
 		until := v.stage.now.Add(after.Duration)
 		entry.Until = &until

@@ -186,8 +186,8 @@ func (c Canary) position() string {
 	}, "\x00")
 }
 
-// News is what to say of a release: why its last check failed, or how things are.
-func (c Canary) News() string {
+// ProgressMessage is what to say of a release: why its last check failed, or how things are.
+func (c Canary) ProgressMessage() string {
 	if c.Release == nil || c.FailedChecks == 0 || len(c.Release.Steps) == 0 {
 		return c.Message
 	}

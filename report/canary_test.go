@@ -140,7 +140,7 @@ func TestNews(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := report.OfCanary(make.Release(now, tc.change)).News(); got != tc.want {
+			if got := report.OfCanary(make.Release(now, tc.change)).ProgressMessage(); got != tc.want {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})

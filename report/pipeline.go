@@ -106,7 +106,7 @@ func pipelineCommand(p *sluicev1.Pipeline, verb, stage string, flags ...string) 
 // passedOver is the quarantine of the bundle that a stage would be given otherwise; nil if
 // there is none.
 func passedOver(p *sluicev1.Pipeline, spec *sluicev1.Stage, s sluicev1.StageStatus) *sluicev1.Quarantine {
-	next := []string{tried(s)}
+	next := []string{lastPromoted(s)}
 	if spec.After == nil {
 		next = append(next, bundleID(p.Status.Candidate))
 	} else {
@@ -122,9 +122,9 @@ func passedOver(p *sluicev1.Pipeline, spec *sluicev1.Stage, s sluicev1.StageStat
 	return nil
 }
 
-// tried is the bundle that a stage was given last for the sake of it, and not to be taken
+// lastPromoted is the bundle that a stage was given last for the sake of it, and not to be taken
 // back.
-func tried(s sluicev1.StageStatus) string {
+func lastPromoted(s sluicev1.StageStatus) string {
 	for _, l := range s.Landings {
 		if l.Kind != sluicev1.LandingRollback {
 			return l.Bundle.ID

@@ -53,8 +53,8 @@ func TestSeriesGoWithTheirCanary(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := podinfo()
-	m.stands(c)
-	m.stands(c)
+	m.observePhase(c)
+	m.observePhase(c)
 	m.measured(c, canary.Metric{Name: "request-success-rate"}, 99)
 	m.checked(c, time.Second)
 	c.Status.Phase, c.Status.History = flaggerv1.CanaryPhaseProgressing, make([]flaggerv1.CanaryRelease, 1)
@@ -92,7 +92,7 @@ func TestTheSeriesOfARequestDurationIsInSeconds(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := podinfo()
-	m.stands(c)
+	m.observePhase(c)
 	for _, tc := range []struct {
 		metric canary.Metric
 		want   float64

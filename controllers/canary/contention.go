@@ -107,8 +107,8 @@ func (c *contentions) written(canary types.NamespacedName, object objectRef, con
 	}
 }
 
-// news returns what a canary was not told yet about its objects.
-func (c *contentions) news(canary types.NamespacedName) []string {
+// takeReports returns, once, what is to be reported about the objects of a canary.
+func (c *contentions) takeReports(canary types.NamespacedName) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	news := c.reports[canary]

@@ -88,7 +88,7 @@ func TestWhoKeepsUndoingAWriteIsNamed(t *testing.T) {
 	}
 	want := "Service test/podinfo is changed again and again by helm: it is repaired after growing pauses; " +
 		"keep it from that, or leave the object to this Canary"
-	if told := g.r.contentions.news(contendedCanary); len(told) != 1 || told[0] != want || len(g.r.contentions.news(contendedCanary)) > 0 {
+	if told := g.r.contentions.takeReports(contendedCanary); len(told) != 1 || told[0] != want || len(g.r.contentions.takeReports(contendedCanary)) > 0 {
 		t.Errorf("told %q", told)
 	}
 	if g.ours("podinfo-primary") || g.r.contentions.pause(contendedCanary) != contentionPolicy.First {
@@ -153,7 +153,7 @@ func TestAWriteThatChangesNothingIsNoRepair(t *testing.T) {
 	for range 2 * contentionPolicy.Repairs {
 		g.ours("podinfo-primary")
 	}
-	if told := g.r.contentions.news(contendedCanary); len(told) > 0 || g.r.contentions.pause(contendedCanary) != 0 {
+	if told := g.r.contentions.takeReports(contendedCanary); len(told) > 0 || g.r.contentions.pause(contendedCanary) != 0 {
 		t.Errorf("told %q, a pause of %s", told, g.r.contentions.pause(contendedCanary))
 	}
 }

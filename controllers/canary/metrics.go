@@ -74,10 +74,10 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	return m, errors.Join(errs...)
 }
 
-// stands tells how a canary stands. It follows the events about the object, which
-// come in order: nothing is told of a canary after its end.
-func (m *metrics) stands(c *flaggerv1.Canary) {
-	m.know(c)
+// observePhase sets the gauges of a canary's phase and weights. It is called by the events
+// about the object, which come in order: a canary that was deleted gets no series again.
+func (m *metrics) observePhase(c *flaggerv1.Canary) {
+	m.countOnce(c)
 	status := 1.0
 	switch c.Status.Phase {
 	case flaggerv1.CanaryPhaseProgressing:
@@ -97,17 +97,17 @@ func (m *metrics) measured(c *flaggerv1.Canary, of canary.Metric, value float64)
 	if of.Name == flaggerv1.RequestDuration && !of.Custom {
 		value /= float64(time.Second / time.Millisecond)
 	}
-	m.ofKnown(c, func() { m.analysis.WithLabelValues(c.Spec.TargetRef.Name, c.Namespace, of.Name).Set(value) })
+	m.ifKnown(c, func() { m.analysis.WithLabelValues(c.Spec.TargetRef.Name, c.Namespace, of.Name).Set(value) })
 }
 
 // checked times a check.
 func (m *metrics) checked(c *flaggerv1.Canary, took time.Duration) {
-	m.ofKnown(c, func() { m.duration.WithLabelValues(c.Spec.TargetRef.Name, c.Namespace).Observe(took.Seconds()) })
+	m.ifKnown(c, func() { m.duration.WithLabelValues(c.Spec.TargetRef.Name, c.Namespace).Observe(took.Seconds()) })
 }
 
-// ofKnown writes a series of a canary that is still there: an answer that comes
+// ifKnown writes a series of a canary that is still there: an answer that comes
 // after its end would bring the series back, for good.
-func (m *metrics) ofKnown(c *flaggerv1.Canary, write func()) {
+func (m *metrics) ifKnown(c *flaggerv1.Canary, write func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.known[client.ObjectKeyFromObject(c)] == c.Spec.TargetRef.Name {
@@ -117,7 +117,7 @@ func (m *metrics) ofKnown(c *flaggerv1.Canary, write func()) {
 
 // step counts verdicts, and times them and the phases that end.
 func (m *metrics) step(c *flaggerv1.Canary, step canary.Decision, now time.Time) {
-	m.ofKnown(c, func() {
+	m.ifKnown(c, func() {
 		m.phase(c, now)
 		m.countVerdict(c, step.Verdict, now)
 	})
@@ -151,8 +151,8 @@ func (m *metrics) phase(c *flaggerv1.Canary, now time.Time) {
 	m.phases[c.UID] = phaseSince{is, now}
 }
 
-// know counts a canary once.
-func (m *metrics) know(c *flaggerv1.Canary) {
+// countOnce adds a canary to the number of all, once, and drops the series of its last target.
+func (m *metrics) countOnce(c *flaggerv1.Canary) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	key := client.ObjectKeyFromObject(c)

@@ -28,7 +28,7 @@ type observer struct {
 	routing     *routing
 	workloads   *workload.Manager
 	status      *statusCheck
-	rehearsal   *rehearsal
+	rehearsal   *routeDryRun
 	checker     *metric.Checker
 	watcher     *dynamicWatcher
 	contentions *contentions
@@ -81,7 +81,7 @@ func (o *observer) observe(ctx context.Context, c *flaggerv1.Canary, now time.Ti
 	}
 	seen := &observed{prev: stateOf(c, o.transitions.last(c)), workloads: workloads, router: routes}
 	seen.remarks = append(portRemarks(c, workloads.PortRemark), o.gatewayRemarks(ctx, gateways)...)
-	o.notifier.tell(c, seen.remarks)
+	o.notifier.warnRemarks(c, seen.remarks)
 	seen.Observation = canary.Observation{
 		Names: o.names(c), Plan: plan,
 		Target: workloads.Target, Primary: workloads.Primary, Snapshots: workloads.Saved,
@@ -95,11 +95,12 @@ func (o *observer) observe(ctx context.Context, c *flaggerv1.Canary, now time.Ti
 		seen.RoutePending, seen.RouteRefused, seen.RouteReason = true, true, why
 	}
 	seen.Alarm = o.sampler.alarm(c, seen.prev.Applied)
-	return seen, o.ask(ctx, c, seen, now)
+	return seen, o.answerQuestions(ctx, c, seen, now)
 }
 
-// ask gets the answers that a decision needs, as far as they are there.
-func (o *observer) ask(ctx context.Context, c *flaggerv1.Canary, seen *observed, now time.Time) error {
+// answerQuestions has metrics measured and webhooks called until the decision needs no
+// further answer, or one that is not there yet.
+func (o *observer) answerQuestions(ctx context.Context, c *flaggerv1.Canary, seen *observed, now time.Time) error {
 	for range maxRounds {
 		q := canary.Due(seen.prev, seen.Observation, now)
 		if q.None() {

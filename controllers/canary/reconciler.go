@@ -162,7 +162,7 @@ func (r *Reconciler) perform(ctx context.Context, c *flaggerv1.Canary, seen *obs
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		return p.perform(withCanary(ctx, key), decided.Actions)
 	})
-	r.notifier.warnOfContention(c, r.contentions.news(key))
+	r.notifier.warnOfContention(c, r.contentions.takeReports(key))
 	return err
 }
 

@@ -163,7 +163,7 @@ func newRelease(t *testing.T, server *prometheusServer, edit func(*flaggerv1.Can
 		edit(c)
 	}
 	e := newEnv(t, interceptor.Funcs{}, c, deployment("podinfo", "podinfo:1", 2))
-	e.r.metrics.stands(c)
+	e.r.metrics.observePhase(c)
 	if _, err := e.phase(flaggerv1.CanaryPhaseInitialized); err != nil {
 		t.Fatal(err)
 	}

@@ -26,8 +26,8 @@ type remark struct {
 	certain bool
 }
 
-// tell tells the remarks that are news.
-func (n *notifier) tell(c *flaggerv1.Canary, remarks []remark) {
+// warnRemarks warns of each remark once, and again when its text changes.
+func (n *notifier) warnRemarks(c *flaggerv1.Canary, remarks []remark) {
 	for _, remark := range remarks {
 		n.warnOnce(c, remark.about, errors.New(remark.text))
 	}

@@ -127,23 +127,23 @@ func (r *routing) all(c *flaggerv1.Canary) []namedRoutes {
 	return all
 }
 
-// rehearsal has the API server check the routes of a canary that is new, before
+// routeDryRun has the API server check the routes of a canary that is new, before
 // anything is made for it: what it refuses then is no longer a surprise on the day of
 // a release. It keeps the generation that was checked for each canary, which goes with
 // it; after a restart canaries that are still new are checked again.
-type rehearsal struct {
+type routeDryRun struct {
 	routing *routing
 
 	mu      sync.Mutex
 	checked map[types.UID]int64
 }
 
-// rehearsedWeights make a router write all rules that it ever does.
-var rehearsedWeights = []provider.Weights{provider.Stable, provider.Split(50)}
+// dryRunWeights make a router write all rules that it ever does.
+var dryRunWeights = []provider.Weights{provider.Stable, provider.Split(50)}
 
 // check returns what the API server refuses for good. Whatever else goes wrong is found
 // out again, and said, later.
-func (r *rehearsal) check(ctx context.Context, c *flaggerv1.Canary) error {
+func (r *routeDryRun) check(ctx context.Context, c *flaggerv1.Canary) error {
 	if c.Status.Phase != "" && c.Status.Phase != flaggerv1.CanaryPhaseInitializing {
 		return nil
 	}
@@ -157,7 +157,7 @@ func (r *rehearsal) check(ctx context.Context, c *flaggerv1.Canary) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range rehearsedWeights {
+	for _, w := range dryRunWeights {
 		if err := routes.SetWeights(ctx, c, w); errors.Is(err, reconcile.TerminalError(nil)) {
 			return err
 		}
@@ -171,7 +171,7 @@ func (r *rehearsal) check(ctx context.Context, c *flaggerv1.Canary) error {
 	return nil
 }
 
-func (r *rehearsal) forget(uid types.UID) {
+func (r *routeDryRun) forget(uid types.UID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.checked, uid)

@@ -151,7 +151,7 @@ func (r *Reconciler) assemble(p platform, opts reconciler.Options) ([]manager.Ru
 	transitions := &transitions{}
 	r.observer = &observer{
 		minInterval: r.MinInterval, routing: routing, workloads: workloads, status: &statusCheck{live: live.workload},
-		rehearsal: &rehearsal{routing: routing}, checker: checker, watcher: watcher, contentions: r.contentions,
+		rehearsal: &routeDryRun{routing: routing}, checker: checker, watcher: watcher, contentions: r.contentions,
 		queries: queries, sampler: sampler, transitions: transitions, notifier: r.notifier,
 	}
 	r.recorder = &statusRecorder{clock: r.clock, routing: routing, transitions: transitions, metrics: r.metrics,
@@ -209,12 +209,12 @@ func (r *Reconciler) ownEvents() handler.EventHandler {
 	return handler.Funcs{
 		CreateFunc: func(_ context.Context, e event.CreateEvent, _ queue) {
 			if c, ok := e.Object.(*flaggerv1.Canary); ok {
-				r.metrics.stands(c)
+				r.metrics.observePhase(c)
 			}
 		},
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, _ queue) {
 			if c, ok := e.ObjectNew.(*flaggerv1.Canary); ok {
-				r.metrics.stands(c)
+				r.metrics.observePhase(c)
 				if c.Spec.Suspend {
 					r.stopMeasuring(c.UID)
 				}

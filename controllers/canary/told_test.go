@@ -184,7 +184,7 @@ func TestVerdictsAndStandingsAreCounted(t *testing.T) {
 		flaggerv1.CanaryPhaseSucceeded: 1, flaggerv1.CanaryPhaseInitialized: 1,
 	} {
 		c.Status.Phase, c.Status.CanaryWeight = phase, 30
-		m.stands(c)
+		m.observePhase(c)
 		if got := testutil.ToFloat64(m.status); got != want {
 			t.Errorf("%s is %v, want %v", phase, got, want)
 		}

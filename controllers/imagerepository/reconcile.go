@@ -32,7 +32,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, repo *imagev1.ImageRepositor
 		return reconciler.Result{}, reconcile.TerminalError(err)
 	}
 	tags, _ := r.Scanner.Store().Get(client.ObjectKeyFromObject(repo), target)
-	plan := due(repo, tags, r.Clock.Now())
+	plan := decide(repo, tags, r.Clock.Now())
 	if plan.why != "" {
 		fresh, err := r.scan(ctx, repo, target, plan.within)
 		switch {
@@ -106,7 +106,7 @@ func released(repo *imagev1.ImageRepository, tags *scan.Snapshot, said string) [
 
 // pending is the result while a scan goes on. A rescan by interval, and one after
 // a restart, say nothing of it: what is known still counts.
-func pending(repo *imagev1.ImageRepository, target scan.Target, plan plan) reconciler.Result {
+func pending(repo *imagev1.ImageRepository, target scan.Target, plan decision) reconciler.Result {
 	said := apimeta.FindStatusCondition(repo.Status.Conditions, meta.ReadyCondition)
 	if said != nil && said.Status == metav1.ConditionTrue && plan.within > 0 && repo.Generation == repo.Status.ObservedGeneration {
 		return reconciler.Result{Reason: said.Reason, Message: said.Message, After: plan.wait}

@@ -126,12 +126,12 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 				builder.WithPredicates(resumeAsked()))
 		},
 		func(b *builder.Builder) *builder.Builder {
-			return b.Watches(&imagev1.ImageUpdateAutomation{}, handler.Funcs{DeleteFunc: r.gone})
+			return b.Watches(&imagev1.ImageUpdateAutomation{}, handler.Funcs{DeleteFunc: r.onDelete})
 		})
 }
 
-// gone forgets an automation that was deleted.
-func (r *Reconciler) gone(_ context.Context, e event.DeleteEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+// onDelete forgets an automation that was deleted.
+func (r *Reconciler) onDelete(_ context.Context, e event.DeleteEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 	forgetMarkers(client.ObjectKeyFromObject(e.Object))
 	r.tracker.forgetAutomation(e.Object.GetUID())
 }

@@ -17,7 +17,7 @@ func lastOf(a *imagev1.ImageUpdateAutomation) writeback.Last {
 	last := writeback.Last{
 		Push: plumbing.NewHash(a.Status.LastPushCommit), Base: plumbing.NewHash(a.Status.LastPushBase),
 	}
-	if !startsAnew(a) {
+	if !ignoresLastRun(a) {
 		last.Source = commitOf(a.Status.ObservedSourceRevision)
 	}
 	return last
@@ -29,7 +29,7 @@ func editsOf(a *imagev1.ImageUpdateAutomation, policies writeback.Policies) writ
 	if a.Spec.Update != nil {
 		edits.Path = a.Spec.Update.Path
 	}
-	if startsAnew(a) {
+	if ignoresLastRun(a) {
 		return edits
 	}
 	edits.LastChosen = map[string]edit.Image{}
@@ -39,10 +39,10 @@ func editsOf(a *imagev1.ImageUpdateAutomation, policies writeback.Policies) writ
 	return edits
 }
 
-// startsAnew reports whether a run must not take what is missing now for reverted:
+// ignoresLastRun reports whether a run must not take what is missing now for reverted:
 // after a change of the spec the last run may have written to another branch or
 // repository, and a resume request releases everything.
-func startsAnew(a *imagev1.ImageUpdateAutomation) bool {
+func ignoresLastRun(a *imagev1.ImageUpdateAutomation) bool {
 	_, released := writeback.ResumeRequest(a)
 	return released || a.Generation != a.Status.ObservedGeneration
 }

@@ -37,11 +37,11 @@ func skippedRemark(a *imagev1.ImageUpdateAutomation, report writeback.Report) st
 	if rest <= 0 {
 		return text
 	}
-	return text + "; " + howMany(rest, len(named) > 0) + "; see: " + explainCommand(a)
+	return text + "; " + countSkipped(rest, len(named) > 0) + "; see: " + explainCommand(a)
 }
 
-// howMany counts markers; more says that others were named before.
-func howMany(n int, more bool) string {
+// countSkipped counts markers; more says that others were named before.
+func countSkipped(n int, more bool) string {
 	subject, verb := "markers", "are"
 	if n == 1 {
 		subject, verb = "marker", "is"
@@ -68,9 +68,9 @@ func skippedEvents(a *imagev1.ImageUpdateAutomation, report writeback.Report, co
 	var others []writeback.Line
 	for _, s := range counts.Skipped {
 		switch {
-		case wasTold(a.Status.Markers, s):
+		case wasReported(a.Status.Markers, s):
 		case s.Reason == writeback.PipelineWrites:
-			events = append(events, leftEvent(report.SkippedFor(s.Reason)))
+			events = append(events, leftToPipelineEvent(report.SkippedFor(s.Reason)))
 		case writeback.Elsewhere(s.Reason):
 		case writeback.Withholds(s.Reason):
 			events = append(events, markerEvent(imagev1.MarkerHeldReason, report.SkippedFor(s.Reason), ""))
@@ -84,9 +84,9 @@ func skippedEvents(a *imagev1.ImageUpdateAutomation, report writeback.Report, co
 	return events
 }
 
-// wasTold reports whether the status of the last run has the same markers as skipped for
+// wasReported reports whether the status of the last run has the same markers as skipped for
 // a reason, or more of them. One of an older version has no digest: the number counts then.
-func wasTold(last *imagev1.MarkerCounts, now writeback.SkippedBy) bool {
+func wasReported(last *imagev1.MarkerCounts, now writeback.SkippedBy) bool {
 	if last == nil {
 		return false
 	}

@@ -92,7 +92,7 @@ func TestMarkersHeldUpdatesAndLostRacesAreMeasured(t *testing.T) {
 		t.Errorf("%v updates are held", got)
 	}
 	series := testutil.CollectAndCount(markers) + testutil.CollectAndCount(heldUpdates)
-	f.gone(t.Context(), event.DeleteEvent{Object: a}, nil)
+	f.onDelete(t.Context(), event.DeleteEvent{Object: a}, nil)
 	if left := testutil.CollectAndCount(markers) + testutil.CollectAndCount(heldUpdates); left != series-4 {
 		t.Errorf("%d series of %d are left of an automation that is gone", left, series)
 	}

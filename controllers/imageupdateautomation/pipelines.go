@@ -60,8 +60,8 @@ func writes(p *sluicev1.Pipeline) []string {
 	return all
 }
 
-// leftRemark is what the Ready message says of markers that stages of pipelines write.
-func leftRemark(report writeback.Report) string {
+// leftToPipelineRemark is what the Ready message says of markers that stages of pipelines write.
+func leftToPipelineRemark(report writeback.Report) string {
 	lines := report.SkippedFor(writeback.PipelineWrites)
 	if len(lines) == 0 {
 		return ""
@@ -83,8 +83,8 @@ func leftRemark(report writeback.Report) string {
 	return text
 }
 
-// leftEvent tells of markers that stages of pipelines write. Nothing is wrong with them.
-func leftEvent(lines []writeback.Line) reconciler.Event {
+// leftToPipelineEvent tells of markers that stages of pipelines write. Nothing is wrong with them.
+func leftToPipelineEvent(lines []writeback.Line) reconciler.Event {
 	told := markerEvent(imagev1.LeftToPipelineReason, lines, "")
 	told.Type = corev1.EventTypeNormal
 	return told

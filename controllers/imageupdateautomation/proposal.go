@@ -12,8 +12,9 @@ import (
 	"github.com/sluice-cd/sluice/promotion/forge"
 )
 
-// proposalSeen is what is decided from about the pull request of an automation.
-type proposalSeen struct {
+// proposalObservation is what was seen of the pull request of an automation, from which
+// the next step is decided.
+type proposalObservation struct {
 	spec         imagev1.PullRequestSpec
 	base, branch string
 	now          metav1.Time
@@ -66,8 +67,8 @@ const (
 	manualProposal    proposalAction = "no auto-merge"
 )
 
-// proposalStep is what is decided.
-type proposalStep struct {
+// proposalDecision is what to do about the pull request, and what to record.
+type proposalDecision struct {
 	do proposalAction
 	// status and declined are what is recorded, before what the action changes.
 	status   *imagev1.PullRequestStatus
@@ -95,8 +96,8 @@ const maxDeclined = 10
 //
 // The pull request of somebody else is left to them, and so is a branch that has their
 // commits and never had a pull request of ours.
-func decideProposal(seen proposalSeen) proposalStep {
-	d := proposalDecider{seen: seen, step: proposalStep{declined: slices.Clone(seen.declined)}}
+func decideProposal(seen proposalObservation) proposalDecision {
+	d := proposalDecider{seen: seen, step: proposalDecision{declined: slices.Clone(seen.declined)}}
 	if seen.status != nil {
 		next := *seen.status
 		next.WaitsFor, next.Frozen = "", ""
@@ -122,8 +123,8 @@ func decideProposal(seen proposalSeen) proposalStep {
 
 // proposalDecider is one decision.
 type proposalDecider struct {
-	seen proposalSeen
-	step proposalStep
+	seen proposalObservation
+	step proposalDecision
 }
 
 func (d *proposalDecider) isOpen() bool { return d.seen.pr != nil && d.seen.pr.State == forge.Open }

@@ -21,8 +21,8 @@ const (
 )
 
 // proposing is what is seen while the content "two" is to be proposed and nothing is there.
-func proposing(changes ...func(*proposalSeen)) proposalSeen {
-	seen := proposalSeen{base: "main", branch: "updates", digest: "two", text: "text", now: metav1.NewTime(time.Unix(1, 0))}
+func proposing(changes ...func(*proposalObservation)) proposalObservation {
+	seen := proposalObservation{base: "main", branch: "updates", digest: "two", text: "text", now: metav1.NewTime(time.Unix(1, 0))}
 	for _, change := range changes {
 		change(&seen)
 	}
@@ -30,8 +30,8 @@ func proposing(changes ...func(*proposalSeen)) proposalSeen {
 }
 
 // pull is pull request 3, of ours, for the content "two".
-func pull(state forge.State, changes ...func(*forge.PullRequest)) func(*proposalSeen) {
-	return func(seen *proposalSeen) {
+func pull(state forge.State, changes ...func(*forge.PullRequest)) func(*proposalObservation) {
+	return func(seen *proposalObservation) {
 		seen.pr = &forge.PullRequest{
 			Number: 3, State: state, Author: "robot", HeadSHA: ourHead, Base: "main", Branch: "updates",
 			Mergeable: forge.Yes,
@@ -46,19 +46,21 @@ func pull(state forge.State, changes ...func(*forge.PullRequest)) func(*proposal
 	}
 }
 
-func wants(digest string) func(*proposalSeen) { return func(s *proposalSeen) { s.digest = digest } }
-
-// known is the state of the pull request in the status.
-func known(state imagev1.PullRequestState) func(*proposalSeen) {
-	return func(s *proposalSeen) { s.status.State = state }
+func wants(digest string) func(*proposalObservation) {
+	return func(s *proposalObservation) { s.digest = digest }
 }
 
-func merging(who imagev1.AutoMerge, checks forge.CheckState, lacks string) func(*proposalSeen) {
-	return func(s *proposalSeen) { s.spec.AutoMerge, s.checks, s.lacks = who, checks, lacks }
+// known is the state of the pull request in the status.
+func known(state imagev1.PullRequestState) func(*proposalObservation) {
+	return func(s *proposalObservation) { s.status.State = state }
+}
+
+func merging(who imagev1.AutoMerge, checks forge.CheckState, lacks string) func(*proposalObservation) {
+	return func(s *proposalObservation) { s.spec.AutoMerge, s.checks, s.lacks = who, checks, lacks }
 }
 
 // committedTo has a commit of somebody else at the head.
-func committedTo(s *proposalSeen) {
+func committedTo(s *proposalObservation) {
 	s.tip, s.pr.HeadSHA, s.ours, s.same = theirHead, theirHead, false, false
 }
 
@@ -76,13 +78,13 @@ func blocked(by forge.Blocker) func(*forge.PullRequest) {
 	return func(pr *forge.PullRequest) { pr.Blocked, pr.Mergeable = []forge.Blocker{by}, forge.No }
 }
 
-func declinedBefore(s *proposalSeen) {
+func declinedBefore(s *proposalObservation) {
 	s.declined = []imagev1.DeclinedProposal{{Digest: "two", Number: 3, By: "alice"}}
 }
 
 func TestWhatBecomesOfAPullRequest(t *testing.T) {
 	for name, tc := range map[string]struct {
-		seen     proposalSeen
+		seen     proposalObservation
 		want     proposalAction
 		waitsFor string // a part of it
 		frozen   string
@@ -93,9 +95,9 @@ func TestWhatBecomesOfAPullRequest(t *testing.T) {
 		"nothing to propose is no pull request": {seen: proposing(wants(""))},
 		"something to propose opens one":        {seen: proposing(), want: openProposal},
 		"a branch that is what would be pushed is proposed": {
-			seen: proposing(func(s *proposalSeen) { s.tip, s.ours, s.same = ourHead, true, true }), want: openProposal},
+			seen: proposing(func(s *proposalObservation) { s.tip, s.ours, s.same = ourHead, true, true }), want: openProposal},
 		"a branch of somebody else is not": {
-			seen: proposing(func(s *proposalSeen) { s.tip = theirHead }), notOurs: "branch 'updates' has commits of somebody else"},
+			seen: proposing(func(s *proposalObservation) { s.tip = theirHead }), notOurs: "branch 'updates' has commits of somebody else"},
 
 		"an open one that proposes it waits for a person": {
 			seen: proposing(pull(forge.Open)), waitsFor: "a person to merge it", state: imagev1.PullRequestOpen},
@@ -103,21 +105,21 @@ func TestWhatBecomesOfAPullRequest(t *testing.T) {
 			seen: proposing(pull(forge.Open), wants("three")), want: updateProposal, state: imagev1.PullRequestOpen,
 		},
 		"a text that is to be another one is written": {
-			seen: proposing(pull(forge.Open), func(s *proposalSeen) { s.text = "new" }), want: rewriteProposal, state: imagev1.PullRequestOpen},
+			seen: proposing(pull(forge.Open), func(s *proposalObservation) { s.text = "new" }), want: rewriteProposal, state: imagev1.PullRequestOpen},
 		"one in conflict is made anew": {
 			seen: proposing(pull(forge.Open, blocked(forge.ByConflict))), want: updateProposal,
 			state: imagev1.PullRequestOpen,
 		},
 		"one behind its base is made anew where that is demanded": {
-			seen: proposing(pull(forge.Open, blocked(forge.ByBehind)), func(s *proposalSeen) { s.rules.UpToDate = true }),
+			seen: proposing(pull(forge.Open, blocked(forge.ByBehind)), func(s *proposalObservation) { s.rules.UpToDate = true }),
 			want: updateProposal, state: imagev1.PullRequestOpen},
 		"one behind its base is as good as any elsewhere": {
 			seen: proposing(pull(forge.Open, blocked(forge.ByBehind))), waitsFor: "a person", state: imagev1.PullRequestOpen},
 		"one whose branch was deleted is pushed again": {
-			seen: proposing(pull(forge.Open), func(s *proposalSeen) { s.tip, s.ours = "", false }),
+			seen: proposing(pull(forge.Open), func(s *proposalObservation) { s.tip, s.ours = "", false }),
 			want: updateProposal, state: imagev1.PullRequestOpen},
 		"one whose head the forge does not see yet is looked at again": {
-			seen:     proposing(pull(forge.Open), func(s *proposalSeen) { s.tip, s.same = theirHead, true }),
+			seen:     proposing(pull(forge.Open), func(s *proposalObservation) { s.tip, s.same = theirHead, true }),
 			waitsFor: "the forge to see the head", state: imagev1.PullRequestOpen},
 
 		"an approved one keeps what it proposes": {
@@ -130,14 +132,14 @@ func TestWhatBecomesOfAPullRequest(t *testing.T) {
 			seen:     proposing(pull(forge.Open, func(pr *forge.PullRequest) { pr.Queued = true }), wants("three")),
 			waitsFor: "the merge queue", state: imagev1.PullRequestOpen},
 		"an approved one whose head only says that it is ours is made anew": {
-			seen: proposing(pull(forge.Open, approved), committedTo, func(s *proposalSeen) { s.ours = true }),
+			seen: proposing(pull(forge.Open, approved), committedTo, func(s *proposalObservation) { s.ours = true }),
 			want: updateProposal, state: imagev1.PullRequestOpen},
 
 		"somebody's commit is commented on": {
 			seen: proposing(pull(forge.Open), committedTo, wants("three")),
 			want: leaveProposal, waitsFor: "somebody else", state: imagev1.PullRequestOpen},
 		"somebody's commit is commented on once": {
-			seen:     proposing(pull(forge.Open), committedTo, func(s *proposalSeen) { s.status.LeftAlone = theirHead }),
+			seen:     proposing(pull(forge.Open), committedTo, func(s *proposalObservation) { s.status.LeftAlone = theirHead }),
 			waitsFor: "somebody else", state: imagev1.PullRequestOpen},
 		"a label hands it back": {
 			seen: proposing(pull(forge.Open, labelled(forge.RetryLabel)), committedTo), want: updateProposal, state: imagev1.PullRequestOpen},
@@ -148,7 +150,7 @@ func TestWhatBecomesOfAPullRequest(t *testing.T) {
 			seen: proposing(pull(forge.Open, labelled(forge.RetryLabel)), committedTo, wants("")),
 			want: closeProposal, state: imagev1.PullRequestOpen},
 		"one of a lost status is closed when nothing is left to propose": {
-			seen: proposing(pull(forge.Open), wants(""), func(s *proposalSeen) { s.status = nil }),
+			seen: proposing(pull(forge.Open), wants(""), func(s *proposalObservation) { s.status = nil }),
 			want: closeProposal, state: imagev1.PullRequestOpen},
 		"somebody's commit is not merged": {
 			seen: proposing(pull(forge.Open), committedTo, merging(imagev1.AutoMergeSelf, forge.CheckSuccess, "")), want: leaveProposal,
@@ -156,7 +158,7 @@ func TestWhatBecomesOfAPullRequest(t *testing.T) {
 
 		"nothing left to propose closes it": {seen: proposing(pull(forge.Open), wants("")), want: closeProposal, state: imagev1.PullRequestOpen},
 		"policies that are not ready close nothing": {
-			seen:     proposing(pull(forge.Open), wants(""), func(s *proposalSeen) { s.unsettled = true }),
+			seen:     proposing(pull(forge.Open), wants(""), func(s *proposalObservation) { s.unsettled = true }),
 			waitsFor: "policies that are not ready", state: imagev1.PullRequestOpen},
 
 		"one that a person closed is not opened again": {
@@ -171,17 +173,17 @@ func TestWhatBecomesOfAPullRequest(t *testing.T) {
 			seen: proposing(pull(forge.Closed, closedBy("alice")), wants("three")),
 			want: openProposal, declined: []string{"two"}, state: imagev1.PullRequestClosed},
 		"one that we closed was declined by nobody": {
-			seen: proposing(pull(forge.Closed, closedBy("robot")), func(s *proposalSeen) { s.closedByUs = true }),
+			seen: proposing(pull(forge.Closed, closedBy("robot")), func(s *proposalObservation) { s.closedByUs = true }),
 			want: openProposal, state: imagev1.PullRequestClosed},
 		"reopening it ends that": {
 			seen:     proposing(pull(forge.Open), known(imagev1.PullRequestClosed), declinedBefore),
 			waitsFor: "a person to merge it", state: imagev1.PullRequestOpen},
 		"a lost status does not bring back what was declined": {
-			seen:     proposing(pull(forge.Closed, closedBy("alice")), func(s *proposalSeen) { s.status, s.same = nil, true }),
+			seen:     proposing(pull(forge.Closed, closedBy("alice")), func(s *proposalObservation) { s.status, s.same = nil, true }),
 			waitsFor: "alice closed #3", declined: []string{"two"}, state: imagev1.PullRequestClosed},
 
 		"a person has what was declined proposed again": {
-			seen: proposing(pull(forge.Closed, closedBy("alice")), func(s *proposalSeen) { s.status, s.same, s.released = nil, true, true }),
+			seen: proposing(pull(forge.Closed, closedBy("alice")), func(s *proposalObservation) { s.status, s.same, s.released = nil, true, true }),
 			want: openProposal, state: imagev1.PullRequestClosed},
 
 		"what was merged is not proposed again while the branch does not show it": {
@@ -193,12 +195,12 @@ func TestWhatBecomesOfAPullRequest(t *testing.T) {
 
 		"an open one of somebody else is theirs": {
 			seen: proposing(pull(forge.Open, func(pr *forge.PullRequest) { pr.Author = "mallory" }),
-				func(s *proposalSeen) { s.byUs, s.status = false, nil }),
+				func(s *proposalObservation) { s.byUs, s.status = false, nil }),
 			notOurs: "pull request #3 of branch 'updates' was opened by mallory"},
 		"a closed one of somebody else says nothing": {
-			seen: proposing(pull(forge.Closed, closedBy("alice")), func(s *proposalSeen) { s.byUs, s.status = false, nil }), want: openProposal},
+			seen: proposing(pull(forge.Closed, closedBy("alice")), func(s *proposalObservation) { s.byUs, s.status = false, nil }), want: openProposal},
 		"one of ours is found again after a loss of the status": {
-			seen: proposing(pull(forge.Open), func(s *proposalSeen) { s.status, s.same = nil, true }),
+			seen: proposing(pull(forge.Open), func(s *proposalObservation) { s.status, s.same = nil, true }),
 			want: updateProposal, state: imagev1.PullRequestOpen},
 
 		"one that is complete is merged by us": {
@@ -209,7 +211,7 @@ func TestWhatBecomesOfAPullRequest(t *testing.T) {
 			want: mergeProposal, frozen: "it is approved", state: imagev1.PullRequestOpen},
 		"one that is complete is queued where there is a queue": {
 			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergeSelf, forge.CheckSuccess, ""),
-				func(s *proposalSeen) { s.rules.Queue = true }),
+				func(s *proposalObservation) { s.rules.Queue = true }),
 			want: enqueueProposal, state: imagev1.PullRequestOpen},
 		"one whose checks run waits for them": {
 			seen:     proposing(pull(forge.Open), merging(imagev1.AutoMergeSelf, forge.CheckPending, "check build is running")),
@@ -226,7 +228,7 @@ func TestWhatBecomesOfAPullRequest(t *testing.T) {
 				merging(imagev1.AutoMergePlatform, forge.CheckPending, "check build is running")),
 			waitsFor: "check build is running", state: imagev1.PullRequestOpen},
 		"the forge is asked not to when the spec says so": {
-			seen: proposing(pull(forge.Open), func(s *proposalSeen) { s.status.AutoMerge = true }),
+			seen: proposing(pull(forge.Open), func(s *proposalObservation) { s.status.AutoMerge = true }),
 			want: manualProposal, state: imagev1.PullRequestOpen},
 		"what could be merged at once is merged": {
 			seen: proposing(pull(forge.Open), merging(imagev1.AutoMergePlatform, forge.CheckSuccess, "")),

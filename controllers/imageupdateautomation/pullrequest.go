@@ -66,29 +66,29 @@ func (r *Reconciler) reconcileProposal(ctx context.Context, a *imagev1.ImageUpda
 	}
 	p := &proposal{Reconciler: r, a: a, seen: seen, review: review, written: review.Result}
 	if p.forge, err = connectionOf(a, seen).Open(ctx, r.Forges, r.Client); err != nil {
-		return reconciler.Result{}, p.later(err)
+		return reconciler.Result{}, p.retryLater(err)
 	}
 	found, err := p.observe(ctx)
 	if err != nil {
-		return reconciler.Result{Events: p.events}, p.later(err)
+		return reconciler.Result{Events: p.events}, p.retryLater(err)
 	}
 	step := decideProposal(found)
-	p.tell(found, step)
+	p.recordPeoplesActions(found, step)
 	err = p.perform(ctx, found, &step)
 	r.tracker.closeBatch(a.UID)
-	p.events = append(p.events, p.drive(ctx, found, step)...)
+	p.events = append(p.events, p.requestSourcesOf(ctx, found, step)...)
 	p.events = append(p.events, r.record(ctx, a, seen, p.written)...)
 	a.Status.PullRequest, a.Status.Declined = step.status, step.declined
 	return p.result(step, err)
 }
 
 // result is what the runner is told.
-func (p *proposal) result(step proposalStep, err error) (reconciler.Result, error) {
+func (p *proposal) result(step proposalDecision, err error) (reconciler.Result, error) {
 	interval := p.a.Spec.Interval.Duration
 	result := reconciler.Result{Events: p.events}
 	switch {
 	case err != nil:
-		return result, p.later(err)
+		return result, p.retryLater(err)
 	case step.notOurs != "":
 		return result, reconciler.Waiting(reconciler.WithReason(imagev1.NotOursReason, errors.New(step.notOurs)), interval)
 	case p.written.Held != nil:
@@ -114,9 +114,9 @@ func (p *proposal) sincePush() time.Duration {
 	return p.Clock.Now().Sub(p.a.Status.LastPushTime.Time)
 }
 
-// later has a forge be asked again when it allows that. What only a person resolves at the
-// forge, or in a Secret, nobody tells of: it is looked at again with the interval.
-func (p *proposal) later(err error) error {
+// retryLater is the error with the time of the next try: when a rate limit ends, or after the
+// interval for what only a person resolves at the forge or in a Secret, which no watch sees.
+func (p *proposal) retryLater(err error) error {
 	if limited := (*forge.RateLimited)(nil); errors.As(err, &limited) {
 		return reconciler.Waiting(err, max(firstWait, limited.Until.Sub(p.Clock.Now())))
 	}
@@ -135,9 +135,9 @@ func proposalRemark(status *imagev1.PullRequestStatus) string {
 }
 
 // observe reads what is decided from.
-func (p *proposal) observe(ctx context.Context) (proposalSeen, error) {
+func (p *proposal) observe(ctx context.Context) (proposalObservation, error) {
 	status := &p.a.Status
-	found := proposalSeen{
+	found := proposalObservation{
 		spec: *pullRequestOf(p.a), base: p.seen.request.Checkout.BranchName(), branch: p.seen.request.Push, now: metav1.NewTime(p.Clock.Now()),
 		digest: p.review.Digest, unsettled: len(p.review.Report.SkippedFor(writeback.NotReady)) > 0,
 		tip: nameOf(p.review.Tip), lastPush: status.LastPushCommit, ours: p.review.Ours, same: p.review.Same,
@@ -169,7 +169,7 @@ func (p *proposal) observe(ctx context.Context) (proposalSeen, error) {
 
 // find looks for the pull request. One that is open is asked for by its number. There is
 // nothing to look for if nothing is to be proposed and the last one has ended.
-func (p *proposal) find(ctx context.Context, seen proposalSeen) (*forge.PullRequest, error) {
+func (p *proposal) find(ctx context.Context, seen proposalObservation) (*forge.PullRequest, error) {
 	if known := seen.status; known != nil && known.State == imagev1.PullRequestOpen {
 		found, err := p.forge.Get(ctx, known.Number)
 		if !errors.Is(err, forge.ErrNotFound) {
@@ -186,7 +186,7 @@ func (p *proposal) find(ctx context.Context, seen proposalSeen) (*forge.PullRequ
 }
 
 // identify finds out whose doing the pull request is. The one of the status is ours.
-func (p *proposal) identify(ctx context.Context, seen *proposalSeen) error {
+func (p *proposal) identify(ctx context.Context, seen *proposalObservation) error {
 	known := seen.status != nil && seen.status.Number == seen.pr.Number
 	if known && (seen.pr.State != forge.Closed || seen.pr.ClosedBy == "") {
 		seen.byUs = true
@@ -201,7 +201,7 @@ func (p *proposal) identify(ctx context.Context, seen *proposalSeen) error {
 }
 
 // judge reads what decides about an open pull request besides itself, if anything does.
-func (p *proposal) judge(ctx context.Context, seen *proposalSeen) error {
+func (p *proposal) judge(ctx context.Context, seen *proposalObservation) error {
 	merges := seen.spec.AutoMerge == imagev1.AutoMergeSelf || seen.spec.AutoMerge == imagev1.AutoMergePlatform
 	if seen.pr.State != forge.Open || !seen.byUs || !merges && !slices.Contains(seen.pr.Blocked, forge.ByBehind) {
 		return nil

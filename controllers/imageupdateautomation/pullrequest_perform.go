@@ -23,7 +23,7 @@ const (
 )
 
 // perform does what was decided, and notes in the step what came of it.
-func (p *proposal) perform(ctx context.Context, seen proposalSeen, step *proposalStep) error {
+func (p *proposal) perform(ctx context.Context, seen proposalObservation, step *proposalDecision) error {
 	switch step.do {
 	case openProposal:
 		return p.open(ctx, seen, step)
@@ -49,7 +49,7 @@ func (p *proposal) perform(ctx context.Context, seen proposalSeen, step *proposa
 }
 
 // push makes the push branch what was reviewed, unless it is that.
-func (p *proposal) push(ctx context.Context, step *proposalStep) error {
+func (p *proposal) push(ctx context.Context, step *proposalDecision) error {
 	head := p.review.Tip
 	if !p.review.Same {
 		written, err := p.Writer.Push(ctx, p.review)
@@ -70,7 +70,7 @@ func (p *proposal) push(ctx context.Context, step *proposalStep) error {
 }
 
 // open pushes, and opens the pull request.
-func (p *proposal) open(ctx context.Context, seen proposalSeen, step *proposalStep) error {
+func (p *proposal) open(ctx context.Context, seen proposalObservation, step *proposalDecision) error {
 	if err := p.push(ctx, step); err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (p *proposal) open(ctx context.Context, seen proposalSeen, step *proposalSt
 		Number: opened.Number, URL: opened.URL, State: imagev1.PullRequestOpen, Base: seen.base, Branch: seen.branch,
 		Head: head.String(), Digest: seen.digest, TextDigest: seen.text, WaitsFor: "the forge to look at it",
 	}
-	p.say(imagev1.PullRequestOpenedReason, step.status,
+	p.addEvent(imagev1.PullRequestOpenedReason, step.status,
 		"opened pull request #%d from branch '%s' into '%s': %s", opened.Number, seen.branch, seen.base, opened.URL)
 	for _, warning := range opened.Warnings {
 		p.events = append(p.events, reconciler.Event{
@@ -106,7 +106,7 @@ func (p *proposal) open(ctx context.Context, seen proposalSeen, step *proposalSt
 }
 
 // rewrite brings the text up to date. Whether it is a draft is up to people by now.
-func (p *proposal) rewrite(ctx context.Context, seen proposalSeen, step *proposalStep) error {
+func (p *proposal) rewrite(ctx context.Context, seen proposalObservation, step *proposalDecision) error {
 	text := p.text
 	text.Draft = seen.pr.Draft
 	if _, err := p.forge.Update(ctx, seen.pr.Number, text); err != nil {
@@ -114,25 +114,25 @@ func (p *proposal) rewrite(ctx context.Context, seen proposalSeen, step *proposa
 	}
 	p.acted = true
 	if step.status.Digest != seen.digest {
-		p.say(imagev1.PullRequestUpdatedReason, step.status, "pull request #%d proposes something else now: %s", seen.pr.Number, text.Title)
+		p.addEvent(imagev1.PullRequestUpdatedReason, step.status, "pull request #%d proposes something else now: %s", seen.pr.Number, text.Title)
 	}
 	step.status.Digest, step.status.TextDigest, step.status.WaitsFor = seen.digest, seen.text, "the forge to look at it"
 	return nil
 }
 
 // close ends a pull request, and says why.
-func (p *proposal) close(ctx context.Context, step *proposalStep) error {
+func (p *proposal) close(ctx context.Context, step *proposalDecision) error {
 	number := step.status.Number
 	if err := p.forge.Close(ctx, number); err != nil {
 		return explain(err)
 	}
 	step.status.State, step.status.AutoMerge = imagev1.PullRequestClosed, false
-	p.say(imagev1.PullRequestClosedReason, step.status, "closed pull request #%d: nothing is left to propose", number)
+	p.addEvent(imagev1.PullRequestClosedReason, step.status, "closed pull request #%d: nothing is left to propose", number)
 	return explain(p.forge.Comment(ctx, number, closedComment))
 }
 
 // merge merges the head that was judged, or leaves that to the forge, or not any more.
-func (p *proposal) merge(ctx context.Context, seen proposalSeen, step *proposalStep) error {
+func (p *proposal) merge(ctx context.Context, seen proposalObservation, step *proposalDecision) error {
 	number := seen.pr.Number
 	m := forge.Merge{HeadSHA: seen.tip, Method: seen.rules.MethodFor(forge.Method(seen.spec.MergeMethod))}
 	var err error
@@ -166,7 +166,7 @@ func (p *proposal) merge(ctx context.Context, seen proposalSeen, step *proposalS
 }
 
 // mergeNow merges. Some forges do that in the background.
-func (p *proposal) mergeNow(ctx context.Context, m forge.Merge, step *proposalStep) error {
+func (p *proposal) mergeNow(ctx context.Context, m forge.Merge, step *proposalDecision) error {
 	merged, err := p.forge.Merge(ctx, step.status.Number, m)
 	if err != nil {
 		return err
@@ -177,50 +177,51 @@ func (p *proposal) mergeNow(ctx context.Context, m forge.Merge, step *proposalSt
 		return nil
 	}
 	step.status.State = imagev1.PullRequestMerged
-	p.say(imagev1.PullRequestMergedReason, step.status, "merged pull request #%d into branch '%s'", step.status.Number, step.status.Base)
+	p.addEvent(imagev1.PullRequestMergedReason, step.status, "merged pull request #%d into branch '%s'", step.status.Number, step.status.Base)
 	return nil
 }
 
-// drive makes the sources that follow what moved fetch it: the push branch, or the base.
-func (p *proposal) drive(ctx context.Context, before proposalSeen, step proposalStep) []reconciler.Event {
+// requestSourcesOf has the sources fetch the branches that moved: the push branch, or the
+// base after a merge.
+func (p *proposal) requestSourcesOf(ctx context.Context, before proposalObservation, step proposalDecision) []reconciler.Event {
 	pushed := ""
 	if !p.written.Commit.IsZero() {
 		pushed = p.written.Commit.String()
 	}
-	events := p.driveSources(ctx, p.a, p.seen, pushed)
+	events := p.requestSources(ctx, p.a, p.seen, pushed)
 	if step.status == nil || step.status.State != imagev1.PullRequestMerged || before.status == nil ||
 		before.status.State == imagev1.PullRequestMerged {
 		return events
 	}
 	base := p.seen
 	base.request.Push = before.base
-	return append(events, p.driveSources(ctx, p.a, base, step.status.Head)...)
+	return append(events, p.requestSources(ctx, p.a, base, step.status.Head)...)
 }
 
-// tell tells once of what people did about the pull request.
-func (p *proposal) tell(seen proposalSeen, step proposalStep) {
+// recordPeoplesActions adds an event for what people did about the pull request since the last run.
+func (p *proposal) recordPeoplesActions(seen proposalObservation, step proposalDecision) {
 	before, status := seen.status, step.status
 	if before == nil || status == nil || before.Number != status.Number || seen.pr == nil {
 		return
 	}
 	switch {
 	case before.State != imagev1.PullRequestMerged && status.State == imagev1.PullRequestMerged:
-		p.say(imagev1.PullRequestMergedReason, status,
+		p.addEvent(imagev1.PullRequestMergedReason, status,
 			"%s merged pull request #%d into branch '%s'", orSomebody(seen.pr.MergedBy), status.Number, status.Base)
 	case len(step.declined) > len(seen.declined) ||
 		before.State == imagev1.PullRequestOpen && status.State == imagev1.PullRequestClosed && !seen.closedByUs:
-		p.say(imagev1.PullRequestDeclinedReason, status,
+		p.addEvent(imagev1.PullRequestDeclinedReason, status,
 			"%s closed pull request #%d: what it proposed is not proposed again; reopening it, or `sluice resume automation %s -n %s`, ends that",
 			orSomebody(seen.pr.ClosedBy), status.Number, p.a.Name, p.a.Namespace)
 	case before.State == imagev1.PullRequestClosed && status.State == imagev1.PullRequestOpen:
-		p.say(imagev1.PullRequestReopenedReason, status, "pull request #%d is open again", status.Number)
+		p.addEvent(imagev1.PullRequestReopenedReason, status, "pull request #%d is open again", status.Number)
 	case step.do == leaveProposal:
-		p.say(imagev1.PullRequestLeftAloneReason, status,
+		p.addEvent(imagev1.PullRequestLeftAloneReason, status,
 			"somebody else committed to pull request #%d: it is left alone; the label %s hands it back", status.Number, forge.RetryLabel)
 	}
 }
 
-func (p *proposal) say(reason string, about *imagev1.PullRequestStatus, format string, args ...any) {
+func (p *proposal) addEvent(reason string, about *imagev1.PullRequestStatus, format string, args ...any) {
 	p.events = append(p.events, reconciler.Event{
 		Type: corev1.EventTypeNormal, Reason: reason, Message: fmt.Sprintf(format, args...),
 		Metadata: map[string]string{imagev1.CommitAnnotation: about.Head},

@@ -25,7 +25,7 @@ func templatesOf(spec *imagev1.PullRequestSpec) forge.Templates {
 }
 
 // render makes the text that the pull request is to have, if there is anything to propose.
-func (p *proposal) render(ctx context.Context, seen *proposalSeen) error {
+func (p *proposal) render(ctx context.Context, seen *proposalObservation) error {
 	if seen.digest == "" {
 		return nil
 	}

@@ -56,7 +56,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, a *imagev1.ImageUpdateAutoma
 		pushed = written.Commit.String()
 		events = append(events, r.pushed(a, seen, written)...)
 	}
-	events = append(events, r.driveSources(ctx, a, seen, pushed)...)
+	events = append(events, r.requestSources(ctx, a, seen, pushed)...)
 	events = append(events, r.record(ctx, a, seen, written)...)
 	if written.Held != nil {
 		// The choice has to change, or the marker: both start a run.
@@ -97,7 +97,7 @@ func remarks(a *imagev1.ImageUpdateAutomation, seen observation, written writeba
 	for _, held := range a.Status.Held {
 		text += fmt.Sprintf("; holding %s of policy '%s', which commit %s reverted", held.Ref.String(), held.Policy, short(held.By))
 	}
-	text += leftRemark(written.Report) + skippedRemark(a, written.Report)
+	text += leftToPipelineRemark(written.Report) + skippedRemark(a, written.Report)
 	if !written.Foreign.IsZero() {
 		text += fmt.Sprintf("; branch '%s' has commits of others and is not rebuilt", seen.request.Push)
 	}

@@ -18,19 +18,19 @@ import (
 	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
-// driveSources makes the sources that follow what was pushed fetch it. Those that
+// requestSources has the sources of the pushed branch fetch it. Those that
 // this process serves hear of it inside the process; others are asked through the
 // API, whoever serves them. One that could not be asked at the time of the push, or
 // not any more because the process ended, is asked at the next run.
-func (r *Reconciler) driveSources(
+func (r *Reconciler) requestSources(
 	ctx context.Context, a *imagev1.ImageUpdateAutomation, seen observation, pushed string,
 ) []reconciler.Event {
 	if a.Status.LastPushCommit == "" || a.Status.LastPushTime == nil || r.ServesSources && pushed == "" {
 		return nil
 	}
-	sources, err := r.followers(ctx, a, seen)
+	sources, err := r.sourcesOfBranch(ctx, a, seen)
 	if err != nil {
-		return []reconciler.Event{unasked(a, err)}
+		return []reconciler.Event{requestFailedEvent(a, err)}
 	}
 	var events []reconciler.Event
 	for i := range sources {
@@ -38,20 +38,20 @@ func (r *Reconciler) driveSources(
 		switch {
 		case r.ServesSources:
 			r.Sources.Wake(client.ObjectKeyFromObject(repo))
-		case pushed != "" || unaware(a, repo):
+		case pushed != "" || needsRequest(a, repo):
 			if err := r.request(ctx, repo); err != nil {
-				events = append(events, unasked(a, err))
+				events = append(events, requestFailedEvent(a, err))
 			}
 		}
 	}
 	return events
 }
 
-// followers are the GitRepositories that follow the branch pushed to: that of the
+// sourcesOfBranch are the GitRepositories that follow the branch pushed to: that of the
 // automation, which may follow another one, and those beside it or beside the
 // automation with the same repository, such as one that reads with credentials of
 // its own.
-func (r *Reconciler) followers(ctx context.Context, a *imagev1.ImageUpdateAutomation, seen observation) ([]sourcev1.GitRepository, error) {
+func (r *Reconciler) sourcesOfBranch(ctx context.Context, a *imagev1.ImageUpdateAutomation, seen observation) ([]sourcev1.GitRepository, error) {
 	key := sourceKey(a)
 	var found []sourcev1.GitRepository
 	for _, namespace := range slices.Compact([]string{key.Namespace, a.Namespace}) {
@@ -70,9 +70,9 @@ func (r *Reconciler) followers(ctx context.Context, a *imagev1.ImageUpdateAutoma
 	return found, nil
 }
 
-// unaware reports whether a source neither has the last commit nor was asked for a
+// needsRequest reports whether a source neither has the last commit nor was asked for a
 // reconcile since it was pushed.
-func unaware(a *imagev1.ImageUpdateAutomation, repo *sourcev1.GitRepository) bool {
+func needsRequest(a *imagev1.ImageUpdateAutomation, repo *sourcev1.GitRepository) bool {
 	return !strings.HasSuffix(revisionOf(repo), a.Status.LastPushCommit) &&
 		reconciler.RequestedAt(repo).Before(a.Status.LastPushTime.Time)
 }
@@ -83,8 +83,8 @@ func (r *Reconciler) request(ctx context.Context, repo *sourcev1.GitRepository) 
 	return reconciler.Request(ctx, r.Client, object, r.Clock.Now())
 }
 
-// unasked tells why a source was not asked, which delays the release and loses nothing.
-func unasked(a *imagev1.ImageUpdateAutomation, err error) reconciler.Event {
+// requestFailedEvent says why a source was not asked for a reconcile, which delays the release and loses nothing.
+func requestFailedEvent(a *imagev1.ImageUpdateAutomation, err error) reconciler.Event {
 	return reconciler.Event{
 		Type: corev1.EventTypeWarning, Reason: imagev1.SourceRequestFailedReason,
 		Message:  fmt.Sprintf("%v; commit '%s' is fetched at the interval of the GitRepository", err, short(a.Status.LastPushCommit)),

@@ -160,7 +160,7 @@ func TestWhatIsRememberedOfAnAutomationGoesWithIt(t *testing.T) {
 	before := testutil.CollectAndCount(markers)
 	f.tracker.recordPush(a.UID, push{commit: "1"})
 	f.tracker.recordChoice(p, time.Unix(1, 0))
-	f.gone(t.Context(), event.DeleteEvent{Object: a}, nil)
+	f.onDelete(t.Context(), event.DeleteEvent{Object: a}, nil)
 	if after := testutil.CollectAndCount(markers); after != before-3 || len(f.tracker.automations) > 0 {
 		t.Errorf("%d metrics of %d, tracked %v", after, before, f.tracker.automations)
 	}
@@ -215,8 +215,8 @@ func TestCommitsHaveNamesUnlessNobodyKnowsThem(t *testing.T) {
 
 func TestHowManyMarkersAreSkipped(t *testing.T) {
 	for want, got := range map[string]string{
-		"1 marker is skipped": howMany(1, false), "2 markers are skipped": howMany(2, false),
-		"1 more marker is skipped": howMany(1, true), "2 more markers are skipped": howMany(2, true),
+		"1 marker is skipped": countSkipped(1, false), "2 markers are skipped": countSkipped(2, false),
+		"1 more marker is skipped": countSkipped(1, true), "2 more markers are skipped": countSkipped(2, true),
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
@@ -251,7 +251,7 @@ func TestWhatWasToldOfMarkersIsNotToldAgain(t *testing.T) {
 		"another reason":              {last, writeback.SkippedBy{Reason: "c", Count: 1, Digest: "d"}, false},
 	}
 	for name, tc := range tests {
-		if got := wasTold(tc.last, tc.now); got != tc.want {
+		if got := wasReported(tc.last, tc.now); got != tc.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}

@@ -74,7 +74,7 @@ func (r artifacts) chosen(ctx context.Context, key client.ObjectKey) (found prom
 		return found, fmt.Sprintf("ImagePolicy %s is not Ready", key), nil
 	}
 	return promotion.Newest{
-		Version: sluicev1.Version{Image: ref.Name, Tag: ref.Tag, Digest: ref.Digest}, StandsIn: standsIn(&policy),
+		Version: sluicev1.Version{Image: ref.Name, Tag: ref.Tag, Digest: ref.Digest}, StandsIn: replacesQuarantined(&policy),
 	}, "", nil
 }
 

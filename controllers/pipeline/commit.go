@@ -34,8 +34,8 @@ func commitOfBundle(repo *repository, stage *sluicev1.Stage, fields writeback.Ar
 	}
 }
 
-// saying is the message of a commit, whatever it changes.
-func saying(message string) func(context.Context, writeback.Changed) (string, error) {
+// fixedMessage is the message of a commit, whatever it changes.
+func fixedMessage(message string) func(context.Context, writeback.Changed) (string, error) {
 	return func(context.Context, writeback.Changed) (string, error) { return message, nil }
 }
 

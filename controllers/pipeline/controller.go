@@ -24,8 +24,8 @@
 //	ready.go        whether objects run a content   provenance.go what tells that
 //	verify.go       whether it was verified: by canary.go, job.go or metrics.go
 //	pullrequest.go  pull requests as they are       propose.go    what is done about them
-//	state.go        where decisions are kept        memory.go     what is remembered between runs
-//	status.go       what people see                 faults.go     what is wrong with a stage
+//	state.go        where decisions are kept        cache.go      what is remembered between runs
+//	status.go       what people see                 stageerrors.go  why a stage cannot go on
 package pipeline
 
 import (
@@ -104,17 +104,17 @@ type Reconciler struct {
 	// Checker measures metrics that verify; nil refuses them. Its field is [MetricsField].
 	Checker *metric.Checker
 
-	memories memories
+	memories pipelineCaches
 	// looks begins a look of a pipeline at its objects. cached are the kinds of them that
 	// the Client has in this cluster.
-	looks  func(pipeline types.NamespacedName) looker
+	looks  func(pipeline types.NamespacedName) objectReader
 	cached map[string]bool
 	wake   wake.Source
 	// measuring are looks at metrics that are under way.
 	measuring background.Runner[metricsKey, promotion.Look]
 	// copying are copies of images that are under way.
 	copying background.Runner[copyKey, struct{}]
-	recents recents
+	recents recentPullRequests
 	remotes remotes
 	// logs reads the end of a pod's log.
 	logs func(ctx context.Context, pod types.NamespacedName) (string, error)

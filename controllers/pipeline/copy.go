@@ -32,13 +32,13 @@ type copyKey struct {
 	tag      string
 }
 
-// copyMemory are the copies of a pipeline that may be under way, at most one for each tag.
-type copyMemory struct {
+// pendingCopies are the copies of a pipeline that may be under way, at most one for each tag.
+type pendingCopies struct {
 	mu  sync.Mutex // the pipeline may be deleted during a run
 	all map[copyKey]bool
 }
 
-func (m *copyMemory) begin(key copyKey) {
+func (m *pendingCopies) begin(key copyKey) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.all == nil {
@@ -47,7 +47,7 @@ func (m *copyMemory) begin(key copyKey) {
 	m.all[key] = true
 }
 
-func (m *copyMemory) end(key copyKey) {
+func (m *pendingCopies) end(key copyKey) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.all, key)
@@ -73,7 +73,7 @@ func (ts tags) copy(ctx context.Context, from, to registry.Image, key copyKey, d
 }
 
 // forgetCopies ends the copies of a pipeline that was deleted.
-func (r *Reconciler) forgetCopies(last *memory) {
+func (r *Reconciler) forgetCopies(last *pipelineCache) {
 	last.tags.copies.mu.Lock()
 	defer last.tags.copies.mu.Unlock()
 	for key := range last.tags.copies.all {

@@ -31,8 +31,9 @@ const PolicyName = "sluice-pipeline-commands"
 //go:embed pipeline-commands.yaml
 var policyManifest []byte
 
-// cares reports whether it matters to a pipeline that commands are guarded.
-func cares(p *sluicev1.Pipeline, commands []promotion.Command) bool {
+// needsGuard reports whether a pipeline depends on the admission policy for commands: it
+// has approvals, or somebody gave it a command.
+func needsGuard(p *sluicev1.Pipeline, commands []promotion.Command) bool {
 	return len(commands) > 0 || slices.ContainsFunc(p.Spec.Stages, func(s sluicev1.Stage) bool { return s.Approval != nil })
 }
 
@@ -126,21 +127,21 @@ func denies(binding *admissionv1.ValidatingAdmissionPolicyBinding) bool {
 		slices.Contains(binding.Spec.ValidationActions, admissionv1.Deny)
 }
 
-// watchGuard has pipelines that care look again when the policy or its binding changes.
+// watchGuard reconciles the pipelines that need the guard when the policy or its binding changes.
 func (r *Reconciler) watchGuard() []reconciler.Watch {
 	return []reconciler.Watch{
-		r.watch(&admissionv1.ValidatingAdmissionPolicy{}, r.thatCare),
-		r.watch(&admissionv1.ValidatingAdmissionPolicyBinding{}, r.thatCare),
+		r.watch(&admissionv1.ValidatingAdmissionPolicy{}, r.pipelinesToGuard),
+		r.watch(&admissionv1.ValidatingAdmissionPolicyBinding{}, r.pipelinesToGuard),
 	}
 }
 
-// thatCare are the pipelines to which it matters that commands are guarded.
-func (r *Reconciler) thatCare(ctx context.Context, policy client.Object) []reconcile.Request {
+// pipelinesToGuard are the pipelines to reconcile when the policy or its binding changes.
+func (r *Reconciler) pipelinesToGuard(ctx context.Context, policy client.Object) []reconcile.Request {
 	if policy.GetName() != PolicyName {
 		return nil
 	}
 	return r.pipelines(ctx, "", func(p *sluicev1.Pipeline) bool {
 		commands, _ := commandsOf(p)
-		return cares(p, commands)
+		return needsGuard(p, commands)
 	})
 }

@@ -11,17 +11,17 @@ import (
 	"github.com/sluice-cd/sluice/internal/git"
 )
 
-// heads are the branches that we pushed to, or that a forge merged into, and the revision
+// pushedHeads are the branches that we pushed to, or that a forge merged into, and the revision
 // that their GitRepository had then: until it has another one, we know better.
-type heads map[branchKey]pushedHead
+type pushedHeads map[branchKey]pushedHead
 
 type pushedHead struct {
 	commit   plumbing.Hash
 	revision string // of the GitRepository, before the push
 }
 
-// moved notes the commit that a branch has by now.
-func (h heads) moved(repo *repository, branch string, commit plumbing.Hash) {
+// set records the commit that a branch points to now.
+func (h pushedHeads) set(repo *repository, branch string, commit plumbing.Hash) {
 	label, _ := repo.revision()
 	h[repo.at(branch)] = pushedHead{commit: commit, revision: label}
 }
@@ -31,7 +31,7 @@ func (h heads) moved(repo *repository, branch string, commit plumbing.Hash) {
 // GitRepository that moved to another commit than ours since our push may be ahead of it
 // or, if it fetched just before, behind: then the remote is asked, unless the mirror knows
 // that it is ahead, as it does of what this process pushed for other pipelines.
-func (h heads) newest(ctx context.Context, repo *repository, branch string) (plumbing.Hash, error) {
+func (h pushedHeads) newest(ctx context.Context, repo *repository, branch string) (plumbing.Hash, error) {
 	ref := plumbing.NewBranchReferenceName(branch).String()
 	label, commit := repo.revision()
 	pushed, wePushed := h[repo.at(branch)]
@@ -47,7 +47,7 @@ func (h heads) newest(ctx context.Context, repo *repository, branch string) (plu
 		}
 	}
 	if wePushed {
-		h.moved(repo, branch, commit)
+		h.set(repo, branch, commit)
 	}
 	return commit, repo.mirror.Fetch(ctx, ref, commit)
 }

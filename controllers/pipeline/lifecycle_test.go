@@ -326,8 +326,8 @@ func TestWhichPipelinesAnObjectWakes(t *testing.T) {
 		"an object of another kind":           {e.pipelinesOfObject("Canary"), object("apps", "staging"), ""},
 		"its Canary":                          {e.pipelinesOfObject("Canary"), object("team", "web"), "team/web"},
 		"its OCIRepository":                   {e.pipelinesOfObject(sourcev1.OCIRepositoryKind), object("team", "web"), "team/web"},
-		"the policy of commands":              {e.thatCare, object("", PolicyName), "team/web"},
-		"another policy":                      {e.thatCare, object("", "other"), ""},
+		"the policy of commands":              {e.pipelinesToGuard, object("", PolicyName), "team/web"},
+		"another policy":                      {e.pipelinesToGuard, object("", "other"), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := names(tc.wakes(t.Context(), tc.object)); got != tc.want {

@@ -40,30 +40,30 @@ type metricsKey struct {
 	index         int
 }
 
-// looksMemory are the looks of a pipeline at metrics of landings without a verdict.
-type looksMemory struct {
+// looksCache are the looks of a pipeline at metrics of landings without a verdict.
+type looksCache struct {
 	mu  sync.Mutex
-	all map[metricsKey]*measured
+	all map[metricsKey]*landingLooks
 }
 
 // of are those of a key, begun anew if they were of another landing or of other checks.
-func (m *looksMemory) of(key metricsKey, landing string) (looks *measured, anew bool) {
+func (m *looksCache) of(key metricsKey, landing string) (looks *landingLooks, anew bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.all == nil {
-		m.all = map[metricsKey]*measured{}
+		m.all = map[metricsKey]*landingLooks{}
 	}
 	looks = m.all[key]
 	if anew = looks == nil || looks.of != landing; anew {
-		looks = &measured{of: landing}
+		looks = &landingLooks{of: landing}
 		m.all[key] = looks
 	}
 	return looks, anew
 }
 
-// keep drops those that nobody needs, and returns their keys: there is a verdict, or the
+// retain drops those that nobody needs, and returns their keys: there is a verdict, or the
 // spec has no such verification.
-func (m *looksMemory) keep(needed map[metricsKey]bool) (dropped []metricsKey) {
+func (m *looksCache) retain(needed map[metricsKey]bool) (dropped []metricsKey) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for key := range m.all {
@@ -75,8 +75,8 @@ func (m *looksMemory) keep(needed map[metricsKey]bool) (dropped []metricsKey) {
 	return dropped
 }
 
-// measured are the looks of one landing.
-type measured struct {
+// landingLooks are the looks of one landing.
+type landingLooks struct {
 	promotion.Looks
 	of string // landing and checks
 }
@@ -86,7 +86,7 @@ type metrics struct {
 	pipeline  *sluicev1.Pipeline
 	checker   *metric.Checker
 	measuring *background.Runner[metricsKey, promotion.Look]
-	memory    *looksMemory
+	memory    *looksCache
 	clock     clock.PassiveClock
 	// since is when this process saw the pipeline first.
 	since time.Time
@@ -141,7 +141,7 @@ func (ms metrics) verification(ctx context.Context, v verifying, is promotion.Re
 }
 
 // looksOf are those of the verification of a landing.
-func (ms metrics) looksOf(key metricsKey, v verifying) *measured {
+func (ms metrics) looksOf(key metricsKey, v verifying) *landingLooks {
 	spec, _ := json.Marshal(v.stage.Verify[v.index].Metrics)
 	ms.needed[key] = true
 	looks, anew := ms.memory.of(key, fmt.Sprintf("%s %d %s", v.bundle.ID, v.landed.UnixNano(), spec))
@@ -153,7 +153,7 @@ func (ms metrics) looksOf(key metricsKey, v verifying) *measured {
 
 // forgetOthers drops the looks that this observation did not need.
 func (ms metrics) forgetOthers() {
-	for _, key := range ms.memory.keep(ms.needed) {
+	for _, key := range ms.memory.retain(ms.needed) {
 		ms.measuring.Forget(key)
 	}
 }

@@ -38,8 +38,8 @@ var groupVersions = map[string]schema.GroupVersion{
 	flaggerv1.CanaryKind: flaggerv1.GroupVersion,
 }
 
-// looker reads objects of clusters; see [cluster.Look].
-type looker interface {
+// objectReader reads objects of clusters; see [cluster.Look].
+type objectReader interface {
 	Get(ctx context.Context, at *meta.KubeConfigReference, object cluster.Object) (cluster.Answer, error)
 	Done()
 }
@@ -62,7 +62,7 @@ func (r *Reconciler) openClusters(mgr ctrl.Manager) (*cluster.Clusters, error) {
 		text, err := pods.Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{TailLines: &lines, LimitBytes: &bytes}).DoRaw(ctx)
 		return string(text), err
 	}
-	r.looks, r.cached = func(pipeline types.NamespacedName) looker { return clusters.Look(pipeline) }, map[string]bool{}
+	r.looks, r.cached = func(pipeline types.NamespacedName) objectReader { return clusters.Look(pipeline) }, map[string]bool{}
 	return clusters, mgr.Add(clusters)
 }
 
@@ -88,7 +88,7 @@ type objects struct {
 	cached client.Reader
 	live   client.Reader
 	kinds  map[string]bool
-	look   looker
+	look   objectReader
 	// ownNamespace refuses objects of other namespaces of this cluster.
 	ownNamespace bool
 	again        *requeue

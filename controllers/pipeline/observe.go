@@ -15,10 +15,10 @@ import (
 // observe reads all that a decision is made from.
 func (r *run) observe(ctx context.Context) (promotion.Observation, error) {
 	seen := promotion.Observation{
-		Spec: &r.pipeline.Spec, Stages: map[string]promotion.StageSeen{}, StateLost: r.memory.kept.lost,
+		Spec: &r.pipeline.Spec, Stages: map[string]promotion.StageObservation{}, StateLost: r.memory.kept.lost,
 	}
 	seen.Commands, _ = commandsOf(r.pipeline)
-	if cares(r.pipeline, seen.Commands) {
+	if needsGuard(r.pipeline, seen.Commands) {
 		seen.CommandsGuarded, r.unguarded = r.controller.guarded(ctx)
 	}
 	var err error
@@ -53,12 +53,12 @@ type stageReader struct {
 	newest   map[string]promotion.Newest // versions, by artifact
 	wrote    map[string]string           // bundles, by stage
 	repos    repositories
-	heads    heads
+	heads    pushedHeads
 	contents contents
 	tags     tags
 	ready    readyChecker
 	verifier verifier
-	faults   faults
+	faults   stageErrors
 }
 
 func (r *run) stageReader(newest map[string]promotion.Newest) stageReader {
@@ -93,15 +93,15 @@ func (s stageReader) done() {
 
 // read reads a stage. What is wrong with its repository, or with the registry of its tags,
 // is a problem of the stage, and of no other.
-func (s stageReader) read(ctx context.Context, stage *sluicev1.Stage) (promotion.StageSeen, error) {
+func (s stageReader) read(ctx context.Context, stage *sluicev1.Stage) (promotion.StageObservation, error) {
 	if stage.Write.Tag != nil {
 		return s.byTags(ctx, stage)
 	}
 	return s.inGit(ctx, stage)
 }
 
-func (s stageReader) inGit(ctx context.Context, stage *sluicev1.Stage) (promotion.StageSeen, error) {
-	seen := promotion.StageSeen{Wrote: s.wrote[stage.Name]}
+func (s stageReader) inGit(ctx context.Context, stage *sluicev1.Stage) (promotion.StageObservation, error) {
+	seen := promotion.StageObservation{Wrote: s.wrote[stage.Name]}
 	repo := s.repos[stage.Name]
 	if repo == nil {
 		seen.Problem = s.faults.problem(stage.Name)
@@ -119,7 +119,7 @@ func (s stageReader) inGit(ctx context.Context, stage *sluicev1.Stage) (promotio
 		return seen, nil
 	}
 	for _, t := range targetsOf(stage) {
-		one := promotion.TargetSeen{
+		one := promotion.TargetObservation{
 			Name: t.name, Wave: t.wave, Commit: files.Commit().String(), By: files.Info().Author.Name, At: files.Info().Committer.When,
 		}
 		one.Ours = files.Info().Author.Email == repo.author.Email
@@ -134,8 +134,8 @@ func (s stageReader) inGit(ctx context.Context, stage *sluicev1.Stage) (promotio
 	return seen, nil
 }
 
-func (s stageReader) byTags(ctx context.Context, stage *sluicev1.Stage) (promotion.StageSeen, error) {
-	seen := promotion.StageSeen{Wrote: s.wrote[stage.Name], Problem: s.faults.problem(stage.Name)}
+func (s stageReader) byTags(ctx context.Context, stage *sluicev1.Stage) (promotion.StageObservation, error) {
+	seen := promotion.StageObservation{Wrote: s.wrote[stage.Name], Problem: s.faults.problem(stage.Name)}
 	for _, t := range targetsOf(stage) {
 		digest, err := s.tags.pointsAt(ctx, t)
 		if ctx.Err() != nil {
@@ -143,9 +143,9 @@ func (s stageReader) byTags(ctx context.Context, stage *sluicev1.Stage) (promoti
 		}
 		if err != nil {
 			s.faults[stage.Name] = err
-			return promotion.StageSeen{Wrote: seen.Wrote, Problem: s.faults.problem(stage.Name)}, nil
+			return promotion.StageObservation{Wrote: seen.Wrote, Problem: s.faults.problem(stage.Name)}, nil
 		}
-		one := promotion.TargetSeen{Name: t.name, Wave: t.wave}
+		one := promotion.TargetObservation{Name: t.name, Wave: t.wave}
 		has := tagContent(s.pipeline, t, digest, s.newest[artifactOf(s.pipeline, t.tag)], s.state)
 		one.Content = wholeContent(s.state, stage.Name, has)
 		if err := s.judge(ctx, stage, t, &one); err != nil {
@@ -159,7 +159,7 @@ func (s stageReader) byTags(ctx context.Context, stage *sluicev1.Stage) (promoti
 
 // judge says whether a target runs what its content says, and whether that works and was
 // verified.
-func (s stageReader) judge(ctx context.Context, stage *sluicev1.Stage, t target, seen *promotion.TargetSeen) error {
+func (s stageReader) judge(ctx context.Context, stage *sluicev1.Stage, t target, seen *promotion.TargetObservation) error {
 	if err := s.ready.check(ctx, t, seen); err != nil {
 		return err
 	}

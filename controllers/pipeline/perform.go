@@ -70,13 +70,13 @@ func (r *run) write(ctx context.Context, w promotion.Write, d promotion.Decision
 	}
 	repo := r.repos[w.Stage]
 	request := commitOfBundle(repo, stage, r.contents.fields[w.Stage], w)
-	request.Message = saying(said)
+	request.Message = fixedMessage(said)
 	result, err := r.controller.Writer.Run(ctx, request)
 	if err != nil {
 		return false, err
 	}
 	r.memory.wrote[w.Stage] = w.Bundle.ID
-	r.memory.heads.moved(repo, branchOf(repo, stage), result.Source)
+	r.memory.heads.set(repo, branchOf(repo, stage), result.Source)
 	if result.Commit.IsZero() {
 		return false, nil
 	}

@@ -57,7 +57,7 @@ func (r *run) propose(ctx context.Context, p pulls, a promotion.Propose, d promo
 		return false, err
 	}
 	request := commitOfBundle(p.repo, p.stage, r.contents.fields[a.Stage], w)
-	request.Push, request.Message = p.head, saying(said)
+	request.Push, request.Message = p.head, fixedMessage(said)
 	done, err := r.controller.Writer.Propose(ctx, request, p.discards)
 	switch {
 	case errors.Is(err, writeback.ErrForeignBranch):
@@ -66,7 +66,7 @@ func (r *run) propose(ctx context.Context, p pulls, a promotion.Propose, d promo
 	case err != nil:
 		return false, fmt.Errorf("proposing %s to stage %s: %w", promotion.Describe(a.Bundle), a.Stage, err)
 	}
-	p.heads.moved(p.repo, p.base, done.Base)
+	p.heads.set(p.repo, p.base, done.Base)
 	if done.Head.IsZero() {
 		return true, nil // the base has it by now
 	}

@@ -26,11 +26,11 @@ type pulls struct {
 	forge      forge.Forge
 	can        forge.Capabilities
 	base, head string // branches
-	seen       *pullMemory
-	memory     *forgeMemory
+	seen       *pullRequestCache
+	memory     *forgeCache
 	// proposal is how the state has it.
 	proposal *promotion.Proposal
-	heads    heads
+	heads    pushedHeads
 	sources  gitSources
 	// recent are the pull requests of the repository that changed last.
 	recent func(context.Context) ([]forge.PullRequest, error)
@@ -54,12 +54,12 @@ func (r *run) pulls(ctx context.Context, stage string) (pulls, error) {
 	}
 	p.forge, p.seen = repo.forge, m.forge.stages[stage]
 	if p.seen == nil {
-		p.seen = &pullMemory{}
+		p.seen = &pullRequestCache{}
 		m.forge.stages[stage] = p.seen
 	}
 	p.recent = func(ctx context.Context) ([]forge.PullRequest, error) {
 		now := r.controller.Clock.Now()
-		return r.controller.recents.of(ctx, recentKeyOf(r.pipeline, repo), happenedAt(r.pipeline, r.repos, now), now, repo.forge.Recent)
+		return r.controller.recents.of(ctx, recentKeyOf(r.pipeline, repo), lastChangeAt(r.pipeline, r.repos, now), now, repo.forge.Recent)
 	}
 	provider, err := r.connection(repo).ProviderName()
 	if err != nil {
@@ -71,7 +71,7 @@ func (r *run) pulls(ctx context.Context, stage string) (pulls, error) {
 
 // pullRequest observes the pull request of a stage. What is wrong with the forge is a
 // problem of the stage, whose pull request is then as it was seen last.
-func (r *run) pullRequest(ctx context.Context, stage *sluicev1.Stage, seen *promotion.StageSeen) error {
+func (r *run) pullRequest(ctx context.Context, stage *sluicev1.Stage, seen *promotion.StageObservation) error {
 	p, err := r.pulls(ctx, stage.Name)
 	if err == nil && r.faults[stage.Name] == nil {
 		err = p.look(ctx)
@@ -149,7 +149,7 @@ func (p pulls) landed(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("branch %s: %w", p.base, err)
 	}
-	p.heads.moved(p.repo, p.base, commit)
+	p.heads.set(p.repo, p.base, commit)
 	return p.sources.fetch(ctx, p.repo)
 }
 

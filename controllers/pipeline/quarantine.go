@@ -9,9 +9,9 @@ import (
 	"github.com/sluice-cd/sluice/policy"
 )
 
-// standsIn reports whether a policy has chosen what it did only because a tag that comes
+// replacesQuarantined reports whether a policy chose its tag only because one that ranks
 // before it is in quarantine.
-func standsIn(p *imagev1.ImagePolicy) bool {
+func replacesQuarantined(p *imagev1.ImagePolicy) bool {
 	return p.Status.Decision != nil && slices.ContainsFunc(p.Status.Decision.Candidates, func(c imagev1.Candidate) bool {
 		return c.Gate == string(policy.GateQuarantine)
 	})

@@ -25,7 +25,7 @@ func TestWhatStandsInForAVersionInQuarantine(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := &imagev1.ImagePolicy{}
 			p.Status.Decision = tc.decision
-			if got := standsIn(p); got != tc.want {
+			if got := replacesQuarantined(p); got != tc.want {
 				t.Errorf("it stands in: %t", got)
 			}
 		})

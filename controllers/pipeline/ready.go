@@ -86,7 +86,7 @@ type readyChecker struct {
 }
 
 // check says whether a target runs what its content says, and whether that works.
-func (r readyChecker) check(ctx context.Context, t target, seen *promotion.TargetSeen) error {
+func (r readyChecker) check(ctx context.Context, t target, seen *promotion.TargetObservation) error {
 	seen.Ready = promotion.ReadinessReady
 	silent, tells := "", false
 	for _, ref := range t.ready {

@@ -19,9 +19,9 @@ type recentKey struct {
 	provider, api string
 }
 
-// recents are the pull requests that changed last, for the pipelines on a repository: one
+// recentPullRequests are the pull requests that changed last, for the pipelines on a repository: one
 // request for all of them.
-type recents = shared[recentKey, []forge.PullRequest]
+type recentPullRequests = shared[recentKey, []forge.PullRequest]
 
 // recentKeyOf is the repository of a pipeline as its credential sees it.
 func recentKeyOf(p *sluicev1.Pipeline, repo *repository) recentKey {
@@ -38,10 +38,10 @@ func recentKeyOf(p *sluicev1.Pipeline, repo *repository) recentKey {
 	return key
 }
 
-// happenedAt is when something happened that may be news at the forge: somebody asked for a
-// reconcile of the pipeline, or a repository moved. Times of Kubernetes have no fractions: it
+// lastChangeAt is when something last happened after which answers of the forge may differ:
+// somebody asked for a reconcile of the pipeline, or a repository got a new commit. Times of Kubernetes have no fractions: it
 // was within the second.
-func happenedAt(p *sluicev1.Pipeline, repos repositories, now time.Time) time.Time {
+func lastChangeAt(p *sluicev1.Pipeline, repos repositories, now time.Time) time.Time {
 	var last time.Time
 	later := func(at time.Time) {
 		if at.Nanosecond() == 0 && !at.IsZero() {

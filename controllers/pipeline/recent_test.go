@@ -37,7 +37,7 @@ func TestWhenAListOfPullRequestsIsShared(t *testing.T) {
 		"not with another API": {key: recentKey{repository: ours.repository, api: "https://example.com"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var r recents
+			var r recentPullRequests
 			asked := 0
 			ask := func(context.Context) ([]forge.PullRequest, error) {
 				asked++
@@ -55,7 +55,7 @@ func TestWhenAListOfPullRequestsIsShared(t *testing.T) {
 }
 
 func TestAListThatCouldNotBeReadIsNotShared(t *testing.T) {
-	var r recents
+	var r recentPullRequests
 	now, away := time.Unix(1_700_000_000, 0), errors.New("away")
 	_, err := r.of(t.Context(), recentKey{}, time.Time{}, now, func(context.Context) ([]forge.PullRequest, error) { return nil, away })
 	if !errors.Is(err, away) {
@@ -68,7 +68,7 @@ func TestAListThatCouldNotBeReadIsNotShared(t *testing.T) {
 }
 
 func TestListsAreForgotten(t *testing.T) {
-	var r recents
+	var r recentPullRequests
 	now := time.Unix(1_700_000_000, 0)
 	for i := range 3 {
 		_, err := r.of(t.Context(), recentKey{api: string(rune('a' + i))}, time.Time{}, now.Add(time.Duration(i)*time.Minute),
@@ -101,7 +101,7 @@ func TestWhenSomethingHappened(t *testing.T) {
 			}
 			repo := &repository{object: &sourcev1.GitRepository{}}
 			repo.object.Status.Artifact = &meta.Artifact{LastUpdateTime: metav1.NewTime(tc.fetched)}
-			if got := happenedAt(p, repositories{"staging": repo}, now); !got.Equal(tc.want) {
+			if got := lastChangeAt(p, repositories{"staging": repo}, now); !got.Equal(tc.want) {
 				t.Errorf("at %s, want %s", got, tc.want)
 			}
 		})

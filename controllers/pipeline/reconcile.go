@@ -70,7 +70,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 	}
 	run.memory.forge.refresh(p, run.repos, r.Clock.Now())
 	run.memory.tags.refresh(p, r.Clock.Now())
-	return run.untilAtRest(ctx)
+	return run.decideAndPerform(ctx)
 }
 
 // run is one run of a pipeline: it gives each part what that needs, and takes one decision
@@ -78,7 +78,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 type run struct {
 	controller *Reconciler
 	pipeline   *sluicev1.Pipeline
-	memory     *memory
+	memory     *pipelineCache
 	state      stateStore
 	repos      repositories
 	contents   contents
@@ -88,14 +88,14 @@ type run struct {
 	// unguarded says why the API server does not guard commands.
 	unguarded string
 	events    []reconciler.Event
-	faults    faults
+	faults    stageErrors
 	again     requeue
 }
 
 func (r *Reconciler) newRun(p *sluicev1.Pipeline, repo *repository, fields map[string]writeback.ArtifactFields) *run {
 	memory := r.memories.of(client.ObjectKeyFromObject(p))
 	return &run{
-		controller: r, pipeline: p, memory: memory, faults: faults{},
+		controller: r, pipeline: p, memory: memory, faults: stageErrors{},
 		state:    stateStore{pipeline: p, repo: repo, writer: r.Writer, client: r.Client, live: r.Live, memory: &memory.kept},
 		contents: contents{artifacts: p.Spec.Artifacts, fields: fields, index: r.Writer.Index()},
 		tags: tags{
@@ -111,9 +111,9 @@ func (r *Reconciler) newRun(p *sluicev1.Pipeline, repo *repository, fields map[s
 	}
 }
 
-// untilAtRest decides, keeps what was decided and carries it out, until there is nothing
+// decideAndPerform decides, keeps what was decided and carries it out, until there is nothing
 // left to do.
-func (r *run) untilAtRest(ctx context.Context) (reconciler.Result, error) {
+func (r *run) decideAndPerform(ctx context.Context) (reconciler.Result, error) {
 	var d promotion.Decision
 	for range steps {
 		seen, err := r.observe(ctx)
@@ -121,7 +121,7 @@ func (r *run) untilAtRest(ctx context.Context) (reconciler.Result, error) {
 			return reconciler.Result{Events: r.events}, err
 		}
 		d = promotion.Decide(r.memory.kept.state, seen, r.controller.Clock.Now())
-		kept, err := r.state.keep(ctx, d)
+		kept, err := r.state.save(ctx, d)
 		if err != nil {
 			return reconciler.Result{Events: r.events}, err
 		}

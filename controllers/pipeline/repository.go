@@ -127,7 +127,7 @@ type repositories map[string]*repository
 // open already, or nil. One that cannot be opened is a fault of the stages that are written
 // to it alone.
 func openRepositories(
-	ctx context.Context, p *sluicev1.Pipeline, state *repository, found faults, open func(types.NamespacedName) (*repository, error),
+	ctx context.Context, p *sluicev1.Pipeline, state *repository, found stageErrors, open func(types.NamespacedName) (*repository, error),
 ) (repositories, error) {
 	opened := map[types.NamespacedName]*repository{}
 	if state != nil {
@@ -165,7 +165,7 @@ func branchOf(repo *repository, stage *sluicev1.Stage) string {
 }
 
 // files are those at the head of the branch of a stage.
-func (r repositories) files(ctx context.Context, stage *sluicev1.Stage, known heads) (*git.CommitTree, error) {
+func (r repositories) files(ctx context.Context, stage *sluicev1.Stage, known pushedHeads) (*git.CommitTree, error) {
 	repo := r[stage.Name]
 	branch := branchOf(repo, stage)
 	head, err := known.newest(ctx, repo, branch)

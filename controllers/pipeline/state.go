@@ -35,8 +35,8 @@ func carrierOf(p *sluicev1.Pipeline) sluicev1.StateCarrier {
 // statePrefix starts the names of branches that have states.
 const statePrefix = "sluice/state/"
 
-// stateMemory is the state as it is on its carrier, and the commit that has it.
-type stateMemory struct {
+// stateCache is the state as it is on its carrier, and the commit that has it.
+type stateCache struct {
 	state   promotion.State
 	carrier sluicev1.StateCarrier
 	at      plumbing.Hash
@@ -52,7 +52,7 @@ type stateStore struct {
 	writer   *writeback.Writer
 	client   client.Client
 	live     client.Reader
-	memory   *stateMemory
+	memory   *stateCache
 }
 
 // file is the state's file.
@@ -74,7 +74,7 @@ func (s stateStore) read(ctx context.Context) error {
 	if carrier == sluicev1.StateNone {
 		read = s.readStatus
 	}
-	*s.memory = stateMemory{carrier: carrier}
+	*s.memory = stateCache{carrier: carrier}
 	text, from, err := read(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the state: %w", err)
@@ -122,8 +122,8 @@ func (s stateStore) readStatus(ctx context.Context) (text []byte, from string, e
 	return text, from, err
 }
 
-// keep writes the next state if it differs. It reports whether it did.
-func (s stateStore) keep(ctx context.Context, d promotion.Decision) (bool, error) {
+// save writes the next state if it differs. It reports whether it did.
+func (s stateStore) save(ctx context.Context, d promotion.Decision) (bool, error) {
 	before, err := s.memory.state.Marshal()
 	if err != nil {
 		return false, err
@@ -134,7 +134,7 @@ func (s stateStore) keep(ctx context.Context, d promotion.Decision) (bool, error
 	}
 	made := plumbing.ZeroHash
 	if s.memory.carrier == sluicev1.StateNone {
-		err = s.keepInStatus(ctx, after)
+		err = s.saveInStatus(ctx, after)
 	} else {
 		made, err = s.writer.WriteState(ctx, s.file(), s.memory.at, after, stateMessage(s.pipeline, d))
 	}
@@ -146,9 +146,9 @@ func (s stateStore) keep(ctx context.Context, d promotion.Decision) (bool, error
 	return true, nil
 }
 
-// keepInStatus writes the state into the status of exactly the object that was decided
+// saveInStatus writes the state into the status of exactly the object that was decided
 // about: another process that decides at the same time is refused.
-func (s stateStore) keepInStatus(ctx context.Context, state []byte) error {
+func (s stateStore) saveInStatus(ctx context.Context, state []byte) error {
 	p := s.pipeline
 	patch, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"resourceVersion": p.ResourceVersion}, "status": map[string]any{"state": string(state)},
@@ -166,7 +166,7 @@ func (s stateStore) keepInStatus(ctx context.Context, state []byte) error {
 }
 
 // recordCarrier notes in the status where the state is.
-func recordCarrier(p *sluicev1.Pipeline, kept stateMemory, now time.Time) {
+func recordCarrier(p *sluicev1.Pipeline, kept stateCache, now time.Time) {
 	p.Status.StateCommit = ""
 	if kept.carrier == sluicev1.StateNone {
 		reconciler.SetCondition(p, now, metav1.Condition{

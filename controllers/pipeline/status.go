@@ -63,7 +63,7 @@ func quarantineOf(s promotion.State) []sluicev1.Quarantine {
 
 // recordGuard notes whether commands count, if any stage cares; unguarded says why not.
 func recordGuard(p *sluicev1.Pipeline, seen promotion.Observation, unguarded string, now time.Time) {
-	if !cares(p, seen.Commands) {
+	if !needsGuard(p, seen.Commands) {
 		reconciler.RemoveCondition(p, sluicev1.ApprovalsEnforcedCondition)
 		return
 	}

@@ -26,18 +26,18 @@ import (
 // tagTimeout bounds a look at a tag, and the move of one.
 const tagTimeout = 30 * time.Second
 
-// tagMemory is what the tags of a pipeline point at, by repository:tag; "" is a tag that
+// tagCache is what the tags of a pipeline point at, by repository:tag; "" is a tag that
 // does not exist. Nobody tells when somebody moves one: they are looked at once in an
 // interval, and after each move of ours.
-type tagMemory struct {
+type tagCache struct {
 	lookedAt time.Time
 	cause    string
 	digests  map[string]string
-	copies   copyMemory
+	copies   pendingCopies
 }
 
 // refresh forgets what tags pointed at if that was long ago, or if somebody asks for it.
-func (m *tagMemory) refresh(p *sluicev1.Pipeline, now time.Time) {
+func (m *tagCache) refresh(p *sluicev1.Pipeline, now time.Time) {
 	asked, _ := meta.ReconcileAnnotationValue(p.Annotations)
 	cause := fmt.Sprintf("%s %d", asked, p.Generation)
 	if m.digests != nil && m.cause == cause && now.Before(m.lookedAt.Add(p.Spec.Interval.Duration)) {
@@ -51,7 +51,7 @@ type tags struct {
 	pipeline *sluicev1.Pipeline
 	registry *registry.Client // nil refuses them
 	secrets  client.Reader
-	memory   *tagMemory
+	memory   *tagCache
 	wrote    map[string]string // bundles, by stage
 	copying  *background.Runner[copyKey, struct{}]
 	sources  ociSources

@@ -31,7 +31,7 @@ var told = map[promotion.Verification]int{
 }
 
 // verify says whether all that has to prove the content of a target did, and what it says.
-func (v verifier) verify(ctx context.Context, stage *sluicev1.Stage, t target, seen *promotion.TargetSeen) error {
+func (v verifier) verify(ctx context.Context, stage *sluicev1.Stage, t target, seen *promotion.TargetObservation) error {
 	seen.Verification = promotion.VerificationPassed
 	l := landingOf(v.state, stage.Name)
 	for i, by := range stage.Verify {
@@ -63,7 +63,7 @@ func (v verifier) verify(ctx context.Context, stage *sluicev1.Stage, t target, s
 // ofLanding is what came of the Job or of the metrics of a landing. They say nothing of
 // other content, nor once there is a verdict: Jobs go when their time is over.
 func (v verifier) ofLanding(
-	ctx context.Context, one verifying, l promotion.Landing, seen promotion.TargetSeen,
+	ctx context.Context, one verifying, l promotion.Landing, seen promotion.TargetObservation,
 ) (promotion.Verification, string, error) {
 	b, known := v.state.Bundle(l.Bundle)
 	byMetrics := one.stage.Verify[one.index].Metrics != nil

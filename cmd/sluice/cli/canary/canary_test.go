@@ -146,7 +146,7 @@ func TestEndOfTheReleaseThatIsFollowed(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			var e ending
+			var e releaseEnd
 			var done bool
 			var err error
 			for i, l := range tc.looks {

@@ -138,7 +138,7 @@ func TestACommandThatWouldChangeNothingIsNotWritten(t *testing.T) {
 
 func TestOneLineForEachTransition(t *testing.T) {
 	var out bytes.Buffer
-	w := &watch{last: map[client.ObjectKey]report.Canary{}, endings: map[client.ObjectKey]*ending{}, untilDone: true,
+	w := &watch{last: map[client.ObjectKey]report.Canary{}, endings: map[client.ObjectKey]*releaseEnd{}, untilDone: true,
 		view: &lines{out: &out, clock: clocktesting.NewFakePassiveClock(now)}}
 	c := make.Release(now)
 	for range 2 { // the second time nothing is new

@@ -106,7 +106,7 @@ func (s *screen) draw() {
 // text has at most so many lines.
 func (s *screen) text(height int) []string {
 	all := slices.SortedFunc(maps.Values(s.all), func(a, b report.Canary) int {
-		return cmp.Or(cmp.Compare(urgency(b), urgency(a)), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(attentionNeeded(b), attentionNeeded(a)), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	var held []string
 	for _, c := range all {
@@ -138,9 +138,9 @@ func section(lines []string) []string {
 	return append([]string{""}, lines...)
 }
 
-// urgency is how much a release needs somebody to look at it: 2 if it waits for a
-// person, 1 if it is under way.
-func urgency(c report.Canary) int {
+// attentionNeeded orders the rows of the screen: 2 if a release waits for a person, 1 if it
+// is under way, 0 otherwise.
+func attentionNeeded(c report.Canary) int {
 	switch {
 	case c.Hold != nil && !c.Hold.Approved:
 		return 2

@@ -77,7 +77,7 @@ func logLine(c report.Canary, at time.Time) string {
 	parts := []string{at.Format(time.TimeOnly), c.Namespace + "/" + c.Name}
 	for _, part := range []struct{ name, value string }{
 		{"", string(c.Phase)}, {"weight ", fmt.Sprint(c.Weight)}, {"step ", step(c)}, {"failed ", failed(c)},
-		{"", c.Image}, {"hold ", c.HeldBy()}, {"", c.News()},
+		{"", c.Image}, {"hold ", c.HeldBy()}, {"", c.ProgressMessage()},
 	} {
 		if part.value != "" {
 			parts = append(parts, part.name+part.value)

@@ -23,13 +23,13 @@ type watch struct {
 
 	view    view
 	last    map[client.ObjectKey]report.Canary
-	endings map[client.ObjectKey]*ending
+	endings map[client.ObjectKey]*releaseEnd
 }
 
 func watchCommand(c *cluster.Cluster, clk clock.WithTicker) *cobra.Command {
 	w := &watch{
 		Command: follow.Command[*flaggerv1.Canary]{Cluster: c, NewList: newList},
-		clock:   clk, last: map[client.ObjectKey]report.Canary{}, endings: map[client.ObjectKey]*ending{},
+		clock:   clk, last: map[client.ObjectKey]report.Canary{}, endings: map[client.ObjectKey]*releaseEnd{},
 	}
 	cmd := &cobra.Command{
 		Use:   "watch [NAME]",
@@ -82,7 +82,7 @@ func (w *watch) onChange(c *flaggerv1.Canary) error {
 	}
 	w.last[key] = now
 	if w.endings[key] == nil {
-		w.endings[key] = &ending{}
+		w.endings[key] = &releaseEnd{}
 	}
 	done, err := w.endings[key].observe(c)
 	if shown := w.view.show(key, now); shown != nil {

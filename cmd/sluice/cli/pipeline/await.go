@@ -20,7 +20,7 @@ import (
 var errTimeout = errors.New("is a controller running?")
 
 // await waits until the controller says what came of commands, and prints that.
-func (g *giver) await(cmd *cobra.Command, c client.WithWatch, p *sluicev1.Pipeline, stage string, given []report.GivenCommand) error {
+func (g *stageCommand) await(cmd *cobra.Command, c client.WithWatch, p *sluicev1.Pipeline, stage string, given []report.GivenCommand) error {
 	key := client.ObjectKeyFromObject(p)
 	what := fmt.Sprintf("waiting for the controller to %s %s of %s", g.name, stage, key)
 	timeout := fmt.Errorf("the controller has not carried it out within %s; the command stays in the annotation %s of Pipeline %s: %w",
@@ -35,22 +35,22 @@ func (g *giver) await(cmd *cobra.Command, c client.WithWatch, p *sluicev1.Pipeli
 		}})
 }
 
-// letOthersThrough waits until an approval of somebody else is taken up.
-func (g *giver) letOthersThrough(cmd *cobra.Command, c client.WithWatch, p *sluicev1.Pipeline, stage string) error {
-	by := g.pendingOf(p, stage)
+// awaitPendingApproval waits until an approval of somebody else is taken up.
+func (g *stageCommand) awaitPendingApproval(cmd *cobra.Command, c client.WithWatch, p *sluicev1.Pipeline, stage string) error {
+	by := g.pendingApproval(p, stage)
 	if by == "" {
 		return nil
 	}
 	return g.follow(cmd, c, p, follow.Wait[*sluicev1.Pipeline]{
 		What:    "waiting for the controller to take up the approval of " + by,
 		Timeout: fmt.Errorf("the approval of %s has not been taken up within %s: %w", by, g.timeout, errTimeout),
-		Until:   func(now *sluicev1.Pipeline) (bool, error) { return g.pendingOf(now, stage) == "", nil },
+		Until:   func(now *sluicev1.Pipeline) (bool, error) { return g.pendingApproval(now, stage) == "", nil },
 	})
 }
 
 // follow follows the pipeline until something is so. What holds up the whole pipeline is
 // said if the time is over.
-func (g *giver) follow(cmd *cobra.Command, c client.WithWatch, p *sluicev1.Pipeline, w follow.Wait[*sluicev1.Pipeline]) error {
+func (g *stageCommand) follow(cmd *cobra.Command, c client.WithWatch, p *sluicev1.Pipeline, w follow.Wait[*sluicev1.Pipeline]) error {
 	last, until := report.Pipeline{}, w.Until
 	w.Limit = g.timeout
 	w.Until = func(now *sluicev1.Pipeline) (bool, error) {
@@ -95,7 +95,7 @@ func outcome(p *sluicev1.Pipeline, stage string, given []report.GivenCommand) (b
 }
 
 // done says what was done, and where the stage stands after it.
-func (g *giver) done(p *sluicev1.Pipeline, stage, bundle string) string {
+func (g *stageCommand) done(p *sluicev1.Pipeline, stage, bundle string) string {
 	what := map[string]string{
 		"approve": "approved", "hold": "held", "resume": "resumed", "promote": "told to be promoted", "rollback": "told to be rolled back",
 		"override": "windows and freezes are open", "lift": "lifted",

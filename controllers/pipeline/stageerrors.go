@@ -14,13 +14,13 @@ import (
 	"github.com/sluice-cd/sluice/promotion/forge"
 )
 
-// faults are why stages cannot go on in a run, by stage. What is wrong with the repository,
+// stageErrors are the errors of a run, by the name of the stage that cannot go on. What is wrong with the repository,
 // the forge or the registry of one stage keeps no other from going on.
-type faults map[string]error
+type stageErrors map[string]error
 
 // try does something for a stage, unless something is wrong with that already, and reports
 // whether it changed something. An error is noted; the end of ctx is returned.
-func (f faults) try(ctx context.Context, stage string, do func() (bool, error)) (bool, error) {
+func (f stageErrors) try(ctx context.Context, stage string, do func() (bool, error)) (bool, error) {
 	if f[stage] != nil {
 		return false, nil
 	}
@@ -36,7 +36,7 @@ func (f faults) try(ctx context.Context, stage string, do func() (bool, error)) 
 }
 
 // problem says what is wrong with a stage; empty is nothing.
-func (f faults) problem(stage string) string {
+func (f stageErrors) problem(stage string) string {
 	if err := f[stage]; err != nil {
 		return err.Error()
 	}
@@ -46,7 +46,7 @@ func (f faults) problem(stage string) string {
 // ofRun is the error of the run, in the order of the stages: the first that goes away by
 // itself, so that it is retried, or else the first of all. What is wrong with a stage for
 // good does not keep others from being retried.
-func (f faults) ofRun(stages []sluicev1.Stage, now time.Time) error {
+func (f stageErrors) ofRun(stages []sluicev1.Stage, now time.Time) error {
 	var found error
 	for _, stage := range stages {
 		err := f[stage.Name]

@@ -23,8 +23,9 @@ import (
 	"github.com/sluice-cd/sluice/report"
 )
 
-// giver gives a stage a command, and waits for what becomes of it.
-type giver struct {
+// stageCommand is a subcommand that writes a command for a stage into an annotation, and
+// waits until the controller has handled it.
+type stageCommand struct {
 	verb
 	cluster *cluster.Cluster
 	clock   clock.PassiveClock
@@ -37,7 +38,7 @@ type giver struct {
 }
 
 func verbCommand(c *cluster.Cluster, v verb, clk clock.PassiveClock) *cobra.Command {
-	g := &giver{verb: v, cluster: c, clock: clk}
+	g := &stageCommand{verb: v, cluster: c, clock: clk}
 	cmd := &cobra.Command{
 		Use:   v.name + " NAME [STAGE]",
 		Short: v.short,
@@ -56,7 +57,7 @@ it out.`,
 	return cmd
 }
 
-func (g *giver) register(cmd *cobra.Command) {
+func (g *stageCommand) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.BoolVar(&g.wait, "wait", true, "wait until the controller has carried it out")
 	flags.DurationVar(&g.timeout, "timeout", time.Minute, "how long to wait")
@@ -82,7 +83,7 @@ func (g *giver) register(cmd *cobra.Command) {
 // maxReason bounds the bytes of a reason, which becomes part of an annotation.
 const maxReason = 1024
 
-func (g *giver) validate() error {
+func (g *stageCommand) validate() error {
 	switch {
 	case g.reason == "" && (g.needsReason || g.overriding):
 		return errors.New("--reason is required: whoever looks at the pipeline later wants to know why")
@@ -94,7 +95,7 @@ func (g *giver) validate() error {
 	return nil
 }
 
-func (g *giver) run(cmd *cobra.Command, args []string) error {
+func (g *stageCommand) run(cmd *cobra.Command, args []string) error {
 	if err := g.validate(); err != nil {
 		return err
 	}
@@ -111,17 +112,17 @@ func (g *giver) run(cmd *cobra.Command, args []string) error {
 }
 
 // issue gives the command to a stage, the only possible one if its name is empty.
-func (g *giver) issue(cmd *cobra.Command, c client.WithWatch, p *sluicev1.Pipeline, stage string) error {
+func (g *stageCommand) issue(cmd *cobra.Command, c client.WithWatch, p *sluicev1.Pipeline, stage string) error {
 	who, err := cluster.Username(cmd.Context(), c)
 	if err != nil {
 		return err
 	}
-	given, stage, err := g.compose(p, stage, who)
+	given, stage, err := g.build(p, stage, who)
 	if err != nil {
 		return err
 	}
 	if g.asks {
-		text := g.plan(p, stage, given[len(given)-1].Bundle)
+		text := g.preview(p, stage, given[len(given)-1].Bundle)
 		output.Note(cmd, "%s", text)
 		if !g.yes {
 			if err := output.Confirm(cmd, "Go on?"); err != nil {
@@ -132,7 +133,7 @@ func (g *giver) issue(cmd *cobra.Command, c client.WithWatch, p *sluicev1.Pipeli
 	if ignored := report.OfPipeline(p).CommandsIgnored; ignored != "" {
 		output.Note(cmd, "%s", output.Clean(ignored))
 	}
-	if err := g.letOthersThrough(cmd, c, p, stage); err != nil {
+	if err := g.awaitPendingApproval(cmd, c, p, stage); err != nil {
 		return err
 	}
 	if given, err = g.annotate(cmd.Context(), c, p, stage, given); err != nil {
@@ -145,8 +146,8 @@ func (g *giver) issue(cmd *cobra.Command, c client.WithWatch, p *sluicev1.Pipeli
 	return g.await(cmd, c, p, stage, given)
 }
 
-// compose says what is written, and to which stage; it refuses what makes no sense.
-func (g *giver) compose(p *sluicev1.Pipeline, stage, who string) ([]report.GivenCommand, string, error) {
+// build makes the commands to write, and finds their stage; what would change nothing is an error.
+func (g *stageCommand) build(p *sluicev1.Pipeline, stage, who string) ([]report.GivenCommand, string, error) {
 	command := sluicev1.Command{By: who, Reason: g.reason, End: g.end}
 	if g.bundle != "" {
 		b, err := report.FindBundle(p, g.bundle)
@@ -173,7 +174,7 @@ func (g *giver) compose(p *sluicev1.Pipeline, stage, who string) ([]report.Given
 
 // bundleOf is the bundle that the command is about if nobody names one, so that it is
 // about what the person saw, and not about what comes next.
-func (g *giver) bundleOf(p *sluicev1.Pipeline, stage string) string {
+func (g *stageCommand) bundleOf(p *sluicev1.Pipeline, stage string) string {
 	var found *sluicev1.Bundle
 	switch g.command {
 	case sluicev1.CommandApprove, sluicev1.CommandOverride:
@@ -199,7 +200,7 @@ func (g *giver) bundleOf(p *sluicev1.Pipeline, stage string) string {
 }
 
 // check refuses commands that would change nothing.
-func (g *giver) check(p *sluicev1.Pipeline, stage string, given []report.GivenCommand) error {
+func (g *stageCommand) check(p *sluicev1.Pipeline, stage string, given []report.GivenCommand) error {
 	for _, one := range given {
 		if why := report.ObjectionToStage(p, stage, one, g.clock.Now()); why != "" {
 			return fmt.Errorf("cannot %s: %s", g.name, output.Clean(why))
@@ -208,8 +209,8 @@ func (g *giver) check(p *sluicev1.Pipeline, stage string, given []report.GivenCo
 	return nil
 }
 
-// plan says what is going to be written.
-func (g *giver) plan(p *sluicev1.Pipeline, stage, bundle string) string {
+// preview says what the stage has and gets, for the question before a command is given.
+func (g *stageCommand) preview(p *sluicev1.Pipeline, stage, bundle string) string {
 	has, gets := "nothing", bundle
 	for _, b := range report.Bundles(p) {
 		if b.ID == bundle {
@@ -230,7 +231,7 @@ func (g *giver) plan(p *sluicev1.Pipeline, stage, bundle string) string {
 
 // annotate writes commands into annotations, unless they make no sense any more after what
 // somebody else did meanwhile.
-func (g *giver) annotate(
+func (g *stageCommand) annotate(
 	ctx context.Context, c client.Client, p *sluicev1.Pipeline, stage string, given []report.GivenCommand,
 ) ([]report.GivenCommand, error) {
 	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
@@ -240,7 +241,7 @@ func (g *giver) annotate(
 		if err := g.check(p, stage, given); err != nil {
 			return err
 		}
-		if by := g.pendingOf(p, stage); by != "" {
+		if by := g.pendingApproval(p, stage); by != "" {
 			return fmt.Errorf("the approval of %s is being taken up: try again", by)
 		}
 		before := p.DeepCopy()
@@ -248,7 +249,7 @@ func (g *giver) annotate(
 			p.Annotations = map[string]string{}
 		}
 		for i := range given {
-			given[i].At = g.timeOf(p, stage, given[i].Verb)
+			given[i].At = g.commandTime(p, stage, given[i].Verb)
 			if g.lasting > 0 {
 				given[i].Until = &metav1.Time{Time: given[i].At.Add(g.lasting)}
 			}
@@ -266,9 +267,9 @@ func (g *giver) annotate(
 	return given, nil
 }
 
-// timeOf is the time of a command: now, or a second after the last one of its verb, since
+// commandTime is the time of a command: now, or a second after the last one of its verb, since
 // a command is told from the one before it by its time, which has whole seconds.
-func (g *giver) timeOf(p *sluicev1.Pipeline, stage string, verb sluicev1.CommandVerb) metav1.Time {
+func (g *stageCommand) commandTime(p *sluicev1.Pipeline, stage string, verb sluicev1.CommandVerb) metav1.Time {
 	at := g.clock.Now().UTC().Truncate(time.Second)
 	after := func(last time.Time) {
 		if !at.After(last) {
@@ -286,9 +287,9 @@ func (g *giver) timeOf(p *sluicev1.Pipeline, stage string, verb sluicev1.Command
 	return metav1.NewTime(at)
 }
 
-// pendingOf is whose approval of a stage is not taken up yet. An approval that took its
+// pendingApproval is whose approval of a stage is not taken up yet. An approval that took its
 // place in the annotation would make it disappear, and both may be needed.
-func (g *giver) pendingOf(p *sluicev1.Pipeline, stage string) string {
+func (g *stageCommand) pendingApproval(p *sluicev1.Pipeline, stage string) string {
 	if g.command != sluicev1.CommandApprove {
 		return ""
 	}

@@ -19,8 +19,8 @@ const minWait = time.Second
 // jitter is the largest part by which an interval is shortened.
 const jitter = 0.1
 
-// plan is whether and why the tags must be read now, and when to come back.
-type plan struct {
+// decision is whether and why the tags must be read now, and when to come back.
+type decision struct {
 	why string // empty: not now
 	// within is how old a listing may be that is used instead of a scan; zero asks
 	// the registry in any case.
@@ -28,28 +28,28 @@ type plan struct {
 	wait   time.Duration
 }
 
-// due plans a scan. The last snapshot is nil when the tags are not in memory.
-func due(repo *imagev1.ImageRepository, last *scan.Snapshot, now time.Time) plan {
+// decide says whether to scan. The last snapshot is nil when the tags are not in memory.
+func decide(repo *imagev1.ImageRepository, last *scan.Snapshot, now time.Time) decision {
 	interval := interval(repo)
 	switch {
 	case requested(repo):
-		return plan{"a scan was requested", 0, interval}
+		return decision{"a scan was requested", 0, interval}
 	case repo.Status.ObservedGeneration > 0 && repo.Generation != repo.Status.ObservedGeneration:
 		// Somebody edited or resumed the object, and waits for what that brings.
-		return plan{"the spec changed", 0, interval}
+		return decision{"the spec changed", 0, interval}
 	case failed(repo):
-		return plan{"the last scan did not succeed", 0, interval}
+		return decision{"the last scan did not succeed", 0, interval}
 	case last == nil:
-		return plan{"tags are not in memory", interval, interval}
+		return decision{"tags are not in memory", interval, interval}
 	}
 	wait := last.Time().Add(interval).Sub(now)
 	switch {
 	case wait > interval:
-		return plan{"the clock was set back", 0, interval}
+		return decision{"the clock was set back", 0, interval}
 	case wait < minWait:
-		return plan{"the interval has passed", max(interval-minWait, time.Nanosecond), interval}
+		return decision{"the interval has passed", max(interval-minWait, time.Nanosecond), interval}
 	}
-	return plan{wait: wait}
+	return decision{wait: wait}
 }
 
 // interval is spec.interval, shortened by a part that is the object's own.

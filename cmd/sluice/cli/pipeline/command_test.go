@@ -23,11 +23,11 @@ import (
 )
 
 // giving is a giver of a verb at noon that waits for nothing.
-func giving(t *testing.T, name string, changes ...func(*giver)) *giver {
+func giving(t *testing.T, name string, changes ...func(*stageCommand)) *stageCommand {
 	t.Helper()
 	for _, v := range verbs {
 		if v.name == name {
-			g := &giver{verb: v, clock: clocktesting.NewFakePassiveClock(now), timeout: 10 * time.Second}
+			g := &stageCommand{verb: v, clock: clocktesting.NewFakePassiveClock(now), timeout: 10 * time.Second}
 			for _, change := range changes {
 				change(g)
 			}
@@ -51,28 +51,28 @@ func TestWhatIsWrittenForACommand(t *testing.T) {
 	one, two := make.Bundle("1"), make.Bundle("2")
 	const begin = `{"by":"bob <b@x>","at":"2026-01-02T12:00:00Z"`
 	escaped := strings.NewReplacer("<", `\u003c`, ">", `\u003e`).Replace
-	because := func(g *giver) { g.reason = "why" }
+	because := func(g *stageCommand) { g.reason = "why" }
 	tests := map[string]struct {
 		name, stage string
-		change      func(*giver)
+		change      func(*stageCommand)
 		pipeline    func(*sluicev1.Pipeline)
 		want        map[string]string
 	}{
 		"an approval of what is wanted": {
-			"approve", "", func(g *giver) { g.lasting = time.Hour }, nil,
+			"approve", "", func(g *stageCommand) { g.lasting = time.Hour }, nil,
 			map[string]string{"approve.sluice.dev/production": begin + `,"bundle":"` + two.ID + `","until":"2026-01-02T13:00:00Z"}`},
 		},
 		"a hold": {"hold", "staging", because, nil, map[string]string{"hold.sluice.dev/staging": begin + `,"reason":"why"}`}},
 		"the end of a hold": {
-			"resume", "", func(*giver) {}, func(p *sluicev1.Pipeline) { p.Status.Stages[0].Hold = &sluicev1.Consent{By: "eve"} },
+			"resume", "", func(*stageCommand) {}, func(p *sluicev1.Pipeline) { p.Status.Stages[0].Hold = &sluicev1.Consent{By: "eve"} },
 			map[string]string{"hold.sluice.dev/staging": begin + `,"end":true}`},
 		},
 		"a promotion by tag": {
-			"promote", "production", func(g *giver) { g.bundle = "web=2" }, nil,
+			"promote", "production", func(g *stageCommand) { g.bundle = "web=2" }, nil,
 			map[string]string{"promote.sluice.dev/production": begin + `,"bundle":"` + two.ID + `"}`},
 		},
 		"a promotion that waits for no window": {
-			"promote", "production", func(g *giver) { g.overriding, g.reason = true, "why" }, nil,
+			"promote", "production", func(g *stageCommand) { g.overriding, g.reason = true, "why" }, nil,
 			map[string]string{
 				"promote.sluice.dev/production":  begin + `,"reason":"why","bundle":"` + two.ID + `"}`,
 				"override.sluice.dev/production": begin + `,"reason":"why","bundle":"` + two.ID + `"}`,
@@ -83,7 +83,7 @@ func TestWhatIsWrittenForACommand(t *testing.T) {
 			map[string]string{"rollback.sluice.dev/staging": begin + `,"reason":"why","bundle":"` + one.ID + `"}`},
 		},
 		"a lift of what is in quarantine, at the stage where it failed": {
-			"lift", "", func(*giver) {}, func(p *sluicev1.Pipeline) {
+			"lift", "", func(*stageCommand) {}, func(p *sluicev1.Pipeline) {
 				p.Status.Quarantined = []sluicev1.Quarantine{{Bundle: make.Bundle("0"), Stage: "production"}}
 			},
 			map[string]string{"lift.sluice.dev/production": begin + `,"bundle":"` + make.Bundle("0").ID + `"}`},
@@ -122,7 +122,7 @@ func TestWhatIsWrittenForACommand(t *testing.T) {
 
 func TestWhatIsGoingToBeWrittenIsSaidFirst(t *testing.T) {
 	c := command.NewTerminal(t, command.As("bob"), make.Pipeline(now))
-	if err := giving(t, "rollback", func(g *giver) { g.reason = "slow" }).issue(c.Command, c, read(t, c), "staging"); err != nil {
+	if err := giving(t, "rollback", func(g *stageCommand) { g.reason = "slow" }).issue(c.Command, c, read(t, c), "staging"); err != nil {
 		t.Fatal(err)
 	}
 	want := "staging of apps/shop: api 2, web 2 (432da512cd91) -> api 1, web 1 (c8a06c053bbc), by a commit below staging; " +
@@ -146,23 +146,23 @@ func TestALiftSaysThatItDeploysNothing(t *testing.T) {
 func TestCommandsThatAreNotGiven(t *testing.T) {
 	tests := map[string]struct {
 		name, stage string
-		change      func(*giver)
+		change      func(*stageCommand)
 		want        string
 	}{
 		"to a stage that there is not": {
-			"hold", "prod", func(*giver) {},
+			"hold", "prod", func(*stageCommand) {},
 			"there is no stage \"prod\": the stages of Pipeline apps/shop are staging, production",
 		},
 		"to one of several": {
-			"hold", "", func(*giver) {}, "name the STAGE: the stages of Pipeline apps/shop are staging, production",
+			"hold", "", func(*stageCommand) {}, "name the STAGE: the stages of Pipeline apps/shop are staging, production",
 		},
-		"approving what needs none": {"approve", "staging", func(*giver) {}, "cannot approve: staging needs no approval"},
+		"approving what needs none": {"approve", "staging", func(*stageCommand) {}, "cannot approve: staging needs no approval"},
 		"about what nobody knows": {
-			"promote", "production", func(g *giver) { g.bundle = "9.9.9" }, "--bundle: no such bundle as \"9.9.9\"",
+			"promote", "production", func(g *stageCommand) { g.bundle = "9.9.9" }, "--bundle: no such bundle as \"9.9.9\"",
 		},
-		"rolling back to nothing":       {"rollback", "production", func(*giver) {}, "name one with --to"},
-		"lifting what is not there":     {"lift", "", func(*giver) {}, "nothing is in quarantine"},
-		"overriding for what is nobody": {"override", "staging", func(*giver) {}, "name one with --bundle"},
+		"rolling back to nothing":       {"rollback", "production", func(*stageCommand) {}, "name one with --to"},
+		"lifting what is not there":     {"lift", "", func(*stageCommand) {}, "nothing is in quarantine"},
+		"overriding for what is nobody": {"override", "staging", func(*stageCommand) {}, "name one with --bundle"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -180,18 +180,18 @@ func TestCommandsThatAreNotGiven(t *testing.T) {
 
 func TestFlagsThatAreRefused(t *testing.T) {
 	tests := map[string]struct {
-		g    *giver
+		g    *stageCommand
 		want string
 	}{
 		"a rollback without a reason":  {giving(t, "rollback"), "--reason is required"},
 		"a hold without a reason":      {giving(t, "hold"), "--reason is required"},
 		"an override without a reason": {giving(t, "override"), "--reason is required"},
 		"a promotion past windows without a reason": {
-			giving(t, "promote", func(g *giver) { g.overriding = true }), "--reason is required"},
+			giving(t, "promote", func(g *stageCommand) { g.overriding = true }), "--reason is required"},
 		"a reason that is too long": {
-			giving(t, "approve", func(g *giver) { g.reason = strings.Repeat("x", maxReason+1) }), "more than 1024 bytes",
+			giving(t, "approve", func(g *stageCommand) { g.reason = strings.Repeat("x", maxReason+1) }), "more than 1024 bytes",
 		},
-		"no time at all": {giving(t, "approve", func(g *giver) { g.lasting = time.Millisecond }), "at least a second"},
+		"no time at all": {giving(t, "approve", func(g *stageCommand) { g.lasting = time.Millisecond }), "at least a second"},
 		"an approval":    {giving(t, "approve"), ""},
 	}
 	for name, tc := range tests {
@@ -254,7 +254,7 @@ func TestWhatCameOfACommandIsSaid(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			c := command.NewTerminal(t, obey(tc.outcome, tc.message), make.Pipeline(now))
-			err := giving(t, "approve", func(g *giver) { g.wait = true }).issue(c.Command, c, read(t, c), "production")
+			err := giving(t, "approve", func(g *stageCommand) { g.wait = true }).issue(c.Command, c, read(t, c), "production")
 			if c.Out.String() != tc.out || (err == nil) != (tc.wrong == "") || err != nil && !strings.Contains(err.Error(), tc.wrong) {
 				t.Errorf("printed %q, %v", c.Out.String(), err)
 			}
@@ -266,7 +266,7 @@ func TestACommandThatNobodyCarriesOut(t *testing.T) {
 	c := command.NewTerminal(t, obey("", ""), make.Pipeline(now, func(p *sluicev1.Pipeline) {
 		p.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "False", Reason: "InvalidSpec", Message: "spec.stages: a mistake"}}
 	}))
-	err := giving(t, "approve", func(g *giver) { g.wait, g.timeout = true, time.Millisecond }).issue(c.Command, c, read(t, c), "production")
+	err := giving(t, "approve", func(g *stageCommand) { g.wait, g.timeout = true, time.Millisecond }).issue(c.Command, c, read(t, c), "production")
 	for _, want := range []string{
 		"not carried it out within 1ms", "annotation approve.sluice.dev/production", "is a controller running?",
 		"not ready: spec.stages: a mistake",
@@ -284,7 +284,7 @@ func TestAnApprovalWaitsForTheOneBeforeIt(t *testing.T) {
 	c := command.NewTerminal(t, command.As("bob"), make.Pipeline(now, func(p *sluicev1.Pipeline) {
 		p.Annotations = map[string]string{"approve.sluice.dev/production": alices}
 	}))
-	err := giving(t, "approve", func(g *giver) { g.timeout = time.Millisecond }).issue(c.Command, c, read(t, c), "production")
+	err := giving(t, "approve", func(g *stageCommand) { g.timeout = time.Millisecond }).issue(c.Command, c, read(t, c), "production")
 	if err == nil || !strings.Contains(err.Error(), "the approval of alice has not been taken up within 1ms") {
 		t.Errorf("got %v", err)
 	}

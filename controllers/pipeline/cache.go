@@ -9,43 +9,43 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// memory is what is remembered of a pipeline between two runs, so that one which finds
+// pipelineCache is what is remembered of a pipeline between two runs, so that one which finds
 // nothing to do asks no server. A restart loses it, and costs a pipeline one look at its
 // state branch.
-type memory struct {
-	kept  stateMemory
-	heads heads
+type pipelineCache struct {
+	kept  stateCache
+	heads pushedHeads
 	// wrote is the bundle that was written last, by stage.
 	wrote map[string]string
-	forge forgeMemory
-	tags  tagMemory
+	forge forgeCache
+	tags  tagCache
 	// since is when this process saw the pipeline first.
 	since time.Time
-	looks looksMemory
+	looks looksCache
 }
 
-// memories are those of all pipelines. Entries go when their pipeline is deleted.
-type memories struct {
+// pipelineCaches are the caches of all pipelines. Entries go when their pipeline is deleted.
+type pipelineCaches struct {
 	mu  sync.Mutex
-	all map[client.ObjectKey]*memory
+	all map[client.ObjectKey]*pipelineCache
 }
 
-// of returns the memory of a pipeline. One run at a time uses it.
-func (m *memories) of(key client.ObjectKey) *memory {
+// of returns the cache of a pipeline. One run at a time uses it.
+func (m *pipelineCaches) of(key client.ObjectKey) *pipelineCache {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.all == nil {
-		m.all = map[client.ObjectKey]*memory{}
+		m.all = map[client.ObjectKey]*pipelineCache{}
 	}
 	if m.all[key] == nil {
-		m.all[key] = &memory{heads: heads{}, wrote: map[string]string{}}
+		m.all[key] = &pipelineCache{heads: pushedHeads{}, wrote: map[string]string{}}
 	}
 	return m.all[key]
 }
 
 // forget ends what is remembered of a pipeline that was deleted, and returns it; nil is
 // nothing.
-func (m *memories) forget(key client.ObjectKey) *memory {
+func (m *pipelineCaches) forget(key client.ObjectKey) *pipelineCache {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	last := m.all[key]

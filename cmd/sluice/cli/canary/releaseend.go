@@ -10,9 +10,9 @@ import (
 	"github.com/sluice-cd/sluice/report"
 )
 
-// ending finds the end of the release that is under way at first, or else that of the
-// next one.
-type ending struct {
+// releaseEnd detects that a release has ended: the one that is under way when the command
+// starts or, if there is none, the next one.
+type releaseEnd struct {
 	seen bool
 	// revision is the one at first.
 	revision string
@@ -22,11 +22,11 @@ type ending struct {
 
 // observe takes the next state of a canary, and says whether its release has ended. The
 // error says that users did not get the revision.
-func (e *ending) observe(c *flaggerv1.Canary) (done bool, err error) {
+func (e *releaseEnd) observe(c *flaggerv1.Canary) (done bool, err error) {
 	if !e.seen {
 		e.seen, e.revision = true, report.RevisionOf(c)
 	}
-	if !atRest(c) {
+	if !isFinished(c) {
 		e.underWay = c.Status.Phase
 		return false, nil
 	}
@@ -53,8 +53,8 @@ func reason(c *flaggerv1.Canary) string {
 	return ""
 }
 
-// atRest reports whether no release is under way.
-func atRest(c *flaggerv1.Canary) bool {
+// isFinished reports whether no release is under way.
+func isFinished(c *flaggerv1.Canary) bool {
 	switch c.Status.Phase {
 	case flaggerv1.CanaryPhaseInitialized, flaggerv1.CanaryPhaseSucceeded, flaggerv1.CanaryPhaseFailed:
 		return true

@@ -15,10 +15,10 @@ import (
 	"github.com/sluice-cd/sluice/promotion/forge"
 )
 
-// forgeMemory is what is remembered of the forge of a pipeline, so that one that finds
+// forgeCache is what is remembered of the forge of a pipeline, so that one that finds
 // nothing to do asks for nothing between two intervals. A restart loses it, and costs each
 // stage a search for its pull request.
-type forgeMemory struct {
+type forgeCache struct {
 	// lookedAt is when all was looked at, and cause what the world was like then: anything
 	// else may mean that something happened at the forge, too.
 	lookedAt time.Time
@@ -26,12 +26,12 @@ type forgeMemory struct {
 	// logins are who we are at each forge.
 	logins map[types.NamespacedName]string // by repository
 	rules  map[branchKey]forge.Rules       // of base branches, as of lookedAt
-	stages map[string]*pullMemory
+	stages map[string]*pullRequestCache
 }
 
 // refresh decides once in a run whether to look at everything: when the interval is over,
 // somebody asked for a reconcile, or a repository moved.
-func (m *forgeMemory) refresh(p *sluicev1.Pipeline, repos repositories, now time.Time) {
+func (m *forgeCache) refresh(p *sluicev1.Pipeline, repos repositories, now time.Time) {
 	var labels []string
 	for _, stage := range p.Spec.Stages {
 		if repo := repos[stage.Name]; repo != nil {
@@ -46,15 +46,15 @@ func (m *forgeMemory) refresh(p *sluicev1.Pipeline, repos repositories, now time
 	}
 	m.lookedAt, m.cause, m.rules = now, cause, map[branchKey]forge.Rules{}
 	if m.stages == nil {
-		m.stages = map[string]*pullMemory{}
+		m.stages = map[string]*pullRequestCache{}
 	}
 	for _, seen := range m.stages {
 		seen.stale = true
 	}
 }
 
-// pullMemory is what is remembered of the pull request of a stage.
-type pullMemory struct {
+// pullRequestCache is what is remembered of the pull request of a stage.
+type pullRequestCache struct {
 	known  bool               // it was looked for
 	pr     *forge.PullRequest // nil if there is none
 	claims bool               // its head says that it was made by this pipeline
@@ -77,12 +77,12 @@ const firstWait = 2 * time.Second
 
 // soon has a pull request be read again in a while. Each wait is twice the last one, so
 // that a head that changes nothing is asked for a few times besides the interval.
-func (m *pullMemory) soon(now time.Time) {
+func (m *pullRequestCache) soon(now time.Time) {
 	m.wait = min(max(2*m.wait, firstWait), 24*time.Hour)
 	m.again = now.Add(m.wait)
 }
 
 // isFresh reports whether there is no reason to read the pull request again.
-func (m *pullMemory) isFresh(now time.Time) bool {
+func (m *pullRequestCache) isFresh(now time.Time) bool {
 	return m.known && !m.stale && (m.again.IsZero() || now.Before(m.again))
 }

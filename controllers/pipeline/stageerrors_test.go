@@ -18,15 +18,15 @@ func TestTheErrorOfARunIsTheOneThatIsRetried(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	final, passing := reconcile.TerminalError(errors.New("final")), errors.New("passing")
 	for name, tc := range map[string]struct {
-		found faults
+		found stageErrors
 		want  error
 	}{
-		"none":                            {faults{}, nil},
-		"one for good":                    {faults{"production": final}, final},
-		"one for good, and one to retry":  {faults{"staging": final, "production": passing}, passing},
-		"two for good":                    {faults{"staging": final, "production": reconcile.TerminalError(passing)}, final},
-		"a stage that the spec has not":   {faults{"other": passing}, nil},
-		"two to retry: that of the first": {faults{"staging": passing, "production": errors.New("other")}, passing},
+		"none":                            {stageErrors{}, nil},
+		"one for good":                    {stageErrors{"production": final}, final},
+		"one for good, and one to retry":  {stageErrors{"staging": final, "production": passing}, passing},
+		"two for good":                    {stageErrors{"staging": final, "production": reconcile.TerminalError(passing)}, final},
+		"a stage that the spec has not":   {stageErrors{"other": passing}, nil},
+		"two to retry: that of the first": {stageErrors{"staging": passing, "production": errors.New("other")}, passing},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := tc.found.ofRun(shop().Spec.Stages, now); !errors.Is(got, tc.want) || (got == nil) != (tc.want == nil) {
@@ -35,14 +35,14 @@ func TestTheErrorOfARunIsTheOneThatIsRetried(t *testing.T) {
 		})
 	}
 	limited := &forge.RateLimited{Until: now.Add(time.Hour)}
-	if got := (faults{"staging": limited}).ofRun(shop().Spec.Stages,
+	if got := (stageErrors{"staging": limited}).ofRun(shop().Spec.Stages,
 		now); fmt.Sprintf("%T", got) == fmt.Sprintf("%T", limited) || !errors.As(got, &limited) {
 		t.Errorf("a limit is not waited for: %v", got)
 	}
 }
 
 func TestAStageWithAFaultIsLeftAlone(t *testing.T) {
-	found, broken := faults{}, errors.New("broken")
+	found, broken := stageErrors{}, errors.New("broken")
 	did, err := found.try(t.Context(), "staging", func() (bool, error) { return false, broken })
 	if !did || err != nil || found.problem("staging") != "broken" || found.problem("production") != "" {
 		t.Fatalf("%t, %v: %v", did, err, found)
