@@ -87,20 +87,35 @@ func (o Options) stale(scraped, now time.Time) bool {
 	return !scraped.IsZero() && now.Sub(scraped) > limit
 }
 
-// Between returns what happened between two readings. It fails if the second is not
-// later than the first, and on what [Reading.Check] reports.
+// Between returns what happened between two readings, whose processes were scraped together; a
+// [Cursor] does without that. It fails if the second is not later than the first, and on
+// what [Reading.Check] reports.
 func Between(before, after Reading, o Options) (Increments, error) {
-	if !after.At.After(before.At) {
-		return Increments{}, fmt.Errorf("a window ends at %s and begins at %s, which is not earlier",
-			after.At.Format(time.RFC3339Nano), before.At.Format(time.RFC3339Nano))
-	}
-	w := &window{Increments: Increments{From: before.At, To: after.At}, options: o}
-	var err error
-	if w.before, err = before.units(); err == nil {
-		w.after, err = after.units()
-	}
+	first, err := before.units()
 	if err != nil {
 		return Increments{}, err
+	}
+	second, err := after.units()
+	if err != nil {
+		return Increments{}, err
+	}
+	return between(reading{before.At, first}, reading{after.At, second}, o)
+}
+
+// reading are the counters of all units at one time.
+type reading struct {
+	at    time.Time
+	units map[unit]*counters
+}
+
+func between(before, after reading, o Options) (Increments, error) {
+	if !after.at.After(before.at) {
+		return Increments{}, fmt.Errorf("a window ends at %s and begins at %s, which is not earlier",
+			after.at.Format(time.RFC3339Nano), before.at.Format(time.RFC3339Nano))
+	}
+	w := &window{
+		Increments: Increments{From: before.at, To: after.at}, options: o,
+		before: maps.Clone(before.units), after: maps.Clone(after.units),
 	}
 	w.dropStale()
 	w.match()
@@ -163,9 +178,9 @@ func (w *window) match() {
 			w.tell(u, New)
 		case restarts[u.process] == restarted:
 			w.tell(u, Reset)
-			w.grown[u] = now
+			w.grown[u] = now.asOf(now.scraped)
 		case was == nil:
-			w.grown[u] = now
+			w.grown[u] = now.asOf(now.scraped)
 		default:
 			w.grown[u] = now.minus(was)
 		}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package counter
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Cursor makes windows of a stream of readings, each of which begins where the one
+// before ended. The zero value is at the beginning. A Cursor is a value: after an error the one
+// from before is still good. It holds the last few scrapes of each process.
+//
+// Windows end when a canary was scraped. What others had counted by then lies on a straight
+// line between their scrapes before and after, so that a window takes as long as it takes until all
+// were scraped once more. A shared outage begins somewhere between two scrapes of the primary: the line then
+// tells more of its errors than there were, and never fewer than the canary's exact count is
+// to be compared with. Where all are scraped at once, or each process counts both arms as
+// gateways do, a window ends with the reading.
+//
+// After a restart, add the reading at [Increments].To of the last window, and then those that come
+// after it: the windows are the same as without, as long as readings come as often as scrapes.
+type Cursor struct {
+	from, last time.Time
+	counters   map[unit]*counters // at from
+	scrapes    map[unit][]*counters
+}
+
+// maxScrapes bounds what is held for a process whose peers are waited for.
+const maxScrapes = 32
+
+// Add takes the next reading. ok is false if no window ends with it: it is among the first, or
+// some process was not scraped since the last window. Readings may come as often as one likes; it is
+// scrapes that make windows.
+func (c Cursor) Add(r Reading, o Options) (next Cursor, window Increments, ok bool, err error) {
+	units, err := r.units()
+	switch {
+	case err != nil:
+		return c, Increments{}, false, err
+	case !r.At.After(c.last):
+		return c, Increments{}, false, fmt.Errorf("a reading is of %s, and the one before of %s, which is not earlier",
+			r.At.Format(time.RFC3339Nano), c.last.Format(time.RFC3339Nano))
+	}
+	next = Cursor{from: c.from, last: r.At, counters: c.counters, scrapes: c.with(units, r.At)}
+	end, at := r.At, units
+	if !aligned(units) {
+		if end, ok = next.end(o); !ok {
+			return next, Increments{}, false, nil
+		}
+		at = next.at(end)
+	}
+	next.from, next.counters = end, at
+	next.forget(end)
+	if c.counters == nil {
+		return next, Increments{}, false, nil
+	}
+	window, err = between(reading{c.from, c.counters}, reading{end, at}, o)
+	if err != nil {
+		return c, Increments{}, false, err
+	}
+	return next, window, true, nil
+}
+
+// From is when the next window begins; zero if that is not known yet.
+func (c Cursor) From() time.Time { return c.from }
+
+// with returns the scrapes together with those of a reading; processes that it has not are gone.
+func (c Cursor) with(units map[unit]*counters, now time.Time) map[unit][]*counters {
+	all := make(map[unit][]*counters, len(units))
+	for u, newest := range units {
+		if newest.scraped.IsZero() {
+			newest = newest.asOf(now)
+		}
+		past := slices.Clone(c.scrapes[u])
+		if len(past) == maxScrapes {
+			past = slices.Delete(past, 1, 2)
+		}
+		if len(past) == 0 || newest.scraped.After(past[len(past)-1].scraped) {
+			past = append(past, newest)
+		}
+		all[u] = past
+	}
+	return all
+}
+
+// end is the newest scrape of a canary up to which all processes are known; for the first
+// window it is the oldest. Without a canary it is one of the primary's.
+func (c Cursor) end(o Options) (time.Time, bool) {
+	candidates := c.candidates(Canary, o)
+	if len(candidates) == 0 {
+		candidates = c.candidates(Primary, o)
+	}
+	if len(candidates) == 0 {
+		return c.last, true // nobody is alive
+	}
+	slices.SortFunc(candidates, time.Time.Compare)
+	if c.counters != nil {
+		slices.Reverse(candidates)
+	}
+	for _, t := range candidates {
+		if t.After(c.from) && c.knows(t, o) {
+			return t, true
+		}
+	}
+	return time.Time{}, false
+}
+
+func (c Cursor) candidates(arm Arm, o Options) []time.Time {
+	var out []time.Time
+	for u, past := range c.scrapes {
+		if u.arm != arm || o.stale(past[len(past)-1].scraped, c.last) {
+			continue
+		}
+		for _, scrape := range past {
+			out = append(out, scrape.scraped)
+		}
+	}
+	return out
+}
+
+// knows reports whether all that is alive was scraped at t or later.
+func (c Cursor) knows(t time.Time, o Options) bool {
+	for _, past := range c.scrapes {
+		newest := past[len(past)-1].scraped
+		if newest.Before(t) && !o.stale(newest, c.last) {
+			return false
+		}
+	}
+	return true
+}
+
+// at is what each process had counted at t. One that was first scraped later is not there.
+func (c Cursor) at(t time.Time) map[unit]*counters {
+	units := make(map[unit]*counters, len(c.scrapes))
+	for u, past := range c.scrapes {
+		after := slices.IndexFunc(past, func(s *counters) bool { return !s.scraped.Before(t) })
+		switch {
+		case after < 0:
+			units[u] = past[len(past)-1]
+		case past[after].scraped.Equal(t):
+			units[u] = past[after]
+		case after > 0:
+			units[u] = past[after-1].towards(past[after], t)
+		}
+	}
+	return units
+}
+
+// forget drops the scrapes that no later window needs.
+func (c Cursor) forget(end time.Time) {
+	for u, past := range c.scrapes {
+		needed := 0
+		for i, scrape := range past {
+			if !scrape.scraped.After(end) {
+				needed = i
+			}
+		}
+		c.scrapes[u] = past[needed:]
+	}
+}
+
+// skewAllowed is how far apart scrapes may be that count as one.
+const skewAllowed = time.Second
+
+// aligned reports whether the arms of a reading are about the same time: all processes were
+// scraped at once, or each of them counts both arms, as gateways do.
+func aligned(units map[unit]*counters) bool {
+	var first, last time.Time
+	both := true
+	for u, c := range units {
+		both = both && units[u.other()] != nil
+		if c.scraped.IsZero() {
+			continue
+		}
+		if first.IsZero() || c.scraped.Before(first) {
+			first = c.scraped
+		}
+		if c.scraped.After(last) {
+			last = c.scraped
+		}
+	}
+	return both || last.Sub(first) <= skewAllowed
+}
+
+// asOf is the same at another time.
+func (c *counters) asOf(t time.Time) *counters {
+	moved := *c
+	moved.scraped = t
+	return &moved
+}
+
+// towards is what a process had counted at t, between two scrapes. Of one that began again in
+// between nobody knows more than the first.
+func (c *counters) towards(next *counters, t time.Time) *counters {
+	if next.began(c) {
+		return c
+	}
+	part := float64(t.Sub(c.scraped)) / float64(next.scraped.Sub(c.scraped))
+	between := func(a, b float64) float64 { return a + part*max(0, b-a) }
+	mid := &counters{
+		requests: between(c.requests, next.requests), errors: between(c.errors, next.errors), timed: between(c.timed, next.timed),
+		scraped: t, buckets: maps.Clone(c.buckets),
+	}
+	for bound, value := range mid.buckets {
+		mid.buckets[bound] = between(value, next.buckets[bound])
+	}
+	return mid
+}
