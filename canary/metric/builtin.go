@@ -20,6 +20,23 @@ var queries embed.FS
 // builtin fills in the query of a builtin check. Nobody counts the requests
 // of a Service by the pods behind it; a mesh may, and Flagger takes it to be Istio.
 func (k *Checker) builtin(p *preparedQuery, c *flaggerv1.Canary, name string) error {
+	ask, err := k.asked(c)
+	if err != nil {
+		return err
+	}
+	query, err := queries.ReadFile("queries/" + ask.Folder + "/" + name + ".promql")
+	if err != nil {
+		return fmt.Errorf("reading the query of %s for %s: %w", name, k.proxy(c), err)
+	}
+	p.query, p.scale, p.names = string(query), asIs, ask.Names
+	if name == flaggerv1.RequestDuration {
+		p.scale = milliseconds(ask.Duration)
+	}
+	return nil
+}
+
+// asked is whose counters the builtin checks of a canary are about.
+func (k *Checker) asked(c *flaggerv1.Canary) (provider.Queries, error) {
 	proxy := k.proxy(c)
 	counted, _ := provider.Named(proxy)
 	ask := counted.Queries
@@ -28,22 +45,14 @@ func (k *Checker) builtin(p *preparedQuery, c *flaggerv1.Canary, name string) er
 		if c.Spec.Provider == "" {
 			field = "--mesh-provider"
 		}
-		return reconcile.TerminalError(fmt.Errorf("%s: no builtin checks for %q, only for %s", field, proxy,
+		return ask, reconcile.TerminalError(fmt.Errorf("%s: no builtin checks for %q, only for %s", field, proxy,
 			strings.Join(provider.WithQueries(), ", ")))
 	}
 	if c.Spec.TargetRef.Kind == "Service" && !provider.TargetsKnative(c) && !ask.SeeServices {
 		istio, _ := provider.Named(provider.Istio)
 		ask = istio.Queries
 	}
-	query, err := queries.ReadFile("queries/" + ask.Folder + "/" + name + ".promql")
-	if err != nil {
-		return fmt.Errorf("reading the query of %s for %s: %w", name, proxy, err)
-	}
-	p.query, p.scale, p.names = string(query), asIs, ask.Names
-	if name == flaggerv1.RequestDuration {
-		p.scale = milliseconds(ask.Duration)
-	}
-	return nil
+	return ask, nil
 }
 
 // proxy is the provider that has counted the requests of a canary. In a cluster

@@ -24,6 +24,8 @@ const (
 	queryTimeout = 5 * time.Second
 	// maxAnswer is many times the size of an answer that could be used.
 	maxAnswer = 1 << 20
+	// maxCounters is that of an answer with [maxCounterSeries] counters.
+	maxCounters = 4 << 20
 	// firstRead is what an answer holds at least, and perReadByte what each byte of one
 	// becomes in memory while it is decoded.
 	firstRead   = 4 << 10
@@ -92,11 +94,21 @@ func ask(client *http.Client, req *http.Request) ([]byte, error) {
 		return nil, fmt.Errorf("reading the answer of %s: it was cut off", req.URL.Host)
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
 		return nil, statusError{resp.StatusCode, serverMessage(body)}
-	case len(body) > maxAnswer:
-		return nil, fmt.Errorf("the answer of %s is larger than %d bytes", req.URL.Host, maxAnswer)
+	case len(body) > limitOf(req.Context()):
+		return nil, fmt.Errorf("the answer of %s is larger than %d bytes", req.URL.Host, limitOf(req.Context()))
 	default:
 		return body, nil
 	}
+}
+
+// limitKey is the key of how long an answer may be if that is not [maxAnswer].
+type limitKey struct{}
+
+func limitOf(ctx context.Context) int {
+	if limit, ok := ctx.Value(limitKey{}).(int); ok {
+		return limit
+	}
+	return maxAnswer
 }
 
 // grantKey is the key of what a measurement may hold, in its context.
@@ -107,14 +119,15 @@ type grantKey struct{}
 func read(ctx context.Context, from io.Reader) ([]byte, error) {
 	grant, _ := ctx.Value(grantKey{}).(*budget.Grant)
 	body := make([]byte, 0, firstRead)
-	for len(body) <= maxAnswer {
+	limit := limitOf(ctx)
+	for len(body) <= limit {
 		if len(body) == cap(body) {
 			if err := grant.Grow(int64(perReadByte * cap(body))); err != nil {
 				return nil, err
 			}
 			body = slices.Grow(body, cap(body))
 		}
-		n, err := from.Read(body[len(body):min(cap(body), maxAnswer+1)])
+		n, err := from.Read(body[len(body):min(cap(body), limit+1)])
 		body = body[:len(body)+n]
 		switch {
 		case errors.Is(err, io.EOF):

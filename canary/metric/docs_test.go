@@ -56,6 +56,16 @@ func TestTheExamplesOfTheDocsWork(t *testing.T) {
 		if _, err := k.Prepare(t.Context(), plainCanary(), byErrors); err != nil {
 			t.Errorf("%s: %v", tmpl.Spec.Provider.Type, err)
 		}
+		if tmpl.Spec.Counters == nil {
+			continue
+		}
+		seen["counters"] = true
+		if _, err := k.PrepareCounters(t.Context(), plainCanary(), byErrors); err != nil {
+			t.Errorf("%s: %v", tmpl.Spec.Counters.Events, err)
+		}
+	}
+	if !seen["counters"] {
+		t.Error("the docs have no example of spec.counters")
 	}
 	for name := range serverTypes {
 		if !seen[name] {

@@ -155,11 +155,26 @@ type configured struct {
 // Query implements querier.
 func (c configured) Query(ctx context.Context, q renderedQuery) (float64, error) {
 	value, err := c.querier.Query(ctx, q)
-	var network net.Error
-	if errors.As(err, &network) { // there may be no server at all
-		return value, fmt.Errorf("%w (the Prometheus of %s)", err, c.by)
+	return value, c.named(err)
+}
+
+// vector implements vectorServer.
+func (c configured) vector(ctx context.Context, query string, at time.Time) ([]byte, error) {
+	server, ok := c.querier.(vectorServer)
+	if !ok {
+		return nil, fmt.Errorf("the server of %s has no vectors", c.by)
 	}
-	return value, err
+	body, err := server.vector(ctx, query, at)
+	return body, c.named(err)
+}
+
+// named adds whose server it is to an error of the network: there may be none at all.
+func (c configured) named(err error) error {
+	var network net.Error
+	if errors.As(err, &network) {
+		return fmt.Errorf("%w (the Prometheus of %s)", err, c.by)
+	}
+	return err
 }
 
 func asIs(v float64) float64 { return v }

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
+	"time"
 )
 
 // prometheus asks instant queries of a Prometheus server, or of anything else
@@ -29,6 +31,12 @@ func (p *prometheus) Query(ctx context.Context, q renderedQuery) (float64, error
 		return 0, err
 	}
 	return decodePrometheus(body)
+}
+
+// vector implements vectorServer: the answer to a query about a time.
+func (p *prometheus) vector(ctx context.Context, query string, when time.Time) ([]byte, error) {
+	values := url.Values{"query": {query}, "time": {strconv.FormatFloat(float64(when.UnixMilli())/1000, 'f', 3, 64)}}
+	return p.get(ctx, at(p.base, "api/v1/query", values), p.login)
 }
 
 // decodePrometheus reads an answer to an instant query; the shape of the result

@@ -27,6 +27,8 @@ type templateVars struct {
 	service, ingress, route string
 	interval, pods          string
 	variables               map[string]string
+	// arm and workload are those of a query for the counters of one arm, see [Checker.PrepareCounters].
+	arm, workload string
 }
 
 func newTemplateVars(c *flaggerv1.Canary, m flaggerv1.CanaryMetric) templateVars {
@@ -54,7 +56,7 @@ func newTemplateVars(c *flaggerv1.Canary, m flaggerv1.CanaryMetric) templateVars
 // underscored are the names as proxies write them who know only letters, digits and the
 // underscore.
 func (v templateVars) underscored() templateVars {
-	for _, name := range []*string{&v.name, &v.namespace, &v.target, &v.service, &v.ingress} {
+	for _, name := range []*string{&v.name, &v.namespace, &v.target, &v.service, &v.ingress, &v.workload} {
 		*name = nonWord.ReplaceAllString(*name, "_")
 	}
 	return v
@@ -78,7 +80,7 @@ func render(ctx context.Context, query string, v templateVars) (string, error) {
 }
 
 func (v templateVars) functions() map[string]any {
-	return map[string]any{
+	functions := map[string]any{
 		"name":      func() string { return v.name },
 		"namespace": func() string { return v.namespace },
 		"target":    func() string { return v.target },
@@ -89,4 +91,8 @@ func (v templateVars) functions() map[string]any {
 		"pods":      func() string { return v.pods },
 		"variables": func() map[string]string { return v.variables },
 	}
+	if v.arm != "" {
+		functions["arm"], functions["workload"] = func() string { return v.arm }, func() string { return v.workload }
+	}
+	return functions
 }

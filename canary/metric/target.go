@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/judge/counter"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -57,6 +58,11 @@ const maxOrdinals = 1000
 // updatedPods matches the pods of a StatefulSet that run its new revision: those
 // from the partition on. Both copies have the same name otherwise.
 func (k *Checker) updatedPods(ctx context.Context, key client.ObjectKey) (string, error) {
+	return k.ordinalPods(ctx, key, counter.Canary)
+}
+
+// ordinalPods matches the pods of a StatefulSet that are of an arm.
+func (k *Checker) ordinalPods(ctx context.Context, key client.ObjectKey, arm counter.Arm) (string, error) {
 	set := &appsv1.StatefulSet{}
 	if err := k.client.Get(ctx, key, set); err != nil {
 		return "", fmt.Errorf("reading StatefulSet %s: %w", key, err)
@@ -71,12 +77,16 @@ func (k *Checker) updatedPods(ctx context.Context, key client.ObjectKey) (string
 	if set.Spec.Replicas != nil {
 		replicas = *set.Spec.Replicas
 	}
-	if replicas-partition > maxOrdinals {
-		return "", fmt.Errorf("StatefulSet %s: a query may name at most %d pods with {{ pods }}, and %d run its new revision",
-			key, maxOrdinals, replicas-partition)
+	from, to, which := partition, replicas, "new"
+	if arm == counter.Primary {
+		from, to, which = 0, min(partition, replicas), "old"
+	}
+	if to-from > maxOrdinals {
+		return "", fmt.Errorf("StatefulSet %s: a query may name at most %d pods with {{ pods }}, and %d run its %s revision",
+			key, maxOrdinals, to-from, which)
 	}
 	var ordinals []string
-	for i := partition; i < replicas; i++ {
+	for i := from; i < to; i++ {
 		ordinals = append(ordinals, fmt.Sprint(first+i))
 	}
 	if len(ordinals) == 0 {

@@ -56,15 +56,26 @@ func parsed[T any](parse func(string) (T, error)) func(string) error {
 func (k *Checker) template(
 	ctx context.Context, c *flaggerv1.Canary, field string, ref *flaggerv1.CrossNamespaceObjectReference,
 ) (preparedQuery, error) {
+	tmpl, err := k.readTemplate(ctx, c, field, ref)
+	if err != nil {
+		return preparedQuery{}, err
+	}
+	return k.connect(ctx, tmpl)
+}
+
+// readTemplate reads the MetricTemplate that a canary refers to.
+func (k *Checker) readTemplate(
+	ctx context.Context, c *flaggerv1.Canary, field string, ref *flaggerv1.CrossNamespaceObjectReference,
+) (*flaggerv1.MetricTemplate, error) {
 	if ref.Kind != "" && ref.Kind != flaggerv1.MetricTemplateKind {
-		return preparedQuery{}, reconcile.TerminalError(fmt.Errorf("%s.kind: %q is no %s", field, ref.Kind, flaggerv1.MetricTemplateKind))
+		return nil, reconcile.TerminalError(fmt.Errorf("%s.kind: %q is no %s", field, ref.Kind, flaggerv1.MetricTemplateKind))
 	}
 	key := client.ObjectKey{Namespace: c.Namespace, Name: ref.Name}
 	if ref.Namespace != "" {
 		key.Namespace = ref.Namespace
 	}
 	if k.sameNamespace && key.Namespace != c.Namespace {
-		return preparedQuery{}, reconcile.TerminalError(fmt.Errorf("%s.namespace: MetricTemplate %s is in another "+
+		return nil, reconcile.TerminalError(fmt.Errorf("%s.namespace: MetricTemplate %s is in another "+
 			"namespace, which --no-cross-namespace-refs forbids; copy it to %s",
 			field, key, c.Namespace))
 	}
@@ -73,9 +84,9 @@ func (k *Checker) template(
 		if apierrors.IsNotFound(err) {
 			k.transports.forget(key)
 		}
-		return preparedQuery{}, fmt.Errorf("reading MetricTemplate %s: %w", key, err)
+		return nil, fmt.Errorf("reading MetricTemplate %s: %w", key, err)
 	}
-	return k.connect(ctx, tmpl)
+	return tmpl, nil
 }
 
 // connect plans a measurement by a MetricTemplate that was read.
@@ -85,6 +96,10 @@ func (k *Checker) connect(ctx context.Context, tmpl *flaggerv1.MetricTemplate) (
 	if !ok {
 		return preparedQuery{}, reconcile.TerminalError(fmt.Errorf("%s.provider.type: %q is not served, only %s", where,
 			tmpl.Spec.Provider.Type, strings.Join(slices.Sorted(maps.Keys(serverTypes)), ", ")))
+	}
+	if tmpl.Spec.Counters != nil && tmpl.Spec.Provider.Type != "prometheus" {
+		return preparedQuery{}, reconcile.TerminalError(fmt.Errorf("%s.counters: has no meaning for provider %s, only for prometheus",
+			where, tmpl.Spec.Provider.Type))
 	}
 	secret, err := k.secret(ctx, tmpl)
 	if err != nil {

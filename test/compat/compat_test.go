@@ -100,6 +100,7 @@ var kinds = map[string]struct {
 		ours:     func() any { return &flaggerv1.MetricTemplate{} },
 		extensions: [][]string{
 			{"spec", "provider", "jsonPath"},
+			{"spec", "counters"},
 			{"status", "conditions", "*", "observedGeneration"},
 		},
 	},

@@ -17,6 +17,29 @@ type MetricTemplateSpec struct {
 	// service, ingress, route, interval and variables.
 	// +required
 	Query string `json:"query,omitempty"`
+
+	// Counters are what spec.analysis.judge of a Canary compares, if it is to judge
+	// this metric. Sluice extension.
+	// +optional
+	Counters *MetricTemplateCounters `json:"counters,omitempty"`
+}
+
+// MetricTemplateCounters are two queries of a Prometheus server, each of which returns a counter for
+// each pod, such as `sum by (pod) (jobs_failed_total{pod=~"{{ pods }}"})`: no rates, since
+// the judge has to see when one begins again. They are filled in once for the canary and once for
+// the primary, and may call what Query may; pods are those of the arm then. Besides
+// there are arm, which is `canary` or `primary`, and workload, the name of the arm's workload.
+type MetricTemplateCounters struct {
+	// Events counts what is bad: failed jobs, rejected messages, slow requests.
+	// +kubebuilder:validation:MinLength=1
+	// +required
+	Events string `json:"events,omitempty"`
+
+	// Exposure counts all that an event could have happened to, the events
+	// included: jobs, messages, requests.
+	// +kubebuilder:validation:MinLength=1
+	// +required
+	Exposure string `json:"exposure,omitempty"`
 }
 
 // MetricTemplateProvider is a metrics server.

@@ -8,18 +8,19 @@ import (
 	"slices"
 )
 
-// began reports whether a process has begun again: a counter is lower, or more failed
-// than there were requests, which cannot be without.
-func (c *counters) began(was *counters) bool {
-	if lower(c.requests, was.requests) || lower(c.errors, was.errors) || lower(c.timed, was.timed) {
-		return true
+// began reports whether a process has begun again, since a counter is lower, or more failed
+// than there were requests. Buckets are not asked: those of native histograms are
+// interpolated, and fall a little when the histogram gets coarser.
+func (c *counters) began(was *counters) restart {
+	switch {
+	case !lower(c.requests, was.requests) && !lower(c.errors, was.errors) && !lower(c.timed, was.timed) &&
+		!lower(c.requests-was.requests, c.errors-was.errors):
+		return none
+	case c.requests > was.requests/2, c.timed > was.timed/2:
+		return ambiguous
+	default:
+		return restarted
 	}
-	for bound, value := range was.buckets {
-		if now, ok := c.buckets[bound]; ok && lower(now, value) {
-			return true
-		}
-	}
-	return lower(c.requests-was.requests, c.errors-was.errors)
 }
 
 // lower passes over what interpolation rounds.

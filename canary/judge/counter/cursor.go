@@ -194,7 +194,7 @@ func (c *counters) asOf(t time.Time) *counters {
 // towards is what a process had counted at t, between two scrapes. Of one that began again in
 // between nobody knows more than the first.
 func (c *counters) towards(next *counters, t time.Time) *counters {
-	if next.began(c) {
+	if next.began(c) != none {
 		return c
 	}
 	part := float64(t.Sub(c.scraped)) / float64(next.scraped.Sub(c.scraped))

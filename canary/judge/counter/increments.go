@@ -51,8 +51,8 @@ const (
 	Stale Reason = "stale"
 	// Reset processes began again at 0. What they counted before that and after their last scrape is lost.
 	Reset Reason = "reset"
-	// Ambiguous processes began again for one arm, but perhaps not for the other, and count
-	// from the next window on.
+	// Ambiguous processes began again for one arm, but perhaps not for the other, or are not lower by so much
+	// as who begins at 0: a proxy that forgets some of its clients is, too. They count from the next window on.
 	Ambiguous Reason = "ambiguous"
 	// New processes may have counted before the window, and count from the next one on.
 	New Reason = "new"
@@ -214,17 +214,18 @@ const (
 )
 
 // restarts tells which processes began again. A process resets all of its counters, those of
-// both arms; a gateway that forgets a route resets those of one.
+// both arms; a gateway that forgets a route resets those of one. A sum that fell by less than half is more
+// likely one of which a part is gone.
 func (w *window) restarts() map[process]restart {
 	found := map[process]restart{}
 	for u, now := range w.after {
-		if was := w.before[u]; was != nil && now.began(was) {
-			found[u.process] = restarted
+		if was := w.before[u]; was != nil {
+			found[u.process] = max(found[u.process], now.began(was))
 		}
 	}
 	for u, now := range w.after {
 		was := w.before[u]
-		if found[u.process] == restarted && was != nil && !now.began(was) && !was.zero() {
+		if found[u.process] == restarted && was != nil && now.began(was) != restarted && !was.zero() {
 			found[u.process] = ambiguous
 		}
 	}

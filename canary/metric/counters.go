@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metric
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/judge/counter"
+	"github.com/sluice-cd/sluice/canary/provider"
+	"github.com/sluice-cd/sluice/internal/budget"
+	"github.com/sluice-cd/sluice/internal/mask"
+)
+
+// Read reads the counters of both arms of a canary as they were at a time, which may be
+// in the past: one instant query. A reading without samples is no error; [counter.Between] tells whose
+// are missing. It may be called by several goroutines at once.
+type Read func(ctx context.Context, at time.Time) (counter.Reading, error)
+
+// ErrNoCounters means that nothing counts the arms of a canary apart, so that only its thresholds can
+// judge it. The error says why, and what would.
+var ErrNoCounters = errors.New("nothing counts the canary and its primary apart")
+
+// PrepareCounters reads all that it takes to read the counters behind metrics of a canary: of the builtin
+// checks, which are read together, or of one MetricTemplate with spec.counters. What only an edit can
+// repair is a terminal error, as of [Checker.Prepare], and is [ErrNoCounters] if no counter of the metric exists.
+//
+// request-success-rate has requests and errors, request-duration the histogram, and a MetricTemplate its
+// events as errors and its exposure as requests.
+func (k *Checker) PrepareCounters(ctx context.Context, c *flaggerv1.Canary, metrics ...flaggerv1.CanaryMetric) (Read, error) {
+	p, err := k.preparedCounters(ctx, c, metrics)
+	if err != nil {
+		return nil, err
+	}
+	// Whatever cannot be filled in is found now.
+	if _, err := p.text(ctx, false); err != nil {
+		return nil, err
+	}
+	return p.read, nil
+}
+
+// preparedCounters is how to read counters.
+type preparedCounters struct {
+	metric, namespace, field string
+	server                   vectorServer
+	secrets                  *mask.Mask
+	memory                   *budget.Budget
+	vars                     func(ctx context.Context, arm counter.Arm) (templateVars, error)
+	// one of these
+	proxy  *proxyCounters
+	sought sought
+	custom *flaggerv1.MetricTemplateCounters
+	// form remembers whether the histogram was found to be native.
+	form *histogramForm
+}
+
+// vectorServer answers instant queries about any time by vectors.
+type vectorServer interface {
+	vector(ctx context.Context, query string, at time.Time) ([]byte, error)
+}
+
+func (k *Checker) preparedCounters(ctx context.Context, c *flaggerv1.Canary, metrics []flaggerv1.CanaryMetric) (*preparedCounters, error) {
+	if len(metrics) == 0 {
+		return nil, reconcile.TerminalError(fmt.Errorf("%s: there is none whose counters could be read", k.field))
+	}
+	first := metrics[0]
+	field := fmt.Sprintf("%s[%s]", k.field, first.Name)
+	p := &preparedCounters{namespace: c.Namespace, field: field, memory: k.memory, form: &histogramForm{}}
+	for _, m := range metrics {
+		p.metric = strings.TrimPrefix(p.metric+" and "+m.Name, " and ")
+		if len(metrics) > 1 && (m.TemplateRef != nil || m.Query != "") {
+			return nil, reconcile.TerminalError(fmt.Errorf("%s[%s]: only builtin checks are read together", k.field, m.Name))
+		}
+	}
+	var err error
+	if p.vars, err = k.armVars(ctx, c, first); err != nil {
+		return nil, err
+	}
+	switch {
+	case first.TemplateRef != nil:
+		return p, k.templateCounters(ctx, c, p, first)
+	case first.Query != "":
+		return nil, noCounters(field+".query", "an inline query returns one number; a MetricTemplate with spec.counters has counters")
+	}
+	return p, k.builtinCounters(c, p, metrics)
+}
+
+// noCounters is why there are none.
+func noCounters(field, why string) error {
+	return reconcile.TerminalError(fmt.Errorf("%s: %w: %s", field, ErrNoCounters, why))
+}
+
+func (k *Checker) builtinCounters(c *flaggerv1.Canary, p *preparedCounters, metrics []flaggerv1.CanaryMetric) error {
+	for _, m := range metrics {
+		switch m.Name {
+		case flaggerv1.RequestSuccessRate:
+			p.sought.requests = true
+		case flaggerv1.RequestDuration:
+			p.sought.durations = true
+		default:
+			return reconcile.TerminalError(fmt.Errorf("%s[%s]: %q is no builtin check%s", k.field, m.Name, m.Name,
+				maybe(m.Name, flaggerv1.BuiltinMetrics)))
+		}
+	}
+	ask, err := k.asked(c)
+	if err != nil {
+		return err
+	}
+	counters, ok := counterTable[ask.Folder]
+	switch {
+	case !ok:
+		return noCounters(p.field, fmt.Sprintf("no counters of %s are known; a MetricTemplate with spec.counters can name them", ask.Folder))
+	case counters.whole != "":
+		return noCounters(p.field, counters.whole+"; a MetricTemplate with spec.counters can ask the pods")
+	}
+	server, err := k.server(c)
+	if err != nil {
+		return err
+	}
+	p.proxy, p.secrets = &counters, server.secrets
+	p.server, ok = server.source.(vectorServer)
+	if !ok {
+		return fmt.Errorf("%s: the server has no vectors", p.field)
+	}
+	if ask.Names == provider.Underscored {
+		vars := p.vars
+		p.vars = func(ctx context.Context, arm counter.Arm) (templateVars, error) {
+			v, err := vars(ctx, arm)
+			return v.underscored(), err
+		}
+	}
+	return nil
+}
+
+// text is the query for both arms.
+func (p *preparedCounters) text(ctx context.Context, native bool) (string, error) {
+	var parts []string
+	for _, arm := range []counter.Arm{counter.Canary, counter.Primary} {
+		v, err := p.vars(ctx, arm)
+		if err != nil {
+			return "", err
+		}
+		part, err := p.armText(ctx, arm, v, native)
+		if err != nil {
+			return "", reconcile.TerminalError(fmt.Errorf("%s: %w", p.field, err))
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, "\nor\n"), nil
+}
+
+func (p *preparedCounters) armText(ctx context.Context, arm counter.Arm, v templateVars, native bool) (string, error) {
+	if p.custom != nil {
+		return customQuery(ctx, arm, v, p.custom)
+	}
+	selector, err := render(ctx, p.proxy.arm, v)
+	if err != nil {
+		return "", err
+	}
+	return p.proxy.query(arm, selector, p.sought, native), nil
+}
+
+// read asks once, or twice while nobody knows which form a histogram has.
+func (p *preparedCounters) read(ctx context.Context, at time.Time) (counter.Reading, error) {
+	ctx, cancel := context.WithTimeout(ctx, measureTimeout)
+	defer cancel()
+	grant, err := p.memory.Acquire(ctx, p.namespace, perReadByte*firstRead)
+	if err != nil {
+		return counter.Reading{}, fmt.Errorf("reading the counters of %s: %w", p.metric, err)
+	}
+	defer grant.Release()
+	ctx = context.WithValue(context.WithValue(ctx, grantKey{}, grant), limitKey{}, maxCounters)
+	at = at.Truncate(time.Millisecond).UTC() // what a server can tell apart
+	native := p.form.isNative()
+	r, err := p.ask(ctx, at, native)
+	if err == nil && !native && p.proxy != nil && p.proxy.native && !p.complete(r) {
+		other, failed := p.ask(ctx, at, true)
+		if failed == nil && p.complete(other) {
+			p.form.setNative()
+			r = other
+		}
+	}
+	return r, err
+}
+
+// complete reports whether a reading has what a histogram of the other form would have.
+func (p *preparedCounters) complete(r counter.Reading) bool {
+	wanted := counter.Requests
+	if p.sought.durations {
+		wanted = counter.Timed
+	}
+	return slices.ContainsFunc(r.Samples, func(s counter.Sample) bool { return s.Class == wanted })
+}
+
+func (p *preparedCounters) ask(ctx context.Context, at time.Time, native bool) (counter.Reading, error) {
+	text, err := p.text(ctx, native)
+	if err != nil {
+		return counter.Reading{}, err
+	}
+	body, err := p.server.vector(ctx, text, at)
+	var r counter.Reading
+	if err == nil {
+		r, err = p.answer(at).reading(body)
+	}
+	if err != nil {
+		return counter.Reading{}, fmt.Errorf("reading the counters of %s: %w", p.metric, p.secrets.Error(err))
+	}
+	return r, nil
+}
+
+func (p *preparedCounters) answer(at time.Time) countersAnswer {
+	if p.custom != nil {
+		return countersAnswer{at: at, pod: scrapedPod, unitsPerSecond: 1, podRequired: true}
+	}
+	return countersAnswer{at: at, pod: p.proxy.pod, unitsPerSecond: p.proxy.unitsPerSecond(), sidecar: p.proxy.sidecar}
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metric
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sluice-cd/sluice/canary/judge/counter"
+	"github.com/sluice-cd/sluice/canary/provider"
+)
+
+// Labels that a query for counters gives to its answer.
+const (
+	armLabel   = "sluice_arm"
+	classLabel = "sluice_class"
+)
+
+// scrapeTime is the class of samples that say when a process was scraped.
+const scrapeTime = "scraped"
+
+// nativeBounds are those that a native histogram, which has hundreds, is asked about, in
+// seconds: twice as long each, so that a release that is slower at all is so at one of them.
+var nativeBounds = []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
+
+// sought are what a reading is to have.
+type sought struct{ requests, durations bool }
+
+// query asks for the counters of one arm; selector are the matchers of its labels. Sums are by process, which begins
+// again at 0 as a whole, and rates are never asked for: the server would extrapolate them.
+func (p proxyCounters) query(arm counter.Arm, selector string, of sought, native bool) string {
+	q := &armQuery{arm: arm, by: append([]string{"job", "instance"}, p.pod...)}
+	switch {
+	case of.requests && native:
+		q.add(string(counter.Requests), "histogram_count(%s)", q.sum(p.durations, selector))
+		q.add(string(counter.Errors), "histogram_count(%s)", q.sum(p.durations, selector, p.failed))
+	case of.requests:
+		q.add(string(counter.Requests), "%s", q.sum(p.requests, selector))
+		q.add(string(counter.Errors), "%s", q.sum(p.requests, selector, p.failed))
+	}
+	switch {
+	case of.durations && native:
+		all := q.sum(p.durations, selector, p.timed)
+		q.add(string(counter.Timed), "histogram_count(%s)", all)
+		for _, bound := range nativeBounds {
+			q.add(string(counter.Bucket), `label_replace(histogram_fraction(-Inf, %v, %s) * histogram_count(%s), "le", "%v", "", "")`,
+				bound*p.unitsPerSecond(), all, all, bound*p.unitsPerSecond())
+		}
+	case of.durations:
+		q.add(string(counter.Timed), "%s", q.sum(p.durations+"_count", selector, p.timed))
+		q.by = append(slices.Clone(q.by), "le")
+		q.add(string(counter.Bucket), "%s", q.sum(p.durations+"_bucket", selector, p.timed))
+		q.by = q.by[:len(q.by)-1]
+	}
+	name, extra := p.requests, ""
+	switch {
+	case native:
+		name = p.durations
+	case !of.requests:
+		name, extra = p.durations+"_count", p.timed
+	}
+	q.add(scrapeTime, "max by (%s) (timestamp(%s))", strings.Join(q.by, ", "), series(name, selector, extra))
+	return strings.Join(q.parts, "\nor\n")
+}
+
+// unitsPerSecond is how many of the histogram's units a second has.
+func (p proxyCounters) unitsPerSecond() float64 {
+	if p.unit == provider.Milliseconds {
+		return 1000
+	}
+	return 1
+}
+
+// armQuery is a query in the making.
+type armQuery struct {
+	arm   counter.Arm
+	by    []string
+	parts []string
+}
+
+func (q *armQuery) sum(name string, matchers ...string) string {
+	return fmt.Sprintf("sum by (%s) (%s)", strings.Join(q.by, ", "), series(name, matchers...))
+}
+
+func (q *armQuery) add(class, format string, args ...any) {
+	q.parts = append(q.parts, labelled(q.arm, class, fmt.Sprintf(format, args...)))
+}
+
+// labelled tells the samples of an expression from those of others.
+func labelled(arm counter.Arm, class, expression string) string {
+	return fmt.Sprintf(`label_replace(label_replace(%s, "%s", "%s", "", ""), "%s", "%s", "", "")`,
+		expression, classLabel, class, armLabel, arm)
+}
+
+func series(name string, matchers ...string) string {
+	matchers = slices.DeleteFunc(slices.Clone(matchers), func(m string) bool { return m == "" })
+	return name + "{" + strings.Join(matchers, ", ") + "}"
+}

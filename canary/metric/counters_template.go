@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metric
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/judge/counter"
+)
+
+// templateCounters prepares the counters of a MetricTemplate.
+func (k *Checker) templateCounters(ctx context.Context, c *flaggerv1.Canary, p *preparedCounters, m flaggerv1.CanaryMetric) error {
+	tmpl, err := k.readTemplate(ctx, c, p.field+".templateRef", m.TemplateRef)
+	if err != nil {
+		return err
+	}
+	where := fmt.Sprintf("MetricTemplate %s/%s: spec.counters", tmpl.Namespace, tmpl.Name)
+	if tmpl.Spec.Counters == nil {
+		return noCounters(p.field+".templateRef", where+" is missing, and query returns one number")
+	}
+	connected, err := k.connect(ctx, tmpl)
+	if err != nil {
+		return err
+	}
+	server, ok := connected.source.(vectorServer)
+	if !ok {
+		return fmt.Errorf("%s: provider %s has no vectors", where, tmpl.Spec.Provider.Type)
+	}
+	p.field, p.server, p.secrets, p.custom = where, server, connected.secrets, tmpl.Spec.Counters
+	return nil
+}
+
+// rates are the functions of PromQL that turn counters into something else.
+var rates = regexp.MustCompile(`\b(rate|irate|increase|delta|idelta|deriv)\s*\(`)
+
+// customQuery asks for the counters of one arm by the queries of a MetricTemplate.
+func customQuery(ctx context.Context, arm counter.Arm, v templateVars, c *flaggerv1.MetricTemplateCounters) (string, error) {
+	events, err := customCounter(ctx, "events", c.Events, v)
+	if err != nil {
+		return "", err
+	}
+	exposure, err := customCounter(ctx, "exposure", c.Exposure, v)
+	if err != nil {
+		return "", err
+	}
+	return labelled(arm, string(counter.Errors), events) + "\nor\n" + labelled(arm, string(counter.Requests), exposure), nil
+}
+
+func customCounter(ctx context.Context, field, query string, v templateVars) (string, error) {
+	text, err := render(ctx, query, v)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("%s: %w", field, err)
+	case text == "":
+		return "", fmt.Errorf("%s: it is empty; it has to return a counter for each pod", field)
+	}
+	if found := rates.FindStringSubmatch(text); found != nil {
+		return "", fmt.Errorf("%s: it has %s(), and the judge needs the counters themselves, by pod", field, found[1])
+	}
+	return "(" + text + "\n)", nil // a comment may be last
+}
