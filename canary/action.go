@@ -20,6 +20,8 @@ type (
 	EnsureRoute struct{}
 	// SetWeights says where users go.
 	SetWeights struct{ provider.Weights }
+	// TakeOff takes all users off the canary, and leaves the rest of the routes as it is.
+	TakeOff struct{}
 	// Snapshot keeps the target's revision, which is this one, for later.
 	Snapshot struct{ Revision string }
 	// SetPrimary gives the primary exactly this revision, and creates it if it
@@ -43,6 +45,7 @@ func (EnsureServices) action() {}
 func (EnsureApex) action()     {}
 func (EnsureRoute) action()    {}
 func (SetWeights) action()     {}
+func (TakeOff) action()        {}
 func (Snapshot) action()       {}
 func (SetPrimary) action()     {}
 func (StartTarget) action()    {}

@@ -48,17 +48,17 @@ func (n nginx) render(d draft, w provider.Weights) error {
 }
 
 func (n nginx) reweigh(o *unstructured.Unstructured, c *flaggerv1.Canary, w provider.Weights) error {
-	match, err := nginxMatch(c)
-	if err != nil {
-		return err
-	}
 	annotations := o.GetAnnotations()
 	maps.DeleteFunc(annotations, func(key, _ string) bool { return n.mine(key) })
 	ours := map[string]string{n.canary: "true", n.canary + "-weight": strconv.Itoa(w.Canary)}
-	if len(match) > 0 {
-		ours[n.canary+"-weight"] = "0"
-	}
-	if w.Canary > 0 {
+	if w.Canary > 0 { // nobody is chosen without it, whatever is wrong with who would be
+		match, err := nginxMatch(c)
+		if err != nil {
+			return err
+		}
+		if len(match) > 0 {
+			ours[n.canary+"-weight"] = "0"
+		}
 		for suffix, value := range match {
 			ours[n.canary+suffix] = value
 		}

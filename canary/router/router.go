@@ -36,6 +36,10 @@ type Router interface {
 	Weights(ctx context.Context, c *flaggerv1.Canary) (provider.Weights, error)
 	// SetWeights makes the route objects say w. It is absolute and idempotent.
 	SetWeights(ctx context.Context, c *flaggerv1.Canary, w provider.Weights) error
+	// TakeOff takes all users off the canary, and changes nothing else in the routes
+	// that are there: what the spec says now may be refused. It is idempotent, and has
+	// nothing to do where there is no route.
+	TakeOff(ctx context.Context, c *flaggerv1.Canary) error
 	// Finalize leaves routes that outlive the canary pointing at the apex Service.
 	Finalize(ctx context.Context, c *flaggerv1.Canary) error
 	// Supports returns a terminal error that names the first field of the
@@ -102,7 +106,7 @@ func New(name string, deps Deps) (Router, error) {
 	if !ok {
 		return nil, terminal("spec.provider: %q is not served, only %s are", name, strings.Join(provider.Nameable(), ", "))
 	}
-	var r Router = supported{build(deps), p, deps}
+	var r Router = supported{build(deps), p}
 	if deps.OwnNamespace {
 		r = inNamespace{r, p}
 	}

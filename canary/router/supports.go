@@ -17,7 +17,6 @@ import (
 type supported struct {
 	Router
 	provider provider.Provider
-	deps     Deps
 }
 
 // Supports implements [Router].

@@ -5,9 +5,11 @@ package router
 import (
 	"context"
 	"errors"
+	"strconv"
+	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/object"
@@ -25,55 +27,153 @@ func (r supported) SetWeights(ctx context.Context, c *flaggerv1.Canary, w provid
 	if w.Canary > 0 || !errors.Is(err, ErrRefused) {
 		return err
 	}
-	for _, o := range r.Objects(c) {
-		err = errors.Join(err, r.takeOff(ctx, c, o))
-	}
-	return err
+	return errors.Join(err, r.TakeOff(ctx, c))
 }
 
-// takeOff changes no more of a route than the weights of the canary and the primary
-// where it has both.
-func (r supported) takeOff(ctx context.Context, c *flaggerv1.Canary, o object.Ref) error {
-	live := &unstructured.Unstructured{}
-	live.SetGroupVersionKind(o.GroupVersionKind)
-	if err := r.deps.Client.Get(ctx, o.NamespacedName, live); err != nil {
-		return client.IgnoreNotFound(err)
+// takeOff changes a live route so that nobody is led to the canary any more. One that is
+// not there, or that another canary has, is left alone.
+func (d Deps) takeOff(ctx context.Context, c *flaggerv1.Canary, o object.Ref, change func(*unstructured.Unstructured) error) error {
+	live, err := d.read(ctx, o)
+	if apierrors.IsNotFound(err) || errors.Is(err, ErrNotInstalled) {
+		return nil
+	}
+	if err != nil {
+		return err
 	}
 	wanted := live.DeepCopy()
-	hostsOf(c).leave(wanted.Object["spec"])
-	return r.deps.update(ctx, o, live, wanted)
+	if err = d.claim(wanted, c); err == nil {
+		err = change(wanted)
+	}
+	if errors.Is(err, errTaken) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return d.update(ctx, o, live, wanted)
 }
 
-// leave gives the primary all that the canary has, in each list of backends that both are
-// in, whatever kind of route it is of.
-func (h hosts) leave(value any) {
+// TakeOff implements [Router]. A copy of the owner's route says in its own way what share
+// the canary gets; all others have a list of both.
+func (s singleObject) TakeOff(ctx context.Context, c *flaggerv1.Canary) error {
+	return s.takeOff(ctx, c, s.object(c), func(o *unstructured.Unstructured) error {
+		if err := s.checkCopy(o, c); err != nil {
+			return err
+		}
+		if format, ok := s.routeFormat.(copyFormat); ok {
+			return format.reweigh(o, c, provider.Stable)
+		}
+		return leave(o, c)
+	})
+}
+
+// TakeOff implements [Router].
+func (g gatewayAPI) TakeOff(ctx context.Context, c *flaggerv1.Canary) error {
+	return g.takeOff(ctx, c, g.object(c), func(o *unstructured.Unstructured) error { return leave(o, c) })
+}
+
+// TakeOff implements [Router].
+func (i istio) TakeOff(ctx context.Context, c *flaggerv1.Canary) error {
+	return i.takeOff(ctx, c, virtualService(c), func(o *unstructured.Unstructured) error { return leave(o, c) })
+}
+
+// TakeOff implements [Router]: a split is nothing but weights.
+func (k knative) TakeOff(ctx context.Context, c *flaggerv1.Canary) error {
+	return k.SetWeights(ctx, c, provider.Stable)
+}
+
+// TakeOff implements [Router]: nothing of a spec but its target is in a partition.
+func (r inPlace) TakeOff(ctx context.Context, c *flaggerv1.Canary) error {
+	return r.SetWeights(ctx, c, provider.Stable)
+}
+
+// TakeOff does nothing.
+func (services) TakeOff(context.Context, *flaggerv1.Canary) error { return nil }
+
+// leave gives the primary all that the canary has, in each list of backends of a route that
+// both are in.
+func leave(route *unstructured.Unstructured, c *flaggerv1.Canary) error {
+	newCopyNames(c).leave(route.Object["spec"])
+	return nil
+}
+
+// copyNames are what the two copies are called as backends of routes.
+type copyNames struct {
+	namespace       string
+	primary, canary []string
+}
+
+// newCopyNames lists the Services, and what the Upstreams of Gloo and the tags of Kuma begin
+// with: a port follows, which the spec may have had another one of.
+func newCopyNames(c *flaggerv1.Canary) copyNames {
+	_, primary, canary := c.ServiceNames()
+	upstreams, tag := glooNames(c), "_"+c.Namespace+"_svc_"
+	return copyNames{
+		namespace: c.Namespace,
+		primary:   []string{primary, strings.TrimRight(upstreams.primary, "0123456789"), primary + tag},
+		canary:    []string{canary, strings.TrimRight(upstreams.canary, "0123456789"), canary + tag},
+	}
+}
+
+func (n copyNames) leave(value any) {
 	switch value := value.(type) {
 	case map[string]any:
 		for _, child := range value {
-			h.leave(child)
+			n.leave(child)
 		}
 	case []any:
-		primary, canary := h.backend(value, h.primary), h.backend(value, h.canary)
+		primary, canary := n.backend(value, n.primary), n.backend(value, n.canary)
 		if primary != nil && canary != nil {
-			primary["weight"], canary["weight"] = int64(100), int64(0)
+			reweigh(primary, provider.Stable.Primary)
+			reweigh(canary, provider.Stable.Canary)
 			return
 		}
 		for _, child := range value {
-			h.leave(child)
+			n.leave(child)
 		}
 	}
 }
 
-// backend is the one of a list that leads to a Service.
-func (h hosts) backend(list []any, service string) map[string]any {
-	for _, entry := range list {
-		to, ok := entry.(map[string]any)
+// reweigh gives a backend a weight, as a text where it had one.
+func reweigh(backend entry, weight int) {
+	if _, ok := backend["weight"].(string); ok {
+		backend["weight"] = strconv.Itoa(weight)
+		return
+	}
+	backend["weight"] = int64(weight)
+}
+
+// backendPaths are where the various kinds of routes name the Service of a backend.
+var backendPaths = [][]string{
+	{"name"}, {"service"}, {"serviceName"}, {"destination", "host"}, {"destination", "upstream", "name"}, {"destination", kumaService},
+}
+
+// backend is the one of a list that leads to a copy.
+func (n copyNames) backend(list []any, names []string) entry {
+	for _, item := range list {
+		to, ok := item.(entry)
 		if !ok {
 			continue
 		}
-		if to["name"] == service || to["service"] == service || to["serviceName"] == service || h.is(object.CopyMap(to, "destination"), service) {
-			return to
+		for _, path := range backendPaths {
+			if n.is(object.Text(to, path...), names) {
+				return to
+			}
 		}
 	}
 	return nil
+}
+
+// is compares what a backend is called with the names of a copy. The hosts of a mesh may
+// have a namespace, Upstreams and tags have a port.
+func (n copyNames) is(called string, names []string) bool {
+	host := hosts{namespace: n.namespace}
+	for i, name := range names {
+		rest, begins := strings.CutPrefix(called, name)
+		_, notPort := strconv.Atoi(rest)
+		if i == 0 && host.is(entry{"host": called}, name) || i > 0 && begins && notPort == nil {
+			return true
+		}
+	}
+	return false
 }

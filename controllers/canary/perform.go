@@ -49,6 +49,8 @@ func (p performer) one(ctx context.Context, action canary.Action) error {
 		return p.router.Reconcile(ctx, p.routed)
 	case canary.SetWeights:
 		return p.router.SetWeights(ctx, p.routed, a.Weights)
+	case canary.TakeOff:
+		return p.router.TakeOff(ctx, p.routed)
 	case canary.Snapshot:
 		return p.workloads.Save(ctx, a.Revision)
 	case canary.SetPrimary:

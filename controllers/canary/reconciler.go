@@ -119,7 +119,7 @@ func (r *Reconciler) reconcile(ctx context.Context, c *flaggerv1.Canary) (reconc
 	seen, err := r.observer.observe(ctx, c, now)
 	if err != nil {
 		r.stopMeasuring(c.UID)
-		return reconciler.Result{}, err
+		return r.leaveUnjudged(ctx, c, err)
 	}
 	decided, err := canary.Decide(seen.prev, seen.Observation, now)
 	if err != nil {
@@ -131,29 +131,12 @@ func (r *Reconciler) reconcile(ctx context.Context, c *flaggerv1.Canary) (reconc
 	return r.recorder.record(ctx, c, seen, decided)
 }
 
-// refusedMidway goes on measuring a release whose routes were edited into something that
-// the API server refuses: else a canary that fails keeps its users until somebody corrects
-// the edit. What leads no more users to it is recorded, such as a check that failed.
-func (r *Reconciler) refusedMidway(
-	ctx context.Context, c *flaggerv1.Canary, seen *observed, decided canary.Decision, err error,
-) (reconciler.Result, error) {
-	if !c.Status.UnderWay() || !errors.Is(err, router.ErrRefused) {
-		return reconciler.Result{}, err
-	}
-	after := max(seen.Plan.Interval, flaggerv1.MinAnalysisInterval)
-	err = reconciler.Waiting(reconciler.WithReason(flaggerv1.InvalidSpecReason, errors.New(err.Error())), after)
-	if decided.State.Phase != seen.prev.Phase || decided.State.Weight != seen.prev.Weight {
-		return reconciler.Result{}, err
-	}
-	result, recordErr := r.recorder.record(ctx, c, seen, decided)
-	return result, errors.Join(err, recordErr)
-}
-
 // perform notes in the status what routes are made by, also if it fails, and carries out
 // what was decided. A gateway that writes the status of its route at the same moment is
 // no reason to report a failure.
 func (r *Reconciler) perform(ctx context.Context, c *flaggerv1.Canary, seen *observed, decided canary.Decision) error {
 	recordCookies(c, decided.State.Cookies)
+	before := c.Status.Routing
 	r.observer.routing.noteRoutes(c, seen.router)
 	p := performer{workloads: seen.workloads, router: seen.router, routed: routedAs(c, decided.State), notify: func(hook flaggerv1.HookType) {
 		r.notifier.hooks.Notify(c, hook, decided.State.Phase)
@@ -162,6 +145,9 @@ func (r *Reconciler) perform(ctx context.Context, c *flaggerv1.Canary, seen *obs
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		return p.perform(withCanary(ctx, key), decided.Actions)
 	})
+	if errors.Is(err, router.ErrRefused) {
+		err = errors.Join(err, r.keepRoutes(withCanary(ctx, key), c, before, decided))
+	}
 	r.notifier.warnOfContention(c, r.contentions.takeReports(key))
 	return err
 }

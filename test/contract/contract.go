@@ -23,6 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -259,6 +260,24 @@ var clauses = map[string]func(*Fixture){
 				t.Errorf("%s %s still belongs to the old one: %v", o.GetKind(), o.GetName(), o.GetOwnerReferences())
 			}
 		}
+	},
+	"users are taken off the canary whatever became of the spec": func(t *Fixture) {
+		t.takesUsersOff()
+	},
+	"those whom an A/B test chose are taken off the canary whatever became of the spec": func(t *Fixture) {
+		if !t.Provider.Honours(provider.AnalysisMatch) {
+			t.Skip("cannot choose users")
+		}
+		t.Canary.Spec.Analysis.Match = Insider
+		t.takesUsersOff()
+	},
+	"those whom a cookie binds are taken off the canary whatever became of the spec": func(t *Fixture) {
+		if !t.Provider.Honours(provider.SessionAffinity) {
+			t.Skip("has no cookies")
+		}
+		t.Canary.Spec.Analysis.SessionAffinity = &flaggerv1.SessionAffinity{CookieName: "canary"}
+		t.Canary.Status.SessionAffinityCookie = "canary=one"
+		t.takesUsersOff()
 	},
 	"objects name everything that is made": func(t *Fixture) {
 		t.Start(provider.Weights{Primary: 80, Canary: 20})
