@@ -20,6 +20,7 @@ import (
 	"github.com/sluice-cd/sluice/canary/metric"
 	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/canary/workload"
+	"github.com/sluice-cd/sluice/internal/reconciler"
 )
 
 // observer reads what a decision on a canary is made of.
@@ -48,6 +49,9 @@ type observed struct {
 	remarks   []remark
 	// pending means that answers are still to come.
 	pending bool
+	// refused is the terminal error by which no release could be measured. All else is
+	// maintained.
+	refused error
 }
 
 // maxRounds bounds how often one answer may lead to another question.
@@ -59,9 +63,9 @@ func (o *observer) observe(ctx context.Context, c *flaggerv1.Canary, now time.Ti
 	if err != nil {
 		return nil, err
 	}
-	unmeasurable, err := o.checkMetrics(ctx, c)
-	if err != nil {
-		return nil, err
+	unmeasurable, refused := o.checkMetrics(ctx, c)
+	if refused != nil && isNew(c) {
+		return nil, reconciler.Waiting(refused, installDelay)
 	}
 	if err := o.rehearsal.check(ctx, c); err != nil {
 		return nil, err
@@ -79,7 +83,7 @@ func (o *observer) observe(ctx context.Context, c *flaggerv1.Canary, now time.Ti
 	if err != nil {
 		return nil, err
 	}
-	seen := &observed{prev: stateOf(c, o.transitions.last(c)), workloads: workloads, router: routes}
+	seen := &observed{prev: stateOf(c, o.transitions.last(c)), workloads: workloads, router: routes, refused: refused}
 	seen.remarks = append(portRemarks(c, workloads.PortRemark), o.gatewayRemarks(ctx, gateways)...)
 	o.notifier.warnRemarks(c, seen.remarks)
 	seen.Observation = canary.Observation{
@@ -152,22 +156,31 @@ func (o *observer) names(c *flaggerv1.Canary) canary.Names {
 		Kind: c.Spec.TargetRef.Kind, Identity: c.Spec.TargetRef.Identity(), Provider: o.routing.providerOf(c)}
 }
 
-// checkMetrics keeps a release from beginning that could not be measured: for good,
-// which is an error, or because of what is missing. One that is under way is judged
-// by its checks instead: a metric that was broken meanwhile fails them, and users are
-// taken off the canary.
-func (o *observer) checkMetrics(ctx context.Context, c *flaggerv1.Canary) (missing string, err error) {
+// isNew reports whether nothing was made for a canary yet.
+func isNew(c *flaggerv1.Canary) bool {
+	return c.Status.Phase == "" || c.Status.Phase == flaggerv1.CanaryPhaseInitializing
+}
+
+// checkMetrics says why a release could not be measured, which keeps it from beginning: for
+// good, which is an error as well, or because of what is missing. One that is under way is
+// judged by its checks instead: a metric that was broken meanwhile fails them, and users
+// are taken off the canary.
+func (o *observer) checkMetrics(ctx context.Context, c *flaggerv1.Canary) (why string, refused error) {
 	if c.Status.UnderWay() || c.Spec.Analysis == nil || c.SkipAnalysis() {
 		return "", nil
 	}
 	if err := o.notifier.alerts.Check(ctx, c); err != nil {
 		o.notifier.warnOnce(c, aboutAlerts, err) // nobody will hear of it, which is no reason not to release
 	}
-	err = o.checker.Supports(ctx, c)
-	if err != nil && !errors.Is(err, reconcile.TerminalError(nil)) {
+	err := o.checker.Supports(ctx, c)
+	switch {
+	case err == nil:
+		return "", nil
+	case errors.Is(err, reconcile.TerminalError(nil)):
+		return reconciler.ConditionMessage(err), err
+	default:
 		return err.Error(), nil
 	}
-	return "", err
 }
 
 // errStale means that the cache has not seen the last status yet. Writing on top of it

@@ -73,7 +73,18 @@ func (r *statusRecorder) record(
 		result.After = pause
 	}
 	r.sample(ctx, c, state, seen.Plan)
-	return readiness(result, seen.Observation, decided)
+	result, err := readiness(result, seen.Observation, decided)
+	return result, refusedAtRest(c, seen, decided, err)
+}
+
+// refusedAtRest is the refusal of a canary whose next release could not be measured, if
+// there is nothing worse. Who mends a MetricTemplate does not touch the canary, so that it
+// is looked at again.
+func refusedAtRest(c *flaggerv1.Canary, seen *observed, decided canary.Decision, worse error) error {
+	if seen.refused == nil || c.Status.UnderWay() || !strings.Contains(decided.Problem, seen.Unmeasurable) {
+		return worse
+	}
+	return reconciler.Waiting(seen.refused, cmp.Or(decided.After, max(seen.Plan.Interval, installDelay)))
 }
 
 // answersTimeout is when to look again although no answer came: each has a

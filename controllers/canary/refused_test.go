@@ -8,13 +8,13 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-
-	appsv1 "k8s.io/api/apps/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	"github.com/sluice-cd/sluice/internal/reconciler"
@@ -129,5 +129,55 @@ func TestUsersLeaveTheRouteThatARefusedOneWasToReplace(t *testing.T) {
 	c, err := e.until("primary's users", func(*flaggerv1.Canary) bool { return e.routed() == [2]int64{100, 0} })
 	if reason := reconciler.ReasonOf(err, e.r.Reason); reason != flaggerv1.InvalidSpecReason || c.Status.Routing.Service != "podinfo" {
 		t.Errorf("%s, noted %+v: %v", reason, c.Status.Routing, err)
+	}
+}
+
+// A MetricTemplate that somebody broke kept a canary at rest from getting its primary back,
+// and was not looked at again when it was mended.
+func TestACanaryAtRestIsMaintainedAlthoughItsMetricsAreRefused(t *testing.T) {
+	for name, newRevision := range map[string]bool{"with nothing to release": false, "with a new revision": true} {
+		t.Run(name, func(t *testing.T) {
+			template := &flaggerv1.MetricTemplate{ObjectMeta: metav1.ObjectMeta{Namespace: "test", Name: "errors"}}
+			template.Spec.Provider.Type, template.Spec.Provider.Address, template.Spec.Query = "prometheus", "http://127.0.0.1:1", "up"
+			e := newRelease(t, newPrometheus(t, "100"), nil)
+			if err := e.api.Create(t.Context(), template); err != nil {
+				t.Fatal(err)
+			}
+			e.edit(func(s *flaggerv1.CanarySpec) {
+				s.Analysis.Metrics = []flaggerv1.CanaryMetric{{Name: "errors", TemplateRef: &flaggerv1.CrossNamespaceObjectReference{Name: "errors"}}}
+			})
+			write := func(kind string) {
+				t.Helper()
+				template.Spec.Provider.Type = kind
+				if err := e.api.Update(t.Context(), template); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write("abacus")
+			if newRevision {
+				e.push("podinfo:2")
+			}
+			if err := e.api.Delete(t.Context(), deployment("podinfo-primary", "", 1)); err != nil {
+				t.Fatal(err)
+			}
+			_, _ = e.until("primary", func(c *flaggerv1.Canary) bool {
+				found := e.api.Get(t.Context(), client.ObjectKey{Namespace: "test", Name: "podinfo-primary"}, &appsv1.Deployment{}) == nil
+				return found && !c.Status.UnderWay()
+			})
+			e.rollOut()
+			c, _, err := e.reconcile()
+			if !errors.Is(err, reconcile.TerminalError(nil)) || reconciler.ReasonOf(err, e.r.Reason) != flaggerv1.InvalidSpecReason ||
+				!strings.Contains(err.Error(), "abacus") {
+				t.Errorf("%s, %v", c.Status.Phase, err)
+			}
+			if e.image("podinfo-primary") != "podinfo:1" {
+				t.Errorf("the primary runs %s", e.image("podinfo-primary"))
+			}
+			write("prometheus")
+			e.rollOut()
+			if c, _, err = e.reconcile(); err != nil || c.Status.UnderWay() != newRevision {
+				t.Errorf("mended: %s, %v", c.Status.Phase, err)
+			}
+		})
 	}
 }

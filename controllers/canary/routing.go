@@ -144,7 +144,7 @@ var dryRunWeights = []provider.Weights{provider.Stable, provider.Split(50)}
 // check returns what the API server refuses for good. Whatever else goes wrong is found
 // out again, and said, later.
 func (r *routeDryRun) check(ctx context.Context, c *flaggerv1.Canary) error {
-	if c.Status.Phase != "" && c.Status.Phase != flaggerv1.CanaryPhaseInitializing {
+	if !isNew(c) {
 		return nil
 	}
 	r.mu.Lock()
