@@ -20,6 +20,14 @@ const (
 	maxPattern = 1024          // bytes of a regular expression
 )
 
+// What parts of a text cost that become values of their own, and each byte that may be
+// escaped: what is made on the way counts, too, such as lists that grow.
+const (
+	costOfPart    = 8 * costOfItem
+	costOfEncoded = 32
+	costOfEscaped = 16
+)
+
 // arguments are what a function is called with.
 type arguments []reflect.Value
 
@@ -37,9 +45,21 @@ var costs = map[string]func(arguments) float64{
 	"trimall":  func(a arguments) float64 { return a.length(0) * a.length(1) / 16 },
 	"printf":   func(a arguments) float64 { return a.formatted() },
 
-	"split":     func(a arguments) float64 { return costOfItem * a.count(1, a.text(0)) },
+	"split":     func(a arguments) float64 { return costOfPart * a.count(1, a.text(0)) },
 	"splitList": func(a arguments) float64 { return costOfItem * a.count(1, a.text(0)) },
 	"splitn":    func(a arguments) float64 { return costOfItem * a.length(2) },
+
+	"fromJson":         func(a arguments) float64 { return a.decoded() },
+	"mustFromJson":     func(a arguments) float64 { return a.decoded() },
+	"toJson":           func(a arguments) float64 { return costOfEncoded * a.size(0) },
+	"mustToJson":       func(a arguments) float64 { return costOfEncoded * a.size(0) },
+	"toPrettyJson":     func(a arguments) float64 { return costOfEncoded * a.size(0) },
+	"mustToPrettyJson": func(a arguments) float64 { return costOfEncoded * a.size(0) },
+	"toRawJson":        func(a arguments) float64 { return costOfEncoded * a.size(0) },
+	"mustToRawJson":    func(a arguments) float64 { return costOfEncoded * a.size(0) },
+	"js":               func(a arguments) float64 { return costOfEscaped * a.sizes() },
+	"html":             func(a arguments) float64 { return costOfEscaped * a.sizes() },
+	"quote":            func(a arguments) float64 { return costOfEscaped * a.sizes() },
 
 	"until":     func(a arguments) float64 { return a.sequence(0, a.number(0), 1) },
 	"untilStep": func(a arguments) float64 { return a.sequence(a.signed(0), a.signed(1), a.signed(2)) },
@@ -58,10 +78,10 @@ var costs = map[string]func(arguments) float64{
 	"mustRegexMatch":             func(a arguments) float64 { return a.matching() },
 	"regexFind":                  func(a arguments) float64 { return a.matching() },
 	"mustRegexFind":              func(a arguments) float64 { return a.matching() },
-	"regexFindAll":               func(a arguments) float64 { return a.repeated() + costOfItem*a.length(1) },
-	"mustRegexFindAll":           func(a arguments) float64 { return a.repeated() + costOfItem*a.length(1) },
-	"regexSplit":                 func(a arguments) float64 { return a.repeated() + costOfItem*a.length(1) },
-	"mustRegexSplit":             func(a arguments) float64 { return a.repeated() + costOfItem*a.length(1) },
+	"regexFindAll":               func(a arguments) float64 { return a.repeated() + costOfPart*a.length(1) },
+	"mustRegexFindAll":           func(a arguments) float64 { return a.repeated() + costOfPart*a.length(1) },
+	"regexSplit":                 func(a arguments) float64 { return a.repeated() + costOfPart*a.length(1) },
+	"mustRegexSplit":             func(a arguments) float64 { return a.repeated() + costOfPart*a.length(1) },
 	"regexReplaceAll":            func(a arguments) float64 { return a.replacing() },
 	"mustRegexReplaceAll":        func(a arguments) float64 { return a.replacing() },
 	"regexReplaceAllLiteral":     func(a arguments) float64 { return a.replacing() },
@@ -110,6 +130,22 @@ func (a arguments) size(i int) float64 {
 	of := &size{left: math.MaxInt32}
 	of.add(a[i], 0)
 	return float64(math.MaxInt32 - of.left)
+}
+
+// sizes are those of all arguments.
+func (a arguments) sizes() (all float64) {
+	for i := range a {
+		all += a.size(i)
+	}
+	return all
+}
+
+// decoded is the cost of the values in a text of JSON.
+func (a arguments) decoded() (cost float64) {
+	for _, part := range []string{",", ":", "{", "["} {
+		cost += costOfPart * a.count(0, part)
+	}
+	return cost
 }
 
 // signed is a number, which sprig also reads from a text.
