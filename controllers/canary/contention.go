@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -33,38 +34,46 @@ type contentions struct {
 	self string
 
 	mu      sync.Mutex
-	objects map[objectRef]*contended
+	objects map[objectRef][]*contended // the last that was written comes last
 	// reports are what canaries were not told yet.
 	reports map[types.NamespacedName][]string
 }
 
-// contended is how often the same was written to one object of late.
+// contended is how often the same was written to the same fields of one object of late.
+// What is written to other fields does not begin it anew: who undoes two things in turn
+// undoes them both.
 type contended struct {
 	contention.History
 	canary   types.NamespacedName
-	content  contentDigest
+	content  content
 	message  string
 	reported bool
 }
 
-// contentDigest is that of what a write says.
-type contentDigest [sha256.Size]byte
+// content is what a write says, and about which fields.
+type content struct {
+	fields string
+	digest [sha256.Size]byte
+}
 
-// digestOf is what a write says, without what makes two of the same differ.
-func digestOf(verb string, object client.Object, patch client.Patch) (contentDigest, bool) {
-	var content map[string]any
+// maxContended is how many sets of fields of one object are told apart.
+const maxContended = 8
+
+// contentOf is what a write says, without what makes two of the same differ.
+func contentOf(verb string, object client.Object, patch client.Patch) (content, bool) {
+	var says map[string]any
 	if patch != nil {
 		data, err := patch.Data(object)
-		if err != nil || json.Unmarshal(data, &content) != nil {
-			return contentDigest{}, false
+		if err != nil || json.Unmarshal(data, &says) != nil {
+			return content{}, false
 		}
 	} else {
 		var err error
-		if content, err = runtime.DefaultUnstructuredConverter.ToUnstructured(object); err != nil {
-			return contentDigest{}, false
+		if says, err = runtime.DefaultUnstructuredConverter.ToUnstructured(object); err != nil {
+			return content{}, false
 		}
 	}
-	kept := runtime.DeepCopyJSON(content)
+	kept := runtime.DeepCopyJSON(says)
 	delete(kept, "status")
 	if metadata, ok := kept["metadata"].(map[string]any); ok {
 		for _, key := range []string{"resourceVersion", "managedFields", "generation", "creationTimestamp", "uid"} {
@@ -72,28 +81,54 @@ func digestOf(verb string, object client.Object, patch client.Patch) (contentDig
 		}
 	}
 	data, err := json.Marshal(kept)
-	return sha256.Sum256(append([]byte(verb), data...)), err == nil
+	out := content{fields: verb, digest: sha256.Sum256(data)}
+	if patch != nil {
+		out.fields = strings.Join(fieldsIn(kept), " ")
+	}
+	return out, err == nil
+}
+
+// fieldsIn are the paths of two names that a patch has, in their order: `spec.rules`, say.
+func fieldsIn(patch map[string]any) (paths []string) {
+	for name, value := range patch {
+		children, _ := value.(map[string]any)
+		for child := range children {
+			paths = append(paths, name+"."+child)
+		}
+		if len(children) == 0 && name != "metadata" {
+			paths = append(paths, name)
+		}
+	}
+	slices.Sort(paths)
+	return paths
+}
+
+// find returns what is known of the fields that a write is about; nil is nothing. The lock
+// is held.
+func (c *contentions) find(object objectRef, wrote content) *contended {
+	for _, known := range c.objects[object] {
+		if known.content.fields == wrote.fields {
+			return known
+		}
+	}
+	return nil
 }
 
 // paused reports whether a write is to be left out, because it was undone too often.
-func (c *contentions) paused(object objectRef, content contentDigest) bool {
+func (c *contentions) paused(object objectRef, wrote content) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	known := c.objects[object]
-	return known != nil && known.content == content && known.Pause(c.clock.Now()) > 0
+	known := c.find(object, wrote)
+	return known != nil && known.content == wrote && known.Pause(c.clock.Now()) > 0
 }
 
 // written counts a write that took place. undoing says who changed the object before.
-func (c *contentions) written(canary types.NamespacedName, object objectRef, content contentDigest, undoing string) {
+func (c *contentions) written(canary types.NamespacedName, object objectRef, wrote content, undoing string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now, known := c.clock.Now(), c.objects[object]
-	if known == nil || known.content != content || now.Sub(known.Last) > contentionPolicy.Window {
-		if c.objects == nil {
-			c.objects, c.reports = map[objectRef]*contended{}, map[types.NamespacedName][]string{}
-		}
-		known = &contended{canary: canary, content: content}
-		c.objects[object] = known
+	now, known := c.clock.Now(), c.find(object, wrote)
+	if known == nil || known.content != wrote || now.Sub(known.Last) > contentionPolicy.Window {
+		known = c.begin(object, &contended{canary: canary, content: wrote}, now)
 	}
 	known.History = contentionPolicy.Repaired(known.History, now)
 	if known.Pause(now) == 0 {
@@ -105,6 +140,20 @@ func (c *contentions) written(canary types.NamespacedName, object objectRef, con
 		known.reported = true
 		c.reports[canary] = append(c.reports[canary], known.message)
 	}
+}
+
+// begin keeps what is to be known of some fields of an object, and drops what was known of
+// them and what is out of date. The lock is held.
+func (c *contentions) begin(object objectRef, known *contended, now time.Time) *contended {
+	if c.objects == nil {
+		c.objects, c.reports = map[objectRef][]*contended{}, map[types.NamespacedName][]string{}
+	}
+	others := slices.DeleteFunc(c.objects[object], func(other *contended) bool {
+		return other.content.fields == known.content.fields || now.Sub(other.Last) > contentionPolicy.Window
+	})
+	others = others[max(len(others)-maxContended+1, 0):]
+	c.objects[object] = append(others, known)
+	return known
 }
 
 // takeReports returns, once, what is to be reported about the objects of a canary.
@@ -122,8 +171,10 @@ func (c *contentions) about(objects []objectRef) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, object := range objects {
-		if known := c.objects[object]; known != nil && known.Pause(c.clock.Now()) > 0 {
-			return known.message
+		for _, known := range c.objects[object] {
+			if known.Pause(c.clock.Now()) > 0 {
+				return known.message
+			}
 		}
 	}
 	return ""
@@ -134,8 +185,10 @@ func (c *contentions) pause(canary types.NamespacedName) (least time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, known := range c.objects {
-		if pause := known.Pause(c.clock.Now()); known.canary == canary && pause > 0 && (least == 0 || pause < least) {
-			least = pause
+		for _, known := range known {
+			if pause := known.Pause(c.clock.Now()); known.canary == canary && pause > 0 && (least == 0 || pause < least) {
+				least = pause
+			}
 		}
 	}
 	return least
@@ -147,7 +200,7 @@ func (c *contentions) forget(canary types.NamespacedName) {
 	defer c.mu.Unlock()
 	delete(c.reports, canary)
 	for object, known := range c.objects {
-		if known.canary == canary {
+		if known[0].canary == canary {
 			delete(c.objects, object)
 		}
 	}

@@ -4,6 +4,7 @@ package canary
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -50,6 +51,12 @@ func (g *contendedService) service() *corev1.Service {
 // ours makes the Service select an application, and reports whether it does then.
 func (g *contendedService) ours(app string) bool {
 	g.t.Helper()
+	return g.write(func(s *corev1.Service) { s.Spec.Selector = map[string]string{"app": app} }) && g.service().Spec.Selector["app"] == app
+}
+
+// write changes the Service for its canary, and reports whether it was written.
+func (g *contendedService) write(change func(*corev1.Service)) bool {
+	g.t.Helper()
 	live := g.service()
 	at := metav1.NewTime(g.clock.Now())
 	live.ManagedFields = []metav1.ManagedFieldsEntry{
@@ -58,12 +65,12 @@ func (g *contendedService) ours(app string) bool {
 		{Manager: "kube-proxy", Time: &at, Subresource: "status"},
 	}
 	wanted := live.DeepCopy()
-	wanted.Spec.Selector = map[string]string{"app": app}
+	change(wanted)
 	if err := g.r.Patch(withCanary(g.t.Context(), contendedCanary), wanted,
 		client.MergeFromWithOptions(live, client.MergeFromWithOptimisticLock{})); err != nil {
 		g.t.Fatal(err)
 	}
-	return g.service().Spec.Selector["app"] == app
+	return g.service().ResourceVersion != live.ResourceVersion
 }
 
 // theirs undoes it.
@@ -155,5 +162,41 @@ func TestAWriteThatChangesNothingIsNoRepair(t *testing.T) {
 	}
 	if told := g.r.contentions.takeReports(contendedCanary); len(told) > 0 || g.r.contentions.pause(contendedCanary) != 0 {
 		t.Errorf("told %q, a pause of %s", told, g.r.contentions.pause(contendedCanary))
+	}
+}
+
+// Who undid two things in turn was never named: each write was taken for the first.
+func TestWhoUndoesTwoThingsInTurnIsNamed(t *testing.T) {
+	g := newContendedService(t)
+	drops := func(s *corev1.Service) { s.Spec.PublishNotReadyAddresses = true }
+	for i := range contentionPolicy.Repairs {
+		if !g.ours("podinfo-primary") || !g.write(drops) {
+			t.Fatalf("repair %d is left out", i)
+		}
+		g.theirs()
+		s := g.service()
+		s.Spec.PublishNotReadyAddresses = false
+		if err := g.api.Update(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if told := g.r.contentions.takeReports(contendedCanary); len(told) != 2 || g.ours("podinfo-primary") || g.write(drops) {
+		t.Errorf("told %q", told)
+	}
+}
+
+// What is told apart of an object is bounded, whatever somebody makes of it.
+func TestOnlySoManyFieldsOfAnObjectAreToldApart(t *testing.T) {
+	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	var c contentions
+	for i := range 2 * maxContended {
+		c.begin(objectRef{}, &contended{content: content{fields: fmt.Sprint(i)}}, now).Last = now
+	}
+	if got := len(c.objects[objectRef{}]); got != maxContended {
+		t.Errorf("%d are", got)
+	}
+	c.begin(objectRef{}, &contended{}, now.Add(2*contentionPolicy.Window))
+	if got := len(c.objects[objectRef{}]); got != 1 {
+		t.Errorf("%d are left of those that are out of date", got-1)
 	}
 }

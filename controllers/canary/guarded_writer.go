@@ -60,12 +60,12 @@ func (w *guardedWriter) write(ctx context.Context, verb string, object client.Ob
 	return nil
 }
 
-// describe names the object of a write, and digests what it says.
-func (w *guardedWriter) describe(verb string, object client.Object, patch client.Patch) (of objectRef, content contentDigest, ok bool) {
+// describe names the object of a write, and what it says.
+func (w *guardedWriter) describe(verb string, object client.Object, patch client.Patch) (of objectRef, wrote content, ok bool) {
 	kind, err := w.GroupVersionKindFor(object)
 	if err != nil || object.GetName() == "" {
-		return objectRef{}, content, false
+		return objectRef{}, content{}, false
 	}
-	content, ok = digestOf(verb, object, patch)
-	return objectRef{clusterKind{kind, w.cluster}, client.ObjectKeyFromObject(object)}, content, ok
+	wrote, ok = contentOf(verb, object, patch)
+	return objectRef{clusterKind{kind, w.cluster}, client.ObjectKeyFromObject(object)}, wrote, ok
 }
