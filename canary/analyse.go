@@ -55,6 +55,8 @@ func continueAnalysis(t transition) Decision {
 		return endFallback(t)
 	case users.weight > 0 && !users.canary.Serves() && !users.inPlace:
 		return leaveDeadCanary(t)
+	case users.weight > 0 && users.canary.Shared && !users.inPlace:
+		return leaveSharedCanary(t)
 	case !users.canary.Ready:
 		return awaitCanary(t)
 	case t.seen.Plan.Skip, promotionWasCommanded(t.prev):
@@ -129,6 +131,19 @@ func leaveDeadCanary(t transition) Decision {
 	d := routeAllToPrimary(t)
 	d.State.Iterations = 0
 	return t.then(d, failCheck("Halt "+t.seen.canary()+" advancement canary has no available pods"))
+}
+
+// leaveSharedCanary takes users off a canary whose Service leads to pods of somebody else,
+// too, for which the revision is not to blame. Once they are gone, it starts from the first
+// step.
+func leaveSharedCanary(t transition) Decision {
+	d := routeAllToPrimary(t)
+	if d.State.Weight == 0 {
+		d.State.Iterations, d.State.At = 0, t.now
+		d.warn("Halt %s advancement %s", t.seen.canary(), t.seen.Target.Why)
+	}
+	d.wait(t.interval(), "%s", t.seen.targetNotReady())
+	return d
 }
 
 // awaitCanary waits for the canary's pods, and asks for them again if somebody else

@@ -100,6 +100,9 @@ type Workload struct {
 	// Idle means that it has no pods because its autoscaler found nothing for them to
 	// do, or that they are just starting again: nothing is wrong with it.
 	Idle bool
+	// Shared means that pods of others have the labels of its own, so that its Service
+	// leads users to either.
+	Shared bool
 	// Images are those of its containers, in their order.
 	Images []string
 }

@@ -42,9 +42,11 @@ func trafficOf(t transition) traffic {
 	}
 }
 
-// canaryTrusted reports whether the canary may have users: its pods answer, and they
-// are what is under analysis.
-func (t traffic) canaryTrusted() bool { return t.pinned && (t.canary.Serves() || t.inPlace) }
+// canaryTrusted reports whether the canary may have users: its pods answer, and they and
+// no others are what is under analysis.
+func (t traffic) canaryTrusted() bool {
+	return t.pinned && (t.inPlace || t.canary.Serves() && !t.canary.Shared)
+}
 
 // primaryDown reports whether users are routed to a primary that serves nobody, although
 // the canary could serve them.

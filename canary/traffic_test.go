@@ -46,6 +46,16 @@ func TestTrafficSaysWhereUsersCanGo(t *testing.T) {
 			func(t *traffic) { t.primary, t.canary = gone(v1), gone(v2) },
 			answers{canaryMayHaveUsers: true, primaryTakesAll: true, nobodyAnswers: true},
 		},
+		"pods of others are among the canary's": {
+			func(t *traffic) { t.canary.Shared = true }, answers{canaryMayHaveUsers: true, primaryTakesAll: true},
+		},
+		"so, and the primary is down, too": {
+			func(t *traffic) { t.canary.Shared, t.primary = true, gone(v1) }, answers{canaryMayHaveUsers: true, nobodyAnswers: true},
+		},
+		"pods that are both copies are the users' whatever else is": {
+			func(t *traffic) { t.canary.Shared, t.inPlace = true, true },
+			answers{canaryTrusted: true, canaryMayHaveUsers: true, primaryTakesAll: true},
+		},
 		"the canary has another revision": {func(t *traffic) { t.pinned = false }, answers{canaryMayHaveUsers: true, primaryTakesAll: true}},
 		"so, and the primary is down": {
 			func(t *traffic) { t.pinned, t.primary = false, gone(v1) },

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -33,7 +34,13 @@ type selectedPods struct {
 	// that select, or are selected, too.
 	generation int64
 	alike      []object.Ref
+	// looked is when pods were looked for that none of these made.
+	looked time.Time
 }
+
+// lookPause is how long no one looks again for pods that come and go, such as those of Jobs,
+// which nobody watches.
+const lookPause = 5 * time.Second
 
 // podSelection is what the Services of a canary select pods by.
 type podSelection struct {
@@ -64,7 +71,7 @@ func (p podSelection) check(ctx context.Context, r *Revision, seen *canary.Workl
 	case err != nil || found.why == "":
 		return err
 	case c.Status.UnderWay():
-		seen.Ready, seen.Stuck, seen.Why = false, !found.passing, found.why
+		seen.Ready, seen.Shared, seen.Stuck, seen.Why = false, true, !found.passing, found.why
 		return nil
 	case found.passing:
 		return fmt.Errorf("spec.targetRef: %s; %w", found.why, ErrShared)
@@ -74,17 +81,18 @@ func (p podSelection) check(ctx context.Context, r *Revision, seen *canary.Workl
 }
 
 // compare looks when a release is about to begin, and each time that the target changes
-// during one; a canary at rest has its users on pods that were looked at.
+// during one; a canary at rest has its users on pods that were looked at. Pods that no
+// workload made are looked for at each observation of a release.
 func (p podSelection) compare(ctx context.Context) (collision, error) {
 	before, generation := p.scope.entry.selected, p.target.GetGeneration()
 	if before.compared && before.generation == generation && len(before.alike) == 0 {
-		return collision{}, nil
+		return p.newPod(ctx)
 	}
 	others, err := otherWorkloads(ctx, p.scope, p.kind)
 	if err != nil {
 		return collision{}, err
 	}
-	now, with := selectedPods{compared: true, generation: generation}, p.primaryIfSelected()
+	now, with := selectedPods{compared: true, generation: generation, looked: p.scope.clock.Now()}, p.primaryIfSelected()
 	for _, other := range others {
 		if !within(p.names.own, other.podLabels) && !within(p.names.settled, other.podLabels) {
 			continue
@@ -162,6 +170,22 @@ func (p podSelection) otherCanary(svc *corev1.Service) string {
 		return ""
 	}
 	return whose
+}
+
+// newPod finds what [podSelection.otherPod] does, if that is long enough ago. What it finds
+// is looked for again at once.
+func (p podSelection) newPod(ctx context.Context) (collision, error) {
+	before, now := &p.scope.entry.selected, p.scope.clock.Now()
+	if now.Sub(before.looked) < lookPause {
+		return collision{}, nil
+	}
+	found, err := p.otherPod(ctx)
+	if err == nil && found.why == "" {
+		before.looked = now
+	} else {
+		*before = selectedPods{}
+	}
+	return found, err
 }
 
 // otherPod finds a pod with the labels of the target's that no workload made that was

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -135,6 +136,34 @@ func TestPodsOfOthersThatHaveTheLabelsOfTheTarget(t *testing.T) {
 				t.Errorf("it is gone: %+v", p.Target)
 			}
 		})
+	}
+}
+
+// A Job that started in the middle of a release was not seen: its pods got users.
+func TestAJobThatStartsInMidRelease(t *testing.T) {
+	b := newFixture(t, shop("podinfo", set{"app": "shop"}, set{"app": "shop"}))
+	clk := clocktesting.NewFakePassiveClock(noon)
+	b.manager.clock = clk
+	b.canary.Status.Phase = flaggerv1.CanaryPhaseProgressing
+	if p := b.observe(); p.Target.Shared {
+		t.Fatalf("at first: %+v", p.Target)
+	}
+	job := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "test", Name: "one", Labels: set{"app": "shop"}}}
+	job.OwnerReferences = []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "Job", Name: "migrate", UID: "job", Controller: ptr.To(true)}}
+	job.Status.Phase = corev1.PodRunning
+	b.must(b.c.Create(t.Context(), job))
+	if p := b.observe(); p.Target.Shared {
+		t.Error("looked for again at once")
+	}
+	clk.SetTime(noon.Add(lookPause))
+	for range 2 {
+		if p := b.observe(); !p.Target.Shared || p.Target.Ready || p.Target.Stuck || !strings.Contains(p.Target.Why, "Job migrate") {
+			t.Errorf("it runs: %+v", p.Target)
+		}
+	}
+	b.must(b.c.Delete(t.Context(), job))
+	if p := b.observe(); p.Target.Shared {
+		t.Errorf("it is gone: %+v", p.Target)
 	}
 }
 
