@@ -48,9 +48,11 @@ func TestUsersLeaveARouteAsItIs(t *testing.T) {
 				`{"destination":{"kuma.io/service":"app-canary_apps_svc_80"},"weight":0}]}}`,
 		},
 		"who was chosen, and who has a cookie": {
-			`{"rules":[{"matches":[{"headers":[{"name":"x-user"}]}],"backendRefs":[{"name":"app-primary","weight":0},{"name":"app-canary","weight":100}]},` +
+			`{"rules":[{"matches":[{"headers":[{"name":"x-user"}]}],` +
+				`"backendRefs":[{"name":"app-primary","weight":0},{"name":"app-canary","weight":100}]},` +
 				`{"backendRefs":[{"name":"app-primary","weight":100}]}]}`,
-			`{"rules":[{"backendRefs":[{"name":"app-primary","weight":100},{"name":"app-canary","weight":0}],"matches":[{"headers":[{"name":"x-user"}]}]},` +
+			`{"rules":[{"backendRefs":[{"name":"app-primary","weight":100},{"name":"app-canary","weight":0}],` +
+				`"matches":[{"headers":[{"name":"x-user"}]}]},` +
 				`{"backendRefs":[{"name":"app-primary","weight":100}]}]}`,
 		},
 		"a rule by which somebody looks at the canary": {

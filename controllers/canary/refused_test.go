@@ -106,7 +106,8 @@ func TestUsersOfARefusedCanaryWaitForAPrimaryThatAnswers(t *testing.T) {
 	e.edit(func(s *flaggerv1.CanarySpec) { s.Analysis.Interval = "soon" })
 	c, _, err := e.reconcile()
 	if errors.Is(err, reconcile.TerminalError(nil)) || reconciler.ReasonOf(err, e.r.Reason) != flaggerv1.InvalidSpecReason ||
-		c.Status.CanaryWeight == 0 || !strings.Contains(err.Error(), "spec.analysis.interval") || !strings.Contains(err.Error(), "nobody judges") {
+		c.Status.CanaryWeight == 0 || !strings.Contains(err.Error(), "spec.analysis.interval") ||
+		!strings.Contains(err.Error(), "nobody judges") {
 		t.Errorf("weight %d, %v", c.Status.CanaryWeight, err)
 	}
 	scale(1)
@@ -119,12 +120,13 @@ func TestUsersOfARefusedCanaryWaitForAPrimaryThatAnswers(t *testing.T) {
 // users: those were forgotten.
 func TestUsersLeaveTheRouteThatARefusedOneWasToReplace(t *testing.T) {
 	e := withUsers(t)
-	e.restart(interceptor.NewClient(e.api, interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+	refuse := func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
 		if kind := o.GetObjectKind().GroupVersionKind().Kind; kind == "HTTPRoute" {
 			return apierrors.NewInvalid(schema.GroupKind{Kind: kind}, o.GetName(), nil)
 		}
 		return c.Create(ctx, o, opts...)
-	}}))
+	}
+	e.restart(interceptor.NewClient(e.api, interceptor.Funcs{Create: refuse}))
 	e.edit(func(s *flaggerv1.CanarySpec) { s.Service.Name = "shop" })
 	c, err := e.until("primary's users", func(*flaggerv1.Canary) bool { return e.routed() == [2]int64{100, 0} })
 	if reason := reconciler.ReasonOf(err, e.r.Reason); reason != flaggerv1.InvalidSpecReason || c.Status.Routing.Service != "podinfo" {
