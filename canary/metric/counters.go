@@ -19,6 +19,11 @@ import (
 	"github.com/sluice-cd/sluice/internal/mask"
 )
 
+// Settling is how long before now a time should be that counters are read at: a scrape is dated when it begins, and
+// known when it ends. Read earlier than that, a window may end a scrape later than it does when it is read again after
+// a restart; nothing is counted twice or lost by it.
+const Settling = time.Second
+
 // Read reads the counters of both arms of a canary as they were at a time, which may be
 // in the past: one instant query. A reading without samples is no error; [counter.Between] tells whose
 // are missing. It may be called by several goroutines at once.

@@ -60,8 +60,9 @@ func (w *window) chooseBounds() {
 		return
 	}
 	var common map[float64]struct{}
-	for _, c := range w.grown {
-		if c.timed == 0 {
+	for u := range w.grown {
+		c := w.after[u]
+		if c.timed == 0 && c.buckets == nil {
 			continue // it says nothing about durations
 		}
 		if common == nil {

@@ -45,11 +45,14 @@ func (c Cursor) Add(r Reading, o Options) (next Cursor, window Increments, ok bo
 	}
 	next = Cursor{from: c.from, last: r.At, counters: c.counters, scrapes: c.with(units, r.At)}
 	end, at := r.At, units
-	if !aligned(units) {
+	switch {
+	case !aligned(units):
 		if end, ok = next.end(o); !ok {
 			return next, Increments{}, false, nil
 		}
 		at = next.at(end)
+	case !c.moved(units, r.At, o):
+		return next, Increments{}, false, nil
 	}
 	next.from, next.counters = end, at
 	next.forget(end)
@@ -65,6 +68,24 @@ func (c Cursor) Add(r Reading, o Options) (next Cursor, window Increments, ok bo
 
 // From is when the next window begins; zero if that is not known yet.
 func (c Cursor) From() time.Time { return c.from }
+
+// Last is the time of the last reading: the next one has to be later.
+func (c Cursor) Last() time.Time { return c.last }
+
+// moved reports whether a reading says anything that the beginning of the window does not: somebody was scraped
+// since, has come or gone, or nobody tells.
+func (c Cursor) moved(units map[unit]*counters, now time.Time, o Options) bool {
+	if c.counters == nil || len(units) != len(c.counters) {
+		return true
+	}
+	for u, newest := range units {
+		was := c.counters[u]
+		if was == nil || newest.scraped.IsZero() || newest.scraped.After(was.scraped) || o.stale(newest.scraped, now) {
+			return true
+		}
+	}
+	return false
+}
 
 // with returns the scrapes together with those of a reading; processes that it has not are gone.
 func (c Cursor) with(units map[unit]*counters, now time.Time) map[unit][]*counters {

@@ -99,6 +99,25 @@ func TestProcessesThatAreScrapedTogetherNeedNoSecondLook(t *testing.T) {
 	}
 }
 
+func TestALookBetweenTwoScrapesMakesNoWindow(t *testing.T) {
+	together := func(s float64) counter.Reading {
+		scrape := 15 * math.Floor(s/15)
+		return read(s, scraped(at(scrape), pod(counter.Canary, "c", 10*scrape, 0)), scraped(at(scrape), pod(counter.Primary, "p", 90*scrape, 0)))
+	}
+	var got []float64
+	for _, w := range windows(t, counter.Cursor{}, together, looks(1, 50, 1)...) {
+		got = append(got, w.From.Sub(noon).Seconds(), w.To.Sub(noon).Seconds(), w.Canary.Requests)
+	}
+	if diff := cmp.Diff([]float64{1, 15, 150, 15, 30, 150, 30, 45, 150}, got); diff != "" {
+		t.Error(diff)
+	}
+	dead := func(s float64) counter.Reading { return together(min(s, 50)) }
+	all := windows(t, counter.Cursor{}, func(s float64) counter.Reading { r := dead(s); r.At = at(s); return r }, looks(1, 400, 1)...)
+	if last := all[len(all)-1]; !cmp.Equal(last.Missing, []counter.Arm{counter.Canary, counter.Primary}) || len(last.Told) != 2 {
+		t.Errorf("when nobody is scraped any more, the last window is %+v", last)
+	}
+}
+
 func TestARestartChangesNoWindow(t *testing.T) {
 	o := outage{begins: 128, ends: 548}
 	all := looks(60, 300, 5)

@@ -267,6 +267,14 @@ func TestHistogramsAreComparedAtTheBoundsThatAllHave(t *testing.T) {
 	}
 }
 
+func TestAWindowWithoutRequestsHasBounds(t *testing.T) {
+	idle := timed(pod(counter.Primary, "p", 900, 0), 900, map[float64]float64{0.1: 800, 0.5: 890})
+	got, err := counter.Between(read(0, idle), read(10, idle), counter.Options{})
+	if diff := cmp.Diff([]float64{0.1, 0.5}, got.Bounds); err != nil || diff != "" {
+		t.Error(err, diff)
+	}
+}
+
 func TestHalvesOfThePrimary(t *testing.T) {
 	var before, after [][]counter.Sample
 	for _, name := range []string{"a", "b", "c", "d", "e"} {
