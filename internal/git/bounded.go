@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/sluice-cd/sluice/internal/bounded"
 	"github.com/sluice-cd/sluice/internal/git/protocol"
 )
 
@@ -20,41 +21,25 @@ const (
 	maxData  = 2 << 30
 )
 
-// bounded ends answers that are too long.
-type bounded struct{ next http.RoundTripper }
+// boundedTransport ends answers that are too long.
+type boundedTransport struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
-func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+func (b boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := b.next.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
 	if response.StatusCode < http.StatusOK || response.StatusCode >= http.StatusMultipleChoices {
-		response.Body = cut{io.LimitReader(response.Body, maxError), response.Body}
+		response.Body = truncated{io.LimitReader(response.Body, maxError), response.Body}
 		return response, nil
 	}
-	response.Body = cut{&atMost{from: response.Body, left: maxData}, response.Body}
+	response.Body = bounded.Body(response.Body, maxData, ErrTooMuch)
 	return response, nil
 }
 
-// cut is a body of which not all is read.
-type cut struct {
+// truncated is a body that ends early: the beginning of an error page is enough.
+type truncated struct {
 	io.Reader
 	io.Closer
-}
-
-// atMost is a reader with an end, beyond which there is an error.
-type atMost struct {
-	from io.Reader
-	left int64
-}
-
-// Read implements io.Reader.
-func (a *atMost) Read(p []byte) (int, error) {
-	if a.left <= 0 {
-		return 0, ErrTooMuch
-	}
-	n, err := a.from.Read(p[:min(int64(len(p)), a.left)])
-	a.left -= int64(n)
-	return n, err
 }

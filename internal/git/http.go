@@ -47,7 +47,7 @@ func (m *Mirrors) httpClient(auth Auth) (*http.Client, error) {
 		}
 		base.Proxy = m.Guard.ProxyOr(proxy)
 	}
-	client := &http.Client{Transport: bounded{base}, CheckRedirect: checkRedirect}
+	client := &http.Client{Transport: boundedTransport{base}, CheckRedirect: checkRedirect}
 	m.clients[key] = &httpClient{Client: client, used: m.clock.Now()}
 	return client, nil
 }

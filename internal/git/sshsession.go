@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/sluice-cd/sluice/internal/bounded"
 	"github.com/sluice-cd/sluice/internal/git/protocol"
 )
 
@@ -52,7 +53,7 @@ func (s *sshSession) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.out = bufio.NewReader(s.whole(ctx, &atMost{from: out, left: maxData}))
+	s.out = bufio.NewReader(s.whole(ctx, bounded.Reader(out, maxData, ErrTooMuch)))
 	return session.Start(s.service + " " + shellQuote(s.path))
 }
 

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sluice-cd/sluice/internal/bounded"
 	"github.com/sluice-cd/sluice/internal/mask"
 )
 
@@ -24,6 +25,9 @@ const (
 	// refuse more than four MiB.
 	maxManifest = 8 << 20
 )
+
+// errManifestTooLong means that a registry sends a manifest that none would accept.
+var errManifestTooLong = fmt.Errorf("%w: a manifest of more than %d bytes", ErrBudget, maxManifest)
 
 // errRedirect means that a server leads where the controller does not go.
 var errRedirect = errors.New("refusing a redirect")
@@ -46,7 +50,7 @@ func (t *filter) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if resp.StatusCode < http.StatusBadRequest {
 		if strings.Contains(req.URL.Path, "/manifests/") || strings.Contains(req.URL.Path, "/referrers/") {
-			resp.Body = &bounded{ReadCloser: resp.Body, left: maxManifest}
+			resp.Body = bounded.Body(resp.Body, maxManifest, errManifestTooLong)
 		}
 		return resp, nil
 	}
@@ -59,21 +63,6 @@ func (t *filter) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(said)), int64(len(said))
 	resp.Header.Set("Content-Length", strconv.Itoa(len(said)))
 	return resp, nil
-}
-
-// bounded is a body of so many bytes and no more.
-type bounded struct {
-	io.ReadCloser
-	left int
-}
-
-// Read implements io.Reader.
-func (b *bounded) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if b.left -= n; b.left < 0 {
-		return 0, fmt.Errorf("%w: a manifest of more than %d bytes", ErrBudget, maxManifest)
-	}
-	return n, err
 }
 
 // reason is an error as registries put it.

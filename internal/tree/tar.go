@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/sluice-cd/sluice/internal/bounded"
 )
 
 // Limits bound what a tarball may unfold to, so that a small download cannot
@@ -53,7 +55,7 @@ func FromTar(r io.Reader, limits Limits) (*Memory, error) {
 	}
 	root := newDir(".")
 	// Headers count as well: a path may be a megabyte long, and compresses to nothing.
-	archive := tar.NewReader(&atMost{from: unzipped, left: limits.Bytes + int64(limits.Files)*headerBytes})
+	archive := tar.NewReader(bounded.Reader(unzipped, limits.Bytes+int64(limits.Files)*headerBytes, ErrTooLarge))
 	for {
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {
@@ -87,22 +89,6 @@ const (
 	// maxPath is what Linux allows.
 	maxPath = 4096
 )
-
-// atMost is a reader with an end, beyond which there is an error.
-type atMost struct {
-	from io.Reader
-	left int64
-}
-
-// Read implements io.Reader.
-func (a *atMost) Read(p []byte) (int, error) {
-	if a.left <= 0 {
-		return 0, ErrTooLarge
-	}
-	n, err := a.from.Read(p[:min(int64(len(p)), a.left)])
-	a.left -= int64(n)
-	return n, err
-}
 
 // unpack puts one member of an archive into the tree.
 func (n *node) unpack(header *tar.Header, r io.Reader) error {

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
@@ -348,11 +350,27 @@ func TestTheChartOfAHelmReleaseIsKept(t *testing.T) {
 }
 
 func TestAnAnswerIsBounded(t *testing.T) {
-	body := &boundedBody{ReadCloser: nil, left: 0}
-	if _, err := body.Read(make([]byte, 1)); !errors.Is(err, errTooLong) {
-		t.Errorf("got %v", err)
+	endless := roundTripFunc(func(*http.Request) (*http.Response, error) {
+		return &http.Response{Body: io.NopCloser(zeroes{})}, nil
+	})
+	resp, err := boundedTransport{endless}.RoundTrip(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if n, err := io.Copy(io.Discard, resp.Body); n != maxAnswer || !errors.Is(err, errTooLong) {
+		t.Errorf("read %d bytes of at most %d, %v", n, maxAnswer, err)
 	}
 }
+
+type roundTripFunc func(*http.Request) (*http.Response, error)
+
+func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// zeroes never end.
+type zeroes struct{}
+
+func (zeroes) Read(p []byte) (int, error) { return len(p), nil }
 
 func TestANamespaceHasAShareOfTheWatches(t *testing.T) {
 	e := newEnv(t, nil)

@@ -5,7 +5,6 @@ package cluster
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
+	"github.com/sluice-cd/sluice/internal/bounded"
 	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
@@ -54,7 +54,7 @@ func connect(id, name string, config *rest.Config, guard *outbound.Guard) (*conn
 	if err != nil {
 		return nil, err
 	}
-	wrapped, err := rest.HTTPWrappersForConfig(config, bounded{transport})
+	wrapped, err := rest.HTTPWrappersForConfig(config, boundedTransport{transport})
 	if err != nil {
 		return nil, err
 	}
@@ -102,29 +102,15 @@ func (c *connection) where() string {
 
 func (c *connection) close() { c.idle() }
 
-// bounded ends answers that are longer than one may be.
-type bounded struct{ next http.RoundTripper }
+// boundedTransport ends answers that are longer than one may be.
+type boundedTransport struct{ next http.RoundTripper }
 
-func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
+func (b boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := b.next.RoundTrip(req)
 	if err == nil && resp.Body != nil {
-		resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxAnswer}
+		resp.Body = bounded.Body(resp.Body, maxAnswer, errTooLong)
 	}
 	return resp, err
 }
 
-type boundedBody struct {
-	io.ReadCloser
-	left int64
-}
-
 var errTooLong = fmt.Errorf("the API server's answer has more than %d bytes", maxAnswer)
-
-func (b *boundedBody) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, errTooLong
-	}
-	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
-	b.left -= int64(n)
-	return n, err
-}
