@@ -4,8 +4,6 @@ package metric
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"fmt"
 	"maps"
 	"net/http"
 	"sync"
@@ -13,7 +11,6 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/sluice-cd/sluice/internal/keysize"
 	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
@@ -116,27 +113,9 @@ func (t *transports) drop(owner client.ObjectKey) {
 // token of a service account comes with the authority of its cluster, which is not
 // that of every server the token is for.
 func (t tlsSettings) config() (*tls.Config, error) {
-	if err := keysize.CheckPEM([]byte(t.ca), []byte(t.cert), []byte(t.key)); err != nil {
-		return nil, fmt.Errorf("ca.crt, tls.crt or tls.key: %w", err)
+	config, err := outbound.TLSConfig([]byte(t.ca), []byte(t.cert), []byte(t.key))
+	if err == nil && t.insecure {
+		config.InsecureSkipVerify = true
 	}
-	config := &tls.Config{InsecureSkipVerify: t.insecure, MinVersion: tls.VersionTLS12}
-	if t.ca != "" {
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			pool = x509.NewCertPool()
-		}
-		if !pool.AppendCertsFromPEM([]byte(t.ca)) {
-			return nil, fmt.Errorf("ca.crt holds no certificate")
-		}
-		config.RootCAs = pool
-	}
-	if t.cert == "" && t.key == "" {
-		return config, nil
-	}
-	pair, err := tls.X509KeyPair([]byte(t.cert), []byte(t.key))
-	if err != nil {
-		return nil, fmt.Errorf("tls.crt and tls.key are no pair: %w", err)
-	}
-	config.Certificates = []tls.Certificate{pair}
-	return config, nil
+	return config, err
 }

@@ -129,15 +129,15 @@ func TestCertificatesOfTheSecret(t *testing.T) {
 		"with that of a stranger":        {map[string][]byte{"ca.crt": own.crt, "tls.crt": stranger.crt, "tls.key": stranger.key}, "tls"},
 		"a certificate without its key waits": {
 			map[string][]byte{"tls.crt": friend.crt},
-			"secretRef: Secret \"login\": tls.crt and tls.key are no pair",
+			"secretRef: Secret \"login\": 'tls.crt' and 'tls.key' are no pair",
 		},
 		"an authority that is none waits": {
 			map[string][]byte{"ca.crt": []byte("x")},
-			"secretRef: Secret \"login\": ca.crt holds no certificate",
+			"secretRef: Secret \"login\": 'ca.crt' holds no PEM certificate",
 		},
 		"an authority with a key that is too large waits": {
 			map[string][]byte{"ca.crt": keysizetest.PEM(t, keysizetest.Key(1<<17))},
-			"secretRef: Secret \"login\": ca.crt, tls.crt or tls.key: the key is too large",
+			"secretRef: Secret \"login\": 'ca.crt', 'tls.crt' or 'tls.key': the key is too large",
 		},
 	}
 	for name, tc := range cases {

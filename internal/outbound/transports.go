@@ -54,7 +54,7 @@ func (t *Transports) For(s Settings) (*http.Transport, error) {
 		return kept, nil
 	}
 	transport := t.guard.Transport()
-	config, err := s.tls()
+	config, err := TLSConfig([]byte(s.CA), []byte(s.Cert), []byte(s.Key))
 	if err != nil {
 		return nil, err
 	}
@@ -70,29 +70,31 @@ func (t *Transports) For(s Settings) (*http.Transport, error) {
 	return transport, nil
 }
 
-// tls is nil when the defaults will do.
-func (s Settings) tls() (*tls.Config, error) {
-	if s.CA == "" && s.Cert == "" && s.Key == "" {
+// TLSConfig trusts ca beside the authorities of the system, and presents cert: PEM, as the
+// keys ca.crt, tls.crt and tls.key of a Secret have it. It is nil if all of them are empty.
+// Errors name the keys, and quote no values.
+func TLSConfig(ca, cert, key []byte) (*tls.Config, error) {
+	if len(ca) == 0 && len(cert) == 0 && len(key) == 0 {
 		return nil, nil
 	}
-	if err := keysize.CheckPEM([]byte(s.CA), []byte(s.Cert), []byte(s.Key)); err != nil {
+	if err := keysize.CheckPEM(ca, cert, key); err != nil {
 		return nil, fmt.Errorf("'ca.crt', 'tls.crt' or 'tls.key': %w", err)
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if s.CA != "" {
+	if len(ca) > 0 {
 		pool, err := x509.SystemCertPool()
 		if err != nil {
 			pool = x509.NewCertPool()
 		}
-		if !pool.AppendCertsFromPEM([]byte(s.CA)) {
+		if !pool.AppendCertsFromPEM(ca) {
 			return nil, errors.New("'ca.crt' holds no PEM certificate")
 		}
 		config.RootCAs = pool
 	}
-	if s.Cert == "" && s.Key == "" {
+	if len(cert) == 0 && len(key) == 0 {
 		return config, nil
 	}
-	pair, err := tls.X509KeyPair([]byte(s.Cert), []byte(s.Key))
+	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		return nil, fmt.Errorf("'tls.crt' and 'tls.key' are no pair: %w", err)
 	}

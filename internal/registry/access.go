@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/hex"
 	"fmt"
 	"net/http"
@@ -20,7 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-cd/sluice/internal/identity"
-	"github.com/sluice-cd/sluice/internal/keysize"
+	"github.com/sluice-cd/sluice/internal/outbound"
 )
 
 // Access is how a registry is reached. The zero Access is anonymous.
@@ -219,28 +218,13 @@ func (s secrets) tls(ctx context.Context, name string) (*tls.Config, string, err
 		return data[legacyKeys[key]]
 	}
 	ca, cert, key := pick(certAuthorityKey), pick(corev1.TLSCertKey), pick(corev1.TLSPrivateKeyKey)
-	if ca == nil && cert == nil || (cert == nil) != (key == nil) {
+	if len(ca)+len(cert) == 0 || (len(cert) == 0) != (len(key) == 0) {
 		return nil, "", fmt.Errorf("Secret %s/%s needs %s, or %s with %s", s.namespace, name,
 			certAuthorityKey, corev1.TLSCertKey, corev1.TLSPrivateKeyKey)
 	}
-	if err := keysize.CheckPEM(ca, cert, key); err != nil {
+	config, err := outbound.TLSConfig(ca, cert, key)
+	if err != nil {
 		return nil, "", fmt.Errorf("Secret %s/%s: %w", s.namespace, name, err)
-	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if ca != nil {
-		if config.RootCAs, err = x509.SystemCertPool(); err != nil {
-			return nil, "", fmt.Errorf("reading the system's certificates: %w", err)
-		}
-		if !config.RootCAs.AppendCertsFromPEM(ca) {
-			return nil, "", fmt.Errorf("%s of Secret %s/%s holds no certificate", certAuthorityKey, s.namespace, name)
-		}
-	}
-	if cert != nil {
-		pair, err := tls.X509KeyPair(cert, key)
-		if err != nil {
-			return nil, "", fmt.Errorf("certificate of Secret %s/%s: %w", s.namespace, name, err)
-		}
-		config.Certificates = []tls.Certificate{pair}
 	}
 	return config, digest(string(ca), string(cert), string(key)), nil
 }

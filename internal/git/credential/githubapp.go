@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -179,19 +178,11 @@ func appClient(secret *corev1.Secret, opts AppOptions) (*http.Client, error) {
 	transport := opts.Guard.Transport()
 	transport.Proxy = opts.Guard.ProxyOr(opts.Proxy)
 	transport.DisableKeepAlives = true // a token lasts an hour
-	if ca := secret.Data["ca.crt"]; len(ca) > 0 {
-		if err := keysize.CheckPEM(ca); err != nil {
-			return nil, fmt.Errorf("'ca.crt': %w", err)
-		}
-		roots, err := x509.SystemCertPool()
-		if err != nil {
-			return nil, fmt.Errorf("reading the system's certificates: %w", err)
-		}
-		if !roots.AppendCertsFromPEM(ca) {
-			return nil, errors.New("'ca.crt' holds no PEM certificate")
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	config, err := outbound.TLSConfig(secret.Data["ca.crt"], nil, nil)
+	if err != nil {
+		return nil, err
 	}
+	transport.TLSClientConfig = config
 	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse // the assertion goes nowhere else
 	}}, nil
