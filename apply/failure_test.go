@@ -46,6 +46,16 @@ func edited(u *unstructured.Unstructured) *unstructured.Unstructured {
 	return u
 }
 
+// wantSays fails unless an error has all texts.
+func wantSays(t *testing.T, err error, texts []string) {
+	t.Helper()
+	for _, text := range texts {
+		if err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("%v does not say %q", err, text)
+		}
+	}
+}
+
 // TestWhatTheAPIServerAnswersIsTold answers a step of an apply with an error.
 func TestWhatTheAPIServerAnswersIsTold(t *testing.T) {
 	conflict := apierrors.NewConflict(schema.GroupResource{Resource: "configmaps"}, "c", errors.New("field manager"))
@@ -53,6 +63,17 @@ func TestWhatTheAPIServerAnswersIsTold(t *testing.T) {
 	formerly := func(r apiserver.Request) { // others' fields are in the answer to an apply
 		if r.Method == http.MethodPatch && r.Body.Object != nil {
 			edited(r.Body)
+		}
+	}
+	refusesTakeOver := func(err error) func() apiserver.Hook { // the patch of managed fields has no object
+		return func() apiserver.Hook {
+			return func(r apiserver.Request) error {
+				formerly(r)
+				if r.Method == http.MethodPatch && r.Body.Object == nil {
+					return err
+				}
+				return nil
+			}
 		}
 	}
 	tests := map[string]struct {
@@ -105,27 +126,11 @@ func TestWhatTheAPIServerAnswersIsTold(t *testing.T) {
 			}, says: []string{"etcd has trouble"},
 		},
 		"the patch of others' fields": {
-			hook: func() apiserver.Hook {
-				return func(r apiserver.Request) error {
-					formerly(r)
-					if r.Method == http.MethodPatch && r.Body.Object == nil {
-						return errTrouble
-					}
-					return nil
-				}
-			}, says: []string{"taking over managed fields: ", "etcd has trouble"},
+			hook: refusesTakeOver(errTrouble), says: []string{"taking over managed fields: ", "etcd has trouble"},
 		},
 		"the patch of others' fields of an object that is there": {
 			there: config("theirs"),
-			hook: func() apiserver.Hook {
-				return func(r apiserver.Request) error {
-					formerly(r)
-					if r.Method == http.MethodPatch && r.Body.Object == nil {
-						return errTrouble
-					}
-					return nil
-				}
-			}, says: []string{"taking over managed fields: ", "etcd has trouble"},
+			hook:  refusesTakeOver(errTrouble), says: []string{"taking over managed fields: ", "etcd has trouble"},
 		},
 		"the apply after that patch": {
 			hook: func() apiserver.Hook {
@@ -155,15 +160,7 @@ func TestWhatTheAPIServerAnswersIsTold(t *testing.T) {
 			}, says: []string{"reading managed fields: "},
 		},
 		"an object that is written faster than it can be looked at": {
-			hook: func() apiserver.Hook {
-				return func(r apiserver.Request) error {
-					formerly(r)
-					if r.Method == http.MethodPatch && r.Body.Object == nil {
-						return conflict
-					}
-					return nil
-				}
-			}, says: []string{"written faster than it can be looked at"},
+			hook: refusesTakeOver(conflict), says: []string{"written faster than it can be looked at"},
 		},
 		"giving up what asks to be left alone": {
 			unknown: true, there: config("theirs"),
@@ -190,11 +187,7 @@ func TestWhatTheAPIServerAnswersIsTold(t *testing.T) {
 			}
 			e.Hook = tc.hook()
 			_, err := e.set.Apply(t.Context(), Request{Objects: []*unstructured.Unstructured{config("ours")}})
-			for _, text := range tc.says {
-				if err == nil || !strings.Contains(err.Error(), text) {
-					t.Errorf("%v does not say %q", err, text)
-				}
-			}
+			wantSays(t, err, tc.says)
 		})
 	}
 }
@@ -270,11 +263,7 @@ func TestWhatFailsWhileAnObjectIsRecreatedIsTold(t *testing.T) {
 				return refuses(r)
 			}
 			_, err := e.set.Apply(t.Context(), Request{Recreate: RecreateAll, Objects: []*unstructured.Unstructured{database()}})
-			for _, text := range tc.says {
-				if err == nil || !strings.Contains(err.Error(), text) {
-					t.Errorf("%v does not say %q", err, text)
-				}
-			}
+			wantSays(t, err, tc.says)
 			if gone := e.Get(databaseAt) == nil; gone != tc.deleted {
 				t.Errorf("deleted = %v", gone)
 			}

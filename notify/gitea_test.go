@@ -20,12 +20,7 @@ import (
 // TestGiteaWakesPipelines: a real Gitea signs as GitHub does, names its events as GitHub
 // does, and says the repository where GitHub says it.
 func TestGiteaWakesPipelines(t *testing.T) {
-	at := gitea.Require(t)
-	robot, err := at.NewPerson(t.Context(), "robot")
-	must(t, err)
-	alice, err := at.NewPerson(t.Context(), "alice")
-	must(t, err)
-	must(t, at.Admin.NewOrganization(t.Context(), "acme"))
+	at := gitea.RequireTeam(t)
 	for name, tc := range map[string]struct {
 		event  string // as a webhook subscribes to it
 		events []string
@@ -34,19 +29,19 @@ func TestGiteaWakesPipelines(t *testing.T) {
 		"somebody merges": {
 			"pull_request", []string{"pull_request"},
 			func(t *testing.T, r *gitea.Repo, pr *gitea.Pull) error {
-				return alice.Merge(t.Context(), r, pr.Number, gitea.StyleMerge)
+				return at.Alice.Merge(t.Context(), r, pr.Number, gitea.StyleMerge)
 			},
 		},
 		"somebody approves": {
 			"pull_request_review", []string{"pull_request_approved"},
 			func(t *testing.T, r *gitea.Repo, pr *gitea.Pull) error {
-				return alice.Approve(t.Context(), r, pr.Number)
+				return at.Alice.Approve(t.Context(), r, pr.Number)
 			},
 		},
 		"a check ends": {
 			"status", []string{"status"},
 			func(t *testing.T, r *gitea.Repo, pr *gitea.Pull) error {
-				return alice.SetStatus(t.Context(), r, pr.Head.SHA, "ci/test", "success")
+				return at.Alice.SetStatus(t.Context(), r, pr.Head.SHA, "ci/test", "success")
 			},
 		},
 	} {
@@ -58,13 +53,11 @@ func TestGiteaWakesPipelines(t *testing.T) {
 			})
 			receiver := httptest.NewServer(w.hooks)
 			t.Cleanup(receiver.Close)
-			repo, err := at.NewRepo(t.Context(), "acme", "shop-"+tc.event, map[string]string{"a": "b"})
-			must(t, err)
-			must(t, repo.Invite(t.Context(), gitea.Write, robot, alice))
-			_, err = robot.Commit(t.Context(), repo, gitea.Commit{
+			repo := at.TeamRepo(t, map[string]string{"a": "b"})
+			_, err := at.Robot.Commit(t.Context(), repo, gitea.Commit{
 				Branch: "sluice/ours.shop.production", From: gitea.Branch, Message: "Promote", Files: map[string]string{"a": "c"}})
 			must(t, err)
-			pr, err := robot.Open(t.Context(), repo, "sluice/ours.shop.production", gitea.Branch, "Promote")
+			pr, err := at.Robot.Open(t.Context(), repo, "sluice/ours.shop.production", gitea.Branch, "Promote")
 			must(t, err)
 			var source sourcev1.GitRepository
 			must(t, w.api.Get(t.Context(), client.ObjectKey{Namespace: "ours", Name: "repo"}, &source))

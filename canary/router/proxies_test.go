@@ -100,14 +100,7 @@ func TestProxiesRefuseWhatTheyCannotSay(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			c := contract.CanaryFor(tc.provider)
-			tc.edit(&c.Spec)
-			r, err := router.New(tc.provider, router.Deps{})
-			must(t, err)
-			err = r.Supports(c)
-			if !errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), tc.want+":") {
-				t.Errorf("want a terminal error about %s, got %v", tc.want, err)
-			}
+			wantRefused(t, tc.provider, tc.edit, tc.want)
 		})
 	}
 }

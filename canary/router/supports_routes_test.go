@@ -3,16 +3,12 @@
 package router_test
 
 import (
-	"errors"
-	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/runtime"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
-	"github.com/sluice-cd/sluice/canary/router"
 	"github.com/sluice-cd/sluice/test/contract"
 )
 
@@ -229,14 +225,7 @@ func TestRoutesNameTheFieldTheyCannotHonour(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			c := contract.CanaryFor(tc.provider)
-			tc.edit(&c.Spec)
-			r, err := router.New(tc.provider, router.Deps{})
-			must(t, err)
-			err = r.Supports(c)
-			if !errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), tc.want+":") {
-				t.Errorf("want a terminal error about %s, got %v", tc.want, err)
-			}
+			wantRefused(t, tc.provider, tc.edit, tc.want)
 		})
 	}
 }

@@ -102,16 +102,7 @@ func TestSupportsNamesTheFieldItCannotHonour(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			c := contract.CanaryFor(tc.provider)
-			tc.edit(&c.Spec)
-			r, err := router.New(tc.provider, router.Deps{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = r.Supports(c)
-			if !errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), tc.want+":") {
-				t.Errorf("want a terminal error about %s, got %v", tc.want, err)
-			}
+			wantRefused(t, tc.provider, tc.edit, tc.want)
 		})
 	}
 }
@@ -127,5 +118,20 @@ func TestSupportsWithoutAnalysis(t *testing.T) {
 		if err := r.Supports(c); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// wantRefused fails unless a router refuses an edit of a Canary for good, and names the field.
+func wantRefused(t *testing.T, provider string, edit func(*flaggerv1.CanarySpec), field string) {
+	t.Helper()
+	c := contract.CanaryFor(provider)
+	edit(&c.Spec)
+	r, err := router.New(provider, router.Deps{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = r.Supports(c)
+	if !errors.Is(err, reconcile.TerminalError(nil)) || !strings.Contains(err.Error(), field+":") {
+		t.Errorf("want a terminal error about %s, got %v", field, err)
 	}
 }

@@ -188,17 +188,7 @@ func TestWorkloadsThatShareLabels(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newFixture(t, tc.target, tc.other)
 			b.canary.Status.Phase = tc.phase
-			p, err := b.manager.Observe(t.Context(), b.canary)
-			switch {
-			case tc.wantStuck:
-				if err != nil || !p.Target.Stuck || !strings.Contains(p.Target.Why, tc.want) {
-					t.Errorf("%v %+v", err, p.Target)
-				}
-			case tc.want == "" && err != nil:
-				t.Error(err)
-			case tc.want != "":
-				wantTerminal(t, err, tc.want)
-			}
+			b.wantRefusal(tc.want, tc.wantStuck)
 		})
 	}
 }

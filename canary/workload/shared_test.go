@@ -30,6 +30,23 @@ func selecting(name string, selector set) *corev1.Service {
 	return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.ServiceSpec{Selector: selector}}
 }
 
+// wantRefusal observes the canary, and fails unless it is refused for good, or is stuck in
+// mid-release, because of want; empty is that it is accepted.
+func (b *fixture) wantRefusal(want string, stuck bool) {
+	b.t.Helper()
+	p, err := b.manager.Observe(b.t.Context(), b.canary)
+	switch {
+	case stuck:
+		if err != nil || !p.Target.Stuck || !strings.Contains(p.Target.Why, want) {
+			b.t.Errorf("%v %+v", err, p.Target)
+		}
+	case want == "" && err != nil:
+		b.t.Error(err)
+	case want != "":
+		wantTerminal(b.t, err, want)
+	}
+}
+
 // Only the pods that a canary's own Services select were compared: one that came later,
 // with more labels, gave its pods to the users of the one that was there.
 func TestAPrimaryThatAnotherCanarysUsersWouldGet(t *testing.T) {
@@ -63,17 +80,7 @@ func TestAPrimaryThatAnotherCanarysUsersWouldGet(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newFixture(t, shop("podinfo", web, web), tc.service)
 			b.canary.Status.Phase = tc.phase
-			p, err := b.manager.Observe(t.Context(), b.canary)
-			switch {
-			case tc.wantStuck:
-				if err != nil || !p.Target.Stuck || !strings.Contains(p.Target.Why, tc.want) {
-					t.Errorf("%v %+v", err, p.Target)
-				}
-			case tc.want == "" && err != nil:
-				t.Error(err)
-			case tc.want != "":
-				wantTerminal(t, err, tc.want)
-			}
+			b.wantRefusal(tc.want, tc.wantStuck)
 		})
 	}
 }

@@ -22,23 +22,12 @@ import (
 	"github.com/sluice-cd/sluice/test/make"
 )
 
-// giteaServer is a real forge, at which a robot proposes to repositories of an organization.
-type giteaServer struct {
-	*gitea.Server
-	robot, alice *gitea.Person
-	repos        int
-}
+// giteaServer is a real forge, with a robot that proposes.
+type giteaServer struct{ *gitea.Team }
 
 func newGitea(t *testing.T) *giteaServer {
 	t.Helper()
-	s := &giteaServer{Server: gitea.Require(t)}
-	var err error
-	s.robot, err = s.NewPerson(t.Context(), "robot")
-	must(t, err)
-	s.alice, err = s.NewPerson(t.Context(), "alice")
-	must(t, err)
-	must(t, s.Admin.NewOrganization(t.Context(), "acme"))
-	return s
+	return &giteaServer{gitea.RequireTeam(t)}
 }
 
 func must(t *testing.T, err error) {
@@ -75,12 +64,9 @@ func byUs(spec *imagev1.PullRequestSpec) { spec.AutoMerge = imagev1.AutoMergeSel
 
 func (s *giteaServer) fixture(t *testing.T, changes ...func(*imagev1.PullRequestSpec)) *giteaFixture {
 	t.Helper()
-	s.repos++
-	repo, err := s.NewRepo(t.Context(), "acme", fmt.Sprintf("fleet-%d", s.repos), map[string]string{"a.yaml": markedFile})
-	must(t, err)
-	must(t, repo.Invite(t.Context(), gitea.Write, s.robot, s.alice))
+	repo := s.TeamRepo(t, map[string]string{"a.yaml": markedFile})
 	f := &giteaFixture{t: t, at: s, repo: repo, auto: automation(proposes(changes...))}
-	f.fixture = newFixture(t, make.Secret("apps", "git", map[string]string{"username": "robot", "password": s.robot.Token}),
+	f.fixture = newFixture(t, make.Secret("apps", "git", map[string]string{"username": "robot", "password": s.Robot.Token}),
 		source(func(r *sourcev1.GitRepository) { r.Spec.URL = repo.URL }), policy("1"))
 	f.Forges = forge.NewClients(forge.Options{})
 	return f
@@ -231,7 +217,7 @@ func TestPullRequestsOfAnAutomationAtGitea(t *testing.T) {
 		"one that a person closes is declined for what it proposed, until it is reopened": func(t *testing.T, s *giteaServer) {
 			f := s.fixture(t)
 			f.choose("2")
-			must(t, s.alice.Close(t.Context(), f.repo, f.pull().Number))
+			must(t, s.Alice.Close(t.Context(), f.repo, f.pull().Number))
 			f.run()
 			f.run()
 			f.wants(imagev1.PullRequestClosed, "alice closed #1")
@@ -239,10 +225,10 @@ func TestPullRequestsOfAnAutomationAtGitea(t *testing.T) {
 				t.Errorf("the pull request is %+v, and declined is %+v", got, f.auto.Status.Declined)
 			}
 			f.hasTold(imagev1.PullRequestDeclinedReason)
-			must(t, s.alice.Reopen(t.Context(), f.repo, f.pull().Number))
+			must(t, s.Alice.Reopen(t.Context(), f.repo, f.pull().Number))
 			f.run()
 			f.wants(imagev1.PullRequestOpen, "waits for a person to merge it")
-			must(t, s.alice.Close(t.Context(), f.repo, f.pull().Number))
+			must(t, s.Alice.Close(t.Context(), f.repo, f.pull().Number))
 			f.run()
 			f.choose("3")
 			if got := f.pulls(); len(got) != 2 || got[0].State != "open" || got[0].Title != "Update app to 3" {
@@ -252,7 +238,7 @@ func TestPullRequestsOfAnAutomationAtGitea(t *testing.T) {
 		"one that a person closed is proposed again when that is asked for": func(t *testing.T, s *giteaServer) {
 			f := s.fixture(t)
 			f.choose("2")
-			must(t, s.alice.Close(t.Context(), f.repo, f.pull().Number))
+			must(t, s.Alice.Close(t.Context(), f.repo, f.pull().Number))
 			f.run()
 			f.auto.Annotations = map[string]string{imagev1.ResumeAnnotation: "now"}
 			f.run()
@@ -276,7 +262,7 @@ func TestPullRequestsOfAnAutomationAtGitea(t *testing.T) {
 		"one that a person merges is followed by the next": func(t *testing.T, s *giteaServer) {
 			f := s.fixture(t)
 			f.choose("2")
-			must(t, s.alice.Merge(t.Context(), f.repo, f.pull().Number, gitea.StyleSquash))
+			must(t, s.Alice.Merge(t.Context(), f.repo, f.pull().Number, gitea.StyleSquash))
 			f.run()
 			f.wants(imagev1.PullRequestMerged, "")
 			f.hasTold(imagev1.PullRequestMergedReason)
@@ -297,7 +283,7 @@ func TestPullRequestsOfAnAutomationAtGitea(t *testing.T) {
 				t.Fatal("it was merged before its check succeeded")
 			}
 			f.wants(imagev1.PullRequestOpen, "check build has not begun")
-			must(t, s.alice.SetStatus(t.Context(), f.repo, f.head("updates"), "build", "success"))
+			must(t, s.Alice.SetStatus(t.Context(), f.repo, f.head("updates"), "build", "success"))
 			f.until("the merge", func() bool { return f.has("main") == "2" })
 			f.run()
 			f.wants(imagev1.PullRequestMerged, "")
@@ -314,7 +300,7 @@ func TestPullRequestsOfAnAutomationAtGitea(t *testing.T) {
 			must(t, f.repo.Protect(t.Context(), gitea.Protection{Branch: "main", Statuses: []string{"build"}}))
 			f.choose("2")
 			f.until("the request to merge", func() bool { return f.auto.Status.PullRequest.AutoMerge })
-			must(t, s.alice.SetStatus(t.Context(), f.repo, f.head("updates"), "build", "success"))
+			must(t, s.Alice.SetStatus(t.Context(), f.repo, f.head("updates"), "build", "success"))
 			f.until("the merge", func() bool { return f.auto.Status.PullRequest.State == imagev1.PullRequestMerged })
 			if f.has("main") != "2" || f.auto.Status.PullRequest.AutoMerge {
 				t.Errorf("main has %s, and the status is %+v", f.has("main"), f.auto.Status.PullRequest)
@@ -325,7 +311,7 @@ func TestPullRequestsOfAnAutomationAtGitea(t *testing.T) {
 			f := s.fixture(t, byUs)
 			must(t, f.repo.Protect(t.Context(), gitea.Protection{Branch: "main", Approvals: 1}))
 			f.choose("2")
-			_, err := s.alice.Commit(t.Context(), f.repo, gitea.Commit{Branch: "updates", Message: "Mine", Files: map[string]string{"mine": "x"}})
+			_, err := s.Alice.Commit(t.Context(), f.repo, gitea.Commit{Branch: "updates", Message: "Mine", Files: map[string]string{"mine": "x"}})
 			must(t, err)
 			theirs := f.head("updates")
 			f.until("a comment", func() bool { return len(f.comments()) > 0 })
@@ -344,13 +330,13 @@ func TestPullRequestsOfAnAutomationAtGitea(t *testing.T) {
 		"one that is approved keeps what it proposes": func(t *testing.T, s *giteaServer) {
 			f := s.fixture(t)
 			f.choose("2")
-			must(t, s.alice.Approve(t.Context(), f.repo, f.pull().Number))
+			must(t, s.Alice.Approve(t.Context(), f.repo, f.pull().Number))
 			f.choose("3")
 			f.wants(imagev1.PullRequestOpen, "which keeps what it proposes: it is approved, waits for a person to merge it")
 			if f.has("updates") != "2" {
 				t.Errorf("the branch has %s", f.has("updates"))
 			}
-			must(t, s.alice.Merge(t.Context(), f.repo, f.pull().Number, gitea.StyleMerge))
+			must(t, s.Alice.Merge(t.Context(), f.repo, f.pull().Number, gitea.StyleMerge))
 			f.run()
 			if got := f.pulls(); f.has("main") != "2" || len(got) != 2 || got[0].Title != "Update app to 3" {
 				t.Errorf("what comes next is %+v", got)
@@ -358,10 +344,10 @@ func TestPullRequestsOfAnAutomationAtGitea(t *testing.T) {
 		},
 		"one that somebody else opened from the branch is theirs": func(t *testing.T, s *giteaServer) {
 			f := s.fixture(t)
-			_, err := s.alice.Commit(t.Context(), f.repo,
+			_, err := s.Alice.Commit(t.Context(), f.repo,
 				gitea.Commit{Branch: "updates", From: "main", Message: "Mine", Files: map[string]string{"mine": "x"}})
 			must(t, err)
-			_, err = s.alice.Open(t.Context(), f.repo, "updates", "main", "Mine")
+			_, err = s.Alice.Open(t.Context(), f.repo, "updates", "main", "Mine")
 			must(t, err)
 			f.release("2")
 			_, err = f.Reconcile(t.Context(), f.auto)

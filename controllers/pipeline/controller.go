@@ -41,7 +41,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -207,20 +206,9 @@ func (r *Reconciler) host(ctx context.Context, p *sluicev1.Pipeline) string {
 	return credential.Route(&repo)
 }
 
-// pipelines are those of a namespace, "" for all, that ok accepts.
-func (r *Reconciler) pipelines(ctx context.Context, namespace string, ok func(*sluicev1.Pipeline) bool) []reconcile.Request {
-	var list sluicev1.PipelineList
-	if err := r.Client.List(ctx, &list, client.InNamespace(namespace)); err != nil {
-		log.FromContext(ctx).Error(err, "listing pipelines")
-		return nil
-	}
-	var found []reconcile.Request
-	for i := range list.Items {
-		if ok(&list.Items[i]) {
-			found = append(found, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
-		}
-	}
-	return found
+// pipelines are those of a namespace, "" for all, that wanted accepts.
+func (r *Reconciler) pipelines(ctx context.Context, namespace string, wanted func(*sluicev1.Pipeline) bool) []reconcile.Request {
+	return reconciler.Requests(ctx, r.Client, &sluicev1.PipelineList{}, wanted, client.InNamespace(namespace))
 }
 
 func (r *Reconciler) pipelinesOfPolicy(ctx context.Context, policy client.Object) []reconcile.Request {
@@ -241,7 +229,7 @@ func (r *Reconciler) pipelinesOfSource(ctx context.Context, repo client.Object) 
 }
 
 func (r *Reconciler) all(ctx context.Context, _ client.Object) []reconcile.Request {
-	return r.pipelines(ctx, "", func(*sluicev1.Pipeline) bool { return true })
+	return r.pipelines(ctx, "", reconciler.Any[*sluicev1.Pipeline])
 }
 
 // pipelinesOfObject are those that wait for an object to be Ready, are verified by it, or

@@ -22,25 +22,12 @@ import (
 
 const headOfProduction = "sluice/apps.shop.production"
 
-// giteaServer is a real forge, at which a robot proposes to a repository of an organization.
-type giteaServer struct {
-	*gitea.Server
-	robot, alice *gitea.Person
-	repos        int
-}
+// giteaServer is a real forge, with a robot that proposes.
+type giteaServer struct{ *gitea.Team }
 
 func newGitea(t *testing.T) *giteaServer {
 	t.Helper()
-	s := &giteaServer{Server: gitea.Require(t)}
-	var err error
-	if s.robot, err = s.NewPerson(t.Context(), "robot"); err != nil {
-		t.Fatal(err)
-	}
-	if s.alice, err = s.NewPerson(t.Context(), "alice"); err != nil {
-		t.Fatal(err)
-	}
-	must(t, s.Admin.NewOrganization(t.Context(), "acme"))
-	return s
+	return &giteaServer{gitea.RequireTeam(t)}
 }
 
 func must(t *testing.T, err error) {
@@ -71,11 +58,7 @@ func proposes(changes ...func(*sluicev1.PullRequest)) func(*sluicev1.Pipeline) {
 
 func (s *giteaServer) env(t *testing.T, changes ...func(*sluicev1.Pipeline)) *forgeEnv {
 	t.Helper()
-	s.repos++
-	repo, err := s.NewRepo(t.Context(), "acme", fmt.Sprintf("fleet-%d", s.repos),
-		map[string]string{"staging/app.yaml": marked, "production/app.yaml": marked})
-	must(t, err)
-	must(t, repo.Invite(t.Context(), gitea.Write, s.robot, s.alice))
+	repo := s.TeamRepo(t, map[string]string{"staging/app.yaml": marked, "production/app.yaml": marked})
 	head := func(branch string) string {
 		commit, err := repo.Head(t.Context(), branch)
 		must(t, err)
@@ -83,7 +66,7 @@ func (s *giteaServer) env(t *testing.T, changes ...func(*sluicev1.Pipeline)) *fo
 	}
 	source := sourcev1.GitRepositorySpec{URL: repo.URL, SecretRef: &meta.LocalObjectReference{Name: "robot"}}
 	e := &forgeEnv{env: newEnvAt(t, source, head, changes...), at: s, repo: repo}
-	must(t, e.Client.Create(t.Context(), make.Secret("apps", "robot", map[string]string{"username": "robot", "password": s.robot.Token})))
+	must(t, e.Client.Create(t.Context(), make.Secret("apps", "robot", map[string]string{"username": "robot", "password": s.Robot.Token})))
 	e.Forges = forge.NewClients(forge.Options{})
 	return e
 }
@@ -245,14 +228,14 @@ func TestPullRequestsAtGitea(t *testing.T) {
 		"one that is approved keeps its bundle, and lands with it": func(t *testing.T, s *giteaServer) {
 			e := s.env(t, proposes(never))
 			e.verify("2")
-			must(t, s.alice.Approve(t.Context(), e.repo, e.pull().Number))
+			must(t, s.Alice.Approve(t.Context(), e.repo, e.pull().Number))
 			e.look()
 			e.verify("3")
 			if got := e.stage(); e.has(headOfProduction, "production") != "2" || got.PullRequest == nil ||
 				got.PullRequest.Frozen != "it is approved" {
 				t.Errorf("the status is %+v", got)
 			}
-			must(t, s.alice.Merge(t.Context(), e.repo, e.pull().Number, gitea.StyleSquash))
+			must(t, s.Alice.Merge(t.Context(), e.repo, e.pull().Number, gitea.StyleSquash))
 			e.look()
 			e.apply("production")
 			e.look()
@@ -267,13 +250,13 @@ func TestPullRequestsAtGitea(t *testing.T) {
 			e := s.env(t, proposes(never))
 			e.verify("2")
 			number := e.pull().Number
-			must(t, s.alice.Close(t.Context(), e.repo, number))
+			must(t, s.Alice.Close(t.Context(), e.repo, number))
 			e.look()
 			e.look()
 			if pr := e.pull(); pr.State != "closed" {
 				t.Errorf("the pull request is %+v", pr)
 			}
-			must(t, s.alice.Reopen(t.Context(), e.repo, number))
+			must(t, s.Alice.Reopen(t.Context(), e.repo, number))
 			e.look()
 			if got := e.stage(); got.PullRequest == nil || got.PullRequest.State != "open" || got.PullRequest.Bundle == "" {
 				t.Errorf("the status is %+v", got)
@@ -282,7 +265,7 @@ func TestPullRequestsAtGitea(t *testing.T) {
 		"one that somebody commits to is theirs, until they hand it back": func(t *testing.T, s *giteaServer) {
 			e := s.env(t, proposes(never))
 			e.verify("2")
-			_, err := s.alice.Commit(t.Context(), e.repo,
+			_, err := s.Alice.Commit(t.Context(), e.repo,
 				gitea.Commit{Branch: headOfProduction, Message: "Mine", Files: map[string]string{"mine": "x"}})
 			must(t, err)
 			theirs := e.head(headOfProduction)

@@ -36,6 +36,33 @@ func (e *env) broken(funcs interceptor.Funcs) (mend func()) {
 	return func() { use(inner) }
 }
 
+// crash reconciles until the status is written and fits, where the process ends; what is
+// there then is what the next one finds.
+func (e *env) crash(fits func(sluicev1.PipelineStatus) bool) {
+	e.t.Helper()
+	ctx, end := context.WithCancel(e.t.Context())
+	defer end()
+	mend := e.broken(interceptor.Funcs{
+		SubResourcePatch: func(
+			ctx context.Context, c client.Client, sub string, obj client.Object, patch client.Patch, opts ...client.SubResourcePatchOption,
+		) error {
+			err := c.SubResource(sub).Patch(ctx, obj, patch, opts...)
+			var p sluicev1.Pipeline
+			if c.Get(ctx, client.ObjectKeyFromObject(obj), &p) == nil && fits(p.Status) {
+				end()
+			}
+			return err
+		},
+	})
+	if _, err := e.Reconcile(ctx, e.pipeline); err == nil {
+		e.t.Fatal("the process did not crash")
+	}
+	mend()
+}
+
+// isWriting reports whether a status says that a version is about to be written.
+func isWriting(s sluicev1.PipelineStatus) bool { return strings.Contains(s.State, "writing:") }
+
 // refusing refuses to read objects of a type.
 func refusing[T client.Object](err error) interceptor.Funcs {
 	return interceptor.Funcs{

@@ -15,8 +15,6 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
@@ -115,28 +113,8 @@ func TestACrashBetweenTheStateAndAPushToAnotherRepository(t *testing.T) {
 	e.release("2")
 	e.reconcile()
 	e.apply("staging")
-	ctx, crash := context.WithCancel(t.Context())
-	inner, ok := e.Client.(client.WithWatch)
-	if !ok {
-		t.Fatal("the fake client does not watch")
-	}
-	e.Client = interceptor.NewClient(inner, interceptor.Funcs{
-		SubResourcePatch: func(
-			ctx context.Context, c client.Client, sub string, obj client.Object, patch client.Patch, opts ...client.SubResourcePatchOption,
-		) error {
-			err := c.SubResource(sub).Patch(ctx, obj, patch, opts...)
-			var p sluicev1.Pipeline
-			if c.Get(ctx, client.ObjectKeyFromObject(obj), &p) == nil && strings.Contains(p.Status.State, "writing:") {
-				crash()
-			}
-			return err
-		},
-	})
-	if _, err := e.Reconcile(ctx, e.pipeline); err == nil {
-		t.Fatal("the process did not crash")
-	}
+	e.crash(isWriting)
 	e.wantOwn("2", "1")
-	e.Client = inner
 	e.restart()
 	e.reconcile()
 	e.wantOwn("2", "2")

@@ -3,14 +3,11 @@
 package pipeline
 
 import (
-	"context"
 	"strings"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 )
@@ -77,24 +74,8 @@ func TestACrashBetweenTheStatusAndThePush(t *testing.T) {
 	e := newEnvInStatus(t)
 	e.reconcile()
 	e.release("2")
-	ctx, crash := context.WithCancel(t.Context())
-	inner, ok := e.Client.(client.WithWatch)
-	if !ok {
-		t.Fatal("the fake client does not watch")
-	}
-	e.Client = interceptor.NewClient(inner, interceptor.Funcs{
-		SubResourcePatch: func(
-			ctx context.Context, c client.Client, sub string, obj client.Object, patch client.Patch, opts ...client.SubResourcePatchOption,
-		) error {
-			defer crash()
-			return c.SubResource(sub).Patch(ctx, obj, patch, opts...)
-		},
-	})
-	if _, err := e.Reconcile(ctx, e.pipeline); err == nil {
-		t.Fatal("the process did not crash")
-	}
+	e.crash(isWriting)
 	e.want("1", "1")
-	e.Client = inner
 	e.restart()
 	if !strings.Contains(e.pipeline.Status.State, "writing:") {
 		t.Fatalf("the state is %s", e.pipeline.Status.State)

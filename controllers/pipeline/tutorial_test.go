@@ -218,7 +218,7 @@ func TestTheTutorialByCommits(t *testing.T) {
 func TestTheTutorialByPullRequests(t *testing.T) {
 	s, e := newPullRequestTutorial(t)
 	merge := func() {
-		must(t, e.at.alice.Merge(t.Context(), e.repo, e.newestPull(), gitea.StyleMerge))
+		must(t, e.at.Alice.Merge(t.Context(), e.repo, e.newestPull(), gitea.StyleMerge))
 		e.look()
 		s.apply("production")
 	}

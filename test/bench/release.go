@@ -16,7 +16,6 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
-	"github.com/fluxcd/pkg/apis/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -194,8 +193,8 @@ func (m *releaseMeter) awaitApplied(ctx context.Context) error {
 func request(ctx context.Context, p *harness.Playground, obj client.Object, namespace, name string) error {
 	obj.SetNamespace(namespace)
 	obj.SetName(name)
-	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, time.Now().Format(time.RFC3339Nano))
-	return p.Client.Patch(ctx, obj, client.RawPatch("application/merge-patch+json", patch))
+	_, err := p.RequestReconcile(ctx, obj)
+	return err
 }
 
 func median(all []releaseResult, of func(releaseResult) time.Duration) time.Duration {

@@ -8,9 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fluxcd/pkg/apis/meta"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
@@ -111,8 +109,8 @@ func (c *Plain) Release(ctx context.Context, tag string) error {
 	}
 	repository := &imagev1.ImageRepository{}
 	repository.Namespace, repository.Name = c.Namespace, "app"
-	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, time.Now().Format(time.RFC3339Nano))
-	return c.Client.Patch(ctx, repository, client.RawPatch(types.MergePatchType, []byte(patch)))
+	_, err := c.RequestReconcile(ctx, repository)
+	return err
 }
 
 // Applied waits until the cluster has the tag, and returns how long that took.

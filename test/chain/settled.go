@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -102,7 +101,6 @@ func (c *Promotion) passesOver(ctx context.Context, bad string) error {
 
 // again asks for a reconcile.
 func (c *Promotion) again(ctx context.Context, object client.Object) error {
-	now := time.Now().Format(time.RFC3339Nano)
-	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, now)
-	return c.Client.Patch(ctx, object, client.RawPatch("application/merge-patch+json", patch))
+	_, err := c.RequestReconcile(ctx, object)
+	return err
 }

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -115,21 +114,11 @@ spec: {interval: 1h, path: ./%[2]s, prune: true, sourceRef: {kind: GitRepository
 // objects are all but the Kustomizations. A version that is not verified within the timeout
 // failed: no good one takes that long, however often the controller is killed meanwhile.
 func (p *promotion) objects() string {
-	return fmt.Sprintf(`
-apiVersion: v1
-kind: Secret
-metadata: {name: git, namespace: %[1]s}
-stringData: {username: %[3]q, password: %[4]q}
----
-apiVersion: source.toolkit.fluxcd.io/v1
-kind: GitRepository
-metadata: {name: fleet, namespace: %[1]s}
-spec: {url: %[2]q, interval: 1h, ref: {branch: main}, secretRef: {name: git}}
----
+	return p.SourceManifest(p.namespace, "fleet", p.repo) + fmt.Sprintf(`
 apiVersion: image.toolkit.fluxcd.io/v1
 kind: ImageRepository
 metadata: {name: app, namespace: %[1]s}
-spec: {image: %[5]s/%[1]s/app, interval: 1h, insecure: true}
+spec: {image: %[2]s/%[1]s/app, interval: 1h, insecure: true}
 ---
 apiVersion: image.toolkit.fluxcd.io/v1
 kind: ImagePolicy
@@ -156,7 +145,7 @@ spec:
     write: {commit: {}, path: ./production}
     ready: [{kind: Kustomization, name: production}]
     verifyTimeout: 20s
-`, p.namespace, p.repo.URL, p.GitUsername, p.GitPassword, p.Registry)
+`, p.namespace, p.Registry)
 }
 
 // push releases a version, and says so as a webhook would.
@@ -167,8 +156,7 @@ func (p *promotion) push(t *testing.T, tag string) {
 	}
 	repo := &imagev1.ImageRepository{}
 	repo.Namespace, repo.Name = p.namespace, "app"
-	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, time.Now().Format(time.RFC3339Nano))
-	if err := p.Client.Patch(t.Context(), repo, client.RawPatch("application/merge-patch+json", patch)); err != nil {
+	if _, err := p.RequestReconcile(t.Context(), repo); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -10,9 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fluxcd/pkg/apis/meta"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	imagev1 "github.com/sluice-cd/sluice/api/image/v1"
 	"github.com/sluice-cd/sluice/test/harness"
 )
@@ -103,18 +100,9 @@ func (w *writeback) shared() string {
 	return fmt.Sprintf(`
 apiVersion: v1
 kind: Namespace
-metadata: {name: %[1]s}
+metadata: {name: %s}
 ---
-apiVersion: v1
-kind: Secret
-metadata: {name: git, namespace: %[1]s}
-stringData: {username: %[3]q, password: %[4]q}
----
-apiVersion: source.toolkit.fluxcd.io/v1
-kind: GitRepository
-metadata: {name: repo, namespace: %[1]s}
-spec: {url: %[2]q, interval: 1h, ref: {branch: main}, secretRef: {name: git}}
-`, writebackNamespace, w.repo.URL, w.p.GitUsername, w.p.GitPassword)
+`, writebackNamespace) + w.p.SourceManifest(writebackNamespace, "repo", w.repo)
 }
 
 func (w *writeback) objects(app string) string {
@@ -161,8 +149,7 @@ func (w *writeback) push(t *testing.T, app string) {
 	w.image(t, app)
 	repo := &imagev1.ImageRepository{}
 	repo.Namespace, repo.Name = writebackNamespace, app
-	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, time.Now().Format(time.RFC3339Nano))
-	if err := w.p.Client.Patch(t.Context(), repo, client.RawPatch("application/merge-patch+json", patch)); err != nil {
+	if _, err := w.p.RequestReconcile(t.Context(), repo); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -227,8 +227,7 @@ func (f *fleet) aNewTagIsCommittedOnce(t *testing.T) {
 func (f *fleet) request(t *testing.T, object client.Object) {
 	t.Helper()
 	f.get(t, app, object)
-	patch := fmt.Sprintf(`{"metadata":{"annotations":{"%s":"%s"}}}`, meta.ReconcileRequestAnnotation, time.Now().Format(time.RFC3339Nano))
-	if err := f.Client.Patch(t.Context(), object, client.RawPatch("application/merge-patch+json", []byte(patch))); err != nil {
+	if _, err := f.RequestReconcile(t.Context(), object); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -50,7 +50,7 @@ func newFleet(t *testing.T, objects string, args ...string) *fleet {
 	_, err = repo.Commit(t.Context(), "Begin", files)
 	f.must(err)
 	f.push("1.0.0")
-	f.apply(source + objects)
+	f.apply(f.p.SourceManifest(f.namespace, "fleet", repo) + pipelineOfTwo + objects)
 	f.sluice, err = f.p.StartController(t.Context(), t.TempDir(), append([]string{"--watch-namespace", f.namespace}, args...)...)
 	f.must(err)
 	t.Cleanup(f.sluice.Stop)
@@ -62,17 +62,8 @@ func newFleet(t *testing.T, objects string, args ...string) *fleet {
 	return f
 }
 
-const source = `
-apiVersion: v1
-kind: Secret
-metadata: {name: git, namespace: NAMESPACE}
-stringData: {username: USERNAME, password: PASSWORD}
----
-apiVersion: source.toolkit.fluxcd.io/v1
-kind: GitRepository
-metadata: {name: fleet, namespace: NAMESPACE}
-spec: {url: "URL", interval: 1h, ref: {branch: main}, secretRef: {name: git}}
----
+// pipelineOfTwo promotes what a policy chooses from staging to production.
+const pipelineOfTwo = `
 apiVersion: image.toolkit.fluxcd.io/v1
 kind: ImagePolicy
 metadata: {name: app, namespace: NAMESPACE}
@@ -123,8 +114,7 @@ func (f *fleet) must(err error) {
 
 func (f *fleet) apply(objects string) {
 	f.Helper()
-	objects = strings.NewReplacer("NAMESPACE", f.namespace, "URL", f.repo.URL, "USERNAME", f.p.GitUsername, "PASSWORD", f.p.GitPassword,
-		"REGISTRY", f.p.Registry).Replace(objects)
+	objects = strings.NewReplacer("NAMESPACE", f.namespace, "URL", f.repo.URL, "REGISTRY", f.p.Registry).Replace(objects)
 	f.must(f.p.Apply(f.Context(), []byte(objects)))
 }
 

@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
-	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -141,11 +139,10 @@ func (s *scenario) pushOf(image, version string) {
 // request asks for a reconcile of an object, and returns what it was asked with.
 func (s *scenario) request(object client.Object, name string) string {
 	s.Helper()
-	token := time.Now().Format(time.RFC3339Nano)
 	object.SetNamespace(s.namespace)
 	object.SetName(name)
-	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, token)
-	s.must(client.IgnoreNotFound(s.p.Client.Patch(s.Context(), object, client.RawPatch(types.MergePatchType, patch))))
+	token, err := s.p.RequestReconcile(s.Context(), object)
+	s.must(client.IgnoreNotFound(err))
 	return token
 }
 

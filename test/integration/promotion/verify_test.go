@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fluxcd/pkg/apis/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/clientcmd"
@@ -166,10 +164,8 @@ func TestAStageInAnotherClusterIsHeldWhileThatIsAway(t *testing.T) {
 // look has the pipeline look at everything: nobody tells of a Secret.
 func (f *fleet) look() {
 	f.Helper()
-	p := f.pipeline()
-	before := p.DeepCopy()
-	metav1.SetMetaDataAnnotation(&p.ObjectMeta, meta.ReconcileRequestAnnotation, time.Now().Format(time.RFC3339Nano))
-	f.must(f.p.Client.Patch(f.Context(), p, client.MergeFrom(before)))
+	_, err := f.p.RequestReconcile(f.Context(), f.pipeline())
+	f.must(err)
 }
 
 // remote writes a kubeconfig of this cluster, with another address, into a Secret.
