@@ -130,6 +130,20 @@ func TestTheVersionsOfAStage(t *testing.T) {
 	}
 }
 
+// A marker of another namespace was passed over in silence.
+func TestMarkersOfOtherPoliciesAreNamedIfThereIsNoOther(t *testing.T) {
+	repo := gitserver.New(t).Repo("fleet")
+	repo.Commit("main", gitserver.Files{
+		"a.yaml": "image: app:1 # {\"$imagepolicy\": \"default:app\"}\n---\nimage: x:1 # {\"$imagepolicy\": \"apps:x\"}\n",
+	})
+	fields := writeback.ArtifactFields{Namespace: "apps", Policies: map[string]string{"shop": "app"}}
+	_, err := newWriter(t).Index().Versions(t.Context(), filesOf(t, repo), "", fields)
+	const want = `below "": there are markers of default:app (a.yaml:1), apps:x (a.yaml:3), and none of apps:app`
+	if !errors.Is(err, writeback.ErrNoFields) || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("%v, want %q", err, want)
+	}
+}
+
 // filesOf are the files of main.
 func filesOf(t *testing.T, repo *gitserver.Repo) *git.CommitTree {
 	t.Helper()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/sluice-cd/sluice/writeback/edit"
 )
@@ -24,7 +25,8 @@ var ErrNoFields = errors.New("no field has a marker of the policies, or is named
 // is no field at all.
 func (x *Index) Versions(ctx context.Context, files Files, root string, fields ArtifactFields) (map[string]edit.Image, error) {
 	v := versions{images: map[string]edit.Image{}, where: map[string]string{}}
-	if err := x.addMarked(ctx, files, root, fields, v); err != nil {
+	others, err := x.addMarked(ctx, files, root, fields, v)
+	if err != nil {
 		return nil, err
 	}
 	f := setterFiles{index: x, files: files, namespace: fields.Namespace}
@@ -46,19 +48,39 @@ func (x *Index) Versions(ctx context.Context, files Files, root string, fields A
 		}
 	}
 	if len(v.images) == 0 {
-		return nil, fmt.Errorf("%w below %q", ErrNoFields, root)
+		return nil, fmt.Errorf("%w below %q%s", ErrNoFields, root, insteadOf(fields, others))
 	}
 	return v.images, nil
 }
 
-// addMarked adds what marked fields hold.
-func (x *Index) addMarked(ctx context.Context, files Files, root string, fields ArtifactFields, v versions) error {
+// insteadOf says which markers were found that are none of the policies, as the end of a
+// sentence.
+func insteadOf(fields ArtifactFields, others []string) string {
+	const most = 3
+	if len(others) == 0 {
+		return ""
+	}
+	var wanted []string
+	for _, policy := range fields.Policies {
+		wanted = append(wanted, fields.Namespace+":"+policy)
+	}
+	slices.Sort(wanted)
+	more := ""
+	if len(others) > most {
+		more = fmt.Sprintf(" and %d more", len(others)-most)
+	}
+	return fmt.Sprintf(": there are markers of %s%s, and none of %s",
+		strings.Join(others[:min(len(others), most)], ", "), more, strings.Join(slices.Compact(wanted), " or "))
+}
+
+// addMarked adds what marked fields hold, and says which markers are of other policies.
+func (x *Index) addMarked(ctx context.Context, files Files, root string, fields ArtifactFields, v versions) (others []string, err error) {
 	if len(fields.Policies) == 0 {
-		return nil
+		return nil, nil
 	}
 	marked, err := x.Marked(ctx, files, root, fields.Namespace)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	artifacts := map[string][]string{} // by policy
 	for _, artifact := range slices.Sorted(maps.Keys(fields.Policies)) {
@@ -67,18 +89,22 @@ func (x *Index) addMarked(ctx context.Context, files Files, root string, fields 
 	}
 	for _, file := range marked {
 		for _, m := range file.Markers {
-			if m.Skip != "" || m.Setter.Namespace != fields.Namespace {
+			where := fmt.Sprintf("%s:%d", file.Path, m.Line)
+			switch {
+			case m.Skip != "":
+				continue
+			case m.Setter.Namespace != fields.Namespace || artifacts[m.Setter.Policy] == nil:
+				others = append(others, fmt.Sprintf("%s:%s (%s)", m.Setter.Namespace, m.Setter.Policy, where))
 				continue
 			}
 			for _, artifact := range artifacts[m.Setter.Policy] {
-				where := fmt.Sprintf("%s:%d", file.Path, m.Line)
 				if err := v.add(artifact, where, edit.ParsePart(m.Value, m.Setter.Part)); err != nil {
-					return err
+					return nil, err
 				}
 			}
 		}
 	}
-	return nil
+	return others, nil
 }
 
 // versions are those that were found, and where each was found first.

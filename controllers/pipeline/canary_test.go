@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
@@ -113,5 +115,45 @@ func TestWhatACanaryProves(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A Canary whose last version failed says so until it sees the next one. A Kustomization that
+// waits for it and has just applied that one hears the old verdict, for which a good version
+// went into quarantine.
+func TestAVerdictOnTheVersionBeforeFailsNoKustomizationThatWaits(t *testing.T) {
+	const stalled = "health check failed after 24ms: failed early due to stalled resources: "
+	for name, tc := range map[string]struct {
+		message string
+		seen    time.Duration // when the Canary came to its verdict, after the landing
+		want    string        // of staging
+	}{
+		"which it came to before": {stalled + "[Canary/apps/app status: 'Failed': it was rolled back]", -time.Minute, "2"},
+		"or on this one":          {stalled + "[Canary/apps/app status: 'Failed': it was rolled back]", time.Minute, "1"},
+		"beside something that is wrong": {
+			stalled + "[Canary/apps/app status: 'Failed': it was rolled back, Deployment/apps/db status: 'Failed']", -time.Minute, "1",
+		},
+		"or something alone":      {stalled + "[Deployment/apps/db status: 'Failed': Progress deadline exceeded]", -time.Minute, "1"},
+		"or what cannot be built": {"kustomize build failed", -time.Minute, "1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEnv(t)
+			e.reconcile()
+			e.clock.Step(time.Hour)
+			e.release("2")
+			e.reconcile()
+			e.put(deployment)
+			c := &flaggerv1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "app"}}
+			c.Spec.TargetRef = flaggerv1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "app"}
+			c.Status.Phase, c.Status.LastTransitionTime = flaggerv1.CanaryPhaseFailed, metav1.NewTime(e.clock.Now().Add(tc.seen))
+			e.create(c)
+			e.apply("staging", func(k *kustomizev1.Kustomization) {
+				k.Status.LastAttemptedRevision = k.Status.LastAppliedRevision
+				k.Status.Conditions[0].Status, k.Status.Conditions[0].Reason = metav1.ConditionFalse, meta.HealthCheckFailedReason
+				k.Status.Conditions[0].Message = tc.message
+			})
+			e.reconcile()
+			e.want(tc.want, "1")
+		})
 	}
 }

@@ -22,6 +22,7 @@
 //	repository.go   Git repositories                heads.go      the newest commits of branches
 //	tag.go, copy.go tags of registries              ocisource.go  who follows them
 //	ready.go        whether objects run a content   provenance.go what tells that
+//	stale.go        verdicts on the version before
 //	verify.go       whether it was verified: by canary.go, job.go or metrics.go
 //	pullrequest.go  pull requests as they are       propose.go    what is done about them
 //	state.go        where decisions are kept        cache.go      what is remembered between runs

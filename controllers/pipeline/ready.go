@@ -83,6 +83,7 @@ type readyChecker struct {
 	objects   *objects
 	canaries  canaries
 	revisions revisions
+	state     promotion.State
 }
 
 // check says whether a target runs what its content says, and whether that works.
@@ -146,7 +147,11 @@ func (r readyChecker) kustomization(ctx context.Context, t target, o object, wan
 		return progressing("%s has not been reconciled yet", o), nil
 	case condition.Status == metav1.ConditionFalse && failedReasons[condition.Reason] &&
 		r.revisions.carries(ctx, t, k.Status.LastAttemptedRevision, want):
-		return failed("%s: %s", o, condition.Message), nil
+		stale, err := r.waitsForStale(ctx, t, o, &k, condition.Message, want)
+		if stale != "" {
+			return progressing("%s is not Ready: %s", o, stale), err
+		}
+		return failed("%s: %s", o, condition.Message), err
 	case condition.Status != metav1.ConditionTrue:
 		return progressing("%s is not Ready: %s", o, condition.Message), nil
 	case !r.revisions.carries(ctx, t, t.applied(&k), want):
