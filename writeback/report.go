@@ -147,9 +147,9 @@ func (l Line) Standing() Standing {
 	return Skipped
 }
 
-// Counts says how many markers are current, held and skipped.
+// Counts says how many markers have which [Standing].
 type Counts struct {
-	Total, Current, Held int
+	Total, Current, Outdated, Held int
 	// Skipped are the rest, in order of their reason.
 	Skipped []SkippedBy
 }
@@ -164,15 +164,17 @@ type SkippedBy struct {
 	Digest string
 }
 
-// Counts sums up the report of a run whose changes were written.
+// Counts sums up the report.
 func (r Report) Counts() Counts {
 	var counts Counts
 	skipped := map[edit.Reason][]Line{}
 	for _, line := range r.Lines() {
 		counts.Total++
 		switch line.Standing() {
-		case Current, Outdated:
+		case Current:
 			counts.Current++
+		case Outdated:
+			counts.Outdated++
 		case Held:
 			counts.Held++
 		case Skipped:

@@ -23,7 +23,7 @@ var (
 	})
 	markers = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "sluice_image_markers",
-		Help: "Markers of each automation after its last run: current, held or skipped.",
+		Help: "Markers of each automation after its last run: current, outdated, held or skipped.",
 	}, []string{"namespace", "name", "state"})
 	heldUpdates = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "sluice_image_updates_held",
@@ -33,9 +33,13 @@ var (
 
 // observeMarkers shows what the status says.
 func observeMarkers(a *imagev1.ImageUpdateAutomation) {
-	counts := a.Status.Markers
+	counts, skipped := a.Status.Markers, 0
+	for _, s := range counts.Skipped {
+		skipped += s.Count
+	}
 	for state, count := range map[string]int{
-		"current": counts.Current, "held": counts.Held, "skipped": counts.Total - counts.Current - counts.Held,
+		"current": counts.Current, "held": counts.Held, "skipped": skipped,
+		"outdated": counts.Total - counts.Current - counts.Held - skipped,
 	} {
 		markers.WithLabelValues(a.Namespace, a.Name, state).Set(float64(count))
 	}

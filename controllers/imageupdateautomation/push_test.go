@@ -305,6 +305,19 @@ func TestMarkersAreCounted(t *testing.T) {
 	}
 }
 
+// A push that the server refused, and a pull request that waits, showed as all current.
+func TestWhatIsProposedIsNotCurrentBeforeItIsMerged(t *testing.T) {
+	f, a := proposingFixture(t), automation(proposes())
+	seen, err := f.observe(t.Context(), a)
+	must(t, err)
+	review, err := f.Writer.Review(t.Context(), seen.request)
+	must(t, err)
+	f.record(t.Context(), a, seen, review.Result)
+	if m := a.Status.Markers; m.Total != 1 || m.Current != 0 || len(m.Skipped) != 0 {
+		t.Errorf("markers %+v", m)
+	}
+}
+
 // TestAnUpdateOfAKnownBranchIsOneRequest names the branch in all ways.
 func TestAnUpdateOfAKnownBranchIsOneRequest(t *testing.T) {
 	for name, ref := range map[string]sourcev1.GitRepositoryRef{

@@ -124,6 +124,9 @@ func (r *Reconciler) record(
 	}
 	counts := written.Report.Counts()
 	events := append(heldEvents(a, written), skippedEvents(a, written.Report, counts)...)
+	if pullRequestOf(a) == nil { // or they are proposed, and nothing has changed before that is merged
+		counts.Current += counts.Outdated
+	}
 	a.Status.Markers = markerCounts(counts)
 	observeMarkers(a)
 	return events

@@ -161,7 +161,7 @@ func TestWhatIsRememberedOfAnAutomationGoesWithIt(t *testing.T) {
 	f.tracker.recordPush(a.UID, push{commit: "1"})
 	f.tracker.recordChoice(p, time.Unix(1, 0))
 	f.onDelete(t.Context(), event.DeleteEvent{Object: a}, nil)
-	if after := testutil.CollectAndCount(markers); after != before-3 || len(f.tracker.automations) > 0 {
+	if after := testutil.CollectAndCount(markers); after != before-4 || len(f.tracker.automations) > 0 {
 		t.Errorf("%d metrics of %d, tracked %v", after, before, f.tracker.automations)
 	}
 	deleted := false

@@ -205,7 +205,8 @@ type MarkerCounts struct {
 	// +required
 	Total int `json:"total"`
 
-	// Current is the number whose value is the policy's choice, after the run.
+	// Current is the number whose value is the policy's choice, after the run. What is
+	// proposed by a pull request does not count before it is merged.
 	// +required
 	Current int `json:"current"`
 
