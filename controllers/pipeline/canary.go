@@ -5,6 +5,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -86,27 +87,40 @@ func messageOf(c *flaggerv1.Canary) string {
 	return "it was rolled back"
 }
 
-// lastFailures are what the last check of a Canary's last release measured that it should
-// not have; empty if nothing is known.
+// lastFailures are why the last release of a Canary failed: the sentence that decided, with
+// what else its last check measured that it should not have, if that check decided; empty if
+// nothing is known.
 func lastFailures(c *flaggerv1.Canary) string {
 	if len(c.Status.History) == 0 {
 		return ""
 	}
 	last := c.Status.History[0]
-	if len(last.Steps) == 0 {
-		return last.Reason
-	}
-	steps := last.Steps
 	var found []string
-	for _, m := range steps[len(steps)-1].Measured {
-		if m.Failure != "" {
-			found = append(found, m.Failure)
+	if n := len(last.Steps); n > 0 {
+		for _, m := range last.Steps[n-1].Measured {
+			if m.Failure != "" {
+				found = append(found, m.Failure)
+			}
 		}
 	}
-	if len(found) == 0 {
-		return last.Reason
+	if last.Reason != "" && !slices.Contains(found, last.Reason) {
+		found = []string{last.Reason} // samples between checks, a person, pods that do not start
+	}
+	for i := range found {
+		found[i] = withoutHalt(found[i])
 	}
 	return strings.Join(found, "; ")
+}
+
+// withoutHalt is what Flagger's words about a failed check say was found: `Halt app.apps
+// advancement success rate 91.20% < 99%`.
+func withoutHalt(failure string) string {
+	if rest, ok := strings.CutPrefix(failure, "Halt "); ok {
+		if _, what, ok := strings.Cut(rest, "advancement "); ok {
+			return what
+		}
+	}
+	return failure
 }
 
 // targetHas reports whether the pods of a Canary's target run the images of a content, or

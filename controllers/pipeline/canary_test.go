@@ -35,7 +35,7 @@ func TestWhatACanaryProves(t *testing.T) {
 		}
 	}
 	measured := func(c *flaggerv1.Canary) {
-		c.Status.History = []flaggerv1.CanaryRelease{{Reason: "5 failed checks", Steps: []flaggerv1.CanaryStep{
+		c.Status.History = []flaggerv1.CanaryRelease{{Reason: "latency is 612, and may be at most 500", Steps: []flaggerv1.CanaryStep{
 			{Measured: []flaggerv1.CanaryMeasurement{{Failure: "an earlier one"}}},
 			{Measured: []flaggerv1.CanaryMeasurement{{Failure: "latency is 612, and may be at most 500"}, {}}},
 		}}}

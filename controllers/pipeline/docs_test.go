@@ -32,7 +32,8 @@ type manifest struct {
 func manifests(t *testing.T) []manifest {
 	t.Helper()
 	var found []manifest
-	for _, file := range files(t, "../../config/samples/*.yaml", "../../config/samples/pipelines/*.yaml") {
+	for _, file := range files(t, "../../config/samples/*.yaml", "../../config/samples/pipelines/*.yaml",
+		tutorialFiles+"*.yaml") {
 		found = append(found, documents(t, file, read(t, file))...)
 	}
 	block := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")

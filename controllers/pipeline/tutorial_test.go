@@ -3,6 +3,7 @@
 package pipeline
 
 import (
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/util/jsonpath"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
@@ -102,8 +104,11 @@ func (s *tutorial) path(template string) string {
 	return text.String()
 }
 
+// failedCheck is what a Canary says of a check that fails.
+const failedCheck = "Halt app.apps advancement success rate 91.20% < 99%"
+
 // releases has the canary of production come to an end with what Git says.
-func (s *tutorial) releases(phase flaggerv1.CanaryPhase, message string) {
+func (s *tutorial) releases(phase flaggerv1.CanaryPhase, why string) {
 	s.t.Helper()
 	var d appsv1.Deployment
 	s.get("app", &d)
@@ -112,38 +117,93 @@ func (s *tutorial) releases(phase flaggerv1.CanaryPhase, message string) {
 	var c flaggerv1.Canary
 	s.get("app", &c)
 	c.Status.Phase, c.Status.LastTransitionTime = phase, metav1.NewTime(s.clock.Now())
-	c.Status.Conditions = []flaggerv1.CanaryCondition{{Type: flaggerv1.PromotedType, Message: message}}
+	if phase == flaggerv1.CanaryPhaseFailed {
+		c.Status.History = []flaggerv1.CanaryRelease{{Verdict: flaggerv1.VerdictFailed, Reason: why}}
+	}
 	s.update(&c)
 }
 
-// asOnThePage has production soak for an hour and be verified by a Canary.
-func asOnThePage(p *sluicev1.Pipeline) {
-	production := p.Spec.Stage("production")
-	production.After.Soak = &metav1.Duration{Duration: time.Hour}
-	production.Verify = []sluicev1.Verification{{Canary: &sluicev1.CanaryVerification{Name: "app"}}}
+// tutorialFiles are what readers of the page copy, and what the story is told with here.
+const tutorialFiles = "../../config/samples/promotion/tutorial/"
+
+// asIn has the Pipeline of a file, with the defaults of the schema.
+func asIn(t *testing.T, file string) func(*sluicev1.Pipeline) {
+	t.Helper()
+	var shown sluicev1.Pipeline
+	must(t, yaml.UnmarshalStrict([]byte(read(t, tutorialFiles+file)), &shown))
+	return func(p *sluicev1.Pipeline) {
+		if p.Name != shown.Name || p.Namespace != shown.Namespace {
+			t.Errorf("%s has %s/%s", file, shown.Namespace, shown.Name)
+		}
+		interval := p.Spec.Interval
+		p.Spec = shown.Spec
+		p.Spec.Interval = interval
+		for i := range p.Spec.Stages {
+			p.Spec.Stages[i].VerifyTimeout = metav1.Duration{Duration: 30 * time.Minute}
+		}
+	}
 }
 
 // begins are the files that the story begins with.
-var begins = map[string]string{
-	"staging/app.yaml":    strings.Replace(marked, ":1 ", ":1.4.2 ", 1),
-	"production/app.yaml": strings.Replace(marked, ":1 ", ":1.4.2 ", 1),
+func begins(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for _, file := range files(t, tutorialFiles+"repository/*/*.yaml") {
+		name := strings.TrimPrefix(filepath.ToSlash(file), tutorialFiles+"repository/")
+		found[name] = strings.ReplaceAll(read(t, file), "${SLUICE_REGISTRY}", "registry")
+	}
+	return found
+}
+
+// tagIn is the tag of the image in a file of a stage.
+func tagIn(text string) string {
+	_, rest, _ := strings.Cut(text, "image: registry/app:")
+	tag, _, _ := strings.Cut(rest, " #")
+	return tag
+}
+
+// The page shows the Pipeline by commits whole, and what differs by pull requests.
+func TestThePageShowsTheFilesOfTheTutorial(t *testing.T) {
+	page := read(t, docs+"promotion.md")
+	if !strings.Contains(page, "```yaml\n"+read(t, tutorialFiles+"pipeline.yaml")+"```") {
+		t.Error("docs/promotion.md does not have pipeline.yaml")
+	}
+	var byCommits, byPullRequests sluicev1.Pipeline
+	must(t, yaml.UnmarshalStrict([]byte(read(t, tutorialFiles+"pull-request.yaml")), &byPullRequests))
+	must(t, yaml.UnmarshalStrict([]byte(read(t, tutorialFiles+"pipeline.yaml")), &byCommits))
+	_, section, _ := strings.Cut(page, "\n## By pull requests\n")
+	_, shown, _ := strings.Cut(section, "```yaml\n")
+	shown, _, _ = strings.Cut(shown, "```")
+	var differs sluicev1.Pipeline
+	must(t, yaml.UnmarshalStrict([]byte(shown), &differs))
+	byCommits.Spec.Forge = differs.Spec.Forge
+	byCommits.Spec.Stages[1].Write = differs.Spec.Stages[0].Write
+	if diff := cmp.Diff(byCommits, byPullRequests); diff != "" {
+		t.Errorf("pull-request.yaml differs by more than the page says (-page +file):\n%s", diff)
+	}
 }
 
 func newTutorial(t *testing.T) *tutorial {
 	t.Helper()
-	e := newEnv(t, asOnThePage)
-	e.repo.Commit("main", begins)
-	return begin(&tutorial{env: e, git: e.repo.Git, tag: e.has})
+	e := newEnv(t, asIn(t, "pipeline.yaml"))
+	e.repo.Commit("main", begins(t))
+	return begin(&tutorial{env: e, git: e.repo.Git, tag: func(stage string) string {
+		return tagIn(e.repo.Git("show", "main:"+stage+"/app.yaml"))
+	}})
 }
 
 // newPullRequestTutorial is at a real forge, which has another clock.
 func newPullRequestTutorial(t *testing.T) (*tutorial, *forgeEnv) {
 	t.Helper()
-	e := newGitea(t).env(t, asOnThePage, proposes(never))
-	_, err := e.at.Admin.Commit(t.Context(), e.repo, gitea.Commit{Branch: gitea.Branch, Message: "Begin", Files: begins})
+	e := newGitea(t).env(t, asIn(t, "pull-request.yaml"), proposes(never))
+	_, err := e.at.Admin.Commit(t.Context(), e.repo, gitea.Commit{Branch: gitea.Branch, Message: "Begin", Files: begins(t)})
 	must(t, err)
 	return begin(&tutorial{
-		env: e.env, tag: func(stage string) string { return e.has("main", stage) },
+		env: e.env, tag: func(stage string) string {
+			out, err := harness.Git(t.Context(), "-C", e.repo.Local().Bare, "show", "main:"+stage+"/app.yaml")
+			must(t, err)
+			return tagIn(out)
+		},
 		git: func(arguments ...string) string {
 			out, err := harness.Git(t.Context(), append([]string{"-C", e.repo.Local().Bare}, arguments...)...)
 			must(t, err)
@@ -207,7 +267,7 @@ func TestTheTutorialByCommits(t *testing.T) {
 		},
 		func() {
 			s.clock.Step(6 * time.Minute)
-			s.releases(flaggerv1.CanaryPhaseFailed, "request-success-rate 91.2 is below 99 at weight 20")
+			s.releases(flaggerv1.CanaryPhaseFailed, failedCheck)
 			s.reconcile()
 			s.apply("production")
 			s.releases(flaggerv1.CanaryPhaseSucceeded, "")
@@ -238,7 +298,7 @@ func TestTheTutorialByPullRequests(t *testing.T) {
 		},
 		func() {
 			s.clock.Step(6 * time.Minute)
-			s.releases(flaggerv1.CanaryPhaseFailed, "request-success-rate 91.2 is below 99 at weight 20")
+			s.releases(flaggerv1.CanaryPhaseFailed, failedCheck)
 		},
 		func() {
 			merge()
