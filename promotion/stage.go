@@ -119,11 +119,13 @@ func (s *stage) bundleOf(c Content) string {
 	}
 	for _, id := range expected {
 		if b, known := s.round.State.Bundle(id); known && c.Is(b) {
+			s.round.State.addBundle(sluicev1.Bundle{ID: id, Versions: c.Versions}, s.now)
 			return id
 		}
 	}
 	for _, b := range slices.Backward(s.round.State.Bundles) {
 		if c.Is(b.Bundle) {
+			s.round.State.addBundle(sluicev1.Bundle{ID: b.ID, Versions: c.Versions}, s.now)
 			return b.ID
 		}
 	}

@@ -3,6 +3,7 @@
 package promotion
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -282,11 +283,23 @@ func (s State) Bundle(id string) (sluicev1.Bundle, bool) {
 	return s.Bundles[i].Bundle, true
 }
 
-// addBundle adds a bundle to those that are known.
+// addBundle adds a bundle to those that are known. One that was seen first in fields that
+// hold tags alone gets the names that others have: it may have to be written where those are.
 func (s *State) addBundle(b sluicev1.Bundle, now time.Time) {
-	if _, known := s.Bundle(b.ID); !known {
+	i := slices.IndexFunc(s.Bundles, func(known KnownBundle) bool { return known.ID == b.ID })
+	if i < 0 {
 		s.Bundles = append(s.Bundles, KnownBundle{Bundle: b, Seen: now})
+		return
 	}
+	versions := slices.Clone(s.Bundles[i].Versions)
+	for n, has := range versions {
+		for _, v := range b.Versions {
+			if v.Artifact == has.Artifact {
+				versions[n].Image, versions[n].Tag = cmp.Or(has.Image, v.Image), cmp.Or(has.Tag, v.Tag)
+			}
+		}
+	}
+	s.Bundles[i].Versions = versions
 }
 
 // quarantined returns the quarantine of a bundle, or nil.

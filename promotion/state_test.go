@@ -170,3 +170,22 @@ func TestWhatWasThereBeforeIsFound(t *testing.T) {
 		t.Errorf("landings %+v, want the first one alone to be found", landings)
 	}
 }
+
+// A stage whose fields hold whole images could not be taken back to a bundle that was seen
+// first in a stage whose fields hold tags.
+func TestABundleGetsTheNamesThatItsFirstFieldsDidNotHave(t *testing.T) {
+	var state State
+	tags := sluicev1.Version{Artifact: "app", Tag: "1"}
+	first := NewBundle([]sluicev1.Version{tags})
+	state.addBundle(first, epoch)
+	before := state.Clone()
+	whole := tags
+	whole.Image = "registry/app"
+	state.addBundle(sluicev1.Bundle{ID: first.ID, Versions: []sluicev1.Version{whole}}, epoch)
+	if b, _ := state.Bundle(first.ID); len(state.Bundles) != 1 || b.Versions[0] != whole {
+		t.Errorf("it is %+v", state.Bundles)
+	}
+	if b, _ := before.Bundle(first.ID); b.Versions[0] != tags {
+		t.Error("the state of before changed")
+	}
+}
