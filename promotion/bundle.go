@@ -28,6 +28,28 @@ func NewBundle(versions []sluicev1.Version) sluicev1.Bundle {
 	return sluicev1.Bundle{ID: hex.EncodeToString(hash.Sum(nil))[:idLength], Versions: sorted}
 }
 
+// bundleOf is the bundle of these versions. One that is known keeps its id, whatever its
+// artifacts were called when it got that.
+func (s State) bundleOf(versions []sluicev1.Version) sluicev1.Bundle {
+	b := NewBundle(versions)
+	known, taken := s.Bundle(b.ID)
+	if taken && sameVersions(known.Versions, b.Versions) {
+		return b
+	}
+	if i := slices.IndexFunc(s.Bundles, func(k KnownBundle) bool { return sameVersions(k.Versions, b.Versions) }); i >= 0 {
+		b.ID = s.Bundles[i].ID
+		return b
+	}
+	if taken { // by tags of another image that the artifact had
+		hash := sha256.New()
+		for _, v := range b.Versions {
+			fmt.Fprintf(hash, "%s\x00%s\x00%s\n", v.Artifact, v.Image, cmp.Or(v.Digest, v.Tag))
+		}
+		b.ID = hex.EncodeToString(hash.Sum(nil))[:idLength]
+	}
+	return b
+}
+
 // Describe names a bundle for people: `api 1.4.2, web 1.4.2`.
 func Describe(b sluicev1.Bundle) string {
 	parts := make([]string, 0, len(b.Versions))
@@ -57,8 +79,8 @@ func (c Content) Is(b sluicev1.Bundle) bool {
 		return false
 	}
 	for _, is := range c.Versions {
-		i := slices.IndexFunc(b.Versions, func(v sluicev1.Version) bool { return v.Artifact == is.Artifact })
-		if i < 0 || !agrees(is, b.Versions[i]) {
+		want, ok := counterpart(b.Versions, is)
+		if !ok || !agrees(is, want) {
 			return false
 		}
 	}
@@ -68,6 +90,38 @@ func (c Content) Is(b sluicev1.Bundle) bool {
 // Same reports whether two contents say the same.
 func (c Content) Same(other Content) bool {
 	return c.Problem == "" && other.Problem == "" && len(c.Versions) == len(other.Versions) && c.Is(sluicev1.Bundle{Versions: other.Versions})
+}
+
+// counterpart is the version of the same artifact: the one of the same name or, where the
+// pipeline renamed it, of the same image.
+func counterpart(versions []sluicev1.Version, of sluicev1.Version) (sluicev1.Version, bool) {
+	i := slices.IndexFunc(versions, func(v sluicev1.Version) bool { return v.Artifact == of.Artifact })
+	if i < 0 {
+		i = slices.IndexFunc(versions, func(v sluicev1.Version) bool { return v.Image != "" && v.Image == of.Image })
+	}
+	if i < 0 {
+		return sluicev1.Version{}, false
+	}
+	return versions[i], true
+}
+
+// sameVersion reports whether two versions are the same: the same digest or, where that is
+// not known, the same tag of an image. The name of the artifact tells only where the image
+// does not, which fields may lack, and registries may be mirrored.
+func sameVersion(a, b sluicev1.Version) bool {
+	sameImage, sameName := a.Image != "" && a.Image == b.Image, a.Artifact == b.Artifact
+	if a.Digest != "" || b.Digest != "" {
+		return a.Digest == b.Digest && (sameImage || sameName)
+	}
+	return a.Tag == b.Tag && (sameImage || sameName && (a.Image == "" || b.Image == ""))
+}
+
+// sameVersions reports whether two bundles are of the same versions.
+func sameVersions(a, b []sluicev1.Version) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(v sluicev1.Version) bool {
+		other, ok := counterpart(b, v)
+		return !ok || !sameVersion(v, other)
+	})
 }
 
 // agrees reports whether no part of is differs from that of want.

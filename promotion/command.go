@@ -33,7 +33,7 @@ func (r *round) carryOutCommands() {
 	commands := slices.Clone(r.seen.Commands)
 	slices.SortStableFunc(commands, func(a, b Command) int { return a.At.Compare(b.At.Time) })
 	for _, c := range commands {
-		key := string(c.Verb) + "/" + c.Stage
+		key := c.key()
 		if !c.At.After(r.State.Handled[key]) || r.State.IsUnguarded(c) {
 			continue
 		}
@@ -55,7 +55,7 @@ func (r *round) carryOutCommands() {
 // noted, so that nobody makes the state grow.
 func (r *round) noteUnguarded() {
 	for _, c := range r.seen.Commands {
-		key := string(c.Verb) + "/" + c.Stage
+		key := c.key()
 		if r.seen.Spec.Stage(c.Stage) == nil || !c.At.After(r.State.Handled[key]) {
 			continue
 		}
@@ -68,7 +68,7 @@ func (r *round) noteUnguarded() {
 
 // IsUnguarded reports whether a command was there before commands were guarded.
 func (s State) IsUnguarded(c Command) bool {
-	at, noted := s.Unguarded[string(c.Verb)+"/"+c.Stage]
+	at, noted := s.Unguarded[c.key()]
 	return noted && at.Equal(c.At.Time)
 }
 
@@ -79,7 +79,7 @@ const maxClockSkew = 5 * time.Minute
 // newer than all that follow.
 func (r *round) refuseUntil(c Command, begins time.Time) {
 	why := fmt.Sprintf("its time, %s, has not come: give it again", c.At.UTC().Format(time.RFC3339))
-	if r.State.Refused[string(c.Verb)+"/"+c.Stage] != why {
+	if r.State.Refused[c.key()] != why {
 		r.refuse(c, why)
 	}
 	r.requeueAt(begins, r.now)
@@ -90,7 +90,7 @@ func (r *round) refuse(c Command, why string) {
 	if r.State.Refused == nil {
 		r.State.Refused = map[string]string{}
 	}
-	r.State.Refused[string(c.Verb)+"/"+c.Stage] = why
+	r.State.Refused[c.key()] = why
 	r.warn(c.Stage, commandRefused, "%s asked to %s: %s", c.By, c.Verb, why)
 }
 
@@ -201,8 +201,8 @@ func (h commandHandler) promote(c Command) (done, refused string) {
 	if refused != "" {
 		return "", refused
 	}
-	if q := h.stage.quarantined(id); q != nil && (q.Until == nil || h.stage.now.Before(*q.Until)) {
-		return "", h.stage.name(id) + " is in quarantine: " + q.Reason + "; lift that first"
+	if refused := h.quarantined(id); refused != "" {
+		return "", refused
 	}
 	if h.stage.hasEverywhere(id) {
 		return "", "the stage has " + h.stage.name(id)
@@ -213,6 +213,24 @@ func (h commandHandler) promote(c Command) (done, refused string) {
 	}
 	h.stage.state.Pin = &Writing{Bundle: id, Kind: sluicev1.LandingPromotion, At: c.At.Time, By: c.By, Reason: c.Reason}
 	return "promoted " + h.stage.name(id), ""
+}
+
+// quarantined says why a person may not give a stage a bundle yet: it is in quarantine, or one
+// of its versions is suspected. Empty is no reason, or that the time of the quarantine is over.
+func (h commandHandler) quarantined(id string) string {
+	b := h.stage.bundle(id)
+	for _, q := range h.stage.round.State.Quarantine {
+		isOver := q.Until != nil && !h.stage.now.Before(*q.Until)
+		switch {
+		case isOver:
+		case q.Bundle == id:
+			return h.stage.name(id) + " is in quarantine: " + q.Reason + "; lift that first"
+		case h.stage.round.State.excludes(q, b):
+			return fmt.Sprintf("%s has a version that %s failed with in %s: %s; lift the quarantine of %s first",
+				h.stage.name(id), h.stage.name(q.Bundle), q.Stage, q.Reason, q.Bundle)
+		}
+	}
+	return ""
 }
 
 // newestUpstream is the newest bundle that is in a stage before this one or, for a first
@@ -242,7 +260,7 @@ func (h commandHandler) rollback(c Command) (done, refused string) {
 	if l := h.stage.state.current(); l != nil {
 		current = l.Bundle
 	}
-	back := h.stage.state.verifiedBefore(func(id string) bool { return id != current && h.stage.quarantined(id) == nil })
+	back := h.stage.state.verifiedBefore(func(id string) bool { return id != current && !verifier(h).isExcluded(id) })
 	id, refused := h.choose(c, back)
 	switch {
 	case c.Bundle == "" && back == "":
@@ -251,8 +269,9 @@ func (h commandHandler) rollback(c Command) (done, refused string) {
 		return "", refused
 	case h.stage.hasEverywhere(id):
 		return "", "the stage has " + h.stage.name(id)
-	case h.stage.quarantined(id) != nil:
-		return "", h.stage.name(id) + " is in quarantine: " + h.stage.quarantined(id).Reason + "; lift that first"
+	}
+	if refused := h.quarantined(id); refused != "" {
+		return "", refused
 	}
 	h.stage.stopIgnoring(id)
 	h.stage.state.Writing = &Writing{Bundle: id, Kind: sluicev1.LandingRollback, At: c.At.Time, By: c.By, Reason: c.Reason}

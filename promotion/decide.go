@@ -17,6 +17,7 @@ func Decide(prev State, seen Observation, now time.Time) Decision {
 	r := &round{seen: seen, now: now}
 	r.State = prev.Clone()
 	r.State.Lost = r.State.Lost || seen.StateLost
+	r.followSpec()
 	r.chooseCandidate()
 	r.carryOutCommands()
 	for i := range seen.Spec.Stages {
@@ -81,13 +82,13 @@ func (r *round) candidate() (*sluicev1.Bundle, string) {
 		v.Artifact = a.Name
 		versions = append(versions, v)
 	}
-	if last, ok := r.fallsBackFromQuarantine(NewBundle(versions)); ok {
+	b := r.State.bundleOf(versions)
+	if last, ok := r.fallsBackFromQuarantine(b); ok {
 		return &last, ""
 	}
 	if waits := r.waitsForOthers(versions); waits != "" {
 		return nil, waits
 	}
-	b := NewBundle(versions)
 	return &b, ""
 }
 

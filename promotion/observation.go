@@ -57,6 +57,9 @@ type Command struct {
 	sluicev1.Command
 }
 
+// key names what a state keeps of the last command of a verb to a stage.
+func (c Command) key() string { return string(c.Verb) + "/" + c.Stage }
+
 // Readiness is whether the objects of a target run what its content says.
 type Readiness int
 

@@ -115,6 +115,11 @@ func (r proposer) isOurs(pr *PullRequest) bool {
 // recordEnd notes that a pull request was merged or closed.
 func (r proposer) recordEnd(pr *PullRequest) {
 	p := r.stage.state.Proposal
+	if p.Number == 0 && pr.Head != "" && pr.Head == r.stage.seen.Pushed.Head && p.Bundle == r.stage.seen.Pushed.Bundle {
+		next := *p // it ended before it was seen open
+		next.Number, next.Head = pr.Number, pr.Head
+		p, r.stage.state.Proposal = &next, &next
+	}
 	switch {
 	case p.Number != pr.Number:
 		return // an earlier one

@@ -3,7 +3,6 @@
 package promotion
 
 import (
-	"cmp"
 	"slices"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
@@ -30,29 +29,28 @@ func (v verifier) changedArtifacts(failed string) []string {
 	return changed
 }
 
-// sameVersion reports whether two versions are the same, as the id of a bundle tells them.
-func sameVersion(a, b sluicev1.Version) bool {
-	return a.Artifact == b.Artifact && cmp.Or(a.Digest, a.Tag) == cmp.Or(b.Digest, b.Tag)
-}
-
 // excluding is the quarantine that a bundle is in, itself or by a version that is
 // suspected; nil if there is none. One that somebody has overridden by a commit excludes
 // nothing.
 func (s *State) excluding(b sluicev1.Bundle) *Quarantine {
 	for i := range s.Quarantine {
-		q := &s.Quarantine[i]
-		if q.Overridden != nil {
-			continue
-		}
-		failed, _ := s.Bundle(q.Bundle)
-		if q.Bundle == b.ID || slices.ContainsFunc(failed.Versions, func(v sluicev1.Version) bool {
-			suspected := len(q.Artifacts) == 0 || slices.Contains(q.Artifacts, v.Artifact)
-			return suspected && slices.ContainsFunc(b.Versions, func(is sluicev1.Version) bool { return sameVersion(is, v) })
-		}) {
-			return q
+		if s.excludes(s.Quarantine[i], b) {
+			return &s.Quarantine[i]
 		}
 	}
 	return nil
+}
+
+// excludes reports whether a quarantine is about a bundle.
+func (s *State) excludes(q Quarantine, b sluicev1.Bundle) bool {
+	if q.Overridden != nil {
+		return false
+	}
+	failed, _ := s.Bundle(q.Bundle)
+	return q.Bundle == b.ID || slices.ContainsFunc(failed.Versions, func(v sluicev1.Version) bool {
+		suspected := len(q.Artifacts) == 0 || slices.Contains(q.Artifacts, v.Artifact)
+		return suspected && slices.ContainsFunc(b.Versions, func(is sluicev1.Version) bool { return sameVersion(is, v) })
+	})
 }
 
 // fallsBackFromQuarantine reports whether a bundle differs from the last candidate only in versions that

@@ -171,3 +171,36 @@ func TestARollbackBringsNothingBackThatIsSuspected(t *testing.T) {
 	release("3", "2")
 	s.want(map[string]string{"eu": "1"})
 }
+
+func TestTheQuarantineIsKeptBeforeTheCommit(t *testing.T) {
+	s := newSimulation(t, staging())
+	s.settle()
+	s.release("2")
+	s.settle()
+	s.state.Stages["staging"].Landings[0].Verdict = ""
+	s.verification["staging/@2"] = VerificationFailed
+	d := Decide(s.state, s.observe(), s.now)
+	if d.State.quarantined(s.bundle("2")) == nil {
+		t.Error("not in quarantine")
+	}
+	if w := d.State.Stages["staging"].Writing; w == nil || w.Kind != sluicev1.LandingRollback || w.Bundle != s.bundle("1") {
+		t.Errorf("writing %+v", w)
+	}
+	if len(d.Actions) != 1 || d.Actions[0].(Write).Bundle.ID != s.bundle("1") {
+		t.Errorf("actions %+v", d.Actions)
+	}
+}
+
+func TestAnExpiredQuarantineDeploysNothing(t *testing.T) {
+	s := newSimulation(t, with(staging(), func(p *sluicev1.Stage) { p.OnFailure.Quarantine = minutes(60) }))
+	s.settle()
+	s.verification["staging/@2"] = VerificationFailed
+	s.release("2")
+	s.settle()
+	s.pass(48 * time.Hour)
+	s.want(map[string]string{"staging": "1"})
+	delete(s.verification, "staging/@2")
+	s.command(sluicev1.CommandPromote, "staging", func(c *Command) { c.Bundle = s.bundle("2") })
+	s.settle()
+	s.want(map[string]string{"staging": "2"})
+}

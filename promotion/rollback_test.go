@@ -27,3 +27,17 @@ func TestARollbackIsNotJudgedByWhatFailedBeforeIt(t *testing.T) {
 		t.Errorf("production is %s", phase)
 	}
 }
+
+func TestARollbackIsNotRolledBack(t *testing.T) {
+	s := newSimulation(t, staging())
+	s.settle()
+	s.release("1.5")
+	s.settle()
+	s.verification["staging/@2"], s.verification["staging/@1.5"] = VerificationFailed, VerificationFailed
+	s.release("2")
+	s.pass(time.Hour)
+	s.want(map[string]string{"staging": "1.5"})
+	if got := s.status("staging").Phase; got != sluicev1.StageFailed {
+		t.Errorf("phase %s", got)
+	}
+}

@@ -92,7 +92,12 @@ func targetsOf(stage *sluicev1.Stage) []sluicev1.Target {
 }
 
 // release is a new version of the artifact.
-func (s *simulation) release(version string) { s.releaseOf("app", version) }
+func (s *simulation) release(version string) {
+	s.newest[s.artifact()] = Newest{Version: sluicev1.Version{Image: "registry/app", Tag: version}}
+}
+
+// artifact is what the first artifact is called.
+func (s *simulation) artifact() string { return s.spec.Artifacts[0].Name }
 
 func (s *simulation) releaseOf(artifact, version string) {
 	s.newest[artifact] = Newest{Version: sluicev1.Version{Image: "registry/" + artifact, Tag: version}}
@@ -106,16 +111,16 @@ func (s *simulation) commit(stage, target, version, by string) {
 		s.places[key] = &place{versions: map[string]string{}}
 	}
 	p := s.places[key]
-	p.versions["app"], p.by, p.at, p.commit = version, by, s.now, fmt.Sprint(s.commits)
+	p.versions[s.artifact()], p.by, p.at, p.commit = version, by, s.now, fmt.Sprint(s.commits)
 }
 
 // judged is what the objects and the verifications of a target say.
 func (s *simulation) judged(key string) (Readiness, Verification) {
-	ready, isSet := s.ready[key+"@"+s.places[key].versions["app"]]
+	ready, isSet := s.ready[key+"@"+s.places[key].versions[s.artifact()]]
 	if !isSet {
 		ready = ReadinessReady
 	}
-	verified, isSet := s.verification[key+"@"+s.places[key].versions["app"]]
+	verified, isSet := s.verification[key+"@"+s.places[key].versions[s.artifact()]]
 	switch {
 	case isSet:
 	case s.now.Sub(s.places[key].at) < s.takes:
@@ -128,7 +133,7 @@ func (s *simulation) judged(key string) (Readiness, Verification) {
 
 // has is the version of a stage's first target.
 func (s *simulation) has(stage string) string {
-	return s.places[stage+"/"+targetsOf(s.spec.Stage(stage))[0].Name].versions["app"]
+	return s.places[stage+"/"+targetsOf(s.spec.Stage(stage))[0].Name].versions[s.artifact()]
 }
 
 // observe is what is seen now.
@@ -277,7 +282,7 @@ func (s *simulation) write(a Write) bool {
 		if maps.Equal(s.places[a.Stage+"/"+target].versions, versions) {
 			continue
 		}
-		s.commit(a.Stage, target, versions["app"], "sluice")
+		s.commit(a.Stage, target, versions[s.artifact()], "sluice")
 		s.places[a.Stage+"/"+target].versions = versions
 		did = true
 	}
@@ -357,7 +362,7 @@ func (s *simulation) status(stage string) sluicev1.StageStatus {
 
 // bundle is the id of a version.
 func (s *simulation) bundle(version string) string {
-	return NewBundle([]sluicev1.Version{{Artifact: "app", Image: "registry/app", Tag: version}}).ID
+	return s.state.bundleOf([]sluicev1.Version{{Artifact: s.artifact(), Image: "registry/app", Tag: version}}).ID
 }
 
 // want fails the test unless stages have these versions.

@@ -33,11 +33,13 @@ func (u upstream) bundlesFrom(name string) ([]upstreamBundle, []sluicev1.Gate) {
 	}
 	var through []upstreamBundle
 	var gates []sluicev1.Gate
+	takenBack := u.takenBack(name)
 	for i, l := range u.stage.round.State.Stages[name].Landings {
 		if l.Kind == sluicev1.LandingRollback {
 			continue // it was there before
 		}
 		switch soaked := u.soakedIn(name, l.Bundle); {
+		case takenBack[l.Bundle] != "":
 		case l.Verdict == VerdictVerified && soaked >= soak:
 			through = append(through, upstreamBundle{l.Bundle, l.At, i})
 		case i > 0, u.stage.hasEverywhere(l.Bundle): // there is nothing to wait for
@@ -48,6 +50,51 @@ func (u upstream) bundlesFrom(name string) ([]upstreamBundle, []sluicev1.Gate) {
 		}
 	}
 	return through, gates
+}
+
+// takenBack are the bundles that a person rolled a stage back from, and who that was: those that
+// came after the one that they brought back, unless they came again since. What somebody
+// does not want in staging does not go on to production by itself.
+func (u upstream) takenBack(name string) map[string]string {
+	state := u.stage.round.State.Stages[name]
+	landings := state.Landings
+	if w := state.Writing; w != nil && w.Kind == sluicev1.LandingRollback && w.By != "" {
+		landings = slices.Insert(slices.Clone(landings), 0, Landing{Bundle: w.Bundle, Kind: w.Kind, By: w.By})
+	}
+	taken, again := map[string]string{}, map[string]bool{}
+	for i, l := range landings {
+		again[l.Bundle] = true
+		if l.Kind != sluicev1.LandingRollback || i+1 == len(landings) || landings[i+1].Verdict == VerdictFailed {
+			continue
+		}
+		for _, before := range landings[i+1:] {
+			if before.Bundle == l.Bundle {
+				break
+			}
+			if !again[before.Bundle] && taken[before.Bundle] == "" {
+				taken[before.Bundle] = orSomebody(l.By)
+			}
+		}
+	}
+	return taken
+}
+
+// takenBackGate says that the newest bundle of a stage was taken back there by a person, nil if
+// there is none that would be news.
+func (u upstream) takenBackGate(isNews func(upstreamBundle) bool) *sluicev1.Gate {
+	for _, name := range u.stage.spec.After.Stages {
+		takenBack := u.takenBack(name)
+		for i, l := range u.stage.round.State.Stages[name].Landings {
+			who := takenBack[l.Bundle]
+			if l.Kind == sluicev1.LandingRollback || who == "" || !isNews(upstreamBundle{l.Bundle, l.At, i}) {
+				continue
+			}
+			found := gate(sluicev1.GateContent, l.At, time.Time{}, "%s was rolled back in %s by %s; `sluice pipeline promote` promotes it all the same",
+				u.stage.name(l.Bundle), name, who)
+			return &found
+		}
+	}
+	return nil
 }
 
 func (u upstream) soakGate(name string, l Landing, left time.Duration) sluicev1.Gate {

@@ -277,3 +277,32 @@ func TestATargetThatIsAddedGetsWhatTheStageHas(t *testing.T) {
 		t.Errorf("landed %+v", l)
 	}
 }
+
+func TestWavesStopAtTheFirstFailure(t *testing.T) {
+	waves := with(production(), func(p *sluicev1.Stage) {
+		p.Targets = []sluicev1.Target{{Name: "eu"}, {Name: "us", Wave: 1}, {Name: "asia", Wave: 1}}
+	})
+	s := newSimulation(t, staging(), waves)
+	s.settle()
+	s.verification["production/eu@2"] = VerificationPending
+	s.release("2")
+	s.pass(time.Minute)
+	if got := s.places["production/us"].versions["app"]; got != "1" {
+		t.Fatalf("us has %s before eu is verified", got)
+	}
+	s.verification["production/eu@2"] = VerificationPassed
+	s.settle()
+	for _, target := range []string{"us", "asia"} {
+		if got := s.places["production/"+target].versions["app"]; got != "2" {
+			t.Errorf("%s has %s", target, got)
+		}
+	}
+	s.verification["production/eu@3"] = VerificationFailed
+	s.release("3")
+	s.settle()
+	for _, target := range []string{"eu", "us", "asia"} {
+		if got := s.places["production/"+target].versions["app"]; got != "2" {
+			t.Errorf("after the failure %s has %s", target, got)
+		}
+	}
+}

@@ -3,7 +3,6 @@
 package imagepolicy
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -102,8 +101,9 @@ func (r *Reconciler) quarantine(ctx context.Context, in *inputs) (quarantine, er
 	return found, nil
 }
 
-// quarantineOf are the versions of a policy's image that a pipeline keeps back. That the
-// time of a quarantine is over changes nothing here: it lets people promote the version,
+// quarantineOf are the versions of a policy's image that a pipeline keeps back. They are told by
+// their image: the pipeline may call its artifact otherwise by now. Where that is not known, the
+// name of the artifact tells. That the time of a quarantine is over changes nothing here: it lets people promote the version,
 // and nobody else.
 func quarantineOf(p *sluicev1.Pipeline, policyName, image string) quarantine {
 	bundled := map[string]bool{}
@@ -117,7 +117,8 @@ func quarantineOf(p *sluicev1.Pipeline, policyName, image string) quarantine {
 		}
 		for _, v := range q.Bundle.Versions {
 			suspected := len(q.Artifacts) == 0 || slices.Contains(q.Artifacts, v.Artifact)
-			if !suspected || !bundled[v.Artifact] || cmp.Or(v.Image, image) != image || v.Tag == "" && v.Digest == "" {
+			isOurs := v.Image == image || v.Image == "" && bundled[v.Artifact]
+			if !suspected || !isOurs || v.Tag == "" && v.Digest == "" {
 				continue
 			}
 			found = append(found, keptBack{tag: v.Tag, digest: v.Digest, why: inQuarantine(p, q)})

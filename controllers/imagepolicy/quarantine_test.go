@@ -80,6 +80,11 @@ func TestVersionsInQuarantineAreNotChosen(t *testing.T) {
 		"but one of another policy is": {
 			version: tag, pipeline: func(p *sluicev1.Pipeline) { p.Spec.Artifacts[0].ImagePolicyRef.Name = "other" }, want: "1.1.0",
 		},
+		"whatever the pipeline calls the artifact now": {
+			version:  sluicev1.Version{Image: "IMAGE", Tag: "1.1.0"},
+			pipeline: func(p *sluicev1.Pipeline) { p.Spec.Artifacts[0].Name = "backend" },
+			want:     "1.0.0", wantWhy: "in quarantine by pipeline apps/shop: Canary apps/app failed",
+		},
 		"but one that is pinned is": {
 			version: tag, policy: func(p *imagev1.ImagePolicy) { p.Spec.Pin = &imagev1.Pin{Tag: "1.1.0"} }, want: "1.1.0",
 		},
@@ -91,6 +96,9 @@ func TestVersionsInQuarantineAreNotChosen(t *testing.T) {
 			pushed := f.push(t, "1.0.0", "1.1.0")
 			if tc.version.Digest == "PUSHED" {
 				tc.version.Digest = pushed
+			}
+			if tc.version.Image == "IMAGE" {
+				tc.version.Image = f.repo.Spec.Image
 			}
 			p := shop(tc.version)
 			if tc.pipeline != nil {

@@ -150,8 +150,8 @@ func tagContent(p *sluicev1.Pipeline, t target, digest string, newest promotion.
 		return promotion.Content{Versions: []sluicev1.Version{v}}
 	}
 	for _, b := range slices.Backward(s.Bundles) {
-		if known, ok := versionOf(b.Bundle, artifact); ok && known.Digest == digest {
-			v.Image = known.Image
+		if i := slices.IndexFunc(b.Versions, func(known sluicev1.Version) bool { return known.Digest == digest }); i >= 0 {
+			v.Image = b.Versions[i].Image // whatever its artifact was called then
 			break
 		}
 	}

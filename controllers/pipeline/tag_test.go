@@ -22,6 +22,7 @@ import (
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
 	"github.com/sluice-cd/sluice/internal/registry"
 	"github.com/sluice-cd/sluice/internal/registry/registrytest"
+	"github.com/sluice-cd/sluice/promotion"
 )
 
 // tagEnv is a pipeline without Git, from an OCIRepository to two tags of a registry.
@@ -266,6 +267,17 @@ func TestATagNeedsADigest(t *testing.T) {
 }
 
 // Whatever identity this process has, a tag is written with the Secret of the pipeline.
+func TestTheImageOfATagIsKnownWhateverTheArtifactWasCalled(t *testing.T) {
+	p := &sluicev1.Pipeline{Spec: sluicev1.PipelineSpec{Artifacts: []sluicev1.Artifact{{Name: "api"}}}}
+	was := promotion.NewBundle([]sluicev1.Version{{Artifact: "app", Image: "registry/app", Digest: "sha256:1"}})
+	kept := promotion.State{Bundles: []promotion.KnownBundle{{Bundle: was}}}
+	tag := target{tag: &sluicev1.WriteTag{Repository: "registry/manifests"}}
+	got := tagContent(p, tag, "sha256:1", promotion.Newest{}, kept)
+	if len(got.Versions) != 1 || got.Versions[0].Image != "registry/app" || !got.Is(was) {
+		t.Errorf("content %+v", got)
+	}
+}
+
 func TestATagIsWrittenWithItsSecretAlone(t *testing.T) {
 	e := newTagEnv(t, func(p *sluicev1.Pipeline) {
 		for i := range p.Spec.Stages {

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package promotion
+
+import (
+	"testing"
+	"time"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+)
+
+func TestBundlesThatGoTogether(t *testing.T) {
+	two := func(t *testing.T, together *sluicev1.Together) *simulation {
+		t.Helper()
+		s := newSimulation(t, staging())
+		s.spec.Artifacts = append(s.spec.Artifacts, sluicev1.Artifact{Name: "web"})
+		s.spec.Together = together
+		s.releaseOf("web", "1")
+		s.places["staging/"].versions["web"] = "1"
+		s.settle()
+		return s
+	}
+	t.Run("of the same tag", func(t *testing.T) {
+		s := two(t, &sluicev1.Together{SameTag: true})
+		s.release("2")
+		s.pass(time.Hour)
+		s.want(map[string]string{"staging": "1"})
+		s.releaseOf("web", "2")
+		s.settle()
+		s.want(map[string]string{"staging": "2"})
+	})
+	t.Run("of the same tag, which they have", func(t *testing.T) {
+		s := two(t, &sluicev1.Together{SameTag: true})
+		for artifact, digest := range map[string]string{"app": "sha256:a", "web": "sha256:b"} {
+			s.newest[artifact] = Newest{Version: sluicev1.Version{Image: "registry/" + artifact, Digest: digest}}
+		}
+		s.settle()
+		if s.last.Candidate != nil {
+			t.Errorf("versions without tags are a bundle: %+v", s.last.Candidate)
+		}
+	})
+	t.Run("wait for one another, but not for ever", func(t *testing.T) {
+		s := two(t, &sluicev1.Together{WaitFor: minutes(10)})
+		s.release("2")
+		s.pass(9 * time.Minute)
+		s.want(map[string]string{"staging": "1"})
+		s.pass(time.Minute)
+		s.want(map[string]string{"staging": "2"})
+	})
+	// What the wait is counted from was the moment of each look: it never ended.
+	t.Run("counted from the first change, over restarts and further changes", func(t *testing.T) {
+		s := two(t, &sluicev1.Together{WaitFor: minutes(10)})
+		s.release("2")
+		for range 9 {
+			s.pass(time.Minute)
+			text, err := s.state.Marshal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.state, err = ParseState(text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.release("3")
+		s.want(map[string]string{"staging": "1"})
+		s.pass(time.Minute)
+		s.want(map[string]string{"staging": "3"})
+		if s.state.Changed != nil {
+			t.Errorf("it still waits since %s", s.state.Changed)
+		}
+	})
+	t.Run("and anew for the next one", func(t *testing.T) {
+		s := two(t, &sluicev1.Together{WaitFor: minutes(10)})
+		s.release("2")
+		s.pass(10 * time.Minute)
+		s.release("3")
+		s.pass(9 * time.Minute)
+		s.want(map[string]string{"staging": "2"})
+	})
+	t.Run("and go at once when all are there", func(t *testing.T) {
+		s := two(t, &sluicev1.Together{WaitFor: minutes(10)})
+		s.release("2")
+		s.pass(time.Minute)
+		s.releaseOf("web", "2")
+		s.settle()
+		s.want(map[string]string{"staging": "2"})
+	})
+}
