@@ -33,7 +33,7 @@ func lacksSnapshot(t transition, next State) bool {
 // enforceWeights puts back weights that somebody changed, unless the decision sets
 // others, or they would lead users to pods that do not answer.
 func enforceWeights(t transition, d Decision) []Action {
-	if !t.seen.Plan.Routed || t.seen.RoutePending {
+	if !t.seen.Plan.Routed {
 		return nil
 	}
 	for _, a := range d.Actions {
@@ -42,6 +42,13 @@ func enforceWeights(t transition, d Decision) []Action {
 		}
 	}
 	wanted, found, users := t.seen.Plan.weights(d.State), t.seen.Weights, trafficOf(t.from(d.State))
+	if t.seen.RoutePending {
+		// What the route says is not known, and must not be the primary while only the canary answers.
+		if d.State.Fallback != nil && users.canaryTrusted() && !users.primary.Serves() {
+			return []Action{SetWeights{wanted}}
+		}
+		return nil
+	}
 	everyone := d.State.Fallback != nil && t.seen.Plan.ABTest // also those whom the test does not match
 	switch {
 	case wanted == found && t.seen.Everyone == everyone && d.State.Cookies == t.prev.Cookies:

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package trial_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/sluice-cd/sluice/canary/judge"
+	"github.com/sluice-cd/sluice/canary/judge/counter"
+	"github.com/sluice-cd/sluice/canary/judge/trial"
+)
+
+// busy is a window with everything in it.
+func busy(at int) counter.Increments {
+	counts := func(requests float64) counter.Counts {
+		return counter.Counts{Requests: requests, Errors: requests / 50, Timed: requests, Slower: []float64{requests / 10, requests / 100}}
+	}
+	w := window(at, counts(100), counts(900))
+	w.Bounds, w.Halves = []float64{0.1, 1}, [2]counter.Counts{counts(450), counts(450)}
+	return w
+}
+
+func TestEvidenceOutlivesARestart(t *testing.T) {
+	kinds := []judge.Kind{judge.Errors, judge.Latency, judge.Throughput}
+	var baseline trial.Baseline
+	for i := range 5 {
+		baseline = baseline.Add(busy(i))
+	}
+	straight := baseline.Begin(judge.Default(), kinds...)
+	restarted := straight
+	for i := range 20 {
+		straight = add(t, straight, 0.1, busy(10+i))
+		restarted = add(t, restarted, 0.1, busy(10+i))
+		text, err := restarted.MarshalText()
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept, err := baseline.MarshalText()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var again trial.Baseline
+		if err := again.UnmarshalText(kept); err != nil {
+			t.Fatal(err)
+		}
+		if restarted, err = again.Restore(text, judge.Default(), kinds...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(straight.Verdict(), restarted.Verdict(), cmpopts.IgnoreUnexported(judge.Finding{}), cmpopts.EquateNaNs()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEvidenceOfAnotherKindIsRefused(t *testing.T) {
+	release := add(t, trial.Baseline{}.Begin(judge.Default(), judge.Errors, judge.Latency), 0, busy(0))
+	text, err := release.MarshalText()
+	if err != nil {
+		t.Fatal(err)
+	}
+	strict := judge.Default()
+	strict.Alpha = 0.001
+	for name, tc := range map[string]struct {
+		text     string
+		settings judge.Settings
+		kinds    []judge.Kind
+	}{
+		"of other settings":          {string(text), strict, []judge.Kind{judge.Errors, judge.Latency}},
+		"about other metrics":        {string(text), judge.Default(), []judge.Kind{judge.Errors}},
+		"no JSON":                    {"evidence", judge.Default(), nil},
+		"a series without a bound":   {`{"settings":{"Alpha":0.01,"Beta":0.05,"Tolerated":1,"Regression":2,"MinSamples":50},"kinds":["errors"],"series":[{"Kind":"errors"}]}`, judge.Default(), []judge.Kind{judge.Errors}},
+		"evidence that is no number": {`{"settings":{"Alpha":0.01,"Beta":0.05,"Tolerated":1,"Regression":2,"MinSamples":50},"kinds":["errors"],"series":[{"Kind":"errors","Bounds":[{"Evidence":"AAAA"}]}]}`, judge.Default(), []judge.Kind{judge.Errors}},
+	} {
+		if _, err := (trial.Baseline{}).Restore([]byte(tc.text), tc.settings, tc.kinds...); err == nil {
+			t.Errorf("%s: restored", name)
+		}
+	}
+	for _, text := range []string{"", `{"windows":-1}`, `{"bounds":[1,2],"slow":[{}],"primary":{"Slower":[1,2]}}`} {
+		if err := new(trial.Baseline).UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("a baseline of %q", text)
+		}
+	}
+}
+
+func TestABaselineFades(t *testing.T) {
+	var b trial.Baseline
+	for i := range 10 {
+		b = b.Add(busy(i))
+	}
+	half := b.Fade()
+	if half.Windows != 5 || half.Traffic().Requests != b.Traffic().Requests || half.Traffic().Rate != b.Traffic().Rate {
+		t.Errorf("%+v of %+v", half, b)
+	}
+}
+
+// halves is a window whose halves had so many errors of 500 requests.
+func halves(at int, first, second float64) counter.Increments {
+	w := window(at, counter.Counts{}, counter.Counts{Requests: 1000, Errors: first + second})
+	w.Halves = [2]counter.Counts{{Requests: 500, Errors: first}, {Requests: 500, Errors: second}}
+	return w
+}
+
+func TestTheJudgeTestsItself(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for name, tc := range map[string]struct {
+		burst      float64
+		correct    bool
+		wantFailed bool
+	}{
+		"errors that happen each by itself":         {burst: 1},
+		"errors in bursts, corrected":               {burst: 8, correct: true},
+		"errors in bursts that nobody accounts for": {burst: 8, wantFailed: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var test trial.SelfTest
+			var baseline trial.Baseline
+			for at := range 3000 {
+				first, second := 0.0, 0.0
+				for range int(16 / tc.burst) {
+					if random.IntN(2) == 0 {
+						first += tc.burst
+					} else {
+						second += tc.burst
+					}
+				}
+				dispersion := 1.0
+				if tc.correct {
+					dispersion = baseline.Dispersion()
+				}
+				w := halves(at, first, second)
+				test, baseline = test.Add(w, judge.Default(), dispersion), baseline.Add(w)
+			}
+			if test.Failed(0.01) != tc.wantFailed {
+				t.Errorf("%d false alarms in %d trials, dispersion %.1f", test.FalseAlarms, test.Trials, baseline.Dispersion())
+			}
+			if test.Windows != 3000 || test.Trials == 0 || math.IsNaN(test.Rate()) {
+				t.Errorf("%+v", test)
+			}
+		})
+	}
+}
+
+func TestAPrimaryOfOnePodIsNoTest(t *testing.T) {
+	var test trial.SelfTest
+	if test = test.Add(window(0, counter.Counts{}, counter.Counts{Requests: 10}), judge.Default(), 1); test.Windows != 0 || test.Rate() != 0 {
+		t.Errorf("%+v", test)
+	}
+}
