@@ -13,8 +13,12 @@ import (
 // advance enters the next step, or promotes after the last, if nobody holds the
 // release where it is.
 func advance(t transition) Decision {
+	if awaitsVerdict(t) {
+		return awaitVerdict(t)
+	}
 	plan, next := t.seen.Plan, t.seen.Plan.position(t.prev)+1
-	d := t.unchanged()
+	d := endInconclusive(t)
+	t = t.from(d.State)
 	for _, gate := range plan.gatesBefore(next, t.prev) {
 		if heldByPerson(d.State.Hold) {
 			return t.then(d, holdStep)
@@ -34,9 +38,9 @@ func advance(t transition) Decision {
 	case t.seen.routeUnsettled():
 		return t.then(d, holdFor(t.seen.pendingRoute()))
 	case next < len(plan.Steps):
-		return t.then(d, enterStep(plan.Steps[next]))
+		return t.then(t.then(d, sayVerdict), enterStep(plan.Steps[next]))
 	default:
-		return t.then(d, promote)
+		return t.then(t.then(d, sayVerdict), promote)
 	}
 }
 

@@ -39,6 +39,10 @@ func analyse(t transition) Decision {
 		d := t.unchanged()
 		d.alert(flaggerv1.SeverityError, "Rolling back %s at once, %s", t.seen.canary(), t.seen.Alarm)
 		return t.then(d, rollBack(t.seen.Alarm))
+	case condemned(t):
+		d := t.unchanged()
+		d.alert(flaggerv1.SeverityError, "Rolling back %s at once, %s", t.seen.canary(), t.seen.Judged.Text)
+		return t.then(d, rollBack(t.seen.Judged.Text))
 	default:
 		return continueAnalysis(t.from(noteHeld(t)))
 	}
@@ -162,6 +166,7 @@ func progress(t transition) string {
 	steps := t.seen.Plan
 	text := fmt.Sprintf("Canary analysis at weight %d, stage %d of %d%s",
 		t.prev.stepWeight(), steps.position(t.prev)+1, len(steps.Steps), holdMessage(t.prev.Hold, t.seen.Canary))
+	text += overtime(t)
 	if t.prev.Fallback != nil && !t.seen.Primary.Ready {
 		text += "; all traffic is on the canary, " + t.seen.primaryServesNobody()
 	}

@@ -83,13 +83,16 @@ func approve(t transition) (Decision, string) {
 		return d, "refused: nothing waits for an approval"
 	case history.underWay() && history.current().Revision != t.seen.Target.Revision:
 		return d, "refused: another revision has come"
-	case held.Kind != flaggerv1.HoldGate:
+	case heldByPerson(held):
 		d.State.Hold = nil
 		return d, "the release goes on"
 	default:
 		opened := *held
 		opened.Approved = true
 		d.State.Hold = &opened
+		if inconclusive(held) {
+			return d, "the release goes on without a verdict of the judge"
+		}
 		return d, fmt.Sprintf("gate %s is open", held.Gate)
 	}
 }

@@ -150,7 +150,15 @@ func approved(h *flaggerv1.CanaryHold, gate flaggerv1.HookType) bool {
 func anyApproved(h *flaggerv1.CanaryHold) bool { return h != nil && h.Approved }
 
 // heldByPerson reports whether a person keeps the release where it is.
-func heldByPerson(h *flaggerv1.CanaryHold) bool { return h != nil && h.Kind != flaggerv1.HoldGate }
+func heldByPerson(h *flaggerv1.CanaryHold) bool {
+	return h != nil && (h.Kind == flaggerv1.HoldHalt || h.Kind == flaggerv1.HoldPause)
+}
+
+// inconclusive reports whether the release waits for a person because the judge has not
+// decided, also if it was approved since.
+func inconclusive(h *flaggerv1.CanaryHold) bool {
+	return h != nil && h.Kind == flaggerv1.HoldInconclusive
+}
 
 // paused reports whether a person wants nothing to be checked.
 func paused(h *flaggerv1.CanaryHold) bool { return h != nil && h.Kind == flaggerv1.HoldPause }
@@ -164,6 +172,10 @@ func holdMessage(h *flaggerv1.CanaryHold, canary string) string {
 		return fmt.Sprintf("; %s approved", h.Gate)
 	case h.Kind == flaggerv1.HoldGate:
 		return fmt.Sprintf("; %s by %s, or `sluice canary approve %s`", gateMessages[h.Gate], h.By, canary)
+	case inconclusive(h) && h.Approved:
+		return "; approved without a verdict of the judge"
+	case inconclusive(h):
+		return fmt.Sprintf("; the judge is inconclusive: `sluice canary approve %s` or `sluice canary abort %s`", canary, canary)
 	default:
 		return fmt.Sprintf("; %s by %s until `sluice canary approve %s`", holdVerbs[h.Kind], somebody(h.By), canary)
 	}

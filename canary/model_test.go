@@ -58,6 +58,14 @@ func planFor(t *testing.T, strategy func(*flaggerv1.Canary), what uint64) Plan {
 		a.SessionAffinity = &flaggerv1.SessionAffinity{CookieName: "canary", PrimaryCookieName: "primary"}
 	}
 	strategy(c)
+	if what&(1<<14) != 0 {
+		judged := c.DeepCopy()
+		judged.Spec.Analysis.Judge = &flaggerv1.CanaryJudge{OnInconclusive: []flaggerv1.InconclusiveAction{
+			"", flaggerv1.InconclusivePromote, flaggerv1.InconclusiveRollback, flaggerv1.InconclusiveHold}[what>>15%4]}
+		if _, err := NewPlan(judged, Limits{}); err == nil {
+			c = judged
+		}
+	}
 	plan, err := NewPlan(c, Limits{})
 	if err != nil {
 		t.Fatal(err)

@@ -53,6 +53,8 @@ type Plan struct {
 	// SampleEvery is the time between two samples of the metrics within a step,
 	// zero for none.
 	SampleEvery time.Duration
+	// Judge compares the canary with its primary; nil does not.
+	Judge *Judging
 	// Affinity asks for session cookies; nil is none.
 	Affinity *flaggerv1.SessionAffinity
 	// Notes are what the owner should know about how the spec was read.
@@ -103,6 +105,9 @@ func NewPlan(c *flaggerv1.Canary, limits Limits) (Plan, error) {
 		return Plan{}, err
 	}
 	if err := p.setSteps(a); err != nil {
+		return Plan{}, err
+	}
+	if err := p.setJudge(a); err != nil {
 		return Plan{}, err
 	}
 	return p, nil

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/judge"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -30,6 +31,27 @@ func (w *simulation) checkStep(seen situation, decision Decision) {
 	w.checkHistory(seen, decision)
 	w.checkCookies(decision)
 	w.checkHealth(seen, decision)
+	w.checkJudged(seen, decision)
+}
+
+// checkJudged: nobody gets more of a canary that the judge found worse, and nobody leaves the last step in
+// which it can be compared before it was passed, or somebody does without that.
+func (w *simulation) checkJudged(seen situation, decision Decision) {
+	said, plan := seen.Judged, w.plan
+	same := seen.State.Applied == decision.State.Applied && seen.Target.Revision == seen.State.Applied
+	if plan.Judge == nil || plan.Skip || !same || w.commanded[seen.State.Applied] || !analysing(seen.State.Phase) || seen.Primary.Failing() ||
+		seen.Primary.Revision == seen.State.Applied || seen.Primary.Revision == "" || seen.State.Fallback != nil {
+		return
+	}
+	further := plan.position(decision.State) > plan.position(seen.State) || decision.State.Phase == flaggerv1.CanaryPhasePromoting
+	if said.Outcome == judge.Fail && !said.ThresholdsOnly && further && analysing(decision.State.Phase) {
+		w.fatalf("users get more of a canary that is worse")
+	}
+	without := decision.State.History.current().Unjudged || said.ThresholdsOnly && len(plan.Metrics) > 0
+	passed := said.Outcome == judge.Pass && !said.ThresholdsOnly
+	if further && plan.position(seen.State) == plan.lastJudged() && !passed && !without {
+		w.fatalf("leaves the last step that can be judged, and the judge says %q", said.Outcome)
+	}
 }
 
 // checkHealth: it is said when nobody answers, and nothing begins that could not be

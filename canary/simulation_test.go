@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/judge"
 	"github.com/sluice-cd/sluice/canary/provider"
 )
 
@@ -184,7 +185,25 @@ func (w *simulation) observe() situation {
 	if Sampled(s.State, s.Plan) && w.rarely(20) {
 		s.Alarm = "lag 7.00 in 3 samples in a row"
 	}
+	if w.plan.Judges(s.State) {
+		s.Judged = w.judge()
+	}
 	return s
+}
+
+// judge says what a judge might. While nothing surprising happens, it is right.
+func (w *simulation) judge() Judged {
+	said := Judged{Text: "errors 4.1 times the primary's", Since: w.now, ThresholdsOnly: w.rarely(10)}
+	bad := w.behaviour[w.state.Applied].failsChecks
+	switch {
+	case w.quiet && !bad:
+		said.Outcome = judge.Pass
+	case bad && w.pick(4) == 0, w.rarely(40):
+		said.Outcome = judge.Fail
+	default:
+		said.Outcome = []judge.Outcome{judge.Undecided, judge.Mismatch, "", judge.Pass}[w.pick(4)]
+	}
+	return said
 }
 
 // reconcile takes one step as the controller does. A kill leaves its later

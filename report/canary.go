@@ -59,6 +59,8 @@ type Canary struct {
 	Message string `json:"message,omitempty"`
 	// LastCommand is the last one of a person that the controller has seen.
 	LastCommand *flaggerv1.CanaryCommand `json:"lastCommand,omitempty"`
+	// Judge is what comparing the canary with its primary has come to; left out without a judge.
+	Judge *Judgement `json:"judge,omitempty"`
 	// Release is the newest release with its steps and what each of them measured.
 	Release *flaggerv1.CanaryRelease `json:"release,omitempty"`
 }
@@ -80,6 +82,7 @@ func OfCanary(c *flaggerv1.Canary) Canary {
 		Ready: string(metav1.ConditionUnknown),
 	}
 	found.Stage, found.Stages = stepOf(c)
+	found.Judge = judgementOf(c)
 	if at := c.Status.LastTransitionTime; !at.IsZero() {
 		found.Since = &at.Time
 	}

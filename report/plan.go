@@ -44,6 +44,7 @@ func HowItReleases(c *flaggerv1.Canary) []Property {
 			add("metric", m.Name+": "+goodValues(plan.Metrics[i])+measuredBy(c, m))
 		}
 	}
+	add("judge", howItIsJudged(plan))
 	for _, h := range a.Webhooks {
 		add("webhook", h.Name+": "+hookPurposes[h.Type])
 	}

@@ -4,6 +4,7 @@ package canary
 
 import (
 	"errors"
+	"strconv"
 	"sync"
 	"time"
 
@@ -25,6 +26,8 @@ type metrics struct {
 	// Those of Sluice: seconds spent in each phase, and from the first look at a
 	// revision to the verdict on it.
 	inPhase, verdicts *prometheus.HistogramVec
+	// What the judge says: ratios by metric, and how its test of itself goes.
+	judgeRatio, judgeDispersion, judgeTrials, judgeFalseAlarms *prometheus.GaugeVec
 
 	mu     sync.Mutex
 	known  map[types.NamespacedName]string // the target of each canary
@@ -48,6 +51,10 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Subsystem: "flagger", Name: name, Help: help},
 			[]string{"name", "namespace", "deployment_strategy", "analysis_status"})
 	}
+	judgeGauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sluice_canary_judge_" + name, Help: help},
+			append([]string{"name", "namespace"}, labels...))
+	}
 	m := &metrics{
 		info:     gauge("info", "Version and default provider", "version", "mesh_provider"),
 		total:    gauge("canary_total", "Number of canaries", "namespace"),
@@ -62,12 +69,19 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Help: "Seconds spent in a phase", Buckets: releaseBuckets}, []string{"name", "namespace", "phase"}),
 		verdicts: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sluice_canary_verdict_duration_seconds",
 			Help: "Seconds from a new revision to the verdict on it", Buckets: releaseBuckets}, []string{"name", "namespace", "verdict"}),
+		judgeRatio: judgeGauge("ratio", "How many times as bad as its primary the canary seems to be", "metric"),
+		judgeDispersion: judgeGauge("dispersion",
+			"How many times as much errors vary between halves of the primary as they would by chance"),
+		judgeTrials:      judgeGauge("self_test_trials", "Comparisons of the primary with itself"),
+		judgeFalseAlarms: judgeGauge("self_test_false_alarms", "Comparisons of the primary with itself that the judge failed"),
+
 		known:  map[types.NamespacedName]string{},
 		phases: map[types.UID]phaseSince{},
 	}
 	var errs []error
 	for _, c := range []prometheus.Collector{
 		m.info, m.total, m.status, m.weight, m.analysis, m.duration, m.successes, m.failures, m.inPhase, m.verdicts,
+		m.judgeRatio, m.judgeDispersion, m.judgeTrials, m.judgeFalseAlarms,
 	} {
 		errs = append(errs, registry.Register(c))
 	}
@@ -98,6 +112,25 @@ func (m *metrics) measured(c *flaggerv1.Canary, of canary.Metric, value float64)
 		value /= float64(time.Second / time.Millisecond)
 	}
 	m.ifKnown(c, func() { m.analysis.WithLabelValues(c.Spec.TargetRef.Name, c.Namespace, of.Name).Set(value) })
+}
+
+// judged tells what the judge says, as the status has it.
+func (m *metrics) judged(c *flaggerv1.Canary) {
+	m.ifKnown(c, func() {
+		target, status := c.Spec.TargetRef.Name, c.Status.Judge
+		for _, f := range status.Findings {
+			if ratio, err := strconv.ParseFloat(f.Ratio, 64); err == nil {
+				m.judgeRatio.WithLabelValues(target, c.Namespace, f.Metric).Set(ratio)
+			}
+		}
+		if test := status.SelfTest; test != nil {
+			m.judgeTrials.WithLabelValues(target, c.Namespace).Set(float64(test.Trials))
+			m.judgeFalseAlarms.WithLabelValues(target, c.Namespace).Set(float64(test.FalseAlarms))
+			if dispersion, err := strconv.ParseFloat(test.Dispersion, 64); err == nil {
+				m.judgeDispersion.WithLabelValues(target, c.Namespace).Set(dispersion)
+			}
+		}
+	})
 }
 
 // checked times a check.
@@ -182,7 +215,8 @@ func (m *metrics) drop(target, namespace string) {
 	of := prometheus.Labels{"name": target, "namespace": namespace}
 	for _, vec := range []interface {
 		DeletePartialMatch(prometheus.Labels) int
-	}{m.status, m.analysis, m.duration, m.successes, m.failures, m.inPhase, m.verdicts} {
+	}{m.status, m.analysis, m.duration, m.successes, m.failures, m.inPhase, m.verdicts,
+		m.judgeRatio, m.judgeDispersion, m.judgeTrials, m.judgeFalseAlarms} {
 		vec.DeletePartialMatch(of)
 	}
 	for _, workload := range []string{target, target + "-primary"} {

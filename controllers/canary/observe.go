@@ -35,6 +35,7 @@ type observer struct {
 	contentions *contentions
 	queries     *queries
 	sampler     *sampler
+	judges      *judges
 	transitions *transitions
 	notifier    *notifier
 }
@@ -99,6 +100,7 @@ func (o *observer) observe(ctx context.Context, c *flaggerv1.Canary, now time.Ti
 		seen.RoutePending, seen.RouteRefused, seen.RouteReason = true, true, why
 	}
 	seen.Alarm = o.sampler.alarm(c, seen.prev.Applied)
+	seen.Judged = o.judges.judged(c, seen.prev, plan)
 	return seen, o.answerQuestions(ctx, c, seen, now)
 }
 
@@ -172,7 +174,7 @@ func (o *observer) checkMetrics(ctx context.Context, c *flaggerv1.Canary) (why s
 	if err := o.notifier.alerts.Check(ctx, c); err != nil {
 		o.notifier.warnOnce(c, aboutAlerts, err) // nobody will hear of it, which is no reason not to release
 	}
-	err := o.checker.Supports(ctx, c)
+	err := o.measurable(ctx, c)
 	switch {
 	case err == nil:
 		return "", nil
@@ -181,6 +183,15 @@ func (o *observer) checkMetrics(ctx context.Context, c *flaggerv1.Canary) (why s
 	default:
 		return err.Error(), nil
 	}
+}
+
+// measurable reports why the metrics cannot be measured, or the counters not be read that the judge compares.
+func (o *observer) measurable(ctx context.Context, c *flaggerv1.Canary) error {
+	if err := o.checker.Supports(ctx, c); err != nil || c.Spec.Analysis.Judge == nil {
+		return err
+	}
+	_, err := countersOf(o.checker)(ctx, c)
+	return err
 }
 
 // errStale means that the cache has not seen the last status yet. Writing on top of it

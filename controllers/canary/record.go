@@ -31,6 +31,7 @@ type statusRecorder struct {
 	contentions *contentions
 	queries     *queries
 	sampler     *sampler
+	judges      *judges
 }
 
 // record writes the next state into the status, in memory, and says how it stands.
@@ -73,6 +74,7 @@ func (r *statusRecorder) record(
 		result.After = pause
 	}
 	r.sample(ctx, c, state, seen.Plan)
+	r.judges.record(ctx, c, seen, state)
 	result, err := readiness(result, seen.Observation, decided)
 	return result, refusedAtRest(c, seen, decided, err)
 }

@@ -80,6 +80,8 @@ var kinds = map[string]struct {
 		ours:     func() any { return &flaggerv1.Canary{} },
 		extensions: [][]string{
 			{"spec", "analysis", "sampling"},
+			{"spec", "analysis", "judge"},
+			{"status", "judge"},
 			{"spec", "httpRouteRef"},
 			{"spec", "service", "routeKind"},
 			{"status", "observedGeneration"},

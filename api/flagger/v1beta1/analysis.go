@@ -54,6 +54,11 @@ type CanaryAnalysis struct {
 	// +optional
 	Sampling *CanarySampling `json:"sampling,omitempty"`
 
+	// Judge compares the canary with its primary, beside the thresholds of the metrics, and
+	// decides as soon as the data allows. Sluice extension.
+	// +optional
+	Judge *CanaryJudge `json:"judge,omitempty"`
+
 	// Threshold is the number of failed checks that roll the release back.
 	// +required
 	Threshold int `json:"threshold"`

@@ -100,8 +100,8 @@ func (in CanaryCommand) Same(other CanaryCommand) bool {
 
 // CanaryHold is what keeps a release where it is. Sluice extension.
 type CanaryHold struct {
-	// Kind: gate, halt or pause.
-	// +kubebuilder:validation:Enum=gate;halt;pause
+	// Kind: gate, halt, pause, or inconclusive if the judge has not decided in time.
+	// +kubebuilder:validation:Enum=gate;halt;pause;inconclusive
 	// +required
 	Kind string `json:"kind"`
 
@@ -130,4 +130,6 @@ const (
 	HoldGate  = "gate"
 	HoldHalt  = "halt"
 	HoldPause = "pause"
+	// HoldInconclusive waits for a person because the judge has not decided in time.
+	HoldInconclusive = "inconclusive"
 )

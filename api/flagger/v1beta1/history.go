@@ -48,6 +48,15 @@ type CanaryRelease struct {
 	// +optional
 	HeldSince metav1.Time `json:"heldSince,omitzero"`
 
+	// InconclusiveAt is when the judge's time to decide was up.
+	// +optional
+	InconclusiveAt metav1.Time `json:"inconclusiveAt,omitzero"`
+
+	// Unjudged means that the release goes on without a verdict of the judge: a person approved that,
+	// or spec.analysis.judge.onInconclusive does.
+	// +optional
+	Unjudged bool `json:"unjudged,omitempty"`
+
 	// EndedAt is when the verdict fell; absent while the release is under way.
 	// +optional
 	EndedAt metav1.Time `json:"endedAt,omitzero"`

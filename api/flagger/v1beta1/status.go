@@ -144,6 +144,10 @@ type CanaryStatus struct {
 	// +optional
 	Hold *CanaryHold `json:"hold,omitempty"`
 
+	// Judge is what comparing the canary with its primary has come to. Sluice extension.
+	// +optional
+	Judge *CanaryJudgeStatus `json:"judge,omitempty"`
+
 	// LastCommand is the command that was carried out last. Sluice extension.
 	// +optional
 	LastCommand *CanaryCommand `json:"lastCommand,omitempty"`

@@ -111,6 +111,11 @@ func nowRows(cmd *cobra.Command, c *flaggerv1.Canary, s report.CanaryDescription
 	if s.Applied != "" && s.Applied != s.Promoted {
 		rows = append(rows, []string{"tried", "revision " + report.ShortRevision(s.Applied)})
 	}
+	for _, row := range [][]string{{"judge", s.Judge.Verdict()}, {"outlook", s.Judge.Prospect()}, {"self-test", s.Judge.SelfTest()}} {
+		if row[1] != "" {
+			rows = append(rows, row)
+		}
+	}
 	if hint := hint(s.Canary, cmd.Root().CommandPath(), now); hint != "" {
 		rows = append(rows, []string{"hold", hint})
 	}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package canary
+
+import (
+	"context"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary/metric"
+)
+
+// countersOf reads what the judge of a canary compares: the counters behind the builtin checks, or
+// those of the template that the judge names.
+func countersOf(checker *metric.Checker) func(context.Context, *flaggerv1.Canary) (readCounters, error) {
+	return func(ctx context.Context, c *flaggerv1.Canary) (readCounters, error) {
+		read, err := checker.PrepareCounters(ctx, c, judgedMetrics(c.Spec.Analysis.Judge)...)
+		return readCounters(read), err
+	}
+}
+
+// judgedMetrics are the metrics that have the counters which a judge compares.
+func judgedMetrics(j *flaggerv1.CanaryJudge) []flaggerv1.CanaryMetric {
+	if j.TemplateRef != nil {
+		return []flaggerv1.CanaryMetric{{Name: "judge", TemplateRef: j.TemplateRef}}
+	}
+	metrics := []flaggerv1.CanaryMetric{{Name: flaggerv1.RequestSuccessRate}}
+	for _, m := range j.GetMetrics() {
+		if m == flaggerv1.JudgeLatency {
+			metrics = append(metrics, flaggerv1.CanaryMetric{Name: flaggerv1.RequestDuration})
+		}
+	}
+	return metrics
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package canary
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/judge/counter"
+	"github.com/sluice-cd/sluice/internal/background"
+)
+
+// judges compare canaries with their primaries, beside the sampler: at each look, one query about the
+// counters of both arms. A reconcile starts when there is a verdict. While nothing is released they look
+// at the primary, now and then, to learn how much its halves differ. What is known is kept until
+// the canary is gone or asks for no judge; a restart goes on from the status, and reads again from the
+// server what happened since.
+type judges struct {
+	clock clock.WithTicker
+	// prepare reads what it takes to read the counters of a canary.
+	prepare func(context.Context, *flaggerv1.Canary) (readCounters, error)
+	metrics *metrics
+	wake    func(types.NamespacedName)
+	tasks   background.Runner[sampled, struct{}]
+
+	mu  sync.Mutex
+	all map[types.UID]*followed
+}
+
+// readCounters reads the counters of both arms as they were at a time.
+type readCounters func(ctx context.Context, at time.Time) (counter.Reading, error)
+
+// followed is a canary that is compared.
+type followed struct {
+	key sampled
+	*comparison
+	// faster ends a pause: a release has begun.
+	faster chan struct{}
+}
+
+func newJudges(
+	prepare func(context.Context, *flaggerv1.Canary) (readCounters, error), m *metrics, clk clock.WithTicker, wake func(types.NamespacedName),
+) *judges {
+	return &judges{clock: clk, prepare: prepare, metrics: m, wake: wake, all: map[types.UID]*followed{}}
+}
+
+// judged is what a decision on a canary is to know.
+func (j *judges) judged(c *flaggerv1.Canary, state canary.State, plan canary.Plan) canary.Judged {
+	if plan.Judge == nil {
+		return canary.Judged{}
+	}
+	return j.of(c, state, plan).judged(state)
+}
+
+// of is the comparison of a canary, which begins with its status.
+func (j *judges) of(c *flaggerv1.Canary, state canary.State, plan canary.Plan) *followed {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if known := j.all[c.UID]; known != nil {
+		return known
+	}
+	key := sampled{client.ObjectKeyFromObject(c), c.UID}
+	j.all[c.UID] = &followed{key: key, comparison: newComparison(c.DeepCopy(), state, plan), faster: make(chan struct{}, 1)}
+	return j.all[c.UID]
+}
+
+// record writes into the status what is known, in memory: when something was decided, and when the
+// comparison asks for it. Then it goes on to compare.
+func (j *judges) record(ctx context.Context, c *flaggerv1.Canary, seen *observed, state canary.State) {
+	if seen.Plan.Judge == nil {
+		j.forget(c.UID)
+		c.Status.Judge = nil
+		return
+	}
+	of := j.of(c, state, seen.Plan)
+	was := of.pause()
+	of.follow(c.DeepCopy(), state, seen.Plan)
+	if of.pause() < was {
+		select {
+		case of.faster <- struct{}{}:
+		default:
+		}
+	}
+	if transition := !state.At.Equal(seen.prev.At); transition || of.hasNews() {
+		of.giveUp(seen.prev, state)
+		c.Status.Judge = of.status()
+		j.metrics.judged(c)
+	}
+	if !seen.Primary.Exists {
+		return
+	}
+	request := background.Request[sampled]{Key: of.key, Input: fmt.Sprint(c.Generation), Namespace: c.Namespace, At: j.clock.Now()}
+	_, _ = j.tasks.Run(ctx, request, func(ctx context.Context) (struct{}, error) { return struct{}{}, j.compare(ctx, of) })
+}
+
+// compare reads the counters until it is forgotten.
+func (j *judges) compare(ctx context.Context, of *followed) error {
+	var read readCounters
+	for {
+		if read == nil {
+			var err error
+			if read, err = j.prepare(ctx, of.spec()); err != nil {
+				read = nil
+				of.broken(err)
+			}
+		}
+		if read != nil && j.look(ctx, of, read) {
+			j.wake(of.key.canary)
+		}
+		timer := j.clock.NewTimer(of.pause())
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-of.faster:
+			timer.Stop()
+		case <-timer.C():
+		}
+	}
+}
+
+// look takes the readings that are due, and reports whether a reconcile should know of something.
+func (j *judges) look(ctx context.Context, of *followed, read readCounters) (news bool) {
+	for _, at := range of.due(j.clock.Now()) {
+		var reading counter.Reading
+		err := background.Try(ctx, func() (err error) {
+			reading, err = read(ctx, at)
+			return err
+		})
+		if ctx.Err() != nil {
+			return false
+		}
+		if err != nil {
+			of.broken(err)
+			return news
+		}
+		news = of.add(reading) || news
+	}
+	return news
+}
+
+// forget ends the comparison of a canary.
+func (j *judges) forget(uid types.UID) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if known := j.all[uid]; known != nil {
+		j.tasks.Forget(known.key)
+		delete(j.all, uid)
+	}
+}
