@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -44,9 +45,13 @@ func (k *Checker) PrepareCounters(ctx context.Context, c *flaggerv1.Canary, metr
 	if err != nil {
 		return nil, err
 	}
-	// Whatever cannot be filled in is found now.
-	if _, err := p.text(ctx, false); err != nil {
+	// Whatever cannot be filled in is found now. Which pods of a StatefulSet are the canary's moves.
+	text, err := p.text(ctx, false)
+	if err != nil {
 		return nil, err
+	}
+	if c.Spec.TargetRef.Kind != "StatefulSet" {
+		p.classic = text
 	}
 	return p.read, nil
 }
@@ -62,8 +67,10 @@ type preparedCounters struct {
 	proxy  *proxyCounters
 	sought sought
 	custom *flaggerv1.MetricTemplateCounters
-	// form remembers whether the histogram was found to be native.
-	form *histogramForm
+	// classic is the query, if that of all times is the same, and native the one for a native histogram once
+	// there was found to be one.
+	classic string
+	native  atomic.Pointer[string]
 }
 
 // vectorServer answers instant queries about any time by vectors.
@@ -77,7 +84,7 @@ func (k *Checker) preparedCounters(ctx context.Context, c *flaggerv1.Canary, met
 	}
 	first := metrics[0]
 	field := fmt.Sprintf("%s[%s]", k.field, first.Name)
-	p := &preparedCounters{namespace: c.Namespace, field: field, memory: k.memory, form: &histogramForm{}}
+	p := &preparedCounters{namespace: c.Namespace, field: field, memory: k.memory}
 	for _, m := range metrics {
 		p.metric = strings.TrimPrefix(p.metric+" and "+m.Name, " and ")
 		if len(metrics) > 1 && (m.TemplateRef != nil || m.Query != "") {
@@ -183,16 +190,32 @@ func (p *preparedCounters) read(ctx context.Context, at time.Time) (counter.Read
 	defer grant.Release()
 	ctx = context.WithValue(context.WithValue(ctx, grantKey{}, grant), limitKey{}, maxCounters)
 	at = at.Truncate(time.Millisecond).UTC() // what a server can tell apart
-	native := p.form.isNative()
-	r, err := p.ask(ctx, at, native)
-	if err == nil && !native && p.proxy != nil && p.proxy.native && !p.complete(r) {
-		other, failed := p.ask(ctx, at, true)
-		if failed == nil && p.complete(other) {
-			p.form.setNative()
+	if native := p.native.Load(); native != nil {
+		return p.askAgain(ctx, at, *native, true)
+	}
+	r, err := p.askAgain(ctx, at, p.classic, false)
+	if err == nil && p.proxy != nil && p.proxy.native && !p.complete(r) {
+		text, err := p.text(ctx, true)
+		if err != nil {
+			return r, err
+		}
+		if other, err := p.ask(ctx, at, text); err == nil && p.complete(other) {
+			p.native.Store(&text)
 			r = other
 		}
 	}
 	return r, err
+}
+
+// askAgain asks what was asked before, unless the pods are others by now.
+func (p *preparedCounters) askAgain(ctx context.Context, at time.Time, text string, native bool) (counter.Reading, error) {
+	if p.classic == "" {
+		var err error
+		if text, err = p.text(ctx, native); err != nil {
+			return counter.Reading{}, err
+		}
+	}
+	return p.ask(ctx, at, text)
 }
 
 // complete reports whether a reading has what a histogram of the other form would have.
@@ -204,11 +227,7 @@ func (p *preparedCounters) complete(r counter.Reading) bool {
 	return slices.ContainsFunc(r.Samples, func(s counter.Sample) bool { return s.Class == wanted })
 }
 
-func (p *preparedCounters) ask(ctx context.Context, at time.Time, native bool) (counter.Reading, error) {
-	text, err := p.text(ctx, native)
-	if err != nil {
-		return counter.Reading{}, err
-	}
+func (p *preparedCounters) ask(ctx context.Context, at time.Time, text string) (counter.Reading, error) {
 	body, err := p.server.vector(ctx, text, at)
 	var r counter.Reading
 	if err == nil {

@@ -32,10 +32,41 @@ type countersAnswer struct {
 	podRequired bool
 }
 
-// series is one of the answer.
+// labelledSample is one of the answer.
 type labelledSample struct {
-	Labels map[string]string `json:"metric"`
-	Value  sample            `json:"value"`
+	Labels counterLabels `json:"metric"`
+	Value  sample        `json:"value"`
+}
+
+// counterLabels are those that queries for counters leave; a map of them would be most of what
+// a reading allocates.
+type counterLabels struct {
+	Arm      string `json:"sluice_arm"`
+	Class    string `json:"sluice_class"`
+	Bound    string `json:"le"`
+	Job      string `json:"job"`
+	Instance string `json:"instance"`
+
+	Pod            string `json:"pod"`
+	KubernetesPod  string `json:"kubernetes_pod_name"`
+	ControllerPod  string `json:"controller_pod"`
+	DestinationPod string `json:"destination_pod"`
+}
+
+// pod is the label of that name, if it is one of those that name pods.
+func (l *counterLabels) pod(label string) string {
+	switch label {
+	case "pod":
+		return l.Pod
+	case "kubernetes_pod_name":
+		return l.KubernetesPod
+	case "controller_pod":
+		return l.ControllerPod
+	case "destination_pod":
+		return l.DestinationPod
+	default:
+		return ""
+	}
 }
 
 // reading decodes the answer.
@@ -53,7 +84,7 @@ func (a countersAnswer) reading(body []byte) (counter.Reading, error) {
 		if job, seen := jobs[key.who(a.sidecar)]; !seen || key.job() < job {
 			jobs[key.who(a.sidecar)] = key.job()
 		}
-		if s.Labels[classLabel] != scrapeTime {
+		if s.Labels.Class != scrapeTime {
 			continue
 		}
 		seconds, err := s.Value.value()
@@ -65,20 +96,21 @@ func (a countersAnswer) reading(body []byte) (counter.Reading, error) {
 	r := counter.Reading{At: a.at}
 	for _, s := range vector {
 		key := a.key(s)
-		if s.Labels[classLabel] == scrapeTime || jobs[key.who(a.sidecar)] != key.job() {
+		if s.Labels.Class == scrapeTime || jobs[key.who(a.sidecar)] != key.job() {
 			continue // somebody else scrapes the same process
 		}
-		one, ok, err := a.sample(s)
+		one, err := a.sample(s)
 		if err != nil {
 			return counter.Reading{}, err
 		}
-		if ok {
-			one.Scraped = scrapes[key]
-			r.Samples = append(r.Samples, one)
-		}
+		one.Scraped = scrapes[key]
+		r.Samples = append(r.Samples, one)
 	}
 	slices.SortFunc(r.Samples, compareSamples)
-	return r, r.Check()
+	if err := r.Check(); err != nil {
+		return counter.Reading{}, err
+	}
+	return r, nil
 }
 
 // processKey is a process as a job scrapes it.
@@ -96,42 +128,46 @@ func (k processKey) who(sidecar bool) processKey {
 }
 
 func (a countersAnswer) key(s labelledSample) processKey {
-	key := processKey{arm: s.Labels[armLabel], instance: s.Labels["instance"], jobName: s.Labels["job"]}
+	key := processKey{arm: s.Labels.Arm, instance: s.Labels.Instance, jobName: s.Labels.Job}
 	for _, label := range a.pod {
-		key.pod = cmp.Or(key.pod, s.Labels[label])
+		key.pod = cmp.Or(key.pod, s.Labels.pod(label))
 	}
 	return key
 }
 
-// sample is one counter; ok is false for the bucket of all durations, which [counter.Timed]
-// is as well.
-func (a countersAnswer) sample(s labelledSample) (one counter.Sample, ok bool, err error) {
+// sample is one counter. The bucket of all durations is [counter.Timed].
+func (a countersAnswer) sample(s labelledSample) (one counter.Sample, err error) {
 	key := a.key(s)
 	if a.podRequired && key.pod == "" && key.instance == "" {
-		return one, false, errNoPod
+		return one, errNoPod
 	}
 	value, err := s.Value.value()
-	if errors.Is(err, ErrNoValues) && counter.Class(s.Labels[classLabel]) == counter.Bucket {
+	if errors.Is(err, ErrNoValues) && counter.Class(s.Labels.Class) == counter.Bucket {
 		value, err = 0, nil // the fraction of a native histogram that has counted nothing
 	}
 	if err != nil {
-		return one, false, err
+		return one, err
 	}
 	one = counter.Sample{
-		Arm: counter.Arm(key.arm), Pod: key.pod, Instance: key.instance, Class: counter.Class(s.Labels[classLabel]), Value: value,
+		Arm: counter.Arm(key.arm), Pod: key.pod, Instance: key.instance, Class: counter.Class(s.Labels.Class), Value: value,
 	}
 	if one.Class != counter.Bucket {
-		return one, true, nil
+		return one, nil
 	}
-	bound, err := strconv.ParseFloat(s.Labels["le"], 64)
-	if err != nil {
-		return one, false, fmt.Errorf("reading a bucket: its bound is %q", excerpt(s.Labels["le"]))
+	bound, err := strconv.ParseFloat(s.Labels.Bound, 64)
+	switch {
+	case err != nil:
+		return one, fmt.Errorf("reading a bucket: its bound is %q", excerpt(s.Labels.Bound))
+	case math.IsInf(bound, 1):
+		one.Class = counter.Timed
+	default:
+		one.Over = bound / a.unitsPerSecond
 	}
-	one.Over = bound / a.unitsPerSecond
-	return one, !math.IsInf(bound, 1), nil
+	return one, nil
 }
 
-var errNoPod = errors.New("its counters have neither a label pod nor instance, so that nobody sees when one begins again: write sum by (pod)")
+var errNoPod = errors.New("its counters have neither a label pod nor instance, so that nobody sees when one begins again: " +
+	"write sum by (pod)")
 
 func compareSamples(a, b counter.Sample) int {
 	return cmp.Or(cmp.Compare(a.Arm, b.Arm), cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Instance, b.Instance),

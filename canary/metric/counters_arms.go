@@ -5,7 +5,6 @@ package metric
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -69,9 +68,3 @@ func primaryRevision(ctx context.Context, c client.Reader, key client.ObjectKey)
 	}
 	return name, nil
 }
-
-// histogramForm is whether histograms of a canary were found to be native.
-type histogramForm struct{ native atomic.Bool }
-
-func (f *histogramForm) isNative() bool { return f.native.Load() }
-func (f *histogramForm) setNative()     { f.native.Store(true) }

@@ -47,8 +47,7 @@ func (p proxyCounters) query(arm counter.Arm, selector string, of sought, native
 			q.add(string(counter.Bucket), `label_replace(histogram_fraction(-Inf, %v, %s) * histogram_count(%s), "le", "%v", "", "")`,
 				bound*p.unitsPerSecond(), all, all, bound*p.unitsPerSecond())
 		}
-	case of.durations:
-		q.add(string(counter.Timed), "%s", q.sum(p.durations+"_count", selector, p.timed))
+	case of.durations: // the bucket of all durations is counter.Timed
 		q.by = append(slices.Clone(q.by), "le")
 		q.add(string(counter.Bucket), "%s", q.sum(p.durations+"_bucket", selector, p.timed))
 		q.by = q.by[:len(q.by)-1]

@@ -18,6 +18,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -122,7 +123,7 @@ func TestTheArmsOfACanaryAreToldApart(t *testing.T) {
 						t.Errorf("%s: part %d asks for %s=~%s", arm, i, tc.label, pattern)
 					}
 				}
-				if len(arms[arm][tc.label]) < 5 {
+				if len(arms[arm][tc.label]) < 4 {
 					t.Errorf("%s: only %d parts name its label", arm, len(arms[arm][tc.label]))
 				}
 			}
@@ -170,6 +171,31 @@ func TestThePodsOfAStatefulSetAreOfOneArmOrTheOther(t *testing.T) {
 	for arm, want := range map[counter.Arm]string{counter.Canary: "^(?:podinfo-(3|4))$", counter.Primary: "^(?:podinfo-(0|1|2))$"} {
 		if got := arms[arm]["kubernetes_pod_name"][0].String(); got != want {
 			t.Errorf("%s: %s", arm, got)
+		}
+	}
+}
+
+// One Read goes through all steps of a release.
+func TestTheArmsOfAStatefulSetAreFollowedFromStepToStep(t *testing.T) {
+	c := canary()
+	c.Spec.TargetRef.Kind = "StatefulSet"
+	set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: "staging", Name: "podinfo"}, Spec: rolling(5, 4, nil)}
+	api, prom := fakeClient(t, set), newCounting(t)
+	read, err := metric.NewChecker(api, prom.URL, clock.RealClock{}).PrepareCounters(t.Context(), c, rate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set.Spec = rolling(5, 2, nil)
+	if err := api.Update(t.Context(), set); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := read(t.Context(), then); err != nil {
+		t.Fatal(err)
+	}
+	query := prom.asked[0].URL.Query().Get("query")
+	for _, want := range []string{`kubernetes_pod_name=~"podinfo-(2|3|4)"`, `kubernetes_pod_name=~"podinfo-(0|1)"`} {
+		if !strings.Contains(query, want) {
+			t.Errorf("%s is not in %s", want, query)
 		}
 	}
 }
@@ -261,7 +287,8 @@ func TestReadingsOfCounters(t *testing.T) {
 	const pod = " kubernetes_pod_name=podinfo-1 instance=10.0.0.1:80 job=pods"
 	sample := func(class counter.Class, over, value float64) counter.Sample {
 		return counter.Sample{
-			Arm: counter.Canary, Pod: "podinfo-1", Instance: "10.0.0.1:80", Class: class, Over: over, Value: value, Scraped: then.Add(-3 * time.Second),
+			Arm: counter.Canary, Pod: "podinfo-1", Instance: "10.0.0.1:80", Class: class, Over: over, Value: value,
+			Scraped: then.Add(-3 * time.Second),
 		}
 	}
 	scraped := one("arm=canary class=scraped"+pod, "1793620797.25")
@@ -273,7 +300,7 @@ func TestReadingsOfCounters(t *testing.T) {
 		"nothing": {},
 		"requests, errors and buckets": {
 			series: []string{
-				one("arm=canary class=requests"+pod, "12"), one("arm=canary class=errors"+pod, "3"), one("arm=canary class=timed"+pod, "11"),
+				one("arm=canary class=requests"+pod, "12"), one("arm=canary class=errors"+pod, "3"),
 				one("arm=canary class=bucket le=0.25"+pod, "7"), one("arm=canary class=bucket le=+Inf"+pod, "11"), scraped,
 			},
 			want: []counter.Sample{sample("bucket", 0.25, 7), sample("errors", 0, 3), sample("requests", 0, 12), sample("timed", 0, 11)},

@@ -86,6 +86,10 @@ func crowdSteps(ctx context.Context, p *harness.Playground, size sizes, r *resul
 			r.resting, err = measureCanaries(ctx, p, canaryCase{namespace: "bench-resting", size: size.resting}, dir)
 			return err
 		}},
+		{"judge", func(string) (err error) {
+			r.judged, r.sampled, err = measureLooks(ctx, p, size.resting)
+			return err
+		}},
 	}
 }
 

@@ -15,6 +15,8 @@
 //	          beside what Flagger's rules would have let through
 //	canary    100 Canaries at rest, then all releasing at once, by us and by
 //	          Flagger's own binary on the same control plane; 1,000 at rest
+//	judge     1,000 canaries that are looked at every 5 s: by the counters of both arms,
+//	          and by the numbers that thresholds are about
 //	pipelines 500 Pipelines of three stages on one repository: at rest, one that
 //	          gets a bundle, and all at once; beside one that is alone
 //
@@ -77,6 +79,8 @@ type results struct {
 	harm                       []harmResult
 	// Canaries: as many of ours as of Flagger's, and many of ours at rest.
 	ours, theirs, resting canaryResult
+	// Looks at canaries: by counters, and by thresholds.
+	judged, sampled lookResult
 	// Pipelines: one that is alone, and many.
 	lone, many pipelineResult
 }

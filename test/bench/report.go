@@ -98,6 +98,7 @@ its commit alone, after the clone; its memory for scans is that of the one contr
 	b.WriteString(sideBySide)
 	harmReport(&b, r.harm)
 	canaryReport(&b, r)
+	judgingReport(&b, r.judged, r.sampled)
 	pipelineReport(&b, r)
 	fmt.Print(b.String())
 	return os.WriteFile(path, []byte(b.String()), 0o644)
@@ -109,6 +110,9 @@ func show(r results) error {
 	harmReport(&b, r.harm)
 	if r.ours.size > 0 && r.theirs.size > 0 && r.resting.size > 0 {
 		canaryReport(&b, r)
+	}
+	if r.judged.looks > 0 {
+		judgingReport(&b, r.judged, r.sampled)
 	}
 	if r.many.size > 0 {
 		pipelineReport(&b, r)

@@ -125,7 +125,8 @@ func TestIncrements(t *testing.T) {
 			},
 		},
 		"a pod that vanished counts for nothing": {
-			before: read(0, pod(c, "c", 100, 1), pod(p, "p", 900, 2), pod(p, "q", 900, 2)), after: read(10, pod(c, "c", 110, 1), pod(p, "p", 990, 2)),
+			before: read(0, pod(c, "c", 100, 1), pod(p, "p", 900, 2), pod(p, "q", 900, 2)),
+			after:  read(10, pod(c, "c", 110, 1), pod(p, "p", 990, 2)),
 			canary: [2]float64{10, 0}, primary: [2]float64{90, 0},
 			want: []counter.Remark{{Arm: p, Pod: "q", Instance: "q:80", Reason: counter.Vanished}},
 		},
