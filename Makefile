@@ -44,7 +44,8 @@ upstream: ## Build Flux's CLI and controllers, Flagger, its load tester, Helm an
 
 .PHONY: demo
 demo: build playground ## Show a good and a bad release from push to verdict (STORY=pull-request or release, NODE=real, KEEP=1)
-	go run ./test/demo -story $(STORY) -node $(NODE) $(if $(KEEP),-keep) $(if $(PICTURE),-picture $(PICTURE))
+	go build -o bin/demo ./test/demo
+	exec bin/demo -story $(STORY) -node $(NODE) $(if $(KEEP),-keep) $(if $(PICTURE),-picture $(PICTURE))
 
 .PHONY: generate
 generate: ## Generate deepcopy functions, CRDs and the chart's copies

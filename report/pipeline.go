@@ -142,21 +142,20 @@ func remedies(p *sluicev1.Pipeline, s PipelineStage) []Remedy {
 			found = append(found, *r)
 		}
 	}
+	if s.Hold != nil && !waitsFor(s.StageStatus, sluicev1.GateHold) {
+		found = append(found, Remedy{Text: "end the hold", Command: pipelineCommand(p, "resume", s.Name)})
+	}
 	if q := s.PassedOver; q != nil {
 		about := sluicev1.GateType("")
 		if waitsFor(s.StageStatus, sluicev1.GateContent) {
 			about = sluicev1.GateContent
 		}
 		found = append(found,
-			Remedy{Gate: about, Text: "end the quarantine", Command: pipelineCommand(p, "lift", s.Name, "--bundle="+q.Bundle.ID)},
+			Remedy{Gate: about, Text: "if it failed wrongly, end the quarantine", Command: pipelineCommand(p, "lift", s.Name, "--bundle="+q.Bundle.ID)},
 			Remedy{Gate: about, Text: "then give it the bundle", Command: pipelineCommand(p, "promote", s.Name, "--bundle="+q.Bundle.ID)})
 	}
-	switch {
-	case s.Phase == sluicev1.StageFailed:
-		found = append(found,
-			Remedy{Text: "give it an earlier bundle", Command: pipelineCommand(p, "rollback", s.Name, "--to=BUNDLE", "--reason=WHY")})
-	case s.Hold != nil && !waitsFor(s.StageStatus, sluicev1.GateHold):
-		found = append(found, *remedyOf(p, s.StageStatus, sluicev1.GateHold))
+	if s.Phase == sluicev1.StageFailed {
+		found = append(found, Remedy{Text: "give it an earlier bundle", Command: pipelineCommand(p, "rollback", s.Name, "--to=BUNDLE", "--reason=WHY")})
 	}
 	return found
 }

@@ -62,7 +62,7 @@ func TestWhatToDoAboutWhatAStageWaitsFor(t *testing.T) {
 		"the newest bundle, which is in quarantine": {
 			func(p *sluicev1.Pipeline) { waits(1, sluicev1.GateContent)(p); quarantined("2")(p) },
 			[]report.Remedy{
-				{Gate: sluicev1.GateContent, Text: "end the quarantine", Command: "pipeline lift shop production -n apps --bundle=" +
+				{Gate: sluicev1.GateContent, Text: "if it failed wrongly, end the quarantine", Command: "pipeline lift shop production -n apps --bundle=" +
 					make.Bundle("2").ID},
 				{Gate: sluicev1.GateContent, Text: "then give it the bundle", Command: "pipeline promote shop production -n apps --bundle=" +
 					make.Bundle("2").ID},
@@ -77,7 +77,7 @@ func TestWhatToDoAboutWhatAStageWaitsFor(t *testing.T) {
 				}
 			},
 			[]report.Remedy{
-				{Text: "end the quarantine", Command: "pipeline lift shop production -n apps --bundle=" + make.Bundle("2").ID},
+				{Text: "if it failed wrongly, end the quarantine", Command: "pipeline lift shop production -n apps --bundle=" + make.Bundle("2").ID},
 				{Text: "then give it the bundle", Command: "pipeline promote shop production -n apps --bundle=" + make.Bundle("2").ID},
 			},
 		},

@@ -54,7 +54,7 @@ func (r *run) message(w promotion.Write, d promotion.Decision) message {
 	}
 	for _, stage := range r.pipeline.Spec.Stages {
 		for _, l := range d.State.Stages[stage.Name].Landings {
-			if stage.Name != w.Stage && l.Bundle == w.Bundle.ID && l.Verdict == promotion.VerdictVerified && l.VerdictAt != nil {
+			if (stage.Name != w.Stage || m.Rollback) && l.Bundle == w.Bundle.ID && l.Verdict == promotion.VerdictVerified && l.VerdictAt != nil {
 				m.Verified = append(m.Verified, verified{stage.Name, l.VerdictAt.UTC().Format(time.RFC3339), l.Commit})
 				break
 			}
@@ -115,9 +115,12 @@ func defaultBody(m message) string {
 	for _, gate := range m.Gates {
 		fmt.Fprintf(&b, "- it waited for this when it was proposed: %s\n", strings.Join(strings.Fields(gate), " "))
 	}
-	fmt.Fprintf(&b, "\nStage %s of pipeline %s/%s. The commit status `%s` says when its gates are open. "+
-		"Closing this pull request skips this bundle; the label `%s` keeps the bundle when there is a newer one.\n",
-		m.Stage, m.Pipeline.Namespace, m.Pipeline.Name, m.status, forge.KeepLabel)
+	closing := fmt.Sprintf("Closing this pull request skips this bundle; the label `%s` keeps the bundle when there is a newer one.", forge.KeepLabel)
+	if m.Rollback {
+		closing = "Closing this pull request leaves the stage as it is, with what failed."
+	}
+	fmt.Fprintf(&b, "\nStage %s of pipeline %s/%s. The commit status `%s` says when its gates are open. %s\n",
+		m.Stage, m.Pipeline.Namespace, m.Pipeline.Name, m.status, closing)
 	return b.String()
 }
 

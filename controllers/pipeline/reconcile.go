@@ -5,6 +5,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -156,7 +157,13 @@ func (r *run) end(d promotion.Decision, result reconciler.Result) (reconciler.Re
 
 // result is what the runner is told.
 func (r *run) result(d promotion.Decision) reconciler.Result {
-	_, unreadable := commandsOf(r.pipeline)
+	commands, unreadable := commandsOf(r.pipeline)
+	for _, c := range commands {
+		if r.pipeline.Spec.Stage(c.Stage) == nil {
+			unreadable = append(unreadable,
+				fmt.Sprintf("annotation %s is ignored: there is no stage %s", sluicev1.CommandAnnotation(c.Verb, c.Stage), c.Stage))
+		}
+	}
 	message := strings.Join(append([]string{summary(d)}, unreadable...), "; ")
 	result := reconciler.Result{Reason: meta.SucceededReason, Message: message, After: r.pipeline.Spec.Interval.Duration, Events: r.events}
 	if c := apimeta.FindStatusCondition(r.pipeline.Status.Conditions,

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/git/credential"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/promotion"
 	"github.com/sluice-cd/sluice/writeback"
@@ -77,6 +78,9 @@ func (s stateStore) read(ctx context.Context) error {
 	*s.memory = stateCache{carrier: carrier}
 	text, from, err := read(ctx)
 	if err != nil {
+		if s.repo != nil {
+			err = fmt.Errorf("GitRepository %s: %w", client.ObjectKeyFromObject(s.repo.object), credential.Advise(s.repo.object, err))
+		}
 		return fmt.Errorf("reading the state: %w", err)
 	}
 	if text != nil {
@@ -182,11 +186,23 @@ func recordCarrier(p *sluicev1.Pipeline, kept stateCache, now time.Time) {
 	}
 }
 
+// byPeople are the reasons of events that begin with somebody's name.
+var byPeople = map[string]bool{"CommandCarriedOut": true, "CommandRefused": true, "Ignored": true}
+
+// capitalized is an event as a subject, which begins with a capital letter, unless that is of
+// somebody's name.
+func capitalized(e promotion.Event) string {
+	if byPeople[e.Reason] {
+		return e.Message
+	}
+	return strings.ToUpper(e.Message[:1]) + e.Message[1:]
+}
+
 // stateMessage is the message of a commit of the state.
 func stateMessage(p *sluicev1.Pipeline, d promotion.Decision) string {
 	text := fmt.Sprintf("Note where pipeline %s/%s stands\n", p.Namespace, p.Name)
 	if len(d.Events) > 0 {
-		text = strings.ToUpper(d.Events[0].Message[:1]) + d.Events[0].Message[1:] + "\n"
+		text = capitalized(d.Events[0]) + "\n"
 	}
 	if len(d.Events) > 1 {
 		text += "\n"

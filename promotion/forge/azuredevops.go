@@ -46,7 +46,7 @@ func locateAzure(u *url.URL) (repository, error) {
 		git++
 	}
 	if git < 1 || len(found) != git+2 {
-		return repository{}, fmt.Errorf("%w: the URL of the repository must be that of organization/project/_git/repository", ErrInvalid)
+		return repository{}, fmt.Errorf("%w must be that of organization/project/_git/repository", errURL)
 	}
 	return repository{api: at(u, found[:first]...), path: []string{found[first], found[git+1]}}, nil
 }

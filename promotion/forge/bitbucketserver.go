@@ -34,7 +34,7 @@ func locateDataCenter(u *url.URL) (repository, error) {
 		scm = -1
 	}
 	if len(found) != scm+3 || u.Scheme != "ssh" && scm < 0 {
-		return repository{}, fmt.Errorf("%w: the URL of the repository must be that for cloning, scm/PROJECT/REPOSITORY", ErrInvalid)
+		return repository{}, fmt.Errorf("%w must be that for cloning, scm/PROJECT/REPOSITORY", errURL)
 	}
 	before := slices.Clone(found[:max(scm, 0)])
 	return repository{api: at(u, append(before, "rest")...), path: found[scm+1:]}, nil

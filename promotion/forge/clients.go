@@ -131,7 +131,7 @@ func parse(gitURL string) (*url.URL, error) {
 	clean := git.Remote{URL: gitURL}.String()
 	u, err := url.Parse(clean)
 	if err != nil || u.Host == "" {
-		return nil, fmt.Errorf("%w: the URL of the repository must begin with https://, http:// or ssh://", ErrInvalid)
+		return nil, fmt.Errorf("%w must begin with https://, http:// or ssh://", errURL)
 	}
 	u.Host = strings.ToLower(u.Host)
 	return u, nil

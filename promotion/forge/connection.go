@@ -102,7 +102,11 @@ func (c Connection) Open(ctx context.Context, clients *Clients, reader client.Re
 	}
 	found, err := clients.For(remote)
 	if err != nil {
-		return nil, Explain(c.secretField(), err)
+		field := c.secretField()
+		if errors.Is(err, errURL) {
+			field = fmt.Sprintf("spec.url of GitRepository %s", client.ObjectKeyFromObject(c.Repository))
+		}
+		return nil, Explain(field, err)
 	}
 	return found, nil
 }

@@ -27,6 +27,9 @@ var (
 	ErrMergeableNow = errors.New("the pull request can be merged now, so that auto-merge has nothing to wait for")
 	// ErrInvalid means that the object that names the forge has to be changed.
 	ErrInvalid = errors.New("invalid configuration")
+	// errURL is the [ErrInvalid] of a GitRepository whose URL is not that of a repository at
+	// the forge.
+	errURL = fmt.Errorf("%w: the URL of the repository", ErrInvalid)
 )
 
 // NotMergeable is the refusal of a merge.

@@ -35,8 +35,8 @@ func connectGitea(s *session) (driver, error) {
 func locateBelow(u *url.URL, api string) (repository, error) {
 	found := names(u)
 	if len(found) < 2 {
-		return repository{}, fmt.Errorf("%w: the URL of the repository must end with owner/name, not with %q",
-			ErrInvalid, strings.Join(found, "/"))
+		return repository{}, fmt.Errorf("%w must end with owner/name, not with %q",
+			errURL, strings.Join(found, "/"))
 	}
 	first := len(found) - 2
 	return repository{api: at(u, append(slices.Clone(found[:first]), api)...), path: found[first:]}, nil

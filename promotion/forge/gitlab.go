@@ -44,8 +44,8 @@ func connectGitLab(s *session) (driver, error) {
 func locateGitLab(u *url.URL) (repository, error) {
 	found := names(u)
 	if len(found) < 2 {
-		return repository{}, fmt.Errorf("%w: the URL of the repository must be that of group/project, not %q",
-			ErrInvalid, strings.Join(found, "/"))
+		return repository{}, fmt.Errorf("%w must be that of group/project, not %q",
+			errURL, strings.Join(found, "/"))
 	}
 	if u.Scheme == "ssh" && strings.EqualFold(u.Hostname(), "altssh.gitlab.com") {
 		u = &url.URL{Scheme: "https", Host: "gitlab.com", Path: u.Path}

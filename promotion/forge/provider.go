@@ -191,8 +191,8 @@ func at(u *url.URL, elements ...string) *url.URL {
 func ownerAndName(u *url.URL, api *url.URL) (repository, error) {
 	found := names(u)
 	if len(found) != 2 {
-		return repository{}, fmt.Errorf("%w: the URL of the repository must end with owner/name, not with %q",
-			ErrInvalid, strings.Join(found, "/"))
+		return repository{}, fmt.Errorf("%w must end with owner/name, not with %q",
+			errURL, strings.Join(found, "/"))
 	}
 	return repository{api: api, path: found}, nil
 }

@@ -106,6 +106,8 @@ func (p *promotionStory) commands() []string {
 		"bin/sluice canary describe " + chain.App + " -n " + p.chain.In(chain.Production) + "   # why it failed",
 		"git -C " + p.chain.Repo.Bare + " log -p " + harness.Branch,
 		"git -C " + p.chain.Repo.Bare + " show " + p.chain.StateBranch() + ":state.yaml   # what was decided",
-		"open " + p.chain.Prometheus + "/graph   # http_request_duration_seconds_count",
+		"go run github.com/google/go-containerregistry/cmd/crane mutate --insecure --label version=1.3.0 \\\n    " +
+			p.chain.Image() + ":1.1.0 -t " + p.chain.Image() + ":1.3.0   # push another version",
+		p.chain.Prometheus + "/graph   # in a browser: http_request_duration_seconds_count",
 	}
 }

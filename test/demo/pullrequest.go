@@ -54,7 +54,7 @@ func (p *pullRequestStory) invitation() []string {
 }
 
 func (p *pullRequestStory) pages() []string {
-	return []string{fmt.Sprintf("open %s/acme/shop/pulls   # sign in as %s with the password %s",
+	return []string{fmt.Sprintf("%s/acme/shop/pulls   # in a browser: sign in as %s with the password %s",
 		p.at.Forge.URL, p.at.Person.Name, p.at.Person.Password)}
 }
 

@@ -27,7 +27,7 @@ func GetCommand(c *cluster.Cluster) *cobra.Command {
 		Short:   "List images from their tags to the commit that writes them",
 		Long: `List the image of every policy: how many tags there are, the best one by the
 policy's order, the one that was chosen, the one that an automation has written to
-Git, and its last commit. BEST and CHOSEN differ while the best tag is too young,
+Git, and its last commit; sluice get pipelines has what pipelines write. BEST and CHOSEN differ while the best tag is too young,
 rejected or not signed: sluice explain policy says which.`,
 		Example: `  sluice get images -A
   sluice get images -n apps -o wide`,

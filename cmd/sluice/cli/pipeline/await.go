@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -87,7 +88,8 @@ func outcome(p *sluicev1.Pipeline, stage string, given []report.GivenCommand) (b
 			return false, fmt.Errorf("the controller refuses to %s %s of %s/%s: %s",
 				one.Verb, stage, p.Namespace, p.Name, output.Clean(done.Message))
 		case sluicev1.CommandIgnored:
-			return false, fmt.Errorf("commands are ignored: %s", output.Clean(cmp.Or(report.OfPipeline(p).CommandsIgnored, done.Message)))
+			why := strings.TrimPrefix(report.OfPipeline(p).CommandsIgnored, "commands in annotations are ignored: ")
+			return false, fmt.Errorf("commands are ignored: %s", output.Clean(cmp.Or(why, done.Message)))
 		case sluicev1.CommandDone:
 		}
 	}

@@ -200,7 +200,12 @@ func (w *pageWriter) has(s report.PipelineStage) string {
 }
 
 func wants(s report.PipelineStage) string {
-	if s.Wants == nil {
+	switch {
+	case s.Phase == "":
+		return "not known yet"
+	case s.Wants == nil && len(s.Waiting) > 0:
+		return "nothing yet"
+	case s.Wants == nil:
 		return "nothing else"
 	}
 	return report.NameBundle(*s.Wants)
