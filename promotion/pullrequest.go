@@ -46,7 +46,8 @@ func (r proposer) propose(w *desiredBundle, gates []sluicev1.Gate, status *sluic
 	open := pr != nil && pr.Open
 	if w != nil && r.mergedAndGone(w.bundle.ID) {
 		r.show(status, pr)
-		return append(gates, r.reviewGate("#%d is merged, and the branch does not show %s yet; if somebody took it out, `sluice pipeline promote` proposes it again",
+		return append(gates, r.reviewGate(
+			"#%d is merged, and the branch does not show %s yet; if somebody took it out, `sluice pipeline promote` proposes it again",
 			pr.Number, Describe(w.bundle)))
 	}
 	switch {

@@ -248,8 +248,8 @@ func TestWhereAStageStands(t *testing.T) {
 			stage: pullRequests,
 			given: func(s *simulation) { s.settle(); s.prs["production"].Open, s.prs["production"].Merged = false, true },
 			want: []string{
-				"Waiting: app 2: #1 is merged, and the branch does not have app 2; `sluice pipeline promote` proposes it again", has1, "wants app 2",
-				"Review 12:01--: #1 is merged, and the branch does not have app 2; `sluice pipeline promote` proposes it again", "#1 merged 9b0a",
+				"Waiting: app 2: #1 is merged, and the branch does not show app 2 yet; if somebody took it out, `sluice pipeline promote` proposes it again", has1, "wants app 2",
+				"Review 12:01--: #1 is merged, and the branch does not show app 2 yet; if somebody took it out, `sluice pipeline promote` proposes it again", "#1 merged 9b0a",
 			},
 		},
 	}
