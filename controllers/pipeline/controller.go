@@ -20,6 +20,7 @@
 //	observe.go      what a decision is made from    perform.go    what is done because of one
 //	artifact.go     the newest versions             content.go    versions in files
 //	repository.go   Git repositories                heads.go      the newest commits of branches
+//	landing.go      the commits that brought values conflict.go   who else writes there
 //	tag.go, copy.go tags of registries              ocisource.go  who follows them
 //	ready.go        whether objects run a content   provenance.go what tells that
 //	stale.go        verdicts on the version before
@@ -35,6 +36,7 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/go-git/go-git/v5/plumbing"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -116,6 +118,8 @@ type Reconciler struct {
 	copying background.Runner[copyKey, struct{}]
 	recents recentPullRequests
 	remotes remotes
+	// refs are those of repositories that have states.
+	refs shared[remoteKey, map[string]plumbing.Hash]
 	// logs reads the end of a pod's log.
 	logs func(ctx context.Context, pod types.NamespacedName) (string, error)
 }
@@ -148,7 +152,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts reconciler.Options)
 		r.watch(&imagev1.ImagePolicy{}, r.pipelinesOfPolicy),
 		r.watch(&sourcev1.GitRepository{}, r.pipelinesOfSource),
 		r.watch(&sluicev1.Freeze{}, r.all),
-		commanded,
+		commanded, r.watchConflicts,
 		reconciler.OnDelete(&sluicev1.Pipeline{}, func(pipeline client.ObjectKey) {
 			if last := r.memories.forget(pipeline); last != nil {
 				metrics{measuring: &r.measuring, memory: &last.looks}.forgetOthers()

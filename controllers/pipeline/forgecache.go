@@ -3,6 +3,7 @@
 package pipeline
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -30,17 +31,17 @@ type forgeCache struct {
 }
 
 // refresh decides once in a run whether to look at everything: when the interval is over,
-// somebody asked for a reconcile, or a repository moved.
-func (m *forgeCache) refresh(p *sluicev1.Pipeline, repos repositories, now time.Time) {
-	var labels []string
-	for _, stage := range p.Spec.Stages {
-		if repo := repos[stage.Name]; repo != nil {
-			label, _ := repo.revision()
-			labels = append(labels, label)
+// somebody asked for a reconcile, or files of a stage changed, as they do when somebody merges.
+// Commits to what is not of the pipeline are no reason.
+func (m *forgeCache) refresh(ctx context.Context, p *sluicev1.Pipeline, repos repositories, heads pushedHeads, now time.Time) {
+	var trees []string
+	for i := range p.Spec.Stages {
+		if stage := &p.Spec.Stages[i]; stage.Write.PullRequest != nil && repos[stage.Name] != nil {
+			trees = append(trees, repos.trees(ctx, stage, heads))
 		}
 	}
 	asked, _ := meta.ReconcileAnnotationValue(p.Annotations)
-	cause := strings.Join(append(labels, asked, fmt.Sprint(p.Generation)), " ")
+	cause := strings.Join(append(trees, asked, fmt.Sprint(p.Generation)), " ")
 	if m.stages != nil && m.cause == cause && now.Before(m.lookedAt.Add(p.Spec.Interval.Duration)) {
 		return
 	}

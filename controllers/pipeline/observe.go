@@ -120,11 +120,11 @@ func (s stageReader) inGit(ctx context.Context, stage *sluicev1.Stage) (promotio
 		return seen, nil
 	}
 	for _, t := range targetsOf(stage) {
-		one := promotion.TargetObservation{
-			Name: t.name, Wave: t.wave, Commit: files.Commit().String(), By: files.Info().Author.Name, At: files.Info().Committer.When,
-		}
-		one.Ours = files.Info().Author.Email == repo.author.Email
+		one := promotion.TargetObservation{Name: t.name, Wave: t.wave}
 		if one.Content, err = s.contents.of(ctx, files, t); err != nil {
+			return seen, err
+		}
+		if err := s.origin(ctx, stage, t, files, &one); err != nil {
 			return seen, err
 		}
 		if err := s.judge(ctx, stage, t, &one); err != nil {

@@ -38,6 +38,20 @@ func recentKeyOf(p *sluicev1.Pipeline, repo *repository) recentKey {
 	return key
 }
 
+// lastRequestAt is when somebody last asked for a reconcile of the pipeline; its zero value is
+// never.
+func lastRequestAt(p *sluicev1.Pipeline, now time.Time) time.Time {
+	asked, ok := meta.ReconcileAnnotationValue(p.Annotations)
+	if !ok {
+		return time.Time{}
+	}
+	at, err := time.Parse(time.RFC3339Nano, asked)
+	if err != nil {
+		return now
+	}
+	return at
+}
+
 // lastChangeAt is when something last happened after which answers of the forge may differ:
 // somebody asked for a reconcile of the pipeline, or a repository got a new commit. Times of Kubernetes have no fractions: it
 // was within the second.
@@ -51,13 +65,7 @@ func lastChangeAt(p *sluicev1.Pipeline, repos repositories, now time.Time) time.
 			last = at
 		}
 	}
-	if asked, ok := meta.ReconcileAnnotationValue(p.Annotations); ok {
-		at, err := time.Parse(time.RFC3339Nano, asked)
-		if err != nil {
-			at = now
-		}
-		later(at)
-	}
+	later(lastRequestAt(p, now))
 	for _, repo := range repos {
 		if a := repo.object.Status.Artifact; a != nil {
 			later(a.LastUpdateTime.Time)

@@ -43,6 +43,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 	if err := validate(p); err != nil {
 		return reconciler.Result{}, err
 	}
+	if err := r.alone(ctx, p); err != nil {
+		return reconciler.Result{}, err
+	}
 	fields, err := fieldsOf(p)
 	if err != nil {
 		return reconciler.Result{}, err
@@ -69,7 +72,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, p *sluicev1.Pipeline) (recon
 	if err != nil {
 		return reconciler.Result{}, err
 	}
-	run.memory.forge.refresh(p, run.repos, r.Clock.Now())
+	run.memory.forge.refresh(ctx, p, run.repos, run.memory.heads, r.Clock.Now())
 	run.memory.tags.refresh(p, r.Clock.Now())
 	return run.decideAndPerform(ctx)
 }
@@ -94,10 +97,10 @@ type run struct {
 }
 
 func (r *Reconciler) newRun(p *sluicev1.Pipeline, repo *repository, fields map[string]writeback.ArtifactFields) *run {
-	memory := r.memories.of(client.ObjectKeyFromObject(p))
+	memory, now := r.memories.of(client.ObjectKeyFromObject(p)), r.Clock.Now()
 	return &run{
 		controller: r, pipeline: p, memory: memory, faults: stageErrors{},
-		state:    stateStore{pipeline: p, repo: repo, writer: r.Writer, client: r.Client, live: r.Live, memory: &memory.kept},
+		state:    stateStore{pipeline: p, repo: repo, writer: r.Writer, client: r.Client, live: r.Live, memory: &memory.kept, now: now, heads: r.refsOf(p, repo, now)},
 		contents: contents{artifacts: p.Spec.Artifacts, fields: fields, index: r.Writer.Index()},
 		tags: tags{
 			pipeline: p, registry: r.Registry, secrets: r.Live, memory: &memory.tags, wrote: memory.wrote,

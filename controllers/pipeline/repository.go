@@ -96,6 +96,13 @@ func (r *Reconciler) openRepository(ctx context.Context, p *sluicev1.Pipeline, k
 	return repo, err
 }
 
+// refsOf lists the refs of the repository of a pipeline, once for all that are woken together.
+func (r *Reconciler) refsOf(p *sluicev1.Pipeline, repo *repository, now time.Time) func(context.Context) (map[string]plumbing.Hash, error) {
+	return func(ctx context.Context) (map[string]plumbing.Hash, error) {
+		return r.refs.of(ctx, remoteKeyOf(repo.object), lastRequestAt(p, now), now, repo.mirror.Refs)
+	}
+}
+
 // remotes are the credentials of GitRepositories, for the pipelines on one, which are all
 // woken by each of its commits: one read of its Secret for all of them.
 type remotes = shared[remoteKey, git.Remote]
@@ -176,6 +183,20 @@ func (r repositories) files(ctx context.Context, stage *sluicev1.Stage, known pu
 		}
 	}
 	return nil, fmt.Errorf("stage %s: branch %s of GitRepository %s: %w", stage.Name, branch, repo.key(), err)
+}
+
+// trees are the ids of what is at the paths of a stage; empty if they cannot be read.
+func (r repositories) trees(ctx context.Context, stage *sluicev1.Stage, known pushedHeads) string {
+	files, err := r.files(ctx, stage, known)
+	if err != nil {
+		return "" // the observation says so
+	}
+	var ids []string
+	for _, t := range targetsOf(stage) {
+		id, _ := files.Hash(t.path) // likewise
+		ids = append(ids, id)
+	}
+	return strings.Join(ids, " ")
 }
 
 // filesOf are those of a commit of the repository of a stage; nil if they cannot be read.

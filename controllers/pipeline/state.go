@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/go-git/go-git/v5/plumbing"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -33,14 +34,37 @@ func carrierOf(p *sluicev1.Pipeline) sluicev1.StateCarrier {
 	return sluicev1.StateBranch
 }
 
-// statePrefix starts the names of branches that have states.
-const statePrefix = "sluice/state/"
+// stateFolder follows the prefix in the names of branches that have states.
+const stateFolder = "state/"
+
+// stateBranch is the branch that has the state of a pipeline. It begins as the branches of its pull
+// requests do, so that pipelines of the same name in two clusters, which share a repository, do not
+// share a state.
+func stateBranch(p *sluicev1.Pipeline) string {
+	prefix := defaultPrefix
+	for _, stage := range p.Spec.Stages {
+		if pr := stage.Write.PullRequest; pr != nil && pr.BranchPrefix != "" {
+			prefix = pr.BranchPrefix
+			break
+		}
+	}
+	return stateBranchAt(prefix, p)
+}
+
+func stateBranchAt(prefix string, p *sluicev1.Pipeline) string {
+	return prefix + stateFolder + p.Namespace + "." + p.Name
+}
 
 // stateCache is the state as it is on its carrier, and the commit that has it.
 type stateCache struct {
 	state   promotion.State
 	carrier sluicev1.StateCarrier
+	branch  string
 	at      plumbing.Hash
+	// lookedAt is when it was last asked whether somebody else wrote it, and cause what that was
+	// for.
+	lookedAt time.Time
+	cause    string
 	// known is false before it was read. It is unsaved if another carrier had it, and lost
 	// if there is none although there was one.
 	known, unsaved, lost bool
@@ -54,34 +78,45 @@ type stateStore struct {
 	client   client.Client
 	live     client.Reader
 	memory   *stateCache
+	// heads lists the refs of the repository, for all pipelines on it, as of some seconds ago.
+	heads func(context.Context) (map[string]plumbing.Hash, error)
+	now   time.Time
 }
 
 // file is the state's file.
-func (s stateStore) file() writeback.StateFile {
+func (s stateStore) file() writeback.StateFile { return s.fileOn(stateBranch(s.pipeline)) }
+
+func (s stateStore) fileOn(branch string) writeback.StateFile {
 	return writeback.StateFile{
-		Remote: s.repo.remote, Branch: statePrefix + s.pipeline.Namespace + "." + s.pipeline.Name,
+		Remote: s.repo.remote, Branch: branch,
 		Path: "state.yaml", Author: s.repo.author, Signer: s.repo.signer,
 	}
 }
 
-// read reads the state, unless it is remembered. Nobody else writes it but people. What the
-// other carrier has is taken over when this one has nothing.
+// read reads the state, unless it is remembered and nobody else wrote it since. What the other
+// carrier has, or another branch, is taken over when this one has nothing.
 func (s stateStore) read(ctx context.Context) error {
-	carrier := carrierOf(s.pipeline)
-	if s.memory.known && s.memory.carrier == carrier {
+	was, branch, carrier := *s.memory, stateBranch(s.pipeline), carrierOf(s.pipeline)
+	if was.known && was.carrier == carrier && was.branch == branch && !s.isMoved(ctx) {
 		return nil
 	}
 	read := s.readBranch
 	if carrier == sluicev1.StateNone {
 		read = s.readStatus
 	}
-	*s.memory = stateCache{carrier: carrier}
+	*s.memory = stateCache{carrier: carrier, branch: branch, lookedAt: s.now, cause: s.cause()}
 	text, from, err := read(ctx)
 	if err != nil {
 		if s.repo != nil {
 			err = fmt.Errorf("GitRepository %s: %w", client.ObjectKeyFromObject(s.repo.object), credential.Advise(s.repo.object, err))
 		}
 		return fmt.Errorf("reading the state: %w", err)
+	}
+	switch goes := text == nil && was.known && carrier == sluicev1.StateBranch && was.carrier == carrier; {
+	case goes && was.branch != branch:
+		s.memory.state, s.memory.unsaved, s.memory.lost = was.state, true, was.lost
+	case goes && s.memory.at.IsZero() && !was.at.IsZero():
+		s.memory.lost = true
 	}
 	if text != nil {
 		if s.memory.state, err = promotion.ParseState(text); err != nil {
@@ -90,6 +125,28 @@ func (s stateStore) read(ctx context.Context) error {
 	}
 	s.memory.known = true
 	return nil
+}
+
+// cause is for what it is asked whether somebody else wrote the state.
+func (s stateStore) cause() string {
+	asked, _ := meta.ReconcileAnnotationValue(s.pipeline.Annotations)
+	return fmt.Sprintf("%s %d", asked, s.pipeline.Generation)
+}
+
+// isMoved reports whether the branch of the state is not where it was left: people may edit it, or
+// delete it. It is asked once in an interval, and when somebody asks for a reconcile; whatever is
+// written in the meantime is refused if the branch moved. A server that is away tells nothing.
+func (s stateStore) isMoved(ctx context.Context) bool {
+	m, cause := s.memory, s.cause()
+	if m.carrier != sluicev1.StateBranch || m.cause == cause && s.now.Before(m.lookedAt.Add(s.pipeline.Spec.Interval.Duration)) {
+		return false
+	}
+	refs, err := s.heads(ctx)
+	if err != nil {
+		return false
+	}
+	m.lookedAt, m.cause = s.now, cause
+	return refs[plumbing.NewBranchReferenceName(m.branch).String()] != m.at
 }
 
 // readBranch reads the state of the branch; if there is none, that of the status.
@@ -103,7 +160,12 @@ func (s stateStore) readBranch(ctx context.Context) (text []byte, from string, e
 		return []byte(was), "status.state", nil
 	}
 	s.memory.lost = s.pipeline.Status.StateCommit != ""
-	return nil, from, nil
+	if first := stateBranchAt(defaultPrefix, s.pipeline); s.memory.lost && first != s.file().Branch {
+		from = "branch " + first // from before its pull requests had a prefix of their own
+		text, _, err = s.writer.ReadState(ctx, s.fileOn(first))
+		s.memory.unsaved, s.memory.lost = text != nil, text == nil
+	}
+	return text, from, err
 }
 
 // readStatus reads the state of the status; if there is none, that of the branch which it

@@ -3,13 +3,18 @@
 package pipeline
 
 import (
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/promotion"
+	"github.com/sluice-cd/sluice/test/fake/gitserver"
 )
 
 func inStatus(p *sluicev1.Pipeline) { p.Spec.State = sluicev1.StateNone }
@@ -136,6 +141,122 @@ func TestAStateMovesWithTheField(t *testing.T) {
 				t.Errorf("quarantine %+v, commit %q, state %q", s.Quarantined, s.StateCommit, s.State)
 			}
 			e.want("1", "1")
+		})
+	}
+}
+
+// editState changes the file of the state as a person does.
+func (e *env) editState(edit func(string) string) {
+	e.t.Helper()
+	branch := stateBranch(e.pipeline)
+	e.repo.Commit(branch, gitserver.Files{"state.yaml": edit(e.repo.File(branch, "state.yaml"))})
+}
+
+// A process kept what it had read of the state, and saw no edit until it wrote something.
+func TestWhatPeopleDoWithTheStateIsSeenAtTheNextLook(t *testing.T) {
+	failed := func(t *testing.T) *env {
+		t.Helper()
+		e := newEnv(t)
+		e.reconcile()
+		e.release("2")
+		e.reconcile()
+		e.apply("staging", fails)
+		e.reconcile()
+		e.apply("staging")
+		e.reconcile()
+		e.want("1", "1")
+		if len(e.pipeline.Status.Quarantined) != 1 {
+			t.Fatalf("quarantined %+v", e.pipeline.Status.Quarantined)
+		}
+		return e
+	}
+	ends := func(e *env) {
+		e.editState(func(text string) string {
+			begin, rest, _ := strings.Cut(text, "quarantine:\n")
+			return begin + rest[strings.Index(rest, "stages:"):]
+		})
+	}
+	t.Run("an edit, after the interval", func(t *testing.T) {
+		e := failed(t)
+		ends(e)
+		e.reconcile()
+		if len(e.pipeline.Status.Quarantined) != 1 {
+			t.Error("each run asks the server")
+		}
+		e.clock.Step(10 * time.Minute)
+		e.reconcile()
+		if got := e.pipeline.Status.Quarantined; len(got) > 0 {
+			t.Errorf("quarantined %+v", got)
+		}
+	})
+	t.Run("an edit, when somebody asks", func(t *testing.T) {
+		e := failed(t)
+		ends(e)
+		e.pipeline.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "now"}
+		e.reconcile()
+		if got := e.pipeline.Status.Quarantined; len(got) > 0 {
+			t.Errorf("quarantined %+v", got)
+		}
+	})
+	t.Run("that it is deleted", func(t *testing.T) {
+		e := failed(t)
+		e.repo.Git("update-ref", "-d", "refs/heads/"+stateBranch(e.pipeline))
+		e.clock.Step(10 * time.Minute)
+		e.release("3")
+		e.reconcile()
+		e.want("1", "1")
+		if gates := e.pipeline.Status.Stages[0].Waiting; len(gates) == 0 || gates[0].Type != sluicev1.GateState {
+			t.Errorf("waits for %+v", gates)
+		}
+	})
+	t.Run("not if the server is away", func(t *testing.T) {
+		e := failed(t)
+		e.clock.Step(10 * time.Minute)
+		defer e.server.Intercept(func(http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "away", http.StatusBadGateway) })
+		})()
+		e.reconcile()
+		if len(e.pipeline.Status.Quarantined) != 1 {
+			t.Errorf("quarantined %+v", e.pipeline.Status.Quarantined)
+		}
+	})
+}
+
+// Two clusters that shared a repository, each with a prefix for its pull requests, shared a state.
+func TestTheStateIsOnABranchWithThePrefixOfPullRequests(t *testing.T) {
+	e := newEnv(t)
+	e.reconcile()
+	e.release("2")
+	e.reconcile()
+	e.apply("staging", fails)
+	e.reconcile()
+	prefixed := func(p *sluicev1.Pipeline) {
+		p.Spec.Stages[1].Write = sluicev1.Write{PullRequest: &sluicev1.PullRequest{BranchPrefix: "west/"}, Path: "production"}
+	}
+	for name, process := range map[string]*Reconciler{"the same process": e.Reconciler, "another process": e.process(e.Client)} {
+		t.Run(name, func(t *testing.T) {
+			if e.repo.Has("west/state/apps.shop") {
+				e.repo.Git("update-ref", "-d", "refs/heads/west/state/apps.shop")
+			}
+			p := e.pipeline.DeepCopy()
+			prefixed(p)
+			repo, err := process.openRepository(t.Context(), p, sourceKeyOf(p, &p.Spec.Stages[0]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			store := process.newRun(p, repo, nil).state
+			if err := store.read(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if len(store.memory.state.Quarantine) != 1 || store.memory.lost {
+				t.Errorf("the state was not taken over: %+v", store.memory)
+			}
+			if saved, err := store.save(t.Context(), promotion.Decision{State: store.memory.state}); err != nil || !saved {
+				t.Errorf("saved %v: %v", saved, err)
+			}
+			if !e.repo.Has("west/state/apps.shop") {
+				t.Error("it is not on the branch with the prefix")
+			}
 		})
 	}
 }

@@ -191,7 +191,7 @@ func validateWrite(stage *sluicev1.Stage, field string) error {
 		both := templatesOf(stage)
 		templates = []forge.Template{both.Title, both.Body}
 		prefix := cmp.Or(w.PullRequest.BranchPrefix, defaultPrefix)
-		if err := plumbing.NewBranchReferenceName(prefix + "a").Validate(); err != nil || strings.HasPrefix(prefix, statePrefix) {
+		if err := plumbing.NewBranchReferenceName(prefix + "a").Validate(); err != nil || isOfStates(prefix) {
 			return refuse("%s.write.pullRequest.branchPrefix: %q does not start the name of a branch, or that of a state", field, prefix)
 		}
 	}
@@ -201,6 +201,11 @@ func validateWrite(stage *sluicev1.Stage, field string) error {
 		}
 	}
 	return nil
+}
+
+// isOfStates reports whether a prefix starts names of branches that have states.
+func isOfStates(prefix string) bool {
+	return strings.HasPrefix(prefix, defaultPrefix+stateFolder) || strings.HasSuffix(prefix, "/"+stateFolder)
 }
 
 // acyclic refuses stages that come after themselves.

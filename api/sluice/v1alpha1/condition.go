@@ -20,6 +20,10 @@ const (
 	// InvalidSpecReason means that the spec cannot be used as it is. Terminal.
 	InvalidSpecReason = "InvalidSpec"
 
+	// PathInUseReason means that another Pipeline writes the same fields. Terminal, until that one
+	// changes.
+	PathInUseReason = "PathInUse"
+
 	// GitOperationFailedReason means that fetching or pushing failed.
 	GitOperationFailedReason = "GitOperationFailed"
 

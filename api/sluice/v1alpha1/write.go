@@ -96,7 +96,8 @@ type PullRequest struct {
 	BodyTemplate string `json:"bodyTemplate,omitempty"`
 
 	// BranchPrefix starts the name of the branch that is proposed, before
-	// <namespace>.<pipeline>.<stage>, so that two clusters can share a repository.
+	// <namespace>.<pipeline>.<stage>, so that two clusters can share a repository. That of the
+	// first stage that has one starts the name of the pipeline's state branch, too.
 	// +kubebuilder:validation:Pattern="^[A-Za-z0-9][A-Za-z0-9._/-]{0,48}$"
 	// +kubebuilder:default="sluice/"
 	// +optional

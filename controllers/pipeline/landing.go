@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pipeline
+
+import (
+	"context"
+
+	sluicev1 "github.com/sluice-cd/sluice/api/sluice/v1alpha1"
+	"github.com/sluice-cd/sluice/internal/git"
+	"github.com/sluice-cd/sluice/promotion"
+)
+
+// Bounds of the way back to the commit that brought the values of a target: commits that are
+// looked at, and those of them that have to be fetched, one request each.
+const (
+	mostWalkedBack  = 200
+	mostFetchedBack = 10
+)
+
+// origin notes by which commit a target got what it has. It is looked for when that is news: the
+// state has the commits of landings that are known. What a stage has that nobody looked at before
+// was seen at the head; nobody knows since when it is there.
+func (s stageReader) origin(ctx context.Context, stage *sluicev1.Stage, t target, head *git.CommitTree, seen *promotion.TargetObservation) error {
+	kept := s.state.Stages[stage.Name]
+	before, had := kept.Has[t.name]
+	isGone := kept.Writing != nil && s.wrote[stage.Name] == kept.Writing.Bundle // somebody took out what was just written
+	b, _ := s.state.Bundle(before)
+	isKnown := had && seen.Content.Is(b) && !isGone
+	if isKnown || seen.Content.Problem != "" || len(seen.Content.Versions) == 0 {
+		return nil
+	}
+	at := head
+	if len(kept.Landings) > 0 {
+		var err error
+		if at, err = s.broughtBy(ctx, t, head, seen.Content); err != nil || at == nil {
+			return err
+		}
+	}
+	seen.Commit, seen.By, seen.At = at.Commit().String(), at.Info().Author.Name, at.Info().Committer.When
+	seen.Ours = at.Info().Author.Email == s.repos[stage.Name].author.Email
+	return nil
+}
+
+// broughtBy is the commit by which a target got what it has: the first on the way back from the
+// head, along first parents, whose parent has something else. Files are read only where those below
+// the path differ. It is nil if that is further back than is looked, or than the remote tells.
+func (s stageReader) broughtBy(ctx context.Context, t target, head *git.CommitTree, has promotion.Content) (*git.CommitTree, error) {
+	mirror := s.repos[t.stage].mirror
+	at, fetched := head, 0
+	files, err := head.Hash(t.path)
+	if err != nil {
+		return nil, err
+	}
+	for range mostWalkedBack {
+		parents := at.Parents()
+		if len(parents) == 0 {
+			return at, nil
+		}
+		if !mirror.Has(parents[0]) {
+			if fetched++; fetched > mostFetchedBack || mirror.Fetch(ctx, parents[0].String(), parents[0]) != nil {
+				return nil, ctx.Err()
+			}
+		}
+		parent, err := mirror.Tree(parents[0])
+		if err != nil {
+			return nil, err
+		}
+		were, err := parent.Hash(t.path)
+		if err != nil {
+			return nil, err
+		}
+		if were != files {
+			had, err := s.contents.of(ctx, parent, t)
+			if err != nil || !had.Same(has) {
+				return at, err
+			}
+			files = were
+		}
+		at = parent
+	}
+	return nil, nil
+}
