@@ -10,7 +10,7 @@
 //	cmd/sluice/cli/output
 //	controllers/*
 //	scan writeback source apply notify promotion/{forge,cluster} canary/{router,metric,workload,hook}  report (pure)
-//	policy writeback/edit apply/decide canary promotion   (pure)
+//	policy writeback/edit apply/decide canary canary/judge/replay promotion   (pure)
 //	canary/{judge/trial,judge/simulate,provider,object}  apply/inventory    (pure)
 //	api/*  internal/*  canary/{judge,judge/counter}    of which canary/judge and internal/{contention,partition,pattern}
 //	are pure: a pure package imports no other
@@ -69,6 +69,7 @@ var rows = []struct {
 	{"canary/judge/counter", 0, true},
 	{"canary/judge/trial", 1, true},
 	{"canary/judge/simulate", 1, true},
+	{"canary/judge/replay", 2, true},
 	{"promotion", 2, true},
 	{"promotion/forge", 3, false},
 	{"promotion/cluster", 3, false},

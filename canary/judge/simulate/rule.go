@@ -70,11 +70,14 @@ type Flagger struct {
 }
 
 // Look implements [Rule].
-func (f *Flagger) Look(w judge.Window) End {
-	if 100*(1-w.Canary.Rate()) < f.Least {
-		f.failed++
-	} else {
+func (f *Flagger) Look(w judge.Window) End { return f.Check(100*(1-w.Canary.Rate()) >= f.Least) }
+
+// Check adds a check that passed or did not, whatever it was about.
+func (f *Flagger) Check(passed bool) End {
+	if passed {
 		f.passed++
+	} else {
+		f.failed++
 	}
 	switch {
 	case f.failed >= f.Threshold:

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package replay
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/sluice-cd/sluice/canary/judge/counter"
+)
+
+// Bounds of a trace.
+const (
+	// MaxLine is the length of a line in bytes: a reading of about 40,000 counters.
+	MaxLine = 8 << 20
+	// MaxReadings are two months of one every 15 seconds.
+	MaxReadings = 350_000
+)
+
+// reading is a line of a trace.
+type reading struct {
+	At      time.Time `json:"at"`
+	Samples []sample  `json:"samples"`
+}
+
+// sample is a counter, as [counter.Sample] has it.
+type sample struct {
+	Arm      counter.Arm   `json:"arm"`
+	Pod      string        `json:"pod,omitempty"`
+	Instance string        `json:"instance,omitempty"`
+	Class    counter.Class `json:"class"`
+	Over     float64       `json:"over,omitempty"`
+	Value    float64       `json:"value"`
+	Scraped  time.Time     `json:"scraped,omitzero"`
+}
+
+// WriteReading appends a reading to a trace, as one line of JSON.
+func WriteReading(w io.Writer, r counter.Reading) error {
+	line := reading{At: r.At, Samples: make([]sample, 0, len(r.Samples))}
+	for _, s := range r.Samples {
+		line.Samples = append(line.Samples, sample(s))
+	}
+	return json.NewEncoder(w).Encode(line)
+}
+
+// ReadTrace calls each with the readings of a trace, in the order that they have there. It stops at
+// the first line that is none, and at the first error of each, and names the line.
+func ReadTrace(r io.Reader, each func(counter.Reading) error) error {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, MaxLine)
+	readings := 0
+	for at := 1; lines.Scan(); at++ {
+		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+			continue
+		}
+		if readings++; readings > MaxReadings {
+			return fmt.Errorf("line %d: more than %d readings", at, MaxReadings)
+		}
+		read, err := decodeReading(lines.Bytes())
+		if err == nil {
+			err = each(read)
+		}
+		if err != nil {
+			return fmt.Errorf("line %d: %w", at, err)
+		}
+	}
+	if errors.Is(lines.Err(), bufio.ErrTooLong) {
+		return fmt.Errorf("a line has more than %d bytes", MaxLine)
+	}
+	return lines.Err()
+}
+
+func decodeReading(text []byte) (counter.Reading, error) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	var line reading
+	if err := decoder.Decode(&line); err != nil {
+		return counter.Reading{}, fmt.Errorf("reading it as {at, samples}: %w", err)
+	}
+	if line.At.IsZero() {
+		return counter.Reading{}, errors.New("at is required: when the counters were read")
+	}
+	read := counter.Reading{At: line.At, Samples: make([]counter.Sample, 0, len(line.Samples))}
+	for _, s := range line.Samples {
+		read.Samples = append(read.Samples, counter.Sample(s))
+	}
+	return read, read.Check()
+}
