@@ -40,6 +40,7 @@ var commands = []struct {
 	{"`sluice explain automation`", report.AutomationMarkers{}},
 	{"`sluice judge plan`", report.List[report.JudgeDelay]{}},
 	{"`sluice judge simulate`", report.List[report.JudgeSimulation]{}},
+	{"`sluice judge replay`", report.List[report.ReplayedRelease]{}},
 	{"`sluice update`", report.DirectoryMarkers{}},
 }
 

@@ -17,6 +17,8 @@ type Result struct {
 	Runs, RolledBack, Promoted int
 	// RolledBackAfter and PromotedAfter are medians over those that ended so.
 	RolledBackAfter, PromotedAfter time.Duration
+	// RolledBackTimes are those of the releases that were rolled back, rising.
+	RolledBackTimes []time.Duration
 	// Errors is the mean number of events that users of the canary met.
 	Errors float64
 }
@@ -42,6 +44,9 @@ func Run(random *rand.Rand, s Service, r Release, runs int, rule func(before []H
 		result.Errors += errors / float64(runs)
 	}
 	result.RolledBack, result.RolledBackAfter = len(ends[RolledBack]), median(ends[RolledBack], r.Window)
+	for _, windows := range ends[RolledBack] {
+		result.RolledBackTimes = append(result.RolledBackTimes, time.Duration(windows)*r.Window)
+	}
 	result.Promoted, result.PromotedAfter = len(ends[Promoted]), median(ends[Promoted], r.Window)
 	return result
 }
