@@ -72,12 +72,14 @@ func cumulated(r simulate.Result, lasts float64) []plot.Point {
 
 // ReplayFigure draws the evidence about a release over time, when the judge and thresholds would have
 // decided, and what both arms met.
-func ReplayFigure(s judge.Settings, metrics int, r replay.Release) plot.Figure {
+func ReplayFigure(s judge.Settings, r replay.Release) plot.Figure {
 	worse, regression := plot.Line{Name: "it is worse", Colour: plot.Red}, plot.Line{Name: "it is no regression", Colour: plot.Green}
 	canary, primary := plot.Line{Name: "canary", Colour: plot.Blue}, plot.Line{Name: "primary", Colour: plot.Grey}
 	share := plot.Line{Colour: plot.Blue, Style: plot.Stepped}
-	failAt, passAt := float64(max(metrics, 1))/s.Alpha, 1/s.Beta
+	failAt, passAt := float64(max(r.Metrics, 1))/s.Alpha, 1/s.Beta
 	low, high := 1/failAt, failAt*failAt
+	largest := 0.0
+	worse.Points, regression.Points = []plot.Point{{X: 0, Y: 1}}, []plot.Point{{X: 0, Y: 1}}
 	for i, p := range r.Points {
 		x := p.After.Seconds()
 		worse.Points = append(worse.Points, plot.Point{X: x, Y: eValue(p.Fail, low, high)})
@@ -87,18 +89,20 @@ func ReplayFigure(s judge.Settings, metrics int, r replay.Release) plot.Figure {
 		if i > 0 {
 			began = r.Points[i-1].After.Seconds()
 		}
+		largest = max(largest, p.Share)
 		share.Points = append(share.Points, plot.Point{X: began, Y: p.Share}, plot.Point{X: x, Y: p.Share})
 	}
 	x := sinceBegin
 	x.Min, x.Max = 0, math.Max(1, r.To.Sub(r.From).Seconds())
 	bare := plot.Axis{Unit: plot.Duration, Min: x.Min, Max: x.Max}
 	return plot.Figure{Title: "The release of " + r.From.UTC().Format("2006-01-02 15:04:05 MST"), Panels: []plot.Panel{
-		{Title: "Evidence", X: bare, Y: plot.Axis{Log: true, Label: "times as likely as chance"}, Lines: []plot.Line{worse, regression},
+		{Title: "Evidence", X: bare, Y: plot.Axis{Log: true, Label: "a stake of 1 has become"}, Lines: []plot.Line{worse, regression},
 			Bounds: []plot.Bound{{Name: fmt.Sprintf("Fail: %.4g", failAt), At: failAt, Colour: plot.Red},
 				{Name: fmt.Sprintf("Pass: %.4g", passAt), At: passAt, Colour: plot.Green}},
 			Marks: marks(r)},
 		{Title: "Requests that failed", Height: 110, X: bare, Y: plot.Axis{Unit: plot.Percent}, Lines: []plot.Line{canary, primary}},
-		{Title: "Share of the requests that the canary had", Height: 60, X: x, Y: plot.Axis{Unit: plot.Percent}, Lines: []plot.Line{share}},
+		{Title: "Share of the requests that the canary had", Height: 60, X: x, Y: plot.Axis{Unit: plot.Percent, Max: min(1, largest*1.25)},
+			Lines: []plot.Line{share}},
 	}}
 }
 

@@ -99,7 +99,7 @@ func expected(s judge.Settings, r replay.Release, steps []judge.Step) *JudgeDela
 	t := judge.Traffic{Requests: (r.Canary.Requests + r.Primary.Requests) / seconds,
 		Rate: r.Primary.Errors / r.Primary.Requests, Dispersion: r.Usual.Dispersion}
 	ratio := r.Ratio
-	if ratio < s.Tolerated*1.05 { // as good: what would pass
+	if ratio < math.Sqrt(s.Tolerated*s.Regression) { // nearer to none than to a regression
 		ratio = s.Tolerated
 	}
 	return &JudgeDelays(s, t, steps, []float64{ratio}).Items[0]

@@ -31,7 +31,7 @@ func newRoot(name string) *cobra.Command {
 		SilenceErrors: true,
 	}
 	cmd.AddCommand(app.Command(version), newGet(), newExplain(), newResume(),
-		newCreate(), canary.Command(version), pipeline.Command(version), judge.Command(),
+		newCreate(), canary.Command(version), pipeline.Command(version), judge.Command(version),
 		update.Command(), newVersion())
 	return cmd
 }

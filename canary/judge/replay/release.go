@@ -75,6 +75,8 @@ type Release struct {
 	Baseline int
 	// Ratio estimates how many times as many errors the canary had, NaN without errors.
 	Ratio float64
+	// Metrics is how many the judge compared: alpha is shared by them.
+	Metrics int
 	// Judge and Limits are what each would have done.
 	Judge, Limits Decision
 	// Points are the windows, at most [MaxPoints] of them.
@@ -173,7 +175,7 @@ func (r *playing) point(w counter.Increments, after time.Duration) Point {
 
 // end is the release as it is shown.
 func (r *playing) end() Release {
-	r.release.Limits, r.release.Ratio = r.limits.done, math.NaN()
+	r.release.Limits, r.release.Ratio, r.release.Metrics = r.limits.done, math.NaN(), len(r.trial.Trial.Series)
 	for _, s := range r.trial.Trial.Series {
 		if s.Kind == judge.Errors {
 			r.release.Ratio = s.Bounds[0].Evidence.Ratio()

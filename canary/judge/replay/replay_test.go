@@ -242,7 +242,7 @@ func TestWhatIsWrongWithATraceIsNamed(t *testing.T) {
 		"no time":             {`{"samples":[]}`, "line 1: at is required"},
 		"an arm of its own":   {`{` + at + `,"samples":[{"arm":"blue","class":"requests","value":1}]}`, `line 1: "blue" is neither`},
 		"less than nothing":   {`{` + at + `,"samples":[{"arm":"canary","class":"requests","value":-1}]}`, "is -1"},
-		"the same time twice": {`{` + at + `,"samples":[]}` + "\n" + `{` + at + `,"samples":[]}`, "line 2: a window ends at"},
+		"the same time twice": {`{` + at + `,"samples":[]}` + "\n" + `{` + at + `,"samples":[]}`, "line 2: a reading is of"},
 		"a line without end":  {strings.Repeat("x", replay.MaxLine+1), "a line has more than"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,7 +2,8 @@
 
 // Package judge has the commands about how canaries are judged: how long a verdict takes at the
 // rates that a service has, and what the judge and fixed thresholds do with
-// releases whose truth is known. They need no cluster.
+// releases whose truth is known, and with those that have been. Only the last needs a cluster,
+// unless it is given a trace.
 package judge
 
 import (
@@ -11,20 +12,22 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/utils/clock"
 
 	"github.com/sluice-cd/sluice/canary/judge"
 	"github.com/sluice-cd/sluice/cmd/sluice/cli/usage"
+	"github.com/sluice-cd/sluice/report/plot"
 )
 
 // Command is `sluice judge`.
-func Command() *cobra.Command {
+func Command(version string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "judge",
 		Short: "Say how long judging a canary takes, and what fixed thresholds would do instead",
 		Args:  usage.Subcommand,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(planCommand(), simulateCommand())
+	cmd.AddCommand(planCommand(), simulateCommand(), replayCommand(version, clock.RealClock{}))
 	return cmd
 }
 
@@ -46,6 +49,12 @@ func (s *settingsFlags) validate() error {
 		return fmt.Errorf("the settings of the judge: %w", err)
 	}
 	return nil
+}
+
+// printFigure prints a picture, to standard output.
+func printFigure(cmd *cobra.Command, f plot.Figure) error {
+	_, err := cmd.OutOrStdout().Write(f.SVG())
+	return err
 }
 
 // percent reads a part of a whole: 0.1%, or 0.001.

@@ -5,8 +5,6 @@ package judge_test
 import (
 	"bytes"
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -17,7 +15,7 @@ import (
 func run(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
-	cmd := judge.Command()
+	cmd := judge.Command("test")
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetOut(&out)
 	cmd.SetErr(new(bytes.Buffer))
@@ -48,20 +46,6 @@ func TestWhatIsDecidedWithinASecondIsNotNever(t *testing.T) {
 	}
 	if want := "5 times   Fail      1s      yes"; !strings.Contains(out, want) {
 		t.Errorf("got\n%s, want %s", out, want)
-	}
-}
-
-func TestThePageShowsWhatPlanPrints(t *testing.T) {
-	page, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "docs", "judge.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := run(t, "plan", "--requests", "10", "--errors", "0.1%")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(page), "$ sluice judge plan --requests 10 --errors 0.1%\n"+out) {
-		t.Errorf("docs/judge.md does not show\n%s", out)
 	}
 }
 

@@ -35,7 +35,8 @@ func planCommand() *cobra.Command {
 none, at the rates and with the steps of a release. Choose steps that last for as long as
 the regression takes that matters to you.`,
 		Example: `  sluice judge plan --requests 10 --errors 0.1%
-  sluice judge plan --requests 10 --errors 0.1% --weights 50 --interval 20m`,
+  sluice judge plan --requests 10 --errors 0.1% --weights 50 --interval 20m
+  sluice judge plan --requests 10 --errors 0.1% -o svg > plan.svg`,
 		Args: cobra.NoArgs,
 		RunE: p.run,
 	}
@@ -47,7 +48,7 @@ the regression takes that matters to you.`,
 	flags.DurationVar(&p.interval, "interval", time.Minute, "how long each step lasts")
 	flags.Float64SliceVar(&p.ratios, "ratios", []float64{1, 1.5, 2, 5, 20}, "how many times the primary's errors the canary has")
 	p.settings.register(cmd)
-	p.output.Register(cmd)
+	p.output.Register(cmd, output.SVG)
 	return cmd
 }
 
@@ -58,6 +59,9 @@ func (p *plan) run(cmd *cobra.Command, _ []string) error {
 	traffic, steps, err := p.read()
 	if err != nil {
 		return err
+	}
+	if p.output.Format() == output.SVG {
+		return printFigure(cmd, report.JudgeDelaysFigure(p.settings.Settings, traffic, steps))
 	}
 	delays := report.JudgeDelays(p.settings.Settings, traffic, steps, p.ratios)
 	table := output.Table{Columns: []string{"ERRORS", "VERDICT", "AFTER", "WITHIN THE STEPS"}}
@@ -87,15 +91,9 @@ func (p *plan) read() (judge.Traffic, []judge.Step, error) {
 	if !(p.dispersion >= 1 && p.dispersion <= 1e6) {
 		return judge.Traffic{}, nil, fmt.Errorf("--dispersion: %g has to be at least 1", p.dispersion)
 	}
-	if p.interval <= 0 {
-		return judge.Traffic{}, nil, fmt.Errorf("--interval: %s has to be more than 0", p.interval)
-	}
-	steps := make([]judge.Step, 0, len(p.weights))
-	for _, weight := range p.weights {
-		if weight <= 0 || weight >= 100 {
-			return judge.Traffic{}, nil, fmt.Errorf("--weights: %d %% leaves nobody to compare with; weights are between 1 and 99", weight)
-		}
-		steps = append(steps, judge.Step{Share: float64(weight) / 100, Lasts: p.interval})
+	steps, err := stepsOf(p.weights, p.interval)
+	if err != nil {
+		return judge.Traffic{}, nil, err
 	}
 	for _, ratio := range p.ratios {
 		if !(ratio > 0 && ratio <= 1e6) {
@@ -103,6 +101,21 @@ func (p *plan) read() (judge.Traffic, []judge.Step, error) {
 		}
 	}
 	return judge.Traffic{Requests: p.requests, Rate: rate, Dispersion: p.dispersion}, steps, nil
+}
+
+// stepsOf are the steps of a release, as flags say them.
+func stepsOf(weights []int, interval time.Duration) ([]judge.Step, error) {
+	if interval <= 0 {
+		return nil, fmt.Errorf("--interval: %s has to be more than 0", interval)
+	}
+	steps := make([]judge.Step, 0, len(weights))
+	for _, weight := range weights {
+		if weight <= 0 || weight >= 100 {
+			return nil, fmt.Errorf("--weights: %d %% leaves nobody to compare with; weights are between 1 and 99", weight)
+		}
+		steps = append(steps, judge.Step{Share: float64(weight) / 100, Lasts: interval})
+	}
+	return steps, nil
 }
 
 func yesNo(yes bool) string {

@@ -3,6 +3,7 @@
 package judge
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -27,6 +28,7 @@ type simulation struct {
 	lasts    time.Duration
 	runs     int
 	seed     uint64
+	trace    string
 }
 
 func simulateCommand() *cobra.Command {
@@ -43,7 +45,9 @@ succeed, looked at once a minute; Flagger rolls back at the fifth failed check a
 promotes after five good ones, Argo Rollouts fails at the fourth; Kayenta compares both arms
 once at the end. Numbers are drawn exactly; the same seed gives the same table.`,
 		Example: `  sluice judge simulate
-  sluice judge simulate --requests 50 --errors 1% --ratios 1,2,5 --runs 5000`,
+  sluice judge simulate --requests 50 --errors 1% --ratios 1,2,5 --runs 5000
+  sluice judge simulate --requests 100 --errors 0.1% --ratios 5 -o svg > simulation.svg
+  sluice judge simulate --requests 100 --errors 0.1% --ratios 5 --save-trace release.jsonl`,
 		Args: cobra.NoArgs,
 		RunE: s.run,
 	}
@@ -57,8 +61,10 @@ once at the end. Numbers are drawn exactly; the same seed gives the same table.`
 	flags.DurationVar(&s.lasts, "for", 30*time.Minute, "how long a release lasts at most")
 	flags.IntVar(&s.runs, "runs", 1000, "releases of each kind")
 	flags.Uint64Var(&s.seed, "seed", 1, "of the random numbers")
+	flags.StringVar(&s.trace, "save-trace", "", "instead play one release of each of --ratios, an hour apart, and write "+
+		"the counters of its pods to this file, for replay")
 	s.settings.register(cmd)
-	s.output.Register(cmd)
+	s.output.Register(cmd, output.SVG)
 	return cmd
 }
 
@@ -71,20 +77,28 @@ func (s *simulation) run(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	random := rand.New(rand.NewPCG(s.seed, 0))
+	if s.trace != "" {
+		return s.record(random, scenarios)
+	}
 	rows := report.List[report.JudgeSimulation]{Items: []report.JudgeSimulation{}}
 	table := output.Table{
 		Columns: []string{"RELEASE", "JUDGE", "FLAGGER", "ARGO", "KAYENTA", "PASSED", "ERRORS", "FLAGGER'S ERRORS"},
 		Short:   6,
 	}
+	var played []simulate.Row
 	for i, scenario := range scenarios {
 		output.Note(cmd, "playing %d of %d: %s", i+1, len(scenarios), scenario.Name)
-		row := report.JudgeSimulationOf(scenario.Play(random, s.settings.Settings, s.runs))
+		played = append(played, scenario.Play(random, s.settings.Settings, s.runs))
+		row := report.JudgeSimulationOf(played[i])
 		rows.Items = append(rows.Items, row)
 		table.Add(row.Scenario, row.Scenario, rolledBack(row.Judge), rolledBack(row.Flagger), rolledBack(row.Argo), rolledBack(row.Kayenta),
 			after(row.Judge.Promoted, row.Judge.PromotedSeconds), fmt.Sprintf("%.0f", row.Judge.Errors), fmt.Sprintf("%.0f", row.Flagger.Errors))
 		if cmd.Context().Err() != nil {
 			return cmd.Context().Err()
 		}
+	}
+	if s.output.Format() == output.SVG {
+		return printFigure(cmd, report.JudgeSimulationFigure(played))
 	}
 	return s.output.Print(cmd.OutOrStdout(), table, rows)
 }
@@ -145,6 +159,8 @@ func (s *simulation) validate() (rate float64, err error) {
 		return 0, fmt.Errorf("--weight: %d %% leaves nobody to compare with; it has to be between 1 and 99", s.weight)
 	case s.burst < 1 || s.burst > 1000:
 		return 0, fmt.Errorf("--burst: %d has to be between 1 and 1000", s.burst)
+	case s.trace != "" && s.requests == 0:
+		return 0, errors.New("--save-trace: say with --requests what service is recorded")
 	case s.requests < 0:
 		return 0, fmt.Errorf("--requests: %g is no number of requests in a second, such as 10", s.requests)
 	}

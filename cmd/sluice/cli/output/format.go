@@ -8,6 +8,7 @@
 //	wide        the same with all columns
 //	name        one name a line, to be given to another command
 //	json, yaml  a type of package report, whose fields are a contract
+//	svg         a picture, where a command has one
 //
 // What registries, files and people wrote may hold commands for the terminal; Clean
 // takes them out of everything that is printed for people. JSON and YAML are quoted by
@@ -35,23 +36,36 @@ const (
 	Name  Format = "name"
 	JSON  Format = "json"
 	YAML  Format = "yaml"
+	// SVG is for commands that have a picture, which they print themselves.
+	SVG Format = "svg"
 )
 
 var formats = []string{string(JSON), string(YAML), string(Wide), string(Name)}
 
 // Flags are the flags of a command that say how it prints.
-type Flags struct{ format string }
+type Flags struct {
+	format string
+	known  []string
+}
 
-// Register adds the flags to a command.
-func (f *Flags) Register(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&f.format, "output", "o", string(Short), "format of the output: "+strings.Join(formats, ", ")+"; default: a table")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
+// Register adds the flags to a command, which may have formats beside those of all.
+func (f *Flags) Register(cmd *cobra.Command, more ...Format) {
+	f.known = slices.Clone(formats)
+	for _, format := range more {
+		f.known = append(f.known, string(format))
+	}
+	cmd.Flags().StringVarP(&f.format, "output", "o", string(Short), "format of the output: "+strings.Join(f.known, ", ")+"; default: a table")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(f.known, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
 }
 
 // Validate refuses a format that does not exist.
 func (f *Flags) Validate() error {
-	if f.format != string(Short) && !slices.Contains(formats, f.format) {
-		return fmt.Errorf("--output: unknown format %q; known: %s", f.format, strings.Join(formats, ", "))
+	known := f.known
+	if known == nil {
+		known = formats
+	}
+	if f.format != string(Short) && !slices.Contains(known, f.format) {
+		return fmt.Errorf("--output: unknown format %q; known: %s", f.format, strings.Join(known, ", "))
 	}
 	return nil
 }

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package judge
+
+import (
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	flaggerv1 "github.com/sluice-cd/sluice/api/flagger/v1beta1"
+	"github.com/sluice-cd/sluice/canary"
+	"github.com/sluice-cd/sluice/canary/judge/replay"
+)
+
+// limitsOf are the thresholds of a Canary, but for those that flags set.
+func limitsOf(cmd *cobra.Command, c *flaggerv1.Canary, flags replay.Limits) (replay.Limits, error) {
+	plan, err := canary.NewPlan(c, canary.Limits{MinInterval: time.Second})
+	if err != nil {
+		return flags, err
+	}
+	limits := replay.Limits{FailedChecks: max(plan.Threshold, 1), Interval: plan.Interval, Steps: max(len(plan.Steps), 1)}
+	for _, m := range plan.Metrics {
+		switch {
+		case m.Custom:
+		case m.Name == flaggerv1.RequestSuccessRate && m.Min != nil:
+			limits.SuccessRate = *m.Min
+		case m.Name == flaggerv1.RequestDuration && m.Max != nil:
+			limits.Duration = time.Duration(*m.Max * float64(time.Millisecond))
+		}
+	}
+	for name, set := range map[string]func(){
+		"success-rate":  func() { limits.SuccessRate = flags.SuccessRate },
+		"max-duration":  func() { limits.Duration = flags.Duration },
+		"failed-checks": func() { limits.FailedChecks = flags.FailedChecks },
+		"interval":      func() { limits.Interval = flags.Interval },
+		"steps":         func() { limits.Steps = flags.Steps },
+	} {
+		if cmd.Flags().Changed(name) {
+			set()
+		}
+	}
+	return limits, limits.Check()
+}
+
+// recordedOf are the releases of a Canary's history, the oldest first.
+func recordedOf(c *flaggerv1.Canary) []replay.Recorded {
+	var all []replay.Recorded
+	for _, r := range slices.Backward(c.Status.History) {
+		recorded := replay.Recorded{Revision: r.Revision, From: r.StartedAt.Time, To: r.EndedAt.Time, Outcome: r.Verdict, Reason: r.Reason}
+		for _, s := range r.Steps {
+			if !s.Mirror {
+				recorded.Steps = append(recorded.Steps, replay.Step{At: s.At.Time, Weight: float64(s.Weight) / 100})
+			}
+		}
+		all = append(all, recorded)
+	}
+	return all
+}
