@@ -104,9 +104,10 @@ type listCall struct {
 	next      map[types.NamespacedName]Ask // want a listCall that starts later
 	completed bool
 
-	// Set before the listCall has completed.
-	list *listing
-	err  error
+	// Set before the listCall has completed, and ended is closed.
+	list  *listing
+	err   error
+	ended chan struct{}
 }
 
 // Scan returns the tags for ask, and keeps them in the store. The error is
@@ -187,7 +188,7 @@ func (s *Scanner) join(ctx context.Context, id registry.ID, h *registry.Host, as
 // start begins a listCall. The lock is held. The target's timeout ends it.
 func (s *Scanner) start(ctx context.Context, id registry.ID, h *registry.Host, ask Ask) *listCall {
 	f := &listCall{
-		ask: ask, id: id, host: h,
+		ask: ask, id: id, host: h, ended: make(chan struct{}),
 		waiting: map[types.NamespacedName]Ask{}, next: map[types.NamespacedName]Ask{},
 	}
 	f.budget.Store(int64(s.client.MaxTags(ask.Target)))
@@ -221,6 +222,7 @@ func (s *Scanner) listing(ctx context.Context, f *listCall) (*listing, error) {
 func (s *Scanner) complete(ctx context.Context, f *listCall, list *listing, err error) {
 	s.mu.Lock()
 	f.list, f.err, f.completed = list, err, true
+	close(f.ended)
 	delete(s.listCalls, f.id)
 	woken := make([]types.NamespacedName, 0, len(f.waiting))
 	for key, ask := range f.waiting {

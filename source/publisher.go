@@ -34,8 +34,12 @@ type Snapshot struct {
 	// Ignore is spec.ignore.
 	Ignore *string
 	// Open returns the files. It is called when they are needed, and memory for an
-	// artifact of a common size has been granted.
-	Open func() (Files, error)
+	// artifact of a common size has been granted; what it holds beyond that is added to
+	// the grant, which may be nil.
+	Open func(memory *budget.Grant) (Files, error)
+	// Bytes returns what is kept as it is, for sources that do so instead: it has no files
+	// to share, and ignores nothing. Nil means that Open is called.
+	Bytes func(memory *budget.Grant) ([]byte, error)
 }
 
 // Recorded is what the status of a source says of its last artifact.
@@ -84,11 +88,16 @@ func (p *Publisher) Publish(ctx context.Context, s Snapshot, recorded Recorded) 
 		return nil, err
 	}
 	defer memory.Release()
-	view, err := p.view(ctx, s, memory)
+	content := Content{Name: s.Name, Revision: s.Revision, Memory: memory}
+	if s.Bytes != nil {
+		content.Bytes, err = s.Bytes(memory)
+	} else {
+		content.View, err = p.view(ctx, s, memory)
+	}
 	if err != nil {
 		return nil, err
 	}
-	artifact, err := p.Store.Put(ctx, s.Key, Content{Name: s.Name, Revision: s.Revision, View: view, Memory: memory})
+	artifact, err := p.Store.Put(ctx, s.Key, content)
 	if err != nil {
 		return nil, fmt.Errorf("unable to archive artifact to storage: %w", err)
 	}
@@ -99,7 +108,7 @@ func (p *Publisher) Publish(ctx context.Context, s Snapshot, recorded Recorded) 
 }
 
 func (p *Publisher) view(ctx context.Context, s Snapshot, memory *budget.Grant) (*View, error) {
-	files, err := s.Open()
+	files, err := s.Open(memory)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +118,7 @@ func (p *Publisher) view(ctx context.Context, s Snapshot, memory *budget.Grant) 
 // FilesOf makes a tree of any origin, such as that of a tarball, one that finds content
 // by hash.
 func FilesOf(t tree.Tree) (Files, error) {
-	f := hashedTree{Tree: t, paths: map[string]string{}}
+	f := &hashedTree{Tree: t, paths: map[string]string{}}
 	err := tree.Walk(t, "", func(path string, e tree.Entry) error {
 		f.paths[e.Hash] = path
 		return nil
@@ -124,7 +133,10 @@ func FilesOf(t tree.Tree) (Files, error) {
 type hashedTree struct {
 	tree.Tree
 	paths map[string]string
+	bytes int64 // of all files, which are in memory for as long as the tree
 }
+
+func (f hashedTree) held() int64 { return f.bytes }
 
 // ReadBlob implements [Files].
 func (f hashedTree) ReadBlob(hash string) ([]byte, error) {

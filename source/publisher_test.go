@@ -26,7 +26,7 @@ func snapshot(t *testing.T, revision string, files map[string]string) source.Sna
 	t.Helper()
 	return source.Snapshot{
 		Key: key, Name: revision, Revision: "main@" + revision,
-		Open: func() (source.Files, error) {
+		Open: func(*budget.Grant) (source.Files, error) {
 			content, err := tree.FromStrings(files)
 			if err != nil {
 				return nil, err
@@ -144,7 +144,7 @@ func TestATarballBecomesAnArtifact(t *testing.T) {
 	if err := errors.Join(w.Close(), zip.Close()); err != nil {
 		t.Fatal(err)
 	}
-	s := source.Snapshot{Key: key, Name: "sha256-1", Revision: "latest@sha256:1", Ignore: ptr.To("*.md"), Open: func() (source.Files, error) {
+	s := source.Snapshot{Key: key, Name: "sha256-1", Revision: "latest@sha256:1", Ignore: ptr.To("*.md"), Open: func(*budget.Grant) (source.Files, error) {
 		content, err := tree.FromTar(&data, tree.Limits{})
 		if err != nil {
 			return nil, err
@@ -175,7 +175,7 @@ func TestPublishingTakesOfTheShareOfItsNamespace(t *testing.T) {
 	}
 	p := source.Publisher{Store: store, Memory: memory}
 	s := snapshot(t, "1", map[string]string{"a.yaml": "a: 1\n"})
-	s.Open = func() (source.Files, error) {
+	s.Open = func(*budget.Grant) (source.Files, error) {
 		t.Error("the files were opened before there was memory for them")
 		return nil, fs.ErrClosed
 	}

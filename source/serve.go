@@ -16,13 +16,22 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// maxKept bounds the entries of all views that are kept: some 50 MiB. Of an artifact
-// without a view, consumers read the file.
-const maxKept = 500_000
+const (
+	// maxKept bounds the entries of all views that are kept: some 50 MiB. Of an artifact
+	// without a view, consumers read the file.
+	maxKept = 500_000
+	// entryBytes is about what an entry takes of that.
+	entryBytes = 100
+	// maxHeld bounds the files of one view that are in memory, in bytes.
+	maxHeld = 8 << 20
+)
 
 // Publish lets the [Opener] read an artifact's files from their view. Of the views
 // of all sources, those published last are kept.
 func (s *Store) Publish(key Key, artifact *meta.Artifact, v *View) {
+	if v.held > maxHeld {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.published++
@@ -119,7 +128,7 @@ func (s *Store) open(artifact *meta.Artifact) (*os.File, bool) {
 // isArchive reports whether a path may lead to an archive in the store.
 func isArchive(name string) bool {
 	return filepath.IsLocal(filepath.FromSlash(name)) && path.Clean(name) == name &&
-		strings.HasSuffix(name, archiveSuffix) && !strings.HasPrefix(path.Base(name), ".")
+		hasSuffix(name) && !strings.HasPrefix(path.Base(name), ".")
 }
 
 // Remove deletes all artifacts of a source.

@@ -36,8 +36,10 @@ const (
 	keptArtifacts = 2
 
 	archiveSuffix = ".tar.gz"
-	indexSuffix   = ".members.json"
-	temporary     = ".tmp-*"
+	// copySuffix is that of what is kept as it came.
+	copySuffix  = ".tgz"
+	indexSuffix = ".members.json"
+	temporary   = ".tmp-*"
 )
 
 // Key is the source that artifacts belong to.
@@ -101,22 +103,33 @@ func (s *Store) Latest(key Key) *View {
 type Content struct {
 	// Name is its file name, usually the commit, and Revision what statuses call it.
 	Name, Revision string
-	View           *View
+	// View is what is archived.
+	View *View
+	// Bytes are kept as they are, if there is no view.
+	Bytes []byte
 	// Memory is what is read while it is made added to; it may be nil.
 	Memory *budget.Grant
 
 	namespace string
 }
 
-// Put stores a view as the artifact of a source. Equal views give equal bytes.
+// file is the name of the artifact's file.
+func (c Content) file() string {
+	if c.View == nil {
+		return c.Name + copySuffix
+	}
+	return c.Name + archiveSuffix
+}
+
+// Put stores a view, or bytes as they are, as the artifact of a source. Equal views give
+// equal bytes.
 func (s *Store) Put(ctx context.Context, key Key, c Content) (*meta.Artifact, error) {
 	s.account(key)
 	c.namespace = key.Namespace
-	name := c.Name
-	at := path.Join(key.dir(), name+archiveSuffix)
+	at := path.Join(key.dir(), c.file())
 	dir := filepath.Join(s.root, filepath.FromSlash(key.dir()))
-	if !filepath.IsLocal(filepath.FromSlash(at)) || strings.ContainsAny(name, `/\`) {
-		return nil, fmt.Errorf("storing artifact: %q is no file name", name)
+	if !filepath.IsLocal(filepath.FromSlash(at)) || strings.ContainsAny(c.Name, `/\`) {
+		return nil, fmt.Errorf("storing artifact: %q is no file name", c.Name)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("storing artifact: %w", err)
@@ -136,7 +149,9 @@ func (s *Store) Put(ctx context.Context, key Key, c Content) (*meta.Artifact, er
 	s.mu.Lock()
 	s.verified[at] = artifact.Digest
 	s.mu.Unlock()
-	s.Publish(key, artifact, c.View)
+	if c.View != nil {
+		s.Publish(key, artifact, c.View)
+	}
 	err = s.collect(key)
 	s.account(key)
 	return artifact, err
@@ -187,14 +202,17 @@ func (s *Store) write(ctx context.Context, target string, c Content, from *previ
 	meter := disk.Meter{Space: s.Space, Namespace: c.namespace}
 	defer meter.Settle(0) // what stays is counted with the source
 	buffered := bufio.NewWriterSize(meter.Writer(file), 256<<10)
-	members, err := writeArchive(ctx, io.MultiWriter(buffered, hash), c.View, from, c.Memory)
-	if err != nil {
-		return "", 0, err
+	var index []byte
+	out := io.MultiWriter(buffered, hash)
+	if c.View == nil {
+		_, err = out.Write(c.Bytes)
+		size = int64(len(c.Bytes))
+	} else {
+		index, size, err = archive(ctx, out, c, from)
 	}
-	if err := buffered.Flush(); err != nil {
-		return "", 0, err
+	if err == nil {
+		err = buffered.Flush()
 	}
-	index, err := json.Marshal(members)
 	if err != nil {
 		return "", 0, err
 	}
@@ -205,12 +223,27 @@ func (s *Store) write(ctx context.Context, target string, c Content, from *previ
 	if err := os.Rename(file.Name(), target); err != nil {
 		return "", 0, err
 	}
-	last := members[len(members)-1]
 	sum = digest.NewDigest(digest.SHA256, hash)
-	return sum, last.Offset + last.Length, errors.Join(os.WriteFile(indexOf(target), index, 0o600), file.Close())
+	if index == nil {
+		return sum, size, file.Close()
+	}
+	return sum, size, errors.Join(os.WriteFile(indexOf(target), index, 0o600), file.Close())
 }
 
-func indexOf(archive string) string { return strings.TrimSuffix(archive, archiveSuffix) + indexSuffix }
+// archive writes the view of an artifact, and returns the index of its members.
+func archive(ctx context.Context, w io.Writer, c Content, from *previous) (index []byte, size int64, err error) {
+	members, err := writeArchive(ctx, w, c.View, from, c.Memory)
+	if err != nil {
+		return nil, 0, err
+	}
+	last := members[len(members)-1]
+	index, err = json.Marshal(members)
+	return index, last.Offset + last.Length, err
+}
+
+func indexOf(archive string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(archive, archiveSuffix), copySuffix) + indexSuffix
+}
 
 // previous opens the newest archive to copy from; nil when there is none. An
 // index that does not fit is found out by the checksums of its members.
@@ -237,6 +270,11 @@ func (s *Store) previous(dir string) *previous {
 	return nil
 }
 
+// hasSuffix reports whether a file is an archive by its name.
+func hasSuffix(name string) bool {
+	return strings.HasSuffix(name, archiveSuffix) || strings.HasSuffix(name, copySuffix)
+}
+
 // archives lists the archives in a directory, newest first.
 func archives(dir string) []string {
 	entries, err := os.ReadDir(dir)
@@ -246,7 +284,7 @@ func archives(dir string) []string {
 	var infos []fs.FileInfo
 	for _, e := range entries {
 		info, err := e.Info()
-		if err == nil && info.Mode().IsRegular() && strings.HasSuffix(e.Name(), archiveSuffix) {
+		if err == nil && info.Mode().IsRegular() && hasSuffix(e.Name()) {
 			infos = append(infos, info)
 		}
 	}

@@ -29,7 +29,11 @@ type View struct {
 	files Files
 	rules *rules
 	root  *node
-	size  int // entries, those that are there twice counted twice
+	// size is how many entries it has, those that are there twice counted twice, and as
+	// many more as would take what its files hold of memory.
+	size int
+	// held is what its files hold of memory, in bytes: nothing, if a mirror has them.
+	held int64
 }
 
 var _ tree.Tree = (*View)(nil)
@@ -82,7 +86,12 @@ func NewView(ctx context.Context, files Files, ignore *string, before *View, mem
 	if err != nil {
 		return nil, fmt.Errorf("listing files: %w", err)
 	}
-	return &View{files: files, rules: rules, root: root, size: maxViewFiles - b.budget}, nil
+	v := &View{files: files, rules: rules, root: root, size: maxViewFiles - b.budget}
+	if in, ok := files.(interface{ held() int64 }); ok {
+		v.held = in.held()
+		v.size += int(v.held / entryBytes)
+	}
+	return v, nil
 }
 
 // builder makes the nodes of a view.

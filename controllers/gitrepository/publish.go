@@ -12,6 +12,7 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/sluice-cd/sluice/internal/budget"
 	"github.com/sluice-cd/sluice/internal/disk"
 	"github.com/sluice-cd/sluice/internal/reconciler"
 	"github.com/sluice-cd/sluice/source"
@@ -22,7 +23,7 @@ func (r *Reconciler) publish(ctx context.Context, obj *sourcev1.GitRepository, s
 	message := ""
 	snapshot := source.Snapshot{
 		Key: keyOf(obj), Name: seen.Commit.String(), Revision: seen.Revision(), Ignore: obj.Spec.Ignore,
-		Open: func() (source.Files, error) {
+		Open: func(*budget.Grant) (source.Files, error) {
 			files, err := seen.mirror.Tree(seen.Commit)
 			if err != nil {
 				return nil, err

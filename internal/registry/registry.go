@@ -152,14 +152,31 @@ func ParseRepository(image string, scheme ...name.Option) (name.Repository, erro
 		return name.Repository{}, fmt.Errorf("%w: spec.image %q should not include a URL scheme; remove '%s://'",
 			ErrInvalidReference, image, prefix)
 	}
+	return parseRepository("spec.image", image, scheme)
+}
+
+// urlScheme is that of the spec.url of an OCIRepository.
+const urlScheme = "oci://"
+
+// ParseURL reads the spec.url of an object, which is oci:// with a repository and nothing
+// else. Its errors are [ErrInvalidReference].
+func ParseURL(address string, scheme ...name.Option) (name.Repository, error) {
+	image, ok := strings.CutPrefix(address, urlScheme)
+	if !ok {
+		return name.Repository{}, fmt.Errorf("%w: spec.url %q must begin with %s", ErrInvalidReference, address, urlScheme)
+	}
+	return parseRepository("spec.url", image, scheme)
+}
+
+func parseRepository(field, image string, scheme []name.Option) (name.Repository, error) {
 	path := image[strings.LastIndex(image, "/")+1:]
 	if at := strings.IndexAny(path, ":@"); at >= 0 {
-		return name.Repository{}, fmt.Errorf("%w: spec.image %q should not include a tag or a digest; remove '%s'",
-			ErrInvalidReference, image, path[at:])
+		return name.Repository{}, fmt.Errorf("%w: %s %q should not include a tag or a digest; remove '%s'",
+			ErrInvalidReference, field, image, path[at:])
 	}
 	repository, err := name.NewRepository(image, scheme...)
 	if err != nil {
-		return name.Repository{}, fmt.Errorf("%w: spec.image: %w", ErrInvalidReference, err)
+		return name.Repository{}, fmt.Errorf("%w: %s: %w", ErrInvalidReference, field, err)
 	}
 	return repository, nil
 }
@@ -168,8 +185,17 @@ func ParseRepository(image string, scheme ...name.Option) (name.Repository, erro
 // address that objects may not lead to. What a name resolves to is checked when it is
 // dialed.
 func (c *Client) CheckAddress(repository name.Repository) error {
+	return c.checkAddress("spec.image", repository)
+}
+
+// CheckURL is [Client.CheckAddress] for the repository of a spec.url.
+func (c *Client) CheckURL(repository name.Repository) error {
+	return c.checkAddress("spec.url", repository)
+}
+
+func (c *Client) checkAddress(field string, repository name.Repository) error {
 	if err := c.guard.CheckURL(&url.URL{Host: repository.RegistryStr()}); err != nil {
-		return fmt.Errorf("%w: spec.image: %w", ErrInvalidReference, err)
+		return fmt.Errorf("%w: %s: %w", ErrInvalidReference, field, err)
 	}
 	return nil
 }

@@ -21,7 +21,19 @@ type Limits struct {
 	Files int
 	// Grow is asked before so many bytes more are held; nil grants everything.
 	Grow func(bytes int64) error
+	// Links is what becomes of symlinks; default [KeepLinks].
+	Links LinkRule
 }
+
+// LinkRule is what becomes of the symlinks of a tarball.
+type LinkRule int
+
+const (
+	// KeepLinks has the tree hold them.
+	KeepLinks LinkRule = iota
+	// DropLinks leaves them out.
+	DropLinks
+)
 
 const (
 	defaultMaxBytes = 256 << 20
@@ -69,6 +81,9 @@ func FromTar(r io.Reader, limits Limits) (*Memory, error) {
 		}
 		if limits.Bytes -= header.Size; limits.Bytes < 0 || header.Size < 0 || len(header.Name) > maxPath || len(header.Linkname) > maxPath {
 			return nil, ErrTooLarge
+		}
+		if header.Typeflag == tar.TypeSymlink && limits.Links == DropLinks {
+			continue
 		}
 		if err := limits.Grow(header.Size + nodeBytes + int64(len(header.Name)+len(header.Linkname))); err != nil {
 			return nil, err
